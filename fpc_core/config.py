@@ -1,0 +1,140 @@
+"""Frozen settings and presets; every default of the project lives here.
+
+Settings are plain values: two settings that compare equal give the same result, so they serve as cache keys and are
+written into recipes and fingerprints as they are (`dataclasses.asdict`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+
+class DropStrategy(StrEnum):
+    """Which patches a dropping block gives up (Table 5 of the paper)."""
+
+    NON_SALIENT = "non_salient"  # the paper's: the least [cls] attention goes
+    RANDOM = "random"
+    SALIENT = "salient"  # the most [cls] attention goes
+
+
+class Variant(StrEnum):
+    """Whose matching and consolidation is followed where paper and released code differ."""
+
+    PAPER = "paper"
+    RELEASED = "released"
+
+
+class Solver(StrEnum):
+    """How the transport problem of Eq. 5 is solved."""
+
+    SINKHORN = "sinkhorn"  # stabilised, stops per candidate on the L1 marginal error
+    EXACT = "exact"  # linear programme, through POT
+    RELEASED = "released"  # the released code's own loop, for parity
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Architecture of one FPC model; what a checkpoint must match.
+
+    The encoder output used for matching and memory is taken after `token_blocks` blocks (11 of 12 in the released
+    code). The remaining blocks and the final norm form the global head.
+    """
+
+    image_size: tuple[int, int] = (256, 128)  # height, width in pixels
+    patch_size: int = 16
+    stride: int = 11
+    width: int = 768
+    depth: int = 12
+    heads: int = 12
+    mlp_ratio: float = 4.0
+    token_blocks: int = 11
+    cameras: int = 8
+    camera_factor: float = 3.0
+    identities: int = 702
+    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    std: tuple[float, float, float] = (0.5, 0.5, 0.5)
+
+    def __post_init__(self) -> None:
+        height, width = self.image_size
+        if min(height, width) < self.patch_size:
+            raise ValueError(f"image_size {self.image_size} is smaller than one patch of {self.patch_size} pixels")
+        if self.width % self.heads:
+            raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
+        if not 1 <= self.token_blocks <= self.depth:
+            raise ValueError(f"token_blocks must lie in 1..{self.depth}, not {self.token_blocks}")
+        if self.stride < 1:
+            raise ValueError(f"stride must be at least 1, not {self.stride}")
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of the patch grid: 22 x 11 at stride 11."""
+        height, width = self.image_size
+        return (height - self.patch_size) // self.stride + 1, (width - self.patch_size) // self.stride + 1
+
+    @property
+    def patches(self) -> int:
+        rows, columns = self.grid
+        return rows * columns
+
+
+@dataclass(frozen=True)
+class PruneSettings:
+    """Token sparsification (Sec. 3.1): where, how many and which patches are dropped."""
+
+    keep_rate: float = 0.8  # gamma
+    strategy: DropStrategy = DropStrategy.NON_SALIENT
+    blocks: tuple[int, ...] = (3, 6, 9)  # 0-based; after the attention residual, before the MLP
+    seed: int = 0  # of the random strategy
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.keep_rate <= 1.0:
+            raise ValueError(f"keep rate must lie in (0, 1], not {self.keep_rate}")
+        if not self.blocks or list(self.blocks) != sorted(set(self.blocks)) or self.blocks[0] < 0:
+            raise ValueError(f"dropping blocks must be increasing block indices, not {self.blocks}")
+
+
+@dataclass(frozen=True)
+class TransportSettings:
+    """How Eq. 5 is solved. `tolerance` is the L1 error of the marginals, which sum to 1."""
+
+    solver: Solver = Solver.SINKHORN
+    epsilon: float = 0.05
+    tolerance: float = 1e-3
+    max_iterations: int = 1000
+
+    def __post_init__(self) -> None:
+        if self.epsilon <= 0:
+            raise ValueError(f"epsilon must be positive, not {self.epsilon}")
+        if self.tolerance <= 0:
+            raise ValueError(f"tolerance must be positive, not {self.tolerance}")
+        if self.max_iterations < 1:
+            raise ValueError(f"max_iterations must be at least 1, not {self.max_iterations}")
+
+
+@dataclass(frozen=True)
+class QuerySettings:
+    """Everything a search depends on besides the query image, the weights and the memory."""
+
+    prune: PruneSettings = field(default_factory=PruneSettings)
+    transport: TransportSettings = field(default_factory=TransportSettings)
+    variant: Variant = Variant.RELEASED
+    alpha: float = 0.4
+    neighbors: int = 10  # K
+    shortlist: int = 100
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.alpha <= 1.0:
+            raise ValueError(f"alpha must lie in [0, 1], not {self.alpha}")
+        if not 1 <= self.neighbors <= self.shortlist:
+            raise ValueError(f"K must lie in 1..{self.shortlist} (the shortlist), not {self.neighbors}")
+
+    def with_keep_rate(self, keep_rate: float) -> QuerySettings:
+        return replace(self, prune=replace(self.prune, keep_rate=keep_rate))
+
+
+VIT_BASE_STRIDE_11 = ModelConfig()
+VIT_BASE_STRIDE_16 = ModelConfig(stride=16)
+VIT_TINY = ModelConfig(stride=16, width=192, heads=3)
+
+KEEP_RATES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)  # of Table 3
