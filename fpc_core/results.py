@@ -245,7 +245,8 @@ class Scores:
     """Retrieval scores over the queries that have at least one true match.
 
     cmc: (R,) fraction of queries with a true match within the first r + 1 ranks.  average_precision: (Q,) NaN for a
-    query without a true match.  first_match: (Q,) 0-based rank of the first true match among non-junk images, -1 for none.
+    query without a true match.  first_match: (Q,) 0-based rank of the first true match among
+    non-junk images, -1 for none.
     """
 
     cmc: np.ndarray
