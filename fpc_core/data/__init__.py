@@ -1,0 +1,1 @@
+"""Images and datasets: the only rooms that read a user's files."""

@@ -1,0 +1,271 @@
+"""Person re-identification datasets as they lie on disk, read into records.
+
+| layout | folders | names |
+|---|---|---|
+| Market-1501 | bounding_box_train, query, bounding_box_test | `0002_c1s1_000451_03.jpg` |
+| DukeMTMC-reID, Occluded-Duke | the same | `0001_c2_f0046182.jpg` |
+| Occluded-ReID | occluded_body_images, whole_body_images | `001/001_01.tif` |
+| Partial-ReID | partial_body_images (or occluded_body_images), whole_body_images | `001_001.jpg` |
+| plain folder | any; optionally query and gallery | any; a sub-folder is one identity |
+
+Records stand in the order of their sorted names, as in the released code. A file `dataset.json` in the root may carry
+`name`, `synthetic` and `note`, which label the dataset wherever it is shown, and `layout`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import numpy as np
+
+from fpc_core.data.images import SUFFIXES, decode_image
+
+NO_CAMERA = -1
+
+
+class DatasetError(ValueError):
+    """A dataset cannot be opened; the message names the folder and what was looked for."""
+
+
+class Layout(StrEnum):
+    """What `open_dataset` can read."""
+
+    MARKET_1501 = "market1501"
+    DUKE = "dukemtmc"
+    OCCLUDED_DUKE = "occluded_duke"
+    OCCLUDED_REID = "occluded_reid"
+    PARTIAL_REID = "partial_reid"
+    FOLDER = "folder"
+
+
+_TITLES = {
+    Layout.MARKET_1501: "Market-1501",
+    Layout.DUKE: "DukeMTMC-reID",
+    Layout.OCCLUDED_DUKE: "Occluded-Duke",
+    Layout.OCCLUDED_REID: "Occluded-ReID",
+    Layout.PARTIAL_REID: "Partial-ReID",
+}
+_LOOKED_FOR = (
+    "query and bounding_box_test (Market-1501, DukeMTMC-reID, Occluded-Duke), whole_body_images with "
+    "occluded_body_images or partial_body_images (Occluded-ReID, Partial-ReID), or images, there or in sub-folders"
+)
+_STREET_NAME = re.compile(r"(-?\d+)_c(\d+)(s\d+)?[_.]")  # the optional part is Market-1501's sequence
+_BODY_NAME = re.compile(r"(\d+)_")
+_JUNK = -1  # identity of detections that the protocols leave out
+
+
+@dataclass(frozen=True)
+class ImageRecord:
+    """One image. path: relative to the dataset's root; identity: as in the file name; camera: 0-based, -1 for none;
+    split: train, query or gallery."""
+
+    path: Path
+    identity: int
+    camera: int
+    split: str
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Records of the three splits, and how to label them.
+
+    uses_cameras: False where camera numbers do not exist; then no image is junk and the model gets no camera.
+    skipped: images, relative to the root, left out because their names do not follow the layout.
+    synthetic, note: from `dataset.json`; synthetic images must be labelled so wherever they are shown.
+    """
+
+    root: Path
+    layout: Layout
+    train: tuple[ImageRecord, ...]
+    query: tuple[ImageRecord, ...]
+    gallery: tuple[ImageRecord, ...]
+    uses_cameras: bool
+    name: str
+    synthetic: bool = False
+    note: str = ""
+    skipped: tuple[Path, ...] = ()
+
+    def read(self, record: ImageRecord) -> np.ndarray:
+        """uint8 (H, W, 3). Raises ImageError, naming the file."""
+        return decode_image(self.root / record.path, str(record.path))
+
+    @property
+    def queries_are_gallery(self) -> bool:
+        """True for a plain folder without a split: every query finds itself, so scores would mean nothing."""
+        return bool(self.query) and self.query[0].path == self.gallery[0].path
+
+
+def open_dataset(root: Path | str, layout: Layout | str = "auto") -> Dataset:
+    """Read the records of a dataset; no image is opened.
+
+    `auto` tells the layout by the folders and names in `root`, or in its only sub-folder that holds a dataset. DukeMTMC
+    and Occluded-Duke look alike: `layout` in `dataset.json`, or else "occluded" in the folder's name, decides. Raises
+    DatasetError for a folder that is missing or empty, a layout that is unknown or not there, and a split in which
+    no name can be read.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise DatasetError(f"there is no folder {root}; check the path of the dataset")
+    place = _place(root)
+    label = {**_label(place), **_label(root)}
+    wanted = str(label.get("layout", "auto")) if layout == "auto" else str(layout)
+    if wanted != "auto" and wanted not in list(Layout):
+        raise DatasetError(f"unknown layout {wanted!r}; use auto, {', '.join(Layout)}")
+    found = _detect(place) if wanted == "auto" else Layout(wanted)
+
+    skipped: list[Path] = []
+    if found in (Layout.MARKET_1501, Layout.DUKE, Layout.OCCLUDED_DUKE):
+        train = _street(place, "bounding_box_train", "train", skipped)
+        query = _street(place, "query", "query", skipped)
+        gallery = _street(place, "bounding_box_test", "gallery", skipped)
+    elif found in (Layout.OCCLUDED_REID, Layout.PARTIAL_REID):
+        train = []
+        query = _body(place, _body_queries(place, found), "query", skipped)
+        gallery = _body(place, "whole_body_images", "gallery", skipped)
+    else:
+        train, (query, gallery) = [], _plain(place)
+    for records, split in ((query, "query"), (gallery, "gallery")):
+        if not records:
+            examples = f"; {len(skipped)} names could not be read, such as {skipped[0]}" if skipped else ""
+            raise DatasetError(f"no {split} images in {place} ({found} layout){examples}; looked for {_LOOKED_FOR}")
+    return Dataset(
+        root=place,
+        layout=found,
+        train=tuple(train),
+        query=tuple(query),
+        gallery=tuple(gallery),
+        uses_cameras=gallery[0].camera != NO_CAMERA,
+        name=str(label.get("name", _TITLES.get(found, place.resolve().name))),
+        synthetic=bool(label.get("synthetic", False)),
+        note=str(label.get("note", "")),
+        skipped=tuple(skipped),
+    )
+
+
+def _place(root: Path) -> Path:
+    """`root`, or its only sub-folder that holds one of the five layouts: archives often unpack into one more folder."""
+    if _has_layout(root):
+        return root
+    nested = [folder for folder in _folders(root) if _has_layout(folder)]
+    if len(nested) > 1:
+        raise DatasetError(f"{root} holds several datasets; name one of {', '.join(f.name for f in nested)}")
+    return nested[0] if nested else root
+
+
+def _has_layout(folder: Path) -> bool:
+    names = {child.name for child in _folders(folder)}
+    return {"query", "bounding_box_test"} <= names or (
+        "whole_body_images" in names and bool(names & {"occluded_body_images", "partial_body_images"})
+    )
+
+
+def _detect(place: Path) -> Layout:
+    if not _has_layout(place):
+        names = {folder.name for folder in _folders(place)}
+        if strays := sorted(names & {"bounding_box_train", "bounding_box_test", "whole_body_images"}):
+            raise DatasetError(
+                f"{place} has {', '.join(strays)} but lacks what belongs to it: looked for {_LOOKED_FOR}"
+            )
+        return Layout.FOLDER
+    name = place.resolve().name.lower()
+    if (place / "whole_body_images").is_dir():
+        partial = (place / "partial_body_images").is_dir() or "partial" in name
+        return Layout.PARTIAL_REID if partial else Layout.OCCLUDED_REID
+    matches = (_STREET_NAME.match(path.name) for path in _images(place / "query"))
+    first = next((match for match in matches if match), None)
+    if first and first[3]:
+        return Layout.MARKET_1501
+    return Layout.OCCLUDED_DUKE if "occluded" in name else Layout.DUKE
+
+
+def _street(place: Path, folder: str, split: str, skipped: list[Path]) -> list[ImageRecord]:
+    """`0002_c1s1_000451_03.jpg`: identity 2, camera 0. Junk (-1) is dropped; distractors (0) stay in the gallery."""
+    records = []
+    for path in _images(place / folder):
+        match = _STREET_NAME.match(path.name)
+        if not match or int(match[2]) < 1 or int(match[1]) < _JUNK:
+            skipped.append(path.relative_to(place))
+        elif int(match[1]) != _JUNK:
+            records.append(ImageRecord(path.relative_to(place), int(match[1]), int(match[2]) - 1, split))
+    return records
+
+
+def _body(place: Path, folder: str, split: str, skipped: list[Path]) -> list[ImageRecord]:
+    """`001_01.tif`, in the folder itself or in one sub-folder per identity."""
+    records = []
+    for path in _images_below(place / folder):
+        match = _BODY_NAME.match(path.name)
+        if match:
+            records.append(ImageRecord(path.relative_to(place), int(match[1]), NO_CAMERA, split))
+        else:
+            skipped.append(path.relative_to(place))
+    return records
+
+
+def _body_queries(place: Path, layout: Layout) -> str:
+    """Partial-ReID has both folders, and its protocol takes the cropped images."""
+    partial = layout is Layout.PARTIAL_REID and (place / "partial_body_images").is_dir()
+    return "partial_body_images" if partial else "occluded_body_images"
+
+
+def _plain(place: Path) -> tuple[list[ImageRecord], list[ImageRecord]]:
+    """Query and gallery of a plain folder: its two sub-folders of these names, or every image as both.
+
+    A sub-folder is one identity, the same in query and gallery; an image outside of any is an identity of its own.
+    """
+    split = (place / "query").is_dir() and (place / "gallery").is_dir()
+    homes = {name: place / name if split else place for name in ("query", "gallery")}
+    images = {name: _images_below(home) for name, home in homes.items()}
+
+    def key(path: Path, home: Path) -> tuple[bool, str]:
+        inside = path.parent != home
+        return (not inside, path.parent.name if inside else path.relative_to(place).as_posix())
+
+    keys = sorted({key(path, homes[name]) for name, paths in images.items() for path in paths})
+    identities = {each: number for number, each in enumerate(keys)}
+    query, gallery = (
+        [
+            ImageRecord(path.relative_to(place), identities[key(path, homes[name])], NO_CAMERA, name)
+            for path in images[name]
+        ]
+        for name in ("query", "gallery")
+    )
+    return query, gallery
+
+
+def _folders(folder: Path) -> list[Path]:
+    return sorted(child for child in folder.iterdir() if child.is_dir() and not child.name.startswith("."))
+
+
+def _images(folder: Path) -> list[Path]:
+    """Image files of a folder, by name; none where there is no folder. Hidden files are no images."""
+    if not folder.is_dir():
+        return []
+    return sorted(
+        child for child in folder.iterdir() if child.suffix.lower() in SUFFIXES and not child.name.startswith(".")
+    )
+
+
+def _images_below(folder: Path) -> list[Path]:
+    """Image files of a folder and of its sub-folders, by path; no deeper."""
+    below = _images(folder)
+    if folder.is_dir():
+        below += [image for child in _folders(folder) for image in _images(child)]
+    return sorted(below)
+
+
+def _label(folder: Path) -> dict[str, object]:
+    path = folder / "dataset.json"
+    if not path.is_file():
+        return {}
+    try:
+        label = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DatasetError(f"{path} is not JSON ({error}); correct or delete it") from error
+    if not isinstance(label, dict):
+        raise DatasetError(f'{path} must hold an object such as {{"name": "...", "synthetic": true}}')
+    return label

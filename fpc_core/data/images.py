@@ -1,0 +1,173 @@
+"""The one place where bytes become pixels, and pixels become the tensor that the model takes.
+
+Everything an image file can do wrong is dealt with here: size is checked against the header before anything is
+decoded, every colour mode ends as 8-bit RGB, and what cannot be shown faithfully is refused with an `ImageError`
+that names the file and the remedy.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import threading
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from fpc_core.config import ModelConfig
+
+MAX_BYTES = 20_000_000
+MAX_PIXELS = 40_000_000
+MIN_SIDE = 16  # pixels: one patch
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
+BACKGROUND = (128, 128, 128)  # neutral grey: near 0 after normalisation, so it adds neither light nor dark
+
+_EXIF_ORIENTATION = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_warning_filters = threading.Lock()
+
+
+class ImageError(ValueError):
+    """An image file cannot be used; the message names the file and the remedy."""
+
+
+def decode_image(
+    source: Path | bytes, name: str | None = None, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS
+) -> np.ndarray:
+    """Decode a file, or the bytes of one, into upright RGB: uint8 (H, W, 3).
+
+    The EXIF rotation is applied; an animation gives its first frame; 16-bit grey keeps its upper 8 bits (scaled, not
+    clipped); CMYK and palettes become RGB; transparency is composited on neutral grey (128).
+
+    `name` is what messages call the image (default: the file name). Raises ImageError for a file that is missing,
+    empty, larger than `max_bytes`, not an image, truncated, smaller than 16 pixels on a side, or larger than
+    `max_pixels`; the latter two are read off the header, before any pixel is decoded.
+    """
+    name = name or (source.name if isinstance(source, Path) else "the image")
+    data = _read(source, name, max_bytes)
+    with _silent_pillow():
+        image = _open(data, name, max_pixels)
+        try:
+            image.load()
+            upright = _UPRIGHT.get(image.getexif().get(_EXIF_ORIENTATION, 1))
+            rgb = _to_rgb(image, name)
+        except ImageError:
+            raise
+        except Exception as error:  # decoders fail on damaged input with nearly every exception type
+            raise ImageError(f"{name} is damaged or truncated ({error}); export or download it again") from error
+    return np.array(rgb if upright is None else rgb.transpose(upright))
+
+
+def content_hash(data: bytes) -> str:
+    """Short name of an upload: the first 16 hex digits of the SHA-256 of its bytes."""
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
+def resize_image(image: np.ndarray, size: tuple[int, int] = (256, 128)) -> np.ndarray:
+    """Resize uint8 (H, W, 3) to `size` = (height, width), bicubic with antialiasing, as TransReID does."""
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(f"resize_image takes uint8 (H, W, 3), not {image.dtype} {image.shape}")
+    height, width = size
+    return np.array(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC))
+
+
+def to_tensor(images: Sequence[np.ndarray], config: ModelConfig) -> Tensor:
+    """Stack B images, uint8 (H, W, 3) of `config.image_size`, into float32 (B, 3, H, W), normalised by mean and std.
+
+    Raises ValueError for an empty sequence or an image of another shape or type.
+    """
+    expected = (*config.image_size, 3)
+    if not images:
+        raise ValueError("to_tensor needs at least one image")
+    for image in images:
+        if image.shape != expected or image.dtype != np.uint8:
+            raise ValueError(f"expected uint8 {expected}, not {image.dtype} {image.shape}; call resize_image first")
+    pixels = (
+        torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
+    )
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (config.mean, config.std))
+    return pixels.div_(255.0).sub_(mean).div_(std)
+
+
+def _read(source: Path | bytes, name: str, max_bytes: int) -> bytes:
+    try:
+        size = len(source) if isinstance(source, bytes) else source.stat().st_size
+        if size > max_bytes:
+            raise ImageError(
+                f"{name} has {size / 1e6:.1f} MB, the limit is {max_bytes / 1e6:.0f} MB; save it smaller or as JPEG"
+            )
+        data = source if isinstance(source, bytes) else source.read_bytes()
+    except OSError as error:
+        raise ImageError(f"{name} cannot be read ({error.strerror or error}); check the path and its rights") from error
+    if not data:
+        raise ImageError(f"{name} is empty; export or download it again")
+    return data
+
+
+def _open(data: bytes, name: str, max_pixels: int) -> Image.Image:
+    """Read the header and refuse what is too large or too small to decode."""
+    try:
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        width, height = image.size
+    except Image.DecompressionBombError as error:
+        raise ImageError(_too_large(name, "far more", max_pixels)) from error
+    except Image.UnidentifiedImageError as error:
+        raise ImageError(f"{name} is not an image that can be read; use {', '.join(FORMATS)}") from error
+    except Exception as error:  # a header can be damaged in as many ways as the rest
+        raise ImageError(f"the header of {name} is damaged ({error}); export or download it again") from error
+    if width * height > max_pixels:
+        raise ImageError(_too_large(name, f"{width} x {height}", max_pixels))
+    if min(width, height) < MIN_SIDE:
+        raise ImageError(
+            f"{name} is {width} x {height} pixels, at least {MIN_SIDE} x {MIN_SIDE} are needed; use a larger crop"
+        )
+    return image
+
+
+def _too_large(name: str, size: str, max_pixels: int) -> str:
+    return f"{name} has {size} pixels, the limit is {max_pixels / 1e6:.0f} million; crop it to the person or shrink it"
+
+
+def _to_rgb(image: Image.Image, name: str) -> Image.Image:
+    if image.mode.startswith("I"):
+        return Image.fromarray(_upper_bits(image, name)).convert("RGB")
+    if image.mode == "F":
+        raise ImageError(f"{name} has floating-point pixels, whose range is unknown; save it with 8 or 16 bits")
+    if image.has_transparency_data:
+        opaque = Image.new("RGBA", image.size, (*BACKGROUND, 255))
+        return Image.alpha_composite(opaque, image.convert("RGBA")).convert("RGB")
+    return image.convert("RGB")
+
+
+def _upper_bits(image: Image.Image, name: str) -> np.ndarray:
+    """16-bit grey (modes I;16 and I) to uint8, keeping the upper 8 bits as Pillow does for 16-bit colour."""
+    grey = np.asarray(image)
+    if grey.min() < 0 or grey.max() > 0xFFFF:
+        raise ImageError(f"{name} has 32-bit pixels outside 0..65535; save it with 8 or 16 bits")
+    return (grey >> 8).astype(np.uint8)
+
+
+@contextmanager
+def _silent_pillow() -> Iterator[None]:
+    """Keep Pillow's warnings (size, odd metadata) off the console: whatever matters is raised as ImageError.
+
+    The filters belong to the whole process, so only one thread at a time may swap them.
+    """
+    with _warning_filters, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
