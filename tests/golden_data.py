@@ -15,7 +15,7 @@ GOLDEN = Path(__file__).parent / "golden"
 
 @dataclass(frozen=True, eq=False)
 class Golden:
-    """checkpoint_path: released-format weights. expected: arrays by name. images: float32 (n, 3, 256, 128), normalised."""
+    """Released-format weights, expected arrays by name, images as normalised float32 (n, 3, 256, 128)."""
 
     checkpoint_path: Path
     expected: dict[str, np.ndarray]

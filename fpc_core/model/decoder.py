@@ -1,0 +1,69 @@
+"""Consolidation decoder C (Sec. 3.3): one transformer block of which only the `[cls]` row is ever read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fpc_core.config import ModelConfig
+from fpc_core.model.encoder import LAYER_NORM_EPS, transformer_block
+
+
+class Decoder(nn.Module):
+    """One block and its norm, in the released code's `rec_b`."""
+
+    def __init__(self, config: ModelConfig, drop_path: float = 0.0) -> None:
+        super().__init__()
+        self.block = transformer_block(config, drop_path)
+        self.norm = nn.LayerNorm(config.width, eps=LAYER_NORM_EPS)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(B, T, C), `[cls]` first -> (B, C): the whole block, then its `[cls]` row; equals `consolidate`."""
+        return self.norm(self.block(tokens)[:, 0])
+
+
+class GlobalHead(nn.Module):
+    """The blocks after the tokens are taken and the final norm: `b1` of the released code."""
+
+    def __init__(self, config: ModelConfig, drop_path: float = 0.0) -> None:
+        super().__init__()
+        rest = config.depth - config.token_blocks
+        self.blocks = nn.ModuleList(transformer_block(config, drop_path) for _ in range(rest))
+        self.norm = nn.LayerNorm(config.width, eps=LAYER_NORM_EPS)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(B, T, C), `[cls]` first -> (B, C). Of the last block only the `[cls]` row is computed."""
+        for block in self.blocks[:-1]:
+            tokens = block(tokens)
+        cls = cls_row(self.blocks[-1], tokens)[0] if len(self.blocks) else tokens[:, 0]
+        return self.norm(cls)
+
+
+def consolidate(block: Any, norm: nn.Module, tokens: Tensor) -> tuple[Tensor, Tensor]:
+    """A timm Block and norm on one set of tokens (Eq. 12): (T, C), `[cls]` first -> `[cls]` (C,), attention (heads, T)."""
+    cls, attention = cls_row(block, tokens.unsqueeze(0))
+    return norm(cls)[0], attention[0]
+
+
+def cls_row(block: Any, tokens: Tensor) -> tuple[Tensor, Tensor]:
+    """The `[cls]` row of a timm Block: (B, T, C) -> (B, C), attention (B, heads, T) with rows that sum to 1.
+
+    Keys and values are never formed. With x_n = LN(token n) the logit of head h is q . (W_k x_n + b_k): the query goes
+    through W_k once instead of every token, and b_k adds the same to every logit, which softmax ignores. The value is
+    sum_n a_n (W_v x_n + b_v) = W_v (sum_n a_n x_n) + b_v, for the attention sums to 1. Differentiable.
+    """
+    attn = block.attn
+    split = (attn.num_heads, attn.head_dim)
+    to_query, to_key, to_value = attn.qkv.weight.chunk(3)  # (C, C) each
+    query_bias, _, value_bias = attn.qkv.bias.chunk(3)
+
+    x = block.norm1(tokens)
+    query = nn.functional.linear(x[:, 0], to_query, query_bias).unflatten(-1, split) * attn.scale
+    absorbed = torch.einsum("bhd,hdc->bhc", query, to_key.unflatten(0, split))
+    attention = (absorbed @ x.transpose(1, 2)).softmax(dim=-1)
+    value = torch.einsum("bhc,hdc->bhd", attention @ x, to_value.unflatten(0, split)).flatten(1) + value_bias
+
+    cls = tokens[:, 0] + block.drop_path1(attn.proj(value))
+    return cls + block.drop_path2(block.mlp(block.norm2(cls))), attention
