@@ -1,0 +1,1 @@
+"""Browser components: html, css and js beside one Python face each."""

@@ -1,0 +1,43 @@
+"""Words for the visitor: what went wrong, what to do. Text from outside is shown as text, never as markup."""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+import streamlit as st
+
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:&])")
+_BUILD_MEMORY = "python -m fpc_core memory build"
+
+
+def plain(text: str, limit: int = 160) -> str:
+    """The text with everything Markdown could read as markup escaped, on one line, cut after `limit` characters."""
+    flat = " ".join(text.split())
+    if len(flat) > limit:
+        flat = flat[: limit - 1] + "…"
+    return _MARKDOWN.sub(r"\\\1", flat)
+
+
+def problem(text: str) -> None:
+    """A message about the visitor's input."""
+    st.warning(plain(text, 600), icon=":material/info:")
+
+
+def nothing_to_show(error: Exception, places: dict[str, str]) -> None:
+    """The page shown in place of all others when data, weights or memory cannot be opened."""
+    st.title("Nothing to explore yet")
+    st.error(plain(str(error), 900), icon=":material/database_off:")
+    st.markdown("Looked for:")
+    st.table({"what": list(places), "where": [f"`{place}`" for place in places.values()]})
+    st.markdown("When data and weights are there and only the memory is missing or stale, build it again:")
+    st.code(
+        f"{_BUILD_MEMORY} --data {shlex.quote(places['data'])} --weights {shlex.quote(places['weights'])} "
+        f"--memory {shlex.quote(places['memory'])}",
+        language="bash",
+    )
+    st.markdown(
+        "To look at other data, set `FPC_DATA`, `FPC_WEIGHTS` and `FPC_MEMORY` before starting the app, "
+        "or unset them to return to the demo. `python -m fpc_core doctor` checks all three."
+    )
+    st.button("Try again", icon=":material/refresh:")

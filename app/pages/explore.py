@@ -1,0 +1,99 @@
+"""One query, the whole way: what was dropped, who was found, and why."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app import controls, resources, sections
+from app.messages import nothing_to_show, problem
+from app.resources import Query
+from app.state import read_view
+from app.strips import Subject
+from fpc_core.data.images import ImageError, content_hash, decode_image, resize_image
+from fpc_core.workspace import Places, Workspace
+
+PER_PAGE = 12
+UPLOADED = "uploaded "
+
+
+def open_or_explain() -> Workspace:
+    """The workspace; where it cannot be opened, a page that says what is missing, and the run ends."""
+    places = Places.from_environment()
+    try:
+        return resources.workspace(places)
+    except (ValueError, OSError) as error:
+        nothing_to_show(error, {"data": str(places.data), "weights": str(places.weights), "memory": str(places.memory)})
+        st.stop()
+
+
+def uploaded_query(space: Workspace) -> Query | None:
+    """The visitor's own image, decoded; None without one, with a message where it cannot be used."""
+    upload = controls.uploaded()
+    if upload is None:
+        return None
+    try:
+        image = resize_image(decode_image(upload.data, upload.name), space.retriever.model.config.image_size)
+    except ImageError as error:
+        problem(str(error))
+        return None
+    camera = controls.camera(space.retriever.model.config.cameras) if space.dataset.uses_cameras else None
+    return Query(UPLOADED + content_hash(upload.data), image, Subject(camera=camera))
+
+
+def choose_query(name: str) -> None:
+    st.session_state["query"] = name
+    st.query_params.pop("neighbor", None)
+
+
+def choose_neighbor(row: str) -> None:
+    st.query_params["neighbor"] = row
+
+
+def page() -> None:
+    asked, problems = read_view(st.query_params)
+    space = open_or_explain()
+    records = {record.path.as_posix(): record for record in space.dataset.query}
+    with st.sidebar:
+        own = uploaded_query(space)
+        own_name = own.name if own else None
+        if own_name and st.session_state.get("seen-upload") != own_name:
+            choose_query(own_name)
+        st.session_state["seen-upload"] = own_name
+        names = [own_name, *records] if own_name else list(records)
+        if asked.query and asked.query not in names:
+            problems += (f"The link asks for the query {asked.query}, which is not in this data. Showing the first.",)
+        name = controls.query_name(names)
+        settings = controls.query_settings(len(space.dataset.gallery))
+        show_junk = controls.junk_switch(space.dataset.uses_cameras)
+    if own is not None and name == own_name:
+        query = own
+    else:
+        record = records[name]
+        query = Query(name, resources.picture(space, record), Subject(record.identity, record.camera))
+
+    sections.status_line(space, settings)
+    for text in problems:
+        problem(text)
+    st.subheader("Whom are we looking for?")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        identity = controls.identity([record.identity for record in space.dataset.query])
+        offered = [key for key in records if identity in (None, records[key].identity)]
+        places = controls.page_of(len(offered), PER_PAGE, offered.index(name) if name in offered else None)
+    sections.query_strip(space, [records[offered[place]] for place in places], name, choose_query)
+
+    found = resources.search(space, query, settings)
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        sections.dropped(space, query, found)
+    with right:
+        sections.timings(found)
+    chosen = sections.ranked(space, query, found, asked.neighbor, show_junk, choose_neighbor)
+    left, right = st.columns(2, gap="medium")
+    with left:
+        sections.transport(space, query, found, chosen)
+    with right:
+        sections.alpha_lines(space, query, found, chosen)
+    sections.decoder(space, query, found, chosen, choose_neighbor)
+
+
+page()

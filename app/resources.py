@@ -1,0 +1,154 @@
+"""The only file with caches: workspace, pictures, and every stage of a search that a move can reuse.
+
+Everything is keyed by content: two visitors with the same image and settings share the result, and nothing of one
+visitor's view ever reaches another. An alpha or K move finds encoder and transport here and recomputes neither.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import streamlit as st
+import torch
+
+from app.pictures import data_uri
+from app.strips import Subject
+from fpc_core.config import PruneSettings, QuerySettings, TransportSettings, Variant
+from fpc_core.data.datasets import Dataset, ImageRecord
+from fpc_core.data.images import content_hash, resize_image, to_tensor
+from fpc_core.results import EncoderState, Encoding, Match, QueryTrace
+from fpc_core.workspace import Places, Workspace, open_workspace
+
+_cam_lock = threading.Lock()  # Grad-CAM hooks the model, and all sessions share it
+
+
+@dataclass(frozen=True, eq=False)
+class Query:
+    """A query image at the model's input size and what is known about it."""
+
+    name: str
+    image: np.ndarray
+    subject: Subject
+
+    @cached_property
+    def digest(self) -> str:
+        """What caches know it by: its pixels and its camera."""
+        return f"{content_hash(self.image.tobytes())}-{self.subject.camera}"
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """A trace, seconds per stage as first computed, and the stages this run took from the cache."""
+
+    trace: QueryTrace
+    seconds: dict[str, float]
+    reused: frozenset[str]
+
+
+@st.cache_resource(show_spinner="Opening weights and gallery memory …")
+def workspace(places: Places) -> Workspace:
+    return open_workspace(places)
+
+
+def search(space: Workspace, query: Query, settings: QuerySettings) -> Found:
+    """Run one query, taking from the cache what did not change."""
+    began = time.perf_counter()
+    matched = _matched(
+        space, query, query.digest, settings.prune, settings.variant, settings.transport,
+        settings.shortlist,
+    )  # fmt: skip
+    trace = space.retriever.finish(matched.encoded.encoding, matched.match, settings)
+    stages = (*matched.encoded.stages, matched.stage)
+    seconds = {stage.name: stage.seconds for stage in stages} | dict(trace.timings)
+    return Found(trace, seconds, frozenset(stage.name for stage in stages if stage.made_at < began))
+
+
+def picture(space: Workspace, record: ImageRecord) -> np.ndarray:
+    """An image of the dataset at the model's input size."""
+    return _picture(space.dataset, record, str(space.dataset.root), space.retriever.model.config.image_size)
+
+
+def thumbnail(space: Workspace, record: ImageRecord) -> str:
+    """The same as a data URI."""
+    return _thumbnail(space.dataset, record, str(space.dataset.root), space.retriever.model.config.image_size)
+
+
+@st.cache_resource(max_entries=512, show_spinner=False)
+def _picture(_dataset: Dataset, record: ImageRecord, root: str, size: tuple[int, int]) -> np.ndarray:
+    image = resize_image(_dataset.read(record), size)
+    image.flags.writeable = False  # shared by all sessions
+    return image
+
+
+@st.cache_data(max_entries=4096, show_spinner=False)
+def _thumbnail(_dataset: Dataset, record: ImageRecord, root: str, size: tuple[int, int]) -> str:
+    return data_uri(resize_image(_dataset.read(record), size))
+
+
+@dataclass(frozen=True)
+class _Stage:
+    name: str
+    seconds: float
+    made_at: float = field(default_factory=time.perf_counter)
+
+
+@dataclass(frozen=True, eq=False)
+class _Encoded:
+    encoding: Encoding
+    stages: tuple[_Stage, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class _Matched:
+    encoded: _Encoded
+    match: Match
+    stage: _Stage
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _state(_space: Workspace, _query: Query, digest: str, block: int) -> tuple[EncoderState, _Stage]:
+    config = _space.retriever.model.config
+    camera = _query.subject.camera
+    cameras = None if camera is None or not _space.dataset.uses_cameras else torch.tensor([camera])
+    return _timed("encode up to the first drop", _space.device, lambda: _space.retriever.prepare(
+        to_tensor([_query.image], config), cameras, block
+    ))  # fmt: skip
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _encoded(_space: Workspace, _query: Query, digest: str, prune: PruneSettings) -> _Encoded:
+    state, first = _state(_space, _query, digest, prune.blocks[0])
+    encoding, rest = _timed("encode the rest", _space.device, lambda: _space.retriever.encode(state, prune))
+    return _Encoded(encoding, (first, rest))
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _matched(
+    _space: Workspace,
+    _query: Query,
+    digest: str,
+    prune: PruneSettings,
+    variant: Variant,
+    transport: TransportSettings,
+    shortlist: int,
+) -> _Matched:
+    encoded = _encoded(_space, _query, digest, prune)
+    settings = QuerySettings(prune, transport, variant, neighbors=1, shortlist=shortlist)
+    match, stage = _timed(
+        "shortlist and transport", _space.device, lambda: _space.retriever.match(encoded.encoding, settings)
+    )
+    return _Matched(encoded, match, stage)
+
+
+def _timed(name: str, device: torch.device, work: Callable[[], Any]) -> tuple[Any, _Stage]:
+    start = time.perf_counter()
+    result = work()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return result, _Stage(name, time.perf_counter() - start)

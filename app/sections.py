@@ -1,0 +1,233 @@
+"""The sections of a query's page. Each is titled with the one question it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import streamlit as st
+from fpc_core.matching.ranking import swap_alphas
+
+from app import charts, resources
+from app.components.cards import cards
+from app.messages import plain
+from app.pictures import data_uri, heat, veil
+from app.resources import Found, Query
+from app.state import plain_name
+from app.strips import SPOKEN, Card, Scale, Strip, camera_name, distances_of, ranked_strip, ranks_of, tone_of
+from fpc_core.config import QuerySettings, Solver, Variant
+from fpc_core.data.datasets import ImageRecord
+from fpc_core.explain.masks import survivors
+from fpc_core.results import Ranking
+from fpc_core.workspace import Workspace
+
+SHOWN = 10  # hits per strip
+LINES = 12  # candidates in the alpha chart
+PER_PAGE = 12
+
+
+def status_line(space: Workspace, settings: QuerySettings) -> None:
+    """Always says which weights, data, variant and device are at work."""
+    dataset, memory = space.dataset, space.retriever.memory
+    config = space.retriever.model.config
+    synthetic = ":orange-badge[SYNTHETIC] " if dataset.synthetic else ""
+    data = f"{synthetic}{plain(dataset.name)} ({len(dataset.query)} queries, {len(dataset.gallery)} gallery images)"
+    weights = f"{plain(space.places.weights.name)} {memory.fingerprint.weights[:8]} ({config.width} channels)"
+    with st.container(key="status"):
+        st.markdown(
+            f"**Data** {data} · **Weights** {weights} · **Variant** {plain_name(settings.variant)} · "
+            f"**Device** {space.device.type.upper()}"
+        )
+
+
+def query_strip(space: Workspace, rows: list[int], chosen: str, on_pick: Callable[[str], None]) -> None:
+    """Thumbnails of some queries; a click chooses one."""
+    pictures, drawn = {}, []
+    for row in rows:
+        record = space.dataset.query[row]
+        key = record.path.as_posix()
+        pictures[key] = resources.thumbnail(space, record)
+        drawn.append(
+            Card(
+                key,
+                key,
+                f"id {record.identity}",
+                (f"cam {camera_name(record.camera)}",),
+                alt=f"query, {_who(record)}",
+                selected=key == chosen,
+            )
+        )
+    cards([Strip("queries", "", tuple(drawn))], pictures, key="query-cards", on_pick=on_pick, width=64)
+
+
+def dropped(space: Workspace, query: Query, found: Found) -> None:
+    st.subheader("What was dropped?")
+    config = space.retriever.model.config
+    encoding = found.trace.encoding
+    pictures = {"input": data_uri(query.image)}
+    drawn = [
+        Card("input", "input", "Input", (f"{config.patches} patches",), alt="the query image as the model sees it")
+    ]
+    for stage, mask in zip(encoding.stages, survivors(encoding), strict=True):
+        name = f"block {stage.block}"
+        pictures[name] = data_uri(veil(query.image, mask, config), lossless=True)
+        kept, entered = stage.kept.shape[1], stage.entered.shape[1]
+        lines = (f"{kept} kept", f"{entered - kept} dropped")
+        drawn.append(Card(name, name, f"After {name}", lines, alt=f"after {name} {kept} of {entered} patches are kept"))
+    cards([Strip("masks", "", tuple(drawn))], pictures, key="mask-cards", width=112)
+
+
+def timings(found: Found) -> None:
+    st.subheader("How long did it take?")
+    st.plotly_chart(
+        charts.timings_figure(found.seconds, found.reused),
+        config={"displayModeBar": False},
+        key="timings",
+        alt="Milliseconds per stage of the search",
+    )
+    fresh = sum(value for name, value in found.seconds.items() if name not in found.reused)
+    st.caption(f"{1000 * fresh:.0f} ms computed for this view, the rest reused.")
+
+
+def ranked(
+    space: Workspace,
+    query: Query,
+    found: Found,
+    asked: int | None,
+    show_junk: bool,
+    on_pick: Callable[[str], None],
+) -> int | None:
+    """Three strips; returns the memory row of the chosen neighbour, None where there is nothing to choose."""
+    st.subheader("Who was found?")
+    trace, records = found.trace, space.retriever.memory.records
+    settings = trace.settings
+    decoder = frozenset(trace.consolidation.neighbors.tolist())
+    common: dict[str, Any] = {
+        "records": records,
+        "subject": query.subject,
+        "parts": distances_of(trace.match, settings.alpha),
+        "uses_cameras": space.dataset.uses_cameras,
+        "show": SHOWN,
+        "show_junk": show_junk,
+    }
+
+    def rank_map(ranking: Ranking) -> dict[int, int]:
+        return ranks_of(ranking, records, query.subject, space.dataset.uses_cameras)
+
+    def build(chosen: int | None) -> tuple[Strip, Strip, Strip]:
+        return (
+            ranked_strip("cosine", "By cosine alone", trace.by_cosine, symbol="D_cos", chosen=chosen, **common),
+            ranked_strip(
+                "distance", f"By D, α = {settings.alpha:g}", trace.by_distance, symbol="D", chosen=chosen,
+                decoder=decoder, before=rank_map(trace.by_cosine), **common,
+            ),
+            ranked_strip(
+                "final", f"After consolidation, K = {len(decoder)}", trace.final, symbol="d", chosen=chosen,
+                decoder=decoder, before=rank_map(trace.by_distance), **common,
+            ),
+        )  # fmt: skip
+
+    strips = build(asked)
+    shown = [int(card.id) for strip in (strips[1], strips[0], strips[2]) for card in strip.cards]
+    chosen = asked if asked in shown else next(iter(shown), None)
+    if chosen != asked:
+        strips = build(chosen)
+    pictures = {f"g{row}": resources.thumbnail(space, records[row]) for row in set(shown)}
+    cards(strips, pictures, key="ranked-cards", on_pick=on_pick, width=84)
+    st.caption("✓ same identity · ✗ another · K: what the decoder attends to · arrows: moved since the strip above")
+    return chosen
+
+
+def transport(space: Workspace, query: Query, found: Found, chosen: int | None) -> None:
+    st.subheader("Why did this neighbour win?")
+    place = _place(found, chosen)
+    if chosen is None or place is None:
+        _outside(found)
+        return
+    trace, record = found.trace, space.retriever.memory.records[chosen]
+    plan = space.retriever.plan(trace.encoding, trace.match, place, trace.settings)
+    flows = st.slider("Flows shown, heaviest first", 10, 150, 50, 10, key="flows")
+    rows, columns = charts.top_flows(plan, flows)
+    figure = charts.transport_figure(
+        data_uri(query.image), resources.thumbnail(space, record), plan, space.retriever.model.config, flows
+    )
+    st.plotly_chart(figure, config={"displayModeBar": False}, key="transport", alt="Transport plan as lines")
+    d_cos, d_emd = (float(values[place]) for values in (trace.match.shortlist.d_cos, trace.match.transport.distance))
+    alpha = trace.settings.alpha
+    shown = float(plan.plan[rows, columns].sum())
+    st.markdown(
+        f"**D {(1 - alpha) * d_cos + alpha * d_emd:.3f}** = {1 - alpha:.2f} × {d_cos:.3f} (cos) + {alpha:.2f} × "
+        f"{d_emd:.3f} (EMD)  \n{shown:.0%} of the mass shown · {_who(record)}"
+    )
+    _solver_note(found, place)
+
+
+def alpha_lines(space: Workspace, query: Query, found: Found, chosen: int | None) -> None:
+    st.subheader("At which α does the order change?")
+    trace, records = found.trace, space.retriever.memory.records
+    short, emd = trace.match.shortlist, trace.match.transport.distance
+    nearest = trace.by_distance.indices[:LINES].tolist()
+    place_of = {int(row): place for place, row in enumerate(short.indices.tolist())}
+    place_chosen = None if chosen is None else place_of.get(chosen)
+    if place_chosen is not None and chosen not in nearest:
+        nearest.append(chosen)
+    places = [place_of[row] for row in nearest]
+    tones = [tone_of(records[row], query.subject, space.dataset.uses_cameras) for row in nearest]
+    labels = [_who(records[row]) for row in nearest]
+    swaps = swap_alphas(short.d_cos, emd)
+    figure = charts.alpha_figure(trace.match, places, tones, labels, swaps, trace.settings.alpha, chosen=place_chosen)
+    st.plotly_chart(figure, config={"displayModeBar": False}, key="alpha-lines", alt="D against alpha")
+    st.caption(f"The {len(nearest)} nearest by D; circles mark exact swaps; the thick line is the chosen neighbour.")
+
+
+def decoder(space: Workspace, query: Query, found: Found, chosen: int | None, on_pick: Callable[[str], None]) -> None:
+    st.subheader("What did the decoder take from each neighbour?")
+    trace, records = found.trace, space.retriever.memory.records
+    config, result = space.retriever.model.config, trace.consolidation
+    lens = st.segmented_control("Shown", ["Grad-CAM", "attention"], default="Grad-CAM", required=True, key="lens")
+    grids = resources.decoder_cam(space, query, found) if lens == "Grad-CAM" else result.neighbor_grids
+    top = float(np.nanmax(grids)) if np.isfinite(grids).any() else 0.0
+    pictures, drawn = {}, []
+    for place, (row, share, grid) in enumerate(
+        zip(result.neighbors.tolist(), result.neighbor_shares.tolist(), grids, strict=True), start=1
+    ):
+        record = records[row]
+        pictures[f"h{row}"] = data_uri(heat(resources.picture(space, record), grid, config, top), lossless=True)
+        tone = tone_of(record, query.subject, space.dataset.uses_cameras)
+        lines = (f"{share:.1%} attention", f"id {record.identity} · cam {camera_name(record.camera)}")
+        about = f"neighbour {place}, {SPOKEN[tone]}, {share:.1%} of the attention"
+        drawn.append(Card(str(row), f"h{row}", str(place), lines, tone, alt=about, selected=row == chosen))
+    unit = "class evidence (Grad-CAM, common scale)" if lens == "Grad-CAM" else "attention of [cls] per patch"
+    scale = Scale(unit, "0", f"{top:.2g}")
+    cards([Strip("heat", "", tuple(drawn), scale=scale)], pictures, key="heat-cards", on_pick=on_pick, width=84)
+    st.plotly_chart(
+        charts.shares_figure(result), config={"displayModeBar": False}, key="shares", alt="Attention shares of Eq. 13"
+    )
+    if trace.settings.variant is Variant.RELEASED:
+        st.caption("The released decoder leaves the query out of its keys: choose the paper variant to bring it in.")
+
+
+def _who(record: ImageRecord) -> str:
+    return f"identity {record.identity}, camera {camera_name(record.camera)}"
+
+
+def _place(found: Found, chosen: int | None) -> int | None:
+    places = np.flatnonzero(found.trace.match.shortlist.indices == chosen)
+    return int(places[0]) if len(places) else None
+
+
+def _outside(found: Found) -> None:
+    size = len(found.trace.match.shortlist.indices)
+    st.info(
+        f"Transport is computed for the {size} shortlisted images only, and this one is not among them. Choose another."
+    )
+
+
+def _solver_note(found: Found, place: int) -> None:
+    transport, settings = found.trace.match.transport, found.trace.settings.transport
+    error, rounds = float(transport.marginal_error[place]), int(transport.iterations[place])
+    if settings.solver is Solver.SINKHORN and error > settings.tolerance:
+        st.warning(f"Not converged after {rounds} iterations: marginal error {error:.1e}. Raise ε in Advanced.")
+    else:
+        st.caption(f"{settings.solver.value}, {rounds} iterations, marginal error {error:.1e}")

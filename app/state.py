@@ -1,0 +1,118 @@
+"""The view is the URL: one typed view state, read from and written to query parameters.
+
+Widgets bind themselves to the parameters of the same name (`bind="query-params"`); this file says what they mean, what
+lies within bounds, and what to tell a visitor whose link does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from fpc_core.config import DropStrategy, PruneSettings, QuerySettings, Solver, TransportSettings, Variant
+
+GAMMA = (0.3, 1.0, 0.05)  # least, most, step of the keep rate
+ALPHA = (0.0, 1.0, 0.05)
+NEIGHBORS = (1, 20, 1)
+EPSILON = (0.005, 0.2, 0.005)
+_DEFAULT = QuerySettings()
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class View:
+    """What a visitor looks at. An empty `query` means the first one; no `neighbor` means the best ranked."""
+
+    query: str = ""
+    neighbor: int | None = None
+    settings: QuerySettings = field(default_factory=QuerySettings)
+
+    def to_params(self) -> dict[str, str]:
+        """Query parameters of this view; what equals its default is left out, so links stay short."""
+        settings, usual = self.settings, _DEFAULT
+        pairs: list[tuple[str, Any, Any]] = [
+            ("query", self.query, ""),
+            ("neighbor", self.neighbor, None),
+            ("gamma", settings.prune.keep_rate, usual.prune.keep_rate),
+            ("alpha", settings.alpha, usual.alpha),
+            ("k", settings.neighbors, usual.neighbors),
+            ("drop", plain_name(settings.prune.strategy), plain_name(usual.prune.strategy)),
+            ("variant", settings.variant.value, usual.variant.value),
+            ("solver", settings.transport.solver.value, usual.transport.solver.value),
+            ("epsilon", settings.transport.epsilon, usual.transport.epsilon),
+        ]
+        return {name: str(value) for name, value, default in pairs if value != default}
+
+
+def plain_name(choice: StrEnum) -> str:
+    """How a choice is written on screen and in the URL: "non-salient", not "non_salient"."""
+    return choice.value.replace("_", "-")
+
+
+def read_view(params: Mapping[str, str]) -> tuple[View, tuple[str, ...]]:
+    """The view of these query parameters, and one sentence for each that could not be used (the default then holds)."""
+    problems: list[str] = []
+
+    def take(name: str, parse: Callable[[str], _T], default: _T, expected: str) -> _T:
+        text = params.get(name)
+        if text is None:
+            return default
+        try:
+            return parse(text)
+        except ValueError:
+            problems.append(f"The link asks for {name} = {text[:60]}, but {expected}. Using {default}.")
+            return default
+
+    prune = PruneSettings(
+        keep_rate=take("gamma", _between(GAMMA), _DEFAULT.prune.keep_rate, _range_text(GAMMA)),
+        strategy=take("drop", _strategy, _DEFAULT.prune.strategy, _choice_text(DropStrategy)),
+    )
+    transport = TransportSettings(
+        solver=take("solver", Solver, _DEFAULT.transport.solver, _choice_text(Solver)),
+        epsilon=take("epsilon", _between(EPSILON), _DEFAULT.transport.epsilon, _range_text(EPSILON)),
+    )
+    settings = QuerySettings(
+        prune=prune,
+        transport=transport,
+        variant=take("variant", Variant, _DEFAULT.variant, _choice_text(Variant)),
+        alpha=take("alpha", _between(ALPHA), _DEFAULT.alpha, _range_text(ALPHA)),
+        neighbors=take("k", _neighbors, _DEFAULT.neighbors, _range_text(NEIGHBORS)),
+    )
+    neighbor = take("neighbor", _row, None, "it must be a row of the memory")
+    return View(params.get("query", ""), neighbor, settings), tuple(problems)
+
+
+def _between(bounds: tuple[float, float, float]) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        value = float(text)
+        if not bounds[0] <= value <= bounds[1]:
+            raise ValueError(text)
+        return value
+
+    return parse
+
+
+def _neighbors(text: str) -> int:
+    _between(NEIGHBORS)(text)
+    return int(text)
+
+
+def _strategy(text: str) -> DropStrategy:
+    return DropStrategy(text.replace("-", "_"))
+
+
+def _row(text: str) -> int | None:
+    value = int(text)
+    if value < 0:
+        raise ValueError(text)
+    return value
+
+
+def _range_text(bounds: tuple[float, float, float]) -> str:
+    return f"it must lie in {bounds[0]:g} to {bounds[1]:g}"
+
+
+def _choice_text(choices: Iterable[StrEnum]) -> str:
+    return "it must be one of " + ", ".join(plain_name(choice) for choice in choices)

@@ -1,0 +1,180 @@
+"""Strips of image cards from core results: who was found, and whether that is right.
+
+Pure functions: they decide order, marks and captions; `components/cards` only draws what stands here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from fpc_core.data.datasets import ImageRecord
+from fpc_core.results import Match, Ranking
+
+
+class Tone(StrEnum):
+    """What a border says; every tone but NEUTRAL also has a mark, so that colour never stands alone."""
+
+    MATCH = "match"
+    OTHER = "other"
+    JUNK = "junk"
+    NEUTRAL = "neutral"
+
+
+MARKS = {Tone.MATCH: "✓", Tone.OTHER: "✗", Tone.JUNK: "–", Tone.NEUTRAL: ""}
+SPOKEN = {
+    Tone.MATCH: "same identity",
+    Tone.OTHER: "another identity",
+    Tone.JUNK: "junk: same identity and camera",
+    Tone.NEUTRAL: "identity of the query unknown",
+}
+
+
+@dataclass(frozen=True)
+class Card:
+    """One image with its caption. `image` is a key of the picture table sent along; `tag` a short badge or empty."""
+
+    id: str
+    image: str
+    title: str
+    lines: tuple[str, ...] = ()
+    tone: Tone = Tone.NEUTRAL
+    tag: str = ""
+    alt: str = ""
+    selected: bool = False
+
+    @property
+    def mark(self) -> str:
+        return MARKS[self.tone]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A viridis colour bar from `low` to `high`."""
+
+    label: str
+    low: str
+    high: str
+
+
+@dataclass(frozen=True)
+class Strip:
+    id: str
+    title: str
+    cards: tuple[Card, ...]
+    note: str = ""
+    scale: Scale | None = None
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Who the query shows, where that is known; an upload has neither identity nor camera."""
+
+    identity: int | None = None
+    camera: int | None = None
+
+
+def tone_of(record: ImageRecord, subject: Subject, uses_cameras: bool) -> Tone:
+    """The junk rule of the evaluation: same identity under the same camera says nothing about retrieval."""
+    if subject.identity is None:
+        return Tone.NEUTRAL
+    if record.identity != subject.identity:
+        return Tone.OTHER
+    return Tone.JUNK if uses_cameras and record.camera == subject.camera else Tone.MATCH
+
+
+def camera_name(camera: int) -> str:
+    """Cameras count from 1 on screen, as in the datasets' file names."""
+    return "–" if camera < 0 else str(camera + 1)
+
+
+def distances_of(match: Match, alpha: float) -> Mapping[int, tuple[float, float, float]]:
+    """D, D_cos and D_EMD (Eq. 10) of every shortlisted memory row."""
+    d_cos, d_emd = match.shortlist.d_cos, match.transport.distance
+    combined = (1 - alpha) * d_cos + alpha * d_emd
+    return {
+        int(row): (float(d), float(cos), float(emd))
+        for row, d, cos, emd in zip(match.shortlist.indices, combined, d_cos, d_emd, strict=True)
+    }
+
+
+def ranked_strip(
+    name: str,
+    title: str,
+    ranking: Ranking,
+    records: Sequence[ImageRecord],
+    subject: Subject,
+    *,
+    symbol: str,
+    parts: Mapping[int, tuple[float, float, float]],
+    uses_cameras: bool,
+    show: int,
+    show_junk: bool = False,
+    decoder: frozenset[int] = frozenset(),
+    chosen: int | None = None,
+    before: Mapping[int, int] | None = None,
+) -> Strip:
+    """The first `show` hits of a ranking as cards, nearest first.
+
+    symbol: name of the distance the ranking is sorted by.  parts: `distances_of`; rows outside the shortlist have none.
+    decoder: memory rows the decoder attends to, tagged "K".  before: `ranks_of` the strip above, for the arrows.
+    Junk images take no rank: the evaluation removes them, so the next image takes their place.
+    """
+    cards: list[Card] = []
+    rank = hidden = 0
+    for row, distance in zip(ranking.indices.tolist(), ranking.distance.tolist(), strict=True):
+        record = records[row]
+        tone = tone_of(record, subject, uses_cameras)
+        if tone is Tone.JUNK:
+            if not show_junk:
+                hidden += 1
+                continue
+        else:
+            rank += 1
+        head = f"{rank}" if tone is not Tone.JUNK else "junk"
+        lines = [f"{symbol} {distance:.3f}"]
+        if row in parts:
+            _, cos, emd = parts[row]
+            lines.append(f"cos {cos:.2f} · emd {emd:.2f}")
+        else:
+            lines.append("not in shortlist")
+        lines.append(f"id {record.identity} · cam {camera_name(record.camera)}")
+        moved = (before or {}).get(row)
+        if before is not None and tone is not Tone.JUNK and moved != rank:
+            head += _arrow(moved, rank)
+        cards.append(
+            Card(
+                id=str(row),
+                image=f"g{row}",
+                title=head,
+                lines=tuple(lines),
+                tone=tone,
+                tag="K" if row in decoder else "",
+                alt=f"rank {head}, {SPOKEN[tone]}, identity {record.identity}, camera {camera_name(record.camera)}",
+                selected=row == chosen,
+            )
+        )
+        if rank == show:
+            break
+    notes = (correct_in(cards), f"{hidden} junk hidden" if hidden else "")
+    return Strip(name, title, tuple(cards), " · ".join(note for note in notes if note))
+
+
+def ranks_of(ranking: Ranking, records: Sequence[ImageRecord], subject: Subject, uses_cameras: bool) -> dict[int, int]:
+    """1-based rank of every memory row of a ranking; junk images have none."""
+    rows = (row for row in ranking.indices.tolist())
+    ranked = (row for row in rows if tone_of(records[row], subject, uses_cameras) is not Tone.JUNK)
+    return {row: place for place, row in enumerate(ranked, start=1)}
+
+
+def correct_in(cards: Sequence[Card]) -> str:
+    """How many of the ranked cards are right, as a caption; empty where the identity is unknown."""
+    ranked = [card.tone for card in cards if card.tone in (Tone.MATCH, Tone.OTHER)]
+    return f"{ranked.count(Tone.MATCH)} of {len(ranked)} right" if ranked else ""
+
+
+def _arrow(old: int | None, new: int) -> str:
+    if old is None:
+        return " ↑"
+    return f" ↑{old - new}" if old > new else f" ↓{new - old}"

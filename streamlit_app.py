@@ -1,0 +1,10 @@
+"""Page set-up and the navigation table, nothing else. Start it with: streamlit run streamlit_app.py"""
+
+import streamlit as st
+
+import fpc_core  # noqa: F401  must be imported before anything that imports timm or grad-cam
+from app.look import dress
+
+st.set_page_config(page_title="FPC Explorer", page_icon=":material/person_search:", layout="wide")
+dress()
+st.navigation([st.Page("app/pages/explore.py", title="Explore", icon=":material/person_search:")], position="top").run()
