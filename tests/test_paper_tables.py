@@ -1,0 +1,105 @@
+"""The published figures: typing errors would show as contradictions within the paper."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+
+from fpc_core.config import KEEP_RATES, DropStrategy
+from fpc_core.evaluation.tables import (
+    PAPER_TABLES,
+    TABLE_1,
+    TABLE_2,
+    TABLE_3,
+    TABLE_4,
+    TABLE_5,
+    TABLE_6,
+    TABLE_7,
+    PublishedTable,
+)
+
+FPC_OCCLUDED_DUKE = (76.7, 72.8)
+
+
+def row_of(table, name):
+    return next(row for row in table.rows if row[0] == name)
+
+
+def test_there_are_seven_tables_and_every_row_is_marked_as_the_papers():
+    assert sorted(PAPER_TABLES) == [1, 2, 3, 4, 5, 6, 7]
+    for number, table in PAPER_TABLES.items():
+        assert table.number == number
+        assert {record["source"] for record in table.records()} == {"paper"}
+
+
+def test_scores_are_percentages():
+    for table in PAPER_TABLES.values():
+        for name in table.columns:
+            if name.endswith(("Rank-1", "mAP")):
+                assert all(value is None or 10 < value < 100 for value in table.column(name)), (table.number, name)
+
+
+def test_fpc_has_one_result_on_occluded_duke_in_every_table():
+    assert row_of(TABLE_1, "FPC")[1:3] == FPC_OCCLUDED_DUKE
+    assert row_of(TABLE_3, 0.8)[1:3] == FPC_OCCLUDED_DUKE
+    assert TABLE_4.rows[-1][-2:] == FPC_OCCLUDED_DUKE
+    assert ("non_salient", 0.8, *FPC_OCCLUDED_DUKE) in TABLE_5.rows
+    assert row_of(TABLE_7, "FPC")[1:] == FPC_OCCLUDED_DUKE
+
+
+@pytest.mark.parametrize("method", ["PGFA", "HOReID", "FRT", "Yu et al."])
+def test_other_methods_stand_in_tables_1_and_7_alike(method):
+    assert row_of(TABLE_1, method)[1:3] == row_of(TABLE_7, method)[1:]
+
+
+def test_transreid_stands_in_tables_1_and_6_alike():
+    assert row_of(TABLE_1, "TransReID")[1:3] == row_of(TABLE_6, "TransReID")[1:3]
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "margin"),
+    [
+        (TABLE_1, "Occluded-Duke Rank-1", 6.0),
+        (TABLE_1, "Occluded-Duke mAP", 8.6),
+        (TABLE_1, "Occluded-ReID mAP", 1.6),
+        (TABLE_2, "Market-1501 mAP", 1.7),
+        (TABLE_2, "DukeMTMC-reID Rank-1", 1.1),
+    ],
+)
+def test_margins_named_in_the_text_hold(table, column, margin):
+    *others, ours = table.column(column)
+    assert ours - max(value for value in others if value is not None) == pytest.approx(margin)
+
+
+def test_gains_printed_in_table_3_hold():
+    assert TABLE_3.column("keep rate") == KEEP_RATES
+    gains = {"Rank-1": (0, 0.6, 0.7, -0.1, -1.5, -3.9), "mAP": (0, 0.4, 0.5, 0.1, -1.0, -3.0)}
+    for name, expected in gains.items():
+        values = TABLE_3.column(name)
+        assert [value - values[0] for value in values] == pytest.approx(expected)
+
+
+def test_gains_of_the_ablation_named_in_the_text_hold():
+    rank_1, mean_ap = TABLE_4.column("Rank-1"), TABLE_4.column("mAP")
+    assert [b - a for a, b in pairwise(rank_1)] == pytest.approx([1.2, 7.2, 0.9])
+    assert [b - a for a, b in pairwise(mean_ap)] == pytest.approx([1.1, 11.5, 1.2])
+
+
+def test_drop_strategies_start_from_the_same_unpruned_result_and_fall_with_the_keep_rate():
+    for strategy in (DropStrategy.SALIENT, DropStrategy.RANDOM):
+        rows = [row for row in TABLE_5.rows if row[0] == strategy]
+        assert rows[0][1:] == (1.0, 76.0, 72.3)
+        assert [row[1] for row in rows] == list(KEEP_RATES)
+        assert all(earlier[2] > later[2] and earlier[3] > later[3] for earlier, later in pairwise(rows))
+    assert {row[0] for row in TABLE_5.rows} == set(DropStrategy)
+
+
+def test_an_unknown_column_is_refused_with_the_ones_there_are():
+    with pytest.raises(ValueError, match=r"no column 'Rank-5'; it has keep rate, Rank-1"):
+        TABLE_3.column("Rank-5")
+
+
+def test_a_row_of_the_wrong_length_is_refused():
+    with pytest.raises(ValueError, match="Table 9"):
+        PublishedTable(9, "", ("a", "b"), ((1,),))
