@@ -1,0 +1,280 @@
+"""What the app draws, tested on synthetic results without a running app."""
+
+import base64
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from app import charts
+from app.messages import plain
+from app.pictures import data_uri, grid_to_pixels, heat, patch_centres, veil, viridis
+from app.state import View, read_view
+from app.strips import MARKS, Subject, Tone, distances_of, ranked_strip, ranks_of, tone_of
+from fpc_core.config import DropStrategy, ModelConfig, PruneSettings, QuerySettings, Solver, TransportSettings, Variant
+from fpc_core.data.datasets import ImageRecord
+from fpc_core.results import Consolidation, Match, Ranking, Shortlist, Swap, Transport, TransportPlan
+
+OVERLAPPING = ModelConfig(stride=11)
+TILED = ModelConfig(stride=16)
+GREY_IMAGE = np.full((256, 128, 3), 100, np.uint8)
+
+
+def record(identity: int, camera: int) -> ImageRecord:
+    return ImageRecord(Path(f"gallery/{identity:04d}_c{camera + 1}.jpg"), identity, camera, "gallery")
+
+
+RECORDS = [record(1, 0), record(2, 1), record(1, 1), record(3, 0), record(1, 2)]  # query: identity 1, camera 0
+SUBJECT = Subject(identity=1, camera=0)
+RANKING = Ranking(np.arange(5), np.array([0.1, 0.2, 0.3, 0.4, 0.5], np.float32))
+
+
+def match_of(d_cos: list[float], d_emd: list[float]) -> Match:
+    count = len(d_cos)
+    empty = np.zeros((count, 1), np.float32)
+    transport = Transport(
+        np.array(d_emd, np.float32), np.ones(count, int), np.zeros(count, np.float32), empty, empty, empty, empty
+    )
+    return Match(Shortlist(np.arange(count), np.array(d_cos, np.float32)), transport)
+
+
+def small_plan() -> TransportPlan:
+    plan = np.zeros((2, 128), np.float32)
+    plan[0, 5], plan[1, 7], plan[1, 8] = 0.5, 0.3, 0.2
+    return TransportPlan(3, plan, np.full((2, 128), 0.4, np.float32), np.array([10, 127]))
+
+
+def strip(**changes):
+    options = {
+        "symbol": "D",
+        "parts": {},
+        "uses_cameras": True,
+        "show": 3,
+    } | changes
+    return ranked_strip("s", "A strip", RANKING, RECORDS, SUBJECT, **options)
+
+
+# Pictures
+
+
+@pytest.mark.parametrize("config", [OVERLAPPING, TILED])
+def test_every_patch_shows_at_its_own_centre(config):
+    labels = np.arange(config.patches).reshape(config.grid)
+    centres = np.floor(patch_centres(config)).astype(int)
+    assert grid_to_pixels(labels, config)[centres[:, 1], centres[:, 0]].tolist() == list(range(config.patches))
+
+
+def test_a_veil_whitens_dropped_patches_and_leaves_kept_ones():
+    kept = np.zeros(TILED.grid, bool)
+    kept[0, 0] = True
+    veiled = veil(GREY_IMAGE, kept, TILED)
+    assert (veiled[:16, :16] == 100).all()
+    assert (veiled[16:, 16:] > 200).all()
+
+
+def test_a_grid_of_another_model_is_refused():
+    with pytest.raises(ValueError, match="does not fit"):
+        veil(GREY_IMAGE, np.ones((3, 3), bool), TILED)
+
+
+def test_heat_paints_values_and_veils_what_has_none():
+    values = np.zeros(TILED.grid, np.float32)
+    values[0, 0], values[1, 0] = 2.0, np.nan
+    warm = heat(GREY_IMAGE, values, TILED, top=2.0).astype(int)
+    hottest, coldest, unknown = warm[4, 4], warm[4, 40], warm[20, 4]
+    assert hottest[0] > coldest[0]  # viridis ends in yellow
+    assert hottest[1] > coldest[1]
+    assert (unknown > 200).all()
+
+
+def test_heat_of_nothing_at_all_stays_cold():
+    assert (
+        heat(GREY_IMAGE, np.zeros(TILED.grid), TILED, top=0.0) == heat(GREY_IMAGE, np.zeros(TILED.grid), TILED, 1)
+    ).all()
+
+
+def test_viridis_runs_from_violet_to_yellow_and_clips():
+    ends = viridis(np.array([-1.0, 0.0, 1.0, 2.0]))
+    assert ends[0].tolist() == ends[1].tolist() == [68, 1, 84]
+    assert ends[2].tolist() == ends[3].tolist() == [253, 231, 37]
+
+
+def test_a_lossless_picture_comes_back_pixel_for_pixel():
+    noise = np.random.default_rng(0).integers(0, 256, (256, 128, 3)).astype(np.uint8)
+    head, body = data_uri(noise, lossless=True).split(",", 1)
+    assert head == "data:image/webp;base64"
+    assert (np.asarray(Image.open(io.BytesIO(base64.b64decode(body))).convert("RGB")) == noise).all()
+
+
+# Strips
+
+
+def test_the_junk_rule_needs_same_identity_and_same_camera():
+    tones = [tone_of(item, SUBJECT, uses_cameras=True) for item in RECORDS]
+    assert tones == [Tone.JUNK, Tone.OTHER, Tone.MATCH, Tone.OTHER, Tone.MATCH]
+    assert tone_of(RECORDS[0], SUBJECT, uses_cameras=False) is Tone.MATCH
+    assert tone_of(RECORDS[0], Subject(), uses_cameras=True) is Tone.NEUTRAL
+
+
+def test_only_a_neutral_border_has_no_mark():
+    assert [tone for tone, mark in MARKS.items() if not mark] == [Tone.NEUTRAL]
+    assert len(set(MARKS.values())) == len(Tone)
+
+
+def test_hidden_junk_takes_no_rank_and_is_counted():
+    shown = strip()
+    assert [card.id for card in shown.cards] == ["1", "2", "3"]
+    assert [card.title for card in shown.cards] == ["1", "2", "3"]
+    assert shown.note == "1 of 3 right · 1 junk hidden"
+
+
+def test_junk_that_is_asked_for_stands_in_its_place_without_a_rank():
+    shown = strip(show_junk=True)
+    assert [(card.id, card.title) for card in shown.cards] == [("0", "junk"), ("1", "1"), ("2", "2"), ("3", "3")]
+
+
+def test_an_upload_has_neutral_cards_and_no_score():
+    shown = ranked_strip("s", "", RANKING, RECORDS, Subject(), symbol="D", parts={}, uses_cameras=True, show=5)
+    assert {card.tone for card in shown.cards} == {Tone.NEUTRAL}
+    assert shown.note == ""
+
+
+def test_a_caption_gives_the_distance_its_two_parts_identity_and_camera():
+    parts = distances_of(match_of([0.1, 0.2, 0.3, 0.4, 0.5], [0.5, 0.4, 0.3, 0.2, 0.1]), alpha=0.25)
+    first = strip(parts=parts).cards[0]
+    assert parts[1] == pytest.approx((0.25, 0.2, 0.4))
+    assert first.lines == ("D 0.200", "cos 0.20 · emd 0.40", "id 2 · cam 2")
+
+
+def test_a_hit_from_outside_the_shortlist_says_so():
+    assert "not in shortlist" in strip().cards[0].lines
+
+
+def test_arrows_tell_how_far_a_hit_moved():
+    before = ranks_of(Ranking(np.array([3, 1, 2]), np.zeros(3)), RECORDS, SUBJECT, uses_cameras=True)
+    assert before == {3: 1, 1: 2, 2: 3}
+    assert [card.title for card in strip(before=before).cards] == ["1 ↑1", "2 ↑1", "3 ↓2"]
+    assert [card.title for card in strip(before={1: 1, 2: 2}).cards] == ["1", "2", "3 ↑"]
+
+
+def test_what_the_decoder_reads_is_tagged():
+    assert [card.tag for card in strip(decoder=frozenset({2})).cards] == ["", "K", ""]
+
+
+# Charts
+
+
+def test_flows_come_heaviest_first_and_never_empty():
+    rows, columns = charts.top_flows(small_plan(), 10)
+    assert list(zip(rows.tolist(), columns.tolist(), strict=True)) == [(0, 5), (1, 7), (1, 8)]
+
+
+def test_flow_lines_run_from_the_query_patch_to_the_gallery_patch():
+    figure = charts.transport_figure("q", "g", small_plan(), TILED, flows=1)
+    (line,) = figure.layout.shapes
+    shift = 128 * (1 + charts.GAP)
+    assert (line.x0, line.y0) == (10 % 8 * 16 + 8, 10 // 8 * 16 + 8)
+    assert (line.x1, line.y1) == (5 * 16 + 8 + shift, 8)
+    assert [image.source for image in figure.layout.images] == ["q", "g"]
+
+
+def test_heavier_flows_are_wider_and_the_shares_of_emd_add_up():
+    figure = charts.transport_figure("q", "g", small_plan(), TILED, flows=3)
+    widths = [line.line.width for line in figure.layout.shapes]
+    assert widths == sorted(widths, reverse=True)
+    assert figure.data[0].customdata[:, 2].sum() == pytest.approx(100, abs=1e-3)
+    assert figure.data[0].marker.showscale
+
+
+def test_a_plan_without_mass_draws_images_only():
+    empty = TransportPlan(0, np.zeros((1, 128), np.float32), np.zeros((1, 128), np.float32), np.array([0]))
+    figure = charts.transport_figure("q", "g", empty, TILED, flows=5)
+    assert len(figure.layout.shapes) == 0
+    assert len(figure.layout.images) == 2
+
+
+def test_the_shares_bar_adds_up_to_the_whole():
+    grids = np.zeros((2, 16, 8), np.float32)
+    result = Consolidation(np.zeros(4), np.arange(2), 0.2, 0.3, np.array([0.4, 0.1]), grids[0], grids)
+    figure = charts.shares_figure(result)
+    assert [bar.x[0] for bar in figure.data] == pytest.approx([20, 30, 50])
+    assert [bar.name for bar in figure.data] == ["[cls] 20.0 %", "query 30.0 %", "neighbours 50.0 %"]
+
+
+def test_alpha_lines_cross_at_the_marked_swaps():
+    match = match_of([0.1, 0.2, 0.9], [0.5, 0.2, 0.9])
+    swaps = [Swap(0.25, 0, 1), Swap(0.5, 0, 2)]
+    figure = charts.alpha_figure(match, [0, 1], [Tone.MATCH, Tone.OTHER], ["a", "b"], swaps, alpha=0.4, chosen=1)
+    first, second, marks = figure.data[:3]
+    at = 0.25
+    assert list(marks.x) == [at]  # the swap with the candidate that is not drawn is left out
+    assert marks.y[0] == pytest.approx((1 - at) * first.y[0] + at * first.y[1])
+    assert marks.y[0] == pytest.approx((1 - at) * second.y[0] + at * second.y[1])
+    assert second.line.width > first.line.width
+    assert first.line.dash != second.line.dash  # never colour alone
+
+
+def test_reused_stages_are_hollow_and_say_so():
+    figure = charts.timings_figure({"encode": 0.1, "rank": 0.002}, frozenset({"encode"}))
+    assert list(figure.data[0].text) == ["100.0 ms, reused", "2.0 ms"]
+    assert figure.data[0].marker.color[0] != figure.data[0].marker.color[1]
+
+
+# The view and the URL
+
+
+def test_the_usual_view_has_an_empty_url():
+    assert View().to_params() == {}
+    assert read_view({}) == (View(), ())
+
+
+def test_a_view_survives_the_url():
+    settings = QuerySettings(
+        prune=PruneSettings(0.5, DropStrategy.NON_SALIENT),
+        transport=TransportSettings(Solver.EXACT, epsilon=0.02),
+        variant=Variant.PAPER,
+        alpha=0.15,
+        neighbors=3,
+    )
+    view = View("query/0001_c2.jpg", 17, settings)
+    assert read_view(view.to_params()) == (view, ())
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("gamma", "2"), ("gamma", "nan"), ("alpha", "-0.1"), ("alpha", "much"), ("k", "0"), ("k", "2.5"), ("k", "1e9"),
+        ("drop", "all"), ("variant", "<b>"), ("solver", ""), ("epsilon", "0"), ("neighbor", "-4"), ("neighbor", "x"),
+    ],
+)  # fmt: skip
+def test_a_parameter_out_of_bounds_falls_back_and_says_so(name, text):
+    view, problems = read_view({name: text})
+    assert view == View()
+    assert len(problems) == 1
+    assert problems[0].startswith(f"The link asks for {name} = {text}")
+
+
+def test_one_bad_parameter_does_not_spoil_the_others():
+    view, problems = read_view({"gamma": "0.5", "alpha": "7"})
+    assert view.settings.prune.keep_rate == 0.5
+    assert view.settings.alpha == QuerySettings().alpha
+    assert len(problems) == 1
+
+
+# Words
+
+
+@pytest.mark.parametrize(
+    "text", ["![x](https://example.org/a.png)", "[a](b)", "<img src=x onerror=alert(1)>", ":red[x]", "$x$"]
+)
+def test_markup_in_a_name_is_escaped(text):
+    escaped = plain(text)
+    assert escaped.replace("\\", "") == text
+    for sign in "[]()<>:$!":
+        assert all(escaped[at - 1] == "\\" for at, letter in enumerate(escaped) if letter == sign)
+
+
+def test_long_text_is_cut_to_one_line():
+    assert plain("a\n" * 300, limit=4) == "a a…"
