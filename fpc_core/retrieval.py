@@ -1,7 +1,7 @@
 """One query, the whole way: what the app, the CLI, the evaluation and the figures all call.
 
-`Retriever` keeps no state of its own besides the model and the memory. Each stage takes the stage before it, so a caller
-holds on to what a slider did not change:
+`Retriever` keeps no state of its own besides the model and the memory. Each stage takes the stage before it, so a
+caller holds on to what a slider did not change:
 
     prepare    image -> EncoderState                  independent of the keep rate
     encode     EncoderState, prune -> Encoding
@@ -40,11 +40,12 @@ class Retriever:
     """Joins a model and the gallery memory built with it. Raises ValueError where the two do not fit each other."""
 
     def __init__(self, model: FPC, memory: GalleryMemory) -> None:
-        if memory.cls.shape[1] != model.config.width or tuple(memory.grid) != model.config.grid:
+        held = (memory.cls.shape[1], *memory.grid)
+        wanted = (model.config.width, *model.config.grid)
+        if held != wanted:
             raise ValueError(
-                f"the memory holds {memory.cls.shape[1]} channels on a {memory.grid[0]} x {memory.grid[1]} grid, the model "
-                f"has {model.config.width} on {model.config.grid[0]} x {model.config.grid[1]}; build the memory again with "
-                "these weights: python -m fpc_core memory build"
+                f"the memory holds (channels, rows, columns) {held}, the model makes {wanted}; "
+                "build the memory again with these weights: python -m fpc_core memory build"
             )
         self.model = model
         self.memory = memory

@@ -44,7 +44,7 @@ class PatchLife:
     attention: its head-averaged `[cls]` attention there.
     cutoff: the smallest attention that survived (for the paper's strategy what it had to reach).
     rank: 0-based place by attention among the `entered` patches.
-    needed_keep_rate: the smallest keep rate at which the paper's strategy keeps it in this block, with the same entrants.
+    needed_keep_rate: above this keep rate the paper's strategy keeps it in this block, given the same entrants.
     """
 
     block: int
