@@ -42,7 +42,7 @@ class GlobalHead(nn.Module):
 
 
 def consolidate(block: Any, norm: nn.Module, tokens: Tensor) -> tuple[Tensor, Tensor]:
-    """A timm Block and norm on one set of tokens (Eq. 12): (T, C), `[cls]` first -> `[cls]` (C,), attention (heads, T)."""
+    """A timm Block and norm on one set of tokens (Eq. 12): (T, C), `[cls]` first -> (C,), attention (heads, T)."""
     cls, attention = cls_row(block, tokens.unsqueeze(0))
     return norm(cls)[0], attention[0]
 

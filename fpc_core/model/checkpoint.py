@@ -1,0 +1,275 @@
+"""Checkpoints: every known format in, safetensors out.
+
+Nothing is loaded loosely. Every tensor goes by exact name and shape; the deliberate exceptions (a resized position
+embedding, a decoder copied from the last block, heads that a source does not have) stand in the `LoadReport`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from timm.layers import resample_abs_pos_embed
+from torch import Tensor
+
+from fpc_core.config import ModelConfig
+from fpc_core.model.fpc import FPC
+from fpc_core.model.layouts import Source, by_group, grid_of, infer_config, layout_of, recognise
+
+MAX_BYTES = 8 << 30  # a ViT-L FPC with its training heads takes 1.5 GB in float32
+FORMAT = "fpc 1"
+_CONTAINERS = ("state_dict", "model")
+_PREFIXES = ("module.", "model.", "state_dict.")
+_POSITION = "encoder.position"
+
+
+class CheckpointError(ValueError):
+    """A checkpoint cannot be used; the message names the file, what is wrong with it and the remedy."""
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What came out of a checkpoint. `copied` and `fresh` are groups of the FPC, `ignored` groups of the file.
+
+    loaded: how many tensors of the file are in use.  resized: grid of positions in the file and in the model, where
+    they differ.  copied: what a released FPC starts from as a copy too: the decoder, from the last block and norm.
+    fresh: randomly initialised, to be trained before it means anything.
+    """
+
+    path: Path
+    source: Source
+    config: ModelConfig
+    loaded: int
+    resized: tuple[tuple[int, int], tuple[int, int]] | None
+    copied: str
+    fresh: str
+    ignored: str
+
+    def __str__(self) -> str:
+        lines = [f"{self.path.name}: {self.loaded} tensors of a checkpoint of kind {self.source.value}"]
+        if self.resized:
+            (rows, columns), (new_rows, new_columns) = self.resized
+            lines.append(f"position embedding resized from {rows} x {columns} to {new_rows} x {new_columns}")
+        for what in ("copied", "fresh", "ignored"):
+            if groups := getattr(self, what):
+                lines.append(f"{what}: {groups}")
+        return "\n".join(lines)
+
+
+def load_checkpoint(path: str | os.PathLike[str], *, config: ModelConfig | None = None) -> tuple[FPC, LoadReport]:
+    """Read a released FPC, TransReID, timm or own checkpoint into an FPC in eval mode, float32, on the CPU.
+
+    config: the model wanted; positions are resized to its grid, and a classifier for another number of identities is
+    left fresh. Without it, our own files say what they are, and for the others it is inferred from the weights.
+    Raises CheckpointError, listing missing, unexpected and misshapen tensors by group.
+    """
+    path = Path(path)
+    tensors, own_config = _read(path)
+    source = Source.OWN if own_config else recognise(tensors)
+    if source is None:
+        raise CheckpointError(
+            f"{path} is no FPC, TransReID or timm Vision Transformer checkpoint; it holds {by_group(tensors)}"
+        )
+    try:
+        config = config or own_config or infer_config(source, tensors)
+    except (KeyError, ValueError) as error:
+        raise CheckpointError(
+            f"the architecture cannot be told from {path}: {error}; pass the config, or save it with its whole model"
+        ) from error
+    if config.depth > len(tensors):  # before anything of that depth is built
+        raise CheckpointError(
+            f"{path} holds {len(tensors)} tensors, too few for {config.depth} blocks; use another config"
+        )
+
+    with torch.device("meta"):
+        model = FPC(config)
+    wanted = {name: tensor.shape for name, tensor in model.state_dict().items() if tensor.numel()}
+    layout = layout_of(source, config, wanted, tensors)
+    unexpected = [key for key in tensors.keys() - set(layout.names.values()) if not re.fullmatch(layout.ignored, key)]
+    missing = [there for there in dict.fromkeys(layout.names.values()) if there not in tensors]
+    if missing or unexpected:
+        raise CheckpointError(
+            f"{path} (kind {source.value}) does not fit a model of {config.depth} blocks. "
+            f"Missing: {by_group(missing) or 'nothing'}. Unexpected: {by_group(sorted(unexpected)) or 'nothing'}. "
+            "Use the file as its code saved it, or pass the config it was trained with"
+        )
+    state = {name: tensors[there] for name, there in layout.names.items()}
+    resized = _fit_positions(state, tensors, source, config, own_config, path)
+    for classifier in ("classifier.weight", "rec_classifier.weight"):  # of another dataset: no use, no harm
+        if classifier in state and len(state[classifier]) != config.identities:
+            del state[classifier]
+    _check_values(state, wanted, path)
+
+    fresh = wanted.keys() - state.keys()
+    if fresh:
+        model = FPC(config)
+    filled = {**model.state_dict(), **{name: _own_float(tensor) for name, tensor in state.items()}}
+    model.load_state_dict(filled, strict=True, assign=True)
+    report = LoadReport(
+        path=path,
+        source=source,
+        config=config,
+        loaded=len({layout.names[name] for name in state}),
+        resized=resized,
+        copied=by_group(sorted(layout.copied)),
+        fresh=by_group(name for name in wanted if name in fresh),
+        ignored=by_group(sorted(key for key in tensors if re.fullmatch(layout.ignored, key))),
+    )
+    return model.eval(), report
+
+
+def save_checkpoint(model: FPC, path: str | os.PathLike[str], dtype: torch.dtype = torch.float32) -> None:
+    """Write safetensors with the config as JSON in its metadata; an interrupted write leaves the old file.
+
+    dtype: of matrices and embeddings. Vectors (biases, norms, BNNeck statistics) stay as they are: they weigh nothing,
+    and running variances may not fit half precision.
+    """
+    if not dtype.is_floating_point:
+        raise ValueError(f"weights are saved in a floating point type, not {dtype}")
+    path = Path(path)
+    state = {
+        name: (tensor.to(dtype) if tensor.ndim > 1 else tensor).detach().cpu().contiguous()
+        for name, tensor in model.state_dict().items()
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        save_file(state, partial, metadata={"format": FORMAT, "config": json.dumps(asdict(model.config))})
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def weights_fingerprint(model: FPC) -> str:
+    """SHA-256 in hex over names, shapes and values of all tensors; the same on every device."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).numpy().view(np.uint8))
+    return digest.hexdigest()
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], ModelConfig | None]:
+    """Tensors by name without wrappers and prefixes, and the config where the file is our own."""
+    if not path.is_file():
+        raise CheckpointError(f"there is no checkpoint at {path}; give the path of a .safetensors or .pth file")
+    if path.stat().st_size > MAX_BYTES:
+        raise CheckpointError(f"{path} is larger than {MAX_BYTES >> 30} GiB, so no FPC; give another file")
+    try:
+        content, metadata = _read_safetensors(path) if _is_safetensors(path) else (_read_torch(path), {})
+    except CheckpointError:
+        raise
+    except Exception as error:  # the readers raise whatever the bytes lead them to
+        raise CheckpointError(
+            f"{path} is no checkpoint, is cut off, or holds Python objects besides tensors (never run here). "
+            "Download it again, or save it as torch.save(model.state_dict(), path)"
+        ) from error
+    own_config = _parse_config(metadata["config"], path) if metadata.get("format") == FORMAT else None
+    while container := next((name for name in _CONTAINERS if isinstance(content.get(name), Mapping)), None):
+        content = content[container]
+    strangers = [str(name) for name, value in content.items() if not (isinstance(name, str) and torch.is_tensor(value))]
+    if strangers or not content:
+        raise CheckpointError(
+            f"{path} holds no dictionary of tensors ({', '.join(strangers[:5]) or 'it is empty'}); "
+            "save it as torch.save(model.state_dict(), path)"
+        )
+    if sum(tensor.numel() * tensor.element_size() for tensor in content.values()) > MAX_BYTES:
+        raise CheckpointError(f"the tensors of {path} claim more than {MAX_BYTES >> 30} GiB; give another file")
+    while prefix := next((p for p in _PREFIXES if all(name.startswith(p) for name in content)), None):
+        content = {name.removeprefix(prefix): tensor for name, tensor in content.items()}
+    return dict(content), own_config
+
+
+def _is_safetensors(path: Path) -> bool:
+    """By content: eight bytes of header length, then the header, a JSON object."""
+    with path.open("rb") as file:
+        return path.suffix == ".safetensors" or file.read(9)[8:] == b"{"
+
+
+def _read_safetensors(path: Path) -> tuple[Mapping[str, Any], dict[str, str]]:
+    with safe_open(path, framework="pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+
+
+def _read_torch(path: Path) -> Mapping[str, Any]:
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if sum(entry.file_size for entry in archive.infolist()) > MAX_BYTES:
+                raise CheckpointError(f"{path} unpacks to more than {MAX_BYTES >> 30} GiB; give another file")
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    if not isinstance(content, Mapping):
+        raise CheckpointError(
+            f"{path} holds a {type(content).__name__}, no dictionary of tensors; "
+            "save it as torch.save(model.state_dict(), path)"
+        )
+    return content
+
+
+def _parse_config(text: str, path: Path) -> ModelConfig:
+    try:
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in json.loads(text).items()}
+        return ModelConfig(**values)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise CheckpointError(
+            f"the config in {path} cannot be read: {error}; write the file again with save_checkpoint"
+        ) from error
+
+
+def _fit_positions(
+    state: dict[str, Tensor],
+    tensors: Mapping[str, Tensor],
+    source: Source,
+    config: ModelConfig,
+    own_config: ModelConfig | None,
+    path: Path,
+) -> tuple[tuple[int, int], tuple[int, int]] | None:
+    """Resize `state`'s position embedding to the config's grid; returns both grids where they differ.
+
+    Bicubic with antialiasing, as timm does it (`resample_abs_pos_embed`); TransReID's own code resizes bilinearly.
+    """
+    position = state[_POSITION]
+    if "dist_token" in tensors:  # DeiT: [cls], distillation token, patches
+        position = torch.cat((position[:, :1], position[:, 2:]), dim=1)
+    if position.ndim != 3 or position.shape[1] < 2:
+        raise CheckpointError(f"the position embedding of {path} has shape {tuple(position.shape)}, not (1, 1 + N, C)")
+    there = own_config.grid if own_config else grid_of(position.shape[1] - 1, source, config.patch_size)
+    if there is None and position.shape[1] - 1 == config.patches:
+        there = config.grid
+    if there is None or there[0] * there[1] != position.shape[1] - 1:
+        raise CheckpointError(
+            f"{path} has {position.shape[1] - 1} positions, of which the grid is unknown; "
+            "pass the config it was trained with (image_size, stride)"
+        )
+    if there != config.grid:
+        position = resample_abs_pos_embed(position, config.grid, there, interpolation="bicubic")
+    state[_POSITION] = position
+    return None if there == config.grid else (there, config.grid)
+
+
+def _check_values(state: Mapping[str, Tensor], wanted: Mapping[str, torch.Size], path: Path) -> None:
+    wrong = [name for name, tensor in state.items() if tensor.shape != wanted[name]]
+    if wrong:
+        examples = "; ".join(f"{n} is {tuple(state[n].shape)}, not {tuple(wanted[n])}" for n in wrong[:3])
+        raise CheckpointError(
+            f"{path} does not have the shapes of the config: {by_group(wrong)} ({examples}). "
+            "Pass a config with its width, patch_size, mlp_ratio and cameras"
+        )
+    broken = [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]
+    if broken:
+        raise CheckpointError(f"{path} holds values that are no numbers in {by_group(broken)}; take an earlier save")
+
+
+def _own_float(tensor: Tensor) -> Tensor:
+    """Float32 in memory of its own: a decoder copied from the last block must not train along with it."""
+    return tensor.to(torch.float32 if tensor.is_floating_point() else tensor.dtype, copy=True).contiguous()

@@ -1,0 +1,189 @@
+"""How checkpoints of other projects name what an FPC holds, and what their weights tell about the architecture.
+
+Released FPC: `base` is the Vision Transformer of TransReID, of which the last block and the norm were copied to `b1`
+(global head) and `rec_b` (decoder) before training; only the copies are used after that. TransReID: the same `base`,
+with `b1` and the parts of its jigsaw branch, or with neither. timm: a plain Vision Transformer, no heads.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from torch import Tensor
+
+from fpc_core.config import ModelConfig
+
+
+class Source(StrEnum):
+    """Where a checkpoint comes from."""
+
+    OWN = "own"  # safetensors written by save_checkpoint
+    RELEASED = "released"  # the authors' released FPC code
+    TRANSREID = "transreid"
+    TIMM = "timm"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which tensor of a file fills which tensor of an FPC, by name.
+
+    names: FPC name -> file name.  copied: FPC names that take a tensor which another name takes as well.
+    ignored: what the file is known to hold beyond an FPC, as a pattern that matches the whole name.
+    """
+
+    names: Mapping[str, str]
+    copied: frozenset[str] = field(default_factory=frozenset)
+    ignored: str = r"(?!)"
+
+
+_DEPTH_AND_HEADS = {192: (12, 3), 384: (12, 6), 768: (12, 12), 1024: (24, 16)}  # of the ViT family, by width
+_IMAGE_SIZES = ((256, 128), (384, 128), (256, 256))  # that TransReID is trained at
+_HEADS = ("bottleneck.", "rec_bottleneck.", "classifier.", "rec_classifier.")
+_EMBEDDINGS = {
+    "encoder.cls_token": "cls_token",
+    "encoder.position": "pos_embed",
+    "encoder.camera": "sie_embed",
+    "encoder.patch_embed.weight": "patch_embed.proj.weight",
+    "encoder.patch_embed.bias": "patch_embed.proj.bias",
+}
+_JIGSAW = r"b2\..*|classifier_\d\..*|bottleneck_\d\..*"
+_IMAGENET = r"(head|head_dist|fc|pre_logits)\..*|dist_token"
+
+
+def recognise(names: Collection[str]) -> Source | None:
+    """Who wrote a checkpoint without our metadata, by its names; None for a stranger."""
+    if any(name.startswith("rec_b.") for name in names):
+        return Source.RELEASED
+    if any(name.startswith("base.blocks.") for name in names):
+        return Source.TRANSREID
+    if any(name.startswith("blocks.") for name in names) and "pos_embed" in names:
+        return Source.TIMM
+    return None
+
+
+def layout_of(source: Source, config: ModelConfig, wanted: Iterable[str], present: Collection[str]) -> Layout:
+    """wanted: names of an FPC of this config; present: names in the file, which decide between optional parts.
+
+    A wanted name without an entry is one that this source never holds.
+    """
+    if source is Source.OWN:
+        return Layout({name: name for name in wanted})
+    base = "" if source is Source.TIMM else "base."
+    own_head = any(name.startswith("b1.") for name in present)
+    last = "b1.0." if own_head or source is Source.RELEASED else f"{base}blocks.{config.depth - 1}."
+    norm = "b1.1." if own_head or source is Source.RELEASED else f"{base}norm."
+    decoder = ("rec_b.0.", "rec_b.1.") if source is Source.RELEASED else (last, norm)
+    prefixes = {f"encoder.blocks.{i}.": f"{base}blocks.{i}." for i in range(config.token_blocks)}
+    for i in range(config.token_blocks, config.depth):
+        prefixes[f"head.blocks.{i - config.token_blocks}."] = last if i == config.depth - 1 else f"{base}blocks.{i}."
+    prefixes |= {"head.norm.": norm, "decoder.block.": decoder[0], "decoder.norm.": decoder[1]}
+    if source is not Source.TIMM:
+        prefixes |= {head: head for head in _HEADS}
+
+    names: dict[str, str] = {}
+    for name in wanted:
+        prefix = next((prefix for prefix in prefixes if name.startswith(prefix)), None)
+        if prefix is not None:
+            names[name] = prefixes[prefix] + name.removeprefix(prefix)
+        elif name != "encoder.camera" or base + "sie_embed" in present:
+            names[name] = base + _EMBEDDINGS[name] if name in _EMBEDDINGS else name
+    if source is Source.TIMM:
+        names = {name: there for name, there in names.items() if not name.startswith(_HEADS)}
+    if source is Source.TRANSREID:  # it has one BNNeck and one classifier
+        names = {name: there for name, there in names.items() if not name.startswith("rec_")}
+    ignored = rf"{re.escape(base)}({_IMAGENET})"
+    if base:
+        unused = rf"|{re.escape(base)}(norm|blocks\.{config.depth - 1})\..*" if last == "b1.0." else ""
+        ignored += unused + (rf"|{_JIGSAW}" if source is Source.TRANSREID else "")
+    copied = frozenset() if source is Source.RELEASED else frozenset(n for n in names if n.startswith("decoder."))
+    return Layout(names, copied, ignored)
+
+
+def infer_config(source: Source, tensors: Mapping[str, Tensor]) -> ModelConfig:
+    """The architecture of a checkpoint that does not say it, from the shapes of its tensors.
+
+    Depth and heads follow from the width, for the ViT family; the stride from the number of positions. timm's square
+    position grid has no stride on a pedestrian image: it is taken at stride = patch size. Raises ValueError where the
+    shapes leave it open, KeyError where a tensor that tells is missing.
+    """
+    base = "" if source is Source.TIMM else "base."
+    width = tensors[base + "cls_token"].shape[-1]
+    if width not in _DEPTH_AND_HEADS:
+        raise ValueError(f"its width {width} is none of {sorted(_DEPTH_AND_HEADS)}, so its heads are unknown")
+    depth, heads = _DEPTH_AND_HEADS[width]
+    patch_size = tensors[base + "patch_embed.proj.weight"].shape[-1]
+    image_size, stride = _IMAGE_SIZES[0], patch_size
+    if source is not Source.TIMM:
+        found = _size_and_stride(tensors[base + "pos_embed"].shape[1] - 1, patch_size)
+        if found is None:
+            raise ValueError("no known image size and stride has as many positions")
+        image_size, stride = found
+    cameras = tensors.get(base + "sie_embed")
+    classifier = tensors.get("classifier.weight")
+    return ModelConfig(
+        image_size=image_size,
+        patch_size=patch_size,
+        stride=stride,
+        width=width,
+        depth=depth,
+        heads=heads,
+        mlp_ratio=tensors[base + "blocks.0.mlp.fc1.weight"].shape[0] / width,
+        token_blocks=depth - 1,
+        cameras=0 if cameras is None else cameras.shape[0],
+        identities=ModelConfig.identities if classifier is None else classifier.shape[0],
+    )
+
+
+def grid_of(positions: int, source: Source, patch_size: int) -> tuple[int, int] | None:
+    """Rows and columns of a file's position grid; None where they cannot be told from the count."""
+    side = math.isqrt(positions)
+    if source is Source.TIMM and side * side == positions:
+        return side, side
+    found = _size_and_stride(positions, patch_size)
+    if found is None:
+        return None
+    return ModelConfig(image_size=found[0], patch_size=patch_size, stride=found[1]).grid
+
+
+def by_group(names: Iterable[str]) -> str:
+    """Names counted by the module they belong to, block numbers as ranges: "blocks.3-11: 108 keys, b1.1: 2 keys"."""
+    blocks: dict[str, dict[int, int]] = {}
+    counts: dict[str, int] = {}
+    for name in names:
+        if match := re.match(r"(.*?\bblocks)\.(\d+)\.", name):
+            numbers = blocks.setdefault(match[1], {})
+            numbers[int(match[2])] = numbers.get(int(match[2]), 0) + 1
+            continue
+        parts = name.split(".")
+        whole = len(parts) > 2 and (parts[1].isdigit() or parts[0] == "decoder")  # b1.0, rec_b.1, decoder.block
+        group = ".".join(parts[:2]) if whole else name.rpartition(".")[0]
+        group = name if group in ("", "base", "encoder") else group
+        counts[group] = counts.get(group, 0) + 1
+    for prefix, numbers in blocks.items():
+        for first, last in _runs(sorted(numbers)):
+            span = f"{prefix}.{first}" if first == last else f"{prefix}.{first}-{last}"
+            counts[span] = sum(numbers[i] for i in range(first, last + 1))
+    return ", ".join(f"{group}: {count} key{'s' * (count > 1)}" for group, count in counts.items())
+
+
+def _runs(numbers: list[int]) -> list[tuple[int, int]]:
+    """[0, 3, 4, 5] -> [(0, 0), (3, 5)]"""
+    runs: list[tuple[int, int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][1] + 1:
+            runs[-1] = (runs[-1][0], number)
+        else:
+            runs.append((number, number))
+    return runs
+
+
+def _size_and_stride(positions: int, patch_size: int) -> tuple[tuple[int, int], int] | None:
+    for size in _IMAGE_SIZES:
+        for stride in range(patch_size, 0, -1):
+            if ModelConfig(image_size=size, patch_size=patch_size, stride=stride).patches == positions:
+                return size, stride
+    return None
