@@ -67,7 +67,7 @@ class FPC(nn.Module):
         query_positions: Tensor,
         neighbor_cls: Tensor,
         neighbor_patches: Tensor,
-        neighbor_rows: np.ndarray | Tensor,
+        neighbor_rows: np.ndarray,
         variant: Variant,
     ) -> Consolidation:
         """Consolidate one query with its K neighbours (Eq. 11 to 13). The model must be in eval mode.
