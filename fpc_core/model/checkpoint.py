@@ -81,6 +81,7 @@ def load_checkpoint(path: str | os.PathLike[str], *, config: ModelConfig | None 
         raise CheckpointError(
             f"{path} is no FPC, TransReID or timm Vision Transformer checkpoint; it holds {by_group(tensors)}"
         )
+    chosen = config is not None
     try:
         config = config or own_config or infer_config(source, tensors)
     except (KeyError, ValueError) as error:
@@ -106,8 +107,8 @@ def load_checkpoint(path: str | os.PathLike[str], *, config: ModelConfig | None 
         )
     state = {name: tensors[there] for name, there in layout.names.items()}
     resized = _fit_positions(state, tensors, source, config, own_config, path)
-    for classifier in ("classifier.weight", "rec_classifier.weight"):  # of another dataset: no use, no harm
-        if classifier in state and len(state[classifier]) != config.identities:
+    for classifier in ("classifier.weight", "rec_classifier.weight"):  # of another dataset: only training uses it
+        if chosen and classifier in state and len(state[classifier]) != config.identities:
             del state[classifier]
     _check_values(state, wanted, path)
 
@@ -219,7 +220,11 @@ def _read_torch(path: Path) -> Mapping[str, Any]:
 def _parse_config(text: str, path: Path) -> ModelConfig:
     try:
         values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in json.loads(text).items()}
-        return ModelConfig(**values)
+        config = ModelConfig(**values)
+        whole = (config.patch_size, config.stride, config.width, config.depth, config.heads, config.token_blocks)
+        if not all(isinstance(number, int) for number in (*whole, config.cameras, config.identities)):
+            raise TypeError("a count is no integer")
+        return config
     except (TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(
             f"the config in {path} cannot be read: {error}; write the file again with save_checkpoint"
