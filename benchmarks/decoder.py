@@ -1,0 +1,80 @@
+"""The decoder: the released whole block against the absorbed `[cls]` row, for K = 10 neighbours.
+
+    python -m benchmarks.decoder [--repeats 15] [--neighbors 10]
+
+Prints a Markdown table. All ways see the same tokens and weights, each in an uninterrupted series. "Cold" is ours with
+its weights and tokens swept from the caches before every run, as when the rest of a query has just run. The tokens are
+the released variant's: mean `[cls]`, then the patches of the neighbours.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from statistics import median
+
+import torch
+from torch import Tensor
+
+import fpc_core  # noqa: F401  before timm
+from benchmarks.released_path import block as released_block
+from fpc_core.config import VIT_BASE_STRIDE_11, VIT_TINY, ModelConfig
+from fpc_core.model.decoder import Decoder, consolidate
+
+MODELS = {"ViT-B, stride 11": VIT_BASE_STRIDE_11, "ViT-Tiny, stride 16": VIT_TINY}
+SWEEP_BYTES = 128 << 20  # more than the last-level cache
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--neighbors", type=int, default=10)
+    arguments = parser.parse_args()
+    print(f"{torch.get_num_threads()} threads, {arguments.neighbors} neighbours, median of {arguments.repeats}\n")
+    print("| model | tokens | whole block, full attention | whole block, fused attention | `[cls]` row, absorbed | "
+          "the same, cold | faster than the whole block | and cold | largest difference |")  # fmt: skip
+    print("|---|---|---|---|---|---|---|---|---|")
+    for name, config in MODELS.items():
+        print(row(name, config, arguments.neighbors, arguments.repeats))
+
+
+@torch.inference_mode()
+def row(name: str, config: ModelConfig, neighbors: int, repeats: int) -> str:
+    """One line of the table."""
+    torch.manual_seed(0)
+    decoder = Decoder(config).eval()
+    tokens = torch.randn(1 + neighbors * config.patches, config.width)
+
+    def released() -> Tensor:
+        return decoder.norm(released_block(decoder.block, tokens.unsqueeze(0))[0])[0, 0]
+
+    def fused() -> Tensor:
+        return decoder(tokens.unsqueeze(0))[0]
+
+    def absorbed() -> Tensor:
+        return consolidate(decoder.block, decoder.norm, tokens)[0]
+
+    difference = float((released() - absorbed()).abs().max())
+    whole, quick, ours = (median_ms(way, repeats) for way in (released, fused, absorbed))
+    cold = median_ms(absorbed, repeats, sweep=torch.zeros(SWEEP_BYTES // 4))
+    return (
+        f"| {name} | {len(tokens)} | {whole:.1f} ms | {quick:.1f} ms | {ours:.2f} ms | {cold:.2f} ms | "
+        f"{whole / ours:.0f}x | {whole / cold:.0f}x | {difference:.1e} |"
+    )
+
+
+def median_ms(way: Callable[[], Tensor], repeats: int, sweep: Tensor | None = None) -> float:
+    """Median milliseconds, after one untimed run; `sweep` is written over before each run, outside the clock."""
+    seconds = []
+    for _ in range(repeats + 1):
+        if sweep is not None:
+            sweep.add_(1)
+        start = time.perf_counter()
+        way()
+        seconds.append(time.perf_counter() - start)
+    return 1000 * median(seconds[1:])
+
+
+if __name__ == "__main__":
+    main()
