@@ -1,0 +1,80 @@
+"""The shortlist, its ranking by D (Eq. 10), and every alpha at which that ranking changes."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fpc_core.results import Ranking, Shortlist, Swap
+
+
+def shortlist(query_cls: Tensor, gallery_unit_cls: np.ndarray, size: int) -> Shortlist:
+    """The `size` gallery images nearest by cosine (Eq. 4), nearest first; ties in gallery order.
+
+    query_cls: (C,); gallery_unit_cls: (G, C), L2-normalised. A gallery smaller than `size` is taken whole.
+    """
+    query = query_cls.detach().float().cpu()
+    unit = torch.nn.functional.normalize(query, dim=0)
+    distance = (1.0 - torch.from_numpy(np.asarray(gallery_unit_cls)) @ unit).numpy()
+    size = min(size, len(distance))
+    if size < 1:
+        raise ValueError("a shortlist needs at least one gallery image")
+    near = np.argpartition(distance, size - 1)[:size]
+    # argpartition picks any of several equal distances at the edge: take the first in gallery order instead.
+    near = np.flatnonzero(distance <= distance[near].max())
+    near = near[np.argsort(distance[near], kind="stable")][:size]
+    return Shortlist(near.astype(np.int64), distance[near].astype(np.float32))
+
+
+def combined_distance(d_cos: np.ndarray, d_emd: np.ndarray, alpha: float) -> np.ndarray:
+    """D = (1 - alpha) D_cos + alpha D_EMD (Eq. 10): (S,), (S,) -> (S,) float64.
+
+    Computed in float64: the swap points of `swap_alphas` and the order at them then agree to the last digit shown.
+    """
+    return (1.0 - alpha) * d_cos.astype(np.float64) + alpha * d_emd.astype(np.float64)
+
+
+def rank(indices: np.ndarray, distance: np.ndarray) -> Ranking:
+    """(S,) gallery rows by (S,) distance, nearest first; ties keep their order."""
+    order = np.argsort(distance, kind="stable")
+    return Ranking(np.asarray(indices)[order], np.asarray(distance)[order])
+
+
+def rank_by_feature(query_feature: np.ndarray, gallery_unit_features: np.ndarray) -> Ranking:
+    """The whole gallery by Euclidean distance of L2-normalised features, as the released evaluation does.
+
+    query_feature: (C,); gallery_unit_features: (G, C), normalised already.
+    """
+    length = np.linalg.norm(query_feature)
+    if not np.isfinite(length) or length == 0:
+        raise ValueError("a feature that is zero or not finite has no direction to rank by")
+    squared = 2.0 - 2.0 * (np.asarray(gallery_unit_features) @ (query_feature / length))
+    return rank(np.arange(len(squared)), np.sqrt(np.maximum(squared, 0.0)))
+
+
+def swap_alphas(d_cos: np.ndarray, d_emd: np.ndarray, top: int | None = None) -> list[Swap]:
+    """Every alpha in (0, 1) at which two candidates have equal D, ascending.
+
+    D is a straight line in alpha: with c = D_cos_i - D_cos_j and e = D_EMD_i - D_EMD_j, the two meet at c / (c - e),
+    which lies in (0, 1) exactly if c and e have opposite signs. d_cos, d_emd: (S,).
+    top: only the swaps that change which candidates hold the first `top` ranks, or their order.
+    """
+    cos, emd = d_cos.astype(np.float64), d_emd.astype(np.float64)
+    first, second = np.triu_indices(len(cos), k=1)
+    c, e = cos[first] - cos[second], emd[first] - emd[second]
+    crosses = c * e < 0
+    first, second, c, e = first[crosses], second[crosses], c[crosses], e[crosses]
+    alphas = c / (c - e)
+    swaps = []
+    for place in np.argsort(alphas, kind="stable").tolist():
+        alpha, one, other = float(alphas[place]), int(first[place]), int(second[place])
+        if top is not None:
+            distance = (1 - alpha) * cos + alpha * emd
+            nearer = distance < min(distance[one], distance[other])
+            nearer[[one, other]] = False
+            if int(nearer.sum()) >= top:
+                continue
+        ahead = c[place] < 0  # at alpha 0 the order is that of D_cos
+        swaps.append(Swap(alpha, one, other) if ahead else Swap(alpha, other, one))
+    return swaps

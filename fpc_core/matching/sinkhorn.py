@@ -1,0 +1,178 @@
+"""Sinkhorn in scaling form with absorbed potentials: a fused pass per candidate (numba, CPU), a batch in torch (CUDA).
+
+Both minimise <P, cost> - epsilon H(P) subject to P 1 = a, P^T 1 = b (Eq. 5 to 7; Cuturi 2013) and keep
+
+    P = diag(u) K diag(v),   K = exp((f + g - cost) / epsilon)
+
+with u and v folded into the potentials f and g whenever they leave a safe range (Schmitzer 2019, "stabilized sparse
+scaling"). Every pass ends with the update of u, so the query marginal holds to rounding and the L1 error of the
+gallery marginal decides when a candidate stops. Zero marginals stay outside: their scaling is 0, their potential -inf.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numba import njit, prange
+from torch import Tensor
+
+_LANE = 16  # float32 values per AVX-512 register: kernel rows are padded to it
+_SAFE = 1e12  # largest scaling, and inverse of the smallest, that float32 products bear
+
+
+@njit(cache=True, fastmath=True, parallel=True)
+def sinkhorn_rows(
+    cost: np.ndarray, a: np.ndarray, b: np.ndarray, epsilon: float, tolerance: float, max_iterations: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """cost: (S, M, N), a: (S, M), b: (S, N), float32 and contiguous, rows of a and b sum to 1.
+
+    Returns distance (S,), iterations (S,), L1 error of the gallery marginal (S,), f (S, M), g (S, N); f and g hold
+    finite numbers everywhere, the caller marks zero marginals.
+    """
+    count, rows, columns = cost.shape
+    padded = (columns + _LANE - 1) // _LANE * _LANE
+    distance = np.zeros(count, np.float32)
+    iterations = np.zeros(count, np.int64)
+    errors = np.zeros(count, np.float32)
+    f = np.zeros((count, rows), np.float32)
+    g = np.zeros((count, columns), np.float32)
+    for s in prange(count):
+        kernel = np.zeros((rows, padded), np.float32)
+        u, v = np.ones(rows, np.float32), np.zeros(padded, np.float32)
+        column = np.zeros(padded, np.float32)
+        for j in range(columns):
+            v[j] = np.float32(1.0) if b[s, j] > 0 else np.float32(0.0)
+        _rebuild(kernel, cost[s], f[s], g[s], a[s], b[s], epsilon)
+        error = np.float32(_SAFE)
+        step = 0
+        while step < max_iterations:
+            step += 1
+            column[:] = 0
+            large = np.float32(0.0)
+            small = np.float32(_SAFE)
+            for i in range(rows):  # one pass over the kernel: row sums, u, and the column sums that u gives
+                if a[s, i] <= 0:
+                    continue
+                total = np.float32(0.0)
+                for j in range(padded):
+                    total += kernel[i, j] * v[j]
+                weight = a[s, i] / max(total, np.float32(1e-30))
+                u[i] = weight
+                large, small = max(large, weight), min(small, weight)
+                for j in range(padded):
+                    column[j] += weight * kernel[i, j]
+            error = np.float32(0.0)
+            for j in range(columns):
+                error += abs(v[j] * column[j] - b[s, j])
+            if error <= tolerance or step == max_iterations:
+                break
+            for j in range(columns):
+                if b[s, j] > 0:
+                    v[j] = b[s, j] / max(column[j], np.float32(1e-30))
+                    large, small = max(large, v[j]), min(small, v[j])
+            if large > _SAFE or small < 1.0 / _SAFE:
+                _absorb(u, v, f[s], g[s], a[s], b[s], epsilon)
+                _rebuild(kernel, cost[s], f[s], g[s], a[s], b[s], epsilon)
+        total_cost = np.float32(0.0)
+        for i in range(rows):
+            if a[s, i] > 0:
+                share = np.float32(0.0)
+                for j in range(columns):
+                    share += kernel[i, j] * v[j] * cost[s, i, j]
+                total_cost += u[i] * share
+        distance[s] = total_cost
+        iterations[s] = step
+        errors[s] = error
+        _absorb(u, v, f[s], g[s], a[s], b[s], epsilon)
+    return distance, iterations, errors, f, g
+
+
+@njit(cache=True, fastmath=True)
+def _rebuild(
+    kernel: np.ndarray, cost: np.ndarray, f: np.ndarray, g: np.ndarray, a: np.ndarray, b: np.ndarray, epsilon: float
+) -> None:
+    """Write the kernel of the potential g into `kernel` (M, padded), and into f the one that gives it row sums a.
+
+    That is the update of u in the log domain: no entry exceeds its row's marginal, whatever epsilon is.
+    """
+    scale = np.float32(1.0 / epsilon)
+    for i in range(cost.shape[0]):
+        if a[i] <= 0:
+            continue
+        peak = np.float32(-_SAFE)
+        for j in range(cost.shape[1]):
+            if b[j] > 0:
+                peak = max(peak, g[j] - cost[i, j])
+        total = np.float32(0.0)
+        for j in range(cost.shape[1]):
+            if b[j] > 0:
+                kernel[i, j] = np.exp((g[j] - cost[i, j] - peak) * scale)
+                total += kernel[i, j]
+        for j in range(cost.shape[1]):
+            kernel[i, j] *= a[i] / total
+        f[i] = np.float32(epsilon) * np.log(a[i] / total) - peak
+
+
+@njit(cache=True, fastmath=True)
+def _absorb(
+    u: np.ndarray, v: np.ndarray, f: np.ndarray, g: np.ndarray, a: np.ndarray, b: np.ndarray, epsilon: float
+) -> None:
+    for i in range(len(f)):
+        if a[i] > 0:
+            f[i] += np.float32(epsilon) * np.log(max(u[i], np.float32(1e-37)))
+        u[i] = 1
+    for j in range(len(g)):
+        if b[j] > 0:
+            g[j] += np.float32(epsilon) * np.log(max(v[j], np.float32(1e-37)))
+            v[j] = 1
+
+
+def sinkhorn_batch(
+    cost: Tensor, a: Tensor, b: Tensor, epsilon: float, tolerance: float, max_iterations: int, chunk: int = 5
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """The same over all candidates at once, for CUDA; shapes and results as `sinkhorn_rows`.
+
+    Candidates that have converged leave the batch; looking costs a synchronisation, so only every `chunk` iterations.
+    """
+    count, rows, columns = cost.shape
+    on_a, on_b = a > 0, b > 0
+    f = torch.zeros_like(a)
+    g = torch.zeros_like(b)
+    errors = torch.full((count,), torch.inf, device=cost.device)
+    iterations = torch.zeros(count, dtype=torch.int64, device=cost.device)
+    open_ = torch.arange(count, device=cost.device)
+    while len(open_):
+        c, pa, pb, ma, mb = cost[open_], a[open_], b[open_], on_a[open_], on_b[open_]
+        go = g[open_]
+        fo = _row_potential(c, go, pa, mb, epsilon)
+        kernel = _batch_kernel(c, fo, go, ma, mb, epsilon)
+        u, v = torch.ones_like(pa), mb.to(pb.dtype)
+        error = errors[open_]
+        done = int(iterations[open_[0]])
+        for _ in range(min(chunk, max_iterations - done)):
+            u = pa / (kernel @ v.unsqueeze(2)).squeeze(2).clamp_min(1e-30)
+            column = (u.unsqueeze(1) @ kernel).squeeze(1)
+            error = (v * column - pb).abs().sum(dim=1)
+            iterations[open_] += 1
+            settled = error <= tolerance
+            v = torch.where(settled[:, None], v, pb / column.clamp_min(1e-30))  # the pair that reached it stays
+        # End on u, so that the query marginal is exact; the error is the one of this very pair.
+        u = pa / (kernel @ v.unsqueeze(2)).squeeze(2).clamp_min(1e-30)
+        error = (v * (u.unsqueeze(1) @ kernel).squeeze(1) - pb).abs().sum(dim=1)
+        f[open_] = fo + epsilon * torch.where(ma, u.clamp_min(1e-37).log(), 0.0)
+        g[open_] = go + epsilon * torch.where(mb, v.clamp_min(1e-37).log(), 0.0)
+        errors[open_] = error
+        open_ = open_[(error > tolerance) & (iterations[open_] < max_iterations)]
+    plans = _batch_kernel(cost, f, g, on_a, on_b, epsilon)
+    return (plans * cost).sum(dim=(1, 2)), iterations, errors, f, g
+
+
+def _row_potential(cost: Tensor, g: Tensor, a: Tensor, on_b: Tensor, epsilon: float) -> Tensor:
+    """f that gives the kernel of g the row sums a, in the log domain: (S, M), 0 where a is 0."""
+    exponent = ((g.unsqueeze(1) - cost) / epsilon).masked_fill(~on_b.unsqueeze(1), -torch.inf)
+    return torch.where(a > 0, epsilon * (a.clamp_min(1e-37).log() - exponent.logsumexp(dim=2)), 0.0)
+
+
+def _batch_kernel(cost: Tensor, f: Tensor, g: Tensor, on_a: Tensor, on_b: Tensor, epsilon: float) -> Tensor:
+    exponent = (f.unsqueeze(2) + g.unsqueeze(1) - cost) / epsilon
+    return exponent.masked_fill(~(on_a.unsqueeze(2) & on_b.unsqueeze(1)), -torch.inf).exp()

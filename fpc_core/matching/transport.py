@@ -1,0 +1,162 @@
+"""Optimal transport between the kept patches of a query and all patches of gallery images (Eq. 5 to 9).
+
+    minimise  sum_mn P_mn cost_mn   subject to  P 1 = a,  P^T 1 = b,  P >= 0
+
+Shapes: M query patches, N gallery patches, S candidates. Plans are query x gallery.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import ot
+import torch
+from torch import Tensor
+
+from fpc_core.config import Solver, TransportSettings, Variant
+from fpc_core.matching.sinkhorn import sinkhorn_batch, sinkhorn_rows
+from fpc_core.results import Transport
+
+_RELEASED_ITERATIONS = 100
+_RELEASED_STOP = 0.1  # mean absolute change of the row scaling, over the whole call
+_PIVOTS = 1_000_000  # of the network simplex; POT's default of 100,000 is short for 242 x 242
+
+
+def ground_cost(query: Tensor, gallery: Tensor) -> Tensor:
+    """1 - cosine of every pair of patch tokens (Eq. 6): query (M, C), gallery (S, N, C) -> (S, M, N) in [0, 2]."""
+    if query.ndim != 2 or gallery.ndim != 3 or query.shape[1] != gallery.shape[2]:
+        raise ValueError(
+            f"query (M, C) and gallery (S, N, C) expected, not {tuple(query.shape)}, {tuple(gallery.shape)}"
+        )
+    unit = torch.nn.functional.normalize(query, dim=1)
+    # Scaling the products by the gallery norms spares a normalised copy of all gallery tokens.
+    norms = torch.linalg.vector_norm(gallery, dim=2).clamp_min_(1e-12)
+    products = torch.matmul(unit, gallery.transpose(1, 2))
+    return products.div_(norms.unsqueeze(1)).neg_().add_(1.0).clamp_(0.0, 2.0)
+
+
+def marginals(
+    query_cls: Tensor, query_patches: Tensor, gallery_cls: Tensor, gallery_patches: Tensor, variant: Variant
+) -> tuple[Tensor, Tensor]:
+    """Weights of the patches on both sides (Eq. 8, 9), each row summing to 1.
+
+    query_cls: (C,), query_patches: (M, C), gallery_cls: (S, C), gallery_patches: (S, N, C) -> a (S, M), b (S, N).
+    Paper: max(0, <patch, mean patch of the other image>). Released: max(0, <patch, [cls] of the other image>).
+    A side where no patch agrees with the other image gets equal weights: there is nothing to prefer.
+    """
+    if variant is Variant.PAPER:
+        of_gallery, of_query = gallery_patches.mean(dim=1), query_patches.mean(dim=0)
+    else:
+        of_gallery, of_query = gallery_cls, query_cls
+    return _weights(of_gallery @ query_patches.T), _weights(gallery_patches @ of_query)
+
+
+def solve(cost: Tensor, a: Tensor, b: Tensor, settings: TransportSettings) -> Transport:
+    """Transport from one query to S candidates. cost: (S, M, N), a: (S, M), b: (S, N); rows of a and b sum to 1.
+
+    SINKHORN: the query marginal of every plan is exact to rounding, the gallery marginal to `settings.tolerance` unless
+    `max_iterations` end it first. EXACT: the linear programme (POT). RELEASED: see `_released`.
+    Raises ValueError for shapes that do not fit, and for values that are not finite or not a distribution.
+    """
+    _check(cost, a, b)
+    if settings.solver is Solver.EXACT:
+        return _exact(cost, a, b)
+    if settings.solver is Solver.RELEASED:
+        return _released(cost, a, b, settings.epsilon)
+    a, b = a.float(), b.float()
+    arguments = (settings.epsilon, settings.tolerance, settings.max_iterations)
+    if cost.device.type == "cpu":
+        arrays = (each.detach().float().contiguous().numpy() for each in (cost, a, b))
+        distance, iterations, error, f, g = sinkhorn_rows(*arrays, *arguments)
+    else:
+        results = sinkhorn_batch(cost.float(), a, b, *arguments)
+        distance, iterations, error, f, g = (each.cpu().numpy() for each in results)
+    query, gallery = a.cpu().numpy(), b.cpu().numpy()
+    f, g = np.where(query > 0, f, -np.inf), np.where(gallery > 0, g, -np.inf)
+    if not np.isfinite(distance).all():
+        raise ValueError(
+            f"Sinkhorn lost its precision at epsilon {settings.epsilon}; raise epsilon or take solver=exact"
+        )
+    return Transport(distance, iterations, error, query, gallery, f, g)
+
+
+def plan(cost: Tensor, transport: Transport, row: int, settings: TransportSettings) -> np.ndarray:
+    """The plan (M, N) float32 of candidate `row`, from its potentials; for the exact solver solved again.
+
+    cost: (M, N) ground cost of that candidate.
+    """
+    a, b = transport.query_marginal[row], transport.gallery_marginal[row]
+    values = cost.detach().double().cpu().numpy()
+    if settings.solver is Solver.EXACT:
+        return _programme(values, a, b)[0].astype(np.float32)
+    f, g = (each[row].astype(np.float64) for each in (transport.query_potential, transport.gallery_potential))
+    return np.exp((f[:, None] + g[None, :] - values) / settings.epsilon).astype(np.float32)
+
+
+def _weights(agreement: Tensor) -> Tensor:
+    """(S, n) inner products -> (S, n) non-negative weights that sum to 1."""
+    positive = agreement.float().clamp_min(0.0)
+    total = positive.sum(dim=1, keepdim=True)
+    return torch.where(total > 0, positive / total.clamp_min(1e-30), 1.0 / positive.shape[1])
+
+
+def _exact(cost: Tensor, a: Tensor, b: Tensor) -> Transport:
+    query, gallery = a.detach().float().cpu().numpy(), b.detach().float().cpu().numpy()
+    distances, errors, potentials = [], [], []
+    for values, weights_a, weights_b in zip(cost.detach().double().cpu().numpy(), query, gallery, strict=True):
+        flow, distance, dual_a, dual_b = _programme(values, weights_a, weights_b)
+        distances.append(distance)
+        errors.append(max(np.abs(flow.sum(1) - weights_a).sum(), np.abs(flow.sum(0) - weights_b).sum()))
+        potentials.append((dual_a, dual_b))
+    f, g = (np.stack(side).astype(np.float32) for side in zip(*potentials, strict=True))
+    iterations = np.zeros(len(distances), np.int64)
+    return Transport(np.array(distances, np.float32), iterations, np.array(errors, np.float32), query, gallery, f, g)
+
+
+def _programme(cost: np.ndarray, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, float, np.ndarray, np.ndarray]:
+    """POT's network simplex in float64: plan (M, N), distance, dual variables (M,), (N,)."""
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # a programme that did not finish must not pass for a distance
+        flow, log = ot.emd(a / a.sum(), b / b.sum(), cost, numItermax=_PIVOTS, log=True)
+    return flow, float(log["cost"]), log["u"], log["v"]
+
+
+def _released(cost: Tensor, a: Tensor, b: Tensor, epsilon: float) -> Transport:
+    """The released code's own loop, for parity: at most 100 plain iterations on exp(-cost / epsilon).
+
+    It stops when the row scaling moved by less than 0.1 on average over the whole call, so a distance depends on which
+    candidates share the call. Its plans are not normalised and its marginals hold loosely: the error reached is
+    reported. Raises ValueError where it overflows (there it returns a similarity of 0).
+    """
+    kernel = torch.exp(-cost.float() / epsilon).transpose(1, 2)  # (S, N, M): gallery x query, as released
+    query, gallery = a.float().unsqueeze(2), b.float().unsqueeze(2)
+    u, v = torch.ones_like(gallery), torch.ones_like(query)
+    done = 0
+    for done in range(1, _RELEASED_ITERATIONS + 1):
+        before = u
+        u = gallery / (kernel @ v)
+        v = query / (kernel.transpose(1, 2) @ u)
+        if float((u - before).abs().mean()) < _RELEASED_STOP:
+            break
+    flow = u * kernel * v.transpose(1, 2)
+    if not bool(torch.isfinite(flow).all()):
+        raise ValueError(f"the released solver overflows at epsilon {epsilon}; raise epsilon or take solver=sinkhorn")
+    distance = (flow * cost.transpose(1, 2)).sum(dim=(1, 2))
+    errors = torch.maximum((flow.sum(2) - b).abs().sum(1), (flow.sum(1) - a).abs().sum(1))
+    f, g = (epsilon * each.squeeze(2).log() for each in (v, u))
+    numbers = (each.cpu().numpy() for each in (errors, a.float(), b.float(), f, g))
+    return Transport(distance.cpu().numpy(), np.full(len(cost), done), *numbers)
+
+
+def _check(cost: Tensor, a: Tensor, b: Tensor) -> None:
+    if cost.ndim != 3 or a.shape != cost.shape[:2] or b.shape != (cost.shape[0], cost.shape[2]) or not cost.numel():
+        shapes = ", ".join(str(tuple(each.shape)) for each in (cost, a, b))
+        raise ValueError(f"cost (S, M, N), a (S, M), b (S, N) expected and none empty, not {shapes}")
+    for name, each in (("ground cost", cost), ("query marginal", a), ("gallery marginal", b)):
+        if not bool(torch.isfinite(each).all()):
+            raise ValueError(f"the {name} holds values that are not finite; check the tokens it was made from")
+    for name, each in (("query", a), ("gallery", b)):
+        if float(each.min()) < 0 or float((each.sum(dim=1) - 1).abs().max()) > 1e-3:
+            raise ValueError(f"every {name} marginal must be non-negative and sum to 1; divide it by its sum")

@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from fpc_core.matching.ranking import combined_distance, rank, rank_by_feature, shortlist, swap_alphas
+
+
+def test_the_shortlist_holds_the_nearest_in_order():
+    gallery = torch.nn.functional.normalize(torch.randn(50, 6), dim=1).numpy()
+    query = torch.randn(6)
+    expected = 1 - gallery @ (query / query.norm()).numpy()
+    found = shortlist(query, gallery, 10)
+    assert found.indices.tolist() == np.argsort(expected, kind="stable")[:10].tolist()
+    np.testing.assert_allclose(found.d_cos, np.sort(expected)[:10], atol=1e-6)
+
+
+def test_equal_distances_keep_gallery_order_at_the_edge_too():
+    gallery = np.tile(np.array([[1.0, 0.0]], np.float32), (9, 1))
+    assert shortlist(torch.tensor([1.0, 0.0]), gallery, 4).indices.tolist() == [0, 1, 2, 3]
+
+
+def test_a_gallery_smaller_than_the_shortlist_is_taken_whole():
+    assert len(shortlist(torch.tensor([1.0, 0.0]), np.eye(2, dtype=np.float32), 100).indices) == 2
+
+
+def test_combined_distance_is_eq_10_by_hand():
+    assert combined_distance(np.array([0.5]), np.array([0.25]), 0.4)[0] == pytest.approx(0.4)
+    assert rank(np.array([7, 8, 9]), np.array([0.2, 0.1, 0.2])).indices.tolist() == [8, 7, 9]
+
+
+def test_features_are_ranked_by_euclidean_distance_of_unit_vectors():
+    gallery = np.array([[0.0, 1.0], [1.0, 0.0], [-1.0, 0.0]], np.float32)
+    found = rank_by_feature(np.array([3.0, 0.0], np.float32), gallery)
+    assert found.indices.tolist() == [1, 0, 2]
+    np.testing.assert_allclose(found.distance, [0, 2**0.5, 2], atol=1e-6)
+    with pytest.raises(ValueError, match="no direction"):
+        rank_by_feature(np.zeros(2), gallery)
+
+
+values = st.floats(0, 2, width=16)
+
+
+@settings(max_examples=100, deadline=None)
+@given(cos=arrays(np.float32, 7, elements=values), emd=arrays(np.float32, 7, elements=values))
+def test_between_two_swaps_the_order_never_changes_and_across_one_it_does(cos, emd):
+    swaps = swap_alphas(cos, emd)
+    alphas = [swap.alpha for swap in swaps]
+    assert alphas == sorted(alphas)
+    for swap in swaps:
+        below, above = (combined_distance(cos, emd, alpha) for alpha in (0.0, 1.0))
+        assert below[swap.first] < below[swap.second]
+        assert above[swap.first] > above[swap.second]
+        at = combined_distance(cos, emd, swap.alpha)
+        assert at[swap.first] == pytest.approx(at[swap.second], abs=1e-12)
+    crossing = {frozenset((swap.first, swap.second)) for swap in swaps}
+    for one in range(7):
+        for other in range(one):
+            c = float(cos[one]) - float(cos[other])
+            e = float(emd[one]) - float(emd[other])
+            assert (frozenset((one, other)) in crossing) == (c * e < 0)
+
+
+@settings(max_examples=50, deadline=None)
+@given(seed=st.integers(0, 10_000), top=st.integers(1, 5))
+def test_top_swaps_are_exactly_those_that_change_the_top_ranks(seed, top):
+    rng = np.random.default_rng(seed)
+    cos, emd = rng.random(12), rng.random(12)
+
+    def leaders(alpha):
+        return np.argsort(combined_distance(cos, emd, alpha), kind="stable")[:top].tolist()
+
+    every = [swap.alpha for swap in swap_alphas(cos, emd)]
+    kept = {swap.alpha for swap in swap_alphas(cos, emd, top=top)}
+    edges = [0.0, *every, 1.0]
+    for before, alpha, after in zip(edges, every, edges[2:], strict=False):
+        changed = leaders((before + alpha) / 2) != leaders((alpha + after) / 2)
+        assert changed == (alpha in kept)
