@@ -1,0 +1,34 @@
+"""Contact sheet of a rendered demo set: `python assets/source/contact.py assets/demo assets/contact_sheet.jpg`.
+
+A row shows two identities, each with its two queries and then four cameras of its gallery; most rows are near-doubles.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from PIL import Image
+
+from photo import SIZE
+
+IDENTITIES = (1, 3, 4, 7, 8, 12, 15, 16, 19, 20, 23, 24)
+GAP, MIDDLE = 4, 12
+
+
+def contact_sheet(root: Path) -> Image.Image:
+    height, width = SIZE
+    half = (width + GAP) * 6 + MIDDLE
+    page = Image.new("RGB", (half * 2 - MIDDLE, (height + GAP) * (len(IDENTITIES) // 2)), "white")
+    for n, identity in enumerate(IDENTITIES):
+        queries = sorted((root / "query").glob(f"{identity:04d}_*.jpg"))[:2]
+        by_camera: dict[str, Path] = {}
+        for file in sorted((root / "bounding_box_test").glob(f"{identity:04d}_*.jpg")):
+            by_camera.setdefault(file.name.split("_")[1], file)
+        for k, file in enumerate([*queries, *list(by_camera.values())[:4]]):
+            page.paste(Image.open(file), (n % 2 * half + k * (width + GAP), n // 2 * (height + GAP)))
+    return page.resize((page.width * 2 // 3, page.height * 2 // 3), Image.Resampling.LANCZOS)
+
+
+if __name__ == "__main__":
+    contact_sheet(Path(sys.argv[1])).save(sys.argv[2], quality=82)

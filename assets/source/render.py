@@ -1,0 +1,204 @@
+"""Render the demo world: `python assets/source/render.py {demo,train,sheet} --out PATH` (see assets/README.md).
+
+Every picture is a function of (split seed, identity, picture number) alone: the same command gives the same files, whatever
+the number of processes, and a run that was interrupted goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+
+from photo import SIZE
+from places import CAMERAS
+from view import KINDS, take
+from wardrobe import Outfit, make_outfit, near_double
+
+CROWD = 900_000  # passers-by have seeds of their own in every split
+QUERY, GALLERY, TRAIN = "query", "bounding_box_test", "bounding_box_train"
+QUALITY = 88
+SCHEMA = pa.schema(
+    [("path", pa.string()), ("identity", pa.int32()), ("camera", pa.int32()), ("occluder", pa.string()), ("visible", pa.float32()), ("mask", pa.binary())],
+    metadata={
+        "mask": "PNG, 64 x 128: 0 background, 1 person, 2 occluder, 3 occluder before the person",
+        "visible": "share of the person inside the box that is not covered",
+        "camera": "1-based, as in the file name",
+    },
+)
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One picture to take: folder, camera (0-based) and whether something stands in the way."""
+
+    folder: str
+    camera: int
+    occluded: bool
+
+
+@dataclass(frozen=True)
+class Person:
+    """An identity with its pictures. number: in the file names; seed: of the split."""
+
+    number: int
+    index: int
+    seed: int
+    shots: tuple[Shot, ...]
+
+
+def outfit_of(seed: int, index: int) -> Outfit:
+    """Every fourth identity wears nearly the same as the one before it."""
+    base = seed * 1_000_000
+    return near_double(make_outfit(base + index - 1), base + index) if index % 4 == 3 else make_outfit(base + index)
+
+
+def test_person(number: int, index: int, seed: int) -> Person:
+    """Six holistic gallery pictures by four cameras, and two occluded queries by the other two."""
+    cameras = np.random.default_rng([seed, index, 1]).permutation(len(CAMERAS))
+    gallery = [Shot(GALLERY, int(cameras[2 + k % 4]), False) for k in range(6)]
+    return Person(number, index, seed, (*(Shot(QUERY, int(c), True) for c in cameras[:2]), *gallery))
+
+
+def distractor(number: int, index: int, seed: int) -> Person:
+    """Two gallery pictures of somebody whom no query shows; one of them is occluded."""
+    cameras = np.random.default_rng([seed, index, 1]).permutation(len(CAMERAS))
+    return Person(number, index, seed, (Shot(GALLERY, int(cameras[0]), False), Shot(GALLERY, int(cameras[1]), True)))
+
+
+def train_person(number: int, index: int, seed: int, images: int, occluded: float) -> Person:
+    """`images` pictures over all cameras, a share of them occluded."""
+    rng = np.random.default_rng([seed, index, 1])
+    cameras = np.concatenate([rng.permutation(len(CAMERAS)) for _ in range(-(-images // len(CAMERAS)))])[:images]
+    covered = rng.permutation(images) < round(occluded * images)
+    return Person(number, index, seed, tuple(Shot(TRAIN, int(c), bool(o)) for c, o in zip(cameras, covered, strict=True)))
+
+
+def shoot(person: Person, root: Path) -> list[dict]:
+    """Take all pictures of a person, write them, and return their records."""
+    outfit, records = outfit_of(person.seed, person.index), []
+    for k, shot in enumerate(person.shots):
+        picture = take(outfit, shot.camera, [person.seed, person.index, k], shot.occluded, person.seed * 1_000_000 + CROWD)
+        path = Path(shot.folder) / f"{person.number:04d}_c{shot.camera + 1}_f{person.index * 100 + k:07d}.jpg"
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        picture.image.save(root / path, "JPEG", quality=QUALITY)
+        records.append(
+            {
+                "path": path.as_posix(),
+                "identity": person.number,
+                "camera": shot.camera + 1,
+                "occluder": picture.kind,
+                "visible": picture.visible,
+                "mask": picture.mask_png(),
+            }
+        )
+    return records
+
+
+def _part(person: Person, root: Path) -> int:
+    """`shoot`, with the records kept in a file of their own so that an interrupted run can go on."""
+    done = root / "records.partial" / f"{person.number:04d}.parquet"
+    if not done.exists():
+        partial = done.with_suffix(".tmp")
+        pq.write_table(pa.Table.from_pylist(shoot(person, root), SCHEMA), partial)
+        partial.replace(done)
+    return len(person.shots)
+
+
+def render(people: list[Person], root: Path, jobs: int, report: Callable[[str], None] = print) -> int:
+    """Render all people into `root` and merge their records into records.parquet; returns the number of pictures."""
+    parts = root / "records.partial"
+    parts.mkdir(parents=True, exist_ok=True)
+    start, pictures, total = time.monotonic(), 0, sum(len(p.shots) for p in people)
+    with ProcessPoolExecutor(jobs) as pool:
+        for n, job in enumerate(as_completed([pool.submit(_part, person, root) for person in people]), 1):
+            pictures += job.result()
+            if n % 20 == 0 or n == len(people):
+                report(f"{pictures}/{total} pictures, {time.monotonic() - start:.0f} s")
+    files = [parts / f"{p.number:04d}.parquet" for p in people]
+    table = pa.concat_tables([pq.read_table(f) for f in files]).replace_schema_metadata(SCHEMA.metadata)
+    pq.write_table(table.sort_by("path"), root / "records.parquet", compression="zstd")
+    for file in parts.iterdir():
+        file.unlink()
+    parts.rmdir()
+    return pictures
+
+
+def describe(root: Path, seed: int, text: str) -> None:
+    """Write dataset.json, which labels the set wherever it is shown."""
+    note = "Every person is made up: rendered by assets/source/render.py; no real person is shown."
+    label = {"name": "Demo world (synthetic)", "synthetic": True, "layout": "occluded_duke", "description": text, "note": note, "seed": seed}
+    (root / "dataset.json").write_text(json.dumps(label, indent=2) + "\n")
+
+
+def demo(args: argparse.Namespace) -> None:
+    n, extra = args.identities, args.distractors
+    people = [test_person(1 + k, k, args.seed) for k in range(n)]
+    people += [distractor(1 + n + k, n + k, args.seed) for k in range(extra // 2)]
+    count = render(people, args.out, args.jobs)
+    describe(args.out, args.seed, f"{n} test identities, six cameras: occluded queries, holistic gallery, {extra} distractors; {count} rendered pictures.")
+
+
+def train(args: argparse.Namespace) -> None:
+    n, first = args.identities, 1001
+    people = [train_person(first + k, k, args.seed, args.images, args.occluded) for k in range(n)]
+    people += [test_person(first + n + k, n + k, args.seed) for k in range(args.validation)]
+    count = render(people, args.out, args.jobs)
+    describe(args.out, args.seed, f"{n} training identities x {args.images} pictures and {args.validation} identities to watch the training; {count} rendered pictures.")
+    (args.out / "DONE").write_text(f"{count}\n")
+
+
+def sheet(args: argparse.Namespace) -> None:
+    """A contact sheet: a row is an identity seen holistically by the six cameras, then six times occluded."""
+    h, w = SIZE
+    page = Image.new("RGB", ((w + 4) * 12 - 4, (h + 4) * args.identities - 4), "white")
+    people = [(args.seed, args.first + k, c, covered) for k in range(args.identities) for covered in (False, True) for c in range(len(CAMERAS))]
+    with ProcessPoolExecutor(args.jobs) as pool:
+        for n, (picture, caption) in enumerate(pool.map(_tile, people, chunksize=6)):
+            page.paste(picture, (n % 12 * (w + 4), n // 12 * (h + 4)))
+            print(caption, end="\n" if n % 12 == 11 else "; ")
+    page = page.resize((page.width * 2 // 3, page.height * 2 // 3), Image.Resampling.LANCZOS) if args.small else page
+    page.save(args.out, quality=84)
+
+
+def _tile(which: tuple[int, int, int, bool]) -> tuple[Image.Image, str]:
+    seed, index, camera, covered = which
+    picture = take(outfit_of(seed, index), camera, [seed, index, 50 + camera + 6 * covered], covered, seed * 1_000_000 + CROWD)
+    return picture.image, f"{picture.kind} {picture.visible:.2f}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=f"Render the synthetic demo world. Occluders: {', '.join(KINDS)}.")
+    commands = parser.add_subparsers(required=True)
+    for name, run, identities, seed in (("demo", demo, 60, 1), ("train", train, 400, 2), ("sheet", sheet, 6, 1)):
+        command = commands.add_parser(name)
+        command.set_defaults(run=run)
+        command.add_argument("--out", type=Path, required=True, help="a folder; for sheet, an image file")
+        command.add_argument("--identities", type=int, default=identities)
+        command.add_argument("--seed", type=int, default=seed, help="of the split: splits with different seeds share nobody")
+        command.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+        if name == "demo":
+            command.add_argument("--distractors", type=int, default=40, help="gallery pictures of people without a query")
+        elif name == "train":
+            command.add_argument("--images", type=int, default=10, help="pictures of each identity")
+            command.add_argument("--occluded", type=float, default=0.4, help="share of occluded pictures")
+            command.add_argument("--validation", type=int, default=20, help="identities with query and gallery")
+        else:
+            command.add_argument("--first", type=int, default=0, help="first identity")
+            command.add_argument("--small", action="store_true", help="two thirds of the size")
+    args = parser.parse_args()
+    args.run(args)
+
+
+if __name__ == "__main__":
+    main()
