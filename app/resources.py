@@ -6,7 +6,6 @@ visitor's view ever reaches another. An alpha or K move finds encoder and transp
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,10 +21,9 @@ from app.strips import Subject
 from fpc_core.config import PruneSettings, QuerySettings, TransportSettings, Variant
 from fpc_core.data.datasets import Dataset, ImageRecord
 from fpc_core.data.images import content_hash, resize_image, to_tensor
+from fpc_core.explain import cam
 from fpc_core.results import EncoderState, Encoding, Match, QueryTrace
 from fpc_core.workspace import Places, Workspace, open_workspace
-
-_cam_lock = threading.Lock()  # Grad-CAM hooks the model, and all sessions share it
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +65,11 @@ def search(space: Workspace, query: Query, settings: QuerySettings) -> Found:
     stages = (*matched.encoded.stages, matched.stage)
     seconds = {stage.name: stage.seconds for stage in stages} | dict(trace.timings)
     return Found(trace, seconds, frozenset(stage.name for stage in stages if stage.made_at < began))
+
+
+def decoder_cam(space: Workspace, query: Query, found: Found) -> np.ndarray:
+    """Grad-CAM of the decoder on its K neighbours (K, rows, columns), for the image ranked first in the end."""
+    return _cam(space, found.trace, query.digest, found.trace.settings)
 
 
 def picture(space: Workspace, record: ImageRecord) -> np.ndarray:
@@ -144,6 +147,11 @@ def _matched(
         "shortlist and transport", _space.device, lambda: _space.retriever.match(encoded.encoding, settings)
     )
     return _Matched(encoded, match, stage)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _cam(_space: Workspace, _trace: QueryTrace, digest: str, settings: QuerySettings) -> np.ndarray:
+    return cam.decoder_cam(_space.retriever, _trace).neighbor_grids
 
 
 def _timed(name: str, device: torch.device, work: Callable[[], Any]) -> tuple[Any, _Stage]:

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import streamlit as st
-from fpc_core.matching.ranking import swap_alphas
 
 from app import charts, resources
 from app.components.cards import cards
@@ -19,6 +18,7 @@ from app.strips import SPOKEN, Card, Scale, Strip, camera_name, distances_of, ra
 from fpc_core.config import QuerySettings, Solver, Variant
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.explain.masks import survivors
+from fpc_core.matching.ranking import swap_alphas
 from fpc_core.results import Ranking
 from fpc_core.workspace import Workspace
 
@@ -33,7 +33,8 @@ def status_line(space: Workspace, settings: QuerySettings) -> None:
     config = space.retriever.model.config
     synthetic = ":orange-badge[SYNTHETIC] " if dataset.synthetic else ""
     data = f"{synthetic}{plain(dataset.name)} ({len(dataset.query)} queries, {len(dataset.gallery)} gallery images)"
-    weights = f"{plain(space.places.weights.name)} {memory.fingerprint.weights[:8]} ({config.width} channels)"
+    made_by = memory.fingerprint.weights[:8] if memory.fingerprint else ""
+    weights = f"{plain(space.places.weights.name)} {made_by} ({config.width} channels)"
     with st.container(key="status"):
         st.markdown(
             f"**Data** {data} · **Weights** {weights} · **Variant** {plain_name(settings.variant)} · "
@@ -41,11 +42,10 @@ def status_line(space: Workspace, settings: QuerySettings) -> None:
         )
 
 
-def query_strip(space: Workspace, rows: list[int], chosen: str, on_pick: Callable[[str], None]) -> None:
+def query_strip(space: Workspace, records: list[ImageRecord], chosen: str, on_pick: Callable[[str], None]) -> None:
     """Thumbnails of some queries; a click chooses one."""
     pictures, drawn = {}, []
-    for row in rows:
-        record = space.dataset.query[row]
+    for record in records:
         key = record.path.as_posix()
         pictures[key] = resources.thumbnail(space, record)
         drawn.append(
@@ -198,7 +198,11 @@ def decoder(space: Workspace, query: Query, found: Found, chosen: int | None, on
         lines = (f"{share:.1%} attention", f"id {record.identity} · cam {camera_name(record.camera)}")
         about = f"neighbour {place}, {SPOKEN[tone]}, {share:.1%} of the attention"
         drawn.append(Card(str(row), f"h{row}", str(place), lines, tone, alt=about, selected=row == chosen))
-    unit = "class evidence (Grad-CAM, common scale)" if lens == "Grad-CAM" else "attention of [cls] per patch"
+    unit = (
+        "evidence for the image ranked first (Grad-CAM, common scale)"
+        if lens == "Grad-CAM"
+        else "attention of [cls] per patch"
+    )
     scale = Scale(unit, "0", f"{top:.2g}")
     cards([Strip("heat", "", tuple(drawn), scale=scale)], pictures, key="heat-cards", on_pick=on_pick, width=84)
     st.plotly_chart(

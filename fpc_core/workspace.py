@@ -21,7 +21,7 @@ DEMO_ROOT = Path(__file__).resolve().parent.parent / "assets" / "demo"
 
 @dataclass(frozen=True)
 class Places:
-    """Where a workspace lies. `from_environment` reads FPC_DATA, FPC_WEIGHTS and FPC_MEMORY; the default is the demo."""
+    """Where a workspace lies: by default the demo; `from_environment` reads FPC_DATA, FPC_WEIGHTS and FPC_MEMORY."""
 
     data: Path = DEMO_ROOT
     weights: Path = DEMO_ROOT / "model.safetensors"

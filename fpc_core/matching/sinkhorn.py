@@ -21,7 +21,7 @@ _SAFE = 1e12  # largest scaling, and inverse of the smallest, that float32 produ
 
 
 @njit(cache=True, fastmath=True, parallel=True)
-def sinkhorn_rows(
+def sinkhorn_rows(  # noqa: PLR0912 - one fused pass; numba would not inline its halves
     cost: np.ndarray, a: np.ndarray, b: np.ndarray, epsilon: float, tolerance: float, max_iterations: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """cost: (S, M, N), a: (S, M), b: (S, N), float32 and contiguous, rows of a and b sum to 1.
@@ -134,7 +134,7 @@ def sinkhorn_batch(
 
     Candidates that have converged leave the batch; looking costs a synchronisation, so only every `chunk` iterations.
     """
-    count, rows, columns = cost.shape
+    count = len(cost)
     on_a, on_b = a > 0, b > 0
     f = torch.zeros_like(a)
     g = torch.zeros_like(b)

@@ -42,14 +42,17 @@ def marginals(
     """Weights of the patches on both sides (Eq. 8, 9), each row summing to 1.
 
     query_cls: (C,), query_patches: (M, C), gallery_cls: (S, C), gallery_patches: (S, N, C) -> a (S, M), b (S, N).
-    Paper: max(0, <patch, mean patch of the other image>). Released: max(0, <patch, [cls] of the other image>).
+    Paper: max(0, <patch, mean patch of the other image>). Released: max(0, cosine of patch and [cls] of the other
+    image), for the released code L2-normalises every token first.
     A side where no patch agrees with the other image gets equal weights: there is nothing to prefer.
     """
     if variant is Variant.PAPER:
         of_gallery, of_query = gallery_patches.mean(dim=1), query_patches.mean(dim=0)
-    else:
-        of_gallery, of_query = gallery_cls, query_cls
-    return _weights(of_gallery @ query_patches.T), _weights(gallery_patches @ of_query)
+        return _weights(of_gallery @ query_patches.T), _weights(gallery_patches @ of_query)
+    # The length of a [cls] token is a common factor of its row and drops out of the weights.
+    of_query_patches = gallery_cls @ query_patches.T / torch.linalg.vector_norm(query_patches, dim=1)
+    of_gallery_patches = gallery_patches @ query_cls / torch.linalg.vector_norm(gallery_patches, dim=2)
+    return _weights(of_query_patches), _weights(of_gallery_patches)
 
 
 def solve(cost: Tensor, a: Tensor, b: Tensor, settings: TransportSettings) -> Transport:
@@ -67,8 +70,8 @@ def solve(cost: Tensor, a: Tensor, b: Tensor, settings: TransportSettings) -> Tr
     a, b = a.float(), b.float()
     arguments = (settings.epsilon, settings.tolerance, settings.max_iterations)
     if cost.device.type == "cpu":
-        arrays = (each.detach().float().contiguous().numpy() for each in (cost, a, b))
-        distance, iterations, error, f, g = sinkhorn_rows(*arrays, *arguments)
+        values, query, gallery = (each.detach().float().contiguous().numpy() for each in (cost, a, b))
+        distance, iterations, error, f, g = sinkhorn_rows(values, query, gallery, *arguments)
     else:
         results = sinkhorn_batch(cost.float(), a, b, *arguments)
         distance, iterations, error, f, g = (each.cpu().numpy() for each in results)
@@ -134,7 +137,8 @@ def _released(cost: Tensor, a: Tensor, b: Tensor, epsilon: float) -> Transport:
     query, gallery = a.float().unsqueeze(2), b.float().unsqueeze(2)
     u, v = torch.ones_like(gallery), torch.ones_like(query)
     done = 0
-    for done in range(1, _RELEASED_ITERATIONS + 1):
+    while done < _RELEASED_ITERATIONS:
+        done += 1
         before = u
         u = gallery / (kernel @ v)
         v = query / (kernel.transpose(1, 2) @ u)

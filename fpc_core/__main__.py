@@ -1,0 +1,7 @@
+"""`python -m fpc_core`."""
+
+import sys
+
+from fpc_core.cli import main
+
+sys.exit(main())

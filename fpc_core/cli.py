@@ -1,0 +1,265 @@
+"""The command line: query, memory build, evaluate, flops, train, doctor. Each is one core call and its print."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from fpc_core.config import (
+    VIT_BASE_STRIDE_11,
+    VIT_BASE_STRIDE_16,
+    VIT_TINY,
+    PruneSettings,
+    QuerySettings,
+    Solver,
+    TransportSettings,
+    Variant,
+)
+from fpc_core.data.datasets import open_dataset
+from fpc_core.data.images import decode_image, resize_image, to_tensor
+from fpc_core.evaluation.flops import format_table, table3
+from fpc_core.evaluation.protocol import ablation, query_features, score_distance, score_features
+from fpc_core.evaluation.reranking import k_reciprocal
+from fpc_core.memory import build_memory
+from fpc_core.model.checkpoint import load_checkpoint
+from fpc_core.results import Scores
+from fpc_core.training.loop import Progress, TrainSettings, train
+from fpc_core.workspace import Places, Workspace, choose_device, open_workspace
+
+MODELS = {"tiny": VIT_TINY, "base-16": VIT_BASE_STRIDE_16, "base-11": VIT_BASE_STRIDE_11}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status. An error of the user's is one line on stderr and status 2."""
+    args = _parser().parse_args(arguments)
+    try:
+        return args.run(args) or 0
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _query(args: argparse.Namespace) -> None:
+    space = _open(args)
+    model, memory = space.retriever.model, space.retriever.memory
+    image = to_tensor([resize_image(decode_image(args.image), model.config.image_size)], model.config)
+    camera = None if args.camera is None else torch.tensor([args.camera - 1])
+    trace = space.retriever.search(image, _settings(args), camera)
+    print(_about(space))
+    kept = " ".join(f"block {stage.block}: {stage.kept.shape[1]}" for stage in trace.encoding.stages)
+    print(f"patches {model.config.patches}, kept after {kept}\n")
+    columns = {"cosine": trace.by_cosine, "D": trace.by_distance, "consolidated": trace.final}
+    print("rank  " + "  ".join(f"{name:>34}" for name in columns))
+    for place in range(min(args.top, len(memory))):
+        hits = []
+        for ranking in columns.values():
+            if place < len(ranking.indices):
+                record = memory.records[int(ranking.indices[place])]
+                hits.append(f"{record.path.name[-26:]:>26} {ranking.distance[place]:7.4f}")
+        print(f"{place + 1:>4}  " + "  ".join(hits))
+    shares = trace.consolidation
+    print(
+        f"\ndecoder attention (Eq. 13): [cls] {shares.cls_share:.1%}, query {shares.query_share:.1%}, "
+        f"neighbours {shares.neighbor_shares.sum():.1%}"
+    )
+    print("milliseconds: " + ", ".join(f"{name} {1000 * value:.1f}" for name, value in trace.timings.items()))
+
+
+def _build(args: argparse.Namespace) -> None:
+    places = _places(args)
+    dataset = open_dataset(places.data)
+    model, report = load_checkpoint(places.weights)
+    print(report)
+    device = choose_device(args.device)
+    with tqdm(total=len(dataset.gallery), unit="image", disable=None) as bar:
+        memory = build_memory(
+            model.to(device),
+            dataset.gallery,
+            dataset.root,
+            places.memory,
+            batch_size=args.batch_size,
+            progress=_show(bar),
+        )
+    print(f"{places.memory}: {len(memory)} images, {memory.tokens.nbytes / 1e6:.1f} MB of tokens")
+
+
+def _evaluate(args: argparse.Namespace) -> None:
+    space, settings = _open(args), _settings(args)
+    print(_about(space))
+    retriever, dataset = space.retriever, space.dataset
+    with tqdm(total=len(dataset.query), unit="query", disable=None) as bar:
+        if args.ablation:
+            rows = [(row.label, row.scores) for row in ablation(retriever, dataset, settings, progress=_show(bar))]
+        else:
+            features = query_features(retriever, dataset, settings, (settings.alpha,), progress=_show(bar))
+            final = features.consolidated[settings.alpha]
+            rows = [("FPC", score_features(final, retriever, dataset))]
+            if args.re_ranking:
+                distance = k_reciprocal(final, retriever.memory.features)
+                rows.append(("FPC + re-ranking", score_distance(distance, dataset)))
+    print(_scores(rows))
+
+
+def _flops(args: argparse.Namespace) -> None:
+    print(format_table(table3(MODELS[args.model])))
+
+
+def _train(args: argparse.Namespace) -> None:
+    settings = TrainSettings(
+        holistic_steps=args.holistic_steps, fpc_steps=args.fpc_steps, learning_rate=args.learning_rate, seed=args.seed,
+        bfloat16=args.bfloat16, refresh=args.refresh, max_minutes=args.max_minutes,
+    )  # fmt: skip
+    dataset = open_dataset(args.data)
+    cameras = 1 + max((record.camera for record in dataset.train), default=0)
+    config = replace(MODELS[args.model], cameras=cameras)
+
+    def report(told: Progress) -> None:
+        line = (
+            f"{told.stage} step {told.step}: loss {told.loss:.3f}, {told.seconds / 60:.1f} min, ETA {told.eta / 60:.1f}"
+        )
+        print(line, flush=True)
+
+    train(dataset, config, settings, args.out, device=choose_device(args.device), report=report)
+    print(f"wrote {args.out / 'model.safetensors'}")
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    """What is here and whether it fits together; status 1 if something is missing."""
+    print(f"python {sys.version.split()[0]}, {os.cpu_count()} CPU cores, {torch.get_num_threads()} torch threads")
+    for name in (
+        "torch",
+        "timm",
+        "streamlit",
+        "plotly",
+        "grad-cam",
+        "opencv-python-headless",
+        "POT",
+        "numba",
+        "pandas",
+    ):
+        print(f"  {name} {importlib.metadata.version(name)}")
+    cuda = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
+    print(f"CUDA device: {cuda}; in use: {choose_device(args.device)}")
+    places = _places(args)
+    checks: list[tuple[str, Callable[[], object]]] = [
+        ("data", lambda: _counted(open_dataset(places.data))),
+        ("weights", lambda: load_checkpoint(places.weights)[1]),
+        ("workspace", lambda: f"memory of {len(_open(args).retriever.memory)} images fits data and weights"),
+    ]
+    status = 0
+    for name, check in checks:
+        try:
+            print(f"ok       {name}: {check()}")
+        except (ValueError, OSError) as error:
+            print(f"problem  {name}: {error}")
+            status = 1
+    return status
+
+
+def _counted(dataset: object) -> str:
+    return " ".join(f"{len(getattr(dataset, split))} {split}" for split in ("train", "query", "gallery")) + " images"
+
+
+def _about(space: Workspace) -> str:
+    synthetic = " (synthetic)" if space.dataset.synthetic and "synthetic" not in space.dataset.name else ""
+    return f"data {space.dataset.name}{synthetic}, weights {space.places.weights.name}, device {space.device}"
+
+
+def _scores(rows: Sequence[tuple[str, Scores]]) -> str:
+    lines = [f"{'':18}  Rank-1  Rank-5  Rank-10     mAP"]
+    for label, scores in rows:
+        ranks = "  ".join(f"{100 * scores.cmc[min(rank, len(scores.cmc)) - 1]:6.1f}" for rank in (1, 5, 10))
+        lines.append(f"{label:18}  {ranks}  {100 * scores.mean_ap:6.1f}")
+    if rows and rows[0][1].skipped:
+        lines.append(f"{rows[0][1].skipped} queries without a true match are left out")
+    return "\n".join(lines)
+
+
+def _show(bar: tqdm) -> Callable[[int, int], None]:
+    def show(done: int, total: int) -> None:
+        if done < bar.n or total != bar.total:
+            bar.reset(total)
+        bar.update(done - bar.n)
+
+    return show
+
+
+def _places(args: argparse.Namespace) -> Places:
+    usual = Places.from_environment()
+    return Places(args.data or usual.data, args.weights or usual.weights, args.memory or usual.memory)
+
+
+def _open(args: argparse.Namespace) -> Workspace:
+    return open_workspace(_places(args), args.device)
+
+
+def _settings(args: argparse.Namespace) -> QuerySettings:
+    return QuerySettings(
+        prune=PruneSettings(args.keep_rate),
+        transport=TransportSettings(Solver(args.solver)),
+        variant=Variant(args.variant),
+        alpha=args.alpha,
+        neighbors=args.neighbors,
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    usual = QuerySettings()
+    device = argparse.ArgumentParser(add_help=False)
+    device.add_argument("--device", default="auto", help="auto (CUDA where there is one), cpu or cuda")
+    where = argparse.ArgumentParser(add_help=False, parents=[device])
+    where.add_argument("--data", type=Path, help="dataset folder (default: FPC_DATA, else the demo world)")
+    where.add_argument("--weights", type=Path, help="checkpoint (default: FPC_WEIGHTS, else the demo's)")
+    where.add_argument("--memory", type=Path, help="gallery memory (default: FPC_MEMORY, else the demo's)")
+    search = argparse.ArgumentParser(add_help=False, parents=[where])
+    search.add_argument("--keep-rate", type=float, default=usual.prune.keep_rate)
+    search.add_argument("--alpha", type=float, default=usual.alpha, help="weight of D_EMD in D (Eq. 10)")
+    search.add_argument("--neighbors", "-k", type=int, default=usual.neighbors, help="K of the decoder")
+    search.add_argument("--variant", choices=[each.value for each in Variant], default=usual.variant.value)
+    search.add_argument("--solver", choices=[each.value for each in Solver], default=usual.transport.solver.value)
+
+    parser = argparse.ArgumentParser(prog="python -m fpc_core", description="FPC, from the command line")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(
+        name: str, run: Callable[..., int | None], text: str, *parents: argparse.ArgumentParser
+    ) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text, description=text, parents=parents)
+        command.set_defaults(run=run)
+        return command
+
+    query = add("query", _query, "search the gallery for one image", search)
+    query.add_argument("image", type=Path)
+    query.add_argument("--camera", type=int, help="camera of the image, 1-based; unknown if left out")
+    query.add_argument("--top", type=int, default=10, help="ranks printed")
+    memory = commands.add_parser("memory", help="the gallery memory").add_subparsers(required=True, metavar="ACTION")
+    build = memory.add_parser("build", help="encode the gallery; resumes an interrupted build", parents=[where])
+    build.add_argument("--batch-size", type=int, default=32)
+    build.set_defaults(run=_build)
+    evaluate = add("evaluate", _evaluate, "CMC and mAP of all queries", search)
+    evaluate.add_argument("--ablation", action="store_true", help="the four rows of Table 4")
+    evaluate.add_argument("--re-ranking", action="store_true", help="k-reciprocal re-ranking as well")
+    flops = add("flops", _flops, "Table 3's FLOPs, ours both ways beside the paper's")
+    flops.add_argument("--model", choices=list(MODELS), default="base-11")
+    training = add("train", _train, "train both stages; run again to resume", device)
+    recipe = TrainSettings()
+    training.add_argument("data", type=Path, help="dataset with a training split")
+    training.add_argument("--out", type=Path, required=True)
+    training.add_argument("--model", choices=list(MODELS), default="tiny")
+    training.add_argument("--holistic-steps", type=int, default=recipe.holistic_steps)
+    training.add_argument("--fpc-steps", type=int, default=recipe.fpc_steps)
+    training.add_argument("--learning-rate", type=float, default=recipe.learning_rate)
+    training.add_argument("--refresh", type=int, default=recipe.refresh, help="steps between encodings of the memory")
+    training.add_argument("--seed", type=int, default=recipe.seed)
+    training.add_argument("--bfloat16", action="store_true", help="mixed precision on the CPU (fast only with AMX)")
+    training.add_argument("--max-minutes", type=float, help="squeeze the schedule into this time")
+    add("doctor", _doctor, "what device, which weights, is everything in place", where)
+    return parser

@@ -1,0 +1,105 @@
+"""What a training step sees: P identities x K images, decoded once, augmented on the fly."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fpc_core.config import ModelConfig
+from fpc_core.data.datasets import Dataset, DatasetError
+from fpc_core.data.images import resize_image
+
+_PAD = 10  # pixels, as in the paper
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingImages:
+    """The training split in memory. pixels: (n, 3, H, W) uint8; labels: (n,) 0-based classes; cameras: (n,)."""
+
+    pixels: Tensor
+    labels: Tensor
+    cameras: Tensor
+
+    @property
+    def classes(self) -> int:
+        return int(self.labels.max()) + 1
+
+
+def load_training_images(dataset: Dataset, config: ModelConfig) -> TrainingImages:
+    """Decode and resize the training split. Raises DatasetError where it cannot be trained on."""
+    identities = sorted({record.identity for record in dataset.train})
+    if len(identities) < 2:
+        raise DatasetError(f"{dataset.root} has {len(identities)} training identities; training needs at least 2")
+    label = {identity: place for place, identity in enumerate(identities)}
+    height, width = config.image_size
+    pixels = np.empty((len(dataset.train), height, width, 3), np.uint8)
+    for place, record in enumerate(dataset.train):
+        pixels[place] = resize_image(dataset.read(record), config.image_size)
+    return TrainingImages(
+        torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(),
+        torch.tensor([label[record.identity] for record in dataset.train]),
+        torch.tensor([record.camera for record in dataset.train]),
+    )
+
+
+def sample_identities(labels: Tensor, identities: int, images: int, generator: torch.Generator) -> Tensor:
+    """Rows of one batch: `identities` classes drawn without repetition, `images` rows of each; (P * K,) int64.
+
+    A class with fewer images repeats some.
+    """
+    classes = torch.unique(labels)
+    drawn = classes[torch.randperm(len(classes), generator=generator)[:identities]]
+    rows: list[Tensor] = []
+    for each in drawn:
+        own = torch.nonzero(labels == each).flatten()
+        order = torch.randperm(len(own), generator=generator)
+        rows.append(own[order.repeat(-(-images // len(own)))[:images]])
+    return torch.cat(rows)
+
+
+def augment(pixels: Tensor, erase: float, generator: torch.Generator) -> Tensor:
+    """Flip, pad and crop, mild exposure, random erasing: (B, 3, H, W) uint8 -> float32 in [-1, 1].
+
+    erase: probability of a random rectangle (2 to 40 % of the area) becoming noise (Zhong et al. 2020).
+    """
+    batch, _, height, width = pixels.shape
+    padded = torch.nn.functional.pad(pixels, (_PAD, _PAD, _PAD, _PAD))
+    out = torch.empty(pixels.shape, dtype=torch.float32)
+    shifts = torch.randint(0, 2 * _PAD + 1, (batch, 2), generator=generator).tolist()
+    chance = torch.rand(batch, 7, generator=generator).tolist()
+    for place in range(batch):
+        flip, hit, area, aspect, top, left, gain = chance[place]
+        y, x = shifts[place]
+        image = padded[place, :, y : y + height, x : x + width].float().div(127.5).sub(1.0)
+        image = image.flip(2) if flip < 0.5 else image
+        image = image * (0.85 + 0.3 * gain)
+        if hit < erase:
+            size, ratio = (0.02 + 0.38 * area) * height * width, 0.3 * (1 / 0.09) ** aspect
+            h, w = min(int((size * ratio) ** 0.5), height - 1), min(int((size / ratio) ** 0.5), width - 1)
+            y, x = int(top * (height - h)), int(left * (width - w))
+            image[:, y : y + h, x : x + w] = torch.randn(3, h, w, generator=generator).clamp(-1, 1)
+        out[place] = image
+    return out
+
+
+def choose_neighbors(
+    cls: Tensor, labels: Tensor, cameras: Tensor, rows: Sequence[int] | Tensor, count: int, own_cls: Tensor
+) -> Tensor:
+    """The `count` nearest of the training memory by cosine (Eq. 4): (B, count) rows.
+
+    cls: (n, C) memory; own_cls: (B, C) of the images at memory rows `rows`. The image itself and the same person under
+    the same camera stay out, for at test time neither is in the gallery as a match.
+    """
+    rows = torch.as_tensor(rows)
+    unit = torch.nn.functional.normalize
+    similarity = unit(own_cls.float(), dim=1) @ unit(cls.float(), dim=1).T
+    copies = (labels[rows][:, None] == labels[None]) & (cameras[rows][:, None] == cameras[None])
+    copies[torch.arange(len(rows)), rows] = True
+    available = int((~copies).sum(dim=1).min())
+    if available < count:
+        raise ValueError(f"only {available} neighbours are available for some image; lower K = {count}")
+    return similarity.masked_fill(copies, -torch.inf).topk(count, dim=1).indices

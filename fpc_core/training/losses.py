@@ -1,0 +1,26 @@
+"""Losses of Eq. 3 and 14: identity cross-entropy and batch-hard triplet with a soft margin."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def soft_triplet(features: Tensor, identities: Tensor) -> Tensor:
+    """Batch-hard triplet loss with a soft margin (Hermans et al. 2017): log(1 + exp(d_ap - d_an)), a mean over anchors.
+
+    features: (B, C) before the BNNeck, identities: (B,). Every identity must occur twice and two must be present.
+    """
+    distance = torch.cdist(features.float(), features.float(), compute_mode="donot_use_mm_for_euclid_dist")
+    same = identities[:, None] == identities[None, :]
+    if bool((same.sum(dim=1) < 2).any()) or bool(same.all()):
+        raise ValueError("a triplet needs two images of every identity and two identities in a batch")
+    positive = distance.masked_fill(~same, -torch.inf).amax(dim=1)
+    negative = distance.masked_fill(same, torch.inf).amin(dim=1)
+    return F.softplus(positive - negative).mean()
+
+
+def identity_and_triplet(logits: Tensor, features: Tensor, identities: Tensor) -> Tensor:
+    """L_ID + L_T of one branch. logits: (B, identities); features: (B, C) before the BNNeck."""
+    return F.cross_entropy(logits.float(), identities) + soft_triplet(features, identities)

@@ -1,0 +1,62 @@
+"""Holds the map of docs/architecture.md: who may import whom."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def offenders(room: str, forbidden: tuple[str, ...]) -> list[str]:
+    return [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in sorted((ROOT / room).rglob("*.py"))
+        for name in sorted(imports(path))
+        if any(name == each or name.startswith(f"{each}.") for each in forbidden)
+    ]
+
+
+def test_the_core_knows_nothing_of_the_app():
+    assert offenders("fpc_core", ("streamlit", "plotly", "app")) == []
+
+
+def test_model_and_matching_do_not_know_each_other():
+    assert offenders("fpc_core/model", ("fpc_core.matching", "fpc_core.memory", "fpc_core.retrieval")) == []
+    assert offenders("fpc_core/matching", ("fpc_core.model", "fpc_core.memory", "fpc_core.retrieval")) == []
+
+
+def test_only_resources_holds_caches():
+    holders = {
+        path.name
+        for path in (ROOT / "app").rglob("*.py")
+        if "st.cache_data" in path.read_text(encoding="utf-8")
+        or "st.cache_resource" in path.read_text(encoding="utf-8")
+    }
+    assert holders == {"resources.py"}
+
+
+def test_importing_the_core_loads_no_front_end():
+    code = "import sys, fpc_core.retrieval; print({'streamlit', 'plotly'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_no_module_is_longer_than_400_lines():
+    long = [
+        str(path.relative_to(ROOT))
+        for room in ("fpc_core", "app")
+        for path in (ROOT / room).rglob("*.py")
+        if len(path.read_text(encoding="utf-8").splitlines()) > 400
+    ]
+    assert long == []

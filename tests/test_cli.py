@@ -1,0 +1,104 @@
+import io
+
+import pytest
+
+from fpc_core.cli import main
+from tests.small_world import build_world
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    places = build_world(tmp_path_factory.mktemp("world"))
+    return places, ["--data", str(places.data), "--weights", str(places.weights), "--memory", str(places.memory)]
+
+
+def test_query_prints_three_rankings_shares_and_timings(world, capsys):
+    places, where = world
+    image = places.data / "query" / "0001_c1_f0000002.png"
+    assert main(["query", str(image), "--camera", "1", "--top", "3", *where]) == 0
+    text = capsys.readouterr().out
+    assert "Small world (synthetic)" in text
+    assert "block 3: 103 block 6: 83 block 9: 67" in text
+    assert "consolidated" in text
+    assert "decoder attention (Eq. 13)" in text
+    assert "milliseconds" in text
+
+
+def test_evaluate_prints_the_rows_of_table_4(world, capsys):
+    assert main(["evaluate", "--ablation", *world[1]]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[-4:]] == ["none", "S", "S+C", "S+M+C"]
+
+
+def test_evaluate_re_ranks_on_request(world, capsys):
+    assert main(["evaluate", "--re-ranking", *world[1]]) == 0
+    assert "FPC + re-ranking" in capsys.readouterr().out
+
+
+def test_flops_prints_the_six_figures_of_table_3_beside_the_papers(capsys):
+    assert main(["flops"]) == 0
+    text = capsys.readouterr().out
+    for paper, ours in (
+        ("20.8", "20.78"),
+        ("18.1", "18.11"),
+        ("15.7", "15.73"),
+        ("13.6", "13.66"),
+        ("11.9", "11.91"),
+        ("10.4", "10.39"),
+    ):
+        assert paper in text
+        assert ours in text
+
+
+def test_memory_build_opens_what_is_up_to_date(world, capsys):
+    assert main(["memory", "build", *world[1]]) == 0
+    assert "32 images" in capsys.readouterr().out
+
+
+def test_doctor_says_what_is_in_place(world, capsys):
+    assert main(["doctor", *world[1]]) == 0
+    text = capsys.readouterr().out
+    assert "ok       workspace: memory of 32 images fits data and weights" in text
+
+
+def test_doctor_names_what_is_missing(world, capsys, tmp_path):
+    assert main(["doctor", *world[1], "--memory", str(tmp_path / "gone")]) == 1
+    assert "problem  workspace" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        (["--keep-rate", "0"], "keep rate must lie in"),
+        (["--alpha", "2"], "alpha must lie in"),
+        (["--device", "toaster"], "unknown device 'toaster'"),
+        (["--camera", "99"], "cameras must lie in"),
+    ],
+)
+def test_bad_settings_are_one_line_and_no_traceback(world, capsys, extra, message):
+    places, where = world
+    image = places.data / "query" / "0001_c1_f0000002.png"
+    assert main(["query", str(image), *where, *extra]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_a_file_that_is_no_image_is_named(world, capsys, tmp_path):
+    path = tmp_path / "notes.jpg"
+    path.write_text("hello")
+    assert main(["query", str(path), *world[1]]) == 2
+    assert "notes.jpg" in capsys.readouterr().err
+
+
+def test_progress_never_counts_back():
+    from tqdm import tqdm
+
+    from fpc_core.cli import _show
+
+    bar = tqdm(total=5, file=io.StringIO())
+    show = _show(bar)
+    show(3, 5)
+    show(1, 4)
+    assert (bar.n, bar.total) == (1, 4)
+    bar.close()
