@@ -92,11 +92,16 @@ def transport_figure(
         shapes=lines,
         height=height,
         margin={"l": 4, "r": 4, "t": 8, "b": 66},
-        xaxis={"visible": False, "range": [-2, shift + image_width + 2], "fixedrange": True},
-        yaxis={"visible": False, "range": [image_height + 2, -2], "scaleanchor": "x", "fixedrange": True},
+        xaxis={
+            "visible": False, "range": [-2, shift + image_width + 2], "fixedrange": True, "constrain": "domain",
+        },
+        yaxis={
+            "visible": False, "range": [image_height + 2, -2], "fixedrange": True, "scaleanchor": "x",
+            "constrain": "domain", "constraintoward": "top",
+        },
         hovermode="closest",
         dragmode=False,
-    )
+    )  # fmt: skip
     return figure
 
 

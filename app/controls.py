@@ -106,26 +106,17 @@ def identity(values: Sequence[int]) -> int | None:
 
 
 def page_of(count: int, size: int, current: int | None) -> range:
-    """Buttons for the previous and the next page; returns the positions on the page shown.
+    """Page buttons; returns the positions on the page shown.
 
     current: position of the chosen query; a new choice turns to its page.
     """
     pages = max(1, -(-count // size))
     if current is not None and st.session_state.get("page-follows") != (current, count):
         st.session_state["page-follows"] = (current, count)
-        st.session_state["page"] = current // size
-    now = min(st.session_state.get("page", 0), pages - 1)
-
-    def turn(step: int) -> None:
-        st.session_state["page"] = (now + step) % pages
-
-    back, forward = ":material/chevron_left:", ":material/chevron_right:"
-    st.button("Previous", key="page-back", on_click=turn, args=(-1,), disabled=pages == 1, icon=back)
-    st.markdown(f"{now + 1} / {pages}", width="content")
-    st.button(
-        "Next", key="page-next", on_click=turn, args=(1,), disabled=pages == 1, icon=forward, icon_position="right"
-    )
-    return range(now * size, min(count, (now + 1) * size))
+        st.session_state["page"] = current // size + 1
+    st.session_state["page"] = min(st.session_state.get("page", 1), pages)
+    start = (st.pagination(pages, key="page", max_visible_pages=5) - 1) * size
+    return range(start, min(count, start + size))
 
 
 def _choice(label: str, key: str, default: _Choice, explanation: str) -> _Choice:

@@ -58,7 +58,7 @@ def query_strip(space: Workspace, records: list[ImageRecord], chosen: str, on_pi
                 selected=key == chosen,
             )
         )
-    cards([Strip("queries", "", tuple(drawn))], pictures, key="query-cards", on_pick=on_pick, width=64)
+    cards([Strip("queries", "", tuple(drawn))], pictures, key="query-cards", on_pick=on_pick, width=80)
 
 
 def dropped(space: Workspace, query: Query, found: Found) -> None:
@@ -75,7 +75,7 @@ def dropped(space: Workspace, query: Query, found: Found) -> None:
         kept, entered = stage.kept.shape[1], stage.entered.shape[1]
         lines = (f"{kept} kept", f"{entered - kept} dropped")
         drawn.append(Card(name, name, f"After {name}", lines, alt=f"after {name} {kept} of {entered} patches are kept"))
-    cards([Strip("masks", "", tuple(drawn))], pictures, key="mask-cards", width=112)
+    cards([Strip("masks", "", tuple(drawn))], pictures, key="mask-cards", width=128)
 
 
 def timings(found: Found) -> None:
@@ -134,7 +134,7 @@ def ranked(
     if chosen != asked:
         strips = build(chosen)
     pictures = {f"g{row}": resources.thumbnail(space, records[row]) for row in set(shown)}
-    cards(strips, pictures, key="ranked-cards", on_pick=on_pick, width=84)
+    cards(strips, pictures, key="ranked-cards", on_pick=on_pick, width=112)
     st.caption("✓ same identity · ✗ another · K: what the decoder attends to · arrows: moved since the strip above")
     return chosen
 
@@ -204,7 +204,7 @@ def decoder(space: Workspace, query: Query, found: Found, chosen: int | None, on
         else "attention of [cls] per patch"
     )
     scale = Scale(unit, "0", f"{top:.2g}")
-    cards([Strip("heat", "", tuple(drawn), scale=scale)], pictures, key="heat-cards", on_pick=on_pick, width=84)
+    cards([Strip("heat", "", tuple(drawn), scale=scale)], pictures, key="heat-cards", on_pick=on_pick, width=112)
     st.plotly_chart(
         charts.shares_figure(result), config={"displayModeBar": False}, key="shares", alt="Attention shares of Eq. 13"
     )

@@ -136,9 +136,9 @@ def ranked_strip(
         lines = [f"{symbol} {distance:.3f}"]
         if row in parts:
             _, cos, emd = parts[row]
-            lines.append(f"cos {cos:.2f} · emd {emd:.2f}")
+            lines += [f"cos {cos:.3f}", f"emd {emd:.3f}"]
         else:
-            lines.append("not in shortlist")
+            lines += ["beyond the", "shortlist"]
         lines.append(f"id {record.identity} · cam {camera_name(record.camera)}")
         moved = (before or {}).get(row)
         if before is not None and tone is not Tone.JUNK and moved != rank:

@@ -1,9 +1,9 @@
 """The released code's way through one query, step by step: the baseline of the whole-query benchmark.
 
-It follows the released code's arithmetic, order and waste (what method papers do not tell): the full attention matrix in
-every block, the global head computed beside the decoder, the whole gallery normalised again at each of the two neighbour
-searches and before the final ranking, the whole decoder block of which one row is read. Weights are those of an `FPC`,
-so both ways can be held against each other; nothing else of the engine is used.
+It follows the released code's arithmetic, order and waste (what method papers do not tell): the full attention
+matrix in every block, the global head computed beside the decoder, the whole gallery normalised again at each of the
+two neighbour searches and before the final ranking, the whole decoder block of which one row is read. Weights are those
+of an `FPC`, so both ways can be held against each other; nothing else of the engine is used.
 """
 
 from __future__ import annotations

@@ -225,7 +225,7 @@ class QueryTrace:
     """One query, the whole way: what the app, the CLI and the figures show.
 
     by_cosine and by_distance rank the shortlist (by D_cos, by D of Eq. 10); final ranks the whole gallery by the
-    consolidated feature; global_ranking ranks the whole gallery by the encoder's own global feature, unconsolidated.
+    consolidated feature.
     timings: seconds per stage, measured around the stage that ran.
     """
 
@@ -236,7 +236,6 @@ class QueryTrace:
     by_distance: Ranking
     consolidation: Consolidation
     final: Ranking
-    global_ranking: Ranking
     timings: Mapping[str, float] = field(default_factory=dict)
 
 

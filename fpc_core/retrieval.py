@@ -146,8 +146,6 @@ class Retriever:
             consolidation = self.consolidate(encoding, by_distance.indices[: settings.neighbors], settings.variant)
         with watch("rank the gallery"):
             final = self.by_feature(consolidation.feature)
-        with watch("rank without consolidation"):
-            global_ranking = self.by_feature(self.global_feature(encoding))
         return QueryTrace(
             settings=settings,
             encoding=encoding,
@@ -156,7 +154,6 @@ class Retriever:
             by_distance=by_distance,
             consolidation=consolidation,
             final=final,
-            global_ranking=global_ranking,
             timings=dict(watch.seconds),
         )
 

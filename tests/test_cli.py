@@ -3,12 +3,11 @@ import io
 import pytest
 
 from fpc_core.cli import main
-from tests.small_world import build_world
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    places = build_world(tmp_path_factory.mktemp("world"))
+@pytest.fixture
+def world(small_places):
+    places = small_places
     return places, ["--data", str(places.data), "--weights", str(places.weights), "--memory", str(places.memory)]
 
 

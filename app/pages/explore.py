@@ -71,6 +71,8 @@ def page() -> None:
         record = records[name]
         query = Query(name, resources.picture(space, record), Subject(record.identity, record.camera))
 
+    st.title("FPC Explorer")
+    st.caption("Pick an occluded person: see which patches the model drops, whom it finds, and why.")
     sections.status_line(space, settings)
     for text in problems:
         problem(text)

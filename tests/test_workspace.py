@@ -1,0 +1,63 @@
+"""Data, weights and memory are opened together and checked against each other."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from fpc_core.data.datasets import DatasetError
+from fpc_core.memory import GalleryMemoryError
+from fpc_core.model.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from fpc_core.workspace import DEMO_ROOT, Places, choose_device, open_workspace
+
+
+def test_the_demo_is_the_default_and_the_environment_moves_each_place(monkeypatch, tmp_path):
+    for name in ("FPC_DATA", "FPC_WEIGHTS", "FPC_MEMORY"):
+        monkeypatch.delenv(name, raising=False)
+    assert Places.from_environment() == Places(DEMO_ROOT, DEMO_ROOT / "model.safetensors", DEMO_ROOT / "memory")
+    monkeypatch.setenv("FPC_MEMORY", str(tmp_path))
+    assert Places.from_environment() == replace(Places(), memory=tmp_path)
+
+
+def test_what_belongs_together_opens(small_places):
+    space = open_workspace(small_places, "cpu")
+    assert space.dataset.synthetic
+    assert len(space.retriever.memory) == len(space.dataset.gallery)
+    assert not space.retriever.model.training
+
+
+def test_the_shipped_demo_opens_with_its_weights_and_memory():
+    space = open_workspace(Places(), "cpu")
+    assert space.dataset.synthetic
+    assert len(space.dataset.query) == 120
+    assert len(space.retriever.memory) == 400
+
+
+def test_weights_the_memory_was_not_built_with_are_told_as_weights(small_places, tmp_path):
+    model, _ = load_checkpoint(small_places.weights)
+    with torch.no_grad():
+        model.encoder.cls_token.add_(1.0)
+    other = tmp_path / "other.safetensors"
+    save_checkpoint(model, other)
+    with pytest.raises(GalleryMemoryError, match="weights"):
+        open_workspace(replace(small_places, weights=other), "cpu")
+
+
+@pytest.mark.parametrize(
+    ("part", "error"), [("data", DatasetError), ("weights", CheckpointError), ("memory", GalleryMemoryError)]
+)
+def test_whatever_is_missing_is_named(small_places, tmp_path, part, error):
+    with pytest.raises(error, match="nowhere"):
+        open_workspace(replace(small_places, **{part: tmp_path / "nowhere"}), "cpu")
+
+
+def test_an_unknown_device_is_refused():
+    with pytest.raises(ValueError, match="unknown device 'gpu'; use auto, cpu or cuda"):
+        choose_device("gpu")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA is available here")
+def test_asking_for_cuda_without_one_names_the_remedy():
+    assert choose_device().type == "cpu"
+    with pytest.raises(ValueError, match="use --device cpu"):
+        choose_device("cuda")
