@@ -111,12 +111,10 @@ def page_of(count: int, size: int, current: int | None) -> range:
     current: position of the chosen query; a new choice turns to its page.
     """
     pages = max(1, -(-count // size))
-    if current is not None and st.session_state.get("page-follows") != (current, count):
-        st.session_state["page-follows"] = (current, count)
-        st.session_state["page"] = current // size + 1
-    st.session_state["page"] = min(st.session_state.get("page", 1), pages)
-    start = (st.pagination(pages, key="page", max_visible_pages=5) - 1) * size
-    return range(start, min(count, start + size))
+    first = 1 if current is None else current // size + 1
+    # The key names the page of the choice: a choice on another page makes a new widget, which opens there.
+    page = st.pagination(pages, default=first, key=f"page-{first}-of-{count}", max_visible_pages=5)
+    return range((page - 1) * size, min(count, page * size))
 
 
 def _choice(label: str, key: str, default: _Choice, explanation: str) -> _Choice:

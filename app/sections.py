@@ -24,7 +24,6 @@ from fpc_core.workspace import Workspace
 
 SHOWN = 10  # hits per strip
 LINES = 12  # candidates in the alpha chart
-PER_PAGE = 12
 
 
 def status_line(space: Workspace, settings: QuerySettings) -> None:
@@ -117,7 +116,7 @@ def ranked(
 
     def build(chosen: int | None) -> tuple[Strip, Strip, Strip]:
         return (
-            ranked_strip("cosine", "By cosine alone", trace.by_cosine, symbol="D_cos", chosen=chosen, **common),
+            ranked_strip("cosine", "By cosine alone", trace.by_cosine, symbol="cos", chosen=chosen, **common),
             ranked_strip(
                 "distance", f"By D, α = {settings.alpha:g}", trace.by_distance, symbol="D", chosen=chosen,
                 decoder=decoder, before=rank_map(trace.by_cosine), **common,

@@ -136,7 +136,7 @@ def ranked_strip(
         lines = [f"{symbol} {distance:.3f}"]
         if row in parts:
             _, cos, emd = parts[row]
-            lines += [f"cos {cos:.3f}", f"emd {emd:.3f}"]
+            lines += [f"{part} {value:.3f}" for part, value in (("cos", cos), ("emd", emd)) if part != symbol]
         else:
             lines += ["beyond the", "shortlist"]
         lines.append(f"id {record.identity} · cam {camera_name(record.camera)}")

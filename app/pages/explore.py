@@ -12,7 +12,7 @@ from app.strips import Subject
 from fpc_core.data.images import ImageError, content_hash, decode_image, resize_image
 from fpc_core.workspace import Places, Workspace
 
-PER_PAGE = 12
+PER_PAGE = 10
 UPLOADED = "uploaded "
 
 

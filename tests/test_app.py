@@ -1,0 +1,141 @@
+"""The Explore page run without a browser: what it shows, what its widgets change, what it says to bad input."""
+
+import io
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import streamlit as st
+from PIL import Image
+from streamlit.testing.v1 import AppTest
+
+SCRIPT = Path(__file__).resolve().parent.parent / "streamlit_app.py"
+
+
+@pytest.fixture
+def app(small_places, monkeypatch):
+    monkeypatch.setenv("FPC_DATA", str(small_places.data))
+    monkeypatch.setenv("FPC_WEIGHTS", str(small_places.weights))
+    monkeypatch.setenv("FPC_MEMORY", str(small_places.memory))
+    return AppTest.from_file(SCRIPT, default_timeout=120)
+
+
+def run(app):
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")  # of Streamlit's own threads
+        app.run()
+    assert not app.exception
+    return app
+
+
+def upload(app, name, data, kind="image/png"):
+    app.file_uploader[0].set_value((name, data, kind))
+    return run(app)
+
+
+def png(size=(64, 128), mode="RGB", **options):
+    buffer = io.BytesIO()
+    Image.new(mode, size, **options).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def texts(app):
+    kinds = (app.markdown, app.caption, app.subheader, app.title, app.warning, app.error, app.info)
+    return " ".join(each.value for kind in kinds for each in kind)
+
+
+def test_the_page_answers_its_questions_and_says_what_is_at_work(app):
+    shown = texts(run(app))
+    for question in ("Whom are we looking for?", "What was dropped?", "Who was found?", "Why did this neighbour win?"):
+        assert question in shown
+    assert ":orange-badge[SYNTHETIC]" in shown
+    assert "Small world" in shown
+    assert "**Weights** model\\.safetensors" in shown
+    assert "**Variant** released" in shown
+    assert "**Device** CPU" in shown
+
+
+def test_a_moved_alpha_weighs_the_two_distances_anew(app):
+    assert "0.60 ×" in texts(run(app))
+    app.slider(key="alpha").set_value(0.9)
+    assert "0.10 ×" in texts(run(app))
+
+
+def test_a_link_opens_its_view(app):
+    app.query_params["alpha"] = "0.75"
+    app.query_params["query"] = "query/0003_c1_f0000002.png"
+    run(app)
+    assert app.slider(key="alpha").value == 0.75
+    assert app.selectbox(key="query").value == "query/0003_c1_f0000002.png"
+    assert "0.25 ×" in texts(app)
+
+
+def test_a_link_that_asks_for_the_impossible_is_answered_in_words(app):
+    app.query_params["query"] = "query/<b>nobody</b>.png"
+    app.query_params["neighbor"] = "-3"
+    run(app)
+    said = " ".join(each.value for each in app.warning)
+    assert "which is not in this data" in said
+    assert "<b>" not in said
+    assert "neighbor" in said
+
+
+def test_the_random_strategy_and_the_exact_solver_run(app):
+    run(app)
+    app.selectbox(key="drop").set_value(type(app.selectbox(key="drop").value)("random"))
+    app.selectbox(key="solver").set_value(type(app.selectbox(key="solver").value)("exact"))
+    assert "exact, 0 iterations" in texts(run(app))
+
+
+def test_an_uploaded_image_becomes_the_query(app):
+    run(app)
+    noise = np.random.default_rng(0).integers(0, 256, (300, 140, 3)).astype(np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(noise).save(buffer, "PNG")
+    upload(app, "me & you.png", buffer.getvalue())
+    assert app.selectbox(key="query").value.startswith("uploaded ")
+    assert not app.warning
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA", "P", "I;16", "1"])
+def test_other_kinds_of_picture_are_accepted(app, mode):
+    run(app)
+    upload(app, "picture.png", png(mode=mode))
+    assert app.selectbox(key="query").value.startswith("uploaded ")
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        ("notes.txt", b"not an image", "notes"),
+        ("dot.png", png((1, 1)), "1 x 1"),
+        ("cut.png", png((200, 400))[:200], "cut"),
+        ("huge.png", png((20_000, 20_000), "1"), "pixels"),
+        ("empty.png", b"", "empty"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_named_and_the_query_stays(app, name, data, message):
+    run(app)
+    before = app.selectbox(key="query").value
+    upload(app, name, data)
+    assert message in app.warning[0].value.replace("\\", "")
+    assert app.selectbox(key="query").value == before
+
+
+@pytest.mark.parametrize("part", ["FPC_DATA", "FPC_WEIGHTS", "FPC_MEMORY"])
+def test_what_is_missing_is_named_with_the_command_that_helps(app, monkeypatch, tmp_path, part):
+    monkeypatch.setenv(part, str(tmp_path / "nowhere"))
+    run(app)
+    assert app.title[0].value == "Nothing to explore yet"
+    assert "nowhere" in app.error[0].value
+    assert "memory build" in app.code[0].value
+
+
+def test_another_visitor_starts_from_the_defaults(app):
+    run(app)
+    app.slider(key="alpha").set_value(0.9)
+    run(app)
+    other = run(AppTest.from_file(SCRIPT, default_timeout=120))
+    assert other.slider(key="alpha").value == 0.4
+    st.cache_data.clear()
