@@ -1,8 +1,10 @@
 """Takes the screenshots of the README: `python docs/screenshots.py [URL]` while the app runs."""
 
+import io
 import sys
 from pathlib import Path
 
+from PIL import Image
 from playwright.sync_api import sync_playwright
 
 OUT = Path(__file__).parent / "screenshots"
@@ -24,7 +26,9 @@ def main() -> None:
             page.goto(url)
             page.get_by_text("What did the decoder take").wait_for(timeout=60_000)
             page.wait_for_timeout(2500)
-            page.screenshot(path=OUT / f"{name}.jpg", type="jpeg", quality=80)
+            shot = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+            # A palette keeps the repository small: a quarter of the bytes, no difference to the eye.
+            shot.quantize(128, dither=Image.Dither.NONE).save(OUT / f"{name}.png", optimize=True)
             page.close()
         browser.close()
 
