@@ -121,9 +121,8 @@ def same_top_10() -> None:
                 for choice in (settings, converged)
             ]
             same += tops[0] == tops[1]
-        print(
-            f"\ntop 10 by D ({variant}) at 1e-3 equal to the converged one: {same} of {len(space.dataset.query)} queries"
-        )
+        line = f"top 10 by D ({variant}) at 1e-3 equal to the converged one"
+        print(f"\n{line}: {same} of {len(space.dataset.query)} queries")
 
 
 if __name__ == "__main__":
