@@ -19,13 +19,6 @@ VEIL = 0.82  # how white a dropped patch gets; 1 would hide what was lost
 HEAT = 0.62  # opacity of attention over the image
 
 
-def patch_centres(config: ModelConfig) -> np.ndarray:
-    """(N, 2) x and y in pixels of the centre of every patch, in row-major grid order."""
-    rows, columns = config.grid
-    y, x = np.meshgrid(np.arange(rows), np.arange(columns), indexing="ij")
-    return np.stack([x.ravel(), y.ravel()], axis=1) * config.stride + config.patch_size / 2
-
-
 def grid_to_pixels(grid: np.ndarray, config: ModelConfig) -> np.ndarray:
     """Spread a (rows, columns) grid over the pixels of the input: (H, W). Raises ValueError for another grid."""
     if grid.shape != config.grid:
