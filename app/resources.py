@@ -8,22 +8,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import streamlit as st
 import torch
 
+from app.jobs import SweepJob, Worker
 from app.pictures import data_uri
 from app.strips import Subject
 from fpc_core.config import PruneSettings, QuerySettings, TransportSettings, Variant
 from fpc_core.data.datasets import Dataset, ImageRecord
 from fpc_core.data.images import content_hash, resize_image, to_tensor
+from fpc_core.evaluation.sweep import SweepGrid, SweepTask
+from fpc_core.evaluation.sweep_store import SweepStore
 from fpc_core.explain import cam
 from fpc_core.results import EncoderState, Encoding, Match, QueryTrace
-from fpc_core.workspace import Places, Workspace, open_workspace
+from fpc_core.workspace import Places, Workspace, cache_folder, open_workspace
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +71,14 @@ def search(space: Workspace, query: Query, settings: QuerySettings) -> Found:
     return Found(trace, seconds, frozenset(stage.name for stage in stages if stage.made_at < began))
 
 
+def sweep_job(space: Workspace, queries: tuple[str, ...], grid: SweepGrid, settings: QuerySettings) -> SweepJob:
+    """The sweep over these queries of the data, by path; the same one for every visitor who asks for it.
+
+    Raises ValueError where nothing can be swept (see `SweepTask`).
+    """
+    return _sweep_job(space, space.places, cache_folder() / "sweeps", queries, grid, settings)
+
+
 def decoder_cam(space: Workspace, query: Query, found: Found) -> np.ndarray:
     """Grad-CAM of the decoder on its K neighbours (K, rows, columns), for the image ranked first in the end."""
     return _cam(space, found.trace, query.digest, found.trace.settings)
@@ -92,6 +104,26 @@ def _picture(_dataset: Dataset, record: ImageRecord, root: str, size: tuple[int,
 @st.cache_data(max_entries=4096, show_spinner=False)
 def _thumbnail(_dataset: Dataset, record: ImageRecord, root: str, size: tuple[int, int]) -> str:
     return data_uri(resize_image(_dataset.read(record), size))
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _sweep_job(
+    _space: Workspace,
+    places: Places,
+    folder: Path,
+    queries: tuple[str, ...],
+    grid: SweepGrid,
+    settings: QuerySettings,
+) -> SweepJob:
+    chosen = frozenset(queries)
+    records = tuple(record for record in _space.dataset.query if record.path.as_posix() in chosen)
+    task = SweepTask(_space.retriever, replace(_space.dataset, query=records), grid, settings)
+    return SweepJob(task, SweepStore(folder), _sweep_worker())
+
+
+@st.cache_resource(show_spinner=False)
+def _sweep_worker() -> Worker:
+    return Worker()
 
 
 @dataclass(frozen=True)
