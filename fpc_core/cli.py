@@ -16,7 +16,9 @@ from tqdm import tqdm
 from fpc_core.config import (
     VIT_BASE_STRIDE_11,
     VIT_BASE_STRIDE_16,
+    VIT_SMALL,
     VIT_TINY,
+    ModelConfig,
     PruneSettings,
     QuerySettings,
     Solver,
@@ -31,10 +33,14 @@ from fpc_core.evaluation.reranking import k_reciprocal
 from fpc_core.memory import build_memory
 from fpc_core.model.checkpoint import load_checkpoint
 from fpc_core.results import Scores
-from fpc_core.training.loop import Progress, TrainSettings, train
+from fpc_core.training import processes
+from fpc_core.training.batches import training_config
+from fpc_core.training.loop import train
+from fpc_core.training.settings import Progress, TrainSettings
+from fpc_core.training.state import STATE, WEIGHTS
 from fpc_core.workspace import Places, Workspace, choose_device, open_workspace
 
-MODELS = {"tiny": VIT_TINY, "base-16": VIT_BASE_STRIDE_16, "base-11": VIT_BASE_STRIDE_11}
+MODELS = {"tiny": VIT_TINY, "small": VIT_SMALL, "base-16": VIT_BASE_STRIDE_16, "base-11": VIT_BASE_STRIDE_11}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -114,21 +120,39 @@ def _flops(args: argparse.Namespace) -> None:
 
 def _train(args: argparse.Namespace) -> None:
     settings = TrainSettings(
-        holistic_steps=args.holistic_steps, fpc_steps=args.fpc_steps, learning_rate=args.learning_rate, seed=args.seed,
-        bfloat16=args.bfloat16, refresh=args.refresh, max_minutes=args.max_minutes,
+        holistic_steps=args.holistic_steps, fpc_steps=args.fpc_steps, identities=args.identities, images=args.images,
+        learning_rate=args.learning_rate, seed=args.seed, bfloat16=args.bfloat16, refresh=args.refresh,
+        max_minutes=args.max_minutes,
     )  # fmt: skip
+    say = print if processes.rank() == 0 else (lambda *_, **__: None)
     dataset = open_dataset(args.data)
-    cameras = 1 + max((record.camera for record in dataset.train), default=0)
-    config = replace(MODELS[args.model], cameras=cameras)
+    config = training_config(dataset, _architecture(args))
+    init = None
+    if args.init and (args.out / STATE).is_file():
+        say(f"goes on from {args.out / STATE}; {args.init} is not read again")
+    elif args.init:
+        init, loaded = load_checkpoint(args.init, config=config, to_train=True)
+        say(f"starts from {loaded}")
+    pixels = 3 * config.image_size[0] * config.image_size[1] * len(dataset.train)
+    say(f"{len(dataset.train)} pictures of {config.identities} identities, {pixels / 1e9:.2f} GB in memory", flush=True)
 
     def report(told: Progress) -> None:
         line = (
-            f"{told.stage} step {told.step}: loss {told.loss:.3f}, {told.seconds / 60:.1f} min, ETA {told.eta / 60:.1f}"
+            f"{told.stage} step {told.step} of {settings.steps}: loss {told.loss:.3f}, {told.seconds / 60:.1f} min, "
+            f"ETA {told.eta / 60:.1f} min"
         )
         print(line, flush=True)
 
-    train(dataset, config, settings, args.out, device=choose_device(args.device), report=report)
-    print(f"wrote {args.out / 'model.safetensors'}")
+    device = choose_device(args.device)
+    train(dataset, config, settings, args.out, init=init, device=device, report=report)
+    say(f"wrote {args.out / WEIGHTS}")
+
+
+def _architecture(args: argparse.Namespace) -> ModelConfig:
+    """Of --model; without it that of --init; without both ViT-Tiny."""
+    named = args.model or (None if args.init else "tiny")
+    config = MODELS[named] if named else load_checkpoint(args.init)[1].config
+    return replace(config, stride=args.stride or config.stride)
 
 
 def _doctor(args: argparse.Namespace) -> int:
@@ -249,11 +273,20 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--re-ranking", action="store_true", help="k-reciprocal re-ranking as well")
     flops = add("flops", _flops, "Table 3's FLOPs, ours both ways beside the paper's")
     flops.add_argument("--model", choices=list(MODELS), default="base-11")
-    training = add("train", _train, "train both stages; run again to resume", device)
+    training = add(
+        "train",
+        _train,
+        "train both stages; run again to resume; with several GPUs: torchrun --nproc-per-node N -m fpc_core train ...",
+        device,
+    )
     recipe = TrainSettings()
     training.add_argument("data", type=Path, help="dataset with a training split")
     training.add_argument("--out", type=Path, required=True)
-    training.add_argument("--model", choices=list(MODELS), default="tiny")
+    training.add_argument("--init", type=Path, help="weights to start from: ImageNet timm ViT, TransReID, FPC or own")
+    training.add_argument("--model", choices=list(MODELS), help="default: the model of --init, else tiny")
+    training.add_argument("--stride", type=int, help="between patches, in pixels; default: the model's")
+    training.add_argument("--identities", type=int, default=recipe.identities, help="of a batch, over all processes")
+    training.add_argument("--images", type=int, default=recipe.images, help="of an identity in a batch")
     training.add_argument("--holistic-steps", type=int, default=recipe.holistic_steps)
     training.add_argument("--fpc-steps", type=int, default=recipe.fpc_steps)
     training.add_argument("--learning-rate", type=float, default=recipe.learning_rate)
