@@ -14,6 +14,7 @@ import torch
 from tqdm import tqdm
 
 from fpc_core.config import (
+    KEEP_RATES,
     VIT_BASE_STRIDE_11,
     VIT_BASE_STRIDE_16,
     VIT_SMALL,
@@ -27,12 +28,14 @@ from fpc_core.config import (
 )
 from fpc_core.data.datasets import open_dataset
 from fpc_core.data.images import decode_image, resize_image, to_tensor
+from fpc_core.data.truth import true_masks
+from fpc_core.evaluation.dropping import drop_strategies
 from fpc_core.evaluation.flops import format_table, table3
 from fpc_core.evaluation.protocol import ablation, query_features, score_distance, score_features
+from fpc_core.evaluation.report import drop_shares_text, scores_text, table_4_text, table_5_text
 from fpc_core.evaluation.reranking import k_reciprocal
 from fpc_core.memory import build_memory
 from fpc_core.model.checkpoint import load_checkpoint
-from fpc_core.results import Scores
 from fpc_core.training import processes
 from fpc_core.training.batches import training_config
 from fpc_core.training.loop import train
@@ -103,7 +106,14 @@ def _evaluate(args: argparse.Namespace) -> None:
     retriever, dataset = space.retriever, space.dataset
     with tqdm(total=len(dataset.query), unit="query", disable=None) as bar:
         if args.ablation:
-            rows = [(row.label, row.scores) for row in ablation(retriever, dataset, settings, progress=_show(bar))]
+            components = ablation(retriever, dataset, settings, progress=_show(bar))
+            own_rate = settings.prune.keep_rate
+            rates = sorted({*KEEP_RATES, own_rate}, reverse=True)
+            masks = true_masks(dataset)
+            cells = drop_strategies(retriever, dataset, settings, masks, keep_rates=rates, progress=_show(bar))
+            texts = [table_4_text(components), table_5_text(cells)]
+            if masks:
+                texts.append(drop_shares_text(cells, own_rate))
         else:
             features = query_features(retriever, dataset, settings, (settings.alpha,), progress=_show(bar))
             final = features.consolidated[settings.alpha]
@@ -111,7 +121,8 @@ def _evaluate(args: argparse.Namespace) -> None:
             if args.re_ranking:
                 distance = k_reciprocal(final, retriever.memory.features)
                 rows.append(("FPC + re-ranking", score_distance(distance, dataset)))
-    print(_scores(rows))
+            texts = [scores_text(rows)]
+    print("\n\n".join(texts))
 
 
 def _flops(args: argparse.Namespace) -> None:
@@ -197,16 +208,6 @@ def _about(space: Workspace) -> str:
     return f"data {space.dataset.name}{synthetic}, weights {space.places.weights.name}, device {space.device}"
 
 
-def _scores(rows: Sequence[tuple[str, Scores]]) -> str:
-    lines = [f"{'':18}  Rank-1  Rank-5  Rank-10     mAP"]
-    for label, scores in rows:
-        ranks = "  ".join(f"{100 * scores.cmc[min(rank, len(scores.cmc)) - 1]:6.1f}" for rank in (1, 5, 10))
-        lines.append(f"{label:18}  {ranks}  {100 * scores.mean_ap:6.1f}")
-    if rows and rows[0][1].skipped:
-        lines.append(f"{rows[0][1].skipped} queries without a true match are left out")
-    return "\n".join(lines)
-
-
 def _show(bar: tqdm) -> Callable[[int, int], None]:
     def show(done: int, total: int) -> None:
         if done < bar.n or total != bar.total:
@@ -269,7 +270,9 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument("--batch-size", type=int, default=32)
     build.set_defaults(run=_build)
     evaluate = add("evaluate", _evaluate, "CMC and mAP of all queries", search)
-    evaluate.add_argument("--ablation", action="store_true", help="the four rows of Table 4")
+    evaluate.add_argument(
+        "--ablation", action="store_true", help="Tables 4 and 5 and, with true masks, what was dropped"
+    )
     evaluate.add_argument("--re-ranking", action="store_true", help="k-reciprocal re-ranking as well")
     flops = add("flops", _flops, "Table 3's FLOPs, ours both ways beside the paper's")
     flops.add_argument("--model", choices=list(MODELS), default="base-11")

@@ -28,7 +28,7 @@ def one_run(dataset: Dataset, config: ModelConfig, settings: TrainSettings, out:
         memory = encode_memory(model, images, settings)
         loss = StageLoss(model, settings, images)
         if processes.world() > 1:
-            loss = DistributedDataParallel(loss, find_unused_parameters=True, broadcast_buffers=False)
+            loss = DistributedDataParallel(loss, find_unused_parameters=True, forward_sync_buffers=False)
         rows = torch.arange(12)  # three identities' four images would not share out; twelve rows do
         loss(to_input(images.pixels[processes.own_share(rows)]), rows, 1, memory).backward()
         gradients = {name: each.grad for name, each in model.named_parameters() if each.grad is not None}

@@ -89,7 +89,7 @@ class _Run:
         self.loss: nn.Module = StageLoss(model, settings, images)
         if processes.world() > 1:
             # The decoder rests in the first stage; BNNeck statistics are of the whole batch in every process already.
-            self.loss = DistributedDataParallel(self.loss, find_unused_parameters=True, broadcast_buffers=False)
+            self.loss = DistributedDataParallel(self.loss, find_unused_parameters=True, forward_sync_buffers=False)
         if self.first:
             out.mkdir(parents=True, exist_ok=True)
             cut_log(out, self.state.step)

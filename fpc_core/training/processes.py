@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -48,7 +49,7 @@ def own_share(rows: Tensor) -> Tensor:
     """The rows of this process: (n,) -> (n / world,), the rank-th of equal runs. Raises ValueError for a rest."""
     if len(rows) % world():
         raise ValueError(f"{len(rows)} rows do not share out evenly among {world()} processes")
-    return rows.view(world(), -1)[rank()]
+    return rows.chunk(world())[rank()]
 
 
 def gather(values: Tensor) -> Tensor:
@@ -62,11 +63,19 @@ def gather(values: Tensor) -> Tensor:
 
 def gather_with_gradient(values: Tensor) -> Tensor:
     """`gather` through which every process gets the gradients that all of them have for its values, summed."""
-    if world() == 1:
-        return values
-    from torch.distributed.nn.functional import all_gather
+    return _Gather.apply(values) if world() > 1 else values
 
-    return torch.cat(all_gather(values))
+
+class _Gather(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        return gather(values)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        total = gradients[0].clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total)
+        return own_share(total)
 
 
 def from_first(value: float) -> float:
