@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import streamlit as st
 
 from app import charts, resources
+from app.components.album import album
 from app.components.cards import cards
+from app.components.ranking import ranking
+from app.live import answer_data, view_key
 from app.messages import plain
 from app.pictures import data_uri, heat, veil
 from app.resources import Found, Query
 from app.state import plain_name
-from app.strips import SPOKEN, Card, Scale, Strip, camera_name, distances_of, ranked_strip, ranks_of, tone_of, who
+from app.strips import SPOKEN, Card, Scale, Strip, Tone, camera_name, distances_of, ranked_strip, ranks_of, tone_of, who
 from fpc_core.config import QuerySettings, Variant
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.explain.masks import survivors
 from fpc_core.matching.ranking import swap_alphas
-from fpc_core.results import Ranking
 from fpc_core.workspace import Workspace
 
 SHOWN = 10  # hits per strip
@@ -100,40 +101,30 @@ def ranked(
     """Three strips; returns the memory row of the chosen neighbour, None where there is nothing to choose."""
     st.subheader("Who was found?")
     trace, records = found.trace, space.retriever.memory.records
-    settings = trace.settings
-    decoder = frozenset(trace.consolidation.neighbors.tolist())
-    common: dict[str, Any] = {
-        "records": records,
-        "subject": query.subject,
-        "parts": distances_of(trace.match, settings.alpha),
-        "uses_cameras": space.dataset.uses_cameras,
-        "show": SHOWN,
-        "show_junk": show_junk,
-    }
+    uses_cameras = space.dataset.uses_cameras
 
-    def rank_map(ranking: Ranking) -> dict[int, int]:
-        return ranks_of(ranking, records, query.subject, space.dataset.uses_cameras)
-
-    def build(chosen: int | None) -> tuple[Strip, Strip, Strip]:
-        return (
-            ranked_strip("cosine", "By cosine alone", trace.by_cosine, symbol="cos", chosen=chosen, **common),
-            ranked_strip(
-                "distance", f"By D, α = {settings.alpha:g}", trace.by_distance, symbol="D", chosen=chosen,
-                decoder=decoder, before=rank_map(trace.by_cosine), **common,
-            ),
-            ranked_strip(
-                "final", f"After consolidation, K = {len(decoder)}", trace.final, symbol="d", chosen=chosen,
-                decoder=decoder, before=rank_map(trace.by_distance), **common,
-            ),
+    def consolidated(chosen: int | None) -> Strip:
+        decoder = frozenset(trace.consolidation.neighbors.tolist())
+        before = ranks_of(trace.by_distance, records, query.subject, uses_cameras)
+        return ranked_strip(
+            "final", f"After consolidation, K = {len(decoder)}", trace.final, records, query.subject, symbol="d",
+            parts=distances_of(trace.match, trace.settings.alpha), uses_cameras=uses_cameras, show=SHOWN,
+            show_junk=show_junk, decoder=decoder, chosen=chosen, before=before,
         )  # fmt: skip
 
-    strips = build(asked)
-    shown = [int(card.id) for strip in (strips[1], strips[0], strips[2]) for card in strip.cards]
-    chosen = asked if asked in shown else next(iter(shown), None)
-    if chosen != asked:
-        strips = build(chosen)
-    pictures = {f"g{row}": resources.thumbnail(space, records[row]) for row in set(shown)}
-    cards(strips, pictures, key="ranked-cards", on_pick=on_pick, width=112)
+    final = consolidated(asked)
+    by_distance = trace.by_distance.indices.tolist()
+    if asked in by_distance or str(asked) in {card.id for card in final.cards}:
+        chosen = asked
+    else:
+        tones = {row: tone_of(records[row], query.subject, uses_cameras) for row in by_distance}
+        chosen = next((row for row in by_distance if show_junk or tones[row] is not Tone.JUNK), None)
+        final = consolidated(chosen)
+    rows = {*by_distance, *(int(card.id) for card in final.cards)}
+    album({f"g{row}": resources.thumbnail(space, records[row]) for row in sorted(rows)}, key="album")
+    key = view_key(query.digest, trace.settings)
+    answer = answer_data(trace, key, records, query.subject, uses_cameras, SHOWN)
+    ranking(answer, final, key="ranking", show=SHOWN, junk=show_junk, chosen=chosen, on_pick=on_pick)
     st.caption("✓ same identity · ✗ another · K: what the decoder attends to · arrows: moved since the strip above")
     return chosen
 

@@ -11,7 +11,7 @@ from PIL import Image
 from app import charts
 from app.messages import plain
 from app.pictures import data_uri, grid_to_pixels, heat, veil, viridis
-from app.state import Pin, View, read_view
+from app.state import Pin, View, read_view, turn_dials
 from app.strips import MARKS, Subject, Tone, distances_of, ranked_strip, ranks_of, tone_of
 from fpc_core.config import DropStrategy, ModelConfig, PruneSettings, QuerySettings, Solver, TransportSettings, Variant
 from fpc_core.data.datasets import ImageRecord
@@ -206,6 +206,14 @@ def test_a_view_survives_the_url():
     view = View("query/0001_c2.jpg", 17, Pin("g", 93), settings)
     assert view.to_params()["pin"] == "g93"
     assert read_view(view.to_params(), 128) == (view, ())
+
+
+def test_dials_write_what_differs_from_the_usual_and_touch_nothing_else():
+    params = {"query": "a.jpg", "alpha": "0.9"}
+    turn_dials(params, {"gamma": 0.5, "alpha": 0.4, "k": 10})
+    assert params == {"query": "a.jpg", "gamma": "0.5"}
+    turn_dials(params, {"alpha": 1 / 3})
+    assert read_view(params, 128)[0].settings.alpha == 1 / 3
 
 
 @pytest.mark.parametrize(
