@@ -34,10 +34,13 @@ def grid_to_pixels(grid: np.ndarray, config: ModelConfig) -> np.ndarray:
     return grid[np.ix_(_nearest(height, config.grid[0], config), _nearest(width, config.grid[1], config))]
 
 
-def veil(image: np.ndarray, kept: np.ndarray, config: ModelConfig) -> np.ndarray:
-    """The image with a white veil over every patch that is not kept, as in the paper's figures. kept: bool grid."""
-    hidden = ~grid_to_pixels(kept, config)
-    return _blend(image, np.array([255.0, 255.0, 255.0]), VEIL * hidden)
+def cell_edges(config: ModelConfig) -> tuple[list[int], list[int]]:
+    """Where the cells that `grid_to_pixels` spreads begin, in pixels from the top and from the left, and the end."""
+    edges = []
+    for pixels, patches in zip(config.image_size, config.grid, strict=True):
+        starts = np.searchsorted(_nearest(pixels, patches, config), np.arange(patches))
+        edges.append([*starts.tolist(), pixels])
+    return edges[0], edges[1]
 
 
 def heat(image: np.ndarray, values: np.ndarray, config: ModelConfig, top: float) -> np.ndarray:

@@ -86,7 +86,7 @@ def page() -> None:
     found = resources.search(space, query, settings)
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        sections.dropped(space, query, found)
+        sections.dropped(space, query, settings)
     with right:
         sections.timings(found)
     chosen = sections.ranked(space, query, found, asked.neighbor, show_junk, choose_neighbor)
@@ -94,7 +94,7 @@ def page() -> None:
     with left:
         sections.transport(space, query, found, chosen)
     with right:
-        sections.alpha_lines(space, query, found, chosen)
+        sections.alpha_lines(chosen, show_junk)
     sections.decoder(space, query, found, chosen, choose_neighbor)
 
 
