@@ -19,28 +19,12 @@ VEIL = 0.82  # how white a dropped patch gets; 1 would hide what was lost
 HEAT = 0.62  # opacity of attention over the image
 
 
-def patch_centres(config: ModelConfig) -> np.ndarray:
-    """(N, 2) x and y in pixels of the centre of every patch, in row-major grid order."""
-    rows, columns = config.grid
-    y, x = np.meshgrid(np.arange(rows), np.arange(columns), indexing="ij")
-    return np.stack([x.ravel(), y.ravel()], axis=1) * config.stride + config.patch_size / 2
-
-
 def grid_to_pixels(grid: np.ndarray, config: ModelConfig) -> np.ndarray:
     """Spread a (rows, columns) grid over the pixels of the input: (H, W). Raises ValueError for another grid."""
     if grid.shape != config.grid:
         raise ValueError(f"a grid of {grid.shape} does not fit the model's {config.grid} patches")
     height, width = config.image_size
     return grid[np.ix_(_nearest(height, config.grid[0], config), _nearest(width, config.grid[1], config))]
-
-
-def cell_edges(config: ModelConfig) -> tuple[list[int], list[int]]:
-    """Where the cells that `grid_to_pixels` spreads begin, in pixels from the top and from the left, and the end."""
-    edges = []
-    for pixels, patches in zip(config.image_size, config.grid, strict=True):
-        starts = np.searchsorted(_nearest(pixels, patches, config), np.arange(patches))
-        edges.append([*starts.tolist(), pixels])
-    return edges[0], edges[1]
 
 
 def heat(image: np.ndarray, values: np.ndarray, config: ModelConfig, top: float) -> np.ndarray:

@@ -18,8 +18,8 @@ from app.messages import plain
 from app.pictures import data_uri, heat
 from app.resources import Found, Query
 from app.state import plain_name
-from app.strips import SPOKEN, Card, Scale, Strip, Tone, camera_name, distances_of, ranked_strip, ranks_of, tone_of
-from fpc_core.config import QuerySettings, Solver, Variant
+from app.strips import SPOKEN, Card, Scale, Strip, Tone, camera_name, distances_of, ranked_strip, ranks_of, tone_of, who
+from fpc_core.config import QuerySettings, Variant
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.workspace import Workspace
 
@@ -53,7 +53,7 @@ def query_strip(space: Workspace, records: list[ImageRecord], chosen: str, on_pi
                 key,
                 f"id {record.identity}",
                 (f"cam {camera_name(record.camera)}",),
-                alt=f"query, {_who(record)}",
+                alt=f"query, {who(record)}",
                 selected=key == chosen,
             )
         )
@@ -117,30 +117,6 @@ def ranked(
     return chosen
 
 
-def transport(space: Workspace, query: Query, found: Found, chosen: int | None) -> None:
-    st.subheader("Why did this neighbour win?")
-    place = _place(found, chosen)
-    if chosen is None or place is None:
-        _outside(found)
-        return
-    trace, record = found.trace, space.retriever.memory.records[chosen]
-    plan = space.retriever.plan(trace.encoding, trace.match, place, trace.settings)
-    flows = st.slider("Flows shown, heaviest first", 10, 150, 50, 10, key="flows")
-    rows, columns = charts.top_flows(plan, flows)
-    figure = charts.transport_figure(
-        data_uri(query.image), resources.thumbnail(space, record), plan, space.retriever.model.config, flows
-    )
-    st.plotly_chart(figure, config={"displayModeBar": False}, key="transport", alt="Transport plan as lines")
-    d_cos, d_emd = (float(values[place]) for values in (trace.match.shortlist.d_cos, trace.match.transport.distance))
-    alpha = trace.settings.alpha
-    shown = float(plan.plan[rows, columns].sum())
-    st.markdown(
-        f"**D {(1 - alpha) * d_cos + alpha * d_emd:.3f}** = {1 - alpha:.2f} × {d_cos:.3f} (cos) + {alpha:.2f} × "
-        f"{d_emd:.3f} (EMD)  \n{shown:.0%} of the mass shown · {_who(record)}"
-    )
-    _solver_note(found, place)
-
-
 def alpha_lines(chosen: int | None, show_junk: bool) -> None:
     st.subheader("At which α does the order change?")
     lines(key="lines", top=SHOWN, junk=show_junk, chosen=chosen)
@@ -179,28 +155,3 @@ def decoder(space: Workspace, query: Query, found: Found, chosen: int | None, on
     )
     if trace.settings.variant is Variant.RELEASED:
         st.caption("The released decoder leaves the query out of its keys: choose the paper variant to bring it in.")
-
-
-def _who(record: ImageRecord) -> str:
-    return f"identity {record.identity}, camera {camera_name(record.camera)}"
-
-
-def _place(found: Found, chosen: int | None) -> int | None:
-    places = np.flatnonzero(found.trace.match.shortlist.indices == chosen)
-    return int(places[0]) if len(places) else None
-
-
-def _outside(found: Found) -> None:
-    size = len(found.trace.match.shortlist.indices)
-    st.info(
-        f"Transport is computed for the {size} shortlisted images only, and this one is not among them. Choose another."
-    )
-
-
-def _solver_note(found: Found, place: int) -> None:
-    transport, settings = found.trace.match.transport, found.trace.settings.transport
-    error, rounds = float(transport.marginal_error[place]), int(transport.iterations[place])
-    if settings.solver is Solver.SINKHORN and error > settings.tolerance:
-        st.warning(f"Not converged after {rounds} iterations: marginal error {error:.1e}. Raise ε in Advanced.")
-    else:
-        st.caption(f"{settings.solver.value}, {rounds} iterations, marginal error {error:.1e}")

@@ -90,6 +90,10 @@ def camera_name(camera: int) -> str:
     return "–" if camera < 0 else str(camera + 1)
 
 
+def who(record: ImageRecord) -> str:
+    return f"identity {record.identity}, camera {camera_name(record.camera)}"
+
+
 def distances_of(match: Match, alpha: float) -> Mapping[int, tuple[float, float, float]]:
     """D, D_cos and D_EMD (Eq. 10) of every shortlisted memory row."""
     d_cos, d_emd = match.shortlist.d_cos, match.transport.distance

@@ -1,6 +1,7 @@
 """The Explore page run without a browser: what it shows, what its widgets change, what it says to bad input."""
 
 import io
+import json
 import warnings
 from pathlib import Path
 
@@ -68,6 +69,13 @@ def test_a_link_opens_its_view(app):
     run(app)
     assert app.selectbox(key="query").value == "query/0003_c1_f0000002.png"
     assert "0.25 ×" in texts(app)
+
+
+def test_a_pin_of_the_link_reaches_the_transport_component(app):
+    app.query_params["pin"] = "q17"
+    run(app)
+    (sent,) = (each.proto.json for each in app.get("bidi_component") if each.proto.component_name == "fpc_transport")
+    assert json.loads(sent)["pin"] == "q17"
 
 
 def test_a_link_that_asks_for_the_impossible_is_answered_in_words(app):

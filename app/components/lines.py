@@ -10,7 +10,7 @@ _mount = st.components.v2.component(
     "fpc_lines",
     html=source("lines.html"),
     css=source("lines.css"),
-    js=source("store.js", "lines.js"),
+    js=source("shared.js", "store.js", "lines.js"),
 )
 
 

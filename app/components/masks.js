@@ -1,5 +1,5 @@
 // The query with a white veil over what every dropping block gave up, at whatever keep rate the dial says.
-function maskStrip(match, { blocks, patches }) {
+function maskStrip(match, blocks) {
   const alive = (stage) => match.survived.reduce((count, stages) => count + (stages >= stage), 0);
   const card = (id, title, lines, alt) => ({ id, title, lines, alt, tone: "neutral", mark: "", tag: "", selected: false });
   const after = blocks.map((block, place) => {
@@ -7,20 +7,19 @@ function maskStrip(match, { blocks, patches }) {
     const lines = [`${kept} kept`, `${entered - kept} dropped`];
     return card(`block ${block}`, `After block ${block}`, lines, `after block ${block} ${kept} of ${entered} patches are kept`);
   });
-  const input = card("input", "Input", [`${patches} patches`], "the query image as the model sees it");
+  const input = card("input", "Input", [`${match.survived.length} patches`], "the query image as the model sees it");
   return { id: "masks", title: "", note: "", cards: [input, ...after] };
 }
 
-// rows, columns: where the cells of the grid begin, in pixels, with the end of the last.
-function veil(canvas, image, survived, stage, { rows, columns, opacity }) {
+function veil(canvas, image, geometry, survived, stage, opacity) {
   const context = canvas.getContext("2d");
   context.drawImage(image, 0, 0, canvas.width, canvas.height);
   context.fillStyle = `rgb(255 255 255 / ${opacity})`;
-  const across = columns.length - 1;
   survived.forEach((stages, patch) => {
     if (stages >= stage) return;
-    const [row, column] = [Math.floor(patch / across), patch % across];
-    context.fillRect(columns[column], rows[row], columns[column + 1] - columns[column], rows[row + 1] - rows[row]);
+    const [x, y, width, height] = geometry.cell(patch);
+    const [left, top] = [Math.round(x), Math.round(y)]; // no seams between cells that end within a pixel
+    context.fillRect(left, top, Math.round(x + width) - left, Math.round(y + height) - top);
   });
 }
 
@@ -33,10 +32,11 @@ export default function ({ data, parentElement }) {
     root.image.onload = () => live.changed();
     root.image.src = data.image;
   }
+  const geometry = new Geometry(data.grid);
   const picture = () => {
     const canvas = element("canvas");
     canvas.setAttribute("role", "img");
-    [canvas.width, canvas.height] = [data.columns.at(-1), data.rows.at(-1)];
+    [canvas.width, canvas.height] = [geometry.width, geometry.height];
     return canvas;
   };
   root.drawn = null;
@@ -45,8 +45,8 @@ export default function ({ data, parentElement }) {
     root.classList.toggle("stale", !match);
     if (!match || !root.image.complete || root.drawn === match) return;
     root.drawn = match;
-    const [section] = drawStrips(root, [maskStrip(match, data)], { picture });
-    [...section.cards.values()].forEach((card, stage) => veil(card.picture, root.image, match.survived, stage, data));
+    const [section] = drawStrips(root, [maskStrip(match, data.blocks)], { picture });
+    [...section.cards.values()].forEach((card, stage) => veil(card.picture, root.image, geometry, match.survived, stage, data.opacity));
   });
   live.changed();
   return () => live.leave(root);

@@ -7,25 +7,25 @@ from collections.abc import Sequence
 import streamlit as st
 
 from app.components import source
-from app.pictures import VEIL, cell_edges
+from app.components.patchgrid import geometry
+from app.pictures import VEIL
 from fpc_core.config import ModelConfig
 
 _mount = st.components.v2.component(
     "fpc_masks",
     html='<div class="strips"></div>',
     css=source("cards.css", "masks.css"),
-    js=source("store.js", "card.js", "masks.js"),
+    js=source("shared.js", "geometry.js", "store.js", "card.js", "masks.js"),
 )
 
 
 def masks(image: str, config: ModelConfig, blocks: Sequence[int], view: str, *, key: str, width: int = 128) -> None:
     """Draws what the page's `ranking` was given.
 
-    image: data URI of the query at the model's input size.  blocks: indices of the dropping blocks.  view: `live.view_key`.
+    image: data URI of the query at the model's input size.  blocks: indices of the dropping blocks.
+    view: `live.view_key`.
     """
-    rows, columns = cell_edges(config)
     data = {
-        "key": view, "image": image, "patches": config.patches, "rows": rows, "columns": columns, "blocks": list(blocks),
-        "opacity": VEIL, "width": width,
+        "key": view, "image": image, "grid": geometry(config), "blocks": list(blocks), "opacity": VEIL, "width": width,
     }  # fmt: skip
     _mount(key=key, data=data)
