@@ -1,11 +1,7 @@
-"""What the browser needs to redraw without asking: plain JSON values made from core results.
-
-Arrays travel as base64 of little-endian float32 or uint8, row-major; `components/store.js` reads them.
-"""
+"""What the browser needs to redraw without asking: plain JSON values made from core results."""
 
 from __future__ import annotations
 
-import base64
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -13,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from app.strips import MARKS, SPOKEN, Subject, camera_name, tone_of
+from app.components.patchgrid import packed
+from app.strips import MARKS, SPOKEN, Subject, camera_name, tone_of, who
 from fpc_core.config import QuerySettings
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.explain.masks import survivors
@@ -55,10 +52,10 @@ def match_data(encoding: Encoding, match: Match, top: int) -> dict[str, Any]:
     survived = np.stack(survivors(encoding)).sum(axis=0)
     return {
         "indices": match.shortlist.indices.tolist(),
-        "dCos": encoded(d_cos, "<f4"),
-        "dEmd": encoded(d_emd, "<f4"),
+        "dCos": packed(d_cos),
+        "dEmd": packed(d_emd),
         "swaps": [[swap.alpha, swap.first, swap.second] for swap in swap_alphas(d_cos, d_emd, top)],
-        "survived": encoded(survived, "u1"),
+        "survived": survived.ravel().tolist(),
     }
 
 
@@ -70,17 +67,11 @@ def people_data(
     for row in rows:
         record = records[row]
         tone = tone_of(record, subject, uses_cameras)
-        camera = camera_name(record.camera)
         people[str(row)] = {
             "image": f"g{row}",
             "tone": tone.value,
             "mark": MARKS[tone],
-            "line": f"id {record.identity} · cam {camera}",
-            "about": f"{SPOKEN[tone]}, identity {record.identity}, camera {camera}",
+            "line": f"id {record.identity} · cam {camera_name(record.camera)}",
+            "about": f"{SPOKEN[tone]}, {who(record)}",
         }
     return people
-
-
-def encoded(values: np.ndarray, kind: str) -> str:
-    """Base64 of an array as numbers of a kind: "<f4", "<f2", "u1"."""
-    return base64.b64encode(np.ascontiguousarray(values, dtype=kind).tobytes()).decode("ascii")

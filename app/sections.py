@@ -10,21 +10,20 @@ import streamlit as st
 from app import charts, resources
 from app.components.album import album
 from app.components.cards import cards
+from app.components.lines import lines
+from app.components.masks import masks
 from app.components.ranking import ranking
 from app.live import answer_data, view_key
 from app.messages import plain
-from app.pictures import data_uri, heat, veil
+from app.pictures import data_uri, heat
 from app.resources import Found, Query
 from app.state import plain_name
 from app.strips import SPOKEN, Card, Scale, Strip, Tone, camera_name, distances_of, ranked_strip, ranks_of, tone_of, who
 from fpc_core.config import QuerySettings, Variant
 from fpc_core.data.datasets import ImageRecord
-from fpc_core.explain.masks import survivors
-from fpc_core.matching.ranking import swap_alphas
 from fpc_core.workspace import Workspace
 
 SHOWN = 10  # hits per strip
-LINES = 12  # candidates in the alpha chart
 
 
 def status_line(space: Workspace, settings: QuerySettings) -> None:
@@ -61,21 +60,10 @@ def query_strip(space: Workspace, records: list[ImageRecord], chosen: str, on_pi
     cards([Strip("queries", "", tuple(drawn))], pictures, key="query-cards", on_pick=on_pick, width=80)
 
 
-def dropped(space: Workspace, query: Query, found: Found) -> None:
+def dropped(space: Workspace, query: Query, settings: QuerySettings) -> None:
     st.subheader("What was dropped?")
-    config = space.retriever.model.config
-    encoding = found.trace.encoding
-    pictures = {"input": data_uri(query.image)}
-    drawn = [
-        Card("input", "input", "Input", (f"{config.patches} patches",), alt="the query image as the model sees it")
-    ]
-    for stage, mask in zip(encoding.stages, survivors(encoding), strict=True):
-        name = f"block {stage.block}"
-        pictures[name] = data_uri(veil(query.image, mask, config), lossless=True)
-        kept, entered = stage.kept.shape[1], stage.entered.shape[1]
-        lines = (f"{kept} kept", f"{entered - kept} dropped")
-        drawn.append(Card(name, name, f"After {name}", lines, alt=f"after {name} {kept} of {entered} patches are kept"))
-    cards([Strip("masks", "", tuple(drawn))], pictures, key="mask-cards", width=128)
+    view = view_key(query.digest, settings)
+    masks(data_uri(query.image), space.retriever.model.config, settings.prune.blocks, view, key="masks")
 
 
 def timings(found: Found) -> None:
@@ -129,22 +117,13 @@ def ranked(
     return chosen
 
 
-def alpha_lines(space: Workspace, query: Query, found: Found, chosen: int | None) -> None:
+def alpha_lines(chosen: int | None, show_junk: bool) -> None:
     st.subheader("At which α does the order change?")
-    trace, records = found.trace, space.retriever.memory.records
-    short, emd = trace.match.shortlist, trace.match.transport.distance
-    nearest = trace.by_distance.indices[:LINES].tolist()
-    place_of = {int(row): place for place, row in enumerate(short.indices.tolist())}
-    place_chosen = None if chosen is None else place_of.get(chosen)
-    if place_chosen is not None and chosen not in nearest:
-        nearest.append(chosen)
-    places = [place_of[row] for row in nearest]
-    tones = [tone_of(records[row], query.subject, space.dataset.uses_cameras) for row in nearest]
-    labels = [who(records[row]) for row in nearest]
-    swaps = swap_alphas(short.d_cos, emd)
-    figure = charts.alpha_figure(trace.match, places, tones, labels, swaps, trace.settings.alpha, chosen=place_chosen)
-    st.plotly_chart(figure, config={"displayModeBar": False}, key="alpha-lines", alt="D against alpha")
-    st.caption(f"The {len(nearest)} nearest by D; circles mark exact swaps; the thick line is the chosen neighbour.")
+    lines(key="lines", top=SHOWN, junk=show_junk, chosen=chosen)
+    st.caption(
+        f"D of the whole shortlist; the {SHOWN} nearest stand out, the thick line is the chosen neighbour. "
+        "Press anywhere to set α, on a ring to set it exactly to the swap."
+    )
 
 
 def decoder(space: Workspace, query: Query, found: Found, chosen: int | None, on_pick: Callable[[str], None]) -> None:

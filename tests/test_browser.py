@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.browser_app import captions, move, opened, order, settle
+from tests.browsing import captions, move, open_demo, order, settle
 
 pytestmark = pytest.mark.browser
 
@@ -75,7 +75,7 @@ def test_a_bad_upload_gets_words_and_loses_nothing(page, tmp_path):
 
 
 def test_a_phone_needs_no_sideways_scrolling_of_the_page(browser, url):
-    page = opened(browser.new_page(viewport={"width": 390, "height": 800}), url)
-    settle(page)
+    page = browser.new_page(viewport={"width": 390, "height": 800})
+    open_demo(page, url)
     assert page.evaluate("document.scrollingElement.scrollWidth <= window.innerWidth")
     page.close()

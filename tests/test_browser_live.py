@@ -6,7 +6,7 @@ from fpc_core.config import QuerySettings
 from fpc_core.data.images import resize_image, to_tensor
 from fpc_core.matching.ranking import swap_alphas
 from fpc_core.workspace import Places, open_workspace
-from tests.browser_app import captions, dial, dragging, move, opened, order, settle
+from tests.browsing import captions, dial, dragging, move, open_demo, order
 
 pytestmark = pytest.mark.browser
 
@@ -49,8 +49,8 @@ def visible_rows(retriever, record, indices, count):
 
 
 def test_a_dragged_alpha_reorders_the_cards_without_a_word_to_the_server(frames, url):
-    page = opened(frames, url)
-    settle(page)
+    page = frames
+    open_demo(page, url)
     before, by_cosine = order(page, "distance"), order(page, "cosine")
     page.frames_seen.clear()
     with dragging(page, "Weight of transport", 1.0):
@@ -70,7 +70,6 @@ def test_the_browser_ranks_as_the_core_does_at_every_alpha_and_at_every_swap(pag
     retriever, match, record = matched
     swaps = [swap.alpha for swap in swap_alphas(match.shortlist.d_cos, match.transport.distance, top=10)]
     assert len(swaps) > 5
-    settle(page)
     for alpha in [*(step / 20 for step in range(21)), *swaps]:
         page.evaluate("alpha => window.fpcLive.show({ alpha })", alpha)
         page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
@@ -112,8 +111,9 @@ def test_a_dial_is_moved_by_keyboard_and_explains_itself(page):
 
 
 def test_two_tabs_never_see_each_others_dials(browser, url):
-    first, second = (opened(browser.new_page(viewport={"width": 1280, "height": 1000}), url) for _ in range(2))
-    settle(second)
+    first, second = (browser.new_page(viewport={"width": 1280, "height": 1000}) for _ in range(2))
+    for page in (first, second):
+        open_demo(page, url)
     untouched = captions(second, "distance")
     move(first, "Weight of transport", "End", 1)
     move(first, "Neighbours K", "Home", 1)

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.browser_app import opened, settle
+from tests.browsing import open_demo, settle
 
 pytestmark = pytest.mark.browser
 NOTHING = "Touch a patch"
@@ -85,7 +85,7 @@ def test_a_pin_survives_a_reload_and_another_setting(page, url):
     page.mouse.click(*cell(page, "gallery", 93))
     settle(page)
     assert "pin=g93" in page.url
-    opened(page, page.url)
+    open_demo(page, page.url)
     assert said(page).startswith("Gallery patch, row 12, column 6 (pinned)")
     page.mouse.move(*cell(page, "query", kept(page)))
     assert said(page).startswith("Query patch")
@@ -116,7 +116,7 @@ def test_all_flows_follow_their_threshold(page):
 def test_a_tap_touches_and_pins(browser, url):
     phone = browser.new_context(viewport={"width": 390, "height": 800}, has_touch=True)
     page = phone.new_page()
-    opened(page, url)
+    open_demo(page, url)
     page.touchscreen.tap(*cell(page, "query", kept(page)))
     settle(page)
     assert "(pinned)" in said(page)
@@ -125,6 +125,6 @@ def test_a_tap_touches_and_pins(browser, url):
 
 
 def test_a_link_to_a_patch_that_is_not_there_is_answered_in_words(page, url):
-    opened(page, f"{url}/?pin=q128")
+    open_demo(page, f"{url}/?pin=q128")
     assert page.get_by_test_id("stAlert").get_by_text("q128").is_visible()
     assert said(page).startswith(NOTHING)

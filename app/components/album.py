@@ -8,7 +8,7 @@ import streamlit as st
 
 from app.components import source
 
-_mount = st.components.v2.component("fpc_album", js=source("store.js", "album.js"))
+_mount = st.components.v2.component("fpc_album", js=source("shared.js", "store.js", "album.js"))
 
 
 def album(pictures: Mapping[str, str], *, key: str) -> None:

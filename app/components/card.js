@@ -1,12 +1,4 @@
-// Drawing of image cards, shared by the components that show strips. Text reaches the page as textContent and pictures
-// as image sources; nothing here parses markup.
-function element(tag, className, text) {
-  const node = document.createElement(tag);
-  if (className) node.className = className;
-  if (text) node.textContent = text;
-  return node;
-}
-
+// Drawing of image cards, shared by the components that show strips.
 function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }

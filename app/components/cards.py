@@ -18,7 +18,7 @@ _mount = st.components.v2.component(
     "fpc_cards",
     html='<div class="strips"></div>',
     css=source("cards.css"),
-    js=source("card.js", "cards.js"),
+    js=source("shared.js", "card.js", "cards.js"),
 )
 
 

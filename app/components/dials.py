@@ -13,7 +13,7 @@ _mount = st.components.v2.component(
     "fpc_dials",
     html='<div class="dials" role="group" aria-label="Settings that answer while dragged"></div>',
     css=source("dials.css"),
-    js=source("store.js", "dials.js"),
+    js=source("shared.js", "store.js", "dials.js"),
 )
 
 

@@ -15,7 +15,7 @@ _mount = st.components.v2.component(
     "fpc_ranking",
     html='<div class="strips"></div>',
     css=source("cards.css", "ranking.css"),
-    js=source("store.js", "card.js", "ranking.js"),
+    js=source("shared.js", "store.js", "card.js", "ranking.js"),
 )
 
 

@@ -90,19 +90,8 @@ class Live extends EventTarget {
 
 const live = (window.fpcLive ??= new Live());
 
-function bytes(base64) {
-  const text = atob(base64);
-  const out = new Uint8Array(text.length);
-  for (let i = 0; i < text.length; i++) out[i] = text.charCodeAt(i);
-  return out;
-}
-
-function floats(base64) {
-  return new Float32Array(bytes(base64).buffer);
-}
-
 function readMatch(plain) {
-  return { ...plain, dCos: floats(plain.dCos), dEmd: floats(plain.dEmd), survived: bytes(plain.survived) };
+  return { ...plain, dCos: floats(plain.dCos), dEmd: floats(plain.dEmd) };
 }
 
 // Places in the shortlist, nearest first. Both distances are float32 and D is computed in float64, as the core does

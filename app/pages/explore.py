@@ -97,7 +97,7 @@ def page() -> None:
     found = resources.search(space, query, settings)
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        sections.dropped(space, query, found)
+        sections.dropped(space, query, settings)
     with right:
         sections.timings(found)
     chosen = sections.ranked(space, query, found, asked.neighbor, show_junk, choose_neighbor)
@@ -105,7 +105,7 @@ def page() -> None:
     with left:
         pairs.transport(space, query, found, chosen, asked.pin, choose_pin)
     with right:
-        sections.alpha_lines(space, query, found, chosen)
+        sections.alpha_lines(chosen, show_junk)
     sections.decoder(space, query, found, chosen, choose_neighbor)
 
 
