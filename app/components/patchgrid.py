@@ -15,12 +15,14 @@ from fpc_core.config import ModelConfig
 _HERE = Path(__file__).parent
 
 
+def source(name: str, kind: str) -> str:
+    """NAME.js or NAME.css of this folder, behind what is shared."""
+    return "\n".join((_HERE / f"{part}.{kind}").read_text(encoding="utf-8") for part in ("patchgrid", name))
+
+
 def component(name: str) -> Callable[..., Any]:
-    """Register NAME.js and NAME.css of this folder, with what is shared before them."""
-    js, css = (
-        "\n".join((_HERE / f"{part}.{kind}").read_text(encoding="utf-8") for part in ("patchgrid", name))
-        for kind in ("js", "css")
-    )
+    """Register the component made of NAME.js and NAME.css."""
+    js, css = source(name, "js"), source(name, "css")
     return st.components.v2.component(f"fpc_{name}", html='<div data-root="" translate="no"></div>', css=css, js=js)
 
 
