@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from playwright.sync_api import sync_playwright
 
-from app.components.patchgrid import geometry, packed, source
+from app.components import source
+from app.components.patchgrid import geometry, packed
 from fpc_core.config import ModelConfig
 
 HOVERS, KEPT = 400, 128
@@ -64,7 +65,8 @@ def pair() -> dict[str, Any]:
     plan /= plan.sum()
     return {
         "kept": rng.permutation(patches)[:KEPT].tolist(), "plan": packed(plan), "cost": packed(cost),
-        "queryWeights": packed(plan.sum(1)), "galleryWeights": packed(plan.sum(0)), "dEmd": float((plan * cost).sum()),
+        "queryMarginal": packed(plan.sum(1)), "galleryMarginal": packed(plan.sum(0)),
+        "dEmd": float((plan * cost).sum()),
     }  # fmt: skip
 
 
@@ -79,13 +81,13 @@ def main() -> None:
         found = shutil.which("chromium") or playwright.chromium.executable_path
         browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1280, "height": 1000})
-        page.set_content(f"<style>{source('transport', 'css')}</style><main><div data-root></div></main>")
+        page.set_content(f"<style>{source('patchgrid.css', 'transport.css')}</style><main><div data-root></div></main>")
         page.evaluate(
             """async ([source, data]) => {
               const module = await import(URL.createObjectURL(new Blob([source], { type: "text/javascript" })));
               module.default({ data, parentElement: document.querySelector("main"), setTriggerValue() {} });
             }""",
-            [source("transport", "js"), data],
+            [source("shared.js", "geometry.js", "patchgrid.js", "transport.js"), data],
         )
         page.wait_for_timeout(500)
         times = page.evaluate(MEASURE, where)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
@@ -153,6 +154,7 @@ def _doctor(args: argparse.Namespace) -> int:
         ("data", lambda: _counted(open_dataset(places.data))),
         ("weights", lambda: load_checkpoint(places.weights)[1]),
         ("workspace", lambda: f"memory of {len(_open(args).retriever.memory)} images fits data and weights"),
+        ("search", lambda: _tried(_open(args))),
     ]
     status = 0
     for name, check in checks:
@@ -162,6 +164,16 @@ def _doctor(args: argparse.Namespace) -> int:
             print(f"problem  {name}: {error}")
             status = 1
     return status
+
+
+def _tried(space: Workspace) -> str:
+    """A search for the first gallery image; the first one on a machine also compiles the transport kernel."""
+    retriever, record = space.retriever, space.retriever.memory.records[0]
+    image = resize_image(space.dataset.read(record), retriever.model.config.image_size)
+    camera = torch.tensor([record.camera]) if space.dataset.uses_cameras else None
+    trace = retriever.search(to_tensor([image], retriever.model.config), QuerySettings().with_keep_rate(1.0), camera)
+    place = int(np.flatnonzero(trace.by_cosine.indices == 0)[0]) + 1
+    return f"a gallery image finds itself at rank {place} of {len(retriever.memory)}"
 
 
 def _counted(dataset: object) -> str:

@@ -58,6 +58,7 @@ def test_doctor_says_what_is_in_place(world, capsys):
     assert main(["doctor", *world[1]]) == 0
     text = capsys.readouterr().out
     assert "ok       workspace: memory of 32 images fits data and weights" in text
+    assert "ok       search: a gallery image finds itself at rank 1 of 32" in text
 
 
 def test_doctor_names_what_is_missing(world, capsys, tmp_path):

@@ -73,7 +73,7 @@ def page() -> None:
         if asked.query and asked.query not in names:
             problems += (f"The link asks for the query {asked.query}, which is not in this data. Showing the first.",)
         name = controls.query_name(names)
-        settings = controls.query_settings(len(space.dataset.gallery))
+        settings = controls.query_settings(asked.settings, len(space.dataset.gallery))
         show_junk = controls.junk_switch(space.dataset.uses_cameras)
     if own is not None and name == own_name:
         query = own
@@ -97,7 +97,7 @@ def page() -> None:
     found = resources.search(space, query, settings)
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        sections.dropped(space, query, found)
+        sections.dropped(space, query, settings)
     with right:
         sections.timings(found)
     lives.patch_life(space, query, found, asked.pin, choose_pin)
@@ -106,7 +106,7 @@ def page() -> None:
     with left:
         pairs.transport(space, query, found, chosen, asked.pin, choose_pin)
     with right:
-        sections.alpha_lines(space, query, found, chosen)
+        sections.alpha_lines(chosen, show_junk)
     sections.decoder(space, query, found, chosen, choose_neighbor)
 
 

@@ -7,6 +7,7 @@ Shapes: M query patches, N gallery patches, S candidates. Plans are query x gall
 
 from __future__ import annotations
 
+import threading
 import warnings
 
 import numpy as np
@@ -20,6 +21,8 @@ from fpc_core.results import Transport
 
 _RELEASED_ITERATIONS = 100
 _RELEASED_STOP = 0.1  # mean absolute change of the row scaling, over the whole call
+# Where neither OpenMP nor TBB is installed, numba's own threads end the process if two visitors call at once.
+_one_call = threading.Lock()
 _PIVOTS = 1_000_000  # of the network simplex; POT's default of 100,000 is short for 242 x 242
 
 
@@ -71,7 +74,8 @@ def solve(cost: Tensor, a: Tensor, b: Tensor, settings: TransportSettings) -> Tr
     arguments = (settings.epsilon, settings.tolerance, settings.max_iterations)
     if cost.device.type == "cpu":
         values, query, gallery = (each.detach().float().contiguous().numpy() for each in (cost, a, b))
-        distance, iterations, error, f, g = sinkhorn_rows(values, query, gallery, *arguments)
+        with _one_call:
+            distance, iterations, error, f, g = sinkhorn_rows(values, query, gallery, *arguments)
     else:
         results = sinkhorn_batch(cost.float(), a, b, *arguments)
         distance, iterations, error, f, g = (each.cpu().numpy() for each in results)
