@@ -1,4 +1,4 @@
-"""Patch grids of an encoding whose every number is known: a 2 x 3 grid, two dropping blocks."""
+"""Patch grids of an encoding whose every number is known."""
 
 import math
 
@@ -14,27 +14,18 @@ from fpc_core.explain.masks import (
     attention_grids,
     drop_shares,
     kept_counts,
-    life_line,
     patch_areas,
     survivors,
     to_grid,
 )
 from fpc_core.model.encoder import SparseEncoder
-from fpc_core.results import DropStage, Encoding
-
-PRUNE = PruneSettings(0.6, blocks=(3, 6))
-
-
-def stage(block, entered, attention, kept):
-    return DropStage(block, torch.tensor([entered]), torch.tensor([attention]), torch.tensor([kept]))
+from fpc_core.results import Encoding
+from tests.known_encoding import six_patches, stage
 
 
 @pytest.fixture
 def encoding():
-    """Of six patches block 3 keeps 5, 0, 3, 4 (in that order) and block 6 keeps 0, 5, 3."""
-    first = stage(3, [0, 1, 2, 3, 4, 5], [0.5, 0.1, 0.2, 0.4, 0.3, 0.6], [5, 0, 3, 4])
-    second = stage(6, [5, 0, 3, 4], [0.25, 0.45, 0.2, 0.1], [0, 5, 3])
-    return Encoding(torch.zeros(1, 4, 8), (first, second), (2, 3), PRUNE)
+    return six_patches()
 
 
 def test_survivors_stand_at_their_original_positions(encoding):
@@ -47,21 +38,6 @@ def test_attention_stands_where_the_patch_was_and_is_unknown_after_its_loss(enco
     first, second = attention_grids(encoding)
     np.testing.assert_allclose(first, [[0.5, 0.1, 0.2], [0.4, 0.3, 0.6]], rtol=1e-6)
     np.testing.assert_allclose(second, [[0.45, np.nan, np.nan], [0.2, 0.1, 0.25]], rtol=1e-6)
-
-
-def test_a_patch_is_followed_to_the_block_where_it_falls(encoding):
-    first, second = life_line(encoding, 4)
-    assert (first.block, first.rank, first.entered, first.kept) == (3, 3, 6, True)
-    assert first.cutoff == pytest.approx(0.3)
-    assert first.needed_keep_rate == 3 / 6
-    assert (second.block, second.rank, second.entered, second.kept) == (6, 3, 4, False)
-    assert second.cutoff == pytest.approx(0.2)
-    assert [life.block for life in life_line(encoding, 1)] == [3]
-
-
-def test_a_patch_outside_the_grid_is_refused(encoding):
-    with pytest.raises(ValueError, match="patch 6 lies outside the 2 x 3 grid"):
-        life_line(encoding, 6)
 
 
 def test_dropped_patches_are_shared_out_among_person_occluder_and_background(encoding):

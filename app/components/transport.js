@@ -1,5 +1,5 @@
 // A transport plan between two patch grids. `TransportView.show` draws a pair, and may be given another at any time:
-// pair = {kept, plan, cost, queryWeights, galleryWeights, dEmd}; plan and cost are Float32Array, kept.length x patches.
+// pair = {kept, plan, cost, queryMarginal, galleryMarginal, dEmd}; plan and cost are Float32Array, kept.length x patches.
 
 const FAINTEST = 0.02; // flows lighter than this share of the heaviest shown cannot be seen
 const MOST_FLOWS = 3000;
@@ -117,13 +117,13 @@ class TransportView {
     this.range = costRange(pair, this.totals.mass);
     this.heaviest = null;
     this.costBar.set("ground cost (1 − cosine)", this.range[0].toFixed(2), `${this.range[1].toFixed(2)} or more`);
-    const top = Math.max(...pair.queryWeights, ...pair.galleryWeights);
+    const top = Math.max(...pair.queryMarginal, ...pair.galleryMarginal);
     this.weightTop = top;
     this.weightBar.set("marginal weight", "0", percent(top));
     const { emd } = this.totals;
     this.sum.textContent = `All contributions together ${emd.toFixed(4)} · D_EMD ${pair.dEmd.toFixed(4)}`;
-    this.weightOf = { q: new Float32Array(this.geometry.count).fill(NaN), g: pair.galleryWeights };
-    pair.kept.forEach((position, row) => (this.weightOf.q[position] = pair.queryWeights[row]));
+    this.weightOf = { q: new Float32Array(this.geometry.count).fill(NaN), g: pair.galleryMarginal };
+    pair.kept.forEach((position, row) => (this.weightOf.q[position] = pair.queryMarginal[row]));
     ["q", "g"].forEach((side, at) => {
       const labels = Array.from({ length: this.geometry.count }, (_, index) => this.describe({ side, index }).join(": "));
       this.grids[side].show(this.geometry, this.pictures[at], this.spoken[at], labels);
@@ -312,8 +312,8 @@ export default function ({ data, parentElement, setTriggerValue }) {
       ...pair,
       plan: floats(pair.plan),
       cost: floats(pair.cost),
-      queryWeights: floats(pair.queryWeights),
-      galleryWeights: floats(pair.galleryWeights),
+      queryMarginal: floats(pair.queryMarginal),
+      galleryMarginal: floats(pair.galleryMarginal),
     });
     view.shown = pair;
   }

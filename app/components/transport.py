@@ -22,8 +22,8 @@ _mount = component("transport")
 def pair_data(plan: TransportPlan, transport: Transport, place: int) -> dict[str, Any]:
     """One query and one gallery image as `TransportView.show` of transport.js takes them.
 
-    place: of the candidate in the shortlist.  kept: grid position of every row of plan and cost (M, N); queryWeights
-    (M,), galleryWeights (N,): the marginals; dEmd: D_EMD as the solver gave it, the sum of plan * cost.
+    place: of the candidate in the shortlist.  kept: grid position of every row of plan and cost (M, N); queryMarginal
+    (M,), galleryMarginal (N,): the marginals; dEmd: D_EMD as the solver gave it, the sum of plan * cost.
     """
     if not 0 <= place < len(transport.distance):
         raise ValueError(f"place {place} lies outside the shortlist of {len(transport.distance)}")
@@ -31,8 +31,8 @@ def pair_data(plan: TransportPlan, transport: Transport, place: int) -> dict[str
         "kept": np.asarray(plan.query_positions).tolist(),
         "plan": packed(plan.plan),
         "cost": packed(plan.cost),
-        "queryWeights": packed(transport.query_marginal[place]),
-        "galleryWeights": packed(transport.gallery_marginal[place]),
+        "queryMarginal": packed(transport.query_marginal[place]),
+        "galleryMarginal": packed(transport.gallery_marginal[place]),
         "dEmd": float(transport.distance[place]),
     }
 

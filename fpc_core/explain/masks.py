@@ -6,7 +6,6 @@ All grids are (rows, columns) arrays of one image; token order never leaves this
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -37,59 +36,6 @@ def attention_grids(encoding: Encoding, image: int = 0) -> tuple[np.ndarray, ...
         to_grid(stage.attention[image].cpu().numpy(), stage.entered[image].cpu().numpy(), encoding.grid)
         for stage in encoding.stages
     )
-
-
-@dataclass(frozen=True)
-class PatchLife:
-    """How one patch fared at one dropping block.
-
-    attention: its head-averaged `[cls]` attention there.
-    cutoff: the smallest attention that survived (for the paper's strategy what it had to reach).
-    rank: 0-based place by attention among the `entered` patches.
-    needed_keep_rate: above this keep rate the paper's strategy keeps it in this block, given the same entrants.
-    """
-
-    block: int
-    attention: float
-    cutoff: float
-    rank: int
-    entered: int
-    kept: bool
-    needed_keep_rate: float
-
-
-def life_line(encoding: Encoding, position: int, image: int = 0) -> tuple[PatchLife, ...]:
-    """The dropping blocks a patch went through, up to the one where it fell.
-
-    position: original row-major grid position. Raises ValueError outside the grid.
-    """
-    rows, columns = encoding.grid
-    if not 0 <= position < rows * columns:
-        raise ValueError(f"patch {position} lies outside the {rows} x {columns} grid")
-    lives = []
-    for stage in encoding.stages:
-        entered = stage.entered[image].cpu().numpy()
-        attention = stage.attention[image].cpu().numpy()
-        place = np.flatnonzero(entered == position)
-        if not len(place):
-            break
-        order = np.argsort(-attention, kind="stable")
-        rank = int(np.flatnonzero(order == place[0])[0])
-        kept = stage.kept[image].cpu().numpy()
-        alive = np.isin(entered, kept)
-        lives.append(
-            PatchLife(
-                block=stage.block,
-                attention=float(attention[place[0]]),
-                cutoff=float(attention[alive].min()),
-                rank=rank,
-                entered=len(entered),
-                kept=bool(alive[place[0]]),
-                # ceil(rate * n) > rank holds for every rate above rank / n.
-                needed_keep_rate=rank / len(entered),
-            )
-        )
-    return tuple(lives)
 
 
 def kept_counts(patches: int, prune: PruneSettings) -> tuple[int, ...]:
