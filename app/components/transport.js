@@ -83,7 +83,7 @@ class TransportView {
     const tools = element("div", "tools");
     const switches = [
       ["dimmed", "dropped patches dimmed", true],
-      ["all", "all flows above a threshold", false],
+      ["all", "all flows above a threshold", true],
       ["targets", "expected targets", false],
       ["weights", "marginal weights", false],
     ];
@@ -302,20 +302,34 @@ class TransportView {
   }
 }
 
+const unpacked = new WeakMap();
+function unpack(pair) {
+  if (!unpacked.has(pair)) {
+    const names = ["plan", "cost", "queryMarginal", "galleryMarginal"];
+    unpacked.set(pair, { ...pair, ...Object.fromEntries(names.map((name) => [name, floats(pair[name])])) });
+  }
+  return unpacked.get(pair);
+}
+
 export default function ({ data, parentElement, setTriggerValue }) {
   const view = viewOf(parentElement, (root) => new TransportView(root));
   view.onPin = (text) => setTriggerValue("pinned", text);
-  const { pair, pictures, names, grid } = data;
-  if (view.shown?.plan !== pair.plan || view.shown.cost !== pair.cost || view.pictures[1] !== pictures[1] || view.pictures[0] !== pictures[0]) {
+  const { key, row, pair, pictures, names, grid } = data;
+  if (view.pictures?.[0] !== pictures[0] || view.pictures[1] !== pictures[1]) {
     view.setPictures(new Geometry(grid), pictures, names);
-    view.show({
-      ...pair,
-      plan: floats(pair.plan),
-      cost: floats(pair.cost),
-      queryMarginal: floats(pair.queryMarginal),
-      galleryMarginal: floats(pair.galleryMarginal),
-    });
-    view.shown = pair;
+    view.shown = null;
   }
+  // While the keep rate is dragged the pair of that keep rate stands in, once the background has computed it.
+  const paint = () => {
+    const dragged = live.answer?.key === key && live.answer.gamma !== live.view.gamma;
+    const other = dragged ? live.pair() : null;
+    const now = other?.row === row ? other : pair;
+    view.root.classList.toggle("stale", dragged && now === pair);
+    if (view.shown?.plan !== now.plan || view.shown.cost !== now.cost) view.show(unpack(now));
+    view.shown = now;
+  };
+  paint();
   view.hearPin(data.pin);
+  live.follow(view.root, paint);
+  return () => live.leave(view.root);
 }

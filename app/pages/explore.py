@@ -108,6 +108,7 @@ def page() -> None:
     with right:
         sections.alpha_lines(chosen, show_junk)
     sections.decoder(space, query, found, chosen, choose_neighbor)
+    sections.keep_rates(space, query, settings, chosen)
 
 
 page()
