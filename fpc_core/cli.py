@@ -1,4 +1,4 @@
-"""The command line: query, memory build, evaluate, flops, train, doctor. Each is one core call and its print."""
+"""The command line: query, memory build, evaluate, sweep, flops, train, doctor. Each is one core call and its print."""
 
 from __future__ import annotations
 
@@ -35,6 +35,9 @@ from fpc_core.evaluation.flops import format_table, table3
 from fpc_core.evaluation.protocol import ablation, query_features, score_distance, score_features
 from fpc_core.evaluation.report import drop_shares_text, scores_text, table_4_text, table_5_text
 from fpc_core.evaluation.reranking import k_reciprocal
+from fpc_core.evaluation.sweep import SweepGrid, SweepTask, run_sweep
+from fpc_core.evaluation.sweep_store import Kept, SweepStore
+from fpc_core.evaluation.sweep_tables import format_sweep, sweep_table
 from fpc_core.memory import build_memory
 from fpc_core.model.checkpoint import load_checkpoint
 from fpc_core.training import processes
@@ -42,7 +45,7 @@ from fpc_core.training.batches import training_config
 from fpc_core.training.loop import train
 from fpc_core.training.settings import Progress, TrainSettings
 from fpc_core.training.state import STATE, WEIGHTS
-from fpc_core.workspace import Places, Workspace, choose_device, open_workspace
+from fpc_core.workspace import Places, Workspace, cache_folder, choose_device, open_workspace
 
 MODELS = {"tiny": VIT_TINY, "small": VIT_SMALL, "base-16": VIT_BASE_STRIDE_16, "base-11": VIT_BASE_STRIDE_11}
 
@@ -124,6 +127,32 @@ def _evaluate(args: argparse.Namespace) -> None:
                 rows.append(("FPC + re-ranking", score_distance(distance, dataset)))
             texts = [scores_text(rows)]
     print("\n\n".join(texts))
+
+
+def _sweep(args: argparse.Namespace) -> None:
+    space = _open(args)
+    shortlist = min(QuerySettings().shortlist, len(space.dataset.gallery))
+    settings = QuerySettings(
+        transport=TransportSettings(Solver(args.solver)), variant=Variant(args.variant), neighbors=1,
+        shortlist=shortlist,
+    )  # fmt: skip
+    grid = SweepGrid(tuple(args.keep_rates), tuple(args.alphas), tuple(args.neighbors))
+    task = SweepTask(space.retriever, space.dataset, grid, settings)
+    store = None if args.no_cache else SweepStore(cache_folder() / "sweeps")
+    kept = store.load(task) if store else Kept({}, ())
+    for note in kept.notes:
+        print(f"note: {note}", file=sys.stderr)
+    print(_about(space))
+    columns = dict(kept.columns)
+    with tqdm(total=len(task.queries) * len(grid.keep_rates), unit="query", disable=None) as bar:
+        bar.update(sum(int(column.known.sum()) for column in columns.values()))
+        for rate, column in run_sweep(task, columns, store.save if store else None):
+            columns[rate] = column
+            bar.update()
+    print(format_sweep(task, columns))
+    if args.csv:
+        sweep_table(task, columns).to_csv(args.csv, index=False)
+        print(f"wrote {args.csv}")
 
 
 def _flops(args: argparse.Namespace) -> None:
@@ -248,6 +277,15 @@ def _settings(args: argparse.Namespace) -> QuerySettings:
     )
 
 
+def _sweep_axes(sweep: argparse.ArgumentParser) -> None:
+    usual = SweepGrid()
+    sweep.add_argument("--keep-rates", type=float, nargs="+", default=usual.keep_rates, metavar="RATE")
+    sweep.add_argument("--alphas", type=float, nargs="+", default=usual.alphas, metavar="ALPHA")
+    sweep.add_argument("--neighbors", "-k", type=int, nargs="+", default=usual.neighbors, metavar="K")
+    sweep.add_argument("--csv", type=Path, help="write every cell to this file")
+    sweep.add_argument("--no-cache", action="store_true", help="neither read nor keep results (folder: FPC_CACHE)")
+
+
 def _parser() -> argparse.ArgumentParser:
     usual = QuerySettings()
     device = argparse.ArgumentParser(add_help=False)
@@ -256,12 +294,13 @@ def _parser() -> argparse.ArgumentParser:
     where.add_argument("--data", type=Path, help="dataset folder (default: FPC_DATA, else the demo world)")
     where.add_argument("--weights", type=Path, help="checkpoint (default: FPC_WEIGHTS, else the demo's)")
     where.add_argument("--memory", type=Path, help="gallery memory (default: FPC_MEMORY, else the demo's)")
-    search = argparse.ArgumentParser(add_help=False, parents=[where])
+    how = argparse.ArgumentParser(add_help=False, parents=[where])
+    how.add_argument("--variant", choices=[each.value for each in Variant], default=usual.variant.value)
+    how.add_argument("--solver", choices=[each.value for each in Solver], default=usual.transport.solver.value)
+    search = argparse.ArgumentParser(add_help=False, parents=[how])
     search.add_argument("--keep-rate", type=float, default=usual.prune.keep_rate)
     search.add_argument("--alpha", type=float, default=usual.alpha, help="weight of D_EMD in D (Eq. 10)")
     search.add_argument("--neighbors", "-k", type=int, default=usual.neighbors, help="K of the decoder")
-    search.add_argument("--variant", choices=[each.value for each in Variant], default=usual.variant.value)
-    search.add_argument("--solver", choices=[each.value for each in Solver], default=usual.transport.solver.value)
 
     parser = argparse.ArgumentParser(prog="python -m fpc_core", description="FPC, from the command line")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -286,6 +325,7 @@ def _parser() -> argparse.ArgumentParser:
         "--ablation", action="store_true", help="Tables 4 and 5 and, with true masks, what was dropped"
     )
     evaluate.add_argument("--re-ranking", action="store_true", help="k-reciprocal re-ranking as well")
+    _sweep_axes(add("sweep", _sweep, "keep rate x alpha x K over all queries; resumes a stopped sweep", how))
     flops = add("flops", _flops, "Table 3's FLOPs, ours both ways beside the paper's")
     flops.add_argument("--model", choices=list(MODELS), default="base-11")
     training = add(

@@ -64,6 +64,20 @@ def test_evaluate_re_ranks_on_request(world, capsys):
     assert "FPC + re-ranking" in capsys.readouterr().out
 
 
+def test_sweep_prints_a_table_per_k_writes_every_cell_and_remembers(world, capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("FPC_CACHE", str(tmp_path / "cache"))
+    axes = ["--keep-rates", "1", "0.7", "--alphas", "0", "0.4", "-k", "1", "5", "--csv", str(tmp_path / "cells.csv")]
+    assert main(["sweep", *axes, *world[1]]) == 0
+    first = capsys.readouterr().out
+    assert "Rank-1 / mAP of 8 queries; 0 without a true match are left out" in first
+    assert "K = 5" in first
+    assert "best mAP" in first
+    assert len((tmp_path / "cells.csv").read_text().splitlines()) == 1 + 2 * 2 * 2
+    monkeypatch.setattr("fpc_core.retrieval.Retriever.match", None)  # nothing is computed a second time
+    assert main(["sweep", *axes, *world[1]]) == 0
+    assert capsys.readouterr().out == first
+
+
 def test_flops_prints_the_six_figures_of_table_3_beside_the_papers(capsys):
     assert main(["flops"]) == 0
     text = capsys.readouterr().out
