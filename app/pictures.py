@@ -27,12 +27,6 @@ def grid_to_pixels(grid: np.ndarray, config: ModelConfig) -> np.ndarray:
     return grid[np.ix_(_nearest(height, config.grid[0], config), _nearest(width, config.grid[1], config))]
 
 
-def veil(image: np.ndarray, kept: np.ndarray, config: ModelConfig) -> np.ndarray:
-    """The image with a white veil over every patch that is not kept, as in the paper's figures. kept: bool grid."""
-    hidden = ~grid_to_pixels(kept, config)
-    return _blend(image, np.array([255.0, 255.0, 255.0]), VEIL * hidden)
-
-
 def heat(image: np.ndarray, values: np.ndarray, config: ModelConfig, top: float) -> np.ndarray:
     """The image under a viridis map of values from 0 to `top`; patches without a value (NaN) get the veil."""
     spread = grid_to_pixels(values, config)

@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import streamlit as st
 
-from app import charts, resources
+from app import charts, controls, resources
+from app.components.album import album
 from app.components.cards import cards
+from app.components.feed import feed
+from app.components.lines import lines
+from app.components.masks import masks
+from app.components.ranking import ranking
+from app.live import answer_data, view_key
 from app.messages import plain
-from app.pictures import data_uri, heat, veil
+from app.pictures import data_uri, heat
 from app.resources import Found, Query
 from app.state import plain_name
-from app.strips import SPOKEN, Card, Scale, Strip, camera_name, distances_of, ranked_strip, ranks_of, tone_of, who
+from app.strips import SPOKEN, Card, Scale, Strip, Tone, camera_name, distances_of, ranked_strip, ranks_of, tone_of, who
 from fpc_core.config import QuerySettings, Variant
 from fpc_core.data.datasets import ImageRecord
-from fpc_core.explain.masks import survivors
-from fpc_core.matching.ranking import swap_alphas
-from fpc_core.results import Ranking
 from fpc_core.workspace import Workspace
 
 SHOWN = 10  # hits per strip
-LINES = 12  # candidates in the alpha chart
 
 
 def status_line(space: Workspace, settings: QuerySettings) -> None:
@@ -60,21 +61,21 @@ def query_strip(space: Workspace, records: list[ImageRecord], chosen: str, on_pi
     cards([Strip("queries", "", tuple(drawn))], pictures, key="query-cards", on_pick=on_pick, width=80)
 
 
-def dropped(space: Workspace, query: Query, found: Found) -> None:
+def dropped(space: Workspace, query: Query, settings: QuerySettings) -> None:
     st.subheader("What was dropped?")
-    config = space.retriever.model.config
-    encoding = found.trace.encoding
-    pictures = {"input": data_uri(query.image)}
-    drawn = [
-        Card("input", "input", "Input", (f"{config.patches} patches",), alt="the query image as the model sees it")
-    ]
-    for stage, mask in zip(encoding.stages, survivors(encoding), strict=True):
-        name = f"block {stage.block}"
-        pictures[name] = data_uri(veil(query.image, mask, config), lossless=True)
-        kept, entered = stage.kept.shape[1], stage.entered.shape[1]
-        lines = (f"{kept} kept", f"{entered - kept} dropped")
-        drawn.append(Card(name, name, f"After {name}", lines, alt=f"after {name} {kept} of {entered} patches are kept"))
-    cards([Strip("masks", "", tuple(drawn))], pictures, key="mask-cards", width=128)
+    view = view_key(query.digest, settings)
+    masks(data_uri(query.image), space.retriever.model.config, settings.prune.blocks, view, key="masks")
+
+
+@st.fragment
+def keep_rates(space: Workspace, query: Query, settings: QuerySettings, chosen: int | None) -> None:
+    """Has every keep rate computed in the background and hands it to the browser; call it when all else is drawn."""
+    visitor = controls.visitor()
+    view = view_key(query.digest, settings)
+    grid = resources.keep_rate_grid(space, query, settings, visitor, SHOWN)
+    feed("grid", view, grid)
+    if grid.finished and not grid.error and chosen is not None:
+        feed("pairs", view, resources.keep_rate_pairs(space, query, settings, visitor, chosen))
 
 
 def timings(found: Found) -> None:
@@ -100,60 +101,41 @@ def ranked(
     """Three strips; returns the memory row of the chosen neighbour, None where there is nothing to choose."""
     st.subheader("Who was found?")
     trace, records = found.trace, space.retriever.memory.records
-    settings = trace.settings
-    decoder = frozenset(trace.consolidation.neighbors.tolist())
-    common: dict[str, Any] = {
-        "records": records,
-        "subject": query.subject,
-        "parts": distances_of(trace.match, settings.alpha),
-        "uses_cameras": space.dataset.uses_cameras,
-        "show": SHOWN,
-        "show_junk": show_junk,
-    }
+    uses_cameras = space.dataset.uses_cameras
 
-    def rank_map(ranking: Ranking) -> dict[int, int]:
-        return ranks_of(ranking, records, query.subject, space.dataset.uses_cameras)
-
-    def build(chosen: int | None) -> tuple[Strip, Strip, Strip]:
-        return (
-            ranked_strip("cosine", "By cosine alone", trace.by_cosine, symbol="cos", chosen=chosen, **common),
-            ranked_strip(
-                "distance", f"By D, α = {settings.alpha:g}", trace.by_distance, symbol="D", chosen=chosen,
-                decoder=decoder, before=rank_map(trace.by_cosine), **common,
-            ),
-            ranked_strip(
-                "final", f"After consolidation, K = {len(decoder)}", trace.final, symbol="d", chosen=chosen,
-                decoder=decoder, before=rank_map(trace.by_distance), **common,
-            ),
+    def consolidated(chosen: int | None) -> Strip:
+        decoder = frozenset(trace.consolidation.neighbors.tolist())
+        before = ranks_of(trace.by_distance, records, query.subject, uses_cameras)
+        return ranked_strip(
+            "final", f"After consolidation, K = {len(decoder)}", trace.final, records, query.subject, symbol="d",
+            parts=distances_of(trace.match, trace.settings.alpha), uses_cameras=uses_cameras, show=SHOWN,
+            show_junk=show_junk, decoder=decoder, chosen=chosen, before=before,
         )  # fmt: skip
 
-    strips = build(asked)
-    shown = [int(card.id) for strip in (strips[1], strips[0], strips[2]) for card in strip.cards]
-    chosen = asked if asked in shown else next(iter(shown), None)
-    if chosen != asked:
-        strips = build(chosen)
-    pictures = {f"g{row}": resources.thumbnail(space, records[row]) for row in set(shown)}
-    cards(strips, pictures, key="ranked-cards", on_pick=on_pick, width=112)
+    final = consolidated(asked)
+    by_distance = trace.by_distance.indices.tolist()
+    if asked in by_distance or str(asked) in {card.id for card in final.cards}:
+        chosen = asked
+    else:
+        tones = {row: tone_of(records[row], query.subject, uses_cameras) for row in by_distance}
+        chosen = next((row for row in by_distance if show_junk or tones[row] is not Tone.JUNK), None)
+        final = consolidated(chosen)
+    key = view_key(query.digest, trace.settings)
+    answer = answer_data(trace, key, records, query.subject, uses_cameras, SHOWN)
+    rows = {*answer["match"]["in_sight"], *(int(card.id) for card in final.cards)}
+    album({f"g{row}": resources.thumbnail(space, records[row]) for row in sorted(rows)}, key="album")
+    ranking(answer, final, key="ranking", show=SHOWN, junk=show_junk, chosen=chosen, on_pick=on_pick)
     st.caption("✓ same identity · ✗ another · K: what the decoder attends to · arrows: moved since the strip above")
     return chosen
 
 
-def alpha_lines(space: Workspace, query: Query, found: Found, chosen: int | None) -> None:
+def alpha_lines(chosen: int | None, show_junk: bool) -> None:
     st.subheader("At which α does the order change?")
-    trace, records = found.trace, space.retriever.memory.records
-    short, emd = trace.match.shortlist, trace.match.transport.distance
-    nearest = trace.by_distance.indices[:LINES].tolist()
-    place_of = {int(row): place for place, row in enumerate(short.indices.tolist())}
-    place_chosen = None if chosen is None else place_of.get(chosen)
-    if place_chosen is not None and chosen not in nearest:
-        nearest.append(chosen)
-    places = [place_of[row] for row in nearest]
-    tones = [tone_of(records[row], query.subject, space.dataset.uses_cameras) for row in nearest]
-    labels = [who(records[row]) for row in nearest]
-    swaps = swap_alphas(short.d_cos, emd)
-    figure = charts.alpha_figure(trace.match, places, tones, labels, swaps, trace.settings.alpha, chosen=place_chosen)
-    st.plotly_chart(figure, config={"displayModeBar": False}, key="alpha-lines", alt="D against alpha")
-    st.caption(f"The {len(nearest)} nearest by D; circles mark exact swaps; the thick line is the chosen neighbour.")
+    lines(key="lines", top=SHOWN, junk=show_junk, chosen=chosen)
+    st.caption(
+        f"D of the whole shortlist; the {SHOWN} nearest stand out, the thick line is the chosen neighbour. "
+        "Press anywhere to set α, on a ring to set it exactly to the swap."
+    )
 
 
 def decoder(space: Workspace, query: Query, found: Found, chosen: int | None, on_pick: Callable[[str], None]) -> None:

@@ -1,13 +1,14 @@
 """The view is the URL: one typed view state, read from and written to query parameters.
 
-Widgets bind themselves to the parameters of the same name (`bind="query-params"`); this file says what they mean, what
-lies within bounds, and what to tell a visitor whose link does not.
+Dials write the parameters gamma, alpha and k when they are let go; widgets bind themselves to the parameters of the
+same name (`bind="query-params"`). This file says what they mean, what lies within bounds, and what to tell a visitor
+whose link does not.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -15,7 +16,7 @@ from typing import Any, TypeVar
 from fpc_core.config import DropStrategy, PruneSettings, QuerySettings, Solver, TransportSettings, Variant
 
 GAMMA = (0.3, 1.0, 0.05)  # least, most, step of the keep rate
-ALPHA = (0.0, 1.0, 0.05)
+ALPHA = (0.0, 1.0, 0.01)
 NEIGHBORS = (1, 20, 1)
 EPSILON = (0.005, 0.2, 0.005)
 _DEFAULT = QuerySettings()
@@ -65,6 +66,22 @@ class View:
             ("epsilon", settings.transport.epsilon, usual.transport.epsilon),
         ]
         return {name: str(value) for name, value, default in pairs if value != default}
+
+
+def keep_rates() -> tuple[float, ...]:
+    """Every step of the keep rate's dial."""
+    low, high, step = GAMMA
+    return tuple(round(low + at * step, 4) for at in range(round((high - low) / step) + 1))
+
+
+def turn_dials(params: MutableMapping[str, str], values: Mapping[str, float]) -> None:
+    """Write gamma, alpha and k, as far as given, into the query parameters; what equals its default leaves them."""
+    usual = {"gamma": _DEFAULT.prune.keep_rate, "alpha": _DEFAULT.alpha, "k": _DEFAULT.neighbors}
+    for name, value in values.items():
+        if value == usual[name]:
+            params.pop(name, None)
+        else:
+            params[name] = str(value)
 
 
 def plain_name(choice: StrEnum) -> str:

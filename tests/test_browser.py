@@ -1,27 +1,10 @@
-"""The Explore page of the demo, driven in Chromium as a visitor would: choose, move every slider, upload."""
+"""The Explore page of the demo, driven in Chromium as a visitor would: choose, move every dial, upload."""
 
 import pytest
 
-from tests.browsing import settle
+from tests.browsing import captions, move, open_demo, order, settle
 
 pytestmark = pytest.mark.browser
-
-
-def order(page, strip):
-    return page.locator(f"[data-card^='{strip}/']").evaluate_all("cards => cards.map(card => card.dataset.card)")
-
-
-def captions(page, strip):
-    return page.locator(f"[data-card^='{strip}/'] .caption").all_inner_texts()
-
-
-def move(page, slider, key, times):
-    """Move a slider of the sidebar by keyboard."""
-    thumb = page.get_by_test_id("stSidebar").get_by_role("slider", name=slider)
-    thumb.focus()
-    for _ in range(times):
-        thumb.press(key)
-    settle(page)
 
 
 def test_a_click_on_a_thumbnail_chooses_the_query(page):
@@ -93,8 +76,6 @@ def test_a_bad_upload_gets_words_and_loses_nothing(page, tmp_path):
 
 def test_a_phone_needs_no_sideways_scrolling_of_the_page(browser, url):
     page = browser.new_page(viewport={"width": 390, "height": 800})
-    page.goto(url)
-    page.locator("[data-card^='heat/']").first.wait_for(timeout=60_000)
-    settle(page)
+    open_demo(page, url)
     assert page.evaluate("document.scrollingElement.scrollWidth <= window.innerWidth")
     page.close()

@@ -10,12 +10,12 @@ from PIL import Image
 
 from app import charts
 from app.messages import plain
-from app.pictures import data_uri, grid_to_pixels, heat, veil, viridis
-from app.state import Pin, View, read_view
+from app.pictures import data_uri, grid_to_pixels, heat, viridis
+from app.state import Pin, View, read_view, turn_dials
 from app.strips import MARKS, Subject, Tone, distances_of, ranked_strip, ranks_of, tone_of
 from fpc_core.config import DropStrategy, ModelConfig, PruneSettings, QuerySettings, Solver, TransportSettings, Variant
 from fpc_core.data.datasets import ImageRecord
-from fpc_core.results import Consolidation, Match, Ranking, Shortlist, Swap, Transport
+from fpc_core.results import Consolidation, Match, Ranking, Shortlist, Transport
 
 OVERLAPPING = ModelConfig(stride=11)
 TILED = ModelConfig(stride=16)
@@ -60,17 +60,9 @@ def test_every_patch_shows_at_its_own_centre(config):
     assert grid_to_pixels(labels, config)[np.ix_(y, x)].tolist() == labels.tolist()
 
 
-def test_a_veil_whitens_dropped_patches_and_leaves_kept_ones():
-    kept = np.zeros(TILED.grid, bool)
-    kept[0, 0] = True
-    veiled = veil(GREY_IMAGE, kept, TILED)
-    assert (veiled[:16, :16] == 100).all()
-    assert (veiled[16:, 16:] > 200).all()
-
-
-def test_a_grid_of_another_model_is_refused():
+def test_a_grid_of_another_size_is_refused():
     with pytest.raises(ValueError, match="does not fit"):
-        veil(GREY_IMAGE, np.ones((3, 3), bool), TILED)
+        grid_to_pixels(np.ones((3, 3)), TILED)
 
 
 def test_heat_paints_values_and_veils_what_has_none():
@@ -168,19 +160,6 @@ def test_the_shares_bar_adds_up_to_the_whole():
     assert [bar.name for bar in figure.data] == ["[cls] 20.0 %", "query 30.0 %", "neighbours 50.0 %"]
 
 
-def test_alpha_lines_cross_at_the_marked_swaps():
-    match = match_of([0.1, 0.2, 0.9], [0.5, 0.2, 0.9])
-    swaps = [Swap(0.25, 0, 1), Swap(0.5, 0, 2)]
-    figure = charts.alpha_figure(match, [0, 1], [Tone.MATCH, Tone.OTHER], ["a", "b"], swaps, alpha=0.4, chosen=1)
-    first, second, marks = figure.data[:3]
-    at = 0.25
-    assert list(marks.x) == [at]  # the swap with the candidate that is not drawn is left out
-    assert marks.y[0] == pytest.approx((1 - at) * first.y[0] + at * first.y[1])
-    assert marks.y[0] == pytest.approx((1 - at) * second.y[0] + at * second.y[1])
-    assert second.line.width > first.line.width
-    assert first.line.dash != second.line.dash  # never colour alone
-
-
 def test_reused_stages_are_hollow_and_say_so():
     figure = charts.timings_figure({"encode": 0.1, "rank": 0.002}, frozenset({"encode"}))
     assert list(figure.data[0].text) == ["100.0 ms, reused", "2.0 ms"]
@@ -206,6 +185,14 @@ def test_a_view_survives_the_url():
     view = View("query/0001_c2.jpg", 17, Pin("g", 93), settings)
     assert view.to_params()["pin"] == "g93"
     assert read_view(view.to_params(), 128) == (view, ())
+
+
+def test_dials_write_what_differs_from_the_usual_and_touch_nothing_else():
+    params = {"query": "a.jpg", "alpha": "0.9"}
+    turn_dials(params, {"gamma": 0.5, "alpha": 0.4, "k": 10})
+    assert params == {"query": "a.jpg", "gamma": "0.5"}
+    turn_dials(params, {"alpha": 1 / 3})
+    assert read_view(params, 128)[0].settings.alpha == 1 / 3
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,8 @@
-// One image under its patch grid: geometry, pointer, keyboard and what a screen reader hears. Prepended to the
+// One image under its patch grid: pointer, keyboard and what a screen reader hears. Prepended to the
 // components that show patches. Text reaches the page as textContent only.
 
 const VIRIDIS = ["#440154", "#482878", "#3e4989", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6ece58", "#b5de2b", "#fde725"];
 const VEIL = "rgba(255, 255, 255, 0.82)";
-
-function element(tag, className, text) {
-  const node = document.createElement(tag);
-  if (className) node.className = className;
-  if (text) node.textContent = text;
-  return node;
-}
 
 // 256 [r, g, b] between evenly spaced colours.
 function ramp(colours) {
@@ -29,47 +22,7 @@ function shade(colours, share, opacity = 1) {
   return `rgba(${r}, ${g}, ${b}, ${opacity})`;
 }
 
-function floats(base64) {
-  const text = atob(base64);
-  const bytes = new Uint8Array(text.length);
-  for (let at = 0; at < text.length; at += 1) bytes[at] = text.charCodeAt(at);
-  return new Float32Array(bytes.buffer);
-}
-
 const percent = (share, digits = 2) => `${(100 * share).toFixed(digits)} %`;
-
-// Patches may overlap (stride below patch size), so a cell reaches half way to the neighbouring centres.
-class Geometry {
-  constructor({ rows, columns, stride, patch, width, height }) {
-    Object.assign(this, { rows, columns, stride, patch, width, height, count: rows * columns });
-  }
-  x(index) {
-    return (index % this.columns) * this.stride + this.patch / 2;
-  }
-  y(index) {
-    return Math.floor(index / this.columns) * this.stride + this.patch / 2;
-  }
-  edges(count, length) {
-    return Array.from({ length: count + 1 }, (_, at) =>
-      at === 0 ? 0 : at === count ? length : at * this.stride + (this.patch - this.stride) / 2,
-    );
-  }
-  cell(index) {
-    this.across ??= this.edges(this.columns, this.width);
-    this.down ??= this.edges(this.rows, this.height);
-    const column = index % this.columns;
-    const row = Math.floor(index / this.columns);
-    return [this.across[column], this.down[row], this.across[column + 1] - this.across[column], this.down[row + 1] - this.down[row]];
-  }
-  at(x, y) {
-    const place = (value, count) =>
-      Math.min(Math.max(Math.floor((value - (this.patch - this.stride) / 2) / this.stride), 0), count - 1);
-    return place(y, this.rows) * this.columns + place(x, this.columns);
-  }
-  name(index) {
-    return `row ${Math.floor(index / this.columns) + 1}, column ${(index % this.columns) + 1}`;
-  }
-}
 
 // An image whose patches can be pointed at, walked with the arrow keys, and picked by click, tap or Enter.
 // touch(index or null): pointer or keyboard stands on a patch.  pick(index or null): chosen; null by Escape.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import controls, pairs, resources, sections
+from app import controls, lives, pairs, resources, sections
 from app.messages import problem
 from app.opening import open_or_explain
 from app.resources import Query
@@ -64,7 +64,7 @@ def page() -> None:
         if asked.query and asked.query not in names:
             problems += (f"The link asks for the query {asked.query}, which is not in this data. Showing the first.",)
         name = controls.query_name(names)
-        settings = controls.query_settings(len(space.dataset.gallery))
+        settings = controls.query_settings(asked.settings, len(space.dataset.gallery))
         show_junk = controls.junk_switch(space.dataset.uses_cameras)
     if own is not None and name == own_name:
         query = own
@@ -88,16 +88,18 @@ def page() -> None:
     found = resources.search(space, query, settings)
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        sections.dropped(space, query, found)
+        sections.dropped(space, query, settings)
     with right:
         sections.timings(found)
+    lives.patch_life(space, query, found, asked.pin, choose_pin)
     chosen = sections.ranked(space, query, found, asked.neighbor, show_junk, choose_neighbor)
     left, right = st.columns([3, 2], gap="medium")
     with left:
         pairs.transport(space, query, found, chosen, asked.pin, choose_pin)
     with right:
-        sections.alpha_lines(space, query, found, chosen)
+        sections.alpha_lines(chosen, show_junk)
     sections.decoder(space, query, found, chosen, choose_neighbor)
+    sections.keep_rates(space, query, settings, chosen)
 
 
 page()

@@ -9,10 +9,10 @@ import streamlit as st
 from app import controls, resources, sections
 from app.components.heatmap import heatmap_table
 from app.heatmaps import MEASURES, best_of, heatmap, parse_cell_id, summary
-from app.jobs import BusyError, Look, State, SweepJob
 from app.messages import problem
 from app.opening import open_or_explain
 from app.state import View
+from app.sweeps import Look, State, Sweep
 from fpc_core.config import KEEP_RATES, QuerySettings
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.evaluation.flops import encoder_flops
@@ -65,7 +65,7 @@ def axes(shortlist: int) -> SweepGrid | None:
     return SweepGrid(tuple(sorted(rates, reverse=True)), alphas, tuple(sorted(counts)))
 
 
-def progress(job: SweepJob, look: Look) -> None:
+def progress(sweep: Sweep, look: Look) -> None:
     """Where the sweep stands, with the one button that makes sense."""
     words = {
         State.WAITING: "waiting for another sweep",
@@ -74,18 +74,18 @@ def progress(job: SweepJob, look: Look) -> None:
         State.FAILED: "failed",
         State.IDLE: "kept from an earlier run",
     }
-    queries, rates = len(job.task.queries), len(job.task.grid.keep_rates)
+    queries, rates = len(sweep.task.queries), len(sweep.task.grid.keep_rates)
     of = f"{queries} {'query' if queries == 1 else 'queries'} × {rates} keep rates"
     known = f"{look.done:,} of {look.total:,} searches ({of})"
     with st.container(horizontal=True, vertical_alignment="center"):
         if look.active:
             left = "" if look.seconds_left is None else f" · {duration(look.seconds_left)} left"
             st.progress(look.done / look.total, f"{words[look.state]} · {known}{left}")
-            st.button("Stop", icon=":material/stop_circle:", on_click=job.stop, key="stop")
+            st.button("Stop", icon=":material/stop_circle:", on_click=sweep.stop, args=(visitor(),), key="stop")
         elif not look.complete:
             st.button(
                 "Go on" if look.done else "Start", icon=":material/play_arrow:", type="primary", key="start",
-                on_click=start, args=(job,),
+                on_click=sweep.start, args=(visitor(),),
             )  # fmt: skip
             st.markdown(f"{words[look.state]} · {known}" if look.done else f"nothing computed yet · {known}")
         else:
@@ -96,11 +96,9 @@ def progress(job: SweepJob, look: Look) -> None:
         problem(note)
 
 
-def start(job: SweepJob) -> None:
-    try:
-        job.start()
-    except BusyError as error:
-        st.toast(str(error))
+def visitor() -> str:
+    """Whose sweep it is: a visitor's next one ends the last."""
+    return f"{controls.visitor()} sweep"
 
 
 def duration(seconds: float) -> str:
@@ -111,9 +109,9 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
-def result(space: Workspace, job: SweepJob, look: Look, query: str) -> None:
+def result(space: Workspace, sweep: Sweep, look: Look, query: str) -> None:
     """The heat map of what is known, and the table to take home."""
-    task, grid = job.task, job.task.grid
+    task, grid = sweep.task, sweep.task.grid
     cells = sweep_cells(task, look.columns)
     if not cells:
         st.info("Cells appear here as soon as the first query is through.", icon=":material/grid_on:")
@@ -182,26 +180,26 @@ def page() -> None:
         st.info("Choose at least one query, one keep rate and one K in the sidebar.", icon=":material/tune:")
         return
     try:
-        job = resources.sweep_job(space, queries, grid, settings)
+        sweep = resources.sweep(space, queries, grid, settings)
     except ValueError as error:
         problem(str(error))
         return
-    if job.task.skipped:
+    if sweep.task.skipped:
         problem(
-            f"{job.task.skipped} of the queries have no true match in the gallery; they are left out of every score."
+            f"{sweep.task.skipped} of the queries have no true match in the gallery; they are left out of every score."
         )
-    look = job.look()
+    look = sweep.look()
     if look.state is State.IDLE and 0 < look.total - look.done <= AT_ONCE:
-        start(job)
-        look = job.look()
+        sweep.start(visitor())
+        look = sweep.look()
     query = queries[0] if len(queries) == 1 else ""
 
     @st.fragment(run_every=POLL if look.active else None)
     def live() -> None:
         open_cell(query, settings)
-        now = job.look()
-        progress(job, now)
-        result(space, job, now, query)
+        now = sweep.look()
+        progress(sweep, now)
+        result(space, sweep, now, query)
         if look.active and not now.active:
             st.rerun()
 
