@@ -16,6 +16,7 @@ from PIL import Image
 from fpc_core.config import ModelConfig
 
 VEIL = 0.82  # how white a dropped patch gets; 1 would hide what was lost
+STRIPE = 10  # pixels from stripe to stripe
 HEAT = 0.62  # opacity of attention over the image
 
 
@@ -34,6 +35,22 @@ def heat(image: np.ndarray, values: np.ndarray, config: ModelConfig, top: float)
     colours = viridis(np.where(known, spread, 0.0) / top if top > 0 else np.zeros_like(spread))
     warmed = _blend(image, colours, np.full(spread.shape, HEAT))
     return np.where(known[..., None], warmed, _blend(image, np.array([255.0] * 3), np.full(spread.shape, VEIL)))
+
+
+def compared(
+    image: np.ndarray, kept: np.ndarray, only: np.ndarray, config: ModelConfig, colour: str, falling: bool
+) -> np.ndarray:
+    """The image with a white veil over patches not kept and stripes over those kept `only` here.
+
+    kept, only: bool grids.  colour: of the stripes, between white ones, so that they show on any image; falling:
+    whether they fall to the right, so that two sides differ without colour.
+    """
+    hidden, alone = ~grid_to_pixels(kept, config), grid_to_pixels(only, config)
+    y, x = np.indices(hidden.shape)
+    phase = (x - y if falling else x + y) % STRIPE
+    striped = _blend(image, np.array(plotly.colors.hex_to_rgb(colour), dtype=float), alone * (phase < 3))
+    striped = _blend(striped, np.array([255.0] * 3), alone * (phase == 3))
+    return _blend(striped, np.array([255.0] * 3), VEIL * hidden)
 
 
 def viridis(values: np.ndarray) -> np.ndarray:
