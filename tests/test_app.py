@@ -71,11 +71,28 @@ def test_a_link_opens_its_view(app):
     assert "0.25 ×" in texts(app)
 
 
-def test_a_pin_of_the_link_reaches_the_transport_component(app):
-    app.query_params["pin"] = "q17"
-    run(app)
-    (sent,) = (each.proto.json for each in app.get("bidi_component") if each.proto.component_name == "fpc_transport")
-    assert json.loads(sent)["pin"] == "q17"
+def sent_to(app, component):
+    """What each mount of a component was sent."""
+    mounted = (each.proto for each in app.get("bidi_component"))
+    return [json.loads(proto.json) for proto in mounted if proto.component_name == f"fpc_{component}"]
+
+
+def test_a_pin_of_the_link_reaches_the_components_that_show_its_side(app):
+    app.query_params["life"] = "true"
+    for pin, life in (("q17", "q17"), ("g9", "")):
+        app.query_params["pin"] = pin
+        run(app)
+        assert [sent["pin"] for sent in sent_to(app, "transport")] == [pin]
+        assert [sent["pin"] for sent in sent_to(app, "lifeline")] == [life]
+
+
+def test_life_lines_are_computed_only_when_asked_for(app):
+    assert sent_to(run(app), "lifeline") == []
+    app.toggle(key="life").set_value(True)
+    (sent,) = sent_to(run(app), "lifeline")
+    assert sent["life"]["keepRates"][0] == 0.3
+    assert sent["life"]["keepRates"][-1] == 1.0
+    assert len(sent["life"]["keepRates"]) == 15
 
 
 def test_a_link_that_asks_for_the_impossible_is_answered_in_words(app):

@@ -124,6 +124,35 @@ def test_a_tap_touches_and_pins(browser, url):
     phone.close()
 
 
+def test_a_patch_pinned_in_the_life_line_is_pinned_in_the_transport_too(page):
+    page.get_by_text("Follow one patch through all blocks").click()
+    life = grid(page, "life")
+    settle(page)
+    page.mouse.click(*cell(page, "life", 44))
+    settle(page)
+    assert "pin=q44" in page.url
+    assert said(page).startswith("Query patch, row 6, column 5 (pinned)")
+    story = page.locator(".life .said").inner_text()
+    assert story.startswith("Patch, row 6, column 5 (pinned)")
+    assert re.search(r"(Fell in|at) block \d", story)
+    assert life.locator("[aria-selected=true]").get_attribute("aria-label").endswith(story.split("\n")[1])
+
+
+def test_scrubbing_shows_who_enters_each_block(page):
+    page.get_by_text("Follow one patch through all blocks").click()
+    scrubber = page.get_by_role("slider", name="Block", exact=True)
+    entered = []
+    for _ in range(12):
+        scrubber.press("ArrowLeft")
+    for block in range(12):
+        page.wait_for_timeout(60)
+        text = scrubber.get_attribute("aria-valuetext")
+        assert text.startswith(f"Block {block}:")
+        entered.append(int(re.search(r"(\d+) patches", text)[1]))
+        scrubber.press("ArrowRight")
+    assert entered == [128] * 4 + [103] * 3 + [83] * 3 + [67] * 2
+
+
 def test_a_link_to_a_patch_that_is_not_there_is_answered_in_words(page, url):
     open_demo(page, f"{url}/?pin=q128")
     assert page.get_by_test_id("stAlert").get_by_text("q128").is_visible()

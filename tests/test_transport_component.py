@@ -41,9 +41,9 @@ def test_the_contributions_that_arrive_sum_to_the_distance_shown(sent):
 def test_rows_of_the_plan_belong_to_the_kept_patches_and_carry_their_weight(sent):
     trace, plan, pair = sent
     assert pair["kept"] == trace.encoding.positions[0].tolist() == plan.query_positions.tolist()
-    weights = unpacked(pair["queryWeights"], len(pair["kept"]))
+    weights = unpacked(pair["queryMarginal"], len(pair["kept"]))
     np.testing.assert_array_equal(weights, trace.match.transport.query_marginal[2])
-    np.testing.assert_array_equal(unpacked(pair["galleryWeights"], 128), trace.match.transport.gallery_marginal[2])
+    np.testing.assert_array_equal(unpacked(pair["galleryMarginal"], 128), trace.match.transport.gallery_marginal[2])
     if trace.settings.transport.solver is not Solver.RELEASED:  # its marginals hold loosely
         np.testing.assert_allclose(unpacked(pair["plan"], plan.plan.shape).sum(axis=1), weights, atol=1e-6)
 

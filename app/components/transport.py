@@ -22,8 +22,8 @@ _mount = component("transport")
 def pair_data(plan: TransportPlan, transport: Transport, place: int) -> dict[str, Any]:
     """One query and one gallery image as `TransportView.show` of transport.js takes them.
 
-    place: of the candidate in the shortlist.  kept: grid position of every row of plan and cost (M, N); queryWeights
-    (M,), galleryWeights (N,): the marginals; dEmd: D_EMD as the solver gave it, the sum of plan * cost.
+    place: of the candidate in the shortlist.  kept: grid position of every row of plan and cost (M, N); queryMarginal
+    (M,), galleryMarginal (N,): the marginals; dEmd: D_EMD as the solver gave it, the sum of plan * cost.
     """
     if not 0 <= place < len(transport.distance):
         raise ValueError(f"place {place} lies outside the shortlist of {len(transport.distance)}")
@@ -31,13 +31,15 @@ def pair_data(plan: TransportPlan, transport: Transport, place: int) -> dict[str
         "kept": np.asarray(plan.query_positions).tolist(),
         "plan": packed(plan.plan),
         "cost": packed(plan.cost),
-        "queryWeights": packed(transport.query_marginal[place]),
-        "galleryWeights": packed(transport.gallery_marginal[place]),
+        "queryMarginal": packed(transport.query_marginal[place]),
+        "galleryMarginal": packed(transport.gallery_marginal[place]),
         "dEmd": float(transport.distance[place]),
     }
 
 
 def transport(
+    view: str,
+    row: int,
     pair: dict[str, Any],
     pictures: tuple[str, str],
     names: tuple[str, str],
@@ -47,8 +49,10 @@ def transport(
     pin: Pin | None,
     on_pin: Callable[[Pin | None], None],
 ) -> None:
-    """Draw a `pair_data`. pictures, names: data URI and spoken name of query and gallery image.
+    """Draw a `pair_data`; while the keep rate is dragged, the one that the page's live state holds for it.
 
+    view: `live.view_key`.  row: of the gallery image in the memory.
+    pictures, names: data URI and spoken name of query and gallery image.
     on_pin: called with the patch pinned, or None when it is let go, before the rerun.
     """
 
@@ -58,6 +62,7 @@ def transport(
             on_pin(Pin.parse(text) if text else None)
 
     data = {
-        "pair": pair, "pictures": pictures, "names": names, "grid": geometry(config), "pin": str(pin) if pin else "",
+        "key": view, "row": row, "pair": pair, "pictures": pictures, "names": names, "grid": geometry(config),
+        "pin": str(pin) if pin else "",
     }  # fmt: skip
     _mount(key=key, data=data, on_pinned_change=pinned)

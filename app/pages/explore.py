@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import controls, pairs, resources, sections
+from app import controls, lives, pairs, resources, sections
 from app.messages import nothing_to_show, problem
 from app.resources import Query
 from app.state import Pin, read_view
@@ -100,6 +100,7 @@ def page() -> None:
         sections.dropped(space, query, settings)
     with right:
         sections.timings(found)
+    lives.patch_life(space, query, found, asked.pin, choose_pin)
     chosen = sections.ranked(space, query, found, asked.neighbor, show_junk, choose_neighbor)
     left, right = st.columns([3, 2], gap="medium")
     with left:
@@ -107,6 +108,7 @@ def page() -> None:
     with right:
         sections.alpha_lines(chosen, show_junk)
     sections.decoder(space, query, found, chosen, choose_neighbor)
+    sections.keep_rates(space, query, settings, chosen)
 
 
 page()
