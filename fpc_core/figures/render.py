@@ -43,20 +43,25 @@ def render(recipe: FigureRecipe, space: Workspace) -> Figure:
         return _DRAW[recipe.kind](recipe, space, subjects)
 
 
-def bundle(recipe: FigureRecipe, space: Workspace, name: str = "figure") -> bytes:
-    """A zip with the figure as PDF, SVG and PNG (300 and 600 dpi), recipe.json, data.csv and a LaTeX snippet."""
+def write_figure(recipe: FigureRecipe, space: Workspace, stem: Path) -> list[Path]:
+    """Write stem.pdf, stem.svg, stem-300dpi.png, stem-600dpi.png, stem.json, stem.csv and stem.tex; their paths."""
     figure = render(recipe, space)
-    files: dict[str, bytes] = {}
-    with TemporaryDirectory() as folder, dressed(recipe.style):
-        for path in save(figure, Path(folder) / name):
-            files[path.name] = path.read_bytes()
-    files["recipe.json"] = recipe.to_json().encode()
-    files["data.csv"] = _table(recipe, space).encode()
-    files[f"{name}.tex"] = latex(recipe, space, name).encode()
+    with dressed(recipe.style):
+        paths = save(figure, stem)
+    texts = {".json": recipe.to_json(), ".csv": _table(recipe, space), ".tex": latex(recipe, space, stem.name)}
+    for suffix, text in texts.items():
+        path = stem.with_name(stem.name + suffix)
+        path.write_text(text, encoding="utf-8", newline="\n")
+        paths.append(path)
+    return paths
+
+
+def bundle(recipe: FigureRecipe, space: Workspace, name: str = "figure") -> bytes:
+    """What `write_figure` writes, as a zip; equal recipes give equal bytes on the CPU."""
     packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        for entry, content in files.items():
-            archive.writestr(zipfile.ZipInfo(entry, (1980, 1, 1, 0, 0, 0)), content)  # no date: equal bytes
+    with TemporaryDirectory() as folder, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in write_figure(recipe, space, Path(folder) / name):
+            archive.writestr(zipfile.ZipInfo(path.name, (1980, 1, 1, 0, 0, 0)), path.read_bytes())
     return packed.getvalue()
 
 

@@ -13,7 +13,6 @@ from matplotlib.figure import Figure
 from fpc_core.explain.relation import Tone
 from fpc_core.figures.recipe import WIDTHS, FigureStyle
 
-FORMATS = ("pdf", "svg", "png")
 PNG_DPI = (300, 600)
 COLOURS = {Tone.MATCH: "#1a8f4c", Tone.OTHER: "#d03b3b", Tone.JUNK: "#8a8f98", Tone.NEUTRAL: "#5b6472"}
 DASHES = {Tone.MATCH: "-", Tone.OTHER: (0, (3, 1.5)), Tone.JUNK: (0, (1, 1)), Tone.NEUTRAL: "-"}
@@ -71,7 +70,7 @@ def new_figure(style: FigureStyle, height: float) -> Figure:
 
 def save(figure: Figure, stem: Path) -> list[Path]:
     """Write stem.pdf, stem.svg, stem-300dpi.png and stem-600dpi.png; returns their paths. Bytes hold no date."""
-    pdf, svg = stem.with_suffix(".pdf"), stem.with_suffix(".svg")
+    pdf, svg = (stem.with_name(stem.name + suffix) for suffix in (".pdf", ".svg"))
     figure.savefig(pdf, metadata={"CreationDate": None}, dpi=600)
     figure.savefig(svg, metadata={"Date": None}, dpi=600)
     pictures = []
