@@ -145,6 +145,25 @@ def ranks_of(ranking: Ranking, records: Sequence[ImageRecord], subject: Subject,
     return {row: place for place, row in enumerate(ranked, start=1)}
 
 
+def rivals(
+    rows: Sequence[int], tones: Sequence[Tone], chosen: int, show: int, show_junk: bool
+) -> tuple[list[int], int | None]:
+    """Hits to compare the chosen one with, nearest first, and the one that says most; ([], None) without any.
+
+    rows, tones: the shortlist by D.  Offered are the first `show`, and the first true match wherever it stands.  Says
+    most: for a wrong hit the first true match, for a true match the first wrong hit, else the nearest.
+    """
+    tone_by = dict(zip(rows, tones, strict=True))
+    others = [row for row in rows if row != chosen and (show_junk or tone_by[row] is not Tone.JUNK)]
+    first_match = next((row for row in others if tone_by[row] is Tone.MATCH), None)
+    first_other = next((row for row in others if tone_by[row] is Tone.OTHER), None)
+    offered = others[:show]
+    if first_match is not None and first_match not in offered:
+        offered.append(first_match)
+    telling = first_other if tone_by.get(chosen) is Tone.MATCH else first_match
+    return offered, telling if telling in offered else next(iter(offered), None)
+
+
 def correct_in(cards: Sequence[Card]) -> str:
     """How many of the ranked cards are right, as a caption; empty where the identity is unknown."""
     ranked = [card.tone for card in cards if card.tone in (Tone.MATCH, Tone.OTHER)]

@@ -42,14 +42,19 @@ def uploaded_query(space: Workspace) -> Query | None:
 
 def choose_query(name: str) -> None:
     st.session_state["query"] = name
-    for stale in ("neighbor", "pin"):
+    for stale in ("neighbor", "rival", "pin"):
         st.query_params.pop(stale, None)
 
 
 def choose_neighbor(row: str) -> None:
     st.query_params["neighbor"] = row
+    st.query_params.pop("rival", None)
     if st.query_params.get("pin", "").startswith("g"):  # a patch of the image shown before
         del st.query_params["pin"]
+
+
+def choose_rival(row: int) -> None:
+    st.query_params["rival"] = str(row)
 
 
 def choose_pin(pin: Pin | None) -> None:
@@ -107,6 +112,7 @@ def page() -> None:
         pairs.transport(space, query, found, chosen, asked.pin, choose_pin)
     with right:
         sections.alpha_lines(chosen, show_junk)
+    pairs.win(space, query, found, chosen, asked.rival, show_junk, choose_rival)
     sections.decoder(space, query, found, chosen, choose_neighbor)
     sections.keep_rates(space, query, settings, chosen)
 
