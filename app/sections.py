@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable
 
 import numpy as np
 import streamlit as st
 
-from app import charts, resources
+from app import charts, controls, resources
 from app.components.album import album
 from app.components.cards import cards
 from app.components.feed import feed
@@ -72,7 +71,7 @@ def dropped(space: Workspace, query: Query, settings: QuerySettings) -> None:
 @st.fragment
 def keep_rates(space: Workspace, query: Query, settings: QuerySettings, chosen: int | None) -> None:
     """Has every keep rate computed in the background and hands it to the browser; call it when all else is drawn."""
-    visitor = st.session_state.setdefault("visitor", uuid.uuid4().hex)
+    visitor = controls.visitor()
     view = view_key(query.digest, settings)
     grid = resources.keep_rate_grid(space, query, settings, visitor, SHOWN)
     feed("grid", view, grid)

@@ -94,3 +94,15 @@ def test_results_nobody_asks_for_again_are_let_go():
     again = worker.want("new visitor", "key 0", 1, counting(1))
     assert again is not jobs[0]
     assert worker.want("new visitor too", "key 3", 1, counting(1)) is jobs[3]
+
+
+def test_a_visitor_may_leave_and_the_job_says_that_it_was_dropped():
+    worker, gate, log = Worker(), threading.Event(), []
+    job = worker.want("a", "key", 5, counting(5, gate, log))
+    worker.leave("a")
+    gate.set()
+    wait(worker.want("b", "other", 1, counting(1)))
+    wait(worker.want("b", "another", 1, counting(1)))
+    assert job.dropped
+    assert not job.finished
+    assert len(log) <= 1
