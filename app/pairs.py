@@ -12,6 +12,7 @@ from app.components.margin import margin as margin_component
 from app.components.margin import margin_data
 from app.components.transport import pair_data
 from app.components.transport import transport as transport_component
+from app.live import view_key
 from app.pictures import data_uri
 from app.resources import Found, Query
 from app.state import Pin
@@ -46,6 +47,8 @@ def transport(
         f"{d_emd:.4f} (EMD)"
     )
     transport_component(
+        view_key(query.digest, trace.settings),
+        chosen,
         pair_data(plan, trace.match.transport, place),
         (data_uri(query.image), resources.thumbnail(space, record)),
         ("query", f"gallery: {who(record)}"),

@@ -7,20 +7,22 @@ from collections.abc import Callable
 import numpy as np
 import streamlit as st
 
-from app import charts, resources
+from app import charts, controls, resources
 from app.components.album import album
 from app.components.cards import cards
+from app.components.feed import feed
 from app.components.lines import lines
 from app.components.masks import masks
 from app.components.ranking import ranking
 from app.live import answer_data, view_key
 from app.messages import plain
-from app.pictures import data_uri, heat
+from app.pictures import data_uri
 from app.resources import Found, Query
 from app.state import plain_name
 from app.strips import SPOKEN, Card, Scale, Strip, Tone, camera_name, distances_of, ranked_strip, ranks_of, tone_of, who
 from fpc_core.config import QuerySettings, Variant
 from fpc_core.data.datasets import ImageRecord
+from fpc_core.explain.overlay import heat
 from fpc_core.workspace import Workspace
 
 SHOWN = 10  # hits per strip
@@ -66,6 +68,17 @@ def dropped(space: Workspace, query: Query, settings: QuerySettings) -> None:
     masks(data_uri(query.image), space.retriever.model.config, settings.prune.blocks, view, key="masks")
 
 
+@st.fragment
+def keep_rates(space: Workspace, query: Query, settings: QuerySettings, chosen: int | None) -> None:
+    """Has every keep rate computed in the background and hands it to the browser; call it when all else is drawn."""
+    visitor = controls.visitor()
+    view = view_key(query.digest, settings)
+    grid = resources.keep_rate_grid(space, query, settings, visitor, SHOWN)
+    feed("grid", view, grid)
+    if grid.finished and not grid.error and chosen is not None:
+        feed("pairs", view, resources.keep_rate_pairs(space, query, settings, visitor, chosen))
+
+
 def timings(found: Found) -> None:
     st.subheader("How long did it take?")
     st.plotly_chart(
@@ -108,10 +121,10 @@ def ranked(
         tones = {row: tone_of(records[row], query.subject, uses_cameras) for row in by_distance}
         chosen = next((row for row in by_distance if show_junk or tones[row] is not Tone.JUNK), None)
         final = consolidated(chosen)
-    rows = {*by_distance, *(int(card.id) for card in final.cards)}
-    album({f"g{row}": resources.thumbnail(space, records[row]) for row in sorted(rows)}, key="album")
     key = view_key(query.digest, trace.settings)
     answer = answer_data(trace, key, records, query.subject, uses_cameras, SHOWN)
+    rows = {*answer["match"]["in_sight"], *(int(card.id) for card in final.cards)}
+    album({f"g{row}": resources.thumbnail(space, records[row]) for row in sorted(rows)}, key="album")
     ranking(answer, final, key="ranking", show=SHOWN, junk=show_junk, chosen=chosen, on_pick=on_pick)
     st.caption("✓ same identity · ✗ another · K: what the decoder attends to · arrows: moved since the strip above")
     return chosen

@@ -73,6 +73,12 @@ class View:
         return {name: str(value) for name, value, default in pairs if value != default}
 
 
+def keep_rates() -> tuple[float, ...]:
+    """Every step of the keep rate's dial."""
+    low, high, step = GAMMA
+    return tuple(round(low + at * step, 4) for at in range(round((high - low) / step) + 1))
+
+
 def turn_dials(params: MutableMapping[str, str], values: Mapping[str, float]) -> None:
     """Write gamma, alpha and k, as far as given, into the query parameters; what equals its default leaves them."""
     usual = {"gamma": _DEFAULT.prune.keep_rate, "alpha": _DEFAULT.alpha, "k": _DEFAULT.neighbors}

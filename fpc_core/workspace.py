@@ -9,6 +9,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import platformdirs
 import torch
 
 from fpc_core.data.datasets import Dataset, open_dataset
@@ -45,6 +46,11 @@ class Workspace:
     weights: LoadReport
     retriever: Retriever
     device: torch.device
+
+
+def cache_folder() -> Path:
+    """Where results are kept between sessions: FPC_CACHE, else this user's cache folder. It need not exist yet."""
+    return Path(os.environ.get("FPC_CACHE") or platformdirs.user_cache_path("fpc-explorer"))
 
 
 def choose_device(name: str = "auto") -> torch.device:

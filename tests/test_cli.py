@@ -1,8 +1,13 @@
 import io
+import shutil
 
 import pytest
 
 from fpc_core.cli import main
+from fpc_core.figures.recipe import FigureKind, FigureRecipe
+from fpc_core.model.checkpoint import load_checkpoint
+from fpc_core.training.state import WEIGHTS
+from tests.small_world import CONFIG
 
 
 @pytest.fixture
@@ -23,15 +28,55 @@ def test_query_prints_three_rankings_shares_and_timings(world, capsys):
     assert "milliseconds" in text
 
 
-def test_evaluate_prints_the_rows_of_table_4(world, capsys):
+def test_evaluate_prints_tables_4_and_5_with_the_papers_figures(world, capsys):
     assert main(["evaluate", "--ablation", *world[1]]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines[-4:]] == ["none", "S", "S+C", "S+M+C"]
+    table_4, table_5 = capsys.readouterr().out.split("\n\n")
+    assert [line.split()[0] for line in table_4.splitlines()[-4:]] == ["none", "S", "S+C", "S+M+C"]
+    assert table_4.splitlines()[-1].endswith("76.7    72.8")
+    assert [line.split()[0] for line in table_5.splitlines()[2::2]] == ["non-salient", "random", "salient"]
+    assert "12.9 / 13.3" in table_5
+
+
+def test_train_starts_from_weights_and_says_what_it_leaves_out(world, capsys, tmp_path):
+    places = world[0]
+    for identity in (1, 2):
+        for camera in (1, 2):
+            path = places.data / "bounding_box_test" / f"{identity:04d}_c{camera}_f0000001.png"
+            (tmp_path / "data" / "bounding_box_train").mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, tmp_path / "data" / "bounding_box_train")
+    for split in ("query", "bounding_box_test"):
+        shutil.copytree(places.data / split, tmp_path / "data" / split)
+    recipe = ["--holistic-steps", "1", "--fpc-steps", "0", "--identities", "2", "--images", "2"]
+    command = ["train", str(tmp_path / "data"), "--out", str(tmp_path / "run"), "--init", str(places.weights), *recipe]
+    assert main(command) == 0
+    text = capsys.readouterr().out
+    assert "fresh: encoder.camera: 1 key, classifier: 1 key, rec_classifier: 1 key" in text
+    assert "4 pictures of 2 identities" in text
+    assert "holistic step 1 of 1: loss" in text
+    assert load_checkpoint(tmp_path / "run" / WEIGHTS)[0].config.width == CONFIG.width  # that of --init, not ViT-Tiny's
+    assert main(command) == 0
+    assert "state.pt; " in capsys.readouterr().out
+    assert main([*command, "--model", "small", "--out", str(tmp_path / "other")]) == 2
+    assert "leave out --model" in capsys.readouterr().err
 
 
 def test_evaluate_re_ranks_on_request(world, capsys):
     assert main(["evaluate", "--re-ranking", *world[1]]) == 0
     assert "FPC + re-ranking" in capsys.readouterr().out
+
+
+def test_sweep_prints_a_table_per_k_writes_every_cell_and_remembers(world, capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("FPC_CACHE", str(tmp_path / "cache"))
+    axes = ["--keep-rates", "1", "0.7", "--alphas", "0", "0.4", "-k", "1", "5", "--csv", str(tmp_path / "cells.csv")]
+    assert main(["sweep", *axes, *world[1]]) == 0
+    first = capsys.readouterr().out
+    assert "Rank-1 / mAP of 8 queries; 0 without a true match are left out" in first
+    assert "K = 5" in first
+    assert "best mAP" in first
+    assert len((tmp_path / "cells.csv").read_text().splitlines()) == 1 + 2 * 2 * 2
+    monkeypatch.setattr("fpc_core.retrieval.Retriever.match", None)  # nothing is computed a second time
+    assert main(["sweep", *axes, *world[1]]) == 0
+    assert capsys.readouterr().out == first
 
 
 def test_flops_prints_the_six_figures_of_table_3_beside_the_papers(capsys):
@@ -102,3 +147,18 @@ def test_progress_never_counts_back():
     show(1, 4)
     assert (bar.n, bar.total) == (1, 4)
     bar.close()
+
+
+def test_figure_writes_what_an_author_needs(world, capsys, tmp_path):
+    recipe = FigureRecipe(FigureKind.DROP_PROCESS, ("query/0001_c1_f0000002.png",))
+    (tmp_path / "mine.json").write_text(recipe.to_json())
+    assert main(["figure", str(tmp_path / "mine.json"), "--out", str(tmp_path / "out"), *world[1]]) == 0
+    written = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"mine.pdf", "mine.svg", "mine-300dpi.png", "mine.csv", "mine.tex"} <= written
+    assert (tmp_path / "out" / "mine.json").read_text() == recipe.to_json()
+
+
+def test_a_recipe_that_is_none_is_one_line_and_no_traceback(world, capsys, tmp_path):
+    (tmp_path / "bad.json").write_text("{}")
+    assert main(["figure", str(tmp_path / "bad.json"), *world[1]]) == 2
+    assert capsys.readouterr().err.startswith("error: the recipe must be a JSON object with format 1")

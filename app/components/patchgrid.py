@@ -19,7 +19,7 @@ def component(name: str) -> Callable[..., Any]:
         f"fpc_{name}",
         html='<div data-root="" translate="no"></div>',
         css=source("patchgrid.css", f"{name}.css"),
-        js=source("shared.js", "geometry.js", "patchgrid.js", f"{name}.js"),
+        js=source("shared.js", "store.js", "geometry.js", "patchgrid.js", f"{name}.js"),
     )
 
 

@@ -5,25 +5,16 @@ from __future__ import annotations
 import streamlit as st
 
 from app import controls, lives, pairs, resources, sections
-from app.messages import nothing_to_show, problem
+from app.messages import problem
+from app.opening import open_or_explain
 from app.resources import Query
 from app.state import Pin, read_view
 from app.strips import Subject
 from fpc_core.data.images import ImageError, content_hash, decode_image, resize_image
-from fpc_core.workspace import Places, Workspace
+from fpc_core.workspace import Workspace
 
 PER_PAGE = 10
 UPLOADED = "uploaded "
-
-
-def open_or_explain() -> Workspace:
-    """The workspace; where it cannot be opened, a page that says what is missing, and the run ends."""
-    places = Places.from_environment()
-    try:
-        return resources.workspace(places)
-    except (ValueError, OSError) as error:
-        nothing_to_show(error, {"data": str(places.data), "weights": str(places.weights), "memory": str(places.memory)})
-        st.stop()
 
 
 def uploaded_query(space: Workspace) -> Query | None:
@@ -114,6 +105,7 @@ def page() -> None:
         sections.alpha_lines(chosen, show_junk)
     pairs.win(space, query, found, chosen, asked.rival, show_junk, choose_rival)
     sections.decoder(space, query, found, chosen, choose_neighbor)
+    sections.keep_rates(space, query, settings, chosen)
 
 
 page()

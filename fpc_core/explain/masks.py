@@ -1,4 +1,4 @@
-"""Patch grids from an `Encoding`: who survived each dropping block, and the attention that decided it.
+"""Patch grids from an `Encoding`: who survived each dropping block, the attention that decided it, and on what it lay.
 
 All grids are (rows, columns) arrays of one image; token order never leaves this file.
 """
@@ -6,10 +6,13 @@ All grids are (rows, columns) arrays of one image; token order never leaves this
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
+import torch
 
-from fpc_core.config import PruneSettings
+from fpc_core.config import ModelConfig, PruneSettings
+from fpc_core.data.truth import OCCLUDER, OCCLUDER_BEFORE_PERSON, PERSON
 from fpc_core.results import DropStage, Encoding
 
 
@@ -45,30 +48,63 @@ def kept_counts(patches: int, prune: PruneSettings) -> tuple[int, ...]:
     return tuple(counts)
 
 
-def drop_shares(encoding: Encoding, person: np.ndarray, occluder: np.ndarray, image: int = 0) -> list[dict[str, float]]:
-    """At every dropping block: what share of the patches dropped there is person, occluder, background.
+@dataclass(frozen=True)
+class Shares:
+    """Of what a set of patches consists: mean area fractions of its patches, together 1; NaN for no patches."""
 
-    person, occluder: (rows, columns) share of each patch's pixels that the class covers, in [0, 1].
-    Returns one dict per block with keys block, dropped, person, occluder, background; shares are NaN where none fell.
+    person: float
+    occluder: float
+    background: float
+
+
+@dataclass(frozen=True)
+class DropShares:
+    """One dropping block against the true masks.
+
+    entered, dropped: patches.  of_entered: of all that entered, which is also what dropping as many of them at random
+    gives on average.  of_dropped: of those that fell.
+    """
+
+    block: int
+    entered: int
+    dropped: int
+    of_entered: Shares
+    of_dropped: Shares
+
+
+def patch_areas(mask: np.ndarray, config: ModelConfig) -> tuple[np.ndarray, np.ndarray]:
+    """The share of every patch's pixels that shows the person, and that shows an occluder: two (rows, columns) grids.
+
+    mask: (h, w) uint8 of `fpc_core.data.truth`, enlarged to the model's image size by repeating pixels. A person's
+    pixels that an occluder covers are the occluder's. Patches overlap where the stride is smaller than the patch.
+    """
+    classes = np.stack([mask == PERSON, (mask == OCCLUDER) | (mask == OCCLUDER_BEFORE_PERSON)])
+    pixels = torch.from_numpy(classes.astype(np.float32)).unsqueeze(0)
+    enlarged = torch.nn.functional.interpolate(pixels, config.image_size, mode="nearest-exact")
+    person, occluder = torch.nn.functional.avg_pool2d(enlarged, config.patch_size, config.stride)[0].numpy()
+    return person, occluder
+
+
+def drop_shares(encoding: Encoding, person: np.ndarray, occluder: np.ndarray, image: int = 0) -> tuple[DropShares, ...]:
+    """At every dropping block: person, occluder and background in the patches dropped there, and in all that entered.
+
+    person, occluder: (rows, columns) of `patch_areas`.
     """
     shares = []
     alive = np.ones(encoding.grid, dtype=bool)
     for stage, mask in zip(encoding.stages, survivors(encoding, image), strict=True):
         fell = alive & ~mask
-        count = int(fell.sum())
-        on_person = float(person[fell].mean()) if count else math.nan
-        on_occluder = float(occluder[fell].mean()) if count else math.nan
-        shares.append(
-            {
-                "block": stage.block,
-                "dropped": count,
-                "person": on_person,
-                "occluder": on_occluder,
-                "background": 1.0 - on_person - on_occluder,
-            }
-        )
+        of_entered, of_dropped = (_shares(person[patches], occluder[patches]) for patches in (alive, fell))
+        shares.append(DropShares(stage.block, int(alive.sum()), int(fell.sum()), of_entered, of_dropped))
         alive = mask
-    return shares
+    return tuple(shares)
+
+
+def _shares(person: np.ndarray, occluder: np.ndarray) -> Shares:
+    if not len(person):
+        return Shares(math.nan, math.nan, math.nan)
+    on_person, on_occluder = float(person.mean()), float(occluder.mean())
+    return Shares(on_person, on_occluder, 1.0 - on_person - on_occluder)
 
 
 def _mask(stage: DropStage, grid: tuple[int, int], image: int) -> np.ndarray:
