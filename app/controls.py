@@ -6,7 +6,7 @@ Dials write the URL when they are let go, every other widget is bound to the que
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
@@ -148,6 +148,18 @@ def query_name(names: Sequence[str], key: str = "query") -> str:
     name = st.selectbox("Query", names, key=key, bind=_URL)
     st.session_state["last-query"] = name
     return name
+
+
+def rival(labels: Mapping[int, str], default: int, chosen: int, on_change: Callable[[int], None]) -> int:
+    """The hit to compare the chosen one with: a memory row. labels: of every row offered; default: one of them."""
+    key = f"rival-of-{chosen}"
+    rows = list(labels)
+    if st.session_state.get(key) not in rows:
+        st.session_state.pop(key, None)
+    return st.selectbox(
+        "Compared with", rows, index=rows.index(default), format_func=labels.__getitem__, key=key,
+        on_change=lambda: on_change(st.session_state[key]),
+    )  # fmt: skip
 
 
 def identity(values: Sequence[int]) -> int | None:

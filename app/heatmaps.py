@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from app.pictures import viridis
 from fpc_core.evaluation.sweep import SweepGrid
 from fpc_core.evaluation.sweep_tables import SweepCell
+from fpc_core.explain.overlay import viridis
 
 DARK, LIGHT = "#000000", "#ffffff"  # of text on a colour, whichever stands out more
 

@@ -16,12 +16,13 @@ from app.components.masks import masks
 from app.components.ranking import ranking
 from app.live import answer_data, view_key
 from app.messages import plain
-from app.pictures import data_uri, heat
+from app.pictures import data_uri
 from app.resources import Found, Query
 from app.state import plain_name
 from app.strips import SPOKEN, Card, Scale, Strip, Tone, camera_name, distances_of, ranked_strip, ranks_of, tone_of, who
 from fpc_core.config import QuerySettings, Variant
 from fpc_core.data.datasets import ImageRecord
+from fpc_core.explain.overlay import heat
 from fpc_core.workspace import Workspace
 
 SHOWN = 10  # hits per strip

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from app.comparisons import PRESETS, Figure, Labels, figures, kept_patches, marked, neighbor_figures, preset_of
-from app.pictures import compared
 from app.strips import Card, Strip, Subject
 from fpc_core.config import ModelConfig, PruneSettings, QuerySettings, Variant
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.data.images import resize_image, to_tensor
 from fpc_core.evaluation.protocol import query_features, score_features
+from fpc_core.explain.overlay import stripes
 from fpc_core.results import DropStage, Encoding, Ranking
 from fpc_core.workspace import open_workspace
 
@@ -63,7 +63,7 @@ def test_stripes_lie_on_what_is_kept_here_only_and_white_on_what_is_dropped():
     config = ModelConfig(image_size=(32, 32), stride=16)
     image = np.full((32, 32, 3), 100, np.uint8)
     kept, only = np.array([[True, True], [False, True]]), np.array([[True, False], [False, False]])
-    falling, rising = (compared(image, kept, only, config, "#0000ff", falling=each) for each in (True, False))
+    falling, rising = (stripes(image, kept, only, config, "#0000ff", falling=each) for each in (True, False))
     striped = falling[:16, :16].reshape(-1, 3)
     assert {tuple(pixel) for pixel in striped.tolist()} == {(0, 0, 255), (255, 255, 255), (100, 100, 100)}
     assert (falling[:16, 16:] == 100).all()

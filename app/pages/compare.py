@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import pandas as pd
 import streamlit as st
+
+from app.look import heading
+
+heading("What changes between two settings?", "The same query, searched twice; everything below marks what differs.")
+
+import pandas as pd
 
 from app import charts, controls, resources, sections
 from app.comparisons import (
@@ -21,11 +26,12 @@ from app.comparisons import (
 )  # fmt: skip
 from app.components.cards import cards
 from app.opening import open_or_explain
-from app.pictures import compared, data_uri
+from app.pictures import data_uri
 from app.resources import Query
 from app.state import plain_name
 from app.strips import Card, Strip, Subject, distances_of, ranked_strip, ranks_of, who
 from fpc_core.config import QuerySettings, Solver
+from fpc_core.explain.overlay import stripes
 from fpc_core.results import QueryTrace
 from fpc_core.workspace import Workspace
 
@@ -84,7 +90,7 @@ def masks(space: Workspace, query: Query, traces: dict[str, QueryTrace]) -> None
         drawn = [Card("input", "input", "Input", (f"{config.patches} patches",), alt="the query image")]
         for stage in kept_patches(traces[name].encoding, traces[other].encoding):
             key = f"{name}{stage.block}"
-            picture = compared(query.image, stage.kept, stage.only, config, COLOURS[name], falling=name == "B")
+            picture = stripes(query.image, stage.kept, stage.only, config, COLOURS[name], falling=name == "B")
             pictures[key] = data_uri(picture, lossless=True)
             kept, alone = int(stage.kept.sum()), int(stage.only.sum())
             alt = f"side {name} after block {stage.block}: {kept} patches kept, {alone} of them only here"
@@ -187,8 +193,6 @@ def page() -> None:
         st.image(resources.picture(space, records[name]), width=150)
     record = records[name]
     query = Query(name, resources.picture(space, record), Subject(record.identity, record.camera))
-    st.title("What changes between two settings?")
-    st.caption("The same query, searched twice; everything below marks what differs.")
     settings = both_settings(len(space.dataset.gallery))
     sections.status_line(space, *settings)
     traces = {side: resources.search(space, query, each).trace for side, each in zip(SIDES, settings, strict=True)}

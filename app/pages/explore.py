@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app import controls, lives, pairs, resources, sections
+from app.basket import add_button
 from app.messages import problem
 from app.opening import open_or_explain
 from app.resources import Query
@@ -33,14 +34,19 @@ def uploaded_query(space: Workspace) -> Query | None:
 
 def choose_query(name: str) -> None:
     st.session_state["query"] = name
-    for stale in ("neighbor", "pin"):
+    for stale in ("neighbor", "rival", "pin"):
         st.query_params.pop(stale, None)
 
 
 def choose_neighbor(row: str) -> None:
     st.query_params["neighbor"] = row
+    st.query_params.pop("rival", None)
     if st.query_params.get("pin", "").startswith("g"):  # a patch of the image shown before
         del st.query_params["pin"]
+
+
+def choose_rival(row: int) -> None:
+    st.query_params["rival"] = str(row)
 
 
 def choose_pin(pin: Pin | None) -> None:
@@ -98,6 +104,10 @@ def page() -> None:
         pairs.transport(space, query, found, chosen, asked.pin, choose_pin)
     with right:
         sections.alpha_lines(chosen, show_junk)
+    if name in records:
+        gallery = space.retriever.memory.records[chosen].path.as_posix() if chosen is not None else ""
+        add_button(name, settings, gallery)
+    pairs.win(space, query, found, chosen, asked.rival, show_junk, choose_rival)
     sections.decoder(space, query, found, chosen, choose_neighbor)
     sections.keep_rates(space, query, settings, chosen)
 
