@@ -25,9 +25,9 @@ from app.strips import Subject
 from fpc_core.config import PruneSettings, QuerySettings, TransportSettings, Variant
 from fpc_core.data.datasets import Dataset, ImageRecord
 from fpc_core.data.images import content_hash, resize_image, to_tensor
-from fpc_core.explain import cam, lifelines
+from fpc_core.explain import lifelines
 from fpc_core.results import DropStage, EncoderState, Encoding, Match, QueryTrace
-from fpc_core.workspace import Places, Workspace, open_workspace
+from fpc_core.workspace import Places, Workspace, keep_to_one_core, open_workspace
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,7 +150,7 @@ def _thumbnail(_dataset: Dataset, record: ImageRecord, root: str, size: tuple[in
 
 @st.cache_resource(show_spinner=False)
 def _worker() -> Worker:
-    return Worker()
+    return Worker(prepare=keep_to_one_core)  # the other cores are for those who wait
 
 
 @dataclass(frozen=True)
@@ -236,6 +236,8 @@ def _falls(
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def _cam(_space: Workspace, _trace: QueryTrace, digest: str, settings: QuerySettings) -> np.ndarray:
+    from fpc_core.explain import cam  # its libraries take two seconds to import: not before the first ranking is seen
+
     return cam.decoder_cam(_space.retriever, _trace).neighbor_grids
 
 
