@@ -6,4 +6,10 @@ from app.look import dress
 
 st.set_page_config(page_title="FPC Explorer", page_icon="assets/icon.png", layout="wide")
 dress()
-st.navigation([st.Page("app/pages/explore.py", title="Explore", icon=":material/person_search:")], position="top").run()
+st.navigation(
+    [
+        st.Page("app/pages/explore.py", title="Explore", icon=":material/person_search:"),
+        st.Page("app/pages/sweep.py", title="Sweep", icon=":material/grid_on:"),
+    ],
+    position="top",
+).run()

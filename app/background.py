@@ -16,7 +16,7 @@ Steps = Generator[None, None, Any]
 class Job:
     """One piece of work. done, total: steps.  result: what the steps returned, once `finished`.
 
-    error: what ended it instead.  visitors: who still wants it.
+    error: what ended it instead.  visitors: who still wants it.  dropped: it ended because nobody did.
     """
 
     steps: Steps
@@ -25,6 +25,7 @@ class Job:
     result: Any = None
     error: Exception | None = None
     finished: bool = False
+    dropped: bool = False
     visitors: set[str] = field(default_factory=set)
 
 
@@ -45,11 +46,7 @@ class Worker:
     def want(self, visitor: str, key: str, total: int, start: Callable[[], Steps]) -> Job:
         """The job of this key, begun if it is new. start: makes its steps, called once.  total: how many."""
         with self._lock:
-            for other, job in list(self._jobs.items()):
-                if other != key:
-                    job.visitors.discard(visitor)
-                    if job.finished and not job.visitors:
-                        del self._jobs[other]
+            self._leave(visitor, but=key)
             job = self._jobs.get(key) or Job(start(), total)
             job.visitors.add(visitor)
             if key not in self._jobs:
@@ -61,10 +58,23 @@ class Worker:
                 del self._jobs[name]
         return job
 
+    def leave(self, visitor: str) -> None:
+        """The visitor wants nothing any more."""
+        with self._lock:
+            self._leave(visitor)
+
+    def _leave(self, visitor: str, but: str | None = None) -> None:
+        for key, job in list(self._jobs.items()):
+            if key != but:
+                job.visitors.discard(visitor)
+                if job.finished and not job.visitors:
+                    del self._jobs[key]
+
     def _step(self, key: str, job: Job) -> None:
         with self._lock:
             if not job.visitors:
                 job.steps.close()
+                job.dropped = True
                 del self._jobs[key]
                 return
         try:

@@ -5,8 +5,9 @@ Dials write the URL when they are let go, every other widget is bound to the que
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import streamlit as st
@@ -40,29 +41,47 @@ def query_settings(asked: QuerySettings, shortlist: int) -> QuerySettings:
         key="dials",
         on_release=lambda values: turn_dials(st.query_params, values),
     )  # fmt: skip
-    variant = _choice(
-        "Variant", "variant", _DEFAULT.variant, "Where paper and released code differ, whose way is followed."
-    )
-    strategy = _choice(
-        "Patches dropped", "drop", _DEFAULT.prune.strategy, "Which patches a dropping block gives up (Table 5)."
-    )
-    with st.expander("Advanced"):
-        solver = _choice(
-            "Transport solver", "solver", _DEFAULT.transport.solver, "sinkhorn stops at an L1 marginal error of 0.001."
-        )
-        epsilon = st.slider(
-            "Entropy ε", EPSILON[0], EPSILON[1], _DEFAULT.transport.epsilon, EPSILON[2], format="%.3f", key="epsilon",
-            bind="query-params", disabled=solver is Solver.EXACT,
-            help="Smaller is nearer to exact transport and takes more iterations.",
-        )  # fmt: skip
-    return QuerySettings(
-        prune=PruneSettings(keep_rate=asked.prune.keep_rate, strategy=strategy),
-        transport=TransportSettings(solver=solver, epsilon=round(epsilon, 4)),
-        variant=variant,
+    return replace(
+        method_settings().with_keep_rate(asked.prune.keep_rate),
         alpha=asked.alpha,
         neighbors=min(asked.neighbors, shortlist),
         shortlist=min(_DEFAULT.shortlist, shortlist),
     )
+
+
+def method_settings(prefix: str = "") -> QuerySettings:
+    """The choices that are no dials; keep rate, alpha and K are the defaults. prefix: of the query parameters."""
+    variant = _choice(
+        "Variant", f"{prefix}variant", _DEFAULT.variant, "Where paper and released code differ, whose way is followed."
+    )
+    strategy = _choice(
+        "Patches dropped",
+        f"{prefix}drop",
+        _DEFAULT.prune.strategy,
+        "Which patches a dropping block gives up (Table 5).",
+    )
+    with st.expander("Advanced"):
+        solver = _choice(
+            "Transport solver",
+            f"{prefix}solver",
+            _DEFAULT.transport.solver,
+            "sinkhorn stops at an L1 marginal error of 0.001.",
+        )
+        epsilon = st.slider(
+            "Entropy ε", EPSILON[0], EPSILON[1], _DEFAULT.transport.epsilon, EPSILON[2], format="%.3f",
+            key=f"{prefix}epsilon", bind="query-params", disabled=solver is Solver.EXACT,
+            help="Smaller is nearer to exact transport and takes more iterations.",
+        )  # fmt: skip
+    return QuerySettings(
+        prune=PruneSettings(strategy=strategy),
+        transport=TransportSettings(solver=solver, epsilon=round(epsilon, 4)),
+        variant=variant,
+    )
+
+
+def visitor() -> str:
+    """A name for this browser tab, by which background work knows who wants it."""
+    return str(st.session_state.setdefault("visitor", uuid.uuid4().hex))
 
 
 def junk_switch(uses_cameras: bool) -> bool:
@@ -94,11 +113,28 @@ def camera(cameras: int) -> int | None:
     )  # fmt: skip
 
 
-def query_name(names: Sequence[str]) -> str:
-    """One query by name; typing searches. The thumbnails set the same choice."""
-    if st.session_state.get("query") not in names:
-        st.session_state.pop("query", None)
-    return st.selectbox("Query", names, key="query", bind="query-params")
+def query_name(names: Sequence[str], key: str = "query") -> str:
+    """One query by name; typing searches. The thumbnails set the same choice; other pages open with it."""
+    if st.session_state.get(key) not in names:
+        st.session_state.pop(key, None)
+    last = st.session_state.get("last-query")
+    if key not in st.session_state and key not in st.query_params and last in names:
+        st.session_state[key] = last
+    name = st.selectbox("Query", names, key=key, bind="query-params")
+    st.session_state["last-query"] = name
+    return name
+
+
+def rival(labels: Mapping[int, str], default: int, chosen: int, on_change: Callable[[int], None]) -> int:
+    """The hit to compare the chosen one with: a memory row. labels: of every row offered; default: one of them."""
+    key = f"rival-of-{chosen}"
+    rows = list(labels)
+    if st.session_state.get(key) not in rows:
+        st.session_state.pop(key, None)
+    return st.selectbox(
+        "Compared with", rows, index=rows.index(default), format_func=labels.__getitem__, key=key,
+        on_change=lambda: on_change(st.session_state[key]),
+    )  # fmt: skip
 
 
 def identity(values: Sequence[int]) -> int | None:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,12 +23,15 @@ from app.live import grid_data, view_key
 from app.pictures import data_uri
 from app.state import keep_rates
 from app.strips import Subject
+from app.sweeps import Sweep
 from fpc_core.config import PruneSettings, QuerySettings, TransportSettings, Variant
 from fpc_core.data.datasets import Dataset, ImageRecord
 from fpc_core.data.images import content_hash, resize_image, to_tensor
+from fpc_core.evaluation.sweep import SweepGrid, SweepTask
+from fpc_core.evaluation.sweep_store import SweepStore
 from fpc_core.explain import lifelines
 from fpc_core.results import DropStage, EncoderState, Encoding, Match, QueryTrace
-from fpc_core.workspace import Places, Workspace, keep_to_one_core, open_workspace
+from fpc_core.workspace import Places, Workspace, cache_folder, keep_to_one_core, open_workspace
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +91,7 @@ def keep_rate_grid(space: Workspace, query: Query, settings: QuerySettings, visi
         rows = {row for _, match in data["matches"] for row in match["in_sight"]}
         return data | {"pictures": {f"g{row}": thumbnail(space, records[row]) for row in sorted(rows)}}
 
-    return _worker().want(f"{visitor} grid", f"{key} {show}", len(keep_rates()), steps)
+    return _worker("keep rates", one_core=True).want(f"{visitor} grid", f"{key} {show}", len(keep_rates()), steps)
 
 
 def keep_rate_pairs(space: Workspace, query: Query, settings: QuerySettings, visitor: str, row: int) -> Job:
@@ -108,7 +112,15 @@ def keep_rate_pairs(space: Workspace, query: Query, settings: QuerySettings, vis
             yield
         return {"key": key, "pairs": pairs}
 
-    return _worker().want(f"{visitor} pairs", f"{key} row {row}", len(keep_rates()), steps)
+    return _worker("keep rates", one_core=True).want(f"{visitor} pairs", f"{key} row {row}", len(keep_rates()), steps)
+
+
+def sweep(space: Workspace, queries: tuple[str, ...], grid: SweepGrid, settings: QuerySettings) -> Sweep:
+    """The sweep over these queries of the data, by path; the same one for every visitor who asks for it.
+
+    Raises ValueError where nothing can be swept (see `SweepTask`).
+    """
+    return _sweep(space, space.places, cache_folder() / "sweeps", queries, grid, settings)
 
 
 def decoder_cam(space: Workspace, query: Query, found: Found) -> np.ndarray:
@@ -148,9 +160,24 @@ def _thumbnail(_dataset: Dataset, record: ImageRecord, root: str, size: tuple[in
     return data_uri(resize_image(_dataset.read(record), size))
 
 
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _sweep(
+    _space: Workspace,
+    places: Places,
+    folder: Path,
+    queries: tuple[str, ...],
+    grid: SweepGrid,
+    settings: QuerySettings,
+) -> Sweep:
+    chosen = frozenset(queries)
+    records = tuple(record for record in _space.dataset.query if record.path.as_posix() in chosen)
+    task = SweepTask(_space.retriever, replace(_space.dataset, query=records), grid, settings)
+    return Sweep(task, SweepStore(folder), _worker("sweeps"))
+
+
 @st.cache_resource(show_spinner=False)
-def _worker() -> Worker:
-    return Worker(prepare=keep_to_one_core)  # the other cores are for those who wait
+def _worker(name: str, one_core: bool = False) -> Worker:
+    return Worker(prepare=keep_to_one_core if one_core else None)
 
 
 @dataclass(frozen=True)

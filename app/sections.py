@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable
 
 import numpy as np
 import streamlit as st
 
-from app import charts, resources
+from app import charts, controls, resources
 from app.components.album import album
 from app.components.cards import cards
 from app.components.feed import feed
@@ -17,12 +16,13 @@ from app.components.masks import masks
 from app.components.ranking import ranking
 from app.live import answer_data, view_key
 from app.messages import plain
-from app.pictures import data_uri, heat
+from app.pictures import data_uri
 from app.resources import Found, Query
 from app.state import plain_name
 from app.strips import SPOKEN, Card, Scale, Strip, Tone, camera_name, distances_of, ranked_strip, ranks_of, tone_of, who
 from fpc_core.config import QuerySettings, Variant
 from fpc_core.data.datasets import ImageRecord
+from fpc_core.explain.overlay import heat
 from fpc_core.workspace import Workspace
 
 SHOWN = 10  # hits per strip
@@ -71,7 +71,7 @@ def dropped(space: Workspace, query: Query, settings: QuerySettings) -> None:
 @st.fragment
 def keep_rates(space: Workspace, query: Query, settings: QuerySettings, chosen: int | None) -> None:
     """Has every keep rate computed in the background and hands it to the browser; call it when all else is drawn."""
-    visitor = st.session_state.setdefault("visitor", uuid.uuid4().hex)
+    visitor = controls.visitor()
     view = view_key(query.digest, settings)
     grid = resources.keep_rate_grid(space, query, settings, visitor, SHOWN)
     feed("grid", view, grid)

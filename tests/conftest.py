@@ -24,6 +24,10 @@ hypothesis.settings.register_profile("untimed", deadline=None)  # timings are be
 hypothesis.settings.load_profile("untimed")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--golden-figures", action="store_true", help="write tests/golden/figures anew; look at them")
+
+
 @pytest.fixture(scope="session")
 def small_places(tmp_path_factory: pytest.TempPathFactory) -> Places:
     """A complete small workspace, built once; tests must not write into it."""

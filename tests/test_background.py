@@ -110,3 +110,15 @@ def test_a_thread_that_keeps_to_one_core_leaves_the_others_theirs():
     wait(Worker(prepare=keep_to_one_core).want("a", "key", 1, steps))
     assert seen == [(1, 1)]
     assert (torch.get_num_threads(), numba.get_num_threads()) == before
+
+
+def test_a_visitor_may_leave_and_the_job_says_that_it_was_dropped():
+    worker, gate, log = Worker(), threading.Event(), []
+    job = worker.want("a", "key", 5, counting(5, gate, log))
+    worker.leave("a")
+    gate.set()
+    wait(worker.want("b", "other", 1, counting(1)))
+    wait(worker.want("b", "another", 1, counting(1)))
+    assert job.dropped
+    assert not job.finished
+    assert len(log) <= 1

@@ -4,6 +4,7 @@ import shutil
 import pytest
 
 from fpc_core.cli import main
+from fpc_core.figures.recipe import FigureKind, FigureRecipe
 from fpc_core.model.checkpoint import load_checkpoint
 from fpc_core.training.state import WEIGHTS
 from tests.small_world import CONFIG
@@ -146,3 +147,18 @@ def test_progress_never_counts_back():
     show(1, 4)
     assert (bar.n, bar.total) == (1, 4)
     bar.close()
+
+
+def test_figure_writes_what_an_author_needs(world, capsys, tmp_path):
+    recipe = FigureRecipe(FigureKind.DROP_PROCESS, ("query/0001_c1_f0000002.png",))
+    (tmp_path / "mine.json").write_text(recipe.to_json())
+    assert main(["figure", str(tmp_path / "mine.json"), "--out", str(tmp_path / "out"), *world[1]]) == 0
+    written = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"mine.pdf", "mine.svg", "mine-300dpi.png", "mine.csv", "mine.tex"} <= written
+    assert (tmp_path / "out" / "mine.json").read_text() == recipe.to_json()
+
+
+def test_a_recipe_that_is_none_is_one_line_and_no_traceback(world, capsys, tmp_path):
+    (tmp_path / "bad.json").write_text("{}")
+    assert main(["figure", str(tmp_path / "bad.json"), *world[1]]) == 2
+    assert capsys.readouterr().err.startswith("error: the recipe must be a JSON object with format 1")

@@ -8,7 +8,7 @@ A run is a generator. Whoever stops iterating cancels it, and with a `SweepStore
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -156,7 +156,7 @@ Save = Callable[[SweepTask, float, SweepColumn], None]
 
 def run_sweep(
     task: SweepTask, known: Mapping[float, SweepColumn] | None = None, save: Save | None = None
-) -> Iterator[tuple[float, SweepColumn]]:
+) -> Generator[tuple[float, SweepColumn], None, None]:
     """Compute what `known` lacks, keep rate after keep rate. Yields a keep rate and its column whenever one query more
     is known.
 

@@ -81,7 +81,7 @@ class SweepStore:
             if str(held["made_from"]) != _made_from(task, keep_rate):
                 return {}, f"the kept results {path} were made from something else; they are computed again"
             return _checked(held, (len(task.grid.alphas), len(task.grid.neighbors))), ""
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return {}, ""
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             return {}, f"the kept results {path} are damaged ({error}); they are computed again"
