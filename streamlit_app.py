@@ -2,7 +2,6 @@
 
 import streamlit as st
 
-import fpc_core  # noqa: F401  must be imported before anything that imports timm or grad-cam
 from app.look import dress
 
 st.set_page_config(page_title="FPC Explorer", page_icon="assets/icon.png", layout="wide")

@@ -36,12 +36,12 @@ class Worker:
     last, and a job that nobody wants stops before its next step.
     """
 
-    def __init__(self, kept: int = 16) -> None:
-        """kept: finished jobs whose results are kept, the latest asked for; results of visitors who left go first."""
+    def __init__(self, kept: int = 16, prepare: Callable[[], None] | None = None) -> None:
+        """kept: finished jobs whose results are kept, the latest asked for.  prepare: called once in the thread."""
         self._kept = kept
         self._jobs: OrderedDict[str, Job] = OrderedDict()
         self._lock = threading.Lock()
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="background")
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="background", initializer=prepare)
 
     def want(self, visitor: str, key: str, total: int, start: Callable[[], Steps]) -> Job:
         """The job of this key, begun if it is new. start: makes its steps, called once.  total: how many."""

@@ -29,11 +29,10 @@ from fpc_core.data.datasets import Dataset, ImageRecord
 from fpc_core.data.images import content_hash, resize_image, to_tensor
 from fpc_core.evaluation.sweep import SweepGrid, SweepTask
 from fpc_core.evaluation.sweep_store import SweepStore
-from fpc_core.explain import cam, lifelines
+from fpc_core.explain import lifelines
 from fpc_core.figures.recipe import FigureRecipe
-from fpc_core.figures.render import bundle, render_png
 from fpc_core.results import DropStage, EncoderState, Encoding, Match, QueryTrace
-from fpc_core.workspace import Places, Workspace, cache_folder, open_workspace
+from fpc_core.workspace import Places, Workspace, cache_folder, keep_to_one_core, open_workspace
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +92,7 @@ def keep_rate_grid(space: Workspace, query: Query, settings: QuerySettings, visi
         rows = {row for _, match in data["matches"] for row in match["in_sight"]}
         return data | {"pictures": {f"g{row}": thumbnail(space, records[row]) for row in sorted(rows)}}
 
-    return _worker("keep rates").want(f"{visitor} grid", f"{key} {show}", len(keep_rates()), steps)
+    return _worker("keep rates", one_core=True).want(f"{visitor} grid", f"{key} {show}", len(keep_rates()), steps)
 
 
 def keep_rate_pairs(space: Workspace, query: Query, settings: QuerySettings, visitor: str, row: int) -> Job:
@@ -114,7 +113,7 @@ def keep_rate_pairs(space: Workspace, query: Query, settings: QuerySettings, vis
             yield
         return {"key": key, "pairs": pairs}
 
-    return _worker("keep rates").want(f"{visitor} pairs", f"{key} row {row}", len(keep_rates()), steps)
+    return _worker("keep rates", one_core=True).want(f"{visitor} pairs", f"{key} row {row}", len(keep_rates()), steps)
 
 
 def sweep(space: Workspace, queries: tuple[str, ...], grid: SweepGrid, settings: QuerySettings) -> Sweep:
@@ -174,11 +173,15 @@ def _thumbnail(_dataset: Dataset, record: ImageRecord, root: str, size: tuple[in
 
 @st.cache_data(max_entries=32, show_spinner=False)
 def _figure_preview(_space: Workspace, places: Places, recipe: FigureRecipe) -> bytes:
+    from fpc_core.figures.render import render_png  # grad-cam and matplotlib take seconds to load
+
     return render_png(recipe, _space, dpi=200)
 
 
 @st.cache_data(max_entries=8, show_spinner=False)
 def _figure_bundle(_space: Workspace, places: Places, recipe: FigureRecipe) -> bytes:
+    from fpc_core.figures.render import bundle
+
     return bundle(recipe, _space, str(recipe.kind))
 
 
@@ -198,8 +201,8 @@ def _sweep(
 
 
 @st.cache_resource(show_spinner=False)
-def _worker(name: str) -> Worker:
-    return Worker()
+def _worker(name: str, one_core: bool = False) -> Worker:
+    return Worker(prepare=keep_to_one_core if one_core else None)
 
 
 @dataclass(frozen=True)
@@ -285,6 +288,8 @@ def _falls(
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def _cam(_space: Workspace, _trace: QueryTrace, digest: str, settings: QuerySettings) -> np.ndarray:
+    from fpc_core.explain import cam  # its libraries take two seconds to import: not before the first ranking is seen
+
     return cam.decoder_cam(_space.retriever, _trace).neighbor_grids
 
 

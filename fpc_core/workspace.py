@@ -9,6 +9,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import numba
 import platformdirs
 import torch
 
@@ -76,3 +77,9 @@ def open_workspace(places: Places, device: str = "auto") -> Workspace:
     memory = open_memory(places.memory, expect=fingerprint(model, dataset.gallery, dataset.root))
     chosen = choose_device(device)
     return Workspace(places, dataset, report, Retriever(model.to(chosen).eval(), memory), chosen)
+
+
+def keep_to_one_core() -> None:
+    """Have torch and numba use one core for what this thread computes; other threads keep theirs."""
+    torch.set_num_threads(1)
+    numba.set_num_threads(1)

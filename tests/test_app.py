@@ -168,7 +168,7 @@ def test_a_file_that_cannot_be_used_is_named_and_the_query_stays(app, name, data
 def test_what_is_missing_is_named_with_the_command_that_helps(app, monkeypatch, tmp_path, part):
     monkeypatch.setenv(part, str(tmp_path / "nowhere"))
     run(app)
-    assert app.title[0].value == "Nothing to explore yet"
+    assert app.header[0].value == "Nothing to explore yet"
     assert "nowhere" in app.error[0].value
     assert "memory build" in app.code[0].value
 

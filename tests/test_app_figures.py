@@ -12,7 +12,7 @@ from fpc_core.config import QuerySettings
 from fpc_core.figures.recipe import FigureKind, FigureRecipe
 
 PAGE = Path(app.pages.__file__).parent / "figures.py"
-QUERY = "query/0002_c1_f0000002.png"
+QUERY = "query/0005_c1_f0000002.png"
 
 
 @pytest.fixture

@@ -101,4 +101,4 @@ def test_settings_that_differ_are_another_sweep(sweep):
 def test_what_is_missing_is_named(sweep, monkeypatch, tmp_path, part):
     monkeypatch.setenv(part, str(tmp_path / "nowhere"))
     run(sweep)
-    assert sweep.title[0].value == "Nothing to explore yet"
+    assert sweep.header[0].value == "Nothing to explore yet"

@@ -2,7 +2,11 @@
 
 import threading
 
+import numba
+import torch
+
 from app.background import Worker
+from fpc_core.workspace import keep_to_one_core
 
 
 def wait(job):
@@ -94,6 +98,18 @@ def test_results_nobody_asks_for_again_are_let_go():
     again = worker.want("new visitor", "key 0", 1, counting(1))
     assert again is not jobs[0]
     assert worker.want("new visitor too", "key 3", 1, counting(1)) is jobs[3]
+
+
+def test_a_thread_that_keeps_to_one_core_leaves_the_others_theirs():
+    before, seen = (torch.get_num_threads(), numba.get_num_threads()), []
+
+    def steps():
+        seen.append((torch.get_num_threads(), numba.get_num_threads()))
+        yield
+
+    wait(Worker(prepare=keep_to_one_core).want("a", "key", 1, steps))
+    assert seen == [(1, 1)]
+    assert (torch.get_num_threads(), numba.get_num_threads()) == before
 
 
 def test_a_visitor_may_leave_and_the_job_says_that_it_was_dropped():

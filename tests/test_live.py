@@ -1,17 +1,23 @@
 """What the live views are sent: exact distances, who is who, and a key that names all but the dials."""
 
 import base64
+import threading
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from app.live import grid_data, match_data, people_data, view_key
+from app.resources import Query, keep_rate_grid, keep_rate_pairs, search
+from app.state import keep_rates
 from app.strips import Subject
 from fpc_core.config import DropStrategy, PruneSettings, QuerySettings, Variant
 from fpc_core.data.datasets import ImageRecord
+from fpc_core.data.images import resize_image
 from fpc_core.results import DropStage, Encoding, Match, Shortlist, Transport
+from fpc_core.workspace import open_workspace
 
 
 def encoding():
@@ -98,3 +104,44 @@ def test_the_key_names_the_query_and_every_setting_but_the_dials():
     assert view_key("another", usual) != key
     assert view_key("digest", replace(usual, variant=Variant.PAPER)) != key
     assert view_key("digest", replace(usual, prune=PruneSettings(strategy=DropStrategy.RANDOM))) != key
+
+
+@pytest.fixture(scope="module")
+def asked(small_places):
+    space = open_workspace(small_places, "cpu")
+    record = space.dataset.query[0]
+    image = resize_image(space.dataset.read(record), space.retriever.model.config.image_size)
+    query = Query("first", image, Subject(record.identity, record.camera))
+    return space, query, QuerySettings(neighbors=3, shortlist=12)
+
+
+def finished(job):
+    for _ in range(6000):
+        if job.finished:
+            return job.result
+        threading.Event().wait(0.01)
+    raise TimeoutError
+
+
+def test_the_grid_holds_what_a_search_finds_at_every_keep_rate(asked):
+    space, query, settings = asked
+    grid = finished(keep_rate_grid(space, query, settings, "visitor", 5))
+    assert [rate for rate, _ in grid["matches"]] == list(keep_rates())
+    for rate, match in grid["matches"]:
+        trace = search(space, query, settings.with_keep_rate(rate)).trace
+        assert match["indices"] == trace.match.shortlist.indices.tolist()
+        np.testing.assert_array_equal(floats(match["dEmd"]), trace.match.transport.distance)
+    assert {f"g{row}" for _, match in grid["matches"] for row in match["in_sight"]} == set(grid["pictures"])
+
+
+def test_the_pairs_are_the_plans_to_one_neighbour_at_every_keep_rate_that_shortlists_it(asked):
+    space, query, settings = asked
+    found = {rate: search(space, query, settings.with_keep_rate(rate)).trace for rate in keep_rates()}
+    row = int(found[0.8].match.shortlist.indices[0])
+    pairs = dict(finished(keep_rate_pairs(space, query, settings, "visitor", row))["pairs"])
+    assert set(pairs) == {rate for rate, trace in found.items() if row in trace.match.shortlist.indices}
+    for rate, pair in pairs.items():
+        assert pair["row"] == row
+        assert pair["kept"] == found[rate].encoding.positions[0].tolist()
+        emd = float((floats(pair["plan"]) * floats(pair["cost"])).sum())
+        assert emd == pytest.approx(pair["dEmd"], abs=2e-3)  # the solver's tolerance on the marginals

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import streamlit as st
 
+from app.look import heading
+
+heading("FPC Explorer", "Pick an occluded person: see which patches the model drops, whom it finds, and why.")
+
 from app import controls, lives, pairs, resources, sections
 from app.basket import add_button
 from app.messages import problem
@@ -78,8 +82,6 @@ def page() -> None:
         record = records[name]
         query = Query(name, resources.picture(space, record), Subject(record.identity, record.camera))
 
-    st.title("FPC Explorer")
-    st.caption("Pick an occluded person: see which patches the model drops, whom it finds, and why.")
     sections.status_line(space, settings)
     with st.container():  # always there, so that what stands below keeps its place when a message goes
         for text in problems:
