@@ -85,6 +85,6 @@ def keep_to_one_core() -> None:
 
     torch.set_num_threads would also bind every thread that is born later.
     """
-    torch.get_num_threads()  # sets this thread up; doing it later would undo the next line
-    threadpool_limits(1, user_api="openmp")
     numba.set_num_threads(1)
+    torch.get_num_threads()  # both set this thread up when first asked; later they would undo the next line
+    threadpool_limits(1, user_api="openmp")

@@ -102,6 +102,7 @@ def test_results_nobody_asks_for_again_are_let_go():
 def test_a_thread_that_keeps_to_one_core_leaves_the_others_theirs():
     program = """
 import threading, numba, torch
+from fpc_core.workspace import keep_to_one_core
 def in_a_thread(*before):
     seen = []
     def work():
