@@ -30,6 +30,7 @@ from fpc_core.data.images import content_hash, resize_image, to_tensor
 from fpc_core.evaluation.sweep import SweepGrid, SweepTask
 from fpc_core.evaluation.sweep_store import SweepStore
 from fpc_core.explain import lifelines
+from fpc_core.figures.recipe import FigureRecipe
 from fpc_core.results import DropStage, EncoderState, Encoding, Match, QueryTrace
 from fpc_core.workspace import Places, Workspace, cache_folder, keep_to_one_core, open_workspace
 
@@ -123,6 +124,16 @@ def sweep(space: Workspace, queries: tuple[str, ...], grid: SweepGrid, settings:
     return _sweep(space, space.places, cache_folder() / "sweeps", queries, grid, settings)
 
 
+def figure_preview(space: Workspace, recipe: FigureRecipe) -> bytes:
+    """The figure of a recipe as PNG at 200 dpi. Raises RecipeError where it does not fit this data."""
+    return _figure_preview(space, space.places, recipe)
+
+
+def figure_bundle(space: Workspace, recipe: FigureRecipe) -> bytes:
+    """The zip of `figures.render.bundle`."""
+    return _figure_bundle(space, space.places, recipe)
+
+
 def decoder_cam(space: Workspace, query: Query, found: Found) -> np.ndarray:
     """Grad-CAM of the decoder on its K neighbours (K, rows, columns), for the image ranked first in the end."""
     return _cam(space, found.trace, query.digest, found.trace.settings)
@@ -158,6 +169,20 @@ def _picture(_dataset: Dataset, record: ImageRecord, root: str, size: tuple[int,
 @st.cache_data(max_entries=4096, show_spinner=False)
 def _thumbnail(_dataset: Dataset, record: ImageRecord, root: str, size: tuple[int, int]) -> str:
     return data_uri(resize_image(_dataset.read(record), size))
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _figure_preview(_space: Workspace, places: Places, recipe: FigureRecipe) -> bytes:
+    from fpc_core.figures.render import render_png  # grad-cam and matplotlib take seconds to load
+
+    return render_png(recipe, _space, dpi=200)
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def _figure_bundle(_space: Workspace, places: Places, recipe: FigureRecipe) -> bytes:
+    from fpc_core.figures.render import bundle
+
+    return bundle(recipe, _space, str(recipe.kind))
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)

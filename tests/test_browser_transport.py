@@ -40,6 +40,12 @@ def paint(page):
     )
 
 
+def follow_a_patch(page):
+    page.get_by_text("Follow one patch through all blocks").click()
+    page.locator("[data-grid=life]").wait_for(timeout=180_000)  # the encoder runs at 15 keep rates
+    settle(page)
+
+
 def test_hovering_a_patch_draws_its_flows_and_says_their_totals(page):
     assert said(page).startswith(NOTHING)
     assert paint(page) == 0
@@ -122,9 +128,8 @@ def test_a_tap_touches_and_pins(browser, url):
 
 
 def test_a_patch_pinned_in_the_life_line_is_pinned_in_the_transport_too(page):
-    page.get_by_text("Follow one patch through all blocks").click()
+    follow_a_patch(page)
     life = grid(page, "life")
-    settle(page)
     page.mouse.click(*cell(page, "life", 44))
     page.wait_for_url("**pin=q44")
     settle(page)
@@ -136,7 +141,7 @@ def test_a_patch_pinned_in_the_life_line_is_pinned_in_the_transport_too(page):
 
 
 def test_scrubbing_shows_who_enters_each_block(page):
-    page.get_by_text("Follow one patch through all blocks").click()
+    follow_a_patch(page)
     scrubber = page.get_by_role("slider", name="Block", exact=True)
     entered = []
     for _ in range(12):

@@ -85,7 +85,7 @@ def test_heat_of_nothing_at_all_stays_cold():
 def test_viridis_runs_from_violet_to_yellow_and_clips():
     ends = viridis(np.array([-1.0, 0.0, 1.0, 2.0]))
     assert ends[0].tolist() == ends[1].tolist() == [68, 1, 84]
-    assert ends[2].tolist() == ends[3].tolist() == [253, 231, 37]
+    assert ends[2].tolist() == ends[3].tolist() == [253, 231, 36]
 
 
 def test_a_lossless_picture_comes_back_pixel_for_pixel():

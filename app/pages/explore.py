@@ -9,6 +9,7 @@ from app.look import heading
 heading("FPC Explorer", "Pick an occluded person: see which patches the model drops, whom it finds, and why.")
 
 from app import controls, lives, pairs, resources, sections
+from app.basket import add_button
 from app.messages import problem
 from app.opening import open_or_explain
 from app.resources import Query
@@ -105,6 +106,9 @@ def page() -> None:
         pairs.transport(space, query, found, chosen, asked.pin, choose_pin)
     with right:
         sections.alpha_lines(chosen, show_junk)
+    if name in records:
+        gallery = space.retriever.memory.records[chosen].path.as_posix() if chosen is not None else ""
+        add_button(name, settings, gallery)
     pairs.win(space, query, found, chosen, asked.rival, show_junk, choose_rival)
     sections.decoder(space, query, found, chosen, choose_neighbor)
     sections.keep_rates(space, query, settings, chosen)

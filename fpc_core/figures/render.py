@@ -43,6 +43,14 @@ def render(recipe: FigureRecipe, space: Workspace) -> Figure:
         return _DRAW[recipe.kind](recipe, space, subjects)
 
 
+def render_png(recipe: FigureRecipe, space: Workspace, dpi: int) -> bytes:
+    """The figure as PNG bytes, for a look on screen."""
+    figure, file = render(recipe, space), io.BytesIO()
+    with dressed(recipe.style):
+        figure.savefig(file, dpi=dpi)
+    return file.getvalue()
+
+
 def write_figure(recipe: FigureRecipe, space: Workspace, stem: Path) -> list[Path]:
     """Write stem.pdf, stem.svg, stem-300dpi.png, stem-600dpi.png, stem.json, stem.csv and stem.tex; their paths."""
     figure = render(recipe, space)
