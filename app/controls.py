@@ -8,7 +8,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import streamlit as st
 
@@ -17,6 +17,7 @@ from app.state import ALPHA, EPSILON, GAMMA, NEIGHBORS, plain_name, turn_dials
 from fpc_core.config import DropStrategy, PruneSettings, QuerySettings, Solver, TransportSettings, Variant
 
 _DEFAULT = QuerySettings()
+_URL: Literal["query-params"] = "query-params"
 _Choice = TypeVar("_Choice", Variant, DropStrategy, Solver)
 UPLOAD_MB = 20
 
@@ -49,6 +50,30 @@ def query_settings(asked: QuerySettings, shortlist: int) -> QuerySettings:
     )
 
 
+def side_settings(prefix: str, usual: QuerySettings, shortlist: int) -> QuerySettings:
+    """All settings of one side of a comparison. prefix: of the query parameters; usual: what they are left out for."""
+    gamma = st.slider("Keep rate γ", *GAMMA[:2], usual.prune.keep_rate, GAMMA[2], key=f"{prefix}gamma", bind=_URL)
+    alpha = st.slider("Weight of transport α", *ALPHA[:2], usual.alpha, ALPHA[2], key=f"{prefix}alpha", bind=_URL)
+    most = min(int(NEIGHBORS[1]), shortlist)
+    neighbors = st.slider("Neighbours K", 1, most, min(usual.neighbors, most), key=f"{prefix}k", bind=_URL)
+    return replace(
+        method_settings(prefix).with_keep_rate(round(gamma, 4)),
+        alpha=round(alpha, 4),
+        neighbors=neighbors,
+        shortlist=min(_DEFAULT.shortlist, shortlist),
+    )
+
+
+def choose_side(prefix: str, settings: QuerySettings) -> None:
+    """Set the widgets of `side_settings`; call it in a callback."""
+    for name, value in {
+        "gamma": settings.prune.keep_rate, "alpha": settings.alpha, "k": settings.neighbors,
+        "variant": settings.variant, "drop": settings.prune.strategy, "solver": settings.transport.solver,
+        "epsilon": settings.transport.epsilon,
+    }.items():  # fmt: skip
+        st.session_state[f"{prefix}{name}"] = value
+
+
 def method_settings(prefix: str = "") -> QuerySettings:
     """The choices that are no dials; keep rate, alpha and K are the defaults. prefix: of the query parameters."""
     variant = _choice(
@@ -69,7 +94,7 @@ def method_settings(prefix: str = "") -> QuerySettings:
         )
         epsilon = st.slider(
             "Entropy ε", EPSILON[0], EPSILON[1], _DEFAULT.transport.epsilon, EPSILON[2], format="%.3f",
-            key=f"{prefix}epsilon", bind="query-params", disabled=solver is Solver.EXACT,
+            key=f"{prefix}epsilon", bind=_URL, disabled=solver is Solver.EXACT,
             help="Smaller is nearer to exact transport and takes more iterations.",
         )  # fmt: skip
     return QuerySettings(
@@ -89,7 +114,7 @@ def junk_switch(uses_cameras: bool) -> bool:
     return uses_cameras and st.toggle(
         "Show junk images",
         key="junk",
-        bind="query-params",
+        bind=_URL,
         help="Same identity and same camera: left out of every score.",
     )
 
@@ -120,7 +145,7 @@ def query_name(names: Sequence[str], key: str = "query") -> str:
     last = st.session_state.get("last-query")
     if key not in st.session_state and key not in st.query_params and last in names:
         st.session_state[key] = last
-    name = st.selectbox("Query", names, key=key, bind="query-params")
+    name = st.selectbox("Query", names, key=key, bind=_URL)
     st.session_state["last-query"] = name
     return name
 
@@ -160,6 +185,6 @@ def page_of(count: int, size: int, current: int | None) -> range:
 def _choice(label: str, key: str, default: _Choice, explanation: str) -> _Choice:
     options = list(type(default))
     return st.selectbox(
-        label, options, index=options.index(default), format_func=plain_name, key=key, bind="query-params",
+        label, options, index=options.index(default), format_func=plain_name, key=key, bind=_URL,
         help=explanation,
     )  # fmt: skip

@@ -28,17 +28,18 @@ from fpc_core.workspace import Workspace
 SHOWN = 10  # hits per strip
 
 
-def status_line(space: Workspace, settings: QuerySettings) -> None:
-    """Always says which weights, data, variant and device are at work."""
+def status_line(space: Workspace, *settings: QuerySettings) -> None:
+    """Always says which weights, data, variants and device are at work."""
     dataset, memory = space.dataset, space.retriever.memory
     config = space.retriever.model.config
     synthetic = ":orange-badge[SYNTHETIC] " if dataset.synthetic else ""
     data = f"{synthetic}{plain(dataset.name)} ({len(dataset.query)} queries, {len(dataset.gallery)} gallery images)"
     made_by = memory.fingerprint.weights[:8] if memory.fingerprint else ""
     weights = f"{plain(space.places.weights.name)} {made_by} ({config.width} channels)"
+    variants = dict.fromkeys(plain_name(each.variant) for each in settings)
     with st.container(key="status"):
         st.markdown(
-            f"**Data** {data} · **Weights** {weights} · **Variant** {plain_name(settings.variant)} · "
+            f"**Data** {data} · **Weights** {weights} · **Variant** {' and '.join(variants)} · "
             f"**Device** {space.device.type.upper()}"
         )
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from app.heatmaps import DARK, LIGHT, MEASURES, best_of, cell_id, contrast, heatmap, parse_cell_id, summary
-from app.pictures import viridis
 from fpc_core.evaluation.flops import Flops
 from fpc_core.evaluation.sweep import SweepGrid
 from fpc_core.evaluation.sweep_tables import SweepCell
+from fpc_core.explain.overlay import viridis
 
 BY_NAME = {measure.name: measure for measure in MEASURES}
 GRID = SweepGrid((1.0, 0.5), (0.0, 0.4), (1, 10))
@@ -60,16 +60,16 @@ def test_among_equals_the_cheaper_cell_is_the_best():
 def test_colours_span_all_ks_and_brighter_is_better():
     found = shown("mAP")
     assert (found.worst, found.best) == ("20.0", "90.0")
-    assert found.tiles[0][1].background == "#fde725"
+    assert found.tiles[0][1].background == "#fde724"
     assert shown("mAP", 1).tiles[0][0].background == "#440154"
     ranks = shown("Mean rank")
     assert (ranks.worst, ranks.best) == ("2.0", "1.5")
-    assert ranks.tiles[1][0].background == "#fde725"
+    assert ranks.tiles[1][0].background == "#fde724"
     assert ranks.tiles[0][0].background == "#440154"
 
 
 def test_a_map_of_equal_values_has_one_colour():
-    assert {tile.background for row in shown("Median rank").tiles for tile in row if tile.id} == {"#fde725"}
+    assert {tile.background for row in shown("Median rank").tiles for tile in row if tile.id} == {"#fde724"}
 
 
 def test_text_stands_out_on_every_colour_of_the_map():

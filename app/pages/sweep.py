@@ -6,6 +6,12 @@ from dataclasses import replace
 
 import streamlit as st
 
+from app.look import heading
+
+heading(
+    "Which settings work best?", "Keep rate γ, weight of transport α and neighbours K: every combination in one run."
+)
+
 from app import controls, resources, sections
 from app.components.heatmap import heatmap_table
 from app.heatmaps import MEASURES, best_of, heatmap, parse_cell_id, summary
@@ -171,8 +177,6 @@ def page() -> None:
         grid = axes(shortlist)
         settings = controls.method_settings(PREFIX)
     settings = replace(settings, neighbors=1, shortlist=shortlist)
-    st.title("Which settings work best?")
-    st.caption("Keep rate γ, weight of transport α and neighbours K, all combinations in one run.")
     sections.status_line(space, settings)
     if dataset.queries_are_gallery:
         problem("This folder has no query split: every query finds itself, so these scores mean nothing.")

@@ -7,11 +7,13 @@ patches overlap; a pixel then shows the patch whose centre is nearest.
 from __future__ import annotations
 
 import matplotlib
+import matplotlib.colors
 import numpy as np
 
 from fpc_core.config import ModelConfig
 
 VEIL = 0.82  # how white a dropped patch gets; 1 would hide what was lost
+STRIPE, STRIPE_WIDTH = 10, 3  # pixels from stripe to stripe, and of each
 HEAT = 0.62  # opacity of attention over the image
 
 
@@ -34,6 +36,22 @@ def patch_centres(config: ModelConfig) -> np.ndarray:
 def veil(image: np.ndarray, alive: np.ndarray, config: ModelConfig) -> np.ndarray:
     """The image with its dropped patches whitened. alive: boolean (rows, columns)."""
     return _blend(image, np.array([255.0] * 3), np.where(grid_to_pixels(alive, config), 0.0, VEIL))
+
+
+def stripes(
+    image: np.ndarray, alive: np.ndarray, only: np.ndarray, config: ModelConfig, colour: str, falling: bool
+) -> np.ndarray:
+    """The image with its dropped patches whitened and stripes over those alive here and `only` here.
+
+    alive, only: boolean (rows, columns).  colour: hex, of stripes that alternate with white ones, so that they show on
+    any image.  falling: whether they fall to the right, so that two sides differ without colour.
+    """
+    alone = grid_to_pixels(only, config)
+    y, x = np.indices(alone.shape)
+    phase = (x - y if falling else x + y) % STRIPE
+    tone = 255.0 * np.array(matplotlib.colors.to_rgb(colour))
+    striped = _blend(image, tone, alone & (phase < STRIPE_WIDTH))
+    return veil(_blend(striped, np.array([255.0] * 3), alone & (phase == STRIPE_WIDTH)), alive, config)
 
 
 def heat(image: np.ndarray, values: np.ndarray, config: ModelConfig, top: float) -> np.ndarray:
