@@ -12,6 +12,7 @@ from pathlib import Path
 import numba
 import platformdirs
 import torch
+from threadpoolctl import threadpool_limits
 
 from fpc_core.data.datasets import Dataset, open_dataset
 from fpc_core.memory import fingerprint, open_memory
@@ -80,6 +81,10 @@ def open_workspace(places: Places, device: str = "auto") -> Workspace:
 
 
 def keep_to_one_core() -> None:
-    """Have torch and numba use one core for what this thread computes; other threads keep theirs."""
-    torch.set_num_threads(1)
+    """Have torch and numba use one core for what this thread computes; other threads keep theirs.
+
+    torch.set_num_threads would also bind every thread that is born later.
+    """
     numba.set_num_threads(1)
+    torch.get_num_threads()  # both set this thread up when first asked; later they would undo the next line
+    threadpool_limits(1, user_api="openmp")

@@ -1,12 +1,11 @@
 """Background work: shared by who wants the same, given up by who wants something else."""
 
+import os
+import subprocess
+import sys
 import threading
 
-import numba
-import torch
-
 from app.background import Worker
-from fpc_core.workspace import keep_to_one_core
 
 
 def wait(job):
@@ -101,15 +100,22 @@ def test_results_nobody_asks_for_again_are_let_go():
 
 
 def test_a_thread_that_keeps_to_one_core_leaves_the_others_theirs():
-    before, seen = (torch.get_num_threads(), numba.get_num_threads()), []
-
-    def steps():
+    program = """
+import threading, numba, torch
+from fpc_core.workspace import keep_to_one_core
+def in_a_thread(*before):
+    seen = []
+    def work():
+        [each() for each in before]
         seen.append((torch.get_num_threads(), numba.get_num_threads()))
-        yield
-
-    wait(Worker(prepare=keep_to_one_core).want("a", "key", 1, steps))
-    assert seen == [(1, 1)]
-    assert (torch.get_num_threads(), numba.get_num_threads()) == before
+    thread = threading.Thread(target=work)
+    thread.start(); thread.join()
+    return seen[0]
+print(in_a_thread(keep_to_one_core), in_a_thread(), (torch.get_num_threads(), numba.get_num_threads()))
+"""
+    environment = os.environ | {"OMP_NUM_THREADS": "2", "NUMBA_NUM_THREADS": "2"}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "(1, 1) (2, 2) (2, 2)"
 
 
 def test_a_visitor_may_leave_and_the_job_says_that_it_was_dropped():
