@@ -35,7 +35,6 @@ from fpc_core.figures.recipe import FigureRecipe
 from fpc_core.results import DropStage, EncoderState, Encoding, Match, QueryTrace
 from fpc_core.workspace import Places, Workspace, cache_folder, keep_to_one_core, open_workspace
 
-
 FEW_CORES = (os.cpu_count() or 1) <= 2  # there a sweep keeps to one of them, so that the page stays quick
 
 
