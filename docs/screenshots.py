@@ -12,7 +12,7 @@ OUT = Path(__file__).parent / "screenshots"
 PAGES = {  # path, what stands there last, heights at 1280 and at 390 px
     "explore": ("", "What did the decoder take", 2600, 5200),
     "sweep": ("sweep", "All cells as CSV", 900, 1300),
-    "compare": ("compare", "Which neighbours does", 3000, 4600),
+    "compare": ("compare?c_query=query/0030_c4_f0002901.jpg", "Which neighbours does", 3000, 4600),
 }
 SHAPES = {"": (1280, "light"), "-dark": (1280, "dark"), "-phone": (390, "light"), "-phone-dark": (390, "dark")}
 
@@ -32,6 +32,8 @@ def main() -> None:
                 start.click()
                 page.get_by_text("all known").wait_for(timeout=600_000)
             page.get_by_text(last).wait_for(timeout=60_000)
+            page.wait_for_function("document.querySelector('.stApp').dataset.testScriptState === 'notRunning'")
+            page.wait_for_function("!document.querySelector('[data-testid=stSkeleton]')")
             page.wait_for_timeout(2500)
             shot = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
             # A palette keeps the repository small: a quarter of the bytes, no difference to the eye.
