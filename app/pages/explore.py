@@ -13,8 +13,9 @@ from app.basket import add_button
 from app.messages import problem
 from app.opening import open_or_explain
 from app.resources import Query
-from app.state import Pin, read_view
+from app.state import Pin, View, read_view
 from app.strips import Subject
+from fpc_core.config import QuerySettings
 from fpc_core.data.images import ImageError, content_hash, decode_image, resize_image
 from fpc_core.workspace import Workspace
 
@@ -60,6 +61,32 @@ def choose_pin(pin: Pin | None) -> None:
         st.query_params["pin"] = str(pin)
 
 
+def answers(space: Workspace, query: Query, settings: QuerySettings, asked: View, show_junk: bool) -> None:
+    """Everything below the choice of a query. What a moved dial waits for is drawn first."""
+    found = resources.search(space, query, settings)
+    masks, hits = st.container(), st.container()
+    with hits:
+        chosen = sections.ranked(space, query, found, asked.neighbor, show_junk, choose_neighbor)
+    with masks:
+        left, clock = st.columns([3, 2], gap="medium")
+        with left:
+            sections.dropped(space, query, settings)
+        lives.patch_life(space, query, found, asked.pin, choose_pin)
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        pairs.transport(space, query, found, chosen, asked.pin, choose_pin)
+    with right:
+        sections.alpha_lines(chosen, show_junk)
+    if not query.name.startswith(UPLOADED):  # a recipe names images of the data
+        gallery = space.retriever.memory.records[chosen].path.as_posix() if chosen is not None else ""
+        add_button(query.name, settings, gallery)
+    pairs.win(space, query, found, chosen, asked.rival, show_junk, choose_rival)
+    sections.decoder(space, query, found, chosen, choose_neighbor)
+    with clock:
+        sections.timings(found)
+    sections.keep_rates(space, query, settings, chosen)
+
+
 def page() -> None:
     space = open_or_explain()
     asked, problems = read_view(st.query_params, space.retriever.model.config.patches)
@@ -93,25 +120,7 @@ def page() -> None:
         places = controls.page_of(len(offered), PER_PAGE, offered.index(name) if name in offered else None)
     sections.query_strip(space, [records[offered[place]] for place in places], name, choose_query)
 
-    found = resources.search(space, query, settings)
-    left, right = st.columns([3, 2], gap="medium")
-    with left:
-        sections.dropped(space, query, settings)
-    with right:
-        sections.timings(found)
-    lives.patch_life(space, query, found, asked.pin, choose_pin)
-    chosen = sections.ranked(space, query, found, asked.neighbor, show_junk, choose_neighbor)
-    left, right = st.columns([3, 2], gap="medium")
-    with left:
-        pairs.transport(space, query, found, chosen, asked.pin, choose_pin)
-    with right:
-        sections.alpha_lines(chosen, show_junk)
-    if name in records:
-        gallery = space.retriever.memory.records[chosen].path.as_posix() if chosen is not None else ""
-        add_button(name, settings, gallery)
-    pairs.win(space, query, found, chosen, asked.rival, show_junk, choose_rival)
-    sections.decoder(space, query, found, chosen, choose_neighbor)
-    sections.keep_rates(space, query, settings, chosen)
+    answers(space, query, settings, asked, show_junk)
 
 
 page()
