@@ -12,19 +12,15 @@ heading(
     "Which settings work best?", "Keep rate γ, weight of transport α and neighbours K: every combination in one run."
 )
 
-from app import controls, resources, sections
-from app.components.heatmap import heatmap_table
-from app.heatmaps import MEASURES, best_of, heatmap, parse_cell_id, summary
+from app import controls, grids, resources, sections
+from app.heatmaps import parse_cell_id
 from app.messages import problem
 from app.opening import open_or_explain
 from app.state import View
-from app.sweeps import Look, State, Sweep
+from app.sweeps import State
 from fpc_core.config import KEEP_RATES, QuerySettings
 from fpc_core.data.datasets import ImageRecord
-from fpc_core.evaluation.flops import encoder_flops
 from fpc_core.evaluation.sweep import SweepGrid
-from fpc_core.evaluation.sweep_tables import sweep_cells, sweep_table
-from fpc_core.workspace import Workspace
 
 PREFIX = "s_"  # of parameters that Explore binds as well: a page cannot set for another what it binds itself
 SCOPES = ("all", "one", "a set")
@@ -72,89 +68,8 @@ def axes(shortlist: int) -> SweepGrid | None:
     return SweepGrid(tuple(sorted(rates, reverse=True)), alphas, tuple(sorted(counts)))
 
 
-def progress(sweep: Sweep, look: Look) -> None:
-    """Where the sweep stands, with the one button that makes sense."""
-    words = {
-        State.WAITING: "waiting for another sweep",
-        State.RUNNING: "running",
-        State.STOPPED: "stopped",
-        State.FAILED: "failed",
-        State.IDLE: "kept from an earlier run",
-    }
-    queries, rates = len(sweep.task.queries), len(sweep.task.grid.keep_rates)
-    of = f"{queries} {'query' if queries == 1 else 'queries'} × {rates} keep rate{'' if rates == 1 else 's'}"
-    known = f"{look.done:,} of {look.total:,} searches ({of})"
-    with st.container(horizontal=True, vertical_alignment="center"):
-        if look.active:
-            left = "" if look.seconds_left is None else f" · {duration(look.seconds_left)} left"
-            st.progress(look.done / look.total, f"{words[look.state]} · {known}{left}")
-            st.button("Stop", icon=":material/stop_circle:", on_click=sweep.stop, args=(visitor(),), key="stop")
-        elif not look.complete:
-            if st.button("Go on" if look.done else "Start", icon=":material/play_arrow:", type="primary", key="start"):
-                sweep.start(visitor())
-                st.rerun()  # the whole page, for only that sets off the polling
-            st.markdown(f"{words[look.state]} · {known}" if look.done else f"nothing computed yet · {known}")
-        else:
-            st.caption(f"{known}, all known")
-    if look.error:
-        problem(f"The sweep failed: {look.error}")
-    for note in look.notes:
-        problem(note)
-
-
-def visitor() -> str:
-    """Whose sweep it is: a visitor's next one ends the last."""
-    return f"{controls.visitor()} sweep"
-
-
-def duration(seconds: float) -> str:
-    """Hours and minutes, minutes and seconds, or seconds."""
-    minutes, rest = divmod(int(seconds) + 1, 60)
-    if minutes >= 60:
-        return f"{minutes // 60} h {minutes % 60} min"
-    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
-
-
-def result(space: Workspace, sweep: Sweep, look: Look, query: str) -> None:
-    """The heat map of what is known, and the table to take home."""
-    task, grid = sweep.task, sweep.task.grid
-    cells = sweep_cells(task, look.columns)
-    if not cells:
-        st.info("Cells appear here as soon as the first query is through.", icon=":material/grid_on:")
-        return
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        names = {measure.name: measure for measure in MEASURES}
-        name = st.segmented_control(
-            "Shown", list(names), default="mAP", required=True, key="measure", bind="query-params"
-        )
-        measure = names[name]
-        neighbors = grid.neighbors[0]
-        if len(grid.neighbors) > 1:
-            usual = 10 if 10 in grid.neighbors else neighbors
-            neighbors = st.select_slider(
-                "Neighbours K shown", grid.neighbors, usual, key="shown", bind="query-params", width=260
-            )
-    config = space.retriever.model.config
-    flops = [
-        encoder_flops(config, task.settings.with_keep_rate(rate).prune).without_attention_products
-        for rate in grid.keep_rates
-    ]
-
-    def pick(cell: str) -> None:
-        st.session_state["picked-cell"] = cell
-
-    heatmap_table(heatmap(cells, grid, flops, neighbors, measure, len(task.queries)), key="heatmap", on_pick=pick)
-    best = best_of(cells, measure)
-    if best is not None:
-        st.markdown(
-            f"**Best {measure.name}** of all K: keep rate {best.keep_rate:g}, α {best.alpha:g}, K {best.neighbors}: "
-            f"{summary(best)}."
-        )
-    st.caption("★ best of this map · colours span all K · a click on a cell opens Explore with its settings")
-    st.download_button(
-        "All cells as CSV", lambda: sweep_table(task, look.columns).to_csv(index=False), "sweep.csv", "text/csv",
-        icon=":material/download:", key="csv",
-    )  # fmt: skip
+def pick(cell: str) -> None:
+    st.session_state["picked-cell"] = cell
 
 
 def open_cell(query: str, settings: QuerySettings) -> None:
@@ -185,7 +100,7 @@ def page() -> None:
         return
     try:
         sweep = resources.sweep(space, queries, grid, settings)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         problem(str(error))
         return
     if sweep.task.skipped:
@@ -194,7 +109,7 @@ def page() -> None:
         )
     look = sweep.look()
     if look.state is State.IDLE and 0 < look.total - look.done <= AT_ONCE:
-        sweep.start(visitor())
+        sweep.start(grids.visitor())
         look = sweep.look()
     query = queries[0] if len(queries) == 1 else ""
 
@@ -202,8 +117,8 @@ def page() -> None:
     def live() -> None:
         open_cell(query, settings)
         now = sweep.look()
-        progress(sweep, now)
-        result(space, sweep, now, query)
+        grids.progress(sweep, now)
+        grids.result(sweep, now, pick)
         if look.active and not now.active:
             st.rerun()
 

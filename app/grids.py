@@ -1,0 +1,97 @@
+"""Sections of the Sweep page: where a sweep stands, its heat map, its table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from app import controls
+from app.components.heatmap import heatmap_table
+from app.heatmaps import MEASURES, best_of, heatmap, summary
+from app.messages import problem
+from app.sweeps import Look, State, Sweep
+from fpc_core.evaluation.flops import encoder_flops
+from fpc_core.evaluation.sweep_tables import sweep_cells, sweep_table
+
+
+def progress(sweep: Sweep, look: Look) -> None:
+    """Where the sweep stands, with the one button that makes sense."""
+    words = {
+        State.WAITING: "waiting for another sweep",
+        State.RUNNING: "running",
+        State.STOPPED: "stopped",
+        State.FAILED: "failed",
+        State.IDLE: "kept from an earlier run",
+    }
+    queries, rates = len(sweep.task.queries), len(sweep.task.grid.keep_rates)
+    of = f"{queries} {'query' if queries == 1 else 'queries'} × {rates} keep rate{'' if rates == 1 else 's'}"
+    known = f"{look.done:,} of {look.total:,} searches ({of})"
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if look.active:
+            left = "" if look.seconds_left is None else f" · {duration(look.seconds_left)} left"
+            st.progress(look.done / look.total, f"{words[look.state]} · {known}{left}")
+            st.button("Stop", icon=":material/stop_circle:", on_click=sweep.stop, args=(visitor(),), key="stop")
+        elif not look.complete:
+            if st.button("Go on" if look.done else "Start", icon=":material/play_arrow:", type="primary", key="start"):
+                sweep.start(visitor())
+                st.rerun()  # the whole page, for only that sets off the polling
+            st.markdown(f"{words[look.state]} · {known}" if look.done else f"nothing computed yet · {known}")
+        else:
+            st.caption(f"{known}, all known")
+    if look.error:
+        problem(f"The sweep failed: {look.error}")
+    for note in look.notes:
+        problem(note)
+
+
+def visitor() -> str:
+    """Whose sweep it is: a visitor's next one ends the last."""
+    return f"{controls.visitor()} sweep"
+
+
+def duration(seconds: float) -> str:
+    """Hours and minutes, minutes and seconds, or seconds."""
+    minutes, rest = divmod(int(seconds) + 1, 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def result(sweep: Sweep, look: Look, on_pick: Callable[[str], None]) -> None:
+    """The heat map of what is known, and the table to take home. on_pick: called with the id of a clicked cell."""
+    task, grid = sweep.task, sweep.task.grid
+    cells = sweep_cells(task, look.columns)
+    if not cells:
+        st.info("Cells appear here as soon as the first query is through.", icon=":material/grid_on:")
+        return
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        names = {measure.name: measure for measure in MEASURES}
+        name = st.segmented_control(
+            "Shown", list(names), default="mAP", required=True, key="measure", bind="query-params"
+        )
+        measure = names[name]
+        neighbors = grid.neighbors[0]
+        if len(grid.neighbors) > 1:
+            usual = 10 if 10 in grid.neighbors else neighbors
+            neighbors = st.select_slider(
+                "Neighbours K shown", grid.neighbors, usual, key="shown", bind="query-params", width=260
+            )
+    config = task.retriever.model.config
+    flops = [
+        encoder_flops(config, task.settings.with_keep_rate(rate).prune).without_attention_products
+        for rate in grid.keep_rates
+    ]
+
+    heatmap_table(heatmap(cells, grid, flops, neighbors, measure, len(task.queries)), key="heatmap", on_pick=on_pick)
+    best = best_of(cells, measure)
+    if best is not None:
+        st.markdown(
+            f"**Best {measure.name}** of all K: keep rate {best.keep_rate:g}, α {best.alpha:g}, K {best.neighbors}: "
+            f"{summary(best)}."
+        )
+    st.caption("★ best of this map · colours span all K · a click on a cell opens Explore with its settings")
+    st.download_button(
+        "All cells as CSV", lambda: sweep_table(task, look.columns).to_csv(index=False), "sweep.csv", "text/csv",
+        icon=":material/download:", key="csv",
+    )  # fmt: skip
