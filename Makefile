@@ -20,6 +20,7 @@ check: $(VENV)/installed-dev
 $(VENV)/installed: requirements.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -r requirements.txt
+	-$(BIN)/python -m fpc_core doctor
 	touch $@
 
 $(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed

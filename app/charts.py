@@ -2,107 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-import numpy as np
-import plotly.colors
 import plotly.graph_objects as go
 
-from app.pictures import patch_centres
-from app.strips import Tone
-from fpc_core.config import ModelConfig
-from fpc_core.results import Consolidation, Match, Swap, TransportPlan
+from fpc_core.results import Consolidation
 
-GAP = 0.55  # between the two images, in image widths
-GREEN, RED, GREY, BLUE, ORANGE = "#1a8f4c", "#d03b3b", "#8a8f98", "#2f6fde", "#d9822b"
-TONES = {Tone.MATCH: GREEN, Tone.OTHER: RED, Tone.JUNK: GREY, Tone.NEUTRAL: BLUE}
-DASHES = {Tone.MATCH: "solid", Tone.OTHER: "dot", Tone.JUNK: "dash", Tone.NEUTRAL: "solid"}
-
-
-def top_flows(plan: TransportPlan, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and columns of the `count` entries of the plan with the most mass, heaviest first; never empty ones."""
-    flat = plan.plan.ravel()
-    heaviest = np.argsort(-flat, kind="stable")[:count]
-    rows, columns = np.unravel_index(heaviest[flat[heaviest] > 0], plan.plan.shape)
-    return rows, columns
-
-
-def transport_figure(
-    query_uri: str, gallery_uri: str, plan: TransportPlan, config: ModelConfig, flows: int, *, height: int = 460
-) -> go.Figure:
-    """The heaviest flows of a plan as lines from the query (left) to the gallery image (right).
-
-    Colour: ground cost, with its bar.  Width and opacity: mass, relative to the heaviest flow.
-    """
-    image_height, image_width = config.image_size
-    shift = image_width * (1 + GAP)
-    rows, columns = top_flows(plan, flows)
-    centres = patch_centres(config)
-    start = centres[plan.query_positions[rows]]
-    end = centres[columns] + np.array([shift, 0.0])
-    mass, cost = plan.plan[rows, columns], plan.cost[rows, columns]
-    low, high = (float(cost.min()), float(cost.max())) if len(cost) else (0.0, 1.0)
-    span = max(high - low, 1e-6)
-    colours = plotly.colors.sample_colorscale("Viridis", np.clip((cost - low) / span, 0, 1).tolist())
-    weight = mass / mass.max() if len(mass) else mass
-
-    figure = go.Figure()
-    for x, source in ((0.0, query_uri), (shift, gallery_uri)):
-        figure.add_layout_image(
-            source=source, x=x, y=0, sizex=image_width, sizey=image_height, xref="x", yref="y", sizing="stretch",
-            layer="below",
-        )  # fmt: skip
-    lines = [
-        {
-            "type": "line", "layer": "above", "x0": p[0], "y0": p[1], "x1": q[0], "y1": q[1], "opacity": 0.25 + 0.7 * w,
-            "line": {"color": colour, "width": 0.8 + 3.2 * w},
-        }
-        for p, q, w, colour in zip(start, end, weight.tolist(), colours, strict=True)
-    ]  # fmt: skip
-    middle = (start + end) / 2
-    share = 100 * mass * cost / max(float(plan.contributions.sum()), 1e-12)
-    figure.add_scatter(
-        x=middle[:, 0],
-        y=middle[:, 1],
-        mode="markers",
-        marker={
-            "size": 7,
-            "opacity": 0.0,
-            "color": cost,
-            "colorscale": "Viridis",
-            "cmin": low,
-            "cmax": low + span,
-            "showscale": True,
-            "colorbar": {
-                "title": {"text": "ground cost (1 − cosine)", "side": "top"},
-                "orientation": "h",
-                "thickness": 10,
-                "len": 0.8,
-                "y": -0.02,
-                "yanchor": "top",
-                "nticks": 5,
-            },
-        },
-        customdata=np.stack([100 * mass, cost, share], axis=1),
-        hovertemplate="mass %{customdata[0]:.2f} %<br>cost %{customdata[1]:.3f}<br>"
-        "%{customdata[2]:.1f} % of D_EMD<extra></extra>",
-        showlegend=False,
-    )
-    figure.update_layout(
-        shapes=lines,
-        height=height,
-        margin={"l": 4, "r": 4, "t": 8, "b": 66},
-        xaxis={
-            "visible": False, "range": [-2, shift + image_width + 2], "fixedrange": True, "constrain": "domain",
-        },
-        yaxis={
-            "visible": False, "range": [image_height + 2, -2], "fixedrange": True, "scaleanchor": "x",
-            "constrain": "domain", "constraintoward": "top",
-        },
-        hovermode="closest",
-        dragmode=False,
-    )  # fmt: skip
-    return figure
+GREY, BLUE, ORANGE = "#8a8f98", "#2f6fde", "#d9822b"
 
 
 def shares_figure(consolidation: Consolidation, *, height: int = 130) -> go.Figure:
@@ -129,60 +35,6 @@ def shares_figure(consolidation: Consolidation, *, height: int = 130) -> go.Figu
         xaxis={"range": [0, 100], "ticksuffix": " %", "fixedrange": True},
         yaxis={"visible": False, "fixedrange": True},
         legend={"orientation": "h", "y": 1.05, "yanchor": "bottom", "x": 0, "traceorder": "normal"},
-        dragmode=False,
-    )
-    return figure
-
-
-def alpha_figure(
-    match: Match,
-    places: Sequence[int],
-    tones: Sequence[Tone],
-    labels: Sequence[str],
-    swaps: Sequence[Swap],
-    alpha: float,
-    *,
-    chosen: int | None = None,
-    height: int = 360,
-) -> go.Figure:
-    """D of Eq. 10 of shortlisted candidates against alpha: straight lines, so their crossings are exact.
-
-    places: places in the shortlist to draw, with one tone and label each.  swaps: crossings to mark; those between
-    candidates that are not drawn are left out.  chosen: place drawn thicker.
-    """
-    d_cos, d_emd = match.shortlist.d_cos, match.transport.distance
-    figure = go.Figure()
-    for place, tone, label in zip(places, tones, labels, strict=True):
-        figure.add_scatter(
-            x=[0, 1],
-            y=[float(d_cos[place]), float(d_emd[place])],
-            mode="lines",
-            line={"color": TONES[tone], "dash": DASHES[tone], "width": 4 if place == chosen else 1.6},
-            opacity=1.0 if place == chosen or tone is Tone.MATCH else 0.65,
-            hovertemplate=f"{label}<br>D %{{y:.3f}}<extra></extra>",
-            showlegend=False,
-        )
-    drawn = set(places)
-    marked = [swap for swap in swaps if swap.first in drawn and swap.second in drawn]
-    figure.add_scatter(
-        x=[swap.alpha for swap in marked],
-        y=[(1 - swap.alpha) * float(d_cos[swap.first]) + swap.alpha * float(d_emd[swap.first]) for swap in marked],
-        mode="markers",
-        marker={"size": 8, "symbol": "circle-open", "color": GREY, "line": {"width": 1.8}},
-        hovertemplate="order swaps at α = %{x:.3f}<extra></extra>",
-        showlegend=False,
-    )
-    for tone, name in ((Tone.MATCH, "same identity"), (Tone.OTHER, "another identity")):
-        if tone in tones:
-            line = {"color": TONES[tone], "dash": DASHES[tone], "width": 2}
-            figure.add_scatter(x=[None], y=[None], mode="lines", name=name, line=line)
-    figure.add_vline(x=alpha, line={"color": BLUE, "width": 2}, annotation_text=f"α = {alpha:g}")
-    figure.update_layout(
-        height=height,
-        margin={"l": 4, "r": 4, "t": 26, "b": 4},
-        xaxis={"title": "α", "range": [0, 1], "fixedrange": True},
-        yaxis={"title": "D", "fixedrange": True},
-        legend={"orientation": "h", "y": -0.2, "yanchor": "top", "x": 0},
         dragmode=False,
     )
     return figure

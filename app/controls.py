@@ -1,4 +1,7 @@
-"""The widgets that pages share; they return values. Every one is bound to the query parameter of its key."""
+"""The widgets that pages share; they return values.
+
+Dials write the URL when they are let go, every other widget is bound to the query parameter of its key.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,8 @@ from typing import TypeVar
 
 import streamlit as st
 
-from app.state import ALPHA, EPSILON, GAMMA, NEIGHBORS, plain_name
+from app.components.dials import Dial, dials
+from app.state import ALPHA, EPSILON, GAMMA, NEIGHBORS, plain_name, turn_dials
 from fpc_core.config import DropStrategy, PruneSettings, QuerySettings, Solver, TransportSettings, Variant
 
 _DEFAULT = QuerySettings()
@@ -22,19 +26,19 @@ class Upload:
     data: bytes
 
 
-def query_settings(shortlist: int) -> QuerySettings:
-    """Sliders of one query. shortlist: candidates the memory can offer."""
-    gamma = st.slider(
-        "Keep rate γ", GAMMA[0], GAMMA[1], _DEFAULT.prune.keep_rate, GAMMA[2], key="gamma", bind="query-params",
-        help="Share of patches each of the three dropping blocks keeps. 1 is the plain ViT.",
-    )  # fmt: skip
-    alpha = st.slider(
-        "Weight of transport α", ALPHA[0], ALPHA[1], _DEFAULT.alpha, ALPHA[2], key="alpha", bind="query-params",
-        help="D = (1 − α) · D_cos + α · D_EMD (Eq. 10).",
-    )  # fmt: skip
-    neighbors = st.slider(
-        "Neighbours K", int(NEIGHBORS[0]), int(NEIGHBORS[1]), _DEFAULT.neighbors, int(NEIGHBORS[2]), key="k",
-        bind="query-params", help="How many of the nearest by D the decoder looks at.",
+def query_settings(asked: QuerySettings, shortlist: int) -> QuerySettings:
+    """Dials and choices of one query. asked: what the URL says.  shortlist: candidates the memory can offer."""
+    dials(
+        (
+            Dial(
+                "gamma", "Keep rate γ", "Share of patches each of the three dropping blocks keeps. 1 is the plain ViT.",
+                *GAMMA, asked.prune.keep_rate,
+            ),
+            Dial("alpha", "Weight of transport α", "D = (1 − α) · D_cos + α · D_EMD (Eq. 10).", *ALPHA, asked.alpha),
+            Dial("k", "Neighbours K", "How many of the nearest by D the decoder sees.", *NEIGHBORS, asked.neighbors),
+        ),
+        key="dials",
+        on_release=lambda values: turn_dials(st.query_params, values),
     )  # fmt: skip
     variant = _choice(
         "Variant", "variant", _DEFAULT.variant, "Where paper and released code differ, whose way is followed."
@@ -52,11 +56,11 @@ def query_settings(shortlist: int) -> QuerySettings:
             help="Smaller is nearer to exact transport and takes more iterations.",
         )  # fmt: skip
     return QuerySettings(
-        prune=PruneSettings(keep_rate=round(gamma, 4), strategy=strategy),
+        prune=PruneSettings(keep_rate=asked.prune.keep_rate, strategy=strategy),
         transport=TransportSettings(solver=solver, epsilon=round(epsilon, 4)),
         variant=variant,
-        alpha=round(alpha, 4),
-        neighbors=min(neighbors, shortlist),
+        alpha=asked.alpha,
+        neighbors=min(asked.neighbors, shortlist),
         shortlist=min(_DEFAULT.shortlist, shortlist),
     )
 

@@ -9,6 +9,7 @@ _CSS = """
   position: sticky; top: 3rem; z-index: 50; padding: 0.35rem 0; background: var(--st-background-color, inherit);
   font-size: 0.9rem;
 }
+.st-key-album { display: none; }
 h3 { padding-bottom: 0.3rem; }
 </style>
 """

@@ -19,25 +19,12 @@ VEIL = 0.82  # how white a dropped patch gets; 1 would hide what was lost
 HEAT = 0.62  # opacity of attention over the image
 
 
-def patch_centres(config: ModelConfig) -> np.ndarray:
-    """(N, 2) x and y in pixels of the centre of every patch, in row-major grid order."""
-    rows, columns = config.grid
-    y, x = np.meshgrid(np.arange(rows), np.arange(columns), indexing="ij")
-    return np.stack([x.ravel(), y.ravel()], axis=1) * config.stride + config.patch_size / 2
-
-
 def grid_to_pixels(grid: np.ndarray, config: ModelConfig) -> np.ndarray:
     """Spread a (rows, columns) grid over the pixels of the input: (H, W). Raises ValueError for another grid."""
     if grid.shape != config.grid:
         raise ValueError(f"a grid of {grid.shape} does not fit the model's {config.grid} patches")
     height, width = config.image_size
     return grid[np.ix_(_nearest(height, config.grid[0], config), _nearest(width, config.grid[1], config))]
-
-
-def veil(image: np.ndarray, kept: np.ndarray, config: ModelConfig) -> np.ndarray:
-    """The image with a white veil over every patch that is not kept, as in the paper's figures. kept: bool grid."""
-    hidden = ~grid_to_pixels(kept, config)
-    return _blend(image, np.array([255.0, 255.0, 255.0]), VEIL * hidden)
 
 
 def heat(image: np.ndarray, values: np.ndarray, config: ModelConfig, top: float) -> np.ndarray:

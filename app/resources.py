@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -21,8 +21,8 @@ from app.strips import Subject
 from fpc_core.config import PruneSettings, QuerySettings, TransportSettings, Variant
 from fpc_core.data.datasets import Dataset, ImageRecord
 from fpc_core.data.images import content_hash, resize_image, to_tensor
-from fpc_core.explain import cam
-from fpc_core.results import EncoderState, Encoding, Match, QueryTrace
+from fpc_core.explain import cam, lifelines
+from fpc_core.results import DropStage, EncoderState, Encoding, Match, QueryTrace
 from fpc_core.workspace import Places, Workspace, open_workspace
 
 
@@ -72,6 +72,16 @@ def decoder_cam(space: Workspace, query: Query, found: Found) -> np.ndarray:
     return _cam(space, found.trace, query.digest, found.trace.settings)
 
 
+def followed(space: Workspace, query: Query, prune: PruneSettings) -> tuple[DropStage, ...]:
+    """`[cls]` attention and survivors of all blocks."""
+    return _followed(space, query, query.digest, prune)
+
+
+def falls(space: Workspace, query: Query, prune: PruneSettings, keep_rates: tuple[float, ...]) -> np.ndarray:
+    """(R, N): the block in which every patch falls at each keep rate. Does not depend on the keep rate of `prune`."""
+    return _falls(space, query, query.digest, replace(prune, keep_rate=1.0), keep_rates)
+
+
 def picture(space: Workspace, record: ImageRecord) -> np.ndarray:
     """An image of the dataset at the model's input size."""
     return _picture(space.dataset, record, str(space.dataset.root), space.retriever.model.config.image_size)
@@ -116,12 +126,15 @@ class _Matched:
 
 @st.cache_resource(max_entries=64, show_spinner=False)
 def _state(_space: Workspace, _query: Query, digest: str, block: int) -> tuple[EncoderState, _Stage]:
-    config = _space.retriever.model.config
-    camera = _query.subject.camera
-    cameras = None if camera is None or not _space.dataset.uses_cameras else torch.tensor([camera])
-    return _timed("encode up to the first drop", _space.device, lambda: _space.retriever.prepare(
-        to_tensor([_query.image], config), cameras, block
-    ))  # fmt: skip
+    image, cameras = _input(_space, _query)
+    return _timed("encode up to the first drop", _space.device, lambda: _space.retriever.prepare(image, cameras, block))
+
+
+def _input(space: Workspace, query: Query) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """The image as the model takes it, and its camera where that is known and means something."""
+    camera = query.subject.camera
+    cameras = None if camera is None or not space.dataset.uses_cameras else torch.tensor([camera])
+    return to_tensor([query.image], space.retriever.model.config), cameras
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
@@ -147,6 +160,19 @@ def _matched(
         "shortlist and transport", _space.device, lambda: _space.retriever.match(encoded.encoding, settings)
     )
     return _Matched(encoded, match, stage)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _followed(_space: Workspace, _query: Query, digest: str, prune: PruneSettings) -> tuple[DropStage, ...]:
+    return _space.retriever.follow(*_input(_space, _query), prune)
+
+
+@st.cache_data(max_entries=256, show_spinner=False)
+def _falls(
+    _space: Workspace, _query: Query, digest: str, prune: PruneSettings, keep_rates: tuple[float, ...]
+) -> np.ndarray:
+    state, _ = _state(_space, _query, digest, prune.blocks[0])
+    return lifelines.falls(lambda settings: _space.retriever.encode(state, settings), prune, keep_rates)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)

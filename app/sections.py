@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import streamlit as st
 
 from app import charts, resources
+from app.components.album import album
 from app.components.cards import cards
+from app.components.lines import lines
+from app.components.masks import masks
+from app.components.ranking import ranking
+from app.live import answer_data, view_key
 from app.messages import plain
-from app.pictures import data_uri, heat, veil
+from app.pictures import data_uri, heat
 from app.resources import Found, Query
 from app.state import plain_name
-from app.strips import SPOKEN, Card, Scale, Strip, camera_name, distances_of, ranked_strip, ranks_of, tone_of
-from fpc_core.config import QuerySettings, Solver, Variant
+from app.strips import SPOKEN, Card, Scale, Strip, Tone, camera_name, distances_of, ranked_strip, ranks_of, tone_of, who
+from fpc_core.config import QuerySettings, Variant
 from fpc_core.data.datasets import ImageRecord
-from fpc_core.explain.masks import survivors
-from fpc_core.matching.ranking import swap_alphas
-from fpc_core.results import Ranking
 from fpc_core.workspace import Workspace
 
 SHOWN = 10  # hits per strip
-LINES = 12  # candidates in the alpha chart
 
 
 def status_line(space: Workspace, settings: QuerySettings) -> None:
@@ -53,28 +53,17 @@ def query_strip(space: Workspace, records: list[ImageRecord], chosen: str, on_pi
                 key,
                 f"id {record.identity}",
                 (f"cam {camera_name(record.camera)}",),
-                alt=f"query, {_who(record)}",
+                alt=f"query, {who(record)}",
                 selected=key == chosen,
             )
         )
     cards([Strip("queries", "", tuple(drawn))], pictures, key="query-cards", on_pick=on_pick, width=80)
 
 
-def dropped(space: Workspace, query: Query, found: Found) -> None:
+def dropped(space: Workspace, query: Query, settings: QuerySettings) -> None:
     st.subheader("What was dropped?")
-    config = space.retriever.model.config
-    encoding = found.trace.encoding
-    pictures = {"input": data_uri(query.image)}
-    drawn = [
-        Card("input", "input", "Input", (f"{config.patches} patches",), alt="the query image as the model sees it")
-    ]
-    for stage, mask in zip(encoding.stages, survivors(encoding), strict=True):
-        name = f"block {stage.block}"
-        pictures[name] = data_uri(veil(query.image, mask, config), lossless=True)
-        kept, entered = stage.kept.shape[1], stage.entered.shape[1]
-        lines = (f"{kept} kept", f"{entered - kept} dropped")
-        drawn.append(Card(name, name, f"After {name}", lines, alt=f"after {name} {kept} of {entered} patches are kept"))
-    cards([Strip("masks", "", tuple(drawn))], pictures, key="mask-cards", width=128)
+    view = view_key(query.digest, settings)
+    masks(data_uri(query.image), space.retriever.model.config, settings.prune.blocks, view, key="masks")
 
 
 def timings(found: Found) -> None:
@@ -100,84 +89,41 @@ def ranked(
     """Three strips; returns the memory row of the chosen neighbour, None where there is nothing to choose."""
     st.subheader("Who was found?")
     trace, records = found.trace, space.retriever.memory.records
-    settings = trace.settings
-    decoder = frozenset(trace.consolidation.neighbors.tolist())
-    common: dict[str, Any] = {
-        "records": records,
-        "subject": query.subject,
-        "parts": distances_of(trace.match, settings.alpha),
-        "uses_cameras": space.dataset.uses_cameras,
-        "show": SHOWN,
-        "show_junk": show_junk,
-    }
+    uses_cameras = space.dataset.uses_cameras
 
-    def rank_map(ranking: Ranking) -> dict[int, int]:
-        return ranks_of(ranking, records, query.subject, space.dataset.uses_cameras)
-
-    def build(chosen: int | None) -> tuple[Strip, Strip, Strip]:
-        return (
-            ranked_strip("cosine", "By cosine alone", trace.by_cosine, symbol="cos", chosen=chosen, **common),
-            ranked_strip(
-                "distance", f"By D, α = {settings.alpha:g}", trace.by_distance, symbol="D", chosen=chosen,
-                decoder=decoder, before=rank_map(trace.by_cosine), **common,
-            ),
-            ranked_strip(
-                "final", f"After consolidation, K = {len(decoder)}", trace.final, symbol="d", chosen=chosen,
-                decoder=decoder, before=rank_map(trace.by_distance), **common,
-            ),
+    def consolidated(chosen: int | None) -> Strip:
+        decoder = frozenset(trace.consolidation.neighbors.tolist())
+        before = ranks_of(trace.by_distance, records, query.subject, uses_cameras)
+        return ranked_strip(
+            "final", f"After consolidation, K = {len(decoder)}", trace.final, records, query.subject, symbol="d",
+            parts=distances_of(trace.match, trace.settings.alpha), uses_cameras=uses_cameras, show=SHOWN,
+            show_junk=show_junk, decoder=decoder, chosen=chosen, before=before,
         )  # fmt: skip
 
-    strips = build(asked)
-    shown = [int(card.id) for strip in (strips[1], strips[0], strips[2]) for card in strip.cards]
-    chosen = asked if asked in shown else next(iter(shown), None)
-    if chosen != asked:
-        strips = build(chosen)
-    pictures = {f"g{row}": resources.thumbnail(space, records[row]) for row in set(shown)}
-    cards(strips, pictures, key="ranked-cards", on_pick=on_pick, width=112)
+    final = consolidated(asked)
+    by_distance = trace.by_distance.indices.tolist()
+    if asked in by_distance or str(asked) in {card.id for card in final.cards}:
+        chosen = asked
+    else:
+        tones = {row: tone_of(records[row], query.subject, uses_cameras) for row in by_distance}
+        chosen = next((row for row in by_distance if show_junk or tones[row] is not Tone.JUNK), None)
+        final = consolidated(chosen)
+    rows = {*by_distance, *(int(card.id) for card in final.cards)}
+    album({f"g{row}": resources.thumbnail(space, records[row]) for row in sorted(rows)}, key="album")
+    key = view_key(query.digest, trace.settings)
+    answer = answer_data(trace, key, records, query.subject, uses_cameras, SHOWN)
+    ranking(answer, final, key="ranking", show=SHOWN, junk=show_junk, chosen=chosen, on_pick=on_pick)
     st.caption("✓ same identity · ✗ another · K: what the decoder attends to · arrows: moved since the strip above")
     return chosen
 
 
-def transport(space: Workspace, query: Query, found: Found, chosen: int | None) -> None:
-    st.subheader("Why did this neighbour win?")
-    place = _place(found, chosen)
-    if chosen is None or place is None:
-        _outside(found)
-        return
-    trace, record = found.trace, space.retriever.memory.records[chosen]
-    plan = space.retriever.plan(trace.encoding, trace.match, place, trace.settings)
-    flows = st.slider("Flows shown, heaviest first", 10, 150, 50, 10, key="flows")
-    rows, columns = charts.top_flows(plan, flows)
-    figure = charts.transport_figure(
-        data_uri(query.image), resources.thumbnail(space, record), plan, space.retriever.model.config, flows
-    )
-    st.plotly_chart(figure, config={"displayModeBar": False}, key="transport", alt="Transport plan as lines")
-    d_cos, d_emd = (float(values[place]) for values in (trace.match.shortlist.d_cos, trace.match.transport.distance))
-    alpha = trace.settings.alpha
-    shown = float(plan.plan[rows, columns].sum())
-    st.markdown(
-        f"**D {(1 - alpha) * d_cos + alpha * d_emd:.3f}** = {1 - alpha:.2f} × {d_cos:.3f} (cos) + {alpha:.2f} × "
-        f"{d_emd:.3f} (EMD)  \n{shown:.0%} of the mass shown · {_who(record)}"
-    )
-    _solver_note(found, place)
-
-
-def alpha_lines(space: Workspace, query: Query, found: Found, chosen: int | None) -> None:
+def alpha_lines(chosen: int | None, show_junk: bool) -> None:
     st.subheader("At which α does the order change?")
-    trace, records = found.trace, space.retriever.memory.records
-    short, emd = trace.match.shortlist, trace.match.transport.distance
-    nearest = trace.by_distance.indices[:LINES].tolist()
-    place_of = {int(row): place for place, row in enumerate(short.indices.tolist())}
-    place_chosen = None if chosen is None else place_of.get(chosen)
-    if place_chosen is not None and chosen not in nearest:
-        nearest.append(chosen)
-    places = [place_of[row] for row in nearest]
-    tones = [tone_of(records[row], query.subject, space.dataset.uses_cameras) for row in nearest]
-    labels = [_who(records[row]) for row in nearest]
-    swaps = swap_alphas(short.d_cos, emd)
-    figure = charts.alpha_figure(trace.match, places, tones, labels, swaps, trace.settings.alpha, chosen=place_chosen)
-    st.plotly_chart(figure, config={"displayModeBar": False}, key="alpha-lines", alt="D against alpha")
-    st.caption(f"The {len(nearest)} nearest by D; circles mark exact swaps; the thick line is the chosen neighbour.")
+    lines(key="lines", top=SHOWN, junk=show_junk, chosen=chosen)
+    st.caption(
+        f"D of the whole shortlist; the {SHOWN} nearest stand out, the thick line is the chosen neighbour. "
+        "Press anywhere to set α, on a ring to set it exactly to the swap."
+    )
 
 
 def decoder(space: Workspace, query: Query, found: Found, chosen: int | None, on_pick: Callable[[str], None]) -> None:
@@ -209,28 +155,3 @@ def decoder(space: Workspace, query: Query, found: Found, chosen: int | None, on
     )
     if trace.settings.variant is Variant.RELEASED:
         st.caption("The released decoder leaves the query out of its keys: choose the paper variant to bring it in.")
-
-
-def _who(record: ImageRecord) -> str:
-    return f"identity {record.identity}, camera {camera_name(record.camera)}"
-
-
-def _place(found: Found, chosen: int | None) -> int | None:
-    places = np.flatnonzero(found.trace.match.shortlist.indices == chosen)
-    return int(places[0]) if len(places) else None
-
-
-def _outside(found: Found) -> None:
-    size = len(found.trace.match.shortlist.indices)
-    st.info(
-        f"Transport is computed for the {size} shortlisted images only, and this one is not among them. Choose another."
-    )
-
-
-def _solver_note(found: Found, place: int) -> None:
-    transport, settings = found.trace.match.transport, found.trace.settings.transport
-    error, rounds = float(transport.marginal_error[place]), int(transport.iterations[place])
-    if settings.solver is Solver.SINKHORN and error > settings.tolerance:
-        st.warning(f"Not converged after {rounds} iterations: marginal error {error:.1e}. Raise ε in Advanced.")
-    else:
-        st.caption(f"{settings.solver.value}, {rounds} iterations, marginal error {error:.1e}")

@@ -1,12 +1,14 @@
 """The view is the URL: one typed view state, read from and written to query parameters.
 
-Widgets bind themselves to the parameters of the same name (`bind="query-params"`); this file says what they mean, what
-lies within bounds, and what to tell a visitor whose link does not.
+Dials write the parameters gamma, alpha and k when they are let go; widgets bind themselves to the parameters of the
+same name (`bind="query-params"`). This file says what they mean, what lies within bounds, and what to tell a visitor
+whose link does not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -14,11 +16,29 @@ from typing import Any, TypeVar
 from fpc_core.config import DropStrategy, PruneSettings, QuerySettings, Solver, TransportSettings, Variant
 
 GAMMA = (0.3, 1.0, 0.05)  # least, most, step of the keep rate
-ALPHA = (0.0, 1.0, 0.05)
+ALPHA = (0.0, 1.0, 0.01)
 NEIGHBORS = (1, 20, 1)
 EPSILON = (0.005, 0.2, 0.005)
 _DEFAULT = QuerySettings()
 _T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Pin:
+    """A pinned patch: of the query ("q") or of the gallery image ("g"), by its row-major grid position; as text q17."""
+
+    side: str
+    patch: int
+
+    def __str__(self) -> str:
+        return f"{self.side}{self.patch}"
+
+    @classmethod
+    def parse(cls, text: str) -> Pin:
+        """Raises ValueError for anything but q or g and a position."""
+        if not re.fullmatch(r"[qg]\d{1,6}", text, re.ASCII):
+            raise ValueError(text)
+        return cls(text[0], int(text[1:]))
 
 
 @dataclass(frozen=True)
@@ -27,6 +47,7 @@ class View:
 
     query: str = ""
     neighbor: int | None = None
+    pin: Pin | None = None
     settings: QuerySettings = field(default_factory=QuerySettings)
 
     def to_params(self) -> dict[str, str]:
@@ -35,6 +56,7 @@ class View:
         pairs: list[tuple[str, Any, Any]] = [
             ("query", self.query, ""),
             ("neighbor", self.neighbor, None),
+            ("pin", self.pin, None),
             ("gamma", settings.prune.keep_rate, usual.prune.keep_rate),
             ("alpha", settings.alpha, usual.alpha),
             ("k", settings.neighbors, usual.neighbors),
@@ -46,13 +68,26 @@ class View:
         return {name: str(value) for name, value, default in pairs if value != default}
 
 
+def turn_dials(params: MutableMapping[str, str], values: Mapping[str, float]) -> None:
+    """Write gamma, alpha and k, as far as given, into the query parameters; what equals its default leaves them."""
+    usual = {"gamma": _DEFAULT.prune.keep_rate, "alpha": _DEFAULT.alpha, "k": _DEFAULT.neighbors}
+    for name, value in values.items():
+        if value == usual[name]:
+            params.pop(name, None)
+        else:
+            params[name] = str(value)
+
+
 def plain_name(choice: StrEnum) -> str:
     """How a choice is written on screen and in the URL: "non-salient", not "non_salient"."""
     return choice.value.replace("_", "-")
 
 
-def read_view(params: Mapping[str, str]) -> tuple[View, tuple[str, ...]]:
-    """The view of these query parameters, and one sentence for each that could not be used (the default then holds)."""
+def read_view(params: Mapping[str, str], patches: int) -> tuple[View, tuple[str, ...]]:
+    """The view of these query parameters, and one sentence for each that could not be used (the default then holds).
+
+    patches: of the model's grid; a pin must lie among them.
+    """
     problems: list[str] = []
 
     def take(name: str, parse: Callable[[str], _T], default: _T, expected: str) -> _T:
@@ -81,7 +116,8 @@ def read_view(params: Mapping[str, str]) -> tuple[View, tuple[str, ...]]:
         neighbors=take("k", _neighbors, _DEFAULT.neighbors, _range_text(NEIGHBORS)),
     )
     neighbor = take("neighbor", _row, None, "it must be a row of the memory")
-    return View(params.get("query", ""), neighbor, settings), tuple(problems)
+    pin = take("pin", _pin(patches), None, f"it must be q or g and a patch in 0 to {patches - 1}, as in q17")
+    return View(params.get("query", ""), neighbor, pin, settings), tuple(problems)
 
 
 def _between(bounds: tuple[float, float, float]) -> Callable[[str], float]:
@@ -108,6 +144,16 @@ def _row(text: str) -> int | None:
     if value < 0:
         raise ValueError(text)
     return value
+
+
+def _pin(patches: int) -> Callable[[str], Pin | None]:
+    def parse(text: str) -> Pin:
+        pin = Pin.parse(text)
+        if pin.patch >= patches:
+            raise ValueError(text)
+        return pin
+
+    return parse
 
 
 def _range_text(bounds: tuple[float, float, float]) -> str:

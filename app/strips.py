@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from fpc_core.data.datasets import ImageRecord
+from fpc_core.matching.ranking import combined_distance
 from fpc_core.results import Match, Ranking
 
 
@@ -89,10 +90,14 @@ def camera_name(camera: int) -> str:
     return "–" if camera < 0 else str(camera + 1)
 
 
+def who(record: ImageRecord) -> str:
+    return f"identity {record.identity}, camera {camera_name(record.camera)}"
+
+
 def distances_of(match: Match, alpha: float) -> Mapping[int, tuple[float, float, float]]:
     """D, D_cos and D_EMD (Eq. 10) of every shortlisted memory row."""
     d_cos, d_emd = match.shortlist.d_cos, match.transport.distance
-    combined = (1 - alpha) * d_cos + alpha * d_emd
+    combined = combined_distance(d_cos, d_emd, alpha)
     return {
         int(row): (float(d), float(cos), float(emd))
         for row, d, cos, emd in zip(match.shortlist.indices, combined, d_cos, d_emd, strict=True)

@@ -10,13 +10,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
 from fpc_core.config import (
+    KEEP_RATES,
     VIT_BASE_STRIDE_11,
     VIT_BASE_STRIDE_16,
+    VIT_SMALL,
     VIT_TINY,
+    ModelConfig,
     PruneSettings,
     QuerySettings,
     Solver,
@@ -25,16 +29,22 @@ from fpc_core.config import (
 )
 from fpc_core.data.datasets import open_dataset
 from fpc_core.data.images import decode_image, resize_image, to_tensor
+from fpc_core.data.truth import true_masks
+from fpc_core.evaluation.dropping import drop_strategies
 from fpc_core.evaluation.flops import format_table, table3
 from fpc_core.evaluation.protocol import ablation, query_features, score_distance, score_features
+from fpc_core.evaluation.report import drop_shares_text, scores_text, table_4_text, table_5_text
 from fpc_core.evaluation.reranking import k_reciprocal
 from fpc_core.memory import build_memory
 from fpc_core.model.checkpoint import load_checkpoint
-from fpc_core.results import Scores
-from fpc_core.training.loop import Progress, TrainSettings, train
+from fpc_core.training import processes
+from fpc_core.training.batches import training_config
+from fpc_core.training.loop import train
+from fpc_core.training.settings import Progress, TrainSettings
+from fpc_core.training.state import STATE, WEIGHTS
 from fpc_core.workspace import Places, Workspace, choose_device, open_workspace
 
-MODELS = {"tiny": VIT_TINY, "base-16": VIT_BASE_STRIDE_16, "base-11": VIT_BASE_STRIDE_11}
+MODELS = {"tiny": VIT_TINY, "small": VIT_SMALL, "base-16": VIT_BASE_STRIDE_16, "base-11": VIT_BASE_STRIDE_11}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -97,7 +107,14 @@ def _evaluate(args: argparse.Namespace) -> None:
     retriever, dataset = space.retriever, space.dataset
     with tqdm(total=len(dataset.query), unit="query", disable=None) as bar:
         if args.ablation:
-            rows = [(row.label, row.scores) for row in ablation(retriever, dataset, settings, progress=_show(bar))]
+            components = ablation(retriever, dataset, settings, progress=_show(bar))
+            own_rate = settings.prune.keep_rate
+            rates = sorted({*KEEP_RATES, own_rate}, reverse=True)
+            masks = true_masks(dataset)
+            cells = drop_strategies(retriever, dataset, settings, masks, keep_rates=rates, progress=_show(bar))
+            texts = [table_4_text(components), table_5_text(cells)]
+            if masks:
+                texts.append(drop_shares_text(cells, own_rate))
         else:
             features = query_features(retriever, dataset, settings, (settings.alpha,), progress=_show(bar))
             final = features.consolidated[settings.alpha]
@@ -105,7 +122,8 @@ def _evaluate(args: argparse.Namespace) -> None:
             if args.re_ranking:
                 distance = k_reciprocal(final, retriever.memory.features)
                 rows.append(("FPC + re-ranking", score_distance(distance, dataset)))
-    print(_scores(rows))
+            texts = [scores_text(rows)]
+    print("\n\n".join(texts))
 
 
 def _flops(args: argparse.Namespace) -> None:
@@ -114,21 +132,39 @@ def _flops(args: argparse.Namespace) -> None:
 
 def _train(args: argparse.Namespace) -> None:
     settings = TrainSettings(
-        holistic_steps=args.holistic_steps, fpc_steps=args.fpc_steps, learning_rate=args.learning_rate, seed=args.seed,
-        bfloat16=args.bfloat16, refresh=args.refresh, max_minutes=args.max_minutes,
+        holistic_steps=args.holistic_steps, fpc_steps=args.fpc_steps, identities=args.identities, images=args.images,
+        learning_rate=args.learning_rate, seed=args.seed, bfloat16=args.bfloat16, refresh=args.refresh,
+        max_minutes=args.max_minutes,
     )  # fmt: skip
+    say = print if processes.rank() == 0 else (lambda *_, **__: None)
     dataset = open_dataset(args.data)
-    cameras = 1 + max((record.camera for record in dataset.train), default=0)
-    config = replace(MODELS[args.model], cameras=cameras)
+    config = training_config(dataset, _architecture(args))
+    init = None
+    if args.init and (args.out / STATE).is_file():
+        say(f"goes on from {args.out / STATE}; {args.init} is not read again")
+    elif args.init:
+        init, loaded = load_checkpoint(args.init, config=config, to_train=True)
+        say(f"starts from {loaded}")
+    pixels = 3 * config.image_size[0] * config.image_size[1] * len(dataset.train)
+    say(f"{len(dataset.train)} pictures of {config.identities} identities, {pixels / 1e9:.2f} GB in memory", flush=True)
 
     def report(told: Progress) -> None:
         line = (
-            f"{told.stage} step {told.step}: loss {told.loss:.3f}, {told.seconds / 60:.1f} min, ETA {told.eta / 60:.1f}"
+            f"{told.stage} step {told.step} of {settings.steps}: loss {told.loss:.3f}, {told.seconds / 60:.1f} min, "
+            f"ETA {told.eta / 60:.1f} min"
         )
         print(line, flush=True)
 
-    train(dataset, config, settings, args.out, device=choose_device(args.device), report=report)
-    print(f"wrote {args.out / 'model.safetensors'}")
+    device = choose_device(args.device)
+    train(dataset, config, settings, args.out, init=init, device=device, report=report)
+    say(f"wrote {args.out / WEIGHTS}")
+
+
+def _architecture(args: argparse.Namespace) -> ModelConfig:
+    """Of --model; without it that of --init; without both ViT-Tiny."""
+    named = args.model or (None if args.init else "tiny")
+    config = MODELS[named] if named else load_checkpoint(args.init)[1].config
+    return replace(config, stride=args.stride or config.stride)
 
 
 def _doctor(args: argparse.Namespace) -> int:
@@ -153,6 +189,7 @@ def _doctor(args: argparse.Namespace) -> int:
         ("data", lambda: _counted(open_dataset(places.data))),
         ("weights", lambda: load_checkpoint(places.weights)[1]),
         ("workspace", lambda: f"memory of {len(_open(args).retriever.memory)} images fits data and weights"),
+        ("search", lambda: _tried(_open(args))),
     ]
     status = 0
     for name, check in checks:
@@ -164,6 +201,16 @@ def _doctor(args: argparse.Namespace) -> int:
     return status
 
 
+def _tried(space: Workspace) -> str:
+    """A search for the first gallery image; the first one on a machine also compiles the transport kernel."""
+    retriever, record = space.retriever, space.retriever.memory.records[0]
+    image = resize_image(space.dataset.read(record), retriever.model.config.image_size)
+    camera = torch.tensor([record.camera]) if space.dataset.uses_cameras else None
+    trace = retriever.search(to_tensor([image], retriever.model.config), QuerySettings().with_keep_rate(1.0), camera)
+    place = int(np.flatnonzero(trace.by_cosine.indices == 0)[0]) + 1
+    return f"a gallery image finds itself at rank {place} of {len(retriever.memory)}"
+
+
 def _counted(dataset: object) -> str:
     return " ".join(f"{len(getattr(dataset, split))} {split}" for split in ("train", "query", "gallery")) + " images"
 
@@ -171,16 +218,6 @@ def _counted(dataset: object) -> str:
 def _about(space: Workspace) -> str:
     synthetic = " (synthetic)" if space.dataset.synthetic and "synthetic" not in space.dataset.name else ""
     return f"data {space.dataset.name}{synthetic}, weights {space.places.weights.name}, device {space.device}"
-
-
-def _scores(rows: Sequence[tuple[str, Scores]]) -> str:
-    lines = [f"{'':18}  Rank-1  Rank-5  Rank-10     mAP"]
-    for label, scores in rows:
-        ranks = "  ".join(f"{100 * scores.cmc[min(rank, len(scores.cmc)) - 1]:6.1f}" for rank in (1, 5, 10))
-        lines.append(f"{label:18}  {ranks}  {100 * scores.mean_ap:6.1f}")
-    if rows and rows[0][1].skipped:
-        lines.append(f"{rows[0][1].skipped} queries without a true match are left out")
-    return "\n".join(lines)
 
 
 def _show(bar: tqdm) -> Callable[[int, int], None]:
@@ -245,15 +282,26 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument("--batch-size", type=int, default=32)
     build.set_defaults(run=_build)
     evaluate = add("evaluate", _evaluate, "CMC and mAP of all queries", search)
-    evaluate.add_argument("--ablation", action="store_true", help="the four rows of Table 4")
+    evaluate.add_argument(
+        "--ablation", action="store_true", help="Tables 4 and 5 and, with true masks, what was dropped"
+    )
     evaluate.add_argument("--re-ranking", action="store_true", help="k-reciprocal re-ranking as well")
     flops = add("flops", _flops, "Table 3's FLOPs, ours both ways beside the paper's")
     flops.add_argument("--model", choices=list(MODELS), default="base-11")
-    training = add("train", _train, "train both stages; run again to resume", device)
+    training = add(
+        "train",
+        _train,
+        "train both stages; run again to resume; with several GPUs: torchrun --nproc-per-node N -m fpc_core train ...",
+        device,
+    )
     recipe = TrainSettings()
     training.add_argument("data", type=Path, help="dataset with a training split")
     training.add_argument("--out", type=Path, required=True)
-    training.add_argument("--model", choices=list(MODELS), default="tiny")
+    training.add_argument("--init", type=Path, help="weights to start from: ImageNet timm ViT, TransReID, FPC or own")
+    training.add_argument("--model", choices=list(MODELS), help="default: the model of --init, else tiny")
+    training.add_argument("--stride", type=int, help="between patches, in pixels; default: the model's")
+    training.add_argument("--identities", type=int, default=recipe.identities, help="of a batch, over all processes")
+    training.add_argument("--images", type=int, default=recipe.images, help="of an identity in a batch")
     training.add_argument("--holistic-steps", type=int, default=recipe.holistic_steps)
     training.add_argument("--fpc-steps", type=int, default=recipe.fpc_steps)
     training.add_argument("--learning-rate", type=float, default=recipe.learning_rate)

@@ -135,6 +135,7 @@ class QuerySettings:
 
 VIT_BASE_STRIDE_11 = ModelConfig()
 VIT_BASE_STRIDE_16 = ModelConfig(stride=16)
+VIT_SMALL = ModelConfig(stride=16, width=384, heads=6)
 VIT_TINY = ModelConfig(stride=16, width=192, heads=3)
 
 KEEP_RATES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)  # of Table 3

@@ -27,6 +27,7 @@ from fpc_core.memory import GalleryMemory
 from fpc_core.model.fpc import FPC
 from fpc_core.results import (
     Consolidation,
+    DropStage,
     EncoderState,
     Encoding,
     Match,
@@ -60,6 +61,12 @@ class Retriever:
     @torch.inference_mode()
     def encode(self, state: EncoderState, prune: PruneSettings) -> Encoding:
         return self.model.encoder.finish(state, prune)
+
+    @torch.inference_mode()
+    def follow(self, images: Tensor, cameras: Tensor | None, prune: PruneSettings) -> tuple[DropStage, ...]:
+        """`[cls]` attention and survivors of all blocks, not only of the dropping ones; arguments as for `prepare`."""
+        cameras = None if cameras is None else cameras.to(self.device)
+        return self.model.follow(images.to(self.device), cameras, prune)
 
     @torch.inference_mode()
     def match(self, encoding: Encoding, settings: QuerySettings) -> Match:

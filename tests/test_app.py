@@ -1,6 +1,7 @@
 """The Explore page run without a browser: what it shows, what its widgets change, what it says to bad input."""
 
 import io
+import json
 import warnings
 from pathlib import Path
 
@@ -58,7 +59,7 @@ def test_the_page_answers_its_questions_and_says_what_is_at_work(app):
 
 def test_a_moved_alpha_weighs_the_two_distances_anew(app):
     assert "0.60 ×" in texts(run(app))
-    app.slider(key="alpha").set_value(0.9)
+    app.query_params["alpha"] = "0.9"
     assert "0.10 ×" in texts(run(app))
 
 
@@ -66,9 +67,32 @@ def test_a_link_opens_its_view(app):
     app.query_params["alpha"] = "0.75"
     app.query_params["query"] = "query/0003_c1_f0000002.png"
     run(app)
-    assert app.slider(key="alpha").value == 0.75
     assert app.selectbox(key="query").value == "query/0003_c1_f0000002.png"
     assert "0.25 ×" in texts(app)
+
+
+def sent_to(app, component):
+    """What each mount of a component was sent."""
+    mounted = (each.proto for each in app.get("bidi_component"))
+    return [json.loads(proto.json) for proto in mounted if proto.component_name == f"fpc_{component}"]
+
+
+def test_a_pin_of_the_link_reaches_the_components_that_show_its_side(app):
+    app.query_params["life"] = "true"
+    for pin, life in (("q17", "q17"), ("g9", "")):
+        app.query_params["pin"] = pin
+        run(app)
+        assert [sent["pin"] for sent in sent_to(app, "transport")] == [pin]
+        assert [sent["pin"] for sent in sent_to(app, "lifeline")] == [life]
+
+
+def test_life_lines_are_computed_only_when_asked_for(app):
+    assert sent_to(run(app), "lifeline") == []
+    app.toggle(key="life").set_value(True)
+    (sent,) = sent_to(run(app), "lifeline")
+    assert sent["life"]["keepRates"][0] == 0.3
+    assert sent["life"]["keepRates"][-1] == 1.0
+    assert len(sent["life"]["keepRates"]) == 15
 
 
 def test_a_link_that_asks_for_the_impossible_is_answered_in_words(app):
@@ -134,8 +158,8 @@ def test_what_is_missing_is_named_with_the_command_that_helps(app, monkeypatch, 
 
 def test_another_visitor_starts_from_the_defaults(app):
     run(app)
-    app.slider(key="alpha").set_value(0.9)
-    run(app)
+    app.query_params["alpha"] = "0.9"
+    assert "0.10 ×" in texts(run(app))
     other = run(AppTest.from_file(SCRIPT, default_timeout=120))
-    assert other.slider(key="alpha").value == 0.4
+    assert "0.60 ×" in texts(other)
     st.cache_data.clear()

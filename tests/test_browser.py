@@ -1,96 +1,10 @@
-"""The Explore page of the demo, driven in Chromium as a visitor would: choose, move every slider, upload."""
-
-import os
-import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
-from pathlib import Path
+"""The Explore page of the demo, driven in Chromium as a visitor would: choose, move every dial, upload."""
 
 import pytest
 
+from tests.browsing import captions, move, open_demo, order, settle
+
 pytestmark = pytest.mark.browser
-ROOT = Path(__file__).resolve().parent.parent
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with api.sync_playwright() as playwright:
-        found = next((path for name in NAMES if (path := shutil.which(name))), None)
-        own = playwright.chromium.executable_path
-        if found is None and not Path(own).is_file():
-            pytest.skip(f"no Chromium: none of {', '.join(NAMES)} on the path, none downloaded by Playwright")
-        sandbox = [] if os.name == "nt" or os.getuid() else ["--no-sandbox"]  # Chromium refuses to sandbox root
-        browser = playwright.chromium.launch(executable_path=found or own, args=sandbox)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
-def url(tmp_path_factory):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    log = (tmp_path_factory.mktemp("app") / "log").open("wb")
-    command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py", "--server.port", str(port)]
-    server = subprocess.Popen([*command, "--server.address", "127.0.0.1"], cwd=ROOT, stdout=log, stderr=log)
-    address = f"http://127.0.0.1:{port}"
-    for _ in range(240):
-        try:
-            with urllib.request.urlopen(f"{address}/_stcore/health", timeout=5):
-                break
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.25)
-    yield address
-    server.terminate()
-    server.wait(20)
-    log.close()
-
-
-@pytest.fixture
-def page(browser, url):
-    """A fresh visitor at 1280 px on the loaded page; afterwards, not one error in the console."""
-    page = browser.new_page(viewport={"width": 1280, "height": 1000})
-    page.set_default_timeout(60_000)
-    complaints = []
-    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.goto(url)
-    page.locator("[data-card^='heat/']").first.wait_for()
-    yield page
-    settle(page)
-    assert page.get_by_test_id("stException").count() == 0
-    page.close()
-    assert complaints == []
-
-
-def settle(page):
-    """Until the script has run to its end."""
-    page.wait_for_timeout(400)
-    page.wait_for_function("document.querySelector('.stApp').dataset.testScriptState === 'notRunning'")
-    page.wait_for_timeout(200)
-
-
-def order(page, strip):
-    return page.locator(f"[data-card^='{strip}/']").evaluate_all("cards => cards.map(card => card.dataset.card)")
-
-
-def captions(page, strip):
-    return page.locator(f"[data-card^='{strip}/'] .caption").all_inner_texts()
-
-
-def move(page, slider, key, times):
-    """Move a slider of the sidebar by keyboard."""
-    thumb = page.get_by_test_id("stSidebar").get_by_role("slider", name=slider)
-    thumb.focus()
-    for _ in range(times):
-        thumb.press(key)
-    settle(page)
 
 
 def test_a_click_on_a_thumbnail_chooses_the_query(page):
@@ -162,8 +76,6 @@ def test_a_bad_upload_gets_words_and_loses_nothing(page, tmp_path):
 
 def test_a_phone_needs_no_sideways_scrolling_of_the_page(browser, url):
     page = browser.new_page(viewport={"width": 390, "height": 800})
-    page.goto(url)
-    page.locator("[data-card^='heat/']").first.wait_for(timeout=60_000)
-    settle(page)
+    open_demo(page, url)
     assert page.evaluate("document.scrollingElement.scrollWidth <= window.innerWidth")
     page.close()

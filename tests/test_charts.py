@@ -10,12 +10,12 @@ from PIL import Image
 
 from app import charts
 from app.messages import plain
-from app.pictures import data_uri, grid_to_pixels, heat, patch_centres, veil, viridis
-from app.state import View, read_view
+from app.pictures import data_uri, grid_to_pixels, heat, viridis
+from app.state import Pin, View, read_view, turn_dials
 from app.strips import MARKS, Subject, Tone, distances_of, ranked_strip, ranks_of, tone_of
 from fpc_core.config import DropStrategy, ModelConfig, PruneSettings, QuerySettings, Solver, TransportSettings, Variant
 from fpc_core.data.datasets import ImageRecord
-from fpc_core.results import Consolidation, Match, Ranking, Shortlist, Swap, Transport, TransportPlan
+from fpc_core.results import Consolidation, Match, Ranking, Shortlist, Transport
 
 OVERLAPPING = ModelConfig(stride=11)
 TILED = ModelConfig(stride=16)
@@ -40,12 +40,6 @@ def match_of(d_cos: list[float], d_emd: list[float]) -> Match:
     return Match(Shortlist(np.arange(count), np.array(d_cos, np.float32)), transport)
 
 
-def small_plan() -> TransportPlan:
-    plan = np.zeros((2, 128), np.float32)
-    plan[0, 5], plan[1, 7], plan[1, 8] = 0.5, 0.3, 0.2
-    return TransportPlan(3, plan, np.full((2, 128), 0.4, np.float32), np.array([10, 127]))
-
-
 def strip(**changes):
     options = {
         "symbol": "D",
@@ -62,21 +56,13 @@ def strip(**changes):
 @pytest.mark.parametrize("config", [OVERLAPPING, TILED])
 def test_every_patch_shows_at_its_own_centre(config):
     labels = np.arange(config.patches).reshape(config.grid)
-    centres = np.floor(patch_centres(config)).astype(int)
-    assert grid_to_pixels(labels, config)[centres[:, 1], centres[:, 0]].tolist() == list(range(config.patches))
+    y, x = (np.arange(count) * config.stride + config.patch_size // 2 for count in config.grid)
+    assert grid_to_pixels(labels, config)[np.ix_(y, x)].tolist() == labels.tolist()
 
 
-def test_a_veil_whitens_dropped_patches_and_leaves_kept_ones():
-    kept = np.zeros(TILED.grid, bool)
-    kept[0, 0] = True
-    veiled = veil(GREY_IMAGE, kept, TILED)
-    assert (veiled[:16, :16] == 100).all()
-    assert (veiled[16:, 16:] > 200).all()
-
-
-def test_a_grid_of_another_model_is_refused():
+def test_a_grid_of_another_size_is_refused():
     with pytest.raises(ValueError, match="does not fit"):
-        veil(GREY_IMAGE, np.ones((3, 3), bool), TILED)
+        grid_to_pixels(np.ones((3, 3)), TILED)
 
 
 def test_heat_paints_values_and_veils_what_has_none():
@@ -166,54 +152,12 @@ def test_what_the_decoder_reads_is_tagged():
 # Charts
 
 
-def test_flows_come_heaviest_first_and_never_empty():
-    rows, columns = charts.top_flows(small_plan(), 10)
-    assert list(zip(rows.tolist(), columns.tolist(), strict=True)) == [(0, 5), (1, 7), (1, 8)]
-
-
-def test_flow_lines_run_from_the_query_patch_to_the_gallery_patch():
-    figure = charts.transport_figure("q", "g", small_plan(), TILED, flows=1)
-    (line,) = figure.layout.shapes
-    shift = 128 * (1 + charts.GAP)
-    assert (line.x0, line.y0) == (10 % 8 * 16 + 8, 10 // 8 * 16 + 8)
-    assert (line.x1, line.y1) == (5 * 16 + 8 + shift, 8)
-    assert [image.source for image in figure.layout.images] == ["q", "g"]
-
-
-def test_heavier_flows_are_wider_and_the_shares_of_emd_add_up():
-    figure = charts.transport_figure("q", "g", small_plan(), TILED, flows=3)
-    widths = [line.line.width for line in figure.layout.shapes]
-    assert widths == sorted(widths, reverse=True)
-    assert figure.data[0].customdata[:, 2].sum() == pytest.approx(100, abs=1e-3)
-    assert figure.data[0].marker.showscale
-
-
-def test_a_plan_without_mass_draws_images_only():
-    empty = TransportPlan(0, np.zeros((1, 128), np.float32), np.zeros((1, 128), np.float32), np.array([0]))
-    figure = charts.transport_figure("q", "g", empty, TILED, flows=5)
-    assert len(figure.layout.shapes) == 0
-    assert len(figure.layout.images) == 2
-
-
 def test_the_shares_bar_adds_up_to_the_whole():
     grids = np.zeros((2, 16, 8), np.float32)
     result = Consolidation(np.zeros(4), np.arange(2), 0.2, 0.3, np.array([0.4, 0.1]), grids[0], grids)
     figure = charts.shares_figure(result)
     assert [bar.x[0] for bar in figure.data] == pytest.approx([20, 30, 50])
     assert [bar.name for bar in figure.data] == ["[cls] 20.0 %", "query 30.0 %", "neighbours 50.0 %"]
-
-
-def test_alpha_lines_cross_at_the_marked_swaps():
-    match = match_of([0.1, 0.2, 0.9], [0.5, 0.2, 0.9])
-    swaps = [Swap(0.25, 0, 1), Swap(0.5, 0, 2)]
-    figure = charts.alpha_figure(match, [0, 1], [Tone.MATCH, Tone.OTHER], ["a", "b"], swaps, alpha=0.4, chosen=1)
-    first, second, marks = figure.data[:3]
-    at = 0.25
-    assert list(marks.x) == [at]  # the swap with the candidate that is not drawn is left out
-    assert marks.y[0] == pytest.approx((1 - at) * first.y[0] + at * first.y[1])
-    assert marks.y[0] == pytest.approx((1 - at) * second.y[0] + at * second.y[1])
-    assert second.line.width > first.line.width
-    assert first.line.dash != second.line.dash  # never colour alone
 
 
 def test_reused_stages_are_hollow_and_say_so():
@@ -227,7 +171,7 @@ def test_reused_stages_are_hollow_and_say_so():
 
 def test_the_usual_view_has_an_empty_url():
     assert View().to_params() == {}
-    assert read_view({}) == (View(), ())
+    assert read_view({}, 128) == (View(), ())
 
 
 def test_a_view_survives_the_url():
@@ -238,8 +182,17 @@ def test_a_view_survives_the_url():
         alpha=0.15,
         neighbors=3,
     )
-    view = View("query/0001_c2.jpg", 17, settings)
-    assert read_view(view.to_params()) == (view, ())
+    view = View("query/0001_c2.jpg", 17, Pin("g", 93), settings)
+    assert view.to_params()["pin"] == "g93"
+    assert read_view(view.to_params(), 128) == (view, ())
+
+
+def test_dials_write_what_differs_from_the_usual_and_touch_nothing_else():
+    params = {"query": "a.jpg", "alpha": "0.9"}
+    turn_dials(params, {"gamma": 0.5, "alpha": 0.4, "k": 10})
+    assert params == {"query": "a.jpg", "gamma": "0.5"}
+    turn_dials(params, {"alpha": 1 / 3})
+    assert read_view(params, 128)[0].settings.alpha == 1 / 3
 
 
 @pytest.mark.parametrize(
@@ -247,17 +200,18 @@ def test_a_view_survives_the_url():
     [
         ("gamma", "2"), ("gamma", "nan"), ("alpha", "-0.1"), ("alpha", "much"), ("k", "0"), ("k", "2.5"), ("k", "1e9"),
         ("drop", "all"), ("variant", "<b>"), ("solver", ""), ("epsilon", "0"), ("neighbor", "-4"), ("neighbor", "x"),
+        ("pin", "q128"), ("pin", "x3"), ("pin", "q-1"), ("pin", "g1e2"), ("pin", "q٣"), ("pin", ""),
     ],
 )  # fmt: skip
 def test_a_parameter_out_of_bounds_falls_back_and_says_so(name, text):
-    view, problems = read_view({name: text})
+    view, problems = read_view({name: text}, 128)
     assert view == View()
     assert len(problems) == 1
     assert problems[0].startswith(f"The link asks for {name} = {text}")
 
 
 def test_one_bad_parameter_does_not_spoil_the_others():
-    view, problems = read_view({"gamma": "0.5", "alpha": "7"})
+    view, problems = read_view({"gamma": "0.5", "alpha": "7"}, 128)
     assert view.settings.prune.keep_rate == 0.5
     assert view.settings.alpha == QuerySettings().alpha
     assert len(problems) == 1

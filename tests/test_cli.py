@@ -1,8 +1,12 @@
 import io
+import shutil
 
 import pytest
 
 from fpc_core.cli import main
+from fpc_core.model.checkpoint import load_checkpoint
+from fpc_core.training.state import WEIGHTS
+from tests.small_world import CONFIG
 
 
 @pytest.fixture
@@ -23,10 +27,36 @@ def test_query_prints_three_rankings_shares_and_timings(world, capsys):
     assert "milliseconds" in text
 
 
-def test_evaluate_prints_the_rows_of_table_4(world, capsys):
+def test_evaluate_prints_tables_4_and_5_with_the_papers_figures(world, capsys):
     assert main(["evaluate", "--ablation", *world[1]]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines[-4:]] == ["none", "S", "S+C", "S+M+C"]
+    table_4, table_5 = capsys.readouterr().out.split("\n\n")
+    assert [line.split()[0] for line in table_4.splitlines()[-4:]] == ["none", "S", "S+C", "S+M+C"]
+    assert table_4.splitlines()[-1].endswith("76.7    72.8")
+    assert [line.split()[0] for line in table_5.splitlines()[2::2]] == ["non-salient", "random", "salient"]
+    assert "12.9 / 13.3" in table_5
+
+
+def test_train_starts_from_weights_and_says_what_it_leaves_out(world, capsys, tmp_path):
+    places = world[0]
+    for identity in (1, 2):
+        for camera in (1, 2):
+            path = places.data / "bounding_box_test" / f"{identity:04d}_c{camera}_f0000001.png"
+            (tmp_path / "data" / "bounding_box_train").mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, tmp_path / "data" / "bounding_box_train")
+    for split in ("query", "bounding_box_test"):
+        shutil.copytree(places.data / split, tmp_path / "data" / split)
+    recipe = ["--holistic-steps", "1", "--fpc-steps", "0", "--identities", "2", "--images", "2"]
+    command = ["train", str(tmp_path / "data"), "--out", str(tmp_path / "run"), "--init", str(places.weights), *recipe]
+    assert main(command) == 0
+    text = capsys.readouterr().out
+    assert "fresh: encoder.camera: 1 key, classifier: 1 key, rec_classifier: 1 key" in text
+    assert "4 pictures of 2 identities" in text
+    assert "holistic step 1 of 1: loss" in text
+    assert load_checkpoint(tmp_path / "run" / WEIGHTS)[0].config.width == CONFIG.width  # that of --init, not ViT-Tiny's
+    assert main(command) == 0
+    assert "state.pt; " in capsys.readouterr().out
+    assert main([*command, "--model", "small", "--out", str(tmp_path / "other")]) == 2
+    assert "leave out --model" in capsys.readouterr().err
 
 
 def test_evaluate_re_ranks_on_request(world, capsys):
@@ -58,6 +88,7 @@ def test_doctor_says_what_is_in_place(world, capsys):
     assert main(["doctor", *world[1]]) == 0
     text = capsys.readouterr().out
     assert "ok       workspace: memory of 32 images fits data and weights" in text
+    assert "ok       search: a gallery image finds itself at rank 1 of 32" in text
 
 
 def test_doctor_names_what_is_missing(world, capsys, tmp_path):

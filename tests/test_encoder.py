@@ -9,7 +9,7 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 
 from fpc_core.config import DropStrategy, ModelConfig, PruneSettings
-from fpc_core.model.encoder import SparseEncoder, _attend
+from fpc_core.model.encoder import SparseEncoder, _attend, follow
 
 CONFIG = ModelConfig(width=32, depth=8, heads=4, token_blocks=7, stride=16, cameras=3)
 PRUNE = PruneSettings(keep_rate=0.7, blocks=(2, 4, 6))
@@ -204,3 +204,29 @@ def test_wrong_input_is_named(encoder, images):
         encoder(images, None, replace(PRUNE, blocks=(2, 7)))
     with pytest.raises(ValueError, match="make the state with prefix"):
         encoder.finish(encoder.prefix(images, None, block=3), PRUNE)
+
+
+def test_followed_blocks_see_the_attention_and_the_drops_of_the_usual_path(encoder, images):
+    cameras = torch.tensor([0, 1, 2])
+    stages = follow(encoder.blocks, encoder.embed(images, cameras), PRUNE)
+    assert [stage.block for stage in stages] == list(range(7))
+    for usual in encoder(images, cameras, PRUNE).stages:
+        followed = stages[usual.block]
+        assert torch.equal(followed.entered, usual.entered)
+        assert torch.equal(followed.kept, usual.kept)
+        assert torch.allclose(followed.attention, usual.attention, atol=1e-6)
+    for before, after in pairwise(stages):
+        assert torch.equal(before.kept, after.entered)
+    assert [stage.kept.shape[1] for stage in stages] == [128, 128, 90, 90, 63, 63, 45]
+
+
+def test_a_followed_block_without_a_drop_has_the_attention_of_its_own_softmax(encoder, images):
+    tokens = encoder.embed(images, None)
+    stage = follow(encoder.blocks, tokens, PRUNE)[1]
+    tokens = encoder.blocks[0](tokens)
+    attn = encoder.blocks[1].attn
+    qkv = attn.qkv(encoder.blocks[1].norm1(tokens)).unflatten(-1, (3, attn.num_heads, attn.head_dim))
+    query, key, _ = qkv.permute(2, 0, 3, 1, 4)
+    full = ((query @ key.transpose(-2, -1)) * attn.scale).softmax(dim=-1)
+    assert torch.allclose(stage.attention, full.mean(dim=1)[:, 0, 1:], atol=1e-6)
+    assert torch.equal(stage.kept, stage.entered)

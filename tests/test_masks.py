@@ -1,4 +1,4 @@
-"""Patch grids of an encoding whose every number is known: a 2 x 3 grid, two dropping blocks."""
+"""Patch grids of an encoding whose every number is known."""
 
 import math
 
@@ -9,23 +9,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fpc_core.config import ModelConfig, PruneSettings
-from fpc_core.explain.masks import attention_grids, drop_shares, kept_counts, life_line, survivors, to_grid
+from fpc_core.explain.masks import (
+    Shares,
+    attention_grids,
+    drop_shares,
+    kept_counts,
+    patch_areas,
+    survivors,
+    to_grid,
+)
 from fpc_core.model.encoder import SparseEncoder
-from fpc_core.results import DropStage, Encoding
-
-PRUNE = PruneSettings(0.6, blocks=(3, 6))
-
-
-def stage(block, entered, attention, kept):
-    return DropStage(block, torch.tensor([entered]), torch.tensor([attention]), torch.tensor([kept]))
+from fpc_core.results import Encoding
+from tests.known_encoding import six_patches, stage
 
 
 @pytest.fixture
 def encoding():
-    """Of six patches block 3 keeps 5, 0, 3, 4 (in that order) and block 6 keeps 0, 5, 3."""
-    first = stage(3, [0, 1, 2, 3, 4, 5], [0.5, 0.1, 0.2, 0.4, 0.3, 0.6], [5, 0, 3, 4])
-    second = stage(6, [5, 0, 3, 4], [0.25, 0.45, 0.2, 0.1], [0, 5, 3])
-    return Encoding(torch.zeros(1, 4, 8), (first, second), (2, 3), PRUNE)
+    return six_patches()
 
 
 def test_survivors_stand_at_their_original_positions(encoding):
@@ -40,35 +40,44 @@ def test_attention_stands_where_the_patch_was_and_is_unknown_after_its_loss(enco
     np.testing.assert_allclose(second, [[0.45, np.nan, np.nan], [0.2, 0.1, 0.25]], rtol=1e-6)
 
 
-def test_a_patch_is_followed_to_the_block_where_it_falls(encoding):
-    first, second = life_line(encoding, 4)
-    assert (first.block, first.rank, first.entered, first.kept) == (3, 3, 6, True)
-    assert first.cutoff == pytest.approx(0.3)
-    assert first.needed_keep_rate == 3 / 6
-    assert (second.block, second.rank, second.entered, second.kept) == (6, 3, 4, False)
-    assert second.cutoff == pytest.approx(0.2)
-    assert [life.block for life in life_line(encoding, 1)] == [3]
-
-
-def test_a_patch_outside_the_grid_is_refused(encoding):
-    with pytest.raises(ValueError, match="patch 6 lies outside the 2 x 3 grid"):
-        life_line(encoding, 6)
-
-
 def test_dropped_patches_are_shared_out_among_person_occluder_and_background(encoding):
     person = np.array([[1.0, 0.5, 0.0], [0.0, 0.0, 0.0]])
     occluder = np.array([[0.0, 0.0, 1.0], [0.0, 0.25, 0.0]])
     first, second = drop_shares(encoding, person, occluder)
-    assert first == {"block": 3, "dropped": 2, "person": 1 / 4, "occluder": 1 / 2, "background": 1 / 4}
-    assert second == {"block": 6, "dropped": 1, "person": 0.0, "occluder": 1 / 4, "background": 3 / 4}
+    assert (first.block, first.entered, first.dropped) == (3, 6, 2)
+    assert first.of_dropped == Shares(1 / 4, 1 / 2, 1 / 4)  # the second and third of the upper row fell
+    assert (first.of_entered.person, first.of_entered.occluder) == pytest.approx((1.5 / 6, 1.25 / 6))
+    assert (second.block, second.entered, second.dropped) == (6, 4, 1)
+    assert second.of_dropped == Shares(0.0, 1 / 4, 3 / 4)
+    assert second.of_entered == Shares(1 / 4, 1 / 16, 11 / 16)
 
 
 def test_where_nothing_fell_there_is_no_share(encoding):
     kept_all = stage(3, [0, 1], [0.5, 0.1], [0, 1])
-    shares = drop_shares(Encoding(torch.zeros(1, 3, 8), (kept_all,), (1, 2), PruneSettings(1.0, blocks=(3,))),
-                         np.zeros((1, 2)), np.zeros((1, 2)))  # fmt: skip
-    assert shares[0]["dropped"] == 0
-    assert math.isnan(shares[0]["person"])
+    (shares,) = drop_shares(Encoding(torch.zeros(1, 3, 8), (kept_all,), (1, 2), PruneSettings(1.0, blocks=(3,))),
+                            np.zeros((1, 2)), np.zeros((1, 2)))  # fmt: skip
+    assert shares.dropped == 0
+    assert math.isnan(shares.of_dropped.person)
+    assert shares.of_entered == Shares(0.0, 0.0, 1.0)
+
+
+def test_a_patch_counts_the_area_of_its_pixels():
+    """A mask of half the model's size: one patch of 4 x 4 pixels is 2 x 2 of the mask."""
+    mask = np.array(
+        [
+            [1, 1, 0, 0],
+            [1, 2, 0, 3],
+        ],
+        dtype=np.uint8,
+    )  # fmt: skip
+    whole = ModelConfig(image_size=(4, 8), patch_size=4, stride=4, width=8, heads=1)
+    person, occluder = patch_areas(mask, whole)
+    assert person.tolist() == [[3 / 4, 0.0]]
+    assert occluder.tolist() == [[1 / 4, 1 / 4]]  # an occluder before the person hides it
+    overlapping = ModelConfig(image_size=(4, 8), patch_size=4, stride=2, width=8, heads=1)
+    person, occluder = patch_areas(mask, overlapping)
+    assert person.tolist() == [[3 / 4, 1 / 4, 0.0]]
+    assert occluder.tolist() == [[1 / 4, 1 / 4, 1 / 4]]
 
 
 def test_values_are_scattered_and_gaps_filled():

@@ -8,6 +8,7 @@ import torch
 
 from fpc_core.config import ModelConfig, QuerySettings, Solver, TransportSettings, Variant
 from fpc_core.data.images import resize_image, to_tensor
+from fpc_core.model.decoder import cls_row
 from fpc_core.model.fpc import FPC
 from fpc_core.retrieval import Retriever
 from fpc_core.workspace import open_workspace
@@ -109,3 +110,14 @@ def test_a_model_that_does_not_fit_the_memory_is_refused_with_the_remedy(space):
     other = FPC(ModelConfig(stride=16, width=48, heads=4, cameras=4, identities=8))
     with pytest.raises(ValueError, match=r"\(48, 16, 8\); build the memory again"):
         Retriever(other, space.retriever.memory)
+
+
+def test_all_twelve_blocks_can_be_followed_to_the_global_feature(space, images, trace):
+    stages = space.retriever.follow(images[:1], torch.tensor([0]), SETTINGS.prune)
+    assert [stage.block for stage in stages] == list(range(12))
+    for usual in trace.encoding.stages:
+        assert torch.equal(stages[usual.block].kept, usual.kept)
+    with torch.inference_mode():
+        _, attention = cls_row(space.retriever.model.head.blocks[-1], trace.encoding.tokens)
+    torch.testing.assert_close(stages[-1].attention, attention.mean(dim=1)[:, 1:], atol=1e-5, rtol=1e-4)
+    assert torch.equal(stages[-1].entered, trace.encoding.positions)

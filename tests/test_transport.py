@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import numpy as np
 import ot
 import pytest
@@ -192,3 +196,21 @@ def test_the_released_loop_refuses_what_it_cannot_represent():
     cost, a, b = problem(8)
     with pytest.raises(ValueError, match="released solver overflows"):
         solve(cost + 0.5, a, b, TransportSettings(solver=Solver.RELEASED, epsilon=0.005))
+
+
+def test_two_visitors_may_solve_at_once_with_any_threads_of_numba():
+    """numba's plain threads end the process on a second call; that is what Windows and macOS often have."""
+    program = """
+import threading, torch
+from fpc_core.config import TransportSettings
+from fpc_core.matching.transport import solve
+cost = torch.rand(40, 60, 80)
+a, b = torch.full((40, 60), 1 / 60), torch.full((40, 80), 1 / 80)
+work = lambda: [solve(cost, a, b, TransportSettings(tolerance=1e-5)) for _ in range(5)]
+visitors = [threading.Thread(target=work) for _ in range(4)]
+[each.start() for each in visitors]; [each.join() for each in visitors]
+print("all served")
+"""
+    environment = os.environ | {"NUMBA_THREADING_LAYER": "workqueue"}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "all served", done.stderr

@@ -7,19 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
+from app.components import source
 from app.strips import Strip
 
-_HERE = Path(__file__).parent
 _mount = st.components.v2.component(
     "fpc_cards",
     html='<div class="strips"></div>',
-    css=(_HERE / "cards.css").read_text(encoding="utf-8"),
-    js=(_HERE / "cards.js").read_text(encoding="utf-8"),
+    css=source("cards.css"),
+    js=source("shared.js", "card.js", "cards.js"),
 )
 
 
@@ -42,7 +41,7 @@ def cards(
             on_pick(str(choice))
 
     data: dict[str, Any] = {
-        "strips": [_plain(strip) for strip in strips],
+        "strips": [plain_strip(strip) for strip in strips],
         "pictures": dict(pictures),
         "width": width,
         "clickable": on_pick is not None,
@@ -50,9 +49,10 @@ def cards(
     _mount(key=key, data=data, on_picked_change=picked)
 
 
-def _plain(strip: Strip) -> dict[str, Any]:
+def plain_strip(strip: Strip) -> dict[str, Any]:
+    """The strip as JSON values."""
     plain = asdict(strip)
-    for card, source in zip(plain["cards"], strip.cards, strict=True):
-        card["mark"] = source.mark
-        card["tone"] = source.tone.value
+    for drawn, card in zip(plain["cards"], strip.cards, strict=True):
+        drawn["mark"] = card.mark
+        drawn["tone"] = card.tone.value
     return plain

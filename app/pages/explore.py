@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import controls, resources, sections
+from app import controls, lives, pairs, resources, sections
 from app.messages import nothing_to_show, problem
 from app.resources import Query
-from app.state import read_view
+from app.state import Pin, read_view
 from app.strips import Subject
 from fpc_core.data.images import ImageError, content_hash, decode_image, resize_image
 from fpc_core.workspace import Places, Workspace
@@ -42,16 +42,26 @@ def uploaded_query(space: Workspace) -> Query | None:
 
 def choose_query(name: str) -> None:
     st.session_state["query"] = name
-    st.query_params.pop("neighbor", None)
+    for stale in ("neighbor", "pin"):
+        st.query_params.pop(stale, None)
 
 
 def choose_neighbor(row: str) -> None:
     st.query_params["neighbor"] = row
+    if st.query_params.get("pin", "").startswith("g"):  # a patch of the image shown before
+        del st.query_params["pin"]
+
+
+def choose_pin(pin: Pin | None) -> None:
+    if pin is None:
+        st.query_params.pop("pin", None)
+    else:
+        st.query_params["pin"] = str(pin)
 
 
 def page() -> None:
-    asked, problems = read_view(st.query_params)
     space = open_or_explain()
+    asked, problems = read_view(st.query_params, space.retriever.model.config.patches)
     records = {record.path.as_posix(): record for record in space.dataset.query}
     with st.sidebar:
         own = uploaded_query(space)
@@ -63,7 +73,7 @@ def page() -> None:
         if asked.query and asked.query not in names:
             problems += (f"The link asks for the query {asked.query}, which is not in this data. Showing the first.",)
         name = controls.query_name(names)
-        settings = controls.query_settings(len(space.dataset.gallery))
+        settings = controls.query_settings(asked.settings, len(space.dataset.gallery))
         show_junk = controls.junk_switch(space.dataset.uses_cameras)
     if own is not None and name == own_name:
         query = own
@@ -74,8 +84,9 @@ def page() -> None:
     st.title("FPC Explorer")
     st.caption("Pick an occluded person: see which patches the model drops, whom it finds, and why.")
     sections.status_line(space, settings)
-    for text in problems:
-        problem(text)
+    with st.container():  # always there, so that what stands below keeps its place when a message goes
+        for text in problems:
+            problem(text)
     st.subheader("Whom are we looking for?")
     with st.container(horizontal=True, vertical_alignment="center"):
         identity = controls.identity([record.identity for record in space.dataset.query])
@@ -86,15 +97,16 @@ def page() -> None:
     found = resources.search(space, query, settings)
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        sections.dropped(space, query, found)
+        sections.dropped(space, query, settings)
     with right:
         sections.timings(found)
+    lives.patch_life(space, query, found, asked.pin, choose_pin)
     chosen = sections.ranked(space, query, found, asked.neighbor, show_junk, choose_neighbor)
-    left, right = st.columns(2, gap="medium")
+    left, right = st.columns([3, 2], gap="medium")
     with left:
-        sections.transport(space, query, found, chosen)
+        pairs.transport(space, query, found, chosen, asked.pin, choose_pin)
     with right:
-        sections.alpha_lines(space, query, found, chosen)
+        sections.alpha_lines(chosen, show_junk)
     sections.decoder(space, query, found, chosen, choose_neighbor)
 
 

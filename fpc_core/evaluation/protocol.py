@@ -12,7 +12,7 @@ from fpc_core.config import QuerySettings
 from fpc_core.data.datasets import Dataset, ImageRecord
 from fpc_core.data.images import resize_image, to_tensor
 from fpc_core.evaluation.metrics import evaluate
-from fpc_core.results import Scores
+from fpc_core.results import EncoderState, Scores
 from fpc_core.retrieval import Retriever
 
 Progress = Callable[[int, int], None]
@@ -50,12 +50,9 @@ def query_features(
     """Encode all queries once; consolidate once per alpha from the same matching."""
     encoder: list[np.ndarray] = []
     consolidated: dict[float, list[np.ndarray]] = {alpha: [] for alpha in alphas}
-    for batch in _batches(dataset.query, batch_size):
-        config = retriever.model.config
-        images = to_tensor([resize_image(dataset.read(record), config.image_size) for record in batch], config)
-        cameras = torch.tensor([record.camera for record in batch]) if dataset.uses_cameras else None
-        encodings = retriever.encode(retriever.prepare(images, cameras, settings.prune.blocks[0]), settings.prune)
-        for row in range(len(batch)):
+    for states in query_states(retriever, dataset, settings.prune.blocks[0], batch_size):
+        encodings = retriever.encode(states, settings.prune)
+        for row in range(len(states.tokens)):
             encoding = encodings[row : row + 1]
             encoder.append(retriever.global_feature(encoding))
             if alphas:
@@ -67,6 +64,16 @@ def query_features(
             if progress:
                 progress(len(encoder), len(dataset.query))
     return QueryFeatures(np.stack(encoder), {alpha: np.stack(rows) for alpha, rows in consolidated.items()})
+
+
+def query_states(retriever: Retriever, dataset: Dataset, block: int, batch_size: int = 16) -> Iterator[EncoderState]:
+    """All queries in dataset order, encoded up to the first drop at `block`, in batches."""
+    config = retriever.model.config
+    for start in range(0, len(dataset.query), batch_size):
+        batch = dataset.query[start : start + batch_size]
+        images = to_tensor([resize_image(dataset.read(record), config.image_size) for record in batch], config)
+        cameras = torch.tensor([record.camera for record in batch]) if dataset.uses_cameras else None
+        yield retriever.prepare(images, cameras, block)
 
 
 def feature_distance(features: np.ndarray, unit_gallery: np.ndarray) -> np.ndarray:
@@ -106,11 +113,6 @@ def ablation(
         ("S+M+C", settings, sparse.consolidated[settings.alpha]),
     )
     return [StageScores(label, used, score_features(features, retriever, dataset)) for label, used, features in rows]
-
-
-def _batches(records: Sequence[ImageRecord], size: int) -> Iterator[Sequence[ImageRecord]]:
-    for start in range(0, len(records), size):
-        yield records[start : start + size]
 
 
 def _identities(records: Sequence[ImageRecord]) -> np.ndarray:

@@ -66,15 +66,15 @@ def swap_alphas(d_cos: np.ndarray, d_emd: np.ndarray, top: int | None = None) ->
     crosses = c * e < 0
     first, second, c, e = first[crosses], second[crosses], c[crosses], e[crosses]
     alphas = c / (c - e)
-    swaps = []
-    for place in np.argsort(alphas, kind="stable").tolist():
-        alpha, one, other = float(alphas[place]), int(first[place]), int(second[place])
-        if top is not None:
-            distance = (1 - alpha) * cos + alpha * emd
-            nearer = distance < min(distance[one], distance[other])
-            nearer[[one, other]] = False
-            if int(nearer.sum()) >= top:
-                continue
-        ahead = c[place] < 0  # at alpha 0 the order is that of D_cos
-        swaps.append(Swap(alpha, one, other) if ahead else Swap(alpha, other, one))
-    return swaps
+    order = np.argsort(alphas, kind="stable")
+    if top is not None:
+        at = alphas[order, None]
+        distance = (1 - at) * cos + at * emd  # (swaps, S)
+        rows = np.arange(len(order))
+        pair = first[order], second[order]
+        meeting = np.minimum(distance[rows, pair[0]], distance[rows, pair[1]])
+        nearer = distance < meeting[:, None]
+        nearer[rows, pair[0]] = nearer[rows, pair[1]] = False
+        order = order[nearer.sum(axis=1) < top]
+    ahead, behind = np.where(c < 0, first, second), np.where(c < 0, second, first)  # at alpha 0 D is D_cos
+    return [Swap(float(alphas[each]), int(ahead[each]), int(behind[each])) for each in order]

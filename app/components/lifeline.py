@@ -1,0 +1,78 @@
+"""One patch of the query through all blocks: its attention, where it fell, and at which keep rates it lives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from app.components.patchgrid import component, geometry, packed
+from app.state import Pin
+from app.stories import patch_story
+from fpc_core.config import ModelConfig
+from fpc_core.explain.lifelines import fell_in, life_line, living_range
+from fpc_core.explain.masks import to_grid
+from fpc_core.results import DropStage, Encoding
+
+_mount = component("lifeline")
+
+
+def life_data(
+    encoding: Encoding, stages: Sequence[DropStage], keep_rates: Sequence[float], falls: np.ndarray
+) -> dict[str, Any]:
+    """All patches of one image, as `LifeView.show` of lifeline.js takes them.
+
+    stages: of every block, `Retriever.follow`.  falls: (R, N), see `explain.lifelines.falls`.  In the result a block's
+    attention is (N,) with NaN for patches that did not reach it, its cut-off null where nothing is dropped.
+    """
+    dropping = {stage.block for stage in encoding.stages}
+    strategy = encoding.prune.strategy
+    patches = falls.shape[1]
+    lives = [life_line(encoding, position) for position in range(patches)]
+    cutoffs = {life.block: life.cutoff for line in lives for life in line}
+    return {
+        "blocks": [
+            {
+                "block": stage.block,
+                "attention": packed(
+                    to_grid(stage.attention[0].cpu().numpy(), stage.entered[0].cpu().numpy(), encoding.grid)
+                ),
+                "kept": stage.kept.shape[1],
+                "entered": stage.entered.shape[1],
+                "drops": stage.block in dropping,
+                "cutoff": cutoffs.get(stage.block),
+            }
+            for stage in stages
+        ],
+        "fell": fell_in(encoding).tolist(),
+        "keepRates": list(keep_rates),
+        "keepRate": encoding.prune.keep_rate,
+        "falls": falls.tolist(),
+        "stories": [
+            patch_story(lives[position], living_range(keep_rates, falls[:, position]), keep_rates, strategy)
+            for position in range(patches)
+        ],
+    }
+
+
+def lifeline(
+    life: dict[str, Any],
+    picture: str,
+    config: ModelConfig,
+    *,
+    key: str,
+    pin: Pin | None,
+    on_pin: Callable[[Pin | None], None],
+) -> None:
+    """Draw a `life_data` over the query's picture, a data URI. on_pin: as in `components.transport`."""
+
+    def pinned() -> None:
+        text = st.session_state[key].get("pinned")
+        if text is not None:
+            on_pin(Pin.parse(text) if text else None)
+
+    shown = str(pin) if pin and pin.side == "q" else ""
+    data = {"life": life, "picture": picture, "grid": geometry(config), "pin": shown}
+    _mount(key=key, data=data, on_pinned_change=pinned)

@@ -1,0 +1,200 @@
+// D of Eq. 10 of every shortlisted candidate against alpha: straight lines, with the exact swaps of the first ranks as
+// rings. A press moves alpha there (on a ring: exactly to the swap), a drag takes it along, arrow keys step it.
+const SVG = "http://www.w3.org/2000/svg";
+const MARGIN = { left: 44, right: 12, top: 26, bottom: 40 };
+const HEIGHT = 340;
+const REACH = 9; // px within which a press counts as on a ring
+const STEP = 0.01;
+const PAUSE = 150; // ms after the last key press until the value counts as released
+
+function shape(parent, tag, attributes, text) {
+  const node = document.createElementNS(SVG, tag);
+  set(node, attributes);
+  if (text) node.textContent = text;
+  parent.append(node);
+  return node;
+}
+
+function set(node, attributes) {
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+}
+
+const atAlpha = (match, place, alpha) => (1 - alpha) * match.dCos[place] + alpha * match.dEmd[place];
+
+// The range of D in which the first `top` ranks live at any alpha. Lowest D is concave in alpha: least at an end.
+function range(match, places, top) {
+  const sorted = (alpha) => places.map((place) => atAlpha(match, place, alpha)).sort((a, b) => a - b);
+  const all = Array.from({ length: 21 }, (_, step) => sorted(step / 20));
+  const low = Math.min(...all.map((values) => values[0]));
+  const high = Math.max(...all.map((values) => values[Math.min(top, values.length) - 1]));
+  const pad = Math.max(high - low, 1e-3) * 0.06;
+  return [low - pad, high + pad];
+}
+
+function ticks(low, high) {
+  const rough = (high - low) / 4;
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = [1, 2, 5, 10].map((times) => times * power).find((size) => size >= rough);
+  const out = [];
+  for (let at = Math.ceil(low / step) * step; at <= high; at += step) out.push(Number(at.toFixed(6)));
+  return out;
+}
+
+function draw(root, match, data, width) {
+  const svg = root.querySelector("svg");
+  svg.replaceChildren();
+  set(svg, { viewBox: `0 0 ${width} ${HEIGHT}`, width, height: HEIGHT });
+  const shown = [...match.indices.keys()].filter((place) => data.junk || live.person(match.indices[place]).tone !== "junk");
+  const [low, high] = range(match, shown, data.top);
+  const right = width - MARGIN.right;
+  const bottom = HEIGHT - MARGIN.bottom;
+  const x = (alpha) => MARGIN.left + alpha * (right - MARGIN.left);
+  const y = (d) => bottom - ((d - low) / (high - low)) * (bottom - MARGIN.top);
+  for (const at of [0, 0.2, 0.4, 0.6, 0.8, 1]) {
+    shape(svg, "line", { class: "grid", x1: x(at), x2: x(at), y1: MARGIN.top, y2: bottom });
+    shape(svg, "text", { class: "tick", x: x(at), y: bottom + 16, "text-anchor": "middle" }, String(at));
+  }
+  for (const at of ticks(low, high)) {
+    shape(svg, "line", { class: "grid", x1: x(0), x2: x(1), y1: y(at), y2: y(at) });
+    shape(svg, "text", { class: "tick", x: MARGIN.left - 6, y: y(at) + 4, "text-anchor": "end" }, String(at));
+  }
+  shape(svg, "text", { class: "axis", x: x(0.5), y: HEIGHT - 4, "text-anchor": "middle" }, "α: 0 = cosine alone, 1 = transport alone");
+  shape(svg, "text", { class: "axis", x: 4, y: MARGIN.top - 10 }, "D");
+  const clip = shape(shape(svg, "clipPath", { id: "plot" }), "rect", {
+    x: x(0), y: MARGIN.top, width: right - x(0), height: bottom - MARGIN.top,
+  });
+  clip.parentElement.setAttribute("clipPathUnits", "userSpaceOnUse");
+  const plot = shape(svg, "g", { "clip-path": "url(#plot)" });
+  const lines = new Map();
+  for (const place of [...shown].reverse()) {
+    const row = match.indices[place];
+    const { tone } = live.person(row);
+    lines.set(place, {
+      tone,
+      node: shape(plot, "line", { x1: x(0), x2: x(1), y1: y(match.dCos[place]), y2: y(match.dEmd[place]), "data-row": row }),
+    });
+  }
+  const rings = match.swaps
+    .filter(([, one, other]) => lines.has(one) && lines.has(other))
+    .map(([alpha, one, other]) => ({ alpha, one, other, x: x(alpha), y: y(atAlpha(match, one, alpha)) }));
+  for (const ring of rings) shape(plot, "circle", { class: "ring", cx: ring.x, cy: ring.y, r: 4.5, "data-alpha": ring.alpha });
+  const cursor = shape(svg, "line", { class: "cursor", y1: MARGIN.top, y2: bottom });
+  const label = shape(svg, "text", { class: "label", y: MARGIN.top - 10, "text-anchor": "middle" });
+  const dots = shape(svg, "g", { "clip-path": "url(#plot)" });
+  root.drawn = { match, data, width, x, y, right, lines, rings, cursor, label, dots };
+}
+
+// What follows alpha: the cursor, the lines of the present first ranks, and a dot for each of them.
+function follow(root, data) {
+  const { match, x, y, right, lines, cursor, label, dots } = root.drawn;
+  const { alpha } = live.view;
+  const first = byDistance(match, alpha).filter((place) => lines.has(place)).slice(0, data.top);
+  const near = new Set(first);
+  for (const [place, { tone, node }] of lines) {
+    const chosen = match.indices[place] === data.chosen;
+    const name = `${tone}${near.has(place) ? " near" : ""}${chosen ? " chosen" : ""}${place === root.pointed ? " pointed" : ""}`;
+    if (node.getAttribute("class") !== name) node.setAttribute("class", name);
+  }
+  set(cursor, { x1: x(alpha), x2: x(alpha) });
+  label.textContent = `α = ${Number(alpha.toFixed(3))}`;
+  label.setAttribute("x", Math.min(right - 24, Math.max(MARGIN.left + 24, x(alpha))));
+  while (dots.children.length < first.length) shape(dots, "circle", { r: 3.2 });
+  while (dots.children.length > first.length) dots.lastChild.remove();
+  first.forEach((place, rank) => {
+    set(dots.children[rank], { cx: x(alpha), cy: y(atAlpha(match, place, alpha)), class: lines.get(place).tone });
+  });
+  const told = first.findIndex((place) => lines.get(place).tone === "match") + 1;
+  const state = told ? `first true match at rank ${told}` : `no true match in the first ${first.length}`;
+  const known = first.some((place) => lines.get(place).tone !== "neutral");
+  set(root.querySelector("svg"), {
+    "aria-valuenow": alpha, "aria-valuetext": `α ${Number(alpha.toFixed(3))}${known ? `, ${state}` : ""}`,
+  });
+  const readout = root.querySelector(".readout");
+  readout.textContent =
+    root.pointed === undefined || !lines.has(root.pointed)
+      ? known ? `At α = ${Number(alpha.toFixed(3))}: ${state}.` : ""
+      : `${live.person(match.indices[root.pointed]).about}: D ${atAlpha(match, root.pointed, alpha).toFixed(3)} at α = ${Number(alpha.toFixed(3))}`;
+}
+
+function pointer(root, event) {
+  const { match, x, right, lines, rings, y } = root.drawn;
+  const box = root.querySelector("svg").getBoundingClientRect();
+  const at = { x: event.clientX - box.left, y: event.clientY - box.top };
+  const share = Math.min(1, Math.max(0, (at.x - MARGIN.left) / (right - MARGIN.left)));
+  const distance = (ring) => Math.hypot(ring.x - at.x, ring.y - at.y);
+  const ring = rings.filter((each) => distance(each) <= REACH).sort((one, other) => distance(one) - distance(other))[0];
+  const gap = (place) => Math.abs(y(atAlpha(match, place, share)) - at.y);
+  const line = [...lines.keys()].filter((place) => gap(place) <= REACH).sort((one, other) => gap(one) - gap(other))[0];
+  return { alpha: ring ? ring.alpha : Number((Math.round(share / STEP) * STEP).toFixed(4)), line };
+}
+
+function listen(root) {
+  const svg = root.querySelector("svg");
+  svg.addEventListener("pointerdown", (event) => {
+    if (!root.drawn) return;
+    svg.setPointerCapture(event.pointerId);
+    root.held = true;
+    live.show({ alpha: pointer(root, event).alpha });
+  });
+  svg.addEventListener("pointermove", (event) => {
+    if (!root.drawn) return;
+    const { alpha, line } = pointer(root, event);
+    root.pointed = line;
+    if (root.held) live.show({ alpha });
+    else live.changed();
+  });
+  svg.addEventListener("pointerup", () => {
+    if (root.held) live.release();
+    root.held = false;
+  });
+  svg.addEventListener("pointercancel", () => (root.held = false));
+  svg.addEventListener("pointerleave", () => {
+    root.pointed = undefined;
+    live.changed();
+  });
+  svg.addEventListener("keydown", (event) => {
+    if (!root.drawn) return;
+    const { alpha } = live.view;
+    const swaps = root.drawn.rings.map((ring) => ring.alpha);
+    const moves = {
+      ArrowRight: () => Math.min(1, alpha + STEP),
+      ArrowUp: () => Math.min(1, alpha + STEP),
+      ArrowLeft: () => Math.max(0, alpha - STEP),
+      ArrowDown: () => Math.max(0, alpha - STEP),
+      PageUp: () => swaps.find((swap) => swap > alpha) ?? alpha,
+      PageDown: () => swaps.findLast((swap) => swap < alpha) ?? alpha,
+      Home: () => 0,
+      End: () => 1,
+    };
+    if (!(event.key in moves)) return;
+    event.preventDefault();
+    const next = moves[event.key]();
+    live.show({ alpha: event.key.startsWith("Arrow") ? Number(next.toFixed(4)) : next });
+    clearTimeout(root.typing);
+    root.typing = setTimeout(() => live.release(), PAUSE);
+  });
+}
+
+export default function ({ data, parentElement }) {
+  const root = parentElement.querySelector(".lines");
+  if (!root.observer) {
+    if (!root.listening) listen(root);
+    root.listening = true;
+    root.observer = new ResizeObserver(() => live.changed());
+    root.observer.observe(root);
+  }
+  live.follow(root, () => {
+    const match = live.match();
+    const width = Math.floor(root.clientWidth);
+    root.classList.toggle("stale", !match);
+    if (!match || !width) return;
+    if (root.drawn?.match !== match || root.drawn.data !== data || root.drawn.width !== width) draw(root, match, data, width);
+    follow(root, data);
+  });
+  live.changed();
+  return () => {
+    root.observer.disconnect();
+    root.observer = null;
+    live.leave(root);
+  };
+}

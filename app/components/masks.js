@@ -1,0 +1,53 @@
+// The query with a white veil over what every dropping block gave up, at whatever keep rate the dial says.
+function maskStrip(match, blocks) {
+  const alive = (stage) => match.survived.reduce((count, stages) => count + (stages >= stage), 0);
+  const card = (id, title, lines, alt) => ({ id, title, lines, alt, tone: "neutral", mark: "", tag: "", selected: false });
+  const after = blocks.map((block, place) => {
+    const [entered, kept] = [alive(place), alive(place + 1)];
+    const lines = [`${kept} kept`, `${entered - kept} dropped`];
+    return card(`block ${block}`, `After block ${block}`, lines, `after block ${block} ${kept} of ${entered} patches are kept`);
+  });
+  const input = card("input", "Input", [`${match.survived.length} patches`], "the query image as the model sees it");
+  return { id: "masks", title: "", note: "", cards: [input, ...after] };
+}
+
+function veil(canvas, image, geometry, survived, stage, opacity) {
+  const context = canvas.getContext("2d");
+  context.drawImage(image, 0, 0, canvas.width, canvas.height);
+  context.fillStyle = `rgb(255 255 255 / ${opacity})`;
+  survived.forEach((stages, patch) => {
+    if (stages >= stage) return;
+    const [x, y, width, height] = geometry.cell(patch);
+    const [left, top] = [Math.round(x), Math.round(y)]; // no seams between cells that end within a pixel
+    context.fillRect(left, top, Math.round(x + width) - left, Math.round(y + height) - top);
+  });
+}
+
+export default function ({ data, parentElement }) {
+  const root = parentElement.querySelector(".strips");
+  root.style.setProperty("--card", `${data.width}px`);
+  if (root.source !== data.image) {
+    root.source = data.image;
+    root.image = new Image();
+    root.image.onload = () => live.changed();
+    root.image.src = data.image;
+  }
+  const geometry = new Geometry(data.grid);
+  const picture = () => {
+    const canvas = element("canvas");
+    canvas.setAttribute("role", "img");
+    [canvas.width, canvas.height] = [geometry.width, geometry.height];
+    return canvas;
+  };
+  root.drawn = null;
+  live.follow(root, () => {
+    const match = live.answer?.key === data.key ? live.match() : null; // not the last query's
+    root.classList.toggle("stale", !match);
+    if (!match || !root.image.complete || root.drawn === match) return;
+    root.drawn = match;
+    const [section] = drawStrips(root, [maskStrip(match, data.blocks)], { picture });
+    [...section.cards.values()].forEach((card, stage) => veil(card.picture, root.image, geometry, match.survived, stage, data.opacity));
+  });
+  live.changed();
+  return () => live.leave(root);
+}

@@ -1,0 +1,31 @@
+"""The query and what every dropping block left of it, drawn in the browser at any keep rate it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from app.components import source
+from app.components.patchgrid import geometry
+from app.pictures import VEIL
+from fpc_core.config import ModelConfig
+
+_mount = st.components.v2.component(
+    "fpc_masks",
+    html='<div class="strips"></div>',
+    css=source("cards.css", "masks.css"),
+    js=source("shared.js", "geometry.js", "store.js", "card.js", "masks.js"),
+)
+
+
+def masks(image: str, config: ModelConfig, blocks: Sequence[int], view: str, *, key: str, width: int = 128) -> None:
+    """Draws what the page's `ranking` was given.
+
+    image: data URI of the query at the model's input size.  blocks: indices of the dropping blocks.
+    view: `live.view_key`.
+    """
+    data = {
+        "key": view, "image": image, "grid": geometry(config), "blocks": list(blocks), "opacity": VEIL, "width": width,
+    }  # fmt: skip
+    _mount(key=key, data=data)

@@ -1,0 +1,207 @@
+// One image under its patch grid: pointer, keyboard and what a screen reader hears. Prepended to the
+// components that show patches. Text reaches the page as textContent only.
+
+const VIRIDIS = ["#440154", "#482878", "#3e4989", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6ece58", "#b5de2b", "#fde725"];
+const VEIL = "rgba(255, 255, 255, 0.82)";
+
+// 256 [r, g, b] between evenly spaced colours.
+function ramp(colours) {
+  const stops = colours.map((colour) => [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16)));
+  return Array.from({ length: 256 }, (_, step) => {
+    const at = (step / 255) * (stops.length - 1);
+    const low = Math.min(Math.floor(at), stops.length - 2);
+    return stops[low].map((value, channel) => Math.round(value + (at - low) * (stops[low + 1][channel] - value)));
+  });
+}
+
+const VIRIDIS_RAMP = ramp(VIRIDIS);
+
+// The colour at `share` of the way up a ramp, clipped.
+function shade(colours, share, opacity = 1) {
+  const [r, g, b] = colours[Math.round(255 * Math.min(Math.max(share, 0), 1))];
+  return `rgba(${r}, ${g}, ${b}, ${opacity})`;
+}
+
+const percent = (share, digits = 2) => `${(100 * share).toFixed(digits)} %`;
+
+// An image whose patches can be pointed at, walked with the arrow keys, and picked by click, tap or Enter.
+// touch(index or null): pointer or keyboard stands on a patch.  pick(index or null): chosen; null by Escape.
+class PatchGrid {
+  constructor(name, { touch, pick }) {
+    this.touch = touch;
+    this.pick = pick;
+    this.active = null;
+    this.element = element("figure", "patches");
+    this.image = element("img");
+    this.canvas = element("canvas");
+    this.cells = element("div", "cells");
+    this.cells.tabIndex = 0;
+    this.cells.setAttribute("role", "grid");
+    this.cells.setAttribute("aria-label", `${name} patches. Arrow keys move, Enter pins, Escape unpins.`);
+    this.cells.dataset.grid = name;
+    this.image.alt = name;
+    this.element.append(this.image, this.canvas, this.cells);
+    this.cells.addEventListener("pointermove", (event) => event.pointerType !== "touch" && this.move(this.under(event)));
+    this.cells.addEventListener("pointerleave", (event) => event.pointerType !== "touch" && this.touch(null));
+    this.cells.addEventListener("click", (event) => {
+      this.move(this.under(event));
+      this.pick(this.active);
+    });
+    this.cells.addEventListener("keydown", (event) => this.key(event));
+    this.cells.addEventListener("focus", () => this.cells.matches(":focus-visible") && this.move(this.active ?? 0));
+    this.cells.addEventListener("blur", () => this.touch(null));
+  }
+
+  // labels: what a screen reader says of each patch.
+  show(geometry, source, alt, labels) {
+    if (this.geometry?.rows !== geometry.rows || this.geometry?.columns !== geometry.columns) this.build(geometry);
+    this.geometry = geometry;
+    if (this.image.src !== source) this.image.src = source;
+    this.image.alt = alt;
+    this.element.style.aspectRatio = `${geometry.width} / ${geometry.height}`;
+    labels.forEach((label, index) => this.cell[index].setAttribute("aria-label", label));
+  }
+
+  build(geometry) {
+    this.active = null;
+    this.cell = Array.from({ length: geometry.count }, (_, index) => {
+      const cell = element("span");
+      cell.id = `${this.cells.dataset.grid}-${index}`;
+      cell.setAttribute("role", "gridcell");
+      return cell;
+    });
+    this.cells.replaceChildren(
+      ...Array.from({ length: geometry.rows }, (_, row) => {
+        const line = element("div");
+        line.setAttribute("role", "row");
+        line.append(...this.cell.slice(row * geometry.columns, (row + 1) * geometry.columns));
+        return line;
+      }),
+    );
+  }
+
+  under(event) {
+    const box = this.cells.getBoundingClientRect();
+    return this.geometry.at(
+      ((event.clientX - box.left) / box.width) * this.geometry.width,
+      ((event.clientY - box.top) / box.height) * this.geometry.height,
+    );
+  }
+
+  move(index) {
+    this.active = index;
+    this.cells.setAttribute("aria-activedescendant", this.cell[index].id);
+    this.touch(index);
+  }
+
+  select(index) {
+    this.cells.querySelector("[aria-selected=true]")?.removeAttribute("aria-selected");
+    if (index !== null) this.cell[index].setAttribute("aria-selected", "true");
+  }
+
+  key(event) {
+    const { columns, count } = this.geometry;
+    const now = this.active ?? 0;
+    const column = now % columns;
+    const steps = {
+      ArrowLeft: column > 0 ? -1 : 0,
+      ArrowRight: column < columns - 1 ? 1 : 0,
+      ArrowUp: now >= columns ? -columns : 0,
+      ArrowDown: now + columns < count ? columns : 0,
+      Home: -column,
+      End: columns - 1 - column,
+    };
+    if (event.key in steps) this.move(now + steps[event.key]);
+    else if (event.key === "Enter" || event.key === " ") this.pick(now);
+    else if (event.key === "Escape") this.pick(null);
+    else return;
+    event.preventDefault();
+  }
+
+  // A context that draws in pixels of the model's input, cleared.
+  context() {
+    return sharpContext(this.canvas, this.element.clientWidth, this.element.clientHeight, this.element.clientWidth / this.geometry.width);
+  }
+
+  // Fill every patch with the colour that `colour(index)` gives it; null leaves it as it is. Cells end on whole pixels
+  // of the screen: between neighbours with half a pixel each a seam would show.
+  fill(context, colour) {
+    const { a: scale } = context.getTransform();
+    context.save();
+    context.resetTransform();
+    for (let index = 0; index < this.geometry.count; index += 1) {
+      const value = colour(index);
+      if (value === null) continue;
+      const [x, y, width, height] = this.geometry.cell(index);
+      const [left, top, right, bottom] = [x, y, x + width, y + height].map((edge) => Math.round(edge * scale));
+      context.fillStyle = value;
+      context.fillRect(left, top, right - left, bottom - top);
+    }
+    context.restore();
+  }
+}
+
+// A cleared 2D context of a canvas of `width` x `height` CSS pixels at the screen's own resolution.
+function sharpContext(canvas, width, height, scale) {
+  const ratio = window.devicePixelRatio || 1;
+  const context = canvas.getContext("2d");
+  const [across, down] = [Math.round(width * ratio), Math.round(height * ratio)];
+  if (canvas.width !== across || canvas.height !== down) {
+    canvas.width = across;
+    canvas.height = down;
+  }
+  context.setTransform(1, 0, 0, 1, 0, 0);
+  context.clearRect(0, 0, across, down);
+  context.setTransform(ratio * scale, 0, 0, ratio * scale, 0, 0);
+  return context;
+}
+
+// A double line is seen on any image and either theme.
+function ring(context, [x, y, width, height], colour, thick) {
+  context.lineWidth = 2 * thick;
+  context.strokeStyle = "rgba(0, 0, 0, 0.75)";
+  context.strokeRect(x, y, width, height);
+  context.lineWidth = thick;
+  context.strokeStyle = colour;
+  context.strokeRect(x, y, width, height);
+}
+
+function colourBar(stops) {
+  const node = element("div", "scale");
+  const [label, low, bar, high] = ["label", "low", "bar", "high"].map((name) => element("span", name));
+  bar.style.background = `linear-gradient(to right, ${stops.join(", ")})`;
+  node.append(label, low, bar, high);
+  return { node, set: (...texts) => [label, low, high].forEach((part, at) => (part.textContent = texts[at])) };
+}
+
+function checkbox(text, name, checked, change) {
+  const label = element("label", "check");
+  const box = element("input");
+  box.type = "checkbox";
+  box.name = name;
+  box.checked = checked;
+  box.addEventListener("change", change);
+  label.append(box, element("span", "", text));
+  return { label, box };
+}
+
+// Runs `work` once before the next frame, however often it is asked to.
+function onceAFrame(work) {
+  let waiting = false;
+  return () => {
+    if (waiting) return;
+    waiting = true;
+    requestAnimationFrame(() => {
+      waiting = false;
+      work();
+    });
+  };
+}
+
+// One view per mounted component: `make` runs at the first call only.
+const views = new WeakMap();
+function viewOf(parentElement, make) {
+  const host = parentElement.querySelector("[data-root]");
+  if (!views.has(host)) views.set(host, make(host));
+  return views.get(host);
+}

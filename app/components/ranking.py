@@ -1,0 +1,48 @@
+"""The three strips of a query. Those by cosine and by D are ranked in the browser while a dial is dragged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import streamlit as st
+
+from app.components import source
+from app.components.cards import plain_strip
+from app.strips import Strip
+
+_mount = st.components.v2.component(
+    "fpc_ranking",
+    html='<div class="strips"></div>',
+    css=source("cards.css", "ranking.css"),
+    js=source("shared.js", "store.js", "card.js", "ranking.js"),
+)
+
+
+def ranking(
+    answer: Mapping[str, Any],
+    final: Strip,
+    *,
+    key: str,
+    show: int,
+    junk: bool,
+    chosen: int | None,
+    on_pick: Callable[[str], None],
+    width: int = 112,
+) -> None:
+    """answer: `live.answer_data`; handed to every live view of the page.  final: the consolidated strip.
+
+    show: hits per strip.  junk: whether junk images are shown.  chosen: memory row of the chosen neighbour.
+    Pictures come from `album`.
+    """
+
+    def picked() -> None:
+        choice = st.session_state[key].get("picked")
+        if choice is not None:
+            on_pick(str(choice))
+
+    data = {
+        "answer": dict(answer), "final": plain_strip(final), "show": show, "junk": junk, "chosen": chosen,
+        "width": width,
+    }  # fmt: skip
+    _mount(key=key, data=data, on_picked_change=picked)

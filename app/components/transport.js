@@ -1,0 +1,321 @@
+// A transport plan between two patch grids. `TransportView.show` draws a pair, and may be given another at any time:
+// pair = {kept, plan, cost, queryMarginal, galleryMarginal, dEmd}; plan and cost are Float32Array, kept.length x patches.
+
+const FAINTEST = 0.02; // flows lighter than this share of the heaviest shown cannot be seen
+const MOST_FLOWS = 3000;
+const PIN_COLOUR = "#ffb000";
+
+// Sums that every hover needs, computed once per pair.
+function totals(pair, geometry) {
+  const { plan, cost, kept } = pair;
+  const count = geometry.count;
+  const query = { mass: new Float64Array(count), emd: new Float64Array(count) };
+  const gallery = { mass: new Float64Array(count), emd: new Float64Array(count) };
+  const rowOf = new Int32Array(count).fill(-1);
+  const targets = new Float32Array(2 * kept.length);
+  kept.forEach((position, row) => {
+    rowOf[position] = row;
+    for (let column = 0, at = row * count; column < count; column += 1, at += 1) {
+      const mass = plan[at];
+      query.mass[position] += mass;
+      query.emd[position] += mass * cost[at];
+      gallery.mass[column] += mass;
+      gallery.emd[column] += mass * cost[at];
+      targets[2 * row] += mass * geometry.x(column);
+      targets[2 * row + 1] += mass * geometry.y(column);
+    }
+    targets[2 * row] /= query.mass[position];
+    targets[2 * row + 1] /= query.mass[position];
+  });
+  const sum = (values) => values.reduce((total, value) => total + value, 0);
+  return { query, gallery, rowOf, targets, mass: sum(query.mass), emd: sum(query.emd) };
+}
+
+// Ground cost from the least to that below which 99 % of the mass travels: one colour scale for the whole pair.
+function costRange({ plan, cost }, mass) {
+  const bins = new Float64Array(400); // 1 - cosine lies in 0..2
+  let low = 2;
+  for (let at = 0; at < plan.length; at += 1) {
+    if (plan[at] <= 0) continue;
+    low = Math.min(low, cost[at]);
+    bins[Math.min(Math.floor(cost[at] * 200), 399)] += plan[at];
+  }
+  let [high, reached] = [0, 0];
+  while (high < 399 && reached + bins[high] < 0.99 * mass) reached += bins[high++];
+  return [Math.min(low, 2), Math.max((high + 1) / 200, low + 0.005)];
+}
+
+class TransportView {
+  constructor(root) {
+    this.root = root;
+    root.className = "transport";
+    this.touched = this.pinned = null;
+    this.draw = onceAFrame(() => this.drawTouched());
+    this.redraw = onceAFrame(() => this.drawAll());
+    this.grids = { q: this.grid("query", "q"), g: this.grid("gallery", "g") };
+    this.stage = element("div", "stage");
+    this.flows = element("canvas");
+    this.over = element("canvas");
+    this.stage.append(this.grids.q.element, this.grids.g.element, this.flows, this.over);
+    this.names = [element("span"), element("span")];
+    const names = element("div", "names");
+    names.append(...this.names);
+    this.said = element("p", "said");
+    this.said.setAttribute("role", "status");
+    this.sum = element("div", "faint sum");
+    this.costBar = colourBar(VIRIDIS);
+    this.weightBar = colourBar(VIRIDIS);
+    root.replaceChildren(names, this.stage, this.said, this.costBar.node, this.weightBar.node, this.tools(), this.threshold, this.sum);
+    new ResizeObserver(this.redraw).observe(this.stage);
+  }
+
+  grid(name, side) {
+    return new PatchGrid(name, {
+      touch: (index) => {
+        this.touched = index === null ? null : { side, index };
+        this.draw();
+      },
+      pick: (index) => this.setPin(index === null || this.isPinned(side, index) ? null : { side, index }, true),
+    });
+  }
+
+  tools() {
+    const tools = element("div", "tools");
+    const switches = [
+      ["dimmed", "dropped patches dimmed", true],
+      ["all", "all flows above a threshold", false],
+      ["targets", "expected targets", false],
+      ["weights", "marginal weights", false],
+    ];
+    this.on = {};
+    for (const [name, text, checked] of switches) {
+      const { label, box } = checkbox(text, name, checked, this.redraw);
+      this.on[name] = box;
+      tools.append(label);
+    }
+    this.threshold = element("label", "threshold");
+    this.slider = element("input");
+    Object.assign(this.slider, { type: "range", min: 0, max: 100, value: 30 });
+    this.slider.setAttribute("aria-label", "Threshold of all flows");
+    this.slider.addEventListener("input", this.redraw);
+    this.counted = element("span", "faint");
+    this.threshold.append(this.slider, this.counted);
+    return tools;
+  }
+
+  setPictures(geometry, pictures, names) {
+    this.geometry = geometry;
+    this.pictures = pictures;
+    this.names.forEach((node, at) => (node.textContent = names[at]));
+    this.spoken = names;
+  }
+
+  // The one way in: draws this pair in place of the last one.
+  show(pair) {
+    this.pair = pair;
+    this.totals = totals(pair, this.geometry);
+    this.range = costRange(pair, this.totals.mass);
+    this.heaviest = null;
+    this.costBar.set("ground cost (1 − cosine)", this.range[0].toFixed(2), `${this.range[1].toFixed(2)} or more`);
+    const top = Math.max(...pair.queryMarginal, ...pair.galleryMarginal);
+    this.weightTop = top;
+    this.weightBar.set("marginal weight", "0", percent(top));
+    const { emd } = this.totals;
+    this.sum.textContent = `All contributions together ${emd.toFixed(4)} · D_EMD ${pair.dEmd.toFixed(4)}`;
+    this.weightOf = { q: new Float32Array(this.geometry.count).fill(NaN), g: pair.galleryMarginal };
+    pair.kept.forEach((position, row) => (this.weightOf.q[position] = pair.queryMarginal[row]));
+    ["q", "g"].forEach((side, at) => {
+      const labels = Array.from({ length: this.geometry.count }, (_, index) => this.describe({ side, index }).join(": "));
+      this.grids[side].show(this.geometry, this.pictures[at], this.spoken[at], labels);
+    });
+    this.redraw();
+  }
+
+  isPinned(side, index) {
+    return this.pinned !== null && this.pinned.side === side && this.pinned.index === index;
+  }
+
+  setPin(pin, tell) {
+    this.pinned = pin;
+    for (const side of ["q", "g"]) this.grids[side].select(pin?.side === side ? pin.index : null);
+    this.draw();
+    if (!tell) return;
+    this.sent = pin ? `${pin.side}${pin.index}` : "";
+    this.onPin(this.sent);
+  }
+
+  // The server's pin holds, unless it has not yet heard of the last one set here.
+  hearPin(text) {
+    if (this.sent !== undefined && this.sent !== text) return;
+    this.sent = undefined;
+    const index = Number(text.slice(1));
+    this.setPin(text && index < this.geometry.count ? { side: text[0], index } : null, false);
+  }
+
+  describe({ side, index }) {
+    const name = `${side === "q" ? "Query" : "Gallery"} patch, ${this.geometry.name(index)}`;
+    const { mass, emd } = this.totals[side === "q" ? "query" : "gallery"];
+    if (side === "q" && this.totals.rowOf[index] < 0) return [name, "dropped on the way, carries no mass"];
+    if (mass[index] <= 0) return [name, "no weight, so no flow"];
+    const share = percent(emd[index] / this.totals.emd);
+    const cost = (emd[index] / mass[index]).toFixed(3);
+    return [name, `mass ${percent(mass[index])} · mean cost ${cost} · ${share} of D_EMD (${emd[index].toFixed(4)})`];
+  }
+
+  // Flows of one patch, lightest first: [from, to, mass, cost].
+  flowsOf({ side, index }) {
+    const { plan, cost, kept } = this.pair;
+    const count = this.geometry.count;
+    const flows = [];
+    if (side === "q") {
+      const row = this.totals.rowOf[index];
+      for (let column = 0; row >= 0 && column < count; column += 1) flows.push([index, column, row * count + column]);
+    } else {
+      kept.forEach((position, row) => flows.push([position, index, row * count + index]));
+    }
+    return flows.map(([from, to, at]) => [from, to, plan[at], cost[at]]).sort((a, b) => a[2] - b[2]);
+  }
+
+  colour(cost, opacity) {
+    return shade(VIRIDIS_RAMP, (cost - this.range[0]) / (this.range[1] - this.range[0]), opacity);
+  }
+
+  // Where a patch's centre lies on the stage, in CSS pixels.
+  point(side, index) {
+    const scale = this.scale;
+    return [scale * this.geometry.x(index) + (side === "g" ? this.offset : 0), scale * this.geometry.y(index)];
+  }
+
+  stroke(context, [from, to, mass, cost], heaviest, halo) {
+    const weight = mass / heaviest;
+    const [a, b] = [this.point("q", from), this.point("g", to)];
+    const line = (colour, width) => {
+      context.strokeStyle = colour;
+      context.lineWidth = width;
+      context.beginPath();
+      context.moveTo(...a);
+      context.lineTo(...b);
+      context.stroke();
+    };
+    if (halo) line(`rgba(${this.halo}, ${0.3 * weight})`, 1.8 + 4.4 * weight);
+    line(this.colour(cost, 0.12 + 0.88 * weight), 0.6 + 4 * weight);
+  }
+
+  drawTouched() {
+    if (!this.pair || !this.stage.clientWidth) return;
+    const context = sharpContext(this.over, this.stage.clientWidth, this.stage.clientHeight, 1);
+    const shown = this.touched ?? this.pinned;
+    this.flows.classList.toggle("quiet", Boolean(shown));
+    if (shown) {
+      const flows = this.flowsOf(shown);
+      const heaviest = flows.at(-1)?.[2] || 1;
+      const seen = flows.filter((flow) => flow[2] >= FAINTEST * heaviest);
+      const other = shown.side === "q" ? "g" : "q";
+      for (const flow of seen) {
+        const end = other === "g" ? flow[1] : flow[0];
+        context.fillStyle = this.colour(flow[3], 0.75 * (flow[2] / heaviest));
+        context.fillRect(...this.box(other, end));
+      }
+      for (const flow of seen) this.stroke(context, flow, heaviest, true);
+    }
+    if (this.pinned) ring(context, this.box(this.pinned.side, this.pinned.index), PIN_COLOUR, 2.5);
+    if (this.touched) ring(context, this.box(this.touched.side, this.touched.index), "#ffffff", 1.8);
+    this.say(shown);
+  }
+
+  box(side, index) {
+    const [x, y, width, height] = this.geometry.cell(index).map((value) => value * this.scale);
+    return [x + (side === "g" ? this.offset : 0), y, width, height];
+  }
+
+  say(shown) {
+    const [title, text] = shown
+      ? this.describe(shown)
+      : ["Touch a patch", "its flows are drawn, wider for more mass; a click pins it"];
+    const head = element("span", "title", this.isPinned(shown?.side, shown?.index) ? `${title} (pinned)` : title);
+    this.said.replaceChildren(head, element("br"), element("span", "", text));
+  }
+
+  drawAll() {
+    if (!this.pair || !this.stage.clientWidth) return;
+    this.scale = this.grids.q.element.clientWidth / this.geometry.width;
+    this.offset = this.grids.g.element.offsetLeft;
+    this.halo = getComputedStyle(this.root).color.match(/\d+/g).slice(0, 3).join(", ");
+    for (const side of ["q", "g"]) this.drawImage(side);
+    this.weightBar.node.hidden = !this.on.weights.checked;
+    this.threshold.hidden = !this.on.all.checked;
+    this.drawFlows();
+    this.drawTouched();
+  }
+
+  drawImage(side) {
+    const grid = this.grids[side];
+    const context = grid.context();
+    const { rowOf, targets } = this.totals;
+    const weight = this.weightOf[side];
+    if (this.on.weights.checked) {
+      grid.fill(context, (index) => (weight[index] >= 0 ? shade(VIRIDIS_RAMP, weight[index] / this.weightTop, 0.66) : null));
+    }
+    if (side === "q" && this.on.dimmed.checked) grid.fill(context, (index) => (rowOf[index] < 0 ? VEIL : null));
+    if (!this.on.targets.checked) return;
+    // Where each kept patch is expected to land, in the colour of the height it comes from.
+    this.pair.kept.forEach((position, row) => {
+      const from = [this.geometry.x(position), this.geometry.y(position)];
+      const at = side === "q" ? from : [targets[2 * row], targets[2 * row + 1]];
+      if (!Number.isFinite(at[0])) return;
+      const colour = shade(VIRIDIS_RAMP, from[1] / this.geometry.height);
+      if (side === "g") {
+        context.strokeStyle = colour;
+        context.lineWidth = 0.8;
+        context.beginPath();
+        context.moveTo(...from);
+        context.lineTo(...at);
+        context.stroke();
+      }
+      context.fillStyle = colour;
+      context.strokeStyle = "#ffffff";
+      context.lineWidth = 0.7;
+      context.beginPath();
+      context.arc(...at, 2.6, 0, 2 * Math.PI);
+      context.fill();
+      context.stroke();
+    });
+  }
+
+  drawFlows() {
+    const context = sharpContext(this.flows, this.stage.clientWidth, this.stage.clientHeight, 1);
+    if (!this.on.all.checked) return;
+    const { plan, cost, kept } = this.pair;
+    const count = this.geometry.count;
+    this.heaviest ??= Uint32Array.from(plan, (_, at) => at).sort((a, b) => plan[b] - plan[a]).subarray(0, MOST_FLOWS);
+    const most = this.heaviest.length;
+    const wanted = Math.max(1, Math.round(most * (this.slider.value / 100) ** 2));
+    const shown = this.heaviest.subarray(0, wanted).filter((at) => plan[at] > 0);
+    for (const at of shown.toReversed()) {
+      this.stroke(context, [kept[Math.floor(at / count)], at % count, plan[at], cost[at]], plan[this.heaviest[0]], false);
+    }
+    const mass = shown.reduce((sum, at) => sum + plan[at], 0) / this.totals.mass;
+    const least = shown.length ? plan[shown.at(-1)] / this.totals.mass : 0;
+    const text = `from ${percent(least, 3)} of the mass: ${shown.length} flows, together ${percent(mass, 1)}`;
+    this.counted.textContent = text;
+    this.slider.setAttribute("aria-valuetext", text);
+  }
+}
+
+export default function ({ data, parentElement, setTriggerValue }) {
+  const view = viewOf(parentElement, (root) => new TransportView(root));
+  view.onPin = (text) => setTriggerValue("pinned", text);
+  const { pair, pictures, names, grid } = data;
+  if (view.shown?.plan !== pair.plan || view.shown.cost !== pair.cost || view.pictures[1] !== pictures[1] || view.pictures[0] !== pictures[0]) {
+    view.setPictures(new Geometry(grid), pictures, names);
+    view.show({
+      ...pair,
+      plan: floats(pair.plan),
+      cost: floats(pair.cost),
+      queryMarginal: floats(pair.queryMarginal),
+      galleryMarginal: floats(pair.galleryMarginal),
+    });
+    view.shown = pair;
+  }
+  view.hearPin(data.pin);
+}

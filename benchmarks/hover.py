@@ -1,0 +1,102 @@
+"""Hover to paint of the transport component at 128 x 242 patches, in headless Chromium: `python -m benchmarks.hover`.
+
+The component's own files run in a bare page, without Streamlit: a hover never leaves the browser. Two times per hover:
+`work` is the time spent on it, from the pointer event to the last pixel of the flows; `paint` the time from the event
+until the browser has done that frame, which includes the wait for the next tick of a 60 Hz screen.
+"""
+
+from __future__ import annotations
+
+import shutil
+from typing import Any
+
+import numpy as np
+from playwright.sync_api import sync_playwright
+
+from app.components import source
+from app.components.patchgrid import geometry, packed
+from fpc_core.config import ModelConfig
+
+HOVERS, KEPT = 400, 128
+MEASURE = """
+(positions) => new Promise((done) => {
+  const cells = [...document.querySelectorAll(".cells")];
+  const layer = document.querySelector(".stage > canvas:last-of-type");
+  const work = [], paint = [];
+  const channel = new MessageChannel();
+  let began = 0;
+  const next = () => {
+    if (work.length === positions.length) return done({ work, paint });
+    const [side, x, y] = positions[work.length];
+    const box = cells[side].getBoundingClientRect();
+    began = performance.now();
+    const place = { clientX: box.left + x * box.width, clientY: box.top + y * box.height, bubbles: true };
+    cells[side].dispatchEvent(new PointerEvent("pointermove", { ...place, pointerType: "mouse" }));
+    const spent = performance.now() - began;
+    // Asked for after the component asked: runs behind its drawing, in the same frame.
+    requestAnimationFrame(() => {
+      layer.getContext("2d").getImageData(0, 0, 1, 1);  // drawing is lazy: wait until the pixels are there
+      work.push(spent + performance.now() - frameStart);
+      channel.port2.postMessage(0);
+    });
+  };
+  let frameStart = 0;
+  const ask = window.requestAnimationFrame.bind(window);
+  window.requestAnimationFrame = (task) => ask((time) => {
+    if (frameStart === 0) frameStart = performance.now();
+    task(time);
+  });
+  channel.port1.onmessage = () => {
+    paint.push(performance.now() - began);
+    frameStart = 0;
+    setTimeout(next, 3 + 17 * Math.random());  // events come at any moment between two ticks
+  };
+  next();
+})
+"""
+
+
+def pair() -> dict[str, Any]:
+    """A plan as diffuse as the entropic one: every kept patch sends to all patches."""
+    rng = np.random.default_rng(0)
+    patches = ModelConfig(stride=11).patches
+    cost = rng.uniform(0.1, 1.2, (KEPT, patches)).astype(np.float32)
+    plan = np.exp(-cost / 0.2)
+    plan /= plan.sum()
+    return {
+        "kept": rng.permutation(patches)[:KEPT].tolist(), "plan": packed(plan), "cost": packed(cost),
+        "queryMarginal": packed(plan.sum(1)), "galleryMarginal": packed(plan.sum(0)),
+        "dEmd": float((plan * cost).sum()),
+    }  # fmt: skip
+
+
+def main() -> None:
+    blank = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="
+    data = {"pair": pair(), "pictures": [blank, blank], "names": ["query", "gallery"], "pin": "",
+            "grid": geometry(ModelConfig(stride=11))}  # fmt: skip
+    rng = np.random.default_rng(1)
+    where = [[int(side), float(x), float(y)] for side, x, y in zip(rng.integers(0, 2, HOVERS), *rng.random((2, HOVERS)),
+                                                                  strict=True)]  # fmt: skip
+    with sync_playwright() as playwright:
+        found = shutil.which("chromium") or playwright.chromium.executable_path
+        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1280, "height": 1000})
+        page.set_content(f"<style>{source('patchgrid.css', 'transport.css')}</style><main><div data-root></div></main>")
+        page.evaluate(
+            """async ([source, data]) => {
+              const module = await import(URL.createObjectURL(new Blob([source], { type: "text/javascript" })));
+              module.default({ data, parentElement: document.querySelector("main"), setTriggerValue() {} });
+            }""",
+            [source("shared.js", "geometry.js", "patchgrid.js", "transport.js"), data],
+        )
+        page.wait_for_timeout(500)
+        times = page.evaluate(MEASURE, where)
+        print(f"{HOVERS} hovers, {KEPT} x {ModelConfig(stride=11).patches} patches, Chromium {browser.version}")
+        browser.close()
+    for name in ("work", "paint"):
+        values = np.array(times[name])
+        print(f"{name:6} median {np.median(values):5.1f} ms   p95 {np.percentile(values, 95):5.1f} ms")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""Several processes, one training: what `torchrun` started, joined by torch.distributed.
+
+Without torchrun there is one process and every function here does nothing to its argument.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+@contextmanager
+def joined(device: torch.device) -> Iterator[None]:
+    """Join the other processes of a torchrun, if there are any, and leave them at the end."""
+    if "RANK" not in os.environ or dist.is_initialized():
+        yield
+        return
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+def own_device(device: torch.device) -> torch.device:
+    """Each process its own GPU: `cuda` becomes `cuda:LOCAL_RANK` under torchrun."""
+    if device.type != "cuda" or "LOCAL_RANK" not in os.environ:
+        return device
+    own = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+    torch.cuda.set_device(own)
+    return own
+
+
+def rank() -> int:
+    return dist.get_rank() if dist.is_initialized() else int(os.environ.get("RANK", "0"))
+
+
+def world() -> int:
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def own_share(rows: Tensor) -> Tensor:
+    """The rows of this process: (n,) -> (n / world,), the rank-th of equal runs. Raises ValueError for a rest."""
+    if len(rows) % world():
+        raise ValueError(f"{len(rows)} rows do not share out evenly among {world()} processes")
+    return rows.chunk(world())[rank()]
+
+
+def gather(values: Tensor) -> Tensor:
+    """The values of all processes in the order of `own_share`: (n / world, ...) -> (n, ...). No gradient."""
+    if world() == 1:
+        return values
+    parts = [torch.empty_like(values) for _ in range(world())]
+    dist.all_gather(parts, values.contiguous())
+    return torch.cat(parts)
+
+
+def gather_with_gradient(values: Tensor) -> Tensor:
+    """`gather` through which every process gets the gradients that all of them have for its values, summed."""
+    return _Gather.apply(values) if world() > 1 else values
+
+
+class _Gather(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        return gather(values)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        total = gradients[0].clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total)
+        return own_share(total)
+
+
+def from_first(value: float) -> float:
+    """The first process's value, in every process."""
+    if world() == 1:
+        return value
+    told = [value]
+    dist.broadcast_object_list(told)
+    return told[0]
+
+
+def wait_for_all() -> None:
+    if world() > 1:
+        dist.barrier()

@@ -1,0 +1,58 @@
+"""Steps that browser tests take; the fixtures `browser`, `url` and `page` are in conftest.py."""
+
+from contextlib import contextmanager
+
+
+def settle(page):
+    """Until the script has run to its end."""
+    page.wait_for_timeout(400)
+    page.wait_for_function("document.querySelector('.stApp').dataset.testScriptState === 'notRunning'")
+    page.wait_for_timeout(200)
+
+
+def open_demo(page, url):
+    """Load the Explore page, to its last section."""
+    page.set_default_timeout(60_000)
+    page.goto(url)
+    page.locator("[data-card^='heat/']").first.wait_for()
+    settle(page)
+
+
+def order(page, strip):
+    return page.locator(f"[data-card^='{strip}/']").evaluate_all("cards => cards.map(card => card.dataset.card)")
+
+
+def captions(page, strip):
+    return page.locator(f"[data-card^='{strip}/'] .caption").all_inner_texts()
+
+
+def dial(page, name):
+    return page.get_by_test_id("stSidebar").get_by_role("slider", name=name)
+
+
+def move(page, name, key, times):
+    """Move a dial of the sidebar by keyboard and wait for the server's answer."""
+    thumb = dial(page, name)
+    thumb.focus()
+    for _ in range(times):
+        thumb.press(key)
+    settle(page)
+
+
+@contextmanager
+def dragging(page, name, share):
+    """Hold a dial's thumb dragged to `share` of its track; let go at the end."""
+    box = dial(page, name).bounding_box()
+    now, low, high = dial(page, name).evaluate("input => [input.valueAsNumber, +input.min, +input.max]")
+    y, thumb = box["y"] + box["height"] / 2, 16  # the thumb's centre stays half its width inside the track
+
+    def x(part):
+        return box["x"] + thumb / 2 + part * (box["width"] - thumb)
+
+    page.mouse.move(x((now - low) / (high - low)), y)
+    page.mouse.down()
+    page.mouse.move(x(share), y, steps=25)
+    page.wait_for_timeout(60)
+    yield
+    page.mouse.up()
+    settle(page)

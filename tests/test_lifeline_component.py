@@ -1,0 +1,66 @@
+"""What the life-line component is sent, for one query of the small world."""
+
+import base64
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from app.components.lifeline import life_data
+from fpc_core.config import PruneSettings
+from fpc_core.data.images import resize_image, to_tensor
+from fpc_core.explain.lifelines import SURVIVED, falls
+from fpc_core.workspace import open_workspace
+
+RATES = (0.5, 0.75, 1.0)
+PRUNE = PruneSettings(0.75)
+
+
+@pytest.fixture(scope="module")
+def sent(small_places):
+    space = open_workspace(small_places, "cpu")
+    config = space.retriever.model.config
+    image = to_tensor([resize_image(space.dataset.read(space.dataset.query[0]), config.image_size)], config)
+    state = space.retriever.prepare(image, torch.tensor([0]))
+    stages = space.retriever.follow(image, torch.tensor([0]), PRUNE)
+    fell = falls(lambda prune: space.retriever.encode(state, prune), PRUNE, RATES)
+    return life_data(space.retriever.encode(state, PRUNE), stages, RATES, fell)
+
+
+def attention(block):
+    return np.frombuffer(base64.b64decode(block["attention"]), "<f4")
+
+
+def test_every_block_has_attention_for_exactly_the_patches_that_reach_it(sent):
+    assert [block["block"] for block in sent["blocks"]] == list(range(12))
+    fell = np.array(sent["fell"])
+    for block in sent["blocks"]:
+        reached = (fell == SURVIVED) | (fell >= block["block"])
+        assert (np.isfinite(attention(block)) == reached).all()
+        assert block["entered"] == reached.sum()
+        assert block["kept"] == ((fell == SURVIVED) | (fell > block["block"])).sum()
+
+
+def test_cut_offs_stand_at_dropping_blocks_and_are_the_least_attention_that_survived(sent):
+    fell = np.array(sent["fell"])
+    assert [block["block"] for block in sent["blocks"] if block["drops"]] == [3, 6, 9]
+    for block in sent["blocks"]:
+        if not block["drops"]:
+            assert block["cutoff"] is None
+            continue
+        stays = (fell == SURVIVED) | (fell > block["block"])
+        assert block["cutoff"] == pytest.approx(attention(block)[stays].min(), abs=1e-6)
+        assert block["cutoff"] >= attention(block)[fell == block["block"]].max() - 1e-6
+
+
+def test_the_fates_at_the_current_keep_rate_are_the_drops_shown(sent):
+    assert sent["falls"][1] == sent["fell"]
+    assert sent["keepRate"] == RATES[1]
+
+
+def test_every_patch_has_its_story_and_all_is_plain_json(sent):
+    assert len(sent["stories"]) == 128
+    for story, block in zip(sent["stories"], sent["fell"], strict=True):
+        assert story.startswith("Survived" if block == SURVIVED else f"Fell in block {block}")
+    assert json.loads(json.dumps(sent)) == sent

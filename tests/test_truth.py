@@ -1,0 +1,39 @@
+"""True masks: read from the demo's records, absent elsewhere."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from fpc_core.data.datasets import DatasetError, open_dataset
+from fpc_core.data.truth import RECORDS, true_masks
+from fpc_core.workspace import DEMO_ROOT
+
+
+def test_the_demo_has_a_mask_for_every_image():
+    dataset = open_dataset(DEMO_ROOT)
+    masks = true_masks(dataset)
+    assert set(masks) == {record.path for record in (*dataset.query, *dataset.gallery)}
+    for record in dataset.query:
+        mask = masks[record.path]
+        assert mask.shape == (128, 64)
+        assert set(np.unique(mask)) <= {0, 1, 2, 3}
+        assert (mask >= 2).any(), record.path
+
+
+def test_a_dataset_without_records_has_no_masks(small_places):
+    assert true_masks(open_dataset(small_places.data)) == {}
+
+
+@pytest.mark.parametrize("broken", ["no masks", "no parquet"])
+def test_records_that_hold_no_masks_are_named(small_places, tmp_path: Path, broken: str):
+    if broken == "no masks":
+        parquet.write_table(pa.table({"path": ["query/a.jpg"]}), tmp_path / RECORDS)
+    else:
+        (tmp_path / RECORDS).write_text("hello")
+    dataset = replace(open_dataset(small_places.data), root=tmp_path)
+    with pytest.raises(DatasetError, match=r"records.parquet cannot be read as Parquet with columns path and mask"):
+        true_masks(dataset)
