@@ -2,9 +2,16 @@
 
 import streamlit as st
 
-import fpc_core  # noqa: F401  must be imported before anything that imports timm or grad-cam
 from app.look import dress
 
 st.set_page_config(page_title="FPC Explorer", page_icon="assets/icon.png", layout="wide")
 dress()
-st.navigation([st.Page("app/pages/explore.py", title="Explore", icon=":material/person_search:")], position="top").run()
+st.navigation(
+    [
+        st.Page("app/pages/explore.py", title="Explore", icon=":material/person_search:"),
+        st.Page("app/pages/sweep.py", title="Sweep", icon=":material/grid_on:"),
+        st.Page("app/pages/compare.py", title="Compare", icon=":material/compare:"),
+        st.Page("app/pages/figures.py", title="Figures", icon=":material/image:"),
+    ],
+    position="top",
+).run()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 
 from fpc_core.results import Consolidation
 
 GREY, BLUE, ORANGE = "#8a8f98", "#2f6fde", "#d9822b"
+INK = {GREY: "black", BLUE: "white", ORANGE: "black"}  # of text on them
 
 
 def shares_figure(consolidation: Consolidation, *, height: int = 130) -> go.Figure:
@@ -38,6 +39,69 @@ def shares_figure(consolidation: Consolidation, *, height: int = 130) -> go.Figu
         dragmode=False,
     )
     return figure
+
+
+def distance_parts_figure(parts: Sequence[tuple[str, float, float, float]], *, height: int = 150) -> go.Figure:
+    """D of Eq. 10 as one stacked bar per side. parts: name, alpha, D_cos and D_EMD of each."""
+    names = [name for name, *_ in parts]
+    cos = [(1 - alpha) * d_cos for _, alpha, d_cos, _ in parts]
+    emd = [alpha * d_emd for _, alpha, _, d_emd in parts]
+    figure = go.Figure()
+    for label, values, colour in (("(1 − α) · D_cos", cos, BLUE), ("α · D_EMD", emd, ORANGE)):
+        figure.add_bar(
+            x=values, y=names, orientation="h", name=label, marker_color=colour,
+            text=[f"{value:.3f}" for value in values], textposition="inside", insidetextanchor="middle",
+            insidetextfont={"color": INK[colour]},
+            hovertemplate=f"%{{y}}: {label} = %{{x:.4f}}<extra></extra>",
+        )  # fmt: skip
+    _sideways(figure, "stack", height, "D")
+    return figure
+
+
+def attention_figure(sides: Sequence[tuple[str, Consolidation]], *, height: int = 150) -> go.Figure:
+    """The three attention shares of Eq. 13, one stacked bar per side."""
+    figure = go.Figure()
+    for label, share, colour in (
+        ("[cls]", lambda each: each.cls_share, GREY),
+        ("query", lambda each: each.query_share, ORANGE),
+        ("neighbours", lambda each: float(each.neighbor_shares.sum()), BLUE),
+    ):
+        values = [100 * share(consolidation) for _, consolidation in sides]
+        figure.add_bar(
+            x=values, y=[name for name, _ in sides], orientation="h", name=label, marker_color=colour,
+            text=[f"{value:.1f} %" if value >= 6 else "" for value in values], textposition="inside",
+            insidetextanchor="middle", insidetextfont={"color": INK[colour]},
+            hovertemplate=f"%{{y}}: {label} %{{x:.2f}} %<extra></extra>",
+        )  # fmt: skip
+    _sideways(figure, "stack", height, "attention of the decoder's [cls], %")
+    return figure
+
+
+def neighbor_shares_figure(names: Sequence[str], one: Sequence[float], other: Sequence[float]) -> go.Figure:
+    """Attention on each neighbour of either side as a pair of bars. names: of the neighbours; one, other: percent."""
+    figure = go.Figure()
+    stripes = {"fillmode": "overlay", "fgcolor": "white", "size": 7, "solidity": 0.15}
+    for label, values, colour, pattern in (("A", one, BLUE, "/"), ("B", other, ORANGE, "\\")):
+        figure.add_bar(
+            x=values, y=list(names), orientation="h", name=label,
+            marker={"color": colour, "pattern": {**stripes, "shape": pattern}},
+            hovertemplate=f"{label}: %{{x:.1f}} %<extra></extra>",
+        )  # fmt: skip
+    _sideways(figure, "group", 90 + 30 * len(names), "attention, %")
+    return figure
+
+
+def _sideways(figure: go.Figure, mode: str, height: int, title: str) -> None:
+    """Lying bars, the first on top, the legend above."""
+    figure.update_layout(
+        barmode=mode,
+        height=height,
+        margin={"l": 4, "r": 10, "t": 6, "b": 4},
+        xaxis={"title": title, "fixedrange": True},
+        yaxis={"autorange": "reversed", "fixedrange": True, "automargin": True, "type": "category"},
+        legend={"orientation": "h", "y": 1.05, "yanchor": "bottom", "x": 0, "traceorder": "normal"},
+        dragmode=False,
+    )
 
 
 def timings_figure(seconds: Mapping[str, float], reused: frozenset[str], *, height: int = 240) -> go.Figure:

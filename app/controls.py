@@ -5,9 +5,10 @@ Dials write the URL when they are let go, every other widget is bound to the que
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, TypeVar
 
 import streamlit as st
 
@@ -16,6 +17,7 @@ from app.state import ALPHA, EPSILON, GAMMA, NEIGHBORS, plain_name, turn_dials
 from fpc_core.config import DropStrategy, PruneSettings, QuerySettings, Solver, TransportSettings, Variant
 
 _DEFAULT = QuerySettings()
+_URL: Literal["query-params"] = "query-params"
 _Choice = TypeVar("_Choice", Variant, DropStrategy, Solver)
 UPLOAD_MB = 20
 
@@ -40,29 +42,71 @@ def query_settings(asked: QuerySettings, shortlist: int) -> QuerySettings:
         key="dials",
         on_release=lambda values: turn_dials(st.query_params, values),
     )  # fmt: skip
-    variant = _choice(
-        "Variant", "variant", _DEFAULT.variant, "Where paper and released code differ, whose way is followed."
-    )
-    strategy = _choice(
-        "Patches dropped", "drop", _DEFAULT.prune.strategy, "Which patches a dropping block gives up (Table 5)."
-    )
-    with st.expander("Advanced"):
-        solver = _choice(
-            "Transport solver", "solver", _DEFAULT.transport.solver, "sinkhorn stops at an L1 marginal error of 0.001."
-        )
-        epsilon = st.slider(
-            "Entropy ε", EPSILON[0], EPSILON[1], _DEFAULT.transport.epsilon, EPSILON[2], format="%.3f", key="epsilon",
-            bind="query-params", disabled=solver is Solver.EXACT,
-            help="Smaller is nearer to exact transport and takes more iterations.",
-        )  # fmt: skip
-    return QuerySettings(
-        prune=PruneSettings(keep_rate=asked.prune.keep_rate, strategy=strategy),
-        transport=TransportSettings(solver=solver, epsilon=round(epsilon, 4)),
-        variant=variant,
+    return replace(
+        method_settings().with_keep_rate(asked.prune.keep_rate),
         alpha=asked.alpha,
         neighbors=min(asked.neighbors, shortlist),
         shortlist=min(_DEFAULT.shortlist, shortlist),
     )
+
+
+def side_settings(prefix: str, usual: QuerySettings, shortlist: int) -> QuerySettings:
+    """All settings of one side of a comparison. prefix: of the query parameters; usual: what they are left out for."""
+    gamma = st.slider("Keep rate γ", *GAMMA[:2], usual.prune.keep_rate, GAMMA[2], key=f"{prefix}gamma", bind=_URL)
+    alpha = st.slider("Weight of transport α", *ALPHA[:2], usual.alpha, ALPHA[2], key=f"{prefix}alpha", bind=_URL)
+    most = min(int(NEIGHBORS[1]), shortlist)
+    neighbors = st.slider("Neighbours K", 1, most, min(usual.neighbors, most), key=f"{prefix}k", bind=_URL)
+    return replace(
+        method_settings(prefix).with_keep_rate(round(gamma, 4)),
+        alpha=round(alpha, 4),
+        neighbors=neighbors,
+        shortlist=min(_DEFAULT.shortlist, shortlist),
+    )
+
+
+def choose_side(prefix: str, settings: QuerySettings) -> None:
+    """Set the widgets of `side_settings`; call it in a callback."""
+    for name, value in {
+        "gamma": settings.prune.keep_rate, "alpha": settings.alpha, "k": settings.neighbors,
+        "variant": settings.variant, "drop": settings.prune.strategy, "solver": settings.transport.solver,
+        "epsilon": settings.transport.epsilon,
+    }.items():  # fmt: skip
+        st.session_state[f"{prefix}{name}"] = value
+
+
+def method_settings(prefix: str = "") -> QuerySettings:
+    """The choices that are no dials; keep rate, alpha and K are the defaults. prefix: of the query parameters."""
+    variant = _choice(
+        "Variant", f"{prefix}variant", _DEFAULT.variant, "Where paper and released code differ, whose way is followed."
+    )
+    strategy = _choice(
+        "Patches dropped",
+        f"{prefix}drop",
+        _DEFAULT.prune.strategy,
+        "Which patches a dropping block gives up (Table 5).",
+    )
+    with st.expander("Advanced"):
+        solver = _choice(
+            "Transport solver",
+            f"{prefix}solver",
+            _DEFAULT.transport.solver,
+            "sinkhorn stops at an L1 marginal error of 0.001.",
+        )
+        epsilon = st.slider(
+            "Entropy ε", EPSILON[0], EPSILON[1], _DEFAULT.transport.epsilon, EPSILON[2], format="%.3f",
+            key=f"{prefix}epsilon", bind=_URL, disabled=solver is Solver.EXACT,
+            help="Smaller is nearer to exact transport and takes more iterations.",
+        )  # fmt: skip
+    return QuerySettings(
+        prune=PruneSettings(strategy=strategy),
+        transport=TransportSettings(solver=solver, epsilon=round(epsilon, 4)),
+        variant=variant,
+    )
+
+
+def visitor() -> str:
+    """A name for this browser tab, by which background work knows who wants it."""
+    return str(st.session_state.setdefault("visitor", uuid.uuid4().hex))
 
 
 def junk_switch(uses_cameras: bool) -> bool:
@@ -70,7 +114,7 @@ def junk_switch(uses_cameras: bool) -> bool:
     return uses_cameras and st.toggle(
         "Show junk images",
         key="junk",
-        bind="query-params",
+        bind=_URL,
         help="Same identity and same camera: left out of every score.",
     )
 
@@ -94,11 +138,28 @@ def camera(cameras: int) -> int | None:
     )  # fmt: skip
 
 
-def query_name(names: Sequence[str]) -> str:
-    """One query by name; typing searches. The thumbnails set the same choice."""
-    if st.session_state.get("query") not in names:
-        st.session_state.pop("query", None)
-    return st.selectbox("Query", names, key="query", bind="query-params")
+def query_name(names: Sequence[str], key: str = "query") -> str:
+    """One query by name; typing searches. The thumbnails set the same choice; other pages open with it."""
+    if st.session_state.get(key) not in names:
+        st.session_state.pop(key, None)
+    last = st.session_state.get("last-query")
+    if key not in st.session_state and key not in st.query_params and last in names:
+        st.session_state[key] = last
+    name = st.selectbox("Query", names, key=key, bind=_URL)
+    st.session_state["last-query"] = name
+    return name
+
+
+def rival(labels: Mapping[int, str], default: int, chosen: int, on_change: Callable[[int], None]) -> int:
+    """The hit to compare the chosen one with: a memory row. labels: of every row offered; default: one of them."""
+    key = f"rival-of-{chosen}"
+    rows = list(labels)
+    if st.session_state.get(key) not in rows:
+        st.session_state.pop(key, None)
+    return st.selectbox(
+        "Compared with", rows, index=rows.index(default), format_func=labels.__getitem__, key=key,
+        on_change=lambda: on_change(st.session_state[key]),
+    )  # fmt: skip
 
 
 def identity(values: Sequence[int]) -> int | None:
@@ -124,6 +185,6 @@ def page_of(count: int, size: int, current: int | None) -> range:
 def _choice(label: str, key: str, default: _Choice, explanation: str) -> _Choice:
     options = list(type(default))
     return st.selectbox(
-        label, options, index=options.index(default), format_func=plain_name, key=key, bind="query-params",
+        label, options, index=options.index(default), format_func=plain_name, key=key, bind=_URL,
         help=explanation,
     )  # fmt: skip

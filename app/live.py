@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from app.components.patchgrid import packed
-from app.strips import MARKS, SPOKEN, Subject, camera_name, tone_of, who
+from app.strips import MARKS, SPOKEN, Subject, Tone, camera_name, tone_of, who
 from fpc_core.config import QuerySettings
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.explain.masks import survivors
@@ -29,33 +29,56 @@ def view_key(digest: str, settings: QuerySettings) -> str:
 
 
 def answer_data(
-    trace: QueryTrace, key: str, records: Sequence[ImageRecord], subject: Subject, uses_cameras: bool, top: int
+    trace: QueryTrace, key: str, records: Sequence[ImageRecord], subject: Subject, uses_cameras: bool, show: int
 ) -> dict[str, Any]:
-    """The server's answer for one setting of the dials. key: `view_key`.  top: see `match_data`."""
+    """The server's answer for one setting of the dials. key: `view_key`.  show: see `match_data`."""
+    people = people_data(trace.match.shortlist.indices.tolist(), records, subject, uses_cameras)
     return {
         "key": key,
         "gamma": trace.settings.prune.keep_rate,
         "alpha": trace.settings.alpha,
         "k": trace.settings.neighbors,
-        "match": match_data(trace.encoding, trace.match, top),
-        "people": people_data(trace.match.shortlist.indices.tolist(), records, subject, uses_cameras),
+        "match": match_data(trace.encoding, trace.match, people, show),
+        "people": people,
     }
 
 
-def match_data(encoding: Encoding, match: Match, top: int) -> dict[str, Any]:
+def grid_data(
+    key: str,
+    matched: Mapping[float, tuple[Encoding, Match]],
+    records: Sequence[ImageRecord],
+    subject: Subject,
+    uses_cameras: bool,
+    show: int,
+) -> dict[str, Any]:
+    """The answers for all these keep rates: matches are [keep rate, `match_data`], people of all rows shortlisted."""
+    rows = sorted({row for _, match in matched.values() for row in match.shortlist.indices.tolist()})
+    people = people_data(rows, records, subject, uses_cameras)
+    matches = [[rate, match_data(*found, people, show)] for rate, found in matched.items()]
+    return {"key": key, "matches": matches, "people": people}
+
+
+def match_data(encoding: Encoding, match: Match, people: Mapping[str, Mapping[str, str]], show: int) -> dict[str, Any]:
     """Everything that the strips, the masks and the alpha lines draw at one keep rate.
 
-    swaps: [alpha, place, place] of every swap within the first `top` ranks.  survived: per patch of the grid, how many
-    dropping blocks it left alive.
+    people: `people_data` of the shortlist.  show: ranked images per strip; junk images, which take no rank, may stand
+    between them.
+    swaps: [alpha, place, place] of every swap among them.  in_sight: rows that are among them at some alpha.
+    survived: per patch of the grid, how many dropping blocks it left alive.
     """
+    rows = match.shortlist.indices.tolist()
+    reach = show + sum(people[str(row)]["tone"] == Tone.JUNK for row in rows)
     d_cos, d_emd = match.shortlist.d_cos, match.transport.distance
-    survived = np.stack(survivors(encoding)).sum(axis=0)
+    swaps = swap_alphas(d_cos, d_emd, reach)
+    # By cosine alone the first stand at alpha 0; whoever joins them later does so by one of the swaps.
+    places = {*range(min(reach, len(rows)))}.union(*((swap.first, swap.second) for swap in swaps))
     return {
-        "indices": match.shortlist.indices.tolist(),
+        "indices": rows,
         "dCos": packed(d_cos),
         "dEmd": packed(d_emd),
-        "swaps": [[swap.alpha, swap.first, swap.second] for swap in swap_alphas(d_cos, d_emd, top)],
-        "survived": survived.ravel().tolist(),
+        "swaps": [[swap.alpha, swap.first, swap.second] for swap in swaps],
+        "in_sight": sorted(rows[place] for place in places),
+        "survived": np.stack(survivors(encoding)).sum(axis=0).ravel().tolist(),
     }
 
 

@@ -4,36 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
 import streamlit as st
 
 from app import resources
 from app.components.lifeline import life_data, lifeline
 from app.pictures import data_uri
 from app.resources import Found, Query
-from app.state import GAMMA, Pin
+from app.state import Pin, keep_rates
 from fpc_core.workspace import Workspace
-
-KEEP_RATES = tuple(round(float(rate), 4) for rate in np.arange(GAMMA[0], GAMMA[1] + GAMMA[2] / 2, GAMMA[2]))
 
 
 def patch_life(
     space: Workspace, query: Query, found: Found, pin: Pin | None, on_pin: Callable[[Pin | None], None]
 ) -> None:
+    rates = keep_rates()
     asked = st.toggle(
         "Follow one patch through all blocks",
         key="life",
         bind="query-params",
-        help=f"Runs the encoder at {len(KEEP_RATES)} keep rates, once per query.",
+        help=f"Runs the encoder at {len(rates)} keep rates, once per query.",
     )
     if not asked:
         return
     prune = found.trace.settings.prune
     with st.spinner("Following every patch …"):
         stages = resources.followed(space, query, prune)
-        falls = resources.falls(space, query, prune, KEEP_RATES)
+        falls = resources.falls(space, query, prune, rates)
     lifeline(
-        life_data(found.trace.encoding, stages, KEEP_RATES, falls),
+        life_data(found.trace.encoding, stages, rates, falls),
         data_uri(query.image),
         space.retriever.model.config,
         key="lifeline",

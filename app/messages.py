@@ -26,7 +26,7 @@ def problem(text: str) -> None:
 
 def nothing_to_show(error: Exception, places: dict[str, str]) -> None:
     """The page shown in place of all others when data, weights or memory cannot be opened."""
-    st.title("Nothing to explore yet")
+    st.header("Nothing to explore yet")
     st.error(plain(str(error), 900), icon=":material/database_off:")
     st.markdown("Looked for:")
     st.table({"what": list(places), "where": [f"`{place}`" for place in places.values()]})

@@ -7,15 +7,22 @@ from collections.abc import Callable
 import numpy as np
 import streamlit as st
 
-from app import resources
+from app import controls, resources
+from app.components.margin import margin as margin_component
+from app.components.margin import margin_data
 from app.components.transport import pair_data
 from app.components.transport import transport as transport_component
+from app.live import view_key
 from app.pictures import data_uri
 from app.resources import Found, Query
 from app.state import Pin
-from app.strips import who
+from app.strips import MARKS, ranks_of, rivals, tone_of, who
 from fpc_core.config import Solver
+from fpc_core.explain.margin import margin
+from fpc_core.results import TransportPlan
 from fpc_core.workspace import Workspace
+
+SHOWN = 10  # hits offered to compare with
 
 
 def transport(
@@ -26,13 +33,13 @@ def transport(
     pin: Pin | None,
     on_pin: Callable[[Pin | None], None],
 ) -> None:
-    st.subheader("Why did this neighbour win?")
+    st.subheader("Which patch goes where?")
     place = _place(found, chosen)
     if chosen is None or place is None:
         _outside(found)
         return
     trace, record = found.trace, space.retriever.memory.records[chosen]
-    plan = space.retriever.plan(trace.encoding, trace.match, place, trace.settings)
+    plan = _plan(space, found, chosen)
     d_cos, d_emd = (float(values[place]) for values in (trace.match.shortlist.d_cos, trace.match.transport.distance))
     alpha = trace.settings.alpha
     st.markdown(
@@ -40,6 +47,8 @@ def transport(
         f"{d_emd:.4f} (EMD)"
     )
     transport_component(
+        view_key(query.digest, trace.settings),
+        chosen,
         pair_data(plan, trace.match.transport, place),
         (data_uri(query.image), resources.thumbnail(space, record)),
         ("query", f"gallery: {who(record)}"),
@@ -51,9 +60,58 @@ def transport(
     _solver_note(found, place)
 
 
+def win(
+    space: Workspace,
+    query: Query,
+    found: Found,
+    chosen: int | None,
+    asked: int | None,
+    show_junk: bool,
+    on_rival: Callable[[int], None],
+) -> None:
+    """The chosen neighbour against another hit. asked: memory row of the rival that the link names."""
+    st.subheader("Why did this one win?")
+    if chosen is None or _place(found, chosen) is None:
+        _outside(found)
+        return
+    trace, records, uses_cameras = found.trace, space.retriever.memory.records, space.dataset.uses_cameras
+    rows = trace.by_distance.indices.tolist()
+    tones = [tone_of(records[row], query.subject, uses_cameras) for row in rows]
+    offered, telling = rivals(rows, tones, chosen, SHOWN, show_junk)
+    if telling is None:
+        st.info("There is no other hit to compare it with.")
+        return
+    ranks = ranks_of(trace.by_distance, records, query.subject, uses_cameras)
+    names = {row: f"#{ranks[row]}" if row in ranks else "the junk image" for row in (chosen, *offered)}
+    labels = {row: f"{names[row]} · {who(records[row])} {MARKS[tones[rows.index(row)]]}" for row in offered}
+    rival = controls.rival(labels, asked if asked in offered else telling, chosen, on_rival)
+    config, alpha = space.retriever.model.config, trace.settings.alpha
+    won = margin(trace.match, (_plan(space, found, chosen), _plan(space, found, rival)), alpha, config.grid)
+    winner, loser = won.winner, won.loser
+    seen = dict(zip(trace.consolidation.neighbors.tolist(), trace.consolidation.neighbor_shares.tolist(), strict=True))
+    margin_component(
+        margin_data(won, (names[winner], names[loser]), (seen.get(winner), seen.get(loser)), alpha),
+        (
+            resources.thumbnail(space, records[winner]),
+            data_uri(query.image),
+            resources.thumbnail(space, records[loser]),
+        ),
+        config,
+        key="margin",
+    )
+    st.caption(f"The map adds up to the difference of {alpha:g} × EMD. Ranks are those by D.")
+
+
 def _place(found: Found, chosen: int | None) -> int | None:
     places = np.flatnonzero(found.trace.match.shortlist.indices == chosen)
     return int(places[0]) if len(places) else None
+
+
+def _plan(space: Workspace, found: Found, row: int) -> TransportPlan:
+    """To a shortlisted memory row."""
+    trace = found.trace
+    place = int(np.flatnonzero(trace.match.shortlist.indices == row)[0])
+    return space.retriever.plan(trace.encoding, trace.match, place, trace.settings)
 
 
 def _outside(found: Found) -> None:

@@ -7,23 +7,32 @@ visitor's view ever reaches another. An alpha or K move finds encoder and transp
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import streamlit as st
 import torch
 
+from app.background import Job, Steps, Worker
+from app.components.transport import pair_data
+from app.live import grid_data, view_key
 from app.pictures import data_uri
+from app.state import keep_rates
 from app.strips import Subject
+from app.sweeps import Sweep
 from fpc_core.config import PruneSettings, QuerySettings, TransportSettings, Variant
 from fpc_core.data.datasets import Dataset, ImageRecord
 from fpc_core.data.images import content_hash, resize_image, to_tensor
-from fpc_core.explain import cam, lifelines
+from fpc_core.evaluation.sweep import SweepGrid, SweepTask
+from fpc_core.evaluation.sweep_store import SweepStore
+from fpc_core.explain import lifelines
+from fpc_core.figures.recipe import FigureRecipe
 from fpc_core.results import DropStage, EncoderState, Encoding, Match, QueryTrace
-from fpc_core.workspace import Places, Workspace, open_workspace
+from fpc_core.workspace import Places, Workspace, cache_folder, keep_to_one_core, open_workspace
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,14 +66,72 @@ def workspace(places: Places) -> Workspace:
 def search(space: Workspace, query: Query, settings: QuerySettings) -> Found:
     """Run one query, taking from the cache what did not change."""
     began = time.perf_counter()
-    matched = _matched(
-        space, query, query.digest, settings.prune, settings.variant, settings.transport,
-        settings.shortlist,
-    )  # fmt: skip
+    matched = _matching(space, query, settings)
     trace = space.retriever.finish(matched.encoded.encoding, matched.match, settings)
     stages = (*matched.encoded.stages, matched.stage)
     seconds = {stage.name: stage.seconds for stage in stages} | dict(trace.timings)
     return Found(trace, seconds, frozenset(stage.name for stage in stages if stage.made_at < began))
+
+
+def keep_rate_grid(space: Workspace, query: Query, settings: QuerySettings, visitor: str, show: int) -> Job:
+    """The background job that ends in `live.grid_data` of this query at every keep rate of the dial.
+
+    What it computes lies in the caches of `search` as well: a keep rate of the grid is answered from there.
+    visitor: who asks; a visitor's next query ends this one.  show: see `live.match_data`.
+    """
+    key = view_key(query.digest, settings)
+
+    def steps() -> Steps:
+        matched = {}
+        for moved in _moved(settings):
+            found = _matching(space, query, moved)
+            matched[moved.prune.keep_rate] = (found.encoded.encoding, found.match)
+            yield
+        records = space.retriever.memory.records
+        data = grid_data(key, matched, records, query.subject, space.dataset.uses_cameras, show)
+        rows = {row for _, match in data["matches"] for row in match["in_sight"]}
+        return data | {"pictures": {f"g{row}": thumbnail(space, records[row]) for row in sorted(rows)}}
+
+    return _worker("keep rates", one_core=True).want(f"{visitor} grid", f"{key} {show}", len(keep_rates()), steps)
+
+
+def keep_rate_pairs(space: Workspace, query: Query, settings: QuerySettings, visitor: str, row: int) -> Job:
+    """The background job that ends in the transport to memory row `row` at every keep rate that shortlists it.
+
+    Its result: {key, pairs: [[keep rate, `pair_data` and its row], ...]}.
+    """
+    key = view_key(query.digest, settings)
+
+    def steps() -> Steps:
+        pairs = []
+        for moved in _moved(settings):
+            found = _matching(space, query, moved)
+            for place in np.flatnonzero(found.match.shortlist.indices == row).tolist():
+                plan = space.retriever.plan(found.encoded.encoding, found.match, place, moved)
+                pair = pair_data(plan, found.match.transport, place) | {"row": row}
+                pairs.append([moved.prune.keep_rate, pair])
+            yield
+        return {"key": key, "pairs": pairs}
+
+    return _worker("keep rates", one_core=True).want(f"{visitor} pairs", f"{key} row {row}", len(keep_rates()), steps)
+
+
+def sweep(space: Workspace, queries: tuple[str, ...], grid: SweepGrid, settings: QuerySettings) -> Sweep:
+    """The sweep over these queries of the data, by path; the same one for every visitor who asks for it.
+
+    Raises ValueError where nothing can be swept (see `SweepTask`).
+    """
+    return _sweep(space, space.places, cache_folder() / "sweeps", queries, grid, settings)
+
+
+def figure_preview(space: Workspace, recipe: FigureRecipe) -> bytes:
+    """The figure of a recipe as PNG at 200 dpi. Raises RecipeError where it does not fit this data."""
+    return _figure_preview(space, space.places, recipe)
+
+
+def figure_bundle(space: Workspace, recipe: FigureRecipe) -> bytes:
+    """The zip of `figures.render.bundle`."""
+    return _figure_bundle(space, space.places, recipe)
 
 
 def decoder_cam(space: Workspace, query: Query, found: Found) -> np.ndarray:
@@ -104,6 +171,40 @@ def _thumbnail(_dataset: Dataset, record: ImageRecord, root: str, size: tuple[in
     return data_uri(resize_image(_dataset.read(record), size))
 
 
+@st.cache_data(max_entries=32, show_spinner=False)
+def _figure_preview(_space: Workspace, places: Places, recipe: FigureRecipe) -> bytes:
+    from fpc_core.figures.render import render_png  # grad-cam and matplotlib take seconds to load
+
+    return render_png(recipe, _space, dpi=200)
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def _figure_bundle(_space: Workspace, places: Places, recipe: FigureRecipe) -> bytes:
+    from fpc_core.figures.render import bundle
+
+    return bundle(recipe, _space, str(recipe.kind))
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _sweep(
+    _space: Workspace,
+    places: Places,
+    folder: Path,
+    queries: tuple[str, ...],
+    grid: SweepGrid,
+    settings: QuerySettings,
+) -> Sweep:
+    chosen = frozenset(queries)
+    records = tuple(record for record in _space.dataset.query if record.path.as_posix() in chosen)
+    task = SweepTask(_space.retriever, replace(_space.dataset, query=records), grid, settings)
+    return Sweep(task, SweepStore(folder), _worker("sweeps"))
+
+
+@st.cache_resource(show_spinner=False)
+def _worker(name: str, one_core: bool = False) -> Worker:
+    return Worker(prepare=keep_to_one_core if one_core else None)
+
+
 @dataclass(frozen=True)
 class _Stage:
     name: str
@@ -124,6 +225,16 @@ class _Matched:
     stage: _Stage
 
 
+def _moved(settings: QuerySettings) -> Iterator[QuerySettings]:
+    return (settings.with_keep_rate(rate) for rate in keep_rates())
+
+
+def _matching(space: Workspace, query: Query, settings: QuerySettings) -> _Matched:
+    return _matched(
+        space, query, query.digest, settings.prune, settings.variant, settings.transport, settings.shortlist
+    )
+
+
 @st.cache_resource(max_entries=64, show_spinner=False)
 def _state(_space: Workspace, _query: Query, digest: str, block: int) -> tuple[EncoderState, _Stage]:
     image, cameras = _input(_space, _query)
@@ -137,14 +248,14 @@ def _input(space: Workspace, query: Query) -> tuple[torch.Tensor, torch.Tensor |
     return to_tensor([query.image], space.retriever.model.config), cameras
 
 
-@st.cache_resource(max_entries=64, show_spinner=False)
+@st.cache_resource(max_entries=128, show_spinner=False)
 def _encoded(_space: Workspace, _query: Query, digest: str, prune: PruneSettings) -> _Encoded:
     state, first = _state(_space, _query, digest, prune.blocks[0])
     encoding, rest = _timed("encode the rest", _space.device, lambda: _space.retriever.encode(state, prune))
     return _Encoded(encoding, (first, rest))
 
 
-@st.cache_resource(max_entries=64, show_spinner=False)
+@st.cache_resource(max_entries=128, show_spinner=False)
 def _matched(
     _space: Workspace,
     _query: Query,
@@ -177,6 +288,8 @@ def _falls(
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def _cam(_space: Workspace, _trace: QueryTrace, digest: str, settings: QuerySettings) -> np.ndarray:
+    from fpc_core.explain import cam  # its libraries take two seconds to import: not before the first ranking is seen
+
     return cam.decoder_cam(_space.retriever, _trace).neighbor_grids
 
 

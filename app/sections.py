@@ -7,36 +7,39 @@ from collections.abc import Callable
 import numpy as np
 import streamlit as st
 
-from app import charts, resources
+from app import charts, controls, resources
 from app.components.album import album
 from app.components.cards import cards
+from app.components.feed import feed
 from app.components.lines import lines
 from app.components.masks import masks
 from app.components.ranking import ranking
 from app.live import answer_data, view_key
 from app.messages import plain
-from app.pictures import data_uri, heat
+from app.pictures import data_uri
 from app.resources import Found, Query
 from app.state import plain_name
 from app.strips import SPOKEN, Card, Scale, Strip, Tone, camera_name, distances_of, ranked_strip, ranks_of, tone_of, who
 from fpc_core.config import QuerySettings, Variant
 from fpc_core.data.datasets import ImageRecord
+from fpc_core.explain.overlay import heat
 from fpc_core.workspace import Workspace
 
 SHOWN = 10  # hits per strip
 
 
-def status_line(space: Workspace, settings: QuerySettings) -> None:
-    """Always says which weights, data, variant and device are at work."""
+def status_line(space: Workspace, *settings: QuerySettings) -> None:
+    """Always says which weights, data, variants and device are at work."""
     dataset, memory = space.dataset, space.retriever.memory
     config = space.retriever.model.config
     synthetic = ":orange-badge[SYNTHETIC] " if dataset.synthetic else ""
     data = f"{synthetic}{plain(dataset.name)} ({len(dataset.query)} queries, {len(dataset.gallery)} gallery images)"
     made_by = memory.fingerprint.weights[:8] if memory.fingerprint else ""
     weights = f"{plain(space.places.weights.name)} {made_by} ({config.width} channels)"
+    variants = dict.fromkeys(plain_name(each.variant) for each in settings)
     with st.container(key="status"):
         st.markdown(
-            f"**Data** {data} · **Weights** {weights} · **Variant** {plain_name(settings.variant)} · "
+            f"**Data** {data} · **Weights** {weights} · **Variant** {' and '.join(variants)} · "
             f"**Device** {space.device.type.upper()}"
         )
 
@@ -64,6 +67,17 @@ def dropped(space: Workspace, query: Query, settings: QuerySettings) -> None:
     st.subheader("What was dropped?")
     view = view_key(query.digest, settings)
     masks(data_uri(query.image), space.retriever.model.config, settings.prune.blocks, view, key="masks")
+
+
+@st.fragment
+def keep_rates(space: Workspace, query: Query, settings: QuerySettings, chosen: int | None) -> None:
+    """Has every keep rate computed in the background and hands it to the browser; call it when all else is drawn."""
+    visitor = controls.visitor()
+    view = view_key(query.digest, settings)
+    grid = resources.keep_rate_grid(space, query, settings, visitor, SHOWN)
+    feed("grid", view, grid)
+    if grid.finished and not grid.error and chosen is not None:
+        feed("pairs", view, resources.keep_rate_pairs(space, query, settings, visitor, chosen))
 
 
 def timings(found: Found) -> None:
@@ -108,10 +122,10 @@ def ranked(
         tones = {row: tone_of(records[row], query.subject, uses_cameras) for row in by_distance}
         chosen = next((row for row in by_distance if show_junk or tones[row] is not Tone.JUNK), None)
         final = consolidated(chosen)
-    rows = {*by_distance, *(int(card.id) for card in final.cards)}
-    album({f"g{row}": resources.thumbnail(space, records[row]) for row in sorted(rows)}, key="album")
     key = view_key(query.digest, trace.settings)
     answer = answer_data(trace, key, records, query.subject, uses_cameras, SHOWN)
+    rows = {*answer["match"]["in_sight"], *(int(card.id) for card in final.cards)}
+    album({f"g{row}": resources.thumbnail(space, records[row]) for row in sorted(rows)}, key="album")
     ranking(answer, final, key="ranking", show=SHOWN, junk=show_junk, chosen=chosen, on_pick=on_pick)
     st.caption("✓ same identity · ✗ another · K: what the decoder attends to · arrows: moved since the strip above")
     return chosen

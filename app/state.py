@@ -43,10 +43,14 @@ class Pin:
 
 @dataclass(frozen=True)
 class View:
-    """What a visitor looks at. An empty `query` means the first one; no `neighbor` means the best ranked."""
+    """What a visitor looks at. An empty `query` means the first one; no `neighbor` means the best ranked.
+
+    rival: the hit that the neighbour is compared with, None for the one that says most.
+    """
 
     query: str = ""
     neighbor: int | None = None
+    rival: int | None = None
     pin: Pin | None = None
     settings: QuerySettings = field(default_factory=QuerySettings)
 
@@ -56,6 +60,7 @@ class View:
         pairs: list[tuple[str, Any, Any]] = [
             ("query", self.query, ""),
             ("neighbor", self.neighbor, None),
+            ("rival", self.rival, None),
             ("pin", self.pin, None),
             ("gamma", settings.prune.keep_rate, usual.prune.keep_rate),
             ("alpha", settings.alpha, usual.alpha),
@@ -66,6 +71,12 @@ class View:
             ("epsilon", settings.transport.epsilon, usual.transport.epsilon),
         ]
         return {name: str(value) for name, value, default in pairs if value != default}
+
+
+def keep_rates() -> tuple[float, ...]:
+    """Every step of the keep rate's dial."""
+    low, high, step = GAMMA
+    return tuple(round(low + at * step, 4) for at in range(round((high - low) / step) + 1))
 
 
 def turn_dials(params: MutableMapping[str, str], values: Mapping[str, float]) -> None:
@@ -115,9 +126,9 @@ def read_view(params: Mapping[str, str], patches: int) -> tuple[View, tuple[str,
         alpha=take("alpha", _between(ALPHA), _DEFAULT.alpha, _range_text(ALPHA)),
         neighbors=take("k", _neighbors, _DEFAULT.neighbors, _range_text(NEIGHBORS)),
     )
-    neighbor = take("neighbor", _row, None, "it must be a row of the memory")
+    neighbor, rival = (take(name, _row, None, "it must be a row of the memory") for name in ("neighbor", "rival"))
     pin = take("pin", _pin(patches), None, f"it must be q or g and a patch in 0 to {patches - 1}, as in q17")
-    return View(params.get("query", ""), neighbor, pin, settings), tuple(problems)
+    return View(params.get("query", ""), neighbor, rival, pin, settings), tuple(problems)
 
 
 def _between(bounds: tuple[float, float, float]) -> Callable[[str], float]:

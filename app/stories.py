@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from fpc_core.config import DropStrategy
 from fpc_core.explain.lifelines import LivingRange, PatchLife
+from fpc_core.explain.margin import Margin
+
+UNITS = 10_000  # a distance is told in four decimals
 
 
 def patch_story(
@@ -35,3 +40,53 @@ def _living(living: LivingRange, keep_rates: Sequence[float]) -> str:
         rates = ", ".join(f"{rate:g}" for rate in living.exceptions)
         text += f"; it lives at {rates} too, for with fewer patches the attention is another"
     return text + "."
+
+
+def told_parts(d_cos: float, d_emd: float, alpha: float) -> tuple[int, int, int]:
+    """(1 - alpha) D_cos, alpha D_EMD and D in units of the last decimal told; the first two sum to the third exactly.
+
+    Rounded one by one they might not: then the transport part takes the difference.
+    """
+    total, cosine = round(UNITS * ((1 - alpha) * d_cos + alpha * d_emd)), round(UNITS * (1 - alpha) * d_cos)
+    return cosine, total - cosine, total
+
+
+def told(units: int) -> str:
+    """Units of the last decimal as text: 310 -> 0.0310, -90 -> −0.0090."""
+    return f"{'−' if units < 0 else ''}{abs(units) / UNITS:.4f}"
+
+
+def win_story(margin: Margin, names: tuple[str, str], alpha: float) -> str:
+    """Why the winner of two hits won, in one sentence. names: of winner and loser. Its numbers add up."""
+    winner, loser = names
+    cosine, transport, total = (
+        there - here
+        for here, there in zip(
+            *(told_parts(*parts, alpha) for parts in zip(margin.d_cos, margin.d_emd, strict=True)), strict=True
+        )
+    )
+    weights = f"(weight {1 - alpha:g})", f"(weight {alpha:g})"
+    if alpha in (0.0, 1.0):
+        only, idle = ("cosine", "transport") if alpha == 0.0 else ("transport", "cosine")
+        reason = f"all of it from {only}, for at α = {alpha:g} {idle} has no weight"
+    elif min(cosine, transport) >= 0:
+        reason = f"{told(cosine)} of it from cosine {weights[0]}, {told(transport)} from transport {weights[1]}"
+    elif cosine < 0:
+        reason = f"transport gives {told(transport)} {weights[1]}, cosine takes {told(-cosine)} {weights[0]}"
+    else:
+        reason = f"cosine gives {told(cosine)} {weights[0]}, transport takes {told(-transport)} {weights[1]}"
+    head = f"{winner} beats {loser} by {told(total)}" if total else f"{winner} and {loser} are level"
+    where = _where(margin.thirds, gain=transport > 0) if transport else ""
+    return f"{head}: {reason}{where}."
+
+
+def _where(thirds: np.ndarray, gain: bool) -> str:
+    """In which third of the picture most of the transport part lies: of those that pull its way, more than half."""
+    pulling = np.maximum(thirds if gain else -thirds, 0.0)
+    what = "transport gain" if gain else "transport loss"
+    if not pulling.any():
+        return ""
+    most = int(pulling.argmax())
+    if pulling[most] <= pulling.sum() / 2:
+        return f"; the {what} is spread over the picture"
+    return f"; most of the {what} lies in the {('upper', 'middle', 'lower')[most]} third of the picture"

@@ -7,23 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 from fpc_core.data.datasets import ImageRecord
+from fpc_core.explain.relation import MARKS, Subject, Tone, tone_of
 from fpc_core.matching.ranking import combined_distance
 from fpc_core.results import Match, Ranking
 
-
-class Tone(StrEnum):
-    """What a border says; every tone but NEUTRAL also has a mark, so that colour never stands alone."""
-
-    MATCH = "match"
-    OTHER = "other"
-    JUNK = "junk"
-    NEUTRAL = "neutral"
-
-
-MARKS = {Tone.MATCH: "✓", Tone.OTHER: "✗", Tone.JUNK: "–", Tone.NEUTRAL: ""}
 SPOKEN = {
     Tone.MATCH: "same identity",
     Tone.OTHER: "another identity",
@@ -66,23 +55,6 @@ class Strip:
     cards: tuple[Card, ...]
     note: str = ""
     scale: Scale | None = None
-
-
-@dataclass(frozen=True)
-class Subject:
-    """Who the query shows, where that is known; an upload has neither identity nor camera."""
-
-    identity: int | None = None
-    camera: int | None = None
-
-
-def tone_of(record: ImageRecord, subject: Subject, uses_cameras: bool) -> Tone:
-    """The junk rule of the evaluation: same identity under the same camera says nothing about retrieval."""
-    if subject.identity is None:
-        return Tone.NEUTRAL
-    if record.identity != subject.identity:
-        return Tone.OTHER
-    return Tone.JUNK if uses_cameras and record.camera == subject.camera else Tone.MATCH
 
 
 def camera_name(camera: int) -> str:
@@ -171,6 +143,25 @@ def ranks_of(ranking: Ranking, records: Sequence[ImageRecord], subject: Subject,
     rows = (row for row in ranking.indices.tolist())
     ranked = (row for row in rows if tone_of(records[row], subject, uses_cameras) is not Tone.JUNK)
     return {row: place for place, row in enumerate(ranked, start=1)}
+
+
+def rivals(
+    rows: Sequence[int], tones: Sequence[Tone], chosen: int, show: int, show_junk: bool
+) -> tuple[list[int], int | None]:
+    """Hits to compare the chosen one with, nearest first, and the one that says most; ([], None) without any.
+
+    rows, tones: the shortlist by D.  Offered are the first `show`, and the first true match wherever it stands.  Says
+    most: for a wrong hit the first true match, for a true match the first wrong hit, else the nearest.
+    """
+    tone_by = dict(zip(rows, tones, strict=True))
+    others = [row for row in rows if row != chosen and (show_junk or tone_by[row] is not Tone.JUNK)]
+    first_match = next((row for row in others if tone_by[row] is Tone.MATCH), None)
+    first_other = next((row for row in others if tone_by[row] is Tone.OTHER), None)
+    offered = others[:show]
+    if first_match is not None and first_match not in offered:
+        offered.append(first_match)
+    telling = first_other if tone_by.get(chosen) is Tone.MATCH else first_match
+    return offered, telling if telling in offered else next(iter(offered), None)
 
 
 def correct_in(cards: Sequence[Card]) -> str:

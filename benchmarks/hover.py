@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 from playwright.sync_api import sync_playwright
 
-from app.components import source
-from app.components.patchgrid import geometry, packed
+from app.components.patchgrid import geometry, packed, parts
 from fpc_core.config import ModelConfig
 
 HOVERS, KEPT = 400, 128
@@ -72,7 +71,8 @@ def pair() -> dict[str, Any]:
 
 def main() -> None:
     blank = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="
-    data = {"pair": pair(), "pictures": [blank, blank], "names": ["query", "gallery"], "pin": "",
+    component = parts("transport")
+    data = {"key": "", "row": 0, "pair": pair(), "pictures": [blank, blank], "names": ["query", "gallery"], "pin": "",
             "grid": geometry(ModelConfig(stride=11))}  # fmt: skip
     rng = np.random.default_rng(1)
     where = [[int(side), float(x), float(y)] for side, x, y in zip(rng.integers(0, 2, HOVERS), *rng.random((2, HOVERS)),
@@ -81,13 +81,13 @@ def main() -> None:
         found = shutil.which("chromium") or playwright.chromium.executable_path
         browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1280, "height": 1000})
-        page.set_content(f"<style>{source('patchgrid.css', 'transport.css')}</style><main><div data-root></div></main>")
+        page.set_content(f"<style>{component['css']}</style><main>{component['html']}</main>")
         page.evaluate(
             """async ([source, data]) => {
               const module = await import(URL.createObjectURL(new Blob([source], { type: "text/javascript" })));
               module.default({ data, parentElement: document.querySelector("main"), setTriggerValue() {} });
             }""",
-            [source("shared.js", "geometry.js", "patchgrid.js", "transport.js"), data],
+            [component["js"], data],
         )
         page.wait_for_timeout(500)
         times = page.evaluate(MEASURE, where)

@@ -1,4 +1,4 @@
-"""The command line: query, memory build, evaluate, flops, train, doctor. Each is one core call and its print."""
+"""The commands of `python -m fpc_core`, each one core call and its print; `arguments.py` says what they take."""
 
 from __future__ import annotations
 
@@ -6,20 +6,16 @@ import argparse
 import importlib.metadata
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
+from fpc_core.arguments import MODELS, build_parser
 from fpc_core.config import (
     KEEP_RATES,
-    VIT_BASE_STRIDE_11,
-    VIT_BASE_STRIDE_16,
-    VIT_SMALL,
-    VIT_TINY,
     ModelConfig,
     PruneSettings,
     QuerySettings,
@@ -35,6 +31,11 @@ from fpc_core.evaluation.flops import format_table, table3
 from fpc_core.evaluation.protocol import ablation, query_features, score_distance, score_features
 from fpc_core.evaluation.report import drop_shares_text, scores_text, table_4_text, table_5_text
 from fpc_core.evaluation.reranking import k_reciprocal
+from fpc_core.evaluation.sweep import SweepGrid, SweepTask, run_sweep
+from fpc_core.evaluation.sweep_store import Kept, SweepStore
+from fpc_core.evaluation.sweep_tables import format_sweep, sweep_table
+from fpc_core.figures.recipe import read_recipe
+from fpc_core.figures.render import write_figure
 from fpc_core.memory import build_memory
 from fpc_core.model.checkpoint import load_checkpoint
 from fpc_core.training import processes
@@ -42,14 +43,12 @@ from fpc_core.training.batches import training_config
 from fpc_core.training.loop import train
 from fpc_core.training.settings import Progress, TrainSettings
 from fpc_core.training.state import STATE, WEIGHTS
-from fpc_core.workspace import Places, Workspace, choose_device, open_workspace
-
-MODELS = {"tiny": VIT_TINY, "small": VIT_SMALL, "base-16": VIT_BASE_STRIDE_16, "base-11": VIT_BASE_STRIDE_11}
+from fpc_core.workspace import Places, Workspace, cache_folder, choose_device, open_workspace
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status. An error of the user's is one line on stderr and status 2."""
-    args = _parser().parse_args(arguments)
+    args = build_parser(COMMANDS).parse_args(arguments)
     try:
         return args.run(args) or 0
     except (ValueError, OSError) as error:
@@ -124,6 +123,41 @@ def _evaluate(args: argparse.Namespace) -> None:
                 rows.append(("FPC + re-ranking", score_distance(distance, dataset)))
             texts = [scores_text(rows)]
     print("\n\n".join(texts))
+
+
+def _sweep(args: argparse.Namespace) -> None:
+    space = _open(args)
+    shortlist = min(QuerySettings().shortlist, len(space.dataset.gallery))
+    settings = QuerySettings(
+        transport=TransportSettings(Solver(args.solver)), variant=Variant(args.variant), neighbors=1,
+        shortlist=shortlist,
+    )  # fmt: skip
+    grid = SweepGrid(tuple(args.keep_rates), tuple(args.alphas), tuple(args.neighbors))
+    task = SweepTask(space.retriever, space.dataset, grid, settings)
+    store = None if args.no_cache else SweepStore(cache_folder() / "sweeps")
+    kept = store.load(task) if store else Kept({}, ())
+    for note in kept.notes:
+        print(f"note: {note}", file=sys.stderr)
+    print(_about(space))
+    columns = dict(kept.columns)
+    with tqdm(total=len(task.queries) * len(grid.keep_rates), unit="query", disable=None) as bar:
+        bar.update(sum(int(column.known.sum()) for column in columns.values()))
+        for rate, column in run_sweep(task, columns, store.save if store else None):
+            columns[rate] = column
+            bar.update()
+    print(format_sweep(task, columns))
+    if args.csv:
+        sweep_table(task, columns).to_csv(args.csv, index=False)
+        print(f"wrote {args.csv}")
+
+
+def _figure(args: argparse.Namespace) -> None:
+    recipe = read_recipe(args.recipe)
+    space = _open(args)
+    print(_about(space))
+    args.out.mkdir(parents=True, exist_ok=True)
+    for path in write_figure(recipe, space, args.out / args.recipe.stem):
+        print(f"wrote {path}")
 
 
 def _flops(args: argparse.Namespace) -> None:
@@ -248,66 +282,13 @@ def _settings(args: argparse.Namespace) -> QuerySettings:
     )
 
 
-def _parser() -> argparse.ArgumentParser:
-    usual = QuerySettings()
-    device = argparse.ArgumentParser(add_help=False)
-    device.add_argument("--device", default="auto", help="auto (CUDA where there is one), cpu or cuda")
-    where = argparse.ArgumentParser(add_help=False, parents=[device])
-    where.add_argument("--data", type=Path, help="dataset folder (default: FPC_DATA, else the demo world)")
-    where.add_argument("--weights", type=Path, help="checkpoint (default: FPC_WEIGHTS, else the demo's)")
-    where.add_argument("--memory", type=Path, help="gallery memory (default: FPC_MEMORY, else the demo's)")
-    search = argparse.ArgumentParser(add_help=False, parents=[where])
-    search.add_argument("--keep-rate", type=float, default=usual.prune.keep_rate)
-    search.add_argument("--alpha", type=float, default=usual.alpha, help="weight of D_EMD in D (Eq. 10)")
-    search.add_argument("--neighbors", "-k", type=int, default=usual.neighbors, help="K of the decoder")
-    search.add_argument("--variant", choices=[each.value for each in Variant], default=usual.variant.value)
-    search.add_argument("--solver", choices=[each.value for each in Solver], default=usual.transport.solver.value)
-
-    parser = argparse.ArgumentParser(prog="python -m fpc_core", description="FPC, from the command line")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    def add(
-        name: str, run: Callable[..., int | None], text: str, *parents: argparse.ArgumentParser
-    ) -> argparse.ArgumentParser:
-        command = commands.add_parser(name, help=text, description=text, parents=parents)
-        command.set_defaults(run=run)
-        return command
-
-    query = add("query", _query, "search the gallery for one image", search)
-    query.add_argument("image", type=Path)
-    query.add_argument("--camera", type=int, help="camera of the image, 1-based; unknown if left out")
-    query.add_argument("--top", type=int, default=10, help="ranks printed")
-    memory = commands.add_parser("memory", help="the gallery memory").add_subparsers(required=True, metavar="ACTION")
-    build = memory.add_parser("build", help="encode the gallery; resumes an interrupted build", parents=[where])
-    build.add_argument("--batch-size", type=int, default=32)
-    build.set_defaults(run=_build)
-    evaluate = add("evaluate", _evaluate, "CMC and mAP of all queries", search)
-    evaluate.add_argument(
-        "--ablation", action="store_true", help="Tables 4 and 5 and, with true masks, what was dropped"
-    )
-    evaluate.add_argument("--re-ranking", action="store_true", help="k-reciprocal re-ranking as well")
-    flops = add("flops", _flops, "Table 3's FLOPs, ours both ways beside the paper's")
-    flops.add_argument("--model", choices=list(MODELS), default="base-11")
-    training = add(
-        "train",
-        _train,
-        "train both stages; run again to resume; with several GPUs: torchrun --nproc-per-node N -m fpc_core train ...",
-        device,
-    )
-    recipe = TrainSettings()
-    training.add_argument("data", type=Path, help="dataset with a training split")
-    training.add_argument("--out", type=Path, required=True)
-    training.add_argument("--init", type=Path, help="weights to start from: ImageNet timm ViT, TransReID, FPC or own")
-    training.add_argument("--model", choices=list(MODELS), help="default: the model of --init, else tiny")
-    training.add_argument("--stride", type=int, help="between patches, in pixels; default: the model's")
-    training.add_argument("--identities", type=int, default=recipe.identities, help="of a batch, over all processes")
-    training.add_argument("--images", type=int, default=recipe.images, help="of an identity in a batch")
-    training.add_argument("--holistic-steps", type=int, default=recipe.holistic_steps)
-    training.add_argument("--fpc-steps", type=int, default=recipe.fpc_steps)
-    training.add_argument("--learning-rate", type=float, default=recipe.learning_rate)
-    training.add_argument("--refresh", type=int, default=recipe.refresh, help="steps between encodings of the memory")
-    training.add_argument("--seed", type=int, default=recipe.seed)
-    training.add_argument("--bfloat16", action="store_true", help="mixed precision on the CPU (fast only with AMX)")
-    training.add_argument("--max-minutes", type=float, help="squeeze the schedule into this time")
-    add("doctor", _doctor, "what device, which weights, is everything in place", where)
-    return parser
+COMMANDS: Mapping[str, Callable[..., int | None]] = {
+    "query": _query,
+    "memory build": _build,
+    "evaluate": _evaluate,
+    "sweep": _sweep,
+    "figure": _figure,
+    "flops": _flops,
+    "train": _train,
+    "doctor": _doctor,
+}

@@ -13,7 +13,7 @@ caller holds on to what a slider did not change:
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -114,6 +114,16 @@ class Retriever:
             neighbors,
             variant,
         )
+
+    @torch.inference_mode()
+    def consolidate_sets(self, encoding: Encoding, sets: Sequence[np.ndarray], variant: Variant) -> np.ndarray:
+        """(B, C) the features of `consolidate` for B sets of memory rows at once, to rounding."""
+        query_cls, query_patches = _only(encoding)
+        rows = np.unique(np.concatenate(sets))
+        member = torch.from_numpy(np.stack([np.isin(rows, each) for each in sets])).to(self.device)
+        gallery = self.memory.patches(rows, self.device)
+        features = self.model.consolidate_sets(query_cls, query_patches, self._cls(rows), gallery, member, variant)
+        return features.float().cpu().numpy()
 
     def by_feature(self, feature: np.ndarray) -> Ranking:
         """The whole gallery by Euclidean distance to a feature (C,) after the BNNeck, both L2-normalised."""

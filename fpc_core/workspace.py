@@ -9,7 +9,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import numba
+import platformdirs
 import torch
+from threadpoolctl import threadpool_limits
 
 from fpc_core.data.datasets import Dataset, open_dataset
 from fpc_core.memory import fingerprint, open_memory
@@ -47,6 +50,11 @@ class Workspace:
     device: torch.device
 
 
+def cache_folder() -> Path:
+    """Where results are kept between sessions: FPC_CACHE, else this user's cache folder. It need not exist yet."""
+    return Path(os.environ.get("FPC_CACHE") or platformdirs.user_cache_path("fpc-explorer"))
+
+
 def choose_device(name: str = "auto") -> torch.device:
     """`auto` takes CUDA where there is one, else the CPU. Raises ValueError for a device that is not here."""
     if name == "auto":
@@ -70,3 +78,13 @@ def open_workspace(places: Places, device: str = "auto") -> Workspace:
     memory = open_memory(places.memory, expect=fingerprint(model, dataset.gallery, dataset.root))
     chosen = choose_device(device)
     return Workspace(places, dataset, report, Retriever(model.to(chosen).eval(), memory), chosen)
+
+
+def keep_to_one_core() -> None:
+    """Have torch and numba use one core for what this thread computes; other threads keep theirs.
+
+    torch.set_num_threads would also bind every thread that is born later.
+    """
+    numba.set_num_threads(1)
+    torch.get_num_threads()  # both set this thread up when first asked; later they would undo the next line
+    threadpool_limits(1, user_api="openmp")

@@ -24,6 +24,10 @@ hypothesis.settings.register_profile("untimed", deadline=None)  # timings are be
 hypothesis.settings.load_profile("untimed")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--golden-figures", action="store_true", help="write tests/golden/figures anew; look at them")
+
+
 @pytest.fixture(scope="session")
 def small_places(tmp_path_factory: pytest.TempPathFactory) -> Places:
     """A complete small workspace, built once; tests must not write into it."""
@@ -53,7 +57,8 @@ def url(tmp_path_factory):
         port = free.getsockname()[1]
     log = (tmp_path_factory.mktemp("app") / "log").open("wb")
     command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py", "--server.port", str(port)]
-    server = subprocess.Popen([*command, "--server.address", "127.0.0.1"], cwd=ROOT, stdout=log, stderr=log)
+    own = {**os.environ, "FPC_CACHE": str(tmp_path_factory.mktemp("cache"))}
+    server = subprocess.Popen([*command, "--server.address", "127.0.0.1"], cwd=ROOT, stdout=log, stderr=log, env=own)
     address = f"http://127.0.0.1:{port}"
     for _ in range(240):
         try:

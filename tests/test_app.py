@@ -48,7 +48,13 @@ def texts(app):
 
 def test_the_page_answers_its_questions_and_says_what_is_at_work(app):
     shown = texts(run(app))
-    for question in ("Whom are we looking for?", "What was dropped?", "Who was found?", "Why did this neighbour win?"):
+    for question in (
+        "Whom are we looking for?",
+        "What was dropped?",
+        "Who was found?",
+        "Which patch goes where?",
+        "Why did this one win?",
+    ):
         assert question in shown
     assert ":orange-badge[SYNTHETIC]" in shown
     assert "Small world" in shown
@@ -84,6 +90,17 @@ def test_a_pin_of_the_link_reaches_the_components_that_show_its_side(app):
         run(app)
         assert [sent["pin"] for sent in sent_to(app, "transport")] == [pin]
         assert [sent["pin"] for sent in sent_to(app, "lifeline")] == [life]
+
+
+def test_a_win_is_told_by_the_parts_of_both_hits_and_the_rival_can_be_changed(app):
+    (sent,) = sent_to(run(app), "margin")
+    assert " beats " in sent["margin"]["story"]
+    (box,) = (each for each in app.selectbox if each.label == "Compared with")
+    box.select_index(5 if box.index != 5 else 4)
+    (again,) = sent_to(run(app), "margin")
+    assert again["margin"]["story"] != sent["margin"]["story"]
+    (box,) = (each for each in app.selectbox if each.label == "Compared with")
+    assert app.query_params["rival"] == str(box.value)
 
 
 def test_life_lines_are_computed_only_when_asked_for(app):
@@ -151,7 +168,7 @@ def test_a_file_that_cannot_be_used_is_named_and_the_query_stays(app, name, data
 def test_what_is_missing_is_named_with_the_command_that_helps(app, monkeypatch, tmp_path, part):
     monkeypatch.setenv(part, str(tmp_path / "nowhere"))
     run(app)
-    assert app.title[0].value == "Nothing to explore yet"
+    assert app.header[0].value == "Nothing to explore yet"
     assert "nowhere" in app.error[0].value
     assert "memory build" in app.code[0].value
 

@@ -6,7 +6,7 @@ from fpc_core.config import QuerySettings
 from fpc_core.data.images import resize_image, to_tensor
 from fpc_core.matching.ranking import swap_alphas
 from fpc_core.workspace import Places, open_workspace
-from tests.browsing import captions, dial, dragging, move, open_demo, order
+from tests.browsing import captions, dial, dragging, move, open_demo, order, settle
 
 pytestmark = pytest.mark.browser
 
@@ -41,6 +41,16 @@ def frames(browser):
     page.close()
 
 
+def fill(page):
+    """Until the background has computed every keep rate for the query shown."""
+    page.wait_for_function(
+        "window.fpcLive?.grid && fpcLive.pairs && fpcLive.grid.key === fpcLive.answer.key"
+        " && fpcLive.pairs.key === fpcLive.answer.key",
+        timeout=240_000,
+    )
+    settle(page)
+
+
 def visible_rows(retriever, record, indices, count):
     """The first rows of an order that the page shows: junk images are left out."""
     records = retriever.memory.records
@@ -51,6 +61,7 @@ def visible_rows(retriever, record, indices, count):
 def test_a_dragged_alpha_reorders_the_cards_without_a_word_to_the_server(frames, url):
     page = frames
     open_demo(page, url)
+    fill(page)
     before, by_cosine = order(page, "distance"), order(page, "cosine")
     page.frames_seen.clear()
     with dragging(page, "Weight of transport", 1.0):
@@ -126,3 +137,64 @@ def test_two_tabs_never_see_each_others_dials(browser, url):
     assert "gamma" not in first.url
     first.close()
     second.close()
+
+
+def test_a_dragged_keep_rate_moves_masks_ranks_and_transport_without_a_word_to_the_server(frames, url):
+    page = frames
+    open_demo(page, url)
+    fill(page)
+    assert page.get_by_text("answers while dragged").is_visible()
+
+    def sums():
+        return page.locator(".st-key-transport .sum").inner_text()
+
+    masks, ranks, emd = captions(page, "masks"), captions(page, "distance"), sums()
+    page.frames_seen.clear()
+    with dragging(page, "Keep rate", 0.0):
+        assert page.frames_seen == []
+        during = captions(page, "masks"), captions(page, "distance"), sums()
+        assert "39 kept" in during[0][1]  # ceil(0.3 * 128)
+        assert all(now != before for now, before in zip(during, (masks, ranks, emd), strict=True))
+        assert "gamma" not in page.url
+    assert "gamma=0.3" in page.url
+    assert (captions(page, "masks"), captions(page, "distance")) == during[:2]
+
+
+def test_a_keep_rate_off_the_grid_is_answered_by_the_server(page):
+    masks = captions(page, "masks")
+    page.evaluate("window.fpcLive.release({ gamma: 0.33 })")
+    page.wait_for_function("fpcLive.answer.gamma === 0.33")
+    settle(page)
+    assert "gamma=0.33" in page.url
+    assert captions(page, "masks") != masks
+    assert "43 kept" in captions(page, "masks")[1]  # ceil(0.33 * 128)
+
+
+def test_a_press_on_a_swap_sets_alpha_exactly_there(page):
+    ring = page.locator(".st-key-lines circle.ring").first
+    ring.scroll_into_view_if_needed()
+    alpha = float(ring.get_attribute("data-alpha"))
+    box = ring.bounding_box()
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    settle(page)
+    assert f"alpha={alpha}" in page.url
+    assert page.evaluate("fpcLive.answer.alpha") == alpha
+
+
+def test_the_lines_are_walked_by_keyboard_from_swap_to_swap(page):
+    swaps = page.evaluate("fpcLive.answer.match.swaps.map(([alpha]) => alpha)")
+    chart = page.get_by_role("slider", name="along the lines of D")
+    chart.focus()
+    chart.press("PageUp")
+    settle(page)
+    assert page.evaluate("fpcLive.answer.alpha") == min(swap for swap in swaps if swap > 0.4)
+    assert chart.get_attribute("aria-valuetext").startswith("α ")
+
+
+def test_cards_that_may_not_move_stand_still(browser, url):
+    page = browser.new_page(viewport={"width": 1280, "height": 1000}, reduced_motion="reduce")
+    open_demo(page, url)
+    with dragging(page, "Weight of transport", 1.0):
+        moving = "cards => cards.flatMap(card => card.getAnimations()).length"
+        assert page.locator("[data-card^='distance/']").evaluate_all(moving) == 0
+    page.close()

@@ -40,6 +40,12 @@ def paint(page):
     )
 
 
+def follow_a_patch(page):
+    page.get_by_text("Follow one patch through all blocks").click()
+    page.locator("[data-grid=life]").wait_for(timeout=180_000)  # the encoder runs at 15 keep rates
+    settle(page)
+
+
 def test_hovering_a_patch_draws_its_flows_and_says_their_totals(page):
     assert said(page).startswith(NOTHING)
     assert paint(page) == 0
@@ -73,18 +79,15 @@ def test_arrow_keys_walk_and_enter_pins_into_the_url_until_escape(page):
     assert said(page).startswith("Query patch, row 2, column 8")
     assert query.get_attribute("aria-activedescendant") == "query-15"
     query.press("Enter")
-    settle(page)
-    assert "pin=q15" in page.url
+    page.wait_for_url("**pin=q15")
     assert page.locator("[data-grid=query] [aria-selected=true]").get_attribute("id") == "query-15"
     query.press("Escape")
-    settle(page)
-    assert "pin=" not in page.url
+    page.wait_for_url(lambda address: "pin=" not in address)
 
 
 def test_a_pin_survives_a_reload_and_another_setting(page, url):
     page.mouse.click(*cell(page, "gallery", 93))
-    settle(page)
-    assert "pin=g93" in page.url
+    page.wait_for_url("**pin=g93")
     open_demo(page, page.url)
     assert said(page).startswith("Gallery patch, row 12, column 6 (pinned)")
     page.mouse.move(*cell(page, "query", kept(page)))
@@ -97,10 +100,11 @@ def test_a_pin_survives_a_reload_and_another_setting(page, url):
 
 def test_a_pin_on_a_gallery_patch_goes_with_its_image(page):
     page.mouse.click(*cell(page, "gallery", 93))
+    page.wait_for_url("**pin=g93")
     settle(page)
     page.locator("[data-card^='distance/']").nth(2).click()
+    page.wait_for_url(lambda address: "neighbor=" in address and "pin=" not in address)
     settle(page)
-    assert "pin=" not in page.url
     assert said(page).startswith(NOTHING)
 
 
@@ -118,19 +122,17 @@ def test_a_tap_touches_and_pins(browser, url):
     page = phone.new_page()
     open_demo(page, url)
     page.touchscreen.tap(*cell(page, "query", kept(page)))
-    settle(page)
+    page.wait_for_url("**pin=q*")
     assert "(pinned)" in said(page)
-    assert "pin=q" in page.url
     phone.close()
 
 
 def test_a_patch_pinned_in_the_life_line_is_pinned_in_the_transport_too(page):
-    page.get_by_text("Follow one patch through all blocks").click()
+    follow_a_patch(page)
     life = grid(page, "life")
-    settle(page)
     page.mouse.click(*cell(page, "life", 44))
+    page.wait_for_url("**pin=q44")
     settle(page)
-    assert "pin=q44" in page.url
     assert said(page).startswith("Query patch, row 6, column 5 (pinned)")
     story = page.locator(".life .said").inner_text()
     assert story.startswith("Patch, row 6, column 5 (pinned)")
@@ -139,7 +141,7 @@ def test_a_patch_pinned_in_the_life_line_is_pinned_in_the_transport_too(page):
 
 
 def test_scrubbing_shows_who_enters_each_block(page):
-    page.get_by_text("Follow one patch through all blocks").click()
+    follow_a_patch(page)
     scrubber = page.get_by_role("slider", name="Block", exact=True)
     entered = []
     for _ in range(12):
@@ -151,6 +153,18 @@ def test_scrubbing_shows_who_enters_each_block(page):
         entered.append(int(re.search(r"(\d+) patches", text)[1]))
         scrubber.press("ArrowRight")
     assert entered == [128] * 4 + [103] * 3 + [83] * 3 + [67] * 2
+
+
+def test_why_one_hit_won_is_told_and_each_patch_says_for_whom_it_speaks(page):
+    story = page.locator(".margin .story").inner_text()
+    gap = re.match(r"#\d+ beats #\d+ by (\d\.\d{4}):", story)[1]
+    table = [row.split() for row in page.locator(".margin tbody tr").all_inner_texts()]
+    assert table[2][:1] == ["difference"]
+    assert table[2][3] == gap
+    assert round(float(table[1][3]) - float(table[0][3]), 4) == float(gap)
+    page.mouse.move(*cell(page, "margin", kept(page)))
+    page.wait_for_timeout(100)
+    assert re.search(r"speaks for #\d+ by 0\.\d{5}", page.locator(".margin .said").inner_text())
 
 
 def test_a_link_to_a_patch_that_is_not_there_is_answered_in_words(page, url):

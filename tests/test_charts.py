@@ -10,11 +10,12 @@ from PIL import Image
 
 from app import charts
 from app.messages import plain
-from app.pictures import data_uri, grid_to_pixels, heat, viridis
+from app.pictures import data_uri
 from app.state import Pin, View, read_view, turn_dials
 from app.strips import MARKS, Subject, Tone, distances_of, ranked_strip, ranks_of, tone_of
 from fpc_core.config import DropStrategy, ModelConfig, PruneSettings, QuerySettings, Solver, TransportSettings, Variant
 from fpc_core.data.datasets import ImageRecord
+from fpc_core.explain.overlay import grid_to_pixels, heat, viridis
 from fpc_core.results import Consolidation, Match, Ranking, Shortlist, Transport
 
 OVERLAPPING = ModelConfig(stride=11)
@@ -84,7 +85,7 @@ def test_heat_of_nothing_at_all_stays_cold():
 def test_viridis_runs_from_violet_to_yellow_and_clips():
     ends = viridis(np.array([-1.0, 0.0, 1.0, 2.0]))
     assert ends[0].tolist() == ends[1].tolist() == [68, 1, 84]
-    assert ends[2].tolist() == ends[3].tolist() == [253, 231, 37]
+    assert ends[2].tolist() == ends[3].tolist() == [253, 231, 36]
 
 
 def test_a_lossless_picture_comes_back_pixel_for_pixel():
@@ -182,7 +183,7 @@ def test_a_view_survives_the_url():
         alpha=0.15,
         neighbors=3,
     )
-    view = View("query/0001_c2.jpg", 17, Pin("g", 93), settings)
+    view = View("query/0001_c2.jpg", 17, 4, Pin("g", 93), settings)
     assert view.to_params()["pin"] == "g93"
     assert read_view(view.to_params(), 128) == (view, ())
 
@@ -200,6 +201,7 @@ def test_dials_write_what_differs_from_the_usual_and_touch_nothing_else():
     [
         ("gamma", "2"), ("gamma", "nan"), ("alpha", "-0.1"), ("alpha", "much"), ("k", "0"), ("k", "2.5"), ("k", "1e9"),
         ("drop", "all"), ("variant", "<b>"), ("solver", ""), ("epsilon", "0"), ("neighbor", "-4"), ("neighbor", "x"),
+        ("rival", "-1"),
         ("pin", "q128"), ("pin", "x3"), ("pin", "q-1"), ("pin", "g1e2"), ("pin", "q٣"), ("pin", ""),
     ],
 )  # fmt: skip

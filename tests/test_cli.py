@@ -4,6 +4,7 @@ import shutil
 import pytest
 
 from fpc_core.cli import main
+from fpc_core.figures.recipe import FigureKind, FigureRecipe
 from fpc_core.model.checkpoint import load_checkpoint
 from fpc_core.training.state import WEIGHTS
 from tests.small_world import CONFIG
@@ -62,6 +63,20 @@ def test_train_starts_from_weights_and_says_what_it_leaves_out(world, capsys, tm
 def test_evaluate_re_ranks_on_request(world, capsys):
     assert main(["evaluate", "--re-ranking", *world[1]]) == 0
     assert "FPC + re-ranking" in capsys.readouterr().out
+
+
+def test_sweep_prints_a_table_per_k_writes_every_cell_and_remembers(world, capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("FPC_CACHE", str(tmp_path / "cache"))
+    axes = ["--keep-rates", "1", "0.7", "--alphas", "0", "0.4", "-k", "1", "5", "--csv", str(tmp_path / "cells.csv")]
+    assert main(["sweep", *axes, *world[1]]) == 0
+    first = capsys.readouterr().out
+    assert "Rank-1 / mAP of 8 queries; 0 without a true match are left out" in first
+    assert "K = 5" in first
+    assert "best mAP" in first
+    assert len((tmp_path / "cells.csv").read_text().splitlines()) == 1 + 2 * 2 * 2
+    monkeypatch.setattr("fpc_core.retrieval.Retriever.match", None)  # nothing is computed a second time
+    assert main(["sweep", *axes, *world[1]]) == 0
+    assert capsys.readouterr().out == first
 
 
 def test_flops_prints_the_six_figures_of_table_3_beside_the_papers(capsys):
@@ -132,3 +147,18 @@ def test_progress_never_counts_back():
     show(1, 4)
     assert (bar.n, bar.total) == (1, 4)
     bar.close()
+
+
+def test_figure_writes_what_an_author_needs(world, capsys, tmp_path):
+    recipe = FigureRecipe(FigureKind.DROP_PROCESS, ("query/0001_c1_f0000002.png",))
+    (tmp_path / "mine.json").write_text(recipe.to_json())
+    assert main(["figure", str(tmp_path / "mine.json"), "--out", str(tmp_path / "out"), *world[1]]) == 0
+    written = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"mine.pdf", "mine.svg", "mine-300dpi.png", "mine.csv", "mine.tex"} <= written
+    assert (tmp_path / "out" / "mine.json").read_text() == recipe.to_json()
+
+
+def test_a_recipe_that_is_none_is_one_line_and_no_traceback(world, capsys, tmp_path):
+    (tmp_path / "bad.json").write_text("{}")
+    assert main(["figure", str(tmp_path / "bad.json"), *world[1]]) == 2
+    assert capsys.readouterr().err.startswith("error: the recipe must be a JSON object with format 1")

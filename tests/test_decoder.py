@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fpc_core.config import ModelConfig, Variant
-from fpc_core.model.decoder import Decoder, GlobalHead, cls_row, consolidate
+from fpc_core.model.decoder import Decoder, GlobalHead, cls_row, cls_rows, consolidate
 from fpc_core.model.encoder import transformer_block
 from fpc_core.model.fpc import FPC, decoder_input
 
@@ -147,6 +147,34 @@ def test_the_order_of_the_neighbours_does_not_matter(model, scene):
     two = model.consolidate(**turned, neighbor_rows=order, variant=Variant.PAPER)
     np.testing.assert_allclose(two.feature, one.feature, atol=1e-5)
     np.testing.assert_allclose(two.neighbor_shares, one.neighbor_shares[order], atol=1e-6)
+
+
+def test_rows_that_share_tokens_equal_rows_by_themselves(model):
+    generator = torch.Generator().manual_seed(8)
+    cls, tokens = torch.randn(3, CONFIG.width, generator=generator), torch.randn(40, CONFIG.width, generator=generator)
+    member = torch.rand(3, 40, generator=generator) < 0.4
+    together = cls_rows(model.decoder.block, cls, tokens, member)
+    for row in range(3):
+        alone = torch.cat((cls[row : row + 1], tokens[member[row]])).unsqueeze(0)
+        torch.testing.assert_close(together[row], cls_row(model.decoder.block, alone)[0][0], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("variant", Variant)
+def test_sets_of_neighbours_consolidated_at_once_equal_one_by_one(model, scene, variant):
+    member = torch.tensor([[True, False, False], [True, False, True], [True, True, True]])
+    query = (scene["query_cls"], scene["query_patches"])
+    together = model.consolidate_sets(*query, scene["neighbor_cls"], scene["neighbor_patches"], member, variant)
+    for feature, chosen in zip(together, member, strict=True):
+        part = {**scene, **{name: scene[name][chosen] for name in ("neighbor_cls", "neighbor_patches")}}
+        alone = model.consolidate(**part, neighbor_rows=np.flatnonzero(chosen), variant=variant).feature
+        np.testing.assert_allclose(feature.numpy(), alone, atol=1e-5, rtol=1e-4)
+
+
+def test_an_empty_set_of_neighbours_is_refused(model, scene):
+    query = (scene["query_cls"], scene["query_patches"])
+    nobody = torch.zeros(1, K, dtype=torch.bool)
+    with pytest.raises(ValueError, match="at least one neighbour"):
+        model.consolidate_sets(*query, scene["neighbor_cls"], scene["neighbor_patches"], nobody, Variant.PAPER)
 
 
 def test_decoder_input_is_the_mean_cls_then_the_patches(scene):

@@ -1,17 +1,23 @@
 """What the live views are sent: exact distances, who is who, and a key that names all but the dials."""
 
 import base64
+import threading
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
-from app.live import match_data, people_data, view_key
+from app.live import grid_data, match_data, people_data, view_key
+from app.resources import Query, keep_rate_grid, keep_rate_pairs, search
+from app.state import keep_rates
 from app.strips import Subject
 from fpc_core.config import DropStrategy, PruneSettings, QuerySettings, Variant
 from fpc_core.data.datasets import ImageRecord
+from fpc_core.data.images import resize_image
 from fpc_core.results import DropStage, Encoding, Match, Shortlist, Transport
+from fpc_core.workspace import open_workspace
 
 
 def encoding():
@@ -29,28 +35,52 @@ def match(d_cos, d_emd):
     return Match(Shortlist(np.arange(10, 10 + count), d_cos), transport)
 
 
+SUBJECT = Subject(identity=99, camera=0)
+
+
 def floats(text):
     return np.frombuffer(base64.b64decode(text), "<f4")
 
 
+RECORDS = [ImageRecord(Path(f"{row}.jpg"), row, 0, "gallery") for row in range(20)]
+
+
+def sent(found, show, subject=SUBJECT):
+    people = people_data(found.shortlist.indices.tolist(), RECORDS, subject, uses_cameras=True)
+    return match_data(encoding(), found, people, show)
+
+
 def test_distances_travel_bit_for_bit():
     found = match([0.1, 0.2, 1 / 3], [0.3, 0.1, 2 / 3])
-    sent = match_data(encoding(), found, top=10)
-    np.testing.assert_array_equal(floats(sent["dCos"]), found.shortlist.d_cos)
-    np.testing.assert_array_equal(floats(sent["dEmd"]), found.transport.distance)
-    assert sent["indices"] == [10, 11, 12]
+    data = sent(found, show=10)
+    np.testing.assert_array_equal(floats(data["dCos"]), found.shortlist.d_cos)
+    np.testing.assert_array_equal(floats(data["dEmd"]), found.transport.distance)
+    assert data["indices"] == [10, 11, 12]
 
 
-def test_the_swaps_sent_are_those_of_the_first_ranks():
-    found = match([0.1, 0.2, 0.8], [0.3, 0.1, 0.7])
-    (alpha, first, second), *others = match_data(encoding(), found, top=1)["swaps"]
+def test_the_swaps_and_rows_sent_are_those_of_the_first_ranks():
+    data = sent(match([0.1, 0.2, 0.8], [0.3, 0.1, 0.7]), show=1)
+    (alpha, first, second), *others = data["swaps"]
     assert abs(alpha - 1 / 3) < 1e-6
     assert (first, second, others) == (0, 1, [])
+    assert data["in_sight"] == [10, 11]
+
+
+def test_a_junk_image_takes_no_place_from_those_in_sight():
+    found = match([0.1, 0.2, 0.8], [0.1, 0.2, 0.7])
+    assert sent(found, show=1)["in_sight"] == [10]
+    assert sent(found, show=1, subject=Subject(identity=10, camera=0))["in_sight"] == [10, 11]
 
 
 def test_every_patch_says_how_many_dropping_blocks_it_outlived():
-    sent = match_data(encoding(), match([0.1], [0.2]), top=1)
-    assert sent["survived"] == [1, 2, 2, 0]
+    assert sent(match([0.1], [0.2]), show=1)["survived"] == [1, 2, 2, 0]
+
+
+def test_the_grid_knows_everyone_shortlisted_at_any_keep_rate():
+    low, high = match([0.1, 0.2], [0.3, 0.1]), match([0.1, 0.2, 0.3], [0.3, 0.1, 0.2])
+    grid = grid_data("key", {0.3: (encoding(), low), 1.0: (encoding(), high)}, RECORDS, SUBJECT, True, show=1)
+    assert [rate for rate, _ in grid["matches"]] == [0.3, 1.0]
+    assert set(grid["people"]) == {"10", "11", "12"}
 
 
 def test_people_are_marked_as_the_evaluation_sees_them():
@@ -74,3 +104,44 @@ def test_the_key_names_the_query_and_every_setting_but_the_dials():
     assert view_key("another", usual) != key
     assert view_key("digest", replace(usual, variant=Variant.PAPER)) != key
     assert view_key("digest", replace(usual, prune=PruneSettings(strategy=DropStrategy.RANDOM))) != key
+
+
+@pytest.fixture(scope="module")
+def asked(small_places):
+    space = open_workspace(small_places, "cpu")
+    record = space.dataset.query[0]
+    image = resize_image(space.dataset.read(record), space.retriever.model.config.image_size)
+    query = Query("first", image, Subject(record.identity, record.camera))
+    return space, query, QuerySettings(neighbors=3, shortlist=12)
+
+
+def finished(job):
+    for _ in range(6000):
+        if job.finished:
+            return job.result
+        threading.Event().wait(0.01)
+    raise TimeoutError
+
+
+def test_the_grid_holds_what_a_search_finds_at_every_keep_rate(asked):
+    space, query, settings = asked
+    grid = finished(keep_rate_grid(space, query, settings, "visitor", 5))
+    assert [rate for rate, _ in grid["matches"]] == list(keep_rates())
+    for rate, match in grid["matches"]:
+        trace = search(space, query, settings.with_keep_rate(rate)).trace
+        assert match["indices"] == trace.match.shortlist.indices.tolist()
+        np.testing.assert_array_equal(floats(match["dEmd"]), trace.match.transport.distance)
+    assert {f"g{row}" for _, match in grid["matches"] for row in match["in_sight"]} == set(grid["pictures"])
+
+
+def test_the_pairs_are_the_plans_to_one_neighbour_at_every_keep_rate_that_shortlists_it(asked):
+    space, query, settings = asked
+    found = {rate: search(space, query, settings.with_keep_rate(rate)).trace for rate in keep_rates()}
+    row = int(found[0.8].match.shortlist.indices[0])
+    pairs = dict(finished(keep_rate_pairs(space, query, settings, "visitor", row))["pairs"])
+    assert set(pairs) == {rate for rate, trace in found.items() if row in trace.match.shortlist.indices}
+    for rate, pair in pairs.items():
+        assert pair["row"] == row
+        assert pair["kept"] == found[rate].encoding.positions[0].tolist()
+        emd = float((floats(pair["plan"]) * floats(pair["cost"])).sum())
+        assert emd == pytest.approx(pair["dEmd"], abs=2e-3)  # the solver's tolerance on the marginals

@@ -2,11 +2,15 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from app.stories import patch_story
+from app.stories import UNITS, patch_story, told, told_parts, win_story
 from fpc_core.config import DropStrategy
 from fpc_core.explain.lifelines import LivingRange, PatchLife
+from fpc_core.explain.margin import Margin
 
 RATES = (0.5, 0.75, 1.0)
 FELL = PatchLife(6, attention=0.0031, cutoff=0.0042, rank=84, entered=103, kept=False, needed_keep_rate=84 / 103)
@@ -51,3 +55,68 @@ def test_other_strategies_have_no_cut_off(strategy, words):
 )  # fmt: skip
 def test_the_keep_rates_at_which_a_patch_lives_are_told(living, words):
     assert story(FELL, living=living).endswith(words)
+
+
+def won(d_cos, d_emd, alpha, thirds=(1.0, 0.0, 0.0)):
+    """The story of #1 against #4. thirds: how the transport part is shared out over the picture."""
+    transport = alpha * (d_emd[1] - d_emd[0])
+    patches = transport * np.array(thirds)[:, None]
+    margin = Margin(3, 5, d_cos, d_emd, (1 - alpha) * (d_cos[1] - d_cos[0]), transport, patches)
+    return win_story(margin, ("#1", "#4"), alpha)
+
+
+@pytest.mark.parametrize(
+    ("d_cos", "d_emd", "alpha", "thirds", "expected"),
+    [
+        (
+            (0.30, 0.3333), (0.30, 0.3275), 0.4, (0.7, 0.2, 0.1),
+            "#1 beats #4 by 0.0310: 0.0200 of it from cosine (weight 0.6), 0.0110 from transport (weight 0.4); "
+            "most of the transport gain lies in the upper third of the picture.",
+        ),
+        (
+            (0.30, 0.40), (0.30, 0.25), 0.4, (0.1, 0.1, 0.8),
+            "#1 beats #4 by 0.0400: cosine gives 0.0600 (weight 0.6), transport takes 0.0200 (weight 0.4); "
+            "most of the transport loss lies in the lower third of the picture.",
+        ),
+        (
+            (0.40, 0.30), (0.30, 0.60), 0.5, (-0.5, 1.2, 0.3),
+            "#1 beats #4 by 0.1000: transport gives 0.1500 (weight 0.5), cosine takes 0.0500 (weight 0.5); "
+            "most of the transport gain lies in the middle third of the picture.",
+        ),
+        (
+            (0.30, 0.30), (0.30, 0.50), 0.5, (0.4, 0.3, 0.3),
+            "#1 beats #4 by 0.1000: 0.0000 of it from cosine (weight 0.5), 0.1000 from transport (weight 0.5); "
+            "the transport gain is spread over the picture.",
+        ),
+        (
+            (0.30, 0.40), (0.50, 0.20), 0.0, (1, 0, 0),
+            "#1 beats #4 by 0.1000: all of it from cosine, for at α = 0 transport has no weight.",
+        ),
+        (
+            (0.90, 0.10), (0.20, 0.30), 1.0, (0, 0, 1),
+            "#1 beats #4 by 0.1000: all of it from transport, for at α = 1 cosine has no weight; "
+            "most of the transport gain lies in the lower third of the picture.",
+        ),
+        (
+            (0.30, 0.30), (0.30, 0.30), 0.4, (1, 0, 0),
+            "#1 and #4 are level: 0.0000 of it from cosine (weight 0.6), 0.0000 from transport (weight 0.4).",
+        ),
+    ],
+)  # fmt: skip
+def test_a_win_is_told_with_its_parts_and_where_transport_made_it(d_cos, d_emd, alpha, thirds, expected):
+    assert won(d_cos, d_emd, alpha, thirds) == expected
+
+
+distances = st.floats(0.0, 2.0)
+
+
+@given(distances, distances, st.floats(0.0, 1.0))
+def test_the_parts_told_add_up_to_the_distance_told_and_lie_within_a_unit_of_the_truth(d_cos, d_emd, alpha):
+    cosine, transport, total = told_parts(d_cos, d_emd, alpha)
+    assert cosine + transport == total
+    assert total == round(UNITS * ((1 - alpha) * d_cos + alpha * d_emd))
+    assert abs(transport - UNITS * alpha * d_emd) <= 1 + 1e-6
+
+
+def test_units_are_told_with_four_decimals_and_a_true_minus_sign():
+    assert [told(units) for units in (310, 0, -90, 12345)] == ["0.0310", "0.0000", "−0.0090", "1.2345"]

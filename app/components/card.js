@@ -60,31 +60,37 @@ function drawScale(scale) {
   return node;
 }
 
+// Pixels from one card of a row to the next; all are equally wide. Measured again only where that may have changed,
+// for measuring makes the browser lay out the page.
+function pitch(row) {
+  if (row.measured !== row.children.length) {
+    row.measured = row.children.length;
+    row.pitch = row.measured > 1 ? row.children[1].offsetLeft - row.children[0].offsetLeft : 0;
+  }
+  return row.pitch;
+}
+
 // Puts cards into a row in this order; those that stay glide to their new place, unless the visitor wants no motion.
 function placeCards(row, nodes) {
-  const unchanged = nodes.length === row.children.length && nodes.every((node, place) => row.children[place] === node);
-  if (unchanged) return;
-  const still = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
-  const glide = !still && row.children.length > 0;
-  const before = new Map(glide ? [...row.children].map((node) => [node, node.getBoundingClientRect().left]) : []);
+  const before = new Map([...row.children].map((node, place) => [node, place]));
+  if (nodes.length === before.size && nodes.every((node, place) => before.get(node) === place)) return;
+  const glide = before.size > 0 && !window.matchMedia("(prefers-reduced-motion: reduce)").matches;
   const focused = row.getRootNode().activeElement;
   const keep = new Set(nodes);
-  for (const node of [...row.children]) if (!keep.has(node)) node.remove();
+  for (const node of before.keys()) if (!keep.has(node)) node.remove();
   nodes.forEach((node, place) => {
     if (row.children[place] !== node) row.insertBefore(node, row.children[place] ?? null);
   });
   if (keep.has(focused) && row.getRootNode().activeElement !== focused) focused.focus({ preventScroll: true });
   if (!glide) return;
-  for (const node of nodes) {
+  // Shifts add up: a card sent elsewhere while it glides goes on from where it is.
+  const options = { duration: 220, easing: "ease-out", composite: "add" };
+  nodes.forEach((node, place) => {
     const from = before.get(node);
-    const options = { duration: 220, easing: "ease-out" };
-    if (from === undefined) {
-      node.animate([{ opacity: 0 }, { opacity: 1 }], options);
-      continue;
-    }
-    const shift = from - node.getBoundingClientRect().left;
-    if (Math.abs(shift) > 1) node.animate([{ transform: `translateX(${shift}px)` }, { transform: "none" }], options);
-  }
+    if (from === undefined) node.animate([{ opacity: 0 }, { opacity: 1 }], { ...options, composite: "replace" });
+    else if (from !== place)
+      node.animate([{ transform: `translateX(${(from - place) * pitch(row)}px)` }, { transform: "translateX(0)" }], options);
+  });
 }
 
 // Draws one strip into `node`, or a new section; cards are kept by their id, so what stays does not blink.
@@ -98,6 +104,7 @@ function drawStrip(node, strip, { pick = null, picture = () => element("img") } 
     node.row = element("div", "row");
     node.cards = new Map();
     node.append(node.head, node.row);
+    new ResizeObserver(() => (node.row.measured = null)).observe(node.row);
   }
   node.pick = pick;
   node.head.hidden = !strip.title;

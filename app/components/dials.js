@@ -51,12 +51,25 @@ function drawDial(root, dial) {
   const head = document.createElement("div");
   head.className = "head";
   head.append(label, ask, value);
-  node.append(head, input, help);
+  const note = document.createElement("div");
+  note.className = "note";
+  note.setAttribute("role", "status");
+  node.append(head, input, ...(dial.name === "gamma" ? [note] : []), help);
   root.append(node);
-  root.dials.set(dial.name, { dial, input, value });
+  root.dials.set(dial.name, { dial, input, value, note });
+}
+
+// How far the grid of keep rates is: until it is filled a keep rate is answered on release only.
+function gridNote() {
+  const { progress, answer, grid } = live;
+  if (!answer || progress?.key !== answer.key) return "";
+  if (progress.error) return `answers on release: ${progress.error}`;
+  return grid?.key === answer.key ? "answers while dragged" : `keep-rate grid ${progress.done}/${progress.total}`;
 }
 
 function paint(root) {
+  const { note } = root.dials.get("gamma");
+  if (note.textContent !== gridNote()) note.textContent = gridNote();
   for (const { dial, input, value } of root.dials.values()) {
     const now = live.view[dial.name];
     if (root.held !== dial.name && input.valueAsNumber !== now) input.value = now;

@@ -180,12 +180,15 @@ export default function ({ data, parentElement }) {
   if (!root.observer) {
     if (!root.listening) listen(root);
     root.listening = true;
-    root.observer = new ResizeObserver(() => live.changed());
+    root.observer = new ResizeObserver(([entry]) => {
+      root.width = Math.floor(entry.contentRect.width);
+      live.changed();
+    });
     root.observer.observe(root);
   }
   live.follow(root, () => {
     const match = live.match();
-    const width = Math.floor(root.clientWidth);
+    const { width } = root; // as observed: to ask for it here would make the browser lay out the page
     root.classList.toggle("stale", !match);
     if (!match || !width) return;
     if (root.drawn?.match !== match || root.drawn.data !== data || root.drawn.width !== width) draw(root, match, data, width);

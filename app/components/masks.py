@@ -8,8 +8,8 @@ import streamlit as st
 
 from app.components import source
 from app.components.patchgrid import geometry
-from app.pictures import VEIL
 from fpc_core.config import ModelConfig
+from fpc_core.explain.overlay import VEIL
 
 _mount = st.components.v2.component(
     "fpc_masks",

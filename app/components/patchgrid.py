@@ -13,14 +13,18 @@ from app.components import source
 from fpc_core.config import ModelConfig
 
 
+def parts(name: str) -> dict[str, Any]:
+    """html, css and js of NAME.css and NAME.js of this folder, with what is shared before them."""
+    return {
+        "html": '<div data-root="" translate="no"></div>',
+        "css": source("patchgrid.css", f"{name}.css"),
+        "js": source("shared.js", "store.js", "geometry.js", "patchgrid.js", f"{name}.js"),
+    }
+
+
 def component(name: str) -> Callable[..., Any]:
-    """Register NAME.js and NAME.css of this folder, with what is shared before them."""
-    return st.components.v2.component(
-        f"fpc_{name}",
-        html='<div data-root="" translate="no"></div>',
-        css=source("patchgrid.css", f"{name}.css"),
-        js=source("shared.js", "geometry.js", "patchgrid.js", f"{name}.js"),
-    )
+    """Register the component of these parts."""
+    return st.components.v2.component(f"fpc_{name}", **parts(name))
 
 
 def geometry(config: ModelConfig) -> dict[str, int]:

@@ -9,9 +9,9 @@
 //   live.grid            {key, matches, people} of all keep rates, once computed
 //   live.match()         what to draw at the dialled keep rate: {indices, dCos, dEmd, swaps, survived}, or null while
 //                        only the server can know (then a view keeps what it shows until the answer comes)
-//   live.pair()          the chosen neighbour at the dialled keep rate, for the transport view, or null:
-//                        {row, kept, plan, cost, queryMarginal, galleryMarginal, dEmd}; kept (M) are grid positions of
-//                        the rows; plan and cost are row-major M x N
+//   live.pair()          the chosen neighbour at the dialled keep rate: pair_data of transport.py and its row, or null where
+//                        it is not (yet) known or the keep rate does not shortlist it
+//   live.progress        {key, done, total, error} of the grid
 //   live.person(row)     who a row of the memory shows: {image, tone, mark, line, about}
 //   live.pictures        Map of image key -> data URI
 //   live.follow(root, paint)  calls paint() in an animation frame after any change, as long as root stays in the page
@@ -24,6 +24,7 @@ class Live extends EventTarget {
   answer = null;
   grid = null;
   pairs = null;
+  progress = null;
   pictures = new Map();
   #frame = 0;
 
@@ -72,7 +73,8 @@ class Live extends EventTarget {
   }
 
   pair() {
-    return this.pairs?.key === this.answer?.key ? (this.pairs?.byGamma.get(this.view.gamma) ?? null) : null;
+    if (!this.answer || this.pairs?.key !== this.answer.key) return null;
+    return this.pairs.pairs.get(this.view.gamma) ?? null;
   }
 
   follow(root, paint) {

@@ -45,6 +45,14 @@ function costRange({ plan, cost }, mass) {
   return [Math.min(low, 2), Math.max((high + 1) / 200, low + 0.005)];
 }
 
+// Places of the heaviest flows, heaviest first. Numbers sort natively, which a drag of the keep rate can afford.
+function heaviestFlows(plan) {
+  const least = Float32Array.from(plan).sort()[Math.max(0, plan.length - MOST_FLOWS)];
+  const places = [];
+  for (let at = 0; at < plan.length; at += 1) if (plan[at] >= least) places.push(at);
+  return places.sort((a, b) => plan[b] - plan[a]).slice(0, MOST_FLOWS);
+}
+
 class TransportView {
   constructor(root) {
     this.root = root;
@@ -83,7 +91,7 @@ class TransportView {
     const tools = element("div", "tools");
     const switches = [
       ["dimmed", "dropped patches dimmed", true],
-      ["all", "all flows above a threshold", false],
+      ["all", "all flows above a threshold", true],
       ["targets", "expected targets", false],
       ["weights", "marginal weights", false],
     ];
@@ -95,7 +103,7 @@ class TransportView {
     }
     this.threshold = element("label", "threshold");
     this.slider = element("input");
-    Object.assign(this.slider, { type: "range", min: 0, max: 100, value: 30 });
+    Object.assign(this.slider, { type: "range", min: 0, max: 100, value: 15 });
     this.slider.setAttribute("aria-label", "Threshold of all flows");
     this.slider.addEventListener("input", this.redraw);
     this.counted = element("span", "faint");
@@ -287,10 +295,10 @@ class TransportView {
     if (!this.on.all.checked) return;
     const { plan, cost, kept } = this.pair;
     const count = this.geometry.count;
-    this.heaviest ??= Uint32Array.from(plan, (_, at) => at).sort((a, b) => plan[b] - plan[a]).subarray(0, MOST_FLOWS);
+    this.heaviest ??= heaviestFlows(plan);
     const most = this.heaviest.length;
     const wanted = Math.max(1, Math.round(most * (this.slider.value / 100) ** 2));
-    const shown = this.heaviest.subarray(0, wanted).filter((at) => plan[at] > 0);
+    const shown = this.heaviest.slice(0, wanted).filter((at) => plan[at] > 0);
     for (const at of shown.toReversed()) {
       this.stroke(context, [kept[Math.floor(at / count)], at % count, plan[at], cost[at]], plan[this.heaviest[0]], false);
     }
@@ -302,20 +310,34 @@ class TransportView {
   }
 }
 
+const unpacked = new WeakMap();
+function unpack(pair) {
+  if (!unpacked.has(pair)) {
+    const names = ["plan", "cost", "queryMarginal", "galleryMarginal"];
+    unpacked.set(pair, { ...pair, ...Object.fromEntries(names.map((name) => [name, floats(pair[name])])) });
+  }
+  return unpacked.get(pair);
+}
+
 export default function ({ data, parentElement, setTriggerValue }) {
   const view = viewOf(parentElement, (root) => new TransportView(root));
   view.onPin = (text) => setTriggerValue("pinned", text);
-  const { pair, pictures, names, grid } = data;
-  if (view.shown?.plan !== pair.plan || view.shown.cost !== pair.cost || view.pictures[1] !== pictures[1] || view.pictures[0] !== pictures[0]) {
+  const { key, row, pair, pictures, names, grid } = data;
+  if (view.pictures?.[0] !== pictures[0] || view.pictures[1] !== pictures[1]) {
     view.setPictures(new Geometry(grid), pictures, names);
-    view.show({
-      ...pair,
-      plan: floats(pair.plan),
-      cost: floats(pair.cost),
-      queryMarginal: floats(pair.queryMarginal),
-      galleryMarginal: floats(pair.galleryMarginal),
-    });
-    view.shown = pair;
+    view.shown = null;
   }
+  // While the keep rate is dragged the pair of that keep rate stands in, once the background has computed it.
+  const paint = () => {
+    const dragged = live.answer?.key === key && live.answer.gamma !== live.view.gamma;
+    const other = dragged ? live.pair() : null;
+    const now = other?.row === row ? other : pair;
+    view.root.classList.toggle("stale", dragged && now === pair);
+    if (view.shown?.plan !== now.plan || view.shown.cost !== now.cost) view.show(unpack(now));
+    view.shown = now;
+  };
+  paint();
   view.hearPin(data.pin);
+  live.follow(view.root, paint);
+  return () => live.leave(view.root);
 }

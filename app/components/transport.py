@@ -38,6 +38,8 @@ def pair_data(plan: TransportPlan, transport: Transport, place: int) -> dict[str
 
 
 def transport(
+    view: str,
+    row: int,
     pair: dict[str, Any],
     pictures: tuple[str, str],
     names: tuple[str, str],
@@ -47,8 +49,10 @@ def transport(
     pin: Pin | None,
     on_pin: Callable[[Pin | None], None],
 ) -> None:
-    """Draw a `pair_data`. pictures, names: data URI and spoken name of query and gallery image.
+    """Draw a `pair_data`; while the keep rate is dragged, the one that the page's live state holds for it.
 
+    view: `live.view_key`.  row: of the gallery image in the memory.
+    pictures, names: data URI and spoken name of query and gallery image.
     on_pin: called with the patch pinned, or None when it is let go, before the rerun.
     """
 
@@ -58,6 +62,7 @@ def transport(
             on_pin(Pin.parse(text) if text else None)
 
     data = {
-        "pair": pair, "pictures": pictures, "names": names, "grid": geometry(config), "pin": str(pin) if pin else "",
+        "key": view, "row": row, "pair": pair, "pictures": pictures, "names": names, "grid": geometry(config),
+        "pin": str(pin) if pin else "",
     }  # fmt: skip
     _mount(key=key, data=data, on_pinned_change=pinned)

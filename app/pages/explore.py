@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import streamlit as st
 
+from app.look import heading
+
+heading("FPC Explorer", "Pick an occluded person: see which patches the model drops, whom it finds, and why.")
+
 from app import controls, lives, pairs, resources, sections
-from app.messages import nothing_to_show, problem
+from app.basket import add_button
+from app.messages import problem
+from app.opening import open_or_explain
 from app.resources import Query
 from app.state import Pin, read_view
 from app.strips import Subject
 from fpc_core.data.images import ImageError, content_hash, decode_image, resize_image
-from fpc_core.workspace import Places, Workspace
+from fpc_core.workspace import Workspace
 
 PER_PAGE = 10
 UPLOADED = "uploaded "
-
-
-def open_or_explain() -> Workspace:
-    """The workspace; where it cannot be opened, a page that says what is missing, and the run ends."""
-    places = Places.from_environment()
-    try:
-        return resources.workspace(places)
-    except (ValueError, OSError) as error:
-        nothing_to_show(error, {"data": str(places.data), "weights": str(places.weights), "memory": str(places.memory)})
-        st.stop()
 
 
 def uploaded_query(space: Workspace) -> Query | None:
@@ -42,14 +38,19 @@ def uploaded_query(space: Workspace) -> Query | None:
 
 def choose_query(name: str) -> None:
     st.session_state["query"] = name
-    for stale in ("neighbor", "pin"):
+    for stale in ("neighbor", "rival", "pin"):
         st.query_params.pop(stale, None)
 
 
 def choose_neighbor(row: str) -> None:
     st.query_params["neighbor"] = row
+    st.query_params.pop("rival", None)
     if st.query_params.get("pin", "").startswith("g"):  # a patch of the image shown before
         del st.query_params["pin"]
+
+
+def choose_rival(row: int) -> None:
+    st.query_params["rival"] = str(row)
 
 
 def choose_pin(pin: Pin | None) -> None:
@@ -81,8 +82,6 @@ def page() -> None:
         record = records[name]
         query = Query(name, resources.picture(space, record), Subject(record.identity, record.camera))
 
-    st.title("FPC Explorer")
-    st.caption("Pick an occluded person: see which patches the model drops, whom it finds, and why.")
     sections.status_line(space, settings)
     with st.container():  # always there, so that what stands below keeps its place when a message goes
         for text in problems:
@@ -107,7 +106,12 @@ def page() -> None:
         pairs.transport(space, query, found, chosen, asked.pin, choose_pin)
     with right:
         sections.alpha_lines(chosen, show_junk)
+    if name in records:
+        gallery = space.retriever.memory.records[chosen].path.as_posix() if chosen is not None else ""
+        add_button(name, settings, gallery)
+    pairs.win(space, query, found, chosen, asked.rival, show_junk, choose_rival)
     sections.decoder(space, query, found, chosen, choose_neighbor)
+    sections.keep_rates(space, query, settings, chosen)
 
 
 page()

@@ -56,16 +56,22 @@ def evaluate(
         average_precision[row] = np.mean(np.arange(1, len(ranks) + 1) / (ranks + 1))
         first_match[row] = ranks[0]
 
+    return summarise(average_precision, first_match, min(max_rank, distance.shape[1]))
+
+
+def summarise(average_precision: np.ndarray, first_match: np.ndarray, ranks: int) -> Scores:
+    """Scores of queries evaluated one by one: (Q,) AP, NaN without a true match, and (Q,) first match, -1 then.
+
+    ranks: of the CMC. Raises ValueError when no query at all has a true match.
+    """
     valid = first_match[first_match >= 0]
     if not len(valid):
         raise ValueError(
             "no query has a true match in the gallery: check that both sides number identities alike and, "
             "where cameras are given, that people were seen by more than one"
         )
-    ranks = np.arange(min(max_rank, distance.shape[1]))
-    return Scores(
-        cmc=(valid[:, None] <= ranks).mean(axis=0), average_precision=average_precision, first_match=first_match
-    )
+    cmc = (valid[:, None] <= np.arange(ranks)).mean(axis=0)
+    return Scores(cmc=cmc, average_precision=average_precision, first_match=first_match)
 
 
 def match_mask(

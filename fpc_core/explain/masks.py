@@ -6,6 +6,7 @@ All grids are (rows, columns) arrays of one image; token order never leaves this
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import torch

@@ -21,7 +21,7 @@ _FAR = 1e30  # a potential no patch reaches
 _SAFE = 1e12  # largest scaling, and inverse of the smallest, that float32 products bear
 
 
-@njit(cache=True, fastmath=True, parallel=True)
+@njit(cache=True, fastmath=True, parallel=True, nogil=True)
 def sinkhorn_rows(  # noqa: PLR0912 - one fused pass; numba would not inline its halves
     cost: np.ndarray, a: np.ndarray, b: np.ndarray, epsilon: float, tolerance: float, max_iterations: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

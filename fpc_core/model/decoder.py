@@ -54,16 +54,40 @@ def cls_row(block: Any, tokens: Tensor) -> tuple[Tensor, Tensor]:
     through W_k once instead of every token, and b_k adds the same to every logit, which softmax ignores. The value is
     sum_n a_n (W_v x_n + b_v) = W_v (sum_n a_n x_n) + b_v, for the attention sums to 1. Differentiable.
     """
-    attn = block.attn
-    split = (attn.num_heads, attn.head_dim)
-    to_query, to_key, to_value = attn.qkv.weight.chunk(3)  # (C, C) each
-    query_bias, _, value_bias = attn.qkv.bias.chunk(3)
-
     x = block.norm1(tokens)
-    query = nn.functional.linear(x[:, 0], to_query, query_bias).unflatten(-1, split) * attn.scale
-    absorbed = torch.einsum("bhd,hdc->bch", query, to_key.unflatten(0, split))
-    attention = (x @ absorbed).transpose(1, 2).softmax(dim=-1)  # tokens first: the faster order of the two products
-    value = torch.einsum("bhc,hdc->bhd", attention @ x, to_value.unflatten(0, split)).flatten(1) + value_bias
+    absorbed = _absorbed(block, x[:, 0])
+    attention = (x @ absorbed.transpose(1, 2)).transpose(1, 2).softmax(dim=-1)  # tokens first: the faster order
+    return _finished(block, tokens[:, 0], attention @ x), attention
 
-    cls = tokens[:, 0] + block.drop_path1(attn.proj(value))
-    return cls + block.drop_path2(block.mlp(block.norm2(cls))), attention
+
+def cls_rows(block: Any, cls: Tensor, tokens: Tensor, member: Tensor) -> Tensor:
+    """`cls_row` for B inputs that draw on the same tokens: cls (B, C), tokens (T, C) -> (B, C).
+
+    member: (B, T) bool, which of the tokens belong to each input besides its own `[cls]`. All tokens are normalised
+    once and two matrix products serve every input; what is not a member is masked out.
+    """
+    own, x = block.norm1(cls), block.norm1(tokens)
+    absorbed = _absorbed(block, own)
+    logits = (absorbed @ x.T).masked_fill(~member.unsqueeze(1), -torch.inf)
+    own_logit = absorbed @ own.unsqueeze(2)
+    attention = torch.cat((own_logit, logits), dim=2).softmax(dim=2)
+    return _finished(block, cls, attention[:, :, :1] * own.unsqueeze(1) + attention[:, :, 1:] @ x)
+
+
+def _absorbed(block: Any, x: Tensor) -> Tensor:
+    """Normalised `[cls]` (B, C) -> (B, heads, C): its query of every head, carried through that head's W_k."""
+    attn = block.attn
+    to_query, to_key, _ = attn.qkv.weight.chunk(3)  # (C, C) each
+    split = (attn.num_heads, attn.head_dim)
+    query = nn.functional.linear(x, to_query, attn.qkv.bias.chunk(3)[0]).unflatten(-1, split) * attn.scale
+    return torch.einsum("bhd,hdc->bhc", query, to_key.unflatten(0, split))
+
+
+def _finished(block: Any, cls: Tensor, mixed: Tensor) -> Tensor:
+    """The rest of the block for the `[cls]` token: cls (B, C), attention-weighted tokens (B, heads, C) -> (B, C)."""
+    attn = block.attn
+    to_value, bias = attn.qkv.weight.chunk(3)[2], attn.qkv.bias.chunk(3)[2]
+    split = (attn.num_heads, attn.head_dim)
+    value = torch.einsum("bhc,hdc->bhd", mixed, to_value.unflatten(0, split)).flatten(1) + bias
+    cls = cls + block.drop_path1(attn.proj(value))
+    return cls + block.drop_path2(block.mlp(block.norm2(cls)))

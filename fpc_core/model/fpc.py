@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from fpc_core.config import ModelConfig, PruneSettings, Variant
-from fpc_core.model.decoder import Decoder, GlobalHead, consolidate
+from fpc_core.model.decoder import Decoder, GlobalHead, cls_rows, consolidate
 from fpc_core.model.encoder import SparseEncoder, follow
 from fpc_core.results import Consolidation, DropStage, Encoding
 
@@ -107,6 +107,31 @@ class FPC(nn.Module):
             query_grid=query_grid.reshape(rows, columns),
             neighbor_grids=grids,
         )
+
+    def consolidate_sets(
+        self,
+        query_cls: Tensor,
+        query_patches: Tensor,
+        gallery_cls: Tensor,
+        gallery_patches: Tensor,
+        member: Tensor,
+        variant: Variant,
+    ) -> Tensor:
+        """The features (B, C) of `consolidate` for B sets of neighbours of one query at once, without the shares.
+
+        gallery_cls: (U, C) and gallery_patches: (U, N, C) of all neighbours of all sets; member: (B, U) bool, at least
+        one in every row. The decoder has no positions, so a set has no order.
+        """
+        count = member.sum(dim=1, keepdim=True)
+        if not bool(count.all()):
+            raise ValueError("every set needs at least one neighbour")
+        total, tokens = member.float() @ gallery_cls, gallery_patches.flatten(0, 1)
+        mask = member.repeat_interleave(gallery_patches.shape[1], dim=1)
+        if variant is Variant.PAPER:
+            total, count = total + query_cls, count + 1
+            tokens = torch.cat((query_patches, tokens))
+            mask = torch.cat((mask.new_ones(len(mask), len(query_patches)), mask), dim=1)
+        return self.rec_bottleneck(self.decoder.norm(cls_rows(self.decoder.block, total / count, tokens, mask)))
 
 
 def decoder_input(

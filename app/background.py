@@ -1,0 +1,89 @@
+"""Work that is done while nobody waits: one thread, in steps, and none of it for a visitor who has moved on."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+Steps = Generator[None, None, Any]
+
+
+@dataclass(eq=False)
+class Job:
+    """One piece of work. done, total: steps.  result: what the steps returned, once `finished`.
+
+    error: what ended it instead.  visitors: who still wants it.  dropped: it ended because nobody did.
+    """
+
+    steps: Steps
+    total: int
+    done: int = 0
+    result: Any = None
+    error: Exception | None = None
+    finished: bool = False
+    dropped: bool = False
+    visitors: set[str] = field(default_factory=set)
+
+
+class Worker:
+    """Does jobs step by step in turn, so that no visitor waits for another one's whole job.
+
+    Visitors who want the same key share one job. A visitor wants one job at a time: asking for the next gives up the
+    last, and a job that nobody wants stops before its next step.
+    """
+
+    def __init__(self, kept: int = 16, prepare: Callable[[], None] | None = None) -> None:
+        """kept: finished jobs whose results are kept, the latest asked for.  prepare: called once in the thread."""
+        self._kept = kept
+        self._jobs: OrderedDict[str, Job] = OrderedDict()
+        self._lock = threading.Lock()
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="background", initializer=prepare)
+
+    def want(self, visitor: str, key: str, total: int, start: Callable[[], Steps]) -> Job:
+        """The job of this key, begun if it is new. start: makes its steps, called once.  total: how many."""
+        with self._lock:
+            self._leave(visitor, but=key)
+            job = self._jobs.get(key) or Job(start(), total)
+            job.visitors.add(visitor)
+            if key not in self._jobs:
+                self._jobs[key] = job
+                self._pool.submit(self._step, key, job)
+            self._jobs.move_to_end(key)
+            done = [name for name, each in self._jobs.items() if each.finished]
+            for name in done[: max(0, len(done) - self._kept)]:
+                del self._jobs[name]
+        return job
+
+    def leave(self, visitor: str) -> None:
+        """The visitor wants nothing any more."""
+        with self._lock:
+            self._leave(visitor)
+
+    def _leave(self, visitor: str, but: str | None = None) -> None:
+        for key, job in list(self._jobs.items()):
+            if key != but:
+                job.visitors.discard(visitor)
+                if job.finished and not job.visitors:
+                    del self._jobs[key]
+
+    def _step(self, key: str, job: Job) -> None:
+        with self._lock:
+            if not job.visitors:
+                job.steps.close()
+                job.dropped = True
+                del self._jobs[key]
+                return
+        try:
+            next(job.steps)
+        except StopIteration as end:
+            job.result, job.finished = end.value, True
+            return
+        except Exception as error:
+            job.error, job.finished = error, True
+            return
+        job.done += 1
+        self._pool.submit(self._step, key, job)

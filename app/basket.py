@@ -1,0 +1,45 @@
+"""What a visitor collected for a figure on the way: queries, the last settings and the last chosen neighbour."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import streamlit as st
+
+from fpc_core.config import QuerySettings
+from fpc_core.figures.recipe import MOST_QUERIES
+
+_KEY = "basket"
+
+
+@dataclass(frozen=True)
+class Basket:
+    """queries: paths in the dataset, in the order they were added.  gallery: path of a gallery image, or empty."""
+
+    queries: tuple[str, ...] = ()
+    settings: QuerySettings = field(default_factory=QuerySettings)
+    gallery: str = ""
+
+
+def basket() -> Basket:
+    return st.session_state.get(_KEY, Basket())
+
+
+def add_button(query: str, settings: QuerySettings, gallery: str) -> None:
+    """Offers to take this view into the figure; says so where it is in there already."""
+    held = basket()
+    new = Basket((*(each for each in held.queries if each != query), query), settings, gallery)
+    if held == new:
+        if st.button(f"In the figure ({len(held.queries)}): open it", key="open-figure", icon=":material/check:"):
+            st.switch_page("app/pages/figures.py")
+        return
+    full = query not in held.queries and len(held.queries) >= MOST_QUERIES
+    st.button(
+        "Add to figure", key="add-to-figure", icon=":material/add_photo_alternate:", disabled=full,
+        on_click=lambda: st.session_state.update({_KEY: new}),
+        help=f"A figure holds up to {MOST_QUERIES} queries." if full else "Collects this query for the Figures page.",
+    )  # fmt: skip
+
+
+def clear() -> None:
+    st.session_state[_KEY] = replace(basket(), queries=())

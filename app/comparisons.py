@@ -1,0 +1,181 @@
+"""Two settings on one query: what differs in masks, hits and numbers. Pure functions of two traces."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from app.strips import Strip, Subject, Tone, distances_of, ranks_of, tone_of
+from fpc_core.config import ModelConfig, PruneSettings, QuerySettings, Solver, TransportSettings, Variant
+from fpc_core.data.datasets import ImageRecord
+from fpc_core.evaluation.flops import encoder_flops
+from fpc_core.evaluation.metrics import evaluate
+from fpc_core.explain.masks import survivors
+from fpc_core.results import Encoding, QueryTrace, Ranking
+
+_USUAL = QuerySettings()
+
+PRESETS = {
+    "γ 1.0 | 0.8": (_USUAL.with_keep_rate(1.0), _USUAL),
+    "γ 0.8 | 0.5": (_USUAL, _USUAL.with_keep_rate(0.5)),
+    "paper | released": (replace(_USUAL, variant=Variant.PAPER), _USUAL),
+    "sinkhorn | exact": (_USUAL, replace(_USUAL, transport=TransportSettings(Solver.EXACT))),
+    "α 0 | 0.4": (replace(_USUAL, alpha=0.0), _USUAL),
+    "K 5 | 10": (replace(_USUAL, neighbors=5), _USUAL),
+}
+"""Settings of the two sides, by name."""
+
+
+def preset_of(one: QuerySettings, other: QuerySettings) -> str | None:
+    """The preset that these settings are, whatever the shortlist the memory allows."""
+    for name, preset in PRESETS.items():
+        if preset == tuple(replace(each, shortlist=_USUAL.shortlist) for each in (one, other)):
+            return name
+    return None
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """One dropping block of one side: boolean (rows, columns) grids. only: kept here and not on the other side."""
+
+    block: int
+    kept: np.ndarray
+    only: np.ndarray
+
+
+def kept_patches(here: Encoding, there: Encoding) -> tuple[Kept, ...]:
+    """What `here` keeps, block by block, and what of it `there` does not. Raises ValueError for other blocks."""
+    blocks = [stage.block for stage in here.stages]
+    if blocks != [stage.block for stage in there.stages]:
+        raise ValueError("only encodings that drop at the same blocks can be compared")
+    return tuple(
+        Kept(block, kept, kept & ~other)
+        for block, kept, other in zip(blocks, survivors(here), survivors(there), strict=True)
+    )
+
+
+def marked(here: Strip, there: Strip, name: str) -> Strip:
+    """The strip with a tag on every card that the other side does not show, and a note that counts them."""
+    shown = {card.id for card in there.cards}
+    cards = tuple(
+        card if card.id in shown else replace(card, tag=" · ".join(filter(None, (card.tag, f"only {name}"))))
+        for card in here.cards
+    )
+    alone = sum(card.id not in shown for card in here.cards)
+    note = f"{alone} only here" if alone else "the same images as on the other side"
+    return replace(here, cards=cards, note=" · ".join(filter(None, (here.note, note))))
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One number of both sides; None where a side has none. text: how a value is written."""
+
+    name: str
+    one: float | None
+    other: float | None
+    text: Callable[[float], str]
+
+    @property
+    def difference(self) -> str:
+        """The other side minus the one, of the values as written, with its sign; "=" where they read the same."""
+        if self.one is None or self.other is None:
+            return "–" if self.one is self.other else "only one"
+        change = float(self.text(self.other)) - float(self.text(self.one))
+        return "=" if change == 0 else ("+" if change > 0 else "−") + self.text(abs(change))
+
+    def row(self) -> dict[str, str]:
+        written = ["–" if value is None else self.text(value) for value in (self.one, self.other)]
+        return {"": self.name, "A": written[0], "B": written[1], "B − A": self.difference}
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Who is who: what turns a ranking into right and wrong. records: of the memory."""
+
+    records: Sequence[ImageRecord]
+    subject: Subject
+    uses_cameras: bool
+
+    def first_match(self, ranking: Ranking) -> int | None:
+        """1-based rank of the first true match, junk left out; None where the ranking holds none."""
+        ranks = ranks_of(ranking, self.records, self.subject, self.uses_cameras)
+        right = (
+            rank
+            for row, rank in ranks.items()
+            if tone_of(self.records[row], self.subject, self.uses_cameras) is Tone.MATCH
+        )
+        return min(right, default=None)
+
+    def average_precision(self, ranking: Ranking) -> float | None:
+        """Of a ranking of the whole gallery; None without a true match, and for a query of unknown identity."""
+        if self.subject.identity is None or self.first_match(ranking) is None:
+            return None
+        distance = np.empty((1, len(self.records)))
+        distance[0, ranking.indices] = ranking.distance
+        identities = np.array([record.identity for record in self.records])
+        cameras = np.array([record.camera for record in self.records]) if self.uses_cameras else None
+        asked = None if cameras is None else np.array([self.subject.camera])
+        return evaluate(distance, [self.subject.identity], identities, asked, cameras).mean_ap
+
+
+def figures(one: QueryTrace, other: QueryTrace, labels: Labels, config: ModelConfig) -> list[Figure]:
+    """What can be said of a query in numbers, for both sides."""
+
+    def both(name: str, value: Callable[[QueryTrace], float | None], text: Callable[[float], str]) -> Figure:
+        return Figure(name, value(one), value(other), text)
+
+    return [
+        both("patches kept in the end", lambda trace: trace.encoding.positions.shape[1], _whole),
+        both("FLOPs (G)", lambda trace: _giga_flops(config, trace.settings.prune), "{:.2f}".format),
+        both("rank of the first true match by cosine", lambda trace: labels.first_match(trace.by_cosine), _whole),
+        both("… by D", lambda trace: labels.first_match(trace.by_distance), _whole),
+        both("… after consolidation", lambda trace: labels.first_match(trace.final), _whole),
+        both("average precision (%)", lambda trace: _percent(labels.average_precision(trace.final)), "{:.1f}".format),
+        both("attention on [cls] (%)", lambda trace: 100 * trace.consolidation.cls_share, "{:.1f}".format),
+        both("… on the query (%)", lambda trace: 100 * trace.consolidation.query_share, "{:.1f}".format),
+        both("… on the neighbours (%)", lambda trace: 100 * float(trace.consolidation.neighbor_shares.sum()),
+             "{:.1f}".format),
+    ]  # fmt: skip
+
+
+def neighbor_figures(one: QueryTrace, other: QueryTrace, labels: Labels, row: int) -> list[Figure]:
+    """The same for one gallery image, memory row `row`."""
+
+    def rank(ranking: Ranking) -> int | None:
+        return ranks_of(ranking, labels.records, labels.subject, labels.uses_cameras).get(row)
+
+    def part(place: int) -> Callable[[QueryTrace], float | None]:
+        return lambda trace: distances_of(trace.match, trace.settings.alpha).get(row, (None, None, None))[place]
+
+    def both(name: str, value: Callable[[QueryTrace], float | None], text: Callable[[float], str]) -> Figure:
+        return Figure(name, value(one), value(other), text)
+
+    return [
+        both("rank by cosine", lambda trace: rank(trace.by_cosine), _whole),
+        both("rank by D", lambda trace: rank(trace.by_distance), _whole),
+        both("rank after consolidation", lambda trace: rank(trace.final), _whole),
+        both("D_cos", part(1), "{:.4f}".format),
+        both("D_EMD", part(2), "{:.4f}".format),
+        both("D", part(0), "{:.4f}".format),
+        both("decoder attention (%)", lambda trace: _percent(neighbor_share(trace, row)), "{:.1f}".format),
+    ]
+
+
+def neighbor_share(trace: QueryTrace, row: int) -> float | None:
+    """The decoder's attention on memory row `row` (Eq. 13); None where it is none of the K neighbours."""
+    places = np.flatnonzero(trace.consolidation.neighbors == row)
+    return float(trace.consolidation.neighbor_shares[places[0]]) if len(places) else None
+
+
+def _giga_flops(config: ModelConfig, prune: PruneSettings) -> float:
+    return encoder_flops(config, prune).without_attention_products / 1e9
+
+
+def _whole(value: float) -> str:
+    return f"{value:.0f}"
+
+
+def _percent(value: float | None) -> float | None:
+    return None if value is None else 100 * value

@@ -1,0 +1,117 @@
+// A heat map as a table of buttons. Text reaches the page as textContent; nothing here parses markup.
+function element(tag, className, text) {
+  const node = document.createElement(tag);
+  if (className) node.className = className;
+  if (text) node.textContent = text;
+  return node;
+}
+
+function drawHead(data) {
+  const head = element("thead");
+  const axis = element("tr", "axis");
+  axis.append(element("td"));
+  const name = element("th", "", "keep rate γ");
+  name.colSpan = data.columns.length;
+  axis.append(name);
+  const row = element("tr");
+  const corner = element("th", "corner", "α");
+  corner.setAttribute("aria-label", "alpha");
+  row.append(corner);
+  for (const column of data.columns) {
+    const cell = element("th", column.note ? "partial" : "", column.name);
+    cell.scope = "col";
+    if (column.note) cell.append(element("span", "note", column.note));
+    row.append(cell);
+  }
+  head.append(axis, row);
+  return head;
+}
+
+function drawTile(tile, place, pick) {
+  const cell = element("td");
+  const button = element("button", `tile${tile.best ? " best" : ""}${tile.id ? "" : " unknown"}`, tile.text);
+  button.type = "button";
+  button.dataset.place = place;
+  if (tile.id) button.dataset.cell = tile.id;
+  button.setAttribute("aria-disabled", String(!tile.id));
+  button.setAttribute("aria-label", tile.spoken);
+  button.title = tile.spoken;
+  button.tabIndex = -1; // one stop of the tab key for the whole table; arrows walk inside it
+  button.style.setProperty("--tone", tile.background || "transparent");
+  button.style.setProperty("--ink", tile.foreground || "inherit");
+  if (tile.id) button.addEventListener("click", () => pick(tile.id));
+  cell.append(button);
+  return cell;
+}
+
+function drawFoot(data) {
+  const foot = element("tfoot");
+  const row = element("tr");
+  const name = element("th", "", "FLOPs");
+  name.scope = "row";
+  row.append(name);
+  for (const column of data.columns) {
+    const cell = element("td", "flops");
+    const bar = element("div", "bar");
+    bar.style.setProperty("--share", `${100 * column.share}%`);
+    cell.append(bar, element("span", "", `${column.flops} G`));
+    row.append(cell);
+  }
+  foot.append(row);
+  return foot;
+}
+
+function drawScale(data) {
+  const scale = element("div", "scale");
+  scale.append(element("span", "", data.worst), element("span", "ramp"), element("span", "", data.best));
+  scale.append(element("span", "label", data.label));
+  return scale;
+}
+
+const STEPS = { ArrowRight: [0, 1], ArrowLeft: [0, -1], ArrowDown: [1, 0], ArrowUp: [-1, 0] };
+
+function walk(event, root) {
+  const step = STEPS[event.key];
+  const place = event.target.dataset?.place;
+  if (!step || !place) return;
+  const [row, column] = place.split(",").map(Number);
+  const next = root.querySelector(`[data-place="${row + step[0]},${column + step[1]}"]`);
+  if (next) next.focus();
+  event.preventDefault();
+}
+
+export default function ({ data, parentElement, setTriggerValue }) {
+  const root = parentElement.querySelector(".heatmap");
+  const focused = root.querySelector(":focus")?.dataset.place;
+  const current = root.querySelector('[tabindex="0"]')?.dataset.place;
+  const scrolled = root.querySelector(".frame")?.scrollLeft ?? 0;
+  const table = element("table");
+  table.setAttribute("aria-label", data.label);
+  const body = element("tbody");
+  data.rows.forEach((name, row) => {
+    const line = element("tr");
+    const head = element("th", "", name);
+    head.scope = "row";
+    line.append(head);
+    data.tiles[row].forEach((tile, column) => {
+      line.append(drawTile(tile, `${row},${column}`, (id) => setTriggerValue("picked", id)));
+    });
+    body.append(line);
+  });
+  table.append(drawHead(data), body, drawFoot(data));
+  const frame = element("div", "frame");
+  frame.append(table);
+  root.replaceChildren(frame, drawScale(data));
+  frame.scrollLeft = scrolled;
+
+  const at = (place) => place && root.querySelector(`[data-place="${place}"]`);
+  const stop = at(current) ?? root.querySelector(".tile.best") ?? root.querySelector(".tile");
+  stop.tabIndex = 0;
+  root.onfocusin = (event) => {
+    if (!event.target.dataset.place) return;
+    for (const tile of root.querySelectorAll('[tabindex="0"]')) tile.tabIndex = -1;
+    event.target.tabIndex = 0;
+  };
+  root.onkeydown = (event) => walk(event, root);
+  at(focused)?.focus({ preventScroll: true });
+}

@@ -1,0 +1,30 @@
+"""A heat map as a table of buttons: cells can be clicked, reached by arrow keys and read aloud."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import streamlit as st
+
+from app.heatmaps import Heatmap
+
+_HERE = Path(__file__).parent
+_mount = st.components.v2.component(
+    "fpc_heatmap",
+    html='<div class="heatmap"></div>',
+    css=(_HERE / "heatmap.css").read_text(encoding="utf-8"),
+    js=(_HERE / "heatmap.js").read_text(encoding="utf-8"),
+)
+
+
+def heatmap_table(heatmap: Heatmap, *, key: str, on_pick: Callable[[str], None]) -> None:
+    """Draw a heat map. on_pick: called with the id of a clicked cell before the rerun."""
+
+    def picked() -> None:
+        choice = st.session_state[key].get("picked")
+        if choice is not None:
+            on_pick(str(choice))
+
+    _mount(key=key, data=asdict(heatmap), on_picked_change=picked)

@@ -1,0 +1,109 @@
+// A signed map over the query's patches: orange speaks for the winner, purple for the loser (ColorBrewer PuOr, told
+// apart by the colour-blind); the image shows through where a patch says nothing.
+
+const WINNER = "230, 97, 1";
+const LOSER = "94, 60, 153";
+const STRONGEST = 0.88; // opacity
+
+class MarginView {
+  constructor(root) {
+    root.className = "margin";
+    this.touched = null;
+    this.draw = onceAFrame(() => this.drawMap());
+    this.grid = new PatchGrid("margin", {
+      touch: (index) => {
+        this.touched = index;
+        this.draw();
+      },
+      pick: (index) => {
+        this.touched = index;
+        this.draw();
+      },
+    });
+    this.sides = [this.side(WINNER), this.side(LOSER)];
+    const middle = element("figure");
+    middle.append(element("figcaption", "", "query"), this.grid.element);
+    const trio = element("div", "trio");
+    trio.append(this.sides[0].figure, middle, this.sides[1].figure);
+    this.story = element("p", "story");
+    this.said = element("p", "said");
+    this.said.setAttribute("role", "status");
+    this.bar = colourBar([`rgba(${LOSER}, ${STRONGEST})`, `rgba(${LOSER}, 0) 50%`, `rgba(${WINNER}, 0) 50%`, `rgba(${WINNER}, ${STRONGEST})`]);
+    this.parts = element("div", "parts");
+    const told = element("div", "told");
+    told.append(this.bar.node, this.said, this.parts);
+    const body = element("div", "body");
+    body.append(trio, told);
+    root.replaceChildren(this.story, body);
+    new ResizeObserver(this.draw).observe(this.grid.element);
+  }
+
+  side(colour) {
+    const [figure, name, image] = [element("figure", "side"), element("figcaption"), element("img")];
+    figure.style.setProperty("--speaks", `rgb(${colour})`);
+    figure.append(name, image);
+    return { figure, name, image };
+  }
+
+  // The one way in: draws this margin in place of the last one.
+  show(margin, geometry, [winner, query, loser]) {
+    this.margin = { ...margin, patches: floats(margin.patches) };
+    this.geometry = geometry;
+    this.top = this.margin.patches.reduce((most, value) => (Math.abs(value) > most ? Math.abs(value) : most), 0);
+    [winner, loser].forEach((source, at) => {
+      this.sides[at].image.src = source;
+      this.sides[at].image.alt = this.sides[at].name.textContent = margin.names[at];
+    });
+    this.story.textContent = margin.story;
+    const labels = Array.from(this.margin.patches, (_, index) => this.describe(index).join(": "));
+    this.grid.show(geometry, query, "query", labels);
+    this.bar.set("speaks for", `${margin.names[1]} (${this.top.toFixed(4)})`, `${margin.names[0]} (${this.top.toFixed(4)})`);
+    this.parts.replaceChildren(this.table());
+    this.draw();
+  }
+
+  table() {
+    const line = (texts, tag) => {
+      const row = element("tr");
+      row.append(...texts.map((text, at) => element(at ? tag : "th", "", text)));
+      row.firstChild.scope = "row";
+      return row;
+    };
+    const [table, head, body] = [element("table"), element("thead"), element("tbody")];
+    head.append(line(this.margin.heads, "th"));
+    body.append(...this.margin.rows.map((texts) => line(texts, "td")));
+    table.append(head, body);
+    return table;
+  }
+
+  describe(index) {
+    const value = this.margin.patches[index];
+    const name = `Query patch, ${this.geometry.name(index)}`;
+    if (Number.isNaN(value)) return [name, "dropped on the way"];
+    const who = this.margin.names[value < 0 ? 1 : 0];
+    return [name, value === 0 ? "speaks for neither" : `speaks for ${who} by ${Math.abs(value).toFixed(5)}`];
+  }
+
+  drawMap() {
+    if (!this.margin || !this.grid.element.clientWidth) return;
+    const context = this.grid.context();
+    const { patches } = this.margin;
+    this.grid.fill(context, (index) => {
+      const value = patches[index];
+      if (Number.isNaN(value)) return VEIL;
+      return `rgba(${value < 0 ? LOSER : WINNER}, ${this.top ? (STRONGEST * Math.abs(value)) / this.top : 0})`;
+    });
+    if (this.touched !== null) ring(context, this.geometry.cell(this.touched), "#ffffff", 1.8);
+    const [title, text] =
+      this.touched === null ? ["Touch a patch", "what it adds to the difference in transport"] : this.describe(this.touched);
+    this.said.replaceChildren(element("span", "title", title), element("br"), element("span", "", text));
+  }
+}
+
+export default function ({ data, parentElement }) {
+  const view = viewOf(parentElement, (root) => new MarginView(root));
+  const sent = JSON.stringify(data);
+  if (view.shown === sent) return;
+  view.shown = sent;
+  view.show(data.margin, new Geometry(data.grid), data.pictures);
+}

@@ -1,0 +1,207 @@
+"""Two settings side by side on one query: what differs, and by how much."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from app.look import heading
+
+heading("What changes between two settings?", "The same query, searched twice; everything below marks what differs.")
+
+import pandas as pd
+
+from app import charts, controls, resources, sections
+from app.comparisons import (
+    PRESETS,
+    Figure,
+    Labels,
+    figures,
+    kept_patches,
+    marked,
+    neighbor_figures,
+    neighbor_share,
+    preset_of,
+)  # fmt: skip
+from app.components.cards import cards
+from app.opening import open_or_explain
+from app.pictures import data_uri
+from app.resources import Query
+from app.state import plain_name
+from app.strips import Card, Strip, Subject, distances_of, ranked_strip, ranks_of, who
+from fpc_core.config import QuerySettings, Solver
+from fpc_core.explain.overlay import stripes
+from fpc_core.results import QueryTrace
+from fpc_core.workspace import Workspace
+
+SIDES = ("A", "B")
+USUAL = PRESETS["γ 1.0 | 0.8"]
+COLOURS = {"A": charts.BLUE, "B": charts.ORANGE}
+SHOWN = 10
+
+
+def choose_preset() -> None:
+    chosen = st.session_state["preset"]
+    if chosen in PRESETS:
+        for name, settings in zip(SIDES, PRESETS[chosen], strict=True):
+            controls.choose_side(f"{name.lower()}_", settings)
+
+
+def choose_neighbor(row: str) -> None:
+    st.query_params["neighbor"] = row
+
+
+def described(settings: QuerySettings) -> str:
+    """A side's settings in one line."""
+    solver = settings.transport.solver
+    parts = [
+        f"γ {settings.prune.keep_rate:g}",
+        f"α {settings.alpha:g}",
+        f"K {settings.neighbors}",
+        plain_name(settings.variant),
+        plain_name(settings.prune.strategy),
+        solver.value if solver is Solver.EXACT else f"{solver.value} ε {settings.transport.epsilon:g}",
+    ]
+    return " · ".join(parts)
+
+
+def both_settings(shortlist: int) -> tuple[QuerySettings, QuerySettings]:
+    """Presets, and each side's settings behind a button."""
+    presets = st.container()
+    found = []
+    for name, usual, column in zip(SIDES, USUAL, st.columns(2, gap="medium"), strict=True):
+        with column, st.container(border=True):
+            headline = st.empty()
+            with st.popover(f"Change {name}", icon=":material/tune:"):
+                found.append(controls.side_settings(f"{name.lower()}_", usual, shortlist))
+            headline.markdown(f"**{name}** {described(found[-1])}")
+    st.session_state["preset"] = preset_of(found[0], found[1])
+    with presets:
+        st.pills("Presets", list(PRESETS), key="preset", on_change=choose_preset)
+    return found[0], found[1]
+
+
+def masks(space: Workspace, query: Query, traces: dict[str, QueryTrace]) -> None:
+    st.subheader("Which patches does only one side keep?")
+    config = space.retriever.model.config
+    pictures, strips = {"input": data_uri(query.image)}, []
+    for name, other in (SIDES, SIDES[::-1]):
+        drawn = [Card("input", "input", "Input", (f"{config.patches} patches",), alt="the query image")]
+        for stage in kept_patches(traces[name].encoding, traces[other].encoding):
+            key = f"{name}{stage.block}"
+            picture = stripes(query.image, stage.kept, stage.only, config, COLOURS[name], falling=name == "B")
+            pictures[key] = data_uri(picture, lossless=True)
+            kept, alone = int(stage.kept.sum()), int(stage.only.sum())
+            alt = f"side {name} after block {stage.block}: {kept} patches kept, {alone} of them only here"
+            drawn.append(
+                Card(key, key, f"After block {stage.block}", (f"{kept} kept", f"{alone} only {name}"), alt=alt)
+            )
+        strips.append(Strip(f"masks-{name}", name, tuple(drawn), described(traces[name].settings)))
+    for strip, column in zip(strips, st.columns(2, gap="medium"), strict=True):
+        with column:
+            cards([strip], pictures, key=strip.id, width=128)
+    st.caption("Stripes: kept on this side only · white: dropped on this side.")
+
+
+def hits(space: Workspace, query: Query, traces: dict[str, QueryTrace], asked: int | None) -> int | None:
+    """The three rankings, A above B; returns the memory row of the chosen neighbour."""
+    st.subheader("Who is found differently?")
+    records = space.retriever.memory.records
+    common: dict[str, Any] = {
+        "records": records, "subject": query.subject, "uses_cameras": space.dataset.uses_cameras, "show": SHOWN,
+    }  # fmt: skip
+
+    def side(name: str, other: str, kind: str, title: str, symbol: str, chosen: int | None) -> Strip:
+        trace = traces[name]
+        ranking, there = getattr(trace, kind), getattr(traces[other], kind)
+        decoder = [] if kind == "by_cosine" else trace.consolidation.neighbors.tolist()
+        return ranked_strip(
+            f"{kind}-{name}", f"{name} · {title}", ranking, symbol=symbol, chosen=chosen, decoder=frozenset(decoder),
+            parts=distances_of(trace.match, trace.settings.alpha),
+            before=ranks_of(there, records, query.subject, space.dataset.uses_cameras), **common,
+        )  # fmt: skip
+
+    def pair(*what: Any) -> list[Strip]:
+        one, other = side("A", "B", *what), side("B", "A", *what)
+        return [marked(one, other, "A"), marked(other, one, "B")]
+
+    def build(chosen: int | None) -> list[Strip]:
+        return [
+            *pair("by_cosine", "by cosine alone", "cos", chosen),
+            *pair("by_distance", "by D", "D", chosen),
+            *pair("final", "after consolidation", "d", chosen),
+        ]
+
+    strips = build(asked)
+    shown = [int(card.id) for strip in (strips[2], *strips) for card in strip.cards]
+    chosen = asked if asked in shown else next(iter(shown), None)
+    if chosen != asked:
+        strips = build(chosen)
+    pictures = {f"g{row}": resources.thumbnail(space, records[row]) for row in set(shown)}
+    cards(strips, pictures, key="compared-cards", on_pick=choose_neighbor, width=100)
+    st.caption("✓ same identity · ✗ another · K: what the decoder attends to · arrows: moved against the other side")
+    return chosen
+
+
+def table(rows: list[Figure]) -> None:
+    st.table(pd.DataFrame([figure.row() for figure in rows]).set_index(""))
+
+
+def parts(space: Workspace, traces: dict[str, QueryTrace], labels: Labels, chosen: int | None) -> None:
+    """Numbers of the whole query and of the chosen neighbour."""
+    left, right = st.columns(2, gap="large")
+    with left:
+        st.subheader("What does it change in numbers?")
+        table(figures(traces["A"], traces["B"], labels, space.retriever.model.config))
+        figure = charts.attention_figure([(name, trace.consolidation) for name, trace in traces.items()])
+        st.plotly_chart(figure, config={"displayModeBar": False}, key="attention", alt="Attention shares of both sides")
+    with right:
+        st.subheader("… for the chosen neighbour?")
+        if chosen is None:
+            return
+        table(neighbor_figures(traces["A"], traces["B"], labels, chosen))
+        bars = [
+            (name, trace.settings.alpha, *distances_of(trace.match, trace.settings.alpha)[chosen][1:])
+            for name, trace in traces.items()
+            if chosen in trace.match.shortlist.indices
+        ]
+        if bars:
+            figure = charts.distance_parts_figure(bars)
+            st.plotly_chart(
+                figure, config={"displayModeBar": False}, key="parts", alt="The two parts of D of each side"
+            )
+        st.caption(f"Chosen: {who(labels.records[chosen])}. A click on a card above chooses another.")
+
+
+def shares(traces: dict[str, QueryTrace], labels: Labels) -> None:
+    st.subheader("Which neighbours does the decoder attend to?")
+    rows = list(dict.fromkeys(row for trace in traces.values() for row in trace.consolidation.neighbors.tolist()))
+    names = [f"{place}. {who(labels.records[row])}" for place, row in enumerate(rows, start=1)]
+    one, other = ([100 * (neighbor_share(traces[name], row) or 0.0) for row in rows] for name in SIDES)
+    figure = charts.neighbor_shares_figure(names, one, other)
+    st.plotly_chart(
+        figure, config={"displayModeBar": False}, key="shares", alt="Attention on each neighbour, both sides"
+    )
+
+
+def page() -> None:
+    space = open_or_explain()
+    records = {record.path.as_posix(): record for record in space.dataset.query}
+    with st.sidebar:
+        name = controls.query_name(list(records), "c_query")
+        st.image(resources.picture(space, records[name]), width=150)
+    record = records[name]
+    query = Query(name, resources.picture(space, record), Subject(record.identity, record.camera))
+    settings = both_settings(len(space.dataset.gallery))
+    sections.status_line(space, *settings)
+    traces = {side: resources.search(space, query, each).trace for side, each in zip(SIDES, settings, strict=True)}
+    labels = Labels(space.retriever.memory.records, query.subject, space.dataset.uses_cameras)
+    text = st.query_params.get("neighbor", "")
+    masks(space, query, traces)
+    chosen = hits(space, query, traces, int(text) if text.isdecimal() else None)
+    parts(space, traces, labels, chosen)
+    shares(traces, labels)
+
+
+page()

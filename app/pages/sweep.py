@@ -1,0 +1,213 @@
+"""Keep rate x alpha x K over one query, a set or all: heat maps that fill in while a sweep runs in the background."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import streamlit as st
+
+from app.look import heading
+
+heading(
+    "Which settings work best?", "Keep rate γ, weight of transport α and neighbours K: every combination in one run."
+)
+
+from app import controls, resources, sections
+from app.components.heatmap import heatmap_table
+from app.heatmaps import MEASURES, best_of, heatmap, parse_cell_id, summary
+from app.messages import problem
+from app.opening import open_or_explain
+from app.state import View
+from app.sweeps import Look, State, Sweep
+from fpc_core.config import KEEP_RATES, QuerySettings
+from fpc_core.data.datasets import ImageRecord
+from fpc_core.evaluation.flops import encoder_flops
+from fpc_core.evaluation.sweep import SweepGrid
+from fpc_core.evaluation.sweep_tables import sweep_cells, sweep_table
+from fpc_core.workspace import Workspace
+
+PREFIX = "s_"  # of parameters that Explore binds as well: a page cannot set for another what it binds itself
+SCOPES = ("all", "one", "a set")
+RATES = (*KEEP_RATES, 0.4, 0.3)
+ALPHA_STEPS = (0.05, 0.1, 0.2, 0.25, 0.5)
+COUNTS = (1, 2, 3, 5, 8, 10, 15, 20)
+AT_ONCE = 16  # a sweep of no more queries times keep rates starts by itself
+POLL = 1.0  # seconds between looks at a running sweep
+
+
+def chosen_queries(records: dict[str, ImageRecord]) -> tuple[str, ...]:
+    """Paths of the queries to sweep over; empty where a set holds none yet."""
+    scope = st.segmented_control(
+        "Queries", SCOPES, default=SCOPES[0], required=True, key="scope", bind="query-params"
+    )  # fmt: skip
+    if scope == "one":
+        return (controls.query_name(list(records), f"{PREFIX}query"),)
+    if scope == "all":
+        return tuple(records)
+    identities = st.multiselect(
+        "Identities", sorted({record.identity for record in records.values()}), key="ids", bind="query-params"
+    )
+    images = st.multiselect("Images", list(records), key="images", bind="query-params")
+    return tuple(name for name, record in records.items() if record.identity in identities or name in images)
+
+
+def axes(shortlist: int) -> SweepGrid | None:
+    """The grid; None with a word where an axis has no value."""
+    rates = st.pills(
+        "Keep rates γ", RATES, selection_mode="multi", default=KEEP_RATES, format_func="{:g}".format, key="gammas",
+        bind="query-params",
+    )  # fmt: skip
+    step = st.segmented_control(
+        "Step of α", ALPHA_STEPS, default=0.1, required=True, format_func="{:g}".format, key="step", bind="query-params"
+    )
+    offered = [count for count in COUNTS if count <= shortlist]
+    usual = [count for count in SweepGrid().neighbors if count in offered]
+    counts = st.pills(
+        "Neighbours K", offered, selection_mode="multi", default=usual, key="ks", bind="query-params"
+    )  # fmt: skip
+    if not rates or not counts:
+        return None
+    alphas = tuple(round(step * place, 4) for place in range(round(1 / step) + 1))
+    return SweepGrid(tuple(sorted(rates, reverse=True)), alphas, tuple(sorted(counts)))
+
+
+def progress(sweep: Sweep, look: Look) -> None:
+    """Where the sweep stands, with the one button that makes sense."""
+    words = {
+        State.WAITING: "waiting for another sweep",
+        State.RUNNING: "running",
+        State.STOPPED: "stopped",
+        State.FAILED: "failed",
+        State.IDLE: "kept from an earlier run",
+    }
+    queries, rates = len(sweep.task.queries), len(sweep.task.grid.keep_rates)
+    of = f"{queries} {'query' if queries == 1 else 'queries'} × {rates} keep rates"
+    known = f"{look.done:,} of {look.total:,} searches ({of})"
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if look.active:
+            left = "" if look.seconds_left is None else f" · {duration(look.seconds_left)} left"
+            st.progress(look.done / look.total, f"{words[look.state]} · {known}{left}")
+            st.button("Stop", icon=":material/stop_circle:", on_click=sweep.stop, args=(visitor(),), key="stop")
+        elif not look.complete:
+            st.button(
+                "Go on" if look.done else "Start", icon=":material/play_arrow:", type="primary", key="start",
+                on_click=sweep.start, args=(visitor(),),
+            )  # fmt: skip
+            st.markdown(f"{words[look.state]} · {known}" if look.done else f"nothing computed yet · {known}")
+        else:
+            st.caption(f"{known}, all known")
+    if look.error:
+        problem(f"The sweep failed: {look.error}")
+    for note in look.notes:
+        problem(note)
+
+
+def visitor() -> str:
+    """Whose sweep it is: a visitor's next one ends the last."""
+    return f"{controls.visitor()} sweep"
+
+
+def duration(seconds: float) -> str:
+    """Hours and minutes, minutes and seconds, or seconds."""
+    minutes, rest = divmod(int(seconds) + 1, 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def result(space: Workspace, sweep: Sweep, look: Look, query: str) -> None:
+    """The heat map of what is known, and the table to take home."""
+    task, grid = sweep.task, sweep.task.grid
+    cells = sweep_cells(task, look.columns)
+    if not cells:
+        st.info("Cells appear here as soon as the first query is through.", icon=":material/grid_on:")
+        return
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        names = {measure.name: measure for measure in MEASURES}
+        name = st.segmented_control(
+            "Shown", list(names), default="mAP", required=True, key="measure", bind="query-params"
+        )
+        measure = names[name]
+        neighbors = grid.neighbors[0]
+        if len(grid.neighbors) > 1:
+            usual = 10 if 10 in grid.neighbors else neighbors
+            neighbors = st.select_slider(
+                "Neighbours K shown", grid.neighbors, usual, key="shown", bind="query-params", width=260
+            )
+    config = space.retriever.model.config
+    flops = [
+        encoder_flops(config, task.settings.with_keep_rate(rate).prune).without_attention_products
+        for rate in grid.keep_rates
+    ]
+
+    def pick(cell: str) -> None:
+        st.session_state["picked-cell"] = cell
+
+    heatmap_table(heatmap(cells, grid, flops, neighbors, measure, len(task.queries)), key="heatmap", on_pick=pick)
+    best = best_of(cells, measure)
+    if best is not None:
+        st.markdown(
+            f"**Best {measure.name}** of all K: keep rate {best.keep_rate:g}, α {best.alpha:g}, K {best.neighbors}: "
+            f"{summary(best)}."
+        )
+    st.caption("★ best of this map · colours span all K · a click on a cell opens Explore with its settings")
+    st.download_button(
+        "All cells as CSV", lambda: sweep_table(task, look.columns).to_csv(index=False), "sweep.csv", "text/csv",
+        icon=":material/download:", key="csv",
+    )  # fmt: skip
+
+
+def open_cell(query: str, settings: QuerySettings) -> None:
+    """Leave for Explore where a cell was clicked."""
+    cell = st.session_state.pop("picked-cell", None)
+    if cell is not None:
+        rate, alpha, neighbors = parse_cell_id(cell)
+        asked = settings.with_keep_rate(rate)
+        view = View(query=query, settings=replace(asked, alpha=alpha, neighbors=neighbors))
+        st.switch_page("app/pages/explore.py", query_params=view.to_params())
+
+
+def page() -> None:
+    space = open_or_explain()
+    dataset = space.dataset
+    records = {record.path.as_posix(): record for record in dataset.query}
+    shortlist = min(QuerySettings().shortlist, len(dataset.gallery))
+    with st.sidebar:
+        queries = chosen_queries(records)
+        grid = axes(shortlist)
+        settings = controls.method_settings(PREFIX)
+    settings = replace(settings, neighbors=1, shortlist=shortlist)
+    sections.status_line(space, settings)
+    if dataset.queries_are_gallery:
+        problem("This folder has no query split: every query finds itself, so these scores mean nothing.")
+    if not queries or grid is None:
+        st.info("Choose at least one query, one keep rate and one K in the sidebar.", icon=":material/tune:")
+        return
+    try:
+        sweep = resources.sweep(space, queries, grid, settings)
+    except ValueError as error:
+        problem(str(error))
+        return
+    if sweep.task.skipped:
+        problem(
+            f"{sweep.task.skipped} of the queries have no true match in the gallery; they are left out of every score."
+        )
+    look = sweep.look()
+    if look.state is State.IDLE and 0 < look.total - look.done <= AT_ONCE:
+        sweep.start(visitor())
+        look = sweep.look()
+    query = queries[0] if len(queries) == 1 else ""
+
+    @st.fragment(run_every=POLL if look.active else None)
+    def live() -> None:
+        open_cell(query, settings)
+        now = sweep.look()
+        progress(sweep, now)
+        result(space, sweep, now, query)
+        if look.active and not now.active:
+            st.rerun()
+
+    live()
+
+
+page()

@@ -1,0 +1,196 @@
+"""What a visitor waits for, in headless Chromium on the demo: `python -m benchmarks.live [--moves N]`.
+
+Starts its own server, so its first page is a new server's first page. Frame: time between two animation frames while a
+dial is dragged; script: what the page's own code used of it (the rest is layout, painting and idling until the next
+refresh). Release to strip: from letting a dial go to the painted consolidated strip of the server's answer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import socket
+import statistics
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Page, sync_playwright
+
+ROOT = Path(__file__).resolve().parent.parent
+READY = "[data-card^='heat/']"
+FILLED = "window.fpcLive?.pairs && fpcLive.grid?.key === fpcLive.answer.key && fpcLive.pairs.key === fpcLive.answer.key"
+
+# Counts frames, and the script time of each by wrapping the callbacks that the live views run in.
+WATCH = """() => {
+  const watch = (window.watch = { frames: [], scripts: [], on: true });
+  const paint = fpcLive.dispatchEvent.bind(fpcLive);
+  fpcLive.dispatchEvent = (event) => {
+    const start = performance.now();
+    const result = paint(event);
+    watch.scripts.push(performance.now() - start);
+    return result;
+  };
+  let last = performance.now();
+  const tick = (now) => {
+    watch.frames.push(now - last);
+    last = now;
+    if (watch.on) requestAnimationFrame(tick);
+  };
+  requestAnimationFrame(tick);
+}"""
+UNWATCH = """() => {
+  watch.on = false;
+  delete fpcLive.dispatchEvent;
+  return [watch.frames.slice(2), watch.scripts];
+}"""
+# Resolves when the consolidated strip shows the answer to `asked`, two frames later: then it is painted.
+ANSWERED = """(asked) => new Promise((done) => {
+  const start = performance.now();
+  const look = () => {
+    const { answer } = fpcLive;
+    const final = [...document.querySelectorAll('.st-key-ranking *')].map((node) => node.shadowRoot).find(Boolean);
+    const stale = final.querySelector("[data-strip='final']").classList.contains("stale");
+    if (Object.entries(asked).every(([name, value]) => answer[name] === value) && !stale)
+      return requestAnimationFrame(() => done(performance.now() - start));
+    requestAnimationFrame(look);
+  };
+  fpcLive.release(asked);
+  requestAnimationFrame(look);
+})"""
+
+
+@contextmanager
+def server() -> Iterator[tuple[str, float, int]]:
+    """The app on a free port; yields its address, when it was started, and its process."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py", "--server.port", str(port)]
+    began = time.perf_counter()
+    quiet = subprocess.DEVNULL
+    process = subprocess.Popen([*command, "--server.address", "127.0.0.1"], cwd=ROOT, stdout=quiet, stderr=quiet)
+    address = f"http://127.0.0.1:{port}"
+    try:
+        while True:
+            try:
+                with urllib.request.urlopen(f"{address}/_stcore/health", timeout=5):
+                    break
+            except (urllib.error.URLError, OSError):
+                time.sleep(0.02)
+        yield address, began, process.pid
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def drag(page: Page, name: str, traffic: list[int]) -> tuple[list[float], list[float], int]:
+    """Drag a dial from end to end and back: ms per frame, ms of script per frame, websocket messages meanwhile."""
+    thumb = page.get_by_test_id("stSidebar").get_by_role("slider", name=name)
+    box = thumb.bounding_box()
+    assert box is not None
+    y = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + box["width"] / 2, y)
+    page.mouse.down()
+    page.evaluate(WATCH)
+    before = len(traffic)
+    for share in [*range(50, 98), *range(98, 3, -1), *range(3, 50)]:
+        page.mouse.move(box["x"] + box["width"] * share / 100, y)
+    frames, scripts = page.evaluate(UNWATCH)
+    messages = len(traffic) - before
+    page.mouse.up()
+    settle(page)
+    return frames, scripts, messages
+
+
+def settle(page: Page) -> None:
+    page.wait_for_timeout(600)
+    page.wait_for_function("document.querySelector('.stApp').dataset.testScriptState === 'notRunning'")
+
+
+def release(page: Page, moves: list[dict[str, Any]]) -> list[float]:
+    """ms from letting go to the painted answer, for each move; the page comes to rest before the next."""
+    times = []
+    for move in moves:
+        times.append(page.evaluate(ANSWERED, move))
+        settle(page)
+    return times
+
+
+def memory(page: Page, process: int) -> tuple[float, float]:
+    """MB held by the server and by the scripts of the page, garbage collected."""
+    page.context.new_cdp_session(page).send("HeapProfiler.collectGarbage")
+    status = Path(f"/proc/{process}/status").read_text(encoding="ascii")
+    resident = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
+    return resident / 1024, page.evaluate("performance.memory.usedJSHeapSize") / 2**20
+
+
+def row(what: str, goal: str, values: list[float], note: str = "") -> str:
+    ordered = sorted(values)
+    high = ordered[min(len(ordered) - 1, int(0.95 * len(ordered)))]
+    return f"| {what} | {goal} | {statistics.median(values):.1f} | {high:.1f} | {max(values):.1f} | {note} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--moves", type=int, default=20, help="releases per kind")
+    parser.add_argument("--random", type=int, default=100, help="random moves after which memory is measured")
+    arguments = parser.parse_args()
+    moves = arguments.moves
+    with sync_playwright() as playwright, server() as (address, began, process):
+        browser = playwright.chromium.launch(
+            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--enable-precise-memory-info"]
+        )
+        page = browser.new_page(viewport={"width": 1280, "height": 1000})
+        page.set_default_timeout(300_000)
+        traffic: list[int] = []
+
+        def listen(websocket: Any) -> None:
+            websocket.on("framesent", lambda frame: traffic.append(len(frame)))
+            websocket.on("framereceived", lambda frame: traffic.append(len(frame)))
+
+        page.on("websocket", listen)
+        page.goto(address)
+        page.get_by_role("heading", name="FPC Explorer").wait_for()
+        painted = time.perf_counter() - began
+        page.locator("[data-card^='final/']").first.wait_for()
+        ranked = time.perf_counter() - began
+        page.locator(READY).first.wait_for()
+        complete = time.perf_counter() - began
+        page.wait_for_function(FILLED)
+        filled = time.perf_counter() - began
+        settle(page)
+
+        print("| from the start of the server | goal, s | s |\n|---|---|---|")
+        print(f"| first paint (title) | 4 | {painted:.1f} |\n| consolidated strip | 8 | {ranked:.1f} |")
+        print(f"| whole page, with Grad-CAM | 8 | {complete:.1f} |\n| keep-rate grid filled | - | {filled:.1f} |\n")
+        print("| ms | goal | median | p95 | worst | note |\n|---|---|---|---|---|---|")
+        for name in ("Weight of transport", "Keep rate"):
+            frames, scripts, messages = drag(page, name, traffic)
+            print(row(f"{name} dragged: frame", "16.7", frames, f"{len(frames)} frames, {messages} messages"))
+            print(row(f"{name} dragged: script", "16", scripts))
+        alphas = [{"alpha": round(0.05 + 0.9 * (at * 7 % moves) / moves, 4)} for at in range(moves)]
+        print(row("alpha let go to consolidated strip", "p95 250", release(page, alphas), f"{moves} moves"))
+        gammas = [{"gamma": round(0.3 + 0.05 * (at * 4 % 15), 4)} for at in range(min(moves, 15))]
+        print(row("keep rate let go, on the grid", "-", release(page, gammas), f"{len(gammas)} moves"))
+        odd = [{"gamma": round(0.33 + 0.65 * (at * 7 % moves) / moves, 3)} for at in range(moves)]
+        print(row("keep rate off the grid to masks and strip", "p95 400", release(page, odd), f"{moves} moves"))
+        rng = random.Random(0)
+        print("\n| memory, MB | server | page |\n|---|---|---|")
+        for at in range(arguments.random + 1):
+            if at in (0, arguments.random // 2, arguments.random):
+                held = memory(page, process)
+                print(f"| after {at} random moves | {held[0]:.0f} | {held[1]:.0f} |")
+            gamma = round(0.3 + 0.05 * rng.randrange(15), 4)
+            release(page, [{"gamma": gamma, "alpha": round(rng.random(), 2), "k": rng.randint(1, 20)}])
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""What a sweep says: one row per cell, as numbers, as a data frame, as text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from fpc_core.evaluation.flops import Flops, encoder_flops
+from fpc_core.evaluation.sweep import SweepColumn, SweepTask
+
+
+@dataclass(frozen=True)
+class SweepCell:
+    """One cell over the `queries` known. first_match_*: 1-based rank of the first true match; flops: of one image."""
+
+    keep_rate: float
+    alpha: float
+    neighbors: int
+    rank1: float
+    mean_ap: float
+    first_match_mean: float
+    first_match_median: float
+    flops: Flops
+    queries: int
+
+
+def sweep_cells(task: SweepTask, columns: Mapping[float, SweepColumn]) -> list[SweepCell]:
+    """Every cell of which at least one query is known, in the order of the grid."""
+    found = []
+    for rate in task.grid.keep_rates:
+        column = columns.get(rate)
+        if column is None or not column.known.any():
+            continue
+        flops = encoder_flops(task.retriever.model.config, task.settings.with_keep_rate(rate).prune)
+        for a, alpha in enumerate(task.grid.alphas):
+            for k, neighbors in enumerate(task.grid.neighbors):
+                scores = column.scores(a, k)
+                first = scores.first_match + 1
+                mean, median = float(first.mean()), float(np.median(first))
+                found.append(
+                    SweepCell(rate, alpha, neighbors, scores.rank1, scores.mean_ap, mean, median, flops, len(first))
+                )
+    return found
+
+
+def best_cell(cells: list[SweepCell]) -> SweepCell:
+    """The highest mAP; among equals the highest Rank-1, then the fewest FLOPs. Raises ValueError for no cells."""
+    return max(cells, key=lambda cell: (cell.mean_ap, cell.rank1, -cell.flops.without_attention_products))
+
+
+def sweep_table(task: SweepTask, columns: Mapping[float, SweepColumn]) -> pd.DataFrame:
+    """One row per cell: scores in percent, FLOPs in G multiply-adds."""
+    return pd.DataFrame(
+        [
+            {
+                "keep rate": cell.keep_rate,
+                "alpha": cell.alpha,
+                "K": cell.neighbors,
+                "Rank-1": 100 * cell.rank1,
+                "mAP": 100 * cell.mean_ap,
+                "mean rank of first true match": cell.first_match_mean,
+                "median rank of first true match": cell.first_match_median,
+                "FLOPs (G)": cell.flops.without_attention_products / 1e9,
+                "FLOPs with attention products (G)": cell.flops.with_attention_products / 1e9,
+                "queries": cell.queries,
+            }
+            for cell in sweep_cells(task, columns)
+        ]
+    )
+
+
+def format_sweep(task: SweepTask, columns: Mapping[float, SweepColumn]) -> str:
+    """Fixed-width text: Rank-1 / mAP in percent, one table per K with alphas down and keep rates across.
+
+    Raises ValueError where nothing is known yet.
+    """
+    cells = sweep_cells(task, columns)
+    by_place = {(cell.keep_rate, cell.alpha, cell.neighbors): cell for cell in cells}
+    rates = [rate for rate in task.grid.keep_rates if rate in columns]
+    best = best_cell(cells)
+    lines = [f"Rank-1 / mAP of {best.queries} queries; {task.skipped} without a true match are left out"]
+    for neighbors in task.grid.neighbors:
+        lines += ["", f"K = {neighbors:<4} " + "".join(f"{f'keep {rate:g}':>14}" for rate in rates)]
+        for alpha in task.grid.alphas:
+            row = (by_place[rate, alpha, neighbors] for rate in rates)
+            lines.append(
+                f"alpha {alpha:<4g}" + "".join(f"{100 * cell.rank1:>7.1f} /{100 * cell.mean_ap:>5.1f}" for cell in row)
+            )
+    flops = {cell.keep_rate: cell.flops.without_attention_products / 1e9 for cell in cells}
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"{'FLOPs (G)':10}" + "".join(f"{flops[rate]:>14.2f}" for rate in rates),
+            f"best mAP: {100 * best.mean_ap:.1f} (Rank-1 {100 * best.rank1:.1f}) at keep rate {best.keep_rate:g}, "
+            f"alpha {best.alpha:g}, K = {best.neighbors}; the first true match has rank {best.first_match_mean:.2f} on "
+            f"average, {best.first_match_median:g} in the median",
+        ]
+    )

@@ -1,0 +1,1 @@
+"""Publication figures: a recipe in, a matplotlib figure out."""

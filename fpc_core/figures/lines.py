@@ -1,0 +1,114 @@
+"""Figures of lines: a transport plan between two images, and D against alpha."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib
+import numpy as np
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+
+from fpc_core.config import ModelConfig
+from fpc_core.explain.overlay import patch_centres, veil
+from fpc_core.explain.relation import Tone
+from fpc_core.figures.recipe import WIDTHS, FigureStyle
+from fpc_core.figures.sheet import colour_bar, image_axes
+from fpc_core.figures.style import COLOURS, DASHES, WORDS, new_figure
+from fpc_core.matching.ranking import combined_distance, swap_alphas
+from fpc_core.results import Match, TransportPlan
+
+
+def draw_transport(
+    query: np.ndarray,
+    gallery: np.ndarray,
+    plan: TransportPlan,
+    alive: np.ndarray,
+    config: ModelConfig,
+    style: FigureStyle,
+    *,
+    flows: int,
+    tone: Tone,
+) -> Figure:
+    """The heaviest `flows` of a plan as vector lines over the two images; dropped query patches are veiled.
+
+    Width and opacity: mass, relative to the heaviest flow. Colour: ground cost, with its bar.
+    """
+    words, width = WORDS[style.language], WIDTHS[style.width]
+    text = style.font_size / 72 * 1.45
+    height_px, width_px = config.image_size
+    image_width = min(width * 0.3, 2.2)
+    image_height = image_width * height_px / width_px
+    bar = 4.0 * text
+    figure = new_figure(style, image_height + text + bar)
+    left, right = (width - image_width * 2.6) / 2, (width + image_width * 0.6) / 2
+    names = (words["query"], f"{words['gallery']}, {words[tone.value if tone is not Tone.JUNK else 'match']}")
+    for x, image, name in ((left, veil(query, alive, config), names[0]), (right, gallery, names[1])):
+        image_axes(figure, image, x, bar, image_width, image_height)
+        total = figure.get_size_inches()
+        figure.text((x + image_width / 2) / total[0], 1 - text * 0.5 / total[1], name, ha="center", va="center")
+
+    flat = plan.plan.ravel()
+    heaviest = np.argsort(-flat, kind="stable")[:flows]
+    rows, columns = np.unravel_index(heaviest[flat[heaviest] > 0], plan.plan.shape)
+    mass, cost = plan.plan[rows, columns], plan.cost[rows, columns]
+    low, high = (float(cost.min()), float(cost.max())) if len(cost) else (0.0, 1.0)
+    high = max(high, low + 1e-3)
+    scale = image_width / width_px  # inches per pixel
+    centres = patch_centres(config)
+    start = centres[plan.query_positions[rows]] * scale
+    end = centres[columns] * scale
+    start[:, 0] += left
+    end[:, 0] += right
+    for points in (start, end):
+        points[:, 1] = bar + image_height - points[:, 1]
+    weight = mass / mass.max() if len(mass) else mass
+    colours = matplotlib.colormaps["viridis"]((cost - low) / (high - low))
+    colours[:, 3] = 0.25 + 0.7 * weight
+    order = np.argsort(weight, kind="stable")  # the heaviest on top
+    total = figure.get_size_inches()
+    over = figure.add_axes((0, 0, 1, 1), xlim=(0, total[0]), ylim=(0, total[1]))
+    over.set_axis_off()
+    over.add_collection(
+        LineCollection(
+            np.stack([start, end], axis=1)[order].tolist(),
+            colors=colours[order],
+            linewidths=(0.3 + 1.5 * weight)[order],
+        )
+    )
+    colour_bar(figure, (width * 0.3, text * 2.9, width * 0.4, text * 0.5), low, high, words["cost"])
+    return figure
+
+
+def draw_alpha_lines(match: Match, tones: Sequence[Tone], alpha: float, style: FigureStyle, *, hits: int) -> Figure:
+    """D (Eq. 10) of the shortlisted candidates that reach the first `hits` ranks at some alpha; rings: exact swaps.
+
+    tones: of every shortlisted candidate, in shortlist order.
+    """
+    words = WORDS[style.language]
+    cos, emd = match.shortlist.d_cos, match.transport.distance
+    swaps = swap_alphas(cos, emd, hits)
+    reach = {place for swap in swaps for place in (swap.first, swap.second)}
+    reach |= set(np.argsort(combined_distance(cos, emd, 0.0), kind="stable")[:hits].tolist())
+    figure = new_figure(style, WIDTHS[style.width] * 0.72)
+    axes = figure.add_subplot()
+    for place in sorted(reach):
+        tone = tones[place]
+        axes.plot(
+            [0, 1], [cos[place], emd[place]], color=COLOURS[tone], linestyle=DASHES[tone],
+            linewidth=1.3 if tone is Tone.MATCH else 0.8,
+        )  # fmt: skip
+    at = np.array([swap.alpha for swap in swaps])
+    first = [swap.first for swap in swaps]
+    height = (1 - at) * cos[first] + at * emd[first]
+    axes.plot(at, height, "o", markersize=3, fillstyle="none", color="#333333", mew=0.6)
+    axes.axvline(alpha, color="#2f6fde", linewidth=1.0)
+    axes.set(xlim=(0, 1), xlabel="α", ylabel="D")
+    shown = [tone for tone in (Tone.MATCH, Tone.OTHER, Tone.NEUTRAL) if tone in {tones[place] for place in reach}]
+    axes.legend(
+        [axes.plot([], [], color=COLOURS[tone], linestyle=DASHES[tone])[0] for tone in shown],
+        [words[tone.value] for tone in shown], loc="best", frameon=False,
+    )  # fmt: skip
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.tight_layout(pad=0.4)
+    return figure

@@ -1,0 +1,152 @@
+"""Sheets of images: blocks of cells in inches, one block per query; pure functions of images and words."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from fpc_core.explain.relation import MARKS, Tone
+from fpc_core.figures.recipe import WIDTHS, FigureStyle
+from fpc_core.figures.style import COLOURS, DASHES, new_figure
+
+_GAP = 0.04  # inches between cells
+_BLOCK_GAP = 0.12  # between blocks
+_LINE = 1.45  # of text, in font sizes
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """image: uint8 (H, W, 3).  below: a line under it.  tone: the border of a hit."""
+
+    image: np.ndarray
+    below: str = ""
+    tone: Tone | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Rows of cells, all of one length; None leaves a place empty.  names: of the rows, at their left."""
+
+    rows: tuple[tuple[Cell | None, ...], ...]
+    names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len({len(row) for row in self.rows}) != 1:
+            raise ValueError("a block needs rows of one length")
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A viridis bar under the sheet from `low` to `high`."""
+
+    label: str
+    low: str
+    high: str
+
+
+def draw_sheet(
+    blocks: Sequence[Block], heads: Sequence[str], style: FigureStyle, aspect: float, scale: Scale | None = None
+) -> Figure:
+    """The blocks in `style.columns` columns; `heads` stand over the columns of every block of the first row.
+
+    aspect: height over width of an image.
+    """
+    across = min(style.columns, len(blocks))
+    length = len(blocks[0].rows[0])
+    text = style.font_size / 72 * _LINE
+    side = text * 1.1 if any(block.names for block in blocks) else 0.0
+    below = text if any(cell and cell.below for block in blocks for row in block.rows for cell in row) else 0.0
+    width = WIDTHS[style.width]
+    letter = text if style.letters else 0.0
+    cell_width = (width - (across - 1) * _BLOCK_GAP - across * side) / across / length - _GAP
+    cell_height = cell_width * aspect
+    row_height = cell_height + below + _GAP
+    lines = [blocks[start : start + across] for start in range(0, len(blocks), across)]
+    heights = [max(len(block.rows) for block in line) * row_height + letter for line in lines]
+    head = text if any(heads) else 0.0
+    bar = 4.2 * text if scale else 0.0
+    height = head + sum(heights) + (len(lines) - 1) * _BLOCK_GAP / 2 + bar
+    figure = new_figure(style, height)
+    block_width = (width - (across - 1) * _BLOCK_GAP) / across
+    top = height - head
+    for number, line in enumerate(lines):
+        for place, block in enumerate(line):
+            left = place * (block_width + _BLOCK_GAP)
+            if letter:
+                label = f"({string.ascii_lowercase[(number * across + place) % 26]})"
+                _text(figure, left + side, top - letter * 0.75, label, ha="left", weight="bold")
+            for row, cells in enumerate(block.rows):
+                bottom = top - letter - row * row_height - cell_height
+                if row < len(block.names):
+                    _text(figure, left + side * 0.45, bottom + cell_height / 2, block.names[row], rotation=90)
+                for column, cell in enumerate(cells):
+                    x = left + side + column * (cell_width + _GAP) + _GAP / 2
+                    if number == 0 and row == 0 and column < len(heads):
+                        _text(figure, x + cell_width / 2, top + head * 0.35, heads[column])
+                    if cell is not None:
+                        _cell(figure, cell, x, bottom, cell_width, cell_height)
+                        if cell.below:
+                            _text(figure, x + cell_width / 2, bottom - below * 0.6, cell.below)
+        top -= heights[number] + _BLOCK_GAP / 2
+    if scale:
+        _scale_bar(figure, scale, width, text)
+    return figure
+
+
+def image_axes(figure: Figure, image: np.ndarray, x: float, y: float, width: float, height: float) -> Axes:
+    """Axes at a place in inches, showing the image in its own pixel coordinates."""
+    total_width, total_height = figure.get_size_inches()
+    axes = figure.add_axes((x / total_width, y / total_height, width / total_width, height / total_height))
+    axes.imshow(image, aspect="auto")
+    axes.set_axis_off()
+    return axes
+
+
+def colour_bar(figure: Figure, place: tuple[float, float, float, float], low: float, high: float, label: str) -> None:
+    """A viridis bar with ticks; place: x, y, width, height in inches."""
+    total_width, total_height = figure.get_size_inches()
+    x, y, width, height = place
+    axes = figure.add_axes((x / total_width, y / total_height, width / total_width, height / total_height))
+    bar = figure.colorbar(
+        ScalarMappable(Normalize(low, high), matplotlib.colormaps["viridis"]), cax=axes, orientation="horizontal"
+    )
+    bar.set_label(label)
+    bar.outline.set_linewidth(0.5)
+
+
+def _cell(figure: Figure, cell: Cell, x: float, y: float, width: float, height: float) -> None:
+    axes = image_axes(figure, cell.image, x, y, width, height)
+    if cell.tone is None:
+        return
+    border = Rectangle(
+        (0.0, 0.0), 1.0, 1.0, transform=axes.transAxes, fill=False, clip_on=False,
+        edgecolor=COLOURS[cell.tone], linestyle=DASHES[cell.tone], linewidth=1.4,
+    )  # fmt: skip
+    axes.add_patch(border)
+    if MARKS[cell.tone]:
+        axes.text(
+            0.97, 0.985, MARKS[cell.tone], transform=axes.transAxes, ha="right", va="top", color="white", weight="bold",
+            fontfamily="DejaVu Sans", fontsize=max(width * 8.0, 4.0),
+            bbox={"boxstyle": "circle,pad=0.15", "facecolor": COLOURS[cell.tone], "linewidth": 0},
+        )  # fmt: skip
+
+
+def _scale_bar(figure: Figure, scale: Scale, width: float, text: float) -> None:
+    colour_bar(figure, (width * 0.3, text * 2.9, width * 0.4, text * 0.6), 0.0, 1.0, scale.label)
+    axes = figure.axes[-1]
+    axes.set_xticks([0.0, 1.0], [scale.low, scale.high])
+
+
+def _text(figure: Figure, x: float, y: float, text: str, *, ha: str = "center", **options: object) -> None:
+    """Text at a place in inches."""
+    width, height = figure.get_size_inches()
+    figure.text(x / width, y / height, text, ha=ha, va="center", **options)  # type: ignore[arg-type]

@@ -1,0 +1,81 @@
+"""How publication figures look and are saved: fonts that editors can edit, no dates, the same bytes each time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from fpc_core.explain.relation import Tone
+from fpc_core.figures.recipe import WIDTHS, FigureStyle
+
+PNG_DPI = (300, 600)
+COLOURS = {Tone.MATCH: "#1a8f4c", Tone.OTHER: "#d03b3b", Tone.JUNK: "#8a8f98", Tone.NEUTRAL: "#5b6472"}
+DASHES = {Tone.MATCH: "-", Tone.OTHER: (0, (3, 1.5)), Tone.JUNK: (0, (1, 1)), Tone.NEUTRAL: "-"}
+
+WORDS = {
+    "en": {
+        "input": "input", "block": "block {}", "query": "query", "random": "random", "salient": "salient",
+        "non_salient": "non-salient", "cosine": "cosine", "distance": "D, α = {}", "final": "consolidated",
+        "cost": "ground cost (1 − cosine)", "cam": "Grad-CAM", "gallery": "gallery", "low": "low", "high": "high",
+        "match": "same identity", "other": "another identity", "neutral": "identity unknown", "rank": "rank {}",
+    },
+    "de": {
+        "input": "Eingabe", "block": "Block {}", "query": "Anfrage", "random": "zufällig", "salient": "auffällige",
+        "non_salient": "unauffällige", "cosine": "Kosinus", "distance": "D, α = {}", "final": "konsolidiert",
+        "cost": "Grundkosten (1 − Kosinus)", "cam": "Grad-CAM", "gallery": "Galerie", "low": "niedrig", "high": "hoch",
+        "match": "gleiche Person", "other": "andere Person", "neutral": "Person unbekannt", "rank": "Rang {}",
+    },
+    "fr": {
+        "input": "entrée", "block": "bloc {}", "query": "requête", "random": "aléatoire", "salient": "saillants",
+        "non_salient": "non saillants", "cosine": "cosinus", "distance": "D, α = {}", "final": "consolidé",
+        "cost": "coût de base (1 − cosinus)", "cam": "Grad-CAM", "gallery": "galerie", "low": "faible", "high": "fort",
+        "match": "même identité", "other": "autre identité", "neutral": "identité inconnue", "rank": "rang {}",
+    },
+}  # fmt: skip
+
+
+@contextmanager
+def dressed(style: FigureStyle) -> Iterator[None]:
+    """matplotlib's settings while a figure is drawn and saved; Type 42 fonts, as IEEE and CVPR ask for."""
+    settings: dict[Any, Any] = {
+        "font.family": [style.font, "DejaVu Sans"] if style.font != "DejaVu Sans" else ["DejaVu Sans"],
+        "font.size": style.font_size,
+        "axes.labelsize": style.font_size,
+        "xtick.labelsize": style.font_size - 1,
+        "ytick.labelsize": style.font_size - 1,
+        "legend.fontsize": style.font_size - 1,
+        "axes.linewidth": 0.5,
+        "xtick.major.width": 0.5,
+        "ytick.major.width": 0.5,
+        "pdf.fonttype": 42,
+        "ps.fonttype": 42,
+        "svg.fonttype": "path",
+        "svg.hashsalt": "fpc",
+        "image.interpolation": "nearest",
+        "image.composite_image": False,
+    }
+    with matplotlib.rc_context(settings):
+        yield
+
+
+def new_figure(style: FigureStyle, height: float) -> Figure:
+    """height: in inches; the width is the style's."""
+    return Figure(figsize=(WIDTHS[style.width], height), facecolor="white")
+
+
+def save(figure: Figure, stem: Path) -> list[Path]:
+    """Write stem.pdf, stem.svg, stem-300dpi.png and stem-600dpi.png; returns their paths. Bytes hold no date."""
+    pdf, svg = (stem.with_name(stem.name + suffix) for suffix in (".pdf", ".svg"))
+    figure.savefig(pdf, metadata={"CreationDate": None}, dpi=600)
+    figure.savefig(svg, metadata={"Date": None}, dpi=600)
+    pictures = []
+    for dpi in PNG_DPI:
+        path = stem.with_name(f"{stem.name}-{dpi}dpi.png")
+        figure.savefig(path, dpi=dpi, metadata={"Software": None})
+        pictures.append(path)
+    return [pdf, svg, *pictures]

@@ -1,0 +1,104 @@
+"""The Sweep page run without a browser."""
+
+import time
+import warnings
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+import app.pages
+
+PAGE = Path(app.pages.__file__).parent / "sweep.py"
+
+
+@pytest.fixture
+def sweep(small_places, monkeypatch, tmp_path):
+    monkeypatch.setenv("FPC_DATA", str(small_places.data))
+    monkeypatch.setenv("FPC_WEIGHTS", str(small_places.weights))
+    monkeypatch.setenv("FPC_MEMORY", str(small_places.memory))
+    monkeypatch.setenv("FPC_CACHE", str(tmp_path / "cache"))
+    page = AppTest.from_file(PAGE, default_timeout=120)
+    page.query_params["step"] = "0.5"
+    page.query_params["ks"] = ["1", "5"]
+    return page
+
+
+def run(page):
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")  # of Streamlit's own threads
+        page.run()
+    assert not page.exception
+    return page
+
+
+def finished(page):
+    for _ in range(600):
+        if "all known" in texts(run(page)):
+            return page
+        time.sleep(0.1)
+    raise AssertionError("the sweep did not end")
+
+
+def texts(page):
+    kinds = (page.markdown, page.caption, page.title, page.warning, page.error, page.info)
+    return " ".join(each.value for kind in kinds for each in kind)
+
+
+def test_nothing_is_computed_until_it_is_started(sweep):
+    shown = texts(run(sweep))
+    assert "Which settings work best?" in shown
+    assert ":orange-badge[SYNTHETIC]" in shown
+    assert "nothing computed yet · 0 of 48 searches (8 queries × 6 keep rates)" in shown
+    assert "Cells appear here" in shown
+
+
+def test_a_started_sweep_ends_with_its_best_cell_and_a_table(sweep):
+    run(sweep).button(key="start").click()
+    shown = texts(finished(sweep))
+    assert "48 of 48 searches (8 queries × 6 keep rates), all known" in shown
+    assert "**Best mAP** of all K: keep rate" in shown
+    assert sweep.session_state["measure"] == "mAP"
+    assert not sweep.warning
+
+
+def test_a_second_visit_finds_it_done(sweep):
+    run(sweep).button(key="start").click()
+    finished(sweep)
+    st.cache_resource.clear()  # as after a restart of the server: what is left lies on disk
+    again = AppTest.from_file(PAGE, default_timeout=120)
+    again.query_params.update(sweep.query_params)
+    assert "all known" in texts(run(again))
+
+
+def test_one_query_starts_by_itself(sweep):
+    sweep.query_params["scope"] = "one"
+    sweep.query_params["s_query"] = "query/0003_c1_f0000002.png"
+    shown = texts(finished(sweep))
+    assert "6 of 6 searches (1 query × 6 keep rates)" in shown
+    assert sweep.selectbox(key="s_query").value == "query/0003_c1_f0000002.png"
+
+
+def test_a_set_is_chosen_by_identity_and_by_image(sweep):
+    sweep.query_params["scope"] = "a set"
+    assert "Choose at least one query" in texts(run(sweep))
+    sweep.multiselect(key="ids").set_value([2, 3])
+    sweep.multiselect(key="images").set_value(["query/0003_c1_f0000002.png", "query/0005_c1_f0000002.png"])
+    assert "3 queries × 6 keep rates" in texts(run(sweep))
+
+
+def test_settings_that_differ_are_another_sweep(sweep):
+    run(sweep).button(key="start").click()
+    finished(sweep)
+    sweep.query_params["s_variant"] = "paper"
+    fresh = AppTest.from_file(PAGE, default_timeout=120)
+    fresh.query_params.update(sweep.query_params)
+    assert "nothing computed yet" in texts(run(fresh))
+
+
+@pytest.mark.parametrize("part", ["FPC_DATA", "FPC_WEIGHTS", "FPC_MEMORY"])
+def test_what_is_missing_is_named(sweep, monkeypatch, tmp_path, part):
+    monkeypatch.setenv(part, str(tmp_path / "nowhere"))
+    run(sweep)
+    assert sweep.header[0].value == "Nothing to explore yet"

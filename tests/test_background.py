@@ -1,0 +1,130 @@
+"""Background work: shared by who wants the same, given up by who wants something else."""
+
+import os
+import subprocess
+import sys
+import threading
+
+from app.background import Worker
+
+
+def wait(job):
+    for _ in range(500):
+        if job.finished:
+            return job
+        threading.Event().wait(0.01)
+    raise TimeoutError
+
+
+def counting(times, gate=None, log=None):
+    def steps():
+        for step in range(times):
+            if gate is not None:
+                gate.wait(5)
+            if log is not None:
+                log.append(step)
+            yield
+        return times
+
+    return steps
+
+
+def test_a_job_counts_its_steps_and_returns_its_result():
+    job = wait(Worker().want("a", "key", 3, counting(3)))
+    assert (job.done, job.total, job.result, job.error) == (3, 3, 3, None)
+
+
+def test_visitors_who_want_the_same_share_one_job():
+    worker, log = Worker(), []
+    first = worker.want("a", "key", 2, counting(2, log=log))
+    second = worker.want("b", "key", 2, counting(2, log=log))
+    assert first is second
+    assert wait(first).result == 2
+    assert log == [0, 1]
+
+
+def test_a_superseded_job_stops_before_its_next_step():
+    worker, gate, log = Worker(), threading.Event(), []
+    old = worker.want("a", "old", 5, counting(5, gate, log))
+    new = worker.want("a", "new", 1, counting(1))
+    gate.set()
+    wait(new)
+    assert not old.finished
+    assert len(log) <= 1
+
+
+def test_a_job_that_another_visitor_still_wants_goes_on():
+    worker, gate = Worker(), threading.Event()
+    shared = worker.want("a", "shared", 3, counting(3, gate))
+    worker.want("b", "shared", 3, counting(3, gate))
+    worker.want("a", "new", 1, counting(1))
+    gate.set()
+    assert wait(shared).result == 3
+
+
+def test_jobs_take_turns():
+    worker, gate, log = Worker(), threading.Event(), []
+
+    def named(name):
+        def steps():
+            gate.wait(5)
+            for _ in range(3):
+                log.append(name)
+                yield
+
+        return steps
+
+    jobs = [worker.want(name, name, 3, named(name)) for name in "ab"]
+    gate.set()
+    for job in jobs:
+        wait(job)
+    assert log == ["a", "b", "a", "b", "a", "b"]
+
+
+def test_a_failing_job_ends_with_its_error_and_the_worker_goes_on():
+    def failing():
+        yield
+        raise ValueError("no convergence")
+
+    worker = Worker()
+    assert str(wait(worker.want("a", "bad", 2, failing)).error) == "no convergence"
+    assert wait(worker.want("a", "good", 1, counting(1))).result == 1
+
+
+def test_results_nobody_asks_for_again_are_let_go():
+    worker = Worker(kept=2)
+    jobs = [wait(worker.want(f"visitor {at}", f"key {at}", 1, counting(1))) for at in range(4)]
+    again = worker.want("new visitor", "key 0", 1, counting(1))
+    assert again is not jobs[0]
+    assert worker.want("new visitor too", "key 3", 1, counting(1)) is jobs[3]
+
+
+def test_a_thread_that_keeps_to_one_core_leaves_the_others_theirs():
+    program = """
+import threading, numba, torch
+from fpc_core.workspace import keep_to_one_core
+def in_a_thread(*before):
+    seen = []
+    def work():
+        [each() for each in before]
+        seen.append((torch.get_num_threads(), numba.get_num_threads()))
+    thread = threading.Thread(target=work)
+    thread.start(); thread.join()
+    return seen[0]
+print(in_a_thread(keep_to_one_core), in_a_thread(), (torch.get_num_threads(), numba.get_num_threads()))
+"""
+    environment = os.environ | {"OMP_NUM_THREADS": "2", "NUMBA_NUM_THREADS": "2"}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "(1, 1) (2, 2) (2, 2)"
+
+
+def test_a_visitor_may_leave_and_the_job_says_that_it_was_dropped():
+    worker, gate, log = Worker(), threading.Event(), []
+    job = worker.want("a", "key", 5, counting(5, gate, log))
+    worker.leave("a")
+    gate.set()
+    wait(worker.want("b", "other", 1, counting(1)))
+    wait(worker.want("b", "another", 1, counting(1)))
+    assert job.dropped
+    assert not job.finished
+    assert len(log) <= 1
