@@ -138,14 +138,17 @@ def camera(cameras: int) -> int | None:
     )  # fmt: skip
 
 
-def query_name(names: Sequence[str], key: str = "query") -> str:
-    """One query by name; typing searches. The thumbnails set the same choice; other pages open with it."""
+def query_name(names: Sequence[str], opening: str, key: str = "query") -> str:
+    """One query by name; typing searches. The thumbnails set the same choice; other pages open with it.
+
+    opening: the one of a first visit.
+    """
     if st.session_state.get(key) not in names:
         st.session_state.pop(key, None)
     last = st.session_state.get("last-query")
     if key not in st.session_state and key not in st.query_params and last in names:
         st.session_state[key] = last
-    name = st.selectbox("Query", names, key=key, bind=_URL)
+    name = st.selectbox("Query", names, index=names.index(opening), key=key, bind=_URL)
     st.session_state["last-query"] = name
     return name
 

@@ -6,6 +6,7 @@ visitor's view ever reaches another. An alpha or K move finds encoder and transp
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -33,6 +34,8 @@ from fpc_core.explain import lifelines
 from fpc_core.figures.recipe import FigureRecipe
 from fpc_core.results import DropStage, EncoderState, Encoding, Match, QueryTrace
 from fpc_core.workspace import Places, Workspace, cache_folder, keep_to_one_core, open_workspace
+
+FEW_CORES = (os.cpu_count() or 1) <= 2  # there a sweep keeps to one of them, so that the page stays quick
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,7 +200,7 @@ def _sweep(
     chosen = frozenset(queries)
     records = tuple(record for record in _space.dataset.query if record.path.as_posix() in chosen)
     task = SweepTask(_space.retriever, replace(_space.dataset, query=records), grid, settings)
-    return Sweep(task, SweepStore(folder), _worker("sweeps"))
+    return Sweep(task, SweepStore(folder), _worker("sweeps", one_core=FEW_CORES))
 
 
 @st.cache_resource(show_spinner=False)

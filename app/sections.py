@@ -154,7 +154,7 @@ def decoder(space: Workspace, query: Query, found: Found, chosen: int | None, on
         record = records[row]
         pictures[f"h{row}"] = data_uri(heat(resources.picture(space, record), grid, config, top), lossless=True)
         tone = tone_of(record, query.subject, space.dataset.uses_cameras)
-        lines = (f"{share:.1%} attention", f"id {record.identity} · cam {camera_name(record.camera)}")
+        lines = (f"takes {share:.1%}", f"id {record.identity} · cam {camera_name(record.camera)}")
         about = f"neighbour {place}, {SPOKEN[tone]}, {share:.1%} of the attention"
         drawn.append(Card(str(row), f"h{row}", str(place), lines, tone, alt=about, selected=row == chosen))
     unit = (

@@ -2,18 +2,19 @@
 
 import io
 import sys
+from itertools import product
 from pathlib import Path
 
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
 OUT = Path(__file__).parent / "screenshots"
-VIEWS = {
-    "explore": (1280, 2600, "light"),
-    "explore-dark": (1280, 2600, "dark"),
-    "explore-phone": (390, 5200, "light"),
-    "explore-phone-dark": (390, 5200, "dark"),
+PAGES = {  # path, what stands there last, heights at 1280 and at 390 px
+    "explore": ("", "What did the decoder take", 2600, 5200),
+    "sweep": ("sweep", "All cells as CSV", 900, 1300),
+    "compare": ("compare?c_query=query/0030_c4_f0002901.jpg", "Which neighbours does", 3000, 4600),
 }
+SHAPES = {"": (1280, "light"), "-dark": (1280, "dark"), "-phone": (390, "light"), "-phone-dark": (390, "dark")}
 
 
 def main() -> None:
@@ -21,14 +22,22 @@ def main() -> None:
     OUT.mkdir(exist_ok=True)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium")
-        for name, (width, height, scheme) in VIEWS.items():
+        for (name, (path, last, high, higher)), (suffix, (width, scheme)) in product(PAGES.items(), SHAPES.items()):
+            height = high if width == 1280 else higher
             page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
-            page.goto(url)
-            page.get_by_text("What did the decoder take").wait_for(timeout=60_000)
+            page.goto(f"{url}/{path}")
+            start = page.get_by_role("button", name="Start")  # of a sweep that was never run; it takes its time
+            start.or_(page.get_by_text(last)).first.wait_for(timeout=60_000)
+            if start.is_visible():
+                start.click()
+                page.get_by_text("all known").wait_for(timeout=600_000)
+            page.get_by_text(last).wait_for(timeout=60_000)
+            page.wait_for_function("document.querySelector('.stApp').dataset.testScriptState === 'notRunning'")
+            page.wait_for_function("!document.querySelector('[data-testid=stSkeleton]')")
             page.wait_for_timeout(2500)
             shot = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
             # A palette keeps the repository small: a quarter of the bytes, no difference to the eye.
-            shot.quantize(128, dither=Image.Dither.NONE).save(OUT / f"{name}.png", optimize=True)
+            shot.quantize(128, dither=Image.Dither.NONE).save(OUT / f"{name}{suffix}.png", optimize=True)
             page.close()
         browser.close()
 

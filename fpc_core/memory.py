@@ -151,17 +151,19 @@ class RowReader:
         out = np.empty((len(rows), *self._shape), self._dtype)
         raw = out.reshape(len(rows), int(np.prod(self._shape))).view(np.uint8)
 
-        def fill(place: int) -> None:
-            view, start = memoryview(raw[place]), self._offset + int(rows[place]) * self._row
-            while view:
-                count = os.preadv(self._file, [view], start)
-                if count == 0:
-                    raise GalleryMemoryError(
-                        f"{self._path} was cut short while in use; build it again: {BUILD_COMMAND}"
-                    )
-                view, start = view[count:], start + count
+        def fill(places: np.ndarray) -> None:
+            for place in places.tolist():
+                view, start = memoryview(raw[place]), self._offset + int(rows[place]) * self._row
+                while view:
+                    count = os.preadv(self._file, [view], start)
+                    if count == 0:
+                        raise GalleryMemoryError(
+                            f"{self._path} was cut short while in use; build it again: {BUILD_COMMAND}"
+                        )
+                    view, start = view[count:], start + count
 
-        for _ in self._pool.map(fill, np.argsort(rows, kind="stable").tolist()):
+        # One share of the rows for each thread: handing them out one by one costs more than reading a cached row.
+        for _ in self._pool.map(fill, np.array_split(np.argsort(rows, kind="stable"), _READERS)):
             pass
         return out
 

@@ -120,9 +120,17 @@ class Retriever:
         """(B, C) the features of `consolidate` for B sets of memory rows at once, to rounding."""
         query_cls, query_patches = _only(encoding)
         rows = np.unique(np.concatenate(sets))
-        member = torch.from_numpy(np.stack([np.isin(rows, each) for each in sets])).to(self.device)
-        gallery = self.memory.patches(rows, self.device)
-        features = self.model.consolidate_sets(query_cls, query_patches, self._cls(rows), gallery, member, variant)
+        member = torch.zeros(len(sets), len(rows), dtype=torch.bool)
+        for place, each in enumerate(sets):
+            member[place, np.searchsorted(rows, each)] = True
+        features = self.model.consolidate_sets(
+            query_cls,
+            query_patches,
+            self._cls(rows),
+            self.memory.patches(rows, self.device),
+            member.to(self.device),
+            variant,
+        )
         return features.float().cpu().numpy()
 
     def by_feature(self, feature: np.ndarray) -> Ranking:

@@ -36,6 +36,14 @@ def small_places(tmp_path_factory: pytest.TempPathFactory) -> Places:
     return build_world(tmp_path_factory.mktemp("small_world"))
 
 
+@pytest.fixture
+def small_world_in_use(small_places, monkeypatch):
+    """The app opens the small world in place of the demo."""
+    monkeypatch.setenv("FPC_DATA", str(small_places.data))
+    monkeypatch.setenv("FPC_WEIGHTS", str(small_places.weights))
+    monkeypatch.setenv("FPC_MEMORY", str(small_places.memory))
+
+
 @pytest.fixture(scope="session")
 def browser():
     api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")

@@ -2,32 +2,20 @@
 
 import io
 import json
-import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
 import streamlit as st
 from PIL import Image
-from streamlit.testing.v1 import AppTest
 
-SCRIPT = Path(__file__).resolve().parent.parent / "streamlit_app.py"
+from tests.unseen import ROOT, opened, run, texts
+
+SCRIPT = ROOT / "streamlit_app.py"
 
 
 @pytest.fixture
-def app(small_places, monkeypatch):
-    monkeypatch.setenv("FPC_DATA", str(small_places.data))
-    monkeypatch.setenv("FPC_WEIGHTS", str(small_places.weights))
-    monkeypatch.setenv("FPC_MEMORY", str(small_places.memory))
-    return AppTest.from_file(SCRIPT, default_timeout=120)
-
-
-def run(app):
-    with warnings.catch_warnings():
-        warnings.simplefilter("default")  # of Streamlit's own threads
-        app.run()
-    assert not app.exception
-    return app
+def app(small_world_in_use):
+    return opened(SCRIPT)
 
 
 def upload(app, name, data, kind="image/png"):
@@ -39,11 +27,6 @@ def png(size=(64, 128), mode="RGB", **options):
     buffer = io.BytesIO()
     Image.new(mode, size, **options).save(buffer, "PNG")
     return buffer.getvalue()
-
-
-def texts(app):
-    kinds = (app.markdown, app.caption, app.subheader, app.title, app.warning, app.error, app.info)
-    return " ".join(each.value for kind in kinds for each in kind)
 
 
 def test_the_page_answers_its_questions_and_says_what_is_at_work(app):
@@ -177,6 +160,6 @@ def test_another_visitor_starts_from_the_defaults(app):
     run(app)
     app.query_params["alpha"] = "0.9"
     assert "0.10 ×" in texts(run(app))
-    other = run(AppTest.from_file(SCRIPT, default_timeout=120))
+    other = run(opened(SCRIPT))
     assert "0.60 ×" in texts(other)
     st.cache_data.clear()

@@ -1,35 +1,13 @@
 """The Compare page run without a browser."""
 
-import warnings
-from pathlib import Path
-
 import pytest
-from streamlit.testing.v1 import AppTest
 
-import app.pages
-
-PAGE = Path(app.pages.__file__).parent / "compare.py"
+from tests.unseen import PAGES, opened, run, texts
 
 
 @pytest.fixture
-def compare(small_places, monkeypatch):
-    monkeypatch.setenv("FPC_DATA", str(small_places.data))
-    monkeypatch.setenv("FPC_WEIGHTS", str(small_places.weights))
-    monkeypatch.setenv("FPC_MEMORY", str(small_places.memory))
-    return AppTest.from_file(PAGE, default_timeout=120)
-
-
-def run(page):
-    with warnings.catch_warnings():
-        warnings.simplefilter("default")  # of Streamlit's own threads
-        page.run()
-    assert not page.exception
-    return page
-
-
-def texts(page):
-    kinds = (page.markdown, page.caption, page.title, page.subheader, page.warning)
-    return " ".join(each.value for kind in kinds for each in kind)
+def compare(small_world_in_use):
+    return opened(PAGES / "compare.py")
 
 
 def numbers(page):

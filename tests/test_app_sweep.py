@@ -1,35 +1,19 @@
 """The Sweep page run without a browser."""
 
 import time
-import warnings
-from pathlib import Path
 
 import pytest
 import streamlit as st
-from streamlit.testing.v1 import AppTest
 
-import app.pages
-
-PAGE = Path(app.pages.__file__).parent / "sweep.py"
+from tests.unseen import PAGES, opened, run, texts
 
 
 @pytest.fixture
-def sweep(small_places, monkeypatch, tmp_path):
-    monkeypatch.setenv("FPC_DATA", str(small_places.data))
-    monkeypatch.setenv("FPC_WEIGHTS", str(small_places.weights))
-    monkeypatch.setenv("FPC_MEMORY", str(small_places.memory))
+def sweep(small_world_in_use, monkeypatch, tmp_path):
     monkeypatch.setenv("FPC_CACHE", str(tmp_path / "cache"))
-    page = AppTest.from_file(PAGE, default_timeout=120)
+    page = opened(PAGES / "sweep.py")
     page.query_params["step"] = "0.5"
     page.query_params["ks"] = ["1", "5"]
-    return page
-
-
-def run(page):
-    with warnings.catch_warnings():
-        warnings.simplefilter("default")  # of Streamlit's own threads
-        page.run()
-    assert not page.exception
     return page
 
 
@@ -39,11 +23,6 @@ def finished(page):
             return page
         time.sleep(0.1)
     raise AssertionError("the sweep did not end")
-
-
-def texts(page):
-    kinds = (page.markdown, page.caption, page.title, page.warning, page.error, page.info)
-    return " ".join(each.value for kind in kinds for each in kind)
 
 
 def test_nothing_is_computed_until_it_is_started(sweep):
@@ -67,7 +46,7 @@ def test_a_second_visit_finds_it_done(sweep):
     run(sweep).button(key="start").click()
     finished(sweep)
     st.cache_resource.clear()  # as after a restart of the server: what is left lies on disk
-    again = AppTest.from_file(PAGE, default_timeout=120)
+    again = opened(PAGES / "sweep.py")
     again.query_params.update(sweep.query_params)
     assert "all known" in texts(run(again))
 
@@ -92,7 +71,7 @@ def test_settings_that_differ_are_another_sweep(sweep):
     run(sweep).button(key="start").click()
     finished(sweep)
     sweep.query_params["s_variant"] = "paper"
-    fresh = AppTest.from_file(PAGE, default_timeout=120)
+    fresh = opened(PAGES / "sweep.py")
     fresh.query_params.update(sweep.query_params)
     assert "nothing computed yet" in texts(run(fresh))
 

@@ -214,6 +214,12 @@ def test_the_label_names_the_dataset_and_says_that_it_is_synthetic(tmp_path: Pat
     (tmp_path / "dataset.json").write_text("{")
     with pytest.raises(DatasetError, match=r"dataset\.json is not JSON"):
         open_dataset(tmp_path)
+    (tmp_path / "dataset.json").write_text(json.dumps({"opening": "query/none.jpg"}))
+    with pytest.raises(DatasetError, match=r"opens with query/none\.jpg, which is not among the queries"):
+        open_dataset(tmp_path)
+    (tmp_path / "dataset.json").write_text(json.dumps({"opening": dataset.query[-1].path.as_posix()}))
+    assert dataset.opening == dataset.query[0].path.as_posix()
+    assert open_dataset(tmp_path).opening == dataset.query[-1].path.as_posix()
     (tmp_path / "dataset.json").write_text("[]")
     with pytest.raises(DatasetError, match=r"dataset\.json must hold an object"):
         open_dataset(tmp_path)

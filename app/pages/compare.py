@@ -189,7 +189,7 @@ def page() -> None:
     space = open_or_explain()
     records = {record.path.as_posix(): record for record in space.dataset.query}
     with st.sidebar:
-        name = controls.query_name(list(records), "c_query")
+        name = controls.query_name(list(records), space.dataset.opening, "c_query")
         st.image(resources.picture(space, records[name]), width=150)
     record = records[name]
     query = Query(name, resources.picture(space, record), Subject(record.identity, record.camera))

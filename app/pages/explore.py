@@ -73,7 +73,7 @@ def page() -> None:
         names = [own_name, *records] if own_name else list(records)
         if asked.query and asked.query not in names:
             problems += (f"The link asks for the query {asked.query}, which is not in this data. Showing the first.",)
-        name = controls.query_name(names)
+        name = controls.query_name(names, space.dataset.opening)
         settings = controls.query_settings(asked.settings, len(space.dataset.gallery))
         show_junk = controls.junk_switch(space.dataset.uses_cameras)
     if own is not None and name == own_name:

@@ -35,13 +35,13 @@ AT_ONCE = 16  # a sweep of no more queries times keep rates starts by itself
 POLL = 1.0  # seconds between looks at a running sweep
 
 
-def chosen_queries(records: dict[str, ImageRecord]) -> tuple[str, ...]:
+def chosen_queries(records: dict[str, ImageRecord], opening: str) -> tuple[str, ...]:
     """Paths of the queries to sweep over; empty where a set holds none yet."""
     scope = st.segmented_control(
         "Queries", SCOPES, default=SCOPES[0], required=True, key="scope", bind="query-params"
     )  # fmt: skip
     if scope == "one":
-        return (controls.query_name(list(records), f"{PREFIX}query"),)
+        return (controls.query_name(list(records), opening, f"{PREFIX}query"),)
     if scope == "all":
         return tuple(records)
     identities = st.multiselect(
@@ -173,7 +173,7 @@ def page() -> None:
     records = {record.path.as_posix(): record for record in dataset.query}
     shortlist = min(QuerySettings().shortlist, len(dataset.gallery))
     with st.sidebar:
-        queries = chosen_queries(records)
+        queries = chosen_queries(records, dataset.opening)
         grid = axes(shortlist)
         settings = controls.method_settings(PREFIX)
     settings = replace(settings, neighbors=1, shortlist=shortlist)

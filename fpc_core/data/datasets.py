@@ -9,7 +9,8 @@
 | plain folder | any; optionally query and gallery | any; a sub-folder is one identity |
 
 Records stand in the order of their sorted names, as in the released code. A file `dataset.json` in the root may carry
-`name`, `synthetic` and `note`, which label the dataset wherever it is shown, and `layout`.
+`name`, `synthetic` and `note`, which label the dataset wherever it is shown, `layout`, and `opening`, the path of the
+query that a first visit opens with.
 """
 
 from __future__ import annotations
@@ -76,6 +77,7 @@ class Dataset:
     uses_cameras: False where camera numbers do not exist; then no image is junk and the model gets no camera.
     skipped: images, relative to the root, left out because their names do not follow the layout.
     synthetic, note: from `dataset.json`; synthetic images must be labelled so wherever they are shown.
+    opening: path of the query that a first visit opens with, from `dataset.json`; else the first one's.
     """
 
     root: Path
@@ -87,6 +89,7 @@ class Dataset:
     name: str
     synthetic: bool = False
     note: str = ""
+    opening: str = ""
     skipped: tuple[Path, ...] = ()
 
     def read(self, record: ImageRecord) -> np.ndarray:
@@ -142,6 +145,7 @@ def open_dataset(root: Path | str, layout: Layout | str = "auto") -> Dataset:
         name=str(label.get("name", _TITLES.get(found, place.resolve().name))),
         synthetic=bool(label.get("synthetic", False)),
         note=str(label.get("note", "")),
+        opening=_opening(label, query),
         skipped=tuple(skipped),
     )
 
@@ -256,6 +260,14 @@ def _images_below(folder: Path) -> list[Path]:
     if folder.is_dir():
         below += [image for child in _folders(folder) for image in _images(child)]
     return sorted(below)
+
+
+def _opening(label: dict[str, object], query: list[ImageRecord]) -> str:
+    paths = [record.path.as_posix() for record in query]
+    wanted = str(label.get("opening", paths[0]))
+    if wanted not in paths:
+        raise DatasetError(f"dataset.json opens with {wanted}, which is not among the queries; name one that is")
+    return wanted
 
 
 def _label(folder: Path) -> dict[str, object]:

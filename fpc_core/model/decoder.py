@@ -66,12 +66,11 @@ def cls_rows(block: Any, cls: Tensor, tokens: Tensor, member: Tensor) -> Tensor:
     member: (B, T) bool, which of the tokens belong to each input besides its own `[cls]`. All tokens are normalised
     once and two matrix products serve every input; what is not a member is masked out.
     """
-    own, x = block.norm1(cls), block.norm1(tokens)
-    absorbed = _absorbed(block, own)
-    logits = (absorbed @ x.T).masked_fill(~member.unsqueeze(1), -torch.inf)
-    own_logit = absorbed @ own.unsqueeze(2)
-    attention = torch.cat((own_logit, logits), dim=2).softmax(dim=2)
-    return _finished(block, cls, attention[:, :, :1] * own.unsqueeze(1) + attention[:, :, 1:] @ x)
+    x = block.norm1(torch.cat((cls, tokens)))
+    mask = torch.cat((torch.eye(len(cls), dtype=torch.bool, device=cls.device), member), dim=1)  # each its own [cls]
+    logits = _absorbed(block, x[: len(cls)]) @ x.T
+    attention = logits.masked_fill_(~mask.unsqueeze(1), -torch.inf).softmax(dim=2)
+    return _finished(block, cls, attention @ x)
 
 
 def _absorbed(block: Any, x: Tensor) -> Tensor:

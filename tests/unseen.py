@@ -1,0 +1,29 @@
+"""Steps of tests that run a page without a browser; the fixture `small_world_in_use` is in conftest.py."""
+
+import warnings
+from pathlib import Path
+
+from streamlit.testing.v1 import AppTest
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = ROOT / "app" / "pages"
+
+
+def opened(script):
+    """A visitor before the first run."""
+    return AppTest.from_file(script, default_timeout=120)
+
+
+def run(page):
+    """One run of the script, to its end; a page never shows a traceback."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")  # of Streamlit's own threads
+        page.run()
+    assert not page.exception
+    return page
+
+
+def texts(page):
+    """All that the page says, as it is written (messages escape what Markdown would read)."""
+    kinds = (page.markdown, page.caption, page.subheader, page.title, page.warning, page.error, page.info, page.code)
+    return " ".join(each.value for kind in kinds for each in kind)
