@@ -7,17 +7,23 @@ from tests.browsing import settle
 pytestmark = pytest.mark.browser
 
 
+def keep_only(page, *wanted):
+    """Leave these of the six keep rates chosen at first."""
+    for rate in ("1", "0.9", "0.8", "0.7", "0.6", "0.5"):
+        if rate not in wanted:
+            button = page.get_by_test_id("stSidebar").get_by_role("button", name=rate, exact=True)
+            button.first.click()  # K = 1 is a button as well, further down
+            settle(page)
+
+
 @pytest.fixture
 def sweep(page):
     """The Sweep page of one query, swept to its end at two keep rates and two Ks."""
     page.get_by_role("link", name="Sweep").click()
     page.get_by_text("Which settings work best?").wait_for()
     settle(page)
-    sidebar = page.get_by_test_id("stSidebar")
-    for rate in ("0.9", "0.7", "0.6", "0.5"):
-        sidebar.get_by_role("button", name=rate, exact=True).click()
-        settle(page)
-    sidebar.get_by_text("one", exact=True).click()
+    keep_only(page, "1", "0.8")
+    page.get_by_test_id("stSidebar").get_by_text("one", exact=True).click()
     page.get_by_text("2 of 2 searches (1 query × 2 keep rates), all known").wait_for()
     settle(page)
     return page
@@ -56,6 +62,18 @@ def test_another_measure_colours_the_same_cells(sweep):
     assert "measure=FLOPs" in sweep.url
     assert words() != before
     assert len(words()) == 22
+
+
+def test_a_sweep_of_all_queries_runs_from_its_start_to_its_end(page):
+    page.get_by_role("link", name="Sweep").click()
+    page.get_by_text("Which settings work best?").wait_for()
+    settle(page)
+    keep_only(page, "0.5")
+    page.get_by_text("nothing computed yet · 0 of 120 searches (120 queries × 1 keep rate)").wait_for()
+    page.get_by_role("button", name="Start").click()
+    page.get_by_text("120 of 120 searches (120 queries × 1 keep rate), all known").wait_for(timeout=300_000)
+    assert page.locator("[data-cell^='0.5|']").count() == 11
+    assert page.get_by_role("button", name="All cells as CSV").is_visible()
 
 
 def test_two_sides_are_compared_and_a_preset_changes_both(page):

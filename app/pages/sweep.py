@@ -45,8 +45,9 @@ def chosen_queries(records: dict[str, ImageRecord], opening: str) -> tuple[str, 
     if scope == "all":
         return tuple(records)
     identities = st.multiselect(
-        "Identities", sorted({record.identity for record in records.values()}), key="ids", bind="query-params"
-    )
+        "Identities", sorted({record.identity for record in records.values()}), key="ids", bind="query-params",
+        filter_mode="prefix", select_all=False,
+    )  # fmt: skip
     images = st.multiselect("Images", list(records), key="images", bind="query-params")
     return tuple(name for name, record in records.items() if record.identity in identities or name in images)
 
@@ -81,7 +82,7 @@ def progress(sweep: Sweep, look: Look) -> None:
         State.IDLE: "kept from an earlier run",
     }
     queries, rates = len(sweep.task.queries), len(sweep.task.grid.keep_rates)
-    of = f"{queries} {'query' if queries == 1 else 'queries'} × {rates} keep rates"
+    of = f"{queries} {'query' if queries == 1 else 'queries'} × {rates} keep rate{'' if rates == 1 else 's'}"
     known = f"{look.done:,} of {look.total:,} searches ({of})"
     with st.container(horizontal=True, vertical_alignment="center"):
         if look.active:
@@ -89,10 +90,9 @@ def progress(sweep: Sweep, look: Look) -> None:
             st.progress(look.done / look.total, f"{words[look.state]} · {known}{left}")
             st.button("Stop", icon=":material/stop_circle:", on_click=sweep.stop, args=(visitor(),), key="stop")
         elif not look.complete:
-            st.button(
-                "Go on" if look.done else "Start", icon=":material/play_arrow:", type="primary", key="start",
-                on_click=sweep.start, args=(visitor(),),
-            )  # fmt: skip
+            if st.button("Go on" if look.done else "Start", icon=":material/play_arrow:", type="primary", key="start"):
+                sweep.start(visitor())
+                st.rerun()  # the whole page, for only that sets off the polling
             st.markdown(f"{words[look.state]} · {known}" if look.done else f"nothing computed yet · {known}")
         else:
             st.caption(f"{known}, all known")
