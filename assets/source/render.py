@@ -28,6 +28,7 @@ from wardrobe import Outfit, make_outfit, near_double
 CROWD = 900_000  # passers-by have seeds of their own in every split
 QUERY, GALLERY, TRAIN = "query", "bounding_box_test", "bounding_box_train"
 QUALITY = 88
+OPENING = "query/0039_c1_f0003801.jpg"  # of the shipped set: cosine errs, consolidation finds everybody
 SCHEMA = pa.schema(
     [("path", pa.string()), ("identity", pa.int32()), ("camera", pa.int32()), ("occluder", pa.string()), ("visible", pa.float32()), ("mask", pa.binary())],
     metadata={
@@ -136,7 +137,9 @@ def render(people: list[Person], root: Path, jobs: int, report: Callable[[str], 
 def describe(root: Path, seed: int, text: str) -> None:
     """Write dataset.json, which labels the set wherever it is shown."""
     note = "Every person is made up: rendered by assets/source/render.py; no real person is shown."
-    label = {"name": "Demo world (synthetic)", "synthetic": True, "layout": "occluded_duke", "description": text, "note": note, "seed": seed}
+    label: dict[str, object] = {"name": "Demo world (synthetic)", "synthetic": True, "layout": "occluded_duke", "description": text, "note": note, "seed": seed}
+    if (root / OPENING).exists():
+        label["opening"] = OPENING
     (root / "dataset.json").write_text(json.dumps(label, indent=2) + "\n")
 
 
