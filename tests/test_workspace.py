@@ -29,8 +29,8 @@ def test_what_belongs_together_opens(small_places):
 def test_the_shipped_demo_opens_with_its_weights_and_memory():
     space = open_workspace(Places(), "cpu")
     assert space.dataset.synthetic
-    assert len(space.dataset.query) == 120
-    assert len(space.retriever.memory) == 400
+    assert len(space.dataset.query) == 200
+    assert len(space.retriever.memory) == 440
 
 
 def test_weights_the_memory_was_not_built_with_are_told_as_weights(small_places, tmp_path):

@@ -7,10 +7,10 @@ from itertools import pairwise
 import numpy as np
 
 from posture import Gait, turn
-from solids import FLAT_B, HEAD, LEG, OTHER, SHELL, TORSO, prim
+from solids import BOX, FLAT_B, HEAD, LEG, OTHER, SHELL, TORSO, prim
 from wardrobe import BAG, HAIR, HAT, METAL, SHOES, UMBRELLA, Outfit
 
-EASE = {"tshirt": 0.010, "shirt": 0.012, "sweater": 0.018, "hoodie": 0.024, "jacket": 0.026, "coat": 0.030, "dress": 0.009}  # metres of cloth over the body
+EASE = {"tshirt": 0.007, "shirt": 0.009, "sweater": 0.011, "hoodie": 0.016, "jacket": 0.016, "coat": 0.020, "dress": 0.006}  # metres of cloth over the body
 
 
 def shoes(o: Outfit, j: dict[str, np.ndarray]) -> list[np.ndarray]:
@@ -42,9 +42,9 @@ def hair(o: Outfit, j: dict[str, np.ndarray], gait: Gait) -> list[np.ndarray]:
             prim(
                 HAIR,
                 head + 0.032 * h * up - 0.010 * h * face,
-                head + 0.004 * h * up - 0.014 * h * face,
-                r * 1.12 + thick,
-                r * 1.02 + thick,
+                head + 0.012 * h * up - 0.016 * h * face,
+                r * 1.11 + thick,
+                r * 1.02 + 0.6 * thick,
                 squash=(left, 0.87),
                 bone=HEAD,
                 fold=0.006,
@@ -76,8 +76,8 @@ def hair(o: Outfit, j: dict[str, np.ndarray], gait: Gait) -> list[np.ndarray]:
             rows.append(prim(HAIR, knot, knot - 0.10 * h * up - 0.018 * h * face, 0.026, 0.016, blend=0.02, bone=HEAD, fold=0.006))
         if o.hair_style == "bun":
             rows.append(prim(HAIR, head + 0.05 * h * up - 0.05 * h * face, head + 0.054 * h * up - 0.052 * h * face, 0.036, blend=0.015, bone=HEAD))
-        cut_at = head + 0.062 * h * face - 0.018 * h * up
-        rows.append(prim(HAIR, cut_at, cut_at + 0.022 * h * up, r * 0.86, r * 0.8, squash=(left, 0.98), bone=HEAD, cut=True))
+        line = head + 0.058 * h * face + (0.010 if o.hair_style in ("bob", "long") else 0.016) * h * up
+        rows.append(prim(HAIR, line - 0.006 * h * up, line - 0.075 * h * up, r * 0.72, r * 1.05, squash=(left, 1.15), bone=HEAD, cut=True))
     if o.hat in ("cap", "beanie", "brim"):
         rows.append(
             prim(
@@ -106,34 +106,36 @@ def carried(o: Outfit, j: dict[str, np.ndarray], umbrella: bool) -> list[np.ndar
     ease = EASE[o.upper.cut]
     depth = 0.075 * h * (1 + 0.12 * max(o.weight, -0.4)) + 0.6 * ease
     if o.bag == "backpack":
-        back = chest + [-depth - 0.062, 0, -0.0]
-        rows.append(prim(BAG, back + [0, 0, 0.05 * h], back + [-0.012, 0, -0.10 * h], 0.105, 0.122, squash=((1, 0, 0), 0.66), blend=0.03, bone=TORSO, fold=0.006))
-        rows.append(prim(BAG, back + [-0.07, 0, -0.035 * h], back + [-0.07, 0, -0.085 * h], 0.062, 0.068, squash=((1, 0, 0), 0.6), blend=0.02, bone=TORSO, fold=0.006))
+        back = chest + [-depth - 0.055, 0, -0.0]
+        rows.append(prim(BAG, back - [0, 0, 0.02 * h], (0.075, 0.135, 0.125 * h), 0.07, kind=BOX, blend=0.02, bone=TORSO, fold=0.004))
+        rows.append(prim(BAG, back - [0.075, 0, 0.065 * h], (0.035, 0.1, 0.06 * h), 0.03, kind=BOX, blend=0.015, bone=TORSO, fold=0.004))
         for sign in (1, -1):
             y = sign * 0.062 * h
             top, front = chest + [-0.015, y, 0.099 * h + 0.8 * ease], chest + [depth + 0.024, y, 0.035 * h]
             shoulder = chest + [0.06 * h + ease, y, 0.078 * h + 0.8 * ease]
             low = chest + [0.02, y * 1.55, -0.07 * h]
             rows += [
-                prim(BAG, a, b, 0.021, squash=((1, 0, 0.2), 0.8), blend=0.02, bone=TORSO)
+                prim(BAG, a, b, 0.018, squash=((1, 0, 0.2), 0.8), blend=0.015, bone=TORSO)
                 for a, b in ((back + [0.02, y * 0.7, 0.06 * h], top), (top, shoulder), (shoulder, front), (front, low))
             ]
     elif o.bag == "handbag":
-        hand = j["hand0"] - [0, 0, 0.03]
-        bag = hand - [0, -0.015, 0.22]
-        rows.append(prim(BAG, bag + [-0.075, 0, -0.03], bag + [0.075, 0, -0.03], 0.115, squash=((0, 1, 0), 0.45), blend=0.02, bone=TORSO))
-        rows += [prim(BAG, hand, bag + [x, 0, 0.06], 0.011, blend=0.01, bone=TORSO) for x in (-0.07, 0.07)]
+        hand = j["hand0"] - [0, 0, 0.02]
+        size = (0.135, 0.045, 0.095)
+        bag = hand - [0, -0.01, 0.21]
+        rows.append(prim(BAG, bag, size, 0.028, kind=BOX, blend=0.01, bone=TORSO))
+        rows += [prim(BAG, hand, bag + [x, 0, 0.09], 0.009, blend=0.01, bone=TORSO) for x in (-0.07, 0.07)]
     elif o.bag == "shoulder":
-        side = j["pelvis"] + [-0.02, -0.125 * h, 0.01 * h]
-        rows.append(prim(BAG, side + [-0.085, 0, -0.02], side + [0.085, 0, -0.02], 0.115, squash=((0, 1, 0), 0.5), blend=0.02, bone=TORSO))
+        side = j["pelvis"] + [-0.03, -0.118 * h, 0.01 * h]
+        rows.append(prim(BAG, side - [0, 0, 0.01], (0.145, 0.045, 0.105), 0.03, kind=BOX, blend=0.01, bone=TORSO))
+        rows.append(prim(BAG, side + [0, -0.02, 0.045], (0.147, 0.034, 0.055), 0.015, kind=BOX, blend=0.004, bone=TORSO))
         strap = [
             side + [0.06, 0.01, 0.1],
             chest + [depth + 0.03, 0.0, 0.01 * h],
-            j["shoulder0"] * 0.6 + j["neck"] * 0.4 + [0, 0, 0.034 * h],
+            j["shoulder0"] * 0.55 + j["neck"] * 0.45 + [0, 0, 0.027 * h + 0.5 * ease],
             chest + [-depth - 0.03, 0, 0.0],
             side + [-0.06, 0.01, 0.1],
         ]
-        rows += [prim(BAG, a, b, 0.019, blend=0.02, bone=TORSO) for a, b in pairwise(strap)]
+        rows += [prim(BAG, a, b, 0.012, blend=0.015, bone=TORSO) for a, b in pairwise(strap)]
     if umbrella:
         grip = j["hand1"]
         top = grip + [0.02, 0.05, 0.62]

@@ -42,7 +42,7 @@ def skeleton(outfit: Outfit, gait: Gait) -> dict[str, np.ndarray]:
         phase = gait.phase + side * math.pi
         swing = 0.40 * gait.stride * math.sin(phase) + 0.06 * gait.stride
         knee = 0.07 + gait.stride * (0.12 + 0.85 * max(0.0, math.cos(phase + 0.45)) ** 2)
-        hip = turn(np.array([0, sign * (0.048 + 0.008 * f) * h, 0]), 0, -twist)
+        hip = turn(np.array([0, sign * (0.046 + 0.005 * f) * h, 0]), 0, -twist)
         knee_at = hip + 0.245 * h * turn(down + [0, 0.02 * sign, 0], swing)
         ankle = knee_at + 0.24 * h * turn(down, swing - knee)
         toe_off = max(0.0, -math.sin(phase - 0.25)) ** 2 * gait.stride
@@ -52,10 +52,10 @@ def skeleton(outfit: Outfit, gait: Gait) -> dict[str, np.ndarray]:
         joints[f"heel{side}"] = ankle + turn(np.array([-0.03 * h, 0, -0.02 * h]), pitch, out)
         joints[f"toe{side}"] = ankle + turn(np.array([0.095 * h, 0, -0.024 * h]), pitch, out)
         joints[f"footdir{side}"] = turn(np.array([0, 0, 1.0]), pitch, out)
-        shoulder = joints["chest"] + turn(np.array([0, sign * (0.108 - 0.012 * f) * h, 0.058 * h]), -lean, twist)
+        shoulder = joints["chest"] + turn(np.array([0, sign * (0.099 - 0.012 * f) * h, 0.058 * h]), -lean, twist)
         arm = -0.42 * gait.stride * math.sin(phase) - 0.03
         bend = 0.22 + 0.3 * gait.stride * max(0.0, -math.sin(phase)) + 0.1 * gait.stride
-        splay = 0.13 + 0.05 * outfit.weight
+        splay = 0.11 + 0.05 * outfit.weight
         if side == 1 and gait.arm == "phone":
             arm, bend, splay = 0.35, 1.75, 0.1
         if side == 1 and gait.arm == "carry":

@@ -37,6 +37,14 @@ def ambient(nz, light, open_sky, out):
 
 
 @njit(cache=True)
+def crease(x, y, z):
+    """Height, 0 to 1, of the slanted creases of worn cloth at a point of a body (metres)."""
+    warp = noise3(x * 6, y * 6, z * 5, 41)
+    fold = 1 - abs(2 * noise3(x * 15 + 3 * warp, y * 15 - 3 * warp, z * 11 + (x + y) * 6, 43) - 1)
+    return fold * fold
+
+
+@njit(cache=True)
 def _person(s, prims, mats, frames, lx, ly, lz, nx, ny, nz, col):
     """Colour at a point of a solid in its own coordinates: (kind of material, gloss), colour in `col`."""
     layer, which = classify(prims, int(s[13]), int(s[14]), lx, ly, lz)
@@ -91,7 +99,7 @@ def _person(s, prims, mats, frames, lx, ly, lz, nx, ny, nz, col):
             u = ly
         gloss = surfaces.cloth(m, u, v, part, f / 0.12 if part == 0 and abs(facing) < 0.2 else facing, side, col)
         if kind == 3:
-            gloss = 0.25
+            gloss = 0.09
         if m[15] > 0.5 and bone == 1 and v > -0.235 - 0.0 * v:
             for c in range(3):
                 col[c] = col[c] * 0.4 + 0.01
@@ -190,6 +198,16 @@ def surface(kind, index, axis, sign, t, ox, oy, oz, dx, dy, dz, boxes, rods, sol
         sky = max(sky, 0.12) * (0.7 + 0.3 * ramp(0.0, 0.9, z))
         if stuff == 5:
             sky *= 0.55 + 0.45 * ramp(0.2, 1.0, noise3(lx * 9, ly * 9, lz * 9, 4) + 0.3 * az)
+        if stuff == 1 or stuff == 3:  # creases finer than the grid
+            e = 0.006
+            bump = crease(lx, ly, lz)
+            depth = (0.0055 if stuff == 1 else 0.002) / e
+            ax -= depth * (crease(lx + e, ly, lz) - bump)
+            ay -= depth * (crease(lx, ly + e, lz) - bump)
+            az -= depth * (crease(lx, ly, lz + e) - bump)
+            norm = 1 / math.sqrt(ax * ax + ay * ay + az * az)
+            ax, ay, az = ax * norm, ay * norm, az * norm
+            sky *= 0.86 + 0.22 * bump
         if stuff == 1 or stuff == 5 or stuff == 2:  # weave, leaves, strands
             f = 70.0 if stuff == 1 else 34.0
             a = 0.10 if stuff == 1 else 0.9

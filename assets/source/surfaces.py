@@ -318,25 +318,34 @@ def face(m: np.ndarray, f: float, l: float, z: float, height: float, out: np.nda
         return
     cheek = math.exp(-(((a - 0.045) / 0.02) ** 2) - ((z + 0.025) / 0.02) ** 2)
     out[0] *= 1 + 0.08 * cheek
-    out[1] *= 1 - 0.10 * cheek
-    out[2] *= 1 - 0.08 * cheek
-    socket = math.exp(-(((a - 0.032) / 0.017) ** 2) - ((z - 0.012) / 0.011) ** 2)
-    brow = math.exp(-(((a - 0.034) / 0.020) ** 4) - ((z - 0.031 + 0.1 * abs(a - 0.034)) / 0.0055) ** 2)
-    mouth = math.exp(-((a / 0.022) ** 4) - ((z + 0.056) / 0.0065) ** 2)
-    under = math.exp(-((a / 0.016) ** 2) - ((z + 0.028) / 0.008) ** 2)
+    out[1] *= 1 - 0.08 * cheek
+    out[2] *= 1 - 0.06 * cheek
+    socket = math.exp(-(((a - 0.031) / 0.018) ** 2) - ((z - 0.014) / 0.012) ** 2)
+    brow = math.exp(-(((a - 0.033) / 0.018) ** 4) - ((z - 0.031 + 0.15 * abs(a - 0.03)) / 0.004) ** 2)
+    mouth = math.exp(-((a / 0.021) ** 4) - ((z + 0.056) / 0.006) ** 2)
+    under = math.exp(-((a / 0.014) ** 2) - ((z + 0.030) / 0.007) ** 2) + 0.5 * math.exp(-((a / 0.02) ** 2) - ((z + 0.068) / 0.005) ** 2)
+    jaw = ramp(-0.055, -0.085, z)
     stubble = m[14] * max(ramp(-0.025, -0.05, z) * ramp(0.008, 0.02, abs(z + 0.056) + a * 0.25), math.exp(-((a / 0.024) ** 4) - ((z + 0.042) / 0.006) ** 2))
     for c in range(3):
-        out[c] *= 1 - 0.45 * socket - 0.25 * under
-        out[c] = out[c] * (1 - 0.8 * brow) + m[4 + c] * 0.8 * brow
-        lip = m[1 + c] * (0.62 if c == 0 else 0.38)
-        out[c] = out[c] * (1 - 0.75 * mouth) + lip * 0.75 * mouth
-        out[c] = out[c] * (1 - 0.75 * stubble) + m[4 + c] * 0.75 * stubble
-    eye = ((a - 0.032) / 0.0135) ** 2 + ((z - 0.012) / 0.0058) ** 2
-    if eye < 1:
-        white = 0.42 if abs(a - 0.032) > 0.0062 else 0.02
-        out[0], out[1], out[2] = white, white * 0.95, white * 0.92
-    if m[15] > 0.5 and ((abs(a - 0.034) < 0.026 and abs(abs(z - 0.012) - 0.018) < 0.0035) or (abs(abs(a - 0.034) - 0.024) < 0.0035 and abs(z - 0.012) < 0.02)):
-        out[0], out[1], out[2] = 0.02, 0.02, 0.02
+        out[c] *= (1 - 0.38 * socket - 0.22 * under) * (1 - 0.2 * jaw)
+        out[c] = out[c] * (1 - 0.55 * brow) + 0.7 * m[4 + c] * 0.55 * brow
+        lip = m[1 + c] * (0.70 if c == 0 else 0.42)
+        out[c] = out[c] * (1 - 0.6 * mouth) + lip * 0.6 * mouth
+        out[c] = out[c] * (1 - 0.6 * stubble) + m[4 + c] * 0.6 * stubble
+    eye = math.exp(-(((a - 0.031) / 0.0125) ** 4) - ((z - 0.012) / 0.0055) ** 4)
+    iris = math.exp(-(((a - 0.031) / 0.0062) ** 4))
+    for c in range(3):
+        out[c] = out[c] * (1 - 0.8 * eye) + (0.16 * (1 - iris) + 0.012 * iris) * 0.8 * eye
+    if m[15] > 0.5:  # glasses; every third pair is dark
+        lens = abs(a - 0.031) < 0.023 and abs(z - 0.010) < 0.0165
+        inner = abs(a - 0.031) < 0.019 and abs(z - 0.010) < 0.0125
+        dark = int(m[13]) % 4 == 0
+        if lens and (dark or not inner):
+            for c in range(3):
+                out[c] = 0.02 if dark else out[c] * 0.25 + 0.01
+        elif a < 0.009 and abs(z - 0.014) < 0.003:
+            for c in range(3):
+                out[c] *= 0.35
 
 
 @njit(cache=True)

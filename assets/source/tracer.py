@@ -78,7 +78,7 @@ def render(camera, window, width, height, samples, seed, light, boxes, rods, sol
                 half = max(0.0, (hx * nrm[0] + hy * nrm[1] + hz * nrm[2]) * norm)
                 power = 18.0 + 220.0 * gloss
                 spark = gloss * half**power * shadow * 1.6
-                sheen = 0.16 * rim**3 if stuff == 1 else 0.0
+                sheen = 0.07 * rim**3 if stuff == 1 else 0.0
                 for c in range(3):
                     tint = 1.0
                     if stuff == 0:

@@ -208,7 +208,7 @@ def materials(outfit: Outfit) -> np.ndarray:
                 seed=outfit.seed,
                 flags=(float(outfit.shoe_style == "trainer"),),
             ),
-            material(M_HAIR, (outfit.hair,), gloss=0.12, seed=outfit.seed),
+            material(M_HAIR, (outfit.hair,), gloss=0.025, seed=outfit.seed),
             material(M_CLOTH, (outfit.hat_colour, outfit.hat_colour), KNIT if outfit.hat == "beanie" else PLAIN, 0.1, 0.02, outfit.seed, (0.0, 0.0, 0.0)),
             material(M_LEATHER if outfit.bag != "backpack" else M_CLOTH, (outfit.bag_colour, outfit.bag_colour), PLAIN, 0.1, 0.1, outfit.seed),
             material(M_PAINT, (outfit.umbrella or "#202020", "#202020"), gloss=0.05, flags=(8.0,)),
