@@ -12,7 +12,7 @@ OUT = Path(__file__).parent / "screenshots"
 PAGES = {  # path, what stands there last, heights at 1280 and at 390 px
     "explore": ("", "What did the decoder take", 2600, 5200),
     "sweep": ("sweep", "All cells as CSV", 900, 1300),
-    "compare": ("compare?c_query=query/0030_c4_f0002901.jpg", "Which neighbours does", 3000, 4600),
+    "compare": ("compare", "Which neighbours does", 3000, 4600),
 }
 SHAPES = {"": (1280, "light"), "-dark": (1280, "dark"), "-phone": (390, "light"), "-phone-dark": (390, "dark")}
 

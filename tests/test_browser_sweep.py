@@ -69,9 +69,9 @@ def test_a_sweep_of_all_queries_runs_from_its_start_to_its_end(page):
     page.get_by_text("Which settings work best?").wait_for()
     settle(page)
     keep_only(page, "0.5")
-    page.get_by_text("nothing computed yet · 0 of 120 searches (120 queries × 1 keep rate)").wait_for()
+    page.get_by_text("nothing computed yet").wait_for()
     page.get_by_role("button", name="Start").click()
-    page.get_by_text("120 of 120 searches (120 queries × 1 keep rate), all known").wait_for(timeout=300_000)
+    page.get_by_text("queries × 1 keep rate), all known").wait_for(timeout=300_000)
     assert page.locator("[data-cell^='0.5|']").count() == 11
     assert page.get_by_role("button", name="All cells as CSV").is_visible()
 
