@@ -34,7 +34,7 @@ def main() -> None:
             if start.is_visible():
                 start.click()
                 page.get_by_text("all known").wait_for(timeout=600_000)
-            page.get_by_text(last).wait_for(timeout=60_000)
+            page.get_by_text(last).first.wait_for(timeout=60_000)
             page.wait_for_function("document.querySelector('.stApp').dataset.testScriptState === 'notRunning'")
             page.wait_for_function("!document.querySelector('[data-testid=stSkeleton]')")
             page.wait_for_timeout(2500)
