@@ -14,7 +14,7 @@ PAGES = {  # path, what stands there last, heights at 1280 and at 390 px
     "explore": ("", "What did the decoder take", 3800, 5400),
     "sweep": ("sweep", "All cells as CSV", 900, 1300),
     "compare": ("compare?c_query=query/0039_c1_f0003801.jpg", "Which neighbours does", 3000, 4600),
-    "figures": ("figures", "Everything (zip)", 900, 1500),
+    "figures": ("figures", "See the first query in Explore", 1100, 1700),
 }
 SHAPES = {"": (1280, "light"), "-dark": (1280, "dark"), "-phone": (390, "light"), "-phone-dark": (390, "dark")}
 
