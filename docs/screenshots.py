@@ -1,6 +1,7 @@
 """Takes the screenshots of the README: `python docs/screenshots.py [URL]` while the app runs."""
 
 import io
+import os
 import sys
 from itertools import product
 from pathlib import Path
@@ -10,9 +11,10 @@ from playwright.sync_api import sync_playwright
 
 OUT = Path(__file__).parent / "screenshots"
 PAGES = {  # path, what stands there last, heights at 1280 and at 390 px
-    "explore": ("", "What did the decoder take", 2600, 5200),
+    "explore": ("", "What did the decoder take", 3800, 5400),
     "sweep": ("sweep", "All cells as CSV", 900, 1300),
-    "compare": ("compare", "Which neighbours does", 3000, 4600),
+    "compare": ("compare?c_query=query/0039_c1_f0003801.jpg", "Which neighbours does", 3000, 4600),
+    "figures": ("figures", "See the first query in Explore", 1100, 1700),
 }
 SHAPES = {"": (1280, "light"), "-dark": (1280, "dark"), "-phone": (390, "light"), "-phone-dark": (390, "dark")}
 
@@ -21,7 +23,8 @@ def main() -> None:
     url = sys.argv[1] if len(sys.argv) > 1 else "http://localhost:8501"
     OUT.mkdir(exist_ok=True)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium")
+        sandbox = ["--no-sandbox"] if hasattr(os, "getuid") and not os.getuid() else []  # Chromium refuses root in it
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=sandbox)
         for (name, (path, last, high, higher)), (suffix, (width, scheme)) in product(PAGES.items(), SHAPES.items()):
             height = high if width == 1280 else higher
             page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
@@ -31,7 +34,7 @@ def main() -> None:
             if start.is_visible():
                 start.click()
                 page.get_by_text("all known").wait_for(timeout=600_000)
-            page.get_by_text(last).wait_for(timeout=60_000)
+            page.get_by_text(last).first.wait_for(timeout=60_000)
             page.wait_for_function("document.querySelector('.stApp').dataset.testScriptState === 'notRunning'")
             page.wait_for_function("!document.querySelector('[data-testid=stSkeleton]')")
             page.wait_for_timeout(2500)

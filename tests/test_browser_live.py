@@ -13,11 +13,11 @@ pytestmark = pytest.mark.browser
 
 @pytest.fixture(scope="module")
 def matched():
-    """The retriever of the demo and the match of its first query at the usual settings."""
+    """The retriever of the demo and the match of its opening query at the usual settings."""
     import torch
 
     space = open_workspace(Places())
-    record = space.dataset.query[0]
+    record = next(each for each in space.dataset.query if each.path.as_posix() == space.dataset.opening)
     config = space.retriever.model.config
     image = to_tensor([resize_image(space.dataset.read(record), config.image_size)], config)
     encoding = space.retriever.encode(
