@@ -1,10 +1,4 @@
 // A heat map as a table of buttons. Text reaches the page as textContent; nothing here parses markup.
-function element(tag, className, text) {
-  const node = document.createElement(tag);
-  if (className) node.className = className;
-  if (text) node.textContent = text;
-  return node;
-}
 
 function drawHead(data) {
   const head = element("thead");

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
 
 import streamlit as st
 
+from app.components import source
 from app.heatmaps import Heatmap
 
-_HERE = Path(__file__).parent
 _mount = st.components.v2.component(
     "fpc_heatmap",
     html='<div class="heatmap"></div>',
-    css=(_HERE / "heatmap.css").read_text(encoding="utf-8"),
-    js=(_HERE / "heatmap.js").read_text(encoding="utf-8"),
+    css=source("heatmap.css"),
+    js=source("shared.js", "heatmap.js"),
 )
 
 

@@ -7,6 +7,7 @@ import io
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -32,15 +33,12 @@ from fpc_core.workspace import Workspace
 
 def render(recipe: FigureRecipe, space: Workspace) -> Figure:
     """Draw the figure of a recipe. Raises RecipeError where the recipe does not fit this data or these weights."""
-    held = weights_fingerprint(space.retriever.model)
-    if recipe.weights and recipe.weights != held:
-        raise RecipeError(
-            f"the recipe was made with the weights {recipe.weights[:12]}, these are {held[:12]}; open the checkpoint "
-            "it was made with, or empty its field weights"
-        )
-    subjects = [_read(space, _find(space.dataset.query, path, "query")) for path in recipe.queries]
+    return _drawn(recipe, space, _queries(recipe, space))
+
+
+def _drawn(recipe: FigureRecipe, space: Workspace, queries: Sequence[_Query]) -> Figure:
     with dressed(recipe.style):
-        return _DRAW[recipe.kind](recipe, space, subjects)
+        return _DRAW[recipe.kind](recipe, space, queries)
 
 
 def render_png(recipe: FigureRecipe, space: Workspace, dpi: int) -> bytes:
@@ -53,10 +51,11 @@ def render_png(recipe: FigureRecipe, space: Workspace, dpi: int) -> bytes:
 
 def write_figure(recipe: FigureRecipe, space: Workspace, stem: Path) -> list[Path]:
     """Write stem.pdf, stem.svg, stem-300dpi.png, stem-600dpi.png, stem.json, stem.csv and stem.tex; their paths."""
-    figure = render(recipe, space)
+    queries = _queries(recipe, space)  # drawn and tabled from one search each
+    figure = _drawn(recipe, space, queries)
     with dressed(recipe.style):
         paths = save(figure, stem)
-    texts = {".json": recipe.to_json(), ".csv": _table(recipe, space), ".tex": latex(recipe, space, stem.name)}
+    texts = {".json": recipe.to_json(), ".csv": _table(recipe, space, queries), ".tex": latex(recipe, space, stem.name)}
     for suffix, text in texts.items():
         path = stem.with_name(stem.name + suffix)
         path.write_text(text, encoding="utf-8", newline="\n")
@@ -90,10 +89,17 @@ def latex(recipe: FigureRecipe, space: Workspace, name: str) -> str:
 
 @dataclass(frozen=True, eq=False)
 class _Query:
+    """A query image and, once asked for, its search with the settings of the recipe."""
+
     record: ImageRecord
     image: np.ndarray
     pixels: torch.Tensor
     cameras: torch.Tensor | None
+    search: Callable[[torch.Tensor, torch.Tensor | None], QueryTrace]
+
+    @cached_property
+    def trace(self) -> QueryTrace:
+        return self.search(self.pixels, self.cameras)
 
     @property
     def subject(self) -> Subject:
@@ -107,11 +113,26 @@ def _find(records: Sequence[ImageRecord], path: str, split: str) -> ImageRecord:
     raise RecipeError(f"the recipe asks for the {split} image {path[:120]!r}, which is not in this data")
 
 
-def _read(space: Workspace, record: ImageRecord) -> _Query:
+def _queries(recipe: FigureRecipe, space: Workspace) -> list[_Query]:
+    """The images a recipe names. Raises RecipeError for other weights than its own and for a missing image."""
+    held = weights_fingerprint(space.retriever.model)
+    if recipe.weights and recipe.weights != held:
+        raise RecipeError(
+            f"the recipe was made with the weights {recipe.weights[:12]}, these are {held[:12]}; open the checkpoint "
+            "it was made with, or empty its field weights"
+        )
+    records = [_find(space.dataset.query, path, "query") for path in recipe.queries]
     config = space.retriever.model.config
-    image = resize_image(space.dataset.read(record), config.image_size)
-    cameras = torch.tensor([record.camera]) if space.dataset.uses_cameras else None
-    return _Query(record, image, to_tensor([image], config), cameras)
+
+    def search(pixels: torch.Tensor, cameras: torch.Tensor | None) -> QueryTrace:
+        return space.retriever.search(pixels, recipe.settings, cameras)
+
+    queries = []
+    for record in records:
+        image = resize_image(space.dataset.read(record), config.image_size)
+        cameras = torch.tensor([record.camera]) if space.dataset.uses_cameras else None
+        queries.append(_Query(record, image, to_tensor([image], config), cameras, search))
+    return queries
 
 
 def _picture(space: Workspace, row: int) -> np.ndarray:
@@ -122,10 +143,6 @@ def _picture(space: Workspace, row: int) -> np.ndarray:
 def _encode(space: Workspace, query: _Query, settings: QuerySettings) -> Encoding:
     state = space.retriever.prepare(query.pixels, query.cameras, settings.prune.blocks[0])
     return space.retriever.encode(state, settings.prune)
-
-
-def _search(space: Workspace, query: _Query, settings: QuerySettings) -> QueryTrace:
-    return space.retriever.search(query.pixels, settings, query.cameras)
 
 
 def _aspect(space: Workspace) -> float:
@@ -181,7 +198,7 @@ def _decoder_maps(recipe: FigureRecipe, space: Workspace, queries: Sequence[_Que
     words, config = WORDS[recipe.style.language], space.retriever.model.config
     blocks = []
     for query in queries:
-        trace = _search(space, query, recipe.settings)
+        trace = query.trace
         found = decoder_cam(space.retriever, trace)
         cells = [Cell(query.image)]
         for row, grid in zip(trace.consolidation.neighbors.tolist(), found.neighbor_grids, strict=True):
@@ -196,7 +213,7 @@ def _ranked_list(recipe: FigureRecipe, space: Workspace, queries: Sequence[_Quer
     words = WORDS[recipe.style.language]
     blocks = []
     for query in queries:
-        trace = _search(space, query, recipe.settings)
+        trace = query.trace
         rows = []
         for number, ranking in enumerate((trace.by_cosine, trace.by_distance, trace.final)):
             cells = [
@@ -212,7 +229,7 @@ def _ranked_list(recipe: FigureRecipe, space: Workspace, queries: Sequence[_Quer
 def _transport(recipe: FigureRecipe, space: Workspace, queries: Sequence[_Query]) -> Figure:
     """The heaviest flows of the plan to one gallery image."""
     query, row = queries[0], 0
-    trace = _search(space, query, recipe.settings)
+    trace = query.trace
     rows = trace.match.shortlist.indices
     if recipe.gallery:
         wanted = _find(space.retriever.memory.records, recipe.gallery, "gallery")
@@ -238,7 +255,7 @@ def _transport(recipe: FigureRecipe, space: Workspace, queries: Sequence[_Query]
 def _alpha_lines(recipe: FigureRecipe, space: Workspace, queries: Sequence[_Query]) -> Figure:
     """D of the nearest candidates against alpha, and the exact swaps."""
     query = queries[0]
-    trace = _search(space, query, recipe.settings)
+    trace = query.trace
     return draw_alpha_lines(
         trace.match,
         [_tone(space, query, row) for row in trace.match.shortlist.indices.tolist()],
@@ -257,14 +274,13 @@ def _tone(space: Workspace, query: _Query, row: int) -> Tone:
     return tone_of(space.retriever.memory.records[row], query.subject, space.dataset.uses_cameras)
 
 
-def _table(recipe: FigureRecipe, space: Workspace) -> str:
+def _table(recipe: FigureRecipe, space: Workspace, queries: Sequence[_Query]) -> str:
     """The numbers behind the figure, a line per query, ranking and hit: CSV."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["query", "kept_patches", "ranking", "rank", "gallery", "relation", "distance"])
-    for path in recipe.queries:
-        query = _read(space, _find(space.dataset.query, path, "query"))
-        trace = _search(space, query, recipe.settings)
+    for query in queries:
+        path, trace = query.record.path.as_posix(), query.trace
         kept = trace.encoding.positions.shape[1]
         rankings = {"cosine": trace.by_cosine, "D": trace.by_distance, "consolidated": trace.final}
         for name, ranking in rankings.items():
