@@ -93,6 +93,10 @@ def _training_options(training: argparse.ArgumentParser) -> None:
     training.add_argument("--fpc-steps", type=int, default=recipe.fpc_steps)
     training.add_argument("--learning-rate", type=float, default=recipe.learning_rate)
     training.add_argument("--refresh", type=int, default=recipe.refresh, help="steps between encodings of the memory")
+    training.add_argument(
+        "--guide", type=float, default=recipe.guide,
+        help="weight of a loss that draws [cls] attention to the person; for data with true masks (not in the paper)",
+    )  # fmt: skip
     training.add_argument("--seed", type=int, default=recipe.seed)
     training.add_argument("--bfloat16", action="store_true", help="mixed precision on the CPU (fast only with AMX)")
     training.add_argument("--max-minutes", type=float, help="squeeze the schedule into this time")

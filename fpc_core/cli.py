@@ -168,7 +168,7 @@ def _train(args: argparse.Namespace) -> None:
     settings = TrainSettings(
         holistic_steps=args.holistic_steps, fpc_steps=args.fpc_steps, identities=args.identities, images=args.images,
         learning_rate=args.learning_rate, seed=args.seed, bfloat16=args.bfloat16, refresh=args.refresh,
-        max_minutes=args.max_minutes,
+        guide=args.guide, max_minutes=args.max_minutes,
     )  # fmt: skip
     say = print if processes.rank() == 0 else (lambda *_, **__: None)
     dataset = open_dataset(args.data)

@@ -12,16 +12,19 @@ from fpc_core.config import ModelConfig, PruneSettings, Variant
 from fpc_core.data.datasets import DatasetError, open_dataset
 from fpc_core.model.checkpoint import load_checkpoint, save_checkpoint
 from fpc_core.model.fpc import FPC, decoder_input
+from fpc_core.results import DropStage
 from fpc_core.training.batches import (
     augment,
+    augment_masks,
     choose_neighbors,
+    load_person_masks,
     load_training_images,
     sample_identities,
     to_input,
     training_config,
 )
 from fpc_core.training.loop import _schedule, train
-from fpc_core.training.losses import identity_and_triplet, soft_triplet
+from fpc_core.training.losses import guidance, identity_and_triplet, soft_triplet
 from fpc_core.training.settings import Progress, TrainSettings
 from fpc_core.training.stages import StageLoss, TrainingMemory, encode_memory
 from fpc_core.training.state import LOG, STATE, WEIGHTS, append_log, cut_log
@@ -76,7 +79,16 @@ def test_gradients_of_the_losses_are_those_of_finite_differences():
     assert torch.autograd.gradcheck(identity_and_triplet, (logits, features, identities))
 
 
-@pytest.mark.parametrize("stage", ["holistic", "fpc released", "fpc paper"])
+def test_guidance_is_the_cross_entropy_of_attention_and_person():
+    entered = torch.tensor([[2, 0], [1, 0]])
+    stage = DropStage(3, entered, torch.tensor([[0.2, 0.6], [0.1, 0.1]]), entered[:, :1])
+    person = torch.tensor([[0.5, 0.0, 0.5], [0.0, 0.0, 1.0]])
+    # First image: half and half against 1/4 and 3/4. Second: patch 2 fell before, so nothing of the person is left.
+    assert guidance([stage], person) == pytest.approx(-(math.log(1 / 4) + math.log(3 / 4)) / 2 / 2)
+    assert guidance([stage, stage], person) == pytest.approx(float(guidance([stage], person)))
+
+
+@pytest.mark.parametrize("stage", ["holistic", "fpc released", "fpc paper", "fpc guided"])
 def test_gradients_of_both_stages_are_those_of_finite_differences(dataset, stage):
     """The derivative of the whole loss along a random direction of all weights, in float64."""
     torch.manual_seed(0)
@@ -90,12 +102,14 @@ def test_gradients_of_both_stages_are_those_of_finite_differences(dataset, stage
         memory = TrainingMemory(torch.randn(size[0], size[2]), torch.randn(size))
     rows = torch.tensor([0, 1, 4, 5, 8, 9])
     pixels = to_input(images.pixels[rows]).double()
-    loss = StageLoss(model, QUICK, images)
+    guided = stage == "fpc guided"
+    loss = StageLoss(model, replace(QUICK, guide=2.0 if guided else 0.0), images)
+    person = (torch.rand(len(rows), 1, *CONFIG.image_size) > 0.7).byte() if guided else None
 
     def at(step: float) -> torch.Tensor:
         for parameter, start, direction in zip(parameters, starts, directions, strict=True):
             parameter.data = start + step * direction
-        return loss(pixels, rows, 1 if stage == "fpc paper" else 0, memory)
+        return loss(pixels, rows, 1 if stage == "fpc paper" else 0, memory, person)
 
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     starts = [parameter.detach().clone() for parameter in parameters]
@@ -138,6 +152,23 @@ def test_augmentation_stays_in_range_and_follows_the_seed_of_each_image():
     assert first.abs().max() <= 1.151
     assert torch.equal(augment(pixels[3:4], 1.0, seeds[3:4])[0], first[3])
     assert not torch.equal(first, augment(pixels, 1.0, seeds + 1))
+
+
+def test_masks_are_moved_and_erased_as_their_images_are():
+    """A white person on black: what shines in the picture is what the mask calls seen, save where noise is."""
+    masks = (torch.rand(6, 1, 64, 32, generator=torch.Generator().manual_seed(0)) > 0.5).byte()
+    pixels, seeds = 255 * masks.expand(-1, 3, -1, -1), torch.arange(6)
+    assert torch.equal(augment(pixels, 0.0, seeds)[:, :1] > 0, augment_masks(masks, 0.0, seeds) == 1)
+    left = augment_masks(masks, 1.0, seeds)
+    assert (left <= augment_masks(masks, 0.0, seeds)).all()
+    seen = left == 1
+    assert seen.any()
+    assert torch.equal(augment(pixels, 1.0, seeds)[:, :1][seen], augment(pixels, 0.0, seeds)[:, :1][seen])
+
+
+def test_guide_needs_true_masks(dataset):
+    with pytest.raises(DatasetError, match=r"no true mask of bounding_box_train.*without guide"):
+        load_person_masks(dataset, CONFIG)
 
 
 def test_both_stages_overfit_a_tiny_set(dataset, tmp_path):

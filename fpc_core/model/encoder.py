@@ -143,16 +143,15 @@ def _attend(block: Any, tokens: Tensor) -> tuple[Tensor, Tensor]:
     """The attention half of a timm Block, and what decides the drop.
 
     tokens: (B, 1 + n, C) -> the same after the attention residual, and (B, n) head-averaged attention of `[cls]` to
-    the patches (Eq. 2). Only that row of the attention matrix is formed. No gradient flows through it: it only picks.
+    the patches (Eq. 2). Only that row of the attention matrix is formed.
     """
     attn = block.attn
     qkv = attn.qkv(block.norm1(tokens)).unflatten(-1, (3, attn.num_heads, attn.head_dim))
     query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
     mixed = F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
     tokens = tokens + block.drop_path1(attn.proj(mixed))
-    with torch.no_grad():
-        logits = (query[:, :, :1] * attn.scale) @ key.transpose(-2, -1)
-        attention = logits.float().softmax(dim=-1).mean(dim=1)[:, 0, 1:]
+    logits = (query[:, :, :1] * attn.scale) @ key.transpose(-2, -1)
+    attention = logits.softmax(dim=-1, dtype=torch.promote_types(logits.dtype, torch.float32)).mean(dim=1)[:, 0, 1:]
     return tokens, attention
 
 

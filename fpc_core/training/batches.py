@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from fpc_core.config import ModelConfig
 from fpc_core.data.datasets import Dataset, DatasetError
 from fpc_core.data.images import resize_image
+from fpc_core.data.truth import PERSON, true_masks
 
 _PAD = 10  # pixels, as in the paper
 
@@ -56,6 +58,19 @@ def load_training_images(dataset: Dataset, config: ModelConfig) -> TrainingImage
     )
 
 
+def load_person_masks(dataset: Dataset, config: ModelConfig) -> Tensor:
+    """Where the person of every training image is seen: (n, 1, H, W) uint8, 1 on the person, in the records' order.
+
+    Raises DatasetError for a dataset without true masks (`fpc_core.data.truth`).
+    """
+    masks = true_masks(dataset)
+    missing = next((record.path for record in dataset.train if record.path not in masks), None)
+    if missing is not None:
+        raise DatasetError(f"{dataset.root} has no true mask of {missing}; train without guide, or on rendered data")
+    seen = np.stack([masks[record.path] == PERSON for record in dataset.train])
+    return functional.interpolate(torch.from_numpy(seen[:, None].astype(np.uint8)), config.image_size, mode="nearest")
+
+
 def sample_identities(labels: Tensor, identities: int, images: int, generator: torch.Generator) -> Tensor:
     """Rows of one batch: `identities` classes drawn without repetition, `images` rows of each; (P * K,) int64.
 
@@ -82,23 +97,56 @@ def augment(pixels: Tensor, erase: float, seeds: Tensor) -> Tensor:
     erase: probability of a random rectangle (2 to 40 % of the area) becoming noise (Zhong et al. 2020).
     seeds: (B,) int64; what happens to an image depends on its seed alone, whichever images or processes are beside it.
     """
-    height, width = pixels.shape[2:]
-    padded = torch.nn.functional.pad(pixels, (_PAD, _PAD, _PAD, _PAD))
     out = torch.empty(pixels.shape, dtype=torch.float32)
     for place, seed in enumerate(seeds.tolist()):
+        change = _Change.drawn(seed, erase, *pixels.shape[2:])
+        image = to_input(change.moved(pixels[place])) * change.gain
+        image[:, *change.erased] = change.noise.clamp(-1, 1)
+        out[place] = image
+    return out
+
+
+def augment_masks(masks: Tensor, erase: float, seeds: Tensor) -> Tensor:
+    """What `augment` with the same arguments leaves to be seen of (B, 1, H, W) uint8 masks; of the same shape."""
+    out = torch.empty_like(masks)
+    for place, seed in enumerate(seeds.tolist()):
+        change = _Change.drawn(seed, erase, *masks.shape[2:])
+        out[place] = change.moved(masks[place])
+        out[place, :, *change.erased] = 0
+    return out
+
+
+@dataclass(frozen=True, eq=False)
+class _Change:
+    """What happens to one image. y, x: corner of the crop in the padded image; erased: rows and columns, empty slices
+    for none; noise: (3, h, w) of the erased rectangle."""
+
+    y: int
+    x: int
+    flip: bool
+    gain: float
+    erased: tuple[slice, slice]
+    noise: Tensor
+
+    @classmethod
+    def drawn(cls, seed: int, erase: float, height: int, width: int) -> _Change:
         generator = torch.Generator().manual_seed(seed)
         y, x = torch.randint(0, 2 * _PAD + 1, (2,), generator=generator).tolist()
         flip, hit, area, aspect, top, left, gain = torch.rand(7, generator=generator).tolist()
-        image = to_input(padded[place, :, y : y + height, x : x + width])
-        image = image.flip(2) if flip < 0.5 else image
-        image = image * (0.85 + 0.3 * gain)
+        h = w = 0
         if hit < erase:
             size, ratio = (0.02 + 0.38 * area) * height * width, 0.3 * (1 / 0.09) ** aspect
             h, w = min(int((size * ratio) ** 0.5), height - 1), min(int((size / ratio) ** 0.5), width - 1)
-            y, x = int(top * (height - h)), int(left * (width - w))
-            image[:, y : y + h, x : x + w] = torch.randn(3, h, w, generator=generator).clamp(-1, 1)
-        out[place] = image
-    return out
+        first_row, first_column = int(top * (height - h)), int(left * (width - w))
+        erased = slice(first_row, first_row + h), slice(first_column, first_column + w)
+        return cls(y, x, flip < 0.5, 0.85 + 0.3 * gain, erased, torch.randn(3, h, w, generator=generator))
+
+    def moved(self, image: Tensor) -> Tensor:
+        """(..., H, W) -> the same shape, cropped from the image with a margin of zeros, and flipped."""
+        height, width = image.shape[-2:]
+        padded = functional.pad(image, (_PAD, _PAD, _PAD, _PAD))
+        cropped = padded[..., self.y : self.y + height, self.x : self.x + width]
+        return cropped.flip(-1) if self.flip else cropped
 
 
 def choose_neighbors(
@@ -110,7 +158,7 @@ def choose_neighbors(
     the same camera stay out, for at test time neither is in the gallery as a match.
     """
     rows = torch.as_tensor(rows)
-    unit = torch.nn.functional.normalize
+    unit = functional.normalize
     similarity = unit(own_cls.float(), dim=1) @ unit(cls.float(), dim=1).T
     copies = (labels[rows][:, None] == labels[None]) & (cameras[rows][:, None] == cameras[None])
     copies[torch.arange(len(rows)), rows] = True

@@ -21,7 +21,14 @@ from fpc_core.data.datasets import Dataset
 from fpc_core.model.checkpoint import save_checkpoint
 from fpc_core.model.fpc import FPC
 from fpc_core.training import processes
-from fpc_core.training.batches import TrainingImages, augment, load_training_images, sample_identities
+from fpc_core.training.batches import (
+    TrainingImages,
+    augment,
+    augment_masks,
+    load_person_masks,
+    load_training_images,
+    sample_identities,
+)
 from fpc_core.training.settings import Progress, TrainSettings
 from fpc_core.training.stages import StageLoss, TrainingMemory, autocast, encode_memory
 from fpc_core.training.state import WEIGHTS, append_log, copy_weights, cut_log, restore_state, save_state
@@ -51,6 +58,7 @@ def train(
     device = processes.own_device(torch.device(device))
     with processes.joined(device), _reproducible(device):
         images = load_training_images(dataset, config)
+        person = load_person_masks(dataset, config) if settings.guide else None
         batch = min(settings.identities, images.classes)
         if batch % processes.world():
             raise ValueError(
@@ -60,7 +68,7 @@ def train(
         model = FPC(replace(config, identities=images.classes), settings.drop_path)
         if init is not None:
             model.load_state_dict(init.state_dict())
-        run = _Run(model.to(device).train(), images, settings, out, report)
+        run = _Run(model.to(device).train(), images, person, settings, out, report)
         run.until(settings.steps if stop_after is None else min(stop_after, settings.steps))
         model.eval()
         if processes.rank() == 0:
@@ -76,11 +84,13 @@ class _Run:
         self,
         model: FPC,
         images: TrainingImages,
+        person: Tensor | None,
         settings: TrainSettings,
         out: Path,
         report: Callable[[Progress], None] | None,
     ) -> None:
         self.model, self.images, self.settings, self.out, self.report = model, images, settings, out, report
+        self.person = person
         self.device = next(model.parameters()).device
         self.first = processes.rank() == 0
         self.optimizer = torch.optim.AdamW(_groups(model, settings.weight_decay), lr=settings.learning_rate)
@@ -132,13 +142,15 @@ class _Run:
         torch.manual_seed(settings.seed * 1_000_003 + step * processes.world() + processes.rank())
         rows = sample_identities(self.images.labels, settings.identities, settings.images, generator)
         seeds = torch.randint(1 << 62, (len(rows),), generator=generator)
-        pixels = augment(self.images.pixels[processes.own_share(rows)], settings.erase, processes.own_share(seeds)).to(
-            self.device
-        )
+        own, own_seeds = processes.own_share(rows), processes.own_share(seeds)
+        pixels = augment(self.images.pixels[own], settings.erase, own_seeds).to(self.device)
+        person = None
+        if self.person is not None and not holistic:
+            person = augment_masks(self.person[own], settings.erase, own_seeds).to(self.device)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         with autocast(settings, self.device):
-            loss = self.loss(pixels, rows, step, memory)
+            loss = self.loss(pixels, rows, step, memory, person)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)

@@ -1,10 +1,15 @@
-"""Losses of Eq. 3 and 14: identity cross-entropy and batch-hard triplet with a soft margin."""
+"""Losses of Eq. 3 and 14: identity cross-entropy and batch-hard triplet with a soft margin; and one of our own, which
+draws the `[cls]` attention to the person where true masks say where that is."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from fpc_core.results import DropStage
 
 
 def soft_triplet(features: Tensor, identities: Tensor) -> Tensor:
@@ -27,6 +32,22 @@ def identity_and_triplet(logits: Tensor, features: Tensor, identities: Tensor) -
     return F.cross_entropy(logits.to(torch.promote_types(logits.dtype, torch.float32)), identities) + soft_triplet(
         features, identities
     )
+
+
+def guidance(stages: Sequence[DropStage], person: Tensor) -> Tensor:
+    """Cross-entropy of the `[cls]` attention to the patches against the visible person, mean over dropping blocks.
+
+    Not in the paper, whose encoder starts from ImageNet weights that look at objects already. person: (B, N) share of
+    every patch that shows the person, N patches of the full grid. An image whose person is nowhere to be seen at a
+    block counts 0 there.
+    """
+    losses = []
+    for stage in stages:
+        share = person.gather(1, stage.entered)
+        target = share / share.sum(dim=1, keepdim=True).clamp_min(torch.finfo(share.dtype).tiny)
+        attention = stage.attention / stage.attention.sum(dim=1, keepdim=True)
+        losses.append(-(target * attention.clamp_min(1e-12).log()).sum(dim=1).mean())
+    return torch.stack(losses).mean()
 
 
 def at_least_float32(values: Tensor) -> Tensor:

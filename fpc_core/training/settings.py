@@ -13,6 +13,7 @@ class TrainSettings:
     identities, images: P and K of a batch, over all processes.
     patch_keep: share of patches that the holistic stage sees (a random half trains twice as fast).
     refresh: steps between two encodings of the training memory.  max_minutes: the schedule is squeezed to end by then.
+    guide: weight of `losses.guidance` in the second stage; needs data with true masks (not in the paper).
     bfloat16: mixed precision on the CPU; on CUDA it is used wherever the hardware has it.
     """
 
@@ -28,6 +29,7 @@ class TrainSettings:
     blocks: tuple[int, ...] = (3, 6, 9)  # where the second stage drops
     neighbors: int = 10
     refresh: int = 150
+    guide: float = 0.0
     erase: float = 0.5
     drop_path: float = 0.05
     seed: int = 0
@@ -42,6 +44,8 @@ class TrainSettings:
             raise ValueError(f"{self.holistic_steps} and {self.fpc_steps} steps make no run; give one stage at least 1")
         if self.refresh < 1 or self.neighbors < 1:
             raise ValueError(f"refresh ({self.refresh}) and K ({self.neighbors}) must be at least 1")
+        if self.guide < 0:
+            raise ValueError(f"guide must not be negative, not {self.guide}")
         if self.max_minutes is not None and self.max_minutes <= 0:
             raise ValueError(f"max_minutes must be positive, not {self.max_minutes}")
 

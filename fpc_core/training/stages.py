@@ -11,13 +11,14 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fpc_core.config import DropStrategy, PruneSettings, Variant
 from fpc_core.model.decoder import cls_row
 from fpc_core.model.fpc import FPC, decoder_input
 from fpc_core.training.batches import TrainingImages, choose_neighbors, to_input
-from fpc_core.training.losses import at_least_float32, identity_and_triplet
+from fpc_core.training.losses import at_least_float32, guidance, identity_and_triplet
 from fpc_core.training.processes import gather, gather_with_gradient, own_share, world
 from fpc_core.training.settings import TrainSettings
 
@@ -44,13 +45,18 @@ class StageLoss(nn.Module):
         self._settings = settings
         self._images = images
 
-    def forward(self, pixels: Tensor, rows: Tensor, step: int, memory: TrainingMemory | None) -> Tensor:
-        """pixels: (B / world, 3, H, W) of this process's share of `rows` (B,). memory: None in the holistic stage."""
+    def forward(
+        self, pixels: Tensor, rows: Tensor, step: int, memory: TrainingMemory | None, person: Tensor | None = None
+    ) -> Tensor:
+        """pixels: (B / world, 3, H, W) of this process's share of `rows` (B,). memory: None in the holistic stage.
+
+        person: (B / world, 1, H, W), 1 where the person is seen; needed for `guide`.
+        """
         cameras = self._images.cameras[own_share(rows)].to(pixels.device)
         labels = self._images.labels[rows].to(pixels.device)
         if memory is None:
             return self._holistic(pixels, cameras, labels, step)
-        return self._consolidating(pixels, cameras, labels, own_share(rows), step, memory)
+        return self._consolidating(pixels, cameras, labels, own_share(rows), step, memory, person)
 
     def _holistic(self, pixels: Tensor, cameras: Tensor, labels: Tensor, step: int) -> Tensor:
         """L_S (Eq. 3) of the ViT without `[cls]`-guided dropping; a random share of the patches is seen."""
@@ -59,7 +65,14 @@ class StageLoss(nn.Module):
         return self._of_encoder(self.model.encode(pixels, cameras, prune).tokens, labels)
 
     def _consolidating(
-        self, pixels: Tensor, cameras: Tensor, labels: Tensor, rows: Tensor, step: int, memory: TrainingMemory
+        self,
+        pixels: Tensor,
+        cameras: Tensor,
+        labels: Tensor,
+        rows: Tensor,
+        step: int,
+        memory: TrainingMemory,
+        person: Tensor | None,
     ) -> Tensor:
         """L = L_S + L_C (Eq. 15): the pruned query, and its consolidation with neighbours of the training memory.
 
@@ -82,7 +95,11 @@ class StageLoss(nn.Module):
         of_decoder = identity_and_triplet(
             model.rec_classifier(model.rec_bottleneck(consolidated)), consolidated, labels
         )
-        return self._of_encoder(encoding.tokens, labels) + of_decoder
+        loss = self._of_encoder(encoding.tokens, labels) + of_decoder
+        if person is None:
+            return loss
+        shares = F.avg_pool2d(person.float(), model.config.patch_size, model.config.stride).flatten(1)
+        return loss + settings.guide * guidance(encoding.stages, shares)
 
     def _of_encoder(self, tokens: Tensor, labels: Tensor) -> Tensor:
         token = _gathered(self.model.global_token(tokens))
