@@ -6,6 +6,7 @@ visitor's view ever reaches another. An alpha or K move finds encoder and transp
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ import streamlit as st
 import torch
 
 from app.background import Job, Steps, Worker
+from app.components.heat import heat_data
 from app.components.transport import pair_data
 from app.live import grid_data, view_key
 from app.pictures import data_uri
@@ -137,9 +139,24 @@ def figure_bundle(space: Workspace, recipe: FigureRecipe) -> bytes:
     return _figure_bundle(space, space.places, recipe)
 
 
-def decoder_cam(space: Workspace, query: Query, found: Found) -> np.ndarray:
-    """Grad-CAM of the decoder on its K neighbours (K, rows, columns), for the image ranked first in the end."""
-    return _cam(space, found.trace, query.digest, found.trace.settings)
+def heat_key(query: Query, settings: QuerySettings) -> str:
+    """What a heat map of the decoder belongs to: the query and all settings."""
+    return hashlib.sha256(f"{query.digest} {settings}".encode()).hexdigest()[:16]
+
+
+def decoder_heat(space: Workspace, query: Query, found: Found, visitor: str) -> Job:
+    """The background job that ends in `heat_data` of the decoder's Grad-CAM for the image ranked first in the end.
+
+    Its key is `heat_key`; a visitor's next view ends it.
+    """
+    settings = found.trace.settings
+    key = heat_key(query, settings)
+
+    def steps() -> Steps:
+        yield
+        return heat_data(key, _cam(space, found.trace, query.digest, settings))
+
+    return _worker("keep rates", one_core=True).want(f"{visitor} heat", f"heat {key}", 1, steps)
 
 
 def followed(space: Workspace, query: Query, prune: PruneSettings) -> tuple[DropStage, ...]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
 import streamlit as st
 
 from app import charts, controls, resources
@@ -19,10 +18,9 @@ from app.messages import plain
 from app.pictures import data_uri
 from app.resources import Found, Query
 from app.state import plain_name
-from app.strips import SPOKEN, Card, Scale, Strip, Tone, camera_name, distances_of, ranked_strip, ranks_of, tone_of, who
-from fpc_core.config import QuerySettings, Variant
+from app.strips import Card, Strip, Tone, camera_name, distances_of, ranked_strip, ranks_of, tone_of, who
+from fpc_core.config import QuerySettings
 from fpc_core.data.datasets import ImageRecord
-from fpc_core.explain.overlay import heat
 from fpc_core.workspace import Workspace
 
 SHOWN = 10  # hits per strip
@@ -124,7 +122,8 @@ def ranked(
         final = consolidated(chosen)
     key = view_key(query.digest, trace.settings)
     answer = answer_data(trace, key, records, query.subject, uses_cameras, SHOWN)
-    rows = {*answer["match"]["in_sight"], *(int(card.id) for card in final.cards)}
+    shown = (int(card.id) for card in final.cards)
+    rows = {*answer["match"]["in_sight"], *shown, *trace.consolidation.neighbors.tolist()}
     album({f"g{row}": resources.thumbnail(space, records[row]) for row in sorted(rows)}, key="album")
     ranking(answer, final, key="ranking", show=SHOWN, junk=show_junk, chosen=chosen, on_pick=on_pick)
     st.caption("✓ same identity · ✗ another · K: what the decoder attends to · arrows: moved since the strip above")
@@ -138,34 +137,3 @@ def alpha_lines(chosen: int | None, show_junk: bool) -> None:
         f"D of the whole shortlist; the {SHOWN} nearest stand out, the thick line is the chosen neighbour. "
         "Press anywhere to set α, on a ring to set it exactly to the swap."
     )
-
-
-def decoder(space: Workspace, query: Query, found: Found, chosen: int | None, on_pick: Callable[[str], None]) -> None:
-    st.subheader("What did the decoder take from each neighbour?")
-    trace, records = found.trace, space.retriever.memory.records
-    config, result = space.retriever.model.config, trace.consolidation
-    lens = st.segmented_control("Shown", ["Grad-CAM", "attention"], default="Grad-CAM", required=True, key="lens")
-    grids = resources.decoder_cam(space, query, found) if lens == "Grad-CAM" else result.neighbor_grids
-    top = float(np.nanmax(grids)) if np.isfinite(grids).any() else 0.0
-    pictures, drawn = {}, []
-    for place, (row, share, grid) in enumerate(
-        zip(result.neighbors.tolist(), result.neighbor_shares.tolist(), grids, strict=True), start=1
-    ):
-        record = records[row]
-        pictures[f"h{row}"] = data_uri(heat(resources.picture(space, record), grid, config, top), lossless=True)
-        tone = tone_of(record, query.subject, space.dataset.uses_cameras)
-        lines = (f"takes {share:.1%}", f"id {record.identity} · cam {camera_name(record.camera)}")
-        about = f"neighbour {place}, {SPOKEN[tone]}, {share:.1%} of the attention"
-        drawn.append(Card(str(row), f"h{row}", str(place), lines, tone, alt=about, selected=row == chosen))
-    unit = (
-        "evidence for the image ranked first (Grad-CAM, common scale)"
-        if lens == "Grad-CAM"
-        else "attention of [cls] per patch"
-    )
-    scale = Scale(unit, "0", f"{top:.2g}")
-    cards([Strip("heat", "", tuple(drawn), scale=scale)], pictures, key="heat-cards", on_pick=on_pick, width=112)
-    st.plotly_chart(
-        charts.shares_figure(result), config={"displayModeBar": False}, key="shares", alt="Attention shares of Eq. 13"
-    )
-    if trace.settings.variant is Variant.RELEASED:
-        st.caption("The released decoder leaves the query out of its keys: choose the paper variant to bring it in.")

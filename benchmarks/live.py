@@ -24,7 +24,7 @@ from typing import Any
 from playwright.sync_api import Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
-READY = "[data-card^='heat/']"
+READY = "[data-card^='heat/'] [data-heat='shown']"
 FILLED = "window.fpcLive?.pairs && fpcLive.grid?.key === fpcLive.answer.key && fpcLive.pairs.key === fpcLive.answer.key"
 
 # Counts frames, and the script time of each by wrapping the callbacks that the live views run in.

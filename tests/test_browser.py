@@ -55,7 +55,8 @@ def test_a_click_on_a_neighbour_shows_its_transport(page):
 
 def test_attention_can_be_shown_in_place_of_grad_cam(page):
     def pictures():
-        return page.locator("[data-card^='heat/'] img").evaluate_all("images => images.map(image => image.src)")
+        page.locator("[data-card^='heat/'] [data-heat='shown']").last.wait_for()
+        return page.locator("[data-card^='heat/'] canvas").evaluate_all("maps => maps.map(map => map.toDataURL())")
 
     before = pictures()
     page.get_by_role("radio", name="attention").click()

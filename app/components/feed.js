@@ -12,6 +12,9 @@ const take = {
   pairs({ result }) {
     if (result) live.take({ pairs: { ...result, pairs: new Map(result.pairs) } });
   },
+  heat({ result }) {
+    if (result) live.take({ heat: result });
+  },
 };
 
 export default function ({ data, parentElement, setTriggerValue }) {

@@ -14,10 +14,11 @@ _mount = st.components.v2.component(
 )
 
 
-def feed(name: Literal["grid", "pairs"], view: str, job: Job) -> None:
+def feed(name: Literal["grid", "pairs", "heat"], view: str, job: Job) -> None:
     """Mount this in a fragment: until the job is finished the browser asks again after every answer.
 
-    view: `live.view_key`.  Results: `resources.keep_rate_grid`, `resources.keep_rate_pairs`.
+    view: what the result belongs to, as its key.  Results: `resources.keep_rate_grid`, `resources.keep_rate_pairs`,
+    `resources.decoder_heat`.
     """
     data = {
         "name": name, "key": view, "done": job.done, "total": job.total, "finished": job.finished,

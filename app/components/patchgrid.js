@@ -123,22 +123,26 @@ class PatchGrid {
     return sharpContext(this.canvas, this.element.clientWidth, this.element.clientHeight, this.element.clientWidth / this.geometry.width);
   }
 
-  // Fill every patch with the colour that `colour(index)` gives it; null leaves it as it is. Cells end on whole pixels
-  // of the screen: between neighbours with half a pixel each a seam would show.
   fill(context, colour) {
-    const { a: scale } = context.getTransform();
-    context.save();
-    context.resetTransform();
-    for (let index = 0; index < this.geometry.count; index += 1) {
-      const value = colour(index);
-      if (value === null) continue;
-      const [x, y, width, height] = this.geometry.cell(index);
-      const [left, top, right, bottom] = [x, y, x + width, y + height].map((edge) => Math.round(edge * scale));
-      context.fillStyle = value;
-      context.fillRect(left, top, right - left, bottom - top);
-    }
-    context.restore();
+    fillPatches(context, this.geometry, colour);
   }
+}
+
+// Fill every patch with the colour that `colour(index)` gives it; null leaves it as it is. Cells end on whole pixels
+// of the screen: between neighbours with half a pixel each a seam would show.
+function fillPatches(context, geometry, colour) {
+  const { a: scale } = context.getTransform();
+  context.save();
+  context.resetTransform();
+  for (let index = 0; index < geometry.count; index += 1) {
+    const value = colour(index);
+    if (value === null) continue;
+    const [x, y, width, height] = geometry.cell(index);
+    const [left, top, right, bottom] = [x, y, x + width, y + height].map((edge) => Math.round(edge * scale));
+    context.fillStyle = value;
+    context.fillRect(left, top, right - left, bottom - top);
+  }
+  context.restore();
 }
 
 // A cleared 2D context of a canvas of `width` x `height` CSS pixels at the screen's own resolution.

@@ -11,6 +11,7 @@
 //                        only the server can know (then a view keeps what it shows until the answer comes)
 //   live.pair()          the chosen neighbour at the dialled keep rate: pair_data of transport.py and its row, or null where
 //                        it is not (yet) known or the keep rate does not shortlist it
+//   live.heat            {key, grids, top} of the decoder's heat maps that were last computed in the background
 //   live.progress        {key, done, total, error} of the grid
 //   live.person(row)     who a row of the memory shows: {image, tone, mark, line, about}
 //   live.pictures        Map of image key -> data URI
@@ -24,6 +25,7 @@ class Live extends EventTarget {
   answer = null;
   grid = null;
   pairs = null;
+  heat = null;
   progress = null;
   pictures = new Map();
   #frame = 0;

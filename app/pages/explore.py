@@ -8,7 +8,7 @@ from app.look import heading
 
 heading("FPC Explorer", "Pick an occluded person: see which patches the model drops, whom it finds, and why.")
 
-from app import controls, lives, pairs, resources, sections
+from app import attention, controls, lives, pairs, resources, sections
 from app.basket import add_button
 from app.messages import problem
 from app.opening import open_or_explain
@@ -81,7 +81,7 @@ def answers(space: Workspace, query: Query, settings: QuerySettings, asked: View
         gallery = space.retriever.memory.records[chosen].path.as_posix() if chosen is not None else ""
         add_button(query.name, settings, gallery)
     pairs.win(space, query, found, chosen, asked.rival, show_junk, choose_rival)
-    sections.decoder(space, query, found, chosen, choose_neighbor)
+    attention.decoder(space, query, found, chosen, choose_neighbor)
     with clock:
         sections.timings(found)
     sections.keep_rates(space, query, settings, chosen)

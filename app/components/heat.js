@@ -1,0 +1,57 @@
+// Cards of neighbours under heat maps that the server sends as bare numbers: a strip of pictures would be 50 times as much.
+const WARM = 0.62; // opacity of the heat over the picture, as in explain/overlay.py
+
+class HeatPicture {
+  constructor() {
+    this.element = element("div", "heat");
+    this.element.setAttribute("role", "img");
+    [this.image, this.canvas] = [element("img"), element("canvas")];
+    this.image.alt = "";
+    this.element.append(this.image, this.canvas);
+    this.element.heat = this;
+    new ResizeObserver(() => this.paint()).observe(this.element);
+  }
+
+  // grid: value of every patch, NaN for none; null while it is being computed.
+  show(source, geometry, grid, top) {
+    if (source && this.image.src !== source) this.image.src = source;
+    Object.assign(this, { geometry, grid, top });
+    this.element.dataset.heat = grid ? "shown" : "awaited";
+    this.paint();
+  }
+
+  paint() {
+    const { geometry, grid, top } = this;
+    const [width, height] = [this.element.clientWidth, this.element.clientHeight];
+    if (!geometry || !width) return;
+    const context = sharpContext(this.canvas, width, height, width / geometry.width);
+    if (!grid) return;
+    fillPatches(context, geometry, (index) =>
+      Number.isNaN(grid[index]) ? VEIL : shade(VIRIDIS_RAMP, top > 0 ? grid[index] / top : 0, WARM),
+    );
+  }
+}
+
+export default function ({ data, parentElement, setTriggerValue }) {
+  const root = parentElement.querySelector(".strips");
+  root.style.setProperty("--card", `${data.width}px`);
+  root.onkeydown = walk;
+  const geometry = new Geometry(data.grid);
+  const pick = (id) => setTriggerValue("picked", id);
+  live.follow(root, () => {
+    const heat = data.heat ?? (live.heat?.key === data.key ? live.heat : null);
+    const known = data.strip.cards.filter((card) => live.pictures.has(card.image)).length;
+    if (root.drawn?.data === data && root.drawn.heat === heat && root.drawn.known === known) return; // a dial moved
+    root.drawn = { data, heat, known };
+    const values = heat && floats(heat.grids);
+    const scale = { ...data.strip.scale, high: heat ? Number(heat.top.toPrecision(2)).toString() : "…" };
+    const [section] = drawStrips(root, [{ ...data.strip, scale }], { pick, picture: () => new HeatPicture().element });
+    root.dataset.heat = heat ? data.key : "";
+    data.strip.cards.forEach((card, place) => {
+      const grid = values?.subarray(place * geometry.count, (place + 1) * geometry.count) ?? null;
+      section.cards.get(card.id).picture.heat.show(live.pictures.get(card.image), geometry, grid, heat?.top);
+    });
+  });
+  live.changed();
+  return () => live.leave(root);
+}
