@@ -33,6 +33,26 @@ class Solver(StrEnum):
     RELEASED = "released"  # the released code's own loop, for parity
 
 
+class MapMethod(StrEnum):
+    """How the part of every patch token is measured; `fpc_core.explain.relevance.SAYS` has what each one shows."""
+
+    GRAD_CAM = "grad_cam"
+    GRAD_CAM_PLUS_PLUS = "grad_cam_plus_plus"
+    HIRES_CAM = "hires_cam"
+    LAYER_CAM = "layer_cam"
+    EIGEN_CAM = "eigen_cam"
+    ATTENTION = "attention"
+    VALUE_NORM = "value_norm"
+    LEFT_OUT = "left_out"
+
+
+class MapTarget(StrEnum):
+    """What a heat map of the decoder explains."""
+
+    SIMILARITY = "similarity"  # cosine of the consolidated feature to the feature of a gallery image
+    IDENTITY = "identity"  # logit of a training identity in `rec_classifier`
+
+
 @dataclass(frozen=True)
 class ModelConfig:
     """Architecture of one FPC model; what a checkpoint must match.
@@ -131,6 +151,22 @@ class QuerySettings:
 
     def with_keep_rate(self, keep_rate: float) -> QuerySettings:
         return replace(self, prune=replace(self.prune, keep_rate=keep_rate))
+
+
+@dataclass(frozen=True)
+class MapSettings:
+    """A heat map over patch tokens.
+
+    index: with SIMILARITY a row of the memory, None for the image that the consolidated feature ranks first; with
+    IDENTITY a training identity, None for the one with the largest logit.
+    relative: values count from the mean patch instead of from 0. The attention that mixes the tokens sums to 1, so what
+    they all have in common speaks for none of them; counted from 0 it lights or darkens them all.
+    """
+
+    method: MapMethod = MapMethod.GRAD_CAM
+    target: MapTarget = MapTarget.SIMILARITY
+    index: int | None = None
+    relative: bool = False
 
 
 VIT_BASE_STRIDE_11 = ModelConfig()

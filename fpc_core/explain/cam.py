@@ -1,123 +1,137 @@
-"""Grad-CAM of the consolidation decoder over the patch grids of the query and its neighbours (Fig. 7).
+"""Heat maps over the patch grids: of the decoder over query and neighbours (Fig. 7), of the encoder over the query.
 
-The decoder sees a bag of tokens. For the grad-cam library they are laid out as one tall image, grid below grid, with
-zeros where a patch was dropped, and one normalisation covers all of it, so the maps of different neighbours compare.
+`relevance.py` measures the tokens; this file chooses block, tokens and target, and lays the values out on the grids.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from pytorch_grad_cam import GradCAM
 from torch import Tensor, nn
 
-from fpc_core.config import Variant
+from fpc_core.config import MapSettings, MapTarget, PruneSettings, Variant
+from fpc_core.explain.masks import to_grid
+from fpc_core.explain.methods import DECODER_METHODS
+from fpc_core.explain.relevance import Target, relevance
 from fpc_core.model.fpc import FPC, decoder_input
-from fpc_core.results import QueryTrace
+from fpc_core.results import EncoderState, QueryTrace
 from fpc_core.retrieval import Retriever
 
-Target = Callable[[Tensor], Tensor]  # consolidated feature (C,) -> the scalar to explain
-
-
 @dataclass(frozen=True, eq=False)
-class DecoderCam:
-    """Grad-CAM in [0, 1], 1 at the strongest patch of all grids (all 0 where nothing speaks for the target).
+class PatchMap:
+    """One value per patch, of one measure and so comparable across all grids.
 
-    query_grid: (rows, columns), NaN where the patch was dropped, all NaN in the released variant.
-    neighbor_grids: (K, rows, columns).
+    query_grid: (rows, columns), NaN where the patch was dropped; all NaN where the query is not asked (the decoder of
+    the released variant).  neighbor_grids: (K, rows, columns), K = 0 for the encoder.
     """
 
     query_grid: np.ndarray
     neighbor_grids: np.ndarray
 
+    @property
+    def peak(self) -> float:
+        """The largest value, 0 where none is positive."""
+        values = np.concatenate([self.query_grid.ravel(), self.neighbor_grids.ravel()])
+        return max(float(np.nanmax(values)), 0.0)
+
+    def scaled(self) -> PatchMap:
+        """What is positive, in [0, 1] with 1 at the peak of all grids."""
+        peak = self.peak or 1.0
+        grids = (np.maximum(grid, 0.0) / peak for grid in (self.query_grid, self.neighbor_grids))
+        return PatchMap(*grids)
+
 
 def similarity_to(feature: np.ndarray) -> Target:
-    """What in the decoder's input speaks for this gallery image: the cosine to its feature (C,) after the BNNeck."""
+    """The cosine to this feature (C,)."""
     reference = torch.from_numpy(np.array(feature, dtype=np.float32))
-    return lambda consolidated: torch.cosine_similarity(consolidated, reference.to(consolidated.device), dim=-1)
+    return lambda found: torch.cosine_similarity(found, reference.to(found), dim=-1)
 
 
 def identity_logit(model: FPC, identity: int) -> Target:
-    """What speaks for a training identity: its logit of `rec_classifier`. Raises ValueError for an unknown one."""
+    """The logit of a training identity in `rec_classifier`. Raises ValueError for an unknown one."""
     classes = model.rec_classifier.out_features
     if not 0 <= identity < classes:
         raise ValueError(f"identity must be a training class in 0..{classes - 1}, not {identity}")
     weight = model.rec_classifier.weight[identity].detach().clone()
-    return lambda consolidated: consolidated @ weight
+    return lambda found: found @ weight.to(found)
 
 
-def decoder_cam(retriever: Retriever, trace: QueryTrace, target: Target | None = None) -> DecoderCam:
-    """Grad-CAM (Selvaraju et al. 2017) at the first norm of the decoder block.
+def explained_index(retriever: Retriever, trace: QueryTrace, how: MapSettings) -> int:
+    """The row of the memory or the training identity that `how` asks for; its own where it names none."""
+    if how.index is not None:
+        return how.index
+    if how.target is MapTarget.SIMILARITY:
+        return int(trace.final.indices[0])
+    weight = retriever.model.rec_classifier.weight.detach().float().cpu().numpy()
+    return int((weight @ trace.consolidation.feature).argmax())
 
-    target: by default `similarity_to` the gallery image that the consolidated feature ranks first.
-    Works on a copy of the decoder: the library hooks what it explains, and the model serves other threads meanwhile.
+
+def decoder_target(retriever: Retriever, trace: QueryTrace, how: MapSettings) -> Target:
+    """What `decoder_map` explains, as a function of the consolidated feature (C,) after the BNNeck.
+
+    Raises ValueError for an index that is no row of the memory or no training identity.
     """
-    model, memory = retriever.model, retriever.memory
-    if target is None:
-        target = similarity_to(memory.features[int(trace.final.indices[0])])
-    neighbors = trace.consolidation.neighbors
-    paper = trace.settings.variant is Variant.PAPER
-    rows, columns = memory.grid
-    patches = rows * columns
+    index = explained_index(retriever, trace, how)
+    if how.target is MapTarget.IDENTITY:
+        return identity_logit(retriever.model, index)
+    return similarity_to(retriever.memory.features[_row(retriever, index)])
 
-    with torch.inference_mode(False), torch.enable_grad():
-        cls = torch.from_numpy(np.array(memory.cls[neighbors])).to(retriever.device)
+
+def decoder_map(retriever: Retriever, trace: QueryTrace, how: MapSettings = MapSettings()) -> PatchMap:
+    """What the decoder's input does to the target, at the first norm of its block.
+
+    Raises ValueError for EIGEN_CAM (see DECODER_METHODS) and for an unknown index.
+    """
+    if how.method not in DECODER_METHODS:
+        raise ValueError(f"{how.method} says nothing of the decoder: it never asks its weights; choose another method")
+    model, memory = retriever.model, retriever.memory
+    target = decoder_target(retriever, trace, how)
+    neighbors = trace.consolidation.neighbors
+    cls = torch.from_numpy(np.array(memory.cls[neighbors])).to(retriever.device)
+    with torch.inference_mode():
         tokens = decoder_input(
-            trace.encoding.cls[0].clone(),
-            trace.encoding.patches[0].clone(),
+            trace.encoding.cls[0],
+            trace.encoding.patches[0],
             cls,
             memory.patches(neighbors, retriever.device),
             trace.settings.variant,
         )
-        on_neighbors = torch.arange(len(neighbors) * patches, device=tokens.device)
-        on_query = trace.encoding.positions[0].clone() if paper else on_neighbors[:0]
-        positions = torch.cat((on_query, on_neighbors + paper * patches))  # the query's grid stands first
-        layout = _Layout(positions, (len(neighbors) + paper) * rows, columns)
-        explained = _OnGrid(model, tokens[0], layout)
-        image = layout.scatter(tokens[1:].unsqueeze(0))
-        with GradCAM(explained, [explained.decoder.block.norm1], lambda x: layout.scatter(x[:, 1:])) as cam:
-            heat = cam(input_tensor=image, targets=[target])[0]
-
-    grids = heat.reshape(-1, rows, columns)
-    query_grid = np.full((rows, columns), np.nan, dtype=np.float32)
-    if paper:
-        kept = np.unravel_index(trace.encoding.positions[0].cpu().numpy(), (rows, columns))
-        query_grid[kept] = grids[0][kept]
-    return DecoderCam(query_grid, grids[1:] if paper else grids)
+    head = nn.Sequential(model.decoder.norm, model.rec_bottleneck)
+    values = _values(model.decoder.block, head, tokens, target, how)
+    on_query, on_neighbors = np.split(values, [len(values) - len(neighbors) * memory.grid[0] * memory.grid[1]])
+    positions = trace.encoding.positions[0] if trace.settings.variant is Variant.PAPER else torch.empty(0, dtype=torch.int64)
+    grids = on_neighbors.reshape(len(neighbors), *memory.grid)
+    return PatchMap(to_grid(on_query, positions.cpu().numpy(), memory.grid), grids)
 
 
-@dataclass(frozen=True, eq=False)
-class _Layout:
-    """Where every token stands in the tall image: positions (T - 1,) of its cells."""
+def encoder_map(retriever: Retriever, state: EncoderState, prune: PruneSettings, how: MapSettings) -> PatchMap:
+    """Which query patches make the query's `[cls]` token similar to that of gallery image `how.index`: 1 - D_cos (Eq. 4).
 
-    positions: Tensor
-    height: int
-    width: int
+    state: of one image, by `Retriever.prepare`. What is seen is the last block of the encoder: what `[cls]` takes from
+    the patches there. What it took in the blocks below has no place on the grid any more and is not told.
+    Raises ValueError for an unknown image, a target other than SIMILARITY, and where the last block drops patches.
+    """
+    if how.target is not MapTarget.SIMILARITY or how.index is None:
+        raise ValueError("a map of the encoder explains the similarity to one gallery image; name it by its row")
+    if len(state.tokens) != 1:
+        raise ValueError(f"a map takes one query at a time, not {len(state.tokens)}; slice the state first")
+    encoder, memory = retriever.model.encoder, retriever.memory
+    target = similarity_to(memory.cls[_row(retriever, how.index)])
+    with torch.inference_mode():
+        entering = encoder.finish(state, prune, until=len(encoder.blocks) - 1)
+    values = _values(encoder.blocks[-1], nn.Identity(), entering.tokens[0], target, how)
+    grid = to_grid(values, entering.positions[0].cpu().numpy(), memory.grid)
+    return PatchMap(grid, np.empty((0, *memory.grid), np.float32))
 
-    def scatter(self, tokens: Tensor) -> Tensor:
-        """(1, T - 1, C) -> (1, C, height, width), zeros elsewhere."""
-        flat = tokens.new_zeros(1, self.height * self.width, tokens.shape[2])
-        flat = flat.index_copy(1, self.positions, tokens)
-        return flat.transpose(1, 2).unflatten(2, (self.height, self.width))
 
-    def gather(self, image: Tensor) -> Tensor:
-        return image.flatten(2).transpose(1, 2)[:, self.positions]
+def _values(block: nn.Module, head: nn.Module, tokens: Tensor, target: Target, how: MapSettings) -> np.ndarray:
+    values = relevance(block, head, tokens, target, how.method)
+    return values - values.mean() if how.relative else values
 
 
-class _OnGrid(nn.Module):
-    """The decoder and its BNNeck as a network on the tall image; gradients on, whatever the model's are."""
-
-    def __init__(self, model: FPC, cls: Tensor, layout: _Layout) -> None:
-        super().__init__()
-        self.decoder = deepcopy(model.decoder).requires_grad_(True).eval()
-        self.bottleneck = deepcopy(model.rec_bottleneck).eval()
-        self._cls = cls
-        self._layout = layout
-
-    def forward(self, image: Tensor) -> Tensor:
-        tokens = torch.cat((self._cls.expand(1, 1, -1), self._layout.gather(image)), dim=1)
-        return self.bottleneck(self.decoder(tokens))
+def _row(retriever: Retriever, row: int) -> int:
+    if not 0 <= row < len(retriever.memory):
+        raise ValueError(f"the image must be a row of the memory in 0..{len(retriever.memory) - 1}, not {row}")
+    return row

@@ -9,7 +9,18 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from fpc_core.config import KEEP_RATES, DropStrategy, PruneSettings, QuerySettings, Solver, TransportSettings, Variant
+from fpc_core.config import (
+    KEEP_RATES,
+    DropStrategy,
+    MapMethod,
+    MapTarget,
+    PruneSettings,
+    QuerySettings,
+    Solver,
+    TransportSettings,
+    Variant,
+)
+from fpc_core.explain.methods import DECODER_METHODS
 
 FORMAT = 1
 MOST_QUERIES = 40
@@ -66,7 +77,10 @@ class FigureRecipe:
     """One figure.
 
     queries: their paths in the dataset, as `ImageRecord.path.as_posix()`, in the order shown.
-    gallery: path of the gallery image of TRANSPORT; empty for the nearest by D.
+    gallery: path of the gallery image of TRANSPORT, empty for the nearest by D; and of the SIMILARITY that DECODER_MAPS
+    explains, empty for the image ranked first in the end.
+    method, target, relative: of DECODER_MAPS, see `MapSettings`.  identity: the training identity of the target
+    IDENTITY, -1 for the one with the largest logit.
     hits: ranks shown (RANKED_LIST, ALPHA_LINES).  flows: lines drawn (TRANSPORT), heaviest first.
     keep_rates: columns of KEEP_RATES.  weights: SHA-256 of the weights it was made with; empty for any.
     """
@@ -78,6 +92,10 @@ class FigureRecipe:
     hits: int = 5
     flows: int = 80
     keep_rates: tuple[float, ...] = KEEP_RATES[1:]
+    method: MapMethod = MapMethod.GRAD_CAM
+    target: MapTarget = MapTarget.SIMILARITY
+    identity: int = -1
+    relative: bool = False
     style: FigureStyle = field(default_factory=FigureStyle)
     weights: str = ""
 
@@ -90,6 +108,8 @@ class FigureRecipe:
             raise RecipeError(f"flows must lie in 1..5000, not {self.flows}")
         if not 1 <= len(self.keep_rates) <= 10 or not all(0 < rate <= 1 for rate in self.keep_rates):
             raise RecipeError(f"keep_rates must be 1 to 10 numbers in (0, 1], not {list(self.keep_rates)}")
+        if self.method not in DECODER_METHODS:
+            raise RecipeError(f"method must be one of {', '.join(DECODER_METHODS)}, not {self.method.value!r}")
 
     def to_json(self) -> str:
         """The recipe as JSON with sorted keys; `from_json` gives an equal recipe."""
@@ -125,6 +145,8 @@ _PARTS: Mapping[str, type] = {
 }
 _CHOICES: Mapping[str, type[StrEnum]] = {
     "kind": FigureKind,
+    "method": MapMethod,
+    "target": MapTarget,
     "settings.variant": Variant,
     "settings.prune.strategy": DropStrategy,
     "settings.transport.solver": Solver,

@@ -73,6 +73,28 @@ def cls_rows(block: Any, cls: Tensor, tokens: Tensor, member: Tensor) -> Tensor:
     return _finished(block, cls, attention @ x)
 
 
+def cls_rows_without(block: Any, tokens: Tensor, at_once: int = 256) -> Tensor:
+    """`cls_row` of every input that lacks one token: (T, C), `[cls]` first -> (T - 1, C), row n without token n + 1.
+
+    Without a token of weight a the other weights of a softmax grow by 1 / (1 - a), so the mean m of the tokens x becomes
+    (m - a x) / (1 - a): nothing is attended anew. Pass float64 where the small differences between the rows matter.
+    """
+    x = block.norm1(tokens)
+    attention = (_absorbed(block, x[:1])[0] @ x.T).softmax(dim=-1)  # (heads, T)
+    mixed, weight, cls = attention @ x, attention[:, 1:].T.unsqueeze(-1), tokens[:1]
+    rows = [
+        _finished(block, cls.expand(len(a), -1), (mixed - a * token.unsqueeze(1)) / (1 - a))
+        for a, token in zip(weight.split(at_once), x[1:].split(at_once), strict=True)
+    ]
+    out = torch.cat(rows)
+    drowned = (weight > 1 - 1e-6).any(dim=1).flatten().nonzero().flatten()  # one token has it all: the rest cancels out
+    if len(drowned):
+        member = torch.ones(len(drowned), len(tokens) - 1, dtype=torch.bool, device=tokens.device)
+        member[torch.arange(len(drowned)), drowned] = False
+        out[drowned] = cls_rows(block, cls.expand(len(drowned), -1), tokens[1:], member)
+    return out
+
+
 def _absorbed(block: Any, x: Tensor) -> Tensor:
     """Normalised `[cls]` (B, C) -> (B, heads, C): its query of every head, carried through that head's W_k."""
     attn = block.attn

@@ -62,10 +62,12 @@ class SparseEncoder(nn.Module):
         tokens, attention = _attend(self.blocks[block], tokens)
         return EncoderState(tokens, attention, block)
 
-    def finish(self, state: EncoderState, prune: PruneSettings) -> Encoding:
+    def finish(self, state: EncoderState, prune: PruneSettings, until: int | None = None) -> Encoding:
         """Drop at `state.block` and at the later dropping blocks, run what is left.
 
-        Raises ValueError if the state was made for another first dropping block.
+        until: the block to stop before, by default none; its tokens are then what enters that block.
+        Raises ValueError if the state was made for another first dropping block, or for `until` a dropping block or one
+        before it.
         """
         if state.block != prune.blocks[0]:
             raise ValueError(
@@ -73,10 +75,15 @@ class SparseEncoder(nn.Module):
                 f"{prune.blocks[0]}; make the state with prefix(images, cameras, block={prune.blocks[0]})"
             )
         self._check_block(prune.blocks[-1])
+        until = len(self.blocks) if until is None else until
+        if not prune.blocks[-1] < until <= len(self.blocks):
+            raise ValueError(
+                f"until must lie in {prune.blocks[-1] + 1}..{len(self.blocks)}, after the last dropping block, not {until}"
+            )
         tokens, attention = state.tokens, state.attention
         positions = torch.arange(attention.shape[1], device=tokens.device).expand_as(attention)
         stages: list[DropStage] = []
-        ends = (*prune.blocks[1:], len(self.blocks))
+        ends = (*prune.blocks[1:], until)
         for block, end in pairwise((state.block, *ends)):
             if stages:
                 tokens, attention = _attend(self.blocks[block], tokens)
