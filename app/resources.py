@@ -27,7 +27,7 @@ from app.pictures import data_uri
 from app.state import keep_rates
 from app.strips import Subject
 from app.sweeps import Sweep
-from fpc_core.config import PruneSettings, QuerySettings, TransportSettings, Variant
+from fpc_core.config import MapSettings, PruneSettings, QuerySettings, TransportSettings, Variant
 from fpc_core.data.datasets import Dataset, ImageRecord
 from fpc_core.data.images import content_hash, resize_image, to_tensor
 from fpc_core.evaluation.sweep import SweepGrid, SweepTask
@@ -310,7 +310,7 @@ def _falls(
 def _cam(_space: Workspace, _trace: QueryTrace, digest: str, settings: QuerySettings) -> np.ndarray:
     from fpc_core.explain import cam  # its libraries take two seconds to import: not before the first ranking is seen
 
-    return cam.decoder_cam(_space.retriever, _trace).neighbor_grids
+    return cam.decoder_map(_space.retriever, _trace, MapSettings()).scaled().neighbor_grids
 
 
 def _timed(name: str, device: torch.device, work: Callable[[], Any]) -> tuple[Any, _Stage]:

@@ -1,3 +1,4 @@
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -5,9 +6,18 @@ import numpy as np
 import pytest
 import torch
 
-from fpc_core.config import ModelConfig, QuerySettings, Variant
+from fpc_core.config import MapMethod, MapSettings, MapTarget, ModelConfig, PruneSettings, QuerySettings, Variant
 from fpc_core.data.datasets import ImageRecord
-from fpc_core.explain.cam import decoder_cam, identity_logit, similarity_to
+from fpc_core.explain.cam import (
+    PatchMap,
+    decoder_map,
+    decoder_target,
+    encoder_map,
+    explained_index,
+    similarity_to,
+)
+from fpc_core.explain.masks import to_grid
+from fpc_core.explain.methods import DECODER_METHODS
 from fpc_core.memory import GalleryMemory
 from fpc_core.model.fpc import FPC, decoder_input
 from fpc_core.retrieval import Retriever
@@ -38,11 +48,15 @@ def search(retriever, variant):
     return retriever.search(torch.randn(1, 3, 256, 128, generator=torch.Generator().manual_seed(1)), settings)
 
 
+def explained(index, target=MapTarget.SIMILARITY, method=MapMethod.GRAD_CAM, **more):
+    return MapSettings(method, target, index, **more)
+
+
 @pytest.mark.parametrize("variant", list(Variant))
 def test_heat_equals_grad_cam_written_out(retriever, variant):
     trace = search(retriever, variant)
     target = similarity_to(retriever.memory.features[2])
-    found = decoder_cam(retriever, trace, target)
+    found = decoder_map(retriever, trace, explained(2)).scaled()
 
     rows = trace.consolidation.neighbors
     tokens = decoder_input(
@@ -58,8 +72,7 @@ def test_heat_equals_grad_cam_written_out(retriever, variant):
     hidden = hidden + block.mlp(block.norm2(hidden))
     feature = retriever.model.rec_bottleneck(norm(hidden[:, 0]))[0]
     (gradient,) = torch.autograd.grad(target(feature), normed)
-    # Dropped patches count as zeros in the mean; a common factor leaves the normalised map as it is.
-    heat = (normed[0, 1:] * gradient[0, 1:].sum(0)).sum(1).clamp_min(0).detach().numpy()
+    heat = (normed[0, 1:] * gradient[0, 1:].mean(0)).sum(1).clamp_min(0).detach().numpy()
     heat = heat / heat.max()
     on_neighbors = heat[-3 * CONFIG.patches :].reshape(3, *CONFIG.grid)
     np.testing.assert_allclose(found.neighbor_grids, on_neighbors, atol=1e-4)
@@ -72,28 +85,118 @@ def test_heat_equals_grad_cam_written_out(retriever, variant):
         assert np.isnan(found.query_grid).all()
 
 
-def test_the_default_target_is_the_image_ranked_first(retriever):
+@pytest.mark.parametrize("variant", list(Variant))
+def test_attention_is_that_of_the_consolidation(retriever, variant):
+    trace = search(retriever, variant)
+    found = decoder_map(retriever, trace, MapSettings(MapMethod.ATTENTION))
+    np.testing.assert_allclose(found.neighbor_grids, trace.consolidation.neighbor_grids, atol=1e-6)
+    np.testing.assert_allclose(found.query_grid, trace.consolidation.query_grid, atol=1e-6)
+
+
+def test_the_default_target_is_the_image_ranked_first_or_the_likeliest_identity(retriever):
     trace = search(retriever, Variant.PAPER)
-    named = decoder_cam(retriever, trace, similarity_to(retriever.memory.features[trace.final.indices[0]]))
-    np.testing.assert_array_equal(decoder_cam(retriever, trace).neighbor_grids, named.neighbor_grids)
+    first = int(trace.final.indices[0])
+    np.testing.assert_array_equal(
+        decoder_map(retriever, trace, MapSettings()).neighbor_grids,
+        decoder_map(retriever, trace, explained(first)).neighbor_grids,
+    )
+    logits = retriever.model.rec_classifier.weight.detach().numpy() @ trace.consolidation.feature
+    assert explained_index(retriever, trace, explained(None, MapTarget.IDENTITY)) == logits.argmax()
+    score = decoder_target(retriever, trace, explained(None, MapTarget.IDENTITY))
+    assert float(score(torch.from_numpy(trace.consolidation.feature))) == pytest.approx(logits.max(), abs=1e-6)
 
 
 def test_another_target_and_other_weights_change_the_map(retriever):
     trace = search(retriever, Variant.PAPER)
-    first = decoder_cam(retriever, trace, identity_logit(retriever.model, 0)).neighbor_grids
-    assert not np.allclose(first, decoder_cam(retriever, trace, identity_logit(retriever.model, 1)).neighbor_grids)
+    of = {i: decoder_map(retriever, trace, explained(i, MapTarget.IDENTITY)).neighbor_grids for i in (0, 1)}
+    assert not np.allclose(of[0], of[1])
     torch.manual_seed(9)
     other = Retriever(FPC(CONFIG).eval(), retriever.memory)
-    assert not np.allclose(first, decoder_cam(other, trace, identity_logit(other.model, 0)).neighbor_grids)
+    assert not np.allclose(of[0], decoder_map(other, trace, explained(0, MapTarget.IDENTITY)).neighbor_grids)
 
 
-def test_the_model_is_left_as_it_was(retriever):
+@pytest.mark.parametrize("method", sorted(DECODER_METHODS))
+def test_relative_values_count_from_the_mean_patch_of_query_and_neighbours(retriever, method):
     trace = search(retriever, Variant.PAPER)
-    decoder_cam(retriever, trace)
-    assert not retriever.model.decoder.block.norm1._forward_hooks
-    assert all(parameter.grad is None for parameter in retriever.model.parameters())
+    plain, relative = (decoder_map(retriever, trace, MapSettings(method, relative=flag)) for flag in (False, True))
+    for grid, moved in ((plain.query_grid, relative.query_grid), (plain.neighbor_grids, relative.neighbor_grids)):
+        shift = (grid - moved)[np.isfinite(grid)]
+        np.testing.assert_allclose(shift, shift[0], atol=1e-6 * np.nanmax(np.abs(grid)) + 1e-7)
+    everything = np.concatenate([relative.query_grid.ravel(), relative.neighbor_grids.ravel()])
+    assert np.nansum(everything) == pytest.approx(0, abs=float(1e-5 * np.nansum(np.abs(everything))))
 
 
-def test_an_unknown_identity_is_named(retriever):
-    with pytest.raises(ValueError, match=r"training class in 0\.\.4, not 5"):
-        identity_logit(retriever.model, 5)
+def test_scaled_maps_share_one_peak_and_show_what_is_positive():
+    found = PatchMap(np.array([[np.nan, 2.0]]), np.array([[[-1.0, 4.0]], [[1.0, 0.0]]])).scaled()
+    np.testing.assert_array_equal(found.query_grid, [[np.nan, 0.5]])
+    np.testing.assert_array_equal(found.neighbor_grids, [[[0.0, 1.0]], [[0.25, 0.0]]])
+
+
+def test_where_nothing_speaks_for_the_target_the_map_is_dark():
+    found = PatchMap(np.full((1, 2), np.nan), np.array([[[-1.0, -4.0]]]))
+    assert found.peak == 0
+    assert not found.scaled().neighbor_grids.any()
+
+
+@pytest.fixture(scope="module")
+def state(retriever):
+    return retriever.prepare(torch.randn(1, 3, 256, 128, generator=torch.Generator().manual_seed(1)))
+
+
+@pytest.mark.parametrize("method", list(MapMethod))
+def test_the_encoders_map_lies_on_the_patches_that_reached_its_last_block(retriever, state, method):
+    found = encoder_map(retriever, state, PruneSettings(0.6), explained(4, method=method))
+    kept = retriever.encode(state, PruneSettings(0.6)).positions[0].numpy()
+    np.testing.assert_array_equal(np.flatnonzero(np.isfinite(found.query_grid)), np.sort(kept))
+    assert found.neighbor_grids.shape == (0, *CONFIG.grid)
+    assert np.nanmax(found.scaled().query_grid) in (0, 1)
+
+
+def test_the_encoders_attention_is_that_of_its_last_block(retriever, state):
+    image = torch.randn(1, 3, 256, 128, generator=torch.Generator().manual_seed(1))
+    last = retriever.follow(image, None, PruneSettings(0.6))[CONFIG.token_blocks - 1]
+    found = encoder_map(retriever, state, PruneSettings(0.6), explained(0, method=MapMethod.ATTENTION))
+    expected = to_grid(last.attention[0].numpy(), last.entered[0].numpy(), CONFIG.grid)
+    np.testing.assert_allclose(found.query_grid, expected, atol=1e-6)
+
+
+def test_leaving_a_patch_out_of_the_last_block_changes_d_cos_as_the_encoders_map_says(retriever, state):
+    prune = PruneSettings(0.6)
+    found = encoder_map(retriever, state, prune, explained(4, method=MapMethod.LEFT_OUT))
+    encoder, place = retriever.model.encoder, 7
+    with torch.inference_mode():
+        entering = encoder.finish(state, prune, until=len(encoder.blocks) - 1)
+        tokens = entering.tokens[0]
+        both = [tokens, torch.cat((tokens[: 1 + place], tokens[2 + place :]))]
+        last = deepcopy(encoder.blocks[-1]).double()
+        cls = torch.cat([last(each.double().unsqueeze(0))[:, 0] for each in both])
+    near = torch.cosine_similarity(cls, torch.from_numpy(retriever.memory.cls[4]).double(), dim=-1)
+    at = int(entering.positions[0, place])
+    assert found.query_grid.ravel()[at] == pytest.approx(float(near[0] - near[1]), rel=1e-3, abs=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        (explained(5, MapTarget.IDENTITY), r"training class in 0\.\.4, not 5"),
+        (explained(6), r"row of the memory in 0\.\.5, not 6"),
+        (explained(0, method=MapMethod.EIGEN_CAM), "says nothing of the decoder"),
+    ],
+)
+def test_what_the_decoder_cannot_explain_is_named(retriever, how, message):
+    with pytest.raises(ValueError, match=message):
+        decoder_map(retriever, search(retriever, Variant.PAPER), how)
+
+
+@pytest.mark.parametrize(
+    ("how", "blocks", "message"),
+    [
+        (explained(None), (3, 6, 9), "name it by its row"),
+        (explained(0, MapTarget.IDENTITY), (3, 6, 9), "similarity to one gallery image"),
+        (explained(6), (3, 6, 9), r"row of the memory in 0\.\.5, not 6"),
+        (explained(0), (3, 10), r"after the last dropping block"),
+    ],
+)
+def test_what_the_encoder_cannot_explain_is_named(retriever, state, how, blocks, message):
+    with pytest.raises(ValueError, match=message):
+        encoder_map(retriever, state, PruneSettings(0.6, blocks=blocks), how)

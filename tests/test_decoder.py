@@ -1,12 +1,14 @@
 """The decoder: one row of a transformer block, without keys and values, against timm's whole block."""
 
+from copy import deepcopy
+
 import fpc_core  # noqa: F401  isort: skip  before timm
 import numpy as np
 import pytest
 import torch
 
 from fpc_core.config import ModelConfig, Variant
-from fpc_core.model.decoder import Decoder, GlobalHead, cls_row, cls_rows, consolidate
+from fpc_core.model.decoder import Decoder, GlobalHead, cls_row, cls_rows, cls_rows_without, consolidate
 from fpc_core.model.encoder import transformer_block
 from fpc_core.model.fpc import FPC, decoder_input
 
@@ -157,6 +159,20 @@ def test_rows_that_share_tokens_equal_rows_by_themselves(model):
     for row in range(3):
         alone = torch.cat((cls[row : row + 1], tokens[member[row]])).unsqueeze(0)
         torch.testing.assert_close(together[row], cls_row(model.decoder.block, alone)[0][0], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("strength", [1.0, 100.0])
+def test_rows_without_one_token_equal_the_row_of_the_others(model, strength):
+    """At strength 100 single tokens have all the attention of a head."""
+    block = deepcopy(model.decoder.block).double()
+    block.attn.qkv.weight[: CONFIG.width] *= strength
+    tokens = torch.randn(30, CONFIG.width, generator=torch.Generator().manual_seed(5)).double()
+    found = cls_rows_without(block, tokens, at_once=8)
+    largest = cls_row(block, tokens.unsqueeze(0))[1][0, :, 1:].max()
+    assert (largest > 1 - 1e-6) == (strength > 1)
+    for place in range(1, 30):
+        others = torch.cat((tokens[:place], tokens[place + 1 :]))
+        torch.testing.assert_close(found[place - 1], cls_row(block, others.unsqueeze(0))[0][0])
 
 
 @pytest.mark.parametrize("variant", Variant)

@@ -193,6 +193,17 @@ def test_dropped_patches_have_no_say_afterwards(encoder, images):
     assert torch.equal(encoder.finish(state, prune).tokens, plain.tokens)
 
 
+def test_what_enters_a_block_leads_through_the_rest_to_the_same_tokens(encoder, images):
+    prune = PruneSettings(keep_rate=0.7, blocks=(2, 4))
+    state = encoder.prefix(images, None, 2)
+    whole, entering = encoder.finish(state, prune), encoder.finish(state, prune, until=6)
+    assert torch.equal(entering.positions, whole.positions)
+    torch.testing.assert_close(encoder.blocks[6](entering.tokens), whole.tokens)
+    for until in (4, 8):
+        with pytest.raises(ValueError, match=r"until must lie in 5\.\.7"):
+            encoder.finish(state, prune, until=until)
+
+
 def test_wrong_input_is_named(encoder, images):
     with pytest.raises(ValueError, match=r"images must be \(B, 3, 256, 128\), not \(3, 3, 128, 128\)"):
         encoder(images[:, :, :128], None, PRUNE)

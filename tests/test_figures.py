@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from fpc_core.config import DropStrategy, PruneSettings, QuerySettings
+from fpc_core.config import DropStrategy, MapMethod, MapTarget, PruneSettings, QuerySettings
 from fpc_core.data.images import resize_image, to_tensor
 from fpc_core.explain.relation import Tone
 from fpc_core.figures.recipe import FigureKind, FigureRecipe, FigureStyle, RecipeError, read_recipe
@@ -104,6 +104,38 @@ def test_the_strategy_of_a_recipe_is_drawn(space):
     assert (usual != other).any()
 
 
+GALLERY = "bounding_box_test/0003_c2_f0000001.png"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"method": MapMethod.LEFT_OUT},
+        {"method": MapMethod.ATTENTION},
+        {"target": MapTarget.IDENTITY, "identity": 3},
+        {"gallery": GALLERY},
+        {"relative": True},
+    ],
+)
+def test_method_and_target_of_the_decoder_maps_are_drawn_and_kept_in_the_recipe(space, changes):
+    usual, other = recipe(FigureKind.DECODER_MAPS), recipe(FigureKind.DECODER_MAPS, **changes)
+    assert (drawn(render(usual, space), usual.style) != drawn(render(other, space), other.style)).any()
+    assert FigureRecipe.from_json(other.to_json()) == other
+
+
+def test_a_recipe_from_before_there_were_methods_means_grad_cam():
+    content = json.loads(recipe(FigureKind.DECODER_MAPS).to_json())
+    for name in ("method", "target", "identity", "relative"):
+        del content[name]
+    assert FigureRecipe.from_json(json.dumps(content)) == recipe(FigureKind.DECODER_MAPS)
+
+
+def test_without_a_trained_classifier_an_identity_is_no_target(space):
+    untrained = replace(space, weights=replace(space.weights, fresh="rec_classifier: 1 key"))
+    with pytest.raises(RecipeError, match=r"model\.safetensors has no classifier"):
+        render(recipe(FigureKind.DECODER_MAPS, target=MapTarget.IDENTITY), untrained)
+
+
 @pytest.mark.parametrize("language", list(WORDS))
 def test_labels_speak_every_language(language):
     assert set(WORDS[language]) == set(WORDS["en"])
@@ -145,6 +177,10 @@ def test_a_ragged_block_is_refused():
         ({"settings": {"alpha": 7}}, r"settings: alpha must lie in \[0, 1\]"),
         ({"settings": {"prune": {"blocks": ["x"]}}}, "settings.prune.blocks must be a list of int"),
         ({"style": {"width": "a3"}}, "style.width must be one of cvpr-column"),
+        ({"method": "crystal_ball"}, "method must be one of grad_cam, "),
+        ({"method": "eigen_cam"}, "method must be one of grad_cam, "),
+        ({"target": "fame"}, "target must be one of similarity, identity"),
+        ({"identity": "me"}, "identity must be a int"),
         ({"colour": "red"}, "unknown colour in the recipe"),
         ({"format": 99}, "JSON object with format 1"),
     ],
@@ -176,6 +212,10 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path):
         ({"queries": ("query/none.png",)}, "query image 'query/none.png', which is not in this data"),
         ({"gallery": "none.png"}, "gallery image 'none.png', which is not in this data"),
         ({"weights": "0" * 64}, "was made with the weights 000000000000"),
+        (
+            {"kind": FigureKind.DECODER_MAPS, "target": MapTarget.IDENTITY, "identity": 99},
+            "identity must be one of the 8 the weights were trained on",
+        ),
     ],
 )
 def test_a_recipe_of_other_data_or_weights_is_refused(space, changes, message):

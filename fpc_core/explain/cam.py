@@ -19,6 +19,7 @@ from fpc_core.model.fpc import FPC, decoder_input
 from fpc_core.results import EncoderState, QueryTrace
 from fpc_core.retrieval import Retriever
 
+
 @dataclass(frozen=True, eq=False)
 class PatchMap:
     """One value per patch, of one measure and so comparable across all grids.
@@ -79,7 +80,7 @@ def decoder_target(retriever: Retriever, trace: QueryTrace, how: MapSettings) ->
     return similarity_to(retriever.memory.features[_row(retriever, index)])
 
 
-def decoder_map(retriever: Retriever, trace: QueryTrace, how: MapSettings = MapSettings()) -> PatchMap:
+def decoder_map(retriever: Retriever, trace: QueryTrace, how: MapSettings) -> PatchMap:
     """What the decoder's input does to the target, at the first norm of its block.
 
     Raises ValueError for EIGEN_CAM (see DECODER_METHODS) and for an unknown index.
@@ -101,13 +102,15 @@ def decoder_map(retriever: Retriever, trace: QueryTrace, how: MapSettings = MapS
     head = nn.Sequential(model.decoder.norm, model.rec_bottleneck)
     values = _values(model.decoder.block, head, tokens, target, how)
     on_query, on_neighbors = np.split(values, [len(values) - len(neighbors) * memory.grid[0] * memory.grid[1]])
-    positions = trace.encoding.positions[0] if trace.settings.variant is Variant.PAPER else torch.empty(0, dtype=torch.int64)
+    positions = (
+        trace.encoding.positions[0] if trace.settings.variant is Variant.PAPER else torch.empty(0, dtype=torch.int64)
+    )
     grids = on_neighbors.reshape(len(neighbors), *memory.grid)
     return PatchMap(to_grid(on_query, positions.cpu().numpy(), memory.grid), grids)
 
 
 def encoder_map(retriever: Retriever, state: EncoderState, prune: PruneSettings, how: MapSettings) -> PatchMap:
-    """Which query patches make the query's `[cls]` token similar to that of gallery image `how.index`: 1 - D_cos (Eq. 4).
+    """Which query patches make the `[cls]` token similar to that of gallery image `how.index`: 1 - D_cos (Eq. 4).
 
     state: of one image, by `Retriever.prepare`. What is seen is the last block of the encoder: what `[cls]` takes from
     the patches there. What it took in the blocks below has no place on the grid any more and is not told.

@@ -82,13 +82,13 @@ def _by_gradient(block: Any, head: nn.Module, tokens: Tensor, target: Target, me
         target(held(tokens.unsqueeze(0))[0]).backward()
     values, gradients = held.activations[0].numpy(), held.gradients[0].numpy()
     # Grad-CAM++ guards a division with an absolute 1e-6, far above the squared gradients of thousands of tokens. With
-    # the tokens in units in which gradients reach 1 it is negligible; a power of two changes no bit of the others' maps.
+    # the tokens in units in which gradients reach 1 it is negligible; a power of two changes no bit of other maps.
     unit = 2.0 ** np.floor(np.log2(np.abs(gradients).max())) if gradients.any() else 1.0
     return cam.get_cam_image(None, None, None, values * unit, gradients / unit, False).ravel()
 
 
 class _ClsRow(nn.Module):
-    """Block and head as a network on tokens (1, T, C), copied: the library hooks it, and other threads use the model."""
+    """A copy of block and head on tokens (1, T, C): the library hooks it, and other threads use the model."""
 
     def __init__(self, block: Any, head: nn.Module) -> None:
         super().__init__()

@@ -15,11 +15,12 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from fpc_core.config import DropStrategy, QuerySettings
+from fpc_core.config import DropStrategy, MapSettings, MapTarget, QuerySettings
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.data.images import resize_image, to_tensor
-from fpc_core.explain.cam import decoder_cam
+from fpc_core.explain.cam import decoder_map
 from fpc_core.explain.masks import survivors
+from fpc_core.explain.methods import NAMES
 from fpc_core.explain.overlay import heat, veil
 from fpc_core.explain.relation import Subject, Tone, tone_of
 from fpc_core.figures.lines import draw_alpha_lines, draw_transport
@@ -194,18 +195,34 @@ def _keep_rates(recipe: FigureRecipe, space: Workspace, queries: Sequence[_Query
 
 
 def _decoder_maps(recipe: FigureRecipe, space: Workspace, queries: Sequence[_Query]) -> Figure:
-    """Fig. 7: Grad-CAM of the decoder over the neighbours it reads, one scale for each query."""
+    """Fig. 7: a heat map of the decoder over the neighbours it reads, one scale for each query."""
     words, config = WORDS[recipe.style.language], space.retriever.model.config
+    how = _map_settings(recipe, space)
     blocks = []
     for query in queries:
         trace = query.trace
-        found = decoder_cam(space.retriever, trace)
+        found = decoder_map(space.retriever, trace, how).scaled()
         cells = [Cell(query.image)]
         for row, grid in zip(trace.consolidation.neighbors.tolist(), found.neighbor_grids, strict=True):
             cells.append(Cell(heat(_picture(space, row), grid, config, 1.0), tone=_tone(space, query, row)))
         blocks.append(Block((tuple(cells),)))
-    bar = Scale(words["cam"], words["low"], words["high"])
+    bar = Scale(words.get(how.method.value, NAMES[how.method]), words["low"], words["high"])
     return draw_sheet(blocks, [words["query"]], recipe.style, _aspect(space), bar)
+
+
+def _map_settings(recipe: FigureRecipe, space: Workspace) -> MapSettings:
+    """Of the decoder's heat maps. Raises RecipeError for a target that this data or these weights do not have."""
+    if recipe.target is MapTarget.IDENTITY:
+        if not space.weights.knows_identities:
+            raise RecipeError(f"{space.places.weights.name} has no classifier of training identities; choose the target similarity")
+        known = space.retriever.model.config.identities
+        if not -1 <= recipe.identity < known:
+            raise RecipeError(f"identity must be one of the {known} the weights were trained on, or -1")
+        index = recipe.identity if recipe.identity >= 0 else None
+    else:
+        records = space.retriever.memory.records
+        index = records.index(_find(records, recipe.gallery, "gallery")) if recipe.gallery else None
+    return MapSettings(recipe.method, recipe.target, index, recipe.relative)
 
 
 def _ranked_list(recipe: FigureRecipe, space: Workspace, queries: Sequence[_Query]) -> Figure:

@@ -21,20 +21,23 @@ WORDS = {
     "en": {
         "input": "input", "block": "block {}", "query": "query", "random": "random", "salient": "salient",
         "non_salient": "non-salient", "cosine": "cosine", "distance": "D, α = {}", "final": "consolidated",
-        "cost": "ground cost (1 − cosine)", "cam": "Grad-CAM", "gallery": "gallery", "low": "low", "high": "high",
+        "cost": "ground cost (1 − cosine)", "gallery": "gallery", "low": "low", "high": "high",
         "match": "same identity", "other": "another identity", "neutral": "identity unknown", "rank": "rank {}",
+        "attention": "attention", "value_norm": "attention × value norm", "left_out": "lost without the patch",
     },
     "de": {
         "input": "Eingabe", "block": "Block {}", "query": "Anfrage", "random": "zufällig", "salient": "auffällige",
         "non_salient": "unauffällige", "cosine": "Kosinus", "distance": "D, α = {}", "final": "konsolidiert",
-        "cost": "Grundkosten (1 − Kosinus)", "cam": "Grad-CAM", "gallery": "Galerie", "low": "niedrig", "high": "hoch",
+        "cost": "Grundkosten (1 − Kosinus)", "gallery": "Galerie", "low": "niedrig", "high": "hoch",
         "match": "gleiche Person", "other": "andere Person", "neutral": "Person unbekannt", "rank": "Rang {}",
+        "attention": "Aufmerksamkeit", "value_norm": "Aufmerksamkeit × Wertnorm", "left_out": "Verlust ohne den Patch",
     },
     "fr": {
         "input": "entrée", "block": "bloc {}", "query": "requête", "random": "aléatoire", "salient": "saillants",
         "non_salient": "non saillants", "cosine": "cosinus", "distance": "D, α = {}", "final": "consolidé",
-        "cost": "coût de base (1 − cosinus)", "cam": "Grad-CAM", "gallery": "galerie", "low": "faible", "high": "fort",
+        "cost": "coût de base (1 − cosinus)", "gallery": "galerie", "low": "faible", "high": "fort",
         "match": "même identité", "other": "autre identité", "neutral": "identité inconnue", "rank": "rang {}",
+        "attention": "attention", "value_norm": "attention × norme de la valeur", "left_out": "perte sans le patch",
     },
 }  # fmt: skip
 

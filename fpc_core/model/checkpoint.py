@@ -56,6 +56,11 @@ class LoadReport:
     fresh: str
     ignored: str
 
+    @property
+    def knows_identities(self) -> bool:
+        """Whether the logits of `rec_classifier` are those of identities it was trained on."""
+        return "rec_classifier" not in self.fresh
+
     def __str__(self) -> str:
         lines = [f"{self.path.name}: {self.loaded} tensors of a checkpoint of kind {self.source.value}"]
         if self.resized:

@@ -76,7 +76,7 @@ def cls_rows(block: Any, cls: Tensor, tokens: Tensor, member: Tensor) -> Tensor:
 def cls_rows_without(block: Any, tokens: Tensor, at_once: int = 256) -> Tensor:
     """`cls_row` of every input that lacks one token: (T, C), `[cls]` first -> (T - 1, C), row n without token n + 1.
 
-    Without a token of weight a the other weights of a softmax grow by 1 / (1 - a), so the mean m of the tokens x becomes
+    Without a token x of weight a the other weights of a softmax grow by 1 / (1 - a), so the weighted mean m becomes
     (m - a x) / (1 - a): nothing is attended anew. Pass float64 where the small differences between the rows matter.
     """
     x = block.norm1(tokens)

@@ -77,9 +77,8 @@ class SparseEncoder(nn.Module):
         self._check_block(prune.blocks[-1])
         until = len(self.blocks) if until is None else until
         if not prune.blocks[-1] < until <= len(self.blocks):
-            raise ValueError(
-                f"until must lie in {prune.blocks[-1] + 1}..{len(self.blocks)}, after the last dropping block, not {until}"
-            )
+            possible = f"{prune.blocks[-1] + 1}..{len(self.blocks)}"
+            raise ValueError(f"until must lie in {possible}, after the last dropping block, not {until}")
         tokens, attention = state.tokens, state.attention
         positions = torch.arange(attention.shape[1], device=tokens.device).expand_as(attention)
         stages: list[DropStage] = []
