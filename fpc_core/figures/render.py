@@ -214,7 +214,9 @@ def _map_settings(recipe: FigureRecipe, space: Workspace) -> MapSettings:
     """Of the decoder's heat maps. Raises RecipeError for a target that this data or these weights do not have."""
     if recipe.target is MapTarget.IDENTITY:
         if not space.weights.knows_identities:
-            raise RecipeError(f"{space.places.weights.name} has no classifier of training identities; choose the target similarity")
+            raise RecipeError(
+                f"{space.places.weights.name} has no classifier of training identities; choose the target similarity"
+            )
         known = space.retriever.model.config.identities
         if not -1 <= recipe.identity < known:
             raise RecipeError(f"identity must be one of the {known} the weights were trained on, or -1")

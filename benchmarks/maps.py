@@ -1,0 +1,113 @@
+"""The methods behind the heat maps on the demo: how near to leaving each patch out, and what random weights change.
+
+    python -m benchmarks.maps [--queries 20]
+
+Prints two Markdown tables, of the decoder and of the encoder. All figures are Spearman rank correlations between two
+maps of the same query over all its patches, means over queries.
+
+order: of the whole map to the exact loss of leaving out each patch.  shown, relative: of what is drawn, the map clipped
+at 0 or at its mean patch, to the clipped loss.  random: to the map of the same block with fresh weights (the sanity
+check of Adebayo et al. 2018; near 0 is good).
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from copy import deepcopy
+from dataclasses import replace
+
+import numpy as np
+import torch
+from scipy.stats import spearmanr
+
+from fpc_core.config import MapMethod, MapSettings, MapTarget, QuerySettings
+from fpc_core.data.images import resize_image, to_tensor
+from fpc_core.explain.cam import PatchMap, decoder_map, encoder_map, explained_index
+from fpc_core.explain.methods import DECODER_METHODS, NAMES, TARGETED
+from fpc_core.model.fpc import FPC
+from fpc_core.retrieval import Retriever
+from fpc_core.workspace import Places, open_workspace
+
+COLUMNS = ("order", "shown", "relative", "random", "ms")
+Mapped = Callable[[Retriever, MapSettings], PatchMap]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--queries", type=int, default=20)
+    wanted = parser.parse_args().queries
+    space = open_workspace(Places(), "cpu")
+    config, records = space.retriever.model.config, space.dataset.query
+    other = _with_fresh_blocks(space.retriever)
+    tables: dict[str, dict[str, list[list[float]]]] = {"decoder": defaultdict(list), "encoder": defaultdict(list)}
+    for record in records[:: max(1, len(records) // wanted)][:wanted]:
+        image = to_tensor([resize_image(space.dataset.read(record), config.image_size)], config)
+        state = space.retriever.prepare(image, torch.tensor([record.camera]))
+        trace = space.retriever.search(state, QuerySettings())
+
+        def of_decoder(retriever: Retriever, how: MapSettings) -> PatchMap:
+            return decoder_map(retriever, trace, how)
+
+        def of_encoder(retriever: Retriever, how: MapSettings) -> PatchMap:
+            return encoder_map(retriever, state, trace.settings.prune, how)
+
+        for target in MapTarget:
+            named = MapSettings(target=target)
+            named = replace(named, index=explained_index(space.retriever, trace, named))
+            for line, numbers in _compared(of_decoder, space.retriever, other, named, DECODER_METHODS):
+                tables["decoder"][line].append(numbers)
+        nearest = MapSettings(index=int(trace.by_distance.indices[0]))
+        for line, numbers in _compared(of_encoder, space.retriever, other, nearest, MapMethod):
+            tables["encoder"][line].append(numbers)
+    for name, lines in tables.items():
+        print(f"\n| {name} | {' | '.join(COLUMNS)} |\n|---|" + "---|" * len(COLUMNS))
+        for line, numbers in lines.items():
+            *means, seconds = np.nanmean(numbers, axis=0)
+            print(f"| {line} | " + " | ".join(f"{mean:.2f}" for mean in means) + f" | {1000 * seconds:.0f} |")
+
+
+def _compared(
+    mapped: Mapped, retriever: Retriever, other: Retriever, named: MapSettings, methods: Iterable[MapMethod]
+) -> Iterable[tuple[str, list[float]]]:
+    """One line per method: the five columns of one query."""
+    lost = _flat(mapped(retriever, replace(named, method=MapMethod.LEFT_OUT)))
+    for method in methods:
+        how = replace(named, method=method)
+        start = time.perf_counter()
+        values = _flat(mapped(retriever, how))
+        seconds = time.perf_counter() - start
+        relative, random = _flat(mapped(retriever, replace(how, relative=True))), _flat(mapped(other, how))
+        line = f"{NAMES[method]}, {named.target}" if method in TARGETED else NAMES[method]
+        if method in TARGETED or named.target is MapTarget.SIMILARITY:
+            pairs = ((values, lost), (_clipped(values), _clipped(lost)), (_clipped(relative), _clipped(lost)))
+            yield line, [*(_rank(*pair) for pair in pairs), abs(_rank(values, random)), seconds]
+
+
+def _with_fresh_blocks(retriever: Retriever) -> Retriever:
+    """The same model but for the decoder, its BNNeck and the encoder's last block, whose weights are drawn anew."""
+    torch.manual_seed(0)
+    model, fresh = deepcopy(retriever.model), FPC(retriever.model.config).eval()
+    model.decoder, model.rec_bottleneck = fresh.decoder, fresh.rec_bottleneck
+    model.encoder.blocks[-1] = fresh.encoder.blocks[-1]
+    return Retriever(model, retriever.memory)
+
+
+def _flat(found: PatchMap) -> np.ndarray:
+    values = np.concatenate([found.query_grid.ravel(), found.neighbor_grids.ravel()])
+    return values[np.isfinite(values)]
+
+
+def _clipped(values: np.ndarray) -> np.ndarray:
+    return np.maximum(values, 0.0)
+
+
+def _rank(one: np.ndarray, other: np.ndarray) -> float:
+    """NaN where one of them is the same everywhere: there is no order then."""
+    return float(spearmanr(one, other)[0]) if np.ptp(one) > 0 and np.ptp(other) > 0 else float("nan")
+
+
+if __name__ == "__main__":
+    main()
