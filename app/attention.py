@@ -10,8 +10,8 @@ from app import charts, controls, resources
 from app.components.feed import feed
 from app.components.heat import heat, heat_data
 from app.resources import Found, Query
-from app.strips import SPOKEN, Card, Scale, Strip, camera_name, tone_of
 from fpc_core.config import Variant
+from fpc_core.explain.strips import SPOKEN, Card, Scale, Strip, camera_name, tone_of
 from fpc_core.workspace import Workspace
 
 GRAD_CAM = "Grad-CAM"

@@ -8,9 +8,9 @@ import streamlit as st
 
 from app import resources
 from app.components.lifeline import life_data, lifeline
-from app.pictures import data_uri
 from app.resources import Found, Query
 from app.state import Pin, keep_rates
+from fpc_core.data.pictures import data_uri
 from fpc_core.workspace import Workspace
 
 

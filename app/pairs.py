@@ -13,12 +13,12 @@ from app.components.margin import margin_data
 from app.components.transport import pair_data
 from app.components.transport import transport as transport_component
 from app.live import view_key
-from app.pictures import data_uri
 from app.resources import Found, Query
 from app.state import Pin
-from app.strips import MARKS, ranks_of, rivals, tone_of, who
 from fpc_core.config import Solver
+from fpc_core.data.pictures import data_uri
 from fpc_core.explain.margin import margin
+from fpc_core.explain.strips import MARKS, ranks_of, rivals, tone_of, who
 from fpc_core.results import TransportPlan
 from fpc_core.workspace import Workspace
 

@@ -23,16 +23,16 @@ from app.background import Job, Steps, Worker
 from app.components.heat import heat_data
 from app.components.transport import pair_data
 from app.live import grid_data, view_key
-from app.pictures import data_uri
 from app.state import keep_rates
-from app.strips import Subject
 from app.sweeps import Sweep
 from fpc_core.config import MapSettings, PruneSettings, QuerySettings, TransportSettings, Variant
 from fpc_core.data.datasets import Dataset, ImageRecord
 from fpc_core.data.images import content_hash, resize_image, to_tensor
+from fpc_core.data.pictures import data_uri
 from fpc_core.evaluation.sweep import SweepGrid, SweepTask
 from fpc_core.evaluation.sweep_store import SweepStore
 from fpc_core.explain import lifelines
+from fpc_core.explain.strips import Subject
 from fpc_core.figures.recipe import FigureRecipe
 from fpc_core.results import DropStage, EncoderState, Encoding, Match, QueryTrace
 from fpc_core.workspace import Places, Workspace, cache_folder, keep_to_one_core, open_workspace

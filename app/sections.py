@@ -15,12 +15,12 @@ from app.components.masks import masks
 from app.components.ranking import ranking
 from app.live import answer_data, view_key
 from app.messages import plain
-from app.pictures import data_uri
 from app.resources import Found, Query
 from app.state import plain_name
-from app.strips import Card, Strip, Tone, camera_name, distances_of, ranked_strip, ranks_of, tone_of, who
 from fpc_core.config import QuerySettings
 from fpc_core.data.datasets import ImageRecord
+from fpc_core.data.pictures import data_uri
+from fpc_core.explain.strips import Card, Strip, Tone, camera_name, distances_of, ranked_strip, ranks_of, tone_of, who
 from fpc_core.workspace import Workspace
 
 SHOWN = 10  # hits per strip

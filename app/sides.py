@@ -11,12 +11,12 @@ import streamlit as st
 from app import charts, resources
 from app.comparisons import Figure, Labels, figures, kept_patches, marked, neighbor_figures, neighbor_share
 from app.components.cards import cards
-from app.pictures import data_uri
 from app.resources import Query
 from app.state import plain_name
-from app.strips import Card, Strip, distances_of, ranked_strip, ranks_of, who
 from fpc_core.config import QuerySettings, Solver
+from fpc_core.data.pictures import data_uri
 from fpc_core.explain.overlay import stripes
+from fpc_core.explain.strips import Card, Strip, distances_of, ranked_strip, ranks_of, who
 from fpc_core.results import QueryTrace
 from fpc_core.workspace import Workspace
 

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from app.comparisons import PRESETS, Figure, Labels, figures, kept_patches, marked, neighbor_figures, preset_of
-from app.strips import Card, Strip, Subject
 from fpc_core.config import ModelConfig, PruneSettings, QuerySettings, Variant
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.data.images import resize_image, to_tensor
 from fpc_core.evaluation.protocol import query_features, score_features
 from fpc_core.explain.overlay import stripes
+from fpc_core.explain.strips import Card, Strip, Subject
 from fpc_core.results import DropStage, Encoding, Ranking
 from fpc_core.workspace import open_workspace
 

@@ -12,10 +12,10 @@ import torch
 from app.live import grid_data, match_data, people_data, view_key
 from app.resources import Query, keep_rate_grid, keep_rate_pairs, search
 from app.state import keep_rates
-from app.strips import Subject
 from fpc_core.config import DropStrategy, PruneSettings, QuerySettings, Variant
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.data.images import resize_image
+from fpc_core.explain.strips import Subject
 from fpc_core.results import DropStage, Encoding, Match, Shortlist, Transport
 from fpc_core.workspace import open_workspace
 

@@ -11,8 +11,8 @@ import streamlit as st
 from app.components import source
 from app.components.cards import plain_strip
 from app.components.patchgrid import geometry, packed
-from app.strips import Strip
 from fpc_core.config import ModelConfig
+from fpc_core.explain.strips import Strip
 
 _mount = st.components.v2.component(
     "fpc_heat",

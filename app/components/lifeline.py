@@ -10,10 +10,10 @@ import streamlit as st
 
 from app.components.patchgrid import component, geometry, packed
 from app.state import Pin
-from app.stories import patch_story
 from fpc_core.config import ModelConfig
 from fpc_core.explain.lifelines import fell_in, life_line, living_range
 from fpc_core.explain.masks import to_grid
+from fpc_core.explain.stories import patch_story
 from fpc_core.results import DropStage, Encoding
 
 _mount = component("lifeline")

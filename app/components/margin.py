@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from app.components.patchgrid import component, geometry, packed
-from app.stories import told, told_parts, win_story
 from fpc_core.config import ModelConfig
 from fpc_core.explain.margin import Margin
+from fpc_core.explain.stories import told, told_parts, win_story
 
 _mount = component("margin")
 

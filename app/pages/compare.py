@@ -13,8 +13,8 @@ from app.comparisons import PRESETS, Labels, preset_of
 from app.opening import open_or_explain
 from app.resources import Query
 from app.sides import SIDES
-from app.strips import Subject
 from fpc_core.config import QuerySettings
+from fpc_core.explain.strips import Subject
 
 USUAL = PRESETS["γ 1.0 | 0.8"]
 

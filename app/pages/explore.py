@@ -14,9 +14,9 @@ from app.messages import problem
 from app.opening import open_or_explain
 from app.resources import Query
 from app.state import Pin, View, read_view
-from app.strips import Subject
 from fpc_core.config import QuerySettings
 from fpc_core.data.images import ImageError, content_hash, decode_image, resize_image
+from fpc_core.explain.strips import Subject
 from fpc_core.workspace import Workspace
 
 PER_PAGE = 10

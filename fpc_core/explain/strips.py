@@ -1,6 +1,6 @@
 """Strips of image cards from core results: who was found, and whether that is right.
 
-Pure functions: they decide order, marks and captions; `components/cards` only draws what stands here.
+Pure functions: they decide order, marks and captions; app and report only draw what stands here.
 """
 
 from __future__ import annotations
