@@ -75,7 +75,7 @@ def keep_rates(space: Workspace, query: Query, settings: QuerySettings, chosen: 
     grid = resources.keep_rate_grid(space, query, settings, visitor, SHOWN)
     feed("grid", view, grid)
     if grid.finished and not grid.error and chosen is not None:
-        feed("pairs", view, resources.keep_rate_pairs(space, query, settings, visitor, chosen))
+        feed("pairs", f"{view} row {chosen}", resources.keep_rate_pairs(space, query, settings, visitor, chosen))
 
 
 def timings(found: Found) -> None:

@@ -1,26 +1,35 @@
 // Asks the server for the result of a background job until it is there, then hands it to the live views.
 const PAUSE = 300; // ms from an answer to the next question
+const PATIENCE = 2000; // ms until a question is put again: one that meets another run of the page may go unanswered
 
 const take = {
-  grid({ key, done, total, error, result }) {
-    live.take({ progress: { key, done, total, error } });
-    if (!result) return;
+  grid(result) {
     live.addPictures(result.pictures);
     const matches = new Map(result.matches.map(([gamma, match]) => [gamma, readMatch(match)]));
     live.take({ grid: { key: result.key, matches, people: result.people } });
   },
-  pairs({ result }) {
-    if (result) live.take({ pairs: { ...result, pairs: new Map(result.pairs) } });
+  pairs(result) {
+    live.take({ pairs: { ...result, pairs: new Map(result.pairs) } });
   },
-  heat({ result }) {
-    if (result) live.take({ heat: result });
+  heat(heat) {
+    live.take({ heat });
   },
 };
 
 export default function ({ data, parentElement, setTriggerValue }) {
   const host = parentElement.querySelector("[data-feed]");
+  const { name, about, done, total, error } = data;
   clearTimeout(host.timer);
-  take[data.name](data);
-  if (!data.finished) host.timer = setTimeout(() => setTriggerValue("asked", data.answer), PAUSE);
+  if (data.result) {
+    take[name](data.result);
+    live.fed[name] = about;
+  }
+  if (name === "grid") live.take({ progress: { key: about, done, total, error } });
+  const ask = () => {
+    setTriggerValue("asked", data.answer ?? 0);
+    host.timer = setTimeout(ask, PATIENCE);
+  };
+  if (!data.finished) host.timer = setTimeout(ask, PAUSE);
+  else if (live.fed[name] !== about && !error) host.timer = setTimeout(ask, 0);
   return () => clearTimeout(host.timer);
 }

@@ -14,16 +14,20 @@ _mount = st.components.v2.component(
 )
 
 
-def feed(name: Literal["grid", "pairs", "heat"], view: str, job: Job) -> None:
+def feed(name: Literal["grid", "pairs", "heat"], about: str, job: Job) -> None:
     """Mount this in a fragment: until the job is finished the browser asks again after every answer.
 
-    view: what the result belongs to, as its key.  Results: `resources.keep_rate_grid`, `resources.keep_rate_pairs`,
-    `resources.decoder_heat`.
+    about: names the result. A result takes up to a megabyte, so it is sent once; a browser that has lost it asks.
+    Results: `resources.keep_rate_grid`, `resources.keep_rate_pairs`, `resources.decoder_heat`.
     """
+    sent = st.session_state.setdefault("feed-sent", {})
+    fresh = job.finished and sent.get(name) != about
     data = {
-        "name": name, "key": view, "done": job.done, "total": job.total, "finished": job.finished,
-        "error": str(job.error) if job.error else "", "result": job.result if job.finished else None,
+        "name": name, "about": about, "done": job.done, "total": job.total, "finished": job.finished,
+        "error": str(job.error) if job.error else "", "result": job.result if fresh else None,
     }  # fmt: skip
-    if not job.finished:  # every answer differs from the last, for the browser asks again when it sees a new one
+    if job.finished:
+        sent[name] = about
+    else:  # every answer differs from the last, for the browser asks again when it sees a new one
         data["answer"] = st.session_state["feed-answers"] = st.session_state.get("feed-answers", 0) + 1
-    _mount(key=f"feed-{name}", data=data, on_asked_change=lambda: None)
+    _mount(key=f"feed-{name}", data=data, on_asked_change=lambda: sent.pop(name, None))

@@ -13,6 +13,7 @@
 //                        it is not (yet) known or the keep rate does not shortlist it
 //   live.heat            {key, grids, top} of the decoder's heat maps that were last computed in the background
 //   live.progress        {key, done, total, error} of the grid
+//   live.fed             by kind of background result, which one was taken last
 //   live.person(row)     who a row of the memory shows: {image, tone, mark, line, about}
 //   live.pictures        Map of image key -> data URI
 //   live.follow(root, paint)  calls paint() in an animation frame after any change, as long as root stays in the page
@@ -27,6 +28,7 @@ class Live extends EventTarget {
   pairs = null;
   heat = null;
   progress = null;
+  fed = {};
   pictures = new Map();
   #frame = 0;
 
