@@ -14,6 +14,7 @@ import torch
 from tqdm import tqdm
 
 from fpc_core.arguments import MODELS, build_parser
+from fpc_core.building import build_memory
 from fpc_core.config import (
     KEEP_RATES,
     ModelConfig,
@@ -36,7 +37,6 @@ from fpc_core.evaluation.sweep_store import Kept, SweepStore
 from fpc_core.evaluation.sweep_tables import format_sweep, sweep_table
 from fpc_core.figures.recipe import read_recipe
 from fpc_core.figures.render import write_figure
-from fpc_core.memory import build_memory
 from fpc_core.model.checkpoint import load_checkpoint
 from fpc_core.training import processes
 from fpc_core.training.batches import training_config

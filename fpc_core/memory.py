@@ -17,12 +17,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
-import sys
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -32,20 +29,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fpc_core.config import PruneSettings
-from fpc_core.data.datasets import NO_CAMERA, ImageRecord
-from fpc_core.data.images import decode_image, resize_image, to_tensor
+from fpc_core.config import ModelConfig, PruneSettings
+from fpc_core.data.datasets import ImageRecord
 from fpc_core.model.checkpoint import weights_fingerprint
 from fpc_core.model.fpc import FPC
 
-if sys.platform != "win32":
-    import fcntl
-
 FORMAT = 1
+PARTIAL = ".partial"  # what a folder's name ends with while its memory is being built
 BUILD_COMMAND = "python -m fpc_core memory build DATASET"
-_HOLISTIC = PruneSettings(keep_rate=1.0)
+HOLISTIC = PruneSettings(keep_rate=1.0)
 _READERS = 8  # threads that keep enough reads in flight for a cold solid-state disk
-_ARRAYS = ("tokens", "cls", "features")
+ARRAYS = ("tokens", "cls", "features")
 
 
 class GalleryMemoryError(ValueError):
@@ -66,9 +60,14 @@ class Fingerprint:
 
 
 def fingerprint(model: FPC, records: Sequence[ImageRecord], root: Path) -> Fingerprint:
-    """The fingerprint of the memory that `model` would make of these images. Opens none of them.
+    """`fingerprint_of` this model."""
+    return fingerprint_of(weights_fingerprint(model), model.config, records, root)
 
-    Raises GalleryMemoryError for an image that is not there.
+
+def fingerprint_of(weights: str, config: ModelConfig, records: Sequence[ImageRecord], root: Path) -> Fingerprint:
+    """The fingerprint of the memory that a model would make of these images. Opens none of them.
+
+    weights: `weights_fingerprint` of the model. Raises GalleryMemoryError for an image that is not there.
     """
     listing = []
     for record in records:
@@ -77,8 +76,8 @@ def fingerprint(model: FPC, records: Sequence[ImageRecord], root: Path) -> Finge
         except OSError as error:
             raise GalleryMemoryError(f"{root / record.path} is not there; restore it or its dataset") from error
         listing.append([record.path.as_posix(), size, record.identity, record.camera])
-    settings = {"format": FORMAT, "model": asdict(model.config), "prune": asdict(_HOLISTIC)}
-    return Fingerprint(weights_fingerprint(model), _digest(settings), _digest(listing))
+    settings = {"format": FORMAT, "model": asdict(config), "prune": asdict(HOLISTIC)}
+    return Fingerprint(weights, _digest(settings), _digest(listing))
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,7 +181,7 @@ def open_memory(directory: Path | str, *, expect: Fingerprint | None = None) -> 
         others = " and ".join(f"other {names[each]}" for each in differences)
         raise _unusable(directory, f"was made from {others} than those in use")
     arrays: dict[str, np.memmap] = {}
-    for name in _ARRAYS:
+    for name in ARRAYS:
         path = directory / f"{name}.npy"
         if not path.is_file():
             raise _unusable(directory, f"lacks {path.name}")
@@ -203,146 +202,12 @@ def open_memory(directory: Path | str, *, expect: Fingerprint | None = None) -> 
         raise _unusable(directory, f"is damaged ({error})") from error
 
 
-@torch.inference_mode()
-def build_memory(
-    model: FPC,
-    records: Sequence[ImageRecord],
-    root: Path,
-    directory: Path | str,
-    *,
-    batch_size: int = 32,
-    progress: Callable[[int, int], None] | None = None,
-) -> GalleryMemory:
-    """Encode `records` (paths relative to `root`) at keep rate 1 into `directory`, and open it.
-
-    Work is done in `<directory>.partial` and renamed at the end, so that a memory is either whole or not there. An
-    interrupted build goes on after the last whole batch and ends with the same bytes as an uninterrupted one; a memory
-    that is up to date is opened as it is. Cameras are passed to the model if every record has one.
-    progress: called with the images done and their total. Raises GalleryMemoryError, or ImageError for an image.
-    """
-    directory, root = Path(directory), Path(root)
-    if not records or batch_size < 1:
-        raise GalleryMemoryError(
-            f"a memory needs images ({len(records)}) and a batch size ({batch_size}) of at least 1"
-        )
-    made_from = fingerprint(model, records, root)
-    if (directory / "manifest.json").is_file():
-        try:
-            return open_memory(directory, expect=made_from)
-        except GalleryMemoryError:  # stale or damaged: it stays in place until the new one is whole
-            pass
-    elif directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-        raise GalleryMemoryError(f"{directory} holds something else than a gallery memory; name another directory")
-    partial = directory.with_name(directory.name + ".partial")
-    partial.mkdir(parents=True, exist_ok=True)
-    training = model.training
-    model.eval()
-    try:
-        with _locked(partial):
-            _fill(partial, model, records, root, made_from, batch_size, progress or (lambda done, total: None))
-            _move_into_place(partial, directory)
-    finally:
-        model.train(training)
-    return open_memory(directory, expect=made_from)
-
-
-def _fill(
-    partial: Path,
-    model: FPC,
-    records: Sequence[ImageRecord],
-    root: Path,
-    made_from: Fingerprint,
-    batch_size: int,
-    progress: Callable[[int, int], None],
-) -> None:
-    """Encode what is missing in `partial`; afterwards it is a whole memory but for its place."""
-    config, total = model.config, len(records)
-    # The batch size belongs to the plan: another one may round differently, and bytes must not depend on a stop.
-    plan = {"fingerprint": asdict(made_from), "batch_size": batch_size}
-    marker = _read_json(partial / "build.json")
-    done = int(marker["done"]) if marker and marker.get("plan") == plan else 0
-    shapes = {
-        "tokens": (np.float16, (total, config.patches, config.width)),
-        "cls": (np.float32, (total, config.width)),
-        "features": (np.float32, (total, config.width)),
-    }
-    if not done:
-        for leftover in partial.iterdir():
-            if leftover.name != ".lock":
-                leftover.unlink()
-    arrays = {
-        name: np.lib.format.open_memmap(
-            partial / f"{name}.npy",
-            mode="r+" if done else "w+",
-            dtype=None if done else dtype,
-            shape=None if done else shape,
-        )
-        for name, (dtype, shape) in shapes.items()
-    }
-    device = next(model.parameters()).device
-    with_cameras = all(record.camera != NO_CAMERA for record in records)
-    progress(done, total)
-    for start in range(done, total, batch_size):
-        batch = records[start : start + batch_size]
-        rows = slice(start, start + len(batch))
-        images = [resize_image(decode_image(root / record.path), config.image_size) for record in batch]
-        cameras = torch.tensor([record.camera for record in batch], device=device) if with_cameras else None
-        tokens = model.encode(to_tensor(images, config).to(device), cameras, _HOLISTIC).tokens
-        arrays["cls"][rows] = tokens[:, 0].float().cpu().numpy()
-        arrays["features"][rows] = model.global_feature(tokens).float().cpu().numpy()
-        half = tokens[:, 1:].to(torch.float16)
-        if not bool(torch.isfinite(half).all()):
-            raise GalleryMemoryError(f"tokens of {batch[0].path} ... do not fit into float16; check the weights")
-        arrays["tokens"][rows] = half.cpu().numpy()
-        for array in arrays.values():
-            array.flush()
-        _write_json(partial / "build.json", {"plan": plan, "done": rows.stop})
-        progress(rows.stop, total)
-    listing = [[r.path.as_posix(), r.identity, r.camera, r.split] for r in records]
-    _write_json(partial / "records.json", listing)
-    names = [*(f"{name}.npy" for name in _ARRAYS), "records.json"]
-    manifest = {
-        "format": FORMAT,
-        "grid": list(config.grid),
-        "bytes": {name: (partial / name).stat().st_size for name in names},
-        "fingerprint": asdict(made_from),
-    }
-    _write_json(partial / "manifest.json", manifest)
-
-
-def _move_into_place(partial: Path, directory: Path) -> None:
-    """Put the whole new memory where the old one, if any, was. Killed in between, the next build only moves."""
-    old = directory.with_name(directory.name + ".old")
-    shutil.rmtree(old, ignore_errors=True)
-    if directory.exists():
-        directory.rename(old)
-    partial.rename(directory)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-@contextmanager
-def _locked(partial: Path) -> Iterator[None]:
-    """Keep a second process out of the same build. Raises GalleryMemoryError if one is at it."""
-    if sys.platform == "win32":
-        yield
-        return
-    lock = partial / ".lock"
-    with ExitStack() as stack:
-        file = stack.enter_context(lock.open("w"))
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise GalleryMemoryError(f"another process is building {partial}; wait for it or stop it") from error
-        yield
-        (partial.with_name(partial.name.removesuffix(".partial")) / ".lock").unlink(missing_ok=True)
-
-
 def _read_manifest(directory: Path) -> dict[str, Any]:
     if not directory.is_dir():
-        unfinished = directory.with_name(directory.name + ".partial").is_dir()
+        unfinished = directory.with_name(directory.name + PARTIAL).is_dir()
         why = "was not finished; go on with" if unfinished else "is not there; build it with"
         raise GalleryMemoryError(f"the gallery memory {directory} {why}: {BUILD_COMMAND}")
-    manifest = _read_json(directory / "manifest.json")
+    manifest = read_json(directory / "manifest.json")
     if not manifest or not {"format", "grid", "bytes", "fingerprint"} <= set(manifest):
         raise GalleryMemoryError(
             f"{directory} is not a gallery memory; name another folder or build one: {BUILD_COMMAND}"
@@ -356,20 +221,13 @@ def _unusable(directory: Path, why: str) -> GalleryMemoryError:
     return GalleryMemoryError(f"the gallery memory {directory} {why}; build it again: {BUILD_COMMAND}")
 
 
-def _read_json(path: Path) -> dict[str, Any] | None:
+def read_json(path: Path) -> dict[str, Any] | None:
     """The object in a JSON file, None where there is no such file or object."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) else None
-
-
-def _write_json(path: Path, content: object) -> None:
-    """Written whole or not at all."""
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(content), encoding="utf-8")
-    temporary.replace(path)
 
 
 def _digest(content: object) -> str:

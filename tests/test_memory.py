@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 import torch
 
+from fpc_core.building import build_memory
 from fpc_core.config import PruneSettings
 from fpc_core.data.datasets import open_dataset
 from fpc_core.data.images import resize_image, to_tensor
-from fpc_core.memory import Fingerprint, GalleryMemoryError, build_memory, fingerprint, open_memory
+from fpc_core.memory import Fingerprint, GalleryMemoryError, fingerprint, open_memory
 from fpc_core.model.checkpoint import load_checkpoint
 from fpc_core.model.fpc import FPC
 from tests.small_world import CONFIG, build_world

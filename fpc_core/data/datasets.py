@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -54,8 +55,16 @@ _LOOKED_FOR = (
     "query and bounding_box_test (Market-1501, DukeMTMC-reID, Occluded-Duke), whole_body_images with "
     "occluded_body_images or partial_body_images (Occluded-ReID, Partial-ReID), or images, there or in sub-folders"
 )
+LAYOUT_FOLDERS = frozenset(
+    {
+        "query", "gallery", "bounding_box_test", "bounding_box_train", "whole_body_images", "occluded_body_images",
+        "partial_body_images",
+    }
+)  # fmt: skip
+"""Sub-folders that hold a split of a dataset."""
 _STREET_NAME = re.compile(r"(-?\d+)_c(\d+)(s\d+)?[_.]")  # the optional part is Market-1501's sequence
 _BODY_NAME = re.compile(r"(\d+)_")
+_STREET_SPLITS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
 _JUNK = -1  # identity of detections that the protocols leave out
 
 
@@ -78,6 +87,7 @@ class Dataset:
     skipped: images, relative to the root, left out because their names do not follow the layout.
     synthetic, note: from `dataset.json`; synthetic images must be labelled so wherever they are shown.
     opening: path of the query that a first visit opens with, from `dataset.json`; else the first one's.
+    junk: images of identity -1, which the protocols leave out; they stand in no split.
     """
 
     root: Path
@@ -91,6 +101,7 @@ class Dataset:
     note: str = ""
     opening: str = ""
     skipped: tuple[Path, ...] = ()
+    junk: int = 0
 
     def read(self, record: ImageRecord) -> np.ndarray:
         """uint8 (H, W, 3). Raises ImageError, naming the file."""
@@ -121,10 +132,13 @@ def open_dataset(root: Path | str, layout: Layout | str = "auto") -> Dataset:
     found = _detect(place) if wanted == "auto" else Layout(wanted)
 
     skipped: list[Path] = []
+    junk = 0
     if found in (Layout.MARKET_1501, Layout.DUKE, Layout.OCCLUDED_DUKE):
-        train = _street(place, "bounding_box_train", "train", skipped)
-        query = _street(place, "query", "query", skipped)
-        gallery = _street(place, "bounding_box_test", "gallery", skipped)
+        named = {split: _street(place, folder, split, skipped) for split, folder in _STREET_SPLITS.items()}
+        train, query, gallery = (
+            [record for record in records if record.identity != _JUNK] for records in named.values()
+        )
+        junk = sum(map(len, named.values())) - len(train) - len(query) - len(gallery)
     elif found in (Layout.OCCLUDED_REID, Layout.PARTIAL_REID):
         train = []
         query = _body(place, _body_queries(place, found), "query", skipped)
@@ -147,6 +161,7 @@ def open_dataset(root: Path | str, layout: Layout | str = "auto") -> Dataset:
         note=str(label.get("note", "")),
         opening=_opening(label, query),
         skipped=tuple(skipped),
+        junk=junk,
     )
 
 
@@ -160,11 +175,15 @@ def _place(root: Path) -> Path:
     return nested[0] if nested else root
 
 
-def _has_layout(folder: Path) -> bool:
-    names = {child.name for child in _folders(folder)}
-    return {"query", "bounding_box_test"} <= names or (
-        "whole_body_images" in names and bool(names & {"occluded_body_images", "partial_body_images"})
+def is_layout(names: Collection[str]) -> bool:
+    """Whether a folder with sub-folders of these names is one of the five published layouts."""
+    return {"query", "bounding_box_test"} <= set(names) or (
+        "whole_body_images" in names and bool({"occluded_body_images", "partial_body_images"} & set(names))
     )
+
+
+def _has_layout(folder: Path) -> bool:
+    return is_layout({child.name for child in _folders(folder)})
 
 
 def _detect(place: Path) -> Layout:
@@ -187,13 +206,13 @@ def _detect(place: Path) -> Layout:
 
 
 def _street(place: Path, folder: str, split: str, skipped: list[Path]) -> list[ImageRecord]:
-    """`0002_c1s1_000451_03.jpg`: identity 2, camera 0. Junk (-1) is dropped; distractors (0) stay in the gallery."""
+    """`0002_c1s1_000451_03.jpg`: identity 2, camera 0. Junk has identity -1, distractors 0."""
     records = []
     for path in _images(place / folder):
         match = _STREET_NAME.match(path.name)
         if not match or int(match[2]) < 1 or int(match[1]) < _JUNK:
             skipped.append(path.relative_to(place))
-        elif int(match[1]) != _JUNK:
+        else:
             records.append(ImageRecord(path.relative_to(place), int(match[1]), int(match[2]) - 1, split))
     return records
 

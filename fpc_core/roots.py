@@ -1,0 +1,214 @@
+"""Where visitors of the app may look: folders that whoever runs it has named, and nothing outside of them.
+
+A place below a root has a name, `LABEL/relative/path`, with the root's label in front: it goes into links and lists, so
+that neither tells the machine's own paths. The demo is always a root; the environment variable FPC_ROOTS adds others,
+separated as in PATH.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path, PurePath
+
+from fpc_core.data.datasets import LAYOUT_FOLDERS, Dataset, is_layout
+from fpc_core.data.images import SUFFIXES
+from fpc_core.memory import PARTIAL
+
+CHECKPOINTS = frozenset({".safetensors", ".pth", ".pt", ".bin", ".ckpt"})
+DEPTH = 5  # folders below a root that are looked into
+MOST_ENTRIES = 20_000  # files and folders that one look goes through
+_LONGEST = 4096  # characters of a path on the common systems
+_MOST_OF_ONE = 2_000  # of them in one folder
+
+
+class OutsideRootsError(ValueError):
+    """A place is not below any root. The message is the same whether or not there is anything in that place."""
+
+
+@dataclass(frozen=True)
+class Root:
+    """A folder below which visitors may choose. path: absolute, every link in it resolved; it need not exist."""
+
+    label: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class Sights:
+    """Names of what lies below the roots, sorted. complete: False where the bounds ended the look.
+
+    memories: folders of gallery memories, those with an unfinished build included.  absent: labels of roots that are
+    no folder.
+    """
+
+    datasets: tuple[str, ...]
+    checkpoints: tuple[str, ...]
+    memories: tuple[str, ...]
+    absent: tuple[str, ...] = ()
+    complete: bool = True
+
+
+def named_roots(demo: Path, text: str | None = None) -> tuple[Root, ...]:
+    """The demo, and the folders of `text` (default: FPC_ROOTS) under their own names; a second one of a name gets "-2".
+
+    Raises ValueError for a folder that is not named from the top: what it means would change with the working folder.
+    """
+    listed = os.environ.get("FPC_ROOTS", "") if text is None else text
+    roots = [Root("demo", demo.resolve())]
+    for part in filter(None, (each.strip() for each in listed.split(os.pathsep))):
+        path = Path(part).expanduser()
+        if not path.is_absolute():
+            raise ValueError(f"FPC_ROOTS names {part!r}, which is no absolute path; write it from the top")
+        path = path.resolve()
+        if path not in {root.path for root in roots}:
+            roots.append(Root(_fresh(path.name or "root", {root.label for root in roots}), path))
+    return tuple(roots)
+
+
+def resolve(name: str, roots: Sequence[Root]) -> Path:
+    """The place of a name, or of an absolute path that somebody typed: real, that is with every link resolved.
+
+    It need not exist. Raises OutsideRootsError where a name has no known label, steps upwards (`..`), or where the
+    place, after all links, is neither a root nor below one.
+    """
+    label, _, rest = name.partition("/")
+    root = next((root for root in roots if root.label == label), None)
+    refusal = OutsideRootsError(
+        f"{name[:200]!r} is not below a folder that this app may read ({', '.join(root.label for root in roots)}); "
+        "choose from the list, or have its folder added to FPC_ROOTS"
+    )
+    inner, typed = PurePath(rest), PurePath(name)
+    if ".." in inner.parts or ".." in typed.parts or "\0" in name or len(name) > _LONGEST:
+        raise refusal
+    if root is not None and not inner.is_absolute():
+        path = root.path / inner
+    elif typed.is_absolute():
+        path = Path(typed)
+    else:
+        raise refusal
+    try:
+        real = path.resolve()
+    except (OSError, RuntimeError, ValueError) as error:  # a loop of links, or a name no system takes
+        raise refusal from error
+    if root_of(real, roots) is None:
+        raise refusal
+    return real
+
+
+def name_of(path: Path, roots: Sequence[Root]) -> str:
+    """The name of a place below a root. Raises OutsideRootsError for any other place."""
+    real = path.resolve()
+    root = root_of(real, roots)
+    if root is None:
+        raise OutsideRootsError(f"{path} is below none of {', '.join(root.label for root in roots)}")
+    inner = real.relative_to(root.path).as_posix()
+    return root.label if inner == "." else f"{root.label}/{inner}"
+
+
+def root_of(real: Path, roots: Sequence[Root]) -> Root | None:
+    """The innermost root that is `real` or lies above it; `real` has its links resolved."""
+    above = [root for root in roots if real == root.path or root.path in real.parents]
+    return max(above, key=lambda root: len(root.path.parts), default=None)
+
+
+def confine(dataset: Dataset, roots: Sequence[Root]) -> None:
+    """Raises OutsideRootsError for a dataset with a folder or an image that is a link out of the roots."""
+    records = (*dataset.train, *dataset.query, *dataset.gallery)
+    folders = {record.path.parent for record in records}
+    links = (record.path for record in records if (dataset.root / record.path).is_symlink())
+    for path in (*sorted(folders), *links):
+        if root_of((dataset.root / path).resolve(), roots) is None:
+            raise OutsideRootsError(
+                f"{path} of the dataset is a link to a place that this app may not read; put the files there themselves"
+            )
+
+
+def look_below(roots: Sequence[Root], depth: int = DEPTH, most: int = MOST_ENTRIES) -> Sights:
+    """Find datasets, checkpoints and memories below the roots, nearest first until `most` entries were seen.
+
+    Links are not followed and folders of images are not listed to their end. A folder with sub-folders of images is
+    one dataset (a sub-folder is an identity then); with a single such sub-folder, that one is. What is not found can
+    still be named.
+    """
+    look = _Look(roots, most)
+    absent = tuple(root.label for root in roots if not root.path.is_dir())
+    level = [root.path for root in roots if root.label not in absent]
+    for _ in range(depth + 1):
+        level = [child for folder in level for child in look.into(folder)]
+    return Sights(
+        datasets=tuple(sorted(look.datasets)),
+        checkpoints=tuple(sorted(look.checkpoints)),
+        memories=tuple(sorted(look.memories)),
+        absent=absent,
+        complete=look.left > 0 and not level,
+    )
+
+
+class _Look:
+    """One look below the roots, and what it has found so far."""
+
+    def __init__(self, roots: Sequence[Root], most: int) -> None:
+        self.left = most
+        self.datasets: set[str] = set()
+        self.checkpoints: set[str] = set()
+        self.memories: set[str] = set()
+        self._roots = roots
+
+    def into(self, folder: Path) -> list[Path]:
+        """Note what `folder` holds; returns the sub-folders to look into."""
+        inner, files = [], []
+        for entry in self._entries(folder):
+            if entry.is_dir(follow_symlinks=False):
+                inner.append(folder / entry.name)
+            elif entry.is_file(follow_symlinks=False):
+                files.append(folder / entry.name)
+        if any(path.name == "manifest.json" for path in files):
+            self.memories.add(self._name(folder))
+            return []
+        self.checkpoints |= {self._name(path) for path in files if path.suffix.lower() in CHECKPOINTS}
+        unfinished = [path for path in inner if path.name.endswith(PARTIAL)]
+        self.memories |= {self._name(path.with_name(path.name.removesuffix(PARTIAL))) for path in unfinished}
+        inner = [path for path in inner if path not in unfinished]
+        names = {path.name for path in inner}
+        if is_layout(names) or {"query", "gallery"} <= names:
+            self.datasets.add(self._name(folder))
+            return [path for path in inner if path.name not in LAYOUT_FOLDERS]
+        people = [path for path in inner if self._has_image(path)]
+        if any(path.suffix.lower() in SUFFIXES for path in files) or len(people) > 1:
+            self.datasets.add(self._name(folder))
+        elif people:
+            self.datasets.add(self._name(people[0]))
+        return [path for path in inner if path not in people]
+
+    def _has_image(self, folder: Path) -> bool:
+        """One among its first entries."""
+        return any(
+            Path(entry.name).suffix.lower() in SUFFIXES and entry.is_file(follow_symlinks=False)
+            for entry in self._entries(folder, 100)
+        )
+
+    def _entries(self, folder: Path, most: int = _MOST_OF_ONE) -> Iterator[os.DirEntry[str]]:
+        """The first `most` of a folder that can be read, but for hidden ones, as long as the bound lasts."""
+        try:
+            with os.scandir(folder) as entries:
+                for entry in islice(entries, most):
+                    self.left -= 1
+                    if self.left < 0:
+                        return
+                    if not entry.name.startswith("."):
+                        yield entry
+        except OSError:  # not ours to read, or gone since it was listed: nothing to offer there
+            return
+
+    def _name(self, path: Path) -> str:
+        return name_of(path, self._roots)
+
+
+def _fresh(label: str, taken: set[str]) -> str:
+    number = 1
+    while (found := label if number == 1 else f"{label}-{number}") in taken:
+        number += 1
+    return found
