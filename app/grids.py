@@ -8,9 +8,10 @@ import streamlit as st
 
 from app import controls
 from app.components.heatmap import heatmap_table
+from app.errands import State
 from app.heatmaps import MEASURES, best_of, heatmap, summary
 from app.messages import problem
-from app.sweeps import Look, State, Sweep
+from app.sweeps import Look, Sweep
 from fpc_core.evaluation.flops import encoder_flops
 from fpc_core.evaluation.sweep_tables import sweep_cells, sweep_table
 

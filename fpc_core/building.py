@@ -189,7 +189,7 @@ def _created(partial: Path, name: str, dtype: Any, shape: tuple[int, ...]) -> np
     path = partial / f"{name}.npy"
     wanted, free = int(np.prod(shape)) * np.dtype(dtype).itemsize, shutil.disk_usage(partial).free
     if wanted > free:
-        text = f"{name} take {wanted / 1e9:.2f} GB and the disk has {free / 1e9:.2f} GB left"
+        text = f"{name} take {wanted / 1e6:,.1f} MB and the disk has {free / 1e6:,.1f} MB left"
         raise OSError(errno.ENOSPC, text, str(path))
     array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
     if hasattr(os, "posix_fallocate"):

@@ -5,8 +5,10 @@ The app and the CLI open the same three things in the same order, with the same 
 
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numba
@@ -14,21 +16,27 @@ import platformdirs
 import torch
 from threadpoolctl import threadpool_limits
 
+from fpc_core.config import ModelConfig
 from fpc_core.data.datasets import Dataset, open_dataset
 from fpc_core.memory import fingerprint, open_memory
 from fpc_core.model.checkpoint import LoadReport, load_checkpoint
 from fpc_core.retrieval import Retriever
+from fpc_core.roots import Root, named_roots
 
 DEMO_ROOT = Path(__file__).resolve().parent.parent / "assets" / "demo"
 
 
 @dataclass(frozen=True)
 class Places:
-    """Where a workspace lies: by default the demo; `from_environment` reads FPC_DATA, FPC_WEIGHTS and FPC_MEMORY."""
+    """Where a workspace lies: by default the demo; `from_environment` reads FPC_DATA, FPC_WEIGHTS and FPC_MEMORY.
+
+    stride: of the patches, for weights that leave it open; None for their own.
+    """
 
     data: Path = DEMO_ROOT
     weights: Path = DEMO_ROOT / "model.safetensors"
     memory: Path = DEMO_ROOT / "memory"
+    stride: int | None = None
 
     @classmethod
     def from_environment(cls) -> Places:
@@ -49,10 +57,40 @@ class Workspace:
     retriever: Retriever
     device: torch.device
 
+    @cached_property
+    def key(self) -> str:
+        """Tells workspaces apart by content: two of the same key give the same results to the same questions."""
+        told = (self.retriever.memory.fingerprint, self.dataset.root.resolve(), self.device)
+        return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
+
 
 def cache_folder() -> Path:
     """Where results are kept between sessions: FPC_CACHE, else this user's cache folder. It need not exist yet."""
     return Path(os.environ.get("FPC_CACHE") or platformdirs.user_cache_path("fpc-explorer"))
+
+
+def roots_in_use() -> tuple[Root, ...]:
+    """Where visitors may choose: the roots of FPC_ROOTS, the demo, and the memories built into the cache folder."""
+    return (*named_roots(DEMO_ROOT), Root("cache", (cache_folder() / "memories").resolve()))
+
+
+def own_memory(places: Places) -> Path:
+    """The folder in the cache for the memory of these data and weights, where no other one is named."""
+    told = f"{places.data.resolve()} {places.weights.resolve()} {places.stride}"
+    digest = hashlib.sha256(told.encode()).hexdigest()[:8]
+    return cache_folder() / "memories" / f"{places.data.resolve().name[:60]}-{places.weights.stem[:60]}-{digest}"
+
+
+def stamp(places: Places) -> tuple[int, ...]:
+    """Changes when images come into or leave the data's folder or a sub-folder, or weights or memory are replaced."""
+    folders = [places.data, *(child for child in _listed(places.data) if child.is_dir())]
+    files = [places.weights, places.memory / "manifest.json", places.data / "dataset.json"]
+    return tuple(each.stat().st_mtime_ns if each.exists() else 0 for each in (*folders, *files))
+
+
+def devices() -> tuple[str, ...]:
+    """What `choose_device` can be asked for here."""
+    return ("auto", "cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count())))
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -74,10 +112,25 @@ def open_workspace(places: Places, device: str = "auto") -> Workspace:
     Raises DatasetError, CheckpointError or GalleryMemoryError, each naming what is wrong and the remedy.
     """
     dataset = open_dataset(places.data)
-    model, report = load_checkpoint(places.weights)
+    model, report = load_checkpoint(places.weights, stride=places.stride)
+    check_cameras(dataset, model.config)
     memory = open_memory(places.memory, expect=fingerprint(model, dataset.gallery, dataset.root))
     chosen = choose_device(device)
     return Workspace(places, dataset, report, Retriever(model.to(chosen).eval(), memory), chosen)
+
+
+def check_cameras(dataset: Dataset, config: ModelConfig) -> None:
+    """Raises ValueError where the data has cameras that the weights have no embedding of."""
+    most = max(record.camera for record in (*dataset.query, *dataset.gallery)) + 1
+    if dataset.uses_cameras and config.cameras and most > config.cameras:
+        raise ValueError(
+            f"{dataset.name} has images of camera {most} and the weights know {config.cameras} cameras; choose weights "
+            "that were trained on as many, or on none"
+        )
+
+
+def _listed(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir()) if folder.is_dir() else []
 
 
 def keep_to_one_core() -> None:

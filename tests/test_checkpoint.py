@@ -177,6 +177,30 @@ def test_cameras_a_source_does_not_have_are_reported_as_fresh(tmp_path):
     assert "encoder.camera: 1 key" in report.fresh
 
 
+def test_two_loads_of_a_file_are_one_model_though_its_heads_are_fresh(tmp_path):
+    path = saved(timm_weights(img_size=(256, 128)), tmp_path)
+    before = torch.random.get_rng_state()
+    one, other = (weights_fingerprint(load_checkpoint(path, config=CONFIG)[0]) for _ in range(2))
+    assert one == other
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_a_plain_vision_transformer_leaves_the_stride_open(tmp_path):
+    vit = VisionTransformer(img_size=224, embed_dim=192, depth=12, num_heads=3, num_classes=0)
+    path = saved(vit.state_dict(), tmp_path)
+    assert load_checkpoint(path)[1].config.stride == 16
+    model, report = load_checkpoint(path, stride=11)
+    assert (report.config.stride, report.resized) == (11, ((14, 14), (22, 11)))
+    assert model.encoder.position.shape == (1, 243, 192)
+
+
+def test_trained_weights_have_their_stride(model, tmp_path):
+    save_checkpoint(model, tmp_path / "own.safetensors")
+    assert load_checkpoint(tmp_path / "own.safetensors", stride=CONFIG.stride)[1].config == CONFIG
+    with pytest.raises(CheckpointError, match="was trained with stride 16; it cannot be used with 11"):
+        load_checkpoint(tmp_path / "own.safetensors", stride=11)
+
+
 def test_timm_safetensors_are_told_from_our_own(tmp_path):
     save_file(timm_weights(img_size=(256, 128)), tmp_path / "model.safetensors", metadata={"format": "pt"})
     _, report = load_checkpoint(tmp_path / "model.safetensors", config=CONFIG)

@@ -1,4 +1,6 @@
+import errno
 import json
+import os
 import shutil
 
 import numpy as np
@@ -142,3 +144,39 @@ def test_a_missing_image_is_named(dataset, model, tmp_path):
 
 def test_differences_are_named():
     assert Fingerprint("a", "b", "c").differences(Fingerprint("a", "x", "y")) == ["settings", "files"]
+
+
+def test_a_full_disk_is_told_before_anything_is_encoded(dataset, model, tmp_path, monkeypatch):
+    free = shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: free)
+    with pytest.raises(
+        GalleryMemoryError, match=r"cannot write .*memory: tokens take 0\.3 MB and the disk has 0\.0 MB left; make room or choose"
+    ):
+        build_memory(
+            model, dataset.gallery, dataset.root, tmp_path / "memory", progress=lambda *_: pytest.fail("began")
+        )
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="this system reserves no room")
+def test_the_room_of_a_memory_is_taken_at_once_and_refused_as_an_error(dataset, model, tmp_path, monkeypatch):
+    taken = []
+    real = os.posix_fallocate
+    monkeypatch.setattr(os, "posix_fallocate", lambda file, start, size: (taken.append(size), real(file, start, size)))
+    memory = build_memory(model, dataset.gallery, dataset.root, tmp_path / "memory")
+    assert sum(taken) == sum(
+        (tmp_path / "memory" / f"{name}.npy").stat().st_size for name in ("tokens", "cls", "features")
+    )
+    assert len(memory) == len(dataset.gallery)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(GalleryMemoryError, match="No space left on device; make room or choose another place"):
+        build_memory(model, dataset.gallery, dataset.root, tmp_path / "other")
+
+
+def test_a_place_that_cannot_be_written_to_is_named(dataset, model, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(GalleryMemoryError, match=r"cannot write the gallery memory .*file/memory: "):
+        build_memory(model, dataset.gallery, dataset.root, tmp_path / "file" / "memory")

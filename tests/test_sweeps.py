@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from app.background import Worker
-from app.sweeps import State, Sweep
+from app.errands import State
+from app.sweeps import Sweep
 from fpc_core.config import QuerySettings
 from fpc_core.evaluation.sweep import SweepGrid, SweepTask, run_sweep
 from fpc_core.evaluation.sweep_store import SweepStore

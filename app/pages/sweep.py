@@ -13,11 +13,11 @@ heading(
 )
 
 from app import controls, grids, resources, sections
+from app.errands import State
 from app.heatmaps import parse_cell_id
 from app.messages import problem
 from app.opening import open_or_explain
 from app.state import View
-from app.sweeps import State
 from fpc_core.config import KEEP_RATES, QuerySettings
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.evaluation.sweep import SweepGrid

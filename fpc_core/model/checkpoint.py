@@ -12,7 +12,7 @@ import os
 import re
 import zipfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from torch import Tensor
 
 from fpc_core.config import ModelConfig
 from fpc_core.model.fpc import FPC
-from fpc_core.model.layouts import Source, by_group, grid_of, infer_config, layout_of, recognise
+from fpc_core.model.layouts import Source, by_group, grid_of, infer_config, layout_of, leaves_stride_open, recognise
 
 MAX_BYTES = 8 << 30  # a ViT-L FPC with its training heads takes 1.5 GB in float32
 FORMAT = "fpc 1"
@@ -73,14 +73,19 @@ class LoadReport:
 
 
 def load_checkpoint(
-    path: str | os.PathLike[str], *, config: ModelConfig | None = None, to_train: bool = False
+    path: str | os.PathLike[str],
+    *,
+    config: ModelConfig | None = None,
+    stride: int | None = None,
+    to_train: bool = False,
 ) -> tuple[FPC, LoadReport]:
     """Read a released FPC, TransReID, timm or own checkpoint into an FPC in eval mode, float32, on the CPU.
 
     config: the model wanted; positions are resized to its grid, and a classifier for another number of identities is
     left fresh. Without it, our own files say what they are, and for the others it is inferred from the weights.
+    stride: in place of the inferred one, for a checkpoint that leaves it open (see `leaves_stride_open`).
     to_train: as the start of a training on other data; camera embeddings for another number of cameras are then left
-    fresh as well. Never to search with: fresh means random.
+    fresh as well. Never to search with: fresh means random, though the same numbers at every load.
     Raises CheckpointError, listing missing, unexpected and misshapen tensors by group.
     """
     path = Path(path)
@@ -97,6 +102,10 @@ def load_checkpoint(
         raise CheckpointError(
             f"the architecture cannot be told from {path}: {error}; pass the config, or save it with its whole model"
         ) from error
+    if stride not in (None, config.stride):
+        if not leaves_stride_open(source):
+            raise CheckpointError(f"{path} was trained with stride {config.stride}; it cannot be used with {stride}")
+        config = replace(config, stride=stride)
     if config.depth > len(tensors):  # before anything of that depth is built
         raise CheckpointError(
             f"{path} holds {len(tensors)} tensors, too few for {config.depth} blocks; use another config"
@@ -126,7 +135,9 @@ def load_checkpoint(
 
     fresh = wanted.keys() - state.keys()
     if fresh:
-        model = FPC(config)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)  # the weights tell a memory that fits: two loads of a file must be the same model
+            model = FPC(config)
     filled = {**model.state_dict(), **{name: _own_float(tensor) for name, tensor in state.items()}}
     model.load_state_dict(filled, strict=True, assign=True)
     report = LoadReport(

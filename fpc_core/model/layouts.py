@@ -103,6 +103,11 @@ def layout_of(source: Source, config: ModelConfig, wanted: Iterable[str], presen
     return Layout(names, copied, ignored)
 
 
+def leaves_stride_open(source: Source) -> bool:
+    """Whether the stride is the reader's choice: positions of a square ImageNet grid are resized to any."""
+    return source is Source.TIMM
+
+
 def infer_config(source: Source, tensors: Mapping[str, Tensor]) -> ModelConfig:
     """The architecture of a checkpoint that does not say it, from the shapes of its tensors.
 

@@ -1,0 +1,83 @@
+"""Background work that a page starts, stops and looks at any time; visitors who ask for the same share it."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from app.background import Job, Steps, Worker
+
+
+class State(StrEnum):
+    """idle: not begun in this session of the server, or done."""
+
+    IDLE = "idle"
+    WAITING = "waiting"
+    RUNNING = "running"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Stand:
+    """An errand at one moment. seconds_left: None while nothing can be said.  error: what ended it, else empty."""
+
+    state: State
+    done: int
+    total: int
+    seconds_left: float | None
+    error: str
+
+    @property
+    def active(self) -> bool:
+        return self.state in (State.WAITING, State.RUNNING)
+
+
+class Errand:
+    """One errand on a worker. What is done outlives its end: begun again it goes on, if its steps do."""
+
+    def __init__(self, worker: Worker, total: int, steps: Callable[[], Steps], done: Callable[[], int]) -> None:
+        """steps: makes the work, once per start.  done: how much of `total` is done, asked any time."""
+        self._worker, self._total, self._steps, self._done = worker, total, steps, done
+        self._lock = threading.Lock()
+        self._name = uuid.uuid4().hex
+        self._job: Job | None = None
+        self._began, self._at_first = 0.0, 0
+
+    def look(self) -> Stand:
+        with self._lock:
+            state, done = self._state(), self._done()
+            computed, left = done - self._at_first, None
+            if state is State.RUNNING and computed > 0:
+                left = (time.monotonic() - self._began) / computed * (self._total - done)
+            error = "" if self._job is None or self._job.error is None else str(self._job.error)
+            return Stand(state, done, self._total, left, error)
+
+    def start(self, visitor: str) -> None:
+        """Go on in the background for this visitor, whose other errand of this worker, if there is one, stops."""
+        with self._lock:
+            if self._state() not in (State.WAITING, State.RUNNING):
+                self._name = uuid.uuid4().hex  # the worker remembers the job that ended under the old one
+            self._job = self._worker.want(visitor, self._name, self._total, self._run)
+
+    def stop(self, visitor: str) -> None:
+        """This visitor wants it no more; it ends after the step at hand unless another one does."""
+        self._worker.leave(visitor)
+
+    def _run(self) -> Steps:
+        self._began, self._at_first = time.monotonic(), self._done()
+        return (yield from self._steps())
+
+    def _state(self) -> State:
+        job = self._job
+        if job is None or (job.finished and job.error is None):
+            return State.IDLE
+        if job.finished:
+            return State.FAILED
+        if job.dropped:
+            return State.STOPPED
+        return State.RUNNING if job.done else State.WAITING

@@ -1,0 +1,75 @@
+"""What stands in chosen places before anything is opened: which weights, and whether the memory belongs to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from fpc_core.building import images_done, memory_bytes
+from fpc_core.data.datasets import Dataset
+from fpc_core.memory import Fingerprint, GalleryMemoryError, fingerprint_of, open_memory
+from fpc_core.model.checkpoint import LoadReport, load_checkpoint, weights_fingerprint
+
+
+class Standing(StrEnum):
+    """Of a memory, towards the data and weights chosen."""
+
+    FITS = "fits"
+    OTHER = "other"  # a whole memory, made from something else
+    UNFINISHED = "unfinished"  # a build of the very memory was interrupted
+    MISSING = "missing"
+    UNUSABLE = "unusable"  # there is something that cannot be opened
+
+
+@dataclass(frozen=True)
+class WeightsFound:
+    """report: what came out of the checkpoint.  fingerprint: of the tensors, as `weights_fingerprint`."""
+
+    report: LoadReport
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class MemoryFound:
+    """differs: which of weights, settings and files differ from those chosen.  done: images of an unfinished build.
+
+    images, size: of the memory that belongs there, the latter in bytes.  why: what makes it unusable.
+    """
+
+    standing: Standing
+    images: int
+    size: int
+    differs: tuple[str, ...] = ()
+    done: int = 0
+    why: str = ""
+
+
+def inspect_weights(path: Path, stride: int | None = None) -> WeightsFound:
+    """Load a checkpoint to see what it is. Raises CheckpointError."""
+    model, report = load_checkpoint(path, stride=stride)
+    return WeightsFound(report, weights_fingerprint(model))
+
+
+def inspect_memory(directory: Path, dataset: Dataset, weights: WeightsFound) -> MemoryFound:
+    """How the memory in `directory` stands to gallery and weights. Raises GalleryMemoryError for a lost image."""
+    config, images = weights.report.config, len(dataset.gallery)
+    wanted = fingerprint_of(weights.fingerprint, config, dataset.gallery, dataset.root)
+    size = memory_bytes(config, images)
+    done = images_done(directory, wanted)
+    if done:
+        return MemoryFound(Standing.UNFINISHED, images, size, done=done)
+    if not directory.exists():
+        return MemoryFound(Standing.MISSING, images, size)
+    try:
+        differs = _made_from(directory).differences(wanted)
+    except GalleryMemoryError as error:
+        return MemoryFound(Standing.UNUSABLE, images, size, why=str(error))
+    return MemoryFound(Standing.OTHER if differs else Standing.FITS, images, size, differs=tuple(differs))
+
+
+def _made_from(directory: Path) -> Fingerprint:
+    found = open_memory(directory).fingerprint
+    if found is None:  # only a memory in RAM has none
+        raise GalleryMemoryError(f"{directory} does not say what it was made from; build it again")
+    return found

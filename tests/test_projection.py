@@ -1,0 +1,53 @@
+"""The flat map against its definition."""
+
+import numpy as np
+import pytest
+
+from fpc_core.explain.projection import flat_map, map_rows
+
+
+def features(count=60, channels=12, seed=0):
+    rng = np.random.default_rng(seed)
+    values = rng.normal(size=(count, channels)) * np.linspace(3, 0.1, channels)
+    return (values / np.linalg.norm(values, axis=1, keepdims=True)).astype(np.float32)
+
+
+def test_it_is_the_best_plane_and_tells_how_much_it_shows():
+    rows = features()
+    found = flat_map(rows)
+    centred = rows - rows.mean(axis=0)
+    _, singular, axes = np.linalg.svd(centred, full_matrices=False)
+    np.testing.assert_allclose(found.explained, (singular**2 / (singular**2).sum())[:2], rtol=1e-4)
+    np.testing.assert_allclose(np.abs(found.place(rows)), np.abs(centred @ axes[:2].T), atol=1e-4)
+
+
+def test_features_that_lie_in_a_plane_keep_their_distances():
+    angles = np.linspace(0, 2 * np.pi, 20, endpoint=False)
+    plane = np.linalg.qr(np.random.default_rng(1).normal(size=(8, 2)))[0].T
+    rows = np.stack((np.cos(angles), np.sin(angles)), axis=1) @ plane
+    found = flat_map(rows)
+    assert sum(found.explained) == pytest.approx(1)
+    spots = found.place(rows)
+    np.testing.assert_allclose(np.linalg.norm(spots[3] - spots[11]), np.linalg.norm(rows[3] - rows[11]), atol=1e-9)
+
+
+def test_a_feature_is_placed_by_itself_where_it_lies_among_the_others():
+    rows = features()
+    found = flat_map(rows)
+    np.testing.assert_allclose(found.place(rows[7:8]), found.place(rows)[7:8], atol=1e-6)
+
+
+def test_equal_features_explain_nothing_and_too_few_are_refused():
+    assert flat_map(np.ones((3, 4)) / 2).explained == (0.0, 0.0)
+    with pytest.raises(ValueError, match="two features"):
+        flat_map(features(1))
+
+
+def test_of_too_many_rows_the_wanted_ones_stay_and_a_seed_draws_the_rest():
+    assert map_rows(5, np.array([2]), 5).tolist() == [0, 1, 2, 3, 4]
+    drawn = map_rows(1000, np.array([7, 999, 7]), 50)
+    assert len(drawn) == 50
+    assert {7, 999} <= set(drawn.tolist())
+    assert (np.diff(drawn) > 0).all()
+    assert drawn.tolist() == map_rows(1000, np.array([7, 999, 7]), 50).tolist()
+    assert map_rows(1000, np.arange(80), 50).tolist() == list(range(80))
