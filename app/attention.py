@@ -11,7 +11,7 @@ from app.components.feed import feed
 from app.components.heat import heat, heat_data
 from app.resources import Found, Query
 from fpc_core.config import Variant
-from fpc_core.explain.strips import SPOKEN, Card, Scale, Strip, camera_name, tone_of
+from fpc_core.explain.strips import Scale, Strip, decoder_cards
 from fpc_core.workspace import Workspace
 
 GRAD_CAM = "Grad-CAM"
@@ -31,7 +31,8 @@ def decoder(space: Workspace, query: Query, found: Found, chosen: int | None, on
     trace, result = found.trace, found.trace.consolidation
     lens = st.segmented_control("Shown", list(LENSES), default=GRAD_CAM, required=True, key="lens")
     view = resources.heat_key(query, trace.settings)
-    strip = Strip("heat", "", _cards(space, query, found, chosen), scale=Scale(LENSES[lens], "0", ""))
+    drawn = decoder_cards(result, space.retriever.memory.records, query.subject, space.dataset.uses_cameras, chosen)
+    strip = Strip("heat", "", drawn, scale=Scale(LENSES[lens], "0", ""))
 
     def pick(row: str) -> None:
         on_pick(row)
@@ -46,15 +47,3 @@ def decoder(space: Workspace, query: Query, found: Found, chosen: int | None, on
         st.caption("The released decoder leaves the query out of its keys: choose the paper variant to bring it in.")
     if lens == GRAD_CAM:
         feed("heat", view, resources.decoder_heat(space, query, found, controls.visitor()))
-
-
-def _cards(space: Workspace, query: Query, found: Found, chosen: int | None) -> tuple[Card, ...]:
-    drawn, result = [], found.trace.consolidation
-    pairs = zip(result.neighbors.tolist(), result.neighbor_shares.tolist(), strict=True)
-    for place, (row, share) in enumerate(pairs, start=1):
-        record = space.retriever.memory.records[row]
-        tone = tone_of(record, query.subject, space.dataset.uses_cameras)
-        lines = (f"takes {share:.1%}", f"id {record.identity} · cam {camera_name(record.camera)}")
-        about = f"neighbour {place}, {SPOKEN[tone]}, {share:.1%} of the attention"
-        drawn.append(Card(str(row), f"g{row}", str(place), lines, tone, alt=about, selected=row == chosen))
-    return tuple(drawn)

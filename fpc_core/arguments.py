@@ -11,11 +11,16 @@ from fpc_core.config import (
     VIT_BASE_STRIDE_16,
     VIT_SMALL,
     VIT_TINY,
+    MapMethod,
+    MapSettings,
+    MapTarget,
     QuerySettings,
     Solver,
     Variant,
 )
 from fpc_core.evaluation.sweep import SweepGrid
+from fpc_core.explain.methods import DECODER_METHODS
+from fpc_core.report.sources import MOST
 from fpc_core.training.settings import TrainSettings
 
 MODELS = {"tiny": VIT_TINY, "small": VIT_SMALL, "base-16": VIT_BASE_STRIDE_16, "base-11": VIT_BASE_STRIDE_11}
@@ -54,6 +59,19 @@ def build_parser(commands: Mapping[str, Callable[..., int | None]]) -> argparse.
     build = memory.add_parser("build", help="encode the gallery; resumes an interrupted build", parents=[where])
     build.add_argument("--batch-size", type=int, default=32)
     build.set_defaults(run=commands["memory build"])
+    explain = add("explain", "one HTML report on many queries, in a file that needs nothing else", search)
+    explain.add_argument("folder", type=Path, nargs="?", help="folder of images (default: the queries of the data)")
+    explain.add_argument("--out", type=Path, default=Path("report.html"))
+    explain.add_argument("--queries", type=int, default=50, metavar="N", help=f"at most this many, up to {MOST}")
+    explain.add_argument(
+        "--method", choices=[each.value for each in DECODER_METHODS], default=MapMethod.LEFT_OUT.value,
+        help="of the decoder's heat maps",
+    )  # fmt: skip
+    explain.add_argument(
+        "--target", choices=[each.value for each in MapTarget], default=MapSettings().target.value,
+        help="what they explain: the cosine to the image ranked first, or the likeliest training identity",
+    )  # fmt: skip
+    explain.add_argument("--relative", action="store_true", help="heat maps count from the mean patch, not from 0")
     evaluate = add("evaluate", "CMC and mAP of all queries", search)
     evaluate.add_argument(
         "--ablation", action="store_true", help="Tables 4 and 5 and, with true masks, what was dropped"

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 
 import numpy as np
 import torch
@@ -17,6 +18,9 @@ from fpc_core.arguments import MODELS, build_parser
 from fpc_core.building import build_memory
 from fpc_core.config import (
     KEEP_RATES,
+    MapMethod,
+    MapSettings,
+    MapTarget,
     ModelConfig,
     PruneSettings,
     QuerySettings,
@@ -38,6 +42,9 @@ from fpc_core.evaluation.sweep_tables import format_sweep, sweep_table
 from fpc_core.figures.recipe import read_recipe
 from fpc_core.figures.render import write_figure
 from fpc_core.model.checkpoint import load_checkpoint
+from fpc_core.report.gather import explain
+from fpc_core.report.page import about, render
+from fpc_core.report.sources import images_of, queries_of
 from fpc_core.training import processes
 from fpc_core.training.batches import training_config
 from fpc_core.training.loop import train
@@ -158,6 +165,23 @@ def _figure(args: argparse.Namespace) -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     for path in write_figure(recipe, space, args.out / args.recipe.stem):
         print(f"wrote {path}")
+
+
+def _explain(args: argparse.Namespace) -> None:
+    settings, how = _settings(args), MapSettings(MapMethod(args.method), MapTarget(args.target), relative=args.relative)
+    space = _open(args)
+    dataset = space.dataset
+    sources = images_of(args.folder, dataset, args.queries) if args.folder else queries_of(dataset, args.queries)
+    print(_about(space))
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    made = datetime.now().astimezone()
+    with tqdm(total=len(sources.images), unit="query", disable=None) as bar:
+        explained, refused = explain(space, sources, settings, how, progress=bar.update)
+    page = render(about(space, sources, settings, how, made), explained, refused)
+    args.out.write_text(page, encoding="utf-8", newline="\n")
+    left_out = f", {sources.more} more left out (--queries)" if sources.more else ""
+    unread = f", {len(refused)} files not explained" if refused else ""
+    print(f"wrote {args.out}: {len(explained)} queries{left_out}{unread}, {args.out.stat().st_size / 1e6:.1f} MB")
 
 
 def _flops(args: argparse.Namespace) -> None:
@@ -288,6 +312,7 @@ COMMANDS: Mapping[str, Callable[..., int | None]] = {
     "evaluate": _evaluate,
     "sweep": _sweep,
     "figure": _figure,
+    "explain": _explain,
     "flops": _flops,
     "train": _train,
     "doctor": _doctor,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from fpc_core.config import MapMethod
+from fpc_core.config import MapMethod, MapSettings, MapTarget
 
 NAMES: Mapping[MapMethod, str] = {
     MapMethod.GRAD_CAM: "Grad-CAM",
@@ -26,6 +26,25 @@ SAYS: Mapping[MapMethod, str] = {
     MapMethod.VALUE_NORM: "The length of what a patch adds to [cls], attention times value; not in whose favour.",
     MapMethod.LEFT_OUT: "What the target loses when this one patch is left out: computed for every patch, no estimate.",
 }
+
+
+def map_target(how: MapSettings, identities: int) -> str:
+    """The target of the decoder's maps in words; a training identity is nobody of the gallery by itself."""
+    if how.target is MapTarget.SIMILARITY:
+        return "the cosine to the image ranked first"
+    if how.index is None:
+        return f"the logit of the likeliest of the {identities} training identities"
+    return f"the logit of training identity {how.index} of {identities}"
+
+
+def told(how: MapSettings, target: str) -> str:
+    """What a map shows, as its colour bar says it. target: in words, such as "the image ranked first"."""
+    name = NAMES[how.method] if how.method in TARGETED else f"{NAMES[how.method]} of [cls]"
+    if how.method is MapMethod.LEFT_OUT:
+        name = "lost without the patch"
+    aimed = f"{name}, for {target}" if how.method in TARGETED else name
+    return f"{aimed}, from the mean patch" if how.relative else aimed
+
 
 TARGETED = frozenset({*MapMethod} - {MapMethod.EIGEN_CAM, MapMethod.ATTENTION, MapMethod.VALUE_NORM})
 """Methods that explain a target; the others' maps are the same for every target."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.explain.relation import MARKS, Subject, Tone, tone_of
 from fpc_core.matching.ranking import combined_distance
-from fpc_core.results import Match, Ranking
+from fpc_core.results import Consolidation, Match, Ranking
 
 SPOKEN = {
     Tone.MATCH: "same identity",
@@ -136,6 +136,25 @@ def ranked_strip(
             break
     notes = (correct_in(cards), f"{hidden} junk hidden" if hidden else "")
     return Strip(name, title, tuple(cards), " · ".join(note for note in notes if note))
+
+
+def decoder_cards(
+    consolidation: Consolidation,
+    records: Sequence[ImageRecord],
+    subject: Subject,
+    uses_cameras: bool,
+    chosen: int | None = None,
+) -> tuple[Card, ...]:
+    """The neighbours that the decoder saw, nearest first, with their shares of its attention (Eq. 13)."""
+    cards = []
+    pairs = zip(consolidation.neighbors.tolist(), consolidation.neighbor_shares.tolist(), strict=True)
+    for place, (row, share) in enumerate(pairs, start=1):
+        record = records[row]
+        tone = tone_of(record, subject, uses_cameras)
+        lines = (f"takes {share:.1%}", f"id {record.identity} · cam {camera_name(record.camera)}")
+        about = f"neighbour {place}, {SPOKEN[tone]}, {share:.1%} of the attention"
+        cards.append(Card(str(row), f"g{row}", str(place), lines, tone, alt=about, selected=row == chosen))
+    return tuple(cards)
 
 
 def ranks_of(ranking: Ranking, records: Sequence[ImageRecord], subject: Subject, uses_cameras: bool) -> dict[int, int]:

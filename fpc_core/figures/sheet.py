@@ -13,6 +13,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 
 from fpc_core.explain.relation import MARKS, Tone
 from fpc_core.figures.recipe import WIDTHS, FigureStyle
@@ -117,8 +118,9 @@ def colour_bar(figure: Figure, place: tuple[float, float, float, float], low: fl
     x, y, width, height = place
     axes = figure.add_axes((x / total_width, y / total_height, width / total_width, height / total_height))
     bar = figure.colorbar(
-        ScalarMappable(Normalize(low, high), matplotlib.colormaps["viridis"]), cax=axes, orientation="horizontal"
-    )
+        ScalarMappable(Normalize(low, high), matplotlib.colormaps["viridis"]), cax=axes, orientation="horizontal",
+        ticks=MaxNLocator(nbins=4),
+    )  # fmt: skip
     bar.set_label(label)
     bar.outline.set_linewidth(0.5)
 

@@ -1,0 +1,245 @@
+"""Everything a report shows of one query, from one search: pictures small enough for a page of many queries."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+
+import numpy as np
+import torch
+from PIL import Image
+
+from fpc_core.config import MapMethod, MapSettings, MapTarget, QuerySettings, Variant
+from fpc_core.data.images import ImageError, resize_image, to_tensor
+from fpc_core.data.pictures import data_uri
+from fpc_core.explain.cam import PatchMap, decoder_map, encoder_map
+from fpc_core.explain.margin import margin
+from fpc_core.explain.masks import survivors
+from fpc_core.explain.methods import map_target, told
+from fpc_core.explain.overlay import heat, veil
+from fpc_core.explain.relation import Subject, Tone, tone_of
+from fpc_core.explain.stories import win_story
+from fpc_core.explain.strips import (
+    Card,
+    Scale,
+    Strip,
+    camera_name,
+    decoder_cards,
+    distances_of,
+    ranked_strip,
+    ranks_of,
+    rivals,
+)
+from fpc_core.figures.lines import draw_transport
+from fpc_core.figures.recipe import FigureStyle
+from fpc_core.figures.style import dressed
+from fpc_core.report.sources import Refused, Source, Sources
+from fpc_core.results import EncoderState, QueryTrace, TransportPlan
+from fpc_core.workspace import Workspace
+
+SHOWN = 10  # hits of a strip
+FLOWS = 80  # lines of the transport figure, at most
+HIT, QUERY = 144, 192  # height of pictures in pixels
+DPI = 130  # of the transport figure
+RANKINGS = {"by_cosine": "cosine", "by_distance": "D", "final": "consolidated"}
+_STYLE = FigureStyle()
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The query and the hit nearest by D, the first that is not junk.
+
+    d, d_cos, d_emd: as in Eq. 10.  why: which query patches make the two `[cls]` tokens similar.  flows: data URI of
+    the transport figure.  story: why it beats the hit of most interest, empty where there is no other.
+    """
+
+    d: float
+    d_cos: float
+    d_emd: float
+    why: Strip
+    flows: str
+    story: str
+
+
+@dataclass(frozen=True)
+class Explained:
+    """One query of a report. pictures: data URIs by `Card.image`.
+
+    pair: None where every shortlisted image is junk.  shares: of `[cls]`, query and neighbours (Eq. 13).
+    first_match: by RANKINGS, the rank of the first true match, None beyond what is ranked; empty where the identity is
+    unknown.
+    """
+
+    name: str
+    who: str
+    pictures: Mapping[str, str]
+    dropped: Strip
+    found: tuple[Strip, Strip]
+    pair: Pair | None
+    shares: tuple[float, float, float]
+    decoder: Strip
+    first_match: Mapping[str, int | None] = field(default_factory=dict)
+
+
+def explain(
+    space: Workspace,
+    sources: Sources,
+    settings: QuerySettings,
+    how: MapSettings,
+    progress: Callable[[], object] = lambda: None,
+) -> tuple[list[Explained], list[Refused]]:
+    """Every image that can be read, in order, and every file that cannot, with the reason. progress: after each image.
+
+    how: of the decoder's heat maps. Raises ValueError for a target that the weights do not have.
+    """
+    if how.target is MapTarget.IDENTITY and not space.weights.knows_identities:
+        raise ValueError(f"{space.places.weights.name} has no classifier of training identities; choose similarity")
+    explainer, explained, refused = _Explainer(space, settings, how), [], list(sources.refused)
+    for source in sources.images:
+        try:
+            explained.append(explainer(source))
+        except ImageError as error:
+            refused.append(Refused(source.name, str(error)))
+        progress()
+    return explained, refused
+
+
+class _Explainer:
+    """Explains one query after the other with the same settings."""
+
+    def __init__(self, space: Workspace, settings: QuerySettings, how: MapSettings) -> None:
+        self.space, self.settings, self.how = space, settings, how
+        self.config = space.retriever.model.config
+        self.records, self.uses_cameras = space.retriever.memory.records, space.dataset.uses_cameras
+        self.picture = lru_cache(maxsize=512)(self._picture)
+
+    def __call__(self, source: Source) -> Explained:
+        """Raises ImageError for an image that cannot be read."""
+        image, subject = resize_image(source.read(), self.config.image_size), source.subject
+        with_camera = self.uses_cameras and subject.camera is not None
+        state = self.space.retriever.prepare(
+            to_tensor([image], self.config),
+            torch.tensor([subject.camera]) if with_camera else None,
+            self.settings.prune.blocks[0],
+        )
+        trace = self.space.retriever.search(state, self.settings)
+        pictures = {"query": data_uri(image, height=QUERY)}
+        found = (
+            self._hits(trace, subject, "by_distance", "D", "by_cosine", "Before consolidation, by D"),
+            self._hits(trace, subject, "final", "d", "by_distance", "After consolidation"),
+        )
+        for card in (card for strip in found for card in strip.cards):
+            pictures[card.image] = data_uri(self.picture(int(card.id)), height=HIT)
+        result = trace.consolidation
+        return Explained(
+            name=source.name,
+            who=_who(subject),
+            pictures=pictures,
+            dropped=self._dropped(image, trace, pictures),
+            found=found,
+            pair=self._pair(image, subject, trace, state, pictures),
+            shares=(result.cls_share, result.query_share, float(result.neighbor_shares.sum())),
+            decoder=self._decoder(image, subject, trace, pictures),
+            first_match=self._first_matches(trace, subject),
+        )
+
+    def _picture(self, row: int) -> np.ndarray:
+        return resize_image(self.space.dataset.read(self.records[row]), self.config.image_size)
+
+    def _tone(self, row: int, subject: Subject) -> Tone:
+        return tone_of(self.records[row], subject, self.uses_cameras)
+
+    def _hits(self, trace: QueryTrace, subject: Subject, kind: str, symbol: str, before: str, title: str) -> Strip:
+        return ranked_strip(
+            kind, title, getattr(trace, kind), self.records, subject, symbol=symbol,
+            parts=distances_of(trace.match, self.settings.alpha), uses_cameras=self.uses_cameras, show=SHOWN,
+            decoder=frozenset(trace.consolidation.neighbors.tolist()),
+            before=ranks_of(getattr(trace, before), self.records, subject, self.uses_cameras),
+        )  # fmt: skip
+
+    def _dropped(self, image: np.ndarray, trace: QueryTrace, pictures: dict[str, str]) -> Strip:
+        cards = [Card("query", "query", "Input", (f"{self.config.patches} patches",), alt="the query image")]
+        for stage, alive in zip(trace.encoding.stages, survivors(trace.encoding), strict=True):
+            key, kept = f"block{stage.block}", int(alive.sum())
+            pictures[key] = data_uri(veil(image, alive, self.config), height=QUERY)
+            alt = f"the query after block {stage.block}: {kept} patches kept, the others white"
+            cards.append(Card(key, key, f"Block {stage.block}", (f"{kept} kept",), alt=alt))
+        return Strip("dropped", "What was dropped?", tuple(cards))
+
+    def _pair(
+        self, image: np.ndarray, subject: Subject, trace: QueryTrace, state: EncoderState, pictures: dict[str, str]
+    ) -> Pair | None:
+        rows = trace.by_distance.indices.tolist()
+        tones = [self._tone(row, subject) for row in rows]
+        first = next((row for row, tone in zip(rows, tones, strict=True) if tone is not Tone.JUNK), None)
+        if first is None:
+            return None
+        config, alpha = self.config, self.settings.alpha
+        plan = self._plan(trace, first)
+        file = io.BytesIO()
+        with dressed(_STYLE):
+            alive, tone = survivors(trace.encoding)[-1], self._tone(first, subject)
+            figure = draw_transport(image, self.picture(first), plan, alive, config, _STYLE, flows=FLOWS, tone=tone)
+            figure.savefig(file, dpi=DPI)
+        drawn = np.asarray(Image.open(file).convert("RGB"))
+
+        asked = MapSettings(MapMethod.LEFT_OUT, index=first)
+        lost = encoder_map(self.space.retriever, state, self.settings.prune, asked)
+        pictures["why"] = self._warm(image, lost.scaled().query_grid)
+        alt = "the query under a heat map of what the cosine to the nearest hit loses without each patch"
+        why = Strip(
+            "why", "Similar because of", (Card("why", "why", "Query", alt=alt),),
+            scale=_scale("cosine lost without the patch", lost),
+        )  # fmt: skip
+        _, telling = rivals(rows, tones, first, SHOWN, show_junk=False)
+        story = ""
+        if telling is not None:
+            ranks = ranks_of(trace.by_distance, self.records, subject, self.uses_cameras)
+            won = margin(trace.match, (plan, self._plan(trace, telling)), alpha, config.grid)
+            story = win_story(won, (f"#{ranks[won.winner]}", f"#{ranks[won.loser]}"), alpha)
+        return Pair(*distances_of(trace.match, alpha)[first], why=why, flows=data_uri(drawn), story=story)
+
+    def _plan(self, trace: QueryTrace, row: int) -> TransportPlan:
+        place = int(np.flatnonzero(trace.match.shortlist.indices == row)[0])
+        return self.space.retriever.plan(trace.encoding, trace.match, place, self.settings)
+
+    def _decoder(self, image: np.ndarray, subject: Subject, trace: QueryTrace, pictures: dict[str, str]) -> Strip:
+        found = decoder_map(self.space.retriever, trace, self.how)
+        shown, cards = found.scaled(), []
+        if self.settings.variant is Variant.PAPER:
+            pictures["heat"] = self._warm(image, shown.query_grid)
+            share = trace.consolidation.query_share
+            cards.append(Card("heat", "heat", "Query", (f"takes {share:.1%}",), alt=f"the query, {share:.1%}"))
+        known = decoder_cards(trace.consolidation, self.records, subject, self.uses_cameras)
+        for card, grid in zip(known, shown.neighbor_grids, strict=True):
+            cards.append(replace(card, image=f"heat{card.id}"))
+            pictures[cards[-1].image] = self._warm(self.picture(int(card.id)), grid)
+        label = told(self.how, map_target(self.how, self.config.identities))
+        note = "" if self.settings.variant is Variant.PAPER else "the released decoder leaves the query out"
+        title = "What did the decoder take from each neighbour?"
+        return Strip("decoder", title, tuple(cards), note, _scale(label, found))
+
+    def _warm(self, image: np.ndarray, grid: np.ndarray) -> str:
+        return data_uri(heat(image, grid, self.config, 1.0), height=HIT)
+
+    def _first_matches(self, trace: QueryTrace, subject: Subject) -> Mapping[str, int | None]:
+        if subject.identity is None:
+            return {}
+        found = {}
+        for kind, name in RANKINGS.items():
+            ranks = ranks_of(getattr(trace, kind), self.records, subject, self.uses_cameras)
+            matches = (rank for row, rank in ranks.items() if self._tone(row, subject) is Tone.MATCH)
+            found[name] = next(matches, None)
+        return found
+
+
+def _scale(label: str, found: PatchMap) -> Scale:
+    return Scale(label, "0", f"{found.peak:.2g}")
+
+
+def _who(subject: Subject) -> str:
+    if subject.identity is None:
+        return "identity unknown"
+    return f"identity {subject.identity}, camera {camera_name(-1 if subject.camera is None else subject.camera)}"

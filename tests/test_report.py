@@ -1,0 +1,286 @@
+"""The report on many queries: its numbers against the engine, and files and names that mean no good."""
+
+import os
+import re
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+import torch
+
+from fpc_core.cli import main
+from fpc_core.config import MapMethod, MapSettings, MapTarget, PruneSettings, QuerySettings, Variant
+from fpc_core.data.images import resize_image, to_tensor
+from fpc_core.explain.cam import decoder_map
+from fpc_core.explain.relation import Subject
+from fpc_core.report.gather import explain
+from fpc_core.report.page import about, render
+from fpc_core.report.sources import Source, Sources, images_of, queries_of, readable
+from fpc_core.workspace import open_workspace
+
+SETTINGS = QuerySettings(PruneSettings(0.7), variant=Variant.PAPER, neighbors=4, shortlist=32)
+HOW = MapSettings(MapMethod.LEFT_OUT)
+MADE = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
+HOSTILE = "<img src=x onerror=alert(1)>&amp;.png"
+
+
+@pytest.fixture(scope="module")
+def space(small_places):
+    return open_workspace(small_places, "cpu")
+
+
+def reported(space, sources, settings=SETTINGS, how=HOW):
+    """The page and its tree: it is well-formed, so a parser of XML reads it."""
+    page = render(about(space, sources, settings, how, MADE), *explain(space, sources, settings, how))
+    return page, ElementTree.fromstring(page.removeprefix("<!DOCTYPE html>").strip())
+
+
+@pytest.fixture(scope="module")
+def two(space):
+    return reported(space, queries_of(space.dataset, 2))
+
+
+def words(element):
+    return " ".join(" ".join(element.itertext()).split())
+
+
+def article(tree, number):
+    return tree.find(f".//article[@id='q{number}']")
+
+
+def strips(element):
+    """Of every strip, the captions of its pictures."""
+    found = (each for each in element.iter("div") if each.get("class", "").startswith("strip"))
+    return [[words(figure.find("figcaption")) for figure in strip.iter("figure")] for strip in found]
+
+
+def trace_of(space, record, settings=SETTINGS):
+    config = space.retriever.model.config
+    image = to_tensor([resize_image(space.dataset.read(record), config.image_size)], config)
+    return space.retriever.search(image, settings, torch.tensor([record.camera]))
+
+
+def test_the_numbers_of_every_query_are_the_engines(space, two):
+    for number, record in enumerate(space.dataset.query[:2], start=1):
+        trace, shown = trace_of(space, record), article(two[1], number)
+        dropped, by_distance, final, _, decoder = strips(shown)
+        kept = [f"Block {stage.block} {stage.kept.shape[1]} kept" for stage in trace.encoding.stages]
+        assert dropped == ["Input 128 patches", *kept]
+        for captions, symbol, ranking in ((by_distance, "D", trace.by_distance), (final, "d", trace.final)):
+            listed = zip(ranking.indices.tolist(), ranking.distance.tolist(), strict=True)
+            people = [(space.retriever.memory.records[row], distance) for row, distance in listed]
+            wanted = [
+                (f"{symbol} {distance:.3f}", f"id {person.identity} · cam {person.camera + 1}")
+                for person, distance in people
+                if (person.identity, person.camera) != (record.identity, record.camera)
+            ]
+            assert len(captions) == 10
+            for caption, (distance, who) in zip(captions, wanted, strict=False):
+                assert distance in caption
+                assert who in caption
+        shares = trace.consolidation
+        takes = [shares.query_share, *shares.neighbor_shares.tolist()]
+        assert [re.search(r"takes ([\d.]+%)", caption)[1] for caption in decoder] == [f"{each:.1%}" for each in takes]
+        assert f"[cls] {100 * shares.cls_share:.1f} % query {100 * shares.query_share:.1f} %" in words(shown)
+        peak = decoder_map(space.retriever, trace, HOW).peak
+        assert f"0 {peak:.2g} lost without the patch, for the cosine to the image ranked first" in words(shown)
+
+
+def test_the_nearest_hit_is_told_by_its_parts_and_one_sentence(space, two):
+    record = space.dataset.query[0]
+    trace, shown = trace_of(space, record), words(article(two[1], 1))
+    rows = [
+        row
+        for row in trace.by_distance.indices.tolist()
+        if (person := space.retriever.memory.records[row]).identity != record.identity or person.camera != record.camera
+    ]
+    place = int(np.flatnonzero(trace.match.shortlist.indices == rows[0])[0])
+    d_cos, d_emd = trace.match.shortlist.d_cos[place], trace.match.transport.distance[place]
+    assert f"D {0.6 * d_cos + 0.4 * d_emd:.4f}: cosine {d_cos:.4f}, transport {d_emd:.4f}" in shown
+    assert re.search(r"By D, #1 (beats|and) .*#\d", shown)
+
+
+def test_the_head_counts_first_hits_and_says_what_everything_depends_on(space, two):
+    head = words(two[1].find(".//header"))
+    queries = space.dataset.query[:2]
+    for name, kind in (("cosine", "by_cosine"), ("D", "by_distance"), ("consolidated", "final")):
+        right = 0
+        for record in queries:
+            rows = getattr(trace_of(space, record), kind).indices.tolist()
+            people = (space.retriever.memory.records[row] for row in rows)
+            first = next(p for p in people if (p.identity, p.camera) != (record.identity, record.camera))
+            right += first.identity == record.identity
+        assert f"{name} {right} of 2" in head
+    for fact in (
+        "SYNTHETIC for tests",
+        "queries of Small world: 2, 6 more left out",
+        "Data Small world (synthetic), 32 gallery images",
+        "Weights model.safetensors, SHA-256 ",
+        "Variant paper",
+        "0.7 in blocks 3, 6, 9, non-salient patches dropped",
+        "α 0.4, sinkhorn, ε 0.05, shortlist 32",
+        "Device CPU",
+        "Made 2026-11-25 12:00 UTC by FPC Explorer",
+    ):
+        assert fact in head
+
+
+def test_right_and_wrong_hits_have_a_border_a_mark_and_words(space, two):
+    for number, record in enumerate(space.dataset.query[:2], start=1):
+        for figure in article(two[1], number).iter("figure"):
+            caption, marks = words(figure.find("figcaption")), [words(each) for each in figure.iter("span")]
+            person = re.search(r"id (\d+)", caption)
+            if person:
+                same = int(person[1]) == record.identity
+                assert figure.get("class") == ("match" if same else "other")
+                assert ("✓" if same else "✗") in marks
+                assert ("same identity" if same else "another identity") in figure.find(".//img").get("alt")
+
+
+def test_the_page_fetches_nothing(two):
+    page, tree = two
+    for element in tree.iter():
+        for name in ("src", "href", "srcset", "action", "data"):
+            assert element.get(name, "#").startswith(("data:image/", "#"))
+    assert not re.search(r"https?:|url\(|@import|<script|<link|<iframe", page)
+    assert "default-src 'none'" in page
+
+
+@pytest.fixture
+def folder(tmp_path, small_places):
+    """Two good images, one of them with a hostile name, and all that can be wrong with a file."""
+    good = small_places.data / "query" / "0002_c1_f0000002.png"
+    (tmp_path / "images" / "below").mkdir(parents=True)
+    for path in (HOSTILE, "below/good.png"):
+        shutil.copy(good, tmp_path / "images" / path)
+    (tmp_path / "images" / "empty.jpg").touch()
+    (tmp_path / "images" / "cut.png").write_bytes(good.read_bytes()[:300])
+    (tmp_path / "images" / "<b>notes.txt").write_text("no image")
+    (tmp_path / "images" / ".hidden.png").write_text("passed over")
+    return tmp_path / "images"
+
+
+def test_a_hostile_name_is_text_and_bad_files_are_listed_with_the_reason(space, folder):
+    page, tree = reported(space, images_of(folder, space.dataset, 50))
+    assert [words(each.find("h2")) for each in tree.iter("article")] == [
+        f"1. {HOSTILE}",
+        "2. below/good.png",
+        "Not explained",
+    ]
+    assert all(each.get("onerror") is None for each in tree.iter())
+    assert "<img src=x" not in page
+    rows = {words(row[0]): words(row[1]) for row in tree.find(".//article[@id='refused']").iter("tr")}
+    assert set(rows) == {"file", "<b>notes.txt", "empty.jpg", "cut.png"}
+    assert "its ending is none of .bmp," in rows["<b>notes.txt"]
+    assert "is empty" in rows["empty.jpg"]
+    assert "damaged" in rows["cut.png"]
+    assert "Not explained 3 files" in words(tree.find(".//header"))
+
+
+def test_of_an_image_from_elsewhere_nothing_is_claimed(space, folder):
+    _, tree = reported(space, images_of(folder, space.dataset, 50))
+    shown = article(tree, 1)
+    assert "identity unknown" in words(shown)
+    assert "first true match" not in words(shown)
+    assert {figure.get("class") for figure in shown.iter("figure")} == {"neutral"}
+    assert "First hit right" not in words(tree)
+
+
+def test_a_query_of_the_data_is_recognised_in_a_folder(space, small_places):
+    sources = images_of(small_places.data / "query", space.dataset, 3)
+    assert [source.subject for source in sources.images] == [Subject(each, 0) for each in (1, 2, 3)]
+    assert sources.more == 5
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_pipe_is_no_image_and_nobody_waits_for_it(space, folder):
+    os.mkfifo(folder / "pipe.png")
+    refused = images_of(folder, space.dataset, 50).refused
+    assert ("pipe.png", "it is no regular file") in [(each.name, each.reason) for each in refused]
+
+
+def test_names_that_cannot_be_written_are_made_readable():
+    assert readable("tab\tand\x00zero") == "tab�and�zero"
+    assert readable(os.fsdecode(b"latin-\xe9.png")) == "latin-�.png"
+    assert readable("été 图.png") == "été 图.png"
+
+
+def test_where_every_shortlisted_image_is_junk_the_page_says_so(space):
+    record = space.dataset.gallery[0]
+    source = Source("own", Subject(record.identity, record.camera), lambda: space.dataset.read(record))
+    settings = QuerySettings(PruneSettings(1.0), neighbors=1, shortlist=1)
+    _, tree = reported(space, Sources("one", (source,)), settings)
+    assert "Every shortlisted image is junk" in words(article(tree, 1))
+    assert "first true match: cosine beyond the shortlist" in words(article(tree, 1))
+
+
+def test_the_released_decoder_is_said_to_leave_the_query_out(space):
+    released = QuerySettings(PruneSettings(0.7), variant=Variant.RELEASED, neighbors=4, shortlist=32)
+    _, tree = reported(space, queries_of(space.dataset, 1), released)
+    assert "the released decoder leaves the query out" in words(article(tree, 1))
+    assert len(strips(article(tree, 1))[-1]) == 4
+
+
+def test_an_identity_as_target_is_called_a_training_identity(space):
+    how = MapSettings(MapMethod.GRAD_CAM, MapTarget.IDENTITY, relative=True)
+    _, tree = reported(space, queries_of(space.dataset, 1), how=how)
+    label = "Grad-CAM, for the logit of the likeliest of the 8 training identities, from the mean patch"
+    assert label in words(article(tree, 1))
+    assert "people of the gallery have none" in words(tree.find(".//header"))
+
+
+@pytest.fixture
+def where(small_places):
+    return [f"--{name}={getattr(small_places, name)}" for name in ("data", "weights", "memory")]
+
+
+def test_the_command_writes_one_file_and_says_what_it_left_out(where, folder, tmp_path, capsys):
+    out = tmp_path / "new" / "report.html"
+    options = ["--out", str(out), "--keep-rate", "0.6", "-k", "3", "--variant", "paper"]
+    assert main(["explain", str(folder), *options, *where]) == 0
+    assert "2 queries, 3 files not explained" in capsys.readouterr().out
+    assert "<dd><bdi>0.6 in blocks 3, 6, 9" in out.read_text(encoding="utf-8")
+    assert main(["explain", "--queries", "1", *options, *where]) == 0
+    assert "1 queries, 7 more left out (--queries)" in capsys.readouterr().out
+    assert [path.name for path in out.parent.iterdir()] == ["report.html"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["gone"], "there is no folder gone"),
+        (["--queries", "0"], "1 to 500 queries, not 0"),
+        (["--queries", "501"], "make several reports"),
+        (["--keep-rate", "0"], "keep rate must lie in"),
+    ],
+)
+def test_what_cannot_be_reported_is_one_line(where, options, message, tmp_path, capsys):
+    assert main(["explain", *options, "--out", str(tmp_path / "r.html"), *where]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "r.html").exists()
+
+
+def test_an_empty_folder_is_named(where, tmp_path, capsys):
+    (tmp_path / "bare").mkdir()
+    assert main(["explain", str(tmp_path / "bare"), *where]) == 2
+    assert "there are no files in" in capsys.readouterr().err
+
+
+@pytest.mark.browser
+def test_a_browser_shows_it_without_a_complaint_or_a_request(browser, two, tmp_path):
+    path = Path(tmp_path / "report.html")
+    path.write_text(two[0], encoding="utf-8")
+    page, told = browser.new_page(viewport={"width": 390, "height": 844}, color_scheme="dark"), []
+    page.on("console", lambda message: told.append(message.text))
+    page.on("pageerror", lambda error: told.append(str(error)))
+    page.on("request", lambda request: told.append(request.url) if not request.url.startswith("data:") else None)
+    page.goto(path.as_uri())
+    assert told == [path.as_uri()]
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    assert page.evaluate("[...document.images].every(image => image.naturalWidth > 0)")
+    page.close()
