@@ -39,6 +39,7 @@ PARTIAL = ".partial"  # what a folder's name ends with while its memory is being
 BUILD_COMMAND = "python -m fpc_core memory build DATASET"
 HOLISTIC = PruneSettings(keep_rate=1.0)
 _READERS = 8  # threads that keep enough reads in flight for a cold solid-state disk
+_NO_WAIT = getattr(os, "RWF_NOWAIT", 0)  # of Linux
 ARRAYS = ("tokens", "cls", "features")
 
 
@@ -129,10 +130,11 @@ class GalleryMemory:
 
 
 class RowReader:
-    """Reads rows of a .npy file by `preadv` from a few threads, in file order.
+    """Reads rows of a .npy file by `preadv`: what the system has cached at once, the rest from a few threads.
 
     A gallery row is large and the wanted rows lie far apart. Indexing a mapped file faults them in page after page;
-    whole-row reads from several threads are many times faster from a cold disk (benchmarks/memory.py).
+    whole-row reads from several threads are many times faster from a cold disk (benchmarks/memory.py). Cached rows
+    gain nothing from threads, which wait for the interpreter whenever another one computes.
     """
 
     def __init__(self, path: Path, array: np.memmap) -> None:
@@ -149,10 +151,11 @@ class RowReader:
         """(S, ...) in the order of `rows` (S,). Raises GalleryMemoryError where the file has ended early."""
         out = np.empty((len(rows), *self._shape), self._dtype)
         raw = out.reshape(len(rows), int(np.prod(self._shape))).view(np.uint8)
+        starts = [self._offset + row * self._row for row in rows.tolist()]
 
-        def fill(places: np.ndarray) -> None:
-            for place in places.tolist():
-                view, start = memoryview(raw[place]), self._offset + int(rows[place]) * self._row
+        def fill(places: Sequence[int]) -> None:
+            for place in places:
+                view, start = memoryview(raw[place]), starts[place]
                 while view:
                     count = os.preadv(self._file, [view], start)
                     if count == 0:
@@ -161,10 +164,21 @@ class RowReader:
                         )
                     view, start = view[count:], start + count
 
-        # One share of the rows for each thread: handing them out one by one costs more than reading a cached row.
-        for _ in self._pool.map(fill, np.array_split(np.argsort(rows, kind="stable"), _READERS)):
-            pass
+        order = sorted(range(len(starts)), key=starts.__getitem__)
+        missing = [place for place in order if not self._cached(memoryview(raw[place]), starts[place])]
+        if missing:  # handing them out one by one would cost more than reading a row
+            for _ in self._pool.map(fill, [part.tolist() for part in np.array_split(missing, _READERS)]):
+                pass
         return out
+
+    def _cached(self, row: memoryview, start: int) -> bool:
+        """Fill one row without waiting for the disk; False where that is not possible."""
+        if not _NO_WAIT:
+            return False
+        try:
+            return os.preadv(self._file, [row], start, _NO_WAIT) == self._row
+        except OSError:  # not cached, or a file system that cannot tell
+            return False
 
 
 def open_memory(directory: Path | str, *, expect: Fingerprint | None = None) -> GalleryMemory:

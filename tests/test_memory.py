@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+import fpc_core.memory as memory_module
 from fpc_core.building import build_memory
 from fpc_core.config import PruneSettings
 from fpc_core.data.datasets import open_dataset
@@ -62,6 +63,14 @@ def test_tokens_are_mapped_not_read(places):
     assert memory.patches(np.array([2])).is_contiguous()
     with pytest.raises(ValueError, match=r"0\.\.31"):
         memory.patches([32])
+
+
+@pytest.mark.parametrize("no_wait", [0, memory_module._NO_WAIT])
+def test_rows_are_the_same_from_the_cache_and_from_the_disk(places, monkeypatch, no_wait):
+    monkeypatch.setattr(memory_module, "_NO_WAIT", no_wait)
+    memory = open_memory(places.memory)
+    rows = [3, 0, len(memory) - 1, 3]
+    assert torch.equal(memory.patches(rows), torch.from_numpy(np.array(memory.tokens[rows])).float())
 
 
 @pytest.mark.parametrize("stop_after", [0, 8, 24, 32])
