@@ -25,17 +25,19 @@ def basket() -> Basket:
     return st.session_state.get(_KEY, Basket())
 
 
-def add_button(query: str, settings: QuerySettings, gallery: str) -> None:
-    """Offers to take this view into the figure; says so where it is in there already."""
+def add_button(query: str, settings: QuerySettings, gallery: str, side: str = "") -> None:
+    """Offers to take this view into the figure; says so where it is in there already. side: of several on a page."""
     held = basket()
     new = Basket((*(each for each in held.queries if each != query), query), settings, gallery)
     if held == new:
-        if st.button(f"In the figure ({len(held.queries)}): open it", key="open-figure", icon=":material/check:"):
+        label = f"{side} in the figure ({len(held.queries)}): open it".strip().capitalize()
+        if st.button(label, key=f"open-figure{side}", icon=":material/check:"):
             st.switch_page("app/pages/figures.py")
         return
     full = query not in held.queries and len(held.queries) >= MOST_QUERIES
     st.button(
-        "Add to figure", key="add-to-figure", icon=":material/add_photo_alternate:", disabled=full,
+        f"Add {side} to figure" if side else "Add to figure", key=f"add-to-figure{side}",
+        icon=":material/add_photo_alternate:", disabled=full,
         on_click=lambda: st.session_state.update({_KEY: new}),
         help=f"A figure holds up to {MOST_QUERIES} queries." if full else "Collects this query for the Figures page.",
     )  # fmt: skip

@@ -68,3 +68,12 @@ def test_equal_sides_have_no_difference(compare):
 def test_a_neighbour_of_the_link_that_does_not_exist_gives_way_to_the_best(compare):
     compare.query_params["neighbor"] = "9999"
     assert "Chosen: identity" in texts(run(compare))
+
+
+def test_either_side_can_be_taken_into_a_figure(compare):
+    run(compare).button(key="add-to-figureB").click()
+    run(compare)
+    held = compare.session_state["basket"]
+    assert held.queries == ("query/0001_c1_f0000002.png",)
+    assert held.settings.prune.keep_rate == 0.8
+    assert compare.button(key="open-figureB").label == "B in the figure (1): open it"

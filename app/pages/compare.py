@@ -9,6 +9,7 @@ from app.look import heading
 heading("What changes between two settings?", "The same query, searched twice; everything below marks what differs.")
 
 from app import controls, resources, sections, sides
+from app.basket import add_button
 from app.comparisons import PRESETS, Labels, preset_of
 from app.opening import open_or_explain
 from app.resources import Query
@@ -61,6 +62,10 @@ def page() -> None:
     text = st.query_params.get("neighbor", "")
     sides.masks(space, query, traces)
     chosen = sides.hits(space, query, traces, int(text) if text.isdecimal() else None, choose_neighbor)
+    gallery = space.retriever.memory.records[chosen].path.as_posix() if chosen is not None else ""
+    with st.container(horizontal=True):
+        for side, each in zip(SIDES, settings, strict=True):
+            add_button(name, each, gallery, side)
     sides.parts(space, traces, labels, chosen)
     sides.shares(traces, labels)
 
