@@ -1,4 +1,4 @@
-"""Sections of the Sweep page: where a sweep stands, its heat map, its table."""
+"""Where a run stands, with its buttons; and the sections of the Sweep page: its heat map, its table."""
 
 from __future__ import annotations
 
@@ -6,49 +6,49 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from app import controls
 from app.components.heatmap import heatmap_table
 from app.errands import State
 from app.heatmaps import MEASURES, best_of, heatmap, summary
 from app.messages import problem
-from app.sweeps import Look, Sweep
+from app.runs import Look, Run
 from fpc_core.evaluation.flops import encoder_flops
+from fpc_core.evaluation.passes import Known
+from fpc_core.evaluation.sweep import SweepTask
 from fpc_core.evaluation.sweep_tables import sweep_cells, sweep_table
 
 
-def progress(sweep: Sweep, look: Look) -> None:
-    """Where the sweep stands, with the one button that makes sense."""
+def progress(run: Run, look: Look, visitor: str, of: str) -> None:
+    """Where a run stands, with the one button that makes sense. of: what its steps are made of, in words."""
     words = {
-        State.WAITING: "waiting for another sweep",
+        State.WAITING: "waiting for other work",
         State.RUNNING: "running",
         State.STOPPED: "stopped",
         State.FAILED: "failed",
         State.IDLE: "kept from an earlier run",
     }
-    queries, rates = len(sweep.task.queries), len(sweep.task.grid.keep_rates)
-    of = f"{queries} {'query' if queries == 1 else 'queries'} × {rates} keep rate{'' if rates == 1 else 's'}"
     known = f"{look.done:,} of {look.total:,} searches ({of})"
     with st.container(horizontal=True, vertical_alignment="center"):
         if look.active:
             left = "" if look.seconds_left is None else f" · {duration(look.seconds_left)} left"
             st.progress(look.done / look.total, f"{words[look.state]} · {known}{left}")
-            st.button("Stop", icon=":material/stop_circle:", on_click=sweep.stop, args=(visitor(),), key="stop")
+            st.button("Stop", icon=":material/stop_circle:", on_click=run.stop, args=(visitor,), key="stop")
         elif not look.complete:
             if st.button("Go on" if look.done else "Start", icon=":material/play_arrow:", type="primary", key="start"):
-                sweep.start(visitor())
+                run.start(visitor)
                 st.rerun()  # the whole page, for only that sets off the polling
             st.markdown(f"{words[look.state]} · {known}" if look.done else f"nothing computed yet · {known}")
         else:
             st.caption(f"{known}, all known")
     if look.error:
-        problem(f"The sweep failed: {look.error}")
+        problem(f"The run failed: {look.error}")
     for note in look.notes:
         problem(note)
 
 
-def visitor() -> str:
-    """Whose sweep it is: a visitor's next one ends the last."""
-    return f"{controls.visitor()} sweep"
+def size(task: SweepTask) -> str:
+    """What the searches of a sweep are."""
+    queries, rates = len(task.queries), len(task.grid.keep_rates)
+    return f"{queries} {'query' if queries == 1 else 'queries'} × {rates} keep rate{'' if rates == 1 else 's'}"
 
 
 def duration(seconds: float) -> str:
@@ -59,10 +59,10 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
-def result(sweep: Sweep, look: Look, on_pick: Callable[[str], None]) -> None:
+def result(task: SweepTask, known: Known, on_pick: Callable[[str], None]) -> None:
     """The heat map of what is known, and the table to take home. on_pick: called with the id of a clicked cell."""
-    task, grid = sweep.task, sweep.task.grid
-    cells = sweep_cells(task, look.columns)
+    grid = task.grid
+    cells = sweep_cells(task, known)
     if not cells:
         st.info("Cells appear here as soon as the first query is through.", icon=":material/grid_on:")
         return
@@ -93,6 +93,6 @@ def result(sweep: Sweep, look: Look, on_pick: Callable[[str], None]) -> None:
         )
     st.caption("★ best of this map · colours span all K · a click on a cell opens Explore with its settings")
     st.download_button(
-        "All cells as CSV", lambda: sweep_table(task, look.columns).to_csv(index=False), "sweep.csv", "text/csv",
+        "All cells as CSV", lambda: sweep_table(task, known).to_csv(index=False), "sweep.csv", "text/csv",
         icon=":material/download:", key="csv",
     )  # fmt: skip

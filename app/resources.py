@@ -23,14 +23,14 @@ from app.background import Job, Steps, Worker
 from app.components.heat import heat_data
 from app.components.transport import pair_data
 from app.live import grid_data, view_key
+from app.runs import Run
 from app.state import keep_rates
-from app.sweeps import Sweep
 from fpc_core.config import MapSettings, PruneSettings, QuerySettings, TransportSettings, Variant
 from fpc_core.data.datasets import Dataset, ImageRecord
 from fpc_core.data.images import content_hash, resize_image, to_tensor
 from fpc_core.data.pictures import data_uri
+from fpc_core.evaluation.store import ResultStore
 from fpc_core.evaluation.sweep import SweepGrid, SweepTask
-from fpc_core.evaluation.sweep_store import SweepStore
 from fpc_core.explain import lifelines
 from fpc_core.explain.strips import Subject
 from fpc_core.figures.recipe import FigureRecipe
@@ -121,12 +121,14 @@ def keep_rate_pairs(space: Workspace, query: Query, settings: QuerySettings, vis
     return _worker("keep rates", one_core=True).want(f"{visitor} pairs", f"{key} row {row}", len(keep_rates()), steps)
 
 
-def sweep(space: Workspace, queries: tuple[str, ...], grid: SweepGrid, settings: QuerySettings) -> Sweep:
+def sweep(
+    space: Workspace, queries: tuple[str, ...], grid: SweepGrid, settings: QuerySettings
+) -> tuple[SweepTask, Run]:
     """The sweep over these queries of the data, by path; the same one for every visitor who asks for it.
 
     Raises ValueError where nothing can be swept (see `SweepTask`).
     """
-    return _sweep(space, space.places, cache_folder() / "sweeps", queries, grid, settings)
+    return _sweep(space, space.places, cache_folder() / "results", queries, grid, settings)
 
 
 def figure_preview(space: Workspace, recipe: FigureRecipe) -> bytes:
@@ -213,11 +215,11 @@ def _sweep(
     queries: tuple[str, ...],
     grid: SweepGrid,
     settings: QuerySettings,
-) -> Sweep:
+) -> tuple[SweepTask, Run]:
     chosen = frozenset(queries)
     records = tuple(record for record in _space.dataset.query if record.path.as_posix() in chosen)
     task = SweepTask(_space.retriever, replace(_space.dataset, query=records), grid, settings)
-    return Sweep(task, SweepStore(folder), _worker("sweeps", one_core=FEW_CORES))
+    return task, Run(task.work, ResultStore(folder), _worker("runs", one_core=FEW_CORES))
 
 
 @st.cache_resource(show_spinner=False)

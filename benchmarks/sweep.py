@@ -3,9 +3,8 @@
     python -m benchmarks.sweep [--samples 6] [--threads N]
 
 Prints a Markdown table. The sweep: 6 keep rates x 11 alphas x 4 Ks, all queries, nothing kept on disk. A cell by itself
-is what `python -m fpc_core evaluate` computes of its settings; running all 264 would take an hour, so `samples` of
-them, spread over the grid, are run between parts of the sweep and their mean stands for the rest. Every sampled cell
-must have the very scores the sweep gives it.
+is a sweep of one cell; running all 264 would take an hour, so `samples` of them, spread over the grid, are run between
+parts of the sweep and their mean stands for the rest. Every sampled cell must have the very scores the sweep gives it.
 """
 
 from __future__ import annotations
@@ -19,17 +18,17 @@ import torch
 
 import fpc_core  # noqa: F401  before timm
 from fpc_core.config import QuerySettings
-from fpc_core.evaluation.protocol import query_features, score_features
-from fpc_core.evaluation.sweep import SweepGrid, SweepTask, run_sweep
+from fpc_core.evaluation.run import run_passes
+from fpc_core.evaluation.sweep import SweepGrid, SweepTask
 from fpc_core.results import Scores
 from fpc_core.workspace import Places, open_workspace
 
 
 def alone(task: SweepTask, cell: tuple[float, float, int]) -> Scores:
-    """One cell as `evaluate` runs it."""
-    settings = task.settings_of(*cell)
-    features = query_features(task.retriever, task.dataset, settings, (settings.alpha,))
-    return score_features(features.consolidated[settings.alpha], task.retriever, task.dataset)
+    """A sweep of this cell and no other."""
+    rate, alpha, neighbors = cell
+    small = replace(task, grid=SweepGrid((rate,), (alpha,), (neighbors,)))
+    return dict(run_passes(small.work))[small.pass_of(rate)].scores(0)
 
 
 def sampled(grid: SweepGrid, count: int) -> list[tuple[float, float, int]]:
@@ -50,16 +49,16 @@ def main() -> None:
     space = open_workspace(Places(), "cpu")
     grid = SweepGrid()
     task = SweepTask(space.retriever, space.dataset, grid, QuerySettings(neighbors=1))
-    list(run_sweep(replace(task, dataset=replace(space.dataset, query=space.dataset.query[:1]))))  # warm
+    list(run_passes(replace(task, dataset=replace(space.dataset, query=space.dataset.query[:1])).work))  # warm
 
     samples = sampled(grid, arguments.samples)
     steps = len(task.queries) * len(grid.keep_rates)
     turns = [round(steps * (place + 1) / (len(samples) + 1)) for place in range(len(samples))]
-    run, columns = run_sweep(task), {}
+    run, known = run_passes(task.work), {}
     whole, cells, found = 0.0, [], []
     for step in range(steps):
         start = time.perf_counter()
-        rate, columns[rate] = next(run)
+        asked, known[asked] = next(run)
         whole += time.perf_counter() - start
         if step + 1 in turns:  # so that a slow minute of the machine slows both
             start = time.perf_counter()
@@ -67,9 +66,9 @@ def main() -> None:
             cells.append(time.perf_counter() - start)
     for cell, scores in zip(samples, found, strict=True):
         rate, alpha, neighbors = cell
-        ours = columns[rate].scores(grid.alphas.index(alpha), grid.neighbors.index(neighbors))
+        ours = known[task.pass_of(rate)].scores(task.place(alpha, neighbors))
         if not np.array_equal(ours.average_precision, scores.average_precision):
-            raise SystemExit(f"cell {cell} of the sweep differs from the evaluation")
+            raise SystemExit(f"cell {cell} of the sweep differs from the same cell by itself")
 
     each = float(np.mean(cells))
     print(f"{torch.get_num_threads()} threads, {len(task.queries)} queries, {grid.cells} cells\n")

@@ -18,6 +18,9 @@ from fpc_core.config import (
     Solver,
     Variant,
 )
+from fpc_core.evaluation.bootstrap import Bootstrap
+from fpc_core.evaluation.formats import FORMATS
+from fpc_core.evaluation.report_tables import NAMES
 from fpc_core.evaluation.sweep import SweepGrid
 from fpc_core.explain.methods import DECODER_METHODS
 from fpc_core.report.sources import MOST
@@ -72,11 +75,7 @@ def build_parser(commands: Mapping[str, Callable[..., int | None]]) -> argparse.
         help="what they explain: the cosine to the image ranked first, or the likeliest training identity",
     )  # fmt: skip
     explain.add_argument("--relative", action="store_true", help="heat maps count from the mean patch, not from 0")
-    evaluate = add("evaluate", "CMC and mAP of all queries", search)
-    evaluate.add_argument(
-        "--ablation", action="store_true", help="Tables 4 and 5 and, with true masks, what was dropped"
-    )
-    evaluate.add_argument("--re-ranking", action="store_true", help="k-reciprocal re-ranking as well")
+    _evaluate_options(add("evaluate", "CMC and mAP of all queries, or tables beside the paper's", search))
     _sweep_axes(add("sweep", "keep rate x alpha x K over all queries; resumes a stopped sweep", how))
     figure = add("figure", "the publication figure of a recipe: PDF, SVG, PNG, data and LaTeX", where)
     figure.add_argument("recipe", type=Path, help="JSON, as the Figures page exports it")
@@ -89,13 +88,33 @@ def build_parser(commands: Mapping[str, Callable[..., int | None]]) -> argparse.
     return parser
 
 
+def _evaluate_options(evaluate: argparse.ArgumentParser) -> None:
+    evaluate.add_argument(
+        "--tables", nargs="+", choices=[*NAMES, "all"], metavar="TABLE", help=f"of the paper: {', '.join(NAMES)}, all"
+    )
+    evaluate.add_argument("--recipe", type=Path, help="scores of this recipe, as the Evaluate page exports it")
+    evaluate.add_argument(
+        "--format", nargs="+", choices=list(FORMATS), help="default: text, with --out every one of them"
+    )  # fmt: skip
+    evaluate.add_argument("--out", type=Path, help="write a file per table and format into this folder")
+    evaluate.add_argument(
+        "--resamples", type=int, default=Bootstrap().resamples, help="of the bootstrap over queries"
+    )  # fmt: skip
+    evaluate.add_argument("--dropped", action="store_true", help="also what was dropped, by true masks (the demo's)")
+    _cache_option(evaluate)
+
+
+def _cache_option(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--no-cache", action="store_true", help="neither read nor keep results (folder: FPC_CACHE)")
+
+
 def _sweep_axes(sweep: argparse.ArgumentParser) -> None:
     usual = SweepGrid()
     sweep.add_argument("--keep-rates", type=float, nargs="+", default=usual.keep_rates, metavar="RATE")
     sweep.add_argument("--alphas", type=float, nargs="+", default=usual.alphas, metavar="ALPHA")
     sweep.add_argument("--neighbors", "-k", type=int, nargs="+", default=usual.neighbors, metavar="K")
     sweep.add_argument("--csv", type=Path, help="write every cell to this file")
-    sweep.add_argument("--no-cache", action="store_true", help="neither read nor keep results (folder: FPC_CACHE)")
+    _cache_option(sweep)
 
 
 def _training_options(training: argparse.ArgumentParser) -> None:

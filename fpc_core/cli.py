@@ -17,7 +17,6 @@ from tqdm import tqdm
 from fpc_core.arguments import MODELS, build_parser
 from fpc_core.building import build_memory
 from fpc_core.config import (
-    KEEP_RATES,
     MapMethod,
     MapSettings,
     MapTarget,
@@ -31,14 +30,19 @@ from fpc_core.config import (
 from fpc_core.data.datasets import open_dataset
 from fpc_core.data.images import decode_image, resize_image, to_tensor
 from fpc_core.data.truth import true_masks
-from fpc_core.evaluation.dropping import drop_strategies
+from fpc_core.evaluation.bootstrap import Bootstrap
+from fpc_core.evaluation.dropping import dropped_by_strategy, dropped_text
 from fpc_core.evaluation.flops import format_table, table3
-from fpc_core.evaluation.protocol import ablation, query_features, score_distance, score_features
-from fpc_core.evaluation.report import drop_shares_text, scores_text, table_4_text, table_5_text
-from fpc_core.evaluation.reranking import k_reciprocal
-from fpc_core.evaluation.sweep import SweepGrid, SweepTask, run_sweep
-from fpc_core.evaluation.sweep_store import Kept, SweepStore
+from fpc_core.evaluation.formats import FORMATS
+from fpc_core.evaluation.passes import Known, PassTask
+from fpc_core.evaluation.recipe import ScoreRecipe, read_score_recipe
+from fpc_core.evaluation.report import ReportTable
+from fpc_core.evaluation.report_tables import NAMES, Setting, scores_table, tables_of
+from fpc_core.evaluation.run import run_passes
+from fpc_core.evaluation.store import Kept, ResultStore
+from fpc_core.evaluation.sweep import SweepGrid, SweepTask
 from fpc_core.evaluation.sweep_tables import format_sweep, sweep_table
+from fpc_core.evaluation.task import evaluation_task
 from fpc_core.figures.recipe import read_recipe
 from fpc_core.figures.render import write_figure
 from fpc_core.model.checkpoint import load_checkpoint
@@ -108,28 +112,42 @@ def _build(args: argparse.Namespace) -> None:
 
 
 def _evaluate(args: argparse.Namespace) -> None:
-    space, settings = _open(args), _settings(args)
-    print(_about(space))
+    if args.tables and args.recipe:
+        raise ValueError("--recipe says all of one score and --tables asks for others; give one of them")
+    space = _open(args)
     retriever, dataset = space.retriever, space.dataset
-    with tqdm(total=len(dataset.query), unit="query", disable=None) as bar:
-        if args.ablation:
-            components = ablation(retriever, dataset, settings, progress=_show(bar))
-            own_rate = settings.prune.keep_rate
-            rates = sorted({*KEEP_RATES, own_rate}, reverse=True)
-            masks = true_masks(dataset)
-            cells = drop_strategies(retriever, dataset, settings, masks, keep_rates=rates, progress=_show(bar))
-            texts = [table_4_text(components), table_5_text(cells)]
-            if masks:
-                texts.append(drop_shares_text(cells, own_rate))
-        else:
-            features = query_features(retriever, dataset, settings, (settings.alpha,), progress=_show(bar))
-            final = features.consolidated[settings.alpha]
-            rows = [("FPC", score_features(final, retriever, dataset))]
-            if args.re_ranking:
-                distance = k_reciprocal(final, retriever.memory.features)
-                rows.append(("FPC + re-ranking", score_distance(distance, dataset)))
-            texts = [scores_text(rows)]
-    print("\n\n".join(texts))
+    settings = replace(_settings(args), shortlist=min(QuerySettings().shortlist, len(dataset.gallery)))
+    bootstrap = Bootstrap(args.resamples)
+    if args.recipe:
+        tables: Sequence[ReportTable] = [scores_table(read_score_recipe(args.recipe))]
+    elif args.tables:
+        names = NAMES if "all" in args.tables else args.tables
+        tables = tables_of(names, Setting(settings, retriever.model.config, bootstrap))
+    else:
+        tables = [scores_table(ScoreRecipe(settings=settings, bootstrap=bootstrap))]
+    task = evaluation_task(retriever, dataset, tables)
+    print(_about(space), file=sys.stderr)
+    filled = task.filled(_computed(task.work, keep=not args.no_cache))
+    for name in args.format or (FORMATS if args.out else ["text"]):
+        suffix, write = FORMATS[name]
+        for table in filled:
+            if args.out:
+                args.out.mkdir(parents=True, exist_ok=True)
+                (args.out / f"{table.slug}{suffix}").write_text(write(table), encoding="utf-8")
+                print(f"wrote {args.out / f'{table.slug}{suffix}'}")
+            else:
+                print(write(table))
+    if args.dropped:
+        print(_dropped(space, settings.prune))
+
+
+def _dropped(space: Workspace, prune: PruneSettings) -> str:
+    masks = true_masks(space.dataset)
+    if not masks:
+        raise ValueError(f"{space.dataset.name} has no true masks, so nothing is known of what was dropped")
+    with tqdm(total=len(space.dataset.query), unit="query", disable=None) as bar:
+        dropped = dropped_by_strategy(space.retriever, space.dataset, prune, masks, _show(bar))
+    return dropped_text(dropped, prune.keep_rate)
 
 
 def _sweep(args: argparse.Namespace) -> None:
@@ -141,21 +159,26 @@ def _sweep(args: argparse.Namespace) -> None:
     )  # fmt: skip
     grid = SweepGrid(tuple(args.keep_rates), tuple(args.alphas), tuple(args.neighbors))
     task = SweepTask(space.retriever, space.dataset, grid, settings)
-    store = None if args.no_cache else SweepStore(cache_folder() / "sweeps")
+    print(_about(space))
+    known = _computed(task.work, keep=not args.no_cache)
+    print(format_sweep(task, known))
+    if args.csv:
+        sweep_table(task, known).to_csv(args.csv, index=False)
+        print(f"wrote {args.csv}")
+
+
+def _computed(task: PassTask, keep: bool) -> Known:
+    """The passes of a task, run to their end. keep: go on from what is on disk, and keep what is new."""
+    store = ResultStore(cache_folder() / "results") if keep else None
     kept = store.load(task) if store else Kept({}, ())
     for note in kept.notes:
         print(f"note: {note}", file=sys.stderr)
-    print(_about(space))
-    columns = dict(kept.columns)
-    with tqdm(total=len(task.queries) * len(grid.keep_rates), unit="query", disable=None) as bar:
-        bar.update(sum(int(column.known.sum()) for column in columns.values()))
-        for rate, column in run_sweep(task, columns, store.save if store else None):
-            columns[rate] = column
+    known = dict(kept.known)
+    with tqdm(total=task.total, initial=task.done(known), unit="step", disable=None) as bar:
+        for asked, result in run_passes(task, known, store.save if store else None):
+            known[asked] = result
             bar.update()
-    print(format_sweep(task, columns))
-    if args.csv:
-        sweep_table(task, columns).to_csv(args.csv, index=False)
-        print(f"wrote {args.csv}")
+    return known
 
 
 def _figure(args: argparse.Namespace) -> None:

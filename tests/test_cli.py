@@ -1,9 +1,12 @@
+import csv
 import io
+import re
 import shutil
 
 import pytest
 
 from fpc_core.cli import main
+from fpc_core.evaluation.recipe import ScoreRecipe
 from fpc_core.figures.recipe import FigureKind, FigureRecipe
 from fpc_core.model.checkpoint import load_checkpoint
 from fpc_core.training.state import WEIGHTS
@@ -28,13 +31,62 @@ def test_query_prints_three_rankings_shares_and_timings(world, capsys):
     assert "milliseconds" in text
 
 
-def test_evaluate_prints_tables_4_and_5_with_the_papers_figures(world, capsys):
-    assert main(["evaluate", "--ablation", *world[1]]) == 0
-    table_4, table_5 = capsys.readouterr().out.split("\n\n")
-    assert [line.split()[0] for line in table_4.splitlines()[-4:]] == ["none", "S", "S+C", "S+M+C"]
-    assert table_4.splitlines()[-1].endswith("76.7    72.8")
-    assert [line.split()[0] for line in table_5.splitlines()[2::2]] == ["non-salient", "random", "salient"]
-    assert "12.9 / 13.3" in table_5
+@pytest.fixture
+def own_cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("FPC_CACHE", str(tmp_path / "cache"))
+
+
+def test_evaluate_prints_cmc_and_map_with_their_intervals(world, capsys, own_cache):
+    assert main(["evaluate", "-k", "3", *world[1]]) == 0
+    told = capsys.readouterr()
+    assert "Small world (synthetic)" in told.err
+    assert re.search(r"fpc +(\d+\.\d \[\d+\.\d, \d+\.\d\] *){4}\n", told.out)
+    assert "Ours: Small world (synthetic), 8 queries, 32 gallery images" in told.out
+
+
+def test_evaluate_prints_tables_with_the_papers_figures(world, capsys, own_cache):
+    assert main(["evaluate", "--tables", "4", "7", *world[1]]) == 0
+    table_4, table_7 = capsys.readouterr().out.split("Table 7: ")
+    assert table_4.startswith("Table 4: ")
+    assert re.search(r"\n4 +yes  yes  yes  .* 76\.7 +72\.8\n", table_4)
+    assert re.search(r"\nFPC \+ re-ranking +\d.* 78\.6 +78\.3\n", table_7)
+
+
+def test_evaluate_remembers_and_writes_every_format(world, capsys, tmp_path, own_cache, monkeypatch):
+    command = ["evaluate", "--tables", "all", "--resamples", "50", *world[1]]
+    assert main([*command, "--out", str(tmp_path / "first")]) == 0
+    names = {path.name for path in (tmp_path / "first").iterdir()}
+    assert {"table-1.txt", "table-5.md", "table-7.tex", "fig-4a.csv", "fig-4b.txt"} <= names
+    assert len(names) == 9 * 4
+    monkeypatch.setattr("fpc_core.retrieval.Retriever.prepare", None)  # nothing is computed a second time
+    assert main([*command, "--out", str(tmp_path / "again"), "--format", "csv", "latex"]) == 0
+    again = list((tmp_path / "again").iterdir())
+    assert len(again) == 9 * 2
+    assert all(path.read_bytes() == (tmp_path / "first" / path.name).read_bytes() for path in again)
+
+
+def test_evaluate_repeats_the_score_of_a_recipe(world, capsys, tmp_path, own_cache):
+    assert main(["evaluate", "--tables", "6", "--format", "csv", *world[1]]) == 0
+    *_, last = csv.DictReader(io.StringIO(capsys.readouterr().out.strip()))
+    (tmp_path / "recipe.json").write_text(last["recipe"])
+    assert main(["evaluate", "--recipe", str(tmp_path / "recipe.json"), "--format", "csv", *world[1]]) == 0
+    (again,) = csv.DictReader(io.StringIO(capsys.readouterr().out.strip()))
+    assert again["method"] == "encoder"
+    for name in ("ours Rank-1", "ours mAP", "ours mAP low", "ours mAP high", "recipe"):
+        assert again[name] == last[name]
+
+
+def test_evaluate_says_what_it_cannot_do(world, capsys, tmp_path):
+    (tmp_path / "recipe.json").write_text(ScoreRecipe(weights="0" * 64).to_json())
+    recipe = ["--recipe", str(tmp_path / "recipe.json")]
+    for extra, message in (
+        ([*recipe], "the recipe was made with the weights 000000000000"),
+        ([*recipe, "--tables", "3"], "give one of them"),
+        (["--dropped", "--no-cache"], "Small world has no true masks"),
+        (["--resamples", "0"], "resamples must lie in"),
+    ):
+        assert main(["evaluate", *world[1], *extra]) == 2
+        assert message in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_train_starts_from_weights_and_says_what_it_leaves_out(world, capsys, tmp_path):
@@ -58,11 +110,6 @@ def test_train_starts_from_weights_and_says_what_it_leaves_out(world, capsys, tm
     assert "state.pt; " in capsys.readouterr().out
     assert main([*command, "--model", "small", "--out", str(tmp_path / "other")]) == 2
     assert "leave out --model" in capsys.readouterr().err
-
-
-def test_evaluate_re_ranks_on_request(world, capsys):
-    assert main(["evaluate", "--re-ranking", *world[1]]) == 0
-    assert "FPC + re-ranking" in capsys.readouterr().out
 
 
 def test_sweep_prints_a_table_per_k_writes_every_cell_and_remembers(world, capsys, tmp_path, monkeypatch):

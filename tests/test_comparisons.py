@@ -10,11 +10,11 @@ from app.comparisons import PRESETS, Figure, Labels, figures, kept_patches, mark
 from fpc_core.config import ModelConfig, PruneSettings, QuerySettings, Variant
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.data.images import resize_image, to_tensor
-from fpc_core.evaluation.protocol import query_features, score_features
 from fpc_core.explain.overlay import stripes
 from fpc_core.explain.strips import Card, Strip, Subject
 from fpc_core.results import DropStage, Encoding, Ranking
 from fpc_core.workspace import open_workspace
+from tests import by_hand
 
 SETTINGS = QuerySettings(neighbors=3, shortlist=10)
 
@@ -117,8 +117,7 @@ def test_the_first_true_match_leaves_junk_out():
 
 def test_the_average_precision_of_a_trace_is_that_of_the_evaluation(space, traces, labels):
     for trace in traces:
-        features = query_features(space.retriever, space.dataset, trace.settings, (0.4,)).consolidated[0.4]
-        expected = score_features(features, space.retriever, space.dataset).average_precision[2]
+        expected = by_hand.scores(space.retriever, space.dataset, trace.settings).average_precision[2]
         assert labels.average_precision(trace.final) == pytest.approx(expected, abs=1e-12)
 
 

@@ -17,10 +17,11 @@ from PIL import Image
 from fpc_core.config import DropStrategy, MapMethod, MapTarget, PruneSettings, QuerySettings
 from fpc_core.data.images import resize_image, to_tensor
 from fpc_core.explain.relation import Tone
-from fpc_core.figures.recipe import FigureKind, FigureRecipe, FigureStyle, RecipeError, read_recipe
+from fpc_core.figures.recipe import FigureKind, FigureRecipe, FigureStyle, read_recipe
 from fpc_core.figures.render import bundle, latex, render
 from fpc_core.figures.sheet import Block, Cell, draw_sheet
 from fpc_core.figures.style import WORDS, dressed
+from fpc_core.recipes import RecipeError
 from fpc_core.workspace import open_workspace
 
 GOLDEN = Path(__file__).parent / "golden" / "figures"

@@ -1,4 +1,4 @@
-"""The evaluation asks the retriever exactly what a single search asks it."""
+"""From records to states and from features to scores."""
 
 import numpy as np
 import pytest
@@ -6,8 +6,9 @@ import torch
 
 from fpc_core.config import QuerySettings
 from fpc_core.data.images import resize_image, to_tensor
-from fpc_core.evaluation.protocol import ablation, feature_distance, query_features, score_features
+from fpc_core.evaluation.protocol import encoder_state, feature_distance, score_distance
 from fpc_core.workspace import open_workspace
+from tests import by_hand
 
 SETTINGS = QuerySettings(neighbors=3, shortlist=10)
 
@@ -17,37 +18,32 @@ def space(small_places):
     return open_workspace(small_places, "cpu")
 
 
-@pytest.fixture(scope="module")
-def features(space):
-    return query_features(space.retriever, space.dataset, SETTINGS, (0.0, 0.4), batch_size=3)
-
-
-def test_features_are_those_of_single_searches(space, features):
+def test_features_of_a_batch_are_those_of_single_searches(space):
     config = space.retriever.model.config
+    found = by_hand.features(space.retriever, space.dataset, SETTINGS)
     for place in (0, 5):
         record = space.dataset.query[place]
         image = to_tensor([resize_image(space.dataset.read(record), config.image_size)], config)
         trace = space.retriever.search(image, SETTINGS, torch.tensor([record.camera]))
-        np.testing.assert_allclose(features.consolidated[0.4][place], trace.consolidation.feature, atol=1e-5)
-        np.testing.assert_allclose(
-            features.encoder[place], space.retriever.global_feature(trace.encoding), atol=1e-5
-        )  # fmt: skip
+        np.testing.assert_allclose(found[place], trace.consolidation.feature, atol=1e-5)
 
 
-def test_progress_reaches_every_query_once(space):
-    told = []
-    query_features(space.retriever, space.dataset, SETTINGS, batch_size=5, progress=lambda *at: told.append(at))
-    assert told[-1] == (8, 8)
-    assert [done for done, _ in told] == sorted({done for done, _ in told})
+def test_a_state_holds_the_images_asked_for_in_their_order(space):
+    records = space.dataset.gallery[3:6]
+    states = encoder_state(space.retriever, space.dataset, records, 3)
+    alone = encoder_state(space.retriever, space.dataset, records[1:2], 3)
+    assert len(states.tokens) == 3
+    torch.testing.assert_close(states.tokens[1:2], alone.tokens, atol=1e-5, rtol=1e-4)
 
 
-def test_the_ablation_has_the_rows_of_table_4_with_the_settings_they_ran_with(space, features):
-    rows = {row.label: row for row in ablation(space.retriever, space.dataset, SETTINGS)}
-    assert list(rows) == ["none", "S", "S+C", "S+M+C"]
-    assert rows["none"].settings.prune.keep_rate == 1.0
-    assert rows["S+C"].settings.alpha == 0.0
-    final = score_features(features.consolidated[0.4], space.retriever, space.dataset)
-    assert rows["S+M+C"].scores.mean_ap == final.mean_ap
+def test_a_perfect_distance_has_perfect_scores_and_its_opposite_the_worst(space):
+    dataset = space.dataset
+    same = np.array([[q.identity == g.identity for g in dataset.gallery] for q in dataset.query])
+    assert score_distance(1.0 - same, dataset.query, dataset).mean_ap == 1
+    worst = score_distance(1.0 * same, dataset.query, dataset)
+    assert worst.rank1 == 0
+    # Three matches (the fourth image is junk) at the ranks 29 to 31 of 31.
+    assert worst.mean_ap == pytest.approx((1 / 29 + 2 / 30 + 3 / 31) / 3)
 
 
 def test_distance_is_euclidean_between_directions():

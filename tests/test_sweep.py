@@ -9,11 +9,13 @@ from hypothesis import strategies as st
 
 from fpc_core.config import QuerySettings, Variant
 from fpc_core.data.datasets import ImageRecord
-from fpc_core.evaluation.protocol import query_features, score_features
-from fpc_core.evaluation.sweep import SweepColumn, SweepGrid, SweepTask, run_sweep
-from fpc_core.evaluation.sweep_store import SweepStore
+from fpc_core.evaluation.passes import PassResult
+from fpc_core.evaluation.run import run_passes
+from fpc_core.evaluation.store import ResultStore
+from fpc_core.evaluation.sweep import SweepGrid, SweepTask
 from fpc_core.evaluation.sweep_tables import best_cell, format_sweep, sweep_cells, sweep_table
 from fpc_core.workspace import cache_folder, open_workspace
+from tests import by_hand
 
 GRID = SweepGrid((1.0, 0.6), (0.0, 0.4, 1.0), (1, 3))
 BASE = QuerySettings(neighbors=1, shortlist=10)
@@ -31,26 +33,29 @@ def task(space):
 
 @pytest.fixture(scope="module")
 def whole(task):
-    return dict(run_sweep(task))
+    return dict(run_passes(task.work))
 
 
 @pytest.fixture
 def store(tmp_path):
-    return SweepStore(tmp_path / "sweeps")
+    return ResultStore(tmp_path / "results")
 
 
-def assert_same(columns, others):
-    assert columns.keys() == others.keys()
-    for rate, column in columns.items():
-        np.testing.assert_array_equal(column.average_precision, others[rate].average_precision)
-        np.testing.assert_array_equal(column.first_match, others[rate].first_match)
+def assert_same(known, others):
+    assert known.keys() == others.keys()
+    for asked, result in known.items():
+        np.testing.assert_array_equal(result.average_precision, others[asked].average_precision)
+        np.testing.assert_array_equal(result.first_match, others[asked].first_match)
 
 
 def evaluated(task, rate, alpha, neighbors):
-    """What `evaluate` computes of these settings by themselves."""
-    asked = task.settings_of(rate, alpha, neighbors)
-    features = query_features(task.retriever, task.dataset, asked, (alpha,)).consolidated[alpha]
-    return score_features(features, task.retriever, task.dataset)
+    """The scores of these settings by themselves."""
+    asked = replace(task.settings.with_keep_rate(rate), alpha=alpha, neighbors=neighbors)
+    return by_hand.scores(task.retriever, task.dataset, asked)
+
+
+def cell_of(task, known, rate, alpha, neighbors, ranks=50):
+    return known[task.pass_of(rate)].scores(task.place(alpha, neighbors), ranks)
 
 
 @given(
@@ -60,25 +65,24 @@ def evaluated(task, rate, alpha, neighbors):
     variant=st.sampled_from(Variant),
 )
 @settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_a_cell_is_what_evaluate_says_of_its_settings(space, rate, alpha, neighbors, variant):
+def test_a_cell_is_what_single_searches_say_of_its_settings(space, rate, alpha, neighbors, variant):
     grid = SweepGrid((0.9, rate), (0.5, alpha), (2, 11 - neighbors) if neighbors == 2 else (2, neighbors))
     task = SweepTask(space.retriever, space.dataset, grid, replace(BASE, variant=variant))
-    column = dict(run_sweep(task))[rate]
-    expected = evaluated(task, rate, alpha, grid.neighbors[1])
-    cell = column.scores(1, 1, ranks=len(expected.cmc))
+    expected = evaluated(task, rate, alpha, neighbors := grid.neighbors[1])
+    cell = cell_of(task, dict(run_passes(task.work)), rate, alpha, neighbors, ranks=len(expected.cmc))
     np.testing.assert_array_equal(cell.average_precision, expected.average_precision)
     np.testing.assert_array_equal(cell.first_match, expected.first_match)
     np.testing.assert_array_equal(cell.cmc, expected.cmc)
     assert (cell.rank1, cell.mean_ap) == (expected.rank1, expected.mean_ap)
 
 
-def test_a_query_without_a_true_match_is_left_out_as_evaluate_leaves_it_out(space):
+def test_a_query_without_a_true_match_is_left_out_as_the_metric_leaves_it_out(space):
     stranger = replace(space.dataset.query[0], identity=999)
     dataset = replace(space.dataset, query=(stranger, *space.dataset.query[1:4]))
     task = SweepTask(space.retriever, dataset, GRID, BASE)
     assert (task.skipped, len(task.queries)) == (1, 3)
     expected = evaluated(task, 0.6, 0.4, 3)
-    cell = dict(run_sweep(task))[0.6].scores(1, 1)
+    cell = cell_of(task, dict(run_passes(task.work)), 0.6, 0.4, 3)
     assert expected.skipped == 1
     assert (cell.rank1, cell.mean_ap) == (expected.rank1, expected.mean_ap)
 
@@ -121,93 +125,108 @@ def test_what_cells_share_is_computed_once(task, monkeypatch):
 
     for name in calls:
         counted(name)
-    dict(run_sweep(task))
+    dict(run_passes(task.work))
     assert calls == {"prepare": 1, "encode": 2, "match": 16, "consolidate_sets": 16}  # 8 queries, 2 keep rates
     assert all(len(set(each)) == len(each) for each in sets)
     assert sum(len(each) for each in sets) < 16 * len(GRID.alphas) * len(GRID.neighbors)
 
 
-def test_every_step_adds_one_query_and_leaves_earlier_columns_alone(task):
-    steps = list(run_sweep(task))
-    assert [rate for rate, _ in steps] == [1.0] * 8 + [0.6] * 8
-    assert [int(column.known.sum()) for _, column in steps] == [*range(1, 9), *range(1, 9)]
+def test_every_step_adds_one_query_and_leaves_earlier_results_alone(task):
+    steps = list(run_passes(task.work))
+    assert [asked.settings.prune.keep_rate for asked, _ in steps] == [1.0] * 8 + [0.6] * 8
+    assert [int(result.known.sum()) for _, result in steps] == [*range(1, 9), *range(1, 9)]
     assert steps[7][1].complete
     assert not steps[6][1].complete
 
 
 def test_rounds_of_few_states_change_nothing(task, whole, monkeypatch):
-    monkeypatch.setattr("fpc_core.evaluation.sweep.BATCH", 3)
-    monkeypatch.setattr("fpc_core.evaluation.sweep.STATE_BYTES", 1)
-    steps = list(run_sweep(task))
-    assert [rate for rate, _ in steps] == [1.0] * 3 + [0.6] * 3 + [1.0] * 3 + [0.6] * 3 + [1.0] * 2 + [0.6] * 2
+    monkeypatch.setattr("fpc_core.evaluation.run.BATCH", 3)
+    monkeypatch.setattr("fpc_core.evaluation.run.STATE_BYTES", 1)
+    steps = list(run_passes(task.work))
+    rates = [asked.settings.prune.keep_rate for asked, _ in steps]
+    assert rates == [1.0] * 3 + [0.6] * 3 + [1.0] * 3 + [0.6] * 3 + [1.0] * 2 + [0.6] * 2
     assert_same(dict(steps), whole)
 
 
 @pytest.mark.parametrize("stop", [1, 5, 8, 13, 16])
 def test_a_stopped_sweep_goes_on_to_the_same_result(task, whole, store, stop):
-    run = run_sweep(task, save=store.save)
+    run = run_passes(task.work, save=store.save)
     for _ in range(stop):
         next(run)
     run.close()
-    kept = store.load(task)
-    assert sum(int(column.known.sum()) for column in kept.columns.values()) == stop
-    rest = list(run_sweep(task, kept.columns, store.save))
+    kept = store.load(task.work)
+    assert task.work.done(kept.known) == stop
+    rest = list(run_passes(task.work, kept.known, store.save))
     assert len(rest) == 16 - stop
-    assert_same(kept.columns | dict(rest), whole)
-    assert_same(store.load(task).columns, whole)
+    assert_same(kept.known | dict(rest), whole)
+    assert_same(store.load(task.work).known, whole)
 
 
 def test_a_second_run_computes_nothing(task, whole, store):
-    list(run_sweep(task, save=store.save))
-    kept = store.load(task)
+    list(run_passes(task.work, save=store.save))
+    kept = store.load(task.work)
     assert kept.notes == ()
-    assert_same(kept.columns, whole)
-    assert list(run_sweep(task, kept.columns, store.save)) == []
+    assert_same(kept.known, whole)
+    assert list(run_passes(task.work, kept.known, store.save)) == []
 
 
 def test_results_of_all_queries_answer_a_few_and_few_are_added_to_all(space, task, whole, store):
     few = SweepTask(space.retriever, replace(space.dataset, query=space.dataset.query[2:4]), GRID, BASE)
-    list(run_sweep(few, save=store.save))
-    assert [int(column.known.sum()) for column in store.load(task).columns.values()] == [2, 2]
-    list(run_sweep(task, save=store.save))
-    found = store.load(few).columns
-    np.testing.assert_array_equal(found[0.6].average_precision, whole[0.6].average_precision[2:4])
+    list(run_passes(few.work, save=store.save))
+    assert [int(result.known.sum()) for result in store.load(task.work).known.values()] == [2, 2]
+    list(run_passes(task.work, save=store.save))
+    found = store.load(few.work).known[few.pass_of(0.6)]
+    np.testing.assert_array_equal(found.average_precision, whole[task.pass_of(0.6)].average_precision[2:4])
+
+
+def test_a_larger_grid_answers_a_smaller_one_and_is_not_forgotten_for_it(space, task, whole, store):
+    list(run_passes(task.work, save=store.save))
+    small = replace(task, grid=SweepGrid((0.6,), (1.0, 0.4), (3,)))
+    known = store.load(small.work).known
+    assert small.work.done(known) == small.work.total == 8
+    for alpha in (0.4, 1.0):
+        found, expected = cell_of(small, known, 0.6, alpha, 3), cell_of(task, whole, 0.6, alpha, 3)
+        np.testing.assert_array_equal(found.average_precision, expected.average_precision)
+    other = replace(task, grid=SweepGrid((0.6,), (0.4, 0.7), (3,)))
+    assert other.work.done(store.load(other.work).known) == 0
+    list(run_passes(other.work, save=store.save))
+    assert_same(store.load(task.work).known, whole)
 
 
 @pytest.mark.parametrize(
     "damage", [lambda data: data[: len(data) // 2], lambda data: b"PK" + data[2:-600], bytes.swapcase]
 )
 def test_a_damaged_file_is_named_and_computed_again(task, whole, store, damage):
-    list(run_sweep(task, save=store.save))
+    list(run_passes(task.work, save=store.save))
     path = sorted(store.folder.iterdir())[0]
     path.write_bytes(damage(path.read_bytes()))
-    kept = store.load(task)
+    kept = store.load(task.work)
     assert len(kept.notes) == 1
     assert str(path) in kept.notes[0]
     assert "computed again" in kept.notes[0]
-    assert len(kept.columns) == 1
-    assert_same(kept.columns | dict(run_sweep(task, kept.columns, store.save)), whole)
-    assert store.load(task).notes == ()
+    assert len(kept.known) == 1
+    assert_same(kept.known | dict(run_passes(task.work, kept.known, store.save)), whole)
+    assert store.load(task.work).notes == ()
 
 
 def test_values_out_of_range_are_damage(task, store):
-    list(run_sweep(task, save=store.save))
+    list(run_passes(task.work, save=store.save))
     for path in store.folder.iterdir():
         with np.load(path) as found:
             held = dict(found)
-        held["average_precision"][0, 0, 0] = 1.5
+        held["average_precision"][0, 0] = 1.5
         np.savez(path, **held)
-    kept = store.load(task)
-    assert kept.columns == {}
+    kept = store.load(task.work)
+    assert kept.known == {}
     assert all("out of range" in note for note in kept.notes)
 
 
 def test_a_file_made_from_something_else_is_not_believed(task, store):
-    list(run_sweep(task, save=store.save))
+    list(run_passes(task.work, save=store.save))
     one, other = sorted(store.folder.iterdir())
     one.write_bytes(other.read_bytes())
-    kept = store.load(task)
-    assert len(kept.columns) == 1
+    kept = store.load(task.work)
+    assert len(kept.known) == 1
     assert "made from something else" in kept.notes[0]
 
 
@@ -223,15 +242,15 @@ def test_a_file_made_from_something_else_is_not_believed(task, store):
     ],
 )
 def test_results_of_other_settings_or_queries_are_not_taken(space, task, store, change):
-    list(run_sweep(task, save=store.save))
+    list(run_passes(task.work, save=store.save))
     dataset, base = change(space)
-    assert store.load(SweepTask(space.retriever, dataset, GRID, base)).columns == {}
+    assert store.load(SweepTask(space.retriever, dataset, GRID, base).work).known == {}
 
 
 def test_a_folder_that_cannot_be_written_is_an_error_with_the_remedy(task, whole, tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OSError, match="set FPC_CACHE to a folder that can be written"):
-        SweepStore(tmp_path / "file").save(task, 1.0, whole[1.0])
+        ResultStore(tmp_path / "file").save(task.work, asked := task.pass_of(1.0), whole[asked])
 
 
 def test_the_cache_folder_is_the_users_unless_told(monkeypatch, tmp_path):
@@ -241,10 +260,10 @@ def test_the_cache_folder_is_the_users_unless_told(monkeypatch, tmp_path):
     assert cache_folder().name == "fpc-explorer"
 
 
-def column_of(first):
-    """One alpha, one K; one true match per query, at the 0-based ranks given."""
-    first = np.array(first)[:, None, None]
-    return SweepColumn(np.where(first < 0, np.nan, 1 / np.maximum(first + 1, 1)), first)
+def result_of(first):
+    """One point; one true match per query, at the 0-based ranks given, -2 for a query not known yet."""
+    first = np.array(first)[:, None]
+    return PassResult(np.where(first < 0, np.nan, 1 / np.maximum(first + 1, 1)), first, first[:, 0] >= 0)
 
 
 def two_cells(space, queries):
@@ -254,7 +273,8 @@ def two_cells(space, queries):
 
 def test_cells_say_what_can_be_checked_by_hand(space):
     task = two_cells(space, 4)
-    one, half = sweep_cells(task, {1.0: column_of([0, 1, 3, 0]), 0.5: column_of([0, -1, 1, -1])})
+    known = {task.pass_of(1.0): result_of([0, 1, 3, 0]), task.pass_of(0.5): result_of([0, -2, 1, -2])}
+    one, half = sweep_cells(task, known)
     assert (one.rank1, one.mean_ap, one.queries) == (2 / 4, (1 + 1 / 2 + 1 / 4 + 1) / 4, 4)
     assert (one.first_match_mean, one.first_match_median) == ((1 + 2 + 4 + 1) / 4, 1.5)
     assert (half.rank1, half.mean_ap, half.queries) == (1 / 2, (1 + 1 / 2) / 2, 2)
@@ -264,7 +284,7 @@ def test_cells_say_what_can_be_checked_by_hand(space):
 
 def test_among_equals_the_cheapest_cell_is_the_best(space):
     task = two_cells(space, 1)
-    equal = sweep_cells(task, {1.0: column_of([2]), 0.5: column_of([2])})
+    equal = sweep_cells(task, {task.pass_of(rate): result_of([2]) for rate in (1.0, 0.5)})
     assert best_cell(equal).keep_rate == 0.5
 
 
@@ -273,7 +293,7 @@ def test_tables_name_every_cell(task, whole):
     assert len(table) == GRID.cells == 12
     assert list(table.columns[:5]) == ["keep rate", "alpha", "K", "Rank-1", "mAP"]
     row = table[(table["keep rate"] == 0.6) & (table["alpha"] == 0.4) & (table["K"] == 3)].iloc[0]
-    assert row["mAP"] == pytest.approx(100 * whole[0.6].scores(1, 1).mean_ap)
+    assert row["mAP"] == pytest.approx(100 * cell_of(task, whole, 0.6, 0.4, 3).mean_ap)
     text = format_sweep(task, whole)
     assert text.count("K = ") == 3  # two tables and the best
     assert f"{row['Rank-1']:.1f} /{row['mAP']:>5.1f}" in text
@@ -282,12 +302,13 @@ def test_tables_name_every_cell(task, whole):
 def test_a_memory_without_fingerprint_cannot_keep_results(space, whole, store):
     bare = replace(space.retriever.memory, fingerprint=None)
     retriever = type(space.retriever)(space.retriever.model, bare)
+    work = SweepTask(retriever, space.dataset, GRID, BASE).work
     with pytest.raises(ValueError, match="no fingerprint"):
-        store.save(SweepTask(retriever, space.dataset, GRID, BASE), 1.0, whole[1.0])
+        store.save(work, work.passes[0], whole[work.passes[0]])
 
 
 def test_a_query_that_is_gone_is_an_error(space, store):
     lost = ImageRecord(space.dataset.root / "gone.png", 1, 0, "query")
     task = SweepTask(space.retriever, replace(space.dataset, query=(lost,)), GRID, BASE)
     with pytest.raises(OSError, match=r"gone\.png"):
-        store.load(task)
+        store.load(task.work)

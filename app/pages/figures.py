@@ -14,15 +14,14 @@ from app.state import ALPHA, GAMMA, NEIGHBORS, View
 from fpc_core.config import QuerySettings
 from fpc_core.figures.recipe import (
     LANGUAGES,
-    MOST_BYTES,
     MOST_QUERIES,
     WIDTHS,
     FigureKind,
     FigureRecipe,
     FigureStyle,
-    RecipeError,
 )
 from fpc_core.model.checkpoint import weights_fingerprint
+from fpc_core.recipes import MOST_BYTES, RecipeError
 from fpc_core.workspace import Workspace
 
 PREFIX = "f_"  # of parameters that Explore binds as well

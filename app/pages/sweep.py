@@ -99,26 +99,25 @@ def page() -> None:
         st.info("Choose at least one query, one keep rate and one K in the sidebar.", icon=":material/tune:")
         return
     try:
-        sweep = resources.sweep(space, queries, grid, settings)
+        task, run = resources.sweep(space, queries, grid, settings)
     except (ValueError, OSError) as error:
         problem(str(error))
         return
-    if sweep.task.skipped:
-        problem(
-            f"{sweep.task.skipped} of the queries have no true match in the gallery; they are left out of every score."
-        )
-    look = sweep.look()
+    if task.skipped:
+        problem(f"{task.skipped} of the queries have no true match in the gallery; they are left out of every score.")
+    visitor = f"{controls.visitor()} sweep"  # whose next sweep ends the last
+    look = run.look()
     if look.state is State.IDLE and 0 < look.total - look.done <= AT_ONCE:
-        sweep.start(grids.visitor())
-        look = sweep.look()
+        run.start(visitor)
+        look = run.look()
     query = queries[0] if len(queries) == 1 else ""
 
     @st.fragment(run_every=POLL if look.active else None)
     def live() -> None:
         open_cell(query, settings)
-        now = sweep.look()
-        grids.progress(sweep, now)
-        grids.result(sweep, now, pick)
+        now = run.look()
+        grids.progress(run, now, visitor, grids.size(task))
+        grids.result(task, now.known, pick)
         if look.active and not now.active:
             st.rerun()
 

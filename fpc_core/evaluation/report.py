@@ -1,89 +1,141 @@
-"""What `python -m fpc_core evaluate` prints. The paper's figures stand beside ours, always named as the paper's."""
+"""A table of scores as data: ours with interval and recipe, the paper's named so. `formats.py` writes it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
 
-from fpc_core.config import DropStrategy
-from fpc_core.evaluation.dropping import StrategyScores
-from fpc_core.evaluation.protocol import StageScores
-from fpc_core.evaluation.tables import TABLE_4, TABLE_5
-from fpc_core.explain.masks import Shares
-from fpc_core.results import Scores
+from fpc_core.config import QuerySettings
+from fpc_core.evaluation.bootstrap import Estimate
+from fpc_core.evaluation.recipe import ScoreRecipe
 
-_PAPERS = "the paper's: its own figures, ViT-B on Occluded-Duke"
-
-
-def scores_text(rows: Sequence[tuple[str, Scores]]) -> str:
-    """CMC at 1, 5, 10 and mAP in percent, one line per row."""
-    lines = [f"{'':18}{_HEAD}", *(f"{label:18}{_percent(scores)}" for label, scores in rows)]
-    return "\n".join([*lines, *_left_out(rows[0][1])])
+RANKS = (1, 5, 10)
+MEASURES = (*(f"Rank-{rank}" for rank in RANKS), "mAP")
 
 
-def table_4_text(rows: Sequence[StageScores]) -> str:
-    """Our four rows beside the paper's Rank-1 and mAP."""
-    paper = zip(TABLE_4.column("Rank-1"), TABLE_4.column("mAP"), strict=True)
-    lines = [
-        f"Table 4, components: S sparse encoder, M matching by D, C consolidation ({_PAPERS})",
-        f"{'':18}{_HEAD}     the paper's Rank-1     mAP",
-        *(
-            f"{row.label:18}{_percent(row.scores)}     {rank_1:18.1f}  {mean_ap:6.1f}"
-            for row, (rank_1, mean_ap) in zip(rows, paper, strict=True)
-        ),
-    ]
-    return "\n".join([*lines, *_left_out(rows[0].scores)])
+class Source(StrEnum):
+    """Whose a column is."""
+
+    LABEL = "label"
+    OURS = "ours"
+    PAPER = "paper"
 
 
-def table_5_text(cells: Sequence[StrategyScores]) -> str:
-    """Rank-1 / mAP of every strategy, one line ours and one the paper's."""
-    rates = list(dict.fromkeys(cell.keep_rate for cell in cells))
-    published = {(name, rate): f"{rank_1:.1f} / {mean_ap:.1f}" for name, rate, rank_1, mean_ap in TABLE_5.rows}
-    ours = {(cell.strategy, cell.keep_rate): cell.scores for cell in cells}
-    lines = [
-        f"Table 5, drop strategies, S+M+C, Rank-1 / mAP ({_PAPERS})",
-        f"{'keep rate':18}" + "".join(f"{rate:>13}" for rate in rates),
-    ]
-    for strategy in DropStrategy:
-        found = (f"{100 * ours[strategy, rate].rank1:.1f} / {100 * ours[strategy, rate].mean_ap:.1f}" for rate in rates)
-        lines.append(f"{_name(strategy):18}" + "".join(f"{each:>13}" for each in found))
-        lines.append(
-            f"{'  the paper' + chr(39) + 's':18}"
-            + "".join(f"{published.get((strategy.value, rate), '-'):>13}" for rate in rates)
-        )
-    return "\n".join(lines)
+@dataclass(frozen=True)
+class OurScores:
+    """estimates: in the order of MEASURES.  queries: how many were scored.
+
+    settled: all queries that have a true match were scored; before that an estimate has no interval (low = high).
+    """
+
+    estimates: tuple[Estimate, ...]
+    queries: int
+    settled: bool
+
+    def __getitem__(self, measure: str) -> Estimate:
+        return self.estimates[MEASURES.index(measure)]
 
 
-def drop_shares_text(cells: Sequence[StrategyScores], keep_rate: float) -> str:
-    """What each strategy dropped at each block at `keep_rate`, beside all that entered it."""
-    lines = [
-        f"What the dropped patches show at keep rate {keep_rate}: percent of their area, by the true masks",
-        f"{'':14}block  dropped    person  occluder  background    (all that entered: person  occluder  background)",
-    ]
-    for cell in cells:
-        for block in cell.shares if cell.keep_rate == keep_rate else ():
-            lines.append(
-                f"{_name(cell.strategy):14}{block.block:>5}  {f'{block.dropped}/{block.entered}':>7}    "
-                f"{_areas(block.of_dropped)}    {'':20}{_areas(block.of_entered)}"
+@dataclass(frozen=True)
+class Row:
+    """labels: under `ReportTable.labels`.  recipe, ours: of our scores; no recipe: we have none; ours None: not yet.
+
+    computed: ours too, in closed form.  paper: as published, None where it prints nothing.
+    """
+
+    labels: tuple[str, ...]
+    recipe: ScoreRecipe | None = None
+    computed: tuple[float, ...] = ()
+    paper: tuple[float | None, ...] = ()
+    ours: OurScores | None = None
+
+
+@dataclass(frozen=True)
+class ReportTable:
+    """One table.
+
+    name: "Table 3".  labels, measures, computed: heads of the row labels and of our columns.  paper: data set and head
+    of each of the paper's columns.  data: whose queries ours are.  notes: sentences below it.  rules: rows that a rule
+    stands above.  settings: of every row, as far as its labels and its recipe's method do not say otherwise.
+    """
+
+    name: str
+    title: str
+    settings: QuerySettings
+    labels: tuple[str, ...]
+    rows: tuple[Row, ...]
+    measures: tuple[str, ...] = ("Rank-1", "mAP")
+    computed: tuple[str, ...] = ()
+    paper: tuple[tuple[str, str], ...] = ()
+    data: str = ""
+    notes: tuple[str, ...] = ()
+    rules: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        for row in self.rows:
+            fits = (
+                len(row.labels) == len(self.labels)
+                and len(row.computed) in (0, len(self.computed))
+                and len(row.paper) in (0, len(self.paper))
             )
-    lines.append("Dropping as many of the same patches at random gives, on average, the shares of all that entered.")
-    return "\n".join(lines)
+            if not fits:
+                raise ValueError(f"{self.name}: the row {row.labels} does not fit the columns")
+
+    @property
+    def recipes(self) -> tuple[ScoreRecipe, ...]:
+        return tuple(row.recipe for row in self.rows if row.recipe)
+
+    @property
+    def complete(self) -> bool:
+        return all(row.recipe is None or (row.ours is not None and row.ours.settled) for row in self.rows)
+
+    @property
+    def caption(self) -> str:
+        return f"{self.title} (after {self.name} of the paper)." if self.paper else f"{self.title}."
+
+    @property
+    def slug(self) -> str:
+        """A name for files: "table-3"."""
+        return self.name.lower().replace(". ", "-").replace(" ", "-")
 
 
-_HEAD = "  Rank-1  Rank-5  Rank-10     mAP"
+@dataclass(frozen=True)
+class Column:
+    """One column as text. group: what it stands under, "" for labels."""
+
+    source: Source
+    group: str
+    head: str
+    cells: tuple[str, ...]
 
 
-def _percent(scores: Scores) -> str:
-    ranks = "  ".join(f"{100 * scores.cmc[min(rank, len(scores.cmc)) - 1]:6.1f}" for rank in (1, 5))
-    return f"  {ranks}  {100 * scores.cmc[min(10, len(scores.cmc)) - 1]:7.1f}  {100 * scores.mean_ap:6.1f}"
+def columns(
+    table: ReportTable, written: Callable[[Estimate, bool], str], *, nothing: str = "-", pending: str = "..."
+) -> list[Column]:
+    """The table column by column: labels, ours, the paper's.
 
+    written: of an estimate and whether it is settled.  nothing: where no figure exists; pending: where it will.
+    """
+    found = [
+        Column(Source.LABEL, "", head, tuple(row.labels[place] for row in table.rows))
+        for place, head in enumerate(table.labels)
+    ]
+    ours = f"ours: {table.data}"
 
-def _left_out(scores: Scores) -> list[str]:
-    return [f"{scores.skipped} queries without a true match are left out"] if scores.skipped else []
+    def score(row: Row, measure: str) -> str:
+        if row.recipe is None:
+            return nothing
+        return pending if row.ours is None else written(row.ours[measure], row.ours.settled)
 
-
-def _areas(shares: Shares) -> str:
-    return f"{100 * shares.person:6.1f}  {100 * shares.occluder:8.1f}  {100 * shares.background:10.1f}"
-
-
-def _name(strategy: DropStrategy) -> str:
-    return strategy.value.replace("_", "-")
+    if table.recipes:
+        for measure in table.measures:
+            found.append(Column(Source.OURS, ours, measure, tuple(score(row, measure) for row in table.rows)))
+    for place, head in enumerate(table.computed):
+        cells = tuple(f"{row.computed[place]:.2f}" if row.computed else nothing for row in table.rows)
+        found.append(Column(Source.OURS, ours, head, cells))
+    for place, (data, head) in enumerate(table.paper):
+        values = [row.paper[place] if row.paper else None for row in table.rows]
+        cells = tuple(nothing if value is None else f"{value:.1f}" for value in values)
+        found.append(Column(Source.PAPER, f"the paper's: {data}", head, cells))
+    return found

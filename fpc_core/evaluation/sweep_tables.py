@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import pandas as pd
 
 from fpc_core.evaluation.flops import Flops, encoder_flops
-from fpc_core.evaluation.sweep import SweepColumn, SweepTask
+from fpc_core.evaluation.passes import Known
+from fpc_core.evaluation.sweep import SweepTask
 
 
 @dataclass(frozen=True)
@@ -27,22 +28,21 @@ class SweepCell:
     queries: int
 
 
-def sweep_cells(task: SweepTask, columns: Mapping[float, SweepColumn]) -> list[SweepCell]:
+def sweep_cells(task: SweepTask, known: Known) -> list[SweepCell]:
     """Every cell of which at least one query is known, in the order of the grid."""
     found = []
     for rate in task.grid.keep_rates:
-        column = columns.get(rate)
-        if column is None or not column.known.any():
+        result = known.get(task.pass_of(rate))
+        if result is None or not result.known.any():
             continue
         flops = encoder_flops(task.retriever.model.config, task.settings.with_keep_rate(rate).prune)
-        for a, alpha in enumerate(task.grid.alphas):
-            for k, neighbors in enumerate(task.grid.neighbors):
-                scores = column.scores(a, k)
-                first = scores.first_match + 1
-                mean, median = float(first.mean()), float(np.median(first))
-                found.append(
-                    SweepCell(rate, alpha, neighbors, scores.rank1, scores.mean_ap, mean, median, flops, len(first))
-                )
+        for alpha, neighbors in product(task.grid.alphas, task.grid.neighbors):
+            scores = result.scores(task.place(alpha, neighbors))
+            first = scores.first_match + 1
+            mean, median = float(first.mean()), float(np.median(first))
+            found.append(
+                SweepCell(rate, alpha, neighbors, scores.rank1, scores.mean_ap, mean, median, flops, len(first))
+            )
     return found
 
 
@@ -51,7 +51,7 @@ def best_cell(cells: list[SweepCell]) -> SweepCell:
     return max(cells, key=lambda cell: (cell.mean_ap, cell.rank1, -cell.flops.without_attention_products))
 
 
-def sweep_table(task: SweepTask, columns: Mapping[float, SweepColumn]) -> pd.DataFrame:
+def sweep_table(task: SweepTask, known: Known) -> pd.DataFrame:
     """One row per cell: scores in percent, FLOPs in G multiply-adds."""
     return pd.DataFrame(
         [
@@ -67,19 +67,19 @@ def sweep_table(task: SweepTask, columns: Mapping[float, SweepColumn]) -> pd.Dat
                 "FLOPs with attention products (G)": cell.flops.with_attention_products / 1e9,
                 "queries": cell.queries,
             }
-            for cell in sweep_cells(task, columns)
+            for cell in sweep_cells(task, known)
         ]
     )
 
 
-def format_sweep(task: SweepTask, columns: Mapping[float, SweepColumn]) -> str:
+def format_sweep(task: SweepTask, known: Known) -> str:
     """Fixed-width text: Rank-1 / mAP in percent, one table per K with alphas down and keep rates across.
 
     Raises ValueError where nothing is known yet.
     """
-    cells = sweep_cells(task, columns)
+    cells = sweep_cells(task, known)
     by_place = {(cell.keep_rate, cell.alpha, cell.neighbors): cell for cell in cells}
-    rates = [rate for rate in task.grid.keep_rates if rate in columns]
+    rates = list(dict.fromkeys(cell.keep_rate for cell in cells))
     best = best_cell(cells)
     lines = [f"Rank-1 / mAP of {best.queries} queries; {task.skipped} without a true match are left out"]
     for neighbors in task.grid.neighbors:

@@ -2,33 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
-from fpc_core.config import (
-    KEEP_RATES,
-    DropStrategy,
-    MapMethod,
-    MapTarget,
-    PruneSettings,
-    QuerySettings,
-    Solver,
-    TransportSettings,
-    Variant,
-)
+from fpc_core.config import KEEP_RATES, MapMethod, MapTarget, QuerySettings
 from fpc_core.explain.methods import DECODER_METHODS
+from fpc_core.recipes import RecipeError, from_json, read_text, to_json
 
 FORMAT = 1
 MOST_QUERIES = 40
-MOST_BYTES = 1 << 20  # of a recipe file
-
-
-class RecipeError(ValueError):
-    """A recipe cannot be used; the message names the field and what it may be."""
 
 
 class FigureKind(StrEnum):
@@ -113,82 +96,14 @@ class FigureRecipe:
 
     def to_json(self) -> str:
         """The recipe as JSON with sorted keys; `from_json` gives an equal recipe."""
-        return json.dumps({"format": FORMAT, **asdict(self)}, indent=2, sort_keys=True) + "\n"
+        return to_json(self, FORMAT)
 
     @classmethod
     def from_json(cls, text: str) -> FigureRecipe:
         """Raises RecipeError for what is no recipe, naming the field."""
-        try:
-            content = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise RecipeError(f"the recipe is no JSON ({error}); export one from the app or see docs") from error
-        if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
-            raise RecipeError(f"the recipe must be a JSON object with format {FORMAT}")
-        return _build(cls, content, "")
+        return from_json(cls, text, FORMAT)
 
 
 def read_recipe(path: Path) -> FigureRecipe:
     """The recipe in a file. Raises RecipeError, naming the file."""
-    try:
-        if path.stat().st_size > MOST_BYTES:
-            raise RecipeError(f"{path} is larger than {MOST_BYTES:,} bytes: no recipe")
-        return FigureRecipe.from_json(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path} cannot be read ({error}); check the path") from error
-
-
-_PARTS: Mapping[str, type] = {
-    "settings": QuerySettings,
-    "settings.prune": PruneSettings,
-    "settings.transport": TransportSettings,
-    "style": FigureStyle,
-}
-_CHOICES: Mapping[str, type[StrEnum]] = {
-    "kind": FigureKind,
-    "method": MapMethod,
-    "target": MapTarget,
-    "settings.variant": Variant,
-    "settings.prune.strategy": DropStrategy,
-    "settings.transport.solver": Solver,
-}
-_LISTS: Mapping[str, type] = {"queries": str, "keep_rates": float, "settings.prune.blocks": int}
-
-
-def _build(kind: Any, content: Any, place: str) -> Any:
-    """A frozen dataclass from a JSON object, field by field; `place` is its dotted name in the recipe."""
-    if not isinstance(content, dict):
-        raise RecipeError(f"{place or 'the recipe'} must be an object, not {type(content).__name__}")
-    names = {each.name for each in fields(kind)}
-    if unknown := sorted(set(content) - names):
-        raise RecipeError(f"unknown {', '.join(f'{place}{name}'[:80] for name in unknown[:5])} in the recipe")
-    values = {name: _value(kind, name, value, place) for name, value in content.items()}
-    try:
-        return kind(**values)
-    except RecipeError:
-        raise
-    except (TypeError, ValueError) as error:
-        raise RecipeError(f"{place.rstrip('.') or 'the recipe'}: {error}") from error
-
-
-def _value(kind: Any, name: str, value: Any, place: str) -> Any:
-    full = place + name
-    if full in _PARTS:
-        return _build(_PARTS[full], value, full + ".")
-    if full in _CHOICES:
-        if value not in list(_CHOICES[full]):
-            raise RecipeError(f"{full} must be one of {', '.join(_CHOICES[full])}, not {str(value)[:60]!r}")
-        return _CHOICES[full](value)
-    if full in _LISTS:
-        if not isinstance(value, list) or not all(_is(each, _LISTS[full]) for each in value):
-            raise RecipeError(f"{full} must be a list of {_LISTS[full].__name__}")
-        return tuple(_LISTS[full](each) for each in value)
-    wanted: type = type(next(each.default for each in fields(kind) if each.name == name))
-    if not _is(value, wanted):
-        raise RecipeError(f"{full} must be a {wanted.__name__}, not {str(value)[:60]!r}")
-    return wanted(value)
-
-
-def _is(value: Any, kind: type) -> bool:
-    if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    return isinstance(value, kind) and isinstance(value, bool) == (kind is bool)
+    return FigureRecipe.from_json(read_text(path))

@@ -24,10 +24,11 @@ from fpc_core.explain.methods import NAMES
 from fpc_core.explain.overlay import heat, veil
 from fpc_core.explain.relation import Subject, Tone, tone_of
 from fpc_core.figures.lines import draw_alpha_lines, draw_transport
-from fpc_core.figures.recipe import FigureKind, FigureRecipe, RecipeError
+from fpc_core.figures.recipe import FigureKind, FigureRecipe
 from fpc_core.figures.sheet import Block, Cell, Scale, draw_sheet
 from fpc_core.figures.style import WORDS, dressed, save
 from fpc_core.model.checkpoint import weights_fingerprint
+from fpc_core.recipes import RecipeError
 from fpc_core.results import Encoding, QueryTrace, Ranking
 from fpc_core.workspace import Workspace
 

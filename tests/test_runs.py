@@ -8,10 +8,11 @@ import pytest
 
 from app.background import Worker
 from app.errands import State
-from app.sweeps import Sweep
+from app.runs import Run
 from fpc_core.config import QuerySettings
-from fpc_core.evaluation.sweep import SweepGrid, SweepTask, run_sweep
-from fpc_core.evaluation.sweep_store import SweepStore
+from fpc_core.evaluation.run import run_passes
+from fpc_core.evaluation.store import ResultStore
+from fpc_core.evaluation.sweep import SweepGrid, SweepTask
 from fpc_core.workspace import open_workspace
 
 GRID = SweepGrid((1.0, 0.6), (0.0, 0.4), (1, 3))
@@ -20,80 +21,80 @@ GRID = SweepGrid((1.0, 0.6), (0.0, 0.4), (1, 3))
 @pytest.fixture(scope="module")
 def task(small_places):
     space = open_workspace(small_places, "cpu")
-    return SweepTask(space.retriever, space.dataset, GRID, QuerySettings(neighbors=1, shortlist=10))
+    return SweepTask(space.retriever, space.dataset, GRID, QuerySettings(neighbors=1, shortlist=10)).work
 
 
 @pytest.fixture
 def store(tmp_path):
-    return SweepStore(tmp_path / "sweeps")
+    return ResultStore(tmp_path / "results")
 
 
-def ended(sweep, seconds=60):
+def ended(run, seconds=60):
     """What the sweep looks like once it no longer runs."""
     for _ in range(seconds * 100):
-        if not (look := sweep.look()).active:
+        if not (look := run.look()).active:
             return look
         time.sleep(0.01)
     raise AssertionError(f"still {look.state} after {seconds} s")
 
 
-def test_a_sweep_runs_to_the_end_and_knows_what_a_sweep_knows(task, store):
-    sweep = Sweep(task, store, Worker())
-    assert (sweep.look().state, sweep.look().done) == (State.IDLE, 0)
-    sweep.start("a")
-    look = ended(sweep)
+def test_a_run_runs_to_the_end_and_knows_what_a_run_knows(task, store):
+    run = Run(task, store, Worker())
+    assert (run.look().state, run.look().done) == (State.IDLE, 0)
+    run.start("a")
+    look = ended(run)
     assert look.complete
     assert (look.state, look.done, look.total, look.error, look.notes) == (State.IDLE, 16, 16, "", ())
-    for rate, column in run_sweep(task):
-        if column.complete:
-            np.testing.assert_array_equal(look.columns[rate].average_precision, column.average_precision)
+    for asked, result in run_passes(task):
+        if result.complete:
+            np.testing.assert_array_equal(look.known[asked].average_precision, result.average_precision)
 
 
-def test_a_new_sweep_starts_with_what_is_kept(task, store):
-    first = Sweep(task, store, Worker())
+def test_a_new_run_starts_with_what_is_kept(task, store):
+    first = Run(task, store, Worker())
     first.start("a")
     ended(first)
-    assert Sweep(task, store, Worker()).look().complete
+    assert Run(task, store, Worker()).look().complete
 
 
-def test_a_stopped_sweep_keeps_what_it_has_and_goes_on(task, store, monkeypatch):
-    sweep = Sweep(task, store, Worker())
+def test_a_stopped_run_keeps_what_it_has_and_goes_on(task, store, monkeypatch):
+    run = Run(task, store, Worker())
     original = task.retriever.match
 
     def stop_at_the_third(*arguments):
-        if sweep.look().done == 2:
-            sweep.stop("a")
+        if run.look().done == 2:
+            run.stop("a")
         return original(*arguments)
 
     monkeypatch.setattr(task.retriever, "match", stop_at_the_third)
-    sweep.start("a")
-    look = ended(sweep)
+    run.start("a")
+    look = ended(run)
     assert (look.state, look.done) == (State.STOPPED, 3)
-    assert Sweep(task, store, Worker()).look().done == 3
+    assert Run(task, store, Worker()).look().done == 3
     monkeypatch.undo()
-    sweep.start("a")
-    assert ended(sweep).complete
+    run.start("a")
+    assert ended(run).complete
 
 
-def test_a_sweep_that_another_visitor_wants_goes_on(task, store, monkeypatch):
-    sweep = Sweep(task, store, Worker())
+def test_a_run_that_another_visitor_wants_goes_on(task, store, monkeypatch):
+    run = Run(task, store, Worker())
     original = task.retriever.match
 
     def leave_at_the_third(*arguments):
-        if sweep.look().done == 2:
-            sweep.stop("a")
+        if run.look().done == 2:
+            run.stop("a")
         return original(*arguments)
 
     monkeypatch.setattr(task.retriever, "match", leave_at_the_third)
-    sweep.start("a")
-    sweep.start("b")
-    assert ended(sweep).complete
+    run.start("a")
+    run.start("b")
+    assert ended(run).complete
 
 
-def test_a_visitors_next_sweep_stops_the_last(task, store, monkeypatch):
+def test_a_visitors_next_run_stops_the_last(task, store, monkeypatch):
     worker = Worker()
-    first = Sweep(task, store, worker)
-    second = Sweep(replace(task, grid=replace(GRID, alphas=(0.3,))), store, worker)
+    first = Run(task, store, worker)
+    second = Run(replace(task, passes=task.passes[1:]), store, worker)
     original = task.retriever.match
 
     def turn_at_the_third(*arguments):
@@ -110,39 +111,39 @@ def test_a_visitors_next_sweep_stops_the_last(task, store, monkeypatch):
 
 
 def test_the_time_left_is_told_while_it_runs(task, store, monkeypatch):
-    sweep = Sweep(task, store, Worker())
+    run = Run(task, store, Worker())
     original, told = task.retriever.match, []
-    monkeypatch.setattr(task.retriever, "match", lambda *each: (told.append(sweep.look()), original(*each))[1])
-    sweep.start("a")
-    ended(sweep)
+    monkeypatch.setattr(task.retriever, "match", lambda *each: (told.append(run.look()), original(*each))[1])
+    run.start("a")
+    ended(run)
     assert told[0].seconds_left is None
     assert all(look.seconds_left > 0 for look in told[1:])
     assert [look.done for look in told] == list(range(16))
 
 
-def test_an_error_ends_the_sweep_and_is_told_and_the_worker_lives(task, store, monkeypatch):
+def test_an_error_ends_the_run_and_is_told_and_the_worker_lives(task, store, monkeypatch):
     worker = Worker()
-    sweep = Sweep(task, store, worker)
+    run = Run(task, store, worker)
 
     def fail(*_):
         raise ValueError("the gallery memory was cut short")
 
     monkeypatch.setattr(task.retriever, "match", fail)
-    sweep.start("a")
-    look = ended(sweep)
+    run.start("a")
+    look = ended(run)
     assert (look.state, look.error) == (State.FAILED, "the gallery memory was cut short")
     monkeypatch.undo()
-    sweep.start("a")
-    look = ended(sweep)
+    run.start("a")
+    look = ended(run)
     assert look.complete
     assert look.error == ""
 
 
 def test_results_that_cannot_be_kept_are_shown_with_one_note(task, tmp_path):
     (tmp_path / "file").write_text("in the way")
-    sweep = Sweep(task, SweepStore(tmp_path / "file"), Worker())
-    sweep.start("a")
-    look = ended(sweep)
+    run = Run(task, ResultStore(tmp_path / "file"), Worker())
+    run.start("a")
+    look = ended(run)
     assert look.complete
     assert len(look.notes) == 1
     assert "set FPC_CACHE" in look.notes[0]

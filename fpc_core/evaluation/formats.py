@@ -1,0 +1,162 @@
+"""A table of scores as text, Markdown, LaTeX (booktabs) and CSV: pure functions, equal tables give equal bytes."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
+
+from fpc_core.evaluation.bootstrap import Estimate
+from fpc_core.evaluation.report import Column, ReportTable, Source, columns
+
+_LATEX = str.maketrans(
+    {
+        "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
+        "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
+        "|": r"\textbar{}", '"': r"\textquotedbl{}",
+    }
+)  # fmt: skip
+_MARKDOWN = str.maketrans({letter: f"\\{letter}" for letter in "\\`*_{}[]<>#|~$"})
+_HEADS = {"alpha": r"$\alpha$", "K": "$K$", "keep rate": r"keep rate $\gamma$"}  # in LaTeX
+_MARKS = {"yes": r"$\checkmark$", "no": r"$\times$"}
+
+
+def to_text(table: ReportTable) -> str:
+    """Fixed-width text, ending with a newline."""
+    found = columns(table, _percent)
+    widths = [max(map(len, (each.head, *each.cells))) for each in found]
+    groups = []
+    for group, places in _grouped(found):
+        width = sum(widths[place] for place in places) + 2 * (len(places) - 1)
+        widths[places[-1]] += max(0, len(group) - width)
+        groups.append(f"{group:<{max(width, len(group))}}")
+    lines = [f"{table.name}: {table.title}", "", "  ".join(groups).rstrip()]
+    lines += ["  ".join(f"{each.head:<{width}}" for each, width in zip(found, widths, strict=True)).rstrip()]
+    for row in range(len(table.rows)):
+        if row in table.rules:
+            lines.append("")
+        cells = [f"{each.cells[row]:<{width}}" for each, width in zip(found, widths, strict=True)]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join([*lines, "", *table.notes]) + "\n"
+
+
+def to_markdown(table: ReportTable) -> str:
+    """A heading, a pipe table whose heads name the source, and the notes."""
+    found = columns(table, _percent)
+    heads = [f"{each.group}, {each.head}" if each.group else each.head for each in found]
+    lines = [
+        f"### {_markdown(f'{table.name}: {table.title}')}",
+        "",
+        f"| {' | '.join(map(_markdown, heads))} |",
+        f"|{'|'.join('---' if each.source is Source.LABEL else '---:' for each in found)}|",
+    ]
+    for row in range(len(table.rows)):
+        lines.append(f"| {' | '.join(_markdown(each.cells[row]) for each in found)} |")
+    return "\n".join([*lines, "", *(f"{_markdown(note)}  " for note in table.notes)]) + "\n"
+
+
+def to_latex(table: ReportTable) -> str:
+    """A table environment for booktabs and amssymb; intervals small, behind their score."""
+    found = columns(table, _latex_estimate, nothing="--", pending=r"\ldots")
+    groups = _grouped(found)
+    aligned = "".join("l" if each.source is Source.LABEL else "r" for each in found)
+    over, rules = [], []
+    for group, places in groups:
+        over.append(rf"\multicolumn{{{len(places)}}}{{c}}{{{latex(group)}}}" if group else " & " * (len(places) - 1))
+        if group:
+            rules.append(rf"\cmidrule(lr){{{places[0] + 1}-{places[-1] + 1}}}")
+    lines = [
+        r"% needs \usepackage{booktabs,amssymb}",
+        r"\begin{table}[t]",
+        r"  \centering",
+        rf"  \caption{{{latex(table.caption)}}}",
+        rf"  \label{{tab:{table.slug}}}",
+        rf"  \begin{{tabular}}{{{aligned}}}",
+        r"    \toprule",
+        rf"    {' & '.join(over)} \\ {' '.join(rules)}",
+        rf"    {' & '.join(_HEADS.get(each.head, latex(each.head)) for each in found)} \\",
+        r"    \midrule",
+    ]
+    for row in range(len(table.rows)):
+        if row in table.rules:
+            lines.append(r"    \midrule")
+        cells = (
+            _MARKS.get(each.cells[row], latex(each.cells[row])) if each.source is Source.LABEL else each.cells[row]
+            for each in found
+        )  # fmt: skip
+        lines.append(rf"    {' & '.join(cells)} \\")
+    lines += [r"    \bottomrule", r"  \end{tabular}", "", r"  \smallskip\footnotesize"]
+    lines += [f"  {latex(note)}" for note in table.notes]
+    return "\n".join([*lines, r"\end{table}"]) + "\n"
+
+
+def to_csv(table: ReportTable) -> str:
+    """One line per row: scores and intervals in percent, the queries they are means of, the recipe as JSON."""
+    output = io.StringIO()
+    writer = csv.writer(output, lineterminator="\n")
+    heads = [*table.labels]
+    if table.recipes:
+        heads += [f"ours {measure}{part}" for measure in table.measures for part in ("", " low", " high")]
+        heads.append("ours queries")
+    heads += [f"ours {head}" for head in table.computed]
+    heads += [f"paper {data} {head}" for data, head in table.paper]
+    writer.writerow([*heads, "recipe"])
+    for row in table.rows:
+        cells: list[object] = [*row.labels]
+        if table.recipes:
+            for measure in table.measures:
+                score = row.ours[measure] if row.ours else None
+                settled = row.ours is not None and row.ours.settled
+                cells.append("" if score is None else _number(100 * score.value))
+                cells += [_number(100 * end) if score and settled else "" for end in _ends(score)]
+            cells.append(row.ours.queries if row.ours else "")
+        cells += [_number(value) for value in row.computed] or [""] * len(table.computed)
+        cells += ["" if value is None else value for value in row.paper] or [""] * len(table.paper)
+        writer.writerow([*cells, row.recipe.to_json(None).strip() if row.recipe else ""])
+    return output.getvalue()
+
+
+FORMATS: Mapping[str, tuple[str, Callable[[ReportTable], str]]] = {  # suffix of a file, and what writes it
+    "text": (".txt", to_text),
+    "markdown": (".md", to_markdown),
+    "latex": (".tex", to_latex),
+    "csv": (".csv", to_csv),
+}
+
+
+def latex(text: str) -> str:
+    """The text with everything escaped that LaTeX would read as a command."""
+    return " ".join(text.split()).translate(_LATEX)
+
+
+def _markdown(text: str) -> str:
+    return " ".join(text.split()).translate(_MARKDOWN)
+
+
+def _percent(score: Estimate, settled: bool) -> str:
+    value = f"{100 * score.value:.1f}"
+    return f"{value} [{100 * score.low:.1f}, {100 * score.high:.1f}]" if settled else f"({value})"
+
+
+def _latex_estimate(score: Estimate, settled: bool) -> str:
+    value = f"{100 * score.value:.1f}"
+    if not settled:
+        return f"({value})"
+    return rf"{value} {{\scriptsize [{100 * score.low:.1f}, {100 * score.high:.1f}]}}"
+
+
+def _grouped(found: Sequence[Column]) -> list[tuple[str, list[int]]]:
+    """Neighbouring columns that stand under one head, and their places."""
+    return [
+        (group, [place for place, _ in members])
+        for group, members in groupby(enumerate(found), key=lambda each: each[1].group)
+    ]
+
+
+def _ends(score: Estimate | None) -> tuple[float, float]:
+    return (score.low, score.high) if score else (0.0, 0.0)
+
+
+def _number(value: float) -> str:
+    return f"{value:.4f}"

@@ -1,0 +1,214 @@
+"""What each table asks: its rows with the recipes of ours and the paper's figures. Nothing is computed here.
+
+`task.py` computes the recipes and fills the scores in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from fpc_core.config import KEEP_RATES, DropStrategy, ModelConfig, QuerySettings
+from fpc_core.evaluation.bootstrap import Bootstrap
+from fpc_core.evaluation.flops import encoder_flops
+from fpc_core.evaluation.recipe import Method, ScoreRecipe
+from fpc_core.evaluation.report import MEASURES, ReportTable, Row
+from fpc_core.evaluation.tables import (
+    FIG_4_ALPHA,
+    FIG_4_NEIGHBORS,
+    TABLE_1,
+    TABLE_2,
+    TABLE_3,
+    TABLE_4,
+    TABLE_5,
+    TABLE_6,
+    TABLE_7,
+    PublishedTable,
+)
+
+ALPHAS = tuple(round(0.1 * step, 1) for step in range(11))  # of Fig. 4a
+NEIGHBORS = (1, 2, 3, 5, 8, 10, 15, 20)  # of Fig. 4b
+TABLE_6_KEEP_RATE = 0.9  # as its caption says
+DUKE = "Occluded-Duke"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What tables are made for: the settings that they vary, the model, how intervals are made."""
+
+    settings: QuerySettings
+    config: ModelConfig
+    bootstrap: Bootstrap = field(default_factory=Bootstrap)
+
+    def fpc(self, method: Method = Method.FPC, **changes: Any) -> ScoreRecipe:
+        """FPC at the settings but for these changes."""
+        return ScoreRecipe(method, replace(self.settings, **changes), bootstrap=self.bootstrap)
+
+    def at(self, keep_rate: float, strategy: DropStrategy | None = None) -> ScoreRecipe:
+        """FPC at another keep rate."""
+        prune = replace(self.settings.prune, keep_rate=keep_rate)
+        return self.fpc(prune=prune if strategy is None else replace(prune, strategy=strategy))
+
+    def encoder(self, keep_rate: float, gallery_keep_rate: float = 1.0) -> ScoreRecipe:
+        """The encoder by itself."""
+        settings = self.settings.with_keep_rate(keep_rate)
+        return ScoreRecipe(Method.ENCODER, settings, gallery_keep_rate, self.bootstrap)
+
+    @property
+    def keep_rates(self) -> tuple[float, ...]:
+        """Those of the paper and that of the settings, falling."""
+        return tuple(sorted({*KEEP_RATES, self.settings.prune.keep_rate}, reverse=True))
+
+
+def tables_of(names: Iterable[str], setting: Setting) -> tuple[ReportTable, ...]:
+    """The tables of these names (see NAMES), without scores. Raises ValueError for an unknown name."""
+    wanted = list(names)
+    if unknown := [name for name in wanted if name not in _BUILD]:
+        raise ValueError(f"there is no table {unknown[0]!r}; choose among {', '.join(NAMES)}")
+    return tuple(table for name in NAMES if name in wanted for table in _BUILD[name](setting))
+
+
+def scores_table(recipe: ScoreRecipe) -> ReportTable:
+    """Ours alone, with more ranks."""
+    rows = (Row((recipe.method.value,), recipe),)
+    return ReportTable("Scores", "CMC and mAP in percent", recipe.settings, ("method",), rows, measures=MEASURES)
+
+
+def _methods(published: PublishedTable) -> Callable[[Setting], tuple[ReportTable, ...]]:
+    """Tables 1 and 2: the methods' names, with what we have of them."""
+
+    def build(setting: Setting) -> tuple[ReportTable, ...]:
+        ours = {"TransReID": setting.encoder(1.0), "FPC": setting.fpc()}
+        heads = tuple((head.rsplit(" ", 1)[0], head.rsplit(" ", 1)[1]) for head in published.columns[1:])
+        rows = tuple(Row((str(name),), ours.get(str(name)), paper=_figures(rest)) for name, *rest in published.rows)
+        note = "TransReID, ours: these weights' encoder without dropping, matching and consolidation."
+        return (_table(published, setting, ("method",), rows, heads, notes=(note,)),)
+
+    return build
+
+
+def _table_3(setting: Setting) -> tuple[ReportTable, ...]:
+    paper = {rate: figures for rate, *figures in TABLE_3.rows}
+    rows = []
+    for rate in setting.keep_rates:
+        recipe = setting.at(rate)
+        flops = encoder_flops(setting.config, recipe.prune)
+        counted = (flops.without_attention_products / 1e9, flops.with_attention_products / 1e9)
+        rows.append(Row((_step(rate),), recipe, counted, _figures(paper.get(rate, ()))))
+    heads = ((DUKE, "Rank-1"), (DUKE, "mAP"), (DUKE, "FLOPs (G)"))
+    note = "FLOPs: multiply-adds of the linear layers, as the paper counts, and with the two products of attention."
+    computed = ("FLOPs (G)", "with attention (G)")
+    return (_table(TABLE_3, setting, ("keep rate",), tuple(rows), heads, computed=computed, notes=(note,)),)
+
+
+def _table_4(setting: Setting) -> tuple[ReportTable, ...]:
+    recipes = (
+        setting.encoder(1.0),
+        setting.encoder(setting.settings.prune.keep_rate),
+        setting.fpc(alpha=0.0),  # without M: neighbours by the cosine of [cls] alone
+        setting.fpc(),
+    )
+    rows = tuple(
+        Row((str(index), *("yes" if part else "no" for part in parts)), recipe, paper=_figures(figures))
+        for recipe, (index, *parts, rank_1, mean_ap) in zip(recipes, TABLE_4.rows, strict=True)
+        for figures in [(rank_1, mean_ap)]
+    )
+    return (_table(TABLE_4, setting, ("index", "S", "M", "C"), rows, _DUKE_HEADS),)
+
+
+def _table_5(setting: Setting) -> tuple[ReportTable, ...]:
+    paper = {(strategy, rate): figures for strategy, rate, *figures in TABLE_5.rows}
+    strategies, rates = tuple(dict.fromkeys(TABLE_5.column("strategy"))), setting.keep_rates
+    rows = tuple(
+        Row(
+            (str(strategy).replace("_", "-"), _step(rate)),
+            setting.at(rate, DropStrategy(str(strategy))),
+            paper=_figures(paper.get((strategy, rate), ())),
+        )
+        for strategy in strategies
+        for rate in rates
+    )
+    rules = tuple(len(rates) * place for place in range(1, len(strategies)))
+    heads = ("dropped", "keep rate")
+    return (_table(TABLE_5, setting, heads, rows, _DUKE_HEADS, notes=(RANDOM_NOTE,), rules=rules),)
+
+
+def _table_6(setting: Setting) -> tuple[ReportTable, ...]:
+    plain, sparse = (_figures(figures) for _, *figures in TABLE_6.rows)
+    rate = TABLE_6_KEEP_RATE
+    rows = (
+        Row(("TransReID",), setting.encoder(1.0), paper=plain),
+        Row(("TransReID + T.S.",), setting.encoder(rate), paper=sparse),
+        Row(("TransReID + T.S., gallery too",), setting.encoder(rate, rate)),
+    )
+    heads = tuple((data, head) for data in (DUKE, "Occluded-ReID") for head in ("Rank-1", "mAP"))
+    notes = (
+        "TransReID, ours: these weights' encoder by itself. The paper does not say whether its gallery was pruned too.",
+    )
+    return (_table(TABLE_6, setting, ("method",), rows, heads, notes=notes),)
+
+
+def _table_7(setting: Setting) -> tuple[ReportTable, ...]:
+    ours = {"FPC": setting.fpc(), "FPC + re-ranking": setting.fpc(Method.RE_RANKED)}
+    rows = tuple(Row((str(name),), ours.get(str(name)), paper=_figures(rest)) for name, *rest in TABLE_7.rows)
+    note = (
+        "Re-ranking, ours: k-reciprocal with k1 = 50, k2 = 15, lambda = 0.3, as in the released code. Where a person "
+        "has few gallery images, 50 neighbours bring strangers in."
+    )
+    return (_table(TABLE_7, setting, ("method",), rows, _DUKE_HEADS, notes=(note,)),)
+
+
+def _figure_4(setting: Setting) -> tuple[ReportTable, ...]:
+    settings = setting.settings
+    alphas = sorted({*ALPHAS, settings.alpha})
+    counts = sorted({*(count for count in NEIGHBORS if count <= settings.shortlist), settings.neighbors})
+    curves = (
+        (FIG_4_ALPHA, "alpha", [(alpha, setting.fpc(alpha=alpha)) for alpha in alphas]),
+        (FIG_4_NEIGHBORS, "K", [(count, setting.fpc(neighbors=count)) for count in counts]),
+    )
+    return tuple(_curve(published, setting, head, points) for published, head, points in curves)
+
+
+def _curve(
+    published: PublishedTable, setting: Setting, head: str, points: Sequence[tuple[float, ScoreRecipe]]
+) -> ReportTable:
+    paper = {value: figures for value, *figures in published.rows}
+    rows = tuple(Row((_step(value),), recipe, paper=_figures(paper.get(value, ()))) for value, recipe in points)
+    note = "The paper draws this curve and prints, in its text, the best point alone."
+    return _table(published, setting, (head,), rows, _DUKE_HEADS, notes=(note,))
+
+
+def _table(
+    published: PublishedTable,
+    setting: Setting,
+    labels: tuple[str, ...],
+    rows: tuple[Row, ...],
+    heads: tuple[tuple[str, str], ...],
+    **more: Any,
+) -> ReportTable:
+    return ReportTable(published.name, published.title, setting.settings, labels, rows, paper=heads, **more)
+
+
+def _step(value: float) -> str:
+    """A keep rate or an alpha with one decimal or as many as it has; a K as it is."""
+    return f"{value:.1f}" if isinstance(value, float) and round(value, 1) == value else f"{value:g}"
+
+
+def _figures(values: Iterable[object]) -> tuple[float | None, ...]:
+    return tuple(value if isinstance(value, float) else None for value in values)
+
+
+RANDOM_NOTE = "Random: a fresh draw for every query, from the seed and the image's path."
+_DUKE_HEADS = ((DUKE, "Rank-1"), (DUKE, "mAP"))
+_BUILD: Mapping[str, Callable[[Setting], tuple[ReportTable, ...]]] = {
+    "1": _methods(TABLE_1),
+    "2": _methods(TABLE_2),
+    "3": _table_3,
+    "4": _table_4,
+    "5": _table_5,
+    "6": _table_6,
+    "7": _table_7,
+    "fig4": _figure_4,
+}
+NAMES = tuple(_BUILD)

@@ -1,0 +1,26 @@
+"""What sweeps and tables must agree with: every query searched by itself, and scored by the plain metric."""
+
+import numpy as np
+
+from fpc_core.evaluation.protocol import encoder_state, feature_distance, score_distance
+
+
+def features(retriever, dataset, settings, encoder=False):
+    """(Q, C) consolidated features of the queries, or the encoder's own."""
+    states = encoder_state(retriever, dataset, dataset.query, settings.prune.blocks[0])
+    encodings = retriever.encode(states, settings.prune)
+    found = []
+    for row in range(len(dataset.query)):
+        encoding = encodings[row : row + 1]
+        if encoder:
+            found.append(retriever.global_feature(encoding))
+        else:
+            match = retriever.match(encoding, settings)
+            found.append(retriever.finish(encoding, match, settings).consolidation.feature)
+    return np.stack(found)
+
+
+def scores(retriever, dataset, settings, encoder=False):
+    """Scores of these settings, one query after another."""
+    distance = feature_distance(features(retriever, dataset, settings, encoder), retriever.memory.unit_features)
+    return score_distance(distance, dataset.query, dataset)
