@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from fpc_core.config import MapSettings, MapTarget, PruneSettings, Variant
 from fpc_core.explain.masks import to_grid
 from fpc_core.explain.methods import DECODER_METHODS
-from fpc_core.explain.relevance import Target, relevance
-from fpc_core.model.fpc import FPC, decoder_input
+from fpc_core.explain.relevance import relevance
+from fpc_core.explain.targets import Target, decoder_target, known_row, similarity_to
+from fpc_core.model.fpc import decoder_input
 from fpc_core.results import EncoderState, QueryTrace
 from fpc_core.retrieval import Retriever
 
@@ -42,42 +43,6 @@ class PatchMap:
         peak = self.peak or 1.0
         grids = (np.maximum(grid, 0.0) / peak for grid in (self.query_grid, self.neighbor_grids))
         return PatchMap(*grids)
-
-
-def similarity_to(feature: np.ndarray) -> Target:
-    """The cosine to this feature (C,)."""
-    reference = torch.from_numpy(np.array(feature, dtype=np.float32))
-    return lambda found: torch.cosine_similarity(found, reference.to(found), dim=-1)
-
-
-def identity_logit(model: FPC, identity: int) -> Target:
-    """The logit of a training identity in `rec_classifier`. Raises ValueError for an unknown one."""
-    classes = model.rec_classifier.out_features
-    if not 0 <= identity < classes:
-        raise ValueError(f"identity must be a training class in 0..{classes - 1}, not {identity}")
-    weight = model.rec_classifier.weight[identity].detach().clone()
-    return lambda found: found @ weight.to(found)
-
-
-def explained_index(retriever: Retriever, trace: QueryTrace, how: MapSettings) -> int:
-    """The row of the memory or the training identity that `how` asks for; its own where it names none."""
-    if how.index is not None:
-        return how.index
-    if how.target is MapTarget.SIMILARITY:
-        return int(trace.final.indices[0])
-    weight = retriever.model.rec_classifier.weight.detach().float().cpu().numpy()
-    return int((weight @ trace.consolidation.feature).argmax())
-
-
-def decoder_target(retriever: Retriever, trace: QueryTrace, how: MapSettings) -> Target:
-    """What `decoder_map` explains, as a function of the consolidated feature (C,) after the BNNeck.
-
-    Raises ValueError for an index that is no row of the memory or no training identity.
-    """
-    index = explained_index(retriever, trace, how)
-    if how.target is MapTarget.IDENTITY:
-        return identity_logit(retriever.model, index)
-    return similarity_to(retriever.memory.features[_row(retriever, index)])
 
 
 def decoder_map(retriever: Retriever, trace: QueryTrace, how: MapSettings) -> PatchMap:
@@ -121,7 +86,7 @@ def encoder_map(retriever: Retriever, state: EncoderState, prune: PruneSettings,
     if len(state.tokens) != 1:
         raise ValueError(f"a map takes one query at a time, not {len(state.tokens)}; slice the state first")
     encoder, memory = retriever.model.encoder, retriever.memory
-    target = similarity_to(memory.cls[_row(retriever, how.index)])
+    target = similarity_to(memory.cls[known_row(retriever, how.index)])
     with torch.inference_mode():
         entering = encoder.finish(state, prune, until=len(encoder.blocks) - 1)
     values = _values(encoder.blocks[-1], nn.Identity(), entering.tokens[0], target, how)
@@ -132,9 +97,3 @@ def encoder_map(retriever: Retriever, state: EncoderState, prune: PruneSettings,
 def _values(block: nn.Module, head: nn.Module, tokens: Tensor, target: Target, how: MapSettings) -> np.ndarray:
     values = relevance(block, head, tokens, target, how.method)
     return values - values.mean() if how.relative else values
-
-
-def _row(retriever: Retriever, row: int) -> int:
-    if not 0 <= row < len(retriever.memory):
-        raise ValueError(f"the image must be a row of the memory in 0..{len(retriever.memory) - 1}, not {row}")
-    return row

@@ -8,7 +8,6 @@ that: it keeps sign and unit, so that sums can be checked, and `PatchMap.scaled`
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
 
@@ -20,9 +19,8 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from fpc_core.config import MapMethod
+from fpc_core.explain.targets import Target
 from fpc_core.model.decoder import cls_row, cls_rows_without
-
-Target = Callable[[Tensor], Tensor]  # features (..., C) -> the numbers to explain (...)
 
 _LIBRARY = {
     MapMethod.GRAD_CAM: GradCAM,
