@@ -1,49 +1,88 @@
-"""Section on the decoder: what it took from each neighbour, on a scale that all of them share."""
+"""Section on the decoder: what it took from each neighbour, on one scale, and what the encoder saw in the query."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import streamlit as st
+import torch
 
 from app import charts, controls, resources
 from app.components.feed import feed
-from app.components.heat import heat, heat_data
+from app.components.heat import heat
 from app.resources import Found, Query
-from fpc_core.config import Variant
-from fpc_core.explain.strips import Scale, Strip, decoder_cards
+from fpc_core.config import MapSettings, MapTarget, Variant
+from fpc_core.data.pictures import data_uri
+from fpc_core.explain.methods import SAYS, TARGETED, map_target, told
+from fpc_core.explain.strips import Card, Scale, Strip, decoder_cards, who
+from fpc_core.explain.targets import decoder_target, explained_index
 from fpc_core.workspace import Workspace
 
-GRAD_CAM = "Grad-CAM"
-LENSES = {
-    GRAD_CAM: "evidence for the image ranked first (Grad-CAM, common scale)",
-    "attention": "attention of [cls] per patch",
-}
 _PICKED = "heat-picked"
 
 
 @st.fragment
 def decoder(space: Workspace, query: Query, found: Found, chosen: int | None, on_pick: Callable[[str], None]) -> None:
-    """A change of lens runs this alone. Grad-CAM is computed in the background, so that no dial waits for it."""
+    """Another method or target runs this alone. Maps are computed in the background, so that no dial waits for them."""
     if st.session_state.pop(_PICKED, False):
         st.rerun()
     st.subheader("What did the decoder take from each neighbour?")
     trace, result = found.trace, found.trace.consolidation
-    lens = st.segmented_control("Shown", list(LENSES), default=GRAD_CAM, required=True, key="lens")
-    view = resources.heat_key(query, trace.settings)
-    drawn = decoder_cards(result, space.retriever.memory.records, query.subject, space.dataset.uses_cameras, chosen)
-    strip = Strip("heat", "", drawn, scale=Scale(LENSES[lens], "0", ""))
+    config, records = space.retriever.model.config, space.retriever.memory.records
+    how = controls.map_settings("", chosen, space.weights.knows_identities)
+    view = resources.heat_key(query, trace.settings, how, chosen)
+    st.caption(f"{SAYS[how.method]} {_about_target(space, found, how)}")
 
     def pick(row: str) -> None:
         on_pick(row)
         st.session_state[_PICKED] = True
 
-    shown = None if lens == GRAD_CAM else heat_data(view, result.neighbor_grids)
-    heat(strip, space.retriever.model.config, view, key="heat", shown=shown, on_pick=pick)
-    st.plotly_chart(
-        charts.shares_figure(result), config={"displayModeBar": False}, key="shares", alt="Attention shares of Eq. 13"
+    target = map_target(how, config.identities)
+    if how.target is MapTarget.SIMILARITY and how.index is not None:
+        target = f"the cosine to {who(records[how.index])}"
+    cards = decoder_cards(result, records, query.subject, space.dataset.uses_cameras, chosen)
+    strip = Strip("heat", "", cards, scale=Scale(told(how, target), "0", ""))
+    heat(strip, config, view, "neighbors", key="heat", on_pick=pick)
+
+    pictures = {"query": data_uri(query.image)}
+    encoder, own, shares = st.columns([2, 2, 3], gap="medium")
+    if chosen is not None:
+        with encoder:
+            st.markdown("**What makes the query like the chosen one?**")
+            seen = MapSettings(how.method, index=chosen, relative=how.relative)
+            label = told(seen, f"1 − D_cos to {who(records[chosen])}")
+            card = Card(
+                "encoder", "query", "Query", ("last block", "of the encoder"), alt="the query, seen by the encoder"
+            )
+            strip = Strip("encoder", "", (card,), scale=Scale(label, "0", ""))
+            heat(strip, config, view, "encoder", key="heat-encoder", pictures=pictures)
+    with own:
+        st.markdown("**What did the decoder take from the query?**")
+        if trace.settings.variant is Variant.RELEASED:
+            st.caption("Nothing: the released decoder leaves it out. Choose the paper variant to bring it in.")
+        else:
+            share = f"takes {result.query_share:.1%}"
+            card = Card("own", "query", "Query", (share,), alt=f"the query in the decoder, {share}")
+            strip = Strip("own", "", (card,), scale=Scale(told(how, target), "0", ""))
+            heat(strip, config, view, "query", key="heat-query", pictures=pictures)
+    with shares:
+        st.markdown("**Of whom is its answer made?**")
+        st.plotly_chart(
+            charts.shares_figure(result), config={"displayModeBar": False}, key="shares",
+            alt="Attention shares of Eq. 13",
+        )  # fmt: skip
+    feed("heat", view, resources.heat(space, query, found, how, chosen, controls.visitor()))
+
+
+def _about_target(space: Workspace, found: Found, how: MapSettings) -> str:
+    """An identity is one of those that the classifier was trained on: said wherever its logit is explained."""
+    if how.target is not MapTarget.IDENTITY or how.method not in TARGETED:
+        return ""
+    index = explained_index(space.retriever, found.trace, how)
+    feature = torch.from_numpy(found.trace.consolidation.feature).to(space.device)
+    logit = float(decoder_target(space.retriever, found.trace, how)(feature))
+    known = space.retriever.model.config.identities
+    return (
+        f"Training identity {index} of {known} has the largest logit, {logit:.2f}: a person of the training data, whom "
+        "this gallery need not show."
     )
-    if trace.settings.variant is Variant.RELEASED:
-        st.caption("The released decoder leaves the query out of its keys: choose the paper variant to bring it in.")
-    if lens == GRAD_CAM:
-        feed("heat", view, resources.decoder_heat(space, query, found, controls.visitor()))

@@ -14,7 +14,17 @@ import streamlit as st
 
 from app.components.dials import Dial, dials
 from app.state import ALPHA, EPSILON, GAMMA, NEIGHBORS, plain_name, turn_dials
-from fpc_core.config import DropStrategy, PruneSettings, QuerySettings, Solver, TransportSettings, Variant
+from fpc_core.config import (
+    DropStrategy,
+    MapSettings,
+    MapTarget,
+    PruneSettings,
+    QuerySettings,
+    Solver,
+    TransportSettings,
+    Variant,
+)
+from fpc_core.explain.methods import DECODER_METHODS, NAMES, SAYS, TARGETED
 
 _DEFAULT = QuerySettings()
 _URL: Literal["query-params"] = "query-params"
@@ -102,6 +112,34 @@ def method_settings(prefix: str = "") -> QuerySettings:
         transport=TransportSettings(solver=solver, epsilon=round(epsilon, 4)),
         variant=variant,
     )
+
+
+def map_settings(prefix: str, chosen: int | None, knows_identities: bool) -> MapSettings:
+    """Method and target of the decoder's heat maps.
+
+    prefix: of the query parameters.  chosen: row of the memory that may be the target too.  knows_identities: whether
+    the weights have a classifier of training identities.
+    """
+    targets = {"image ranked first": MapSettings()}
+    if chosen is not None:
+        targets["chosen neighbour"] = MapSettings(index=chosen)
+    if knows_identities:
+        targets["likeliest training identity"] = MapSettings(target=MapTarget.IDENTITY)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        method = st.selectbox(
+            "Heat map", DECODER_METHODS, format_func=NAMES.__getitem__, key=f"{prefix}map", bind=_URL, width=240,
+            help="\n".join(f"- **{NAMES[each]}**: {SAYS[each]}" for each in DECODER_METHODS),
+        )  # fmt: skip
+        target = st.selectbox(
+            "Target", list(targets), key=f"{prefix}target", bind=_URL, width=240, disabled=method not in TARGETED,
+            help="What the map explains: the cosine of the consolidated feature to an image, or a classifier's logit.",
+        )  # fmt: skip
+        relative = st.toggle(
+            "From the mean patch", key=f"{prefix}relative", bind=_URL,
+            help="Attention sums to 1: what all patches have in common speaks for none of them, but counted from 0 it "
+            "lights or darkens them all.",
+        )  # fmt: skip
+    return replace(targets[target], method=method, relative=relative)
 
 
 def visitor() -> str:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import streamlit as st
@@ -36,6 +36,9 @@ from fpc_core.explain.strips import Subject
 from fpc_core.figures.recipe import FigureRecipe
 from fpc_core.results import DropStage, EncoderState, Encoding, Match, QueryTrace
 from fpc_core.workspace import Places, Workspace, cache_folder, keep_to_one_core, open_workspace
+
+if TYPE_CHECKING:
+    from fpc_core.explain.cam import PatchMap
 
 FEW_CORES = (os.cpu_count() or 1) <= 2  # there a sweep keeps to one of them, so that the page stays quick
 
@@ -141,22 +144,32 @@ def figure_bundle(space: Workspace, recipe: FigureRecipe) -> bytes:
     return _figure_bundle(space, space.places, recipe)
 
 
-def heat_key(query: Query, settings: QuerySettings) -> str:
-    """What a heat map of the decoder belongs to: the query and all settings."""
-    return hashlib.sha256(f"{query.digest} {settings}".encode()).hexdigest()[:16]
+def heat_key(query: Query, settings: QuerySettings, how: MapSettings, chosen: int | None) -> str:
+    """What heat maps belong to: the query, all settings, and the neighbour that the query is compared with."""
+    return hashlib.sha256(f"{query.digest} {settings} {how} {chosen}".encode()).hexdigest()[:16]
 
 
-def decoder_heat(space: Workspace, query: Query, found: Found, visitor: str) -> Job:
-    """The background job that ends in `heat_data` of the decoder's Grad-CAM for the image ranked first in the end.
+def heat(space: Workspace, query: Query, found: Found, how: MapSettings, chosen: int | None, visitor: str) -> Job:
+    """The background job that ends in {key, parts: {name: `heat_data`}}, its key `heat_key`; a next view ends it.
 
-    Its key is `heat_key`; a visitor's next view ends it.
+    neighbors, query: the decoder's map of both, on one scale.  encoder: by the same method, which query patches make
+    the query similar to the memory row `chosen`; not there without one.
     """
-    settings = found.trace.settings
-    key = heat_key(query, settings)
+    trace = found.trace
+    key = heat_key(query, trace.settings, how, chosen)
 
     def steps() -> Steps:
         yield
-        return heat_data(key, _cam(space, found.trace, query.digest, settings))
+        decoder = _decoder_map(space, trace, query.digest, trace.settings, how)
+        parts = {
+            "neighbors": heat_data(decoder.neighbor_grids, decoder.peak),
+            "query": heat_data(decoder.query_grid, decoder.peak),
+        }
+        if chosen is not None:
+            asked = MapSettings(how.method, index=chosen, relative=how.relative)
+            encoder = _encoder_map(space, query, query.digest, trace.settings.prune, asked)
+            parts["encoder"] = heat_data(encoder.query_grid, encoder.peak)
+        return {"key": key, "parts": parts}
 
     return _worker("keep rates", one_core=True).want(f"{visitor} heat", f"heat {key}", 1, steps)
 
@@ -309,10 +322,20 @@ def _falls(
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _cam(_space: Workspace, _trace: QueryTrace, digest: str, settings: QuerySettings) -> np.ndarray:
+def _decoder_map(
+    _space: Workspace, _trace: QueryTrace, digest: str, settings: QuerySettings, how: MapSettings
+) -> PatchMap:
     from fpc_core.explain import cam  # its libraries take two seconds to import: not before the first ranking is seen
 
-    return cam.decoder_map(_space.retriever, _trace, MapSettings()).scaled().neighbor_grids
+    return cam.decoder_map(_space.retriever, _trace, how)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _encoder_map(_space: Workspace, _query: Query, digest: str, prune: PruneSettings, how: MapSettings) -> PatchMap:
+    from fpc_core.explain import cam
+
+    state, _ = _state(_space, _query, digest, prune.blocks[0])
+    return cam.encoder_map(_space.retriever, state, prune, how)
 
 
 def _timed(name: str, device: torch.device, work: Callable[[], Any]) -> tuple[Any, _Stage]:

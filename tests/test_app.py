@@ -1,14 +1,13 @@
 """The Explore page run without a browser: what it shows, what its widgets change, what it says to bad input."""
 
 import io
-import json
 
 import numpy as np
 import pytest
 import streamlit as st
 from PIL import Image
 
-from tests.unseen import ROOT, opened, run, texts
+from tests.unseen import ROOT, opened, run, sent_to, texts
 
 SCRIPT = ROOT / "streamlit_app.py"
 
@@ -58,12 +57,6 @@ def test_a_link_opens_its_view(app):
     run(app)
     assert app.selectbox(key="query").value == "query/0003_c1_f0000002.png"
     assert "0.25 ×" in texts(app)
-
-
-def sent_to(app, component):
-    """What each mount of a component was sent."""
-    mounted = (each.proto for each in app.get("bidi_component"))
-    return [json.loads(proto.json) for proto in mounted if proto.component_name == f"fpc_{component}"]
 
 
 def test_a_pin_of_the_link_reaches_the_components_that_show_its_side(app):

@@ -3,7 +3,7 @@
 import pytest
 
 from app.basket import Basket
-from fpc_core.config import QuerySettings
+from fpc_core.config import MapMethod, QuerySettings
 from fpc_core.figures.recipe import FigureKind, FigureRecipe
 from tests.unseen import PAGES, opened, run, texts
 
@@ -29,6 +29,16 @@ def test_what_was_collected_on_explore_is_drawn(figures):
     figures.button(key="empty").click()
     run(figures)
     assert QUERY not in figures.multiselect[0].value
+
+
+def test_method_and_target_of_the_decoder_maps_are_chosen_on_the_page(figures):
+    run(figures).segmented_control(key="kind").set_value(FigureKind.DECODER_MAPS)
+    run(figures).selectbox(key="f_map").set_value(MapMethod.LEFT_OUT)
+    figures.selectbox(key="f_target").set_value("likeliest training identity")
+    run(figures)
+    assert len(figures.get("image")) == 1
+    figures.selectbox(key="f_map").set_value(MapMethod.ATTENTION)
+    assert run(figures).selectbox(key="f_target").disabled
 
 
 def test_without_a_query_the_page_asks_for_one(figures):

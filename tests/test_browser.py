@@ -53,16 +53,18 @@ def test_a_click_on_a_neighbour_shows_its_transport(page):
     assert page.locator(f"[data-card='distance/{row}']").get_attribute("aria-pressed") == "true"
 
 
-def test_attention_can_be_shown_in_place_of_grad_cam(page):
+def test_another_method_can_be_shown_in_place_of_grad_cam(page):
     def pictures():
         page.locator("[data-card^='heat/'] [data-heat='shown']").last.wait_for()
         return page.locator("[data-card^='heat/'] canvas").evaluate_all("maps => maps.map(map => map.toDataURL())")
 
     before = pictures()
-    page.get_by_role("radio", name="attention").click()
+    page.get_by_role("combobox", name="Heat map").click()
+    page.get_by_role("option", name="left out").click()
     settle(page)
     assert pictures() != before
-    assert page.get_by_text("attention of [cls] per patch").is_visible()
+    assert page.get_by_text("lost without the patch, for the cosine to the image ranked first").is_visible()
+    assert "map=left+out" in page.url
 
 
 def test_a_bad_upload_gets_words_and_loses_nothing(page, tmp_path):

@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from xml.etree import ElementTree
@@ -229,7 +230,13 @@ def test_an_identity_as_target_is_called_a_training_identity(space):
     _, tree = reported(space, queries_of(space.dataset, 1), how=how)
     label = "Grad-CAM, for the logit of the likeliest of the 8 training identities, from the mean patch"
     assert label in words(article(tree, 1))
-    assert "people of the gallery have none" in words(tree.find(".//header"))
+    assert "whom the gallery need not show" in words(tree.find(".//header"))
+
+
+def test_without_a_trained_classifier_an_identity_is_no_target(space):
+    untrained = replace(space, weights=replace(space.weights, fresh="rec_classifier: 1 key"))
+    with pytest.raises(ValueError, match="has no classifier of training identities"):
+        explain(untrained, queries_of(space.dataset, 1), SETTINGS, MapSettings(target=MapTarget.IDENTITY))
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Steps of tests that run a page without a browser; the fixture `small_world_in_use` is in conftest.py."""
 
+import json
 import warnings
 from pathlib import Path
 
@@ -21,6 +22,12 @@ def run(page):
         page.run()
     assert not page.exception
     return page
+
+
+def sent_to(app, component):
+    """What each mount of a component was sent."""
+    mounted = (each.proto for each in app.get("bidi_component"))
+    return [json.loads(proto.json) for proto in mounted if proto.component_name == f"fpc_{component}"]
 
 
 def texts(page):

@@ -37,19 +37,22 @@ export default function ({ data, parentElement, setTriggerValue }) {
   root.style.setProperty("--card", `${data.width}px`);
   root.onkeydown = walk;
   const geometry = new Geometry(data.grid);
-  const pick = (id) => setTriggerValue("picked", id);
+  const pick = data.clickable ? (id) => setTriggerValue("picked", id) : null;
+  const source = (card) => data.pictures[card.image] ?? live.pictures.get(card.image);
   live.follow(root, () => {
-    const heat = data.heat ?? (live.heat?.key === data.key ? live.heat : null);
-    const known = data.strip.cards.filter((card) => live.pictures.has(card.image)).length;
+    const heat = live.heat?.key === data.key ? live.heat.parts[data.part] : null;
+    const known = data.strip.cards.filter(source).length;
     if (root.drawn?.data === data && root.drawn.heat === heat && root.drawn.known === known) return; // a dial moved
     root.drawn = { data, heat, known };
     const values = heat && floats(heat.grids);
-    const scale = { ...data.strip.scale, high: heat ? Number(heat.top.toPrecision(2)).toString() : "…" };
-    const [section] = drawStrips(root, [{ ...data.strip, scale }], { pick, picture: () => new HeatPicture().element });
+    const top = heat?.top > 0 ? Number(heat.top.toPrecision(2)).toString() : "nothing above 0";
+    const high = heat ? top : "…";
+    const strip = { ...data.strip, scale: { ...data.strip.scale, high } };
+    const [section] = drawStrips(root, [strip], { pick, picture: () => new HeatPicture().element });
     root.dataset.heat = heat ? data.key : "";
     data.strip.cards.forEach((card, place) => {
       const grid = values?.subarray(place * geometry.count, (place + 1) * geometry.count) ?? null;
-      section.cards.get(card.id).picture.heat.show(live.pictures.get(card.image), geometry, grid, heat?.top);
+      section.cards.get(card.id).picture.heat.show(source(card), geometry, grid, heat?.top);
     });
   });
   live.changed();

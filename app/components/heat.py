@@ -22,37 +22,35 @@ _mount = st.components.v2.component(
 )
 
 
-def heat_data(key: str, grids: np.ndarray) -> dict[str, Any]:
-    """Heat maps (K, rows, columns) on a common scale from 0 to their strongest patch, NaN for a patch without a value.
-
-    key: of the view that they belong to.
-    """
-    known = grids[np.isfinite(grids)]
-    return {"key": key, "grids": packed(grids), "top": float(known.max()) if known.size else 0.0}
+def heat_data(grids: np.ndarray, top: float) -> dict[str, Any]:
+    """Heat maps (..., rows, columns) on a common scale from 0 to `top`, NaN for a patch without a value."""
+    return {"grids": packed(grids), "top": top}
 
 
 def heat(
     strip: Strip,
     config: ModelConfig,
     view: str,
+    part: str,
     *,
     key: str,
-    shown: Mapping[str, Any] | None,
-    on_pick: Callable[[str], None],
+    pictures: Mapping[str, str] | None = None,
+    on_pick: Callable[[str], None] | None = None,
     width: int = 112,
 ) -> None:
-    """Draw a strip; its pictures come from `album`.
+    """Draw a strip under the heat maps that `feed` brings once they are computed.
 
-    shown: `heat_data`; None for what `feed` brings under the key `view` once it is computed.
+    view: `resources.heat_key`.  part: of what `resources.heat` computes; a map per card.
+    pictures: data URI by `Card.image`; those that are not there come from `album`.
     """
 
     def picked() -> None:
         choice = st.session_state[key].get("picked")
-        if choice is not None:
+        if on_pick is not None and choice is not None:
             on_pick(str(choice))
 
     data = {
-        "strip": plain_strip(strip), "grid": geometry(config), "key": view, "heat": shown and dict(shown),
-        "width": width,
+        "strip": plain_strip(strip), "grid": geometry(config), "key": view, "part": part, "width": width,
+        "pictures": dict(pictures or {}), "clickable": on_pick is not None,
     }  # fmt: skip
     _mount(key=key, data=data, on_picked_change=picked)

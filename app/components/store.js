@@ -11,7 +11,8 @@
 //                        only the server can know (then a view keeps what it shows until the answer comes)
 //   live.pair()          the chosen neighbour at the dialled keep rate: pair_data of transport.py and its row, or null where
 //                        it is not (yet) known or the keep rate does not shortlist it
-//   live.heat            {key, grids, top} of the decoder's heat maps that were last computed in the background
+//   live.heat            {key, parts} of the heat maps that were last computed in the background; parts: {grids, top} by
+//                        name, as resources.heat says
 //   live.progress        {key, done, total, error} of the grid
 //   live.fed             by kind of background result, which one was taken last
 //   live.person(row)     who a row of the memory shows: {image, tone, mark, line, about}

@@ -11,7 +11,7 @@ from app.basket import Basket, basket, clear
 from app.messages import problem
 from app.opening import open_or_explain
 from app.state import ALPHA, GAMMA, NEIGHBORS, View
-from fpc_core.config import QuerySettings
+from fpc_core.config import MapSettings, QuerySettings
 from fpc_core.figures.recipe import (
     LANGUAGES,
     MOST_QUERIES,
@@ -104,11 +104,17 @@ def composed(space: Workspace, held: Basket, style: FigureStyle, settings: Query
     if kind is FigureKind.TRANSPORT:
         flows = st.slider("Flows, heaviest first", 10, 500, 80, 10, key="flows")
         gallery = held.gallery if held.queries[-1:] == (queries[0],) else ""
+    how = MapSettings()
+    if kind is FigureKind.DECODER_MAPS:
+        how = controls.map_settings(PREFIX, None, space.weights.knows_identities)
     if kind in ONE_QUERY and len(queries) > 1:
         st.caption(f"This figure shows one query: {queries[0]}.")
         queries = queries[:1]
     weights = weights_fingerprint(space.retriever.model)
-    return FigureRecipe(kind, tuple(queries), settings, gallery, hits, flows, style=style, weights=weights)
+    return FigureRecipe(
+        kind, tuple(queries), settings, gallery, hits, flows, method=how.method, target=how.target,
+        relative=how.relative, style=style, weights=weights,
+    )  # fmt: skip
 
 
 def show(space: Workspace, recipe: FigureRecipe) -> None:

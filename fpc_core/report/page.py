@@ -62,7 +62,7 @@ def about(space: Workspace, sources: Sources, settings: QuerySettings, how: MapS
         "Made": f"{made:%Y-%m-%d %H:%M %Z} by FPC Explorer {fpc_core.__version__}",
     }
     if how.target is MapTarget.IDENTITY and how.method in TARGETED:
-        facts["Heat maps"] += " Training identities are those of the classifier; people of the gallery have none."
+        facts["Heat maps"] += " Training identities are people of the training data, whom the gallery need not show."
     return About(sources.title, dataset.synthetic, dataset.note, tuple(facts.items()))
 
 
