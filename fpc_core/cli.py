@@ -191,6 +191,8 @@ def _figure(args: argparse.Namespace) -> None:
 
 
 def _explain(args: argparse.Namespace) -> None:
+    if args.out.is_dir():
+        raise ValueError(f"{args.out} is a folder; name the file to write, such as {args.out / 'report.html'}")
     settings, how = _settings(args), MapSettings(MapMethod(args.method), MapTarget(args.target), relative=args.relative)
     space = _open(args)
     dataset = space.dataset

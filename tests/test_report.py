@@ -272,6 +272,11 @@ def test_what_cannot_be_reported_is_one_line(where, options, message, tmp_path, 
     assert not (tmp_path / "r.html").exists()
 
 
+def test_a_folder_in_place_of_the_file_to_write_is_named_before_anything_is_computed(where, tmp_path, capsys):
+    assert main(["explain", "--out", str(tmp_path), *where]) == 2
+    assert "is a folder; name the file to write" in capsys.readouterr().err
+
+
 def test_an_empty_folder_is_named(where, tmp_path, capsys):
     (tmp_path / "bare").mkdir()
     assert main(["explain", str(tmp_path / "bare"), *where]) == 2
