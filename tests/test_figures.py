@@ -16,9 +16,11 @@ from PIL import Image
 
 from fpc_core.config import DropStrategy, MapMethod, MapTarget, PruneSettings, QuerySettings
 from fpc_core.data.images import resize_image, to_tensor
+from fpc_core.evaluation.protocol import feature_distance, score_distance
 from fpc_core.explain.relation import Tone
 from fpc_core.figures.recipe import FigureKind, FigureRecipe, FigureStyle, read_recipe
 from fpc_core.figures.render import bundle, latex, render
+from fpc_core.figures.scores import trade_off
 from fpc_core.figures.sheet import Block, Cell, draw_sheet
 from fpc_core.figures.style import WORDS, dressed
 from fpc_core.recipes import RecipeError
@@ -34,8 +36,14 @@ def space(small_places):
     return open_workspace(small_places, "cpu")
 
 
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("FPC_CACHE", str(tmp_path / "cache"))
+
+
 def recipe(kind: FigureKind, **changes) -> FigureRecipe:
-    return FigureRecipe(kind, QUERIES, SETTINGS, hits=3, flows=40, **changes)
+    queries = () if kind is FigureKind.TRADE_OFF else QUERIES
+    return FigureRecipe(kind, queries, SETTINGS, hits=3, flows=40, **changes)
 
 
 def drawn(figure, style, dpi=72) -> np.ndarray:
@@ -85,6 +93,32 @@ def image_of(space, path):
     record = next(each for each in space.dataset.query if each.path.as_posix() == path)
     image = to_tensor([resize_image(space.dataset.read(record), config.image_size)], config)
     return image, SETTINGS, torch.tensor([record.camera])
+
+
+def found_by_search(space, path):
+    """The consolidated feature at keep rate 0.5."""
+    image, settings, camera = image_of(space, path)
+    return space.retriever.search(image, settings.with_keep_rate(0.5), camera).consolidation.feature
+
+
+def test_a_trade_off_shows_the_scores_of_all_queries_and_takes_them_from_the_disk_the_second_time(space, monkeypatch):
+    wanted = recipe(FigureKind.TRADE_OFF, keep_rates=(1.0, 0.5))
+    first = trade_off(wanted, space)
+    features = np.stack([found_by_search(space, record.path.as_posix()) for record in space.dataset.query])
+    scores = score_distance(
+        feature_distance(features, space.retriever.memory.unit_features), space.dataset.query, space.dataset
+    )
+    row = first.rows[1]
+    assert row.ours["mAP"].value == pytest.approx(scores.mean_ap)
+    assert row.ours["Rank-1"].value == pytest.approx(scores.rank1)
+    assert row.computed[0] < first.rows[0].computed[0]
+    monkeypatch.setattr(type(space.retriever), "prepare", lambda *_: pytest.fail("it encoded again"))
+    assert trade_off(wanted, space).rows == first.rows
+
+
+def test_a_trade_off_names_no_queries():
+    with pytest.raises(RecipeError, match="must be empty for trade_off"):
+        FigureRecipe(FigureKind.TRADE_OFF, QUERIES)
 
 
 def test_a_pdf_has_type_42_fonts_and_vector_lines(space):

@@ -11,7 +11,7 @@ from app.basket import Basket, basket, clear
 from app.messages import problem
 from app.opening import open_or_explain
 from app.state import ALPHA, GAMMA, NEIGHBORS, View
-from fpc_core.config import MapSettings, QuerySettings
+from fpc_core.config import KEEP_RATES, MapSettings, QuerySettings
 from fpc_core.figures.recipe import (
     LANGUAGES,
     MOST_QUERIES,
@@ -33,6 +33,7 @@ KINDS = {
     FigureKind.RANKED_LIST: "Ranked lists",
     FigureKind.TRANSPORT: "Transport plan",
     FigureKind.ALPHA_LINES: "D against α",
+    FigureKind.TRADE_OFF: "Scores against FLOPs (Table 3)",
 }
 ONE_QUERY = (FigureKind.TRANSPORT, FigureKind.ALPHA_LINES)
 
@@ -87,6 +88,11 @@ def composed(space: Workspace, held: Basket, style: FigureStyle, settings: Query
     kind = st.segmented_control(
         "Figure", list(KINDS), default=FigureKind.DROP_PROCESS, required=True, format_func=KINDS.__getitem__, key="kind"
     )
+    weights = weights_fingerprint(space.retriever.model)
+    if kind is FigureKind.TRADE_OFF:
+        count = len(space.dataset.query)
+        st.caption(f"Scores all {count} queries at {len(KEEP_RATES)} keep rates the first time, and keeps the results.")
+        return FigureRecipe(kind, (), settings, keep_rates=KEEP_RATES, style=style, weights=weights)
     usual = [name for name in held.queries if name in records] or records[:2]
     with st.container(horizontal=True, vertical_alignment="bottom"):
         queries = st.multiselect(
@@ -110,7 +116,6 @@ def composed(space: Workspace, held: Basket, style: FigureStyle, settings: Query
     if kind in ONE_QUERY and len(queries) > 1:
         st.caption(f"This figure shows one query: {queries[0]}.")
         queries = queries[:1]
-    weights = weights_fingerprint(space.retriever.model)
     return FigureRecipe(
         kind, tuple(queries), settings, gallery, hits, flows, method=how.method, target=how.target,
         relative=how.relative, style=style, weights=weights,
@@ -162,8 +167,12 @@ def page() -> None:
     recipe = composed(space, held, style, settings)
     if recipe is not None:
         show(space, recipe)
-        view = View(query=recipe.queries[0], settings=recipe.settings)
-        if st.button("See the first query in Explore", icon=":material/person_search:", key="explore"):
+        view = View(query="".join(recipe.queries[:1]), settings=recipe.settings)
+        if st.button(
+            "See the first query in Explore" if recipe.queries else "Open Explore",
+            icon=":material/person_search:",
+            key="explore",
+        ):
             st.switch_page("app/pages/explore.py", query_params=view.to_params())
 
 

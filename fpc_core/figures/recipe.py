@@ -24,6 +24,7 @@ class FigureKind(StrEnum):
     TRANSPORT = "transport"
     RANKED_LIST = "ranked_list"
     ALPHA_LINES = "alpha_lines"
+    TRADE_OFF = "trade_off"  # Table 3 as a plot: scores of all queries against the encoder's work
 
 
 WIDTHS = {"cvpr-column": 3.25, "cvpr-page": 6.875, "ieee-column": 3.5, "ieee-page": 7.16}  # inches
@@ -59,13 +60,14 @@ class FigureStyle:
 class FigureRecipe:
     """One figure.
 
-    queries: their paths in the dataset, as `ImageRecord.path.as_posix()`, in the order shown.
+    queries: their paths in the dataset, as `ImageRecord.path.as_posix()`, in the order shown; none for TRADE_OFF.
     gallery: path of the gallery image of TRANSPORT, empty for the nearest by D; and of the SIMILARITY that DECODER_MAPS
     explains, empty for the image ranked first in the end.
     method, target, relative: of DECODER_MAPS, see `MapSettings`.  identity: the training identity of the target
     IDENTITY, -1 for the one with the largest logit.
     hits: ranks shown (RANKED_LIST, ALPHA_LINES).  flows: lines drawn (TRANSPORT), heaviest first.
-    keep_rates: columns of KEEP_RATES.  weights: SHA-256 of the weights it was made with; empty for any.
+    keep_rates: columns of KEEP_RATES, points of TRADE_OFF.
+    weights: SHA-256 of the weights it was made with; empty for any.
     """
 
     kind: FigureKind
@@ -83,7 +85,10 @@ class FigureRecipe:
     weights: str = ""
 
     def __post_init__(self) -> None:
-        if not 1 <= len(self.queries) <= MOST_QUERIES:
+        if self.kind is FigureKind.TRADE_OFF:
+            if self.queries:
+                raise RecipeError("queries must be empty for trade_off, which scores all queries of the data")
+        elif not 1 <= len(self.queries) <= MOST_QUERIES:
             raise RecipeError(f"queries must name 1 to {MOST_QUERIES} images, not {len(self.queries)}")
         if not 1 <= self.hits <= 20:
             raise RecipeError(f"hits must lie in 1..20, not {self.hits}")

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from fpc_core.config import DropStrategy, MapSettings, MapTarget, QuerySettings
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.data.images import resize_image, to_tensor
+from fpc_core.evaluation.formats import to_csv
 from fpc_core.explain.cam import decoder_map
 from fpc_core.explain.masks import survivors
 from fpc_core.explain.methods import NAMES
@@ -25,6 +26,7 @@ from fpc_core.explain.overlay import heat, veil
 from fpc_core.explain.relation import Subject, Tone, tone_of
 from fpc_core.figures.lines import draw_alpha_lines, draw_transport
 from fpc_core.figures.recipe import FigureKind, FigureRecipe
+from fpc_core.figures.scores import draw_trade_off, trade_off
 from fpc_core.figures.sheet import Block, Cell, Scale, draw_sheet
 from fpc_core.figures.style import WORDS, dressed, save
 from fpc_core.model.checkpoint import weights_fingerprint
@@ -285,6 +287,11 @@ def _alpha_lines(recipe: FigureRecipe, space: Workspace, queries: Sequence[_Quer
     )
 
 
+def _trade_off(recipe: FigureRecipe, space: Workspace, queries: Sequence[_Query]) -> Figure:
+    """Table 3 as a plot, ours alone: the paper's is of another model and data."""
+    return draw_trade_off(trade_off(recipe, space), recipe.style)
+
+
 def _hits(space: Workspace, query: _Query, ranking: Ranking, count: int) -> list[tuple[int, float]]:
     found = zip(ranking.indices.tolist(), ranking.distance.tolist(), strict=True)
     return [(row, d) for row, d in found if _tone(space, query, row) is not Tone.JUNK][:count]
@@ -295,7 +302,9 @@ def _tone(space: Workspace, query: _Query, row: int) -> Tone:
 
 
 def _table(recipe: FigureRecipe, space: Workspace, queries: Sequence[_Query]) -> str:
-    """The numbers behind the figure, a line per query, ranking and hit: CSV."""
+    """The numbers behind the figure, a line per query, ranking and hit, or per keep rate: CSV."""
+    if recipe.kind is FigureKind.TRADE_OFF:
+        return to_csv(trade_off(recipe, space))
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["query", "kept_patches", "ranking", "rank", "gallery", "relation", "distance"])
@@ -318,4 +327,5 @@ _DRAW: dict[FigureKind, Callable[[FigureRecipe, Workspace, Sequence[_Query]], Fi
     FigureKind.RANKED_LIST: _ranked_list,
     FigureKind.TRANSPORT: _transport,
     FigureKind.ALPHA_LINES: _alpha_lines,
+    FigureKind.TRADE_OFF: _trade_off,
 }

@@ -23,6 +23,7 @@ WORDS = {
         "non_salient": "non-salient", "cosine": "cosine", "distance": "D, α = {}", "final": "consolidated",
         "cost": "ground cost (1 − cosine)", "gallery": "gallery", "low": "low", "high": "high",
         "match": "same identity", "other": "another identity", "neutral": "identity unknown", "rank": "rank {}",
+        "flops": "multiply-adds of an image (G)", "percent": "percent",
         "attention": "attention", "value_norm": "attention × value norm", "left_out": "lost without the patch",
     },
     "de": {
@@ -30,6 +31,7 @@ WORDS = {
         "non_salient": "unauffällige", "cosine": "Kosinus", "distance": "D, α = {}", "final": "konsolidiert",
         "cost": "Grundkosten (1 − Kosinus)", "gallery": "Galerie", "low": "niedrig", "high": "hoch",
         "match": "gleiche Person", "other": "andere Person", "neutral": "Person unbekannt", "rank": "Rang {}",
+        "flops": "Multiplikationen je Bild (G)", "percent": "Prozent",
         "attention": "Aufmerksamkeit", "value_norm": "Aufmerksamkeit × Wertnorm", "left_out": "Verlust ohne den Patch",
     },
     "fr": {
@@ -37,6 +39,7 @@ WORDS = {
         "non_salient": "non saillants", "cosine": "cosinus", "distance": "D, α = {}", "final": "consolidé",
         "cost": "coût de base (1 − cosinus)", "gallery": "galerie", "low": "faible", "high": "fort",
         "match": "même identité", "other": "autre identité", "neutral": "identité inconnue", "rank": "rang {}",
+        "flops": "multiplications par image (G)", "percent": "pour cent",
         "attention": "attention", "value_norm": "attention × norme de la valeur", "left_out": "perte sans le patch",
     },
 }  # fmt: skip
