@@ -135,7 +135,7 @@ def map_settings(prefix: str, chosen: int | None, knows_identities: bool) -> Map
             help="What the map explains: the cosine of the consolidated feature to an image, or a classifier's logit.",
         )  # fmt: skip
         relative = st.toggle(
-            "From the mean patch", key=f"{prefix}relative", bind=_URL,
+            "From the mean patch", True, key=f"{prefix}relative", bind=_URL,
             help="Attention sums to 1: what all patches have in common speaks for none of them, but counted from 0 it "
             "lights or darkens them all.",
         )  # fmt: skip
