@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from fpc_core.config import ModelConfig, PruneSettings
+from fpc_core.config import ModelConfig
 from fpc_core.data.truth import OCCLUDER, OCCLUDER_BEFORE_PERSON, PERSON
 from fpc_core.results import DropStage, Encoding
 
@@ -29,23 +29,6 @@ def to_grid(values: np.ndarray, positions: np.ndarray, grid: tuple[int, int], fi
 def survivors(encoding: Encoding, image: int = 0) -> tuple[np.ndarray, ...]:
     """One boolean (rows, columns) grid per dropping block: True where the patch leaves the block alive."""
     return tuple(_mask(stage, encoding.grid, image) for stage in encoding.stages)
-
-
-def attention_grids(encoding: Encoding, image: int = 0) -> tuple[np.ndarray, ...]:
-    """One (rows, columns) grid per dropping block: head-averaged `[cls]` attention (Eq. 2), NaN for earlier losses."""
-    return tuple(
-        to_grid(stage.attention[image].cpu().numpy(), stage.entered[image].cpu().numpy(), encoding.grid)
-        for stage in encoding.stages
-    )
-
-
-def kept_counts(patches: int, prune: PruneSettings) -> tuple[int, ...]:
-    """Patches alive after each dropping block: ceil(gamma * n), block after block (Sec. 3.1)."""
-    counts = []
-    for _ in prune.blocks:
-        patches = math.ceil(prune.keep_rate * patches)
-        counts.append(patches)
-    return tuple(counts)
 
 
 @dataclass(frozen=True)
