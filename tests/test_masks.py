@@ -85,6 +85,6 @@ def test_every_block_keeps_the_share_of_what_entered_it_rounded_up(keep_rate):
     with torch.inference_mode():
         stages = encoder.finish(encoder.prefix(torch.zeros(1, 3, 256, 128), None, 3), prune).stages
     entered = 128
-    for stage in stages:
-        assert stage.kept.shape[1] == math.ceil(keep_rate * entered)
-        entered = stage.kept.shape[1]
+    for each in stages:
+        assert each.kept.shape[1] == math.ceil(keep_rate * entered)
+        entered = each.kept.shape[1]
