@@ -17,8 +17,8 @@ from fpc_core.evaluation.sweep import SweepTask
 from fpc_core.evaluation.sweep_tables import sweep_cells, sweep_table
 
 
-def progress(run: Run, look: Look, visitor: str, of: str) -> None:
-    """Where a run stands, with the one button that makes sense. of: what its steps are made of, in words."""
+def progress(run: Run, look: Look, visitor: str, steps: str, of: str) -> None:
+    """Where a run stands, with the one button that makes sense. steps: what they are called; of: how many of what."""
     words = {
         State.WAITING: "waiting for other work",
         State.RUNNING: "running",
@@ -26,7 +26,7 @@ def progress(run: Run, look: Look, visitor: str, of: str) -> None:
         State.FAILED: "failed",
         State.IDLE: "kept from an earlier run",
     }
-    known = f"{look.done:,} of {look.total:,} searches ({of})"
+    known = f"{look.done:,} of {look.total:,} {steps} ({of})"
     with st.container(horizontal=True, vertical_alignment="center"):
         if look.active:
             left = "" if look.seconds_left is None else f" · {duration(look.seconds_left)} left"

@@ -29,8 +29,10 @@ from fpc_core.config import MapSettings, PruneSettings, QuerySettings, Transport
 from fpc_core.data.datasets import Dataset, ImageRecord
 from fpc_core.data.images import content_hash, resize_image, to_tensor
 from fpc_core.data.pictures import data_uri
+from fpc_core.evaluation.report_tables import Setting, tables_of
 from fpc_core.evaluation.store import ResultStore
 from fpc_core.evaluation.sweep import SweepGrid, SweepTask
+from fpc_core.evaluation.task import EvaluationTask, evaluation_task
 from fpc_core.explain import lifelines
 from fpc_core.explain.strips import Subject
 from fpc_core.figures.recipe import FigureRecipe
@@ -134,6 +136,14 @@ def sweep(
     return _sweep(space, space.places, cache_folder() / "results", queries, grid, settings)
 
 
+def evaluation(space: Workspace, names: tuple[str, ...], settings: QuerySettings) -> tuple[EvaluationTask, Run]:
+    """The evaluation of these tables (see `report_tables.NAMES`); the same one for every visitor who asks for it.
+
+    Raises ValueError where nothing can be scored (see `evaluation_task`).
+    """
+    return _evaluation(space, space.places, cache_folder() / "results", names, settings)
+
+
 def figure_preview(space: Workspace, recipe: FigureRecipe) -> bytes:
     """The figure of a recipe as PNG at 200 dpi. Raises RecipeError where it does not fit this data."""
     return _figure_preview(space, space.places, recipe)
@@ -232,6 +242,15 @@ def _sweep(
     chosen = frozenset(queries)
     records = tuple(record for record in _space.dataset.query if record.path.as_posix() in chosen)
     task = SweepTask(_space.retriever, replace(_space.dataset, query=records), grid, settings)
+    return task, Run(task.work, ResultStore(folder), _worker("runs", one_core=FEW_CORES))
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _evaluation(
+    _space: Workspace, places: Places, folder: Path, names: tuple[str, ...], settings: QuerySettings
+) -> tuple[EvaluationTask, Run]:
+    tables = tables_of(names, Setting(settings, _space.retriever.model.config))
+    task = evaluation_task(_space.retriever, _space.dataset, tables)
     return task, Run(task.work, ResultStore(folder), _worker("runs", one_core=FEW_CORES))
 
 

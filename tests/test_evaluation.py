@@ -196,7 +196,7 @@ def test_a_table_grows_with_the_queries(task):
     assert [row.ours and row.ours.queries for row in table_4.rows] == [None, 5, 5, 5]
     assert not table_4.rows[3].ours.settled
     assert not table_4.complete
-    assert any("so far" in note for note in table_4.notes)
+    assert any("so far" in note for note in table_4.about)
 
 
 def test_features_of_other_queries_are_not_re_ranked_with_these(space, task, whole, tmp_path):
@@ -222,7 +222,7 @@ def test_a_query_without_a_true_match_is_counted_and_left_out(space):
     assert table.rows[0].ours.queries == 7
     assert table.rows[0].ours.settled
     assert table.rows[0].ours["mAP"].value == pytest.approx(expected.mean_ap)
-    assert "1 query without a true match is left out." in table.notes
+    assert "1 query without a true match is left out." in table.about
     with pytest.raises(ValueError, match="none of the queries has a true match"):
         evaluation_task(space.retriever, replace(dataset, query=(stranger,)), [scores_table(recipe)])
 

@@ -116,7 +116,7 @@ def page() -> None:
     def live() -> None:
         open_cell(query, settings)
         now = run.look()
-        grids.progress(run, now, visitor, grids.size(task))
+        grids.progress(run, now, visitor, "searches", grids.size(task))
         grids.result(task, now.known, pick)
         if look.active and not now.active:
             st.rerun()

@@ -38,7 +38,7 @@ def to_text(table: ReportTable) -> str:
             lines.append("")
         cells = [f"{each.cells[row]:<{width}}" for each, width in zip(found, widths, strict=True)]
         lines.append("  ".join(cells).rstrip())
-    return "\n".join([*lines, "", *table.notes]) + "\n"
+    return "\n".join([*lines, "", *table.notes, *table.about]) + "\n"
 
 
 def to_markdown(table: ReportTable) -> str:
@@ -53,7 +53,7 @@ def to_markdown(table: ReportTable) -> str:
     ]
     for row in range(len(table.rows)):
         lines.append(f"| {' | '.join(_markdown(each.cells[row]) for each in found)} |")
-    return "\n".join([*lines, "", *(f"{_markdown(note)}  " for note in table.notes)]) + "\n"
+    return "\n".join([*lines, "", *(f"{_markdown(note)}  " for note in (*table.notes, *table.about))]) + "\n"
 
 
 def to_latex(table: ReportTable) -> str:
@@ -87,7 +87,7 @@ def to_latex(table: ReportTable) -> str:
         )  # fmt: skip
         lines.append(rf"    {' & '.join(cells)} \\")
     lines += [r"    \bottomrule", r"  \end{tabular}", "", r"  \smallskip\footnotesize"]
-    lines += [f"  {latex(note)}" for note in table.notes]
+    lines += [f"  {latex(note)}" for note in (*table.notes, *table.about)]
     return "\n".join([*lines, r"\end{table}"]) + "\n"
 
 

@@ -55,9 +55,10 @@ class Row:
 class ReportTable:
     """One table.
 
-    name: "Table 3".  labels, measures, computed: heads of the row labels and of our columns.  paper: data set and head
-    of each of the paper's columns.  data: whose queries ours are.  notes: sentences below it.  rules: rows that a rule
-    stands above.  settings: of every row, as far as its labels and its recipe's method do not say otherwise.
+    name: "Table 3".  settings: of every row, as far as its labels and its recipe's method do not say otherwise.
+    labels, measures, computed: heads of the row labels and of our columns.  paper: data set and head of each of the
+    paper's columns.  data: whose queries ours are.  notes: sentences on this table; about: on all of an evaluation.
+    rules: rows that a rule stands above.
     """
 
     name: str
@@ -70,6 +71,7 @@ class ReportTable:
     paper: tuple[tuple[str, str], ...] = ()
     data: str = ""
     notes: tuple[str, ...] = ()
+    about: tuple[str, ...] = ()
     rules: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:

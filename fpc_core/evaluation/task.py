@@ -42,7 +42,7 @@ class EvaluationTask:
                 replace(row, ours=self._scores(row.recipe, known)) if row.recipe else row for row in table.rows
             )
             filled = replace(table, rows=rows)
-            found.append(replace(filled, notes=(*table.notes, *self._notes(filled))))
+            found.append(replace(filled, about=self._about(filled)))
         return tuple(found)
 
     @cached_property
@@ -75,7 +75,7 @@ class EvaluationTask:
         self._settled[recipe] = found
         return found
 
-    def _notes(self, table: ReportTable) -> list[str]:
+    def _about(self, table: ReportTable) -> tuple[str, ...]:
         recipe, settings, dataset = table.recipes[0], table.settings, self.work.dataset
         notes = [
             f"Ours: {table.data}, {len(self.work.queries)} queries, {len(dataset.gallery)} gallery images, weights "
@@ -83,7 +83,7 @@ class EvaluationTask:
             f"{settings.prune.keep_rate:g}, alpha {settings.alpha:g}, K = {settings.neighbors}, "
             f"{settings.prune.strategy.replace('_', '-')} patches dropped, {settings.variant} variant, "
             f"{settings.transport.solver} transport with epsilon {settings.transport.epsilon:g}; the gallery is not "
-            f"pruned. In brackets: {100 * recipe.bootstrap.level:g} % bootstrap intervals over queries "
+            f"pruned. Beside every score its {100 * recipe.bootstrap.level:g} % bootstrap interval over queries "
             f"({recipe.bootstrap.resamples:,} resamples, seed {recipe.bootstrap.seed})."
         ]
         if self.skipped:
@@ -93,10 +93,10 @@ class EvaluationTask:
                 "left out."
             )
         if not table.complete:
-            notes.append("Not complete: scores in parentheses are means over the queries scored so far.")
+            notes.append("Not complete: scores without an interval are means over the queries scored so far.")
         if table.paper:
             notes.append("The paper's: its own published figures, none of them measured here.")
-        return notes
+        return tuple(notes)
 
 
 def evaluation_task(retriever: Retriever, dataset: Dataset, tables: Iterable[ReportTable]) -> EvaluationTask:

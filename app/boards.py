@@ -1,0 +1,140 @@
+"""Sections of the Evaluate page: its tables and curves, the recipe of a row, what can be taken home."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import streamlit as st
+
+from app.components.scores import score_table
+from app.curves import curve_figure
+from app.messages import plain
+from app.scores import picked_row, score_sheet
+from app.state import View
+from fpc_core.config import DropStrategy
+from fpc_core.data.datasets import Dataset
+from fpc_core.evaluation.formats import FORMATS, to_csv, to_latex, to_markdown
+from fpc_core.evaluation.recipe import Method
+from fpc_core.evaluation.report import ReportTable
+from fpc_core.evaluation.task import EvaluationTask
+
+SAYS = {
+    Method.ENCODER: "the sparse encoder's own feature, without matching and consolidation",
+    Method.FPC: "FPC: the feature after consolidation",
+    Method.RE_RANKED: "FPC, then k-reciprocal re-ranking",
+}
+
+
+def size(task: EvaluationTask) -> str:
+    """What the steps of an evaluation are."""
+    work = task.work
+    queries, images = len(work.queries), len(work.dataset.gallery)
+    ways = sum(not each.gallery for each in work.passes)
+    parts = [f"{queries} {'query' if queries == 1 else 'queries'} × {ways} {'way' if ways == 1 else 'ways'} to prune"]
+    if ways < len(work.passes):
+        parts.append(f"{images} gallery images")
+    return ", ".join(parts)
+
+
+def how_scored(dataset: Dataset) -> None:
+    """What the figures mean, in few words."""
+    cameras = (
+        "Gallery images of the query's identity taken by the query's camera are junk: neither right nor "
+        "wrong, they are taken out before ranking."
+        if dataset.uses_cameras
+        else "These data have no usable cameras, so no gallery image is junk."
+    )
+    with st.expander("How are these scores made?", icon=":material/help:"):
+        st.markdown(
+            f"As in Market-1501's protocol and the released code. {cameras} Rank-1 is the share of queries whose first "
+            "hit is right; mAP the mean, over queries, of the precision at every right hit."
+        )
+        st.markdown(
+            "An interval draws the queries anew, with replacement, 2,000 times, and holds the middle 95 % of the "
+            "scores: what other queries of the same kind might have given. Differences well within it are noise."
+        )
+        st.markdown(
+            "The paper's figures are its own, of its ViT-B on the data named above them. Ours can be held against them "
+            "only where data and weights are the same."
+        )
+        if dataset.synthetic:
+            st.markdown(
+                "**These data are synthetic**: rendered people and a small ViT. They show how the parts of the method "
+                "compare here, not how well FPC does on photographs."
+            )
+
+
+def tables(found: Sequence[ReportTable], on_pick: Callable[[str], None]) -> None:
+    """Every table, Fig. 4 as curves as well. on_pick: called with the pressed row."""
+    for table in found:
+        st.subheader(f"{table.name}: {table.title}")
+        if table.name.startswith("Fig"):
+            st.plotly_chart(
+                curve_figure(table), config={"displayModeBar": False}, key=f"curve-{table.slug}",
+                alt=f"{table.name}: Rank-1 and mAP against {table.labels[0]}; the table below holds the same figures",
+            )  # fmt: skip
+        score_table(score_sheet(table), key=f"scores-{table.slug}", on_pick=on_pick)
+        for note in table.notes:
+            st.caption(plain(note, 1000))
+        with st.container(horizontal=True, vertical_alignment="center"):
+            for name, suffix, write in (
+                ("CSV", ".csv", to_csv),
+                ("LaTeX", ".tex", to_latex),
+                ("Markdown", ".md", to_markdown),
+            ):
+                st.download_button(
+                    name, partial(write, table), f"{table.slug}{suffix}", "text/plain", icon=":material/download:",
+                    key=f"{table.slug}{suffix}", type="tertiary", disabled=not table.complete,
+                )  # fmt: skip
+
+
+def bundle(found: Sequence[ReportTable]) -> bytes:
+    """A zip of every table in every format."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for table in found:
+            for suffix, write in FORMATS.values():
+                archive.writestr(zipfile.ZipInfo(f"{table.slug}{suffix}"), write(table))
+    return buffer.getvalue()
+
+
+@st.dialog("Recipe", width="large")
+def recipe_of(pick: str, found: tuple[ReportTable, ...]) -> None:
+    """The recipe of a row, what it gave, and the way to Explore with its settings."""
+    chosen = picked_row(pick, found)
+    if chosen is None:
+        st.info("This row is not among the tables any more.")
+        return
+    table, place = chosen
+    row = table.rows[place]
+    recipe = row.recipe
+    if recipe is None:  # picked_row gives rows with a recipe only
+        return
+    st.markdown(f"**{table.name}, {plain(' · '.join(row.labels))}**: {SAYS[recipe.method]}.")
+    if row.ours is not None and row.ours.settled:
+        st.table(
+            {
+                "measure": [*table.measures],
+                "percent": [f"{100 * row.ours[measure].value:.1f}" for measure in table.measures],
+                f"{100 * recipe.bootstrap.level:g} % interval": [
+                    f"{100 * row.ours[measure].low:.1f} to {100 * row.ours[measure].high:.1f}"
+                    for measure in table.measures
+                ],
+            }
+        )
+    with st.container(horizontal=True):
+        if st.button("Open in Explore", icon=":material/person_search:", key="recipe-explore", type="primary"):
+            view = View(settings=recipe.settings)
+            st.switch_page("app/pages/explore.py", query_params=view.to_params())
+        st.download_button(
+            "Recipe (json)", recipe.to_json(), "recipe.json", "application/json", icon=":material/download:",
+            key="recipe-json",
+        )  # fmt: skip
+    if recipe.settings.prune.strategy is DropStrategy.RANDOM:
+        st.caption("The table draws anew for every query; Explore shows one draw for all.")
+    st.caption("The same score from the command line:")
+    st.code("python -m fpc_core evaluate --recipe recipe.json", language="bash", wrap_lines=True)
+    st.code(recipe.to_json(), language="json")

@@ -1,0 +1,29 @@
+"""A table of scores: ours with their intervals as bars, the paper's beside them, a recipe to press in every row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+
+import streamlit as st
+
+from app.components import source
+from app.scores import ScoreSheet
+
+_mount = st.components.v2.component(
+    "fpc_scores",
+    html='<div class="scores"></div>',
+    css=source("scores.css"),
+    js=source("shared.js", "scores.js"),
+)
+
+
+def score_table(sheet: ScoreSheet, *, key: str, on_pick: Callable[[str], None]) -> None:
+    """Draw a table. on_pick: called with `ScoreRow.pick` of a pressed recipe before the rerun."""
+
+    def picked() -> None:
+        choice = st.session_state[key].get("picked")
+        if choice is not None:
+            on_pick(str(choice))
+
+    _mount(key=key, data=asdict(sheet), on_picked_change=picked)

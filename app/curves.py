@@ -1,0 +1,58 @@
+"""Curves of Fig. 4 by plotly: ours with their intervals, the paper's where it prints a number."""
+
+from __future__ import annotations
+
+import plotly.graph_objects as go
+
+from app.charts import BLUE, ORANGE
+from fpc_core.evaluation.report import ReportTable
+
+_LOOK = {  # colour, colour of the interval, line, mark
+    "Rank-1": (BLUE, "rgba(47, 111, 222, 0.18)", "solid", "circle"),
+    "mAP": (ORANGE, "rgba(217, 130, 43, 0.18)", "dash", "square"),
+}
+
+
+def curve_figure(table: ReportTable, *, height: int = 330) -> go.Figure:
+    """Rank-1 and mAP in percent against the table's first label, a number, as far as they are settled."""
+    figure = go.Figure()
+    for measure, (colour, pale, dash, symbol) in _LOOK.items():
+        known = [(float(row.labels[0]), row.ours[measure]) for row in table.rows if row.ours and row.ours.settled]
+        x = [at for at, _ in known]
+        low, high = [100 * score.low for _, score in known], [100 * score.high for _, score in known]
+        figure.add_scatter(
+            x=[*x, *reversed(x)], y=[*high, *reversed(low)], fill="toself", fillcolor=pale, line={"width": 0},
+            mode="lines", hoverinfo="skip", showlegend=False,
+        )  # fmt: skip
+        figure.add_scatter(
+            x=x, y=[100 * score.value for _, score in known], mode="lines+markers", name=measure,
+            line={"color": colour, "width": 2, "dash": dash}, marker={"symbol": symbol, "size": 7},
+            customdata=[[f"{ends[0]:.1f}", f"{ends[1]:.1f}"] for ends in zip(low, high, strict=True)],
+            hovertemplate=f"{measure} %{{y:.1f}} [%{{customdata[0]}}, %{{customdata[1]}}]<extra></extra>",
+        )  # fmt: skip
+        for place, (data, head) in enumerate(table.paper):
+            printed = [(float(row.labels[0]), row.paper[place]) for row in table.rows if row.paper]
+            points = [(at, value) for at, value in printed if value is not None]
+            if head == measure and points:
+                figure.add_scatter(
+                    x=[at for at, _ in points], y=[value for _, value in points], mode="markers",
+                    name=f"{measure}, the paper's ({data})",
+                    marker={"symbol": f"{symbol}-open", "size": 12, "color": colour, "line": {"width": 2}},
+                    hovertemplate=f"the paper's {measure} on {data}: %{{y:.1f}}<extra></extra>",
+                )  # fmt: skip
+    axis = [float(row.labels[0]) for row in table.rows]
+    room = 0.03 * (max(axis) - min(axis))
+    figure.update_layout(
+        height=height,
+        margin={"l": 4, "r": 10, "t": 6, "b": 4},
+        xaxis={
+            "title": {"alpha": "α"}.get(table.labels[0], table.labels[0]),
+            "fixedrange": True,
+            "range": (min(axis) - room, max(axis) + room),
+        },
+        yaxis={"title": "percent", "fixedrange": True, "automargin": True},
+        legend={"orientation": "h", "y": 1.05, "yanchor": "bottom", "x": 0},
+        hovermode="x unified",
+        dragmode=False,
+    )
+    return figure

@@ -1,0 +1,80 @@
+"""The paper's tables and Fig. 4 on the data at hand, ours beside the paper's, computed in the background."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app.look import heading
+
+heading(
+    "How well does it find people, and how sure is that?",
+    "The tables of the paper and its Fig. 4 on these data: ours with bootstrap intervals, the paper's beside them.",
+)
+
+from app import boards, controls, grids, resources, sections
+from app.messages import plain, problem
+from app.opening import open_or_explain
+from fpc_core.config import QuerySettings
+from fpc_core.evaluation.report_tables import NAMES
+
+PREFIX = "e_"  # of parameters that Explore binds as well
+POLL = 1.0  # seconds between looks at a running evaluation
+
+
+def chosen_tables() -> tuple[str, ...]:
+    """Names of the tables to show, in the paper's order."""
+    wanted = st.pills(
+        "Tables", NAMES, selection_mode="multi", default=NAMES, key="tables", bind="query-params",
+        format_func=lambda name: "Fig. 4" if name == "fig4" else f"Table {name}",
+    )  # fmt: skip
+    return tuple(name for name in NAMES if name in wanted)
+
+
+def page() -> None:
+    space = open_or_explain()
+    shortlist = min(QuerySettings().shortlist, len(space.dataset.gallery))
+    with st.sidebar:
+        settings = controls.side_settings(PREFIX, QuerySettings(), shortlist)
+    sections.status_line(space, settings)
+    if space.dataset.queries_are_gallery:
+        problem("This folder has no query split: every query finds itself, so these scores mean nothing.")
+    names = chosen_tables()
+    boards.how_scored(space.dataset)
+    if not names:
+        st.info("Choose at least one table.", icon=":material/table:")
+        return
+    try:
+        task, run = resources.evaluation(space, names, settings)
+    except (ValueError, OSError) as error:
+        problem(str(error))
+        return
+    look = run.look()
+    visitor = f"{controls.visitor()} evaluation"  # whose next evaluation ends the last
+
+    @st.fragment(run_every=POLL if look.active else None)
+    def live() -> None:
+        now = run.look()
+        found = task.filled(now.known)
+        grids.progress(run, now, visitor, "steps", boards.size(task))
+        st.download_button(
+            "All tables (zip)", lambda: boards.bundle(found), "tables.zip", "application/zip",
+            icon=":material/download:", key="zip", disabled=not now.complete,
+            help="Text, Markdown, LaTeX and CSV of every table, with the recipes.",
+        )  # fmt: skip
+        for sentence in found[0].about:
+            st.caption(plain(sentence, 1000))
+        boards.tables(found, pick)
+        if "picked-score" in st.session_state or (look.active and not now.active):
+            st.rerun()  # the whole page: a dialog opened here would close with the next look
+
+    picked = st.session_state.pop("picked-score", None)
+    if picked is not None:
+        boards.recipe_of(picked, task.filled(look.known))
+    live()
+
+
+def pick(row: str) -> None:
+    st.session_state["picked-score"] = row
+
+
+page()
