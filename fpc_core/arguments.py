@@ -100,6 +100,9 @@ def _evaluate_options(evaluate: argparse.ArgumentParser) -> None:
     evaluate.add_argument(
         "--resamples", type=int, default=Bootstrap().resamples, help="of the bootstrap over queries"
     )  # fmt: skip
+    evaluate.add_argument(
+        "--ablation", action="store_true", help="Tables 4 and 5 and, where there are true masks, what was dropped"
+    )
     evaluate.add_argument("--dropped", action="store_true", help="also what was dropped, by true masks (the demo's)")
     _cache_option(evaluate)
 

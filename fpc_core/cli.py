@@ -112,7 +112,8 @@ def _build(args: argparse.Namespace) -> None:
 
 
 def _evaluate(args: argparse.Namespace) -> None:
-    if args.tables and args.recipe:
+    asked = [*(args.tables or []), *(("4", "5") if args.ablation else ())]
+    if asked and args.recipe:
         raise ValueError("--recipe says all of one score and --tables asks for others; give one of them")
     space = _open(args)
     retriever, dataset = space.retriever, space.dataset
@@ -120,8 +121,8 @@ def _evaluate(args: argparse.Namespace) -> None:
     bootstrap = Bootstrap(args.resamples)
     if args.recipe:
         tables: Sequence[ReportTable] = [scores_table(read_score_recipe(args.recipe))]
-    elif args.tables:
-        names = NAMES if "all" in args.tables else args.tables
+    elif asked:
+        names = NAMES if "all" in asked else asked
         tables = tables_of(names, Setting(settings, retriever.model.config, bootstrap))
     else:
         tables = [scores_table(ScoreRecipe(settings=settings, bootstrap=bootstrap))]
@@ -137,7 +138,7 @@ def _evaluate(args: argparse.Namespace) -> None:
                 print(f"wrote {args.out / f'{table.slug}{suffix}'}")
             else:
                 print(write(table))
-    if args.dropped:
+    if args.dropped or (args.ablation and true_masks(dataset)):
         print(_dropped(space, settings.prune))
 
 

@@ -76,6 +76,13 @@ def test_evaluate_repeats_the_score_of_a_recipe(world, capsys, tmp_path, own_cac
         assert again[name] == last[name]
 
 
+def test_an_ablation_is_tables_4_and_5_and_without_true_masks_nothing_more(world, capsys, own_cache):
+    assert main(["evaluate", "--ablation", *world[1]]) == 0
+    ablation = capsys.readouterr().out
+    assert main(["evaluate", "--tables", "4", "5", *world[1]]) == 0
+    assert capsys.readouterr().out == ablation
+
+
 def test_evaluate_says_what_it_cannot_do(world, capsys, tmp_path):
     (tmp_path / "recipe.json").write_text(ScoreRecipe(weights="0" * 64).to_json())
     recipe = ["--recipe", str(tmp_path / "recipe.json")]
