@@ -19,7 +19,7 @@ import torch
 import fpc_core  # noqa: F401  before timm
 from fpc_core.config import QuerySettings
 from fpc_core.evaluation.report_tables import NAMES, Setting, tables_of
-from fpc_core.evaluation.run import run_passes
+from fpc_core.evaluation.run import run_kept, run_passes
 from fpc_core.evaluation.store import ResultStore
 from fpc_core.evaluation.task import EvaluationTask, evaluation_task
 from fpc_core.workspace import Places, open_workspace
@@ -40,9 +40,7 @@ def main() -> None:
 
     def timed(task: EvaluationTask, store: ResultStore | None = None) -> tuple[float, tuple]:
         start = time.perf_counter()
-        kept = store.load(task.work).known if store else {}
-        known = kept | dict(run_passes(task.work, kept, store.save if store else None))
-        filled = task.filled(known)
+        filled = task.filled(run_kept(task.work, store).known)
         return time.perf_counter() - start, filled
 
     warm = task_of("3")

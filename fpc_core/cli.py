@@ -38,8 +38,8 @@ from fpc_core.evaluation.passes import Known, PassTask
 from fpc_core.evaluation.recipe import ScoreRecipe, read_score_recipe
 from fpc_core.evaluation.report import ReportTable
 from fpc_core.evaluation.report_tables import NAMES, Setting, scores_table, tables_of
-from fpc_core.evaluation.run import run_passes
-from fpc_core.evaluation.store import Kept, ResultStore
+from fpc_core.evaluation.run import run_kept
+from fpc_core.evaluation.store import ResultStore
 from fpc_core.evaluation.sweep import SweepGrid, SweepTask
 from fpc_core.evaluation.sweep_tables import format_sweep, sweep_table
 from fpc_core.evaluation.task import evaluation_task
@@ -171,15 +171,11 @@ def _sweep(args: argparse.Namespace) -> None:
 def _computed(task: PassTask, keep: bool) -> Known:
     """The passes of a task, run to their end. keep: go on from what is on disk, and keep what is new."""
     store = ResultStore(cache_folder() / "results") if keep else None
-    kept = store.load(task) if store else Kept({}, ())
+    with tqdm(total=task.total, unit="step", disable=None) as bar:
+        kept = run_kept(task, store, _show(bar))
     for note in kept.notes:
         print(f"note: {note}", file=sys.stderr)
-    known = dict(kept.known)
-    with tqdm(total=task.total, initial=task.done(known), unit="step", disable=None) as bar:
-        for asked, result in run_passes(task, known, store.save if store else None):
-            known[asked] = result
-            bar.update()
-    return known
+    return kept.known
 
 
 def _figure(args: argparse.Namespace) -> None:

@@ -15,7 +15,7 @@ from fpc_core.evaluation.protocol import encoder_state, feature_distance, score_
 from fpc_core.evaluation.recipe import Method, ScoreRecipe, read_score_recipe
 from fpc_core.evaluation.report_tables import NAMES, Setting, scores_table, tables_of
 from fpc_core.evaluation.reranking import k_reciprocal
-from fpc_core.evaluation.run import run_passes
+from fpc_core.evaluation.run import run_kept, run_passes
 from fpc_core.evaluation.store import ResultStore
 from fpc_core.evaluation.tables import TABLE_5
 from fpc_core.evaluation.task import evaluation_task
@@ -185,6 +185,20 @@ def test_a_stopped_evaluation_goes_on_to_the_same_tables(space, tables, tmp_path
     assert len(rest) == task.work.total - stop
     assert task.filled(kept.known | dict(rest)) == tuple(tables[f"Table {number}"] for number in (4, 6, 7))
     assert list(run_passes(task.work, store.load(task.work).known)) == []
+
+
+def test_one_call_goes_on_and_tells_how_far(space, tmp_path):
+    recipe = ScoreRecipe(settings=SETTINGS, bootstrap=Bootstrap(50))
+    task = evaluation_task(space.retriever, space.dataset, [scores_table(recipe)])
+    store, told = ResultStore(tmp_path), []
+    run = run_passes(task.work, save=store.save)
+    next(run)
+    run.close()
+    kept = run_kept(task.work, store, lambda *at: told.append(at))
+    assert told == [(done, 8) for done in range(1, 9)]
+    assert task.filled(kept.known) == task.filled(run_kept(task.work).known)
+    assert run_kept(task.work, store, lambda *at: told.append(at)).notes == ()
+    assert told[8:] == [(8, 8)]
 
 
 def test_a_table_grows_with_the_queries(task):

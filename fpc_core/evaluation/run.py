@@ -18,6 +18,7 @@ from fpc_core.evaluation.metrics import unit
 from fpc_core.evaluation.passes import ENCODER, Known, Pass, PassResult, PassTask, Point, Then, gallery_pass
 from fpc_core.evaluation.protocol import BATCH, encoder_state, feature_distance, score_distance
 from fpc_core.evaluation.reranking import k_reciprocal
+from fpc_core.evaluation.store import Kept, ResultStore
 from fpc_core.results import EncoderState, Encoding
 
 STATE_BYTES = 256 << 20  # encoder states held while all passes go over them
@@ -45,6 +46,27 @@ def run_passes(task: PassTask, known: Known | None = None, save: Save | None = N
                     batch = range(start, min(start + BATCH, first + size, images))
                     yield from _run_batch(task, asked, batch, states, results, save)
                 yield from _run_late(task, results, save)
+
+
+def run_kept(
+    task: PassTask, store: ResultStore | None = None, progress: Callable[[int, int], None] | None = None
+) -> Kept:
+    """All of a task: what the store knows, and the rest computed and kept there; without a store everything computed.
+
+    progress: called with the steps done and their total, first before the first. Raises OSError where results cannot be
+    kept.
+    """
+    kept = store.load(task) if store else Kept({}, ())
+    known = dict(kept.known)
+    done = task.done(known)
+    for asked, result in run_passes(task, known, store.save if store else None):
+        if progress:
+            progress(done, task.total)
+        known[asked] = result
+        done += 1
+    if progress:
+        progress(done, task.total)
+    return Kept(known, kept.notes)
 
 
 def _run_batch(

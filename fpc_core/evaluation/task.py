@@ -1,8 +1,7 @@
 """An evaluation: tables of recipes in, passes to run, tables of scores out. What CLI, page and library call.
 
 task = evaluation_task(retriever, dataset, tables_of(["3", "4"], Setting(settings, config)))
-for asked, result in run_passes(task.work): known[asked] = result
-task.filled(known)
+task.filled(run_kept(task.work, ResultStore(cache_folder() / "results")).known)
 """
 
 from __future__ import annotations

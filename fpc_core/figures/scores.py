@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from fpc_core.evaluation.flops import encoder_flops
 from fpc_core.evaluation.report import ReportTable, Row
 from fpc_core.evaluation.report_tables import Setting
-from fpc_core.evaluation.run import run_passes
+from fpc_core.evaluation.run import run_kept
 from fpc_core.evaluation.store import ResultStore
 from fpc_core.evaluation.task import evaluation_task
 from fpc_core.figures.recipe import WIDTHS, FigureRecipe, FigureStyle
@@ -31,11 +31,7 @@ def trade_off(recipe: FigureRecipe, space: Workspace) -> ReportTable:
     title = "Scores against the work of the encoder"
     table = ReportTable("Trade-off", title, recipe.settings, ("keep rate",), tuple(rows), computed=("FLOPs (G)",))
     task = evaluation_task(space.retriever, space.dataset, [table])
-    store = ResultStore(cache_folder() / "results")
-    known = dict(store.load(task.work).known)
-    for asked, result in run_passes(task.work, known, store.save):
-        known[asked] = result
-    return task.filled(known)[0]
+    return task.filled(run_kept(task.work, ResultStore(cache_folder() / "results")).known)[0]
 
 
 def draw_trade_off(table: ReportTable, style: FigureStyle) -> Figure:
