@@ -1,0 +1,117 @@
+"""Sinkhorn one scaling at a time: by hand, by property, and against the solver and POT's exact plan."""
+
+from itertools import islice
+
+import numpy as np
+import ot
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fpc_core.config import TransportSettings
+from fpc_core.matching.scalings import Fitted, scalings
+from fpc_core.matching.transport import plan, solve
+
+
+def after(cost, a, b, epsilon, count, error=0.0):
+    """The state after `count` row scalings, or after the first one that leaves no more than this error."""
+    for state in scalings(cost, a, b, epsilon):
+        if state.fitted is Fitted.ROWS and (state.iteration == count or state.error <= error):
+            return state
+
+
+@st.composite
+def problems(draw, zeros=False):
+    rows, columns = draw(st.integers(1, 6)), draw(st.integers(1, 6))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    cost = rng.uniform(0, 1, (rows, columns))
+    a, b = rng.uniform(0.1, 1, rows), rng.uniform(0.1, 1, columns)
+    if zeros:
+        a[1:][rng.random(rows - 1) < 0.4] = 0
+        b[1:][rng.random(columns - 1) < 0.4] = 0
+    return cost, a / a.sum(), b / b.sum()
+
+
+def test_the_first_steps_can_be_checked_by_hand():
+    """K = [[1, 1/2], [1/2, 1]] at epsilon 1 / log 2 and cost 0 or 1."""
+    cost, a, b = np.array([[0.0, 1.0], [1.0, 0.0]]), np.array([3 / 4, 1 / 4]), np.array([1 / 2, 1 / 2])
+    start, rows, columns = islice(scalings(cost, a, b, 1 / np.log(2)), 3)
+    assert start.plan == pytest.approx(np.array([[1, 1 / 2], [1 / 2, 1]]))
+    assert rows.u == pytest.approx(np.array([1 / 2, 1 / 6]))  # a / (K 1): 3/4 / 3/2 and 1/4 / 3/2
+    assert rows.plan == pytest.approx(np.array([[1 / 2, 1 / 4], [1 / 12, 1 / 6]]))
+    assert rows.error == pytest.approx(1 / 6)  # column sums 7/12 and 5/12 against 1/2 each
+    assert columns.v == pytest.approx(np.array([6 / 7, 6 / 5]))
+    assert columns.plan == pytest.approx(np.array([[3 / 7, 3 / 10], [1 / 14, 1 / 5]]))
+    assert (start.iteration, rows.iteration, columns.iteration) == (0, 1, 1)
+
+
+@given(problems(zeros=True), st.floats(0.02, 1))
+def test_every_scaling_fits_its_side_and_the_error_of_the_other_never_grows(problem, epsilon):
+    cost, a, b = problem
+    states = list(islice(scalings(cost, a, b, epsilon), 1, 41))
+    for state in states:
+        side, wanted = (1, a) if state.fitted is Fitted.ROWS else (0, b)
+        assert state.plan.sum(axis=side) == pytest.approx(wanted, abs=1e-9)
+    for fitted in (Fitted.ROWS, Fitted.COLUMNS):
+        errors = [state.error for state in states if state.fitted is fitted]
+        assert all(later <= earlier + 1e-12 for earlier, later in zip(errors, errors[1:], strict=False))
+
+
+@given(problems(), st.floats(0.1, 1))
+def test_the_marginals_converge_and_the_limit_is_the_solvers_plan(problem, epsilon):
+    cost, a, b = problem
+    last = after(cost, a, b, epsilon, 3000, error=1e-8)
+    assert last.error <= 1e-8
+    how = TransportSettings(epsilon=epsilon, tolerance=1e-6, max_iterations=3000)
+    tensors = [torch.from_numpy(each.astype(np.float32)).unsqueeze(0) for each in (cost, a, b)]
+    solved = solve(*tensors, how)
+    assert plan(tensors[0][0], solved, 0, how) == pytest.approx(last.plan, abs=2e-5)
+
+
+@given(problems(), st.floats(0.05, 1), st.integers(1, 12))
+def test_iterates_are_those_of_the_solver(problem, epsilon, count):
+    cost, a, b = problem
+    mine = after(cost, a, b, epsilon, count)
+    how = TransportSettings(epsilon=epsilon, tolerance=1e-12, max_iterations=count)
+    tensors = [torch.from_numpy(each.astype(np.float32)).unsqueeze(0) for each in (cost, a, b)]
+    solved = solve(*tensors, how)
+    if solved.iterations[0] == count:  # it stops early where rounding leaves no error
+        assert solved.marginal_error[0] == pytest.approx(mine.error, abs=1e-5)
+        assert plan(tensors[0][0], solved, 0, how) == pytest.approx(mine.plan, abs=1e-5)
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 2**32 - 1))
+def test_as_epsilon_falls_the_plan_becomes_the_exact_one(seed):
+    rng = np.random.default_rng(seed)
+    cost, a = rng.uniform(0, 1, (4, 5)), np.full(4, 1 / 4)
+    b = rng.uniform(0.2, 1, 5)
+    b /= b.sum()
+    exact = float((ot.emd(a, b, cost) * cost).sum())
+    plans = [after(cost, a, b, epsilon, 3000, error=1e-4).plan for epsilon in (0.3, 0.03, 0.003)]
+    above = [float((plan * cost).sum()) - exact for plan in plans]
+    assert above[0] > above[1] - 1e-4 > above[2] - 2e-4
+    # An entropic plan lies above the exact one by at most epsilon times its entropy, log 20 at most.
+    assert -1e-3 < above[2] < 0.003 * np.log(20) + 1e-3
+
+
+def test_at_a_tiny_epsilon_the_plan_is_pots():
+    cost = 0.1 * (np.arange(4)[:, None] - np.arange(4)[None, :]) ** 2.0
+    a, b = np.array([0.4, 0.3, 0.2, 0.1]), np.full(4, 0.25)
+    last = after(cost, a, b, 0.002, 5000, error=1e-6)
+    assert last.plan == pytest.approx(ot.emd(a, b, cost), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "epsilon", "message"),
+    [
+        ([0.5, 0.5], [1.0], 0.1, "must fit"),
+        ([0.5, 0.6], [0.5, 0.5], 0.1, "the marginal a"),
+        ([0.5, 0.5], [1.5, -0.5], 0.1, "the marginal b"),
+        ([0.5, 0.5], [0.5, 0.5], 0.0, "epsilon be positive"),
+    ],
+)
+def test_what_is_no_transport_problem_is_refused(a, b, epsilon, message):
+    with pytest.raises(ValueError, match=message):
+        next(scalings(np.zeros((2, 2)), np.array(a), np.array(b), epsilon))
