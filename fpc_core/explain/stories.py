@@ -2,15 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from fpc_core.config import DropStrategy
 from fpc_core.explain.lifelines import LivingRange, PatchLife
 from fpc_core.explain.margin import Margin
+from fpc_core.explain.masks import DropShares
+from fpc_core.results import Consolidation, Encoding
 
 UNITS = 10_000  # a distance is told in four decimals
+
+
+def drop_story(encoding: Encoding, truth: Sequence[DropShares] = ()) -> str:
+    """How many patches were dropped and which; and what they show, where that is known. truth: `masks.drop_shares`."""
+    patches = encoding.grid[0] * encoding.grid[1]
+    lost = patches - encoding.patches.shape[1]
+    if not lost:
+        return f"Nothing was dropped: at a keep rate of {encoding.prune.keep_rate:g} all {patches} patches go on."
+    which = {
+        DropStrategy.NON_SALIENT: "each time those that [cls], the summary of the picture, attends to least",
+        DropStrategy.SALIENT: "each time those that [cls], the summary of the picture, attends to most",
+        DropStrategy.RANDOM: "drawn by chance",
+    }[encoding.prune.strategy]
+    story = f"{lost} of {patches} patches were dropped in {len(encoding.stages)} rounds, {which}."
+    dropped = [each for each in truth if each.dropped]
+    if not dropped:
+        return story
+    weights = [each.dropped for each in dropped]
+    parts = {
+        "what stands before the person": [each.of_dropped.occluder for each in dropped],
+        "the person": [each.of_dropped.person for each in dropped],
+        "background": [each.of_dropped.background for each in dropped],
+    }
+    told = (f"{name} {np.average(values, weights=weights):.0%}" for name, values in parts.items())
+    return f"{story} By the true mask they show: {', '.join(told)}."
+
+
+def decoder_story(consolidation: Consolidation, ranks: Mapping[int, int]) -> str:
+    """Whom the decoder attended to. ranks: 1-based, by D, of the memory rows that have one."""
+    shares = consolidation.neighbor_shares
+    most = int(shares.argmax())
+    row = int(consolidation.neighbors[most])
+    name = f"#{ranks[row]}" if row in ranks else "a junk image"
+    query = f", {consolidation.query_share:.1%} to the query" if consolidation.query_share else ""
+    story = f"{shares.sum():.1%} of its attention went to the {len(shares)} neighbours{query}."
+    if len(shares) == 1:
+        return story
+    return f"{story} {name} got the most: {shares[most]:.1%}, where an even split is {shares.sum() / len(shares):.1%} each."
+
+
+def final_story(by_distance: Mapping[int, int], final: Mapping[int, int], matches: Sequence[int] | None) -> str:
+    """What consolidation did to the ranking. by_distance, final: 1-based rank of every memory row that has one.
+
+    matches: memory rows that show the same identity, None where that is not known.
+    """
+    if matches is None:
+        first = min(final, key=final.__getitem__)
+        return f"First after consolidation: the picture that was {_ranked(by_distance.get(first))} by D."
+    if not matches:
+        return "The gallery has no other picture of this person."
+    before = min((by_distance[row] for row in matches if row in by_distance), default=None)
+    after = min(final[row] for row in matches)
+    if before == after:
+        return f"The nearest picture of the right person stays {_ranked(after)}."
+    return f"The nearest picture of the right person was {_ranked(before)} by D and is {_ranked(after)} after consolidation."
+
+
+def _ranked(rank: int | None) -> str:
+    return "beyond the shortlist" if rank is None else f"at rank {rank}"
 
 
 def patch_story(

@@ -1,0 +1,101 @@
+"""The case a lesson tells: one search, and the hit that it follows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from fpc_core.config import ModelConfig
+from fpc_core.data.datasets import ImageRecord
+from fpc_core.explain.masks import DropShares
+from fpc_core.explain.relation import Subject, Tone, tone_of
+from fpc_core.explain.stories import final_story
+from fpc_core.explain.strips import ranks_of, rivals
+from fpc_core.results import QueryTrace, TransportPlan
+from fpc_core.retrieval import Retriever
+
+SHOWN = 10  # hits among which a rival is looked for, as on the Explore page
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """hit: memory row of the shortlisted image that the lesson follows.
+
+    truth: of the query at every dropping block, where the data has true masks; else empty.
+    """
+
+    retriever: Retriever
+    trace: QueryTrace
+    subject: Subject
+    uses_cameras: bool
+    hit: int
+    truth: tuple[DropShares, ...] = ()
+
+    @property
+    def config(self) -> ModelConfig:
+        return self.retriever.model.config
+
+    @property
+    def records(self) -> Sequence[ImageRecord]:
+        return self.retriever.memory.records
+
+    @cached_property
+    def place(self) -> int:
+        """Of the hit in the shortlist."""
+        return self.place_of(self.hit)
+
+    @cached_property
+    def plan(self) -> TransportPlan:
+        return self.plan_to(self.hit)
+
+    @cached_property
+    def tones(self) -> dict[int, Tone]:
+        """Of every shortlisted row, nearest by D first."""
+        rows = self.trace.by_distance.indices.tolist()
+        return {row: tone_of(self.records[row], self.subject, self.uses_cameras) for row in rows}
+
+    @cached_property
+    def ranks(self) -> dict[int, int]:
+        """1-based ranks by D."""
+        return ranks_of(self.trace.by_distance, self.records, self.subject, self.uses_cameras)
+
+    @cached_property
+    def rival(self) -> int | None:
+        """The hit that the followed one is compared with: the one that says most; None without any other."""
+        rows = list(self.tones)
+        return rivals(rows, list(self.tones.values()), self.hit, SHOWN, show_junk=False)[1]
+
+    def final_story(self) -> str:
+        """What consolidation did to the ranking, in a sentence."""
+        final = ranks_of(self.trace.final, self.records, self.subject, self.uses_cameras)
+        identity = self.subject.identity
+        matches = None if identity is None else [row for row in final if self.records[row].identity == identity]
+        return final_story(self.ranks, final, matches)
+
+    def place_of(self, row: int) -> int:
+        return int(np.flatnonzero(self.trace.match.shortlist.indices == row)[0])
+
+    def plan_to(self, row: int) -> TransportPlan:
+        return self.retriever.plan(self.trace.encoding, self.trace.match, self.place_of(row), self.trace.settings)
+
+    def name(self, row: int) -> str:
+        """A hit as it is called in sentences."""
+        return f"#{self.ranks[row]}" if row in self.ranks else "the junk image"
+
+
+def case_of(
+    retriever: Retriever,
+    trace: QueryTrace,
+    subject: Subject,
+    uses_cameras: bool,
+    asked: int | None = None,
+    truth: tuple[DropShares, ...] = (),
+) -> Case:
+    """asked: the hit to follow; where it is none or not on the shortlist, the nearest by D that is not junk."""
+    records = retriever.memory.records
+    rows = trace.by_distance.indices.tolist()
+    nearest = next((row for row in rows if tone_of(records[row], subject, uses_cameras) is not Tone.JUNK), rows[0])
+    return Case(retriever, trace, subject, uses_cameras, asked if asked in rows else nearest, truth)

@@ -1,0 +1,26 @@
+"""The nine steps in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from fpc_core.lessons import consolidating, matching, seeing
+from fpc_core.lessons.case import Case
+from fpc_core.lessons.steps import Step
+
+STEPS: Mapping[str, Callable[[Case], Step]] = {
+    "patches": seeing.patches,
+    "attention": seeing.attention,
+    "dropping": seeing.dropping,
+    "cost": matching.cost,
+    "weights": matching.weights,
+    "transport": matching.transport,
+    "distance": matching.distance,
+    "tokens": consolidating.tokens,
+    "shares": consolidating.shares,
+}
+
+
+def lesson(case: Case) -> tuple[Step, ...]:
+    """All nine, with the numbers of this case."""
+    return tuple(build(case) for build in STEPS.values())

@@ -1,0 +1,175 @@
+"""Steps 1 to 3: how the model sees the query, where it looks, and what it drops (Sec. 3.1)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+
+from fpc_core.config import DropStrategy
+from fpc_core.explain.masks import attention_grids, kept_counts
+from fpc_core.explain.stories import drop_story
+from fpc_core.lessons.case import Case
+from fpc_core.lessons.steps import (
+    Equation,
+    Panel,
+    PatchMaps,
+    Quiz,
+    Step,
+    choose_near,
+    count_choices,
+    number,
+    place_name,
+    share,
+)
+
+OTHER_STRIDES = {16: 11, 11: 16}  # the paper's overlap against none
+SHARES = (0.08, 0.2, 0.4, 0.6, 0.8, 0.95)
+TOP = 10  # patches counted together
+
+
+def patches(case: Case) -> Step:
+    config = case.config
+    (height, width), size, stride = config.image_size, config.patch_size, config.stride
+    rows, columns = config.grid
+    other = replace(config, stride=OTHER_STRIDES.get(stride, max(1, stride // 2)))
+    more = "more" if other.patches > config.patches else "fewer"
+    choices, answer = count_choices(
+        other.patches, (config.patches, round(config.patches * stride / other.stride), 2 * other.patches)
+    )
+    overlap = "side by side" if stride == size else f"{stride} pixels from one to the next, so they overlap"
+    told = tuple(
+        f"Patch {place}, {place_name(place, columns)}: pixels {top}–{top + size - 1} down, {left}–{left + size - 1} across"
+        for place in range(config.patches)
+        for top, left in [(place // columns * stride, place % columns * stride)]
+    )
+    camera = f" and {number(config.camera_factor, 0)} times that of the camera" if config.cameras else ""
+    return Step(
+        key="patches",
+        title="Patches and positions",
+        question="How does the model see a picture?",
+        text=f"The picture is cut into **patches** of {size} × {size} pixels, {overlap}. Each becomes a **token**: a "
+        f"list of {config.width} numbers. The token of its position{camera} is added, so the model knows where a patch "
+        "was. One more token, **[cls]**, collects what matters of the whole picture.",
+        today=f"This picture gives {rows} rows of {columns}: {config.patches} patches, and [cls].",
+        equations=(
+            Equation("Eq. 1", r"Z = \{x_{\text{cls}},\ f(p_1), \dots, f(p_N)\} + P + C_{\text{id}}", ()),
+            Equation(
+                "",
+                r"N = \left(\left\lfloor \frac{H - p}{s} \right\rfloor + 1\right)"
+                r"\left(\left\lfloor \frac{W - p}{s} \right\rfloor + 1\right)",
+                (
+                    rf"N = \left(\left\lfloor \frac{{{height} - {size}}}{{{stride}}} \right\rfloor + 1\right)"
+                    rf"\left(\left\lfloor \frac{{{width} - {size}}}{{{stride}}} \right\rfloor + 1\right)"
+                    rf" = {rows} \cdot {columns} = {config.patches}",
+                ),
+            ),
+        ),
+        quiz=Quiz(
+            f"Were the patches cut every {other.stride} pixels instead of every {stride}: how many would there be?",
+            choices,
+            answer,
+            f"{other.grid[0]} rows of {other.grid[1]} are {other.patches:,} patches, {more} than the {config.patches:,} "
+            "here. Tokens cost time: every block compares each with each.",
+        ),
+        maps=PatchMaps((Panel("q", "the query, cut into patches", (), told),)),
+    )
+
+
+def attention(case: Case) -> Step:
+    encoding, config = case.trace.encoding, case.config
+    stage = encoding.stages[0]
+    values = stage.attention[0].cpu().numpy().astype(np.float64)
+    entered = stage.entered[0].cpu().numpy()
+    top = int(values.argmax())
+    to_patches = float(values.sum())
+    together = float(np.sort(values)[::-1][:TOP].sum())
+    answer = choose_near(together, SHARES)
+    columns = encoding.grid[1]
+    layers = tuple(
+        (f"block {each.block}", grid) for each, grid in zip(encoding.stages, attention_grids(encoding), strict=True)
+    )
+    return Step(
+        key="attention",
+        title="Where [cls] looks",
+        question="Which patches does the model care about?",
+        text=f"The model is {config.depth} **blocks** deep. In each block every token looks at all others; how much it "
+        "takes from each is its **attention**, and its attentions add up to 1. What [cls] attends to goes into the "
+        "summary of the picture.",
+        today=f"In block {stage.block} the patch at {place_name(int(entered[top]), columns)} gets the most: "
+        f"{share(values[top])}. An equal share would be {share(1 / (len(values) + 1))}.",
+        equations=(
+            Equation(
+                "Eq. 2",
+                r"A_{\text{cls}} = \text{softmax}\left(\frac{q_{\text{cls}} K^\top}{\sqrt{d}}\right)",
+                (
+                    rf"\sqrt{{d}} = \sqrt{{{config.width // config.heads}}}, \quad"
+                    rf" \max_n A_n = {number(values[top])}",
+                    rf"A_{{\text{{cls}}}} + \sum_n A_n = {number(1 - to_patches)} + {number(to_patches)} = 1",
+                ),
+            ),
+        ),
+        quiz=Quiz(
+            f"The {TOP} most attended of {len(values)} patches: how much of the attention do they get together?",
+            tuple(f"about {round(100 * each)} %" for each in SHARES),
+            answer,
+            f"{share(together)}. Shared equally it would be {share(TOP / (len(values) + 1))}.",
+        ),
+        maps=PatchMaps(
+            (Panel("q", "the query", layers, _told_attention(layers, columns)),), "[cls] attention", percent=True
+        ),
+    )
+
+
+def dropping(case: Case) -> Step:
+    encoding, config = case.trace.encoding, case.config
+    prune = encoding.prune
+    counts = (config.patches, *(stage.kept.shape[1] for stage in encoding.stages))
+    rate = 0.5 if prune.keep_rate > 0.65 else 0.8
+    other = kept_counts(config.patches, replace(prune, keep_rate=rate))
+    choices, answer = count_choices(other[-1], (other[0], math.ceil((1 - rate) * config.patches), *other, counts[-1]))
+    blocks = ", ".join(map(str, prune.blocks[:-1])) + f" and {prune.blocks[-1]}" if len(prune.blocks) > 1 else ""
+    return Step(
+        key="dropping",
+        title="Dropping patches",
+        question="What was dropped?",
+        text=f"In blocks {blocks or prune.blocks[0]} only a share of the patches, the **keep rate** γ, goes on: "
+        f"{_WHO_GOES_ON[prune.strategy]}. The others are gone for good. What hides a person should get little attention, "
+        "and so be dropped.",
+        today=drop_story(encoding, case.truth),
+        equations=(
+            Equation(
+                "Sec. 3.1",
+                r"L = \lceil \gamma N \rceil",
+                tuple(
+                    rf"\lceil {prune.keep_rate:g} \cdot {before} \rceil = {after}" for before, after in pairwise(counts)
+                ),
+            ),
+        ),
+        quiz=Quiz(
+            f"At a keep rate of {rate:g}, how many of the {config.patches} patches would be left at the end?",
+            choices,
+            answer,
+            f"{len(other)} times in a row only {rate:g} of what is left goes on: {config.patches} → "
+            f"{' → '.join(map(str, other))}.",
+        ),
+    )
+
+
+_WHO_GOES_ON = {
+    DropStrategy.NON_SALIENT: "those with the most [cls] attention",
+    DropStrategy.SALIENT: "here, to try the opposite, those with the least [cls] attention",
+    DropStrategy.RANDOM: "here, for comparison, drawn by chance",
+}
+
+
+def _told_attention(layers: tuple[tuple[str, np.ndarray], ...], columns: int) -> tuple[str, ...]:
+    said = []
+    for place in range(layers[0][1].size):
+        values = [(name, float(grid.ravel()[place])) for name, grid in layers]
+        parts = [f"{name} {share(value, 2)}" for name, value in values if not math.isnan(value)]
+        gone = "" if len(parts) == len(values) else "; then dropped"
+        said.append(f"Patch at {place_name(place, columns)}: {', '.join(parts)}{gone}")
+    return tuple(said)
