@@ -1,6 +1,6 @@
 """Sinkhorn one scaling at a time: by hand, by property, and against the solver and POT's exact plan."""
 
-from itertools import islice
+from itertools import islice, pairwise
 
 import numpy as np
 import ot
@@ -19,6 +19,7 @@ def after(cost, a, b, epsilon, count, error=0.0):
     for state in scalings(cost, a, b, epsilon):
         if state.fitted is Fitted.ROWS and (state.iteration == count or state.error <= error):
             return state
+    raise AssertionError
 
 
 @st.composite
@@ -55,7 +56,7 @@ def test_every_scaling_fits_its_side_and_the_error_of_the_other_never_grows(prob
         assert state.plan.sum(axis=side) == pytest.approx(wanted, abs=1e-9)
     for fitted in (Fitted.ROWS, Fitted.COLUMNS):
         errors = [state.error for state in states if state.fitted is fitted]
-        assert all(later <= earlier + 1e-12 for earlier, later in zip(errors, errors[1:], strict=False))
+        assert all(later <= earlier + 1e-12 for earlier, later in pairwise(errors))
 
 
 @given(problems(), st.floats(0.1, 1))

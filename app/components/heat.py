@@ -10,8 +10,9 @@ import streamlit as st
 
 from app.components import source
 from app.components.cards import plain_strip
-from app.components.patchgrid import geometry, packed
+from app.components.patchgrid import geometry
 from fpc_core.config import ModelConfig
+from fpc_core.data.pictures import packed
 from fpc_core.explain.strips import Strip
 
 _mount = st.components.v2.component(

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from app.components.patchgrid import component, geometry, packed
+from app.components.patchgrid import component, geometry
 from app.state import Pin
 from fpc_core.config import ModelConfig
+from fpc_core.data.pictures import packed
 from fpc_core.explain.lifelines import fell_in, life_line, living_range
 from fpc_core.explain.masks import to_grid
 from fpc_core.explain.stories import patch_story

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import streamlit as st
 
 from app.components import source
@@ -34,12 +32,3 @@ def geometry(config: ModelConfig) -> dict[str, int]:
         "rows": rows, "columns": columns, "stride": config.stride, "patch": config.patch_size, "width": width,
         "height": height,
     }  # fmt: skip
-
-
-def packed(values: np.ndarray) -> str:
-    """An array as base64 of its little-endian float32 values, row by row; `floats` of shared.js reads it.
-
-    float32 and not float16: most flows of a plan lie below 6e-5, where float16 has lost its precision, and the browser
-    has no need to convert. A plan and its cost at 128 x 242 patches are 2 x 165 kB of text.
-    """
-    return base64.b64encode(np.ascontiguousarray(values, dtype="<f4").tobytes()).decode("ascii")

@@ -50,7 +50,8 @@ def decoder_story(consolidation: Consolidation, ranks: Mapping[int, int]) -> str
     story = f"{shares.sum():.1%} of its attention went to the {len(shares)} neighbours{query}."
     if len(shares) == 1:
         return story
-    return f"{story} {name} got the most: {shares[most]:.1%}, where an even split is {shares.sum() / len(shares):.1%} each."
+    even = shares.sum() / len(shares)
+    return f"{story} {name} got the most: {shares[most]:.1%}, where an even split is {even:.1%} each."
 
 
 def final_story(by_distance: Mapping[int, int], final: Mapping[int, int], matches: Sequence[int] | None) -> str:
@@ -67,7 +68,8 @@ def final_story(by_distance: Mapping[int, int], final: Mapping[int, int], matche
     after = min(final[row] for row in matches)
     if before == after:
         return f"The nearest picture of the right person stays {_ranked(after)}."
-    return f"The nearest picture of the right person was {_ranked(before)} by D and is {_ranked(after)} after consolidation."
+    moved = f"was {_ranked(before)} by D and is {_ranked(after)} after consolidation"
+    return f"The nearest picture of the right person {moved}."
 
 
 def _ranked(rank: int | None) -> str:

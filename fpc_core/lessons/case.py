@@ -10,9 +10,10 @@ import numpy as np
 
 from fpc_core.config import ModelConfig
 from fpc_core.data.datasets import ImageRecord
+from fpc_core.explain.margin import margin
 from fpc_core.explain.masks import DropShares
 from fpc_core.explain.relation import Subject, Tone, tone_of
-from fpc_core.explain.stories import final_story
+from fpc_core.explain.stories import win_story
 from fpc_core.explain.strips import ranks_of, rivals
 from fpc_core.results import QueryTrace, TransportPlan
 from fpc_core.retrieval import Retriever
@@ -68,12 +69,13 @@ class Case:
         rows = list(self.tones)
         return rivals(rows, list(self.tones.values()), self.hit, SHOWN, show_junk=False)[1]
 
-    def final_story(self) -> str:
-        """What consolidation did to the ranking, in a sentence."""
-        final = ranks_of(self.trace.final, self.records, self.subject, self.uses_cameras)
-        identity = self.subject.identity
-        matches = None if identity is None else [row for row in final if self.records[row].identity == identity]
-        return final_story(self.ranks, final, matches)
+    def win_story(self) -> str:
+        """The followed hit against its rival, in one sentence."""
+        if self.rival is None:
+            return "There is no other hit to compare it with."
+        alpha = self.trace.settings.alpha
+        won = margin(self.trace.match, (self.plan, self.plan_to(self.rival)), alpha, self.config.grid)
+        return win_story(won, (self.name(won.winner), self.name(won.loser)), alpha)
 
     def place_of(self, row: int) -> int:
         return int(np.flatnonzero(self.trace.match.shortlist.indices == row)[0])
@@ -98,4 +100,6 @@ def case_of(
     records = retriever.memory.records
     rows = trace.by_distance.indices.tolist()
     nearest = next((row for row in rows if tone_of(records[row], subject, uses_cameras) is not Tone.JUNK), rows[0])
-    return Case(retriever, trace, subject, uses_cameras, asked if asked in rows else nearest, truth)
+    return Case(
+        retriever, trace, subject, uses_cameras, nearest if asked is None or asked not in rows else asked, truth
+    )

@@ -6,106 +6,152 @@ import numpy as np
 
 from fpc_core.config import Variant
 from fpc_core.explain.relation import Tone
-from fpc_core.explain.stories import decoder_story
+from fpc_core.explain.stories import decoder_story, final_story
+from fpc_core.explain.strips import ranks_of
 from fpc_core.lessons.case import Case
-from fpc_core.lessons.steps import Equation, Quiz, Step, choose_near, count_choices, number, share
+from fpc_core.lessons.steps import (
+    Equation,
+    Panel,
+    PatchMaps,
+    Quiz,
+    Step,
+    choose_near,
+    count_choices,
+    number,
+    place_name,
+    share,
+)
 
-TIMES = (1.2, 2.0, 4.0, 8.0)
-LEVEL = 0.05  # shares that differ by less than this part are called level
+TIMES = (1.2, 2.0, 4.0, 8.0)  # choices: of an even split
+LEVEL = 0.05  # mean shares that differ by less than this part are called the same
 
 
 def tokens(case: Case) -> Step:
     trace, patches = case.trace, case.config.patches
-    neighbors = len(trace.consolidation.neighbors)
-    of_query = trace.encoding.patches.shape[1]
+    neighbors = trace.consolidation.neighbors.tolist()
     paper = trace.settings.variant is Variant.PAPER
-    total = 1 + neighbors * patches + of_query * paper
-    more = 2 * neighbors
-    choices, answer = count_choices(
-        1 + more * patches + of_query * paper, (2 * total, total, 1 + more + of_query * paper, more * patches)
-    )
-    tones = [case.tones[row] for row in trace.consolidation.neighbors.tolist()]
-    if Tone.NEUTRAL in tones:
-        who = "Whether they show the right person is not known."
-    else:
-        junk = tones.count(Tone.JUNK)
-        who = f"{tones.count(Tone.MATCH)} of today's {neighbors} show the right person" + (
-            f", {junk} more are the same person under the same camera." if junk else "."
-        )
-    given, mean = (
-        ("all patches of the neighbours and those left of the query", "the query and its neighbours")
-        if paper
-        else ("all patches of the neighbours", "the neighbours")
-    )
+    of_query = trace.encoding.patches.shape[1] if paper else 0
+    count = len(neighbors)
+
+    def total(k: int) -> int:
+        return 1 + of_query + k * patches
+
+    choices, answer = count_choices(total(2 * count), (2 * total(count), total(count), 1 + of_query + 2 * count))
+    parts = f"1 + {of_query} + " if paper else "1 + "
+    given = "the patches left of the query and all of the neighbours'" if paper else "all patches of the neighbours"
+    mean = "the query and its neighbours" if paper else "the neighbours"
     own = r",\ f_q" if paper else ""
-    parts = rf"1 + {of_query} + {neighbors} \cdot {patches}" if paper else rf"1 + {neighbors} \cdot {patches}"
-    note = "" if paper else " The released code leaves the query's own patches out; the paper puts them in (f_q)."
+    note = "" if paper else " (The paper gives it the query's patches, f_q, as well; the released code does not.)"
     return Step(
         key="tokens",
         title="What the decoder is given",
         question="What does the decoder get to see?",
         text="The K nearest by D, the **neighbours**, may show what is hidden in the query. The **decoder**, one more "
-        f"block, is given {given}, and as its [cls] the mean of those of {mean}.{note}",
-        today=who,
+        f"block, is given {given}. Its [cls] starts as the mean [cls] of {mean}.{note}",
+        today=_who(case, neighbors),
         equations=(
             Equation(
                 "Eq. 11",
                 rf"f_m = \{{\bar{{f}}_{{\text{{cls}}}}{own},\ f_g^{{(1)}}, \dots, f_g^{{(K)}}\}}",
-                (rf"{parts} = {total} \text{{ tokens}}",),
+                (rf"{parts}{count} \cdot {patches} = {total(count)} \text{{ tokens}}",),
             ),
         ),
         quiz=Quiz(
-            f"With K = {more} instead of {neighbors}, how many tokens would the decoder be given?",
+            f"With K = {2 * count} instead of {count}, how many tokens would the decoder be given?",
             choices,
             answer,
-            f"One [cls]{f', {of_query} of the query' if paper else ''} and {more} × {patches} of the neighbours. Only the "
-            "[cls] is read in the end, so this stays cheap.",
+            f"One [cls]{f', {of_query} of the query' if paper else ''} and {2 * count} × {patches} of the neighbours. "
+            "Only the [cls] is read in the end, so this stays cheap.",
         ),
     )
+
+
+def without(case: Case, row: int) -> str:
+    """What the ranking would be had the decoder not seen this neighbour. Raises ValueError for its only neighbour."""
+    trace, retriever = case.trace, case.retriever
+    others = trace.consolidation.neighbors[trace.consolidation.neighbors != row]
+    if not len(others):
+        raise ValueError("the decoder needs at least one neighbour")
+    changed = retriever.by_feature(retriever.consolidate(trace.encoding, others, trace.settings.variant).feature)
+    as_it_is, as_it_would_be = (
+        ranks_of(each, case.records, case.subject, case.uses_cameras) for each in (trace.final, changed)
+    )
+    head = f"Without {case.name(row)}"
+    if case.subject.identity is None:
+        first = min(as_it_would_be, key=as_it_would_be.__getitem__)
+        return f"{head} the picture now at rank {as_it_is[first]} would be first."
+    rows = [each for each in as_it_is if case.records[each].identity == case.subject.identity]
+    if not rows:
+        return f"{head}: the gallery has no other picture of this person either way."
+    now, then = (min(ranks[each] for each in rows) for ranks in (as_it_is, as_it_would_be))
+    return f"{head} the nearest picture of the right person would be at rank {then}; with it, it is at rank {now}."
 
 
 def shares(case: Case) -> Step:
     result = case.trace.consolidation
     rest = 1 - float(number(result.cls_share)) - float(number(result.query_share))  # so that the three add up as told
+    parts = " + ".join(number(each) for each in (result.cls_share, result.query_share, rest))
+    final = ranks_of(case.trace.final, case.records, case.subject, case.uses_cameras)
+    identity = case.subject.identity
+    matches = None if identity is None else [row for row in final if case.records[row].identity == identity]
     return Step(
         key="shares",
         title="What the decoder took",
         question="What did the decoder take from each neighbour?",
-        text="The decoder's [cls] attends to all it was given; its attentions add up to 1 and can be summed for itself, "
-        "the query and every neighbour. What comes out, the **consolidated** feature, replaces the query's own and is "
-        "compared with the whole gallery once more.",
-        today=f"{decoder_story(result, case.ranks)} {case.final_story()}",
+        text="The decoder's [cls] attends to all it was given. Its attentions add up to 1 and can be summed for "
+        "itself, the query and every neighbour. What comes out, the **consolidated** feature, replaces the query's own "
+        "and is compared with the whole gallery once more.",
+        today=f"{decoder_story(result, case.ranks)} {final_story(case.ranks, final, matches)}",
         equations=(
-            Equation(
-                "Eq. 13",
-                r"z_{\text{cls}} = A_c V_c + A_q V_q + A_g V_g",
-                (
-                    rf"A_c + A_q + A_g = {number(result.cls_share)} + {number(result.query_share)} + {number(rest)} = 1",
-                ),
-            ),
+            Equation("Eq. 13", r"z_{\text{cls}} = A_c V_c + A_q V_q + A_g V_g", (rf"A_c + A_q + A_g = {parts} = 1",)),
         ),
         quiz=_quiz(result.neighbor_shares, [case.tones[row] for row in result.neighbors.tolist()]),
+        maps=PatchMaps(_attended(case), "attention of the decoder's [cls]", percent=True),
     )
 
 
+def _who(case: Case, neighbors: list[int]) -> str:
+    tones = [case.tones[row] for row in neighbors]
+    if Tone.NEUTRAL in tones:
+        return "Whether they show the right person is not known for this picture."
+    right, junk = tones.count(Tone.MATCH), tones.count(Tone.JUNK)
+    more = f" {junk} more show the same person under the same camera (junk)." if junk else ""
+    return f"{right} of today's {len(neighbors)} neighbours {'shows' if right == 1 else 'show'} the right person.{more}"
+
+
+def _attended(case: Case) -> tuple[Panel, ...]:
+    result, columns = case.trace.consolidation, case.config.grid[1]
+
+    def panel(name: str, row: int | None, total: float, grid: np.ndarray) -> Panel:
+        said = tuple(
+            f"{name}, patch at {place_name(place, columns)}: {'dropped' if np.isnan(value) else share(value, 3)}"
+            for place, value in enumerate(grid.ravel().tolist())
+        )
+        return Panel(f"{name}: {share(total)}", row, (("attention", grid),), said)
+
+    found = zip(result.neighbors.tolist(), result.neighbor_shares.tolist(), result.neighbor_grids, strict=True)
+    of_neighbors = tuple(panel(case.name(row), row, total, grid) for row, total, grid in found)
+    if case.trace.settings.variant is Variant.RELEASED:
+        return of_neighbors
+    return (panel("query", None, result.query_share, result.query_grid), *of_neighbors)
+
+
 def _quiz(shares_of: np.ndarray, tones: list[Tone]) -> Quiz:
-    right = shares_of[[tone is Tone.MATCH for tone in tones]]
-    wrong = shares_of[[tone is Tone.OTHER for tone in tones]]
+    right, wrong = (shares_of[[tone is wanted for tone in tones]] for wanted in (Tone.MATCH, Tone.OTHER))
     if len(right) and len(wrong):
         ratio = float(right.mean() / wrong.mean())
-        answer = 0 if ratio > 1 + LEVEL else (2 if ratio < 1 - LEVEL else 1)
         return Quiz(
             "Do neighbours that show the right person get more attention than the others?",
             ("more", "about the same", "less"),
-            answer,
-            f"On average {share(float(right.mean()))} each for the {len(right)} right, {share(float(wrong.mean()))} for "
-            f"the {len(wrong)} wrong ones. The decoder is not told who is right.",
+            0 if ratio > 1 + LEVEL else (2 if ratio < 1 - LEVEL else 1),
+            f"On average {share(float(right.mean()))} each for the {len(right)} right ones, "
+            f"{share(float(wrong.mean()))} for the {len(wrong)} wrong ones. Nobody tells the decoder who is right.",
         )
-    times = float(shares_of.max() * len(shares_of) / shares_of.sum())
+    even = float(shares_of.sum()) / len(shares_of)
+    times = float(shares_of.max()) / even
     return Quiz(
         "How many times an even split does the most attended neighbour get?",
         tuple(f"about {each:g} times" for each in TIMES),
         choose_near(times, TIMES),
-        f"{times:.2f} times: {share(float(shares_of.max()))}, where an even split is "
-        f"{share(float(shares_of.sum()) / len(shares_of))}.",
+        f"{times:.2f} times: {share(float(shares_of.max()))}, where an even split is {share(even)}.",
     )

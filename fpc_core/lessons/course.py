@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from fpc_core.lessons import consolidating, matching, seeing
+from fpc_core.lessons import comparing, consolidating, deciding, seeing
 from fpc_core.lessons.case import Case
 from fpc_core.lessons.steps import Step
 
@@ -12,10 +12,10 @@ STEPS: Mapping[str, Callable[[Case], Step]] = {
     "patches": seeing.patches,
     "attention": seeing.attention,
     "dropping": seeing.dropping,
-    "cost": matching.cost,
-    "weights": matching.weights,
-    "transport": matching.transport,
-    "distance": matching.distance,
+    "cost": comparing.cost,
+    "weights": comparing.weights,
+    "transport": deciding.transport,
+    "distance": deciding.distance,
     "tokens": consolidating.tokens,
     "shares": consolidating.shares,
 }

@@ -16,7 +16,7 @@ TOY_QUERY = (0.4, 0.3, 0.2, 0.1)  # a query whose lower half is hidden
 TOY_GALLERY = (0.25, 0.25, 0.25, 0.25)
 TOY_STEP = 0.1  # ground cost of parts one apart; two apart cost four times as much, three apart nine times
 TOY_EPSILONS = (0.5, 0.2, 0.1, 0.05, 0.02, 0.01)
-PAIR_EPSILONS = (0.2, 0.1, 0.05, 0.02, 0.01)
+PAIR_EPSILONS = (0.2, 0.1, 0.05, 0.02, 0.01, 0.005)
 SETTLED = 1e-4  # L1 error at which a run ends
 LONGEST = 600  # iterations, after which it ends unsettled
 
@@ -86,24 +86,30 @@ def toy() -> Problem:
     return _problem(cost, np.array(TOY_QUERY), np.array(TOY_GALLERY), TOY_EPSILONS, halves=True, shown=(2, 0))
 
 
-def pair(cost: np.ndarray, a: np.ndarray, b: np.ndarray, epsilon: float, iterations: int) -> Problem:
+def pair(cost: np.ndarray, a: np.ndarray, b: np.ndarray, epsilon: float, iterations: int | None) -> Problem:
     """The pair of a search. cost: (M, N), a: (M,), b: (N,).
 
-    epsilon: of the search, which is among the runs; iterations: after how many its solver stopped, which is shown first;
-    0 for a solver that does not iterate so.
+    epsilon: of the search, which is among the runs.  iterations: after how many its solver stopped, which is shown
+    first; None for a solver that does not iterate so.
     """
     epsilons = tuple(sorted({*PAIR_EPSILONS, epsilon}, reverse=True))
     return _problem(cost, a, b, epsilons, halves=False, shown=(epsilons.index(epsilon), iterations))
 
 
 def _problem(
-    cost: np.ndarray, a: np.ndarray, b: np.ndarray, epsilons: Sequence[float], *, halves: bool, shown: tuple[int, int]
+    cost: np.ndarray,
+    a: np.ndarray,
+    b: np.ndarray,
+    epsilons: Sequence[float],
+    *,
+    halves: bool,
+    shown: tuple[int, int | None],
 ) -> Problem:
     cost, a, b = (np.asarray(each, dtype=np.float64) for each in (cost, a, b))
     a, b = a / a.sum(), b / b.sum()  # float32 marginals sum to 1 within rounding only
     at, iterations = shown
     runs = tuple(
-        Run(epsilon, tuple(_kept(scalings(cost, a, b, epsilon), cost, halves, iterations if place == at else 0)))
+        Run(epsilon, tuple(_kept(scalings(cost, a, b, epsilon), cost, halves, iterations if place == at else None)))
         for place, epsilon in enumerate(epsilons)
     )
     first = next(
@@ -113,7 +119,7 @@ def _problem(
     return Problem(cost, a, b, runs, ot.emd(a, b, cost), (at, first))
 
 
-def _kept(states: Iterator[Scaling], cost: np.ndarray, halves: bool, wanted: int) -> Iterator[Snapshot]:
+def _kept(states: Iterator[Scaling], cost: np.ndarray, halves: bool, wanted: int | None) -> Iterator[Snapshot]:
     """The kernel, every row scaling of the first iterations, ever fewer later ones, and the last.
 
     halves: column scalings of the first iterations too.  wanted: an iteration to keep in any case.
@@ -121,7 +127,7 @@ def _kept(states: Iterator[Scaling], cost: np.ndarray, halves: bool, wanted: int
     moments = _moments()
     for state in states:
         done = state.fitted is Fitted.ROWS and (
-            (state.error <= SETTLED and state.iteration >= wanted) or state.iteration == LONGEST
+            (state.error <= SETTLED and state.iteration >= (wanted or 0)) or state.iteration == LONGEST
         )
         early = halves and state.iteration <= 4
         rows = state.fitted is not Fitted.COLUMNS and (state.iteration in moments or state.iteration == wanted)
@@ -139,4 +145,3 @@ def _moments() -> frozenset[int]:
     while moments[-1] < LONGEST:
         moments.append(max(moments[-1] + 1, round(1.25 * moments[-1])))
     return frozenset(moments)
-

@@ -8,8 +8,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from fpc_core.config import DropStrategy
-from fpc_core.explain.masks import attention_grids, kept_counts
+from fpc_core.config import DropStrategy, PruneSettings
+from fpc_core.explain.masks import to_grid
 from fpc_core.explain.stories import drop_story
 from fpc_core.lessons.case import Case
 from fpc_core.lessons.steps import (
@@ -24,9 +24,10 @@ from fpc_core.lessons.steps import (
     place_name,
     share,
 )
+from fpc_core.results import DropStage
 
 OTHER_STRIDES = {16: 11, 11: 16}  # the paper's overlap against none
-SHARES = (0.08, 0.2, 0.4, 0.6, 0.8, 0.95)
+SHARES = (0.1, 0.25, 0.5, 0.75, 0.95)
 TOP = 10  # patches counted together
 
 
@@ -41,21 +42,26 @@ def patches(case: Case) -> Step:
     )
     overlap = "side by side" if stride == size else f"{stride} pixels from one to the next, so they overlap"
     told = tuple(
-        f"Patch {place}, {place_name(place, columns)}: pixels {top}–{top + size - 1} down, {left}–{left + size - 1} across"
+        f"Patch {place + 1}, {place_name(place, columns)}: pixels {top}–{top + size - 1} down, "
+        f"{left}–{left + size - 1} across"
         for place in range(config.patches)
         for top, left in [(place // columns * stride, place % columns * stride)]
     )
-    camera = f" and {number(config.camera_factor, 0)} times that of the camera" if config.cameras else ""
+    camera = " and for the camera" if config.cameras else ""
     return Step(
         key="patches",
         title="Patches and positions",
         question="How does the model see a picture?",
         text=f"The picture is cut into **patches** of {size} × {size} pixels, {overlap}. Each becomes a **token**: a "
-        f"list of {config.width} numbers. The token of its position{camera} is added, so the model knows where a patch "
-        "was. One more token, **[cls]**, collects what matters of the whole picture.",
+        f"list of {config.width} numbers. Numbers for its position{camera} are added, so that the model knows where a "
+        "patch was. One more token, **[cls]**, collects what matters of the whole picture.",
         today=f"This picture gives {rows} rows of {columns}: {config.patches} patches, and [cls].",
         equations=(
-            Equation("Eq. 1", r"Z = \{x_{\text{cls}},\ f(p_1), \dots, f(p_N)\} + P + C_{\text{id}}", ()),
+            Equation(
+                "Eq. 1",
+                r"Z = \{x_{\text{cls}},\ f(p_1), \dots, f(p_N)\} + P + C_{\text{id}}",
+                (rf"(1 + {config.patches}) \text{{ tokens of }} {config.width} \text{{ numbers}}",),
+            ),
             Equation(
                 "",
                 r"N = \left(\left\lfloor \frac{H - p}{s} \right\rfloor + 1\right)"
@@ -71,10 +77,10 @@ def patches(case: Case) -> Step:
             f"Were the patches cut every {other.stride} pixels instead of every {stride}: how many would there be?",
             choices,
             answer,
-            f"{other.grid[0]} rows of {other.grid[1]} are {other.patches:,} patches, {more} than the {config.patches:,} "
-            "here. Tokens cost time: every block compares each with each.",
+            f"{other.grid[0]} rows of {other.grid[1]} are {other.patches:,} patches, {more} than the "
+            f"{config.patches:,} here. Tokens cost time: every block compares each with each.",
         ),
-        maps=PatchMaps((Panel("q", "the query, cut into patches", (), told),)),
+        maps=PatchMaps((Panel("query", None, (), told),)),
     )
 
 
@@ -88,9 +94,7 @@ def attention(case: Case) -> Step:
     together = float(np.sort(values)[::-1][:TOP].sum())
     answer = choose_near(together, SHARES)
     columns = encoding.grid[1]
-    layers = tuple(
-        (f"block {each.block}", grid) for each, grid in zip(encoding.stages, attention_grids(encoding), strict=True)
-    )
+    layers = tuple((f"block {each.block}", _grid(each, encoding.grid)) for each in encoding.stages)
     return Step(
         key="attention",
         title="Where [cls] looks",
@@ -118,7 +122,7 @@ def attention(case: Case) -> Step:
             f"{share(together)}. Shared equally it would be {share(TOP / (len(values) + 1))}.",
         ),
         maps=PatchMaps(
-            (Panel("q", "the query", layers, _told_attention(layers, columns)),), "[cls] attention", percent=True
+            (Panel("query", None, layers, _told_attention(layers, columns)),), "[cls] attention", percent=True
         ),
     )
 
@@ -128,7 +132,7 @@ def dropping(case: Case) -> Step:
     prune = encoding.prune
     counts = (config.patches, *(stage.kept.shape[1] for stage in encoding.stages))
     rate = 0.5 if prune.keep_rate > 0.65 else 0.8
-    other = kept_counts(config.patches, replace(prune, keep_rate=rate))
+    other = _kept(config.patches, replace(prune, keep_rate=rate))
     choices, answer = count_choices(other[-1], (other[0], math.ceil((1 - rate) * config.patches), *other, counts[-1]))
     blocks = ", ".join(map(str, prune.blocks[:-1])) + f" and {prune.blocks[-1]}" if len(prune.blocks) > 1 else ""
     return Step(
@@ -136,8 +140,8 @@ def dropping(case: Case) -> Step:
         title="Dropping patches",
         question="What was dropped?",
         text=f"In blocks {blocks or prune.blocks[0]} only a share of the patches, the **keep rate** γ, goes on: "
-        f"{_WHO_GOES_ON[prune.strategy]}. The others are gone for good. What hides a person should get little attention, "
-        "and so be dropped.",
+        f"{_WHO_GOES_ON[prune.strategy]}. The others are gone for good. What hides a person should get little "
+        "attention, and so be dropped.",
         today=drop_story(encoding, case.truth),
         equations=(
             Equation(
@@ -163,6 +167,20 @@ _WHO_GOES_ON = {
     DropStrategy.SALIENT: "here, to try the opposite, those with the least [cls] attention",
     DropStrategy.RANDOM: "here, for comparison, drawn by chance",
 }
+
+
+def _grid(stage: DropStage, grid: tuple[int, int]) -> np.ndarray:
+    """(rows, columns) of what decided in this block, NaN for earlier losses."""
+    return to_grid(stage.attention[0].cpu().numpy(), stage.entered[0].cpu().numpy(), grid)
+
+
+def _kept(patches: int, prune: PruneSettings) -> tuple[int, ...]:
+    """Patches left after each dropping block, counted as the encoder does."""
+    counts = []
+    for _ in prune.blocks:
+        patches = math.ceil(prune.keep_rate * patches)
+        counts.append(patches)
+    return tuple(counts)
 
 
 def _told_attention(layers: tuple[tuple[str, np.ndarray], ...], columns: int) -> tuple[str, ...]:

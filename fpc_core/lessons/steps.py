@@ -35,17 +35,20 @@ class Quiz:
             raise ValueError(f"the answer must be one of the {len(self.choices)} choices, not {self.answer}")
 
 
+Layers = tuple[tuple[str, np.ndarray], ...]
+
+
 @dataclass(frozen=True, eq=False)
 class Panel:
     """One image under its patch grid.
 
-    side: "q" for the query, "g" for the gallery image.  layers: name and (rows, columns) grid of values, NaN for a
-    patch that is not there; none to show the patches themselves.  told: what is said of every patch.
+    row: of the gallery image in the memory, None for the query.  layers: name and (rows, columns) grid of values, NaN
+    for a patch that is not there; none to show the patches themselves.  told: what is said of every patch.
     """
 
-    side: str
     name: str
-    layers: tuple[tuple[str, np.ndarray], ...]
+    row: int | None
+    layers: Layers
     told: tuple[str, ...]
 
 
@@ -53,8 +56,9 @@ class Panel:
 class PatchMaps:
     """Panels on one colour scale.
 
-    label: of the scale.  links: (M, N) between the patches `kept` (M,) of the query and all patches of the gallery
-    image: what its panel shows while a patch of the query is touched.  start: the query patch shown first, -1 for none.
+    label: of the scale.  percent: whether its values are shares.  links: (M, N) between the patches `kept` (M,) of the
+    query and all patches of the gallery image: what its panel shows while a patch of the query is touched.  start: the
+    query patch shown first, -1 for none.
     """
 
     panels: tuple[Panel, ...]
@@ -99,7 +103,7 @@ def choose_near(value: float, scale: Sequence[float]) -> int:
 
 
 def count_choices(right: int, others: Sequence[int], most: int = 4) -> tuple[tuple[str, ...], int]:
-    """Different counts as choices, ascending, and the place of the right one. others: the nearer to the front the better."""
+    """Different counts as choices, ascending, and the place of the right one. others: the best first."""
     picked = [right]
     for other in others:
         if other not in picked and len(picked) < most:
@@ -115,7 +119,7 @@ def number(value: float, digits: int = 4) -> str:
 
 
 def share(value: float, digits: int = 1) -> str:
-    return f"{100 * value:.{digits}f} %"
+    return f"{value:.{digits}%}"
 
 
 def place_name(position: int, columns: int) -> str:

@@ -1,0 +1,181 @@
+"""Steps 4 and 5: what a patch of the query has to do with one of a gallery image, and how much it counts (Sec. 3.2)."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from fpc_core.config import Variant
+from fpc_core.explain.masks import to_grid
+from fpc_core.lessons.case import Case
+from fpc_core.lessons.steps import (
+    Equation,
+    Layers,
+    Panel,
+    PatchMaps,
+    Quiz,
+    Step,
+    choose_near,
+    number,
+    place_name,
+    share,
+)
+from fpc_core.matching.transport import ground_cost
+
+TIMES = (1.1, 1.5, 2.5, 5.0)  # choices: of an equal share
+
+
+def cost(case: Case) -> Step:
+    plan, columns = case.plan, case.config.grid[1]
+    row = _telling_row(plan.cost)
+    column = int(plan.cost[row].argmin())
+    query, gallery = case.trace.encoding.patches[0, row].float().cpu(), _gallery(case)[column]
+    product, lengths = float(query @ gallery), (float(query.norm()), float(gallery.norm()))
+    value = 1 - product / (lengths[0] * lengths[1])
+    doubled = float(ground_cost(query[None], 2 * gallery[None, None])[0, 0, 0])
+    answer = int(np.abs(np.array([value / 2, value, 2 * value]) - doubled).argmin())
+    here = int(plan.query_positions[row])
+    return Step(
+        key="cost",
+        title="Ground cost",
+        question="When do two patches look alike?",
+        text="The **gallery** is the pictures that are searched. They were turned into tokens beforehand, with nothing "
+        "dropped. **Ground cost** compares one patch of the query with one of a gallery picture: 0 if their tokens "
+        "point the same way, 1 if they have nothing in common.",
+        today=f"The query's patch at {place_name(here, columns)} is most like the patch at "
+        f"{place_name(column, columns)} of hit {case.name(case.hit)}: cost {number(plan.cost[row, column])}. Its "
+        f"average over that picture is {number(plan.cost[row].mean())}.",
+        equations=(
+            Equation(
+                "Eq. 5",
+                r"d_{mn} = 1 - \frac{\langle q_m, g_n \rangle}{\|q_m\| \|g_n\|}",
+                (
+                    rf"1 - \frac{{{number(product, 2)}}}{{{number(lengths[0], 3)} \cdot {number(lengths[1], 3)}}}"
+                    rf" = {number(value)}",
+                ),
+            ),
+        ),
+        quiz=Quiz(
+            f"If all {case.config.width} numbers of that gallery token were doubled, its cost would be …",
+            ("half as large", "the same", "twice as large"),
+            answer,
+            f"It is {number(doubled)}: only the direction of a token counts, its length is divided away.",
+        ),
+        maps=PatchMaps(
+            _panels(case, ((), ()), (_told_query(case), _told_gallery(case))),
+            "ground cost (1 − cosine)",
+            links=plan.cost,
+            kept=plan.query_positions,
+            start=here,
+        ),
+    )
+
+
+def weights(case: Case) -> Step:
+    plan, transport, grid = case.plan, case.trace.match.transport, case.config.grid
+    a, b = transport.query_marginal[case.place], transport.gallery_marginal[case.place]
+    heaviest = int(a.argmax())
+    times, carries = float(a[heaviest]) * len(a), share(float(a[heaviest]), 2)
+    agreement = _agreement(case)
+    paper = case.trace.settings.variant is Variant.PAPER
+    whole = "the mean of its patches" if paper else "its [cls]"
+    zeros = int((a == 0).sum())
+    none = f"{zeros or 'none'} of the {len(a)} patches left {'carries' if zeros == 1 else 'carry'} nothing"
+    inner = r"\langle q_{#}, \bar{g} \rangle" if paper else r"\cos(q_{#}, x_{\text{cls}}^g)"
+    one, each = (rf"\max(0, {inner.replace('#', index)})" for index in "mi")
+    positions, layers = (plan.query_positions, np.arange(len(b))), ("share", "share")
+    values = (to_grid(a, plan.query_positions, grid), b.reshape(grid))
+    return Step(
+        key="weights",
+        title="Marginals",
+        question="Which patches count how much?",
+        text=f"A patch counts more the better it agrees with the other picture as a whole ({whole}); one that "
+        "disagrees counts nothing. Divided by their sum, the weights of each side add up to 1: these are the two "
+        "**marginals**. They say how much has to travel from and to each patch.",
+        today=f"The heaviest patch of the query, at {place_name(int(plan.query_positions[heaviest]), grid[1])}, "
+        f"carries {carries}; {none}.",
+        equations=(
+            Equation(
+                "Eq. 8, 9",
+                rf"a_m = \frac{{{one}}}{{\sum_i {each}}}",
+                (
+                    rf"\frac{{\max(0, {number(agreement[heaviest], 3)})}}{{{number(agreement.clip(0).sum(), 2)}}}"
+                    rf" = {number(float(a[heaviest]))}",
+                ),
+            ),
+        ),
+        quiz=Quiz(
+            "How many times an equal share does the heaviest patch of the query carry?",
+            tuple(f"about {each:g} times" for each in TIMES),
+            choose_near(times, TIMES),
+            f"{times:.2f} times: {carries}, where an equal share is {share(1 / len(a), 2)}. "
+            + ("The weights are nearly even." if times < 1.5 else "A few patches speak louder than the rest."),
+        ),
+        maps=PatchMaps(
+            _panels(
+                case,
+                (((layers[0], values[0]),), ((layers[1], values[1]),)),
+                (_told_weights(a, positions[0], grid), _told_weights(b, positions[1], grid)),
+            ),
+            "share of the weight",
+            percent=True,
+        ),
+    )
+
+
+def _telling_row(cost: np.ndarray) -> int:
+    """The query patch whose nearest partner lies furthest below its average cost: the plainest example."""
+    return int((cost.mean(axis=1) - cost.min(axis=1)).argmax())
+
+
+def _gallery(case: Case) -> torch.Tensor:
+    """(N, C) float32 patch tokens of the hit."""
+    return case.retriever.memory.patches([case.hit])[0]
+
+
+def _agreement(case: Case) -> np.ndarray:
+    """(M,) of every query patch with the hit as a whole, before max(0, .); see `matching.transport.marginals`."""
+    query = case.trace.encoding.patches[0].float().cpu()
+    if case.trace.settings.variant is Variant.PAPER:
+        return (query @ _gallery(case).mean(dim=0)).numpy()
+    cls = torch.from_numpy(np.array(case.retriever.memory.cls[case.hit], dtype=np.float32))
+    return torch.cosine_similarity(query, cls.unsqueeze(0), dim=1).numpy()
+
+
+def _panels(
+    case: Case, layers: tuple[Layers, Layers], said: tuple[tuple[str, ...], tuple[str, ...]]
+) -> tuple[Panel, ...]:
+    """The query and the hit."""
+    return (Panel("query", None, layers[0], said[0]), Panel(f"hit {case.name(case.hit)}", case.hit, layers[1], said[1]))
+
+
+def _told_query(case: Case) -> tuple[str, ...]:
+    plan, (rows, columns) = case.plan, case.config.grid
+    said = [f"Query patch at {place_name(place, columns)}: dropped" for place in range(rows * columns)]
+    for row, position in enumerate(plan.query_positions.tolist()):
+        best = int(plan.cost[row].argmin())
+        said[position] = (
+            f"Query patch at {place_name(position, columns)}: nearest to {place_name(best, columns)}, "
+            f"cost {number(plan.cost[row, best])}; on average {number(plan.cost[row].mean())}"
+        )
+    return tuple(said)
+
+
+def _told_gallery(case: Case) -> tuple[str, ...]:
+    plan, columns = case.plan, case.config.grid[1]
+    best, least = plan.cost.argmin(axis=0), plan.cost.min(axis=0)
+    return tuple(
+        f"Gallery patch at {place_name(place, columns)}: its nearest query patch is at "
+        f"{place_name(int(plan.query_positions[best[place]]), columns)}, cost {number(least[place])}"
+        for place in range(len(least))
+    )
+
+
+def _told_weights(values: np.ndarray, positions: np.ndarray, grid: tuple[int, int]) -> tuple[str, ...]:
+    said = [f"Patch at {place_name(place, grid[1])}: dropped, carries nothing" for place in range(grid[0] * grid[1])]
+    for position, value in zip(positions.tolist(), values.tolist(), strict=True):
+        times = value * len(values)
+        said[position] = (
+            f"Patch at {place_name(position, grid[1])}: {share(value, 2)}, {times:.2f} times an equal share"
+        )
+    return tuple(said)

@@ -1,0 +1,105 @@
+"""Steps 6 and 7: the cheapest way to turn one picture into the other, and why one hit wins (Sec. 3.2)."""
+
+from __future__ import annotations
+
+from fpc_core.config import Solver
+from fpc_core.explain.relation import Tone
+from fpc_core.explain.stories import told, told_parts
+from fpc_core.lessons.case import Case
+from fpc_core.lessons.runs import Runs, pair, toy
+from fpc_core.lessons.steps import Equation, Quiz, Step, number
+
+_SAME = 5e-5  # what four decimals do not show
+
+
+def transport(case: Case) -> Step:
+    found, settings = case.trace.match.transport, case.trace.settings.transport
+    a, b = found.query_marginal[case.place], found.gallery_marginal[case.place]
+    distance, rounds = float(found.distance[case.place]), int(found.iterations[case.place])
+    scaled = rounds if settings.solver is Solver.SINKHORN else None
+    runs = Runs(toy(), pair(case.plan.cost, a, b, settings.epsilon, scaled), case.plan.query_positions)
+    exact, blurred = runs.pair.exact_cost, runs.pair.runs[runs.pair.start[0]].snapshots[-1].cost
+    answer = 0 if exact < blurred - _SAME else (2 if exact > blurred + _SAME else 1)
+    error = float(found.marginal_error[case.place])
+    how = (
+        r"\text{ by the linear programme}"
+        if settings.solver is Solver.EXACT
+        else rf"\text{{ after {rounds} iterations, the marginals off by }} {number(error)}"
+    )
+    return Step(
+        key="transport",
+        title="Transport by Sinkhorn",
+        question="Which patch goes where?",
+        text="A **transport plan** moves the weight of the query's patches onto those of the gallery picture. Moving "
+        "costs the ground cost; the cheapest total is **D_EMD**. **Sinkhorn** finds it by turns: scale the rows until "
+        "each sends its weight, then the columns until each gets its own. ε blurs the plan; a small ε takes more "
+        "turns.",
+        today=f"For hit {case.name(case.hit)} the search took D_EMD = {number(distance)}. The exact plan costs "
+        f"{number(exact)}.",
+        equations=(
+            Equation(
+                "Eq. 5",
+                r"D_{\text{EMD}} = \sum_{mn} P_{mn} d_{mn}, \quad P = \text{diag}(u)\, K\, \text{diag}(v)",
+                (rf"D_{{\text{{EMD}}}} = {number(distance)} {how}",),
+            ),
+            Equation(
+                "Sinkhorn",
+                r"u \leftarrow \frac{a}{K v}, \quad v \leftarrow \frac{b}{K^\top u}, \quad K = e^{-d / \varepsilon}",
+                (),
+            ),
+        ),
+        quiz=Quiz(
+            f"Make ε ever smaller than {settings.epsilon:g}: what happens to the cost of this plan?",
+            ("it falls", "it stays", "it rises"),
+            answer,
+            f"From {number(blurred)} at ε = {settings.epsilon:g} to {number(exact)} for the exact plan. The blur sends "
+            "some weight on detours, and detours cost.",
+        ),
+        runs=runs,
+    )
+
+
+def distance(case: Case) -> Step:
+    trace = case.trace
+    alpha, short = trace.settings.alpha, trace.match.shortlist
+    d_cos, d_emd = float(short.d_cos[case.place]), float(trace.match.transport.distance[case.place])
+    cosine, moved, total = told_parts(d_cos, d_emd, alpha)
+    return Step(
+        key="distance",
+        title="Two distances, one ranking",
+        question="Why did this neighbour win?",
+        text=f"The **shortlist** is the {len(short.indices)} gallery pictures nearest by **D_cos**, which compares the "
+        "two [cls] tokens. They are ranked anew by D, a mixture of D_cos and D_EMD; α says how much transport counts. "
+        "The smallest D wins.",
+        today=case.win_story(),
+        equations=(
+            Equation(
+                "Eq. 10",
+                r"D = (1 - \alpha)\, D_{\text{cos}} + \alpha\, D_{\text{EMD}}",
+                (
+                    rf"D = {1 - alpha:.4g} \cdot {number(d_cos)} + {alpha:.4g} \cdot {number(d_emd)}",
+                    rf"\phantom{{D}} = {told(cosine)} + {told(moved)} = {told(total)}",
+                ),
+            ),
+        ),
+        quiz=_first_by_cosine(case),
+    )
+
+
+def _first_by_cosine(case: Case) -> Quiz:
+    """Who stands first by cosine alone, against who does by D. Junk takes no rank."""
+    by_d = next((row for row, tone in case.tones.items() if tone is not Tone.JUNK), case.hit)
+    rows = case.trace.by_cosine.indices.tolist()
+    by_cos = next((row for row in rows if case.tones[row] is not Tone.JUNK), rows[0])
+    here, there = (case.records[row].identity for row in (by_d, by_cos))
+    if by_d == by_cos:
+        answer, reveal = 0, "Both distances put the same picture first."
+    else:
+        answer = 1 if here == there else 2
+        reveal = f"Identity {there}, which D puts at rank {case.ranks[by_cos]}; D puts identity {here} first."
+    return Quiz(
+        f"By cosine alone (α = 0 instead of {case.trace.settings.alpha:.4g}), who would stand first?",
+        ("the same picture", "another picture of the same person", "another person"),
+        answer,
+        f"{reveal} D of every picture is a straight line in α, so two pictures swap at most once.",
+    )

@@ -1,0 +1,76 @@
+"""Sinkhorn to step through, as the browser takes it: every number is computed here, `stepper.js` only shows it.
+
+The app and the exported lesson run the same script.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fpc_core.config import ModelConfig
+from fpc_core.data.pictures import packed
+from fpc_core.lessons.runs import TOY_NAMES, Problem, Run, Runs, Snapshot
+from fpc_core.lessons.steps import number
+from fpc_core.matching.scalings import Fitted
+
+_HERE = Path(__file__).parent
+SCRIPT = (_HERE / "stepper.js").read_text(encoding="utf-8")
+STYLE = (_HERE / "stepper.css").read_text(encoding="utf-8")
+
+
+def stepper_data(runs: Runs, config: ModelConfig, pictures: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
+    """Plain values for `new SinkhornStepper(root).show(data)`. pictures, names: data URI and name of query and hit.
+
+    An array is base64 of float32 (`packed`): of a run the potentials (snapshots, M + N), f before g; the plan of a
+    snapshot is exp((f + g - cost) / epsilon).
+    """
+    (rows, columns), (height, width) = config.grid, config.image_size
+    return {
+        "toy": _problem(runs.toy) | {"names": [*TOY_NAMES]},
+        "pair": _problem(runs.pair) | {"rows": runs.rows.tolist()},
+        "pictures": list(pictures),
+        "names": list(names),
+        "grid": {"rows": rows, "columns": columns, "stride": config.stride, "patch": config.patch_size,
+                 "width": width, "height": height},
+    }  # fmt: skip
+
+
+def _problem(problem: Problem) -> dict[str, Any]:
+    shape, exact = problem.cost.shape, np.argwhere(problem.exact > 0)
+    flows = [[int(m), int(n), float(problem.exact[m, n])] for m, n in exact]
+    return {
+        "shape": list(shape),
+        "cost": packed(problem.cost),
+        "a": problem.a.tolist(),
+        "b": problem.b.tolist(),
+        "start": list(problem.start),
+        "runs": [_run(run) for run in problem.runs],
+        "exact": {"flows": flows, "told": f"The exact plan: {len(flows)} flows, cost {number(problem.exact_cost)}."},
+    }
+
+
+def _run(run: Run) -> dict[str, Any]:
+    potentials = np.stack([np.concatenate([each.f, each.g]) for each in run.snapshots])
+    told = [_told(each) for each in run.snapshots]
+    if not run.settled:
+        told[-1] += " It has not settled yet: so small an ε takes more iterations than are kept here."
+    return {
+        "epsilon": run.epsilon,
+        "name": f"ε = {run.epsilon:g}",
+        "potentials": packed(potentials),
+        "iterations": [each.iteration for each in run.snapshots],
+        "fitted": [each.fitted.value for each in run.snapshots],
+        "told": told,
+    }
+
+
+def _told(snapshot: Snapshot) -> str:
+    if snapshot.fitted is Fitted.NONE:
+        return "Start: the kernel K. Cheap moves are large, but nothing adds up yet."
+    other = "columns" if snapshot.fitted is Fitted.ROWS else "rows"
+    off = f"the {other} are off by {number(snapshot.error)}"
+    return f"Iteration {snapshot.iteration}, {snapshot.fitted.value} scaled: {off}; cost {number(snapshot.cost)}."
