@@ -21,7 +21,7 @@ class SinkhornStepper {
     this.play = make("button", "tab play", "▶ Play");
     this.play.type = "button";
     this.play.addEventListener("click", () => (this.timer ? this.stop() : this.run()));
-    const top = make("div", "bar");
+    const top = make("div", "choices");
     top.append(...this.tabs, this.play);
     [this.epsilon, this.step] = [this.slider("epsilon"), this.slider("iteration")];
     this.epsilon.input.addEventListener("input", () => (this.stop(), this.place(Number(this.epsilon.input.value), Infinity)));
