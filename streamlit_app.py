@@ -13,6 +13,7 @@ st.navigation(
         st.Page("app/pages/evaluate.py", title="Evaluate", icon=":material/leaderboard:"),
         st.Page("app/pages/compare.py", title="Compare", icon=":material/compare:"),
         st.Page("app/pages/figures.py", title="Figures", icon=":material/image:"),
+        st.Page("app/pages/data.py", title="Data", icon=":material/database:"),
     ],
     position="top",
 ).run()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import streamlit as st
 import torch
 
-from app import charts, controls, resources
+from app import ahead, charts, controls
 from app.components.feed import feed
 from app.components.heat import heat
 from app.resources import Found, Query
@@ -30,7 +30,7 @@ def decoder(space: Workspace, query: Query, found: Found, chosen: int | None, on
     trace, result = found.trace, found.trace.consolidation
     config, records = space.retriever.model.config, space.retriever.memory.records
     how = controls.map_settings("", chosen, space.weights.knows_identities)
-    view = resources.heat_key(query, trace.settings, how, chosen)
+    view = ahead.heat_key(query, trace.settings, how, chosen)
     st.caption(f"{SAYS[how.method]} {_about_target(space, found, how)}")
 
     def pick(row: str) -> None:
@@ -71,7 +71,7 @@ def decoder(space: Workspace, query: Query, found: Found, chosen: int | None, on
             charts.shares_figure(result), config={"displayModeBar": False}, key="shares",
             alt="Attention shares of Eq. 13",
         )  # fmt: skip
-    feed("heat", view, resources.heat(space, query, found, how, chosen, controls.visitor()))
+    feed("heat", view, ahead.heat(space, query, found, how, chosen, controls.visitor()))
 
 
 def _about_target(space: Workspace, found: Found, how: MapSettings) -> str:

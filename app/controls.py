@@ -12,6 +12,7 @@ from typing import Literal, TypeVar
 
 import streamlit as st
 
+from app.choice import usual_variant
 from app.components.dials import Dial, dials
 from app.state import ALPHA, EPSILON, GAMMA, NEIGHBORS, plain_name, turn_dials
 from fpc_core.config import (
@@ -87,7 +88,7 @@ def choose_side(prefix: str, settings: QuerySettings) -> None:
 def method_settings(prefix: str = "") -> QuerySettings:
     """The choices that are no dials; keep rate, alpha and K are the defaults. prefix: of the query parameters."""
     variant = _choice(
-        "Variant", f"{prefix}variant", _DEFAULT.variant, "Where paper and released code differ, whose way is followed."
+        "Variant", f"{prefix}variant", usual_variant(), "Where paper and released code differ, whose way is followed."
     )
     strategy = _choice(
         "Patches dropped",

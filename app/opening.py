@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import resources
-from app.messages import nothing_to_show
-from fpc_core.workspace import Places, Workspace
+from app import choice, resources
+from app.messages import nothing_to_show, problem
+from fpc_core.roots import Root
+from fpc_core.workspace import Places, Workspace, roots_in_use
 
 
 def open_or_explain() -> Workspace:
-    """The workspace; where it cannot be opened, a page that says what is missing, and the run ends."""
-    places = Places.from_environment()
+    """The visitor's workspace; where it cannot be opened, a page that says what is missing, and the run ends."""
+    chosen, problems = choice.current()
+    with st.container():  # always there, so that what stands below keeps its place when a message goes
+        for text in problems:
+            problem(text)
+    places = started = Places.from_environment()
+    roots: tuple[Root, ...] = ()
     try:
-        return resources.workspace(places)
+        roots = roots_in_use()
+        places = chosen.places(roots, started)
+        return resources.workspace(places, chosen.device, roots if chosen.data else ())
     except (ValueError, OSError) as error:
-        nothing_to_show(error, {"data": str(places.data), "weights": str(places.weights), "memory": str(places.memory)})
+        shown = {name: choice.spoken(getattr(places, name), roots) for name in ("data", "weights", "memory")}
+        usual = chosen == choice.Choice()
+        nothing_to_show(error, shown, None if usual else lambda: choice.take_into_use(choice.Choice()))
         st.stop()

@@ -6,10 +6,9 @@ visitor's view ever reaches another. An alpha or K move finds encoder and transp
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,44 +18,58 @@ import numpy as np
 import streamlit as st
 import torch
 
-from app.background import Job, Steps, Worker
-from app.components.heat import heat_data
-from app.components.transport import pair_data
-from app.live import grid_data, view_key
+from app.background import Worker
+from app.builds import Build, ImageCheck
 from app.runs import Run
-from app.state import keep_rates
 from fpc_core.config import MapSettings, PruneSettings, QuerySettings, TransportSettings, Variant
-from fpc_core.data.datasets import Dataset, ImageRecord
+from fpc_core.data.datasets import Dataset, ImageRecord, open_dataset
 from fpc_core.data.images import content_hash, resize_image, to_tensor
+from fpc_core.data.inventory import Inventory, take_inventory
 from fpc_core.data.pictures import data_uri
 from fpc_core.evaluation.report_tables import Setting, tables_of
 from fpc_core.evaluation.store import ResultStore
 from fpc_core.evaluation.sweep import SweepGrid, SweepTask
 from fpc_core.evaluation.task import EvaluationTask, evaluation_task
 from fpc_core.explain import lifelines
+from fpc_core.explain.projection import FlatMap, flat_map
 from fpc_core.explain.strips import Subject
 from fpc_core.figures.recipe import FigureRecipe
+from fpc_core.inspection import MemoryFound, WeightsFound, inspect_memory, inspect_weights
+from fpc_core.memory import PARTIAL
 from fpc_core.results import DropStage, EncoderState, Encoding, Match, QueryTrace
-from fpc_core.workspace import Places, Workspace, cache_folder, keep_to_one_core, open_workspace
+from fpc_core.roots import Root, Sights, confine, look_below
+from fpc_core.workspace import (
+    Places,
+    Workspace,
+    cache_folder,
+    choose_device,
+    data_stamp,
+    file_stamp,
+    keep_to_one_core,
+    open_workspace,
+    stamp,
+)
 
 if TYPE_CHECKING:
     from fpc_core.explain.cam import PatchMap
 
+WORKSPACES = 3  # kept open at once: a model and what its memory holds in RAM can be a gigabyte
 FEW_CORES = (os.cpu_count() or 1) <= 2  # there a sweep keeps to one of them, so that the page stays quick
 
 
 @dataclass(frozen=True, eq=False)
 class Query:
-    """A query image at the model's input size and what is known about it."""
+    """A query image at the model's input size and what is known about it. world: `Workspace.key`."""
 
     name: str
     image: np.ndarray
     subject: Subject
+    world: str
 
     @cached_property
     def digest(self) -> str:
-        """What caches know it by: its pixels and its camera."""
-        return f"{content_hash(self.image.tobytes())}-{self.subject.camera}"
+        """What caches know it by: the workspace it is searched in, its pixels and its camera."""
+        return f"{self.world}-{content_hash(self.image.tobytes())}-{self.subject.camera}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,62 +81,85 @@ class Found:
     reused: frozenset[str]
 
 
-@st.cache_resource(show_spinner="Opening weights and gallery memory …")
-def workspace(places: Places) -> Workspace:
-    return open_workspace(places)
+def workspace(places: Places, device: str = "auto", roots: tuple[Root, ...] = ()) -> Workspace:
+    """The workspace of these places, shared by all visitors who chose the same and opened anew when they change.
+
+    roots: below which every image must lie; empty for data that no visitor chose. Raises as `open_workspace` and
+    OutsideRootsError.
+    """
+    return _workspace(places, str(choose_device(device)), roots, stamp(places))
+
+
+@st.cache_data(ttl=60, max_entries=4, show_spinner="Looking for data, weights and memories …")
+def sights(roots: tuple[Root, ...]) -> Sights:
+    """What lies below the roots, as of a minute ago at most."""
+    return look_below(roots)
+
+
+def data_found(folder: Path, roots: tuple[Root, ...]) -> tuple[Dataset, Inventory]:
+    """A dataset and what it holds. roots: as for `workspace`. Raises DatasetError and OutsideRootsError."""
+    return _data_found(folder, roots, data_stamp(folder))
+
+
+def weights_found(path: Path, stride: int | None) -> WeightsFound:
+    """What a checkpoint holds. Raises CheckpointError."""
+    return _weights_found(path, stride, file_stamp(path))
+
+
+def memory_found(directory: Path, dataset: Dataset, weights: WeightsFound) -> MemoryFound:
+    """How a memory stands to data and weights, as `inspect_memory`."""
+    partial = directory.with_name(directory.name + PARTIAL)
+    stamped = (*data_stamp(dataset.root), *(file_stamp(path) for path in (directory / "manifest.json", partial)))
+    return _memory_found(
+        directory, dataset, weights, (dataset.root, weights.fingerprint, weights.report.config), stamped
+    )
+
+
+def build(places: Places, device: str, dataset: Dataset, done: int) -> Build:
+    """The build of this memory, the same one for every visitor. done: images of an interrupted one."""
+    return _build(places, device, dataset, done, (*data_stamp(places.data), file_stamp(places.weights)))
+
+
+def image_check(dataset: Dataset) -> ImageCheck:
+    """The check of these images, the same one for every visitor."""
+    return _image_check(dataset, dataset.root, data_stamp(dataset.root))
+
+
+def gallery_map(space: Workspace, rows: np.ndarray | None = None) -> tuple[FlatMap, np.ndarray]:
+    """The flat map of these rows of the gallery (None: all), and where every gallery image lies on it (G, 2)."""
+    return _gallery_map(space, space.key, None if rows is None else tuple(rows.tolist()))
 
 
 def search(space: Workspace, query: Query, settings: QuerySettings) -> Found:
     """Run one query, taking from the cache what did not change."""
     began = time.perf_counter()
-    matched = _matching(space, query, settings)
+    matched = matching(space, query, settings)
     trace = space.retriever.finish(matched.encoded.encoding, matched.match, settings)
     stages = (*matched.encoded.stages, matched.stage)
     seconds = {stage.name: stage.seconds for stage in stages} | dict(trace.timings)
     return Found(trace, seconds, frozenset(stage.name for stage in stages if stage.made_at < began))
 
 
-def keep_rate_grid(space: Workspace, query: Query, settings: QuerySettings, visitor: str, show: int) -> Job:
-    """The background job that ends in `live.grid_data` of this query at every keep rate of the dial.
-
-    What it computes lies in the caches of `search` as well: a keep rate of the grid is answered from there.
-    visitor: who asks; a visitor's next query ends this one.  show: see `live.match_data`.
-    """
-    key = view_key(query.digest, settings)
-
-    def steps() -> Steps:
-        matched = {}
-        for moved in _moved(settings):
-            found = _matching(space, query, moved)
-            matched[moved.prune.keep_rate] = (found.encoded.encoding, found.match)
-            yield
-        records = space.retriever.memory.records
-        data = grid_data(key, matched, records, query.subject, space.dataset.uses_cameras, show)
-        rows = {row for _, match in data["matches"] for row in match["in_sight"]}
-        return data | {"pictures": {f"g{row}": thumbnail(space, records[row]) for row in sorted(rows)}}
-
-    return _worker("keep rates", one_core=True).want(f"{visitor} grid", f"{key} {show}", len(keep_rates()), steps)
+def matching(space: Workspace, query: Query, settings: QuerySettings) -> Matched:
+    """Encoding, shortlist and transport of a query: what no alpha and no K changes."""
+    return _matched(
+        space, query, query.digest, settings.prune, settings.variant, settings.transport, settings.shortlist
+    )
 
 
-def keep_rate_pairs(space: Workspace, query: Query, settings: QuerySettings, visitor: str, row: int) -> Job:
-    """The background job that ends in the transport to memory row `row` at every keep rate that shortlists it.
+def decoder_map(space: Workspace, query: Query, trace: QueryTrace, how: MapSettings) -> PatchMap:
+    """`cam.decoder_map` of a trace of this query."""
+    return _decoder_map(space, trace, query.digest, trace.settings, how)
 
-    Its result: {key, pairs: [[keep rate, `pair_data` and its row], ...]}.
-    """
-    key = view_key(query.digest, settings)
 
-    def steps() -> Steps:
-        pairs = []
-        for moved in _moved(settings):
-            found = _matching(space, query, moved)
-            for place in np.flatnonzero(found.match.shortlist.indices == row).tolist():
-                plan = space.retriever.plan(found.encoded.encoding, found.match, place, moved)
-                pair = pair_data(plan, found.match.transport, place) | {"row": row}
-                pairs.append([moved.prune.keep_rate, pair])
-            yield
-        return {"key": key, "pairs": pairs}
+def encoder_map(space: Workspace, query: Query, prune: PruneSettings, how: MapSettings) -> PatchMap:
+    """`cam.encoder_map` of this query."""
+    return _encoder_map(space, query, query.digest, prune, how)
 
-    return _worker("keep rates", one_core=True).want(f"{visitor} pairs", f"{key} row {row}", len(keep_rates()), steps)
+
+def worker(name: str, one_core: bool = False) -> Worker:
+    """The background thread of this name, started when first asked for; on one core, the page keeps the others."""
+    return _worker(name, one_core)
 
 
 def sweep(
@@ -133,7 +169,7 @@ def sweep(
 
     Raises ValueError where nothing can be swept (see `SweepTask`).
     """
-    return _sweep(space, space.places, cache_folder() / "results", queries, grid, settings)
+    return _sweep(space, space.key, cache_folder() / "results", queries, grid, settings)
 
 
 def evaluation(space: Workspace, names: tuple[str, ...], settings: QuerySettings) -> tuple[EvaluationTask, Run]:
@@ -146,42 +182,12 @@ def evaluation(space: Workspace, names: tuple[str, ...], settings: QuerySettings
 
 def figure_preview(space: Workspace, recipe: FigureRecipe) -> bytes:
     """The figure of a recipe as PNG at 200 dpi. Raises RecipeError where it does not fit this data."""
-    return _figure_preview(space, space.places, recipe)
+    return _figure_preview(space, space.key, recipe)
 
 
 def figure_bundle(space: Workspace, recipe: FigureRecipe) -> bytes:
     """The zip of `figures.render.bundle`."""
-    return _figure_bundle(space, space.places, recipe)
-
-
-def heat_key(query: Query, settings: QuerySettings, how: MapSettings, chosen: int | None) -> str:
-    """What heat maps belong to: the query, all settings, and the neighbour that the query is compared with."""
-    return hashlib.sha256(f"{query.digest} {settings} {how} {chosen}".encode()).hexdigest()[:16]
-
-
-def heat(space: Workspace, query: Query, found: Found, how: MapSettings, chosen: int | None, visitor: str) -> Job:
-    """The background job that ends in {key, parts: {name: `heat_data`}}, its key `heat_key`; a next view ends it.
-
-    neighbors, query: the decoder's map of both, on one scale.  encoder: by the same method, which query patches make
-    the query similar to the memory row `chosen`; not there without one.
-    """
-    trace = found.trace
-    key = heat_key(query, trace.settings, how, chosen)
-
-    def steps() -> Steps:
-        yield
-        decoder = _decoder_map(space, trace, query.digest, trace.settings, how)
-        parts = {
-            "neighbors": heat_data(decoder.neighbor_grids, decoder.peak),
-            "query": heat_data(decoder.query_grid, decoder.peak),
-        }
-        if chosen is not None:
-            asked = MapSettings(how.method, index=chosen, relative=how.relative)
-            encoder = _encoder_map(space, query, query.digest, trace.settings.prune, asked)
-            parts["encoder"] = heat_data(encoder.query_grid, encoder.peak)
-        return {"key": key, "parts": parts}
-
-    return _worker("keep rates", one_core=True).want(f"{visitor} heat", f"heat {key}", 1, steps)
+    return _figure_bundle(space, space.key, recipe)
 
 
 def followed(space: Workspace, query: Query, prune: PruneSettings) -> tuple[DropStage, ...]:
@@ -196,44 +202,89 @@ def falls(space: Workspace, query: Query, prune: PruneSettings, keep_rates: tupl
 
 def picture(space: Workspace, record: ImageRecord) -> np.ndarray:
     """An image of the dataset at the model's input size."""
-    return _picture(space.dataset, record, str(space.dataset.root), space.retriever.model.config.image_size)
+    return _picture(space.dataset, record, space.key, space.retriever.model.config.image_size)
 
 
 def thumbnail(space: Workspace, record: ImageRecord) -> str:
     """The same as a data URI."""
-    return _thumbnail(space.dataset, record, str(space.dataset.root), space.retriever.model.config.image_size)
+    return _thumbnail(space.dataset, record, space.key, space.retriever.model.config.image_size)
+
+
+@st.cache_resource(max_entries=WORKSPACES, show_spinner="Opening weights and gallery memory …")
+def _workspace(places: Places, device: str, roots: tuple[Root, ...], stamped: tuple[int, ...]) -> Workspace:
+    space = open_workspace(places, device)
+    if roots:
+        confine(space.dataset, roots)
+    return space
+
+
+@st.cache_resource(max_entries=4, show_spinner="Reading the file lists …")
+def _data_found(folder: Path, roots: tuple[Root, ...], stamped: tuple[int, ...]) -> tuple[Dataset, Inventory]:
+    dataset = open_dataset(folder)
+    if roots:
+        confine(dataset, roots)
+    return dataset, take_inventory(dataset)
+
+
+@st.cache_data(max_entries=16, show_spinner="Reading the weights …")
+def _weights_found(path: Path, stride: int | None, stamped: int) -> WeightsFound:
+    return inspect_weights(path, stride)
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def _memory_found(
+    directory: Path, _dataset: Dataset, _weights: WeightsFound, told: tuple[object, ...], stamped: tuple[int, ...]
+) -> MemoryFound:
+    return inspect_memory(directory, _dataset, _weights)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _build(places: Places, device: str, _dataset: Dataset, _done: int, stamped: tuple[int, ...]) -> Build:
+    return Build(places, device, _dataset, _done, worker("memories", one_core=FEW_CORES))
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _image_check(_dataset: Dataset, root: Path, stamped: tuple[int, ...]) -> ImageCheck:
+    return ImageCheck(_dataset, worker("images", one_core=True))
+
+
+@st.cache_data(max_entries=16, show_spinner="Drawing the map …")
+def _gallery_map(_space: Workspace, world: str, rows: tuple[int, ...] | None) -> tuple[FlatMap, np.ndarray]:
+    features = _space.retriever.memory.unit_features
+    found = flat_map(features if rows is None else features[list(rows)])
+    return found, found.place(features)
 
 
 @st.cache_resource(max_entries=512, show_spinner=False)
-def _picture(_dataset: Dataset, record: ImageRecord, root: str, size: tuple[int, int]) -> np.ndarray:
+def _picture(_dataset: Dataset, record: ImageRecord, world: str, size: tuple[int, int]) -> np.ndarray:
     image = resize_image(_dataset.read(record), size)
     image.flags.writeable = False  # shared by all sessions
     return image
 
 
 @st.cache_data(max_entries=4096, show_spinner=False)
-def _thumbnail(_dataset: Dataset, record: ImageRecord, root: str, size: tuple[int, int]) -> str:
+def _thumbnail(_dataset: Dataset, record: ImageRecord, world: str, size: tuple[int, int]) -> str:
     return data_uri(resize_image(_dataset.read(record), size))
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
-def _figure_preview(_space: Workspace, places: Places, recipe: FigureRecipe) -> bytes:
+def _figure_preview(_space: Workspace, world: str, recipe: FigureRecipe) -> bytes:
     from fpc_core.figures.render import render_png  # grad-cam and matplotlib take seconds to load
 
     return render_png(recipe, _space, dpi=200)
 
 
 @st.cache_data(max_entries=8, show_spinner=False)
-def _figure_bundle(_space: Workspace, places: Places, recipe: FigureRecipe) -> bytes:
+def _figure_bundle(_space: Workspace, world: str, recipe: FigureRecipe) -> bytes:
     from fpc_core.figures.render import bundle
 
     return bundle(recipe, _space, str(recipe.kind))
 
 
-@st.cache_resource(max_entries=32, show_spinner=False)
+@st.cache_resource(max_entries=WORKSPACES * 4, show_spinner=False)
 def _sweep(
     _space: Workspace,
-    places: Places,
+    world: str,
     folder: Path,
     queries: tuple[str, ...],
     grid: SweepGrid,
@@ -255,7 +306,7 @@ def _evaluation(
 
 
 @st.cache_resource(show_spinner=False)
-def _worker(name: str, one_core: bool = False) -> Worker:
+def _worker(name: str, one_core: bool) -> Worker:
     return Worker(prepare=keep_to_one_core if one_core else None)
 
 
@@ -273,20 +324,10 @@ class _Encoded:
 
 
 @dataclass(frozen=True, eq=False)
-class _Matched:
+class Matched:
     encoded: _Encoded
     match: Match
     stage: _Stage
-
-
-def _moved(settings: QuerySettings) -> Iterator[QuerySettings]:
-    return (settings.with_keep_rate(rate) for rate in keep_rates())
-
-
-def _matching(space: Workspace, query: Query, settings: QuerySettings) -> _Matched:
-    return _matched(
-        space, query, query.digest, settings.prune, settings.variant, settings.transport, settings.shortlist
-    )
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
@@ -318,13 +359,13 @@ def _matched(
     variant: Variant,
     transport: TransportSettings,
     shortlist: int,
-) -> _Matched:
+) -> Matched:
     encoded = _encoded(_space, _query, digest, prune)
     settings = QuerySettings(prune, transport, variant, neighbors=1, shortlist=shortlist)
     match, stage = _timed(
         "shortlist and transport", _space.device, lambda: _space.retriever.match(encoded.encoding, settings)
     )
-    return _Matched(encoded, match, stage)
+    return Matched(encoded, match, stage)
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)

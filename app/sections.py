@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from app import charts, controls, resources
+from app import ahead, charts, controls, resources
 from app.components.album import album
 from app.components.cards import cards
 from app.components.feed import feed
@@ -72,10 +72,10 @@ def keep_rates(space: Workspace, query: Query, settings: QuerySettings, chosen: 
     """Has every keep rate computed in the background and hands it to the browser; call it when all else is drawn."""
     visitor = controls.visitor()
     view = view_key(query.digest, settings)
-    grid = resources.keep_rate_grid(space, query, settings, visitor, SHOWN)
+    grid = ahead.keep_rate_grid(space, query, settings, visitor, SHOWN)
     feed("grid", view, grid)
     if grid.finished and not grid.error and chosen is not None:
-        feed("pairs", f"{view} row {chosen}", resources.keep_rate_pairs(space, query, settings, visitor, chosen))
+        feed("pairs", f"{view} row {chosen}", ahead.keep_rate_pairs(space, query, settings, visitor, chosen))
 
 
 def timings(found: Found) -> None:

@@ -54,8 +54,11 @@ class View:
     pin: Pin | None = None
     settings: QuerySettings = field(default_factory=QuerySettings)
 
-    def to_params(self) -> dict[str, str]:
-        """Query parameters of this view; what equals its default is left out, so links stay short."""
+    def to_params(self, variant: Variant = _DEFAULT.variant) -> dict[str, str]:
+        """Query parameters of this view; what equals its default is left out, so links stay short.
+
+        variant: the visitor's usual one.
+        """
         settings, usual = self.settings, _DEFAULT
         pairs: list[tuple[str, Any, Any]] = [
             ("query", self.query, ""),
@@ -66,7 +69,7 @@ class View:
             ("alpha", settings.alpha, usual.alpha),
             ("k", settings.neighbors, usual.neighbors),
             ("drop", plain_name(settings.prune.strategy), plain_name(usual.prune.strategy)),
-            ("variant", settings.variant.value, usual.variant.value),
+            ("variant", settings.variant.value, variant.value),
             ("solver", settings.transport.solver.value, usual.transport.solver.value),
             ("epsilon", settings.transport.epsilon, usual.transport.epsilon),
         ]

@@ -83,9 +83,18 @@ def own_memory(places: Places) -> Path:
 
 def stamp(places: Places) -> tuple[int, ...]:
     """Changes when images come into or leave the data's folder or a sub-folder, or weights or memory are replaced."""
-    folders = [places.data, *(child for child in _listed(places.data) if child.is_dir())]
-    files = [places.weights, places.memory / "manifest.json", places.data / "dataset.json"]
-    return tuple(each.stat().st_mtime_ns if each.exists() else 0 for each in (*folders, *files))
+    return (*data_stamp(places.data), *(file_stamp(path) for path in (places.weights, places.memory / "manifest.json")))
+
+
+def data_stamp(folder: Path) -> tuple[int, ...]:
+    """Of a dataset: when it and its sub-folders were last changed."""
+    inner = [child for child in sorted(folder.iterdir()) if child.is_dir()] if folder.is_dir() else []
+    return tuple(file_stamp(path) for path in (folder, *inner, folder / "dataset.json"))
+
+
+def file_stamp(path: Path) -> int:
+    """Nanoseconds of the last change, 0 where there is nothing."""
+    return path.stat().st_mtime_ns if path.exists() else 0
 
 
 def devices() -> tuple[str, ...]:
@@ -127,10 +136,6 @@ def check_cameras(dataset: Dataset, config: ModelConfig) -> None:
             f"{dataset.name} has images of camera {most} and the weights know {config.cameras} cameras; choose weights "
             "that were trained on as many, or on none"
         )
-
-
-def _listed(folder: Path) -> list[Path]:
-    return sorted(folder.iterdir()) if folder.is_dir() else []
 
 
 def keep_to_one_core() -> None:

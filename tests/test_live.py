@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from app.ahead import keep_rate_grid, keep_rate_pairs
 from app.live import grid_data, match_data, people_data, view_key
-from app.resources import Query, keep_rate_grid, keep_rate_pairs, search
+from app.resources import Query, search
 from app.state import keep_rates
 from fpc_core.config import DropStrategy, PruneSettings, QuerySettings, Variant
 from fpc_core.data.datasets import ImageRecord
@@ -111,7 +112,7 @@ def asked(small_places):
     space = open_workspace(small_places, "cpu")
     record = space.dataset.query[0]
     image = resize_image(space.dataset.read(record), space.retriever.model.config.image_size)
-    query = Query("first", image, Subject(record.identity, record.camera))
+    query = Query("first", image, Subject(record.identity, record.camera), space.key)
     return space, query, QuerySettings(neighbors=3, shortlist=12)
 
 

@@ -18,7 +18,7 @@ def feed(name: Literal["grid", "pairs", "heat"], about: str, job: Job) -> None:
     """Mount this in a fragment: until the job is finished the browser asks again after every answer.
 
     about: names the result. A result takes up to a megabyte, so it is sent once; a browser that has lost it asks.
-    Results: `resources.keep_rate_grid`, `resources.keep_rate_pairs`, `resources.heat`.
+    Results: `ahead.keep_rate_grid`, `ahead.keep_rate_pairs`, `ahead.heat`.
     """
     sent = st.session_state.setdefault("feed-sent", {})
     fresh = job.finished and sent.get(name) != about

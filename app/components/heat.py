@@ -41,7 +41,7 @@ def heat(
 ) -> None:
     """Draw a strip under the heat maps that `feed` brings once they are computed.
 
-    view: `resources.heat_key`.  part: of what `resources.heat` computes; a map per card.
+    view: `ahead.heat_key`.  part: of what `ahead.heat` computes; a map per card.
     pictures: data URI by `Card.image`; those that are not there come from `album`.
     """
 

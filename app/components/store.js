@@ -12,7 +12,7 @@
 //   live.pair()          the chosen neighbour at the dialled keep rate: pair_data of transport.py and its row, or null where
 //                        it is not (yet) known or the keep rate does not shortlist it
 //   live.heat            {key, parts} of the heat maps that were last computed in the background; parts: {grids, top} by
-//                        name, as resources.heat says
+//                        name, as ahead.heat says
 //   live.progress        {key, done, total, error} of the grid
 //   live.fed             by kind of background result, which one was taken last
 //   live.person(row)     who a row of the memory shows: {image, tone, mark, line, about}

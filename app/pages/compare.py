@@ -54,7 +54,7 @@ def page() -> None:
         name = controls.query_name(list(records), space.dataset.opening, "c_query")
         st.image(resources.picture(space, records[name]), width=150)
     record = records[name]
-    query = Query(name, resources.picture(space, record), Subject(record.identity, record.camera))
+    query = Query(name, resources.picture(space, record), Subject(record.identity, record.camera), space.key)
     settings = both_settings(len(space.dataset.gallery))
     sections.status_line(space, *settings)
     traces = {side: resources.search(space, query, each).trace for side, each in zip(SIDES, settings, strict=True)}

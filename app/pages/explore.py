@@ -34,7 +34,7 @@ def uploaded_query(space: Workspace) -> Query | None:
         problem(str(error))
         return None
     camera = controls.camera(space.retriever.model.config.cameras) if space.dataset.uses_cameras else None
-    return Query(UPLOADED + content_hash(upload.data), image, Subject(camera=camera))
+    return Query(UPLOADED + content_hash(upload.data), image, Subject(camera=camera), space.key)
 
 
 def choose_query(name: str) -> None:
@@ -107,7 +107,7 @@ def page() -> None:
         query = own
     else:
         record = records[name]
-        query = Query(name, resources.picture(space, record), Subject(record.identity, record.camera))
+        query = Query(name, resources.picture(space, record), Subject(record.identity, record.camera), space.key)
 
     sections.status_line(space, settings)
     with st.container():  # always there, so that what stands below keeps its place when a message goes

@@ -8,6 +8,7 @@ import streamlit as st
 
 from app import controls, resources, sections
 from app.basket import Basket, basket, clear
+from app.choice import usual_variant
 from app.messages import problem
 from app.opening import open_or_explain
 from app.state import ALPHA, GAMMA, NEIGHBORS, View
@@ -173,7 +174,7 @@ def page() -> None:
             icon=":material/person_search:",
             key="explore",
         ):
-            st.switch_page("app/pages/explore.py", query_params=view.to_params())
+            st.switch_page("app/pages/explore.py", query_params=view.to_params(usual_variant()))
 
 
 page()

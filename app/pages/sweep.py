@@ -13,6 +13,7 @@ heading(
 )
 
 from app import controls, grids, resources, sections
+from app.choice import usual_variant
 from app.errands import State
 from app.heatmaps import parse_cell_id
 from app.messages import problem
@@ -79,7 +80,7 @@ def open_cell(query: str, settings: QuerySettings) -> None:
         rate, alpha, neighbors = parse_cell_id(cell)
         asked = settings.with_keep_rate(rate)
         view = View(query=query, settings=replace(asked, alpha=alpha, neighbors=neighbors))
-        st.switch_page("app/pages/explore.py", query_params=view.to_params())
+        st.switch_page("app/pages/explore.py", query_params=view.to_params(usual_variant()))
 
 
 def page() -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fpc_core.data.datasets import NO_CAMERA, Dataset, ImageRecord, Layout
-from fpc_core.data.images import ImageError
+from fpc_core.data.images import ImageError, decode_image
 
 _WITH_DISTRACTORS = (Layout.MARKET_1501, Layout.DUKE, Layout.OCCLUDED_DUKE)
 
@@ -81,7 +81,7 @@ def decode_all(dataset: Dataset) -> Iterator[BrokenImage | None]:
     """Decode every image of query, gallery and training split, each file once: None, or what is wrong with it."""
     for record in images_of(dataset):
         try:
-            dataset.read(record)
+            decode_image(dataset.root / record.path, "the file")
         except ImageError as error:
             yield BrokenImage(record.path, str(error))
         else:

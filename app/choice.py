@@ -1,0 +1,153 @@
+"""What a visitor works on: data, weights, memory, device, stride and usual variant.
+
+A choice belongs to one visitor. It is kept in the session and, by names below the roots, in the URL of every page, so
+that a link opens the same; what is left out is as the app was started. The Data page composes the next one as a draft,
+which touches no other page until it is taken into use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import streamlit as st
+
+from fpc_core.config import QuerySettings, Variant
+from fpc_core.roots import OutsideRootsError, Root, name_of, resolve
+from fpc_core.workspace import Places, devices, own_memory
+
+DRAFT = "draft-"  # what keys of the Data page's widgets begin with
+STRIDES = (11, 12, 16)  # that TransReID and FPC are trained at
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Names as in `roots.resolve`; empty: as the app was started, a memory: the one that belongs to data and weights.
+
+    variant: whose way is followed where a page does not say it.
+    """
+
+    data: str = ""
+    weights: str = ""
+    memory: str = ""
+    device: str = "auto"
+    stride: int | None = None
+    variant: Variant = QuerySettings().variant
+
+    def to_params(self) -> dict[str, str]:
+        """Query parameters of this choice, without what is as usual."""
+        usual = Choice()
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {PARAMS[name]: str(value) for name, value in values.items() if value != getattr(usual, name)}
+
+    def places(self, roots: Sequence[Root], started: Places) -> Places:
+        """Where all of it lies. started: without any choice. Raises OutsideRootsError for a name outside the roots."""
+        places = replace(
+            started,
+            data=resolve(self.data, roots) if self.data else started.data,
+            weights=resolve(self.weights, roots) if self.weights else started.weights,
+            stride=self.stride,
+        )
+        if self.memory:
+            return replace(places, memory=resolve(self.memory, roots))
+        if places == started:
+            return started
+        return replace(places, memory=own_memory(places))
+
+
+PARAMS = {
+    "data": "data", "weights": "weights", "memory": "memory", "device": "device", "stride": "stride", "variant": "usual"
+}  # fmt: skip
+"""Query parameter of every field; `variant` is that of the Explore page."""
+
+
+def read_choice(params: Mapping[str, str]) -> tuple[Choice, tuple[str, ...]]:
+    """The choice of these query parameters, and one sentence for each that could not be used."""
+    problems = []
+    device, stride, variant = (params.get(PARAMS[name], "") for name in ("device", "stride", "variant"))
+    if device and device not in devices():
+        problems.append(f"The link asks for the device {device[:40]}, this machine has {', '.join(devices())}.")
+        device = ""
+    if stride and stride not in map(str, STRIDES):
+        problems.append(f"The link asks for stride {stride[:40]}, it must be one of {', '.join(map(str, STRIDES))}.")
+        stride = ""
+    if variant and variant not in list(Variant):
+        problems.append(f"The link asks for usual = {variant[:40]}, it must be one of {', '.join(Variant)}.")
+        variant = ""
+    found = Choice(
+        data=params.get(PARAMS["data"], ""),
+        weights=params.get(PARAMS["weights"], ""),
+        memory=params.get(PARAMS["memory"], ""),
+        device=device or Choice().device,
+        stride=int(stride) if stride else None,
+        variant=Variant(variant) if variant else Choice().variant,
+    )
+    return found, tuple(problems)
+
+
+def current() -> tuple[Choice, tuple[str, ...]]:
+    """What this visitor works on, and what to say of a link. The URL has it afterwards."""
+    return _kept("choice", Choice())
+
+
+def draft() -> tuple[Choice, tuple[str, ...]]:
+    """What the Data page is composing: at first what is in use, or what its link says."""
+    if "draft" not in st.session_state and _asked():
+        return _kept("draft", Choice())
+    return st.session_state.setdefault("draft", in_use()), ()
+
+
+def compose(choice: Choice) -> None:
+    """Keep this draft; the URL of the Data page has it afterwards."""
+    st.session_state["draft"] = choice
+    _write(choice)
+
+
+def take_into_use(choice: Choice) -> None:
+    """All pages of this visitor show it from now on. Call it in a callback: the widgets of the draft begin anew."""
+    for key in [key for key in st.session_state if str(key).startswith(DRAFT)]:
+        del st.session_state[key]
+    st.session_state["choice"] = st.session_state["draft"] = choice
+    _write(choice)
+
+
+def in_use() -> Choice:
+    """What this visitor's pages show."""
+    found: Choice = st.session_state.get("choice", Choice())
+    return found
+
+
+def usual_variant() -> Variant:
+    """Whose way this visitor's pages follow where nothing else is said."""
+    return in_use().variant
+
+
+def spoken(path: Path, roots: Sequence[Root]) -> str:
+    """A place as it is shown: by its name below the roots, else as the machine calls it."""
+    try:
+        return name_of(path, roots)
+    except OutsideRootsError:
+        return str(path)
+
+
+def _kept(key: str, usual: Choice) -> tuple[Choice, tuple[str, ...]]:
+    problems: tuple[str, ...] = ()
+    if _asked():
+        st.session_state[key], problems = read_choice(st.query_params)
+    choice = st.session_state.setdefault(key, usual)
+    _write(choice)
+    return choice, problems
+
+
+def _asked() -> bool:
+    return any(name in st.query_params for name in PARAMS.values())
+
+
+def _write(choice: Choice) -> None:
+    wanted = choice.to_params()
+    for name in PARAMS.values():
+        if name in wanted and st.query_params.get(name) != wanted[name]:
+            st.query_params[name] = wanted[name]
+        elif name not in wanted and name in st.query_params:
+            del st.query_params[name]

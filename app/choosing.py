@@ -1,0 +1,110 @@
+"""The widgets of the Data page that compose a choice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import streamlit as st
+
+from app.choice import DRAFT, STRIDES, Choice, spoken
+from app.messages import plain
+from app.state import plain_name
+from fpc_core.config import Variant
+from fpc_core.roots import OutsideRootsError, Root, Sights, name_of, resolve
+from fpc_core.workspace import Places, devices
+
+
+def roots_note(roots: Sequence[Root], sights: Sights) -> None:
+    """Which folders are offered, and how to offer others."""
+    labels = ", ".join(f"**{plain(root.label)}**" for root in roots if root.label not in sights.absent)
+    st.caption(
+        f"Offered is what lies below {labels}. To offer your own folders, start the app with `FPC_ROOTS` naming them, "
+        "separated as in PATH: `FPC_ROOTS=/data/reid make app`. A place that is not listed can be typed."
+    )
+    gone = [root.label for root in roots if root.label in sights.absent and root.label != "cache"]
+    if gone:
+        st.caption(f":material/warning: No such folder: {plain(', '.join(gone))}.")
+    if not sights.complete:
+        st.caption(":material/more_horiz: There is more below these folders than is listed; type what you miss.")
+
+
+def places_form(draft: Choice, sights: Sights, started: Places, roots: Sequence[Root]) -> Choice:
+    """Data, weights and memory of the draft, chosen from lists or typed."""
+    data, weights, memory = st.columns(3, gap="medium")
+    with data:
+        data_name = _place(
+            "Dataset", "data", draft.data, sights.datasets, _start(started.data, roots), roots,
+            "A folder in one of the layouts of the README, or of plain images.",
+        )  # fmt: skip
+    with weights:
+        weights_name = _place(
+            "Checkpoint", "weights", draft.weights, sights.checkpoints, _start(started.weights, roots), roots,
+            "A released FPC, TransReID or timm checkpoint, or our own safetensors. Nothing pickled is executed.",
+        )  # fmt: skip
+    with memory:
+        memory_name = _place(
+            "Gallery memory", "memory", draft.memory, sights.memories, "the one that belongs to both", roots,
+            "A folder. Type a new name below a root to build it there, as in sets/memory-1; otherwise it is built into "
+            "the cache folder.",
+        )  # fmt: skip
+    return replace(draft, data=data_name, weights=weights_name, memory=memory_name)
+
+
+def settings_form(draft: Choice, stride: int | None, is_open: bool) -> Choice:
+    """Device, stride and variant. stride: what the weights say, None where they cannot be read; is_open: or leave."""
+    device, patches, variant = st.columns(3, gap="medium")
+    with device:
+        device_name = st.selectbox(
+            "Device", devices(), devices().index(draft.device), key=f"{DRAFT}device",
+            help="auto takes CUDA where there is one.",
+        )  # fmt: skip
+    with patches:
+        if is_open:
+            chosen = st.selectbox(
+                "Stride of the patches", STRIDES, STRIDES.index(draft.stride or 16), key=f"{DRAFT}stride",
+                help="This checkpoint leaves it open: its positions are resized.",
+            )  # fmt: skip
+            stride_wanted = None if chosen == 16 else chosen
+        else:
+            st.selectbox(
+                "Stride of the patches", ["–" if stride is None else f"{stride}, as trained"], disabled=True,
+                help="Only a plain Vision Transformer leaves it open.",
+            )  # fmt: skip
+            stride_wanted = None
+    with variant:
+        way = st.selectbox(
+            "Usual variant", list(Variant), list(Variant).index(draft.variant), format_func=plain_name,
+            key=f"{DRAFT}variant", help="Whose way pages follow at first, where paper and released code differ.",
+        )  # fmt: skip
+    return replace(draft, device=device_name, stride=stride_wanted, variant=way or draft.variant)
+
+
+def _place(
+    label: str, field: str, current: str, found: Sequence[str], usual: str, roots: Sequence[Root], text: str
+) -> str:
+    """One name of a place. usual: what the empty choice stands for."""
+    typed = st.session_state.get(f"{DRAFT}{field}") or ""
+    options = list(dict.fromkeys(["", *(name for name in found if usual != _start_of(name)), current, typed]))
+    chosen = st.selectbox(
+        label, options, options.index(current), format_func=lambda name: name or usual, key=f"{DRAFT}{field}",
+        accept_new_options=True, help=text, placeholder="choose or type",
+    )  # fmt: skip
+    return _tidy(chosen or "", roots)
+
+
+def _tidy(text: str, roots: Sequence[Root]) -> str:
+    """The name of a typed place; the text itself where it has none, for the message."""
+    try:
+        return name_of(resolve(text, roots), roots) if text else ""
+    except OutsideRootsError:
+        return text
+
+
+def _start(place: Path, roots: Sequence[Root]) -> str:
+    return _start_of(spoken(place, roots))
+
+
+def _start_of(name: str) -> str:
+    return f"as started: {name}"

@@ -1,0 +1,189 @@
+"""The Data page's section on the gallery: a flat map with one query on it, before and after consolidation."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import plotly.graph_objects as go
+import streamlit as st
+from plotly.colors import qualitative
+
+from app import controls, resources
+from app.charts import ORANGE
+from app.messages import plain
+from app.resources import Query
+from fpc_core.config import QuerySettings
+from fpc_core.data.datasets import ImageRecord
+from fpc_core.explain.projection import map_rows
+from fpc_core.explain.relation import Subject, Tone, tone_of
+from fpc_core.explain.strips import who
+from fpc_core.results import QueryTrace
+from fpc_core.workspace import Workspace
+
+MOST = 5_000  # images drawn; more say no more and make the page slow
+PEOPLE = 10  # identities of a gallery that still have a name of their own in the legend
+COLOURS = (*qualitative.Plotly, *qualitative.Vivid)  # of identities: seen on white and on black
+GREEN, RED, GREY = "#1a9850", "#d73027", "#8a8f98"
+
+
+@dataclass(frozen=True, eq=False)
+class Landscape:
+    """Where everything lies. spots: (G, 2) of the gallery; rows: of those drawn; shortlist: rows, nearest by D first.
+
+    query: (2, 2), by the encoder's own feature and after consolidation.
+    """
+
+    spots: np.ndarray
+    rows: np.ndarray
+    shortlist: np.ndarray
+    query: np.ndarray
+    records: Sequence[ImageRecord]
+    subject: Subject
+    uses_cameras: bool
+
+
+@st.fragment
+def gallery(space: Workspace) -> None:
+    """The section of the Data page, by itself: a pressed point draws nothing else anew."""
+    names = {record.path.as_posix(): record for record in space.dataset.query}
+    left, right = st.columns([3, 1], gap="medium", vertical_alignment="bottom")
+    with left:
+        name = controls.query_name(list(names), space.dataset.opening, "m_query")
+    with right:
+        fit = st.segmented_control(
+            "Axes fitted to", ("whole gallery", "shortlist"), default="whole gallery", required=True, key="fit",
+            help="Those of the shortlist spread the 100 nearest images apart.",
+        )  # fmt: skip
+    record = names[name]
+    query = Query(name, resources.picture(space, record), Subject(record.identity, record.camera), space.key)
+    usual = min(QuerySettings().shortlist, len(space.dataset.gallery))
+    settings = QuerySettings(neighbors=min(QuerySettings().neighbors, usual), shortlist=usual)
+    trace = resources.search(space, query, settings).trace
+    found, explained = lie_of(space, query, trace, fit == "shortlist")
+    chart, side = st.columns([4, 1], gap="medium")
+    with chart:
+        event = st.plotly_chart(
+            landscape_figure(found), config={"displaylogo": False, "scrollZoom": True}, key="map", on_select="rerun",
+            selection_mode="points", alt="The gallery on its two principal components, with the query",
+        )  # fmt: skip
+    with side:
+        st.image(query.image, width=110, caption=f"Query: {plain(who(record))}")
+        picked = [point["customdata"][0] for point in event.selection.points if point.get("customdata")]
+        row = int(picked[0]) if picked else int(found.shortlist[0])
+        image = space.retriever.memory.records[row]
+        st.image(
+            resources.picture(space, image), width=110,
+            caption=f"{'Picked' if picked else 'Nearest by D'}: {plain(who(image))}",
+        )  # fmt: skip
+        st.caption("Press a point to see its image.")
+    st.caption(_legend(found, explained, fit == "shortlist"))
+
+
+def lie_of(
+    space: Workspace, query: Query, trace: QueryTrace, of_shortlist: bool
+) -> tuple[Landscape, tuple[float, float]]:
+    """The map around one query, and the share of variance on each axis."""
+    memory, shortlist = space.retriever.memory, trace.by_distance.indices
+    records, subject = memory.records, query.subject
+    same = np.flatnonzero([record.identity == subject.identity for record in records])
+    near = np.union1d(shortlist, same)
+    flat, spots = resources.gallery_map(space, near if of_shortlist else None)
+    own = np.stack((space.retriever.global_feature(trace.encoding), trace.consolidation.feature))
+    own = own / np.linalg.norm(own, axis=1, keepdims=True)
+    rows = near if of_shortlist else map_rows(len(records), near, MOST)
+    return (
+        Landscape(spots, rows, shortlist, flat.place(own), records, subject, space.dataset.uses_cameras),
+        flat.explained,
+    )
+
+
+def _legend(found: Landscape, explained: tuple[float, float], of_shortlist: bool) -> str:
+    """What the map shows, and how far it can be trusted."""
+    whole = "of the shortlist" if of_shortlist else "of the gallery"
+    text = (
+        f"Global features after the BNNeck, L2-normalised, on two principal components that hold {explained[0]:.1%} "
+        f"and {explained[1]:.1%} of the variance {whole}: what lies apart here is apart, what lies together need not "
+        "be. The arrow leads from the encoder's own feature of the query to the consolidated one."
+    )
+    drawn, total = len(found.rows), len(found.records)
+    if drawn < total and not of_shortlist:
+        text += f" Drawn are {drawn:,} of {total:,} images: shortlist, true matches, and a random choice of the others."
+    return text
+
+
+def landscape_figure(found: Landscape, *, height: int = 560) -> go.Figure:
+    """Muted colours for the many, strong ones with a sign of their own for what the query is about."""
+    tones = [tone_of(found.records[row], found.subject, found.uses_cameras) for row in found.rows]
+    listed = np.isin(found.rows, found.shortlist)
+    figure = go.Figure()
+    others = [place for place, tone in enumerate(tones) if tone in (Tone.OTHER, Tone.NEUTRAL)]
+    _others(figure, found, np.array([place for place in others if not listed[place]], dtype=int))
+    marks = {"color": RED, "symbol": "x-thin", "size": 7, "line": {"width": 1.5, "color": RED}}
+    _points(figure, found, np.array([place for place in others if listed[place]], dtype=int), "✗ shortlisted", marks)
+    for tone, colour, symbol, name in (
+        (Tone.JUNK, GREY, "square", "junk: same camera"),
+        (Tone.MATCH, GREEN, "circle", "✓ same identity"),
+    ):
+        places = np.array([place for place, each in enumerate(tones) if each is tone], dtype=int)
+        look = {"color": colour, "symbol": symbol, "size": 11, "line": {"width": 1.5, "color": "white"}}
+        _points(figure, found, places, name, look)
+    (x0, y0), (x1, y1) = found.query.tolist()
+    figure.add_annotation(
+        x=x1, y=y1, ax=x0, ay=y0, xref="x", yref="y", axref="x", ayref="y", arrowcolor=ORANGE, arrowwidth=2,
+        arrowhead=2, standoff=9, startstandoff=7,
+    )  # fmt: skip
+    for name, x, y, symbol in (
+        ("query, encoder", x0, y0, "diamond-open"),
+        ("query, consolidated", x1, y1, "star"),
+    ):
+        figure.add_scatter(
+            x=[x], y=[y], mode="markers", name=name, hovertemplate=f"{name}<extra></extra>",
+            marker={"color": ORANGE, "symbol": symbol, "size": 16, "line": {"width": 2, "color": ORANGE}},
+            unselected={"marker": {"opacity": 1.0}},
+        )  # fmt: skip
+    figure.update_layout(
+        height=height,
+        margin={"l": 4, "r": 10, "t": 6, "b": 4},
+        xaxis={"title": "first component", "zeroline": False},
+        yaxis={"title": "second component", "zeroline": False, "scaleanchor": "x"},
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "itemsizing": "constant"},
+        modebar={"orientation": "v"},
+        dragmode="pan",
+        clickmode="event+select",
+    )
+    return figure
+
+
+def _others(figure: go.Figure, found: Landscape, places: np.ndarray) -> None:
+    """Images that are neither the query's identity nor shortlisted: every identity has its colour, few a name."""
+    people = sorted({found.records[row].identity for row in found.rows[places]})
+    colours = {person: COLOURS[at % len(COLOURS)] for at, person in enumerate(people)}
+    identities = np.array([found.records[row].identity for row in found.rows[places]], dtype=int)
+    if len(people) <= PEOPLE:
+        for person in people:
+            look = {"color": colours[person], "size": 7, "opacity": 0.6}
+            _points(figure, found, places[identities == person], f"id {person}", look)
+        return
+    look = {"color": [colours[person] for person in identities.tolist()], "size": 6, "opacity": 0.4}
+    _points(figure, found, places, f"{len(people):,} other identities", look)
+
+
+def _points(figure: go.Figure, found: Landscape, places: np.ndarray, name: str, marker: dict) -> None:
+    if not len(places):
+        return
+    rows = found.rows[places]
+    rank = {int(row): at for at, row in enumerate(found.shortlist, start=1)}
+    told = [
+        f"{who(found.records[row])}<br>{html.escape(found.records[row].path.name)}"
+        + (f"<br>rank {rank[row]} by D" if row in rank else "")
+        for row in rows.tolist()
+    ]
+    figure.add_scattergl(
+        x=found.spots[rows, 0], y=found.spots[rows, 1], mode="markers", name=f"{name} ({len(rows):,})", marker=marker,
+        customdata=[[row] for row in rows.tolist()], text=told, hovertemplate="%{text}<extra></extra>",
+        unselected={"marker": {"opacity": marker.get("opacity", 1.0)}},
+        selected={"marker": {"size": 15, "opacity": 1.0}},
+    )  # fmt: skip

@@ -1,0 +1,151 @@
+"""Which data, weights and memory: choose them, see what they hold, build what is missing, look at the gallery."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from app.look import heading
+
+heading("What do you look at?", "Choose data and weights, see what they hold, build the memory, take it into use.")
+
+from app import choice, choosing, landscape, reports, resources
+from app.builds import Build, ImageCheck
+from app.choice import Choice
+from app.messages import plain, problem
+from app.state import View
+from fpc_core.data.datasets import Dataset
+from fpc_core.inspection import MemoryFound, Standing, WeightsFound
+from fpc_core.model.layouts import leaves_stride_open
+from fpc_core.roots import Root
+from fpc_core.workspace import Places, check_cameras, roots_in_use
+
+POLL = 1.0  # seconds between looks at what runs in the background
+
+
+def in_use_line(draft: Choice) -> None:
+    """What the other pages show, and the way back."""
+    used = choice.in_use()
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if used == draft:
+            st.markdown(":green-badge[IN USE] All pages show what is chosen here.")
+        else:
+            names = [plain(name) for name in (used.data, used.weights) if name]
+            st.markdown(f"All pages still show {' with '.join(names) or 'what the app was started with'}.")
+        if draft != Choice():
+            st.button(
+                "Back to the start", icon=":material/home:", on_click=choice.take_into_use, args=(Choice(),), key="home"
+            )
+
+
+def weights_section(places: Places) -> WeightsFound | None:
+    """None where the checkpoint cannot be read, with the reason on the page."""
+    try:
+        found = resources.weights_found(places.weights, places.stride)
+    except (ValueError, OSError) as error:
+        problem(str(error))
+        return None
+    reports.weights_report(found)
+    return found
+
+
+def data_section(places: Places, roots: tuple[Root, ...]) -> Dataset | None:
+    """None where the dataset cannot be opened, with the reason on the page."""
+    try:
+        dataset, inventory = resources.data_found(places.data, roots)
+    except (ValueError, OSError) as error:
+        problem(str(error))
+        return None
+    reports.data_report(dataset, inventory)
+    check = resources.image_check(dataset)
+    polled(check, lambda: reports.image_report(check))
+    return dataset
+
+
+def polled(errand: Build | ImageCheck, show: Callable[[], None]) -> None:
+    """Draw it again every second while it runs, and the page when it has ended."""
+    active = errand.look().active
+
+    @st.fragment(run_every=POLL if active else None)
+    def live() -> None:
+        show()
+        if active and not errand.look().active:
+            st.rerun()
+
+    live()
+
+
+def memory_section(
+    draft: Choice, places: Places, roots: tuple[Root, ...], dataset: Dataset, weights: WeightsFound
+) -> MemoryFound | None:
+    """How the memory stands, its build, and the button that takes all into use."""
+    try:
+        check_cameras(dataset, weights.report.config)
+        found = resources.memory_found(places.memory, dataset, weights)
+    except (ValueError, OSError) as error:
+        problem(str(error))
+        return None
+    reports.memory_report(found, choice.spoken(places.memory, roots))
+    if found.standing is not Standing.FITS:
+        build = resources.build(places, draft.device, dataset, found.done)
+        polled(build, lambda: reports.build_report(build, found))
+    elif choice.in_use() != draft:
+        st.button(
+            "Use it on all pages", icon=":material/done_all:", type="primary", key="use", on_click=choice.take_into_use,
+            args=(draft,),
+        )  # fmt: skip
+    elif st.button("Explore it", icon=":material/person_search:", type="primary", key="explore"):
+        view = View(query=st.session_state.get("last-query", ""))
+        st.switch_page("app/pages/explore.py", query_params=view.to_params(draft.variant))
+    return found
+
+
+def page() -> None:
+    draft, problems = choice.draft()
+    for text in problems:
+        problem(text)
+    started = Places.from_environment()
+    try:
+        roots = roots_in_use()
+    except ValueError as error:
+        problem(str(error))
+        return
+    sights = resources.sights(roots)
+    draft = choosing.places_form(draft, sights, started, roots)
+    settings_place = st.container()
+    choosing.roots_note(roots, sights)
+    in_use = st.container()
+    st.subheader("What was found?")
+    try:
+        places = draft.places(roots, started)
+    except ValueError as error:
+        choice.compose(draft)
+        with in_use:
+            in_use_line(draft)
+        problem(str(error))
+        return
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        dataset = data_section(places, roots if draft.data else ())
+    with right:
+        weights = weights_section(places)
+    with settings_place:
+        report = weights.report if weights else None
+        is_open = report is not None and leaves_stride_open(report.source)
+        settled = choosing.settings_form(draft, report.config.stride if report else None, is_open)
+    choice.compose(settled)
+    if settled.stride != draft.stride:
+        st.rerun()
+    with in_use:
+        in_use_line(settled)
+    if dataset is None or weights is None:
+        return
+    st.subheader("Does the memory fit?")
+    found = memory_section(settled, places, roots, dataset, weights)
+    if found is not None and found.standing is Standing.FITS:
+        st.subheader("How does the gallery lie?")
+        landscape.gallery(resources.workspace(places, settled.device, roots if settled.data else ()))
+
+
+page()

@@ -1,0 +1,156 @@
+"""The sections of the Data page that say what was found."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from app.builds import Build, ImageCheck
+from app.errands import Stand, State
+from app.grids import duration
+from app.messages import plain, problem
+from fpc_core.data.datasets import Dataset
+from fpc_core.data.inventory import Inventory
+from fpc_core.inspection import MemoryFound, Standing, WeightsFound
+
+LISTED = 8  # file names of one kind on the page; all of them in the download
+DIFFERS = {"weights": "other weights", "settings": "other model settings", "files": "other image files"}
+
+
+def data_report(dataset: Dataset, inventory: Inventory) -> None:
+    """Splits, and what the protocol makes of the rest."""
+    label = ":orange-badge[SYNTHETIC] " if dataset.synthetic else ""
+    cameras = "with cameras" if dataset.uses_cameras else "without cameras: no image is junk"
+    st.markdown(f"{label}**{plain(dataset.name)}** · layout {plain(dataset.layout.value)}, {cameras}")
+    if dataset.note:
+        st.caption(plain(dataset.note, 300))
+    st.table(
+        {
+            "split": [count.split for count in inventory.splits],
+            "images": [f"{count.images:,}" for count in inventory.splits],
+            "identities": [f"{count.identities:,}" for count in inventory.splits],
+            "cameras": [", ".join(map(str, count.cameras)) or "–" for count in inventory.splits],
+        }
+    )
+    unanswered = len(inventory.unanswered)
+    facts = [
+        (inventory.distractors, "distractors in the gallery (identity 0)"),
+        (inventory.strangers, "gallery images of identities that no query asks for"),
+        (inventory.junk, "gallery images that are junk for some query: its identity, its camera"),
+        (inventory.left_out, "left out for identity −1, as the protocols do"),
+        (unanswered, "queries without a true match, left out of every score"),
+        (len(inventory.skipped), "skipped for a name that does not follow the layout"),
+    ]
+    st.markdown("\n".join(f"- **{count:,}** {text}" for count, text in facts if count) or "- nothing is left out")
+    if dataset.queries_are_gallery:
+        problem("This folder has no query split: every query finds itself, so scores mean nothing.")
+    for title, paths in (("Queries without a true match", inventory.unanswered), ("Skipped names", inventory.skipped)):
+        if paths:
+            with st.expander(f"{title} ({len(paths):,})"):
+                _listing(pd.DataFrame({"file": [path.as_posix() for path in paths]}), title)
+
+
+def image_report(check: ImageCheck) -> None:
+    """The check of all images: where it stands, and which are broken."""
+    stand = check.look()
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if stand.active:
+            st.progress(stand.done / stand.total, f"{stand.done:,} of {stand.total:,} images decoded{_left(stand)}")
+            st.button("Stop", icon=":material/stop_circle:", on_click=check.stop, key="stop-check")
+        else:
+            whole = stand.done == stand.total
+            words = {0: "No image was opened yet"}.get(stand.done, f"{stand.done:,} of {stand.total:,} images decoded")
+            if st.button("Check again" if whole else "Check all images", icon=":material/fact_check:", key="check"):
+                check.start()
+                st.rerun()
+            st.markdown(f"{words}, none broken" if whole and not check.broken else words)
+    if stand.error:
+        problem(f"The check ended early: {stand.error}")
+    if check.broken:
+        broken = pd.DataFrame(
+            {"file": [each.path.as_posix() for each in check.broken], "why": [each.why for each in check.broken]}
+        )
+        st.error(f"Broken images: {len(broken):,}. Restore or remove them.", icon=":material/broken_image:")
+        _listing(broken, "Broken images")
+
+
+def weights_report(found: WeightsFound) -> None:
+    """What came out of the checkpoint, exceptions first."""
+    report, config = found.report, found.report.config
+    st.markdown(f"**{plain(report.path.name)}** · {report.source.value} format, {report.loaded} tensors in use")
+    rows, columns = config.grid
+    told = {
+        "input": f"{config.image_size[0]} × {config.image_size[1]} pixels",
+        "patches": f"{rows} × {columns} = {config.patches}, stride {config.stride}",
+        "blocks": f"{config.depth}, of {config.heads} heads and {config.width} channels",
+        "cameras": str(config.cameras or "none"),
+        "trained on": "–" if "classifier" in report.fresh else f"{config.identities:,} identities",
+        "fingerprint": found.fingerprint[:16],
+    }
+    st.table({"what": list(told), "is": list(told.values())})
+    if report.fresh:
+        st.warning(
+            f"Not in the file, so as initialised: {plain(report.fresh, 400)}. Results mean little before training.",
+            icon=":material/casino:",
+        )
+    exceptions = []
+    if report.resized:
+        (high, wide), (new_high, new_wide) = report.resized
+        exceptions.append(f"position embedding resized from {high} × {wide} to {new_high} × {new_wide}")
+    exceptions += [f"{name}: {text}" for name, text in (("copied", report.copied), ("ignored", report.ignored)) if text]
+    st.markdown("\n".join(f"- {plain(text, 400)}" for text in exceptions) or "- no exceptions: every tensor fits")
+
+
+def memory_report(found: MemoryFound, name: str) -> None:
+    """Whether the memory belongs to data and weights."""
+    size = f"{found.images:,} images, {found.size / 1e6:,.1f} MB"
+    where = f"`{name.replace('`', '')}`"
+    if found.standing is Standing.FITS:
+        st.success(f"The memory {where} belongs to these data and weights: {size}.", icon=":material/check_circle:")
+    elif found.standing is Standing.OTHER:
+        differs = " and ".join(DIFFERS[each] for each in found.differs)
+        st.warning(f"The memory {where} was made from {differs}. Building it anew replaces it.", icon=":material/sync:")
+    elif found.standing is Standing.UNFINISHED:
+        st.info(
+            f"The memory {where} is unfinished: {found.done:,} of {found.images:,} images.", icon=":material/pending:"
+        )
+    elif found.standing is Standing.MISSING:
+        st.info(f"There is no memory {where} yet; it takes {size}.", icon=":material/database:")
+    else:
+        problem(found.why)
+
+
+def build_report(build: Build, found: MemoryFound) -> None:
+    """The build: where it stands, with the one button that makes sense."""
+    stand = build.look()
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if stand.active:
+            words = f"{stand.done:,} of {stand.total:,} images encoded{_left(stand)}"
+            st.progress(stand.done / stand.total, words if stand.state is State.RUNNING else "reading the weights")
+            st.button(
+                "Cancel", icon=":material/stop_circle:", on_click=build.stop, key="stop-build",
+                help="Nothing is lost: it goes on where it stopped. Cancels it for everyone who waits for it.",
+            )  # fmt: skip
+        else:
+            done = max(stand.done, found.done)
+            label = f"Go on from {done:,} of {stand.total:,}" if done else "Build it"
+            if st.button(label, icon=":material/play_arrow:", type="primary", key="build"):
+                build.start()
+                st.rerun()  # the whole page, for only that sets off the polling
+    if stand.error:
+        problem(f"The build ended early: {stand.error}")
+
+
+def _left(stand: Stand) -> str:
+    return "" if stand.seconds_left is None else f" · {duration(stand.seconds_left)} left"
+
+
+def _listing(table: pd.DataFrame, title: str) -> None:
+    """The first rows, and all of them to take home."""
+    st.dataframe(table.head(LISTED), hide_index=True, width="stretch")
+    if len(table) > LISTED:
+        st.caption(f"{LISTED} of {len(table):,}")
+    file = title.lower().replace(" ", "-") + ".csv"
+    st.download_button(
+        "All as CSV", lambda: table.to_csv(index=False), file, "text/csv", icon=":material/download:", key=file
+    )

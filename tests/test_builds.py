@@ -1,0 +1,118 @@
+"""Builds and checks in the background: progress, cancel, resume, and errors in words."""
+
+import threading
+from dataclasses import replace
+
+import pytest
+
+import app.builds
+from app.background import Worker
+from app.builds import Build, ImageCheck
+from app.errands import State
+from fpc_core.building import build_steps
+from fpc_core.data.datasets import open_dataset
+from fpc_core.inspection import Standing, inspect_memory, inspect_weights
+
+
+@pytest.fixture
+def places(small_places, tmp_path):
+    return replace(small_places, memory=tmp_path / "memory")
+
+
+@pytest.fixture
+def dataset(small_places):
+    """Three batches of gallery images."""
+    found = open_dataset(small_places.data)
+    return replace(found, gallery=found.gallery * 3)
+
+
+@pytest.fixture
+def gate(monkeypatch):
+    """Lets a build take one step per release."""
+    gate = threading.Semaphore(0)
+
+    def gated(*args, **options):
+        steps = build_steps(*args, **options)
+        try:
+            for done in steps:
+                gate.acquire(timeout=60)
+                yield done
+        finally:
+            steps.close()
+
+    monkeypatch.setattr(app.builds, "build_steps", gated)
+    return gate
+
+
+def until(met):
+    for _ in range(6000):
+        if met():
+            return
+        threading.Event().wait(0.01)
+    raise TimeoutError
+
+
+def test_a_build_tells_its_progress_and_ends_with_a_memory_that_fits(places, dataset, small_places):
+    build = Build(places, "cpu", dataset, 0, Worker())
+    assert build.look().state is State.IDLE
+    build.start()
+    until(lambda: not build.look().active)
+    stand = build.look()
+    assert (stand.state, stand.done, stand.total, stand.error) == (State.IDLE, 96, 96, "")
+    found = inspect_memory(places.memory, dataset, inspect_weights(small_places.weights))
+    assert found.standing is Standing.FITS
+
+
+def test_a_cancelled_build_goes_on_where_it_stopped_even_in_another_server(places, dataset, small_places, gate):
+    build = Build(places, "cpu", dataset, 0, Worker())
+    build.start()
+    gate.release(2)  # 0 and 32 images
+    until(lambda: build.look().done == 32)
+    assert build.look().state is State.RUNNING
+    assert build.look().seconds_left > 0
+    build.stop()
+    gate.release()
+    until(lambda: build.look().state is State.STOPPED)
+    weights = inspect_weights(small_places.weights)
+    found = inspect_memory(places.memory, dataset, weights)
+    assert (found.standing, found.done) == (Standing.UNFINISHED, 64)
+    again = Build(places, "cpu", dataset, found.done, Worker())
+    assert again.look().done == 64
+    again.start()
+    gate.release(10)
+    until(lambda: not again.look().active)
+    assert again.look().done == 96
+    assert inspect_memory(places.memory, dataset, weights).standing is Standing.FITS
+
+
+def test_two_who_start_the_same_build_share_it_and_two_builds_take_turns(places, dataset, tmp_path):
+    worker = Worker()
+    one = Build(places, "cpu", dataset, 0, worker)
+    other = Build(replace(places, memory=tmp_path / "other"), "cpu", dataset, 0, worker)
+    for build in (one, one, other):
+        build.start()
+    until(lambda: not one.look().active and not other.look().active)
+    assert one.look().done == other.look().done == 96
+    assert (tmp_path / "memory" / "manifest.json").is_file()
+    assert (tmp_path / "other" / "manifest.json").is_file()
+
+
+def test_a_build_that_fails_says_why_and_can_be_started_again(places, dataset, tmp_path):
+    (tmp_path / "file").touch()
+    build = Build(replace(places, memory=tmp_path / "file" / "memory"), "cpu", dataset, 0, Worker())
+    for _ in range(2):
+        build.start()
+        until(lambda: not build.look().active)
+        assert build.look().state is State.FAILED
+        assert "cannot write the gallery memory" in build.look().error
+
+
+def test_a_stopped_check_starts_over(dataset):
+    check = ImageCheck(dataset, Worker())
+    assert (check.look().done, check.look().total) == (0, 40)
+    check.start()
+    until(lambda: not check.look().active)
+    assert (check.look().done, check.broken) == (40, ())
+    check.start()
+    until(lambda: not check.look().active)
+    assert check.look().done == 40
