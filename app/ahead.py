@@ -81,7 +81,7 @@ def heat(space: Workspace, query: Query, found: Found, how: MapSettings, chosen:
 
     def steps() -> Steps:
         yield
-        decoder = resources.decoder_map(space, query, trace, how)
+        decoder = resources.decoder_map(space, query, trace, trace.settings, how)
         parts = {
             "neighbors": heat_data(decoder.neighbor_grids, decoder.peak),
             "query": heat_data(decoder.query_grid, decoder.peak),

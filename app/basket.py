@@ -32,7 +32,7 @@ def add_button(query: str, settings: QuerySettings, gallery: str, side: str = ""
     if held == new:
         label = f"{side} in the figure ({len(held.queries)}): open it".strip().capitalize()
         if st.button(label, key=f"open-figure{side}", icon=":material/check:"):
-            st.switch_page("app/pages/figures.py")
+            st.switch_page("app/pages/figures.py", query_params={})
         return
     full = query not in held.queries and len(held.queries) >= MOST_QUERIES
     st.button(

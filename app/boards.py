@@ -9,6 +9,7 @@ from functools import partial
 
 import streamlit as st
 
+from app.choice import usual_variant
 from app.components.scores import score_table
 from app.curves import curve_figure
 from app.messages import plain
@@ -128,7 +129,7 @@ def recipe_of(pick: str, found: tuple[ReportTable, ...]) -> None:
     with st.container(horizontal=True):
         if st.button("Open in Explore", icon=":material/person_search:", key="recipe-explore", type="primary"):
             view = View(settings=recipe.settings)
-            st.switch_page("app/pages/explore.py", query_params=view.to_params())
+            st.switch_page("app/pages/explore.py", query_params=view.to_params(usual_variant()))
         st.download_button(
             "Recipe (json)", recipe.to_json(), "recipe.json", "application/json", icon=":material/download:",
             key="recipe-json",

@@ -21,7 +21,7 @@ import torch
 from app.background import Worker
 from app.builds import Build, ImageCheck
 from app.runs import Run
-from fpc_core.config import MapSettings, PruneSettings, QuerySettings, TransportSettings, Variant
+from fpc_core.config import MapSettings, PruneSettings, QuerySettings
 from fpc_core.data.datasets import Dataset, ImageRecord, open_dataset
 from fpc_core.data.images import content_hash, resize_image, to_tensor
 from fpc_core.data.inventory import Inventory, take_inventory
@@ -70,6 +70,13 @@ class Query:
     def digest(self) -> str:
         """What caches know it by: the workspace it is searched in, its pixels and its camera."""
         return f"{self.world}-{content_hash(self.image.tobytes())}-{self.subject.camera}"
+
+
+_BY_CONTENT: dict[str | type[Any], Callable[[Any], Any]] = {
+    Workspace: lambda space: space.key,
+    Query: lambda query: query.digest,
+}
+"""What caches know these by."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +134,7 @@ def image_check(dataset: Dataset) -> ImageCheck:
 
 def gallery_map(space: Workspace, rows: np.ndarray | None = None) -> tuple[FlatMap, np.ndarray]:
     """The flat map of these rows of the gallery (None: all), and where every gallery image lies on it (G, 2)."""
-    return _gallery_map(space, space.key, None if rows is None else tuple(rows.tolist()))
+    return _gallery_map(space, None if rows is None else tuple(rows.tolist()))
 
 
 def search(space: Workspace, query: Query, settings: QuerySettings) -> Found:
@@ -142,24 +149,7 @@ def search(space: Workspace, query: Query, settings: QuerySettings) -> Found:
 
 def matching(space: Workspace, query: Query, settings: QuerySettings) -> Matched:
     """Encoding, shortlist and transport of a query: what no alpha and no K changes."""
-    return _matched(
-        space, query, query.digest, settings.prune, settings.variant, settings.transport, settings.shortlist
-    )
-
-
-def decoder_map(space: Workspace, query: Query, trace: QueryTrace, how: MapSettings) -> PatchMap:
-    """`cam.decoder_map` of a trace of this query."""
-    return _decoder_map(space, trace, query.digest, trace.settings, how)
-
-
-def encoder_map(space: Workspace, query: Query, prune: PruneSettings, how: MapSettings) -> PatchMap:
-    """`cam.encoder_map` of this query."""
-    return _encoder_map(space, query, query.digest, prune, how)
-
-
-def worker(name: str, one_core: bool = False) -> Worker:
-    """The background thread of this name, started when first asked for; on one core, the page keeps the others."""
-    return _worker(name, one_core)
+    return _matched(space, query, replace(settings, alpha=QuerySettings.alpha, neighbors=1))
 
 
 def sweep(
@@ -169,7 +159,7 @@ def sweep(
 
     Raises ValueError where nothing can be swept (see `SweepTask`).
     """
-    return _sweep(space, space.key, cache_folder() / "results", queries, grid, settings)
+    return _sweep(space, cache_folder() / "results", queries, grid, settings)
 
 
 def evaluation(space: Workspace, names: tuple[str, ...], settings: QuerySettings) -> tuple[EvaluationTask, Run]:
@@ -177,37 +167,7 @@ def evaluation(space: Workspace, names: tuple[str, ...], settings: QuerySettings
 
     Raises ValueError where nothing can be scored (see `evaluation_task`).
     """
-    return _evaluation(space, space.places, cache_folder() / "results", names, settings)
-
-
-def figure_preview(space: Workspace, recipe: FigureRecipe) -> bytes:
-    """The figure of a recipe as PNG at 200 dpi. Raises RecipeError where it does not fit this data."""
-    return _figure_preview(space, space.key, recipe)
-
-
-def figure_bundle(space: Workspace, recipe: FigureRecipe) -> bytes:
-    """The zip of `figures.render.bundle`."""
-    return _figure_bundle(space, space.key, recipe)
-
-
-def followed(space: Workspace, query: Query, prune: PruneSettings) -> tuple[DropStage, ...]:
-    """`[cls]` attention and survivors of all blocks."""
-    return _followed(space, query, query.digest, prune)
-
-
-def falls(space: Workspace, query: Query, prune: PruneSettings, keep_rates: tuple[float, ...]) -> np.ndarray:
-    """(R, N): the block in which every patch falls at each keep rate. Does not depend on the keep rate of `prune`."""
-    return _falls(space, query, query.digest, replace(prune, keep_rate=1.0), keep_rates)
-
-
-def picture(space: Workspace, record: ImageRecord) -> np.ndarray:
-    """An image of the dataset at the model's input size."""
-    return _picture(space.dataset, record, space.key, space.retriever.model.config.image_size)
-
-
-def thumbnail(space: Workspace, record: ImageRecord) -> str:
-    """The same as a data URI."""
-    return _thumbnail(space.dataset, record, space.key, space.retriever.model.config.image_size)
+    return _evaluation(space, cache_folder() / "results", names, settings)
 
 
 @st.cache_resource(max_entries=WORKSPACES, show_spinner="Opening weights and gallery memory …")
@@ -248,65 +208,65 @@ def _image_check(_dataset: Dataset, root: Path, stamped: tuple[int, ...]) -> Ima
     return ImageCheck(_dataset, worker("images", one_core=True))
 
 
-@st.cache_data(max_entries=16, show_spinner="Drawing the map …")
-def _gallery_map(_space: Workspace, world: str, rows: tuple[int, ...] | None) -> tuple[FlatMap, np.ndarray]:
-    features = _space.retriever.memory.unit_features
+@st.cache_data(max_entries=16, show_spinner="Drawing the map …", hash_funcs=_BY_CONTENT)
+def _gallery_map(space: Workspace, rows: tuple[int, ...] | None) -> tuple[FlatMap, np.ndarray]:
+    features = space.retriever.memory.unit_features
     found = flat_map(features if rows is None else features[list(rows)])
     return found, found.place(features)
 
 
-@st.cache_resource(max_entries=512, show_spinner=False)
-def _picture(_dataset: Dataset, record: ImageRecord, world: str, size: tuple[int, int]) -> np.ndarray:
-    image = resize_image(_dataset.read(record), size)
+@st.cache_resource(max_entries=512, show_spinner=False, hash_funcs=_BY_CONTENT)
+def picture(space: Workspace, record: ImageRecord) -> np.ndarray:
+    """An image of the dataset at the model's input size."""
+    image = resize_image(space.dataset.read(record), space.retriever.model.config.image_size)
     image.flags.writeable = False  # shared by all sessions
     return image
 
 
-@st.cache_data(max_entries=4096, show_spinner=False)
-def _thumbnail(_dataset: Dataset, record: ImageRecord, world: str, size: tuple[int, int]) -> str:
-    return data_uri(resize_image(_dataset.read(record), size))
+@st.cache_data(max_entries=4096, show_spinner=False, hash_funcs=_BY_CONTENT)
+def thumbnail(space: Workspace, record: ImageRecord) -> str:
+    """The same as a data URI."""
+    return data_uri(resize_image(space.dataset.read(record), space.retriever.model.config.image_size))
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
-def _figure_preview(_space: Workspace, world: str, recipe: FigureRecipe) -> bytes:
+@st.cache_data(max_entries=32, show_spinner=False, hash_funcs=_BY_CONTENT)
+def figure_preview(space: Workspace, recipe: FigureRecipe) -> bytes:
+    """The figure of a recipe as PNG at 200 dpi. Raises RecipeError where it does not fit this data."""
     from fpc_core.figures.render import render_png  # grad-cam and matplotlib take seconds to load
 
-    return render_png(recipe, _space, dpi=200)
+    return render_png(recipe, space, dpi=200)
 
 
-@st.cache_data(max_entries=8, show_spinner=False)
-def _figure_bundle(_space: Workspace, world: str, recipe: FigureRecipe) -> bytes:
+@st.cache_data(max_entries=8, show_spinner=False, hash_funcs=_BY_CONTENT)
+def figure_bundle(space: Workspace, recipe: FigureRecipe) -> bytes:
+    """The zip of `figures.render.bundle`."""
     from fpc_core.figures.render import bundle
 
-    return bundle(recipe, _space, str(recipe.kind))
+    return bundle(recipe, space, str(recipe.kind))
 
 
-@st.cache_resource(max_entries=WORKSPACES * 4, show_spinner=False)
+@st.cache_resource(max_entries=WORKSPACES * 4, show_spinner=False, hash_funcs=_BY_CONTENT)
 def _sweep(
-    _space: Workspace,
-    world: str,
-    folder: Path,
-    queries: tuple[str, ...],
-    grid: SweepGrid,
-    settings: QuerySettings,
+    space: Workspace, folder: Path, queries: tuple[str, ...], grid: SweepGrid, settings: QuerySettings
 ) -> tuple[SweepTask, Run]:
     chosen = frozenset(queries)
-    records = tuple(record for record in _space.dataset.query if record.path.as_posix() in chosen)
-    task = SweepTask(_space.retriever, replace(_space.dataset, query=records), grid, settings)
-    return task, Run(task.work, ResultStore(folder), _worker("runs", one_core=FEW_CORES))
+    records = tuple(record for record in space.dataset.query if record.path.as_posix() in chosen)
+    task = SweepTask(space.retriever, replace(space.dataset, query=records), grid, settings)
+    return task, Run(task.work, ResultStore(folder), worker("runs", one_core=FEW_CORES))
 
 
-@st.cache_resource(max_entries=32, show_spinner=False)
+@st.cache_resource(max_entries=WORKSPACES * 4, show_spinner=False, hash_funcs=_BY_CONTENT)
 def _evaluation(
-    _space: Workspace, places: Places, folder: Path, names: tuple[str, ...], settings: QuerySettings
+    space: Workspace, folder: Path, names: tuple[str, ...], settings: QuerySettings
 ) -> tuple[EvaluationTask, Run]:
-    tables = tables_of(names, Setting(settings, _space.retriever.model.config))
-    task = evaluation_task(_space.retriever, _space.dataset, tables)
-    return task, Run(task.work, ResultStore(folder), _worker("runs", one_core=FEW_CORES))
+    tables = tables_of(names, Setting(settings, space.retriever.model.config))
+    task = evaluation_task(space.retriever, space.dataset, tables)
+    return task, Run(task.work, ResultStore(folder), worker("runs", one_core=FEW_CORES))
 
 
 @st.cache_resource(show_spinner=False)
-def _worker(name: str, one_core: bool) -> Worker:
+def worker(name: str, one_core: bool) -> Worker:
+    """The background thread of this name, started when first asked for; on one core, the page keeps the others."""
     return Worker(prepare=keep_to_one_core if one_core else None)
 
 
@@ -330,10 +290,10 @@ class Matched:
     stage: _Stage
 
 
-@st.cache_resource(max_entries=64, show_spinner=False)
-def _state(_space: Workspace, _query: Query, digest: str, block: int) -> tuple[EncoderState, _Stage]:
-    image, cameras = _input(_space, _query)
-    return _timed("encode up to the first drop", _space.device, lambda: _space.retriever.prepare(image, cameras, block))
+@st.cache_resource(max_entries=64, show_spinner=False, hash_funcs=_BY_CONTENT)
+def _state(space: Workspace, query: Query, block: int) -> tuple[EncoderState, _Stage]:
+    image, cameras = _input(space, query)
+    return _timed("encode up to the first drop", space.device, lambda: space.retriever.prepare(image, cameras, block))
 
 
 def _input(space: Workspace, query: Query) -> tuple[torch.Tensor, torch.Tensor | None]:
@@ -343,59 +303,56 @@ def _input(space: Workspace, query: Query) -> tuple[torch.Tensor, torch.Tensor |
     return to_tensor([query.image], space.retriever.model.config), cameras
 
 
-@st.cache_resource(max_entries=128, show_spinner=False)
-def _encoded(_space: Workspace, _query: Query, digest: str, prune: PruneSettings) -> _Encoded:
-    state, first = _state(_space, _query, digest, prune.blocks[0])
-    encoding, rest = _timed("encode the rest", _space.device, lambda: _space.retriever.encode(state, prune))
+@st.cache_resource(max_entries=128, show_spinner=False, hash_funcs=_BY_CONTENT)
+def _encoded(space: Workspace, query: Query, prune: PruneSettings) -> _Encoded:
+    state, first = _state(space, query, prune.blocks[0])
+    encoding, rest = _timed("encode the rest", space.device, lambda: space.retriever.encode(state, prune))
     return _Encoded(encoding, (first, rest))
 
 
-@st.cache_resource(max_entries=128, show_spinner=False)
-def _matched(
-    _space: Workspace,
-    _query: Query,
-    digest: str,
-    prune: PruneSettings,
-    variant: Variant,
-    transport: TransportSettings,
-    shortlist: int,
-) -> Matched:
-    encoded = _encoded(_space, _query, digest, prune)
-    settings = QuerySettings(prune, transport, variant, neighbors=1, shortlist=shortlist)
+@st.cache_resource(max_entries=128, show_spinner=False, hash_funcs=_BY_CONTENT)
+def _matched(space: Workspace, query: Query, settings: QuerySettings) -> Matched:
+    encoded = _encoded(space, query, settings.prune)
     match, stage = _timed(
-        "shortlist and transport", _space.device, lambda: _space.retriever.match(encoded.encoding, settings)
+        "shortlist and transport", space.device, lambda: space.retriever.match(encoded.encoding, settings)
     )
     return Matched(encoded, match, stage)
 
 
-@st.cache_resource(max_entries=64, show_spinner=False)
-def _followed(_space: Workspace, _query: Query, digest: str, prune: PruneSettings) -> tuple[DropStage, ...]:
-    return _space.retriever.follow(*_input(_space, _query), prune)
+@st.cache_resource(max_entries=64, show_spinner=False, hash_funcs=_BY_CONTENT)
+def followed(space: Workspace, query: Query, prune: PruneSettings) -> tuple[DropStage, ...]:
+    """`[cls]` attention and survivors of all blocks."""
+    return space.retriever.follow(*_input(space, query), prune)
 
 
-@st.cache_data(max_entries=256, show_spinner=False)
-def _falls(
-    _space: Workspace, _query: Query, digest: str, prune: PruneSettings, keep_rates: tuple[float, ...]
-) -> np.ndarray:
-    state, _ = _state(_space, _query, digest, prune.blocks[0])
-    return lifelines.falls(lambda settings: _space.retriever.encode(state, settings), prune, keep_rates)
+def falls(space: Workspace, query: Query, prune: PruneSettings, keep_rates: tuple[float, ...]) -> np.ndarray:
+    """(R, N): the block in which every patch falls at each keep rate. Does not depend on the keep rate of `prune`."""
+    return _falls(space, query, replace(prune, keep_rate=1.0), keep_rates)
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
-def _decoder_map(
-    _space: Workspace, _trace: QueryTrace, digest: str, settings: QuerySettings, how: MapSettings
+@st.cache_data(max_entries=256, show_spinner=False, hash_funcs=_BY_CONTENT)
+def _falls(space: Workspace, query: Query, prune: PruneSettings, keep_rates: tuple[float, ...]) -> np.ndarray:
+    state, _ = _state(space, query, prune.blocks[0])
+    return lifelines.falls(lambda settings: space.retriever.encode(state, settings), prune, keep_rates)
+
+
+@st.cache_data(max_entries=64, show_spinner=False, hash_funcs=_BY_CONTENT)
+def decoder_map(
+    space: Workspace, query: Query, _trace: QueryTrace, settings: QuerySettings, how: MapSettings
 ) -> PatchMap:
+    """`cam.decoder_map` of the trace that this query has with these settings."""
     from fpc_core.explain import cam  # its libraries take two seconds to import: not before the first ranking is seen
 
-    return cam.decoder_map(_space.retriever, _trace, how)
+    return cam.decoder_map(space.retriever, _trace, how)
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
-def _encoder_map(_space: Workspace, _query: Query, digest: str, prune: PruneSettings, how: MapSettings) -> PatchMap:
+@st.cache_data(max_entries=64, show_spinner=False, hash_funcs=_BY_CONTENT)
+def encoder_map(space: Workspace, query: Query, prune: PruneSettings, how: MapSettings) -> PatchMap:
+    """`cam.encoder_map` of this query."""
     from fpc_core.explain import cam
 
-    state, _ = _state(_space, _query, digest, prune.blocks[0])
-    return cam.encoder_map(_space.retriever, state, prune, how)
+    state, _ = _state(space, query, prune.blocks[0])
+    return cam.encoder_map(space.retriever, state, prune, how)
 
 
 def _timed(name: str, device: torch.device, work: Callable[[], Any]) -> tuple[Any, _Stage]:

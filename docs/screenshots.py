@@ -16,6 +16,7 @@ PAGES = {  # path, what stands there last, heights at 1280 and at 390 px
     "evaluate": ("evaluate", "The paper draws this curve", 5720, 6150),
     "compare": ("compare?c_query=query/0039_c1_f0003801.jpg", "Which neighbours does", 3000, 4600),
     "figures": ("figures", "See the first query in Explore", 1100, 1700),
+    "data": ("data", "The arrow leads from", 1720, 3000),
 }
 SHAPES = {"": (1280, "light"), "-dark": (1280, "dark"), "-phone": (390, "light"), "-phone-dark": (390, "dark")}
 
