@@ -54,7 +54,7 @@ def gallery(space: Workspace) -> None:
         name = controls.query_name(list(names), space.dataset.opening, "m_query")
     with right:
         fit = st.segmented_control(
-            "Axes fitted to", ("whole gallery", "shortlist"), default="whole gallery", required=True, key="fit",
+            "Axes fitted to", ("whole gallery", "shortlist"), default="whole gallery", required=True, key="axes",
             help="Those of the shortlist spread the 100 nearest images apart.",
         )  # fmt: skip
     record = names[name]
@@ -66,8 +66,8 @@ def gallery(space: Workspace) -> None:
     chart, side = st.columns([4, 1], gap="medium")
     with chart:
         event = st.plotly_chart(
-            landscape_figure(found), config={"displaylogo": False, "scrollZoom": True}, key="map", on_select="rerun",
-            selection_mode="points", alt="The gallery on its two principal components, with the query",
+            landscape_figure(found), config={"displaylogo": False, "scrollZoom": True}, key="landscape",
+            on_select="rerun", selection_mode="points", alt="The gallery on two principal components, with the query",
         )  # fmt: skip
     with side:
         st.image(query.image, width=110, caption=f"Query: {plain(who(record))}")
