@@ -91,7 +91,7 @@ def shoot(person: Person, root: Path) -> list[dict]:
         picture = take(outfit, shot.camera, [person.seed, person.index, k], shot.occluded, person.seed * 1_000_000 + CROWD)
         path = Path(shot.folder) / f"{person.number:04d}_c{shot.camera + 1}_f{person.index * 100 + k:07d}.jpg"
         (root / path).parent.mkdir(parents=True, exist_ok=True)
-        picture.image.save(root / path, "JPEG", quality=QUALITY)
+        picture.image.save(root / path, "JPEG", quality=QUALITY, optimize=True)
         records.append(
             {
                 "path": path.as_posix(),
