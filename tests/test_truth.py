@@ -9,7 +9,7 @@ import pytest
 from pyarrow import parquet
 
 from fpc_core.data.datasets import DatasetError, open_dataset
-from fpc_core.data.truth import RECORDS, true_masks
+from fpc_core.data.truth import RECORDS, occlusions, true_masks
 from fpc_core.workspace import DEMO_ROOT
 
 
@@ -37,3 +37,20 @@ def test_records_that_hold_no_masks_are_named(small_places, tmp_path: Path, brok
     dataset = replace(open_dataset(small_places.data), root=tmp_path)
     with pytest.raises(DatasetError, match=r"records.parquet cannot be read as Parquet with columns path and mask"):
         true_masks(dataset)
+
+
+def test_the_demo_says_of_every_image_what_covers_it_and_how_much_is_seen():
+    dataset = open_dataset(DEMO_ROOT)
+    seen = occlusions(dataset)
+    assert set(seen) == {record.path for record in (*dataset.query, *dataset.gallery)}
+    for record in dataset.query:
+        assert seen[record.path].kind not in ("", "none")
+        assert 0 < seen[record.path].visible < 1
+
+
+def test_records_that_say_nothing_of_occlusion_are_named(small_places, tmp_path: Path):
+    parquet.write_table(pa.table({"path": ["query/a.jpg"], "mask": [b""]}), tmp_path / RECORDS)
+    dataset = open_dataset(small_places.data)
+    assert occlusions(dataset) == {}
+    with pytest.raises(DatasetError, match=r"columns path, occluder and visible"):
+        occlusions(replace(dataset, root=tmp_path))

@@ -34,6 +34,19 @@ class Then(StrEnum):
     PRUNED_GALLERY = "pruned gallery"  # compared with a gallery pruned like the queries, not with the memory
 
 
+class Part(StrEnum):
+    """What else can be kept of a query: all that its shortlist was ranked by. Per image, n numbers as float32.
+
+    A row of the memory is a whole number below 2**24, which float32 holds exactly.
+    """
+
+    CLS = "[cls]"  # n = C: the token that D_cos compares
+    SHORTLIST = "shortlist"  # n = S: rows of the memory, nearest by D_cos first
+    D_COS = "D_cos"  # n = S
+    D_EMD = "D_EMD"  # n = S
+    PATCHES = "patches"  # n = N: 1 where the patch survives the last dropping block, else 0
+
+
 @dataclass(frozen=True)
 class Point:
     """Which feature of a pass is scored: the consolidated one, of the K nearest by D at alpha.
@@ -67,19 +80,21 @@ class Pass:
     settings: all of it but alpha and K, which the points replace.
     anew: the random strategy draws anew for every query, from the seed and the image's path; else one draw serves all.
     gallery: the gallery images pass instead of the queries, for their encoder features alone.
+    matched: the features of all points and every `Part` are kept too: what a query was compared with, and by what.
     """
 
     settings: QuerySettings
     points: tuple[Point, ...]
     anew: bool = False
     gallery: bool = False
+    matched: bool = False
 
     def __post_init__(self) -> None:
         for point in self.points:
             replace(self.settings, alpha=point.alpha, neighbors=max(1, point.neighbors))  # raises for what cannot be
         if not self.points or len(set(self.points)) != len(self.points):
             raise ValueError(f"a pass needs at least one point and none twice, not {self.points}")
-        if self.gallery and self.points != (ENCODER,):
+        if self.gallery and (self.points != (ENCODER,) or self.matched):
             raise ValueError("the gallery passes for its encoder features alone")
 
     @property
@@ -92,9 +107,18 @@ class Pass:
         return tuple(point for point in self.points if point.then is not Then.NOTHING)
 
     @property
-    def kept(self) -> tuple[Point, ...]:
-        """Points whose features are kept."""
-        return (ENCODER,) if self.gallery else tuple(dict.fromkeys(point.feature for point in self.late))
+    def needs_match(self) -> bool:
+        """Whether queries are matched with a shortlist: not for encoder features alone."""
+        return self.matched or any(point.neighbors for point in self.points)
+
+    @property
+    def kept(self) -> tuple[Point | Part, ...]:
+        """What is kept of every image: features, by their point, and parts."""
+        if self.gallery:
+            return (ENCODER,)
+        if self.matched:
+            return (*dict.fromkeys(point.feature for point in self.points), *Part)
+        return tuple(dict.fromkeys(point.feature for point in self.late))
 
     def prune_of(self, record: ImageRecord) -> PruneSettings:
         """How this image is pruned."""
@@ -120,22 +144,24 @@ class PassResult:
     average_precision: (Q, P) float64, NaN where not known yet and for queries without a true match.
     first_match: (Q, P) int64, 0-based rank of the first true match, -1 without one, UNKNOWN where not known yet.
     known: (Q,) bool: images whose direct points and features are known.
-    features: (Q, C) float32 by point of `Pass.kept`. A run fills them in place: rows mean something where `known`.
+    features: (Q, C) float32 by point of `Pass.kept`, (Q, n) by part. A run fills them in place: rows mean something
+    where `known`.
     """
 
     average_precision: np.ndarray
     first_match: np.ndarray
     known: np.ndarray
-    features: Mapping[Point, np.ndarray] = field(default_factory=dict)
+    features: Mapping[Point | Part, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.average_precision.shape != self.first_match.shape or len(self.known) != len(self.first_match):
             raise ValueError("a pass needs one first match per average precision, (images, points)")
 
     @classmethod
-    def empty(cls, images: int, asked: Pass, channels: int) -> PassResult:
+    def empty(cls, images: int, asked: Pass, widths: Mapping[Point | Part, int]) -> PassResult:
+        """Nothing is known. widths: numbers per image of everything in `Pass.kept`."""
         shape = (images, len(asked.points))
-        features = {point: np.full((images, channels), np.nan, np.float32) for point in asked.kept}
+        features = {each: np.full((images, widths[each]), np.nan, np.float32) for each in asked.kept}
         return cls(np.full(shape, np.nan), np.full(shape, UNKNOWN), np.zeros(images, bool), features)
 
     @property
@@ -193,9 +219,21 @@ class PassTask:
 
     def known(self, kept: Known | None = None) -> dict[Pass, PassResult]:
         """Every pass of the task: as kept, else before it began."""
-        channels = self.retriever.memory.features.shape[1]
-        found = {each: PassResult.empty(len(self.records(each)), each, channels) for each in self.passes}
+        found = {each: PassResult.empty(len(self.records(each)), each, self.widths(each)) for each in self.passes}
         return found | {each: result for each, result in (kept or {}).items() if each in found}
+
+    def widths(self, asked: Pass) -> dict[Point | Part, int]:
+        """Numbers per image of everything that a pass keeps."""
+        memory, shortlist = self.retriever.memory, min(asked.settings.shortlist, len(self.dataset.gallery))
+        parts = {
+            Part.CLS: memory.cls.shape[1],
+            Part.SHORTLIST: shortlist,
+            Part.D_COS: shortlist,
+            Part.D_EMD: shortlist,
+            Part.PATCHES: memory.grid[0] * memory.grid[1],
+        }
+        channels = memory.features.shape[1]
+        return {each: parts[each] if isinstance(each, Part) else channels for each in asked.kept}
 
     @property
     def total(self) -> int:

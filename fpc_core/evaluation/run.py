@@ -15,11 +15,11 @@ import numpy as np
 from fpc_core.config import ModelConfig
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.evaluation.metrics import unit
-from fpc_core.evaluation.passes import ENCODER, Known, Pass, PassResult, PassTask, Point, Then, gallery_pass
+from fpc_core.evaluation.passes import ENCODER, Known, Part, Pass, PassResult, PassTask, Point, Then, gallery_pass
 from fpc_core.evaluation.protocol import BATCH, encoder_state, feature_distance, score_distance
 from fpc_core.evaluation.reranking import k_reciprocal
 from fpc_core.evaluation.store import Kept, ResultStore
-from fpc_core.results import EncoderState, Encoding
+from fpc_core.results import EncoderState, Encoding, Match
 
 STATE_BYTES = 256 << 20  # encoder states held while all passes go over them
 
@@ -88,14 +88,17 @@ def _run_batch(
     try:
         for row in missing:
             record, encoding = records[row - batch.start], encodings[row - batch.start]
-            features, feature_of = _features(task, asked, encoding)
+            match = task.retriever.match(encoding, asked.settings) if asked.needs_match else None
+            features, feature_of = _features(task, asked, encoding, match)
             if asked.gallery:
                 precision, first = np.array([np.nan]), np.array([-1])
             else:
                 scored = task.score(features, record)
                 precision, first = (values[[feature_of[point] for point in asked.direct]] for values in scored)
-            for point in asked.kept:
-                results[asked].features[point][row] = features[feature_of[point]]
+            parts = _parts(encoding, match) if asked.matched and match is not None else {}
+            for each in asked.kept:
+                kept = parts[each] if isinstance(each, Part) else features[feature_of[each]]
+                results[asked].features[each][row] = kept
             results[asked] = results[asked].with_row(row, places, precision, first)
             yield asked, results[asked]
     finally:
@@ -113,16 +116,30 @@ def _encodings(task: PassTask, asked: Pass, records: Sequence[ImageRecord], stat
     return [whole[row : row + 1] for row in range(len(records))]
 
 
-def _features(task: PassTask, asked: Pass, encoding: Encoding) -> tuple[np.ndarray, dict[Point, int]]:
+def _parts(encoding: Encoding, match: Match) -> dict[Part, np.ndarray]:
+    """What is kept of one image besides features."""
+    survives = np.zeros(encoding.grid[0] * encoding.grid[1], np.float32)
+    survives[encoding.positions[0].cpu().numpy()] = 1
+    return {
+        Part.CLS: encoding.cls[0].float().cpu().numpy(),
+        Part.SHORTLIST: match.shortlist.indices,
+        Part.D_COS: match.shortlist.d_cos,
+        Part.D_EMD: match.transport.distance,
+        Part.PATCHES: survives,
+    }
+
+
+def _features(
+    task: PassTask, asked: Pass, encoding: Encoding, match: Match | None
+) -> tuple[np.ndarray, dict[Point, int]]:
     """The distinct features (B, C) of one image, and which of them each point scores or keeps."""
-    wanted = dict.fromkeys((*asked.direct, *asked.kept))
+    wanted = dict.fromkeys(point.feature for point in asked.points)
     features, feature_of = [], {}
     if ENCODER in wanted:
         features.append(task.retriever.global_feature(encoding))
         feature_of[ENCODER] = 0
     consolidated = [point for point in wanted if point != ENCODER]
-    if consolidated:
-        match = task.retriever.match(encoding, asked.settings)
+    if match is not None and consolidated:
         alphas = dict.fromkeys(point.alpha for point in consolidated)
         ranked = {alpha: task.retriever.by_distance(match, alpha).indices for alpha in alphas}
         sets: dict[bytes, np.ndarray] = {}

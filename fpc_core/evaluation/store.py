@@ -11,16 +11,16 @@ import hashlib
 import json
 import os
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fpc_core.evaluation.passes import UNKNOWN, Pass, PassResult, PassTask, Point, Then
+from fpc_core.evaluation.passes import UNKNOWN, Part, Pass, PassResult, PassTask, Point, Then
 
-FORMAT = 2  # raise it when a change to the core changes results
+FORMAT = 3  # raise it when a change to the core changes results
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +33,10 @@ class Kept:
 
 @dataclass(eq=False)
 class _Sheet:
-    """What a file holds: AP and first match (n, P) by name of the image and of the point; features (n, C) by point."""
+    """What a file holds: AP and first match (n, P) by name of the image and of the point.
+
+    features: (n, width) by the name of a point or part.
+    """
 
     images: list[str] = field(default_factory=list)
     points: list[str] = field(default_factory=list)
@@ -41,16 +44,16 @@ class _Sheet:
     first_match: np.ndarray = field(default_factory=lambda: np.empty((0, 0), np.int64))
     features: dict[str, np.ndarray] = field(default_factory=dict)
 
-    def grown(self, images: Sequence[str], points: Sequence[str], channels: int, kept: Sequence[str]) -> _Sheet:
-        """With room for these too."""
+    def grown(self, images: Sequence[str], points: Sequence[str], widths: Mapping[str, int]) -> _Sheet:
+        """With room for these too. widths: of the features to hold, by name."""
         all_images = list(dict.fromkeys((*self.images, *images)))
         all_points = list(dict.fromkeys((*self.points, *points)))
         shape, held = (len(all_images), len(all_points)), np.s_[: len(self.images), : len(self.points)]
         precision, first = np.full(shape, np.nan), np.full(shape, UNKNOWN)
         precision[held], first[held] = self.average_precision, self.first_match
         features = {}
-        for name in dict.fromkeys((*self.features, *kept)):
-            features[name] = np.full((len(all_images), channels), np.nan, np.float32)
+        for name, width in ({name: each.shape[1] for name, each in self.features.items()} | dict(widths)).items():
+            features[name] = np.full((len(all_images), width), np.nan, np.float32)
             if name in self.features:
                 features[name][: len(self.images)] = self.features[name]
         return _Sheet(all_images, all_points, precision, first, features)
@@ -88,8 +91,8 @@ class ResultStore:
         held, _ = self._sheet(task, asked)
         images, points = _images(task, asked), _points(task, asked)
         kept = {_name(task, point): features for point, features in result.features.items()}
-        channels = task.retriever.memory.features.shape[1]
-        sheet = held.grown([images[row] for row in rows], points, channels, list(kept))
+        widths = {name: features.shape[1] for name, features in kept.items()}
+        sheet = held.grown([images[row] for row in rows], points, widths)
         places = {name: place for place, name in enumerate(sheet.images)}
         to = np.array([places[images[row]] for row in rows])
         for place, name in enumerate(points):
@@ -114,7 +117,7 @@ class ResultStore:
                 held = {name: found[name] for name in found.files}  # reads all, and so checks every checksum
             if str(held["made_from"]) != _made_from(task, asked):
                 return _Sheet(), f"the kept results {path} were made from something else; they are computed again"
-            return _checked(held, task.retriever.memory.features.shape[1]), ""
+            return _checked(held, {_name(task, each): width for each, width in task.widths(asked).items()}), ""
         except (FileNotFoundError, NotADirectoryError):
             return _Sheet(), ""
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
@@ -164,14 +167,14 @@ def _write(path: Path, made_from: str, sheet: _Sheet) -> None:
     temporary.replace(path)
 
 
-def _checked(held: dict[str, np.ndarray], channels: int) -> _Sheet:
+def _checked(held: dict[str, np.ndarray], widths: Mapping[str, int]) -> _Sheet:
     images, points = held["images"].tolist(), held["points"].tolist()
     precision, first = held["average_precision"], held["first_match"]
     features = {str(name): held[f"features_{place}"] for place, name in enumerate(held["kept"])}
     shape = (len(images), len(points))
     if precision.shape != shape or first.shape != shape:
         raise ValueError("its arrays do not fit each other")
-    if any(each.shape != (len(images), channels) for each in features.values()):
+    if any(each.shape != (len(images), widths.get(name, each.shape[-1])) for name, each in features.items()):
         raise ValueError("its features do not fit its images")
     scored = first >= 0
     if not ((precision[scored] > 0) & (precision[scored] <= 1)).all() or (first < UNKNOWN).any():
@@ -192,8 +195,10 @@ def _points(task: PassTask, asked: Pass) -> list[str]:
     return [_name(task, point) for point in asked.points]
 
 
-def _name(task: PassTask, point: Point) -> str:
-    """What a point is known by; one that waits for all queries, by all of them too."""
+def _name(task: PassTask, point: Point | Part) -> str:
+    """What a point or part is known by; a point that waits for all queries, by all of them too."""
+    if isinstance(point, Part):
+        return point.value
     name = f"alpha {point.alpha!r} K {point.neighbors}"
     if point.then is Then.NOTHING:
         return name
