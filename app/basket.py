@@ -25,18 +25,21 @@ def basket() -> Basket:
     return st.session_state.get(_KEY, Basket())
 
 
-def add_button(query: str, settings: QuerySettings, gallery: str, side: str = "") -> None:
-    """Offers to take this view into the figure; says so where it is in there already. side: of several on a page."""
+def add_button(query: str, settings: QuerySettings, gallery: str, side: str = "", key: str = "") -> None:
+    """Offers to take this view into the figure; says so where it is in there already.
+
+    side: which of two on a page, in words.  key: tells several buttons of the same words apart.
+    """
     held = basket()
     new = Basket((*(each for each in held.queries if each != query), query), settings, gallery)
     if held == new:
         label = f"{side} in the figure ({len(held.queries)}): open it".strip().capitalize()
-        if st.button(label, key=f"open-figure{side}", icon=":material/check:"):
+        if st.button(label, key=f"open-figure{side}{key}", icon=":material/check:"):
             st.switch_page("app/pages/figures.py", query_params={})
         return
     full = query not in held.queries and len(held.queries) >= MOST_QUERIES
     st.button(
-        f"Add {side} to figure" if side else "Add to figure", key=f"add-to-figure{side}",
+        f"Add {side} to figure" if side else "Add to figure", key=f"add-to-figure{side}{key}",
         icon=":material/add_photo_alternate:", disabled=full,
         on_click=lambda: st.session_state.update({_KEY: new}),
         help=f"A figure holds up to {MOST_QUERIES} queries." if full else "Collects this query for the Figures page.",

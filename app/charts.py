@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import plotly.graph_objects as go
 
 from fpc_core.results import Consolidation
@@ -102,6 +103,37 @@ def _sideways(figure: go.Figure, mode: str, height: int, title: str) -> None:
         legend={"orientation": "h", "y": 1.05, "yanchor": "bottom", "x": 0, "traceorder": "normal"},
         dragmode=False,
     )
+
+
+def pairs_figure(
+    edges: np.ndarray, same: np.ndarray, other: np.ndarray, threshold: float, title: str, *, height: int = 300
+) -> go.Figure:
+    """Shares of the pairs of one person and of two in every bin, and the threshold as a line.
+
+    edges: (bins + 1,); same, other: (bins,) of `thresholds.histograms`.  title: of the distance.
+    """
+    figure = go.Figure()
+    middles, widths = (edges[1:] + edges[:-1]) / 2, np.diff(edges)
+    stripes = {"fillmode": "overlay", "fgcolor": "white", "size": 7, "solidity": 0.15}
+    for name, shares, colour, shape in (("one person", same, BLUE, "/"), ("two persons", other, ORANGE, "")):
+        figure.add_bar(
+            x=middles, y=100 * shares, width=widths, name=name, opacity=0.65,
+            marker={"color": colour, "line": {"width": 0}, "pattern": {**stripes, "shape": shape}},
+            customdata=np.stack([edges[:-1], edges[1:]], axis=1),
+            hovertemplate=f"{name}: %{{y:.1f}} % of the pairs at %{{customdata[0]:.3f}} to %{{customdata[1]:.3f}}"
+            "<extra></extra>",
+        )  # fmt: skip
+    figure.add_vline(threshold, line={"width": 2, "dash": "dash", "color": GREY}, annotation_text=f"{threshold:.3f}")
+    figure.update_layout(
+        barmode="overlay",
+        height=height,
+        margin={"l": 4, "r": 10, "t": 6, "b": 4},
+        xaxis={"title": title, "fixedrange": True},
+        yaxis={"title": "% of its pairs", "fixedrange": True, "automargin": True, "rangemode": "tozero"},
+        legend={"orientation": "h", "y": 1.05, "yanchor": "bottom", "x": 0},
+        dragmode=False,
+    )
+    return figure
 
 
 def timings_figure(seconds: Mapping[str, float], reused: frozenset[str], *, height: int = 240) -> go.Figure:

@@ -26,6 +26,8 @@ from fpc_core.data.datasets import Dataset, ImageRecord, open_dataset
 from fpc_core.data.images import content_hash, resize_image, to_tensor
 from fpc_core.data.inventory import Inventory, take_inventory
 from fpc_core.data.pictures import data_uri
+from fpc_core.data.truth import Occlusion, occlusions, true_masks
+from fpc_core.evaluation.atlas_task import AtlasTask
 from fpc_core.evaluation.report_tables import Setting, tables_of
 from fpc_core.evaluation.store import ResultStore
 from fpc_core.evaluation.sweep import SweepGrid, SweepTask
@@ -170,6 +172,14 @@ def evaluation(space: Workspace, names: tuple[str, ...], settings: QuerySettings
     return _evaluation(space, cache_folder() / "results", names, settings)
 
 
+def atlas(space: Workspace, settings: QuerySettings) -> tuple[AtlasTask, Run]:
+    """The atlas of all queries under these settings; the same one for every visitor who asks for it.
+
+    Raises ValueError where there is nothing to sort, or for records of the data that cannot be read.
+    """
+    return _atlas(space, cache_folder() / "results", settings)
+
+
 @st.cache_resource(max_entries=WORKSPACES, show_spinner="Opening weights and gallery memory …")
 def _workspace(places: Places, device: str, roots: tuple[Root, ...], stamped: tuple[int, ...]) -> Workspace:
     space = open_workspace(places, device)
@@ -262,6 +272,17 @@ def _evaluation(
     tables = tables_of(names, Setting(settings, space.retriever.model.config))
     task = evaluation_task(space.retriever, space.dataset, tables)
     return task, Run(task.work, ResultStore(folder), worker("runs", one_core=FEW_CORES))
+
+
+@st.cache_resource(max_entries=WORKSPACES * 4, show_spinner=False, hash_funcs=_BY_CONTENT)
+def _atlas(space: Workspace, folder: Path, settings: QuerySettings) -> tuple[AtlasTask, Run]:
+    task = AtlasTask(space.retriever, space.dataset, settings, *_truth(space))
+    return task, Run(task.work, ResultStore(folder), worker("runs", one_core=FEW_CORES))
+
+
+@st.cache_resource(max_entries=WORKSPACES, show_spinner=False, hash_funcs=_BY_CONTENT)
+def _truth(space: Workspace) -> tuple[dict[Path, np.ndarray], dict[Path, Occlusion]]:
+    return true_masks(space.dataset), occlusions(space.dataset)
 
 
 @st.cache_resource(show_spinner=False)

@@ -1,0 +1,255 @@
+"""Sections of the Atlas page: classes to press, filters, the cases themselves, distances of pairs with a threshold."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import streamlit as st
+
+from app import charts, controls, resources
+from app.basket import add_button
+from app.components.cards import cards
+from app.messages import plain, problem
+from fpc_core.data.datasets import ImageRecord
+from fpc_core.evaluation.atlas import (
+    NAMES,
+    SAYS,
+    Case,
+    Filter,
+    Outcome,
+    Stage,
+    atlas_table,
+    by_precision,
+    classify,
+    pruned_away,
+    sorted_out,
+)
+from fpc_core.evaluation.atlas_task import AtlasTask, Pairs
+from fpc_core.evaluation.thresholds import ErrorCurve, error_curve, histograms
+from fpc_core.explain.strips import Card, Strip, Tone, camera_name, who
+from fpc_core.workspace import Workspace
+
+ALL = "all"
+PER_PAGE, PER_ROW = 8, 2
+FIRST, LAST = "Worst first", "Best first"
+ICONS = {
+    Outcome.RIGHT: "check_circle",
+    Outcome.TRANSPORT: "swap_horiz",
+    Outcome.CONSOLIDATION: "healing",
+    Outcome.BROKEN: "heart_broken",
+    Outcome.WRONG: "cancel",
+    Outcome.PRUNED: "content_cut",
+}
+STAGES = {Stage.COSINE: "by cosine", Stage.DISTANCE: "by D", Stage.CONSOLIDATED: "final"}
+DISTANCES = {  # what each is, and how far its threshold goes
+    Stage.COSINE: ("D_cos", 1.0),
+    Stage.DISTANCE: ("D = (1 − α) · D_cos + α · D_EMD", 1.0),
+    Stage.CONSOLIDATED: ("Euclidean distance after consolidation", 2.0),
+}
+Told = list[tuple[Case, Pairs]]
+
+
+def filters(task: AtlasTask) -> Filter:
+    """Which queries are wanted; offered is only what the data know of them."""
+    seen = [task.occlusions[record.path] for record in task.queries if record.path in task.occlusions]
+    occluders: list[str] = []
+    cameras: list[int] = []
+    visible = (0, 100)
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        if seen:
+            occluders = st.multiselect(
+                "Occluder", sorted({each.kind for each in seen}), key="occluder", bind="query-params",
+                placeholder="any", width=260, select_all=False,
+            )  # fmt: skip
+        if task.dataset.uses_cameras:
+            cameras = st.multiselect(
+                "Camera", sorted({record.camera + 1 for record in task.queries}), key="cameras", bind="query-params",
+                placeholder="any", width=200, select_all=False,
+            )  # fmt: skip
+        if seen:
+            visible = st.slider(
+                "Visible share of the person, %", 0, 100, visible, key="visible", bind="query-params", width=260
+            )
+    low, high = visible
+    return Filter(frozenset(occluders), frozenset(camera - 1 for camera in cameras), (low / 100, high / 100))
+
+
+def chosen_class(cases: Sequence[Case], pruned_below: float) -> str:
+    """The classes with their counts, one of them pressed: an `Outcome` or ALL; the link names it."""
+    counts = {outcome.value: len(several) for outcome, several in sorted_out(cases, pruned_below).items()}
+    labels = {ALL: f"All queries **{len(cases)}**"} | {
+        outcome.value: f":material/{ICONS[outcome]}: {NAMES[outcome]} **{counts[outcome.value]}**"
+        for outcome in Outcome
+    }
+    asked = st.query_params.get("class", ALL)
+    if asked not in labels:
+        problem(f"The link asks for the class {asked[:60]}; there are {', '.join(labels)}. Showing all.")
+        asked = ALL
+    if st.session_state.get("class-pills") is None:  # a first visit, or the pressed one was pressed again
+        st.session_state["class-pills"] = asked
+    chosen = st.pills(
+        "Classes", list(labels), format_func=labels.__getitem__, key="class-pills", on_change=_keep_class,
+        label_visibility="collapsed",
+    )  # fmt: skip
+    return chosen or ALL
+
+
+def _keep_class() -> None:
+    chosen = st.session_state["class-pills"] or ALL
+    if chosen == ALL:
+        st.query_params.pop("class", None)
+    else:
+        st.query_params["class"] = chosen
+
+
+def said(chosen: str, cases: Sequence[Case], task: AtlasTask, pruned_below: float) -> None:
+    """What the class means, and what is known of pruned persons."""
+    if chosen != ALL:
+        st.markdown(f"**{NAMES[Outcome(chosen)]}.** {SAYS[Outcome(chosen)]}")
+    share = f"{100 * pruned_below:g} %"
+    if not task.masks:
+        st.caption("These data have no true masks: nobody knows of which query the person was pruned away.")
+        return
+    few = [case for case in cases if pruned_away(case, pruned_below)]
+    right = sum(case.consolidated.right for case in few)
+    st.caption(
+        f"Less than {share} of the visible person survives the last dropping block in {len(few)} of {len(cases)} "
+        f"queries; {right} of them are right in the end all the same. Pruned away counts those never right."
+    )
+
+
+def grid(
+    space: Workspace, task: AtlasTask, cases: Sequence[Case], pruned_below: float, on_pick: Callable[[str, int], None]
+) -> None:
+    """The cases, a page at a time. on_pick: called with the query's path and the memory row pressed, -1 for none."""
+    if not cases:
+        st.info("No query of this kind. Choose another class or loosen the filters.", icon=":material/filter_alt_off:")
+        return
+    with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
+        order = st.segmented_control(
+            "Order", (FIRST, LAST), default=FIRST, required=True, key="order", bind="query-params",
+            label_visibility="collapsed",
+        )  # fmt: skip
+        places = controls.page_of(len(cases), PER_PAGE, None)
+        st.download_button(
+            f"Table of these {len(cases)} (CSV)", lambda: table(task, cases, pruned_below), "atlas.csv", "text/csv",
+            icon=":material/download:", key="csv",
+        )  # fmt: skip
+    queries = {record.path: record for record in task.queries}
+    ordered = by_precision(cases, best_first=order == LAST)
+    st.caption(
+        f"All {len(cases)}, none left out: {order.lower()} by AP after consolidation, equal ones by path; "
+        f"{places.start + 1} to {places.stop} shown. ✓ the first hit is the person sought · ✗ it is not · "
+        "a press opens Explore."
+    )
+    for first in range(places.start, places.stop, PER_ROW):
+        columns = st.columns(PER_ROW, gap="small")
+        for column, case in zip(columns, ordered[first : min(first + PER_ROW, places.stop)], strict=False):
+            with column, st.container(border=True, gap="xsmall"):
+                _case(space, task, case, queries[case.path], pruned_below, on_pick)
+
+
+def table(task: AtlasTask, cases: Sequence[Case], pruned_below: float) -> str:
+    """The cases as CSV."""
+    paths = {row: record.path.as_posix() for row, record in enumerate(task.retriever.memory.records)}
+    return atlas_table(by_precision(cases), paths, pruned_below).to_csv(index=False)
+
+
+def _case(
+    space: Workspace,
+    task: AtlasTask,
+    case: Case,
+    record: ImageRecord,
+    pruned_below: float,
+    on_pick: Callable[[str, int], None],
+) -> None:
+    name, records = case.path.as_posix(), task.retriever.memory.records
+    hits = {f"g{answer.hit}": resources.thumbnail(space, records[answer.hit]) for answer in case.answers.values()}
+    pictures = hits | {"query": resources.thumbnail(space, record)}
+    strip = case_strip(case, record, records, NAMES[classify(case, pruned_below)])
+    cards(
+        [strip], pictures, key=f"case-{name}", width=84,
+        on_pick=lambda card: on_pick(name, int(card.split()[1])),
+    )  # fmt: skip
+    add_button(name, task.settings, records[case.consolidated.hit].path.as_posix(), key=f"-{name}")
+
+
+def case_strip(case: Case, record: ImageRecord, records: Sequence[ImageRecord], outcome: str) -> Strip:
+    """The query and the first hit of every stage. Ids of its cards: a word and the memory row, -1 for the query."""
+    about = [f"{100 * case.visible:.0f} % seen"] if case.visible is not None else []
+    if case.survived is not None:
+        about.append(f"{100 * case.survived:.0f} % kept")
+    lines = (f"id {case.identity} · c {camera_name(case.camera)}", *([case.occluder] if case.occluder else []), *about)
+    drawn = [Card("query -1", "query", "query", lines, alt=f"query, {who(record)}")]
+    for stage, answer in case.answers.items():
+        hit = records[answer.hit]
+        tone = Tone.MATCH if answer.right else Tone.OTHER
+        place = "first" if answer.right else f"true at {answer.first_match:,}"
+        lines = (place, f"AP {100 * answer.average_precision:.1f}", f"id {hit.identity} · c {camera_name(hit.camera)}")
+        spoken = f"first hit {STAGES[stage]}: {'right' if answer.right else 'wrong'}, {who(hit)}, {place}"
+        drawn.append(Card(f"{stage.value} {answer.hit}", f"g{answer.hit}", STAGES[stage], lines, tone, alt=spoken))
+    return Strip(case.path.as_posix(), case.path.stem, tuple(drawn), outcome)
+
+
+def distances(told: Told, movable: bool) -> None:
+    """Histograms of the distances of pairs, and the error rates of a threshold. movable: all queries are known."""
+    st.subheader("Would one threshold do?")
+    pairs = Pairs.joined([each for _, each in told])
+    if pairs.same.all() or not pairs.same.any():
+        st.info("Error rates need pairs of one person and of two; here are only one kind.", icon=":material/info:")
+        return
+    chosen = st.segmented_control(
+        "Distance", [stage.value for stage in Stage], default=Stage.CONSOLIDATED.value, required=True, key="distance",
+        bind="query-params",
+    )  # fmt: skip
+    stage = Stage(chosen)
+    name, most = DISTANCES[stage]
+    curve = error_curve(pairs.same, pairs.distance[stage])
+    equal = _on_slider(curve, most)
+    key = f"threshold-{stage.value}"
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        threshold = equal
+        if movable:
+            threshold = st.slider("Threshold", 0.0, most, equal, 0.001, "%.3f", key=key, bind="query-params", width=420)
+            st.button(
+                "To equal errors", icon=":material/balance:", key="equal", on_click=_set, args=(key, equal),
+                help="The threshold at which both rates are nearest to each other.",
+            )  # fmt: skip
+    rates = curve.at(threshold)
+    for column, (label, value, help_text) in zip(
+        st.columns(3),
+        (
+            ("False accepts", rates.false_accept, "Share of the pairs of two persons no further apart than this."),
+            ("False rejects", rates.false_reject, "Share of the pairs of one person further apart than this."),
+            ("Equal error rate", curve.equal_error, "Both rates where they meet, whatever the threshold chosen."),
+        ),
+        strict=True,
+    ):
+        column.metric(label, f"{100 * value:.1f} %", help=help_text)
+    edges, same, other = histograms(pairs.same, pairs.distance[stage])
+    st.plotly_chart(
+        charts.pairs_figure(edges, same, other, threshold, name), config={"displayModeBar": False}, key="pairs-chart",
+        alt=f"Histograms of {name} of pairs of one person and of two, with the threshold {threshold:.3f}",
+    )  # fmt: skip
+    count = int(pairs.same.sum())
+    st.caption(
+        plain(
+            f"Pairs: each of the {len(told):,} queries above with every image of its shortlist that is no junk, "
+            f"{count:,} of one person and {len(pairs.same) - count:,} of two. True matches that were not shortlisted "
+            "are not among them: D is known of the shortlist alone. A pair is accepted where its distance is not "
+            "larger than the threshold.",
+            600,
+        )
+    )
+
+
+def _on_slider(curve: ErrorCurve, most: float) -> float:
+    """Of the two steps of the slider around the point of equal errors, the one where they are nearer to each other."""
+    low = min(math.floor(1000 * curve.equal.threshold) / 1000, most)
+    steps = [curve.at(step) for step in (low, min(round(low + 0.001, 3), most))]
+    return min(steps, key=lambda rates: abs(rates.false_accept - rates.false_reject)).threshold
+
+
+def _set(key: str, value: float) -> None:
+    st.session_state[key] = value

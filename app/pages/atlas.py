@@ -1,0 +1,95 @@
+"""The failure atlas: every query of the data, sorted by where the right person got lost; each opens in Explore."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app.look import heading
+
+heading(
+    "Where does it go wrong?",
+    "Every query, sorted by the stage that found the right person, or lost them: cosine, D, consolidation.",
+)
+
+from app import cases, controls, grids, resources, sections
+from app.errands import State
+from app.messages import problem
+from app.opening import open_or_explain
+from app.state import View
+from fpc_core.config import QuerySettings
+from fpc_core.evaluation.atlas import PRUNED_BELOW, classify
+
+PREFIX = "at_"  # of parameters that Explore binds as well
+AT_ONCE = 256  # an atlas with no more queries to search starts by itself
+POLL = 1.0  # seconds between looks at a running atlas
+
+
+def pick(query: str, row: int) -> None:
+    st.session_state["picked-case"] = (query, row)
+
+
+def open_case(settings: QuerySettings) -> None:
+    """Leave for Explore where a case was pressed: that query, these settings, the hit that was pressed."""
+    picked = st.session_state.pop("picked-case", None)
+    if picked is not None:
+        query, row = picked
+        view = View(query=query, neighbor=None if row < 0 else row, settings=settings)
+        st.switch_page("app/pages/explore.py", query_params=view.to_params())
+
+
+def pruned_share() -> float:
+    """Below which share of the visible person the person counts as pruned away."""
+    percent = st.slider(
+        "Person pruned away below, %", 0, 100, round(100 * PRUNED_BELOW), 5, key="pruned", bind="query-params",
+        help="Share of the visible person's area that survives the last dropping block, by the true masks.",
+    )  # fmt: skip
+    return percent / 100
+
+
+def page() -> None:
+    space = open_or_explain()
+    with st.sidebar:
+        settings = controls.side_settings(PREFIX, QuerySettings(), len(space.dataset.gallery))
+    sections.status_line(space, settings)
+    if space.dataset.queries_are_gallery:
+        problem("This folder has no query split: every query finds itself, so these classes mean nothing.")
+    try:
+        task, run = resources.atlas(space, settings)
+    except (ValueError, OSError) as error:
+        problem(str(error))
+        return
+    below = PRUNED_BELOW
+    if task.masks:
+        with st.sidebar:
+            below = pruned_share()
+    if task.skipped:
+        problem(f"{task.skipped} of the queries have no true match in the gallery; they are in no class.")
+    visitor = f"{controls.visitor()} atlas"  # whose next atlas ends the last
+    look = run.look()
+    if look.state is State.IDLE and 0 < look.total - look.done <= AT_ONCE:
+        run.start(visitor)
+        look = run.look()
+
+    @st.fragment(run_every=POLL if look.active else None)
+    def live() -> None:
+        open_case(settings)
+        now = run.look()
+        grids.progress(run, now, visitor, "searches", "one per query")
+        wanted = cases.filters(task)
+        told = [(case, pairs) for case, pairs in task.told(now.known) if wanted.wants(case)]
+        chosen = cases.chosen_class([case for case, _ in told], below)
+        cases.said(chosen, [case for case, _ in told], task, below)
+        shown = [each for each in told if chosen in (cases.ALL, classify(each[0], below))]
+        if now.done:
+            cases.grid(space, task, [case for case, _ in shown], below, pick)
+        else:
+            st.info("Cases appear here as soon as the first query is through.", icon=":material/travel_explore:")
+        if shown:
+            cases.distances(shown, movable=not now.active)
+        if look.active and not now.active:
+            st.rerun()
+
+    live()
+
+
+page()
