@@ -1,0 +1,59 @@
+"""The maker of the scale benchmark at a hundredth of the size: what it makes loads, builds and evaluates."""
+
+import pytest
+
+from benchmarks.world import CAMERAS, CONFIG, SPLITS, make_dataset, make_weights
+from fpc_core.building import build_memory
+from fpc_core.cli import main
+from fpc_core.data.datasets import Layout, open_dataset
+from fpc_core.data.inventory import take_inventory
+from fpc_core.model.checkpoint import load_checkpoint, weights_fingerprint
+from fpc_core.workspace import Places, open_workspace
+
+SHARE = 0.01
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory):
+    root = tmp_path_factory.mktemp("scale")
+    return Places(make_dataset(root / "noise", SHARE), make_weights(root / "model.safetensors"), root / "memory")
+
+
+def test_the_maker_keeps_layout_cameras_and_share_and_answers_every_query(places):
+    dataset = open_dataset(places.data)
+    assert dataset.layout is Layout.OCCLUDED_DUKE
+    assert dataset.synthetic
+    found = take_inventory(dataset)
+    counts = {count.split: (count.images, count.identities) for count in found.splits}
+    for split, folder in (("query", "query"), ("gallery", "bounding_box_test"), ("train", "bounding_box_train")):
+        images, identities = SPLITS[folder]
+        assert counts[split] == (round(SHARE * images), round(SHARE * identities))
+    assert found.unanswered == ()
+    assert found.skipped == ()
+    assert max(max(count.cameras) for count in found.splits) == CAMERAS
+
+
+def test_the_same_weights_are_made_every_time(places, tmp_path):
+    made = [load_checkpoint(path)[0] for path in (places.weights, make_weights(tmp_path / "again.safetensors"))]
+    assert weights_fingerprint(made[0]) == weights_fingerprint(made[1])
+
+
+def test_it_loads_builds_and_evaluates_by_the_commands(places, capsys, monkeypatch):
+    for name, path in (("FPC_DATA", places.data), ("FPC_WEIGHTS", places.weights), ("FPC_MEMORY", places.memory)):
+        monkeypatch.setenv(name, str(path))
+    assert main(["memory", "build", "--device", "cpu"]) == 0
+    space = open_workspace(places, "cpu")
+    assert space.retriever.memory.tokens.shape == (177, CONFIG.patches, CONFIG.width)
+    assert main(["evaluate", "--device", "cpu"]) == 0
+    said = capsys.readouterr().out
+    assert "177 images" in said
+    assert "22 queries, 177 gallery images" in said
+
+
+def test_a_built_memory_is_up_to_date(places):
+    dataset = open_dataset(places.data)
+    model, _ = load_checkpoint(places.weights)
+    build_memory(model, dataset.gallery, dataset.root, places.memory)
+    before = (places.memory / "manifest.json").stat().st_mtime_ns
+    build_memory(model, dataset.gallery, dataset.root, places.memory)
+    assert (places.memory / "manifest.json").stat().st_mtime_ns == before
