@@ -44,7 +44,7 @@ def build_parser(commands: Mapping[str, Callable[..., int | None]]) -> argparse.
     search = argparse.ArgumentParser(add_help=False, parents=[how])
     search.add_argument("--keep-rate", type=float, default=usual.prune.keep_rate)
     search.add_argument("--alpha", type=float, default=usual.alpha, help="weight of D_EMD in D (Eq. 10)")
-    search.add_argument("--neighbors", "-k", type=int, default=usual.neighbors, help="K of the decoder")
+    search.add_argument("--neighbors", "-k", type=int, help="K of the decoder (default: the dataset's, else 10)")
 
     parser = argparse.ArgumentParser(prog="python -m fpc_core", description="FPC, from the command line")
     chosen = parser.add_subparsers(required=True, metavar="COMMAND")

@@ -72,7 +72,7 @@ def _query(args: argparse.Namespace) -> None:
     model, memory = space.retriever.model, space.retriever.memory
     image = to_tensor([resize_image(decode_image(args.image), model.config.image_size)], model.config)
     camera = None if args.camera is None else torch.tensor([args.camera - 1])
-    trace = space.retriever.search(image, _settings(args), camera)
+    trace = space.retriever.search(image, _settings(args, space), camera)
     print(_about(space))
     kept = " ".join(f"block {stage.block}: {stage.kept.shape[1]}" for stage in trace.encoding.stages)
     print(f"patches {model.config.patches}, kept after {kept}\n")
@@ -117,7 +117,7 @@ def _evaluate(args: argparse.Namespace) -> None:
         raise ValueError("--recipe says all of one score and --tables asks for others; give one of them")
     space = _open(args)
     retriever, dataset = space.retriever, space.dataset
-    settings = replace(_settings(args), shortlist=min(QuerySettings().shortlist, len(dataset.gallery)))
+    settings = replace(_settings(args, space), shortlist=min(QuerySettings().shortlist, len(dataset.gallery)))
     bootstrap = Bootstrap(args.resamples)
     if args.recipe:
         tables: Sequence[ReportTable] = [scores_table(read_score_recipe(args.recipe))]
@@ -190,8 +190,9 @@ def _figure(args: argparse.Namespace) -> None:
 def _explain(args: argparse.Namespace) -> None:
     if args.out.is_dir():
         raise ValueError(f"{args.out} is a folder; name the file to write, such as {args.out / 'report.html'}")
-    settings, how = _settings(args), MapSettings(MapMethod(args.method), MapTarget(args.target), relative=args.relative)
     space = _open(args)
+    settings = _settings(args, space)
+    how = MapSettings(MapMethod(args.method), MapTarget(args.target), relative=args.relative)
     dataset = space.dataset
     sources = images_of(args.folder, dataset, args.queries) if args.folder else queries_of(dataset, args.queries)
     print(_about(space))
@@ -318,13 +319,13 @@ def _open(args: argparse.Namespace) -> Workspace:
     return open_workspace(_places(args), args.device)
 
 
-def _settings(args: argparse.Namespace) -> QuerySettings:
+def _settings(args: argparse.Namespace, space: Workspace) -> QuerySettings:
     return QuerySettings(
         prune=PruneSettings(args.keep_rate),
         transport=TransportSettings(Solver(args.solver)),
         variant=Variant(args.variant),
         alpha=args.alpha,
-        neighbors=args.neighbors,
+        neighbors=args.neighbors or space.dataset.neighbors,
     )
 
 

@@ -206,6 +206,16 @@ def test_an_unknown_layout_is_an_error(tmp_path: Path) -> None:
         open_dataset(lay_out(tmp_path, DUKE), "occluded_reid")
 
 
+def test_the_label_may_say_how_many_neighbours_to_begin_with(tmp_path: Path) -> None:
+    lay_out(tmp_path, DUKE)
+    assert open_dataset(tmp_path).neighbors == 10
+    (tmp_path / "dataset.json").write_text('{"neighbors": 4}')
+    assert open_dataset(tmp_path).neighbors == 4
+    (tmp_path / "dataset.json").write_text('{"neighbors": 0}')
+    with pytest.raises(DatasetError, match=r"K = 0; neighbors must lie in 1\.\.100"):
+        open_dataset(tmp_path)
+
+
 def test_the_label_names_the_dataset_and_says_that_it_is_synthetic(tmp_path: Path) -> None:
     label = {"name": "Demo world", "synthetic": True, "note": "Rendered; no real person."}
     (lay_out(tmp_path, DUKE) / "dataset.json").write_text(json.dumps(label))

@@ -49,7 +49,9 @@ def pruned_share() -> float:
 def page() -> None:
     space = open_or_explain()
     with st.sidebar:
-        settings = controls.side_settings(PREFIX, QuerySettings(), len(space.dataset.gallery))
+        settings = controls.side_settings(
+            PREFIX, QuerySettings(neighbors=space.dataset.neighbors), len(space.dataset.gallery)
+        )
     sections.status_line(space, settings)
     if space.dataset.queries_are_gallery:
         problem("This folder has no query split: every query finds itself, so these classes mean nothing.")

@@ -34,7 +34,7 @@ def page() -> None:
     space = open_or_explain()
     shortlist = min(QuerySettings().shortlist, len(space.dataset.gallery))
     with st.sidebar:
-        settings = controls.side_settings(PREFIX, QuerySettings(), shortlist)
+        settings = controls.side_settings(PREFIX, QuerySettings(neighbors=space.dataset.neighbors), shortlist)
     sections.status_line(space, settings)
     if space.dataset.queries_are_gallery:
         problem("This folder has no query split: every query finds itself, so these scores mean nothing.")

@@ -13,7 +13,7 @@ from app.basket import add_button
 from app.messages import problem
 from app.opening import open_or_explain
 from app.resources import Query
-from app.state import Pin, View, read_view
+from app.state import Pin, View, read_view, turn_dials
 from fpc_core.config import QuerySettings
 from fpc_core.data.images import ImageError, content_hash, decode_image, resize_image
 from fpc_core.explain.strips import Subject
@@ -89,6 +89,9 @@ def answers(space: Workspace, query: Query, settings: QuerySettings, asked: View
 
 def page() -> None:
     space = open_or_explain()
+    if st.session_state.setdefault("first-visit", not st.query_params.keys() & {"query", "k"}):
+        turn_dials(st.query_params, {"k": space.dataset.neighbors})  # a link says its own K, or means the usual one
+        st.session_state["first-visit"] = False
     asked, problems = read_view(st.query_params, space.retriever.model.config.patches)
     records = {record.path.as_posix(): record for record in space.dataset.query}
     with st.sidebar:

@@ -10,7 +10,7 @@
 
 Records stand in the order of their sorted names, as in the released code. A file `dataset.json` in the root may carry
 `name`, `synthetic` and `note`, which label the dataset wherever it is shown, `layout`, and `opening`, the path of the
-query that a first visit opens with.
+query that a first visit opens with. `neighbors` is the K to begin with where a person has few gallery images.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fpc_core.config import QuerySettings
 from fpc_core.data.images import SUFFIXES, decode_image
 
 NO_CAMERA = -1
@@ -87,6 +88,7 @@ class Dataset:
     skipped: images, relative to the root, left out because their names do not follow the layout.
     synthetic, note: from `dataset.json`; synthetic images must be labelled so wherever they are shown.
     opening: path of the query that a first visit opens with, from `dataset.json`; else the first one's.
+    neighbors: the K to begin with, from `dataset.json`; else that of QuerySettings.
     junk: images of identity -1, which the protocols leave out; they stand in no split.
     """
 
@@ -100,6 +102,7 @@ class Dataset:
     synthetic: bool = False
     note: str = ""
     opening: str = ""
+    neighbors: int = QuerySettings.neighbors
     skipped: tuple[Path, ...] = ()
     junk: int = 0
 
@@ -160,6 +163,7 @@ def open_dataset(root: Path | str, layout: Layout | str = "auto") -> Dataset:
         synthetic=bool(label.get("synthetic", False)),
         note=str(label.get("note", "")),
         opening=_opening(label, query),
+        neighbors=_neighbors(label),
         skipped=tuple(skipped),
         junk=junk,
     )
@@ -286,6 +290,13 @@ def _opening(label: dict[str, object], query: list[ImageRecord]) -> str:
     wanted = str(label.get("opening", paths[0]))
     if wanted not in paths:
         raise DatasetError(f"dataset.json opens with {wanted}, which is not among the queries; name one that is")
+    return wanted
+
+
+def _neighbors(label: dict[str, object]) -> int:
+    wanted = label.get("neighbors", QuerySettings.neighbors)
+    if not isinstance(wanted, int) or not 1 <= wanted <= QuerySettings.shortlist:
+        raise DatasetError(f"dataset.json begins with K = {wanted}; neighbors must lie in 1..{QuerySettings.shortlist}")
     return wanted
 
 
