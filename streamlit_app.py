@@ -9,6 +9,7 @@ dress()
 st.navigation(
     [
         st.Page("app/pages/explore.py", title="Explore", icon=":material/person_search:"),
+        st.Page("app/pages/learn.py", title="Learn", icon=":material/school:"),
         st.Page("app/pages/sweep.py", title="Sweep", icon=":material/grid_on:"),
         st.Page("app/pages/evaluate.py", title="Evaluate", icon=":material/leaderboard:"),
         st.Page("app/pages/atlas.py", title="Atlas", icon=":material/travel_explore:"),

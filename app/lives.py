@@ -26,6 +26,13 @@ def patch_life(
     )
     if not asked:
         return
+    followed_patches(space, query, found, pin, on_pin)
+
+
+def followed_patches(
+    space: Workspace, query: Query, found: Found, pin: Pin | None, on_pin: Callable[[Pin | None], None]
+) -> None:
+    rates = keep_rates()
     prune = found.trace.settings.prune
     with st.spinner("Following every patch …"):
         stages = resources.followed(space, query, prune)

@@ -14,6 +14,20 @@ h3 { padding-bottom: 0.3rem; }
 </style>
 """
 
+_PRESENT = """
+<style>
+html { font-size: 17px !important; }
+[data-testid="stHeader"], [data-testid="stSidebar"], [data-testid="stSidebarCollapsedControl"],
+[data-testid="stExpandSidebarButton"] { display: none !important; }
+[data-testid="stMainBlockContainer"] { padding: 0.8rem 2rem 0.5rem; max-width: none; }
+[data-testid="stMainBlockContainer"] p { font-size: 1.12rem; line-height: 1.4; }
+[data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] p {
+  color: inherit !important; opacity: 1 !important; font-size: 0.85rem !important;
+}
+[data-testid="stMainBlockContainer"] [data-testid="stVerticalBlock"] { gap: 0.45rem; }
+</style>
+"""
+
 
 def dress() -> None:
     st.html(_CSS)
@@ -23,3 +37,8 @@ def heading(title: str, sentence: str) -> None:
     """Title of a page. Call it before the page's own imports: in a new server those of torch take seconds."""
     st.title(title)
     st.caption(sentence)
+
+
+def present() -> None:
+    """Presenter mode: large type, full contrast, nothing but the step."""
+    st.html(_PRESENT)

@@ -346,6 +346,11 @@ def followed(space: Workspace, query: Query, prune: PruneSettings) -> tuple[Drop
     return space.retriever.follow(*_input(space, query), prune)
 
 
+@st.cache_resource(max_entries=2, show_spinner=False, hash_funcs=_BY_CONTENT)
+def masks(space: Workspace) -> dict[Path, np.ndarray]:
+    return true_masks(space.dataset)
+
+
 def falls(space: Workspace, query: Query, prune: PruneSettings, keep_rates: tuple[float, ...]) -> np.ndarray:
     """(R, N): the block in which every patch falls at each keep rate. Does not depend on the keep rate of `prune`."""
     return _falls(space, query, replace(prune, keep_rate=1.0), keep_rates)

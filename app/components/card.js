@@ -138,4 +138,5 @@ function walk(event) {
   if (!next) return;
   next.focus();
   event.preventDefault();
+  event.stopPropagation();
 }

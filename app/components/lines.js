@@ -168,6 +168,7 @@ function listen(root) {
     };
     if (!(event.key in moves)) return;
     event.preventDefault();
+    event.stopPropagation();
     const next = moves[event.key]();
     live.show({ alpha: event.key.startsWith("Arrow") ? Number(next.toFixed(4)) : next });
     clearTimeout(root.typing);

@@ -116,6 +116,7 @@ class PatchGrid {
     else if (event.key === "Escape") this.pick(null);
     else return;
     event.preventDefault();
+    event.stopPropagation(); // on the Learn page an arrow key elsewhere turns to the next step
   }
 
   // A context that draws in pixels of the model's input, cleared.

@@ -85,6 +85,10 @@ export default function ({ data, parentElement, setTriggerValue }) {
       for (const section of root.children) section.classList.add("stale"); // until the server's next answer
       return;
     }
+    if (!data.final) {
+      drawStrips(root, moving.slice(1), { pick });
+      return;
+    }
     const { strip, stale } = finalStrip(data);
     drawStrips(root, [...moving, strip], { pick }).forEach((section, place) => section.classList.toggle("stale", stale && place === 2));
   };

@@ -21,7 +21,7 @@ _mount = st.components.v2.component(
 
 def ranking(
     answer: Mapping[str, Any],
-    final: Strip,
+    final: Strip | None,
     *,
     key: str,
     show: int,
@@ -30,7 +30,9 @@ def ranking(
     on_pick: Callable[[str], None],
     width: int = 112,
 ) -> None:
-    """answer: `live.answer_data`; handed to every live view of the page.  final: the consolidated strip.
+    """answer: `live.answer_data`; handed to every live view of the page.
+
+    final: the consolidated strip; None to draw the strip by D alone.
 
     show: hits per strip.  junk: whether junk images are shown.  chosen: memory row of the chosen neighbour.
     Pictures come from `album`.
@@ -42,7 +44,7 @@ def ranking(
             on_pick(str(choice))
 
     data = {
-        "answer": dict(answer), "final": plain_strip(final), "show": show, "junk": junk, "chosen": chosen,
-        "width": width,
+        "answer": dict(answer), "final": plain_strip(final) if final else None, "show": show, "junk": junk,
+        "chosen": chosen, "width": width,
     }  # fmt: skip
     _mount(key=key, data=data, on_picked_change=picked)

@@ -1,0 +1,61 @@
+"""The query that pages share: one of the data or the visitor's own image."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app import controls, resources
+from app.messages import problem
+from app.resources import Query
+from fpc_core.data.images import ImageError, content_hash, decode_image, resize_image
+from fpc_core.explain.strips import Subject
+from fpc_core.workspace import Workspace
+
+UPLOADED = "uploaded "
+PER_PAGE = 10
+
+
+def choose_query(name: str) -> None:
+    st.session_state["query"] = name
+    for stale in ("neighbor", "rival", "pin"):
+        st.query_params.pop(stale, None)
+
+
+def choose_neighbor(row: str) -> None:
+    st.query_params["neighbor"] = row
+    st.query_params.pop("rival", None)
+    if st.query_params.get("pin", "").startswith("g"):  # a patch of the image shown before
+        del st.query_params["pin"]
+
+
+def chosen_query(space: Workspace, asked: str) -> tuple[Query, tuple[str, ...]]:
+    """Draws upload and search box; returns the query, and a sentence where the link's, `asked`, is not there."""
+    records = {record.path.as_posix(): record for record in space.dataset.query}
+    problems: tuple[str, ...] = ()
+    own = _uploaded(space)
+    own_name = own.name if own else None
+    if own_name and st.session_state.get("seen-upload") != own_name:
+        choose_query(own_name)
+    st.session_state["seen-upload"] = own_name
+    names = [own_name, *records] if own_name else list(records)
+    if asked and asked not in names:
+        problems = (f"The link asks for the query {asked}, which is not in this data. Showing the first.",)
+    name = controls.query_name(names, space.dataset.opening)
+    if own is not None and name == own_name:
+        return own, problems
+    record = records[name]
+    return Query(name, resources.picture(space, record), Subject(record.identity, record.camera), space.key), problems
+
+
+def _uploaded(space: Workspace) -> Query | None:
+    """The visitor's own image, decoded; None without one, with a message where it cannot be used."""
+    upload = controls.uploaded()
+    if upload is None:
+        return None
+    try:
+        image = resize_image(decode_image(upload.data, upload.name), space.retriever.model.config.image_size)
+    except ImageError as error:
+        problem(str(error))
+        return None
+    camera = controls.camera(space.retriever.model.config.cameras) if space.dataset.uses_cameras else None
+    return Query(UPLOADED + content_hash(upload.data), image, Subject(camera=camera), space.key)

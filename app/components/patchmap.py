@@ -1,0 +1,38 @@
+"""Images under their patch grids with one value per patch; touching a patch says what it is worth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from app.components.patchgrid import component, geometry
+from fpc_core.config import ModelConfig
+from fpc_core.data.pictures import packed
+from fpc_core.lessons.steps import PatchMaps, number, share
+
+_mount = component("patchmap")
+
+
+def patchmap(maps: PatchMaps, picture: Callable[[int | None], str], config: ModelConfig, *, key: str) -> None:
+    """Draw a `PatchMaps`. picture: data URI of the image of a memory row, of the query for None."""
+    low, high = maps.range
+    data: dict[str, Any] = {
+        "grid": geometry(config),
+        "panels": [
+            {
+                "name": panel.name,
+                "side": "q" if panel.row is None else "g",
+                "picture": picture(panel.row),
+                "layers": [{"name": name, "values": packed(grid)} for name, grid in panel.layers],
+                "told": list(panel.told),
+            }
+            for panel in maps.panels
+        ],
+        "label": maps.label,
+        "range": [low, high],
+        "ends": [share(each, 2) if maps.percent else number(each, 2) for each in (low, high)],
+        "links": None if maps.links is None else packed(maps.links),
+        "kept": None if maps.kept is None else maps.kept.tolist(),
+        "start": maps.start,
+    }
+    _mount(key=key, data=data)

@@ -1,0 +1,31 @@
+"""Sinkhorn to step through, drawn by the script that the exported lesson carries as well."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from fpc_core.lessons.stepper import SCRIPT, STYLE
+
+_mount = st.components.v2.component(
+    "fpc_stepper",
+    html="<div data-stepper></div>",
+    css=STYLE,
+    js=SCRIPT
+    + """
+export default function ({ data, parentElement }) {
+  const host = parentElement.querySelector("[data-stepper]");
+  host.view ??= new SinkhornStepper(host);
+  const sent = JSON.stringify(data);
+  if (host.sent === sent) return;
+  host.sent = sent;
+  host.view.show(data);
+}
+""",
+)
+
+
+def stepper(data: dict[str, Any], *, key: str) -> None:
+    """Draw a `fpc_core.lessons.stepper.stepper_data`."""
+    _mount(key=key, data=data)

@@ -1,0 +1,131 @@
+"""One step of the lesson on screen: words and equations, a question, and the picture it is about."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import streamlit as st
+
+from app import charts, lives, resources
+from app.asking import choose_neighbor
+from app.components.album import album
+from app.components.cards import cards
+from app.components.lines import lines
+from app.components.patchmap import patchmap
+from app.components.ranking import ranking
+from app.components.stepper import stepper
+from app.live import answer_data, view_key
+from app.resources import Found, Query
+from app.state import Pin
+from fpc_core.data.pictures import data_uri
+from fpc_core.explain.masks import drop_shares, patch_areas
+from fpc_core.explain.strips import Strip, decoder_cards
+from fpc_core.lessons.case import Case, case_of
+from fpc_core.lessons.consolidating import without
+from fpc_core.lessons.stepper import stepper_data
+from fpc_core.lessons.steps import Quiz, Step
+from fpc_core.workspace import Workspace
+
+SHOWN = 5  # hits beside the alpha lines
+LEFT_OUT = "left-out"
+
+
+def case(space: Workspace, query: Query, found: Found, hit: int | None) -> Case:
+    """What sentences and steps on this query are made from. hit: memory row to follow, None for the nearest."""
+    mask = resources.masks(space).get(Path(query.name))
+    truth = (
+        drop_shares(found.trace.encoding, *patch_areas(mask, space.retriever.model.config)) if mask is not None else ()
+    )
+    return case_of(space.retriever, found.trace, query.subject, space.dataset.uses_cameras, hit, truth)
+
+
+def words(step: Step) -> None:
+    st.markdown(_marked(step.text))
+    for equation in step.equations:
+        st.latex(equation.symbols)
+        for line in equation.numbers:
+            st.latex(line)
+    sources = ", ".join(dict.fromkeys(equation.source for equation in step.equations if equation.source))
+    st.caption(f"{sources}, with today's numbers beneath")
+    st.markdown(f":material/today: {_marked(step.today)}")
+
+
+def quiz(quiz: Quiz, about: str) -> None:
+    """Predict, then see: the answer is not on the page before a choice. about: names step, query and settings."""
+    key = f"answer-{about}"
+    given = st.session_state.get(key)
+    st.markdown(f"**Predict:** {_marked(quiz.prompt)}")
+    with st.container(horizontal=True):
+        for place, choice in enumerate(quiz.choices):
+            sign = "" if given is None else (" ✓" if place == quiz.answer else (" ✗" if place == given else ""))
+            st.button(
+                f"{choice}{sign}", key=f"{key}-{place}", shortcut=str(place + 1), disabled=given is not None,
+                on_click=st.session_state.__setitem__, args=(key, place),
+            )  # fmt: skip
+    if given is not None:
+        verdict = "**Right.**" if given == quiz.answer else f"**It is: {quiz.choices[quiz.answer]}.**"
+        st.markdown(f"{verdict} {_marked(quiz.reveal)}")
+
+
+def picture(
+    space: Workspace, query: Query, found: Found, case: Case, step: Step, pin: Pin | None,
+    on_pin: Callable[[Pin | None], None],
+) -> None:  # fmt: skip
+    """The interactive picture of a step."""
+    config, records = space.retriever.model.config, space.retriever.memory.records
+
+    def of(row: int | None) -> str:
+        return data_uri(query.image) if row is None else resources.thumbnail(space, records[row])
+
+    if step.maps is not None:
+        patchmap(step.maps, of, config, key=f"maps-{step.key}")
+    if step.runs is not None:
+        names = ("query", f"hit {case.name(case.hit)}")
+        stepper(stepper_data(step.runs, config, (of(None), of(case.hit)), names), key="stepper")
+    if step.key == "dropping":
+        lives.followed_patches(space, query, found, pin, on_pin)
+    if step.key == "distance":
+        _alpha(space, query, found, case)
+    if step.key == "tokens":
+        _neighbors(space, query, case)
+    if step.key == "shares":
+        st.plotly_chart(
+            charts.shares_figure(case.trace.consolidation), config={"displayModeBar": False}, key="shares",
+            alt="Attention shares of Eq. 13",
+        )  # fmt: skip
+
+
+def _alpha(space: Workspace, query: Query, found: Found, case: Case) -> None:
+    records = space.retriever.memory.records
+    key = view_key(query.digest, found.trace.settings)
+    answer = answer_data(found.trace, key, records, query.subject, space.dataset.uses_cameras, SHOWN)
+    album({f"g{row}": resources.thumbnail(space, records[row]) for row in answer["match"]["in_sight"]}, key="album")
+    lines(key="lines", top=SHOWN, junk=False, chosen=case.hit)
+    ranking(
+        answer, None, key="ranking", show=SHOWN, junk=False, chosen=case.hit, on_pick=choose_neighbor, width=84
+    )  # fmt: skip
+
+
+def _neighbors(space: Workspace, query: Query, case: Case) -> None:
+    result, records = case.trace.consolidation, space.retriever.memory.records
+    left_out: int = st.session_state.get(LEFT_OUT, -1)
+    drawn = decoder_cards(result, records, query.subject, space.dataset.uses_cameras, left_out)
+    pictures = {f"g{row}": resources.thumbnail(space, records[row]) for row in result.neighbors.tolist()}
+    several = len(result.neighbors) > 1
+
+    def leave_out(row: str) -> None:
+        st.session_state[LEFT_OUT] = int(row)
+
+    for at in range(0, len(drawn), 5):
+        strip = Strip(f"given{at}", "", tuple(drawn[at : at + 5]))
+        cards([strip], pictures, key=f"given-{at}", on_pick=leave_out if several else None, width=92)
+    if several:
+        told = without(case, left_out) if left_out in result.neighbors else "Press a neighbour to leave it out."
+        st.markdown(f"**{told}**")
+
+
+def _marked(text: str) -> str:
+    """Markdown of a lesson's text: ** stays, what else Markdown could read is escaped."""
+    return re.sub(r"([\[\]_`$~#:<>])", r"\\\1", text)

@@ -1,0 +1,114 @@
+"""The method in nine short steps, with the numbers of one query."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+
+import streamlit as st
+
+from app.look import heading, present
+
+PRESENTING = st.query_params.get("present") == "1"
+if PRESENTING:
+    present()
+else:
+    heading("How does FPC work?", "Nine short steps on one query: predict first, then see what the model did.")
+
+from app import controls, lessons, resources, sections
+from app.asking import PER_PAGE, choose_query, chosen_query
+from app.messages import problem
+from app.opening import open_or_explain
+from app.resources import Query
+from app.state import Pin, View, read_view
+from fpc_core.lessons.course import STEPS
+from fpc_core.workspace import Workspace
+
+COUNT = len(STEPS)
+# Anchors of the Explore page.
+PLACES = {"dropping": "what-was-dropped", "attention": "what-was-dropped", "patches": "whom-are-we-looking-for",
+          "cost": "which-patch-goes-where", "weights": "which-patch-goes-where", "transport": "which-patch-goes-where",
+          "distance": "why-did-this-one-win", "tokens": "who-was-found",
+          "shares": "what-did-the-decoder-take-from-each-neighbour"}  # fmt: skip
+
+
+def asked_step() -> int:
+    """1 to COUNT, from the link."""
+    text = st.query_params.get("step", "1")
+    return min(max(int(text), 1), COUNT) if text.isdecimal() and len(text) < 4 else 1
+
+
+def go(step: int) -> None:
+    st.query_params["step"] = str(step)
+
+
+def switch(presenting: bool) -> None:
+    if presenting:
+        st.query_params["present"] = "1"
+    else:
+        st.query_params.pop("present", None)
+
+
+def choose_pin(pin: Pin | None) -> None:
+    if pin is None:
+        st.query_params.pop("pin", None)
+    else:
+        st.query_params["pin"] = str(pin)
+
+
+def bar(number: int) -> None:
+    """Where we are, and the way on; arrow keys turn the pages."""
+    st.progress(number / COUNT, text=f"Step {number} of {COUNT}")
+    with st.container(horizontal=True, key="way"):
+        st.button("Back", key="back", shortcut="Left", disabled=number == 1, on_click=go, args=(number - 1,))
+        st.button("Next", key="next", shortcut="Right", disabled=number == COUNT, on_click=go, args=(number + 1,),
+                  type="primary")  # fmt: skip
+        text = "Leave" if PRESENTING else "Present"
+        st.button(text, key="present", shortcut="Esc" if PRESENTING else None, on_click=switch, args=(not PRESENTING,))
+
+
+def try_it(space: Workspace, query: Query, view: View, key: str) -> None:
+    """The same step on another query, or the same query on the Explore page."""
+    st.subheader("Try it on your query")
+    params = View(query.name, view.neighbor, None, None, view.settings).to_params()
+    place = PLACES[key]
+    st.link_button(
+        f"See it on Explore: {place.replace('-', ' ')}",
+        f"./?{urlencode(params)}#{place}",
+        icon=":material/person_search:",
+    )
+    names = [record.path.as_posix() for record in space.dataset.query]
+    places = controls.page_of(len(names), PER_PAGE, names.index(query.name) if query.name in names else None)
+    sections.query_strip(space, [space.dataset.query[place] for place in places], query.name, choose_query)
+
+
+def page() -> None:
+    space = open_or_explain()
+    asked, problems = read_view(st.query_params, space.retriever.model.config.patches)
+    with st.sidebar:
+        query, missing = chosen_query(space, asked.query)
+        settings = controls.query_settings(asked.settings, len(space.dataset.gallery))
+    number = asked_step()
+    key = list(STEPS)[number - 1]
+    if not PRESENTING:
+        sections.status_line(space, settings)
+    for text in (*problems, *missing):
+        problem(text)
+    found = resources.search(space, query, settings)
+    case = lessons.case(space, query, found, asked.neighbor)
+    step = STEPS[key](case)
+    left, right = st.columns([1, 1], gap="large")
+    with left:
+        bar(number)
+        st.subheader(f"{number}. {step.question}")
+        lessons.words(step)
+        lessons.quiz(step.quiz, f"{key} {query.digest} {hash(settings)} {case.hit}")
+    with right:
+        lessons.picture(space, query, found, case, step, asked.pin, choose_pin)
+    if PRESENTING:
+        synthetic = ":orange-badge[SYNTHETIC] " if space.dataset.synthetic else ""
+        st.caption(f"{synthetic}variant {settings.variant.value}, weights {space.places.weights.stem}")
+    else:
+        try_it(space, query, View(query.name, asked.neighbor, settings=settings), key)
+
+
+page()
