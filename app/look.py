@@ -24,7 +24,9 @@ html { font-size: 17px !important; }
 [data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] p {
   color: inherit !important; opacity: 1 !important; font-size: 0.85rem !important;
 }
-[data-testid="stMainBlockContainer"] [data-testid="stVerticalBlock"] { gap: 0.45rem; }
+[data-testid="stMainBlockContainer"] [data-testid="stVerticalBlock"] { gap: 0.4rem; }
+[data-testid="stMainBlockContainer"] .katex-display { margin: 0.1em 0; }
+.st-key-way { flex-wrap: nowrap !important; }
 </style>
 """
 

@@ -57,8 +57,8 @@ def choose_pin(pin: Pin | None) -> None:
 
 def bar(number: int) -> None:
     """Where we are, and the way on; arrow keys turn the pages."""
-    st.progress(number / COUNT, text=f"Step {number} of {COUNT}")
-    with st.container(horizontal=True, key="way"):
+    with st.container(horizontal=True, vertical_alignment="center", key="way"):
+        st.progress(number / COUNT, text=f"Step {number} of {COUNT}")
         st.button("Back", key="back", shortcut="Left", disabled=number == 1, on_click=go, args=(number - 1,))
         st.button("Next", key="next", shortcut="Right", disabled=number == COUNT, on_click=go, args=(number + 1,),
                   type="primary")  # fmt: skip

@@ -147,8 +147,11 @@ def dropping(case: Case) -> Step:
             Equation(
                 "Sec. 3.1",
                 r"L = \lceil \gamma N \rceil",
-                tuple(
-                    rf"\lceil {prune.keep_rate:g} \cdot {before} \rceil = {after}" for before, after in pairwise(counts)
+                (
+                    r",\quad ".join(
+                        rf"\lceil {prune.keep_rate:g} \cdot {before} \rceil = {after}"
+                        for before, after in pairwise(counts)
+                    ),
                 ),
             ),
         ),
