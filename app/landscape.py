@@ -15,7 +15,7 @@ from app import controls, resources
 from app.charts import ORANGE
 from app.messages import plain
 from app.resources import Query
-from fpc_core.config import QuerySettings
+from fpc_core.config import QuerySettings, Variant
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.explain.projection import map_rows
 from fpc_core.explain.relation import Subject, Tone, tone_of
@@ -46,7 +46,7 @@ class Landscape:
 
 
 @st.fragment
-def gallery(space: Workspace) -> None:
+def gallery(space: Workspace, variant: Variant) -> None:
     """The section of the Data page, by itself: a pressed point draws nothing else anew."""
     names = {record.path.as_posix(): record for record in space.dataset.query}
     left, right = st.columns([3, 1], gap="medium", vertical_alignment="bottom")
@@ -60,7 +60,7 @@ def gallery(space: Workspace) -> None:
     record = names[name]
     query = Query(name, resources.picture(space, record), Subject(record.identity, record.camera), space.key)
     usual = min(QuerySettings().shortlist, len(space.dataset.gallery))
-    settings = QuerySettings(neighbors=min(QuerySettings().neighbors, usual), shortlist=usual)
+    settings = QuerySettings(variant=variant, neighbors=min(space.dataset.neighbors, usual), shortlist=usual)
     trace = resources.search(space, query, settings).trace
     found, explained = lie_of(space, query, trace, fit == "shortlist")
     chart, side = st.columns([4, 1], gap="medium")

@@ -12,6 +12,7 @@ heading(
 )
 
 from app import cases, controls, grids, resources, sections
+from app.choice import usual_variant
 from app.errands import State
 from app.messages import problem
 from app.opening import open_or_explain
@@ -34,7 +35,7 @@ def open_case(settings: QuerySettings) -> None:
     if picked is not None:
         query, row = picked
         view = View(query=query, neighbor=None if row < 0 else row, settings=settings)
-        st.switch_page("app/pages/explore.py", query_params=view.to_params())
+        st.switch_page("app/pages/explore.py", query_params=view.to_params(usual_variant()))
 
 
 def pruned_share() -> float:

@@ -15,6 +15,7 @@ from app.builds import Build, ImageCheck
 from app.choice import Choice
 from app.messages import plain, problem
 from app.state import View
+from fpc_core.config import QuerySettings
 from fpc_core.data.datasets import Dataset
 from fpc_core.inspection import MemoryFound, Standing, WeightsFound
 from fpc_core.model.layouts import leaves_stride_open
@@ -96,7 +97,8 @@ def memory_section(
             args=(draft,),
         )  # fmt: skip
     elif st.button("Explore it", icon=":material/person_search:", type="primary", key="explore"):
-        view = View(query=st.session_state.get("last-query", ""))
+        settings = QuerySettings(variant=draft.variant, neighbors=dataset.neighbors)
+        view = View(query=st.session_state.get("last-query", ""), settings=settings)
         st.switch_page("app/pages/explore.py", query_params=view.to_params(draft.variant))
     return found
 
@@ -145,7 +147,8 @@ def page() -> None:
     found = memory_section(settled, places, roots, dataset, weights)
     if found is not None and found.standing is Standing.FITS:
         st.subheader("How does the gallery lie?")
-        landscape.gallery(resources.workspace(places, settled.device, roots if settled.data else ()))
+        space = resources.workspace(places, settled.device, roots if settled.data else ())
+        landscape.gallery(space, settled.variant)
 
 
 page()
