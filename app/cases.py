@@ -112,10 +112,13 @@ def said(chosen: str, cases: Sequence[Case], task: AtlasTask, pruned_below: floa
         st.caption("These data have no true masks: nobody knows of which query the person was pruned away.")
         return
     few = [case for case in cases if pruned_away(case, pruned_below)]
+    if not few:
+        st.caption(f"At least {share} of the visible person survives the last dropping block in all of these queries.")
+        return
     right = sum(case.consolidated.right for case in few)
     st.caption(
         f"Less than {share} of the visible person survives the last dropping block in {len(few)} of {len(cases)} "
-        f"queries; {right} of them are right in the end all the same. Pruned away counts those never right."
+        f"queries; {right} of them are right in the end all the same. Pruned away are those right at no stage."
     )
 
 
@@ -142,6 +145,7 @@ def grid(
         f"All {len(cases)}, none left out: {order.lower()} by AP after consolidation, equal ones by path; "
         f"{places.start + 1} to {places.stop} shown. ✓ the first hit is the person sought · ✗ it is not · "
         "a press opens Explore."
+        + (" Seen: of the person, not covered; kept: of what is seen, after the last drop." if task.masks else "")
     )
     for first in range(places.start, places.stop, PER_ROW):
         columns = st.columns(PER_ROW, gap="small")

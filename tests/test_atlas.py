@@ -64,15 +64,15 @@ def test_right_earlier_and_wrong_in_the_end_is_broken(cosine, distance):
     assert classify(case(cosine, distance, False, survived=0.0)) is Outcome.BROKEN
 
 
-@pytest.mark.parametrize("survived", [None, 0.25, 1.0])
+@pytest.mark.parametrize("survived", [None, 0.5, 1.0])
 def test_never_right_is_wrong_throughout(survived):
     assert classify(case(False, False, False, survived)) is Outcome.WRONG
 
 
 def test_never_right_and_little_of_the_person_left_is_pruned_away():
-    lost = case(False, False, False, survived=0.24)
+    lost = case(False, False, False, survived=0.49)
     assert classify(lost) is Outcome.PRUNED
-    assert classify(lost, pruned_below=0.2) is Outcome.WRONG
+    assert classify(lost, pruned_below=0.4) is Outcome.WRONG
 
 
 @pytest.mark.parametrize("cosine", [True, False])

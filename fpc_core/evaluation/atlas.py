@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-PRUNED_BELOW = 0.25  # the person counts as pruned away where less of its visible area survives the last block
+PRUNED_BELOW = 0.5  # the person counts as pruned away where less of its visible area survives the last block
 
 
 class Stage(StrEnum):
