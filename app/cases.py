@@ -134,11 +134,11 @@ def grid(
             "Order", (FIRST, LAST), default=FIRST, required=True, key="order", bind="query-params",
             label_visibility="collapsed",
         )  # fmt: skip
-        places = controls.page_of(len(cases), PER_PAGE, None)
         st.download_button(
             f"Table of these {len(cases)} (CSV)", lambda: table(task, cases, pruned_below), "atlas.csv", "text/csv",
             icon=":material/download:", key="csv",
         )  # fmt: skip
+    places = controls.page_of(len(cases), PER_PAGE, None)
     queries = {record.path: record for record in task.queries}
     ordered = by_precision(cases, best_first=order == LAST)
     st.caption(
