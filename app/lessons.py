@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import streamlit as st
@@ -39,6 +40,20 @@ def case(space: Workspace, query: Query, found: Found, hit: int | None) -> Case:
         drop_shares(found.trace.encoding, *patch_areas(mask, space.retriever.model.config)) if mask is not None else ()
     )
     return case_of(space.retriever, found.trace, query.subject, space.dataset.uses_cameras, hit, truth)
+
+
+def download(space: Workspace, query: Query, case: Case) -> None:
+    """Offers the lesson as a file; it is made when it is asked for."""
+
+    def file() -> str:
+        from fpc_core.report.lesson import render_lesson  # matplotlib takes a second to load
+
+        return render_lesson(space, query.image, query.name, case, datetime.now().astimezone())
+
+    st.download_button(
+        "Download for class", file, "lesson.html", "text/html", key="lesson-file", icon=":material/download:",
+        on_click="ignore", help="All nine steps on this query as one file: no server, no network.",
+    )  # fmt: skip
 
 
 def words(step: Step) -> None:

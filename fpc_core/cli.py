@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -45,10 +46,12 @@ from fpc_core.evaluation.sweep_tables import format_sweep, sweep_table
 from fpc_core.evaluation.task import evaluation_task
 from fpc_core.figures.recipe import read_recipe
 from fpc_core.figures.render import write_figure
+from fpc_core.lessons.case import case_of
 from fpc_core.model.checkpoint import load_checkpoint
 from fpc_core.report.gather import explain
+from fpc_core.report.lesson import render_lesson
 from fpc_core.report.page import about, render
-from fpc_core.report.sources import images_of, queries_of
+from fpc_core.report.sources import images_of, queries_of, query_of
 from fpc_core.training import processes
 from fpc_core.training.batches import training_config
 from fpc_core.training.loop import train
@@ -207,6 +210,21 @@ def _explain(args: argparse.Namespace) -> None:
     print(f"wrote {args.out}: {len(explained)} queries{left_out}{unread}, {args.out.stat().st_size / 1e6:.1f} MB")
 
 
+def _lesson(args: argparse.Namespace) -> None:
+    space = _open(args)
+    settings, config = _settings(args, space), space.retriever.model.config
+    source = query_of(args.query or Path(space.dataset.opening), space.dataset)
+    image = resize_image(source.read(), config.image_size)
+    known = space.dataset.uses_cameras and source.subject.camera is not None
+    cameras = torch.tensor([source.subject.camera]) if known else None
+    trace = space.retriever.search(to_tensor([image], config), settings, cameras)
+    case = case_of(space.retriever, trace, source.subject, space.dataset.uses_cameras)
+    page = render_lesson(space, image, source.name, case, datetime.now().astimezone())
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.write_text(page, encoding="utf-8", newline="\n")
+    print(f"wrote {args.out}: nine steps on {source.name}, {args.out.stat().st_size / 1e6:.1f} MB")
+
+
 def _flops(args: argparse.Namespace) -> None:
     print(format_table(table3(MODELS[args.model])))
 
@@ -336,6 +354,7 @@ COMMANDS: Mapping[str, Callable[..., int | None]] = {
     "sweep": _sweep,
     "figure": _figure,
     "explain": _explain,
+    "lesson": _lesson,
     "flops": _flops,
     "train": _train,
     "doctor": _doctor,

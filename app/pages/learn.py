@@ -20,6 +20,7 @@ from app.messages import problem
 from app.opening import open_or_explain
 from app.resources import Query
 from app.state import Pin, View, read_view
+from fpc_core.lessons.case import Case
 from fpc_core.lessons.course import STEPS
 from fpc_core.workspace import Workspace
 
@@ -66,7 +67,7 @@ def bar(number: int) -> None:
         st.button(text, key="present", shortcut="Esc" if PRESENTING else None, on_click=switch, args=(not PRESENTING,))
 
 
-def try_it(space: Workspace, query: Query, view: View, key: str) -> None:
+def try_it(space: Workspace, query: Query, view: View, case: Case, key: str) -> None:
     """The same step on another query, or the same query on the Explore page."""
     st.subheader("Try it on your query")
     params = View(query.name, view.neighbor, None, None, view.settings).to_params()
@@ -76,6 +77,7 @@ def try_it(space: Workspace, query: Query, view: View, key: str) -> None:
         f"./?{urlencode(params)}#{place}",
         icon=":material/person_search:",
     )
+    lessons.download(space, query, case)
     names = [record.path.as_posix() for record in space.dataset.query]
     places = controls.page_of(len(names), PER_PAGE, names.index(query.name) if query.name in names else None)
     sections.query_strip(space, [space.dataset.query[place] for place in places], query.name, choose_query)
@@ -108,7 +110,7 @@ def page() -> None:
         synthetic = ":orange-badge[SYNTHETIC] " if space.dataset.synthetic else ""
         st.caption(f"{synthetic}variant {settings.variant.value}, weights {space.places.weights.stem}")
     else:
-        try_it(space, query, View(query.name, asked.neighbor, settings=settings), key)
+        try_it(space, query, View(query.name, asked.neighbor, settings=settings), case, key)
 
 
 page()

@@ -63,6 +63,24 @@ def heat(image: np.ndarray, values: np.ndarray, config: ModelConfig, top: float)
     return np.where(known[..., None], warmed, _blend(image, np.array([255.0] * 3), np.full(spread.shape, VEIL)))
 
 
+def mesh(image: np.ndarray, config: ModelConfig) -> np.ndarray:
+    """The image with white lines between its patches."""
+    index = grid_to_pixels(np.arange(config.patches).reshape(config.grid), config)
+    edge = np.zeros(index.shape, bool)
+    edge[1:] |= index[1:] != index[:-1]
+    edge[:, 1:] |= index[:, 1:] != index[:, :-1]
+    return _blend(image, np.array([255.0] * 3), np.where(edge, 0.9, 0.0))
+
+
+def framed(image: np.ndarray, position: int, config: ModelConfig) -> np.ndarray:
+    """The image with an orange frame around one patch."""
+    inside = grid_to_pixels(np.arange(config.patches).reshape(config.grid), config) == position
+    rows, columns = (np.flatnonzero(inside.any(axis=axis)) for axis in (1, 0))
+    core = np.zeros_like(inside)
+    core[rows[0] + 3 : rows[-1] - 2, columns[0] + 3 : columns[-1] - 2] = True
+    return _blend(image, np.array([255.0, 176.0, 0.0]), np.where(inside & ~core, 1.0, 0.0))
+
+
 def viridis(values: np.ndarray) -> np.ndarray:
     """RGB (..., 3) in 0..255 of values in [0, 1], clipped."""
     return matplotlib.colormaps["viridis"](np.clip(values, 0.0, 1.0), bytes=True)[..., :3].astype(float)

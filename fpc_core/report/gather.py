@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from fpc_core.config import MapMethod, MapSettings, MapTarget, QuerySettings, Variant
+from fpc_core.config import MapMethod, MapSettings, MapTarget, ModelConfig, QuerySettings, Variant
 from fpc_core.data.images import ImageError, resize_image, to_tensor
 from fpc_core.data.pictures import data_uri
 from fpc_core.explain.cam import PatchMap, decoder_map, encoder_map
@@ -36,7 +36,7 @@ from fpc_core.figures.lines import draw_transport
 from fpc_core.figures.recipe import FigureStyle
 from fpc_core.figures.style import dressed
 from fpc_core.report.sources import Refused, Source, Sources
-from fpc_core.results import EncoderState, QueryTrace, TransportPlan
+from fpc_core.results import EncoderState, Encoding, QueryTrace, TransportPlan
 from fpc_core.workspace import Workspace
 
 SHOWN = 10  # hits of a strip
@@ -137,7 +137,7 @@ class _Explainer:
             name=source.name,
             who=_who(subject),
             pictures=pictures,
-            dropped=self._dropped(image, trace, pictures),
+            dropped=dropped_strip(image, trace.encoding, self.config, pictures),
             found=found,
             pair=self._pair(image, subject, trace, state, pictures),
             shares=(result.cls_share, result.query_share, float(result.neighbor_shares.sum())),
@@ -158,15 +158,6 @@ class _Explainer:
             decoder=frozenset(trace.consolidation.neighbors.tolist()),
             before=ranks_of(getattr(trace, before), self.records, subject, self.uses_cameras),
         )  # fmt: skip
-
-    def _dropped(self, image: np.ndarray, trace: QueryTrace, pictures: dict[str, str]) -> Strip:
-        cards = [Card("query", "query", "Input", (f"{self.config.patches} patches",), alt="the query image")]
-        for stage, alive in zip(trace.encoding.stages, survivors(trace.encoding), strict=True):
-            key, kept = f"block{stage.block}", int(alive.sum())
-            pictures[key] = data_uri(veil(image, alive, self.config), height=QUERY)
-            alt = f"the query after block {stage.block}: {kept} patches kept, the others white"
-            cards.append(Card(key, key, f"Block {stage.block}", (f"{kept} kept",), alt=alt))
-        return Strip("dropped", "What was dropped?", tuple(cards))
 
     def _pair(
         self, image: np.ndarray, subject: Subject, trace: QueryTrace, state: EncoderState, pictures: dict[str, str]
@@ -233,6 +224,17 @@ class _Explainer:
             matches = (rank for row, rank in ranks.items() if self._tone(row, subject) is Tone.MATCH)
             found[name] = next(matches, None)
         return found
+
+
+def dropped_strip(image: np.ndarray, encoding: Encoding, config: ModelConfig, pictures: dict[str, str]) -> Strip:
+    """The query and what every dropping block left of it; the pictures drawn for it are added to `pictures`."""
+    cards = [Card("query", "query", "Input", (f"{config.patches} patches",), alt="the query image")]
+    for stage, alive in zip(encoding.stages, survivors(encoding), strict=True):
+        key, kept = f"block{stage.block}", int(alive.sum())
+        pictures[key] = data_uri(veil(image, alive, config), height=QUERY)
+        alt = f"the query after block {stage.block}: {kept} patches kept, the others white"
+        cards.append(Card(key, key, f"Block {stage.block}", (f"{kept} kept",), alt=alt))
+    return Strip("dropped", "What was dropped?", tuple(cards))
 
 
 def _scale(label: str, found: PatchMap) -> Scale:

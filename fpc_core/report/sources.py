@@ -54,6 +54,16 @@ def queries_of(dataset: Dataset, most: int) -> Sources:
     return Sources(readable(f"queries of {dataset.name}"), tuple(images), more=len(dataset.query) - len(images))
 
 
+def query_of(path: Path, dataset: Dataset) -> Source:
+    """One image: a query of the data by its path there, or any file. Raises ImageError when an absent one is read."""
+    for record in dataset.query:
+        if record.path == path or (dataset.root / record.path).resolve() == path.resolve():
+            name = readable(record.path.as_posix())
+            return Source(name, Subject(record.identity, record.camera), partial(dataset.read, record))
+    name = readable(path.name)
+    return Source(name, Subject(), partial(decode_image, path, name))
+
+
 def images_of(folder: Path, dataset: Dataset, most: int) -> Sources:
     """The first `most` images of a folder and of its sub-folders, by path; hidden files are passed over.
 

@@ -1,0 +1,60 @@
+"""What the HTML files share: their templates, and what the head says of everything that the results depend on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import matplotlib.colors
+import numpy as np
+import torch
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+import fpc_core
+from fpc_core.config import QuerySettings, Solver
+from fpc_core.explain.overlay import viridis
+from fpc_core.model.checkpoint import weights_fingerprint
+from fpc_core.report.sources import readable
+from fpc_core.workspace import Workspace
+
+PAGES = Environment(
+    loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+    lstrip_blocks=True,
+)  # fmt: skip
+RAMP = ", ".join(matplotlib.colors.to_hex(colour / 255) for colour in viridis(np.linspace(0, 1, 9)))
+
+
+@dataclass(frozen=True)
+class About:
+    """What the head of a report says. facts: name and value of everything that the results depend on."""
+
+    title: str
+    synthetic: bool
+    note: str
+    facts: tuple[tuple[str, str], ...]
+
+
+def searched(space: Workspace, settings: QuerySettings) -> dict[str, str]:
+    """What a search depends on."""
+    dataset, config = space.dataset, space.retriever.model.config
+    prune, transport = settings.prune, settings.transport
+    solver = transport.solver.value
+    entropy = "" if transport.solver is Solver.EXACT else f", ε {transport.epsilon:g}"
+    synthetic = " (synthetic)" if dataset.synthetic and "synthetic" not in dataset.name else ""
+    return {
+        "Data": f"{readable(dataset.name)}{synthetic}, {len(dataset.gallery)} gallery images",
+        "Weights": f"{readable(space.places.weights.name)}, SHA-256 {weights_fingerprint(space.retriever.model)[:16]}",
+        "Model": f"{config.width} channels, {config.depth} blocks, {config.grid[0]} x {config.grid[1]} patches",
+        "Variant": settings.variant.value,
+        "Keep rate γ": f"{prune.keep_rate:g} in blocks {', '.join(map(str, prune.blocks))}, "
+        f"{prune.strategy.value.replace('_', '-')} patches dropped",
+        "Distance": f"α {settings.alpha:g}, {solver}{entropy}, shortlist {settings.shortlist}",
+        "Neighbours K": str(settings.neighbors),
+    }
+
+
+def made_by(space: Workspace, made: datetime) -> dict[str, str]:
+    """made: with its time zone."""
+    device = torch.cuda.get_device_name(space.device) if space.device.type == "cuda" else "CPU"
+    return {"Device": device, "Made": f"{made:%Y-%m-%d %H:%M %Z} by FPC Explorer {fpc_core.__version__}"}

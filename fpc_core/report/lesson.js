@@ -1,0 +1,45 @@
+// Pages through the steps, by buttons, arrow keys and the address; shows an answer once one was chosen.
+const pages = [...document.querySelectorAll(".step, #facts")];
+document.documentElement.classList.add("paged-root");
+document.body.classList.add("paged");
+for (const host of document.querySelectorAll("[data-stepper]")) {
+  host.view = new SinkhornStepper(host);
+  host.view.show(JSON.parse(host.nextElementSibling.textContent));
+}
+
+let at = 0;
+function turn(to, tell = true) {
+  at = Math.min(Math.max(to, 0), pages.length - 1);
+  pages.forEach((page, place) => page.classList.toggle("now", place === at));
+  document.getElementById("back").disabled = at === 0;
+  document.getElementById("next").disabled = at === pages.length - 1;
+  document.getElementById("where").textContent = at < pages.length - 1 ? `${at + 1} of ${pages.length - 1}` : "about";
+  if (tell) history.replaceState(null, "", `#${pages[at].id}`);
+  window.scrollTo(0, 0);
+}
+
+document.getElementById("back").addEventListener("click", () => turn(at - 1));
+document.getElementById("next").addEventListener("click", () => turn(at + 1));
+document.addEventListener("keydown", (event) => {
+  if (event.target.tagName === "INPUT" || event.ctrlKey || event.metaKey || event.altKey) return;
+  const steps = { ArrowRight: 1, PageDown: 1, ArrowLeft: -1, PageUp: -1 };
+  const choice = pages[at].querySelectorAll(".choices[data-answer] button")[Number(event.key) - 1];
+  if (event.key in steps) turn(at + steps[event.key]);
+  else if (choice) choice.click();
+  else return;
+  event.preventDefault();
+});
+for (const choices of document.querySelectorAll(".choices[data-answer]")) {
+  const buttons = [...choices.children];
+  const answer = Number(choices.dataset.answer);
+  buttons.forEach((button, place) =>
+    button.addEventListener("click", () => {
+      for (const each of buttons) each.disabled = true;
+      buttons[answer].classList.add("right");
+      buttons[answer].append(" ✓");
+      if (place !== answer) button.classList.add("wrong"), button.append(" ✗");
+      choices.nextElementSibling.hidden = false;
+    }),
+  );
+}
+turn(Math.max(pages.findIndex((page) => `#${page.id}` === location.hash), 0), false);

@@ -1,0 +1,152 @@
+"""The lesson as one HTML file for a class: nine steps to page through, with nothing to fetch and no server.
+
+Equations are MathML, which browsers draw by themselves; besides paging and answers the only script is the one that
+steps through Sinkhorn, the same as on the Learn page.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from latex2mathml.converter import convert
+from markupsafe import Markup, escape
+from PIL import Image
+
+from fpc_core.config import ModelConfig
+from fpc_core.data.images import resize_image
+from fpc_core.data.pictures import data_uri
+from fpc_core.explain.overlay import VEIL, framed, grid_to_pixels, mesh, veil, viridis
+from fpc_core.explain.strips import Card, Scale, Strip, decoder_cards, distances_of, ranked_strip, ranks_of
+from fpc_core.figures.lines import draw_alpha_lines
+from fpc_core.figures.recipe import FigureStyle
+from fpc_core.figures.style import dressed
+from fpc_core.lessons.case import Case
+from fpc_core.lessons.course import lesson
+from fpc_core.lessons.stepper import SCRIPT, STYLE, stepper_data
+from fpc_core.lessons.steps import PatchMaps, Step, number, share
+from fpc_core.report.gather import dropped_strip
+from fpc_core.report.head import PAGES, RAMP, About, made_by, searched
+from fpc_core.report.sources import readable
+from fpc_core.workspace import Workspace
+
+HEIGHT, SHOWN, DPI = 320, 5, 150
+_PAGING = (Path(__file__).parent / "lesson.js").read_text(encoding="utf-8")
+_STYLE = FigureStyle()
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The picture of one step. figure: data URI, or empty.  stepper: `stepper_data`.  shares: for the bar of Eq. 13."""
+
+    strips: tuple[Strip, ...] = ()
+    pictures: Mapping[str, str] = field(default_factory=dict)
+    figure: str = ""
+    stepper: Mapping[str, Any] | None = None
+    shares: tuple[float, ...] = ()
+
+
+def render_lesson(space: Workspace, image: np.ndarray, name: str, case: Case, made: datetime) -> str:
+    """The whole file. image: uint8 (H, W, 3) of the model's input size; name: of the query.  made: with time zone."""
+    settings, dataset = case.trace.settings, space.dataset
+    facts = {"Query": readable(name)} | searched(space, settings) | made_by(space, made)
+    steps = lesson(case)
+    return PAGES.get_template("lesson.html.jinja").render(
+        about=About(readable(name), dataset.synthetic, dataset.note, tuple(facts.items())),
+        steps=[(step, _drawn(space, image, case, step)) for step in steps],
+        mathml=_mathml, marked=_marked, ramp=RAMP, stepper_style=Markup(STYLE), script=Markup(f"{SCRIPT}\n{_PAGING}"),
+    )  # fmt: skip
+
+
+def _mathml(latex: str) -> Markup:
+    """Block MathML of LaTeX that this project wrote."""
+    return Markup(convert(latex, display="block"))
+
+
+def _marked(text: str) -> Markup:
+    """Escaped, and bold between pairs of **."""
+    return Markup(re.sub(r"\*\*(.+?)\*\*", r"<b>\1</b>", str(escape(text))))
+
+
+def _drawn(space: Workspace, image: np.ndarray, case: Case, step: Step) -> Drawn:
+    config, records, trace = case.config, case.records, case.trace
+
+    def picture(row: int | None) -> np.ndarray:
+        return image if row is None else resize_image(space.dataset.read(records[row]), config.image_size)
+
+    def uri(row: int | None) -> str:
+        return data_uri(picture(row), height=HEIGHT)
+
+    if step.runs is not None:
+        names = ("query", f"hit {case.name(case.hit)}")
+        return Drawn(stepper=stepper_data(step.runs, config, (uri(None), uri(case.hit)), names))
+    if step.key == "dropping":
+        pictures = {"query": uri(None)}
+        return Drawn((dropped_strip(image, trace.encoding, config, pictures),), pictures)
+    if step.key == "distance":
+        ranked = ranked_strip(
+            "by_distance", "By D", trace.by_distance, records, case.subject, symbol="D",
+            parts=distances_of(trace.match, trace.settings.alpha), uses_cameras=case.uses_cameras, show=SHOWN,
+            before=ranks_of(trace.by_cosine, records, case.subject, case.uses_cameras),
+        )  # fmt: skip
+        return Drawn((ranked,), {card.image: uri(int(card.id)) for card in ranked.cards}, _alpha_lines(case))
+    if step.key == "tokens":
+        cards = decoder_cards(trace.consolidation, records, case.subject, case.uses_cameras)
+        return Drawn((Strip("given", "", cards),), {card.image: uri(int(card.id)) for card in cards})
+    pictures = {}
+    panels: list[Card] = []
+    maps = step.maps or PatchMaps(())
+    for place, panel in enumerate(maps.panels):
+        for name, grid in panel.layers or (("", np.empty(0)),):
+            key = f"{step.key}{place}{name}"
+            pictures[key] = data_uri(_panel(picture(panel.row), panel.row, grid, maps, config), height=HEIGHT)
+            panels.append(Card(key, key, panel.name, (name,) if name else (), alt=f"{panel.name} {name}"))
+    ends = (share(each, 2) if maps.percent else number(each, 2) for each in maps.range)
+    scale = Scale(maps.label, *ends) if maps.label else None
+    result = trace.consolidation
+    shares = (result.cls_share, result.query_share, float(result.neighbor_shares.sum()))
+    strip = Strip(step.key, "", tuple(panels), scale=scale)
+    return Drawn((strip,), pictures, shares=shares if step.key == "shares" else ())
+
+
+def _panel(image: np.ndarray, row: int | None, grid: np.ndarray, maps: PatchMaps, config: ModelConfig) -> np.ndarray:
+    """One panel as the Learn page shows it before anything is touched."""
+    if maps.links is not None and maps.kept is not None:
+        if row is None:
+            alive = np.isin(np.arange(config.patches), maps.kept).reshape(config.grid)
+            return framed(veil(image, alive, config), maps.start, config)
+        costs = maps.links[int(np.flatnonzero(maps.kept == maps.start)[0])]
+        return framed(_coloured(image, costs.reshape(config.grid), maps.range, config), int(costs.argmin()), config)
+    return mesh(image, config) if not grid.size else _coloured(image, grid, maps.range, config)
+
+
+def _coloured(image: np.ndarray, grid: np.ndarray, ends: tuple[float, float], config: ModelConfig) -> np.ndarray:
+    spread = grid_to_pixels(grid, config)
+    known = np.isfinite(spread)
+    colours = viridis((np.where(known, spread, ends[0]) - ends[0]) / ((ends[1] - ends[0]) or 1.0))
+    warm = 0.34 * image + 0.66 * colours
+    return np.rint(np.where(known[..., None], warm, (1 - VEIL) * image + VEIL * 255)).astype(np.uint8)
+
+
+def _alpha_lines(case: Case) -> str:
+    tones = [case.tones[row] for row in case.trace.match.shortlist.indices.tolist()]
+    file = io.BytesIO()
+    with dressed(_STYLE):
+        drawn = draw_alpha_lines(case.trace.match, tones, case.trace.settings.alpha, _STYLE, hits=SHOWN)
+        drawn.savefig(file, dpi=DPI)
+    return data_uri(np.asarray(Image.open(file).convert("RGB")), lossless=True)
+
+
+def as_json(data: Mapping[str, Any]) -> Markup:
+    """JSON that may stand inside a script element: no text in it can end the element."""
+    return Markup(json.dumps(data).replace("<", "\\u003c"))
+
+
+PAGES.filters["as_json"] = as_json

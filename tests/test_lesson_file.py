@@ -1,0 +1,110 @@
+"""The lesson as a file: it says what the engine says, needs no network, and can be paged and answered offline."""
+
+import re
+from datetime import UTC, datetime
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+import torch
+
+from fpc_core.cli import main
+from fpc_core.config import PruneSettings, QuerySettings, Variant
+from fpc_core.data.images import resize_image, to_tensor
+from fpc_core.explain.relation import Subject
+from fpc_core.lessons.case import case_of
+from fpc_core.lessons.course import lesson
+from fpc_core.lessons.runs import toy
+from fpc_core.report.lesson import render_lesson
+from fpc_core.workspace import open_workspace
+
+MADE = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
+HOSTILE = "</script><img src=x onerror=alert(1)>.png"
+
+
+@pytest.fixture(scope="module")
+def told(small_places):
+    space = open_workspace(small_places, "cpu")
+    record, config = space.dataset.query[0], space.retriever.model.config
+    image = resize_image(space.dataset.read(record), config.image_size)
+    settings = QuerySettings(PruneSettings(0.8), variant=Variant.PAPER, neighbors=4, shortlist=32)
+    trace = space.retriever.search(to_tensor([image], config), settings, torch.tensor([record.camera]))
+    case = case_of(space.retriever, trace, Subject(record.identity, record.camera), space.dataset.uses_cameras)
+    return render_lesson(space, image, HOSTILE, case, MADE), lesson(case)
+
+
+def test_the_file_holds_all_it_shows_and_no_name_is_markup(told):
+    page, steps = told
+    assert set(re.findall(r'(?:src|href)="(\w+:)', page)) == {"data:"}
+    assert re.findall(r"https?://[^\s\"'<]+", page.replace("http://www.w3.org/1998/Math/MathML", "")) == []
+    assert "<img src=x" not in page
+    assert "default-src 'none'" in page
+    for step in steps:
+        assert step.quiz.reveal.replace("'", "&#39;").replace("<", "&lt;") in page
+    for fact in ("SYNTHETIC", "model.safetensors, SHA-256", "paper", "2026-11-25 12:00 UTC"):
+        assert fact in page
+
+
+def test_every_equation_is_whole_mathml_with_its_numbers(told):
+    page, steps = told
+    drawn = [ElementTree.fromstring(each) for each in re.findall(r"<math.*?</math>", page, re.S)]
+    wanted = sum(1 + len(equation.numbers) for step in steps for equation in step.equations)
+    assert len(drawn) == wanted
+    said = ["".join(each.itertext()) for each in drawn]
+    assert not any(
+        "\\" in text or "{" in text.replace("{x", "").replace("{f", "").replace("{¯", "") for text in said[1:]
+    )
+    d = next(step for step in steps if step.key == "distance")
+    for value in re.findall(r"\d+\.\d{4}", d.equations[0].numbers[1]):
+        assert any(value in text for text in said)
+
+
+def test_the_command_writes_it_for_a_query_or_any_image(small_places, tmp_path, capsys):
+    where = [f"--{name}={getattr(small_places, name)}" for name in ("data", "weights", "memory")]
+    out = tmp_path / "class" / "lesson.html"
+    assert main(["lesson", "--query", "query/0003_c1_f0000002.png", "--out", str(out), "-k", "3", *where]) == 0
+    assert "nine steps on query/0003_c1_f0000002.png" in capsys.readouterr().out
+    assert "right person" in out.read_text(encoding="utf-8")
+    other = tmp_path / "any.png"
+    other.write_bytes((small_places.data / "bounding_box_test" / "0002_c2_f0000001.png").read_bytes())
+    assert main(["lesson", "--query", str(other), "--out", str(out), *where]) == 0
+    assert "is not known for this picture" in out.read_text(encoding="utf-8")
+    assert main(["lesson", "--query", str(tmp_path / "none.png"), "--out", str(out), *where]) == 2
+    assert "none.png" in capsys.readouterr().err
+
+
+@pytest.mark.browser
+def test_it_opens_from_disk_without_a_network_turns_by_keys_and_reveals(browser, told, tmp_path):
+    file = tmp_path / "lesson.html"
+    file.write_text(told[0], encoding="utf-8")
+    context = browser.new_context(offline=True, viewport={"width": 1280, "height": 720})
+    page, said = context.new_page(), []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("request", lambda request: said.append(request.url) if not request.url.startswith("data:") else None)
+    page.goto(file.as_uri())
+    assert page.locator(".step:visible").count() == 1
+    for _ in range(5):
+        page.keyboard.press("ArrowRight")
+    assert page.locator("#transport").is_visible()
+    # The toy's plan is drawn from the engine's potentials: its last entry is the one computed here.
+    page.locator(".epsilon input").fill(str(len(toy().runs) - 1))
+    run = toy().runs[-1]
+    last = run.snapshots[-1]
+    plan = np.exp((last.f[:, None] + last.g[None, :] - toy().cost) / run.epsilon)
+    shown = [float(text) for text in page.locator(".toy .mass b").all_inner_texts()]
+    assert shown == pytest.approx(plan.ravel().tolist(), abs=6e-4)
+    page.keyboard.press("ArrowLeft")  # in a slider it moves the slider
+    assert page.locator("#transport").is_visible()
+    page.locator("#transport h2").click()
+    page.evaluate("document.activeElement.blur()")
+    step = told[1][5]
+    assert not page.get_by_text(step.quiz.reveal).is_visible()
+    page.keyboard.press("1")
+    assert page.get_by_text(step.quiz.reveal).is_visible()
+    assert page.locator("#transport button.right").inner_text() == f"{step.quiz.choices[step.quiz.answer]} ✓"
+    page.keyboard.press("ArrowLeft")
+    assert page.locator("#weights").is_visible()
+    assert page.locator("math:visible").first.bounding_box()["height"] > 20
+    assert said == [file.as_uri()]
+    context.close()
