@@ -51,9 +51,7 @@ def test_every_equation_is_whole_mathml_with_its_numbers(told):
     wanted = sum(1 + len(equation.numbers) for step in steps for equation in step.equations)
     assert len(drawn) == wanted
     said = ["".join(each.itertext()) for each in drawn]
-    assert not any(
-        "\\" in text or "{" in text.replace("{x", "").replace("{f", "").replace("{¯", "") for text in said[1:]
-    )
+    assert not any("\\" in text for text in said)
     d = next(step for step in steps if step.key == "distance")
     for value in re.findall(r"\d+\.\d{4}", d.equations[0].numbers[1]):
         assert any(value in text for text in said)
