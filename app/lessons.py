@@ -22,6 +22,7 @@ from app.resources import Found, Query
 from app.state import Pin
 from fpc_core.data.pictures import data_uri
 from fpc_core.explain.masks import drop_shares, patch_areas
+from fpc_core.explain.stories import decoder_story, drop_story
 from fpc_core.explain.strips import Strip, decoder_cards
 from fpc_core.lessons.case import Case, case_of
 from fpc_core.lessons.consolidating import without
@@ -40,6 +41,15 @@ def case(space: Workspace, query: Query, found: Found, hit: int | None) -> Case:
         drop_shares(found.trace.encoding, *patch_areas(mask, space.retriever.model.config)) if mask is not None else ()
     )
     return case_of(space.retriever, found.trace, query.subject, space.dataset.uses_cameras, hit, truth)
+
+
+def in_short(space: Workspace, query: Query, found: Found, hit: int | None) -> None:
+    """The three questions of a newcomer, each answered in a sentence with this query's numbers."""
+    told = case(space, query, found, hit)
+    dropped = drop_story(found.trace.encoding, told.truth)
+    taken = decoder_story(found.trace.consolidation, told.ranks)
+    for head, story in (("Dropped", dropped), ("Why it won", told.win_story()), ("The decoder", taken)):
+        st.markdown(f"**{head}:** {_marked(story)}")
 
 
 def download(space: Workspace, query: Query, case: Case) -> None:

@@ -8,7 +8,7 @@ from app.look import heading
 
 heading("FPC Explorer", "Pick an occluded person: see which patches the model drops, whom it finds, and why.")
 
-from app import attention, controls, lives, pairs, resources, sections
+from app import attention, controls, lessons, lives, pairs, resources, sections
 from app.asking import PER_PAGE, UPLOADED, choose_neighbor, choose_query, chosen_query
 from app.basket import add_button
 from app.messages import problem
@@ -33,7 +33,7 @@ def choose_pin(pin: Pin | None) -> None:
 def answers(space: Workspace, query: Query, settings: QuerySettings, asked: View, show_junk: bool) -> None:
     """Everything below the choice of a query. What a moved dial waits for is drawn first."""
     found = resources.search(space, query, settings)
-    masks, hits = st.container(), st.container()
+    short, masks, hits = st.container(key="in-short"), st.container(), st.container()
     with hits:
         chosen = sections.ranked(space, query, found, asked.neighbor, show_junk, choose_neighbor)
     with masks:
@@ -53,6 +53,8 @@ def answers(space: Workspace, query: Query, settings: QuerySettings, asked: View
     attention.decoder(space, query, found, chosen, choose_neighbor)
     with clock:
         sections.timings(found)
+    with short:
+        lessons.in_short(space, query, found, chosen)
     sections.keep_rates(space, query, settings, chosen)
 
 

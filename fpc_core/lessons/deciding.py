@@ -40,7 +40,7 @@ def transport(case: Case) -> Step:
             Equation(
                 "Eq. 5",
                 r"D_{\text{EMD}} = \sum_{mn} P_{mn} d_{mn}, \quad P = \text{diag}(u)\, K\, \text{diag}(v)",
-                (rf"D_{{\text{{EMD}}}} = {number(distance)} {how}",),
+                (rf"D_{{\text{{EMD}}}} = {number(distance)}", how),
             ),
             Equation(
                 "Sinkhorn",
