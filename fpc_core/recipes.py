@@ -6,10 +6,11 @@ A recipe may come from anybody: unknown fields, wrong types and values out of bo
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_type_hints
+from types import UnionType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 MOST_BYTES = 1 << 20  # of a recipe file
 _Recipe = TypeVar("_Recipe")
@@ -21,12 +22,21 @@ class RecipeError(ValueError):
 
 def to_json(recipe: Any, version: int, indent: int | None = 2) -> str:
     """A frozen dataclass as JSON with sorted keys; `from_json` gives an equal one. indent None: on one line."""
-    return json.dumps({"format": version, **asdict(recipe)}, indent=indent, sort_keys=True) + "\n"
+    return json.dumps({"format": version, **plain(recipe)}, indent=indent, sort_keys=True) + "\n"
+
+
+def plain(value: Any) -> Any:
+    """A frozen dataclass as JSON values: what `build` takes."""
+    if is_dataclass(value):
+        named = {"kind": value.KIND} if hasattr(value, "KIND") else {}
+        return named | {each.name: plain(getattr(value, each.name)) for each in fields(value)}
+    return [plain(each) for each in value] if isinstance(value, tuple) else value
 
 
 def from_json(kind: type[_Recipe], text: str, version: int) -> _Recipe:
-    """A frozen dataclass of strings, numbers, StrEnums, tuples of these, and dataclasses of the same sort.
+    """A frozen dataclass of strings, numbers, StrEnums, dataclasses of the same sort, and tuples of all these.
 
+    A union of dataclasses is told apart by `kind`, the class variable KIND of each.
     Raises RecipeError for what is no such recipe, naming the field.
     """
     try:
@@ -35,7 +45,7 @@ def from_json(kind: type[_Recipe], text: str, version: int) -> _Recipe:
         raise RecipeError(f"the recipe is no JSON ({error}); export one from the app or see docs") from error
     if not isinstance(content, dict) or content.pop("format", None) != version:
         raise RecipeError(f"the recipe must be a JSON object with format {version}")
-    return _build(kind, content, "")
+    return build(kind, content)
 
 
 def read_text(path: Path) -> str:
@@ -48,10 +58,13 @@ def read_text(path: Path) -> str:
         raise RecipeError(f"{path} cannot be read ({error}); check the path") from error
 
 
-def _build(kind: Any, content: Any, place: str) -> Any:
-    """A frozen dataclass from a JSON object, field by field; `place` is its dotted name in the recipe."""
+def build(kind: Any, content: Any, place: str = "") -> Any:
+    """A frozen dataclass from JSON values, field by field; `place` is its dotted name in the recipe, with a last dot.
+
+    Raises RecipeError, naming the field.
+    """
     if not isinstance(content, dict):
-        raise RecipeError(f"{place or 'the recipe'} must be an object, not {type(content).__name__}")
+        raise RecipeError(f"{place.rstrip('.') or 'the recipe'} must be an object, not {type(content).__name__}")
     names = {each.name for each in fields(kind)}
     if unknown := sorted(set(content) - names):
         raise RecipeError(f"unknown {', '.join(f'{place}{name}'[:80] for name in unknown[:5])} in the recipe")
@@ -68,11 +81,11 @@ def _build(kind: Any, content: Any, place: str) -> Any:
 def _value(kind: Any, value: Any, name: str) -> Any:
     """A field of this type."""
     if is_dataclass(kind):
-        return _build(kind, value, f"{name}.")
-    if parts := get_args(kind):  # tuple[X, ...]
-        if not isinstance(value, list) or not all(_is(each, parts[0]) for each in value):
-            raise RecipeError(f"{name} must be a list of {parts[0].__name__}")
-        return tuple(parts[0](each) for each in value)
+        return build(kind, value, f"{name}.")
+    if isinstance(kind, UnionType):
+        return _one_of(get_args(kind), value, name)
+    if get_origin(kind) is tuple:
+        return _tuple(get_args(kind), value, name)
     if issubclass(kind, StrEnum):
         if value not in list(kind):
             raise RecipeError(f"{name} must be one of {', '.join(kind)}, not {str(value)[:60]!r}")
@@ -82,7 +95,28 @@ def _value(kind: Any, value: Any, name: str) -> Any:
     return kind(value)
 
 
+def _tuple(parts: tuple[Any, ...], value: Any, name: str) -> tuple[Any, ...]:
+    """Of a type tuple[X, ...], or of one that names each of its parts."""
+    if parts[-1] is not ...:
+        if not isinstance(value, list) or len(value) != len(parts):
+            raise RecipeError(f"{name} must be a list of {len(parts)}")
+        return tuple(_value(part, each, name) for part, each in zip(parts, value, strict=True))
+    simple = parts[0] in (str, int, float, bool)
+    if not isinstance(value, list) or (simple and not all(_is(each, parts[0]) for each in value)):
+        raise RecipeError(f"{name} must be a list of {parts[0].__name__ if simple else 'its parts'}")
+    return tuple(_value(parts[0], each, f"{name}.{place}") for place, each in enumerate(value))
+
+
+def _one_of(kinds: tuple[Any, ...], value: Any, name: str) -> Any:
+    """One of several dataclasses, which `kind` tells apart."""
+    named = {kind.KIND: kind for kind in kinds}
+    chosen = value.get("kind") if isinstance(value, dict) else None
+    if not isinstance(chosen, str) or chosen not in named:
+        raise RecipeError(f"{name}.kind must be one of {', '.join(named)}, not {str(chosen)[:60]!r}")
+    return build(named[chosen], {key: each for key, each in value.items() if key != "kind"}, f"{name}.")
+
+
 def _is(value: Any, kind: type) -> bool:
-    if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
+    if kind is float:  # an int beyond the largest float is none
+        return isinstance(value, float) or (type(value) is int and abs(value) < 1 << 1000)
     return isinstance(value, kind) and isinstance(value, bool) == (kind is bool)

@@ -1,0 +1,218 @@
+"""Paints a scene of occluders on an image: edges anti-aliased, opaque everywhere else, the same bytes every time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import cv2
+import numpy as np
+
+from fpc_core.data.occluders import (
+    CutOut,
+    Occluder,
+    Outline,
+    Placed,
+    Pole,
+    Rectangle,
+    Scene,
+    Stroke,
+    Texture,
+    TexturedRectangle,
+)
+from fpc_core.data.truth import PERSON
+
+Pictures = Mapping[tuple[str, Outline], np.ndarray]
+"""What `cut_out` made, by path and outline."""
+
+TILE = 32  # pixels of a texture's tile
+TILE_WIDTH = 0.25  # of the image's width
+POLE_SHADE = (0.45, 0.9, 1.25, 1.1, 0.85, 0.65, 0.4)  # of the colour, from a pole's left edge to its right
+_SOFT = 0.15  # of an ellipse's radius
+_FINER = 4  # times, in which strokes are drawn
+
+
+@dataclass(frozen=True, eq=False)
+class _Layer:
+    """colour: (H, W, 3) or (3,) float32 in 0..255.  opacity: (H, W) float32 in [0, 1]."""
+
+    colour: np.ndarray
+    opacity: np.ndarray
+
+
+def paint(image: np.ndarray, scene: Scene, pictures: Pictures | None = None) -> np.ndarray:
+    """The image uint8 (H, W, 3) with the scene on it; what no occluder touches keeps its bytes.
+
+    pictures: of the scene's cut-outs. Raises ValueError for one that is missing.
+    """
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(f"occluders are painted on uint8 (H, W, 3), not on {image.dtype} {image.shape}")
+    painted: np.ndarray = image.astype(np.float32)
+    for layer in _layers(scene, image.shape[:2], pictures or {}):
+        opacity = layer.opacity[..., None]
+        painted = painted * (1.0 - opacity) + layer.colour * opacity
+    return np.rint(painted).astype(np.uint8)
+
+
+def covered(scene: Scene, shape: tuple[int, int], pictures: Pictures | None = None) -> np.ndarray:
+    """Boolean (H, W) of an image of this shape: pixels of which the scene hides half or more. Raises as `paint`."""
+    seen = np.ones(shape, np.float32)
+    for layer in _layers(scene, shape, pictures or {}):
+        seen *= 1.0 - layer.opacity
+    return seen <= 0.5
+
+
+def cut_out(image: np.ndarray, outline: Outline, mask: np.ndarray | None = None) -> np.ndarray:
+    """What is cut out of an image (H, W, 3): uint8 (H, W, 4), the last channel its opacity.
+
+    mask: uint8 (h, w) of `fpc_core.data.truth`, None where there is none.
+    """
+    height, width = image.shape[:2]
+    if outline is Outline.BOX:
+        opacity = np.ones((height, width), np.float32)
+    elif outline is Outline.PERSON and mask is not None:
+        person = cv2.resize((mask == PERSON).astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+        opacity = np.clip(2.0 * person - 0.5, 0.0, 1.0)
+    else:
+        y, x = ((np.arange(length) + 0.5) / length * 2.0 - 1.0 for length in (height, width))
+        opacity = np.clip((1.0 - np.hypot(y[:, None], x[None, :])) / _SOFT, 0.0, 1.0)
+    return np.dstack([image, np.rint(255.0 * opacity).astype(np.uint8)])
+
+
+@cache
+def tile(texture: Texture) -> np.ndarray:
+    """uint8 (TILE, TILE, 3): what a texture repeats. Not to be written to."""
+    made = _TILES[texture]()
+    made.flags.writeable = False
+    return made
+
+
+def _layers(scene: Scene, shape: tuple[int, int], pictures: Pictures) -> Iterator[_Layer]:
+    return (_layer(occluder, shape, pictures) for occluder in scene.occluders)
+
+
+def _layer(occluder: Occluder, shape: tuple[int, int], pictures: Pictures) -> _Layer:
+    if isinstance(occluder, Stroke):
+        return _Layer(_rgb(occluder.colour), _stroke(occluder, shape))
+    if isinstance(occluder, CutOut):
+        picture = pictures.get((occluder.path, occluder.outline))
+        if picture is None:
+            raise ValueError(f"the picture of the cut-out {occluder.path} ({occluder.outline}) is missing")
+        return _pasted(occluder, picture, shape)
+    along, down, size = _own_axes(occluder, shape)
+    opacity = _within(along, size[0]) * _within(down, size[1])
+    if isinstance(occluder, Rectangle):
+        return _Layer(_rgb(occluder.colour), opacity)
+    if isinstance(occluder, Pole):
+        shade = np.interp(along / size[0] + 0.5, np.linspace(0.0, 1.0, len(POLE_SHADE)), POLE_SHADE)
+        return _Layer(np.clip(shade[..., None] * _rgb(occluder.colour), 0.0, 255.0), opacity)
+    return _Layer(_tiled(occluder, along, down, size, shape[1]), opacity)
+
+
+def _own_axes(shape: Placed, image: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, tuple[float, float]]:
+    """Pixel centres (H, W) along the width and the height of a shape, from its centre; its size in pixels."""
+    height, width = image
+    down, along = np.mgrid[:height, :width].astype(np.float32) + 0.5
+    along, down = along - shape.x * width, down - shape.y * height
+    angle = math.radians(shape.rotation)
+    cos, sin = math.cos(angle), math.sin(angle)
+    return cos * along + sin * down, cos * down - sin * along, (shape.width * width, shape.height * height)
+
+
+def _within(distance: np.ndarray, size: float) -> np.ndarray:
+    """How much of every pixel lies within size / 2 of a middle line, by the distance of its centre from it."""
+    return np.clip(size / 2 + 0.5 - np.abs(distance), 0.0, min(1.0, size)).astype(np.float32)
+
+
+def _tiled(
+    occluder: TexturedRectangle, along: np.ndarray, down: np.ndarray, size: tuple[float, float], width: int
+) -> np.ndarray:
+    """Tiles from the upper left corner of the shape on."""
+    step = TILE_WIDTH * width / TILE
+    column, row = (
+        np.floor((axis + length / 2) / step).astype(np.int64) % TILE
+        for axis, length in zip((along, down), size, strict=True)
+    )
+    return tile(occluder.texture)[row, column].astype(np.float32)
+
+
+def _pasted(occluder: CutOut, picture: np.ndarray, shape: tuple[int, int]) -> _Layer:
+    height, width = shape
+    wide, high = occluder.width * width, occluder.height * height
+    columns, rows = max(1, math.ceil(wide)), max(1, math.ceil(high))
+    opacity = picture[..., 3:].astype(np.float32) / 255.0
+    layers = np.concatenate([picture[..., :3] * opacity, opacity], axis=2)  # so that no colour bleeds over an edge
+    if occluder.mirrored:
+        layers = np.ascontiguousarray(layers[:, ::-1])
+    if layers.shape[:2] != (rows, columns):
+        smaller = rows * columns < layers.shape[0] * layers.shape[1]
+        layers = cv2.resize(layers, (columns, rows), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
+    angle = math.radians(occluder.rotation)
+    turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    turn = turn * np.array([wide / columns, high / rows])
+    centre = np.array([occluder.x * width, occluder.y * height])
+    move = centre - turn @ np.array([columns / 2, rows / 2]) + turn @ np.array([0.5, 0.5]) - 0.5
+    layers = cv2.warpAffine(layers, np.column_stack([turn, move]), (width, height), flags=cv2.INTER_LINEAR)
+    opacity = np.clip(layers[..., 3], 0.0, 1.0)
+    colour = layers[..., :3] / np.maximum(opacity, 1e-6)[..., None]
+    return _Layer(np.clip(colour, 0.0, 255.0), opacity)
+
+
+def _stroke(occluder: Stroke, shape: tuple[int, int]) -> np.ndarray:
+    height, width = shape
+    points = np.array(occluder.points) * (width, height) * _FINER
+    if len(points) == 1:
+        points = np.repeat(points, 2, axis=0)
+    thickness = max(1, round(occluder.width * width * _FINER))
+    drawn = np.zeros((height * _FINER, width * _FINER), np.uint8)
+    eighths = np.rint(8.0 * (points - 0.5)).astype(np.int32)
+    cv2.polylines(drawn, [eighths], False, 255, thickness, cv2.LINE_8, shift=3)
+    return cv2.resize(drawn.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA) / 255.0
+
+
+def _rgb(colour: str) -> np.ndarray:
+    return np.array([int(colour[at : at + 2], 16) for at in (1, 3, 5)], np.float32)
+
+
+def _bricks() -> np.ndarray:
+    row, column = np.indices((TILE, TILE))
+    course = row // 8
+    mortar = (row % 8 == 7) | ((column + 8 * (course % 2)) % 16 == 15)
+    shade = np.array([0, 14, -12, 6])[(course + (column + 8 * (course % 2)) // 16 * 2) % 4]
+    bricks = np.array([156, 74, 56]) + shade[..., None]
+    return np.where(mortar[..., None], [188, 180, 170], bricks).astype(np.uint8)
+
+
+def _hedge() -> np.ndarray:
+    leaves: Any = np.random.default_rng(7).random((TILE, TILE)).astype(np.float32)
+    leaves = cv2.GaussianBlur(np.tile(leaves, (3, 3)), (0, 0), 1.2)[TILE : 2 * TILE, TILE : 2 * TILE]
+    light = np.clip((leaves - 0.5) / 0.2 + 0.5, 0.0, 1.0)[..., None]
+    return np.rint(np.array([26, 48, 20]) * (1.0 - light) + np.array([96, 140, 62]) * light).astype(np.uint8)
+
+
+def _barrier() -> np.ndarray:
+    row, column = np.indices((TILE, TILE))
+    return np.where((((row + column) % TILE) < TILE // 2)[..., None], [200, 40, 36], [238, 236, 230]).astype(np.uint8)
+
+
+def _fabric() -> np.ndarray:
+    row, column = np.indices((TILE, TILE))
+    light = 0.5 * (row % 16 < 8) + 0.5 * (column % 16 < 8) + 0.12 * ((row + column) % 2)
+    cloth = np.array([44, 62, 104]) + light[..., None] * np.array([86, 80, 70])
+    return np.rint(np.clip(cloth, 0, 255)).astype(np.uint8)
+
+
+def _noise() -> np.ndarray:
+    return np.random.default_rng(11).integers(0, 256, (TILE, TILE, 3)).astype(np.uint8)
+
+
+_TILES: dict[Texture, Callable[[], np.ndarray]] = {
+    Texture.BRICKS: _bricks,
+    Texture.HEDGE: _hedge,
+    Texture.BARRIER: _barrier,
+    Texture.FABRIC: _fabric,
+    Texture.NOISE: _noise,
+}

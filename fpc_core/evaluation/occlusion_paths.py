@@ -1,0 +1,183 @@
+"""Which scenes make a curve or a map, and what the standings under them say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from fpc_core.config import ModelConfig
+from fpc_core.data.occluders import GREY, Rectangle, Scene, grown
+from fpc_core.data.painting import Pictures, covered
+from fpc_core.data.truth import PERSON
+from fpc_core.evaluation.occlusion import BEYOND, DISTANCE, FINAL, RANKINGS, OcclusionTask, Standings
+
+
+class Growth(StrEnum):
+    """How the covered part grows along a curve."""
+
+    OWN = "own"  # every occluder of the scene, to its own size
+    BELOW = "below"  # a grey curtain over the person's box, from this side
+    ABOVE = "above"
+    LEFT = "left"
+    RIGHT = "right"
+
+
+@dataclass(frozen=True)
+class Box:
+    """Fractions of the image."""
+
+    left: float = 0.0
+    top: float = 0.0
+    right: float = 1.0
+    bottom: float = 1.0
+
+
+def person_pixels(mask: np.ndarray | None, shape: tuple[int, int]) -> np.ndarray:
+    """Boolean (H, W): the visible person by the true mask (`fpc_core.data.truth`); without one, every pixel."""
+    if mask is None or not (mask == PERSON).any():
+        return np.ones(shape, bool)
+    height, width = shape
+    return cv2.resize((mask == PERSON).astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST) > 0
+
+
+def box_of(person: np.ndarray) -> Box:
+    """The box around these pixels, boolean (H, W) with at least one."""
+    rows, columns = (np.flatnonzero(person.any(axis=axis)) for axis in (1, 0))
+    height, width = person.shape
+    return Box(columns[0] / width, rows[0] / height, (columns[-1] + 1) / width, (rows[-1] + 1) / height)
+
+
+def growing(scene: Scene, steps: int) -> tuple[Scene, ...]:
+    """From nothing to the scene, `steps` of equal area after the first."""
+    return tuple(grown(scene, step / steps) for step in range(steps + 1))
+
+
+def curtain(side: Growth, box: Box, steps: int, colour: str = GREY) -> tuple[Scene, ...]:
+    """A rectangle that comes over the box from one side, from nothing to all of it. Raises ValueError for OWN."""
+    if side is Growth.OWN:
+        raise ValueError("a curtain comes from a side; the occluders of a scene grow by `growing`")
+    width, height = box.right - box.left, box.bottom - box.top
+    scenes = [Scene()]
+    for step in range(1, steps + 1):
+        share = step / steps
+        drawn = {
+            Growth.BELOW: replace(box, top=box.bottom - share * height),
+            Growth.ABOVE: replace(box, bottom=box.top + share * height),
+            Growth.LEFT: replace(box, right=box.left + share * width),
+            Growth.RIGHT: replace(box, left=box.right - share * width),
+        }[side]
+        scenes.append(Scene((_filled(drawn, colour),)))
+    return tuple(scenes)
+
+
+def covered_shares(scenes: Sequence[Scene], person: np.ndarray, pictures: Pictures | None = None) -> np.ndarray:
+    """(S,) of the person's pixels, boolean (H, W), how much every scene hides."""
+    return np.array([covered(scene, person.shape, pictures)[person].mean() for scene in scenes])
+
+
+def lost_at(shares: np.ndarray, margin: np.ndarray) -> float | None:
+    """The covered share at which a match first loses rank 1, between two steps by the margins' straight line.
+
+    shares: (S,).  margin: (S,) of `Standings`, known throughout. None where the match holds; the first share where it
+    never was first. It may come back further on.
+    """
+    lost = np.flatnonzero(margin <= 0)
+    if not len(lost):
+        return None
+    step = int(lost[0])
+    if step == 0 or not np.isfinite(margin[step - 1 : step + 1]).all():
+        return float(shares[step])
+    before, after = margin[step - 1], margin[step]
+    return float(shares[step - 1] + before / (before - after) * (shares[step] - shares[step - 1]))
+
+
+@dataclass(frozen=True)
+class Sliding:
+    """An occluder that visits the patch grid.
+
+    size: patches that it covers along each side.  step: patches from one place to the next; it stands in the middle of
+    `step` x `step` patches.
+    """
+
+    size: int = 3
+    step: int = 1
+    colour: str = GREY
+
+    def __post_init__(self) -> None:
+        if self.size < 1 or self.step < 1:
+            raise ValueError(f"size and step must be at least one patch, not {self.size} and {self.step}")
+
+    def grid(self, config: ModelConfig) -> tuple[int, int]:
+        """Rows and columns of places."""
+        rows, columns = config.grid
+        return rows // self.step, columns // self.step
+
+    def scenes(self, config: ModelConfig) -> tuple[Scene, ...]:
+        """No occluder at all, then every place, row by row."""
+        height, width = config.image_size
+        side = config.patch_size + (self.size - 1) * config.stride
+        middle = (config.patch_size + (self.step - 1) * config.stride) / 2
+        rows, columns = self.grid(config)
+        return Scene(), *(
+            Scene(
+                (
+                    Rectangle(
+                        (column * self.step * config.stride + middle) / width,
+                        (row * self.step * config.stride + middle) / height,
+                        side / width,
+                        side / height,
+                        colour=self.colour,
+                    ),
+                )
+            )
+            for row in range(rows)
+            for column in range(columns)
+        )
+
+
+class Effect(StrEnum):
+    """What a map shows of every place; more is worse for the match."""
+
+    FINAL_DISTANCE = "final distance"
+    DISTANCE = "D"
+    RANK = "rank"
+
+
+def effects(standings: Standings, grid: tuple[int, int], effect: Effect) -> np.ndarray:
+    """(rows, columns) of a map's first keep rate: the change against no occluder, of the first true match.
+
+    NaN where it is not known yet, and for D where no true match is left in the shortlist.
+    """
+    if effect is Effect.RANK:
+        values = np.where(standings.known[0] & (standings.rank[0, :, FINAL] != BEYOND), standings.rank[0, :, FINAL], 0)
+        values = np.where(values > 0, values, np.nan)
+    else:
+        values = standings.distance[0, :, FINAL if effect is Effect.FINAL_DISTANCE else DISTANCE]
+    return (values[1:] - values[0]).reshape(grid)
+
+
+def occlusion_table(task: OcclusionTask, standings: Standings, shares: np.ndarray) -> pd.DataFrame:
+    """One row per keep rate and scene that is known. shares: (S,) `covered_shares`."""
+    rows = []
+    for rate, scene in np.argwhere(standings.known).tolist():
+        row: dict[str, float | int | None] = {"keep rate": task.keep_rates[rate], "covered": shares[scene]}
+        for place, name in enumerate(RANKINGS):
+            rank = int(standings.rank[rate, scene, place])
+            row[f"rank by {name}"] = None if rank == BEYOND else rank
+            row[f"distance by {name}"] = standings.distance[rate, scene, place]
+        for name, parts in (("match", standings.match_parts), ("wrong hit", standings.wrong_parts)):
+            row[f"D_cos of the {name}"], row[f"D_EMD of the {name}"] = parts[rate, scene]
+        rows.append(row)
+    table = pd.DataFrame(rows)
+    ranks = [name for name in table.columns if name.startswith("rank by")]
+    return table.astype(dict.fromkeys(ranks, "Int64"))
+
+
+def _filled(box: Box, colour: str) -> Rectangle:
+    width, height = box.right - box.left, box.bottom - box.top
+    return Rectangle((box.left + box.right) / 2, (box.top + box.bottom) / 2, width, height, colour=colour)

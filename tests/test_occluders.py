@@ -1,0 +1,238 @@
+"""Scenes of occluders: what they paint, what they leave alone, and recipes of them."""
+
+import json
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fpc_core.config import QuerySettings
+from fpc_core.data.occluders import (
+    MOST_OCCLUDERS,
+    MOST_POINTS,
+    CutOut,
+    Outline,
+    Pole,
+    Rectangle,
+    Scene,
+    SceneRecipe,
+    Stroke,
+    Texture,
+    TexturedRectangle,
+    grown,
+)
+from fpc_core.data.painting import TILE, covered, cut_out, paint, tile
+from fpc_core.data.truth import PERSON
+from fpc_core.recipes import RecipeError
+
+SHAPE = (64, 32)
+IMAGE = np.random.default_rng(0).integers(0, 256, (*SHAPE, 3)).astype(np.uint8)
+OTHER = np.random.default_rng(1).integers(0, 256, (80, 40, 3)).astype(np.uint8)
+PICTURES = {("other.jpg", outline): cut_out(OTHER, outline) for outline in Outline}
+RED, BLUE = "#ff0000", "#0000ff"
+
+colours = st.from_regex(r"#[0-9a-f]{6}", fullmatch=True)
+fractions = st.floats(-2, 3, allow_nan=False)
+sizes = st.floats(0.005, 3)
+
+
+def placed(kind, x=fractions, y=fractions, size=sizes, **own):
+    return st.builds(kind, x=x, y=y, width=size, height=size, rotation=st.floats(-360, 360), **own)
+
+
+def anywhere(**place):
+    return st.one_of(
+        placed(Rectangle, colour=colours, **place),
+        placed(Pole, colour=colours, **place),
+        placed(TexturedRectangle, texture=st.sampled_from(Texture), **place),
+        placed(
+            CutOut,
+            path=st.just("other.jpg"),
+            outline=st.sampled_from(Outline),
+            mirrored=st.booleans(),
+            **place,
+        ),
+    )
+
+
+strokes = st.builds(
+    Stroke,
+    points=st.lists(st.tuples(fractions, fractions), min_size=1, max_size=5).map(tuple),
+    width=st.floats(0.005, 1),
+    colour=colours,
+)
+scenes = st.lists(st.one_of(anywhere(), strokes), max_size=4).map(lambda found: Scene(tuple(found)))
+
+
+@given(scenes, st.floats(0, 1))
+def test_a_recipe_comes_back_equal_and_with_the_same_bytes(scene, alpha):
+    recipe = SceneRecipe(scene, "query/a.jpg", QuerySettings(alpha=alpha), "ab")
+    text = recipe.to_json()
+    again = SceneRecipe.from_json(text)
+    assert again == recipe
+    assert again.to_json() == text
+    assert paint(IMAGE, again.scene, PICTURES).tobytes() == paint(IMAGE, scene, PICTURES).tobytes()
+
+
+@given(anywhere(x=st.sampled_from([-2.0, 3.0]), y=st.sampled_from([-2.0, 3.0]), size=st.floats(0.005, 0.5)))
+def test_an_occluder_outside_of_the_image_changes_no_pixel(occluder):
+    scene = Scene((occluder, Stroke(((-1.5, 2.5), (2.5, 2.5)))))
+    np.testing.assert_array_equal(paint(IMAGE, scene, PICTURES), IMAGE)
+    assert not covered(scene, SHAPE, PICTURES).any()
+
+
+@given(scenes)
+def test_pixels_that_no_occluder_touches_keep_their_bytes(scene):
+    black, white = np.zeros_like(IMAGE), np.full_like(IMAGE, 255)
+    untouched = (paint(black, scene, PICTURES) == 0) & (paint(white, scene, PICTURES) == 255)
+    np.testing.assert_array_equal(paint(IMAGE, scene, PICTURES)[untouched], IMAGE[untouched])
+
+
+def test_no_occluder_leaves_the_image_as_it_is():
+    np.testing.assert_array_equal(paint(IMAGE, Scene()), IMAGE)
+
+
+def test_a_cut_out_of_the_image_itself_in_its_place_changes_no_pixel():
+    scene = Scene((CutOut(path="self", outline=Outline.BOX),))
+    pictures = {("self", Outline.BOX): cut_out(IMAGE, Outline.BOX)}
+    np.testing.assert_array_equal(paint(IMAGE, scene, pictures), IMAGE)
+    assert covered(scene, SHAPE, pictures).all()
+
+
+def test_a_rectangle_on_pixel_edges_covers_exactly_its_pixels():
+    scene = Scene((Rectangle(0.5, 0.25, 0.5, 0.25, colour=RED),))
+    painted, hidden = paint(IMAGE, scene), np.zeros(SHAPE, bool)
+    hidden[8:24, 8:24] = True
+    np.testing.assert_array_equal(covered(scene, SHAPE), hidden)
+    assert (painted[hidden] == (255, 0, 0)).all()
+    np.testing.assert_array_equal(painted[~hidden], IMAGE[~hidden])
+
+
+def test_a_quarter_turn_turns_pixels_and_not_fractions():
+    lying = Rectangle(0.5, 0.5, 0.75, 0.125, colour=RED)  # 24 x 8 pixels
+    upright = Rectangle(0.5, 0.5, 0.25, 0.375, colour=RED)  # 8 x 24 pixels
+    turned = Rectangle(0.5, 0.5, 0.75, 0.125, 90, RED)
+    np.testing.assert_array_equal(covered(Scene((turned,)), SHAPE), covered(Scene((upright,)), SHAPE))
+    assert (covered(Scene((turned,)), SHAPE) != covered(Scene((lying,)), SHAPE)).any()
+
+
+def test_a_turn_is_clockwise():
+    hidden = covered(Scene((Rectangle(0.5, 0.5, 0.9, 0.05, 30),)), SHAPE)
+    assert hidden[:32, :16].any()  # the left end goes up
+    assert not hidden[:30, 18:].any()
+
+
+@given(st.floats(0, 360))
+def test_a_turned_rectangle_keeps_its_area(rotation):
+    painted = paint(np.zeros((200, 100, 3), np.uint8), Scene((Rectangle(0.5, 0.5, 0.5, 0.2, rotation, "#ffffff"),)))
+    assert painted[..., 0].sum() / 255 == pytest.approx(50 * 40, rel=0.01)
+
+
+def test_the_last_occluder_lies_on_top():
+    below, above = Rectangle(colour=RED), Rectangle(colour=BLUE)
+    assert (paint(IMAGE, Scene((below, above)))[32, 16] == (0, 0, 255)).all()
+    assert (paint(IMAGE, Scene((above, below)))[32, 16] == (255, 0, 0)).all()
+
+
+def test_a_stroke_is_as_wide_as_its_brush_and_a_single_point_is_a_dot():
+    line = covered(Scene((Stroke(((0.1, 0.5), (0.9, 0.5)), 0.25),)), SHAPE)
+    assert line[:, 16].sum() == pytest.approx(8, abs=1)
+    dot = covered(Scene((Stroke(((0.5, 0.5),), 0.5),)), SHAPE)
+    assert dot.sum() == pytest.approx(math.pi * 8**2, rel=0.1)
+    assert dot[32, 16]
+
+
+def test_a_pole_is_light_inside_and_dark_at_its_edges():
+    row = paint(np.zeros((8, 100, 3), np.uint8), Scene((Pole(0.5, 0.5, 0.5, 1.5, colour="#808080"),)))[4, :, 0]
+    assert row[26] < row[40] > row[73]
+    assert row[10] == 0
+
+
+def test_tiles_keep_their_size_when_the_rectangle_grows():
+    shape = (64, 128)
+    small = paint(np.zeros((*shape, 3), np.uint8), Scene((TexturedRectangle(0.25, 0.5, 0.5, 1),)))
+    large = paint(np.zeros((*shape, 3), np.uint8), Scene((TexturedRectangle(0.5, 0.5, 1, 1),)))
+    np.testing.assert_array_equal(small[:, :64], large[:, :64])
+    np.testing.assert_array_equal(large[:TILE, :TILE], tile(Texture.BRICKS))
+    np.testing.assert_array_equal(large[:, :96], large[:, 32:])
+
+
+def test_a_person_is_cut_out_by_the_true_mask_and_by_an_ellipse_without_one():
+    mask = np.zeros((40, 20), np.uint8)
+    mask[10:30, 5:15] = PERSON
+    person, ellipse, box = (cut_out(OTHER, outline, mask)[..., 3] for outline in Outline)
+    assert (person[24:56, 14:26] == 255).all()
+    assert person[0, 0] == person[70, 20] == 0
+    assert ellipse[40, 20] == 255
+    assert ellipse[0, 0] == 0
+    assert (box == 255).all()
+    np.testing.assert_array_equal(cut_out(OTHER, Outline.PERSON), cut_out(OTHER, Outline.ELLIPSE))
+
+
+def test_a_mirrored_cut_out_shows_left_and_right_exchanged():
+    straight, mirrored = (
+        paint(IMAGE, Scene((CutOut(path="other.jpg", outline=Outline.BOX, mirrored=each),)), PICTURES)
+        for each in (False, True)
+    )
+    np.testing.assert_array_equal(straight[:, ::-1], mirrored)
+
+
+def test_a_cut_out_whose_picture_is_missing_is_named():
+    with pytest.raises(ValueError, match=r"cut-out gone\.jpg \(person\) is missing"):
+        paint(IMAGE, Scene((CutOut(path="gone.jpg"),)), PICTURES)
+
+
+@given(scenes)
+def test_a_scene_grown_to_its_own_size_is_itself_and_begins_with_nothing(scene):
+    assert grown(scene, 0) == Scene()
+    np.testing.assert_array_equal(paint(IMAGE, grown(scene, 1), PICTURES), paint(IMAGE, scene, PICTURES))
+
+
+@given(st.floats(0.05, 1))
+def test_a_growing_shape_covers_its_share(share):
+    small = grown(Scene((Rectangle(0.5, 0.5, 0.8, 0.6, 0),)), share).occluders[0]
+    assert small.width * small.height == pytest.approx(share * 0.8 * 0.6)
+    (line,) = grown(Scene((Stroke(((0.0, 0.0), (0.3, 0.0), (0.3, 0.7))),)), share).occluders
+    length = sum(math.dist(here, there) for here, there in pairwise(line.points))
+    assert length == pytest.approx(share)
+
+
+def test_a_scene_grows_no_further_than_its_own_size():
+    with pytest.raises(ValueError, match=r"from 0 to 1 of its size, not to 1\.2"):
+        grown(Scene(), 1.2)
+
+
+@pytest.mark.parametrize(
+    ("occluder", "message"),
+    [
+        ({"kind": "cloud"}, r"scene\.occluders\.0\.kind must be one of rectangle, pole, texture, cut_out, stroke"),
+        ([], r"scene\.occluders\.0\.kind must be one of"),
+        ({"kind": "rectangle", "x": 9}, r"x must lie in -2\.\.3, not 9"),
+        ({"kind": "rectangle", "x": math.nan}, "x must lie in"),
+        ({"kind": "rectangle", "x": 10**400}, r"scene\.occluders\.0\.x must be a float"),
+        ({"kind": "rectangle", "x": "left"}, r"scene\.occluders\.0\.x must be a float"),
+        ({"kind": "rectangle", "width": 0}, r"width must lie in 0\.005\.\.3"),
+        ({"kind": "rectangle", "colour": "red"}, "colour must be written as #rrggbb"),
+        ({"kind": "rectangle", "opacity": 1}, r"unknown scene\.occluders\.0\.opacity"),
+        ({"kind": "texture", "texture": "silk"}, r"scene\.occluders\.0\.texture must be one of bricks"),
+        ({"kind": "cut_out"}, "path must name the image"),
+        ({"kind": "stroke"}, r"scene\.occluders\.0: .*points"),
+        ({"kind": "stroke", "points": []}, "points must be 1 to 400"),
+        ({"kind": "stroke", "points": [[0.5]]}, r"scene\.occluders\.0\.points\.0 must be a list of 2"),
+        ({"kind": "stroke", "points": [[0.5, None]]}, r"points\.0 must be a float"),
+        ({"kind": "stroke", "points": [[0, 0]] * (MOST_POINTS + 1)}, "points must be 1 to 400"),
+    ],
+)
+def test_a_recipe_that_cannot_be_used_names_the_field(occluder, message):
+    text = json.dumps({"format": 1, "scene": {"occluders": [occluder]}})
+    with pytest.raises(RecipeError, match=message):
+        SceneRecipe.from_json(text)
+
+
+def test_a_scene_has_a_bounded_number_of_occluders():
+    content = {"format": 1, "scene": {"occluders": [{"kind": "rectangle"}] * (MOST_OCCLUDERS + 1)}}
+    with pytest.raises(RecipeError, match="at most 30, not 31"):
+        SceneRecipe.from_json(json.dumps(content))
