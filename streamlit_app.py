@@ -13,6 +13,7 @@ st.navigation(
         st.Page("app/pages/sweep.py", title="Sweep", icon=":material/grid_on:"),
         st.Page("app/pages/evaluate.py", title="Evaluate", icon=":material/leaderboard:"),
         st.Page("app/pages/atlas.py", title="Atlas", icon=":material/travel_explore:"),
+        st.Page("app/pages/lab.py", title="Lab", icon=":material/science:"),
         st.Page("app/pages/compare.py", title="Compare", icon=":material/compare:"),
         st.Page("app/pages/figures.py", title="Figures", icon=":material/image:"),
         st.Page("app/pages/data.py", title="Data", icon=":material/database:"),

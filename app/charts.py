@@ -78,11 +78,11 @@ def attention_figure(sides: Sequence[tuple[str, Consolidation]], *, height: int 
     return figure
 
 
-def neighbor_shares_figure(names: Sequence[str], one: Sequence[float], other: Sequence[float]) -> go.Figure:
-    """Attention on each neighbour of either side as a pair of bars. names: of the neighbours; one, other: percent."""
+def neighbor_shares_figure(names: Sequence[str], shares: Mapping[str, Sequence[float]]) -> go.Figure:
+    """Attention on each neighbour as a pair of bars. names: of the neighbours; shares: percent, by side."""
     figure = go.Figure()
     stripes = {"fillmode": "overlay", "fgcolor": "white", "size": 7, "solidity": 0.15}
-    for label, values, colour, pattern in (("A", one, BLUE, "/"), ("B", other, ORANGE, "\\")):
+    for (label, values), colour, pattern in zip(shares.items(), (BLUE, ORANGE), "/\\", strict=True):
         figure.add_bar(
             x=values, y=list(names), orientation="h", name=label,
             marker={"color": colour, "pattern": {**stripes, "shape": pattern}},
@@ -166,3 +166,64 @@ def timings_figure(seconds: Mapping[str, float], reused: frozenset[str], *, heig
         dragmode=False,
     )
     return figure
+
+
+LINES = ("#2f8fd0", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe and Ito: told apart by everybody
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
+
+
+def occlusion_rank_figure(
+    shares: np.ndarray, ranks: np.ndarray, lost: Sequence[float | None], keep_rates: Sequence[float]
+) -> go.Figure:
+    """Rank of the first true match against the covered share, a line per keep rate.
+
+    shares: (S,).  ranks: (R, S), NaN where there is none.  lost: covered share where each keep rate loses rank 1.
+    """
+    figure = go.Figure()
+    for rate, values, gone, colour, symbol in zip(keep_rates, ranks, lost, LINES, SYMBOLS, strict=False):
+        name = f"γ {rate:g}"
+        figure.add_scatter(
+            x=100 * shares, y=values, name=name, mode="lines+markers", line={"color": colour, "width": 2},
+            marker={"symbol": symbol, "size": 6}, hovertemplate=f"{name}: rank %{{y:.0f}}<extra></extra>",
+        )  # fmt: skip
+        if gone is not None:
+            figure.add_vline(100 * gone, line={"color": colour, "width": 1.5, "dash": "dash"})
+    top = float(np.nanmax(ranks, initial=1.0))
+    ticks = [tick for tick in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000, 20_000) if tick <= max(2.0, 1.2 * top)]
+    _against_cover(figure)
+    figure.update_yaxes(
+        type="log", title="rank of the first true match", tickvals=ticks, range=[np.log10(max(2.0, 1.2 * top)), -0.05]
+    )
+    return figure
+
+
+def occlusion_part_figure(
+    shares: np.ndarray, match: np.ndarray, wrong: np.ndarray, keep_rates: Sequence[float], name: str
+) -> go.Figure:
+    """One part of D against the covered share. match, wrong: (R, S), of the true match and the wrong hit nearest by D.
+
+    name: of the part.
+    """
+    figure = go.Figure()
+    for rate, one, other, colour, symbol in zip(keep_rates, match, wrong, LINES, SYMBOLS, strict=False):
+        for values, who, dash in ((one, "true match", "solid"), (other, "wrong hit", "dot")):
+            figure.add_scatter(
+                x=100 * shares, y=values, name=f"γ {rate:g} {who}", mode="lines+markers",
+                line={"color": colour, "width": 2, "dash": dash}, marker={"symbol": symbol, "size": 5},
+                hovertemplate=f"γ {rate:g}, {who}: {name} %{{y:.4f}}<extra></extra>",
+            )  # fmt: skip
+    _against_cover(figure)
+    figure.update_yaxes(title=name)
+    return figure
+
+
+def _against_cover(figure: go.Figure) -> None:
+    figure.update_layout(
+        height=360,
+        margin={"l": 4, "r": 10, "t": 6, "b": 4},
+        xaxis={"title": "covered", "ticksuffix": " %", "range": [-1, 101], "fixedrange": True},
+        yaxis={"fixedrange": True, "automargin": True},
+        legend={"orientation": "h", "y": 1.03, "yanchor": "bottom", "x": 0},
+        hovermode="x unified",
+        dragmode=False,
+    )

@@ -85,9 +85,10 @@ class Figure:
         change = float(self.text(self.other)) - float(self.text(self.one))
         return "=" if change == 0 else ("+" if change > 0 else "−") + self.text(abs(change))
 
-    def row(self) -> dict[str, str]:
+    def row(self, one: str = "A", other: str = "B") -> dict[str, str]:
+        """Of a table. one, other: names of the sides."""
         written = ["–" if value is None else self.text(value) for value in (self.one, self.other)]
-        return {"": self.name, "A": written[0], "B": written[1], "B − A": self.difference}
+        return {"": self.name, one: written[0], other: written[1], f"{other} − {one}": self.difference}
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol
 
 from app.background import Job, Steps, Worker
 
@@ -24,17 +25,33 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Stand:
-    """An errand at one moment. seconds_left: None while nothing can be said.  error: what ended it, else empty."""
+    """An errand at one moment. seconds_left: None while nothing can be said.  error: what ended it, else empty.
+
+    notes: what else a visitor should know.
+    """
 
     state: State
     done: int
     total: int
     seconds_left: float | None
     error: str
+    notes: tuple[str, ...]
 
     @property
     def active(self) -> bool:
         return self.state in (State.WAITING, State.RUNNING)
+
+    @property
+    def complete(self) -> bool:
+        return self.done == self.total
+
+
+class Startable(Protocol):
+    """What is done in the background for those who want it."""
+
+    def start(self, visitor: str) -> None: ...
+
+    def stop(self, visitor: str) -> None: ...
 
 
 class Errand:
@@ -55,7 +72,7 @@ class Errand:
             if state is State.RUNNING and computed > 0:
                 left = (time.monotonic() - self._began) / computed * (self._total - done)
             error = "" if self._job is None or self._job.error is None else str(self._job.error)
-            return Stand(state, done, self._total, left, error)
+            return Stand(state, done, self._total, left, error, ())
 
     def start(self, visitor: str) -> None:
         """Go on in the background for this visitor, whose other errand of this worker, if there is one, stops."""

@@ -7,18 +7,20 @@ from collections.abc import Callable
 import streamlit as st
 
 from app.components.heatmap import heatmap_table
-from app.errands import State
+from app.errands import Stand, Startable, State
 from app.heatmaps import MEASURES, best_of, heatmap, summary
 from app.messages import problem
-from app.runs import Look, Run
 from fpc_core.evaluation.flops import encoder_flops
 from fpc_core.evaluation.passes import Known
 from fpc_core.evaluation.sweep import SweepTask
 from fpc_core.evaluation.sweep_tables import sweep_cells, sweep_table
 
 
-def progress(run: Run, look: Look, visitor: str, steps: str, of: str) -> None:
-    """Where a run stands, with the one button that makes sense. steps: what they are called; of: how many of what."""
+def progress(run: Startable, look: Stand, visitor: str, steps: str, of: str, key: str = "") -> None:
+    """Where a run stands, with the one button that makes sense. steps: what they are called; of: how many of what.
+
+    key: before the keys of the buttons, where a page has several runs.
+    """
     words = {
         State.WAITING: "waiting for other work",
         State.RUNNING: "running",
@@ -31,9 +33,11 @@ def progress(run: Run, look: Look, visitor: str, steps: str, of: str) -> None:
         if look.active:
             left = "" if look.seconds_left is None else f" · {duration(look.seconds_left)} left"
             st.progress(look.done / look.total, f"{words[look.state]} · {known}{left}")
-            st.button("Stop", icon=":material/stop_circle:", on_click=run.stop, args=(visitor,), key="stop")
+            st.button("Stop", icon=":material/stop_circle:", on_click=run.stop, args=(visitor,), key=f"{key}stop")
         elif not look.complete:
-            if st.button("Go on" if look.done else "Start", icon=":material/play_arrow:", type="primary", key="start"):
+            if st.button(
+                "Go on" if look.done else "Start", icon=":material/play_arrow:", type="primary", key=f"{key}start"
+            ):
                 run.start(visitor)
                 st.rerun()  # the whole page, for only that sets off the polling
             st.markdown(f"{words[look.state]} · {known}" if look.done else f"nothing computed yet · {known}")

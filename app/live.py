@@ -78,8 +78,13 @@ def match_data(encoding: Encoding, match: Match, people: Mapping[str, Mapping[st
         "dEmd": packed(d_emd),
         "swaps": [[swap.alpha, swap.first, swap.second] for swap in swaps],
         "in_sight": sorted(rows[place] for place in places),
-        "survived": np.stack(survivors(encoding)).sum(axis=0).ravel().tolist(),
+        "survived": survived(encoding),
     }
+
+
+def survived(encoding: Encoding) -> list[int]:
+    """Per patch of the grid, how many dropping blocks left it alive."""
+    return np.stack(survivors(encoding)).sum(axis=0).ravel().tolist()
 
 
 def people_data(

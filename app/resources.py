@@ -21,13 +21,17 @@ import torch
 from app.background import Worker
 from app.builds import Build, ImageCheck
 from app.runs import Run
+from app.studies import Study
 from fpc_core.config import MapSettings, PruneSettings, QuerySettings
 from fpc_core.data.datasets import Dataset, ImageRecord, open_dataset
 from fpc_core.data.images import content_hash, resize_image, to_tensor
 from fpc_core.data.inventory import Inventory, take_inventory
+from fpc_core.data.occluders import Outline
+from fpc_core.data.painting import cut_out
 from fpc_core.data.pictures import data_uri
-from fpc_core.data.truth import Occlusion, occlusions, true_masks
+from fpc_core.data.truth import occlusions, true_masks
 from fpc_core.evaluation.atlas_task import AtlasTask
+from fpc_core.evaluation.occlusion import OcclusionTask
 from fpc_core.evaluation.report_tables import Setting, tables_of
 from fpc_core.evaluation.store import ResultStore
 from fpc_core.evaluation.sweep import SweepGrid, SweepTask
@@ -77,8 +81,7 @@ class Query:
 _BY_CONTENT: dict[str | type[Any], Callable[[Any], Any]] = {
     Workspace: lambda space: space.key,
     Query: lambda query: query.digest,
-}
-"""What caches know these by."""
+}  # what caches know these by
 
 
 @dataclass(frozen=True, eq=False)
@@ -239,6 +242,16 @@ def thumbnail(space: Workspace, record: ImageRecord) -> str:
     return data_uri(resize_image(space.dataset.read(record), space.retriever.model.config.image_size))
 
 
+@st.cache_resource(max_entries=32, show_spinner=False)
+def study(digest: str, _task: Callable[[], OcclusionTask]) -> Study:
+    return Study(_task(), worker("runs", one_core=FEW_CORES))
+
+
+@st.cache_resource(max_entries=256, show_spinner=False, hash_funcs=_BY_CONTENT)
+def cut_out_of(space: Workspace, record: ImageRecord, outline: Outline) -> np.ndarray:
+    return cut_out(picture(space, record), outline, masks(space).get(record.path))
+
+
 @st.cache_data(max_entries=32, show_spinner=False, hash_funcs=_BY_CONTENT)
 def figure_preview(space: Workspace, recipe: FigureRecipe) -> bytes:
     """The figure of a recipe as PNG at 200 dpi. Raises RecipeError where it does not fit this data."""
@@ -276,13 +289,8 @@ def _evaluation(
 
 @st.cache_resource(max_entries=WORKSPACES * 4, show_spinner=False, hash_funcs=_BY_CONTENT)
 def _atlas(space: Workspace, folder: Path, settings: QuerySettings) -> tuple[AtlasTask, Run]:
-    task = AtlasTask(space.retriever, space.dataset, settings, *_truth(space))
+    task = AtlasTask(space.retriever, space.dataset, settings, masks(space), occlusions(space.dataset))
     return task, Run(task.work, ResultStore(folder), worker("runs", one_core=FEW_CORES))
-
-
-@st.cache_resource(max_entries=WORKSPACES, show_spinner=False, hash_funcs=_BY_CONTENT)
-def _truth(space: Workspace) -> tuple[dict[Path, np.ndarray], dict[Path, Occlusion]]:
-    return true_masks(space.dataset), occlusions(space.dataset)
 
 
 @st.cache_resource(show_spinner=False)
@@ -313,11 +321,11 @@ class Matched:
 
 @st.cache_resource(max_entries=64, show_spinner=False, hash_funcs=_BY_CONTENT)
 def _state(space: Workspace, query: Query, block: int) -> tuple[EncoderState, _Stage]:
-    image, cameras = _input(space, query)
+    image, cameras = model_input(space, query)
     return _timed("encode up to the first drop", space.device, lambda: space.retriever.prepare(image, cameras, block))
 
 
-def _input(space: Workspace, query: Query) -> tuple[torch.Tensor, torch.Tensor | None]:
+def model_input(space: Workspace, query: Query) -> tuple[torch.Tensor, torch.Tensor | None]:
     """The image as the model takes it, and its camera where that is known and means something."""
     camera = query.subject.camera
     cameras = None if camera is None or not space.dataset.uses_cameras else torch.tensor([camera])
@@ -343,7 +351,7 @@ def _matched(space: Workspace, query: Query, settings: QuerySettings) -> Matched
 @st.cache_resource(max_entries=64, show_spinner=False, hash_funcs=_BY_CONTENT)
 def followed(space: Workspace, query: Query, prune: PruneSettings) -> tuple[DropStage, ...]:
     """`[cls]` attention and survivors of all blocks."""
-    return space.retriever.follow(*_input(space, query), prune)
+    return space.retriever.follow(*model_input(space, query), prune)
 
 
 @st.cache_resource(max_entries=2, show_spinner=False, hash_funcs=_BY_CONTENT)

@@ -17,11 +17,6 @@ class Look(Stand):
     """A run at one moment; done and total count the steps of its task."""
 
     known: Known
-    notes: tuple[str, ...]
-
-    @property
-    def complete(self) -> bool:
-        return self.done == self.total
 
 
 class Run:
@@ -39,7 +34,7 @@ class Run:
     def look(self) -> Look:
         stand, known = self._errand.look(), self._known
         return Look(
-            stand.state, self.task.done(known), stand.total, stand.seconds_left, stand.error, known, self._notes
+            stand.state, self.task.done(known), stand.total, stand.seconds_left, stand.error, self._notes, known
         )  # fmt: skip
 
     def start(self, visitor: str) -> None:

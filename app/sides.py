@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -21,6 +21,12 @@ from fpc_core.results import QueryTrace
 from fpc_core.workspace import Workspace
 
 SIDES = ("A", "B")
+RANKINGS = {
+    "by_cosine": ("by cosine alone", "cos"),
+    "by_distance": ("by D", "D"),
+    "final": ("after consolidation", "d"),
+}
+"""Of a trace, with the words and the symbol of each."""
 COLOURS = {"A": charts.BLUE, "B": charts.ORANGE}
 SHOWN = 10
 
@@ -67,10 +73,16 @@ def hits(
     traces: dict[str, QueryTrace],
     asked: int | None,
     on_pick: Callable[[str], None],
+    rankings: Sequence[str] = tuple(RANKINGS),
+    arrows: Sequence[str] = SIDES,
 ) -> int | None:
-    """The three rankings, A above B; returns the memory row of the chosen neighbour."""
+    """Rankings of both sides, one above the other; returns the memory row of the chosen neighbour.
+
+    traces: of two sides by their names.  rankings: of RANKINGS, by_distance among them.  arrows: sides that show how
+    hits moved.
+    """
     st.subheader("Who is found differently?")
-    records = space.retriever.memory.records
+    records, both = space.retriever.memory.records, tuple(traces)
     common: dict[str, Any] = {
         "records": records, "subject": query.subject, "uses_cameras": space.dataset.uses_cameras, "show": SHOWN,
     }  # fmt: skip
@@ -82,22 +94,20 @@ def hits(
         return ranked_strip(
             f"{kind}-{name}", f"{name} · {title}", ranking, symbol=symbol, chosen=chosen, decoder=frozenset(decoder),
             parts=distances_of(trace.match, trace.settings.alpha),
-            before=ranks_of(there, records, query.subject, space.dataset.uses_cameras), **common,
+            before=ranks_of(there, records, query.subject, space.dataset.uses_cameras) if name in arrows else None,
+            **common,
         )  # fmt: skip
 
-    def pair(*what: Any) -> list[Strip]:
-        one, other = side("A", "B", *what), side("B", "A", *what)
-        return [marked(one, other, "A"), marked(other, one, "B")]
-
     def build(chosen: int | None) -> list[Strip]:
-        return [
-            *pair("by_cosine", "by cosine alone", "cos", chosen),
-            *pair("by_distance", "by D", "D", chosen),
-            *pair("final", "after consolidation", "d", chosen),
-        ]
+        strips = []
+        for kind in rankings:
+            one, other = (side(name, there, kind, *RANKINGS[kind], chosen) for name, there in (both, both[::-1]))
+            strips += [marked(one, other, both[0]), marked(other, one, both[1])]
+        return strips
 
     strips = build(asked)
-    shown = [int(card.id) for strip in (strips[2], *strips) for card in strip.cards]
+    by_distance = next(strip for strip in strips if strip.id.startswith("by_distance"))
+    shown = [int(card.id) for strip in (by_distance, *strips) for card in strip.cards]
     chosen = asked if asked in shown else next(iter(shown), None)
     if chosen != asked:
         strips = build(chosen)
@@ -107,23 +117,24 @@ def hits(
     return chosen
 
 
-def _table(rows: list[Figure]) -> None:
-    st.table(pd.DataFrame([figure.row() for figure in rows]).set_index(""))
+def _table(rows: list[Figure], traces: dict[str, QueryTrace]) -> None:
+    st.table(pd.DataFrame([figure.row(*traces) for figure in rows]).set_index(""))
 
 
 def parts(space: Workspace, traces: dict[str, QueryTrace], labels: Labels, chosen: int | None) -> None:
     """Numbers of the whole query and of the chosen neighbour."""
+    one, other = traces.values()
     left, right = st.columns(2, gap="large")
     with left:
         st.subheader("What does it change in numbers?")
-        _table(figures(traces["A"], traces["B"], labels, space.retriever.model.config))
+        _table(figures(one, other, labels, space.retriever.model.config), traces)
         figure = charts.attention_figure([(name, trace.consolidation) for name, trace in traces.items()])
         st.plotly_chart(figure, config={"displayModeBar": False}, key="attention", alt="Attention shares of both sides")
     with right:
         st.subheader("… for the chosen neighbour?")
         if chosen is None:
             return
-        _table(neighbor_figures(traces["A"], traces["B"], labels, chosen))
+        _table(neighbor_figures(one, other, labels, chosen), traces)
         bars = [
             (name, trace.settings.alpha, *distances_of(trace.match, trace.settings.alpha)[chosen][1:])
             for name, trace in traces.items()
@@ -141,8 +152,8 @@ def shares(traces: dict[str, QueryTrace], labels: Labels) -> None:
     st.subheader("Which neighbours does the decoder attend to?")
     rows = list(dict.fromkeys(row for trace in traces.values() for row in trace.consolidation.neighbors.tolist()))
     names = [f"{place}. {who(labels.records[row])}" for place, row in enumerate(rows, start=1)]
-    one, other = ([100 * (neighbor_share(traces[name], row) or 0.0) for row in rows] for name in SIDES)
-    figure = charts.neighbor_shares_figure(names, one, other)
+    one, other = ([100 * (neighbor_share(traces[name], row) or 0.0) for row in rows] for name in traces)
+    figure = charts.neighbor_shares_figure(names, dict(zip(traces, (one, other), strict=True)))
     st.plotly_chart(
         figure, config={"displayModeBar": False}, key="shares", alt="Attention on each neighbour, both sides"
     )

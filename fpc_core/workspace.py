@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import numba
 import platformdirs
 import torch
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController, threadpool_limits
 
 from fpc_core.config import ModelConfig
 from fpc_core.data.datasets import Dataset, open_dataset
@@ -146,3 +148,21 @@ def keep_to_one_core() -> None:
     numba.set_num_threads(1)
     torch.get_num_threads()  # both set this thread up when first asked; later they would undo the next line
     threadpool_limits(1, user_api="openmp")
+
+
+@contextmanager
+def on_one_core() -> Iterator[None]:
+    """Within, what torch computes in this thread keeps to one core.
+
+    For what must be steady rather than quick: where other work has one of few cores, two threads wait for each other
+    many times as long as one needs alone.
+    """
+    torch.get_num_threads()  # sets this thread up; later it would undo the next line
+    with _pools().limit(limits=1, user_api="openmp"):
+        yield
+
+
+@cache
+def _pools() -> ThreadpoolController:
+    """Looking for them takes longer than what is computed in between."""
+    return ThreadpoolController()

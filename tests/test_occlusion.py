@@ -209,7 +209,7 @@ def test_a_sliding_occluder_stands_on_whole_patches(size, step):
     config = ModelConfig(stride=16)
     sliding = Sliding(size, step)
     rows, columns = sliding.grid(config)
-    first, *places = sliding.scenes(config)
+    first, *places = sliding.scenes(config, Scene())
     assert first == Scene()
     assert len(places) == rows * columns
     assert (rows, columns) == (16 // step, 8 // step)

@@ -1,13 +1,14 @@
-// The query with a white veil over what every dropping block gave up, at whatever keep rate the dial says.
-function maskStrip(match, blocks) {
+// The query with a white veil over what every dropping block gave up: of the masks sent, or else at whatever keep rate
+// the dial says.
+function maskStrip(match, blocks, notes) {
   const alive = (stage) => match.survived.reduce((count, stages) => count + (stages >= stage), 0);
   const card = (id, title, lines, alt) => ({ id, title, lines, alt, tone: "neutral", mark: "", tag: "", selected: false });
   const after = blocks.map((block, place) => {
     const [entered, kept] = [alive(place), alive(place + 1)];
-    const lines = [`${kept} kept`, `${entered - kept} dropped`];
+    const lines = [`${kept} kept`, `${entered - kept} dropped`, ...notes.slice(place + 1, place + 2)];
     return card(`block ${block}`, `After block ${block}`, lines, `after block ${block} ${kept} of ${entered} patches are kept`);
   });
-  const input = card("input", "Input", [`${match.survived.length} patches`], "the query image as the model sees it");
+  const input = card("input", "Input", [`${match.survived.length} patches`, ...notes.slice(0, 1)], "the query image as the model sees it");
   return { id: "masks", title: "", note: "", cards: [input, ...after] };
 }
 
@@ -41,11 +42,11 @@ export default function ({ data, parentElement }) {
   };
   root.drawn = null;
   live.follow(root, () => {
-    const match = live.answer?.key === data.key ? live.match() : null; // not the last query's
+    const match = data.survived ? data : live.answer?.key === data.key ? live.match() : null; // not the last query's
     root.classList.toggle("stale", !match);
     if (!match || !root.image.complete || root.drawn === match) return;
     root.drawn = match;
-    const [section] = drawStrips(root, [maskStrip(match, data.blocks)], { picture });
+    const [section] = drawStrips(root, [maskStrip(match, data.blocks, data.notes)], { picture });
     [...section.cards.values()].forEach((card, stage) => veil(card.picture, root.image, geometry, match.survived, stage, data.opacity));
   });
   live.changed();

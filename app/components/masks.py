@@ -19,13 +19,25 @@ _mount = st.components.v2.component(
 )
 
 
-def masks(image: str, config: ModelConfig, blocks: Sequence[int], view: str, *, key: str, width: int = 128) -> None:
-    """Draws what the page's `ranking` was given.
+def masks(
+    image: str,
+    config: ModelConfig,
+    blocks: Sequence[int],
+    view: str = "",
+    *,
+    key: str,
+    survived: Sequence[int] | None = None,
+    notes: Sequence[str] = (),
+    width: int = 128,
+) -> None:
+    """Draws what the page's `ranking` was given, or `survived`.
 
     image: data URI of the query at the model's input size.  blocks: indices of the dropping blocks.
-    view: `live.view_key`.
+    view: `live.view_key`.  survived: per patch, how many dropping blocks it outlived (`live.survived`).
+    notes: one more line for the input and for every block.
     """
     data = {
         "key": view, "image": image, "grid": geometry(config), "blocks": list(blocks), "opacity": VEIL, "width": width,
+        "survived": None if survived is None else list(survived), "notes": list(notes),
     }  # fmt: skip
     _mount(key=key, data=data)

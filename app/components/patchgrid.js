@@ -189,24 +189,3 @@ function checkbox(text, name, checked, change) {
   label.append(box, element("span", "", text));
   return { label, box };
 }
-
-// Runs `work` once before the next frame, however often it is asked to.
-function onceAFrame(work) {
-  let waiting = false;
-  return () => {
-    if (waiting) return;
-    waiting = true;
-    requestAnimationFrame(() => {
-      waiting = false;
-      work();
-    });
-  };
-}
-
-// One view per mounted component: `make` runs at the first call only.
-const views = new WeakMap();
-function viewOf(parentElement, make) {
-  const host = parentElement.querySelector("[data-root]");
-  if (!views.has(host)) views.set(host, make(host));
-  return views.get(host);
-}

@@ -12,3 +12,24 @@ function floats(base64) {
   for (let at = 0; at < text.length; at += 1) bytes[at] = text.charCodeAt(at);
   return new Float32Array(bytes.buffer);
 }
+
+// Runs `work` once before the next frame, however often it is asked to.
+function onceAFrame(work) {
+  let waiting = false;
+  return () => {
+    if (waiting) return;
+    waiting = true;
+    requestAnimationFrame(() => {
+      waiting = false;
+      work();
+    });
+  };
+}
+
+// One view per mounted component: `make` runs at the first call only.
+const views = new WeakMap();
+function viewOf(parentElement, make) {
+  const host = parentElement.querySelector("[data-root]");
+  if (!views.has(host)) views.set(host, make(host));
+  return views.get(host);
+}

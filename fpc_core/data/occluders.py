@@ -80,7 +80,7 @@ class Pole(Placed):
 
     KIND: ClassVar[str] = "pole"
     width: float = 0.14
-    height: float = 1.2
+    height: float = 1.04
     colour: str = "#9a9da1"
 
     def __post_init__(self) -> None:

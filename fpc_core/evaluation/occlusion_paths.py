@@ -117,27 +117,24 @@ class Sliding:
         rows, columns = config.grid
         return rows // self.step, columns // self.step
 
-    def scenes(self, config: ModelConfig) -> tuple[Scene, ...]:
-        """No occluder at all, then every place, row by row."""
+    def scenes(self, config: ModelConfig, below: Scene) -> tuple[Scene, ...]:
+        """`below` alone, then with the occluder on top of it at every place, row by row."""
         height, width = config.image_size
         side = config.patch_size + (self.size - 1) * config.stride
         middle = (config.patch_size + (self.step - 1) * config.stride) / 2
         rows, columns = self.grid(config)
-        return Scene(), *(
-            Scene(
-                (
-                    Rectangle(
-                        (column * self.step * config.stride + middle) / width,
-                        (row * self.step * config.stride + middle) / height,
-                        side / width,
-                        side / height,
-                        colour=self.colour,
-                    ),
-                )
+        places = [
+            Rectangle(
+                (column * self.step * config.stride + middle) / width,
+                (row * self.step * config.stride + middle) / height,
+                side / width,
+                side / height,
+                colour=self.colour,
             )
             for row in range(rows)
             for column in range(columns)
-        )
+        ]
+        return below, *(Scene((*below.occluders, place)) for place in places)
 
 
 class Effect(StrEnum):

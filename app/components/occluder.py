@@ -1,0 +1,69 @@
+"""The editor of a scene on a query image: shapes are added, dragged, turned, resized and painted in the browser.
+
+The browser keeps the scene and its history. It tells the server on release, and some times a second while something is
+dragged, so that what the page computes from the scene can follow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any
+
+import streamlit as st
+
+from app.components import source
+from fpc_core.data.occluders import MOST_OCCLUDERS, MOST_POINTS, CutOut, Scene, Texture
+from fpc_core.data.painting import POLE_SHADE, TILE_WIDTH, tile
+from fpc_core.data.pictures import data_uri
+from fpc_core.recipes import plain
+
+_mount = st.components.v2.component(
+    "fpc_occluder",
+    html='<div data-root="" translate="no"></div>',
+    css=source("occluder.css"),
+    js=source("shared.js", "scene.js", "shapes.js", "occluder.js"),
+)
+
+
+def occluder(
+    image: str,
+    size: tuple[int, int],
+    scene: Scene,
+    serial: int,
+    pictures: Mapping[str, str],
+    person: CutOut,
+    *,
+    key: str,
+    on_scene: Callable[[Mapping[str, Any]], None],
+) -> None:
+    """Draw the editor.
+
+    image: data URI of the query.  size: its height and width in pixels.
+    scene, serial: the scene last released, or one that a serial above the browser's own brings in its place.
+    pictures: data URIs of cut-outs by `picture_key`; of the scene's and of `person`, which the Person button adds.
+    on_scene: called with {serial, held, occluders} before the rerun; held while something is dragged.
+    """
+
+    def sent() -> None:
+        told = st.session_state[key].get("scene")
+        if told is not None:
+            on_scene(told)
+
+    data = {
+        "image": image, "width": size[1], "height": size[0], "occluders": plain(scene)["occluders"], "serial": serial,
+        "pictures": dict(pictures), "person": plain(person), "shade": list(POLE_SHADE), "tileWidth": TILE_WIDTH,
+        "tiles": _tiles(),
+        "mostOccluders": MOST_OCCLUDERS, "mostPoints": MOST_POINTS,
+    }  # fmt: skip
+    _mount(key=key, data=data, on_scene_change=sent)
+
+
+def picture_key(occluder: CutOut) -> str:
+    """What the browser knows a cut-out's picture by."""
+    return f"{occluder.path}|{occluder.outline}"
+
+
+@cache
+def _tiles() -> dict[str, str]:
+    return {texture.value: data_uri(tile(texture), lossless=True) for texture in Texture}

@@ -1,0 +1,202 @@
+"""Sections of the Lab that search many occluded images: curves against the covered share, a sliding occluder's map."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from app import charts, controls, grids, resources
+from app.components.spots import spots
+from app.lab import cut_outs
+from app.messages import problem
+from app.resources import Query
+from app.studies import Look, Study
+from fpc_core.config import KEEP_RATES, QuerySettings
+from fpc_core.data.occluders import Scene
+from fpc_core.data.pictures import data_uri
+from fpc_core.evaluation.occlusion import BEYOND, RANKINGS, OcclusionTask, Relevance
+from fpc_core.evaluation.occlusion_paths import (
+    Effect,
+    Growth,
+    Sliding,
+    box_of,
+    covered_shares,
+    curtain,
+    effects,
+    growing,
+    lost_at,
+    occlusion_table,
+    person_pixels,
+)
+from fpc_core.recipes import RecipeError
+from fpc_core.workspace import Workspace
+
+GROWTHS = {
+    Growth.OWN: "the scene itself",
+    Growth.BELOW: "a curtain from below",
+    Growth.ABOVE: "from above",
+    Growth.LEFT: "from the left",
+    Growth.RIGHT: "from the right",
+}
+EFFECTS = {
+    Effect.FINAL_DISTANCE: "distance after consolidation",
+    Effect.DISTANCE: "D",
+    Effect.RANK: "rank after consolidation",
+}
+POLL = 1.0  # seconds between looks at a running study
+
+
+def curves(space: Workspace, query: Query, relevance: Relevance, scene: Scene, settings: QuerySettings) -> None:
+    """Rank and distances of the true match while more and more is covered, for several keep rates."""
+    st.subheader("How much can be covered until the match is lost?")
+    offered = [each for each in GROWTHS if scene.occluders or each is not Growth.OWN]
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        growth = st.selectbox("What grows", offered, format_func=GROWTHS.__getitem__, key="growth", width=220)
+        rates = st.pills(
+            "Keep rates γ", KEEP_RATES, selection_mode="multi", default=(1.0, 0.8, 0.5), format_func="{:g}".format,
+            key="curve-rates",
+        )  # fmt: skip
+        steps = st.segmented_control("Steps", (10, 20, 40), default=20, required=True, key="curve-steps")
+    if not rates:
+        st.info("Choose at least one keep rate.", icon=":material/tune:")
+        return
+    mask = resources.masks(space).get(Path(query.name))
+    person = person_pixels(mask, query.image.shape[:2])
+    scenes = growing(scene, steps) if growth is Growth.OWN else curtain(growth, box_of(person), steps)
+    keep_rates = tuple(sorted(rates, reverse=True))
+    study = _study(space, query, relevance, scenes, settings, keep_rates)
+    if study is None:
+        return
+    shares = covered_shares(scenes, person, study.task.pictures)
+    of = f"{len(scenes)} steps × {len(rates)} keep rate{'' if len(rates) == 1 else 's'}"
+    look = study.look()
+
+    @st.fragment(run_every=POLL if look.active else None)
+    def live() -> None:
+        now = study.look()
+        _progress(study, now, of, "curves")
+        if now.done:
+            of_what = "the person’s pixels, by the true mask" if mask is not None else "the image’s pixels"
+            _curve_charts(study, now, shares, settings, of_what)
+        if look.active and not now.active:
+            st.rerun()
+
+    live()
+
+
+def _curve_charts(study: Study, now: Look, shares: np.ndarray, settings: QuerySettings, of_what: str) -> None:
+    rates, known = study.task.keep_rates, now.known
+    ranking = st.segmented_control("Ranking", RANKINGS, default=RANKINGS[-1], required=True, key="curve-ranking")
+    place = RANKINGS.index(ranking)
+    ranks = np.where(known.known & (known.rank[..., place] != BEYOND), known.rank[..., place], np.nan)
+    lost = [lost_at(shares, margin) if seen.all() else None for margin, seen in zip(
+        known.margin[..., place], known.known, strict=True)]  # fmt: skip
+    unfilled = {"displayModeBar": False}
+    left, right = st.columns([3, 1], gap="medium")
+    left.plotly_chart(
+        charts.occlusion_rank_figure(shares, ranks, lost, rates), config=unfilled, key="curve-ranks",
+        alt="Rank of the first true match against the covered share",
+    )  # fmt: skip
+    rows = [_lost_row(rate, seen.all(), share) for rate, seen, share in zip(rates, known.known, lost, strict=True)]
+    right.table(pd.DataFrame(rows).set_index("keep rate γ"))
+    parts = zip(st.columns(2, gap="medium"), ("D_cos", "D_EMD"), strict=True)
+    for at, (column, name) in enumerate(parts):
+        with column:
+            figure = charts.occlusion_part_figure(
+                shares, known.match_parts[..., at], known.wrong_parts[..., at], rates, name
+            )
+            st.plotly_chart(
+                figure,
+                config=unfilled,
+                key=f"curve-{name}",
+                alt=f"{name} of the best true match and the best wrong hit",
+            )
+    st.caption(
+        f"Covered: of {of_what} · solid: the true match nearest by D (α {settings.alpha:g}) · dotted: the nearest "
+        "wrong hit · dashed line: where rank 1 is lost, by the straight line between the margins of two steps."
+    )
+    st.download_button(
+        "Curves as CSV", lambda: occlusion_table(study.task, known, shares).to_csv(index=False), "occlusion.csv",
+        "text/csv", icon=":material/download:", key="curves-csv",
+    )  # fmt: skip
+
+
+def _lost_row(rate: float, known: bool, share: float | None) -> dict[str, str]:
+    if not known:
+        told = "…"
+    elif share is None:
+        told = "never"
+    else:
+        told = "from the start" if share == 0.0 else f"at {share:.1%} covered"
+    return {"keep rate γ": f"{rate:g}", "match lost": told}
+
+
+def sliding_map(space: Workspace, query: Query, relevance: Relevance, scene: Scene, settings: QuerySettings) -> None:
+    """What a grey square does to the true match at every place."""
+    st.subheader("Which spot matters most?")
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        size = st.segmented_control(
+            "Side of the square, patches", (1, 2, 3, 4, 6), default=3, required=True, key="spot-size"
+        )
+        step = st.segmented_control("Step, patches", (1, 2), default=1, required=True, key="spot-step")
+        on_top = st.toggle("On top of the scene", key="spot-scene", disabled=not scene.occluders)
+    sliding, config = Sliding(size, step), space.retriever.model.config
+    scenes = sliding.scenes(config, scene if on_top else Scene())
+    study = _study(space, query, relevance, scenes, settings, (settings.prune.keep_rate,))
+    if study is None:
+        return
+    rows, columns = sliding.grid(config)
+    look = study.look()
+    picture = data_uri(query.image)
+
+    @st.fragment(run_every=POLL if look.active else None)
+    def live() -> None:
+        now = study.look()
+        _progress(study, now, f"{rows} × {columns} places and none", "map")
+        if now.done > 1:
+            effect = st.segmented_control(
+                "Shown", list(EFFECTS), default=Effect.FINAL_DISTANCE, required=True, key="spot-effect",
+                format_func=EFFECTS.__getitem__,
+            )  # fmt: skip
+            spots(effects(now.known, (rows, columns), effect), picture, sliding, config, EFFECTS[effect], key="spots")
+            st.caption(
+                "Change of the first true match against no square. Orange: the model needs what is there; purple: what "
+                "is there misleads it."
+            )
+        if look.active and not now.active:
+            st.rerun()
+
+    live()
+
+
+def _study(
+    space: Workspace,
+    query: Query,
+    relevance: Relevance,
+    scenes: tuple[Scene, ...],
+    settings: QuerySettings,
+    keep_rates: tuple[float, ...],
+) -> Study | None:
+    """The same study for every visitor who asks for it; None with a word where a scene does not fit the data."""
+    asked = (query.digest, relevance.right.tobytes(), relevance.junk.tobytes(), scenes, settings, keep_rates)
+    camera = query.subject.camera if space.dataset.uses_cameras else None
+
+    def task() -> OcclusionTask:
+        pictures = cut_outs(space, *scenes)
+        return OcclusionTask(
+            space.retriever, query.image, camera, relevance, scenes, settings, keep_rates, pictures
+        )  # fmt: skip
+
+    try:
+        return resources.study(hashlib.sha256(repr(asked).encode()).hexdigest(), task)
+    except RecipeError as error:
+        problem(str(error))
+        return None
+
+
+def _progress(study: Study, now: Look, of: str, key: str) -> None:
+    grids.progress(study, now, f"{controls.visitor()} {key}", "searches", of, key=f"{key}-")

@@ -1,0 +1,117 @@
+"""The scene that a visitor works on in the Lab: what the editor sends, what a recipe or a link brings."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import streamlit as st
+
+from fpc_core import recipes
+from fpc_core.data.occluders import FORMAT, Scene
+from fpc_core.recipes import MOST_BYTES, RecipeError
+
+_KEY = "lab-desk"
+_PARAM = "scene"
+MOST_IN_LINK = 1500  # characters: longer links get cut in mails and chats
+
+
+@dataclass(frozen=True)
+class Desk:
+    """scene: as it was last released.  held: as it is while something is dragged, else None.
+
+    serial: counts what the browser released and what was put here; the editor takes a scene with a higher one than its
+    own.  released: since the page last ran as a whole.
+    """
+
+    scene: Scene = field(default_factory=Scene)
+    held: Scene | None = None
+    serial: int = 0
+    released: bool = False
+
+    @property
+    def shown(self) -> Scene:
+        return self.scene if self.held is None else self.held
+
+
+def desk() -> Desk:
+    return st.session_state.get(_KEY, Desk())
+
+
+def hear(told: Mapping[str, Any]) -> None:
+    """What the editor sends: {serial, held, occluders}. Raises RecipeError for what is no scene."""
+    scene = recipes.build(Scene, {"occluders": told["occluders"]})
+    now = desk()
+    if told["held"]:
+        st.session_state[_KEY] = replace(now, held=scene)
+    else:
+        st.session_state[_KEY] = Desk(scene, serial=int(told["serial"]), released=True)
+        _write_link(scene)
+
+
+def put(scene: Scene) -> None:
+    """Lay a scene on the desk in place of the visitor's; the editor's undo brings that one back."""
+    st.session_state[_KEY] = Desk(scene, serial=desk().serial + 1)
+    _write_link(scene)
+
+
+def was_released() -> bool:
+    """Whether the scene was released since the last call."""
+    now = desk()
+    st.session_state[_KEY] = replace(now, released=False)
+    return now.released
+
+
+def open_link() -> str:
+    """At a first visit: the scene of the link. Returns what to tell the visitor where it cannot be used, else empty."""
+    if _KEY in st.session_state:
+        _write_link(desk().scene)  # another page has cleared it
+        return ""
+    text = st.query_params.get(_PARAM)
+    st.session_state[_KEY] = Desk()
+    if text is None:
+        return ""
+    try:
+        put(from_link(text))
+    except RecipeError as error:
+        return f"The scene of the link cannot be used: {error}"
+    return ""
+
+
+def to_link(scene: Scene) -> str:
+    """The scene as a query parameter: its JSON, compressed, in URL-safe base64."""
+    packed = zlib.compress(recipes.to_json(scene, FORMAT, None).encode(), 9)
+    return base64.urlsafe_b64encode(packed).decode("ascii").rstrip("=")
+
+
+def from_link(text: str) -> Scene:
+    """Raises RecipeError for what `to_link` did not make."""
+    try:
+        packed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        unpacker = zlib.decompressobj()
+        data = unpacker.decompress(packed, MOST_BYTES)
+        if not unpacker.eof:
+            raise RecipeError("it is cut short, or too large")
+        return recipes.from_json(Scene, data.decode("utf-8"), FORMAT)
+    except (binascii.Error, zlib.error, UnicodeError, ValueError) as error:
+        if isinstance(error, RecipeError):
+            raise
+        raise RecipeError(f"it is damaged ({error})") from error
+
+
+def _write_link(scene: Scene) -> None:
+    """A scene that is too long for a link is left out of it: a recipe keeps it."""
+    text = to_link(scene)
+    if scene.occluders and len(text) <= MOST_IN_LINK:
+        st.query_params[_PARAM] = text
+    else:
+        st.query_params.pop(_PARAM, None)
+
+
+def in_link(scene: Scene) -> bool:
+    """Whether a reload finds this scene again."""
+    return len(to_link(scene)) <= MOST_IN_LINK

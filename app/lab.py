@@ -1,0 +1,254 @@
+"""Sections of the Lab on the scene itself: the editor and its masks, where the true match stands, what to take home."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import streamlit as st
+from PIL import Image
+
+from app import controls, desk, resources
+from app.comparisons import Labels
+from app.components.masks import masks
+from app.components.occluder import occluder, picture_key
+from app.live import survived
+from app.messages import problem
+from app.resources import Query
+from app.state import EPSILON, GAMMA, NEIGHBORS
+from fpc_core.config import PruneSettings, QuerySettings, TransportSettings
+from fpc_core.data.occluders import CutOut, Outline, Scene, SceneRecipe
+from fpc_core.data.painting import covered, paint
+from fpc_core.data.pictures import data_uri
+from fpc_core.data.truth import BACKGROUND, OCCLUDER
+from fpc_core.explain.masks import drop_shares, patch_areas
+from fpc_core.explain.strips import Tone, tone_of
+from fpc_core.model.checkpoint import weights_fingerprint
+from fpc_core.recipes import MOST_BYTES, RecipeError
+from fpc_core.results import Encoding, QueryTrace
+from fpc_core.workspace import Workspace, on_one_core
+
+PREFIX = "l_"  # of parameters that Explore binds as well
+_PROBLEM = "lab-problem"
+CLEAN, OCCLUDED = "clean", "occluded"
+
+
+def painted(space: Workspace, query: Query, scene: Scene) -> Query:
+    """The query with the scene on it. Raises RecipeError for a cut-out that is not in the gallery."""
+    return replace(query, image=paint(query.image, scene, cut_outs(space, scene)))
+
+
+def cut_outs(space: Workspace, *scenes: Scene) -> dict[tuple[str, Outline], np.ndarray]:
+    """What `paint` needs of the gallery. Raises RecipeError for an image that is not in it."""
+    wanted = {(each.path, each.outline) for scene in scenes for each in scene.pictured}
+    asked = {Path(path) for path, _ in wanted}
+    records = {record.path: record for record in space.retriever.memory.records if record.path in asked}
+    for path, _ in sorted(wanted):
+        if Path(path) not in records:
+            raise RecipeError(
+                f"the scene cuts a person out of {path[:120]!r}, which is not in the gallery of this data"
+            )
+    return {(path, kind): resources.cut_out_of(space, records[Path(path)], kind) for path, kind in wanted}
+
+
+def encode_once(space: Workspace, query: Query, prune: PruneSettings) -> Encoding:
+    """The encoding of an image that will hardly be seen again, as one of a drag: nothing is kept of it."""
+    with on_one_core() if resources.FEW_CORES else nullcontext():
+        state = space.retriever.prepare(*resources.model_input(space, query), prune.blocks[0])
+        return space.retriever.encode(state, prune)
+
+
+def hear(told: Mapping[str, Any]) -> None:
+    """What the editor sends."""
+    try:
+        desk.hear(told)
+    except RecipeError as error:
+        st.session_state[_PROBLEM] = str(error)
+
+
+def told_problem() -> None:
+    """What could not be used since the last run."""
+    text = st.session_state.pop(_PROBLEM, "")
+    if text:
+        problem(text)
+
+
+def open_recipe(space: Workspace) -> None:
+    """A scene from the visitor's machine comes on the desk, with its query and its settings."""
+
+    def opened() -> None:
+        file = st.session_state["lab-recipe"]
+        if file is None:
+            return
+        try:
+            if file.size > MOST_BYTES:
+                raise RecipeError(f"it is larger than {MOST_BYTES:,} bytes")
+            _lay_out(space, SceneRecipe.from_json(file.getvalue().decode("utf-8")))
+        except (RecipeError, UnicodeDecodeError) as error:
+            st.session_state[_PROBLEM] = f"{file.name} cannot be used: {error}"
+
+    st.file_uploader(
+        "Open a scene", type="json", max_upload_size=1, key="lab-recipe", on_change=opened,
+        help="The .json of an earlier scene: brings its occluders, its query and its settings.",
+    )  # fmt: skip
+
+
+def _lay_out(space: Workspace, recipe: SceneRecipe) -> None:
+    """Raises RecipeError where this data or this page cannot have it; then nothing has changed."""
+    names = [record.path.as_posix() for record in space.dataset.query]
+    if recipe.query and recipe.query not in names:
+        raise RecipeError(f"it asks for the query {recipe.query[:120]!r}, which is not in this data")
+    cut_outs(space, recipe.scene)
+    settings = recipe.settings
+    usual = QuerySettings(
+        PruneSettings(settings.prune.keep_rate, settings.prune.strategy),
+        TransportSettings(settings.transport.solver, settings.transport.epsilon),
+        settings.variant, settings.alpha, settings.neighbors, settings.shortlist,
+    )  # fmt: skip
+    within = (
+        GAMMA[0] <= settings.prune.keep_rate <= GAMMA[1]
+        and EPSILON[0] <= settings.transport.epsilon <= EPSILON[1]
+        and settings.neighbors <= min(NEIGHBORS[1], len(space.dataset.gallery))
+    )
+    if settings != usual or not within:
+        raise RecipeError(
+            "its settings are beyond the controls of this page: keep rate, epsilon or K out of range, or other "
+            "blocks, seed, tolerance or iterations than the usual ones"
+        )
+    if recipe.query:
+        st.session_state[f"{PREFIX}query"] = recipe.query
+    controls.choose_side(PREFIX, settings)
+    desk.put(recipe.scene)
+    weights = weights_fingerprint(space.retriever.model)
+    if recipe.weights not in ("", weights):
+        st.session_state[_PROBLEM] = (
+            f"The scene was made with the weights {recipe.weights[:12]}, these are {weights[:12]}: results will differ."
+        )
+
+
+@st.fragment
+def editor(
+    space: Workspace,
+    query: Query,
+    settings: QuerySettings,
+    nearest: int,
+    ranks: Mapping[str, tuple[int | None, int | None]],
+) -> None:
+    """The editor and the masks; while something is dragged this runs alone.
+
+    nearest: memory row of the person offered for cutting out.  ranks: `first_matches`.
+    """
+    if desk.was_released():
+        st.rerun()
+    told_problem()
+    left, right = st.columns([2, 3], gap="large")
+    now = desk.desk()
+    scene, config = now.shown, space.retriever.model.config
+    with left:
+        st.subheader("What covers the query?")
+        place = st.container()
+        person = _person(space, query, nearest)
+        wanted = (*scene.pictured, *now.scene.pictured, person)
+        pictures = cut_outs(space, scene, now.scene, Scene((person,)))
+        with place:
+            occluder(
+                data_uri(query.image), config.image_size, now.scene, now.serial,
+                {picture_key(each): data_uri(pictures[each.path, each.outline], lossless=True) for each in wanted},
+                person, key="occluder", on_scene=hear,
+            )  # fmt: skip
+    with right:
+        st.subheader("What is dropped now?")
+        shown = replace(query, image=paint(query.image, scene, pictures))
+        if now.held is None:
+            encoding = resources.search(space, shown, settings).trace.encoding
+        else:
+            encoding = encode_once(space, shown, settings.prune)
+        hidden = covered(scene, config.image_size, pictures)
+        masks(
+            data_uri(shown.image), config, settings.prune.blocks, key="lab-masks", survived=survived(encoding),
+            notes=_on_occluder(encoding, hidden, space) if scene.occluders else (),
+        )  # fmt: skip
+        st.caption("Whitened: dropped. On occluder: how much of the area of the patches dropped there it covers.")
+        _standings(ranks, settings)
+
+
+def _on_occluder(encoding: Encoding, hidden: np.ndarray, space: Workspace) -> list[str]:
+    """How much of the image, and of the patches dropped at each block, an occluder covers. hidden: (H, W) bool."""
+    mask = np.where(hidden, OCCLUDER, BACKGROUND).astype(np.uint8)
+    person, occluder_area = patch_areas(mask, space.retriever.model.config)
+    fell = [stage.of_dropped.occluder for stage in drop_shares(encoding, person, occluder_area)]
+    return [f"{hidden.mean():.0%} covered", *("" if np.isnan(share) else f"{share:.0%} on occluder" for share in fell)]
+
+
+def _person(space: Workspace, query: Query, nearest: int) -> CutOut:
+    """Whom the Person button pastes."""
+    records = space.retriever.memory.records
+    usual = records[nearest]
+    with st.popover("Whom to paste", icon=":material/person_add:"):
+        everyone = {record.identity for record in records}
+        identities = sorted(everyone - {query.subject.identity} or everyone)
+        first = identities.index(usual.identity) if usual.identity in identities else 0
+        identity = st.selectbox("Identity", identities, index=first, key=f"paste-identity-{query.name}")
+        images = [record.path.as_posix() for record in records if record.identity == identity]
+        named = usual.path.as_posix()
+        first = images.index(named) if named in images else 0
+        path = st.selectbox("Image", images, index=first, key=f"paste-image-{query.name}-{identity}")
+        outline = st.segmented_control(
+            "Cut out", list(Outline), default=Outline.PERSON, required=True, key="paste-outline",
+            help="person: by the true mask where the data has one, else a soft ellipse.",
+        )  # fmt: skip
+    return CutOut(path=path, outline=outline)
+
+
+def first_matches(clean: QueryTrace, occluded: QueryTrace, labels: Labels) -> dict[str, tuple[int | None, int | None]]:
+    """1-based rank of the first true match without and with the occluders, by ranking."""
+    kinds = {"by cosine": "by_cosine", "by D": "by_distance", "consolidated": "final"}
+    return {
+        name: (labels.first_match(getattr(clean, kind)), labels.first_match(getattr(occluded, kind)))
+        for name, kind in kinds.items()
+    }
+
+
+def _standings(ranks: Mapping[str, tuple[int | None, int | None]], settings: QuerySettings) -> None:
+    st.markdown("**Rank of the first true match**")
+    for column, (name, (before, after)) in zip(st.columns(len(ranks)), ranks.items(), strict=True):
+        beyond = f"> {settings.shortlist}" if name != "consolidated" else "–"
+        change = None if before is None or after is None else after - before
+        column.metric(
+            name, beyond if after is None else after, change, delta_color="inverse",
+            help=f"Without occluder: {beyond if before is None else before}.",
+        )  # fmt: skip
+    if desk.desk().held is not None:
+        st.caption("Ranks follow when you let go.")
+
+
+def take_home(space: Workspace, query: Query, scene: Scene, settings: QuerySettings, image: np.ndarray) -> None:
+    """Downloads of scene and image. image: the painted query."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "PNG")
+    weights = weights_fingerprint(space.retriever.model)
+    recipe = SceneRecipe(scene, query.name, settings, weights)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.download_button(
+            "Scene (json)", recipe.to_json(), "scene.json", "application/json", icon=":material/receipt_long:",
+            key="scene", help="Occluders, query and settings: opens here again with the same result.",
+        )  # fmt: skip
+        st.download_button(
+            "Painted image (png)", buffer.getvalue(), "occluded.png", "image/png", icon=":material/image:", key="png",
+            help="At the model's input size. Upload it on the Explore page to look at it from every side.",
+        )  # fmt: skip
+        if not desk.in_link(scene):
+            st.caption("The scene is too long for the link: the scene file keeps it.")
+
+
+def nearest_wrong(space: Workspace, query: Query, trace: QueryTrace) -> int:
+    """Memory row of the wrong hit nearest by D; of the first image in the gallery where there is none."""
+    records, uses_cameras = space.retriever.memory.records, space.dataset.uses_cameras
+    wrong = (Tone.OTHER, Tone.NEUTRAL)
+    rows = trace.by_distance.indices.tolist()
+    return next((row for row in rows if tone_of(records[row], query.subject, uses_cameras) in wrong), 0)

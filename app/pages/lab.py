@@ -1,0 +1,98 @@
+"""The occlusion lab: put something on a query and watch masks, ranks, shares and transport follow."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app.look import heading
+
+heading(
+    "What does an occluder change?", "Put shapes, poles, textures, paint or another person on a query, and move them."
+)
+
+from app import controls, covers, desk, lab, pairs, resources, sections, sides
+from app.comparisons import Labels
+from app.lab import CLEAN, OCCLUDED, PREFIX
+from app.messages import problem
+from app.opening import open_or_explain
+from app.resources import Query
+from app.state import Pin
+from fpc_core.config import QuerySettings
+from fpc_core.data.datasets import ImageRecord
+from fpc_core.data.occluders import Scene
+from fpc_core.evaluation.occlusion import Relevance
+from fpc_core.explain.strips import Subject
+from fpc_core.recipes import RecipeError
+from fpc_core.workspace import Workspace
+
+
+def choose_neighbor(row: str) -> None:
+    st.query_params["neighbor"] = row
+
+
+def choose_pin(pin: Pin | None) -> None:
+    if pin is None:
+        st.query_params.pop("pin", None)
+    else:
+        st.query_params["pin"] = str(pin)
+
+
+def asked_pin(patches: int) -> Pin | None:
+    """The pin of the link; one that cannot be there is left out."""
+    try:
+        pin = Pin.parse(st.query_params.get("pin", ""))
+    except ValueError:
+        return None
+    return pin if pin.patch < patches else None
+
+
+def results(space: Workspace, record: ImageRecord, query: Query, settings: QuerySettings) -> None:
+    """Everything that follows when the scene is let go."""
+    scene = desk.desk().scene
+    occluded = lab.painted(space, query, scene)
+    found = {CLEAN: resources.search(space, query, settings), OCCLUDED: resources.search(space, occluded, settings)}
+    traces = {side: each.trace for side, each in found.items()}
+    labels = Labels(space.retriever.memory.records, query.subject, space.dataset.uses_cameras)
+    nearest = lab.nearest_wrong(space, query, traces[CLEAN])
+    lab.editor(space, query, settings, nearest, lab.first_matches(traces[CLEAN], traces[OCCLUDED], labels))
+    lab.take_home(space, query, scene, settings, occluded.image)
+    asked = st.query_params.get("neighbor", "")
+    chosen = sides.hits(
+        space, query, traces, int(asked) if asked.isdecimal() else None, choose_neighbor,
+        rankings=("by_distance", "final"), arrows=(OCCLUDED,),
+    )  # fmt: skip
+    pin = asked_pin(space.retriever.model.config.patches)
+    pairs.transport(space, occluded, found[OCCLUDED], chosen, pin, choose_pin)
+    sides.parts(space, traces, labels, chosen)
+    sides.shares(traces, labels)
+    try:
+        relevance = Relevance.of(record.identity, query.subject.camera, labels.records)
+    except ValueError as error:
+        problem(f"No curves and no map: {error}.")
+        return
+    covers.curves(space, query, relevance, scene, settings)
+    covers.sliding_map(space, query, relevance, scene, settings)
+
+
+def page() -> None:
+    space = open_or_explain()
+    records = {record.path.as_posix(): record for record in space.dataset.query}
+    link = desk.open_link()
+    desk.was_released()
+    with st.sidebar:
+        name = controls.query_name(list(records), space.dataset.opening, f"{PREFIX}query")
+        settings = controls.side_settings(PREFIX, QuerySettings(), len(space.dataset.gallery))
+        lab.open_recipe(space)
+    record = records[name]
+    query = Query(name, resources.picture(space, record), Subject(record.identity, record.camera), space.key)
+    sections.status_line(space, settings)
+    if link:
+        problem(link)
+    try:
+        results(space, record, query, settings)
+    except RecipeError as error:
+        problem(str(error))
+        st.button("Start with an empty scene", on_click=desk.put, args=(Scene(),), key="empty-scene")
+
+
+page()
