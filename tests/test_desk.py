@@ -1,0 +1,108 @@
+"""The scene on a visitor's desk: what the editor, a link and a recipe do to it."""
+
+import base64
+import zlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app import desk
+from fpc_core.data.occluders import Rectangle, Scene, Stroke
+from fpc_core.recipes import RecipeError, plain
+
+GREY, RED = Scene((Rectangle(),)), Scene((Rectangle(colour="#ff0000"),))
+LONG = Scene(tuple(Stroke(tuple((each % 97 / 97, each % 89 / 89) for each in range(start, start + 400)))
+                   for start in range(4)))  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def visitor(monkeypatch):
+    """A session and an address of the visitor's own."""
+    monkeypatch.setattr(desk.st, "session_state", {})
+    monkeypatch.setattr(desk.st, "query_params", {})
+    return desk.st.query_params
+
+
+def told(scene, serial, held=False):
+    desk.hear({"serial": serial, "held": held, "occluders": plain(scene)["occluders"]})
+
+
+def test_a_scene_that_is_held_is_shown_and_the_released_one_stays():
+    told(GREY, 1)
+    assert desk.was_released()
+    assert not desk.was_released()
+    told(RED, 1, held=True)
+    now = desk.desk()
+    assert (now.shown, now.scene, now.serial) == (RED, GREY, 1)
+    assert not desk.was_released()
+    told(RED, 2)
+    now = desk.desk()
+    assert (now.shown, now.scene, now.serial, now.held) == (RED, RED, 2, None)
+    assert desk.was_released()
+
+
+def test_a_scene_laid_on_the_desk_is_ahead_of_the_browser_s():
+    told(GREY, 7)
+    desk.put(RED)
+    assert (desk.desk().scene, desk.desk().serial) == (RED, 8)
+
+
+def test_what_is_no_scene_is_refused_and_the_desk_keeps_its_own():
+    told(GREY, 1)
+    with pytest.raises(RecipeError, match=r"occluders\.0\.kind"):
+        desk.hear({"serial": 2, "held": False, "occluders": [{"kind": "cloud"}]})
+    assert desk.desk().scene == GREY
+
+
+def test_the_link_brings_the_scene_back_at_the_next_visit(visitor):
+    told(RED, 1)
+    desk.st.session_state.clear()
+    assert desk.open_link() == ""
+    assert desk.desk().scene == RED
+
+
+def test_a_scene_of_this_visit_goes_before_the_link_and_back_into_it(visitor):
+    told(RED, 1)
+    visitor.clear()  # as another page does
+    assert desk.open_link() == ""
+    assert desk.from_link(visitor["scene"]) == RED
+
+
+def test_an_empty_or_a_long_scene_is_not_in_the_link(visitor):
+    told(GREY, 1)
+    told(Scene(), 2)
+    assert "scene" not in visitor
+    assert not desk.in_link(LONG)
+    told(LONG, 3)
+    assert "scene" not in visitor
+
+
+@given(st.lists(st.builds(Rectangle, x=st.floats(-2, 3), rotation=st.floats(-360, 360)), max_size=3))
+def test_a_link_holds_the_very_scene(occluders):
+    scene = Scene(tuple(occluders))
+    assert desk.from_link(desk.to_link(scene)) == scene
+
+
+def packed(data: bytes) -> str:
+    return base64.urlsafe_b64encode(zlib.compress(data)).decode().rstrip("=")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("<b>", "damaged"),
+        ("abcd", "damaged"),
+        ("é", "damaged"),
+        (desk.to_link(GREY)[:-12], "damaged|cut short"),
+        (packed(b"\xff\xfe"), "damaged"),
+        (packed(b"[]"), "JSON object with format 1"),
+        (packed(b" " * (1 << 21)), "cut short, or too large"),
+    ],
+)
+def test_a_link_that_cannot_be_used_is_told_and_the_desk_is_empty(visitor, text, message):
+    with pytest.raises(RecipeError, match=message):
+        desk.from_link(text)
+    visitor["scene"] = text
+    assert desk.open_link().startswith("The scene of the link cannot be used: ")
+    assert desk.desk().scene == Scene()

@@ -1,0 +1,73 @@
+"""Studies of occlusion in the background: what they know is what the core finds, and stopping loses nothing."""
+
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from app.background import Worker
+from app.errands import State
+from app.studies import Study
+from fpc_core.config import QuerySettings
+from fpc_core.data.images import resize_image
+from fpc_core.data.occluders import CutOut, Rectangle, Scene
+from fpc_core.evaluation.occlusion import OcclusionTask, Relevance, run_occlusion
+from fpc_core.evaluation.occlusion_paths import growing
+from fpc_core.workspace import open_workspace
+
+
+@pytest.fixture(scope="module")
+def task(small_places):
+    space = open_workspace(small_places, "cpu")
+    record = space.dataset.query[0]
+    image = resize_image(space.dataset.read(record), space.retriever.model.config.image_size)
+    relevance = Relevance.of(record.identity, record.camera, space.dataset.gallery)
+    scenes = growing(Scene((Rectangle(),)), 3)
+    settings = QuerySettings(neighbors=2, shortlist=10)
+    return OcclusionTask(space.retriever, image, record.camera, relevance, scenes, settings, (1.0, 0.6))
+
+
+def ended(study):
+    for _ in range(6000):
+        if not (look := study.look()).active:
+            return look
+        time.sleep(0.01)
+    raise AssertionError("the study did not end")
+
+
+def test_a_study_ends_with_what_the_core_finds(task):
+    study = Study(task, Worker())
+    assert (study.look().state, study.look().done) == (State.IDLE, 0)
+    study.start("a")
+    look = ended(study)
+    *_, found = run_occlusion(task)
+    assert look.complete
+    np.testing.assert_array_equal(look.known.rank, found.rank)
+    np.testing.assert_array_equal(look.known.margin, found.margin)
+
+
+def test_a_stopped_study_keeps_what_it_has_and_goes_on(task, monkeypatch):
+    study = Study(task, Worker())
+    original = task.retriever.match
+
+    def stop_at_the_third(*arguments):
+        if study.look().done == 2:
+            study.stop("a")
+        return original(*arguments)
+
+    monkeypatch.setattr(task.retriever, "match", stop_at_the_third)
+    study.start("a")
+    look = ended(study)
+    assert (look.state, look.done) == (State.STOPPED, 3)
+    monkeypatch.undo()
+    study.start("a")
+    assert ended(study).complete
+
+
+def test_a_study_that_fails_says_why(task):
+    study = Study(replace(task, scenes=(Scene((CutOut(path="gone.jpg"),)),)), Worker())
+    study.start("a")
+    look = ended(study)
+    assert look.state is State.FAILED
+    assert "gone.jpg" in look.error
