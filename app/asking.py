@@ -7,6 +7,7 @@ import streamlit as st
 from app import controls, resources
 from app.messages import problem
 from app.resources import Query
+from app.state import turn_dials
 from fpc_core.data.images import ImageError, content_hash, decode_image, resize_image
 from fpc_core.explain.strips import Subject
 from fpc_core.workspace import Workspace
@@ -19,6 +20,13 @@ def choose_query(name: str) -> None:
     st.session_state["query"] = name
     for stale in ("neighbor", "rival", "pin"):
         st.query_params.pop(stale, None)
+
+
+def begin(neighbors: int) -> None:
+    """A first visit begins with this K; a link says its own, or means the usual one."""
+    if st.session_state.setdefault("first-visit", not st.query_params.keys() & {"query", "k"}):
+        turn_dials(st.query_params, {"k": neighbors})
+        st.session_state["first-visit"] = False
 
 
 def choose_neighbor(row: str) -> None:

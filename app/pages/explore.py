@@ -9,12 +9,12 @@ from app.look import heading
 heading("FPC Explorer", "Pick an occluded person: see which patches the model drops, whom it finds, and why.")
 
 from app import attention, controls, lessons, lives, pairs, resources, sections
-from app.asking import PER_PAGE, UPLOADED, choose_neighbor, choose_query, chosen_query
+from app.asking import PER_PAGE, UPLOADED, begin, choose_neighbor, choose_query, chosen_query
 from app.basket import add_button
 from app.messages import problem
 from app.opening import open_or_explain
 from app.resources import Query
-from app.state import Pin, View, read_view, turn_dials
+from app.state import Pin, View, read_view
 from fpc_core.config import QuerySettings
 from fpc_core.workspace import Workspace
 
@@ -60,9 +60,7 @@ def answers(space: Workspace, query: Query, settings: QuerySettings, asked: View
 
 def page() -> None:
     space = open_or_explain()
-    if st.session_state.setdefault("first-visit", not st.query_params.keys() & {"query", "k"}):
-        turn_dials(st.query_params, {"k": space.dataset.neighbors})  # a link says its own K, or means the usual one
-        st.session_state["first-visit"] = False
+    begin(space.dataset.neighbors)
     asked, problems = read_view(st.query_params, space.retriever.model.config.patches)
     records = {record.path.as_posix(): record for record in space.dataset.query}
     with st.sidebar:

@@ -81,7 +81,9 @@ def page() -> None:
     desk.was_released()
     with st.sidebar:
         name = controls.query_name(list(records), space.dataset.opening, f"{PREFIX}query")
-        settings = controls.side_settings(PREFIX, QuerySettings(), len(space.dataset.gallery))
+        settings = controls.side_settings(
+            PREFIX, QuerySettings(neighbors=space.dataset.neighbors), len(space.dataset.gallery)
+        )
         lab.open_recipe(space)
     record = records[name]
     query = Query(name, resources.picture(space, record), Subject(record.identity, record.camera), space.key)

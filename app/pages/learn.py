@@ -15,7 +15,7 @@ else:
     heading("How does FPC work?", "Nine short steps on one query: predict first, then see what the model did.")
 
 from app import controls, lessons, resources, sections
-from app.asking import PER_PAGE, choose_query, chosen_query
+from app.asking import PER_PAGE, begin, choose_query, chosen_query
 from app.messages import problem
 from app.opening import open_or_explain
 from app.resources import Query
@@ -85,6 +85,7 @@ def try_it(space: Workspace, query: Query, view: View, case: Case, key: str) -> 
 
 def page() -> None:
     space = open_or_explain()
+    begin(space.dataset.neighbors)
     asked, problems = read_view(st.query_params, space.retriever.model.config.patches)
     with st.sidebar:
         query, missing = chosen_query(space, asked.query)
