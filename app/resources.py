@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -52,6 +53,7 @@ from fpc_core.workspace import (
     data_stamp,
     file_stamp,
     keep_to_one_core,
+    on_one_core,
     open_workspace,
     stamp,
 )
@@ -145,8 +147,9 @@ def gallery_map(space: Workspace, rows: np.ndarray | None = None) -> tuple[FlatM
 def search(space: Workspace, query: Query, settings: QuerySettings) -> Found:
     """Run one query, taking from the cache what did not change."""
     began = time.perf_counter()
-    matched = matching(space, query, settings)
-    trace = space.retriever.finish(matched.encoded.encoding, matched.match, settings)
+    with on_one_core() if FEW_CORES else nullcontext():  # the browser may have the other
+        matched = matching(space, query, settings)
+        trace = space.retriever.finish(matched.encoded.encoding, matched.match, settings)
     stages = (*matched.encoded.stages, matched.stage)
     seconds = {stage.name: stage.seconds for stage in stages} | dict(trace.timings)
     return Found(trace, seconds, frozenset(stage.name for stage in stages if stage.made_at < began))
