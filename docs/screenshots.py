@@ -12,9 +12,11 @@ from playwright.sync_api import sync_playwright
 OUT = Path(__file__).parent / "screenshots"
 PAGES = {  # path, what stands there last, heights at 1280 and at 390 px
     "explore": ("", "What did the decoder take", 3800, 5400),
+    "learn": ("learn?step=3", "Try it on your query", 1250, 2100),
     "sweep": ("sweep", "All cells as CSV", 900, 1300),
     "evaluate": ("evaluate", "The paper draws this curve", 5720, 6150),
     "atlas": ("atlas?class=broken", "True matches that were not shortlisted", 2800, 5000),
+    "lab": ("lab", "Which spot matters most", 3300, 5000),
     "compare": ("compare?c_query=query/0088_c3_f0008700.jpg", "Which neighbours does", 3000, 4600),
     "figures": ("figures", "See the first query in Explore", 1100, 1700),
     "data": ("data", "The arrow leads from", 1720, 3000),

@@ -182,7 +182,7 @@ def _tile(which: tuple[int, int, int, bool]) -> tuple[Image.Image, str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=f"Render the synthetic demo world. Occluders: {', '.join(KINDS)}.")
     commands = parser.add_subparsers(required=True)
-    for name, run, identities, seed in (("demo", demo, 100, 1), ("train", train, 500, 2), ("sheet", sheet, 6, 1)):
+    for name, run, identities, seed in (("demo", demo, 100, 1), ("train", train, 1200, 2), ("sheet", sheet, 6, 1)):
         command = commands.add_parser(name)
         command.set_defaults(run=run)
         command.add_argument("--out", type=Path, required=True, help="a folder; for sheet, an image file")
@@ -192,7 +192,7 @@ def main() -> None:
         if name == "demo":
             command.add_argument("--distractors", type=int, default=40, help="gallery pictures of people without a query, two of each")
         elif name == "train":
-            command.add_argument("--images", type=int, default=10, help="pictures of each identity")
+            command.add_argument("--images", type=int, default=12, help="pictures of each identity")
             command.add_argument("--occluded", type=float, default=0.4, help="share of occluded pictures")
             command.add_argument("--validation", type=int, default=20, help="identities with query and gallery")
         else:
