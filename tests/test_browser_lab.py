@@ -30,8 +30,14 @@ def lab(browser, url):
     assert errors == []
 
 
+def box_of(page, what):
+    while (box := page.locator(what).bounding_box()) is None:  # an answer draws it anew at this moment
+        page.wait_for_timeout(20)
+    return box
+
+
 def middle(page, what):
-    box = page.locator(what).bounding_box()
+    box = box_of(page, what)
     return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
 
