@@ -70,6 +70,11 @@ def heat_key(query: Query, settings: QuerySettings, how: MapSettings, chosen: in
     return hashlib.sha256(f"{query.digest} {settings} {how} {chosen}".encode()).hexdigest()[:16]
 
 
+def of_encoder(how: MapSettings, chosen: int) -> MapSettings:
+    """The encoder's map beside a decoder's: the same method, for the similarity to memory row `chosen`."""
+    return MapSettings(how.method, index=chosen, relative=how.relative)
+
+
 def heat(space: Workspace, query: Query, found: Found, how: MapSettings, chosen: int | None, visitor: str) -> Job:
     """The background job that ends in {key, parts: {name: `heat_data`}}, its key `heat_key`; a next view ends it.
 
@@ -87,8 +92,7 @@ def heat(space: Workspace, query: Query, found: Found, how: MapSettings, chosen:
             "query": heat_data(decoder.query_grid, decoder.peak),
         }
         if chosen is not None:
-            asked = MapSettings(how.method, index=chosen, relative=how.relative)
-            encoder = resources.encoder_map(space, query, trace.settings.prune, asked)
+            encoder = resources.encoder_map(space, query, trace.settings.prune, of_encoder(how, chosen))
             parts["encoder"] = heat_data(encoder.query_grid, encoder.peak)
         return {"key": key, "parts": parts}
 

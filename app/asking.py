@@ -8,6 +8,7 @@ from app import controls, resources
 from app.messages import problem
 from app.resources import Query
 from app.state import turn_dials
+from fpc_core.data.datasets import ImageRecord
 from fpc_core.data.images import ImageError, content_hash, decode_image, resize_image
 from fpc_core.explain.strips import Subject
 from fpc_core.workspace import Workspace
@@ -36,6 +37,12 @@ def choose_neighbor(row: str) -> None:
         del st.query_params["pin"]
 
 
+def query_of(space: Workspace, record: ImageRecord) -> Query:
+    """A query of the data."""
+    subject = Subject(record.identity, record.camera)
+    return Query(record.path.as_posix(), resources.picture(space, record), subject, space.key)
+
+
 def chosen_query(space: Workspace, asked: str) -> tuple[Query, tuple[str, ...]]:
     """Draws upload and search box; returns the query, and a sentence where the link's, `asked`, is not there."""
     records = {record.path.as_posix(): record for record in space.dataset.query}
@@ -51,8 +58,7 @@ def chosen_query(space: Workspace, asked: str) -> tuple[Query, tuple[str, ...]]:
     name = controls.query_name(names, space.dataset.opening)
     if own is not None and name == own_name:
         return own, problems
-    record = records[name]
-    return Query(name, resources.picture(space, record), Subject(record.identity, record.camera), space.key), problems
+    return query_of(space, records[name]), problems
 
 
 def _uploaded(space: Workspace) -> Query | None:

@@ -49,8 +49,7 @@ def decoder(space: Workspace, query: Query, found: Found, chosen: int | None, on
     if chosen is not None:
         with encoder:
             st.markdown("**What makes the query like the chosen one?**")
-            seen = MapSettings(how.method, index=chosen, relative=how.relative)
-            label = told(seen, f"1 − D_cos to {who(records[chosen])}")
+            label = told(ahead.of_encoder(how, chosen), f"1 − D_cos to {who(records[chosen])}")
             card = Card(
                 "encoder", "query", "Query", ("last block", "of the encoder"), alt="the query, seen by the encoder"
             )

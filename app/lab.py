@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,7 @@ from fpc_core.explain.strips import Tone, tone_of
 from fpc_core.model.checkpoint import weights_fingerprint
 from fpc_core.recipes import MOST_BYTES, RecipeError
 from fpc_core.results import Encoding, QueryTrace
-from fpc_core.workspace import Workspace, on_one_core
+from fpc_core.workspace import Workspace, sparing_few_cores
 
 PREFIX = "l_"  # of parameters that Explore binds as well
 _PROBLEM = "lab-problem"
@@ -58,7 +57,7 @@ def cut_outs(space: Workspace, *scenes: Scene) -> dict[tuple[str, Outline], np.n
 
 def encode_once(space: Workspace, query: Query, prune: PruneSettings) -> Encoding:
     """The encoding of an image that will hardly be seen again, as one of a drag: nothing is kept of it."""
-    with on_one_core() if resources.FEW_CORES else nullcontext():
+    with sparing_few_cores():
         state = space.retriever.prepare(*resources.model_input(space, query), prune.blocks[0])
         return space.retriever.encode(state, prune)
 

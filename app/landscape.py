@@ -12,6 +12,7 @@ import streamlit as st
 from plotly.colors import qualitative
 
 from app import controls, resources
+from app.asking import query_of
 from app.charts import ORANGE
 from app.messages import plain
 from app.resources import Query
@@ -58,7 +59,7 @@ def gallery(space: Workspace, variant: Variant) -> None:
             help="Those of the shortlist spread the 100 nearest images apart.",
         )  # fmt: skip
     record = names[name]
-    query = Query(name, resources.picture(space, record), Subject(record.identity, record.camera), space.key)
+    query = query_of(space, record)
     usual = min(QuerySettings().shortlist, len(space.dataset.gallery))
     settings = QuerySettings(variant=variant, neighbors=min(space.dataset.neighbors, usual), shortlist=usual)
     trace = resources.search(space, query, settings).trace

@@ -6,10 +6,8 @@ visitor's view ever reaches another. An alpha or K move finds encoder and transp
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -46,6 +44,7 @@ from fpc_core.memory import PARTIAL
 from fpc_core.results import DropStage, EncoderState, Encoding, Match, QueryTrace
 from fpc_core.roots import Root, Sights, confine, look_below
 from fpc_core.workspace import (
+    FEW_CORES,
     Places,
     Workspace,
     cache_folder,
@@ -53,8 +52,8 @@ from fpc_core.workspace import (
     data_stamp,
     file_stamp,
     keep_to_one_core,
-    on_one_core,
     open_workspace,
+    sparing_few_cores,
     stamp,
 )
 
@@ -62,7 +61,6 @@ if TYPE_CHECKING:
     from fpc_core.explain.cam import PatchMap
 
 WORKSPACES = 3  # kept open at once: a model and what its memory holds in RAM can be a gigabyte
-FEW_CORES = (os.cpu_count() or 1) <= 2  # there a sweep keeps to one of them, so that the page stays quick
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +145,7 @@ def gallery_map(space: Workspace, rows: np.ndarray | None = None) -> tuple[FlatM
 def search(space: Workspace, query: Query, settings: QuerySettings) -> Found:
     """Run one query, taking from the cache what did not change."""
     began = time.perf_counter()
-    with on_one_core() if FEW_CORES else nullcontext():  # the browser may have the other
+    with sparing_few_cores():
         matched = matching(space, query, settings)
         trace = space.retriever.finish(matched.encoded.encoding, matched.match, settings)
     stages = (*matched.encoded.stages, matched.stage)

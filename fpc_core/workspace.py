@@ -25,6 +25,7 @@ from fpc_core.model.checkpoint import LoadReport, load_checkpoint
 from fpc_core.retrieval import Retriever
 from fpc_core.roots import Root, named_roots
 
+FEW_CORES = (os.cpu_count() or 1) <= 2  # there work in the background keeps to one, so that the page stays quick
 DEMO_ROOT = Path(__file__).resolve().parent.parent / "assets" / "demo"
 
 
@@ -151,12 +152,15 @@ def keep_to_one_core() -> None:
 
 
 @contextmanager
-def on_one_core() -> Iterator[None]:
-    """Within, what torch computes in this thread keeps to one core.
+def sparing_few_cores() -> Iterator[None]:
+    """Within, on a machine of no more than two cores, what torch computes in this thread keeps to one of them.
 
-    For what must be steady rather than quick: where other work has one of few cores, two threads wait for each other
-    many times as long as one needs alone.
+    For what must be steady rather than quick: where other work, such as the browser, has one of few cores, two threads
+    wait for each other many times as long as one needs alone.
     """
+    if not FEW_CORES:
+        yield
+        return
     torch.get_num_threads()  # sets this thread up; later it would undo the next line
     with _pools().limit(limits=1, user_api="openmp"):
         yield

@@ -9,13 +9,12 @@ from app.look import heading
 heading("What changes between two settings?", "The same query, searched twice; everything below marks what differs.")
 
 from app import controls, resources, sections, sides
+from app.asking import query_of
 from app.basket import add_button
 from app.comparisons import PRESETS, Labels, preset_of
 from app.opening import open_or_explain
-from app.resources import Query
 from app.sides import SIDES
 from fpc_core.config import QuerySettings
-from fpc_core.explain.strips import Subject
 
 USUAL = PRESETS["γ 1.0 | 0.8"]
 
@@ -53,8 +52,7 @@ def page() -> None:
     with st.sidebar:
         name = controls.query_name(list(records), space.dataset.opening, "c_query")
         st.image(resources.picture(space, records[name]), width=150)
-    record = records[name]
-    query = Query(name, resources.picture(space, record), Subject(record.identity, record.camera), space.key)
+    query = query_of(space, records[name])
     settings = both_settings(len(space.dataset.gallery))
     sections.status_line(space, *settings)
     traces = {side: resources.search(space, query, each).trace for side, each in zip(SIDES, settings, strict=True)}

@@ -11,6 +11,7 @@ heading(
 )
 
 from app import controls, covers, desk, lab, pairs, resources, sections, sides
+from app.asking import query_of
 from app.comparisons import Labels
 from app.lab import CLEAN, OCCLUDED, PREFIX
 from app.messages import problem
@@ -21,7 +22,6 @@ from fpc_core.config import QuerySettings
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.data.occluders import Scene
 from fpc_core.evaluation.occlusion import Relevance
-from fpc_core.explain.strips import Subject
 from fpc_core.recipes import RecipeError
 from fpc_core.workspace import Workspace
 
@@ -86,7 +86,7 @@ def page() -> None:
         )
         lab.open_recipe(space)
     record = records[name]
-    query = Query(name, resources.picture(space, record), Subject(record.identity, record.camera), space.key)
+    query = query_of(space, record)
     sections.status_line(space, settings)
     if link:
         problem(link)

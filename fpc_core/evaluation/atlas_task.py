@@ -70,8 +70,7 @@ class AtlasTask:
     @cached_property
     def work(self) -> PassTask:
         """What a run computes."""
-        task = PassTask(self.retriever, self.dataset, self.dataset.query, (self.asked,))
-        return replace(task, queries=tuple(record for record in task.queries if task.has_match(record)))
+        return PassTask(self.retriever, self.dataset, self.dataset.query, (self.asked,)).with_true_matches()
 
     @property
     def queries(self) -> tuple[ImageRecord, ...]:

@@ -266,6 +266,10 @@ class PassTask:
         camera = record.camera if self.dataset.uses_cameras else None
         return bool(match_mask(record.identity, identities, camera, cameras).any())
 
+    def with_true_matches(self) -> PassTask:
+        """The task without queries that the gallery holds no true match of."""
+        return replace(self, queries=tuple(record for record in self.queries if self.has_match(record)))
+
     def score(self, features: np.ndarray, record: ImageRecord) -> tuple[np.ndarray, np.ndarray]:
         """AP and first match (B,) of B features (B, C) of one query; NaN and -1 where it has no true match."""
         if not self.has_match(record):

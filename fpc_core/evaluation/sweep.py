@@ -5,7 +5,7 @@ A keep rate is a pass (`passes.py`), its alphas and Ks are the points.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 
@@ -65,8 +65,7 @@ class SweepTask:
     def work(self) -> PassTask:
         """What a run computes: the queries with a true match; the protocol leaves the others out of every mean."""
         passes = tuple(self.pass_of(rate) for rate in self.grid.keep_rates)
-        task = PassTask(self.retriever, self.dataset, self.dataset.query, passes)
-        return replace(task, queries=tuple(record for record in task.queries if task.has_match(record)))
+        return PassTask(self.retriever, self.dataset, self.dataset.query, passes).with_true_matches()
 
     @property
     def queries(self) -> tuple[ImageRecord, ...]:
