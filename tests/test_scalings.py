@@ -6,7 +6,7 @@ import numpy as np
 import ot
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fpc_core.config import TransportSettings
@@ -83,6 +83,7 @@ def test_iterates_are_those_of_the_solver(problem, epsilon, count):
 
 
 @settings(max_examples=25)
+@example(1956)  # converges slowly: 3,000 iterations leave it short
 @given(st.integers(0, 2**32 - 1))
 def test_as_epsilon_falls_the_plan_becomes_the_exact_one(seed):
     rng = np.random.default_rng(seed)
@@ -90,8 +91,9 @@ def test_as_epsilon_falls_the_plan_becomes_the_exact_one(seed):
     b = rng.uniform(0.2, 1, 5)
     b /= b.sum()
     exact = float((ot.emd(a, b, cost) * cost).sum())
-    plans = [after(cost, a, b, epsilon, 3000, error=1e-4).plan for epsilon in (0.3, 0.03, 0.003)]
-    above = [float((plan * cost).sum()) - exact for plan in plans]
+    ends = [after(cost, a, b, epsilon, 100_000, error=1e-4) for epsilon in (0.3, 0.03, 0.003)]
+    assert all(end.error <= 1e-4 for end in ends)  # short of that a plan may cost less than the exact one
+    above = [float((end.plan * cost).sum()) - exact for end in ends]
     assert above[0] > above[1] - 1e-4 > above[2] - 2e-4
     # An entropic plan lies above the exact one by at most epsilon times its entropy, log 20 at most.
     assert -1e-3 < above[2] < 0.003 * np.log(20) + 1e-3
