@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from app import resources
+from app import resources, stages
 from app.background import Job, Steps
 from app.components.heat import heat_data
 from app.components.transport import pair_data
 from app.live import grid_data, view_key
-from app.resources import Found, Query
+from app.stages import Found, Query
 from app.state import keep_rates
 from fpc_core.config import MapSettings, QuerySettings
 from fpc_core.workspace import Workspace
@@ -29,7 +29,7 @@ def keep_rate_grid(space: Workspace, query: Query, settings: QuerySettings, visi
     def steps() -> Steps:
         matched = {}
         for moved in _moved(settings):
-            found = resources.matching(space, query, moved)
+            found = stages.matching(space, query, moved)
             matched[moved.prune.keep_rate] = (found.encoded.encoding, found.match)
             yield
         records = space.retriever.memory.records
@@ -52,7 +52,7 @@ def keep_rate_pairs(space: Workspace, query: Query, settings: QuerySettings, vis
     def steps() -> Steps:
         pairs = []
         for moved in _moved(settings):
-            found = resources.matching(space, query, moved)
+            found = stages.matching(space, query, moved)
             for place in np.flatnonzero(found.match.shortlist.indices == row).tolist():
                 plan = space.retriever.plan(found.encoded.encoding, found.match, place, moved)
                 pair = pair_data(plan, found.match.transport, place) | {"row": row}
@@ -86,13 +86,13 @@ def heat(space: Workspace, query: Query, found: Found, how: MapSettings, chosen:
 
     def steps() -> Steps:
         yield
-        decoder = resources.decoder_map(space, query, trace, trace.settings, how)
+        decoder = stages.decoder_map(space, query, trace, trace.settings, how)
         parts = {
             "neighbors": heat_data(decoder.neighbor_grids, decoder.peak),
             "query": heat_data(decoder.query_grid, decoder.peak),
         }
         if chosen is not None:
-            encoder = resources.encoder_map(space, query, trace.settings.prune, of_encoder(how, chosen))
+            encoder = stages.encoder_map(space, query, trace.settings.prune, of_encoder(how, chosen))
             parts["encoder"] = heat_data(encoder.query_grid, encoder.peak)
         return {"key": key, "parts": parts}
 

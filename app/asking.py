@@ -6,7 +6,7 @@ import streamlit as st
 
 from app import controls, resources
 from app.messages import problem
-from app.resources import Query
+from app.stages import Query
 from app.state import turn_dials
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.data.images import ImageError, content_hash, decode_image, resize_image

@@ -10,7 +10,7 @@ import torch
 from app import ahead, charts, controls
 from app.components.feed import feed
 from app.components.heat import heat
-from app.resources import Found, Query
+from app.stages import Found, Query
 from fpc_core.config import MapSettings, MapTarget, Variant
 from fpc_core.data.pictures import data_uri
 from fpc_core.explain.methods import SAYS, TARGETED, map_target, told

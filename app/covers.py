@@ -13,7 +13,7 @@ from app import charts, controls, grids, resources
 from app.components.spots import spots
 from app.lab import cut_outs
 from app.messages import problem
-from app.resources import Query
+from app.stages import Query
 from app.studies import Look, Study
 from fpc_core.config import KEEP_RATES, QuerySettings
 from fpc_core.data.occluders import Scene

@@ -12,13 +12,13 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
-from app import controls, desk, resources
+from app import controls, desk, resources, stages
 from app.comparisons import Labels
 from app.components.masks import masks
 from app.components.occluder import occluder, picture_key
 from app.live import survived
 from app.messages import problem
-from app.resources import Query
+from app.stages import Query
 from app.state import EPSILON, GAMMA, NEIGHBORS
 from fpc_core.config import PruneSettings, QuerySettings, TransportSettings
 from fpc_core.data.occluders import CutOut, Outline, Scene, SceneRecipe
@@ -58,7 +58,7 @@ def cut_outs(space: Workspace, *scenes: Scene) -> dict[tuple[str, Outline], np.n
 def encode_once(space: Workspace, query: Query, prune: PruneSettings) -> Encoding:
     """The encoding of an image that will hardly be seen again, as one of a drag: nothing is kept of it."""
     with sparing_few_cores():
-        state = space.retriever.prepare(*resources.model_input(space, query), prune.blocks[0])
+        state = space.retriever.prepare(*stages.model_input(space, query), prune.blocks[0])
         return space.retriever.encode(state, prune)
 
 
@@ -164,7 +164,7 @@ def editor(
         st.subheader("What is dropped now?")
         shown = replace(query, image=paint(query.image, scene, pictures))
         if now.held is None:
-            encoding = resources.search(space, shown, settings).trace.encoding
+            encoding = stages.search(space, shown, settings).trace.encoding
         else:
             encoding = encode_once(space, shown, settings.prune)
         hidden = covered(scene, config.image_size, pictures)

@@ -11,11 +11,11 @@ import plotly.graph_objects as go
 import streamlit as st
 from plotly.colors import qualitative
 
-from app import controls, resources
+from app import controls, resources, stages
 from app.asking import query_of
 from app.charts import ORANGE
 from app.messages import plain
-from app.resources import Query
+from app.stages import Query
 from fpc_core.config import QuerySettings, Variant
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.explain.projection import map_rows
@@ -62,7 +62,7 @@ def gallery(space: Workspace, variant: Variant) -> None:
     query = query_of(space, record)
     usual = min(QuerySettings().shortlist, len(space.dataset.gallery))
     settings = QuerySettings(variant=variant, neighbors=min(space.dataset.neighbors, usual), shortlist=usual)
-    trace = resources.search(space, query, settings).trace
+    trace = stages.search(space, query, settings).trace
     found, explained = lie_of(space, query, trace, fit == "shortlist")
     chart, side = st.columns([4, 1], gap="medium")
     with chart:

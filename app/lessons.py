@@ -18,7 +18,7 @@ from app.components.patchmap import patchmap
 from app.components.ranking import ranking
 from app.components.stepper import stepper
 from app.live import answer_data, view_key
-from app.resources import Found, Query
+from app.stages import Found, Query
 from app.state import Pin
 from fpc_core.data.pictures import data_uri
 from fpc_core.explain.masks import drop_shares, patch_areas

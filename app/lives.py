@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from app import resources
+from app import stages
 from app.components.lifeline import life_data, lifeline
-from app.resources import Found, Query
+from app.stages import Found, Query
 from app.state import Pin, keep_rates
 from fpc_core.data.pictures import data_uri
 from fpc_core.workspace import Workspace
@@ -35,10 +35,10 @@ def followed_patches(
     rates = keep_rates()
     prune = found.trace.settings.prune
     with st.spinner("Following every patch …"):
-        stages = resources.followed(space, query, prune)
-        falls = resources.falls(space, query, prune, rates)
+        blocks = stages.followed(space, query, prune)
+        falls = stages.falls(space, query, prune, rates)
     lifeline(
-        life_data(found.trace.encoding, stages, rates, falls),
+        life_data(found.trace.encoding, blocks, rates, falls),
         data_uri(query.image),
         space.retriever.model.config,
         key="lifeline",

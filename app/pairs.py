@@ -13,7 +13,7 @@ from app.components.margin import margin_data
 from app.components.transport import pair_data
 from app.components.transport import transport as transport_component
 from app.live import view_key
-from app.resources import Found, Query
+from app.stages import Found, Query
 from app.state import Pin
 from fpc_core.config import Solver
 from fpc_core.data.pictures import data_uri

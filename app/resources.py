@@ -1,29 +1,25 @@
-"""The only file with caches: workspace, pictures, and every stage of a search that a move can reuse.
+"""What visitors share, kept by content: workspaces, pictures, work in the background. Stages of a search: stages.py.
 
-Everything is keyed by content: two visitors with the same image and settings share the result, and nothing of one
-visitor's view ever reaches another. An alpha or K move finds encoder and transport here and recomputes neither.
+Caches live in these two files alone. Nothing of one visitor's view ever reaches another.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import streamlit as st
-import torch
 
 from app.background import Worker
 from app.builds import Build, ImageCheck
 from app.runs import Run
 from app.studies import Study
-from fpc_core.config import MapSettings, PruneSettings, QuerySettings
+from fpc_core.config import QuerySettings
 from fpc_core.data.datasets import Dataset, ImageRecord, open_dataset
-from fpc_core.data.images import content_hash, resize_image, to_tensor
+from fpc_core.data.images import resize_image
 from fpc_core.data.inventory import Inventory, take_inventory
 from fpc_core.data.occluders import Outline
 from fpc_core.data.painting import cut_out
@@ -35,13 +31,10 @@ from fpc_core.evaluation.report_tables import Setting, tables_of
 from fpc_core.evaluation.store import ResultStore
 from fpc_core.evaluation.sweep import SweepGrid, SweepTask
 from fpc_core.evaluation.task import EvaluationTask, evaluation_task
-from fpc_core.explain import lifelines
 from fpc_core.explain.projection import FlatMap, flat_map
-from fpc_core.explain.strips import Subject
 from fpc_core.figures.recipe import FigureRecipe
 from fpc_core.inspection import MemoryFound, WeightsFound, inspect_memory, inspect_weights
 from fpc_core.memory import PARTIAL
-from fpc_core.results import DropStage, EncoderState, Encoding, Match, QueryTrace
 from fpc_core.roots import Root, Sights, confine, look_below
 from fpc_core.workspace import (
     FEW_CORES,
@@ -53,44 +46,13 @@ from fpc_core.workspace import (
     file_stamp,
     keep_to_one_core,
     open_workspace,
-    sparing_few_cores,
     stamp,
 )
-
-if TYPE_CHECKING:
-    from fpc_core.explain.cam import PatchMap
 
 WORKSPACES = 3  # kept open at once: a model and what its memory holds in RAM can be a gigabyte
 
 
-@dataclass(frozen=True, eq=False)
-class Query:
-    """A query image at the model's input size and what is known about it. world: `Workspace.key`."""
-
-    name: str
-    image: np.ndarray
-    subject: Subject
-    world: str
-
-    @cached_property
-    def digest(self) -> str:
-        """What caches know it by: the workspace it is searched in, its pixels and its camera."""
-        return f"{self.world}-{content_hash(self.image.tobytes())}-{self.subject.camera}"
-
-
-_BY_CONTENT: dict[str | type[Any], Callable[[Any], Any]] = {
-    Workspace: lambda space: space.key,
-    Query: lambda query: query.digest,
-}  # what caches know these by
-
-
-@dataclass(frozen=True, eq=False)
-class Found:
-    """A trace, seconds per stage as first computed, and the stages this run took from the cache."""
-
-    trace: QueryTrace
-    seconds: dict[str, float]
-    reused: frozenset[str]
+BY_CONTENT: dict[str | type[Any], Callable[[Any], Any]] = {Workspace: lambda space: space.key}  # known by these
 
 
 def workspace(places: Places, device: str = "auto", roots: tuple[Root, ...] = ()) -> Workspace:
@@ -140,22 +102,6 @@ def image_check(dataset: Dataset) -> ImageCheck:
 def gallery_map(space: Workspace, rows: np.ndarray | None = None) -> tuple[FlatMap, np.ndarray]:
     """The flat map of these rows of the gallery (None: all), and where every gallery image lies on it (G, 2)."""
     return _gallery_map(space, None if rows is None else tuple(rows.tolist()))
-
-
-def search(space: Workspace, query: Query, settings: QuerySettings) -> Found:
-    """Run one query, taking from the cache what did not change."""
-    began = time.perf_counter()
-    with sparing_few_cores():
-        matched = matching(space, query, settings)
-        trace = space.retriever.finish(matched.encoded.encoding, matched.match, settings)
-    stages = (*matched.encoded.stages, matched.stage)
-    seconds = {stage.name: stage.seconds for stage in stages} | dict(trace.timings)
-    return Found(trace, seconds, frozenset(stage.name for stage in stages if stage.made_at < began))
-
-
-def matching(space: Workspace, query: Query, settings: QuerySettings) -> Matched:
-    """Encoding, shortlist and transport of a query: what no alpha and no K changes."""
-    return _matched(space, query, replace(settings, alpha=QuerySettings.alpha, neighbors=1))
 
 
 def sweep(
@@ -222,14 +168,14 @@ def _image_check(_dataset: Dataset, root: Path, stamped: tuple[int, ...]) -> Ima
     return ImageCheck(_dataset, worker("images", one_core=True))
 
 
-@st.cache_data(max_entries=16, show_spinner="Drawing the map …", hash_funcs=_BY_CONTENT)
+@st.cache_data(max_entries=16, show_spinner="Drawing the map …", hash_funcs=BY_CONTENT)
 def _gallery_map(space: Workspace, rows: tuple[int, ...] | None) -> tuple[FlatMap, np.ndarray]:
     features = space.retriever.memory.unit_features
     found = flat_map(features if rows is None else features[list(rows)])
     return found, found.place(features)
 
 
-@st.cache_resource(max_entries=512, show_spinner=False, hash_funcs=_BY_CONTENT)
+@st.cache_resource(max_entries=512, show_spinner=False, hash_funcs=BY_CONTENT)
 def picture(space: Workspace, record: ImageRecord) -> np.ndarray:
     """An image of the dataset at the model's input size."""
     image = resize_image(space.dataset.read(record), space.retriever.model.config.image_size)
@@ -237,7 +183,7 @@ def picture(space: Workspace, record: ImageRecord) -> np.ndarray:
     return image
 
 
-@st.cache_data(max_entries=4096, show_spinner=False, hash_funcs=_BY_CONTENT)
+@st.cache_data(max_entries=4096, show_spinner=False, hash_funcs=BY_CONTENT)
 def thumbnail(space: Workspace, record: ImageRecord) -> str:
     """The same as a data URI."""
     return data_uri(resize_image(space.dataset.read(record), space.retriever.model.config.image_size))
@@ -248,12 +194,12 @@ def study(digest: str, _task: Callable[[], OcclusionTask]) -> Study:
     return Study(_task(), worker("runs", one_core=FEW_CORES))
 
 
-@st.cache_resource(max_entries=256, show_spinner=False, hash_funcs=_BY_CONTENT)
+@st.cache_resource(max_entries=256, show_spinner=False, hash_funcs=BY_CONTENT)
 def cut_out_of(space: Workspace, record: ImageRecord, outline: Outline) -> np.ndarray:
     return cut_out(picture(space, record), outline, masks(space).get(record.path))
 
 
-@st.cache_data(max_entries=32, show_spinner=False, hash_funcs=_BY_CONTENT)
+@st.cache_data(max_entries=32, show_spinner=False, hash_funcs=BY_CONTENT)
 def figure_preview(space: Workspace, recipe: FigureRecipe) -> bytes:
     """The figure of a recipe as PNG at 200 dpi. Raises RecipeError where it does not fit this data."""
     from fpc_core.figures.render import render_png  # grad-cam and matplotlib take seconds to load
@@ -261,7 +207,7 @@ def figure_preview(space: Workspace, recipe: FigureRecipe) -> bytes:
     return render_png(recipe, space, dpi=200)
 
 
-@st.cache_data(max_entries=8, show_spinner=False, hash_funcs=_BY_CONTENT)
+@st.cache_data(max_entries=8, show_spinner=False, hash_funcs=BY_CONTENT)
 def figure_bundle(space: Workspace, recipe: FigureRecipe) -> bytes:
     """The zip of `figures.render.bundle`."""
     from fpc_core.figures.render import bundle
@@ -269,7 +215,7 @@ def figure_bundle(space: Workspace, recipe: FigureRecipe) -> bytes:
     return bundle(recipe, space, str(recipe.kind))
 
 
-@st.cache_resource(max_entries=WORKSPACES * 4, show_spinner=False, hash_funcs=_BY_CONTENT)
+@st.cache_resource(max_entries=WORKSPACES * 4, show_spinner=False, hash_funcs=BY_CONTENT)
 def _sweep(
     space: Workspace, folder: Path, queries: tuple[str, ...], grid: SweepGrid, settings: QuerySettings
 ) -> tuple[SweepTask, Run]:
@@ -279,7 +225,7 @@ def _sweep(
     return task, Run(task.work, ResultStore(folder), worker("runs", one_core=FEW_CORES))
 
 
-@st.cache_resource(max_entries=WORKSPACES * 4, show_spinner=False, hash_funcs=_BY_CONTENT)
+@st.cache_resource(max_entries=WORKSPACES * 4, show_spinner=False, hash_funcs=BY_CONTENT)
 def _evaluation(
     space: Workspace, folder: Path, names: tuple[str, ...], settings: QuerySettings
 ) -> tuple[EvaluationTask, Run]:
@@ -288,7 +234,7 @@ def _evaluation(
     return task, Run(task.work, ResultStore(folder), worker("runs", one_core=FEW_CORES))
 
 
-@st.cache_resource(max_entries=WORKSPACES * 4, show_spinner=False, hash_funcs=_BY_CONTENT)
+@st.cache_resource(max_entries=WORKSPACES * 4, show_spinner=False, hash_funcs=BY_CONTENT)
 def _atlas(space: Workspace, folder: Path, settings: QuerySettings) -> tuple[AtlasTask, Run]:
     task = AtlasTask(space.retriever, space.dataset, settings, masks(space), occlusions(space.dataset))
     return task, Run(task.work, ResultStore(folder), worker("runs", one_core=FEW_CORES))
@@ -300,99 +246,6 @@ def worker(name: str, one_core: bool) -> Worker:
     return Worker(prepare=keep_to_one_core if one_core else None)
 
 
-@dataclass(frozen=True)
-class _Stage:
-    name: str
-    seconds: float
-    made_at: float = field(default_factory=time.perf_counter)
-
-
-@dataclass(frozen=True, eq=False)
-class _Encoded:
-    encoding: Encoding
-    stages: tuple[_Stage, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Matched:
-    encoded: _Encoded
-    match: Match
-    stage: _Stage
-
-
-@st.cache_resource(max_entries=64, show_spinner=False, hash_funcs=_BY_CONTENT)
-def _state(space: Workspace, query: Query, block: int) -> tuple[EncoderState, _Stage]:
-    image, cameras = model_input(space, query)
-    return _timed("encode up to the first drop", space.device, lambda: space.retriever.prepare(image, cameras, block))
-
-
-def model_input(space: Workspace, query: Query) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """The image as the model takes it, and its camera where that is known and means something."""
-    camera = query.subject.camera
-    cameras = None if camera is None or not space.dataset.uses_cameras else torch.tensor([camera])
-    return to_tensor([query.image], space.retriever.model.config), cameras
-
-
-@st.cache_resource(max_entries=128, show_spinner=False, hash_funcs=_BY_CONTENT)
-def _encoded(space: Workspace, query: Query, prune: PruneSettings) -> _Encoded:
-    state, first = _state(space, query, prune.blocks[0])
-    encoding, rest = _timed("encode the rest", space.device, lambda: space.retriever.encode(state, prune))
-    return _Encoded(encoding, (first, rest))
-
-
-@st.cache_resource(max_entries=128, show_spinner=False, hash_funcs=_BY_CONTENT)
-def _matched(space: Workspace, query: Query, settings: QuerySettings) -> Matched:
-    encoded = _encoded(space, query, settings.prune)
-    match, stage = _timed(
-        "shortlist and transport", space.device, lambda: space.retriever.match(encoded.encoding, settings)
-    )
-    return Matched(encoded, match, stage)
-
-
-@st.cache_resource(max_entries=64, show_spinner=False, hash_funcs=_BY_CONTENT)
-def followed(space: Workspace, query: Query, prune: PruneSettings) -> tuple[DropStage, ...]:
-    """`[cls]` attention and survivors of all blocks."""
-    return space.retriever.follow(*model_input(space, query), prune)
-
-
-@st.cache_resource(max_entries=2, show_spinner=False, hash_funcs=_BY_CONTENT)
+@st.cache_resource(max_entries=2, show_spinner=False, hash_funcs=BY_CONTENT)
 def masks(space: Workspace) -> dict[Path, np.ndarray]:
     return true_masks(space.dataset)
-
-
-def falls(space: Workspace, query: Query, prune: PruneSettings, keep_rates: tuple[float, ...]) -> np.ndarray:
-    """(R, N): the block in which every patch falls at each keep rate. Does not depend on the keep rate of `prune`."""
-    return _falls(space, query, replace(prune, keep_rate=1.0), keep_rates)
-
-
-@st.cache_data(max_entries=256, show_spinner=False, hash_funcs=_BY_CONTENT)
-def _falls(space: Workspace, query: Query, prune: PruneSettings, keep_rates: tuple[float, ...]) -> np.ndarray:
-    state, _ = _state(space, query, prune.blocks[0])
-    return lifelines.falls(lambda settings: space.retriever.encode(state, settings), prune, keep_rates)
-
-
-@st.cache_data(max_entries=64, show_spinner=False, hash_funcs=_BY_CONTENT)
-def decoder_map(
-    space: Workspace, query: Query, _trace: QueryTrace, settings: QuerySettings, how: MapSettings
-) -> PatchMap:
-    """`cam.decoder_map` of the trace that this query has with these settings."""
-    from fpc_core.explain import cam  # its libraries take two seconds to import: not before the first ranking is seen
-
-    return cam.decoder_map(space.retriever, _trace, how)
-
-
-@st.cache_data(max_entries=64, show_spinner=False, hash_funcs=_BY_CONTENT)
-def encoder_map(space: Workspace, query: Query, prune: PruneSettings, how: MapSettings) -> PatchMap:
-    """`cam.encoder_map` of this query."""
-    from fpc_core.explain import cam
-
-    state, _ = _state(space, query, prune.blocks[0])
-    return cam.encoder_map(space.retriever, state, prune, how)
-
-
-def _timed(name: str, device: torch.device, work: Callable[[], Any]) -> tuple[Any, _Stage]:
-    start = time.perf_counter()
-    result = work()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return result, _Stage(name, time.perf_counter() - start)

@@ -15,7 +15,7 @@ from app.components.masks import masks
 from app.components.ranking import ranking
 from app.live import answer_data, view_key
 from app.messages import plain
-from app.resources import Found, Query
+from app.stages import Found, Query
 from app.state import plain_name
 from fpc_core.config import QuerySettings
 from fpc_core.data.datasets import ImageRecord

@@ -11,7 +11,7 @@ import streamlit as st
 from app import charts, resources
 from app.comparisons import Figure, Labels, figures, kept_patches, marked, neighbor_figures, neighbor_share
 from app.components.cards import cards
-from app.resources import Query
+from app.stages import Query
 from app.state import plain_name
 from fpc_core.config import QuerySettings, Solver
 from fpc_core.data.pictures import data_uri

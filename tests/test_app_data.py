@@ -11,7 +11,7 @@ import torch
 
 from app import resources
 from app.choice import Choice, read_choice
-from app.resources import Query, search
+from app.stages import Query, search
 from fpc_core.building import build_memory
 from fpc_core.config import QuerySettings, Variant
 from fpc_core.data.datasets import open_dataset

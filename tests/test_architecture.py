@@ -36,14 +36,14 @@ def test_model_and_matching_do_not_know_each_other():
     assert offenders("fpc_core/matching", ("fpc_core.model", "fpc_core.memory", "fpc_core.retrieval")) == []
 
 
-def test_only_resources_holds_caches():
+def test_caches_live_in_resources_and_in_the_stages_of_a_search():
     holders = {
         path.name
         for path in (ROOT / "app").rglob("*.py")
         if "st.cache_data" in path.read_text(encoding="utf-8")
         or "st.cache_resource" in path.read_text(encoding="utf-8")
     }
-    assert holders == {"resources.py"}
+    assert holders == {"resources.py", "stages.py"}
 
 
 def test_importing_the_core_loads_no_front_end():

@@ -8,7 +8,7 @@ from app.look import heading
 
 heading("What changes between two settings?", "The same query, searched twice; everything below marks what differs.")
 
-from app import controls, resources, sections, sides
+from app import controls, resources, sections, sides, stages
 from app.asking import query_of
 from app.basket import add_button
 from app.comparisons import PRESETS, Labels, preset_of
@@ -55,7 +55,7 @@ def page() -> None:
     query = query_of(space, records[name])
     settings = both_settings(len(space.dataset.gallery))
     sections.status_line(space, *settings)
-    traces = {side: resources.search(space, query, each).trace for side, each in zip(SIDES, settings, strict=True)}
+    traces = {side: stages.search(space, query, each).trace for side, each in zip(SIDES, settings, strict=True)}
     labels = Labels(space.retriever.memory.records, query.subject, space.dataset.uses_cameras)
     text = st.query_params.get("neighbor", "")
     sides.masks(space, query, traces)

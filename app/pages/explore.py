@@ -8,12 +8,12 @@ from app.look import heading
 
 heading("FPC Explorer", "Pick an occluded person: see which patches the model drops, whom it finds, and why.")
 
-from app import attention, controls, lessons, lives, pairs, resources, sections
+from app import attention, controls, lessons, lives, pairs, sections, stages
 from app.asking import PER_PAGE, UPLOADED, begin, choose_neighbor, choose_query, chosen_query
 from app.basket import add_button
 from app.messages import problem
 from app.opening import open_or_explain
-from app.resources import Query
+from app.stages import Query
 from app.state import Pin, View, read_view
 from fpc_core.config import QuerySettings
 from fpc_core.workspace import Workspace
@@ -32,7 +32,7 @@ def choose_pin(pin: Pin | None) -> None:
 
 def answers(space: Workspace, query: Query, settings: QuerySettings, asked: View, show_junk: bool) -> None:
     """Everything below the choice of a query. What a moved dial waits for is drawn first."""
-    found = resources.search(space, query, settings)
+    found = stages.search(space, query, settings)
     short, masks, hits = st.container(key="in-short"), st.container(), st.container()
     with hits:
         chosen = sections.ranked(space, query, found, asked.neighbor, show_junk, choose_neighbor)

@@ -10,13 +10,13 @@ heading(
     "What does an occluder change?", "Put shapes, poles, textures, paint or another person on a query, and move them."
 )
 
-from app import controls, covers, desk, lab, pairs, resources, sections, sides
+from app import controls, covers, desk, lab, pairs, sections, sides, stages
 from app.asking import query_of
 from app.comparisons import Labels
 from app.lab import CLEAN, OCCLUDED, PREFIX
 from app.messages import problem
 from app.opening import open_or_explain
-from app.resources import Query
+from app.stages import Query
 from app.state import Pin
 from fpc_core.config import QuerySettings
 from fpc_core.data.datasets import ImageRecord
@@ -50,7 +50,7 @@ def results(space: Workspace, record: ImageRecord, query: Query, settings: Query
     """Everything that follows when the scene is let go."""
     scene = desk.desk().scene
     occluded = lab.painted(space, query, scene)
-    found = {CLEAN: resources.search(space, query, settings), OCCLUDED: resources.search(space, occluded, settings)}
+    found = {CLEAN: stages.search(space, query, settings), OCCLUDED: stages.search(space, occluded, settings)}
     traces = {side: each.trace for side, each in found.items()}
     labels = Labels(space.retriever.memory.records, query.subject, space.dataset.uses_cameras)
     nearest = lab.nearest_wrong(space, query, traces[CLEAN])

@@ -14,11 +14,11 @@ if PRESENTING:
 else:
     heading("How does FPC work?", "Nine short steps on one query: predict first, then see what the model did.")
 
-from app import controls, lessons, resources, sections
+from app import controls, lessons, sections, stages
 from app.asking import PER_PAGE, begin, choose_query, chosen_query
 from app.messages import problem
 from app.opening import open_or_explain
-from app.resources import Query
+from app.stages import Query
 from app.state import Pin, View, read_view
 from fpc_core.lessons.case import Case
 from fpc_core.lessons.course import STEPS
@@ -96,7 +96,7 @@ def page() -> None:
         sections.status_line(space, settings)
     for text in (*problems, *missing):
         problem(text)
-    found = resources.search(space, query, settings)
+    found = stages.search(space, query, settings)
     case = lessons.case(space, query, found, asked.neighbor)
     step = STEPS[key](case)
     left, right = st.columns([1, 1], gap="large")
