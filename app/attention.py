@@ -7,7 +7,7 @@ from collections.abc import Callable
 import streamlit as st
 import torch
 
-from app import ahead, charts, controls
+from app import ahead, charts, controls, visitors
 from app.components.feed import feed
 from app.components.heat import heat
 from app.stages import Found, Query
@@ -70,7 +70,7 @@ def decoder(space: Workspace, query: Query, found: Found, chosen: int | None, on
             charts.shares_figure(result), config={"displayModeBar": False}, key="shares",
             alt="Attention shares of Eq. 13",
         )  # fmt: skip
-    feed("heat", view, ahead.heat(space, query, found, how, chosen, controls.visitor()))
+    feed("heat", view, ahead.heat(space, query, found, how, chosen, visitors.current()))
 
 
 def _about_target(space: Workspace, found: Found, how: MapSettings) -> str:

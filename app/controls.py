@@ -5,7 +5,6 @@ Dials write the URL when they are let go, every other widget is bound to the que
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
@@ -141,11 +140,6 @@ def map_settings(prefix: str, chosen: int | None, knows_identities: bool) -> Map
             "lights or darkens them all.",
         )  # fmt: skip
     return replace(targets[target], method=method, relative=relative)
-
-
-def visitor() -> str:
-    """A name for this browser tab, by which background work knows who wants it."""
-    return str(st.session_state.setdefault("visitor", uuid.uuid4().hex))
 
 
 def junk_switch(uses_cameras: bool) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import charts, controls, grids, resources
+from app import charts, grids, resources, visitors
 from app.components.spots import spots
 from app.lab import cut_outs
 from app.messages import problem
@@ -199,4 +199,4 @@ def _study(
 
 
 def _progress(study: Study, now: Look, of: str, key: str) -> None:
-    grids.progress(study, now, f"{controls.visitor()} {key}", "searches", of, key=f"{key}-")
+    grids.progress(study, now, f"{visitors.current()} {key}", "searches", of, key=f"{key}-")

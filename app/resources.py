@@ -1,20 +1,21 @@
-"""What visitors share, kept by content: workspaces, pictures, work in the background. Stages of a search: stages.py.
+"""What visitors share: workspaces, pictures, work in the background. The stages of a search are in stages.py.
 
-Caches live in these two files alone. Nothing of one visitor's view ever reaches another.
+These two files alone use caches (see caches.py).
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import streamlit as st
 
 from app.background import Worker
 from app.builds import Build, ImageCheck
+from app.caches import ERRANDS, OPEN, READ, RESULTS, kept
 from app.runs import Run
 from app.studies import Study
 from fpc_core.config import QuerySettings
@@ -49,11 +50,6 @@ from fpc_core.workspace import (
     stamp,
 )
 
-WORKSPACES = 3  # kept open at once: a model and what its memory holds in RAM can be a gigabyte
-
-
-BY_CONTENT: dict[str | type[Any], Callable[[Any], Any]] = {Workspace: lambda space: space.key}  # known by these
-
 
 def workspace(places: Places, device: str = "auto", roots: tuple[Root, ...] = ()) -> Workspace:
     """The workspace of these places, shared by all visitors who chose the same and opened anew when they change.
@@ -64,10 +60,9 @@ def workspace(places: Places, device: str = "auto", roots: tuple[Root, ...] = ()
     return _workspace(places, str(choose_device(device)), roots, stamp(places))
 
 
-@st.cache_data(ttl=60, max_entries=4, show_spinner="Looking for data, weights and memories …")
 def sights(roots: tuple[Root, ...]) -> Sights:
     """What lies below the roots, as of a minute ago at most."""
-    return look_below(roots)
+    return _sights(roots, int(time.time() // 60))
 
 
 def data_found(folder: Path, roots: tuple[Root, ...]) -> tuple[Dataset, Inventory]:
@@ -130,7 +125,12 @@ def atlas(space: Workspace, settings: QuerySettings) -> tuple[AtlasTask, Run]:
     return _atlas(space, cache_folder() / "results", settings)
 
 
-@st.cache_resource(max_entries=WORKSPACES, show_spinner="Opening weights and gallery memory …")
+@kept(READ, "Looking for data, weights and memories …")
+def _sights(roots: tuple[Root, ...], minute: int) -> Sights:
+    return look_below(roots)
+
+
+@kept(OPEN, "Opening weights and gallery memory …")
 def _workspace(places: Places, device: str, roots: tuple[Root, ...], stamped: tuple[int, ...]) -> Workspace:
     space = open_workspace(places, device)
     if roots:
@@ -138,7 +138,7 @@ def _workspace(places: Places, device: str, roots: tuple[Root, ...], stamped: tu
     return space
 
 
-@st.cache_resource(max_entries=4, show_spinner="Reading the file lists …")
+@kept(READ, "Reading the file lists …")
 def _data_found(folder: Path, roots: tuple[Root, ...], stamped: tuple[int, ...]) -> tuple[Dataset, Inventory]:
     dataset = open_dataset(folder)
     if roots:
@@ -146,36 +146,36 @@ def _data_found(folder: Path, roots: tuple[Root, ...], stamped: tuple[int, ...])
     return dataset, take_inventory(dataset)
 
 
-@st.cache_data(max_entries=16, show_spinner="Reading the weights …")
+@kept(READ, "Reading the weights …")
 def _weights_found(path: Path, stride: int | None, stamped: int) -> WeightsFound:
     return inspect_weights(path, stride)
 
 
-@st.cache_data(max_entries=16, show_spinner=False)
+@kept(READ)
 def _memory_found(
     directory: Path, _dataset: Dataset, _weights: WeightsFound, told: tuple[object, ...], stamped: tuple[int, ...]
 ) -> MemoryFound:
     return inspect_memory(directory, _dataset, _weights)
 
 
-@st.cache_resource(max_entries=16, show_spinner=False)
+@kept(ERRANDS)
 def _build(places: Places, device: str, _dataset: Dataset, _done: int, stamped: tuple[int, ...]) -> Build:
     return Build(places, device, _dataset, _done, worker("memories", one_core=FEW_CORES))
 
 
-@st.cache_resource(max_entries=16, show_spinner=False)
+@kept(ERRANDS)
 def _image_check(_dataset: Dataset, root: Path, stamped: tuple[int, ...]) -> ImageCheck:
     return ImageCheck(_dataset, worker("images", one_core=True))
 
 
-@st.cache_data(max_entries=16, show_spinner="Drawing the map …", hash_funcs=BY_CONTENT)
+@kept(RESULTS, "Drawing the map …")
 def _gallery_map(space: Workspace, rows: tuple[int, ...] | None) -> tuple[FlatMap, np.ndarray]:
     features = space.retriever.memory.unit_features
     found = flat_map(features if rows is None else features[list(rows)])
     return found, found.place(features)
 
 
-@st.cache_resource(max_entries=512, show_spinner=False, hash_funcs=BY_CONTENT)
+@kept(RESULTS)
 def picture(space: Workspace, record: ImageRecord) -> np.ndarray:
     """An image of the dataset at the model's input size."""
     image = resize_image(space.dataset.read(record), space.retriever.model.config.image_size)
@@ -183,23 +183,23 @@ def picture(space: Workspace, record: ImageRecord) -> np.ndarray:
     return image
 
 
-@st.cache_data(max_entries=4096, show_spinner=False, hash_funcs=BY_CONTENT)
+@kept(RESULTS)
 def thumbnail(space: Workspace, record: ImageRecord) -> str:
     """The same as a data URI."""
     return data_uri(resize_image(space.dataset.read(record), space.retriever.model.config.image_size))
 
 
-@st.cache_resource(max_entries=32, show_spinner=False)
+@kept(ERRANDS)
 def study(digest: str, _task: Callable[[], OcclusionTask]) -> Study:
     return Study(_task(), worker("runs", one_core=FEW_CORES))
 
 
-@st.cache_resource(max_entries=256, show_spinner=False, hash_funcs=BY_CONTENT)
+@kept(RESULTS)
 def cut_out_of(space: Workspace, record: ImageRecord, outline: Outline) -> np.ndarray:
     return cut_out(picture(space, record), outline, masks(space).get(record.path))
 
 
-@st.cache_data(max_entries=32, show_spinner=False, hash_funcs=BY_CONTENT)
+@kept(RESULTS)
 def figure_preview(space: Workspace, recipe: FigureRecipe) -> bytes:
     """The figure of a recipe as PNG at 200 dpi. Raises RecipeError where it does not fit this data."""
     from fpc_core.figures.render import render_png  # grad-cam and matplotlib take seconds to load
@@ -207,7 +207,7 @@ def figure_preview(space: Workspace, recipe: FigureRecipe) -> bytes:
     return render_png(recipe, space, dpi=200)
 
 
-@st.cache_data(max_entries=8, show_spinner=False, hash_funcs=BY_CONTENT)
+@kept(RESULTS)
 def figure_bundle(space: Workspace, recipe: FigureRecipe) -> bytes:
     """The zip of `figures.render.bundle`."""
     from fpc_core.figures.render import bundle
@@ -215,7 +215,7 @@ def figure_bundle(space: Workspace, recipe: FigureRecipe) -> bytes:
     return bundle(recipe, space, str(recipe.kind))
 
 
-@st.cache_resource(max_entries=WORKSPACES * 4, show_spinner=False, hash_funcs=BY_CONTENT)
+@kept(ERRANDS)
 def _sweep(
     space: Workspace, folder: Path, queries: tuple[str, ...], grid: SweepGrid, settings: QuerySettings
 ) -> tuple[SweepTask, Run]:
@@ -225,7 +225,7 @@ def _sweep(
     return task, Run(task.work, ResultStore(folder), worker("runs", one_core=FEW_CORES))
 
 
-@st.cache_resource(max_entries=WORKSPACES * 4, show_spinner=False, hash_funcs=BY_CONTENT)
+@kept(ERRANDS)
 def _evaluation(
     space: Workspace, folder: Path, names: tuple[str, ...], settings: QuerySettings
 ) -> tuple[EvaluationTask, Run]:
@@ -234,18 +234,18 @@ def _evaluation(
     return task, Run(task.work, ResultStore(folder), worker("runs", one_core=FEW_CORES))
 
 
-@st.cache_resource(max_entries=WORKSPACES * 4, show_spinner=False, hash_funcs=BY_CONTENT)
+@kept(ERRANDS)
 def _atlas(space: Workspace, folder: Path, settings: QuerySettings) -> tuple[AtlasTask, Run]:
     task = AtlasTask(space.retriever, space.dataset, settings, masks(space), occlusions(space.dataset))
     return task, Run(task.work, ResultStore(folder), worker("runs", one_core=FEW_CORES))
 
 
-@st.cache_resource(show_spinner=False)
+@cache
 def worker(name: str, one_core: bool) -> Worker:
     """The background thread of this name, started when first asked for; on one core, the page keeps the others."""
     return Worker(prepare=keep_to_one_core if one_core else None)
 
 
-@st.cache_resource(max_entries=2, show_spinner=False, hash_funcs=BY_CONTENT)
+@kept(RESULTS)
 def masks(space: Workspace) -> dict[Path, np.ndarray]:
     return true_masks(space.dataset)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from app import ahead, charts, controls, resources
+from app import ahead, charts, resources, visitors
 from app.components.album import album
 from app.components.cards import cards
 from app.components.feed import feed
@@ -70,7 +70,7 @@ def dropped(space: Workspace, query: Query, settings: QuerySettings) -> None:
 @st.fragment
 def keep_rates(space: Workspace, query: Query, settings: QuerySettings, chosen: int | None) -> None:
     """Has every keep rate computed in the background and hands it to the browser; call it when all else is drawn."""
-    visitor = controls.visitor()
+    visitor = visitors.current()
     view = view_key(query.digest, settings)
     grid = ahead.keep_rate_grid(space, query, settings, visitor, SHOWN)
     feed("grid", view, grid)

@@ -1,22 +1,20 @@
-"""The stages of a search, each kept for the next move: one of the two files with caches.
+"""The stages of a search, each kept for the next move.
 
-Everything is keyed by content: two visitors with the same image and settings share the result, and nothing of one
-visitor's view ever reaches another. An alpha or K move finds encoder and transport here and recomputes neither.
+An alpha or K move finds encoder and transport here and recomputes neither.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import streamlit as st
 import torch
 
-from app.resources import BY_CONTENT
+from app.caches import RESULTS, kept, known_by
 from fpc_core.config import MapSettings, PruneSettings, QuerySettings
 from fpc_core.data.images import content_hash, to_tensor
 from fpc_core.explain import lifelines
@@ -43,7 +41,9 @@ class Query:
         return f"{self.world}-{content_hash(self.image.tobytes())}-{self.subject.camera}"
 
 
-_BY_CONTENT: dict[str | type[Any], Callable[[Any], Any]] = {**BY_CONTENT, Query: lambda query: query.digest}
+@known_by.register
+def _(query: Query) -> Hashable:
+    return query.digest
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +91,7 @@ class Matched:
     stage: _Stage
 
 
-@st.cache_resource(max_entries=64, show_spinner=False, hash_funcs=_BY_CONTENT)
+@kept(RESULTS)
 def _state(space: Workspace, query: Query, block: int) -> tuple[EncoderState, _Stage]:
     image, cameras = model_input(space, query)
     return _timed("encode up to the first drop", space.device, lambda: space.retriever.prepare(image, cameras, block))
@@ -104,14 +104,14 @@ def model_input(space: Workspace, query: Query) -> tuple[torch.Tensor, torch.Ten
     return to_tensor([query.image], space.retriever.model.config), cameras
 
 
-@st.cache_resource(max_entries=128, show_spinner=False, hash_funcs=_BY_CONTENT)
+@kept(RESULTS)
 def _encoded(space: Workspace, query: Query, prune: PruneSettings) -> _Encoded:
     state, first = _state(space, query, prune.blocks[0])
     encoding, rest = _timed("encode the rest", space.device, lambda: space.retriever.encode(state, prune))
     return _Encoded(encoding, (first, rest))
 
 
-@st.cache_resource(max_entries=128, show_spinner=False, hash_funcs=_BY_CONTENT)
+@kept(RESULTS)
 def _matched(space: Workspace, query: Query, settings: QuerySettings) -> Matched:
     encoded = _encoded(space, query, settings.prune)
     match, stage = _timed(
@@ -120,7 +120,7 @@ def _matched(space: Workspace, query: Query, settings: QuerySettings) -> Matched
     return Matched(encoded, match, stage)
 
 
-@st.cache_resource(max_entries=64, show_spinner=False, hash_funcs=_BY_CONTENT)
+@kept(RESULTS)
 def followed(space: Workspace, query: Query, prune: PruneSettings) -> tuple[DropStage, ...]:
     """`[cls]` attention and survivors of all blocks."""
     return space.retriever.follow(*model_input(space, query), prune)
@@ -131,13 +131,13 @@ def falls(space: Workspace, query: Query, prune: PruneSettings, keep_rates: tupl
     return _falls(space, query, replace(prune, keep_rate=1.0), keep_rates)
 
 
-@st.cache_data(max_entries=256, show_spinner=False, hash_funcs=_BY_CONTENT)
+@kept(RESULTS)
 def _falls(space: Workspace, query: Query, prune: PruneSettings, keep_rates: tuple[float, ...]) -> np.ndarray:
     state, _ = _state(space, query, prune.blocks[0])
     return lifelines.falls(lambda settings: space.retriever.encode(state, settings), prune, keep_rates)
 
 
-@st.cache_data(max_entries=64, show_spinner=False, hash_funcs=_BY_CONTENT)
+@kept(RESULTS)
 def decoder_map(
     space: Workspace, query: Query, _trace: QueryTrace, settings: QuerySettings, how: MapSettings
 ) -> PatchMap:
@@ -147,7 +147,7 @@ def decoder_map(
     return cam.decoder_map(space.retriever, _trace, how)
 
 
-@st.cache_data(max_entries=64, show_spinner=False, hash_funcs=_BY_CONTENT)
+@kept(RESULTS)
 def encoder_map(space: Workspace, query: Query, prune: PruneSettings, how: MapSettings) -> PatchMap:
     """`cam.encoder_map` of this query."""
     from fpc_core.explain import cam

@@ -4,7 +4,6 @@ import io
 
 import numpy as np
 import pytest
-import streamlit as st
 from PIL import Image
 
 from tests.unseen import ROOT, opened, run, sent_to, texts
@@ -155,4 +154,3 @@ def test_another_visitor_starts_from_the_defaults(app):
     assert "0.10 ×" in texts(run(app))
     other = run(opened(SCRIPT))
     assert "0.60 ×" in texts(other)
-    st.cache_data.clear()

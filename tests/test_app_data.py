@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from app import resources
+from app.caches import OPEN, READ
 from app.choice import Choice, read_choice
 from app.stages import Query, search
 from fpc_core.building import build_memory
@@ -42,7 +43,7 @@ def house(small_places, tmp_path_factory):
 def in_house(small_world_in_use, house, monkeypatch, tmp_path):
     monkeypatch.setenv("FPC_ROOTS", str(house))
     monkeypatch.setenv("FPC_CACHE", str(tmp_path / "cache"))
-    resources.sights.clear()
+    READ.clear()
     return house
 
 
@@ -169,7 +170,7 @@ def test_same_image_and_settings_in_another_workspace_are_another_search(in_hous
 
 def test_few_workspaces_are_kept_open_and_a_rebuilt_memory_is_opened_anew(small_places, tmp_path):
     copies = []
-    for number in range(resources.WORKSPACES + 1):
+    for number in range(OPEN.most + 1):
         weights = tmp_path / f"{number}.safetensors"
         shutil.copy(small_places.weights, weights)
         copies.append(replace(small_places, weights=weights))

@@ -36,14 +36,13 @@ def test_model_and_matching_do_not_know_each_other():
     assert offenders("fpc_core/matching", ("fpc_core.model", "fpc_core.memory", "fpc_core.retrieval")) == []
 
 
-def test_caches_live_in_resources_and_in_the_stages_of_a_search():
-    holders = {
-        path.name
-        for path in (ROOT / "app").rglob("*.py")
-        if "st.cache_data" in path.read_text(encoding="utf-8")
-        or "st.cache_resource" in path.read_text(encoding="utf-8")
-    }
-    assert holders == {"resources.py", "stages.py"}
+def test_caches_are_used_in_resources_and_in_the_stages_of_a_search_alone():
+    text = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "app").rglob("*.py")}
+    assert {name for name in text if "@kept(" in text[name]} == {"resources.py", "stages.py"}
+    assert {name for name in text if "Cache(" in text[name]} == {"caches.py"}
+    assert [name for name in text if "st.cache_" in text[name] or "lru_cache" in text[name]] == []  # bound no bytes
+    # A handful of values by nature: four workers, the pictures of a few textures.
+    assert {name for name in text if "@cache\n" in text[name]} == {"resources.py", "occluder.py"}
 
 
 def test_importing_the_core_loads_no_front_end():

@@ -11,7 +11,7 @@ heading(
     "Every query, sorted by the stage that found the right person, or lost them: cosine, D, consolidation.",
 )
 
-from app import cases, controls, grids, resources, sections
+from app import cases, controls, grids, resources, sections, visitors
 from app.choice import usual_variant
 from app.errands import State
 from app.messages import problem
@@ -67,7 +67,7 @@ def page() -> None:
             below = pruned_share()
     if task.skipped:
         problem(f"{task.skipped} of the queries have no true match in the gallery; they are in no class.")
-    visitor = f"{controls.visitor()} atlas"  # whose next atlas ends the last
+    visitor = f"{visitors.current()} atlas"  # whose next atlas ends the last
     look = run.look()
     if look.state is State.IDLE and 0 < look.total - look.done <= AT_ONCE:
         run.start(visitor)

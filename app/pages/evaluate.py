@@ -11,7 +11,7 @@ heading(
     "The tables of the paper and its Fig. 4 on these data: ours with bootstrap intervals, the paper's beside them.",
 )
 
-from app import boards, controls, grids, resources, sections
+from app import boards, controls, grids, resources, sections, visitors
 from app.messages import plain, problem
 from app.opening import open_or_explain
 from fpc_core.config import QuerySettings
@@ -49,7 +49,7 @@ def page() -> None:
         problem(str(error))
         return
     look = run.look()
-    visitor = f"{controls.visitor()} evaluation"  # whose next evaluation ends the last
+    visitor = f"{visitors.current()} evaluation"  # whose next evaluation ends the last
 
     @st.fragment(run_every=POLL if look.active else None)
     def live() -> None:

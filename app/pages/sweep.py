@@ -12,7 +12,7 @@ heading(
     "Which settings work best?", "Keep rate γ, weight of transport α and neighbours K: every combination in one run."
 )
 
-from app import controls, grids, resources, sections
+from app import controls, grids, resources, sections, visitors
 from app.choice import usual_variant
 from app.errands import State
 from app.heatmaps import parse_cell_id
@@ -106,7 +106,7 @@ def page() -> None:
         return
     if task.skipped:
         problem(f"{task.skipped} of the queries have no true match in the gallery; they are left out of every score.")
-    visitor = f"{controls.visitor()} sweep"  # whose next sweep ends the last
+    visitor = f"{visitors.current()} sweep"  # whose next sweep ends the last
     look = run.look()
     if look.state is State.IDLE and 0 < look.total - look.done <= AT_ONCE:
         run.start(visitor)
