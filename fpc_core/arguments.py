@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from fpc_core.building import BATCH_SIZE, SHARD_IMAGES
 from fpc_core.config import (
     VIT_BASE_STRIDE_11,
     VIT_BASE_STRIDE_16,
@@ -59,8 +60,10 @@ def build_parser(commands: Mapping[str, Callable[..., int | None]]) -> argparse.
     query.add_argument("--camera", type=int, help="camera of the image, 1-based; unknown if left out")
     query.add_argument("--top", type=int, default=10, help="ranks printed")
     memory = chosen.add_parser("memory", help="the gallery memory").add_subparsers(required=True, metavar="ACTION")
-    build = memory.add_parser("build", help="encode the gallery; resumes an interrupted build", parents=[where])
-    build.add_argument("--batch-size", type=int, default=32)
+    text = "encode the gallery; resumes an interrupted build; by several processes: torchrun --nproc-per-node N -m ..."
+    build = memory.add_parser("build", help=text, parents=[where])
+    build.add_argument("--batch-size", type=int, default=BATCH_SIZE)
+    build.add_argument("--shard-images", type=int, default=SHARD_IMAGES, help="in a file of tokens")
     build.set_defaults(run=commands["memory build"])
     lesson = add("lesson", "nine steps on one query, for a class: one HTML file that needs nothing else", search)
     lesson.add_argument("--query", type=Path, help="image or path of a query in the data (default: its opening one)")

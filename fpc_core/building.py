@@ -1,6 +1,13 @@
 """Builds a gallery memory (Sec. 3.2): every gallery image encoded once at keep rate 1, resumable at any batch.
 
-Work is done in `<directory>.partial` and renamed at the end, so that a memory is either whole or not there.
+Work is done in `<directory>.partial` and renamed at the end, so that a memory is either whole or not there. There every
+shard of images has three files, which one process alone writes:
+
+    tokens-00000.npy  as it stays
+    rows-00000.npy    cls, features and the tokens' CRC-32 of every image; merged at the end
+    done-00000.json   how many images of the shard are on the disk, and the CRC-32 of their rows
+
+Batches begin anew with every shard: its bytes depend neither on the number of processes nor on where a build stopped.
 """
 
 from __future__ import annotations
@@ -10,36 +17,44 @@ import json
 import os
 import shutil
 import sys
+import zlib
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
-from dataclasses import asdict
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager, nullcontext
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
+from fpc_core import processes
 from fpc_core.config import ModelConfig
 from fpc_core.data.datasets import NO_CAMERA, ImageRecord
 from fpc_core.data.images import decode_image, resize_image, to_tensor
 from fpc_core.memory import (
     ARRAYS,
-    FORMAT,
     HOLISTIC,
+    MANIFEST,
     PARTIAL,
+    RECORDS,
     Fingerprint,
     GalleryMemory,
     GalleryMemoryError,
+    Manifest,
     fingerprint,
     open_memory,
     read_json,
 )
 from fpc_core.model.fpc import FPC
+from fpc_core.shards import BUILD_COMMAND, TOKEN_TYPE, TokenShards, file_checksum, row_checksums, token_file
 
 if sys.platform != "win32":
     import fcntl
 
 BATCH_SIZE = 32
+SHARD_IMAGES = 4096
+MOST_SHARDS = 512  # all stay open while a memory is in use, and a process may have about a thousand files open
+PLAN = "plan.json"
 
 
 def build_memory(
@@ -49,10 +64,12 @@ def build_memory(
     directory: Path | str,
     *,
     batch_size: int = BATCH_SIZE,
+    shard_images: int = SHARD_IMAGES,
     progress: Callable[[int, int], None] | None = None,
 ) -> GalleryMemory:
     """`build_steps` to their end. progress: called with the images done and their total."""
-    with closing(build_steps(model, records, root, directory, batch_size=batch_size)) as steps:
+    made = build_steps(model, records, root, directory, batch_size=batch_size, shard_images=shard_images)
+    with closing(made) as steps:
         while True:
             try:
                 done = next(steps)
@@ -70,132 +87,263 @@ def build_steps(
     directory: Path | str,
     *,
     batch_size: int = BATCH_SIZE,
+    shard_images: int = SHARD_IMAGES,
 ) -> Generator[int, None, GalleryMemory]:
     """Encode `records` (paths relative to `root`) at keep rate 1 into `directory`; returns the memory, opened.
 
     Yields the images done, at first those of an earlier build that was interrupted: it goes on after the last whole
-    batch and ends with the same bytes as an uninterrupted one. A memory that is up to date is opened as it is. Cameras
-    are passed to the model if every record has one.
+    batch and ends with the same bytes as an uninterrupted one. A memory that is up to date and of which every row is
+    what was written is opened as it is. Cameras are passed to the model if every record has one. Under torchrun every
+    process makes these calls and takes its share of the shards; on several machines `directory` is one they share.
     Raises GalleryMemoryError, also where the disk is full or may not be written to, or ImageError for an image.
     """
     directory, root = Path(directory), Path(root)
-    if not records or batch_size < 1:
+    if not records or batch_size < 1 or shard_images < 1:
         raise GalleryMemoryError(
-            f"a memory needs images ({len(records)}) and a batch size ({batch_size}) of at least 1"
+            f"a memory needs images ({len(records)}), a batch size ({batch_size}) and a shard ({shard_images}) of at "
+            "least 1"
         )
-    made_from = fingerprint(model, records, root)
-    if (directory / "manifest.json").is_file():
-        try:
-            return open_memory(directory, expect=made_from)
-        except GalleryMemoryError:  # stale or damaged: it stays in place until the new one is whole
-            pass
-    elif directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-        raise GalleryMemoryError(f"{directory} holds something else than a gallery memory; name another directory")
-    partial = directory.with_name(directory.name + PARTIAL)
-    training = model.training
+    if len(records) > MOST_SHARDS * shard_images:
+        least = -(-len(records) // MOST_SHARDS)
+        raise GalleryMemoryError(f"{len(records)} images need shards of at least {least} images, not {shard_images}")
+    job = _Job(
+        directory.with_name(directory.name + PARTIAL), model, tuple(records), root,
+        Manifest(fingerprint(model, records, root), len(records), model.config.grid, model.config.width,
+                 shard_images, batch_size, {}),
+    )  # fmt: skip
+    first, training = processes.rank() == 0, model.training
     model.eval()
     try:
-        partial.mkdir(parents=True, exist_ok=True)
-        with _locked(partial):
-            yield from _fill(partial, model, records, root, made_from, batch_size)
-            _move_into_place(partial, directory)
+        if processes.from_first(first and not _is_up_to_date(directory, job.plan.fingerprint)):
+            job.partial.mkdir(parents=True, exist_ok=True)
+            with _locked(job.partial) if first else nullcontext():
+                shards = processes.from_first(job.begin() if first else [])
+                yield job.done()
+                for number in shards[processes.rank() :: processes.world()]:
+                    with closing(job.fill(number)) as batches:
+                        for _ in batches:
+                            yield job.done()
+                processes.wait_for_all()
+                if first:
+                    job.finish()
+                    _move_into_place(job.partial, directory)
+                processes.wait_for_all()
     except OSError as error:
         raise GalleryMemoryError(
             f"cannot write the gallery memory {directory}: {error.strerror or error}; make room or choose another place"
         ) from error
     finally:
         model.train(training)
-    return open_memory(directory, expect=made_from)
+    return open_memory(directory, expect=job.plan.fingerprint, records=records)
 
 
-def images_done(directory: Path | str, made_from: Fingerprint, batch_size: int = BATCH_SIZE) -> int:
+def images_done(
+    directory: Path | str, made_from: Fingerprint, batch_size: int = BATCH_SIZE, shard_images: int = SHARD_IMAGES
+) -> int:
     """How many images an interrupted build of this very memory has done; 0 where there is none to go on with."""
-    directory = Path(directory)
-    marker = read_json(directory.with_name(directory.name + PARTIAL) / "build.json")
-    return int(marker["done"]) if marker and marker.get("plan") == _plan(made_from, batch_size) else 0
+    partial = Path(directory).with_name(Path(directory).name + PARTIAL)
+    told = read_json(partial / PLAN) or {}
+    asked = {"fingerprint": asdict(made_from), "batch_size": batch_size, "shard_images": shard_images}
+    if {**told, **asked} != told:
+        return 0
+    return sum(_done(partial, number)[0] for number in range(-(-told["images"] // shard_images)))
 
 
 def memory_bytes(config: ModelConfig, images: int) -> int:
     """Bytes on disk of the arrays of a memory of so many images."""
-    return sum(int(np.prod(shape)) * np.dtype(dtype).itemsize for dtype, shape in _shapes(config, images).values())
+    return images * (TOKEN_TYPE.itemsize * config.patches * config.width + _row_type(config.width).itemsize)
 
 
-def _shapes(config: ModelConfig, images: int) -> dict[str, tuple[Any, tuple[int, ...]]]:
-    return {
-        "tokens": (np.float16, (images, config.patches, config.width)),
-        "cls": (np.float32, (images, config.width)),
-        "features": (np.float32, (images, config.width)),
-    }
+@dataclass(frozen=True, eq=False)
+class _Job:
+    """One build: what of what goes where. plan: the manifest but for the files."""
+
+    partial: Path
+    model: FPC
+    records: tuple[ImageRecord, ...]
+    root: Path
+    plan: Manifest
+
+    def begin(self) -> list[int]:
+        """Leave what an earlier build of the same has done, delete all else; the shards that are to be filled."""
+        plan = json.loads(json.dumps(self.plan.to_json()))
+        found = read_json(self.partial / PLAN) or read_json(self.partial / MANIFEST) or {}
+        if {**found, "files": {}} != plan:
+            for leftover in self.partial.iterdir():
+                if leftover.name != ".lock":
+                    leftover.unlink()
+            wanted, free = memory_bytes(self.model.config, len(self.records)), shutil.disk_usage(self.partial).free
+            wanted += len(self.records) * _row_type(self.plan.channels).itemsize  # there twice while they are merged
+            if wanted > free:
+                text = f"it takes {wanted / 1e6:,.1f} MB and the disk has {free / 1e6:,.1f} MB left"
+                raise OSError(errno.ENOSPC, text, str(self.partial))
+            _write_json(self.partial / PLAN, plan)
+        if (self.partial / MANIFEST).is_file():
+            return []
+        return [number for number in range(self.plan.shards) if not self._is_full(number)]
+
+    def done(self) -> int:
+        """Images on the disk, of all processes."""
+        if (self.partial / MANIFEST).is_file():
+            return len(self.records)
+        return sum(_done(self.partial, number)[0] for number in range(self.plan.shards))
+
+    def fill(self, number: int) -> Generator[None, None, None]:
+        """Encode what is missing in one shard, batch by batch."""
+        config, records, size = self.model.config, self._shard(number), self.plan.batch_size
+        device = next(self.model.parameters()).device
+        with_cameras = all(record.camera != NO_CAMERA for record in self.records)
+        done, checksum = _done(self.partial, number)
+        batches = [records[start : start + size] for start in range(done, len(records), size)]
+        token_path, row_path = self.partial / token_file(number), self.partial / _row_file(number)
+        with (
+            _RowWriter(token_path, TOKEN_TYPE, (len(records), config.patches, config.width), done) as tokens_out,
+            _RowWriter(row_path, _row_type(config.width), (len(records),), done) as rows_out,
+            closing(self._decoded(batches)) as decoded,
+        ):
+            for batch, images in zip(batches, decoded, strict=True):
+                cameras = torch.tensor([record.camera for record in batch], device=device) if with_cameras else None
+                tokens = self.model.encode(to_tensor(images, config).to(device), cameras, HOLISTIC).tokens
+                half = tokens[:, 1:].to(torch.float16)
+                if not bool(torch.isfinite(half).all()):
+                    raise GalleryMemoryError(
+                        f"tokens of {batch[0].path} ... do not fit into float16; check the weights"
+                    )
+                patches = half.cpu().numpy()
+                rows = np.empty(len(batch), _row_type(config.width))
+                rows["cls"] = tokens[:, 0].float().cpu().numpy()
+                rows["features"] = self.model.global_feature(tokens).float().cpu().numpy()
+                rows["sums"] = row_checksums(patches)
+                tokens_out.write(patches)
+                rows_out.write(rows)
+                done, checksum = done + len(batch), zlib.crc32(rows.tobytes(), checksum)
+                _write_json(self.partial / _done_file(number), {"done": done, "crc32": checksum})
+                yield
+
+    def finish(self) -> None:
+        """Merge what is small and write the manifest; afterwards it is a whole memory but for its place."""
+        numbers = range(self.plan.shards)
+        if not (self.partial / MANIFEST).is_file():
+            for number in numbers:
+                self._check(number)
+            row_type = _row_type(self.plan.channels)
+            for name in ARRAYS:
+                kind, inner = row_type[name].base, row_type[name].shape
+                with _RowWriter(self.partial / f"{name}.npy", kind, (len(self.records), *inner), 0) as out:
+                    for number in numbers:
+                        out.write(np.load(self.partial / _row_file(number), mmap_mode="r")[name])
+            listing = [[r.path.as_posix(), r.identity, r.camera, r.split] for r in self.records]
+            _write_json(self.partial / RECORDS, listing)
+            small = [*(f"{name}.npy" for name in ARRAYS), RECORDS]
+            files: dict[str, tuple[int, int | None]] = {
+                name: ((self.partial / name).stat().st_size, file_checksum(self.partial / name)) for name in small
+            }
+            for number in numbers:
+                files[token_file(number)] = (self.partial / token_file(number)).stat().st_size, None
+            told = self.plan.to_json() | {"files": files}
+            _write_json(self.partial / MANIFEST, told)
+        for name in (*map(_row_file, numbers), *map(_done_file, numbers), PLAN):
+            (self.partial / name).unlink(missing_ok=True)
+
+    def _shard(self, number: int) -> tuple[ImageRecord, ...]:
+        size = self.plan.shard_images
+        return self.records[number * size : (number + 1) * size]
+
+    def _is_full(self, number: int) -> bool:
+        return _done(self.partial, number)[0] == len(self._shard(number))
+
+    def _check(self, number: int) -> None:
+        """Raises GalleryMemoryError for a shard whose files are not as they were written; it is then begun anew."""
+        try:
+            tokens, rows = (
+                np.load(self.partial / name, mmap_mode="r") for name in (token_file(number), _row_file(number))
+            )
+            as_written = len(tokens) == len(rows) == len(self._shard(number))
+            as_written &= (len(rows), zlib.crc32(rows.tobytes())) == _done(self.partial, number)
+        except (OSError, ValueError):
+            as_written = False
+        if not as_written:
+            (self.partial / _done_file(number)).unlink(missing_ok=True)
+            raise GalleryMemoryError(
+                f"shard {number} of {self.partial} was damaged during the build; go on with: {BUILD_COMMAND}"
+            )
+
+    def _decoded(self, batches: Sequence[Sequence[ImageRecord]]) -> Generator[list[np.ndarray], None, None]:
+        """The images of every batch at the model's size; the next one is decoded while this one is encoded."""
+
+        def read(record: ImageRecord) -> np.ndarray:
+            return resize_image(decode_image(self.root / record.path), self.model.config.image_size)
+
+        with ThreadPoolExecutor(max(1, (os.cpu_count() or 1) // 2), thread_name_prefix="decode") as pool:
+            ahead: list[Future[np.ndarray]] = []
+            try:
+                for batch in batches:
+                    here, ahead = ahead, [pool.submit(read, record) for record in batch]
+                    if here:
+                        yield [future.result() for future in here]
+                yield [future.result() for future in ahead]
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _plan(made_from: Fingerprint, batch_size: int) -> dict[str, object]:
-    """The batch size belongs to it: another one may round differently, and bytes must not depend on a stop."""
-    return {"fingerprint": asdict(made_from), "batch_size": batch_size}
+class _RowWriter:
+    """An .npy file whose rows are written one batch after the other; on the disk when `write` returns."""
+
+    def __init__(self, path: Path, kind: np.dtype, shape: tuple[int, ...], done: int) -> None:
+        """done: rows that are there and stay; what follows them is written over."""
+        self._file = path.open("r+b" if done else "wb")
+        form = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(self._file, form)
+        self._file.seek(done * kind.itemsize * int(np.prod(shape[1:])), os.SEEK_CUR)
+        self._kind = kind
+
+    def __enter__(self) -> _RowWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def write(self, rows: np.ndarray) -> None:
+        self._file.write(np.ascontiguousarray(rows, self._kind).reshape(-1).view(np.uint8).data)
+        self._file.flush()
+        os.fsync(self._file.fileno())
 
 
-def _fill(
-    partial: Path, model: FPC, records: Sequence[ImageRecord], root: Path, made_from: Fingerprint, batch_size: int
-) -> Iterator[int]:
-    """Encode what is missing in `partial`; afterwards it is a whole memory but for its place."""
-    config, total = model.config, len(records)
-    plan = _plan(made_from, batch_size)
-    marker = read_json(partial / "build.json")
-    done = int(marker["done"]) if marker and marker.get("plan") == plan else 0
-    if not done:
-        for leftover in partial.iterdir():
-            if leftover.name != ".lock":
-                leftover.unlink()
-    arrays = {
-        name: np.lib.format.open_memmap(partial / f"{name}.npy", mode="r+") if done else _created(partial, name, *shape)
-        for name, shape in _shapes(config, total).items()
-    }
-    device = next(model.parameters()).device
-    with_cameras = all(record.camera != NO_CAMERA for record in records)
-    yield done
-    for start in range(done, total, batch_size):
-        batch = records[start : start + batch_size]
-        rows = slice(start, start + len(batch))
-        images = [resize_image(decode_image(root / record.path), config.image_size) for record in batch]
-        cameras = torch.tensor([record.camera for record in batch], device=device) if with_cameras else None
-        tokens = model.encode(to_tensor(images, config).to(device), cameras, HOLISTIC).tokens
-        arrays["cls"][rows] = tokens[:, 0].float().cpu().numpy()
-        arrays["features"][rows] = model.global_feature(tokens).float().cpu().numpy()
-        half = tokens[:, 1:].to(torch.float16)
-        if not bool(torch.isfinite(half).all()):
-            raise GalleryMemoryError(f"tokens of {batch[0].path} ... do not fit into float16; check the weights")
-        arrays["tokens"][rows] = half.cpu().numpy()
-        for array in arrays.values():
-            array.flush()
-        _write_json(partial / "build.json", {"plan": plan, "done": rows.stop})
-        yield rows.stop
-    listing = [[r.path.as_posix(), r.identity, r.camera, r.split] for r in records]
-    _write_json(partial / "records.json", listing)
-    names = [*(f"{name}.npy" for name in ARRAYS), "records.json"]
-    manifest = {
-        "format": FORMAT,
-        "grid": list(config.grid),
-        "bytes": {name: (partial / name).stat().st_size for name in names},
-        "fingerprint": asdict(made_from),
-    }
-    _write_json(partial / "manifest.json", manifest)
+def _row_type(channels: int) -> np.dtype:
+    """What of an image is merged at the end."""
+    return np.dtype([("cls", "<f4", (channels,)), ("features", "<f4", (channels,)), ("sums", "<u4")])
 
 
-def _created(partial: Path, name: str, dtype: Any, shape: tuple[int, ...]) -> np.memmap:
-    """A mapped array whose room on the disk is taken from the start.
+def _row_file(number: int) -> str:
+    return f"rows-{number:05d}.npy"
 
-    Without it the file is one large hole, and a disk that fills up during the build kills the process by a signal
-    instead of raising an error.
+
+def _done_file(number: int) -> str:
+    return f"done-{number:05d}.json"
+
+
+def _done(partial: Path, number: int) -> tuple[int, int]:
+    """Images of a shard that are on the disk, and the CRC-32 of their rows."""
+    marker = read_json(partial / _done_file(number)) or {"done": 0, "crc32": 0}
+    return int(marker["done"]), int(marker["crc32"])
+
+
+def _is_up_to_date(directory: Path, made_from: Fingerprint) -> bool:
+    """False also for a stale or damaged memory, which stays in place until the new one is whole.
+
+    Raises GalleryMemoryError for something else than a memory.
     """
-    path = partial / f"{name}.npy"
-    wanted, free = int(np.prod(shape)) * np.dtype(dtype).itemsize, shutil.disk_usage(partial).free
-    if wanted > free:
-        text = f"{name} take {wanted / 1e6:,.1f} MB and the disk has {free / 1e6:,.1f} MB left"
-        raise OSError(errno.ENOSPC, text, str(path))
-    array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
-    if hasattr(os, "posix_fallocate"):
-        with path.open("r+b") as file:
-            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-    return array
+    if (directory / MANIFEST).is_file():
+        try:
+            tokens = open_memory(directory, expect=made_from).tokens
+            if isinstance(tokens, TokenShards):
+                tokens.verify()
+        except GalleryMemoryError:
+            return False
+        return True
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise GalleryMemoryError(f"{directory} holds something else than a gallery memory; name another directory")
+    return False
 
 
 def _move_into_place(partial: Path, directory: Path) -> None:
@@ -210,7 +358,7 @@ def _move_into_place(partial: Path, directory: Path) -> None:
 
 @contextmanager
 def _locked(partial: Path) -> Iterator[None]:
-    """Keep a second process out of the same build. Raises GalleryMemoryError if one is at it."""
+    """Keep a second build out. Raises GalleryMemoryError if one is at it."""
     if sys.platform == "win32":
         yield
         return

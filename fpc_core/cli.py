@@ -8,13 +8,14 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
+from fpc_core import processes
 from fpc_core.arguments import MODELS, build_parser
 from fpc_core.building import build_memory
 from fpc_core.config import (
@@ -52,7 +53,6 @@ from fpc_core.report.gather import explain
 from fpc_core.report.lesson import render_lesson
 from fpc_core.report.page import about, render
 from fpc_core.report.sources import images_of, queries_of, query_of
-from fpc_core.training import processes
 from fpc_core.training.batches import training_config
 from fpc_core.training.loop import train
 from fpc_core.training.settings import Progress, TrainSettings
@@ -100,18 +100,25 @@ def _build(args: argparse.Namespace) -> None:
     places = _places(args)
     dataset = open_dataset(places.data)
     model, report = load_checkpoint(places.weights)
-    print(report)
-    device = choose_device(args.device)
-    with tqdm(total=len(dataset.gallery), unit="image", disable=None) as bar:
+    device = processes.own_device(choose_device(args.device))
+    first = processes.rank() == 0  # the only one that tells
+    if first:
+        print(report)
+    with (
+        processes.joined(torch.device("cpu"), patience=timedelta(days=7)),
+        tqdm(total=len(dataset.gallery), unit="image", disable=None if first else True) as bar,
+    ):
         memory = build_memory(
             model.to(device),
             dataset.gallery,
             dataset.root,
             places.memory,
             batch_size=args.batch_size,
+            shard_images=args.shard_images,
             progress=_show(bar),
         )
-    print(f"{places.memory}: {len(memory)} images, {memory.tokens.nbytes / 1e6:.1f} MB of tokens")
+    if first:
+        print(f"{places.memory}: {len(memory)} images, {memory.tokens.nbytes / 1e6:.1f} MB of tokens")
 
 
 def _evaluate(args: argparse.Namespace) -> None:

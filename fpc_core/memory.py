@@ -2,11 +2,12 @@
 
 A memory is a directory. G images, N patches of the full grid, C channels:
 
-    tokens.npy    (G, N, C) float16  patch tokens, mapped and never read whole
-    cls.npy       (G, C) float32     [cls] tokens
-    features.npy  (G, C) float32     global features after the BNNeck
-    records.json  what every row is
-    manifest.json written last: format, shapes, sizes in bytes and the fingerprint
+    tokens-00000.npy ...  (<= shard_images, N, C) float16  patch tokens in shards, never read whole
+    cls.npy               (G, C) float32                   [cls] tokens
+    features.npy          (G, C) float32                   global features after the BNNeck
+    sums.npy              (G,) uint32                      CRC-32 of every image's tokens
+    records.json          what every row is
+    manifest.json         written last: format, shapes, fingerprint, sizes of all files, CRC-32 of all but the tokens
 
 It is bound to the weights, the settings and the image files it was made from. Files are told by path, size and camera:
 hashing their content as well would read the whole gallery at every start.
@@ -16,8 +17,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import weakref
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
@@ -33,18 +32,14 @@ from fpc_core.config import ModelConfig, PruneSettings
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.model.checkpoint import weights_fingerprint
 from fpc_core.model.fpc import FPC
+from fpc_core.shards import BUILD_COMMAND, GalleryMemoryError, TokenShards, file_checksum, token_file
 
-FORMAT = 1
+FORMAT = 2
 PARTIAL = ".partial"  # what a folder's name ends with while its memory is being built
-BUILD_COMMAND = "python -m fpc_core memory build DATASET"
 HOLISTIC = PruneSettings(keep_rate=1.0)
-_READERS = 8  # threads that keep enough reads in flight for a cold solid-state disk
-_NO_WAIT = getattr(os, "RWF_NOWAIT", 0)  # of Linux
-ARRAYS = ("tokens", "cls", "features")
-
-
-class GalleryMemoryError(ValueError):
-    """A gallery memory cannot be used; the message names what is wrong with it and the remedy."""
+ARRAYS = ("cls", "features", "sums")
+RECORDS = "records.json"
+MANIFEST = "manifest.json"
 
 
 @dataclass(frozen=True)
@@ -85,17 +80,16 @@ def fingerprint_of(weights: str, config: ModelConfig, records: Sequence[ImageRec
 class GalleryMemory:
     """The encoded gallery. Row g of every array and `records[g]` are the same image.
 
-    cls: (G, C) float32.  tokens: (G, N, C), float16 and mapped where it was opened from disk; any float array in RAM
-    will do.  features: (G, C) float32, after the BNNeck.  grid: rows and columns, N = rows * columns.
+    cls: (G, C) float32.  tokens: (G, N, C), left on the disk where the memory was opened from there; any float array in
+    RAM will do.  features: (G, C) float32, after the BNNeck.  grid: rows and columns, N = rows * columns.
     """
 
     cls: np.ndarray
-    tokens: np.ndarray
+    tokens: np.ndarray | TokenShards
     features: np.ndarray
     records: tuple[ImageRecord, ...]
     grid: tuple[int, int]
     fingerprint: Fingerprint | None = None
-    reader: RowReader | None = None
 
     def __post_init__(self) -> None:
         images, channels = self.cls.shape
@@ -120,115 +114,115 @@ class GalleryMemory:
         return _unit_rows(self.features)
 
     def patches(self, rows: np.ndarray | Sequence[int], device: torch.device | str | None = None) -> Tensor:
-        """Patch tokens of S images in the order of `rows`: contiguous float32 (S, N, C) on `device` (default CPU)."""
+        """Patch tokens of S images in the order of `rows`: contiguous float32 (S, N, C) on `device` (default CPU).
+
+        Raises GalleryMemoryError for tokens that are not those that were written.
+        """
         wanted = np.asarray(rows, dtype=np.int64)
         if wanted.ndim != 1 or (wanted.size and not 0 <= wanted.min() <= wanted.max() < len(self)):
             raise ValueError(f"rows must be a list of numbers in 0..{len(self) - 1}, not {rows}")
-        found = self.reader.read(wanted) if self.reader else self.tokens[wanted]
-        tokens = torch.from_numpy(np.ascontiguousarray(found))
+        tokens = torch.from_numpy(np.ascontiguousarray(self.tokens[wanted]))
         return (tokens if device is None else tokens.to(device)).float()  # converted where it is used: half the copy
 
 
-class RowReader:
-    """Reads rows of a .npy file by `preadv`: what the system has cached at once, the rest from a few threads.
+@dataclass(frozen=True)
+class Manifest:
+    """What a memory says of itself. batch_size: it was encoded with; another one may round differently.
 
-    A gallery row is large and the wanted rows lie far apart. Indexing a mapped file faults them in page after page;
-    whole-row reads from several threads are many times faster from a cold disk (benchmarks/memory.py). Cached rows
-    gain nothing from threads, which wait for the interpreter whenever another one computes.
+    files: of every file but the manifest its size in bytes and, but for tokens, its CRC-32.
     """
 
-    def __init__(self, path: Path, array: np.memmap) -> None:
-        self._path = path
-        self._offset = array.offset
-        self._row = array.dtype.itemsize * int(np.prod(array.shape[1:]))
-        self._shape = array.shape[1:]
-        self._dtype = array.dtype
-        self._file = os.open(path, os.O_RDONLY)
-        self._pool = ThreadPoolExecutor(_READERS, thread_name_prefix="gallery-memory")
-        weakref.finalize(self, _release, self._file, self._pool)
+    fingerprint: Fingerprint
+    images: int
+    grid: tuple[int, int]
+    channels: int
+    shard_images: int
+    batch_size: int
+    files: dict[str, tuple[int, int | None]]
 
-    def read(self, rows: np.ndarray) -> np.ndarray:
-        """(S, ...) in the order of `rows` (S,). Raises GalleryMemoryError where the file has ended early."""
-        out = np.empty((len(rows), *self._shape), self._dtype)
-        raw = out.reshape(len(rows), int(np.prod(self._shape))).view(np.uint8)
-        starts = [self._offset + row * self._row for row in rows.tolist()]
+    @property
+    def shards(self) -> int:
+        return -(-self.images // self.shard_images)
 
-        def fill(places: Sequence[int]) -> None:
-            for place in places:
-                view, start = memoryview(raw[place]), starts[place]
-                while view:
-                    count = os.preadv(self._file, [view], start)
-                    if count == 0:
-                        raise GalleryMemoryError(
-                            f"{self._path} was cut short while in use; build it again: {BUILD_COMMAND}"
-                        )
-                    view, start = view[count:], start + count
-
-        order = sorted(range(len(starts)), key=starts.__getitem__)
-        missing = [place for place in order if not self._cached(memoryview(raw[place]), starts[place])]
-        if missing:  # handing them out one by one would cost more than reading a row
-            for _ in self._pool.map(fill, [part.tolist() for part in np.array_split(missing, _READERS)]):
-                pass
-        return out
-
-    def _cached(self, row: memoryview, start: int) -> bool:
-        """Fill one row without waiting for the disk; False where that is not possible."""
-        if not _NO_WAIT:
-            return False
-        try:
-            return os.preadv(self._file, [row], start, _NO_WAIT) == self._row
-        except OSError:  # not cached, or a file system that cannot tell
-            return False
+    def to_json(self) -> dict[str, Any]:
+        return {"format": FORMAT, **asdict(self)}
 
 
-def open_memory(directory: Path | str, *, expect: Fingerprint | None = None) -> GalleryMemory:
-    """Open a memory by mapping it; nothing but the records is read.
+def open_memory(
+    directory: Path | str, *, expect: Fingerprint | None = None, records: Sequence[ImageRecord] | None = None
+) -> GalleryMemory:
+    """Open a memory. The tokens are not read; everything else is, and held against its checksum.
 
-    expect: what it must have been made from (see `fingerprint`). Raises GalleryMemoryError, which names the remedy, for
-    a memory that is missing, unfinished, truncated, of another format, or made from anything else.
+    expect: what it must have been made from (see `fingerprint`).  records: the images that `expect` tells of; the
+    memory's own list is the same then, and for half a million images not reading it saves seconds.
+    Raises GalleryMemoryError, which names the remedy, for a memory that is missing, unfinished, truncated, damaged, of
+    another format, or made from anything else.
     """
     directory = Path(directory)
     manifest = _read_manifest(directory)
-    made_from = Fingerprint(**manifest["fingerprint"])
-    if expect and (differences := made_from.differences(expect)):
+    if expect and (differences := manifest.fingerprint.differences(expect)):
         names = {"weights": "weights", "settings": "model settings", "files": "image files"}
         others = " and ".join(f"other {names[each]}" for each in differences)
         raise _unusable(directory, f"was made from {others} than those in use")
-    arrays: dict[str, np.memmap] = {}
-    for name in ARRAYS:
-        path = directory / f"{name}.npy"
+    for name, (size, _) in manifest.files.items():
+        path = directory / name
         if not path.is_file():
-            raise _unusable(directory, f"lacks {path.name}")
-        held, wanted = path.stat().st_size, manifest["bytes"][path.name]
-        if held != wanted:
-            raise _unusable(directory, f"is damaged: {path.name} has {held:,} bytes instead of {wanted:,}")
-        arrays[name] = np.lib.format.open_memmap(path, mode="r")
+            raise _unusable(directory, f"lacks {name}")
+        if (held := path.stat().st_size) != size:
+            raise _unusable(directory, f"is damaged: {name} has {held:,} bytes instead of {size:,}")
     try:
-        listing = json.loads((directory / "records.json").read_text(encoding="utf-8"))
+        with ThreadPoolExecutor() as pool:  # checksums leave the interpreter to others
+            sums = {name: told for name, (_, told) in manifest.files.items() if told is not None}
+            for name, found in zip(sums, pool.map(lambda name: file_checksum(directory / name), sums), strict=True):
+                if found != sums[name]:
+                    raise _unusable(directory, f"is damaged: {name} does not hold what was written")
+        arrays = {name: np.load(directory / f"{name}.npy", mmap_mode="r") for name in ARRAYS}
+        shape = (manifest.images, manifest.grid[0] * manifest.grid[1], manifest.channels)
+        paths = [directory / token_file(number) for number in range(manifest.shards)]
         return GalleryMemory(
-            **arrays,
-            records=tuple(ImageRecord(Path(path), *rest) for path, *rest in listing),
-            grid=tuple(manifest["grid"]),
-            fingerprint=made_from,
-            reader=RowReader(directory / "tokens.npy", arrays["tokens"]) if hasattr(os, "preadv") else None,
+            cls=arrays["cls"],
+            tokens=TokenShards(paths, shape, manifest.shard_images, np.array(arrays["sums"])),
+            features=arrays["features"],
+            records=tuple(records) if records and expect else _read_records(directory / RECORDS),
+            grid=manifest.grid,
+            fingerprint=manifest.fingerprint,
         )
+    except GalleryMemoryError:
+        raise
     except (OSError, ValueError, TypeError) as error:
         raise _unusable(directory, f"is damaged ({error})") from error
 
 
-def _read_manifest(directory: Path) -> dict[str, Any]:
+def _read_manifest(directory: Path) -> Manifest:
     if not directory.is_dir():
         unfinished = directory.with_name(directory.name + PARTIAL).is_dir()
         why = "was not finished; go on with" if unfinished else "is not there; build it with"
         raise GalleryMemoryError(f"the gallery memory {directory} {why}: {BUILD_COMMAND}")
-    manifest = read_json(directory / "manifest.json")
-    if not manifest or not {"format", "grid", "bytes", "fingerprint"} <= set(manifest):
+    told = read_json(directory / MANIFEST)
+    if not told or "format" not in told:
         raise GalleryMemoryError(
             f"{directory} is not a gallery memory; name another folder or build one: {BUILD_COMMAND}"
         )
-    if manifest["format"] != FORMAT:
-        raise _unusable(directory, f"has format {manifest['format']}, this program reads {FORMAT}")
+    if told.pop("format") != FORMAT:
+        raise _unusable(directory, f"has another format than {FORMAT}, which this program reads")
+    try:
+        told["fingerprint"] = Fingerprint(**told["fingerprint"])
+        rows, columns = told["grid"]
+        told["grid"] = (int(rows), int(columns))
+        told["files"] = {str(name): (int(size), told_sum) for name, (size, told_sum) in told["files"].items()}
+        manifest = Manifest(**told)
+        others = {*(f"{name}.npy" for name in ARRAYS), RECORDS}
+        tokens = set(map(token_file, range(len(manifest.files) - len(others))))
+        if len(tokens) != manifest.shards or set(manifest.files) != others | tokens:
+            raise ValueError("other files than it needs")
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise _unusable(directory, f"is damaged: {MANIFEST} cannot be read ({error})") from error
     return manifest
+
+
+def _read_records(path: Path) -> tuple[ImageRecord, ...]:
+    listing = json.loads(path.read_text(encoding="utf-8"))
+    return tuple(ImageRecord(Path(image), *rest) for image, *rest in listing)
 
 
 def _unusable(directory: Path, why: str) -> GalleryMemoryError:
@@ -251,8 +245,3 @@ def _digest(content: object) -> str:
 def _unit_rows(rows: np.ndarray) -> np.ndarray:
     values = np.asarray(rows, dtype=np.float32)
     return values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12)
-
-
-def _release(file: int, pool: ThreadPoolExecutor) -> None:
-    pool.shutdown(wait=False)
-    os.close(file)

@@ -9,10 +9,10 @@ from pathlib import Path
 import torch
 from torch.nn.parallel import DistributedDataParallel
 
+from fpc_core import processes
 from fpc_core.config import ModelConfig
 from fpc_core.data.datasets import Dataset, open_dataset
 from fpc_core.model.fpc import FPC
-from fpc_core.training import processes
 from fpc_core.training.batches import load_training_images, to_input, training_config
 from fpc_core.training.loop import train
 from fpc_core.training.settings import TrainSettings

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from fpc_core import processes
 from fpc_core.config import ModelConfig
 from fpc_core.data.datasets import Dataset
 from fpc_core.model.checkpoint import save_checkpoint
 from fpc_core.model.fpc import FPC
-from fpc_core.training import processes
 from fpc_core.training.batches import (
     TrainingImages,
     augment,

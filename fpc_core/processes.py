@@ -1,4 +1,4 @@
-"""Several processes, one training: what `torchrun` started, joined by torch.distributed.
+"""Several processes, one training or one build of a memory: what `torchrun` started, joined by torch.distributed.
 
 Without torchrun there is one process and every function here does nothing to its argument.
 """
@@ -8,20 +8,26 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from datetime import timedelta
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
+T = TypeVar("T")
+
 
 @contextmanager
-def joined(device: torch.device) -> Iterator[None]:
-    """Join the other processes of a torchrun, if there are any, and leave them at the end."""
+def joined(device: torch.device, patience: timedelta | None = None) -> Iterator[None]:
+    """Join the other processes of a torchrun, if there are any, and leave them at the end.
+
+    patience: how long one waits for another before it gives up; None for torch's own, some minutes.
+    """
     if "RANK" not in os.environ or dist.is_initialized():
         yield
         return
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=patience)
     try:
         yield
     finally:
@@ -78,8 +84,8 @@ class _Gather(torch.autograd.Function):
         return own_share(total)
 
 
-def from_first(value: float) -> float:
-    """The first process's value, in every process."""
+def from_first(value: T) -> T:
+    """The first process's value, in every process; it must be one that can be pickled."""
     if world() == 1:
         return value
     told = [value]
