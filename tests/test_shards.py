@@ -124,9 +124,7 @@ def test_a_flipped_bit_in_tokens_is_found_when_its_row_is_read(copy):
     memory = open_memory(copy)
     memory.patches([18, 20])
     for _ in range(2):
-        with pytest.raises(
-            GalleryMemoryError, match=r"tokens-00001\.npy is damaged: the tokens of image 19 .* build"
-        ):
+        with pytest.raises(GalleryMemoryError, match=r"tokens-00001\.npy is damaged: the tokens of image 19 .* build"):
             memory.patches([3, 19])
     with pytest.raises(GalleryMemoryError, match="image 19"):
         memory.tokens.verify()
