@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: app test check
+.PHONY: app test check audit
 
 app: $(VENV)/installed
 	$(BIN)/python -m streamlit run streamlit_app.py
@@ -16,6 +16,9 @@ check: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+audit: $(VENV)/installed-dev
+	$(BIN)/python .ci/audit.py
 
 $(VENV)/installed: requirements.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

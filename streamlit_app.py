@@ -3,9 +3,14 @@
 import streamlit as st
 
 from app.look import dress
+from app.public import is_public, unclear
 
 st.set_page_config(page_title="FPC Explorer", page_icon="assets/icon.png", layout="wide")
 dress()
+if why := unclear():
+    st.error(why, icon=":material/lock:")
+    st.stop()
+data = "app/pages/exhibit.py" if is_public() else "app/pages/data.py"
 st.navigation(
     [
         st.Page("app/pages/explore.py", title="Explore", icon=":material/person_search:"),
@@ -16,7 +21,7 @@ st.navigation(
         st.Page("app/pages/lab.py", title="Lab", icon=":material/science:"),
         st.Page("app/pages/compare.py", title="Compare", icon=":material/compare:"),
         st.Page("app/pages/figures.py", title="Figures", icon=":material/image:"),
-        st.Page("app/pages/data.py", title="Data", icon=":material/database:"),
+        st.Page(data, title="Data", url_path="data", icon=":material/database:"),
     ],
     position="top",
 ).run()

@@ -8,8 +8,9 @@ from app import controls, resources
 from app.messages import problem
 from app.stages import Query
 from app.state import turn_dials
+from app.uploads import own_image
 from fpc_core.data.datasets import ImageRecord
-from fpc_core.data.images import ImageError, content_hash, decode_image, resize_image
+from fpc_core.data.images import ImageError, content_hash
 from fpc_core.explain.strips import Subject
 from fpc_core.workspace import Workspace
 
@@ -67,7 +68,7 @@ def _uploaded(space: Workspace) -> Query | None:
     if upload is None:
         return None
     try:
-        image = resize_image(decode_image(upload.data, upload.name), space.retriever.model.config.image_size)
+        image = own_image(upload.name, upload.data, space.retriever.model.config.image_size)
     except ImageError as error:
         problem(str(error))
         return None

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import streamlit as st
 
+from app.public import is_public
 from fpc_core.config import QuerySettings, Variant
-from fpc_core.roots import OutsideRootsError, Root, name_of, resolve
+from fpc_core.roots import OutsideRootsError, Root, confine_memory, name_of, resolve
 from fpc_core.workspace import Places, devices, own_memory
 
 DRAFT = "draft-"  # what keys of the Data page's widgets begin with
@@ -50,7 +51,9 @@ class Choice:
             stride=self.stride,
         )
         if self.memory:
-            return replace(places, memory=resolve(self.memory, roots))
+            memory = resolve(self.memory, roots)
+            confine_memory(memory, roots)
+            return replace(places, memory=memory)
         if places == started:
             return started
         return replace(places, memory=own_memory(places))
@@ -62,9 +65,20 @@ PARAMS = {
 """Query parameter of every field; `variant` is that of the Explore page."""
 
 
-def read_choice(params: Mapping[str, str]) -> tuple[Choice, tuple[str, ...]]:
-    """The choice of these query parameters, and one sentence for each that could not be used."""
+def read_choice(params: Mapping[str, str], *, public: bool = False) -> tuple[Choice, tuple[str, ...]]:
+    """The choice of these query parameters, and one sentence for each that could not be used.
+
+    public: nothing but the usual variant can be chosen.
+    """
     problems = []
+    if public:
+        barred = [name for field, name in PARAMS.items() if field != "variant" and name in params]
+        if barred:
+            problems.append(
+                f"The link asks for other {' and '.join(barred)}. This is a public app, which shows what it was "
+                "started with and opens nothing else; run your own to look at your data."
+            )
+        params = {name: value for name, value in params.items() if name == PARAMS["variant"]}
     device, stride, variant = (params.get(PARAMS[name], "") for name in ("device", "stride", "variant"))
     if device and device not in devices():
         problems.append(f"The link asks for the device {device[:40]}, this machine has {', '.join(devices())}.")
@@ -124,7 +138,9 @@ def usual_variant() -> Variant:
 
 
 def spoken(path: Path, roots: Sequence[Root]) -> str:
-    """A place as it is shown: by its name below the roots, else as the machine calls it."""
+    """A place as it is shown: by its name below the roots, else as the machine calls it; in public by its last part."""
+    if is_public():
+        return path.name
     try:
         return name_of(path, roots)
     except OutsideRootsError:
@@ -134,7 +150,7 @@ def spoken(path: Path, roots: Sequence[Root]) -> str:
 def _kept(key: str, usual: Choice) -> tuple[Choice, tuple[str, ...]]:
     problems: tuple[str, ...] = ()
     if _asked():
-        st.session_state[key], problems = read_choice(st.query_params)
+        st.session_state[key], problems = read_choice(st.query_params, public=is_public())
     choice = st.session_state.setdefault(key, usual)
     _write(choice)
     return choice, problems

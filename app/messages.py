@@ -5,8 +5,12 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable
+from pathlib import Path
 
 import streamlit as st
+
+from app.public import for_visitors, log
+from fpc_core.workspace import Places, cache_folder
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:&])")
 _BUILD_MEMORY = "python -m fpc_core memory build"
@@ -21,8 +25,27 @@ def plain(text: str, limit: int = 160) -> str:
 
 
 def problem(text: str) -> None:
-    """A message about the visitor's input."""
-    st.warning(plain(text, 600), icon=":material/info:")
+    """A message about the visitor's input. A public app says it without the machine's paths."""
+    st.warning(plain(for_visitors(text, _secret_folders()), 600), icon=":material/info:")
+
+
+def closed_today(error: Exception) -> None:
+    """The page of a public app that cannot open what it was started with; the reason goes to the server's log."""
+    log(f"cannot open what the app was started with: {error}")
+    st.header("Nothing to explore just now")
+    st.error(
+        "This app cannot open its data at the moment. Whoever runs it finds the reason in the server's log.",
+        icon=":material/database_off:",
+    )
+    st.button("Try again", icon=":material/refresh:", key="again")
+
+
+def _secret_folders() -> tuple[str, ...]:
+    """Whose places a public app does not tell."""
+    places = Places.from_environment()
+    folders = (places.data, places.weights.parent, places.memory, cache_folder(), Path.cwd(), Path.home())
+    forms = dict.fromkeys(form for each in folders if each.resolve().parent.name for form in (each, each.resolve()))
+    return tuple(str(each) for each in forms if each.is_absolute())
 
 
 def nothing_to_show(error: Exception, places: dict[str, str], on_return: Callable[[], None] | None) -> None:

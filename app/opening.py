@@ -5,7 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from app import choice, resources
-from app.messages import nothing_to_show, problem
+from app.messages import closed_today, nothing_to_show, problem
+from app.public import is_public
 from fpc_core.roots import Root
 from fpc_core.workspace import Places, Workspace, roots_in_use
 
@@ -23,6 +24,9 @@ def open_or_explain() -> Workspace:
         places = chosen.places(roots, started)
         return resources.workspace(places, chosen.device, roots if chosen.data else ())
     except (ValueError, OSError) as error:
+        if is_public():
+            closed_today(error)
+            st.stop()
         shown = {name: choice.spoken(getattr(places, name), roots) for name in ("data", "weights", "memory")}
         usual = chosen == choice.Choice()
         nothing_to_show(error, shown, None if usual else lambda: choice.take_into_use(choice.Choice()))

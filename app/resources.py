@@ -16,6 +16,7 @@ import numpy as np
 from app.background import Worker
 from app.builds import Build, ImageCheck
 from app.caches import ERRANDS, OPEN, READ, RESULTS, kept
+from app.public import is_public
 from app.runs import Run
 from app.studies import Study
 from fpc_core.config import QuerySettings
@@ -132,7 +133,7 @@ def _sights(roots: tuple[Root, ...], minute: int) -> Sights:
 
 @kept(OPEN, "Opening weights and gallery memory …")
 def _workspace(places: Places, device: str, roots: tuple[Root, ...], stamped: tuple[int, ...]) -> Workspace:
-    space = open_workspace(places, device)
+    space = open_workspace(places, device, read_only=is_public())
     if roots:
         confine(space.dataset, roots)
     return space
@@ -222,7 +223,7 @@ def _sweep(
     chosen = frozenset(queries)
     records = tuple(record for record in space.dataset.query if record.path.as_posix() in chosen)
     task = SweepTask(space.retriever, replace(space.dataset, query=records), grid, settings)
-    return task, Run(task.work, ResultStore(folder), worker("runs", one_core=FEW_CORES))
+    return task, Run(task.work, ResultStore(folder, read_only=space.read_only), worker("runs", one_core=FEW_CORES))
 
 
 @kept(ERRANDS)
@@ -231,13 +232,13 @@ def _evaluation(
 ) -> tuple[EvaluationTask, Run]:
     tables = tables_of(names, Setting(settings, space.retriever.model.config))
     task = evaluation_task(space.retriever, space.dataset, tables)
-    return task, Run(task.work, ResultStore(folder), worker("runs", one_core=FEW_CORES))
+    return task, Run(task.work, ResultStore(folder, read_only=space.read_only), worker("runs", one_core=FEW_CORES))
 
 
 @kept(ERRANDS)
 def _atlas(space: Workspace, folder: Path, settings: QuerySettings) -> tuple[AtlasTask, Run]:
     task = AtlasTask(space.retriever, space.dataset, settings, masks(space), occlusions(space.dataset))
-    return task, Run(task.work, ResultStore(folder), worker("runs", one_core=FEW_CORES))
+    return task, Run(task.work, ResultStore(folder, read_only=space.read_only), worker("runs", one_core=FEW_CORES))
 
 
 @cache

@@ -115,15 +115,34 @@ def root_of(real: Path, roots: Sequence[Root]) -> Root | None:
 
 
 def confine(dataset: Dataset, roots: Sequence[Root]) -> None:
-    """Raises OutsideRootsError for a dataset with a folder or an image that is a link out of the roots."""
+    """Raises OutsideRootsError for a dataset with a folder, an image or another file that is a link out of the roots.
+
+    Links are resolved now: whoever may write below a root can change one later, and so is trusted with what it names.
+    """
     records = (*dataset.train, *dataset.query, *dataset.gallery)
     folders = {record.path.parent for record in records}
+    beside = sorted(child.relative_to(dataset.root) for child in dataset.root.iterdir() if child.is_symlink())
     links = (record.path for record in records if (dataset.root / record.path).is_symlink())
-    for path in (*sorted(folders), *links):
-        if root_of((dataset.root / path).resolve(), roots) is None:
-            raise OutsideRootsError(
-                f"{path} of the dataset is a link to a place that this app may not read; put the files there themselves"
-            )
+    for path in (*sorted(folders), *beside, *links):
+        _confined(dataset.root / path, f"{path} of the dataset", roots)
+
+
+def confine_memory(directory: Path, roots: Sequence[Root]) -> None:
+    """Raises OutsideRootsError for a gallery memory with a file that is a link out of the roots; it need not exist."""
+    for folder in (directory, directory.with_name(directory.name + PARTIAL)):
+        for child in sorted(folder.iterdir()) if folder.is_dir() else ():
+            _confined(child, f"{child.name} of the memory", roots)
+
+
+def _confined(path: Path, spoken: str, roots: Sequence[Root]) -> None:
+    try:
+        inside = root_of(path.resolve(), roots) is not None
+    except (OSError, RuntimeError):  # a loop of links
+        inside = False
+    if not inside:
+        raise OutsideRootsError(
+            f"{spoken} is a link to a place that this app may not read; put the files there themselves"
+        )
 
 
 def look_below(roots: Sequence[Root], depth: int = DEPTH, most: int = MOST_ENTRIES) -> Sights:

@@ -52,13 +52,17 @@ class Places:
 
 @dataclass(frozen=True, eq=False)
 class Workspace:
-    """A dataset, its weights and its memory, checked against each other."""
+    """A dataset, its weights and its memory, checked against each other.
+
+    read_only: nothing that is computed with it is kept on disk.
+    """
 
     places: Places
     dataset: Dataset
     weights: LoadReport
     retriever: Retriever
     device: torch.device
+    read_only: bool = False
 
     @cached_property
     def key(self) -> str:
@@ -118,7 +122,7 @@ def choose_device(name: str = "auto") -> torch.device:
     return device
 
 
-def open_workspace(places: Places, device: str = "auto") -> Workspace:
+def open_workspace(places: Places, device: str = "auto", *, read_only: bool = False) -> Workspace:
     """Open dataset, weights and memory; the memory must have been built from exactly these two.
 
     Raises DatasetError, CheckpointError or GalleryMemoryError, each naming what is wrong and the remedy.
@@ -128,7 +132,7 @@ def open_workspace(places: Places, device: str = "auto") -> Workspace:
     check_cameras(dataset, model.config)
     memory = open_memory(places.memory, expect=fingerprint(model, dataset.gallery, dataset.root))
     chosen = choose_device(device)
-    return Workspace(places, dataset, report, Retriever(model.to(chosen).eval(), memory), chosen)
+    return Workspace(places, dataset, report, Retriever(model.to(chosen).eval(), memory), chosen, read_only)
 
 
 def check_cameras(dataset: Dataset, config: ModelConfig) -> None:

@@ -41,8 +41,8 @@ def test_caches_are_used_in_resources_and_in_the_stages_of_a_search_alone():
     assert {name for name in text if "@kept(" in text[name]} == {"resources.py", "stages.py"}
     assert {name for name in text if "Cache(" in text[name]} == {"caches.py"}
     assert [name for name in text if "st.cache_" in text[name] or "lru_cache" in text[name]] == []  # bound no bytes
-    # A handful of values by nature: four workers, the pictures of a few textures.
-    assert {name for name in text if "@cache\n" in text[name]} == {"resources.py", "occluder.py"}
+    # A handful of values by nature: four workers, the pictures of a few textures, one setting.
+    assert {name for name in text if "@cache\n" in text[name]} == {"resources.py", "occluder.py", "public.py"}
 
 
 def test_importing_the_core_loads_no_front_end():

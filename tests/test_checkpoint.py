@@ -1,7 +1,9 @@
 """Checkpoints of every kind in, our own out, and what is said about those that do not fit."""
 
 import json
+import os
 import pickle
+import zipfile
 from collections import OrderedDict
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -14,6 +16,7 @@ from timm.layers import resample_abs_pos_embed
 from timm.models.vision_transformer import VisionTransformer
 
 from fpc_core.config import ModelConfig, PruneSettings
+from fpc_core.model import files
 from fpc_core.model.checkpoint import CheckpointError, load_checkpoint, save_checkpoint, weights_fingerprint
 from fpc_core.model.fpc import FPC
 from fpc_core.model.layouts import Source, by_group
@@ -353,7 +356,7 @@ def test_a_cut_off_file_is_refused(model, tmp_path, share):
         ({"epoch": 3, "cls_token": torch.zeros(2)}, r"no dictionary of tensors \(epoch\)"),
         ({"layer1.conv.weight": torch.zeros(2)}, "is no FPC, TransReID or timm .* it holds layer1.conv: 1 key"),
         ({"blocks.0.x": torch.zeros(1), "pos_embed": torch.zeros(1)}, "architecture cannot be told from"),
-        ({"cls_token": torch.zeros(1, 1, 1).expand(1 << 20, 1 << 20, 1)}, "claim more than 8 GiB"),
+        ({"cls_token": torch.zeros(1, 1, 1).expand(1 << 20, 1 << 20, 1)}, "claim more than 8 GB"),
     ],
 )
 def test_tensors_that_make_no_model_are_refused(tmp_path, content, message):
@@ -382,3 +385,85 @@ def test_an_absent_file_and_a_folder_are_named(tmp_path):
     for path in (tmp_path / "none.pth", tmp_path):
         with pytest.raises(CheckpointError, match="there is no checkpoint at"):
             load_checkpoint(path)
+
+
+def test_the_size_limit_is_a_setting_and_is_met_before_the_file_is_opened(model, tmp_path, monkeypatch):
+    save_checkpoint(model, tmp_path / "own.safetensors")
+    monkeypatch.setenv("FPC_MAX_WEIGHTS_GB", "0.0001")
+    monkeypatch.setattr(files, "_is_safetensors", lambda path: pytest.fail("the file was opened"))
+    with pytest.raises(CheckpointError, match=r"own\.safetensors has more than 0\.0001 GB.*raise FPC_MAX_WEIGHTS_GB"):
+        load_checkpoint(tmp_path / "own.safetensors")
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "eight", "nan", "1e99"])
+def test_a_size_limit_that_is_none_is_named(model, tmp_path, monkeypatch, text):
+    save_checkpoint(model, tmp_path / "own.safetensors")
+    monkeypatch.setenv("FPC_MAX_WEIGHTS_GB", text)
+    with pytest.raises(CheckpointError, match="set it to a number of gigabytes"):
+        load_checkpoint(tmp_path / "own.safetensors")
+
+
+def test_a_long_header_is_refused_unread(tmp_path, monkeypatch):
+    save_file({"x": torch.zeros(1)}, tmp_path / "long.safetensors", metadata={"note": "n" * (files.MAX_HEADER + 1)})
+    monkeypatch.setattr(files, "safe_open", lambda *args, **kwargs: pytest.fail("the header was read"))
+    with pytest.raises(CheckpointError, match=r"has a header of [\d,]+ bytes, the limit is 4,194,304"):
+        load_checkpoint(tmp_path / "long.safetensors")
+
+
+@pytest.mark.parametrize("name", ["many.safetensors", "many.pth"])
+def test_too_many_tensors_are_refused(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(files, "MAX_TENSORS", 20)
+    weights = {f"blocks.{number}.x": torch.zeros(1) for number in range(30)}
+    path = tmp_path / name
+    save_file(weights, path) if name.endswith("s") else torch.save(weights, path)
+    with pytest.raises(CheckpointError, match=r"holds \d\d tensors, the limit is 20"):
+        load_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        torch.zeros(3, 3).to_sparse(),
+        torch.zeros(3, dtype=torch.complex64),
+        torch.zeros(3, device="meta"),
+    ],
+    ids=["sparse", "complex", "meta"],
+)
+@pytest.mark.filterwarnings("ignore")  # torch gives notice of the kinds that it will drop
+def test_tensors_that_are_not_plain_are_refused(tmp_path, tensor):
+    with pytest.raises(CheckpointError, match="sparse, quantized, complex or empty shells, such as cls_token"):
+        load_checkpoint(saved({"cls_token": tensor}, tmp_path))
+
+
+def test_an_archive_that_unpacks_to_too_much_is_refused_packed(tmp_path, monkeypatch):
+    monkeypatch.setenv("FPC_MAX_WEIGHTS_GB", "0.01")
+    with zipfile.ZipFile(tmp_path / "bomb.pth", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data/0", bytes(20_000_000))
+    assert (tmp_path / "bomb.pth").stat().st_size < 100_000
+    monkeypatch.setattr(torch, "load", lambda *args, **kwargs: pytest.fail("it was unpacked"))
+    with pytest.raises(CheckpointError, match=r"unpacks to more than 0\.01 GB"):
+        load_checkpoint(tmp_path / "bomb.pth")
+
+
+def test_an_archive_with_a_long_program_is_refused_unread(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch, "load", lambda *args, **kwargs: pytest.fail("the program was read"))
+    with zipfile.ZipFile(tmp_path / "long.pth", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", bytes(files.MAX_PROGRAM + 1))
+    with pytest.raises(CheckpointError, match="holds a pickle of more than 16 MiB"):
+        load_checkpoint(tmp_path / "long.pth")
+
+
+def test_what_torch_takes_for_an_archive_and_python_does_not_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch, "load", lambda *args, **kwargs: pytest.fail("it was read"))
+    (tmp_path / "odd.pth").write_bytes(b"PK\x03\x04" + bytes(1000))
+    with pytest.raises(CheckpointError, match=r"odd\.pth is no checkpoint"):
+        load_checkpoint(tmp_path / "odd.pth")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with a name")
+def test_pipes_and_devices_are_no_checkpoints(tmp_path):
+    os.mkfifo(tmp_path / "pipe.pth")
+    (tmp_path / "zero.pth").symlink_to("/dev/zero")
+    for name in ("pipe.pth", "zero.pth"):
+        with pytest.raises(CheckpointError, match="there is no checkpoint at"):
+            load_checkpoint(tmp_path / name)

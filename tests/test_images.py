@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
+import stat
 import struct
 import zlib
 from pathlib import Path
@@ -177,11 +179,38 @@ def test_too_many_bytes_are_refused_without_reading_them(tmp_path: Path, monkeyp
     path = tmp_path / "long.jpg"
     with path.open("wb") as file:
         file.truncate(20_000_001)
-    monkeypatch.setattr(Path, "read_bytes", lambda self: pytest.fail("the file was read"))
+    monkeypatch.setattr(io, "BytesIO", lambda data: pytest.fail("the file was read"))
     with pytest.raises(ImageError, match=r"long\.jpg has 20\.0 MB, the limit is 20 MB"):
         decode_image(path)
     with pytest.raises(ImageError, match="the limit is 1 MB"):
         decode_image(bytes(1_000_001), max_bytes=1_000_000)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with a name")
+def test_pipes_and_devices_are_refused_and_nobody_waits_for_them(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "zero.png").symlink_to("/dev/zero")
+    for name in ("pipe.png", "zero.png"):
+        with pytest.raises(ImageError, match=rf"{name} is no regular file"):
+            decode_image(tmp_path / name)
+
+
+def test_a_file_that_grows_while_it_is_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "grown.png"
+    path.write_bytes(encoded(Image.fromarray(picture())))
+    seen = os.stat_result((stat.S_IFREG | 0o644, *[0] * 9))  # a size of 0, as it was a moment ago
+    monkeypatch.setattr(os, "fstat", lambda descriptor: seen)
+    with pytest.raises(ImageError, match=r"grown\.png has .* MB, the limit is"):
+        decode_image(path, max_bytes=100)
+
+
+def test_a_jpeg_of_many_scans_is_refused_before_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = encoded(Image.fromarray(picture()), "JPEG", progressive=True)
+    assert decode_image(data).shape == (48, 24, 3)
+    last = data[data.rfind(b"\xff\xda") : -2]
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda self: pytest.fail("pixels were decoded"))
+    with pytest.raises(ImageError, match=r"slow\.jpg is a JPEG of \d+ scans, the limit is 100"):
+        decode_image(data[:-2] + last * 100 + data[-2:], "slow.jpg")
 
 
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF"])

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fpc_core.data.datasets import open_dataset
-from fpc_core.roots import OutsideRootsError, Root, confine, look_below, name_of, named_roots, resolve
+from fpc_core.roots import OutsideRootsError, Root, confine, confine_memory, look_below, name_of, named_roots, resolve
 from tests.small_world import paint
 
 IMAGES = {"query": "0001_c1_f0000001.png", "bounding_box_test": "0001_c2_f0000002.png"}
@@ -209,3 +209,48 @@ def test_a_dataset_may_hold_links_that_stay_below(house, roots):
     root = house / "sets" / "duke"
     (root / "query" / "0001_c1_f0000009.png").symlink_to(Path("..") / "bounding_box_test" / IMAGES["bounding_box_test"])
     confine(open_dataset(root), roots)
+
+
+@pytest.mark.parametrize("name", ["dataset.json", "records.parquet", "notes"])
+def test_a_dataset_with_a_link_out_of_the_roots_beside_its_images_is_refused(house, roots, name):
+    root = house / "sets" / "duke"
+    dataset = open_dataset(root)
+    (root / name).symlink_to(house / "sets-secret" / "key.pth")
+    with pytest.raises(OutsideRootsError, match=f"{name} of the dataset is a link to a place that this app may not"):
+        confine(dataset, roots)
+    (root / name).unlink()
+    (root / name).symlink_to(root / name)
+    with pytest.raises(OutsideRootsError):
+        confine(dataset, roots)
+
+
+@pytest.mark.parametrize("folder", ["memory", "half.partial"])
+def test_a_memory_with_a_link_out_of_the_roots_is_refused(house, roots, folder):
+    memory = house / "sets" / folder
+    name = memory.with_name(memory.name.removesuffix(".partial"))
+    confine_memory(name, roots)
+    confine_memory(house / "sets" / "not-built-yet", roots)
+    (memory / "tokens.npy").symlink_to(house / "sets-secret" / "key.pth")
+    with pytest.raises(OutsideRootsError, match=r"tokens\.npy of the memory is a link"):
+        confine_memory(name, roots)
+
+
+@pytest.mark.parametrize(
+    "name", ["sets/" + "a" * 300, "sets/" + "a/" * 2500, "sets/duke\x00.pth", "sets/\udcff", "sets/~root"]
+)
+def test_names_that_no_disk_takes_lead_nowhere(roots, house, name):
+    try:
+        path = resolve(name, roots)
+    except OutsideRootsError:
+        return
+    assert house / "sets" in path.parents
+    assert not path.exists() if len(name) < 250 else True
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with a name")
+def test_pipes_and_devices_are_not_offered(house, roots):
+    os.mkfifo(house / "sets" / "models" / "pipe.pth")
+    (house / "sets" / "models" / "zero.pth").symlink_to("/dev/zero")
+    assert look_below(roots).checkpoints == ("sets/models/deep/fpc.pth",)
+    with pytest.raises(OutsideRootsError):
+        resolve("sets/models/zero.pth", roots)

@@ -9,7 +9,7 @@ import streamlit as st
 from app import controls, resources, sections
 from app.basket import Basket, basket, clear
 from app.choice import usual_variant
-from app.messages import problem
+from app.messages import plain, problem
 from app.opening import open_or_explain
 from app.state import ALPHA, GAMMA, NEIGHBORS, View
 from fpc_core.config import KEEP_RATES, MapSettings, QuerySettings
@@ -115,7 +115,7 @@ def composed(space: Workspace, held: Basket, style: FigureStyle, settings: Query
     if kind is FigureKind.DECODER_MAPS:
         how = controls.map_settings(PREFIX, None, space.weights.knows_identities)
     if kind in ONE_QUERY and len(queries) > 1:
-        st.caption(f"This figure shows one query: {queries[0]}.")
+        st.caption(f"This figure shows one query: {plain(queries[0])}.")
         queries = queries[:1]
     return FigureRecipe(
         kind, tuple(queries), settings, gallery, hits, flows, method=how.method, target=how.target,

@@ -16,7 +16,7 @@ else:
 
 from app import controls, lessons, sections, stages
 from app.asking import PER_PAGE, begin, choose_query, chosen_query
-from app.messages import problem
+from app.messages import plain, problem
 from app.opening import open_or_explain
 from app.stages import Query
 from app.state import Pin, View, read_view
@@ -109,7 +109,7 @@ def page() -> None:
         lessons.picture(space, query, found, case, step, asked.pin, choose_pin)
     if PRESENTING:
         synthetic = ":orange-badge[SYNTHETIC] " if space.dataset.synthetic else ""
-        st.caption(f"{synthetic}variant {settings.variant.value}, weights {space.places.weights.stem}")
+        st.caption(f"{synthetic}variant {settings.variant.value}, weights {plain(space.places.weights.stem)}")
     else:
         try_it(space, query, View(query.name, asked.neighbor, settings=settings), case, key)
 

@@ -2,31 +2,39 @@
 
 Everything an image file can do wrong is dealt with here: size is checked against the header before anything is
 decoded, every colour mode ends as 8-bit RGB, and what cannot be shown faithfully is refused with an `ImageError`
-that names the file and the remedy.
+that names the file and the remedy. Images of strangers go through `apart.decode_apart`, which runs this file as a
+program of its own: that is why torch is imported only where it is needed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
+import os
+import stat
+import sys
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from PIL import Image
-from torch import Tensor
 
-from fpc_core.config import ModelConfig
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from fpc_core.config import ModelConfig
 
 MAX_BYTES = 20_000_000
 MAX_PIXELS = 40_000_000
 MIN_SIDE = 16  # pixels: one patch
+MAX_SCANS = 100  # of a JPEG: cameras and editors write 1 to 20, and each goes over all pixels
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
+NAMELESS = "\x1a"
 BACKGROUND = (128, 128, 128)  # neutral grey: near 0 after normalisation, so it adds neither light nor dark
 
 _EXIF_ORIENTATION = 0x0112
@@ -54,9 +62,9 @@ def decode_image(
     The EXIF rotation is applied; an animation gives its first frame; 16-bit grey keeps its upper 8 bits (scaled, not
     clipped); CMYK and palettes become RGB; transparency is composited on neutral grey (128).
 
-    `name` is what messages call the image (default: the file name). Raises ImageError for a file that is missing,
-    empty, larger than `max_bytes`, not an image, truncated, smaller than 16 pixels on a side, or larger than
-    `max_pixels`; the latter two are read off the header, before any pixel is decoded.
+    `name` is what messages call the image (default: the file name). Raises ImageError for a file that is missing, no
+    regular file, empty, larger than `max_bytes`, not an image, truncated, smaller than 16 pixels on a side, larger than
+    `max_pixels`, or a JPEG of more than 100 scans; the latter three are told before any pixel is decoded.
     """
     name = name or (source.name if isinstance(source, Path) else "the image")
     data = _read(source, name, max_bytes)
@@ -91,6 +99,8 @@ def to_tensor(images: Sequence[np.ndarray], config: ModelConfig) -> Tensor:
 
     Raises ValueError for an empty sequence or an image of another shape or type.
     """
+    import torch
+
     expected = (*config.image_size, 3)
     if not images:
         raise ValueError("to_tensor needs at least one image")
@@ -106,17 +116,35 @@ def to_tensor(images: Sequence[np.ndarray], config: ModelConfig) -> Tensor:
 
 def _read(source: Path | bytes, name: str, max_bytes: int) -> bytes:
     try:
-        size = len(source) if isinstance(source, bytes) else source.stat().st_size
-        if size > max_bytes:
-            raise ImageError(
-                f"{name} has {size / 1e6:.1f} MB, the limit is {max_bytes / 1e6:.0f} MB; save it smaller or as JPEG"
-            )
-        data = source if isinstance(source, bytes) else source.read_bytes()
+        if isinstance(source, bytes):
+            size, data = len(source), source
+        else:
+            size, data = _file(source, name, max_bytes)
     except OSError as error:
         raise ImageError(f"{name} cannot be read ({error.strerror or error}); check the path and its rights") from error
+    if size > max_bytes:
+        raise ImageError(
+            f"{name} has {size / 1e6:.1f} MB, the limit is {max_bytes / 1e6:.0f} MB; save it smaller or as JPEG"
+        )
     if not data:
         raise ImageError(f"{name} is empty; export or download it again")
     return data
+
+
+def _file(path: Path, name: str, max_bytes: int) -> tuple[int, bytes]:
+    """Size and bytes of a file; no bytes where there are too many.
+
+    All questions are put to the file once opened, not to its name, which may stand for another one by then; and nobody
+    waits for a pipe that no one writes to.
+    """
+    with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)), "rb") as file:
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode):
+            raise ImageError(f"{name} is no regular file; put the image itself there")
+        if found.st_size > max_bytes:
+            return found.st_size, b""
+        data = file.read(max_bytes + 1)
+    return max(found.st_size, len(data)), data
 
 
 def _open(data: bytes, name: str, max_pixels: int) -> Image.Image:
@@ -136,6 +164,8 @@ def _open(data: bytes, name: str, max_pixels: int) -> Image.Image:
         raise ImageError(
             f"{name} is {width} x {height} pixels, at least {MIN_SIDE} x {MIN_SIDE} are needed; use a larger crop"
         )
+    if image.format in ("JPEG", "MPO") and (scans := data.count(b"\xff\xda")) > MAX_SCANS:
+        raise ImageError(f"{name} is a JPEG of {scans} scans, the limit is {MAX_SCANS}; save it again from an editor")
     return image
 
 
@@ -162,7 +192,7 @@ def _upper_bits(image: Image.Image, name: str) -> np.ndarray:
     return (grey >> 8).astype(np.uint8)
 
 
-@contextmanager
+@contextlib.contextmanager
 def _silent_pillow() -> Iterator[None]:
     """Keep Pillow's warnings (size, odd metadata) off the console: whatever matters is raised as ImageError.
 
@@ -171,3 +201,34 @@ def _silent_pillow() -> Iterator[None]:
     with _warning_filters, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+
+
+def _main() -> None:
+    """The program that `apart.decode_apart` starts: an image from stdin, its pixels or what is wrong with it to stdout.
+
+    Arguments: seconds of processor time, bytes of address space, height and width to resize to. What the visitor calls
+    the image stays out of here: messages have NAMELESS for it.
+    """
+    seconds, room, height, width = map(int, sys.argv[1:])
+    _confine(seconds, room)
+    try:
+        image = resize_image(decode_image(sys.stdin.buffer.read(), NAMELESS), (height, width))
+        sys.stdout.buffer.write(b"P" + image.tobytes())
+    except ImageError as error:
+        sys.stdout.buffer.write(b"E" + str(error).encode("utf-8", "replace"))
+
+
+def _confine(seconds: int, room: int) -> None:
+    """Bound this process where the system can: its time, its memory; and it writes no file."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    bounds = {resource.RLIMIT_CPU: seconds, resource.RLIMIT_AS: room, resource.RLIMIT_FSIZE: 0, resource.RLIMIT_CORE: 0}
+    for what, most in bounds.items():
+        with contextlib.suppress(ValueError, OSError):  # a lower bound of the system's own holds as well
+            resource.setrlimit(what, (most, most))
+
+
+if __name__ == "__main__":
+    _main()

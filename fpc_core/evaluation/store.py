@@ -60,10 +60,14 @@ class _Sheet:
 
 
 class ResultStore:
-    """Keeps results in `folder`, which is made when first needed (`workspace.cache_folder() / "results"`)."""
+    """Keeps results in `folder`, which is made when first needed (`workspace.cache_folder() / "results"`).
 
-    def __init__(self, folder: Path) -> None:
+    read_only: takes what is there and keeps nothing.
+    """
+
+    def __init__(self, folder: Path, *, read_only: bool = False) -> None:
         self.folder = folder
+        self.read_only = read_only
 
     def load(self, task: PassTask) -> Kept:
         """What is known of the task. A file that is damaged or was made from anything else counts as absent.
@@ -86,7 +90,7 @@ class ResultStore:
         Raises OSError where the folder cannot be written.
         """
         rows = np.flatnonzero(result.known)
-        if not len(rows):
+        if self.read_only or not len(rows):
             return
         held, _ = self._sheet(task, asked)
         images, points = _images(task, asked), _points(task, asked)

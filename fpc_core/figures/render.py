@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from fpc_core.config import DropStrategy, MapSettings, MapTarget, QuerySettings
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.data.images import resize_image, to_tensor
+from fpc_core.evaluation.formats import latex as escaped
 from fpc_core.evaluation.formats import to_csv
 from fpc_core.explain.cam import decoder_map
 from fpc_core.explain.masks import survivors
@@ -81,10 +82,10 @@ def latex(recipe: FigureRecipe, space: Workspace, name: str) -> str:
     star = "*" if recipe.style.width.endswith("page") else ""
     settings = recipe.settings
     caption = (
-        f"{recipe.kind.value.replace('_', ' ').capitalize()} on {space.dataset.name} "
+        f"{recipe.kind.value.replace('_', ' ').capitalize()} on {escaped(space.dataset.name)} "
         f"($\\gamma = {settings.prune.keep_rate:g}$, $\\alpha = {settings.alpha:g}$, $K = {settings.neighbors}$, "
         f"{settings.variant.value} variant; weights {weights_fingerprint(space.retriever.model)[:12]})."
-    ).replace("_", r"\_")
+    )
     return (
         f"\\begin{{figure{star}}}[t]\n  \\centering\n  \\includegraphics[width=\\linewidth]{{{name}.pdf}}\n"
         f"  \\caption{{{caption}}}\n  \\label{{fig:{name}}}\n\\end{{figure{star}}}\n"

@@ -31,7 +31,7 @@ def trade_off(recipe: FigureRecipe, space: Workspace) -> ReportTable:
     title = "Scores against the work of the encoder"
     table = ReportTable("Trade-off", title, recipe.settings, ("keep rate",), tuple(rows), computed=("FLOPs (G)",))
     task = evaluation_task(space.retriever, space.dataset, [table])
-    return task.filled(run_kept(task.work, ResultStore(cache_folder() / "results")).known)[0]
+    return task.filled(run_kept(task.work, ResultStore(cache_folder() / "results", read_only=space.read_only)).known)[0]
 
 
 def draw_trade_off(table: ReportTable, style: FigureStyle) -> Figure:

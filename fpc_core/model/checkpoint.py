@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 import re
-import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -18,24 +17,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import safe_open
 from safetensors.torch import save_file
 from timm.layers import resample_abs_pos_embed
 from torch import Tensor
 
 from fpc_core.config import ModelConfig
+from fpc_core.model.files import CheckpointError, read_tensors
 from fpc_core.model.fpc import FPC
 from fpc_core.model.layouts import Source, by_group, grid_of, infer_config, layout_of, leaves_stride_open, recognise
 
-MAX_BYTES = 8 << 30  # a ViT-L FPC with its training heads takes 1.5 GB in float32
 FORMAT = "fpc 1"
-_CONTAINERS = ("state_dict", "model")
-_PREFIXES = ("module.", "model.", "state_dict.")
 _POSITION = "encoder.position"
-
-
-class CheckpointError(ValueError):
-    """A checkpoint cannot be used; the message names the file, what is wrong with it and the remedy."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +81,8 @@ def load_checkpoint(
     Raises CheckpointError, listing missing, unexpected and misshapen tensors by group.
     """
     path = Path(path)
-    tensors, own_config = _read(path)
+    tensors, metadata = read_tensors(path)
+    own_config = _parse_config(metadata["config"], path) if metadata.get("format") == FORMAT else None
     source = Source.OWN if own_config else recognise(tensors)
     if source is None:
         raise CheckpointError(
@@ -182,62 +175,6 @@ def weights_fingerprint(model: FPC) -> str:
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).numpy().view(np.uint8))
     return digest.hexdigest()
-
-
-def _read(path: Path) -> tuple[dict[str, Tensor], ModelConfig | None]:
-    """Tensors by name without wrappers and prefixes, and the config where the file is our own."""
-    if not path.is_file():
-        raise CheckpointError(f"there is no checkpoint at {path}; give the path of a .safetensors or .pth file")
-    if path.stat().st_size > MAX_BYTES:
-        raise CheckpointError(f"{path} is larger than {MAX_BYTES >> 30} GiB, so no FPC; give another file")
-    try:
-        content, metadata = _read_safetensors(path) if _is_safetensors(path) else (_read_torch(path), {})
-    except CheckpointError:
-        raise
-    except Exception as error:  # the readers raise whatever the bytes lead them to
-        raise CheckpointError(
-            f"{path} is no checkpoint, is cut off, or holds Python objects besides tensors (never run here). "
-            "Download it again, or save it as torch.save(model.state_dict(), path)"
-        ) from error
-    own_config = _parse_config(metadata["config"], path) if metadata.get("format") == FORMAT else None
-    while container := next((name for name in _CONTAINERS if isinstance(content.get(name), Mapping)), None):
-        content = content[container]
-    strangers = [str(name) for name, value in content.items() if not (isinstance(name, str) and torch.is_tensor(value))]
-    if strangers or not content:
-        raise CheckpointError(
-            f"{path} holds no dictionary of tensors ({', '.join(strangers[:5]) or 'it is empty'}); "
-            "save it as torch.save(model.state_dict(), path)"
-        )
-    if sum(tensor.numel() * tensor.element_size() for tensor in content.values()) > MAX_BYTES:
-        raise CheckpointError(f"the tensors of {path} claim more than {MAX_BYTES >> 30} GiB; give another file")
-    while prefix := next((p for p in _PREFIXES if all(name.startswith(p) for name in content)), None):
-        content = {name.removeprefix(prefix): tensor for name, tensor in content.items()}
-    return dict(content), own_config
-
-
-def _is_safetensors(path: Path) -> bool:
-    """By content: eight bytes of header length, then the header, a JSON object."""
-    with path.open("rb") as file:
-        return path.suffix == ".safetensors" or file.read(9)[8:] == b"{"
-
-
-def _read_safetensors(path: Path) -> tuple[Mapping[str, Any], dict[str, str]]:
-    with safe_open(path, framework="pt") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-
-
-def _read_torch(path: Path) -> Mapping[str, Any]:
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            if sum(entry.file_size for entry in archive.infolist()) > MAX_BYTES:
-                raise CheckpointError(f"{path} unpacks to more than {MAX_BYTES >> 30} GiB; give another file")
-    content = torch.load(path, map_location="cpu", weights_only=True)
-    if not isinstance(content, Mapping):
-        raise CheckpointError(
-            f"{path} holds a {type(content).__name__}, no dictionary of tensors; "
-            "save it as torch.save(model.state_dict(), path)"
-        )
-    return content
 
 
 def _parse_config(text: str, path: Path) -> ModelConfig:

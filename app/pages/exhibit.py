@@ -1,0 +1,36 @@
+"""The Data page of a public app: what it was started with. There is nothing to choose, to build or to check."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app.look import heading
+
+heading("What do you look at?", "The data, weights and memory of this app, and how the gallery lies.")
+
+from app import choice, landscape, reports, resources
+from app.opening import open_or_explain
+
+
+def page() -> None:
+    space = open_or_explain()
+    places = space.places
+    st.info(
+        "This is a public app: it shows the data and weights it was started with. Run your own to look at your data.",
+        icon=":material/public:",
+    )
+    st.subheader("What was found?")
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        reports.data_report(*resources.data_found(places.data, ()))
+    weights = resources.weights_found(places.weights, places.stride)
+    with right:
+        reports.weights_report(weights)
+    st.subheader("Does the memory fit?")
+    found = resources.memory_found(places.memory, space.dataset, weights)
+    reports.memory_report(found, choice.spoken(places.memory, ()))
+    st.subheader("How does the gallery lie?")
+    landscape.gallery(space, choice.usual_variant())
+
+
+page()

@@ -1,0 +1,48 @@
+"""A visitor's own images: how many are taken, how they are decoded, and which are still held."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+import streamlit as st
+
+from fpc_core.data.apart import decode_apart
+from fpc_core.data.images import ImageError, content_hash
+
+PER_MINUTE = 10  # new images that one visitor may have decoded
+PER_VISIT = 200
+HELD = 4  # the latest ones that a visitor goes back to without another decoding
+_HELD, _TIMES = "own-images", "own-image-times"
+
+
+def own_image(name: str, data: bytes, size: tuple[int, int]) -> np.ndarray:
+    """An upload at the model's input size: uint8 (height, width, 3). Decoded once, however often a page runs.
+
+    Raises ImageError for what cannot be used, and where the visitor has had too many decoded.
+    """
+    held: dict[tuple[str, str, tuple[int, int]], np.ndarray | str] = st.session_state.setdefault(_HELD, {})
+    key = (content_hash(data), name, size)
+    found = held.pop(key, None)
+    if found is None:
+        st.session_state[_TIMES] = counted(st.session_state.get(_TIMES, ()), time.time(), name)
+        try:
+            found = decode_apart(data, name, size)
+        except ImageError as error:
+            found = str(error)
+    held[key] = found  # now the latest
+    for stale in list(held)[:-HELD]:
+        del held[stale]
+    if isinstance(found, str):
+        raise ImageError(found)
+    return found
+
+
+def counted(times: Sequence[float], now: float, name: str) -> tuple[float, ...]:
+    """The times of a visitor's decodings with this one. Raises ImageError where it is one too many."""
+    if len(times) >= PER_VISIT:
+        raise ImageError(f"{name} is one image too many: a visit has {PER_VISIT}; reload the page to go on")
+    if sum(now - each < 60 for each in times) >= PER_MINUTE:
+        raise ImageError(f"{name} has to wait: {PER_MINUTE} new images a minute are taken; try again in a minute")
+    return (*times, now)

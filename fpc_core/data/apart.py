@@ -1,0 +1,67 @@
+"""Decodes the images of strangers in a process of their own, which can be ended.
+
+Decoders are large C programs, and no thread that runs in one can be stopped. Here a file that takes too long, or too
+much memory, or brings its decoder down, costs one short-lived process: no page waits for it and nothing else is lost.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+
+from fpc_core.data import images
+from fpc_core.data.images import MAX_BYTES, NAMELESS, ImageError
+
+SECONDS = 6  # of processor time; 40 million pixels take one or two
+PATIENCE = 30  # seconds by the clock, on a busy machine
+ROOM = 2 << 30  # bytes of address space; 40 million pixels with transparency take 0.6 GB
+AT_ONCE = 2  # such processes
+_seats = threading.BoundedSemaphore(AT_ONCE)
+
+
+def decode_apart(
+    data: bytes, name: str, size: tuple[int, int], *, seconds: int = SECONDS, patience: float = PATIENCE
+) -> np.ndarray:
+    """`resize_image(decode_image(data, name), size)`: uint8 (height, width, 3), with bounds on time and memory.
+
+    seconds: of processor time, which Windows does not bound.  patience: seconds by the clock, with those spent waiting
+    for a free process. Raises ImageError as `decode_image`, and where a bound is met.
+    """
+    if len(data) > MAX_BYTES:  # not even sent there
+        raise ImageError(f"{name} has {len(data) / 1e6:.1f} MB, the limit is {MAX_BYTES / 1e6:.0f} MB; save it smaller")
+    if not _seats.acquire(timeout=patience):
+        raise ImageError(f"{name} has to wait: others' images are being decoded; try again in a minute")
+    try:
+        done = _run(data, size, seconds, patience)
+    except subprocess.TimeoutExpired as error:
+        raise ImageError(_too_long(name)) from error
+    finally:
+        _seats.release()
+    height, width = size
+    kind, body = done.stdout[:1], done.stdout[1:]
+    if kind == b"E":
+        raise ImageError(body.decode("utf-8", "replace").replace(NAMELESS, name))
+    if kind == b"P" and len(body) == height * width * 3:
+        return np.frombuffer(body, np.uint8).reshape(height, width, 3).copy()
+    if sys.platform != "win32" and done.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
+        raise ImageError(_too_long(name))
+    raise ImageError(f"{name} cannot be decoded: its decoder failed or ran out of memory; save it again from an editor")
+
+
+def _run(data: bytes, size: tuple[int, int], seconds: int, patience: float) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-I", str(Path(images.__file__).resolve()), str(seconds), str(ROOM), *map(str, size)]
+    # One thread: the pools of numpy's libraries would take address space for nothing.
+    bounds = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    return subprocess.run(
+        command, input=data, capture_output=True, timeout=patience, check=False, env={**os.environ, **bounds}
+    )
+
+
+def _too_long(name: str) -> str:
+    return f"{name} takes too long to decode; save it again from an editor, or smaller"

@@ -1,0 +1,82 @@
+"""A world of hostile names in a real browser: nothing of it is an element, nothing of it runs."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+
+from tests.browsing import settle
+from tests.hostile_world import COLOUR, IMAGE, LINK, build_hostile_world
+
+pytestmark = pytest.mark.browser
+PAGES = ("Explore", "Learn", "Sweep", "Evaluate", "Atlas", "Lab", "Compare", "Figures", "Data")
+TRACES = """() => {
+    const found = [], look = root => {
+        for (const each of root.querySelectorAll("*")) {
+            if (each.shadowRoot) look(each.shadowRoot);
+            const there = each.getAttribute("src") ?? each.getAttribute("href") ?? "";
+            if (each.hasAttribute("onerror") || there === "x" || there === "y" || there.startsWith("javascript:"))
+                found.push(each.outerHTML.slice(0, 200));
+        }
+    };
+    look(document);
+    return found;
+}"""
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory):
+    """The address of an app on the hostile world."""
+    from tests.conftest import ROOT
+
+    places = build_hostile_world(tmp_path_factory.mktemp("hostile"))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    own = {
+        "FPC_DATA": str(places.data), "FPC_WEIGHTS": str(places.weights), "FPC_MEMORY": str(places.memory),
+        "FPC_CACHE": str(tmp_path_factory.mktemp("cache")), "FPC_ROOTS": str(places.data.parent),
+    }  # fmt: skip
+    command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py", "--server.port", str(port)]
+    server = subprocess.Popen(
+        [*command, "--server.address", "127.0.0.1"], cwd=ROOT, env={**os.environ, **own},
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    address = f"http://127.0.0.1:{port}"
+    for _ in range(240):
+        try:
+            with urllib.request.urlopen(f"{address}/_stcore/health", timeout=5):
+                break
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.25)
+    yield address
+    server.terminate()
+    server.wait(20)
+
+
+def test_no_page_makes_an_element_of_a_name(browser, hostile):
+    page = browser.new_page(viewport={"width": 1280, "height": 1000})
+    page.set_default_timeout(60_000)
+    fired = []
+    page.on("dialog", lambda dialog: (fired.append(dialog.message), dialog.dismiss()))
+    page.goto(hostile)
+    for name in PAGES:
+        page.get_by_role("link", name=name, exact=True).first.click()
+        page.locator(".stMarkdown, .stCaption", has_text="onerror=alert").first.wait_for()  # it is there, as text
+        settle(page)
+        assert page.evaluate(TRACES) == [], name
+        assert page.locator("[data-testid='stMain'] .katex", has_text="LATEX").count() == 0, name
+    page.goto(hostile)
+    page.locator(".stFileUploader input[type=file]").first.set_input_files(
+        {"name": f"{IMAGE}{LINK}{COLOUR}.png", "mimeType": "image/png", "buffer": b"no image"}
+    )
+    page.get_by_text("is not an image that can be read").wait_for()
+    settle(page)
+    assert page.evaluate(TRACES) == []
+    assert fired == []
+    page.close()
