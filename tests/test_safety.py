@@ -38,8 +38,7 @@ def test_nothing_else_reads_pickles_or_runs_text():
     assert where(r"^\s*(import|from) (pickle|cPickle|dill|joblib|shelve|marshal)\b", PYTHON) == set()
     for path in PYTHON:
         assert not calls(path, "eval", "exec", "compile", "os.system", "os.popen", "yaml.load"), path
-        for call in calls(path, "np.load", "numpy.load"):
-            assert "allow_pickle=False" in ast.unparse(call), path
+    assert where(r"allow_pickle\s*=\s*(?!False)", PYTHON) == set()  # numpy's default is False
 
 
 def test_a_process_is_started_for_the_decoder_alone_and_without_a_shell():
