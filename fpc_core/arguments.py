@@ -24,6 +24,7 @@ from fpc_core.evaluation.formats import FORMATS
 from fpc_core.evaluation.report_tables import NAMES
 from fpc_core.evaluation.sweep import SweepGrid
 from fpc_core.explain.methods import DECODER_METHODS
+from fpc_core.matching.shortlists import IndexKind
 from fpc_core.report.sources import MOST
 from fpc_core.training.settings import TrainSettings
 
@@ -39,7 +40,12 @@ def build_parser(commands: Mapping[str, Callable[..., int | None]]) -> argparse.
     where.add_argument("--data", type=Path, help="dataset folder (default: FPC_DATA, else the demo world)")
     where.add_argument("--weights", type=Path, help="checkpoint (default: FPC_WEIGHTS, else the demo's)")
     where.add_argument("--memory", type=Path, help="gallery memory (default: FPC_MEMORY, else the demo's)")
-    how = argparse.ArgumentParser(add_help=False, parents=[where])
+    opened = argparse.ArgumentParser(add_help=False, parents=[where])
+    opened.add_argument(
+        "--shortlist", choices=list(IndexKind), metavar="INDEX",
+        help=f"what finds it: {', '.join(IndexKind)} (default: FPC_SHORTLIST, else torch)",
+    )  # fmt: skip
+    how = argparse.ArgumentParser(add_help=False, parents=[opened])
     how.add_argument("--variant", choices=[each.value for each in Variant], default=usual.variant.value)
     how.add_argument("--solver", choices=[each.value for each in Solver], default=usual.transport.solver.value)
     search = argparse.ArgumentParser(add_help=False, parents=[how])
@@ -60,11 +66,8 @@ def build_parser(commands: Mapping[str, Callable[..., int | None]]) -> argparse.
     query.add_argument("--camera", type=int, help="camera of the image, 1-based; unknown if left out")
     query.add_argument("--top", type=int, default=10, help="ranks printed")
     memory = chosen.add_parser("memory", help="the gallery memory").add_subparsers(required=True, metavar="ACTION")
-    text = "encode the gallery; resumes an interrupted build; by several processes: torchrun --nproc-per-node N -m ..."
-    build = memory.add_parser("build", help=text, parents=[where])
-    build.add_argument("--batch-size", type=int, default=BATCH_SIZE)
-    build.add_argument("--shard-images", type=int, default=SHARD_IMAGES, help="in a file of tokens")
-    build.set_defaults(run=commands["memory build"])
+    _build_options(memory.add_parser("build", help="encode the gallery; resumes an interrupted build", parents=[where]))
+    memory.choices["build"].set_defaults(run=commands["memory build"])
     lesson = add("lesson", "nine steps on one query, for a class: one HTML file that needs nothing else", search)
     lesson.add_argument("--query", type=Path, help="image or path of a query in the data (default: its opening one)")
     lesson.add_argument("--out", type=Path, default=Path("lesson.html"))
@@ -83,15 +86,20 @@ def build_parser(commands: Mapping[str, Callable[..., int | None]]) -> argparse.
     explain.add_argument("--relative", action="store_true", help="heat maps count from the mean patch, not from 0")
     _evaluate_options(add("evaluate", "CMC and mAP of all queries, or tables beside the paper's", search))
     _sweep_axes(add("sweep", "keep rate x alpha x K over all queries; resumes a stopped sweep", how))
-    figure = add("figure", "the publication figure of a recipe: PDF, SVG, PNG, data and LaTeX", where)
+    figure = add("figure", "the publication figure of a recipe: PDF, SVG, PNG, data and LaTeX", opened)
     figure.add_argument("recipe", type=Path, help="JSON, as the Figures page exports it")
     figure.add_argument("--out", type=Path, default=Path("figures"))
     flops = add("flops", "Table 3's FLOPs, ours both ways beside the paper's")
     flops.add_argument("--model", choices=list(MODELS), default="base-11")
     text = "train both stages; run again to resume; on several GPUs: torchrun --nproc-per-node N -m fpc_core train ..."
     _training_options(add("train", text, device))
-    add("doctor", "what device, which weights, is everything in place", where)
+    add("doctor", "what device, which weights, is everything in place", opened)
     return parser
+
+
+def _build_options(build: argparse.ArgumentParser) -> None:
+    build.add_argument("--batch-size", type=int, default=BATCH_SIZE)
+    build.add_argument("--shard-images", type=int, default=SHARD_IMAGES, help="in a file of tokens")
 
 
 def _evaluate_options(evaluate: argparse.ArgumentParser) -> None:

@@ -341,7 +341,7 @@ def _places(args: argparse.Namespace) -> Places:
 
 
 def _open(args: argparse.Namespace) -> Workspace:
-    return open_workspace(_places(args), args.device)
+    return open_workspace(_places(args), args.device, shortlist=args.shortlist)
 
 
 def _settings(args: argparse.Namespace, space: Workspace) -> QuerySettings:

@@ -1,7 +1,7 @@
 """One query, the whole way: what the app, the CLI, the evaluation and the figures all call.
 
-`Retriever` keeps no state of its own besides the model and the memory. Each stage takes the stage before it, so a
-caller holds on to what a slider did not change:
+`Retriever` keeps no state of its own besides the model, the memory and what finds the shortlist. Each stage takes the
+stage before it, so a caller holds on to what a slider did not change:
 
     prepare    image -> EncoderState                  independent of the keep rate
     encode     EncoderState, prune -> Encoding
@@ -21,7 +21,8 @@ import torch
 from torch import Tensor
 
 from fpc_core.config import PruneSettings, QuerySettings, Variant
-from fpc_core.matching.ranking import combined_distance, rank, rank_by_feature, shortlist
+from fpc_core.matching.ranking import combined_distance, rank, rank_by_feature
+from fpc_core.matching.shortlists import ShortlistIndex, TorchIndex
 from fpc_core.matching.transport import ground_cost, marginals, plan, solve
 from fpc_core.memory import GalleryMemory
 from fpc_core.model.fpc import FPC
@@ -40,7 +41,8 @@ from fpc_core.results import (
 class Retriever:
     """Joins a model and the gallery memory built with it. Raises ValueError where the two do not fit each other."""
 
-    def __init__(self, model: FPC, memory: GalleryMemory) -> None:
+    def __init__(self, model: FPC, memory: GalleryMemory, index: ShortlistIndex | None = None) -> None:
+        """index: finds the shortlist in the memory's `[cls]` tokens; None for plain torch."""
         held = (memory.cls.shape[1], *memory.grid)
         wanted = (model.config.width, *model.config.grid)
         if held != wanted:
@@ -50,6 +52,7 @@ class Retriever:
             )
         self.model = model
         self.memory = memory
+        self.index = index or TorchIndex(memory.cls, lambda: memory.unit_cls)
         self.device = next(model.parameters()).device
 
     @torch.inference_mode()
@@ -75,7 +78,7 @@ class Retriever:
         Of the settings only `shortlist`, `variant` and `transport` matter here.
         """
         query_cls, query_patches = _only(encoding)
-        short = shortlist(query_cls, self.memory.unit_cls, settings.shortlist)
+        short = self.index.search(query_cls, settings.shortlist)
         gallery = self.memory.patches(short.indices, self.device)
         query_marginal, gallery_marginal = marginals(
             query_cls, query_patches, self._cls(short.indices), gallery, settings.variant

@@ -20,6 +20,7 @@ from threadpoolctl import ThreadpoolController, threadpool_limits
 
 from fpc_core.config import ModelConfig
 from fpc_core.data.datasets import Dataset, open_dataset
+from fpc_core.matching.shortlists import IndexKind, open_index
 from fpc_core.memory import fingerprint, open_memory
 from fpc_core.model.checkpoint import LoadReport, load_checkpoint
 from fpc_core.retrieval import Retriever
@@ -67,7 +68,7 @@ class Workspace:
     @cached_property
     def key(self) -> str:
         """Tells workspaces apart by content: two of the same key give the same results to the same questions."""
-        told = (self.retriever.memory.fingerprint, self.dataset.root.resolve(), self.device)
+        told = (self.retriever.memory.fingerprint, self.dataset.root.resolve(), self.device, self.retriever.index.finds)
         return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
 
 
@@ -122,17 +123,25 @@ def choose_device(name: str = "auto") -> torch.device:
     return device
 
 
-def open_workspace(places: Places, device: str = "auto", *, read_only: bool = False) -> Workspace:
+def open_workspace(
+    places: Places, device: str = "auto", *, shortlist: str | None = None, read_only: bool = False
+) -> Workspace:
     """Open dataset, weights and memory; the memory must have been built from exactly these two.
 
-    Raises DatasetError, CheckpointError or GalleryMemoryError, each naming what is wrong and the remedy.
+    shortlist: what finds it, see `IndexKind`; None for FPC_SHORTLIST, else plain torch.
+    Raises DatasetError, CheckpointError, GalleryMemoryError or ShortlistError; each names what is wrong and the remedy.
     """
     dataset = open_dataset(places.data)
     model, report = load_checkpoint(places.weights, stride=places.stride)
     check_cameras(dataset, model.config)
-    memory = open_memory(places.memory, expect=fingerprint(model, dataset.gallery, dataset.root))
+    made_from = fingerprint(model, dataset.gallery, dataset.root)
+    memory = open_memory(places.memory, expect=made_from, records=dataset.gallery)
+    kind = shortlist or os.environ.get("FPC_SHORTLIST") or IndexKind.TORCH
+    name = hashlib.sha256(repr(made_from).encode()).hexdigest()[:16]
+    folder = None if read_only else cache_folder() / "indexes"
+    index = open_index(kind, memory.cls, lambda: memory.unit_cls, name, folder)
     chosen = choose_device(device)
-    return Workspace(places, dataset, report, Retriever(model.to(chosen).eval(), memory), chosen, read_only)
+    return Workspace(places, dataset, report, Retriever(model.to(chosen).eval(), memory, index), chosen, read_only)
 
 
 def check_cameras(dataset: Dataset, config: ModelConfig) -> None:

@@ -1,29 +1,10 @@
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from fpc_core.matching.ranking import combined_distance, rank, rank_by_feature, shortlist, swap_alphas
-
-
-def test_the_shortlist_holds_the_nearest_in_order():
-    gallery = torch.nn.functional.normalize(torch.randn(50, 6), dim=1).numpy()
-    query = torch.randn(6)
-    expected = 1 - gallery @ (query / query.norm()).numpy()
-    found = shortlist(query, gallery, 10)
-    assert found.indices.tolist() == np.argsort(expected, kind="stable")[:10].tolist()
-    np.testing.assert_allclose(found.d_cos, np.sort(expected)[:10], atol=1e-6)
-
-
-def test_equal_distances_keep_gallery_order_at_the_edge_too():
-    gallery = np.tile(np.array([[1.0, 0.0]], np.float32), (9, 1))
-    assert shortlist(torch.tensor([1.0, 0.0]), gallery, 4).indices.tolist() == [0, 1, 2, 3]
-
-
-def test_a_gallery_smaller_than_the_shortlist_is_taken_whole():
-    assert len(shortlist(torch.tensor([1.0, 0.0]), np.eye(2, dtype=np.float32), 100).indices) == 2
+from fpc_core.matching.ranking import combined_distance, rank, rank_by_feature, swap_alphas
 
 
 def test_combined_distance_is_eq_10_by_hand():
@@ -38,6 +19,19 @@ def test_features_are_ranked_by_euclidean_distance_of_unit_vectors():
     np.testing.assert_allclose(found.distance, [0, 2**0.5, 2], atol=1e-6)
     with pytest.raises(ValueError, match="no direction"):
         rank_by_feature(np.zeros(2), gallery)
+
+
+def test_the_whole_gallery_is_ranked_with_ties_in_gallery_order():
+    rng = np.random.default_rng(0)
+    gallery = np.repeat(rng.standard_normal((500, 8)), 3, axis=0).astype(np.float32)[rng.permutation(1500)]
+    gallery[7] = gallery[1200]
+    gallery /= np.linalg.norm(gallery, axis=1, keepdims=True)
+    query = gallery[1200] / np.linalg.norm(gallery[1200])
+    found = rank_by_feature(query, gallery)
+    expected = np.sqrt(np.maximum(2 - 2 * (gallery @ query), 0))
+    assert np.array_equal(found.indices, np.argsort(expected, kind="stable"))
+    np.testing.assert_allclose(found.distance, np.sort(expected), atol=1e-3)
+    assert found.distance.dtype == np.float32
 
 
 values = st.floats(0, 2, width=16)

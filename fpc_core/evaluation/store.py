@@ -226,5 +226,6 @@ def _made_from(task: PassTask, asked: Pass) -> str:
         "transport": asdict(settings.transport),
         "variant": settings.variant,
         "shortlist": settings.shortlist,
+        "found": task.retriever.index.finds,
     }
     return json.dumps(content, sort_keys=True)

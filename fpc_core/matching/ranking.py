@@ -1,30 +1,10 @@
-"""The shortlist, its ranking by D (Eq. 10), and every alpha at which that ranking changes."""
+"""The ranking of a shortlist by D (Eq. 10), every alpha at which it changes, and the ranking by feature."""
 
 from __future__ import annotations
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from fpc_core.results import Ranking, Shortlist, Swap
-
-
-def shortlist(query_cls: Tensor, gallery_unit_cls: np.ndarray, size: int) -> Shortlist:
-    """The `size` gallery images nearest by cosine (Eq. 4), nearest first; ties in gallery order.
-
-    query_cls: (C,); gallery_unit_cls: (G, C), L2-normalised. A gallery smaller than `size` is taken whole.
-    """
-    query = query_cls.detach().float().cpu()
-    unit = torch.nn.functional.normalize(query, dim=0)
-    distance = (1.0 - torch.from_numpy(np.asarray(gallery_unit_cls)) @ unit).numpy()
-    size = min(size, len(distance))
-    if size < 1:
-        raise ValueError("a shortlist needs at least one gallery image")
-    near = np.argpartition(distance, size - 1)[:size]
-    # argpartition picks any of several equal distances at the edge: take the first in gallery order instead.
-    near = np.flatnonzero(distance <= distance[near].max())
-    near = near[np.argsort(distance[near], kind="stable")][:size]
-    return Shortlist(near.astype(np.int64), distance[near].astype(np.float32))
+from fpc_core.results import Ranking, Swap
 
 
 def combined_distance(d_cos: np.ndarray, d_emd: np.ndarray, alpha: float) -> np.ndarray:
@@ -49,8 +29,15 @@ def rank_by_feature(query_feature: np.ndarray, gallery_unit_features: np.ndarray
     length = np.linalg.norm(query_feature)
     if not np.isfinite(length) or length == 0:
         raise ValueError("a feature that is zero or not finite has no direction to rank by")
-    squared = 2.0 - 2.0 * (np.asarray(gallery_unit_features) @ (query_feature / length))
-    return rank(np.arange(len(squared)), np.sqrt(np.maximum(squared, 0.0)))
+    unit = (query_feature / length).astype(np.float32)
+    squared = 2.0 - 2.0 * (np.asarray(gallery_unit_features, np.float32) @ unit)
+    distance = np.sqrt(np.maximum(squared, 0.0)) + np.float32(0.0)  # no -0.0, whose bits are the largest
+    # A stable sort of half a million takes as long as the product of a wide feature. Bits of floats that are not
+    # negative are ordered as the floats; with the row below them every key differs, and any sort is stable.
+    keys = distance.view(np.uint32).astype(np.uint64) << np.uint64(32) | np.arange(len(distance), dtype=np.uint64)
+    keys.sort()
+    order = (keys & np.uint64(0xFFFFFFFF)).astype(np.int64)
+    return Ranking(order, distance[order])
 
 
 def swap_alphas(d_cos: np.ndarray, d_emd: np.ndarray, top: int | None = None) -> list[Swap]:

@@ -1,0 +1,98 @@
+"""The shortlist by faiss (optional, requirements-scale.txt): exact, or by inverted lists for large galleries."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+from torch import Tensor
+
+from fpc_core.matching.shortlists import MARGIN, nearest
+from fpc_core.results import Shortlist
+
+_BLOCK = 65_536  # rows added at once
+
+
+class FaissIndex:
+    """Every cosine, by `IndexFlatIP`."""
+
+    finds = "exact"
+
+    def __init__(self, cls: np.ndarray, unit_cls: np.ndarray) -> None:
+        """cls: (G, C); unit_cls: the same, L2-normalised; the index holds a copy of it."""
+        self._cls = cls
+        self._index = faiss.IndexFlatIP(cls.shape[1])
+        self._index.add(np.ascontiguousarray(unit_cls))
+
+    def search(self, query_cls: Tensor, size: int) -> Shortlist:
+        size = min(size, len(self._cls))
+        if size < 1:
+            raise ValueError("a shortlist needs at least one gallery image")
+        query, asked = _unit_query(query_cls), size
+        while True:  # until what was left out is farther than the last one taken, for certain
+            asked = min(2 * asked, len(self._cls))
+            cosines, rows = self._index.search(query, asked)
+            if asked == len(self._cls) or cosines[0, -1] < cosines[0, size - 1] - MARGIN:
+                return nearest(query_cls, self._cls, rows[0], size)
+
+
+class IvfIndex:
+    """The cosines of the lists whose centres are nearest, by `IndexIVFFlat`; may miss a candidate.
+
+    The index holds a copy of the unit tokens. It is made once and kept in a file.
+    """
+
+    def __init__(
+        self, cls: np.ndarray, unit_cls: Callable[[], np.ndarray], path: Path | None, searched: float = 1 / 16
+    ) -> None:
+        """path: of the file, None to keep none; searched: share of the lists that are looked through for a query."""
+        self._cls = cls
+        lists = max(1, min(round(4 * len(cls) ** 0.5), len(cls) // 40))  # a centre is made of 39 at least
+        index = _read(path, len(cls), lists) if path else None
+        if index is None:
+            index = _made(unit_cls(), lists)
+            if path:
+                _write(path, index)
+        index.nprobe = max(1, round(searched * lists))
+        self._index, self.finds = index, f"faiss-ivf {index.nprobe} of {lists}"
+
+    def search(self, query_cls: Tensor, size: int) -> Shortlist:
+        _, rows = self._index.search(_unit_query(query_cls), min(2 * size, len(self._cls)))
+        found = rows[0][rows[0] >= 0]
+        return nearest(query_cls, self._cls, found, min(size, len(found)))
+
+
+def _unit_query(query_cls: Tensor) -> np.ndarray:
+    query = query_cls.detach().float().cpu().numpy()
+    return np.ascontiguousarray(query[None] / max(float(np.linalg.norm(query)), 1e-12))
+
+
+def _read(path: Path, images: int, lists: int) -> Any | None:
+    """The index kept in a file; None where there is none of this gallery, or a broken one, which is made anew."""
+    if not path.is_file():
+        return None
+    try:
+        index: Any = faiss.read_index(str(path))
+    except RuntimeError:
+        return None
+    return index if (index.ntotal, index.nlist) == (images, lists) else None
+
+
+def _made(unit_cls: np.ndarray, lists: int) -> Any:
+    index = faiss.index_factory(unit_cls.shape[1], f"IVF{lists},Flat", faiss.METRIC_INNER_PRODUCT)
+    sample = np.random.default_rng(0).permutation(len(unit_cls))[: 64 * lists]
+    index.train(np.ascontiguousarray(unit_cls[np.sort(sample)]))
+    for start in range(0, len(unit_cls), _BLOCK):
+        index.add(np.ascontiguousarray(unit_cls[start : start + _BLOCK]))
+    return index
+
+
+def _write(path: Path, index: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(f".{os.getpid()}")
+    faiss.write_index(index, str(temporary))
+    temporary.replace(path)
