@@ -8,6 +8,8 @@ import streamlit as st
 import torch
 
 from app import ahead, charts, controls, visitors
+from app.asking import UPLOADED
+from app.basket import Item, add_button
 from app.components.feed import feed
 from app.components.heat import heat
 from app.stages import Found, Query
@@ -16,6 +18,7 @@ from fpc_core.data.pictures import data_uri
 from fpc_core.explain.methods import SAYS, TARGETED, map_target, told
 from fpc_core.explain.strips import Card, Scale, Strip, decoder_cards, who
 from fpc_core.explain.targets import decoder_target, explained_index
+from fpc_core.figures.recipe import FigureKind
 from fpc_core.workspace import Workspace
 
 _PICKED = "heat-picked"
@@ -70,6 +73,17 @@ def decoder(space: Workspace, query: Query, found: Found, chosen: int | None, on
             charts.shares_figure(result), config={"displayModeBar": False}, key="shares",
             alt="Attention shares of Eq. 13",
         )  # fmt: skip
+    if not query.name.startswith(UPLOADED):  # a recipe names images of the data
+        path = records[chosen].path.as_posix() if chosen is not None else ""
+        add_button(
+            Item(query.name),
+            trace.settings,
+            FigureKind.DECODER_MAPS,
+            what="heat maps",
+            key="-maps",
+            gallery=path,
+            maps=how,
+        )
     feed("heat", view, ahead.heat(space, query, found, how, chosen, visitors.current()))
 
 

@@ -1,50 +1,84 @@
-"""What a visitor collected for a figure on the way: queries, the last settings and the last chosen neighbour."""
+"""What a visitor collected for a figure on the way: queries, the last settings, and which figure was in sight."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import streamlit as st
 
-from fpc_core.config import QuerySettings
-from fpc_core.figures.recipe import MOST_QUERIES
+from fpc_core.config import MapSettings, QuerySettings
+from fpc_core.data.occluders import Scene
+from fpc_core.figures.recipe import MOST_QUERIES, FigureKind
 
 _KEY = "basket"
 
 
 @dataclass(frozen=True)
-class Basket:
-    """queries: paths in the dataset, in the order they were added.  gallery: path of a gallery image, or empty."""
+class Item:
+    """A query of the data by its path, and what covers it."""
 
-    queries: tuple[str, ...] = ()
-    settings: QuerySettings = field(default_factory=QuerySettings)
+    query: str
+    scene: Scene = field(default_factory=Scene)
+
+
+@dataclass(frozen=True)
+class Basket:
+    """items: in the order they were added.  The rest is of what was added last.
+
+    settings: None before anything was.  kind: None where no figure in particular was in sight.  gallery: path of the
+    chosen gallery image, or empty.  maps: of heat maps.  alphas: of a sweep, keep_rates: of a sweep or a table; empty
+    for the usual ones.
+    """
+
+    items: tuple[Item, ...] = ()
+    settings: QuerySettings | None = None
+    kind: FigureKind | None = None
     gallery: str = ""
+    maps: MapSettings | None = None
+    alphas: tuple[float, ...] = ()
+    keep_rates: tuple[float, ...] = ()
 
 
 def basket() -> Basket:
     return st.session_state.get(_KEY, Basket())
 
 
-def add_button(query: str, settings: QuerySettings, gallery: str, side: str = "", key: str = "") -> None:
+def add_button(
+    item: Item | None,
+    settings: QuerySettings,
+    kind: FigureKind | None = None,
+    *,
+    what: str = "",
+    key: str = "",
+    gallery: str = "",
+    maps: MapSettings | None = None,
+    alphas: tuple[float, ...] = (),
+    keep_rates: tuple[float, ...] = (),
+) -> None:
     """Offers to take this view into the figure; says so where it is in there already.
 
-    side: which of two on a page, in words.  key: tells several buttons of the same words apart.
+    item: None for a figure of all queries.  what: is taken, in words.  key: tells several buttons of a page apart; the
+    rest as of Basket.
     """
     held = basket()
-    new = Basket((*(each for each in held.queries if each != query), query), settings, gallery)
+    items = held.items if item is None else (*(each for each in held.items if each != item), item)
+    new = Basket(items, settings, kind or held.kind, gallery, maps, alphas, keep_rates)
     if held == new:
-        label = f"{side} in the figure ({len(held.queries)}): open it".strip().capitalize()
-        if st.button(label, key=f"open-figure{side}{key}", icon=":material/check:"):
+        count = "" if item is None else f" ({len(held.items)})"
+        label = f"{what} in the figure{count}: open it".strip()
+        if st.button(label[0].upper() + label[1:], key=f"open-figure{key}", icon=":material/check:"):
             st.switch_page("app/pages/figures.py", query_params={})
         return
-    full = query not in held.queries and len(held.queries) >= MOST_QUERIES
+    full = len(items) > MOST_QUERIES
     st.button(
-        f"Add {side} to figure" if side else "Add to figure", key=f"add-to-figure{side}{key}",
+        f"Add {what} to figure" if what else "Add to figure", key=f"add-to-figure{key}",
         icon=":material/add_photo_alternate:", disabled=full,
         on_click=lambda: st.session_state.update({_KEY: new}),
-        help=f"A figure holds up to {MOST_QUERIES} queries." if full else "Collects this query for the Figures page.",
+        help=f"A figure holds up to {MOST_QUERIES} queries." if full else "Takes this to the Figures page.",
     )  # fmt: skip
 
 
-def clear() -> None:
-    st.session_state[_KEY] = replace(basket(), queries=())
+def keep(**changes: Any) -> None:
+    """The basket with these fields changed."""
+    st.session_state[_KEY] = replace(basket(), **changes)

@@ -9,6 +9,7 @@ from functools import partial
 
 import streamlit as st
 
+from app.basket import add_button
 from app.choice import usual_variant
 from app.components.scores import score_table
 from app.curves import curve_figure
@@ -20,13 +21,22 @@ from fpc_core.data.datasets import Dataset
 from fpc_core.evaluation.formats import FORMATS, to_csv, to_latex, to_markdown
 from fpc_core.evaluation.recipe import Method
 from fpc_core.evaluation.report import ReportTable
+from fpc_core.evaluation.tables import FIG_4_ALPHA, FIG_4_NEIGHBORS, TABLE_3
 from fpc_core.evaluation.task import EvaluationTask
+from fpc_core.figures.recipe import FigureKind
 
 SAYS = {
     Method.ENCODER: "the sparse encoder's own feature, without matching and consolidation",
     Method.FPC: "FPC: the feature after consolidation",
     Method.RE_RANKED: "FPC, then k-reciprocal re-ranking",
 }
+
+FIGURES = {
+    TABLE_3.name: FigureKind.TRADE_OFF,
+    FIG_4_ALPHA.name: FigureKind.SCORE_CURVES,
+    FIG_4_NEIGHBORS.name: FigureKind.SCORE_CURVES,
+}
+"""Tables that can be drawn."""
 
 
 def size(task: EvaluationTask) -> str:
@@ -90,6 +100,9 @@ def tables(found: Sequence[ReportTable], on_pick: Callable[[str], None]) -> None
                     name, partial(write, table), f"{table.slug}{suffix}", "text/plain", icon=":material/download:",
                     key=f"{table.slug}{suffix}", type="tertiary", disabled=not table.complete,
                 )  # fmt: skip
+            if table.name in FIGURES:
+                rates = tuple(float(row.labels[0]) for row in table.rows) if table.labels == ("keep rate",) else ()
+                add_button(None, table.settings, FIGURES[table.name], key=f"-{table.slug}", keep_rates=rates)
 
 
 def bundle(found: Sequence[ReportTable]) -> bytes:

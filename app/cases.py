@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import streamlit as st
 
 from app import charts, controls, resources
-from app.basket import add_button
+from app.basket import Item, add_button
 from app.components.cards import cards
 from app.messages import plain, problem
 from fpc_core.data.datasets import ImageRecord
@@ -176,7 +176,8 @@ def _case(
         [strip], pictures, key=f"case-{name}", width=84,
         on_pick=lambda card: on_pick(name, int(card.split()[1])),
     )  # fmt: skip
-    add_button(name, task.settings, records[case.consolidated.hit].path.as_posix(), key=f"-{name}")
+    gallery = records[case.consolidated.hit].path.as_posix()
+    add_button(Item(name), task.settings, gallery=gallery, key=f"-{name}")
 
 
 def case_strip(case: Case, record: ImageRecord, records: Sequence[ImageRecord], outcome: str) -> Strip:

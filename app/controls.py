@@ -56,7 +56,7 @@ def query_settings(asked: QuerySettings, shortlist: int) -> QuerySettings:
         method_settings().with_keep_rate(asked.prune.keep_rate),
         alpha=asked.alpha,
         neighbors=min(asked.neighbors, shortlist),
-        shortlist=min(_DEFAULT.shortlist, shortlist),
+        shortlist=shortlist,
     )
 
 
@@ -70,7 +70,7 @@ def side_settings(prefix: str, usual: QuerySettings, shortlist: int) -> QuerySet
         method_settings(prefix).with_keep_rate(round(gamma, 4)),
         alpha=round(alpha, 4),
         neighbors=neighbors,
-        shortlist=min(_DEFAULT.shortlist, shortlist),
+        shortlist=shortlist,
     )
 
 
@@ -84,26 +84,30 @@ def choose_side(prefix: str, settings: QuerySettings) -> None:
         st.session_state[f"{prefix}{name}"] = value
 
 
-def method_settings(prefix: str = "") -> QuerySettings:
-    """The choices that are no dials; keep rate, alpha and K are the defaults. prefix: of the query parameters."""
+def method_settings(prefix: str = "", usual: QuerySettings | None = None) -> QuerySettings:
+    """The choices that are no dials; keep rate, alpha and K are the defaults.
+
+    prefix: of the query parameters.  usual: what is chosen to begin with.
+    """
+    usual = usual or replace(_DEFAULT, variant=usual_variant())
     variant = _choice(
-        "Variant", f"{prefix}variant", usual_variant(), "Where paper and released code differ, whose way is followed."
+        "Variant", f"{prefix}variant", usual.variant, "Where paper and released code differ, whose way is followed."
     )
     strategy = _choice(
         "Patches dropped",
         f"{prefix}drop",
-        _DEFAULT.prune.strategy,
+        usual.prune.strategy,
         "Which patches a dropping block gives up (Table 5).",
     )
     with st.expander("Advanced"):
         solver = _choice(
             "Transport solver",
             f"{prefix}solver",
-            _DEFAULT.transport.solver,
+            usual.transport.solver,
             "sinkhorn stops at an L1 marginal error of 0.001.",
         )
         epsilon = st.slider(
-            "Entropy ε", EPSILON[0], EPSILON[1], _DEFAULT.transport.epsilon, EPSILON[2], format="%.3f",
+            "Entropy ε", EPSILON[0], EPSILON[1], usual.transport.epsilon, EPSILON[2], format="%.3f",
             key=f"{prefix}epsilon", bind=_URL, disabled=solver is Solver.EXACT,
             help="Smaller is nearer to exact transport and takes more iterations.",
         )  # fmt: skip
@@ -114,32 +118,42 @@ def method_settings(prefix: str = "") -> QuerySettings:
     )
 
 
-def map_settings(prefix: str, chosen: int | None, knows_identities: bool) -> MapSettings:
+def map_settings(
+    prefix: str, chosen: int | None, knows_identities: bool, usual: MapSettings | None = None
+) -> MapSettings:
     """Method and target of the decoder's heat maps.
 
     prefix: of the query parameters.  chosen: row of the memory that may be the target too.  knows_identities: whether
-    the weights have a classifier of training identities.
+    the weights have a classifier of training identities.  usual: what is chosen to begin with.
     """
+    usual = usual or MapSettings(relative=True)
     targets = {"image ranked first": MapSettings()}
     if chosen is not None:
         targets["chosen neighbour"] = MapSettings(index=chosen)
     if knows_identities:
         targets["likeliest training identity"] = MapSettings(target=MapTarget.IDENTITY)
+    first = next((name for name, each in targets.items() if _same_target(each, usual)), "image ranked first")
     with st.container(horizontal=True, vertical_alignment="bottom"):
         method = st.selectbox(
-            "Heat map", DECODER_METHODS, format_func=NAMES.__getitem__, key=f"{prefix}map", bind=_URL, width=240,
+            "Heat map", DECODER_METHODS, DECODER_METHODS.index(usual.method), format_func=NAMES.__getitem__,
+            key=f"{prefix}map", bind=_URL, width=240,
             help="\n".join(f"- **{NAMES[each]}**: {SAYS[each]}" for each in DECODER_METHODS),
         )  # fmt: skip
         target = st.selectbox(
-            "Target", list(targets), key=f"{prefix}target", bind=_URL, width=240, disabled=method not in TARGETED,
+            "Target", list(targets), list(targets).index(first), key=f"{prefix}target", bind=_URL, width=240,
+            disabled=method not in TARGETED,
             help="What the map explains: the cosine of the consolidated feature to an image, or a classifier's logit.",
         )  # fmt: skip
         relative = st.toggle(
-            "From the mean patch", True, key=f"{prefix}relative", bind=_URL,
+            "From the mean patch", usual.relative, key=f"{prefix}relative", bind=_URL,
             help="Attention sums to 1: what all patches have in common speaks for none of them, but counted from 0 it "
             "lights or darkens them all.",
         )  # fmt: skip
     return replace(targets[target], method=method, relative=relative)
+
+
+def _same_target(one: MapSettings, other: MapSettings) -> bool:
+    return one.target == other.target and one.index == other.index
 
 
 def junk_switch(uses_cameras: bool) -> bool:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import streamlit as st
 
+from app.basket import add_button
 from app.components.heatmap import heatmap_table
 from app.errands import Stand, Startable, State
 from app.heatmaps import MEASURES, best_of, heatmap, summary
@@ -14,6 +16,7 @@ from fpc_core.evaluation.flops import encoder_flops
 from fpc_core.evaluation.passes import Known
 from fpc_core.evaluation.sweep import SweepTask
 from fpc_core.evaluation.sweep_tables import sweep_cells, sweep_table
+from fpc_core.figures.recipe import FigureKind
 
 
 def progress(run: Startable, look: Stand, visitor: str, steps: str, of: str, key: str = "") -> None:
@@ -63,8 +66,11 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
-def result(task: SweepTask, known: Known, on_pick: Callable[[str], None]) -> None:
-    """The heat map of what is known, and the table to take home. on_pick: called with the id of a clicked cell."""
+def result(task: SweepTask, known: Known, on_pick: Callable[[str], None], whole: bool) -> None:
+    """The heat map of what is known, and the table to take home.
+
+    on_pick: called with the id of a clicked cell.  whole: the sweep goes over all queries, as its figure does.
+    """
     grid = task.grid
     cells = sweep_cells(task, known)
     if not cells:
@@ -96,7 +102,11 @@ def result(task: SweepTask, known: Known, on_pick: Callable[[str], None]) -> Non
             f"{summary(best)}."
         )
     st.caption("★ best of this map · colours span all K · a click on a cell opens Explore with its settings")
-    st.download_button(
-        "All cells as CSV", lambda: sweep_table(task, known).to_csv(index=False), "sweep.csv", "text/csv",
-        icon=":material/download:", key="csv",
-    )  # fmt: skip
+    with st.container(horizontal=True):
+        st.download_button(
+            "All cells as CSV", lambda: sweep_table(task, known).to_csv(index=False), "sweep.csv", "text/csv",
+            icon=":material/download:", key="csv",
+        )  # fmt: skip
+        if whole:
+            shown = replace(task.settings, neighbors=neighbors)
+            add_button(None, shown, FigureKind.SWEEP_MAP, keep_rates=grid.keep_rates, alphas=grid.alphas)

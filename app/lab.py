@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ import streamlit as st
 from PIL import Image
 
 from app import controls, desk, resources, stages
+from app.basket import Item, add_button
 from app.comparisons import Labels
 from app.components.masks import masks
 from app.components.occluder import occluder, picture_key
@@ -21,12 +21,14 @@ from app.messages import problem
 from app.stages import Query
 from app.state import EPSILON, GAMMA, NEIGHBORS
 from fpc_core.config import PruneSettings, QuerySettings, TransportSettings
+from fpc_core.data import painting
 from fpc_core.data.occluders import CutOut, Outline, Scene, SceneRecipe
 from fpc_core.data.painting import covered, paint
 from fpc_core.data.pictures import data_uri
 from fpc_core.data.truth import BACKGROUND, OCCLUDER
 from fpc_core.explain.masks import drop_shares, patch_areas
 from fpc_core.explain.strips import Tone, tone_of
+from fpc_core.figures.recipe import FigureKind
 from fpc_core.model.checkpoint import weights_fingerprint
 from fpc_core.recipes import MOST_BYTES, RecipeError
 from fpc_core.results import Encoding, QueryTrace
@@ -44,15 +46,9 @@ def painted(space: Workspace, query: Query, scene: Scene) -> Query:
 
 def cut_outs(space: Workspace, *scenes: Scene) -> dict[tuple[str, Outline], np.ndarray]:
     """What `paint` needs of the gallery. Raises RecipeError for an image that is not in it."""
-    wanted = {(each.path, each.outline) for scene in scenes for each in scene.pictured}
-    asked = {Path(path) for path, _ in wanted}
-    records = {record.path: record for record in space.retriever.memory.records if record.path in asked}
-    for path, _ in sorted(wanted):
-        if Path(path) not in records:
-            raise RecipeError(
-                f"the scene cuts a person out of {path[:120]!r}, which is not in the gallery of this data"
-            )
-    return {(path, kind): resources.cut_out_of(space, records[Path(path)], kind) for path, kind in wanted}
+    return painting.cut_outs(
+        scenes, space.retriever.memory.records, lambda record, kind: resources.cut_out_of(space, record, kind)
+    )
 
 
 def encode_once(space: Workspace, query: Query, prune: PruneSettings) -> Encoding:
@@ -241,6 +237,8 @@ def take_home(space: Workspace, query: Query, scene: Scene, settings: QuerySetti
             "Painted image (png)", buffer.getvalue(), "occluded.png", "image/png", icon=":material/image:", key="png",
             help="At the model's input size. Upload it on the Explore page to look at it from every side.",
         )  # fmt: skip
+        add_button(Item(query.name, scene), settings, FigureKind.DROP_PROCESS, what="masks", key="-masks")
+        add_button(Item(query.name, scene), settings, FigureKind.RANKED_LIST, what="ranked lists", key="-hits")
         if not desk.in_link(scene):
             st.caption("The scene is too long for the link: the scene file keeps it.")
 

@@ -60,8 +60,8 @@ def gallery(space: Workspace, variant: Variant) -> None:
         )  # fmt: skip
     record = names[name]
     query = query_of(space, record)
-    usual = min(QuerySettings().shortlist, len(space.dataset.gallery))
-    settings = QuerySettings(variant=variant, neighbors=min(space.dataset.neighbors, usual), shortlist=usual)
+    most = space.dataset.shortlist
+    settings = QuerySettings(variant=variant, neighbors=min(space.dataset.neighbors, most), shortlist=most)
     trace = stages.search(space, query, settings).trace
     found, explained = lie_of(space, query, trace, fit == "shortlist")
     chart, side = st.columns([4, 1], gap="medium")

@@ -29,7 +29,7 @@ from fpc_core.data.pictures import data_uri
 from fpc_core.data.truth import occlusions, true_masks
 from fpc_core.evaluation.atlas_task import AtlasTask
 from fpc_core.evaluation.occlusion import OcclusionTask
-from fpc_core.evaluation.report_tables import Setting, tables_of
+from fpc_core.evaluation.report import ReportTable
 from fpc_core.evaluation.store import ResultStore
 from fpc_core.evaluation.sweep import SweepGrid, SweepTask
 from fpc_core.evaluation.task import EvaluationTask, evaluation_task
@@ -110,12 +110,14 @@ def sweep(
     return _sweep(space, cache_folder() / "results", queries, grid, settings)
 
 
-def evaluation(space: Workspace, names: tuple[str, ...], settings: QuerySettings) -> tuple[EvaluationTask, Run]:
-    """The evaluation of these tables (see `report_tables.NAMES`); the same one for every visitor who asks for it.
+def evaluation(space: Workspace, tables: tuple[ReportTable, ...]) -> tuple[EvaluationTask, Run]:
+    """The evaluation of these tables without scores; the same one for every visitor who asks for it.
 
     Raises ValueError where nothing can be scored (see `evaluation_task`).
     """
-    return _evaluation(space, cache_folder() / "results", names, settings)
+    task, run = _evaluation(space, cache_folder() / "results", tables)
+    run.refresh()
+    return task, run
 
 
 def atlas(space: Workspace, settings: QuerySettings) -> tuple[AtlasTask, Run]:
@@ -201,19 +203,19 @@ def cut_out_of(space: Workspace, record: ImageRecord, outline: Outline) -> np.nd
 
 
 @kept(RESULTS)
-def figure_preview(space: Workspace, recipe: FigureRecipe) -> bytes:
-    """The figure of a recipe as PNG at 200 dpi. Raises RecipeError where it does not fit this data."""
+def figure_preview(space: Workspace, recipe: FigureRecipe, tables: tuple[ReportTable, ...] = ()) -> bytes:
+    """The figure of a recipe as PNG at 200 dpi. tables: as of `render.draw`, which says what is raised."""
     from fpc_core.figures.render import render_png  # grad-cam and matplotlib take seconds to load
 
-    return render_png(recipe, space, dpi=200)
+    return render_png(recipe, space, 200, tables)
 
 
 @kept(RESULTS)
-def figure_bundle(space: Workspace, recipe: FigureRecipe) -> bytes:
+def figure_bundle(space: Workspace, recipe: FigureRecipe, tables: tuple[ReportTable, ...] = ()) -> bytes:
     """The zip of `figures.render.bundle`."""
     from fpc_core.figures.render import bundle
 
-    return bundle(recipe, space, str(recipe.kind))
+    return bundle(recipe, space, str(recipe.kind), tables)
 
 
 @kept(ERRANDS)
@@ -227,10 +229,7 @@ def _sweep(
 
 
 @kept(ERRANDS)
-def _evaluation(
-    space: Workspace, folder: Path, names: tuple[str, ...], settings: QuerySettings
-) -> tuple[EvaluationTask, Run]:
-    tables = tables_of(names, Setting(settings, space.retriever.model.config))
+def _evaluation(space: Workspace, folder: Path, tables: tuple[ReportTable, ...]) -> tuple[EvaluationTask, Run]:
     task = evaluation_task(space.retriever, space.dataset, tables)
     return task, Run(task.work, ResultStore(folder, read_only=space.read_only), worker("runs", one_core=FEW_CORES))
 

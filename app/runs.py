@@ -37,6 +37,14 @@ class Run:
             stand.state, self.task.done(known), stand.total, stand.seconds_left, stand.error, self._notes, known
         )  # fmt: skip
 
+    def refresh(self) -> None:
+        """Take in what other runs have kept since, unless it is at work or knows all."""
+        look = self.look()
+        if not look.active and not look.complete:
+            kept = self._store.load(self.task)
+            if self.task.done(kept.known) > look.done:
+                self._known, self._notes = kept.known, kept.notes
+
     def start(self, visitor: str) -> None:
         """Go on in the background for this visitor, whose other run on the worker, if there is one, stops."""
         self._errand.start(visitor)

@@ -127,7 +127,7 @@ def _evaluate(args: argparse.Namespace) -> None:
         raise ValueError("--recipe says all of one score and --tables asks for others; give one of them")
     space = _open(args)
     retriever, dataset = space.retriever, space.dataset
-    settings = replace(_settings(args, space), shortlist=min(QuerySettings().shortlist, len(dataset.gallery)))
+    settings = replace(_settings(args, space), shortlist=dataset.shortlist)
     bootstrap = Bootstrap(args.resamples)
     if args.recipe:
         tables: Sequence[ReportTable] = [scores_table(read_score_recipe(args.recipe))]
@@ -163,10 +163,9 @@ def _dropped(space: Workspace, prune: PruneSettings) -> str:
 
 def _sweep(args: argparse.Namespace) -> None:
     space = _open(args)
-    shortlist = min(QuerySettings().shortlist, len(space.dataset.gallery))
     settings = QuerySettings(
         transport=TransportSettings(Solver(args.solver)), variant=Variant(args.variant), neighbors=1,
-        shortlist=shortlist,
+        shortlist=space.dataset.shortlist,
     )  # fmt: skip
     grid = SweepGrid(tuple(args.keep_rates), tuple(args.alphas), tuple(args.neighbors))
     task = SweepTask(space.retriever, space.dataset, grid, settings)

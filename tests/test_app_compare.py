@@ -2,6 +2,7 @@
 
 import pytest
 
+from app.basket import Item
 from tests.unseen import PAGES, opened, run, texts
 
 
@@ -74,6 +75,6 @@ def test_either_side_can_be_taken_into_a_figure(compare):
     run(compare).button(key="add-to-figureB").click()
     run(compare)
     held = compare.session_state["basket"]
-    assert held.queries == ("query/0001_c1_f0000002.png",)
+    assert held.items == (Item("query/0001_c1_f0000002.png"),)
     assert held.settings.prune.keep_rate == 0.8
     assert compare.button(key="open-figureB").label == "B in the figure (1): open it"

@@ -15,6 +15,7 @@ from fpc_core.config import QuerySettings
 from fpc_core.evaluation.report_tables import Setting, tables_of
 from fpc_core.evaluation.run import run_passes
 from fpc_core.evaluation.task import evaluation_task
+from fpc_core.figures.recipe import FigureKind
 from fpc_core.workspace import open_workspace
 from tests.unseen import PAGES, opened, run, texts
 
@@ -141,3 +142,16 @@ def test_what_is_missing_is_named(evaluate, monkeypatch, tmp_path, part):
     monkeypatch.setenv(part, str(tmp_path / "nowhere"))
     run(evaluate)
     assert evaluate.header[0].value == "Nothing to explore yet"
+
+
+@pytest.mark.parametrize(
+    ("name", "slug", "kind"),
+    [("Table 3", "table-3", FigureKind.TRADE_OFF), ("Fig. 4", "fig-4b", FigureKind.SCORE_CURVES)],
+)
+def test_tables_that_can_be_drawn_go_into_a_figure(evaluate, name, slug, kind):
+    evaluate.query_params["tables"] = [name]
+    run(evaluate).button(key=f"add-to-figure-{slug}").click()
+    run(evaluate)
+    held = evaluate.session_state["basket"]
+    assert (held.kind, held.items, held.settings) == (kind, (), SETTINGS)
+    assert held.keep_rates == ((1.0, 0.9, 0.8, 0.7, 0.6, 0.5) if name == "Table 3" else ())

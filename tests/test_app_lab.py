@@ -7,12 +7,14 @@ import pytest
 import torch
 
 from app import desk
+from app.basket import Item
 from fpc_core.config import QuerySettings, Variant
 from fpc_core.data.images import resize_image, to_tensor
 from fpc_core.data.occluders import CutOut, Outline, Rectangle, Scene, SceneRecipe
 from fpc_core.data.painting import paint
 from fpc_core.evaluation import occlusion
 from fpc_core.explain.masks import survivors
+from fpc_core.figures.recipe import FigureKind
 from fpc_core.model.checkpoint import weights_fingerprint
 from fpc_core.workspace import open_workspace
 from tests.unseen import PAGES, opened, run, sent_to, texts
@@ -183,3 +185,15 @@ def test_a_query_without_a_true_match_has_no_curves(lab, monkeypatch):
     monkeypatch.setattr(occlusion, "match_mask", lambda *_: np.zeros(32, bool))
     run(lab)
     assert "No curves and no map" in lab.warning[0].value
+
+
+def test_masks_and_ranked_lists_go_into_a_figure_with_the_scene(small_world_in_use):
+    lab = visit(HALF)
+    run(lab).button(key="add-to-figure-hits").click()
+    run(lab)
+    held = lab.session_state["basket"]
+    assert (held.items, held.kind) == ((Item(QUERY, HALF),), FigureKind.RANKED_LIST)
+    assert lab.button(key="open-figure-hits").label == "Ranked lists in the figure (1): open it"
+    lab.button(key="add-to-figure-masks").click()
+    run(lab)
+    assert lab.session_state["basket"].kind is FigureKind.DROP_PROCESS

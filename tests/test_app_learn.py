@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from fpc_core.figures.recipe import FigureKind
 from fpc_core.lessons.course import STEPS
 from tests.unseen import ROOT, opened, run, texts
 
@@ -87,3 +88,14 @@ def test_the_query_and_settings_are_those_of_the_link(learn):
 def test_the_text_is_not_read_as_markup(learn):
     learn.query_params["step"] = "2"
     assert "\\[cls\\]" in texts(run(learn))
+
+
+@pytest.mark.parametrize(("number", "kind"), [(3, FigureKind.DROP_PROCESS), (6, FigureKind.TRANSPORT)])
+def test_the_figure_of_the_step_can_be_taken_along(learn, number, kind):
+    learn.query_params["step"] = str(number)
+    run(learn).button(key="add-to-figure").click()
+    run(learn)
+    held = learn.session_state["basket"]
+    assert held.kind is kind
+    assert len(held.items) == 1
+    assert held.gallery.startswith("bounding_box_test/")

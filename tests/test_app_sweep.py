@@ -5,6 +5,7 @@ import time
 import pytest
 import streamlit as st
 
+from fpc_core.figures.recipe import FigureKind
 from tests.unseen import PAGES, opened, run, texts
 
 
@@ -81,3 +82,14 @@ def test_what_is_missing_is_named(sweep, monkeypatch, tmp_path, part):
     monkeypatch.setenv(part, str(tmp_path / "nowhere"))
     run(sweep)
     assert sweep.header[0].value == "Nothing to explore yet"
+
+
+def test_the_map_goes_into_a_figure_with_its_axes_unless_only_some_queries_are_in_it(sweep):
+    run(sweep).button(key="start").click()
+    finished(sweep).button(key="add-to-figure").click()
+    run(sweep)
+    held = sweep.session_state["basket"]
+    assert (held.kind, held.alphas, held.settings.neighbors) == (FigureKind.SWEEP_MAP, (0.0, 0.5, 1.0), 1)
+    assert len(held.keep_rates) == 6
+    sweep.query_params["scope"] = "one"
+    assert not any(button.key == "add-to-figure" for button in finished(sweep).button)

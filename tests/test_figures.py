@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 import re
 import zipfile
 import zlib
@@ -16,11 +17,21 @@ from PIL import Image
 
 from fpc_core.config import DropStrategy, MapMethod, MapTarget, PruneSettings, QuerySettings
 from fpc_core.data.images import resize_image, to_tensor
+from fpc_core.data.occluders import CutOut, Outline, Rectangle, Scene
+from fpc_core.data.painting import cut_out, paint
 from fpc_core.evaluation.protocol import feature_distance, score_distance
+from fpc_core.evaluation.report_tables import Setting, tables_of
+from fpc_core.evaluation.run import run_kept
+from fpc_core.evaluation.sweep import SweepGrid, SweepTask
+from fpc_core.evaluation.sweep_tables import sweep_cells
+from fpc_core.evaluation.task import evaluation_task
 from fpc_core.explain.relation import Tone
-from fpc_core.figures.recipe import FigureKind, FigureRecipe, FigureStyle, read_recipe
-from fpc_core.figures.render import bundle, latex, render
-from fpc_core.figures.scores import trade_off
+from fpc_core.figures import scores
+from fpc_core.figures.asked import asked
+from fpc_core.figures.fonts import check_font, fonts
+from fpc_core.figures.recipe import OF_ALL_QUERIES, FigureKind, FigureRecipe, FigureStyle, read_recipe
+from fpc_core.figures.render import bundle, draw, latex, render, write_figure
+from fpc_core.figures.scores import scored
 from fpc_core.figures.sheet import Block, Cell, draw_sheet
 from fpc_core.figures.style import WORDS, dressed
 from fpc_core.recipes import RecipeError
@@ -42,7 +53,9 @@ def own_cache(tmp_path, monkeypatch):
 
 
 def recipe(kind: FigureKind, **changes) -> FigureRecipe:
-    queries = () if kind is FigureKind.TRADE_OFF else QUERIES
+    queries = () if kind in OF_ALL_QUERIES else QUERIES
+    if kind is FigureKind.SWEEP_MAP:
+        changes = {"keep_rates": (1.0, 0.7, 0.5), "alphas": (0.0, 0.4, 1.0)} | changes
     return FigureRecipe(kind, queries, SETTINGS, hits=3, flows=40, **changes)
 
 
@@ -67,9 +80,96 @@ def test_every_kind_looks_as_its_golden_picture(space, kind, request):
     assert np.abs(picture.astype(float) - held).mean() < 2.0
 
 
-def test_the_same_recipe_gives_the_same_bytes(space):
-    wanted = recipe(FigureKind.TRANSPORT)
+OCCLUDED = (
+    Scene(),
+    Scene((Rectangle(0.5, 0.3, 1.0, 0.4), CutOut(x=0.7, path="bounding_box_test/0002_c2_f0000001.png"))),
+)
+
+
+@pytest.mark.parametrize("kind", [FigureKind.TRANSPORT, FigureKind.SWEEP_MAP])
+def test_the_same_recipe_gives_the_same_bytes(space, kind):
+    wanted = recipe(kind) if kind in OF_ALL_QUERIES else recipe(kind, scenes=OCCLUDED)
     assert bundle(wanted, space) == bundle(FigureRecipe.from_json(wanted.to_json()), space)
+
+
+def test_what_covers_a_query_is_painted_and_searched_as_in_the_lab(space):
+    wanted = recipe(FigureKind.RANKED_LIST, scenes=OCCLUDED)
+    clean, occluded = asked(wanted, space)
+    record = next(each for each in space.dataset.gallery if each.path.as_posix().endswith("0002_c2_f0000001.png"))
+    person = cut_out(space.dataset.read(record), Outline.PERSON)
+    image = space.dataset.read(occluded.record)
+    painted = paint(image, OCCLUDED[1], {(record.path.as_posix(), Outline.PERSON): person})
+    assert (clean.image == space.dataset.read(clean.record)).all()
+    assert (occluded.image == painted).all()
+    config = space.retriever.model.config
+    trace = space.retriever.search(to_tensor([painted], config), SETTINGS, torch.tensor([occluded.record.camera]))
+    np.testing.assert_array_equal(occluded.trace.final.distance, trace.final.distance)
+    assert occluded.name == "query/0003_c1_f0000002.png under 2 occluders"
+    assert "Occluders were added to 1 of the queries" in latex(wanted, space, "lists")
+
+
+def test_a_scene_that_cuts_from_an_unknown_image_is_refused(space):
+    scene = Scene((CutOut(path="bounding_box_test/none.png"),))
+    with pytest.raises(RecipeError, match=r"cuts a person out of 'bounding_box_test/none\.png'"):
+        render(recipe(FigureKind.DROP_PROCESS, scenes=(scene, scene)), space)
+
+
+@pytest.mark.parametrize("kind", [FigureKind.KEEP_RATES, FigureKind.TRADE_OFF])
+def test_figure_and_data_are_made_from_one_computation(space, kind, monkeypatch, tmp_path):
+    """Counts encodings, as every figure of queries needs them, and evaluations."""
+    made = []
+    for owner, name in ((type(space.retriever), "prepare"), (scores, "evaluation_task")):
+        real = getattr(owner, name)
+        monkeypatch.setattr(owner, name, lambda *given, real=real, **named: made.append(1) or real(*given, **named))
+    render(recipe(kind), space)
+    once, made[:] = len(made), []
+    monkeypatch.setenv("FPC_CACHE", str(tmp_path / "another"))
+    write_figure(recipe(kind), space, tmp_path / "figure")
+    assert len(made) == once
+
+
+def data_of(space, wanted):
+    return list(csv.DictReader(io.StringIO(draw(wanted, space).data)))
+
+
+def test_the_data_of_masks_name_the_patches_that_are_left(space):
+    rows = data_of(space, recipe(FigureKind.KEEP_RATES, keep_rates=(1.0, 0.5)))
+    assert [row["panel"] for row in rows] == ["γ = 1", "γ = 0.5"] * 2
+    assert rows[0]["kept"].split() == [str(patch) for patch in range(128)]
+    kept = math.ceil(math.ceil(math.ceil(128 * 0.5) * 0.5) * 0.5)
+    assert len(rows[1]["kept"].split()) == int(rows[1]["kept_patches"]) == kept
+
+
+def test_the_data_of_transport_are_the_flows_drawn(space):
+    rows = data_of(space, recipe(FigureKind.TRANSPORT))
+    mass = [float(row["mass"]) for row in rows]
+    assert len(rows) == 40
+    assert mass == sorted(mass, reverse=True)
+    assert all(0 <= int(row["query_patch"]) < 128 and 0 <= float(row["ground_cost"]) <= 2 for row in rows)
+
+
+def test_the_data_of_alpha_lines_give_every_d(space):
+    trace = space.retriever.search(*image_of(space, QUERIES[0]))
+    rows = data_of(space, recipe(FigureKind.ALPHA_LINES))
+    d = [0.6 * float(row["D_cos"]) + 0.4 * float(row["D_EMD"]) for row in rows]
+    np.testing.assert_allclose(sorted(d), np.sort(trace.by_distance.distance), atol=2e-6)
+
+
+def test_a_map_of_a_sweep_holds_what_the_sweep_holds(space):
+    wanted = recipe(FigureKind.SWEEP_MAP, keep_rates=(1.0, 0.5), alphas=(0.0, 1.0))
+    task = SweepTask(space.retriever, space.dataset, SweepGrid((1.0, 0.5), (0.0, 1.0), (4,)), SETTINGS)
+    cells = sweep_cells(task, run_kept(task.work).known)
+    (table,) = scored(wanted, space)
+    assert [row.labels for row in table.rows] == [("1", "0"), ("1", "1"), ("0.5", "0"), ("0.5", "1")]
+    assert [row.ours["mAP"].value for row in table.rows] == pytest.approx([cell.mean_ap for cell in cells])
+    assert [row.ours["Rank-1"].value for row in table.rows] == pytest.approx([cell.rank1 for cell in cells])
+
+
+def test_curves_of_fig_4_hold_the_scores_of_the_tables(space):
+    setting = Setting(SETTINGS, space.retriever.model.config)
+    task = evaluation_task(space.retriever, space.dataset, tables_of(["fig4"], setting))
+    held = task.filled(run_kept(task.work).known)
+    assert [table.rows for table in scored(recipe(FigureKind.SCORE_CURVES), space)] == [table.rows for table in held]
 
 
 def test_a_bundle_holds_figure_recipe_data_and_latex(space):
@@ -103,7 +203,7 @@ def found_by_search(space, path):
 
 def test_a_trade_off_shows_the_scores_of_all_queries_and_takes_them_from_the_disk_the_second_time(space, monkeypatch):
     wanted = recipe(FigureKind.TRADE_OFF, keep_rates=(1.0, 0.5))
-    first = trade_off(wanted, space)
+    (first,) = scored(wanted, space)
     features = np.stack([found_by_search(space, record.path.as_posix()) for record in space.dataset.query])
     scores = score_distance(
         feature_distance(features, space.retriever.memory.unit_features), space.dataset.query, space.dataset
@@ -113,22 +213,67 @@ def test_a_trade_off_shows_the_scores_of_all_queries_and_takes_them_from_the_dis
     assert row.ours["Rank-1"].value == pytest.approx(scores.rank1)
     assert row.computed[0] < first.rows[0].computed[0]
     monkeypatch.setattr(type(space.retriever), "prepare", lambda *_: pytest.fail("it encoded again"))
-    assert trade_off(wanted, space).rows == first.rows
+    assert scored(wanted, space)[0].rows == first.rows
 
 
-def test_a_trade_off_names_no_queries():
-    with pytest.raises(RecipeError, match="must be empty for trade_off"):
-        FigureRecipe(FigureKind.TRADE_OFF, QUERIES)
+@pytest.mark.parametrize("kind", list(OF_ALL_QUERIES))
+def test_a_figure_of_all_queries_names_none(kind):
+    with pytest.raises(RecipeError, match=f"must be empty for {kind}"):
+        FigureRecipe(kind, QUERIES)
 
 
-def test_a_pdf_has_type_42_fonts_and_vector_lines(space):
-    with zipfile.ZipFile(io.BytesIO(bundle(recipe(FigureKind.TRANSPORT), space))) as archive:
-        pdf = archive.read("figure.pdf")
-    assert b"/Type3" not in pdf
-    assert b"/FontFile2" in pdf
+LINES = {FigureKind.TRANSPORT: 40, FigureKind.ALPHA_LINES: 3}  # at least: a flow or a candidate each
+PLOTS = {FigureKind.ALPHA_LINES, FigureKind.SCORE_CURVES, FigureKind.TRADE_OFF}
+
+
+def pdf_of(space, wanted):
+    """The file, and what it draws."""
+    figure, file = render(wanted, space), io.BytesIO()
+    with dressed(wanted.style):
+        figure.savefig(file, format="pdf")
+    pdf = file.getvalue()
     streams = re.findall(rb"stream\r?\n(.*?)\r?\nendstream", pdf, re.DOTALL)
-    drawing = b"".join(zlib.decompress(each) for each in streams if each[:1] == b"\x78")
-    assert len(re.findall(rb"[\d.]+ [\d.]+ m\s+[\d.]+ [\d.]+ l\s+S", drawing)) >= 40  # one per flow
+    return pdf, b"".join(zlib.decompress(each) for each in streams if each[:1] == b"\x78")
+
+
+@pytest.mark.parametrize("kind", list(FigureKind))
+def test_a_pdf_has_type_42_fonts_and_vector_lines(space, kind):
+    pdf, drawing = pdf_of(space, recipe(kind))
+    assert b"/Type3" not in pdf
+    assert b"/Type0" in pdf
+    assert b"/FontFile2" in pdf
+    assert re.search(rb"\sT[jJ]\s", drawing)  # text is text
+    lines = re.findall(rb"[\d.]+ [\d.]+ m\s+[\d.]+ [\d.]+ l\s+(?:[\d.]+ [\d.]+ l\s+)*S", drawing)
+    assert len(lines) >= LINES.get(kind, 0)
+    pictures = len(re.findall(rb"/Subtype /Image", pdf))
+    assert (pictures == 0) == (kind in PLOTS)
+
+
+@pytest.mark.parametrize("font", ["DejaVu Serif", "STIXGeneral"])
+def test_every_letter_of_a_figure_has_the_font_of_the_recipe(space, font):
+    style = FigureStyle(font=font, letters=True)
+    pdf, _ = pdf_of(space, recipe(FigureKind.DROP_PROCESS, style=style))
+    names = set(re.findall(rb"/BaseFont /(?:[A-Z]{6}\+)?([\w-]+)", pdf))
+    assert {name.split(b"-")[0] for name in names} == {font.replace(" ", "").encode()}
+
+
+def test_fonts_on_offer_are_there_and_always_hold_a_sans_and_a_serif():
+    assert {"DejaVu Sans", "DejaVu Serif", "STIXGeneral"} <= set(fonts())
+    for name in fonts():
+        check_font(name)
+
+
+def test_a_font_that_is_not_here_is_refused_and_others_are_named(space):
+    with pytest.raises(RecipeError, match=r"style\.font 'Nobody Sans' is not among .* choose one of DejaVu Sans"):
+        render(recipe(FigureKind.DROP_PROCESS, style=FigureStyle(font="Nobody Sans")), space)
+
+
+def test_labels_stand_over_their_queries_as_they_are_written(space):
+    plain, labelled = (recipe(FigureKind.DROP_PROCESS, labels=each) for each in ((), ("$x_1$ & co", "")))
+    figure = render(labelled, space)
+    assert figure.get_size_inches()[1] > render(plain, space).get_size_inches()[1]
+    (text,) = (each for each in figure.texts if each.get_text() == "$x_1$ & co")
+    assert not text.get_parse_math()
 
 
 def test_the_strategy_of_a_recipe_is_drawn(space):
@@ -149,7 +294,7 @@ GALLERY = "bounding_box_test/0003_c2_f0000001.png"
         {"method": MapMethod.ATTENTION},
         {"target": MapTarget.IDENTITY, "identity": 3},
         {"gallery": GALLERY},
-        {"relative": True},
+        {"relative": False},
     ],
 )
 def test_method_and_target_of_the_decoder_maps_are_drawn_and_kept_in_the_recipe(space, changes):
@@ -208,7 +353,7 @@ def test_a_ragged_block_is_refused():
         ({"queries": "a.jpg"}, "queries must be a list of str"),
         ({"hits": 0}, "hits must lie in 1..20"),
         ({"hits": True}, "hits must be a int"),
-        ({"keep_rates": [0]}, "keep_rates must be 1 to 10 numbers"),
+        ({"keep_rates": [0]}, "keep_rates must be 1 to 21 different numbers"),
         ({"settings": {"alpha": 7}}, r"settings: alpha must lie in \[0, 1\]"),
         ({"settings": {"prune": {"blocks": ["x"]}}}, "settings.prune.blocks must be a list of int"),
         ({"style": {"width": "a3"}}, "style.width must be one of cvpr-column"),
@@ -216,6 +361,12 @@ def test_a_ragged_block_is_refused():
         ({"method": "eigen_cam"}, "method must be one of grad_cam, "),
         ({"target": "fame"}, "target must be one of similarity, identity"),
         ({"identity": "me"}, "identity must be a int"),
+        ({"scenes": [{}]}, "scenes must be one for each of the 2 queries"),
+        ({"scenes": [{}, {"occluders": [{"kind": "cloud"}]}]}, r"scenes\.1\.occluders\.0\.kind must be one of"),
+        ({"labels": ["a"]}, "labels must be one for each of the 2 queries"),
+        ({"labels": ["a\nb", ""]}, "labels must be single lines"),
+        ({"labels": ["a" * 41, ""]}, "labels must be single lines of up to 40"),
+        ({"alphas": [0.5, 0.5]}, "alphas must be 1 to 21 different numbers"),
         ({"colour": "red"}, "unknown colour in the recipe"),
         ({"format": 99}, "JSON object with format 1"),
     ],

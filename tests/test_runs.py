@@ -57,6 +57,15 @@ def test_a_new_run_starts_with_what_is_kept(task, store):
     assert Run(task, store, Worker()).look().complete
 
 
+def test_a_run_takes_in_what_another_has_kept_since(task, store):
+    idle, other = Run(task, store, Worker()), Run(task, store, Worker())
+    other.start("a")
+    ended(other)
+    assert not idle.look().complete
+    idle.refresh()
+    assert idle.look().complete
+
+
 def test_a_stopped_run_keeps_what_it_has_and_goes_on(task, store, monkeypatch):
     run = Run(task, store, Worker())
     original = task.retriever.match

@@ -51,7 +51,7 @@ def page() -> None:
     space = open_or_explain()
     with st.sidebar:
         settings = controls.side_settings(
-            PREFIX, QuerySettings(neighbors=space.dataset.neighbors), len(space.dataset.gallery)
+            PREFIX, QuerySettings(neighbors=space.dataset.neighbors), space.dataset.shortlist
         )
     sections.status_line(space, settings)
     if space.dataset.queries_are_gallery:

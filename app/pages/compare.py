@@ -10,7 +10,7 @@ heading("What changes between two settings?", "The same query, searched twice; e
 
 from app import controls, resources, sections, sides, stages
 from app.asking import query_of
-from app.basket import add_button
+from app.basket import Item, add_button
 from app.comparisons import PRESETS, Labels, preset_of
 from app.opening import open_or_explain
 from app.sides import SIDES
@@ -53,7 +53,7 @@ def page() -> None:
         name = controls.query_name(list(records), space.dataset.opening, "c_query")
         st.image(resources.picture(space, records[name]), width=150)
     query = query_of(space, records[name])
-    settings = both_settings(len(space.dataset.gallery))
+    settings = both_settings(space.dataset.shortlist)
     sections.status_line(space, *settings)
     traces = {side: stages.search(space, query, each).trace for side, each in zip(SIDES, settings, strict=True)}
     labels = Labels(space.retriever.memory.records, query.subject, space.dataset.uses_cameras)
@@ -63,7 +63,7 @@ def page() -> None:
     gallery = space.retriever.memory.records[chosen].path.as_posix() if chosen is not None else ""
     with st.container(horizontal=True):
         for side, each in zip(SIDES, settings, strict=True):
-            add_button(name, each, gallery, side)
+            add_button(Item(name), each, what=side, key=side, gallery=gallery)
     sides.parts(space, traces, labels, chosen)
     sides.shares(traces, labels)
 

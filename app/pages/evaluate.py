@@ -15,7 +15,7 @@ from app import boards, controls, grids, resources, sections, visitors
 from app.messages import plain, problem
 from app.opening import open_or_explain
 from fpc_core.config import QuerySettings
-from fpc_core.evaluation.report_tables import NAMES
+from fpc_core.evaluation.report_tables import NAMES, Setting, tables_of
 
 PREFIX = "e_"  # of parameters that Explore binds as well
 POLL = 1.0  # seconds between looks at a running evaluation
@@ -32,9 +32,10 @@ def chosen_tables() -> tuple[str, ...]:
 
 def page() -> None:
     space = open_or_explain()
-    shortlist = min(QuerySettings().shortlist, len(space.dataset.gallery))
     with st.sidebar:
-        settings = controls.side_settings(PREFIX, QuerySettings(neighbors=space.dataset.neighbors), shortlist)
+        settings = controls.side_settings(
+            PREFIX, QuerySettings(neighbors=space.dataset.neighbors), space.dataset.shortlist
+        )
     sections.status_line(space, settings)
     if space.dataset.queries_are_gallery:
         problem("This folder has no query split: every query finds itself, so these scores mean nothing.")
@@ -44,7 +45,7 @@ def page() -> None:
         st.info("Choose at least one table.", icon=":material/table:")
         return
     try:
-        task, run = resources.evaluation(space, names, settings)
+        task, run = resources.evaluation(space, tables_of(names, Setting(settings, space.retriever.model.config)))
     except (ValueError, OSError) as error:
         problem(str(error))
         return

@@ -10,7 +10,7 @@ heading("FPC Explorer", "Pick an occluded person: see which patches the model dr
 
 from app import attention, controls, lessons, lives, pairs, sections, stages
 from app.asking import PER_PAGE, UPLOADED, begin, choose_neighbor, choose_query, chosen_query
-from app.basket import add_button
+from app.basket import Item, add_button
 from app.messages import problem
 from app.opening import open_or_explain
 from app.stages import Query
@@ -48,7 +48,7 @@ def answers(space: Workspace, query: Query, settings: QuerySettings, asked: View
         sections.alpha_lines(chosen, show_junk)
     if not query.name.startswith(UPLOADED):  # a recipe names images of the data
         gallery = space.retriever.memory.records[chosen].path.as_posix() if chosen is not None else ""
-        add_button(query.name, settings, gallery)
+        add_button(Item(query.name), settings, gallery=gallery)
     pairs.win(space, query, found, chosen, asked.rival, show_junk, choose_rival)
     attention.decoder(space, query, found, chosen, choose_neighbor)
     with clock:
@@ -65,7 +65,7 @@ def page() -> None:
     records = {record.path.as_posix(): record for record in space.dataset.query}
     with st.sidebar:
         query, missing = chosen_query(space, asked.query)
-        settings = controls.query_settings(asked.settings, len(space.dataset.gallery))
+        settings = controls.query_settings(asked.settings, space.dataset.shortlist)
         show_junk = controls.junk_switch(space.dataset.uses_cameras)
 
     sections.status_line(space, settings)

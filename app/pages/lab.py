@@ -82,7 +82,7 @@ def page() -> None:
     with st.sidebar:
         name = controls.query_name(list(records), space.dataset.opening, f"{PREFIX}query")
         settings = controls.side_settings(
-            PREFIX, QuerySettings(neighbors=space.dataset.neighbors), len(space.dataset.gallery)
+            PREFIX, QuerySettings(neighbors=space.dataset.neighbors), space.dataset.shortlist
         )
         lab.open_recipe(space)
     record = records[name]

@@ -15,16 +15,23 @@ else:
     heading("How does FPC work?", "Nine short steps on one query: predict first, then see what the model did.")
 
 from app import controls, lessons, sections, stages
-from app.asking import PER_PAGE, begin, choose_query, chosen_query
+from app.asking import PER_PAGE, UPLOADED, begin, choose_query, chosen_query
+from app.basket import Item, add_button
 from app.messages import plain, problem
 from app.opening import open_or_explain
 from app.stages import Query
 from app.state import Pin, View, read_view
+from fpc_core.figures.recipe import FigureKind
 from fpc_core.lessons.case import Case
 from fpc_core.lessons.course import STEPS
 from fpc_core.workspace import Workspace
 
 COUNT = len(STEPS)
+# The figure that belongs to each step.
+FIGURES = {"patches": FigureKind.DROP_PROCESS, "attention": FigureKind.DROP_STRATEGIES,
+           "dropping": FigureKind.DROP_PROCESS, "cost": FigureKind.TRANSPORT, "weights": FigureKind.TRANSPORT,
+           "transport": FigureKind.TRANSPORT, "distance": FigureKind.ALPHA_LINES, "tokens": FigureKind.RANKED_LIST,
+           "shares": FigureKind.DECODER_MAPS}  # fmt: skip
 # Anchors of the Explore page.
 PLACES = {"dropping": "what-was-dropped", "attention": "what-was-dropped", "patches": "whom-are-we-looking-for",
           "cost": "which-patch-goes-where", "weights": "which-patch-goes-where", "transport": "which-patch-goes-where",
@@ -77,7 +84,11 @@ def try_it(space: Workspace, query: Query, view: View, case: Case, key: str) -> 
         f"./?{urlencode(params)}#{place}",
         icon=":material/person_search:",
     )
-    lessons.download(space, query, case)
+    with st.container(horizontal=True):
+        lessons.download(space, query, case)
+        if not query.name.startswith(UPLOADED):  # a recipe names images of the data
+            gallery = space.retriever.memory.records[case.hit].path.as_posix()
+            add_button(Item(query.name), view.settings, FIGURES[key], gallery=gallery)
     names = [record.path.as_posix() for record in space.dataset.query]
     places = controls.page_of(len(names), PER_PAGE, names.index(query.name) if query.name in names else None)
     sections.query_strip(space, [space.dataset.query[place] for place in places], query.name, choose_query)
@@ -89,7 +100,7 @@ def page() -> None:
     asked, problems = read_view(st.query_params, space.retriever.model.config.patches)
     with st.sidebar:
         query, missing = chosen_query(space, asked.query)
-        settings = controls.query_settings(asked.settings, len(space.dataset.gallery))
+        settings = controls.query_settings(asked.settings, space.dataset.shortlist)
     number = asked_step()
     key = list(STEPS)[number - 1]
     if not PRESENTING:

@@ -87,12 +87,11 @@ def page() -> None:
     space = open_or_explain()
     dataset = space.dataset
     records = {record.path.as_posix(): record for record in dataset.query}
-    shortlist = min(QuerySettings().shortlist, len(dataset.gallery))
     with st.sidebar:
         queries = chosen_queries(records, dataset.opening)
-        grid = axes(shortlist)
+        grid = axes(dataset.shortlist)
         settings = controls.method_settings(PREFIX)
-    settings = replace(settings, neighbors=1, shortlist=shortlist)
+    settings = replace(settings, neighbors=1, shortlist=dataset.shortlist)
     sections.status_line(space, settings)
     if dataset.queries_are_gallery:
         problem("This folder has no query split: every query finds itself, so these scores mean nothing.")
@@ -118,7 +117,7 @@ def page() -> None:
         open_cell(query, settings)
         now = run.look()
         grids.progress(run, now, visitor, "searches", grids.size(task))
-        grids.result(task, now.known, pick)
+        grids.result(task, now.known, pick, whole=len(queries) == len(records))
         if look.active and not now.active:
             st.rerun()
 

@@ -111,6 +111,11 @@ class Dataset:
         return decode_image(self.root / record.path, str(record.path))
 
     @property
+    def shortlist(self) -> int:
+        """How many candidates a search matches by patches here: the usual number, or the gallery where that is less."""
+        return min(QuerySettings.shortlist, len(self.gallery))
+
+    @property
     def queries_are_gallery(self) -> bool:
         """True for a plain folder without a split: every query finds itself, so scores would mean nothing."""
         return bool(self.query) and self.query[0].path == self.gallery[0].path

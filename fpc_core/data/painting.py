@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
+from fpc_core.data.datasets import ImageRecord
 from fpc_core.data.occluders import (
     CutOut,
     Occluder,
@@ -24,6 +26,7 @@ from fpc_core.data.occluders import (
     TexturedRectangle,
 )
 from fpc_core.data.truth import PERSON
+from fpc_core.recipes import RecipeError
 
 Pictures = Mapping[tuple[str, Outline], np.ndarray]
 """What `cut_out` made, by path and outline."""
@@ -80,6 +83,25 @@ def cut_out(image: np.ndarray, outline: Outline, mask: np.ndarray | None = None)
         y, x = ((np.arange(length) + 0.5) / length * 2.0 - 1.0 for length in (height, width))
         opacity = np.clip((1.0 - np.hypot(y[:, None], x[None, :])) / _SOFT, 0.0, 1.0)
     return np.dstack([image, np.rint(255.0 * opacity).astype(np.uint8)])
+
+
+def cut_outs(
+    scenes: Iterable[Scene], records: Iterable[ImageRecord], cut: Callable[[ImageRecord, Outline], np.ndarray]
+) -> dict[tuple[str, Outline], np.ndarray]:
+    """What `paint` needs for these scenes.
+
+    records: of the images that may be cut from.  cut: makes a picture, as `cut_out`, each asked for once. Raises
+    RecipeError for an image that is not among them.
+    """
+    wanted = {(each.path, each.outline) for scene in scenes for each in scene.pictured}
+    asked = {Path(path) for path, _ in wanted}
+    found = {record.path: record for record in records if record.path in asked}
+    for path, _ in sorted(wanted):
+        if Path(path) not in found:
+            raise RecipeError(
+                f"the scene cuts a person out of {path[:120]!r}, which is not in the gallery of this data"
+            )
+    return {(path, kind): cut(found[Path(path)], kind) for path, kind in wanted}
 
 
 @cache

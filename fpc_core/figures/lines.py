@@ -48,9 +48,7 @@ def draw_transport(
         total = figure.get_size_inches()
         figure.text((x + image_width / 2) / total[0], 1 - text * 0.5 / total[1], name, ha="center", va="center")
 
-    flat = plan.plan.ravel()
-    heaviest = np.argsort(-flat, kind="stable")[:flows]
-    rows, columns = np.unravel_index(heaviest[flat[heaviest] > 0], plan.plan.shape)
+    rows, columns = heaviest(plan, flows)
     mass, cost = plan.plan[rows, columns], plan.cost[rows, columns]
     low, high = (float(cost.min()), float(cost.max())) if len(cost) else (0.0, 1.0)
     high = max(high, low + 1e-3)
@@ -80,6 +78,14 @@ def draw_transport(
     return figure
 
 
+def heaviest(plan: TransportPlan, flows: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns in the plan of its heaviest `flows`, heaviest first; those without mass are left out."""
+    flat = plan.plan.ravel()
+    first = np.argsort(-flat, kind="stable")[:flows]
+    rows, columns = np.unravel_index(first[flat[first] > 0], plan.plan.shape)
+    return rows, columns
+
+
 def draw_alpha_lines(match: Match, tones: Sequence[Tone], alpha: float, style: FigureStyle, *, hits: int) -> Figure:
     """D (Eq. 10) of the shortlisted candidates that reach the first `hits` ranks at some alpha; rings: exact swaps.
 
@@ -101,14 +107,20 @@ def draw_alpha_lines(match: Match, tones: Sequence[Tone], alpha: float, style: F
     at = np.array([swap.alpha for swap in swaps])
     first = [swap.first for swap in swaps]
     height = (1 - at) * cos[first] + at * emd[first]
-    axes.plot(at, height, "o", markersize=3, fillstyle="none", color="#333333", mew=0.6)
-    axes.axvline(alpha, color="#2f6fde", linewidth=1.0)
+    rings = axes.plot(at, height, "o", markersize=3, fillstyle="none", color="#333333", mew=0.6)
+    here = axes.axvline(alpha, color="#2f6fde", linewidth=1.0, zorder=0)
     axes.set(xlim=(0, 1), xlabel="α", ylabel="D")
     shown = [tone for tone in (Tone.MATCH, Tone.OTHER, Tone.NEUTRAL) if tone in {tones[place] for place in reach}]
+    tones_of = [axes.plot([], [], color=COLOURS[tone], linestyle=DASHES[tone])[0] for tone in shown]
     axes.legend(
-        [axes.plot([], [], color=COLOURS[tone], linestyle=DASHES[tone])[0] for tone in shown],
-        [words[tone.value] for tone in shown], loc="best", frameon=False,
-    )  # fmt: skip
+        [*tones_of, *rings, here],
+        [*(words[tone.value] for tone in shown), words["swap"], f"α = {alpha:g}"],
+        loc="lower left",
+        bbox_to_anchor=(0, 1),
+        ncols=2,
+        frameon=False,
+        borderaxespad=0.2,
+    )
     axes.spines[["top", "right"]].set_visible(False)
     figure.tight_layout(pad=0.4)
     return figure

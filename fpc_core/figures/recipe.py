@@ -7,11 +7,15 @@ from enum import StrEnum
 from pathlib import Path
 
 from fpc_core.config import KEEP_RATES, MapMethod, MapTarget, QuerySettings
+from fpc_core.data.occluders import Scene
+from fpc_core.evaluation.report_tables import ALPHAS
 from fpc_core.explain.methods import DECODER_METHODS
 from fpc_core.recipes import RecipeError, from_json, read_text, to_json
 
 FORMAT = 1
 MOST_QUERIES = 40
+MOST_VALUES = 21  # of keep rates or alphas
+MOST_LETTERS = 40  # of a label
 
 
 class FigureKind(StrEnum):
@@ -24,18 +28,23 @@ class FigureKind(StrEnum):
     TRANSPORT = "transport"
     RANKED_LIST = "ranked_list"
     ALPHA_LINES = "alpha_lines"
+    SCORE_CURVES = "score_curves"  # Fig. 4
     TRADE_OFF = "trade_off"  # Table 3 as a plot: scores of all queries against the encoder's work
+    SWEEP_MAP = "sweep_map"  # keep rate x alpha at one K
 
 
+OF_ALL_QUERIES = frozenset({FigureKind.SCORE_CURVES, FigureKind.TRADE_OFF, FigureKind.SWEEP_MAP})
+"""Kinds that score every query of the data, and so name none."""
+OF_ONE_QUERY = frozenset({FigureKind.TRANSPORT, FigureKind.ALPHA_LINES})
 WIDTHS = {"cvpr-column": 3.25, "cvpr-page": 6.875, "ieee-column": 3.5, "ieee-page": 7.16}  # inches
 LANGUAGES = ("en", "de", "fr")
 
 
 @dataclass(frozen=True)
 class FigureStyle:
-    """width: a key of WIDTHS.  columns: queries side by side.  font: a family that matplotlib finds, with a fallback.
+    """width: a key of WIDTHS.  columns: queries, or panels of scores, side by side.  font: one of `fonts.fonts()`.
 
-    letters: (a), (b), ... before the queries.  language: of the labels.
+    letters: (a), (b), ... before the queries or panels.  language: of the labels.
     """
 
     width: str = "cvpr-column"
@@ -60,13 +69,15 @@ class FigureStyle:
 class FigureRecipe:
     """One figure.
 
-    queries: their paths in the dataset, as `ImageRecord.path.as_posix()`, in the order shown; none for TRADE_OFF.
+    queries: their paths in the dataset, as `ImageRecord.path.as_posix()`, in the order shown; none where all queries
+    are scored.  scenes: what covers each of them, empty for nothing on any.  labels: a line over each of them, of a
+    sheet; empty for none.
     gallery: path of the gallery image of TRANSPORT, empty for the nearest by D; and of the SIMILARITY that DECODER_MAPS
     explains, empty for the image ranked first in the end.
     method, target, relative: of DECODER_MAPS, see `MapSettings`.  identity: the training identity of the target
     IDENTITY, -1 for the one with the largest logit.
     hits: ranks shown (RANKED_LIST, ALPHA_LINES).  flows: lines drawn (TRANSPORT), heaviest first.
-    keep_rates: columns of KEEP_RATES, points of TRADE_OFF.
+    keep_rates: columns of KEEP_RATES, points of TRADE_OFF, rows of SWEEP_MAP.  alphas: columns of SWEEP_MAP.
     weights: SHA-256 of the weights it was made with; empty for any.
     """
 
@@ -80,22 +91,30 @@ class FigureRecipe:
     method: MapMethod = MapMethod.GRAD_CAM
     target: MapTarget = MapTarget.SIMILARITY
     identity: int = -1
-    relative: bool = False
+    relative: bool = True
     style: FigureStyle = field(default_factory=FigureStyle)
     weights: str = ""
+    scenes: tuple[Scene, ...] = ()
+    labels: tuple[str, ...] = ()
+    alphas: tuple[float, ...] = ALPHAS
 
     def __post_init__(self) -> None:
-        if self.kind is FigureKind.TRADE_OFF:
+        if self.kind in OF_ALL_QUERIES:
             if self.queries:
-                raise RecipeError("queries must be empty for trade_off, which scores all queries of the data")
+                raise RecipeError(f"queries must be empty for {self.kind}, which scores all queries of the data")
         elif not 1 <= len(self.queries) <= MOST_QUERIES:
             raise RecipeError(f"queries must name 1 to {MOST_QUERIES} images, not {len(self.queries)}")
+        for name in ("scenes", "labels"):
+            if len(getattr(self, name)) not in (0, len(self.queries)):
+                raise RecipeError(f"{name} must be one for each of the {len(self.queries)} queries, or empty")
+        if any(len(label) > MOST_LETTERS or not label.isprintable() for label in self.labels):
+            raise RecipeError(f"labels must be single lines of up to {MOST_LETTERS} characters")
         if not 1 <= self.hits <= 20:
             raise RecipeError(f"hits must lie in 1..20, not {self.hits}")
         if not 1 <= self.flows <= 5000:
             raise RecipeError(f"flows must lie in 1..5000, not {self.flows}")
-        if not 1 <= len(self.keep_rates) <= 10 or not all(0 < rate <= 1 for rate in self.keep_rates):
-            raise RecipeError(f"keep_rates must be 1 to 10 numbers in (0, 1], not {list(self.keep_rates)}")
+        _check_axis("keep_rates", self.keep_rates, "(0, 1]", all(0 < rate <= 1 for rate in self.keep_rates))
+        _check_axis("alphas", self.alphas, "[0, 1]", all(0 <= alpha <= 1 for alpha in self.alphas))
         if self.method not in DECODER_METHODS:
             raise RecipeError(f"method must be one of {', '.join(DECODER_METHODS)}, not {self.method.value!r}")
 
@@ -112,3 +131,8 @@ class FigureRecipe:
 def read_recipe(path: Path) -> FigureRecipe:
     """The recipe in a file. Raises RecipeError, naming the file."""
     return FigureRecipe.from_json(read_text(path))
+
+
+def _check_axis(name: str, values: tuple[float, ...], bounds: str, within: bool) -> None:
+    if not within or not 1 <= len(values) <= MOST_VALUES or len(set(values)) != len(values):
+        raise RecipeError(f"{name} must be 1 to {MOST_VALUES} different numbers in {bounds}, not {list(values)}")

@@ -2,62 +2,63 @@
 
 from __future__ import annotations
 
-from matplotlib.figure import Figure
+from collections.abc import Sequence
 
 from fpc_core.evaluation.flops import encoder_flops
+from fpc_core.evaluation.formats import to_csv
 from fpc_core.evaluation.report import ReportTable, Row
-from fpc_core.evaluation.report_tables import Setting
+from fpc_core.evaluation.report_tables import Setting, tables_of
 from fpc_core.evaluation.run import run_kept
 from fpc_core.evaluation.store import ResultStore
 from fpc_core.evaluation.task import evaluation_task
-from fpc_core.figures.recipe import WIDTHS, FigureRecipe, FigureStyle
-from fpc_core.figures.style import WORDS, new_figure
+from fpc_core.figures.asked import check_weights
+from fpc_core.figures.plots import draw_curves, draw_sweep_map, draw_trade_off
+from fpc_core.figures.recipe import FigureKind, FigureRecipe
+from fpc_core.figures.style import Drawn
 from fpc_core.workspace import Workspace, cache_folder
 
-_LOOKS = (("Rank-1", "#2f6fde", "o", "-"), ("mAP", "#d9822b", "s", (0, (4, 1.5))))  # measure, colour, marker, dashes
+_DRAW = {
+    FigureKind.TRADE_OFF: draw_trade_off,
+    FigureKind.SCORE_CURVES: draw_curves,
+    FigureKind.SWEEP_MAP: draw_sweep_map,
+}
 
 
-def trade_off(recipe: FigureRecipe, space: Workspace) -> ReportTable:
-    """Rank-1 and mAP of all queries at every keep rate of the recipe, with the encoder's G multiply-adds an image.
-
-    Raises ValueError where no query has a true match, OSError where results cannot be kept.
-    """
+def score_tables(recipe: FigureRecipe, space: Workspace) -> tuple[ReportTable, ...]:
+    """What the figure asks: tables whose scores are not filled in. Raises RecipeError for other weights."""
+    check_weights(recipe, space)
     setting = Setting(recipe.settings, space.retriever.model.config)
+    if recipe.kind is FigureKind.SCORE_CURVES:
+        return tables_of(["fig4"], setting)
+    if recipe.kind is FigureKind.SWEEP_MAP:
+        cells = tuple(
+            Row((f"{rate:g}", f"{alpha:g}"), setting.fpc(prune=setting.at(rate).settings.prune, alpha=alpha))
+            for rate in recipe.keep_rates
+            for alpha in recipe.alphas
+        )
+        return (ReportTable("Sweep", "Scores by keep rate and alpha", recipe.settings, ("keep rate", "alpha"), cells),)
     rows = []
     for rate in recipe.keep_rates:
         how = setting.at(rate)
         flops = encoder_flops(setting.config, how.prune).without_attention_products
         rows.append(Row((f"{rate:g}",), how, (flops / 1e9,)))
     title = "Scores against the work of the encoder"
-    table = ReportTable("Trade-off", title, recipe.settings, ("keep rate",), tuple(rows), computed=("FLOPs (G)",))
-    task = evaluation_task(space.retriever, space.dataset, [table])
-    return task.filled(run_kept(task.work, ResultStore(cache_folder() / "results", read_only=space.read_only)).known)[0]
+    return (ReportTable("Trade-off", title, recipe.settings, ("keep rate",), tuple(rows), computed=("FLOPs (G)",)),)
 
 
-def draw_trade_off(table: ReportTable, style: FigureStyle) -> Figure:
-    """A point per keep rate: scores with their intervals above the encoder's work."""
-    words = WORDS[style.language]
-    figure = new_figure(style, WIDTHS[style.width] * 0.66)
-    axes = figure.add_subplot()
-    work = [row.computed[0] for row in table.rows]
-    for measure, colour, marker, dashes in _LOOKS:
-        found = [row.ours[measure] for row in table.rows if row.ours]
-        values = [100 * each.value for each in found]
-        reach = [[100 * (each.value - each.low) for each in found], [100 * (each.high - each.value) for each in found]]
-        axes.errorbar(
-            work, values, reach, color=colour, marker=marker, linestyle=dashes, label=measure, markersize=3.5,
-            linewidth=1.1, elinewidth=0.6, capsize=1.8, capthick=0.6,
-        )  # fmt: skip
-    axes.margins(x=0.1)  # room for the labels of the outermost points
-    low, high = axes.get_ylim()
-    axes.set(xlabel=words["flops"], ylabel=words["percent"], ylim=(low, high + 0.12 * (high - low)))
-    top = axes.get_xaxis_transform()
-    for x, row in zip(work, table.rows, strict=True):
-        axes.text(
-            x, 0.985, f"γ = {row.labels[0]}", transform=top, ha="center", va="top", fontsize=style.font_size - 1.5
-        )
-        axes.axvline(x, color="#00000018", linewidth=0.5, zorder=0)
-    axes.legend(loc="lower right", frameon=False)
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.tight_layout(pad=0.4)
-    return figure
+def scored(recipe: FigureRecipe, space: Workspace) -> tuple[ReportTable, ...]:
+    """The tables of the figure with Rank-1 and mAP of all queries.
+
+    Raises ValueError where no query has a true match, OSError where results cannot be kept; and as `score_tables`.
+    """
+    task = evaluation_task(space.retriever, space.dataset, score_tables(recipe, space))
+    return task.filled(run_kept(task.work, ResultStore(cache_folder() / "results", read_only=space.read_only)).known)
+
+
+def draw_of_scores(recipe: FigureRecipe, space: Workspace, tables: Sequence[ReportTable] = ()) -> Drawn:
+    """The figure of a recipe that names no queries, ours alone: the paper's scores are of other models and data.
+
+    tables: `score_tables` with all their scores; empty has them computed. Raises as `scored`.
+    """
+    tables = tables or scored(recipe, space)
+    return Drawn(_DRAW[recipe.kind](tables, recipe.style), "\n".join(map(to_csv, tables)))

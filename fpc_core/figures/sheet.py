@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import string
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import matplotlib
@@ -12,7 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Rectangle
+from matplotlib.textpath import TextPath
 from matplotlib.ticker import MaxNLocator
 
 from fpc_core.explain.relation import MARKS, Tone
@@ -35,10 +37,14 @@ class Cell:
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """Rows of cells, all of one length; None leaves a place empty.  names: of the rows, at their left."""
+    """Rows of cells, all of one length; None leaves a place empty.
+
+    names: of the rows, at their left.  label: a line over them.
+    """
 
     rows: tuple[tuple[Cell | None, ...], ...]
     names: tuple[str, ...] = ()
+    label: str = ""
 
     def __post_init__(self) -> None:
         if len({len(row) for row in self.rows}) != 1:
@@ -67,7 +73,7 @@ def draw_sheet(
     side = text * 1.1 if any(block.names for block in blocks) else 0.0
     below = text if any(cell and cell.below for block in blocks for row in block.rows for cell in row) else 0.0
     width = WIDTHS[style.width]
-    letter = text if style.letters else 0.0
+    letter = text if style.letters or any(block.label for block in blocks) else 0.0
     cell_width = (width - (across - 1) * _BLOCK_GAP - across * side) / across / length - _GAP
     cell_height = cell_width * aspect
     row_height = cell_height + below + _GAP
@@ -77,14 +83,22 @@ def draw_sheet(
     bar = 4.2 * text if scale else 0.0
     height = head + sum(heights) + (len(lines) - 1) * _BLOCK_GAP / 2 + bar
     figure = new_figure(style, height)
+    head_size = fitting(heads, cell_width, style)
+    below_size = fitting(
+        [cell.below for block in blocks for row in block.rows for cell in row if cell], cell_width, style
+    )
     block_width = (width - (across - 1) * _BLOCK_GAP) / across
     top = height - head
     for number, line in enumerate(lines):
         for place, block in enumerate(line):
             left = place * (block_width + _BLOCK_GAP)
-            if letter:
-                label = f"({string.ascii_lowercase[(number * across + place) % 26]})"
-                _text(figure, left + side, top - letter * 0.75, label, ha="left", weight="bold")
+            at = left + side + _GAP / 2
+            if style.letters:
+                sign = letter_of(number * across + place)
+                _text(figure, at, top - letter * 0.75, sign, ha="left", weight="bold")
+                at += text * (0.45 + 0.35 * len(sign))
+            if block.label:  # a visitor's own words: no formula is read in them
+                _text(figure, at, top - letter * 0.75, block.label, ha="left", parse_math=False)
             for row, cells in enumerate(block.rows):
                 bottom = top - letter - row * row_height - cell_height
                 if row < len(block.names):
@@ -92,15 +106,28 @@ def draw_sheet(
                 for column, cell in enumerate(cells):
                     x = left + side + column * (cell_width + _GAP) + _GAP / 2
                     if number == 0 and row == 0 and column < len(heads):
-                        _text(figure, x + cell_width / 2, top + head * 0.35, heads[column])
+                        _text(figure, x + cell_width / 2, top + head * 0.35, heads[column], fontsize=head_size)
                     if cell is not None:
                         _cell(figure, cell, x, bottom, cell_width, cell_height)
                         if cell.below:
-                            _text(figure, x + cell_width / 2, bottom - below * 0.6, cell.below)
+                            _text(figure, x + cell_width / 2, bottom - below * 0.6, cell.below, fontsize=below_size)
         top -= heights[number] + _BLOCK_GAP / 2
     if scale:
         _scale_bar(figure, scale, width, text)
     return figure
+
+
+def fitting(words: Iterable[str], room: float, style: FigureStyle) -> float:
+    """The font size in points, the style's or a smaller one, at which each of the words is within `room` inches."""
+    font = FontProperties(family=matplotlib.rcParams["font.family"])
+    wide = [TextPath((0, 0), word, size=style.font_size, prop=font).get_extents().width for word in set(words) if word]
+    return style.font_size * min(1.0, 72 * room / max(wide, default=1.0))
+
+
+def letter_of(place: int) -> str:
+    """(a), (b), ... (z), (aa), (ab), ..."""
+    several, one = divmod(place, 26)
+    return f"({string.ascii_lowercase[several - 1] if several else ''}{string.ascii_lowercase[one]})"
 
 
 def image_axes(figure: Figure, image: np.ndarray, x: float, y: float, width: float, height: float) -> Axes:
@@ -127,7 +154,19 @@ def colour_bar(figure: Figure, place: tuple[float, float, float, float], low: fl
 
 def _cell(figure: Figure, cell: Cell, x: float, y: float, width: float, height: float) -> None:
     axes = image_axes(figure, cell.image, x, y, width, height)
-    if cell.tone is None:
+    if cell.tone is None:  # a hairline: whitened patches at the edge would run into the paper
+        axes.add_patch(
+            Rectangle(
+                (0.0, 0.0),
+                1.0,
+                1.0,
+                transform=axes.transAxes,
+                fill=False,
+                edgecolor="#9aa0a8",
+                linewidth=0.4,
+                clip_on=False,
+            )
+        )
         return
     border = Rectangle(
         (0.0, 0.0), 1.0, 1.0, transform=axes.transAxes, fill=False, clip_on=False,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,9 @@ WORDS = {
         "non_salient": "non-salient", "cosine": "cosine", "distance": "D, α = {}", "final": "consolidated",
         "cost": "ground cost (1 − cosine)", "gallery": "gallery", "low": "low", "high": "high",
         "match": "same identity", "other": "another identity", "neutral": "identity unknown", "rank": "rank {}",
-        "flops": "multiply-adds of an image (G)", "percent": "percent",
+        "flops": "multiply-adds of an image (G)", "percent": "percent", "keep_rate": "keep rate γ", "alpha": "α",
+        "neighbors": "neighbours K", "swap": "ranks swap",
+        "relative": "{}, from the mean patch",
         "attention": "attention", "value_norm": "attention × value norm", "left_out": "lost without the patch",
     },
     "de": {
@@ -31,7 +34,9 @@ WORDS = {
         "non_salient": "unauffällige", "cosine": "Kosinus", "distance": "D, α = {}", "final": "konsolidiert",
         "cost": "Grundkosten (1 − Kosinus)", "gallery": "Galerie", "low": "niedrig", "high": "hoch",
         "match": "gleiche Person", "other": "andere Person", "neutral": "Person unbekannt", "rank": "Rang {}",
-        "flops": "Multiplikationen je Bild (G)", "percent": "Prozent",
+        "flops": "Multiplikationen je Bild (G)", "percent": "Prozent", "keep_rate": "Behalterate γ", "alpha": "α",
+        "neighbors": "Nachbarn K", "swap": "Ränge tauschen",
+        "relative": "{}, ab dem mittleren Patch",
         "attention": "Aufmerksamkeit", "value_norm": "Aufmerksamkeit × Wertnorm", "left_out": "Verlust ohne den Patch",
     },
     "fr": {
@@ -39,10 +44,20 @@ WORDS = {
         "non_salient": "non saillants", "cosine": "cosinus", "distance": "D, α = {}", "final": "consolidé",
         "cost": "coût de base (1 − cosinus)", "gallery": "galerie", "low": "faible", "high": "fort",
         "match": "même identité", "other": "autre identité", "neutral": "identité inconnue", "rank": "rang {}",
-        "flops": "multiplications par image (G)", "percent": "pour cent",
+        "flops": "multiplications par image (G)", "percent": "pour cent", "keep_rate": "taux de rétention γ",
+        "alpha": "α", "neighbors": "voisins K", "swap": "échange de rangs",
+        "relative": "{}, à partir du patch moyen",
         "attention": "attention", "value_norm": "attention × norme de la valeur", "left_out": "perte sans le patch",
     },
 }  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """A figure. data: the numbers behind it as CSV."""
+
+    figure: Figure
+    data: str
 
 
 @contextmanager

@@ -1,0 +1,200 @@
+"""Controls of the Figures page: what is drawn, of which queries, how it is laid out. What was set outlives the page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import streamlit as st
+
+from app import controls
+from app.basket import Basket, Item, keep
+from app.messages import plain
+from app.state import ALPHA, GAMMA, NEIGHBORS
+from fpc_core.config import KEEP_RATES, MapSettings, MapTarget, QuerySettings
+from fpc_core.evaluation.report_tables import ALPHAS
+from fpc_core.figures.fonts import fonts
+from fpc_core.figures.recipe import (
+    LANGUAGES,
+    MOST_LETTERS,
+    MOST_QUERIES,
+    OF_ALL_QUERIES,
+    OF_ONE_QUERY,
+    WIDTHS,
+    FigureKind,
+    FigureRecipe,
+    FigureStyle,
+)
+from fpc_core.model.checkpoint import weights_fingerprint
+from fpc_core.workspace import Workspace
+
+PREFIX = "f_"  # of parameters that Explore binds as well
+KINDS = {
+    FigureKind.DROP_PROCESS: "What each block drops (Figs. 6, 9)",
+    FigureKind.DROP_STRATEGIES: "Drop strategies (Fig. 5)",
+    FigureKind.KEEP_RATES: "Keep rates (Fig. 8)",
+    FigureKind.DECODER_MAPS: "Decoder heat maps (Fig. 7)",
+    FigureKind.RANKED_LIST: "Ranked lists",
+    FigureKind.TRANSPORT: "Transport plan",
+    FigureKind.ALPHA_LINES: "D against α",
+    FigureKind.SCORE_CURVES: "Scores against α and K (Fig. 4)",
+    FigureKind.TRADE_OFF: "Scores against FLOPs (Table 3)",
+    FigureKind.SWEEP_MAP: "Map of a sweep",
+}
+SIDES = {"cvpr-column": "CVPR column", "cvpr-page": "CVPR page", "ieee-column": "IEEE column", "ieee-page": "IEEE page"}
+TONGUES = {"en": "English", "de": "Deutsch", "fr": "Français"}
+_STYLE, _QUERIES = "figure-style", "queries"
+
+
+def chosen_settings(usual: QuerySettings, shortlist: int) -> QuerySettings:
+    """Settings of the searches, starting from those of the view that was added last."""
+    rate = st.slider("Keep rate γ", *GAMMA[:2], usual.prune.keep_rate, GAMMA[2], key=f"{PREFIX}gamma")
+    alpha = st.slider("Weight of transport α", *ALPHA[:2], usual.alpha, ALPHA[2], key=f"{PREFIX}alpha")
+    neighbors = st.slider("Neighbours K", *NEIGHBORS[:2], usual.neighbors, NEIGHBORS[2], key=f"{PREFIX}k")
+    return replace(
+        controls.method_settings(PREFIX, usual).with_keep_rate(round(rate, 4)),
+        alpha=round(alpha, 4), neighbors=min(neighbors, shortlist), shortlist=shortlist,
+    )  # fmt: skip
+
+
+def chosen_kind(held: Basket) -> FigureKind:
+    kind = st.pills(
+        "Figure", list(KINDS), default=held.kind or FigureKind.DROP_PROCESS, required=True,
+        format_func=KINDS.__getitem__, key="kind",
+    )  # fmt: skip
+    keep(kind=kind)
+    return kind
+
+
+def chosen_style(kind: FigureKind) -> FigureStyle:
+    usual: FigureStyle = st.session_state.get(_STYLE, FigureStyle())
+    offered = fonts()
+    left, middle, right = st.columns(3)
+    with left:
+        width = st.selectbox(
+            "Width", list(WIDTHS), list(WIDTHS).index(usual.width), key="width",
+            format_func=lambda name: f"{SIDES[name]}, {WIDTHS[name]:g} in",
+        )  # fmt: skip
+        named = "Panels side by side" if kind in OF_ALL_QUERIES else "Queries side by side"
+        columns = st.number_input(named, 1, 8, usual.columns, key="columns", disabled=kind in OF_ONE_QUERY)
+    with middle:
+        font = st.selectbox(
+            "Font", offered, offered.index(usual.font) if usual.font in offered else 0, key="font",
+            help="Of those on this machine. DejaVu and STIX (of the look of Times) come along everywhere.",
+        )  # fmt: skip
+        size = st.number_input("Font size in pt", 4.0, 16.0, usual.font_size, 0.5, key="font-size")
+    with right:
+        language = st.selectbox(
+            "Language of labels", LANGUAGES, LANGUAGES.index(usual.language), key="language",
+            format_func=TONGUES.__getitem__,
+        )  # fmt: skip
+        letters = st.toggle("Letters (a), (b), …", usual.letters, key="letters", disabled=kind in OF_ONE_QUERY)
+    style = FigureStyle(width, int(columns), font, float(size), letters, language)
+    st.session_state[_STYLE] = style
+    return style
+
+
+def chosen_items(space: Workspace, held: Basket) -> list[Item]:
+    """The queries of the figure, in its order; what is chosen here is what the basket holds."""
+    records = [record.path.as_posix() for record in space.dataset.query]
+    named = _named(records, held.items)
+    names = {item: name for name, item in named.items()}
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        chosen = st.multiselect(
+            "Queries, in the order shown", list(named), key=_QUERIES, max_selections=MOST_QUERIES,
+            default=[names[item] for item in held.items if item in names] or records[:2],
+            on_change=lambda: keep(items=tuple(named[name] for name in st.session_state[_QUERIES])),
+            help="“Add to figure” on the other pages collects them, those of the Lab with what covers them.",
+        )  # fmt: skip
+        if chosen:
+            st.button("Empty", icon=":material/delete:", on_click=_put, args=((), named), key="empty")
+    return [named[name] for name in chosen]
+
+
+def labels(items: Sequence[Item], space: Workspace, of_sheet: bool) -> tuple[str, ...]:
+    """A line over every query, empty where none has one; and the buttons that change their order."""
+    named = _named([record.path.as_posix() for record in space.dataset.query], items)
+    names = {item: name for name, item in named.items()}
+    found = []
+    with st.expander("Order and labels of the queries", icon=":material/swap_vert:"):
+        for place, item in enumerate(items):
+            with st.container(horizontal=True, vertical_alignment="bottom"):
+                moved = [*items]
+                if place:
+                    moved[place - 1 : place + 1] = moved[place], moved[place - 1]
+                st.button(
+                    "Move up", icon=":material/arrow_upward:", key=f"up-{place}", disabled=place == 0, on_click=_put,
+                    args=(moved, named), help=f"{names[item]} before the one above",
+                )  # fmt: skip
+                label = st.text_input(
+                    f"{place + 1}. {names[item]}", key=f"label-{names[item]}", max_chars=MOST_LETTERS,
+                    disabled=not of_sheet, placeholder="no label",
+                )  # fmt: skip
+                found.append(label)
+    return tuple(found) if of_sheet and any(found) else ()
+
+
+def composed(space: Workspace, held: Basket, settings: QuerySettings) -> FigureRecipe | None:
+    """The recipe of the page's controls; None with a word where no query is chosen."""
+    kind = chosen_kind(held)
+    with st.expander("Layout", icon=":material/dashboard_customize:"):
+        style = chosen_style(kind)
+    weights = weights_fingerprint(space.retriever.model)
+    if kind in OF_ALL_QUERIES:
+        rates, alphas = held.keep_rates or KEEP_RATES, held.alphas or ALPHAS
+        return FigureRecipe(
+            kind, (), settings, keep_rates=rates, alphas=alphas, style=style, weights=weights
+        )  # fmt: skip
+    items = chosen_items(space, held)
+    if not items:
+        st.info("Choose at least one query.", icon=":material/person_search:")
+        return None
+    if kind in OF_ONE_QUERY and len(items) > 1:
+        st.caption(f"This figure shows one query, the first: {plain(items[0].query)}.")
+        items = items[:1]
+    shown = labels(items, space, of_sheet=kind not in OF_ONE_QUERY)
+    return FigureRecipe(
+        kind, tuple(item.query for item in items), settings, style=style, weights=weights, labels=shown,
+        scenes=tuple(item.scene for item in items) if any(item.scene.occluders for item in items) else (),
+        **_of_kind(kind, space, held, items[0]),
+    )  # fmt: skip
+
+
+def _of_kind(kind: FigureKind, space: Workspace, held: Basket, first: Item) -> dict[str, Any]:
+    """Fields of a recipe that only some kinds have."""
+    gallery = held.gallery if held.items[-1:] == (first,) else ""
+    if kind in (FigureKind.RANKED_LIST, FigureKind.ALPHA_LINES):
+        return {"hits": st.slider("Ranks", 1, 20, 5, key="hits")}
+    if kind is FigureKind.TRANSPORT:
+        return {"flows": st.slider("Flows, heaviest first", 10, 500, 80, 10, key="flows"), "gallery": gallery}
+    if kind is FigureKind.DECODER_MAPS:
+        records = space.retriever.memory.records
+        row = next((row for row, each in enumerate(records) if each.path.as_posix() == gallery), None)
+        how = controls.map_settings(PREFIX, row, space.weights.knows_identities, held.maps)
+        aimed = how.target is MapTarget.SIMILARITY and how.index is not None
+        return _maps(how) | {"gallery": gallery if aimed else ""}
+    return {}
+
+
+def _maps(how: MapSettings) -> dict[str, Any]:
+    return {"method": how.method, "target": how.target, "relative": how.relative}
+
+
+def _put(items: Sequence[Item], named: Mapping[str, Item]) -> None:
+    """These queries, in this order."""
+    keep(items=tuple(items))
+    st.session_state[_QUERIES] = [name for item in items for name, each in named.items() if each == item]
+
+
+def _named(records: Sequence[str], items: Sequence[Item]) -> dict[str, Item]:
+    """What can be chosen, by what it is called: every query, and those that were collected with something on them."""
+    named = {path: Item(path) for path in records}
+    for item in items:
+        count = len(item.scene.occluders)
+        if not count or item.query not in named:
+            continue
+        name = f"{item.query} under {count} occluder{'s' * (count > 1)}"
+        again = sum(each.startswith(name) for each in named)
+        named[f"{name} ({again + 1})" if again else name] = item
+    return named

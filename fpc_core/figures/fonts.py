@@ -1,0 +1,36 @@
+"""Which fonts a figure can have here: TrueType alone, for only that is embedded as Type 42."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from matplotlib.font_manager import FontProperties, findfont
+
+from fpc_core.recipes import RecipeError
+
+SANS = ("DejaVu Sans", "Arial", "Helvetica", "Liberation Sans", "Noto Sans")
+SERIF = ("DejaVu Serif", "STIXGeneral", "Times New Roman", "Liberation Serif", "Noto Serif")
+"""DejaVu and STIX (of the look of Times) come with matplotlib: a recipe with one of them gives the same bytes anywhere.
+"""
+
+
+@cache
+def fonts() -> tuple[str, ...]:
+    """Those of SANS and SERIF that matplotlib has on this machine."""
+    return tuple(name for name in (*SANS, *SERIF) if _has(name))
+
+
+def check_font(name: str) -> None:
+    """Raises RecipeError for a font that cannot be had here: another in its place would give other bytes."""
+    if name not in fonts() and not _has(name):
+        raise RecipeError(
+            f"style.font {name[:60]!r} is not among the TrueType fonts of this machine; install it, or choose one of "
+            f"{', '.join(fonts())}"
+        )
+
+
+def _has(name: str) -> bool:
+    try:
+        return findfont(FontProperties(family=[name]), fallback_to_default=False).endswith(".ttf")
+    except ValueError:
+        return False

@@ -1,0 +1,197 @@
+"""The figures of single queries: each kind is drawn and tabled from the same numbers."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from fpc_core.config import DropStrategy
+from fpc_core.explain.cam import decoder_map
+from fpc_core.explain.masks import survivors
+from fpc_core.explain.methods import NAMES
+from fpc_core.explain.overlay import heat, veil
+from fpc_core.figures.asked import Asked, asked, find, image_of, map_settings
+from fpc_core.figures.lines import draw_alpha_lines, draw_transport, heaviest
+from fpc_core.figures.recipe import FigureKind, FigureRecipe
+from fpc_core.figures.sheet import Block, Cell, Scale, draw_sheet
+from fpc_core.figures.style import WORDS, Drawn
+from fpc_core.recipes import RecipeError
+from fpc_core.workspace import Workspace
+
+
+def draw_of_queries(recipe: FigureRecipe, space: Workspace) -> Drawn:
+    """The figure of a recipe that names queries. Raises RecipeError where it does not fit the data or the weights."""
+    return _DRAW[recipe.kind](recipe, space, asked(recipe, space))
+
+
+def _drop_strategies(recipe: FigureRecipe, space: Workspace, queries: Sequence[Asked]) -> Drawn:
+    """Fig. 5: what is left after the last dropping block, for each strategy at the same keep rate."""
+    order = (DropStrategy.RANDOM, DropStrategy.SALIENT, DropStrategy.NON_SALIENT)
+
+    def masks(query: Asked) -> list[np.ndarray]:
+        return [survivors(query.encode(replace(recipe.settings.prune, strategy=each)))[-1] for each in order]
+
+    words = WORDS[recipe.style.language]
+    return _veiled(recipe, space, {query: masks(query) for query in queries}, [words[each.value] for each in order])
+
+
+def _drop_process(recipe: FigureRecipe, space: Workspace, queries: Sequence[Asked]) -> Drawn:
+    """Figs. 6 and 9: what is left after each dropping block."""
+    heads = [WORDS[recipe.style.language]["block"].format(block) for block in recipe.settings.prune.blocks]
+    masks = {query: survivors(query.encode(recipe.settings.prune)) for query in queries}
+    return _veiled(recipe, space, masks, heads)
+
+
+def _keep_rates(recipe: FigureRecipe, space: Workspace, queries: Sequence[Asked]) -> Drawn:
+    """Fig. 8: what is left in the end, for each keep rate; the state before the first drop is shared."""
+
+    def masks(query: Asked) -> list[np.ndarray]:
+        prunes = (replace(recipe.settings.prune, keep_rate=rate) for rate in recipe.keep_rates)
+        return [survivors(query.encode(prune))[-1] for prune in prunes]
+
+    heads = [f"γ = {rate:g}" for rate in recipe.keep_rates]
+    return _veiled(recipe, space, {query: masks(query) for query in queries}, heads)
+
+
+def _veiled(
+    recipe: FigureRecipe, space: Workspace, masks: Mapping[Asked, Sequence[np.ndarray]], heads: Sequence[str]
+) -> Drawn:
+    """Every query with its masks, bool (rows, columns), which whiten what was dropped. heads: of the masks."""
+    config = space.retriever.model.config
+    blocks, rows = [], []
+    for query, label in zip(masks, _labels(recipe), strict=True):
+        cells = [Cell(query.image), *(Cell(veil(query.image, mask, config)) for mask in masks[query])]
+        blocks.append(Block((tuple(cells),), label=label))
+        for head, mask in zip(heads, masks[query], strict=True):
+            kept = np.flatnonzero(mask)
+            rows.append((query.name, head, len(kept), " ".join(map(str, kept))))
+    heads = [WORDS[recipe.style.language]["input"], *heads]
+    figure = draw_sheet(blocks, heads, recipe.style, _aspect(space))
+    return Drawn(figure, _csv(("query", "panel", "kept_patches", "kept"), rows))
+
+
+def _decoder_maps(recipe: FigureRecipe, space: Workspace, queries: Sequence[Asked]) -> Drawn:
+    """Fig. 7: a heat map of the decoder over the neighbours it reads, one scale for each query."""
+    words, config = WORDS[recipe.style.language], space.retriever.model.config
+    how = map_settings(recipe, space)
+    blocks, rows = [], []
+    for query, label in zip(queries, _labels(recipe), strict=True):
+        found = decoder_map(space.retriever, query.trace, how)
+        drawn = found.scaled().neighbor_grids
+        cells = [Cell(query.image)]
+        for place, row in enumerate(query.trace.consolidation.neighbors.tolist()):
+            cells.append(Cell(heat(_picture(space, row), drawn[place], config, 1.0), tone=query.tone(row)))
+            shown = zip(found.neighbor_grids[place].ravel(), drawn[place].ravel(), strict=True)
+            about = (query.name, place + 1, _path(space, row), query.tone(row))
+            rows += [(*about, patch, f"{value:.6g}", f"{heat:.4f}") for patch, (value, heat) in enumerate(shown)]
+        blocks.append(Block((tuple(cells),), label=label))
+    measured = words.get(how.method.value, NAMES[how.method])
+    bar = Scale(words["relative"].format(measured) if how.relative else measured, words["low"], words["high"])
+    heads = [words["query"], *map(str, range(1, recipe.settings.neighbors + 1))]
+    figure = draw_sheet(blocks, heads, recipe.style, _aspect(space), bar)
+    return Drawn(figure, _csv(("query", "neighbor", "gallery", "relation", "patch", "value", "heat"), rows))
+
+
+def _ranked_list(recipe: FigureRecipe, space: Workspace, queries: Sequence[Asked]) -> Drawn:
+    """The nearest gallery images by cosine, by D and after consolidation; junk images are left out."""
+    words = WORDS[recipe.style.language]
+    blocks, rows = [], []
+    for query, label in zip(queries, _labels(recipe), strict=True):
+        trace = query.trace
+        rankings = {"cosine": trace.by_cosine, "D": trace.by_distance, "consolidated": trace.final}
+        lines: list[tuple[Cell | None, ...]] = []
+        for name, ranking in rankings.items():
+            hits = query.hits(ranking, recipe.hits)
+            cells = [Cell(_picture(space, row), f"{distance:.2f}", query.tone(row)) for row, distance in hits]
+            empty = (None,) * (recipe.hits - len(hits))
+            lines.append((None if lines else Cell(query.image), *cells, *empty))
+            kept = trace.encoding.positions.shape[1]
+            for rank, (row, distance) in enumerate(hits, start=1):
+                rows.append((query.name, kept, name, rank, _path(space, row), query.tone(row), f"{distance:.6f}"))
+        names = (words["cosine"], words["distance"].format(f"{recipe.settings.alpha:g}"), words["final"])
+        blocks.append(Block(tuple(lines), names, label))
+    heads = [words["query"], *map(str, range(1, recipe.hits + 1))]
+    figure = draw_sheet(blocks, heads, recipe.style, _aspect(space))
+    return Drawn(figure, _csv(("query", "kept_patches", "ranking", "rank", "gallery", "relation", "distance"), rows))
+
+
+def _transport(recipe: FigureRecipe, space: Workspace, queries: Sequence[Asked]) -> Drawn:
+    """The heaviest flows of the plan to one gallery image."""
+    query, records = queries[0], space.retriever.memory.records
+    trace = query.trace
+    shortlisted = trace.match.shortlist.indices
+    wanted = int(trace.by_distance.indices[0])
+    if recipe.gallery:
+        wanted = records.index(find(records, recipe.gallery, "gallery"))
+    places = np.flatnonzero(shortlisted == wanted)
+    if not len(places):
+        raise RecipeError(
+            f"{recipe.gallery} is not among the {len(shortlisted)} shortlisted; name another gallery image"
+        )
+    plan = space.retriever.plan(trace.encoding, trace.match, int(places[0]), recipe.settings)
+    figure = draw_transport(
+        query.image, _picture(space, wanted), plan, survivors(trace.encoding)[-1], space.retriever.model.config,
+        recipe.style, flows=recipe.flows, tone=query.tone(wanted),
+    )  # fmt: skip
+    rows = [
+        (query.name, _path(space, wanted), int(plan.query_positions[i]), j, f"{plan.plan[i, j]:.6g}",
+         f"{plan.cost[i, j]:.6f}")
+        for i, j in zip(*(each.tolist() for each in heaviest(plan, recipe.flows)), strict=True)
+    ]  # fmt: skip
+    return Drawn(figure, _csv(("query", "gallery", "query_patch", "gallery_patch", "mass", "ground_cost"), rows))
+
+
+def _alpha_lines(recipe: FigureRecipe, space: Workspace, queries: Sequence[Asked]) -> Drawn:
+    """D of the nearest candidates against alpha, and the exact swaps."""
+    query = queries[0]
+    match = query.trace.match
+    shortlist = match.shortlist
+    tones = [query.tone(row) for row in shortlist.indices.tolist()]
+    figure = draw_alpha_lines(match, tones, recipe.settings.alpha, recipe.style, hits=recipe.hits)
+    rows = [
+        (query.name, _path(space, row), tone, f"{d_cos:.6f}", f"{d_emd:.6f}")
+        for row, tone, d_cos, d_emd in zip(
+            shortlist.indices.tolist(), tones, shortlist.d_cos, match.transport.distance, strict=True
+        )
+    ]
+    return Drawn(figure, _csv(("query", "gallery", "relation", "D_cos", "D_EMD"), rows))
+
+
+def _labels(recipe: FigureRecipe) -> Sequence[str]:
+    return recipe.labels or ("",) * len(recipe.queries)
+
+
+def _picture(space: Workspace, row: int) -> np.ndarray:
+    return image_of(space, space.retriever.memory.records[row])
+
+
+def _path(space: Workspace, row: int) -> str:
+    return space.retriever.memory.records[row].path.as_posix()
+
+
+def _aspect(space: Workspace) -> float:
+    height, width = space.retriever.model.config.image_size
+    return height / width
+
+
+def _csv(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(heads)
+    writer.writerows(rows)
+    return out.getvalue()
+
+
+_DRAW: Mapping[FigureKind, Callable[[FigureRecipe, Workspace, Sequence[Asked]], Drawn]] = {
+    FigureKind.DROP_STRATEGIES: _drop_strategies,
+    FigureKind.DROP_PROCESS: _drop_process,
+    FigureKind.KEEP_RATES: _keep_rates,
+    FigureKind.DECODER_MAPS: _decoder_maps,
+    FigureKind.RANKED_LIST: _ranked_list,
+    FigureKind.TRANSPORT: _transport,
+    FigureKind.ALPHA_LINES: _alpha_lines,
+}

@@ -1,0 +1,137 @@
+"""Figures of scores: curves (Fig. 4), scores against work (Table 3), a map of a sweep; pure functions of tables."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from fpc_core.evaluation.report import ReportTable
+from fpc_core.figures.recipe import WIDTHS, FigureStyle
+from fpc_core.figures.sheet import letter_of
+from fpc_core.figures.style import WORDS, new_figure
+
+_LOOKS = {"Rank-1": ("#2f6fde", "o", "-"), "mAP": ("#d9822b", "s", (0, (4, 1.5)))}  # colour, marker, dashes
+_LEAST = 4.0  # points of text that can be read in print
+_AXES = {"alpha": "alpha", "K": "neighbors"}  # words of the axis by the table's label
+
+
+def draw_trade_off(tables: Sequence[ReportTable], style: FigureStyle) -> Figure:
+    """A point per keep rate: scores with their intervals above the encoder's work."""
+    (table,), words = tables, WORDS[style.language]
+    figure, (axes,) = _panels(1, style)
+    work = [row.computed[0] for row in table.rows]
+    _scores(axes, work, table)
+    axes.margins(x=0.1)  # room for the labels of the outermost points
+    low, high = axes.get_ylim()
+    axes.set(xlabel=words["flops"], ylabel=words["percent"], ylim=(low, high + 0.12 * (high - low)))
+    top = axes.get_xaxis_transform()
+    for x, row in zip(work, table.rows, strict=True):
+        axes.text(
+            x, 0.985, f"γ = {row.labels[0]}", transform=top, ha="center", va="top", fontsize=style.font_size - 1.5
+        )
+        axes.axvline(x, color="#00000018", linewidth=0.5, zorder=0)
+    axes.spines[["top", "right"]].set_visible(False)
+    _legend(figure, axes, style)
+    return figure
+
+
+def draw_curves(tables: Sequence[ReportTable], style: FigureStyle) -> Figure:
+    """A panel per table: scores with their intervals against its label, a number; dotted: the setting at work."""
+    words = WORDS[style.language]
+    figure, panels = _panels(len(tables), style)
+    for place, (axes, table) in enumerate(zip(panels, tables, strict=True)):
+        values = [float(row.labels[0]) for row in table.rows]
+        _scores(axes, values, table)
+        used = table.settings.alpha if table.labels[0] == "alpha" else table.settings.neighbors
+        axes.axvline(used, color="#00000066", linewidth=0.6, linestyle=(0, (1, 1.5)), zorder=0)
+        axes.set(xlabel=words[_AXES[table.labels[0]]], ylabel=words["percent"])
+        if table.labels[0] == "K":
+            axes.set_xticks([1, *range(5, int(max(values)) + 1, 5)])
+        else:
+            axes.set_xticks(np.linspace(0, 1, 6))
+        axes.spines[["top", "right"]].set_visible(False)
+        _lettered(axes, place, style)
+    _legend(figure, panels[0], style)
+    return figure
+
+
+def draw_sweep_map(tables: Sequence[ReportTable], style: FigureStyle) -> Figure:
+    """A panel per measure: a cell per keep rate and alpha with its score in percent; framed: the best."""
+    (table,), words = tables, WORDS[style.language]
+    rates, alphas = (list(dict.fromkeys(row.labels[axis] for row in table.rows)) for axis in (0, 1))
+    figure, panels = _panels(len(table.measures), style)
+    for place, (axes, measure) in enumerate(zip(panels, table.measures, strict=True)):
+        values = np.array([100 * row.ours[measure].value for row in table.rows if row.ours])
+        grid = values.reshape(len(rates), len(alphas))
+        picture = axes.imshow(grid, aspect="auto", cmap="viridis")
+        column = 0.65 * 72 * WIDTHS[style.width] / min(style.columns, len(panels)) / len(alphas)  # points, nearly
+        _written(axes, grid, min(style.font_size - 1, column / 2.2))
+        every = math.ceil(2 * style.font_size / column)
+        axes.set_xticks(range(0, len(alphas), every), alphas[::every])
+        axes.set_yticks(range(len(rates)), rates)
+        axes.set(xlabel=words["alpha"], ylabel=words["keep_rate"])
+        axes.tick_params(length=1.5)
+        bar = figure.colorbar(picture, ax=axes, pad=0.02, fraction=0.06)
+        bar.set_label(f"{measure} ({words['percent']})")
+        bar.outline.set_linewidth(0.5)
+        _lettered(axes, place, style)
+    figure.tight_layout(pad=0.4)
+    return figure
+
+
+def _scores(axes: Axes, at: Sequence[float], table: ReportTable) -> None:
+    """Rank-1 and mAP in percent, each within its interval."""
+    for measure, (colour, marker, dashes) in _LOOKS.items():
+        found = [row.ours[measure] for row in table.rows if row.ours]
+        values = [100 * each.value for each in found]
+        low, high = [100 * each.low for each in found], [100 * each.high for each in found]
+        axes.fill_between(at, low, high, color=colour, alpha=0.13, linewidth=0)
+        for ends in (low, high):
+            axes.plot(at, ends, color=colour, alpha=0.5, linewidth=0.4, linestyle=dashes)
+        axes.plot(at, values, color=colour, marker=marker, linestyle=dashes, label=measure, markersize=3, linewidth=1.1)
+
+
+def _legend(figure: Figure, axes: Axes, style: FigureStyle) -> None:
+    """Of all panels, in a line above them."""
+    width, height = figure.get_size_inches()
+    line = style.font_size / 72 * 1.6
+    figure.set_size_inches(width, height + line)
+    figure.legend(
+        *axes.get_legend_handles_labels(), loc="upper right", ncols=2, frameon=False, borderaxespad=0.2, borderpad=0.2
+    )
+    figure.tight_layout(pad=0.4, rect=(0, 0, 1, 1 - line / (height + line)))
+
+
+def _written(axes: Axes, grid: np.ndarray, size: float) -> None:
+    """A frame around the best cell, and the value of every cell in black or white, whichever stands out.
+
+    size: of the text in points; one too small to be read is left out, the bar tells the values then.
+    """
+    low, high = float(grid.min()), float(grid.max())
+    for (row, column), value in np.ndenumerate(grid) if size >= _LEAST else ():
+        bright = high > low and (value - low) / (high - low) > 0.55
+        colour = "black" if bright else "white"
+        axes.text(column, row, f"{value:.1f}", ha="center", va="center", fontsize=size, color=colour)
+    row, column = np.unravel_index(int(grid.argmax()), grid.shape)
+    axes.add_patch(
+        Rectangle((column - 0.5, row - 0.5), 1.0, 1.0, fill=False, edgecolor="#d03b3b", linewidth=1.2, clip_on=False)
+    )
+
+
+def _panels(count: int, style: FigureStyle) -> tuple[Figure, list[Axes]]:
+    """A figure with axes for so many panels, `style.columns` side by side."""
+    across = min(style.columns, count)
+    down = -(-count // across)
+    each = max(WIDTHS[style.width] / across * 0.62, 1.4)
+    figure = new_figure(style, each * down)
+    return figure, [figure.add_subplot(down, across, place + 1) for place in range(count)]
+
+
+def _lettered(axes: Axes, place: int, style: FigureStyle) -> None:
+    if style.letters:
+        axes.set_title(letter_of(place), loc="left", weight="bold", fontsize=style.font_size, pad=3)
