@@ -125,10 +125,10 @@ def labels(items: Sequence[Item], space: Workspace, of_sheet: bool) -> tuple[str
                     moved[place - 1 : place + 1] = moved[place], moved[place - 1]
                 st.button(
                     "Move up", icon=":material/arrow_upward:", key=f"up-{place}", disabled=place == 0, on_click=_put,
-                    args=(moved, named), help=f"{names[item]} before the one above",
+                    args=(moved, named), help="Before the one above",
                 )  # fmt: skip
                 label = st.text_input(
-                    f"{place + 1}. {names[item]}", key=f"label-{names[item]}", max_chars=MOST_LETTERS,
+                    f"{place + 1}. {plain(names[item])}", key=f"label-{names[item]}", max_chars=MOST_LETTERS,
                     disabled=not of_sheet, placeholder="no label",
                 )  # fmt: skip
                 found.append(label)
