@@ -151,7 +151,7 @@ def composed(space: Workspace, held: Basket, settings: QuerySettings) -> FigureR
         st.info("Choose at least one query.", icon=":material/person_search:")
         return None
     if kind in OF_ONE_QUERY and len(items) > 1:
-        st.caption(f"This figure shows one query, the first: {plain(items[0].query)}.")
+        st.caption(f"This figure shows one query: {plain(items[0].query)}.")
         items = items[:1]
     shown = labels(items, space, of_sheet=kind not in OF_ONE_QUERY)
     return FigureRecipe(
