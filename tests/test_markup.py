@@ -142,7 +142,7 @@ def test_a_data_set_named_like_a_command_is_text_in_latex(places):
     caption = latex(recipe, named, "figure")
     assert r"\input{" not in caption
     assert r"100\% \& \_x\_ \$" in caption
-    assert r"($\gamma = " in caption
+    assert r"$\gamma = " in caption
 
 
 @pytest.mark.parametrize("kind", [FigureKind.RANKED_LIST, FigureKind.DROP_PROCESS])
