@@ -21,14 +21,12 @@ from fpc_core.explain.targets import decoder_target, explained_index
 from fpc_core.figures.recipe import FigureKind
 from fpc_core.workspace import Workspace
 
-_PICKED = "heat-picked"
+DECODER = "decoder"  # key of its fragment
 
 
-@st.fragment
+@st.fragment(key=DECODER)
 def decoder(space: Workspace, query: Query, found: Found, chosen: int | None, on_pick: Callable[[str], None]) -> None:
     """Another method or target runs this alone. Maps are computed in the background, so that no dial waits for them."""
-    if st.session_state.pop(_PICKED, False):
-        st.rerun()
     st.subheader("What did the decoder take from each neighbour?")
     trace, result = found.trace, found.trace.consolidation
     config, records = space.retriever.model.config, space.retriever.memory.records
@@ -38,7 +36,7 @@ def decoder(space: Workspace, query: Query, found: Found, chosen: int | None, on
 
     def pick(row: str) -> None:
         on_pick(row)
-        st.session_state[_PICKED] = True
+        st.rerun()
 
     target = map_target(how, config.identities)
     if how.target is MapTarget.SIMILARITY and how.index is not None:
@@ -84,7 +82,7 @@ def decoder(space: Workspace, query: Query, found: Found, chosen: int | None, on
             gallery=path,
             maps=how,
         )
-    feed("heat", view, ahead.heat(space, query, found, how, chosen, visitors.current()))
+    feed("heat", view, ahead.heat(space, query, found, how, chosen, visitors.current()), DECODER)
 
 
 def _about_target(space: Workspace, found: Found, how: MapSettings) -> str:

@@ -6,13 +6,16 @@ Dials write the URL when they are let go, every other widget is bound to the que
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
 import streamlit as st
+from streamlit.errors import StreamlitAPIException
 
 from app.choice import usual_variant
 from app.components.dials import Dial, dials
+from app.components.echo import echo
 from app.state import ALPHA, EPSILON, GAMMA, NEIGHBORS, plain_name, turn_dials
 from fpc_core.config import (
     DropStrategy,
@@ -29,6 +32,8 @@ from fpc_core.explain.methods import DECODER_METHODS, NAMES, SAYS, TARGETED
 _DEFAULT = QuerySettings()
 _URL: Literal["query-params"] = "query-params"
 _Choice = TypeVar("_Choice", Variant, DropStrategy, Solver)
+_RELEASED = "dial-released"  # the number of a release that only the fragment has answered
+_RELEASES = "dial-releases"
 UPLOAD_MB = 20
 
 
@@ -38,8 +43,20 @@ class Upload:
     data: bytes
 
 
-def query_settings(asked: QuerySettings, shortlist: int) -> QuerySettings:
-    """Dials and choices of one query. asked: what the URL says.  shortlist: candidates the memory can offer."""
+def query_settings(asked: QuerySettings, shortlist: int, first: str | None = None) -> QuerySettings:
+    """Dials and choices of one query. asked: what the URL says.  shortlist: candidates the memory can offer.
+
+    first: key of the fragment that a dial let go reruns at once; it ends with `then_the_page`.
+    """
+
+    def released(values: Mapping[str, float]) -> None:
+        turn_dials(st.query_params, values)
+        if first:
+            st.session_state[_RELEASED] = st.session_state[_RELEASES] = st.session_state.get(_RELEASES, 0) + 1
+            with suppress(StreamlitAPIException):  # no such fragment: the page is still being drawn, and draws it
+                st.rerun(first)
+
+    st.session_state.pop(_RELEASED, None)  # the whole page is being drawn: nothing is left to follow
     dials(
         (
             Dial(
@@ -50,14 +67,25 @@ def query_settings(asked: QuerySettings, shortlist: int) -> QuerySettings:
             Dial("k", "Neighbours K", "How many of the nearest by D the decoder sees.", *NEIGHBORS, asked.neighbors),
         ),
         key="dials",
-        on_release=lambda values: turn_dials(st.query_params, values),
+        on_release=released,
     )  # fmt: skip
-    return replace(
-        method_settings().with_keep_rate(asked.prune.keep_rate),
-        alpha=asked.alpha,
-        neighbors=min(asked.neighbors, shortlist),
-        shortlist=shortlist,
-    )
+    return at_dials(replace(method_settings(), shortlist=shortlist), asked)
+
+
+def at_dials(settings: QuerySettings, asked: QuerySettings) -> QuerySettings:
+    """The same with keep rate, alpha and K as the URL says."""
+    at_rate = settings.with_keep_rate(asked.prune.keep_rate)
+    return replace(at_rate, alpha=asked.alpha, neighbors=min(asked.neighbors, settings.shortlist))
+
+
+def then_the_page() -> None:
+    """Ends the fragment that a dial let go reruns: once the browser has painted it, the rest of the page follows.
+
+    Asked for at once, the page would take the fragment's place in what is still to be sent.
+    """
+    number = st.session_state.pop(_RELEASED, 0)
+    if number:
+        echo(number, key="echo", on_painted=st.rerun)
 
 
 def side_settings(prefix: str, usual: QuerySettings, shortlist: int) -> QuerySettings:

@@ -24,6 +24,7 @@ from fpc_core.explain.strips import Card, Strip, Tone, camera_name, distances_of
 from fpc_core.workspace import Workspace
 
 SHOWN = 10  # hits per strip
+KEEP_RATES = "keep-rates"  # key of its fragment
 
 
 def status_line(space: Workspace, *settings: QuerySettings) -> None:
@@ -67,15 +68,16 @@ def dropped(space: Workspace, query: Query, settings: QuerySettings) -> None:
     masks(data_uri(query.image), space.retriever.model.config, settings.prune.blocks, view, key="masks")
 
 
-@st.fragment
+@st.fragment(key=KEEP_RATES)
 def keep_rates(space: Workspace, query: Query, settings: QuerySettings, chosen: int | None) -> None:
     """Has every keep rate computed in the background and hands it to the browser; call it when all else is drawn."""
     visitor = visitors.current()
     view = view_key(query.digest, settings)
     grid = ahead.keep_rate_grid(space, query, settings, visitor, SHOWN)
-    feed("grid", view, grid)
+    feed("grid", view, grid, KEEP_RATES)
     if grid.finished and not grid.error and chosen is not None:
-        feed("pairs", f"{view} row {chosen}", ahead.keep_rate_pairs(space, query, settings, visitor, chosen))
+        pairs = ahead.keep_rate_pairs(space, query, settings, visitor, chosen)
+        feed("pairs", f"{view} row {chosen}", pairs, KEEP_RATES)
 
 
 def timings(found: Found) -> None:
@@ -123,8 +125,10 @@ def ranked(
     key = view_key(query.digest, trace.settings)
     answer = answer_data(trace, key, records, query.subject, uses_cameras, SHOWN)
     shown = (int(card.id) for card in final.cards)
-    rows = {*answer["match"]["in_sight"], *shown, *trace.consolidation.neighbors.tolist()}
-    album({f"g{row}": resources.thumbnail(space, records[row]) for row in sorted(rows)}, key="album")
+    in_sight = set(answer["match"]["in_sight"])  # of no alpha: the same pictures are not sent again
+    others = {*shown, *trace.consolidation.neighbors.tolist()} - in_sight
+    for name, rows in (("album", in_sight), ("album-final", others)):
+        album({f"g{row}": resources.thumbnail(space, records[row]) for row in sorted(rows)}, key=name)
     ranking(answer, final, key="ranking", show=SHOWN, junk=show_junk, chosen=chosen, on_pick=on_pick)
     st.caption("✓ same identity · ✗ another · K: what the decoder attends to · arrows: moved since the strip above")
     return chosen

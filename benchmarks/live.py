@@ -95,6 +95,7 @@ def drag(page: Page, name: str, traffic: list[int]) -> tuple[list[float], list[f
     thumb = page.get_by_test_id("stSidebar").get_by_role("slider", name=name)
     box = thumb.bounding_box()
     assert box is not None
+    rest(page, traffic)
     y = box["y"] + box["height"] / 2
     page.mouse.move(box["x"] + box["width"] / 2, y)
     page.mouse.down()
@@ -107,6 +108,14 @@ def drag(page: Page, name: str, traffic: list[int]) -> tuple[list[float], list[f
     page.mouse.up()
     settle(page)
     return frames, scripts, messages
+
+
+def rest(page: Page, traffic: list[int]) -> None:
+    """Until no background result has come for a second: what is sent from then on is the drag's."""
+    seen = -1
+    while seen != len(traffic):
+        seen = len(traffic)
+        page.wait_for_timeout(1000)
 
 
 def settle(page: Page) -> None:

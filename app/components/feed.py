@@ -14,10 +14,13 @@ _mount = st.components.v2.component(
 )
 
 
-def feed(name: Literal["grid", "pairs", "heat"], about: str, job: Job) -> None:
+def feed(name: Literal["grid", "pairs", "heat"], about: str, job: Job, fragment: str) -> None:
     """Mount this in a fragment: until the job is finished the browser asks again after every answer.
 
-    about: names the result. A result takes up to a megabyte, so it is sent once; a browser that has lost it asks.
+    fragment: its key; a question reruns it by name, so that one that meets a moved dial does not make the whole page
+    be drawn at once.  about: names the result.
+
+    A result takes up to a megabyte, so it is sent once; a browser that has lost it asks.
     Results: `ahead.keep_rate_grid`, `ahead.keep_rate_pairs`, `ahead.heat`.
     """
     sent = st.session_state.setdefault("feed-sent", {})
@@ -30,4 +33,9 @@ def feed(name: Literal["grid", "pairs", "heat"], about: str, job: Job) -> None:
         sent[name] = about
     else:  # every answer differs from the last, for the browser asks again when it sees a new one
         data["answer"] = st.session_state["feed-answers"] = st.session_state.get("feed-answers", 0) + 1
-    _mount(key=f"feed-{name}", data=data, on_asked_change=lambda: sent.pop(name, None))
+
+    def asked() -> None:
+        sent.pop(name, None)
+        st.rerun(fragment)
+
+    _mount(key=f"feed-{name}", data=data, on_asked_change=asked)

@@ -13,10 +13,12 @@ from app.asking import PER_PAGE, UPLOADED, begin, choose_neighbor, choose_query,
 from app.basket import Item, add_button
 from app.messages import problem
 from app.opening import open_or_explain
-from app.stages import Query
+from app.stages import Found, Query
 from app.state import Pin, View, read_view
 from fpc_core.config import QuerySettings
 from fpc_core.workspace import Workspace
+
+HITS = "hits"
 
 
 def choose_rival(row: int) -> None:
@@ -30,12 +32,28 @@ def choose_pin(pin: Pin | None) -> None:
         st.query_params["pin"] = str(pin)
 
 
+@st.fragment(key=HITS)
+def hits(
+    space: Workspace, query: Query, usual: QuerySettings, neighbor: int | None, show_junk: bool
+) -> tuple[Found, int | None]:
+    """What a moved dial waits for: drawn by itself, before the page follows. Returns the chosen neighbour as well."""
+    asked, _ = read_view(st.query_params, space.retriever.model.config.patches)
+    found = stages.search(space, query, controls.at_dials(usual, asked.settings))
+
+    def pick(row: str) -> None:
+        choose_neighbor(row)
+        st.rerun()  # the whole page shows the neighbour, not this fragment alone
+
+    chosen = sections.ranked(space, query, found, neighbor, show_junk, pick)
+    controls.then_the_page()
+    return found, chosen
+
+
 def answers(space: Workspace, query: Query, settings: QuerySettings, asked: View, show_junk: bool) -> None:
     """Everything below the choice of a query. What a moved dial waits for is drawn first."""
-    found = stages.search(space, query, settings)
-    short, masks, hits = st.container(key="in-short"), st.container(), st.container()
-    with hits:
-        chosen = sections.ranked(space, query, found, asked.neighbor, show_junk, choose_neighbor)
+    short, masks, strips = st.container(key="in-short"), st.container(), st.container()
+    with strips:
+        found, chosen = hits(space, query, settings, asked.neighbor, show_junk)
     with masks:
         left, clock = st.columns([3, 2], gap="medium")
         with left:
@@ -65,7 +83,7 @@ def page() -> None:
     records = {record.path.as_posix(): record for record in space.dataset.query}
     with st.sidebar:
         query, missing = chosen_query(space, asked.query)
-        settings = controls.query_settings(asked.settings, space.dataset.shortlist)
+        settings = controls.query_settings(asked.settings, space.dataset.shortlist, HITS)
         show_junk = controls.junk_switch(space.dataset.uses_cameras)
 
     sections.status_line(space, settings)

@@ -6,9 +6,8 @@ patches overlap; a pixel then shows the patch whose centre is nearest.
 
 from __future__ import annotations
 
-import matplotlib
-import matplotlib.colors
 import numpy as np
+from PIL import ImageColor
 
 from fpc_core.config import ModelConfig
 
@@ -49,7 +48,7 @@ def stripes(
     alone = grid_to_pixels(only, config)
     y, x = np.indices(alone.shape)
     phase = (x - y if falling else x + y) % STRIPE
-    tone = 255.0 * np.array(matplotlib.colors.to_rgb(colour))
+    tone = np.array(ImageColor.getrgb(colour), dtype=float)
     striped = _blend(image, tone, alone & (phase < STRIPE_WIDTH))
     return veil(_blend(striped, np.array([255.0] * 3), alone & (phase == STRIPE_WIDTH)), alive, config)
 
@@ -83,6 +82,8 @@ def framed(image: np.ndarray, position: int, config: ModelConfig) -> np.ndarray:
 
 def viridis(values: np.ndarray) -> np.ndarray:
     """RGB (..., 3) in 0..255 of values in [0, 1], clipped."""
+    import matplotlib  # its colour maps take a quarter of a second: not before heat is drawn
+
     return matplotlib.colormaps["viridis"](np.clip(values, 0.0, 1.0), bytes=True)[..., :3].astype(float)
 
 

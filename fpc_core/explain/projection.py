@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.decomposition import PCA
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +32,8 @@ def flat_map(features: np.ndarray) -> FlatMap:
     if features.ndim != 2 or min(features.shape) < 2:
         raise ValueError(f"a map needs two features of two channels at least, not {features.shape}")
     with np.errstate(invalid="ignore"):  # all features equal: there is no variance to take shares of
+        from sklearn.decomposition import PCA  # half a second: not before a map is drawn
+
         fitted = PCA(2, svd_solver="covariance_eigh").fit(features)
     shares = np.nan_to_num(fitted.explained_variance_ratio_)
     return FlatMap(fitted.mean_, fitted.components_, (float(shares[0]), float(shares[1])))

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-import ot
 
 from fpc_core.matching.scalings import Fitted, Scaling, scalings
 
@@ -105,6 +104,8 @@ def _problem(
     halves: bool,
     shown: tuple[int, int | None],
 ) -> Problem:
+    import ot  # a second, with scikit-learn: not before it is asked for
+
     cost, a, b = (np.asarray(each, dtype=np.float64) for each in (cost, a, b))
     a, b = a / a.sum(), b / b.sum()  # float32 marginals sum to 1 within rounding only
     at, iterations = shown

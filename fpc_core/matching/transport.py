@@ -11,7 +11,6 @@ import threading
 import warnings
 
 import numpy as np
-import ot
 import torch
 from torch import Tensor
 
@@ -123,6 +122,8 @@ def _exact(cost: Tensor, a: Tensor, b: Tensor) -> Transport:
 
 def _programme(cost: np.ndarray, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, float, np.ndarray, np.ndarray]:
     """POT's network simplex in float64: plan (M, N), distance, dual variables (M,), (N,)."""
+    import ot  # takes a second, scikit-learn included: not before it is asked for
+
     a, b = a.astype(np.float64), b.astype(np.float64)
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # a programme that did not finish must not pass for a distance
