@@ -3,11 +3,21 @@
 from contextlib import contextmanager
 
 
+# The dials are answered, the page has followed (until then it holds an echo), and no script runs.
+RESTS = """() => {
+  const { view, answer } = window.fpcLive ?? {};
+  const answered = !answer || ["gamma", "alpha", "k"].every((name) => view[name] === undefined || view[name] === answer[name]);
+  const app = document.querySelector(".stApp");
+  return answered && !document.querySelector(".st-key-echo") && app.dataset.testScriptState === "notRunning";
+}"""
+
+
 def settle(page):
     """Until the script has run to its end."""
     page.wait_for_timeout(400)
-    page.wait_for_function("document.querySelector('.stApp').dataset.testScriptState === 'notRunning'")
+    page.wait_for_function(RESTS)
     page.wait_for_timeout(200)
+    page.wait_for_function(RESTS)
 
 
 def open_demo(page, url):

@@ -12,5 +12,5 @@ _mount = st.components.v2.component("fpc_echo", html="<div data-echo></div>", js
 
 
 def echo(number: int, *, key: str, on_painted: Callable[[], None]) -> None:
-    """Calls `on_painted` once for every new number, when the browser has painted what was drawn before it."""
+    """Calls `on_painted` when the browser has painted what was drawn before it, until this is no longer drawn."""
     _mount(key=key, data=number, on_painted_change=on_painted)
