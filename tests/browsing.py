@@ -2,14 +2,10 @@
 
 from contextlib import contextmanager
 
-
-# The dials are answered, the page has followed (until then it holds an echo), and no script runs.
-RESTS = """() => {
-  const { view, answer } = window.fpcLive ?? {};
-  const answered = !answer || ["gamma", "alpha", "k"].every((name) => view[name] === undefined || view[name] === answer[name]);
-  const app = document.querySelector(".stApp");
-  return answered && !document.querySelector(".st-key-echo") && app.dataset.testScriptState === "notRunning";
-}"""
+# No script runs, and the page has followed a dial that was let go: until then it holds an echo.
+RESTS = """() => !document.querySelector(".st-key-echo")
+  && document.querySelector(".stApp").dataset.testScriptState === "notRunning\""""
+ANSWERED = "['gamma', 'alpha', 'k'].every((name) => fpcLive.view[name] === fpcLive.answer[name])"
 
 
 def settle(page):
@@ -46,6 +42,8 @@ def move(page, name, key, times):
     thumb.focus()
     for _ in range(times):
         thumb.press(key)
+    page.wait_for_timeout(200)  # a pressed key counts after a pause
+    page.wait_for_function(ANSWERED)
     settle(page)
 
 
