@@ -75,7 +75,7 @@ def read_choice(params: Mapping[str, str], *, public: bool = False) -> tuple[Cho
         barred = [name for field, name in PARAMS.items() if field != "variant" and name in params]
         if barred:
             problems.append(
-                f"The link asks for other {' and '.join(barred)}. This is a public app, which shows what it was "
+                f"The link would change the {' and the '.join(barred)}. This is a public app, which shows what it was "
                 "started with and opens nothing else; run your own to look at your data."
             )
         params = {name: value for name, value in params.items() if name == PARAMS["variant"]}

@@ -14,7 +14,7 @@ from tests.browsing import settle
 from tests.hostile_world import COLOUR, IMAGE, LINK, build_hostile_world
 
 pytestmark = pytest.mark.browser
-PAGES = ("Explore", "Learn", "Sweep", "Evaluate", "Atlas", "Lab", "Compare", "Figures", "Data")
+PAGES = ("Explore", "Learn", "Atlas", "Lab", "Compare", "Figures", "Data")  # what shows names of files
 TRACES = """() => {
     const found = [], look = root => {
         for (const each of root.querySelectorAll("*")) {

@@ -1,14 +1,17 @@
 """Public mode: what strangers see of every page, what a link cannot do, and that nothing is written."""
 
 import os
+import string
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from google.protobuf.json_format import MessageToJson
+from hypothesis import given, strategies
 
 from app.caches import ERRANDS, OPEN, READ, RESULTS
 from app.choice import Choice, read_choice
@@ -99,7 +102,7 @@ def test_no_page_says_a_path_or_writes_a_file_or_opens_what_a_link_asks_for(publ
     assert [each for each in written if "pycache" not in each] == []
     assert not page.error
     asked = page.warning[0].value.replace("\\", "")
-    assert "asks for other data and weights and memory and device. This is a public app, which shows what" in asked
+    assert "would change the data and the weights and the memory and the device. This is a public app, which" in asked
     assert not page.query_params.keys() & {"data", "weights", "memory", "device"}
     said = everything(page)
     assert "Small world" in said
@@ -211,6 +214,21 @@ def test_damaged_kept_results_are_told_without_their_place(public, caplog):
 )
 def test_a_public_message_keeps_the_name_and_loses_the_way_to_it(public, told, heard):
     assert for_visitors(told) == heard
+
+
+_part = strategies.text(string.ascii_letters + string.digits + "._-é", min_size=1, max_size=12).filter(
+    lambda part: part.strip(".")
+)
+
+
+@given(
+    strategies.lists(_part, min_size=2, max_size=6), strategies.sampled_from(["{}", "'{}'", "({})", "in {}: no", "{}."])
+)
+def test_no_absolute_path_gets_into_a_public_message(parts, words):
+    with patch("app.public.is_public", lambda: True):
+        said = for_visitors(f"cannot open {words.format('/' + '/'.join(parts))} now")
+    assert "/" not in said
+    assert parts[-1].rstrip(".") in said
 
 
 def test_a_private_message_is_left_as_it_is(monkeypatch):

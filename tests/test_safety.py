@@ -106,3 +106,13 @@ def test_the_server_is_set_up_as_the_threat_model_says():
     assert settings["browser"]["gatherUsageStats"] is False
     known = set(config.get_config_options())
     assert {f"server.{name}" for name in server} <= known
+
+
+def test_every_test_that_the_threat_model_names_is_there():
+    named = set(re.findall(r"`(test_\w+|tests/\w+\.py)`", (ROOT / "SECURITY.md").read_text(encoding="utf-8")))
+    held = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").glob("test_*.py"))
+    there = set(re.findall(r"^def (test_\w+)\(", held, re.M)) | {
+        f"tests/{path.name}" for path in (ROOT / "tests").glob("test_*.py")
+    }
+    assert len(named) > 40
+    assert named - there == set()
