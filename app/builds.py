@@ -9,8 +9,7 @@ from app.errands import Errand, Stand
 from fpc_core.building import build_steps
 from fpc_core.data.datasets import Dataset
 from fpc_core.data.inventory import BrokenImage, decode_all, images_of
-from fpc_core.model.checkpoint import load_checkpoint
-from fpc_core.workspace import Places, check_cameras, choose_device
+from fpc_core.workspace import Places, check_cameras, choose_device, load_model
 
 
 class Build:
@@ -37,7 +36,7 @@ class Build:
 
     def _steps(self) -> Steps:
         yield  # so that the page says "running" while the weights are read
-        model, _ = load_checkpoint(self.places.weights, stride=self.places.stride)
+        model, _ = load_model(self.places)
         check_cameras(self._dataset, model.config)
         model = model.to(choose_device(self._device))
         dataset = self._dataset

@@ -10,6 +10,7 @@ from pathlib import Path
 import streamlit as st
 
 from app.public import for_visitors, log
+from fpc_core.config import Precision
 from fpc_core.workspace import Places, cache_folder
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:&])")
@@ -48,19 +49,23 @@ def _secret_folders() -> tuple[str, ...]:
     return tuple(str(each) for each in forms if each.is_absolute())
 
 
-def nothing_to_show(error: Exception, places: dict[str, str], on_return: Callable[[], None] | None) -> None:
+def nothing_to_show(
+    error: Exception, places: dict[str, str], precision: str, on_return: Callable[[], None] | None
+) -> None:
     """The page shown in place of all others when data, weights or memory cannot be opened.
 
-    places: by their names.  on_return: goes back to what the app was started with; None if that is what fails.
+    places: by their names.  precision: of the memory.  on_return: goes back to what the app was started with; None if
+    that is what fails.
     """
     st.header("Nothing to explore yet")
     st.error(plain(str(error), 900), icon=":material/database_off:")
     st.markdown("Looked for:")
     st.table({"what": list(places), "where": [plain(place) for place in places.values()]})
+    at = "" if precision == Precision.FLOAT32 else f" --precision {shlex.quote(precision)}"
     st.markdown("When data and weights are there and only the memory is missing or stale, build it again:")
     st.code(
         f"{_BUILD_MEMORY} --data {shlex.quote(places['data'])} --weights {shlex.quote(places['weights'])} "
-        f"--memory {shlex.quote(places['memory'])}",
+        f"--memory {shlex.quote(places['memory'])}" + at,
         language="bash",
     )
     st.markdown(

@@ -28,6 +28,6 @@ def open_or_explain() -> Workspace:
             closed_today(error)
             st.stop()
         shown = {name: choice.spoken(getattr(places, name), roots) for name in ("data", "weights", "memory")}
-        usual = chosen == choice.Choice()
-        nothing_to_show(error, shown, None if usual else lambda: choice.take_into_use(choice.Choice()))
+        back = None if chosen == choice.Choice() else lambda: choice.take_into_use(choice.Choice())
+        nothing_to_show(error, shown, places.precision, back)
         st.stop()

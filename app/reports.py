@@ -14,7 +14,11 @@ from fpc_core.data.inventory import Inventory
 from fpc_core.inspection import MemoryFound, Standing, WeightsFound
 
 LISTED = 8  # file names of one kind on the page; all of them in the download
-DIFFERS = {"weights": "other weights", "settings": "other model settings", "files": "other image files"}
+DIFFERS = {
+    "weights": "other weights or another precision",
+    "settings": "other model settings",
+    "files": "other image files",
+}
 
 
 def data_report(dataset: Dataset, inventory: Inventory) -> None:

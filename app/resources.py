@@ -71,9 +71,9 @@ def data_found(folder: Path, roots: tuple[Root, ...]) -> tuple[Dataset, Inventor
     return _data_found(folder, roots, data_stamp(folder))
 
 
-def weights_found(path: Path, stride: int | None) -> WeightsFound:
-    """What a checkpoint holds. Raises CheckpointError."""
-    return _weights_found(path, stride, file_stamp(path))
+def weights_found(places: Places) -> WeightsFound:
+    """What the checkpoint of these places holds. Raises CheckpointError."""
+    return _weights_found(replace(places, data=Path(), memory=Path()), file_stamp(places.weights))
 
 
 def memory_found(directory: Path, dataset: Dataset, weights: WeightsFound) -> MemoryFound:
@@ -150,8 +150,8 @@ def _data_found(folder: Path, roots: tuple[Root, ...], stamped: tuple[int, ...])
 
 
 @kept(READ, "Reading the weights …")
-def _weights_found(path: Path, stride: int | None, stamped: int) -> WeightsFound:
-    return inspect_weights(path, stride)
+def _weights_found(places: Places, stamped: int) -> WeightsFound:
+    return inspect_weights(places)
 
 
 @kept(READ)

@@ -39,7 +39,7 @@ def status_line(space: Workspace, *settings: QuerySettings) -> None:
     with st.container(key="status"):
         st.markdown(
             f"**Data** {data} · **Weights** {weights} · **Variant** {' and '.join(variants)} · "
-            f"**Device** {space.device.type.upper()}"
+            f"**Device** {space.computing.replace(space.device.type, space.device.type.upper())}"
         )
 
 

@@ -15,6 +15,7 @@ from fpc_core.config import (
     MapMethod,
     MapSettings,
     MapTarget,
+    Precision,
     QuerySettings,
     Solver,
     Variant,
@@ -40,6 +41,10 @@ def build_parser(commands: Mapping[str, Callable[..., int | None]]) -> argparse.
     where.add_argument("--data", type=Path, help="dataset folder (default: FPC_DATA, else the demo world)")
     where.add_argument("--weights", type=Path, help="checkpoint (default: FPC_WEIGHTS, else the demo's)")
     where.add_argument("--memory", type=Path, help="gallery memory (default: FPC_MEMORY, else the demo's)")
+    where.add_argument(
+        "--precision", choices=[each.value for each in Precision],
+        help="of the encoder (default: FPC_PRECISION, else float32); the memory must have been made at the same",
+    )  # fmt: skip
     opened = argparse.ArgumentParser(add_help=False, parents=[where])
     opened.add_argument(
         "--shortlist", choices=list(IndexKind), metavar="INDEX",

@@ -57,7 +57,14 @@ from fpc_core.training.batches import training_config
 from fpc_core.training.loop import train
 from fpc_core.training.settings import Progress, TrainSettings
 from fpc_core.training.state import STATE, WEIGHTS
-from fpc_core.workspace import Places, Workspace, cache_folder, choose_device, open_workspace
+from fpc_core.workspace import (
+    Places,
+    Workspace,
+    cache_folder,
+    choose_device,
+    load_model,
+    open_workspace,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -99,7 +106,7 @@ def _query(args: argparse.Namespace) -> None:
 def _build(args: argparse.Namespace) -> None:
     places = _places(args)
     dataset = open_dataset(places.data)
-    model, report = load_checkpoint(places.weights)
+    model, report = load_model(places)
     device = processes.own_device(choose_device(args.device))
     first = processes.rank() == 0  # the only one that tells
     if first:
@@ -322,7 +329,7 @@ def _counted(dataset: object) -> str:
 
 def _about(space: Workspace) -> str:
     synthetic = " (synthetic)" if space.dataset.synthetic and "synthetic" not in space.dataset.name else ""
-    return f"data {space.dataset.name}{synthetic}, weights {space.places.weights.name}, device {space.device}"
+    return f"data {space.dataset.name}{synthetic}, weights {space.places.weights.name}, device {space.computing}"
 
 
 def _show(bar: tqdm) -> Callable[[int, int], None]:
@@ -336,7 +343,12 @@ def _show(bar: tqdm) -> Callable[[int, int], None]:
 
 def _places(args: argparse.Namespace) -> Places:
     usual = Places.from_environment()
-    return Places(args.data or usual.data, args.weights or usual.weights, args.memory or usual.memory)
+    return Places(
+        args.data or usual.data,
+        args.weights or usual.weights,
+        args.memory or usual.memory,
+        precision=args.precision or usual.precision,
+    )
 
 
 def _open(args: argparse.Namespace) -> Workspace:

@@ -33,6 +33,18 @@ class Solver(StrEnum):
     RELEASED = "released"  # the released code's own loop, for parity
 
 
+class Precision(StrEnum):
+    """What the encoder's matrix products are computed in; sums of blocks, decoder, transport and features are float32.
+
+    The two halves are for CUDA, where tensor cores are many times faster; `fpc_core.evaluation.parity.BOUNDS` says how far
+    each may be from float32 on the CPU, and `python -m fpc_core doctor` holds a device to it.
+    """
+
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"  # the range of float32, 8 bits of precision
+    FLOAT16 = "float16"  # 11 bits of precision; refused where tokens leave its range
+
+
 class MapMethod(StrEnum):
     """How the part of every patch token is measured; `fpc_core.explain.relevance.SAYS` has what each one shows."""
 

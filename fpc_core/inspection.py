@@ -9,7 +9,8 @@ from pathlib import Path
 from fpc_core.building import images_done, memory_bytes
 from fpc_core.data.datasets import Dataset
 from fpc_core.memory import Fingerprint, GalleryMemoryError, fingerprint_of, open_memory
-from fpc_core.model.checkpoint import LoadReport, load_checkpoint, weights_fingerprint
+from fpc_core.model.checkpoint import LoadReport, weights_fingerprint
+from fpc_core.workspace import Places, load_model
 
 
 class Standing(StrEnum):
@@ -45,9 +46,9 @@ class MemoryFound:
     why: str = ""
 
 
-def inspect_weights(path: Path, stride: int | None = None) -> WeightsFound:
-    """Load a checkpoint to see what it is. Raises CheckpointError."""
-    model, report = load_checkpoint(path, stride=stride)
+def inspect_weights(places: Places) -> WeightsFound:
+    """Load the checkpoint of these places to see what it is. Raises CheckpointError."""
+    model, report = load_model(places)
     return WeightsFound(report, weights_fingerprint(model))
 
 

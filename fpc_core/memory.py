@@ -161,7 +161,7 @@ def open_memory(
     directory = Path(directory)
     manifest = _read_manifest(directory)
     if expect and (differences := manifest.fingerprint.differences(expect)):
-        names = {"weights": "weights", "settings": "model settings", "files": "image files"}
+        names = {"weights": "weights or precision", "settings": "model settings", "files": "image files"}
         others = " and ".join(f"other {names[each]}" for each in differences)
         raise _unusable(directory, f"was made from {others} than those in use")
     for name, (size, _) in manifest.files.items():

@@ -18,11 +18,12 @@ import platformdirs
 import torch
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
-from fpc_core.config import ModelConfig
+from fpc_core.config import ModelConfig, Precision
 from fpc_core.data.datasets import Dataset, open_dataset
 from fpc_core.matching.shortlists import IndexKind, open_index
 from fpc_core.memory import fingerprint, open_memory
 from fpc_core.model.checkpoint import LoadReport, load_checkpoint
+from fpc_core.model.fpc import FPC
 from fpc_core.retrieval import Retriever
 from fpc_core.roots import Root, named_roots
 
@@ -32,15 +33,18 @@ DEMO_ROOT = Path(__file__).resolve().parent.parent / "assets" / "demo"
 
 @dataclass(frozen=True)
 class Places:
-    """Where a workspace lies: by default the demo; `from_environment` reads FPC_DATA, FPC_WEIGHTS and FPC_MEMORY.
+    """Where a workspace lies: by default the demo; `from_environment` reads FPC_DATA, FPC_WEIGHTS, FPC_MEMORY and
+    FPC_PRECISION.
 
-    stride: of the patches, for weights that leave it open; None for their own.
+    stride: of the patches, for weights that leave it open; None for their own.  precision: the name of the encoder's (a
+    `Precision`); a memory made at another one does not fit.
     """
 
     data: Path = DEMO_ROOT
     weights: Path = DEMO_ROOT / "model.safetensors"
     memory: Path = DEMO_ROOT / "memory"
     stride: int | None = None
+    precision: str = Precision.FLOAT32.value
 
     @classmethod
     def from_environment(cls) -> Places:
@@ -48,6 +52,7 @@ class Places:
             Path(os.environ.get("FPC_DATA", cls.data)),
             Path(os.environ.get("FPC_WEIGHTS", cls.weights)),
             Path(os.environ.get("FPC_MEMORY", cls.memory)),
+            precision=os.environ.get("FPC_PRECISION", cls.precision),
         )
 
 
@@ -71,6 +76,12 @@ class Workspace:
         told = (self.retriever.memory.fingerprint, self.dataset.root.resolve(), self.device, self.retriever.index.finds)
         return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
 
+    @property
+    def computing(self) -> str:
+        """The device and, where it is not float32, the precision: "cuda:0 in bfloat16"."""
+        precision = self.retriever.model.encoder.precision
+        return str(self.device) if precision is Precision.FLOAT32 else f"{self.device} in {precision.value}"
+
 
 def cache_folder() -> Path:
     """Where results are kept between sessions: FPC_CACHE, else this user's cache folder. It need not exist yet."""
@@ -85,6 +96,8 @@ def roots_in_use() -> tuple[Root, ...]:
 def own_memory(places: Places) -> Path:
     """The folder in the cache for the memory of these data and weights, where no other one is named."""
     told = f"{places.data.resolve()} {places.weights.resolve()} {places.stride}"
+    if places.precision != Precision.FLOAT32:
+        told += f" {places.precision}"
     digest = hashlib.sha256(told.encode()).hexdigest()[:8]
     return cache_folder() / "memories" / f"{places.data.resolve().name[:60]}-{places.weights.stem[:60]}-{digest}"
 
@@ -123,6 +136,23 @@ def choose_device(name: str = "auto") -> torch.device:
     return device
 
 
+def precision_of(name: str) -> Precision:
+    """Raises ValueError for a precision that there is not."""
+    try:
+        return Precision(name)
+    except ValueError as error:
+        raise ValueError(f"unknown precision {name[:40]!r}; use {', '.join(Precision)} (FPC_PRECISION)") from error
+
+
+def load_model(places: Places) -> tuple[FPC, LoadReport]:
+    """The model of these places in eval mode on the CPU, set to their precision. Raises CheckpointError, or ValueError
+    for a precision that there is not."""
+    precision = precision_of(places.precision)
+    model, report = load_checkpoint(places.weights, stride=places.stride)
+    model.encoder.precision = precision
+    return model, report
+
+
 def open_workspace(
     places: Places, device: str = "auto", *, shortlist: str | None = None, read_only: bool = False
 ) -> Workspace:
@@ -132,7 +162,7 @@ def open_workspace(
     Raises DatasetError, CheckpointError, GalleryMemoryError or ShortlistError; each names what is wrong and the remedy.
     """
     dataset = open_dataset(places.data)
-    model, report = load_checkpoint(places.weights, stride=places.stride)
+    model, report = load_model(places)
     check_cameras(dataset, model.config)
     made_from = fingerprint(model, dataset.gallery, dataset.root)
     memory = open_memory(places.memory, expect=made_from, records=dataset.gallery)

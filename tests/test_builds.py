@@ -59,7 +59,7 @@ def test_a_build_tells_its_progress_and_ends_with_a_memory_that_fits(places, dat
     until(lambda: not build.look().active)
     stand = build.look()
     assert (stand.state, stand.done, stand.total, stand.error) == (State.IDLE, 96, 96, "")
-    found = inspect_memory(places.memory, dataset, inspect_weights(small_places.weights))
+    found = inspect_memory(places.memory, dataset, inspect_weights(small_places))
     assert found.standing is Standing.FITS
 
 
@@ -73,7 +73,7 @@ def test_a_cancelled_build_goes_on_where_it_stopped_even_in_another_server(place
     build.stop()
     gate.release()
     until(lambda: build.look().state is State.STOPPED)
-    weights = inspect_weights(small_places.weights)
+    weights = inspect_weights(small_places)
     found = inspect_memory(places.memory, dataset, weights)
     assert (found.standing, found.done) == (Standing.UNFINISHED, 64)
     again = Build(places, "cpu", dataset, found.done, Worker())

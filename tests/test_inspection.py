@@ -21,7 +21,7 @@ def dataset(small_places):
 
 @pytest.fixture(scope="module")
 def weights(small_places):
-    return inspect_weights(small_places.weights)
+    return inspect_weights(small_places)
 
 
 def test_a_memory_that_fits(small_places, dataset, weights):

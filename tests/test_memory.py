@@ -111,7 +111,7 @@ def test_other_weights_make_a_memory_stale_and_a_rebuild_replaces_it(dataset, co
     torch.manual_seed(5)
     other = FPC(CONFIG).eval()
     wanted = fingerprint(other, dataset.gallery, dataset.root)
-    with pytest.raises(GalleryMemoryError, match="other weights than those in use; build it again"):
+    with pytest.raises(GalleryMemoryError, match="other weights or precision than those in use; build it again"):
         open_memory(copy, expect=wanted)
     assert build_memory(other, dataset.gallery, dataset.root, copy).fingerprint == wanted
 

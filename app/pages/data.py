@@ -43,7 +43,7 @@ def in_use_line(draft: Choice) -> None:
 def weights_section(places: Places) -> WeightsFound | None:
     """None where the checkpoint cannot be read, with the reason on the page."""
     try:
-        found = resources.weights_found(places.weights, places.stride)
+        found = resources.weights_found(places)
     except (ValueError, OSError) as error:
         problem(str(error))
         return None

@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from timm.layers import resample_abs_pos_embed
 from torch import Tensor
 
-from fpc_core.config import ModelConfig
+from fpc_core.config import ModelConfig, Precision
 from fpc_core.model.files import CheckpointError, read_tensors
 from fpc_core.model.fpc import FPC
 from fpc_core.model.layouts import Source, by_group, grid_of, infer_config, layout_of, leaves_stride_open, recognise
@@ -169,8 +169,14 @@ def save_checkpoint(model: FPC, path: str | os.PathLike[str], dtype: torch.dtype
 
 
 def weights_fingerprint(model: FPC) -> str:
-    """SHA-256 in hex over names, shapes and values of all tensors; the same on every device."""
+    """SHA-256 in hex over names, shapes and values of all tensors; the same on every device.
+
+    A precision other than float32 is part of it: the same weights then encode the same image otherwise, and a memory, a
+    result or a recipe of the one is none of the other.
+    """
     digest = hashlib.sha256()
+    if model.encoder.precision is not Precision.FLOAT32:
+        digest.update(f"{model.encoder.precision.value}\n".encode())
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).numpy().view(np.uint8))

@@ -90,7 +90,7 @@ def cls_rows_without(block: Any, tokens: Tensor, at_once: int = 256) -> Tensor:
     drowned = (weight > 1 - 1e-6).any(dim=1).flatten().nonzero().flatten()  # one token has it all: the rest cancels out
     if len(drowned):
         member = torch.ones(len(drowned), len(tokens) - 1, dtype=torch.bool, device=tokens.device)
-        member[torch.arange(len(drowned)), drowned] = False
+        member[torch.arange(len(drowned), device=tokens.device), drowned] = False
         out[drowned] = cls_rows(block, cls.expand(len(drowned), -1), tokens[1:], member)
     return out
 

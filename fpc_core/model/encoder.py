@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from itertools import pairwise
 from typing import Any
 
@@ -15,7 +16,7 @@ import torch.nn.functional as F
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
-from fpc_core.config import DropStrategy, ModelConfig, PruneSettings
+from fpc_core.config import DropStrategy, ModelConfig, Precision, PruneSettings
 from fpc_core.results import DropStage, EncoderState, Encoding
 
 LAYER_NORM_EPS = 1e-6  # of ViT and TransReID; torch's default is 1e-5
@@ -31,11 +32,13 @@ class SparseEncoder(nn.Module):
 
     drop_path: stochastic depth of the last of all `config.depth` blocks, growing linearly from 0 at the first; acts in
     training mode only.
+    precision: of the matrix products; set it before anything is encoded. Tokens and attention are float32 at any.
     """
 
     def __init__(self, config: ModelConfig, drop_path: float = 0.0) -> None:
         super().__init__()
         self.config = config
+        self.precision = Precision.FLOAT32
         self.patch_embed = nn.Conv2d(3, config.width, config.patch_size, config.stride)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, config.width))
         self.position = nn.Parameter(torch.zeros(1, 1 + config.patches, config.width))
@@ -56,10 +59,11 @@ class SparseEncoder(nn.Module):
         camera embeddings (an upload has no camera). Raises ValueError for a wrong shape, camera or block.
         """
         self._check_block(block)
-        tokens = self.embed(images, cameras)
-        for before in self.blocks[:block]:
-            tokens = before(tokens)
-        tokens, attention = _attend(self.blocks[block], tokens)
+        with self.casting(images.device):
+            tokens = self.embed(images, cameras)
+            for before in self.blocks[:block]:
+                tokens = before(tokens)
+            tokens, attention = _attend(self.blocks[block], tokens)
         return EncoderState(tokens, attention, block)
 
     def finish(self, state: EncoderState, prune: PruneSettings, until: int | None = None) -> Encoding:
@@ -83,15 +87,16 @@ class SparseEncoder(nn.Module):
         positions = torch.arange(attention.shape[1], device=tokens.device).expand_as(attention)
         stages: list[DropStage] = []
         ends = (*prune.blocks[1:], until)
-        for block, end in pairwise((state.block, *ends)):
-            if stages:
-                tokens, attention = _attend(self.blocks[block], tokens)
-            tokens, kept = _drop(tokens, positions, attention, prune, self.config.patches)
-            stages.append(DropStage(block, positions, attention, kept))
-            positions = kept
-            tokens = _mlp(self.blocks[block], tokens)
-            for between in self.blocks[block + 1 : end]:
-                tokens = between(tokens)
+        with self.casting(tokens.device):
+            for block, end in pairwise((state.block, *ends)):
+                if stages:
+                    tokens, attention = _attend(self.blocks[block], tokens)
+                tokens, kept = _drop(tokens, positions, attention, prune, self.config.patches)
+                stages.append(DropStage(block, positions, attention, kept))
+                positions = kept
+                tokens = _mlp(self.blocks[block], tokens)
+                for between in self.blocks[block + 1 : end]:
+                    tokens = between(tokens)
         return Encoding(tokens, tuple(stages), self.config.grid, prune)
 
     def embed(self, images: Tensor, cameras: Tensor | None) -> Tensor:
@@ -99,11 +104,17 @@ class SparseEncoder(nn.Module):
         if images.ndim != 4 or images.shape[1:] != (3, *self.config.image_size):
             height, width = self.config.image_size
             raise ValueError(f"images must be (B, 3, {height}, {width}), not {tuple(images.shape)}; resize them first")
-        patches = self.patch_embed(images).flatten(2).transpose(1, 2)
+        patches = _patch_rows(self.patch_embed, images)
         tokens = torch.cat((self.cls_token.expand(len(images), -1, -1), patches), dim=1) + self.position
         if not self.config.cameras:
             return tokens
         return tokens + self.config.camera_factor * self._camera(cameras, len(images))
+
+    def casting(self, device: torch.device) -> AbstractContextManager[object]:
+        """Within, matrix products are computed in `precision`. At float32 a caller's own autocast stays as it is."""
+        if self.precision is Precision.FLOAT32:
+            return nullcontext()
+        return torch.autocast(device.type, getattr(torch, self.precision.value))
 
     def _camera(self, cameras: Tensor | None, images: int) -> Tensor:
         """(B, 1, C), or (1, 1, C) without cameras."""
@@ -143,6 +154,18 @@ def follow(blocks: Iterable[Any], tokens: Tensor, prune: PruneSettings) -> tuple
         stages.append(DropStage(index, entered, attention, positions))
         tokens = _mlp(block, tokens)
     return tuple(stages)
+
+
+def _patch_rows(embed: nn.Conv2d, images: Tensor) -> Tensor:
+    """The patch embedding, row by row: (B, 3, H, W) -> (B, N, C).
+
+    On the CPU by the convolution, which is faster there. Elsewhere as a matrix product: cuDNN computes convolutions of
+    float32 in TF32 (11 bits) unless a switch of the whole process forbids it, and matrix products in float32.
+    """
+    if images.device.type == "cpu":
+        return embed(images).flatten(2).transpose(1, 2)
+    pixels = F.unfold(images, embed.kernel_size, stride=embed.stride).transpose(1, 2)
+    return F.linear(pixels, embed.weight.flatten(1), embed.bias)
 
 
 def _attend(block: Any, tokens: Tensor) -> tuple[Tensor, Tensor]:

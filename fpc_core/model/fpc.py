@@ -39,7 +39,8 @@ class FPC(nn.Module):
 
     def follow(self, images: Tensor, cameras: Tensor | None, prune: PruneSettings) -> tuple[DropStage, ...]:
         """The same images through all `config.depth` blocks, those of the global head included: one stage per block."""
-        return follow((*self.encoder.blocks, *self.head.blocks), self.encoder.embed(images, cameras), prune)
+        with self.encoder.casting(images.device):
+            return follow((*self.encoder.blocks, *self.head.blocks), self.encoder.embed(images, cameras), prune)
 
     def forward(self, images: Tensor, cameras: Tensor | None, prune: PruneSettings) -> Tensor:
         """The encoder's own feature after the BNNeck: (B, 3, H, W) -> (B, C)."""

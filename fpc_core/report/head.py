@@ -56,5 +56,6 @@ def searched(space: Workspace, settings: QuerySettings) -> dict[str, str]:
 
 def made_by(space: Workspace, made: datetime) -> dict[str, str]:
     """made: with its time zone."""
-    device = torch.cuda.get_device_name(space.device) if space.device.type == "cuda" else "CPU"
+    name = torch.cuda.get_device_name(space.device) if space.device.type == "cuda" else "CPU"
+    device = space.computing.replace(str(space.device), name)
     return {"Device": device, "Made": f"{made:%Y-%m-%d %H:%M %Z} by FPC Explorer {fpc_core.__version__}"}
