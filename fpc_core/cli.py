@@ -23,6 +23,7 @@ from fpc_core.config import (
     MapSettings,
     MapTarget,
     ModelConfig,
+    Precision,
     PruneSettings,
     QuerySettings,
     Solver,
@@ -36,6 +37,7 @@ from fpc_core.evaluation.bootstrap import Bootstrap
 from fpc_core.evaluation.dropping import dropped_by_strategy, dropped_text
 from fpc_core.evaluation.flops import format_table, table3
 from fpc_core.evaluation.formats import FORMATS
+from fpc_core.evaluation.parity import checked_parity
 from fpc_core.evaluation.passes import Known, PassTask
 from fpc_core.evaluation.recipe import ScoreRecipe, read_score_recipe
 from fpc_core.evaluation.report import ReportTable
@@ -303,6 +305,8 @@ def _doctor(args: argparse.Namespace) -> int:
         ("workspace", lambda: f"memory of {len(_open(args).retriever.memory)} images fits data and weights"),
         ("search", lambda: _tried(_open(args))),
     ]
+    if choose_device(args.device).type != "cpu" or places.precision is not Precision.FLOAT32:
+        checks.append(("parity with the CPU in float32", lambda: checked_parity(_open(args))))
     status = 0
     for name, check in checks:
         try:

@@ -13,8 +13,10 @@ import numpy as np
 from torch import Tensor
 
 from fpc_core.config import Precision, QuerySettings
+from fpc_core.data.images import resize_image, to_tensor
 from fpc_core.results import Encoding, QueryTrace
 from fpc_core.retrieval import Retriever
+from fpc_core.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -22,10 +24,10 @@ class Parity:
     """The largest differences over some queries; as a bound, what they may reach.
 
     tokens: of a token that both keep, over the spread of the reference's tokens.  dropped: share of the surviving
-    patches that the other way dropped.  d_cos, d_emd: of the candidates that both shortlist.  plan: L1, of 2 at most, of
-    the plans to the nearest candidate, where both keep the same patches, else 0.  feature: 1 - cosine of the
-    consolidated features, where both consolidate the same neighbours, else 0.  hits: share of the ten nearest by D that
-    the other way has not.
+    patches that the other way dropped.  d_cos, d_emd: of the candidates that both shortlist.  plan: L1, of 2 at most,
+    of the plans to the same candidate, where both keep the same patches, else 0.  feature: 1 - cosine of the
+    consolidated features, where both consolidate the same neighbours, else 0.  hits: share of the ten nearest by D
+    that the other way has not.
     """
 
     tokens: float
@@ -57,7 +59,7 @@ BOUNDS: Mapping[Precision, Parity] = {
         tokens=0.02, dropped=0.03, d_cos=2e-3, d_emd=4e-3, plan=1e-2, feature=1e-5, hits=0.2
     ),
     Precision.BFLOAT16: Parity(
-        tokens=0.1, dropped=0.05, d_cos=1e-2, d_emd=1e-2, plan=4e-2, feature=1e-4, hits=0.3
+        tokens=0.06, dropped=0.05, d_cos=1e-2, d_emd=1e-2, plan=4e-2, feature=1e-4, hits=0.3
     ),
 }  # fmt: skip
 
@@ -79,6 +81,22 @@ def parity(
         traces = [way.search(images[row : row + 1], settings, camera) for way in (reference, other)]
         found.append(astuple(_between(traces[0], traces[1], (reference, other))))
     return Parity(*np.max(found, axis=0).tolist())
+
+
+def checked_parity(space: Workspace, queries: int = 4) -> Parity:
+    """The parity of a workspace with the CPU in float32 over some of its queries. Raises ValueError beyond BOUNDS."""
+    retriever, dataset = space.retriever, space.dataset
+    records, config = dataset.query[:queries], retriever.model.config
+    images = to_tensor([resize_image(dataset.read(record), config.image_size) for record in records], config)
+    cameras = torch.tensor([record.camera for record in records]) if dataset.uses_cameras else None
+    settings = QuerySettings(neighbors=min(dataset.neighbors, len(retriever.memory)))
+    found = parity(on_cpu(retriever), retriever, images, cameras, settings)
+    if beyond := found.beyond(BOUNDS[retriever.model.encoder.precision]):
+        raise ValueError(
+            f"{space.computing} is further from the CPU in float32 than it may be: {', '.join(beyond)}; "
+            "use --precision float32, or --device cpu"
+        )
+    return found
 
 
 def _between(a: QueryTrace, b: QueryTrace, ways: tuple[Retriever, Retriever]) -> Parity:

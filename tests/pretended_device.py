@@ -1,0 +1,112 @@
+"""A device that is none: its tensors say `pretended:0`, hold their values on the CPU and refuse what CUDA refuses.
+
+For machines without a GPU: `pretended()` runs code whose tensors lie on a device that is not the CPU. An operation that
+mixes devices raises, and so does `numpy()` without `cpu()`. It proves where tensors lie, not what a GPU computes.
+A backend is registered for the life of the process: run it in one of its own.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from unittest import mock
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map, tree_map_only
+from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
+
+DEVICE = "pretended:0"
+MOVES = ("aten.copy_", "aten._to_copy")
+INDEXING = ("aten.index.Tensor", "aten.index_put", "aten._index_put_impl_", "aten._unsafe_index")
+
+
+class Elsewhere(torch.Tensor):
+    """A tensor on the pretended device; `held` has its values."""
+
+    held: torch.Tensor
+
+    @staticmethod
+    def __new__(cls, held: torch.Tensor) -> "Elsewhere":
+        return torch.Tensor._make_wrapper_subclass(
+            cls, held.size(), strides=held.stride(), storage_offset=held.storage_offset(), dtype=held.dtype,
+            device=DEVICE, requires_grad=held.requires_grad,
+        )  # fmt: skip
+
+    def __init__(self, held: torch.Tensor) -> None:
+        self.held = held
+
+    def __repr__(self) -> str:
+        return f"Elsewhere({self.held!r})"
+
+    @classmethod
+    def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
+        return _run(func, args, kwargs or {})
+
+
+class _Pretending(TorchDispatchMode):
+    """Sees what no argument gives away: moves to the device and tensors made there."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        return _run(func, args, kwargs or {})
+
+
+def _run(func, args, kwargs):
+    name, asked = str(func), kwargs.get("device")
+    tensors = [each for each in tree_leaves((args, kwargs)) if isinstance(each, torch.Tensor)]
+    there = [each for each in tensors if isinstance(each, Elsewhere)]
+    here = [each for each in tensors if not isinstance(each, Elsewhere) and each.ndim]  # a number may come from the CPU
+    indexed = name.startswith(INDEXING) and isinstance(args[0], Elsewhere)  # by indices of the CPU: CUDA allows it
+    if there and here and not indexed and not name.startswith(MOVES):
+        raise RuntimeError(f"{name}: tensors on {DEVICE} {_shapes(there)} and on the CPU {_shapes(here)}")
+    if func is torch.ops.aten._fused_sdp_choice.default:
+        return 0  # the plain form: the others ask the hardware
+    if asked is not None:
+        on_device = torch.device(asked).type != "cpu"
+        kwargs = {**kwargs, "device": "cpu"}
+    else:
+        on_device = isinstance(args[0], Elsewhere) if name.startswith("aten.copy_") else bool(there)
+    held_args, held_kwargs = tree_map_only(Elsewhere, lambda each: each.held, (args, kwargs))
+    known = {id(each.held): each for each in there}  # what is written in place stays the same tensor
+
+    def placed(found):
+        if not isinstance(found, torch.Tensor):
+            return found
+        return known.get(id(found)) if id(found) in known else Elsewhere(found) if on_device else found
+
+    return tree_map(placed, func(*held_args, **held_kwargs))
+
+
+def _shapes(tensors: list[torch.Tensor]) -> str:
+    return ", ".join(str(tuple(each.shape)) for each in tensors)
+
+
+def _tensor(data: object, *, device: object = None, **rest: object) -> torch.Tensor:
+    """`torch.tensor`, which fills a new tensor behind the back of every mode."""
+    made = _made_here(data, **rest)
+    return made if device is None else made.to(device)
+
+
+_made_here = torch.tensor
+
+
+def _no_grad(mode: torch.inference_mode) -> None:
+    """Inference mode cannot hold such tensors; what it forbids is the same on every device and seen on the CPU."""
+    mode._before = torch.is_grad_enabled()
+    torch.set_grad_enabled(mode._before and not mode.mode)
+
+
+def _grad_again(mode: torch.inference_mode, *_: object) -> None:
+    torch.set_grad_enabled(mode._before)
+
+
+@contextmanager
+def pretended() -> Iterator[None]:
+    """Within, DEVICE is there."""
+    _setup_privateuseone_for_python_backend("pretended")
+    with (
+        _Pretending(),
+        mock.patch.object(torch.inference_mode, "__enter__", _no_grad),
+        mock.patch.object(torch.inference_mode, "__exit__", _grad_again),
+        mock.patch("torch.tensor", _tensor),
+        mock.patch("torch.__future__.get_overwrite_module_params_on_conversion", return_value=True),
+    ):
+        yield
