@@ -37,14 +37,7 @@ def build_parser(commands: Mapping[str, Callable[..., int | None]]) -> argparse.
     usual = QuerySettings()
     device = argparse.ArgumentParser(add_help=False)
     device.add_argument("--device", default="auto", help="auto (CUDA where there is one), cpu or cuda")
-    where = argparse.ArgumentParser(add_help=False, parents=[device])
-    where.add_argument("--data", type=Path, help="dataset folder (default: FPC_DATA, else the demo world)")
-    where.add_argument("--weights", type=Path, help="checkpoint (default: FPC_WEIGHTS, else the demo's)")
-    where.add_argument("--memory", type=Path, help="gallery memory (default: FPC_MEMORY, else the demo's)")
-    where.add_argument(
-        "--precision", choices=[each.value for each in Precision],
-        help="of the encoder (default: FPC_PRECISION, else float32); the memory must have been made at the same",
-    )  # fmt: skip
+    where = _where(device)
     opened = argparse.ArgumentParser(add_help=False, parents=[where])
     opened.add_argument(
         "--shortlist", choices=list(IndexKind), metavar="INDEX",
@@ -105,6 +98,18 @@ def build_parser(commands: Mapping[str, Callable[..., int | None]]) -> argparse.
 def _build_options(build: argparse.ArgumentParser) -> None:
     build.add_argument("--batch-size", type=int, default=BATCH_SIZE)
     build.add_argument("--shard-images", type=int, default=SHARD_IMAGES, help="in a file of tokens")
+
+
+def _where(device: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    where = argparse.ArgumentParser(add_help=False, parents=[device])
+    where.add_argument("--data", type=Path, help="dataset folder (default: FPC_DATA, else the demo world)")
+    where.add_argument("--weights", type=Path, help="checkpoint (default: FPC_WEIGHTS, else the demo's)")
+    where.add_argument("--memory", type=Path, help="gallery memory (default: FPC_MEMORY, else the demo's)")
+    where.add_argument(
+        "--precision", choices=[each.value for each in Precision],
+        help="of the encoder (default: FPC_PRECISION, else float32); the memory must have been made at the same",
+    )  # fmt: skip
+    return where
 
 
 def _evaluate_options(evaluate: argparse.ArgumentParser) -> None:

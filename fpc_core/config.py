@@ -106,6 +106,7 @@ class ModelConfig:
 
     @property
     def patches(self) -> int:
+        """N: patches of the full grid."""
         rows, columns = self.grid
         return rows * columns
 
@@ -162,6 +163,7 @@ class QuerySettings:
             raise ValueError(f"K must lie in 1..{self.shortlist} (the shortlist), not {self.neighbors}")
 
     def with_keep_rate(self, keep_rate: float) -> QuerySettings:
+        """The same settings at another keep rate."""
         return replace(self, prune=replace(self.prune, keep_rate=keep_rate))
 
 

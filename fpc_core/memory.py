@@ -142,9 +142,11 @@ class Manifest:
 
     @property
     def shards(self) -> int:
+        """How many files the tokens are in."""
         return -(-self.images // self.shard_images)
 
     def to_json(self) -> dict[str, Any]:
+        """What manifest.json holds."""
         return {"format": FORMAT, **asdict(self)}
 
 

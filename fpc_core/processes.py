@@ -44,10 +44,12 @@ def own_device(device: torch.device) -> torch.device:
 
 
 def rank() -> int:
+    """Of this process among all, from 0."""
     return dist.get_rank() if dist.is_initialized() else int(os.environ.get("RANK", "0"))
 
 
 def world() -> int:
+    """How many processes work together."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
@@ -94,5 +96,6 @@ def from_first(value: T) -> T:
 
 
 def wait_for_all() -> None:
+    """Until every process has come here."""
     if world() > 1:
         dist.barrier()

@@ -254,10 +254,12 @@ class Scores:
 
     @property
     def mean_ap(self) -> float:
+        """mAP as a fraction."""
         return float(np.nanmean(self.average_precision))
 
     @property
     def rank1(self) -> float:
+        """Rank-1 as a fraction."""
         return float(self.cmc[0])
 
     @property

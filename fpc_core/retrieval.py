@@ -63,6 +63,7 @@ class Retriever:
 
     @torch.inference_mode()
     def encode(self, state: EncoderState, prune: PruneSettings) -> Encoding:
+        """Drop and run the rest of the blocks (Sec. 3.1)."""
         return self.model.encoder.finish(state, prune)
 
     @torch.inference_mode()

@@ -85,6 +85,7 @@ class TokenShards:
 
     @property
     def nbytes(self) -> int:
+        """Of all tokens, in bytes."""
         return self.shape[0] * self._row
 
     def __getitem__(self, rows: int | np.ndarray | Sequence[int]) -> np.ndarray:

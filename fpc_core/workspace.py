@@ -48,6 +48,7 @@ class Places:
 
     @classmethod
     def from_environment(cls) -> Places:
+        """As the variables say; where one is not set, the demo."""
         return cls(
             Path(os.environ.get("FPC_DATA", cls.data)),
             Path(os.environ.get("FPC_WEIGHTS", cls.weights)),

@@ -123,7 +123,7 @@ def test_a_memory_serves_the_precision_it_was_made_at_and_no_other(small_places,
 
 def test_the_environment_sets_the_precision_and_a_wrong_one_is_named(monkeypatch, capsys):
     monkeypatch.setenv("FPC_PRECISION", "float16")
-    assert Places.from_environment().precision is Precision.FLOAT16
+    assert Places.from_environment().precision == Precision.FLOAT16
     monkeypatch.setenv("FPC_PRECISION", "int3")
     assert main(["evaluate"]) == 2
     assert "unknown precision 'int3'; use float32, bfloat16, float16" in capsys.readouterr().err

@@ -23,7 +23,7 @@ def page() -> None:
     left, right = st.columns([3, 2], gap="large")
     with left:
         reports.data_report(*resources.data_found(places.data, ()))
-    weights = resources.weights_found(places.weights, places.stride)
+    weights = resources.weights_found(places)
     with right:
         reports.weights_report(weights)
     st.subheader("Does the memory fit?")

@@ -66,6 +66,8 @@ class Placed:
 
 @dataclass(frozen=True)
 class Rectangle(Placed):
+    """A rectangle of one colour."""
+
     KIND: ClassVar[str] = "rectangle"
     colour: str = GREY
 

@@ -88,6 +88,7 @@ class Answer:
 
     @property
     def right(self) -> bool:
+        """Whether the first hit is a true match."""
         return self.first_match == 1
 
 
@@ -111,6 +112,7 @@ class Case:
 
     @property
     def answers(self) -> dict[Stage, Answer]:
+        """The answer after every stage."""
         return {Stage.COSINE: self.cosine, Stage.DISTANCE: self.distance, Stage.CONSOLIDATED: self.consolidated}
 
 
@@ -161,6 +163,7 @@ class Filter:
     visible: tuple[float, float] = (0.0, 1.0)
 
     def wants(self, case: Case) -> bool:
+        """Whether the filter lets this case through."""
         low, high = self.visible
         return (
             (not self.occluders or case.occluder in self.occluders)

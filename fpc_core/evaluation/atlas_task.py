@@ -64,6 +64,7 @@ class AtlasTask:
 
     @cached_property
     def asked(self) -> Pass:
+        """The one pass that the atlas is read from."""
         point = Point(self.settings.alpha, self.settings.neighbors)
         return Pass(replace(self.settings, alpha=0.0, neighbors=1), (point,), matched=True)
 
@@ -74,6 +75,7 @@ class AtlasTask:
 
     @property
     def queries(self) -> tuple[ImageRecord, ...]:
+        """The queries that have a true match, in the order of the cases."""
         return self.work.queries
 
     @property

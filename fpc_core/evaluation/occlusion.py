@@ -76,6 +76,7 @@ class OcclusionTask:
 
     @property
     def total(self) -> int:
+        """Steps of the whole task."""
         return len(self.keep_rates) * len(self.scenes)
 
 
@@ -99,6 +100,7 @@ class Standings:
 
     @classmethod
     def empty(cls, rates: int, scenes: int) -> Standings:
+        """Nothing known yet of so many keep rates and scenes."""
         three, two = (np.full((rates, scenes, parts), np.nan) for parts in (3, 2))
         return cls(np.full((rates, scenes, 3), _UNKNOWN), three, three, two, two)
 
@@ -109,10 +111,12 @@ class Standings:
 
     @property
     def done(self) -> int:
+        """How many are known."""
         return int(self.known.sum())
 
     @property
     def complete(self) -> bool:
+        """Whether all are known."""
         return bool(self.known.all())
 
     def with_one(self, rate: int, scene: int, one: Standings) -> Standings:

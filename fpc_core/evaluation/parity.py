@@ -10,6 +10,7 @@ from copy import deepcopy
 from dataclasses import astuple, dataclass, fields
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from fpc_core.config import Precision, QuerySettings

@@ -104,6 +104,7 @@ class Pass:
 
     @property
     def late(self) -> tuple[Point, ...]:
+        """Points that wait until all queries are through."""
         return tuple(point for point in self.points if point.then is not Then.NOTHING)
 
     @property
@@ -215,6 +216,7 @@ class PassTask:
             raise ValueError("a pruned gallery needs its pass: add gallery_pass(settings.prune)")
 
     def records(self, asked: Pass) -> tuple[ImageRecord, ...]:
+        """The images that this pass goes over."""
         return self.dataset.gallery if asked.gallery else self.queries
 
     def known(self, kept: Known | None = None) -> dict[Pass, PassResult]:

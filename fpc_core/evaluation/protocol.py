@@ -43,8 +43,10 @@ def score_distance(distance: np.ndarray, queries: Sequence[ImageRecord], dataset
 
 
 def identities_of(records: Sequence[ImageRecord]) -> np.ndarray:
+    """(n,) identities of n records."""
     return np.array([record.identity for record in records])
 
 
 def cameras_of(records: Sequence[ImageRecord]) -> np.ndarray:
+    """(n,) 0-based cameras of n records."""
     return np.array([record.camera for record in records])

@@ -86,14 +86,17 @@ class ReportTable:
 
     @property
     def recipes(self) -> tuple[ScoreRecipe, ...]:
+        """Of the rows that have one."""
         return tuple(row.recipe for row in self.rows if row.recipe)
 
     @property
     def complete(self) -> bool:
+        """Whether every score of ours is settled."""
         return all(row.recipe is None or (row.ours is not None and row.ours.settled) for row in self.rows)
 
     @property
     def caption(self) -> str:
+        """What stands above the table."""
         return f"{self.title} (after {self.name} of the paper)." if self.paper else f"{self.title}."
 
     @property

@@ -31,6 +31,7 @@ class SweepGrid:
 
     @property
     def cells(self) -> int:
+        """How many combinations there are."""
         return len(self.keep_rates) * len(self.alphas) * len(self.neighbors)
 
 
@@ -69,8 +70,10 @@ class SweepTask:
 
     @property
     def queries(self) -> tuple[ImageRecord, ...]:
+        """The queries that are scored."""
         return self.work.queries
 
     @property
     def skipped(self) -> int:
+        """Queries without a true match, left out."""
         return len(self.dataset.query) - len(self.queries)

@@ -28,6 +28,7 @@ class Margin:
 
     @property
     def total(self) -> float:
+        """By how much the winner is nearer."""
         return self.cosine + self.transport
 
     @property

@@ -36,6 +36,7 @@ class Card:
 
     @property
     def mark(self) -> str:
+        """The sign beside the colour: never colour alone."""
         return MARKS[self.tone]
 
 
@@ -50,6 +51,8 @@ class Scale:
 
 @dataclass(frozen=True)
 class Strip:
+    """A row of cards under one title."""
+
     id: str
     title: str
     cards: tuple[Card, ...]
@@ -63,6 +66,7 @@ def camera_name(camera: int) -> str:
 
 
 def who(record: ImageRecord) -> str:
+    """Identity and camera in words."""
     return f"identity {record.identity}, camera {camera_name(record.camera)}"
 
 

@@ -37,10 +37,12 @@ class Case:
 
     @property
     def config(self) -> ModelConfig:
+        """Of the model."""
         return self.retriever.model.config
 
     @property
     def records(self) -> Sequence[ImageRecord]:
+        """Of the memory, by row."""
         return self.retriever.memory.records
 
     @cached_property
@@ -50,6 +52,7 @@ class Case:
 
     @cached_property
     def plan(self) -> TransportPlan:
+        """The transport plan to the hit."""
         return self.plan_to(self.hit)
 
     @cached_property
@@ -78,9 +81,11 @@ class Case:
         return win_story(won, (self.name(won.winner), self.name(won.loser)), alpha)
 
     def place_of(self, row: int) -> int:
+        """Of a memory row in the shortlist."""
         return int(np.flatnonzero(self.trace.match.shortlist.indices == row)[0])
 
     def plan_to(self, row: int) -> TransportPlan:
+        """The transport plan to a shortlisted memory row."""
         return self.retriever.plan(self.trace.encoding, self.trace.match, self.place_of(row), self.trace.settings)
 
     def name(self, row: int) -> str:

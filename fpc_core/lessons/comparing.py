@@ -26,6 +26,7 @@ TIMES = (1.1, 1.5, 2.5, 5.0)  # choices: of an equal share
 
 
 def cost(case: Case) -> Step:
+    """The step on the ground cost (Eq. 6)."""
     plan, columns = case.plan, case.config.grid[1]
     row = _telling_row(plan.cost)
     column = int(plan.cost[row].argmin())
@@ -72,6 +73,7 @@ def cost(case: Case) -> Step:
 
 
 def weights(case: Case) -> Step:
+    """The step on the marginals (Eq. 8, 9)."""
     plan, transport, grid = case.plan, case.trace.match.transport, case.config.grid
     a, b = transport.query_marginal[case.place], transport.gallery_marginal[case.place]
     heaviest = int(a.argmax())

@@ -27,6 +27,7 @@ LEVEL = 0.05  # mean shares that differ by less than this part are called the sa
 
 
 def tokens(case: Case) -> Step:
+    """The step on the decoder's input (Eq. 11)."""
     trace, patches = case.trace, case.config.patches
     neighbors = trace.consolidation.neighbors.tolist()
     paper = trace.settings.variant is Variant.PAPER
@@ -88,6 +89,7 @@ def without(case: Case, row: int) -> str:
 
 
 def shares(case: Case) -> Step:
+    """The step on the decoder's attention (Eq. 13)."""
     result = case.trace.consolidation
     rest = 1 - float(number(result.cls_share)) - float(number(result.query_share))  # so that the three add up as told
     parts = " + ".join(number(each) for each in (result.cls_share, result.query_share, rest))

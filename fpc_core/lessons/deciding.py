@@ -13,6 +13,7 @@ _SAME = 5e-5  # what four decimals do not show
 
 
 def transport(case: Case) -> Step:
+    """The step on the transport plan (Eq. 5), with Sinkhorn to step through."""
     found, settings = case.trace.match.transport, case.trace.settings.transport
     a, b = found.query_marginal[case.place], found.gallery_marginal[case.place]
     distance, rounds = float(found.distance[case.place]), int(found.iterations[case.place])
@@ -60,6 +61,7 @@ def transport(case: Case) -> Step:
 
 
 def distance(case: Case) -> Step:
+    """The step on D and its ranking (Eq. 10)."""
     trace = case.trace
     alpha, short = trace.settings.alpha, trace.match.shortlist
     d_cos, d_emd = float(short.d_cos[case.place]), float(trace.match.transport.distance[case.place])

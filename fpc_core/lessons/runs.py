@@ -41,6 +41,7 @@ class Run:
 
     @property
     def settled(self) -> bool:
+        """Whether its last iteration met the tolerance."""
         return self.snapshots[-1].error <= SETTLED
 
 
@@ -61,6 +62,7 @@ class Problem:
 
     @property
     def exact_cost(self) -> float:
+        """Of the plan without entropy."""
         return float((self.exact * self.cost).sum())
 
 

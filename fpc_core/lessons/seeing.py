@@ -32,6 +32,7 @@ TOP = 10  # patches counted together
 
 
 def patches(case: Case) -> Step:
+    """The step on patches and positions (Eq. 1)."""
     config = case.config
     (height, width), size, stride = config.image_size, config.patch_size, config.stride
     rows, columns = config.grid
@@ -85,6 +86,7 @@ def patches(case: Case) -> Step:
 
 
 def attention(case: Case) -> Step:
+    """The step on the `[cls]` attention (Eq. 2)."""
     encoding, config = case.trace.encoding, case.config
     stage = encoding.stages[0]
     values = stage.attention[0].cpu().numpy().astype(np.float64)
@@ -128,6 +130,7 @@ def attention(case: Case) -> Step:
 
 
 def dropping(case: Case) -> Step:
+    """The step on what is dropped (Sec. 3.1)."""
     encoding, config = case.trace.encoding, case.config
     prune = encoding.prune
     counts = (config.patches, *(stage.kept.shape[1] for stage in encoding.stages))

@@ -119,6 +119,7 @@ def number(value: float, digits: int = 4) -> str:
 
 
 def share(value: float, digits: int = 1) -> str:
+    """A fraction in percent, as it is told."""
     return f"{value:.{digits}%}"
 
 

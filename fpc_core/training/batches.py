@@ -28,6 +28,7 @@ class TrainingImages:
 
     @property
     def classes(self) -> int:
+        """How many identities there are."""
         return int(self.labels.max()) + 1
 
 

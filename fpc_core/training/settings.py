@@ -51,6 +51,7 @@ class TrainSettings:
 
     @property
     def steps(self) -> int:
+        """Of both stages."""
         return self.holistic_steps + self.fpc_steps
 
 

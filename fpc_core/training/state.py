@@ -78,10 +78,12 @@ def restore_state(
 
 
 def copy_weights(model: FPC) -> Weights:
+    """A copy on the CPU, by name."""
     return {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
 
 
 def append_log(folder: Path, told: Progress) -> None:
+    """Write one line to the log, and its heading before the first."""
     path = folder / LOG
     fresh = not path.exists()
     with path.open("a", newline="") as file:
