@@ -305,7 +305,7 @@ def _doctor(args: argparse.Namespace) -> int:
         ("workspace", lambda: f"memory of {len(_open(args).retriever.memory)} images fits data and weights"),
         ("search", lambda: _tried(_open(args))),
     ]
-    if choose_device(args.device).type != "cpu" or places.precision is not Precision.FLOAT32:
+    if choose_device(args.device).type != "cpu" or places.precision != Precision.FLOAT32:
         checks.append(("parity with the CPU in float32", lambda: checked_parity(_open(args))))
     status = 0
     for name, check in checks:

@@ -58,7 +58,8 @@ def memory(here: Workspace, there: Workspace, folder: Path) -> None:
     usual = here.retriever.memory
     np.testing.assert_allclose(built.cls, usual.cls, atol=1e-4)
     np.testing.assert_allclose(unit(built.features), unit(usual.features), atol=1e-4)
-    np.testing.assert_allclose(built.tokens, usual.tokens, atol=4e-3)  # float16 of values up to 4
+    rows = np.arange(len(usual))
+    np.testing.assert_allclose(built.tokens[rows], usual.tokens[rows], atol=4e-3)  # float16 of values up to 4
 
 
 def scores(here: Workspace, there: Workspace) -> None:

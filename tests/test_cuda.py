@@ -113,8 +113,9 @@ def test_a_memory_built_on_cuda_is_that_of_the_cpu(here, precision, tmp_path):
     records = here.dataset.gallery[:48]
     built = build_memory(model.cuda(), records, here.dataset.root, tmp_path / "memory")
     usual = here.retriever.memory
-    spread, bound = float(np.std(usual.tokens[:48].astype(np.float32))), BOUNDS[precision].tokens
-    difference = built.tokens.astype(np.float32) - usual.tokens[:48].astype(np.float32)
+    rows = np.arange(len(records))
+    exact, found = (each.tokens[rows].astype(np.float32) for each in (usual, built))
+    spread, bound, difference = float(exact.std()), BOUNDS[precision].tokens, found - exact
     assert np.abs(difference).max() <= max(bound, 5e-3) * spread  # 5e-3: the file's own float16
     cosine = (unit(built.features) * unit(usual.features[:48])).sum(axis=1)
     assert cosine.min() > 1 - max(BOUNDS[precision].feature, 1e-5) * 10
