@@ -35,12 +35,12 @@ PICTURES = (".png", ".svg", ".jpg")
 _LINK = re.compile(r"(?<=\]\()(?!https?://|#)([^)#\s]+)(#[^)\s]*)?(?=\))")
 
 
-class BrokenLink(ValueError):
+class BrokenLinkError(ValueError):
     """A page names a file that is neither a page nor there."""
 
 
 def build(folder: Path) -> list[Path]:
-    """Write the whole site into `folder`, which is replaced; returns the HTML files. Raises BrokenLink, and a warning."""
+    """Write the whole site into `folder`, which is replaced; returns the HTML files. Raises BrokenLinkError."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     pdoc.render.configure(docformat="markdown", footer_text="FPC Explorer", template_directory=ROOT / "docs" / "theme")
@@ -69,7 +69,7 @@ def _page(name: str, folder: Path) -> pdoc.doc.Module:
 def _target(source: Path, link: re.Match[str], folder: Path) -> str:
     there = (source.parent / link[1]).resolve()
     if not there.exists() or not there.is_relative_to(ROOT):
-        raise BrokenLink(f"{source.relative_to(ROOT)} links to {link[1]}, which is not there")
+        raise BrokenLinkError(f"{source.relative_to(ROOT)} links to {link[1]}, which is not there")
     inside = there.relative_to(ROOT).as_posix()
     for name, (_, made_from) in PAGES.items():
         if inside == made_from:
@@ -78,7 +78,9 @@ def _target(source: Path, link: re.Match[str], folder: Path) -> str:
         (folder / inside).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(there, folder / inside)
         return inside
-    raise BrokenLink(f"{source.relative_to(ROOT)} links to {link[1]}, which is no page of the site; name it in PAGES")
+    raise BrokenLinkError(
+        f"{source.relative_to(ROOT)} links to {link[1]}, which is no page of the site; name it in PAGES"
+    )
 
 
 if __name__ == "__main__":

@@ -65,7 +65,7 @@ def queries(here):
 def at(retriever: Retriever, precision: Precision) -> Retriever:
     model = deepcopy(retriever.model)
     model.encoder.precision = precision
-    return Retriever(model, retriever.memory)
+    return Retriever(model, retriever.memory, retriever.index)
 
 
 def test_cuda_is_what_auto_chooses():

@@ -33,7 +33,7 @@ def demo():
 def at(retriever: Retriever, precision: Precision) -> Retriever:
     model = deepcopy(retriever.model)
     model.encoder.precision = precision
-    return Retriever(model, retriever.memory)
+    return Retriever(model, retriever.memory, retriever.index)
 
 
 def first_query(space):

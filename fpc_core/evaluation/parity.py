@@ -69,7 +69,7 @@ def on_cpu(retriever: Retriever) -> Retriever:
     """The reference: the same weights and memory on the CPU in float32."""
     model = deepcopy(retriever.model).cpu()
     model.encoder.precision = Precision.FLOAT32
-    return Retriever(model, retriever.memory)
+    return Retriever(model, retriever.memory, retriever.index)
 
 
 def parity(

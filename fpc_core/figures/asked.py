@@ -40,6 +40,7 @@ class Asked:
 
     @cached_property
     def trace(self) -> QueryTrace:
+        """The search of it."""
         return self.space.retriever.search(self._pixels, self.recipe.settings, self._cameras)
 
     def encode(self, prune: PruneSettings) -> Encoding:
