@@ -7,9 +7,10 @@ from collections.abc import Callable
 import streamlit as st
 import torch
 
-from app import ahead, charts, controls, visitors
+from app import ahead, controls, visitors
 from app.asking import UPLOADED
 from app.basket import Item, add_button
+from app.components.bars import bars, share_bars
 from app.components.feed import feed
 from app.components.heat import heat
 from app.stages import Found, Query
@@ -67,10 +68,7 @@ def decoder(space: Workspace, query: Query, found: Found, chosen: int | None, on
             heat(strip, config, view, "query", key="heat-query", pictures=pictures)
     with shares:
         st.markdown("**Of whom is its answer made?**")
-        st.plotly_chart(
-            charts.shares_figure(result), config={"displayModeBar": False}, key="shares",
-            alt="Attention shares of Eq. 13",
-        )  # fmt: skip
+        bars(share_bars(result), key="shares", about="Attention shares of Eq. 13")
     if not query.name.startswith(UPLOADED):  # a recipe names images of the data
         path = records[chosen].path.as_posix() if chosen is not None else ""
         add_button(

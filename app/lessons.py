@@ -9,9 +9,10 @@ from pathlib import Path
 
 import streamlit as st
 
-from app import charts, lives, resources
+from app import lives, resources
 from app.asking import choose_neighbor
 from app.components.album import album
+from app.components.bars import bars, share_bars
 from app.components.cards import cards
 from app.components.lines import lines
 from app.components.patchmap import patchmap
@@ -116,10 +117,7 @@ def picture(
     if step.key == "tokens":
         _neighbors(space, query, case)
     if step.key == "shares":
-        st.plotly_chart(
-            charts.shares_figure(case.trace.consolidation), config={"displayModeBar": False}, key="shares",
-            alt="Attention shares of Eq. 13",
-        )  # fmt: skip
+        bars(share_bars(case.trace.consolidation), key="shares", about="Attention shares of Eq. 13")
 
 
 def _alpha(space: Workspace, query: Query, found: Found, case: Case) -> None:

@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from app import ahead, charts, resources, visitors
+from app import ahead, resources, visitors
 from app.components.album import album
+from app.components.bars import bars, timing_bars
 from app.components.cards import cards
 from app.components.feed import feed
 from app.components.lines import lines
@@ -82,12 +83,7 @@ def keep_rates(space: Workspace, query: Query, settings: QuerySettings, chosen: 
 
 def timings(found: Found) -> None:
     st.subheader("How long did it take?")
-    st.plotly_chart(
-        charts.timings_figure(found.seconds, found.reused),
-        config={"displayModeBar": False},
-        key="timings",
-        alt="Milliseconds per stage of the search",
-    )
+    bars(timing_bars(found.seconds, found.reused), key="timings", about="Milliseconds per stage of the search")
     fresh = sum(value for name, value in found.seconds.items() if name not in found.reused)
     st.caption(f"{1000 * fresh:.0f} ms computed for this view, the rest reused.")
 

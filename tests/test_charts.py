@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app import charts
+from app.components.bars import share_bars, timing_bars
 from app.messages import plain
 from app.state import Pin, View, read_view, turn_dials
 from fpc_core.config import DropStrategy, ModelConfig, PruneSettings, QuerySettings, Solver, TransportSettings, Variant
@@ -156,15 +156,16 @@ def test_what_the_decoder_reads_is_tagged():
 def test_the_shares_bar_adds_up_to_the_whole():
     grids = np.zeros((2, 16, 8), np.float32)
     result = Consolidation(np.zeros(4), np.arange(2), 0.2, 0.3, np.array([0.4, 0.1]), grids[0], grids)
-    figure = charts.shares_figure(result)
-    assert [bar.x[0] for bar in figure.data] == pytest.approx([20, 30, 50])
-    assert [bar.name for bar in figure.data] == ["[cls] 20.0 %", "query 30.0 %", "neighbours 50.0 %"]
+    (bar,) = share_bars(result)
+    assert [part.share for part in bar.parts] == pytest.approx([0.2, 0.3, 0.5])
+    assert [part.text for part in bar.parts] == ["[cls] 20.0 %", "query 30.0 %", "neighbours 50.0 %"]
 
 
 def test_reused_stages_are_hollow_and_say_so():
-    figure = charts.timings_figure({"encode": 0.1, "rank": 0.002}, frozenset({"encode"}))
-    assert list(figure.data[0].text) == ["100.0 ms, reused", "2.0 ms"]
-    assert figure.data[0].marker.color[0] != figure.data[0].marker.color[1]
+    encode, rank = (bar.parts[0] for bar in timing_bars({"encode": 0.1, "rank": 0.002}, frozenset({"encode"})))
+    assert (encode.text, rank.text) == ("100.0 ms, reused", "2.0 ms")
+    assert (encode.hollow, rank.hollow) == (True, False)
+    assert (encode.share, rank.share) == pytest.approx((1.0, 0.02))
 
 
 # The view and the URL

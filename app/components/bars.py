@@ -1,0 +1,69 @@
+"""A few horizontal bars with their numbers beside them: light enough for the page that answers while dials move."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import streamlit as st
+
+from app.components import source
+from fpc_core.results import Consolidation
+
+GREY, BLUE, ORANGE = "#8a8f98", "#2f6fde", "#d9822b"
+
+_mount = st.components.v2.component(
+    "fpc_bars", html="<div data-bars></div>", css=source("bars.css"), js=source("shared.js", "bars.js")
+)
+
+
+@dataclass(frozen=True)
+class Part:
+    """share: of the whole width, 0 to 1.  text: its name and number.  hollow: an outline only."""
+
+    share: float
+    text: str
+    colour: str
+    hollow: bool = False
+
+
+@dataclass(frozen=True)
+class Bar:
+    """label: stands before the bar; without one the texts of its parts stand above it, each with its colour."""
+
+    label: str
+    parts: tuple[Part, ...]
+
+
+def bars(shown: Sequence[Bar], *, key: str, about: str) -> None:
+    """about: what is shown, for who cannot see it; the numbers are text anyway."""
+    _mount(key=key, data={"about": about, "bars": [asdict(bar) for bar in shown]})
+
+
+def timing_bars(seconds: Mapping[str, float], reused: frozenset[str]) -> tuple[Bar, ...]:
+    """Milliseconds per stage; stages whose result was reused from an earlier move stay, hollow."""
+    longest = max(seconds.values(), default=0.0) or 1.0
+    return tuple(
+        Bar(
+            name,
+            (
+                Part(
+                    value / longest,
+                    f"{1000 * value:.1f} ms" + (", reused" if name in reused else ""),
+                    BLUE,
+                    name in reused,
+                ),
+            ),
+        )
+        for name, value in seconds.items()
+    )
+
+
+def share_bars(consolidation: Consolidation) -> tuple[Bar, ...]:
+    """The three attention shares of Eq. 13 as one bar that sums to 100 %."""
+    parts = (
+        ("[cls]", consolidation.cls_share, GREY),
+        ("query", consolidation.query_share, ORANGE),
+        ("neighbours", float(consolidation.neighbor_shares.sum()), BLUE),
+    )
+    return (Bar("", tuple(Part(share, f"{name} {100 * share:.1f} %", colour) for name, share, colour in parts)),)
