@@ -9,7 +9,9 @@ _CSS = """
   position: sticky; top: 3rem; z-index: 50; padding: 0.35rem 0; background: var(--st-background-color, inherit);
   font-size: 0.9rem;
 }
-.st-key-album, .st-key-feed-grid, .st-key-feed-pairs { display: none; }
+[class*="st-key-album"], [class*="st-key-feed-"], .st-key-echo { display: none; }
+.st-key-in-short { min-height: 10.5rem; } /* its sentences are drawn last: what stands below keeps its place */
+@media (max-width: 640px) { .st-key-in-short { min-height: 19rem; } }
 h3 { padding-bottom: 0.3rem; }
 </style>
 """
