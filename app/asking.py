@@ -7,7 +7,7 @@ import streamlit as st
 from app import controls, resources
 from app.messages import problem
 from app.stages import Query
-from app.state import turn_dials
+from app.state import View, read_view, turn_dials
 from app.uploads import own_image
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.data.images import ImageError, content_hash
@@ -42,6 +42,12 @@ def query_of(space: Workspace, record: ImageRecord) -> Query:
     """A query of the data."""
     subject = Subject(record.identity, record.camera)
     return Query(record.path.as_posix(), resources.picture(space, record), subject, space.key)
+
+
+def asked_view(space: Workspace, *names: str) -> tuple[View, tuple[str, ...]]:
+    """What the link asks for, and what of it cannot be had. names: parameters to read; none for all."""
+    params = {name: text for name, text in st.query_params.items() if not names or name in names}
+    return read_view(params, space.retriever.model.config.patches, len(space.retriever.memory))
 
 
 def chosen_query(space: Workspace, asked: str) -> tuple[Query, tuple[str, ...]]:

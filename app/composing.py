@@ -10,7 +10,7 @@ import streamlit as st
 
 from app import controls
 from app.basket import Basket, Item, keep
-from app.messages import plain
+from app.messages import plain, problems
 from app.state import ALPHA, GAMMA, NEIGHBORS
 from fpc_core.config import KEEP_RATES, MapSettings, MapTarget, QuerySettings
 from fpc_core.evaluation.report_tables import ALPHAS
@@ -171,6 +171,7 @@ def _of_kind(kind: FigureKind, space: Workspace, held: Basket, first: Item) -> d
     if kind is FigureKind.DECODER_MAPS:
         records = space.retriever.memory.records
         row = next((row for row, each in enumerate(records) if each.path.as_posix() == gallery), None)
+        problems(controls.map_problems(PREFIX, space.weights.knows_identities))
         how = controls.map_settings(PREFIX, row, space.weights.knows_identities, held.maps)
         aimed = how.target is MapTarget.SIMILARITY and how.index is not None
         return _maps(how) | {"gallery": gallery if aimed else ""}

@@ -13,9 +13,11 @@ from typing import Literal, TypeVar
 import streamlit as st
 from streamlit.errors import StreamlitAPIException
 
+from app import links
 from app.choice import usual_variant
 from app.components.dials import Dial, dials
 from app.components.echo import echo
+from app.messages import problems
 from app.state import ALPHA, EPSILON, GAMMA, NEIGHBORS, plain_name, turn_dials
 from fpc_core.config import (
     DropStrategy,
@@ -35,6 +37,8 @@ _Choice = TypeVar("_Choice", Variant, DropStrategy, Solver)
 _RELEASED = "dial-released"  # the number of a release that only the fragment has answered
 _RELEASES = "dial-releases"
 UPLOAD_MB = 20
+RANKED_FIRST, CHOSEN, IDENTITY = "image ranked first", "chosen neighbour", "likeliest training identity"
+RANKED_FIRST, CHOSEN, IDENTITY = "image ranked first", "chosen neighbour", "likeliest training identity"
 
 
 @dataclass(frozen=True)
@@ -90,9 +94,11 @@ def then_the_page() -> None:
 
 def side_settings(prefix: str, usual: QuerySettings, shortlist: int) -> QuerySettings:
     """All settings of one side of a comparison. prefix: of the query parameters; usual: what they are left out for."""
+    most = min(int(NEIGHBORS[1]), shortlist)
+    for name, low, high in (("gamma", *GAMMA[:2]), ("alpha", *ALPHA[:2]), ("k", 1, most)):
+        problems(links.beyond(f"{prefix}{name}", low, high))
     gamma = st.slider("Keep rate γ", *GAMMA[:2], usual.prune.keep_rate, GAMMA[2], key=f"{prefix}gamma", bind=_URL)
     alpha = st.slider("Weight of transport α", *ALPHA[:2], usual.alpha, ALPHA[2], key=f"{prefix}alpha", bind=_URL)
-    most = min(int(NEIGHBORS[1]), shortlist)
     neighbors = st.slider("Neighbours K", 1, most, min(usual.neighbors, most), key=f"{prefix}k", bind=_URL)
     return replace(
         method_settings(prefix).with_keep_rate(round(gamma, 4)),
@@ -115,8 +121,13 @@ def choose_side(prefix: str, settings: QuerySettings) -> None:
 def method_settings(prefix: str = "", usual: QuerySettings | None = None) -> QuerySettings:
     """The choices that are no dials; keep rate, alpha and K are the defaults.
 
-    prefix: of the query parameters.  usual: what is chosen to begin with.
+    prefix: of the query parameters; those without one are in `read_view`, which also says what is wrong with them.
+    usual: what is chosen to begin with.
     """
+    if prefix:
+        for name, kind in (("variant", Variant), ("drop", DropStrategy), ("solver", Solver)):
+            problems(links.unknown(f"{prefix}{name}", map(plain_name, kind)))
+        problems(links.beyond(f"{prefix}epsilon", *EPSILON[:2]))
     usual = usual or replace(_DEFAULT, variant=usual_variant())
     variant = _choice(
         "Variant", f"{prefix}variant", usual.variant, "Where paper and released code differ, whose way is followed."
@@ -155,12 +166,12 @@ def map_settings(
     the weights have a classifier of training identities.  usual: what is chosen to begin with.
     """
     usual = usual or MapSettings(relative=True)
-    targets = {"image ranked first": MapSettings()}
+    targets = {RANKED_FIRST: MapSettings()}
     if chosen is not None:
-        targets["chosen neighbour"] = MapSettings(index=chosen)
+        targets[CHOSEN] = MapSettings(index=chosen)
     if knows_identities:
-        targets["likeliest training identity"] = MapSettings(target=MapTarget.IDENTITY)
-    first = next((name for name, each in targets.items() if _same_target(each, usual)), "image ranked first")
+        targets[IDENTITY] = MapSettings(target=MapTarget.IDENTITY)
+    first = next((name for name, each in targets.items() if _same_target(each, usual)), RANKED_FIRST)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         method = st.selectbox(
             "Heat map", DECODER_METHODS, DECODER_METHODS.index(usual.method), format_func=NAMES.__getitem__,
@@ -180,12 +191,23 @@ def map_settings(
     return replace(targets[target], method=method, relative=relative)
 
 
+def map_problems(prefix: str, knows_identities: bool) -> tuple[str, ...]:
+    """What a link asks of heat maps that `map_settings` cannot give."""
+    targets = (RANKED_FIRST, CHOSEN, *([IDENTITY] if knows_identities else []))
+    return (
+        *links.unknown(f"{prefix}map", (NAMES[each] for each in DECODER_METHODS)),
+        *links.unknown(f"{prefix}target", targets),
+        *links.no_switch(f"{prefix}relative"),
+    )
+
+
 def _same_target(one: MapSettings, other: MapSettings) -> bool:
     return one.target == other.target and one.index == other.index
 
 
 def junk_switch(uses_cameras: bool) -> bool:
     """Whether junk images are shown; a dataset without usable cameras has none."""
+    problems(links.no_switch("junk"))
     return uses_cameras and st.toggle(
         "Show junk images",
         key="junk",
@@ -218,6 +240,8 @@ def query_name(names: Sequence[str], opening: str, key: str = "query") -> str:
 
     opening: the one of a first visit.
     """
+    if key != "query":  # that one is told of where an upload is known
+        problems(links.unknown(key, names))
     if st.session_state.get(key) not in names:
         st.session_state.pop(key, None)
     last = st.session_state.get("last-query")

@@ -18,6 +18,8 @@ from fpc_core.evaluation.sweep import SweepTask
 from fpc_core.evaluation.sweep_tables import sweep_cells, sweep_table
 from fpc_core.figures.recipe import FigureKind
 
+MEASURED = tuple(measure.name for measure in MEASURES)
+
 
 def progress(run: Startable, look: Stand, visitor: str, steps: str, of: str, key: str = "") -> None:
     """Where a run stands, with the one button that makes sense. steps: what they are called; of: how many of what.

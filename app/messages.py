@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import streamlit as st
@@ -47,6 +47,12 @@ def _secret_folders() -> tuple[str, ...]:
     folders = (places.data, places.weights.parent, places.memory, cache_folder(), Path.cwd(), Path.home())
     forms = dict.fromkeys(form for each in folders if each.resolve().parent.name for form in (each, each.resolve()))
     return tuple(str(each) for each in forms if each.is_absolute())
+
+
+def problems(texts: Iterable[str]) -> None:
+    """A message each."""
+    for text in texts:
+        problem(text)
 
 
 def nothing_to_show(

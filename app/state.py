@@ -97,10 +97,10 @@ def plain_name(choice: StrEnum) -> str:
     return choice.value.replace("_", "-")
 
 
-def read_view(params: Mapping[str, str], patches: int) -> tuple[View, tuple[str, ...]]:
+def read_view(params: Mapping[str, str], patches: int, rows: int | None = None) -> tuple[View, tuple[str, ...]]:
     """The view of these query parameters, and one sentence for each that could not be used (the default then holds).
 
-    patches: of the model's grid; a pin must lie among them.
+    patches: of the model's grid; a pin must lie among them.  rows: of the memory, None for any number.
     """
     problems: list[str] = []
 
@@ -111,7 +111,8 @@ def read_view(params: Mapping[str, str], patches: int) -> tuple[View, tuple[str,
         try:
             return parse(text)
         except ValueError:
-            problems.append(f"The link asks for {name} = {text[:60]}, but {expected}. Using {default}.")
+            instead = "It is left out." if default is None else f"Using {default}."
+            problems.append(f"The link asks for {name} = {text[:60]}, but {expected}. {instead}")
             return default
 
     prune = PruneSettings(
@@ -129,7 +130,8 @@ def read_view(params: Mapping[str, str], patches: int) -> tuple[View, tuple[str,
         alpha=take("alpha", _between(ALPHA), _DEFAULT.alpha, _range_text(ALPHA)),
         neighbors=take("k", _neighbors, _DEFAULT.neighbors, _range_text(NEIGHBORS)),
     )
-    neighbor, rival = (take(name, _row, None, "it must be a row of the memory") for name in ("neighbor", "rival"))
+    of_memory = "it must be a row of the memory" + (f", 0 to {rows - 1}" if rows else "")
+    neighbor, rival = (take(name, _row(rows), None, of_memory) for name in ("neighbor", "rival"))
     pin = take("pin", _pin(patches), None, f"it must be q or g and a patch in 0 to {patches - 1}, as in q17")
     return View(params.get("query", ""), neighbor, rival, pin, settings), tuple(problems)
 
@@ -153,11 +155,14 @@ def _strategy(text: str) -> DropStrategy:
     return DropStrategy(text.replace("-", "_"))
 
 
-def _row(text: str) -> int | None:
-    value = int(text)
-    if value < 0:
-        raise ValueError(text)
-    return value
+def _row(rows: int | None) -> Callable[[str], int | None]:
+    def parse(text: str) -> int:
+        value = int(text)
+        if value < 0 or (rows is not None and value >= rows):
+            raise ValueError(text)
+        return value
+
+    return parse
 
 
 def _pin(patches: int) -> Callable[[str], Pin | None]:

@@ -11,10 +11,10 @@ heading(
     "Every query, sorted by the stage that found the right person, or lost them: cosine, D, consolidation.",
 )
 
-from app import cases, controls, grids, resources, sections, visitors
+from app import cases, controls, grids, links, resources, sections, visitors
 from app.choice import usual_variant
 from app.errands import State
-from app.messages import problem
+from app.messages import problem, problems
 from app.opening import open_or_explain
 from app.state import View
 from fpc_core.config import QuerySettings
@@ -40,6 +40,7 @@ def open_case(settings: QuerySettings) -> None:
 
 def pruned_share() -> float:
     """Below which share of the visible person the person counts as pruned away."""
+    problems(links.beyond("pruned", 0, 100))
     percent = st.slider(
         "Person pruned away below, %", 0, 100, round(100 * PRUNED_BELOW), 5, key="pruned", bind="query-params",
         help="Share of the visible person's area that survives the last dropping block, by the true masks.",

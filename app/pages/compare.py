@@ -9,9 +9,10 @@ from app.look import heading
 heading("What changes between two settings?", "The same query, searched twice; everything below marks what differs.")
 
 from app import controls, resources, sections, sides, stages
-from app.asking import query_of
+from app.asking import asked_view, query_of
 from app.basket import Item, add_button
 from app.comparisons import PRESETS, Labels, preset_of
+from app.messages import problems
 from app.opening import open_or_explain
 from app.sides import SIDES
 from fpc_core.config import QuerySettings
@@ -57,9 +58,10 @@ def page() -> None:
     sections.status_line(space, *settings)
     traces = {side: stages.search(space, query, each).trace for side, each in zip(SIDES, settings, strict=True)}
     labels = Labels(space.retriever.memory.records, query.subject, space.dataset.uses_cameras)
-    text = st.query_params.get("neighbor", "")
+    asked, wrong = asked_view(space, "neighbor")
+    problems(wrong)
     sides.masks(space, query, traces)
-    chosen = sides.hits(space, query, traces, int(text) if text.isdecimal() else None, choose_neighbor)
+    chosen = sides.hits(space, query, traces, asked.neighbor, choose_neighbor)
     gallery = space.retriever.memory.records[chosen].path.as_posix() if chosen is not None else ""
     with st.container(horizontal=True):
         for side, each in zip(SIDES, settings, strict=True):

@@ -11,8 +11,8 @@ heading(
     "The tables of the paper and its Fig. 4 on these data: ours with bootstrap intervals, the paper's beside them.",
 )
 
-from app import boards, controls, grids, resources, sections, visitors
-from app.messages import plain, problem
+from app import boards, controls, grids, links, resources, sections, visitors
+from app.messages import plain, problem, problems
 from app.opening import open_or_explain
 from fpc_core.config import QuerySettings
 from fpc_core.evaluation.report_tables import NAMES, Setting, tables_of
@@ -23,9 +23,11 @@ POLL = 1.0  # seconds between looks at a running evaluation
 
 def chosen_tables() -> tuple[str, ...]:
     """Names of the tables to show, in the paper's order."""
+    words = {name: "Fig. 4" if name == "fig4" else f"Table {name}" for name in NAMES}
+    problems(links.unknown("tables", words.values()))
     wanted = st.pills(
         "Tables", NAMES, selection_mode="multi", default=NAMES, key="tables", bind="query-params",
-        format_func=lambda name: "Fig. 4" if name == "fig4" else f"Table {name}",
+        format_func=words.__getitem__,
     )  # fmt: skip
     return tuple(name for name in NAMES if name in wanted)
 

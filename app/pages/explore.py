@@ -8,13 +8,13 @@ from app.look import heading
 
 heading("FPC Explorer", "Pick an occluded person: see which patches the model drops, whom it finds, and why.")
 
-from app import attention, controls, lessons, lives, pairs, sections, stages
-from app.asking import PER_PAGE, UPLOADED, begin, choose_neighbor, choose_query, chosen_query
+from app import attention, controls, lessons, links, lives, pairs, sections, stages
+from app.asking import PER_PAGE, UPLOADED, asked_view, begin, choose_neighbor, choose_query, chosen_query
 from app.basket import Item, add_button
-from app.messages import problem
+from app.messages import problems
 from app.opening import open_or_explain
 from app.stages import Found, Query
-from app.state import Pin, View, read_view
+from app.state import Pin, View
 from fpc_core.config import QuerySettings
 from fpc_core.workspace import Workspace
 
@@ -37,7 +37,7 @@ def hits(
     space: Workspace, query: Query, usual: QuerySettings, neighbor: int | None, show_junk: bool
 ) -> tuple[Found, int | None]:
     """What a moved dial waits for: drawn by itself, before the page follows. Returns the chosen neighbour as well."""
-    asked, _ = read_view(st.query_params, space.retriever.model.config.patches)
+    asked, _ = asked_view(space)
     found = stages.search(space, query, controls.at_dials(usual, asked.settings))
 
     def pick(row: str) -> None:
@@ -79,7 +79,7 @@ def answers(space: Workspace, query: Query, settings: QuerySettings, asked: View
 def page() -> None:
     space = open_or_explain()
     begin(space.dataset.neighbors)
-    asked, problems = read_view(st.query_params, space.retriever.model.config.patches)
+    asked, wrong = asked_view(space)
     records = {record.path.as_posix(): record for record in space.dataset.query}
     with st.sidebar:
         query, missing = chosen_query(space, asked.query)
@@ -88,8 +88,9 @@ def page() -> None:
 
     sections.status_line(space, settings)
     with st.container():  # always there, so that what stands below keeps its place when a message goes
-        for text in (*problems, *missing):
-            problem(text)
+        problems(
+            (*wrong, *missing, *controls.map_problems("", space.weights.knows_identities), *links.no_switch("life"))
+        )
     st.subheader("Whom are we looking for?")
     with st.container(horizontal=True, vertical_alignment="center"):
         identity = controls.identity([record.identity for record in space.dataset.query])

@@ -11,10 +11,10 @@ heading(
 )
 
 from app import controls, covers, desk, lab, pairs, sections, sides, stages
-from app.asking import query_of
+from app.asking import asked_view, query_of
 from app.comparisons import Labels
 from app.lab import CLEAN, OCCLUDED, PREFIX
-from app.messages import problem
+from app.messages import problem, problems
 from app.opening import open_or_explain
 from app.stages import Query
 from app.state import Pin
@@ -37,15 +37,6 @@ def choose_pin(pin: Pin | None) -> None:
         st.query_params["pin"] = str(pin)
 
 
-def asked_pin(patches: int) -> Pin | None:
-    """The pin of the link; one that cannot be there is left out."""
-    try:
-        pin = Pin.parse(st.query_params.get("pin", ""))
-    except ValueError:
-        return None
-    return pin if pin.patch < patches else None
-
-
 def results(space: Workspace, record: ImageRecord, query: Query, settings: QuerySettings) -> None:
     """Everything that follows when the scene is let go."""
     scene = desk.desk().scene
@@ -56,13 +47,13 @@ def results(space: Workspace, record: ImageRecord, query: Query, settings: Query
     nearest = lab.nearest_wrong(space, query, traces[CLEAN])
     lab.editor(space, query, settings, nearest, lab.first_matches(traces[CLEAN], traces[OCCLUDED], labels))
     lab.take_home(space, query, scene, settings, occluded.image)
-    asked = st.query_params.get("neighbor", "")
+    asked, wrong = asked_view(space, "neighbor", "pin")
+    problems(wrong)
     chosen = sides.hits(
-        space, query, traces, int(asked) if asked.isdecimal() else None, choose_neighbor,
+        space, query, traces, asked.neighbor, choose_neighbor,
         rankings=("by_distance", "final"), arrows=(OCCLUDED,),
     )  # fmt: skip
-    pin = asked_pin(space.retriever.model.config.patches)
-    pairs.transport(space, occluded, found[OCCLUDED], chosen, pin, choose_pin)
+    pairs.transport(space, occluded, found[OCCLUDED], chosen, asked.pin, choose_pin)
     sides.parts(space, traces, labels, chosen)
     sides.shares(traces, labels)
     try:

@@ -14,13 +14,13 @@ if PRESENTING:
 else:
     heading("How does FPC work?", "Nine short steps on one query: predict first, then see what the model did.")
 
-from app import controls, lessons, sections, stages
-from app.asking import PER_PAGE, UPLOADED, begin, choose_query, chosen_query
+from app import controls, lessons, links, sections, stages
+from app.asking import PER_PAGE, UPLOADED, asked_view, begin, choose_query, chosen_query
 from app.basket import Item, add_button
-from app.messages import plain, problem
+from app.messages import plain, problems
 from app.opening import open_or_explain
 from app.stages import Query
-from app.state import Pin, View, read_view
+from app.state import Pin, View
 from fpc_core.figures.recipe import FigureKind
 from fpc_core.lessons.case import Case
 from fpc_core.lessons.course import STEPS
@@ -97,7 +97,7 @@ def try_it(space: Workspace, query: Query, view: View, case: Case, key: str) -> 
 def page() -> None:
     space = open_or_explain()
     begin(space.dataset.neighbors)
-    asked, problems = read_view(st.query_params, space.retriever.model.config.patches)
+    asked, wrong = asked_view(space)
     with st.sidebar:
         query, missing = chosen_query(space, asked.query)
         settings = controls.query_settings(asked.settings, space.dataset.shortlist)
@@ -105,8 +105,7 @@ def page() -> None:
     key = list(STEPS)[number - 1]
     if not PRESENTING:
         sections.status_line(space, settings)
-    for text in (*problems, *missing):
-        problem(text)
+    problems((*wrong, *missing, *links.beyond("step", 1, COUNT), *links.unknown("present", ("1",))))
     found = stages.search(space, query, settings)
     case = lessons.case(space, query, found, asked.neighbor)
     step = STEPS[key](case)

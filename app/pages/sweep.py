@@ -12,11 +12,11 @@ heading(
     "Which settings work best?", "Keep rate γ, weight of transport α and neighbours K: every combination in one run."
 )
 
-from app import controls, grids, resources, sections, visitors
+from app import controls, grids, links, resources, sections, visitors
 from app.choice import usual_variant
 from app.errands import State
 from app.heatmaps import parse_cell_id
-from app.messages import problem
+from app.messages import problem, problems
 from app.opening import open_or_explain
 from app.state import View
 from fpc_core.config import KEEP_RATES, QuerySettings
@@ -34,6 +34,7 @@ POLL = 1.0  # seconds between looks at a running sweep
 
 def chosen_queries(records: dict[str, ImageRecord], opening: str) -> tuple[str, ...]:
     """Paths of the queries to sweep over; empty where a set holds none yet."""
+    problems(links.unknown("scope", SCOPES))
     scope = st.segmented_control(
         "Queries", SCOPES, default=SCOPES[0], required=True, key="scope", bind="query-params"
     )  # fmt: skip
@@ -41,8 +42,10 @@ def chosen_queries(records: dict[str, ImageRecord], opening: str) -> tuple[str, 
         return (controls.query_name(list(records), opening, f"{PREFIX}query"),)
     if scope == "all":
         return tuple(records)
+    known = sorted({record.identity for record in records.values()})
+    problems((*links.unknown("ids", known), *links.unknown("images", records)))
     identities = st.multiselect(
-        "Identities", sorted({record.identity for record in records.values()}), key="ids", bind="query-params",
+        "Identities", known, key="ids", bind="query-params",
         filter_mode="prefix", select_all=False,
     )  # fmt: skip
     images = st.multiselect("Images", list(records), key="images", bind="query-params")
@@ -51,6 +54,9 @@ def chosen_queries(records: dict[str, ImageRecord], opening: str) -> tuple[str, 
 
 def axes(shortlist: int) -> SweepGrid | None:
     """The grid; None with a word where an axis has no value."""
+    offered = [count for count in COUNTS if count <= shortlist]
+    for name, values in (("gammas", RATES), ("step", ALPHA_STEPS), ("ks", offered)):
+        problems(links.unknown(name, map("{:g}".format, values)))
     rates = st.pills(
         "Keep rates γ", RATES, selection_mode="multi", default=KEEP_RATES, format_func="{:g}".format, key="gammas",
         bind="query-params",
@@ -58,7 +64,6 @@ def axes(shortlist: int) -> SweepGrid | None:
     step = st.segmented_control(
         "Step of α", ALPHA_STEPS, default=0.1, required=True, format_func="{:g}".format, key="step", bind="query-params"
     )
-    offered = [count for count in COUNTS if count <= shortlist]
     usual = [count for count in SweepGrid().neighbors if count in offered]
     counts = st.pills(
         "Neighbours K", offered, selection_mode="multi", default=usual, key="ks", bind="query-params"
@@ -111,6 +116,8 @@ def page() -> None:
         run.start(visitor)
         look = run.look()
     query = queries[0] if len(queries) == 1 else ""
+
+    problems((*links.unknown("measure", grids.MEASURED), *links.unknown("shown", grid.neighbors)))
 
     @st.fragment(run_every=POLL if look.active else None)
     def live() -> None:

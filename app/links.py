@@ -1,0 +1,43 @@
+"""What a link asks of widgets that are bound to its parameters, and what of it they cannot have, in sentences.
+
+Such a widget falls back by itself, and in silence. Call these before it is drawn: then the link is as it came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import streamlit as st
+
+MOST = 12  # options that a sentence names
+
+
+def unknown(key: str, offered: Iterable[object]) -> tuple[str, ...]:
+    """Of a choice among these, as they are written on screen."""
+    options = [str(each) for each in offered]
+    expected = f"it must be one of {', '.join(options)}" if len(options) <= MOST else "that is not among the choices"
+    return tuple(
+        f"The link asks for {key} = {text[:60]}, but {expected}. It is left out."
+        for text in st.query_params.get_all(key)
+        if text and text not in options
+    )
+
+
+def beyond(key: str, low: float, high: float) -> tuple[str, ...]:
+    """Of a slider, or of both ends of one."""
+    found = []
+    for text in st.query_params.get_all(key):
+        try:
+            within, instead = low <= float(text) <= high, "nearest"
+        except ValueError:
+            within, instead = False, "usual one"
+        if not within:
+            found.append(
+                f"The link asks for {key} = {text[:60]}, but it must lie in {low:g} to {high:g}. Using the {instead}."
+            )
+    return tuple(found)
+
+
+def no_switch(key: str) -> tuple[str, ...]:
+    """Of what is on or off."""
+    return unknown(key, ("true", "false"))
