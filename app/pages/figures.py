@@ -78,7 +78,7 @@ def show(space: Workspace, recipe: FigureRecipe) -> None:
     preview, downloads = st.columns([3, 1], gap="medium")
     inches = WIDTHS[recipe.style.width]
     with preview:
-        st.image(picture, width=min(round(inches * 160), 1100), caption=f"{inches:g} in wide, as it will be printed")
+        st.image(picture, caption=f"{inches:g} in wide, as it will be printed")
     with downloads:
         st.download_button(
             "Everything (zip)", lambda: resources.figure_bundle(space, recipe, tables), f"{recipe.kind}.zip",
