@@ -1,9 +1,11 @@
 """Public mode: what strangers see of every page, what a link cannot do, and that nothing is written."""
 
+import io
 import os
 import string
 import sys
 import time
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,8 +18,10 @@ from hypothesis import given, strategies
 from app.caches import ERRANDS, OPEN, READ, RESULTS
 from app.choice import Choice, read_choice
 from app.public import for_visitors, is_public, unclear
-from fpc_core.config import Variant
-from fpc_core.figures import render  # noqa: F401  its libraries make their own folders when they are first loaded
+from fpc_core.config import QuerySettings, Variant
+from fpc_core.figures import render  # its libraries make their own folders when they are first loaded
+from fpc_core.figures.recipe import FigureKind, FigureRecipe
+from fpc_core.workspace import open_workspace
 from tests.unseen import PAGES, ROOT, opened, run, texts
 
 VISITED = sorted(path.name for path in PAGES.glob("*.py") if path.name not in ("__init__.py", "data.py"))
@@ -158,6 +162,17 @@ def test_a_sweep_is_shown_and_nothing_of_it_is_kept(public, small_places):
             run(page)
         assert "all known" in texts(page)
     assert [each for each in written if str(public) in each] == []
+
+
+def test_the_files_of_a_figure_are_packed_without_a_file(public, small_places):
+    space = open_workspace(small_places, "cpu", read_only=True)
+    query = space.dataset.query[0].path.as_posix()
+    recipe = FigureRecipe(FigureKind.DROP_PROCESS, (query,), QuerySettings(shortlist=20))
+    with watched(public, small_places.data.parent) as written:
+        packed = render.bundle(recipe, space)
+    assert [each for each in written if "pycache" not in each] == []
+    with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+        assert len(archive.namelist()) == 7
 
 
 def test_results_that_were_kept_before_are_shown(public, small_world_in_use, monkeypatch):

@@ -6,7 +6,6 @@ import io
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from matplotlib.figure import Figure
 
@@ -16,7 +15,7 @@ from fpc_core.figures.fonts import check_font
 from fpc_core.figures.kinds import draw_of_queries
 from fpc_core.figures.recipe import OF_ALL_QUERIES, FigureKind, FigureRecipe
 from fpc_core.figures.scores import draw_of_scores
-from fpc_core.figures.style import Drawn, dressed, save
+from fpc_core.figures.style import Drawn, dressed, printed
 from fpc_core.model.checkpoint import weights_fingerprint
 from fpc_core.workspace import Workspace
 
@@ -64,28 +63,33 @@ def render_png(recipe: FigureRecipe, space: Workspace, dpi: int, tables: Sequenc
 
 
 def write_figure(recipe: FigureRecipe, space: Workspace, stem: Path, tables: Sequence[ReportTable] = ()) -> list[Path]:
-    """Write stem.pdf, stem.svg, stem-300dpi.png, stem-600dpi.png, stem.json, stem.csv and stem.tex; their paths.
+    """Write the files of `files` beside each other; their paths."""
+    paths = []
+    for name, content in files(recipe, space, stem.name, tables).items():
+        paths.append(stem.with_name(name))
+        paths[-1].write_bytes(content)
+    return paths
+
+
+def bundle(recipe: FigureRecipe, space: Workspace, name: str = "figure", tables: Sequence[ReportTable] = ()) -> bytes:
+    """The files of `files` as a zip; equal recipes give equal bytes on the CPU. Nothing of it touches the disk."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file, content in files(recipe, space, name, tables).items():
+            archive.writestr(zipfile.ZipInfo(file, (1980, 1, 1, 0, 0, 0)), content)
+    return packed.getvalue()
+
+
+def files(recipe: FigureRecipe, space: Workspace, name: str, tables: Sequence[ReportTable] = ()) -> dict[str, bytes]:
+    """By file name: name.pdf, name.svg, name-300dpi.png, name-600dpi.png, name.json, name.csv and name.tex.
 
     tables: as of `draw`.
     """
     drawn = draw(recipe, space, tables)
     with dressed(recipe.style):
-        paths = save(drawn.figure, stem)
-    texts = {".json": recipe.to_json(), ".csv": drawn.data, ".tex": latex(recipe, space, stem.name)}
-    for suffix, text in texts.items():
-        path = stem.with_name(stem.name + suffix)
-        path.write_text(text, encoding="utf-8", newline="\n")
-        paths.append(path)
-    return paths
-
-
-def bundle(recipe: FigureRecipe, space: Workspace, name: str = "figure", tables: Sequence[ReportTable] = ()) -> bytes:
-    """What `write_figure` writes, as a zip; equal recipes give equal bytes on the CPU."""
-    packed = io.BytesIO()
-    with TemporaryDirectory() as folder, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in write_figure(recipe, space, Path(folder) / name, tables):
-            archive.writestr(zipfile.ZipInfo(path.name, (1980, 1, 1, 0, 0, 0)), path.read_bytes())
-    return packed.getvalue()
+        found = printed(drawn.figure, name)
+    texts = {".json": recipe.to_json(), ".csv": drawn.data, ".tex": latex(recipe, space, name)}
+    return found | {name + suffix: text.encode("utf-8") for suffix, text in texts.items()}
 
 
 def latex(recipe: FigureRecipe, space: Workspace, name: str) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import matplotlib
@@ -89,14 +89,17 @@ def new_figure(style: FigureStyle, height: float) -> Figure:
     return Figure(figsize=(WIDTHS[style.width], height), facecolor="white")
 
 
-def save(figure: Figure, stem: Path) -> list[Path]:
-    """Write stem.pdf, stem.svg, stem-300dpi.png and stem-600dpi.png; returns their paths. Bytes hold no date."""
-    pdf, svg = (stem.with_name(stem.name + suffix) for suffix in (".pdf", ".svg"))
-    figure.savefig(pdf, metadata={"CreationDate": None}, dpi=600)
-    figure.savefig(svg, metadata={"Date": None}, dpi=600)
-    pictures = []
+def printed(figure: Figure, name: str) -> dict[str, bytes]:
+    """name.pdf, name.svg, name-300dpi.png and name-600dpi.png, by these names. Bytes hold no date."""
+    ways: dict[str, dict[str, Any]] = {
+        f"{name}.pdf": {"format": "pdf", "metadata": {"CreationDate": None}, "dpi": 600},
+        f"{name}.svg": {"format": "svg", "metadata": {"Date": None}, "dpi": 600},
+    }
     for dpi in PNG_DPI:
-        path = stem.with_name(f"{stem.name}-{dpi}dpi.png")
-        figure.savefig(path, dpi=dpi, metadata={"Software": None})
-        pictures.append(path)
-    return [pdf, svg, *pictures]
+        ways[f"{name}-{dpi}dpi.png"] = {"format": "png", "metadata": {"Software": None}, "dpi": dpi}
+    files = {}
+    for file, options in ways.items():
+        held = io.BytesIO()
+        figure.savefig(held, **options)
+        files[file] = held.getvalue()
+    return files
