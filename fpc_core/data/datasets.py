@@ -16,6 +16,7 @@ query that a first visit opens with. `neighbors` is the K to begin with where a 
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -216,13 +217,13 @@ def _detect(place: Path) -> Layout:
 
 def _street(place: Path, folder: str, split: str, skipped: list[Path]) -> list[ImageRecord]:
     """`0002_c1s1_000451_03.jpg`: identity 2, camera 0. Junk has identity -1, distractors 0."""
-    records = []
+    records, inside = [], Path(folder)
     for path in _images(place / folder):
         match = _STREET_NAME.match(path.name)
         if not match or int(match[2]) < 1 or int(match[1]) < _JUNK:
-            skipped.append(path.relative_to(place))
+            skipped.append(inside / path.name)
         else:
-            records.append(ImageRecord(path.relative_to(place), int(match[1]), int(match[2]) - 1, split))
+            records.append(ImageRecord(inside / path.name, int(match[1]), int(match[2]) - 1, split))
     return records
 
 
@@ -277,9 +278,8 @@ def _images(folder: Path) -> list[Path]:
     """Image files of a folder, by name; none where there is no folder. Hidden files are no images."""
     if not folder.is_dir():
         return []
-    return sorted(
-        child for child in folder.iterdir() if child.suffix.lower() in SUFFIXES and not child.name.startswith(".")
-    )
+    names = (name for name in os.listdir(folder) if not name.startswith("."))
+    return [folder / name for name in sorted(names) if os.path.splitext(name)[1].lower() in SUFFIXES]
 
 
 def _images_below(folder: Path) -> list[Path]:
