@@ -26,6 +26,6 @@ $(VENV)/installed: requirements.txt
 	-$(BIN)/python -m fpc_core doctor
 	touch $@
 
-$(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
+$(VENV)/installed-dev: requirements-dev.txt requirements-scale.txt $(VENV)/installed
 	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
 	touch $@

@@ -1,22 +1,24 @@
 """A gallery of 519,000 images, Market-1501 with its 500,000 distractors in size: built, opened and searched.
 
-    python -m benchmarks.half_million [--shares 0.0625 0.25 1] [--processes 2] [--queries 200] [--folder DIRECTORY]
+    python -m benchmarks.half_million [--images 519000] [--processes 2] [--folder DIRECTORY]
 
 Makes Market-1501's layout of noise and a narrow model of chance (32 patches x 32 channels; what is measured is how time
-and memory grow, the width only scales them) in a temporary folder, builds the memory by torchrun, and searches it with
-every shortlist that needs no server. Every step is a process of its own, so that time and peak are its own.
+and memory grow, the width only scales them), builds the memory by torchrun, and searches it, a quarter and a sixteenth
+of it with every shortlist that needs no server. Every step is a process of its own, so that time and peak are its own.
+In a folder that is named everything stays, and images that are there are not made again.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +28,15 @@ from PIL import Image
 
 from benchmarks.scale import cost
 from benchmarks.world import SIZE, make_weights
+from fpc_core.building import SHARD_IMAGES
 from fpc_core.config import ModelConfig, QuerySettings
 from fpc_core.data.datasets import open_dataset
 from fpc_core.data.images import resize_image, to_tensor
-from fpc_core.matching.shortlists import IndexKind, TorchIndex
-from fpc_core.memory import fingerprint, open_memory
+from fpc_core.matching.shortlists import IndexKind, TorchIndex, open_index
+from fpc_core.memory import GalleryMemory, fingerprint, open_memory
 from fpc_core.model.checkpoint import load_checkpoint
+from fpc_core.retrieval import Retriever
+from fpc_core.shards import TokenShards
 from fpc_core.workspace import Places, open_workspace
 
 GALLERY, DISTRACTORS, PEOPLE, CAMERAS, QUERIES = 519_000, 500_000, 750, 6, 200
@@ -40,6 +45,8 @@ CONFIG = ModelConfig(
     identities=PEOPLE,
 )  # fmt: skip
 BATCH = 256
+SHARES = (1 / 16, 1 / 4, 1)
+WARM_UP = 5
 INDEXES = (IndexKind.TORCH, IndexKind.FAISS, IndexKind.FAISS_IVF)
 _PART = 10_000  # images that one call makes
 
@@ -64,12 +71,15 @@ def _make(folder: Path, start: int, stop: int, people: int) -> None:
     """Images `start` to `stop`; from `people` on they are distractors. A query has the next camera of its person's."""
     rng = np.random.default_rng([start, people])
     query = folder.name == "query"
+    written = io.BytesIO()
+    Image.new("RGB", SIZE).save(written, "BMP")
+    pixels = 3 * SIZE[0] * SIZE[1]
+    header = written.getvalue()[:-pixels]
     for number in range(start, stop):
         person = number % PEOPLE + 1 if query or number < people else 0
         camera = (number // PEOPLE + query) % CAMERAS + 1
-        pixels = rng.integers(0, 256, (SIZE[1], SIZE[0], 3), dtype=np.uint8)
-        name = f"{person:04d}_c{camera}s1_{number:07d}_00.jpg"
-        Image.fromarray(pixels).save(folder / name, quality=50)
+        name = f"{person:04d}_c{camera}s1_{number:07d}_00.bmp"
+        (folder / name).write_bytes(header + rng.bytes(pixels))
 
 
 def opening(places: Places) -> dict[str, float]:
@@ -90,84 +100,111 @@ def opening(places: Places) -> dict[str, float]:
     return took
 
 
-def searching(places: Places, kind: str) -> dict[str, Any]:
-    """Milliseconds of every query of the data by this shortlist, MB held, and the share of the exact one it found."""
+def searching(places: Places, kind: str, share: float) -> dict[str, Any]:
+    """Every query of the data by this shortlist in the first `share` of the shards.
+
+    Of a query milliseconds, 50th and 95th percentile: the whole, the process's own CPU time, of it the shortlist and the
+    ranking of the whole gallery. found: the share of the exact shortlist.  own, mapped: resident MB.
+    """
+    space = open_workspace(places, "cpu")
+    memory, settings = first_shards(places.memory, space.retriever.memory, share), QuerySettings()
     start = time.perf_counter()
-    space = open_workspace(places, "cpu", shortlist=kind)
-    ready = time.perf_counter() - start
-    retriever, settings = space.retriever, QuerySettings()
-    exact = TorchIndex(retriever.memory.cls, lambda: retriever.memory.unit_cls)
-    whole, index, ranking, found = [], [], [], []
-    for record in space.dataset.query:
+    index = open_index(kind, memory.cls, lambda: memory.unit_cls, f"{share}", places.memory.parent / "indexes")
+    retriever = Retriever(space.retriever.model, memory, index)
+    exact = TorchIndex(memory.cls, lambda: memory.unit_cls)
+    taken: dict[str, list[float]] = {name: [] for name in ("whole", "cpu", "index", "ranking")}
+    found, ready = [], 0.0
+    for place, record in enumerate(space.dataset.query):
         image = to_tensor([resize_image(space.dataset.read(record), CONFIG.image_size)], CONFIG)
-        start = time.perf_counter()
+        began, busy = time.perf_counter(), time.process_time()
         trace = retriever.search(image, settings, torch.tensor([record.camera]))
-        whole.append(1000 * (time.perf_counter() - start))
-        ranking.append(1000 * trace.timings["rank the gallery"])
+        whole, cpu = time.perf_counter() - began, time.process_time() - busy
+        if place < WARM_UP:  # the first ones compile kernels and make unit vectors
+            ready = time.perf_counter() - start
+            continue
         query = trace.encoding.cls[0]
-        start = time.perf_counter()
-        short = retriever.index.search(query, settings.shortlist)
-        index.append(1000 * (time.perf_counter() - start))
+        began = time.perf_counter()
+        short = index.search(query, settings.shortlist)
+        spent = time.perf_counter() - began
+        for name, value in zip(taken, (whole, cpu, spent, trace.timings["rank the gallery"]), strict=True):
+            taken[name].append(1000 * value)
         if kind == IndexKind.FAISS_IVF:
             found.append(np.isin(exact.search(query, settings.shortlist).indices, short.indices).mean())
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    held = {name: int(status[name].split()[0]) / 1000 for name in ("RssAnon", "RssFile", "VmHWM")}
-    told = {"whole": whole[5:], "index": index[5:], "ranking": ranking[5:]}  # the first ones compile and map
-    percentiles = {name: np.percentile(values, [50, 95]).tolist() for name, values in told.items()}
-    return {**percentiles, **held, "ready": ready, "found": float(np.mean(found)) if found else 1.0}
+    held = {name: int(status[key].split()[0]) / 1000 for name, key in (("own", "RssAnon"), ("mapped", "RssFile"))}
+    percentiles = {name: np.percentile(values, [50, 95]).tolist() for name, values in taken.items()}
+    return {**percentiles, **held, "images": len(memory), "ready": ready, "found": np.mean(found) if found else 1.0}
 
 
-def measure(folder: Path, share: float, arguments: argparse.Namespace) -> None:
-    images = round(share * GALLERY)
+def first_shards(directory: Path, memory: GalleryMemory, share: float) -> GalleryMemory:
+    """The memory as if it ended after this share of its shards."""
+    paths = sorted(directory.glob("tokens-*.npy"))
+    paths = paths[: max(1, round(share * len(paths)))]
+    images = min(len(paths) * SHARD_IMAGES, len(memory))
+    sums = np.load(directory / "sums.npy")[:images]
+    tokens = TokenShards(paths, (images, CONFIG.patches, CONFIG.width), SHARD_IMAGES, sums)
+    return replace(
+        memory, cls=memory.cls[:images], tokens=tokens, features=memory.features[:images],
+        records=memory.records[:images],
+    )  # fmt: skip
+
+
+def measure(folder: Path, images: int, processes: int) -> None:
     start = time.perf_counter()
-    data = make_gallery(folder / "noise", images, arguments.processes)
-    print(f"\n{images:,} images, made in {time.perf_counter() - start:.0f} s\n", flush=True)
-    places = Places(data, make_weights(folder / "model.safetensors", CONFIG), folder / "memory")
+    if not (folder / "noise" / "dataset.json").is_file():
+        make_gallery(folder / "noise", images, processes)
+        print(f"{images:,} images made in {time.perf_counter() - start:.0f} s", flush=True)
+    places = Places(folder / "noise", folder / "model.safetensors", folder / "memory")
+    make_weights(places.weights, CONFIG)
     environment = {**os.environ, "FPC_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
-    where = ["--data", str(data), "--weights", str(places.weights), "--memory", str(places.memory)]
-    run = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(arguments.processes)]
+    where = ["--data", str(places.data), "--weights", str(places.weights), "--memory", str(places.memory)]
+    run = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     build = ["-m", "fpc_core", "memory", "build", *where, "--device", "cpu", "--batch-size", str(BATCH)]
     built = cost([*run, *build], environment, folder / "log")
     print(
-        f"build, {arguments.processes} processes: {built.wall:.0f} s, {images / built.wall:.0f} images a second, "
+        f"build, {processes} processes: {built.wall:.0f} s, {images / built.wall:.0f} images a second, "
         f"{built.cpu:.0f} CPU seconds, peak of the larger process {built.peak:.0f} MB"
     )
     sizes = {path.name: path.stat().st_size / 1e6 for path in places.memory.iterdir()}
-    tokens = sum(size for name, size in sizes.items() if name.startswith("tokens"))
-    print(f"on disk: {sum(sizes.values()):.0f} MB, of which tokens {tokens:.0f} MB in {len(sizes) - 5} files")
-    for task in ("opening", *INDEXES):
-        command = ["-m", "benchmarks.half_million", "--task", task, "--folder", str(folder)]
-        taken = cost(command, environment, folder / "log")
-        told = json.loads((folder / "log").read_text().splitlines()[-1])
-        if task == "opening":
-            print("seconds to open: " + ", ".join(f"{name} {value:.2f}" for name, value in told.items()))
-            print("\n| shortlist | query p50 | p95 | of it index | ranking | found | ready s | MB own | MB mapped |")
-            print("|---|---|---|---|---|---|---|---|---|")
-            continue
-        print(
-            f"| {task} | {told['whole'][0]:.1f} | {told['whole'][1]:.1f} | {told['index'][0]:.1f} | "
-            f"{told['ranking'][0]:.1f} | {told['found']:.1%} | {told['ready']:.1f} | {told['RssAnon']:.0f} | "
-            f"{told['RssFile']:.0f} |",
-            flush=True,
-        )
-        print(f"{task}: {taken}", file=sys.stderr)
+    tokens = [size for name, size in sizes.items() if name.startswith("tokens")]
+    print(f"on disk: {sum(sizes.values()):.0f} MB, of which tokens {sum(tokens):.0f} MB in {len(tokens)} files")
+
+    def told(*task: str) -> dict[str, Any]:
+        command = ["-m", "benchmarks.half_million", "--folder", str(folder), "--task", *task]
+        cost(command, environment, folder / "log")
+        return json.loads((folder / "log").read_text().splitlines()[-1])
+
+    print("seconds to open: " + ", ".join(f"{name} {value:.2f}" for name, value in told("opening").items()))
+    print(
+        "\n| images | shortlist | query p50 | p95 | CPU | of it index | ranking | found | ready s | MB own | mapped |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|---|---|", flush=True)
+    for share in SHARES:
+        for kind in INDEXES:
+            got = told(kind, str(share))
+            figures = (*got["whole"], got["cpu"][0], got["index"][0], got["ranking"][0])
+            times = " | ".join(f"{value:.1f}" for value in figures)
+            held = f"{got['ready']:.1f} | {got['own']:.0f} | {got['mapped']:.0f}"
+            print(f"| {got['images']:,} | {kind} | {times} | {got['found']:.1%} | {held} |", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--shares", type=float, nargs="+", default=[0.0625, 0.25, 1.0])
+    parser.add_argument("--images", type=int, default=GALLERY)
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--folder", type=Path, help="where to work (default: a temporary folder)")
-    parser.add_argument("--task", help=argparse.SUPPRESS)  # what a process of this script does
+    parser.add_argument("--folder", type=Path, help="where to work and leave everything (default: a temporary folder)")
+    parser.add_argument("--task", nargs="+", help=argparse.SUPPRESS)  # what a process of this script does
     arguments = parser.parse_args()
+    folder = arguments.folder
     if arguments.task:
-        folder = arguments.folder
         places = Places(folder / "noise", folder / "model.safetensors", folder / "memory")
-        print(json.dumps(opening(places) if arguments.task == "opening" else searching(places, arguments.task)))
-        return
-    for share in arguments.shares:
-        with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
-            measure(Path(folder), share, arguments)
+        kind, *share = arguments.task
+        print(json.dumps(searching(places, kind, float(share[0])) if share else opening(places)))
+    elif folder:
+        measure(folder, arguments.images, arguments.processes)
+    else:
+        with tempfile.TemporaryDirectory() as made:
+            measure(Path(made), arguments.images, arguments.processes)
 
 
 if __name__ == "__main__":

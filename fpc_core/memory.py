@@ -41,6 +41,7 @@ HOLISTIC = PruneSettings(keep_rate=1.0)
 ARRAYS = ("cls", "features", "sums")
 RECORDS = "records.json"
 MANIFEST = "manifest.json"
+_BLOCK = 65_536  # rows made unit vectors at once
 
 
 @dataclass(frozen=True)
@@ -69,9 +70,7 @@ def fingerprint_of(weights: str, config: ModelConfig, records: Sequence[ImageRec
     listing = []
     for record in records:
         try:
-            size = os.stat(
-                os.path.join(root, record.path)
-            ).st_size  # half a million paths joined by pathlib take seconds
+            size = os.stat(os.path.join(root, record.path)).st_size  # pathlib's way takes seconds for half a million
         except OSError as error:
             raise GalleryMemoryError(f"{root / record.path} is not there; restore it or its dataset") from error
         listing.append([record.path.as_posix(), size, record.identity, record.camera])
@@ -248,5 +247,8 @@ def _digest(content: object) -> str:
 
 
 def _unit_rows(rows: np.ndarray) -> np.ndarray:
-    values = np.asarray(rows, dtype=np.float32)
-    return values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12)
+    values = np.array(rows, dtype=np.float32)
+    for start in range(0, len(values), _BLOCK):  # the norm needs as much again as its rows
+        block = values[start : start + _BLOCK]
+        block /= np.maximum(np.linalg.norm(block, axis=1, keepdims=True), 1e-12)
+    return values
