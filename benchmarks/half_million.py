@@ -103,8 +103,8 @@ def opening(places: Places) -> dict[str, float]:
 def searching(places: Places, kind: str, share: float) -> dict[str, Any]:
     """Every query of the data by this shortlist in the first `share` of the shards.
 
-    Of a query milliseconds, 50th and 95th percentile: the whole, the process's own CPU time, of it the shortlist and the
-    ranking of the whole gallery. found: the share of the exact shortlist.  own, mapped: resident MB.
+    Of a query milliseconds, 50th and 95th percentile: the whole, the process's own CPU time, the part of the shortlist
+    and that of ranking the whole gallery. found: share of the exact shortlist.  own, mapped: resident MB.
     """
     space = open_workspace(places, "cpu")
     memory, settings = first_shards(places.memory, space.retriever.memory, share), QuerySettings()
@@ -136,13 +136,15 @@ def searching(places: Places, kind: str, share: float) -> dict[str, Any]:
     return {**percentiles, **held, "images": len(memory), "ready": ready, "found": np.mean(found) if found else 1.0}
 
 
-def first_shards(directory: Path, memory: GalleryMemory, share: float) -> GalleryMemory:
+def first_shards(
+    directory: Path, memory: GalleryMemory, share: float, shard_images: int = SHARD_IMAGES
+) -> GalleryMemory:
     """The memory as if it ended after this share of its shards."""
     paths = sorted(directory.glob("tokens-*.npy"))
     paths = paths[: max(1, round(share * len(paths)))]
-    images = min(len(paths) * SHARD_IMAGES, len(memory))
+    images = min(len(paths) * shard_images, len(memory))
     sums = np.load(directory / "sums.npy")[:images]
-    tokens = TokenShards(paths, (images, CONFIG.patches, CONFIG.width), SHARD_IMAGES, sums)
+    tokens = TokenShards(paths, (images, CONFIG.patches, CONFIG.width), shard_images, sums)
     return replace(
         memory, cls=memory.cls[:images], tokens=tokens, features=memory.features[:images],
         records=memory.records[:images],

@@ -1,7 +1,8 @@
-"""The maker of the scale benchmark at a hundredth of the size: what it makes loads, builds and evaluates."""
+"""The makers of the scale benchmarks at a fraction of the size: what they make loads, builds and is searched."""
 
 import pytest
 
+from benchmarks import half_million
 from benchmarks.world import CAMERAS, CONFIG, SPLITS, make_dataset, make_weights
 from fpc_core.building import build_memory
 from fpc_core.cli import main
@@ -57,3 +58,22 @@ def test_a_built_memory_is_up_to_date(places):
     before = (places.memory / "manifest.json").stat().st_mtime_ns
     build_memory(model, dataset.gallery, dataset.root, places.memory)
     assert (places.memory / "manifest.json").stat().st_mtime_ns == before
+
+
+def test_the_half_million_is_market_1501_with_distractors_and_searched_in_parts(tmp_path):
+    places = Places(
+        half_million.make_gallery(tmp_path / "noise", 1038, 1), tmp_path / "model.safetensors", tmp_path / "memory"
+    )
+    make_weights(places.weights, half_million.CONFIG)
+    dataset = open_dataset(places.data)
+    assert dataset.layout is Layout.MARKET_1501
+    assert len(dataset.gallery) == 1038
+    assert sum(record.identity == 0 for record in dataset.gallery) == 1000
+    few = dataset.gallery[:10] + dataset.gallery[-190:]
+    model, _ = load_checkpoint(places.weights)
+    memory = build_memory(model, few, dataset.root, places.memory, shard_images=40)
+    part = half_million.first_shards(places.memory, memory, 0.4, shard_images=40)
+    assert (len(part), len(part.records)) == (80, 80)
+    assert part.patches([79, 3]).equal(memory.patches([79, 3]))
+    whole = half_million.first_shards(places.memory, memory, 1, shard_images=40)
+    assert len(whole) == 200
