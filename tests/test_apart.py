@@ -87,12 +87,13 @@ def test_a_file_that_takes_too_much_memory_is_refused(monkeypatch):
         decode_apart(data, "wide.png", SIZE)
 
 
-def test_a_decoder_that_goes_down_takes_nothing_with_it(monkeypatch, tmp_path):
+def test_a_decoder_that_goes_down_takes_nothing_with_it(monkeypatch, tmp_path, caplog):
     program = tmp_path / "crash.py"
-    program.write_text("import os; os.abort()")
+    program.write_text("import os, sys; print('out of luck', file=sys.stderr, flush=True); os.abort()")
     monkeypatch.setattr(images, "__file__", str(program))
     with pytest.raises(ImageError, match=r"me\.png cannot be decoded: its decoder failed"):
         decode_apart(encoded(Image.fromarray(picture())), "me.png", SIZE)
+    assert "out of luck" in caplog.text  # for whoever runs the app
 
 
 def test_the_process_can_write_no_file(monkeypatch, tmp_path):

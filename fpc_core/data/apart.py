@@ -6,6 +6,7 @@ much memory, or brings its decoder down, costs one short-lived process: no page 
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
@@ -22,6 +23,7 @@ SECONDS = 6  # of processor time; 40 million pixels take one or two
 PATIENCE = 30  # seconds by the clock, on a busy machine
 ROOM = 2 << 30  # bytes of address space; 40 million pixels with transparency take 0.6 GB
 AT_ONCE = 2  # such processes
+_LOG = logging.getLogger("fpc.apart")
 _seats = threading.BoundedSemaphore(AT_ONCE)
 
 
@@ -51,12 +53,14 @@ def decode_apart(
         return np.frombuffer(body, np.uint8).reshape(height, width, 3).copy()
     if sys.platform != "win32" and done.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
         raise ImageError(_too_long(name))
+    last = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
+    _LOG.warning("the decoder ended with %s: %s", done.returncode, *(last or ["no word"]))
     raise ImageError(f"{name} cannot be decoded: its decoder failed or ran out of memory; save it again from an editor")
 
 
 def _run(data: bytes, size: tuple[int, int], seconds: int, patience: float) -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-I", str(Path(images.__file__).resolve()), str(seconds), str(ROOM), *map(str, size)]
-    # One thread: the pools of numpy's libraries would take address space for nothing.
+    command = [sys.executable, "-P", str(Path(images.__file__).resolve()), str(seconds), str(ROOM), *map(str, size)]
+    # -P: what lies beside that file is no module of the program. One thread: pools would take address space in vain.
     bounds = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     return subprocess.run(
         command, input=data, capture_output=True, timeout=patience, check=False, env={**os.environ, **bounds}
