@@ -25,19 +25,20 @@ def unknown(key: str, offered: Iterable[object]) -> tuple[str, ...]:
 
 def beyond(key: str, low: float, high: float) -> tuple[str, ...]:
     """Of a slider, or of both ends of one."""
-    found = []
-    for text in st.query_params.get_all(key):
-        try:
-            within, instead = low <= float(text) <= high, "nearest"
-        except ValueError:
-            within, instead = False, "usual one"
-        if not within:
-            found.append(
-                f"The link asks for {key} = {text[:60]}, but it must lie in {low:g} to {high:g}. Using the {instead}."
-            )
-    return tuple(found)
+    return tuple(
+        f"The link asks for {key} = {text[:60]}, but it must lie in {low:g} to {high:g}. It is left out."
+        for text in st.query_params.get_all(key)
+        if not _within(text, low, high)
+    )
 
 
 def no_switch(key: str) -> tuple[str, ...]:
     """Of what is on or off."""
     return unknown(key, ("true", "false"))
+
+
+def _within(text: str, low: float, high: float) -> bool:
+    try:
+        return low <= float(text) <= high
+    except ValueError:
+        return False

@@ -43,9 +43,9 @@ def test_a_link_that_can_be_had_is_met_without_a_word(small_world_in_use, monkey
 
 def test_wrong_parts_of_a_link_give_way_to_the_usual_and_the_right_ones_hold(small_world_in_use):
     page = opened(PAGES / "compare.py")
-    page.query_params.update({"a_gamma": "7", "a_variant": "mine", "a_alpha": "0.25"})
+    page.query_params.update({"b_gamma": "0.1", "a_variant": "mine", "a_alpha": "0.25"})
     run(page)
-    assert page.slider(key="a_gamma").value == 1.0
+    assert page.slider(key="b_gamma").value == 0.8
     assert page.slider(key="a_alpha").value == 0.25
     assert page.selectbox(key="a_variant").value == "released"
     assert "The link asks" not in texts(run(page))  # it was corrected
