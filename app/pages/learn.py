@@ -40,9 +40,9 @@ PLACES = {"dropping": "what-was-dropped", "attention": "what-was-dropped", "patc
 
 
 def asked_step() -> int:
-    """1 to COUNT, from the link."""
+    """1 to COUNT, from the link; what is no step is the first."""
     text = st.query_params.get("step", "1")
-    return min(max(int(text), 1), COUNT) if text.isdecimal() and len(text) < 4 else 1
+    return int(text) if text in {str(step) for step in range(1, COUNT + 1)} else 1
 
 
 def go(step: int) -> None:
@@ -105,7 +105,7 @@ def page() -> None:
     key = list(STEPS)[number - 1]
     if not PRESENTING:
         sections.status_line(space, settings)
-    problems((*wrong, *missing, *links.beyond("step", 1, COUNT), *links.unknown("present", ("1",))))
+    problems((*wrong, *missing, *links.unknown("step", range(1, COUNT + 1)), *links.unknown("present", ("1",))))
     found = stages.search(space, query, settings)
     case = lessons.case(space, query, found, asked.neighbor)
     step = STEPS[key](case)

@@ -73,7 +73,7 @@ def draw_sheet(
     side = text * 1.1 if any(block.names for block in blocks) else 0.0
     below = text if any(cell and cell.below for block in blocks for row in block.rows for cell in row) else 0.0
     width = WIDTHS[style.width]
-    letter = text if style.letters or any(block.label for block in blocks) else 0.0
+    letter = 1.15 * text if style.letters or any(block.label for block in blocks) else 0.0
     cell_width = (width - (across - 1) * _BLOCK_GAP - across * side) / across / length - _GAP
     cell_height = cell_width * aspect
     row_height = cell_height + below + _GAP
@@ -95,10 +95,10 @@ def draw_sheet(
             at = left + side + _GAP / 2
             if style.letters:
                 sign = letter_of(number * across + place)
-                _text(figure, at, top - letter * 0.75, sign, ha="left", weight="bold")
-                at += text * (0.45 + 0.35 * len(sign))
+                _text(figure, at, top - letter * 0.5, sign, ha="left", weight="bold")
+                at += text * (0.25 + 0.35 * len(sign))
             if block.label:  # a visitor's own words: no formula is read in them
-                _text(figure, at, top - letter * 0.75, block.label, ha="left", parse_math=False)
+                _text(figure, at, top - letter * 0.5, block.label, ha="left", parse_math=False)
             for row, cells in enumerate(block.rows):
                 bottom = top - letter - row * row_height - cell_height
                 if row < len(block.names):
