@@ -4,6 +4,7 @@ import json
 import shutil
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -207,6 +208,30 @@ def test_a_dataset_with_a_link_out_of_the_roots_is_refused(data, tmp_path, in_ho
         assert "is a link to a place that this app may not read" in data.warning[0].value.replace("\\", "")
     finally:
         shutil.rmtree(in_house / "trap")
+
+
+class Payload:
+    """Pickles as a call that would make a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+def test_weights_that_would_run_code_are_refused_and_leave_no_trace(data, in_house, tmp_path):
+    torch.save({"cls_token": torch.zeros(1), "more": Payload(tmp_path / "ran")}, in_house / "evil.pth")
+    try:
+        typed(data, "weights", "house/evil.pth")
+        assert "holds Python objects besides tensors (never run here)" in data.warning[0].value.replace("\\", "")
+        page = opened(PAGES / "sweep.py")
+        page.query_params["weights"] = "house/evil.pth"
+        assert run(page).header[0].value == "Nothing to explore yet"
+    finally:
+        (in_house / "evil.pth").unlink()
+    assert not (tmp_path / "ran").exists()
+    assert not list(in_house.glob("evil*"))
 
 
 def test_a_typed_path_becomes_a_name_below_its_root(data, in_house):
