@@ -18,6 +18,7 @@ from app.components.masks import masks
 from app.components.occluder import occluder, picture_key
 from app.live import survived
 from app.messages import problem
+from app.opening import mishaps_told
 from app.stages import Query
 from app.state import EPSILON, GAMMA, NEIGHBORS
 from fpc_core.config import PruneSettings, QuerySettings, TransportSettings
@@ -127,6 +128,7 @@ def _lay_out(space: Workspace, recipe: SceneRecipe) -> None:
 
 
 @st.fragment
+@mishaps_told("-editor")
 def editor(
     space: Workspace,
     query: Query,

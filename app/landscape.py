@@ -15,6 +15,7 @@ from app import controls, resources, stages
 from app.asking import query_of
 from app.charts import ORANGE
 from app.messages import plain
+from app.opening import mishaps_told
 from app.stages import Query
 from fpc_core.config import QuerySettings, Variant
 from fpc_core.data.datasets import ImageRecord
@@ -47,6 +48,7 @@ class Landscape:
 
 
 @st.fragment
+@mishaps_told("-map")
 def gallery(space: Workspace, variant: Variant) -> None:
     """The section of the Data page, by itself: a pressed point draws nothing else anew."""
     names = {record.path.as_posix(): record for record in space.dataset.query}

@@ -1,12 +1,17 @@
-"""The first step of every page."""
+"""The first step of every page, and what is said where a file gives way later on."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import streamlit as st
 
 from app import choice, resources
 from app.messages import closed_today, nothing_to_show, problem
 from app.public import is_public
+from fpc_core.data.images import ImageError
+from fpc_core.memory import GalleryMemoryError
 from fpc_core.roots import Root
 from fpc_core.workspace import Places, Workspace, roots_in_use
 
@@ -31,3 +36,23 @@ def open_or_explain() -> Workspace:
         back = None if chosen == choice.Choice() else lambda: choice.take_into_use(choice.Choice())
         nothing_to_show(error, shown, places.precision, back)
         st.stop()
+
+
+@contextmanager
+def mishaps_told(key: str = "") -> Iterator[None]:
+    """Within it, a file of the data that is lost or damaged since it was opened is named, and the page ends there.
+
+    What the visitor has set is kept. key: of the part of a page that runs alone, which needs it for itself.
+    """
+    try:
+        yield
+    except (ImageError, GalleryMemoryError, OSError) as error:
+        problem(f"{error}.")
+        st.button("Try again", icon=":material/refresh:", key=f"again{key}")
+        st.stop()
+
+
+def run_page(page: Callable[[], None]) -> None:
+    """A whole page, its mishaps told."""
+    with mishaps_told():
+        page()

@@ -292,10 +292,13 @@ class _RowWriter:
     def __init__(self, path: Path, kind: np.dtype, shape: tuple[int, ...], done: int) -> None:
         """done: rows that are there and stay; what follows them is written over."""
         self._file = path.open("r+b" if done else "wb")
-        form = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(self._file, form)
-        self._file.seek(done * kind.itemsize * int(np.prod(shape[1:])), os.SEEK_CUR)
         self._kind = kind
+        form = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": shape}
+        with ExitStack() as unfinished:
+            unfinished.callback(self._file.close)
+            np.lib.format.write_array_header_1_0(self._file, form)
+            self._file.seek(done * kind.itemsize * int(np.prod(shape[1:])), os.SEEK_CUR)
+            unfinished.pop_all()
 
     def __enter__(self) -> _RowWriter:
         return self
@@ -348,11 +351,13 @@ def _is_up_to_date(directory: Path, made_from: Fingerprint) -> bool:
 
 def _move_into_place(partial: Path, directory: Path) -> None:
     """Put the whole new memory where the old one, if any, was. Killed in between, the next build only moves."""
+    _on_disk(partial)
     old = directory.with_name(directory.name + ".old")
     shutil.rmtree(old, ignore_errors=True)
     if directory.exists():
         directory.rename(old)
     partial.rename(directory)
+    _on_disk(directory.parent)
     shutil.rmtree(old, ignore_errors=True)
 
 
@@ -374,7 +379,20 @@ def _locked(partial: Path) -> Iterator[None]:
 
 
 def _write_json(path: Path, content: object) -> None:
-    """Written whole or not at all."""
+    """Written whole or not at all, and on the disk before it takes its name: power may fail at any time."""
     temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(content), encoding="utf-8")
+    with temporary.open("w", encoding="utf-8") as file:
+        json.dump(content, file)
+        file.flush()
+        os.fsync(file.fileno())
     temporary.replace(path)
+
+
+def _on_disk(folder: Path) -> None:
+    """The names in a folder are on the disk when it returns, where a system knows how (Windows does not)."""
+    if sys.platform != "win32":
+        opened = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)

@@ -6,8 +6,11 @@ written into recipes and fingerprints as they are (`dataclasses.asdict`).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+
+MOST_SIDE = 4096  # pixels of a model's input: a config that promises more was not trained
 
 
 class DropStrategy(StrEnum):
@@ -88,15 +91,24 @@ class ModelConfig:
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
 
     def __post_init__(self) -> None:
+        for name in ("patch_size", "stride", "width", "depth", "heads", "identities"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.cameras < 0:
+            raise ValueError(f"cameras must not be negative, not {self.cameras}")
+        if not all(map(math.isfinite, (self.mlp_ratio, self.camera_factor, *self.mean, *self.std))):
+            raise ValueError("mlp_ratio, camera_factor, mean and std must be finite")
+        if self.mlp_ratio <= 0 or min(self.std) <= 0:
+            raise ValueError("mlp_ratio and std must be positive")
         height, width = self.image_size
+        if max(height, width) > MOST_SIDE:
+            raise ValueError(f"image_size {self.image_size} has more than {MOST_SIDE} pixels on a side")
         if min(height, width) < self.patch_size:
             raise ValueError(f"image_size {self.image_size} is smaller than one patch of {self.patch_size} pixels")
         if self.width % self.heads:
             raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
         if not 1 <= self.token_blocks <= self.depth:
             raise ValueError(f"token_blocks must lie in 1..{self.depth}, not {self.token_blocks}")
-        if self.stride < 1:
-            raise ValueError(f"stride must be at least 1, not {self.stride}")
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -137,10 +149,9 @@ class TransportSettings:
     max_iterations: int = 1000
 
     def __post_init__(self) -> None:
-        if self.epsilon <= 0:
-            raise ValueError(f"epsilon must be positive, not {self.epsilon}")
-        if self.tolerance <= 0:
-            raise ValueError(f"tolerance must be positive, not {self.tolerance}")
+        for name in ("epsilon", "tolerance"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be positive and finite, not {getattr(self, name)}")
         if self.max_iterations < 1:
             raise ValueError(f"max_iterations must be at least 1, not {self.max_iterations}")
 

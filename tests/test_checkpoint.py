@@ -356,7 +356,7 @@ def test_a_cut_off_file_is_refused(model, tmp_path, share):
         ({"epoch": 3, "cls_token": torch.zeros(2)}, r"no dictionary of tensors \(epoch\)"),
         ({"layer1.conv.weight": torch.zeros(2)}, "is no FPC, TransReID or timm .* it holds layer1.conv: 1 key"),
         ({"blocks.0.x": torch.zeros(1), "pos_embed": torch.zeros(1)}, "architecture cannot be told from"),
-        ({"cls_token": torch.zeros(1, 1, 1).expand(1 << 20, 1 << 20, 1)}, "claim more than 8 GB"),
+        ({"cls_token": torch.zeros(1, 1, 1).expand(1 << 20, 1 << 20, 1)}, "claim more numbers than they have"),
     ],
 )
 def test_tensors_that_make_no_model_are_refused(tmp_path, content, message):
@@ -431,7 +431,7 @@ def test_too_many_tensors_are_refused(tmp_path, monkeypatch, name):
 )
 @pytest.mark.filterwarnings("ignore")  # torch gives notice of the kinds that it will drop
 def test_tensors_that_are_not_plain_are_refused(tmp_path, tensor):
-    with pytest.raises(CheckpointError, match="sparse, quantized, complex or empty shells, such as cls_token"):
+    with pytest.raises(CheckpointError, match=r"sparse, quantized, complex, empty shells or .*, such as cls_token"):
         load_checkpoint(saved({"cls_token": tensor}, tmp_path))
 
 

@@ -15,7 +15,7 @@ from app import cases, controls, grids, links, resources, sections, visitors
 from app.choice import usual_variant
 from app.errands import State
 from app.messages import problem, problems
-from app.opening import open_or_explain
+from app.opening import open_or_explain, run_page
 from app.state import View
 from fpc_core.config import QuerySettings
 from fpc_core.evaluation.atlas import PRUNED_BELOW, classify
@@ -96,4 +96,4 @@ def page() -> None:
     live()
 
 
-page()
+run_page(page)

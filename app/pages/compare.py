@@ -13,7 +13,7 @@ from app.asking import asked_view, query_of
 from app.basket import Item, add_button
 from app.comparisons import PRESETS, Labels, preset_of
 from app.messages import problems
-from app.opening import open_or_explain
+from app.opening import open_or_explain, run_page
 from app.sides import SIDES
 from fpc_core.config import QuerySettings
 
@@ -70,4 +70,4 @@ def page() -> None:
     sides.shares(traces, labels)
 
 
-page()
+run_page(page)

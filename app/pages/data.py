@@ -14,6 +14,7 @@ from app import choice, choosing, landscape, reports, resources
 from app.builds import Build, ImageCheck
 from app.choice import Choice
 from app.messages import plain, problem
+from app.opening import run_page
 from app.state import View
 from fpc_core.config import QuerySettings
 from fpc_core.data.datasets import Dataset
@@ -151,4 +152,4 @@ def page() -> None:
         landscape.gallery(space, settled.variant)
 
 
-page()
+run_page(page)

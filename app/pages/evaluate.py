@@ -13,7 +13,7 @@ heading(
 
 from app import boards, controls, grids, links, resources, sections, visitors
 from app.messages import plain, problem, problems
-from app.opening import open_or_explain
+from app.opening import open_or_explain, run_page
 from fpc_core.config import QuerySettings
 from fpc_core.evaluation.report_tables import NAMES, Setting, tables_of
 
@@ -80,4 +80,4 @@ def pick(row: str) -> None:
     st.session_state["picked-score"] = row
 
 
-page()
+run_page(page)

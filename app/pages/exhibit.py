@@ -9,7 +9,7 @@ from app.look import heading
 heading("What do you look at?", "The data, weights and memory of this app, and how the gallery lies.")
 
 from app import choice, landscape, reports, resources
-from app.opening import open_or_explain
+from app.opening import open_or_explain, run_page
 
 
 def page() -> None:
@@ -33,4 +33,4 @@ def page() -> None:
     landscape.gallery(space, choice.usual_variant())
 
 
-page()
+run_page(page)

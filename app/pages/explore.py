@@ -12,7 +12,7 @@ from app import attention, controls, lessons, links, lives, pairs, sections, sta
 from app.asking import PER_PAGE, UPLOADED, asked_view, begin, choose_neighbor, choose_query, chosen_query
 from app.basket import Item, add_button
 from app.messages import problems
-from app.opening import open_or_explain
+from app.opening import mishaps_told, open_or_explain, run_page
 from app.stages import Found, Query
 from app.state import Pin, View
 from fpc_core.config import QuerySettings
@@ -33,6 +33,7 @@ def choose_pin(pin: Pin | None) -> None:
 
 
 @st.fragment(key=HITS)
+@mishaps_told("-hits")
 def hits(
     space: Workspace, query: Query, usual: QuerySettings, neighbor: int | None, show_junk: bool
 ) -> tuple[Found, int | None]:
@@ -101,4 +102,4 @@ def page() -> None:
     answers(space, query, settings, asked, show_junk)
 
 
-page()
+run_page(page)

@@ -12,7 +12,7 @@ from app import boards, composing, desk, grids, resources, sections, visitors
 from app.basket import Item, basket
 from app.choice import usual_variant
 from app.messages import problem
-from app.opening import open_or_explain
+from app.opening import open_or_explain, run_page
 from app.state import View
 from fpc_core.config import QuerySettings
 from fpc_core.data.occluders import Scene
@@ -126,4 +126,4 @@ def page() -> None:
         way_back(recipe)
 
 
-page()
+run_page(page)

@@ -15,7 +15,7 @@ from app.asking import asked_view, query_of
 from app.comparisons import Labels
 from app.lab import CLEAN, OCCLUDED, PREFIX
 from app.messages import problem, problems
-from app.opening import open_or_explain
+from app.opening import open_or_explain, run_page
 from app.stages import Query
 from app.state import Pin
 from fpc_core.config import QuerySettings
@@ -88,4 +88,4 @@ def page() -> None:
         st.button("Start with an empty scene", on_click=desk.put, args=(Scene(),), key="empty-scene")
 
 
-page()
+run_page(page)

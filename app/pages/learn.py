@@ -18,7 +18,7 @@ from app import controls, lessons, links, sections, stages
 from app.asking import PER_PAGE, UPLOADED, asked_view, begin, choose_query, chosen_query
 from app.basket import Item, add_button
 from app.messages import plain, problems
-from app.opening import open_or_explain
+from app.opening import open_or_explain, run_page
 from app.stages import Query
 from app.state import Pin, View
 from fpc_core.figures.recipe import FigureKind
@@ -124,4 +124,4 @@ def page() -> None:
         try_it(space, query, View(query.name, asked.neighbor, settings=settings), case, key)
 
 
-page()
+run_page(page)

@@ -17,7 +17,7 @@ from app.choice import usual_variant
 from app.errands import State
 from app.heatmaps import parse_cell_id
 from app.messages import problem, problems
-from app.opening import open_or_explain
+from app.opening import open_or_explain, run_page
 from app.state import View
 from fpc_core.config import KEEP_RATES, QuerySettings
 from fpc_core.data.datasets import ImageRecord
@@ -131,4 +131,4 @@ def page() -> None:
     live()
 
 
-page()
+run_page(page)

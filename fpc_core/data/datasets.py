@@ -64,8 +64,8 @@ LAYOUT_FOLDERS = frozenset(
     }
 )  # fmt: skip
 """Sub-folders that hold a split of a dataset."""
-_STREET_NAME = re.compile(r"(-?\d+)_c(\d+)(s\d+)?[_.]")  # the optional part is Market-1501's sequence
-_BODY_NAME = re.compile(r"(\d+)_")
+_STREET_NAME = re.compile(r"(-?\d{1,9})_c(\d{1,4})(s\d+)?[_.]", re.ASCII)  # the optional part: Market-1501's sequence
+_BODY_NAME = re.compile(r"(\d{1,9})_", re.ASCII)  # more digits make numbers that no array holds
 _STREET_SPLITS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
 _JUNK = -1  # identity of detections that the protocols leave out
 
@@ -300,7 +300,7 @@ def _opening(label: dict[str, object], query: list[ImageRecord]) -> str:
 
 def _neighbors(label: dict[str, object]) -> int:
     wanted = label.get("neighbors", QuerySettings.neighbors)
-    if not isinstance(wanted, int) or not 1 <= wanted <= QuerySettings.shortlist:
+    if type(wanted) is not int or not 1 <= wanted <= QuerySettings.shortlist:
         raise DatasetError(f"dataset.json begins with K = {wanted}; neighbors must lie in 1..{QuerySettings.shortlist}")
     return wanted
 
@@ -311,7 +311,7 @@ def _label(folder: Path) -> dict[str, object]:
         return {}
     try:
         label = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DatasetError(f"{path} is not JSON ({error}); correct or delete it") from error
     if not isinstance(label, dict):
         raise DatasetError(f'{path} must hold an object such as {{"name": "...", "synthetic": true}}')

@@ -16,7 +16,7 @@ import stat
 import sys
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,15 +37,16 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff",
 NAMELESS = "\x1a"
 BACKGROUND = (128, 128, 128)  # neutral grey: near 0 after normalisation, so it adds neither light nor dark
 
+_BAND = 1 << 20  # pixels that are converted at once
 _EXIF_ORIENTATION = 0x0112
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
+_UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {  # (H, W, 3) to the view that is upright
+    2: lambda pixels: pixels[:, ::-1],
+    3: lambda pixels: pixels[::-1, ::-1],
+    4: lambda pixels: pixels[::-1],
+    5: lambda pixels: pixels.swapaxes(0, 1),
+    6: lambda pixels: np.rot90(pixels, -1),
+    7: lambda pixels: pixels[::-1, ::-1].swapaxes(0, 1),
+    8: np.rot90,
 }
 _warning_filters = threading.Lock()
 
@@ -73,12 +74,12 @@ def decode_image(
         try:
             image.load()
             upright = _UPRIGHT.get(image.getexif().get(_EXIF_ORIENTATION, 1))
-            rgb = _to_rgb(image, name)
+            pixels = _to_rgb(image, name)
         except ImageError:
             raise
         except Exception as error:  # decoders fail on damaged input with nearly every exception type
             raise ImageError(f"{name} is damaged or truncated ({error}); export or download it again") from error
-    return np.array(rgb if upright is None else rgb.transpose(upright))
+    return pixels if upright is None else np.ascontiguousarray(upright(pixels))
 
 
 def content_hash(data: bytes) -> str:
@@ -173,7 +174,18 @@ def _too_large(name: str, size: str, max_pixels: int) -> str:
     return f"{name} has {size} pixels, the limit is {max_pixels / 1e6:.0f} million; crop it to the person or shrink it"
 
 
-def _to_rgb(image: Image.Image, name: str) -> Image.Image:
+def _to_rgb(image: Image.Image, name: str) -> np.ndarray:
+    """uint8 (H, W, 3), a band at a time: whole copies on the way would take a gigabyte for the largest images."""
+    width, height = image.size
+    pixels = np.empty((height, width, 3), np.uint8)
+    rows = max(1, _BAND // width)
+    for top in range(0, height, rows):
+        band = image.crop((0, top, width, min(top + rows, height)))
+        pixels[top : top + rows] = np.asarray(_band_to_rgb(band, name))
+    return pixels
+
+
+def _band_to_rgb(image: Image.Image, name: str) -> Image.Image:
     if image.mode.startswith("I"):
         return Image.fromarray(_upper_bits(image, name)).convert("RGB")
     if image.mode == "F":

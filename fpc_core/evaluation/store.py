@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import struct
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -124,7 +125,7 @@ class ResultStore:
             return _checked(held, {_name(task, each): width for each, width in task.widths(asked).items()}), ""
         except (FileNotFoundError, NotADirectoryError):
             return _Sheet(), ""
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, KeyError, EOFError, RuntimeError, struct.error, zipfile.BadZipFile) as error:
             return _Sheet(), f"the kept results {path} are damaged ({error}); they are computed again"
 
     def _path(self, task: PassTask, asked: Pass) -> Path:
@@ -166,9 +167,12 @@ def _write(path: Path, made_from: str, sheet: _Sheet) -> None:
     }
     arrays |= {f"features_{place}": features for place, features in enumerate(sheet.features.values())}
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
-        np.savez(file, **arrays)
-    temporary.replace(path)
+    try:
+        with temporary.open("wb") as file:
+            np.savez(file, **arrays)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _checked(held: dict[str, np.ndarray], widths: Mapping[str, int]) -> _Sheet:

@@ -13,10 +13,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from timm.layers import resample_abs_pos_embed
 from torch import Tensor
@@ -25,6 +25,7 @@ from fpc_core.config import ModelConfig, Precision
 from fpc_core.model.files import CheckpointError, read_tensors
 from fpc_core.model.fpc import FPC
 from fpc_core.model.layouts import Source, by_group, grid_of, infer_config, layout_of, leaves_stride_open, recognise
+from fpc_core.recipes import build
 
 FORMAT = "fpc 1"
 _POSITION = "encoder.position"
@@ -82,7 +83,7 @@ def load_checkpoint(
     """
     path = Path(path)
     tensors, metadata = read_tensors(path)
-    own_config = _parse_config(metadata["config"], path) if metadata.get("format") == FORMAT else None
+    own_config = _parse_config(metadata.get("config", ""), path) if metadata.get("format") == FORMAT else None
     source = Source.OWN if own_config else recognise(tensors)
     if source is None:
         raise CheckpointError(
@@ -91,7 +92,7 @@ def load_checkpoint(
     chosen = config is not None
     try:
         config = config or own_config or infer_config(source, tensors)
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, IndexError) as error:
         raise CheckpointError(
             f"the architecture cannot be told from {path}: {error}; pass the config, or save it with its whole model"
         ) from error
@@ -104,11 +105,17 @@ def load_checkpoint(
             f"{path} holds {len(tensors)} tensors, too few for {config.depth} blocks; use another config"
         )
 
-    with torch.device("meta"):
-        model = FPC(config)
-    wanted = {name: tensor.shape for name, tensor in model.state_dict().items() if tensor.numel()}
+    try:
+        with torch.device("meta"):
+            model = FPC(config)
+    except (RuntimeError, OverflowError, TypeError, ValueError) as error:  # of sizes that no tensor can have
+        raise CheckpointError(f"{path} asks for a model that cannot be built ({error}); use another config") from error
+    outline = model.state_dict()
+    wanted = {name: tensor for name, tensor in outline.items() if tensor.numel()}
+    empty = {name: torch.zeros(each.shape, dtype=each.dtype) for name, each in outline.items() if not each.numel()}
     layout = layout_of(source, config, wanted, tensors)
-    unexpected = [key for key in tensors.keys() - set(layout.names.values()) if not re.fullmatch(layout.ignored, key)]
+    strange = [key for key in tensors.keys() - set(layout.names.values()) if tensors[key].numel()]
+    unexpected = [key for key in strange if not re.fullmatch(layout.ignored, key)]
     missing = [there for there in dict.fromkeys(layout.names.values()) if there not in tensors]
     if missing or unexpected:
         raise CheckpointError(
@@ -124,15 +131,16 @@ def load_checkpoint(
     for name, count in of_dataset.items():
         if chosen and name in state and len(state[name]) != count:
             del state[name]
-    _check_values(state, wanted, path)
+    _check_shapes(state, wanted, path)
+    state = {name: _own_float(tensor) for name, tensor in state.items()}
+    _check_values(state, path)
 
     fresh = wanted.keys() - state.keys()
     if fresh:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)  # the weights tell a memory that fits: two loads of a file must be the same model
             model = FPC(config)
-    filled = {**model.state_dict(), **{name: _own_float(tensor) for name, tensor in state.items()}}
-    model.load_state_dict(filled, strict=True, assign=True)
+    model.load_state_dict({**model.state_dict(), **empty, **state}, strict=True, assign=True)
     report = LoadReport(
         path=path,
         source=source,
@@ -149,6 +157,8 @@ def load_checkpoint(
 def save_checkpoint(model: FPC, path: str | os.PathLike[str], dtype: torch.dtype = torch.float32) -> None:
     """Write safetensors with the config as JSON in its metadata; an interrupted write leaves the old file.
 
+    Raises OSError where it cannot be written.
+
     dtype: of matrices and embeddings. Vectors (biases, norms, BNNeck statistics) stay as they are: they weigh nothing,
     and running variances may not fit half precision.
     """
@@ -164,6 +174,8 @@ def save_checkpoint(model: FPC, path: str | os.PathLike[str], dtype: torch.dtype
     try:
         save_file(state, partial, metadata={"format": FORMAT, "config": json.dumps(asdict(model.config))})
         os.replace(partial, path)
+    except (OSError, SafetensorError) as error:
+        raise OSError(f"cannot write {path} ({error}); make room or choose another place") from error
     finally:
         partial.unlink(missing_ok=True)
 
@@ -185,13 +197,9 @@ def weights_fingerprint(model: FPC) -> str:
 
 def _parse_config(text: str, path: Path) -> ModelConfig:
     try:
-        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in json.loads(text).items()}
-        config = ModelConfig(**values)
-        whole = (config.patch_size, config.stride, config.width, config.depth, config.heads, config.token_blocks)
-        if not all(isinstance(number, int) for number in (*whole, config.cameras, config.identities)):
-            raise TypeError("a count is no integer")
+        config: ModelConfig = build(ModelConfig, json.loads(text))
         return config
-    except (TypeError, ValueError, AttributeError) as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(
             f"the config in {path} cannot be read: {error}; write the file again with save_checkpoint"
         ) from error
@@ -210,10 +218,17 @@ def _fit_positions(
     Bicubic with antialiasing, as timm does it (`resample_abs_pos_embed`); TransReID's own code resizes bilinearly.
     """
     position = state[_POSITION]
+    if (
+        position.ndim != 3
+        or position.shape[0] != 1
+        or position.shape[1] < 2 + ("dist_token" in tensors)
+        or position.shape[2] != config.width
+    ):
+        raise CheckpointError(
+            f"the position embedding of {path} has shape {tuple(position.shape)}, not (1, 1 + N, {config.width})"
+        )
     if "dist_token" in tensors:  # DeiT: [cls], distillation token, patches
         position = torch.cat((position[:, :1], position[:, 2:]), dim=1)
-    if position.ndim != 3 or position.shape[1] < 2:
-        raise CheckpointError(f"the position embedding of {path} has shape {tuple(position.shape)}, not (1, 1 + N, C)")
     there = own_config.grid if own_config else grid_of(position.shape[1] - 1, source, config.patch_size)
     if there is None and position.shape[1] - 1 == config.patches:
         there = config.grid
@@ -228,14 +243,20 @@ def _fit_positions(
     return None if there == config.grid else (there, config.grid)
 
 
-def _check_values(state: Mapping[str, Tensor], wanted: Mapping[str, torch.Size], path: Path) -> None:
-    wrong = [name for name, tensor in state.items() if tensor.shape != wanted[name]]
+def _check_shapes(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], path: Path) -> None:
+    wrong = [name for name, tensor in state.items() if tensor.shape != wanted[name].shape]
     if wrong:
-        examples = "; ".join(f"{n} is {tuple(state[n].shape)}, not {tuple(wanted[n])}" for n in wrong[:3])
+        examples = "; ".join(f"{n} is {tuple(state[n].shape)}, not {tuple(wanted[n].shape)}" for n in wrong[:3])
         raise CheckpointError(
             f"{path} does not have the shapes of the config: {by_group(wrong)} ({examples}). "
             "Pass a config with its width, patch_size, mlp_ratio and cameras; in training, leave out --model"
         )
+    kinds = [name for name, each in state.items() if each.is_floating_point() != wanted[name].is_floating_point()]
+    if kinds:
+        raise CheckpointError(f"{path} has whole numbers for fractions, or the other way, in {by_group(kinds)}")
+
+
+def _check_values(state: Mapping[str, Tensor], path: Path) -> None:
     broken = [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]
     if broken:
         raise CheckpointError(f"{path} holds values that are no numbers in {by_group(broken)}; take an earlier save")

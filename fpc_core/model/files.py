@@ -6,6 +6,7 @@ the entries of an archive and what they unpack to, the program of a pickle, the 
 
 from __future__ import annotations
 
+import io
 import os
 import zipfile
 from collections.abc import Mapping
@@ -21,6 +22,7 @@ MAX_TENSORS = 10_000  # a ViT-L FPC has 500
 MAX_HEADER = 4 << 20  # bytes of a safetensors header; one of 500 tensors has 50 kB
 MAX_PROGRAM = 16 << 20  # bytes of the pickle in an archive, which Python reads step by step; 500 tensors have 80 kB
 _CONTAINERS = ("state_dict", "model")
+_DEPTH = 4  # containers in each other at most: a pickle can hold one that holds itself
 _PREFIXES = ("module.", "model.", "state_dict.")
 _ARCHIVE = b"PK\x03\x04"
 
@@ -61,8 +63,9 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             f"{path} is no checkpoint, is cut off, or holds Python objects besides tensors (never run here). "
             "Download it again, or save it as torch.save(model.state_dict(), path)"
         ) from error
-    while container := next((name for name in _CONTAINERS if isinstance(content.get(name), Mapping)), None):
-        content = content[container]
+    for _ in range(_DEPTH):
+        inner = next((content[name] for name in _CONTAINERS if isinstance(content.get(name), Mapping)), content)
+        content = inner
     strangers = [str(name) for name, value in content.items() if not (isinstance(name, str) and torch.is_tensor(value))]
     if strangers or not content:
         raise CheckpointError(
@@ -72,8 +75,8 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     _check_count(len(content), path)
     if odd := [name for name, tensor in content.items() if not _is_plain(tensor)]:
         raise CheckpointError(
-            f"{path} holds tensors that are sparse, quantized, complex or empty shells, such as {odd[0][:80]}; "
-            "save plain ones"
+            f"{path} holds tensors that are sparse, quantized, complex, empty shells or claim more numbers than they "
+            f"have, such as {odd[0][:80]}; save plain ones"
         )
     if sum(tensor.numel() * tensor.element_size() for tensor in content.values()) > most:
         raise CheckpointError(f"the tensors of {path} claim {too_large}")
@@ -83,8 +86,11 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def _is_plain(tensor: Tensor) -> bool:
+    """Real numbers in the memory of this machine, and as many as the shape says."""
     plain = tensor.layout is torch.strided and not tensor.is_quantized and not tensor.is_complex()
-    return plain and tensor.device.type == "cpu"
+    if not plain or tensor.device.type != "cpu" or tensor.is_nested:
+        return False
+    return tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
 
 
 def _check_count(count: int, path: Path) -> None:
@@ -109,6 +115,17 @@ def _read_safetensors(path: Path) -> tuple[Mapping[str, Any], dict[str, str]]:
         return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
 
 
+class _Bounded(io.BufferedReader):
+    """A file asked for no more than it has: a pickle may claim a text of 4 GB, and room is made at once."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(io.FileIO(path))
+        self._size = path.stat().st_size
+
+    def read(self, size: int | None = -1) -> bytes:
+        return super().read(size if size is None or size < 0 else min(size, max(0, self._size - self.tell())))
+
+
 def _read_torch(path: Path, most: int) -> Mapping[str, Any]:
     with path.open("rb") as file:
         looks_packed = file.read(4) == _ARCHIVE
@@ -120,7 +137,12 @@ def _read_torch(path: Path, most: int) -> Mapping[str, Any]:
             raise CheckpointError(f"{path} unpacks to more than {most / 1e9:g} GB; give another file")
         if any(entry.filename.endswith(".pkl") and entry.file_size > MAX_PROGRAM for entry in entries):
             raise CheckpointError(f"{path} holds a pickle of more than {MAX_PROGRAM >> 20} MiB; so it is no FPC")
-    content = torch.load(path, map_location="cpu", weights_only=True)
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+            raise CheckpointError(f"{path} is a packed archive, as torch writes none; save it by torch.save")
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    else:
+        with _Bounded(path) as file:
+            content = torch.load(file, map_location="cpu", weights_only=True)
     if not isinstance(content, Mapping):
         raise CheckpointError(
             f"{path} holds a {type(content).__name__}, no dictionary of tensors; "

@@ -1,0 +1,55 @@
+"""Blind damage to the bytes of any file: what a bad disk, a broken transfer or an enemy without a plan does."""
+
+from __future__ import annotations
+
+import struct
+from random import Random
+
+ODD_NUMBERS = (0, 1, 2, 3, 4, 8, 15, 16, 255, 4096, 6324, 32767, 65535, 1 << 20, (1 << 31) - 1, (1 << 32) - 1)
+
+
+def flipped(chance: Random, data: bytes) -> bytes:
+    """One bit the other way."""
+    at = _place(chance, data)
+    return data if at == len(data) else data[:at] + bytes([data[at] ^ 1 << chance.randrange(8)]) + data[at + 1 :]
+
+
+def overwritten(chance: Random, data: bytes) -> bytes:
+    at, written = _place(chance, data), chance.randbytes(chance.randint(1, 8))
+    return data[:at] + written + data[at + len(written) :]
+
+
+def numbered(chance: Random, data: bytes) -> bytes:
+    """A number that hardly any field expects in place of whatever stood there."""
+    return put(data, _place(chance, data), chance.choice(("<H", ">H", "<I", ">I", "<Q")), chance.choice(ODD_NUMBERS))
+
+
+def cut(chance: Random, data: bytes) -> bytes:
+    """Without its end."""
+    return data[: chance.randint(0, len(data))]
+
+
+def doubled(chance: Random, data: bytes) -> bytes:
+    """A part of it once or a few times more."""
+    start, end = sorted((_place(chance, data), _place(chance, data)))
+    return data[:end] + data[start:end] * chance.randint(1, 3) + data[end:]
+
+
+def shortened(chance: Random, data: bytes) -> bytes:
+    """A part of it left out."""
+    start, end = sorted((chance.randint(0, len(data)), chance.randint(0, len(data))))
+    return data[:start] + data[end:]
+
+
+def put(data: bytes, at: int, form: str, number: int) -> bytes:
+    """The number at that place, in this form of `struct`, of whose bits it keeps the lowest."""
+    packed = struct.pack(form, number & ((1 << 8 * struct.calcsize(form)) - 1))
+    return data[:at] + packed + data[at + len(packed) :]
+
+
+BLIND = (flipped, overwritten, numbered, cut, doubled, shortened)
+
+
+def _place(chance: Random, data: bytes) -> int:
+    """Anywhere, every other time near the beginning, where headers are."""
+    return chance.randint(0, min(100, len(data)) if chance.random() < 0.5 else len(data))

@@ -1,0 +1,29 @@
+"""`benchmarks.fuzzing` with a target that goes wrong in every way that must be found; run by tests/test_fuzzing.py."""
+
+import os
+import sys
+from itertools import count
+from types import SimpleNamespace
+
+from benchmarks import fuzzing
+
+
+def feed(number, folder):
+    """Two fails, four hangs, six dies, eight takes memory, ten is refused."""
+    if number == 2:
+        raise KeyError(number)
+    while number == 4:
+        pass
+    if number == 6:
+        os.abort()
+    if number == 8:
+        assert len(bytearray(b"x") * (fuzzing.MEMORY + (64 << 20)))
+    if number == 10:
+        raise ValueError(number)
+
+
+if __name__ == "__main__":
+    numbers = count(int(sys.argv[4]) - 1)  # one is made before the first, to warm up
+    planted = SimpleNamespace(make=lambda chance: next(numbers), feed=feed, refuses=(ValueError,))
+    sys.modules["benchmarks.targets"] = SimpleNamespace(TARGETS={"planted": planted})  # the real ones load torch
+    sys.exit(fuzzing.begin())
