@@ -13,6 +13,7 @@ import os
 import struct
 import zipfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -172,7 +173,8 @@ def _write(path: Path, made_from: str, sheet: _Sheet) -> None:
             np.savez(file, **arrays)
         temporary.replace(path)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # it is gone, or never was
+            temporary.unlink()
 
 
 def _checked(held: dict[str, np.ndarray], widths: Mapping[str, int]) -> _Sheet:

@@ -11,6 +11,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -177,7 +178,8 @@ def save_checkpoint(model: FPC, path: str | os.PathLike[str], dtype: torch.dtype
     except (OSError, SafetensorError) as error:
         raise OSError(f"cannot write {path} ({error}); make room or choose another place") from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # it is gone, or never was
+            partial.unlink()
 
 
 def weights_fingerprint(model: FPC) -> str:
