@@ -6,7 +6,6 @@ import time
 
 import pyarrow as pa
 import pytest
-import streamlit as st
 from pyarrow import parquet
 
 from app.cases import case_strip, table
@@ -19,7 +18,7 @@ from fpc_core.evaluation.thresholds import error_curve
 from fpc_core.explain.strips import Tone
 from fpc_core.workspace import open_workspace
 from tests.test_atlas import answer
-from tests.unseen import PAGES, ROOT, opened, run, sent_to, texts
+from tests.unseen import PAGES, ROOT, forget, opened, run, sent_to, texts
 
 SETTINGS = QuerySettings(alpha=0.6, neighbors=3, shortlist=32).with_keep_rate(0.6)
 
@@ -172,7 +171,7 @@ def test_a_pressed_case_opens_explore_with_its_settings(atlas):
 
 def test_a_second_visit_finds_it_known(atlas):
     finished(atlas)
-    st.cache_resource.clear()  # as after a restart of the server: what is left lies on disk
+    forget()
     again = opened(PAGES / "atlas.py")
     again.query_params.update(atlas.query_params)
     assert "8 of 8 searches (one per query), all known" in texts(run(again))
@@ -181,7 +180,7 @@ def test_a_second_visit_finds_it_known(atlas):
 def test_records_that_cannot_be_read_are_named(atlas, small_places):
     file = small_places.data / RECORDS
     parquet.write_table(pa.table({"path": ["query/a.png"]}), file)
-    st.cache_resource.clear()
+    forget()
     try:
         assert "restore or delete it" in run(atlas).warning[0].value
     finally:

@@ -7,7 +7,6 @@ import time
 import zipfile
 
 import pytest
-import streamlit as st
 
 from app.boards import bundle
 from fpc_core.cli import main
@@ -17,7 +16,7 @@ from fpc_core.evaluation.run import run_passes
 from fpc_core.evaluation.task import evaluation_task
 from fpc_core.figures.recipe import FigureKind
 from fpc_core.workspace import open_workspace
-from tests.unseen import PAGES, opened, run, texts
+from tests.unseen import PAGES, forget, opened, run, texts
 
 SETTINGS = QuerySettings(alpha=0.5, neighbors=3, shortlist=32)
 
@@ -90,7 +89,7 @@ def test_page_command_line_and_library_say_the_same(evaluate, small_places, caps
 def test_a_second_visit_finds_it_done_and_can_take_everything_home(evaluate):
     run(evaluate).button(key="start").click()
     first = sheets(finished(evaluate))
-    st.cache_resource.clear()  # as after a restart of the server: what is left lies on disk
+    forget()
     again = opened(PAGES / "evaluate.py")
     again.query_params.update(evaluate.query_params)
     assert "17 of 17 steps" in texts(run(again))

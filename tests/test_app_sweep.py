@@ -3,10 +3,9 @@
 import time
 
 import pytest
-import streamlit as st
 
 from fpc_core.figures.recipe import FigureKind
-from tests.unseen import PAGES, opened, run, texts
+from tests.unseen import PAGES, forget, opened, run, texts
 
 
 @pytest.fixture
@@ -46,7 +45,7 @@ def test_a_started_sweep_ends_with_its_best_cell_and_a_table(sweep):
 def test_a_second_visit_finds_it_done(sweep):
     run(sweep).button(key="start").click()
     finished(sweep)
-    st.cache_resource.clear()  # as after a restart of the server: what is left lies on disk
+    forget()
     again = opened(PAGES / "sweep.py")
     again.query_params.update(sweep.query_params)
     assert "all known" in texts(run(again))

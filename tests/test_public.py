@@ -15,14 +15,13 @@ import pytest
 from google.protobuf.json_format import MessageToJson
 from hypothesis import given, strategies
 
-from app.caches import ERRANDS, OPEN, READ, RESULTS
 from app.choice import Choice, read_choice
 from app.public import for_visitors, is_public, unclear
 from fpc_core.config import QuerySettings, Variant
 from fpc_core.figures import render  # its libraries make their own folders when they are first loaded
 from fpc_core.figures.recipe import FigureKind, FigureRecipe
 from fpc_core.workspace import open_workspace
-from tests.unseen import PAGES, ROOT, opened, run, texts
+from tests.unseen import PAGES, ROOT, forget, opened, run, texts
 
 VISITED = sorted(path.name for path in PAGES.glob("*.py") if path.name not in ("__init__.py", "data.py"))
 _written: list[str] = []
@@ -57,12 +56,6 @@ def watched(*folders: Path) -> Iterator[list[str]]:
         _watching.clear()
     after = {path: path.stat().st_mtime_ns for folder in folders for path in (folder, *folder.rglob("*"))}
     assert after == before
-
-
-def forget():
-    """As after a restart of the server: what is left lies on disk."""
-    for cache in (OPEN, READ, RESULTS, ERRANDS):
-        cache.clear()
 
 
 @pytest.fixture

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from streamlit.testing.v1 import AppTest
 
+from app.caches import ERRANDS, OPEN, READ, RESULTS
+
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ROOT / "app" / "pages"
 
@@ -13,6 +15,12 @@ PAGES = ROOT / "app" / "pages"
 def opened(script):
     """A visitor before the first run."""
     return AppTest.from_file(script, default_timeout=120)
+
+
+def forget():
+    """As after a restart of the server: what is left lies on disk."""
+    for cache in (OPEN, READ, RESULTS, ERRANDS):
+        cache.clear()
 
 
 def run(page):
