@@ -18,7 +18,7 @@ PAGES = {  # path, what stands there last, heights at 1280 and at 390 px
     "atlas": ("atlas?class=broken", "True matches that were not shortlisted", 2800, 5000),
     "lab": ("lab", "Which spot matters most", 3300, 5000),
     "compare": ("compare?c_query=query/0088_c3_f0008700.jpg", "Which neighbours does", 3000, 4600),
-    "figures": ("figures", "See the first query in Explore", 1100, 1700),
+    "figures": ("figures", "See the first query in Explore", 1300, 1400),
     "data": ("data", "The arrow leads from", 1720, 3000),
 }
 SHAPES = {"": (1280, "light"), "-dark": (1280, "dark"), "-phone": (390, "light"), "-phone-dark": (390, "dark")}
