@@ -67,11 +67,13 @@ def fuzz(
     seed: int = 0,
     folder: Path | None = None,
     seconds: float = SECONDS,
+    memory: int = MEMORY,
     module: str = "benchmarks.fuzzing",
 ) -> Outcome:
     """Feed `inputs` inputs to a target in a process of its own, which is begun anew after it has died.
 
-    folder: where the inputs of findings are kept, pickled.  module: the program that `begin`s the process.
+    folder: where the inputs of findings are kept, pickled.  seconds, memory: bounds of one input.
+    module: the program that `begin`s the process.
     """
     findings: list[Finding] = []
     done, accepted, slowest, peak = 0, 0, (0.0, 0), (0, 0)
@@ -90,8 +92,8 @@ def fuzz(
                 done += 1
                 if board[_BEGUN] == 0:
                     raise RuntimeError(f"the target {target} cannot be begun: {findings[-1].detail}")
-    if peak[0] > MEMORY:
-        findings.append(Finding(target, f"more than {MEMORY >> 20} MB", peak[1]))
+    if peak[0] > memory:
+        findings.append(Finding(target, f"more than {memory >> 20} MB", peak[1]))
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         for each in findings:

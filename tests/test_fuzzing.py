@@ -28,6 +28,7 @@ from fpc_core.model.files import _Bounded
 from fpc_core.model.fpc import FPC
 from fpc_core.model.layouts import Source
 from fpc_core.recipes import RecipeError
+from tests import planted
 
 QUICK = {"images": 700, "checkpoints": 250, "recipes": 1000, "links": 1500, "labels": 300, "names": 300}
 
@@ -52,14 +53,14 @@ def test_the_same_number_makes_the_same_input():
 
 def test_whatever_goes_wrong_is_found_and_the_run_goes_on():
     """The planted target fails, hangs, dies and takes memory at numbers of its own (tests/planted.py)."""
-    told = fuzzing.fuzz("planted", 12, seconds=1.0, module="tests.planted")
+    told = fuzzing.fuzz("planted", 12, seconds=1.0, memory=planted.MEMORY, module="tests.planted")
     found = {each.number: each.what for each in told.findings}
     assert set(found) == {2, 4, 6, 8}
     assert found[2].startswith("KeyError in planted.py")
     assert found[4] == "longer than 1 s"
     assert found[6] == "killed by SIGABRT"
-    assert found[8] == "more than 1024 MB"
-    assert told.peak[0] > fuzzing.MEMORY
+    assert found[8] == "more than 64 MB"
+    assert told.peak[0] > planted.MEMORY
     assert told.accepted == 12 - 3 - 1  # three went wrong, one is refused
 
 
