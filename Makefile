@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: app test check audit
+.PHONY: app test check audit docs
 
 app: $(VENV)/installed
 	$(BIN)/python -m streamlit run streamlit_app.py
@@ -16,6 +16,9 @@ check: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+docs: $(VENV)/installed-dev
+	$(BIN)/python -m docs.site
 
 audit: $(VENV)/installed-dev
 	$(BIN)/python .ci/audit.py

@@ -19,6 +19,8 @@ import pdoc.doc
 import pdoc.extract
 import pdoc.render
 
+from fpc_core import __version__
+
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = {  # file name without .html: title, and what it is made from
     "index": ("Overview", "docs/index.md"),
@@ -32,7 +34,7 @@ PAGES = {  # file name without .html: title, and what it is made from
     "changelog": ("Changelog", "CHANGELOG.md"),
 }
 PICTURES = (".png", ".svg", ".jpg")
-_LINK = re.compile(r"(?<=\]\()(?!https?://|#)([^)#\s]+)(#[^)\s]*)?(?=\))")
+LINK = re.compile(r"(?<=\]\()(?!https?://|#)([^)#\s]+)(#[^)\s]*)?(?=\))")
 
 
 class BrokenLinkError(ValueError):
@@ -43,7 +45,9 @@ def build(folder: Path) -> list[Path]:
     """Write the whole site into `folder`, which is replaced; returns the HTML files. Raises BrokenLinkError."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    pdoc.render.configure(docformat="markdown", footer_text="FPC Explorer", template_directory=ROOT / "docs" / "theme")
+    pdoc.render.configure(
+        docformat="markdown", footer_text=f"FPC Explorer {__version__}", template_directory=ROOT / "docs" / "theme"
+    )
     pdoc.render.env.globals["pages"] = {name: title for name, (title, _) in PAGES.items()}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -62,7 +66,7 @@ def _page(name: str, folder: Path) -> pdoc.doc.Module:
     """A Markdown file as pdoc's module of that docstring. Pictures it shows are copied beside it."""
     source = ROOT / PAGES[name][1]
     page = ModuleType(name)
-    page.__doc__ = _LINK.sub(lambda link: _target(source, link, folder), source.read_text(encoding="utf-8"))
+    page.__doc__ = LINK.sub(lambda link: _target(source, link, folder), source.read_text(encoding="utf-8"))
     return pdoc.doc.Module(page)
 
 

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from fpc_core import __version__
 from fpc_core.building import BATCH_SIZE, SHARD_IMAGES
 from fpc_core.config import (
     VIT_BASE_STRIDE_11,
@@ -52,6 +53,7 @@ def build_parser(commands: Mapping[str, Callable[..., int | None]]) -> argparse.
     search.add_argument("--neighbors", "-k", type=int, help="K of the decoder (default: the dataset's, else 10)")
 
     parser = argparse.ArgumentParser(prog="python -m fpc_core", description="FPC, from the command line")
+    parser.add_argument("--version", action="version", version=f"FPC Explorer {__version__}")
     chosen = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def add(name: str, text: str, *parents: argparse.ArgumentParser) -> argparse.ArgumentParser:

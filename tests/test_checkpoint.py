@@ -21,6 +21,7 @@ from fpc_core.model.checkpoint import CheckpointError, load_checkpoint, save_che
 from fpc_core.model.fpc import FPC
 from fpc_core.model.layouts import Source, by_group
 from tests.golden_data import load_golden
+from tests.released_world import released_names
 
 CONFIG = ModelConfig(width=32, depth=4, heads=4, token_blocks=3, stride=16, identities=5, cameras=3)
 
@@ -239,20 +240,7 @@ def test_the_distillation_token_of_deit_is_left_out(tmp_path):
 @pytest.mark.parametrize(("stride", "size"), [(11, (256, 128)), (12, (256, 128)), (16, (384, 128))])
 def test_the_architecture_is_read_from_the_weights(tmp_path, stride, size):
     config = ModelConfig(image_size=size, width=192, heads=3, stride=stride, identities=9, cameras=6)
-    theirs = {
-        "encoder.patch_embed": "base.patch_embed.proj",
-        "encoder.position": "base.pos_embed",
-        "encoder.camera": "base.sie_embed",
-        "encoder.": "base.",
-        "head.blocks.0": "b1.0",
-        "head.norm": "b1.1",
-        "decoder.block": "rec_b.0",
-        "decoder.norm": "rec_b.1",
-    }
-    weights = {}
-    for name, tensor in FPC(replace(config, mlp_ratio=1.0)).state_dict().items():
-        prefix = next((prefix for prefix in theirs if name.startswith(prefix)), "")
-        weights[theirs.get(prefix, "") + name.removeprefix(prefix)] = tensor
+    weights = released_names(FPC(replace(config, mlp_ratio=1.0)))
     model, report = load_checkpoint(saved(weights, tmp_path))
     assert model.config == report.config == replace(config, mlp_ratio=1.0)
 

@@ -1,0 +1,50 @@
+"""The demo as the tutorial's reader has real data: a small dataset in Occluded-Duke's layout, weights as released."""
+
+import shutil
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from fpc_core.data.datasets import open_dataset
+from fpc_core.model.checkpoint import load_checkpoint
+from fpc_core.model.fpc import FPC
+from fpc_core.workspace import DEMO_ROOT
+
+QUERY = "0001_c3_f0000000.jpg"  # one of the queries
+_THEIRS = {  # the authors' names, by ours
+    "encoder.patch_embed": "base.patch_embed.proj",
+    "encoder.position": "base.pos_embed",
+    "encoder.camera": "base.sie_embed",
+    "encoder.": "base.",
+    "head.blocks.0": "b1.0",
+    "head.norm": "b1.1",
+    "decoder.block": "rec_b.0",
+    "decoder.norm": "rec_b.1",
+}
+
+
+def released_names(model: FPC) -> dict[str, Tensor]:
+    """The tensors of a model of 12 blocks under the names of the authors' released checkpoint."""
+    weights = {}
+    for name, tensor in model.state_dict().items():
+        prefix = next((prefix for prefix in _THEIRS if name.startswith(prefix)), "")
+        weights[_THEIRS.get(prefix, "") + name.removeprefix(prefix)] = tensor
+    return weights
+
+
+def build_released_world(data: Path, identities: int = 4) -> None:
+    """`data/Occluded_Duke` with the demo's first people in three splits, `data/weights/FPC_Occ_Duke_reconstruction.pth`
+    with its weights: the places of docs/tutorial.md."""
+    demo = open_dataset(DEMO_ROOT)
+    wanted = sorted({record.identity for record in demo.query})[:identities]
+    home = data / "Occluded_Duke"
+    splits = {"query": demo.query, "bounding_box_test": demo.gallery, "bounding_box_train": demo.gallery}
+    for folder, records in splits.items():
+        (home / folder).mkdir(parents=True)
+        for record in records:
+            if record.identity in wanted:
+                shutil.copy(demo.root / record.path, home / folder)
+    model, _ = load_checkpoint(DEMO_ROOT / "model.safetensors")
+    (data / "weights").mkdir()
+    torch.save(released_names(model), data / "weights" / "FPC_Occ_Duke_reconstruction.pth")
