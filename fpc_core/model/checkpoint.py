@@ -227,7 +227,8 @@ def _fit_positions(
         or position.shape[2] != config.width
     ):
         raise CheckpointError(
-            f"the position embedding of {path} has shape {tuple(position.shape)}, not (1, 1 + N, {config.width})"
+            f"the position embedding of {path} has shape {tuple(position.shape)}, not (1, 1 + N, {config.width}). "
+            "Pass the config it was trained with; in training, leave out --model"
         )
     if "dist_token" in tensors:  # DeiT: [cls], distillation token, patches
         position = torch.cat((position[:, :1], position[:, 2:]), dim=1)
