@@ -6,18 +6,17 @@ Dials write the URL when they are let go, every other widget is bound to the que
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
 import streamlit as st
-from streamlit.errors import StreamlitAPIException
 
 from app import links
 from app.choice import usual_variant
 from app.components.dials import Dial, dials
 from app.components.echo import echo
 from app.messages import problems
+from app.reruns import arrived, await_fragment
 from app.state import ALPHA, EPSILON, GAMMA, NEIGHBORS, plain_name, turn_dials
 from fpc_core.config import (
     DropStrategy,
@@ -34,8 +33,6 @@ from fpc_core.explain.methods import DECODER_METHODS, NAMES, SAYS, TARGETED
 _DEFAULT = QuerySettings()
 _URL: Literal["query-params"] = "query-params"
 _Choice = TypeVar("_Choice", Variant, DropStrategy, Solver)
-_RELEASED = "dial-released"  # the number of a release that only the fragment has answered
-_RELEASES = "dial-releases"
 UPLOAD_MB = 20
 RANKED_FIRST, CHOSEN, IDENTITY = "image ranked first", "chosen neighbour", "likeliest training identity"
 RANKED_FIRST, CHOSEN, IDENTITY = "image ranked first", "chosen neighbour", "likeliest training identity"
@@ -56,11 +53,9 @@ def query_settings(asked: QuerySettings, shortlist: int, first: str | None = Non
     def released(values: Mapping[str, float]) -> None:
         turn_dials(st.query_params, values)
         if first:
-            st.session_state[_RELEASED] = st.session_state[_RELEASES] = st.session_state.get(_RELEASES, 0) + 1
-            with suppress(StreamlitAPIException):  # no such fragment: the page is still being drawn, and draws it
-                st.rerun(first)
+            await_fragment(first)
 
-    st.session_state.pop(_RELEASED, None)  # the whole page is being drawn: nothing is left to follow
+    arrived()  # the whole page is being drawn: nothing is left to follow
     dials(
         (
             Dial(
@@ -87,8 +82,7 @@ def then_the_page() -> None:
 
     Asked for at once, the page would take the fragment's place in what is still to be sent.
     """
-    number = st.session_state.pop(_RELEASED, 0)
-    if number:
+    if number := arrived():
         echo(number, key="echo", on_painted=st.rerun)
 
 

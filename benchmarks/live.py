@@ -9,21 +9,14 @@ from __future__ import annotations
 
 import argparse
 import random
-import socket
 import statistics
-import subprocess
-import sys
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Page, sync_playwright
 
-ROOT = Path(__file__).resolve().parent.parent
+from benchmarks.serving import resident, server
+
 READY = "[data-card^='heat/'] [data-heat='shown']"
 FILLED = "window.fpcLive?.pairs && fpcLive.grid?.key === fpcLive.answer.key && fpcLive.pairs.key === fpcLive.answer.key"
 
@@ -64,30 +57,6 @@ ANSWERED = """(asked) => new Promise((done) => {
   fpcLive.release(asked);
   requestAnimationFrame(look);
 })"""
-
-
-@contextmanager
-def server() -> Iterator[tuple[str, float, int]]:
-    """The app on a free port; yields its address, when it was started, and its process."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py", "--server.port", str(port)]
-    began = time.perf_counter()
-    quiet = subprocess.DEVNULL
-    process = subprocess.Popen([*command, "--server.address", "127.0.0.1"], cwd=ROOT, stdout=quiet, stderr=quiet)
-    address = f"http://127.0.0.1:{port}"
-    try:
-        while True:
-            try:
-                with urllib.request.urlopen(f"{address}/_stcore/health", timeout=5):
-                    break
-            except (urllib.error.URLError, OSError):
-                time.sleep(0.02)
-        yield address, began, process.pid
-    finally:
-        process.terminate()
-        process.wait(20)
 
 
 def drag(page: Page, name: str, traffic: list[int]) -> tuple[list[float], list[float], int]:
@@ -135,9 +104,7 @@ def release(page: Page, moves: list[dict[str, Any]]) -> list[float]:
 def memory(page: Page, process: int) -> tuple[float, float]:
     """MB held by the server and by the scripts of the page, garbage collected."""
     page.context.new_cdp_session(page).send("HeapProfiler.collectGarbage")
-    status = Path(f"/proc/{process}/status").read_text(encoding="ascii")
-    resident = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
-    return resident / 1024, page.evaluate("performance.memory.usedJSHeapSize") / 2**20
+    return resident(process), page.evaluate("performance.memory.usedJSHeapSize") / 2**20
 
 
 def row(what: str, goal: str, values: list[float], note: str = "") -> str:

@@ -8,6 +8,7 @@ import streamlit as st
 
 from app.background import Job
 from app.components import source
+from app.reruns import run_fragment
 
 _mount = st.components.v2.component(
     "fpc_feed", html="<div data-feed></div>", js=source("shared.js", "store.js", "feed.js")
@@ -36,6 +37,6 @@ def feed(name: Literal["grid", "pairs", "heat"], about: str, job: Job, fragment:
 
     def asked() -> None:
         sent.pop(name, None)
-        st.rerun(fragment)
+        run_fragment(fragment)
 
     _mount(key=f"feed-{name}", data=data, on_asked_change=asked)

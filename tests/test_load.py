@@ -1,0 +1,72 @@
+"""The benchmark of many visitors, with two of them for a moment: it sees what it is there to see."""
+
+import asyncio
+import time
+from dataclasses import replace
+
+import pytest
+
+from benchmarks.load import memory_line, plans, play, row, wrong_answers
+from fpc_core.workspace import Places, open_workspace
+
+SECONDS = 5.0
+
+
+@pytest.fixture(scope="module")
+def space():
+    return open_workspace(Places(), "cpu")
+
+
+@pytest.fixture(scope="module")
+def tally(space, url):
+    """Two visitors, the second of whom takes the answers to its own query for another's."""
+    honest, misled = plans(space, 2)
+    asyncio.run(play(url, [honest], 0.0, 0.0, (0.0, 0.0)))  # the server imports what it needs
+    return asyncio.run(play(url, [honest, replace(misled, key="another", picture="")], SECONDS, 0.0, (0.05, 0.3)))
+
+
+def test_visitors_are_all_different(space):
+    made = plans(space, 250)
+    assert len({plan.key for plan in made}) == 250
+    assert len({plan.query.name for plan in made}) == len(space.dataset.query)
+
+
+def test_every_move_is_answered_and_timed(tally):
+    assert len(tally.opened) == 2
+    assert len(tally.pages) == len(tally.strips) >= 2
+    assert all(0 < taken < moment <= SECONDS + 60 for moment, taken in tally.pages)
+    assert tally.received > 100_000
+
+
+def test_what_is_the_visitors_own_passes_and_what_is_anothers_is_told(tally):
+    assert not [each for each in tally.errors if each.startswith("visitor 0")]
+    told = " ".join(tally.errors)
+    assert "visitor 1: an answer to other settings or another query" in told
+    assert "visitor 1: another visitor's query is shown" in told
+
+
+def test_answers_are_computed_again_and_a_wrong_one_is_told(space, tally):
+    right = next(each for each in tally.answers if each.plan.number == 0)
+    assert wrong_answers(space, [right]) == []
+    for wrong in (
+        replace(right, rows=right.rows[::-1]),
+        replace(right, d_emd=right.d_emd + 0.01),
+        replace(right, final=right.final[::-1]),
+    ):
+        assert "visitor 0" in wrong_answers(space, [wrong])[0]
+
+
+def test_a_server_that_is_not_there_is_an_error_and_no_traceback(space):
+    began = time.perf_counter()
+    found = asyncio.run(play("http://127.0.0.1:9", plans(space, 1), 1.0, 0.0))
+    assert "connection lost" in found.errors[0]
+    assert time.perf_counter() - began < 60
+
+
+def test_the_table_counts_from_the_second_minute_and_tells_growth():
+    times = [(10.0, 9.0), *((60.0 + at, 0.1 * at) for at in range(1, 21))]
+    assert row("it", times, 60.0) == "| it | 20 | 1.05 | 2.00 | 2.00 |"
+    assert row("it", times, 100.0) == "| it | 0 | - | - | - |"
+    assert "600 to 620 MB, most 620, trend +20.0 MB a minute" in memory_line(
+        [(0, 1), (60, 600), (90, 610), (120, 620)], 60
+    )
