@@ -42,26 +42,27 @@ def main() -> None:
 @torch.inference_mode()
 def row(name: str, config: ModelConfig, neighbors: int, repeats: int) -> str:
     """One line of the table."""
-    torch.manual_seed(0)
-    decoder = Decoder(config).eval()
-    tokens = torch.randn(1 + neighbors * config.patches, config.width)
-
-    def released() -> Tensor:
-        return decoder.norm(released_block(decoder.block, tokens.unsqueeze(0))[0])[0, 0]
-
-    def fused() -> Tensor:
-        return decoder(tokens.unsqueeze(0))[0]
-
-    def absorbed() -> Tensor:
-        return consolidate(decoder.block, decoder.norm, tokens)[0]
-
+    released, fused, absorbed = ways(config, neighbors).values()
     difference = float((released() - absorbed()).abs().max())
     whole, quick, ours = (median_ms(way, repeats) for way in (released, fused, absorbed))
     cold = median_ms(absorbed, repeats, sweep=torch.zeros(SWEEP_BYTES // 4))
+    count = 1 + neighbors * config.patches
     return (
-        f"| {name} | {len(tokens)} | {whole:.1f} ms | {quick:.1f} ms | {ours:.2f} ms | {cold:.2f} ms | "
+        f"| {name} | {count} | {whole:.1f} ms | {quick:.1f} ms | {ours:.2f} ms | {cold:.2f} ms | "
         f"{whole / ours:.0f}x | {whole / cold:.0f}x | {difference:.1e} |"
     )
+
+
+def ways(config: ModelConfig, neighbors: int, device: torch.device | None = None) -> dict[str, Callable[[], Tensor]]:
+    """The same row (C,) of the same tokens by three ways; random weights, always the same."""
+    torch.manual_seed(0)
+    decoder = Decoder(config).eval().to(device)
+    tokens = torch.randn(1 + neighbors * config.patches, config.width).to(device)
+    return {
+        "released whole block": lambda: decoder.norm(released_block(decoder.block, tokens.unsqueeze(0))[0])[0, 0],
+        "whole block, fused attention": lambda: decoder(tokens.unsqueeze(0))[0],
+        "`[cls]` row, absorbed": lambda: consolidate(decoder.block, decoder.norm, tokens)[0],
+    }
 
 
 def median_ms(way: Callable[[], Tensor], repeats: int, sweep: Tensor | None = None) -> float:

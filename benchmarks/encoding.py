@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 import fpc_core  # noqa: F401  before timm
-from benchmarks.released_path import block, encode
+from benchmarks.released_path import encode, global_feature
 from fpc_core.building import build_memory
 from fpc_core.config import PruneSettings, QuerySettings
 from fpc_core.data.datasets import Dataset, ImageRecord, open_dataset
@@ -78,10 +78,7 @@ def passes(model: FPC) -> dict[str, Pass]:
         return model(images, cameras, PruneSettings(keep_rate))
 
     def slow(images: Tensor, cameras: Tensor, keep_rate: float) -> Tensor:
-        tokens = encode(model, images, cameras, keep_rate)
-        for layer in model.head.blocks:
-            tokens = block(layer, tokens)[0]
-        return model.bottleneck(model.head.norm(tokens)[:, 0])
+        return global_feature(model, encode(model, images, cameras, keep_rate))
 
     return {"released passes, our encoder": fast, "released passes, released arithmetic": slow}
 

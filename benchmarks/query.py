@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -29,6 +29,7 @@ from fpc_core.retrieval import Retriever
 
 MODELS = {"ViT-B, 242 patches": VIT_BASE_STRIDE_11, "ViT-Tiny, 128 patches": VIT_TINY}
 IMAGES = 600
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,8 +41,11 @@ class Bench:
 
 
 @torch.inference_mode()
-def prepare(config: ModelConfig) -> Bench:
-    """A random model and a gallery whose tokens scatter around what the model makes of noise images."""
+def prepare(config: ModelConfig, device: torch.device = CPU) -> Bench:
+    """A random model and a gallery whose tokens scatter around what the model makes of noise images.
+
+    All that the two ways are given lies on `device`, but for the memory, which ours brings there itself.
+    """
     torch.manual_seed(0)
     model = FPC(config).eval()
     model.bottleneck.running_var.fill_(1.0)
@@ -54,18 +58,31 @@ def prepare(config: ModelConfig) -> Bench:
     features = torch.randn(IMAGES, config.width)
     records = tuple(ImageRecord(Path(f"{row}.jpg"), row, 0, "gallery") for row in range(IMAGES))
     memory = GalleryMemory(cls.numpy(), patches.numpy(), features.numpy(), records, config.grid)
-    return Bench(Retriever(model, memory), Gallery(cls, patches.float(), features), image, camera)
+    theirs = Gallery(cls.to(device), patches.to(device).float(), features.to(device))
+    return Bench(Retriever(model.to(device), memory), theirs, image.to(device), camera.to(device))
 
 
-def milliseconds(ways: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Median of each way; the ways take turns, so that a slow minute of the machine slows all of them."""
+def milliseconds(
+    ways: Mapping[str, Callable[[], object]], repeats: int, device: torch.device = CPU
+) -> dict[str, float]:
+    """Median of each way; the ways take turns, so that a slow minute of the machine slows all of them.
+
+    A way ends when `device` has done all that it was given.
+    """
     taken: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(repeats + 1):
         for name, run in ways.items():
             start = time.perf_counter()
             run()
+            wait_for(device)
             taken[name].append(1000 * (time.perf_counter() - start))
     return {name: median(values[1:]) for name, values in taken.items()}
+
+
+def wait_for(device: torch.device) -> None:
+    """Return when a GPU has nothing more to do."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def main() -> None:

@@ -60,18 +60,18 @@ def released_query(
 ) -> ReleasedQuery:
     """image: (1, 3, H, W) normalised; camera: (1,) int64. The model must be in eval mode."""
     seconds: dict[str, float] = {}
-    with _timed(seconds, "encode"):
+    with timed(seconds, "encode"):
         tokens = encode(model, image, camera, keep_rate)
-        model.bottleneck(_head(model, tokens))  # computed for every query, returned for gallery images only
+        global_feature(model, tokens)  # computed for every query, returned for gallery images only
     cls, patches = tokens[0, 0], tokens[0, 1:]
-    with _timed(seconds, "match"):
+    with timed(seconds, "match"):
         by_cosine = find_by_cosine(cls, gallery.cls, shortlist)
         rows = find_by_both(cls, patches, gallery, by_cosine, alpha, neighbors)
-    with _timed(seconds, "consolidate"):
+    with timed(seconds, "consolidate"):
         together = torch.cat((gallery.cls[rows].mean(dim=0, keepdim=True), gallery.patches[rows].flatten(0, 1)))
         decoded = model.decoder.norm(block(model.decoder.block, together.unsqueeze(0))[0])
         feature = model.rec_bottleneck(decoded[:, 0])[0]
-    with _timed(seconds, "rank the gallery"):
+    with timed(seconds, "rank the gallery"):
         ranking = distances(feature, gallery.features).argsort()
     return ReleasedQuery(feature, rows, ranking, seconds)
 
@@ -141,14 +141,16 @@ def distances(feature: Tensor, gallery_features: Tensor) -> Tensor:
     return query.square().sum() + gallery.square().sum(dim=1) - 2 * gallery @ query
 
 
-def _head(model: FPC, tokens: Tensor) -> Tensor:
+def global_feature(model: FPC, tokens: Tensor) -> Tensor:
+    """(B, T, C) -> (B, C) after the BNNeck, by the whole of every block."""
     for layer in model.head.blocks:
         tokens = block(layer, tokens)[0]
-    return model.head.norm(tokens)[:, 0]
+    return model.bottleneck(model.head.norm(tokens)[:, 0])
 
 
 @contextmanager
-def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
+def timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
+    """Notes what passes within."""
     start = time.perf_counter()
     yield
     seconds[stage] = time.perf_counter() - start

@@ -120,11 +120,15 @@ class GalleryMemory:
 
         Raises GalleryMemoryError for tokens that are not those that were written.
         """
+        tokens = torch.from_numpy(np.ascontiguousarray(self.tokens[self.known_rows(rows)]))
+        return (tokens if device is None else tokens.to(device)).float()  # converted where it is used: half the copy
+
+    def known_rows(self, rows: np.ndarray | Sequence[int]) -> np.ndarray:
+        """`rows` as (S,) int64. Raises ValueError where one is not of this memory."""
         wanted = np.asarray(rows, dtype=np.int64)
         if wanted.ndim != 1 or (wanted.size and not 0 <= wanted.min() <= wanted.max() < len(self)):
             raise ValueError(f"rows must be a list of numbers in 0..{len(self) - 1}, not {rows}")
-        tokens = torch.from_numpy(np.ascontiguousarray(self.tokens[wanted]))
-        return (tokens if device is None else tokens.to(device)).float()  # converted where it is used: half the copy
+        return wanted
 
 
 @dataclass(frozen=True)

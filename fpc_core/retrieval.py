@@ -1,7 +1,8 @@
 """One query, the whole way: what the app, the CLI, the evaluation and the figures all call.
 
-`Retriever` keeps no state of its own besides the model, the memory and what finds the shortlist. Each stage takes the
-stage before it, so a caller holds on to what a slider did not change:
+`Retriever` keeps no state of its own besides the model, the memory and what finds the shortlist (`tokens.held()` keeps
+the memory's tokens on the device for a while, which changes no result). Each stage takes the stage before it, so a
+caller holds on to what a slider did not change:
 
     prepare    image -> EncoderState                  independent of the keep rate
     encode     EncoderState, prune -> Encoding
@@ -26,6 +27,7 @@ from fpc_core.matching.shortlists import ShortlistIndex, TorchIndex
 from fpc_core.matching.transport import ground_cost, marginals, plan, solve
 from fpc_core.memory import GalleryMemory
 from fpc_core.model.fpc import FPC
+from fpc_core.resident import ResidentTokens
 from fpc_core.results import (
     Consolidation,
     DropStage,
@@ -54,6 +56,7 @@ class Retriever:
         self.memory = memory
         self.index = index or TorchIndex(memory.cls, lambda: memory.unit_cls)
         self.device = next(model.parameters()).device
+        self.tokens = ResidentTokens(memory, self.device)
 
     @torch.inference_mode()
     def prepare(self, images: Tensor, cameras: Tensor | None = None, block: int = 3) -> EncoderState:
@@ -80,7 +83,7 @@ class Retriever:
         """
         query_cls, query_patches = _only(encoding)
         short = self.index.search(query_cls, settings.shortlist)
-        gallery = self.memory.patches(short.indices, self.device)
+        gallery = self.tokens.patches(short.indices)
         query_marginal, gallery_marginal = marginals(
             query_cls, query_patches, self._cls(short.indices), gallery, settings.variant
         )
@@ -97,7 +100,7 @@ class Retriever:
         """The transport plan to the candidate at `place` of the shortlist."""
         _, query_patches = _only(encoding)
         index = int(match.shortlist.indices[place])
-        cost = ground_cost(query_patches, self.memory.patches(np.array([index]), self.device))[0]
+        cost = ground_cost(query_patches, self.tokens.patches([index]))[0]
         return TransportPlan(
             gallery_index=index,
             plan=plan(cost, match.transport, place, settings.transport),
@@ -114,7 +117,7 @@ class Retriever:
             query_patches,
             encoding.positions[0],
             self._cls(neighbors),
-            self.memory.patches(neighbors, self.device),
+            self.tokens.patches(neighbors),
             neighbors,
             variant,
         )
@@ -131,7 +134,7 @@ class Retriever:
             query_cls,
             query_patches,
             self._cls(rows),
-            self.memory.patches(rows, self.device),
+            self.tokens.patches(rows),
             member.to(self.device),
             variant,
         )

@@ -7,6 +7,7 @@ tensor lies on the wrong device or a result is beyond the bounds of parity.
 import sys
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import torch
@@ -36,7 +37,7 @@ from fpc_core.lessons.case import case_of
 from fpc_core.lessons.course import lesson
 from fpc_core.report.sources import query_of
 from fpc_core.workspace import Places, Workspace, open_workspace
-from tests.pretended_device import DEVICE, Elsewhere, pretended
+from tests.pretended_device import DEVICE, Elsewhere, counted_waits, pretended
 
 SETTINGS = QuerySettings(neighbors=4, shortlist=12)
 
@@ -50,6 +51,23 @@ def searches(here: Workspace, there: Workspace, images: torch.Tensor, cameras: t
         assert found.beyond(bounds) == [], (asked, str(found))
     found = parity(here.retriever, there.retriever, images[:1], None, SETTINGS.with_keep_rate(1.0))
     assert found.beyond(bounds) == [], str(found)
+    with mock.patch("fpc_core.resident.room", return_value=1 << 40), there.retriever.tokens.held() as held:
+        assert held
+        assert isinstance(there.retriever.tokens.patches([0]), Elsewhere)
+        found = parity(here.retriever, there.retriever, images, cameras, SETTINGS)
+        assert found.beyond(bounds) == [], str(found)
+
+
+def waits(there: Workspace, images: torch.Tensor, cameras: torch.Tensor) -> None:
+    """How often a match waits for the device. Every wait lets a GPU run dry."""
+    retriever = there.retriever
+    encoding = retriever.encode(retriever.prepare(images[:1], cameras[:1]), SETTINGS.prune)
+    retriever.match(encoding, SETTINGS)  # what is made once is made
+    with counted_waits() as names:
+        found = retriever.match(encoding, SETTINGS)
+    rounds = int(found.transport.iterations.max()) // 5 + 1
+    # Shortlist: edge, rows, query. Check: one for all. Solver: one a round, and its seven results.
+    assert len(names) <= 3 + 1 + rounds + 7, names
 
 
 def memory(here: Workspace, there: Workspace, folder: Path) -> None:
@@ -107,6 +125,7 @@ def main(data: str, weights: str, memory_folder: str, empty: str) -> None:
         there = open_workspace(places, DEVICE)
         assert all(isinstance(each, Elsewhere) for each in there.retriever.model.state_dict().values())
         searches(here, there, images, cameras)
+        waits(there, images, cameras)
         memory(here, there, Path(empty))
         scores(here, there)
         pictures(here, there, images, cameras)

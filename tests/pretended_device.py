@@ -19,6 +19,21 @@ MOVES = ("aten.copy_", "aten._to_copy")
 INDEXING = ("aten.index.Tensor", "aten.index_put", "aten._index_put_impl_", "aten._unsafe_index")
 
 
+WAITS = ("aten._local_scalar_dense", "aten.nonzero", "aten.is_nonzero", "aten.equal.default", "aten.masked_select")
+_waited: list[str] | None = None
+
+
+@contextmanager
+def counted_waits() -> Iterator[list[str]]:
+    """The operations within for whose result the CPU would wait: values brought over, and sizes that depend on them."""
+    global _waited  # noqa: PLW0603 - operations are dispatched without a place for it
+    _waited = names = []
+    try:
+        yield names
+    finally:
+        _waited = None
+
+
 class Elsewhere(torch.Tensor):
     """A tensor on the pretended device; `held` has its values."""
 
@@ -57,6 +72,10 @@ def _run(func, args, kwargs):
     indexed = name.startswith(INDEXING) and isinstance(args[0], Elsewhere)  # by indices of the CPU: CUDA allows it
     if there and here and not indexed and not name.startswith(MOVES):
         raise RuntimeError(f"{name}: tensors on {DEVICE} {_shapes(there)} and on the CPU {_shapes(here)}")
+    masked = indexed and any(isinstance(each, Elsewhere) and each.dtype == torch.bool for each in args[1] or ())
+    brought = name.startswith(MOVES) and there and asked is not None and torch.device(asked).type == "cpu"
+    if _waited is not None and there and (name.startswith(WAITS) or masked or brought):
+        _waited.append(name)
     if func is torch.ops.aten._fused_sdp_choice.default:
         return 0  # the plain form: the others ask the hardware
     if asked is not None:

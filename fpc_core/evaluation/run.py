@@ -9,6 +9,7 @@ A run is a generator. Whoever stops iterating cancels it, and with a `ResultStor
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 
@@ -35,6 +36,17 @@ def run_passes(task: PassTask, known: Known | None = None, save: Save | None = N
     stay within STATE_BYTES.
     """
     results = task.known(known)
+    with _tokens_at_hand(task, results):
+        yield from _run_all(task, results, save)
+
+
+def _tokens_at_hand(task: PassTask, results: dict[Pass, PassResult]) -> AbstractContextManager[object]:
+    """The memory's tokens on the device, where the run would read more of them than there are."""
+    reads = sum(int((~results[each].known).sum()) * each.settings.shortlist for each in task.passes if each.needs_match)
+    return task.retriever.tokens.held() if reads > len(task.retriever.memory) else nullcontext()
+
+
+def _run_all(task: PassTask, results: dict[Pass, PassResult], save: Save | None) -> Generator[Step, None, None]:
     size = _round_size(task.retriever.model.config)
     for gallery in (False, True):
         passes = [each for each in task.passes if each.gallery is gallery]

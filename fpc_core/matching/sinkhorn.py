@@ -161,6 +161,7 @@ def sinkhorn_batch(
     errors = torch.full((count,), torch.inf, device=cost.device)
     iterations = torch.zeros(count, dtype=torch.int64, device=cost.device)
     open_ = torch.arange(count, device=cost.device)
+    done = 0  # iterations of every candidate that is open
     while len(open_):
         c, pa, pb, ma, mb = cost[open_], a[open_], b[open_], on_a[open_], on_b[open_]
         go = g[open_]
@@ -168,12 +169,11 @@ def sinkhorn_batch(
         kernel = _batch_kernel(c, fo, go, ma, mb, epsilon)
         u, v = torch.ones_like(pa), mb.to(pb.dtype)
         error = errors[open_]
-        done = int(iterations[open_[0]])
-        for _ in range(min(chunk, max_iterations - done)):
+        steps = min(chunk, max_iterations - done)
+        for _ in range(steps):
             u = pa / (kernel @ v.unsqueeze(2)).squeeze(2).clamp_min(1e-30)
             column = (u.unsqueeze(1) @ kernel).squeeze(1)
             error = (v * column - pb).abs().sum(dim=1)
-            iterations[open_] += 1
             settled = error <= tolerance
             v = torch.where(settled[:, None], v, pb / column.clamp_min(1e-30))  # the pair that reached it stays
         # End on u, so that the query marginal is exact; the error is the one of this very pair.
@@ -182,7 +182,11 @@ def sinkhorn_batch(
         f[open_] = fo + epsilon * torch.where(ma, u.clamp_min(1e-37).log(), 0.0)
         g[open_] = go + epsilon * torch.where(mb, v.clamp_min(1e-37).log(), 0.0)
         errors[open_] = error
-        open_ = open_[(error > tolerance) & (iterations[open_] < max_iterations)]
+        done += steps
+        iterations[open_] = done
+        if done >= max_iterations:
+            break
+        open_ = open_[error > tolerance]
     plans = _batch_kernel(cost, f, g, on_a, on_b, epsilon)
     return (plans * cost).sum(dim=(1, 2)), iterations, errors, f, g
 

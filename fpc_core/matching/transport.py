@@ -7,6 +7,7 @@ Shapes: M query patches, N gallery patches, S candidates. Plans are query x gall
 
 from __future__ import annotations
 
+import math
 import threading
 import warnings
 
@@ -163,9 +164,13 @@ def _check(cost: Tensor, a: Tensor, b: Tensor) -> None:
     if cost.ndim != 3 or a.shape != cost.shape[:2] or b.shape != (cost.shape[0], cost.shape[2]) or not cost.numel():
         shapes = ", ".join(str(tuple(each.shape)) for each in (cost, a, b))
         raise ValueError(f"cost (S, M, N), a (S, M), b (S, N) expected and none empty, not {shapes}")
-    for name, each in (("ground cost", cost), ("query marginal", a), ("gallery marginal", b)):
-        if not bool(torch.isfinite(each.sum())):  # one number to look at instead of a mask of the whole
+    # One number of each instead of a mask of the whole, and all brought from the device at once.
+    told = [cost.sum(), *(part for each in (a, b) for part in (each.min(), (each.sum(dim=1) - 1).abs().max()))]
+    whole, *sides = torch.stack([each.double() for each in told]).cpu().tolist()
+    low_a, off_a, low_b, off_b = sides
+    for name, value in (("ground cost", whole), ("query marginal", off_a), ("gallery marginal", off_b)):
+        if not math.isfinite(value):
             raise ValueError(f"the {name} holds values that are not finite; check the tokens it was made from")
-    for name, each in (("query", a), ("gallery", b)):
-        if float(each.min()) < 0 or float((each.sum(dim=1) - 1).abs().max()) > 1e-3:
+    for name, low, off in (("query", low_a, off_a), ("gallery", low_b, off_b)):
+        if low < 0 or off > 1e-3:
             raise ValueError(f"every {name} marginal must be non-negative and sum to 1; divide it by its sum")

@@ -122,10 +122,11 @@ class SparseEncoder(nn.Module):
             return self.camera.mean(dim=0, keepdim=True)
         if cameras.shape != (images,):
             raise ValueError(f"{images} images need cameras of shape ({images},), not {tuple(cameras.shape)}")
-        if images and not 0 <= int(cameras.min()) <= int(cameras.max()) < self.config.cameras:
+        least, most = torch.stack(cameras.aminmax()).cpu().tolist() if images else (0, 0)
+        if not 0 <= least <= most < self.config.cameras:
             raise ValueError(
-                f"cameras must lie in 0..{self.config.cameras - 1}, not {int(cameras.min())}..{int(cameras.max())}; "
-                "pass None where the camera is unknown to the model"
+                f"cameras must lie in 0..{self.config.cameras - 1}, not {least}..{most}; pass None where the camera is "
+                "unknown to the model"
             )
         return self.camera[cameras]
 

@@ -1,0 +1,330 @@
+"""The whole path on a GPU beside the released code's, and how far it is from the CPU.
+
+    python -m benchmarks.gpu [--device cuda] [--models vit-b vit-tiny] [--share 1] [--evaluate vit-b]
+
+Needs no data: weights of chance and images of noise made on the fly in Occluded-Duke's layout and numbers (2,210
+queries, 17,661 gallery images); parity is measured on the demo, whose weights are trained. Prints Markdown tables:
+encoder in images a second, matching of one query with its shortlist of 100, decoder, a whole query, the whole
+evaluation. The ways take turns, in the evaluation step by step. `--share` evaluates that part of queries and gallery;
+nothing is scaled up. Ends with an error where a result is further from the CPU in float32 than
+`fpc_core.evaluation.parity.BOUNDS` allow.
+
+The released code computes in float32; on today's torch its products are float32 as well, on the torch of its day TF32:
+the encoder's table has both. Its own log is quoted under the evaluation, with the hardware it does not name.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from benchmarks import decoder, transport
+from benchmarks.query import Bench, milliseconds, prepare
+from benchmarks.released_evaluation import ReleasedEvaluation
+from benchmarks.released_path import encode, find_by_both, find_by_cosine, released_query
+from benchmarks.world import SPLITS, make_dataset
+from fpc_core.building import build_memory
+from fpc_core.config import (
+    VIT_BASE_STRIDE_11,
+    VIT_TINY,
+    ModelConfig,
+    Precision,
+    PruneSettings,
+    QuerySettings,
+    Solver,
+    TransportSettings,
+    Variant,
+)
+from fpc_core.data.datasets import Dataset, open_dataset
+from fpc_core.data.images import resize_image, to_tensor
+from fpc_core.evaluation.parity import BOUNDS, Parity, parity
+from fpc_core.evaluation.passes import Pass, PassTask, Point
+from fpc_core.evaluation.run import run_kept
+from fpc_core.matching.transport import ground_cost, marginals, solve
+from fpc_core.memory import GalleryMemory
+from fpc_core.model.fpc import FPC
+from fpc_core.results import Transport
+from fpc_core.retrieval import Retriever
+from fpc_core.workspace import Places, choose_device, open_workspace
+
+MODELS = {"vit-b": VIT_BASE_STRIDE_11, "vit-tiny": VIT_TINY}
+LOG = (
+    "The released code's own log (`logs/occ_duke/test_log.txt`, 2023-12-20, hardware not named) says 128.8 s for 2,210 "
+    "queries and 17,661 gallery images, the memory not counted: theirs, measured by them, and in no ratio here."
+)
+BUILD_BATCH = 128
+SETTINGS = QuerySettings()
+LEAST_SHARE = (SETTINGS.shortlist + 1) / SPLITS["bounding_box_test"][0]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """0, or 1 where something is beyond its bounds."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--models", nargs="+", default=list(MODELS), choices=list(MODELS))
+    parser.add_argument("--evaluate", default="vit-b", choices=[*MODELS, "none"], help="the model of the evaluation")
+    parser.add_argument("--share", type=float, default=1.0, help="of queries and gallery that are evaluated")
+    parser.add_argument("--batches", type=int, nargs="+", default=[1, 16, 64, 256])
+    parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("--queries", type=int, default=16, help="of the demo, for the parity")
+    parser.add_argument("--folder", type=Path, help="where the evaluation works (default: a temporary folder)")
+    asked = parser.parse_args(arguments)
+    if not LEAST_SHARE <= asked.share <= 1:
+        parser.error(f"--share must be in {LEAST_SHARE:.4f}..1: the released code needs a shortlist's gallery images")
+    start, device = time.perf_counter(), choose_device(asked.device)
+    print(
+        f"{named(device)}, torch {torch.__version__}, {datetime.now(UTC):%Y-%m-%d}, {torch.get_num_threads()} threads"
+    )
+    print(f"Median of {asked.repeats}, the ways taking turns.", flush=True)
+    beyond = parity_table(device, asked.queries)
+    for name in asked.models:
+        print(f"\n## {name}, {MODELS[name].patches} patches x {MODELS[name].width} channels", flush=True)
+        encoder_table(MODELS[name], device, asked.batches, asked.repeats)
+        bench = prepare(MODELS[name], device)
+        beyond += matching_table(bench, device, asked.repeats)
+        decoder_table(MODELS[name], device, asked.repeats)
+        query_table(bench, device, asked.repeats)
+    if asked.evaluate != "none":
+        with tempfile.TemporaryDirectory(dir=asked.folder) as folder:
+            evaluation_table(asked.evaluate, device, asked.share, Path(folder))
+    print(f"\nThe whole run took {time.perf_counter() - start:.0f} s.")
+    for each in beyond:
+        print(f"Beyond its bound: {each}", file=sys.stderr)
+    return bool(beyond)
+
+
+def named(device: torch.device) -> str:
+    """The hardware behind a device."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    told = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
+    names = [line.split(":", 1)[1].strip() for line in told if line.startswith("model name")]
+    return f"CPU ({names[0] if names else platform.machine()})"
+
+
+def at(model: FPC, precision: Precision) -> FPC:
+    """A copy that computes its encoder's products in this precision."""
+    copy = deepcopy(model)
+    copy.encoder.precision = precision
+    return copy
+
+
+def parity_table(device: torch.device, queries: int) -> list[str]:
+    """Differences from the CPU in float32 on the demo, in every precision and both variants; what is beyond."""
+    here, there = open_workspace(Places(), "cpu"), open_workspace(Places(), str(device))
+    config, records = here.retriever.model.config, here.dataset.query[:queries]
+    images = to_tensor([resize_image(here.dataset.read(record), config.image_size) for record in records], config)
+    cameras = torch.tensor([record.camera for record in records])
+    print(f"\n## Parity with the CPU in float32: largest of {len(records)} demo queries / bound\n")
+    print(f"| precision | variant | {' | '.join(each.name for each in fields(Parity))} |")
+    print(f"|---|---|{'---|' * len(fields(Parity))}")
+    beyond = []
+    for precision in Precision:
+        other = Retriever(at(there.retriever.model, precision), there.retriever.memory, there.retriever.index)
+        for variant in Variant:
+            settings = replace(SETTINGS, variant=variant, neighbors=here.dataset.neighbors)
+            found, bound = parity(here.retriever, other, images, cameras, settings), BOUNDS[precision]
+            pairs = [(getattr(found, each.name), getattr(bound, each.name)) for each in fields(Parity)]
+            cells = " | ".join(
+                f"{value:.1e} / {most:g}{'' if value <= most else ' **beyond**'}" for value, most in pairs
+            )
+            print(f"| {precision.value} | {variant.value} | {cells} |", flush=True)
+            beyond += [f"{precision.value}, {variant.value}: {each}" for each in found.beyond(bound)]
+    return beyond
+
+
+@torch.inference_mode()
+def encoder_table(config: ModelConfig, device: torch.device, batches: Sequence[int], repeats: int) -> None:
+    """Images a second, at keep rates 1 (a gallery image) and 0.8 (a query)."""
+    torch.manual_seed(0)
+    model = FPC(config).eval().to(device)
+    models = {precision: at(model, precision) for precision in Precision}
+    print(
+        "\n| images a second | keep rate | released | " + ("released, TF32 | " if device.type == "cuda" else ""), end=""
+    )
+    print(" | ".join(f"ours, {precision.value} | times" for precision in Precision) + " |")
+    print("|---|---|---|" + ("---|" if device.type == "cuda" else "") + "---|---|" * len(Precision))
+    for count in batches:
+        images = torch.rand(count, 3, *config.image_size, device=device) * 2 - 1
+        cameras = torch.arange(count, device=device) % config.cameras
+        for keep_rate in (1.0, SETTINGS.prune.keep_rate):
+            released = partial(encode, model, images, cameras, keep_rate)
+            ways: dict[str, Callable[[], object]] = {"released": released}
+            if device.type == "cuda":
+                ways["TF32"] = partial(_in_tf32, released)
+            for precision, each in models.items():
+                ways[precision.value] = partial(each.encode, images, cameras, PruneSettings(keep_rate))
+            rates = {way: 1000 * count / taken for way, taken in milliseconds(ways, repeats, device).items()}
+            theirs = [f"{rates[way]:,.1f}" for way in ways if way not in list(Precision)]
+            ours = [f"{rates[each.value]:,.1f} | {rates[each.value] / rates['released']:.1f}" for each in Precision]
+            print(f"| {count} at once | {keep_rate:g} | {' | '.join([*theirs, *ours])} |", flush=True)
+
+
+def _in_tf32(run: Callable[[], Tensor]) -> Tensor:
+    """As torch before 1.12 computed on such a GPU."""
+    before, torch.backends.cuda.matmul.allow_tf32 = torch.backends.cuda.matmul.allow_tf32, True
+    try:
+        return run()
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before
+
+
+@torch.inference_mode()
+def matching_table(bench: Bench, device: torch.device, repeats: int) -> list[str]:
+    """One query with its shortlist, and the solver by itself; where the solver's distances are beyond their bound."""
+    retriever, gallery = bench.retriever, bench.gallery
+    encoding = retriever.encode(retriever.prepare(bench.image, bench.camera), SETTINGS.prune)
+    cls, patches = encoding.cls[0], encoding.patches[0]
+
+    def theirs() -> None:
+        rows = find_by_cosine(cls, gallery.cls, SETTINGS.shortlist)
+        find_by_both(cls, patches, gallery, rows, SETTINGS.alpha, SETTINGS.neighbors)
+
+    def ours(way: Retriever) -> None:
+        way.by_distance(way.match(encoding, SETTINGS), SETTINGS.alpha)
+
+    sending = Retriever(retriever.model, retriever.memory, retriever.index)
+    with retriever.tokens.held() as held:
+        ways: dict[str, Callable[[], object]] = {"released": theirs}
+        ways["ours, tokens from main memory"] = partial(ours, sending)
+        if held:
+            ways["ours, tokens held on the device"] = partial(ours, retriever)
+        took = milliseconds(ways, repeats, device)
+    print(f"\n| matching, {len(patches)} x {gallery.patches.shape[1]} patches, 100 candidates | ms | released / it |")
+    print("|---|---|---|")
+    for name, taken in took.items():
+        print(f"| {name} | {taken:.1f} | {took['released'] / taken:.1f} |")
+    beyond = []
+    channels, count = patches.shape[1], gallery.patches.shape[1]
+    for kind in ("clustered", "spread"):
+        query, candidates = (each[..., :channels].to(device) for each in transport.tokens(kind, 0))
+        query, candidates = query[: len(patches)], candidates[:, :count]
+        cost = ground_cost(query, candidates)
+        a, b = marginals(query.mean(0), query, candidates.mean(1), candidates, Variant.RELEASED)
+        released = TransportSettings(Solver.RELEASED)
+        took = milliseconds(
+            {
+                "ours": partial(solve, cost, a, b, SETTINGS.transport),
+                "released loop, own stop": partial(solve, cost, a, b, released),
+                "released loop, 100 iterations": partial(transport.released_100, cost, a, b),
+            },
+            repeats,
+            device,
+        )
+        found = solve(cost, a, b, SETTINGS.transport)
+        apart, most = solver_apart(found, cost, a, b), BOUNDS[Precision.FLOAT32].d_emd
+        for name, taken in took.items():
+            print(
+                f"| solver alone, {kind} tokens: {name} | {taken:.1f} | {took['released loop, own stop'] / taken:.1f} |"
+            )
+        print(f"| its distances from the CPU's / bound: {apart:.1e} / {most:g} | | |", flush=True)
+        if not apart <= most:
+            beyond.append(f"solver, {kind} tokens: {apart:.1e} > {most:g}")
+    return beyond
+
+
+def solver_apart(found: Transport, cost: Tensor, a: Tensor, b: Tensor) -> float:
+    """The largest difference of D_EMD from what the CPU finds for the same ground cost and marginals."""
+    exact = solve(cost.cpu(), a.cpu(), b.cpu(), SETTINGS.transport)
+    return float(abs(found.distance - exact.distance).max())
+
+
+def decoder_table(config: ModelConfig, device: torch.device, repeats: int) -> None:
+    """The `[cls]` row of the decoder by three ways."""
+    with torch.inference_mode():
+        ways = decoder.ways(config, SETTINGS.neighbors, device)
+        took = milliseconds(ways, repeats, device)
+        rows = [way() for way in ways.values()]
+    print(
+        f"\n| decoder, {1 + SETTINGS.neighbors * config.patches:,} tokens | ms | released / it | largest difference |"
+    )
+    print("|---|---|---|---|")
+    whole = next(iter(took.values()))
+    for (name, taken), row in zip(took.items(), rows, strict=True):
+        print(f"| {name} | {taken:.2f} | {whole / taken:.1f} | {float((row - rows[0]).abs().max()):.0e} |")
+
+
+def query_table(bench: Bench, device: torch.device, repeats: int) -> None:
+    """One image in, the gallery's ranking out."""
+    ours = partial(bench.retriever.search, bench.image, SETTINGS, bench.camera)
+    theirs = partial(released_query, bench.retriever.model, bench.gallery, bench.image, bench.camera)
+    same = replace(SETTINGS, transport=TransportSettings(Solver.RELEASED))
+    feature = bench.retriever.search(bench.image, same, bench.camera).consolidation.feature
+    difference = float((torch.from_numpy(feature) - theirs().feature.cpu()).abs().max())
+    took = milliseconds({"released path": theirs, "ours": ours}, repeats, device)
+    print("\n| a whole query | ms | released / it |\n|---|---|---|")
+    for name, taken in took.items():
+        print(f"| {name} | {taken:.1f} | {took['released path'] / taken:.1f} |")
+    print(f"\nThe features, with the released solver in both: {difference:.0e} apart at most.", flush=True)
+
+
+@dataclass(eq=False)
+class OurEvaluation:
+    """`memory build` and `evaluate` of these images. seconds: by step."""
+
+    model: FPC
+    dataset: Dataset
+    folder: Path
+    seconds: dict[str, float]
+    memory: GalleryMemory | None = None
+
+    def make_memory(self) -> None:
+        """Every gallery image encoded once, on the disk."""
+        start = time.perf_counter()
+        self.memory = build_memory(
+            self.model, self.dataset.gallery, self.dataset.root, self.folder, batch_size=BUILD_BATCH
+        )
+        self.seconds["memory"] = time.perf_counter() - start
+
+    def infer(self) -> None:
+        """Every query encoded, matched, consolidated, ranked and scored."""
+        start = time.perf_counter()
+        assert self.memory is not None
+        asked = Pass(SETTINGS, (Point(SETTINGS.alpha, SETTINGS.neighbors),))
+        task = PassTask(Retriever(self.model, self.memory), self.dataset, self.dataset.query, (asked,))
+        run_kept(task).known[asked].scores(0)
+        self.seconds["queries"] = time.perf_counter() - start
+
+
+def evaluation_table(name: str, device: torch.device, share: float, folder: Path) -> None:
+    """Retrieval of all queries, memory included."""
+    dataset = open_dataset(make_dataset(folder / "noise", share))
+    torch.manual_seed(0)
+    model = FPC(MODELS[name]).eval().to(device)
+    ways: dict[str, ReleasedEvaluation | OurEvaluation] = {"released, float32": ReleasedEvaluation(model, dataset)}
+    for precision in (Precision.FLOAT32, Precision.FLOAT16):
+        ways[f"ours, {precision.value}"] = OurEvaluation(at(model, precision), dataset, folder / precision.value, {})
+    for way in ways.values():
+        way.make_memory()
+    for way in ways.values():
+        way.infer()
+    whole = {name: sum(way.seconds.values()) for name, way in ways.items()}
+    part = {name: whole[name] - way.seconds["memory"] for name, way in ways.items()}
+    theirs = next(iter(ways))
+    print(
+        f"\n## Evaluation, {name}: {len(dataset.query):,} queries, {len(dataset.gallery):,} gallery images "
+        f"(share {share:g})\n\n"
+        "| way | memory s | queries and scores s | whole s | released / it, whole | without the memory |"
+        "\n|---|---|---|---|---|---|"
+    )
+    for each, way in ways.items():
+        ratios = f"{whole[theirs] / whole[each]:.1f} | {part[theirs] / part[each]:.1f}"
+        print(f"| {each} | {way.seconds['memory']:.1f} | {part[each]:.1f} | {whole[each]:.1f} | {ratios} |")
+    steps = ", ".join(f"{step} {taken:.1f} s" for step, taken in ways[theirs].seconds.items())
+    print(f"\nThe released steps: {steps}. Times are of this share; nothing is scaled.\n\n{LOG}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
