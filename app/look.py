@@ -13,6 +13,8 @@ _CSS = """
 .st-key-in-short { min-height: 10.5rem; } /* its sentences are drawn last: what stands below keeps its place */
 @media (max-width: 640px) { .st-key-in-short { min-height: 19rem; } }
 h3 { padding-bottom: 0.3rem; }
+.katex-display > .katex { white-space: normal; } /* a long formula goes on in the next line, not out of sight */
+.katex-display .base { margin: 0.2em 0; }
 </style>
 """
 

@@ -23,9 +23,9 @@ def transport(case: Case) -> Step:
     answer = 0 if exact < blurred - _SAME else (2 if exact > blurred + _SAME else 1)
     error = float(found.marginal_error[case.place])
     how = (
-        r"\text{ by the linear programme}"
+        r"\text{by the linear programme}"
         if settings.solver is Solver.EXACT
-        else rf"\text{{ after {rounds} iterations, the marginals off by }} {number(error)}"
+        else rf"\text{{{rounds} iterations, marginals off by }} {number(error)}"
     )
     return Step(
         key="transport",

@@ -66,10 +66,10 @@ def patches(case: Case) -> Step:
             Equation(
                 "",
                 r"N = \left(\left\lfloor \frac{H - p}{s} \right\rfloor + 1\right)"
-                r"\left(\left\lfloor \frac{W - p}{s} \right\rfloor + 1\right)",
+                r" \cdot \left(\left\lfloor \frac{W - p}{s} \right\rfloor + 1\right)",
                 (
                     rf"N = \left(\left\lfloor \frac{{{height} - {size}}}{{{stride}}} \right\rfloor + 1\right)"
-                    rf"\left(\left\lfloor \frac{{{width} - {size}}}{{{stride}}} \right\rfloor + 1\right)"
+                    rf" \cdot \left(\left\lfloor \frac{{{width} - {size}}}{{{stride}}} \right\rfloor + 1\right)"
                     rf" = {rows} \cdot {columns} = {config.patches}",
                 ),
             ),
