@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import controls, resources
+from app import controls, reruns, resources
 from app.messages import problem
 from app.stages import Query
 from app.state import View, read_view, turn_dials
@@ -45,7 +45,12 @@ def query_of(space: Workspace, record: ImageRecord) -> Query:
 
 
 def asked_view(space: Workspace, *names: str) -> tuple[View, tuple[str, ...]]:
-    """What the link asks for, and what of it cannot be had. names: parameters to read; none for all."""
+    """What the link asks for, and what of it cannot be had. names: parameters to read; none for all.
+
+    Dials stand as they were let go last: the browser may not know its own URL yet.
+    """
+    if (awaited := reruns.awaited()) is not None:
+        turn_dials(st.query_params, awaited.values)
     params = {name: text for name, text in st.query_params.items() if not names or name in names}
     return read_view(params, space.retriever.model.config.patches, len(space.retriever.memory))
 

@@ -11,12 +11,11 @@ from typing import Literal, TypeVar
 
 import streamlit as st
 
-from app import links
+from app import links, reruns
 from app.choice import usual_variant
 from app.components.dials import Dial, dials
 from app.components.echo import echo
 from app.messages import problems
-from app.reruns import arrived, await_fragment
 from app.state import ALPHA, EPSILON, GAMMA, NEIGHBORS, plain_name, turn_dials
 from fpc_core.config import (
     DropStrategy,
@@ -53,9 +52,10 @@ def query_settings(asked: QuerySettings, shortlist: int, first: str | None = Non
     def released(values: Mapping[str, float]) -> None:
         turn_dials(st.query_params, values)
         if first:
-            await_fragment(first)
+            reruns.await_fragment(first, values)
 
-    arrived()  # the whole page is being drawn: nothing is left to follow
+    if not first:
+        reruns.forget()
     dials(
         (
             Dial(
@@ -82,8 +82,8 @@ def then_the_page() -> None:
 
     Asked for at once, the page would take the fragment's place in what is still to be sent.
     """
-    if number := arrived():
-        echo(number, key="echo", on_painted=st.rerun)
+    if (awaited := reruns.awaited()) is not None:
+        echo(awaited.number, key="echo", on_painted=reruns.painted)
 
 
 def side_settings(prefix: str, usual: QuerySettings, shortlist: int) -> QuerySettings:

@@ -1,8 +1,15 @@
-"""Which part of a page runs again, where the wishes of several components meet."""
+"""What a dial that was let go waits for, and what else may run meanwhile.
+
+Under load Streamlit makes one run of several messages, drops what an ended run had still to send, and takes the URL of
+whichever message came last. So a release counts until the browser says that its answer is painted: until then its
+values stand in the URL, and every other fragment runs with the one that answers.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 
 import streamlit as st
 from streamlit.errors import StreamlitAPIException
@@ -10,27 +17,46 @@ from streamlit.errors import StreamlitAPIException
 _AWAITED, _NUMBERS = "awaited", "awaited-numbers"
 
 
-def await_fragment(key: str) -> None:
-    """In a callback: run this fragment at once. Whatever else is asked for meanwhile, it runs until `arrived`."""
+@dataclass(frozen=True)
+class Awaited:
+    """fragment: the key of the one that answers.  number: of the release.  values: of the dials, by name."""
+
+    fragment: str
+    number: int
+    values: Mapping[str, float]
+
+
+def awaited() -> Awaited | None:
+    """The release whose answer is not painted yet."""
+    return st.session_state.get(_AWAITED)
+
+
+def await_fragment(key: str, values: Mapping[str, float]) -> None:
+    """In a callback: these values were let go; run this fragment at once."""
     st.session_state[_NUMBERS] = st.session_state.get(_NUMBERS, 0) + 1
-    st.session_state[_AWAITED] = (key, st.session_state[_NUMBERS])
+    st.session_state[_AWAITED] = Awaited(key, st.session_state[_NUMBERS], dict(values))
     with suppress(StreamlitAPIException):  # no such fragment: the page is still being drawn, and draws it
         st.rerun(key)
 
 
-def arrived() -> int:
-    """The fragment was drawn, alone or with the page: the number of what was awaited, 0 for nothing."""
-    return st.session_state.pop(_AWAITED, ("", 0))[1]
-
-
 def run_fragment(key: str) -> None:
-    """In a callback: run this fragment alone, and with it the one that is awaited.
-
-    Under load Streamlit makes one run of two messages: without the second name the answer to a dial would be lost to
-    a question of a background feed that came with it.
-    """
-    awaited, _ = st.session_state.get(_AWAITED, ("", 0))
-    if awaited:
+    """In a callback: run this fragment alone, and with it the one that is awaited."""
+    first = awaited()
+    if first is not None and first.fragment != key:
         with suppress(StreamlitAPIException):  # of a page that was left
-            st.rerun([awaited, key])
+            st.rerun([first.fragment, key])
     st.rerun(key)
+
+
+def painted(number: int) -> None:
+    """In a callback: the browser shows the answer to this release. The page follows, unless the next one is awaited."""
+    first = awaited()
+    if first is not None and first.number != number:
+        run_fragment(first.fragment)
+    forget()
+    st.rerun()
+
+
+def forget() -> None:
+    """Nothing is awaited any more."""
+    st.session_state.pop(_AWAITED, None)

@@ -88,7 +88,7 @@ def turn_dials(params: MutableMapping[str, str], values: Mapping[str, float]) ->
     for name, value in values.items():
         if value == usual[name]:
             params.pop(name, None)
-        else:
+        elif params.get(name) != str(value):  # every write is told to the browser
             params[name] = str(value)
 
 

@@ -11,6 +11,12 @@ from app.components import source
 _mount = st.components.v2.component("fpc_echo", html="<div data-echo></div>", js=source("echo.js"))
 
 
-def echo(number: int, *, key: str, on_painted: Callable[[], None]) -> None:
-    """Calls `on_painted` when the browser has painted what was drawn before it, until this is no longer drawn."""
-    _mount(key=key, data=number, on_painted_change=on_painted)
+def echo(number: int, *, key: str, on_painted: Callable[[int], None]) -> None:
+    """Calls `on_painted` with the number when the browser has painted what was drawn before it, until this is no longer
+    drawn; with 0 where that is so already."""
+
+    def painted() -> None:
+        said = st.session_state.get(key) or {}  # nothing where it came too late: the page has gone on
+        on_painted(said.get("painted") or 0)
+
+    _mount(key=key, data=number, on_painted_change=painted)

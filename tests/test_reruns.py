@@ -1,0 +1,75 @@
+"""The release of a dial until its answer is painted, when other messages come with it."""
+
+import pytest
+
+from app import reruns
+from app.asking import asked_view
+
+
+class Rerun(BaseException):
+    """As Streamlit ends a run."""
+
+
+@pytest.fixture
+def page(monkeypatch):
+    """A page's session and URL, and what was asked to run, without Streamlit."""
+
+    class Page:
+        def __init__(self):
+            self.session_state, self.query_params, self.runs = {}, {}, []
+
+        def rerun(self, scope="app"):
+            self.runs.append(scope)
+            raise Rerun
+
+        def after(self, callback, *arguments):
+            """What a callback asks to run."""
+            with pytest.raises(Rerun):
+                callback(*arguments)
+            return self.runs[-1]
+
+    found = Page()
+    monkeypatch.setattr(reruns, "st", found)
+    monkeypatch.setattr("app.asking.st", found)
+    return found
+
+
+MOVED = {"gamma": 0.5, "alpha": 0.9, "k": 3}
+
+
+def test_a_release_runs_its_fragment_and_then_the_page(page):
+    assert page.after(reruns.await_fragment, "hits", MOVED) == "hits"
+    number = reruns.awaited().number
+    assert page.after(reruns.painted, number) == "app"
+    assert reruns.awaited() is None
+
+
+def test_a_question_of_another_fragment_takes_the_awaited_one_along(page):
+    assert page.after(reruns.run_fragment, "feed") == "feed"
+    page.after(reruns.await_fragment, "hits", MOVED)
+    assert page.after(reruns.run_fragment, "feed") == ["hits", "feed"]
+    page.after(reruns.painted, reruns.awaited().number)
+    assert page.after(reruns.run_fragment, "feed") == "feed"
+
+
+def test_an_answer_to_the_last_release_does_not_end_the_wait_for_the_next(page):
+    page.after(reruns.await_fragment, "hits", MOVED)
+    first = reruns.awaited().number
+    page.after(reruns.await_fragment, "hits", {**MOVED, "alpha": 0.1})
+    assert page.after(reruns.painted, first) == "hits"
+    assert reruns.awaited().values["alpha"] == 0.1
+
+
+def test_a_url_that_the_browser_sent_before_it_knew_the_release_moves_no_dial_back(page, small_places):
+    from fpc_core.workspace import open_workspace
+
+    space = open_workspace(small_places, "cpu")
+    page.after(reruns.await_fragment, "hits", MOVED)
+    page.query_params = {"alpha": "0.2", "query": "it"}  # as it was before
+    asked, problems = asked_view(space)
+    assert (asked.settings.prune.keep_rate, asked.settings.alpha, asked.settings.neighbors) == (0.5, 0.9, 3)
+    assert asked.query == "it"
+    assert problems == ()
+    page.after(reruns.painted, reruns.awaited().number)
+    page.query_params = {"alpha": "0.2"}  # the browser's way back
+    assert asked_view(space)[0].settings.alpha == 0.2
