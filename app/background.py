@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
+from fpc_core.shortage import shortages
+
 Steps = Generator[None, None, Any]
 
 
@@ -16,7 +18,8 @@ Steps = Generator[None, None, Any]
 class Job:
     """One piece of work. done, total: steps.  result: what the steps returned, once `finished`.
 
-    error: what ended it instead.  visitors: who still wants it.  dropped: it ended because nobody did.
+    error: what ended it instead.  visitors: who still wants it.  dropped: it ended because nobody did.  notes: what was
+    said of memory that ran out (`fpc_core.shortage`).
     """
 
     steps: Steps
@@ -26,6 +29,7 @@ class Job:
     error: Exception | None = None
     finished: bool = False
     dropped: bool = False
+    notes: tuple[str, ...] = ()
     visitors: set[str] = field(default_factory=set)
 
 
@@ -78,7 +82,9 @@ class Worker:
                 del self._jobs[key]
                 return
         try:
-            next(job.steps)
+            with shortages() as heard:
+                next(job.steps)
+            job.notes = tuple(dict.fromkeys((*job.notes, *heard)))
         except StopIteration as end:
             job.result, job.finished = end.value, True
             return

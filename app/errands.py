@@ -72,7 +72,7 @@ class Errand:
             if state is State.RUNNING and computed > 0:
                 left = (time.monotonic() - self._began) / computed * (self._total - done)
             error = "" if self._job is None or self._job.error is None else str(self._job.error)
-            return Stand(state, done, self._total, left, error, ())
+            return Stand(state, done, self._total, left, error, self._job.notes if self._job else ())
 
     def start(self, visitor: str) -> None:
         """Go on in the background for this visitor, whose other errand of this worker, if there is one, stops."""

@@ -34,7 +34,8 @@ class Run:
     def look(self) -> Look:
         stand, known = self._errand.look(), self._known
         return Look(
-            stand.state, self.task.done(known), stand.total, stand.seconds_left, stand.error, self._notes, known
+            stand.state, self.task.done(known), stand.total, stand.seconds_left, stand.error,
+            (*self._notes, *stand.notes), known,
         )  # fmt: skip
 
     def refresh(self) -> None:

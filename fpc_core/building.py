@@ -22,6 +22,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -31,9 +32,9 @@ from fpc_core import processes
 from fpc_core.config import ModelConfig
 from fpc_core.data.datasets import NO_CAMERA, ImageRecord
 from fpc_core.data.images import decode_image, resize_image, to_tensor
+from fpc_core.holistic import HolisticEncoder
 from fpc_core.memory import (
     ARRAYS,
-    HOLISTIC,
     MANIFEST,
     PARTIAL,
     RECORDS,
@@ -164,6 +165,10 @@ class _Job:
     root: Path
     plan: Manifest
 
+    @cached_property
+    def encoder(self) -> HolisticEncoder:
+        return HolisticEncoder(self.model)
+
     def begin(self) -> list[int]:
         """Leave what an earlier build of the same has done, delete all else; the shards that are to be filled."""
         plan = json.loads(json.dumps(self.plan.to_json()))
@@ -191,7 +196,6 @@ class _Job:
     def fill(self, number: int) -> Generator[None, None, None]:
         """Encode what is missing in one shard, batch by batch."""
         config, records, size = self.model.config, self._shard(number), self.plan.batch_size
-        device = next(self.model.parameters()).device
         with_cameras = all(record.camera != NO_CAMERA for record in self.records)
         done, checksum = _done(self.partial, number)
         batches = [records[start : start + size] for start in range(done, len(records), size)]
@@ -202,19 +206,15 @@ class _Job:
             closing(self._decoded(batches)) as decoded,
         ):
             for batch, images in zip(batches, decoded, strict=True):
-                cameras = torch.tensor([record.camera for record in batch], device=device) if with_cameras else None
-                tokens = self.model.encode(to_tensor(images, config).to(device), cameras, HOLISTIC).tokens
-                half = tokens[:, 1:].to(torch.float16)
-                if not bool(torch.isfinite(half).all()):
-                    raise GalleryMemoryError(
-                        f"tokens of {batch[0].path} ... do not fit into float16; check the weights"
-                    )
-                patches = half.cpu().numpy()
+                cameras = torch.tensor([record.camera for record in batch]) if with_cameras else None
+                try:
+                    encoded = self.encoder(to_tensor(images, config), cameras)
+                except ValueError as error:
+                    raise GalleryMemoryError(f"tokens of {batch[0].path} ...: {error}") from error
                 rows = np.empty(len(batch), _row_type(config.width))
-                rows["cls"] = tokens[:, 0].float().cpu().numpy()
-                rows["features"] = self.model.global_feature(tokens).float().cpu().numpy()
-                rows["sums"] = row_checksums(patches)
-                tokens_out.write(patches)
+                rows["cls"], rows["features"] = encoded.cls, encoded.features
+                rows["sums"] = row_checksums(encoded.patches)
+                tokens_out.write(encoded.patches)
                 rows_out.write(rows)
                 done, checksum = done + len(batch), zlib.crc32(rows.tobytes(), checksum)
                 _write_json(self.partial / _done_file(number), {"done": done, "crc32": checksum})

@@ -55,6 +55,7 @@ from fpc_core.report.gather import explain
 from fpc_core.report.lesson import render_lesson
 from fpc_core.report.page import about, render
 from fpc_core.report.sources import images_of, queries_of, query_of
+from fpc_core.shortage import NoMemoryLeftError
 from fpc_core.training.batches import training_config
 from fpc_core.training.loop import train
 from fpc_core.training.settings import Progress, TrainSettings
@@ -74,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = build_parser(COMMANDS).parse_args(arguments)
     try:
         return args.run(args) or 0
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, NoMemoryLeftError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 

@@ -29,15 +29,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fpc_core.config import ModelConfig, PruneSettings
+from fpc_core.config import ModelConfig
 from fpc_core.data.datasets import ImageRecord
+from fpc_core.holistic import HOLISTIC
 from fpc_core.model.checkpoint import weights_fingerprint
 from fpc_core.model.fpc import FPC
 from fpc_core.shards import BUILD_COMMAND, GalleryMemoryError, TokenShards, file_checksum, token_file
 
 FORMAT = 2
 PARTIAL = ".partial"  # what a folder's name ends with while its memory is being built
-HOLISTIC = PruneSettings(keep_rate=1.0)
 ARRAYS = ("cls", "features", "sums")
 RECORDS = "records.json"
 MANIFEST = "manifest.json"

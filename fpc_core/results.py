@@ -7,8 +7,8 @@ gallery, and gallery indices always count rows of the memory.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 import torch
@@ -38,6 +38,15 @@ class EncoderState:
     def __getitem__(self, rows: slice) -> EncoderState:
         return EncoderState(self.tokens[rows], self.attention[rows], self.block)
 
+    def to(self, device: torch.device) -> EncoderState:
+        return EncoderState(self.tokens.to(device), self.attention.to(device), self.block)
+
+    @staticmethod
+    def join(parts: Sequence[EncoderState]) -> EncoderState:
+        """The states of consecutive images as one."""
+        tokens, attention = (torch.cat(side) for side in zip(*((p.tokens, p.attention) for p in parts), strict=True))
+        return EncoderState(tokens, attention, parts[0].block)
+
 
 @dataclass(frozen=True, eq=False)
 class DropStage:
@@ -59,6 +68,15 @@ class DropStage:
             raise ValueError("every patch that entered a block needs one attention value")
         if self.kept.shape[1] > self.entered.shape[1]:
             raise ValueError("a block cannot keep more patches than entered it")
+
+    def to(self, device: torch.device) -> DropStage:
+        return DropStage(self.block, *(each.to(device) for each in (self.entered, self.attention, self.kept)))
+
+    @staticmethod
+    def join(parts: Sequence[DropStage]) -> DropStage:
+        """The stages of one block of consecutive images as one."""
+        sides = zip(*((p.entered, p.attention, p.kept) for p in parts), strict=True)
+        return DropStage(parts[0].block, *map(torch.cat, sides))
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +119,16 @@ class Encoding:
         stages = tuple(DropStage(s.block, s.entered[rows], s.attention[rows], s.kept[rows]) for s in self.stages)
         return Encoding(self.tokens[rows], stages, self.grid, self.prune)
 
+    def to(self, device: torch.device) -> Encoding:
+        return Encoding(self.tokens.to(device), tuple(s.to(device) for s in self.stages), self.grid, self.prune)
+
+    @staticmethod
+    def join(parts: Sequence[Encoding]) -> Encoding:
+        """The encodings of consecutive images, pruned alike, as one."""
+        tokens = torch.cat([part.tokens for part in parts])
+        stages = tuple(map(DropStage.join, zip(*(part.stages for part in parts), strict=True)))
+        return Encoding(tokens, stages, parts[0].grid, parts[0].prune)
+
 
 @dataclass(frozen=True, eq=False)
 class Shortlist:
@@ -137,6 +165,12 @@ class Transport:
     gallery_marginal: np.ndarray
     query_potential: np.ndarray
     gallery_potential: np.ndarray
+
+    @staticmethod
+    def join(parts: Sequence[Transport]) -> Transport:
+        """The transport to consecutive candidates as one."""
+        sides = ([getattr(part, each.name) for part in parts] for each in fields(Transport))
+        return Transport(*map(np.concatenate, sides))
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,8 @@
 
 `Retriever` keeps no state of its own besides the model, the memory and what finds the shortlist (`tokens.held()` keeps
 the memory's tokens on the device for a while, which changes no result). Each stage takes the stage before it, so a
-caller holds on to what a slider did not change:
+caller holds on to what a slider did not change. A stage that the device has no memory for is computed in smaller parts,
+then on the CPU (`shortage.py`); the next one tries the device again.
 
     prepare    image -> EncoderState                  independent of the keep rate
     encode     EncoderState, prune -> Encoding
@@ -14,14 +15,17 @@ caller holds on to what a slider did not change:
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
+from operator import itemgetter
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from fpc_core.config import PruneSettings, QuerySettings, Variant
+from fpc_core.config import PruneSettings, QuerySettings, Solver, Variant
 from fpc_core.matching.ranking import combined_distance, rank, rank_by_feature
 from fpc_core.matching.shortlists import ShortlistIndex, TorchIndex
 from fpc_core.matching.transport import ground_cost, marginals, plan, solve
@@ -36,8 +40,12 @@ from fpc_core.results import (
     Match,
     QueryTrace,
     Ranking,
+    Transport,
     TransportPlan,
 )
+from fpc_core.shortage import Portions
+
+_T = TypeVar("_T")
 
 
 class Retriever:
@@ -58,22 +66,40 @@ class Retriever:
         self.device = next(model.parameters()).device
         self.tokens = ResidentTokens(memory, self.device)
 
+    @cached_property
+    def on_cpu(self) -> Retriever:
+        """The same on the CPU; itself where it is there already."""
+        return self if self.device.type == "cpu" else Retriever(self.model.copy_on_cpu(), self.memory, self.index)
+
     @torch.inference_mode()
     def prepare(self, images: Tensor, cameras: Tensor | None = None, block: int = 3) -> EncoderState:
         """images: (B, 3, H, W) normalised; cameras: (B,) int64 or None for the mean camera embedding."""
-        cameras = None if cameras is None else cameras.to(self.device)
-        return self.model.encoder.prefix(images.to(self.device), cameras, block)
+
+        def work(to: Retriever, rows: slice) -> EncoderState:
+            own = None if cameras is None else cameras[rows].to(to.device)
+            return to.model.encoder.prefix(images[rows].to(to.device), own, block)
+
+        return self.spared("the encoder", len(images), work, EncoderState.join)
 
     @torch.inference_mode()
     def encode(self, state: EncoderState, prune: PruneSettings) -> Encoding:
         """Drop and run the rest of the blocks (Sec. 3.1)."""
-        return self.model.encoder.finish(state, prune)
+        return self.spared(
+            "the encoder",
+            len(state.tokens),
+            lambda to, rows: to.model.encoder.finish(state[rows].to(to.device), prune),
+            Encoding.join,
+        )
 
     @torch.inference_mode()
     def follow(self, images: Tensor, cameras: Tensor | None, prune: PruneSettings) -> tuple[DropStage, ...]:
         """`[cls]` attention and survivors of all blocks, not only of the dropping ones; arguments as for `prepare`."""
-        cameras = None if cameras is None else cameras.to(self.device)
-        return self.model.follow(images.to(self.device), cameras, prune)
+
+        def work(to: Retriever, _: slice) -> tuple[DropStage, ...]:
+            own = None if cameras is None else cameras.to(to.device)
+            return to.model.follow(images.to(to.device), own, prune)
+
+        return self.spared("the encoder", 1, work, itemgetter(0))
 
     @torch.inference_mode()
     def match(self, encoding: Encoding, settings: QuerySettings) -> Match:
@@ -81,14 +107,19 @@ class Retriever:
 
         Of the settings only `shortlist`, `variant` and `transport` matter here.
         """
-        query_cls, query_patches = _only(encoding)
-        short = self.index.search(query_cls, settings.shortlist)
-        gallery = self.tokens.patches(short.indices)
-        query_marginal, gallery_marginal = marginals(
-            query_cls, query_patches, self._cls(short.indices), gallery, settings.variant
-        )
-        transport = solve(ground_cost(query_patches, gallery), query_marginal, gallery_marginal, settings.transport)
-        return Match(short, transport)
+        short = self.index.search(_only(encoding)[0], settings.shortlist)
+        # A distance of the released solver depends on which candidates share the call.
+        whole = settings.transport.solver is Solver.RELEASED
+
+        def work(to: Retriever, rows: slice) -> Transport:
+            query_cls, query_patches = _only(encoding.to(to.device))
+            indices = short.indices if whole else short.indices[rows]
+            gallery = to.tokens.patches(indices)
+            sides = marginals(query_cls, query_patches, to._cls(indices), gallery, settings.variant)
+            return solve(ground_cost(query_patches, gallery), *sides, settings.transport)
+
+        candidates = 1 if whole else len(short.indices)
+        return Match(short, self.spared("the transport", candidates, work, Transport.join))
 
     def by_distance(self, match: Match, alpha: float) -> Ranking:
         """The shortlist ranked by D of Eq. 10."""
@@ -98,47 +129,60 @@ class Retriever:
     @torch.inference_mode()
     def plan(self, encoding: Encoding, match: Match, place: int, settings: QuerySettings) -> TransportPlan:
         """The transport plan to the candidate at `place` of the shortlist."""
-        _, query_patches = _only(encoding)
         index = int(match.shortlist.indices[place])
-        cost = ground_cost(query_patches, self.tokens.patches([index]))[0]
-        return TransportPlan(
-            gallery_index=index,
-            plan=plan(cost, match.transport, place, settings.transport),
-            cost=cost.float().cpu().numpy(),
-            query_positions=encoding.positions[0].cpu().numpy(),
-        )
+
+        def work(to: Retriever, _: slice) -> TransportPlan:
+            query_patches = _only(encoding.to(to.device))[1]
+            cost = ground_cost(query_patches, to.tokens.patches([index]))[0]
+            return TransportPlan(
+                gallery_index=index,
+                plan=plan(cost, match.transport, place, settings.transport),
+                cost=cost.float().cpu().numpy(),
+                query_positions=encoding.positions[0].cpu().numpy(),
+            )
+
+        return self.spared("the transport", 1, work, itemgetter(0))
 
     @torch.inference_mode()
     def consolidate(self, encoding: Encoding, neighbors: np.ndarray, variant: Variant) -> Consolidation:
         """Eq. 11 to 13 with the memory rows `neighbors` (K,)."""
-        query_cls, query_patches = _only(encoding)
-        return self.model.consolidate(
-            query_cls,
-            query_patches,
-            encoding.positions[0],
-            self._cls(neighbors),
-            self.tokens.patches(neighbors),
-            neighbors,
-            variant,
-        )
+
+        def work(to: Retriever, _: slice) -> Consolidation:
+            here = encoding.to(to.device)
+            query_cls, query_patches = _only(here)
+            return to.model.consolidate(
+                query_cls,
+                query_patches,
+                here.positions[0],
+                to._cls(neighbors),
+                to.tokens.patches(neighbors),
+                neighbors,
+                variant,
+            )
+
+        return self.spared("the decoder", 1, work, itemgetter(0))
 
     @torch.inference_mode()
     def consolidate_sets(self, encoding: Encoding, sets: Sequence[np.ndarray], variant: Variant) -> np.ndarray:
         """(B, C) the features of `consolidate` for B sets of memory rows at once, to rounding."""
-        query_cls, query_patches = _only(encoding)
-        rows = np.unique(np.concatenate(sets))
-        member = torch.zeros(len(sets), len(rows), dtype=torch.bool)
-        for place, each in enumerate(sets):
-            member[place, np.searchsorted(rows, each)] = True
-        features = self.model.consolidate_sets(
-            query_cls,
-            query_patches,
-            self._cls(rows),
-            self.tokens.patches(rows),
-            member.to(self.device),
-            variant,
-        )
-        return features.float().cpu().numpy()
+
+        def work(to: Retriever, some: slice) -> np.ndarray:
+            query_cls, query_patches = _only(encoding.to(to.device))
+            rows = np.unique(np.concatenate(sets[some]))
+            member = torch.zeros(len(sets[some]), len(rows), dtype=torch.bool)
+            for place, each in enumerate(sets[some]):
+                member[place, np.searchsorted(rows, each)] = True
+            features = to.model.consolidate_sets(
+                query_cls,
+                query_patches,
+                to._cls(rows),
+                to.tokens.patches(rows),
+                member.to(to.device),
+                variant,
+            )
+            return features.float().cpu().numpy()
+
+        return self.spared("the decoder", len(sets), work, np.concatenate)
 
     def by_feature(self, feature: np.ndarray) -> Ranking:
         """The whole gallery by Euclidean distance to a feature (C,) after the BNNeck, both L2-normalised."""
@@ -147,7 +191,11 @@ class Retriever:
     @torch.inference_mode()
     def global_feature(self, encoding: Encoding) -> np.ndarray:
         """(C,) the encoder's own feature after the BNNeck, without consolidation."""
-        return self.model.global_feature(encoding.tokens)[0].float().cpu().numpy()
+
+        def work(to: Retriever, _: slice) -> np.ndarray:
+            return to.model.global_feature(encoding.tokens.to(to.device))[0].float().cpu().numpy()
+
+        return self.spared("the global head", 1, work, itemgetter(0))
 
     def search(
         self,
@@ -187,6 +235,18 @@ class Retriever:
             consolidation=consolidation,
             final=final,
             timings=dict(watch.seconds),
+        )
+
+    def spared(
+        self, what: str, rows: int, work: Callable[[Retriever, slice], _T], join: Callable[[Sequence[_T]], _T]
+    ) -> _T:
+        """`work` with this retriever on all rows at once; where the device runs out of memory in parts, then `on_cpu`.
+
+        what: is computed, in words.  work: some of the rows with the retriever it is given, to whose device it moves
+        what it needs.  join: makes one result of those of consecutive rows. Raises NoMemoryLeftError.
+        """
+        return Portions(what, self.device)(
+            rows, lambda some: work(self, some), join, lambda: self.on_cpu.spared(what, rows, work, join)
         )
 
     def _cls(self, rows: np.ndarray) -> Tensor:

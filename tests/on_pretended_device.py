@@ -5,6 +5,7 @@ tensor lies on the wrong device or a result is beyond the bounds of parity.
 """
 
 import sys
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from unittest import mock
@@ -12,6 +13,7 @@ from unittest import mock
 import numpy as np
 import torch
 
+from fpc_core import retrieval
 from fpc_core.building import build_memory
 from fpc_core.config import (
     MapMethod,
@@ -36,6 +38,7 @@ from fpc_core.explain.methods import DECODER_METHODS
 from fpc_core.lessons.case import case_of
 from fpc_core.lessons.course import lesson
 from fpc_core.report.sources import query_of
+from fpc_core.shortage import shortages
 from fpc_core.workspace import Places, Workspace, open_workspace
 from tests.pretended_device import DEVICE, Elsewhere, counted_waits, pretended
 
@@ -90,6 +93,39 @@ def scores(here: Workspace, there: Workspace) -> None:
     assert found[0] == found[1], found
 
 
+def shortage(here: Workspace, there: Workspace, images: torch.Tensor, cameras: torch.Tensor, folder: Path) -> None:
+    """The device has memory for nothing: the CPU does it all, and it is said of each."""
+
+    def nothing_left(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("out of memory")
+
+    model = there.retriever.model
+    parts = [(model.encoder, "prefix"), (model.encoder, "finish"), (model, "encode"), (model, "consolidate")]
+    parts += [(model, "consolidate_sets"), (model, "global_feature"), (model.decoder.block, "forward")]
+    real = retrieval.ground_cost
+
+    def costs(query: torch.Tensor, gallery: torch.Tensor) -> torch.Tensor:
+        return nothing_left() if isinstance(query, Elsewhere) else real(query, gallery)
+
+    with ExitStack() as stack:
+        for owner, name in parts:
+            stack.enter_context(mock.patch.object(owner, name, nothing_left))
+        stack.enter_context(mock.patch.object(retrieval, "ground_cost", costs))
+        heard = stack.enter_context(shortages())
+        found = parity(here.retriever, there.retriever, images, cameras, SETTINGS)
+        assert found.beyond(BOUNDS[Precision.FLOAT32]) == [], str(found)
+        assert {text.split(" for ")[1] for text in heard} == {
+            f"the {each}: computed on the CPU" for each in ("encoder", "transport", "decoder")
+        }, heard
+        memory(here, there, folder)
+        scores(here, there)
+        trace = there.retriever.search(images[:1], SETTINGS, cameras[:1])
+        usual = here.retriever.search(images[:1], SETTINGS, cameras[:1])
+        how = MapSettings(index=1)
+        drawn = [decoder_map(each, its, how) for each, its in ((here.retriever, usual), (there.retriever, trace))]
+        np.testing.assert_allclose(drawn[1].neighbor_grids, drawn[0].neighbor_grids, atol=1e-3 * drawn[0].peak)
+
+
 def pictures(here: Workspace, there: Workspace, images: torch.Tensor, cameras: torch.Tensor) -> None:
     ways = [MapSettings(method, target) for method in DECODER_METHODS for target in MapTarget]
     drawn: list[list[np.ndarray]] = []
@@ -129,6 +165,7 @@ def main(data: str, weights: str, memory_folder: str, empty: str) -> None:
         memory(here, there, Path(empty))
         scores(here, there)
         pictures(here, there, images, cameras)
+        shortage(here, there, images, cameras, Path(empty) / "short")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from operator import itemgetter
 
 import numpy as np
 import torch
@@ -52,6 +53,11 @@ def decoder_map(retriever: Retriever, trace: QueryTrace, how: MapSettings) -> Pa
     """
     if how.method not in DECODER_METHODS:
         raise ValueError(f"{how.method} says nothing of the decoder: it never asks its weights; choose another method")
+    return retriever.spared("the heat map", 1, lambda to, _: _decoder_map(to, trace, how), itemgetter(0))
+
+
+def _decoder_map(retriever: Retriever, trace: QueryTrace, how: MapSettings) -> PatchMap:
+    trace = replace(trace, encoding=trace.encoding.to(retriever.device))
     model, memory = retriever.model, retriever.memory
     target = decoder_target(retriever, trace, how)
     neighbors = trace.consolidation.neighbors
@@ -85,8 +91,16 @@ def encoder_map(retriever: Retriever, state: EncoderState, prune: PruneSettings,
         raise ValueError("a map of the encoder explains the similarity to one gallery image; name it by its row")
     if len(state.tokens) != 1:
         raise ValueError(f"a map takes one query at a time, not {len(state.tokens)}; slice the state first")
+    target = similarity_to(retriever.memory.cls[known_row(retriever, how.index)])
+    return retriever.spared(
+        "the heat map", 1, lambda to, _: _encoder_map(to, state.to(to.device), prune, how, target), itemgetter(0)
+    )
+
+
+def _encoder_map(
+    retriever: Retriever, state: EncoderState, prune: PruneSettings, how: MapSettings, target: Target
+) -> PatchMap:
     encoder, memory = retriever.model.encoder, retriever.memory
-    target = similarity_to(memory.cls[known_row(retriever, how.index)])
     with torch.inference_mode():
         entering = encoder.finish(state, prune, until=len(encoder.blocks) - 1)
     values = _values(encoder.blocks[-1], nn.Identity(), entering.tokens[0], target, how)

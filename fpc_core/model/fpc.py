@@ -33,6 +33,17 @@ class FPC(nn.Module):
         for classifier in (self.classifier, self.rec_classifier):
             nn.init.normal_(classifier.weight, std=0.001)
 
+    def copy_on_cpu(self) -> FPC:
+        """The same network on the CPU, in eval mode; takes no memory of the device."""
+        with torch.inference_mode(False), torch.device("meta"):
+            copy = FPC(self.config)
+        with torch.inference_mode(False):
+            copy.load_state_dict(
+                {name: each.detach().cpu().clone() for name, each in self.state_dict().items()}, assign=True
+            )
+        copy.encoder.precision = self.encoder.precision
+        return copy.requires_grad_(next(self.parameters()).requires_grad).eval()
+
     def encode(self, images: Tensor, cameras: Tensor | None, prune: PruneSettings) -> Encoding:
         """(B, 3, H, W) normalised images, (B,) int64 cameras or None -> Encoding with tokens (B, 1 + M, C)."""
         return self.encoder(images, cameras, prune)
