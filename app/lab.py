@@ -55,8 +55,9 @@ def cut_outs(space: Workspace, *scenes: Scene) -> dict[tuple[str, Outline], np.n
 def encode_once(space: Workspace, query: Query, prune: PruneSettings) -> Encoding:
     """The encoding of an image that will hardly be seen again, as one of a drag: nothing is kept of it."""
     with sparing_few_cores():
-        state = space.retriever.prepare(*stages.model_input(space, query), prune.blocks[0])
-        return space.retriever.encode(state, prune)
+        image, cameras = stages.model_input(space, query)
+        state = stages.computed(lambda: space.retriever.prepare(image, cameras, prune.blocks[0]))
+        return stages.computed(lambda: space.retriever.encode(state, prune))
 
 
 def hear(told: Mapping[str, Any]) -> None:

@@ -8,11 +8,13 @@ from contextlib import contextmanager
 import streamlit as st
 
 from app import choice, resources
+from app.gate import BusyError
 from app.messages import closed_today, nothing_to_show, problem
 from app.public import is_public
 from fpc_core.data.images import ImageError
 from fpc_core.memory import GalleryMemoryError
 from fpc_core.roots import Root
+from fpc_core.shortage import NoMemoryLeftError
 from fpc_core.workspace import Places, Workspace, roots_in_use
 
 
@@ -40,14 +42,19 @@ def open_or_explain() -> Workspace:
 
 @contextmanager
 def mishaps_told(key: str = "") -> Iterator[None]:
-    """Within it, a file of the data that is lost or damaged since it was opened is named, and the page ends there.
+    """Within it, a file of the data that is lost or damaged since it was opened is named, as is a server with too many
+    visitors or without memory, and the page ends there.
 
     What the visitor has set is kept. key: of the part of a page that runs alone, which needs it for itself.
     """
     try:
         yield
-    except (ImageError, GalleryMemoryError, OSError) as error:
+    except (ImageError, GalleryMemoryError, NoMemoryLeftError, OSError) as error:
         problem(f"{error}.")
+        st.button("Try again", icon=":material/refresh:", key=f"again{key}")
+        st.stop()
+    except BusyError as error:
+        problem(str(error))
         st.button("Try again", icon=":material/refresh:", key=f"again{key}")
         st.stop()
 

@@ -9,21 +9,27 @@ import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
+import streamlit as st
 import torch
 
 from app.caches import RESULTS, kept, known_by
+from app.gate import GATE
+from app.visitors import on_a_page
 from fpc_core.config import MapSettings, PruneSettings, QuerySettings
 from fpc_core.data.images import content_hash, to_tensor
 from fpc_core.explain import lifelines
 from fpc_core.explain.strips import Subject
 from fpc_core.results import DropStage, EncoderState, Encoding, Match, QueryTrace
+from fpc_core.shortage import shortages
 from fpc_core.workspace import Workspace, sparing_few_cores
 
 if TYPE_CHECKING:
     from fpc_core.explain.cam import PatchMap
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +66,7 @@ def search(space: Workspace, query: Query, settings: QuerySettings) -> Found:
     began = time.perf_counter()
     with sparing_few_cores():
         matched = matching(space, query, settings)
-        trace = space.retriever.finish(matched.encoded.encoding, matched.match, settings)
+        trace = computed(lambda: space.retriever.finish(matched.encoded.encoding, matched.match, settings))
     stages = (*matched.encoded.stages, matched.stage)
     seconds = {stage.name: stage.seconds for stage in stages} | dict(trace.timings)
     return Found(trace, seconds, frozenset(stage.name for stage in stages if stage.made_at < began))
@@ -123,7 +129,8 @@ def _matched(space: Workspace, query: Query, settings: QuerySettings) -> Matched
 @kept(RESULTS)
 def followed(space: Workspace, query: Query, prune: PruneSettings) -> tuple[DropStage, ...]:
     """`[cls]` attention and survivors of all blocks."""
-    return space.retriever.follow(*model_input(space, query), prune)
+    image, cameras = model_input(space, query)
+    return computed(lambda: space.retriever.follow(image, cameras, prune))
 
 
 def falls(space: Workspace, query: Query, prune: PruneSettings, keep_rates: tuple[float, ...]) -> np.ndarray:
@@ -134,7 +141,7 @@ def falls(space: Workspace, query: Query, prune: PruneSettings, keep_rates: tupl
 @kept(RESULTS)
 def _falls(space: Workspace, query: Query, prune: PruneSettings, keep_rates: tuple[float, ...]) -> np.ndarray:
     state, _ = _state(space, query, prune.blocks[0])
-    return lifelines.falls(lambda settings: space.retriever.encode(state, settings), prune, keep_rates)
+    return computed(lambda: lifelines.falls(lambda each: space.retriever.encode(state, each), prune, keep_rates))
 
 
 @kept(RESULTS)
@@ -156,9 +163,22 @@ def encoder_map(space: Workspace, query: Query, prune: PruneSettings, how: MapSe
     return cam.encoder_map(space.retriever, state, prune, how)
 
 
-def _timed(name: str, device: torch.device, work: Callable[[], Any]) -> tuple[Any, _Stage]:
-    start = time.perf_counter()
-    result = work()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return result, _Stage(name, time.perf_counter() - start)
+def computed(work: Callable[[], _T]) -> _T:
+    """What the model computes for a visitor: in turn, and said on the page where a device had no memory left for it."""
+    with GATE.passed(), shortages() as heard:
+        result = work()
+    if on_a_page():
+        for text in heard:
+            st.toast(f"{text[0].upper()}{text[1:]}.", icon=":material/memory_alt:", duration="long")
+    return result
+
+
+def _timed(name: str, device: torch.device, work: Callable[[], _T]) -> tuple[_T, _Stage]:
+    def timed() -> tuple[_T, _Stage]:
+        start = time.perf_counter()
+        result = work()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        return result, _Stage(name, time.perf_counter() - start)
+
+    return computed(timed)

@@ -1,0 +1,158 @@
+"""The queue before the model: few at a time, first come first served, told on screen, left by who moves on."""
+
+import threading
+
+import pytest
+
+from app import gate
+from app.gate import BusyError, Gate
+
+
+class MovedOn(BaseException):
+    """As Streamlit ends a run that is not wanted any more."""
+
+
+@pytest.fixture
+def visitors(monkeypatch):
+    """Threads that count as pages. gone: names of those who move on.  told: what they read meanwhile."""
+
+    class Visitors:
+        def __init__(self):
+            self.gone, self.told, self.order, self.ended = set(), [], [], {}
+            self.threads = []
+
+        def come(self, queue, name, stay):
+            def compute():
+                try:
+                    with queue.passed():
+                        self.order.append(name)
+                        stay.wait(10)
+                    self.ended[name] = None
+                except (BusyError, MovedOn, RuntimeError) as error:
+                    self.ended[name] = error
+
+            before = queue.waiting
+            thread = threading.Thread(target=compute, name=name)
+            thread.start()
+            self.threads.append(thread)
+            for _ in range(500):  # until it waits, is in, or was sent away
+                if queue.waiting > before or name in self.order or name in self.ended:
+                    return
+                threading.Event().wait(0.01)
+            raise TimeoutError
+
+        def leave(self):
+            for thread in self.threads:
+                thread.join(10)
+                assert not thread.is_alive()
+
+    found = Visitors()
+
+    def still_wanted():
+        if threading.current_thread().name in found.gone:
+            raise MovedOn
+
+    class Sign:
+        def __init__(self, text):
+            self.text = text
+
+        def __enter__(self):
+            found.told.append((threading.current_thread().name, self.text))
+
+        def __exit__(self, *_):
+            return None
+
+    monkeypatch.setattr(gate, "on_a_page", lambda: True)
+    monkeypatch.setattr(gate, "still_wanted", still_wanted)
+    monkeypatch.setattr(gate.st, "spinner", Sign)
+    return found
+
+
+def until(holds):
+    for _ in range(500):
+        if holds():
+            return
+        threading.Event().wait(0.01)
+    raise TimeoutError
+
+
+def test_visitors_pass_one_at_a_time_in_the_order_they_came(visitors):
+    queue, stay = Gate(1, 10), threading.Event()
+    for name in "abcd":
+        visitors.come(queue, name, stay)
+    assert visitors.order == ["a"]
+    assert queue.waiting == 3
+    stay.set()
+    visitors.leave()
+    assert visitors.order == ["a", "b", "c", "d"]
+    assert queue.waiting == 0
+
+
+def test_as_many_compute_at_once_as_the_machine_serves(visitors):
+    queue, stay = Gate(2, 10), threading.Event()
+    for name in "abc":
+        visitors.come(queue, name, stay)
+    assert sorted(visitors.order) == ["a", "b"]
+    stay.set()
+    visitors.leave()
+    assert len(visitors.order) == 3
+
+
+def test_who_waits_reads_how_many_come_before(visitors):
+    queue, stay = Gate(1, 10), threading.Event()
+    for name in "abc":
+        visitors.come(queue, name, stay)
+    until(lambda: len(visitors.told) == 2)
+    stay.set()
+    visitors.leave()
+    assert set(visitors.told) == {("b", "Waiting: 1 before you"), ("c", "Waiting: 2 before you")}
+
+
+def test_who_need_not_wait_reads_nothing(visitors):
+    queue, stay = Gate(1, 10), threading.Event()
+    stay.set()
+    visitors.come(queue, "a", stay)
+    visitors.leave()
+    assert visitors.told == []
+
+
+def test_who_moves_on_leaves_the_queue_and_the_next_moves_up(visitors):
+    queue, stay = Gate(1, 10), threading.Event()
+    for name in "abc":
+        visitors.come(queue, name, stay)
+    visitors.gone.add("b")
+    until(lambda: queue.waiting == 1)
+    stay.set()
+    visitors.leave()
+    assert visitors.order == ["a", "c"]
+    assert isinstance(visitors.ended["b"], MovedOn)
+
+
+def test_a_full_queue_says_so_and_is_open_again_later(visitors):
+    queue, stay = Gate(1, 2), threading.Event()
+    for name in "abcd":
+        visitors.come(queue, name, stay)
+    assert str(visitors.ended["d"]) == "The server is busy: 2 visitors wait for their results. Try again in a minute."
+    stay.set()
+    visitors.leave()
+    visitors.come(queue, "e", stay)
+    visitors.leave()
+    assert visitors.order == ["a", "b", "c", "e"]
+
+
+def test_what_fails_within_lets_the_next_in(visitors):
+    queue = Gate(1, 10)
+    with pytest.raises(ValueError, match="damaged"), queue.passed():
+        raise ValueError("damaged")
+    stay = threading.Event()
+    stay.set()
+    visitors.come(queue, "b", stay)
+    visitors.leave()
+    assert visitors.order == ["b"]
+
+
+def test_background_work_does_not_wait(monkeypatch):
+    monkeypatch.setattr(gate, "on_a_page", lambda: False)
+    queue = Gate(1, 0)
+    with queue.passed(), queue.passed():
+        assert queue.waiting == 0
