@@ -22,6 +22,7 @@ from app.opening import mishaps_told
 from app.stages import Query
 from app.state import EPSILON, GAMMA, NEIGHBORS
 from fpc_core.config import PruneSettings, QuerySettings, TransportSettings
+from fpc_core.cores import sparing_few_cores
 from fpc_core.data import painting
 from fpc_core.data.occluders import CutOut, Outline, Scene, SceneRecipe
 from fpc_core.data.painting import covered, paint
@@ -33,7 +34,7 @@ from fpc_core.figures.recipe import FigureKind
 from fpc_core.model.checkpoint import weights_fingerprint
 from fpc_core.recipes import MOST_BYTES, RecipeError
 from fpc_core.results import Encoding, QueryTrace
-from fpc_core.workspace import Workspace, sparing_few_cores
+from fpc_core.workspace import Workspace
 
 PREFIX = "l_"  # of parameters that Explore binds as well
 _PROBLEM = "lab-problem"

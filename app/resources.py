@@ -20,6 +20,7 @@ from app.public import is_public
 from app.runs import Run
 from app.studies import Study
 from fpc_core.config import QuerySettings
+from fpc_core.cores import FEW_CORES, keep_to_one_core
 from fpc_core.data.datasets import Dataset, ImageRecord, open_dataset
 from fpc_core.data.images import resize_image
 from fpc_core.data.inventory import Inventory, take_inventory
@@ -39,14 +40,12 @@ from fpc_core.inspection import MemoryFound, WeightsFound, inspect_memory, inspe
 from fpc_core.memory import PARTIAL
 from fpc_core.roots import Root, Sights, confine, look_below
 from fpc_core.workspace import (
-    FEW_CORES,
     Places,
     Workspace,
     cache_folder,
     choose_device,
     data_stamp,
     file_stamp,
-    keep_to_one_core,
     open_workspace,
     stamp,
 )

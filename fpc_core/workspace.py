@@ -7,16 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 
-import numba
 import platformdirs
 import torch
-from threadpoolctl import ThreadpoolController, threadpool_limits
 
 from fpc_core.config import ModelConfig, Precision
 from fpc_core.data.datasets import Dataset, open_dataset
@@ -27,7 +23,6 @@ from fpc_core.model.fpc import FPC
 from fpc_core.retrieval import Retriever
 from fpc_core.roots import Root, named_roots
 
-FEW_CORES = (os.cpu_count() or 1) <= 2  # there work in the background keeps to one, so that the page stays quick
 DEMO_ROOT = Path(__file__).resolve().parent.parent / "assets" / "demo"
 
 
@@ -183,34 +178,3 @@ def check_cameras(dataset: Dataset, config: ModelConfig) -> None:
             f"{dataset.name} has images of camera {most} and the weights know {config.cameras} cameras; choose weights "
             "that were trained on as many, or on none"
         )
-
-
-def keep_to_one_core() -> None:
-    """Have torch and numba use one core for what this thread computes; other threads keep theirs.
-
-    torch.set_num_threads would also bind every thread that is born later.
-    """
-    numba.set_num_threads(1)
-    torch.get_num_threads()  # both set this thread up when first asked; later they would undo the next line
-    threadpool_limits(1, user_api="openmp")
-
-
-@contextmanager
-def sparing_few_cores() -> Iterator[None]:
-    """Within, on a machine of no more than two cores, what torch computes in this thread keeps to one of them.
-
-    For what must be steady rather than quick: where other work, such as the browser, has one of few cores, two threads
-    wait for each other many times as long as one needs alone.
-    """
-    if not FEW_CORES:
-        yield
-        return
-    torch.get_num_threads()  # sets this thread up; later it would undo the next line
-    with _pools().limit(limits=1, user_api="openmp"):
-        yield
-
-
-@cache
-def _pools() -> ThreadpoolController:
-    """Looking for them takes longer than what is computed in between."""
-    return ThreadpoolController()

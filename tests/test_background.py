@@ -5,7 +5,10 @@ import subprocess
 import sys
 import threading
 
+import pytest
+
 from app.background import Worker
+from fpc_core import cores
 
 
 def wait(job):
@@ -102,7 +105,7 @@ def test_results_nobody_asks_for_again_are_let_go():
 def test_a_thread_that_keeps_to_one_core_leaves_the_others_theirs():
     program = """
 import threading, numba, torch
-from fpc_core.workspace import keep_to_one_core
+from fpc_core.cores import keep_to_one_core
 def in_a_thread(*before):
     seen = []
     def work():
@@ -116,6 +119,24 @@ print(in_a_thread(keep_to_one_core), in_a_thread(), (torch.get_num_threads(), nu
     environment = os.environ | {"OMP_NUM_THREADS": "2", "NUMBA_NUM_THREADS": "2"}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "(1, 1) (2, 2) (2, 2)"
+
+
+@pytest.mark.parametrize(
+    ("few", "before", "after"), [(True, None, "passive"), (True, "active", "active"), (False, None, None)]
+)
+def test_idle_threads_sleep_on_few_cores_unless_somebody_said_otherwise(monkeypatch, few, before, after):
+    monkeypatch.setattr(cores, "FEW_CORES", few)
+    monkeypatch.setattr(os, "environ", {} if before is None else {"OMP_WAIT_POLICY": before})
+    cores.wait_without_turning()
+    assert os.environ.get("OMP_WAIT_POLICY") == after
+
+
+def test_torch_is_loaded_after_that_was_said():
+    found = subprocess.run(
+        [sys.executable, "-X", "importtime", "-c", "import fpc_core"], capture_output=True, text=True, check=True
+    )
+    order = [line.rpartition("|")[2].strip() for line in found.stderr.splitlines()]
+    assert order.index("fpc_core.cores") < order.index("torch")
 
 
 def test_a_visitor_may_leave_and_the_job_says_that_it_was_dropped():
