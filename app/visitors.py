@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 
 import streamlit as st
-from streamlit import runtime
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 _KEY = "visitor"
@@ -27,9 +26,3 @@ def still_wanted() -> None:
     """End this run where its visitor has moved on: Streamlit does so whenever a page touches its state."""
     if on_a_page():
         _ = _KEY in st.session_state
-
-
-def is_here(name: str) -> bool:
-    """Whether the tab of this name, or of a name that begins with it, is still connected."""
-    session = name.split("/", maxsplit=1)[0]
-    return not (session and runtime.exists()) or runtime.get_instance().is_active_session(session)

@@ -21,6 +21,7 @@ PAGES = {  # path, what stands there last, heights at 1280 and at 390 px
     "figures": ("figures", "See the first query in Explore", 1300, 1400),
     "data": ("data", "The arrow leads from", 1720, 3000),
 }
+PATIENCE = 240_000  # milliseconds, for a page on a machine that has other work
 SHAPES = {"": (1280, "light"), "-dark": (1280, "dark"), "-phone": (390, "light"), "-phone-dark": (390, "dark")}
 
 
@@ -35,11 +36,11 @@ def main() -> None:
             page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
             page.goto(f"{url}/{path}")
             start = page.get_by_role("button", name="Start")  # of a sweep that was never run; it takes its time
-            start.or_(page.get_by_text(last)).first.wait_for(timeout=60_000)
+            start.or_(page.get_by_text(last)).first.wait_for(timeout=PATIENCE)
             if start.is_visible():
                 start.click()
                 page.get_by_text("all known").wait_for(timeout=600_000)
-            page.get_by_text(last).first.wait_for(timeout=60_000)
+            page.get_by_text(last).first.wait_for(timeout=PATIENCE)
             page.wait_for_function("document.querySelector('.stApp').dataset.testScriptState === 'notRunning'")
             page.wait_for_function("!document.querySelector('[data-testid=stSkeleton]')")
             page.wait_for_timeout(2500)

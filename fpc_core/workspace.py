@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import platformdirs
@@ -23,6 +23,7 @@ from fpc_core.model.fpc import FPC
 from fpc_core.retrieval import Retriever
 from fpc_core.roots import Root, named_roots
 
+_DEPTH = 3  # folders below a dataset that images are read from: archive/query/0001
 DEMO_ROOT = Path(__file__).resolve().parent.parent / "assets" / "demo"
 
 
@@ -99,14 +100,32 @@ def own_memory(places: Places) -> Path:
 
 
 def stamp(places: Places) -> tuple[int, ...]:
-    """Changes when images come into or leave the data's folder or a sub-folder, or weights or memory are replaced."""
+    """Changes when images come into or leave the data, or weights or memory are replaced."""
     return (*data_stamp(places.data), *(file_stamp(path) for path in (places.weights, places.memory / "manifest.json")))
 
 
 def data_stamp(folder: Path) -> tuple[int, ...]:
-    """Of a dataset: when it and its sub-folders were last changed."""
-    inner = [child for child in sorted(folder.iterdir()) if child.is_dir()] if folder.is_dir() else []
-    return tuple(file_stamp(path) for path in (folder, *inner, folder / "dataset.json"))
+    """Of a dataset: when each of its folders, as deep as images are read from, and its labels were last changed."""
+    stamps = [file_stamp(folder / "dataset.json")]
+    level = [folder]
+    for depth in range(_DEPTH + 1):
+        changed = [file_stamp(each) for each in level]
+        stamps += changed
+        if depth < _DEPTH:
+            level = [inner for each, when in zip(level, changed, strict=True) for inner in _folders_in(each, when)]
+        if depth == 0:
+            stamps += [file_stamp(each / "dataset.json") for each in level]
+    return tuple(stamps)
+
+
+@lru_cache(maxsize=20_000)
+def _folders_in(folder: Path, changed: int) -> tuple[Path, ...]:
+    """Its sub-folders. They are others only where the folder has `changed`, so that a large one is listed once."""
+    try:
+        with os.scandir(folder) as entries:
+            return tuple(sorted(Path(each.path) for each in entries if each.is_dir() and not each.name.startswith(".")))
+    except OSError:  # not there, or not ours to read: opening it says so
+        return ()
 
 
 def file_stamp(path: Path) -> int:

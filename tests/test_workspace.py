@@ -1,5 +1,6 @@
 """Data, weights and memory are opened together and checked against each other."""
 
+import os
 from dataclasses import replace
 
 import pytest
@@ -8,7 +9,7 @@ import torch
 from fpc_core.data.datasets import DatasetError
 from fpc_core.memory import GalleryMemoryError
 from fpc_core.model.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
-from fpc_core.workspace import DEMO_ROOT, Places, choose_device, open_workspace
+from fpc_core.workspace import DEMO_ROOT, Places, choose_device, data_stamp, open_workspace
 
 
 def test_the_demo_is_the_default_and_the_environment_moves_each_place(monkeypatch, tmp_path):
@@ -49,6 +50,30 @@ def test_weights_the_memory_was_not_built_with_are_told_as_weights(small_places,
 def test_whatever_is_missing_is_named(small_places, tmp_path, part, error):
     with pytest.raises(error, match="nowhere"):
         open_workspace(replace(small_places, **{part: tmp_path / "nowhere"}), "cpu")
+
+
+@pytest.mark.parametrize("home", [".", "query", "query/0001", "archive/query/0001"])
+def test_the_stamp_changes_with_an_image_in_any_folder_that_is_read(tmp_path, home):
+    (tmp_path / "archive" / "query" / "0001").mkdir(parents=True)
+    (tmp_path / "query" / "0001").mkdir(parents=True)
+    for folder in (tmp_path, *(path for path in tmp_path.rglob("*"))):
+        os.utime(folder, (1, 1))
+    before = data_stamp(tmp_path)
+    assert data_stamp(tmp_path) == before
+    (tmp_path / home / "1.jpg").touch()
+    assert data_stamp(tmp_path) != before
+
+
+def test_the_stamp_knows_folders_that_came_later_and_labels(tmp_path):
+    stamps = [data_stamp(tmp_path / "data")]
+    (tmp_path / "data").mkdir()
+    stamps.append(data_stamp(tmp_path / "data"))
+    (tmp_path / "data" / "0001").mkdir()
+    os.utime(tmp_path / "data", (2, 2))
+    stamps.append(data_stamp(tmp_path / "data"))
+    (tmp_path / "data" / "0001" / "dataset.json").write_text("{}")
+    stamps.append(data_stamp(tmp_path / "data"))
+    assert len(set(stamps)) == 4
 
 
 def test_an_unknown_device_is_refused():
