@@ -19,7 +19,8 @@ class Job:
     """One piece of work. done, total: steps.  result: what the steps returned, once `finished`.
 
     error: what ended it instead.  visitors: who still wants it.  dropped: it ended because nobody did.  notes: what was
-    said of memory that ran out (`fpc_core.shortage`).
+    said of memory that ran out (`fpc_core.shortage`).  beside: how many other jobs were not finished when it was last
+    asked for.
     """
 
     steps: Steps
@@ -31,6 +32,7 @@ class Job:
     dropped: bool = False
     notes: tuple[str, ...] = ()
     visitors: set[str] = field(default_factory=set)
+    beside: int = 0
 
 
 class Worker:
@@ -40,8 +42,9 @@ class Worker:
     last, and a job that nobody wants stops before its next step.
     """
 
-    def __init__(self, kept: int = 16, prepare: Callable[[], None] | None = None) -> None:
-        """kept: finished jobs whose results are kept, the latest asked for.  prepare: called once in the thread."""
+    def __init__(self, kept: int = 160, prepare: Callable[[], None] | None = None) -> None:
+        """kept: finished jobs whose results are kept, the latest asked for: three for
+        each of fifty visitors, or they would be computed again and again.  prepare: called once in the thread."""
         self._kept = kept
         self._jobs: OrderedDict[str, Job] = OrderedDict()
         self._lock = threading.Lock()
@@ -57,6 +60,7 @@ class Worker:
                 self._jobs[key] = job
                 self._pool.submit(self._step, key, job)
             self._jobs.move_to_end(key)
+            job.beside = sum(not each.finished for each in self._jobs.values() if each is not job)
             done = [name for name, each in self._jobs.items() if each.finished]
             for name in done[: max(0, len(done) - self._kept)]:
                 del self._jobs[name]

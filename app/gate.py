@@ -17,7 +17,7 @@ import torch
 
 from app.visitors import on_a_page, still_wanted
 
-_LOOK = 0.1  # seconds between two looks whether a visitor who waits still wants it
+_LOOK = 0.25  # seconds between two looks whether a visitor who waits still wants it
 _TOLD = 1.5  # seconds for which a place in the queue stays on screen at least
 MOST_WAITING = 64
 
@@ -30,10 +30,9 @@ class Gate:
     """Lets `at_once` in at a time; at most `most_waiting` wait, in the order in which they came."""
 
     def __init__(self, at_once: int, most_waiting: int) -> None:
-        self._at_once, self._most = at_once, most_waiting
-        self._inside = 0
-        self._waiting: list[object] = []
-        self._changed = threading.Condition()
+        self._room, self._most = at_once, most_waiting
+        self._waiting: list[threading.Event] = []
+        self._lock = threading.Lock()
 
     @property
     def waiting(self) -> int:
@@ -53,45 +52,47 @@ class Gate:
         try:
             yield
         finally:
-            with self._changed:
-                self._inside -= 1
-                self._changed.notify_all()
+            self._let_in(room=1)
 
     def _enter(self) -> None:
-        ticket = object()
-        with self._changed:
-            if len(self._waiting) >= self._most:
+        turn = threading.Event()
+        with self._lock:
+            if self._room == 0 and len(self._waiting) >= self._most:
                 raise BusyError(
                     f"The server is busy: {len(self._waiting)} visitors wait for their results. Try again in a minute."
                 )
-            self._waiting.append(ticket)
+            self._waiting.append(turn)
+        self._let_in()
         try:
             with ExitStack() as sign:
                 told, since = -1, 0.0
-                while (before := self._before(ticket)) >= 0:
+                while not turn.wait(_LOOK):
                     still_wanted()
+                    before = self._before(turn)
                     if before != told and time.monotonic() - since > _TOLD:
                         sign.close()
                         sign.enter_context(st.spinner(f"Waiting: {before} before you"))
                         told, since = before, time.monotonic()
         except BaseException:
-            with self._changed:
-                if ticket in self._waiting:
-                    self._waiting.remove(ticket)
-                else:  # let in a moment before the visitor left
-                    self._inside -= 1
-                self._changed.notify_all()
+            with self._lock:
+                inside = turn not in self._waiting  # let in a moment before the visitor left
+                if not inside:
+                    self._waiting.remove(turn)
+            self._let_in(room=int(inside))
             raise
 
-    def _before(self, ticket: object) -> int:
-        """Waits a moment for the turn of this ticket: -1 when it is in, else how many are inside or before it."""
-        with self._changed:
-            if self._changed.wait_for(lambda: self._waiting[0] is ticket and self._inside < self._at_once, _LOOK):
-                self._waiting.pop(0)
-                self._inside += 1
-                self._changed.notify_all()  # the next may have room too
-                return -1
-            return self._waiting.index(ticket) + self._inside
+    def _let_in(self, room: int = 0) -> None:
+        """Wakes those whose turn it is and nobody else: many threads that wake only to wait again hold up the one."""
+        with self._lock:
+            self._room += room
+            while self._room and self._waiting:
+                self._room -= 1
+                self._waiting.pop(0).set()
+
+    def _before(self, turn: threading.Event) -> int:
+        """How many are before this visitor: who waits, and one who computes."""
+        with self._lock:
+            return 1 + (self._waiting.index(turn) if turn in self._waiting else 0)
 
 
 # One search per GPU, else one per two cores.

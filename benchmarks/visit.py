@@ -22,7 +22,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
 
 PAINTED = 2 / 60  # seconds until a browser has drawn an answer: echo.js waits two frames
-PAUSE, PATIENCE = 0.3, 2.0  # of feed.js and echo.js, in seconds
+PATIENCE = 2.0  # of feed.js and echo.js, in seconds
 KEPT_RUNS = 2  # of the page, for which a browser keeps a large message (global.maxCachedMessageAge)
 _FINISHED, _OF_FRAGMENT = ForwardMsg.FINISHED_SUCCESSFULLY, ForwardMsg.FINISHED_FRAGMENT_RUN_SUCCESSFULLY
 _WATCHED = {"fpc_dials", "fpc_ranking", "fpc_masks", "fpc_feed", "fpc_echo"}
@@ -192,7 +192,7 @@ class Visit:
                 case "fpc_masks":
                     self.picture = shown.data["image"]
                 case "fpc_echo":
-                    self._ask_in(PAINTED, key, shown, ("painted", shown.data))
+                    self._ask_in(PAINTED, PATIENCE, key, shown, ("painted", shown.data))
                 case "fpc_feed":
                     self._feed(key, shown)
 
@@ -202,20 +202,22 @@ class Visit:
             self.complaints.append(f"in the background: {shown.data['error']}")
         if shown.data["result"]:
             self._fed[name] = about
-        question = ("asked", shown.data.get("answer", 0))
+        question, pause = ("asked", shown.data.get("answer", 0)), shown.data["pause"] / 1000
         if not shown.data["finished"]:
-            self._ask_in(PAUSE, key, shown, question)
+            self._ask_in(pause, max(PATIENCE, pause), key, shown, question)
         elif self._fed.get(name) != about and not shown.data["error"]:
-            self._ask_in(0, key, shown, question)
+            self._ask_in(0, PATIENCE, key, shown, question)
 
-    def _ask_in(self, seconds: float, key: str, shown: _Shown, question: tuple[str, Any]) -> None:
-        """Ask from a component, again and again until something else is drawn in its place."""
+    def _ask_in(self, seconds: float, patience: float, key: str, shown: _Shown, question: tuple[str, Any]) -> None:
+        """Ask from a component, and ever less often again until something else is drawn in its place."""
 
         async def ask() -> None:
             await asyncio.sleep(seconds)
+            wait = patience
             while True:
                 await self._ask(shown.fragment, (shown.widget, *question))
-                await asyncio.sleep(PATIENCE)
+                await asyncio.sleep(wait)
+                wait *= 2
 
         self._timers[key] = asyncio.create_task(ask())
 

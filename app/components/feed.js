@@ -1,6 +1,6 @@
 // Asks the server for the result of a background job until it is there, then hands it to the live views.
-const PAUSE = 300; // ms from an answer to the next question
-const PATIENCE = 2000; // ms until a question is put again: one that meets another run of the page may go unanswered
+const PATIENCE = 2000; // ms until a question is put again, twice as many every time: one that meets another run of the
+// page may go unanswered, but a server that is slow must not be asked ever more
 
 const take = {
   grid(result) {
@@ -18,18 +18,20 @@ const take = {
 
 export default function ({ data, parentElement, setTriggerValue }) {
   const host = parentElement.querySelector("[data-feed]");
-  const { name, about, done, total, error } = data;
+  const { name, about, done, total, error, pause } = data;
   clearTimeout(host.timer);
   if (data.result) {
     take[name](data.result);
     live.fed[name] = about;
   }
   if (name === "grid") live.take({ progress: { key: about, done, total, error } });
+  let patience = Math.max(PATIENCE, pause);
   const ask = () => {
     setTriggerValue("asked", data.answer ?? 0);
-    host.timer = setTimeout(ask, PATIENCE);
+    host.timer = setTimeout(ask, patience);
+    patience *= 2;
   };
-  if (!data.finished) host.timer = setTimeout(ask, PAUSE);
+  if (!data.finished) host.timer = setTimeout(ask, pause);
   else if (live.fed[name] !== about && !error) host.timer = setTimeout(ask, 0);
   return () => clearTimeout(host.timer);
 }

@@ -10,6 +10,8 @@ from app.background import Job
 from app.components import source
 from app.reruns import run_fragment
 
+PAUSE = 300  # ms from an answer to the next question, for every job that takes its turns; at most
+LONGEST_PAUSE = 8000
 _mount = st.components.v2.component(
     "fpc_feed", html="<div data-feed></div>", js=source("shared.js", "store.js", "feed.js")
 )
@@ -21,7 +23,8 @@ def feed(name: Literal["grid", "pairs", "heat"], about: str, job: Job, fragment:
     fragment: its key; a question reruns it by name, so that one that meets a moved dial does not make the whole page
     be drawn at once.  about: names the result.
 
-    A result takes up to a megabyte, so it is sent once; a browser that has lost it asks.
+    Where many jobs take turns the browser asks less often, or the questions of many visitors would leave the server no
+    time for answers. A result takes up to a megabyte, so it is sent once; a browser that has lost it asks.
     Results: `ahead.keep_rate_grid`, `ahead.keep_rate_pairs`, `ahead.heat`.
     """
     sent = st.session_state.setdefault("feed-sent", {})
@@ -29,6 +32,7 @@ def feed(name: Literal["grid", "pairs", "heat"], about: str, job: Job, fragment:
     data = {
         "name": name, "about": about, "done": job.done, "total": job.total, "finished": job.finished,
         "error": str(job.error) if job.error else "", "result": job.result if fresh else None,
+        "pause": min(LONGEST_PAUSE, PAUSE * (1 + job.beside)),
     }  # fmt: skip
     if job.finished:
         sent[name] = about
