@@ -211,5 +211,5 @@ def _of_errands(result: Any) -> int:
 # All that is kept, in total.
 OPEN = Cache(most=3, most_bytes=4096 * MB, weigh=_of_workspace)
 READ = Cache(most=64, most_bytes=256 * MB)  # what the Data page read: file lists, weights, memories
-RESULTS = Cache(most=16_384, most_bytes=512 * MB)  # of searches; pictures
+RESULTS = Cache(most=16_384, most_bytes=256 * MB)  # of searches; pictures
 ERRANDS = Cache(most=128, most_bytes=256 * MB, weigh=_of_errands, grows=True)  # sweeps, tables, studies, builds

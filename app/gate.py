@@ -7,6 +7,7 @@ nor does background work, which has one thread of its own.
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -95,5 +96,7 @@ class Gate:
             return 1 + (self._waiting.index(turn) if turn in self._waiting else 0)
 
 
+# A search gives up the interpreter at each of its many steps: among pages that draw it is to have it back soon.
+sys.setswitchinterval(0.0005)
 # One search per GPU, else one per two cores.
 GATE = Gate(1 if torch.cuda.is_available() else max(1, (os.cpu_count() or 1) // 2), MOST_WAITING)
