@@ -176,7 +176,7 @@ _TENSORS: tuple[Callable[[Random, Tensor], Any], ...] = (
     _reshaped,
     _reshaped,
     _repeated,
-    lambda _, tensor: tensor[..., :1],
+    lambda _, tensor: tensor[..., :1] if tensor.ndim else tensor,
     lambda _, tensor: tensor.T if tensor.ndim == 2 else tensor.unsqueeze(0),
     lambda chance, tensor: tensor.to(chance.choice(_TYPES)),
     lambda _, tensor: tensor.to_sparse(),

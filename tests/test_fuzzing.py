@@ -5,7 +5,10 @@ The long run: python -m benchmarks.fuzzing
 
 from __future__ import annotations
 
+import io
 import json
+import pickle
+import zipfile
 from collections import OrderedDict
 from dataclasses import asdict, replace
 
@@ -27,6 +30,7 @@ from fpc_core.model.checkpoint import FORMAT, CheckpointError, load_checkpoint, 
 from fpc_core.model.files import _Bounded
 from fpc_core.model.fpc import FPC
 from fpc_core.model.layouts import Source
+from fpc_core.model.pickles import parts_written_out
 from fpc_core.recipes import RecipeError
 from tests import planted
 
@@ -88,6 +92,37 @@ def test_a_container_that_holds_itself_is_no_endless_search(tmp_path):
     torch.save(content, tmp_path / "ring.pth")
     with pytest.raises(CheckpointError, match=r"no dictionary of tensors \(model\)"):
         load_checkpoint(tmp_path / "ring.pth")
+
+
+def test_tuples_that_name_each_other_are_refused_before_anything_prints_them(tmp_path):
+    """torch's reader printed a function that it refused: 2^40 tuples in some hundred bytes."""
+    twice = b"(h\x01h\x01tq\x01"
+    data = b"\x80\x02]q\x01" + 40 * twice + b"h\x01)R."
+    (tmp_path / "nested.pth").write_bytes(data)
+    with pytest.raises(CheckpointError, match="parts in each other"):
+        load_checkpoint(tmp_path / "nested.pth")
+    with zipfile.ZipFile(tmp_path / "nested.zip", "w") as archive:
+        archive.writestr("archive/data.pkl", data)
+        archive.writestr("archive/version", "3")
+    with pytest.raises(CheckpointError, match="parts in each other"):
+        load_checkpoint(tmp_path / "nested.zip")
+
+
+def test_parts_are_counted_as_often_as_they_are_named():
+    shared = ("a", "b")
+    for value, parts in ((shared, 3), ([shared, shared], 7), ({"k": [1, 2]}, 5), ("text", 1)):
+        for protocol in (0, 2, 4):
+            told = parts_written_out(io.BytesIO(pickle.dumps(value, protocol)), 1000)
+            assert told == parts, (value, protocol)
+    assert parts_written_out(io.BytesIO(b"\x80\x02tt."), 10) == 0  # nonsense is left to its reader
+
+
+def test_a_number_in_place_of_a_classifier_is_refused(tmp_path):
+    tensors = dict(named_as(Source.RELEASED, SMALL))
+    tensors["classifier.weight" if "classifier.weight" in tensors else "b2.1.weight"] = torch.tensor(1.0)
+    torch.save(tensors, tmp_path / "odd.pth")
+    with pytest.raises(CheckpointError):
+        load_checkpoint(tmp_path / "odd.pth", config=SMALL)
 
 
 def test_a_pickle_that_claims_a_text_of_gigabytes_takes_no_memory_for_it(tmp_path):

@@ -130,7 +130,7 @@ def load_checkpoint(
     if to_train:
         of_dataset["encoder.camera"] = config.cameras
     for name, count in of_dataset.items():
-        if chosen and name in state and len(state[name]) != count:
+        if chosen and name in state and state[name].ndim and len(state[name]) != count:
             del state[name]
     _check_shapes(state, wanted, path)
     state = {name: _own_float(tensor) for name, tensor in state.items()}
