@@ -110,6 +110,7 @@ def test_keys_and_handles_move_grow_turn_and_delete_shapes(lab):
         if told(lab) == at_first:
             break
     assert told(lab) == at_first
+    settle(lab)  # an answer may still move the page under the pointer
     width = lab.locator(".table > svg").bounding_box()["width"]
     drag(lab, "[data-handle=se]", 0.2 * width, 0.2 * width)
     tells(lab, "Rectangle", "centre 60 % across, 55 % down · 80 % × 40 %")

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -10,6 +11,12 @@ from benchmarks.load import memory_line, plans, play, row, wrong_answers
 from fpc_core.workspace import Places, open_workspace
 
 SECONDS = 5.0
+
+
+def alone(coroutine):
+    """Its result, in a thread of its own: in this one Playwright's loop may run."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, coroutine).result()
 
 
 @pytest.fixture(scope="module")
@@ -21,8 +28,8 @@ def space():
 def tally(space, url):
     """Two visitors, the second of whom takes the answers to its own query for another's."""
     honest, misled = plans(space, 2)
-    asyncio.run(play(url, [honest], 0.0, 0.0, (0.0, 0.0)))  # the server imports what it needs
-    return asyncio.run(play(url, [honest, replace(misled, key="another", picture="")], SECONDS, 0.0, (0.05, 0.3)))
+    alone(play(url, [honest], 0.0, 0.0, (0.0, 0.0)))  # the server imports what it needs
+    return alone(play(url, [honest, replace(misled, key="another", picture="")], SECONDS, 0.0, (0.05, 0.3)))
 
 
 def test_visitors_are_all_different(space):
@@ -58,7 +65,7 @@ def test_answers_are_computed_again_and_a_wrong_one_is_told(space, tally):
 
 def test_a_server_that_is_not_there_is_an_error_and_no_traceback(space):
     began = time.perf_counter()
-    found = asyncio.run(play("http://127.0.0.1:9", plans(space, 1), 1.0, 0.0))
+    found = alone(play("http://127.0.0.1:9", plans(space, 1), 1.0, 0.0))
     assert "connection lost" in found.errors[0]
     assert time.perf_counter() - began < 60
 
