@@ -93,7 +93,7 @@ def test_the_patches_left_are_those_that_the_encoder_keeps(case, space):
     step, encoding = STEPS["dropping"](case), case.trace.encoding
     counts = [128, *(stage.kept.shape[1] for stage in encoding.stages)]
     for before, after in pairwise(counts):
-        assert rf"\lceil 0.8 \cdot {before} \rceil = {after}" in numbers(step)
+        assert rf"\lceil 0.8 \cdot {before} \rceil}} = {after}" in numbers(step)
     assert f"{128 - counts[-1]} of 128 patches were dropped in 3 rounds" in step.today
     record = space.dataset.query[0]
     image = to_tensor([resize_image(space.dataset.read(record), case.config.image_size)], case.config)

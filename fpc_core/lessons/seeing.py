@@ -152,7 +152,7 @@ def dropping(case: Case) -> Step:
                 r"L = \lceil \gamma N \rceil",
                 (
                     r",\quad ".join(
-                        rf"\lceil {prune.keep_rate:g} \cdot {before} \rceil = {after}"
+                        rf"{{\lceil {prune.keep_rate:g} \cdot {before} \rceil}} = {after}"
                         for before, after in pairwise(counts)
                     ),
                 ),
