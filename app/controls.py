@@ -34,7 +34,6 @@ _URL: Literal["query-params"] = "query-params"
 _Choice = TypeVar("_Choice", Variant, DropStrategy, Solver)
 UPLOAD_MB = 20
 RANKED_FIRST, CHOSEN, IDENTITY = "image ranked first", "chosen neighbour", "likeliest training identity"
-RANKED_FIRST, CHOSEN, IDENTITY = "image ranked first", "chosen neighbour", "likeliest training identity"
 
 
 @dataclass(frozen=True)

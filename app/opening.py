@@ -49,12 +49,8 @@ def mishaps_told(key: str = "") -> Iterator[None]:
     """
     try:
         yield
-    except (ImageError, GalleryMemoryError, NoMemoryLeftError, OSError) as error:
-        problem(f"{error}.")
-        st.button("Try again", icon=":material/refresh:", key=f"again{key}")
-        st.stop()
-    except BusyError as error:
-        problem(str(error))
+    except (ImageError, GalleryMemoryError, NoMemoryLeftError, BusyError, OSError) as error:
+        problem(f"{str(error).removesuffix('.')}.")
         st.button("Try again", icon=":material/refresh:", key=f"again{key}")
         st.stop()
 

@@ -72,7 +72,7 @@ class ResidentTokens:
 
 
 def room(device: torch.device) -> int:
-    """Bytes that tokens may take on this device. None on the CPU: there they are mapped and cached by the system."""
+    """Bytes that tokens may take on this device: none on the CPU, where they are mapped and cached by the system."""
     if device.type != "cuda":
         return 0
     free, _ = torch.cuda.mem_get_info(device)

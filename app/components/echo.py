@@ -8,7 +8,7 @@ import streamlit as st
 
 from app.components import source
 
-_mount = st.components.v2.component("fpc_echo", html="<div data-echo></div>", js=source("echo.js"))
+_mount = st.components.v2.component("fpc_echo", html="<div data-echo></div>", js=source("shared.js", "echo.js"))
 
 
 def echo(number: int, *, key: str, on_painted: Callable[[int], None]) -> None:

@@ -1,7 +1,4 @@
 // Asks the server for the result of a background job until it is there, then hands it to the live views.
-const PATIENCE = 2000; // ms until a question is put again, twice as many every time: one that meets another run of the
-// page may go unanswered, but a server that is slow must not be asked ever more
-
 const take = {
   grid(result) {
     live.addPictures(result.pictures);
@@ -25,12 +22,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     live.fed[name] = about;
   }
   if (name === "grid") live.take({ progress: { key: about, done, total, error } });
-  let patience = Math.max(PATIENCE, pause);
-  const ask = () => {
-    setTriggerValue("asked", data.answer ?? 0);
-    host.timer = setTimeout(ask, patience);
-    patience *= 2;
-  };
+  const ask = () => insist(host, () => setTriggerValue("asked", data.answer ?? 0), Math.max(PATIENCE, pause));
   if (!data.finished) host.timer = setTimeout(ask, pause);
   else if (live.fed[name] !== about && !error) host.timer = setTimeout(ask, 0);
   return () => clearTimeout(host.timer);

@@ -13,6 +13,14 @@ function floats(base64) {
   return new Float32Array(bytes.buffer);
 }
 
+// Says it now, and again and again until `host.timer` is cleared: what meets another run of the page may go unheard. Every
+// time after twice as many ms, for a server that is slow must not be asked ever more.
+const PATIENCE = 2000;
+function insist(host, say, patience = PATIENCE) {
+  say();
+  host.timer = setTimeout(() => insist(host, say, 2 * patience), patience);
+}
+
 // Runs `work` once before the next frame, however often it is asked to.
 function onceAFrame(work) {
   let waiting = false;

@@ -141,18 +141,17 @@ def _read_torch(path: Path, most: int) -> Mapping[str, Any]:
     if looks_packed or zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:  # raises where it looks packed to torch alone
             entries = archive.infolist()
-        _check_count(len(entries), path)
-        if sum(entry.file_size for entry in entries) > most:
-            raise CheckpointError(f"{path} unpacks to more than {most / 1e9:g} GB; give another file")
-        if any(entry.filename.endswith(".pkl") and entry.file_size > MAX_PROGRAM for entry in entries):
-            raise CheckpointError(f"{path} holds a pickle of more than {MAX_PROGRAM >> 20} MiB; so it is no FPC")
-        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-            raise CheckpointError(f"{path} is a packed archive, as torch writes none; save it by torch.save")
-        with zipfile.ZipFile(path) as archive:
-            for entry in entries:
-                if entry.filename.endswith(".pkl"):
-                    with archive.open(entry) as program:
-                        _check_parts(program, 1, path)
+            programs = [entry for entry in entries if entry.filename.endswith(".pkl")]
+            _check_count(len(entries), path)
+            if sum(entry.file_size for entry in entries) > most:
+                raise CheckpointError(f"{path} unpacks to more than {most / 1e9:g} GB; give another file")
+            if any(entry.file_size > MAX_PROGRAM for entry in programs):
+                raise CheckpointError(f"{path} holds a pickle of more than {MAX_PROGRAM >> 20} MiB; so it is no FPC")
+            if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+                raise CheckpointError(f"{path} is a packed archive, as torch writes none; save it by torch.save")
+            for entry in programs:
+                with archive.open(entry) as program:
+                    _check_parts(program, 1, path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     else:
         with _Bounded(path) as file:
