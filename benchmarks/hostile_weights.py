@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from functools import cache
 from random import Random
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -52,11 +53,10 @@ def checkpoint_file(chance: Random) -> File:
 @cache
 def whole_files() -> dict[str, File]:
     """Small checkpoints of every source and container."""
-    metadata = {"format": FORMAT, "config": json.dumps(asdict(SMALL))}
     timm, released = named_as(Source.TIMM, SMALL), named_as(Source.RELEASED, SMALL)
-    older = _saved({"state_dict": released, "epoch": 3}, _use_new_zipfile_serialization=False)
+    older = _saved({"state_dict": released, "epoch": 3}, older=True)
     return {
-        "own": (".safetensors", save(_state(SMALL), metadata), None),
+        "own": (".safetensors", _own(json.dumps(asdict(SMALL))), None),
         "timm": (".safetensors", save(timm), SMALL),
         "released zip": (".pth", _saved(released), SMALL),
         "released pickle": (".pth", older, SMALL),
@@ -79,9 +79,38 @@ def _state(config: ModelConfig) -> dict[str, Tensor]:
         return {name: tensor.contiguous() for name, tensor in FPC(config).state_dict().items()}
 
 
-def _saved(content: object, **options: Any) -> bytes:
+def _own(config: str) -> bytes:
+    """Our safetensors with this config. The library writes its metadata in an order of chance; here they are sorted."""
+    data = save(_state(SMALL), {"format": FORMAT, "config": config})
+    length = struct.unpack_from("<Q", data)[0]
+    header = json.loads(data[8 : 8 + length])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return struct.pack("<Q", len(text)) + text + data[8 + length :]
+
+
+def _saved(content: object, older: bool = False) -> bytes:
+    """As torch saves it.  older: in the format before its zip, where storages are named by their place in memory;
+    here by their order, that the same content makes the same bytes."""
     buffer = io.BytesIO()
-    torch.save(content, buffer, **options)
+    if not older:
+        torch.save(content, buffer)
+        return buffer.getvalue()
+    names: dict[str, str] = {}
+
+    class Pickler(pickle._Pickler):
+        def save_pers(self, pid: tuple[Any, ...]) -> None:
+            super().save_pers((*pid[:2], names.setdefault(pid[2], str(len(names))), *pid[3:]))  # type: ignore[misc]
+
+    def dump(value: Any, file: io.BytesIO, protocol: int) -> None:
+        if isinstance(value, list):  # the names, in whose order torch writes the storages next
+            value.sort(key=list(names).index)
+            value = [names[each] for each in value]
+        pickle.dump(value, file, protocol)
+
+    pickles = SimpleNamespace(__name__="pickle", Pickler=Pickler, dump=dump)
+    torch.save(content, buffer, pickle_module=pickles, _use_new_zipfile_serialization=False)
     return buffer.getvalue()
 
 
@@ -128,8 +157,7 @@ def _odd_config(chance: Random) -> File:
     if chance.random() < 0.05:
         config = odd_value(chance)
     text = json.dumps(config) if chance.random() < 0.95 else "[" * chance.choice((5, 100_000))
-    metadata = {"format": FORMAT, "config": text.encode(errors="replace").decode()}
-    return ".safetensors", save(_state(SMALL), metadata), None
+    return ".safetensors", _own(text.encode(errors="replace").decode()), None
 
 
 def _odd_tensors(chance: Random) -> File:
@@ -147,7 +175,7 @@ def _odd_tensors(chance: Random) -> File:
         if chance.random() < 0.2:
             more = chance.choice(("dist_token", "base.fc.weight", "b2.0.x", 7, None, "", "state_dict", "model", "x.y"))
             tensors[more] = chance.choice((torch.zeros(1, 1, 192), {}, tensors, 3, "text", [torch.zeros(2)]))
-    data = _saved(tensors, _use_new_zipfile_serialization=chance.random() < 0.7)
+    data = _saved(tensors, older=chance.random() >= 0.7)
     return ".pth", data, SMALL if config is SMALL and chance.random() < 0.9 else None
 
 
@@ -237,5 +265,5 @@ def _repacked(parts: dict[str, bytes], compression: int = zipfile.ZIP_STORED) ->
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", compression) as archive:
         for name, content in parts.items():
-            archive.writestr(name, content)
+            archive.writestr(zipfile.ZipInfo(name), content, compression)  # a bare name would bring the time of day in
     return buffer.getvalue()
