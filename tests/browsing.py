@@ -2,17 +2,20 @@
 
 from contextlib import contextmanager
 
-# No script runs, and the page has followed a dial that was let go: until then it holds an echo.
-RESTS = """() => !document.querySelector(".st-key-echo")
-  && document.querySelector(".stApp").dataset.testScriptState === "notRunning\""""
+QUIET = 350  # ms; longer than any pause of ours after a pressed key, when a script begins only then
+# No script runs, the page has followed a dial that was let go (until then it holds an echo), and so it was for a while.
+RESTS = f"""() => {{
+  const now = performance.now(), app = document.querySelector(".stApp");
+  const busy = document.querySelector(".st-key-echo") || app.dataset.testScriptState !== "notRunning";
+  if (busy || window.fpcLastBusy === undefined) window.fpcLastBusy = now;
+  return now - window.fpcLastBusy > {QUIET};
+}}"""
 ANSWERED = "['gamma', 'alpha', 'k'].every((name) => fpcLive.view[name] === fpcLive.answer[name])"
 
 
 def settle(page):
     """Until the script has run to its end."""
-    page.wait_for_timeout(400)
-    page.wait_for_function(RESTS)
-    page.wait_for_timeout(200)
+    page.evaluate("() => { delete window.fpcLastBusy; }")
     page.wait_for_function(RESTS)
 
 

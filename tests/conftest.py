@@ -28,6 +28,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--golden-figures", action="store_true", help="write tests/golden/figures anew; look at them")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What drives a browser comes first and in one process, beside one that does the rest: `make test`."""
+    for item in items:
+        if item.get_closest_marker("browser"):
+            item.add_marker(pytest.mark.xdist_group("browser"))
+    items.sort(key=lambda item: item.get_closest_marker("browser") is None)
+
+
 @pytest.fixture(scope="session")
 def small_places(tmp_path_factory: pytest.TempPathFactory) -> Places:
     """A complete small workspace, built once; tests must not write into it."""

@@ -122,7 +122,7 @@ def test_method_and_variant_of_the_view_are_taken_over(figures, shown):
     assert (shown[-1].method, shown[-1].relative) == (MapMethod.HIRES_CAM, False)
 
 
-@pytest.mark.parametrize("kind", list(OF_ALL_QUERIES))
+@pytest.mark.parametrize("kind", sorted(OF_ALL_QUERIES))
 def test_scores_are_computed_on_demand_and_then_drawn(figures, shown, kind, monkeypatch, tmp_path):
     monkeypatch.setenv("FPC_CACHE", str(tmp_path / "cache"))
     figures.session_state["basket"] = Basket((), QuerySettings(neighbors=3), kind, alphas=(0.0, 1.0))

@@ -216,7 +216,7 @@ def test_a_trade_off_shows_the_scores_of_all_queries_and_takes_them_from_the_dis
     assert scored(wanted, space)[0].rows == first.rows
 
 
-@pytest.mark.parametrize("kind", list(OF_ALL_QUERIES))
+@pytest.mark.parametrize("kind", sorted(OF_ALL_QUERIES))
 def test_a_figure_of_all_queries_names_none(kind):
     with pytest.raises(RecipeError, match=f"must be empty for {kind}"):
         FigureRecipe(kind, QUERIES)
