@@ -85,15 +85,19 @@ class Worker:
                 job.dropped = True
                 del self._jobs[key]
                 return
-        try:
-            with shortages() as heard:
+        end: Exception | None = None
+        with shortages() as heard:
+            try:
                 next(job.steps)
-            job.notes = tuple(dict.fromkeys((*job.notes, *heard)))
-        except StopIteration as end:
-            job.result, job.finished = end.value, True
+            except Exception as error:
+                end = error
+        job.notes = tuple(dict.fromkeys((*job.notes, *heard)))
+        if end is None:
+            job.done += 1
+            self._pool.submit(self._step, key, job)
             return
-        except Exception as error:
-            job.error, job.finished = error, True
-            return
-        job.done += 1
-        self._pool.submit(self._step, key, job)
+        if isinstance(end, StopIteration):
+            job.result = end.value
+        else:
+            job.error = end
+        job.finished = True

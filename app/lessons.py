@@ -9,7 +9,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from app import lives, resources
+from app import lives, resources, stages
 from app.asking import choose_neighbor
 from app.components.album import album
 from app.components.bars import bars, share_bars
@@ -41,7 +41,10 @@ def case(space: Workspace, query: Query, found: Found, hit: int | None) -> Case:
     truth = (
         drop_shares(found.trace.encoding, *patch_areas(mask, space.retriever.model.config)) if mask is not None else ()
     )
-    return case_of(space.retriever, found.trace, query.subject, space.dataset.uses_cameras, hit, truth)
+    return case_of(
+        space.retriever, found.trace, query.subject, space.dataset.uses_cameras, hit, truth,
+        lambda row: stages.plan(space, query, found.trace, row),
+    )  # fmt: skip
 
 
 def in_short(space: Workspace, query: Query, found: Found, hit: int | None) -> None:

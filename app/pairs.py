@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import streamlit as st
 
-from app import controls, resources
+from app import controls, resources, stages
 from app.components.margin import margin as margin_component
 from app.components.margin import margin_data
 from app.components.transport import pair_data
@@ -19,7 +19,6 @@ from fpc_core.config import Solver
 from fpc_core.data.pictures import data_uri
 from fpc_core.explain.margin import margin
 from fpc_core.explain.strips import MARKS, ranks_of, rivals, tone_of, who
-from fpc_core.results import TransportPlan
 from fpc_core.workspace import Workspace
 
 SHOWN = 10  # hits offered to compare with
@@ -39,7 +38,7 @@ def transport(
         _outside(found)
         return
     trace, record = found.trace, space.retriever.memory.records[chosen]
-    plan = _plan(space, found, chosen)
+    plan = stages.plan(space, query, trace, chosen)
     d_cos, d_emd = (float(values[place]) for values in (trace.match.shortlist.d_cos, trace.match.transport.distance))
     alpha = trace.settings.alpha
     st.markdown(
@@ -86,7 +85,8 @@ def win(
     labels = {row: f"{names[row]} · {who(records[row])} {MARKS[tones[rows.index(row)]]}" for row in offered}
     rival = controls.rival(labels, asked if asked in offered else telling, chosen, on_rival)
     config, alpha = space.retriever.model.config, trace.settings.alpha
-    won = margin(trace.match, (_plan(space, found, chosen), _plan(space, found, rival)), alpha, config.grid)
+    plans = stages.plan(space, query, trace, chosen), stages.plan(space, query, trace, rival)
+    won = margin(trace.match, plans, alpha, config.grid)
     winner, loser = won.winner, won.loser
     seen = dict(zip(trace.consolidation.neighbors.tolist(), trace.consolidation.neighbor_shares.tolist(), strict=True))
     margin_component(
@@ -105,13 +105,6 @@ def win(
 def _place(found: Found, chosen: int | None) -> int | None:
     places = np.flatnonzero(found.trace.match.shortlist.indices == chosen)
     return int(places[0]) if len(places) else None
-
-
-def _plan(space: Workspace, found: Found, row: int) -> TransportPlan:
-    """To a shortlisted memory row."""
-    trace = found.trace
-    place = int(np.flatnonzero(trace.match.shortlist.indices == row)[0])
-    return space.retriever.plan(trace.encoding, trace.match, place, trace.settings)
 
 
 def _outside(found: Found) -> None:

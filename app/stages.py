@@ -12,18 +12,18 @@ from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-import streamlit as st
 import torch
 
 from app.caches import RESULTS, kept, known_by
 from app.gate import GATE
+from app.messages import shortages_told
 from app.visitors import on_a_page
 from fpc_core.config import MapSettings, PruneSettings, QuerySettings
 from fpc_core.cores import sparing_few_cores
 from fpc_core.data.images import content_hash, to_tensor
 from fpc_core.explain import lifelines
 from fpc_core.explain.strips import Subject
-from fpc_core.results import DropStage, EncoderState, Encoding, Match, QueryTrace
+from fpc_core.results import DropStage, EncoderState, Encoding, Match, QueryTrace, TransportPlan
 from fpc_core.shortage import shortages
 from fpc_core.workspace import Workspace
 
@@ -75,7 +75,17 @@ def search(space: Workspace, query: Query, settings: QuerySettings) -> Found:
 
 def matching(space: Workspace, query: Query, settings: QuerySettings) -> Matched:
     """Encoding, shortlist and transport of a query: what no alpha and no K changes."""
-    return _matched(space, query, replace(settings, alpha=QuerySettings.alpha, neighbors=1))
+    return _matched(space, query, _of_no_dial(settings))
+
+
+def plan(space: Workspace, query: Query, trace: QueryTrace, row: int) -> TransportPlan:
+    """`Retriever.plan` of this query's trace to a shortlisted memory row: no alpha and no K changes it."""
+    return _planned(space, query, _of_no_dial(trace.settings), row, trace)
+
+
+def _of_no_dial(settings: QuerySettings) -> QuerySettings:
+    """The same with any alpha and any K, for what neither changes."""
+    return replace(settings, alpha=QuerySettings.alpha, neighbors=1)
 
 
 @dataclass(frozen=True)
@@ -128,6 +138,12 @@ def _matched(space: Workspace, query: Query, settings: QuerySettings) -> Matched
 
 
 @kept(RESULTS)
+def _planned(space: Workspace, query: Query, settings: QuerySettings, row: int, _trace: QueryTrace) -> TransportPlan:
+    place = int(np.flatnonzero(_trace.match.shortlist.indices == row)[0])
+    return computed(lambda: space.retriever.plan(_trace.encoding, _trace.match, place, settings))
+
+
+@kept(RESULTS)
 def followed(space: Workspace, query: Query, prune: PruneSettings) -> tuple[DropStage, ...]:
     """`[cls]` attention and survivors of all blocks."""
     image, cameras = model_input(space, query)
@@ -152,7 +168,7 @@ def decoder_map(
     """`cam.decoder_map` of the trace that this query has with these settings."""
     from fpc_core.explain import cam  # its libraries take two seconds to import: not before the first ranking is seen
 
-    return cam.decoder_map(space.retriever, _trace, how)
+    return computed(lambda: cam.decoder_map(space.retriever, _trace, how))
 
 
 @kept(RESULTS)
@@ -161,7 +177,7 @@ def encoder_map(space: Workspace, query: Query, prune: PruneSettings, how: MapSe
     from fpc_core.explain import cam
 
     state, _ = _state(space, query, prune.blocks[0])
-    return cam.encoder_map(space.retriever, state, prune, how)
+    return computed(lambda: cam.encoder_map(space.retriever, state, prune, how))
 
 
 def computed(work: Callable[[], _T]) -> _T:
@@ -169,8 +185,7 @@ def computed(work: Callable[[], _T]) -> _T:
     with GATE.passed(), shortages() as heard:
         result = work()
     if on_a_page():
-        for text in heard:
-            st.toast(f"{text[0].upper()}{text[1:]}.", icon=":material/memory_alt:", duration="long")
+        shortages_told(heard)
     return result
 
 

@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.unseen import ROOT, opened, run, sent_to, texts
+from app import sections
+from app.visitors import on_a_page
+from fpc_core.retrieval import Retriever
+from tests.unseen import ROOT, forget, opened, run, sent_to, texts
 
 SCRIPT = ROOT / "streamlit_app.py"
 
@@ -48,6 +51,32 @@ def test_a_moved_alpha_weighs_the_two_distances_anew(app):
     assert "0.60 ×" in texts(run(app))
     app.query_params["alpha"] = "0.9"
     assert "0.10 ×" in texts(run(app))
+
+
+def test_no_alpha_and_no_k_computes_anything_again_but_the_decoder(app, monkeypatch):
+    names = ("prepare", "encode", "match", "plan", "finish")
+    asked = dict.fromkeys(names, 0)
+
+    def counted(name):
+        whole = getattr(Retriever, name)
+
+        def count(self, *args):
+            asked[name] += on_a_page()  # not what the background computes
+            return whole(self, *args)
+
+        return count
+
+    forget()
+    for name in names:
+        monkeypatch.setattr(Retriever, name, counted(name))
+    monkeypatch.setattr(sections, "keep_rates", lambda *_: None)  # which would have the next keep rates computed first
+    run(app)
+    assert asked == {"prepare": 1, "encode": 1, "match": 1, "plan": 2, "finish": 1}  # the hit's plan and its rival's
+    app.query_params["alpha"], app.query_params["k"] = "0.61", "3"
+    run(app)
+    assert asked["finish"] == 2
+    assert (asked["prepare"], asked["encode"], asked["match"]) == (1, 1, 1)
+    assert asked["plan"] <= 4  # another hit, or another rival, and no plan a second time
 
 
 def test_a_link_opens_its_view(app):

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import torch
 
+from fpc_core import shortage
 from fpc_core.config import MapMethod, MapSettings, QuerySettings, Variant
 from fpc_core.data.images import resize_image, to_tensor
+from fpc_core.explain import cam
 from fpc_core.explain.cam import decoder_map, encoder_map
 from fpc_core.workspace import open_workspace
 from tests.unseen import ROOT, opened, run, sent_to, texts
@@ -81,6 +83,20 @@ def test_a_training_identity_is_called_one_with_its_logit(app, space):
     app.selectbox(key="map").set_value(MapMethod.ATTENTION)
     assert "Training identity" not in texts(run(app))
     assert app.selectbox(key="target").disabled
+
+
+def test_a_device_that_was_short_of_memory_for_maps_in_the_background_is_said_once(app, monkeypatch):
+    whole = cam.decoder_map
+
+    def short(*args):
+        shortage._say("cuda:0 had no memory left for the heat map: computed on the CPU")
+        return whole(*args)
+
+    monkeypatch.setattr(cam, "decoder_map", short)
+    app.query_params["k"] = "7"  # maps that no other test has asked for
+    computed(app)
+    assert [each.value for each in app.toast] == ["Cuda:0 had no memory left for the heat map: computed on the CPU."]
+    assert not run(app).toast
 
 
 def test_the_released_decoder_is_said_to_take_nothing_from_the_query(app):

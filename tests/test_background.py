@@ -9,6 +9,7 @@ import pytest
 
 from app.background import Worker
 from fpc_core import cores
+from fpc_core.shortage import _say
 
 
 def wait(job):
@@ -35,6 +36,15 @@ def counting(times, gate=None, log=None):
 def test_a_job_counts_its_steps_and_returns_its_result():
     job = wait(Worker().want("a", "key", 3, counting(3)))
     assert (job.done, job.total, job.result, job.error) == (3, 3, 3, None)
+
+
+def test_a_job_keeps_what_was_said_of_memory_in_every_step_and_in_the_last():
+    def steps():
+        _say("the first step")
+        yield
+        _say("the last step")
+
+    assert wait(Worker().want("a", "key", 1, steps)).notes == ("the first step", "the last step")
 
 
 def test_visitors_who_want_the_same_share_one_job():

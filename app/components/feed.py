@@ -8,6 +8,7 @@ import streamlit as st
 
 from app.background import Job
 from app.components import source
+from app.messages import shortages_told
 from app.reruns import run_fragment
 
 PAUSE = 300  # ms from an answer to the next question, for every job that takes its turns; at most
@@ -35,6 +36,8 @@ def feed(name: Literal["grid", "pairs", "heat"], about: str, job: Job, fragment:
         "pause": min(LONGEST_PAUSE, PAUSE * (1 + job.beside)),
     }  # fmt: skip
     if job.finished:
+        if fresh:
+            shortages_told(job.notes)
         sent[name] = about
     else:  # every answer differs from the last, for the browser asks again when it sees a new one
         data["answer"] = st.session_state["feed-answers"] = st.session_state.get("feed-answers", 0) + 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -26,6 +26,7 @@ class Case:
     """hit: memory row of the shortlisted image that the lesson follows.
 
     truth: of the query at every dropping block, where the data has true masks; else empty.
+    planned: the transport plan to a shortlisted memory row, where it is kept; else it is computed.
     """
 
     retriever: Retriever
@@ -34,6 +35,7 @@ class Case:
     uses_cameras: bool
     hit: int
     truth: tuple[DropShares, ...] = ()
+    planned: Callable[[int], TransportPlan] | None = None
 
     @property
     def config(self) -> ModelConfig:
@@ -86,6 +88,8 @@ class Case:
 
     def plan_to(self, row: int) -> TransportPlan:
         """The transport plan to a shortlisted memory row."""
+        if self.planned is not None:
+            return self.planned(row)
         return self.retriever.plan(self.trace.encoding, self.trace.match, self.place_of(row), self.trace.settings)
 
     def name(self, row: int) -> str:
@@ -100,11 +104,14 @@ def case_of(
     uses_cameras: bool,
     asked: int | None = None,
     truth: tuple[DropShares, ...] = (),
+    planned: Callable[[int], TransportPlan] | None = None,
 ) -> Case:
-    """asked: the hit to follow; where it is none or not on the shortlist, the nearest by D that is not junk."""
+    """truth, planned: see `Case`.
+
+    asked: the hit to follow; where it is none or not on the shortlist, the nearest by D that is not junk.
+    """
     records = retriever.memory.records
     rows = trace.by_distance.indices.tolist()
     nearest = next((row for row in rows if tone_of(records[row], subject, uses_cameras) is not Tone.JUNK), rows[0])
-    return Case(
-        retriever, trace, subject, uses_cameras, nearest if asked is None or asked not in rows else asked, truth
-    )
+    hit = nearest if asked is None or asked not in rows else asked
+    return Case(retriever, trace, subject, uses_cameras, hit, truth, planned)
