@@ -185,7 +185,7 @@ def _reshaped(chance: Random, tensor: Tensor) -> Tensor:
 
 def _repeated(chance: Random, tensor: Tensor) -> Tensor:
     """One number that claims to be many."""
-    return torch.zeros(1).expand([chance.choice((1, 3, 1 << 10, 1 << 20)) for _ in range(chance.randint(1, 4))])
+    return torch.zeros(1).expand([chance.choice((1, 3, 1 << 10, 1 << 20)) for _ in range(chance.randint(1, 3))])
 
 
 def _changes(tensor: Tensor) -> bool:
