@@ -58,7 +58,7 @@ def problems(texts: Iterable[str]) -> None:
 def shortages_told(texts: Iterable[str]) -> None:
     """What `fpc_core.shortage.shortages` heard while something was computed for the visitor."""
     for text in texts:
-        st.toast(f"{text[0].upper()}{text[1:]}.", icon=":material/memory_alt:", duration="long")
+        st.toast(f"{text}.", icon=":material/memory_alt:", duration="long")
 
 
 def nothing_to_show(

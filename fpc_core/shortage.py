@@ -61,7 +61,7 @@ class Portions:
                 torch.cuda.empty_cache()
             self._most = count // 2
         if self._most and self._most != before:
-            _say(f"{self._device} had no memory left for {self._what}: computed in parts of {self._most}")
+            _say(f"{str(self._device).upper()} had no memory left for {self._what}: computed in parts of {self._most}")
         if self._most != 0:
             return parts[0] if len(parts) == 1 else join(parts)
         if self._device.type == "cpu":
@@ -69,7 +69,7 @@ class Portions:
                 f"this machine has no memory left for {self._what}; close other programs, or take smaller weights"
             )
         if self._most != before:
-            _say(f"{self._device} had no memory left for {self._what}: computed on the CPU")
+            _say(f"{str(self._device).upper()} had no memory left for {self._what}: computed on the CPU")
         return on_cpu()
 
 

@@ -89,13 +89,13 @@ def test_a_device_that_was_short_of_memory_for_maps_in_the_background_is_said_on
     whole = cam.decoder_map
 
     def short(*args):
-        shortage._say("cuda:0 had no memory left for the heat map: computed on the CPU")
+        shortage._say("CUDA:0 had no memory left for the heat map: computed on the CPU")
         return whole(*args)
 
     monkeypatch.setattr(cam, "decoder_map", short)
     app.query_params["k"] = "7"  # maps that no other test has asked for
     computed(app)
-    assert [each.value for each in app.toast] == ["Cuda:0 had no memory left for the heat map: computed on the CPU."]
+    assert [each.value for each in app.toast] == ["CUDA:0 had no memory left for the heat map: computed on the CPU."]
     assert not run(app).toast
 
 

@@ -76,7 +76,7 @@ def test_parts_are_halved_until_they_fit_and_what_is_done_is_not_done_again(capl
     with shortages() as heard, caplog.at_level(logging.WARNING):
         assert portions(11, bounded(3, asked), joined, no_cpu) == list(range(0, 22, 2))
     assert asked == [(0, 11), (0, 5), (0, 2), (2, 4), (4, 6), (6, 8), (8, 10), (10, 11)]
-    assert heard == ["cuda:0 had no memory left for the encoder: computed in parts of 2"]
+    assert heard == ["CUDA:0 had no memory left for the encoder: computed in parts of 2"]
     assert heard[0] in caplog.text
 
 
@@ -95,7 +95,7 @@ def test_what_a_device_cannot_hold_at_all_is_computed_on_the_cpu_and_the_device_
         assert portions(4, bounded(0, asked), joined, lambda: "by the CPU") == "by the CPU"
         assert portions(4, bounded(0, asked), joined, lambda: "again") == "again"
     assert asked == [(0, 4), (0, 2), (0, 1)]
-    assert heard == ["cuda:0 had no memory left for the transport: computed on the CPU"]
+    assert heard == ["CUDA:0 had no memory left for the transport: computed on the CPU"]
 
 
 def test_where_the_cpu_has_none_left_the_message_says_for_what_and_what_to_do():
@@ -134,7 +134,7 @@ def test_a_search_in_parts_finds_what_it_finds_at_once(space, images, monkeypatc
                 retrieval, "ground_cost", out_above(5, retrieval.ground_cost, lambda _, gallery: len(gallery))
             )
             parts = space.retriever.search(pictures[:1], settings, cameras[:1])
-        assert heard == ["cpu had no memory left for the transport: computed in parts of 3"]
+        assert heard == ["CPU had no memory left for the transport: computed in parts of 3"]
         for name in ("distance", "iterations", "query_marginal", "gallery_potential"):
             np.testing.assert_allclose(
                 getattr(parts.match.transport, name), getattr(whole.match.transport, name), atol=1e-5, err_msg=name
@@ -178,7 +178,7 @@ def test_a_memory_is_built_in_smaller_batches_and_holds_the_same(small_places, s
     monkeypatch.setattr(model, "encode", out_above(3, model.encode, lambda images, *_: len(images)))
     with caplog.at_level(logging.WARNING):
         built = build_memory(model, space.dataset.gallery, space.dataset.root, tmp_path / "memory", batch_size=8)
-    assert caplog.text.count("cpu had no memory left for the encoder: computed in parts of 2") == 1
+    assert caplog.text.count("CPU had no memory left for the encoder: computed in parts of 2") == 1
     usual = space.retriever.memory
     np.testing.assert_allclose(built.cls, usual.cls, atol=1e-4)
     np.testing.assert_allclose(built.features, usual.features, atol=1e-3)
