@@ -189,8 +189,13 @@ def _repeated(chance: Random, tensor: Tensor) -> Tensor:
 
 
 def _changes(tensor: Tensor) -> bool:
-    """Whether it can be changed further."""
-    return tensor.layout is torch.strided and tensor.device.type == "cpu" and not tensor.is_quantized
+    """Whether it can be changed further, and the change be made in memory."""
+    return (
+        tensor.numel() < 1 << 24
+        and tensor.layout is torch.strided
+        and tensor.device.type == "cpu"
+        and not tensor.is_quantized
+    )
 
 
 def _quantized(chance: Random, tensor: Tensor) -> Tensor:

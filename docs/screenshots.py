@@ -1,4 +1,4 @@
-"""Takes the screenshots of the README: `python docs/screenshots.py [URL]` while the app runs."""
+"""Takes the screenshots of the README: `python docs/screenshots.py [URL [PAGE ...]]` while the app runs."""
 
 import io
 import os
@@ -27,11 +27,12 @@ SHAPES = {"": (1280, "light"), "-dark": (1280, "dark"), "-phone": (390, "light")
 
 def main() -> None:
     url = sys.argv[1] if len(sys.argv) > 1 else "http://localhost:8501"
+    wanted = {name: PAGES[name] for name in sys.argv[2:] or PAGES}
     OUT.mkdir(exist_ok=True)
     with sync_playwright() as playwright:
         sandbox = ["--no-sandbox"] if hasattr(os, "getuid") and not os.getuid() else []  # Chromium refuses root in it
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=sandbox)
-        for (name, (path, last, high, higher)), (suffix, (width, scheme)) in product(PAGES.items(), SHAPES.items()):
+        for (name, (path, last, high, higher)), (suffix, (width, scheme)) in product(wanted.items(), SHAPES.items()):
             height = high if width == 1280 else higher
             page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
             page.goto(f"{url}/{path}")
@@ -43,6 +44,7 @@ def main() -> None:
             page.get_by_text(last).first.wait_for(timeout=PATIENCE)
             page.wait_for_function("document.querySelector('.stApp').dataset.testScriptState === 'notRunning'")
             page.wait_for_function("!document.querySelector('[data-testid=stSkeleton]')")
+            page.locator("[data-heat=''], [data-heat='awaited']").first.wait_for(state="detached", timeout=PATIENCE)
             page.wait_for_timeout(2500)
             shot = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
             # A palette keeps the repository small: a quarter of the bytes, no difference to the eye.

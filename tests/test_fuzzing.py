@@ -30,7 +30,7 @@ from fpc_core.model.checkpoint import FORMAT, CheckpointError, load_checkpoint, 
 from fpc_core.model.files import _Bounded
 from fpc_core.model.fpc import FPC
 from fpc_core.model.layouts import Source
-from fpc_core.model.pickles import parts_written_out
+from fpc_core.model.pickles import MAX_NAME, HarmfulPickleError, check_pickles
 from fpc_core.recipes import RecipeError
 from tests import planted
 
@@ -111,13 +111,51 @@ def test_tuples_that_name_each_other_are_refused_before_anything_prints_them(tmp
         load_checkpoint(tmp_path / "nested.zip")
 
 
-def test_parts_are_counted_as_often_as_they_are_named():
+def test_a_long_number_that_tuples_name_again_and_again_is_refused_before_anything_prints_it(tmp_path):
+    """Number 7924 of the long run: 2^18 numbers of 600 digits in 400 bytes took three minutes."""
+    data = b"\x80\x02\x8a\xff" + bytes(254) + b"\x01q\x01" + 18 * b"(h\x01h\x01tq\x01" + b"."
+    (tmp_path / "long.pth").write_bytes(data)
+    with pytest.raises(CheckpointError, match=r"long\.pth holds parts in each other, more than 10,000,000 characters"):
+        load_checkpoint(tmp_path / "long.pth")
+
+
+@pytest.mark.parametrize(
+    ("program", "told"),
+    [
+        (
+            b"X" + (3_000_000).to_bytes(4, "little") + 3_000_000 * b"a" + b")R.",
+            "is no checkpoint, is cut off, or holds Python objects",
+        ),
+        (
+            b"X" + (3_000_000).to_bytes(4, "little") + 3_000_000 * b"a" + b")\x81.",
+            "is no checkpoint, is cut off, or holds Python objects",
+        ),
+        (b"c" + 3_000_000 * b"a" + b"\nb\n.", "imports a name of 3,000,002 characters; so it is no FPC"),
+    ],
+    ids=["called", "made anew", "imported"],
+)
+def test_a_long_word_that_torch_would_print_and_search_is_refused(tmp_path, program, told):
+    """torch looks through its own message in the square of the time that the longest word takes."""
+    (tmp_path / "word.pth").write_bytes(b"\x80\x02" + program)
+    with pytest.raises(CheckpointError, match=rf"word\.pth {told}"):
+        load_checkpoint(tmp_path / "word.pth")
+
+
+def test_parts_are_counted_as_often_as_they_are_named_and_by_their_length():
     shared = ("a", "b")
-    for value, parts in ((shared, 3), ([shared, shared], 7), ({"k": [1, 2]}, 5), ("text", 1)):
-        for protocol in (0, 2, 4):
-            told = parts_written_out(io.BytesIO(pickle.dumps(value, protocol)), 1000)
-            assert told == parts, (value, protocol)
-    assert parts_written_out(io.BytesIO(b"\x80\x02tt."), 10) == 0  # nonsense is left to its reader
+    for value, size in ((shared, 5), ([shared, shared], 11), ({"k": [1, 2]}, 6), ("text", 5), (2**300, 101)):
+        for protocol in (2, 4):
+            data = pickle.dumps(value, protocol)
+            check_pickles(io.BytesIO(data), most=size)
+            with pytest.raises(HarmfulPickleError, match="parts in each other"):
+                check_pickles(io.BytesIO(data), most=size - 1)
+    with pytest.raises(IndexError):
+        check_pickles(io.BytesIO(b"\x80\x02tt."))
+
+
+def test_what_is_imported_may_be_called_under_a_name_of_the_usual_length():
+    check_pickles(io.BytesIO(b"\x80\x02ccollections\nOrderedDict\nq\x01)R0h\x01)R."))
+    check_pickles(io.BytesIO(b"\x80\x02ca\n" + (MAX_NAME - 2) * b"b" + b"\n)R."))
 
 
 def test_a_number_in_place_of_a_classifier_is_refused(tmp_path):

@@ -17,13 +17,12 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from fpc_core.model.pickles import parts_written_out
+from fpc_core.model.pickles import HarmfulPickleError, check_pickles
 
 DEFAULT_GB = 8.0  # a ViT-L FPC with its training heads takes 1.5 GB in float32
 MAX_TENSORS = 10_000  # a ViT-L FPC has 500
 MAX_HEADER = 4 << 20  # bytes of a safetensors header; one of 500 tensors has 50 kB
 MAX_PROGRAM = 16 << 20  # bytes of the pickle in an archive, which Python reads step by step; 500 tensors have 80 kB
-MAX_PARTS = 10_000_000  # of what a pickle makes, if it were written out; 500 tensors have 10,000
 _LEGACY = 5  # pickles before the numbers in a file of the format before archives
 _CONTAINERS = ("state_dict", "model")
 _DEPTH = 4  # containers in each other at most: a pickle can hold one that holds itself
@@ -130,9 +129,11 @@ class _Bounded(io.BufferedReader):
         return super().read(size if size is None or size < 0 else min(size, max(0, self._size - self.tell())))
 
 
-def _check_parts(file: IO[bytes], pickles: int, path: Path) -> None:
-    if parts_written_out(file, MAX_PARTS, pickles) > MAX_PARTS:
-        raise CheckpointError(f"{path} holds parts in each other, more than {MAX_PARTS:,} in all; so it is no FPC")
+def _check_programs(file: IO[bytes], pickles: int, path: Path) -> None:
+    try:
+        check_pickles(file, pickles)
+    except HarmfulPickleError as error:
+        raise CheckpointError(f"{path} {error}; so it is no FPC") from error
 
 
 def _read_torch(path: Path, most: int) -> Mapping[str, Any]:
@@ -151,11 +152,11 @@ def _read_torch(path: Path, most: int) -> Mapping[str, Any]:
                 raise CheckpointError(f"{path} is a packed archive, as torch writes none; save it by torch.save")
             for entry in programs:
                 with archive.open(entry) as program:
-                    _check_parts(program, 1, path)
+                    _check_programs(program, 1, path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     else:
         with _Bounded(path) as file:
-            _check_parts(file, _LEGACY, path)
+            _check_programs(file, _LEGACY, path)
             file.seek(0)
             content = torch.load(file, map_location="cpu", weights_only=True)
     if not isinstance(content, Mapping):

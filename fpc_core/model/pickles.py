@@ -1,47 +1,49 @@
-"""What a pickle would be if it were written out, told without running it.
+"""What a pickle would make, told without running it, so that no reader is given what it never ends with.
 
 A pickle may name a part again instead of holding it twice, so that 300 bytes stand for 2^40 tuples in each other. They
-take no memory, and still no reader ends that prints or compares them; torch's prints what it refuses.
+take no memory, and still no reader ends that prints or compares them. torch's prints what it refuses to call or to
+import, and looks through the text with a pattern that takes the square of the longest word.
 """
 
 from __future__ import annotations
 
 import pickletools
-from collections.abc import Iterator
-from typing import IO
+from typing import IO, Any
 
+MAX_WRITTEN = 10_000_000  # characters of all that a pickle makes, if it were written out; 500 tensors have 200,000
+MAX_NAME = 200  # characters of what a pickle imports
 _GET = {"GET", "BINGET", "LONG_BINGET"}
 _PUT = {"PUT", "BINPUT", "LONG_BINPUT"}
 _GROWS = {"APPEND", "APPENDS", "SETITEM", "SETITEMS", "ADDITEMS", "BUILD"}
+_IMPORTS = {"GLOBAL", "STACK_GLOBAL"}
+_CALLS = {"REDUCE", "NEWOBJ"}  # the others are not read by torch
+
+
+class HarmfulPickleError(ValueError):
+    """What a pickle makes is more than any reader should look at; the message says what, to follow a file's name."""
 
 
 class _Part:
-    __slots__ = ("size",)
+    """size: characters, if it were written out.  imported: it is what a name stands for."""
 
-    def __init__(self, size: int) -> None:
-        self.size = size
+    __slots__ = ("imported", "size")
+
+    def __init__(self, size: int, imported: bool = False) -> None:
+        self.size, self.imported = size, imported
 
 
-def parts_written_out(file: IO[bytes], most: int, pickles: int = 1) -> int:
-    """Parts of the largest object that the next `pickles` pickles of a file make, each counted as often as it is named.
+def check_pickles(file: IO[bytes], pickles: int = 1, most: int = MAX_WRITTEN) -> None:
+    """Look through the next `pickles` pickles of a file.
 
-    Counts on to `most` and no further, and ends where the program makes no sense: that is for its reader to say. What
-    is put into a list after the list was named counts once.
+    What is put into a list after the list was named counts once. Raises HarmfulPickleError where an object would take
+    more than `most` characters and where the name of an import is long; ValueError where something is called that was
+    not imported, and it, IndexError, KeyError, OverflowError or MemoryError where a program makes no sense.
     """
-    largest = 0
     for _ in range(pickles):
-        try:
-            for size in _sizes(file):
-                largest = max(largest, size)
-                if largest > most:
-                    return largest
-        except (ValueError, IndexError, KeyError, OverflowError, MemoryError):
-            break
-    return largest
+        _check_pickle(file, most)
 
 
-def _sizes(file: IO[bytes]) -> Iterator[int]:
-    """The size of what every step of one pickle leaves on top of the stack."""
+def _check_pickle(file: IO[bytes], most: int) -> None:
     stack: list[_Part | None] = []  # None: a mark
     memo: dict[object, _Part | None] = {}
     for step, argument, _ in pickletools.genops(file):
@@ -52,12 +54,14 @@ def _sizes(file: IO[bytes]) -> Iterator[int]:
         elif step.name == "MARK":
             stack.append(None)
         else:
-            _apply(step, stack)
-        if stack and (top := stack[-1]) is not None:
-            yield top.size
+            _apply(step, argument, stack)
+        if stack and (top := stack[-1]) is not None and top.size > most:
+            raise HarmfulPickleError(
+                f"holds parts in each other, more than {most:,} characters if they were written out"
+            )
 
 
-def _apply(step: pickletools.OpcodeInfo, stack: list[_Part | None]) -> None:
+def _apply(step: pickletools.OpcodeInfo, argument: Any, stack: list[_Part | None]) -> None:
     """Take from the stack what the step takes, and leave what it leaves."""
     taken: list[_Part | None] = []
     below = len(step.stack_before)
@@ -67,10 +71,21 @@ def _apply(step: pickletools.OpcodeInfo, stack: list[_Part | None]) -> None:
             taken.append(part)
     for _ in range(below):
         taken.append(stack.pop())
-    size = sum(part.size for part in taken if part is not None)
     first = taken[-1] if taken else None
+    if step.name in _CALLS and not (first and first.imported):
+        raise ValueError("a call of what was not imported")
+    if step.name == "GLOBAL" and len(argument) > MAX_NAME:
+        raise HarmfulPickleError(f"imports a name of {len(argument):,} characters")
+    size = sum(part.size for part in taken if part is not None)
     if step.name in _GROWS and first is not None:
         first.size = size
         stack.append(first)
     else:
-        stack.extend(_Part(1 + size) for _ in step.stack_after)
+        stack.extend(_Part(1 + size + _characters(argument), step.name in _IMPORTS) for _ in step.stack_after)
+
+
+def _characters(argument: Any) -> int:
+    """Of a text or a whole number as it is printed; anything else is short."""
+    if isinstance(argument, (str, bytes, bytearray)):
+        return len(argument)
+    return argument.bit_length() // 3 if isinstance(argument, int) else 0
