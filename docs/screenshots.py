@@ -11,7 +11,7 @@ from playwright.sync_api import sync_playwright
 
 OUT = Path(__file__).parent / "screenshots"
 PAGES = {  # path, what stands there last, heights at 1280 and at 390 px
-    "explore": ("", "What did the decoder take", 3800, 5400),
+    "explore": ("", "Of whom is its answer made", 4300, 5600),
     "learn": ("learn?step=3", "Try it on your query", 1250, 2100),
     "sweep": ("sweep", "All cells as CSV", 900, 1300),
     "evaluate": ("evaluate", "The paper draws this curve", 5720, 6150),
