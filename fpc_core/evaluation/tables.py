@@ -161,15 +161,3 @@ FIG_4_ALPHA = PublishedTable("Fig. 4a", "Distance weight alpha", ("alpha", "Rank
 FIG_4_NEIGHBORS = PublishedTable(
     "Fig. 4b", "Number K of nearest gallery neighbours", ("K", "Rank-1", "mAP"), ((10, 76.7, 72.8),)
 )
-
-PAPER_TABLES = (
-    TABLE_1,
-    TABLE_2,
-    TABLE_3,
-    TABLE_4,
-    TABLE_5,
-    TABLE_6,
-    TABLE_7,
-    FIG_4_ALPHA,
-    FIG_4_NEIGHBORS,
-)
