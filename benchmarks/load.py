@@ -247,14 +247,16 @@ def row(what: str, times: Sequence[tuple[float, float]], since: float) -> str:
 
 
 def memory_line(held: Sequence[tuple[float, float]], warm: float) -> str:
-    after = [(moment, mb) for moment, mb in held if moment >= warm]
-    if len(after) < 3:
+    """The trend as well in the second half, when bounded caches have filled."""
+    after = np.array([(moment, mb) for moment, mb in held if moment >= warm])
+    if len(after) < 5:
         return f"server memory: {held[-1][1]:.0f} MB at the end, too short to tell more"
-    slope = np.polyfit([moment / 60 for moment, _ in after], [mb for _, mb in after], 1)[0]
+    slope, later = (np.polyfit(part[:, 0] / 60, part[:, 1], 1)[0] for part in (after, after[len(after) // 2 :]))
     listed = ", ".join(f"{mb:.0f}" for _, mb in held)
     return (
-        f"server memory after {warm:.0f} s: {after[0][1]:.0f} to {after[-1][1]:.0f} MB, most "
-        f"{max(mb for _, mb in after):.0f}, trend {slope:+.1f} MB a minute\nMB every 10 s: {listed}"
+        f"server memory after {warm:.0f} s: {after[0, 1]:.0f} to {after[-1, 1]:.0f} MB, most "
+        f"{after[:, 1].max():.0f}, trend {slope:+.1f} MB a minute, in the second half {later:+.1f}\n"
+        f"MB every 10 s: {listed}"
     )
 
 

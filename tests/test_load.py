@@ -74,6 +74,6 @@ def test_the_table_counts_from_the_second_minute_and_tells_growth():
     times = [(10.0, 9.0), *((60.0 + at, 0.1 * at) for at in range(1, 21))]
     assert row("it", times, 60.0) == "| it | 20 | 1.05 | 2.00 | 2.00 |"
     assert row("it", times, 100.0) == "| it | 0 | - | - | - |"
-    assert "600 to 620 MB, most 620, trend +20.0 MB a minute" in memory_line(
-        [(0, 1), (60, 600), (90, 610), (120, 620)], 60
-    )
+    held = [(0, 1), *((60 + 30 * step, 600 + 10 * max(0, step - 2)) for step in range(6))]
+    assert "60 s: 600 to 630 MB, most 630, trend +12.6 MB a minute, in the second half +20.0" in memory_line(held, 60)
+    assert "630 MB at the end, too short to tell more" in memory_line(held, 120)
