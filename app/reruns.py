@@ -14,7 +14,9 @@ from dataclasses import dataclass
 import streamlit as st
 from streamlit.errors import StreamlitAPIException
 
-_AWAITED, _NUMBERS = "awaited", "awaited-numbers"
+from app.state import turn_dials
+
+_AWAITED, _PAINTED, _NUMBERS = "awaited", "painted", "awaited-numbers"
 
 
 @dataclass(frozen=True)
@@ -49,11 +51,20 @@ def run_fragment(key: str) -> None:
 
 
 def painted(number: int) -> None:
-    """In a callback: the browser shows the answer to this release. The page follows, unless the next one is awaited."""
+    """In a callback: the browser shows the answer to this release. The page follows, unless the next one is awaited.
+
+    It follows at the values let go: where a dial was moved there and back at once, the browser may have heard last of
+    the way there, for the way back changed nothing in the URL that came with it.
+    """
     first = awaited()
     if first is not None and first.number != number:
         run_fragment(first.fragment)
+    if first is not None:
+        st.session_state[_PAINTED] = first
     forget()
+    last = st.session_state.get(_PAINTED)
+    if last is not None and last.number == number:  # the browser says it again where the page is slow to follow
+        turn_dials(st.query_params, last.values)
     st.rerun()
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from benchmarks.load import memory_line, plans, play, row, wrong_answers
+from benchmarks.visit import visit
 from fpc_core.workspace import Places, open_workspace
 
 SECONDS = 5.0
@@ -30,6 +31,26 @@ def tally(space, url):
     honest, misled = plans(space, 2)
     alone(play(url, [honest], 0.0, 0.0, (0.0, 0.0)))  # the server imports what it needs
     return alone(play(url, [honest, replace(misled, key="another", picture="")], SECONDS, 0.0, (0.05, 0.3)))
+
+
+def test_a_dial_moved_there_and_back_before_the_browser_hears_of_it_stays_back(space, url):
+    """The browser hears last of the way there unless it is told of the way back, whose values its own URL has."""
+    (plan,) = plans(space, 1)
+    there = {**plan.dials, "alpha": (plan.dials["alpha"] + 0.5) % 1}
+
+    async def there_and_back():
+        shown = []
+        async with visit(url, plan.params) as page:
+            await page.rests(60)
+            for _ in range(12):
+                await page.move(there)
+                await page.move(plan.dials)
+                await page.answered(plan.dials, 60)
+                await page.rests(60)
+                shown.append(page.dials)
+        return shown
+
+    assert alone(there_and_back()) == 12 * [plan.dials]
 
 
 def test_visitors_are_all_different(space):

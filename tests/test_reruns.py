@@ -60,6 +60,18 @@ def test_an_answer_to_the_last_release_does_not_end_the_wait_for_the_next(page):
     assert reruns.awaited().values["alpha"] == 0.1
 
 
+def test_the_page_follows_at_the_values_let_go_whatever_url_comes_with_the_news_that_they_are_painted(page):
+    page.after(reruns.await_fragment, "hits", MOVED)
+    number = reruns.awaited().number
+    for _ in range(2):  # the browser says it again where the page is slow to follow
+        page.query_params = {"alpha": "0.2", "k": "7", "query": "it"}
+        assert page.after(reruns.painted, number) == "app"
+        assert page.query_params == {"gamma": "0.5", "alpha": "0.9", "k": "3", "query": "it"}
+    page.query_params = {"alpha": "0.2"}
+    page.after(reruns.painted, number - 1)  # of one that is long over
+    assert page.query_params == {"alpha": "0.2"}
+
+
 def test_a_url_that_the_browser_sent_before_it_knew_the_release_moves_no_dial_back(page, small_places):
     from fpc_core.workspace import open_workspace
 
