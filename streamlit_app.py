@@ -2,10 +2,10 @@
 
 import streamlit as st
 
-from app.look import dress
+from app.look import dress, icon
 from app.public import is_public, unclear
 
-st.set_page_config(page_title="FPC Explorer", page_icon="assets/icon.png", layout="wide")
+st.set_page_config(page_title="FPC Explorer", page_icon=icon(), layout="wide")
 dress()
 if why := unclear():
     st.error(why, icon=":material/lock:")

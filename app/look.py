@@ -1,5 +1,9 @@
 """What the theme settings cannot say: spacing of the page, its heading, the status line that stays in sight."""
 
+import base64
+from functools import cache
+from pathlib import Path
+
 import streamlit as st
 
 _CSS = """
@@ -33,6 +37,13 @@ html { font-size: 17px !important; }
 .st-key-way { flex-wrap: nowrap !important; }
 </style>
 """
+
+
+@cache
+def icon() -> str:
+    """The app's icon as a data URI: a file Streamlit may let go between two runs, and a browser asks in vain."""
+    data = (Path(__file__).resolve().parent.parent / "assets" / "icon.png").read_bytes()
+    return f"data:image/png;base64,{base64.b64encode(data).decode()}"
 
 
 def dress() -> None:

@@ -93,7 +93,12 @@ def page(browser, url):
     """A fresh visitor at 1280 px on the loaded page; afterwards, not one error in the console."""
     page = browser.new_page(viewport={"width": 1280, "height": 1000})
     complaints = []
-    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+
+    def note(message):
+        if message.type == "error":
+            complaints.append(f"{message.text} {message.location.get('url', '')}")
+
+    page.on("console", note)
     page.on("pageerror", lambda error: complaints.append(str(error)))
     open_demo(page, url)
     yield page

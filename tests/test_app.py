@@ -71,11 +71,11 @@ def test_no_alpha_and_no_k_computes_anything_again_but_the_decoder(app, monkeypa
         monkeypatch.setattr(Retriever, name, counted(name))
     monkeypatch.setattr(sections, "keep_rates", lambda *_: None)  # which would have the next keep rates computed first
     run(app)
-    assert asked == {"prepare": 1, "encode": 1, "match": 1, "plan": 2, "finish": 1}  # the hit's plan and its rival's
+    first = dict(asked)
+    assert (first["plan"], first["finish"]) == (2, 1)  # of the hit and its rival
     app.query_params["alpha"], app.query_params["k"] = "0.61", "3"
     run(app)
-    assert asked["finish"] == 2
-    assert (asked["prepare"], asked["encode"], asked["match"]) == (1, 1, 1)
+    assert asked == {**first, "finish": 2, "plan": asked["plan"]}
     assert asked["plan"] <= 4  # another hit, or another rival, and no plan a second time
 
 
