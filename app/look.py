@@ -1,7 +1,6 @@
 """What the theme settings cannot say: spacing of the page, its heading, the status line that stays in sight."""
 
 import base64
-from functools import cache
 from pathlib import Path
 
 import streamlit as st
@@ -39,7 +38,6 @@ html { font-size: 17px !important; }
 """
 
 
-@cache
 def icon() -> str:
     """The app's icon as a data URI: a file Streamlit may let go between two runs, and a browser asks in vain."""
     data = (Path(__file__).resolve().parent.parent / "assets" / "icon.png").read_bytes()
