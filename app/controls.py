@@ -251,9 +251,14 @@ def rival(labels: Mapping[int, str], default: int, chosen: int, on_change: Calla
     rows = list(labels)
     if st.session_state.get(key) not in rows:
         st.session_state.pop(key, None)
+
+    def chosen_anew() -> None:
+        if (row := st.session_state[key]) != default:  # after a run that was cut short it is told without a choice
+            on_change(row)
+
     return st.selectbox(
         "Compared with", rows, index=rows.index(default), format_func=labels.__getitem__, key=key,
-        on_change=lambda: on_change(st.session_state[key]),
+        on_change=chosen_anew,
     )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ def test_a_click_on_a_thumbnail_chooses_the_query(page):
     page.locator(f"[data-card='queries/{path}'][aria-pressed='true']").wait_for()
     settle(page)
     assert "query=" in page.url
+    assert "rival=" not in page.url  # which nobody chose
     assert order(page, "distance") != before
 
 
