@@ -19,6 +19,19 @@ def settle(page):
     page.wait_for_function(RESTS)
 
 
+def drawn_anew(page):
+    """Until what was just done to the page is drawn, which components do in the next frame."""
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
+def until(page, holds):
+    """Until it holds, for half a minute at most."""
+    for _ in range(600):
+        if holds():
+            return
+        page.wait_for_timeout(50)
+
+
 def open_demo(page, url):
     """Load the Explore page, to its last section."""
     page.set_default_timeout(60_000)
@@ -63,7 +76,7 @@ def dragging(page, name, share):
     page.mouse.move(x((now - low) / (high - low)), y)
     page.mouse.down()
     page.mouse.move(x(share), y, steps=25)
-    page.wait_for_timeout(60)
+    drawn_anew(page)
     yield
     page.mouse.up()
     settle(page)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.browsing import captions, settle
+from tests.browsing import captions, drawn_anew, settle, until
 
 pytestmark = pytest.mark.browser
 
@@ -47,7 +47,7 @@ def drag(page, what, dx, dy):
     page.mouse.down()
     page.mouse.move(x + dx, y + dy, steps=6)
     page.mouse.up()
-    page.wait_for_timeout(100)  # the next frame
+    drawn_anew(page)
 
 
 def drawn(page):
@@ -65,7 +65,7 @@ def test_masks_follow_a_drag_hits_the_release_and_undo_brings_both_back(lab):
     lab.mouse.move(x, y)
     lab.mouse.down()
     lab.mouse.move(x + 20, y - 140, steps=10)
-    lab.wait_for_timeout(1500)
+    until(lab, lambda: drawn(lab) != before)
     assert drawn(lab) != before
     assert captions(lab, "final-occluded") == hits
     lab.mouse.up()
@@ -83,11 +83,8 @@ def test_masks_follow_a_drag_hits_the_release_and_undo_brings_both_back(lab):
 
 def tells(lab, start, end=""):
     """The editor says so, if not now then soon."""
-    for _ in range(200):
-        if told(lab).startswith(start) and told(lab).endswith(end):
-            return
-        lab.wait_for_timeout(50)
-    assert told(lab) == f"{start} ... {end}"
+    until(lab, lambda: told(lab).startswith(start) and told(lab).endswith(end))
+    assert (told(lab)[: len(start)], told(lab)[len(told(lab)) - len(end) :]) == (start, end)
 
 
 def test_keys_and_handles_move_grow_turn_and_delete_shapes(lab):

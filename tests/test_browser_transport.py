@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.browsing import open_demo, settle
+from tests.browsing import drawn_anew, open_demo, settle
 
 pytestmark = pytest.mark.browser
 NOTHING = "Touch a patch"
@@ -23,7 +23,7 @@ def cell(page, side, index):
 
 
 def said(page):
-    page.wait_for_timeout(100)  # the next frame
+    drawn_anew(page)
     return page.locator(".transport .said").inner_text()
 
 
@@ -113,7 +113,7 @@ def test_all_flows_follow_their_threshold(page):
     counted = page.locator(".threshold .faint", has_text="flows")
     few = int(re.search(r"(\d+) flows", counted.inner_text())[1])
     page.get_by_label("Threshold of all flows").press("End")
-    page.wait_for_timeout(200)
+    drawn_anew(page)
     assert int(re.search(r"(\d+) flows", counted.inner_text())[1]) > few
 
 
@@ -147,7 +147,7 @@ def test_scrubbing_shows_who_enters_each_block(page):
     for _ in range(12):
         scrubber.press("ArrowLeft")
     for block in range(12):
-        page.wait_for_timeout(60)
+        drawn_anew(page)
         text = scrubber.get_attribute("aria-valuetext")
         assert text.startswith(f"Block {block}:")
         entered.append(int(re.search(r"(\d+) patches", text)[1]))
@@ -163,7 +163,7 @@ def test_why_one_hit_won_is_told_and_each_patch_says_for_whom_it_speaks(page):
     assert table[2][3] == gap
     assert round(float(table[1][3]) - float(table[0][3]), 4) == float(gap)
     page.mouse.move(*cell(page, "margin", kept(page)))
-    page.wait_for_timeout(100)
+    drawn_anew(page)
     assert re.search(r"speaks for #\d+ by 0\.\d{5}", page.locator(".margin .said").inner_text())
 
 
