@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fpc_core.config import QuerySettings
@@ -185,6 +185,7 @@ def test_a_cut_out_whose_picture_is_missing_is_named():
         paint(IMAGE, Scene((CutOut(path="gone.jpg"),)), PICTURES)
 
 
+@example(Scene((Stroke(((0.0, -1.3255917426989288), (0.0, 3.0)), 0.3, "#000000"),)))  # ended beyond its own end
 @given(scenes)
 def test_a_scene_grown_to_its_own_size_is_itself_and_begins_with_nothing(scene):
     assert grown(scene, 0) == Scene()

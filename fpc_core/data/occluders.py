@@ -213,9 +213,15 @@ def _begun(points: Sequence[tuple[float, float]], share: float) -> tuple[tuple[f
         if left <= 0.0:
             break
         part = min(1.0, left / length) if length else 1.0
-        begun.append((x + part * (next_x - x), y + part * (next_y - y)))
+        begun.append((_between(x, next_x, part), _between(y, next_y, part)))
         left -= length
     return tuple(begun)
+
+
+def _between(here: float, there: float, part: float) -> float:
+    """`part` in [0, 1] of the way; rounding leads to neither side beyond the ends."""
+    low, high = sorted((here, there))
+    return there if part == 1.0 else min(max(here + part * (there - here), low), high)
 
 
 def _check(name: str, value: float, bounds: tuple[float, float]) -> None:
