@@ -20,8 +20,8 @@ from tests.browsing import open_demo, settle
 ROOT = Path(__file__).resolve().parent.parent
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
-# Timings are benchmarks, not tests. With CI set the same examples are tried every time, so that no change is refused for
-# what it did not cause; others are tried wherever people work.
+# Timings are benchmarks, not tests. With CI set the same examples are tried every time, so that no change is refused
+# for what it did not cause; others are tried wherever people work.
 hypothesis.settings.register_profile("untimed", deadline=None, derandomize=bool(os.environ.get("CI")))
 hypothesis.settings.load_profile("untimed")
 
