@@ -253,7 +253,8 @@ def rival(labels: Mapping[int, str], default: int, chosen: int, on_change: Calla
         st.session_state.pop(key, None)
 
     def chosen_anew() -> None:
-        if (row := st.session_state[key]) != default:  # after a run that was cut short it is told without a choice
+        row = st.session_state[key]
+        if row in labels and row != default:  # after a run cut short it is told without a choice, even as a label
             on_change(row)
 
     return st.selectbox(
