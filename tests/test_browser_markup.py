@@ -72,6 +72,8 @@ def test_no_page_makes_an_element_of_a_name(browser, hostile):
         assert page.evaluate(TRACES) == [], name
         assert page.locator("[data-testid='stMain'] .katex", has_text="LATEX").count() == 0, name
     page.goto(hostile)
+    page.locator(".stFileUploader").first.wait_for()
+    settle(page)  # a page that is still being drawn may lose the file
     page.locator(".stFileUploader input[type=file]").first.set_input_files(
         {"name": f"{IMAGE}{LINK}{COLOUR}.png", "mimeType": "image/png", "buffer": b"no image"}
     )
