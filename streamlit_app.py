@@ -2,10 +2,10 @@
 
 import streamlit as st
 
-from app.look import dress, icon
+from app.look import ICON, dress
 from app.public import is_public, unclear
 
-st.set_page_config(page_title="FPC Explorer", page_icon=icon(), layout="wide")
+st.set_page_config(page_title="FPC Explorer", page_icon=ICON, layout="wide")
 dress()
 if why := unclear():
     st.error(why, icon=":material/lock:")

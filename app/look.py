@@ -5,6 +5,9 @@ from pathlib import Path
 
 import streamlit as st
 
+_PIXELS = (Path(__file__).resolve().parent.parent / "assets" / "icon.png").read_bytes()
+ICON = f"data:image/png;base64,{base64.b64encode(_PIXELS).decode()}"
+"""A data URI: a file Streamlit may let go between two runs, and a browser asks in vain."""
 _CSS = """
 <style>
 [data-testid="stMainBlockContainer"] { padding-top: 3.6rem; padding-bottom: 4rem; max-width: 1500px; }
@@ -36,12 +39,6 @@ html { font-size: 17px !important; }
 .st-key-way { flex-wrap: nowrap !important; }
 </style>
 """
-
-
-def icon() -> str:
-    """The app's icon as a data URI: a file Streamlit may let go between two runs, and a browser asks in vain."""
-    data = (Path(__file__).resolve().parent.parent / "assets" / "icon.png").read_bytes()
-    return f"data:image/png;base64,{base64.b64encode(data).decode()}"
 
 
 def dress() -> None:

@@ -82,12 +82,17 @@ def _state(config: ModelConfig) -> dict[str, Tensor]:
 def _own(config: str) -> bytes:
     """Our safetensors with this config. The library writes its metadata in an order of chance; here they are sorted."""
     data = save(_state(SMALL), {"format": FORMAT, "config": config})
-    length = struct.unpack_from("<Q", data)[0]
-    header = json.loads(data[8 : 8 + length])
+    header, body = _parted(data)
     header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)
-    return struct.pack("<Q", len(text)) + text + data[8 + length :]
+    return struct.pack("<Q", len(text)) + text + body
+
+
+def _parted(data: bytes) -> tuple[dict[str, Any], bytes]:
+    """Header and numbers of safetensors."""
+    length = struct.unpack_from("<Q", data)[0]
+    return json.loads(data[8 : 8 + length]), data[8 + length :]
 
 
 def _saved(content: object, older: bool = False) -> bytes:
@@ -124,9 +129,7 @@ def _damaged(chance: Random) -> File:
 
 def _odd_header(chance: Random) -> File:
     """Safetensors whose header says of its tensors what is not so."""
-    data = whole_files()[chance.choice(("own", "timm"))][1]
-    length = struct.unpack_from("<Q", data)[0]
-    header, body = json.loads(data[8 : 8 + length]), data[8 + length :]
+    header, body = _parted(whole_files()[chance.choice(("own", "timm"))][1])
     for _ in range(chance.randint(1, 3)):
         name = chance.choice([each for each in header if each != "__metadata__"])
         entry = header[name] if isinstance(header[name], dict) else {}

@@ -144,7 +144,7 @@ def test_a_long_word_that_torch_would_print_and_search_is_refused(tmp_path, prog
 def test_parts_are_counted_as_often_as_they_are_named_and_by_their_length():
     shared = ("a", "b")
     for value, size in ((shared, 5), ([shared, shared], 11), ({"k": [1, 2]}, 6), ("text", 5), (2**300, 101)):
-        for protocol in (2, 4):
+        for protocol in (0, 2, 4):
             data = pickle.dumps(value, protocol)
             check_pickles(io.BytesIO(data), most=size)
             with pytest.raises(HarmfulPickleError, match="parts in each other"):
