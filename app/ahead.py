@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 
-import numpy as np
-
 from app import resources, stages
 from app.background import Job, Steps
 from app.components.heat import heat_data
@@ -53,7 +51,8 @@ def keep_rate_pairs(space: Workspace, query: Query, settings: QuerySettings, vis
         pairs = []
         for moved in _moved(settings):
             found = stages.matching(space, query, moved)
-            for place in np.flatnonzero(found.match.shortlist.indices == row).tolist():
+            if row in found.match.shortlist:
+                place = found.match.shortlist.place(row)
                 plan = space.retriever.plan(found.encoded.encoding, found.match, place, moved)
                 pair = pair_data(plan, found.match.transport, place) | {"row": row}
                 pairs.append([moved.prune.keep_rate, pair])

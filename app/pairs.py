@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
 import streamlit as st
 
 from app import controls, resources, stages
@@ -33,10 +32,11 @@ def transport(
     on_pin: Callable[[Pin | None], None],
 ) -> None:
     st.subheader("Which patch goes where?")
-    place = _place(found, chosen)
-    if chosen is None or place is None:
+    shortlist = found.trace.match.shortlist
+    if chosen is None or chosen not in shortlist:
         _outside(found)
         return
+    place = shortlist.place(chosen)
     trace, record = found.trace, space.retriever.memory.records[chosen]
     plan = stages.plan(space, query, trace, chosen)
     d_cos, d_emd = (float(values[place]) for values in (trace.match.shortlist.d_cos, trace.match.transport.distance))
@@ -70,7 +70,7 @@ def win(
 ) -> None:
     """The chosen neighbour against another hit. asked: memory row of the rival that the link names."""
     st.subheader("Why did this one win?")
-    if chosen is None or _place(found, chosen) is None:
+    if chosen is None or chosen not in found.trace.match.shortlist:
         _outside(found)
         return
     trace, records, uses_cameras = found.trace, space.retriever.memory.records, space.dataset.uses_cameras
@@ -100,11 +100,6 @@ def win(
         key="margin",
     )
     st.caption(f"The map adds up to the difference of {alpha:g} × EMD. Ranks are those by D.")
-
-
-def _place(found: Found, chosen: int | None) -> int | None:
-    places = np.flatnonzero(found.trace.match.shortlist.indices == chosen)
-    return int(places[0]) if len(places) else None
 
 
 def _outside(found: Found) -> None:

@@ -138,7 +138,7 @@ def parts(space: Workspace, traces: dict[str, QueryTrace], labels: Labels, chose
         bars = [
             (name, trace.settings.alpha, *distances_of(trace.match, trace.settings.alpha)[chosen][1:])
             for name, trace in traces.items()
-            if chosen in trace.match.shortlist.indices
+            if chosen in trace.match.shortlist
         ]
         if bars:
             figure = charts.distance_parts_figure(bars)

@@ -139,7 +139,7 @@ def _matched(space: Workspace, query: Query, settings: QuerySettings) -> Matched
 
 @kept(RESULTS)
 def _planned(space: Workspace, query: Query, settings: QuerySettings, row: int, _trace: QueryTrace) -> TransportPlan:
-    place = int(np.flatnonzero(_trace.match.shortlist.indices == row)[0])
+    place = _trace.match.shortlist.place(row)
     return computed(lambda: space.retriever.plan(_trace.encoding, _trace.match, place, settings))
 
 

@@ -144,6 +144,19 @@ class Shortlist:
         if self.indices.shape != self.d_cos.shape or self.indices.ndim != 1:
             raise ValueError("a shortlist needs one cosine distance per index")
 
+    def __contains__(self, row: int) -> bool:
+        return bool((self.indices == row).any())
+
+    def place(self, row: int) -> int:
+        """Of a memory row, counted from 0.
+
+        Raises ValueError for a row that is not on the shortlist.
+        """
+        places = np.flatnonzero(self.indices == row)
+        if not len(places):
+            raise ValueError(f"memory row {row} is not on the shortlist, so it has no transport")
+        return int(places[0])
+
 
 @dataclass(frozen=True, eq=False)
 class Transport:

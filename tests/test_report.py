@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from xml.etree import ElementTree
 
-import numpy as np
 import pytest
 import torch
 
@@ -98,7 +97,7 @@ def test_the_nearest_hit_is_told_by_its_parts_and_one_sentence(space, two):
         for row in trace.by_distance.indices.tolist()
         if (person := space.retriever.memory.records[row]).identity != record.identity or person.camera != record.camera
     ]
-    place = int(np.flatnonzero(trace.match.shortlist.indices == rows[0])[0])
+    place = trace.match.shortlist.place(rows[0])
     d_cos, d_emd = trace.match.shortlist.d_cos[place], trace.match.transport.distance[place]
     assert f"D {0.6 * d_cos + 0.4 * d_emd:.4f}: cosine {d_cos:.4f}, transport {d_emd:.4f}" in shown
     assert re.search(r"By D, #1 (beats|and) .*#\d", shown)

@@ -134,7 +134,7 @@ def _on_grid(encoding: Encoding) -> tuple[np.ndarray, np.ndarray]:
 def _plans_apart(a: QueryTrace, b: QueryTrace, ways: tuple[Retriever, Retriever], row: int) -> float:
     plans = []
     for trace, way in zip((a, b), ways, strict=True):
-        place = int(np.flatnonzero(trace.match.shortlist.indices == row)[0])
+        place = trace.match.shortlist.place(row)
         found = way.plan(trace.encoding, trace.match, place, trace.settings)
         plans.append(found.plan[np.argsort(found.query_positions)])
     return float(np.abs(plans[0] - plans[1]).sum())

@@ -46,10 +46,8 @@ def margin(match: Match, plans: tuple[TransportPlan, TransportPlan], alpha: floa
     """
     measured = []
     for plan in plans:
-        places = np.flatnonzero(match.shortlist.indices == plan.gallery_index)
-        if not len(places):
-            raise ValueError(f"memory row {plan.gallery_index} is not on the shortlist, so it has no transport")
-        d_cos, d_emd = (float(each[places[0]]) for each in (match.shortlist.d_cos, match.transport.distance))
+        place = match.shortlist.place(plan.gallery_index)
+        d_cos, d_emd = (float(each[place]) for each in (match.shortlist.d_cos, match.transport.distance))
         measured.append((d_cos, d_emd, plan))
     measured.sort(key=lambda each: (1 - alpha) * each[0] + alpha * each[1])  # stable
     (cos, emd, nearer), (other_cos, other_emd, farther) = measured

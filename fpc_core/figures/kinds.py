@@ -123,16 +123,15 @@ def _transport(recipe: FigureRecipe, space: Workspace, queries: Sequence[Asked])
     """The heaviest flows of the plan to one gallery image."""
     query, records = queries[0], space.retriever.memory.records
     trace = query.trace
-    shortlisted = trace.match.shortlist.indices
+    shortlist = trace.match.shortlist
     wanted = int(trace.by_distance.indices[0])
     if recipe.gallery:
         wanted = records.index(find(records, recipe.gallery, "gallery"))
-    places = np.flatnonzero(shortlisted == wanted)
-    if not len(places):
+    if wanted not in shortlist:
         raise RecipeError(
-            f"{recipe.gallery} is not among the {len(shortlisted)} shortlisted; name another gallery image"
+            f"{recipe.gallery} is not among the {len(shortlist.indices)} shortlisted; name another gallery image"
         )
-    plan = space.retriever.plan(trace.encoding, trace.match, int(places[0]), recipe.settings)
+    plan = space.retriever.plan(trace.encoding, trace.match, shortlist.place(wanted), recipe.settings)
     figure = draw_transport(
         query.image, _picture(space, wanted), plan, survivors(trace.encoding)[-1], space.retriever.model.config,
         recipe.style, flows=recipe.flows, tone=query.tone(wanted),

@@ -6,8 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
-
 from fpc_core.config import ModelConfig
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.explain.margin import margin
@@ -50,7 +48,7 @@ class Case:
     @cached_property
     def place(self) -> int:
         """Of the hit in the shortlist."""
-        return self.place_of(self.hit)
+        return self.trace.match.shortlist.place(self.hit)
 
     @cached_property
     def plan(self) -> TransportPlan:
@@ -82,15 +80,12 @@ class Case:
         won = margin(self.trace.match, (self.plan, self.plan_to(self.rival)), alpha, self.config.grid)
         return win_story(won, (self.name(won.winner), self.name(won.loser)), alpha)
 
-    def place_of(self, row: int) -> int:
-        """Of a memory row in the shortlist."""
-        return int(np.flatnonzero(self.trace.match.shortlist.indices == row)[0])
-
     def plan_to(self, row: int) -> TransportPlan:
         """The transport plan to a shortlisted memory row."""
         if self.planned is not None:
             return self.planned(row)
-        return self.retriever.plan(self.trace.encoding, self.trace.match, self.place_of(row), self.trace.settings)
+        place = self.trace.match.shortlist.place(row)
+        return self.retriever.plan(self.trace.encoding, self.trace.match, place, self.trace.settings)
 
     def name(self, row: int) -> str:
         """A hit as it is called in sentences."""

@@ -193,7 +193,7 @@ class _Explainer:
         return Pair(*distances_of(trace.match, alpha)[first], why=why, flows=data_uri(drawn), story=story)
 
     def _plan(self, trace: QueryTrace, row: int) -> TransportPlan:
-        place = int(np.flatnonzero(trace.match.shortlist.indices == row)[0])
+        place = trace.match.shortlist.place(row)
         return self.space.retriever.plan(trace.encoding, trace.match, place, self.settings)
 
     def _decoder(self, image: np.ndarray, subject: Subject, trace: QueryTrace, pictures: dict[str, str]) -> Strip:
