@@ -22,12 +22,12 @@ from fpc_core.explain.targets import decoder_target, explained_index
 from fpc_core.figures.recipe import FigureKind
 from fpc_core.workspace import Workspace
 
-DECODER = "decoder"  # key of its fragment
+MAPS = "maps"  # key of its fragment
 
 
-@st.fragment(key=DECODER)
+@st.fragment
 def decoder(space: Workspace, query: Query, found: Found, chosen: int | None, on_pick: Callable[[str], None]) -> None:
-    """Another method or target runs this alone. Maps are computed in the background, so that no dial waits for them."""
+    """Another method or target runs this alone."""
     st.subheader("What did the decoder take from each neighbour?")
     trace, result = found.trace, found.trace.consolidation
     config, records = space.retriever.model.config, space.retriever.memory.records
@@ -80,7 +80,13 @@ def decoder(space: Workspace, query: Query, found: Found, chosen: int | None, on
             gallery=path,
             maps=how,
         )
-    feed("heat", view, ahead.heat(space, query, found, how, chosen, visitors.current()), DECODER)
+    _maps(space, query, found, how, chosen, view)
+
+
+@st.fragment(key=MAPS)
+def _maps(space: Workspace, query: Query, found: Found, how: MapSettings, chosen: int | None, view: str) -> None:
+    """Has the maps computed in the background, so that no dial waits for them. The browser asks for this alone."""
+    feed("heat", view, ahead.heat(space, query, found, how, chosen, visitors.current()), MAPS)
 
 
 def _about_target(space: Workspace, found: Found, how: MapSettings) -> str:

@@ -284,8 +284,7 @@ def page_of(count: int, size: int, current: int | None) -> range:
 
 
 def _choice(label: str, key: str, default: _Choice, explanation: str) -> _Choice:
-    options = list(type(default))
-    return st.selectbox(
-        label, options, index=options.index(default), format_func=plain_name, key=key, bind=_URL,
+    return st.pills(
+        label, list(type(default)), default=default, required=True, format_func=plain_name, key=key, bind=_URL,
         help=explanation,
     )  # fmt: skip

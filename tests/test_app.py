@@ -128,8 +128,8 @@ def test_a_link_that_asks_for_the_impossible_is_answered_in_words(app):
 
 def test_the_random_strategy_and_the_exact_solver_run(app):
     run(app)
-    app.selectbox(key="drop").set_value(type(app.selectbox(key="drop").value)("random"))
-    app.selectbox(key="solver").set_value(type(app.selectbox(key="solver").value)("exact"))
+    app.button_group(key="drop").set_value(type(app.button_group(key="drop").value)("random"))
+    app.button_group(key="solver").set_value(type(app.button_group(key="solver").value)("exact"))
     assert "exact, 0 iterations" in texts(run(app))
 
 

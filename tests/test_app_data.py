@@ -277,7 +277,7 @@ def test_the_usual_variant_is_where_every_page_starts(data):
     page = opened(PAGES / "sweep.py")
     page.query_params["usual"] = "paper"
     assert "**Variant** paper" in status(run(page))
-    page.selectbox(key="s_variant").set_value(Variant.RELEASED)
+    page.button_group(key="s_variant").set_value(Variant.RELEASED)
     assert "**Variant** released" in status(run(page))
 
 

@@ -107,7 +107,7 @@ def test_a_scene_file_brings_occluders_query_and_settings_and_the_same_result_ev
         assert not page.warning
         assert page.selectbox(key="l_query").value == recipe.query
         assert page.slider(key="l_gamma").value == 0.6
-        assert page.selectbox(key="l_variant").value == Variant.PAPER
+        assert page.button_group(key="l_variant").value == Variant.PAPER
         seen.append(shown(page))
     assert seen[0] == seen[1]
     assert desk.from_link(lab.query_params["scene"]) == HALF

@@ -47,5 +47,5 @@ def test_wrong_parts_of_a_link_give_way_to_the_usual_and_the_right_ones_hold(sma
     run(page)
     assert page.slider(key="b_gamma").value == 0.8
     assert page.slider(key="a_alpha").value == 0.25
-    assert page.selectbox(key="a_variant").value == "released"
+    assert page.button_group(key="a_variant").value == "released"
     assert "The link asks" not in texts(run(page))  # it was corrected

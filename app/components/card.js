@@ -55,8 +55,9 @@ function fillCard(node, card, strip) {
 
 function drawScale(scale) {
   const node = element("div", "scale");
-  node.append(element("span", "", scale.label), element("span", "", scale.low), element("span", "bar"));
-  node.append(element("span", "", scale.high));
+  const ends = element("span", "ends"); // a narrow screen breaks before the bar, never between it and its ends
+  ends.append(element("span", "", scale.low), element("span", "bar"), element("span", "", scale.high));
+  node.append(element("span", "", scale.label), ends);
   return node;
 }
 

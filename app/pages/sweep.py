@@ -61,7 +61,7 @@ def axes(shortlist: int) -> SweepGrid | None:
         "Keep rates γ", RATES, selection_mode="multi", default=KEEP_RATES, format_func="{:g}".format, key="gammas",
         bind="query-params",
     )  # fmt: skip
-    step = st.segmented_control(
+    step = st.pills(
         "Step of α", ALPHA_STEPS, default=0.1, required=True, format_func="{:g}".format, key="step", bind="query-params"
     )
     usual = [count for count in SweepGrid().neighbors if count in offered]
