@@ -20,6 +20,7 @@ import numpy as np
 import streamlit as st
 import torch
 
+from app.gate import PAGES
 from app.visitors import on_a_page, still_wanted
 from fpc_core.workspace import Workspace
 
@@ -67,8 +68,9 @@ class Cache:
                 if other is None:
                     done = self._at_work[key] = threading.Event()
                     break
-            while not other.wait(_LOOK):
-                still_wanted()
+            with PAGES.left():  # whoever makes it may have to come back
+                while not other.wait(_LOOK):
+                    still_wanted()
         if found is not None:
             if self._grows:
                 self._keep(key, found[0])
@@ -134,7 +136,7 @@ def kept(cache: Cache, show: str = "") -> Callable[[Callable[_P, _T]], Callable[
 
             def make() -> _T:
                 if show and on_a_page():
-                    with st.spinner(show):
+                    with st.spinner(show), PAGES.left():
                         return _frozen(function(*args, **kwargs))
                 return _frozen(function(*args, **kwargs))
 

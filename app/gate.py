@@ -1,7 +1,9 @@
-"""What visitors have the model compute passes here, a few at a time, first come first served.
+"""Queues in which visitors take turns: a few at a time, first come first served.
 
-Side by side on few cores every search would take longer and none would end sooner. What a cache holds never waits here,
-nor does background work, which has one thread of its own.
+Side by side on few cores every search would take longer and none would end sooner: what visitors have the model compute
+passes GATE. What a cache holds never waits there, nor does background work, which has one thread of its own. And many
+pages drawn at once hold each other up, for they share one interpreter: they pass PAGES, so that a dial let go, whose
+strips wait in no queue of pages, is answered at once. A page that computes lets others draw meanwhile.
 """
 
 from __future__ import annotations
@@ -30,10 +32,12 @@ class BusyError(RuntimeError):
 class Gate:
     """Lets `at_once` in at a time; at most `most_waiting` wait, in the order in which they came."""
 
-    def __init__(self, at_once: int, most_waiting: int) -> None:
-        self._room, self._most = at_once, most_waiting
+    def __init__(self, at_once: int, most_waiting: int, *, told: bool = True) -> None:
+        """told: whether a visitor who waits reads how many come before."""
+        self._room, self._most, self._told = at_once, most_waiting, told
         self._waiting: list[threading.Event] = []
         self._lock = threading.Lock()
+        self._here = threading.local()  # inside: whether this thread is
 
     @property
     def waiting(self) -> int:
@@ -41,28 +45,44 @@ class Gate:
 
     @contextmanager
     def passed(self) -> Iterator[None]:
-        """Within, at most `at_once` visitors compute; a thread that runs no page passes at once.
+        """Within, at most `at_once` visitors are; a thread that runs no page passes at once.
 
-        While a visitor waits the page says how many come before. A visitor who moves on leaves the queue. Raises
-        BusyError where the queue is full.
+        A visitor who moves on leaves the queue. Raises BusyError where the queue is full.
         """
         if not on_a_page():
             yield
             return
         self._enter()
+        self._here.inside = True
         try:
             yield
         finally:
+            self._leave()
+
+    @contextmanager
+    def left(self) -> Iterator[None]:
+        """Within, who has passed lets others in, and is the next to come back. Nothing for who has not passed."""
+        if not getattr(self._here, "inside", False):
+            yield
+            return
+        self._leave()
+        yield
+        self._enter(first=True)
+        self._here.inside = True
+
+    def _leave(self) -> None:
+        if self._here.inside:
+            self._here.inside = False
             self._let_in(room=1)
 
-    def _enter(self) -> None:
+    def _enter(self, first: bool = False) -> None:
         turn = threading.Event()
         with self._lock:
-            if self._room == 0 and len(self._waiting) >= self._most:
+            if not first and self._room == 0 and len(self._waiting) >= self._most:
                 raise BusyError(
                     f"The server is busy: {len(self._waiting)} visitors wait for their results. Try again in a minute."
                 )
-            self._waiting.append(turn)
+            self._waiting.insert(0 if first else len(self._waiting), turn)
         self._let_in()
         try:
             with ExitStack() as sign:
@@ -70,7 +90,7 @@ class Gate:
                 while not turn.wait(_LOOK):
                     still_wanted()
                     before = self._before(turn)
-                    if before != told and time.monotonic() - since > _TOLD:
+                    if self._told and before != told and time.monotonic() - since > _TOLD:
                         sign.close()
                         sign.enter_context(st.spinner(f"Waiting: {before} before you"))
                         told, since = before, time.monotonic()
@@ -100,3 +120,5 @@ class Gate:
 sys.setswitchinterval(0.0005)
 # One search per GPU, else one per two cores.
 GATE = Gate(1 if torch.cuda.is_available() else max(1, (os.cpu_count() or 1) // 2), MOST_WAITING)
+# Two, so that one draws while the other waits for a file. What was drawn last stays on screen meanwhile: no word of it.
+PAGES = Gate(2, MOST_WAITING, told=False)

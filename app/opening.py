@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import streamlit as st
 
 from app import choice, resources
-from app.gate import BusyError
+from app.gate import PAGES, BusyError
 from app.messages import closed_today, nothing_to_show, problem
 from app.public import is_public
 from fpc_core.data.images import ImageError
@@ -56,6 +56,6 @@ def mishaps_told(key: str = "") -> Iterator[None]:
 
 
 def run_page(page: Callable[[], None]) -> None:
-    """A whole page, its mishaps told."""
-    with mishaps_told():
+    """A whole page in its turn, its mishaps told."""
+    with mishaps_told(), PAGES.passed():
         page()

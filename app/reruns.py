@@ -54,7 +54,8 @@ def painted(number: int) -> None:
     """In a callback: the browser shows the answer to this release. The page follows, unless the next one is awaited.
 
     It follows at the values let go: where a dial was moved there and back at once, the browser may have heard last of
-    the way there, for the way back changed nothing in the URL that came with it.
+    the way there, for the way back changed nothing in the URL that came with it.  number: 0 where the page has followed
+    before this was heard, so that it is not known any more.
     """
     first = awaited()
     if first is not None and first.number != number:
@@ -63,7 +64,7 @@ def painted(number: int) -> None:
         st.session_state[_PAINTED] = first
     forget()
     last = st.session_state.get(_PAINTED)
-    if last is not None and last.number == number:  # the browser says it again where the page is slow to follow
+    if last is not None and number in (0, last.number):  # the browser says it again where the page is slow to follow
         turn_dials(st.query_params, last.values)
     st.rerun()
 

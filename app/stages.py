@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from app.caches import RESULTS, kept, known_by
-from app.gate import GATE
+from app.gate import GATE, PAGES
 from app.messages import shortages_told
 from app.visitors import on_a_page
 from fpc_core.config import MapSettings, PruneSettings, QuerySettings
@@ -182,7 +182,7 @@ def encoder_map(space: Workspace, query: Query, prune: PruneSettings, how: MapSe
 
 def computed(work: Callable[[], _T]) -> _T:
     """What the model computes for a visitor: in turn, and said on the page where a device had no memory left for it."""
-    with GATE.passed(), shortages() as heard:
+    with PAGES.left(), GATE.passed(), shortages() as heard:
         result = work()
     if on_a_page():
         shortages_told(heard)

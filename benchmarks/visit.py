@@ -55,7 +55,7 @@ class Visit:
         self._page = self._run = ""
         self._runs = self._serial = 0
         self._of_run: frozenset[str] = frozenset()
-        self._running = True
+        self._running, self._begun = True, False  # asked to run; heard that it does
         self._released: Dials | None = None
         self._fed: dict[str, str] = {}
         self._timers: dict[str, asyncio.Task[None]] = {}
@@ -143,7 +143,7 @@ class Visit:
             case "new_session":
                 self._run, self._of_run = time.monotonic().hex(), frozenset(message.metadata.run.fragment_ids)
                 self._page = message.new_session.page_script_hash
-                self._running = True
+                self._running = self._begun = True
             case "navigation":
                 self._page = message.navigation.page_script_hash
             case "page_info_changed":
@@ -154,7 +154,7 @@ class Visit:
                 self._draw(message)
 
     def _finish(self, how: int) -> None:
-        self._running = False
+        self._running = self._begun = False
         if how == _FINISHED:
             self._runs += 1
             self._kept = {name: (each, at) for name, (each, at) in self._kept.items() if self._runs - at <= KEPT_RUNS}
@@ -209,7 +209,8 @@ class Visit:
             self._ask_in(0, PATIENCE, key, shown, question)
 
     def _ask_in(self, seconds: float, patience: float, key: str, shown: _Shown, question: tuple[str, Any]) -> None:
-        """Ask from a component, and ever less often again until something else is drawn in its place."""
+        """Ask from a component, and ever less often again until something else is drawn in its place; never while the
+        page runs. As shared.js does."""
 
         async def ask() -> None:
             await asyncio.sleep(seconds)
@@ -217,6 +218,8 @@ class Visit:
             while True:
                 await self._ask(shown.fragment, (shown.widget, *question))
                 await asyncio.sleep(wait)
+                while self._begun:
+                    await asyncio.sleep(wait)
                 wait *= 2
 
         self._timers[key] = asyncio.create_task(ask())

@@ -55,6 +55,13 @@ class ResidentTokens:
                 if not self._holders:
                     self._tokens = None
 
+    def let_go(self) -> str:
+        """Give the device's memory back, whoever holds them: from now on they come from the memory. Says so, or nothing
+        where none were here."""
+        with self._turn:
+            had, self._tokens = self._tokens, None
+        return "" if had is None else "the gallery's tokens no longer stay there"
+
     def _sent(self) -> Tensor | None:
         """(G, N, C) on the device in the type they are stored in; None where they do not fit."""
         source = self._memory.tokens

@@ -240,13 +240,18 @@ class Retriever:
     def spared(
         self, what: str, rows: int, work: Callable[[Retriever, slice], _T], join: Callable[[Sequence[_T]], _T]
     ) -> _T:
-        """`work` with this retriever on all rows at once; where the device runs out of memory in parts, then `on_cpu`.
+        """`work` with this retriever on all rows at once; where the device runs out of memory without tokens that stay
+        there, in parts, then `on_cpu`.
 
         what: is computed, in words.  work: some of the rows with the retriever it is given, to whose device it moves
         what it needs.  join: makes one result of those of consecutive rows. Raises NoMemoryLeftError.
         """
         return Portions(what, self.device)(
-            rows, lambda some: work(self, some), join, lambda: self.on_cpu.spared(what, rows, work, join)
+            rows,
+            lambda some: work(self, some),
+            join,
+            lambda: self.on_cpu.spared(what, rows, work, join),
+            self.tokens.let_go,
         )
 
     def _cls(self, rows: np.ndarray) -> Tensor:

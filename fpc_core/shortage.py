@@ -1,4 +1,4 @@
-"""When memory runs out: the same in smaller parts, then on the CPU, and it is said.
+"""When memory runs out: without what is only kept, in smaller parts, then on the CPU, and it is said.
 
 How many rows are computed at once changes no result beyond rounding; how few fit is found by halving. What a device has
 no memory for even row by row is computed on the CPU. Every such step is written to the log `fpc.shortage` (the CLI
@@ -40,11 +40,14 @@ class Portions:
         work: Callable[[slice], _T],
         join: Callable[[Sequence[_T]], _T],
         on_cpu: Callable[[], _T],
+        relief: Callable[[], str] = str,
     ) -> _T:
         """`work` on all rows, its parts joined. What was computed before the memory ran out is not computed again.
 
         join: makes one result of those of consecutive rows.  on_cpu: does all of it on the CPU, where the device has no
-        memory for a single row; not called where the device is the CPU. Raises NoMemoryLeftError where nothing helps.
+        memory for a single row; not called where the device is the CPU.  relief: gives memory of the device back that
+        is kept for speed alone, and says what became of it, nothing where there was none. Raises NoMemoryLeftError
+        where nothing helps.
         """
         parts: list[_T] = []
         start, before = 0, self._most
@@ -57,9 +60,13 @@ class Portions:
             except Exception as error:  # in here it would still hold what was allocated
                 if not is_shortage(error):
                     raise
+            relieved = relief()
             if self._device.type == "cuda":
                 torch.cuda.empty_cache()
-            self._most = count // 2
+            if relieved:
+                _say(f"{str(self._device).upper()} had no memory left for {self._what}: {relieved}")
+            else:
+                self._most = count // 2
         if self._most and self._most != before:
             _say(f"{str(self._device).upper()} had no memory left for {self._what}: computed in parts of {self._most}")
         if self._most != 0:

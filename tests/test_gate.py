@@ -151,6 +151,58 @@ def test_what_fails_within_lets_the_next_in(visitors):
     assert visitors.order == ["b"]
 
 
+def test_who_leaves_for_a_while_lets_the_next_in_and_comes_back_before_all_others(visitors):
+    pages, stay, computed = Gate(1, 10, told=False), threading.Event(), threading.Event()
+    order = []
+
+    def compute():
+        with pages.passed():
+            order.append("draws")
+            with pages.left():
+                computed.wait(10)
+            order.append("goes on")
+
+    thread = threading.Thread(target=compute)
+    thread.start()
+    until(lambda: order == ["draws"])
+    for name in "bc":
+        visitors.come(pages, name, stay)
+    assert visitors.order == ["b"]
+    computed.set()
+    until(lambda: pages.waiting == 2)
+    assert order == ["draws"]
+    stay.set()
+    thread.join(10)
+    visitors.leave()
+    assert order == ["draws", "goes on"]
+    assert visitors.order == ["b", "c"]
+    assert visitors.told == []
+    with pages.passed():  # as many may enter as before
+        assert pages.waiting == 0
+
+
+def test_who_ends_while_outside_does_not_come_back_and_leaves_room(visitors):
+    pages = Gate(1, 10)
+    with pytest.raises(MovedOn), pages.passed(), pages.left():
+        raise MovedOn
+    stay = threading.Event()
+    stay.set()
+    visitors.come(pages, "b", stay)
+    visitors.leave()
+    assert visitors.order == ["b"]
+
+
+def test_who_has_not_passed_has_nothing_to_leave(visitors):
+    pages, stay = Gate(1, 10), threading.Event()
+    visitors.come(pages, "a", stay)
+    with pages.left():
+        assert visitors.order == ["a"]
+    visitors.come(pages, "b", stay)
+    assert visitors.order == ["a"]
+    stay.set()
+    visitors.leave()
+
+
 def test_background_work_does_not_wait(monkeypatch):
     monkeypatch.setattr(gate, "on_a_page", lambda: False)
     queue = Gate(1, 0)

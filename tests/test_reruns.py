@@ -61,12 +61,16 @@ def test_an_answer_to_the_last_release_does_not_end_the_wait_for_the_next(page):
 
 
 def test_the_page_follows_at_the_values_let_go_whatever_url_comes_with_the_news_that_they_are_painted(page):
+    page.after(reruns.await_fragment, "hits", {**MOVED, "alpha": 0.1})
     page.after(reruns.await_fragment, "hits", MOVED)
     number = reruns.awaited().number
     for _ in range(2):  # the browser says it again where the page is slow to follow
         page.query_params = {"alpha": "0.2", "k": "7", "query": "it"}
         assert page.after(reruns.painted, number) == "app"
         assert page.query_params == {"gamma": "0.5", "alpha": "0.9", "k": "3", "query": "it"}
+    page.query_params = {"alpha": "0.2"}
+    page.after(reruns.painted, 0)  # said again, and heard when the page had followed
+    assert page.query_params == {"gamma": "0.5", "alpha": "0.9", "k": "3"}
     page.query_params = {"alpha": "0.2"}
     page.after(reruns.painted, number - 1)  # of one that is long over
     assert page.query_params == {"alpha": "0.2"}

@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from fpc_core import resident
+from fpc_core import resident, retrieval
 from fpc_core.config import QuerySettings
+from fpc_core.data.images import resize_image, to_tensor
 from fpc_core.evaluation.passes import Pass, PassTask, Point
 from fpc_core.evaluation.run import run_kept, run_passes
 from fpc_core.memory import GalleryMemory
 from fpc_core.resident import ResidentTokens, room
+from fpc_core.shortage import shortages
 from fpc_core.workspace import open_workspace
 
 SETTINGS = QuerySettings(neighbors=4, shortlist=12)
@@ -108,6 +110,31 @@ def test_tokens_stay_until_the_last_holder_lets_go(space, no_reads):
     thread.join()
     tokens.patches([0])
     assert len(no_reads) == 1
+
+
+@pytest.mark.usefixtures("roomy")
+def test_tokens_make_room_for_a_search_that_has_none_and_come_from_the_memory_from_then_on(
+    space, no_reads, monkeypatch
+):
+    config, record = space.retriever.model.config, space.dataset.query[0]
+    image = to_tensor([resize_image(space.dataset.read(record), config.image_size)], config)
+    usual, real = space.retriever.search(image, SETTINGS), retrieval.ground_cost
+    no_reads.clear()
+    with space.retriever.tokens.held():
+
+        def costs(query, gallery):
+            if not no_reads:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return real(query, gallery)
+
+        monkeypatch.setattr(retrieval, "ground_cost", costs)
+        with shortages() as heard:
+            found = space.retriever.search(image, SETTINGS)
+        assert heard == ["CPU had no memory left for the transport: the gallery's tokens no longer stay there"]
+        assert no_reads != []
+    np.testing.assert_array_equal(found.match.transport.distance, usual.match.transport.distance)
+    with space.retriever.tokens.held() as held:  # the next run tries again
+        assert held
 
 
 def test_what_does_not_fit_is_read_as_usual(space, no_reads, monkeypatch):

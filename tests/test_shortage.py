@@ -98,6 +98,33 @@ def test_what_a_device_cannot_hold_at_all_is_computed_on_the_cpu_and_the_device_
     assert heard == ["CUDA:0 had no memory left for the transport: computed on the CPU"]
 
 
+def test_what_is_kept_for_speed_alone_goes_before_anything_is_computed_in_parts():
+    asked, kept = [], ["tokens"]
+
+    def work(rows):
+        asked.append((rows.start, rows.stop))
+        if kept:
+            raise OUT
+        return list(range(rows.start, rows.stop))
+
+    def relief():
+        return f"{kept.pop()} went" if kept else ""
+
+    with shortages() as heard:
+        assert Portions("it", CUDA)(5, work, joined, no_cpu, relief) == [0, 1, 2, 3, 4]
+    assert asked == [(0, 5), (0, 5)]
+    assert heard == ["CUDA:0 had no memory left for it: tokens went"]
+
+
+def test_where_that_is_not_enough_it_is_computed_in_parts():
+    asked, given = [], iter(["tokens went"])
+    with shortages() as heard:
+        portions = Portions("it", CUDA)
+        assert portions(4, bounded(2, asked), joined, no_cpu, lambda: next(given, "")) == [0, 2, 4, 6]
+    assert asked == [(0, 4), (0, 4), (0, 2), (2, 4)]
+    assert [text.split(": ")[1] for text in heard] == ["tokens went", "computed in parts of 2"]
+
+
 def test_where_the_cpu_has_none_left_the_message_says_for_what_and_what_to_do():
     with pytest.raises(NoMemoryLeftError, match=r"no memory left for the decoder; close other programs"):
         Portions("the decoder", torch.device("cpu"))(2, bounded(0, []), joined, no_cpu)

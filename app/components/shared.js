@@ -14,11 +14,19 @@ function floats(base64) {
 }
 
 // Says it now, and again and again until `host.timer` is cleared: what meets another run of the page may go unheard. Every
-// time after twice as many ms, for a server that is slow must not be asked ever more.
+// time after twice as many ms, and never while the page runs: it would run once more for what it is just answering.
 const PATIENCE = 2000;
 function insist(host, say, patience = PATIENCE) {
   say();
-  host.timer = setTimeout(() => insist(host, say, 2 * patience), patience);
+  const again = () => {
+    if (runs()) host.timer = setTimeout(again, patience);
+    else insist(host, say, 2 * patience);
+  };
+  host.timer = setTimeout(again, patience);
+}
+
+function runs() {
+  return document.querySelector("[data-testid='stApp']")?.dataset.testScriptState === "running";
 }
 
 // Runs `work` once before the next frame, however often it is asked to.
