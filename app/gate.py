@@ -120,5 +120,6 @@ class Gate:
 sys.setswitchinterval(0.0005)
 # One search per GPU, else one per two cores.
 GATE = Gate(1 if torch.cuda.is_available() else max(1, (os.cpu_count() or 1) // 2), MOST_WAITING)
-# Two, so that one draws while the other waits for a file. What was drawn last stays on screen meanwhile: no word of it.
-PAGES = Gate(2, MOST_WAITING, told=False)
+# Who waits sees what was drawn last, so no word of it. With two or three at once no page is ready sooner, and strips
+# wait two or three times as long (python -m benchmarks.load).
+PAGES = Gate(1, MOST_WAITING, told=False)

@@ -18,6 +18,7 @@ from app.builds import Build, ImageCheck
 from app.caches import ERRANDS, OPEN, READ, RESULTS, kept
 from app.public import is_public
 from app.runs import Run
+from app.stages import computed
 from app.studies import Study
 from fpc_core.config import QuerySettings
 from fpc_core.cores import FEW_CORES, keep_to_one_core
@@ -153,7 +154,7 @@ def _weights_found(places: Places, stamped: int) -> WeightsFound:
     return inspect_weights(places)
 
 
-@kept(READ)
+@kept(READ, "Reading the gallery memory …")
 def _memory_found(
     directory: Path, _dataset: Dataset, _weights: WeightsFound, told: tuple[object, ...], stamped: tuple[int, ...]
 ) -> MemoryFound:
@@ -206,7 +207,7 @@ def figure_preview(space: Workspace, recipe: FigureRecipe, tables: tuple[ReportT
     """The figure of a recipe as PNG at 200 dpi. tables: as of `render.draw`, which says what is raised."""
     from fpc_core.figures.render import render_png  # grad-cam and matplotlib take seconds to load
 
-    return render_png(recipe, space, 200, tables)
+    return computed(lambda: render_png(recipe, space, 200, tables))
 
 
 @kept(RESULTS)
@@ -214,7 +215,7 @@ def figure_bundle(space: Workspace, recipe: FigureRecipe, tables: tuple[ReportTa
     """The zip of `figures.render.bundle`."""
     from fpc_core.figures.render import bundle
 
-    return bundle(recipe, space, str(recipe.kind), tables)
+    return computed(lambda: bundle(recipe, space, str(recipe.kind), tables))
 
 
 @kept(ERRANDS)

@@ -73,6 +73,12 @@ def public(small_world_in_use, monkeypatch, tmp_path):
     forget()
 
 
+def by_the_page(written: list[str], cache: Path) -> list[str]:
+    """Without bytecode, and without what earlier tests of this process still compute in the background."""
+    others = str(cache.parent.parent / "test_")
+    return [each for each in written if "pycache" not in each and (others not in each or str(cache.parent) in each)]
+
+
 def everything(page) -> str:
     """Every message the browser gets, whatever element it makes, but for pictures."""
     return "\n".join(MessageToJson(each.proto) for each in _elements(page._tree)).replace("\\/", "/")
@@ -96,7 +102,7 @@ def test_no_page_says_a_path_or_writes_a_file_or_opens_what_a_link_asks_for(publ
     page.query_params.update({"data": "demo", "weights": str(small_places.weights), "memory": "/etc", "device": "cpu"})
     with watched(public, small_places.data.parent) as written:
         run(page)
-    assert [each for each in written if "pycache" not in each] == []
+    assert by_the_page(written, public) == []
     assert not page.error
     asked = page.warning[0].value.replace("\\", "")
     assert "would change the data and the weights and the memory and the device. This is a public app, which" in asked
@@ -163,7 +169,7 @@ def test_the_files_of_a_figure_are_packed_without_a_file(public, small_places):
     recipe = FigureRecipe(FigureKind.DROP_PROCESS, (query,), QuerySettings(shortlist=20))
     with watched(public, small_places.data.parent) as written:
         packed = render.bundle(recipe, space)
-    assert [each for each in written if "pycache" not in each] == []
+    assert by_the_page(written, public) == []
     with zipfile.ZipFile(io.BytesIO(packed)) as archive:
         assert len(archive.namelist()) == 7
 
