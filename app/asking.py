@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import streamlit as st
 
 from app import controls, reruns, resources
@@ -51,7 +53,9 @@ def asked_view(space: Workspace, *names: str) -> tuple[View, tuple[str, ...]]:
     """
     if (awaited := reruns.awaited()) is not None:
         turn_dials(st.query_params, awaited.values)
-    params = {name: text for name, text in st.query_params.items() if not names or name in names}
+    params: Mapping[str, str] = st.query_params  # never gone through: a run that is just ending may still write to it
+    if names:
+        params = {name: params[name] for name in names if name in params}
     return read_view(params, space.retriever.model.config.patches, len(space.retriever.memory))
 
 
