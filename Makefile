@@ -5,8 +5,9 @@ BIN := $(VENV)/bin
 
 .PHONY: app test check audit docs
 
+# Fewer places from which threads take memory: 200 MB less with fifty visitors (benchmarks/README.md).
 app: $(VENV)/installed
-	$(BIN)/python -m streamlit run streamlit_app.py
+	MALLOC_ARENA_MAX=2 $(BIN)/python -m streamlit run streamlit_app.py
 
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -n 2 --dist loadgroup

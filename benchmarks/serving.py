@@ -1,4 +1,4 @@
-"""The app as its visitors meet it: a server of its own, on a free port."""
+"""The app as its visitors meet it: a server of its own, as `make app` starts it, on a free port."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def server(log: IO[bytes] | None = None, settings: Mapping[str, str] | None = No
     says = subprocess.DEVNULL if log is None else log
     process = subprocess.Popen(
         [*command, "--server.address", "127.0.0.1"], cwd=ROOT, stdout=says, stderr=says,
-        env={**os.environ, **(settings or {})},
+        env={**os.environ, "MALLOC_ARENA_MAX": "2", **(settings or {})},
     )  # fmt: skip
     address = f"http://127.0.0.1:{port}"
     try:

@@ -57,7 +57,8 @@ def to_markdown(table: ReportTable) -> str:
 
 
 def to_latex(table: ReportTable) -> str:
-    """A table environment for booktabs and amssymb; intervals small, behind their score."""
+    """A table environment for booktabs, amssymb and adjustbox, no wider than the text; intervals small, behind their
+    score."""
     found = columns(table, _latex_estimate, nothing="--", pending=r"\ldots")
     groups = _grouped(found)
     aligned = "".join("l" if each.source is Source.LABEL else "r" for each in found)
@@ -67,11 +68,12 @@ def to_latex(table: ReportTable) -> str:
         if group:
             rules.append(rf"\cmidrule(lr){{{places[0] + 1}-{places[-1] + 1}}}")
     lines = [
-        r"% needs \usepackage{booktabs,amssymb}",
+        r"% needs \usepackage{booktabs,amssymb,adjustbox}",
         r"\begin{table}[t]",
         r"  \centering",
         rf"  \caption{{{latex(table.caption)}}}",
         rf"  \label{{tab:{table.slug}}}",
+        r"  \begin{adjustbox}{max width=\linewidth}",
         rf"  \begin{{tabular}}{{{aligned}}}",
         r"    \toprule",
         rf"    {' & '.join(over)} \\ {' '.join(rules)}",
@@ -86,7 +88,7 @@ def to_latex(table: ReportTable) -> str:
             for each in found
         )  # fmt: skip
         lines.append(rf"    {' & '.join(cells)} \\")
-    lines += [r"    \bottomrule", r"  \end{tabular}", "", r"  \smallskip\footnotesize"]
+    lines += [r"    \bottomrule", r"  \end{tabular}", r"  \end{adjustbox}", "", r"  \smallskip\footnotesize"]
     lines += [f"  {latex(note)}" for note in (*table.notes, *table.about)]
     return "\n".join([*lines, r"\end{table}"]) + "\n"
 
