@@ -66,7 +66,14 @@ def test_markdown_is_one_table_that_names_its_sources(table):
 
 def test_latex_is_booktabs_with_a_head_for_every_source(table):
     text = to_latex(table)
-    for command in (r"\toprule", r"\bottomrule", r"\begin{table}", r"\end{table}", r"\end{tabular}", r"\end{adjustbox}"):
+    for command in (
+        r"\toprule",
+        r"\bottomrule",
+        r"\begin{table}",
+        r"\end{table}",
+        r"\end{tabular}",
+        r"\end{adjustbox}",
+    ):
         assert text.count(command) == 1
     assert text.count(r"\midrule") == 2
     assert r"\multicolumn{3}{c}{ours: 50 \% world}" in text
