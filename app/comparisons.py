@@ -56,11 +56,11 @@ def kept_patches(here: Encoding, there: Encoding) -> tuple[Kept, ...]:
     )
 
 
-def marked(here: Strip, there: Strip, name: str) -> Strip:
+def marked(here: Strip, there: Strip) -> Strip:
     """The strip with a tag on every card that the other side does not show, and a note that counts them."""
     shown = {card.id for card in there.cards}
     cards = tuple(
-        card if card.id in shown else replace(card, tag=" · ".join(filter(None, (card.tag, f"only {name}"))))
+        card if card.id in shown else replace(card, tag=" · ".join(filter(None, (card.tag, "only here"))))
         for card in here.cards
     )
     alone = sum(card.id not in shown for card in here.cards)

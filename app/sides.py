@@ -102,7 +102,7 @@ def hits(
         strips = []
         for kind in rankings:
             one, other = (side(name, there, kind, *RANKINGS[kind], chosen) for name, there in (both, both[::-1]))
-            strips += [marked(one, other, both[0]), marked(other, one, both[1])]
+            strips += [marked(one, other), marked(other, one)]
         return strips
 
     strips = build(asked)

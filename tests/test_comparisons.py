@@ -77,15 +77,15 @@ def strip(*ids, tag="", note="2 of 2 right"):
 
 
 def test_cards_that_one_side_alone_shows_are_marked_and_counted():
-    here = marked(strip("1", "2", "3"), strip("3", "1", "4"), "A")
-    assert [card.tag for card in here.cards] == ["", "only A", ""]
+    here = marked(strip("1", "2", "3"), strip("3", "1", "4"))
+    assert [card.tag for card in here.cards] == ["", "only here", ""]
     assert here.note == "2 of 2 right · 1 only here"
-    decoder = marked(strip("2", tag="K"), strip("4"), "B")
-    assert decoder.cards[0].tag == "K · only B"
+    decoder = marked(strip("2", tag="K"), strip("4"))
+    assert decoder.cards[0].tag == "K · only here"
 
 
 def test_the_same_images_in_any_order_are_said_to_be_the_same():
-    assert marked(strip("1", "2", note=""), strip("2", "1"), "A").note == "the same images as on the other side"
+    assert marked(strip("1", "2", note=""), strip("2", "1")).note == "the same images as on the other side"
 
 
 @pytest.mark.parametrize(
