@@ -29,6 +29,12 @@ class BusyError(RuntimeError):
     """More visitors wait than the app lets wait."""
 
 
+class _Here(threading.local):
+    """Of every thread: whether it has passed."""
+
+    inside = False
+
+
 class Gate:
     """Lets `at_once` in at a time; at most `most_waiting` wait, in the order in which they came."""
 
@@ -37,7 +43,7 @@ class Gate:
         self._room, self._most, self._told = at_once, most_waiting, told
         self._waiting: list[threading.Event] = []
         self._lock = threading.Lock()
-        self._here = threading.local()  # inside: whether this thread is
+        self._here = _Here()
 
     @property
     def waiting(self) -> int:
@@ -53,7 +59,6 @@ class Gate:
             yield
             return
         self._enter()
-        self._here.inside = True
         try:
             yield
         finally:
@@ -62,13 +67,12 @@ class Gate:
     @contextmanager
     def left(self) -> Iterator[None]:
         """Within, who has passed lets others in, and is the next to come back. Nothing for who has not passed."""
-        if not getattr(self._here, "inside", False):
+        if not self._here.inside:
             yield
             return
         self._leave()
         yield
         self._enter(first=True)
-        self._here.inside = True
 
     def _leave(self) -> None:
         if self._here.inside:
@@ -101,6 +105,7 @@ class Gate:
                     self._waiting.remove(turn)
             self._let_in(room=int(inside))
             raise
+        self._here.inside = True
 
     def _let_in(self, room: int = 0) -> None:
         """Wakes those whose turn it is and nobody else: many threads that wake only to wait again hold up the one."""

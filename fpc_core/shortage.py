@@ -64,11 +64,11 @@ class Portions:
             if self._device.type == "cuda":
                 torch.cuda.empty_cache()
             if relieved:
-                _say(f"{str(self._device).upper()} had no memory left for {self._what}: {relieved}")
+                self._tell(relieved)
             else:
                 self._most = count // 2
         if self._most and self._most != before:
-            _say(f"{str(self._device).upper()} had no memory left for {self._what}: computed in parts of {self._most}")
+            self._tell(f"computed in parts of {self._most}")
         if self._most != 0:
             return parts[0] if len(parts) == 1 else join(parts)
         if self._device.type == "cpu":
@@ -76,8 +76,11 @@ class Portions:
                 f"this machine has no memory left for {self._what}; close other programs, or take smaller weights"
             )
         if self._most != before:
-            _say(f"{str(self._device).upper()} had no memory left for {self._what}: computed on the CPU")
+            self._tell("computed on the CPU")
         return on_cpu()
+
+    def _tell(self, instead: str) -> None:
+        _say(f"{str(self._device).upper()} had no memory left for {self._what}: {instead}")
 
 
 def is_shortage(error: BaseException) -> bool:

@@ -10,11 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from app.caches import ERRANDS, OPEN, READ, RESULTS
 from fpc_core.model.checkpoint import save_checkpoint
 from fpc_core.model.fpc import FPC
 from tests.small_world import CONFIG, paint
-from tests.unseen import PAGES, opened, run, texts
+from tests.unseen import PAGES, forget, opened, run, texts
 
 SHOWING = ("explore", "learn", "compare", "lab")  # pages that show images of the data as they begin
 QUERY = "query/0003_c1_f0000002.png"
@@ -35,12 +34,6 @@ def world(small_places, tmp_path, monkeypatch):
     forget()
     yield places
     forget()
-
-
-def forget():
-    """What other visitors had opened or computed."""
-    for cache in (OPEN, READ, RESULTS, ERRANDS):
-        cache.clear()
 
 
 @contextmanager

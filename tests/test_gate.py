@@ -76,6 +76,14 @@ def until(holds):
     raise TimeoutError
 
 
+def assert_lets_the_next_in(queue, visitors):
+    stay = threading.Event()
+    stay.set()
+    visitors.come(queue, "b", stay)
+    visitors.leave()
+    assert visitors.order == ["b"]
+
+
 def test_visitors_pass_one_at_a_time_in_the_order_they_came(visitors):
     queue, stay = Gate(1, 10), threading.Event()
     for name in "abcd":
@@ -144,11 +152,7 @@ def test_what_fails_within_lets_the_next_in(visitors):
     queue = Gate(1, 10)
     with pytest.raises(ValueError, match="damaged"), queue.passed():
         raise ValueError("damaged")
-    stay = threading.Event()
-    stay.set()
-    visitors.come(queue, "b", stay)
-    visitors.leave()
-    assert visitors.order == ["b"]
+    assert_lets_the_next_in(queue, visitors)
 
 
 def test_who_leaves_for_a_while_lets_the_next_in_and_comes_back_before_all_others(visitors):
@@ -185,11 +189,7 @@ def test_who_ends_while_outside_does_not_come_back_and_leaves_room(visitors):
     pages = Gate(1, 10)
     with pytest.raises(MovedOn), pages.passed(), pages.left():
         raise MovedOn
-    stay = threading.Event()
-    stay.set()
-    visitors.come(pages, "b", stay)
-    visitors.leave()
-    assert visitors.order == ["b"]
+    assert_lets_the_next_in(pages, visitors)
 
 
 def test_who_has_not_passed_has_nothing_to_leave(visitors):

@@ -54,11 +54,8 @@ function fillCard(node, card, strip) {
 }
 
 function drawScale(scale) {
-  const node = element("div", "scale");
-  const ends = element("span", "ends"); // a narrow screen breaks before the bar, never between it and its ends
-  ends.append(element("span", "", scale.low), element("span", "bar"), element("span", "", scale.high));
-  node.append(element("span", "", scale.label), ends);
-  return node;
+  const [label, low, high] = [scale.label, scale.low, scale.high].map((text) => element("span", "", text));
+  return colourScale(label, low, element("span", "bar"), high);
 }
 
 // Pixels from one card of a row to the next; all are equally wide. Measured again only where that may have changed,

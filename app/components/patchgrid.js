@@ -172,12 +172,9 @@ function ring(context, [x, y, width, height], colour, thick) {
 }
 
 function colourBar(stops) {
-  const node = element("div", "scale");
   const [label, low, bar, high] = ["label", "low", "bar", "high"].map((name) => element("span", name));
   bar.style.background = `linear-gradient(to right, ${stops.join(", ")})`;
-  const ends = element("span", "ends"); // a narrow screen breaks before the bar, never between it and its ends
-  ends.append(low, bar, high);
-  node.append(label, ends);
+  const node = colourScale(label, low, bar, high);
   return { node, set: (...texts) => [label, low, high].forEach((part, at) => (part.textContent = texts[at])) };
 }
 

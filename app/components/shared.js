@@ -13,6 +13,15 @@ function floats(base64) {
   return new Float32Array(bytes.buffer);
 }
 
+// A colour bar between its ends, behind what it shows: a narrow screen breaks before the bar, never between it and them.
+function colourScale(label, low, bar, high) {
+  const ends = element("span", "ends");
+  ends.append(low, bar, high);
+  const node = element("div", "scale");
+  node.append(label, ends);
+  return node;
+}
+
 // Says it now, and again and again until `host.timer` is cleared: what meets another run of the page may go unheard. Every
 // time after twice as many ms, and never while the page runs: it would run once more for what it is just answering.
 const PATIENCE = 2000;
