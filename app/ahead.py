@@ -35,9 +35,7 @@ def keep_rate_grid(space: Workspace, query: Query, settings: QuerySettings, visi
         rows = {row for _, match in data["matches"] for row in match["in_sight"]}
         return data | {"pictures": {f"g{row}": resources.thumbnail(space, records[row]) for row in sorted(rows)}}
 
-    return resources.worker("keep rates", one_core=True).want(
-        f"{visitor} grid", f"{key} {show}", len(keep_rates()), steps
-    )
+    return resources.ahead_worker().want(f"{visitor} grid", f"{key} {show}", len(keep_rates()), steps)
 
 
 def keep_rate_pairs(space: Workspace, query: Query, settings: QuerySettings, visitor: str, row: int) -> Job:
@@ -59,9 +57,7 @@ def keep_rate_pairs(space: Workspace, query: Query, settings: QuerySettings, vis
             yield
         return {"key": key, "pairs": pairs}
 
-    return resources.worker("keep rates", one_core=True).want(
-        f"{visitor} pairs", f"{key} row {row}", len(keep_rates()), steps
-    )
+    return resources.ahead_worker().want(f"{visitor} pairs", f"{key} row {row}", len(keep_rates()), steps)
 
 
 def heat_key(query: Query, settings: QuerySettings, how: MapSettings, chosen: int | None) -> str:
@@ -95,7 +91,7 @@ def heat(space: Workspace, query: Query, found: Found, how: MapSettings, chosen:
             parts["encoder"] = heat_data(encoder.query_grid, encoder.peak)
         return {"key": key, "parts": parts}
 
-    return resources.worker("keep rates", one_core=True).want(f"{visitor} heat", f"heat {key}", 1, steps)
+    return resources.ahead_worker().want(f"{visitor} heat", f"heat {key}", 1, steps)
 
 
 def _moved(settings: QuerySettings) -> Iterator[QuerySettings]:

@@ -9,7 +9,7 @@ import streamlit as st
 from app import controls, reruns, resources
 from app.messages import problem
 from app.stages import Query
-from app.state import View, read_view, turn_dials
+from app.state import NEIGHBORS, Pin, View, read_view, turn_dials
 from app.uploads import own_image
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.data.images import ImageError, content_hash
@@ -29,7 +29,7 @@ def choose_query(name: str) -> None:
 def begin(neighbors: int) -> None:
     """A first visit begins with this K; a link says its own, or means the usual one."""
     if st.session_state.setdefault("first-visit", not st.query_params.keys() & {"query", "k"}):
-        turn_dials(st.query_params, {"k": neighbors})
+        turn_dials(st.query_params, {"k": min(neighbors, NEIGHBORS[1])})
         st.session_state["first-visit"] = False
 
 
@@ -38,6 +38,13 @@ def choose_neighbor(row: str) -> None:
     st.query_params.pop("rival", None)
     if st.query_params.get("pin", "").startswith("g"):  # a patch of the image shown before
         del st.query_params["pin"]
+
+
+def choose_pin(pin: Pin | None) -> None:
+    if pin is None:
+        st.query_params.pop("pin", None)
+    else:
+        st.query_params["pin"] = str(pin)
 
 
 def query_of(space: Workspace, record: ImageRecord) -> Query:
@@ -70,7 +77,9 @@ def chosen_query(space: Workspace, asked: str) -> tuple[Query, tuple[str, ...]]:
     st.session_state["seen-upload"] = own_name
     names = [own_name, *records] if own_name else list(records)
     if asked and asked not in names:
-        problems = (f"The link asks for the query {asked}, which is not in this data. Showing the first.",)
+        problems = (
+            f"The link asks for the query {asked}, which is not in this data. Showing {space.dataset.opening}.",
+        )
     name = controls.query_name(names, space.dataset.opening)
     if own is not None and name == own_name:
         return own, problems

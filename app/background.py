@@ -1,7 +1,8 @@
-"""Work that is done while nobody waits: one thread, in steps, and none of it for a visitor who has moved on."""
+"""Work that is done while nobody waits: one thread, in steps, and none of it for a visitor who has moved on or left."""
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Generator
@@ -9,14 +10,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
+from app.caches import MB, size_of
 from fpc_core.shortage import shortages
 
+_LOG = logging.getLogger("fpc.background")
 Steps = Generator[None, None, Any]
 
 
 @dataclass(eq=False)
 class Job:
-    """One piece of work. done, total: steps.  result: what the steps returned, once `finished`.
+    """One piece of work. done, total: steps.  result: what the steps returned, once `finished`.  size: bytes of it.
 
     error: what ended it instead.  visitors: who still wants it.  dropped: it ended because nobody did.  notes: what was
     said of memory that ran out (`fpc_core.shortage`).  beside: how many other jobs were not finished when it was last
@@ -27,6 +30,7 @@ class Job:
     total: int
     done: int = 0
     result: Any = None
+    size: int = 0
     error: Exception | None = None
     finished: bool = False
     dropped: bool = False
@@ -42,10 +46,18 @@ class Worker:
     last, and a job that nobody wants stops before its next step.
     """
 
-    def __init__(self, kept: int = 160, prepare: Callable[[], None] | None = None) -> None:
-        """kept: finished jobs whose results are kept, the latest asked for: three for
-        each of fifty visitors, or they would be computed again and again.  prepare: called once in the thread."""
-        self._kept = kept
+    def __init__(
+        self,
+        kept: int = 160,
+        kept_bytes: int = 128 * MB,
+        *,
+        prepare: Callable[[], None] | None = None,
+        is_here: Callable[[str], bool] = bool,
+    ) -> None:
+        """kept, kept_bytes: finished jobs whose results are kept, the latest asked for: three for each of fifty
+        visitors, or they would be computed again and again.  prepare: called once in the thread.  is_here: of a
+        visitor's name; who has left without a word wants nothing any more."""
+        self._kept, self._kept_bytes, self._is_here = kept, kept_bytes, is_here
         self._jobs: OrderedDict[str, Job] = OrderedDict()
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="background", initializer=prepare)
@@ -61,10 +73,18 @@ class Worker:
                 self._pool.submit(self._step, key, job)
             self._jobs.move_to_end(key)
             job.beside = sum(not each.finished for each in self._jobs.values() if each is not job)
-            done = [name for name, each in self._jobs.items() if each.finished]
-            for name in done[: max(0, len(done) - self._kept)]:
-                del self._jobs[name]
+            self._shrink(but=key)
         return job
+
+    def _shrink(self, but: str) -> None:
+        done = {name: each.size for name, each in self._jobs.items() if each.finished}
+        count, size = len(done), sum(done.values())
+        for name, each in done.items():
+            if count <= self._kept and size <= self._kept_bytes:
+                return
+            if name != but:
+                del self._jobs[name]
+                count, size = count - 1, size - each
 
     def leave(self, visitor: str) -> None:
         """The visitor wants nothing any more."""
@@ -80,6 +100,7 @@ class Worker:
 
     def _step(self, key: str, job: Job) -> None:
         with self._lock:
+            job.visitors = {each for each in job.visitors if self._is_here(each)}
             if not job.visitors:
                 job.steps.close()
                 job.dropped = True
@@ -97,7 +118,8 @@ class Worker:
             self._pool.submit(self._step, key, job)
             return
         if isinstance(end, StopIteration):
-            job.result = end.value
+            job.result, job.size = end.value, size_of(end.value)
         else:
+            _LOG.error("a job ended early", exc_info=end)
             job.error = end
         job.finished = True

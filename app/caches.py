@@ -1,4 +1,4 @@
-"""What visitors share is kept here and nowhere else, within two bounds: entries and bytes.
+"""What visitors share is kept here, within two bounds: entries and bytes. (Work done ahead: background.py, likewise.)
 
 Entries are known by content, so that two visitors with the same image and settings share a result and nothing of one
 visitor's view reaches another. Who asks for what is just being computed waits for it instead of computing it again.
@@ -210,7 +210,7 @@ def _of_errands(result: Any) -> int:
     return sum(size_of(part.look()) for part in parts if hasattr(part, "look"))
 
 
-# All that is kept, in total.
+# All caches there are.
 OPEN = Cache(most=3, most_bytes=4096 * MB, weigh=_of_workspace)
 READ = Cache(most=64, most_bytes=256 * MB)  # what the Data page read: file lists, weights, memories
 RESULTS = Cache(most=16_384, most_bytes=256 * MB)  # of searches; pictures

@@ -53,8 +53,7 @@ def query_settings(asked: QuerySettings, shortlist: int, first: str | None = Non
         if first:
             reruns.await_fragment(first, values)
 
-    if not first:
-        reruns.forget()
+    most = most_neighbors(shortlist)
     dials(
         (
             Dial(
@@ -62,7 +61,8 @@ def query_settings(asked: QuerySettings, shortlist: int, first: str | None = Non
                 *GAMMA, asked.prune.keep_rate,
             ),
             Dial("alpha", "Weight of transport α", "D = (1 − α) · D_cos + α · D_EMD (Eq. 10).", *ALPHA, asked.alpha),
-            Dial("k", "Neighbours K", "How many of the nearest by D the decoder sees.", *NEIGHBORS, asked.neighbors),
+            Dial("k", "Neighbours K", "How many of the nearest by D the decoder sees.", NEIGHBORS[0], most,
+                 NEIGHBORS[2], min(asked.neighbors, most)),
         ),
         key="dials",
         on_release=released,
@@ -87,12 +87,14 @@ def then_the_page() -> None:
 
 def side_settings(prefix: str, usual: QuerySettings, shortlist: int) -> QuerySettings:
     """All settings of one side of a comparison. prefix: of the query parameters; usual: what they are left out for."""
-    most = min(int(NEIGHBORS[1]), shortlist)
+    most = most_neighbors(shortlist)
     for name, low, high in (("gamma", *GAMMA[:2]), ("alpha", *ALPHA[:2]), ("k", 1, most)):
         problems(links.beyond(f"{prefix}{name}", low, high))
     gamma = st.slider("Keep rate γ", *GAMMA[:2], usual.prune.keep_rate, GAMMA[2], key=f"{prefix}gamma", bind=_URL)
     alpha = st.slider("Weight of transport α", *ALPHA[:2], usual.alpha, ALPHA[2], key=f"{prefix}alpha", bind=_URL)
-    neighbors = st.slider("Neighbours K", 1, most, min(usual.neighbors, most), key=f"{prefix}k", bind=_URL)
+    neighbors = most
+    if most > 1:
+        neighbors = st.slider("Neighbours K", 1, most, min(usual.neighbors, most), key=f"{prefix}k", bind=_URL)
     return replace(
         method_settings(prefix).with_keep_rate(round(gamma, 4)),
         alpha=round(alpha, 4),
@@ -101,10 +103,16 @@ def side_settings(prefix: str, usual: QuerySettings, shortlist: int) -> QuerySet
     )
 
 
-def choose_side(prefix: str, settings: QuerySettings) -> None:
-    """Set the widgets of `side_settings`; call it in a callback."""
+def most_neighbors(shortlist: int) -> int:
+    """The largest K that can be chosen among so many candidates."""
+    return min(int(NEIGHBORS[1]), shortlist)
+
+
+def choose_side(prefix: str, settings: QuerySettings, shortlist: int) -> None:
+    """Set the widgets of `side_settings`, of the same shortlist; call it in a callback."""
+    neighbors = min(settings.neighbors, most_neighbors(shortlist))
     for name, value in {
-        "gamma": settings.prune.keep_rate, "alpha": settings.alpha, "k": settings.neighbors,
+        "gamma": settings.prune.keep_rate, "alpha": settings.alpha, "k": neighbors,
         "variant": settings.variant, "drop": settings.prune.strategy, "solver": settings.transport.solver,
         "epsilon": settings.transport.epsilon,
     }.items():  # fmt: skip

@@ -47,7 +47,6 @@ EFFECTS = {
     Effect.DISTANCE: "D",
     Effect.RANK: "rank after consolidation",
 }
-POLL = 1.0  # seconds between looks at a running study
 
 
 def curves(space: Workspace, query: Query, relevance: Relevance, scene: Scene, settings: QuerySettings) -> None:
@@ -73,19 +72,15 @@ def curves(space: Workspace, query: Query, relevance: Relevance, scene: Scene, s
         return
     shares = covered_shares(scenes, person, study.task.pictures)
     of = f"{len(scenes)} steps × {len(rates)} keep rate{'' if len(rates) == 1 else 's'}"
-    look = study.look()
 
-    @st.fragment(run_every=POLL if look.active else None)
     def live() -> None:
         now = study.look()
         _progress(study, now, of, "curves")
         if now.done:
             of_what = "the person’s pixels, by the true mask" if mask is not None else "the image’s pixels"
             _curve_charts(study, now, shares, settings, of_what)
-        if look.active and not now.active:
-            st.rerun()
 
-    live()
+    grids.polled(study, live)
 
 
 def _curve_charts(study: Study, now: Look, shares: np.ndarray, settings: QuerySettings, of_what: str) -> None:
@@ -150,10 +145,8 @@ def sliding_map(space: Workspace, query: Query, relevance: Relevance, scene: Sce
     if study is None:
         return
     rows, columns = sliding.grid(config)
-    look = study.look()
     picture = data_uri(query.image)
 
-    @st.fragment(run_every=POLL if look.active else None)
     def live() -> None:
         now = study.look()
         _progress(study, now, f"{rows} × {columns} places and none", "map")
@@ -162,15 +155,16 @@ def sliding_map(space: Workspace, query: Query, relevance: Relevance, scene: Sce
                 "Shown", list(EFFECTS), default=Effect.FINAL_DISTANCE, required=True, key="spot-effect",
                 format_func=EFFECTS.__getitem__,
             )  # fmt: skip
-            spots(effects(now.known, (rows, columns), effect), picture, sliding, config, EFFECTS[effect], key="spots")
+            spots(
+                effects(now.known, (rows, columns), effect), picture, sliding, config, EFFECTS[effect],
+                whole=effect is Effect.RANK, key="spots",
+            )  # fmt: skip
             st.caption(
                 "Change of the first true match against no square. Orange: the model needs what is there; purple: what "
                 "is there misleads it."
             )
-        if look.active and not now.active:
-            st.rerun()
 
-    live()
+    grids.polled(study, live)
 
 
 def _study(

@@ -46,6 +46,12 @@ class Stand:
         return self.done == self.total
 
 
+class Looked(Protocol):
+    """What is done in the background, to be looked at."""
+
+    def look(self) -> Stand: ...
+
+
 class Startable(Protocol):
     """What is done in the background for those who want it."""
 

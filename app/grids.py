@@ -1,4 +1,4 @@
-"""Where a run stands, with its buttons; and the sections of the Sweep page: its heat map, its table."""
+"""What runs in the background: where it stands, with its buttons; and the sections of the Sweep page."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import streamlit as st
 
 from app.basket import add_button
 from app.components.heatmap import heatmap_table
-from app.errands import Stand, Startable, State
+from app.errands import Looked, Stand, Startable, State
 from app.heatmaps import MEASURES, best_of, heatmap, summary
 from app.messages import problem
 from fpc_core.evaluation.flops import encoder_flops
@@ -18,7 +18,21 @@ from fpc_core.evaluation.sweep import SweepTask
 from fpc_core.evaluation.sweep_tables import sweep_cells, sweep_table
 from fpc_core.figures.recipe import FigureKind
 
+POLL = 1.0  # seconds between looks at what runs
 MEASURED = tuple(measure.name for measure in MEASURES)
+
+
+def polled(errand: Looked, show: Callable[[], None]) -> None:
+    """Draw it, and while it runs again every second; the whole page when it has ended."""
+    active = errand.look().active
+
+    @st.fragment(run_every=POLL if active else None)
+    def live() -> None:
+        show()
+        if active and not errand.look().active:
+            st.rerun()
+
+    live()
 
 
 def progress(run: Startable, look: Stand, visitor: str, steps: str, of: str, key: str = "") -> None:

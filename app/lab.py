@@ -120,7 +120,7 @@ def _lay_out(space: Workspace, recipe: SceneRecipe) -> None:
         )
     if recipe.query:
         st.session_state[f"{PREFIX}query"] = recipe.query
-    controls.choose_side(PREFIX, settings)
+    controls.choose_side(PREFIX, settings, space.dataset.shortlist)
     desk.put(recipe.scene)
     weights = weights_fingerprint(space.retriever.model)
     if recipe.weights not in ("", weights):

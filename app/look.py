@@ -27,8 +27,7 @@ h3 { padding-bottom: 0.3rem; }
 _PRESENT = """
 <style>
 html { font-size: 17px !important; }
-[data-testid="stHeader"], [data-testid="stSidebar"], [data-testid="stSidebarCollapsedControl"],
-[data-testid="stExpandSidebarButton"] { display: none !important; }
+[data-testid="stHeader"], [data-testid="stSidebar"], [data-testid="stExpandSidebarButton"] { display: none !important; }
 [data-testid="stMainBlockContainer"] { padding: 0.8rem 2rem 0.5rem; max-width: none; }
 [data-testid="stMainBlockContainer"] p { font-size: 1.12rem; line-height: 1.4; }
 [data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] p {

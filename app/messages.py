@@ -26,8 +26,13 @@ def plain(text: str, limit: int = 160) -> str:
 
 
 def problem(text: str) -> None:
-    """A message about the visitor's input. A public app says it without the machine's paths."""
-    st.warning(plain(for_visitors(text, _secret_folders()), 600), icon=":material/info:")
+    """A message about the visitor's input."""
+    st.warning(plain(sayable(text), 600), icon=":material/info:")
+
+
+def sayable(text: str) -> str:
+    """The text as a visitor may read it: a public app says it without the machine's paths."""
+    return for_visitors(text, _secret_folders())
 
 
 def closed_today(error: Exception) -> None:

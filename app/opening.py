@@ -12,6 +12,7 @@ from app.gate import PAGES, BusyError
 from app.messages import closed_today, nothing_to_show, problem
 from app.public import is_public
 from fpc_core.data.images import ImageError
+from fpc_core.matching.shortlists import ShortlistError
 from fpc_core.memory import GalleryMemoryError
 from fpc_core.roots import Root
 from fpc_core.shortage import NoMemoryLeftError
@@ -42,14 +43,14 @@ def open_or_explain() -> Workspace:
 
 @contextmanager
 def mishaps_told(key: str = "") -> Iterator[None]:
-    """Within it, a file of the data that is lost or damaged since it was opened is named, as is a server with too many
-    visitors or without memory, and the page ends there.
+    """Within it, a file of the data that is lost or damaged since it was opened is named, as are a shortlist that
+    cannot be asked and a server with too many visitors or without memory, and the page ends there.
 
     What the visitor has set is kept. key: of the part of a page that runs alone, which needs it for itself.
     """
     try:
         yield
-    except (ImageError, GalleryMemoryError, NoMemoryLeftError, BusyError, OSError) as error:
+    except (ImageError, GalleryMemoryError, ShortlistError, NoMemoryLeftError, BusyError, OSError) as error:
         problem(f"{str(error).removesuffix('.')}.")
         st.button("Try again", icon=":material/refresh:", key=f"again{key}")
         st.stop()

@@ -129,8 +129,7 @@ def build_report(build: Build, found: MemoryFound) -> None:
     stand = build.look()
     with st.container(horizontal=True, vertical_alignment="center"):
         if stand.active:
-            words = f"{stand.done:,} of {stand.total:,} images encoded{_left(stand)}"
-            st.progress(stand.done / stand.total, words if stand.state is State.RUNNING else "reading the weights")
+            st.progress(stand.done / stand.total, _standing(stand))
             st.button(
                 "Cancel", icon=":material/stop_circle:", on_click=build.stop, key="stop-build",
                 help="Nothing is lost: it goes on where it stopped. Cancels it for everyone who waits for it.",
@@ -143,6 +142,14 @@ def build_report(build: Build, found: MemoryFound) -> None:
                 st.rerun()  # the whole page, for only that sets off the polling
     if stand.error:
         problem(f"The build ended early: {stand.error}")
+
+
+def _standing(stand: Stand) -> str:
+    if stand.state is State.WAITING:
+        return "waiting for other work"
+    if stand.seconds_left is None:  # nothing is encoded yet
+        return "reading the weights"
+    return f"{stand.done:,} of {stand.total:,} images encoded{_left(stand)}"
 
 
 def _left(stand: Stand) -> str:

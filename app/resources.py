@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from app import visitors
 from app.background import Worker
 from app.builds import Build, ImageCheck
 from app.caches import ERRANDS, OPEN, READ, RESULTS, kept
@@ -244,6 +245,12 @@ def _atlas(space: Workspace, folder: Path, settings: QuerySettings) -> tuple[Atl
 def worker(name: str, one_core: bool) -> Worker:
     """The background thread of this name, started when first asked for; on one core, the page keeps the others."""
     return Worker(prepare=keep_to_one_core if one_core else None)
+
+
+@cache
+def ahead_worker() -> Worker:
+    """The one that computes what a visitor has not asked for yet, while the visitor is there."""
+    return Worker(prepare=keep_to_one_core, is_here=visitors.is_here)
 
 
 @kept(RESULTS)

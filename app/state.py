@@ -43,7 +43,7 @@ class Pin:
 
 @dataclass(frozen=True)
 class View:
-    """What a visitor looks at. An empty `query` means the first one; no `neighbor` means the best ranked.
+    """What a visitor looks at. An empty `query` means the one the data opens with; no `neighbor` means the best ranked.
 
     rival: the hit that the neighbour is compared with, None for the one that says most.
     """
@@ -111,7 +111,8 @@ def read_view(params: Mapping[str, str], patches: int, rows: int | None = None) 
         try:
             return parse(text)
         except ValueError:
-            instead = "It is left out." if default is None else f"Using {default}."
+            usual = plain_name(default) if isinstance(default, StrEnum) else default
+            instead = "It is left out." if usual is None else f"Using {usual}."
             problems.append(f"The link asks for {name} = {text[:60]}, but {expected}. {instead}")
             return default
 
@@ -128,7 +129,7 @@ def read_view(params: Mapping[str, str], patches: int, rows: int | None = None) 
         transport=transport,
         variant=take("variant", Variant, _DEFAULT.variant, _choice_text(Variant)),
         alpha=take("alpha", _between(ALPHA), _DEFAULT.alpha, _range_text(ALPHA)),
-        neighbors=take("k", _neighbors, _DEFAULT.neighbors, _range_text(NEIGHBORS)),
+        neighbors=take("k", _neighbors, _DEFAULT.neighbors, _range_text(NEIGHBORS, "be a whole number in")),
     )
     of_memory = "it must be a row of the memory" + (f", 0 to {rows - 1}" if rows else "")
     neighbor, rival = (take(name, _row(rows), None, of_memory) for name in ("neighbor", "rival"))
@@ -175,8 +176,8 @@ def _pin(patches: int) -> Callable[[str], Pin | None]:
     return parse
 
 
-def _range_text(bounds: tuple[float, float, float]) -> str:
-    return f"it must lie in {bounds[0]:g} to {bounds[1]:g}"
+def _range_text(bounds: tuple[float, float, float], must: str = "lie in") -> str:
+    return f"it must {must} {bounds[0]:g} to {bounds[1]:g}"
 
 
 def _choice_text(choices: Iterable[StrEnum]) -> str:

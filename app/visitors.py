@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 
 import streamlit as st
+from streamlit import runtime
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 _KEY = "visitor"
@@ -20,6 +21,12 @@ def current() -> str:
     context = get_script_run_ctx(suppress_warning=True)
     session = "" if context is None else context.session_id
     return f"{session}/{st.session_state.setdefault(_KEY, uuid.uuid4().hex)}"
+
+
+def is_here(name: str) -> bool:
+    """Whether the tab is still connected whose name, of `current`, this one begins with."""
+    session = name.partition("/")[0]
+    return not runtime.exists() or runtime.get_instance().is_active_session(session)
 
 
 def still_wanted() -> None:

@@ -112,6 +112,47 @@ def test_results_nobody_asks_for_again_are_let_go():
     assert worker.want("new visitor too", "key 3", 1, counting(1)) is jobs[3]
 
 
+def test_large_results_are_let_go_before_there_are_many():
+    def large():
+        yield
+        return bytes(1000)
+
+    worker = Worker(kept_bytes=2500)
+    jobs = [wait(worker.want(f"visitor {at}", f"key {at}", 1, large)) for at in range(4)]
+    assert worker.want("visitor 3", "key 3", 1, large) is jobs[3]
+    assert worker.want("new visitor", "key 2", 1, large) is jobs[2]
+    assert worker.want("new visitor too", "key 0", 1, large) is not jobs[0]
+
+
+def test_the_latest_result_stays_however_large_it_is():
+    worker = Worker(kept_bytes=10)
+    job = wait(worker.want("a", "key", 1, counting(1)))
+    assert worker.want("a", "key", 1, counting(1)) is job
+
+
+def test_a_visitor_who_left_without_a_word_wants_nothing_more():
+    gate, log, left = threading.Event(), [], set()
+    worker = Worker(is_here=lambda name: name not in left)
+    job = worker.want("a", "key", 3, counting(3, gate, log))
+    left.add("a")
+    gate.set()
+    for _ in range(500):
+        if job.dropped:
+            break
+        threading.Event().wait(0.01)
+    assert job.dropped
+    assert log in ([], [0])  # the step at hand ends
+
+
+def test_what_ended_a_job_is_in_the_log_of_the_server(caplog):
+    def failing():
+        yield
+        raise ValueError("no convergence")
+
+    wait(Worker().want("a", "bad", 1, failing))
+    assert "no convergence" in caplog.text
+
+
 def test_a_thread_that_keeps_to_one_core_leaves_the_others_theirs():
     program = """
 import threading, numba, torch

@@ -1,4 +1,4 @@
-"""Hands the result of a background job to the live views of the page; it shows nothing itself."""
+"""Hands the result of a background job to the live views of the page; it shows nothing itself but what went wrong."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import streamlit as st
 
 from app.background import Job
 from app.components import source
-from app.messages import shortages_told
+from app.messages import problem, sayable, shortages_told
 from app.reruns import run_fragment
 
 PAUSE = 300  # ms from an answer to the next question, for every job that takes its turns; at most
@@ -26,13 +26,14 @@ def feed(name: Literal["grid", "pairs", "heat"], about: str, job: Job, fragment:
 
     Where many jobs take turns the browser asks less often, or the questions of many visitors would leave the server no
     time for answers. A result takes up to a megabyte, so it is sent once; a browser that has lost it asks.
+    What ended a job is told here, but for the grid, whose dial says it.
     Results: `ahead.keep_rate_grid`, `ahead.keep_rate_pairs`, `ahead.heat`.
     """
     sent = st.session_state.setdefault("feed-sent", {})
     fresh = job.finished and sent.get(name) != about
     data = {
         "name": name, "about": about, "done": job.done, "total": job.total, "finished": job.finished,
-        "error": str(job.error) if job.error else "", "result": job.result if fresh else None,
+        "error": sayable(str(job.error)) if job.error else "", "result": job.result if fresh else None,
         "pause": min(LONGEST_PAUSE, PAUSE * (1 + job.beside)),
     }  # fmt: skip
     if job.finished:
@@ -47,3 +48,5 @@ def feed(name: Literal["grid", "pairs", "heat"], about: str, job: Job, fragment:
         run_fragment(fragment)
 
     _mount(key=f"feed-{name}", data=data, on_asked_change=asked)
+    if job.error and name != "grid":
+        problem(f"{str(job.error).removesuffix('.')}.")

@@ -12,10 +12,12 @@ from fpc_core.evaluation.occlusion_paths import Sliding
 _mount = component("spots")
 
 
-def spots(values: np.ndarray, picture: str, sliding: Sliding, config: ModelConfig, name: str, *, key: str) -> None:
+def spots(
+    values: np.ndarray, picture: str, sliding: Sliding, config: ModelConfig, name: str, *, whole: bool, key: str
+) -> None:
     """Draw a map. values: (rows, columns) of `occlusion_paths.effects`, NaN where nothing is known.
 
-    picture: data URI of the query.  name: of the values.
+    picture: data URI of the query.  name: of the values.  whole: they are whole numbers.
     """
     (rows, columns), (height, width) = values.shape, config.image_size
     side = config.patch_size + (sliding.size - 1) * config.stride
@@ -24,7 +26,6 @@ def spots(values: np.ndarray, picture: str, sliding: Sliding, config: ModelConfi
         "patch": config.patch_size + (sliding.step - 1) * config.stride, "width": width, "height": height,
     }  # fmt: skip
     data = {
-        "values": packed(values), "picture": picture, "grid": grid, "side": side, "name": name,
-        "whole": name == "rank",
+        "values": packed(values), "picture": picture, "grid": grid, "side": side, "name": name, "whole": whole,
     }  # fmt: skip
     _mount(key=key, data=data)

@@ -15,14 +15,13 @@ from app import cases, controls, grids, links, resources, sections, visitors
 from app.choice import usual_variant
 from app.errands import State
 from app.messages import problem, problems
-from app.opening import open_or_explain, run_page
+from app.opening import mishaps_told, open_or_explain, run_page
 from app.state import View
 from fpc_core.config import QuerySettings
 from fpc_core.evaluation.atlas import PRUNED_BELOW, classify
 
 PREFIX = "at_"  # of parameters that Explore binds as well
 AT_ONCE = 256  # an atlas with no more queries to search starts by itself
-POLL = 1.0  # seconds between looks at a running atlas
 
 
 def pick(query: str, row: int) -> None:
@@ -74,7 +73,7 @@ def page() -> None:
         run.start(visitor)
         look = run.look()
 
-    @st.fragment(run_every=POLL if look.active else None)
+    @mishaps_told("-cases")
     def live() -> None:
         open_case(settings)
         now = run.look()
@@ -90,10 +89,8 @@ def page() -> None:
             st.info("Cases appear here as soon as the first query is through.", icon=":material/travel_explore:")
         if shown:
             cases.distances(shown, movable=not now.active)
-        if look.active and not now.active:
-            st.rerun()
 
-    live()
+    grids.polled(run, live)
 
 
 run_page(page)

@@ -20,11 +20,11 @@ from fpc_core.config import QuerySettings
 USUAL = PRESETS["γ 1.0 | 0.8"]
 
 
-def choose_preset() -> None:
+def choose_preset(shortlist: int) -> None:
     chosen = st.session_state["preset"]
     if chosen in PRESETS:
         for name, settings in zip(SIDES, PRESETS[chosen], strict=True):
-            controls.choose_side(f"{name.lower()}_", settings)
+            controls.choose_side(f"{name.lower()}_", settings, shortlist)
 
 
 def choose_neighbor(row: str) -> None:
@@ -43,7 +43,7 @@ def both_settings(shortlist: int) -> tuple[QuerySettings, QuerySettings]:
             headline.markdown(f"**{name}** {sides.described(found[-1])}")
     st.session_state["preset"] = preset_of(found[0], found[1])
     with presets:
-        st.pills("Presets", list(PRESETS), key="preset", on_change=choose_preset)
+        st.pills("Presets", list(PRESETS), key="preset", on_change=choose_preset, args=(shortlist,))
     return found[0], found[1]
 
 

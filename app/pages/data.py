@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import streamlit as st
 
 from app.look import heading
 
 heading("What do you look at?", "Choose data and weights, see what they hold, build the memory, take it into use.")
 
-from app import choice, choosing, landscape, reports, resources
-from app.builds import Build, ImageCheck
+from app import choice, choosing, grids, landscape, reports, resources
 from app.choice import Choice
 from app.messages import plain, problem
 from app.opening import run_page
@@ -22,8 +19,6 @@ from fpc_core.inspection import MemoryFound, Standing, WeightsFound
 from fpc_core.model.layouts import leaves_stride_open
 from fpc_core.roots import Root
 from fpc_core.workspace import Places, check_cameras, roots_in_use
-
-POLL = 1.0  # seconds between looks at what runs in the background
 
 
 def in_use_line(draft: Choice) -> None:
@@ -61,21 +56,8 @@ def data_section(places: Places, roots: tuple[Root, ...]) -> Dataset | None:
         return None
     reports.data_report(dataset, inventory)
     check = resources.image_check(dataset)
-    polled(check, lambda: reports.image_report(check))
+    grids.polled(check, lambda: reports.image_report(check))
     return dataset
-
-
-def polled(errand: Build | ImageCheck, show: Callable[[], None]) -> None:
-    """Draw it again every second while it runs, and the page when it has ended."""
-    active = errand.look().active
-
-    @st.fragment(run_every=POLL if active else None)
-    def live() -> None:
-        show()
-        if active and not errand.look().active:
-            st.rerun()
-
-    live()
 
 
 def memory_section(
@@ -91,7 +73,7 @@ def memory_section(
     reports.memory_report(found, choice.spoken(places.memory, roots))
     if found.standing is not Standing.FITS:
         build = resources.build(places, draft.device, dataset, found.done)
-        polled(build, lambda: reports.build_report(build, found))
+        grids.polled(build, lambda: reports.build_report(build, found))
     elif choice.in_use() != draft:
         st.button(
             "Use it on all pages", icon=":material/done_all:", type="primary", key="use", on_click=choice.take_into_use,

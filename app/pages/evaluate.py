@@ -18,7 +18,6 @@ from fpc_core.config import QuerySettings
 from fpc_core.evaluation.report_tables import NAMES, Setting, tables_of
 
 PREFIX = "e_"  # of parameters that Explore binds as well
-POLL = 1.0  # seconds between looks at a running evaluation
 
 
 def chosen_tables() -> tuple[str, ...]:
@@ -54,7 +53,6 @@ def page() -> None:
     look = run.look()
     visitor = f"{visitors.current()} evaluation"  # whose next evaluation ends the last
 
-    @st.fragment(run_every=POLL if look.active else None)
     def live() -> None:
         now = run.look()
         found = task.filled(now.known)
@@ -67,13 +65,13 @@ def page() -> None:
         for sentence in found[0].about:
             st.caption(plain(sentence, 1000))
         boards.tables(found, pick)
-        if "picked-score" in st.session_state or (look.active and not now.active):
+        if "picked-score" in st.session_state:
             st.rerun()  # the whole page: a dialog opened here would close with the next look
 
     picked = st.session_state.pop("picked-score", None)
     if picked is not None:
         boards.recipe_of(picked, task.filled(look.known))
-    live()
+    grids.polled(run, live)
 
 
 def pick(row: str) -> None:

@@ -9,12 +9,12 @@ from app.look import heading
 heading("FPC Explorer", "Pick an occluded person: see which patches the model drops, whom it finds, and why.")
 
 from app import attention, controls, lessons, links, lives, pairs, sections, stages
-from app.asking import PER_PAGE, UPLOADED, asked_view, begin, choose_neighbor, choose_query, chosen_query
+from app.asking import PER_PAGE, UPLOADED, asked_view, begin, choose_neighbor, choose_pin, choose_query, chosen_query
 from app.basket import Item, add_button
 from app.messages import problems
 from app.opening import mishaps_told, open_or_explain, run_page
 from app.stages import Found, Query
-from app.state import Pin, View
+from app.state import View
 from fpc_core.config import QuerySettings
 from fpc_core.workspace import Workspace
 
@@ -23,13 +23,6 @@ HITS = "hits"
 
 def choose_rival(row: int) -> None:
     st.query_params["rival"] = str(row)
-
-
-def choose_pin(pin: Pin | None) -> None:
-    if pin is None:
-        st.query_params.pop("pin", None)
-    else:
-        st.query_params["pin"] = str(pin)
 
 
 @st.fragment(key=HITS)

@@ -11,6 +11,7 @@ heading("Figures", "Figures for a paper, drawn from the same results as every ot
 from app import boards, composing, desk, grids, resources, sections, visitors
 from app.basket import Item, basket
 from app.choice import usual_variant
+from app.lab import PREFIX as LAB
 from app.messages import problem
 from app.opening import open_or_explain, run_page
 from app.state import View
@@ -20,8 +21,6 @@ from fpc_core.evaluation.report import ReportTable
 from fpc_core.figures.recipe import OF_ALL_QUERIES, WIDTHS, FigureRecipe
 from fpc_core.recipes import MOST_BYTES, RecipeError
 from fpc_core.workspace import Workspace
-
-POLL = 1.0  # seconds between looks at running work
 
 
 def opened_recipe() -> FigureRecipe | None:
@@ -53,14 +52,7 @@ def scores(space: Workspace, recipe: FigureRecipe) -> tuple[ReportTable, ...] | 
         "This figure scores all queries of the data. What is computed is kept, and the Evaluate page has it too."
     )
 
-    @st.fragment(run_every=POLL if look.active else None)
-    def live() -> None:
-        now = run.look()
-        grids.progress(run, now, visitor, "steps", boards.size(task))
-        if look.active and not now.active:
-            st.rerun()
-
-    live()
+    grids.polled(run, lambda: grids.progress(run, run.look(), visitor, "steps", boards.size(task)))
     return None
 
 
@@ -99,7 +91,8 @@ def way_back(recipe: FigureRecipe) -> None:
     if first and first.scene.occluders:
         if st.button("See the first query in the Lab", icon=":material/science:", key="lab"):
             desk.put(first.scene)
-            st.switch_page("app/pages/lab.py", query_params={"l_query": first.query})
+            params = View(query=first.query, settings=recipe.settings).to_params(usual_variant())
+            st.switch_page("app/pages/lab.py", query_params={f"{LAB}{name}": value for name, value in params.items()})
         return
     view = View(query=first.query if first else "", settings=recipe.settings)
     words = "See the first query in Explore" if first else "Open Explore"

@@ -11,30 +11,18 @@ heading(
 )
 
 from app import controls, covers, desk, lab, pairs, sections, sides, stages
-from app.asking import asked_view, query_of
+from app.asking import asked_view, choose_neighbor, choose_pin, query_of
 from app.comparisons import Labels
 from app.lab import CLEAN, OCCLUDED, PREFIX
 from app.messages import problem, problems
 from app.opening import open_or_explain, run_page
 from app.stages import Query
-from app.state import Pin
 from fpc_core.config import QuerySettings
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.data.occluders import Scene
 from fpc_core.evaluation.occlusion import Relevance
 from fpc_core.recipes import RecipeError
 from fpc_core.workspace import Workspace
-
-
-def choose_neighbor(row: str) -> None:
-    st.query_params["neighbor"] = row
-
-
-def choose_pin(pin: Pin | None) -> None:
-    if pin is None:
-        st.query_params.pop("pin", None)
-    else:
-        st.query_params["pin"] = str(pin)
 
 
 def results(space: Workspace, record: ImageRecord, query: Query, settings: QuerySettings) -> None:

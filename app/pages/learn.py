@@ -14,13 +14,14 @@ if PRESENTING:
 else:
     heading("How does FPC work?", "Nine short steps on one query: predict first, then see what the model did.")
 
-from app import controls, lessons, links, sections, stages
-from app.asking import PER_PAGE, UPLOADED, asked_view, begin, choose_query, chosen_query
+from app import choice, controls, lessons, links, sections, stages
+from app.asking import PER_PAGE, UPLOADED, asked_view, begin, choose_pin, choose_query, chosen_query
 from app.basket import Item, add_button
+from app.choice import usual_variant
 from app.messages import plain, problems
 from app.opening import open_or_explain, run_page
 from app.stages import Query
-from app.state import Pin, View
+from app.state import View
 from fpc_core.figures.recipe import FigureKind
 from fpc_core.lessons.case import Case
 from fpc_core.lessons.course import STEPS
@@ -56,13 +57,6 @@ def switch(presenting: bool) -> None:
         st.query_params.pop("present", None)
 
 
-def choose_pin(pin: Pin | None) -> None:
-    if pin is None:
-        st.query_params.pop("pin", None)
-    else:
-        st.query_params["pin"] = str(pin)
-
-
 def bar(number: int) -> None:
     """Where we are, and the way on; arrow keys turn the pages."""
     with st.container(horizontal=True, vertical_alignment="center", key="way"):
@@ -77,16 +71,18 @@ def bar(number: int) -> None:
 def try_it(space: Workspace, query: Query, view: View, case: Case, key: str) -> None:
     """The same step on another query, or the same query on the Explore page."""
     st.subheader("Try it on your query")
-    params = View(query.name, view.neighbor, None, None, view.settings).to_params()
-    place = PLACES[key]
-    st.link_button(
-        f"See it on Explore: {place.replace('-', ' ')}",
-        f"./?{urlencode(params)}#{place}",
-        icon=":material/person_search:",
-    )
+    of_the_data = not query.name.startswith(UPLOADED)
+    if of_the_data:  # an upload is this tab's own
+        params = choice.in_use().to_params() | view.to_params(usual_variant())
+        place = PLACES[key]
+        st.link_button(
+            f"See it on Explore: {place.replace('-', ' ')}",
+            f"./?{urlencode(params)}#{place}",
+            icon=":material/person_search:",
+        )
     with st.container(horizontal=True):
         lessons.download(space, query, case)
-        if not query.name.startswith(UPLOADED):  # a recipe names images of the data
+        if of_the_data:  # a recipe names images of the data
             gallery = space.retriever.memory.records[case.hit].path.as_posix()
             add_button(Item(query.name), view.settings, FIGURES[key], gallery=gallery)
     names = [record.path.as_posix() for record in space.dataset.query]

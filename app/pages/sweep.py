@@ -29,7 +29,6 @@ RATES = (*KEEP_RATES, 0.4, 0.3)
 ALPHA_STEPS = (0.05, 0.1, 0.2, 0.25, 0.5)
 COUNTS = (1, 2, 3, 5, 8, 10, 15, 20)
 AT_ONCE = 16  # a sweep of no more queries times keep rates starts by itself
-POLL = 1.0  # seconds between looks at a running sweep
 
 
 def chosen_queries(records: dict[str, ImageRecord], opening: str) -> tuple[str, ...]:
@@ -119,16 +118,13 @@ def page() -> None:
 
     problems((*links.unknown("measure", grids.MEASURED), *links.unknown("shown", grid.neighbors)))
 
-    @st.fragment(run_every=POLL if look.active else None)
     def live() -> None:
         open_cell(query, settings)
         now = run.look()
         grids.progress(run, now, visitor, "searches", grids.size(task))
         grids.result(task, now.known, pick, whole=len(queries) == len(records))
-        if look.active and not now.active:
-            st.rerun()
 
-    live()
+    grids.polled(run, live)
 
 
 run_page(page)
