@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from app import reruns
 from app.look import ICON, dress
 from app.public import is_public, unclear
 
@@ -11,9 +12,10 @@ if why := unclear():
     st.error(why, icon=":material/lock:")
     st.stop()
 data = "app/pages/exhibit.py" if is_public() else "app/pages/data.py"
-st.navigation(
+explore = st.Page("app/pages/explore.py", title="Explore", icon=":material/person_search:")
+page = st.navigation(
     [
-        st.Page("app/pages/explore.py", title="Explore", icon=":material/person_search:"),
+        explore,
         st.Page("app/pages/learn.py", title="Learn", icon=":material/school:"),
         st.Page("app/pages/sweep.py", title="Sweep", icon=":material/grid_on:"),
         st.Page("app/pages/evaluate.py", title="Evaluate", icon=":material/leaderboard:"),
@@ -24,4 +26,7 @@ st.navigation(
         st.Page(data, title="Data", url_path="data", icon=":material/database:"),
     ],
     position="top",
-).run()
+)
+if page != explore:
+    reruns.forget()  # a dial let go there is answered there alone
+page.run()

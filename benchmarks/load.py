@@ -1,4 +1,4 @@
-"""Many visitors at once move dials on the demo: `python -m benchmarks.load [--sessions 50] [--minutes 5]`.
+"""Many visitors at once move dials on the demo: `python -m benchmarks.load [--sessions 50] [--minutes 5] [--log FILE]`.
 
 Starts its own server; every visitor is a WebSocket of Streamlit's own protocol (visit.py) with a query and settings of
 its own. They come within half a minute; each moves a dial, waits for the answer, looks at it for 2 to 10 s and moves
@@ -22,6 +22,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -264,6 +265,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sessions", type=int, default=50)
     parser.add_argument("--minutes", type=float, default=5.0)
+    parser.add_argument("--log", type=Path, help="keeps what the server says, with the tracebacks of its errors")
     arguments = parser.parse_args()
     seconds = 60 * arguments.minutes
     warm = min(WARM_UP, seconds / 2)
@@ -285,6 +287,8 @@ def main() -> int:
             busy = busy_seconds(process)
         log.seek(0)
         said = log.read().decode("utf-8", "replace")
+        if arguments.log:
+            arguments.log.write_text(said, encoding="utf-8")
     errors = [*tally.errors, *(line for line in said.splitlines() if "Error" in line or "Traceback" in line)]
     torch.set_num_threads(1)  # as the server computes
     errors += wrong_answers(space, tally.answers)

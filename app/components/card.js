@@ -53,11 +53,6 @@ function fillCard(node, card, strip) {
   });
 }
 
-function drawScale(scale) {
-  const [label, low, high] = [scale.label, scale.low, scale.high].map((text) => element("span", "", text));
-  return colourScale(label, low, element("span", "bar"), high);
-}
-
 // Pixels from one card of a row to the next; all are equally wide. Measured again only where that may have changed,
 // for measuring makes the browser lay out the page.
 function pitch(row) {
@@ -114,8 +109,6 @@ function drawStrip(node, strip, { pick = null, picture = () => element("img") } 
   strip.cards.forEach((card) => fillCard(node.cards.get(card.id), card, strip));
   const nodes = [...node.cards.values()];
   placeCards(node.row, nodes.length ? nodes : [element("div", "empty", strip.note || "Nothing to show.")]);
-  node.querySelector(".scale")?.remove();
-  if (strip.scale) node.append(drawScale(strip.scale));
   return node;
 }
 

@@ -36,8 +36,16 @@ function drawDial(root, dial) {
   input.setAttribute("aria-describedby", help.id);
   input.addEventListener("input", () => live.show({ [dial.name]: snapped(input.valueAsNumber, dial) }));
   input.addEventListener("change", () => live.release());
-  input.addEventListener("pointerdown", () => (root.held = dial.name));
-  for (const end of ["pointerup", "pointercancel"]) input.addEventListener(end, () => ((root.held = null), live.changed()));
+  let before;
+  input.addEventListener("pointerdown", () => {
+    root.held = dial.name;
+    before = live.view[dial.name];
+  });
+  input.addEventListener("pointerup", () => ((root.held = null), live.changed()));
+  input.addEventListener("pointercancel", () => {
+    root.held = null;
+    if (live.view[dial.name] !== before) live.release({ [dial.name]: before }); // the finger scrolls the page instead
+  });
   input.addEventListener("keydown", (event) => {
     const ends = { Home: dial.low, End: dial.high };
     const now = live.view[dial.name];

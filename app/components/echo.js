@@ -2,7 +2,11 @@
 export default function ({ data, parentElement, setTriggerValue }) {
   const host = parentElement.querySelector("[data-echo]");
   clearTimeout(host.timer);
-  const say = () => insist(host, () => setTriggerValue("painted", data));
+  let gone = false;
+  const say = () => gone || insist(host, () => setTriggerValue("painted", data));
   requestAnimationFrame(() => requestAnimationFrame(say));
-  return () => clearTimeout(host.timer);
+  return () => {
+    gone = true;
+    clearTimeout(host.timer);
+  };
 }

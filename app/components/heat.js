@@ -47,8 +47,10 @@ export default function ({ data, parentElement, setTriggerValue }) {
     const values = heat && floats(heat.grids);
     const top = heat?.top > 0 ? Number(heat.top.toPrecision(2)).toString() : "nothing above 0";
     const high = heat ? top : "…";
-    const strip = { ...data.strip, scale: { ...data.strip.scale, high } };
-    const [section] = drawStrips(root, [strip], { pick, picture: () => new HeatPicture().element });
+    const [section] = drawStrips(root, [data.strip], { pick, picture: () => new HeatPicture().element });
+    root.bar ??= colourBar(VIRIDIS);
+    root.bar.set(data.strip.scale.label, data.strip.scale.low, high);
+    section.append(root.bar.node);
     root.dataset.heat = heat ? data.key : "";
     data.strip.cards.forEach((card, place) => {
       const grid = values?.subarray(place * geometry.count, (place + 1) * geometry.count) ?? null;

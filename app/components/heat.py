@@ -18,7 +18,7 @@ from fpc_core.explain.strips import Strip
 _mount = st.components.v2.component(
     "fpc_heat",
     html='<div class="strips"></div>',
-    css=source("cards.css", "heat.css"),
+    css=source("scale.css", "cards.css", "heat.css"),
     js=source("shared.js", "store.js", "geometry.js", "patchgrid.js", "card.js", "heat.js"),
 )
 

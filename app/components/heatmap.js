@@ -56,10 +56,9 @@ function drawFoot(data) {
 }
 
 function drawScale(data) {
-  const scale = element("div", "scale");
-  scale.append(element("span", "", data.worst), element("span", "ramp"), element("span", "", data.best));
-  scale.append(element("span", "label", data.label));
-  return scale;
+  const bar = colourBar(VIRIDIS);
+  bar.set(data.label, data.worst, data.best);
+  return bar.node;
 }
 
 const STEPS = { ArrowRight: [0, 1], ArrowLeft: [0, -1], ArrowDown: [1, 0], ArrowUp: [-1, 0] };

@@ -13,7 +13,7 @@ from app.heatmaps import Heatmap
 _mount = st.components.v2.component(
     "fpc_heatmap",
     html='<div class="heatmap"></div>',
-    css=source("heatmap.css"),
+    css=source("scale.css", "heatmap.css"),
     js=source("shared.js", "heatmap.js"),
 )
 

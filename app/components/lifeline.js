@@ -1,15 +1,7 @@
 // The way of single patches through the blocks. The selected patch is the pinned one of the query, shared through the
 // URL with the transport; hovering shows another for the moment.
 
-const SVG = "http://www.w3.org/2000/svg";
 const WIDTH = 460;
-
-function mark(name, attributes, text) {
-  const node = document.createElementNS(SVG, name);
-  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-  if (text !== undefined) node.textContent = text;
-  return node;
-}
 
 class LifeView {
   constructor(root) {
@@ -135,26 +127,26 @@ class LifeView {
     const [left, bottom, height] = [44, 128, 112];
     const x = (at) => left + 14 + ((WIDTH - left - 30) * at) / (blocks.length - 1);
     const y = (value) => bottom - (height * (log(value) - low)) / (high - low);
-    const svg = mark("svg", { viewBox: `0 0 ${WIDTH} 166`, role: "img", "aria-label": this.life.stories[index] });
-    svg.append(mark("line", { class: "now", x1: x(this.scrubber.value), x2: x(this.scrubber.value), y1: bottom, y2: bottom - height }));
+    const svg = drawn("svg", { viewBox: `0 0 ${WIDTH} 166`, role: "img", "aria-label": this.life.stories[index] });
+    svg.append(drawn("line", { class: "now", x1: x(this.scrubber.value), x2: x(this.scrubber.value), y1: bottom, y2: bottom - height }));
     for (let power = low; power <= high; power += 1) {
       const at = y(10 ** power);
-      svg.append(mark("line", { class: "axis", x1: left, x2: WIDTH, y1: at, y2: at }));
-      svg.append(mark("text", { x: left - 5, y: at + 4, "text-anchor": "end" }, percent(10 ** power, Math.max(0, -power - 2))));
+      svg.append(drawn("line", { class: "axis", x1: left, x2: WIDTH, y1: at, y2: at }));
+      svg.append(drawn("text", { x: left - 5, y: at + 4, "text-anchor": "end" }, percent(10 ** power, Math.max(0, -power - 2))));
     }
     blocks.forEach((block, at) => {
-      svg.append(mark("text", { x: x(at), y: bottom + 15, "text-anchor": "middle", class: block.drops ? "mine" : "" }, block.block));
+      svg.append(drawn("text", { x: x(at), y: bottom + 15, "text-anchor": "middle", class: block.drops ? "mine" : "" }, block.block));
       if (block.cutoff === null) return;
-      svg.append(mark("line", { class: "cutoff", x1: x(at) - 11, x2: x(at) + 11, y1: y(block.cutoff), y2: y(block.cutoff) }));
+      svg.append(drawn("line", { class: "cutoff", x1: x(at) - 11, x2: x(at) + 11, y1: y(block.cutoff), y2: y(block.cutoff) }));
     });
     const points = reached.map((block, at) => [x(at), y(block.attention[index])]);
-    svg.append(mark("polyline", { class: "way", points: points.map((point) => point.join(",")).join(" ") }));
-    for (const [cx, cy] of points) svg.append(mark("circle", { class: "dot", cx, cy, r: 3 }));
+    svg.append(drawn("polyline", { class: "way", points: points.map((point) => point.join(",")).join(" ") }));
+    for (const [cx, cy] of points) svg.append(drawn("circle", { class: "dot", cx, cy, r: 3 }));
     if (fell[index] >= 0) {
       const [cx, cy] = points.at(-1);
-      for (const slope of [-1, 1]) svg.append(mark("line", { class: "end", x1: cx - 6, x2: cx + 6, y1: cy - 6 * slope, y2: cy + 6 * slope }));
+      for (const slope of [-1, 1]) svg.append(drawn("line", { class: "end", x1: cx - 6, x2: cx + 6, y1: cy - 6 * slope, y2: cy + 6 * slope }));
     }
-    svg.append(mark("text", { x: left, y: 162 }, "block (bold: drops), log scale · orange: least that survived · cross: it fell"));
+    svg.append(drawn("text", { x: left, y: 162 }, "block (bold: drops), log scale · orange: least that survived · cross: it fell"));
     return svg;
   }
 
@@ -165,19 +157,19 @@ class LifeView {
     const [bottom, height] = [74, 60];
     const steps = falls.map((row) => (row[index] < 0 ? dropping.length + 1 : dropping.indexOf(row[index]) + 1));
     const about = `It lives at ${steps.filter((value) => value > dropping.length).length} of ${keepRates.length} keep rates`;
-    const svg = mark("svg", { viewBox: `0 0 ${WIDTH} 112`, role: "img", "aria-label": about });
+    const svg = drawn("svg", { viewBox: `0 0 ${WIDTH} 112`, role: "img", "aria-label": about });
     keepRates.forEach((rate, at) => {
       const tall = (height * steps[at]) / (dropping.length + 1);
-      const bar = mark("rect", { x: at * step + 3, y: bottom - tall, width: step - 6, height: tall, class: steps[at] > dropping.length ? "lived" : "dropped" });
+      const bar = drawn("rect", { x: at * step + 3, y: bottom - tall, width: step - 6, height: tall, class: steps[at] > dropping.length ? "lived" : "dropped" });
       const where = steps[at] > dropping.length ? "lives" : `falls in block ${falls[at][index]}`;
-      bar.append(mark("title", {}, `keep rate ${rate}: ${where}`));
+      bar.append(drawn("title", {}, `keep rate ${rate}: ${where}`));
       const mine = Math.abs(rate - keepRate) < 1e-6 ? "mine" : "";
-      svg.append(bar, mark("text", { x: (at + 0.5) * step, y: bottom + 14, "text-anchor": "middle", class: mine }, rate.toFixed(2)));
+      svg.append(bar, drawn("text", { x: (at + 0.5) * step, y: bottom + 14, "text-anchor": "middle", class: mine }, rate.toFixed(2)));
       if (steps[at] <= dropping.length) {
-        svg.append(mark("text", { x: (at + 0.5) * step, y: bottom - tall - 3, "text-anchor": "middle" }, falls[at][index]));
+        svg.append(drawn("text", { x: (at + 0.5) * step, y: bottom - tall - 3, "text-anchor": "middle" }, falls[at][index]));
       }
     });
-    svg.append(mark("text", { x: 0, y: 108 }, "keep rate (bold: yours) · full bars live, hollow ones fall in the block written above"));
+    svg.append(drawn("text", { x: 0, y: 108 }, "keep rate (bold: yours) · full bars live, hollow ones fall in the block written above"));
     return svg;
   }
 }

@@ -1,6 +1,5 @@
 // D of Eq. 10 of every shortlisted candidate against alpha: straight lines, with the exact swaps of the first ranks as
 // rings. A press moves alpha there (on a ring: exactly to the swap), a drag takes it along, arrow keys step it.
-const SVG = "http://www.w3.org/2000/svg";
 const MARGIN = { left: 44, right: 12, top: 26, bottom: 40 };
 const HEIGHT = 340;
 const REACH = 9; // px within which a press counts as on a ring
@@ -8,15 +7,9 @@ const STEP = 0.01;
 const PAUSE = 150; // ms after the last key press until the value counts as released
 
 function shape(parent, tag, attributes, text) {
-  const node = document.createElementNS(SVG, tag);
-  set(node, attributes);
-  if (text) node.textContent = text;
+  const node = drawn(tag, attributes, text);
   parent.append(node);
   return node;
-}
-
-function set(node, attributes) {
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
 }
 
 const atAlpha = (match, place, alpha) => (1 - alpha) * match.dCos[place] + alpha * match.dEmd[place];
@@ -78,6 +71,8 @@ function draw(root, match, data, width) {
     .filter(([, one, other]) => lines.has(one) && lines.has(other))
     .map(([alpha, one, other]) => ({ alpha, one, other, x: x(alpha), y: y(atAlpha(match, one, alpha)) }));
   for (const ring of rings) shape(plot, "circle", { class: "ring", cx: ring.x, cy: ring.y, r: 4.5, "data-alpha": ring.alpha });
+  const tones = new Set([...lines.values()].map((line) => line.tone));
+  for (const tone of ["match", "other", "junk", "neutral"]) root.querySelector(`.legend .${tone}`).hidden = !tones.has(tone);
   const cursor = shape(svg, "line", { class: "cursor", y1: MARGIN.top, y2: bottom });
   const label = shape(svg, "text", { class: "label", y: MARGIN.top - 10, "text-anchor": "middle" });
   const dots = shape(svg, "g", { "clip-path": "url(#plot)" });
@@ -133,7 +128,7 @@ function listen(root) {
   svg.addEventListener("pointerdown", (event) => {
     if (!root.drawn) return;
     svg.setPointerCapture(event.pointerId);
-    root.held = true;
+    root.held = { alpha: live.view.alpha };
     live.show({ alpha: pointer(root, event).alpha });
   });
   svg.addEventListener("pointermove", (event) => {
@@ -145,9 +140,12 @@ function listen(root) {
   });
   svg.addEventListener("pointerup", () => {
     if (root.held) live.release();
-    root.held = false;
+    root.held = null;
   });
-  svg.addEventListener("pointercancel", () => (root.held = false));
+  svg.addEventListener("pointercancel", () => {
+    if (root.held) live.show(root.held); // the finger scrolls the page: alpha stays what it was
+    root.held = null;
+  });
   svg.addEventListener("pointerleave", () => {
     root.pointed = undefined;
     live.changed();

@@ -1,10 +1,5 @@
-// A signed map over the query's patches: orange speaks for the winner, purple for the loser (ColorBrewer PuOr, told
-// apart by the colour-blind); the image shows through where a patch says nothing.
-
-const WINNER = "230, 97, 1";
-const LOSER = "94, 60, 153";
-const STRONGEST = 0.88; // opacity
-
+// A signed map over the query's patches: orange speaks for the winner, purple for the loser; the image shows through
+// where a patch says nothing.
 class MarginView {
   constructor(root) {
     root.className = "margin";
@@ -15,12 +10,8 @@ class MarginView {
         this.touched = index;
         this.draw();
       },
-      pick: (index) => {
-        this.touched = index;
-        this.draw();
-      },
     });
-    this.sides = [this.side(WINNER), this.side(LOSER)];
+    this.sides = [this.side(ORANGE), this.side(PURPLE)];
     const middle = element("figure");
     middle.append(element("figcaption", "", "query"), this.grid.element);
     const trio = element("div", "trio");
@@ -28,7 +19,7 @@ class MarginView {
     this.story = element("p", "story");
     this.said = element("p", "said");
     this.said.setAttribute("role", "status");
-    this.bar = colourBar([`rgba(${LOSER}, ${STRONGEST})`, `rgba(${LOSER}, 0) 50%`, `rgba(${WINNER}, 0) 50%`, `rgba(${WINNER}, ${STRONGEST})`]);
+    this.bar = signedBar();
     this.parts = element("div", "parts");
     const told = element("div", "told");
     told.append(this.bar.node, this.said, this.parts);
@@ -88,11 +79,7 @@ class MarginView {
     if (!this.margin || !this.grid.element.clientWidth) return;
     const context = this.grid.context();
     const { patches } = this.margin;
-    this.grid.fill(context, (index) => {
-      const value = patches[index];
-      if (Number.isNaN(value)) return VEIL;
-      return `rgba(${value < 0 ? LOSER : WINNER}, ${this.top ? (STRONGEST * Math.abs(value)) / this.top : 0})`;
-    });
+    this.grid.fill(context, (index) => (Number.isNaN(patches[index]) ? VEIL : signedColour(patches[index], this.top)));
     if (this.touched !== null) ring(context, this.geometry.cell(this.touched), "#ffffff", 1.8);
     const [title, text] =
       this.touched === null ? ["Touch a patch", "what it adds to the difference in transport"] : this.describe(this.touched);

@@ -1,7 +1,6 @@
 // One image under its patch grid: pointer, keyboard and what a screen reader hears. Prepended to the
 // components that show patches. Text reaches the page as textContent only.
 
-const VIRIDIS = ["#440154", "#482878", "#3e4989", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6ece58", "#b5de2b", "#fde725"];
 const VEIL = "rgba(255, 255, 255, 0.82)";
 
 // 256 [r, g, b] between evenly spaced colours.
@@ -25,11 +24,13 @@ function shade(colours, share, opacity = 1) {
 const percent = (share, digits = 2) => `${(100 * share).toFixed(digits)} %`;
 
 // An image whose patches can be pointed at, walked with the arrow keys, and picked by click, tap or Enter.
-// touch(index or null): pointer or keyboard stands on a patch.  pick(index or null): chosen; null by Escape.
+// name: of its elements.  touch(index or null): pointer or keyboard stands on a patch.  pick(index or null): chosen; null
+// by Escape. Without `pick` patches are touched alone.
 class PatchGrid {
   constructor(name, { touch, pick }) {
     this.touch = touch;
-    this.pick = pick;
+    this.pick = pick ?? touch;
+    this.keys = `Arrow keys move${pick ? ", Enter pins, Escape unpins" : ""}.`;
     this.active = null;
     this.element = element("figure", "patches");
     this.image = element("img");
@@ -37,9 +38,7 @@ class PatchGrid {
     this.cells = element("div", "cells");
     this.cells.tabIndex = 0;
     this.cells.setAttribute("role", "grid");
-    this.cells.setAttribute("aria-label", `${name} patches. Arrow keys move, Enter pins, Escape unpins.`);
     this.cells.dataset.grid = name;
-    this.image.alt = name;
     this.element.append(this.image, this.canvas, this.cells);
     this.cells.addEventListener("pointermove", (event) => event.pointerType !== "touch" && this.move(this.under(event)));
     this.cells.addEventListener("pointerleave", (event) => event.pointerType !== "touch" && this.touch(null));
@@ -52,12 +51,13 @@ class PatchGrid {
     this.cells.addEventListener("blur", () => this.touch(null));
   }
 
-  // labels: what a screen reader says of each patch.
+  // alt, labels: what a screen reader says of the image and of each patch.
   show(geometry, source, alt, labels) {
     if (this.geometry?.rows !== geometry.rows || this.geometry?.columns !== geometry.columns) this.build(geometry);
     this.geometry = geometry;
     if (this.image.src !== source) this.image.src = source;
     this.image.alt = alt;
+    this.cells.setAttribute("aria-label", `Patches of ${alt}. ${this.keys}`);
     this.element.style.aspectRatio = `${geometry.width} / ${geometry.height}`;
     labels.forEach((label, index) => this.cell[index].setAttribute("aria-label", label));
   }
@@ -171,11 +171,14 @@ function ring(context, [x, y, width, height], colour, thick) {
   context.strokeRect(x, y, width, height);
 }
 
-function colourBar(stops) {
-  const [label, low, bar, high] = ["label", "low", "bar", "high"].map((name) => element("span", name));
-  bar.style.background = `linear-gradient(to right, ${stops.join(", ")})`;
-  const node = colourScale(label, low, bar, high);
-  return { node, set: (...texts) => [label, low, high].forEach((part, at) => (part.textContent = texts[at])) };
+// A signed map: ORANGE above 0, PURPLE below (ColorBrewer PuOr, told apart by the colour-blind), the image at 0.
+const [ORANGE, PURPLE] = ["230, 97, 1", "94, 60, 153"];
+const STRONGEST = 0.88; // opacity
+
+const signedColour = (value, top) => `rgba(${value < 0 ? PURPLE : ORANGE}, ${top ? (STRONGEST * Math.abs(value)) / top : 0})`;
+
+function signedBar() {
+  return colourBar([signedColour(-1, 1), `rgba(${PURPLE}, 0) 50%`, `rgba(${ORANGE}, 0) 50%`, signedColour(1, 1)]);
 }
 
 function checkbox(text, name, checked, change) {

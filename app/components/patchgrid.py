@@ -15,7 +15,7 @@ def parts(name: str) -> dict[str, Any]:
     """html, css and js of NAME.css and NAME.js of this folder, with what is shared before them."""
     return {
         "html": '<div data-root="" translate="no"></div>',
-        "css": source("patchgrid.css", f"{name}.css"),
+        "css": source("scale.css", "patchgrid.css", f"{name}.css"),
         "js": source("shared.js", "store.js", "geometry.js", "patchgrid.js", f"{name}.js"),
     }
 

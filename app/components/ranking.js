@@ -86,7 +86,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
       return;
     }
     if (!data.final) {
-      drawStrips(root, moving.slice(1), { pick });
+      drawStrips(root, moving.slice(1), { pick }).forEach((section) => section.classList.remove("stale"));
       return;
     }
     const { strip, stale } = finalStrip(data);

@@ -88,7 +88,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const frame = element("div", "frame");
   frame.append(table);
   root.replaceChildren(frame);
-  if (data.scale) root.append(element("div", "scale", data.scale));
+  if (data.scale) root.append(element("div", "about", data.scale));
   frame.scrollLeft = scrolled;
   if (focused) root.querySelector(`[data-pick="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
 }

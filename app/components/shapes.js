@@ -14,12 +14,6 @@ const ICONS = {
   remove: "M3 4h10M6 4V2h4v2M5 4l1 10h4l1-10",
 };
 
-function drawn(tag, attributes = {}) {
-  const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  return node;
-}
-
 function button(name, text, click) {
   const node = element("button");
   node.type = "button";

@@ -6,6 +6,18 @@ function element(tag, className, text) {
   return node;
 }
 
+function set(node, attributes) {
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+}
+
+// An element of an SVG.
+function drawn(tag, attributes = {}, text) {
+  const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  set(node, attributes);
+  if (text !== undefined) node.textContent = text;
+  return node;
+}
+
 function floats(base64) {
   const text = atob(base64);
   const bytes = new Uint8Array(text.length);
@@ -13,13 +25,17 @@ function floats(base64) {
   return new Float32Array(bytes.buffer);
 }
 
+const VIRIDIS = ["#440154", "#482878", "#3e4989", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6ece58", "#b5de2b", "#fde725"];
+
 // A colour bar between its ends, behind what it shows: a narrow screen breaks before the bar, never between it and them.
-function colourScale(label, low, bar, high) {
+function colourBar(stops) {
+  const [label, low, bar, high] = ["label", "low", "bar", "high"].map((name) => element("span", name));
+  bar.style.background = `linear-gradient(to right, ${stops.join(", ")})`;
   const ends = element("span", "ends");
   ends.append(low, bar, high);
   const node = element("div", "scale");
   node.append(label, ends);
-  return node;
+  return { node, set: (...texts) => [label, low, high].forEach((part, at) => (part.textContent = texts[at])) };
 }
 
 // Says it now, and again and again until `host.timer` is cleared: what meets another run of the page may go unheard. Every

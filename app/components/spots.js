@@ -1,20 +1,17 @@
 // A signed map over the places of a sliding occluder: orange where it makes things worse for the true match, purple where
-// better (ColorBrewer PuOr, told apart by the colour-blind); the image shows through where it does nothing.
-const WORSE = "230, 97, 1";
-const BETTER = "94, 60, 153";
-const STRONGEST = 0.88; // opacity
-
+// better; the image shows through where it does nothing.
 class SpotsView {
   constructor(root) {
     root.className = "spots";
     this.touched = null;
     this.draw = onceAFrame(() => this.drawMap());
-    const touch = (index) => {
-      this.touched = index;
-      this.draw();
-    };
-    this.grid = new PatchGrid("places", { touch, pick: touch });
-    this.bar = colourBar([`rgba(${BETTER}, ${STRONGEST})`, `rgba(${BETTER}, 0) 50%`, `rgba(${WORSE}, 0) 50%`, `rgba(${WORSE}, ${STRONGEST})`]);
+    this.grid = new PatchGrid("places", {
+      touch: (index) => {
+        this.touched = index;
+        this.draw();
+      },
+    });
+    this.bar = signedBar();
     this.said = element("p", "said");
     this.said.setAttribute("role", "status");
     const told = element("div", "told");
@@ -48,12 +45,8 @@ class SpotsView {
   drawMap() {
     if (!this.values) return;
     const context = this.grid.context();
-    this.grid.fill(context, (index) => {
-      const value = this.values[index];
-      if (Number.isNaN(value)) return VEIL;
-      const share = this.top ? Math.abs(value) / this.top : 0;
-      return share ? `rgba(${value > 0 ? WORSE : BETTER}, ${STRONGEST * share})` : null;
-    });
+    const { values } = this;
+    this.grid.fill(context, (index) => (Number.isNaN(values[index]) ? VEIL : signedColour(values[index], this.top)));
     if (this.touched === null) {
       this.said.textContent = "Point at a place, or walk with the arrow keys, to see what an occluder does there.";
       return;
