@@ -99,6 +99,19 @@ def test_a_device_that_was_short_of_memory_for_maps_in_the_background_is_said_on
     assert not run(app).toast
 
 
+def test_maps_that_could_not_be_computed_say_why(app, monkeypatch):
+    def failing(*_):
+        raise ValueError("no map of it")
+
+    monkeypatch.setattr(cam, "decoder_map", failing)
+    app.query_params["k"] = "6"  # maps that no other test has asked for
+    for _ in range(100):
+        if [each.value for each in run(app).warning] == ["no map of it\\."]:
+            return
+        time.sleep(0.1)
+    raise AssertionError(texts(app))
+
+
 def test_the_released_decoder_is_said_to_take_nothing_from_the_query(app):
     assert "Nothing: the released decoder leaves it out" in texts(run(app))
     assert set(labels(app)) == {"neighbors", "encoder"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from app.caches import RESULTS
+from fpc_core.matching.shortlists import ShortlistError, TorchIndex
 from fpc_core.model.checkpoint import save_checkpoint
 from fpc_core.model.fpc import FPC
 from tests.small_world import CONFIG, paint
@@ -156,6 +159,29 @@ def test_a_damaged_gallery_image_is_named_on_every_page(world, name):
         assert "is damaged or truncated" in said(page)
     run(page)
     assert "is damaged" not in said(page)
+
+
+def test_images_damaged_since_the_atlas_was_computed_are_named_on_it(world):
+    page = visiting("atlas")
+    for _ in range(300):
+        if "all known" in said(run(page)):
+            break
+        time.sleep(0.1)
+    RESULTS.clear()  # small pictures of them
+    with damaged(*sorted((world.data / "bounding_box_test").iterdir())):
+        assert "is damaged or truncated" in said(run(page))
+    run(page)
+    assert "is damaged" not in said(page)
+
+
+def test_a_shortlist_that_cannot_be_asked_any_more_is_told(world, monkeypatch):
+    def gone(*_):
+        raise ShortlistError("Qdrant at http://localhost:6333 cannot be used: connection refused; start it, or use torch")
+
+    visiting("explore")
+    monkeypatch.setattr(TorchIndex, "search", gone)
+    RESULTS.clear()
+    assert "Qdrant at http://localhost:6333 cannot be used" in said(visiting("explore"))
 
 
 @pytest.mark.parametrize("name", ["sweep", "evaluate", "atlas"])

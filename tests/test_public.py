@@ -15,13 +15,15 @@ import pytest
 from google.protobuf.json_format import MessageToJson
 from hypothesis import given, strategies
 
+from app import ahead
 from app.choice import Choice, read_choice
 from app.public import for_visitors, is_public, unclear
 from fpc_core.config import QuerySettings, Variant
 from fpc_core.figures import render  # its libraries make their own folders when they are first loaded
 from fpc_core.figures.recipe import FigureKind, FigureRecipe
+from fpc_core.memory import GalleryMemoryError
 from fpc_core.workspace import open_workspace
-from tests.unseen import PAGES, ROOT, forget, opened, run, texts
+from tests.unseen import PAGES, ROOT, forget, opened, run, sent_to, texts
 
 VISITED = sorted(path.name for path in PAGES.glob("*.py") if path.name not in ("__init__.py", "data.py"))
 _written: list[str] = []
@@ -111,6 +113,22 @@ def test_no_page_says_a_path_or_writes_a_file_or_opens_what_a_link_asks_for(publ
     assert "Small world" in said
     for secret in secrets(small_places, public):
         assert secret not in said, secret
+
+
+def test_what_ended_work_in_the_background_is_said_without_its_place(public, small_places, monkeypatch):
+    def damaged(*_):
+        raise GalleryMemoryError(f"{small_places.memory / 'tokens.npy'} is damaged; build the memory again")
+
+    monkeypatch.setattr(ahead, "_moved", damaged)
+    page = opened(PAGES / "explore.py")
+    page.query_params["epsilon"] = "0.11"  # a grid that no other test has asked for
+    for _ in range(100):
+        errors = [sent["error"] for sent in sent_to(run(page), "feed") if sent["name"] == "grid"]
+        if any(errors):
+            break
+        time.sleep(0.1)
+    assert errors == ["tokens.npy is damaged; build the memory again"]
+    assert str(small_places.memory) not in everything(page)
 
 
 def test_whoever_runs_it_privately_is_told_the_paths(small_world_in_use, small_places):
