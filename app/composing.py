@@ -1,4 +1,4 @@
-"""Controls of the Figures page: what is drawn, of which queries, how it is laid out. What was set outlives the page."""
+"""Controls of the Figures page: what is drawn, of which queries, how. Layout, kind and queries outlive the page."""
 
 from __future__ import annotations
 
@@ -51,7 +51,8 @@ def chosen_settings(usual: QuerySettings, shortlist: int) -> QuerySettings:
     """Settings of the searches, starting from those of the view that was added last."""
     rate = st.slider("Keep rate γ", *GAMMA[:2], usual.prune.keep_rate, GAMMA[2], key=f"{PREFIX}gamma")
     alpha = st.slider("Weight of transport α", *ALPHA[:2], usual.alpha, ALPHA[2], key=f"{PREFIX}alpha")
-    neighbors = st.slider("Neighbours K", *NEIGHBORS[:2], usual.neighbors, NEIGHBORS[2], key=f"{PREFIX}k")
+    most = int(NEIGHBORS[1])
+    neighbors = st.slider("Neighbours K", *NEIGHBORS[:2], min(usual.neighbors, most), NEIGHBORS[2], key=f"{PREFIX}k")
     return replace(
         controls.method_settings(PREFIX, usual).with_keep_rate(round(rate, 4)),
         alpha=round(alpha, 4), neighbors=min(neighbors, shortlist), shortlist=shortlist,

@@ -51,6 +51,9 @@ class Landscape:
 @mishaps_told("-map")
 def gallery(space: Workspace, variant: Variant) -> None:
     """The section of the Data page, by itself: a pressed point draws nothing else anew."""
+    if len(space.retriever.memory) < 2:
+        st.info("A gallery of one image has no map.", icon=":material/map:")
+        return
     names = {record.path.as_posix(): record for record in space.dataset.query}
     left, right = st.columns([3, 1], gap="medium", vertical_alignment="bottom")
     with left:
@@ -63,7 +66,7 @@ def gallery(space: Workspace, variant: Variant) -> None:
     record = names[name]
     query = query_of(space, record)
     most = space.dataset.shortlist
-    settings = QuerySettings(variant=variant, neighbors=min(space.dataset.neighbors, most), shortlist=most)
+    settings = QuerySettings(variant=variant, neighbors=space.dataset.neighbors, shortlist=most)
     trace = stages.search(space, query, settings).trace
     found, explained = lie_of(space, query, trace, fit == "shortlist")
     chart, side = st.columns([4, 1], gap="medium")

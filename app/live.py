@@ -24,7 +24,7 @@ def view_key(digest: str, settings: QuerySettings) -> str:
     digest: of the query image and its camera.
     """
     usual = QuerySettings()
-    fixed = replace(settings, alpha=usual.alpha, neighbors=usual.neighbors).with_keep_rate(usual.prune.keep_rate)
+    fixed = replace(settings, alpha=usual.alpha, neighbors=1).with_keep_rate(usual.prune.keep_rate)
     return hashlib.sha256(f"{digest} {fixed}".encode()).hexdigest()[:16]
 
 

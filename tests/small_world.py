@@ -1,5 +1,6 @@
 """A complete workspace in seconds: painted figures, a small model with random weights, and its memory."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +18,13 @@ CONFIG = ModelConfig(stride=16, width=32, heads=4, cameras=4, identities=8)
 IDENTITIES, CAMERAS = 8, 4
 
 
-def build_world(root: Path) -> Places:
-    """Occluded-Duke layout under `root`: 8 identities under 4 cameras, one occluded query each."""
+def build_world(root: Path, identities: int = IDENTITIES, cameras: Iterable[int] = range(1, CAMERAS + 1)) -> Places:
+    """Occluded-Duke layout under `root`: identities under each of the cameras, and an occluded query of each."""
     places = Places(root / "small", root / "model.safetensors", root / "memory")
     for folder in ("query", "bounding_box_test", "bounding_box_train"):
         (places.data / folder).mkdir(parents=True)
-    for identity in range(1, IDENTITIES + 1):
-        for camera in range(1, CAMERAS + 1):
+    for identity in range(1, identities + 1):
+        for camera in cameras:
             figure = paint(identity, camera)
             figure.save(places.data / "bounding_box_test" / f"{identity:04d}_c{camera}_f0000001.png")
         occluded = paint(identity, 1)

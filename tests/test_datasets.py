@@ -207,10 +207,12 @@ def test_an_unknown_layout_is_an_error(tmp_path: Path) -> None:
 
 
 def test_the_label_may_say_how_many_neighbours_to_begin_with(tmp_path: Path) -> None:
-    lay_out(tmp_path, DUKE)
-    assert open_dataset(tmp_path).neighbors == 10
-    (tmp_path / "dataset.json").write_text('{"neighbors": 4}')
-    assert open_dataset(tmp_path).neighbors == 4
+    more = [f"0009_c{camera}_f0000001.jpg" for camera in range(1, 9)]
+    lay_out(tmp_path, DUKE | {"bounding_box_test": [*DUKE["bounding_box_test"], *more]})
+    images = len(open_dataset(tmp_path).gallery)
+    for said, begins in (("{}", min(10, images)), ('{"neighbors": 4}', 4), ('{"neighbors": 100}', images)):
+        (tmp_path / "dataset.json").write_text(said)
+        assert open_dataset(tmp_path).neighbors == begins
     (tmp_path / "dataset.json").write_text('{"neighbors": 0}')
     with pytest.raises(DatasetError, match=r"K = 0; neighbors must lie in 1\.\.100"):
         open_dataset(tmp_path)

@@ -176,7 +176,9 @@ def test_images_damaged_since_the_atlas_was_computed_are_named_on_it(world):
 
 def test_a_shortlist_that_cannot_be_asked_any_more_is_told(world, monkeypatch):
     def gone(*_):
-        raise ShortlistError("Qdrant at http://localhost:6333 cannot be used: connection refused; start it, or use torch")
+        raise ShortlistError(
+            "Qdrant at http://localhost:6333 cannot be used: connection refused; start it, or use torch"
+        )
 
     visiting("explore")
     monkeypatch.setattr(TorchIndex, "search", gone)

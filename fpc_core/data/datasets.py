@@ -89,7 +89,7 @@ class Dataset:
     skipped: images, relative to the root, left out because their names do not follow the layout.
     synthetic, note: from `dataset.json`; synthetic images must be labelled so wherever they are shown.
     opening: path of the query that a first visit opens with, from `dataset.json`; else the first one's.
-    neighbors: the K to begin with, from `dataset.json`; else that of QuerySettings.
+    neighbors: the K to begin with, from `dataset.json`, else that of QuerySettings; no more than there are images.
     junk: images of identity -1, which the protocols leave out; they stand in no split.
     """
 
@@ -169,7 +169,7 @@ def open_dataset(root: Path | str, layout: Layout | str = "auto") -> Dataset:
         synthetic=bool(label.get("synthetic", False)),
         note=str(label.get("note", "")),
         opening=_opening(label, query),
-        neighbors=_neighbors(label),
+        neighbors=min(_neighbors(label), len(gallery)),
         skipped=tuple(skipped),
         junk=junk,
     )
