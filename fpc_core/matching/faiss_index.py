@@ -64,8 +64,9 @@ class IvfIndex:
 
     def search(self, query_cls: Tensor, size: int) -> Shortlist:
         query, size, probes = _unit_query(query_cls), min(size, len(self._cls)), self._probes
+        told: Any = faiss.SearchParametersIVF()
         while True:
-            told = faiss.SearchParametersIVF(nprobe=probes)
+            told.nprobe = probes
             _, rows = self._index.search(query, min(2 * size, len(self._cls)), params=told)
             found = rows[0][rows[0] >= 0]
             if len(found) >= size or probes >= self._lists:
