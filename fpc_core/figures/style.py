@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -52,6 +53,9 @@ WORDS = {
 }  # fmt: skip
 
 
+_one_style = threading.RLock()  # matplotlib's settings belong to the whole process
+
+
 @dataclass(frozen=True, eq=False)
 class Drawn:
     """A figure. data: the numbers behind it as CSV."""
@@ -62,7 +66,8 @@ class Drawn:
 
 @contextmanager
 def dressed(style: FigureStyle) -> Iterator[None]:
-    """matplotlib's settings while a figure is drawn and saved; Type 42 fonts, as IEEE and CVPR ask for."""
+    """matplotlib's settings while a figure is drawn and saved, by one thread at a time; Type 42 fonts, as IEEE and CVPR
+    ask for."""
     settings: dict[Any, Any] = {
         "font.family": [style.font, "DejaVu Sans"] if style.font != "DejaVu Sans" else ["DejaVu Sans"],
         "font.size": style.font_size,
@@ -80,7 +85,7 @@ def dressed(style: FigureStyle) -> Iterator[None]:
         "image.interpolation": "nearest",
         "image.composite_image": False,
     }
-    with matplotlib.rc_context(settings):
+    with _one_style, matplotlib.rc_context(settings):
         yield
 
 
