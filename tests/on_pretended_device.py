@@ -162,7 +162,7 @@ def main(data: str, weights: str, memory_folder: str, empty: str) -> None:
     records = here.dataset.query[:1]
     images = to_tensor([resize_image(here.dataset.read(record), config.image_size) for record in records], config)
     cameras = torch.tensor([record.camera for record in records])
-    with pretended():
+    with pretended(), mock.patch("fpc_core.workspace.devices", return_value=("cpu", DEVICE)):
         there = open_workspace(places, DEVICE)
         assert all(isinstance(each, Elsewhere) for each in there.retriever.model.state_dict().values())
         searches(here, there, images, cameras)

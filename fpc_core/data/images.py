@@ -16,7 +16,7 @@ import stat
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,7 +48,6 @@ _UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {  # (H, W, 3) to the 
     7: lambda pixels: pixels[::-1, ::-1].swapaxes(0, 1),
     8: np.rot90,
 }
-_warning_filters = threading.Lock()
 
 
 class ImageError(ValueError):
@@ -69,7 +68,7 @@ def decode_image(
     """
     name = name or (source.name if isinstance(source, Path) else "the image")
     data = _read(source, name, max_bytes)
-    with _silent_pillow():
+    with _silent_pillow:
         image = _open(data, name, max_pixels)
         try:
             image.load()
@@ -204,15 +203,30 @@ def _upper_bits(image: Image.Image, name: str) -> np.ndarray:
     return (grey >> 8).astype(np.uint8)
 
 
-@contextlib.contextmanager
-def _silent_pillow() -> Iterator[None]:
+class _Silence:
     """Keep Pillow's warnings (size, odd metadata) off the console: whatever matters is raised as ImageError.
 
-    The filters belong to the whole process, so only one thread at a time may swap them.
+    The filters belong to the whole process: the first thread to come swaps them, the last to go puts them back.
     """
-    with _warning_filters, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+
+    def __init__(self) -> None:
+        self._turn, self._inside, self._before = threading.Lock(), 0, contextlib.ExitStack()
+
+    def __enter__(self) -> None:
+        with self._turn:
+            self._inside += 1
+            if self._inside == 1:
+                self._before.enter_context(warnings.catch_warnings())
+                warnings.simplefilter("ignore")
+
+    def __exit__(self, *_: object) -> None:
+        with self._turn:
+            self._inside -= 1
+            if not self._inside:
+                self._before.close()
+
+
+_silent_pillow = _Silence()
 
 
 def _main() -> None:

@@ -96,10 +96,9 @@ def latex(recipe: FigureRecipe, space: Workspace, name: str) -> str:
     """A figure environment whose caption says data, weights and settings."""
     star = "*" if recipe.style.width.endswith("page") else ""
     settings, dataset = recipe.settings, space.dataset
-    told = f"{dataset.name}, synthetic data" if dataset.synthetic and "synthetic" not in dataset.name else dataset.name
     occluded = sum(bool(scene.occluders) for scene in recipe.scenes)
     caption = (
-        f"{CAPTIONS[recipe.kind]}. {escaped(told)}; $\\gamma = {settings.prune.keep_rate:g}$, "
+        f"{CAPTIONS[recipe.kind]}. {escaped(dataset.label)}; $\\gamma = {settings.prune.keep_rate:g}$, "
         f"$\\alpha = {settings.alpha:g}$, $K = {settings.neighbors}$ where not varied; "
         f"{escaped(settings.prune.strategy.replace('_', '-'))} patches dropped, {settings.variant.value} variant, "
         f"weights {weights_fingerprint(space.retriever.model)[:12]}."

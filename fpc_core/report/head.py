@@ -41,9 +41,8 @@ def searched(space: Workspace, settings: QuerySettings) -> dict[str, str]:
     prune, transport = settings.prune, settings.transport
     solver = transport.solver.value
     entropy = "" if transport.solver is Solver.EXACT else f", ε {transport.epsilon:g}"
-    synthetic = " (synthetic)" if dataset.synthetic and "synthetic" not in dataset.name else ""
     return {
-        "Data": f"{readable(dataset.name)}{synthetic}, {len(dataset.gallery)} gallery images",
+        "Data": f"{readable(dataset.label)}, {len(dataset.gallery)} gallery images",
         "Weights": f"{readable(space.places.weights.name)}, SHA-256 {weights_fingerprint(space.retriever.model)[:16]}",
         "Model": f"{config.width} channels, {config.depth} blocks, {config.grid[0]} x {config.grid[1]} patches",
         "Variant": settings.variant.value,
