@@ -143,10 +143,13 @@ def images_done(
 ) -> int:
     """How many images an interrupted build of this very memory has done; 0 where there is none to go on with."""
     partial = Path(directory).with_name(Path(directory).name + PARTIAL)
-    told = read_json(partial / PLAN) or {}
+    whole = read_json(partial / MANIFEST)  # but for its place
+    told = whole or read_json(partial / PLAN) or {}
     asked = {"fingerprint": asdict(made_from), "batch_size": batch_size, "shard_images": shard_images}
     if {**told, **asked} != told:
         return 0
+    if whole:
+        return whole["images"]
     return sum(_done(partial, number)[0] for number in range(-(-told["images"] // shard_images)))
 
 

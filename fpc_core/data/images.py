@@ -107,11 +107,15 @@ def to_tensor(images: Sequence[np.ndarray], config: ModelConfig) -> Tensor:
     for image in images:
         if image.shape != expected or image.dtype != np.uint8:
             raise ValueError(f"expected uint8 {expected}, not {image.dtype} {image.shape}; call resize_image first")
-    pixels = (
-        torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
-    )
+    return normalise(torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2), config)
+
+
+def normalise(pixels: Tensor, config: ModelConfig) -> Tensor:
+    """(..., 3, H, W) uint8 -> the same as contiguous float32, normalised by mean and std as the model takes it."""
+    import torch
+
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (config.mean, config.std))
-    return pixels.div_(255.0).sub_(mean).div_(std)
+    return pixels.to(torch.float32, memory_format=torch.contiguous_format).div_(255.0).sub_(mean).div_(std)
 
 
 def _read(source: Path | bytes, name: str, max_bytes: int) -> bytes:
