@@ -1,4 +1,4 @@
-"""Frozen settings and presets; every default of the project lives here.
+"""Frozen settings and presets of the model, a search and its heat maps, with their defaults.
 
 Settings are plain values: two settings that compare equal give the same result, so they serve as cache keys and are
 written into recipes and fingerprints as they are (`dataclasses.asdict`).

@@ -210,7 +210,7 @@ def test_both_stages_overfit_a_tiny_set(dataset, tmp_path):
         seen = decoder_input(
             pruned.cls, pruned.patches, memory.cls[near], memory.tokens[near].float(), Variant.RELEASED
         )  # fmt: skip
-        consolidated = model.rec_classifier(model.decode(seen)).argmax(dim=1)
+        consolidated = model.rec_classifier(model.rec_bottleneck(model.decoder(seen))).argmax(dim=1)
     assert torch.equal(found, images.labels)
     assert torch.equal(consolidated, images.labels)
 
