@@ -45,6 +45,7 @@ from fpc_core.memory import (
     fingerprint,
     open_memory,
     read_json,
+    write_json,
 )
 from fpc_core.model.fpc import FPC
 from fpc_core.shards import BUILD_COMMAND, TOKEN_TYPE, TokenShards, file_checksum, row_checksums, token_file
@@ -185,7 +186,7 @@ class _Job:
             if wanted > free:
                 text = f"it takes {wanted / 1e6:,.1f} MB and the disk has {free / 1e6:,.1f} MB left"
                 raise OSError(errno.ENOSPC, text, str(self.partial))
-            _write_json(self.partial / PLAN, plan)
+            write_json(self.partial / PLAN, plan)
         if (self.partial / MANIFEST).is_file():
             return []
         return [number for number in range(self.plan.shards) if not self._is_full(number)]
@@ -220,7 +221,7 @@ class _Job:
                 tokens_out.write(encoded.patches)
                 rows_out.write(rows)
                 done, checksum = done + len(batch), zlib.crc32(rows.tobytes(), checksum)
-                _write_json(self.partial / _done_file(number), {"done": done, "crc32": checksum})
+                write_json(self.partial / _done_file(number), {"done": done, "crc32": checksum})
                 yield
 
     def finish(self) -> None:
@@ -236,7 +237,7 @@ class _Job:
                     for number in numbers:
                         out.write(np.load(self.partial / _row_file(number), mmap_mode="r")[name])
             listing = [[r.path.as_posix(), r.identity, r.camera, r.split] for r in self.records]
-            _write_json(self.partial / RECORDS, listing)
+            write_json(self.partial / RECORDS, listing)
             small = [*(f"{name}.npy" for name in ARRAYS), RECORDS]
             files: dict[str, tuple[int, int | None]] = {
                 name: ((self.partial / name).stat().st_size, file_checksum(self.partial / name)) for name in small
@@ -244,7 +245,7 @@ class _Job:
             for number in numbers:
                 files[token_file(number)] = (self.partial / token_file(number)).stat().st_size, None
             told = self.plan.to_json() | {"files": files}
-            _write_json(self.partial / MANIFEST, told)
+            write_json(self.partial / MANIFEST, told)
         for name in (*map(_row_file, numbers), *map(_done_file, numbers), PLAN):
             (self.partial / name).unlink(missing_ok=True)
 
@@ -379,16 +380,6 @@ def _locked(partial: Path) -> Iterator[None]:
             raise GalleryMemoryError(f"another process is building {partial}; wait for it or stop it") from error
         yield
         (partial.with_name(partial.name.removesuffix(PARTIAL)) / ".lock").unlink(missing_ok=True)
-
-
-def _write_json(path: Path, content: object) -> None:
-    """Written whole or not at all, and on the disk before it takes its name: power may fail at any time."""
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        json.dump(content, file)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def _on_disk(folder: Path) -> None:
