@@ -18,7 +18,7 @@ from fpc_core.config import ModelConfig, Precision
 from fpc_core.data.datasets import Dataset, open_dataset
 from fpc_core.matching.shortlists import IndexKind, open_index
 from fpc_core.memory import fingerprint, open_memory
-from fpc_core.model.checkpoint import LoadReport, load_checkpoint
+from fpc_core.model.checkpoint import LoadReport, load_checkpoint, weights_fingerprint
 from fpc_core.model.fpc import FPC
 from fpc_core.retrieval import Retriever
 from fpc_core.roots import CACHE, Root, named_roots
@@ -72,6 +72,12 @@ class Workspace:
         """Tells workspaces apart by content: two of the same key give the same results to the same questions."""
         told = (self.retriever.memory.fingerprint, self.dataset.root.resolve(), self.device, self.retriever.index.finds)
         return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
+
+    @property
+    def weights_fingerprint(self) -> str:
+        """Of weights and precision, as the memory was checked against it."""
+        made_from = self.retriever.memory.fingerprint
+        return made_from.weights if made_from else weights_fingerprint(self.retriever.model)
 
     @property
     def computing(self) -> str:

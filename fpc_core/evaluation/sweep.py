@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 
-from fpc_core.config import KEEP_RATES, QuerySettings
+from fpc_core.config import ALPHAS, KEEP_RATES, QuerySettings
 from fpc_core.data.datasets import Dataset, ImageRecord
 from fpc_core.evaluation.passes import Pass, PassTask, Point
 from fpc_core.retrieval import Retriever
@@ -20,7 +20,7 @@ class SweepGrid:
     """The three axes, each ascending or descending without repeats. Raises ValueError for any other."""
 
     keep_rates: tuple[float, ...] = KEEP_RATES
-    alphas: tuple[float, ...] = tuple(round(0.1 * step, 1) for step in range(11))
+    alphas: tuple[float, ...] = ALPHAS
     neighbors: tuple[int, ...] = (1, 5, 10, 20)
 
     def __post_init__(self) -> None:

@@ -15,7 +15,6 @@ from fpc_core.figures.kinds import draw_of_queries
 from fpc_core.figures.recipe import OF_ALL_QUERIES, FigureKind, FigureRecipe
 from fpc_core.figures.scores import draw_of_scores, scored
 from fpc_core.figures.style import Drawn, dressed, printed
-from fpc_core.model.checkpoint import weights_fingerprint
 from fpc_core.workspace import Workspace
 
 CAPTIONS = {
@@ -101,7 +100,7 @@ def latex(recipe: FigureRecipe, space: Workspace, name: str) -> str:
         f"{CAPTIONS[recipe.kind]}. {escaped(dataset.label)}; $\\gamma = {settings.prune.keep_rate:g}$, "
         f"$\\alpha = {settings.alpha:g}$, $K = {settings.neighbors}$ where not varied; "
         f"{escaped(settings.prune.strategy.replace('_', '-'))} patches dropped, {settings.variant.value} variant, "
-        f"weights {weights_fingerprint(space.retriever.model)[:12]}."
+        f"weights {space.weights_fingerprint[:12]}."
     ) + (f" Occluders were added to {occluded} of the queries." if occluded else "")
     return (
         f"\\begin{{figure{star}}}[t]\n  \\centering\n  \\includegraphics[width=\\linewidth]{{{name}.pdf}}\n"
