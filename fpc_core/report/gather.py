@@ -164,7 +164,8 @@ class _Explainer:
         hit, tone = case.hit, case.tones[case.hit]
         if tone is Tone.JUNK:  # then all of the shortlist is
             return None
-        alive, other, file = survivors(trace.encoding)[-1], self.picture(hit), io.BytesIO()
+        alive, other = survivors(trace.encoding)[-1], self.picture(hit)
+        file = io.BytesIO()
         with dressed(_STYLE):
             figure = draw_transport(image, other, case.plan, alive, self.config, _STYLE, flows=FLOWS, tone=tone)
             figure.savefig(file, dpi=DPI)
