@@ -12,8 +12,7 @@ from app import controls
 from app.basket import Basket, Item, keep
 from app.messages import plain, problems
 from app.state import ALPHA, GAMMA, NEIGHBORS
-from fpc_core.config import KEEP_RATES, MapSettings, MapTarget, QuerySettings
-from fpc_core.evaluation.report_tables import ALPHAS
+from fpc_core.config import ALPHAS, KEEP_RATES, MapSettings, MapTarget, QuerySettings
 from fpc_core.figures.fonts import fonts
 from fpc_core.figures.recipe import (
     LANGUAGES,

@@ -45,6 +45,7 @@ from fpc_core.memory import (
     fingerprint,
     open_memory,
     read_json,
+    write_json,
 )
 from fpc_core.model.fpc import FPC
 from fpc_core.shards import BUILD_COMMAND, TOKEN_TYPE, TokenShards, file_checksum, row_checksums, token_file
@@ -143,10 +144,13 @@ def images_done(
 ) -> int:
     """How many images an interrupted build of this very memory has done; 0 where there is none to go on with."""
     partial = Path(directory).with_name(Path(directory).name + PARTIAL)
-    told = read_json(partial / PLAN) or {}
+    whole = read_json(partial / MANIFEST)  # but for its place
+    told = whole or read_json(partial / PLAN) or {}
     asked = {"fingerprint": asdict(made_from), "batch_size": batch_size, "shard_images": shard_images}
     if {**told, **asked} != told:
         return 0
+    if whole:
+        return whole["images"]
     return sum(_done(partial, number)[0] for number in range(-(-told["images"] // shard_images)))
 
 
@@ -182,7 +186,7 @@ class _Job:
             if wanted > free:
                 text = f"it takes {wanted / 1e6:,.1f} MB and the disk has {free / 1e6:,.1f} MB left"
                 raise OSError(errno.ENOSPC, text, str(self.partial))
-            _write_json(self.partial / PLAN, plan)
+            write_json(self.partial / PLAN, plan)
         if (self.partial / MANIFEST).is_file():
             return []
         return [number for number in range(self.plan.shards) if not self._is_full(number)]
@@ -217,7 +221,7 @@ class _Job:
                 tokens_out.write(encoded.patches)
                 rows_out.write(rows)
                 done, checksum = done + len(batch), zlib.crc32(rows.tobytes(), checksum)
-                _write_json(self.partial / _done_file(number), {"done": done, "crc32": checksum})
+                write_json(self.partial / _done_file(number), {"done": done, "crc32": checksum})
                 yield
 
     def finish(self) -> None:
@@ -233,7 +237,7 @@ class _Job:
                     for number in numbers:
                         out.write(np.load(self.partial / _row_file(number), mmap_mode="r")[name])
             listing = [[r.path.as_posix(), r.identity, r.camera, r.split] for r in self.records]
-            _write_json(self.partial / RECORDS, listing)
+            write_json(self.partial / RECORDS, listing)
             small = [*(f"{name}.npy" for name in ARRAYS), RECORDS]
             files: dict[str, tuple[int, int | None]] = {
                 name: ((self.partial / name).stat().st_size, file_checksum(self.partial / name)) for name in small
@@ -241,7 +245,7 @@ class _Job:
             for number in numbers:
                 files[token_file(number)] = (self.partial / token_file(number)).stat().st_size, None
             told = self.plan.to_json() | {"files": files}
-            _write_json(self.partial / MANIFEST, told)
+            write_json(self.partial / MANIFEST, told)
         for name in (*map(_row_file, numbers), *map(_done_file, numbers), PLAN):
             (self.partial / name).unlink(missing_ok=True)
 
@@ -376,16 +380,6 @@ def _locked(partial: Path) -> Iterator[None]:
             raise GalleryMemoryError(f"another process is building {partial}; wait for it or stop it") from error
         yield
         (partial.with_name(partial.name.removesuffix(PARTIAL)) / ".lock").unlink(missing_ok=True)
-
-
-def _write_json(path: Path, content: object) -> None:
-    """Written whole or not at all, and on the disk before it takes its name: power may fail at any time."""
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        json.dump(content, file)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def _on_disk(folder: Path) -> None:

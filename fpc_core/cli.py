@@ -11,7 +11,6 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-import numpy as np
 import torch
 from tqdm import tqdm
 
@@ -83,6 +82,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _query(args: argparse.Namespace) -> None:
     space = _open(args)
     model, memory = space.retriever.model, space.retriever.memory
+    known = model.config.cameras
+    if args.camera is not None and known and not 1 <= args.camera <= known:
+        raise ValueError(f"--camera must lie in 1..{known}, not {args.camera}; leave it out where it is none of them")
     image = to_tensor([resize_image(decode_image(args.image), model.config.image_size)], model.config)
     camera = None if args.camera is None else torch.tensor([args.camera - 1])
     trace = space.retriever.search(image, _settings(args, space), camera)
@@ -94,9 +96,11 @@ def _query(args: argparse.Namespace) -> None:
     for place in range(min(args.top, len(memory))):
         hits = []
         for ranking in columns.values():
-            if place < len(ranking.indices):
+            hit = ""
+            if place < len(ranking.indices):  # those of the shortlist end before the gallery's
                 record = memory.records[int(ranking.indices[place])]
-                hits.append(f"{record.path.name[-26:]:>26} {ranking.distance[place]:7.4f}")
+                hit = f"{record.path.name[-26:]} {ranking.distance[place]:7.4f}"
+            hits.append(f"{hit:>34}")
         print(f"{place + 1:>4}  " + "  ".join(hits))
     shares = trace.consolidation
     print(
@@ -285,6 +289,7 @@ def _architecture(args: argparse.Namespace) -> ModelConfig:
 def _doctor(args: argparse.Namespace) -> int:
     """What is here and whether it fits together; status 1 if something is missing."""
     print(f"python {sys.version.split()[0]}, {os.cpu_count()} CPU cores, {torch.get_num_threads()} torch threads")
+    status = 0
     for name in (
         "torch",
         "timm",
@@ -296,7 +301,11 @@ def _doctor(args: argparse.Namespace) -> int:
         "numba",
         "pandas",
     ):
-        print(f"  {name} {importlib.metadata.version(name)}")
+        try:
+            print(f"  {name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            print(f"problem  {name} is not installed: pip install -r requirements.txt")
+            status = 1
     cuda = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
     print(f"CUDA device: {cuda}; in use: {choose_device(args.device)}")
     places = _places(args)
@@ -308,11 +317,10 @@ def _doctor(args: argparse.Namespace) -> int:
     ]
     if choose_device(args.device).type != "cpu" or places.precision != Precision.FLOAT32:
         checks.append(("parity with the CPU in float32", lambda: checked_parity(_open(args))))
-    status = 0
     for name, check in checks:
         try:
             print(f"ok       {name}: {check()}")
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, NoMemoryLeftError) as error:
             print(f"problem  {name}: {error}")
             status = 1
     return status
@@ -324,8 +332,7 @@ def _tried(space: Workspace) -> str:
     image = resize_image(space.dataset.read(record), retriever.model.config.image_size)
     camera = torch.tensor([record.camera]) if space.dataset.uses_cameras else None
     trace = retriever.search(to_tensor([image], retriever.model.config), QuerySettings().with_keep_rate(1.0), camera)
-    place = int(np.flatnonzero(trace.by_cosine.indices == 0)[0]) + 1
-    return f"a gallery image finds itself at rank {place} of {len(retriever.memory)}"
+    return f"a gallery image finds itself at rank {trace.match.shortlist.place(0) + 1} of {len(retriever.memory)}"
 
 
 def _counted(dataset: object) -> str:
@@ -333,8 +340,7 @@ def _counted(dataset: object) -> str:
 
 
 def _about(space: Workspace) -> str:
-    synthetic = " (synthetic)" if space.dataset.synthetic and "synthetic" not in space.dataset.name else ""
-    return f"data {space.dataset.name}{synthetic}, weights {space.places.weights.name}, device {space.computing}"
+    return f"data {space.dataset.label}, weights {space.places.weights.name}, device {space.computing}"
 
 
 def _show(bar: tqdm) -> Callable[[int, int], None]:

@@ -1,4 +1,4 @@
-"""Frozen settings and presets; every default of the project lives here.
+"""Frozen settings and presets of the model, a search and its heat maps, with their defaults.
 
 Settings are plain values: two settings that compare equal give the same result, so they serve as cache keys and are
 written into recipes and fingerprints as they are (`dataclasses.asdict`).
@@ -138,6 +138,11 @@ class PruneSettings:
         if not self.blocks or list(self.blocks) != sorted(set(self.blocks)) or self.blocks[0] < 0:
             raise ValueError(f"dropping blocks must be increasing block indices, not {self.blocks}")
 
+    def kept(self, patches: int) -> int:
+        """How many of the patches that enter a dropping block leave it: ceil(gamma n), counted in floating point as the
+        released code does."""
+        return math.ceil(self.keep_rate * patches)
+
 
 @dataclass(frozen=True)
 class TransportSettings:
@@ -200,3 +205,4 @@ VIT_SMALL = ModelConfig(stride=16, width=384, heads=6)
 VIT_TINY = ModelConfig(stride=16, width=192, heads=3)
 
 KEEP_RATES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)  # of Table 3
+ALPHAS = tuple(round(0.1 * step, 1) for step in range(11))  # of Fig. 4a

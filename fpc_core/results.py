@@ -190,7 +190,8 @@ class Transport:
 class TransportPlan:
     """The plan between the query and one gallery image.
 
-    plan: (M, N) float32, query x gallery, sums to 1.  cost: (M, N) float32 ground cost 1 - cosine.
+    plan: (M, N) float32, query x gallery; sums to 1 within the tolerance of its solver, the released solver's to what
+    `Transport.marginal_error` says.  cost: (M, N) float32 ground cost 1 - cosine; the sum of plan * cost is D_EMD.
     query_positions: (M,) original grid positions of the rows; the columns are the full grid in order.
     """
 
@@ -202,11 +203,6 @@ class TransportPlan:
     def __post_init__(self) -> None:
         if self.plan.shape != self.cost.shape or len(self.query_positions) != len(self.plan):
             raise ValueError("plan, cost and positions do not fit each other")
-
-    @property
-    def contributions(self) -> np.ndarray:
-        """(M, N) plan * cost; the sum is D_EMD."""
-        return self.plan * self.cost
 
 
 @dataclass(frozen=True, eq=False)

@@ -40,6 +40,7 @@ from fpc_core.results import (
     Match,
     QueryTrace,
     Ranking,
+    Shortlist,
     Transport,
     TransportPlan,
 )
@@ -107,7 +108,11 @@ class Retriever:
 
         Of the settings only `shortlist`, `variant` and `transport` matter here.
         """
-        short = self.index.search(_only(encoding)[0], settings.shortlist)
+
+        def find(to: Retriever, _: slice) -> Shortlist:
+            return to.index.search(_only(encoding.to(to.device))[0], settings.shortlist)
+
+        short = self.spared("the shortlist", 1, find, itemgetter(0))
         # A distance of the released solver depends on which candidates share the call.
         whole = settings.transport.solver is Solver.RELEASED
 

@@ -17,6 +17,7 @@ from fpc_core.data.datasets import LAYOUT_FOLDERS, Dataset, is_layout
 from fpc_core.data.images import SUFFIXES
 from fpc_core.memory import PARTIAL
 
+CACHE = "cache"  # label of the folder of memories built for visitors; no root of FPC_ROOTS has it
 CHECKPOINTS = frozenset({".safetensors", ".pth", ".pt", ".bin", ".ckpt"})
 DEPTH = 5  # folders below a root that are looked into
 MOST_ENTRIES = 20_000  # files and folders that one look goes through
@@ -52,7 +53,8 @@ class Sights:
 
 
 def named_roots(demo: Path, text: str | None = None) -> tuple[Root, ...]:
-    """The demo, and the folders of `text` (default: FPC_ROOTS) under their own names; a second one of a name gets "-2".
+    """The demo, and the folders of `text` (default: FPC_ROOTS) under their own names; a second one of a name, or one
+    named CACHE, gets "-2".
 
     Raises ValueError for a folder that is not named from the top: what it means would change with the working folder.
     """
@@ -64,7 +66,7 @@ def named_roots(demo: Path, text: str | None = None) -> tuple[Root, ...]:
             raise ValueError(f"FPC_ROOTS names {part!r}, which is no absolute path; write it from the top")
         path = path.resolve()
         if path not in {root.path for root in roots}:
-            roots.append(Root(_fresh(path.name or "root", {root.label for root in roots}), path))
+            roots.append(Root(_fresh(path.name or "root", {CACHE, *(root.label for root in roots)}), path))
     return tuple(roots)
 
 

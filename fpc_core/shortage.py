@@ -42,12 +42,13 @@ class Portions:
         on_cpu: Callable[[], _T],
         relief: Callable[[], str] = str,
     ) -> _T:
-        """`work` on all rows, its parts joined. What was computed before the memory ran out is not computed again.
+        """`work` on all rows, its parts joined. What was computed before the memory ran out is not computed again, as
+        long as the device has memory for a row.
 
-        join: makes one result of those of consecutive rows.  on_cpu: does all of it on the CPU, where the device has no
-        memory for a single row; not called where the device is the CPU.  relief: gives memory of the device back that
-        is kept for speed alone, and says what became of it, nothing where there was none. Raises NoMemoryLeftError
-        where nothing helps.
+        join: makes one result of those of consecutive rows.  on_cpu: does all of it, from the first row, on the CPU,
+        where the device has no memory for one; not called where the device is the CPU.  relief: gives memory of the
+        device back that is kept for speed alone, and says what became of it, nothing where there was none. Raises
+        NoMemoryLeftError where nothing helps.
         """
         parts: list[_T] = []
         start, before = 0, self._most

@@ -18,10 +18,10 @@ from fpc_core.config import ModelConfig, Precision
 from fpc_core.data.datasets import Dataset, open_dataset
 from fpc_core.matching.shortlists import IndexKind, open_index
 from fpc_core.memory import fingerprint, open_memory
-from fpc_core.model.checkpoint import LoadReport, load_checkpoint
+from fpc_core.model.checkpoint import LoadReport, load_checkpoint, weights_fingerprint
 from fpc_core.model.fpc import FPC
 from fpc_core.retrieval import Retriever
-from fpc_core.roots import Root, named_roots
+from fpc_core.roots import CACHE, Root, named_roots
 
 _DEPTH = 3  # folders below a dataset that images are read from: archive/query/0001
 DEMO_ROOT = Path(__file__).resolve().parent.parent / "assets" / "demo"
@@ -44,12 +44,12 @@ class Places:
 
     @classmethod
     def from_environment(cls) -> Places:
-        """As the variables say; where one is not set, the demo."""
+        """As the variables say; where one is not set, or empty, the demo."""
         return cls(
-            Path(os.environ.get("FPC_DATA", cls.data)),
-            Path(os.environ.get("FPC_WEIGHTS", cls.weights)),
-            Path(os.environ.get("FPC_MEMORY", cls.memory)),
-            precision=os.environ.get("FPC_PRECISION", cls.precision),
+            Path(os.environ.get("FPC_DATA") or cls.data),
+            Path(os.environ.get("FPC_WEIGHTS") or cls.weights),
+            Path(os.environ.get("FPC_MEMORY") or cls.memory),
+            precision=os.environ.get("FPC_PRECISION") or cls.precision,
         )
 
 
@@ -74,6 +74,12 @@ class Workspace:
         return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
 
     @property
+    def weights_fingerprint(self) -> str:
+        """Of weights and precision, as the memory was checked against it."""
+        made_from = self.retriever.memory.fingerprint
+        return made_from.weights if made_from else weights_fingerprint(self.retriever.model)
+
+    @property
     def computing(self) -> str:
         """The device and, where it is not float32, the precision: "cuda:0 in bfloat16"."""
         precision = self.retriever.model.encoder.precision
@@ -87,7 +93,7 @@ def cache_folder() -> Path:
 
 def roots_in_use() -> tuple[Root, ...]:
     """Where visitors may choose: the roots of FPC_ROOTS, the demo, and the memories built into the cache folder."""
-    return (*named_roots(DEMO_ROOT), Root("cache", (cache_folder() / "memories").resolve()))
+    return (*named_roots(DEMO_ROOT), Root(CACHE, (cache_folder() / "memories").resolve()))
 
 
 def own_memory(places: Places) -> Path:
@@ -142,13 +148,11 @@ def choose_device(name: str = "auto") -> torch.device:
     """`auto` takes CUDA where there is one, else the CPU. Raises ValueError for a device that is not here."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ValueError(f"unknown device {name!r}; use auto, cpu or cuda") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
+    if name.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError("no CUDA device is available to this torch; use --device cpu")
-    return device
+    if name not in (*devices(), "cuda"):
+        raise ValueError(f"unknown device {name[:40]!r}; use {', '.join(devices())}")
+    return torch.device(name)
 
 
 def precision_of(name: str) -> Precision:
@@ -174,7 +178,8 @@ def open_workspace(
     """Open dataset, weights and memory; the memory must have been built from exactly these two.
 
     shortlist: what finds it, see `IndexKind`; None for FPC_SHORTLIST, else plain torch.
-    Raises DatasetError, CheckpointError, GalleryMemoryError or ShortlistError; each names what is wrong and the remedy.
+    Raises DatasetError, CheckpointError, GalleryMemoryError or ShortlistError, and ValueError for a precision or device
+    that there is not and for cameras that the weights do not know; each names what is wrong and the remedy.
     """
     dataset = open_dataset(places.data)
     model, report = load_model(places)

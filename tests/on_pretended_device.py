@@ -37,6 +37,7 @@ from fpc_core.explain.lifelines import fell_in, life_line
 from fpc_core.explain.methods import DECODER_METHODS
 from fpc_core.lessons.case import case_of
 from fpc_core.lessons.course import lesson
+from fpc_core.matching.shortlists import TorchIndex
 from fpc_core.report.sources import query_of
 from fpc_core.shortage import shortages
 from fpc_core.workspace import Places, Workspace, open_workspace
@@ -102,20 +103,24 @@ def shortage(here: Workspace, there: Workspace, images: torch.Tensor, cameras: t
     model = there.retriever.model
     parts = [(model.encoder, "prefix"), (model.encoder, "finish"), (model, "encode"), (model, "consolidate")]
     parts += [(model, "consolidate_sets"), (model, "global_feature"), (model.decoder.block, "forward")]
-    real = retrieval.ground_cost
+    real, unit = retrieval.ground_cost, TorchIndex._unit
 
     def costs(query: torch.Tensor, gallery: torch.Tensor) -> torch.Tensor:
         return nothing_left() if isinstance(query, Elsewhere) else real(query, gallery)
+
+    def units(index: TorchIndex, device: torch.device) -> torch.Tensor:
+        return unit(index, device) if device.type == "cpu" else nothing_left()
 
     with ExitStack() as stack:
         for owner, name in parts:
             stack.enter_context(mock.patch.object(owner, name, nothing_left))
         stack.enter_context(mock.patch.object(retrieval, "ground_cost", costs))
+        stack.enter_context(mock.patch.object(TorchIndex, "_unit", units))
         heard = stack.enter_context(shortages())
         found = parity(here.retriever, there.retriever, images, cameras, SETTINGS)
         assert found.beyond(BOUNDS[Precision.FLOAT32]) == [], str(found)
         assert {text.split(" for ")[1] for text in heard} == {
-            f"the {each}: computed on the CPU" for each in ("encoder", "transport", "decoder")
+            f"the {each}: computed on the CPU" for each in ("encoder", "shortlist", "transport", "decoder")
         }, heard
         memory(here, there, folder)
         scores(here, there)
@@ -157,7 +162,7 @@ def main(data: str, weights: str, memory_folder: str, empty: str) -> None:
     records = here.dataset.query[:1]
     images = to_tensor([resize_image(here.dataset.read(record), config.image_size) for record in records], config)
     cameras = torch.tensor([record.camera for record in records])
-    with pretended():
+    with pretended(), mock.patch("fpc_core.workspace.devices", return_value=("cpu", DEVICE)):
         there = open_workspace(places, DEVICE)
         assert all(isinstance(each, Elsewhere) for each in there.retriever.model.state_dict().values())
         searches(here, there, images, cameras)

@@ -117,6 +117,17 @@ def test_whoever_finds_all_processes_taken_is_told_to_wait(monkeypatch):
         decode_apart(b"x", "me.png", SIZE, patience=0.01)
 
 
+def test_the_time_spent_waiting_for_a_process_is_part_of_the_patience(monkeypatch):
+    left, seats = [], threading.BoundedSemaphore(1)
+    monkeypatch.setattr(apart, "_seats", seats)
+    monkeypatch.setattr(apart, "_run", lambda *given: left.append(given[-1]) or pytest.fail("enough"))
+    seats.acquire()
+    threading.Timer(0.2, seats.release).start()
+    with pytest.raises(pytest.fail.Exception, match="enough"):
+        decode_apart(b"x", "me.png", SIZE, patience=5)
+    assert left[0] <= 4.8
+
+
 def test_no_word_of_the_visitors_becomes_an_argument(monkeypatch):
     seen = []
     run = subprocess.run

@@ -1,14 +1,22 @@
 import csv
+import importlib.metadata
 import io
 import re
 import shutil
 
+import numpy as np
 import pytest
 
+from fpc_core import cli
 from fpc_core.cli import main
+from fpc_core.config import QuerySettings
 from fpc_core.evaluation.recipe import ScoreRecipe
 from fpc_core.figures.recipe import FigureKind, FigureRecipe
+from fpc_core.matching.shortlists import TorchIndex
 from fpc_core.model.checkpoint import load_checkpoint
+from fpc_core.results import Shortlist
+from fpc_core.retrieval import Retriever
+from fpc_core.shortage import NoMemoryLeftError
 from fpc_core.training.state import WEIGHTS
 from tests.small_world import CONFIG
 
@@ -29,6 +37,17 @@ def test_query_prints_three_rankings_shares_and_timings(world, capsys):
     assert "consolidated" in text
     assert "decoder attention (Eq. 13)" in text
     assert "milliseconds" in text
+
+
+def test_query_prints_a_column_that_has_ended_as_blank(world, capsys, monkeypatch):
+    places, where = world
+    monkeypatch.setattr(cli, "_settings", lambda *_: QuerySettings(neighbors=2, shortlist=3))
+    assert main(["query", str(places.data / "query" / "0001_c1_f0000002.png"), "--top", "5", *where]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    start = next(place for place, line in enumerate(lines) if line.startswith("rank "))
+    head, *ranks = lines[start : start + 6]
+    assert [len(line) for line in ranks] == [len(head)] * 5
+    assert [line[4:-34].strip() == "" for line in ranks] == [False, False, False, True, True]
 
 
 @pytest.fixture
@@ -165,13 +184,34 @@ def test_doctor_names_what_is_missing(world, capsys, tmp_path):
     assert "problem  workspace" in capsys.readouterr().out
 
 
+def test_doctor_goes_on_after_a_package_that_is_missing_an_image_not_found_and_memory_that_ran_out(
+    world, capsys, monkeypatch
+):
+    def version(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    def search(*_):
+        raise NoMemoryLeftError("no memory left for the encoder")
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    monkeypatch.setattr(Retriever, "search", search)
+    assert main(["doctor", *world[1]]) == 1
+    text = capsys.readouterr().out
+    assert "problem  timm is not installed: pip install -r requirements.txt" in text
+    assert "problem  search: no memory left for the encoder" in text
+    monkeypatch.undo()
+    monkeypatch.setattr(TorchIndex, "search", lambda *_: Shortlist(np.arange(1, 21), np.zeros(20, np.float32)))
+    assert main(["doctor", *world[1]]) == 1
+    assert "problem  search: memory row 0 is not on the shortlist" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("extra", "message"),
     [
         (["--keep-rate", "0"], "keep rate must lie in"),
         (["--alpha", "2"], "alpha must lie in"),
         (["--device", "toaster"], "unknown device 'toaster'"),
-        (["--camera", "99"], "cameras must lie in"),
+        (["--camera", "99"], "--camera must lie in 1..4, not 99"),
     ],
 )
 def test_bad_settings_are_one_line_and_no_traceback(world, capsys, extra, message):

@@ -71,11 +71,10 @@ def test_duke_is_read(tmp_path: Path) -> None:
     assert triples(dataset.gallery)[1] == ("bounding_box_test/7139_c3_f0100000.jpg", 7139, 2)
 
 
-def test_occluded_duke_is_told_by_its_folder_its_label_or_the_caller(tmp_path: Path) -> None:
+def test_occluded_duke_is_told_by_its_folder_or_its_label(tmp_path: Path) -> None:
     named = open_dataset(lay_out(tmp_path / "Occluded_Duke", DUKE))
     assert (named.layout, named.name) == (Layout.OCCLUDED_DUKE, "Occluded-Duke")
     other = lay_out(tmp_path / "other", DUKE)
-    assert open_dataset(other, Layout.OCCLUDED_DUKE).layout is Layout.OCCLUDED_DUKE
     (other / "dataset.json").write_text('{"layout": "occluded_duke"}')
     labelled = open_dataset(other)
     assert labelled.layout is Layout.OCCLUDED_DUKE
@@ -159,7 +158,8 @@ def test_a_plain_folder_may_be_split(tmp_path: Path) -> None:
 
 
 def test_any_folder_can_be_read_as_plain(tmp_path: Path) -> None:
-    dataset = open_dataset(lay_out(tmp_path, MARKET), "folder")
+    (lay_out(tmp_path, MARKET) / "dataset.json").write_text('{"layout": "folder"}')
+    dataset = open_dataset(tmp_path)
     assert dataset.layout is Layout.FOLDER
     assert len(dataset.gallery) == 7
 
@@ -200,10 +200,13 @@ def test_half_a_dataset_is_not_taken_for_a_plain_folder(tmp_path: Path) -> None:
 
 
 def test_an_unknown_layout_is_an_error(tmp_path: Path) -> None:
+    label = lay_out(tmp_path, DUKE) / "dataset.json"
+    label.write_text('{"layout": "cuhk03"}')
     with pytest.raises(DatasetError, match="unknown layout 'cuhk03'; use auto, market1501"):
-        open_dataset(tmp_path, "cuhk03")
+        open_dataset(tmp_path)
+    label.write_text('{"layout": "occluded_reid"}')
     with pytest.raises(DatasetError, match=r"no query images in .* \(occluded_reid layout\)"):
-        open_dataset(lay_out(tmp_path, DUKE), "occluded_reid")
+        open_dataset(tmp_path)
 
 
 def test_the_label_may_say_how_many_neighbours_to_begin_with(tmp_path: Path) -> None:
@@ -223,6 +226,7 @@ def test_the_label_names_the_dataset_and_says_that_it_is_synthetic(tmp_path: Pat
     (lay_out(tmp_path, DUKE) / "dataset.json").write_text(json.dumps(label))
     dataset = open_dataset(tmp_path)
     assert (dataset.name, dataset.synthetic, dataset.note) == tuple(label.values())
+    assert dataset.label == "Demo world (synthetic)"
     (tmp_path / "dataset.json").write_text("{")
     with pytest.raises(DatasetError, match=r"dataset\.json is not JSON"):
         open_dataset(tmp_path)

@@ -106,7 +106,7 @@ def test_a_head_without_blocks_is_the_norm_alone():
 def test_consolidation_equals_the_whole_block_and_its_bnneck(model, scene, variant):
     found = model.consolidate(**scene, neighbor_rows=np.array([4, 9, 2]), variant=variant)
     inputs = {name: value for name, value in scene.items() if name != "query_positions"}
-    whole = model.decode(decoder_input(**inputs, variant=variant).unsqueeze(0))[0]
+    whole = model.rec_bottleneck(model.decoder(decoder_input(**inputs, variant=variant).unsqueeze(0)))[0]
     np.testing.assert_allclose(found.feature, whole.numpy(), atol=1e-5, rtol=1e-4)
     assert found.neighbors.tolist() == [4, 9, 2]
 

@@ -7,6 +7,7 @@ import math
 import re
 import zipfile
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,7 +31,7 @@ from fpc_core.figures import scores
 from fpc_core.figures.asked import asked
 from fpc_core.figures.fonts import check_font, fonts
 from fpc_core.figures.recipe import OF_ALL_QUERIES, FigureKind, FigureRecipe, FigureStyle, read_recipe
-from fpc_core.figures.render import bundle, draw, latex, render, write_figure
+from fpc_core.figures.render import bundle, draw, latex, write_figure
 from fpc_core.figures.scores import scored
 from fpc_core.figures.sheet import Block, Cell, draw_sheet
 from fpc_core.figures.style import WORDS, dressed
@@ -57,6 +58,10 @@ def recipe(kind: FigureKind, **changes) -> FigureRecipe:
     if kind is FigureKind.SWEEP_MAP:
         changes = {"keep_rates": (1.0, 0.7, 0.5), "alphas": (0.0, 0.4, 1.0)} | changes
     return FigureRecipe(kind, queries, SETTINGS, hits=3, flows=40, **changes)
+
+
+def render(wanted: FigureRecipe, space):
+    return draw(wanted, space).figure
 
 
 def drawn(figure, style, dpi=72) -> np.ndarray:
@@ -90,6 +95,14 @@ OCCLUDED = (
 def test_the_same_recipe_gives_the_same_bytes(space, kind):
     wanted = recipe(kind) if kind in OF_ALL_QUERIES else recipe(kind, scenes=OCCLUDED)
     assert bundle(wanted, space) == bundle(FigureRecipe.from_json(wanted.to_json()), space)
+
+
+def test_figures_of_two_threads_do_not_dress_each_other(space):
+    kinds = (FigureKind.RANKED_LIST, FigureKind.DROP_PROCESS) * 2
+    wanted = [recipe(kind, style=FigureStyle(font_size=6 + place)) for place, kind in enumerate(kinds)]
+    alone = [bundle(each, space) for each in wanted]
+    with ThreadPoolExecutor(len(wanted)) as pool:
+        assert list(pool.map(lambda each: bundle(each, space), wanted)) == alone
 
 
 def test_what_covers_a_query_is_painted_and_searched_as_in_the_lab(space):

@@ -7,7 +7,10 @@ import io
 import os
 import stat
 import struct
+import threading
+import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +21,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fpc_core.config import ModelConfig
+from fpc_core.data import images
 from fpc_core.data.images import ImageError, content_hash, decode_image, resize_image, to_tensor
 
 CONFIG = ModelConfig(image_size=(64, 32), stride=16)
@@ -251,6 +255,20 @@ def test_damaged_bytes_give_pixels_or_an_image_error(file_format: str, data: st.
     assert decoded.dtype == np.uint8
     assert decoded.shape[2] == 3
     assert min(decoded.shape[:2]) >= 16
+
+
+def test_two_images_are_decoded_at_once_and_the_filters_of_warnings_are_put_back(monkeypatch) -> None:
+    both, before, real = threading.Barrier(2), list(warnings.filters), images._to_rgb
+
+    def together(*given: object) -> np.ndarray:
+        both.wait(10)  # broken where one waits for the other, and the image then counts as damaged
+        return real(*given)
+
+    monkeypatch.setattr(images, "_to_rgb", together)
+    with ThreadPoolExecutor(2) as pool:
+        for found in pool.map(decode_image, [encoded(Image.fromarray(picture()))] * 2):
+            np.testing.assert_array_equal(found, picture())
+    assert warnings.filters == before
 
 
 def test_uploads_are_named_by_their_content() -> None:

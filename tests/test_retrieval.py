@@ -71,7 +71,7 @@ def test_a_plan_carries_the_distance_it_was_ranked_by(space, trace):
     plan = space.retriever.plan(trace.encoding, trace.match, 3, SETTINGS)
     assert plan.gallery_index == trace.match.shortlist.indices[3]
     assert plan.plan.shape == (67, 128)
-    assert plan.contributions.sum() == pytest.approx(float(trace.match.transport.distance[3]), abs=1e-5)
+    assert (plan.plan * plan.cost).sum() == pytest.approx(float(trace.match.transport.distance[3]), abs=1e-5)
     assert plan.plan.sum() == pytest.approx(1.0, abs=2e-3)
     assert (plan.query_positions == trace.encoding.positions[0].numpy()).all()
 

@@ -112,6 +112,7 @@ def test_at_a_tiny_epsilon_the_plan_is_pots():
         ([0.5, 0.5], [1.0], 0.1, "must fit"),
         ([0.5, 0.6], [0.5, 0.5], 0.1, "the marginal a"),
         ([0.5, 0.5], [1.5, -0.5], 0.1, "the marginal b"),
+        ([0.5, np.nan], [0.5, 0.5], 0.1, "the marginal a"),
         ([0.5, 0.5], [0.5, 0.5], 0.0, "epsilon be positive"),
     ],
 )

@@ -95,6 +95,7 @@ def test_a_whole_build_that_was_not_moved_is_only_moved(built, dataset, model, t
     with pytest.raises(KeyboardInterrupt):
         build_memory(model, dataset.gallery, dataset.root, tmp_path / "memory", **SIZES)
     monkeypatch.undo()
+    assert images_done(tmp_path / "memory", fingerprint(model, dataset.gallery, dataset.root), **SIZES) == 32
     monkeypatch.setattr(model, "encode", lambda *_: pytest.fail("it encoded"))
     build_memory(model, dataset.gallery, dataset.root, tmp_path / "memory", **SIZES)
     assert bytes_of(tmp_path / "memory") == bytes_of(built)

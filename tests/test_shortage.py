@@ -169,6 +169,13 @@ def test_a_search_in_parts_finds_what_it_finds_at_once(space, images, monkeypatc
         assert parts.final.indices.tolist() == whole.final.indices.tolist()
 
 
+def test_a_shortlist_that_memory_runs_out_for_is_told_as_any_other_stage(space, images, monkeypatch):
+    pictures, cameras = images
+    monkeypatch.setattr(space.retriever.index, "search", out_above(0, space.retriever.index.search, lambda *_: 1))
+    with pytest.raises(NoMemoryLeftError, match="the shortlist"):
+        space.retriever.search(pictures[:1], SETTINGS, cameras[:1])
+
+
 def test_the_released_solver_is_never_split(space, images, monkeypatch):
     pictures, cameras = images
     settings = replace(SETTINGS, transport=TransportSettings(Solver.RELEASED))

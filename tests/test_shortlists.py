@@ -111,6 +111,14 @@ def test_inverted_lists_miss_some_and_misjudge_none_and_are_kept(kind, gallery, 
     assert index_of(kind, gallery, tmp_path).search(torch.from_numpy(gallery[99]), 5).indices[0] == 99
 
 
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.values[0] == IndexKind.FAISS_IVF])
+@pytest.mark.parametrize("size", [100, 590, 600, 1000])
+def test_inverted_lists_give_as_many_as_asked_for(kind, size, gallery, tmp_path):
+    found = index_of(kind, gallery, tmp_path).search(torch.from_numpy(gallery[300]), size)
+    assert len(set(found.indices)) == len(found.indices) == min(size, 600)
+    assert found.indices[0] == 300
+
+
 def test_what_is_found_is_part_of_what_results_are_known_by(small_places, tmp_path, monkeypatch):
     pytest.importorskip("faiss", reason="faiss is not installed (requirements-scale.txt)")
     monkeypatch.setenv("FPC_CACHE", str(tmp_path))

@@ -10,6 +10,7 @@ from PIL import Image
 
 from fpc_core.config import ModelConfig, PruneSettings, Variant
 from fpc_core.data.datasets import DatasetError, open_dataset
+from fpc_core.data.images import normalise, resize_image, to_tensor
 from fpc_core.model.checkpoint import load_checkpoint, save_checkpoint
 from fpc_core.model.fpc import FPC, decoder_input
 from fpc_core.results import DropStage
@@ -20,7 +21,6 @@ from fpc_core.training.batches import (
     load_person_masks,
     load_training_images,
     sample_identities,
-    to_input,
     training_config,
 )
 from fpc_core.training.loop import _schedule, train
@@ -101,7 +101,7 @@ def test_gradients_of_both_stages_are_those_of_finite_differences(dataset, stage
         size = (len(images.labels), CONFIG.patches, CONFIG.width)
         memory = TrainingMemory(torch.randn(size[0], size[2]), torch.randn(size))
     rows = torch.tensor([0, 1, 4, 5, 8, 9])
-    pixels = to_input(images.pixels[rows]).double()
+    pixels = normalise(images.pixels[rows], CONFIG).double()
     guided = stage == "fpc guided"
     loss = StageLoss(model, replace(QUICK, guide=2.0 if guided else 0.0), images)
     person = (torch.rand(len(rows), 1, *CONFIG.image_size) > 0.7).byte() if guided else None
@@ -148,22 +148,36 @@ def test_neighbours_are_never_the_image_nor_its_same_camera_copies():
 def test_augmentation_stays_in_range_and_follows_the_seed_of_each_image():
     pixels = torch.randint(0, 256, (5, 3, 64, 32), dtype=torch.uint8)
     seeds = torch.arange(5)
-    first = augment(pixels, 1.0, seeds)
+    first = augment(pixels, CONFIG, 1.0, seeds)
     assert first.abs().max() <= 1.151
-    assert torch.equal(augment(pixels[3:4], 1.0, seeds[3:4])[0], first[3])
-    assert not torch.equal(first, augment(pixels, 1.0, seeds + 1))
+    assert torch.equal(augment(pixels[3:4], CONFIG, 1.0, seeds[3:4])[0], first[3])
+    assert not torch.equal(first, augment(pixels, CONFIG, 1.0, seeds + 1))
+
+
+def test_images_in_training_are_normalised_as_those_of_a_search(dataset):
+    config = replace(CONFIG, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+    images = load_training_images(dataset, config)
+    searched = to_tensor([resize_image(dataset.read(each), config.image_size) for each in dataset.train], config)
+    assert torch.equal(normalise(images.pixels, config), searched)
+    centre = (0, slice(None), 32, 16)
+    white = torch.full((1, 3, 64, 32), 255, dtype=torch.uint8)
+    exposure = augment(white, config, 0.0, torch.arange(1))[centre] / normalise(white, config)[centre]
+    assert 0.85 <= exposure[0] <= 1.15
+    torch.testing.assert_close(exposure, exposure[:1].expand(3))
 
 
 def test_masks_are_moved_and_erased_as_their_images_are():
     """A white person on black: what shines in the picture is what the mask calls seen, save where noise is."""
     masks = (torch.rand(6, 1, 64, 32, generator=torch.Generator().manual_seed(0)) > 0.5).byte()
     pixels, seeds = 255 * masks.expand(-1, 3, -1, -1), torch.arange(6)
-    assert torch.equal(augment(pixels, 0.0, seeds)[:, :1] > 0, augment_masks(masks, 0.0, seeds) == 1)
+    assert torch.equal(augment(pixels, CONFIG, 0.0, seeds)[:, :1] > 0, augment_masks(masks, 0.0, seeds) == 1)
     left = augment_masks(masks, 1.0, seeds)
     assert (left <= augment_masks(masks, 0.0, seeds)).all()
     seen = left == 1
     assert seen.any()
-    assert torch.equal(augment(pixels, 1.0, seeds)[:, :1][seen], augment(pixels, 0.0, seeds)[:, :1][seen])
+    assert torch.equal(
+        augment(pixels, CONFIG, 1.0, seeds)[:, :1][seen], augment(pixels, CONFIG, 0.0, seeds)[:, :1][seen]
+    )
 
 
 def test_guide_needs_true_masks(dataset):
@@ -188,7 +202,7 @@ def test_both_stages_overfit_a_tiny_set(dataset, tmp_path):
     memory = encode_memory(model, images, settings)
     model.eval()
     with torch.inference_mode():
-        pruned = model.encode(to_input(images.pixels), images.cameras, PruneSettings(0.8, blocks=(1,)))
+        pruned = model.encode(normalise(images.pixels, CONFIG), images.cameras, PruneSettings(0.8, blocks=(1,)))
         found = model.classifier(model.global_feature(pruned.tokens)).argmax(dim=1)
         near = choose_neighbors(
             memory.cls, images.labels, images.cameras, torch.arange(16), 3, pruned.cls
@@ -196,7 +210,7 @@ def test_both_stages_overfit_a_tiny_set(dataset, tmp_path):
         seen = decoder_input(
             pruned.cls, pruned.patches, memory.cls[near], memory.tokens[near].float(), Variant.RELEASED
         )  # fmt: skip
-        consolidated = model.rec_classifier(model.decode(seen)).argmax(dim=1)
+        consolidated = model.rec_classifier(model.rec_bottleneck(model.decoder(seen))).argmax(dim=1)
     assert torch.equal(found, images.labels)
     assert torch.equal(consolidated, images.labels)
 
@@ -231,6 +245,27 @@ def test_the_same_seed_gives_the_same_weights_and_resuming_changes_no_bit(datase
     assert logs[0] == logs[1]
     other = train(dataset, CONFIG, replace(QUICK, seed=1), tmp_path / "other")
     assert not torch.equal(other.classifier.weight, whole.classifier.weight)
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut", "text", "another"])
+def test_a_damaged_state_is_refused_and_the_remedy_named(dataset, tmp_path, damage):
+    train(dataset, CONFIG, QUICK, tmp_path, stop_after=1)
+    path = tmp_path / STATE
+    if damage == "another":
+        torch.save([1], path)
+    else:
+        path.write_bytes({"empty": b"", "cut": path.read_bytes()[:5000], "text": b"nothing of the kind"}[damage])
+    with pytest.raises(ValueError, match=r"state\.pt is damaged or no state of a run; name another output folder"):
+        train(dataset, CONFIG, QUICK, tmp_path, stop_after=2)
+
+
+@pytest.mark.parametrize("left", ["", "step,stage,loss,learning_rate,seconds\n", "step,stage,loss,learning_rate,sec"])
+def test_a_log_that_was_cut_goes_on_under_its_heading(tmp_path, left):
+    (tmp_path / LOG).write_text(left)
+    cut_log(tmp_path, 20)
+    append_log(tmp_path, Progress(30, "holistic", 2.0, 1e-3, 31.0, 0.0))
+    lines = (tmp_path / LOG).read_text().splitlines()
+    assert [line.split(",")[:3] for line in lines] == [["step", "stage", "loss"], ["30", "holistic", "2.0000"]]
 
 
 def test_lines_of_lost_steps_leave_the_log(tmp_path):

@@ -1,6 +1,9 @@
 import os
 import subprocess
 import sys
+import threading
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import ot
@@ -10,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fpc_core.config import Solver, TransportSettings, Variant
+from fpc_core.matching import transport
 from fpc_core.matching.sinkhorn import sinkhorn_batch
 from fpc_core.matching.transport import ground_cost, marginals, plan, solve
 
@@ -196,6 +200,27 @@ def test_the_released_loop_refuses_what_it_cannot_represent():
     cost, a, b = problem(8)
     with pytest.raises(ValueError, match="released solver overflows"):
         solve(cost + 0.5, a, b, TransportSettings(solver=Solver.RELEASED, epsilon=0.005))
+
+
+def test_a_programme_that_does_not_finish_is_no_distance(monkeypatch):
+    monkeypatch.setattr(transport, "_PIVOTS", 3)
+    with pytest.warns(UserWarning, match="numItermax"), pytest.raises(ValueError, match="take solver=sinkhorn"):
+        solve(*problem(3), EXACT)
+
+
+def test_two_visitors_of_the_exact_solver_leave_the_filters_of_warnings_alone(monkeypatch):
+    both, before, real = threading.Barrier(2), list(warnings.filters), ot.emd
+
+    def together(*arguments, **options):
+        both.wait(10)
+        found = real(*arguments, **options)
+        both.wait(10)
+        return found
+
+    monkeypatch.setattr(ot, "emd", together)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda seed: solve(*problem(seed, candidates=1), EXACT), (0, 1)))
+    assert warnings.filters == before
 
 
 def test_two_visitors_may_solve_at_once_with_any_threads_of_numba():

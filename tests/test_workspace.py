@@ -9,7 +9,8 @@ import torch
 from fpc_core.data.datasets import DatasetError
 from fpc_core.memory import GalleryMemoryError
 from fpc_core.model.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
-from fpc_core.workspace import DEMO_ROOT, Places, choose_device, data_stamp, open_workspace
+from fpc_core.roots import resolve
+from fpc_core.workspace import DEMO_ROOT, Places, choose_device, data_stamp, open_workspace, roots_in_use
 
 
 def test_the_demo_is_the_default_and_the_environment_moves_each_place(monkeypatch, tmp_path):
@@ -18,6 +19,21 @@ def test_the_demo_is_the_default_and_the_environment_moves_each_place(monkeypatc
     assert Places.from_environment() == Places(DEMO_ROOT, DEMO_ROOT / "model.safetensors", DEMO_ROOT / "memory")
     monkeypatch.setenv("FPC_MEMORY", str(tmp_path))
     assert Places.from_environment() == replace(Places(), memory=tmp_path)
+
+
+def test_a_variable_that_is_set_but_empty_is_not_set(monkeypatch):
+    for name in ("FPC_DATA", "FPC_WEIGHTS", "FPC_MEMORY", "FPC_PRECISION"):
+        monkeypatch.setenv(name, "")
+    assert Places.from_environment() == Places()
+
+
+def test_no_root_takes_the_name_of_the_cache(monkeypatch, tmp_path):
+    (tmp_path / "cache").mkdir()
+    monkeypatch.setenv("FPC_CACHE", str(tmp_path / "own"))
+    monkeypatch.setenv("FPC_ROOTS", str(tmp_path / "cache"))
+    roots = roots_in_use()
+    assert resolve("cache-2/m", roots) == tmp_path / "cache" / "m"
+    assert resolve("cache/m", roots) == tmp_path / "own" / "memories" / "m"
 
 
 def test_what_belongs_together_opens(small_places):
@@ -77,8 +93,17 @@ def test_the_stamp_knows_folders_that_came_later_and_labels(tmp_path):
 
 
 def test_an_unknown_device_is_refused():
-    with pytest.raises(ValueError, match="unknown device 'gpu'; use auto, cpu or cuda"):
-        choose_device("gpu")
+    for name in ("gpu", "meta", "mps", "cpu:1"):
+        with pytest.raises(ValueError, match=f"unknown device '{name}'; use auto, cpu"):
+            choose_device(name)
+
+
+def test_a_gpu_beyond_those_that_are_here_is_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert [str(choose_device(name)) for name in ("cuda", "cuda:1")] == ["cuda", "cuda:1"]
+    with pytest.raises(ValueError, match="unknown device 'cuda:9'; use auto, cpu, cuda:0, cuda:1"):
+        choose_device("cuda:9")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA is available here")

@@ -12,8 +12,9 @@ from torch.nn.parallel import DistributedDataParallel
 from fpc_core import processes
 from fpc_core.config import ModelConfig
 from fpc_core.data.datasets import Dataset, open_dataset
+from fpc_core.data.images import normalise
 from fpc_core.model.fpc import FPC
-from fpc_core.training.batches import load_training_images, to_input, training_config
+from fpc_core.training.batches import load_training_images, training_config
 from fpc_core.training.loop import train
 from fpc_core.training.settings import TrainSettings
 from fpc_core.training.stages import StageLoss, encode_memory
@@ -30,7 +31,7 @@ def one_run(dataset: Dataset, config: ModelConfig, settings: TrainSettings, out:
         if processes.world() > 1:
             loss = DistributedDataParallel(loss, find_unused_parameters=True, forward_sync_buffers=False)
         rows = torch.arange(12)  # three identities' four images would not share out; twelve rows do
-        loss(to_input(images.pixels[processes.own_share(rows)]), rows, 1, memory).backward()
+        loss(normalise(images.pixels[processes.own_share(rows)], config), rows, 1, memory).backward()
         gradients = {name: each.grad for name, each in model.named_parameters() if each.grad is not None}
         losses: list[float] = []
         trained = train(dataset, config, settings, out, report=lambda told: losses.append(told.loss))

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -37,10 +38,11 @@ def decode_apart(
     """
     if len(data) > MAX_BYTES:  # not even sent there
         raise ImageError(f"{name} has {len(data) / 1e6:.1f} MB, the limit is {MAX_BYTES / 1e6:.0f} MB; save it smaller")
+    until = time.monotonic() + patience
     if not _seats.acquire(timeout=patience):
         raise ImageError(f"{name} has to wait: others' images are being decoded; try again in a minute")
     try:
-        done = _run(data, size, seconds, patience)
+        done = _run(data, size, seconds, until - time.monotonic())
     except subprocess.TimeoutExpired as error:
         raise ImageError(_too_long(name)) from error
     finally:

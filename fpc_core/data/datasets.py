@@ -112,6 +112,11 @@ class Dataset:
         return decode_image(self.root / record.path, str(record.path))
 
     @property
+    def label(self) -> str:
+        """The name, and that the images are synthetic where it does not say so itself."""
+        return f"{self.name} (synthetic)" if self.synthetic and "synthetic" not in self.name else self.name
+
+    @property
     def shortlist(self) -> int:
         """How many candidates a search matches by patches here: the usual number, or the gallery where that is less."""
         return min(QuerySettings.shortlist, len(self.gallery))
@@ -122,20 +127,20 @@ class Dataset:
         return bool(self.query) and self.query[0].path == self.gallery[0].path
 
 
-def open_dataset(root: Path | str, layout: Layout | str = "auto") -> Dataset:
+def open_dataset(root: Path | str) -> Dataset:
     """Read the records of a dataset; no image is opened.
 
-    `auto` tells the layout by the folders and names in `root`, or in its only sub-folder that holds a dataset. DukeMTMC
-    and Occluded-Duke look alike: `layout` in `dataset.json`, or else "occluded" in the folder's name, decides. Raises
-    DatasetError for a folder that is missing or empty, a layout that is unknown or not there, and a split in which
-    no name can be read.
+    The layout is told by `layout` in `dataset.json`, or else by the folders and names in `root`, or in its only
+    sub-folder that holds a dataset. DukeMTMC and Occluded-Duke look alike: "occluded" in the folder's name decides.
+    Raises DatasetError for a folder that is missing or empty, a layout that is unknown or not there, and a split in
+    which no name can be read.
     """
     root = Path(root)
     if not root.is_dir():
         raise DatasetError(f"there is no folder {root}; check the path of the dataset")
     place = _place(root)
     label = {**_label(place), **_label(root)}
-    wanted = str(label.get("layout", "auto")) if layout == "auto" else str(layout)
+    wanted = str(label.get("layout", "auto"))
     if wanted != "auto" and wanted not in list(Layout):
         raise DatasetError(f"unknown layout {wanted!r}; use auto, {', '.join(Layout)}")
     found = _detect(place) if wanted == "auto" else Layout(wanted)

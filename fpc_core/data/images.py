@@ -16,7 +16,7 @@ import stat
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,7 +48,6 @@ _UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {  # (H, W, 3) to the 
     7: lambda pixels: pixels[::-1, ::-1].swapaxes(0, 1),
     8: np.rot90,
 }
-_warning_filters = threading.Lock()
 
 
 class ImageError(ValueError):
@@ -69,7 +68,7 @@ def decode_image(
     """
     name = name or (source.name if isinstance(source, Path) else "the image")
     data = _read(source, name, max_bytes)
-    with _silent_pillow():
+    with _silent_pillow:
         image = _open(data, name, max_pixels)
         try:
             image.load()
@@ -108,11 +107,15 @@ def to_tensor(images: Sequence[np.ndarray], config: ModelConfig) -> Tensor:
     for image in images:
         if image.shape != expected or image.dtype != np.uint8:
             raise ValueError(f"expected uint8 {expected}, not {image.dtype} {image.shape}; call resize_image first")
-    pixels = (
-        torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
-    )
+    return normalise(torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2), config)
+
+
+def normalise(pixels: Tensor, config: ModelConfig) -> Tensor:
+    """(..., 3, H, W) uint8 -> the same as contiguous float32, normalised by mean and std as the model takes it."""
+    import torch
+
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (config.mean, config.std))
-    return pixels.div_(255.0).sub_(mean).div_(std)
+    return pixels.to(torch.float32, memory_format=torch.contiguous_format).div_(255.0).sub_(mean).div_(std)
 
 
 def _read(source: Path | bytes, name: str, max_bytes: int) -> bytes:
@@ -204,15 +207,30 @@ def _upper_bits(image: Image.Image, name: str) -> np.ndarray:
     return (grey >> 8).astype(np.uint8)
 
 
-@contextlib.contextmanager
-def _silent_pillow() -> Iterator[None]:
+class _Silence:
     """Keep Pillow's warnings (size, odd metadata) off the console: whatever matters is raised as ImageError.
 
-    The filters belong to the whole process, so only one thread at a time may swap them.
+    The filters belong to the whole process: the first thread to come swaps them, the last to go puts them back.
     """
-    with _warning_filters, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+
+    def __init__(self) -> None:
+        self._turn, self._inside, self._before = threading.Lock(), 0, contextlib.ExitStack()
+
+    def __enter__(self) -> None:
+        with self._turn:
+            self._inside += 1
+            if self._inside == 1:
+                self._before.enter_context(warnings.catch_warnings())
+                warnings.simplefilter("ignore")
+
+    def __exit__(self, *_: object) -> None:
+        with self._turn:
+            self._inside -= 1
+            if not self._inside:
+                self._before.close()
+
+
+_silent_pillow = _Silence()
 
 
 def _main() -> None:

@@ -8,7 +8,6 @@ activations are below one per cent and left out by both.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -50,7 +49,7 @@ def encoder_flops(config: ModelConfig, prune: PruneSettings) -> Flops:
         linear += tokens * 4 * width * width  # queries, keys, values and the output projection
         products += 2 * tokens * tokens * width
         if block in prune.blocks:  # after the attention, before the MLP
-            patches = math.ceil(prune.keep_rate * patches)
+            patches = prune.kept(patches)
         linear += (1 + patches) * 2 * width * hidden
     return Flops(linear, linear + products)
 

@@ -95,15 +95,6 @@ def junk_mask(
     return junk
 
 
-def feature_distance(query_features: np.ndarray, gallery_features: np.ndarray) -> np.ndarray:
-    """(Q, G) float32 squared Euclidean distances of the L2-normalised features (Q, C) and (G, C).
-
-    Squared as in the released evaluation (its `euclidean_dist` takes no root); the order is the same.
-    Raises ValueError for a feature of length zero, which has no direction.
-    """
-    return np.maximum(2 - 2 * unit(query_features) @ unit(gallery_features).T, 0)
-
-
 def unit(features: np.ndarray) -> np.ndarray:
     """(n, C) float32 rows of length 1. Raises ValueError for rows of length zero or not finite."""
     features = np.asarray(features, dtype=np.float32)

@@ -6,7 +6,6 @@ Both ways search the same images in the same memory; what is compared is every n
 from __future__ import annotations
 
 from collections.abc import Mapping
-from copy import deepcopy
 from dataclasses import astuple, dataclass, fields
 
 import numpy as np
@@ -67,7 +66,7 @@ BOUNDS: Mapping[Precision, Parity] = {
 
 def on_cpu(retriever: Retriever) -> Retriever:
     """The reference: the same weights and memory on the CPU in float32."""
-    model = deepcopy(retriever.model).cpu()
+    model = retriever.model.copy_on_cpu()
     model.encoder.precision = Precision.FLOAT32
     return Retriever(model, retriever.memory, retriever.index)
 

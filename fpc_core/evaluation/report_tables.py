@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from fpc_core.config import KEEP_RATES, DropStrategy, ModelConfig, QuerySettings
+from fpc_core.config import ALPHAS, KEEP_RATES, DropStrategy, ModelConfig, QuerySettings
 from fpc_core.evaluation.bootstrap import Bootstrap
 from fpc_core.evaluation.flops import encoder_flops
 from fpc_core.evaluation.recipe import Method, ScoreRecipe
@@ -27,7 +27,6 @@ from fpc_core.evaluation.tables import (
     PublishedTable,
 )
 
-ALPHAS = tuple(round(0.1 * step, 1) for step in range(11))  # of Fig. 4a
 NEIGHBORS = (1, 2, 3, 5, 8, 10, 15, 20)  # of Fig. 4b
 TABLE_6_KEEP_RATE = 0.9  # as its caption says
 DUKE = "Occluded-Duke"

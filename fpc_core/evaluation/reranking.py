@@ -23,7 +23,7 @@ from scipy import sparse
 
 from fpc_core.evaluation.metrics import unit
 
-Precision = type[np.float16] | type[np.float32]
+FloatType = type[np.float16] | type[np.float32]
 
 _BLOCK = 512  # rows of distances made at a time: 39 MiB at N = 19,871
 
@@ -108,7 +108,7 @@ def _neighborhoods(nearest: np.ndarray, k1: int) -> sparse.csr_array:
 
 
 def _weighted(
-    neighborhoods: sparse.csr_array, features: np.ndarray, farthest: np.ndarray, precision: Precision
+    neighborhoods: sparse.csr_array, features: np.ndarray, farthest: np.ndarray, precision: FloatType
 ) -> sparse.csr_array:
     """Row i: exp(-distance) over its neighbourhood, summing to 1 (Eq. 7)."""
     starts, columns = neighborhoods.indptr, neighborhoods.indices
@@ -121,7 +121,7 @@ def _weighted(
     return sparse.csr_array((weights, columns, starts), shape=neighborhoods.shape)
 
 
-def _jaccard(encoding: sparse.csr_array, queries: int, precision: Precision) -> np.ndarray:
+def _jaccard(encoding: sparse.csr_array, queries: int, precision: FloatType) -> np.ndarray:
     """(Q, G) 1 - sum of minima / sum of maxima; every row of `encoding` sums to 1 (Eq. 10)."""
     gallery = encoding.shape[0] - queries
     encoding.sort_indices()
@@ -136,6 +136,6 @@ def _jaccard(encoding: sparse.csr_array, queries: int, precision: Precision) -> 
     return 1 - overlap / (2 - overlap)
 
 
-def _rounded(values: np.ndarray, precision: Precision) -> np.ndarray:
+def _rounded(values: np.ndarray, precision: FloatType) -> np.ndarray:
     """float32 values as `precision` represents them: sparse matrices know no float16."""
     return values.astype(precision).astype(np.float32)

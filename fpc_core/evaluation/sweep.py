@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 
-from fpc_core.config import KEEP_RATES, QuerySettings
+from fpc_core.config import ALPHAS, KEEP_RATES, QuerySettings
 from fpc_core.data.datasets import Dataset, ImageRecord
 from fpc_core.evaluation.passes import Pass, PassTask, Point
 from fpc_core.retrieval import Retriever
@@ -17,22 +17,21 @@ from fpc_core.retrieval import Retriever
 
 @dataclass(frozen=True)
 class SweepGrid:
-    """The three axes, each ascending or descending without repeats."""
+    """The three axes, each ascending or descending without repeats. Raises ValueError for any other."""
 
     keep_rates: tuple[float, ...] = KEEP_RATES
-    alphas: tuple[float, ...] = tuple(round(0.1 * step, 1) for step in range(11))
+    alphas: tuple[float, ...] = ALPHAS
     neighbors: tuple[int, ...] = (1, 5, 10, 20)
 
     def __post_init__(self) -> None:
         for name in ("keep_rates", "alphas", "neighbors"):
             values = getattr(self, name)
-            if not values or len(set(values)) != len(values):
-                raise ValueError(f"a sweep needs at least one value on every axis and none twice; {name} is {values}")
-
-    @property
-    def cells(self) -> int:
-        """How many combinations there are."""
-        return len(self.keep_rates) * len(self.alphas) * len(self.neighbors)
+            if (
+                not values
+                or len(set(values)) != len(values)
+                or list(values) not in (sorted(values), sorted(values)[::-1])
+            ):
+                raise ValueError(f"an axis of a sweep needs values that rise or fall, none twice; {name} is {values}")
 
 
 @dataclass(frozen=True, eq=False)

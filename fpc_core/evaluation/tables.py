@@ -22,16 +22,11 @@ class PublishedTable:
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
-    source: str = "paper"
 
     def __post_init__(self) -> None:
         for row in self.rows:
             if len(row) != len(self.columns):
                 raise ValueError(f"{self.name}: row {row} does not have the {len(self.columns)} columns")
-
-    def records(self) -> list[dict[str, Cell]]:
-        """One dict per row, with `source` saying whose figures these are: what a data frame or a test takes."""
-        return [{**dict(zip(self.columns, row, strict=True)), "source": self.source} for row in self.rows]
 
     def column(self, name: str) -> tuple[Cell, ...]:
         """Raises ValueError for a column the table does not have."""

@@ -106,11 +106,10 @@ def evaluation_task(retriever: Retriever, dataset: Dataset, tables: Iterable[Rep
     bare = PassTask(retriever, dataset, dataset.query, ())
     if not any(bare.has_match(record) for record in dataset.query):
         raise ValueError("none of the queries has a true match in the gallery, so there is nothing to score")
-    synthetic = " (synthetic)" if dataset.synthetic and "synthetic" not in dataset.name else ""
     made = []
     for table in tables:
         rows = tuple(replace(row, recipe=row.recipe.made_on(bare)) if row.recipe else row for row in table.rows)
-        made.append(replace(table, rows=rows, data=f"{dataset.name}{synthetic}"))
+        made.append(replace(table, rows=rows, data=dataset.label))
     recipes = dict.fromkeys(recipe for table in made for recipe in table.recipes)
     points: dict[QuerySettings, list[Point]] = {}
     for recipe in recipes:

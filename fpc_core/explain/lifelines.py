@@ -33,7 +33,7 @@ class PatchLife:
     needed_keep_rate: float
 
 
-def life_line(encoding: Encoding, position: int, image: int = 0) -> tuple[PatchLife, ...]:
+def life_line(encoding: Encoding, position: int) -> tuple[PatchLife, ...]:
     """The dropping blocks a patch went through, up to the one where it fell.
 
     position: original row-major grid position. Raises ValueError outside the grid.
@@ -43,14 +43,14 @@ def life_line(encoding: Encoding, position: int, image: int = 0) -> tuple[PatchL
         raise ValueError(f"patch {position} lies outside the {rows} x {columns} grid")
     lives = []
     for stage in encoding.stages:
-        entered = stage.entered[image].cpu().numpy()
-        attention = stage.attention[image].cpu().numpy()
+        entered = stage.entered[0].cpu().numpy()
+        attention = stage.attention[0].cpu().numpy()
         place = np.flatnonzero(entered == position)
         if not len(place):
             break
         order = np.argsort(-attention, kind="stable")
         rank = int(np.flatnonzero(order == place[0])[0])
-        kept = stage.kept[image].cpu().numpy()
+        kept = stage.kept[0].cpu().numpy()
         alive = np.isin(entered, kept)
         lives.append(
             PatchLife(
@@ -67,11 +67,11 @@ def life_line(encoding: Encoding, position: int, image: int = 0) -> tuple[PatchL
     return tuple(lives)
 
 
-def fell_in(encoding: Encoding, image: int = 0) -> np.ndarray:
+def fell_in(encoding: Encoding) -> np.ndarray:
     """(N,) int64: the dropping block in which each patch of the grid fell, SURVIVED for those that are left."""
     fell = np.full(encoding.grid[0] * encoding.grid[1], SURVIVED, dtype=np.int64)
     for stage in encoding.stages:
-        entered, kept = (each[image].cpu().numpy() for each in (stage.entered, stage.kept))
+        entered, kept = (each[0].cpu().numpy() for each in (stage.entered, stage.kept))
         fell[np.setdiff1d(entered, kept)] = stage.block
     return fell
 

@@ -1,6 +1,6 @@
 """Patch grids from an `Encoding`: who survived each dropping block, the attention that decided it, and on what it lay.
 
-All grids are (rows, columns) arrays of one image; token order never leaves this file.
+All grids are (rows, columns) arrays; of an encoding of several images, of the first.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from fpc_core.data.truth import OCCLUDER, OCCLUDER_BEFORE_PERSON, PERSON
 from fpc_core.results import DropStage, Encoding
 
 
-def to_grid(values: np.ndarray, positions: np.ndarray, grid: tuple[int, int], fill: float = np.nan) -> np.ndarray:
+def to_grid(values: np.ndarray, positions: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
     """Scatter per-token values (n,) at original positions (n,) into a (rows, columns) float32 grid.
 
-    Positions without a token get `fill`.
+    Positions without a token are NaN.
     """
-    flat = np.full(grid[0] * grid[1], fill, dtype=np.float32)
+    flat = np.full(grid[0] * grid[1], np.nan, dtype=np.float32)
     flat[positions] = values
     return flat.reshape(grid)
 
 
-def survivors(encoding: Encoding, image: int = 0) -> tuple[np.ndarray, ...]:
+def survivors(encoding: Encoding) -> tuple[np.ndarray, ...]:
     """One boolean (rows, columns) grid per dropping block: True where the patch leaves the block alive."""
-    return tuple(_mask(stage, encoding.grid, image) for stage in encoding.stages)
+    return tuple(_mask(stage, encoding.grid) for stage in encoding.stages)
 
 
 @dataclass(frozen=True)
@@ -68,14 +68,14 @@ def patch_areas(mask: np.ndarray, config: ModelConfig) -> tuple[np.ndarray, np.n
     return person, occluder
 
 
-def drop_shares(encoding: Encoding, person: np.ndarray, occluder: np.ndarray, image: int = 0) -> tuple[DropShares, ...]:
+def drop_shares(encoding: Encoding, person: np.ndarray, occluder: np.ndarray) -> tuple[DropShares, ...]:
     """At every dropping block: person, occluder and background in the patches dropped there, and in all that entered.
 
     person, occluder: (rows, columns) of `patch_areas`.
     """
     shares = []
     alive = np.ones(encoding.grid, dtype=bool)
-    for stage, mask in zip(encoding.stages, survivors(encoding, image), strict=True):
+    for stage, mask in zip(encoding.stages, survivors(encoding), strict=True):
         fell = alive & ~mask
         of_entered, of_dropped = (_shares(person[patches], occluder[patches]) for patches in (alive, fell))
         shares.append(DropShares(stage.block, int(alive.sum()), int(fell.sum()), of_entered, of_dropped))
@@ -90,7 +90,7 @@ def _shares(person: np.ndarray, occluder: np.ndarray) -> Shares:
     return Shares(on_person, on_occluder, 1.0 - on_person - on_occluder)
 
 
-def _mask(stage: DropStage, grid: tuple[int, int], image: int) -> np.ndarray:
+def _mask(stage: DropStage, grid: tuple[int, int]) -> np.ndarray:
     flat = np.zeros(grid[0] * grid[1], dtype=bool)
-    flat[stage.kept[image].cpu().numpy()] = True
+    flat[stage.kept[0].cpu().numpy()] = True
     return flat.reshape(grid)

@@ -53,11 +53,12 @@ def stripes(
     return veil(_blend(striped, np.array([255.0] * 3), alone & (phase == STRIPE_WIDTH)), alive, config)
 
 
-def heat(image: np.ndarray, values: np.ndarray, config: ModelConfig, top: float) -> np.ndarray:
-    """The image under a viridis map of values from 0 to `top`; patches without a value (NaN) get the veil."""
+def heat(image: np.ndarray, values: np.ndarray, config: ModelConfig, top: float, bottom: float = 0.0) -> np.ndarray:
+    """The image under a viridis map of values from `bottom` to `top`; patches without a value (NaN) get the veil."""
     spread = grid_to_pixels(values, config)
     known = np.isfinite(spread)
-    colours = viridis(np.where(known, spread, 0.0) / top if top > 0 else np.zeros_like(spread))
+    above = np.where(known, spread - bottom, 0.0)
+    colours = viridis(above / (top - bottom) if top > bottom else np.zeros_like(spread))
     warmed = _blend(image, colours, np.full(spread.shape, HEAT))
     return np.where(known[..., None], warmed, _blend(image, np.array([255.0] * 3), np.full(spread.shape, VEIL)))
 

@@ -19,7 +19,6 @@ from fpc_core.data.painting import cut_out, cut_outs, paint
 from fpc_core.data.truth import true_masks
 from fpc_core.explain.relation import Subject, Tone, tone_of
 from fpc_core.figures.recipe import FigureRecipe
-from fpc_core.model.checkpoint import weights_fingerprint
 from fpc_core.recipes import RecipeError
 from fpc_core.results import EncoderState, Encoding, QueryTrace, Ranking
 from fpc_core.workspace import Workspace
@@ -97,7 +96,7 @@ def asked(recipe: FigureRecipe, space: Workspace) -> list[Asked]:
 
 def check_weights(recipe: FigureRecipe, space: Workspace) -> None:
     """Raises RecipeError for other weights than those of the recipe."""
-    held = weights_fingerprint(space.retriever.model)
+    held = space.weights_fingerprint
     if recipe.weights and recipe.weights != held:
         raise RecipeError(
             f"the recipe was made with the weights {recipe.weights[:12]}, these are {held[:12]}; open the checkpoint "

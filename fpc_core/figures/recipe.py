@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from fpc_core.config import KEEP_RATES, MapMethod, MapTarget, QuerySettings
+from fpc_core.config import ALPHAS, KEEP_RATES, MapMethod, MapTarget, QuerySettings
 from fpc_core.data.occluders import Scene
-from fpc_core.evaluation.report_tables import ALPHAS
 from fpc_core.explain.methods import DECODER_METHODS
 from fpc_core.recipes import RecipeError, from_json, read_text, to_json
 

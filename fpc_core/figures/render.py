@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-
-from matplotlib.figure import Figure
 
 from fpc_core.evaluation.formats import latex as escaped
 from fpc_core.evaluation.report import ReportTable
 from fpc_core.figures.fonts import check_font
 from fpc_core.figures.kinds import draw_of_queries
 from fpc_core.figures.recipe import OF_ALL_QUERIES, FigureKind, FigureRecipe
-from fpc_core.figures.scores import draw_of_scores
+from fpc_core.figures.scores import draw_of_scores, scored
 from fpc_core.figures.style import Drawn, dressed, printed
-from fpc_core.model.checkpoint import weights_fingerprint
 from fpc_core.workspace import Workspace
 
 CAPTIONS = {
@@ -38,27 +36,19 @@ CAPTIONS = {
 def draw(recipe: FigureRecipe, space: Workspace, tables: Sequence[ReportTable] = ()) -> Drawn:
     """The figure of a recipe and its data, from one computation.
 
-    tables: of a figure of all queries, where their scores are known (see `scores.draw_of_scores`).
+    tables: of a figure of all queries, `scores.score_tables` with their scores; empty has them computed.
     Raises RecipeError where the recipe does not fit this data, these weights or the fonts of this machine; and as
-    `scores.draw_of_scores`.
+    `scores.scored`.
     """
-    check_font(recipe.style.font)
-    with dressed(recipe.style):
-        if recipe.kind in OF_ALL_QUERIES:
-            return draw_of_scores(recipe, space, tables)
-        return draw_of_queries(recipe, space)
-
-
-def render(recipe: FigureRecipe, space: Workspace) -> Figure:
-    """The figure alone. Raises as `draw`."""
-    return draw(recipe, space).figure
+    with _drawn(recipe, space, tables) as drawn:
+        return drawn
 
 
 def render_png(recipe: FigureRecipe, space: Workspace, dpi: int, tables: Sequence[ReportTable] = ()) -> bytes:
     """The figure as PNG bytes, for a look on screen. tables: as of `draw`."""
-    figure, file = draw(recipe, space, tables).figure, io.BytesIO()
-    with dressed(recipe.style):
-        figure.savefig(file, dpi=dpi)
+    file = io.BytesIO()
+    with _drawn(recipe, space, tables) as drawn:
+        drawn.figure.savefig(file, dpi=dpi)
     return file.getvalue()
 
 
@@ -85,24 +75,32 @@ def files(recipe: FigureRecipe, space: Workspace, name: str, tables: Sequence[Re
 
     tables: as of `draw`.
     """
-    drawn = draw(recipe, space, tables)
-    with dressed(recipe.style):
+    with _drawn(recipe, space, tables) as drawn:
         found = printed(drawn.figure, name)
     texts = {".json": recipe.to_json(), ".csv": drawn.data, ".tex": latex(recipe, space, name)}
     return found | {name + suffix: text.encode("utf-8") for suffix, text in texts.items()}
+
+
+@contextmanager
+def _drawn(recipe: FigureRecipe, space: Workspace, tables: Sequence[ReportTable]) -> Iterator[Drawn]:
+    """As `draw`; within, matplotlib stays as it was drawn with, so that it can be saved."""
+    check_font(recipe.style.font)
+    if recipe.kind in OF_ALL_QUERIES:
+        tables = tables or scored(recipe, space)  # can take minutes, in which others may draw
+    with dressed(recipe.style):
+        yield draw_of_scores(recipe, tables) if recipe.kind in OF_ALL_QUERIES else draw_of_queries(recipe, space)
 
 
 def latex(recipe: FigureRecipe, space: Workspace, name: str) -> str:
     """A figure environment whose caption says data, weights and settings."""
     star = "*" if recipe.style.width.endswith("page") else ""
     settings, dataset = recipe.settings, space.dataset
-    told = f"{dataset.name}, synthetic data" if dataset.synthetic and "synthetic" not in dataset.name else dataset.name
     occluded = sum(bool(scene.occluders) for scene in recipe.scenes)
     caption = (
-        f"{CAPTIONS[recipe.kind]}. {escaped(told)}; $\\gamma = {settings.prune.keep_rate:g}$, "
+        f"{CAPTIONS[recipe.kind]}. {escaped(dataset.label)}; $\\gamma = {settings.prune.keep_rate:g}$, "
         f"$\\alpha = {settings.alpha:g}$, $K = {settings.neighbors}$ where not varied; "
         f"{escaped(settings.prune.strategy.replace('_', '-'))} patches dropped, {settings.variant.value} variant, "
-        f"weights {weights_fingerprint(space.retriever.model)[:12]}."
+        f"weights {space.weights_fingerprint[:12]}."
     ) + (f" Occluders were added to {occluded} of the queries." if occluded else "")
     return (
         f"\\begin{{figure{star}}}[t]\n  \\centering\n  \\includegraphics[width=\\linewidth]{{{name}.pdf}}\n"

@@ -55,10 +55,9 @@ def scored(recipe: FigureRecipe, space: Workspace) -> tuple[ReportTable, ...]:
     return task.filled(run_kept(task.work, ResultStore(cache_folder() / "results", read_only=space.read_only)).known)
 
 
-def draw_of_scores(recipe: FigureRecipe, space: Workspace, tables: Sequence[ReportTable] = ()) -> Drawn:
+def draw_of_scores(recipe: FigureRecipe, tables: Sequence[ReportTable]) -> Drawn:
     """The figure of a recipe that names no queries, ours alone: the paper's scores are of other models and data.
 
-    tables: `score_tables` with all their scores; empty has them computed. Raises as `scored`.
+    tables: as of `scored`.
     """
-    tables = tables or scored(recipe, space)
     return Drawn(_DRAW[recipe.kind](tables, recipe.style), "\n".join(map(to_csv, tables)))

@@ -18,6 +18,7 @@ from matplotlib.textpath import TextPath
 from matplotlib.ticker import MaxNLocator
 
 from fpc_core.explain.relation import MARKS, Tone
+from fpc_core.explain.strips import Scale
 from fpc_core.figures.recipe import WIDTHS, FigureStyle
 from fpc_core.figures.style import COLOURS, DASHES, new_figure
 
@@ -51,21 +52,12 @@ class Block:
             raise ValueError("a block needs rows of one length")
 
 
-@dataclass(frozen=True)
-class Scale:
-    """A viridis bar under the sheet from `low` to `high`."""
-
-    label: str
-    low: str
-    high: str
-
-
 def draw_sheet(
     blocks: Sequence[Block], heads: Sequence[str], style: FigureStyle, aspect: float, scale: Scale | None = None
 ) -> Figure:
     """The blocks in `style.columns` columns; `heads` stand over the columns of every block of the first row.
 
-    aspect: height over width of an image.
+    aspect: height over width of an image.  scale: a bar under the sheet.
     """
     across = min(style.columns, len(blocks))
     length = len(blocks[0].rows[0])

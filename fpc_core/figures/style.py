@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ WORDS = {
         "input": "input", "block": "block {}", "query": "query", "random": "random", "salient": "salient",
         "non_salient": "non-salient", "cosine": "cosine", "distance": "D, α = {}", "final": "consolidated",
         "cost": "ground cost (1 − cosine)", "gallery": "gallery", "low": "low", "high": "high",
-        "match": "same identity", "other": "another identity", "neutral": "identity unknown", "rank": "rank {}",
+        "match": "same identity", "other": "another identity", "neutral": "identity unknown",
         "flops": "multiply-adds of an image (G)", "percent": "percent", "keep_rate": "keep rate γ", "alpha": "α",
         "neighbors": "neighbours K", "swap": "ranks swap",
         "relative": "{}, from the mean patch",
@@ -33,7 +34,7 @@ WORDS = {
         "input": "Eingabe", "block": "Block {}", "query": "Anfrage", "random": "zufällig", "salient": "auffällige",
         "non_salient": "unauffällige", "cosine": "Kosinus", "distance": "D, α = {}", "final": "konsolidiert",
         "cost": "Grundkosten (1 − Kosinus)", "gallery": "Galerie", "low": "niedrig", "high": "hoch",
-        "match": "gleiche Person", "other": "andere Person", "neutral": "Person unbekannt", "rank": "Rang {}",
+        "match": "gleiche Person", "other": "andere Person", "neutral": "Person unbekannt",
         "flops": "Multiplikationen je Bild (G)", "percent": "Prozent", "keep_rate": "Behalterate γ", "alpha": "α",
         "neighbors": "Nachbarn K", "swap": "Ränge tauschen",
         "relative": "{}, ab dem mittleren Patch",
@@ -43,13 +44,16 @@ WORDS = {
         "input": "entrée", "block": "bloc {}", "query": "requête", "random": "aléatoire", "salient": "saillants",
         "non_salient": "non saillants", "cosine": "cosinus", "distance": "D, α = {}", "final": "consolidé",
         "cost": "coût de base (1 − cosinus)", "gallery": "galerie", "low": "faible", "high": "fort",
-        "match": "même identité", "other": "autre identité", "neutral": "identité inconnue", "rank": "rang {}",
+        "match": "même identité", "other": "autre identité", "neutral": "identité inconnue",
         "flops": "multiplications par image (G)", "percent": "pour cent", "keep_rate": "taux de rétention γ",
         "alpha": "α", "neighbors": "voisins K", "swap": "échange de rangs",
         "relative": "{}, à partir du patch moyen",
         "attention": "attention", "value_norm": "attention × norme de la valeur", "left_out": "perte sans le patch",
     },
 }  # fmt: skip
+
+
+_one_style = threading.RLock()  # matplotlib's settings belong to the whole process
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +66,8 @@ class Drawn:
 
 @contextmanager
 def dressed(style: FigureStyle) -> Iterator[None]:
-    """matplotlib's settings while a figure is drawn and saved; Type 42 fonts, as IEEE and CVPR ask for."""
+    """matplotlib's settings while a figure is drawn and saved, by one thread at a time; Type 42 fonts, as IEEE and CVPR
+    ask for."""
     settings: dict[Any, Any] = {
         "font.family": [style.font, "DejaVu Sans"] if style.font != "DejaVu Sans" else ["DejaVu Sans"],
         "font.size": style.font_size,
@@ -80,7 +85,7 @@ def dressed(style: FigureStyle) -> Iterator[None]:
         "image.interpolation": "nearest",
         "image.composite_image": False,
     }
-    with matplotlib.rc_context(settings):
+    with _one_style, matplotlib.rc_context(settings):
         yield
 
 

@@ -9,6 +9,7 @@ from functools import cache
 import numpy as np
 
 from fpc_core.matching.scalings import Fitted, Scaling, scalings
+from fpc_core.matching.transport import programme
 
 TOY_NAMES = ("head", "chest", "legs", "feet")
 TOY_QUERY = (0.4, 0.3, 0.2, 0.1)  # a query whose lower half is hidden
@@ -106,8 +107,6 @@ def _problem(
     halves: bool,
     shown: tuple[int, int | None],
 ) -> Problem:
-    import ot  # a second, with scikit-learn: not before it is asked for
-
     cost, a, b = (np.asarray(each, dtype=np.float64) for each in (cost, a, b))
     a, b = a / a.sum(), b / b.sum()  # float32 marginals sum to 1 within rounding only
     at, iterations = shown
@@ -119,7 +118,7 @@ def _problem(
         (place for place, each in enumerate(runs[at].snapshots) if each.iteration == iterations),
         len(runs[at].snapshots) - 1,
     )
-    return Problem(cost, a, b, runs, ot.emd(a, b, cost), (at, first))
+    return Problem(cost, a, b, runs, programme(cost, a, b)[0], (at, first))
 
 
 def _kept(states: Iterator[Scaling], cost: np.ndarray, halves: bool, wanted: int | None) -> Iterator[Snapshot]:

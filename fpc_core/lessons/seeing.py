@@ -184,7 +184,7 @@ def _kept(patches: int, prune: PruneSettings) -> tuple[int, ...]:
     """Patches left after each dropping block, counted as the encoder does."""
     counts = []
     for _ in prune.blocks:
-        patches = math.ceil(prune.keep_rate * patches)
+        patches = prune.kept(patches)
         counts.append(patches)
     return tuple(counts)
 

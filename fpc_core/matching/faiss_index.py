@@ -43,6 +43,7 @@ class FaissIndex:
 class IvfIndex:
     """The cosines of the lists whose centres are nearest, by `IndexIVFFlat`; may miss a candidate.
 
+    It looks through `searched` of the lists, and through more where they hold too few images for a shortlist.
     The index holds a copy of the unit tokens. It is made once and kept in a file.
     """
 
@@ -57,13 +58,20 @@ class IvfIndex:
             index = _made(unit_cls(), lists)
             if path:
                 _write(path, index)
-        index.nprobe = max(1, round(searched * lists))
-        self._index, self.finds = index, f"faiss-ivf {index.nprobe} of {lists}"
+        self._index, self._lists = index, lists
+        self._probes = max(1, round(searched * lists))
+        self.finds = f"faiss-ivf {self._probes} of {lists}"
 
     def search(self, query_cls: Tensor, size: int) -> Shortlist:
-        _, rows = self._index.search(_unit_query(query_cls), min(2 * size, len(self._cls)))
-        found = rows[0][rows[0] >= 0]
-        return nearest(query_cls, self._cls, found, min(size, len(found)))
+        query, size, probes = _unit_query(query_cls), min(size, len(self._cls)), self._probes
+        told: Any = faiss.SearchParametersIVF()
+        while True:
+            told.nprobe = probes
+            _, rows = self._index.search(query, min(2 * size, len(self._cls)), params=told)
+            found = rows[0][rows[0] >= 0]
+            if len(found) >= size or probes >= self._lists:
+                return nearest(query_cls, self._cls, found, size)
+            probes *= 2
 
 
 def _unit_query(query_cls: Tensor) -> np.ndarray:

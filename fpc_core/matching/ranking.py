@@ -25,6 +25,7 @@ def rank_by_feature(query_feature: np.ndarray, gallery_unit_features: np.ndarray
     """The whole gallery by Euclidean distance of L2-normalised features, as the released evaluation does.
 
     query_feature: (C,); gallery_unit_features: (G, C), normalised already.
+    Raises ValueError for a query feature that is zero or not finite.
     """
     length = np.linalg.norm(query_feature)
     if not np.isfinite(length) or length == 0:

@@ -58,7 +58,7 @@ def scalings(cost: np.ndarray, a: np.ndarray, b: np.ndarray, epsilon: float) -> 
     if cost.shape != (len(a), len(b)) or epsilon <= 0:
         raise ValueError(f"cost {cost.shape} must fit marginals of {len(a)} and {len(b)}, and epsilon be positive")
     for name, each in (("a", a), ("b", b)):
-        if each.min() < 0 or abs(each.sum() - 1) > 1e-3:
+        if not (each.min() >= 0 and abs(each.sum() - 1) <= 1e-3):  # so that NaN does not pass
             raise ValueError(f"the marginal {name} must be non-negative and sum to 1; divide it by its sum")
     with np.errstate(divide="ignore"):
         log_a, log_b = np.log(a), np.log(b)

@@ -110,7 +110,7 @@ def open_index(
         if kind == IndexKind.QDRANT:
             from fpc_core.matching.qdrant_index import QdrantIndex  # libraries that few have and none else needs
 
-            return QdrantIndex(cls, name, os.environ.get("FPC_QDRANT", ""), os.environ.get("FPC_QDRANT_KEY"))
+            return QdrantIndex(cls, name, os.environ.get("FPC_QDRANT", ""), os.environ.get("FPC_QDRANT_KEY") or None)
         from fpc_core.matching.faiss_index import FaissIndex, IvfIndex
 
         if kind == IndexKind.FAISS:

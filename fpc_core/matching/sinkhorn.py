@@ -19,6 +19,7 @@ from torch import Tensor
 _LANE = 16  # float32 values per AVX-512 register: kernel rows are padded to it
 _FAR = 1e30  # a potential no patch reaches
 _SAFE = 1e12  # largest scaling, and inverse of the smallest, that float32 products bear
+_ROUND = 5  # iterations of the batch between two looks at who has converged
 
 
 @njit(cache=True, fastmath=True, parallel=True, nogil=True)
@@ -148,11 +149,11 @@ def _absorb(
 
 
 def sinkhorn_batch(
-    cost: Tensor, a: Tensor, b: Tensor, epsilon: float, tolerance: float, max_iterations: int, chunk: int = 5
+    cost: Tensor, a: Tensor, b: Tensor, epsilon: float, tolerance: float, max_iterations: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The same over all candidates at once, for CUDA; shapes and results as `sinkhorn_rows`.
 
-    Candidates that have converged leave the batch; looking costs a synchronisation, so only every `chunk` iterations.
+    Candidates that have converged leave the batch; looking costs a synchronisation, so only every few iterations.
     """
     count = len(cost)
     on_a, on_b = a > 0, b > 0
@@ -167,9 +168,8 @@ def sinkhorn_batch(
         go = g[open_]
         fo = _row_potential(c, go, pa, mb, epsilon)
         kernel = _batch_kernel(c, fo, go, ma, mb, epsilon)
-        u, v = torch.ones_like(pa), mb.to(pb.dtype)
-        error = errors[open_]
-        steps = min(chunk, max_iterations - done)
+        v = mb.to(pb.dtype)
+        steps = min(_ROUND, max_iterations - done)
         for _ in range(steps):
             u = pa / (kernel @ v.unsqueeze(2)).squeeze(2).clamp_min(1e-30)
             column = (u.unsqueeze(1) @ kernel).squeeze(1)

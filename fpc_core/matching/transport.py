@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import threading
-import warnings
 
 import numpy as np
 import torch
@@ -63,7 +62,8 @@ def solve(cost: Tensor, a: Tensor, b: Tensor, settings: TransportSettings) -> Tr
 
     SINKHORN: the query marginal of every plan is exact to rounding, the gallery marginal to `settings.tolerance` unless
     `max_iterations` end it first. EXACT: the linear programme (POT). RELEASED: see `_released`.
-    Raises ValueError for shapes that do not fit, and for values that are not finite or not a distribution.
+    Raises ValueError for shapes that do not fit, for values that are not finite or not a distribution, and where the
+    solver fails.
     """
     _check(cost, a, b)
     if settings.solver is Solver.EXACT:
@@ -96,9 +96,23 @@ def plan(cost: Tensor, transport: Transport, row: int, settings: TransportSettin
     a, b = transport.query_marginal[row], transport.gallery_marginal[row]
     values = cost.detach().double().cpu().numpy()
     if settings.solver is Solver.EXACT:
-        return _programme(values, a, b)[0].astype(np.float32)
+        return programme(values, a, b)[0].astype(np.float32)
     f, g = (each[row].astype(np.float64) for each in (transport.query_potential, transport.gallery_potential))
     return np.exp((f[:, None] + g[None, :] - values) / settings.epsilon).astype(np.float32)
+
+
+def programme(cost: np.ndarray, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, float, np.ndarray, np.ndarray]:
+    """POT's network simplex in float64: plan (M, N), distance, dual variables (M,), (N,).
+
+    cost: (M, N); a: (M,) and b: (N,), which are divided by their sums. Raises ValueError where it does not finish.
+    """
+    import ot  # takes a second, scikit-learn included: not before it is asked for
+
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    flow, log = ot.emd(a / a.sum(), b / b.sum(), cost, numItermax=_PIVOTS, log=True)
+    if log["warning"]:  # what it found so far must not pass for a distance
+        raise ValueError(f"the exact solver did not finish ({log['warning']}); take solver=sinkhorn")
+    return flow, float(log["cost"]), log["u"], log["v"]
 
 
 def _weights(agreement: Tensor) -> Tensor:
@@ -112,24 +126,13 @@ def _exact(cost: Tensor, a: Tensor, b: Tensor) -> Transport:
     query, gallery = a.detach().float().cpu().numpy(), b.detach().float().cpu().numpy()
     distances, errors, potentials = [], [], []
     for values, weights_a, weights_b in zip(cost.detach().double().cpu().numpy(), query, gallery, strict=True):
-        flow, distance, dual_a, dual_b = _programme(values, weights_a, weights_b)
+        flow, distance, dual_a, dual_b = programme(values, weights_a, weights_b)
         distances.append(distance)
         errors.append(max(np.abs(flow.sum(1) - weights_a).sum(), np.abs(flow.sum(0) - weights_b).sum()))
         potentials.append((dual_a, dual_b))
     f, g = (np.stack(side).astype(np.float32) for side in zip(*potentials, strict=True))
     iterations = np.zeros(len(distances), np.int64)
     return Transport(np.array(distances, np.float32), iterations, np.array(errors, np.float32), query, gallery, f, g)
-
-
-def _programme(cost: np.ndarray, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, float, np.ndarray, np.ndarray]:
-    """POT's network simplex in float64: plan (M, N), distance, dual variables (M,), (N,)."""
-    import ot  # takes a second, scikit-learn included: not before it is asked for
-
-    a, b = a.astype(np.float64), b.astype(np.float64)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")  # a programme that did not finish must not pass for a distance
-        flow, log = ot.emd(a / a.sum(), b / b.sum(), cost, numItermax=_PIVOTS, log=True)
-    return flow, float(log["cost"]), log["u"], log["v"]
 
 
 def _released(cost: Tensor, a: Tensor, b: Tensor, epsilon: float) -> Transport:

@@ -5,7 +5,6 @@ In a dropping block the tokens leave after the attention residual and before the
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from itertools import pairwise
@@ -192,16 +191,14 @@ def _mlp(block: Any, tokens: Tensor) -> Tensor:
 def _drop(
     tokens: Tensor, positions: Tensor, attention: Tensor, prune: PruneSettings, patches: int
 ) -> tuple[Tensor, Tensor]:
-    """Keep ceil(gamma n) of n patch tokens, in descending order of their score; equal scores keep their token order.
+    """Keep `prune.kept(n)` of n patch tokens, in descending order of their score; equal scores keep their token order.
 
     tokens: (B, 1 + n, C); positions, attention: (B, n) -> (B, 1 + k, C), (B, k). At keep rate 1 nothing moves.
     """
-    entered = attention.shape[1]
-    count = math.ceil(prune.keep_rate * entered)  # in floating point, as the released code counts
     if prune.keep_rate == 1.0:
         return tokens, positions
     score = _score(positions, attention, prune, patches)
-    order = score.argsort(dim=1, descending=True, stable=True)[:, :count]
+    order = score.argsort(dim=1, descending=True, stable=True)[:, : prune.kept(attention.shape[1])]
     survivors = tokens[:, 1:].gather(1, order.unsqueeze(-1).expand(-1, -1, tokens.shape[2]))
     return torch.cat((tokens[:, :1], survivors), dim=1), positions.gather(1, order)
 

@@ -15,7 +15,7 @@ from fpc_core.results import Consolidation, DropStage, Encoding
 class FPC(nn.Module):
     """The network of the paper with the heads of the released code.
 
-    Features before a BNNeck (`global_token`, `consolidated_token`) are what the triplet loss takes, those after it
+    Features before a BNNeck (`global_token`, what `decoder` gives) are what the triplet loss takes, those after it
     what the classifiers and the rankings take. drop_path: stochastic depth in training, see SparseEncoder.
     """
 
@@ -64,17 +64,6 @@ class FPC(nn.Module):
     def global_feature(self, tokens: Tensor) -> Tensor:
         """(B, T, C) encoder tokens -> (B, C) after the BNNeck; what the gallery is ranked by."""
         return self.bottleneck(self.global_token(tokens))
-
-    def consolidated_token(self, tokens: Tensor) -> Tensor:
-        """(B, T, C) decoder input -> (B, C) before the BNNeck, by the whole block."""
-        return self.decoder(tokens)
-
-    def decode(self, tokens: Tensor) -> Tensor:
-        """(B, T, C) decoder input -> (B, C) after the BNNeck, by the whole block: for training and Grad-CAM.
-
-        Equals the feature of `consolidate`, which is two orders of magnitude faster.
-        """
-        return self.rec_bottleneck(self.consolidated_token(tokens))
 
     def consolidate(
         self,

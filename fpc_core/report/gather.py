@@ -15,12 +15,10 @@ from fpc_core.config import MapMethod, MapSettings, MapTarget, ModelConfig, Quer
 from fpc_core.data.images import ImageError, resize_image, to_tensor
 from fpc_core.data.pictures import data_uri
 from fpc_core.explain.cam import PatchMap, decoder_map, encoder_map
-from fpc_core.explain.margin import margin
 from fpc_core.explain.masks import survivors
 from fpc_core.explain.methods import map_target, told
 from fpc_core.explain.overlay import heat, veil
 from fpc_core.explain.relation import Subject, Tone, tone_of
-from fpc_core.explain.stories import win_story
 from fpc_core.explain.strips import (
     Card,
     Scale,
@@ -30,13 +28,13 @@ from fpc_core.explain.strips import (
     distances_of,
     ranked_strip,
     ranks_of,
-    rivals,
 )
 from fpc_core.figures.lines import draw_transport
 from fpc_core.figures.recipe import FigureStyle
 from fpc_core.figures.style import dressed
+from fpc_core.lessons.case import case_of
 from fpc_core.report.sources import Refused, Source, Sources
-from fpc_core.results import EncoderState, Encoding, QueryTrace, TransportPlan
+from fpc_core.results import EncoderState, Encoding, QueryTrace
 from fpc_core.workspace import Workspace
 
 SHOWN = 10  # hits of a strip
@@ -162,21 +160,18 @@ class _Explainer:
     def _pair(
         self, image: np.ndarray, subject: Subject, trace: QueryTrace, state: EncoderState, pictures: dict[str, str]
     ) -> Pair | None:
-        rows = trace.by_distance.indices.tolist()
-        tones = [self._tone(row, subject) for row in rows]
-        first = next((row for row, tone in zip(rows, tones, strict=True) if tone is not Tone.JUNK), None)
-        if first is None:
+        case = case_of(self.space.retriever, trace, subject, self.uses_cameras)
+        hit, tone = case.hit, case.tones[case.hit]
+        if tone is Tone.JUNK:  # then all of the shortlist is
             return None
-        config, alpha = self.config, self.settings.alpha
-        plan = self._plan(trace, first)
+        alive, other = survivors(trace.encoding)[-1], self.picture(hit)
         file = io.BytesIO()
         with dressed(_STYLE):
-            alive, tone = survivors(trace.encoding)[-1], self._tone(first, subject)
-            figure = draw_transport(image, self.picture(first), plan, alive, config, _STYLE, flows=FLOWS, tone=tone)
+            figure = draw_transport(image, other, case.plan, alive, self.config, _STYLE, flows=FLOWS, tone=tone)
             figure.savefig(file, dpi=DPI)
         drawn = np.asarray(Image.open(file).convert("RGB"))
 
-        asked = MapSettings(MapMethod.LEFT_OUT, index=first)
+        asked = MapSettings(MapMethod.LEFT_OUT, index=hit)
         lost = encoder_map(self.space.retriever, state, self.settings.prune, asked)
         pictures["why"] = self._warm(image, lost.scaled().query_grid)
         alt = "the query under a heat map of what the cosine to the nearest hit loses without each patch"
@@ -184,17 +179,9 @@ class _Explainer:
             "why", "Similar because of", (Card("why", "why", "Query", alt=alt),),
             scale=_scale("cosine lost without the patch", lost),
         )  # fmt: skip
-        _, telling = rivals(rows, tones, first, SHOWN, show_junk=False)
-        story = ""
-        if telling is not None:
-            ranks = ranks_of(trace.by_distance, self.records, subject, self.uses_cameras)
-            won = margin(trace.match, (plan, self._plan(trace, telling)), alpha, config.grid)
-            story = win_story(won, (f"#{ranks[won.winner]}", f"#{ranks[won.loser]}"), alpha)
-        return Pair(*distances_of(trace.match, alpha)[first], why=why, flows=data_uri(drawn), story=story)
-
-    def _plan(self, trace: QueryTrace, row: int) -> TransportPlan:
-        place = trace.match.shortlist.place(row)
-        return self.space.retriever.plan(trace.encoding, trace.match, place, self.settings)
+        story = "" if case.rival is None else case.win_story()
+        parts = distances_of(trace.match, self.settings.alpha)[hit]
+        return Pair(*parts, why=why, flows=data_uri(drawn), story=story)
 
     def _decoder(self, image: np.ndarray, subject: Subject, trace: QueryTrace, pictures: dict[str, str]) -> Strip:
         found = decoder_map(self.space.retriever, trace, self.how)

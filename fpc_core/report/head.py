@@ -14,7 +14,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 import fpc_core
 from fpc_core.config import QuerySettings, Solver
 from fpc_core.explain.overlay import viridis
-from fpc_core.model.checkpoint import weights_fingerprint
 from fpc_core.report.sources import readable
 from fpc_core.workspace import Workspace
 
@@ -41,10 +40,9 @@ def searched(space: Workspace, settings: QuerySettings) -> dict[str, str]:
     prune, transport = settings.prune, settings.transport
     solver = transport.solver.value
     entropy = "" if transport.solver is Solver.EXACT else f", ε {transport.epsilon:g}"
-    synthetic = " (synthetic)" if dataset.synthetic and "synthetic" not in dataset.name else ""
     return {
-        "Data": f"{readable(dataset.name)}{synthetic}, {len(dataset.gallery)} gallery images",
-        "Weights": f"{readable(space.places.weights.name)}, SHA-256 {weights_fingerprint(space.retriever.model)[:16]}",
+        "Data": f"{readable(dataset.label)}, {len(dataset.gallery)} gallery images",
+        "Weights": f"{readable(space.places.weights.name)}, SHA-256 {space.weights_fingerprint[:16]}",
         "Model": f"{config.width} channels, {config.depth} blocks, {config.grid[0]} x {config.grid[1]} patches",
         "Variant": settings.variant.value,
         "Keep rate γ": f"{prune.keep_rate:g} in blocks {', '.join(map(str, prune.blocks))}, "

@@ -23,7 +23,7 @@ from PIL import Image
 from fpc_core.config import ModelConfig
 from fpc_core.data.images import resize_image
 from fpc_core.data.pictures import data_uri
-from fpc_core.explain.overlay import VEIL, framed, grid_to_pixels, mesh, veil, viridis
+from fpc_core.explain.overlay import framed, heat, mesh, veil
 from fpc_core.explain.strips import Card, Scale, Strip, decoder_cards, distances_of, ranked_strip, ranks_of
 from fpc_core.figures.lines import draw_alpha_lines
 from fpc_core.figures.recipe import FigureStyle
@@ -118,21 +118,14 @@ def _drawn(space: Workspace, image: np.ndarray, case: Case, step: Step) -> Drawn
 
 def _panel(image: np.ndarray, row: int | None, grid: np.ndarray, maps: PatchMaps, config: ModelConfig) -> np.ndarray:
     """One panel as the Learn page shows it before anything is touched."""
+    low, high = maps.range
     if maps.links is not None and maps.kept is not None:
         if row is None:
             alive = np.isin(np.arange(config.patches), maps.kept).reshape(config.grid)
             return framed(veil(image, alive, config), maps.start, config)
         costs = maps.links[int(np.flatnonzero(maps.kept == maps.start)[0])]
-        return framed(_coloured(image, costs.reshape(config.grid), maps.range, config), int(costs.argmin()), config)
-    return mesh(image, config) if not grid.size else _coloured(image, grid, maps.range, config)
-
-
-def _coloured(image: np.ndarray, grid: np.ndarray, ends: tuple[float, float], config: ModelConfig) -> np.ndarray:
-    spread = grid_to_pixels(grid, config)
-    known = np.isfinite(spread)
-    colours = viridis((np.where(known, spread, ends[0]) - ends[0]) / ((ends[1] - ends[0]) or 1.0))
-    warm = 0.34 * image + 0.66 * colours
-    return np.rint(np.where(known[..., None], warm, (1 - VEIL) * image + VEIL * 255)).astype(np.uint8)
+        return framed(heat(image, costs.reshape(config.grid), config, high, low), int(costs.argmin()), config)
+    return mesh(image, config) if not grid.size else heat(image, grid, config, high, low)
 
 
 def _alpha_lines(case: Case) -> str:

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from fpc_core.config import ModelConfig
 from fpc_core.data.datasets import Dataset, DatasetError
-from fpc_core.data.images import resize_image
+from fpc_core.data.images import normalise, resize_image
 from fpc_core.data.truth import PERSON, true_masks
 
 _PAD = 10  # pixels, as in the paper
@@ -87,13 +87,8 @@ def sample_identities(labels: Tensor, identities: int, images: int, generator: t
     return torch.cat(rows)
 
 
-def to_input(pixels: Tensor) -> Tensor:
-    """uint8 -> float32 in [-1, 1], as the model takes it (mean = std = 0.5)."""
-    return pixels.float().div(127.5).sub(1.0)
-
-
-def augment(pixels: Tensor, erase: float, seeds: Tensor) -> Tensor:
-    """Flip, pad and crop, mild exposure, random erasing: (B, 3, H, W) uint8 -> float32 around [-1, 1].
+def augment(pixels: Tensor, config: ModelConfig, erase: float, seeds: Tensor) -> Tensor:
+    """Flip, pad and crop, mild exposure, random erasing: (B, 3, H, W) uint8 -> float32, normalised.
 
     erase: probability of a random rectangle (2 to 40 % of the area) becoming noise (Zhong et al. 2020).
     seeds: (B,) int64; what happens to an image depends on its seed alone, whichever images or processes are beside it.
@@ -101,7 +96,7 @@ def augment(pixels: Tensor, erase: float, seeds: Tensor) -> Tensor:
     out = torch.empty(pixels.shape, dtype=torch.float32)
     for place, seed in enumerate(seeds.tolist()):
         change = _Change.drawn(seed, erase, *pixels.shape[2:])
-        image = to_input(change.moved(pixels[place])) * change.gain
+        image = normalise(change.moved(pixels[place]), config) * change.gain
         image[:, *change.erased] = change.noise.clamp(-1, 1)
         out[place] = image
     return out

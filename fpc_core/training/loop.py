@@ -143,7 +143,7 @@ class _Run:
         rows = sample_identities(self.images.labels, settings.identities, settings.images, generator)
         seeds = torch.randint(1 << 62, (len(rows),), generator=generator)
         own, own_seeds = processes.own_share(rows), processes.own_share(seeds)
-        pixels = augment(self.images.pixels[own], settings.erase, own_seeds).to(self.device)
+        pixels = augment(self.images.pixels[own], self.model.config, settings.erase, own_seeds).to(self.device)
         person = None
         if self.person is not None and not holistic:
             person = augment_masks(self.person[own], settings.erase, own_seeds).to(self.device)

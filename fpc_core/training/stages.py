@@ -15,10 +15,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fpc_core.config import DropStrategy, PruneSettings, Variant
+from fpc_core.data.images import normalise
 from fpc_core.model.decoder import cls_row
 from fpc_core.model.fpc import FPC, decoder_input
 from fpc_core.processes import gather, gather_with_gradient, own_share, world
-from fpc_core.training.batches import TrainingImages, choose_neighbors, to_input
+from fpc_core.training.batches import TrainingImages, choose_neighbors
 from fpc_core.training.losses import at_least_float32, guidance, identity_and_triplet
 from fpc_core.training.settings import TrainSettings
 
@@ -117,7 +118,7 @@ def encode_memory(model: FPC, images: TrainingImages, settings: TrainSettings) -
         own = own_share(filled)
         with autocast(settings, device):
             found = model.encode(
-                to_input(images.pixels[own]).to(device),
+                normalise(images.pixels[own], model.config).to(device),
                 images.cameras[own].to(device),
                 PruneSettings(1.0, blocks=settings.blocks),
             )

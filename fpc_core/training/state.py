@@ -7,6 +7,7 @@ can take gigabytes: the weights that made it are, and it is made again from them
 from __future__ import annotations
 
 import csv
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -34,7 +35,7 @@ class RunState:
 def save_state(
     folder: Path, state: RunState, model: FPC, optimizer: torch.optim.Optimizer, settings: TrainSettings, processes: int
 ) -> None:
-    """Written whole or not at all."""
+    """Written whole or not at all, and on the disk before it takes its name: power may fail at any time."""
     content = {
         "settings": asdict(settings),
         "processes": processes,
@@ -45,7 +46,10 @@ def save_state(
         "optimizer": optimizer.state_dict(),
     }
     partial = folder / f"{STATE}.tmp"
-    torch.save(content, partial)
+    with partial.open("wb") as file:
+        torch.save(content, file)
+        file.flush()
+        os.fsync(file.fileno())
     partial.replace(folder / STATE)
 
 
@@ -54,17 +58,21 @@ def restore_state(
 ) -> RunState:
     """Fill model and optimizer from the state in `folder`; a fresh RunState where there is none.
 
-    Raises ValueError for the state of another recipe, model or number of processes.
+    Raises ValueError for the state of another recipe, model or number of processes, and for a damaged one.
     """
     path = folder / STATE
     if not path.is_file():
         return RunState()
-    content = torch.load(path, weights_only=True, map_location="cpu")
-    if content["settings"] != asdict(settings):
+    try:
+        content = torch.load(path, weights_only=True, map_location="cpu")
+        held, count = content["settings"], content["processes"]
+    except Exception as error:  # torch reads damaged files with nearly every exception type
+        raise ValueError(f"{path} is damaged or no state of a run; name another output folder or remove it") from error
+    if held != asdict(settings):
         raise ValueError(f"{path} belongs to a run with other settings; name another output folder or remove it")
-    if content["processes"] != processes:
+    if count != processes:
         raise ValueError(
-            f"{path} belongs to a run of {content['processes']} processes, not {processes}; "
+            f"{path} belongs to a run of {count} processes, not {processes}; "
             "start as many, name another output folder or remove it"
         )
     try:
@@ -84,11 +92,9 @@ def copy_weights(model: FPC) -> Weights:
 
 def append_log(folder: Path, told: Progress) -> None:
     """Write one line to the log, and its heading before the first."""
-    path = folder / LOG
-    fresh = not path.exists()
-    with path.open("a", newline="") as file:
+    with (folder / LOG).open("a", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        if fresh:
+        if file.tell() == 0:
             writer.writerow(_COLUMNS)
         writer.writerow([told.step, told.stage, f"{told.loss:.4f}", f"{told.learning_rate:.2e}", f"{told.seconds:.0f}"])
 
@@ -97,5 +103,5 @@ def cut_log(folder: Path, step: int) -> None:
     """Drop the lines after `step`: of steps that were lost with the process that made them and are made again."""
     path = folder / LOG
     if path.is_file():
-        head, *lines = path.read_text().splitlines(keepends=True)
-        path.write_text("".join([head, *(line for line in lines if int(line.split(",")[0]) <= step)]))
+        whole = [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
+        path.write_text("".join([*whole[:1], *(line for line in whole[1:] if int(line.split(",")[0]) <= step)]))
