@@ -245,8 +245,7 @@ def test_no_absolute_path_gets_into_a_public_message(parts, words):
     assert parts[-1].rstrip(".") in said
 
 
-def test_a_private_message_is_left_as_it_is(monkeypatch):
-    monkeypatch.delenv("FPC_PUBLIC", raising=False)
+def test_a_private_message_is_left_as_it_is():
     is_public.cache_clear()
     assert for_visitors("there is no folder /srv/data/duke") == "there is no folder /srv/data/duke"
     is_public.cache_clear()
