@@ -2,7 +2,6 @@
 
 import csv
 import io
-import time
 
 import pyarrow as pa
 import pytest
@@ -18,7 +17,7 @@ from fpc_core.evaluation.thresholds import error_curve
 from fpc_core.explain.strips import Tone
 from fpc_core.workspace import open_workspace
 from tests.test_atlas import answer
-from tests.unseen import PAGES, ROOT, forget, opened, run, sent_to, texts
+from tests.unseen import PAGES, ROOT, finished, forget, opened, run, sent_to, texts
 
 SETTINGS = QuerySettings(alpha=0.6, neighbors=3, shortlist=32).with_keep_rate(0.6)
 
@@ -40,14 +39,6 @@ def task(small_places):
 @pytest.fixture(scope="module")
 def told(task):
     return task.told(dict(run_passes(task.work)))
-
-
-def finished(page):
-    for _ in range(600):
-        if "all known" in texts(run(page)):
-            return page
-        time.sleep(0.1)
-    raise AssertionError("the atlas did not end")
 
 
 def counts(page):

@@ -1,12 +1,10 @@
 """The Learn page run without a browser: nine steps, answers that stay hidden, presenter mode, links that are wrong."""
 
-import json
-
 import pytest
 
 from fpc_core.figures.recipe import FigureKind
 from fpc_core.lessons.course import STEPS
-from tests.unseen import ROOT, opened, run, texts
+from tests.unseen import ROOT, opened, run, sent_to, texts
 
 PAGE = ROOT / "app" / "pages" / "learn.py"
 
@@ -18,11 +16,6 @@ def learn(small_world_in_use):
 
 def choices(page):
     return [button for button in page.button if button.key.startswith("answer-")]
-
-
-def sent_to(page, component):
-    mounted = (each.proto for each in page.get("bidi_component"))
-    return [json.loads(proto.json) for proto in mounted if proto.component_name == f"fpc_{component}"]
 
 
 PICTURES = ("patchmap", "patchmap", "lifeline", "patchmap", "patchmap", "stepper", "lines", "cards", "patchmap")
