@@ -13,7 +13,7 @@ import torch
 from fpc_core.model.checkpoint import save_checkpoint
 from fpc_core.model.fpc import FPC
 from tests.small_world import CONFIG, paint
-from tests.unseen import PAGES, forget, opened, run, texts
+from tests.unseen import PAGES, finished, forget, opened, run, texts
 
 SHOWING = ("explore", "learn", "compare", "lab")  # pages that show images of the data as they begin
 QUERY = "query/0003_c1_f0000002.png"
@@ -163,4 +163,8 @@ def test_without_a_cache_folder_that_can_be_written_a_page_works_and_says_so(wor
     (tmp_path / "file").touch()
     monkeypatch.setenv("FPC_CACHE", str(tmp_path / "file" / "cache"))
     page = visiting(name)
+    if name != "atlas":  # which starts by itself
+        page.button(key="start").click()
+    finished(page)
+    assert "cannot keep results" in said(page)
     assert not page.error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -260,7 +261,8 @@ def test_a_sweep_that_is_killed_goes_on_to_the_same_table(small_places, tmp_path
     while process.poll() is None and not (results.is_dir() and any(results.glob("*.npz"))):
         time.sleep(0.001)
     process.kill()
-    process.wait()
+    assert process.wait() == -signal.SIGKILL  # it had not come to its end
+    assert 0 < len(list(results.glob("*.npz"))) < 3  # of three keep rates
     for name, cache in (("resumed.csv", results.parent), ("whole.csv", tmp_path / "undisturbed")):
         monkeypatch.setenv("FPC_CACHE", str(cache))
         assert cli.main([*command, str(tmp_path / name)]) == 0
