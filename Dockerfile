@@ -10,7 +10,8 @@ COPY packages.txt /tmp/packages.txt
 RUN apt-get update \
     && xargs -a /tmp/packages.txt apt-get install -y --no-install-recommends \
     && rm -rf /var/lib/apt/lists/* \
-    && useradd --create-home --uid 1000 fpc
+    && useradd --create-home --uid 1000 fpc \
+    && install -d -o fpc /results
 WORKDIR /home/fpc/app
 
 COPY requirements.txt .

@@ -1,7 +1,7 @@
-"""Known vulnerabilities of what requirements.txt pins, by pip-audit. Fails on one that is found, and on nothing else.
+"""Known vulnerabilities of what is pinned, by pip-audit. Fails on one that is found, and on nothing else.
 
-Where the index cannot be reached, or has no such data, nothing can be said: that is printed with the reason, and is no
-failure.
+requirements-dev.txt names the other two files: all three are looked up. Where the index cannot be reached, or has no
+such data, nothing can be said: that is printed with the reason, and is no failure.
 Run it by `make audit`.
 """
 
@@ -25,8 +25,17 @@ def main() -> int:
     """0 where nothing was found or nothing could be asked, 1 where something was found or the audit itself broke."""
     if why := unreachable():
         return skipped(f"{SERVICE} cannot be reached: {why}")
-    command = [sys.executable, "-m", "pip_audit", "-r", str(ROOT / "requirements.txt"), "--no-deps", "--disable-pip"]
-    options = ["--format", "json", "--progress-spinner", "off", "--timeout", str(PATIENCE)]
+    command = [sys.executable, "-m", "pip_audit", "-r", str(ROOT / "requirements-dev.txt")]
+    options = [
+        "--no-deps",
+        "--disable-pip",
+        "--format",
+        "json",
+        "--progress-spinner",
+        "off",
+        "--timeout",
+        str(PATIENCE),
+    ]
     try:
         done = subprocess.run([*command, *options], capture_output=True, text=True, timeout=MOST, check=False)
     except subprocess.TimeoutExpired:

@@ -25,7 +25,6 @@ from fpc_core.figures.recipe import (
     FigureRecipe,
     FigureStyle,
 )
-from fpc_core.model.checkpoint import weights_fingerprint
 from fpc_core.workspace import Workspace
 
 PREFIX = "f_"  # of parameters that Explore binds as well
@@ -140,7 +139,7 @@ def composed(space: Workspace, held: Basket, settings: QuerySettings) -> FigureR
     kind = chosen_kind(held)
     with st.expander("Layout", icon=":material/dashboard_customize:"):
         style = chosen_style(kind)
-    weights = weights_fingerprint(space.retriever.model)
+    weights = space.weights_fingerprint
     if kind in OF_ALL_QUERIES:
         rates, alphas = held.keep_rates or KEEP_RATES, held.alphas or ALPHAS
         return FigureRecipe(

@@ -31,7 +31,6 @@ from fpc_core.data.truth import BACKGROUND, OCCLUDER
 from fpc_core.explain.masks import drop_shares, patch_areas
 from fpc_core.explain.strips import Tone, tone_of
 from fpc_core.figures.recipe import FigureKind
-from fpc_core.model.checkpoint import weights_fingerprint
 from fpc_core.recipes import MOST_BYTES, RecipeError
 from fpc_core.results import Encoding, QueryTrace
 from fpc_core.workspace import Workspace
@@ -122,7 +121,7 @@ def _lay_out(space: Workspace, recipe: SceneRecipe) -> None:
         st.session_state[f"{PREFIX}query"] = recipe.query
     controls.choose_side(PREFIX, settings, space.dataset.shortlist)
     desk.put(recipe.scene)
-    weights = weights_fingerprint(space.retriever.model)
+    weights = space.weights_fingerprint
     if recipe.weights not in ("", weights):
         st.session_state[_PROBLEM] = (
             f"The scene was made with the weights {recipe.weights[:12]}, these are {weights[:12]}: results will differ."
@@ -230,7 +229,7 @@ def take_home(space: Workspace, query: Query, scene: Scene, settings: QuerySetti
     """Downloads of scene and image. image: the painted query."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "PNG")
-    weights = weights_fingerprint(space.retriever.model)
+    weights = space.weights_fingerprint
     recipe = SceneRecipe(scene, query.name, settings, weights)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.download_button(

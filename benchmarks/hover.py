@@ -7,13 +7,13 @@ until the browser has done that frame, which includes the wait for the next tick
 
 from __future__ import annotations
 
-import shutil
 from typing import Any
 
 import numpy as np
 from playwright.sync_api import sync_playwright
 
 from app.components.patchgrid import geometry, packed, parts
+from benchmarks.serving import chromium
 from fpc_core.config import ModelConfig
 
 HOVERS, KEPT = 400, 128
@@ -78,8 +78,7 @@ def main() -> None:
     where = [[int(side), float(x), float(y)] for side, x, y in zip(rng.integers(0, 2, HOVERS), *rng.random((2, HOVERS)),
                                                                   strict=True)]  # fmt: skip
     with sync_playwright() as playwright:
-        found = shutil.which("chromium") or playwright.chromium.executable_path
-        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        browser = chromium(playwright)
         page = browser.new_page(viewport={"width": 1280, "height": 1000})
         page.set_content(f"<style>{component['css']}</style><main>{component['html']}</main>")
         page.evaluate(

@@ -13,7 +13,7 @@ from typing import Any
 from playwright.sync_api import Page, sync_playwright
 
 from benchmarks.live import row, settle
-from benchmarks.serving import server
+from benchmarks.serving import chromium, server
 
 # Notes when the pointer moved last and every moment at which new masks, or new hits, had been drawn.
 WATCH = """() => {
@@ -63,7 +63,7 @@ def main() -> None:
     parser.add_argument("--moves", type=int, default=40, help="moves and drags each; a quarter as many releases")
     moves = parser.parse_args().moves
     with sync_playwright() as playwright, server() as (address, _, _):
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        browser = chromium(playwright)
         page = browser.new_page(viewport={"width": 1280, "height": 1000})
         page.set_default_timeout(300_000)
         x, y = open_lab(page, address)

@@ -15,7 +15,7 @@ from typing import Any
 
 from playwright.sync_api import Page, sync_playwright
 
-from benchmarks.serving import resident, server
+from benchmarks.serving import chromium, resident, server
 
 READY = "[data-card^='heat/'] [data-heat='shown']"
 FILLED = "window.fpcLive?.pairs && fpcLive.grid?.key === fpcLive.answer.key && fpcLive.pairs.key === fpcLive.answer.key"
@@ -120,9 +120,7 @@ def main() -> None:
     arguments = parser.parse_args()
     moves = arguments.moves
     with sync_playwright() as playwright, server() as (address, began, process):
-        browser = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--enable-precise-memory-info"]
-        )
+        browser = chromium(playwright, "--enable-precise-memory-info")
         page = browser.new_page(viewport={"width": 1280, "height": 1000})
         page.set_default_timeout(300_000)
         traffic: list[int] = []

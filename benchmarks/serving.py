@@ -1,8 +1,9 @@
-"""The app as its visitors meet it: a server of its own, as `make app` starts it, on a free port."""
+"""The app as its visitors meet it: a server of its own, as `make app` starts it, on a free port; and their browser."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -12,16 +13,22 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Playwright
 
 ROOT = Path(__file__).resolve().parent.parent
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+PATIENCE = 120  # seconds until a server answers
 
 
 @contextmanager
 def server(log: IO[bytes] | None = None, settings: Mapping[str, str] | None = None) -> Iterator[tuple[str, float, int]]:
     """The app on a free port; yields its address, when it was started, and its process.
 
-    log: takes what it says.  settings: environment variables of its own.
+    log: takes what it says.  settings: environment variables of its own.  Raises RuntimeError where it ends or does not
+    answer.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -36,6 +43,10 @@ def server(log: IO[bytes] | None = None, settings: Mapping[str, str] | None = No
     address = f"http://127.0.0.1:{port}"
     try:
         while True:
+            if process.poll() is not None:
+                raise RuntimeError(f"the server ended with {process.returncode} before it answered")
+            if time.perf_counter() - began > PATIENCE:
+                raise RuntimeError(f"the server did not answer within {PATIENCE} s")
             try:
                 with urllib.request.urlopen(f"{address}/_stcore/health", timeout=5):
                     break
@@ -45,6 +56,15 @@ def server(log: IO[bytes] | None = None, settings: Mapping[str, str] | None = No
     finally:
         process.terminate()
         process.wait(20)
+
+
+def chromium(playwright: Playwright, *options: str) -> Browser:
+    """A Chromium without a window: the one on the path, else Playwright's own. Raises FileNotFoundError without any."""
+    found = next((path for name in BROWSERS if (path := shutil.which(name))), playwright.chromium.executable_path)
+    if not Path(found).is_file():
+        raise FileNotFoundError(f"no Chromium: none of {', '.join(BROWSERS)} on the path, none got by Playwright")
+    sandbox = [] if os.name == "nt" or os.getuid() else ["--no-sandbox"]  # Chromium refuses to sandbox root
+    return playwright.chromium.launch(executable_path=found, args=[*sandbox, *options])
 
 
 def resident(process: int) -> float:

@@ -1,13 +1,14 @@
-"""Takes the screenshots of the README: `python docs/screenshots.py [URL [PAGE ...]]` while the app runs."""
+"""Takes the screenshots of the README: `python -m docs.screenshots [URL [PAGE ...]]` while the app runs."""
 
 import io
-import os
 import sys
 from itertools import product
 from pathlib import Path
 
 from PIL import Image
 from playwright.sync_api import sync_playwright
+
+from benchmarks.serving import chromium
 
 OUT = Path(__file__).parent / "screenshots"
 PAGES = {  # path, what stands there last, heights at 1280 and at 390 px
@@ -31,8 +32,7 @@ def main() -> None:
     wanted = {name: PAGES[name] for name in sys.argv[2:] or PAGES}
     OUT.mkdir(exist_ok=True)
     with sync_playwright() as playwright:
-        sandbox = ["--no-sandbox"] if hasattr(os, "getuid") and not os.getuid() else []  # Chromium refuses root in it
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=sandbox)
+        browser = chromium(playwright)
         for (name, (path, last, high, higher)), (suffix, (width, scheme)) in product(wanted.items(), SHAPES.items()):
             height = high if width == 1280 else higher
             page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)

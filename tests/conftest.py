@@ -1,24 +1,14 @@
 """What every test module needs."""
 
 import os
-import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
-from pathlib import Path
 
 import hypothesis
 import pytest
 
 import fpc_core  # noqa: F401  declares torchvision's operators before torchmetrics or timm import it
+from benchmarks.serving import chromium, server
 from fpc_core.workspace import Places
 from tests.browsing import open_demo, settle
-
-ROOT = Path(__file__).resolve().parent.parent
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 # Timings are benchmarks, not tests. With CI set the same examples are tried every time, so that no change is refused
 # for what it did not cause; others are tried wherever people work.
@@ -36,6 +26,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.get_closest_marker("browser"):
             item.add_marker(pytest.mark.xdist_group("browser"))
     items.sort(key=lambda item: item.get_closest_marker("browser") is None)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nobody_s_settings(tmp_path_factory):
+    """Variables of whoever runs the tests do not count, and nothing is written into a cache of theirs."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [each for each in os.environ if each.startswith("FPC_")]:
+            patch.delenv(name)
+        patch.setenv("FPC_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -58,36 +58,18 @@ def small_world_in_use(small_places, monkeypatch):
 def browser():
     api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     with api.sync_playwright() as playwright:
-        found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
-        own = playwright.chromium.executable_path
-        if found is None and not Path(own).is_file():
-            pytest.skip(f"no Chromium: none of {', '.join(BROWSERS)} on the path, none downloaded by Playwright")
-        sandbox = [] if os.name == "nt" or os.getuid() else ["--no-sandbox"]  # Chromium refuses to sandbox root
-        browser = playwright.chromium.launch(executable_path=found or own, args=sandbox)
+        try:
+            browser = chromium(playwright)
+        except FileNotFoundError as error:
+            pytest.skip(str(error))
         yield browser
         browser.close()
 
 
 @pytest.fixture(scope="session")
 def url(tmp_path_factory):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    log = (tmp_path_factory.mktemp("app") / "log").open("wb")
-    command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py", "--server.port", str(port)]
-    own = {**os.environ, "FPC_CACHE": str(tmp_path_factory.mktemp("cache"))}
-    server = subprocess.Popen([*command, "--server.address", "127.0.0.1"], cwd=ROOT, stdout=log, stderr=log, env=own)
-    address = f"http://127.0.0.1:{port}"
-    for _ in range(240):
-        try:
-            with urllib.request.urlopen(f"{address}/_stcore/health", timeout=5):
-                break
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.25)
-    yield address
-    server.terminate()
-    server.wait(20)
-    log.close()
+    with server(settings={"FPC_CACHE": str(tmp_path_factory.mktemp("cache"))}) as (address, _, _):
+        yield address
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +22,7 @@ from fpc_core.model.fpc import FPC
 from fpc_core.roots import OutsideRootsError, named_roots
 from fpc_core.workspace import Places, roots_in_use
 from tests.small_world import CONFIG
-from tests.unseen import PAGES, ROOT, opened, run, texts
+from tests.unseen import PAGES, ROOT, opened, run, texts, until
 
 LINK = {"data": "house/street", "weights": "house/other.safetensors"}
 
@@ -58,14 +57,6 @@ def linked(in_house):
     page = opened(PAGES / "data.py")
     page.query_params.update(LINK)
     return page
-
-
-def until(page, said):
-    for _ in range(300):
-        if said(page := run(page)):
-            return page
-        time.sleep(0.1)
-    raise AssertionError(texts(page))
 
 
 def typed(page, field, text):

@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import time
 import zipfile
 
 import pytest
@@ -16,7 +15,7 @@ from fpc_core.evaluation.run import run_passes
 from fpc_core.evaluation.task import evaluation_task
 from fpc_core.figures.recipe import FigureKind
 from fpc_core.workspace import open_workspace
-from tests.unseen import PAGES, forget, opened, run, texts
+from tests.unseen import PAGES, finished, forget, opened, run, sent_to, texts
 
 SETTINGS = QuerySettings(alpha=0.5, neighbors=3, shortlist=32)
 
@@ -29,19 +28,9 @@ def evaluate(small_world_in_use, monkeypatch, tmp_path):
     return page
 
 
-def finished(page):
-    for _ in range(600):
-        if "all known" in texts(run(page)):
-            return page
-        time.sleep(0.1)
-    raise AssertionError("the evaluation did not end")
-
-
 def sheets(page):
     """What the tables of the page were sent, by name."""
-    mounted = (each.proto for each in page.get("bidi_component"))
-    sent = [json.loads(proto.json) for proto in mounted if proto.component_name == "fpc_scores"]
-    return {sheet["label"].split(":")[0]: sheet for sheet in sent}
+    return {sheet["label"].split(":")[0]: sheet for sheet in sent_to(page, "scores")}
 
 
 def shown(sheet):

@@ -1,6 +1,5 @@
 """The Figures page run without a browser."""
 
-import time
 from dataclasses import replace
 
 import pytest
@@ -10,7 +9,7 @@ from app.basket import Basket, Item
 from fpc_core.config import DropStrategy, MapMethod, MapSettings, QuerySettings, Variant
 from fpc_core.data.occluders import Rectangle, Scene
 from fpc_core.figures.recipe import OF_ALL_QUERIES, FigureKind, FigureRecipe
-from tests.unseen import PAGES, opened, run, texts
+from tests.unseen import PAGES, opened, run, texts, until
 
 QUERY = "query/0005_c1_f0000002.png"
 
@@ -130,9 +129,6 @@ def test_scores_are_computed_on_demand_and_then_drawn(figures, shown, kind, monk
     assert "nothing computed yet" in texts(figures)
     assert not shown
     figures.button(key="start").click()
-    for _ in range(600):
-        if run(figures).get("image"):
-            break
-        time.sleep(0.1)
+    until(figures, lambda page: page.get("image"))
     assert shown[-1].kind is kind
     assert shown[-1].queries == ()

@@ -13,7 +13,7 @@ from fpc_core.data.images import resize_image, to_tensor
 from fpc_core.explain import cam
 from fpc_core.explain.cam import decoder_map, encoder_map
 from fpc_core.workspace import open_workspace
-from tests.unseen import ROOT, opened, run, sent_to, texts
+from tests.unseen import ROOT, opened, run, sent_to, texts, until
 
 
 @pytest.fixture
@@ -105,11 +105,7 @@ def test_maps_that_could_not_be_computed_say_why(app, monkeypatch):
 
     monkeypatch.setattr(cam, "decoder_map", failing)
     app.query_params["k"] = "6"  # maps that no other test has asked for
-    for _ in range(100):
-        if [each.value for each in run(app).warning] == ["no map of it\\."]:
-            return
-        time.sleep(0.1)
-    raise AssertionError(texts(app))
+    until(app, lambda page: [each.value for each in page.warning] == ["no map of it\\."])
 
 
 def test_the_released_decoder_is_said_to_take_nothing_from_the_query(app):

@@ -1,7 +1,5 @@
 """The Lab page run without a browser: scenes from links and files, what follows from them, curves and map."""
 
-import time
-
 import numpy as np
 import pytest
 import torch
@@ -17,7 +15,7 @@ from fpc_core.explain.masks import survivors
 from fpc_core.figures.recipe import FigureKind
 from fpc_core.model.checkpoint import weights_fingerprint
 from fpc_core.workspace import open_workspace
-from tests.unseen import PAGES, opened, run, sent_to, texts
+from tests.unseen import PAGES, finished, opened, run, sent_to, texts
 
 QUERY = "query/0003_c1_f0000002.png"
 HALF = Scene((Rectangle(0.5, 0.25, 1.0, 0.5, colour="#00ff00"),))
@@ -149,14 +147,6 @@ def test_a_link_that_cannot_be_used_is_answered_in_words(lab):
     assert "not in the gallery" in missing.warning[0].value.replace("\\", "")
     missing.button(key="empty-scene").click()
     assert "What covers the query?" in texts(run(missing))
-
-
-def finished(page, words):
-    for _ in range(600):
-        if words in texts(run(page)):
-            return page
-        time.sleep(0.05)
-    raise AssertionError("the study did not end")
 
 
 def test_curves_say_where_each_keep_rate_loses_the_match(small_world_in_use):

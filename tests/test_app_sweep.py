@@ -1,11 +1,9 @@
 """The Sweep page run without a browser."""
 
-import time
-
 import pytest
 
 from fpc_core.figures.recipe import FigureKind
-from tests.unseen import PAGES, forget, opened, run, texts
+from tests.unseen import PAGES, finished, forget, opened, run, texts
 
 
 @pytest.fixture
@@ -15,14 +13,6 @@ def sweep(small_world_in_use, monkeypatch, tmp_path):
     page.query_params["step"] = "0.5"
     page.query_params["ks"] = ["1", "5"]
     return page
-
-
-def finished(page):
-    for _ in range(600):
-        if "all known" in texts(run(page)):
-            return page
-        time.sleep(0.1)
-    raise AssertionError("the sweep did not end")
 
 
 def test_nothing_is_computed_until_it_is_started(sweep):

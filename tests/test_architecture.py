@@ -1,8 +1,10 @@
 """Holds the map of docs/architecture.md: who may import whom."""
 
 import ast
+import re
 import subprocess
 import sys
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -59,3 +61,27 @@ def test_no_module_is_longer_than_400_lines():
         if len(path.read_text(encoding="utf-8").splitlines()) > 400
     ]
     assert long == []
+
+
+def test_the_map_names_every_room_of_app_and_core_and_no_other():
+    named = set()
+    for cell in re.findall(
+        r"^\| (`[^|]+`) \|", (ROOT / "docs/architecture.md").read_text(encoding="utf-8"), re.MULTILINE
+    ):
+        first, *others = (Path(each) for each in re.findall("`([^`]+)`", cell))
+        named |= {first, *(first.parent / each for each in others)}
+    rooms = [path for room in ("app", "fpc_core") for path in (ROOT / room).iterdir() if path.name[0] not in "._"]
+    assert {each for each in named if each.parts[0] in ("app", "fpc_core")} == {
+        path.relative_to(ROOT) for path in rooms
+    }
+
+
+def test_every_library_that_is_imported_is_pinned():
+    ours = {"fpc_core", "app", "tests", "benchmarks", "docs"}
+    for rooms, files in (({"fpc_core", "app"}, ("", "-scale")), (ours, ("", "-scale", "-dev"))):
+        text = "".join((ROOT / f"requirements{each}.txt").read_text(encoding="utf-8") for each in files)
+        pinned = {name.lower() for name in re.findall(r"^([\w.-]+)==", text, re.MULTILINE)}
+        paths = [path for room in rooms for path in (ROOT / room).rglob("*.py")]
+        libraries = {name.split(".")[0] for path in paths for name in imports(path)} - ours - sys.stdlib_module_names
+        from_where = packages_distributions()
+        assert {each for each in libraries if pinned.isdisjoint(map(str.lower, from_where[each]))} == set()

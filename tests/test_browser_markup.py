@@ -1,15 +1,8 @@
 """A world of hostile names in a real browser: nothing of it is an element, nothing of it runs."""
 
-import os
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
-
 import pytest
 
+from benchmarks.serving import server
 from tests.browsing import settle
 from tests.hostile_world import COLOUR, IMAGE, LINK, build_hostile_world
 
@@ -32,31 +25,13 @@ TRACES = """() => {
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory):
     """The address of an app on the hostile world."""
-    from tests.conftest import ROOT
-
     places = build_hostile_world(tmp_path_factory.mktemp("hostile"))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     own = {
         "FPC_DATA": str(places.data), "FPC_WEIGHTS": str(places.weights), "FPC_MEMORY": str(places.memory),
         "FPC_CACHE": str(tmp_path_factory.mktemp("cache")), "FPC_ROOTS": str(places.data.parent),
     }  # fmt: skip
-    command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py", "--server.port", str(port)]
-    server = subprocess.Popen(
-        [*command, "--server.address", "127.0.0.1"], cwd=ROOT, env={**os.environ, **own},
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    address = f"http://127.0.0.1:{port}"
-    for _ in range(240):
-        try:
-            with urllib.request.urlopen(f"{address}/_stcore/health", timeout=5):
-                break
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.25)
-    yield address
-    server.terminate()
-    server.wait(20)
+    with server(settings=own) as (address, _, _):
+        yield address
 
 
 def test_no_page_makes_an_element_of_a_name(browser, hostile):

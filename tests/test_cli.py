@@ -230,7 +230,7 @@ def test_a_file_that_is_no_image_is_named(world, capsys, tmp_path):
     assert "notes.jpg" in capsys.readouterr().err
 
 
-def test_progress_never_counts_back():
+def test_a_second_round_of_progress_begins_its_bar_anew():
     from tqdm import tqdm
 
     from fpc_core.cli import _show

@@ -1,5 +1,6 @@
 """What the pages say of files, commands, options and variables is so; the documentation builds without a warning."""
 
+import importlib
 import importlib.util
 import re
 import shlex
@@ -10,7 +11,6 @@ import pytest
 from fpc_core.arguments import build_parser
 from fpc_core.cli import COMMANDS
 
-site = pytest.importorskip("docs.site", reason="pdoc is not installed")
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted(
     path
@@ -19,6 +19,12 @@ PAGES = sorted(
 )
 TEXTS = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in PAGES}
 VARIABLE = re.compile(r"\bFPC_[A-Z_]+\b(?!\.)")  # not the authors' file FPC_Occ_...
+
+
+@pytest.fixture
+def site():
+    pytest.importorskip("pdoc", reason="pdoc is not installed")
+    return importlib.import_module("docs.site")
 
 
 def commands(text):
@@ -78,7 +84,7 @@ def test_every_command_is_in_the_readme():
         assert f"`python -m fpc_core {name}" in TEXTS["README.md"]
 
 
-def test_the_documentation_builds_without_a_warning(tmp_path):
+def test_the_documentation_builds_without_a_warning(site, tmp_path):
     made = {path.relative_to(tmp_path).as_posix() for path in site.build(tmp_path)}
     assert {f"{name}.html" for name in site.PAGES} <= made
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "fpc_core").rglob("*.py")}
@@ -88,7 +94,7 @@ def test_the_documentation_builds_without_a_warning(tmp_path):
         assert (ROOT / source[1]).read_text(encoding="utf-8").strip(), f"{source[1]} is empty"
 
 
-def test_a_page_that_links_to_nothing_is_named(tmp_path, monkeypatch):
+def test_a_page_that_links_to_nothing_is_named(site, tmp_path, monkeypatch):
     (tmp_path / "page.md").write_text("[here](nowhere.md)")
     monkeypatch.setattr(site, "ROOT", tmp_path)
     monkeypatch.setattr(site, "PAGES", {"page": ("Page", "page.md")})

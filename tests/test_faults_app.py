@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from fpc_core.matching.shortlists import ShortlistError, TorchIndex
 from fpc_core.model.checkpoint import save_checkpoint
 from fpc_core.model.fpc import FPC
 from tests.small_world import CONFIG, paint
-from tests.unseen import PAGES, forget, opened, run, texts
+from tests.unseen import PAGES, finished, forget, opened, run, texts
 
 SHOWING = ("explore", "learn", "compare", "lab")  # pages that show images of the data as they begin
 QUERY = "query/0003_c1_f0000002.png"
@@ -162,11 +161,7 @@ def test_a_damaged_gallery_image_is_named_on_every_page(world, name):
 
 
 def test_images_damaged_since_the_atlas_was_computed_are_named_on_it(world):
-    page = visiting("atlas")
-    for _ in range(300):
-        if "all known" in said(run(page)):
-            break
-        time.sleep(0.1)
+    page = finished(visiting("atlas"))
     RESULTS.clear()  # small pictures of them
     with damaged(*sorted((world.data / "bounding_box_test").iterdir())):
         assert "is damaged or truncated" in said(run(page))
@@ -191,4 +186,8 @@ def test_without_a_cache_folder_that_can_be_written_a_page_works_and_says_so(wor
     (tmp_path / "file").touch()
     monkeypatch.setenv("FPC_CACHE", str(tmp_path / "file" / "cache"))
     page = visiting(name)
+    if name != "atlas":  # which starts by itself
+        page.button(key="start").click()
+    finished(page)
+    assert "cannot keep results" in said(page)
     assert not page.error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -251,7 +252,8 @@ def test_a_sweep_stopped_anywhere_goes_on_from_the_disk_to_the_same_scores(task,
 def test_a_sweep_that_is_killed_goes_on_to_the_same_table(small_places, tmp_path, monkeypatch):
     """SIGKILL in the midst of the command; then the same again to its end, beside one that nobody disturbed."""
     places = [f"--{name}={getattr(small_places, name)}" for name in ("data", "weights", "memory")]
-    grid = ["--keep-rates", "1.0", "0.8", "0.6", "--alphas", "0", "0.4", "--neighbors", "3", "--device", "cpu"]
+    keep_rates = ["1.0", "0.9", "0.8", "0.7", "0.6", "0.5", "0.4", "0.3"]
+    grid = ["--keep-rates", *keep_rates, "--alphas", "0", "0.4", "--neighbors", "3", "--device", "cpu"]
     command, results = ["sweep", *places, *grid, "--csv"], tmp_path / "killed" / "results"
     process = subprocess.Popen(
         [sys.executable, "-m", "fpc_core", *command, str(tmp_path / "never.csv")], cwd=ROOT, stderr=subprocess.DEVNULL,
@@ -260,7 +262,8 @@ def test_a_sweep_that_is_killed_goes_on_to_the_same_table(small_places, tmp_path
     while process.poll() is None and not (results.is_dir() and any(results.glob("*.npz"))):
         time.sleep(0.001)
     process.kill()
-    process.wait()
+    assert process.wait() == -signal.SIGKILL  # it had not come to its end
+    assert 0 < len(list(results.glob("*.npz"))) < len(keep_rates)
     for name, cache in (("resumed.csv", results.parent), ("whole.csv", tmp_path / "undisturbed")):
         monkeypatch.setenv("FPC_CACHE", str(cache))
         assert cli.main([*command, str(tmp_path / name)]) == 0

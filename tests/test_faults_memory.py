@@ -139,21 +139,21 @@ def test_harm_to_any_file_is_told_with_the_remedy_or_changes_nothing(whole, memo
 
 
 def test_a_flip_that_is_not_told_lies_where_nothing_is_read(whole, memory, dataset, model, right):
-    """Of one bit in every 40th byte of every file, but the headers of token files, each is told."""
+    """Of one bit in each of twelve places of every file, but the headers of token files, each is told."""
     chance = Random(1)
-    silent = {}
+    silent = []
     for name in files(whole):
         data = (whole / name).read_bytes()
-        places = range(0, len(data), max(1, len(data) // 12))
-        for at in places:
+        for at in range(0, len(data), max(1, len(data) // 12)):
             harmed = bytearray(data)
             harmed[at] ^= 1 << chance.randrange(8)
             (memory / name).write_bytes(harmed)
-            if outcome(memory, dataset, model) == right:
-                silent.setdefault(name, []).append(at)
+            in_header = name.startswith("tokens") and at < 128  # bytes of a .npy file before its rows
+            found = outcome(memory, dataset, model)
+            if "memory build" not in found and not (in_header and found == right):
+                silent.append(f"{name} at {at}")
         (memory / name).write_bytes(data)
-    header = 128  # bytes of a .npy file before its rows
-    assert {name for name, places in silent.items() if max(places) >= header} == set()
+    assert silent == []
 
 
 def test_two_files_in_each_others_place_are_told(whole, memory, dataset, model, right):
@@ -210,14 +210,15 @@ def test_a_build_removes_no_folder_that_is_no_memory(whole, memory, dataset, mod
     assert (memory / "manifest.json" / "thesis.txt").is_file()
 
 
-def test_nonsense_in_the_descriptions_of_a_memory_is_told(whole, memory, dataset, model):
+def test_nonsense_in_the_descriptions_of_a_memory_is_told(whole, memory, dataset, model, right):
     """Any value in any field of the JSON files: no other error than the memory's own, and no right rows by luck."""
     chance = Random(0)
     for name in [each for each in files(whole) if each.endswith(".json")]:
         content = json.loads((whole / name).read_text())
         for _ in range(120):
             (memory / name).write_text(json.dumps(changed(chance, content)), encoding="utf-8", errors="replace")
-            outcome(memory, dataset, model)
+            found = outcome(memory, dataset, model)
+            assert found == right or "memory build" in found, f"{name}: {found[:300]}"
         for text in ("[" * 100_000, "", "null", '"' + "x" * 100):
             (memory / name).write_text(text)
             assert "memory build" in outcome(memory, dataset, model)

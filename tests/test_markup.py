@@ -18,7 +18,8 @@ from tests.hostile_world import COLOUR, IMAGE, LIVE, NAMES, build_hostile_world
 from tests.unseen import PAGES, opened, run, texts
 
 VISITED = sorted(path.name for path in PAGES.glob("*.py") if path.name not in ("__init__.py", "exhibit.py"))
-# Fields that the browser shows as text or does not show: options and values, code, data, addresses, keys.
+# Fields that the browser shows as text or does not show: values, code, data, addresses, keys, options of lists. Those
+# of pills and segmented controls may be Markdown.
 TEXT = frozenset(
     [
         "alt",
@@ -29,11 +30,11 @@ TEXT = frozenset(
         "data",
         "default",
         "elementId",
-        "formattedOptions",
         "id",
         "json",
         "language",
-        "options",
+        "MultiSelect.options",
+        "Selectbox.options",
         "queryParamKey",
         "rawValue",
         "rawValues",
@@ -73,7 +74,7 @@ def markdown(block):
 def _strings(value, path):
     if isinstance(value, dict):
         for key, each in value.items():
-            if key not in TEXT:
+            if TEXT.isdisjoint((key, f"{path}.{key}")):
                 yield from _strings(each, f"{path}.{key}")
     elif isinstance(value, list):
         for each in value:

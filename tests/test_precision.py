@@ -3,7 +3,7 @@
 import subprocess
 import sys
 from copy import deepcopy
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ from fpc_core.building import build_memory
 from fpc_core.cli import main
 from fpc_core.config import ModelConfig, Precision, PruneSettings, QuerySettings
 from fpc_core.data.images import resize_image, to_tensor
-from fpc_core.evaluation.parity import BOUNDS, checked_parity, on_cpu, parity
+from fpc_core.evaluation.parity import BOUNDS, Parity, checked_parity, on_cpu, parity
 from fpc_core.memory import GalleryMemoryError
 from fpc_core.model.checkpoint import weights_fingerprint
 from fpc_core.model.encoder import SparseEncoder, _patch_rows
@@ -129,13 +129,16 @@ def test_the_environment_sets_the_precision_and_a_wrong_one_is_named(monkeypatch
     assert "unknown precision 'int3'; use float32, bfloat16, float16" in capsys.readouterr().err
 
 
-def test_doctor_holds_a_half_precision_to_its_bounds(small_places, tmp_path, capsys):
+def test_doctor_holds_a_half_precision_to_its_bounds(small_places, tmp_path, capsys, monkeypatch):
     where = ["--data", str(small_places.data), "--weights", str(small_places.weights), "--device", "cpu"]
     half = [*where, "--memory", str(tmp_path / "memory"), "--precision", "float16"]
     assert main(["memory", "build", *half]) == 0
-    main(["doctor", *half])
-    assert "parity with the CPU in float32: " in capsys.readouterr().out
-    main(["doctor", *where, "--memory", str(small_places.memory)])
+    for bound, status, told in ((9.0, 0, "ok       parity"), (-1.0, 1, "problem  parity")):
+        bounds = Parity(*[bound] * len(fields(Parity)))
+        monkeypatch.setattr("fpc_core.evaluation.parity.BOUNDS", {Precision.FLOAT16: bounds})
+        assert main(["doctor", *half]) == status
+        assert f"{told} with the CPU in float32: " in capsys.readouterr().out
+    assert main(["doctor", *where, "--memory", str(small_places.memory)]) == 0
     assert "parity" not in capsys.readouterr().out  # nothing to compare
 
 

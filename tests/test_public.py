@@ -4,7 +4,6 @@ import io
 import os
 import string
 import sys
-import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pytest
+import streamlit as st
 from google.protobuf.json_format import MessageToJson
 from hypothesis import given, strategies
 
@@ -23,7 +23,7 @@ from fpc_core.figures import render  # its libraries make their own folders when
 from fpc_core.figures.recipe import FigureKind, FigureRecipe
 from fpc_core.memory import GalleryMemoryError
 from fpc_core.workspace import open_workspace
-from tests.unseen import PAGES, ROOT, forget, opened, run, sent_to, texts
+from tests.unseen import PAGES, ROOT, finished, forget, opened, run, sent_to, texts, until
 
 VISITED = sorted(path.name for path in PAGES.glob("*.py") if path.name not in ("__init__.py", "data.py"))
 _written: list[str] = []
@@ -122,12 +122,11 @@ def test_what_ended_work_in_the_background_is_said_without_its_place(public, sma
     monkeypatch.setattr(ahead, "_moved", damaged)
     page = opened(PAGES / "explore.py")
     page.query_params["epsilon"] = "0.11"  # a grid that no other test has asked for
-    for _ in range(100):
-        errors = [sent["error"] for sent in sent_to(run(page), "feed") if sent["name"] == "grid"]
-        if any(errors):
-            break
-        time.sleep(0.1)
-    assert errors == ["tokens.npy is damaged; build the memory again"]
+
+    def errors(page):
+        return [sent["error"] for sent in sent_to(page, "feed") if sent["error"]]
+
+    assert errors(until(page, errors)) == ["tokens.npy is damaged; build the memory again"]
     assert str(small_places.memory) not in everything(page)
 
 
@@ -150,12 +149,15 @@ def test_the_data_page_shows_what_is_there_and_offers_nothing(public):
     assert {box.key for box in page.selectbox} == {"m_query"}
 
 
-def test_the_navigation_of_a_public_app_has_no_page_that_loads(public):
-    app = run(opened(ROOT / "streamlit_app.py"))
-    assert app.subheader
-    assert not [each for each in app.file_uploader if each.key == "draft-data"]
-    source = (ROOT / "streamlit_app.py").read_text(encoding="utf-8")
-    assert '"app/pages/exhibit.py" if is_public() else "app/pages/data.py"' in source
+@pytest.mark.parametrize("shown", ["exhibit.py", "data.py"])
+def test_the_navigation_of_a_public_app_has_no_page_that_loads(public, monkeypatch, shown):
+    monkeypatch.setenv("FPC_PUBLIC", "1" if shown == "exhibit.py" else "0")
+    offered, real = [], st.navigation
+    monkeypatch.setattr(st, "navigation", lambda pages, **named: offered.extend(pages) or real(pages, **named))
+    assert run(opened(ROOT / "streamlit_app.py")).subheader
+    assert sorted(page._page.name for page in offered) == sorted({*VISITED} - {"exhibit.py"} | {shown})
+    widgets = everything(run(opened(PAGES / shown)))  # with their keys
+    assert ("-draft-" in widgets) == (shown == "data.py")
 
 
 def test_of_a_link_only_the_usual_variant_is_taken():
@@ -171,13 +173,7 @@ def test_a_sweep_is_shown_and_nothing_of_it_is_kept(public, small_places):
     page = opened(PAGES / "sweep.py")
     page.query_params.update({"scope": "one", "gammas": ["1.0"], "ks": ["1"], "step": "0.5"})
     with watched(public, small_places.data.parent) as written:
-        run(page)  # so few queries start by themselves
-        for _ in range(300):
-            if "all known" in texts(page):
-                break
-            time.sleep(0.1)
-            run(page)
-        assert "all known" in texts(page)
+        finished(page)  # so few queries start by themselves
     assert [each for each in written if str(public) in each] == []
 
 
@@ -199,10 +195,7 @@ def test_results_that_were_kept_before_are_shown(public, small_world_in_use, mon
     forget()
     private = opened(PAGES / "sweep.py")
     private.query_params.update(params)
-    for _ in range(300):
-        if "all known" in texts(run(private)):
-            break
-        time.sleep(0.1)
+    finished(private)
     assert list((public / "results").glob("*.npz"))
     monkeypatch.setenv("FPC_PUBLIC", "1")
     is_public.cache_clear()
@@ -263,8 +256,7 @@ def test_no_absolute_path_gets_into_a_public_message(parts, words):
     assert parts[-1].rstrip(".") in said
 
 
-def test_a_private_message_is_left_as_it_is(monkeypatch):
-    monkeypatch.delenv("FPC_PUBLIC", raising=False)
+def test_a_private_message_is_left_as_it_is():
     is_public.cache_clear()
     assert for_visitors("there is no folder /srv/data/duke") == "there is no folder /srv/data/duke"
     is_public.cache_clear()

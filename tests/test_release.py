@@ -91,6 +91,8 @@ def test_the_container_runs_the_app_as_nobody_special_on_the_port_that_the_space
     assert words.index("USER") < words.index("CMD")
     (user,) = [rest for word, rest in instructions() if word == "USER"]
     assert f"useradd --create-home --uid 1000 {user}" in read("Dockerfile")  # the user id that Spaces runs as
+    (volume,) = re.findall(r"-v fpc-results:(\S+)", read("docs/deploy.md"))
+    assert f"install -d -o {user} {volume}" in read("Dockerfile")  # a new volume belongs to whom the folder does
     front = yaml.safe_load(re.search(r"```yaml\n---\n(.*?)---\n```", read("docs/deploy.md"), re.DOTALL)[1])
     assert front["sdk"] == "docker"
     (port,) = [rest for word, rest in instructions() if word == "EXPOSE"]

@@ -5,6 +5,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from benchmarks.serving import server
+
 UPGRADE = {
     "Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
     "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
@@ -50,3 +52,12 @@ def test_no_file_of_the_project_is_served(ask, path):
     assert b"torch==" not in body
     assert b"root:" not in body
     assert b"FPC Explorer" not in body
+
+
+def test_a_server_that_ends_before_it_answers_is_told(tmp_path):
+    (tmp_path / "streamlit.py").write_text("raise SystemExit(3)")
+    with (
+        pytest.raises(RuntimeError, match="the server ended with 3 before it answered"),
+        server(settings={"PYTHONPATH": str(tmp_path)}),
+    ):
+        pass

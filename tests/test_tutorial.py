@@ -31,8 +31,6 @@ def clone(tmp_path, monkeypatch):
     build_released_world(tmp_path / "data")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FPC_CACHE", str(tmp_path / "cache"))
-    for name in ("FPC_DATA", "FPC_WEIGHTS", "FPC_MEMORY", "FPC_PRECISION", "FPC_ROOTS"):
-        monkeypatch.delenv(name, raising=False)
     return tmp_path
 
 

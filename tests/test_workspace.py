@@ -14,8 +14,6 @@ from fpc_core.workspace import DEMO_ROOT, Places, choose_device, data_stamp, ope
 
 
 def test_the_demo_is_the_default_and_the_environment_moves_each_place(monkeypatch, tmp_path):
-    for name in ("FPC_DATA", "FPC_WEIGHTS", "FPC_MEMORY"):
-        monkeypatch.delenv(name, raising=False)
     assert Places.from_environment() == Places(DEMO_ROOT, DEMO_ROOT / "model.safetensors", DEMO_ROOT / "memory")
     monkeypatch.setenv("FPC_MEMORY", str(tmp_path))
     assert Places.from_environment() == replace(Places(), memory=tmp_path)

@@ -1,6 +1,7 @@
 """Steps of tests that run a page without a browser; the fixture `small_world_in_use` is in conftest.py."""
 
 import json
+import time
 import warnings
 from pathlib import Path
 
@@ -30,6 +31,20 @@ def run(page):
         page.run()
     assert not page.exception
     return page
+
+
+def until(page, holds):
+    """The page run again and again until it holds, for a minute of pauses at most."""
+    for _ in range(600):
+        if holds(run(page)):
+            return page
+        time.sleep(0.1)
+    raise AssertionError(texts(page))
+
+
+def finished(page, words="all known"):
+    """The page when it says so: what it computes in the background has ended."""
+    return until(page, lambda page: words in texts(page))
 
 
 def sent_to(app, component):

@@ -1,5 +1,4 @@
 // Cards of neighbours under heat maps that the server sends as bare numbers: a strip of pictures would be 50 times as much.
-const WARM = 0.62; // opacity of the heat over the picture, as in explain/overlay.py
 
 class HeatPicture {
   constructor() {
@@ -27,7 +26,7 @@ class HeatPicture {
     const context = sharpContext(this.canvas, width, height, width / geometry.width);
     if (!grid) return;
     fillPatches(context, geometry, (index) =>
-      Number.isNaN(grid[index]) ? VEIL : shade(VIRIDIS_RAMP, top > 0 ? grid[index] / top : 0, WARM),
+      Number.isNaN(grid[index]) ? VEIL : shade(VIRIDIS_RAMP, top > 0 ? grid[index] / top : 0, HEAT),
     );
   }
 }

@@ -73,7 +73,7 @@ class LifeView {
     const context = this.grid.context();
     this.grid.fill(context, (index) => {
       if (Number.isNaN(now.attention[index])) return VEIL;
-      return this.heat.checked ? shade(VIRIDIS_RAMP, now.attention[index] / top, 0.62) : null;
+      return this.heat.checked ? shade(VIRIDIS_RAMP, now.attention[index] / top, HEAT) : null;
     });
     fell.forEach((block, index) => block === now.block && this.cross(context, index));
     if (this.pinned !== null) ring(context, this.geometry.cell(this.pinned), "#ffb000", 2);

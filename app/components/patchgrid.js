@@ -2,6 +2,7 @@
 // components that show patches. Text reaches the page as textContent only.
 
 const VEIL = "rgba(255, 255, 255, 0.82)";
+const HEAT = 0.62; // opacity of heat over the image, as in explain/overlay.py
 
 // 256 [r, g, b] between evenly spaced colours.
 function ramp(colours) {

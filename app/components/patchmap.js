@@ -66,7 +66,7 @@ class PatchMapView {
     const asked = shown && data.panels[shown.place].side === "q" ? shown.index : data.start;
     const row = this.links ? data.kept.indexOf(asked) : -1;
     [...this.root.querySelectorAll(".layer")].forEach((button, at) => button.setAttribute("aria-pressed", String(at === this.layer)));
-    const colour = (value) => shade(VIRIDIS_RAMP, (value - data.range[0]) / (data.range[1] - data.range[0] || 1), 0.66);
+    const colour = (value) => shade(VIRIDIS_RAMP, (value - data.range[0]) / (data.range[1] - data.range[0] || 1), HEAT);
     this.panels.forEach(({ grid, layers, panel }, place) => {
       const context = grid.context();
       if (this.links) {

@@ -262,7 +262,7 @@ class TransportView {
     const { rowOf, targets } = this.totals;
     const weight = this.weightOf[side];
     if (this.on.weights.checked) {
-      grid.fill(context, (index) => (weight[index] >= 0 ? shade(VIRIDIS_RAMP, weight[index] / this.weightTop, 0.66) : null));
+      grid.fill(context, (index) => (weight[index] >= 0 ? shade(VIRIDIS_RAMP, weight[index] / this.weightTop, HEAT) : null));
     }
     if (side === "q" && this.on.dimmed.checked) grid.fill(context, (index) => (rowOf[index] < 0 ? VEIL : null));
     if (!this.on.targets.checked) return;
