@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from playwright.sync_api import sync_playwright
 
-from app.components.patchgrid import geometry, packed, parts
+from app.components.patchgrid import geometry, parts
 from benchmarks.serving import chromium
 from fpc_core.config import ModelConfig
+from fpc_core.data.pictures import packed
 
 HOVERS, KEPT = 400, 128
 MEASURE = """
