@@ -1,8 +1,8 @@
-"""The Learn page in Chromium: its formulas are seen whole."""
+"""The Learn page in Chromium: its formulas are seen whole, its strip follows the dials, its page the finger."""
 
 import pytest
 
-from tests.browsing import settle
+from tests.browsing import move, settle
 
 pytestmark = pytest.mark.browser
 HIDDEN = """() => Math.max(...[...document.querySelectorAll(".katex-display")].map((formula) =>
@@ -18,4 +18,51 @@ def test_a_long_formula_goes_on_in_the_next_line(browser, url, step):
     page.locator(".katex-display").last.wait_for()
     settle(page)
     assert page.evaluate(HIDDEN) <= 1  # pixel
+    page.close()
+
+
+def alpha_step(browser, url, **kwargs):
+    page = browser.new_page(**kwargs)
+    page.set_default_timeout(60_000)
+    page.goto(f"{url}/learn?step=7")
+    page.locator("[data-card^='distance/']").first.wait_for()
+    settle(page)
+    return page
+
+
+def test_a_strip_that_waited_for_its_answer_stands_clear_again(browser, url):
+    page = alpha_step(browser, url, viewport={"width": 1280, "height": 900})
+    move(page, "Keep rate", "ArrowLeft", 2)
+    strip = page.locator("[data-strip='distance']")
+    assert strip.locator(".card").count()
+    assert "stale" not in strip.get_attribute("class")
+    page.close()
+
+
+def swipe(page, locator, share, down):
+    """A finger goes down that many pixels from a place in an element; the page has followed."""
+    box, touches = locator.bounding_box(), page.context.new_cdp_session(page)
+    x, y = box["x"] + share * box["width"], box["y"] + box["height"] / 2
+    for at in range(11):
+        touch = {"touchPoints": [{"x": x, "y": y + down * at / 10}]}
+        touches.send("Input.dispatchTouchEvent", {"type": "touchMove" if at else "touchStart", **touch})
+        page.wait_for_timeout(16)
+    touches.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    page.wait_for_timeout(300)
+    return locator.bounding_box()["y"] - box["y"]
+
+
+def test_a_finger_that_scrolls_the_page_moves_neither_alpha_nor_a_dial(browser, url):
+    page = alpha_step(browser, url, viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True)
+    lines = page.locator(".lines svg")
+    lines.evaluate("node => node.scrollIntoView({ block: 'center' })")
+    assert swipe(page, lines, 0.85, 150) > 50
+    page.get_by_test_id("stExpandSidebarButton").click()
+    alpha = page.locator("#dial-alpha")
+    alpha.scroll_into_view_if_needed()
+    page.wait_for_timeout(500)  # the sidebar slides in
+    assert abs(swipe(page, alpha, 0.85, -300)) > 50
+    settle(page)
+    assert page.evaluate("fpcLive.view.alpha") == 0.4
+    assert "alpha" not in page.url
     page.close()
