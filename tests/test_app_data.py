@@ -12,6 +12,7 @@ import torch
 from app import resources
 from app.caches import OPEN, READ
 from app.choice import Choice, read_choice
+from app.reruns import Awaited
 from app.stages import Query, search
 from fpc_core.building import build_memory
 from fpc_core.config import QuerySettings, Variant
@@ -139,6 +140,24 @@ def test_a_choice_outlives_a_page_whose_url_does_not_carry_it(linked):
         del page.query_params[name]
     assert "other\\.safetensors" in status(run(page))
     assert page.query_params["weights"] == LINK["weights"]
+
+
+def test_a_lesson_leads_to_explore_with_the_data_that_the_visitor_chose(linked):
+    built(linked)
+    page = opened(PAGES / "learn.py")
+    page.query_params.update(LINK)
+    (link,) = [each.proto.url for each in run(page).get("link_button")]
+    assert "data=house%2Fstreet" in link
+    assert "weights=house%2Fother.safetensors" in link
+
+
+def test_a_dial_let_go_and_never_answered_does_not_overrule_a_later_link(small_world_in_use):
+    app = run(opened(ROOT / "streamlit_app.py"))
+    app.session_state["awaited"] = Awaited("hits", 1, {"gamma": 0.5})
+    app.switch_page("app/pages/compare.py")
+    run(app)
+    assert "awaited" not in app.session_state
+    assert "gamma" not in app.query_params
 
 
 def test_same_image_and_settings_in_another_workspace_are_another_search(in_house, small_places, tmp_path):

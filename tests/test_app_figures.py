@@ -9,7 +9,7 @@ from app.basket import Basket, Item
 from fpc_core.config import DropStrategy, MapMethod, MapSettings, QuerySettings, Variant
 from fpc_core.data.occluders import Rectangle, Scene
 from fpc_core.figures.recipe import OF_ALL_QUERIES, FigureKind, FigureRecipe
-from tests.unseen import PAGES, opened, run, texts, until
+from tests.unseen import PAGES, ROOT, opened, run, texts, until
 
 QUERY = "query/0005_c1_f0000002.png"
 
@@ -97,6 +97,16 @@ def test_a_query_of_the_lab_keeps_what_covers_it_and_leads_back_there(figures, s
     run(figures)
     assert shown[-1].scenes == (OCCLUDED.scene, Scene())
     assert figures.button(key="lab").label == "See the first query in the Lab"
+
+
+def test_the_lab_opens_with_the_settings_of_the_figure(small_world_in_use):
+    app = opened(ROOT / "streamlit_app.py")
+    app.switch_page("app/pages/figures.py")
+    app.session_state["basket"] = Basket((OCCLUDED,), QuerySettings(alpha=0.15, neighbors=3), FigureKind.RANKED_LIST)
+    run(app).button(key="lab").click()
+    run(app)
+    assert (app.slider(key="l_alpha").value, app.slider(key="l_k").value) == (0.15, 3)
+    assert app.selectbox(key="l_query").value == QUERY
 
 
 def test_labels_and_layout_are_in_the_recipe_and_layout_outlives_the_page(figures, shown):

@@ -11,6 +11,7 @@ from fpc_core.data.images import resize_image, to_tensor
 from fpc_core.data.occluders import CutOut, Outline, Rectangle, Scene, SceneRecipe
 from fpc_core.data.painting import paint
 from fpc_core.evaluation import occlusion
+from fpc_core.evaluation.occlusion_paths import Effect
 from fpc_core.explain.masks import survivors
 from fpc_core.figures.recipe import FigureKind
 from fpc_core.model.checkpoint import weights_fingerprint
@@ -169,6 +170,10 @@ def test_the_map_knows_every_place_in_the_end(lab):
     (sent,) = sent_to(lab, "spots")
     assert (sent["grid"]["rows"], sent["grid"]["columns"]) == (8, 4)
     assert sent["side"] == 48
+    assert not sent["whole"]
+    lab.segmented_control(key="spot-effect").set_value(Effect.RANK)
+    (sent,) = sent_to(run(lab), "spots")
+    assert sent["whole"]
 
 
 def test_a_query_without_a_true_match_has_no_curves(lab, monkeypatch):

@@ -78,6 +78,12 @@ def test_the_query_and_settings_are_those_of_the_link(learn):
     assert "0.3 \\cdot" in " ".join(each.value for each in learn.latex)
 
 
+def test_the_way_to_explore_keeps_query_and_settings(learn):
+    learn.query_params.update({"query": "query/0003_c1_f0000002.png", "alpha": "0.7", "step": "7"})
+    (link,) = [each.proto.url for each in run(learn).get("link_button")]
+    assert link == "./?query=query%2F0003_c1_f0000002.png&alpha=0.7#why-did-this-one-win"
+
+
 def test_the_text_is_not_read_as_markup(learn):
     learn.query_params["step"] = "2"
     assert "\\[cls\\]" in texts(run(learn))

@@ -213,6 +213,12 @@ def test_a_parameter_out_of_bounds_falls_back_and_says_so(name, text):
     assert problems[0].startswith(f"The link asks for {name} = {text}")
 
 
+def test_a_parameter_is_told_what_it_must_be_in_the_words_of_the_page():
+    (halves,), (drops,) = (read_view(params, 128)[1] for params in ({"k": "5.5"}, {"drop": "all"}))
+    assert "k = 5.5, but it must be a whole number in 1 to 20. Using 10." in halves
+    assert drops.endswith("Using non-salient.")
+
+
 def test_one_bad_parameter_does_not_spoil_the_others():
     view, problems = read_view({"gamma": "0.5", "alpha": "7"}, 128)
     assert view.settings.prune.keep_rate == 0.5
