@@ -20,8 +20,8 @@ UPLOADED = "uploaded "
 PER_PAGE = 10
 
 
-def choose_query(name: str) -> None:
-    st.session_state["query"] = name
+def choose_query(name: str, key: str = "query") -> None:
+    st.session_state[key] = name
     for stale in ("neighbor", "rival", "pin"):
         st.query_params.pop(stale, None)
 
@@ -66,21 +66,24 @@ def asked_view(space: Workspace, *names: str) -> tuple[View, tuple[str, ...]]:
     return read_view(params, space.retriever.model.config.patches, len(space.retriever.memory))
 
 
-def chosen_query(space: Workspace, asked: str) -> tuple[Query, tuple[str, ...]]:
-    """Draws upload and search box; returns the query, and a sentence where the link's, `asked`, is not there."""
+def chosen_query(space: Workspace, asked: str, key: str = "query") -> tuple[Query, tuple[str, ...]]:
+    """Draws upload and search box; returns the query, and a sentence where the link's, `asked`, is not there.
+
+    key: of the search box; with another than Explore's the box itself tells of the link.
+    """
     records = {record.path.as_posix(): record for record in space.dataset.query}
     problems: tuple[str, ...] = ()
     own = _uploaded(space)
     own_name = own.name if own else None
     if own_name and st.session_state.get("seen-upload") != own_name:
-        choose_query(own_name)
+        choose_query(own_name, key)
     st.session_state["seen-upload"] = own_name
     names = [own_name, *records] if own_name else list(records)
     if asked and asked not in names:
         problems = (
             f"The link asks for the query {asked}, which is not in this data. Showing {space.dataset.opening}.",
         )
-    name = controls.query_name(names, space.dataset.opening)
+    name = controls.query_name(names, space.dataset.opening, key)
     if own is not None and name == own_name:
         return own, problems
     return query_of(space, records[name]), problems

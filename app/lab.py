@@ -12,6 +12,7 @@ import streamlit as st
 from PIL import Image
 
 from app import controls, desk, resources, stages
+from app.asking import UPLOADED
 from app.basket import Item, add_button
 from app.comparisons import Labels
 from app.components.masks import masks
@@ -139,7 +140,7 @@ def editor(
 ) -> None:
     """The editor and the masks; while something is dragged this runs alone.
 
-    nearest: memory row of the person offered for cutting out.  ranks: `first_matches`.
+    nearest: memory row of the person offered for cutting out.  ranks: `first_matches`, empty for an unknown person.
     """
     if desk.was_released():
         st.rerun()
@@ -172,7 +173,10 @@ def editor(
             notes=_on_occluder(encoding, hidden, space) if scene.occluders else (),
         )  # fmt: skip
         st.caption("Whitened: dropped. On occluder: how much of the area of the patches dropped there it covers.")
-        _standings(ranks, settings)
+        if ranks:
+            _standings(ranks, settings)
+        else:
+            st.caption("Who is on an image of your own is not known: no hit is right or wrong.")
 
 
 def _on_occluder(encoding: Encoding, hidden: np.ndarray, space: Workspace) -> list[str]:
@@ -230,7 +234,8 @@ def take_home(space: Workspace, query: Query, scene: Scene, settings: QuerySetti
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "PNG")
     weights = space.weights_fingerprint
-    recipe = SceneRecipe(scene, query.name, settings, weights)
+    of_the_data = not query.name.startswith(UPLOADED)  # recipes name images of the data
+    recipe = SceneRecipe(scene, query.name if of_the_data else "", settings, weights)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.download_button(
             "Scene (json)", recipe.to_json(), "scene.json", "application/json", icon=":material/receipt_long:",
@@ -240,8 +245,9 @@ def take_home(space: Workspace, query: Query, scene: Scene, settings: QuerySetti
             "Painted image (png)", buffer.getvalue(), "occluded.png", "image/png", icon=":material/image:", key="png",
             help="At the model's input size. Upload it on the Explore page to look at it from every side.",
         )  # fmt: skip
-        add_button(Item(query.name, scene), settings, FigureKind.DROP_PROCESS, what="masks", key="-masks")
-        add_button(Item(query.name, scene), settings, FigureKind.RANKED_LIST, what="ranked lists", key="-hits")
+        if of_the_data:
+            add_button(Item(query.name, scene), settings, FigureKind.DROP_PROCESS, what="masks", key="-masks")
+            add_button(Item(query.name, scene), settings, FigureKind.RANKED_LIST, what="ranked lists", key="-hits")
         if not desk.in_link(scene):
             st.caption("The scene is too long for the link: the scene file keeps it.")
 

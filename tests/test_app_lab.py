@@ -1,8 +1,11 @@
 """The Lab page run without a browser: scenes from links and files, what follows from them, curves and map."""
 
+import io
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from app import desk
 from app.basket import Item
@@ -101,7 +104,7 @@ def test_a_scene_file_brings_occluders_query_and_settings_and_the_same_result_ev
     recipe = SceneRecipe(HALF, "query/0005_c1_f0000002.png", settings, weights_fingerprint(space.retriever.model))
     seen = []
     for page in (lab, opened(PAGES / "lab.py")):
-        run(page).file_uploader[0].set_value(("scene.json", recipe.to_json().encode(), "application/json"))
+        run(page).file_uploader(key="lab-recipe").set_value(("scene.json", recipe.to_json().encode(), "application/json"))
         run(page)
         assert not page.warning
         assert page.selectbox(key="l_query").value == recipe.query
@@ -132,7 +135,7 @@ def test_a_person_is_pasted_from_the_gallery(small_world_in_use):
     ],
 )
 def test_a_scene_file_that_does_not_fit_is_answered_in_words(lab, content, message):
-    run(lab).file_uploader[0].set_value(("mine.json", content, "application/json"))
+    run(lab).file_uploader(key="lab-recipe").set_value(("mine.json", content, "application/json"))
     run(lab)
     said = lab.warning[0].value
     assert message in said.replace("\\", "")
@@ -192,3 +195,23 @@ def test_masks_and_ranked_lists_go_into_a_figure_with_the_scene(small_world_in_u
     lab.button(key="add-to-figure-masks").click()
     run(lab)
     assert lab.session_state["basket"].kind is FigureKind.DROP_PROCESS
+
+
+def test_an_image_of_your_own_is_covered_and_nothing_is_called_right_or_wrong(space, small_world_in_use):
+    buffer = io.BytesIO()
+    own = space.dataset.read(space.dataset.query[5])
+    Image.fromarray(own).save(buffer, "PNG")
+    lab = visit(HALF)
+    run(lab).file_uploader(key="upload").set_value(("me.png", buffer.getvalue(), "image/png"))
+    run(lab)
+    assert lab.selectbox(key="l_query").value.startswith("uploaded ")
+    survived, strips, _, metrics = shown(lab)
+    image = paint(resize_image(own, space.retriever.model.config.image_size), HALF, {})
+    trace = space.retriever.search(to_tensor([image], space.retriever.model.config), QuerySettings(shortlist=32))
+    assert survived == np.stack(survivors(trace.encoding)).sum(axis=0).ravel().tolist()
+    assert {card["tone"] for strip in strips for card in strip["cards"]} == {"neutral"}
+    assert not metrics
+    assert "no hit is right or wrong" in texts(lab)
+    assert not [button.key for button in lab.button if button.key.startswith("add-to-figure")]
+    lab.selectbox(key="l_query").set_value(QUERY)
+    assert shown(run(lab))[3]

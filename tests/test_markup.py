@@ -115,7 +115,7 @@ def test_a_name_in_a_message_is_text(in_use):
 
 def test_a_scene_with_a_hostile_name_is_refused_in_text(in_use):
     page = run(opened(PAGES / "lab.py"))
-    page.file_uploader[0].set_value((f"{IMAGE}.json", b'{"format": 99}', "application/json"))
+    page.file_uploader(key="lab-recipe").set_value((f"{IMAGE}.json", b'{"format": 99}', "application/json"))
     run(page)
     assert any("onerror" in each.value for each in page.warning)
     assert not any(LIVE.search(each.value) for each in page.warning)

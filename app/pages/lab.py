@@ -11,29 +11,29 @@ heading(
 )
 
 from app import controls, covers, desk, lab, pairs, sections, sides, stages
-from app.asking import asked_view, choose_neighbor, choose_pin, query_of
+from app.asking import asked_view, choose_neighbor, choose_pin, chosen_query
 from app.comparisons import Labels
 from app.lab import CLEAN, OCCLUDED, PREFIX
 from app.messages import problem, problems
 from app.opening import open_or_explain, run_page
 from app.stages import Query
 from fpc_core.config import QuerySettings
-from fpc_core.data.datasets import ImageRecord
 from fpc_core.data.occluders import Scene
 from fpc_core.evaluation.occlusion import Relevance
 from fpc_core.recipes import RecipeError
 from fpc_core.workspace import Workspace
 
 
-def results(space: Workspace, record: ImageRecord, query: Query, settings: QuerySettings) -> None:
+def results(space: Workspace, query: Query, settings: QuerySettings) -> None:
     """Everything that follows when the scene is let go."""
     scene = desk.desk().scene
     occluded = lab.painted(space, query, scene)
     found = {CLEAN: stages.search(space, query, settings), OCCLUDED: stages.search(space, occluded, settings)}
     traces = {side: each.trace for side, each in found.items()}
     labels = Labels(space.retriever.memory.records, query.subject, space.dataset.uses_cameras)
-    nearest = lab.nearest_wrong(space, query, traces[CLEAN])
-    lab.editor(space, query, settings, nearest, lab.first_matches(traces[CLEAN], traces[OCCLUDED], labels))
+    nearest, who = lab.nearest_wrong(space, query, traces[CLEAN]), query.subject.identity
+    ranks = {} if who is None else lab.first_matches(traces[CLEAN], traces[OCCLUDED], labels)
+    lab.editor(space, query, settings, nearest, ranks)
     lab.take_home(space, query, scene, settings, occluded.image)
     asked, wrong = asked_view(space, "neighbor", "pin")
     problems(wrong)
@@ -44,8 +44,11 @@ def results(space: Workspace, record: ImageRecord, query: Query, settings: Query
     pairs.transport(space, occluded, found[OCCLUDED], chosen, asked.pin, choose_pin)
     sides.parts(space, traces, labels, chosen)
     sides.shares(traces, labels)
+    if who is None:
+        st.caption("How much can be covered, and which spot matters, is known of a query with a true match alone.")
+        return
     try:
-        relevance = Relevance.of(record.identity, query.subject.camera, labels.records)
+        relevance = Relevance.of(who, query.subject.camera, labels.records)
     except ValueError as error:
         problem(f"No curves and no map: {error}.")
         return
@@ -55,22 +58,19 @@ def results(space: Workspace, record: ImageRecord, query: Query, settings: Query
 
 def page() -> None:
     space = open_or_explain()
-    records = {record.path.as_posix(): record for record in space.dataset.query}
     link = desk.open_link()
     desk.was_released()
     with st.sidebar:
-        name = controls.query_name(list(records), space.dataset.opening, f"{PREFIX}query")
+        query, _ = chosen_query(space, "", f"{PREFIX}query")
         settings = controls.side_settings(
             PREFIX, QuerySettings(neighbors=space.dataset.neighbors), space.dataset.shortlist
         )
         lab.open_recipe(space)
-    record = records[name]
-    query = query_of(space, record)
     sections.status_line(space, settings)
     if link:
         problem(link)
     try:
-        results(space, record, query, settings)
+        results(space, query, settings)
     except RecipeError as error:
         problem(str(error))
         st.button("Start with an empty scene", on_click=desk.put, args=(Scene(),), key="empty-scene")
