@@ -10,9 +10,9 @@ from app import controls, reruns, resources
 from app.messages import problem
 from app.stages import Query
 from app.state import NEIGHBORS, Pin, View, read_view, turn_dials
-from app.uploads import own_image
+from app.uploads import forget_last, last_image, own_image
 from fpc_core.data.datasets import ImageRecord
-from fpc_core.data.images import ImageError, content_hash
+from fpc_core.data.images import ImageError
 from fpc_core.explain.strips import Subject
 from fpc_core.workspace import Workspace
 
@@ -91,13 +91,15 @@ def chosen_query(space: Workspace, asked: str, key: str = "query") -> tuple[Quer
 
 def _uploaded(space: Workspace) -> Query | None:
     """The visitor's own image, decoded; None without one, with a message where it cannot be used."""
-    upload = controls.uploaded()
-    if upload is None:
-        return None
+    config, upload = space.retriever.model.config, controls.uploaded(forget_last)
     try:
-        image = own_image(upload.name, upload.data, space.retriever.model.config.image_size)
+        own = own_image(upload.name, upload.data, config.image_size) if upload else last_image(config.image_size)
     except ImageError as error:
         problem(str(error))
         return None
-    camera = controls.camera(space.retriever.model.config.cameras) if space.dataset.uses_cameras else None
-    return Query(UPLOADED + content_hash(upload.data), image, Subject(camera=camera), space.key)
+    if own is None:
+        return None
+    if not upload:
+        controls.kept_upload(own.name, forget_last)
+    camera = controls.camera(config.cameras) if space.dataset.uses_cameras else None
+    return Query(UPLOADED + own.digest, own.image, Subject(camera=camera), space.key)

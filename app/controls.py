@@ -15,7 +15,7 @@ from app import links, reruns
 from app.choice import usual_variant
 from app.components.dials import Dial, dials
 from app.components.echo import echo
-from app.messages import problems
+from app.messages import plain, problems
 from app.state import ALPHA, EPSILON, GAMMA, NEIGHBORS, plain_name, turn_dials
 from fpc_core.config import (
     DropStrategy,
@@ -217,15 +217,28 @@ def junk_switch(uses_cameras: bool) -> bool:
     )
 
 
-def uploaded() -> Upload | None:
-    """An image from the visitor's machine; nothing is decoded here."""
+def uploaded(on_empty: Callable[[], None]) -> Upload | None:
+    """An image from the visitor's machine; nothing is decoded here. on_empty: called when the visitor removes it."""
+
+    def changed() -> None:
+        if st.session_state["upload"] is None:
+            on_empty()
+
     file = st.file_uploader(
         "Your own image",
         max_upload_size=UPLOAD_MB,
         key="upload",
+        on_change=changed,
         help=f"One person, cropped as a detector would, up to {UPLOAD_MB} MB. It is kept in memory only.",
     )
     return None if file is None else Upload(file.name, file.getvalue())
+
+
+def kept_upload(name: str, on_remove: Callable[[], None]) -> None:
+    """Says which image is kept from another page."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(f"{plain(name, 40)}, from before")
+        st.button("Remove", key="forget-upload", on_click=on_remove)
 
 
 def camera(cameras: int) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import streamlit as st
@@ -14,15 +15,24 @@ from fpc_core.data.images import ImageError, content_hash
 PER_MINUTE = 10  # new images that one visitor may have decoded
 PER_VISIT = 200
 HELD = 4  # the latest ones that a visitor goes back to without another decoding
-_HELD, _TIMES = "own-images", "own-image-times"
+_HELD, _TIMES, _LAST = "own-images", "own-image-times", "own-image"
 
 
-def own_image(name: str, data: bytes, size: tuple[int, int]) -> np.ndarray:
-    """An upload at the model's input size: uint8 (height, width, 3). Decoded once, however often a page runs.
+@dataclass(frozen=True, eq=False)
+class OwnImage:
+    """name: of the visitor's file.  digest: of its bytes.  image: uint8 (height, width, 3)."""
+
+    name: str
+    digest: str
+    image: np.ndarray
+
+
+def own_image(name: str, data: bytes, size: tuple[int, int]) -> OwnImage:
+    """An upload at the model's input size. Decoded once, however often a page runs; `last_image` from now on.
 
     Raises ImageError for what cannot be used, and where the visitor has had too many decoded.
     """
-    held: dict[tuple[str, str, tuple[int, int]], np.ndarray | str] = st.session_state.setdefault(_HELD, {})
+    held = _held()
     key = (content_hash(data), name, size)
     found = held.pop(key, None)
     if found is None:
@@ -36,7 +46,28 @@ def own_image(name: str, data: bytes, size: tuple[int, int]) -> np.ndarray:
         del held[stale]
     if isinstance(found, str):
         raise ImageError(found)
-    return found
+    st.session_state[_LAST] = key
+    return OwnImage(name, key[0], found)
+
+
+def last_image(size: tuple[int, int]) -> OwnImage | None:
+    """The one taken last, on whichever page, for every page's uploader begins empty; None where it is not held."""
+    key: tuple[str, str, tuple[int, int]] | None = st.session_state.get(_LAST)
+    if key is None or key[2] != size:
+        return None
+    found = _held().get(key)
+    return OwnImage(key[1], key[0], found) if isinstance(found, np.ndarray) else None
+
+
+def forget_last() -> None:
+    """The visitor has taken it back."""
+    st.session_state.pop(_LAST, None)
+
+
+def _held() -> dict[tuple[str, str, tuple[int, int]], np.ndarray | str]:
+    """Images, or why there is none, the latest last."""
+    held: dict[tuple[str, str, tuple[int, int]], np.ndarray | str] = st.session_state.setdefault(_HELD, {})
+    return held
 
 
 def counted(times: Sequence[float], now: float, name: str) -> tuple[float, ...]:

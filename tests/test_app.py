@@ -183,3 +183,18 @@ def test_another_visitor_starts_from_the_defaults(app):
     assert "0.10 ×" in texts(run(app))
     other = run(opened(SCRIPT))
     assert "0.60 ×" in texts(other)
+
+
+def test_an_image_of_your_own_is_kept_from_page_to_page_until_it_is_removed(small_world_in_use):
+    app = run(opened(ROOT / "streamlit_app.py"))
+    app.file_uploader(key="upload").set_value(("me.png", png(), "image/png"))
+    own = run(app).selectbox(key="query").value
+    assert own.startswith("uploaded ")
+    app.switch_page("app/pages/lab.py")
+    assert run(app).selectbox(key="l_query").value == own
+    assert "me\\.png, from before" in texts(app)
+    app.switch_page("app/pages/learn.py")
+    assert run(app).selectbox(key="query").value == own
+    app.button(key="forget-upload").click()
+    assert not run(app).selectbox(key="query").value.startswith("uploaded ")
+    assert "from before" not in texts(app)

@@ -104,7 +104,9 @@ def test_a_scene_file_brings_occluders_query_and_settings_and_the_same_result_ev
     recipe = SceneRecipe(HALF, "query/0005_c1_f0000002.png", settings, weights_fingerprint(space.retriever.model))
     seen = []
     for page in (lab, opened(PAGES / "lab.py")):
-        run(page).file_uploader(key="lab-recipe").set_value(("scene.json", recipe.to_json().encode(), "application/json"))
+        run(page).file_uploader(key="lab-recipe").set_value(
+            ("scene.json", recipe.to_json().encode(), "application/json")
+        )
         run(page)
         assert not page.warning
         assert page.selectbox(key="l_query").value == recipe.query

@@ -21,7 +21,7 @@ def page():
 
     name, data = st.session_state["file"]
     try:
-        st.markdown(f"{own_image(name, data, (32, 16)).mean():.0f}")
+        st.markdown(f"{own_image(name, data, (32, 16)).image.mean():.0f}")
     except ImageError as error:
         st.warning(str(error))
     st.caption(str(len(st.session_state["own-images"])))
