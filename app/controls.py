@@ -237,7 +237,7 @@ def uploaded(on_empty: Callable[[], None]) -> Upload | None:
 def kept_upload(name: str, on_remove: Callable[[], None]) -> None:
     """Says which image is kept from another page."""
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.caption(f"{plain(name, 40)}, from before")
+        st.caption(f"Kept: {plain(name, 40)}")
         st.button("Remove", key="forget-upload", on_click=on_remove)
 
 

@@ -192,9 +192,9 @@ def test_an_image_of_your_own_is_kept_from_page_to_page_until_it_is_removed(smal
     assert own.startswith("uploaded ")
     app.switch_page("app/pages/lab.py")
     assert run(app).selectbox(key="l_query").value == own
-    assert "me\\.png, from before" in texts(app)
+    assert "Kept: me\\.png" in texts(app)
     app.switch_page("app/pages/learn.py")
     assert run(app).selectbox(key="query").value == own
     app.button(key="forget-upload").click()
     assert not run(app).selectbox(key="query").value.startswith("uploaded ")
-    assert "from before" not in texts(app)
+    assert "Kept:" not in texts(app)
