@@ -56,7 +56,7 @@ if sys.platform != "win32":
 BATCH_SIZE = 32
 SHARD_IMAGES = 4096
 MOST_SHARDS = 512  # all stay open while a memory is in use, and a process may have about a thousand files open
-PLAN = "plan.json"
+PLAN, LOCK = "plan.json", ".lock"
 
 
 def build_memory(
@@ -179,7 +179,7 @@ class _Job:
         found = read_json(self.partial / PLAN) or read_json(self.partial / MANIFEST) or {}
         if {**found, "files": {}} != plan:
             for leftover in self.partial.iterdir():
-                if leftover.name != ".lock":
+                if leftover.name != LOCK:
                     leftover.unlink()
             wanted, free = memory_bytes(self.model.config, len(self.records)), shutil.disk_usage(self.partial).free
             wanted += len(self.records) * _row_type(self.plan.channels).itemsize  # there twice while they are merged
@@ -355,6 +355,7 @@ def _is_up_to_date(directory: Path, made_from: Fingerprint) -> bool:
 
 def _move_into_place(partial: Path, directory: Path) -> None:
     """Put the whole new memory where the old one, if any, was. Killed in between, the next build only moves."""
+    (partial / LOCK).unlink(missing_ok=True)  # else a build killed after the move would leave it in the memory
     _on_disk(partial)
     old = directory.with_name(directory.name + ".old")
     shutil.rmtree(old, ignore_errors=True)
@@ -367,19 +368,16 @@ def _move_into_place(partial: Path, directory: Path) -> None:
 
 @contextmanager
 def _locked(partial: Path) -> Iterator[None]:
-    """Keep a second build out. Raises GalleryMemoryError if one is at it."""
+    """Keep a second build out until the memory is moved. Raises GalleryMemoryError if one is at it."""
     if sys.platform == "win32":
         yield
         return
-    lock = partial / ".lock"
-    with ExitStack() as stack:
-        file = stack.enter_context(lock.open("w"))
+    with (partial / LOCK).open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise GalleryMemoryError(f"another process is building {partial}; wait for it or stop it") from error
         yield
-        (partial.with_name(partial.name.removesuffix(PARTIAL)) / ".lock").unlink(missing_ok=True)
 
 
 def _on_disk(folder: Path) -> None:

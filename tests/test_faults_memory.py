@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from benchmarks.hostile_text import changed
-from fpc_core import cli
+from fpc_core import building, cli
 from fpc_core.building import build_memory
 from fpc_core.data.datasets import open_dataset
 from fpc_core.memory import GalleryMemoryError, fingerprint, open_memory
@@ -234,6 +234,26 @@ def test_the_command_line_says_a_damaged_memory_in_one_line(small_places, memory
     assert said.count("\n") == 1
     assert "is damaged" in said
     assert "memory build" in said
+
+
+def test_a_build_killed_right_after_its_move_leaves_nothing_but_the_memory(
+    whole, dataset, model, tmp_path, monkeypatch
+):
+    folder, on_disk = tmp_path / "killed" / "memory", building._on_disk
+
+    class Killed(BaseException):
+        pass
+
+    def killed(path):
+        on_disk(path)
+        if path == folder.parent:
+            raise Killed
+
+    monkeypatch.setattr(building, "_on_disk", killed)
+    with pytest.raises(Killed):
+        build_memory(model, dataset.gallery, dataset.root, folder, batch_size=8, shard_images=8)
+    left = {path.relative_to(tmp_path / "killed").as_posix() for path in (tmp_path / "killed").rglob("*")}
+    assert left == {"memory", *(f"memory/{path.name}" for path in whole.iterdir())}
 
 
 def test_killed_builds_go_on_and_end_with_the_bytes_of_an_undisturbed_one():
