@@ -23,7 +23,7 @@ from websockets.typing import Origin, Subprotocol
 
 PAINTED = 2 / 60  # seconds until a browser has drawn an answer: echo.js waits two frames
 PATIENCE = 2.0  # of feed.js and echo.js, in seconds
-KEPT_RUNS = 8  # of the page, for which a browser keeps a large message (global.maxCachedMessageAge)
+KEPT_RUNS = 32  # of the page, for which a browser keeps a large message (global.maxCachedMessageAge)
 _FINISHED, _OF_FRAGMENT = ForwardMsg.FINISHED_SUCCESSFULLY, ForwardMsg.FINISHED_FRAGMENT_RUN_SUCCESSFULLY
 _WATCHED = {"fpc_dials", "fpc_ranking", "fpc_masks", "fpc_feed", "fpc_echo"}
 
