@@ -59,7 +59,7 @@ def progress(run: Startable, look: Stand, visitor: str, steps: str, of: str, key
             ):
                 run.start(visitor)
                 st.rerun()  # the whole page, for only that sets off the polling
-            st.markdown(f"{words[look.state]} · {known}" if look.done else f"nothing computed yet · {known}")
+            st.markdown(f"{words[look.state]} · {known}" if look.done else f"not started yet · {known}")
         else:
             st.caption(f"{known}, all known")
     if look.error:

@@ -136,7 +136,7 @@ def test_scores_are_computed_on_demand_and_then_drawn(figures, shown, kind, monk
     monkeypatch.setenv("FPC_CACHE", str(tmp_path / "cache"))
     figures.session_state["basket"] = Basket((), QuerySettings(neighbors=3), kind, alphas=(0.0, 1.0))
     run(figures)
-    assert "nothing computed yet" in texts(figures)
+    assert "not started yet" in texts(figures)
     assert not shown
     figures.button(key="start").click()
     until(figures, lambda page: page.get("image"))

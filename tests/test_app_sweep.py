@@ -19,7 +19,7 @@ def test_nothing_is_computed_until_it_is_started(sweep):
     shown = texts(run(sweep))
     assert "Which settings work best?" in shown
     assert ":orange-badge[SYNTHETIC]" in shown
-    assert "nothing computed yet · 0 of 48 searches (8 queries × 6 keep rates)" in shown
+    assert "not started yet · 0 of 48 searches (8 queries × 6 keep rates)" in shown
     assert "Cells appear here" in shown
 
 
@@ -63,7 +63,7 @@ def test_settings_that_differ_are_another_sweep(sweep):
     sweep.query_params["s_variant"] = "paper"
     fresh = opened(PAGES / "sweep.py")
     fresh.query_params.update(sweep.query_params)
-    assert "nothing computed yet" in texts(run(fresh))
+    assert "not started yet" in texts(run(fresh))
 
 
 @pytest.mark.parametrize("part", ["FPC_DATA", "FPC_WEIGHTS", "FPC_MEMORY"])
