@@ -16,7 +16,7 @@ from fpc_core.data.images import ImageError
 from fpc_core.explain.strips import Subject
 from fpc_core.workspace import Workspace
 
-UPLOADED = "uploaded "
+_UPLOADED = "uploaded "
 PER_PAGE = 10
 
 
@@ -45,6 +45,11 @@ def choose_pin(pin: Pin | None) -> None:
         st.query_params.pop("pin", None)
     else:
         st.query_params["pin"] = str(pin)
+
+
+def of_the_data(query: Query) -> bool:
+    """Recipes and links name images of the data; an upload is this tab's own."""
+    return not query.name.startswith(_UPLOADED)
 
 
 def query_of(space: Workspace, record: ImageRecord) -> Query:
@@ -102,4 +107,4 @@ def _uploaded(space: Workspace) -> Query | None:
     if not upload:
         controls.kept_upload(own.name, forget_last)
     camera = controls.camera(config.cameras) if space.dataset.uses_cameras else None
-    return Query(UPLOADED + own.digest, own.image, Subject(camera=camera), space.key)
+    return Query(_UPLOADED + own.digest, own.image, Subject(camera=camera), space.key)

@@ -8,7 +8,7 @@ import streamlit as st
 import torch
 
 from app import ahead, controls, visitors
-from app.asking import UPLOADED
+from app.asking import of_the_data
 from app.basket import Item, add_button
 from app.components.bars import bars, share_bars
 from app.components.feed import feed
@@ -69,7 +69,7 @@ def decoder(space: Workspace, query: Query, found: Found, chosen: int | None, on
     with shares:
         st.markdown("**Of whom is its answer made?**")
         bars(share_bars(result), key="shares", about="Attention shares of Eq. 13")
-    if not query.name.startswith(UPLOADED):  # a recipe names images of the data
+    if of_the_data(query):
         path = records[chosen].path.as_posix() if chosen is not None else ""
         add_button(
             Item(query.name),

@@ -67,7 +67,7 @@ def query_settings(asked: QuerySettings, shortlist: int, first: str | None = Non
         key="dials",
         on_release=released,
     )  # fmt: skip
-    return at_dials(replace(method_settings(), shortlist=shortlist, neighbors=min(asked.neighbors, most)), asked)
+    return at_dials(replace(method_settings(), shortlist=shortlist, neighbors=1), asked)
 
 
 def at_dials(settings: QuerySettings, asked: QuerySettings) -> QuerySettings:

@@ -12,7 +12,7 @@ import streamlit as st
 from PIL import Image
 
 from app import controls, desk, resources, stages
-from app.asking import UPLOADED
+from app.asking import of_the_data
 from app.basket import Item, add_button
 from app.comparisons import Labels
 from app.components.masks import masks
@@ -234,8 +234,7 @@ def take_home(space: Workspace, query: Query, scene: Scene, settings: QuerySetti
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "PNG")
     weights = space.weights_fingerprint
-    of_the_data = not query.name.startswith(UPLOADED)  # recipes name images of the data
-    recipe = SceneRecipe(scene, query.name if of_the_data else "", settings, weights)
+    recipe = SceneRecipe(scene, query.name if of_the_data(query) else "", settings, weights)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.download_button(
             "Scene (json)", recipe.to_json(), "scene.json", "application/json", icon=":material/receipt_long:",
@@ -245,7 +244,7 @@ def take_home(space: Workspace, query: Query, scene: Scene, settings: QuerySetti
             "Painted image (png)", buffer.getvalue(), "occluded.png", "image/png", icon=":material/image:", key="png",
             help="At the model's input size. Upload it on the Explore page to look at it from every side.",
         )  # fmt: skip
-        if of_the_data:
+        if of_the_data(query):
             add_button(Item(query.name, scene), settings, FigureKind.DROP_PROCESS, what="masks", key="-masks")
             add_button(Item(query.name, scene), settings, FigureKind.RANKED_LIST, what="ranked lists", key="-hits")
         if not desk.in_link(scene):

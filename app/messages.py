@@ -30,6 +30,11 @@ def problem(text: str) -> None:
     st.warning(plain(sayable(text), 600), icon=":material/info:")
 
 
+def mishap(error: Exception) -> None:
+    """What ended some work, as a sentence."""
+    problem(f"{str(error).removesuffix('.')}.")
+
+
 def sayable(text: str) -> str:
     """The text as a visitor may read it: a public app says it without the machine's paths."""
     return for_visitors(text, _secret_folders())

@@ -9,7 +9,7 @@ import streamlit as st
 
 from app import choice, resources
 from app.gate import PAGES, BusyError
-from app.messages import closed_today, nothing_to_show, problem
+from app.messages import closed_today, mishap, nothing_to_show, problem
 from app.public import is_public
 from fpc_core.data.images import ImageError
 from fpc_core.matching.shortlists import ShortlistError
@@ -51,7 +51,7 @@ def mishaps_told(key: str = "") -> Iterator[None]:
     try:
         yield
     except (ImageError, GalleryMemoryError, ShortlistError, NoMemoryLeftError, BusyError, OSError) as error:
-        problem(f"{str(error).removesuffix('.')}.")
+        mishap(error)
         st.button("Try again", icon=":material/refresh:", key=f"again{key}")
         st.stop()
 

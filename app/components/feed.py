@@ -8,7 +8,7 @@ import streamlit as st
 
 from app.background import Job
 from app.components import source
-from app.messages import problem, sayable, shortages_told
+from app.messages import mishap, sayable, shortages_told
 from app.reruns import run_fragment
 
 PAUSE = 300  # ms from an answer to the next question, for every job that takes its turns; at most
@@ -49,4 +49,4 @@ def feed(name: Literal["grid", "pairs", "heat"], about: str, job: Job, fragment:
 
     _mount(key=f"feed-{name}", data=data, on_asked_change=asked)
     if job.error and name != "grid":
-        problem(f"{str(job.error).removesuffix('.')}.")
+        mishap(job.error)

@@ -9,7 +9,7 @@ from app.look import heading
 heading("FPC Explorer", "Pick an occluded person: see which patches the model drops, whom it finds, and why.")
 
 from app import attention, controls, lessons, links, lives, pairs, sections, stages
-from app.asking import PER_PAGE, UPLOADED, asked_view, begin, choose_neighbor, choose_pin, choose_query, chosen_query
+from app.asking import PER_PAGE, asked_view, begin, choose_neighbor, choose_pin, choose_query, chosen_query, of_the_data
 from app.basket import Item, add_button
 from app.messages import problems
 from app.opening import mishaps_told, open_or_explain, run_page
@@ -58,7 +58,7 @@ def answers(space: Workspace, query: Query, settings: QuerySettings, asked: View
         pairs.transport(space, query, found, chosen, asked.pin, choose_pin)
     with right:
         sections.alpha_lines(chosen, show_junk)
-    if not query.name.startswith(UPLOADED):  # a recipe names images of the data
+    if of_the_data(query):
         gallery = space.retriever.memory.records[chosen].path.as_posix() if chosen is not None else ""
         add_button(Item(query.name), settings, gallery=gallery)
     pairs.win(space, query, found, chosen, asked.rival, show_junk, choose_rival)

@@ -88,16 +88,15 @@ def show(space: Workspace, recipe: FigureRecipe) -> None:
 def way_back(recipe: FigureRecipe) -> None:
     """Where the first query, or the settings, can be looked at from every side."""
     first = Item(recipe.queries[0], (*recipe.scenes, Scene())[0]) if recipe.queries else None
+    params = View(query=first.query if first else "", settings=recipe.settings).to_params(usual_variant())
     if first and first.scene.occluders:
         if st.button("See the first query in the Lab", icon=":material/science:", key="lab"):
             desk.put(first.scene)
-            params = View(query=first.query, settings=recipe.settings).to_params(usual_variant())
             st.switch_page("app/pages/lab.py", query_params={f"{LAB}{name}": value for name, value in params.items()})
         return
-    view = View(query=first.query if first else "", settings=recipe.settings)
     words = "See the first query in Explore" if first else "Open Explore"
     if st.button(words, icon=":material/person_search:", key="explore"):
-        st.switch_page("app/pages/explore.py", query_params=view.to_params(usual_variant()))
+        st.switch_page("app/pages/explore.py", query_params=params)
 
 
 def page() -> None:

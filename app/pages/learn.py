@@ -15,7 +15,7 @@ else:
     heading("How does FPC work?", "Nine short steps on one query: predict first, then see what the model did.")
 
 from app import choice, controls, lessons, links, sections, stages
-from app.asking import PER_PAGE, UPLOADED, asked_view, begin, choose_pin, choose_query, chosen_query
+from app.asking import PER_PAGE, asked_view, begin, choose_pin, choose_query, chosen_query, of_the_data
 from app.basket import Item, add_button
 from app.choice import usual_variant
 from app.messages import plain, problems
@@ -71,8 +71,7 @@ def bar(number: int) -> None:
 def try_it(space: Workspace, query: Query, view: View, case: Case, key: str) -> None:
     """The same step on another query, or the same query on the Explore page."""
     st.subheader("Try it on your query")
-    of_the_data = not query.name.startswith(UPLOADED)
-    if of_the_data:  # an upload is this tab's own
+    if of_the_data(query):
         params = choice.in_use().to_params() | view.to_params(usual_variant())
         place = PLACES[key]
         st.link_button(
@@ -82,7 +81,7 @@ def try_it(space: Workspace, query: Query, view: View, case: Case, key: str) -> 
         )
     with st.container(horizontal=True):
         lessons.download(space, query, case)
-        if of_the_data:  # a recipe names images of the data
+        if of_the_data(query):
             gallery = space.retriever.memory.records[case.hit].path.as_posix()
             add_button(Item(query.name), view.settings, FIGURES[key], gallery=gallery)
     names = [record.path.as_posix() for record in space.dataset.query]
