@@ -6,7 +6,7 @@ from fpc_core.config import QuerySettings
 from fpc_core.data.images import resize_image, to_tensor
 from fpc_core.matching.ranking import swap_alphas
 from fpc_core.workspace import Places, open_workspace
-from tests.browsing import captions, dial, dragging, move, open_demo, order, settle
+from tests.browsing import captions, dial, dragging, drawn_anew, move, open_demo, order, settle
 
 pytestmark = pytest.mark.browser
 
@@ -121,6 +121,23 @@ def test_a_dial_is_moved_by_keyboard_and_explains_itself(page):
     assert page.get_by_text("Share of patches each of the three dropping blocks keeps").is_visible()
 
 
+def test_an_answer_that_comes_while_keys_are_pressed_takes_none_of_them_back(page):
+    thumb = dial(page, "Weight of transport")
+    thumb.press("Home")
+    settle(page)
+    thumb.press("ArrowRight")
+    page.wait_for_timeout(200)  # long enough to be let go: the server answers, and the page follows
+    for _ in range(60):
+        thumb.press("ArrowRight")
+        page.wait_for_timeout(30)  # too short to be let go
+    drawn_anew(page)
+    assert thumb.get_attribute("aria-valuetext") == "0.61"
+    page.wait_for_timeout(200)
+    settle(page)
+    assert "alpha=0.61" in page.url
+    assert "α = 0.61" in page.locator("[data-strip='distance'] .head").inner_text()
+
+
 def test_two_tabs_never_see_each_others_dials(browser, url):
     first, second = (browser.new_page(viewport={"width": 1280, "height": 1000}) for _ in range(2))
     for page in (first, second):
@@ -179,6 +196,25 @@ def test_a_press_on_a_swap_sets_alpha_exactly_there(page):
     settle(page)
     assert f"alpha={alpha}" in page.url
     assert page.evaluate("fpcLive.answer.alpha") == alpha
+
+
+def test_an_answer_that_comes_while_the_lines_are_held_does_not_let_them_go(page):
+    chart = page.locator(".st-key-lines svg")
+    chart.scroll_into_view_if_needed()
+    box = chart.bounding_box()
+    answered = page.evaluate("fpcLive.answer.gamma")
+    dial(page, "Keep rate").press("ArrowRight" if answered < 0.7 else "ArrowLeft")
+    page.wait_for_timeout(200)  # long enough to be let go
+    page.mouse.move(box["x"] + box["width"] * 0.8, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    held = page.evaluate("fpcLive.view.alpha")
+    settle(page)
+    assert page.evaluate("fpcLive.answer.gamma") != answered
+    assert held > 0.5
+    assert page.evaluate("fpcLive.view.alpha") == held
+    page.mouse.up()
+    settle(page)
+    assert page.evaluate("fpcLive.answer.alpha") == held
 
 
 def test_the_lines_are_walked_by_keyboard_from_swap_to_swap(page):

@@ -1,5 +1,4 @@
 // Sliders that move the live views while they are dragged and tell the server on release only.
-const KEY_PAUSE = 150; // ms after the last key press until the value counts as released
 const STEPS = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, PageUp: 5, PageDown: -5 };
 
 function snapped(value, { low, high, step }) {
@@ -39,11 +38,16 @@ function drawDial(root, dial) {
   let before;
   input.addEventListener("pointerdown", () => {
     root.held = dial.name;
+    live.held = true;
     before = live.view[dial.name];
   });
-  input.addEventListener("pointerup", () => ((root.held = null), live.changed()));
-  input.addEventListener("pointercancel", () => {
+  const letGo = () => {
     root.held = null;
+    live.held = false;
+  };
+  input.addEventListener("pointerup", () => (letGo(), live.changed()));
+  input.addEventListener("pointercancel", () => {
+    letGo();
     if (live.view[dial.name] !== before) live.release({ [dial.name]: before }); // the finger scrolls the page instead
   });
   input.addEventListener("keydown", (event) => {
@@ -52,9 +56,7 @@ function drawDial(root, dial) {
     const next = event.key in STEPS ? snapped(now + STEPS[event.key] * dial.step, dial) : ends[event.key];
     if (next === undefined) return;
     event.preventDefault();
-    live.show({ [dial.name]: next });
-    clearTimeout(root.typing);
-    root.typing = setTimeout(() => live.release(), KEY_PAUSE);
+    live.type({ [dial.name]: next });
   });
   const head = document.createElement("div");
   head.className = "head";
@@ -94,17 +96,17 @@ export default function ({ data, parentElement, setStateValue }) {
     root.dials = new Map();
     data.dials.forEach((dial) => drawDial(root, dial));
     root.sent = data.serial;
+    live.held = false; // of a page that was left
   }
   // The server echoes the number of the release it answers: an answer to an earlier one must not move a dial back, nor
-  // must a second look at the same answer.
+  // must a second look at the same answer, nor one that comes while the next value is chosen.
   const told = JSON.stringify(data);
-  if (data.serial >= root.sent && told !== root.told && !root.held) {
+  if (data.serial >= root.sent && told !== root.told && !live.held) {
     root.told = told;
     root.sent = data.serial;
     live.show(Object.fromEntries(data.dials.map((dial) => [dial.name, dial.value])));
   }
   root.onrelease = () => {
-    clearTimeout(root.typing);
     root.sent += 1;
     setStateValue("released", { ...live.view, serial: root.sent });
   };

@@ -4,7 +4,6 @@ const MARGIN = { left: 44, right: 12, top: 26, bottom: 40 };
 const HEIGHT = 340;
 const REACH = 9; // px within which a press counts as on a ring
 const STEP = 0.01;
-const PAUSE = 150; // ms after the last key press until the value counts as released
 
 function shape(parent, tag, attributes, text) {
   const node = drawn(tag, attributes, text);
@@ -129,6 +128,7 @@ function listen(root) {
     if (!root.drawn) return;
     svg.setPointerCapture(event.pointerId);
     root.held = { alpha: live.view.alpha };
+    live.held = true;
     live.show({ alpha: pointer(root, event).alpha });
   });
   svg.addEventListener("pointermove", (event) => {
@@ -145,6 +145,7 @@ function listen(root) {
   svg.addEventListener("pointercancel", () => {
     if (root.held) live.show(root.held); // the finger scrolls the page: alpha stays what it was
     root.held = null;
+    live.held = false;
   });
   svg.addEventListener("pointerleave", () => {
     root.pointed = undefined;
@@ -168,9 +169,7 @@ function listen(root) {
     event.preventDefault();
     event.stopPropagation();
     const next = moves[event.key]();
-    live.show({ alpha: event.key.startsWith("Arrow") ? Number(next.toFixed(4)) : next });
-    clearTimeout(root.typing);
-    root.typing = setTimeout(() => live.release(), PAUSE);
+    live.type({ alpha: event.key.startsWith("Arrow") ? Number(next.toFixed(4)) : next });
   });
 }
 

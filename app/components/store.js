@@ -3,7 +3,9 @@
 //
 //   live.view            {gamma, alpha, k} as the dials stand now, dragged or at rest
 //   live.show({alpha})   moves some of them; views repaint, nothing is sent
-//   live.release({alpha})  the same, and the dials send it to the server
+//   live.type({alpha})   the same by a key: released after a pause without another
+//   live.release({alpha})  moves some of them, and the dials send it to the server
+//   live.held            whether a pointer or a key is at one of them: no answer of the server moves them meanwhile
 //   live.answer          the server's last answer: {key, gamma, alpha, k, match, people}; key names the query and all
 //                        other settings
 //   live.grid            {key, matches, people} of all keep rates, once computed
@@ -21,9 +23,11 @@
 //
 // Scripts of components are modules of their own, so this file is put before each that needs it; the first one wins.
 const PICTURES = 1000;
+const KEY_PAUSE = 150; // ms after the last key press until the value counts as released
 
 class Live extends EventTarget {
   view = {};
+  held = false;
   answer = null;
   grid = null;
   pairs = null;
@@ -32,13 +36,23 @@ class Live extends EventTarget {
   fed = {};
   pictures = new Map();
   #frame = 0;
+  #typing = 0;
 
   show(values) {
     Object.assign(this.view, values);
     this.changed();
   }
 
+  type(values) {
+    this.held = true;
+    this.show(values);
+    clearTimeout(this.#typing);
+    this.#typing = setTimeout(() => this.release(), KEY_PAUSE);
+  }
+
   release(values) {
+    clearTimeout(this.#typing);
+    this.held = false;
     this.show(values);
     this.dispatchEvent(new Event("release"));
   }
