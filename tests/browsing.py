@@ -3,19 +3,38 @@
 from contextlib import contextmanager
 
 QUIET = 350  # ms; longer than any pause of ours after a pressed key, when a script begins only then
-# No script runs, the page has followed a dial that was let go (until then it holds an echo), and so it was for a while.
+CALM = 12  # frames; a page with much to draw has few of them in that time
+WATCH = """if (!("fpcUnanswered" in window)) {
+  window.fpcUnanswered = false;
+  const send = WebSocket.prototype.send;
+  WebSocket.prototype.send = function (message) {
+    if (!this.fpcHeard) this.addEventListener("message", () => { window.fpcUnanswered = false; });
+    this.fpcHeard = window.fpcUnanswered = true;
+    return send.call(this, message);
+  };
+}"""
+# The server has answered, no script runs, the page has followed a dial that was let go (until then it holds an echo),
+# and so it was for a while.
 RESTS = f"""() => {{
   const now = performance.now(), app = document.querySelector(".stApp");
-  const busy = document.querySelector(".st-key-echo") || app.dataset.testScriptState !== "notRunning";
-  if (busy || window.fpcLastBusy === undefined) window.fpcLastBusy = now;
-  return now - window.fpcLastBusy > {QUIET};
+  const busy = fpcUnanswered || document.querySelector(".st-key-echo") || app.dataset.testScriptState !== "notRunning";
+  if (busy || window.fpcCalm === undefined) window.fpcCalm = {{ since: now, frames: 0 }};
+  fpcCalm.frames += 1;
+  return now - fpcCalm.since > {QUIET} && fpcCalm.frames > {CALM};
 }}"""
 ANSWERED = "['gamma', 'alpha', 'k'].every((name) => fpcLive.view[name] === fpcLive.answer[name])"
 
 
+def visit(page, address):
+    """Open an address of the app so that `settle` can tell later when it rests."""
+    page.set_default_timeout(60_000)
+    page.add_init_script(WATCH)
+    page.goto(address)
+
+
 def settle(page):
     """Until the script has run to its end."""
-    page.evaluate("() => { delete window.fpcLastBusy; }")
+    page.evaluate("() => { delete window.fpcCalm; }")
     page.wait_for_function(RESTS)
 
 
@@ -34,8 +53,7 @@ def until(page, holds):
 
 def open_demo(page, url):
     """Load the Explore page, to its last section."""
-    page.set_default_timeout(60_000)
-    page.goto(url)
+    visit(page, url)
     page.locator("[data-card^='heat/']").first.wait_for()
     settle(page)
 
@@ -79,4 +97,5 @@ def dragging(page, name, share):
     drawn_anew(page)
     yield
     page.mouse.up()
+    page.wait_for_function(ANSWERED)
     settle(page)

@@ -2,14 +2,13 @@
 
 import pytest
 
-from tests.browsing import captions, drawn_anew, settle, until
+from tests.browsing import captions, drawn_anew, settle, until, visit
 
 pytestmark = pytest.mark.browser
 
 
 def open_lab(page, address):
-    page.set_default_timeout(60_000)
-    page.goto(address)
+    visit(page, address)
     page.get_by_text("Which spot matters most?").wait_for()
     settle(page)
 

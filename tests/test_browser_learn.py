@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.browsing import move, settle
+from tests.browsing import move, settle, visit
 
 pytestmark = pytest.mark.browser
 HIDDEN = """() => Math.max(...[...document.querySelectorAll(".katex-display")].map((formula) =>
@@ -13,8 +13,7 @@ HIDDEN = """() => Math.max(...[...document.querySelectorAll(".katex-display")].m
 @pytest.mark.parametrize("step", [1, 3])  # those with the longest formulas
 def test_a_long_formula_goes_on_in_the_next_line(browser, url, step):
     page = browser.new_page(viewport={"width": 1280, "height": 900})
-    page.set_default_timeout(60_000)
-    page.goto(f"{url}/learn?step={step}")
+    visit(page, f"{url}/learn?step={step}")
     page.locator(".katex-display").last.wait_for()
     settle(page)
     assert page.evaluate(HIDDEN) <= 1  # pixel
@@ -23,8 +22,7 @@ def test_a_long_formula_goes_on_in_the_next_line(browser, url, step):
 
 def alpha_step(browser, url, **kwargs):
     page = browser.new_page(**kwargs)
-    page.set_default_timeout(60_000)
-    page.goto(f"{url}/learn?step=7")
+    visit(page, f"{url}/learn?step=7")
     page.locator("[data-card^='distance/']").first.wait_for()
     settle(page)
     return page

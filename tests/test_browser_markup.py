@@ -3,7 +3,7 @@
 import pytest
 
 from benchmarks.serving import server
-from tests.browsing import settle
+from tests.browsing import settle, visit
 from tests.hostile_world import COLOUR, IMAGE, LINK, build_hostile_world
 
 pytestmark = pytest.mark.browser
@@ -36,17 +36,16 @@ def hostile(tmp_path_factory):
 
 def test_no_page_makes_an_element_of_a_name(browser, hostile):
     page = browser.new_page(viewport={"width": 1280, "height": 1000})
-    page.set_default_timeout(60_000)
     fired = []
     page.on("dialog", lambda dialog: (fired.append(dialog.message), dialog.dismiss()))
-    page.goto(hostile)
+    visit(page, hostile)
     for name in PAGES:
         page.get_by_role("link", name=name, exact=True).first.click()
         page.locator(".stMarkdown, .stCaption", has_text="onerror=alert").first.wait_for()  # it is there, as text
         settle(page)
         assert page.evaluate(TRACES) == [], name
         assert page.locator("[data-testid='stMain'] .katex", has_text="LATEX").count() == 0, name
-    page.goto(hostile)
+    visit(page, hostile)
     page.locator(".stFileUploader").first.wait_for()
     settle(page)  # a page that is still being drawn may lose the file
     page.locator(".stFileUploader input[type=file]").first.set_input_files(
