@@ -63,14 +63,17 @@ class Worker:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="background", initializer=prepare)
 
     def want(self, visitor: str, key: str, total: int, start: Callable[[], Steps]) -> Job:
-        """The job of this key, begun if it is new. start: makes its steps, called once.  total: how many."""
+        """The job of this key, begun if it is new; one that ended early is begun anew for who has not seen it fail.
+
+        start: makes its steps, called once.  total: how many.
+        """
         with self._lock:
             self._leave(visitor, but=key)
-            job = self._jobs.get(key) or Job(start(), total)
-            job.visitors.add(visitor)
-            if key not in self._jobs:
-                self._jobs[key] = job
+            job = self._jobs.get(key)
+            if job is None or (job.error and visitor not in job.visitors):
+                job = self._jobs[key] = Job(start(), total)
                 self._pool.submit(self._step, key, job)
+            job.visitors.add(visitor)
             self._jobs.move_to_end(key)
             job.beside = sum(not each.finished for each in self._jobs.values() if each is not job)
             self._shrink(but=key)

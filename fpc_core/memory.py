@@ -35,6 +35,7 @@ from fpc_core.holistic import HOLISTIC
 from fpc_core.model.checkpoint import weights_fingerprint
 from fpc_core.model.fpc import FPC
 from fpc_core.shards import BUILD_COMMAND, GalleryMemoryError, TokenShards, file_checksum, token_file
+from fpc_core.writing import written_whole
 
 FORMAT = 2
 PARTIAL = ".partial"  # what a folder's name ends with while its memory is being built
@@ -247,13 +248,9 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 
 def write_json(path: Path, content: object) -> None:
-    """Written whole or not at all, and on the disk before it takes its name: power may fail at any time."""
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        json.dump(content, file)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    """`written_whole`, by one process alone."""
+    with written_whole(path, alone=True) as place:
+        place.write_text(json.dumps(content), encoding="utf-8")
 
 
 def _digest(content: object) -> str:

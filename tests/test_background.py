@@ -104,6 +104,23 @@ def test_a_failing_job_ends_with_its_error_and_the_worker_goes_on():
     assert wait(worker.want("a", "good", 1, counting(1))).result == 1
 
 
+def test_a_job_that_failed_is_begun_anew_for_who_has_not_seen_it_fail():
+    disk = {"gone": True}
+
+    def reading():
+        yield
+        if disk["gone"]:
+            raise OSError("the disk is gone")
+        return "read"
+
+    worker = Worker()
+    failed = wait(worker.want("a", "key", 1, reading))
+    assert worker.want("a", "key", 1, reading) is failed  # or a page that is drawn again would never rest
+    disk["gone"] = False
+    assert wait(worker.want("b", "key", 1, reading)).result == "read"
+    assert worker.want("a", "key", 1, reading).result == "read"
+
+
 def test_results_nobody_asks_for_again_are_let_go():
     worker = Worker(kept=2)
     jobs = [wait(worker.want(f"visitor {at}", f"key {at}", 1, counting(1))) for at in range(4)]

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pytest
 import torch
@@ -36,6 +37,7 @@ from fpc_core.figures.scores import scored
 from fpc_core.figures.sheet import Block, Cell, draw_sheet
 from fpc_core.figures.style import WORDS, dressed
 from fpc_core.recipes import RecipeError
+from fpc_core.retrieval import Retriever
 from fpc_core.workspace import open_workspace
 
 GOLDEN = Path(__file__).parent / "golden" / "figures"
@@ -126,6 +128,24 @@ def test_figures_of_two_threads_do_not_dress_each_other(space):
     alone = [bundle(each, space) for each in wanted]
     with ThreadPoolExecutor(len(wanted)) as pool:
         assert list(pool.map(lambda each: bundle(each, space), wanted)) == alone
+
+
+@pytest.mark.parametrize("kind", [kind for kind in FigureKind if kind not in OF_ALL_QUERIES])
+def test_a_query_is_searched_before_the_figure_takes_the_settings_of_matplotlib(space, kind, monkeypatch):
+    dressed_for_print, seen = 42, []
+
+    def watched(done):
+        def look(*args, **kwargs):
+            seen.append(matplotlib.rcParams["pdf.fonttype"])
+            return done(*args, **kwargs)
+
+        return look
+
+    for name in ("prepare", "encode", "plan"):
+        monkeypatch.setattr(Retriever, name, watched(getattr(Retriever, name)))
+    render(recipe(kind), space)
+    assert seen
+    assert dressed_for_print not in seen
 
 
 def test_what_covers_a_query_is_painted_and_searched_as_in_the_lab(space):

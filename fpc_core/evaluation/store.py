@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import struct
 import zipfile
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from fpc_core.evaluation.passes import UNKNOWN, Part, Pass, PassResult, PassTask, Point, Then
+from fpc_core.writing import written_whole
 
 FORMAT = 3  # raise it when a change to the core changes results
 
@@ -167,14 +166,8 @@ def _write(path: Path, made_from: str, sheet: _Sheet) -> None:
         "kept": np.array(list(sheet.features), dtype=np.str_),
     }
     arrays |= {f"features_{place}": features for place, features in enumerate(sheet.features.values())}
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            np.savez(file, **arrays)
-        temporary.replace(path)
-    finally:
-        with suppress(OSError):  # it is gone, or never was
-            temporary.unlink()
+    with written_whole(path) as place, place.open("wb") as file:
+        np.savez(file, **arrays)
 
 
 def _checked(held: dict[str, np.ndarray], widths: Mapping[str, int]) -> _Sheet:

@@ -1,4 +1,7 @@
-"""The figures of single queries: each kind is drawn and tabled from the same numbers."""
+"""The figures of single queries: each kind is drawn and tabled from the same numbers.
+
+All is computed first; what draws it is returned, for that takes matplotlib's settings, which one thread has at a time.
+"""
 
 from __future__ import annotations
 
@@ -23,13 +26,18 @@ from fpc_core.figures.style import WORDS, Drawn
 from fpc_core.recipes import RecipeError
 from fpc_core.workspace import Workspace
 
-
-def draw_of_queries(recipe: FigureRecipe, space: Workspace) -> Drawn:
-    """The figure of a recipe that names queries. Raises RecipeError where it does not fit the data or the weights."""
-    return _DRAW[recipe.kind](recipe, space, asked(recipe, space))
+Pen = Callable[[], Drawn]
 
 
-def _drop_strategies(recipe: FigureRecipe, space: Workspace, queries: Sequence[Asked]) -> Drawn:
+def computed_of_queries(recipe: FigureRecipe, space: Workspace) -> Pen:
+    """What draws the figure of a recipe that names queries, within `style.dressed`.
+
+    Raises RecipeError where it does not fit the data or the weights.
+    """
+    return _COMPUTE[recipe.kind](recipe, space, asked(recipe, space))
+
+
+def _drop_strategies(recipe: FigureRecipe, space: Workspace, queries: Sequence[Asked]) -> Pen:
     """Fig. 5: what is left after the last dropping block, for each strategy at the same keep rate."""
     order = (DropStrategy.RANDOM, DropStrategy.SALIENT, DropStrategy.NON_SALIENT)
 
@@ -40,14 +48,14 @@ def _drop_strategies(recipe: FigureRecipe, space: Workspace, queries: Sequence[A
     return _veiled(recipe, space, {query: masks(query) for query in queries}, [words[each.value] for each in order])
 
 
-def _drop_process(recipe: FigureRecipe, space: Workspace, queries: Sequence[Asked]) -> Drawn:
+def _drop_process(recipe: FigureRecipe, space: Workspace, queries: Sequence[Asked]) -> Pen:
     """Figs. 6 and 9: what is left after each dropping block."""
     heads = [WORDS[recipe.style.language]["block"].format(block) for block in recipe.settings.prune.blocks]
     masks = {query: survivors(query.encode(recipe.settings.prune)) for query in queries}
     return _veiled(recipe, space, masks, heads)
 
 
-def _keep_rates(recipe: FigureRecipe, space: Workspace, queries: Sequence[Asked]) -> Drawn:
+def _keep_rates(recipe: FigureRecipe, space: Workspace, queries: Sequence[Asked]) -> Pen:
     """Fig. 8: what is left in the end, for each keep rate; the state before the first drop is shared."""
 
     def masks(query: Asked) -> list[np.ndarray]:
@@ -60,7 +68,7 @@ def _keep_rates(recipe: FigureRecipe, space: Workspace, queries: Sequence[Asked]
 
 def _veiled(
     recipe: FigureRecipe, space: Workspace, masks: Mapping[Asked, Sequence[np.ndarray]], heads: Sequence[str]
-) -> Drawn:
+) -> Pen:
     """Every query with its masks, bool (rows, columns), which whiten what was dropped. heads: of the masks."""
     config = space.retriever.model.config
     blocks, rows = [], []
@@ -71,11 +79,11 @@ def _veiled(
             kept = np.flatnonzero(mask)
             rows.append((query.name, head, len(kept), " ".join(map(str, kept))))
     heads = [WORDS[recipe.style.language]["input"], *heads]
-    figure = draw_sheet(blocks, heads, recipe.style, _aspect(space))
-    return Drawn(figure, _csv(("query", "panel", "kept_patches", "kept"), rows))
+    data = _csv(("query", "panel", "kept_patches", "kept"), rows)
+    return lambda: Drawn(draw_sheet(blocks, heads, recipe.style, _aspect(space)), data)
 
 
-def _decoder_maps(recipe: FigureRecipe, space: Workspace, queries: Sequence[Asked]) -> Drawn:
+def _decoder_maps(recipe: FigureRecipe, space: Workspace, queries: Sequence[Asked]) -> Pen:
     """Fig. 7: a heat map of the decoder over the neighbours it reads, one scale for each query."""
     words, config = WORDS[recipe.style.language], space.retriever.model.config
     how = map_settings(recipe, space)
@@ -93,11 +101,11 @@ def _decoder_maps(recipe: FigureRecipe, space: Workspace, queries: Sequence[Aske
     measured = words.get(how.method.value, NAMES[how.method])
     bar = Scale(words["relative"].format(measured) if how.relative else measured, words["low"], words["high"])
     heads = [words["query"], *map(str, range(1, recipe.settings.neighbors + 1))]
-    figure = draw_sheet(blocks, heads, recipe.style, _aspect(space), bar)
-    return Drawn(figure, _csv(("query", "neighbor", "gallery", "relation", "patch", "value", "heat"), rows))
+    data = _csv(("query", "neighbor", "gallery", "relation", "patch", "value", "heat"), rows)
+    return lambda: Drawn(draw_sheet(blocks, heads, recipe.style, _aspect(space), bar), data)
 
 
-def _ranked_list(recipe: FigureRecipe, space: Workspace, queries: Sequence[Asked]) -> Drawn:
+def _ranked_list(recipe: FigureRecipe, space: Workspace, queries: Sequence[Asked]) -> Pen:
     """The nearest gallery images by cosine, by D and after consolidation; junk images are left out."""
     words = WORDS[recipe.style.language]
     blocks, rows = [], []
@@ -116,11 +124,11 @@ def _ranked_list(recipe: FigureRecipe, space: Workspace, queries: Sequence[Asked
         names = (words["cosine"], words["distance"].format(f"{recipe.settings.alpha:g}"), words["final"])
         blocks.append(Block(tuple(lines), names, label))
     heads = [words["query"], *map(str, range(1, recipe.hits + 1))]
-    figure = draw_sheet(blocks, heads, recipe.style, _aspect(space))
-    return Drawn(figure, _csv(("query", "kept_patches", "ranking", "rank", "gallery", "relation", "distance"), rows))
+    data = _csv(("query", "kept_patches", "ranking", "rank", "gallery", "relation", "distance"), rows)
+    return lambda: Drawn(draw_sheet(blocks, heads, recipe.style, _aspect(space)), data)
 
 
-def _transport(recipe: FigureRecipe, space: Workspace, queries: Sequence[Asked]) -> Drawn:
+def _transport(recipe: FigureRecipe, space: Workspace, queries: Sequence[Asked]) -> Pen:
     """The heaviest flows of the plan to one gallery image."""
     query, records = queries[0], space.retriever.memory.records
     trace = query.trace
@@ -133,32 +141,39 @@ def _transport(recipe: FigureRecipe, space: Workspace, queries: Sequence[Asked])
             f"{recipe.gallery} is not among the {len(shortlist.indices)} shortlisted; name another gallery image"
         )
     plan = space.retriever.plan(trace.encoding, trace.match, shortlist.place(wanted), recipe.settings)
-    figure = draw_transport(
-        query.image, _picture(space, wanted), plan, survivors(trace.encoding)[-1], space.retriever.model.config,
-        recipe.style, flows=recipe.flows, tone=query.tone(wanted),
-    )  # fmt: skip
     rows = [
         (query.name, _path(space, wanted), int(plan.query_positions[i]), j, f"{plan.plan[i, j]:.6g}",
          f"{plan.cost[i, j]:.6f}")
         for i, j in zip(*(each.tolist() for each in heaviest(plan, recipe.flows)), strict=True)
     ]  # fmt: skip
-    return Drawn(figure, _csv(("query", "gallery", "query_patch", "gallery_patch", "mass", "ground_cost"), rows))
+    data = _csv(("query", "gallery", "query_patch", "gallery_patch", "mass", "ground_cost"), rows)
+    kept, picture = survivors(trace.encoding)[-1], _picture(space, wanted)
+
+    def pen() -> Drawn:
+        figure = draw_transport(
+            query.image, picture, plan, kept, space.retriever.model.config, recipe.style,
+            flows=recipe.flows, tone=query.tone(wanted),
+        )  # fmt: skip
+        return Drawn(figure, data)
+
+    return pen
 
 
-def _alpha_lines(recipe: FigureRecipe, space: Workspace, queries: Sequence[Asked]) -> Drawn:
+def _alpha_lines(recipe: FigureRecipe, space: Workspace, queries: Sequence[Asked]) -> Pen:
     """D of the nearest candidates against alpha, and the exact swaps."""
     query = queries[0]
     match = query.trace.match
     shortlist = match.shortlist
     tones = [query.tone(row) for row in shortlist.indices.tolist()]
-    figure = draw_alpha_lines(match, tones, recipe.settings.alpha, recipe.style, hits=recipe.hits)
     rows = [
         (query.name, _path(space, row), tone, f"{d_cos:.6f}", f"{d_emd:.6f}")
         for row, tone, d_cos, d_emd in zip(
             shortlist.indices.tolist(), tones, shortlist.d_cos, match.transport.distance, strict=True
         )
     ]
-    return Drawn(figure, _csv(("query", "gallery", "relation", "D_cos", "D_EMD"), rows))
+    data = _csv(("query", "gallery", "relation", "D_cos", "D_EMD"), rows)
+    style, alpha, hits = recipe.style, recipe.settings.alpha, recipe.hits
+    return lambda: Drawn(draw_alpha_lines(match, tones, alpha, style, hits=hits), data)
 
 
 def _labels(recipe: FigureRecipe) -> Sequence[str]:
@@ -186,7 +201,7 @@ def _csv(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return out.getvalue()
 
 
-_DRAW: Mapping[FigureKind, Callable[[FigureRecipe, Workspace, Sequence[Asked]], Drawn]] = {
+_COMPUTE: Mapping[FigureKind, Callable[[FigureRecipe, Workspace, Sequence[Asked]], Pen]] = {
     FigureKind.DROP_STRATEGIES: _drop_strategies,
     FigureKind.DROP_PROCESS: _drop_process,
     FigureKind.KEEP_RATES: _keep_rates,

@@ -6,12 +6,13 @@ import io
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from fpc_core.evaluation.formats import latex as escaped
 from fpc_core.evaluation.report import ReportTable
 from fpc_core.figures.fonts import check_font
-from fpc_core.figures.kinds import draw_of_queries
+from fpc_core.figures.kinds import Pen, computed_of_queries
 from fpc_core.figures.recipe import OF_ALL_QUERIES, FigureKind, FigureRecipe
 from fpc_core.figures.scores import draw_of_scores, scored
 from fpc_core.figures.style import Drawn, dressed, printed
@@ -85,10 +86,13 @@ def files(recipe: FigureRecipe, space: Workspace, name: str, tables: Sequence[Re
 def _drawn(recipe: FigureRecipe, space: Workspace, tables: Sequence[ReportTable]) -> Iterator[Drawn]:
     """As `draw`; within, matplotlib stays as it was drawn with, so that it can be saved."""
     check_font(recipe.style.font)
+    pen: Pen
     if recipe.kind in OF_ALL_QUERIES:
-        tables = tables or scored(recipe, space)  # can take minutes, in which others may draw
-    with dressed(recipe.style):
-        yield draw_of_scores(recipe, tables) if recipe.kind in OF_ALL_QUERIES else draw_of_queries(recipe, space)
+        pen = partial(draw_of_scores, recipe, tables or scored(recipe, space))
+    else:
+        pen = computed_of_queries(recipe, space)
+    with dressed(recipe.style):  # only now: what was computed takes seconds or minutes, in which others may draw
+        yield pen()
 
 
 def latex(recipe: FigureRecipe, space: Workspace, name: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from fpc_core.matching.shortlists import MARGIN, nearest
 from fpc_core.results import Shortlist
+from fpc_core.writing import written_whole
 
 _BLOCK = 65_536  # rows added at once
 
@@ -101,6 +101,5 @@ def _made(unit_cls: np.ndarray, lists: int) -> Any:
 
 def _write(path: Path, index: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}")
-    faiss.write_index(index, str(temporary))
-    temporary.replace(path)
+    with written_whole(path) as place:
+        faiss.write_index(index, str(place))

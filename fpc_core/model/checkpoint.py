@@ -11,7 +11,6 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from fpc_core.model.files import CheckpointError, read_tensors
 from fpc_core.model.fpc import FPC
 from fpc_core.model.layouts import Source, by_group, grid_of, infer_config, layout_of, leaves_stride_open, recognise
 from fpc_core.recipes import build
+from fpc_core.writing import written_whole
 
 FORMAT = "fpc 1"
 _POSITION = "encoder.position"
@@ -171,15 +171,11 @@ def save_checkpoint(model: FPC, path: str | os.PathLike[str], dtype: torch.dtype
         for name, tensor in model.state_dict().items()
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        save_file(state, partial, metadata={"format": FORMAT, "config": json.dumps(asdict(model.config))})
-        os.replace(partial, path)
+        with written_whole(path) as place:
+            save_file(state, place, metadata={"format": FORMAT, "config": json.dumps(asdict(model.config))})
     except (OSError, SafetensorError) as error:
         raise OSError(f"cannot write {path} ({error}); make room or choose another place") from error
-    finally:
-        with suppress(OSError):  # it is gone, or never was
-            partial.unlink()
 
 
 def weights_fingerprint(model: FPC) -> str:

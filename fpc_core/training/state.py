@@ -7,7 +7,6 @@ can take gigabytes: the weights that made it are, and it is made again from them
 from __future__ import annotations
 
 import csv
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from torch import Tensor
 
 from fpc_core.model.fpc import FPC
 from fpc_core.training.settings import Progress, TrainSettings
+from fpc_core.writing import written_whole
 
 STATE, LOG, WEIGHTS = "state.pt", "log.csv", "model.safetensors"
 _COLUMNS = ("step", "stage", "loss", "learning_rate", "seconds")
@@ -35,7 +35,7 @@ class RunState:
 def save_state(
     folder: Path, state: RunState, model: FPC, optimizer: torch.optim.Optimizer, settings: TrainSettings, processes: int
 ) -> None:
-    """Written whole or not at all, and on the disk before it takes its name: power may fail at any time."""
+    """`written_whole`, by one process alone."""
     content = {
         "settings": asdict(settings),
         "processes": processes,
@@ -45,12 +45,8 @@ def save_state(
         "model": model.state_dict(),
         "optimizer": optimizer.state_dict(),
     }
-    partial = folder / f"{STATE}.tmp"
-    with partial.open("wb") as file:
+    with written_whole(folder / STATE, alone=True) as place, place.open("wb") as file:
         torch.save(content, file)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(folder / STATE)
 
 
 def restore_state(

@@ -1,0 +1,31 @@
+"""Files that are there whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+
+@contextmanager
+def written_whole(path: Path, *, alone: bool = False) -> Iterator[Path]:
+    """A place beside `path` to write a file to; at the end it takes that name.
+
+    It is on the disk before, for power may fail at any time. Where the writing fails, nothing is left of it and `path`
+    is as it was.
+
+    alone: nobody else writes this file meanwhile. The place has the same name every time then, so that what a killed
+    process left there is written over.
+    """
+    own = "tmp" if alone else f"{os.getpid()}-{threading.get_ident()}"
+    temporary = path.with_name(f".{path.name}.{own}")
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        with suppress(OSError):  # it is gone, or never was
+            temporary.unlink()

@@ -1,0 +1,78 @@
+"""Files that are there whole or not at all, whatever ends their writing."""
+
+import os
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from fpc_core.writing import written_whole
+
+
+def names(folder):
+    return sorted(each.name for each in folder.iterdir())
+
+
+def test_a_file_takes_its_name_when_it_is_whole(tmp_path):
+    path = tmp_path / "it.json"
+    path.write_text("old")
+    with written_whole(path) as place:
+        place.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert names(tmp_path) == ["it.json"]
+
+
+def test_a_file_is_on_the_disk_before_it_takes_its_name(tmp_path, monkeypatch):
+    path, seen = tmp_path / "it.json", []
+    monkeypatch.setattr(os, "fsync", lambda file: seen.append((os.fstat(file).st_size, path.exists())))
+    with written_whole(path) as place:
+        place.write_text("12345")
+    assert seen == [(5, False)]
+
+
+def test_a_writing_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "it.json"
+    path.write_text("old")
+
+    def fail():
+        with written_whole(path) as place:
+            place.write_text("ne")
+            raise OSError("the disk is full")
+
+    with pytest.raises(OSError, match="the disk is full"):
+        fail()
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["it.json"]
+
+
+def test_two_who_write_one_file_at_once_leave_one_of_the_two_whole(tmp_path):
+    path, both = tmp_path / "it.json", threading.Barrier(2)
+
+    def write(text):
+        with written_whole(path) as place:
+            place.write_text(text)
+            both.wait(10)
+
+    threads = [threading.Thread(target=write, args=(text,)) for text in ("one" * 1000, "other" * 10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert path.read_text() in ("one" * 1000, "other" * 10)
+    assert names(tmp_path) == ["it.json"]
+
+
+def test_what_a_killed_process_left_is_written_over_by_who_writes_alone(tmp_path):
+    path = tmp_path / "it.json"
+    killed = (
+        "import os, pathlib, sys; from fpc_core.writing import written_whole\n"
+        "with written_whole(pathlib.Path(sys.argv[1]), alone=True) as place: place.write_text('half'); os._exit(9)"
+    )
+    assert subprocess.run([sys.executable, "-c", killed, str(path)], check=False).returncode == 9
+    assert names(tmp_path) == [".it.json.tmp"]
+    with written_whole(path, alone=True) as place:
+        place.write_text("whole")
+    assert path.read_text() == "whole"
+    assert names(tmp_path) == ["it.json"]
