@@ -34,7 +34,7 @@ html { font-size: 17px !important; }
   color: inherit !important; opacity: 1 !important; font-size: 0.85rem !important;
 }
 [data-testid="stMainBlockContainer"] [data-testid="stVerticalBlock"] { gap: 0.4rem; }
-[data-testid="stMainBlockContainer"] .katex-display { margin: 0.1em 0; }
+[data-testid="stMainBlockContainer"] .katex-display { margin: 0.1em 0 0.45em; }
 .st-key-way { flex-wrap: nowrap !important; }
 </style>
 """

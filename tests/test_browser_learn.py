@@ -1,7 +1,10 @@
 """The Learn page in Chromium: its formulas are seen whole, its strip follows the dials, its page the finger."""
 
+import re
+
 import pytest
 
+from fpc_core.lessons.course import STEPS
 from tests.browsing import move, settle, visit
 
 pytestmark = pytest.mark.browser
@@ -63,4 +66,18 @@ def test_a_finger_that_scrolls_the_page_moves_neither_alpha_nor_a_dial(browser, 
     settle(page)
     assert page.evaluate("fpcLive.view.alpha") == 0.4
     assert "alpha" not in page.url
+    page.close()
+
+
+def test_a_presented_lesson_fits_a_projector_at_every_step(browser, url):
+    page = browser.new_page(viewport={"width": 1280, "height": 720})
+    visit(page, f"{url}/learn?present=1")
+    for step in range(1, len(STEPS) + 1):
+        page.get_by_text(f"Step {step} of {len(STEPS)}").wait_for()
+        settle(page)
+        page.keyboard.press("1")  # the first answer of its question
+        page.locator(".stMarkdown", has_text=re.compile(r"^(Right\.|It is:)")).last.wait_for()
+        settle(page)
+        assert page.get_by_test_id("stMain").evaluate("all => all.scrollHeight - all.clientHeight") == 0, step
+        page.keyboard.press("ArrowRight")
     page.close()

@@ -1,7 +1,7 @@
 // D of Eq. 10 of every shortlisted candidate against alpha: straight lines, with the exact swaps of the first ranks as
 // rings. A press moves alpha there (on a ring: exactly to the swap), a drag takes it along, arrow keys step it.
 const MARGIN = { left: 44, right: 12, top: 26, bottom: 40 };
-const HEIGHT = 340;
+const HEIGHT = Math.max(260, Math.min(340, Math.round(0.42 * window.innerHeight))); // a lesson fits a projector
 const REACH = 9; // px within which a press counts as on a ring
 const STEP = 0.01;
 
