@@ -5,6 +5,8 @@ from pathlib import Path
 
 import streamlit as st
 
+from app.loading import load_engine
+
 _PIXELS = (Path(__file__).resolve().parent.parent / "assets" / "icon.png").read_bytes()
 ICON = f"data:image/png;base64,{base64.b64encode(_PIXELS).decode()}"
 """A data URI: a file Streamlit may let go between two runs, and a browser asks in vain."""
@@ -45,11 +47,13 @@ def dress() -> None:
 
 
 def heading(title: str, sentence: str) -> None:
-    """Title of a page. Call it before the page's own imports: in a new server those of torch take seconds."""
+    """Title of a page. Call it before the page's own imports: in a new server those of the engine take seconds."""
     st.title(title)
     st.caption(sentence)
+    load_engine()
 
 
 def present() -> None:
     """Presenter mode: large type, full contrast, nothing but the step."""
     st.html(_PRESENT)
+    load_engine()

@@ -14,8 +14,6 @@ from dataclasses import dataclass
 import streamlit as st
 from streamlit.errors import StreamlitAPIException
 
-from app.state import turn_dials
-
 _AWAITED, _PAINTED, _NUMBERS = "awaited", "painted", "awaited-numbers"
 
 
@@ -65,6 +63,8 @@ def painted(number: int) -> None:
     forget()
     last = st.session_state.get(_PAINTED)
     if last is not None and number in (0, last.number):  # the browser says it again where the page is slow to follow
+        from app.state import turn_dials  # not above: with it come libraries, and the title would wait for them
+
         turn_dials(st.query_params, last.values)
     st.rerun()
 
