@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import gc
+import sys
 import threading
-from functools import cache
 from importlib import import_module
 
+_ENGINE = "fpc_core.workspace"
 _turn = threading.Lock()
 
 
@@ -17,14 +18,11 @@ def load_engine() -> None:
     again while they come, for a third of the time, and later at each of its full rounds, while every visitor waits.
     """
     with _turn:
-        _loaded()
-
-
-@cache
-def _loaded() -> None:
-    gc.disable()
-    try:
-        import_module("fpc_core.workspace")
-        gc.freeze()
-    finally:
-        gc.enable()
+        if _ENGINE in sys.modules:
+            return
+        gc.disable()
+        try:
+            import_module(_ENGINE)
+            gc.freeze()
+        finally:
+            gc.enable()
