@@ -217,6 +217,18 @@ def test_an_answer_that_comes_while_the_lines_are_held_does_not_let_them_go(page
     assert page.evaluate("fpcLive.answer.alpha") == held
 
 
+@pytest.mark.parametrize("where", ["#dial-alpha", ".st-key-lines svg"])
+def test_a_press_of_another_button_takes_hold_of_nothing(page, where):
+    place = page.locator(where)
+    place.scroll_into_view_if_needed()
+    box = place.bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 0.8, box["y"] + box["height"] / 2)
+    page.mouse.down(button="right")
+    drawn_anew(page)
+    assert not page.evaluate("fpcLive.held")
+    assert page.evaluate("fpcLive.view.alpha") == page.evaluate("fpcLive.answer.alpha")
+
+
 def test_the_lines_are_walked_by_keyboard_from_swap_to_swap(page):
     swaps = page.evaluate("fpcLive.answer.match.swaps.map(([alpha]) => alpha)")
     chart = page.get_by_role("slider", name="along the lines of D")

@@ -36,19 +36,22 @@ function drawDial(root, dial) {
   input.addEventListener("input", () => live.show({ [dial.name]: snapped(input.valueAsNumber, dial) }));
   input.addEventListener("change", () => live.release());
   let before;
-  input.addEventListener("pointerdown", () => {
+  input.addEventListener("pointerdown", (event) => {
+    if (event.button !== 0) return; // of a menu, which keeps the pointer's end to itself
     root.held = dial.name;
     live.held = true;
     before = live.view[dial.name];
   });
   const letGo = () => {
+    if (root.held !== dial.name) return false;
     root.held = null;
     live.held = false;
+    return true;
   };
-  input.addEventListener("pointerup", () => (letGo(), live.changed()));
+  input.addEventListener("pointerup", () => letGo() && live.changed());
   input.addEventListener("pointercancel", () => {
-    letGo();
-    if (live.view[dial.name] !== before) live.release({ [dial.name]: before }); // the finger scrolls the page instead
+    // The finger scrolls the page instead.
+    if (letGo() && live.view[dial.name] !== before) live.release({ [dial.name]: before });
   });
   input.addEventListener("keydown", (event) => {
     const ends = { Home: dial.low, End: dial.high };

@@ -125,7 +125,7 @@ function pointer(root, event) {
 function listen(root) {
   const svg = root.querySelector("svg");
   svg.addEventListener("pointerdown", (event) => {
-    if (!root.drawn) return;
+    if (!root.drawn || event.button !== 0) return;
     svg.setPointerCapture(event.pointerId);
     root.held = { alpha: live.view.alpha };
     live.held = true;
