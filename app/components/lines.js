@@ -143,7 +143,8 @@ function listen(root) {
     root.held = null;
   });
   svg.addEventListener("pointercancel", () => {
-    if (root.held) live.show(root.held); // the finger scrolls the page: alpha stays what it was
+    if (!root.held) return;
+    live.show(root.held); // the finger scrolls the page: alpha stays what it was
     root.held = null;
     live.held = false;
   });
