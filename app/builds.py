@@ -6,9 +6,9 @@ from contextlib import closing
 
 from app.background import Steps, Worker
 from app.errands import Errand, Stand
-from fpc_core.building import build_steps
 from fpc_core.data.datasets import Dataset
 from fpc_core.data.inventory import BrokenImage, decode_all, images_of
+from fpc_core.gallery.builder import build_steps
 from fpc_core.workspace import Places, check_cameras, choose_device, load_model
 
 

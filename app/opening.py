@@ -12,8 +12,8 @@ from app.gate import PAGES, BusyError
 from app.messages import closed_today, mishap, nothing_to_show, problem
 from app.public import is_public
 from fpc_core.data.images import ImageError
+from fpc_core.gallery.memory import GalleryMemoryError
 from fpc_core.matching.shortlists import ShortlistError
-from fpc_core.memory import GalleryMemoryError
 from fpc_core.roots import Root
 from fpc_core.shortage import NoMemoryLeftError
 from fpc_core.workspace import Places, Workspace, roots_in_use

@@ -35,7 +35,6 @@ from benchmarks.query import Bench, milliseconds, prepare
 from benchmarks.released_evaluation import ReleasedEvaluation
 from benchmarks.released_path import encode, find_by_both, find_by_cosine, released_query
 from benchmarks.world import SPLITS, make_dataset
-from fpc_core.building import build_memory
 from fpc_core.config import (
     VIT_BASE_STRIDE_11,
     VIT_TINY,
@@ -52,8 +51,9 @@ from fpc_core.data.images import resize_image, to_tensor
 from fpc_core.evaluation.parity import BOUNDS, Parity, parity
 from fpc_core.evaluation.passes import Pass, PassTask, Point
 from fpc_core.evaluation.run import run_kept
+from fpc_core.gallery.builder import build_memory
+from fpc_core.gallery.memory import GalleryMemory
 from fpc_core.matching.transport import ground_cost, marginals, solve
-from fpc_core.memory import GalleryMemory
 from fpc_core.model.fpc import FPC
 from fpc_core.results import Transport
 from fpc_core.retrieval import Retriever

@@ -28,15 +28,15 @@ from PIL import Image
 
 from benchmarks.scale import cost
 from benchmarks.world import SIZE, make_weights
-from fpc_core.building import SHARD_IMAGES
 from fpc_core.config import ModelConfig, QuerySettings
 from fpc_core.data.datasets import open_dataset
 from fpc_core.data.images import resize_image, to_tensor
+from fpc_core.gallery.builder import SHARD_IMAGES
+from fpc_core.gallery.memory import GalleryMemory, fingerprint, open_memory
+from fpc_core.gallery.token_store import TokenShards
 from fpc_core.matching.shortlists import IndexKind, TorchIndex, open_index
-from fpc_core.memory import GalleryMemory, fingerprint, open_memory
 from fpc_core.model.checkpoint import load_checkpoint
 from fpc_core.retrieval import Retriever
-from fpc_core.shards import TokenShards
 from fpc_core.workspace import Places, open_workspace
 
 GALLERY, DISTRACTORS, PEOPLE, CAMERAS, QUERIES = 519_000, 500_000, 750, 6, 200

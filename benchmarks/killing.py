@@ -29,11 +29,11 @@ from pathlib import Path
 
 import torch
 
-from fpc_core.building import images_done
 from fpc_core.cli import main as run_command
 from fpc_core.config import ModelConfig
 from fpc_core.data.datasets import open_dataset
-from fpc_core.memory import GalleryMemoryError, fingerprint, open_memory
+from fpc_core.gallery.builder import images_done
+from fpc_core.gallery.memory import GalleryMemoryError, fingerprint, open_memory
 from fpc_core.model.checkpoint import load_checkpoint, save_checkpoint
 from fpc_core.model.fpc import FPC
 

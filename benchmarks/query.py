@@ -23,7 +23,7 @@ from benchmarks.released_path import Gallery, released_query
 from fpc_core.config import VIT_BASE_STRIDE_11, VIT_TINY, ModelConfig, PruneSettings, QuerySettings, Solver
 from fpc_core.config import TransportSettings as Transport
 from fpc_core.data.datasets import ImageRecord
-from fpc_core.memory import GalleryMemory
+from fpc_core.gallery.memory import GalleryMemory
 from fpc_core.model.fpc import FPC
 from fpc_core.retrieval import Retriever
 

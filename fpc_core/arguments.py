@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from fpc_core import __version__
-from fpc_core.building import BATCH_SIZE, SHARD_IMAGES
 from fpc_core.config import (
     VIT_BASE_STRIDE_11,
     VIT_BASE_STRIDE_16,
@@ -26,6 +25,7 @@ from fpc_core.evaluation.formats import FORMATS
 from fpc_core.evaluation.report_tables import NAMES
 from fpc_core.evaluation.sweep import SweepGrid
 from fpc_core.explain.methods import DECODER_METHODS
+from fpc_core.gallery.builder import BATCH_SIZE, SHARD_IMAGES
 from fpc_core.matching.shortlists import IndexKind
 from fpc_core.report.sources import MOST
 from fpc_core.training.settings import TrainSettings

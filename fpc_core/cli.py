@@ -16,7 +16,6 @@ from tqdm import tqdm
 
 from fpc_core import processes
 from fpc_core.arguments import MODELS, build_parser
-from fpc_core.building import build_memory
 from fpc_core.config import (
     MapMethod,
     MapSettings,
@@ -48,6 +47,7 @@ from fpc_core.evaluation.sweep_tables import format_sweep, sweep_table
 from fpc_core.evaluation.task import evaluation_task
 from fpc_core.figures.recipe import read_recipe
 from fpc_core.figures.render import write_figure
+from fpc_core.gallery.builder import build_memory
 from fpc_core.lessons.case import case_of
 from fpc_core.model.checkpoint import load_checkpoint
 from fpc_core.report.gather import explain

@@ -26,12 +26,12 @@ import torch
 from torch import Tensor
 
 from fpc_core.config import PruneSettings, QuerySettings, Solver, Variant
+from fpc_core.gallery.device_tokens import ResidentTokens
+from fpc_core.gallery.memory import GalleryMemory
 from fpc_core.matching.ranking import combined_distance, rank, rank_by_feature
 from fpc_core.matching.shortlists import ShortlistIndex, TorchIndex
 from fpc_core.matching.transport import ground_cost, marginals, plan, solve
-from fpc_core.memory import GalleryMemory
 from fpc_core.model.fpc import FPC
-from fpc_core.resident import ResidentTokens
 from fpc_core.results import (
     Consolidation,
     DropStage,

@@ -15,7 +15,7 @@ from pathlib import Path, PurePath
 
 from fpc_core.data.datasets import LAYOUT_FOLDERS, Dataset, is_layout
 from fpc_core.data.images import SUFFIXES
-from fpc_core.memory import PARTIAL
+from fpc_core.gallery.memory import PARTIAL
 
 CACHE = "cache"  # label of the folder of memories built for visitors; no root of FPC_ROOTS has it
 CHECKPOINTS = frozenset({".safetensors", ".pth", ".pt", ".bin", ".ckpt"})

@@ -4,8 +4,8 @@ import json
 import re
 from pathlib import Path
 
-from fpc_core.building import build_memory
 from fpc_core.data.datasets import open_dataset
+from fpc_core.gallery.builder import build_memory
 from fpc_core.model.checkpoint import load_checkpoint
 from fpc_core.workspace import Places
 from tests.small_world import build_world

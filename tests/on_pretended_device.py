@@ -14,7 +14,6 @@ import numpy as np
 import torch
 
 from fpc_core import retrieval
-from fpc_core.building import build_memory
 from fpc_core.config import (
     MapMethod,
     MapSettings,
@@ -35,6 +34,7 @@ from fpc_core.evaluation.task import evaluation_task
 from fpc_core.explain.cam import decoder_map, encoder_map
 from fpc_core.explain.lifelines import fell_in, life_line
 from fpc_core.explain.methods import DECODER_METHODS
+from fpc_core.gallery.builder import build_memory
 from fpc_core.lessons.case import case_of
 from fpc_core.lessons.course import lesson
 from fpc_core.matching.shortlists import TorchIndex
@@ -55,7 +55,7 @@ def searches(here: Workspace, there: Workspace, images: torch.Tensor, cameras: t
         assert found.beyond(bounds) == [], (asked, str(found))
     found = parity(here.retriever, there.retriever, images[:1], None, SETTINGS.with_keep_rate(1.0))
     assert found.beyond(bounds) == [], str(found)
-    with mock.patch("fpc_core.resident.room", return_value=1 << 40), there.retriever.tokens.held() as held:
+    with mock.patch("fpc_core.gallery.device_tokens.room", return_value=1 << 40), there.retriever.tokens.held() as held:
         assert held
         assert isinstance(there.retriever.tokens.patches([0]), Elsewhere)
         found = parity(here.retriever, there.retriever, images, cameras, SETTINGS)

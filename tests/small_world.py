@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
-from fpc_core.building import build_memory
 from fpc_core.config import ModelConfig
 from fpc_core.data.datasets import open_dataset
+from fpc_core.gallery.builder import build_memory
 from fpc_core.model.checkpoint import load_checkpoint, save_checkpoint
 from fpc_core.model.fpc import FPC
 from fpc_core.workspace import Places

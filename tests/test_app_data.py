@@ -14,10 +14,10 @@ from app.caches import OPEN, READ
 from app.choice import Choice, read_choice
 from app.reruns import Awaited
 from app.stages import Query, search
-from fpc_core.building import build_memory
 from fpc_core.config import QuerySettings, Variant
 from fpc_core.data.datasets import open_dataset
 from fpc_core.explain.relation import Subject
+from fpc_core.gallery.builder import build_memory
 from fpc_core.model.checkpoint import load_checkpoint, save_checkpoint
 from fpc_core.model.fpc import FPC
 from fpc_core.roots import OutsideRootsError, named_roots

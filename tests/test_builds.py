@@ -9,8 +9,8 @@ import app.builds
 from app.background import Worker
 from app.builds import Build, ImageCheck
 from app.errands import State
-from fpc_core.building import build_steps
 from fpc_core.data.datasets import open_dataset
+from fpc_core.gallery.builder import build_steps
 from fpc_core.inspection import Standing, inspect_memory, inspect_weights
 
 

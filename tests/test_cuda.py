@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from fpc_core.building import build_memory
 from fpc_core.config import (
     MapMethod,
     MapSettings,
@@ -29,6 +28,7 @@ from fpc_core.evaluation.run import run_kept
 from fpc_core.evaluation.task import evaluation_task
 from fpc_core.explain.cam import decoder_map
 from fpc_core.explain.methods import DECODER_METHODS
+from fpc_core.gallery.builder import build_memory
 from fpc_core.matching.sinkhorn import sinkhorn_batch
 from fpc_core.matching.transport import ground_cost, marginals, solve
 from fpc_core.model.checkpoint import load_checkpoint

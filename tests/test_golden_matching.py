@@ -9,7 +9,7 @@ import torch
 
 from fpc_core.config import PruneSettings, QuerySettings, Solver, TransportSettings
 from fpc_core.data.datasets import ImageRecord
-from fpc_core.memory import GalleryMemory
+from fpc_core.gallery.memory import GalleryMemory
 from fpc_core.model.checkpoint import load_checkpoint
 from fpc_core.retrieval import Retriever
 from tests.golden_data import load_golden

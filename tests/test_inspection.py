@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from fpc_core.building import build_memory, build_steps, memory_bytes
 from fpc_core.data.datasets import open_dataset
+from fpc_core.gallery.builder import build_memory, build_steps, memory_bytes
 from fpc_core.inspection import Standing, inspect_memory, inspect_weights
 from fpc_core.model.checkpoint import load_checkpoint, save_checkpoint
 from fpc_core.model.fpc import FPC

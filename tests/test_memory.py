@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 import torch
 
-from fpc_core import shards
-from fpc_core.building import build_memory
 from fpc_core.config import PruneSettings
 from fpc_core.data.datasets import open_dataset
 from fpc_core.data.images import resize_image, to_tensor
-from fpc_core.memory import Fingerprint, GalleryMemoryError, fingerprint, open_memory
+from fpc_core.gallery import token_store
+from fpc_core.gallery.builder import build_memory
+from fpc_core.gallery.memory import Fingerprint, GalleryMemoryError, fingerprint, open_memory
 from fpc_core.model.checkpoint import load_checkpoint
 from fpc_core.model.fpc import FPC
 from tests.small_world import CONFIG, build_world
@@ -55,7 +55,7 @@ def test_rows_are_what_the_model_makes_of_the_images(places, dataset, model):
 
 
 def test_tokens_are_not_read_until_asked_for(places, monkeypatch):
-    monkeypatch.setattr(shards.TokenShards, "_read", lambda *_: pytest.fail("it read"))
+    monkeypatch.setattr(token_store.TokenShards, "_read", lambda *_: pytest.fail("it read"))
     memory = open_memory(places.memory)
     assert memory.tokens.shape == (32, 128, 32)
     assert memory.tokens.nbytes == 32 * 128 * 32 * 2
@@ -66,9 +66,9 @@ def test_tokens_are_not_read_until_asked_for(places, monkeypatch):
         memory.patches([32])
 
 
-@pytest.mark.parametrize("no_wait", [0, shards._NO_WAIT])
+@pytest.mark.parametrize("no_wait", [0, token_store._NO_WAIT])
 def test_rows_are_the_same_from_the_cache_and_from_the_disk(places, monkeypatch, no_wait):
-    monkeypatch.setattr(shards, "_NO_WAIT", no_wait)
+    monkeypatch.setattr(token_store, "_NO_WAIT", no_wait)
     memory = open_memory(places.memory)
     rows = [3, 0, len(memory) - 1, 3]
     assert torch.equal(memory.patches(rows), torch.from_numpy(np.array(memory.tokens[rows])).float())

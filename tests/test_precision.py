@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from fpc_core.building import build_memory
 from fpc_core.cli import main
 from fpc_core.config import ModelConfig, Precision, PruneSettings, QuerySettings
 from fpc_core.data.images import resize_image, to_tensor
 from fpc_core.evaluation.parity import BOUNDS, Parity, checked_parity, on_cpu, parity
-from fpc_core.memory import GalleryMemoryError
+from fpc_core.gallery.builder import build_memory
+from fpc_core.gallery.memory import GalleryMemoryError
 from fpc_core.model.checkpoint import weights_fingerprint
 from fpc_core.model.encoder import SparseEncoder, _patch_rows
 from fpc_core.model.fpc import FPC

@@ -21,7 +21,7 @@ from app.public import for_visitors, is_public, unclear
 from fpc_core.config import QuerySettings, Variant
 from fpc_core.figures import render  # its libraries make their own folders when they are first loaded
 from fpc_core.figures.recipe import FigureKind, FigureRecipe
-from fpc_core.memory import GalleryMemoryError
+from fpc_core.gallery.memory import GalleryMemoryError
 from fpc_core.workspace import open_workspace
 from tests.unseen import PAGES, ROOT, finished, forget, opened, run, sent_to, texts, until
 

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from fpc_core import resident, retrieval
+from fpc_core import retrieval
 from fpc_core.config import QuerySettings
 from fpc_core.data.images import resize_image, to_tensor
 from fpc_core.evaluation.passes import Pass, PassTask, Point
 from fpc_core.evaluation.run import run_kept, run_passes
-from fpc_core.memory import GalleryMemory
-from fpc_core.resident import ResidentTokens, room
+from fpc_core.gallery import device_tokens
+from fpc_core.gallery.device_tokens import ResidentTokens, room
+from fpc_core.gallery.memory import GalleryMemory
 from fpc_core.shortage import shortages
 from fpc_core.workspace import open_workspace
 
@@ -27,7 +28,7 @@ def space(small_places):
 @pytest.fixture
 def roomy(monkeypatch):
     """Everything fits."""
-    monkeypatch.setattr(resident, "room", lambda device: 1 << 40)
+    monkeypatch.setattr(device_tokens, "room", lambda device: 1 << 40)
 
 
 @pytest.fixture
@@ -68,7 +69,7 @@ def test_held_tokens_are_those_of_the_memory_bit_by_bit_and_in_the_order_asked(s
 def test_a_run_over_many_queries_reads_every_token_once_and_scores_the_same(space, no_reads, monkeypatch):
     found = run_kept(task_of(space)).known
     assert no_reads == []
-    monkeypatch.setattr(resident, "room", lambda device: 0)
+    monkeypatch.setattr(device_tokens, "room", lambda device: 0)
     usual = run_kept(task_of(space)).known
     assert no_reads != []
     for asked, result in usual.items():
@@ -138,7 +139,7 @@ def test_tokens_make_room_for_a_search_that_has_none_and_come_from_the_memory_fr
 
 
 def test_what_does_not_fit_is_read_as_usual(space, no_reads, monkeypatch):
-    monkeypatch.setattr(resident, "room", lambda device: space.retriever.memory.tokens.nbytes - 1)
+    monkeypatch.setattr(device_tokens, "room", lambda device: space.retriever.memory.tokens.nbytes - 1)
     with space.retriever.tokens.held() as held:
         assert not held
         space.retriever.tokens.patches([0])

@@ -4,10 +4,10 @@ import pytest
 
 from benchmarks import half_million
 from benchmarks.world import CAMERAS, CONFIG, SPLITS, make_dataset, make_weights
-from fpc_core.building import build_memory
 from fpc_core.cli import main
 from fpc_core.data.datasets import Layout, open_dataset
 from fpc_core.data.inventory import take_inventory
+from fpc_core.gallery.builder import build_memory
 from fpc_core.model.checkpoint import load_checkpoint, weights_fingerprint
 from fpc_core.workspace import Places, open_workspace
 

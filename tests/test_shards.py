@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fpc_core import building
-from fpc_core.building import build_memory, build_steps, images_done
 from fpc_core.data.datasets import open_dataset
-from fpc_core.memory import GalleryMemoryError, fingerprint, open_memory
+from fpc_core.gallery import builder
+from fpc_core.gallery.builder import build_memory, build_steps, images_done
+from fpc_core.gallery.memory import GalleryMemoryError, fingerprint, open_memory
 from fpc_core.model.checkpoint import load_checkpoint
 
 SIZES = {"batch_size": 4, "shard_images": 10}  # 32 images: shards of 10, 10, 10 and 2, batches of 4, 4 and 2
@@ -91,7 +91,7 @@ def test_a_build_stopped_anywhere_ends_with_the_same_bytes(built, dataset, model
 
 
 def test_a_whole_build_that_was_not_moved_is_only_moved(built, dataset, model, tmp_path, monkeypatch):
-    monkeypatch.setattr(building, "_move_into_place", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(builder, "_move_into_place", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         build_memory(model, dataset.gallery, dataset.root, tmp_path / "memory", **SIZES)
     monkeypatch.undo()
@@ -214,6 +214,6 @@ def test_a_manifest_that_makes_no_sense_is_told(copy, told, damaged):
 
 
 def test_more_shards_than_files_may_be_open_are_refused_with_the_size_that_will_do(dataset, model, monkeypatch):
-    monkeypatch.setattr(building, "MOST_SHARDS", 3)
+    monkeypatch.setattr(builder, "MOST_SHARDS", 3)
     with pytest.raises(GalleryMemoryError, match="32 images need shards of at least 11 images, not 10"):
         build_memory(model, dataset.gallery, dataset.root, Path("nowhere"), **SIZES)

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from fpc_core import holistic, retrieval
-from fpc_core.building import build_memory
+from fpc_core import retrieval
 from fpc_core.cli import main
 from fpc_core.config import QuerySettings, Solver, TransportSettings
 from fpc_core.data.images import resize_image, to_tensor
+from fpc_core.gallery import encoder as holistic
+from fpc_core.gallery.builder import build_memory
 from fpc_core.shortage import NoMemoryLeftError, Portions, is_shortage, shortages
 from fpc_core.workspace import load_model, open_workspace
 

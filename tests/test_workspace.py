@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from fpc_core.data.datasets import DatasetError
-from fpc_core.memory import GalleryMemoryError
+from fpc_core.gallery.memory import GalleryMemoryError
 from fpc_core.model.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from fpc_core.roots import resolve
 from fpc_core.workspace import DEMO_ROOT, Places, choose_device, data_stamp, open_workspace, roots_in_use

@@ -31,10 +31,10 @@ from torch import Tensor
 
 from fpc_core.config import ModelConfig
 from fpc_core.data.datasets import ImageRecord
-from fpc_core.holistic import HOLISTIC
+from fpc_core.gallery.encoder import HOLISTIC
+from fpc_core.gallery.token_store import BUILD_COMMAND, GalleryMemoryError, TokenShards, file_checksum, token_file
 from fpc_core.model.checkpoint import weights_fingerprint
 from fpc_core.model.fpc import FPC
-from fpc_core.shards import BUILD_COMMAND, GalleryMemoryError, TokenShards, file_checksum, token_file
 from fpc_core.writing import written_whole
 
 FORMAT = 2

@@ -32,8 +32,8 @@ from fpc_core import processes
 from fpc_core.config import ModelConfig
 from fpc_core.data.datasets import NO_CAMERA, ImageRecord
 from fpc_core.data.images import decode_image, resize_image, to_tensor
-from fpc_core.holistic import HolisticEncoder
-from fpc_core.memory import (
+from fpc_core.gallery.encoder import HolisticEncoder
+from fpc_core.gallery.memory import (
     ARRAYS,
     MANIFEST,
     PARTIAL,
@@ -47,8 +47,15 @@ from fpc_core.memory import (
     read_json,
     write_json,
 )
+from fpc_core.gallery.token_store import (
+    BUILD_COMMAND,
+    TOKEN_TYPE,
+    TokenShards,
+    file_checksum,
+    row_checksums,
+    token_file,
+)
 from fpc_core.model.fpc import FPC
-from fpc_core.shards import BUILD_COMMAND, TOKEN_TYPE, TokenShards, file_checksum, row_checksums, token_file
 
 if sys.platform != "win32":
     import fcntl

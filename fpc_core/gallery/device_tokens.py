@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fpc_core.memory import GalleryMemory
+from fpc_core.gallery.memory import GalleryMemory
 
 SHARE = 0.5  # of the device's free memory that tokens may take
 _BLOCK = 256  # images sent at once
