@@ -15,8 +15,8 @@ import streamlit as st
 
 from app.public import is_public
 from fpc_core.config import QuerySettings, Variant
-from fpc_core.roots import OutsideRootsError, Root, confine_memory, name_of, resolve
 from fpc_core.workspace import Places, devices, own_memory
+from fpc_core.workspace.allowed_roots import OutsideRootsError, Root, confine_memory, name_of, resolve
 
 DRAFT = "draft-"  # what keys of the Data page's widgets begin with
 STRIDES = (11, 12, 16)  # that TransReID and FPC are trained at

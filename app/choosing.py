@@ -12,8 +12,8 @@ from app.choice import DRAFT, STRIDES, Choice, spoken
 from app.messages import plain
 from app.state import plain_name
 from fpc_core.config import Variant
-from fpc_core.roots import OutsideRootsError, Root, Sights, name_of, resolve
 from fpc_core.workspace import Places, devices
+from fpc_core.workspace.allowed_roots import OutsideRootsError, Root, Sights, name_of, resolve
 
 
 def roots_note(roots: Sequence[Root], sights: Sights) -> None:

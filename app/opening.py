@@ -14,9 +14,9 @@ from app.public import is_public
 from fpc_core.data.images import ImageError
 from fpc_core.gallery.memory import GalleryMemoryError
 from fpc_core.matching.shortlists import ShortlistError
-from fpc_core.roots import Root
 from fpc_core.shortage import NoMemoryLeftError
 from fpc_core.workspace import Places, Workspace, roots_in_use
+from fpc_core.workspace.allowed_roots import Root
 
 
 def open_or_explain() -> Workspace:

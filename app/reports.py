@@ -11,7 +11,7 @@ from app.grids import duration
 from app.messages import plain, problem
 from fpc_core.data.datasets import Dataset
 from fpc_core.data.inventory import Inventory
-from fpc_core.inspection import MemoryFound, Standing, WeightsFound
+from fpc_core.workspace.inspect import MemoryFound, Standing, WeightsFound
 
 LISTED = 8  # file names of one kind on the page; all of them in the download
 DIFFERS = {

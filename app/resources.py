@@ -39,8 +39,6 @@ from fpc_core.evaluation.task import EvaluationTask, evaluation_task
 from fpc_core.explain.projection import FlatMap, flat_map
 from fpc_core.figures.recipe import FigureRecipe
 from fpc_core.gallery.memory import PARTIAL
-from fpc_core.inspection import MemoryFound, WeightsFound, inspect_memory, inspect_weights
-from fpc_core.roots import Root, Sights, confine, look_below
 from fpc_core.workspace import (
     Places,
     Workspace,
@@ -51,6 +49,8 @@ from fpc_core.workspace import (
     open_workspace,
     stamp,
 )
+from fpc_core.workspace.allowed_roots import Root, Sights, confine, look_below
+from fpc_core.workspace.inspect import MemoryFound, WeightsFound, inspect_memory, inspect_weights
 
 
 def workspace(places: Places, device: str = "auto", roots: tuple[Root, ...] = ()) -> Workspace:

@@ -25,8 +25,8 @@ from fpc_core.data.occluders import CutOut, Scene, SceneRecipe, grown
 from fpc_core.data.painting import covered, paint
 from fpc_core.model.checkpoint import CheckpointError, load_checkpoint
 from fpc_core.recipes import RecipeError, from_json, to_json
-from fpc_core.roots import OutsideRootsError, Root
 from fpc_core.workspace import Places
+from fpc_core.workspace.allowed_roots import OutsideRootsError, Root
 
 PATCHES = 128
 

@@ -20,8 +20,8 @@ from fpc_core.explain.relation import Subject
 from fpc_core.gallery.builder import build_memory
 from fpc_core.model.checkpoint import load_checkpoint, save_checkpoint
 from fpc_core.model.fpc import FPC
-from fpc_core.roots import OutsideRootsError, named_roots
 from fpc_core.workspace import Places, roots_in_use
+from fpc_core.workspace.allowed_roots import OutsideRootsError, named_roots
 from tests.small_world import CONFIG
 from tests.unseen import PAGES, ROOT, opened, run, texts, until
 

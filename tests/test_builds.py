@@ -11,7 +11,7 @@ from app.builds import Build, ImageCheck
 from app.errands import State
 from fpc_core.data.datasets import open_dataset
 from fpc_core.gallery.builder import build_steps
-from fpc_core.inspection import Standing, inspect_memory, inspect_weights
+from fpc_core.workspace.inspect import Standing, inspect_memory, inspect_weights
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ import torch
 
 from fpc_core.data.datasets import open_dataset
 from fpc_core.gallery.builder import build_memory, build_steps, memory_bytes
-from fpc_core.inspection import Standing, inspect_memory, inspect_weights
 from fpc_core.model.checkpoint import load_checkpoint, save_checkpoint
 from fpc_core.model.fpc import FPC
 from fpc_core.workspace import check_cameras, choose_device, devices, open_workspace, own_memory, stamp
+from fpc_core.workspace.inspect import Standing, inspect_memory, inspect_weights
 from tests.small_world import CONFIG
 
 

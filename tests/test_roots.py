@@ -8,7 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fpc_core.data.datasets import open_dataset
-from fpc_core.roots import OutsideRootsError, Root, confine, confine_memory, look_below, name_of, named_roots, resolve
+from fpc_core.workspace.allowed_roots import (
+    OutsideRootsError,
+    Root,
+    confine,
+    confine_memory,
+    look_below,
+    name_of,
+    named_roots,
+    resolve,
+)
 from tests.small_world import paint
 
 IMAGES = {"query": "0001_c1_f0000001.png", "bounding_box_test": "0001_c2_f0000002.png"}

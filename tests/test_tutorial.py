@@ -11,8 +11,8 @@ import torch
 
 from fpc_core import arguments
 from fpc_core.cli import COMMANDS, main
-from fpc_core.roots import OutsideRootsError, look_below, named_roots, resolve
 from fpc_core.workspace import DEMO_ROOT
+from fpc_core.workspace.allowed_roots import OutsideRootsError, look_below, named_roots, resolve
 from tests.released_world import QUERY, build_released_world
 
 ROOT = Path(__file__).resolve().parent.parent

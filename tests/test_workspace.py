@@ -9,8 +9,8 @@ import torch
 from fpc_core.data.datasets import DatasetError
 from fpc_core.gallery.memory import GalleryMemoryError
 from fpc_core.model.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
-from fpc_core.roots import resolve
 from fpc_core.workspace import DEMO_ROOT, Places, choose_device, data_stamp, open_workspace, roots_in_use
+from fpc_core.workspace.allowed_roots import resolve
 
 
 def test_the_demo_is_the_default_and_the_environment_moves_each_place(monkeypatch, tmp_path):

@@ -15,10 +15,10 @@ from app.opening import run_page
 from app.state import View
 from fpc_core.config import QuerySettings
 from fpc_core.data.datasets import Dataset
-from fpc_core.inspection import MemoryFound, Standing, WeightsFound
 from fpc_core.model.layouts import leaves_stride_open
-from fpc_core.roots import Root
 from fpc_core.workspace import Places, check_cameras, roots_in_use
+from fpc_core.workspace.allowed_roots import Root
+from fpc_core.workspace.inspect import MemoryFound, Standing, WeightsFound
 
 
 def in_use_line(draft: Choice) -> None:

@@ -21,10 +21,10 @@ from fpc_core.matching.shortlists import IndexKind, open_index
 from fpc_core.model.checkpoint import LoadReport, load_checkpoint, weights_fingerprint
 from fpc_core.model.fpc import FPC
 from fpc_core.retrieval import Retriever
-from fpc_core.roots import CACHE, Root, named_roots
+from fpc_core.workspace.allowed_roots import CACHE, Root, named_roots
 
 _DEPTH = 3  # folders below a dataset that images are read from: archive/query/0001
-DEMO_ROOT = Path(__file__).resolve().parent.parent / "assets" / "demo"
+DEMO_ROOT = Path(__file__).resolve().parents[2] / "assets" / "demo"
 
 
 @dataclass(frozen=True)
