@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.caches import MB, size_of
-from fpc_core.shortage import shortages
+from fpc_core.runtime.out_of_memory import shortages
 
 _LOG = logging.getLogger("fpc.background")
 Steps = Generator[None, None, Any]
@@ -22,7 +22,7 @@ class Job:
     """One piece of work. done, total: steps.  result: what the steps returned, once `finished`.  size: bytes of it.
 
     error: what ended it instead.  visitors: who still wants it.  dropped: it ended because nobody did.  notes: what was
-    said of memory that ran out (`fpc_core.shortage`).  beside: how many other jobs were not finished when it was last
+    said of memory that ran out (`fpc_core.runtime.out_of_memory`).  beside: how many other jobs were not finished when it was last
     asked for.
     """
 

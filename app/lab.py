@@ -23,7 +23,6 @@ from app.opening import mishaps_told
 from app.stages import Query
 from app.state import EPSILON, GAMMA, NEIGHBORS
 from fpc_core.config import PruneSettings, QuerySettings, TransportSettings
-from fpc_core.cores import sparing_few_cores
 from fpc_core.data import painting
 from fpc_core.data.occluders import CutOut, Outline, Scene, SceneRecipe
 from fpc_core.data.painting import covered, paint
@@ -34,6 +33,7 @@ from fpc_core.explain.strips import Tone, tone_of
 from fpc_core.figures.recipe import FigureKind
 from fpc_core.recipes import MOST_BYTES, RecipeError
 from fpc_core.results import Encoding, QueryTrace
+from fpc_core.runtime.threads import sparing_few_cores
 from fpc_core.workspace import Workspace
 
 PREFIX = "l_"  # of parameters that Explore binds as well

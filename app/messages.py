@@ -66,7 +66,7 @@ def problems(texts: Iterable[str]) -> None:
 
 
 def shortages_told(texts: Iterable[str]) -> None:
-    """What `fpc_core.shortage.shortages` heard while something was computed for the visitor."""
+    """What `fpc_core.runtime.out_of_memory.shortages` heard while something was computed for the visitor."""
     for text in texts:
         st.toast(f"{text}.", icon=":material/memory_alt:", duration="long")
 

@@ -14,7 +14,7 @@ from app.public import is_public
 from fpc_core.data.images import ImageError
 from fpc_core.gallery.memory import GalleryMemoryError
 from fpc_core.matching.shortlists import ShortlistError
-from fpc_core.shortage import NoMemoryLeftError
+from fpc_core.runtime.out_of_memory import NoMemoryLeftError
 from fpc_core.workspace import Places, Workspace, roots_in_use
 from fpc_core.workspace.allowed_roots import Root
 

@@ -22,7 +22,6 @@ from app.runs import Run
 from app.stages import computed
 from app.studies import Study
 from fpc_core.config import QuerySettings
-from fpc_core.cores import FEW_CORES, keep_to_one_core
 from fpc_core.data.datasets import Dataset, ImageRecord, open_dataset
 from fpc_core.data.images import resize_image
 from fpc_core.data.inventory import Inventory, take_inventory
@@ -39,6 +38,7 @@ from fpc_core.evaluation.task import EvaluationTask, evaluation_task
 from fpc_core.explain.projection import FlatMap, flat_map
 from fpc_core.figures.recipe import FigureRecipe
 from fpc_core.gallery.memory import PARTIAL
+from fpc_core.runtime.threads import FEW_CORES, keep_to_one_core
 from fpc_core.workspace import (
     Places,
     Workspace,

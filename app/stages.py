@@ -19,12 +19,12 @@ from app.gate import GATE, PAGES
 from app.messages import shortages_told
 from app.visitors import on_a_page
 from fpc_core.config import MapSettings, PruneSettings, QuerySettings
-from fpc_core.cores import sparing_few_cores
 from fpc_core.data.images import content_hash, to_tensor
 from fpc_core.explain import lifelines
 from fpc_core.explain.strips import Subject
 from fpc_core.results import DropStage, EncoderState, Encoding, Match, QueryTrace, TransportPlan
-from fpc_core.shortage import shortages
+from fpc_core.runtime.out_of_memory import shortages
+from fpc_core.runtime.threads import sparing_few_cores
 from fpc_core.workspace import Workspace
 
 if TYPE_CHECKING:

@@ -1,10 +1,10 @@
 """FPC: feature pruning and consolidation for occluded person re-identification. The engine; no user interface."""
 
-from fpc_core.cores import wait_without_turning
+from fpc_core.runtime.threads import wait_without_turning
 
 wait_without_turning()  # before torch is loaded
 
-from fpc_core._torchvision import ensure_torchvision_imports  # noqa: E402
+from fpc_core.runtime.torchvision_ops import ensure_torchvision_imports  # noqa: E402
 
 ensure_torchvision_imports()  # before anything here imports timm or grad-cam
 

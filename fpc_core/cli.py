@@ -14,7 +14,6 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from fpc_core import processes
 from fpc_core.arguments import MODELS, build_parser
 from fpc_core.config import (
     MapMethod,
@@ -54,7 +53,8 @@ from fpc_core.report.gather import explain
 from fpc_core.report.lesson import render_lesson
 from fpc_core.report.page import about, render
 from fpc_core.report.sources import images_of, queries_of, query_of
-from fpc_core.shortage import NoMemoryLeftError
+from fpc_core.runtime import distributed
+from fpc_core.runtime.out_of_memory import NoMemoryLeftError
 from fpc_core.training.batches import training_config
 from fpc_core.training.loop import train
 from fpc_core.training.settings import Progress, TrainSettings
@@ -114,12 +114,12 @@ def _build(args: argparse.Namespace) -> None:
     places = _places(args)
     dataset = open_dataset(places.data)
     model, report = load_model(places)
-    device = processes.own_device(choose_device(args.device))
-    first = processes.rank() == 0  # the only one that tells
+    device = distributed.own_device(choose_device(args.device))
+    first = distributed.rank() == 0  # the only one that tells
     if first:
         print(report)
     with (
-        processes.joined(torch.device("cpu"), patience=timedelta(days=7)),
+        distributed.joined(torch.device("cpu"), patience=timedelta(days=7)),
         tqdm(total=len(dataset.gallery), unit="image", disable=None if first else True) as bar,
     ):
         memory = build_memory(
@@ -255,7 +255,7 @@ def _train(args: argparse.Namespace) -> None:
         learning_rate=args.learning_rate, seed=args.seed, bfloat16=args.bfloat16, refresh=args.refresh,
         guide=args.guide, max_minutes=args.max_minutes,
     )  # fmt: skip
-    say = print if processes.rank() == 0 else (lambda *_, **__: None)
+    say = print if distributed.rank() == 0 else (lambda *_, **__: None)
     dataset = open_dataset(args.data)
     config = training_config(dataset, _architecture(args))
     init = None

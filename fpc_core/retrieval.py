@@ -44,7 +44,7 @@ from fpc_core.results import (
     Transport,
     TransportPlan,
 )
-from fpc_core.shortage import Portions
+from fpc_core.runtime.out_of_memory import Portions
 
 _T = TypeVar("_T")
 

@@ -39,7 +39,7 @@ from fpc_core.lessons.case import case_of
 from fpc_core.lessons.course import lesson
 from fpc_core.matching.shortlists import TorchIndex
 from fpc_core.report.sources import query_of
-from fpc_core.shortage import shortages
+from fpc_core.runtime.out_of_memory import shortages
 from fpc_core.workspace import Places, Workspace, open_workspace
 from tests.pretended_device import DEVICE, Elsewhere, counted_waits, pretended
 

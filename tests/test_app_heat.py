@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from fpc_core import shortage
 from fpc_core.config import MapMethod, MapSettings, QuerySettings, Variant
 from fpc_core.data.images import resize_image, to_tensor
 from fpc_core.explain import cam
 from fpc_core.explain.cam import decoder_map, encoder_map
+from fpc_core.runtime import out_of_memory
 from fpc_core.workspace import open_workspace
 from tests.unseen import ROOT, opened, run, sent_to, texts, until
 
@@ -89,7 +89,7 @@ def test_a_device_that_was_short_of_memory_for_maps_in_the_background_is_said_on
     whole = cam.decoder_map
 
     def short(*args):
-        shortage._say("CUDA:0 had no memory left for the heat map: computed on the CPU")
+        out_of_memory._say("CUDA:0 had no memory left for the heat map: computed on the CPU")
         return whole(*args)
 
     monkeypatch.setattr(cam, "decoder_map", short)

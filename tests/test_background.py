@@ -8,8 +8,8 @@ import threading
 import pytest
 
 from app.background import Worker
-from fpc_core import cores
-from fpc_core.shortage import _say
+from fpc_core.runtime import threads
+from fpc_core.runtime.out_of_memory import _say
 
 
 def wait(job):
@@ -173,7 +173,7 @@ def test_what_ended_a_job_is_in_the_log_of_the_server(caplog):
 def test_a_thread_that_keeps_to_one_core_leaves_the_others_theirs():
     program = """
 import threading, numba, torch
-from fpc_core.cores import keep_to_one_core
+from fpc_core.runtime.threads import keep_to_one_core
 def in_a_thread(*before):
     seen = []
     def work():
@@ -193,9 +193,9 @@ print(in_a_thread(keep_to_one_core), in_a_thread(), (torch.get_num_threads(), nu
     ("few", "before", "after"), [(True, None, "passive"), (True, "active", "active"), (False, None, None)]
 )
 def test_idle_threads_sleep_on_few_cores_unless_somebody_said_otherwise(monkeypatch, few, before, after):
-    monkeypatch.setattr(cores, "FEW_CORES", few)
+    monkeypatch.setattr(threads, "FEW_CORES", few)
     monkeypatch.setattr(os, "environ", {} if before is None else {"OMP_WAIT_POLICY": before})
-    cores.wait_without_turning()
+    threads.wait_without_turning()
     assert os.environ.get("OMP_WAIT_POLICY") == after
 
 
@@ -204,7 +204,7 @@ def test_torch_is_loaded_after_that_was_said():
         [sys.executable, "-X", "importtime", "-c", "import fpc_core"], capture_output=True, text=True, check=True
     )
     order = [line.rpartition("|")[2].strip() for line in found.stderr.splitlines()]
-    assert order.index("fpc_core.cores") < order.index("torch")
+    assert order.index("fpc_core.runtime.threads") < order.index("torch")
 
 
 def test_a_visitor_may_leave_and_the_job_says_that_it_was_dropped():

@@ -16,7 +16,7 @@ from fpc_core.matching.shortlists import TorchIndex
 from fpc_core.model.checkpoint import load_checkpoint
 from fpc_core.results import Shortlist
 from fpc_core.retrieval import Retriever
-from fpc_core.shortage import NoMemoryLeftError
+from fpc_core.runtime.out_of_memory import NoMemoryLeftError
 from fpc_core.training.state import WEIGHTS
 from tests.small_world import CONFIG
 

@@ -14,7 +14,7 @@ from fpc_core.evaluation.run import run_kept, run_passes
 from fpc_core.gallery import device_tokens
 from fpc_core.gallery.device_tokens import ResidentTokens, room
 from fpc_core.gallery.memory import GalleryMemory
-from fpc_core.shortage import shortages
+from fpc_core.runtime.out_of_memory import shortages
 from fpc_core.workspace import open_workspace
 
 SETTINGS = QuerySettings(neighbors=4, shortlist=12)

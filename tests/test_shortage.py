@@ -13,7 +13,7 @@ from fpc_core.config import QuerySettings, Solver, TransportSettings
 from fpc_core.data.images import resize_image, to_tensor
 from fpc_core.gallery import encoder as holistic
 from fpc_core.gallery.builder import build_memory
-from fpc_core.shortage import NoMemoryLeftError, Portions, is_shortage, shortages
+from fpc_core.runtime.out_of_memory import NoMemoryLeftError, Portions, is_shortage, shortages
 from fpc_core.workspace import load_model, open_workspace
 
 CUDA = torch.device("cuda:0")  # only named

@@ -28,7 +28,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from fpc_core import processes
 from fpc_core.config import ModelConfig
 from fpc_core.data.datasets import NO_CAMERA, ImageRecord
 from fpc_core.data.images import decode_image, resize_image, to_tensor
@@ -56,6 +55,7 @@ from fpc_core.gallery.token_store import (
     token_file,
 )
 from fpc_core.model.fpc import FPC
+from fpc_core.runtime import distributed
 
 if sys.platform != "win32":
     import fcntl
@@ -120,23 +120,23 @@ def build_steps(
         Manifest(fingerprint(model, records, root), len(records), model.config.grid, model.config.width,
                  shard_images, batch_size, {}),
     )  # fmt: skip
-    first, training = processes.rank() == 0, model.training
+    first, training = distributed.rank() == 0, model.training
     model.eval()
     try:
-        if processes.from_first(first and not _is_up_to_date(directory, job.plan.fingerprint)):
+        if distributed.from_first(first and not _is_up_to_date(directory, job.plan.fingerprint)):
             job.partial.mkdir(parents=True, exist_ok=True)
             with _locked(job.partial) if first else nullcontext():
-                shards = processes.from_first(job.begin() if first else [])
+                shards = distributed.from_first(job.begin() if first else [])
                 yield job.done()
-                for number in shards[processes.rank() :: processes.world()]:
+                for number in shards[distributed.rank() :: distributed.world()]:
                     with closing(job.fill(number)) as batches:
                         for _ in batches:
                             yield job.done()
-                processes.wait_for_all()
+                distributed.wait_for_all()
                 if first:
                     job.finish()
                     _move_into_place(job.partial, directory)
-                processes.wait_for_all()
+                distributed.wait_for_all()
     except OSError as error:
         raise GalleryMemoryError(
             f"cannot write the gallery memory {directory}: {error.strerror or error}; make room or choose another place"

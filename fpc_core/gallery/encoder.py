@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fpc_core.config import PruneSettings
 from fpc_core.model.fpc import FPC
-from fpc_core.shortage import Portions
+from fpc_core.runtime.out_of_memory import Portions
 
 HOLISTIC = PruneSettings(keep_rate=1.0)
 

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from fpc_core import processes
 from fpc_core.config import ModelConfig
 from fpc_core.data.datasets import Dataset
 from fpc_core.model.checkpoint import save_checkpoint
 from fpc_core.model.fpc import FPC
+from fpc_core.runtime import distributed
 from fpc_core.training.batches import (
     TrainingImages,
     augment,
@@ -55,14 +55,14 @@ def train(
     Under torchrun every process calls it, works on its share of each batch and returns the same weights.
     Raises DatasetError or ValueError.
     """
-    device = processes.own_device(torch.device(device))
-    with processes.joined(device), _reproducible(device):
+    device = distributed.own_device(torch.device(device))
+    with distributed.joined(device), _reproducible(device):
         images = load_training_images(dataset, config)
         person = load_person_masks(dataset, config) if settings.guide else None
         batch = min(settings.identities, images.classes)
-        if batch % processes.world():
+        if batch % distributed.world():
             raise ValueError(
-                f"{batch} identities of a batch do not share out evenly among {processes.world()} processes"
+                f"{batch} identities of a batch do not share out evenly among {distributed.world()} processes"
             )
         torch.manual_seed(settings.seed)
         model = FPC(replace(config, identities=images.classes), settings.drop_path)
@@ -71,9 +71,9 @@ def train(
         run = _Run(model.to(device).train(), images, person, settings, out, report)
         run.until(settings.steps if stop_after is None else min(stop_after, settings.steps))
         model.eval()
-        if processes.rank() == 0:
+        if distributed.rank() == 0:
             save_checkpoint(model, out / WEIGHTS, torch.float16)
-        processes.wait_for_all()
+        distributed.wait_for_all()
         return model
 
 
@@ -92,12 +92,12 @@ class _Run:
         self.model, self.images, self.settings, self.out, self.report = model, images, settings, out, report
         self.person = person
         self.device = next(model.parameters()).device
-        self.first = processes.rank() == 0
+        self.first = distributed.rank() == 0
         self.optimizer = torch.optim.AdamW(_groups(model, settings.weight_decay), lr=settings.learning_rate)
-        self.state = restore_state(out, model, self.optimizer, settings, processes.world())
+        self.state = restore_state(out, model, self.optimizer, settings, distributed.world())
         self.memory = self._memory_of(self.state.memory_weights)
         self.loss: nn.Module = StageLoss(model, settings, images)
-        if processes.world() > 1:
+        if distributed.world() > 1:
             # The decoder rests in the first stage; BNNeck statistics are of the whole batch in every process already.
             self.loss = DistributedDataParallel(self.loss, find_unused_parameters=True, forward_sync_buffers=False)
         if self.first:
@@ -112,7 +112,7 @@ class _Run:
         while self.state.step < end:
             share = self.state.step / settings.steps
             if settings.max_minutes:
-                seconds = processes.from_first(before + time.monotonic() - start)
+                seconds = distributed.from_first(before + time.monotonic() - start)
                 share = max(share, seconds / (60 * settings.max_minutes))
             if share >= 1:
                 break
@@ -139,10 +139,10 @@ class _Run:
             memory = self.memory
         # Every process draws the same batch; what is random inside the model may differ between them.
         generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + step)
-        torch.manual_seed(settings.seed * 1_000_003 + step * processes.world() + processes.rank())
+        torch.manual_seed(settings.seed * 1_000_003 + step * distributed.world() + distributed.rank())
         rows = sample_identities(self.images.labels, settings.identities, settings.images, generator)
         seeds = torch.randint(1 << 62, (len(rows),), generator=generator)
-        own, own_seeds = processes.own_share(rows), processes.own_share(seeds)
+        own, own_seeds = distributed.own_share(rows), distributed.own_share(seeds)
         pixels = augment(self.images.pixels[own], self.model.config, settings.erase, own_seeds).to(self.device)
         person = None
         if self.person is not None and not holistic:
@@ -174,7 +174,7 @@ class _Run:
 
     def _save(self) -> None:
         if self.first:
-            save_state(self.out, self.state, self.model, self.optimizer, self.settings, processes.world())
+            save_state(self.out, self.state, self.model, self.optimizer, self.settings, distributed.world())
 
     def _memory_of(self, weights: dict[str, Tensor] | None) -> TrainingMemory | None:
         """The memory that `weights` made, bit by bit."""

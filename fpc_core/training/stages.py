@@ -18,7 +18,7 @@ from fpc_core.config import DropStrategy, PruneSettings, Variant
 from fpc_core.data.images import normalise
 from fpc_core.model.decoder import cls_row
 from fpc_core.model.fpc import FPC, decoder_input
-from fpc_core.processes import gather, gather_with_gradient, own_share, world
+from fpc_core.runtime.distributed import gather, gather_with_gradient, own_share, world
 from fpc_core.training.batches import TrainingImages, choose_neighbors
 from fpc_core.training.losses import at_least_float32, guidance, identity_and_triplet
 from fpc_core.training.settings import TrainSettings
