@@ -32,7 +32,7 @@ from fpc_core.evaluation.occlusion_paths import (
     occlusion_table,
     person_pixels,
 )
-from fpc_core.recipes import RecipeError
+from fpc_core.io.dataclass_json import RecipeError
 from fpc_core.workspace import Workspace
 
 GROWTHS = {

@@ -11,9 +11,9 @@ from typing import Any
 
 import streamlit as st
 
-from fpc_core import recipes
 from fpc_core.data.occluders import FORMAT, Scene
-from fpc_core.recipes import MOST_BYTES, RecipeError
+from fpc_core.io import dataclass_json
+from fpc_core.io.dataclass_json import MOST_BYTES, RecipeError
 
 _KEY = "lab-desk"
 _PARAM = "scene"
@@ -44,7 +44,7 @@ def desk() -> Desk:
 
 def hear(told: Mapping[str, Any]) -> None:
     """What the editor sends: {serial, held, occluders}. Raises RecipeError for what is no scene."""
-    scene = recipes.build(Scene, {"occluders": told["occluders"]})
+    scene = dataclass_json.build(Scene, {"occluders": told["occluders"]})
     now = desk()
     if told["held"]:
         st.session_state[_KEY] = replace(now, held=scene)
@@ -84,7 +84,7 @@ def open_link() -> str:
 
 def to_link(scene: Scene) -> str:
     """The scene as a query parameter: its JSON, compressed, in URL-safe base64."""
-    packed = zlib.compress(recipes.to_json(scene, FORMAT, None).encode(), 9)
+    packed = zlib.compress(dataclass_json.to_json(scene, FORMAT, None).encode(), 9)
     return base64.urlsafe_b64encode(packed).decode("ascii").rstrip("=")
 
 
@@ -96,7 +96,7 @@ def from_link(text: str) -> Scene:
         data = unpacker.decompress(packed, MOST_BYTES)
         if not unpacker.eof:
             raise RecipeError("it is cut short, or too large")
-        return recipes.from_json(Scene, data.decode("utf-8"), FORMAT)
+        return dataclass_json.from_json(Scene, data.decode("utf-8"), FORMAT)
     except (binascii.Error, zlib.error, UnicodeError, ValueError) as error:
         if isinstance(error, RecipeError):
             raise

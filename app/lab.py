@@ -31,7 +31,7 @@ from fpc_core.data.truth import BACKGROUND, OCCLUDER
 from fpc_core.explain.masks import drop_shares, patch_areas
 from fpc_core.explain.strips import Tone, tone_of
 from fpc_core.figures.recipe import FigureKind
-from fpc_core.recipes import MOST_BYTES, RecipeError
+from fpc_core.io.dataclass_json import MOST_BYTES, RecipeError
 from fpc_core.results import Encoding, QueryTrace
 from fpc_core.runtime.threads import sparing_few_cores
 from fpc_core.workspace import Workspace

@@ -10,7 +10,7 @@ from benchmarks.damage import BLIND
 from fpc_core.data.occluders import CutOut, Pole, Rectangle, Scene, SceneRecipe, Stroke, TexturedRectangle
 from fpc_core.evaluation.recipe import ScoreRecipe
 from fpc_core.figures.recipe import FigureKind, FigureRecipe
-from fpc_core.recipes import to_json
+from fpc_core.io.dataclass_json import to_json
 
 SCENE = Scene((
     Rectangle(), Pole(rotation=20.0), TexturedRectangle(), CutOut(path="gallery/a.png"),

@@ -23,8 +23,8 @@ from fpc_core.data.datasets import DatasetError, open_dataset
 from fpc_core.data.images import MAX_PIXELS, MIN_SIDE, ImageError, decode_image
 from fpc_core.data.occluders import CutOut, Scene, SceneRecipe, grown
 from fpc_core.data.painting import covered, paint
+from fpc_core.io.dataclass_json import RecipeError, from_json, to_json
 from fpc_core.model.checkpoint import CheckpointError, load_checkpoint
-from fpc_core.recipes import RecipeError, from_json, to_json
 from fpc_core.workspace import Places
 from fpc_core.workspace.allowed_roots import OutsideRootsError, Root
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from app import desk
 from fpc_core.data.occluders import Rectangle, Scene, Stroke
-from fpc_core.recipes import RecipeError, plain
+from fpc_core.io.dataclass_json import RecipeError, plain
 
 GREY, RED = Scene((Rectangle(),)), Scene((Rectangle(colour="#ff0000"),))
 LONG = Scene(tuple(Stroke(tuple((each % 97 / 97, each % 89 / 89) for each in range(start, start + 400)))

@@ -19,7 +19,7 @@ from fpc_core.evaluation.run import run_kept, run_passes
 from fpc_core.evaluation.store import ResultStore
 from fpc_core.evaluation.tables import TABLE_5
 from fpc_core.evaluation.task import evaluation_task
-from fpc_core.recipes import RecipeError
+from fpc_core.io.dataclass_json import RecipeError
 from fpc_core.workspace import open_workspace
 from tests import by_hand
 

@@ -36,7 +36,7 @@ from fpc_core.figures.render import bundle, draw, latex, write_figure
 from fpc_core.figures.scores import scored
 from fpc_core.figures.sheet import Block, Cell, draw_sheet
 from fpc_core.figures.style import WORDS, dressed
-from fpc_core.recipes import RecipeError
+from fpc_core.io.dataclass_json import RecipeError
 from fpc_core.retrieval import Retriever
 from fpc_core.workspace import open_workspace
 

@@ -26,12 +26,12 @@ from fpc_core.config import QuerySettings, TransportSettings
 from fpc_core.data.datasets import DatasetError, open_dataset
 from fpc_core.data.images import decode_image
 from fpc_core.evaluation.recipe import ScoreRecipe
+from fpc_core.io.dataclass_json import RecipeError
 from fpc_core.model.checkpoint import FORMAT, CheckpointError, load_checkpoint, save_checkpoint
 from fpc_core.model.files import _Bounded
 from fpc_core.model.fpc import FPC
 from fpc_core.model.layouts import Source
 from fpc_core.model.pickles import MAX_NAME, HarmfulPickleError, check_pickles
-from fpc_core.recipes import RecipeError
 from tests import planted
 
 QUICK = {"images": 700, "checkpoints": 250, "recipes": 1000, "links": 1500, "labels": 300, "names": 300}

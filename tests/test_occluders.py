@@ -26,7 +26,7 @@ from fpc_core.data.occluders import (
 )
 from fpc_core.data.painting import TILE, covered, cut_out, paint, tile
 from fpc_core.data.truth import PERSON
-from fpc_core.recipes import RecipeError
+from fpc_core.io.dataclass_json import RecipeError
 
 SHAPE = (64, 32)
 IMAGE = np.random.default_rng(0).integers(0, 256, (*SHAPE, 3)).astype(np.uint8)

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from fpc_core.writing import written_whole
+from fpc_core.io.atomic_write import written_whole
 
 
 def names(folder):
@@ -67,7 +67,7 @@ def test_two_who_write_one_file_at_once_leave_one_of_the_two_whole(tmp_path):
 def test_what_a_killed_process_left_is_written_over_by_who_writes_alone(tmp_path):
     path = tmp_path / "it.json"
     killed = (
-        "import os, pathlib, sys; from fpc_core.writing import written_whole\n"
+        "import os, pathlib, sys; from fpc_core.io.atomic_write import written_whole\n"
         "with written_whole(pathlib.Path(sys.argv[1]), alone=True) as place: place.write_text('half'); os._exit(9)"
     )
     assert subprocess.run([sys.executable, "-c", killed, str(path)], check=False).returncode == 9

@@ -16,7 +16,7 @@ from app.components import source
 from fpc_core.data.occluders import MOST_OCCLUDERS, MOST_POINTS, CutOut, Scene, Texture
 from fpc_core.data.painting import POLE_SHADE, TILE_WIDTH, tile
 from fpc_core.data.pictures import data_uri
-from fpc_core.recipes import plain
+from fpc_core.io.dataclass_json import plain
 
 _mount = st.components.v2.component(
     "fpc_occluder",

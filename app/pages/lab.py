@@ -20,7 +20,7 @@ from app.stages import Query
 from fpc_core.config import QuerySettings
 from fpc_core.data.occluders import Scene
 from fpc_core.evaluation.occlusion import Relevance
-from fpc_core.recipes import RecipeError
+from fpc_core.io.dataclass_json import RecipeError
 from fpc_core.workspace import Workspace
 
 

@@ -15,9 +15,9 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import ClassVar, TypeVar
 
-from fpc_core import recipes
 from fpc_core.config import QuerySettings
-from fpc_core.recipes import RecipeError
+from fpc_core.io import dataclass_json
+from fpc_core.io.dataclass_json import RecipeError
 
 FORMAT = 1
 MOST_OCCLUDERS = 30
@@ -170,12 +170,12 @@ class SceneRecipe:
 
     def to_json(self, indent: int | None = 2) -> str:
         """The recipe as JSON with sorted keys; `from_json` gives an equal recipe."""
-        return recipes.to_json(self, FORMAT, indent)
+        return dataclass_json.to_json(self, FORMAT, indent)
 
     @classmethod
     def from_json(cls, text: str) -> SceneRecipe:
         """Raises RecipeError for what is no recipe, naming the field."""
-        return recipes.from_json(cls, text, FORMAT)
+        return dataclass_json.from_json(cls, text, FORMAT)
 
 
 def grown(scene: Scene, share: float) -> Scene:

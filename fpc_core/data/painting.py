@@ -26,7 +26,7 @@ from fpc_core.data.occluders import (
     TexturedRectangle,
 )
 from fpc_core.data.truth import PERSON
-from fpc_core.recipes import RecipeError
+from fpc_core.io.dataclass_json import RecipeError
 
 Pictures = Mapping[tuple[str, Outline], np.ndarray]
 """What `cut_out` made, by path and outline."""

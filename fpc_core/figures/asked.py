@@ -19,7 +19,7 @@ from fpc_core.data.painting import cut_out, cut_outs, paint
 from fpc_core.data.truth import true_masks
 from fpc_core.explain.relation import Subject, Tone, tone_of
 from fpc_core.figures.recipe import FigureRecipe
-from fpc_core.recipes import RecipeError
+from fpc_core.io.dataclass_json import RecipeError
 from fpc_core.results import EncoderState, Encoding, QueryTrace, Ranking
 from fpc_core.workspace import Workspace
 

@@ -6,7 +6,7 @@ from functools import cache
 
 from matplotlib.font_manager import FontProperties, findfont
 
-from fpc_core.recipes import RecipeError
+from fpc_core.io.dataclass_json import RecipeError
 
 SANS = ("DejaVu Sans", "Arial", "Helvetica", "Liberation Sans", "Noto Sans")
 SERIF = ("DejaVu Serif", "STIXGeneral", "Times New Roman", "Liberation Serif", "Noto Serif")

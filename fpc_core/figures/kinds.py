@@ -23,7 +23,7 @@ from fpc_core.figures.lines import draw_alpha_lines, draw_transport, heaviest
 from fpc_core.figures.recipe import FigureKind, FigureRecipe
 from fpc_core.figures.sheet import Block, Cell, draw_sheet
 from fpc_core.figures.style import WORDS, Drawn
-from fpc_core.recipes import RecipeError
+from fpc_core.io.dataclass_json import RecipeError
 from fpc_core.workspace import Workspace
 
 Pen = Callable[[], Drawn]

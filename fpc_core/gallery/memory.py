@@ -33,9 +33,9 @@ from fpc_core.config import ModelConfig
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.gallery.encoder import HOLISTIC
 from fpc_core.gallery.token_store import BUILD_COMMAND, GalleryMemoryError, TokenShards, file_checksum, token_file
+from fpc_core.io.atomic_write import written_whole
 from fpc_core.model.checkpoint import weights_fingerprint
 from fpc_core.model.fpc import FPC
-from fpc_core.writing import written_whole
 
 FORMAT = 2
 PARTIAL = ".partial"  # what a folder's name ends with while its memory is being built

@@ -10,9 +10,9 @@ import faiss
 import numpy as np
 from torch import Tensor
 
+from fpc_core.io.atomic_write import written_whole
 from fpc_core.matching.shortlists import MARGIN, nearest
 from fpc_core.results import Shortlist
-from fpc_core.writing import written_whole
 
 _BLOCK = 65_536  # rows added at once
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from fpc_core.io.atomic_write import written_whole
 from fpc_core.model.fpc import FPC
 from fpc_core.training.settings import Progress, TrainSettings
-from fpc_core.writing import written_whole
 
 STATE, LOG, WEIGHTS = "state.pt", "log.csv", "model.safetensors"
 _COLUMNS = ("step", "stage", "loss", "learning_rate", "seconds")
