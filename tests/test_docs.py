@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from fpc_core.arguments import build_parser
 from fpc_core.cli import COMMANDS
+from fpc_core.cli.arguments import build_parser
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted(

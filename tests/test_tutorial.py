@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from fpc_core import arguments
-from fpc_core.cli import COMMANDS, main
+from fpc_core.cli import COMMANDS, arguments, main
 from fpc_core.workspace import DEMO_ROOT
 from fpc_core.workspace.allowed_roots import OutsideRootsError, look_below, named_roots, resolve
 from tests.released_world import QUERY, build_released_world

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from fpc_core.arguments import MODELS, build_parser
+from fpc_core.cli.arguments import MODELS, build_parser
 from fpc_core.config import (
     MapMethod,
     MapSettings,
