@@ -18,11 +18,11 @@ from app.scores import picked_row, score_sheet
 from app.state import View
 from fpc_core.config import DropStrategy
 from fpc_core.data.datasets import Dataset
-from fpc_core.evaluation.formats import FORMATS, to_csv, to_latex, to_markdown
-from fpc_core.evaluation.recipe import Method
-from fpc_core.evaluation.report import ReportTable
-from fpc_core.evaluation.tables import FIG_4_ALPHA, FIG_4_NEIGHBORS, TABLE_3
-from fpc_core.evaluation.task import EvaluationTask
+from fpc_core.evaluation.paper_tables.export import FORMATS, to_csv, to_latex, to_markdown
+from fpc_core.evaluation.paper_tables.published import FIG_4_ALPHA, FIG_4_NEIGHBORS, TABLE_3
+from fpc_core.evaluation.paper_tables.score_recipe import Method
+from fpc_core.evaluation.paper_tables.table import ReportTable
+from fpc_core.evaluation.paper_tables.task import EvaluationTask
 from fpc_core.figures.recipe import FigureKind
 
 SAYS = {

@@ -12,7 +12,7 @@ from app.basket import Item, add_button
 from app.components.cards import cards
 from app.messages import plain, problem, problems
 from fpc_core.data.datasets import ImageRecord
-from fpc_core.evaluation.atlas import (
+from fpc_core.evaluation.failure_analysis.cases import (
     NAMES,
     SAYS,
     Case,
@@ -25,8 +25,8 @@ from fpc_core.evaluation.atlas import (
     pruned_away,
     sorted_out,
 )
-from fpc_core.evaluation.atlas_task import AtlasTask, Pairs
-from fpc_core.evaluation.thresholds import ErrorCurve, error_curve, histograms
+from fpc_core.evaluation.failure_analysis.task import AtlasTask, Pairs
+from fpc_core.evaluation.metrics.verification import ErrorCurve, error_curve, histograms
 from fpc_core.explain.strips import Card, Strip, Tone, camera_name, who
 from fpc_core.workspace import Workspace
 

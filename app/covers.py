@@ -18,8 +18,7 @@ from app.studies import Look, Study
 from fpc_core.config import KEEP_RATES, QuerySettings
 from fpc_core.data.occluders import Scene
 from fpc_core.data.pictures import data_uri
-from fpc_core.evaluation.occlusion import BEYOND, RANKINGS, OcclusionTask, Relevance
-from fpc_core.evaluation.occlusion_paths import (
+from fpc_core.evaluation.occlusion.scenarios import (
     Effect,
     Growth,
     Sliding,
@@ -32,6 +31,7 @@ from fpc_core.evaluation.occlusion_paths import (
     occlusion_table,
     person_pixels,
 )
+from fpc_core.evaluation.occlusion.study import BEYOND, RANKINGS, OcclusionTask, Relevance
 from fpc_core.io.dataclass_json import RecipeError
 from fpc_core.workspace import Workspace
 

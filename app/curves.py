@@ -5,7 +5,7 @@ from __future__ import annotations
 import plotly.graph_objects as go
 
 from app.charts import BLUE, ORANGE
-from fpc_core.evaluation.report import ReportTable
+from fpc_core.evaluation.paper_tables.table import ReportTable
 
 _LOOK = {  # colour, colour of the interval, line, mark
     "Rank-1": (BLUE, "rgba(47, 111, 222, 0.18)", "solid", "circle"),

@@ -12,10 +12,10 @@ from app.components.heatmap import heatmap_table
 from app.errands import Looked, Stand, Startable, State
 from app.heatmaps import MEASURES, best_of, heatmap, summary
 from app.messages import problem
-from fpc_core.evaluation.flops import encoder_flops
-from fpc_core.evaluation.passes import Known
-from fpc_core.evaluation.sweep import SweepTask
-from fpc_core.evaluation.sweep_tables import sweep_cells, sweep_table
+from fpc_core.evaluation.engine.passes import Known
+from fpc_core.evaluation.metrics.flops import encoder_flops
+from fpc_core.evaluation.sweep.tables import sweep_cells, sweep_table
+from fpc_core.evaluation.sweep.task import SweepTask
 from fpc_core.figures.recipe import FigureKind
 
 POLL = 1.0  # seconds between looks at what runs

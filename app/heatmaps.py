@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fpc_core.evaluation.sweep import SweepGrid
-from fpc_core.evaluation.sweep_tables import SweepCell
+from fpc_core.evaluation.sweep.tables import SweepCell
+from fpc_core.evaluation.sweep.task import SweepGrid
 from fpc_core.explain.overlay import viridis
 
 DARK, LIGHT = "#000000", "#ffffff"  # of text on a colour, whichever stands out more

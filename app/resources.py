@@ -29,12 +29,12 @@ from fpc_core.data.occluders import Outline
 from fpc_core.data.painting import cut_out
 from fpc_core.data.pictures import data_uri
 from fpc_core.data.truth import occlusions, true_masks
-from fpc_core.evaluation.atlas_task import AtlasTask
-from fpc_core.evaluation.occlusion import OcclusionTask
-from fpc_core.evaluation.report import ReportTable
-from fpc_core.evaluation.store import ResultStore
-from fpc_core.evaluation.sweep import SweepGrid, SweepTask
-from fpc_core.evaluation.task import EvaluationTask, evaluation_task
+from fpc_core.evaluation.engine.result_store import ResultStore
+from fpc_core.evaluation.failure_analysis.task import AtlasTask
+from fpc_core.evaluation.occlusion.study import OcclusionTask
+from fpc_core.evaluation.paper_tables.table import ReportTable
+from fpc_core.evaluation.paper_tables.task import EvaluationTask, evaluation_task
+from fpc_core.evaluation.sweep.task import SweepGrid, SweepTask
 from fpc_core.explain.projection import FlatMap, flat_map
 from fpc_core.figures.recipe import FigureRecipe
 from fpc_core.gallery.memory import PARTIAL

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from app.background import Steps, Worker
 from app.errands import Errand, Stand
-from fpc_core.evaluation.passes import Known, Pass, PassResult, PassTask
-from fpc_core.evaluation.run import run_passes
-from fpc_core.evaluation.store import ResultStore
+from fpc_core.evaluation.engine.passes import Known, Pass, PassResult, PassTask
+from fpc_core.evaluation.engine.result_store import ResultStore
+from fpc_core.evaluation.engine.runner import run_passes
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fpc_core.evaluation.bootstrap import Estimate
-from fpc_core.evaluation.report import ReportTable, Source, columns
+from fpc_core.evaluation.metrics.bootstrap import Estimate
+from fpc_core.evaluation.paper_tables.table import ReportTable, Source, columns
 
 
 @dataclass(frozen=True)

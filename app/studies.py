@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from app.background import Steps, Worker
 from app.errands import Errand, Stand
-from fpc_core.evaluation.occlusion import OcclusionTask, Standings, run_occlusion
+from fpc_core.evaluation.occlusion.study import OcclusionTask, Standings, run_occlusion
 
 
 @dataclass(frozen=True)

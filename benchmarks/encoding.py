@@ -31,7 +31,7 @@ from benchmarks.released_path import encode, global_feature
 from fpc_core.config import PruneSettings, QuerySettings
 from fpc_core.data.datasets import Dataset, ImageRecord, open_dataset
 from fpc_core.data.images import resize_image, to_tensor
-from fpc_core.evaluation.protocol import encoder_state
+from fpc_core.evaluation.engine.protocol import encoder_state
 from fpc_core.gallery.builder import build_memory
 from fpc_core.model.checkpoint import load_checkpoint
 from fpc_core.model.fpc import FPC

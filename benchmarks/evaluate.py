@@ -18,10 +18,10 @@ import torch
 
 import fpc_core  # noqa: F401  before timm
 from fpc_core.config import QuerySettings
-from fpc_core.evaluation.report_tables import NAMES, Setting, tables_of
-from fpc_core.evaluation.run import run_kept, run_passes
-from fpc_core.evaluation.store import ResultStore
-from fpc_core.evaluation.task import EvaluationTask, evaluation_task
+from fpc_core.evaluation.engine.result_store import ResultStore
+from fpc_core.evaluation.engine.runner import run_kept, run_passes
+from fpc_core.evaluation.paper_tables.definitions import NAMES, Setting, tables_of
+from fpc_core.evaluation.paper_tables.task import EvaluationTask, evaluation_task
 from fpc_core.workspace import Places, open_workspace
 
 

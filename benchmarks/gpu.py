@@ -7,7 +7,7 @@ queries, 17,661 gallery images); parity is measured on the demo, whose weights a
 encoder in images a second, matching of one query with its shortlist of 100, decoder, a whole query, the whole
 evaluation. The ways take turns, in the evaluation step by step. `--share` evaluates that part of queries and gallery;
 nothing is scaled up. Ends with an error where a result is further from the CPU in float32 than
-`fpc_core.evaluation.parity.BOUNDS` allow.
+`fpc_core.evaluation.device_parity.BOUNDS` allow.
 
 The released code computes in float32; on today's torch its products are float32 as well, on the torch of its day TF32:
 the encoder's table has both. Its own log is quoted under the evaluation, with the hardware it does not name.
@@ -48,9 +48,9 @@ from fpc_core.config import (
 )
 from fpc_core.data.datasets import Dataset, open_dataset
 from fpc_core.data.images import resize_image, to_tensor
-from fpc_core.evaluation.parity import BOUNDS, Parity, parity
-from fpc_core.evaluation.passes import Pass, PassTask, Point
-from fpc_core.evaluation.run import run_kept
+from fpc_core.evaluation.device_parity import BOUNDS, Parity, parity
+from fpc_core.evaluation.engine.passes import Pass, PassTask, Point
+from fpc_core.evaluation.engine.runner import run_kept
 from fpc_core.gallery.builder import build_memory
 from fpc_core.gallery.memory import GalleryMemory
 from fpc_core.matching.transport import ground_cost, marginals, solve

@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.damage import BLIND
 from fpc_core.data.occluders import CutOut, Pole, Rectangle, Scene, SceneRecipe, Stroke, TexturedRectangle
-from fpc_core.evaluation.recipe import ScoreRecipe
+from fpc_core.evaluation.paper_tables.score_recipe import ScoreRecipe
 from fpc_core.figures.recipe import FigureKind, FigureRecipe
 from fpc_core.io.dataclass_json import to_json
 

@@ -23,8 +23,8 @@ from benchmarks.encoding import batch
 from benchmarks.query import wait_for
 from benchmarks.released_path import Gallery, block, encode, find_by_both, find_by_cosine, global_feature, timed
 from fpc_core.data.datasets import Dataset, ImageRecord
-from fpc_core.evaluation.metrics import unit
-from fpc_core.evaluation.protocol import feature_distance, score_distance
+from fpc_core.evaluation.engine.protocol import feature_distance, score_distance
+from fpc_core.evaluation.metrics.retrieval import unit
 from fpc_core.model.fpc import FPC
 from fpc_core.results import Scores
 

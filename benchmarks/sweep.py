@@ -18,8 +18,8 @@ import torch
 
 import fpc_core  # noqa: F401  before timm
 from fpc_core.config import QuerySettings
-from fpc_core.evaluation.run import run_passes
-from fpc_core.evaluation.sweep import SweepGrid, SweepTask
+from fpc_core.evaluation.engine.runner import run_passes
+from fpc_core.evaluation.sweep.task import SweepGrid, SweepTask
 from fpc_core.results import Scores
 from fpc_core.workspace import Places, open_workspace
 

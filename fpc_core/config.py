@@ -39,7 +39,7 @@ class Solver(StrEnum):
 class Precision(StrEnum):
     """What the encoder's matrix products are computed in; sums of blocks, decoder, transport and features are float32.
 
-    The two halves are for the tensor cores of CUDA. `fpc_core.evaluation.parity.BOUNDS` says how far each may be from
+    The two halves are for the tensor cores of CUDA. `fpc_core.evaluation.device_parity.BOUNDS` says how far each may be from
     float32 on the CPU, and `python -m fpc_core doctor` holds a device to it.
     """
 

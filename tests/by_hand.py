@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fpc_core.evaluation.protocol import encoder_state, feature_distance, score_distance
+from fpc_core.evaluation.engine.protocol import encoder_state, feature_distance, score_distance
 
 
 def features(retriever, dataset, settings, encoder=False):

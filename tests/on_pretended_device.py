@@ -25,12 +25,12 @@ from fpc_core.config import (
     Variant,
 )
 from fpc_core.data.images import resize_image, to_tensor
-from fpc_core.evaluation.metrics import unit
-from fpc_core.evaluation.parity import BOUNDS, parity
-from fpc_core.evaluation.recipe import ScoreRecipe
-from fpc_core.evaluation.report_tables import scores_table
-from fpc_core.evaluation.run import run_kept
-from fpc_core.evaluation.task import evaluation_task
+from fpc_core.evaluation.device_parity import BOUNDS, parity
+from fpc_core.evaluation.engine.runner import run_kept
+from fpc_core.evaluation.metrics.retrieval import unit
+from fpc_core.evaluation.paper_tables.definitions import scores_table
+from fpc_core.evaluation.paper_tables.score_recipe import ScoreRecipe
+from fpc_core.evaluation.paper_tables.task import evaluation_task
 from fpc_core.explain.cam import decoder_map, encoder_map
 from fpc_core.explain.lifelines import fell_in, life_line
 from fpc_core.explain.methods import DECODER_METHODS

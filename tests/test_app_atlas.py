@@ -11,10 +11,10 @@ from pyarrow import parquet
 from app.cases import case_strip, table
 from fpc_core.config import QuerySettings
 from fpc_core.data.truth import RECORDS
-from fpc_core.evaluation.atlas import NAMES, Case, Outcome, Stage, by_precision, sorted_out
-from fpc_core.evaluation.atlas_task import AtlasTask, Pairs
-from fpc_core.evaluation.run import run_passes
-from fpc_core.evaluation.thresholds import error_curve
+from fpc_core.evaluation.engine.runner import run_passes
+from fpc_core.evaluation.failure_analysis.cases import NAMES, Case, Outcome, Stage, by_precision, sorted_out
+from fpc_core.evaluation.failure_analysis.task import AtlasTask, Pairs
+from fpc_core.evaluation.metrics.verification import error_curve
 from fpc_core.explain.strips import Tone
 from fpc_core.workspace import open_workspace
 from tests.test_atlas import answer

@@ -10,9 +10,9 @@ import pytest
 from app.boards import bundle
 from fpc_core.cli import main
 from fpc_core.config import QuerySettings
-from fpc_core.evaluation.report_tables import Setting, tables_of
-from fpc_core.evaluation.run import run_passes
-from fpc_core.evaluation.task import evaluation_task
+from fpc_core.evaluation.engine.runner import run_passes
+from fpc_core.evaluation.paper_tables.definitions import Setting, tables_of
+from fpc_core.evaluation.paper_tables.task import evaluation_task
 from fpc_core.figures.recipe import FigureKind
 from fpc_core.workspace import open_workspace
 from tests.unseen import PAGES, finished, forget, opened, run, sent_to, texts

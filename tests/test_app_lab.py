@@ -13,8 +13,8 @@ from fpc_core.config import QuerySettings, Variant
 from fpc_core.data.images import resize_image, to_tensor
 from fpc_core.data.occluders import CutOut, Outline, Rectangle, Scene, SceneRecipe
 from fpc_core.data.painting import paint
-from fpc_core.evaluation import occlusion
-from fpc_core.evaluation.occlusion_paths import Effect
+from fpc_core.evaluation.occlusion import study
+from fpc_core.evaluation.occlusion.scenarios import Effect
 from fpc_core.explain.masks import survivors
 from fpc_core.figures.recipe import FigureKind
 from fpc_core.model.checkpoint import weights_fingerprint
@@ -182,7 +182,7 @@ def test_the_map_knows_every_place_in_the_end(lab):
 
 
 def test_a_query_without_a_true_match_has_no_curves(lab, monkeypatch):
-    monkeypatch.setattr(occlusion, "match_mask", lambda *_: np.zeros(32, bool))
+    monkeypatch.setattr(study, "match_mask", lambda *_: np.zeros(32, bool))
     run(lab)
     assert "No curves and no map" in lab.warning[0].value
 

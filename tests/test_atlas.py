@@ -10,7 +10,11 @@ from hypothesis import strategies as st
 
 from fpc_core.config import DropStrategy, PruneSettings, QuerySettings
 from fpc_core.data.truth import PERSON, Occlusion
-from fpc_core.evaluation.atlas import (
+from fpc_core.evaluation.engine.passes import ENCODER, Pass, Point
+from fpc_core.evaluation.engine.protocol import encoder_state
+from fpc_core.evaluation.engine.result_store import ResultStore
+from fpc_core.evaluation.engine.runner import run_passes
+from fpc_core.evaluation.failure_analysis.cases import (
     NAMES,
     SAYS,
     Answer,
@@ -25,12 +29,8 @@ from fpc_core.evaluation.atlas import (
     sorted_out,
     survived_share,
 )
-from fpc_core.evaluation.atlas_task import AtlasTask, Pairs
-from fpc_core.evaluation.passes import ENCODER, Pass, Point
-from fpc_core.evaluation.protocol import encoder_state
-from fpc_core.evaluation.run import run_passes
-from fpc_core.evaluation.store import ResultStore
-from fpc_core.evaluation.sweep import SweepGrid, SweepTask
+from fpc_core.evaluation.failure_analysis.task import AtlasTask, Pairs
+from fpc_core.evaluation.sweep.task import SweepGrid, SweepTask
 from fpc_core.explain.masks import patch_areas
 from fpc_core.explain.strips import Subject, ranks_of
 from fpc_core.workspace import open_workspace

@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as hnp
 from scipy.stats import binom
 from scipy.stats import bootstrap as scipy_bootstrap
 
-from fpc_core.evaluation.bootstrap import Bootstrap, estimates
+from fpc_core.evaluation.metrics.bootstrap import Bootstrap, estimates
 
 VALUES = hnp.arrays(np.float64, st.tuples(st.integers(1, 40), st.integers(1, 3)), elements=st.floats(0, 1, width=32))
 

@@ -1,4 +1,4 @@
-"""Every stage on CUDA against the CPU, within the bounds of `fpc_core.evaluation.parity`. Needs a GPU."""
+"""Every stage on CUDA against the CPU, within the bounds of `fpc_core.evaluation.device_parity`. Needs a GPU."""
 
 from copy import deepcopy
 from dataclasses import replace
@@ -20,12 +20,12 @@ from fpc_core.config import (
 )
 from fpc_core.data.datasets import open_dataset
 from fpc_core.data.images import resize_image, to_tensor
-from fpc_core.evaluation.metrics import unit
-from fpc_core.evaluation.parity import BOUNDS, checked_parity, parity
-from fpc_core.evaluation.recipe import ScoreRecipe
-from fpc_core.evaluation.report_tables import scores_table
-from fpc_core.evaluation.run import run_kept
-from fpc_core.evaluation.task import evaluation_task
+from fpc_core.evaluation.device_parity import BOUNDS, checked_parity, parity
+from fpc_core.evaluation.engine.runner import run_kept
+from fpc_core.evaluation.metrics.retrieval import unit
+from fpc_core.evaluation.paper_tables.definitions import scores_table
+from fpc_core.evaluation.paper_tables.score_recipe import ScoreRecipe
+from fpc_core.evaluation.paper_tables.task import evaluation_task
 from fpc_core.explain.cam import decoder_map
 from fpc_core.explain.methods import DECODER_METHODS
 from fpc_core.gallery.builder import build_memory

@@ -8,17 +8,17 @@ import torch
 from torchmetrics.retrieval import RetrievalHitRate, RetrievalMAP
 
 from fpc_core.config import KEEP_RATES, DropStrategy, PruneSettings, QuerySettings
-from fpc_core.evaluation.bootstrap import Bootstrap, estimates
-from fpc_core.evaluation.metrics import junk_mask, match_mask
-from fpc_core.evaluation.passes import ENCODER, Pass, PassTask, Point, Then, drawn_anew, gallery_pass
-from fpc_core.evaluation.protocol import encoder_state, feature_distance, score_distance
-from fpc_core.evaluation.recipe import Method, ScoreRecipe, read_score_recipe
-from fpc_core.evaluation.report_tables import NAMES, Setting, scores_table, tables_of
-from fpc_core.evaluation.reranking import k_reciprocal
-from fpc_core.evaluation.run import run_kept, run_passes
-from fpc_core.evaluation.store import ResultStore
-from fpc_core.evaluation.tables import TABLE_5
-from fpc_core.evaluation.task import evaluation_task
+from fpc_core.evaluation.engine.passes import ENCODER, Pass, PassTask, Point, Then, drawn_anew, gallery_pass
+from fpc_core.evaluation.engine.protocol import encoder_state, feature_distance, score_distance
+from fpc_core.evaluation.engine.reranking import k_reciprocal
+from fpc_core.evaluation.engine.result_store import ResultStore
+from fpc_core.evaluation.engine.runner import run_kept, run_passes
+from fpc_core.evaluation.metrics.bootstrap import Bootstrap, estimates
+from fpc_core.evaluation.metrics.retrieval import junk_mask, match_mask
+from fpc_core.evaluation.paper_tables.definitions import NAMES, Setting, scores_table, tables_of
+from fpc_core.evaluation.paper_tables.published import TABLE_5
+from fpc_core.evaluation.paper_tables.score_recipe import Method, ScoreRecipe, read_score_recipe
+from fpc_core.evaluation.paper_tables.task import evaluation_task
 from fpc_core.io.dataclass_json import RecipeError
 from fpc_core.workspace import open_workspace
 from tests import by_hand

@@ -20,9 +20,9 @@ import torch
 
 from fpc_core import cli
 from fpc_core.config import QuerySettings
-from fpc_core.evaluation.run import run_kept, run_passes
-from fpc_core.evaluation.store import ResultStore
-from fpc_core.evaluation.sweep import SweepGrid, SweepTask
+from fpc_core.evaluation.engine.result_store import ResultStore
+from fpc_core.evaluation.engine.runner import run_kept, run_passes
+from fpc_core.evaluation.sweep.task import SweepGrid, SweepTask
 from fpc_core.gallery.builder import build_memory
 from fpc_core.gallery.memory import GalleryMemoryError, open_memory
 from fpc_core.model.checkpoint import save_checkpoint

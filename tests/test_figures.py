@@ -21,12 +21,12 @@ from fpc_core.config import DropStrategy, MapMethod, MapTarget, PruneSettings, Q
 from fpc_core.data.images import resize_image, to_tensor
 from fpc_core.data.occluders import CutOut, Outline, Rectangle, Scene
 from fpc_core.data.painting import cut_out, paint
-from fpc_core.evaluation.protocol import feature_distance, score_distance
-from fpc_core.evaluation.report_tables import Setting, tables_of
-from fpc_core.evaluation.run import run_kept
-from fpc_core.evaluation.sweep import SweepGrid, SweepTask
-from fpc_core.evaluation.sweep_tables import sweep_cells
-from fpc_core.evaluation.task import evaluation_task
+from fpc_core.evaluation.engine.protocol import feature_distance, score_distance
+from fpc_core.evaluation.engine.runner import run_kept
+from fpc_core.evaluation.paper_tables.definitions import Setting, tables_of
+from fpc_core.evaluation.paper_tables.task import evaluation_task
+from fpc_core.evaluation.sweep.tables import sweep_cells
+from fpc_core.evaluation.sweep.task import SweepGrid, SweepTask
 from fpc_core.explain.relation import Tone
 from fpc_core.figures import scores
 from fpc_core.figures.asked import asked

@@ -9,7 +9,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from fpc_core.config import KEEP_RATES, VIT_TINY, ModelConfig, PruneSettings
-from fpc_core.evaluation.flops import encoder_flops, format_table, table3
+from fpc_core.evaluation.metrics.flops import encoder_flops, format_table, table3
 from fpc_core.model.encoder import SparseEncoder
 
 LAYERS = ("aten.convolution", "aten.addmm", "aten.mm")

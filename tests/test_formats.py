@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fpc_core.config import QuerySettings
-from fpc_core.evaluation.bootstrap import Estimate
-from fpc_core.evaluation.formats import FORMATS, latex, to_csv, to_latex, to_markdown, to_text
-from fpc_core.evaluation.recipe import ScoreRecipe
-from fpc_core.evaluation.report import MEASURES, Column, OurScores, ReportTable, Row, Source, columns
+from fpc_core.evaluation.metrics.bootstrap import Estimate
+from fpc_core.evaluation.paper_tables.export import FORMATS, latex, to_csv, to_latex, to_markdown, to_text
+from fpc_core.evaluation.paper_tables.score_recipe import ScoreRecipe
+from fpc_core.evaluation.paper_tables.table import MEASURES, Column, OurScores, ReportTable, Row, Source, columns
 
 RECIPE = ScoreRecipe(data='A, "quoted"  world')
 

@@ -25,7 +25,7 @@ from benchmarks.hostile_weights import SMALL, TOLD, named_as
 from fpc_core.config import QuerySettings, TransportSettings
 from fpc_core.data.datasets import DatasetError, open_dataset
 from fpc_core.data.images import decode_image
-from fpc_core.evaluation.recipe import ScoreRecipe
+from fpc_core.evaluation.paper_tables.score_recipe import ScoreRecipe
 from fpc_core.io.dataclass_json import RecipeError
 from fpc_core.model.checkpoint import FORMAT, CheckpointError, load_checkpoint, save_checkpoint
 from fpc_core.model.files import _Bounded

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from app.heatmaps import DARK, LIGHT, MEASURES, best_of, cell_id, contrast, heatmap, parse_cell_id, summary
-from fpc_core.evaluation.flops import Flops
-from fpc_core.evaluation.sweep import SweepGrid
-from fpc_core.evaluation.sweep_tables import SweepCell
+from fpc_core.evaluation.metrics.flops import Flops
+from fpc_core.evaluation.sweep.tables import SweepCell
+from fpc_core.evaluation.sweep.task import SweepGrid
 from fpc_core.explain.overlay import viridis
 
 BY_NAME = {measure.name: measure for measure in MEASURES}

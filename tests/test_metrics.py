@@ -11,8 +11,8 @@ from hypothesis.extra import numpy as hnp
 from torchmetrics.functional.retrieval import retrieval_average_precision, retrieval_hit_rate
 from torchmetrics.retrieval import RetrievalHitRate, RetrievalMAP
 
-from fpc_core.evaluation.metrics import evaluate, junk_mask, match_mask, unit
-from fpc_core.evaluation.protocol import feature_distance
+from fpc_core.evaluation.engine.protocol import feature_distance
+from fpc_core.evaluation.metrics.retrieval import evaluate, junk_mask, match_mask, unit
 from tests.golden_data import load_golden
 
 

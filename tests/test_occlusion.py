@@ -13,19 +13,8 @@ from fpc_core.data.images import resize_image, to_tensor
 from fpc_core.data.occluders import CutOut, Outline, Rectangle, Scene
 from fpc_core.data.painting import covered, cut_out, paint
 from fpc_core.data.truth import OCCLUDER, PERSON
-from fpc_core.evaluation.metrics import evaluate
-from fpc_core.evaluation.occlusion import (
-    BEYOND,
-    COSINE,
-    DISTANCE,
-    FINAL,
-    OcclusionTask,
-    Relevance,
-    Standings,
-    run_occlusion,
-    standing,
-)
-from fpc_core.evaluation.occlusion_paths import (
+from fpc_core.evaluation.metrics.retrieval import evaluate
+from fpc_core.evaluation.occlusion.scenarios import (
     Box,
     Effect,
     Growth,
@@ -38,6 +27,17 @@ from fpc_core.evaluation.occlusion_paths import (
     lost_at,
     occlusion_table,
     person_pixels,
+)
+from fpc_core.evaluation.occlusion.study import (
+    BEYOND,
+    COSINE,
+    DISTANCE,
+    FINAL,
+    OcclusionTask,
+    Relevance,
+    Standings,
+    run_occlusion,
+    standing,
 )
 from fpc_core.workspace import open_workspace
 

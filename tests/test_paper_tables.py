@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from fpc_core.config import KEEP_RATES, DropStrategy
-from fpc_core.evaluation.tables import (
+from fpc_core.evaluation.paper_tables.published import (
     FIG_4_ALPHA,
     FIG_4_NEIGHBORS,
     TABLE_1,

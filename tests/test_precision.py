@@ -12,7 +12,7 @@ import torch
 from fpc_core.cli import main
 from fpc_core.config import ModelConfig, Precision, PruneSettings, QuerySettings
 from fpc_core.data.images import resize_image, to_tensor
-from fpc_core.evaluation.parity import BOUNDS, Parity, checked_parity, on_cpu, parity
+from fpc_core.evaluation.device_parity import BOUNDS, Parity, checked_parity, on_cpu, parity
 from fpc_core.gallery.builder import build_memory
 from fpc_core.gallery.memory import GalleryMemoryError
 from fpc_core.model.checkpoint import weights_fingerprint
@@ -135,7 +135,7 @@ def test_doctor_holds_a_half_precision_to_its_bounds(small_places, tmp_path, cap
     assert main(["memory", "build", *half]) == 0
     for bound, status, told in ((9.0, 0, "ok       parity"), (-1.0, 1, "problem  parity")):
         bounds = Parity(*[bound] * len(fields(Parity)))
-        monkeypatch.setattr("fpc_core.evaluation.parity.BOUNDS", {Precision.FLOAT16: bounds})
+        monkeypatch.setattr("fpc_core.evaluation.device_parity.BOUNDS", {Precision.FLOAT16: bounds})
         assert main(["doctor", *half]) == status
         assert f"{told} with the CPU in float32: " in capsys.readouterr().out
     assert main(["doctor", *where, "--memory", str(small_places.memory)]) == 0
@@ -144,7 +144,7 @@ def test_doctor_holds_a_half_precision_to_its_bounds(small_places, tmp_path, cap
 
 def test_a_device_beyond_the_bounds_is_a_problem_with_a_remedy(demo, monkeypatch):
     monkeypatch.setattr(
-        "fpc_core.evaluation.parity.BOUNDS", {Precision.FLOAT32: replace(BOUNDS[Precision.FLOAT32], hits=-1)}
+        "fpc_core.evaluation.device_parity.BOUNDS", {Precision.FLOAT32: replace(BOUNDS[Precision.FLOAT32], hits=-1)}
     )
     with pytest.raises(ValueError, match=r"cpu is further from the CPU .* hits 0 > -1; use --precision float32"):
         checked_parity(demo, queries=1)

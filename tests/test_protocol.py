@@ -6,7 +6,7 @@ import torch
 
 from fpc_core.config import QuerySettings
 from fpc_core.data.images import resize_image, to_tensor
-from fpc_core.evaluation.protocol import encoder_state, feature_distance, score_distance
+from fpc_core.evaluation.engine.protocol import encoder_state, feature_distance, score_distance
 from fpc_core.workspace import open_workspace
 from tests import by_hand
 

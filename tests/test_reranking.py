@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fpc_core.evaluation import reranking
-from fpc_core.evaluation.metrics import evaluate, unit
-from fpc_core.evaluation.protocol import feature_distance
-from fpc_core.evaluation.reranking import k_reciprocal
+from fpc_core.evaluation.engine import reranking
+from fpc_core.evaluation.engine.protocol import feature_distance
+from fpc_core.evaluation.engine.reranking import k_reciprocal
+from fpc_core.evaluation.metrics.retrieval import evaluate, unit
 from tests.golden_data import load_golden
 
 

@@ -9,8 +9,8 @@ import torch
 from fpc_core import retrieval
 from fpc_core.config import QuerySettings
 from fpc_core.data.images import resize_image, to_tensor
-from fpc_core.evaluation.passes import Pass, PassTask, Point
-from fpc_core.evaluation.run import run_kept, run_passes
+from fpc_core.evaluation.engine.passes import Pass, PassTask, Point
+from fpc_core.evaluation.engine.runner import run_kept, run_passes
 from fpc_core.gallery import device_tokens
 from fpc_core.gallery.device_tokens import ResidentTokens, room
 from fpc_core.gallery.memory import GalleryMemory

@@ -10,9 +10,9 @@ from app.background import Worker
 from app.errands import State
 from app.runs import Run
 from fpc_core.config import QuerySettings
-from fpc_core.evaluation.run import run_passes
-from fpc_core.evaluation.store import ResultStore
-from fpc_core.evaluation.sweep import SweepGrid, SweepTask
+from fpc_core.evaluation.engine.result_store import ResultStore
+from fpc_core.evaluation.engine.runner import run_passes
+from fpc_core.evaluation.sweep.task import SweepGrid, SweepTask
 from fpc_core.workspace import open_workspace
 
 GRID = SweepGrid((1.0, 0.6), (0.0, 0.4), (1, 3))

@@ -7,9 +7,9 @@ import pytest
 from app.curves import curve_figure
 from app.scores import Group, picked_row, score_sheet
 from fpc_core.config import QuerySettings
-from fpc_core.evaluation.bootstrap import Estimate
-from fpc_core.evaluation.recipe import ScoreRecipe
-from fpc_core.evaluation.report import MEASURES, OurScores, ReportTable, Row
+from fpc_core.evaluation.metrics.bootstrap import Estimate
+from fpc_core.evaluation.paper_tables.score_recipe import ScoreRecipe
+from fpc_core.evaluation.paper_tables.table import MEASURES, OurScores, ReportTable, Row
 
 RECIPE = ScoreRecipe()
 

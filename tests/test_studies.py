@@ -12,8 +12,8 @@ from app.studies import Study
 from fpc_core.config import QuerySettings
 from fpc_core.data.images import resize_image
 from fpc_core.data.occluders import CutOut, Rectangle, Scene
-from fpc_core.evaluation.occlusion import OcclusionTask, Relevance, run_occlusion
-from fpc_core.evaluation.occlusion_paths import growing
+from fpc_core.evaluation.occlusion.scenarios import growing
+from fpc_core.evaluation.occlusion.study import OcclusionTask, Relevance, run_occlusion
 from fpc_core.workspace import open_workspace
 
 

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from fpc_core.config import QuerySettings, Variant
 from fpc_core.data.datasets import ImageRecord
-from fpc_core.evaluation.passes import PassResult
-from fpc_core.evaluation.run import run_passes
-from fpc_core.evaluation.store import ResultStore
-from fpc_core.evaluation.sweep import SweepGrid, SweepTask
-from fpc_core.evaluation.sweep_tables import best_cell, format_sweep, sweep_cells, sweep_table
+from fpc_core.evaluation.engine.passes import PassResult
+from fpc_core.evaluation.engine.result_store import ResultStore
+from fpc_core.evaluation.engine.runner import run_passes
+from fpc_core.evaluation.sweep.tables import best_cell, format_sweep, sweep_cells, sweep_table
+from fpc_core.evaluation.sweep.task import SweepGrid, SweepTask
 from fpc_core.workspace import cache_folder, open_workspace
 from tests import by_hand
 
@@ -141,8 +141,8 @@ def test_every_step_adds_one_query_and_leaves_earlier_results_alone(task):
 
 
 def test_rounds_of_few_states_change_nothing(task, whole, monkeypatch):
-    monkeypatch.setattr("fpc_core.evaluation.run.BATCH", 3)
-    monkeypatch.setattr("fpc_core.evaluation.run.STATE_BYTES", 1)
+    monkeypatch.setattr("fpc_core.evaluation.engine.runner.BATCH", 3)
+    monkeypatch.setattr("fpc_core.evaluation.engine.runner.STATE_BYTES", 1)
     steps = list(run_passes(task.work))
     rates = [asked.settings.prune.keep_rate for asked, _ in steps]
     assert rates == [1.0] * 3 + [0.6] * 3 + [1.0] * 3 + [0.6] * 3 + [1.0] * 2 + [0.6] * 2

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_curve
 
-from fpc_core.evaluation.thresholds import error_curve, histograms
+from fpc_core.evaluation.metrics.verification import error_curve, histograms
 
 SAME = np.array([True, True, True, False, False, False, False])
 DISTANCE = np.array([0.1, 0.2, 0.5, 0.2, 0.4, 0.6, 0.7])

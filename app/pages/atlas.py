@@ -18,7 +18,7 @@ from app.messages import problem, problems
 from app.opening import mishaps_told, open_or_explain, run_page
 from app.state import View
 from fpc_core.config import QuerySettings
-from fpc_core.evaluation.atlas import PRUNED_BELOW, classify
+from fpc_core.evaluation.failure_analysis.cases import PRUNED_BELOW, classify
 
 PREFIX = "at_"  # of parameters that Explore binds as well
 AT_ONCE = 256  # an atlas with no more queries to search starts by itself

@@ -15,7 +15,7 @@ from app import boards, controls, grids, links, resources, sections, visitors
 from app.messages import plain, problem, problems
 from app.opening import open_or_explain, run_page
 from fpc_core.config import QuerySettings
-from fpc_core.evaluation.report_tables import NAMES, Setting, tables_of
+from fpc_core.evaluation.paper_tables.definitions import NAMES, Setting, tables_of
 
 PREFIX = "e_"  # of parameters that Explore binds as well
 

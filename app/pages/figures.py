@@ -17,7 +17,7 @@ from app.opening import open_or_explain, run_page
 from app.state import View
 from fpc_core.config import QuerySettings
 from fpc_core.data.occluders import Scene
-from fpc_core.evaluation.report import ReportTable
+from fpc_core.evaluation.paper_tables.table import ReportTable
 from fpc_core.figures.recipe import OF_ALL_QUERIES, WIDTHS, FigureRecipe
 from fpc_core.io.dataclass_json import MOST_BYTES, RecipeError
 from fpc_core.workspace import Workspace

@@ -19,7 +19,7 @@ from app.opening import open_or_explain, run_page
 from app.stages import Query
 from fpc_core.config import QuerySettings
 from fpc_core.data.occluders import Scene
-from fpc_core.evaluation.occlusion import Relevance
+from fpc_core.evaluation.occlusion.study import Relevance
 from fpc_core.io.dataclass_json import RecipeError
 from fpc_core.workspace import Workspace
 

@@ -21,7 +21,7 @@ from app.opening import open_or_explain, run_page
 from app.state import View
 from fpc_core.config import KEEP_RATES, QuerySettings
 from fpc_core.data.datasets import ImageRecord
-from fpc_core.evaluation.sweep import SweepGrid
+from fpc_core.evaluation.sweep.task import SweepGrid
 
 PREFIX = "s_"  # of parameters that Explore binds as well: a page cannot set for another what it binds itself
 SCOPES = ("all", "one", "a set")

@@ -20,10 +20,10 @@ from fpc_core.config import (
     Solver,
     Variant,
 )
-from fpc_core.evaluation.bootstrap import Bootstrap
-from fpc_core.evaluation.formats import FORMATS
-from fpc_core.evaluation.report_tables import NAMES
-from fpc_core.evaluation.sweep import SweepGrid
+from fpc_core.evaluation.metrics.bootstrap import Bootstrap
+from fpc_core.evaluation.paper_tables.definitions import NAMES
+from fpc_core.evaluation.paper_tables.export import FORMATS
+from fpc_core.evaluation.sweep.task import SweepGrid
 from fpc_core.explain.methods import DECODER_METHODS
 from fpc_core.gallery.builder import BATCH_SIZE, SHARD_IMAGES
 from fpc_core.matching.shortlists import IndexKind

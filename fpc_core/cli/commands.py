@@ -30,20 +30,20 @@ from fpc_core.config import (
 from fpc_core.data.datasets import open_dataset
 from fpc_core.data.images import decode_image, resize_image, to_tensor
 from fpc_core.data.truth import true_masks
-from fpc_core.evaluation.bootstrap import Bootstrap
-from fpc_core.evaluation.dropping import dropped_by_strategy, dropped_text
-from fpc_core.evaluation.flops import format_table, table3
-from fpc_core.evaluation.formats import FORMATS
-from fpc_core.evaluation.parity import checked_parity
-from fpc_core.evaluation.passes import Known, PassTask
-from fpc_core.evaluation.recipe import ScoreRecipe, read_score_recipe
-from fpc_core.evaluation.report import ReportTable
-from fpc_core.evaluation.report_tables import NAMES, Setting, scores_table, tables_of
-from fpc_core.evaluation.run import run_kept
-from fpc_core.evaluation.store import ResultStore
-from fpc_core.evaluation.sweep import SweepGrid, SweepTask
-from fpc_core.evaluation.sweep_tables import format_sweep, sweep_table
-from fpc_core.evaluation.task import evaluation_task
+from fpc_core.evaluation.device_parity import checked_parity
+from fpc_core.evaluation.engine.passes import Known, PassTask
+from fpc_core.evaluation.engine.result_store import ResultStore
+from fpc_core.evaluation.engine.runner import run_kept
+from fpc_core.evaluation.failure_analysis.dropped_patches import dropped_by_strategy, dropped_text
+from fpc_core.evaluation.metrics.bootstrap import Bootstrap
+from fpc_core.evaluation.metrics.flops import format_table, table3
+from fpc_core.evaluation.paper_tables.definitions import NAMES, Setting, scores_table, tables_of
+from fpc_core.evaluation.paper_tables.export import FORMATS
+from fpc_core.evaluation.paper_tables.score_recipe import ScoreRecipe, read_score_recipe
+from fpc_core.evaluation.paper_tables.table import ReportTable
+from fpc_core.evaluation.paper_tables.task import evaluation_task
+from fpc_core.evaluation.sweep.tables import format_sweep, sweep_table
+from fpc_core.evaluation.sweep.task import SweepGrid, SweepTask
 from fpc_core.figures.recipe import read_recipe
 from fpc_core.figures.render import write_figure
 from fpc_core.gallery.builder import build_memory

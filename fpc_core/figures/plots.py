@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from fpc_core.evaluation.report import ReportTable
+from fpc_core.evaluation.paper_tables.table import ReportTable
 from fpc_core.figures.recipe import WIDTHS, FigureStyle
 from fpc_core.figures.sheet import letter_of
 from fpc_core.figures.style import WORDS, new_figure

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from fpc_core.evaluation.formats import latex as escaped
-from fpc_core.evaluation.report import ReportTable
+from fpc_core.evaluation.paper_tables.export import latex as escaped
+from fpc_core.evaluation.paper_tables.table import ReportTable
 from fpc_core.figures.fonts import check_font
 from fpc_core.figures.kinds import Pen, computed_of_queries
 from fpc_core.figures.recipe import OF_ALL_QUERIES, FigureKind, FigureRecipe

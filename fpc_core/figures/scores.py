@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fpc_core.evaluation.flops import encoder_flops
-from fpc_core.evaluation.formats import to_csv
-from fpc_core.evaluation.report import ReportTable, Row
-from fpc_core.evaluation.report_tables import Setting, tables_of
-from fpc_core.evaluation.run import run_kept
-from fpc_core.evaluation.store import ResultStore
-from fpc_core.evaluation.task import evaluation_task
+from fpc_core.evaluation.engine.result_store import ResultStore
+from fpc_core.evaluation.engine.runner import run_kept
+from fpc_core.evaluation.metrics.flops import encoder_flops
+from fpc_core.evaluation.paper_tables.definitions import Setting, tables_of
+from fpc_core.evaluation.paper_tables.export import to_csv
+from fpc_core.evaluation.paper_tables.table import ReportTable, Row
+from fpc_core.evaluation.paper_tables.task import evaluation_task
 from fpc_core.figures.asked import check_weights
 from fpc_core.figures.plots import draw_curves, draw_sweep_map, draw_trade_off
 from fpc_core.figures.recipe import FigureKind, FigureRecipe

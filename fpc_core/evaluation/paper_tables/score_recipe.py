@@ -7,8 +7,8 @@ from enum import StrEnum
 from pathlib import Path
 
 from fpc_core.config import DropStrategy, PruneSettings, QuerySettings
-from fpc_core.evaluation.bootstrap import Bootstrap
-from fpc_core.evaluation.passes import ENCODER, PassTask, Point, Then
+from fpc_core.evaluation.engine.passes import ENCODER, PassTask, Point, Then
+from fpc_core.evaluation.metrics.bootstrap import Bootstrap
 from fpc_core.io.dataclass_json import RecipeError, from_json, read_text, to_json
 
 FORMAT = 1

@@ -10,11 +10,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fpc_core.config import ALPHAS, KEEP_RATES, DropStrategy, ModelConfig, QuerySettings
-from fpc_core.evaluation.bootstrap import Bootstrap
-from fpc_core.evaluation.flops import encoder_flops
-from fpc_core.evaluation.recipe import Method, ScoreRecipe
-from fpc_core.evaluation.report import MEASURES, ReportTable, Row
-from fpc_core.evaluation.tables import (
+from fpc_core.evaluation.metrics.bootstrap import Bootstrap
+from fpc_core.evaluation.metrics.flops import encoder_flops
+from fpc_core.evaluation.paper_tables.published import (
     FIG_4_ALPHA,
     FIG_4_NEIGHBORS,
     TABLE_1,
@@ -26,6 +24,8 @@ from fpc_core.evaluation.tables import (
     TABLE_7,
     PublishedTable,
 )
+from fpc_core.evaluation.paper_tables.score_recipe import Method, ScoreRecipe
+from fpc_core.evaluation.paper_tables.table import MEASURES, ReportTable, Row
 
 NEIGHBORS = (1, 2, 3, 5, 8, 10, 15, 20)  # of Fig. 4b
 TABLE_6_KEEP_RATE = 0.9  # as its caption says

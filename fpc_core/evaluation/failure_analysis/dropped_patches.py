@@ -10,8 +10,8 @@ import numpy as np
 
 from fpc_core.config import DropStrategy, PruneSettings
 from fpc_core.data.datasets import Dataset
-from fpc_core.evaluation.passes import drawn_anew
-from fpc_core.evaluation.protocol import BATCH, encoder_state
+from fpc_core.evaluation.engine.passes import drawn_anew
+from fpc_core.evaluation.engine.protocol import BATCH, encoder_state
 from fpc_core.explain.masks import DropShares, Shares, drop_shares, patch_areas
 from fpc_core.retrieval import Retriever
 

@@ -8,9 +8,9 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from fpc_core.evaluation.flops import Flops, encoder_flops
-from fpc_core.evaluation.passes import Known
-from fpc_core.evaluation.sweep import SweepTask
+from fpc_core.evaluation.engine.passes import Known
+from fpc_core.evaluation.metrics.flops import Flops, encoder_flops
+from fpc_core.evaluation.sweep.task import SweepTask
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from fpc_core.config import QuerySettings
-from fpc_core.evaluation.bootstrap import Estimate
-from fpc_core.evaluation.recipe import ScoreRecipe
+from fpc_core.evaluation.metrics.bootstrap import Estimate
+from fpc_core.evaluation.paper_tables.score_recipe import ScoreRecipe
 
 RANKS = (1, 5, 10)
 MEASURES = (*(f"Rank-{rank}" for rank in RANKS), "mAP")

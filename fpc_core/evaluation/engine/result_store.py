@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from fpc_core.evaluation.passes import UNKNOWN, Part, Pass, PassResult, PassTask, Point, Then
+from fpc_core.evaluation.engine.passes import UNKNOWN, Part, Pass, PassResult, PassTask, Point, Then
 from fpc_core.io.atomic_write import written_whole
 
 FORMAT = 3  # raise it when a change to the core changes results

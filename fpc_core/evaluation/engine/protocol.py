@@ -9,7 +9,7 @@ import torch
 
 from fpc_core.data.datasets import Dataset, ImageRecord
 from fpc_core.data.images import resize_image, to_tensor
-from fpc_core.evaluation.metrics import evaluate
+from fpc_core.evaluation.metrics.retrieval import evaluate
 from fpc_core.results import EncoderState, Scores
 from fpc_core.retrieval import Retriever
 

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from fpc_core.evaluation.metrics import unit
+from fpc_core.evaluation.metrics.retrieval import unit
 
 FloatType = type[np.float16] | type[np.float32]
 

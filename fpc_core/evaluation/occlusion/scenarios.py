@@ -14,7 +14,7 @@ from fpc_core.config import ModelConfig
 from fpc_core.data.occluders import GREY, Rectangle, Scene, grown
 from fpc_core.data.painting import Pictures, covered
 from fpc_core.data.truth import PERSON
-from fpc_core.evaluation.occlusion import BEYOND, DISTANCE, FINAL, RANKINGS, OcclusionTask, Standings
+from fpc_core.evaluation.occlusion.study import BEYOND, DISTANCE, FINAL, RANKINGS, OcclusionTask, Standings
 
 
 class Growth(StrEnum):

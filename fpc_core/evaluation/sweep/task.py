@@ -11,7 +11,7 @@ from itertools import product
 
 from fpc_core.config import ALPHAS, KEEP_RATES, QuerySettings
 from fpc_core.data.datasets import Dataset, ImageRecord
-from fpc_core.evaluation.passes import Pass, PassTask, Point
+from fpc_core.evaluation.engine.passes import Pass, PassTask, Point
 from fpc_core.retrieval import Retriever
 
 

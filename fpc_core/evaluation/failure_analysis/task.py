@@ -12,10 +12,10 @@ import numpy as np
 from fpc_core.config import QuerySettings
 from fpc_core.data.datasets import Dataset, ImageRecord
 from fpc_core.data.truth import Occlusion
-from fpc_core.evaluation.atlas import Answer, Case, Stage, survived_share
-from fpc_core.evaluation.metrics import evaluate, junk_mask, match_mask
-from fpc_core.evaluation.passes import Known, Part, Pass, PassTask, Point
-from fpc_core.evaluation.protocol import feature_distance
+from fpc_core.evaluation.engine.passes import Known, Part, Pass, PassTask, Point
+from fpc_core.evaluation.engine.protocol import feature_distance
+from fpc_core.evaluation.failure_analysis.cases import Answer, Case, Stage, survived_share
+from fpc_core.evaluation.metrics.retrieval import evaluate, junk_mask, match_mask
 from fpc_core.explain.masks import patch_areas
 from fpc_core.matching.ranking import combined_distance
 from fpc_core.retrieval import Retriever

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fpc_core.config import KEEP_RATES, VIT_BASE_STRIDE_11, ModelConfig, PruneSettings
-from fpc_core.evaluation.tables import TABLE_3
+from fpc_core.evaluation.paper_tables.published import TABLE_3
 
 
 @dataclass(frozen=True)

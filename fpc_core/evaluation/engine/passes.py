@@ -18,8 +18,8 @@ import numpy as np
 
 from fpc_core.config import DropStrategy, PruneSettings, QuerySettings
 from fpc_core.data.datasets import Dataset, ImageRecord
-from fpc_core.evaluation.metrics import evaluate, match_mask, summarise
-from fpc_core.evaluation.protocol import cameras_of, feature_distance, identities_of
+from fpc_core.evaluation.engine.protocol import cameras_of, feature_distance, identities_of
+from fpc_core.evaluation.metrics.retrieval import evaluate, match_mask, summarise
 from fpc_core.results import Scores
 from fpc_core.retrieval import Retriever
 

@@ -15,11 +15,21 @@ import numpy as np
 
 from fpc_core.config import ModelConfig
 from fpc_core.data.datasets import ImageRecord
-from fpc_core.evaluation.metrics import unit
-from fpc_core.evaluation.passes import ENCODER, Known, Part, Pass, PassResult, PassTask, Point, Then, gallery_pass
-from fpc_core.evaluation.protocol import BATCH, encoder_state, feature_distance, score_distance
-from fpc_core.evaluation.reranking import k_reciprocal
-from fpc_core.evaluation.store import Kept, ResultStore
+from fpc_core.evaluation.engine.passes import (
+    ENCODER,
+    Known,
+    Part,
+    Pass,
+    PassResult,
+    PassTask,
+    Point,
+    Then,
+    gallery_pass,
+)
+from fpc_core.evaluation.engine.protocol import BATCH, encoder_state, feature_distance, score_distance
+from fpc_core.evaluation.engine.reranking import k_reciprocal
+from fpc_core.evaluation.engine.result_store import Kept, ResultStore
+from fpc_core.evaluation.metrics.retrieval import unit
 from fpc_core.results import EncoderState, Encoding, Match
 
 STATE_BYTES = 256 << 20  # encoder states held while all passes go over them

@@ -7,8 +7,8 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 
-from fpc_core.evaluation.bootstrap import Estimate
-from fpc_core.evaluation.report import Column, ReportTable, Source, columns
+from fpc_core.evaluation.metrics.bootstrap import Estimate
+from fpc_core.evaluation.paper_tables.table import Column, ReportTable, Source, columns
 
 _LATEX = str.maketrans(
     {

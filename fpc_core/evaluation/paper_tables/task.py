@@ -14,10 +14,10 @@ import numpy as np
 
 from fpc_core.config import DropStrategy, QuerySettings
 from fpc_core.data.datasets import Dataset
-from fpc_core.evaluation.bootstrap import Estimate, estimates
-from fpc_core.evaluation.passes import Known, Pass, PassTask, Point, gallery_pass
-from fpc_core.evaluation.recipe import ScoreRecipe
-from fpc_core.evaluation.report import RANKS, OurScores, ReportTable
+from fpc_core.evaluation.engine.passes import Known, Pass, PassTask, Point, gallery_pass
+from fpc_core.evaluation.metrics.bootstrap import Estimate, estimates
+from fpc_core.evaluation.paper_tables.score_recipe import ScoreRecipe
+from fpc_core.evaluation.paper_tables.table import RANKS, OurScores, ReportTable
 from fpc_core.retrieval import Retriever
 
 
