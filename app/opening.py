@@ -13,7 +13,7 @@ from app.messages import closed_today, mishap, nothing_to_show, problem
 from app.public import is_public
 from fpc_core.data.images import ImageError
 from fpc_core.gallery.memory import GalleryMemoryError
-from fpc_core.matching.shortlists import ShortlistError
+from fpc_core.matching.shortlist.base import ShortlistError
 from fpc_core.runtime.out_of_memory import NoMemoryLeftError
 from fpc_core.workspace import Places, Workspace, roots_in_use
 from fpc_core.workspace.allowed_roots import Root

@@ -37,7 +37,7 @@ from fpc_core.explain.methods import DECODER_METHODS
 from fpc_core.gallery.builder import build_memory
 from fpc_core.lessons.case import case_of
 from fpc_core.lessons.course import lesson
-from fpc_core.matching.shortlists import TorchIndex
+from fpc_core.matching.shortlist.base import TorchIndex
 from fpc_core.report.sources import query_of
 from fpc_core.runtime.out_of_memory import shortages
 from fpc_core.workspace import Places, Workspace, open_workspace

@@ -12,7 +12,7 @@ from fpc_core.cli import main
 from fpc_core.config import QuerySettings
 from fpc_core.evaluation.paper_tables.score_recipe import ScoreRecipe
 from fpc_core.figures.recipe import FigureKind, FigureRecipe
-from fpc_core.matching.shortlists import TorchIndex
+from fpc_core.matching.shortlist.base import TorchIndex
 from fpc_core.model.checkpoint import load_checkpoint
 from fpc_core.results import Shortlist
 from fpc_core.retrieval import Retriever

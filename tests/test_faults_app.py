@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from app.caches import RESULTS
-from fpc_core.matching.shortlists import ShortlistError, TorchIndex
+from fpc_core.matching.shortlist.base import ShortlistError, TorchIndex
 from fpc_core.model.checkpoint import save_checkpoint
 from fpc_core.model.fpc import FPC
 from tests.small_world import CONFIG, paint

@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fpc_core.config import TransportSettings
-from fpc_core.matching.scalings import Fitted, scalings
+from fpc_core.matching.sinkhorn_trace import Fitted, scalings
 from fpc_core.matching.transport import plan, solve
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from fpc_core.config import QuerySettings
-from fpc_core.matching.shortlists import IndexKind, ShortlistError, TorchIndex, nearest, open_index
+from fpc_core.matching.shortlist.base import IndexKind, ShortlistError, TorchIndex, nearest, open_index
 from fpc_core.workspace import open_workspace
 from tests.small_world import CONFIG
 
@@ -151,7 +151,7 @@ def test_what_cannot_be_had_is_told_with_the_remedy(gallery, tmp_path, monkeypat
     with pytest.raises(ShortlistError, match="unknown shortlist 'annoy'; use torch, faiss, faiss-ivf, qdrant"):
         index_of("annoy", gallery, tmp_path)
     monkeypatch.setitem(sys.modules, "faiss", None)
-    monkeypatch.delitem(sys.modules, "fpc_core.matching.faiss_index", raising=False)
+    monkeypatch.delitem(sys.modules, "fpc_core.matching.shortlist.faiss_index", raising=False)
     with pytest.raises(ShortlistError, match=r"by faiss needs faiss: pip install -r requirements-scale\.txt, or use"):
         index_of("faiss", gallery, tmp_path)
 

@@ -8,7 +8,7 @@ from functools import cache
 
 import numpy as np
 
-from fpc_core.matching.scalings import Fitted, Scaling, scalings
+from fpc_core.matching.sinkhorn_trace import Fitted, Scaling, scalings
 from fpc_core.matching.transport import programme
 
 TOY_NAMES = ("head", "chest", "legs", "feet")

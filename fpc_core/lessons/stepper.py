@@ -15,7 +15,7 @@ from fpc_core.config import ModelConfig
 from fpc_core.data.pictures import packed
 from fpc_core.lessons.runs import TOY_NAMES, Problem, Run, Runs, Snapshot
 from fpc_core.lessons.steps import number
-from fpc_core.matching.scalings import Fitted
+from fpc_core.matching.sinkhorn_trace import Fitted
 
 _HERE = Path(__file__).parent
 SCRIPT = (_HERE / "stepper.js").read_text(encoding="utf-8")

@@ -108,10 +108,12 @@ def open_index(
         return TorchIndex(cls, unit_cls)
     try:
         if kind == IndexKind.QDRANT:
-            from fpc_core.matching.qdrant_index import QdrantIndex  # libraries that few have and none else needs
+            from fpc_core.matching.shortlist.qdrant_index import (
+                QdrantIndex,  # libraries that few have and none else needs
+            )
 
             return QdrantIndex(cls, name, os.environ.get("FPC_QDRANT", ""), os.environ.get("FPC_QDRANT_KEY") or None)
-        from fpc_core.matching.faiss_index import FaissIndex, IvfIndex
+        from fpc_core.matching.shortlist.faiss_index import FaissIndex, IvfIndex
 
         if kind == IndexKind.FAISS:
             return FaissIndex(cls, unit_cls())

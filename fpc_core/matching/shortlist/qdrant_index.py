@@ -10,7 +10,7 @@ from qdrant_client import QdrantClient, models
 from qdrant_client.http.models import ExtendedPointId
 from torch import Tensor
 
-from fpc_core.matching.shortlists import ShortlistError, nearest
+from fpc_core.matching.shortlist.base import ShortlistError, nearest
 from fpc_core.results import Shortlist
 
 _BLOCK = 1_000  # points uploaded at once

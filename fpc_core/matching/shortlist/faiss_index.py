@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from fpc_core.io.atomic_write import written_whole
-from fpc_core.matching.shortlists import MARGIN, nearest
+from fpc_core.matching.shortlist.base import MARGIN, nearest
 from fpc_core.results import Shortlist
 
 _BLOCK = 65_536  # rows added at once
