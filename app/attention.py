@@ -15,7 +15,7 @@ from app.components.feed import feed
 from app.components.heat import heat
 from app.stages import Found, Query
 from fpc_core.config import MapSettings, MapTarget, Variant
-from fpc_core.data.pictures import data_uri
+from fpc_core.data.browser_encoding import data_uri
 from fpc_core.explain.methods import SAYS, TARGETED, map_target, told
 from fpc_core.explain.strips import Card, Scale, Strip, decoder_cards, who
 from fpc_core.explain.targets import decoder_target, explained_index

@@ -16,8 +16,8 @@ from app.messages import problem
 from app.stages import Query
 from app.studies import Look, Study
 from fpc_core.config import KEEP_RATES, QuerySettings
+from fpc_core.data.browser_encoding import data_uri
 from fpc_core.data.occluders import Scene
-from fpc_core.data.pictures import data_uri
 from fpc_core.evaluation.occlusion.scenarios import (
     Effect,
     Growth,

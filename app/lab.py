@@ -23,11 +23,11 @@ from app.opening import mishaps_told
 from app.stages import Query
 from app.state import EPSILON, GAMMA, NEIGHBORS
 from fpc_core.config import PruneSettings, QuerySettings, TransportSettings
-from fpc_core.data import painting
+from fpc_core.data import occluder_rendering
+from fpc_core.data.browser_encoding import data_uri
+from fpc_core.data.ground_truth import BACKGROUND, OCCLUDER
+from fpc_core.data.occluder_rendering import covered, paint
 from fpc_core.data.occluders import CutOut, Outline, Scene, SceneRecipe
-from fpc_core.data.painting import covered, paint
-from fpc_core.data.pictures import data_uri
-from fpc_core.data.truth import BACKGROUND, OCCLUDER
 from fpc_core.explain.masks import drop_shares, patch_areas
 from fpc_core.explain.strips import Tone, tone_of
 from fpc_core.figures.recipe import FigureKind
@@ -48,7 +48,7 @@ def painted(space: Workspace, query: Query, scene: Scene) -> Query:
 
 def cut_outs(space: Workspace, *scenes: Scene) -> dict[tuple[str, Outline], np.ndarray]:
     """What `paint` needs of the gallery. Raises RecipeError for an image that is not in it."""
-    return painting.cut_outs(
+    return occluder_rendering.cut_outs(
         scenes, space.retriever.memory.records, lambda record, kind: resources.cut_out_of(space, record, kind)
     )
 

@@ -21,7 +21,7 @@ from app.components.stepper import stepper
 from app.live import answer_data, view_key
 from app.stages import Found, Query
 from app.state import Pin
-from fpc_core.data.pictures import data_uri
+from fpc_core.data.browser_encoding import data_uri
 from fpc_core.explain.masks import drop_shares, patch_areas
 from fpc_core.explain.stories import decoder_story, drop_story
 from fpc_core.explain.strips import Strip, decoder_cards

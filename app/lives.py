@@ -10,7 +10,7 @@ from app import stages
 from app.components.lifeline import life_data, lifeline
 from app.stages import Found, Query
 from app.state import Pin, keep_rates
-from fpc_core.data.pictures import data_uri
+from fpc_core.data.browser_encoding import data_uri
 from fpc_core.workspace import Workspace
 
 

@@ -15,7 +15,7 @@ from app.live import view_key
 from app.stages import Found, Query
 from app.state import Pin
 from fpc_core.config import Solver
-from fpc_core.data.pictures import data_uri
+from fpc_core.data.browser_encoding import data_uri
 from fpc_core.explain.margin import margin
 from fpc_core.explain.strips import MARKS, ranks_of, rivals, tone_of, who
 from fpc_core.workspace import Workspace

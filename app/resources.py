@@ -22,13 +22,13 @@ from app.runs import Run
 from app.stages import computed
 from app.studies import Study
 from fpc_core.config import QuerySettings
+from fpc_core.data.browser_encoding import data_uri
 from fpc_core.data.datasets import Dataset, ImageRecord, open_dataset
+from fpc_core.data.ground_truth import occlusions, true_masks
 from fpc_core.data.images import resize_image
 from fpc_core.data.inventory import Inventory, take_inventory
+from fpc_core.data.occluder_rendering import cut_out
 from fpc_core.data.occluders import Outline
-from fpc_core.data.painting import cut_out
-from fpc_core.data.pictures import data_uri
-from fpc_core.data.truth import occlusions, true_masks
 from fpc_core.evaluation.engine.result_store import ResultStore
 from fpc_core.evaluation.failure_analysis.task import AtlasTask
 from fpc_core.evaluation.occlusion.study import OcclusionTask

@@ -19,8 +19,8 @@ from app.messages import plain
 from app.stages import Found, Query
 from app.state import plain_name
 from fpc_core.config import QuerySettings
+from fpc_core.data.browser_encoding import data_uri
 from fpc_core.data.datasets import ImageRecord
-from fpc_core.data.pictures import data_uri
 from fpc_core.explain.strips import Card, Strip, Tone, camera_name, distances_of, ranked_strip, ranks_of, tone_of, who
 from fpc_core.workspace import Workspace
 

@@ -14,7 +14,7 @@ from app.components.cards import cards
 from app.stages import Query
 from app.state import plain_name
 from fpc_core.config import QuerySettings, Solver
-from fpc_core.data.pictures import data_uri
+from fpc_core.data.browser_encoding import data_uri
 from fpc_core.explain.overlay import stripes
 from fpc_core.explain.strips import Card, Strip, distances_of, ranked_strip, ranks_of, who
 from fpc_core.results import QueryTrace

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import streamlit as st
 
-from fpc_core.data.apart import decode_apart
 from fpc_core.data.images import ImageError, content_hash
+from fpc_core.data.sandboxed_decode import decode_apart
 
 PER_MINUTE = 10  # new images that one visitor may have decoded
 PER_VISIT = 200

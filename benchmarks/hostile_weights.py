@@ -28,8 +28,8 @@ from benchmarks.damage import BLIND, ODD_NUMBERS
 from benchmarks.hostile_text import odd_value
 from fpc_core.config import ModelConfig
 from fpc_core.model.checkpoint import FORMAT
+from fpc_core.model.checkpoint_layouts import Source, layout_of
 from fpc_core.model.fpc import FPC
-from fpc_core.model.layouts import Source, layout_of
 
 TOLD = ModelConfig(stride=16, width=192, heads=3, mlp_ratio=0.1, cameras=2, identities=3)
 """What the reader can tell from the shapes alone."""

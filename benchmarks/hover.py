@@ -15,7 +15,7 @@ from playwright.sync_api import sync_playwright
 from app.components.patchgrid import geometry, parts
 from benchmarks.serving import chromium
 from fpc_core.config import ModelConfig
-from fpc_core.data.pictures import packed
+from fpc_core.data.browser_encoding import packed
 
 HOVERS, KEPT = 400, 128
 MEASURE = """

@@ -33,8 +33,8 @@ from app.state import View, keep_rates
 from benchmarks.serving import busy_seconds, resident, server
 from benchmarks.visit import Dials, LeftError, Visit, visit
 from fpc_core.config import QuerySettings, Variant
+from fpc_core.data.browser_encoding import data_uri
 from fpc_core.data.images import resize_image
-from fpc_core.data.pictures import data_uri
 from fpc_core.explain.strips import Subject
 from fpc_core.workspace import Places, Workspace, open_workspace
 

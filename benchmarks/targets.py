@@ -21,8 +21,8 @@ from benchmarks.hostile_weights import File, checkpoint_file
 from fpc_core.config import PruneSettings, QuerySettings
 from fpc_core.data.datasets import DatasetError, open_dataset
 from fpc_core.data.images import MAX_PIXELS, MIN_SIDE, ImageError, decode_image
+from fpc_core.data.occluder_rendering import covered, paint
 from fpc_core.data.occluders import CutOut, Scene, SceneRecipe, grown
-from fpc_core.data.painting import covered, paint
 from fpc_core.io.dataclass_json import RecipeError, from_json, to_json
 from fpc_core.model.checkpoint import CheckpointError, load_checkpoint
 from fpc_core.workspace import Places

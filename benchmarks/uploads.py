@@ -14,8 +14,8 @@ import numpy as np
 from PIL import Image
 
 from fpc_core.data import images
-from fpc_core.data.apart import decode_apart
 from fpc_core.data.images import ImageError, decode_image, resize_image
+from fpc_core.data.sandboxed_decode import decode_apart
 
 SIZE = (256, 128)
 MORE_SCANS = 50

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fpc_core.data import apart, images
-from fpc_core.data.apart import decode_apart
+from fpc_core.data import images, sandboxed_decode
 from fpc_core.data.images import ImageError, decode_image, resize_image
+from fpc_core.data.sandboxed_decode import decode_apart
 from tests.test_images import encoded, picture, png_header
 
 SIZE = (64, 32)
@@ -81,7 +81,7 @@ def test_a_process_that_hangs_is_ended_by_the_clock():
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such bound")
 def test_a_file_that_takes_too_much_memory_is_refused(monkeypatch):
-    monkeypatch.setattr(apart, "ROOM", 300 << 20)
+    monkeypatch.setattr(sandboxed_decode, "ROOM", 300 << 20)
     data = encoded(Image.new("1", (6300, 6300)), "PNG")
     with pytest.raises(ImageError, match=r"wide\.png (cannot be decoded|is damaged or truncated)"):
         decode_apart(data, "wide.png", SIZE)
@@ -112,15 +112,15 @@ def test_the_process_can_write_no_file(monkeypatch, tmp_path):
 
 
 def test_whoever_finds_all_processes_taken_is_told_to_wait(monkeypatch):
-    monkeypatch.setattr(apart, "_seats", threading.BoundedSemaphore(1))
-    with apart._seats, pytest.raises(ImageError, match=r"me\.png has to wait"):
+    monkeypatch.setattr(sandboxed_decode, "_seats", threading.BoundedSemaphore(1))
+    with sandboxed_decode._seats, pytest.raises(ImageError, match=r"me\.png has to wait"):
         decode_apart(b"x", "me.png", SIZE, patience=0.01)
 
 
 def test_the_time_spent_waiting_for_a_process_is_part_of_the_patience(monkeypatch):
     left, seats = [], threading.BoundedSemaphore(1)
-    monkeypatch.setattr(apart, "_seats", seats)
-    monkeypatch.setattr(apart, "_run", lambda *given: left.append(given[-1]) or pytest.fail("enough"))
+    monkeypatch.setattr(sandboxed_decode, "_seats", seats)
+    monkeypatch.setattr(sandboxed_decode, "_run", lambda *given: left.append(given[-1]) or pytest.fail("enough"))
     seats.acquire()
     threading.Timer(0.2, seats.release).start()
     with pytest.raises(pytest.fail.Exception, match="enough"):

@@ -10,7 +10,7 @@ from pyarrow import parquet
 
 from app.cases import case_strip, table
 from fpc_core.config import QuerySettings
-from fpc_core.data.truth import RECORDS
+from fpc_core.data.ground_truth import RECORDS
 from fpc_core.evaluation.engine.runner import run_passes
 from fpc_core.evaluation.failure_analysis.cases import NAMES, Case, Outcome, Stage, by_precision, sorted_out
 from fpc_core.evaluation.failure_analysis.task import AtlasTask, Pairs

@@ -11,8 +11,8 @@ from app import desk
 from app.basket import Item
 from fpc_core.config import QuerySettings, Variant
 from fpc_core.data.images import resize_image, to_tensor
+from fpc_core.data.occluder_rendering import paint
 from fpc_core.data.occluders import CutOut, Outline, Rectangle, Scene, SceneRecipe
-from fpc_core.data.painting import paint
 from fpc_core.evaluation.occlusion import study
 from fpc_core.evaluation.occlusion.scenarios import Effect
 from fpc_core.explain.masks import survivors

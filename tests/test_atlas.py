@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fpc_core.config import DropStrategy, PruneSettings, QuerySettings
-from fpc_core.data.truth import PERSON, Occlusion
+from fpc_core.data.ground_truth import PERSON, Occlusion
 from fpc_core.evaluation.engine.passes import ENCODER, Pass, Point
 from fpc_core.evaluation.engine.protocol import encoder_state
 from fpc_core.evaluation.engine.result_store import ResultStore

@@ -16,10 +16,10 @@ from timm.layers import resample_abs_pos_embed
 from timm.models.vision_transformer import VisionTransformer
 
 from fpc_core.config import ModelConfig, PruneSettings
-from fpc_core.model import files
+from fpc_core.model import weight_files
 from fpc_core.model.checkpoint import CheckpointError, load_checkpoint, save_checkpoint, weights_fingerprint
+from fpc_core.model.checkpoint_layouts import Source, by_group
 from fpc_core.model.fpc import FPC
-from fpc_core.model.layouts import Source, by_group
 from tests.golden_data import load_golden
 from tests.released_world import released_names
 
@@ -378,7 +378,7 @@ def test_an_absent_file_and_a_folder_are_named(tmp_path):
 def test_the_size_limit_is_a_setting_and_is_met_before_the_file_is_opened(model, tmp_path, monkeypatch):
     save_checkpoint(model, tmp_path / "own.safetensors")
     monkeypatch.setenv("FPC_MAX_WEIGHTS_GB", "0.0001")
-    monkeypatch.setattr(files, "_is_safetensors", lambda path: pytest.fail("the file was opened"))
+    monkeypatch.setattr(weight_files, "_is_safetensors", lambda path: pytest.fail("the file was opened"))
     with pytest.raises(CheckpointError, match=r"own\.safetensors has more than 0\.0001 GB.*raise FPC_MAX_WEIGHTS_GB"):
         load_checkpoint(tmp_path / "own.safetensors")
 
@@ -392,15 +392,17 @@ def test_a_size_limit_that_is_none_is_named(model, tmp_path, monkeypatch, text):
 
 
 def test_a_long_header_is_refused_unread(tmp_path, monkeypatch):
-    save_file({"x": torch.zeros(1)}, tmp_path / "long.safetensors", metadata={"note": "n" * (files.MAX_HEADER + 1)})
-    monkeypatch.setattr(files, "safe_open", lambda *args, **kwargs: pytest.fail("the header was read"))
+    save_file(
+        {"x": torch.zeros(1)}, tmp_path / "long.safetensors", metadata={"note": "n" * (weight_files.MAX_HEADER + 1)}
+    )
+    monkeypatch.setattr(weight_files, "safe_open", lambda *args, **kwargs: pytest.fail("the header was read"))
     with pytest.raises(CheckpointError, match=r"has a header of [\d,]+ bytes, the limit is 4,194,304"):
         load_checkpoint(tmp_path / "long.safetensors")
 
 
 @pytest.mark.parametrize("name", ["many.safetensors", "many.pth"])
 def test_too_many_tensors_are_refused(tmp_path, monkeypatch, name):
-    monkeypatch.setattr(files, "MAX_TENSORS", 20)
+    monkeypatch.setattr(weight_files, "MAX_TENSORS", 20)
     weights = {f"blocks.{number}.x": torch.zeros(1) for number in range(30)}
     path = tmp_path / name
     save_file(weights, path) if name.endswith("s") else torch.save(weights, path)
@@ -436,7 +438,7 @@ def test_an_archive_that_unpacks_to_too_much_is_refused_packed(tmp_path, monkeyp
 def test_an_archive_with_a_long_program_is_refused_unread(tmp_path, monkeypatch):
     monkeypatch.setattr(torch, "load", lambda *args, **kwargs: pytest.fail("the program was read"))
     with zipfile.ZipFile(tmp_path / "long.pth", "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("archive/data.pkl", bytes(files.MAX_PROGRAM + 1))
+        archive.writestr("archive/data.pkl", bytes(weight_files.MAX_PROGRAM + 1))
     with pytest.raises(CheckpointError, match="holds a pickle of more than 16 MiB"):
         load_checkpoint(tmp_path / "long.pth")
 

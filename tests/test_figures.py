@@ -19,8 +19,8 @@ from PIL import Image
 
 from fpc_core.config import DropStrategy, MapMethod, MapTarget, PruneSettings, QuerySettings
 from fpc_core.data.images import resize_image, to_tensor
+from fpc_core.data.occluder_rendering import cut_out, paint
 from fpc_core.data.occluders import CutOut, Outline, Rectangle, Scene
-from fpc_core.data.painting import cut_out, paint
 from fpc_core.evaluation.engine.protocol import feature_distance, score_distance
 from fpc_core.evaluation.engine.runner import run_kept
 from fpc_core.evaluation.paper_tables.definitions import Setting, tables_of

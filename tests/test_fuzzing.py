@@ -28,10 +28,10 @@ from fpc_core.data.images import decode_image
 from fpc_core.evaluation.paper_tables.score_recipe import ScoreRecipe
 from fpc_core.io.dataclass_json import RecipeError
 from fpc_core.model.checkpoint import FORMAT, CheckpointError, load_checkpoint, save_checkpoint
-from fpc_core.model.files import _Bounded
+from fpc_core.model.checkpoint_layouts import Source
 from fpc_core.model.fpc import FPC
-from fpc_core.model.layouts import Source
-from fpc_core.model.pickles import MAX_NAME, HarmfulPickleError, check_pickles
+from fpc_core.model.pickle_scan import MAX_NAME, HarmfulPickleError, check_pickles
+from fpc_core.model.weight_files import _Bounded
 from tests import planted
 
 QUICK = {"images": 700, "checkpoints": 250, "recipes": 1000, "links": 1500, "labels": 300, "names": 300}

@@ -10,6 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fpc_core.config import QuerySettings
+from fpc_core.data.ground_truth import PERSON
+from fpc_core.data.occluder_rendering import TILE, covered, cut_out, paint, tile
 from fpc_core.data.occluders import (
     MOST_OCCLUDERS,
     MOST_POINTS,
@@ -24,8 +26,6 @@ from fpc_core.data.occluders import (
     TexturedRectangle,
     grown,
 )
-from fpc_core.data.painting import TILE, covered, cut_out, paint, tile
-from fpc_core.data.truth import PERSON
 from fpc_core.io.dataclass_json import RecipeError
 
 SHAPE = (64, 32)

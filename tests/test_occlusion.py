@@ -9,10 +9,10 @@ import torch
 
 from fpc_core.config import ModelConfig, QuerySettings
 from fpc_core.data.datasets import ImageRecord
+from fpc_core.data.ground_truth import OCCLUDER, PERSON
 from fpc_core.data.images import resize_image, to_tensor
+from fpc_core.data.occluder_rendering import covered, cut_out, paint
 from fpc_core.data.occluders import CutOut, Outline, Rectangle, Scene
-from fpc_core.data.painting import covered, cut_out, paint
-from fpc_core.data.truth import OCCLUDER, PERSON
 from fpc_core.evaluation.metrics.retrieval import evaluate
 from fpc_core.evaluation.occlusion.scenarios import (
     Box,

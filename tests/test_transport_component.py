@@ -10,8 +10,8 @@ import torch
 from app.components.patchgrid import geometry
 from app.components.transport import pair_data
 from fpc_core.config import ModelConfig, QuerySettings, Solver, TransportSettings
+from fpc_core.data.browser_encoding import packed
 from fpc_core.data.images import resize_image, to_tensor
-from fpc_core.data.pictures import packed
 from fpc_core.workspace import open_workspace
 
 

@@ -9,7 +9,7 @@ import pytest
 from pyarrow import parquet
 
 from fpc_core.data.datasets import DatasetError, open_dataset
-from fpc_core.data.truth import RECORDS, occlusions, true_masks
+from fpc_core.data.ground_truth import RECORDS, occlusions, true_masks
 from fpc_core.workspace import DEMO_ROOT
 
 

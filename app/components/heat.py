@@ -12,7 +12,7 @@ from app.components import source
 from app.components.cards import plain_strip
 from app.components.patchgrid import geometry
 from fpc_core.config import ModelConfig
-from fpc_core.data.pictures import packed
+from fpc_core.data.browser_encoding import packed
 from fpc_core.explain.strips import Strip
 
 _mount = st.components.v2.component(

@@ -11,7 +11,7 @@ import streamlit as st
 from app.components.patchgrid import component, geometry
 from app.state import Pin
 from fpc_core.config import ModelConfig
-from fpc_core.data.pictures import packed
+from fpc_core.data.browser_encoding import packed
 from fpc_core.explain.lifelines import fell_in, life_line, living_range
 from fpc_core.explain.masks import to_grid
 from fpc_core.explain.stories import patch_story

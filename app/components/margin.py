@@ -7,7 +7,7 @@ from typing import Any
 
 from app.components.patchgrid import component, geometry
 from fpc_core.config import ModelConfig
-from fpc_core.data.pictures import packed
+from fpc_core.data.browser_encoding import packed
 from fpc_core.explain.margin import Margin
 from fpc_core.explain.stories import told, told_parts, win_story
 

@@ -13,9 +13,9 @@ from typing import Any
 import streamlit as st
 
 from app.components import source
+from fpc_core.data.browser_encoding import data_uri
+from fpc_core.data.occluder_rendering import POLE_SHADE, TILE_WIDTH, tile
 from fpc_core.data.occluders import MOST_OCCLUDERS, MOST_POINTS, CutOut, Scene, Texture
-from fpc_core.data.painting import POLE_SHADE, TILE_WIDTH, tile
-from fpc_core.data.pictures import data_uri
 from fpc_core.io.dataclass_json import plain
 
 _mount = st.components.v2.component(

@@ -1,4 +1,4 @@
-// How a scene is drawn as SVG, in pixels of the image; textures, shades and clipping are those of fpc_core/data/painting.py.
+// How a scene is drawn as SVG, in pixels of the image; textures, shades and clipping are those of fpc_core/data/occluder_rendering.py.
 const KNOB = 6; // radius of a handle, and
 const FINGER = 16; // of where it can be taken, CSS pixels
 const ICONS = {

@@ -6,7 +6,7 @@ import numpy as np
 
 from app.components.patchgrid import component
 from fpc_core.config import ModelConfig
-from fpc_core.data.pictures import packed
+from fpc_core.data.browser_encoding import packed
 from fpc_core.evaluation.occlusion.scenarios import Sliding
 
 _mount = component("spots")

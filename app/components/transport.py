@@ -14,7 +14,7 @@ import streamlit as st
 from app.components.patchgrid import component, geometry
 from app.state import Pin
 from fpc_core.config import ModelConfig
-from fpc_core.data.pictures import packed
+from fpc_core.data.browser_encoding import packed
 from fpc_core.results import Transport, TransportPlan
 
 _mount = component("transport")

@@ -15,7 +15,7 @@ from app.opening import run_page
 from app.state import View
 from fpc_core.config import QuerySettings
 from fpc_core.data.datasets import Dataset
-from fpc_core.model.layouts import leaves_stride_open
+from fpc_core.model.checkpoint_layouts import leaves_stride_open
 from fpc_core.workspace import Places, check_cameras, roots_in_use
 from fpc_core.workspace.allowed_roots import Root
 from fpc_core.workspace.inspect import MemoryFound, Standing, WeightsFound

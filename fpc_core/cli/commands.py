@@ -28,8 +28,8 @@ from fpc_core.config import (
     Variant,
 )
 from fpc_core.data.datasets import open_dataset
+from fpc_core.data.ground_truth import true_masks
 from fpc_core.data.images import decode_image, resize_image, to_tensor
-from fpc_core.data.truth import true_masks
 from fpc_core.evaluation.device_parity import checked_parity
 from fpc_core.evaluation.engine.passes import Known, PassTask
 from fpc_core.evaluation.engine.result_store import ResultStore

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from fpc_core.config import ModelConfig
-from fpc_core.data.truth import OCCLUDER, OCCLUDER_BEFORE_PERSON, PERSON
+from fpc_core.data.ground_truth import OCCLUDER, OCCLUDER_BEFORE_PERSON, PERSON
 from fpc_core.results import DropStage, Encoding
 
 
@@ -58,7 +58,7 @@ class DropShares:
 def patch_areas(mask: np.ndarray, config: ModelConfig) -> tuple[np.ndarray, np.ndarray]:
     """The share of every patch's pixels that shows the person, and that shows an occluder: two (rows, columns) grids.
 
-    mask: (h, w) uint8 of `fpc_core.data.truth`, enlarged to the model's image size by repeating pixels. A person's
+    mask: (h, w) uint8 of `fpc_core.data.ground_truth`, enlarged to the model's image size by repeating pixels. A person's
     pixels that an occluder covers are the occluder's. Patches overlap where the stride is smaller than the patch.
     """
     classes = np.stack([mask == PERSON, (mask == OCCLUDER) | (mask == OCCLUDER_BEFORE_PERSON)])

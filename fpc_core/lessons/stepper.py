@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fpc_core.config import ModelConfig
-from fpc_core.data.pictures import packed
+from fpc_core.data.browser_encoding import packed
 from fpc_core.lessons.runs import TOY_NAMES, Problem, Run, Runs, Snapshot
 from fpc_core.lessons.steps import number
 from fpc_core.matching.sinkhorn_trace import Fitted

@@ -24,9 +24,17 @@ from torch import Tensor
 from fpc_core.config import ModelConfig, Precision
 from fpc_core.io.atomic_write import written_whole
 from fpc_core.io.dataclass_json import build
-from fpc_core.model.files import CheckpointError, read_tensors
+from fpc_core.model.checkpoint_layouts import (
+    Source,
+    by_group,
+    grid_of,
+    infer_config,
+    layout_of,
+    leaves_stride_open,
+    recognise,
+)
 from fpc_core.model.fpc import FPC
-from fpc_core.model.layouts import Source, by_group, grid_of, infer_config, layout_of, leaves_stride_open, recognise
+from fpc_core.model.weight_files import CheckpointError, read_tensors
 
 FORMAT = "fpc 1"
 _POSITION = "encoder.position"

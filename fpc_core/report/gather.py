@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 
 from fpc_core.config import MapMethod, MapSettings, MapTarget, ModelConfig, QuerySettings, Variant
+from fpc_core.data.browser_encoding import data_uri
 from fpc_core.data.images import ImageError, resize_image, to_tensor
-from fpc_core.data.pictures import data_uri
 from fpc_core.explain.cam import PatchMap, decoder_map, encoder_map
 from fpc_core.explain.masks import survivors
 from fpc_core.explain.methods import map_target, told

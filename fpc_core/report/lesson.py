@@ -21,8 +21,8 @@ from markupsafe import Markup, escape
 from PIL import Image
 
 from fpc_core.config import ModelConfig
+from fpc_core.data.browser_encoding import data_uri
 from fpc_core.data.images import resize_image
-from fpc_core.data.pictures import data_uri
 from fpc_core.explain.overlay import framed, heat, mesh, veil
 from fpc_core.explain.strips import Card, Scale, Strip, decoder_cards, distances_of, ranked_strip, ranks_of
 from fpc_core.figures.lines import draw_alpha_lines

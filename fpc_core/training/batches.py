@@ -12,8 +12,8 @@ from torch.nn import functional
 
 from fpc_core.config import ModelConfig
 from fpc_core.data.datasets import Dataset, DatasetError
+from fpc_core.data.ground_truth import PERSON, true_masks
 from fpc_core.data.images import normalise, resize_image
-from fpc_core.data.truth import PERSON, true_masks
 
 _PAD = 10  # pixels, as in the paper
 
@@ -62,7 +62,7 @@ def load_training_images(dataset: Dataset, config: ModelConfig) -> TrainingImage
 def load_person_masks(dataset: Dataset, config: ModelConfig) -> Tensor:
     """Where the person of every training image is seen: (n, 1, H, W) uint8, 1 on the person, in the records' order.
 
-    Raises DatasetError for a dataset without true masks (`fpc_core.data.truth`).
+    Raises DatasetError for a dataset without true masks (`fpc_core.data.ground_truth`).
     """
     masks = true_masks(dataset)
     missing = next((record.path for record in dataset.train if record.path not in masks), None)

@@ -11,7 +11,7 @@ import numpy as np
 
 from fpc_core.config import QuerySettings
 from fpc_core.data.datasets import Dataset, ImageRecord
-from fpc_core.data.truth import Occlusion
+from fpc_core.data.ground_truth import Occlusion
 from fpc_core.evaluation.engine.passes import Known, Part, Pass, PassTask, Point
 from fpc_core.evaluation.engine.protocol import feature_distance
 from fpc_core.evaluation.failure_analysis.cases import Answer, Case, Stage, survived_share
@@ -47,7 +47,7 @@ class Pairs:
 class AtlasTask:
     """What is asked: all queries with a true match under these settings, each as a search of it by itself gives.
 
-    masks, occlusions: of `fpc_core.data.truth`, empty for data without. A random strategy draws as `Retriever.search`
+    masks, occlusions: of `fpc_core.data.ground_truth`, empty for data without. A random strategy draws as `Retriever.search`
     does, one draw for all queries, so that every case is what Explore shows of it.
     Raises ValueError where no query has a true match.
     """

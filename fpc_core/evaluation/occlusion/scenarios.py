@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from fpc_core.config import ModelConfig
+from fpc_core.data.ground_truth import PERSON
+from fpc_core.data.occluder_rendering import Pictures, covered
 from fpc_core.data.occluders import GREY, Rectangle, Scene, grown
-from fpc_core.data.painting import Pictures, covered
-from fpc_core.data.truth import PERSON
 from fpc_core.evaluation.occlusion.study import BEYOND, DISTANCE, FINAL, RANKINGS, OcclusionTask, Standings
 
 
@@ -38,7 +38,7 @@ class Box:
 
 
 def person_pixels(mask: np.ndarray | None, shape: tuple[int, int]) -> np.ndarray:
-    """Boolean (H, W): the visible person by the true mask (`fpc_core.data.truth`); without one, every pixel."""
+    """Boolean (H, W): the visible person by the true mask (`fpc_core.data.ground_truth`); without one, every pixel."""
     if mask is None or not (mask == PERSON).any():
         return np.ones(shape, bool)
     height, width = shape

@@ -16,8 +16,8 @@ import torch
 from fpc_core.config import QuerySettings
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.data.images import to_tensor
+from fpc_core.data.occluder_rendering import Pictures, paint
 from fpc_core.data.occluders import Scene
-from fpc_core.data.painting import Pictures, paint
 from fpc_core.evaluation.engine.protocol import cameras_of, identities_of
 from fpc_core.evaluation.metrics.retrieval import junk_mask, match_mask
 from fpc_core.results import QueryTrace, Ranking

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from fpc_core.data.datasets import ImageRecord
+from fpc_core.data.ground_truth import PERSON
 from fpc_core.data.occluders import (
     CutOut,
     Occluder,
@@ -25,7 +26,6 @@ from fpc_core.data.occluders import (
     Texture,
     TexturedRectangle,
 )
-from fpc_core.data.truth import PERSON
 from fpc_core.io.dataclass_json import RecipeError
 
 Pictures = Mapping[tuple[str, Outline], np.ndarray]
@@ -71,7 +71,7 @@ def covered(scene: Scene, shape: tuple[int, int], pictures: Pictures | None = No
 def cut_out(image: np.ndarray, outline: Outline, mask: np.ndarray | None = None) -> np.ndarray:
     """What is cut out of an image (H, W, 3): uint8 (H, W, 4), the last channel its opacity.
 
-    mask: uint8 (h, w) of `fpc_core.data.truth`, None where there is none.
+    mask: uint8 (h, w) of `fpc_core.data.ground_truth`, None where there is none.
     """
     height, width = image.shape[:2]
     if outline is Outline.BOX:

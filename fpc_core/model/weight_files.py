@@ -17,7 +17,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from fpc_core.model.pickles import HarmfulPickleError, check_pickles
+from fpc_core.model.pickle_scan import HarmfulPickleError, check_pickles
 
 DEFAULT_GB = 8.0  # a ViT-L FPC with its training heads takes 1.5 GB in float32
 MAX_TENSORS = 10_000  # a ViT-L FPC has 500
