@@ -13,7 +13,7 @@ from app.state import NEIGHBORS, Pin, View, read_view, turn_dials
 from app.uploads import forget_last, last_image, own_image
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.data.images import ImageError
-from fpc_core.explain.strips import Subject
+from fpc_core.explain.cards import Subject
 from fpc_core.workspace import Workspace
 
 _UPLOADED = "uploaded "

@@ -16,9 +16,9 @@ from app.components.heat import heat
 from app.stages import Found, Query
 from fpc_core.config import MapSettings, MapTarget, Variant
 from fpc_core.data.browser_encoding import data_uri
-from fpc_core.explain.methods import SAYS, TARGETED, map_target, told
-from fpc_core.explain.strips import Card, Scale, Strip, decoder_cards, who
-from fpc_core.explain.targets import decoder_target, explained_index
+from fpc_core.explain.cards import Card, Scale, Strip, decoder_cards, who
+from fpc_core.explain.heatmap_methods import SAYS, TARGETED, map_target, told
+from fpc_core.explain.heatmap_targets import decoder_target, explained_index
 from fpc_core.figures.recipe import FigureKind
 from fpc_core.workspace import Workspace
 

@@ -27,7 +27,7 @@ from fpc_core.evaluation.failure_analysis.cases import (
 )
 from fpc_core.evaluation.failure_analysis.task import AtlasTask, Pairs
 from fpc_core.evaluation.metrics.verification import ErrorCurve, error_curve, histograms
-from fpc_core.explain.strips import Card, Strip, Tone, camera_name, who
+from fpc_core.explain.cards import Card, Strip, Tone, camera_name, who
 from fpc_core.workspace import Workspace
 
 ALL = "all"

@@ -11,8 +11,8 @@ from fpc_core.config import ModelConfig, PruneSettings, QuerySettings, Solver, T
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.evaluation.metrics.flops import encoder_flops
 from fpc_core.evaluation.metrics.retrieval import evaluate
+from fpc_core.explain.cards import Strip, Subject, Tone, distances_of, ranks_of, tone_of
 from fpc_core.explain.masks import survivors
-from fpc_core.explain.strips import Strip, Subject, Tone, distances_of, ranks_of, tone_of
 from fpc_core.results import Encoding, QueryTrace, Ranking
 
 _USUAL = QuerySettings()

@@ -27,7 +27,7 @@ from fpc_core.config import (
     TransportSettings,
     Variant,
 )
-from fpc_core.explain.methods import DECODER_METHODS, NAMES, SAYS, TARGETED
+from fpc_core.explain.heatmap_methods import DECODER_METHODS, NAMES, SAYS, TARGETED
 
 _DEFAULT = QuerySettings()
 _URL: Literal["query-params"] = "query-params"

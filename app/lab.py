@@ -28,8 +28,8 @@ from fpc_core.data.browser_encoding import data_uri
 from fpc_core.data.ground_truth import BACKGROUND, OCCLUDER
 from fpc_core.data.occluder_rendering import covered, paint
 from fpc_core.data.occluders import CutOut, Outline, Scene, SceneRecipe
+from fpc_core.explain.cards import Tone, tone_of
 from fpc_core.explain.masks import drop_shares, patch_areas
-from fpc_core.explain.strips import Tone, tone_of
 from fpc_core.figures.recipe import FigureKind
 from fpc_core.io.dataclass_json import MOST_BYTES, RecipeError
 from fpc_core.results import Encoding, QueryTrace

@@ -19,9 +19,9 @@ from app.opening import mishaps_told
 from app.stages import Query
 from fpc_core.config import QuerySettings, Variant
 from fpc_core.data.datasets import ImageRecord
+from fpc_core.data.match_label import Subject, Tone, tone_of
+from fpc_core.explain.cards import who
 from fpc_core.explain.projection import map_rows
-from fpc_core.explain.relation import Subject, Tone, tone_of
-from fpc_core.explain.strips import who
 from fpc_core.results import QueryTrace
 from fpc_core.workspace import Workspace
 

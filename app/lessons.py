@@ -22,13 +22,13 @@ from app.live import answer_data, view_key
 from app.stages import Found, Query
 from app.state import Pin
 from fpc_core.data.browser_encoding import data_uri
+from fpc_core.explain.cards import Strip, decoder_cards
 from fpc_core.explain.masks import drop_shares, patch_areas
-from fpc_core.explain.stories import decoder_story, drop_story
-from fpc_core.explain.strips import Strip, decoder_cards
-from fpc_core.lessons.case import Case, case_of
-from fpc_core.lessons.consolidating import without
+from fpc_core.explain.sentences import decoder_story, drop_story
+from fpc_core.lessons.context import Case, case_of
+from fpc_core.lessons.step import Quiz, Step
 from fpc_core.lessons.stepper import stepper_data
-from fpc_core.lessons.steps import Quiz, Step
+from fpc_core.lessons.steps_decoder import without
 from fpc_core.workspace import Workspace
 
 SHOWN = 5  # hits beside the alpha lines

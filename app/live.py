@@ -12,8 +12,8 @@ import numpy as np
 from fpc_core.config import QuerySettings
 from fpc_core.data.browser_encoding import packed
 from fpc_core.data.datasets import ImageRecord
+from fpc_core.explain.cards import MARKS, SPOKEN, Subject, Tone, camera_name, tone_of, who
 from fpc_core.explain.masks import survivors
-from fpc_core.explain.strips import MARKS, SPOKEN, Subject, Tone, camera_name, tone_of, who
 from fpc_core.matching.ranking import swap_alphas
 from fpc_core.results import Encoding, Match, QueryTrace
 

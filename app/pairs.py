@@ -16,8 +16,8 @@ from app.stages import Found, Query
 from app.state import Pin
 from fpc_core.config import Solver
 from fpc_core.data.browser_encoding import data_uri
+from fpc_core.explain.cards import MARKS, ranks_of, rivals, tone_of, who
 from fpc_core.explain.margin import margin
-from fpc_core.explain.strips import MARKS, ranks_of, rivals, tone_of, who
 from fpc_core.workspace import Workspace
 
 SHOWN = 10  # hits offered to compare with

@@ -21,7 +21,7 @@ from app.state import plain_name
 from fpc_core.config import QuerySettings
 from fpc_core.data.browser_encoding import data_uri
 from fpc_core.data.datasets import ImageRecord
-from fpc_core.explain.strips import Card, Strip, Tone, camera_name, distances_of, ranked_strip, ranks_of, tone_of, who
+from fpc_core.explain.cards import Card, Strip, Tone, camera_name, distances_of, ranked_strip, ranks_of, tone_of, who
 from fpc_core.workspace import Workspace
 
 SHOWN = 10  # hits per strip

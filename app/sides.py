@@ -15,8 +15,8 @@ from app.stages import Query
 from app.state import plain_name
 from fpc_core.config import QuerySettings, Solver
 from fpc_core.data.browser_encoding import data_uri
+from fpc_core.explain.cards import Card, Strip, distances_of, ranked_strip, ranks_of, who
 from fpc_core.explain.overlay import stripes
-from fpc_core.explain.strips import Card, Strip, distances_of, ranked_strip, ranks_of, who
 from fpc_core.results import QueryTrace
 from fpc_core.workspace import Workspace
 

@@ -21,7 +21,7 @@ from app.visitors import on_a_page
 from fpc_core.config import MapSettings, PruneSettings, QuerySettings
 from fpc_core.data.images import content_hash, to_tensor
 from fpc_core.explain import lifelines
-from fpc_core.explain.strips import Subject
+from fpc_core.explain.cards import Subject
 from fpc_core.results import DropStage, EncoderState, Encoding, Match, QueryTrace, TransportPlan
 from fpc_core.runtime.out_of_memory import shortages
 from fpc_core.runtime.threads import sparing_few_cores

@@ -35,7 +35,7 @@ from benchmarks.visit import Dials, LeftError, Visit, visit
 from fpc_core.config import QuerySettings, Variant
 from fpc_core.data.browser_encoding import data_uri
 from fpc_core.data.images import resize_image
-from fpc_core.explain.strips import Subject
+from fpc_core.explain.cards import Subject
 from fpc_core.workspace import Places, Workspace, open_workspace
 
 ARRIVE = 30.0  # seconds within which all visitors come

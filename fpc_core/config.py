@@ -49,7 +49,7 @@ class Precision(StrEnum):
 
 
 class MapMethod(StrEnum):
-    """How the part of every patch token is measured; `fpc_core.explain.relevance.SAYS` has what each one shows."""
+    """How the part of every patch token is measured; `fpc_core.explain.attribution.SAYS` has what each one shows."""
 
     GRAD_CAM = "grad_cam"
     GRAD_CAM_PLUS_PLUS = "grad_cam_plus_plus"

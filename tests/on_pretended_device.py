@@ -32,10 +32,10 @@ from fpc_core.evaluation.paper_tables.definitions import scores_table
 from fpc_core.evaluation.paper_tables.score_recipe import ScoreRecipe
 from fpc_core.evaluation.paper_tables.task import evaluation_task
 from fpc_core.explain.cam import decoder_map, encoder_map
+from fpc_core.explain.heatmap_methods import DECODER_METHODS
 from fpc_core.explain.lifelines import fell_in, life_line
-from fpc_core.explain.methods import DECODER_METHODS
 from fpc_core.gallery.builder import build_memory
-from fpc_core.lessons.case import case_of
+from fpc_core.lessons.context import case_of
 from fpc_core.lessons.course import lesson
 from fpc_core.matching.shortlist.base import TorchIndex
 from fpc_core.report.sources import query_of

@@ -15,7 +15,7 @@ from fpc_core.evaluation.engine.runner import run_passes
 from fpc_core.evaluation.failure_analysis.cases import NAMES, Case, Outcome, Stage, by_precision, sorted_out
 from fpc_core.evaluation.failure_analysis.task import AtlasTask, Pairs
 from fpc_core.evaluation.metrics.verification import error_curve
-from fpc_core.explain.strips import Tone
+from fpc_core.explain.cards import Tone
 from fpc_core.workspace import open_workspace
 from tests.test_atlas import answer
 from tests.unseen import PAGES, ROOT, finished, forget, opened, run, sent_to, texts

@@ -16,7 +16,7 @@ from app.reruns import Awaited
 from app.stages import Query, search
 from fpc_core.config import QuerySettings, Variant
 from fpc_core.data.datasets import open_dataset
-from fpc_core.explain.relation import Subject
+from fpc_core.data.match_label import Subject
 from fpc_core.gallery.builder import build_memory
 from fpc_core.model.checkpoint import load_checkpoint, save_checkpoint
 from fpc_core.model.fpc import FPC

@@ -14,8 +14,8 @@ from app.state import Pin, View, read_view, turn_dials
 from fpc_core.config import DropStrategy, ModelConfig, PruneSettings, QuerySettings, Solver, TransportSettings, Variant
 from fpc_core.data.browser_encoding import data_uri
 from fpc_core.data.datasets import ImageRecord
+from fpc_core.explain.cards import MARKS, Subject, Tone, distances_of, ranked_strip, ranks_of, tone_of
 from fpc_core.explain.overlay import grid_to_pixels, heat, viridis
-from fpc_core.explain.strips import MARKS, Subject, Tone, distances_of, ranked_strip, ranks_of, tone_of
 from fpc_core.results import Consolidation, Match, Ranking, Shortlist, Transport
 
 OVERLAPPING = ModelConfig(stride=11)

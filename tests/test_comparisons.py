@@ -10,8 +10,8 @@ from app.comparisons import PRESETS, Figure, Labels, figures, kept_patches, mark
 from fpc_core.config import ModelConfig, PruneSettings, QuerySettings, Variant
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.data.images import resize_image, to_tensor
+from fpc_core.explain.cards import Card, Strip, Subject
 from fpc_core.explain.overlay import stripes
-from fpc_core.explain.strips import Card, Strip, Subject
 from fpc_core.results import DropStage, Encoding, Ranking
 from fpc_core.workspace import open_workspace
 from tests import by_hand

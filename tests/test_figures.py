@@ -19,6 +19,7 @@ from PIL import Image
 
 from fpc_core.config import DropStrategy, MapMethod, MapTarget, PruneSettings, QuerySettings
 from fpc_core.data.images import resize_image, to_tensor
+from fpc_core.data.match_label import Tone
 from fpc_core.data.occluder_rendering import cut_out, paint
 from fpc_core.data.occluders import CutOut, Outline, Rectangle, Scene
 from fpc_core.evaluation.engine.protocol import feature_distance, score_distance
@@ -27,14 +28,13 @@ from fpc_core.evaluation.paper_tables.definitions import Setting, tables_of
 from fpc_core.evaluation.paper_tables.task import evaluation_task
 from fpc_core.evaluation.sweep.tables import sweep_cells
 from fpc_core.evaluation.sweep.task import SweepGrid, SweepTask
-from fpc_core.explain.relation import Tone
-from fpc_core.figures import scores
-from fpc_core.figures.asked import asked
+from fpc_core.figures import score_figures
 from fpc_core.figures.fonts import check_font, fonts
+from fpc_core.figures.image_grid import Block, Cell, draw_sheet
+from fpc_core.figures.queries import asked
 from fpc_core.figures.recipe import OF_ALL_QUERIES, FigureKind, FigureRecipe, FigureStyle, read_recipe
 from fpc_core.figures.render import bundle, draw, latex, write_figure
-from fpc_core.figures.scores import scored
-from fpc_core.figures.sheet import Block, Cell, draw_sheet
+from fpc_core.figures.score_figures import scored
 from fpc_core.figures.style import WORDS, dressed
 from fpc_core.io.dataclass_json import RecipeError
 from fpc_core.retrieval import Retriever
@@ -174,7 +174,7 @@ def test_a_scene_that_cuts_from_an_unknown_image_is_refused(space):
 def test_figure_and_data_are_made_from_one_computation(space, kind, monkeypatch, tmp_path):
     """Counts encodings, as every figure of queries needs them, and evaluations."""
     made = []
-    for owner, name in ((type(space.retriever), "prepare"), (scores, "evaluation_task")):
+    for owner, name in ((type(space.retriever), "prepare"), (score_figures, "evaluation_task")):
         real = getattr(owner, name)
         monkeypatch.setattr(owner, name, lambda *given, real=real, **named: made.append(1) or real(*given, **named))
     render(recipe(kind), space)

@@ -7,7 +7,7 @@ import pytest
 
 from app.landscape import Landscape, landscape_figure
 from fpc_core.data.datasets import ImageRecord
-from fpc_core.explain.relation import Subject
+from fpc_core.data.match_label import Subject
 
 
 def landscape(people, **changes):

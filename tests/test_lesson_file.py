@@ -11,10 +11,10 @@ import torch
 from fpc_core.cli import main
 from fpc_core.config import PruneSettings, QuerySettings, Variant
 from fpc_core.data.images import resize_image, to_tensor
-from fpc_core.explain.relation import Subject
-from fpc_core.lessons.case import case_of
+from fpc_core.data.match_label import Subject
+from fpc_core.lessons.context import case_of
 from fpc_core.lessons.course import lesson
-from fpc_core.lessons.runs import toy
+from fpc_core.lessons.sinkhorn_runs import toy
 from fpc_core.report.lesson import render_lesson
 from fpc_core.workspace import open_workspace
 

@@ -12,12 +12,12 @@ import torch
 
 from fpc_core.config import DropStrategy, PruneSettings, QuerySettings, Solver, TransportSettings, Variant
 from fpc_core.data.images import resize_image, to_tensor
-from fpc_core.explain.relation import Subject
-from fpc_core.lessons.case import case_of
-from fpc_core.lessons.consolidating import without
+from fpc_core.data.match_label import Subject
+from fpc_core.lessons.context import case_of
 from fpc_core.lessons.course import STEPS, lesson
-from fpc_core.lessons.runs import toy
-from fpc_core.lessons.steps import Quiz, choose_near, count_choices
+from fpc_core.lessons.sinkhorn_runs import toy
+from fpc_core.lessons.step import Quiz, choose_near, count_choices
+from fpc_core.lessons.steps_decoder import without
 from fpc_core.matching.transport import plan
 from fpc_core.model.fpc import decoder_input
 from fpc_core.workspace import open_workspace

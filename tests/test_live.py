@@ -16,7 +16,7 @@ from app.state import keep_rates
 from fpc_core.config import DropStrategy, PruneSettings, QuerySettings, Variant
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.data.images import resize_image
-from fpc_core.explain.strips import Subject
+from fpc_core.explain.cards import Subject
 from fpc_core.results import DropStage, Encoding, Match, Shortlist, Transport
 from fpc_core.workspace import open_workspace
 

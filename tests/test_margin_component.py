@@ -10,8 +10,8 @@ import torch
 from app.components.margin import margin_data
 from fpc_core.config import QuerySettings
 from fpc_core.data.images import resize_image, to_tensor
+from fpc_core.explain.cards import Tone, rivals
 from fpc_core.explain.margin import margin
-from fpc_core.explain.strips import Tone, rivals
 from fpc_core.workspace import open_workspace
 
 MATCH, OTHER, JUNK, NEUTRAL = Tone.MATCH, Tone.OTHER, Tone.JUNK, Tone.NEUTRAL

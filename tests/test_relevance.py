@@ -9,8 +9,8 @@ from scipy.stats import spearmanr
 from torch import nn
 
 from fpc_core.config import MapMethod, ModelConfig
-from fpc_core.explain.methods import DECODER_METHODS, NAMES, SAYS, TARGETED
-from fpc_core.explain.relevance import relevance, value_parts
+from fpc_core.explain.attribution import relevance, value_parts
+from fpc_core.explain.heatmap_methods import DECODER_METHODS, NAMES, SAYS, TARGETED
 from fpc_core.model.decoder import Decoder
 
 CONFIG = ModelConfig(width=32, heads=4)

@@ -14,10 +14,10 @@ import torch
 from fpc_core.cli import main
 from fpc_core.config import MapMethod, MapSettings, MapTarget, PruneSettings, QuerySettings, Variant
 from fpc_core.data.images import resize_image, to_tensor
+from fpc_core.data.match_label import Subject
 from fpc_core.explain.cam import decoder_map
-from fpc_core.explain.relation import Subject
-from fpc_core.report.gather import explain
-from fpc_core.report.page import about, render
+from fpc_core.report.collect import explain
+from fpc_core.report.render import about, render
 from fpc_core.report.sources import Source, Sources, images_of, queries_of, readable
 from fpc_core.workspace import open_workspace
 

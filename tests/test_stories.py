@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from fpc_core.config import DropStrategy
 from fpc_core.explain.lifelines import LivingRange, PatchLife
 from fpc_core.explain.margin import Margin
-from fpc_core.explain.stories import UNITS, patch_story, told, told_parts, win_story
+from fpc_core.explain.sentences import UNITS, patch_story, told, told_parts, win_story
 
 RATES = (0.5, 0.75, 1.0)
 FELL = PatchLife(6, attention=0.0031, cutoff=0.0042, rank=84, entered=103, kept=False, needed_keep_rate=84 / 103)

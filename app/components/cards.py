@@ -12,7 +12,7 @@ from typing import Any
 import streamlit as st
 
 from app.components import source
-from fpc_core.explain.strips import Strip
+from fpc_core.explain.cards import Strip
 
 _mount = st.components.v2.component(
     "fpc_cards",

@@ -13,7 +13,7 @@ from app.components.cards import plain_strip
 from app.components.patchgrid import geometry
 from fpc_core.config import ModelConfig
 from fpc_core.data.browser_encoding import packed
-from fpc_core.explain.strips import Strip
+from fpc_core.explain.cards import Strip
 
 _mount = st.components.v2.component(
     "fpc_heat",

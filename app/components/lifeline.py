@@ -14,7 +14,7 @@ from fpc_core.config import ModelConfig
 from fpc_core.data.browser_encoding import packed
 from fpc_core.explain.lifelines import fell_in, life_line, living_range
 from fpc_core.explain.masks import to_grid
-from fpc_core.explain.stories import patch_story
+from fpc_core.explain.sentences import patch_story
 from fpc_core.results import DropStage, Encoding
 
 _mount = component("lifeline")

@@ -9,7 +9,7 @@ from app.components.patchgrid import component, geometry
 from fpc_core.config import ModelConfig
 from fpc_core.data.browser_encoding import packed
 from fpc_core.explain.margin import Margin
-from fpc_core.explain.stories import told, told_parts, win_story
+from fpc_core.explain.sentences import told, told_parts, win_story
 
 _mount = component("margin")
 

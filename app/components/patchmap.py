@@ -8,7 +8,7 @@ from typing import Any
 from app.components.patchgrid import component, geometry
 from fpc_core.config import ModelConfig
 from fpc_core.data.browser_encoding import packed
-from fpc_core.lessons.steps import PatchMaps, number, share
+from fpc_core.lessons.step import PatchMaps, number, share
 
 _mount = component("patchmap")
 

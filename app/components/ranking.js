@@ -1,5 +1,5 @@
 // The strips by cosine and by D, ranked here for whatever the dials say, and the consolidated strip of the server's
-// last answer. Rules of order, rank, mark and caption are those of fpc_core/explain/strips.py.
+// last answer. Rules of order, rank, mark and caption are those of fpc_core/explain/cards.py.
 const JUNK = "junk";
 
 function arrow(old, rank) {

@@ -9,7 +9,7 @@ import streamlit as st
 
 from app.components import source
 from app.components.cards import plain_strip
-from fpc_core.explain.strips import Strip
+from fpc_core.explain.cards import Strip
 
 _mount = st.components.v2.component(
     "fpc_ranking",

@@ -41,7 +41,7 @@ def opened_recipe() -> FigureRecipe | None:
 
 def scores(space: Workspace, recipe: FigureRecipe) -> tuple[ReportTable, ...] | None:
     """What a figure of all queries is drawn from; None where it is not known yet, with what is done about it."""
-    from fpc_core.figures.scores import score_tables  # matplotlib takes a second to load
+    from fpc_core.figures.score_figures import score_tables  # matplotlib takes a second to load
 
     task, run = resources.evaluation(space, score_tables(recipe, space))
     look = run.look()

@@ -23,7 +23,7 @@ from app.opening import open_or_explain, run_page
 from app.stages import Query
 from app.state import View
 from fpc_core.figures.recipe import FigureKind
-from fpc_core.lessons.case import Case
+from fpc_core.lessons.context import Case
 from fpc_core.lessons.course import STEPS
 from fpc_core.workspace import Workspace
 

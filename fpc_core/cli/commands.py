@@ -47,11 +47,11 @@ from fpc_core.evaluation.sweep.task import SweepGrid, SweepTask
 from fpc_core.figures.recipe import read_recipe
 from fpc_core.figures.render import write_figure
 from fpc_core.gallery.builder import build_memory
-from fpc_core.lessons.case import case_of
+from fpc_core.lessons.context import case_of
 from fpc_core.model.checkpoint import load_checkpoint
-from fpc_core.report.gather import explain
+from fpc_core.report.collect import explain
 from fpc_core.report.lesson import render_lesson
-from fpc_core.report.page import about, render
+from fpc_core.report.render import about, render
 from fpc_core.report.sources import images_of, queries_of, query_of
 from fpc_core.runtime import distributed
 from fpc_core.runtime.out_of_memory import NoMemoryLeftError

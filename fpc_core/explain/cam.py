@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from fpc_core.config import MapSettings, MapTarget, PruneSettings, Variant
+from fpc_core.explain.attribution import relevance
+from fpc_core.explain.heatmap_methods import DECODER_METHODS
+from fpc_core.explain.heatmap_targets import Target, decoder_target, known_row, similarity_to
 from fpc_core.explain.masks import to_grid
-from fpc_core.explain.methods import DECODER_METHODS
-from fpc_core.explain.relevance import relevance
-from fpc_core.explain.targets import Target, decoder_target, known_row, similarity_to
 from fpc_core.model.fpc import decoder_input
 from fpc_core.results import EncoderState, QueryTrace
 from fpc_core.retrieval import Retriever

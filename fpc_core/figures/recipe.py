@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fpc_core.config import ALPHAS, KEEP_RATES, MapMethod, MapTarget, QuerySettings
 from fpc_core.data.occluders import Scene
-from fpc_core.explain.methods import DECODER_METHODS
+from fpc_core.explain.heatmap_methods import DECODER_METHODS
 from fpc_core.io.dataclass_json import RecipeError, from_json, read_text, to_json
 
 FORMAT = 1

@@ -12,9 +12,9 @@ from pathlib import Path
 from fpc_core.evaluation.paper_tables.export import latex as escaped
 from fpc_core.evaluation.paper_tables.table import ReportTable
 from fpc_core.figures.fonts import check_font
-from fpc_core.figures.kinds import Pen, computed_of_queries
+from fpc_core.figures.query_figures import Pen, computed_of_queries
 from fpc_core.figures.recipe import OF_ALL_QUERIES, FigureKind, FigureRecipe
-from fpc_core.figures.scores import draw_of_scores, scored
+from fpc_core.figures.score_figures import draw_of_scores, scored
 from fpc_core.figures.style import Drawn, dressed, printed
 from fpc_core.workspace import Workspace
 

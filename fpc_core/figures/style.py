@@ -12,7 +12,7 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 
-from fpc_core.explain.relation import Tone
+from fpc_core.data.match_label import Tone
 from fpc_core.figures.recipe import WIDTHS, FigureStyle
 
 PNG_DPI = (300, 600)

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from fpc_core.lessons import comparing, consolidating, deciding, seeing
-from fpc_core.lessons.case import Case
-from fpc_core.lessons.steps import Step
+from fpc_core.lessons import steps_cost, steps_decoder, steps_encoder, steps_transport
+from fpc_core.lessons.context import Case
+from fpc_core.lessons.step import Step
 
 STEPS: Mapping[str, Callable[[Case], Step]] = {
-    "patches": seeing.patches,
-    "attention": seeing.attention,
-    "dropping": seeing.dropping,
-    "cost": comparing.cost,
-    "weights": comparing.weights,
-    "transport": deciding.transport,
-    "distance": deciding.distance,
-    "tokens": consolidating.tokens,
-    "shares": consolidating.shares,
+    "patches": steps_encoder.patches,
+    "attention": steps_encoder.attention,
+    "dropping": steps_encoder.dropping,
+    "cost": steps_cost.cost,
+    "weights": steps_cost.weights,
+    "transport": steps_transport.transport,
+    "distance": steps_transport.distance,
+    "tokens": steps_decoder.tokens,
+    "shares": steps_decoder.shares,
 }
 
 

@@ -13,8 +13,8 @@ import numpy as np
 
 from fpc_core.config import ModelConfig
 from fpc_core.data.browser_encoding import packed
-from fpc_core.lessons.runs import TOY_NAMES, Problem, Run, Runs, Snapshot
-from fpc_core.lessons.steps import number
+from fpc_core.lessons.sinkhorn_runs import TOY_NAMES, Problem, Run, Runs, Snapshot
+from fpc_core.lessons.step import number
 from fpc_core.matching.sinkhorn_trace import Fitted
 
 _HERE = Path(__file__).parent

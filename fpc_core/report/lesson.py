@@ -23,17 +23,17 @@ from PIL import Image
 from fpc_core.config import ModelConfig
 from fpc_core.data.browser_encoding import data_uri
 from fpc_core.data.images import resize_image
+from fpc_core.explain.cards import Card, Scale, Strip, decoder_cards, distances_of, ranked_strip, ranks_of
 from fpc_core.explain.overlay import framed, heat, mesh, veil
-from fpc_core.explain.strips import Card, Scale, Strip, decoder_cards, distances_of, ranked_strip, ranks_of
-from fpc_core.figures.lines import draw_alpha_lines
+from fpc_core.figures.flow_and_alpha_plots import draw_alpha_lines
 from fpc_core.figures.recipe import FigureStyle
 from fpc_core.figures.style import dressed
-from fpc_core.lessons.case import Case
+from fpc_core.lessons.context import Case
 from fpc_core.lessons.course import lesson
+from fpc_core.lessons.step import PatchMaps, Step, number, share
 from fpc_core.lessons.stepper import SCRIPT, STYLE, stepper_data
-from fpc_core.lessons.steps import PatchMaps, Step, number, share
-from fpc_core.report.gather import dropped_strip
-from fpc_core.report.head import PAGES, RAMP, About, made_by, searched
+from fpc_core.report.collect import dropped_strip
+from fpc_core.report.metadata import PAGES, RAMP, About, made_by, searched
 from fpc_core.report.sources import readable
 from fpc_core.workspace import Workspace
 

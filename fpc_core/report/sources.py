@@ -13,7 +13,7 @@ import numpy as np
 
 from fpc_core.data.datasets import Dataset
 from fpc_core.data.images import SUFFIXES, decode_image
-from fpc_core.explain.relation import Subject
+from fpc_core.data.match_label import Subject
 
 MOST = 500  # queries of one report: browsers stay quick, and all of it is held in memory
 

@@ -15,9 +15,9 @@ from fpc_core.config import MapSettings, MapTarget, PruneSettings
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.data.ground_truth import true_masks
 from fpc_core.data.images import resize_image, to_tensor
+from fpc_core.data.match_label import Subject, Tone, tone_of
 from fpc_core.data.occluder_rendering import cut_out, cut_outs, paint
 from fpc_core.data.occluders import Outline, Scene
-from fpc_core.explain.relation import Subject, Tone, tone_of
 from fpc_core.figures.recipe import FigureRecipe
 from fpc_core.io.dataclass_json import RecipeError
 from fpc_core.results import EncoderState, Encoding, QueryTrace, Ranking

@@ -14,14 +14,14 @@ import numpy as np
 
 from fpc_core.config import DropStrategy
 from fpc_core.explain.cam import decoder_map
+from fpc_core.explain.cards import Scale
+from fpc_core.explain.heatmap_methods import NAMES
 from fpc_core.explain.masks import survivors
-from fpc_core.explain.methods import NAMES
 from fpc_core.explain.overlay import heat, veil
-from fpc_core.explain.strips import Scale
-from fpc_core.figures.asked import Asked, asked, find, image_of, map_settings
-from fpc_core.figures.lines import draw_alpha_lines, draw_transport, heaviest
+from fpc_core.figures.flow_and_alpha_plots import draw_alpha_lines, draw_transport, heaviest
+from fpc_core.figures.image_grid import Block, Cell, draw_sheet
+from fpc_core.figures.queries import Asked, asked, find, image_of, map_settings
 from fpc_core.figures.recipe import FigureKind, FigureRecipe
-from fpc_core.figures.sheet import Block, Cell, draw_sheet
 from fpc_core.figures.style import WORDS, Drawn
 from fpc_core.io.dataclass_json import RecipeError
 from fpc_core.workspace import Workspace

@@ -8,11 +8,11 @@ from functools import cached_property
 
 from fpc_core.config import ModelConfig
 from fpc_core.data.datasets import ImageRecord
+from fpc_core.data.match_label import Subject, Tone, tone_of
+from fpc_core.explain.cards import ranks_of, rivals
 from fpc_core.explain.margin import margin
 from fpc_core.explain.masks import DropShares
-from fpc_core.explain.relation import Subject, Tone, tone_of
-from fpc_core.explain.stories import win_story
-from fpc_core.explain.strips import ranks_of, rivals
+from fpc_core.explain.sentences import win_story
 from fpc_core.results import QueryTrace, TransportPlan
 from fpc_core.retrieval import Retriever
 

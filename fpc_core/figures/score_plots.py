@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from fpc_core.evaluation.paper_tables.table import ReportTable
+from fpc_core.figures.image_grid import letter_of
 from fpc_core.figures.recipe import WIDTHS, FigureStyle
-from fpc_core.figures.sheet import letter_of
 from fpc_core.figures.style import WORDS, new_figure
 
 _LOOKS = {"Rank-1": ("#2f6fde", "o", "-"), "mAP": ("#d9822b", "s", (0, (4, 1.5)))}  # colour, marker, dashes

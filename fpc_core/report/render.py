@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from fpc_core.config import MapSettings, MapTarget, QuerySettings
-from fpc_core.explain.methods import SAYS, TARGETED, map_target, told
-from fpc_core.report.gather import RANKINGS, Explained
-from fpc_core.report.head import PAGES, RAMP, About, made_by, searched
+from fpc_core.explain.heatmap_methods import SAYS, TARGETED, map_target, told
+from fpc_core.report.collect import RANKINGS, Explained
+from fpc_core.report.metadata import PAGES, RAMP, About, made_by, searched
 from fpc_core.report.sources import Refused, Sources
 from fpc_core.workspace import Workspace
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from fpc_core.config import DropStrategy, PruneSettings
 from fpc_core.explain.masks import to_grid
-from fpc_core.explain.stories import drop_story
-from fpc_core.lessons.case import Case
-from fpc_core.lessons.steps import (
+from fpc_core.explain.sentences import drop_story
+from fpc_core.lessons.context import Case
+from fpc_core.lessons.step import (
     Equation,
     Panel,
     PatchMaps,

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from fpc_core.config import MapMethod
-from fpc_core.explain.targets import Target
+from fpc_core.explain.heatmap_targets import Target
 from fpc_core.model.decoder import cls_row, cls_rows_without
 
 _LIBRARY = {

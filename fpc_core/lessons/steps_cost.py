@@ -7,8 +7,8 @@ import torch
 
 from fpc_core.config import Variant
 from fpc_core.explain.masks import to_grid
-from fpc_core.lessons.case import Case
-from fpc_core.lessons.steps import (
+from fpc_core.lessons.context import Case
+from fpc_core.lessons.step import (
     Equation,
     Layers,
     Panel,

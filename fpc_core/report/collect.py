@@ -14,12 +14,9 @@ from PIL import Image
 from fpc_core.config import MapMethod, MapSettings, MapTarget, ModelConfig, QuerySettings, Variant
 from fpc_core.data.browser_encoding import data_uri
 from fpc_core.data.images import ImageError, resize_image, to_tensor
+from fpc_core.data.match_label import Subject, Tone, tone_of
 from fpc_core.explain.cam import PatchMap, decoder_map, encoder_map
-from fpc_core.explain.masks import survivors
-from fpc_core.explain.methods import map_target, told
-from fpc_core.explain.overlay import heat, veil
-from fpc_core.explain.relation import Subject, Tone, tone_of
-from fpc_core.explain.strips import (
+from fpc_core.explain.cards import (
     Card,
     Scale,
     Strip,
@@ -29,10 +26,13 @@ from fpc_core.explain.strips import (
     ranked_strip,
     ranks_of,
 )
-from fpc_core.figures.lines import draw_transport
+from fpc_core.explain.heatmap_methods import map_target, told
+from fpc_core.explain.masks import survivors
+from fpc_core.explain.overlay import heat, veil
+from fpc_core.figures.flow_and_alpha_plots import draw_transport
 from fpc_core.figures.recipe import FigureStyle
 from fpc_core.figures.style import dressed
-from fpc_core.lessons.case import case_of
+from fpc_core.lessons.context import case_of
 from fpc_core.report.sources import Refused, Source, Sources
 from fpc_core.results import EncoderState, Encoding, QueryTrace
 from fpc_core.workspace import Workspace

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from fpc_core.config import Solver
-from fpc_core.explain.relation import Tone
-from fpc_core.explain.stories import told, told_parts
-from fpc_core.lessons.case import Case
-from fpc_core.lessons.runs import Runs, pair, toy
-from fpc_core.lessons.steps import Equation, Quiz, Step, number
+from fpc_core.data.match_label import Tone
+from fpc_core.explain.sentences import told, told_parts
+from fpc_core.lessons.context import Case
+from fpc_core.lessons.sinkhorn_runs import Runs, pair, toy
+from fpc_core.lessons.step import Equation, Quiz, Step, number
 
 _SAME = 5e-5  # what four decimals do not show
 

@@ -10,10 +10,10 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from fpc_core.config import ModelConfig
+from fpc_core.data.match_label import Tone
 from fpc_core.explain.overlay import patch_centres, veil
-from fpc_core.explain.relation import Tone
+from fpc_core.figures.image_grid import colour_bar, image_axes
 from fpc_core.figures.recipe import WIDTHS, FigureStyle
-from fpc_core.figures.sheet import colour_bar, image_axes
 from fpc_core.figures.style import COLOURS, DASHES, WORDS, new_figure
 from fpc_core.matching.ranking import combined_distance, swap_alphas
 from fpc_core.results import Match, TransportPlan

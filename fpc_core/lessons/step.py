@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fpc_core.lessons.runs import Runs
+from fpc_core.lessons.sinkhorn_runs import Runs
 
 
 @dataclass(frozen=True)

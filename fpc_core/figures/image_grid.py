@@ -17,8 +17,8 @@ from matplotlib.patches import Rectangle
 from matplotlib.textpath import TextPath
 from matplotlib.ticker import MaxNLocator
 
-from fpc_core.explain.relation import MARKS, Tone
-from fpc_core.explain.strips import Scale
+from fpc_core.data.match_label import MARKS, Tone
+from fpc_core.explain.cards import Scale
 from fpc_core.figures.recipe import WIDTHS, FigureStyle
 from fpc_core.figures.style import COLOURS, DASHES, new_figure
 

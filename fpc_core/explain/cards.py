@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fpc_core.data.datasets import ImageRecord
-from fpc_core.explain.relation import MARKS, Subject, Tone, tone_of
+from fpc_core.data.match_label import MARKS, Subject, Tone, tone_of
 from fpc_core.matching.ranking import combined_distance
 from fpc_core.results import Consolidation, Match, Ranking
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from fpc_core.config import Variant
-from fpc_core.explain.relation import Tone
-from fpc_core.explain.stories import decoder_story, final_story
-from fpc_core.explain.strips import ranks_of
-from fpc_core.lessons.case import Case
-from fpc_core.lessons.steps import (
+from fpc_core.data.match_label import Tone
+from fpc_core.explain.cards import ranks_of
+from fpc_core.explain.sentences import decoder_story, final_story
+from fpc_core.lessons.context import Case
+from fpc_core.lessons.step import (
     Equation,
     Panel,
     PatchMaps,
