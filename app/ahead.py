@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 
-from app import resources, stages
-from app.background import Job, Steps
 from app.components.heat import heat_data
 from app.components.transport import pair_data
 from app.live import grid_data, view_key
-from app.stages import Found, Query
+from app.server import resources, search
+from app.server.search import Found, Query
+from app.server.worker import Job, Steps
 from app.state import keep_rates
 from fpc_core.config import MapSettings, QuerySettings
 from fpc_core.workspace import Workspace
@@ -27,7 +27,7 @@ def keep_rate_grid(space: Workspace, query: Query, settings: QuerySettings, visi
     def steps() -> Steps:
         matched = {}
         for moved in _moved(settings):
-            found = stages.matching(space, query, moved)
+            found = search.matching(space, query, moved)
             matched[moved.prune.keep_rate] = (found.encoded.encoding, found.match)
             yield
         records = space.retriever.memory.records
@@ -48,7 +48,7 @@ def keep_rate_pairs(space: Workspace, query: Query, settings: QuerySettings, vis
     def steps() -> Steps:
         pairs = []
         for moved in _moved(settings):
-            found = stages.matching(space, query, moved)
+            found = search.matching(space, query, moved)
             if row in found.match.shortlist:
                 place = found.match.shortlist.place(row)
                 plan = space.retriever.plan(found.encoded.encoding, found.match, place, moved)
@@ -81,13 +81,13 @@ def heat(space: Workspace, query: Query, found: Found, how: MapSettings, chosen:
 
     def steps() -> Steps:
         yield
-        decoder = stages.decoder_map(space, query, trace, trace.settings, how)
+        decoder = search.decoder_map(space, query, trace, trace.settings, how)
         parts = {
             "neighbors": heat_data(decoder.neighbor_grids, decoder.peak),
             "query": heat_data(decoder.query_grid, decoder.peak),
         }
         if chosen is not None:
-            encoder = stages.encoder_map(space, query, trace.settings.prune, of_encoder(how, chosen))
+            encoder = search.encoder_map(space, query, trace.settings.prune, of_encoder(how, chosen))
             parts["encoder"] = heat_data(encoder.query_grid, encoder.peak)
         return {"key": key, "parts": parts}
 

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 
 import streamlit as st
 
-from app import controls, reruns, resources
+from app import controls, reruns
 from app.messages import problem
-from app.stages import Query
+from app.server import resources
+from app.server.search import Query
 from app.state import NEIGHBORS, Pin, View, read_view, turn_dials
 from app.uploads import forget_last, last_image, own_image
 from fpc_core.data.datasets import ImageRecord

@@ -13,7 +13,7 @@ from app.basket import Item, add_button
 from app.components.bars import bars, share_bars
 from app.components.feed import feed
 from app.components.heat import heat
-from app.stages import Found, Query
+from app.server.search import Found, Query
 from fpc_core.config import MapSettings, MapTarget, Variant
 from fpc_core.data.browser_encoding import data_uri
 from fpc_core.explain.cards import Card, Scale, Strip, decoder_cards, who

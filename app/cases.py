@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 
 import streamlit as st
 
-from app import charts, controls, links, resources
+from app import charts, controls, links
 from app.basket import Item, add_button
 from app.components.cards import cards
 from app.messages import plain, problem, problems
+from app.server import resources
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.evaluation.failure_analysis.cases import (
     NAMES,

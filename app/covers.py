@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import charts, grids, resources, visitors
+from app import charts, grids, visitors
 from app.components.spots import spots
 from app.lab import cut_outs
 from app.messages import problem
-from app.stages import Query
-from app.studies import Look, Study
+from app.server import resources
+from app.server.occlusion_job import Look, Study
+from app.server.search import Query
 from fpc_core.config import KEEP_RATES, QuerySettings
 from fpc_core.data.browser_encoding import data_uri
 from fpc_core.data.occluders import Scene

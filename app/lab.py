@@ -11,7 +11,7 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
-from app import controls, desk, resources, stages
+from app import controls, desk
 from app.asking import of_the_data
 from app.basket import Item, add_button
 from app.comparisons import Labels
@@ -20,7 +20,8 @@ from app.components.occluder import occluder, picture_key
 from app.live import survived
 from app.messages import problem
 from app.opening import mishaps_told
-from app.stages import Query
+from app.server import resources, search
+from app.server.search import Query
 from app.state import EPSILON, GAMMA, NEIGHBORS
 from fpc_core.config import PruneSettings, QuerySettings, TransportSettings
 from fpc_core.data import occluder_rendering
@@ -56,9 +57,9 @@ def cut_outs(space: Workspace, *scenes: Scene) -> dict[tuple[str, Outline], np.n
 def encode_once(space: Workspace, query: Query, prune: PruneSettings) -> Encoding:
     """The encoding of an image that will hardly be seen again, as one of a drag: nothing is kept of it."""
     with sparing_few_cores():
-        image, cameras = stages.model_input(space, query)
-        state = stages.computed(lambda: space.retriever.prepare(image, cameras, prune.blocks[0]))
-        return stages.computed(lambda: space.retriever.encode(state, prune))
+        image, cameras = search.model_input(space, query)
+        state = search.computed(lambda: space.retriever.prepare(image, cameras, prune.blocks[0]))
+        return search.computed(lambda: space.retriever.encode(state, prune))
 
 
 def hear(told: Mapping[str, Any]) -> None:
@@ -164,7 +165,7 @@ def editor(
         st.subheader("What is dropped now?")
         shown = replace(query, image=paint(query.image, scene, pictures))
         if now.held is None:
-            encoding = stages.search(space, shown, settings).trace.encoding
+            encoding = search.search(space, shown, settings).trace.encoding
         else:
             encoding = encode_once(space, shown, settings.prune)
         hidden = covered(scene, config.image_size, pictures)

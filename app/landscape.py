@@ -11,12 +11,13 @@ import plotly.graph_objects as go
 import streamlit as st
 from plotly.colors import qualitative
 
-from app import controls, resources, stages
+from app import controls
 from app.asking import query_of
 from app.charts import ORANGE
 from app.messages import plain
 from app.opening import mishaps_told
-from app.stages import Query
+from app.server import resources, search
+from app.server.search import Query
 from fpc_core.config import QuerySettings, Variant
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.data.match_label import Subject, Tone, tone_of
@@ -67,7 +68,7 @@ def gallery(space: Workspace, variant: Variant) -> None:
     query = query_of(space, record)
     most = space.dataset.shortlist
     settings = QuerySettings(variant=variant, neighbors=space.dataset.neighbors, shortlist=most)
-    trace = stages.search(space, query, settings).trace
+    trace = search.search(space, query, settings).trace
     found, explained = lie_of(space, query, trace, fit == "shortlist")
     chart, side = st.columns([4, 1], gap="medium")
     with chart:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from app import lives, resources, stages
+from app import lives
 from app.asking import choose_neighbor
 from app.components.album import album
 from app.components.bars import bars, share_bars
@@ -19,7 +19,8 @@ from app.components.patchmap import patchmap
 from app.components.ranking import ranking
 from app.components.stepper import stepper
 from app.live import answer_data, view_key
-from app.stages import Found, Query
+from app.server import resources, search
+from app.server.search import Found, Query
 from app.state import Pin
 from fpc_core.data.browser_encoding import data_uri
 from fpc_core.explain.cards import Strip, decoder_cards
@@ -43,7 +44,7 @@ def case(space: Workspace, query: Query, found: Found, hit: int | None) -> Case:
     )
     return case_of(
         space.retriever, found.trace, query.subject, space.dataset.uses_cameras, hit, truth,
-        lambda row: stages.plan(space, query, found.trace, row),
+        lambda row: search.plan(space, query, found.trace, row),
     )  # fmt: skip
 
 

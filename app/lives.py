@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from app import stages
 from app.components.lifeline import life_data, lifeline
-from app.stages import Found, Query
+from app.server import search
+from app.server.search import Found, Query
 from app.state import Pin, keep_rates
 from fpc_core.data.browser_encoding import data_uri
 from fpc_core.workspace import Workspace
@@ -35,8 +35,8 @@ def followed_patches(
     rates = keep_rates()
     prune = found.trace.settings.prune
     with st.spinner("Following every patch …"):
-        blocks = stages.followed(space, query, prune)
-        falls = stages.falls(space, query, prune, rates)
+        blocks = search.followed(space, query, prune)
+        falls = search.falls(space, query, prune, rates)
     lifeline(
         life_data(found.trace.encoding, blocks, rates, falls),
         data_uri(query.image),

@@ -7,10 +7,11 @@ from contextlib import contextmanager
 
 import streamlit as st
 
-from app import choice, resources
-from app.gate import PAGES, BusyError
+from app import choice
 from app.messages import closed_today, mishap, nothing_to_show, problem
 from app.public import is_public
+from app.server import resources
+from app.server.queues import PAGES, BusyError
 from fpc_core.data.images import ImageError
 from fpc_core.gallery.memory import GalleryMemoryError
 from fpc_core.matching.shortlist.base import ShortlistError

@@ -6,13 +6,14 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from app import controls, resources, stages
+from app import controls
 from app.components.margin import margin as margin_component
 from app.components.margin import margin_data
 from app.components.transport import pair_data
 from app.components.transport import transport as transport_component
 from app.live import view_key
-from app.stages import Found, Query
+from app.server import resources, search
+from app.server.search import Found, Query
 from app.state import Pin
 from fpc_core.config import Solver
 from fpc_core.data.browser_encoding import data_uri
@@ -38,7 +39,7 @@ def transport(
         return
     place = shortlist.place(chosen)
     trace, record = found.trace, space.retriever.memory.records[chosen]
-    plan = stages.plan(space, query, trace, chosen)
+    plan = search.plan(space, query, trace, chosen)
     d_cos, d_emd = (float(values[place]) for values in (trace.match.shortlist.d_cos, trace.match.transport.distance))
     alpha = trace.settings.alpha
     st.markdown(
@@ -85,7 +86,7 @@ def win(
     labels = {row: f"{names[row]} · {who(records[row])} {MARKS[tones[rows.index(row)]]}" for row in offered}
     rival = controls.rival(labels, asked if asked in offered else telling, chosen, on_rival)
     config, alpha = space.retriever.model.config, trace.settings.alpha
-    plans = stages.plan(space, query, trace, chosen), stages.plan(space, query, trace, rival)
+    plans = search.plan(space, query, trace, chosen), search.plan(space, query, trace, rival)
     won = margin(trace.match, plans, alpha, config.grid)
     winner, loser = won.winner, won.loser
     seen = dict(zip(trace.consolidation.neighbors.tolist(), trace.consolidation.neighbor_shares.tolist(), strict=True))

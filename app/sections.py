@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from app import ahead, resources, visitors
+from app import ahead, visitors
 from app.components.album import album
 from app.components.bars import bars, timing_bars
 from app.components.cards import cards
@@ -16,7 +16,8 @@ from app.components.masks import masks
 from app.components.ranking import ranking
 from app.live import answer_data, view_key
 from app.messages import plain
-from app.stages import Found, Query
+from app.server import resources
+from app.server.search import Found, Query
 from app.state import plain_name
 from fpc_core.config import QuerySettings
 from fpc_core.data.browser_encoding import data_uri

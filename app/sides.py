@@ -8,10 +8,11 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app import charts, resources
+from app import charts
 from app.comparisons import Figure, Labels, figures, kept_patches, marked, neighbor_figures, neighbor_share
 from app.components.cards import cards
-from app.stages import Query
+from app.server import resources
+from app.server.search import Query
 from app.state import plain_name
 from fpc_core.config import QuerySettings, Solver
 from fpc_core.data.browser_encoding import data_uri

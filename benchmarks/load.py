@@ -28,7 +28,7 @@ import numpy as np
 import torch
 
 from app.live import answer_data, view_key
-from app.stages import Query, model_input
+from app.server.search import Query, model_input
 from app.state import View, keep_rates
 from benchmarks.serving import busy_seconds, resident, server
 from benchmarks.visit import Dials, LeftError, Visit, visit

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from app import resources
-from app.caches import OPEN, READ
 from app.choice import Choice, read_choice
 from app.reruns import Awaited
-from app.stages import Query, search
+from app.server import resources
+from app.server.cache import OPEN, READ
+from app.server.search import Query, search
 from fpc_core.config import QuerySettings, Variant
 from fpc_core.data.datasets import open_dataset
 from fpc_core.data.match_label import Subject

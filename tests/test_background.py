@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from app.background import Worker
+from app.server.worker import Worker
 from fpc_core.runtime import threads
 from fpc_core.runtime.out_of_memory import _say
 

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-import app.builds
-from app.background import Worker
-from app.builds import Build, ImageCheck
-from app.errands import State
+import app.server.data_jobs
+from app.server.data_jobs import Build, ImageCheck
+from app.server.jobs import State
+from app.server.worker import Worker
 from fpc_core.data.datasets import open_dataset
 from fpc_core.gallery.builder import build_steps
 from fpc_core.workspace.inspect import Standing, inspect_memory, inspect_weights
@@ -40,7 +40,7 @@ def gate(monkeypatch):
         finally:
             steps.close()
 
-    monkeypatch.setattr(app.builds, "build_steps", gated)
+    monkeypatch.setattr(app.server.data_jobs, "build_steps", gated)
     return gate
 
 

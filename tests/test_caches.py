@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.caches import Cache, kept, known_by, size_of
+from app.server.cache import Cache, kept, known_by, size_of
 
 
 def weigh(value):

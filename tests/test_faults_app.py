@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from app.caches import RESULTS
+from app.server.cache import RESULTS
 from fpc_core.matching.shortlist.base import ShortlistError, TorchIndex
 from fpc_core.model.checkpoint import save_checkpoint
 from fpc_core.model.fpc import FPC

@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from app import gate
-from app.gate import BusyError, Gate
+from app.server import queues
+from app.server.queues import BusyError, Gate
 
 
 class MovedOn(BaseException):
@@ -62,9 +62,9 @@ def visitors(monkeypatch):
         def __exit__(self, *_):
             return None
 
-    monkeypatch.setattr(gate, "on_a_page", lambda: True)
-    monkeypatch.setattr(gate, "still_wanted", still_wanted)
-    monkeypatch.setattr(gate.st, "spinner", Sign)
+    monkeypatch.setattr(queues, "on_a_page", lambda: True)
+    monkeypatch.setattr(queues, "still_wanted", still_wanted)
+    monkeypatch.setattr(queues.st, "spinner", Sign)
     return found
 
 
@@ -204,7 +204,7 @@ def test_who_has_not_passed_has_nothing_to_leave(visitors):
 
 
 def test_background_work_does_not_wait(monkeypatch):
-    monkeypatch.setattr(gate, "on_a_page", lambda: False)
+    monkeypatch.setattr(queues, "on_a_page", lambda: False)
     queue = Gate(1, 0)
     with queue.passed(), queue.passed():
         assert queue.waiting == 0

@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from app.background import Worker
-from app.errands import State
-from app.runs import Run
+from app.server.evaluation_job import Run
+from app.server.jobs import State
+from app.server.worker import Worker
 from fpc_core.config import QuerySettings
 from fpc_core.evaluation.engine.result_store import ResultStore
 from fpc_core.evaluation.engine.runner import run_passes

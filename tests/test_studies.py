@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from app.background import Worker
-from app.errands import State
-from app.studies import Study
+from app.server.jobs import State
+from app.server.occlusion_job import Study
+from app.server.worker import Worker
 from fpc_core.config import QuerySettings
 from fpc_core.data.images import resize_image
 from fpc_core.data.occluders import CutOut, Rectangle, Scene

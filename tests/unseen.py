@@ -7,7 +7,7 @@ from pathlib import Path
 
 from streamlit.testing.v1 import AppTest
 
-from app.caches import ERRANDS, OPEN, READ, RESULTS
+from app.server.cache import ERRANDS, OPEN, READ, RESULTS
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ROOT / "app" / "pages"

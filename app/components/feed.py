@@ -6,10 +6,10 @@ from typing import Literal
 
 import streamlit as st
 
-from app.background import Job
 from app.components import source
 from app.messages import mishap, sayable, shortages_told
 from app.reruns import run_fragment
+from app.server.worker import Job
 
 PAUSE = 300  # ms from an answer to the next question, for every job that takes its turns; at most
 LONGEST_PAUSE = 8000

@@ -11,11 +11,12 @@ heading(
     "Every query, sorted by the stage that found the right person, or lost them: cosine, D, consolidation.",
 )
 
-from app import cases, controls, grids, links, resources, sections, visitors
+from app import cases, controls, grids, links, sections, visitors
 from app.choice import usual_variant
-from app.errands import State
 from app.messages import problem, problems
 from app.opening import mishaps_told, open_or_explain, run_page
+from app.server import resources
+from app.server.jobs import State
 from app.state import View
 from fpc_core.config import QuerySettings
 from fpc_core.evaluation.failure_analysis.cases import PRUNED_BELOW, classify

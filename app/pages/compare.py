@@ -8,12 +8,13 @@ from app.look import heading
 
 heading("What changes between two settings?", "The same query, searched twice; everything below marks what differs.")
 
-from app import controls, resources, sections, sides, stages
+from app import controls, sections, sides
 from app.asking import asked_view, query_of
 from app.basket import Item, add_button
 from app.comparisons import PRESETS, Labels, preset_of
 from app.messages import problems
 from app.opening import open_or_explain, run_page
+from app.server import resources, search
 from app.sides import SIDES
 from fpc_core.config import QuerySettings
 
@@ -56,7 +57,7 @@ def page() -> None:
     query = query_of(space, records[name])
     settings = both_settings(space.dataset.shortlist)
     sections.status_line(space, *settings)
-    traces = {side: stages.search(space, query, each).trace for side, each in zip(SIDES, settings, strict=True)}
+    traces = {side: search.search(space, query, each).trace for side, each in zip(SIDES, settings, strict=True)}
     labels = Labels(space.retriever.memory.records, query.subject, space.dataset.uses_cameras)
     asked, wrong = asked_view(space, "neighbor")
     problems(wrong)

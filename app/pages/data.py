@@ -8,10 +8,11 @@ from app.look import heading
 
 heading("What do you look at?", "Choose data and weights, see what they hold, build the memory, take it into use.")
 
-from app import choice, choosing, grids, landscape, reports, resources
+from app import choice, choosing, grids, landscape, reports
 from app.choice import Choice
 from app.messages import plain, problem
 from app.opening import run_page
+from app.server import resources
 from app.state import View
 from fpc_core.config import QuerySettings
 from fpc_core.data.datasets import Dataset

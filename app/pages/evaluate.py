@@ -11,9 +11,10 @@ heading(
     "The tables of the paper and its Fig. 4 on these data: ours with bootstrap intervals, the paper's beside them.",
 )
 
-from app import boards, controls, grids, links, resources, sections, visitors
+from app import boards, controls, grids, links, sections, visitors
 from app.messages import plain, problem, problems
 from app.opening import open_or_explain, run_page
+from app.server import resources
 from fpc_core.config import QuerySettings
 from fpc_core.evaluation.paper_tables.definitions import NAMES, Setting, tables_of
 

@@ -8,8 +8,9 @@ from app.look import heading
 
 heading("What do you look at?", "The data, weights and memory of this app, and how the gallery lies.")
 
-from app import choice, landscape, reports, resources
+from app import choice, landscape, reports
 from app.opening import open_or_explain, run_page
+from app.server import resources
 
 
 def page() -> None:

@@ -8,12 +8,13 @@ from app.look import heading
 
 heading("FPC Explorer", "Pick an occluded person: see which patches the model drops, whom it finds, and why.")
 
-from app import attention, controls, lessons, links, lives, pairs, sections, stages
+from app import attention, controls, lessons, links, lives, pairs, sections
 from app.asking import PER_PAGE, asked_view, begin, choose_neighbor, choose_pin, choose_query, chosen_query, of_the_data
 from app.basket import Item, add_button
 from app.messages import problems
 from app.opening import mishaps_told, open_or_explain, run_page
-from app.stages import Found, Query
+from app.server import search
+from app.server.search import Found, Query
 from app.state import View
 from fpc_core.config import QuerySettings
 from fpc_core.workspace import Workspace
@@ -32,7 +33,7 @@ def hits(
 ) -> tuple[Found, int | None]:
     """What a moved dial waits for: drawn by itself, before the page follows. Returns the chosen neighbour as well."""
     asked, _ = asked_view(space)
-    found = stages.search(space, query, controls.at_dials(usual, asked.settings))
+    found = search.search(space, query, controls.at_dials(usual, asked.settings))
 
     def pick(row: str) -> None:
         choose_neighbor(row)

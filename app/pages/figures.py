@@ -8,12 +8,13 @@ from app.look import heading
 
 heading("Figures", "Figures for a paper, drawn from the same results as every other page.")
 
-from app import boards, composing, desk, grids, resources, sections, visitors
+from app import boards, composing, desk, grids, sections, visitors
 from app.basket import Item, basket
 from app.choice import usual_variant
 from app.lab import PREFIX as LAB
 from app.messages import problem
 from app.opening import open_or_explain, run_page
+from app.server import resources
 from app.state import View
 from fpc_core.config import QuerySettings
 from fpc_core.data.occluders import Scene

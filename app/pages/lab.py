@@ -10,13 +10,14 @@ heading(
     "What does an occluder change?", "Put shapes, poles, textures, paint or another person on a query, and move them."
 )
 
-from app import controls, covers, desk, lab, pairs, sections, sides, stages
+from app import controls, covers, desk, lab, pairs, sections, sides
 from app.asking import asked_view, choose_neighbor, choose_pin, chosen_query
 from app.comparisons import Labels
 from app.lab import CLEAN, OCCLUDED, PREFIX
 from app.messages import problem, problems
 from app.opening import open_or_explain, run_page
-from app.stages import Query
+from app.server import search
+from app.server.search import Query
 from fpc_core.config import QuerySettings
 from fpc_core.data.occluders import Scene
 from fpc_core.evaluation.occlusion.study import Relevance
@@ -28,7 +29,7 @@ def results(space: Workspace, query: Query, settings: QuerySettings) -> None:
     """Everything that follows when the scene is let go."""
     scene = desk.desk().scene
     occluded = lab.painted(space, query, scene)
-    found = {CLEAN: stages.search(space, query, settings), OCCLUDED: stages.search(space, occluded, settings)}
+    found = {CLEAN: search.search(space, query, settings), OCCLUDED: search.search(space, occluded, settings)}
     traces = {side: each.trace for side, each in found.items()}
     labels = Labels(space.retriever.memory.records, query.subject, space.dataset.uses_cameras)
     nearest, who = lab.nearest_wrong(space, query, traces[CLEAN]), query.subject.identity

@@ -14,13 +14,14 @@ if PRESENTING:
 else:
     heading("How does FPC work?", "Nine short steps on one query: predict first, then see what the model did.")
 
-from app import choice, controls, lessons, links, sections, stages
+from app import choice, controls, lessons, links, sections
 from app.asking import PER_PAGE, asked_view, begin, choose_pin, choose_query, chosen_query, of_the_data
 from app.basket import Item, add_button
 from app.choice import usual_variant
 from app.messages import plain, problems
 from app.opening import open_or_explain, run_page
-from app.stages import Query
+from app.server import search
+from app.server.search import Query
 from app.state import View
 from fpc_core.figures.recipe import FigureKind
 from fpc_core.lessons.context import Case
@@ -101,7 +102,7 @@ def page() -> None:
     if not PRESENTING:
         sections.status_line(space, settings)
     problems((*wrong, *missing, *links.unknown("step", range(1, COUNT + 1)), *links.unknown("present", ("1",))))
-    found = stages.search(space, query, settings)
+    found = search.search(space, query, settings)
     case = lessons.case(space, query, found, asked.neighbor)
     step = STEPS[key](case)
     left, right = st.columns([1, 1], gap="large")

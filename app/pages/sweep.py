@@ -12,12 +12,13 @@ heading(
     "Which settings work best?", "Keep rate γ, weight of transport α and neighbours K: every combination in one run."
 )
 
-from app import controls, grids, links, resources, sections, visitors
+from app import controls, grids, links, sections, visitors
 from app.choice import usual_variant
-from app.errands import State
 from app.heatmaps import parse_cell_id
 from app.messages import problem, problems
 from app.opening import open_or_explain, run_page
+from app.server import resources
+from app.server.jobs import State
 from app.state import View
 from fpc_core.config import KEEP_RATES, QuerySettings
 from fpc_core.data.datasets import ImageRecord

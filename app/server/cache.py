@@ -20,7 +20,7 @@ import numpy as np
 import streamlit as st
 import torch
 
-from app.gate import PAGES
+from app.server.queues import PAGES
 from app.visitors import on_a_page, still_wanted
 from fpc_core.workspace import Workspace
 

@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 
 from app import visitors
-from app.background import Worker
-from app.builds import Build, ImageCheck
-from app.caches import ERRANDS, OPEN, READ, RESULTS, kept
 from app.public import is_public
-from app.runs import Run
-from app.stages import computed
-from app.studies import Study
+from app.server.cache import ERRANDS, OPEN, READ, RESULTS, kept
+from app.server.data_jobs import Build, ImageCheck
+from app.server.evaluation_job import Run
+from app.server.occlusion_job import Study
+from app.server.search import computed
+from app.server.worker import Worker
 from fpc_core.config import QuerySettings
 from fpc_core.data.browser_encoding import data_uri
 from fpc_core.data.datasets import Dataset, ImageRecord, open_dataset

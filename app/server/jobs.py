@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from app.background import Job, Steps, Worker
+from app.server.worker import Job, Steps, Worker
 
 
 class State(StrEnum):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from contextlib import closing
 
-from app.background import Steps, Worker
-from app.errands import Errand, Stand
+from app.server.jobs import Errand, Stand
+from app.server.worker import Steps, Worker
 from fpc_core.data.datasets import Dataset
 from fpc_core.data.inventory import BrokenImage, decode_all, images_of
 from fpc_core.gallery.builder import build_steps

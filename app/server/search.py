@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 import torch
 
-from app.caches import RESULTS, kept, known_by
-from app.gate import GATE, PAGES
 from app.messages import shortages_told
+from app.server.cache import RESULTS, kept, known_by
+from app.server.queues import GATE, PAGES
 from app.visitors import on_a_page
 from fpc_core.config import MapSettings, PruneSettings, QuerySettings
 from fpc_core.data.images import content_hash, to_tensor

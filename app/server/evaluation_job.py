@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import dataclass
 
-from app.background import Steps, Worker
-from app.errands import Errand, Stand
+from app.server.jobs import Errand, Stand
+from app.server.worker import Steps, Worker
 from fpc_core.evaluation.engine.passes import Known, Pass, PassResult, PassTask
 from fpc_core.evaluation.engine.result_store import ResultStore
 from fpc_core.evaluation.engine.runner import run_passes

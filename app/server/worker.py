@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.caches import MB, size_of
+from app.server.cache import MB, size_of
 from fpc_core.runtime.out_of_memory import shortages
 
 _LOG = logging.getLogger("fpc.background")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import dataclass
 
-from app.background import Steps, Worker
-from app.errands import Errand, Stand
+from app.server.jobs import Errand, Stand
+from app.server.worker import Steps, Worker
 from fpc_core.evaluation.occlusion.study import OcclusionTask, Standings, run_occlusion
 
 
