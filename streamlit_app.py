@@ -2,9 +2,9 @@
 
 import streamlit as st
 
-from app import reruns
 from app.look import ICON, dress
 from app.public import is_public, unclear
+from app.session import pending_release
 
 st.set_page_config(page_title="FPC Explorer", page_icon=ICON, layout="wide")
 dress()
@@ -28,5 +28,5 @@ page = st.navigation(
     position="top",
 )
 if page != explore:
-    reruns.forget()  # a dial let go there is answered there alone
+    pending_release.forget()  # a dial let go there is answered there alone
 page.run()

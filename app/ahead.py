@@ -11,7 +11,7 @@ from app.live import grid_data, view_key
 from app.server import resources, search
 from app.server.search import Found, Query
 from app.server.worker import Job, Steps
-from app.state import keep_rates
+from app.session.view import keep_rates
 from fpc_core.config import MapSettings, QuerySettings
 from fpc_core.workspace import Workspace
 

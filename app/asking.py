@@ -6,12 +6,13 @@ from collections.abc import Mapping
 
 import streamlit as st
 
-from app import controls, reruns
+from app import controls
 from app.messages import problem
 from app.server import resources
 from app.server.search import Query
-from app.state import NEIGHBORS, Pin, View, read_view, turn_dials
-from app.uploads import forget_last, last_image, own_image
+from app.session import pending_release
+from app.session.uploads import forget_last, last_image, own_image
+from app.session.view import NEIGHBORS, Pin, View, read_view, turn_dials
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.data.images import ImageError
 from fpc_core.explain.cards import Subject
@@ -64,7 +65,7 @@ def asked_view(space: Workspace, *names: str) -> tuple[View, tuple[str, ...]]:
 
     Dials stand as they were let go last: the browser may not know its own URL yet.
     """
-    if (awaited := reruns.awaited()) is not None:
+    if (awaited := pending_release.awaited()) is not None:
         turn_dials(st.query_params, awaited.values)
     params: Mapping[str, str] = st.query_params  # never gone through: a run that is just ending may still write to it
     if names:

@@ -7,13 +7,14 @@ from collections.abc import Callable
 import streamlit as st
 import torch
 
-from app import ahead, controls, visitors
+from app import ahead, controls
 from app.asking import of_the_data
-from app.basket import Item, add_button
 from app.components.bars import bars, share_bars
 from app.components.feed import feed
 from app.components.heat import heat
 from app.server.search import Found, Query
+from app.session import visitor
+from app.session.figure_basket import Item, add_button
 from fpc_core.config import MapSettings, MapTarget, Variant
 from fpc_core.data.browser_encoding import data_uri
 from fpc_core.explain.cards import Card, Scale, Strip, decoder_cards, who
@@ -86,7 +87,7 @@ def decoder(space: Workspace, query: Query, found: Found, chosen: int | None, on
 @st.fragment(key=MAPS)
 def _maps(space: Workspace, query: Query, found: Found, how: MapSettings, chosen: int | None, view: str) -> None:
     """Has the maps computed in the background, so that no dial waits for them. The browser asks for this alone."""
-    feed("heat", view, ahead.heat(space, query, found, how, chosen, visitors.current()), MAPS)
+    feed("heat", view, ahead.heat(space, query, found, how, chosen, visitor.current()), MAPS)
 
 
 def _about_target(space: Workspace, found: Found, how: MapSettings) -> str:

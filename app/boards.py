@@ -9,13 +9,13 @@ from functools import partial
 
 import streamlit as st
 
-from app.basket import add_button
-from app.choice import usual_variant
 from app.components.scores import score_table
 from app.curves import curve_figure
 from app.messages import plain
 from app.scores import picked_row, score_sheet
-from app.state import View
+from app.session.figure_basket import add_button
+from app.session.view import View
+from app.session.workspace_choice import usual_variant
 from fpc_core.config import DropStrategy
 from fpc_core.data.datasets import Dataset
 from fpc_core.evaluation.paper_tables.export import FORMATS, to_csv, to_latex, to_markdown

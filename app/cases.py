@@ -7,11 +7,12 @@ from collections.abc import Callable, Sequence
 
 import streamlit as st
 
-from app import charts, controls, links
-from app.basket import Item, add_button
+from app import charts, controls
 from app.components.cards import cards
 from app.messages import plain, problem, problems
 from app.server import resources
+from app.session import link_checks
+from app.session.figure_basket import Item, add_button
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.evaluation.failure_analysis.cases import (
     NAMES,
@@ -60,20 +61,20 @@ def filters(task: AtlasTask) -> Filter:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         if seen:
             kinds = sorted({each.kind for each in seen})
-            problems(links.unknown("occluder", kinds))
+            problems(link_checks.unknown("occluder", kinds))
             occluders = st.multiselect(
                 "Occluder", kinds, key="occluder", bind="query-params",
                 placeholder="any", width=260, select_all=False,
             )  # fmt: skip
         if task.dataset.uses_cameras:
             known = sorted({record.camera + 1 for record in task.queries})
-            problems(links.unknown("cameras", known))
+            problems(link_checks.unknown("cameras", known))
             cameras = st.multiselect(
                 "Camera", known, key="cameras", bind="query-params",
                 placeholder="any", width=200, select_all=False,
             )  # fmt: skip
         if seen:
-            problems(links.beyond("visible", 0, 100))
+            problems(link_checks.beyond("visible", 0, 100))
             visible = st.slider(
                 "Visible share of the person, %", 0, 100, visible, key="visible", bind="query-params", width=260
             )
@@ -136,7 +137,7 @@ def grid(
         st.info("No query of this kind. Choose another class or loosen the filters.", icon=":material/filter_alt_off:")
         return
     with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
-        problems(links.unknown("order", (FIRST, LAST)))
+        problems(link_checks.unknown("order", (FIRST, LAST)))
         order = st.segmented_control(
             "Order", (FIRST, LAST), default=FIRST, required=True, key="order", bind="query-params",
             label_visibility="collapsed",
@@ -212,7 +213,7 @@ def distances(told: Told, movable: bool) -> None:
         st.info("Error rates need pairs of one person and of two; here are only one kind.", icon=":material/info:")
         return
     offered = [stage.value for stage in Stage]
-    problems(links.unknown("distance", offered))
+    problems(link_checks.unknown("distance", offered))
     chosen = st.segmented_control(
         "Distance", offered, default=Stage.CONSOLIDATED.value, required=True, key="distance",
         bind="query-params",
@@ -225,7 +226,7 @@ def distances(told: Told, movable: bool) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         threshold = equal
         if movable:
-            problems(links.beyond(key, 0, most))
+            problems(link_checks.beyond(key, 0, most))
             threshold = st.slider("Threshold", 0.0, most, equal, 0.001, "%.3f", key=key, bind="query-params", width=420)
             st.button(
                 "To equal errors", icon=":material/balance:", key="equal", on_click=_set, args=(key, equal),

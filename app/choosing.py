@@ -8,9 +8,9 @@ from pathlib import Path
 
 import streamlit as st
 
-from app.choice import DRAFT, STRIDES, Choice, spoken
 from app.messages import plain
-from app.state import plain_name
+from app.session.view import plain_name
+from app.session.workspace_choice import DRAFT, STRIDES, Choice, spoken
 from fpc_core.config import Variant
 from fpc_core.workspace import Places, devices
 from fpc_core.workspace.allowed_roots import OutsideRootsError, Root, Sights, name_of, resolve

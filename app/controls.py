@@ -11,12 +11,12 @@ from typing import Literal, TypeVar
 
 import streamlit as st
 
-from app import links, reruns
-from app.choice import usual_variant
 from app.components.dials import Dial, dials
 from app.components.echo import echo
 from app.messages import plain, problems
-from app.state import ALPHA, EPSILON, GAMMA, NEIGHBORS, plain_name, turn_dials
+from app.session import link_checks, pending_release
+from app.session.view import ALPHA, EPSILON, GAMMA, NEIGHBORS, plain_name, turn_dials
+from app.session.workspace_choice import usual_variant
 from fpc_core.config import (
     DropStrategy,
     MapSettings,
@@ -51,7 +51,7 @@ def query_settings(asked: QuerySettings, shortlist: int, first: str | None = Non
     def released(values: Mapping[str, float]) -> None:
         turn_dials(st.query_params, values)
         if first:
-            reruns.await_fragment(first, values)
+            pending_release.await_fragment(first, values)
 
     most = most_neighbors(shortlist)
     dials(
@@ -81,15 +81,15 @@ def then_the_page() -> None:
 
     Asked for at once, the page would take the fragment's place in what is still to be sent.
     """
-    if (awaited := reruns.awaited()) is not None:
-        echo(awaited.number, key="echo", on_painted=reruns.painted)
+    if (awaited := pending_release.awaited()) is not None:
+        echo(awaited.number, key="echo", on_painted=pending_release.painted)
 
 
 def side_settings(prefix: str, usual: QuerySettings, shortlist: int) -> QuerySettings:
     """All settings of one side of a comparison. prefix: of the query parameters; usual: what they are left out for."""
     most = most_neighbors(shortlist)
     for name, low, high in (("gamma", *GAMMA[:2]), ("alpha", *ALPHA[:2]), ("k", 1, most)):
-        problems(links.beyond(f"{prefix}{name}", low, high))
+        problems(link_checks.beyond(f"{prefix}{name}", low, high))
     gamma = st.slider("Keep rate γ", *GAMMA[:2], usual.prune.keep_rate, GAMMA[2], key=f"{prefix}gamma", bind=_URL)
     alpha = st.slider("Weight of transport α", *ALPHA[:2], usual.alpha, ALPHA[2], key=f"{prefix}alpha", bind=_URL)
     neighbors = most
@@ -127,8 +127,8 @@ def method_settings(prefix: str = "", usual: QuerySettings | None = None) -> Que
     """
     if prefix:
         for name, kind in (("variant", Variant), ("drop", DropStrategy), ("solver", Solver)):
-            problems(links.unknown(f"{prefix}{name}", map(plain_name, kind)))
-        problems(links.beyond(f"{prefix}epsilon", *EPSILON[:2]))
+            problems(link_checks.unknown(f"{prefix}{name}", map(plain_name, kind)))
+        problems(link_checks.beyond(f"{prefix}epsilon", *EPSILON[:2]))
     usual = usual or replace(_DEFAULT, variant=usual_variant())
     variant = _choice(
         "Variant", f"{prefix}variant", usual.variant, "Where paper and released code differ, whose way is followed."
@@ -196,9 +196,9 @@ def map_problems(prefix: str, knows_identities: bool) -> tuple[str, ...]:
     """What a link asks of heat maps that `map_settings` cannot give."""
     targets = (RANKED_FIRST, CHOSEN, *([IDENTITY] if knows_identities else []))
     return (
-        *links.unknown(f"{prefix}map", (NAMES[each] for each in DECODER_METHODS)),
-        *links.unknown(f"{prefix}target", targets),
-        *links.no_switch(f"{prefix}relative"),
+        *link_checks.unknown(f"{prefix}map", (NAMES[each] for each in DECODER_METHODS)),
+        *link_checks.unknown(f"{prefix}target", targets),
+        *link_checks.no_switch(f"{prefix}relative"),
     )
 
 
@@ -208,7 +208,7 @@ def _same_target(one: MapSettings, other: MapSettings) -> bool:
 
 def junk_switch(uses_cameras: bool) -> bool:
     """Whether junk images are shown; a dataset without usable cameras has none."""
-    problems(links.no_switch("junk"))
+    problems(link_checks.no_switch("junk"))
     return uses_cameras and st.toggle(
         "Show junk images",
         key="junk",
@@ -255,7 +255,7 @@ def query_name(names: Sequence[str], opening: str, key: str = "query") -> str:
     opening: the one of a first visit.
     """
     if key != "query":  # that one is told of where an upload is known
-        problems(links.unknown(key, names))
+        problems(link_checks.unknown(key, names))
     if st.session_state.get(key) not in names:
         st.session_state.pop(key, None)
     last = st.session_state.get("last-query")

@@ -9,13 +9,14 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import charts, grids, visitors
+from app import charts, grids
 from app.components.spots import spots
 from app.lab import cut_outs
 from app.messages import problem
 from app.server import resources
 from app.server.occlusion_job import Look, Study
 from app.server.search import Query
+from app.session import visitor
 from fpc_core.config import KEEP_RATES, QuerySettings
 from fpc_core.data.browser_encoding import data_uri
 from fpc_core.data.occluders import Scene
@@ -194,4 +195,4 @@ def _study(
 
 
 def _progress(study: Study, now: Look, of: str, key: str) -> None:
-    grids.progress(study, now, f"{visitors.current()} {key}", "searches", of, key=f"{key}-")
+    grids.progress(study, now, f"{visitor.current()} {key}", "searches", of, key=f"{key}-")

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import streamlit as st
 
-from app.basket import add_button
 from app.components.heatmap import heatmap_table
 from app.heatmaps import MEASURES, best_of, heatmap, summary
 from app.messages import problem
 from app.server.jobs import Looked, Stand, Startable, State
+from app.session.figure_basket import add_button
 from fpc_core.evaluation.engine.passes import Known
 from fpc_core.evaluation.metrics.flops import encoder_flops
 from fpc_core.evaluation.sweep.tables import sweep_cells, sweep_table

@@ -11,9 +11,8 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
-from app import controls, desk
+from app import controls
 from app.asking import of_the_data
-from app.basket import Item, add_button
 from app.comparisons import Labels
 from app.components.masks import masks
 from app.components.occluder import occluder, picture_key
@@ -22,7 +21,9 @@ from app.messages import problem
 from app.opening import mishaps_told
 from app.server import resources, search
 from app.server.search import Query
-from app.state import EPSILON, GAMMA, NEIGHBORS
+from app.session import lab_scene
+from app.session.figure_basket import Item, add_button
+from app.session.view import EPSILON, GAMMA, NEIGHBORS
 from fpc_core.config import PruneSettings, QuerySettings, TransportSettings
 from fpc_core.data import occluder_rendering
 from fpc_core.data.browser_encoding import data_uri
@@ -65,7 +66,7 @@ def encode_once(space: Workspace, query: Query, prune: PruneSettings) -> Encodin
 def hear(told: Mapping[str, Any]) -> None:
     """What the editor sends."""
     try:
-        desk.hear(told)
+        lab_scene.hear(told)
     except RecipeError as error:
         st.session_state[_PROBLEM] = str(error)
 
@@ -122,7 +123,7 @@ def _lay_out(space: Workspace, recipe: SceneRecipe) -> None:
     if recipe.query:
         st.session_state[f"{PREFIX}query"] = recipe.query
     controls.choose_side(PREFIX, settings, space.dataset.shortlist)
-    desk.put(recipe.scene)
+    lab_scene.put(recipe.scene)
     weights = space.weights_fingerprint
     if recipe.weights not in ("", weights):
         st.session_state[_PROBLEM] = (
@@ -143,11 +144,11 @@ def editor(
 
     nearest: memory row of the person offered for cutting out.  ranks: `first_matches`, empty for an unknown person.
     """
-    if desk.was_released():
+    if lab_scene.was_released():
         st.rerun()
     told_problem()
     left, right = st.columns([2, 3], gap="large")
-    now = desk.desk()
+    now = lab_scene.desk()
     scene, config = now.shown, space.retriever.model.config
     with left:
         st.subheader("What covers the query?")
@@ -226,7 +227,7 @@ def _standings(ranks: Mapping[str, tuple[int | None, int | None]], settings: Que
             name, beyond if after is None else after, change, delta_color="inverse",
             help=f"Without occluder: {beyond if before is None else before}.",
         )  # fmt: skip
-    if desk.desk().held is not None:
+    if lab_scene.desk().held is not None:
         st.caption("Ranks follow when you let go.")
 
 
@@ -248,7 +249,7 @@ def take_home(space: Workspace, query: Query, scene: Scene, settings: QuerySetti
         if of_the_data(query):
             add_button(Item(query.name, scene), settings, FigureKind.DROP_PROCESS, what="masks", key="-masks")
             add_button(Item(query.name, scene), settings, FigureKind.RANKED_LIST, what="ranked lists", key="-hits")
-        if not desk.in_link(scene):
+        if not lab_scene.in_link(scene):
             st.caption("The scene is too long for the link: the scene file keeps it.")
 
 

@@ -21,7 +21,7 @@ from app.components.stepper import stepper
 from app.live import answer_data, view_key
 from app.server import resources, search
 from app.server.search import Found, Query
-from app.state import Pin
+from app.session.view import Pin
 from fpc_core.data.browser_encoding import data_uri
 from fpc_core.explain.cards import Strip, decoder_cards
 from fpc_core.explain.masks import drop_shares, patch_areas

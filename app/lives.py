@@ -9,7 +9,7 @@ import streamlit as st
 from app.components.lifeline import life_data, lifeline
 from app.server import search
 from app.server.search import Found, Query
-from app.state import Pin, keep_rates
+from app.session.view import Pin, keep_rates
 from fpc_core.data.browser_encoding import data_uri
 from fpc_core.workspace import Workspace
 

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 
 import streamlit as st
 
-from app import choice
 from app.messages import closed_today, mishap, nothing_to_show, problem
 from app.public import is_public
 from app.server import resources
 from app.server.queues import PAGES, BusyError
+from app.session import workspace_choice
 from fpc_core.data.images import ImageError
 from fpc_core.gallery.memory import GalleryMemoryError
 from fpc_core.matching.shortlist.base import ShortlistError
@@ -22,7 +22,7 @@ from fpc_core.workspace.allowed_roots import Root
 
 def open_or_explain() -> Workspace:
     """The visitor's workspace; where it cannot be opened, a page that says what is missing, and the run ends."""
-    chosen, problems = choice.current()
+    chosen, problems = workspace_choice.current()
     with st.container():  # always there, so that what stands below keeps its place when a message goes
         for text in problems:
             problem(text)
@@ -36,8 +36,12 @@ def open_or_explain() -> Workspace:
         if is_public():
             closed_today(error)
             st.stop()
-        shown = {name: choice.spoken(getattr(places, name), roots) for name in ("data", "weights", "memory")}
-        back = None if chosen == choice.Choice() else lambda: choice.take_into_use(choice.Choice())
+        shown = {name: workspace_choice.spoken(getattr(places, name), roots) for name in ("data", "weights", "memory")}
+        back = (
+            None
+            if chosen == workspace_choice.Choice()
+            else lambda: workspace_choice.take_into_use(workspace_choice.Choice())
+        )
         nothing_to_show(error, shown, places.precision, back)
         st.stop()
 

@@ -14,7 +14,7 @@ from app.components.transport import transport as transport_component
 from app.live import view_key
 from app.server import resources, search
 from app.server.search import Found, Query
-from app.state import Pin
+from app.session.view import Pin
 from fpc_core.config import Solver
 from fpc_core.data.browser_encoding import data_uri
 from fpc_core.explain.cards import MARKS, ranks_of, rivals, tone_of, who

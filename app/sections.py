@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from app import ahead, visitors
+from app import ahead
 from app.components.album import album
 from app.components.bars import bars, timing_bars
 from app.components.cards import cards
@@ -18,7 +18,8 @@ from app.live import answer_data, view_key
 from app.messages import plain
 from app.server import resources
 from app.server.search import Found, Query
-from app.state import plain_name
+from app.session import visitor as visitors
+from app.session.view import plain_name
 from fpc_core.config import QuerySettings
 from fpc_core.data.browser_encoding import data_uri
 from fpc_core.data.datasets import ImageRecord

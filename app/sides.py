@@ -13,7 +13,7 @@ from app.comparisons import Figure, Labels, figures, kept_patches, marked, neigh
 from app.components.cards import cards
 from app.server import resources
 from app.server.search import Query
-from app.state import plain_name
+from app.session.view import plain_name
 from fpc_core.config import QuerySettings, Solver
 from fpc_core.data.browser_encoding import data_uri
 from fpc_core.explain.cards import Card, Strip, distances_of, ranked_strip, ranks_of, who

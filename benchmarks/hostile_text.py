@@ -149,7 +149,7 @@ def _parameter(chance: Random) -> str:
 
 def _scene(chance: Random) -> str:
     """What the Lab's link holds, damaged before or after it was packed."""
-    from app.desk import to_link  # not before a test driver has begun
+    from app.session.lab_scene import to_link  # not before a test driver has begun
 
     text = to_link(SCENE)
     return chance.choice(BLIND)(chance, text.encode()).decode(errors="replace") if chance.random() < 0.8 else text

@@ -29,7 +29,7 @@ import torch
 
 from app.live import answer_data, view_key
 from app.server.search import Query, model_input
-from app.state import View, keep_rates
+from app.session.view import View, keep_rates
 from benchmarks.serving import busy_seconds, resident, server
 from benchmarks.visit import Dials, LeftError, Visit, visit
 from fpc_core.config import QuerySettings, Variant

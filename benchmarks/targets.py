@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from app.choice import read_choice
-from app.desk import from_link, to_link
-from app.state import read_view
+from app.session.lab_scene import from_link, to_link
+from app.session.view import read_view
+from app.session.workspace_choice import read_choice
 from benchmarks.hostile_images import image_file
 from benchmarks.hostile_text import file_names, label, link, recipe_text
 from benchmarks.hostile_weights import File, checkpoint_file

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from app import sections
-from app.visitors import on_a_page
+from app.session.visitor import on_a_page
 from fpc_core.retrieval import Retriever
 from tests.unseen import ROOT, forget, opened, run, sent_to, texts
 

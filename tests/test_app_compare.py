@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.basket import Item
+from app.session.figure_basket import Item
 from tests.unseen import PAGES, opened, run, texts
 
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from app.choice import Choice, read_choice
-from app.reruns import Awaited
 from app.server import resources
 from app.server.cache import OPEN, READ
 from app.server.search import Query, search
+from app.session.pending_release import Awaited
+from app.session.workspace_choice import Choice, read_choice
 from fpc_core.config import QuerySettings, Variant
 from fpc_core.data.datasets import open_dataset
 from fpc_core.data.match_label import Subject

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from app.basket import Basket, Item
 from app.server import resources
+from app.session.figure_basket import Basket, Item
 from fpc_core.config import DropStrategy, MapMethod, MapSettings, QuerySettings, Variant
 from fpc_core.data.occluders import Rectangle, Scene
 from fpc_core.figures.recipe import OF_ALL_QUERIES, FigureKind, FigureRecipe

@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from app import desk
-from app.basket import Item
+from app.session import lab_scene
+from app.session.figure_basket import Item
 from fpc_core.config import QuerySettings, Variant
 from fpc_core.data.images import resize_image, to_tensor
 from fpc_core.data.occluder_rendering import paint
@@ -36,7 +36,7 @@ def visit(scene=None):
     page = opened(PAGES / "lab.py")
     page.query_params["l_query"] = QUERY
     if scene is not None:
-        page.query_params["scene"] = desk.to_link(scene)
+        page.query_params["scene"] = lab_scene.to_link(scene)
     return page
 
 
@@ -114,7 +114,7 @@ def test_a_scene_file_brings_occluders_query_and_settings_and_the_same_result_ev
         assert page.button_group(key="l_variant").value == Variant.PAPER
         seen.append(shown(page))
     assert seen[0] == seen[1]
-    assert desk.from_link(lab.query_params["scene"]) == HALF
+    assert lab_scene.from_link(lab.query_params["scene"]) == HALF
 
 
 def test_a_person_is_pasted_from_the_gallery(small_world_in_use):

@@ -10,7 +10,7 @@ from PIL import Image
 
 from app.components.bars import share_bars, timing_bars
 from app.messages import plain
-from app.state import Pin, View, read_view, turn_dials
+from app.session.view import Pin, View, read_view, turn_dials
 from fpc_core.config import DropStrategy, ModelConfig, PruneSettings, QuerySettings, Solver, TransportSettings, Variant
 from fpc_core.data.browser_encoding import data_uri
 from fpc_core.data.datasets import ImageRecord

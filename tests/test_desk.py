@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app import desk
+from app.session import lab_scene
 from fpc_core.data.occluders import Rectangle, Scene, Stroke
 from fpc_core.io.dataclass_json import RecipeError, plain
 
@@ -19,61 +19,61 @@ LONG = Scene(tuple(Stroke(tuple((each % 97 / 97, each % 89 / 89) for each in ran
 @pytest.fixture(autouse=True)
 def visitor(monkeypatch):
     """A session and an address of the visitor's own."""
-    monkeypatch.setattr(desk.st, "session_state", {})
-    monkeypatch.setattr(desk.st, "query_params", {})
-    return desk.st.query_params
+    monkeypatch.setattr(lab_scene.st, "session_state", {})
+    monkeypatch.setattr(lab_scene.st, "query_params", {})
+    return lab_scene.st.query_params
 
 
 def told(scene, serial, held=False):
-    desk.hear({"serial": serial, "held": held, "occluders": plain(scene)["occluders"]})
+    lab_scene.hear({"serial": serial, "held": held, "occluders": plain(scene)["occluders"]})
 
 
 def test_a_scene_that_is_held_is_shown_and_the_released_one_stays():
     told(GREY, 1)
-    assert desk.was_released()
-    assert not desk.was_released()
+    assert lab_scene.was_released()
+    assert not lab_scene.was_released()
     told(RED, 1, held=True)
-    now = desk.desk()
+    now = lab_scene.desk()
     assert (now.shown, now.scene, now.serial) == (RED, GREY, 1)
-    assert not desk.was_released()
+    assert not lab_scene.was_released()
     told(RED, 2)
-    now = desk.desk()
+    now = lab_scene.desk()
     assert (now.shown, now.scene, now.serial, now.held) == (RED, RED, 2, None)
-    assert desk.was_released()
+    assert lab_scene.was_released()
 
 
 def test_a_scene_laid_on_the_desk_is_ahead_of_the_browser_s():
     told(GREY, 7)
-    desk.put(RED)
-    assert (desk.desk().scene, desk.desk().serial) == (RED, 8)
+    lab_scene.put(RED)
+    assert (lab_scene.desk().scene, lab_scene.desk().serial) == (RED, 8)
 
 
 def test_what_is_no_scene_is_refused_and_the_desk_keeps_its_own():
     told(GREY, 1)
     with pytest.raises(RecipeError, match=r"occluders\.0\.kind"):
-        desk.hear({"serial": 2, "held": False, "occluders": [{"kind": "cloud"}]})
-    assert desk.desk().scene == GREY
+        lab_scene.hear({"serial": 2, "held": False, "occluders": [{"kind": "cloud"}]})
+    assert lab_scene.desk().scene == GREY
 
 
 def test_the_link_brings_the_scene_back_at_the_next_visit(visitor):
     told(RED, 1)
-    desk.st.session_state.clear()
-    assert desk.open_link() == ""
-    assert desk.desk().scene == RED
+    lab_scene.st.session_state.clear()
+    assert lab_scene.open_link() == ""
+    assert lab_scene.desk().scene == RED
 
 
 def test_a_scene_of_this_visit_goes_before_the_link_and_back_into_it(visitor):
     told(RED, 1)
     visitor.clear()  # as another page does
-    assert desk.open_link() == ""
-    assert desk.from_link(visitor["scene"]) == RED
+    assert lab_scene.open_link() == ""
+    assert lab_scene.from_link(visitor["scene"]) == RED
 
 
 def test_an_empty_or_a_long_scene_is_not_in_the_link(visitor):
     told(GREY, 1)
     told(Scene(), 2)
     assert "scene" not in visitor
-    assert not desk.in_link(LONG)
+    assert not lab_scene.in_link(LONG)
     told(LONG, 3)
     assert "scene" not in visitor
 
@@ -81,7 +81,7 @@ def test_an_empty_or_a_long_scene_is_not_in_the_link(visitor):
 @given(st.lists(st.builds(Rectangle, x=st.floats(-2, 3), rotation=st.floats(-360, 360)), max_size=3))
 def test_a_link_holds_the_very_scene(occluders):
     scene = Scene(tuple(occluders))
-    assert desk.from_link(desk.to_link(scene)) == scene
+    assert lab_scene.from_link(lab_scene.to_link(scene)) == scene
 
 
 def packed(data: bytes) -> str:
@@ -94,7 +94,7 @@ def packed(data: bytes) -> str:
         ("<b>", "damaged"),
         ("abcd", "damaged"),
         ("é", "damaged"),
-        (desk.to_link(GREY)[:-12], "damaged|cut short"),
+        (lab_scene.to_link(GREY)[:-12], "damaged|cut short"),
         (packed(b"\xff\xfe"), "damaged"),
         (packed(b"[]"), "JSON object with format 1"),
         (packed(b" " * (1 << 21)), "cut short, or too large"),
@@ -102,7 +102,7 @@ def packed(data: bytes) -> str:
 )
 def test_a_link_that_cannot_be_used_is_told_and_the_desk_is_empty(visitor, text, message):
     with pytest.raises(RecipeError, match=message):
-        desk.from_link(text)
+        lab_scene.from_link(text)
     visitor["scene"] = text
-    assert desk.open_link().startswith("The scene of the link cannot be used: ")
-    assert desk.desk().scene == Scene()
+    assert lab_scene.open_link().startswith("The scene of the link cannot be used: ")
+    assert lab_scene.desk().scene == Scene()

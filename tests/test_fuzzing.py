@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from app.state import read_view
+from app.session.view import read_view
 from benchmarks import fuzzing, hostile_weights
 from benchmarks.hostile_images import encoded
 from benchmarks.hostile_weights import SMALL, TOLD, named_as

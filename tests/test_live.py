@@ -12,7 +12,7 @@ import torch
 from app.ahead import keep_rate_grid, keep_rate_pairs
 from app.live import grid_data, match_data, people_data, view_key
 from app.server.search import Query, search
-from app.state import keep_rates
+from app.session.view import keep_rates
 from fpc_core.config import DropStrategy, PruneSettings, QuerySettings, Variant
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.data.images import resize_image

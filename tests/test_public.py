@@ -16,8 +16,8 @@ from google.protobuf.json_format import MessageToJson
 from hypothesis import given, strategies
 
 from app import ahead
-from app.choice import Choice, read_choice
 from app.public import for_visitors, is_public, unclear
+from app.session.workspace_choice import Choice, read_choice
 from fpc_core.config import QuerySettings, Variant
 from fpc_core.figures import render  # its libraries make their own folders when they are first loaded
 from fpc_core.figures.recipe import FigureKind, FigureRecipe

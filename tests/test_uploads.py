@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from app import uploads
-from app.uploads import HELD, PER_MINUTE, PER_VISIT, counted
+from app.session import uploads
+from app.session.uploads import HELD, PER_MINUTE, PER_VISIT, counted
 from fpc_core.data.images import ImageError
 from tests.test_images import encoded
 from tests.unseen import run
@@ -16,7 +16,7 @@ def page():
     """Shows what becomes of the upload in its session state."""
     import streamlit as st
 
-    from app.uploads import own_image
+    from app.session.uploads import own_image
     from fpc_core.data.images import ImageError
 
     name, data = st.session_state["file"]

@@ -8,8 +8,8 @@ import streamlit as st
 
 from app.components import source
 from app.messages import mishap, sayable, shortages_told
-from app.reruns import run_fragment
 from app.server.worker import Job
+from app.session.pending_release import run_fragment
 
 PAUSE = 300  # ms from an answer to the next question, for every job that takes its turns; at most
 LONGEST_PAUSE = 8000

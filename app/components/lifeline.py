@@ -9,7 +9,7 @@ import numpy as np
 import streamlit as st
 
 from app.components.patchgrid import component, geometry
-from app.state import Pin
+from app.session.view import Pin
 from fpc_core.config import ModelConfig
 from fpc_core.data.browser_encoding import packed
 from fpc_core.explain.lifelines import fell_in, life_line, living_range

@@ -12,7 +12,7 @@ import numpy as np
 import streamlit as st
 
 from app.components.patchgrid import component, geometry
-from app.state import Pin
+from app.session.view import Pin
 from fpc_core.config import ModelConfig
 from fpc_core.data.browser_encoding import packed
 from fpc_core.results import Transport, TransportPlan

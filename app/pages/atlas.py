@@ -11,13 +11,15 @@ heading(
     "Every query, sorted by the stage that found the right person, or lost them: cosine, D, consolidation.",
 )
 
-from app import cases, controls, grids, links, sections, visitors
-from app.choice import usual_variant
+from app import cases, controls, grids, sections
 from app.messages import problem, problems
 from app.opening import mishaps_told, open_or_explain, run_page
 from app.server import resources
 from app.server.jobs import State
-from app.state import View
+from app.session import link_checks
+from app.session import visitor as visitors
+from app.session.view import View
+from app.session.workspace_choice import usual_variant
 from fpc_core.config import QuerySettings
 from fpc_core.evaluation.failure_analysis.cases import PRUNED_BELOW, classify
 
@@ -40,7 +42,7 @@ def open_case(settings: QuerySettings) -> None:
 
 def pruned_share() -> float:
     """Below which share of the visible person the person counts as pruned away."""
-    problems(links.beyond("pruned", 0, 100))
+    problems(link_checks.beyond("pruned", 0, 100))
     percent = st.slider(
         "Person pruned away below, %", 0, 100, round(100 * PRUNED_BELOW), 5, key="pruned", bind="query-params",
         help="Share of the visible person's area that survives the last dropping block, by the true masks.",

@@ -10,11 +10,11 @@ heading("What changes between two settings?", "The same query, searched twice; e
 
 from app import controls, sections, sides
 from app.asking import asked_view, query_of
-from app.basket import Item, add_button
 from app.comparisons import PRESETS, Labels, preset_of
 from app.messages import problems
 from app.opening import open_or_explain, run_page
 from app.server import resources, search
+from app.session.figure_basket import Item, add_button
 from app.sides import SIDES
 from fpc_core.config import QuerySettings
 

@@ -8,12 +8,13 @@ from app.look import heading
 
 heading("What do you look at?", "Choose data and weights, see what they hold, build the memory, take it into use.")
 
-from app import choice, choosing, grids, landscape, reports
-from app.choice import Choice
+from app import choosing, grids, landscape, reports
 from app.messages import plain, problem
 from app.opening import run_page
 from app.server import resources
-from app.state import View
+from app.session import workspace_choice
+from app.session.view import View
+from app.session.workspace_choice import Choice
 from fpc_core.config import QuerySettings
 from fpc_core.data.datasets import Dataset
 from fpc_core.model.checkpoint_layouts import leaves_stride_open
@@ -24,7 +25,7 @@ from fpc_core.workspace.inspect import MemoryFound, Standing, WeightsFound
 
 def in_use_line(draft: Choice) -> None:
     """What the other pages show, and the way back."""
-    used = choice.in_use()
+    used = workspace_choice.in_use()
     with st.container(horizontal=True, vertical_alignment="center"):
         if used == draft:
             st.markdown(":green-badge[IN USE] All pages show what is chosen here.")
@@ -33,7 +34,11 @@ def in_use_line(draft: Choice) -> None:
             st.markdown(f"All pages still show {' with '.join(names) or 'what the app was started with'}.")
         if draft != Choice():
             st.button(
-                "Back to the start", icon=":material/home:", on_click=choice.take_into_use, args=(Choice(),), key="home"
+                "Back to the start",
+                icon=":material/home:",
+                on_click=workspace_choice.take_into_use,
+                args=(Choice(),),
+                key="home",
             )
 
 
@@ -71,13 +76,13 @@ def memory_section(
     except (ValueError, OSError) as error:
         problem(str(error))
         return None
-    reports.memory_report(found, choice.spoken(places.memory, roots))
+    reports.memory_report(found, workspace_choice.spoken(places.memory, roots))
     if found.standing is not Standing.FITS:
         build = resources.build(places, draft.device, dataset, found.done)
         grids.polled(build, lambda: reports.build_report(build, found))
-    elif choice.in_use() != draft:
+    elif workspace_choice.in_use() != draft:
         st.button(
-            "Use it on all pages", icon=":material/done_all:", type="primary", key="use", on_click=choice.take_into_use,
+            "Use it on all pages", icon=":material/done_all:", type="primary", key="use", on_click=workspace_choice.take_into_use,
             args=(draft,),
         )  # fmt: skip
     elif st.button("Explore it", icon=":material/person_search:", type="primary", key="explore"):
@@ -88,7 +93,7 @@ def memory_section(
 
 
 def page() -> None:
-    draft, problems = choice.draft()
+    draft, problems = workspace_choice.draft()
     for text in problems:
         problem(text)
     started = Places.from_environment()
@@ -106,7 +111,7 @@ def page() -> None:
     try:
         places = draft.places(roots, started)
     except ValueError as error:
-        choice.compose(draft)
+        workspace_choice.compose(draft)
         with in_use:
             in_use_line(draft)
         problem(str(error))
@@ -120,7 +125,7 @@ def page() -> None:
         report = weights.report if weights else None
         is_open = report is not None and leaves_stride_open(report.source)
         settled = choosing.settings_form(draft, report.config.stride if report else None, is_open)
-    choice.compose(settled)
+    workspace_choice.compose(settled)
     if settled.stride != draft.stride:
         st.rerun()
     with in_use:

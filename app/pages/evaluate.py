@@ -11,10 +11,12 @@ heading(
     "The tables of the paper and its Fig. 4 on these data: ours with bootstrap intervals, the paper's beside them.",
 )
 
-from app import boards, controls, grids, links, sections, visitors
+from app import boards, controls, grids, sections
 from app.messages import plain, problem, problems
 from app.opening import open_or_explain, run_page
 from app.server import resources
+from app.session import link_checks
+from app.session import visitor as visitors
 from fpc_core.config import QuerySettings
 from fpc_core.evaluation.paper_tables.definitions import NAMES, Setting, tables_of
 
@@ -24,7 +26,7 @@ PREFIX = "e_"  # of parameters that Explore binds as well
 def chosen_tables() -> tuple[str, ...]:
     """Names of the tables to show, in the paper's order."""
     words = {name: "Fig. 4" if name == "fig4" else f"Table {name}" for name in NAMES}
-    problems(links.unknown("tables", words.values()))
+    problems(link_checks.unknown("tables", words.values()))
     wanted = st.pills(
         "Tables", NAMES, selection_mode="multi", default=NAMES, key="tables", bind="query-params",
         format_func=words.__getitem__,

@@ -8,9 +8,10 @@ from app.look import heading
 
 heading("What do you look at?", "The data, weights and memory of this app, and how the gallery lies.")
 
-from app import choice, landscape, reports
+from app import landscape, reports
 from app.opening import open_or_explain, run_page
 from app.server import resources
+from app.session import workspace_choice
 
 
 def page() -> None:
@@ -29,9 +30,9 @@ def page() -> None:
         reports.weights_report(weights)
     st.subheader("Does the memory fit?")
     found = resources.memory_found(places.memory, space.dataset, weights)
-    reports.memory_report(found, choice.spoken(places.memory, ()))
+    reports.memory_report(found, workspace_choice.spoken(places.memory, ()))
     st.subheader("How does the gallery lie?")
-    landscape.gallery(space, choice.usual_variant())
+    landscape.gallery(space, workspace_choice.usual_variant())
 
 
 run_page(page)

@@ -8,14 +8,15 @@ from app.look import heading
 
 heading("FPC Explorer", "Pick an occluded person: see which patches the model drops, whom it finds, and why.")
 
-from app import attention, controls, lessons, links, lives, pairs, sections
+from app import attention, controls, lessons, lives, pairs, sections
 from app.asking import PER_PAGE, asked_view, begin, choose_neighbor, choose_pin, choose_query, chosen_query, of_the_data
-from app.basket import Item, add_button
 from app.messages import problems
 from app.opening import mishaps_told, open_or_explain, run_page
 from app.server import search
 from app.server.search import Found, Query
-from app.state import View
+from app.session import link_checks
+from app.session.figure_basket import Item, add_button
+from app.session.view import View
 from fpc_core.config import QuerySettings
 from fpc_core.workspace import Workspace
 
@@ -84,7 +85,12 @@ def page() -> None:
     sections.status_line(space, settings)
     with st.container():  # always there, so that what stands below keeps its place when a message goes
         problems(
-            (*wrong, *missing, *controls.map_problems("", space.weights.knows_identities), *links.no_switch("life"))
+            (
+                *wrong,
+                *missing,
+                *controls.map_problems("", space.weights.knows_identities),
+                *link_checks.no_switch("life"),
+            )
         )
     st.subheader("Whom are we looking for?")
     with st.container(horizontal=True, vertical_alignment="center"):

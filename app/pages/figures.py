@@ -8,14 +8,16 @@ from app.look import heading
 
 heading("Figures", "Figures for a paper, drawn from the same results as every other page.")
 
-from app import boards, composing, desk, grids, sections, visitors
-from app.basket import Item, basket
-from app.choice import usual_variant
+from app import boards, composing, grids, sections
 from app.lab import PREFIX as LAB
 from app.messages import problem
 from app.opening import open_or_explain, run_page
 from app.server import resources
-from app.state import View
+from app.session import lab_scene
+from app.session import visitor as visitors
+from app.session.figure_basket import Item, basket
+from app.session.view import View
+from app.session.workspace_choice import usual_variant
 from fpc_core.config import QuerySettings
 from fpc_core.data.occluders import Scene
 from fpc_core.evaluation.paper_tables.table import ReportTable
@@ -92,7 +94,7 @@ def way_back(recipe: FigureRecipe) -> None:
     params = View(query=first.query if first else "", settings=recipe.settings).to_params(usual_variant())
     if first and first.scene.occluders:
         if st.button("See the first query in the Lab", icon=":material/science:", key="lab"):
-            desk.put(first.scene)
+            lab_scene.put(first.scene)
             st.switch_page("app/pages/lab.py", query_params={f"{LAB}{name}": value for name, value in params.items()})
         return
     words = "See the first query in Explore" if first else "Open Explore"

@@ -10,7 +10,7 @@ heading(
     "What does an occluder change?", "Put shapes, poles, textures, paint or another person on a query, and move them."
 )
 
-from app import controls, covers, desk, lab, pairs, sections, sides
+from app import controls, covers, lab, pairs, sections, sides
 from app.asking import asked_view, choose_neighbor, choose_pin, chosen_query
 from app.comparisons import Labels
 from app.lab import CLEAN, OCCLUDED, PREFIX
@@ -18,6 +18,7 @@ from app.messages import problem, problems
 from app.opening import open_or_explain, run_page
 from app.server import search
 from app.server.search import Query
+from app.session import lab_scene
 from fpc_core.config import QuerySettings
 from fpc_core.data.occluders import Scene
 from fpc_core.evaluation.occlusion.study import Relevance
@@ -27,7 +28,7 @@ from fpc_core.workspace import Workspace
 
 def results(space: Workspace, query: Query, settings: QuerySettings) -> None:
     """Everything that follows when the scene is let go."""
-    scene = desk.desk().scene
+    scene = lab_scene.desk().scene
     occluded = lab.painted(space, query, scene)
     found = {CLEAN: search.search(space, query, settings), OCCLUDED: search.search(space, occluded, settings)}
     traces = {side: each.trace for side, each in found.items()}
@@ -59,8 +60,8 @@ def results(space: Workspace, query: Query, settings: QuerySettings) -> None:
 
 def page() -> None:
     space = open_or_explain()
-    link = desk.open_link()
-    desk.was_released()
+    link = lab_scene.open_link()
+    lab_scene.was_released()
     with st.sidebar:
         query, _ = chosen_query(space, "", f"{PREFIX}query")
         settings = controls.side_settings(
@@ -74,7 +75,7 @@ def page() -> None:
         results(space, query, settings)
     except RecipeError as error:
         problem(str(error))
-        st.button("Start with an empty scene", on_click=desk.put, args=(Scene(),), key="empty-scene")
+        st.button("Start with an empty scene", on_click=lab_scene.put, args=(Scene(),), key="empty-scene")
 
 
 run_page(page)

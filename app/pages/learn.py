@@ -14,15 +14,16 @@ if PRESENTING:
 else:
     heading("How does FPC work?", "Nine short steps on one query: predict first, then see what the model did.")
 
-from app import choice, controls, lessons, links, sections
+from app import controls, lessons, sections
 from app.asking import PER_PAGE, asked_view, begin, choose_pin, choose_query, chosen_query, of_the_data
-from app.basket import Item, add_button
-from app.choice import usual_variant
 from app.messages import plain, problems
 from app.opening import open_or_explain, run_page
 from app.server import search
 from app.server.search import Query
-from app.state import View
+from app.session import link_checks, workspace_choice
+from app.session.figure_basket import Item, add_button
+from app.session.view import View
+from app.session.workspace_choice import usual_variant
 from fpc_core.figures.recipe import FigureKind
 from fpc_core.lessons.context import Case
 from fpc_core.lessons.course import STEPS
@@ -73,7 +74,7 @@ def try_it(space: Workspace, query: Query, view: View, case: Case, key: str) -> 
     """The same step on another query, or the same query on the Explore page."""
     st.subheader("Try it on your query")
     if of_the_data(query):
-        params = choice.in_use().to_params() | view.to_params(usual_variant())
+        params = workspace_choice.in_use().to_params() | view.to_params(usual_variant())
         place = PLACES[key]
         st.link_button(
             f"See it on Explore: {place.replace('-', ' ')}",
@@ -101,7 +102,9 @@ def page() -> None:
     key = list(STEPS)[number - 1]
     if not PRESENTING:
         sections.status_line(space, settings)
-    problems((*wrong, *missing, *links.unknown("step", range(1, COUNT + 1)), *links.unknown("present", ("1",))))
+    problems(
+        (*wrong, *missing, *link_checks.unknown("step", range(1, COUNT + 1)), *link_checks.unknown("present", ("1",)))
+    )
     found = search.search(space, query, settings)
     case = lessons.case(space, query, found, asked.neighbor)
     step = STEPS[key](case)

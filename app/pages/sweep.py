@@ -12,14 +12,16 @@ heading(
     "Which settings work best?", "Keep rate γ, weight of transport α and neighbours K: every combination in one run."
 )
 
-from app import controls, grids, links, sections, visitors
-from app.choice import usual_variant
+from app import controls, grids, sections
 from app.heatmaps import parse_cell_id
 from app.messages import problem, problems
 from app.opening import open_or_explain, run_page
 from app.server import resources
 from app.server.jobs import State
-from app.state import View
+from app.session import link_checks
+from app.session import visitor as visitors
+from app.session.view import View
+from app.session.workspace_choice import usual_variant
 from fpc_core.config import KEEP_RATES, QuerySettings
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.evaluation.sweep.task import SweepGrid
@@ -34,7 +36,7 @@ AT_ONCE = 16  # a sweep of no more queries times keep rates starts by itself
 
 def chosen_queries(records: dict[str, ImageRecord], opening: str) -> tuple[str, ...]:
     """Paths of the queries to sweep over; empty where a set holds none yet."""
-    problems(links.unknown("scope", SCOPES))
+    problems(link_checks.unknown("scope", SCOPES))
     scope = st.segmented_control(
         "Queries", SCOPES, default=SCOPES[0], required=True, key="scope", bind="query-params"
     )  # fmt: skip
@@ -43,7 +45,7 @@ def chosen_queries(records: dict[str, ImageRecord], opening: str) -> tuple[str, 
     if scope == "all":
         return tuple(records)
     known = sorted({record.identity for record in records.values()})
-    problems((*links.unknown("ids", known), *links.unknown("images", records)))
+    problems((*link_checks.unknown("ids", known), *link_checks.unknown("images", records)))
     identities = st.multiselect(
         "Identities", known, key="ids", bind="query-params",
         filter_mode="prefix", select_all=False,
@@ -56,7 +58,7 @@ def axes(shortlist: int) -> SweepGrid | None:
     """The grid; None with a word where an axis has no value."""
     offered = [count for count in COUNTS if count <= shortlist]
     for name, values in (("gammas", RATES), ("step", ALPHA_STEPS), ("ks", offered)):
-        problems(links.unknown(name, map("{:g}".format, values)))
+        problems(link_checks.unknown(name, map("{:g}".format, values)))
     rates = st.pills(
         "Keep rates γ", RATES, selection_mode="multi", default=KEEP_RATES, format_func="{:g}".format, key="gammas",
         bind="query-params",
@@ -117,7 +119,7 @@ def page() -> None:
         look = run.look()
     query = queries[0] if len(queries) == 1 else ""
 
-    problems((*links.unknown("measure", grids.MEASURED), *links.unknown("shown", grid.neighbors)))
+    problems((*link_checks.unknown("measure", grids.MEASURED), *link_checks.unknown("shown", grid.neighbors)))
 
     def live() -> None:
         open_cell(query, settings)

@@ -21,7 +21,7 @@ import streamlit as st
 import torch
 
 from app.server.queues import PAGES
-from app.visitors import on_a_page, still_wanted
+from app.session.visitor import on_a_page, still_wanted
 from fpc_core.workspace import Workspace
 
 _P = ParamSpec("_P")

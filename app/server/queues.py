@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager
 import streamlit as st
 import torch
 
-from app.visitors import on_a_page, still_wanted
+from app.session.visitor import on_a_page, still_wanted
 
 _LOOK = 0.25  # seconds between two looks whether a visitor who waits still wants it
 _TOLD = 1.5  # seconds for which a place in the queue stays on screen at least

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 
-from app import visitors
 from app.public import is_public
 from app.server.cache import ERRANDS, OPEN, READ, RESULTS, kept
 from app.server.data_jobs import Build, ImageCheck
@@ -21,6 +20,7 @@ from app.server.evaluation_job import Run
 from app.server.occlusion_job import Study
 from app.server.search import computed
 from app.server.worker import Worker
+from app.session import visitor
 from fpc_core.config import QuerySettings
 from fpc_core.data.browser_encoding import data_uri
 from fpc_core.data.datasets import Dataset, ImageRecord, open_dataset
@@ -250,7 +250,7 @@ def worker(name: str, one_core: bool) -> Worker:
 @cache
 def ahead_worker() -> Worker:
     """The one that computes what a visitor has not asked for yet, while the visitor is there."""
-    return Worker(prepare=keep_to_one_core, is_here=visitors.is_here)
+    return Worker(prepare=keep_to_one_core, is_here=visitor.is_here)
 
 
 @kept(RESULTS)

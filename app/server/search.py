@@ -17,7 +17,7 @@ import torch
 from app.messages import shortages_told
 from app.server.cache import RESULTS, kept, known_by
 from app.server.queues import GATE, PAGES
-from app.visitors import on_a_page
+from app.session.visitor import on_a_page
 from fpc_core.config import MapSettings, PruneSettings, QuerySettings
 from fpc_core.data.images import content_hash, to_tensor
 from fpc_core.explain import lifelines

@@ -63,7 +63,7 @@ def painted(number: int) -> None:
     forget()
     last = st.session_state.get(_PAINTED)
     if last is not None and number in (0, last.number):  # the browser says it again where the page is slow to follow
-        from app.state import turn_dials  # not above: with it come libraries, and the title would wait for them
+        from app.session.view import turn_dials  # not above: with it come libraries, and the title would wait for them
 
         turn_dials(st.query_params, last.values)
     st.rerun()
