@@ -2,8 +2,8 @@
 
 import streamlit as st
 
-from app.look import ICON, dress
-from app.public import is_public, unclear
+from app.layout import ICON, dress
+from app.public_mode import is_public, unclear
 from app.session import pending_release
 
 st.set_page_config(page_title="FPC Explorer", page_icon=ICON, layout="wide")
@@ -11,7 +11,7 @@ dress()
 if why := unclear():
     st.error(why, icon=":material/lock:")
     st.stop()
-data = "app/pages/exhibit.py" if is_public() else "app/pages/data.py"
+data = "app/pages/data_public.py" if is_public() else "app/pages/data.py"
 explore = st.Page("app/pages/explore.py", title="Explore", icon=":material/person_search:")
 page = st.navigation(
     [

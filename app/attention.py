@@ -7,14 +7,15 @@ from collections.abc import Callable
 import streamlit as st
 import torch
 
-from app import ahead, controls
-from app.asking import of_the_data
+from app import ahead
 from app.components.bars import bars, share_bars
 from app.components.feed import feed
 from app.components.heat import heat
 from app.server.search import Found, Query
 from app.session import visitor
 from app.session.figure_basket import Item, add_button
+from app.ui import controls
+from app.ui.query_picker import of_the_data
 from fpc_core.config import MapSettings, MapTarget, Variant
 from fpc_core.data.browser_encoding import data_uri
 from fpc_core.explain.cards import Card, Scale, Strip, decoder_cards, who

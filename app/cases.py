@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 
 import streamlit as st
 
-from app import charts, controls
 from app.components.cards import cards
 from app.messages import plain, problem, problems
 from app.server import resources
 from app.session import link_checks
 from app.session.figure_basket import Item, add_button
+from app.ui import charts, controls
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.evaluation.failure_analysis.cases import (
     NAMES,

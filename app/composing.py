@@ -8,10 +8,10 @@ from typing import Any
 
 import streamlit as st
 
-from app import controls
 from app.messages import plain, problems
 from app.session.figure_basket import Basket, Item, keep
 from app.session.view import ALPHA, GAMMA, NEIGHBORS
+from app.ui import controls
 from fpc_core.config import ALPHAS, KEEP_RATES, MapSettings, MapTarget, QuerySettings
 from fpc_core.figures.fonts import fonts
 from fpc_core.figures.recipe import (

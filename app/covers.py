@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import charts, grids
 from app.components.spots import spots
 from app.lab import cut_outs
 from app.messages import problem
@@ -17,6 +16,7 @@ from app.server import resources
 from app.server.occlusion_job import Look, Study
 from app.server.search import Query
 from app.session import visitor
+from app.ui import charts, progress
 from fpc_core.config import KEEP_RATES, QuerySettings
 from fpc_core.data.browser_encoding import data_uri
 from fpc_core.data.occluders import Scene
@@ -82,7 +82,7 @@ def curves(space: Workspace, query: Query, relevance: Relevance, scene: Scene, s
             of_what = "the person’s pixels, by the true mask" if mask is not None else "the image’s pixels"
             _curve_charts(study, now, shares, settings, of_what)
 
-    grids.polled(study, live)
+    progress.polled(study, live)
 
 
 def _curve_charts(study: Study, now: Look, shares: np.ndarray, settings: QuerySettings, of_what: str) -> None:
@@ -166,7 +166,7 @@ def sliding_map(space: Workspace, query: Query, relevance: Relevance, scene: Sce
                 "is there misleads it."
             )
 
-    grids.polled(study, live)
+    progress.polled(study, live)
 
 
 def _study(
@@ -195,4 +195,4 @@ def _study(
 
 
 def _progress(study: Study, now: Look, of: str, key: str) -> None:
-    grids.progress(study, now, f"{visitor.current()} {key}", "searches", of, key=f"{key}-")
+    progress.progress(study, now, f"{visitor.current()} {key}", "searches", of, key=f"{key}-")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import plotly.graph_objects as go
 
-from app.charts import BLUE, ORANGE
+from app.ui.charts import BLUE, ORANGE
 from fpc_core.evaluation.paper_tables.table import ReportTable
 
 _LOOK = {  # colour, colour of the interval, line, mark

@@ -11,19 +11,19 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
-from app import controls
-from app.asking import of_the_data
 from app.comparisons import Labels
 from app.components.masks import masks
 from app.components.occluder import occluder, picture_key
 from app.live import survived
 from app.messages import problem
-from app.opening import mishaps_told
 from app.server import resources, search
 from app.server.search import Query
 from app.session import lab_scene
 from app.session.figure_basket import Item, add_button
 from app.session.view import EPSILON, GAMMA, NEIGHBORS
+from app.ui import controls
+from app.ui.page_frame import mishaps_told
+from app.ui.query_picker import of_the_data
 from fpc_core.config import PruneSettings, QuerySettings, TransportSettings
 from fpc_core.data import occluder_rendering
 from fpc_core.data.browser_encoding import data_uri

@@ -11,13 +11,13 @@ import plotly.graph_objects as go
 import streamlit as st
 from plotly.colors import qualitative
 
-from app import controls
-from app.asking import query_of
-from app.charts import ORANGE
 from app.messages import plain
-from app.opening import mishaps_told
 from app.server import resources, search
 from app.server.search import Query
+from app.ui import controls
+from app.ui.charts import ORANGE
+from app.ui.page_frame import mishaps_told
+from app.ui.query_picker import query_of
 from fpc_core.config import QuerySettings, Variant
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.data.match_label import Subject, Tone, tone_of

@@ -10,7 +10,6 @@ from pathlib import Path
 import streamlit as st
 
 from app import lives
-from app.asking import choose_neighbor
 from app.components.album import album
 from app.components.bars import bars, share_bars
 from app.components.cards import cards
@@ -22,6 +21,7 @@ from app.live import answer_data, view_key
 from app.server import resources, search
 from app.server.search import Found, Query
 from app.session.view import Pin
+from app.ui.query_picker import choose_neighbor
 from fpc_core.data.browser_encoding import data_uri
 from fpc_core.explain.cards import Strip, decoder_cards
 from fpc_core.explain.masks import drop_shares, patch_areas

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from app.public import for_visitors, log
+from app.public_mode import for_visitors, log
 from fpc_core.config import Precision
 from fpc_core.workspace import Places, cache_folder
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from app import controls
 from app.components.margin import margin as margin_component
 from app.components.margin import margin_data
 from app.components.transport import pair_data
@@ -15,6 +14,7 @@ from app.live import view_key
 from app.server import resources, search
 from app.server.search import Found, Query
 from app.session.view import Pin
+from app.ui import controls
 from fpc_core.config import Solver
 from fpc_core.data.browser_encoding import data_uri
 from fpc_core.explain.cards import MARKS, ranks_of, rivals, tone_of, who

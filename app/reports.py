@@ -5,10 +5,10 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from app.grids import duration
 from app.messages import plain, problem
 from app.server.data_jobs import Build, ImageCheck
 from app.server.jobs import Stand, State
+from app.ui.progress import duration
 from fpc_core.data.datasets import Dataset
 from fpc_core.data.inventory import Inventory
 from fpc_core.workspace.inspect import MemoryFound, Standing, WeightsFound

@@ -8,12 +8,12 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app import charts
 from app.comparisons import Figure, Labels, figures, kept_patches, marked, neighbor_figures, neighbor_share
 from app.components.cards import cards
 from app.server import resources
 from app.server.search import Query
 from app.session.view import plain_name
+from app.ui import charts
 from fpc_core.config import QuerySettings, Solver
 from fpc_core.data.browser_encoding import data_uri
 from fpc_core.explain.cards import Card, Strip, distances_of, ranked_strip, ranks_of, who

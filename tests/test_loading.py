@@ -18,14 +18,14 @@ def after(code):
 def test_what_a_title_needs_loads_nothing_of_the_engine():
     parsed = ast.parse((ROOT / "streamlit_app.py").read_text(encoding="utf-8"))
     used = {ast.unparse(each) for each in ast.walk(parsed) if isinstance(each, ast.ImportFrom)}
-    assert "from app.look import ICON, dress" in used
-    loads = "; ".join(["import sys", *used, "from app.look import heading, present"])
+    assert "from app.layout import ICON, dress" in used
+    loads = "; ".join(["import sys", *used, "from app.layout import heading, present"])
     assert after(f"{loads}; print(*[name for name in {HEAVY} if name in sys.modules])") == []
 
 
 def test_the_engine_is_loaded_once_and_leaves_the_collector_at_work_beside_it():
     code = (
-        "import gc, sys; from app.loading import load_engine; load_engine(); once = gc.get_freeze_count()\n"
+        "import gc, sys; from app.preload import load_engine; load_engine(); once = gc.get_freeze_count()\n"
         "load_engine(); print(gc.isenabled(), once > 100_000, gc.get_freeze_count() <= once, 'timm' in sys.modules)"
     )
     assert after(code) == ["True", "True", "True", "True"]
@@ -33,7 +33,7 @@ def test_the_engine_is_loaded_once_and_leaves_the_collector_at_work_beside_it():
 
 def test_an_engine_that_cannot_be_loaded_leaves_the_collector_at_work():
     code = (
-        "import gc, sys; sys.modules['timm'] = None; from app.loading import load_engine\n"
+        "import gc, sys; sys.modules['timm'] = None; from app.preload import load_engine\n"
         "try: load_engine()\n"
         "except ImportError: print(gc.isenabled())"
     )

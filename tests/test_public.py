@@ -16,7 +16,7 @@ from google.protobuf.json_format import MessageToJson
 from hypothesis import given, strategies
 
 from app import ahead
-from app.public import for_visitors, is_public, unclear
+from app.public_mode import for_visitors, is_public, unclear
 from app.session.workspace_choice import Choice, read_choice
 from fpc_core.config import QuerySettings, Variant
 from fpc_core.figures import render  # its libraries make their own folders when they are first loaded
@@ -250,7 +250,7 @@ _part = strategies.text(string.ascii_letters + string.digits + "._-é", min_size
     strategies.lists(_part, min_size=2, max_size=6), strategies.sampled_from(["{}", "'{}'", "({})", "in {}: no", "{}."])
 )
 def test_no_absolute_path_gets_into_a_public_message(parts, words):
-    with patch("app.public.is_public", lambda: True):
+    with patch("app.public_mode.is_public", lambda: True):
         said = for_visitors(f"cannot open {words.format('/' + '/'.join(parts))} now")
     assert "/" not in said
     assert parts[-1].rstrip(".") in said

@@ -2,8 +2,8 @@
 
 import pytest
 
-from app.asking import asked_view
 from app.session import pending_release
+from app.ui.query_picker import asked_view
 
 
 class Rerun(BaseException):
@@ -30,7 +30,7 @@ def page(monkeypatch):
 
     found = Page()
     monkeypatch.setattr(pending_release, "st", found)
-    monkeypatch.setattr("app.asking.st", found)
+    monkeypatch.setattr("app.ui.query_picker.st", found)
     return found
 
 

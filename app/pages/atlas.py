@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.look import heading
+from app.layout import heading
 
 heading(
     "Where does it go wrong?",
     "Every query, sorted by the stage that found the right person, or lost them: cosine, D, consolidation.",
 )
 
-from app import cases, controls, grids, sections
+from app import cases, sections
 from app.messages import problem, problems
-from app.opening import mishaps_told, open_or_explain, run_page
 from app.server import resources
 from app.server.jobs import State
 from app.session import link_checks
 from app.session import visitor as visitors
 from app.session.view import View
 from app.session.workspace_choice import usual_variant
+from app.ui import controls, progress
+from app.ui.page_frame import mishaps_told, open_or_explain, run_page
 from fpc_core.config import QuerySettings
 from fpc_core.evaluation.failure_analysis.cases import PRUNED_BELOW, classify
 
@@ -80,7 +81,7 @@ def page() -> None:
     def live() -> None:
         open_case(settings)
         now = run.look()
-        grids.progress(run, now, visitor, "searches", "one per query")
+        progress.progress(run, now, visitor, "searches", "one per query")
         wanted = cases.filters(task)
         told = [(case, pairs) for case, pairs in task.told(now.known) if wanted.wants(case)]
         chosen = cases.chosen_class([case for case, _ in told], below)
@@ -93,7 +94,7 @@ def page() -> None:
         if shown:
             cases.distances(shown, movable=not now.active)
 
-    grids.polled(run, live)
+    progress.polled(run, live)
 
 
 run_page(page)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.look import heading
+from app.layout import heading
 
 heading("What changes between two settings?", "The same query, searched twice; everything below marks what differs.")
 
-from app import controls, sections, sides
-from app.asking import asked_view, query_of
+from app import sections, sides
 from app.comparisons import PRESETS, Labels, preset_of
 from app.messages import problems
-from app.opening import open_or_explain, run_page
 from app.server import resources, search
 from app.session.figure_basket import Item, add_button
 from app.sides import SIDES
+from app.ui import controls
+from app.ui.page_frame import open_or_explain, run_page
+from app.ui.query_picker import asked_view, query_of
 from fpc_core.config import QuerySettings
 
 USUAL = PRESETS["γ 1.0 | 0.8"]

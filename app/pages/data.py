@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.look import heading
+from app.layout import heading
 
 heading("What do you look at?", "Choose data and weights, see what they hold, build the memory, take it into use.")
 
-from app import choosing, grids, landscape, reports
+from app import choosing, landscape, reports
 from app.messages import plain, problem
-from app.opening import run_page
 from app.server import resources
 from app.session import workspace_choice
 from app.session.view import View
 from app.session.workspace_choice import Choice
+from app.ui import progress
+from app.ui.page_frame import run_page
 from fpc_core.config import QuerySettings
 from fpc_core.data.datasets import Dataset
 from fpc_core.model.checkpoint_layouts import leaves_stride_open
@@ -62,7 +63,7 @@ def data_section(places: Places, roots: tuple[Root, ...]) -> Dataset | None:
         return None
     reports.data_report(dataset, inventory)
     check = resources.image_check(dataset)
-    grids.polled(check, lambda: reports.image_report(check))
+    progress.polled(check, lambda: reports.image_report(check))
     return dataset
 
 
@@ -79,7 +80,7 @@ def memory_section(
     reports.memory_report(found, workspace_choice.spoken(places.memory, roots))
     if found.standing is not Standing.FITS:
         build = resources.build(places, draft.device, dataset, found.done)
-        grids.polled(build, lambda: reports.build_report(build, found))
+        progress.polled(build, lambda: reports.build_report(build, found))
     elif workspace_choice.in_use() != draft:
         st.button(
             "Use it on all pages", icon=":material/done_all:", type="primary", key="use", on_click=workspace_choice.take_into_use,

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.look import heading
+from app.layout import heading
 
 heading(
     "How well does it find people, and how sure is that?",
     "The tables of the paper and its Fig. 4 on these data: ours with bootstrap intervals, the paper's beside them.",
 )
 
-from app import boards, controls, grids, sections
+from app import boards, sections
 from app.messages import plain, problem, problems
-from app.opening import open_or_explain, run_page
 from app.server import resources
 from app.session import link_checks
 from app.session import visitor as visitors
+from app.ui import controls, progress
+from app.ui.page_frame import open_or_explain, run_page
 from fpc_core.config import QuerySettings
 from fpc_core.evaluation.paper_tables.definitions import NAMES, Setting, tables_of
 
@@ -59,7 +60,7 @@ def page() -> None:
     def live() -> None:
         now = run.look()
         found = task.filled(now.known)
-        grids.progress(run, now, visitor, "steps", boards.size(task))
+        progress.progress(run, now, visitor, "steps", boards.size(task))
         st.download_button(
             "All tables (zip)", lambda: boards.bundle(found), "tables.zip", "application/zip",
             icon=":material/download:", key="zip", disabled=not now.complete,
@@ -74,7 +75,7 @@ def page() -> None:
     picked = st.session_state.pop("picked-score", None)
     if picked is not None:
         boards.recipe_of(picked, task.filled(look.known))
-    grids.polled(run, live)
+    progress.polled(run, live)
 
 
 def pick(row: str) -> None:

@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.look import heading
+from app.layout import heading
 
 heading("FPC Explorer", "Pick an occluded person: see which patches the model drops, whom it finds, and why.")
 
-from app import attention, controls, lessons, lives, pairs, sections
-from app.asking import PER_PAGE, asked_view, begin, choose_neighbor, choose_pin, choose_query, chosen_query, of_the_data
+from app import attention, lessons, lives, pairs, sections
 from app.messages import problems
-from app.opening import mishaps_told, open_or_explain, run_page
 from app.server import search
 from app.server.search import Found, Query
 from app.session import link_checks
 from app.session.figure_basket import Item, add_button
 from app.session.view import View
+from app.ui import controls
+from app.ui.page_frame import mishaps_told, open_or_explain, run_page
+from app.ui.query_picker import (
+    PER_PAGE,
+    asked_view,
+    begin,
+    choose_neighbor,
+    choose_pin,
+    choose_query,
+    chosen_query,
+    of_the_data,
+)
 from fpc_core.config import QuerySettings
 from fpc_core.workspace import Workspace
 

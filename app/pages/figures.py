@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.look import heading
+from app.layout import heading
 
 heading("Figures", "Figures for a paper, drawn from the same results as every other page.")
 
-from app import boards, composing, grids, sections
+from app import boards, composing, sections
 from app.lab import PREFIX as LAB
 from app.messages import problem
-from app.opening import open_or_explain, run_page
 from app.server import resources
 from app.session import lab_scene
 from app.session import visitor as visitors
 from app.session.figure_basket import Item, basket
 from app.session.view import View
 from app.session.workspace_choice import usual_variant
+from app.ui import progress
+from app.ui.page_frame import open_or_explain, run_page
 from fpc_core.config import QuerySettings
 from fpc_core.data.occluders import Scene
 from fpc_core.evaluation.paper_tables.table import ReportTable
@@ -55,7 +56,7 @@ def scores(space: Workspace, recipe: FigureRecipe) -> tuple[ReportTable, ...] | 
         "This figure scores all queries of the data. What is computed is kept, and the Evaluate page has it too."
     )
 
-    grids.polled(run, lambda: grids.progress(run, run.look(), visitor, "steps", boards.size(task)))
+    progress.polled(run, lambda: progress.progress(run, run.look(), visitor, "steps", boards.size(task)))
     return None
 
 

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.look import heading
+from app.layout import heading
 
 heading(
     "What does an occluder change?", "Put shapes, poles, textures, paint or another person on a query, and move them."
 )
 
-from app import controls, covers, lab, pairs, sections, sides
-from app.asking import asked_view, choose_neighbor, choose_pin, chosen_query
+from app import covers, lab, pairs, sections, sides
 from app.comparisons import Labels
 from app.lab import CLEAN, OCCLUDED, PREFIX
 from app.messages import problem, problems
-from app.opening import open_or_explain, run_page
 from app.server import search
 from app.server.search import Query
 from app.session import lab_scene
+from app.ui import controls
+from app.ui.page_frame import open_or_explain, run_page
+from app.ui.query_picker import asked_view, choose_neighbor, choose_pin, chosen_query
 from fpc_core.config import QuerySettings
 from fpc_core.data.occluders import Scene
 from fpc_core.evaluation.occlusion.study import Relevance

@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from app.look import heading, present
+from app.layout import heading, present
 
 PRESENTING = st.query_params.get("present") == "1"
 if PRESENTING:
@@ -14,16 +14,17 @@ if PRESENTING:
 else:
     heading("How does FPC work?", "Nine short steps on one query: predict first, then see what the model did.")
 
-from app import controls, lessons, sections
-from app.asking import PER_PAGE, asked_view, begin, choose_pin, choose_query, chosen_query, of_the_data
+from app import lessons, sections
 from app.messages import plain, problems
-from app.opening import open_or_explain, run_page
 from app.server import search
 from app.server.search import Query
 from app.session import link_checks, workspace_choice
 from app.session.figure_basket import Item, add_button
 from app.session.view import View
 from app.session.workspace_choice import usual_variant
+from app.ui import controls
+from app.ui.page_frame import open_or_explain, run_page
+from app.ui.query_picker import PER_PAGE, asked_view, begin, choose_pin, choose_query, chosen_query, of_the_data
 from fpc_core.figures.recipe import FigureKind
 from fpc_core.lessons.context import Case
 from fpc_core.lessons.course import STEPS

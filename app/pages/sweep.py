@@ -6,22 +6,23 @@ from dataclasses import replace
 
 import streamlit as st
 
-from app.look import heading
+from app.layout import heading
 
 heading(
     "Which settings work best?", "Keep rate γ, weight of transport α and neighbours K: every combination in one run."
 )
 
-from app import controls, grids, sections
+from app import sections
 from app.heatmaps import parse_cell_id
 from app.messages import problem, problems
-from app.opening import open_or_explain, run_page
 from app.server import resources
 from app.server.jobs import State
 from app.session import link_checks
 from app.session import visitor as visitors
 from app.session.view import View
 from app.session.workspace_choice import usual_variant
+from app.ui import controls, progress
+from app.ui.page_frame import open_or_explain, run_page
 from fpc_core.config import KEEP_RATES, QuerySettings
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.evaluation.sweep.task import SweepGrid
@@ -119,15 +120,15 @@ def page() -> None:
         look = run.look()
     query = queries[0] if len(queries) == 1 else ""
 
-    problems((*link_checks.unknown("measure", grids.MEASURED), *link_checks.unknown("shown", grid.neighbors)))
+    problems((*link_checks.unknown("measure", progress.MEASURED), *link_checks.unknown("shown", grid.neighbors)))
 
     def live() -> None:
         open_cell(query, settings)
         now = run.look()
-        grids.progress(run, now, visitor, "searches", grids.size(task))
-        grids.result(task, now.known, pick, whole=len(queries) == len(records))
+        progress.progress(run, now, visitor, "searches", progress.size(task))
+        progress.result(task, now.known, pick, whole=len(queries) == len(records))
 
-    grids.polled(run, live)
+    progress.polled(run, live)
 
 
 run_page(page)

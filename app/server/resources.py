@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from app.public import is_public
+from app.public_mode import is_public
 from app.server.cache import ERRANDS, OPEN, READ, RESULTS, kept
 from app.server.data_jobs import Build, ImageCheck
 from app.server.evaluation_job import Run

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from app.public import is_public
+from app.public_mode import is_public
 from fpc_core.config import QuerySettings, Variant
 from fpc_core.workspace import Places, devices, own_memory
 from fpc_core.workspace.allowed_roots import OutsideRootsError, Root, confine_memory, name_of, resolve

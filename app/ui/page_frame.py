@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import streamlit as st
 
 from app.messages import closed_today, mishap, nothing_to_show, problem
-from app.public import is_public
+from app.public_mode import is_public
 from app.server import resources
 from app.server.queues import PAGES, BusyError
 from app.session import workspace_choice

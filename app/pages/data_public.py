@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.look import heading
+from app.layout import heading
 
 heading("What do you look at?", "The data, weights and memory of this app, and how the gallery lies.")
 
 from app import landscape, reports
-from app.opening import open_or_explain, run_page
 from app.server import resources
 from app.session import workspace_choice
+from app.ui.page_frame import open_or_explain, run_page
 
 
 def page() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from app.loading import load_engine
+from app.preload import load_engine
 
 _PIXELS = (Path(__file__).resolve().parent.parent / "assets" / "icon.png").read_bytes()
 ICON = f"data:image/png;base64,{base64.b64encode(_PIXELS).decode()}"

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 
 import streamlit as st
 
-from app import controls
 from app.messages import problem
 from app.server import resources
 from app.server.search import Query
 from app.session import pending_release
 from app.session.uploads import forget_last, last_image, own_image
 from app.session.view import NEIGHBORS, Pin, View, read_view, turn_dials
+from app.ui import controls
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.data.images import ImageError
 from fpc_core.explain.cards import Subject
