@@ -11,11 +11,11 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
-from app.comparisons import Labels
 from app.components.masks import masks
 from app.components.occluder import occluder, picture_key
 from app.live import survived
 from app.messages import problem
+from app.sections.comparison_data import Labels
 from app.server import resources, search
 from app.server.search import Query
 from app.session import lab_scene

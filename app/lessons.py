@@ -9,7 +9,6 @@ from pathlib import Path
 
 import streamlit as st
 
-from app import lives
 from app.components.album import album
 from app.components.bars import bars, share_bars
 from app.components.cards import cards
@@ -18,6 +17,7 @@ from app.components.patchmap import patchmap
 from app.components.ranking import ranking
 from app.components.stepper import stepper
 from app.live import answer_data, view_key
+from app.sections import patch_lifeline
 from app.server import resources, search
 from app.server.search import Found, Query
 from app.session.view import Pin
@@ -115,7 +115,7 @@ def picture(
         names = ("query", f"hit {case.name(case.hit)}")
         stepper(stepper_data(step.runs, config, (of(None), of(case.hit)), names), key="stepper")
     if step.key == "dropping":
-        lives.followed_patches(space, query, found, pin, on_pin)
+        patch_lifeline.followed_patches(space, query, found, pin, on_pin)
     if step.key == "distance":
         _alpha(space, query, found, case)
     if step.key == "tokens":

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app import sections
+from app.sections import ranking
 from app.session.visitor import on_a_page
 from fpc_core.retrieval import Retriever
 from tests.unseen import ROOT, forget, opened, run, sent_to, texts
@@ -69,7 +69,7 @@ def test_no_alpha_and_no_k_computes_anything_again_but_the_decoder(app, monkeypa
     forget()
     for name in names:
         monkeypatch.setattr(Retriever, name, counted(name))
-    monkeypatch.setattr(sections, "keep_rates", lambda *_: None)  # which would have the next keep rates computed first
+    monkeypatch.setattr(ranking, "keep_rates", lambda *_: None)  # which would have the next keep rates computed first
     run(app)
     first = dict(asked)
     assert (first["plan"], first["finish"]) == (2, 1)  # of the hit and its rival

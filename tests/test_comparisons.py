@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from app.comparisons import PRESETS, Figure, Labels, figures, kept_patches, marked, neighbor_figures, preset_of
+from app.sections.comparison_data import (
+    PRESETS,
+    Figure,
+    Labels,
+    figures,
+    kept_patches,
+    marked,
+    neighbor_figures,
+    preset_of,
+)
 from fpc_core.config import ModelConfig, PruneSettings, QuerySettings, Variant
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.data.images import resize_image, to_tensor

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from app.ahead import keep_rate_grid, keep_rate_pairs
 from app.live import grid_data, match_data, people_data, view_key
+from app.sections.prefetch import keep_rate_grid, keep_rate_pairs
 from app.server.search import Query, search
 from app.session.view import keep_rates
 from fpc_core.config import DropStrategy, PruneSettings, QuerySettings, Variant

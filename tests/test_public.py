@@ -15,8 +15,8 @@ import streamlit as st
 from google.protobuf.json_format import MessageToJson
 from hypothesis import given, strategies
 
-from app import ahead
 from app.public_mode import for_visitors, is_public, unclear
+from app.sections import prefetch
 from app.session.workspace_choice import Choice, read_choice
 from fpc_core.config import QuerySettings, Variant
 from fpc_core.figures import render  # its libraries make their own folders when they are first loaded
@@ -119,7 +119,7 @@ def test_what_ended_work_in_the_background_is_said_without_its_place(public, sma
     def damaged(*_):
         raise GalleryMemoryError(f"{small_places.memory / 'tokens.npy'} is damaged; build the memory again")
 
-    monkeypatch.setattr(ahead, "_moved", damaged)
+    monkeypatch.setattr(prefetch, "_moved", damaged)
     page = opened(PAGES / "explore.py")
     page.query_params["epsilon"] = "0.11"  # a grid that no other test has asked for
 

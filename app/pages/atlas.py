@@ -11,8 +11,9 @@ heading(
     "Every query, sorted by the stage that found the right person, or lost them: cosine, D, consolidation.",
 )
 
-from app import cases, sections
+from app import cases
 from app.messages import problem, problems
+from app.sections import ranking
 from app.server import resources
 from app.server.jobs import State
 from app.session import link_checks
@@ -57,7 +58,7 @@ def page() -> None:
         settings = controls.side_settings(
             PREFIX, QuerySettings(neighbors=space.dataset.neighbors), space.dataset.shortlist
         )
-    sections.status_line(space, settings)
+    ranking.status_line(space, settings)
     if space.dataset.queries_are_gallery:
         problem("This folder has no query split: every query finds itself, so these classes mean nothing.")
     try:

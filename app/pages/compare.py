@@ -8,12 +8,12 @@ from app.layout import heading
 
 heading("What changes between two settings?", "The same query, searched twice; everything below marks what differs.")
 
-from app import sections, sides
-from app.comparisons import PRESETS, Labels, preset_of
 from app.messages import problems
+from app.sections import comparison, ranking
+from app.sections.comparison import SIDES
+from app.sections.comparison_data import PRESETS, Labels, preset_of
 from app.server import resources, search
 from app.session.figure_basket import Item, add_button
-from app.sides import SIDES
 from app.ui import controls
 from app.ui.page_frame import open_or_explain, run_page
 from app.ui.query_picker import asked_view, query_of
@@ -42,7 +42,7 @@ def both_settings(shortlist: int) -> tuple[QuerySettings, QuerySettings]:
             headline = st.empty()
             with st.popover(f"Change {name}", icon=":material/tune:"):
                 found.append(controls.side_settings(f"{name.lower()}_", usual, shortlist))
-            headline.markdown(f"**{name}** {sides.described(found[-1])}")
+            headline.markdown(f"**{name}** {comparison.described(found[-1])}")
     st.session_state["preset"] = preset_of(found[0], found[1])
     with presets:
         st.pills("Presets", list(PRESETS), key="preset", on_change=choose_preset, args=(shortlist,))
@@ -57,19 +57,19 @@ def page() -> None:
         st.image(resources.picture(space, records[name]), width=150)
     query = query_of(space, records[name])
     settings = both_settings(space.dataset.shortlist)
-    sections.status_line(space, *settings)
+    ranking.status_line(space, *settings)
     traces = {side: search.search(space, query, each).trace for side, each in zip(SIDES, settings, strict=True)}
     labels = Labels(space.retriever.memory.records, query.subject, space.dataset.uses_cameras)
     asked, wrong = asked_view(space, "neighbor")
     problems(wrong)
-    sides.masks(space, query, traces)
-    chosen = sides.hits(space, query, traces, asked.neighbor, choose_neighbor)
+    comparison.masks(space, query, traces)
+    chosen = comparison.hits(space, query, traces, asked.neighbor, choose_neighbor)
     gallery = space.retriever.memory.records[chosen].path.as_posix() if chosen is not None else ""
     with st.container(horizontal=True):
         for side, each in zip(SIDES, settings, strict=True):
             add_button(Item(name), each, what=side, key=side, gallery=gallery)
-    sides.parts(space, traces, labels, chosen)
-    sides.shares(traces, labels)
+    comparison.parts(space, traces, labels, chosen)
+    comparison.shares(traces, labels)
 
 
 run_page(page)

@@ -11,8 +11,9 @@ heading(
     "The tables of the paper and its Fig. 4 on these data: ours with bootstrap intervals, the paper's beside them.",
 )
 
-from app import boards, sections
+from app import boards
 from app.messages import plain, problem, problems
+from app.sections import ranking
 from app.server import resources
 from app.session import link_checks
 from app.session import visitor as visitors
@@ -41,7 +42,7 @@ def page() -> None:
         settings = controls.side_settings(
             PREFIX, QuerySettings(neighbors=space.dataset.neighbors), space.dataset.shortlist
         )
-    sections.status_line(space, settings)
+    ranking.status_line(space, settings)
     if space.dataset.queries_are_gallery:
         problem("This folder has no query split: every query finds itself, so these scores mean nothing.")
     names = chosen_tables()

@@ -8,8 +8,9 @@ from app.layout import heading
 
 heading("FPC Explorer", "Pick an occluded person: see which patches the model drops, whom it finds, and why.")
 
-from app import attention, lessons, lives, pairs, sections
+from app import lessons
 from app.messages import problems
+from app.sections import decoder, patch_lifeline, ranking, transport
 from app.server import search
 from app.server.search import Found, Query
 from app.session import link_checks
@@ -50,7 +51,7 @@ def hits(
         choose_neighbor(row)
         st.rerun()  # the whole page shows the neighbour, not this fragment alone
 
-    chosen = sections.ranked(space, query, found, neighbor, show_junk, pick)
+    chosen = ranking.ranked(space, query, found, neighbor, show_junk, pick)
     controls.then_the_page()
     return found, chosen
 
@@ -63,23 +64,23 @@ def answers(space: Workspace, query: Query, settings: QuerySettings, asked: View
     with masks:
         left, clock = st.columns([3, 2], gap="medium")
         with left:
-            sections.dropped(space, query, settings)
-        lives.patch_life(space, query, found, asked.pin, choose_pin)
+            ranking.dropped(space, query, settings)
+        patch_lifeline.patch_life(space, query, found, asked.pin, choose_pin)
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        pairs.transport(space, query, found, chosen, asked.pin, choose_pin)
+        transport.transport(space, query, found, chosen, asked.pin, choose_pin)
     with right:
-        sections.alpha_lines(chosen, show_junk)
+        ranking.alpha_lines(chosen, show_junk)
     if of_the_data(query):
         gallery = space.retriever.memory.records[chosen].path.as_posix() if chosen is not None else ""
         add_button(Item(query.name), settings, gallery=gallery)
-    pairs.win(space, query, found, chosen, asked.rival, show_junk, choose_rival)
-    attention.decoder(space, query, found, chosen, choose_neighbor)
+    transport.win(space, query, found, chosen, asked.rival, show_junk, choose_rival)
+    decoder.decoder(space, query, found, chosen, choose_neighbor)
     with clock:
-        sections.timings(found)
+        ranking.timings(found)
     with short:
         lessons.in_short(space, query, found, chosen)
-    sections.keep_rates(space, query, settings, chosen)
+    ranking.keep_rates(space, query, settings, chosen)
 
 
 def page() -> None:
@@ -92,7 +93,7 @@ def page() -> None:
         settings = controls.query_settings(asked.settings, space.dataset.shortlist, HITS)
         show_junk = controls.junk_switch(space.dataset.uses_cameras)
 
-    sections.status_line(space, settings)
+    ranking.status_line(space, settings)
     with st.container():  # always there, so that what stands below keeps its place when a message goes
         problems(
             (
@@ -107,7 +108,7 @@ def page() -> None:
         identity = controls.identity([record.identity for record in space.dataset.query])
         offered = [key for key in records if identity in (None, records[key].identity)]
         places = controls.page_of(len(offered), PER_PAGE, offered.index(query.name) if query.name in offered else None)
-    sections.query_strip(space, [records[offered[place]] for place in places], query.name, choose_query)
+    ranking.query_strip(space, [records[offered[place]] for place in places], query.name, choose_query)
 
     answers(space, query, settings, asked, show_junk)
 

@@ -8,9 +8,10 @@ from app.layout import heading
 
 heading("Figures", "Figures for a paper, drawn from the same results as every other page.")
 
-from app import boards, composing, sections
+from app import boards, composing
 from app.lab import PREFIX as LAB
 from app.messages import problem
+from app.sections import ranking
 from app.server import resources
 from app.session import lab_scene
 from app.session import visitor as visitors
@@ -111,7 +112,7 @@ def page() -> None:
         opened = opened_recipe()
         if opened is None:
             settings = composing.chosen_settings(usual, space.dataset.shortlist)
-    sections.status_line(space, opened.settings if opened else settings)
+    ranking.status_line(space, opened.settings if opened else settings)
     if opened is not None:
         st.info("Shown as the opened recipe says. Remove it in the sidebar to compose a figure here.")
         show(space, opened)

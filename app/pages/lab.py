@@ -10,10 +10,11 @@ heading(
     "What does an occluder change?", "Put shapes, poles, textures, paint or another person on a query, and move them."
 )
 
-from app import covers, lab, pairs, sections, sides
-from app.comparisons import Labels
+from app import covers, lab
 from app.lab import CLEAN, OCCLUDED, PREFIX
 from app.messages import problem, problems
+from app.sections import comparison, ranking, transport
+from app.sections.comparison_data import Labels
 from app.server import search
 from app.server.search import Query
 from app.session import lab_scene
@@ -40,13 +41,13 @@ def results(space: Workspace, query: Query, settings: QuerySettings) -> None:
     lab.take_home(space, query, scene, settings, occluded.image)
     asked, wrong = asked_view(space, "neighbor", "pin")
     problems(wrong)
-    chosen = sides.hits(
+    chosen = comparison.hits(
         space, query, traces, asked.neighbor, choose_neighbor,
         rankings=("by_distance", "final"), arrows=(OCCLUDED,),
     )  # fmt: skip
-    pairs.transport(space, occluded, found[OCCLUDED], chosen, asked.pin, choose_pin)
-    sides.parts(space, traces, labels, chosen)
-    sides.shares(traces, labels)
+    transport.transport(space, occluded, found[OCCLUDED], chosen, asked.pin, choose_pin)
+    comparison.parts(space, traces, labels, chosen)
+    comparison.shares(traces, labels)
     if who is None:
         st.caption("How much can be covered, and which spot matters, is known of a query with a true match alone.")
         return
@@ -69,7 +70,7 @@ def page() -> None:
             PREFIX, QuerySettings(neighbors=space.dataset.neighbors), space.dataset.shortlist
         )
         lab.open_recipe(space)
-    sections.status_line(space, settings)
+    ranking.status_line(space, settings)
     if link:
         problem(link)
     try:

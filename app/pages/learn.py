@@ -14,8 +14,9 @@ if PRESENTING:
 else:
     heading("How does FPC work?", "Nine short steps on one query: predict first, then see what the model did.")
 
-from app import lessons, sections
+from app import lessons
 from app.messages import plain, problems
+from app.sections import ranking
 from app.server import search
 from app.server.search import Query
 from app.session import link_checks, workspace_choice
@@ -89,7 +90,7 @@ def try_it(space: Workspace, query: Query, view: View, case: Case, key: str) -> 
             add_button(Item(query.name), view.settings, FIGURES[key], gallery=gallery)
     names = [record.path.as_posix() for record in space.dataset.query]
     places = controls.page_of(len(names), PER_PAGE, names.index(query.name) if query.name in names else None)
-    sections.query_strip(space, [space.dataset.query[place] for place in places], query.name, choose_query)
+    ranking.query_strip(space, [space.dataset.query[place] for place in places], query.name, choose_query)
 
 
 def page() -> None:
@@ -102,7 +103,7 @@ def page() -> None:
     number = asked_step()
     key = list(STEPS)[number - 1]
     if not PRESENTING:
-        sections.status_line(space, settings)
+        ranking.status_line(space, settings)
     problems(
         (*wrong, *missing, *link_checks.unknown("step", range(1, COUNT + 1)), *link_checks.unknown("present", ("1",)))
     )

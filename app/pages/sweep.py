@@ -12,9 +12,9 @@ heading(
     "Which settings work best?", "Keep rate γ, weight of transport α and neighbours K: every combination in one run."
 )
 
-from app import sections
 from app.heatmaps import parse_cell_id
 from app.messages import problem, problems
+from app.sections import ranking
 from app.server import resources
 from app.server.jobs import State
 from app.session import link_checks
@@ -100,7 +100,7 @@ def page() -> None:
         grid = axes(dataset.shortlist)
         settings = controls.method_settings(PREFIX)
     settings = replace(settings, neighbors=1, shortlist=dataset.shortlist)
-    sections.status_line(space, settings)
+    ranking.status_line(space, settings)
     if dataset.queries_are_gallery:
         problem("This folder has no query split: every query finds itself, so these scores mean nothing.")
     if not queries or grid is None:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from app import ahead
 from app.components.album import album
 from app.components.bars import bars, timing_bars
 from app.components.cards import cards
@@ -16,6 +15,7 @@ from app.components.masks import masks
 from app.components.ranking import ranking
 from app.live import answer_data, view_key
 from app.messages import plain
+from app.sections import prefetch
 from app.server import resources
 from app.server.search import Found, Query
 from app.session import visitor as visitors
@@ -76,10 +76,10 @@ def keep_rates(space: Workspace, query: Query, settings: QuerySettings, chosen: 
     """Has every keep rate computed in the background and hands it to the browser; call it when all else is drawn."""
     visitor = visitors.current()
     view = view_key(query.digest, settings)
-    grid = ahead.keep_rate_grid(space, query, settings, visitor, SHOWN)
+    grid = prefetch.keep_rate_grid(space, query, settings, visitor, SHOWN)
     feed("grid", view, grid, KEEP_RATES)
     if grid.finished and not grid.error and chosen is not None:
-        pairs = ahead.keep_rate_pairs(space, query, settings, visitor, chosen)
+        pairs = prefetch.keep_rate_pairs(space, query, settings, visitor, chosen)
         feed("pairs", f"{view} row {chosen}", pairs, KEEP_RATES)
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app.comparisons import Figure, Labels, figures, kept_patches, marked, neighbor_figures, neighbor_share
 from app.components.cards import cards
+from app.sections.comparison_data import Figure, Labels, figures, kept_patches, marked, neighbor_figures, neighbor_share
 from app.server import resources
 from app.server.search import Query
 from app.session.view import plain_name

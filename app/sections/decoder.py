@@ -7,10 +7,10 @@ from collections.abc import Callable
 import streamlit as st
 import torch
 
-from app import ahead
 from app.components.bars import bars, share_bars
 from app.components.feed import feed
 from app.components.heat import heat
+from app.sections import prefetch
 from app.server.search import Found, Query
 from app.session import visitor
 from app.session.figure_basket import Item, add_button
@@ -34,7 +34,7 @@ def decoder(space: Workspace, query: Query, found: Found, chosen: int | None, on
     trace, result = found.trace, found.trace.consolidation
     config, records = space.retriever.model.config, space.retriever.memory.records
     how = controls.map_settings("", chosen, space.weights.knows_identities)
-    view = ahead.heat_key(query, trace.settings, how, chosen)
+    view = prefetch.heat_key(query, trace.settings, how, chosen)
     st.caption(f"{SAYS[how.method]} {_about_target(space, found, how)}")
 
     def pick(row: str) -> None:
@@ -53,7 +53,7 @@ def decoder(space: Workspace, query: Query, found: Found, chosen: int | None, on
     if chosen is not None:
         with encoder:
             st.markdown("**What makes the query like the chosen one?**")
-            label = told(ahead.of_encoder(how, chosen), f"1 − D_cos to {who(records[chosen])}")
+            label = told(prefetch.of_encoder(how, chosen), f"1 − D_cos to {who(records[chosen])}")
             card = Card(
                 "encoder", "query", "Query", ("last block", "of the encoder"), alt="the query, seen by the encoder"
             )
@@ -88,7 +88,7 @@ def decoder(space: Workspace, query: Query, found: Found, chosen: int | None, on
 @st.fragment(key=MAPS)
 def _maps(space: Workspace, query: Query, found: Found, how: MapSettings, chosen: int | None, view: str) -> None:
     """Has the maps computed in the background, so that no dial waits for them. The browser asks for this alone."""
-    feed("heat", view, ahead.heat(space, query, found, how, chosen, visitor.current()), MAPS)
+    feed("heat", view, prefetch.heat(space, query, found, how, chosen, visitor.current()), MAPS)
 
 
 def _about_target(space: Workspace, found: Found, how: MapSettings) -> str:
