@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from app.cases import case_strip, table
+from app.atlas.cases import case_strip, table
 from fpc_core.config import QuerySettings
 from fpc_core.data.ground_truth import RECORDS
 from fpc_core.evaluation.engine.runner import run_passes

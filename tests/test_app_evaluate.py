@@ -7,7 +7,7 @@ import zipfile
 
 import pytest
 
-from app.boards import bundle
+from app.evaluate.tables import bundle
 from fpc_core.cli import main
 from fpc_core.config import QuerySettings
 from fpc_core.evaluation.engine.runner import run_passes

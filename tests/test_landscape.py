@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.landscape import Landscape, landscape_figure
+from app.data.gallery_map import Landscape, landscape_figure
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.data.match_label import Subject
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from app.curves import curve_figure
+from app.evaluate.curves import curve_figure
 from app.scores import Group, picked_row, score_sheet
 from fpc_core.config import QuerySettings
 from fpc_core.evaluation.metrics.bootstrap import Estimate

@@ -11,7 +11,7 @@ heading(
     "Every query, sorted by the stage that found the right person, or lost them: cosine, D, consolidation.",
 )
 
-from app import cases
+from app.atlas import cases
 from app.messages import problem, problems
 from app.sections import ranking
 from app.server import resources

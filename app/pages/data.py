@@ -8,7 +8,7 @@ from app.layout import heading
 
 heading("What do you look at?", "Choose data and weights, see what they hold, build the memory, take it into use.")
 
-from app import choosing, landscape, reports
+from app.data import forms, gallery_map, reports
 from app.messages import plain, problem
 from app.server import resources
 from app.session import workspace_choice
@@ -104,9 +104,9 @@ def page() -> None:
         problem(str(error))
         return
     sights = resources.sights(roots)
-    draft = choosing.places_form(draft, sights, started, roots)
+    draft = forms.places_form(draft, sights, started, roots)
     settings_place = st.container()
-    choosing.roots_note(roots, sights)
+    forms.roots_note(roots, sights)
     in_use = st.container()
     st.subheader("What was found?")
     try:
@@ -125,7 +125,7 @@ def page() -> None:
     with settings_place:
         report = weights.report if weights else None
         is_open = report is not None and leaves_stride_open(report.source)
-        settled = choosing.settings_form(draft, report.config.stride if report else None, is_open)
+        settled = forms.settings_form(draft, report.config.stride if report else None, is_open)
     workspace_choice.compose(settled)
     if settled.stride != draft.stride:
         st.rerun()
@@ -138,7 +138,7 @@ def page() -> None:
     if found is not None and found.standing is Standing.FITS:
         st.subheader("How does the gallery lie?")
         space = resources.workspace(places, settled.device, roots if settled.data else ())
-        landscape.gallery(space, settled.variant)
+        gallery_map.gallery(space, settled.variant)
 
 
 run_page(page)

@@ -8,7 +8,7 @@ from app.layout import heading
 
 heading("What do you look at?", "The data, weights and memory of this app, and how the gallery lies.")
 
-from app import landscape, reports
+from app.data import gallery_map, reports
 from app.server import resources
 from app.session import workspace_choice
 from app.ui.page_frame import open_or_explain, run_page
@@ -32,7 +32,7 @@ def page() -> None:
     found = resources.memory_found(places.memory, space.dataset, weights)
     reports.memory_report(found, workspace_choice.spoken(places.memory, ()))
     st.subheader("How does the gallery lie?")
-    landscape.gallery(space, workspace_choice.usual_variant())
+    gallery_map.gallery(space, workspace_choice.usual_variant())
 
 
 run_page(page)

@@ -11,7 +11,7 @@ heading(
     "The tables of the paper and its Fig. 4 on these data: ours with bootstrap intervals, the paper's beside them.",
 )
 
-from app import boards
+from app.evaluate import tables
 from app.messages import plain, problem, problems
 from app.sections import ranking
 from app.server import resources
@@ -46,7 +46,7 @@ def page() -> None:
     if space.dataset.queries_are_gallery:
         problem("This folder has no query split: every query finds itself, so these scores mean nothing.")
     names = chosen_tables()
-    boards.how_scored(space.dataset)
+    tables.how_scored(space.dataset)
     if not names:
         st.info("Choose at least one table.", icon=":material/table:")
         return
@@ -61,21 +61,21 @@ def page() -> None:
     def live() -> None:
         now = run.look()
         found = task.filled(now.known)
-        progress.progress(run, now, visitor, "steps", boards.size(task))
+        progress.progress(run, now, visitor, "steps", tables.size(task))
         st.download_button(
-            "All tables (zip)", lambda: boards.bundle(found), "tables.zip", "application/zip",
+            "All tables (zip)", lambda: tables.bundle(found), "tables.zip", "application/zip",
             icon=":material/download:", key="zip", disabled=not now.complete,
             help="Text, Markdown, LaTeX and CSV of every table, with the recipes.",
         )  # fmt: skip
         for sentence in found[0].about:
             st.caption(plain(sentence, 1000))
-        boards.tables(found, pick)
+        tables.tables(found, pick)
         if "picked-score" in st.session_state:
             st.rerun()  # the whole page: a dialog opened here would close with the next look
 
     picked = st.session_state.pop("picked-score", None)
     if picked is not None:
-        boards.recipe_of(picked, task.filled(look.known))
+        tables.recipe_of(picked, task.filled(look.known))
     progress.polled(run, live)
 
 

@@ -8,7 +8,7 @@ from app.layout import heading
 
 heading("FPC Explorer", "Pick an occluded person: see which patches the model drops, whom it finds, and why.")
 
-from app import lessons
+from app.learn import step
 from app.messages import problems
 from app.sections import decoder, patch_lifeline, ranking, transport
 from app.server import search
@@ -79,7 +79,7 @@ def answers(space: Workspace, query: Query, settings: QuerySettings, asked: View
     with clock:
         ranking.timings(found)
     with short:
-        lessons.in_short(space, query, found, chosen)
+        step.in_short(space, query, found, chosen)
     ranking.keep_rates(space, query, settings, chosen)
 
 

@@ -8,8 +8,9 @@ from app.layout import heading
 
 heading("Figures", "Figures for a paper, drawn from the same results as every other page.")
 
-from app import boards, composing
-from app.lab import PREFIX as LAB
+from app.evaluate import tables as boards
+from app.figures import compose
+from app.lab.editor import PREFIX as LAB
 from app.messages import problem
 from app.sections import ranking
 from app.server import resources
@@ -111,13 +112,13 @@ def page() -> None:
     with st.sidebar:
         opened = opened_recipe()
         if opened is None:
-            settings = composing.chosen_settings(usual, space.dataset.shortlist)
+            settings = compose.chosen_settings(usual, space.dataset.shortlist)
     ranking.status_line(space, opened.settings if opened else settings)
     if opened is not None:
         st.info("Shown as the opened recipe says. Remove it in the sidebar to compose a figure here.")
         show(space, opened)
         return
-    recipe = composing.composed(space, held, settings)
+    recipe = compose.composed(space, held, settings)
     if recipe is not None:
         show(space, recipe)
         way_back(recipe)

@@ -10,8 +10,8 @@ heading(
     "What does an occluder change?", "Put shapes, poles, textures, paint or another person on a query, and move them."
 )
 
-from app import covers, lab
-from app.lab import CLEAN, OCCLUDED, PREFIX
+from app.lab import editor, occlusion_curves
+from app.lab.editor import CLEAN, OCCLUDED, PREFIX
 from app.messages import problem, problems
 from app.sections import comparison, ranking, transport
 from app.sections.comparison_data import Labels
@@ -31,14 +31,14 @@ from fpc_core.workspace import Workspace
 def results(space: Workspace, query: Query, settings: QuerySettings) -> None:
     """Everything that follows when the scene is let go."""
     scene = lab_scene.desk().scene
-    occluded = lab.painted(space, query, scene)
+    occluded = editor.painted(space, query, scene)
     found = {CLEAN: search.search(space, query, settings), OCCLUDED: search.search(space, occluded, settings)}
     traces = {side: each.trace for side, each in found.items()}
     labels = Labels(space.retriever.memory.records, query.subject, space.dataset.uses_cameras)
-    nearest, who = lab.nearest_wrong(space, query, traces[CLEAN]), query.subject.identity
-    ranks = {} if who is None else lab.first_matches(traces[CLEAN], traces[OCCLUDED], labels)
-    lab.editor(space, query, settings, nearest, ranks)
-    lab.take_home(space, query, scene, settings, occluded.image)
+    nearest, who = editor.nearest_wrong(space, query, traces[CLEAN]), query.subject.identity
+    ranks = {} if who is None else editor.first_matches(traces[CLEAN], traces[OCCLUDED], labels)
+    editor.editor(space, query, settings, nearest, ranks)
+    editor.take_home(space, query, scene, settings, occluded.image)
     asked, wrong = asked_view(space, "neighbor", "pin")
     problems(wrong)
     chosen = comparison.hits(
@@ -56,8 +56,8 @@ def results(space: Workspace, query: Query, settings: QuerySettings) -> None:
     except ValueError as error:
         problem(f"No curves and no map: {error}.")
         return
-    covers.curves(space, query, relevance, scene, settings)
-    covers.sliding_map(space, query, relevance, scene, settings)
+    occlusion_curves.curves(space, query, relevance, scene, settings)
+    occlusion_curves.sliding_map(space, query, relevance, scene, settings)
 
 
 def page() -> None:
@@ -69,7 +69,7 @@ def page() -> None:
         settings = controls.side_settings(
             PREFIX, QuerySettings(neighbors=space.dataset.neighbors), space.dataset.shortlist
         )
-        lab.open_recipe(space)
+        editor.open_recipe(space)
     ranking.status_line(space, settings)
     if link:
         problem(link)

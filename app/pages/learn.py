@@ -14,7 +14,7 @@ if PRESENTING:
 else:
     heading("How does FPC work?", "Nine short steps on one query: predict first, then see what the model did.")
 
-from app import lessons
+from app.learn import step as lessons
 from app.messages import plain, problems
 from app.sections import ranking
 from app.server import search

@@ -10,7 +10,7 @@ from functools import partial
 import streamlit as st
 
 from app.components.scores import score_table
-from app.curves import curve_figure
+from app.evaluate.curves import curve_figure
 from app.messages import plain
 from app.scores import picked_row, score_sheet
 from app.session.figure_basket import add_button

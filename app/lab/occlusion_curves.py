@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from app.components.spots import spots
-from app.lab import cut_outs
+from app.lab.editor import cut_outs
 from app.messages import problem
 from app.server import resources
 from app.server.occlusion_job import Look, Study
