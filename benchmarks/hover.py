@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from playwright.sync_api import sync_playwright
 
-from app.components.patchgrid import geometry, parts
+from app.components._shared.patch_grid import geometry, parts
 from benchmarks.serving import chromium
 from fpc_core.config import ModelConfig
 from fpc_core.data.browser_encoding import packed

@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from app.live import answer_data, view_key
+from app.components.live_payload import answer_data, view_key
 from app.server.search import Query, model_input
 from app.session.view import View, keep_rates
 from benchmarks.serving import busy_seconds, resident, server

@@ -3,7 +3,17 @@
 import numpy as np
 import pytest
 
-from app.heatmaps import DARK, LIGHT, MEASURES, best_of, cell_id, contrast, heatmap, parse_cell_id, summary
+from app.components.sweep_heatmap.view import (
+    DARK,
+    LIGHT,
+    MEASURES,
+    best_of,
+    cell_id,
+    contrast,
+    heatmap,
+    parse_cell_id,
+    summary,
+)
 from fpc_core.evaluation.metrics.flops import Flops
 from fpc_core.evaluation.sweep.tables import SweepCell
 from fpc_core.evaluation.sweep.task import SweepGrid

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from app.live import grid_data, match_data, people_data, view_key
+from app.components.live_payload import grid_data, match_data, people_data, view_key
 from app.sections.prefetch import keep_rate_grid, keep_rate_pairs
 from app.server.search import Query, search
 from app.session.view import keep_rates

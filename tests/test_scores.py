@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from app.components.score_table.view import Group, picked_row, score_sheet
 from app.evaluate.curves import curve_figure
-from app.scores import Group, picked_row, score_sheet
 from fpc_core.config import QuerySettings
 from fpc_core.evaluation.metrics.bootstrap import Estimate
 from fpc_core.evaluation.paper_tables.score_recipe import ScoreRecipe

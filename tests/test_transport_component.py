@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from app.components.patchgrid import geometry
+from app.components._shared.patch_grid import geometry
 from app.components.transport import pair_data
 from fpc_core.config import ModelConfig, QuerySettings, Solver, TransportSettings
 from fpc_core.data.browser_encoding import packed

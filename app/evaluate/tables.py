@@ -9,10 +9,10 @@ from functools import partial
 
 import streamlit as st
 
-from app.components.scores import score_table
+from app.components.score_table import score_table
+from app.components.score_table.view import picked_row, score_sheet
 from app.evaluate.curves import curve_figure
 from app.messages import plain
-from app.scores import picked_row, score_sheet
 from app.session.figure_basket import add_button
 from app.session.view import View
 from app.session.workspace_choice import usual_variant

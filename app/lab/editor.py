@@ -11,9 +11,9 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
+from app.components.live_payload import survived
 from app.components.masks import masks
 from app.components.occluder import occluder, picture_key
-from app.live import survived
 from app.messages import problem
 from app.sections.comparison_data import Labels
 from app.server import resources, search

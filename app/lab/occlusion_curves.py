@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app.components.spots import spots
+from app.components.sensitivity_map import spots
 from app.lab.editor import cut_outs
 from app.messages import problem
 from app.server import resources

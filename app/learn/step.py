@@ -9,14 +9,14 @@ from pathlib import Path
 
 import streamlit as st
 
-from app.components.album import album
+from app.components.alpha_chart import lines
 from app.components.bars import bars, share_bars
 from app.components.cards import cards
-from app.components.lines import lines
-from app.components.patchmap import patchmap
+from app.components.image_store import album
+from app.components.live_payload import answer_data, view_key
+from app.components.patch_map import patchmap
 from app.components.ranking import ranking
-from app.components.stepper import stepper
-from app.live import answer_data, view_key
+from app.components.sinkhorn_stepper import stepper
 from app.sections import patch_lifeline
 from app.server import resources, search
 from app.server.search import Found, Query

@@ -12,7 +12,7 @@ heading(
     "Which settings work best?", "Keep rate γ, weight of transport α and neighbours K: every combination in one run."
 )
 
-from app.heatmaps import parse_cell_id
+from app.components.sweep_heatmap.view import parse_cell_id
 from app.messages import problem, problems
 from app.sections import ranking
 from app.server import resources

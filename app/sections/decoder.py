@@ -8,8 +8,8 @@ import streamlit as st
 import torch
 
 from app.components.bars import bars, share_bars
-from app.components.feed import feed
-from app.components.heat import heat
+from app.components.heat_strip import heat
+from app.components.job_result import feed
 from app.sections import prefetch
 from app.server.search import Found, Query
 from app.session import visitor

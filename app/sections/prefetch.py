@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 
-from app.components.heat import heat_data
+from app.components.heat_strip import heat_data
+from app.components.live_payload import grid_data, view_key
 from app.components.transport import pair_data
-from app.live import grid_data, view_key
 from app.server import resources, search
 from app.server.search import Found, Query
 from app.server.worker import Job, Steps

@@ -6,14 +6,14 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from app.components.album import album
+from app.components.alpha_chart import lines
 from app.components.bars import bars, timing_bars
 from app.components.cards import cards
-from app.components.feed import feed
-from app.components.lines import lines
+from app.components.image_store import album
+from app.components.job_result import feed
+from app.components.live_payload import answer_data, view_key
 from app.components.masks import masks
 from app.components.ranking import ranking
-from app.live import answer_data, view_key
 from app.messages import plain
 from app.sections import prefetch
 from app.server import resources

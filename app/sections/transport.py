@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import streamlit as st
 
+from app.components.live_payload import view_key
 from app.components.margin import margin as margin_component
 from app.components.margin import margin_data
 from app.components.transport import pair_data
 from app.components.transport import transport as transport_component
-from app.live import view_key
 from app.server import resources, search
 from app.server.search import Found, Query
 from app.session.view import Pin

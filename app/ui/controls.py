@@ -11,8 +11,8 @@ from typing import Literal, TypeVar
 
 import streamlit as st
 
-from app.components.dials import Dial, dials
-from app.components.echo import echo
+from app.components.live_sliders import Dial, dials
+from app.components.paint_ack import echo
 from app.messages import plain, problems
 from app.session import link_checks, pending_release
 from app.session.view import ALPHA, EPSILON, GAMMA, NEIGHBORS, plain_name, turn_dials

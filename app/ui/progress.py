@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import streamlit as st
 
-from app.components.heatmap import heatmap_table
-from app.heatmaps import MEASURES, best_of, heatmap, summary
+from app.components.sweep_heatmap import heatmap_table
+from app.components.sweep_heatmap.view import MEASURES, best_of, heatmap, summary
 from app.messages import problem
 from app.server.jobs import Looked, Stand, Startable, State
 from app.session.figure_basket import add_button

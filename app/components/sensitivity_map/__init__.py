@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from app.components.patchgrid import component
+from app.components._shared.patch_grid import component
 from fpc_core.config import ModelConfig
 from fpc_core.data.browser_encoding import packed
 from fpc_core.evaluation.occlusion.scenarios import Sliding

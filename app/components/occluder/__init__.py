@@ -21,8 +21,8 @@ from fpc_core.io.dataclass_json import plain
 _mount = st.components.v2.component(
     "fpc_occluder",
     html='<div data-root="" translate="no"></div>',
-    css=source("occluder.css"),
-    js=source("shared.js", "scene.js", "shapes.js", "occluder.js"),
+    css=source("occluder/occluder.css"),
+    js=source("_shared/dom.js", "occluder/scene.js", "occluder/shapes.js", "occluder/occluder.js"),
 )
 
 

@@ -17,8 +17,8 @@ from fpc_core.explain.cards import Strip
 _mount = st.components.v2.component(
     "fpc_cards",
     html='<div class="strips"></div>',
-    css=source("cards.css"),
-    js=source("shared.js", "card.js", "cards.js"),
+    css=source("_shared/cards.css"),
+    js=source("_shared/dom.js", "_shared/card.js", "cards/cards.js"),
 )
 
 

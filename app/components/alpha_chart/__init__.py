@@ -8,9 +8,9 @@ from app.components import source
 
 _mount = st.components.v2.component(
     "fpc_lines",
-    html=source("lines.html"),
-    css=source("lines.css"),
-    js=source("shared.js", "store.js", "lines.js"),
+    html=source("alpha_chart/alpha_chart.html"),
+    css=source("alpha_chart/alpha_chart.css"),
+    js=source("_shared/dom.js", "_shared/live_store.js", "alpha_chart/alpha_chart.js"),
 )
 
 

@@ -8,7 +8,9 @@ import streamlit as st
 
 from app.components import source
 
-_mount = st.components.v2.component("fpc_album", js=source("shared.js", "store.js", "album.js"))
+_mount = st.components.v2.component(
+    "fpc_album", js=source("_shared/dom.js", "_shared/live_store.js", "image_store/image_store.js")
+)
 
 
 def album(pictures: Mapping[str, str], *, key: str) -> None:

@@ -8,7 +8,9 @@ import streamlit as st
 
 from app.components import source
 
-_mount = st.components.v2.component("fpc_echo", html="<div data-echo></div>", js=source("shared.js", "echo.js"))
+_mount = st.components.v2.component(
+    "fpc_echo", html="<div data-echo></div>", js=source("_shared/dom.js", "paint_ack/paint_ack.js")
+)
 
 
 def echo(number: int, *, key: str, on_painted: Callable[[int], None]) -> None:

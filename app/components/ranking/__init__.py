@@ -14,8 +14,8 @@ from fpc_core.explain.cards import Strip
 _mount = st.components.v2.component(
     "fpc_ranking",
     html='<div class="strips"></div>',
-    css=source("cards.css", "ranking.css"),
-    js=source("shared.js", "store.js", "card.js", "ranking.js"),
+    css=source("_shared/cards.css", "ranking/ranking.css"),
+    js=source("_shared/dom.js", "_shared/live_store.js", "_shared/card.js", "ranking/ranking.js"),
 )
 
 

@@ -7,15 +7,17 @@ from collections.abc import Sequence
 import streamlit as st
 
 from app.components import source
-from app.components.patchgrid import geometry
+from app.components._shared.patch_grid import geometry
 from fpc_core.config import ModelConfig
 from fpc_core.explain.overlay import VEIL
 
 _mount = st.components.v2.component(
     "fpc_masks",
     html='<div class="strips"></div>',
-    css=source("cards.css", "masks.css"),
-    js=source("shared.js", "geometry.js", "store.js", "card.js", "masks.js"),
+    css=source("_shared/cards.css", "masks/masks.css"),
+    js=source(
+        "_shared/dom.js", "_shared/patch_geometry.js", "_shared/live_store.js", "_shared/card.js", "masks/masks.js"
+    ),
 )
 
 

@@ -8,13 +8,13 @@ from dataclasses import asdict
 import streamlit as st
 
 from app.components import source
-from app.scores import ScoreSheet
+from app.components.score_table.view import ScoreSheet
 
 _mount = st.components.v2.component(
     "fpc_scores",
     html='<div class="scores"></div>',
-    css=source("scores.css"),
-    js=source("shared.js", "scores.js"),
+    css=source("score_table/score_table.css"),
+    js=source("_shared/dom.js", "score_table/score_table.js"),
 )
 
 

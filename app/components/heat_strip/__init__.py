@@ -9,8 +9,8 @@ import numpy as np
 import streamlit as st
 
 from app.components import source
+from app.components._shared.patch_grid import geometry
 from app.components.cards import plain_strip
-from app.components.patchgrid import geometry
 from fpc_core.config import ModelConfig
 from fpc_core.data.browser_encoding import packed
 from fpc_core.explain.cards import Strip
@@ -18,8 +18,15 @@ from fpc_core.explain.cards import Strip
 _mount = st.components.v2.component(
     "fpc_heat",
     html='<div class="strips"></div>',
-    css=source("scale.css", "cards.css", "heat.css"),
-    js=source("shared.js", "store.js", "geometry.js", "patchgrid.js", "card.js", "heat.js"),
+    css=source("_shared/scale.css", "_shared/cards.css", "heat_strip/heat_strip.css"),
+    js=source(
+        "_shared/dom.js",
+        "_shared/live_store.js",
+        "_shared/patch_geometry.js",
+        "_shared/patch_grid.js",
+        "_shared/card.js",
+        "heat_strip/heat_strip.js",
+    ),
 )
 
 

@@ -12,8 +12,8 @@ from app.components import source
 _mount = st.components.v2.component(
     "fpc_dials",
     html='<div class="dials" role="group" aria-label="Settings that answer while dragged"></div>',
-    css=source("dials.css"),
-    js=source("shared.js", "store.js", "dials.js"),
+    css=source("live_sliders/live_sliders.css"),
+    js=source("_shared/dom.js", "_shared/live_store.js", "live_sliders/live_sliders.js"),
 )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from app.components.patchgrid import component, geometry
+from app.components._shared.patch_grid import component, geometry
 from fpc_core.config import ModelConfig
 from fpc_core.data.browser_encoding import packed
 from fpc_core.lessons.step import PatchMaps, number, share

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from app.components.patchgrid import component, geometry
+from app.components._shared.patch_grid import component, geometry
 from app.session.view import Pin
 from fpc_core.config import ModelConfig
 from fpc_core.data.browser_encoding import packed

@@ -13,7 +13,7 @@ from fpc_core.results import Consolidation
 GREY, BLUE, ORANGE = "#8a8f98", "#2f6fde", "#d9822b"
 
 _mount = st.components.v2.component(
-    "fpc_bars", html="<div data-bars></div>", css=source("bars.css"), js=source("shared.js", "bars.js")
+    "fpc_bars", html="<div data-bars></div>", css=source("bars/bars.css"), js=source("_shared/dom.js", "bars/bars.js")
 )
 
 

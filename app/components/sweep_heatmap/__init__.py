@@ -8,13 +8,13 @@ from dataclasses import asdict
 import streamlit as st
 
 from app.components import source
-from app.heatmaps import Heatmap
+from app.components.sweep_heatmap.view import Heatmap
 
 _mount = st.components.v2.component(
     "fpc_heatmap",
     html='<div class="heatmap"></div>',
-    css=source("scale.css", "heatmap.css"),
-    js=source("shared.js", "heatmap.js"),
+    css=source("_shared/scale.css", "sweep_heatmap/sweep_heatmap.css"),
+    js=source("_shared/dom.js", "sweep_heatmap/sweep_heatmap.js"),
 )
 
 

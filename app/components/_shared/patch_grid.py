@@ -15,8 +15,14 @@ def parts(name: str) -> dict[str, Any]:
     """html, css and js of NAME.css and NAME.js of this folder, with what is shared before them."""
     return {
         "html": '<div data-root="" translate="no"></div>',
-        "css": source("scale.css", "patchgrid.css", f"{name}.css"),
-        "js": source("shared.js", "store.js", "geometry.js", "patchgrid.js", f"{name}.js"),
+        "css": source("_shared/scale.css", "_shared/patch_grid.css", f"{name}.css"),
+        "js": source(
+            "_shared/dom.js",
+            "_shared/live_store.js",
+            "_shared/patch_geometry.js",
+            "_shared/patch_grid.js",
+            f"{name}.js",
+        ),
     }
 
 
