@@ -13,9 +13,9 @@ import numpy as np
 from playwright.sync_api import sync_playwright
 
 from app.components._shared.patch_grid import geometry, parts
-from benchmarks.serving import chromium
 from fpc_core.config import ModelConfig
 from fpc_core.data.browser_encoding import packed
+from tests.support.server import chromium
 
 HOVERS, KEPT = 400, 128
 MEASURE = """

@@ -13,7 +13,7 @@ from typing import Any
 from playwright.sync_api import Page, sync_playwright
 
 from benchmarks.live import row, settle
-from benchmarks.serving import chromium, server
+from tests.support.server import chromium, server
 
 # Notes when the pointer moved last and every moment at which new masks, or new hits, had been drawn.
 WATCH = """() => {

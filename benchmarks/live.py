@@ -15,7 +15,7 @@ from typing import Any
 
 from playwright.sync_api import Page, sync_playwright
 
-from benchmarks.serving import chromium, resident, server
+from tests.support.server import chromium, resident, server
 
 READY = "[data-card^='heat/'] [data-heat='shown']"
 FILLED = "window.fpcLive?.pairs && fpcLive.grid?.key === fpcLive.answer.key && fpcLive.pairs.key === fpcLive.answer.key"

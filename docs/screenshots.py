@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from benchmarks.serving import chromium
+from tests.support.server import chromium
 
 OUT = Path(__file__).parent / "screenshots"
 PAGES = {  # path, what stands there last, heights at 1280 and at 390 px

@@ -1,1 +1,1 @@
-"""Tests; a package so that helpers such as `tests.golden_data` import the same from everywhere."""
+"""Tests; a package so that helpers such as `tests.support.golden_data` import the same from everywhere."""

@@ -6,9 +6,9 @@ import hypothesis
 import pytest
 
 import fpc_core  # noqa: F401  declares torchvision's operators before torchmetrics or timm import it
-from benchmarks.serving import chromium, server
 from fpc_core.workspace import Places
-from tests.browsing import open_demo, settle
+from tests.support.browser import open_demo, settle
+from tests.support.server import chromium, server
 
 # Timings are benchmarks, not tests. With CI set the same examples are tried every time, so that no change is refused
 # for what it did not cause; others are tried wherever people work.
@@ -41,7 +41,7 @@ def nobody_s_settings(tmp_path_factory):
 @pytest.fixture(scope="session")
 def small_places(tmp_path_factory: pytest.TempPathFactory) -> Places:
     """A complete small workspace, built once; tests must not write into it."""
-    from tests.small_world import build_world
+    from tests.support.small_workspace import build_world
 
     return build_world(tmp_path_factory.mktemp("small_world"))
 

@@ -126,5 +126,5 @@ sys.setswitchinterval(0.0005)
 # One search per GPU, else one per two cores.
 GATE = Gate(1 if torch.cuda.is_available() else max(1, (os.cpu_count() or 1) // 2), MOST_WAITING)
 # Who waits sees what was drawn last, so no word of it. With two or three at once no page is ready sooner, and strips
-# wait two or three times as long (python -m benchmarks.load).
+# wait two or three times as long (python -m tests.load.load).
 PAGES = Gate(1, 4 * MOST_WAITING, told=False)  # a page takes its tenth of a second, a search may take seconds

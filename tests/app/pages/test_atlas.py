@@ -1,0 +1,190 @@
+"""The Atlas page run without a browser: its counts, cases and table are those of the library."""
+
+import csv
+import io
+import shutil
+
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from app.atlas.cases import case_strip, table
+from fpc_core.config import QuerySettings
+from fpc_core.data.ground_truth import RECORDS
+from fpc_core.evaluation.engine.runner import run_passes
+from fpc_core.evaluation.failure_analysis.cases import NAMES, Case, Outcome, Stage, by_precision, sorted_out
+from fpc_core.evaluation.failure_analysis.task import AtlasTask, Pairs
+from fpc_core.evaluation.metrics.verification import error_curve
+from fpc_core.explain.cards import Tone
+from fpc_core.workspace import open_workspace
+from tests.core.evaluation.test_failure_analysis import answer
+from tests.support.apptest import PAGES, ROOT, finished, forget, opened, run, sent_to, texts
+
+SETTINGS = QuerySettings(alpha=0.6, neighbors=3, shortlist=32).with_keep_rate(0.6)
+
+
+@pytest.fixture
+def atlas(small_world_in_use, monkeypatch, tmp_path):
+    monkeypatch.setenv("FPC_CACHE", str(tmp_path / "cache"))
+    page = opened(PAGES / "atlas.py")
+    page.query_params.update({"at_gamma": "0.6", "at_alpha": "0.6", "at_k": "3"})
+    return page
+
+
+@pytest.fixture(scope="module")
+def task(small_places):
+    space = open_workspace(small_places, "cpu")
+    return AtlasTask(space.retriever, space.dataset, SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def told(task):
+    return task.told(dict(run_passes(task.work)))
+
+
+def counts(page):
+    """What the pills say, by class."""
+    said = [option.split("**")[:2] for option in page.pills(key="class-pills").options]
+    return {label.split(": ")[-1].strip(): int(count) for label, count in said}
+
+
+def strips(page):
+    """The cases on the page, in order."""
+    return [data["strips"][0] for data in sent_to(page, "cards")]
+
+
+def test_a_small_atlas_starts_by_itself_and_counts_what_the_library_counts(atlas, told):
+    page = finished(atlas)
+    expected = {NAMES[outcome]: len(several) for outcome, several in sorted_out(case for case, _ in told).items()}
+    assert counts(page) == {"All queries": 8} | expected
+    shown = texts(page)
+    assert "8 of 8 searches (one per query), all known" in shown
+    assert ":orange-badge[SYNTHETIC]" in shown
+    assert "no true masks" in shown
+    assert not page.warning
+
+
+def test_cases_stand_worst_first_with_the_rule_named(atlas, told):
+    page = finished(atlas)
+    ordered = by_precision(case for case, _ in told)
+    assert [strip["id"] for strip in strips(page)] == [case.path.as_posix() for case in ordered]
+    assert "All 8, none left out: worst first by AP after consolidation" in texts(page)
+    atlas.query_params["order"] = "Best first"
+    again = opened(PAGES / "atlas.py")
+    again.query_params.update(atlas.query_params)
+    best = by_precision((case for case, _ in told), best_first=True)
+    assert [strip["id"] for strip in strips(finished(again))] == [case.path.as_posix() for case in best]
+
+
+def test_a_class_in_the_link_shows_its_cases_alone(atlas, told):
+    several = sorted_out(case for case, _ in told)
+    outcome = max(several, key=lambda each: len(several[each]))
+    atlas.query_params["class"] = outcome.value
+    page = finished(atlas)
+    assert {strip["id"] for strip in strips(page)} == {case.path.as_posix() for case in several[outcome]}
+    assert f"**{NAMES[outcome]}.**" in texts(page)
+
+
+def test_pressing_a_class_writes_the_link_and_an_empty_one_says_so(atlas, told):
+    page = finished(atlas)
+    empty = next(outcome for outcome, cases in sorted_out(case for case, _ in told).items() if not cases)
+    page.pills(key="class-pills").set_value(empty.value)
+    shown = texts(run(page))
+    assert page.query_params["class"] in (empty.value, [empty.value])
+    assert "No query of this kind" in shown
+    assert strips(page) == []
+
+
+def test_a_class_that_is_none_is_named(atlas):
+    atlas.query_params["class"] = "<b>lost</b>"
+    page = finished(atlas)
+    assert "there are all, right, transport" in page.warning[0].value
+    assert len(strips(page)) == 8
+
+
+def test_cameras_filter_cases_and_counts(atlas, small_places, tmp_path, monkeypatch):
+    queries = shutil.copytree(small_places.data, tmp_path / "data") / "query"
+    (queries / "0001_c1_f0000002.png").rename(queries / "0001_c2_f0000002.png")
+    monkeypatch.setenv("FPC_DATA", str(queries.parent))
+    atlas.query_params["cameras"] = "1"
+    assert counts(finished(atlas))["All queries"] == 7
+    assert not [strip["id"] for strip in strips(atlas) if "_c1_" not in strip["id"]]
+    keys = {each.key for each in atlas.multiselect}
+    assert keys == {"cameras"}  # occluders are offered where records name them
+    assert "visible" not in {each.key for each in atlas.slider}
+
+
+def test_the_threshold_moves_and_its_rates_with_it(atlas, told):
+    page = finished(atlas)
+    pairs = Pairs.joined([each for _, each in told])
+    curve = error_curve(pairs.same, pairs.distance[Stage.CONSOLIDATED])
+    assert page.metric[2].value == f"{100 * curve.equal_error:.1f} %"
+    page.slider(key="threshold-consolidated").set_value(0.5)
+    run(page)
+    rates = curve.at(0.5)
+    assert [each.value for each in page.metric[:2]] == [
+        f"{100 * rates.false_accept:.1f} %",
+        f"{100 * rates.false_reject:.1f} %",
+    ]
+    page.button(key="equal").click()
+    run(page)
+    assert float(page.metric[0].value[:-2]) == pytest.approx(100 * curve.equal.false_accept, abs=5)
+    assert page.slider(key="threshold-consolidated").value == pytest.approx(curve.equal.threshold, abs=0.0011)
+
+
+def test_the_table_has_every_case(task, told):
+    rows = list(csv.DictReader(io.StringIO(table(task, [case for case, _ in told], 0.25))))
+    assert [row["query"] for row in rows] == [case.path.as_posix() for case in by_precision(case for case, _ in told)]
+    assert {row["class"] for row in rows} <= set(NAMES.values())
+
+
+def test_a_case_is_drawn_with_the_first_hit_of_every_stage(task):
+    record = task.queries[0]
+    case = Case(
+        record.path, record.identity, 0, answer(False), answer(True), answer(True), 0.3, occluder="car", visible=0.5
+    )
+    strip = case_strip(case, record, task.retriever.memory.records, NAMES[Outcome.TRANSPORT])
+    assert strip.note == "Cosine wrong, EMD right"
+    assert [card.title for card in strip.cards] == ["query", "by cosine", "by D", "final"]
+    assert strip.cards[0].lines == ("id 1 · c 1", "car", "50 % seen", "30 % kept")
+    assert [card.tone for card in strip.cards[1:]] == [Tone.OTHER, Tone.MATCH, Tone.MATCH]
+    assert strip.cards[1].lines[:2] == ("true at 2", "AP 50.0")
+    assert strip.cards[2].lines[0] == "first"
+    assert [card.id for card in strip.cards] == ["query -1", "cosine 0", "D 0", "consolidated 0"]
+
+
+def test_a_pressed_case_opens_explore_with_its_settings(atlas):
+    app = opened(ROOT / "streamlit_app.py")
+    app.switch_page("app/pages/atlas.py")
+    app.query_params.update({"at_gamma": "0.6", "at_alpha": "0.6", "at_k": "3"})
+    finished(app)
+    app.session_state["picked-case"] = ("query/0003_c1_f0000002.png", 5)
+    run(app)
+    assert app.title[0].value == "FPC Explorer"
+    asked = {"query": "query/0003_c1_f0000002.png", "neighbor": "5", "gamma": "0.6", "alpha": "0.6", "k": "3"}
+    assert dict(app.query_params) == asked
+
+
+def test_a_second_visit_finds_it_known(atlas):
+    finished(atlas)
+    forget()
+    again = opened(PAGES / "atlas.py")
+    again.query_params.update(atlas.query_params)
+    assert "8 of 8 searches (one per query), all known" in texts(run(again))
+
+
+def test_records_that_cannot_be_read_are_named(atlas, small_places):
+    file = small_places.data / RECORDS
+    parquet.write_table(pa.table({"path": ["query/a.png"]}), file)
+    forget()
+    try:
+        assert "restore or delete it" in run(atlas).warning[0].value
+    finally:
+        file.unlink()
+
+
+@pytest.mark.parametrize("part", ["FPC_DATA", "FPC_WEIGHTS", "FPC_MEMORY"])
+def test_what_is_missing_is_named(atlas, monkeypatch, tmp_path, part):
+    monkeypatch.setenv(part, str(tmp_path / "nowhere"))
+    run(atlas)
+    assert atlas.header[0].value == "Nothing to explore yet"

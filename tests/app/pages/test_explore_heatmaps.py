@@ -1,0 +1,119 @@
+"""Heat maps of the Explore page run without a browser: what is computed for method and target, and what is said."""
+
+import base64
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from fpc_core.config import MapMethod, MapSettings, QuerySettings, Variant
+from fpc_core.data.images import resize_image, to_tensor
+from fpc_core.explain import cam
+from fpc_core.explain.cam import decoder_map, encoder_map
+from fpc_core.runtime import out_of_memory
+from fpc_core.workspace import open_workspace
+from tests.support.apptest import ROOT, opened, run, sent_to, texts, until
+
+
+@pytest.fixture
+def app(small_world_in_use):
+    return opened(ROOT / "streamlit_app.py")
+
+
+@pytest.fixture(scope="module")
+def space(small_places):
+    return open_workspace(small_places, "cpu")
+
+
+def computed(app):
+    """The maps that the browser gets once the background has them."""
+    for _ in range(100):
+        results = [sent["result"] for sent in sent_to(run(app), "feed") if sent["name"] == "heat" and sent["result"]]
+        if results:
+            return results[0]
+        time.sleep(0.1)
+    raise AssertionError("the maps were never computed")
+
+
+def grids(part):
+    return np.frombuffer(base64.b64decode(part["grids"]), "<f4")
+
+
+def labels(app):
+    return {sent["part"]: sent["strip"]["scale"]["label"] for sent in sent_to(app, "heat")}
+
+
+def test_the_maps_are_those_of_method_target_and_chosen_neighbour(app, space):
+    app.query_params["variant"] = "paper"
+    app.query_params["neighbor"] = "5"
+    run(app).selectbox(key="map").set_value(MapMethod.HIRES_CAM)
+    app.selectbox(key="target").set_value("chosen neighbour")
+    app.toggle(key="relative").set_value(True)
+    parts = computed(app)["parts"]
+
+    config, record = space.retriever.model.config, space.dataset.query[0]
+    image = to_tensor([resize_image(space.dataset.read(record), config.image_size)], config)
+    state = space.retriever.prepare(image, torch.tensor([record.camera]))
+    settings = QuerySettings(variant=Variant.PAPER, shortlist=32)
+    how = MapSettings(MapMethod.HIRES_CAM, index=5, relative=True)
+    decoder = decoder_map(space.retriever, space.retriever.search(state, settings), how)
+    encoder = encoder_map(space.retriever, state, settings.prune, how)
+    np.testing.assert_allclose(grids(parts["neighbors"]), decoder.neighbor_grids.ravel(), atol=1e-7)
+    np.testing.assert_allclose(grids(parts["query"]), decoder.query_grid.ravel(), atol=1e-7)
+    np.testing.assert_allclose(grids(parts["encoder"]), encoder.query_grid.ravel(), atol=1e-7)
+    assert parts["neighbors"]["top"] == parts["query"]["top"] == pytest.approx(decoder.peak)
+    who = "identity 2, camera 2"
+    assert labels(app) == {
+        "neighbors": f"HiResCAM, for the cosine to {who}, from the mean patch",
+        "query": f"HiResCAM, for the cosine to {who}, from the mean patch",
+        "encoder": f"HiResCAM, for 1 − D_cos to {who}, from the mean patch",
+    }
+
+
+def test_a_training_identity_is_called_one_with_its_logit(app, space):
+    run(app).selectbox(key="target").set_value("likeliest training identity")
+    shown = texts(run(app))
+    record, config = space.dataset.query[0], space.retriever.model.config
+    image = to_tensor([resize_image(space.dataset.read(record), config.image_size)], config)
+    trace = space.retriever.search(image, QuerySettings(shortlist=32), torch.tensor([record.camera]))
+    logits = space.retriever.model.rec_classifier.weight.detach().numpy() @ trace.consolidation.feature
+    assert f"Training identity {logits.argmax()} of 8 has the largest logit, {logits.max():.2f}" in shown
+    assert "whom this gallery need not show" in shown
+    app.selectbox(key="map").set_value(MapMethod.ATTENTION)
+    assert "Training identity" not in texts(run(app))
+    assert app.selectbox(key="target").disabled
+
+
+def test_a_device_that_was_short_of_memory_for_maps_in_the_background_is_said_once(app, monkeypatch):
+    whole = cam.decoder_map
+
+    def short(*args):
+        out_of_memory._say("CUDA:0 had no memory left for the heat map: computed on the CPU")
+        return whole(*args)
+
+    monkeypatch.setattr(cam, "decoder_map", short)
+    app.query_params["k"] = "7"  # maps that no other test has asked for
+    computed(app)
+    assert [each.value for each in app.toast] == ["CUDA:0 had no memory left for the heat map: computed on the CPU."]
+    assert not run(app).toast
+
+
+def test_maps_that_could_not_be_computed_say_why(app, monkeypatch):
+    def failing(*_):
+        raise ValueError("no map of it")
+
+    monkeypatch.setattr(cam, "decoder_map", failing)
+    app.query_params["k"] = "6"  # maps that no other test has asked for
+    until(app, lambda page: [each.value for each in page.warning] == ["no map of it\\."])
+
+
+def test_the_released_decoder_is_said_to_take_nothing_from_the_query(app):
+    assert "Nothing: the released decoder leaves it out" in texts(run(app))
+    assert set(labels(app)) == {"neighbors", "encoder"}
+
+
+def test_every_method_of_the_decoder_can_be_chosen_and_says_what_it_shows(app):
+    for method in run(app).selectbox(key="map").options:
+        app.selectbox(key="map").select(method)
+        assert method.split(" ")[0] in labels(run(app))["neighbors"] or method == "left out"

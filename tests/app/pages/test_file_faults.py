@@ -1,0 +1,193 @@
+"""Data, weights and cache lost, damaged or changed under a running app: said in words, mended by the file's return."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from app.server.cache import RESULTS
+from fpc_core.matching.shortlist.base import ShortlistError, TorchIndex
+from fpc_core.model.checkpoint import save_checkpoint
+from fpc_core.model.fpc import FPC
+from tests.support.apptest import PAGES, finished, forget, opened, run, texts
+from tests.support.small_workspace import CONFIG, paint
+
+SHOWING = ("explore", "learn", "compare", "lab")  # pages that show images of the data as they begin
+QUERY = "query/0003_c1_f0000002.png"
+VIEW = {"query": QUERY, "alpha": "0.75", "c_query": QUERY, "l_query": QUERY, "m_query": QUERY, "step": "6"}
+
+
+@pytest.fixture
+def world(small_places, tmp_path, monkeypatch):
+    """A small world of one test's own, in use, whose cache folder does not exist yet."""
+    places = replace(
+        small_places, data=tmp_path / "small", weights=tmp_path / "model.safetensors", memory=tmp_path / "memory"
+    )
+    for name in ("data", "weights", "memory"):
+        here = getattr(small_places, name)
+        (shutil.copytree if here.is_dir() else shutil.copy2)(here, getattr(places, name))
+        monkeypatch.setenv(f"FPC_{name.upper()}", str(getattr(places, name)))
+    monkeypatch.setenv("FPC_CACHE", str(tmp_path / "cache"))
+    forget()
+    yield places
+    forget()
+
+
+@contextmanager
+def lost(path: Path):
+    """The file or folder is away for a while."""
+    aside = path.with_name(path.name + " aside")
+    path.rename(aside)
+    try:
+        yield
+    finally:
+        aside.rename(path)
+
+
+@contextmanager
+def damaged(*paths: Path):
+    """The second half of every file is zeros for a while, as after a bad disk: path and size tell nothing."""
+    whole = {path: path.read_bytes() for path in paths}
+    for path, data in whole.items():
+        path.write_bytes(data[: len(data) // 2] + bytes(len(data) - len(data) // 2))
+    try:
+        yield
+    finally:
+        for path, data in whole.items():
+            path.write_bytes(data)
+
+
+def visiting(name: str):
+    page = opened(PAGES / f"{name}.py")
+    page.query_params.update(VIEW)
+    return run(page)
+
+
+def said(page) -> str:
+    return texts(page).replace("\\", "")
+
+
+@pytest.mark.parametrize("part", ["data", "weights", "memory"])
+def test_what_is_lost_under_a_running_app_is_named_and_its_return_brings_the_view_back(world, part):
+    page = visiting("explore")
+    assert "0.25 ×" in texts(page)
+    with lost(getattr(world, part)):
+        run(page)
+        assert page.header[0].value == "Nothing to explore yet"
+        assert str(getattr(world, part)) in page.error[0].value.replace("\\", "")
+    run(page)
+    assert not page.error
+    assert page.selectbox(key="query").value == QUERY
+    assert "0.25 ×" in texts(page)
+
+
+def test_weights_replaced_under_a_running_app_are_told_from_those_of_the_memory(world):
+    page = visiting("explore")
+    before = world.weights.read_bytes()
+    torch.manual_seed(9)
+    save_checkpoint(FPC(CONFIG).eval(), world.weights)
+    run(page)
+    assert "was made from other weights" in page.error[0].value.replace("\\", "")
+    world.weights.write_bytes(before)
+    run(page)
+    assert not page.error
+    assert page.selectbox(key="query").value == QUERY
+
+
+def test_weights_damaged_under_a_running_app_are_told(world):
+    page = visiting("explore")
+    whole = world.weights.read_bytes()
+    for damage, message in ((whole[:5000], "is no checkpoint, is cut off"), (whole[:-9] + bytes(9), "other weights")):
+        world.weights.write_bytes(damage)
+        assert message in run(page).error[0].value.replace("\\", "")
+    world.weights.write_bytes(whole)
+    assert not run(page).error
+
+
+@pytest.mark.parametrize("change", ["deleted", "added"])
+def test_a_gallery_that_changes_under_a_running_app_is_told_from_that_of_the_memory(world, change):
+    page = visiting("explore")
+    image = world.data / "bounding_box_test" / "0005_c2_f0000001.png"
+    new = image.with_name("0009_c2_f0000001.png")
+    before = image.read_bytes()
+    if change == "deleted":
+        image.unlink()
+    else:
+        paint(9, 2).save(new)
+    run(page)
+    assert "was made from other image files than those in use; build it again" in page.error[0].value.replace("\\", "")
+    image.write_bytes(before)
+    new.unlink(missing_ok=True)
+    run(page)
+    assert not page.error
+    assert page.selectbox(key="query").value == QUERY
+    assert "0.25 ×" in texts(page)
+
+
+def test_a_query_that_is_deleted_under_a_running_app_is_named_and_another_one_shown(world):
+    page = visiting("explore")
+    with lost(world.data / QUERY):
+        run(page)
+        assert "query/0003_c1_f0000002.png" in said(page)
+        assert page.selectbox(key="query").value != QUERY
+    page.query_params.update(VIEW)
+    run(page)
+
+
+@pytest.mark.parametrize("name", SHOWING)
+def test_damaged_images_are_named_on_every_page_and_mended_ones_shown(world, name):
+    images = sorted(world.data.rglob("*.png"))
+    with damaged(*images):
+        page = visiting(name)
+        assert ".png is damaged or truncated" in said(page)
+        assert "export or download it again" in said(page)
+    run(page)
+    assert "is damaged" not in said(page)
+    assert QUERY in [box.value for box in page.selectbox]
+
+
+@pytest.mark.parametrize("name", SHOWING)
+def test_a_damaged_gallery_image_is_named_on_every_page(world, name):
+    with damaged(*sorted((world.data / "bounding_box_test").iterdir())):
+        page = visiting(name)
+        assert "is damaged or truncated" in said(page)
+    run(page)
+    assert "is damaged" not in said(page)
+
+
+def test_images_damaged_since_the_atlas_was_computed_are_named_on_it(world):
+    page = finished(visiting("atlas"))
+    RESULTS.clear()  # small pictures of them
+    with damaged(*sorted((world.data / "bounding_box_test").iterdir())):
+        assert "is damaged or truncated" in said(run(page))
+    run(page)
+    assert "is damaged" not in said(page)
+
+
+def test_a_shortlist_that_cannot_be_asked_any_more_is_told(world, monkeypatch):
+    def gone(*_):
+        raise ShortlistError(
+            "Qdrant at http://localhost:6333 cannot be used: connection refused; start it, or use torch"
+        )
+
+    visiting("explore")
+    monkeypatch.setattr(TorchIndex, "search", gone)
+    RESULTS.clear()
+    assert "Qdrant at http://localhost:6333 cannot be used" in said(visiting("explore"))
+
+
+@pytest.mark.parametrize("name", ["sweep", "evaluate", "atlas"])
+def test_without_a_cache_folder_that_can_be_written_a_page_works_and_says_so(world, name, monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("FPC_CACHE", str(tmp_path / "file" / "cache"))
+    page = visiting(name)
+    if name != "atlas":  # which starts by itself
+        page.button(key="start").click()
+    finished(page)
+    assert "cannot keep results" in said(page)
+    assert not page.error

@@ -1,0 +1,51 @@
+"""Links that ask for what cannot be had: said in words on every page, and the page stands all the same."""
+
+import pytest
+
+from tests.support.apptest import PAGES, opened, run, texts
+
+WRONG = {
+    "explore.py": {"map": "crystal ball", "target": "fame", "relative": "maybe", "life": "long", "junk": "some"},
+    "learn.py": {"step": "99", "present": "now", "neighbor": "9999", "pin": "q999"},
+    "sweep.py": {"gammas": "2", "step": "7", "ks": "99", "s_variant": "mine", "scope": "none", "measure": "luck"},
+    "evaluate.py": {"tables": "Table 9", "e_gamma": "7", "e_solver": "oracle"},
+    "atlas.py": {"at_gamma": "0", "class": "good"},
+    "lab.py": {"l_query": "nobody.png", "l_epsilon": "9", "neighbor": "-1", "pin": "z1"},
+    "compare.py": {"a_k": "500", "b_alpha": "much", "neighbor": "9999", "c_query": "nobody.png"},
+    "figures.py": {"f_drop": "everything", "f_epsilon": "nan"},
+}
+
+
+@pytest.mark.parametrize("name", list(WRONG))
+def test_what_a_link_cannot_have_is_named_and_the_page_stands(small_world_in_use, monkeypatch, tmp_path, name):
+    monkeypatch.setenv("FPC_CACHE", str(tmp_path / "cache"))
+    page = opened(PAGES / name)
+    page.query_params.update(WRONG[name])
+    said = texts(run(page)).replace("\\", "")
+    for key, text in WRONG[name].items():
+        asked = f"the class {text}" if key == "class" else f"{key} = {text}"
+        assert f"The link asks for {asked}" in said
+
+
+def test_a_link_that_can_be_had_is_met_without_a_word(small_world_in_use, monkeypatch, tmp_path):
+    monkeypatch.setenv("FPC_CACHE", str(tmp_path / "cache"))
+    right = {
+        "explore.py": {"map": "HiResCAM", "target": "chosen neighbour", "relative": "false", "life": "true", "k": "3"},
+        "sweep.py": {"gammas": ["1", "0.5"], "step": "0.25", "ks": "5", "s_variant": "paper", "scope": "one"},
+        "evaluate.py": {"tables": ["Table 3", "Fig. 4"], "e_gamma": "0.5", "e_solver": "exact"},
+        "compare.py": {"a_k": "5", "b_alpha": "0.25", "neighbor": "3"},
+    }
+    for name, asked in right.items():
+        page = opened(PAGES / name)
+        page.query_params.update(asked)
+        assert "The link asks" not in texts(run(page))
+
+
+def test_wrong_parts_of_a_link_give_way_to_the_usual_and_the_right_ones_hold(small_world_in_use):
+    page = opened(PAGES / "compare.py")
+    page.query_params.update({"b_gamma": "0.1", "a_variant": "mine", "a_alpha": "0.25"})
+    run(page)
+    assert page.slider(key="b_gamma").value == 0.8
+    assert page.slider(key="a_alpha").value == 0.25
+    assert page.button_group(key="a_variant").value == "released"
+    assert "The link asks" not in texts(run(page))  # it was corrected

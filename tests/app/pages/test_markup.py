@@ -1,0 +1,160 @@
+"""Names are text: a world of hostile names through every page and every file that leaves the app."""
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from google.protobuf.json_format import MessageToDict
+
+from fpc_core.cli import main
+from fpc_core.config import QuerySettings
+from fpc_core.figures.recipe import FigureKind, FigureRecipe
+from fpc_core.figures.render import latex, render_png
+from fpc_core.workspace import open_workspace
+from tests.support.apptest import PAGES, opened, run, texts
+from tests.support.hostile_workspace import COLOUR, IMAGE, LIVE, NAMES, build_hostile_world
+
+VISITED = sorted(path.name for path in PAGES.glob("*.py") if path.name not in ("__init__.py", "exhibit.py"))
+# Fields that the browser shows as text or does not show: values, code, data, addresses, keys, options of lists. Those
+# of pills and segmented controls may be Markdown.
+TEXT = frozenset(
+    [
+        "alt",
+        "arrowData",
+        "codeText",
+        "columns",
+        "componentName",
+        "data",
+        "default",
+        "elementId",
+        "id",
+        "json",
+        "language",
+        "MultiSelect.options",
+        "Selectbox.options",
+        "queryParamKey",
+        "rawValue",
+        "rawValues",
+        "spec",
+        "stringValue",
+        "type",
+        "url",
+        "value",
+        "valueStr",
+    ]
+)
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory):
+    return build_hostile_world(tmp_path_factory.mktemp("hostile"))
+
+
+@pytest.fixture
+def in_use(places, monkeypatch, tmp_path):
+    for name in ("data", "weights", "memory"):
+        monkeypatch.setenv(f"FPC_{name.upper()}", str(getattr(places, name)))
+    monkeypatch.setenv("FPC_CACHE", str(tmp_path))
+    monkeypatch.setenv("FPC_ROOTS", str(places.data.parent))
+
+
+def markdown(block):
+    """Every string of a page that the browser may read as Markdown, with the path of its field."""
+    for child in block.children.values():
+        proto = getattr(child, "proto", None)
+        if proto is not None and type(proto).__name__ not in ("BidiComponent", "PlotlyChart", "Code", "Arrow"):
+            yield from _strings(MessageToDict(proto), type(proto).__name__)
+        if hasattr(child, "children"):
+            yield from markdown(child)
+
+
+def _strings(value, path):
+    if isinstance(value, dict):
+        for key, each in value.items():
+            if TEXT.isdisjoint((key, f"{path}.{key}")):
+                yield from _strings(each, f"{path}.{key}")
+    elif isinstance(value, list):
+        for each in value:
+            yield from _strings(each, path)
+    elif isinstance(value, str):
+        yield path, value
+
+
+@pytest.mark.parametrize("name", VISITED)
+def test_no_page_reads_a_name_as_markup(in_use, name):
+    page = run(opened(PAGES / name))
+    said = [each for block in page._tree.children.values() for each in markdown(block)]
+    assert [(where, text) for where, text in said if LIVE.search(text)] == []
+    assert "onerror" in texts(page)  # it is there, as text
+
+
+def test_the_presenter_and_the_figure_of_one_query_read_no_name_as_markup(in_use):
+    lesson, figure = opened(PAGES / "learn.py"), opened(PAGES / "figures.py")
+    lesson.query_params["present"] = "1"
+    figure.session_state["kind"] = FigureKind.TRANSPORT
+    for page, told in ((lesson, "weights "), (figure, "This figure shows one query: ")):
+        run(page)
+        said = [text for block in page._tree.children.values() for _, text in markdown(block)]
+        assert any(told in text and "onerror" in text for text in said)
+        assert not [text for text in said if LIVE.search(text)]
+
+
+def test_a_name_in_a_message_is_text(in_use):
+    page = opened(PAGES / "explore.py")
+    page.query_params["query"] = IMAGE
+    run(page)
+    page.file_uploader[0].set_value((f"{IMAGE} {COLOUR}.png", b"no image", "image/png"))
+    run(page)
+    for each in page.warning:
+        assert not LIVE.search(each.value)
+    assert "onerror" in page.warning[0].value
+
+
+def test_a_scene_with_a_hostile_name_is_refused_in_text(in_use):
+    page = run(opened(PAGES / "lab.py"))
+    page.file_uploader(key="lab-recipe").set_value((f"{IMAGE}.json", b'{"format": 99}', "application/json"))
+    run(page)
+    assert any("onerror" in each.value for each in page.warning)
+    assert not any(LIVE.search(each.value) for each in page.warning)
+
+
+def test_reports_and_lessons_have_the_names_as_text(places, tmp_path):
+    where = [f"--{name}={getattr(places, name)}" for name in ("data", "weights", "memory")]
+    query = next(iter(sorted((places.data / "query").iterdir()))).relative_to(places.data)
+    report, lesson = tmp_path / "report.html", tmp_path / "lesson.html"
+    assert main(["explain", "--out", str(report), "--queries", "2", *where]) == 0
+    assert main(["lesson", "--query", query.as_posix(), "--out", str(lesson), *where]) == 0
+    for path in (report, lesson):
+        page = path.read_text(encoding="utf-8")
+        assert "onerror" in page
+        assert "<img src=x" not in page
+        assert not re.search(r"<a [^>]*javascript:", page)
+    tree = ElementTree.fromstring(report.read_text(encoding="utf-8").split("\n", 1)[1])
+    assert not [each for each in tree.iter() if any(key.startswith("on") for key in each.attrib)]
+
+
+def test_a_data_set_named_like_a_command_is_text_in_latex(places):
+    space = open_workspace(places, "cpu")
+    named = replace(space, dataset=replace(space.dataset, name=r"\input{/etc/passwd} 100% & _x_ $\LaTeX$"))
+    recipe = FigureRecipe(FigureKind.DROP_PROCESS, (space.dataset.query[0].path.as_posix(),), QuerySettings())
+    caption = latex(recipe, named, "figure")
+    assert r"\input{" not in caption
+    assert r"100\% \& \_x\_ \$" in caption
+    assert r"$\gamma = " in caption
+
+
+@pytest.mark.parametrize("kind", [FigureKind.RANKED_LIST, FigureKind.DROP_PROCESS])
+def test_a_figure_draws_hostile_names_without_reading_them(places, kind):
+    space = open_workspace(places, "cpu")
+    queries = tuple(record.path.as_posix() for record in space.dataset.query[:3])
+    recipe = FigureRecipe(kind, queries, QuerySettings(shortlist=20))
+    assert json.loads(recipe.to_json())["queries"] == list(queries)
+    assert render_png(recipe, space, 60).startswith(b"\x89PNG")
+
+
+def test_every_hostile_name_is_one_that_a_disk_takes(places):
+    held = " ".join(path.name for path in Path(places.data / "query").iterdir())
+    assert all(name in held for name in NAMES)

@@ -1,0 +1,298 @@
+"""Public mode: what strangers see of every page, what a link cannot do, and that nothing is written."""
+
+import io
+import os
+import string
+import sys
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+import streamlit as st
+from google.protobuf.json_format import MessageToJson
+from hypothesis import given, strategies
+
+from app.public_mode import for_visitors, is_public, unclear
+from app.sections import prefetch
+from app.session.workspace_choice import Choice, read_choice
+from fpc_core.config import QuerySettings, Variant
+from fpc_core.figures import render  # its libraries make their own folders when they are first loaded
+from fpc_core.figures.recipe import FigureKind, FigureRecipe
+from fpc_core.gallery.memory import GalleryMemoryError
+from fpc_core.workspace import open_workspace
+from tests.support.apptest import PAGES, ROOT, finished, forget, opened, run, sent_to, texts, until
+
+VISITED = sorted(path.name for path in PAGES.glob("*.py") if path.name not in ("__init__.py", "data.py"))
+_written: list[str] = []
+_watching: list[Path] = []
+
+
+def _audit(event: str, given: tuple) -> None:
+    """Notes what this process changes on the disk, while somebody watches."""
+    if not _watching:
+        return
+    if event == "open":
+        path, mode, flags = given
+        writes = bool(flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)) if isinstance(flags, int) else "r" not in mode
+        if writes and isinstance(path, str | bytes):
+            _written.append(os.fsdecode(path))
+    elif event in ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.symlink", "os.truncate"):
+        _written.append(f"{event} {os.fsdecode(given[0]) if isinstance(given[0], str | bytes) else given[0]}")
+
+
+sys.addaudithook(_audit)  # cannot be taken back: it asks _watching
+
+
+@contextmanager
+def watched(*folders: Path) -> Iterator[list[str]]:
+    """What is written to anywhere but the system's devices; at the end, a look that the folders are as before."""
+    before = {path: path.stat().st_mtime_ns for folder in folders for path in (folder, *folder.rglob("*"))}
+    _written.clear()
+    _watching.append(Path())
+    try:
+        yield _written
+    finally:
+        _watching.clear()
+    after = {path: path.stat().st_mtime_ns for folder in folders for path in (folder, *folder.rglob("*"))}
+    assert after == before
+
+
+@pytest.fixture
+def public(small_world_in_use, monkeypatch, tmp_path):
+    """A public app on the small world; the folder of its cache."""
+    cache = tmp_path / "kept-results"
+    cache.mkdir()
+    monkeypatch.setenv("FPC_PUBLIC", "1")
+    monkeypatch.setenv("FPC_CACHE", str(cache))
+    monkeypatch.setenv("FPC_ROOTS", str(tmp_path))
+    is_public.cache_clear()
+    forget()
+    yield cache
+    is_public.cache_clear()
+    forget()
+
+
+def by_the_page(written: list[str], cache: Path) -> list[str]:
+    """Without bytecode, and without what earlier tests of this process still compute in the background."""
+    others = str(cache.parent.parent / "test_")
+    return [each for each in written if "pycache" not in each and (others not in each or str(cache.parent) in each)]
+
+
+def everything(page) -> str:
+    """Every message the browser gets, whatever element it makes, but for pictures."""
+    return "\n".join(MessageToJson(each.proto) for each in _elements(page._tree)).replace("\\/", "/")
+
+
+def _elements(block):
+    for child in block.children.values():
+        if hasattr(child, "children"):
+            yield from _elements(child)
+        elif getattr(child, "proto", None) is not None:
+            yield child
+
+
+def secrets(places, cache) -> tuple[str, ...]:
+    return (str(places.data.parent), str(cache.parent), str(ROOT), str(Path.home()) + "/", sys.prefix)
+
+
+@pytest.mark.parametrize("name", VISITED)
+def test_no_page_says_a_path_or_writes_a_file_or_opens_what_a_link_asks_for(public, small_places, name):
+    page = opened(PAGES / name)
+    page.query_params.update({"data": "demo", "weights": str(small_places.weights), "memory": "/etc", "device": "cpu"})
+    with watched(public, small_places.data.parent) as written:
+        run(page)
+    assert by_the_page(written, public) == []
+    assert not page.error
+    asked = page.warning[0].value.replace("\\", "")
+    assert "would change the data and the weights and the memory and the device. This is a public app, which" in asked
+    assert not page.query_params.keys() & {"data", "weights", "memory", "device"}
+    said = everything(page)
+    assert "Small world" in said
+    for secret in secrets(small_places, public):
+        assert secret not in said, secret
+
+
+def test_what_ended_work_in_the_background_is_said_without_its_place(public, small_places, monkeypatch):
+    def damaged(*_):
+        raise GalleryMemoryError(f"{small_places.memory / 'tokens.npy'} is damaged; build the memory again")
+
+    monkeypatch.setattr(prefetch, "_moved", damaged)
+    page = opened(PAGES / "explore.py")
+    page.query_params["epsilon"] = "0.11"  # a grid that no other test has asked for
+
+    def errors(page):
+        return [sent["error"] for sent in sent_to(page, "feed") if sent["error"]]
+
+    assert errors(until(page, errors)) == ["tokens.npy is damaged; build the memory again"]
+    assert str(small_places.memory) not in everything(page)
+
+
+def test_whoever_runs_it_privately_is_told_the_paths(small_world_in_use, small_places):
+    page = opened(PAGES / "data.py")
+    run(page)
+    assert small_places.weights.name in texts(page).replace("\\", "")
+    assert "FPC_ROOTS" in texts(page)
+
+
+def test_the_data_page_shows_what_is_there_and_offers_nothing(public):
+    page = run(opened(PAGES / "exhibit.py"))
+    said = texts(page)
+    assert "This is a public app" in said
+    assert ":orange-badge[SYNTHETIC] **Small world**" in said
+    assert "**model\\.safetensors** · own format" in said
+    assert "The memory `memory` belongs to these data and weights: 32 images" in page.success[0].value
+    assert "principal components that hold" in said
+    assert [button.key for button in page.button] == []
+    assert {box.key for box in page.selectbox} == {"m_query"}
+
+
+@pytest.mark.parametrize("shown", ["exhibit.py", "data.py"])
+def test_the_navigation_of_a_public_app_has_no_page_that_loads(public, monkeypatch, shown):
+    monkeypatch.setenv("FPC_PUBLIC", "1" if shown == "exhibit.py" else "0")
+    offered, real = [], st.navigation
+    monkeypatch.setattr(st, "navigation", lambda pages, **named: offered.extend(pages) or real(pages, **named))
+    assert run(opened(ROOT / "streamlit_app.py")).subheader
+    assert sorted(page._page.name for page in offered) == sorted({*VISITED} - {"exhibit.py"} | {shown})
+    widgets = everything(run(opened(PAGES / shown)))  # with their keys
+    assert ("-draft-" in widgets) == (shown == "data.py")
+
+
+def test_of_a_link_only_the_usual_variant_is_taken():
+    link = {"data": "x", "weights": "y", "memory": "z", "device": "cpu", "stride": "12", "usual": "paper"}
+    found, problems = read_choice(link, public=True)
+    assert found == Choice(variant=Variant.PAPER)
+    assert len(problems) == 1
+    assert read_choice({"usual": "paper"}, public=True) == (Choice(variant=Variant.PAPER), ())
+    assert read_choice(link)[0].data == "x"
+
+
+def test_a_sweep_is_shown_and_nothing_of_it_is_kept(public, small_places):
+    page = opened(PAGES / "sweep.py")
+    page.query_params.update({"scope": "one", "gammas": ["1.0"], "ks": ["1"], "step": "0.5"})
+    with watched(public, small_places.data.parent) as written:
+        finished(page)  # so few queries start by themselves
+    assert [each for each in written if str(public) in each] == []
+
+
+def test_the_files_of_a_figure_are_packed_without_a_file(public, small_places):
+    space = open_workspace(small_places, "cpu", read_only=True)
+    query = space.dataset.query[0].path.as_posix()
+    recipe = FigureRecipe(FigureKind.DROP_PROCESS, (query,), QuerySettings(shortlist=20))
+    with watched(public, small_places.data.parent) as written:
+        packed = render.bundle(recipe, space)
+    assert by_the_page(written, public) == []
+    with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+        assert len(archive.namelist()) == 7
+
+
+def test_results_that_were_kept_before_are_shown(public, small_world_in_use, monkeypatch):
+    params = {"scope": "one", "gammas": ["1.0"], "ks": ["1"], "step": "0.5"}
+    monkeypatch.setenv("FPC_PUBLIC", "0")
+    is_public.cache_clear()
+    forget()
+    private = opened(PAGES / "sweep.py")
+    private.query_params.update(params)
+    finished(private)
+    assert list((public / "results").glob("*.npz"))
+    monkeypatch.setenv("FPC_PUBLIC", "1")
+    is_public.cache_clear()
+    forget()
+    page = opened(PAGES / "sweep.py")
+    page.query_params.update(params)
+    assert "all known" in texts(run(page))
+
+
+def test_what_cannot_be_opened_is_said_without_its_place_and_logged_with_it(public, monkeypatch, tmp_path, caplog):
+    monkeypatch.setenv("FPC_WEIGHTS", str(tmp_path / "secret folder" / "gone.pth"))
+    for name in VISITED:
+        page = run(opened(PAGES / name))
+        assert page.header[0].value == "Nothing to explore just now"
+        assert "gone" not in everything(page)
+        assert str(tmp_path) not in everything(page)
+        assert not page.code
+    assert str(tmp_path / "secret folder" / "gone.pth") in caplog.text
+
+
+def test_damaged_kept_results_are_told_without_their_place(public, caplog):
+    from app.messages import _secret_folders
+
+    path = public / "results" / "a b" / "0f.npz"
+    said = for_visitors(f"the kept results {path} are damaged (bad magic); they are computed again", _secret_folders())
+    assert said == "the kept results results/a b/0f.npz are damaged (bad magic); they are computed again"
+    assert str(path) in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("told", "heard"),
+    [
+        ("there is no folder /srv/data/duke; check it", "there is no folder duke; check it"),
+        ("[Errno 13] Permission denied: '/cache/results'", "[Errno 13] Permission denied: 'results'"),
+        (r"cannot open C:\Users\me\weights.pth.", "cannot open weights.pth."),
+        ("see file:///etc/passwd: no", "see passwd: no"),
+        ("it lies in ~/models/a.pth", "it lies in a.pth"),
+        ("query/0001_c1.png is damaged (1/2 read, 3 / 4 not)", "query/0001_c1.png is damaged (1/2 read, 3 / 4 not)"),
+        ("in /", "in /"),
+    ],
+)
+def test_a_public_message_keeps_the_name_and_loses_the_way_to_it(public, told, heard):
+    assert for_visitors(told) == heard
+
+
+_part = strategies.text(string.ascii_letters + string.digits + "._-é", min_size=1, max_size=12).filter(
+    lambda part: part.strip(".")
+)
+
+
+@given(
+    strategies.lists(_part, min_size=2, max_size=6), strategies.sampled_from(["{}", "'{}'", "({})", "in {}: no", "{}."])
+)
+def test_no_absolute_path_gets_into_a_public_message(parts, words):
+    with patch("app.public_mode.is_public", lambda: True):
+        said = for_visitors(f"cannot open {words.format('/' + '/'.join(parts))} now")
+    assert "/" not in said
+    assert parts[-1].rstrip(".") in said
+
+
+def test_a_private_message_is_left_as_it_is():
+    is_public.cache_clear()
+    assert for_visitors("there is no folder /srv/data/duke") == "there is no folder /srv/data/duke"
+    is_public.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("text", "public"),
+    [
+        ("1", True),
+        ("true", True),
+        ("YES", True),
+        (" yes ", True),
+        ("0", False),
+        ("false", False),
+        ("no", False),
+        ("", False),
+    ],
+)
+def test_the_setting_is_read_once(monkeypatch, text, public):
+    monkeypatch.setenv("FPC_PUBLIC", text)
+    is_public.cache_clear()
+    assert is_public() is public
+    monkeypatch.setenv("FPC_PUBLIC", "0" if public else "1")
+    assert is_public() is public
+    is_public.cache_clear()
+
+
+@pytest.mark.parametrize("text", ["on", "2", "public", "<b>", "1 1"])
+def test_a_setting_that_is_neither_yes_nor_no_shows_no_page(small_world_in_use, monkeypatch, text):
+    monkeypatch.setenv("FPC_PUBLIC", text)
+    is_public.cache_clear()
+    with pytest.raises(ValueError, match="FPC_PUBLIC is neither yes nor no; set it to 1"):
+        is_public()
+    assert "FPC_PUBLIC" in unclear()
+    app = run(opened(ROOT / "streamlit_app.py"))
+    assert "FPC_PUBLIC is neither yes nor no" in app.error[0].value
+    assert not app.subheader
+    assert not app.title
+    is_public.cache_clear()

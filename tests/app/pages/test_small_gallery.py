@@ -1,0 +1,46 @@
+"""Galleries of fewer images than the controls usually offer: every page works, and K ends where they do."""
+
+import pytest
+
+from tests.support.apptest import PAGES, opened, run, sent_to, texts
+from tests.support.small_workspace import build_world
+
+NAMES = sorted(path.stem for path in PAGES.glob("[a-z]*.py"))
+
+
+@pytest.fixture(scope="module", params=[(2, (1, 2, 3, 4)), (1, (2,))], ids=["8 images", "1 image"])
+def world(request, tmp_path_factory):
+    identities, cameras = request.param
+    return build_world(tmp_path_factory.mktemp("gallery"), identities, cameras), identities * len(cameras)
+
+
+@pytest.fixture
+def images(world, monkeypatch, tmp_path):
+    """How many there are; the world is in use."""
+    places, count = world
+    for name in ("data", "weights", "memory"):
+        monkeypatch.setenv(f"FPC_{name.upper()}", str(getattr(places, name)))
+    monkeypatch.setenv("FPC_CACHE", str(tmp_path))
+    return count
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_page_works(images, name):
+    page = run(opened(PAGES / f"{name}.py"))
+    assert not page.error
+
+
+def test_the_dial_of_k_ends_at_the_gallery_and_is_what_the_answer_was_made_with(images):
+    page = opened(PAGES / "explore.py")
+    page.query_params["k"] = "20"
+    run(page)
+    (dial,) = [each for each in sent_to(page, "dials")[0]["dials"] if each["name"] == "k"]
+    assert (dial["high"], dial["value"]) == (images, images)
+    assert sent_to(page, "ranking")[0]["answer"]["k"] == images
+
+
+def test_every_preset_of_the_comparison_can_be_chosen(images):
+    page = run(opened(PAGES / "compare.py"))
+    for preset in page.pills(key="preset").options:
+        page.pills(key="preset").set_value(preset)
+        assert f"K {images} ·" in texts(run(page))

@@ -1,0 +1,158 @@
+"""What differs between two settings on one query, in values that can be checked by hand."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from app.sections.comparison_data import (
+    PRESETS,
+    Figure,
+    Labels,
+    figures,
+    kept_patches,
+    marked,
+    neighbor_figures,
+    preset_of,
+)
+from fpc_core.config import ModelConfig, PruneSettings, QuerySettings, Variant
+from fpc_core.data.datasets import ImageRecord
+from fpc_core.data.images import resize_image, to_tensor
+from fpc_core.explain.cards import Card, Strip, Subject
+from fpc_core.explain.overlay import stripes
+from fpc_core.results import DropStage, Encoding, Ranking
+from fpc_core.workspace import open_workspace
+from tests.support import reference_scores
+
+SETTINGS = QuerySettings(neighbors=3, shortlist=10)
+
+
+@pytest.fixture(scope="module")
+def space(small_places):
+    return open_workspace(small_places, "cpu")
+
+
+@pytest.fixture(scope="module")
+def labels(space):
+    record = space.dataset.query[2]
+    return Labels(space.retriever.memory.records, Subject(record.identity, record.camera), True)
+
+
+@pytest.fixture(scope="module")
+def traces(space):
+    """The third query at keep rate 1 and at the paper's 0.8."""
+    config, record = space.retriever.model.config, space.dataset.query[2]
+    image = to_tensor([resize_image(space.dataset.read(record), config.image_size)], config)
+    camera = torch.tensor([record.camera])
+    return [space.retriever.search(image, SETTINGS.with_keep_rate(rate), camera) for rate in (1.0, 0.8)]
+
+
+def encoding(*kept, block=3):
+    """One image of 2 x 2 patches that drops once."""
+    entered = torch.arange(4)[None]
+    stage = DropStage(block, entered, torch.rand(1, 4), torch.tensor([kept]))
+    return Encoding(torch.zeros(1, 1 + len(kept), 3), (stage,), (2, 2), PruneSettings(blocks=(block,)))
+
+
+def test_patches_kept_on_one_side_only_are_told_apart():
+    (here,) = kept_patches(encoding(0, 1), encoding(1, 3))
+    (there,) = kept_patches(encoding(1, 3), encoding(0, 1))
+    assert here.kept.tolist() == [[True, True], [False, False]]
+    assert here.only.tolist() == [[True, False], [False, False]]
+    assert there.only.tolist() == [[False, False], [False, True]]
+
+
+def test_encodings_that_drop_elsewhere_cannot_be_compared():
+    with pytest.raises(ValueError, match="drop at the same blocks"):
+        kept_patches(encoding(0, 1), encoding(0, 1, block=4))
+
+
+def test_stripes_lie_on_what_is_kept_here_only_and_white_on_what_is_dropped():
+    config = ModelConfig(image_size=(32, 32), stride=16)
+    image = np.full((32, 32, 3), 100, np.uint8)
+    kept, only = np.array([[True, True], [False, True]]), np.array([[True, False], [False, False]])
+    falling, rising = (stripes(image, kept, only, config, "#0000ff", falling=each) for each in (True, False))
+    striped = falling[:16, :16].reshape(-1, 3)
+    assert {tuple(pixel) for pixel in striped.tolist()} == {(0, 0, 255), (255, 255, 255), (100, 100, 100)}
+    assert (falling[:16, 16:] == 100).all()
+    assert (falling[16:, :16] > 200).all()
+    assert (falling[16:, 16:] == 100).all()
+    assert (falling[:16, :16] != rising[:16, :16]).any()
+
+
+def strip(*ids, tag="", note="2 of 2 right"):
+    return Strip("strip", "title", tuple(Card(each, f"g{each}", each, tag=tag) for each in ids), note)
+
+
+def test_cards_that_one_side_alone_shows_are_marked_and_counted():
+    here = marked(strip("1", "2", "3"), strip("3", "1", "4"))
+    assert [card.tag for card in here.cards] == ["", "only here", ""]
+    assert here.note == "2 of 2 right · 1 only here"
+    decoder = marked(strip("2", tag="K"), strip("4"))
+    assert decoder.cards[0].tag == "K · only here"
+
+
+def test_the_same_images_in_any_order_are_said_to_be_the_same():
+    assert marked(strip("1", "2", note=""), strip("2", "1")).note == "the same images as on the other side"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "difference"),
+    [(3.0, 5.0, "+2"), (5.0, 3.0, "−2"), (4.0, 4.3, "="), (None, None, "–"), (None, 1.0, "only one"), (2.4, 2.6, "+1")],
+)
+def test_a_difference_is_that_of_the_numbers_shown(one, other, difference):
+    assert Figure("rank", one, other, "{:.0f}".format).difference == difference
+
+
+def test_a_row_reads_as_it_is_shown():
+    figure = Figure("D", 0.14442, 0.14561, "{:.4f}".format)
+    assert figure.row() == {"": "D", "A": "0.1444", "B": "0.1456", "B − A": "+0.0012"}
+    assert Figure("rank", None, 2.0, "{:.0f}".format).row() == {"": "rank", "A": "–", "B": "2", "B − A": "only one"}
+
+
+def test_the_first_true_match_leaves_junk_out():
+    records = [ImageRecord(f"{row}", identity, camera, "gallery") for row, (identity, camera) in enumerate(
+        [(1, 0), (2, 1), (1, 1), (1, 2)]
+    )]  # fmt: skip
+    labels = Labels(records, Subject(1, 0), True)
+    ranking = Ranking(np.array([0, 1, 3, 2]), np.array([0.1, 0.2, 0.3, 0.4]))
+    assert labels.first_match(ranking) == 2  # row 0 is the query's own camera, row 1 another person
+    assert labels.average_precision(ranking) == pytest.approx((1 / 2 + 2 / 3) / 2)
+    assert Labels(records, Subject(1, 0), False).first_match(ranking) == 1
+    assert Labels(records, Subject(), True).average_precision(ranking) is None
+    assert Labels(records, Subject(9, 0), True).average_precision(ranking) is None
+
+
+def test_the_average_precision_of_a_trace_is_that_of_the_evaluation(space, traces, labels):
+    for trace in traces:
+        expected = reference_scores.scores(space.retriever, space.dataset, trace.settings).average_precision[2]
+        assert labels.average_precision(trace.final) == pytest.approx(expected, abs=1e-12)
+
+
+def test_figures_of_two_traces(space, traces, labels):
+    rows = {figure.name: figure for figure in figures(*traces, labels, space.retriever.model.config)}
+    assert (rows["patches kept in the end"].one, rows["patches kept in the end"].other) == (128, 67)
+    assert rows["FLOPs (G)"].other < rows["FLOPs (G)"].one
+    attention = [rows[name] for name in ("attention on [cls] (%)", "… on the query (%)", "… on the neighbours (%)")]
+    assert sum(figure.other for figure in attention) == pytest.approx(100, abs=1e-3)
+    assert rows["… after consolidation"].one == labels.first_match(traces[0].final)
+
+
+def test_figures_of_a_neighbour_hold_equation_10_and_say_where_it_is_missing(traces, labels):
+    row = int(traces[0].consolidation.neighbors[0])
+    found = {figure.name: figure for figure in neighbor_figures(*traces, labels, row)}
+    assert found["D"].one == pytest.approx(0.6 * found["D_cos"].one + 0.4 * found["D_EMD"].one, abs=1e-6)
+    assert found["decoder attention (%)"].one == pytest.approx(100 * traces[0].consolidation.neighbor_shares[0])
+    beyond = next(row for row in range(32) if all(row not in trace.match.shortlist.indices for trace in traces))
+    missing = {figure.name: figure for figure in neighbor_figures(*traces, labels, beyond)}
+    assert missing["D"].one is None
+    assert missing["decoder attention (%)"].difference == "–"
+    assert missing["rank after consolidation"].one is not None or labels.records[beyond].camera == 0
+
+
+def test_a_preset_is_recognised_by_its_settings():
+    for name, (one, other) in PRESETS.items():
+        assert preset_of(replace(one, shortlist=32), replace(other, shortlist=32)) == name
+    assert preset_of(QuerySettings(), QuerySettings()) is None
+    assert PRESETS["paper | released"][0].variant is Variant.PAPER

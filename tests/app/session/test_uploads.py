@@ -1,0 +1,100 @@
+"""A visitor's own images: decoded once, few held, not too many taken."""
+
+import numpy as np
+import pytest
+from PIL import Image
+from streamlit.testing.v1 import AppTest
+
+from app.session import uploads
+from app.session.uploads import HELD, PER_MINUTE, PER_VISIT, counted
+from fpc_core.data.images import ImageError
+from tests.core.data.test_images import encoded
+from tests.support.apptest import run
+
+
+def page():
+    """Shows what becomes of the upload in its session state."""
+    import streamlit as st
+
+    from app.session.uploads import own_image
+    from fpc_core.data.images import ImageError
+
+    name, data = st.session_state["file"]
+    try:
+        st.markdown(f"{own_image(name, data, (32, 16)).image.mean():.0f}")
+    except ImageError as error:
+        st.warning(str(error))
+    st.caption(str(len(st.session_state["own-images"])))
+
+
+def flat(value):
+    return encoded(Image.new("RGB", (16, 32), (value,) * 3))
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """The names of what was decoded; done at home, which is quicker."""
+    names = []
+
+    def decode(data, name, size):
+        names.append(name)
+        if data == b"bad":
+            raise ImageError(f"{name} is bad")
+        return np.full((*size, 3), len(data) % 200, np.uint8)
+
+    monkeypatch.setattr(uploads, "decode_apart", decode)
+    return names
+
+
+def shown(visitor, name, data):
+    visitor.session_state["file"] = (name, data)
+    return run(visitor)
+
+
+def test_a_visitor_s_images_are_decoded_once_and_few_are_held(decoded):
+    visitor = AppTest.from_function(page)
+    for at in range(HELD + 2):
+        shown(visitor, f"{at}.png", bytes(at + 1))
+        run(visitor)  # as when a dial is moved
+        assert visitor.markdown[0].value == str(at + 1)
+    assert decoded == [f"{at}.png" for at in range(HELD + 2)]
+    assert visitor.caption[0].value == str(HELD)
+    shown(visitor, "2.png", bytes(3))  # still held
+    shown(visitor, "0.png", bytes(1))  # not any more
+    assert decoded[HELD + 2 :] == ["0.png"]
+
+
+def test_a_bad_image_is_told_again_without_decoding_it_again(decoded):
+    visitor = AppTest.from_function(page)
+    for _ in range(3):
+        shown(visitor, "it.png", b"bad")
+        assert visitor.warning[0].value == "it.png is bad"
+    assert decoded == ["it.png"]
+
+
+def test_too_many_uploads_have_to_wait(decoded):
+    visitor, other = AppTest.from_function(page), AppTest.from_function(page)
+    for at in range(PER_MINUTE):
+        shown(visitor, f"{at}.png", bytes(at + 1))
+    shown(visitor, "more.png", b"more")
+    assert visitor.warning[0].value.startswith("more.png has to wait: 10 new images a minute are taken")
+    assert len(decoded) == PER_MINUTE
+    shown(visitor, f"{PER_MINUTE - 1}.png", bytes(PER_MINUTE))  # what is held is shown all the same
+    assert not visitor.warning
+    assert not shown(other, "mine.png", b"mine").warning  # another visitor need not wait
+
+
+def test_a_minute_later_images_are_taken_again_and_a_visit_ends_somewhere():
+    times = ()
+    for at in range(PER_MINUTE):
+        times = counted(times, float(at), "a.png")
+    with pytest.raises(ImageError, match=r"a\.png has to wait"):
+        counted(times, 59.9, "a.png")
+    assert len(counted(times, 60.0, "a.png")) == PER_MINUTE + 1
+    with pytest.raises(ImageError, match=r"one image too many: a visit has 200"):
+        counted([0.0] * PER_VISIT, 1e9, "a.png")
+
+
+def test_an_upload_is_decoded_apart():
+    visitor = AppTest.from_function(page, default_timeout=60)
+    assert shown(visitor, "me.png", flat(77)).markdown[0].value == "77"

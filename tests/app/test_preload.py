@@ -1,0 +1,40 @@
+"""What a new server loads, and when: a title stands before the engine's libraries are there."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+HEAVY = ("torch", "timm", "numba", "fpc_core")
+
+
+def after(code):
+    """What a new interpreter prints that runs this code."""
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    return found.stdout.split()
+
+
+def test_what_a_title_needs_loads_nothing_of_the_engine():
+    parsed = ast.parse((ROOT / "streamlit_app.py").read_text(encoding="utf-8"))
+    used = {ast.unparse(each) for each in ast.walk(parsed) if isinstance(each, ast.ImportFrom)}
+    assert "from app.layout import ICON, dress" in used
+    loads = "; ".join(["import sys", *used, "from app.layout import heading, present"])
+    assert after(f"{loads}; print(*[name for name in {HEAVY} if name in sys.modules])") == []
+
+
+def test_the_engine_is_loaded_once_and_leaves_the_collector_at_work_beside_it():
+    code = (
+        "import gc, sys; from app.preload import load_engine; load_engine(); once = gc.get_freeze_count()\n"
+        "load_engine(); print(gc.isenabled(), once > 100_000, gc.get_freeze_count() <= once, 'timm' in sys.modules)"
+    )
+    assert after(code) == ["True", "True", "True", "True"]
+
+
+def test_an_engine_that_cannot_be_loaded_leaves_the_collector_at_work():
+    code = (
+        "import gc, sys; sys.modules['timm'] = None; from app.preload import load_engine\n"
+        "try: load_engine()\n"
+        "except ImportError: print(gc.isenabled())"
+    )
+    assert after(code) == ["True"]

@@ -1,0 +1,60 @@
+"""The Data page in a real browser: what a visitor types, checks and points at."""
+
+import pytest
+
+from fpc_core.data.datasets import open_dataset
+from fpc_core.workspace import Places
+from tests.support.browser import settle
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def data(page):
+    page.get_by_role("link", name="Data", exact=True).click()
+    page.get_by_text("How does the gallery lie?").wait_for()
+    page.locator(".js-plotly-plot .legendtext").first.wait_for()
+    settle(page)
+    return page
+
+
+def choose(page, label, text):
+    box = page.get_by_role("combobox", name=label)
+    box.click()
+    box.fill(text)
+    page.keyboard.press("Enter")
+    settle(page)
+
+
+def test_images_are_checked_the_map_is_pressed_and_a_place_outside_is_refused(data):
+    dataset = open_dataset(Places().data)
+    count = len(dataset.query) + len(dataset.gallery)
+    data.get_by_role("button", name="Check all images").click()
+    data.get_by_text(f"{count} of {count} images decoded, none broken").wait_for()
+    before = data.get_by_text("Nearest by D: identity").inner_text()
+    plot = data.locator(".js-plotly-plot")
+    plot.scroll_into_view_if_needed()
+    spot = plot.evaluate(
+        """plot => {
+            const {xaxis, yaxis} = plot._fullLayout, box = plot.getBoundingClientRect();
+            const match = plot._fullData.find(each => each.name.startsWith("✓"));
+            return [box.x + xaxis._offset + xaxis.l2p(match.x[0]), box.y + yaxis._offset + yaxis.l2p(match.y[0])];
+        }"""
+    )
+    data.mouse.move(*spot)
+    data.wait_for_timeout(300)
+    data.mouse.click(*spot)
+    data.get_by_text("Picked: identity").wait_for()
+    assert data.get_by_text("Picked: identity").inner_text() != before.replace("Nearest by D", "Picked")
+
+    choose(data, "Dataset", "/etc")
+    data.get_by_text("is not below a folder that this app may read").wait_for()
+    data.get_by_role("link", name="Sweep").click()
+    data.get_by_text("Which settings work best?").wait_for()
+    settle(data)
+    assert "Demo world" in data.locator(".st-key-status").inner_text()
+    data.get_by_role("link", name="Data", exact=True).click()
+    data.get_by_role("button", name="Back to the start").click()
+    data.get_by_text("belongs to these data and weights").wait_for()
+    settle(data)
+    assert "data=" not in data.url

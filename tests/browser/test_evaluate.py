@@ -1,0 +1,32 @@
+"""The Evaluate page driven in Chromium: a figure computed to its end, a recipe pressed, its setting opened."""
+
+import pytest
+
+from tests.support.browser import settle
+
+pytestmark = pytest.mark.browser
+
+
+def test_a_figure_fills_in_and_a_recipe_leads_to_explore(page):
+    page.get_by_role("link", name="Evaluate").click()
+    page.get_by_text("How well does it find people").wait_for()
+    settle(page)
+    for name in ("1", "2", "3", "4", "5", "6", "7"):
+        page.get_by_role("button", name=f"Table {name}", exact=True).click()
+    settle(page)
+    assert page.locator("table").count() == 2
+    page.get_by_role("button", name="Start").click()
+    page.get_by_text("steps").filter(has_text="left").first.wait_for()
+    page.get_by_text("all known").wait_for(timeout=300_000)
+    settle(page)
+    assert page.locator("td.ours .bar").count() == 2 * (
+        11 + 9
+    )  # Rank-1 and mAP at every alpha, and every K with the data's
+    page.get_by_role("button", name="recipe of 0.7").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_text("python -m fpc_core evaluate --recipe recipe.json").wait_for()
+    dialog.get_by_role("button", name="Open in Explore").click()
+    page.locator("[data-card^='heat/']").first.wait_for()
+    settle(page)
+    assert "alpha=0.7" in page.url
+    assert "/evaluate" not in page.url

@@ -1,0 +1,152 @@
+"""The Lab of the demo in Chromium: occluders by pointer, by keyboard and by finger; masks and hits follow."""
+
+import pytest
+
+from tests.support.browser import captions, drawn_anew, settle, until, visit
+
+pytestmark = pytest.mark.browser
+
+
+def open_lab(page, address):
+    visit(page, address)
+    page.get_by_text("Which spot matters most?").wait_for()
+    settle(page)
+
+
+@pytest.fixture
+def lab(browser, url):
+    """The Lab with one rectangle, selected."""
+    page = browser.new_page(viewport={"width": 1280, "height": 1000})
+    errors = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    open_lab(page, f"{url}/lab")
+    page.get_by_role("button", name="Rectangle", exact=True).click()
+    settle(page)
+    yield page
+    settle(page)
+    assert page.get_by_test_id("stException").count() == 0
+    page.close()
+    assert errors == []
+
+
+def box_of(page, what):
+    while (box := page.locator(what).bounding_box()) is None:  # an answer draws it anew at this moment
+        page.wait_for_timeout(20)
+    return box
+
+
+def middle(page, what):
+    box = box_of(page, what)
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
+def drag(page, what, dx, dy):
+    x, y = middle(page, what)
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + dx, y + dy, steps=6)
+    page.mouse.up()
+    drawn_anew(page)
+
+
+def drawn(page):
+    """The masks as pixels."""
+    return page.locator("[data-card^='masks/'] canvas").evaluate_all("all => all.map((mask) => mask.toDataURL())")
+
+
+def told(page):
+    return page.locator(".editor .said").inner_text()
+
+
+def test_masks_follow_a_drag_hits_the_release_and_undo_brings_both_back(lab):
+    before, hits = drawn(lab), captions(lab, "final-occluded")
+    x, y = middle(lab, "[data-shape='0']")
+    lab.mouse.move(x, y)
+    lab.mouse.down()
+    lab.mouse.move(x + 20, y - 140, steps=10)
+    until(lab, lambda: drawn(lab) != before)
+    assert drawn(lab) != before
+    assert captions(lab, "final-occluded") == hits
+    lab.mouse.up()
+    settle(lab)
+    moved = drawn(lab)
+    assert captions(lab, "final-occluded") != hits
+    lab.get_by_role("button", name="Undo").click()
+    settle(lab)
+    assert drawn(lab) == before
+    assert captions(lab, "final-occluded") == hits
+    lab.keyboard.press("Control+y")
+    settle(lab)
+    assert drawn(lab) == moved
+
+
+def tells(lab, start, end=""):
+    """The editor says so, if not now then soon."""
+    until(lab, lambda: told(lab).startswith(start) and told(lab).endswith(end))
+    assert (told(lab)[: len(start)], told(lab)[len(told(lab)) - len(end) :]) == (start, end)
+
+
+def test_keys_and_handles_move_grow_turn_and_delete_shapes(lab):
+    at_first = "Rectangle, 1 of 2 · centre 50 % across, 50 % down · 60 % × 30 %"
+    lab.get_by_role("button", name="Pole", exact=True).click()
+    tells(lab, "Pole, 2 of 2")
+    lab.keyboard.press("Shift+Tab")
+    tells(lab, at_first)
+    for key in ("ArrowRight", "ArrowRight", "+", "r"):
+        lab.keyboard.press(key)
+    tells(lab, "Rectangle, 1 of 2 · centre 54 % across, 50 % down · 66 % × 33 % · turned 15°")
+    lab.keyboard.press("PageUp")
+    tells(lab, "Rectangle, 2 of 2")
+    lab.keyboard.press("Delete")
+    tells(lab, "Pole, 1 of 1")
+    for _ in range(6):  # the deletion, the order, what the keys did, at once or, on a slow machine, in parts
+        lab.keyboard.press("Control+z")
+        lab.wait_for_timeout(200)
+        lab.locator("[data-shape='0']").focus()
+        if told(lab) == at_first:
+            break
+    assert told(lab) == at_first
+    settle(lab)  # an answer may still move the page under the pointer
+    width = lab.locator(".table > svg").bounding_box()["width"]
+    drag(lab, "[data-handle=se]", 0.2 * width, 0.2 * width)
+    tells(lab, "Rectangle", "centre 60 % across, 55 % down · 80 % × 40 %")
+    drag(lab, "[data-handle=turn]", 100, 40)
+    assert "turned" in told(lab)
+
+
+def test_on_a_phone_a_finger_drags_and_paints_and_the_link_keeps_the_scene(browser, url):
+    phone = browser.new_context(viewport={"width": 390, "height": 800}, has_touch=True)
+    page = phone.new_page()
+    open_lab(page, f"{url}/lab")
+    touch = phone.new_cdp_session(page)
+
+    def scrolled():
+        return page.get_by_test_id("stMain").evaluate("node => node.scrollTop")
+
+    def swipe(x, y, dx, dy):
+        place = scrolled()
+        touch.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [{"x": x, "y": y}]})
+        for part in (0.25, 0.5, 0.75, 1):
+            point = {"x": x + part * dx, "y": y + part * dy}
+            touch.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [point]})
+        touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+        assert scrolled() == place
+        settle(page)
+
+    page.get_by_role("button", name="Rectangle", exact=True).tap()
+    settle(page)
+    page.locator("[data-shape='0']").scroll_into_view_if_needed()
+    before = told(page)
+    swipe(*middle(page, "[data-shape='0']"), 0, -80)
+    assert told(page) != before
+    page.get_by_role("button", name="Paint", exact=True).tap()
+    page.locator("[data-act='stroke'][aria-pressed='true']").wait_for()
+    page.locator("[data-shape='0']").scroll_into_view_if_needed()
+    swipe(*middle(page, "[data-shape='0']"), 60, 90)
+    line = page.locator("[data-shape='1'] path").get_attribute("d")
+    assert page.evaluate("document.scrollingElement.scrollWidth <= window.innerWidth")
+    open_lab(page, page.url)
+    assert page.locator("[data-shape='1'] path").get_attribute("d") == line
+    page.get_by_role("button", name="Reset", exact=True).tap()
+    page.wait_for_url(lambda address: "scene=" not in address)
+    phone.close()

@@ -1,0 +1,83 @@
+"""The Learn page in Chromium: its formulas are seen whole, its strip follows the dials, its page the finger."""
+
+import re
+
+import pytest
+
+from fpc_core.lessons.course import STEPS
+from tests.support.browser import move, settle, visit
+
+pytestmark = pytest.mark.browser
+HIDDEN = """() => Math.max(...[...document.querySelectorAll(".katex-display")].map((formula) =>
+  Math.max(...[...formula.querySelectorAll(".base")].map((base) => base.getBoundingClientRect().right))
+  - formula.getBoundingClientRect().right))"""
+
+
+@pytest.mark.parametrize("step", [1, 3])  # those with the longest formulas
+def test_a_long_formula_goes_on_in_the_next_line(browser, url, step):
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    visit(page, f"{url}/learn?step={step}")
+    page.locator(".katex-display").last.wait_for()
+    settle(page)
+    assert page.evaluate(HIDDEN) <= 1  # pixel
+    page.close()
+
+
+def alpha_step(browser, url, **kwargs):
+    page = browser.new_page(**kwargs)
+    visit(page, f"{url}/learn?step=7")
+    page.locator("[data-card^='distance/']").first.wait_for()
+    settle(page)
+    return page
+
+
+def test_a_strip_that_waited_for_its_answer_stands_clear_again(browser, url):
+    page = alpha_step(browser, url, viewport={"width": 1280, "height": 900})
+    move(page, "Keep rate", "ArrowLeft", 2)
+    strip = page.locator("[data-strip='distance']")
+    assert strip.locator(".card").count()
+    assert "stale" not in strip.get_attribute("class")
+    page.close()
+
+
+def swipe(page, locator, share, down):
+    """A finger goes down that many pixels from a place in an element; the page has followed."""
+    box, touches = locator.bounding_box(), page.context.new_cdp_session(page)
+    x, y = box["x"] + share * box["width"], box["y"] + box["height"] / 2
+    for at in range(11):
+        touch = {"touchPoints": [{"x": x, "y": y + down * at / 10}]}
+        touches.send("Input.dispatchTouchEvent", {"type": "touchMove" if at else "touchStart", **touch})
+        page.wait_for_timeout(16)
+    touches.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    page.wait_for_timeout(300)
+    return locator.bounding_box()["y"] - box["y"]
+
+
+def test_a_finger_that_scrolls_the_page_moves_neither_alpha_nor_a_dial(browser, url):
+    page = alpha_step(browser, url, viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True)
+    lines = page.locator(".lines svg")
+    lines.evaluate("node => node.scrollIntoView({ block: 'center' })")
+    assert swipe(page, lines, 0.85, 150) > 50
+    page.get_by_test_id("stExpandSidebarButton").click()
+    alpha = page.locator("#dial-alpha")
+    alpha.scroll_into_view_if_needed()
+    page.wait_for_timeout(500)  # the sidebar slides in
+    assert abs(swipe(page, alpha, 0.85, -300)) > 50
+    settle(page)
+    assert page.evaluate("fpcLive.view.alpha") == 0.4
+    assert "alpha" not in page.url
+    page.close()
+
+
+def test_a_presented_lesson_fits_a_projector_at_every_step(browser, url):
+    page = browser.new_page(viewport={"width": 1280, "height": 720})
+    visit(page, f"{url}/learn?present=1")
+    for step in range(1, len(STEPS) + 1):
+        page.get_by_text(f"Step {step} of {len(STEPS)}").wait_for()
+        settle(page)
+        page.keyboard.press("1")  # the first answer of its question
+        page.locator(".stMarkdown", has_text=re.compile(r"^(Right\.|It is:)")).last.wait_for()
+        settle(page)
+        assert page.get_by_test_id("stMain").evaluate("all => all.scrollHeight - all.clientHeight") == 0, step
+        page.keyboard.press("ArrowRight")
+    page.close()

@@ -1,0 +1,248 @@
+"""What answers while a dial is dragged: drawn in the browser, in silence, and equal to what the server says later."""
+
+import pytest
+
+from fpc_core.config import QuerySettings
+from fpc_core.data.images import resize_image, to_tensor
+from fpc_core.matching.ranking import swap_alphas
+from fpc_core.workspace import Places, open_workspace
+from tests.support.browser import captions, dial, dragging, drawn_anew, move, open_demo, order, settle
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def matched():
+    """The retriever of the demo and the match of its opening query at the usual settings."""
+    import torch
+
+    space = open_workspace(Places())
+    record = next(each for each in space.dataset.query if each.path.as_posix() == space.dataset.opening)
+    config = space.retriever.model.config
+    image = to_tensor([resize_image(space.dataset.read(record), config.image_size)], config)
+    encoding = space.retriever.encode(
+        space.retriever.prepare(image, torch.tensor([record.camera])), QuerySettings().prune
+    )
+    return space.retriever, space.retriever.match(encoding, QuerySettings()), record
+
+
+@pytest.fixture
+def frames(browser):
+    """A page whose websocket frames are counted."""
+    page = browser.new_page(viewport={"width": 1280, "height": 1000})
+    page.frames_seen = []
+
+    def listen(socket):
+        socket.on("framesent", lambda frame: page.frames_seen.append(("sent", len(frame))))
+        socket.on("framereceived", lambda frame: page.frames_seen.append(("received", len(frame))))
+
+    page.on("websocket", listen)
+    yield page
+    page.close()
+
+
+def fill(page):
+    """Until the background has computed every keep rate for the query shown."""
+    page.wait_for_function(
+        "window.fpcLive?.grid && fpcLive.pairs && fpcLive.grid.key === fpcLive.answer.key"
+        " && fpcLive.pairs.key === fpcLive.answer.key",
+        timeout=240_000,
+    )
+    settle(page)
+
+
+def visible_rows(retriever, record, indices, count):
+    """The first rows of an order that the page shows: junk images are left out."""
+    records = retriever.memory.records
+    junk = {row for row in indices if (records[row].identity, records[row].camera) == (record.identity, record.camera)}
+    return [row for row in indices if row not in junk][:count]
+
+
+def test_a_dragged_alpha_reorders_the_cards_without_a_word_to_the_server(frames, url):
+    page = frames
+    open_demo(page, url)
+    fill(page)
+    before, by_cosine = order(page, "distance"), order(page, "cosine")
+    page.frames_seen.clear()
+    with dragging(page, "Weight of transport", 1.0):
+        assert page.frames_seen == []
+        during = order(page, "distance")
+        assert during != before
+        assert order(page, "cosine") == by_cosine
+        assert "α = 1" in page.locator("[data-strip='distance'] .head").inner_text()
+        assert "let go to consolidate" in page.locator("[data-strip='final'] .head").inner_text()
+        assert "alpha" not in page.url
+    assert "alpha=1" in page.url
+    assert order(page, "distance") == during
+    assert "let go" not in page.locator("[data-strip='final'] .head").inner_text()
+
+
+def test_the_browser_ranks_as_the_core_does_at_every_alpha_and_at_every_swap(page, matched):
+    retriever, match, record = matched
+    swaps = [swap.alpha for swap in swap_alphas(match.shortlist.d_cos, match.transport.distance, top=10)]
+    assert len(swaps) > 5
+    for alpha in [*(step / 20 for step in range(21)), *swaps]:
+        page.evaluate("alpha => window.fpcLive.show({ alpha })", alpha)
+        page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        expected = visible_rows(retriever, record, retriever.by_distance(match, alpha).indices.tolist(), 10)
+        assert order(page, "distance") == [f"distance/{row}" for row in expected], alpha
+
+
+def test_a_card_shows_its_rank_change_against_cosine_alone(page):
+    by_cosine = [name.removeprefix("cosine/") for name in order(page, "cosine")]
+    titles = page.locator("[data-card^='distance/'] .caption .title").all_inner_texts()
+    for place, (name, title) in enumerate(zip(order(page, "distance"), titles, strict=True), start=1):
+        row = name.removeprefix("distance/")
+        if row in by_cosine:
+            moved = by_cosine.index(row) + 1 - place
+            arrow = f" ↑{moved}" if moved > 0 else f" ↓{-moved}" if moved < 0 else ""
+            assert title == f"{place}{arrow}"
+        else:
+            assert " ↑" in title
+
+
+def test_a_dragged_k_moves_the_marks_of_the_decoder(page):
+    def tagged():
+        return page.locator("[data-card^='distance/'] .tag").evaluate_all(
+            "tags => tags.filter(tag => !tag.hidden).length"
+        )
+
+    with dragging(page, "Neighbours K", 0.0):
+        assert tagged() == 1
+    assert "k=1" in page.url
+    assert page.locator("[data-strip='final'] .head").inner_text().startswith("After consolidation, K = 1")
+
+
+def test_a_dial_is_moved_by_keyboard_and_explains_itself(page):
+    move(page, "Weight of transport", "ArrowRight", 3)
+    assert "alpha=0.43" in page.url
+    assert dial(page, "Weight of transport").get_attribute("aria-valuetext") == "0.43"
+    page.get_by_role("button", name="What is Keep rate γ?").click()
+    assert page.get_by_text("Share of patches each of the three dropping blocks keeps").is_visible()
+
+
+def test_an_answer_that_comes_while_keys_are_pressed_takes_none_of_them_back(page):
+    thumb = dial(page, "Weight of transport")
+    thumb.press("Home")
+    settle(page)
+    thumb.press("ArrowRight")
+    page.wait_for_timeout(200)  # long enough to be let go: the server answers, and the page follows
+    for _ in range(60):
+        thumb.press("ArrowRight")
+        page.wait_for_timeout(30)  # too short to be let go
+    drawn_anew(page)
+    assert thumb.get_attribute("aria-valuetext") == "0.61"
+    page.wait_for_timeout(200)
+    settle(page)
+    assert "alpha=0.61" in page.url
+    assert "α = 0.61" in page.locator("[data-strip='distance'] .head").inner_text()
+
+
+def test_two_tabs_never_see_each_others_dials(browser, url):
+    first, second = (browser.new_page(viewport={"width": 1280, "height": 1000}) for _ in range(2))
+    for page in (first, second):
+        open_demo(page, url)
+    untouched = captions(second, "distance")
+    move(first, "Weight of transport", "End", 1)
+    move(first, "Neighbours K", "Home", 1)
+    move(second, "Keep rate", "Home", 1)
+    move(second, "Keep rate", "End", 1)
+    move(second, "Keep rate", "ArrowLeft", 4)
+    assert captions(second, "distance") == untouched
+    assert "alpha" not in second.url
+    assert "alpha=1" in first.url
+    assert "gamma" not in first.url
+    first.close()
+    second.close()
+
+
+def test_a_dragged_keep_rate_moves_masks_ranks_and_transport_without_a_word_to_the_server(frames, url):
+    page = frames
+    open_demo(page, url)
+    fill(page)
+    assert page.get_by_text("answers while dragged").is_visible()
+
+    def sums():
+        return page.locator(".st-key-transport .sum").inner_text()
+
+    masks, ranks, emd = captions(page, "masks"), captions(page, "distance"), sums()
+    page.frames_seen.clear()
+    with dragging(page, "Keep rate", 0.0):
+        assert page.frames_seen == []
+        during = captions(page, "masks"), captions(page, "distance"), sums()
+        assert "39 kept" in during[0][1]  # ceil(0.3 * 128)
+        assert all(now != before for now, before in zip(during, (masks, ranks, emd), strict=True))
+        assert "gamma" not in page.url
+    assert "gamma=0.3" in page.url
+    assert (captions(page, "masks"), captions(page, "distance")) == during[:2]
+
+
+def test_a_keep_rate_off_the_grid_is_answered_by_the_server(page):
+    masks = captions(page, "masks")
+    page.evaluate("window.fpcLive.release({ gamma: 0.33 })")
+    page.wait_for_function("fpcLive.answer.gamma === 0.33")
+    settle(page)
+    assert "gamma=0.33" in page.url
+    assert captions(page, "masks") != masks
+    assert "43 kept" in captions(page, "masks")[1]  # ceil(0.33 * 128)
+
+
+def test_a_press_on_a_swap_sets_alpha_exactly_there(page):
+    ring = page.locator(".st-key-lines circle.ring").first
+    ring.scroll_into_view_if_needed()
+    alpha = float(ring.get_attribute("data-alpha"))
+    box = ring.bounding_box()
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    settle(page)
+    assert f"alpha={alpha}" in page.url
+    assert page.evaluate("fpcLive.answer.alpha") == alpha
+
+
+def test_an_answer_that_comes_while_the_lines_are_held_does_not_let_them_go(page):
+    chart = page.locator(".st-key-lines svg")
+    chart.scroll_into_view_if_needed()
+    box = chart.bounding_box()
+    answered = page.evaluate("fpcLive.answer.gamma")
+    dial(page, "Keep rate").press("ArrowRight" if answered < 0.7 else "ArrowLeft")
+    page.wait_for_timeout(200)  # long enough to be let go
+    page.mouse.move(box["x"] + box["width"] * 0.8, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    held = page.evaluate("fpcLive.view.alpha")
+    settle(page)
+    assert page.evaluate("fpcLive.answer.gamma") != answered
+    assert held > 0.5
+    assert page.evaluate("fpcLive.view.alpha") == held
+    page.mouse.up()
+    settle(page)
+    assert page.evaluate("fpcLive.answer.alpha") == held
+
+
+@pytest.mark.parametrize("where", ["#dial-alpha", ".st-key-lines svg"])
+def test_a_press_of_another_button_takes_hold_of_nothing(page, where):
+    place = page.locator(where)
+    place.scroll_into_view_if_needed()
+    box = place.bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 0.8, box["y"] + box["height"] / 2)
+    page.mouse.down(button="right")
+    drawn_anew(page)
+    assert not page.evaluate("fpcLive.held")
+    assert page.evaluate("fpcLive.view.alpha") == page.evaluate("fpcLive.answer.alpha")
+
+
+def test_the_lines_are_walked_by_keyboard_from_swap_to_swap(page):
+    swaps = page.evaluate("fpcLive.answer.match.swaps.map(([alpha]) => alpha)")
+    chart = page.get_by_role("slider", name="along the lines of D")
+    chart.focus()
+    chart.press("PageUp")
+    settle(page)
+    assert page.evaluate("fpcLive.answer.alpha") == min(swap for swap in swaps if swap > 0.4)
+    assert chart.get_attribute("aria-valuetext").startswith("α ")
+
+
+def test_cards_that_may_not_move_stand_still(browser, url):
+    page = browser.new_page(viewport={"width": 1280, "height": 1000}, reduced_motion="reduce")
+    open_demo(page, url)
+    with dragging(page, "Weight of transport", 1.0):
+        moving = "cards => cards.flatMap(card => card.getAnimations()).length"
+        assert page.locator("[data-card^='distance/']").evaluate_all(moving) == 0
+    page.close()

@@ -1,0 +1,58 @@
+"""A world of hostile names in a real browser: nothing of it is an element, nothing of it runs."""
+
+import pytest
+
+from tests.support.browser import settle, visit
+from tests.support.hostile_workspace import COLOUR, IMAGE, LINK, build_hostile_world
+from tests.support.server import server
+
+pytestmark = pytest.mark.browser
+PAGES = ("Explore", "Learn", "Atlas", "Lab", "Compare", "Figures", "Data")  # what shows names of files
+TRACES = """() => {
+    const found = [], look = root => {
+        for (const each of root.querySelectorAll("*")) {
+            if (each.shadowRoot) look(each.shadowRoot);
+            const there = each.getAttribute("src") ?? each.getAttribute("href") ?? "";
+            if (each.hasAttribute("onerror") || there === "x" || there === "y" || there.startsWith("javascript:"))
+                found.push(each.outerHTML.slice(0, 200));
+        }
+    };
+    look(document);
+    return found;
+}"""
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory):
+    """The address of an app on the hostile world."""
+    places = build_hostile_world(tmp_path_factory.mktemp("hostile"))
+    own = {
+        "FPC_DATA": str(places.data), "FPC_WEIGHTS": str(places.weights), "FPC_MEMORY": str(places.memory),
+        "FPC_CACHE": str(tmp_path_factory.mktemp("cache")), "FPC_ROOTS": str(places.data.parent),
+    }  # fmt: skip
+    with server(settings=own) as (address, _, _):
+        yield address
+
+
+def test_no_page_makes_an_element_of_a_name(browser, hostile):
+    page = browser.new_page(viewport={"width": 1280, "height": 1000})
+    fired = []
+    page.on("dialog", lambda dialog: (fired.append(dialog.message), dialog.dismiss()))
+    visit(page, hostile)
+    for name in PAGES:
+        page.get_by_role("link", name=name, exact=True).first.click()
+        page.locator(".stMarkdown, .stCaption", has_text="onerror=alert").first.wait_for()  # it is there, as text
+        settle(page)
+        assert page.evaluate(TRACES) == [], name
+        assert page.locator("[data-testid='stMain'] .katex", has_text="LATEX").count() == 0, name
+    visit(page, hostile)
+    page.locator(".stFileUploader").first.wait_for()
+    settle(page)  # a page that is still being drawn may lose the file
+    page.locator(".stFileUploader input[type=file]").first.set_input_files(
+        {"name": f"{IMAGE}{LINK}{COLOUR}.png", "mimeType": "image/png", "buffer": b"no image"}
+    )
+    page.get_by_text("is not an image that can be read").wait_for()
+    settle(page)
+    assert page.evaluate(TRACES) == []
+    assert fired == []
+    page.close()

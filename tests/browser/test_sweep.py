@@ -1,0 +1,99 @@
+"""The Sweep and Compare pages driven in Chromium: a small sweep to its end, a cell opened, two sides told apart."""
+
+import pytest
+
+from fpc_core.data.datasets import open_dataset
+from fpc_core.workspace import Places
+from tests.support.browser import settle
+
+pytestmark = pytest.mark.browser
+
+
+def keep_only(page, *wanted):
+    """Leave these of the six keep rates chosen at first."""
+    for rate in ("1", "0.9", "0.8", "0.7", "0.6", "0.5"):
+        if rate not in wanted:
+            button = page.get_by_test_id("stSidebar").get_by_role("button", name=rate, exact=True)
+            button.first.click()  # K = 1 is a button as well, further down
+            settle(page)
+
+
+@pytest.fixture
+def sweep(page):
+    """The Sweep page of one query, swept to its end at two keep rates and two Ks."""
+    page.get_by_role("link", name="Sweep").click()
+    page.get_by_text("Which settings work best?").wait_for()
+    settle(page)
+    keep_only(page, "1", "0.8")
+    page.get_by_test_id("stSidebar").get_by_text("one", exact=True).click()
+    page.get_by_text("2 of 2 searches (1 query × 2 keep rates), all known").wait_for()
+    settle(page)
+    return page
+
+
+def test_a_cell_opens_explore_with_its_settings(sweep):
+    query = sweep.get_by_test_id("stSidebar").get_by_role("combobox", name="Query").input_value()
+    cell = sweep.locator("[data-cell='0.8|0.7|10']")
+    assert cell.get_attribute("aria-label").startswith("keep rate 0.8, alpha 0.7, K 10: mAP")
+    cell.click()
+    sweep.locator("[data-card^='heat/']").first.wait_for()
+    settle(sweep)
+    assert "alpha=0.7" in sweep.url
+    assert "/sweep" not in sweep.url
+    sidebar = sweep.get_by_test_id("stSidebar")
+    assert sidebar.get_by_role("slider", name="Weight of transport").input_value() == "0.7"
+    assert sidebar.get_by_role("slider", name="Keep rate").input_value() == "0.8"
+    assert sidebar.get_by_role("combobox", name="Query").input_value() == query
+
+
+def test_arrow_keys_walk_over_the_cells(sweep):
+    sweep.locator("[data-place='3,0']").focus()
+    sweep.keyboard.press("ArrowDown")
+    sweep.keyboard.press("ArrowRight")
+    assert sweep.locator("[data-place]:focus").get_attribute("data-place") == "4,1"
+    assert sweep.locator(".tile[tabindex='0']").count() == 1
+
+
+def test_another_measure_colours_the_same_cells(sweep):
+    def words():
+        return sweep.locator(".tile").evaluate_all("tiles => tiles.map(tile => tile.textContent)")
+
+    before = words()
+    sweep.get_by_role("radio", name="FLOPs").click()
+    settle(sweep)
+    assert "measure=FLOPs" in sweep.url
+    assert words() != before
+    assert len(words()) == 22
+
+
+def test_a_sweep_of_all_queries_runs_from_its_start_to_its_end(page):
+    page.get_by_role("link", name="Sweep").click()
+    page.get_by_text("Which settings work best?").wait_for()
+    settle(page)
+    keep_only(page, "0.5")
+    count = len(open_dataset(Places().data).query)
+    page.get_by_text(f"not started yet · 0 of {count} searches ({count} queries × 1 keep rate)").wait_for()
+    page.get_by_role("button", name="Start").click()
+    page.get_by_text(f"{count} of {count} searches ({count} queries × 1 keep rate), all known").wait_for(
+        timeout=300_000
+    )
+    assert page.locator("[data-cell^='0.5|']").count() == 11
+    assert page.get_by_role("button", name="All cells as CSV").is_visible()
+
+
+def test_two_sides_are_compared_and_a_preset_changes_both(page):
+    page.get_by_role("link", name="Compare").click()
+    page.get_by_text("Which neighbours does the decoder attend to?").wait_for()
+    settle(page)
+    assert page.locator("[data-card^='masks-A/']").count() == 4
+    kept = page.locator("[data-card^='masks-B/'] .caption").last.inner_text()
+    page.get_by_role("radio", name="γ 0.8 | 0.5").click()
+    settle(page)
+    assert "b_gamma=0.5" in page.url
+    assert page.locator("[data-card^='masks-B/'] .caption").last.inner_text() != kept
+    card = page.locator("[data-card^='final-B/']").nth(2)
+    row = card.get_attribute("data-card").removeprefix("final-B/")
+    card.click()
+    settle(page)
+    assert f"neighbor={row}" in page.url
+    assert page.locator(f"[data-card='final-B/{row}']").get_attribute("aria-pressed") == "true"

@@ -1,0 +1,173 @@
+"""The transport component of the demo in Chromium: touched by pointer, by keyboard and by finger."""
+
+import re
+
+import pytest
+
+from tests.support.browser import drawn_anew, open_demo, settle
+
+pytestmark = pytest.mark.browser
+NOTHING = "Touch a patch"
+
+
+def grid(page, side):
+    found = page.locator(f"[data-grid={side}]")
+    found.scroll_into_view_if_needed()
+    return found
+
+
+def cell(page, side, index):
+    """Centre of a patch of the demo's 16 x 8 grid on the page."""
+    box = grid(page, side).bounding_box()
+    return box["x"] + box["width"] * (index % 8 + 0.5) / 8, box["y"] + box["height"] * (index // 8 + 0.5) / 16
+
+
+def said(page):
+    drawn_anew(page)
+    return page.locator(".transport .said").inner_text()
+
+
+def kept(page):
+    """A query patch that was kept, by what a screen reader hears of it."""
+    labels = page.locator("[data-grid=query] [role=gridcell]").evaluate_all("all => all.map((cell) => cell.ariaLabel)")
+    return next(index for index, label in enumerate(labels) if "mass" in label and "no mass" not in label)
+
+
+def paint(page):
+    """Pixels with any colour on the layer of the touched flows."""
+    return page.locator(".stage > canvas").last.evaluate(
+        "c => c.getContext('2d').getImageData(0, 0, c.width, c.height).data.filter((v, at) => at % 4 === 3 && v).length"
+    )
+
+
+def follow_a_patch(page):
+    page.get_by_text("Follow one patch through all blocks").click()
+    page.locator("[data-grid=life]").wait_for(timeout=180_000)  # the encoder runs at 15 keep rates
+    settle(page)
+
+
+def test_hovering_a_patch_draws_its_flows_and_says_their_totals(page):
+    assert said(page).startswith(NOTHING)
+    assert paint(page) == 0
+    index = kept(page)
+    page.mouse.move(*cell(page, "query", index))
+    words = said(page)
+    assert f"row {index // 8 + 1}, column {index % 8 + 1}" in words
+    assert re.search(r"mass \d+\.\d\d % · mean cost \d\.\d{3} · \d+\.\d\d % of D_EMD", words)
+    assert paint(page) > 1000
+    page.mouse.move(*cell(page, "gallery", 60))
+    assert said(page).startswith("Gallery patch, row 8, column 5")
+    page.mouse.move(2, 2)
+    assert said(page).startswith(NOTHING)
+
+
+def test_the_contributions_of_all_patches_add_up_to_the_distance_shown(page):
+    for side in ("query", "gallery"):
+        labels = page.locator(f"[data-grid={side}] [role=gridcell]").evaluate_all("all => all.map((c) => c.ariaLabel)")
+        parts = [float(found[1]) for label in labels if (found := re.search(r"D_EMD \((\d\.\d{4})\)", label))]
+        together, distance = re.findall(r"\d\.\d{4}", page.locator(".transport .sum").inner_text())
+        assert together == distance
+        assert sum(parts) == pytest.approx(float(distance), abs=0.00005 * len(parts))
+    assert f"{distance} (EMD)" in page.get_by_text("(EMD)").inner_text()
+
+
+def test_arrow_keys_walk_and_enter_pins_into_the_url_until_escape(page):
+    query = grid(page, "query")
+    query.focus()
+    for key in ("ArrowDown", "ArrowDown", "ArrowRight", "ArrowLeft", "ArrowUp", "End", "ArrowRight"):
+        query.press(key)
+    assert said(page).startswith("Query patch, row 2, column 8")
+    assert query.get_attribute("aria-activedescendant") == "query-15"
+    query.press("Enter")
+    page.wait_for_url("**pin=q15")
+    assert page.locator("[data-grid=query] [aria-selected=true]").get_attribute("id") == "query-15"
+    query.press("Escape")
+    page.wait_for_url(lambda address: "pin=" not in address)
+
+
+def test_a_pin_survives_a_reload_and_another_setting(page, url):
+    page.mouse.click(*cell(page, "gallery", 93))
+    page.wait_for_url("**pin=g93")
+    open_demo(page, page.url)
+    assert said(page).startswith("Gallery patch, row 12, column 6 (pinned)")
+    page.mouse.move(*cell(page, "query", kept(page)))
+    assert said(page).startswith("Query patch")
+    page.get_by_test_id("stSidebar").get_by_role("slider", name="Weight of transport").press("ArrowRight")
+    settle(page)
+    page.mouse.move(2, 2)
+    assert said(page).startswith("Gallery patch, row 12, column 6 (pinned)")
+
+
+def test_a_pin_on_a_gallery_patch_goes_with_its_image(page):
+    page.mouse.click(*cell(page, "gallery", 93))
+    page.wait_for_url("**pin=g93")
+    settle(page)
+    page.locator("[data-card^='distance/']").nth(2).click()
+    page.wait_for_url(lambda address: "neighbor=" in address and "pin=" not in address)
+    settle(page)
+    assert said(page).startswith(NOTHING)
+
+
+def test_all_flows_follow_their_threshold(page):
+    page.get_by_label("all flows above a threshold").check()
+    counted = page.locator(".threshold .faint", has_text="flows")
+    few = int(re.search(r"(\d+) flows", counted.inner_text())[1])
+    page.get_by_label("Threshold of all flows").press("End")
+    drawn_anew(page)
+    assert int(re.search(r"(\d+) flows", counted.inner_text())[1]) > few
+
+
+def test_a_tap_touches_and_pins(browser, url):
+    phone = browser.new_context(viewport={"width": 390, "height": 800}, has_touch=True)
+    page = phone.new_page()
+    open_demo(page, url)
+    page.touchscreen.tap(*cell(page, "query", kept(page)))
+    page.wait_for_url("**pin=q*")
+    assert "(pinned)" in said(page)
+    phone.close()
+
+
+def test_a_patch_pinned_in_the_life_line_is_pinned_in_the_transport_too(page):
+    follow_a_patch(page)
+    life = grid(page, "life")
+    page.mouse.click(*cell(page, "life", 44))
+    page.wait_for_url("**pin=q44")
+    settle(page)
+    assert said(page).startswith("Query patch, row 6, column 5 (pinned)")
+    story = page.locator(".life .said").inner_text()
+    assert story.startswith("Patch, row 6, column 5 (pinned)")
+    assert re.search(r"(Fell in|at) block \d", story)
+    assert life.locator("[aria-selected=true]").get_attribute("aria-label").endswith(story.split("\n")[1])
+
+
+def test_scrubbing_shows_who_enters_each_block(page):
+    follow_a_patch(page)
+    scrubber = page.get_by_role("slider", name="Block", exact=True)
+    entered = []
+    for _ in range(12):
+        scrubber.press("ArrowLeft")
+    for block in range(12):
+        drawn_anew(page)
+        text = scrubber.get_attribute("aria-valuetext")
+        assert text.startswith(f"Block {block}:")
+        entered.append(int(re.search(r"(\d+) patches", text)[1]))
+        scrubber.press("ArrowRight")
+    assert entered == [128] * 4 + [103] * 3 + [83] * 3 + [67] * 2
+
+
+def test_why_one_hit_won_is_told_and_each_patch_says_for_whom_it_speaks(page):
+    story = page.locator(".margin .story").inner_text()
+    gap = re.match(r"#\d+ beats #\d+ by (\d\.\d{4}):", story)[1]
+    table = [row.split() for row in page.locator(".margin tbody tr").all_inner_texts()]
+    assert table[2][:1] == ["difference"]
+    assert table[2][3] == gap
+    assert round(float(table[1][3]) - float(table[0][3]), 4) == float(gap)
+    page.mouse.move(*cell(page, "margin", kept(page)))
+    drawn_anew(page)
+    assert re.search(r"speaks for #\d+ by 0\.\d{5}", page.locator(".margin .said").inner_text())
+
+
+def test_a_link_to_a_patch_that_is_not_there_is_answered_in_words(page, url):
+    open_demo(page, f"{url}/?pin=q128")
+    assert page.get_by_test_id("stAlert").get_by_text("q128").is_visible()
+    assert said(page).startswith(NOTHING)

@@ -1,0 +1,86 @@
+"""What is said of a dataset is what lies in its folders."""
+
+from pathlib import Path
+
+import pytest
+
+from fpc_core.data.datasets import open_dataset
+from fpc_core.data.inventory import BrokenImage, SplitCount, decode_all, images_of, take_inventory
+from tests.support.small_workspace import paint
+
+MARKET = {
+    "bounding_box_train": ["0007_c3s3_077419_03.png", "0007_c4s3_077419_03.png"],
+    "query": ["0001_c1s1_001051_00.png", "0002_c6s4_000001_00.png", "0003_c2s1_000001_00.png"],
+    "bounding_box_test": [
+        "-1_c1s1_000401_03.png",
+        "0000_c2s1_000151_01.png",
+        "0000_c2s1_000151_02.png",
+        "0001_c1s1_001051_02.png",
+        "0001_c5s1_001051_02.png",
+        "0002_c6s1_001051_02.png",
+        "0009_c6s1_001051_02.png",
+        "holiday.png",
+    ],
+}
+
+
+@pytest.fixture
+def market(tmp_path):
+    for folder, names in MARKET.items():
+        (tmp_path / folder).mkdir()
+        for name in names:
+            paint(1, 1).save(tmp_path / folder / name)
+    return tmp_path
+
+
+def test_every_image_is_counted_where_it_belongs(market):
+    found = take_inventory(open_dataset(market))
+    assert found.splits == (
+        SplitCount("train", 2, 1, (3, 4)),
+        SplitCount("query", 3, 3, (1, 2, 6)),
+        SplitCount("gallery", 6, 4, (1, 2, 5, 6)),
+    )
+    assert found.distractors == 2
+    assert found.strangers == 1  # identity 9
+    assert found.left_out == 1  # identity -1
+    assert found.junk == 2  # identity 1 by camera 1, identity 2 by camera 6
+    assert found.skipped == (Path("bounding_box_test/holiday.png"),)
+
+
+def test_a_query_is_unanswered_if_nobody_or_only_its_own_camera_saw_it_again(market):
+    found = take_inventory(open_dataset(market))
+    assert [path.name for path in found.unanswered] == ["0002_c6s4_000001_00.png", "0003_c2s1_000001_00.png"]
+
+
+def test_without_cameras_nothing_is_junk_and_identity_0_is_somebody(tmp_path):
+    for name in ("query/anna/1.png", "query/bert/1.png", "gallery/anna/2.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        paint(1, 1).save(tmp_path / name)
+    found = take_inventory(open_dataset(tmp_path))
+    assert found.splits[1] == SplitCount("query", 2, 2, ())
+    assert (found.distractors, found.strangers, found.junk) == (0, 0, 0)
+    assert found.unanswered == (Path("query/bert/1.png"),)
+
+
+def test_broken_images_are_told_with_the_reason_and_the_others_pass(market):
+    (market / "query" / "0001_c1s1_001051_00.png").write_bytes(b"")
+    cut = market / "bounding_box_test" / "0009_c6s1_001051_02.png"
+    cut.write_bytes(cut.read_bytes()[:300])
+    dataset = open_dataset(market)
+    told = list(decode_all(dataset))
+    assert len(told) == 11
+    broken = [each for each in told if each]
+    assert broken[0] == BrokenImage(
+        Path("query/0001_c1s1_001051_00.png"),
+        "the file is empty; export or download it again",
+    )
+    assert [each.path.name for each in broken] == ["0001_c1s1_001051_00.png", cut.name]
+    assert "damaged" in broken[1].why
+
+
+def test_an_image_that_is_query_and_gallery_is_decoded_once(tmp_path):
+    for name in ("1.png", "2.png"):
+        paint(1, 1).save(tmp_path / name)
+    dataset = open_dataset(tmp_path)
+    assert dataset.queries_are_gallery
+    assert len(images_of(dataset)) == len(list(decode_all(dataset))) == 2

@@ -1,0 +1,53 @@
+"""From records to states and from features to scores."""
+
+import numpy as np
+import pytest
+import torch
+
+from fpc_core.config import QuerySettings
+from fpc_core.data.images import resize_image, to_tensor
+from fpc_core.evaluation.engine.protocol import encoder_state, feature_distance, score_distance
+from fpc_core.workspace import open_workspace
+from tests.support import reference_scores
+
+SETTINGS = QuerySettings(neighbors=3, shortlist=10)
+
+
+@pytest.fixture(scope="module")
+def space(small_places):
+    return open_workspace(small_places, "cpu")
+
+
+def test_features_of_a_batch_are_those_of_single_searches(space):
+    config = space.retriever.model.config
+    found = reference_scores.features(space.retriever, space.dataset, SETTINGS)
+    for place in (0, 5):
+        record = space.dataset.query[place]
+        image = to_tensor([resize_image(space.dataset.read(record), config.image_size)], config)
+        trace = space.retriever.search(image, SETTINGS, torch.tensor([record.camera]))
+        np.testing.assert_allclose(found[place], trace.consolidation.feature, atol=1e-5)
+
+
+def test_a_state_holds_the_images_asked_for_in_their_order(space):
+    records = space.dataset.gallery[3:6]
+    states = encoder_state(space.retriever, space.dataset, records, 3)
+    alone = encoder_state(space.retriever, space.dataset, records[1:2], 3)
+    assert len(states.tokens) == 3
+    torch.testing.assert_close(states.tokens[1:2], alone.tokens, atol=1e-5, rtol=1e-4)
+
+
+def test_a_perfect_distance_has_perfect_scores_and_its_opposite_the_worst(space):
+    dataset = space.dataset
+    same = np.array([[q.identity == g.identity for g in dataset.gallery] for q in dataset.query])
+    assert score_distance(1.0 - same, dataset.query, dataset).mean_ap == 1
+    worst = score_distance(1.0 * same, dataset.query, dataset)
+    assert worst.rank1 == 0
+    # Three matches (the fourth image is junk) at the ranks 29 to 31 of 31.
+    assert worst.mean_ap == pytest.approx((1 / 29 + 2 / 30 + 3 / 31) / 3)
+
+
+def test_distance_is_euclidean_between_directions():
+    unit = np.array([[1.0, 0.0], [0.0, 1.0]])
+    distance = feature_distance(np.array([[3.0, 0.0], [2.0, 2.0]]), unit)
+    np.testing.assert_allclose(distance[0], [0.0, np.sqrt(2.0)])
+    np.testing.assert_allclose(distance[1], [np.sqrt(2 - np.sqrt(2))] * 2)

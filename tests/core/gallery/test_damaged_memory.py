@@ -1,0 +1,276 @@
+"""A gallery memory damaged in any way: told by name with the remedy, or harmless, and mended by a build."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from itertools import pairwise
+from random import Random
+
+import numpy as np
+import pytest
+import torch
+
+from fpc_core import cli
+from fpc_core.data.datasets import open_dataset
+from fpc_core.gallery import builder
+from fpc_core.gallery.builder import build_memory
+from fpc_core.gallery.memory import GalleryMemoryError, fingerprint, open_memory
+from fpc_core.model.checkpoint import load_checkpoint
+from fpc_core.model.fpc import FPC
+from fpc_core.workspace import open_workspace
+from tests.fuzz.hostile_text import changed
+from tests.support.apptest import ROOT
+from tests.support.small_workspace import CONFIG
+
+
+@pytest.fixture(scope="module")
+def dataset(small_places):
+    return open_dataset(small_places.data)
+
+
+@pytest.fixture(scope="module")
+def model(small_places):
+    return load_checkpoint(small_places.weights)[0]
+
+
+@pytest.fixture(scope="module")
+def whole(dataset, model, tmp_path_factory):
+    """A memory of several shards."""
+    folder = tmp_path_factory.mktemp("whole") / "memory"
+    build_memory(model, dataset.gallery, dataset.root, folder, batch_size=8, shard_images=8)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def other(dataset, whole, tmp_path_factory):
+    """The memory of other weights on the same images: its arrays have the names and sizes of the whole one's."""
+    torch.manual_seed(3)
+    folder = tmp_path_factory.mktemp("other") / "memory"
+    build_memory(FPC(CONFIG).eval(), dataset.gallery, dataset.root, folder, batch_size=8, shard_images=8)
+    sizes = {path.name: path.stat().st_size for path in whole.glob("*.npy")}
+    assert {path.name: path.stat().st_size for path in folder.glob("*.npy")} == sizes
+    return folder
+
+
+@pytest.fixture
+def memory(whole, tmp_path):
+    return shutil.copytree(whole, tmp_path / "memory")
+
+
+def files(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def all_of(memory) -> list[np.ndarray]:
+    """Everything that a search reads of a memory."""
+    return [memory.cls, memory.features, memory.patches(np.arange(len(memory))).numpy()]
+
+
+def outcome(folder, dataset, model) -> str:
+    """What opening and reading all of it comes to: the error's words, else a digest of what was read."""
+    try:
+        found = open_memory(folder, expect=fingerprint(model, dataset.gallery, dataset.root))
+        return hashlib.sha256(b"".join(each.tobytes() for each in all_of(found))).hexdigest()
+    except GalleryMemoryError as error:
+        return str(error)
+
+
+@pytest.fixture(scope="module")
+def right(whole, dataset, model):
+    return outcome(whole, dataset, model)
+
+
+def truncate(folder, name, chance):
+    data = (folder / name).read_bytes()
+    (folder / name).write_bytes(data[: chance.randrange(len(data))])
+
+
+def flip(folder, name, chance):
+    data = bytearray((folder / name).read_bytes())
+    data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
+    (folder / name).write_bytes(data)
+
+
+def zero(folder, name, chance):
+    """A block that never reached the disk."""
+    data = bytearray((folder / name).read_bytes())
+    start = chance.randrange(len(data)) // 512 * 512
+    data[start : start + 512] = bytes(len(data[start : start + 512]))
+    (folder / name).write_bytes(data)
+
+
+def delete(folder, name, chance):
+    (folder / name).unlink()
+
+
+def empty(folder, name, chance):
+    (folder / name).write_bytes(b"")
+
+
+def lengthen(folder, name, chance):
+    with (folder / name).open("ab") as file:
+        file.write(chance.randbytes(chance.randint(1, 300)))
+
+
+def become_a_folder(folder, name, chance):
+    (folder / name).unlink()
+    (folder / name).mkdir()
+
+
+HARMS = (truncate, flip, flip, flip, zero, delete, empty, lengthen, become_a_folder)
+
+
+@pytest.mark.parametrize("harm", dict.fromkeys(HARMS))
+def test_harm_to_any_file_is_told_with_the_remedy_or_changes_nothing(whole, memory, dataset, model, right, harm):
+    chance = Random(harm.__name__)
+    for name in files(whole):
+        for _ in range(6 if harm in (flip, zero) else 2):
+            harm(memory, name, chance)
+            found = outcome(memory, dataset, model)
+            assert found == right or "memory build" in found, f"{harm.__name__} in {name}: {found[:300]}"
+            if harm in (delete, truncate, empty, become_a_folder):
+                assert found != right, f"{name} is not needed"
+            shutil.rmtree(memory)
+            shutil.copytree(whole, memory)
+
+
+def test_a_flip_that_is_not_told_lies_where_nothing_is_read(whole, memory, dataset, model, right):
+    """Of one bit in each of twelve places of every file, but the headers of token files, each is told."""
+    chance = Random(1)
+    silent = []
+    for name in files(whole):
+        data = (whole / name).read_bytes()
+        for at in range(0, len(data), max(1, len(data) // 12)):
+            harmed = bytearray(data)
+            harmed[at] ^= 1 << chance.randrange(8)
+            (memory / name).write_bytes(harmed)
+            in_header = name.startswith("tokens") and at < 128  # bytes of a .npy file before its rows
+            found = outcome(memory, dataset, model)
+            if "memory build" not in found and not (in_header and found == right):
+                silent.append(f"{name} at {at}")
+        (memory / name).write_bytes(data)
+    assert silent == []
+
+
+def test_two_files_in_each_others_place_are_told(whole, memory, dataset, model, right):
+    names = files(whole)
+    for one, two in pairwise(names):
+        (memory / one).write_bytes((whole / two).read_bytes())
+        (memory / two).write_bytes((whole / one).read_bytes())
+        found = outcome(memory, dataset, model)
+        assert "memory build" in found, f"{one} and {two}: {found[:200]}"
+        shutil.rmtree(memory)
+        shutil.copytree(whole, memory)
+
+
+def test_two_rows_in_each_others_place_are_told(whole, memory, dataset, model, right):
+    """In every array, the bytes of its first and its last row."""
+    arrays = [name for name in files(whole) if name.endswith(".npy")]
+    assert len(arrays) >= 4
+    for name in arrays:
+        array = np.load(whole / name)
+        array[[0, -1]] = array[[-1, 0]]
+        np.save(memory / name, array)
+        assert (memory / name).stat().st_size == (whole / name).stat().st_size
+        found = outcome(memory, dataset, model)
+        assert "is damaged" in found, f"{name}: {found[:200]}"
+        shutil.copy2(whole / name, memory / name)
+
+
+def test_any_file_of_another_memory_is_told(whole, other, memory, dataset, model, right):
+    for name in files(whole):
+        if (whole / name).read_bytes() == (other / name).read_bytes():
+            continue
+        shutil.copy2(other / name, memory / name)
+        found = outcome(memory, dataset, model)
+        assert "memory build" in found, f"{name}: {found[:200]}"
+        shutil.copy2(whole / name, memory / name)
+
+
+@pytest.mark.parametrize("harm", dict.fromkeys(each for each in HARMS if each is not become_a_folder))
+def test_a_build_mends_a_memory_whatever_was_done_to_it(whole, memory, dataset, model, harm):
+    chance = Random(7)
+    for name in files(whole):
+        harm(memory, name, chance)
+    build_memory(model, dataset.gallery, dataset.root, memory, batch_size=8, shard_images=8)
+    assert {path.name: path.read_bytes() for path in memory.iterdir()} == {
+        path.name: path.read_bytes() for path in whole.iterdir()
+    }
+
+
+def test_a_build_removes_no_folder_that_is_no_memory(whole, memory, dataset, model):
+    become_a_folder(memory, "manifest.json", Random(0))
+    (memory / "manifest.json" / "thesis.txt").write_text("three years of work")
+    with pytest.raises(GalleryMemoryError, match="holds something else than a gallery memory; name another"):
+        build_memory(model, dataset.gallery, dataset.root, memory)
+    assert (memory / "manifest.json" / "thesis.txt").is_file()
+
+
+def test_nonsense_in_the_descriptions_of_a_memory_is_told(whole, memory, dataset, model, right):
+    """Any value in any field of the JSON files: no other error than the memory's own, and no right rows by luck."""
+    chance = Random(0)
+    for name in [each for each in files(whole) if each.endswith(".json")]:
+        content = json.loads((whole / name).read_text())
+        for _ in range(120):
+            (memory / name).write_text(json.dumps(changed(chance, content)), encoding="utf-8", errors="replace")
+            found = outcome(memory, dataset, model)
+            assert found == right or "memory build" in found, f"{name}: {found[:300]}"
+        for text in ("[" * 100_000, "", "null", '"' + "x" * 100):
+            (memory / name).write_text(text)
+            assert "memory build" in outcome(memory, dataset, model)
+        shutil.copy2(whole / name, memory / name)
+
+
+def test_the_command_line_says_a_damaged_memory_in_one_line(small_places, memory, monkeypatch, capsys):
+    (memory / "cls.npy").write_bytes((memory / "cls.npy").read_bytes()[:-1])
+    places = ["--data", str(small_places.data), "--weights", str(small_places.weights), "--memory", str(memory)]
+    image = next((small_places.data / "query").iterdir())
+    assert cli.main(["query", str(image), *places, "--device", "cpu"]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "is damaged" in said
+    assert "memory build" in said
+
+
+def test_a_build_killed_right_after_its_move_leaves_nothing_but_the_memory(
+    whole, dataset, model, tmp_path, monkeypatch
+):
+    folder, on_disk = tmp_path / "killed" / "memory", builder._on_disk
+
+    class Killed(BaseException):
+        pass
+
+    def killed(path):
+        on_disk(path)
+        if path == folder.parent:
+            raise Killed
+
+    monkeypatch.setattr(builder, "_on_disk", killed)
+    with pytest.raises(Killed):
+        build_memory(model, dataset.gallery, dataset.root, folder, batch_size=8, shard_images=8)
+    left = {path.relative_to(tmp_path / "killed").as_posix() for path in (tmp_path / "killed").rglob("*")}
+    assert left == {"memory", *(f"memory/{path.name}" for path in whole.iterdir())}
+
+
+def test_killed_builds_go_on_and_end_with_the_bytes_of_an_undisturbed_one():
+    """A few moments, in forks of a process of its own; a hundred by hand: python -m tests.load.killing."""
+    command = [sys.executable, "-m", "tests.load.killing", "--kills", "6", "--images", "12", "--json"]
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
+    assert told.returncode == 0, told.stderr
+    found = json.loads(told.stdout)
+    assert sum(found["seen"].values()) == 6
+    assert found["compared"] >= 1
+
+
+def test_a_search_of_a_memory_whose_shard_is_cut_short_meanwhile_is_told(small_places, memory, dataset):
+    space = open_workspace(replace(small_places, memory=memory), "cpu")
+    assert len(space.retriever.memory) == len(dataset.gallery)
+    for shard in memory.glob("tokens*"):
+        shard.write_bytes(shard.read_bytes()[:200])
+    with pytest.raises(GalleryMemoryError, match="memory build"):
+        space.retriever.memory.patches(np.arange(len(dataset.gallery)))

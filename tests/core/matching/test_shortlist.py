@@ -1,0 +1,172 @@
+"""The shortlist by torch, faiss and Qdrant: the same candidates with the same D_cos, whoever finds them."""
+
+import importlib.util
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from fpc_core.config import QuerySettings
+from fpc_core.matching.shortlist.base import IndexKind, ShortlistError, TorchIndex, nearest, open_index
+from fpc_core.workspace import open_workspace
+from tests.support.small_workspace import CONFIG
+
+NEEDS = {IndexKind.FAISS: "faiss", IndexKind.FAISS_IVF: "faiss", IndexKind.QDRANT: "qdrant_client"}
+KINDS = [
+    pytest.param(
+        kind,
+        marks=pytest.mark.skipif(
+            kind in NEEDS and importlib.util.find_spec(NEEDS[kind]) is None,
+            reason=f"{NEEDS.get(kind)} is not installed (requirements-scale.txt)",
+        ),
+    )
+    for kind in IndexKind
+]
+EXACT = [kind for kind in KINDS if kind.values[0] != IndexKind.FAISS_IVF]
+OTHERS = [kind for kind in KINDS if kind.values[0] in NEEDS]
+
+
+@pytest.fixture(autouse=True)
+def embedded(monkeypatch):
+    monkeypatch.setenv("FPC_QDRANT", ":memory:")
+
+
+def units(cls):
+    return cls / np.linalg.norm(cls, axis=1, keepdims=True)
+
+
+def index_of(kind, cls, folder, name="gallery"):
+    return open_index(kind, cls, lambda: units(cls), name, folder)
+
+
+@pytest.fixture(scope="module")
+def gallery():
+    """600 tokens of different lengths around 20 centres; the first 40 are all the same."""
+    rng = np.random.default_rng(0)
+    cls = np.repeat(rng.standard_normal((20, 16)), 30, axis=0) + 0.3 * rng.standard_normal((600, 16))
+    cls *= rng.uniform(0.5, 3, (600, 1))
+    cls[:40] = cls[0]
+    return cls.astype(np.float32)
+
+
+@pytest.mark.parametrize("kind", EXACT)
+@pytest.mark.parametrize("size", [1, 25, 100])
+def test_every_exact_index_finds_the_nearest_in_order_to_the_last_bit(kind, size, gallery, tmp_path):
+    index = index_of(kind, gallery, tmp_path)
+    for row in (100, 250, 599):
+        query = torch.from_numpy(gallery[row] + 0.1)
+        found = index.search(query, size)
+        expected = 1 - units(gallery.astype(np.float64)) @ units(query[None].double().numpy())[0]
+        order = np.argsort(expected.astype(np.float32), kind="stable")[:size]
+        assert found.indices.tolist() == order.tolist()
+        assert np.array_equal(found.d_cos, expected[order].astype(np.float32))
+        assert (found.indices.dtype, found.d_cos.dtype) == (np.int64, np.float32)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in EXACT if kind.values[0] != IndexKind.QDRANT])
+def test_equal_distances_keep_gallery_order_at_the_edge_too(kind, gallery, tmp_path):
+    found = index_of(kind, gallery, tmp_path).search(torch.from_numpy(gallery[0]), 4)
+    assert found.indices.tolist() == [0, 1, 2, 3]
+    np.testing.assert_allclose(found.d_cos, 0, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_gallery_smaller_than_the_shortlist_is_taken_whole(kind, tmp_path):
+    found = index_of(kind, np.eye(2, dtype=np.float32), tmp_path).search(torch.tensor([1.0, 0.5]), 100)
+    assert found.indices.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("kind", EXACT)
+def test_a_workspace_searches_the_same_with_every_index(kind, small_places, monkeypatch, tmp_path):
+    monkeypatch.setenv("FPC_CACHE", str(tmp_path))
+    plain = open_workspace(small_places, "cpu")
+    monkeypatch.setenv("FPC_SHORTLIST", kind)
+    other = open_workspace(small_places, "cpu")
+    image = torch.rand(1, 3, *CONFIG.image_size, generator=torch.Generator().manual_seed(0))
+    settings = QuerySettings(shortlist=8, neighbors=2)
+    one, two = (space.retriever.search(image, settings) for space in (plain, other))
+    assert np.array_equal(one.by_cosine.indices, two.by_cosine.indices)
+    assert np.array_equal(one.by_cosine.distance, two.by_cosine.distance)
+    assert np.array_equal(one.final.indices, two.final.indices)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.values[0] == IndexKind.FAISS_IVF])
+def test_inverted_lists_miss_some_and_misjudge_none_and_are_kept(kind, gallery, tmp_path):
+    index = index_of(kind, gallery, tmp_path)
+    shares = []
+    for row in range(60, 600, 30):
+        query = torch.from_numpy(gallery[row])
+        found, exact = index.search(query, 20), TorchIndex(gallery, lambda: units(gallery)).search(query, 20)
+        judged = nearest(query, gallery, found.indices, 20)
+        assert np.array_equal(found.d_cos, judged.d_cos)
+        shares.append(np.isin(found.indices, exact.indices).mean())
+    assert np.mean(shares) > 0.5
+    made = (tmp_path / "gallery.faiss").stat().st_mtime_ns
+    again = index_of(kind, gallery, tmp_path)
+    assert (tmp_path / "gallery.faiss").stat().st_mtime_ns == made
+    assert again.search(torch.from_numpy(gallery[99]), 5).indices[0] == 99
+    (tmp_path / "gallery.faiss").write_bytes(b"broken")
+    assert index_of(kind, gallery, tmp_path).search(torch.from_numpy(gallery[99]), 5).indices[0] == 99
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.values[0] == IndexKind.FAISS_IVF])
+@pytest.mark.parametrize("size", [100, 590, 600, 1000])
+def test_inverted_lists_give_as_many_as_asked_for(kind, size, gallery, tmp_path):
+    found = index_of(kind, gallery, tmp_path).search(torch.from_numpy(gallery[300]), size)
+    assert len(set(found.indices)) == len(found.indices) == min(size, 600)
+    assert found.indices[0] == 300
+
+
+def test_what_is_found_is_part_of_what_results_are_known_by(small_places, tmp_path, monkeypatch):
+    pytest.importorskip("faiss", reason="faiss is not installed (requirements-scale.txt)")
+    monkeypatch.setenv("FPC_CACHE", str(tmp_path))
+    exact, faiss, lists = (
+        open_workspace(small_places, "cpu", shortlist=kind) for kind in ("torch", "faiss", "faiss-ivf")
+    )
+    assert exact.key == faiss.key
+    assert lists.key != exact.key
+
+
+def test_a_collection_is_uploaded_once_mended_and_bound_to_its_memory(gallery, tmp_path, monkeypatch):
+    qdrant = pytest.importorskip("qdrant_client", reason="qdrant_client is not installed (requirements-scale.txt)")
+    monkeypatch.setenv("FPC_QDRANT", str(tmp_path / "qdrant"))
+    few = gallery[::12]
+    index = index_of(IndexKind.QDRANT, few, tmp_path)
+    index._client.delete("fpc-gallery", [3, 4, 5])  # as an upload that was interrupted
+    index._client.close()
+    index = index_of(IndexKind.QDRANT, few, tmp_path)
+    assert index._client.count("fpc-gallery").count == len(few)
+    index._client.close()
+    uploads = []
+    monkeypatch.setattr(qdrant.QdrantClient, "upsert", lambda *_, **__: uploads.append(1))
+    index_of(IndexKind.QDRANT, few, tmp_path)._client.close()
+    assert uploads == []
+    index_of(IndexKind.QDRANT, few, tmp_path, "other")._client.close()
+    assert uploads == [1]
+
+
+def test_what_cannot_be_had_is_told_with_the_remedy(gallery, tmp_path, monkeypatch):
+    with pytest.raises(ShortlistError, match="unknown shortlist 'annoy'; use torch, faiss, faiss-ivf, qdrant"):
+        index_of("annoy", gallery, tmp_path)
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    monkeypatch.delitem(sys.modules, "fpc_core.matching.shortlist.faiss_index", raising=False)
+    with pytest.raises(ShortlistError, match=r"by faiss needs faiss: pip install -r requirements-scale\.txt, or use"):
+        index_of("faiss", gallery, tmp_path)
+
+
+def test_qdrant_must_be_told_where_and_a_server_must_answer(gallery, tmp_path, monkeypatch):
+    pytest.importorskip("qdrant_client", reason="qdrant_client is not installed (requirements-scale.txt)")
+    monkeypatch.delenv("FPC_QDRANT")
+    with pytest.raises(ShortlistError, match="needs FPC_QDRANT: the address of a server"):
+        index_of("qdrant", gallery, tmp_path)
+    monkeypatch.setenv("FPC_QDRANT", "http://localhost:1")
+    with pytest.raises(ShortlistError, match="Qdrant at http://localhost:1 cannot be used"):
+        index_of("qdrant", gallery, tmp_path)
+
+
+def test_nothing_optional_is_loaded_unless_it_is_asked_for():
+    code = "import sys, fpc_core.workspace; print({'faiss', 'qdrant_client'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

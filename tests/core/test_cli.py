@@ -1,0 +1,258 @@
+import csv
+import importlib.metadata
+import io
+import re
+import shutil
+
+import numpy as np
+import pytest
+
+from fpc_core import cli
+from fpc_core.cli import main
+from fpc_core.config import QuerySettings
+from fpc_core.evaluation.paper_tables.score_recipe import ScoreRecipe
+from fpc_core.figures.recipe import FigureKind, FigureRecipe
+from fpc_core.matching.shortlist.base import TorchIndex
+from fpc_core.model.checkpoint import load_checkpoint
+from fpc_core.results import Shortlist
+from fpc_core.retrieval import Retriever
+from fpc_core.runtime.out_of_memory import NoMemoryLeftError
+from fpc_core.training.state import WEIGHTS
+from tests.support.small_workspace import CONFIG
+
+
+@pytest.fixture
+def world(small_places):
+    places = small_places
+    return places, ["--data", str(places.data), "--weights", str(places.weights), "--memory", str(places.memory)]
+
+
+def test_query_prints_three_rankings_shares_and_timings(world, capsys):
+    places, where = world
+    image = places.data / "query" / "0001_c1_f0000002.png"
+    assert main(["query", str(image), "--camera", "1", "--top", "3", *where]) == 0
+    text = capsys.readouterr().out
+    assert "Small world (synthetic)" in text
+    assert "block 3: 103 block 6: 83 block 9: 67" in text
+    assert "consolidated" in text
+    assert "decoder attention (Eq. 13)" in text
+    assert "milliseconds" in text
+
+
+def test_query_prints_a_column_that_has_ended_as_blank(world, capsys, monkeypatch):
+    places, where = world
+    monkeypatch.setattr(cli, "_settings", lambda *_: QuerySettings(neighbors=2, shortlist=3))
+    assert main(["query", str(places.data / "query" / "0001_c1_f0000002.png"), "--top", "5", *where]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    start = next(place for place, line in enumerate(lines) if line.startswith("rank "))
+    head, *ranks = lines[start : start + 6]
+    assert [len(line) for line in ranks] == [len(head)] * 5
+    assert [line[4:-34].strip() == "" for line in ranks] == [False, False, False, True, True]
+
+
+@pytest.fixture
+def own_cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("FPC_CACHE", str(tmp_path / "cache"))
+
+
+def test_evaluate_prints_cmc_and_map_with_their_intervals(world, capsys, own_cache):
+    assert main(["evaluate", "-k", "3", *world[1]]) == 0
+    told = capsys.readouterr()
+    assert "Small world (synthetic)" in told.err
+    assert re.search(r"fpc +(\d+\.\d \[\d+\.\d, \d+\.\d\] *){4}\n", told.out)
+    assert "Ours: Small world (synthetic), 8 queries, 32 gallery images" in told.out
+
+
+def test_evaluate_prints_tables_with_the_papers_figures(world, capsys, own_cache):
+    assert main(["evaluate", "--tables", "4", "7", *world[1]]) == 0
+    table_4, table_7 = capsys.readouterr().out.split("Table 7: ")
+    assert table_4.startswith("Table 4: ")
+    assert re.search(r"\n4 +yes  yes  yes  .* 76\.7 +72\.8\n", table_4)
+    assert re.search(r"\nFPC \+ re-ranking +\d.* 78\.6 +78\.3\n", table_7)
+
+
+def test_evaluate_remembers_and_writes_every_format(world, capsys, tmp_path, own_cache, monkeypatch):
+    command = ["evaluate", "--tables", "all", "--resamples", "50", *world[1]]
+    assert main([*command, "--out", str(tmp_path / "first")]) == 0
+    names = {path.name for path in (tmp_path / "first").iterdir()}
+    assert {"table-1.txt", "table-5.md", "table-7.tex", "fig-4a.csv", "fig-4b.txt"} <= names
+    assert len(names) == 9 * 4
+    monkeypatch.setattr("fpc_core.retrieval.Retriever.prepare", None)  # nothing is computed a second time
+    assert main([*command, "--out", str(tmp_path / "again"), "--format", "csv", "latex"]) == 0
+    again = list((tmp_path / "again").iterdir())
+    assert len(again) == 9 * 2
+    assert all(path.read_bytes() == (tmp_path / "first" / path.name).read_bytes() for path in again)
+
+
+def test_evaluate_repeats_the_score_of_a_recipe(world, capsys, tmp_path, own_cache):
+    assert main(["evaluate", "--tables", "6", "--format", "csv", *world[1]]) == 0
+    *_, last = csv.DictReader(io.StringIO(capsys.readouterr().out.strip()))
+    (tmp_path / "recipe.json").write_text(last["recipe"])
+    assert main(["evaluate", "--recipe", str(tmp_path / "recipe.json"), "--format", "csv", *world[1]]) == 0
+    (again,) = csv.DictReader(io.StringIO(capsys.readouterr().out.strip()))
+    assert again["method"] == "encoder"
+    for name in ("ours Rank-1", "ours mAP", "ours mAP low", "ours mAP high", "recipe"):
+        assert again[name] == last[name]
+
+
+def test_an_ablation_is_tables_4_and_5_and_without_true_masks_nothing_more(world, capsys, own_cache):
+    assert main(["evaluate", "--ablation", *world[1]]) == 0
+    ablation = capsys.readouterr().out
+    assert main(["evaluate", "--tables", "4", "5", *world[1]]) == 0
+    assert capsys.readouterr().out == ablation
+
+
+def test_evaluate_says_what_it_cannot_do(world, capsys, tmp_path):
+    (tmp_path / "recipe.json").write_text(ScoreRecipe(weights="0" * 64).to_json())
+    recipe = ["--recipe", str(tmp_path / "recipe.json")]
+    for extra, message in (
+        ([*recipe], "the recipe was made with the weights 000000000000"),
+        ([*recipe, "--tables", "3"], "give one of them"),
+        (["--dropped", "--no-cache"], "Small world has no true masks"),
+        (["--resamples", "0"], "resamples must lie in"),
+    ):
+        assert main(["evaluate", *world[1], *extra]) == 2
+        assert message in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_train_starts_from_weights_and_says_what_it_leaves_out(world, capsys, tmp_path):
+    places = world[0]
+    for identity in (1, 2):
+        for camera in (1, 2):
+            path = places.data / "bounding_box_test" / f"{identity:04d}_c{camera}_f0000001.png"
+            (tmp_path / "data" / "bounding_box_train").mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, tmp_path / "data" / "bounding_box_train")
+    for split in ("query", "bounding_box_test"):
+        shutil.copytree(places.data / split, tmp_path / "data" / split)
+    recipe = ["--holistic-steps", "1", "--fpc-steps", "0", "--identities", "2", "--images", "2"]
+    command = ["train", str(tmp_path / "data"), "--out", str(tmp_path / "run"), "--init", str(places.weights), *recipe]
+    assert main(command) == 0
+    text = capsys.readouterr().out
+    assert "fresh: encoder.camera: 1 key, classifier: 1 key, rec_classifier: 1 key" in text
+    assert "4 pictures of 2 identities" in text
+    assert "holistic step 1 of 1: loss" in text
+    assert load_checkpoint(tmp_path / "run" / WEIGHTS)[0].config.width == CONFIG.width  # that of --init, not ViT-Tiny's
+    assert main(command) == 0
+    assert "state.pt; " in capsys.readouterr().out
+    assert main([*command, "--model", "small", "--out", str(tmp_path / "other")]) == 2
+    assert "leave out --model" in capsys.readouterr().err
+
+
+def test_sweep_prints_a_table_per_k_writes_every_cell_and_remembers(world, capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("FPC_CACHE", str(tmp_path / "cache"))
+    axes = ["--keep-rates", "1", "0.7", "--alphas", "0", "0.4", "-k", "1", "5", "--csv", str(tmp_path / "cells.csv")]
+    assert main(["sweep", *axes, *world[1]]) == 0
+    first = capsys.readouterr().out
+    assert "Rank-1 / mAP of 8 queries; 0 without a true match are left out" in first
+    assert "K = 5" in first
+    assert "best mAP" in first
+    assert len((tmp_path / "cells.csv").read_text().splitlines()) == 1 + 2 * 2 * 2
+    monkeypatch.setattr("fpc_core.retrieval.Retriever.match", None)  # nothing is computed a second time
+    assert main(["sweep", *axes, *world[1]]) == 0
+    assert capsys.readouterr().out == first
+
+
+def test_flops_prints_the_six_figures_of_table_3_beside_the_papers(capsys):
+    assert main(["flops"]) == 0
+    text = capsys.readouterr().out
+    for paper, ours in (
+        ("20.8", "20.78"),
+        ("18.1", "18.11"),
+        ("15.7", "15.73"),
+        ("13.6", "13.66"),
+        ("11.9", "11.91"),
+        ("10.4", "10.39"),
+    ):
+        assert paper in text
+        assert ours in text
+
+
+def test_memory_build_opens_what_is_up_to_date(world, capsys):
+    assert main(["memory", "build", *world[1]]) == 0
+    assert "32 images" in capsys.readouterr().out
+
+
+def test_doctor_says_what_is_in_place(world, capsys):
+    assert main(["doctor", *world[1]]) == 0
+    text = capsys.readouterr().out
+    assert "ok       workspace: memory of 32 images fits data and weights" in text
+    assert "ok       search: a gallery image finds itself at rank 1 of 32" in text
+
+
+def test_doctor_names_what_is_missing(world, capsys, tmp_path):
+    assert main(["doctor", *world[1], "--memory", str(tmp_path / "gone")]) == 1
+    assert "problem  workspace" in capsys.readouterr().out
+
+
+def test_doctor_goes_on_after_a_package_that_is_missing_an_image_not_found_and_memory_that_ran_out(
+    world, capsys, monkeypatch
+):
+    def version(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    def search(*_):
+        raise NoMemoryLeftError("no memory left for the encoder")
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    monkeypatch.setattr(Retriever, "search", search)
+    assert main(["doctor", *world[1]]) == 1
+    text = capsys.readouterr().out
+    assert "problem  timm is not installed: pip install -r requirements.txt" in text
+    assert "problem  search: no memory left for the encoder" in text
+    monkeypatch.undo()
+    monkeypatch.setattr(TorchIndex, "search", lambda *_: Shortlist(np.arange(1, 21), np.zeros(20, np.float32)))
+    assert main(["doctor", *world[1]]) == 1
+    assert "problem  search: memory row 0 is not on the shortlist" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        (["--keep-rate", "0"], "keep rate must lie in"),
+        (["--alpha", "2"], "alpha must lie in"),
+        (["--device", "toaster"], "unknown device 'toaster'"),
+        (["--camera", "99"], "--camera must lie in 1..4, not 99"),
+    ],
+)
+def test_bad_settings_are_one_line_and_no_traceback(world, capsys, extra, message):
+    places, where = world
+    image = places.data / "query" / "0001_c1_f0000002.png"
+    assert main(["query", str(image), *where, *extra]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_a_file_that_is_no_image_is_named(world, capsys, tmp_path):
+    path = tmp_path / "notes.jpg"
+    path.write_text("hello")
+    assert main(["query", str(path), *world[1]]) == 2
+    assert "notes.jpg" in capsys.readouterr().err
+
+
+def test_a_second_round_of_progress_begins_its_bar_anew():
+    from tqdm import tqdm
+
+    from fpc_core.cli import _show
+
+    bar = tqdm(total=5, file=io.StringIO())
+    show = _show(bar)
+    show(3, 5)
+    show(1, 4)
+    assert (bar.n, bar.total) == (1, 4)
+    bar.close()
+
+
+def test_figure_writes_what_an_author_needs(world, capsys, tmp_path):
+    recipe = FigureRecipe(FigureKind.DROP_PROCESS, ("query/0001_c1_f0000002.png",))
+    (tmp_path / "mine.json").write_text(recipe.to_json())
+    assert main(["figure", str(tmp_path / "mine.json"), "--out", str(tmp_path / "out"), *world[1]]) == 0
+    written = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"mine.pdf", "mine.svg", "mine-300dpi.png", "mine.csv", "mine.tex"} <= written
+    assert (tmp_path / "out" / "mine.json").read_text() == recipe.to_json()
+
+
+def test_a_recipe_that_is_none_is_one_line_and_no_traceback(world, capsys, tmp_path):
+    (tmp_path / "bad.json").write_text("{}")
+    assert main(["figure", str(tmp_path / "bad.json"), *world[1]]) == 2
+    assert capsys.readouterr().err.startswith("error: the recipe must be a JSON object with format 1")

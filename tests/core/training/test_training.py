@@ -1,0 +1,352 @@
+import math
+import subprocess
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from fpc_core.config import ModelConfig, PruneSettings, Variant
+from fpc_core.data.datasets import DatasetError, open_dataset
+from fpc_core.data.images import normalise, resize_image, to_tensor
+from fpc_core.model.checkpoint import load_checkpoint, save_checkpoint
+from fpc_core.model.fpc import FPC, decoder_input
+from fpc_core.results import DropStage
+from fpc_core.training.batches import (
+    augment,
+    augment_masks,
+    choose_neighbors,
+    load_person_masks,
+    load_training_images,
+    sample_identities,
+    training_config,
+)
+from fpc_core.training.loop import _schedule, train
+from fpc_core.training.losses import guidance, identity_and_triplet, soft_triplet
+from fpc_core.training.settings import Progress, TrainSettings
+from fpc_core.training.stages import StageLoss, TrainingMemory, encode_memory
+from fpc_core.training.state import LOG, STATE, WEIGHTS, append_log, cut_log
+from tests.support.small_workspace import paint
+from tests.support.two_processes import one_run
+
+CONFIG = ModelConfig(stride=32, width=32, heads=4, depth=4, token_blocks=3, cameras=4, identities=1)
+QUICK = TrainSettings(
+    holistic_steps=6, fpc_steps=4, identities=3, images=2, neighbors=3, refresh=2, drop_path=0.1, blocks=(1,),
+    checkpoint_minutes=99,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    root = tmp_path_factory.mktemp("train")
+    for folder in ("query", "bounding_box_test", "bounding_box_train"):
+        (root / folder).mkdir()
+    for identity in range(1, 5):
+        for camera in range(1, 5):
+            paint(identity, camera).save(root / "bounding_box_train" / f"{identity:04d}_c{camera}_f0000001.png")
+    for folder, camera in (("query", 1), ("bounding_box_test", 2)):
+        Image.new("RGB", (128, 256)).save(root / folder / f"0009_c{camera}_f0000001.png")
+    return open_dataset(root)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Threads gain nothing on a model of width 32, and wait for each other where cores are shared."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_triplet_takes_the_hardest_pairs():
+    features = torch.tensor([[0.0], [3.0], [4.0], [9.0]])
+    identities = torch.tensor([0, 0, 1, 1])
+    # d_ap: 3 3 5 5; d_an: 4 1 1 6
+    expected = torch.nn.functional.softplus(torch.tensor([-1.0, 2.0, 4.0, -1.0])).mean()
+    assert soft_triplet(features, identities) == pytest.approx(float(expected))
+    with pytest.raises(ValueError, match="two identities"):
+        soft_triplet(features, torch.zeros(4))
+
+
+def test_gradients_of_the_losses_are_those_of_finite_differences():
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(6, 3, dtype=torch.float64, generator=generator).requires_grad_()
+    logits = torch.randn(6, 3, dtype=torch.float64, generator=generator).requires_grad_()
+    identities = torch.tensor([0, 0, 1, 1, 2, 2])
+    assert torch.autograd.gradcheck(soft_triplet, (features, identities))
+    assert torch.autograd.gradcheck(identity_and_triplet, (logits, features, identities))
+
+
+def test_guidance_is_the_cross_entropy_of_attention_and_person():
+    entered = torch.tensor([[2, 0], [1, 0]])
+    stage = DropStage(3, entered, torch.tensor([[0.2, 0.6], [0.1, 0.1]]), entered[:, :1])
+    person = torch.tensor([[0.5, 0.0, 0.5], [0.0, 0.0, 1.0]])
+    # First image: half and half against 1/4 and 3/4. Second: patch 2 fell before, so nothing of the person is left.
+    assert guidance([stage], person) == pytest.approx(-(math.log(1 / 4) + math.log(3 / 4)) / 2 / 2)
+    assert guidance([stage, stage], person) == pytest.approx(float(guidance([stage], person)))
+
+
+@pytest.mark.parametrize("stage", ["holistic", "fpc released", "fpc paper", "fpc guided"])
+def test_gradients_of_both_stages_are_those_of_finite_differences(dataset, stage):
+    """The derivative of the whole loss along a random direction of all weights, in float64."""
+    torch.manual_seed(0)
+    images = load_training_images(dataset, CONFIG)
+    model = FPC(training_config(dataset, CONFIG)).double().train()
+    for parameter in model.parameters():  # away from the start, where the decoder's classifier is nearly constant
+        parameter.data += 0.05 * torch.randn_like(parameter)
+    memory = None
+    if stage != "holistic":
+        size = (len(images.labels), CONFIG.patches, CONFIG.width)
+        memory = TrainingMemory(torch.randn(size[0], size[2]), torch.randn(size))
+    rows = torch.tensor([0, 1, 4, 5, 8, 9])
+    pixels = normalise(images.pixels[rows], CONFIG).double()
+    guided = stage == "fpc guided"
+    loss = StageLoss(model, replace(QUICK, guide=2.0 if guided else 0.0), images)
+    person = (torch.rand(len(rows), 1, *CONFIG.image_size) > 0.7).byte() if guided else None
+
+    def at(step: float) -> torch.Tensor:
+        for parameter, start, direction in zip(parameters, starts, directions, strict=True):
+            parameter.data = start + step * direction
+        return loss(pixels, rows, 1 if stage == "fpc paper" else 0, memory, person)
+
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    starts = [parameter.detach().clone() for parameter in parameters]
+    directions = [torch.randn_like(parameter) for parameter in parameters]
+    at(0.0).backward()
+    slope = sum(
+        float((parameter.grad * direction).sum())
+        for parameter, direction in zip(parameters, directions, strict=True)
+        if parameter.grad is not None
+    )
+    step = 1e-6
+    change = (at(step) - at(-step)).detach()
+    assert abs(slope) > 0.1
+    assert float(change) / (2 * step) == pytest.approx(slope, rel=1e-5)
+
+
+def test_a_batch_holds_p_identities_of_k_images():
+    labels = torch.tensor([0] * 5 + [1] * 3 + [2] * 4 + [3])
+    generator = torch.Generator().manual_seed(0)
+    rows = sample_identities(labels, 4, 4, generator)
+    assert labels[rows].bincount().tolist() == [4, 4, 4, 4]
+    assert len(set(rows[labels[rows] == 0].tolist())) == 4
+    assert set(rows[labels[rows] == 3].tolist()) == {12}
+
+
+def test_neighbours_are_never_the_image_nor_its_same_camera_copies():
+    labels, cameras = torch.tensor([0, 0, 0, 1, 1, 2]), torch.tensor([0, 0, 1, 0, 1, 1])
+    cls = torch.ones(6, 4)
+    found = choose_neighbors(cls, labels, cameras, [0, 4], 4, cls[:2])
+    assert set(found[0].tolist()) == {2, 3, 4, 5}
+    assert 4 not in found[1].tolist()
+    with pytest.raises(ValueError, match="lower K = 5"):
+        choose_neighbors(cls, labels, cameras, [0], 5, cls[:1])
+
+
+def test_augmentation_stays_in_range_and_follows_the_seed_of_each_image():
+    pixels = torch.randint(0, 256, (5, 3, 64, 32), dtype=torch.uint8)
+    seeds = torch.arange(5)
+    first = augment(pixels, CONFIG, 1.0, seeds)
+    assert first.abs().max() <= 1.151
+    assert torch.equal(augment(pixels[3:4], CONFIG, 1.0, seeds[3:4])[0], first[3])
+    assert not torch.equal(first, augment(pixels, CONFIG, 1.0, seeds + 1))
+
+
+def test_images_in_training_are_normalised_as_those_of_a_search(dataset):
+    config = replace(CONFIG, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+    images = load_training_images(dataset, config)
+    searched = to_tensor([resize_image(dataset.read(each), config.image_size) for each in dataset.train], config)
+    assert torch.equal(normalise(images.pixels, config), searched)
+    centre = (0, slice(None), 32, 16)
+    white = torch.full((1, 3, 64, 32), 255, dtype=torch.uint8)
+    exposure = augment(white, config, 0.0, torch.arange(1))[centre] / normalise(white, config)[centre]
+    assert 0.85 <= exposure[0] <= 1.15
+    torch.testing.assert_close(exposure, exposure[:1].expand(3))
+
+
+def test_masks_are_moved_and_erased_as_their_images_are():
+    """A white person on black: what shines in the picture is what the mask calls seen, save where noise is."""
+    masks = (torch.rand(6, 1, 64, 32, generator=torch.Generator().manual_seed(0)) > 0.5).byte()
+    pixels, seeds = 255 * masks.expand(-1, 3, -1, -1), torch.arange(6)
+    assert torch.equal(augment(pixels, CONFIG, 0.0, seeds)[:, :1] > 0, augment_masks(masks, 0.0, seeds) == 1)
+    left = augment_masks(masks, 1.0, seeds)
+    assert (left <= augment_masks(masks, 0.0, seeds)).all()
+    seen = left == 1
+    assert seen.any()
+    assert torch.equal(
+        augment(pixels, CONFIG, 1.0, seeds)[:, :1][seen], augment(pixels, CONFIG, 0.0, seeds)[:, :1][seen]
+    )
+
+
+def test_guide_needs_true_masks(dataset):
+    with pytest.raises(DatasetError, match=r"no true mask of bounding_box_train.*without guide"):
+        load_person_masks(dataset, CONFIG)
+
+
+def test_both_stages_overfit_a_tiny_set(dataset, tmp_path):
+    losses = {}
+    settings = replace(
+        QUICK, holistic_steps=120, fpc_steps=80, identities=4, images=4, learning_rate=3e-3, erase=0.0, drop_path=0.0
+    )
+
+    def report(told):
+        losses.setdefault(told.stage, []).append(told.loss)
+
+    model = train(dataset, CONFIG, settings, tmp_path, report=report)
+    by_chance = math.log(4) + math.log(2)  # four identities guessed at, positives as far away as negatives
+    assert losses["holistic"][-1] < 0.2 * by_chance
+    assert losses["fpc"][-1] < 0.2 * 2 * by_chance
+    images = load_training_images(dataset, CONFIG)
+    memory = encode_memory(model, images, settings)
+    model.eval()
+    with torch.inference_mode():
+        pruned = model.encode(normalise(images.pixels, CONFIG), images.cameras, PruneSettings(0.8, blocks=(1,)))
+        found = model.classifier(model.global_feature(pruned.tokens)).argmax(dim=1)
+        near = choose_neighbors(
+            memory.cls, images.labels, images.cameras, torch.arange(16), 3, pruned.cls
+        )  # fmt: skip
+        seen = decoder_input(
+            pruned.cls, pruned.patches, memory.cls[near], memory.tokens[near].float(), Variant.RELEASED
+        )  # fmt: skip
+        consolidated = model.rec_classifier(model.rec_bottleneck(model.decoder(seen))).argmax(dim=1)
+    assert torch.equal(found, images.labels)
+    assert torch.equal(consolidated, images.labels)
+
+
+def test_the_log_has_every_tenth_step_with_its_stage_rate_and_time(dataset, tmp_path):
+    told = []
+    train(dataset, CONFIG, replace(QUICK, holistic_steps=20, fpc_steps=15), tmp_path, report=told.append)
+    lines = [line.split(",") for line in (tmp_path / LOG).read_text().splitlines()]
+    assert lines[0] == ["step", "stage", "loss", "learning_rate", "seconds"]
+    assert [(line[0], line[1]) for line in lines[1:]] == [
+        ("10", "holistic"), ("20", "holistic"), ("30", "fpc"), ("35", "fpc")
+    ]  # fmt: skip
+    assert [float(line[2]) for line in lines[1:]] == pytest.approx([each.loss for each in told], abs=1e-4)
+    assert told[-1].eta == 0
+    assert 0 < told[0].eta < 60
+
+
+def test_the_rate_warms_up_and_falls_along_a_cosine():
+    assert _schedule(0.04, 0.08) == pytest.approx(0.5)
+    assert _schedule(0.08, 0.08) == pytest.approx(1.0)
+    assert _schedule(0.54, 0.08) == pytest.approx(0.505)  # half-way down to 1 %
+    assert _schedule(1.0, 0.08) == pytest.approx(0.01)
+
+
+def test_the_same_seed_gives_the_same_weights_and_resuming_changes_no_bit(dataset, tmp_path):
+    whole = train(dataset, CONFIG, QUICK, tmp_path / "whole")
+    for stop in (4, 7, 9, None):  # before, between and after encodings of the memory, at steps 6 and 8
+        resumed = train(dataset, CONFIG, QUICK, tmp_path / "parts", stop_after=stop)
+    for name, value in whole.state_dict().items():
+        assert torch.equal(resumed.state_dict()[name], value), name
+    logs = [(tmp_path / run / LOG).read_text().splitlines()[-1].rpartition(",")[0] for run in ("whole", "parts")]
+    assert logs[0] == logs[1]
+    other = train(dataset, CONFIG, replace(QUICK, seed=1), tmp_path / "other")
+    assert not torch.equal(other.classifier.weight, whole.classifier.weight)
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut", "text", "another"])
+def test_a_damaged_state_is_refused_and_the_remedy_named(dataset, tmp_path, damage):
+    train(dataset, CONFIG, QUICK, tmp_path, stop_after=1)
+    path = tmp_path / STATE
+    if damage == "another":
+        torch.save([1], path)
+    else:
+        path.write_bytes({"empty": b"", "cut": path.read_bytes()[:5000], "text": b"nothing of the kind"}[damage])
+    with pytest.raises(ValueError, match=r"state\.pt is damaged or no state of a run; name another output folder"):
+        train(dataset, CONFIG, QUICK, tmp_path, stop_after=2)
+
+
+@pytest.mark.parametrize("left", ["", "step,stage,loss,learning_rate,seconds\n", "step,stage,loss,learning_rate,sec"])
+def test_a_log_that_was_cut_goes_on_under_its_heading(tmp_path, left):
+    (tmp_path / LOG).write_text(left)
+    cut_log(tmp_path, 20)
+    append_log(tmp_path, Progress(30, "holistic", 2.0, 1e-3, 31.0, 0.0))
+    lines = (tmp_path / LOG).read_text().splitlines()
+    assert [line.split(",")[:3] for line in lines] == [["step", "stage", "loss"], ["30", "holistic", "2.0000"]]
+
+
+def test_lines_of_lost_steps_leave_the_log(tmp_path):
+    for step in (10, 20, 30):
+        append_log(tmp_path, Progress(step, "holistic", 1.0, 1e-3, float(step), 0.0))
+    cut_log(tmp_path, 20)
+    append_log(tmp_path, Progress(30, "holistic", 2.0, 1e-3, 31.0, 0.0))
+    lines = (tmp_path / LOG).read_text().splitlines()
+    assert [line.split(",")[0] for line in lines] == ["step", "10", "20", "30"]
+    assert lines[-1].split(",")[2] == "2.0000"
+
+
+def test_another_recipe_model_or_process_count_does_not_continue_a_run(dataset, tmp_path):
+    train(dataset, CONFIG, QUICK, tmp_path, stop_after=1)
+    with pytest.raises(ValueError, match="other settings; name another output folder"):
+        train(dataset, CONFIG, replace(QUICK, seed=1), tmp_path)
+    with pytest.raises(ValueError, match="another model or dataset; name another output folder"):
+        train(dataset, replace(CONFIG, stride=16), QUICK, tmp_path)
+    content = torch.load(tmp_path / STATE, weights_only=True)
+    torch.save(content | {"processes": 2}, tmp_path / STATE)
+    with pytest.raises(ValueError, match="a run of 2 processes, not 1"):
+        train(dataset, CONFIG, QUICK, tmp_path)
+
+
+def test_a_training_starts_from_weights_of_another_dataset(dataset, tmp_path):
+    torch.manual_seed(3)
+    save_checkpoint(FPC(replace(CONFIG, identities=9, cameras=6)), tmp_path / "start.safetensors")
+    init, report = load_checkpoint(
+        tmp_path / "start.safetensors", config=training_config(dataset, CONFIG), to_train=True
+    )  # fmt: skip
+    assert report.fresh == "encoder.camera: 1 key, classifier: 1 key, rec_classifier: 1 key"
+    still = replace(QUICK, learning_rate=1e-12, weight_decay=0.0)
+    trained = train(dataset, CONFIG, still, tmp_path / "out", init=init, stop_after=1)
+    for name in ("encoder.patch_embed.weight", "head.norm.bias", "classifier.weight"):
+        torch.testing.assert_close(trained.state_dict()[name], init.state_dict()[name])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"identities": 1}, "at least 2 identities x 2 images, not 1 x 2"),
+        ({"holistic_steps": 0, "fpc_steps": 0}, "make no run"),
+        ({"refresh": 0}, r"refresh \(0\)"),
+        ({"max_minutes": 0.0}, "max_minutes must be positive"),
+    ],
+)
+def test_a_recipe_that_cannot_be_followed_is_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        replace(QUICK, **change)
+
+
+def test_a_loss_that_is_no_number_ends_the_run(dataset, tmp_path):
+    init = FPC(training_config(dataset, CONFIG))
+    torch.nn.init.constant_(init.encoder.cls_token, torch.nan)
+    with pytest.raises(ValueError, match="the loss is nan at step 1; take a lower learning rate"):
+        train(dataset, CONFIG, QUICK, tmp_path, init=init, stop_after=1)
+
+
+def test_a_dataset_without_training_identities_is_named(dataset, tmp_path):
+    with pytest.raises(DatasetError, match="0 training identities; training needs at least 2"):
+        train(replace(dataset, train=()), CONFIG, QUICK, tmp_path)
+
+
+def test_two_processes_of_torchrun_train_as_one(dataset, tmp_path):
+    """Equal weights on both ranks, and the gradients, losses and memory that one process has, up to rounding."""
+    settings = replace(QUICK, holistic_steps=12, fpc_steps=8, identities=4, drop_path=0.0)
+    torch.save({"config": asdict(CONFIG), "settings": asdict(settings)}, tmp_path / "job.pt")
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    run_two = [*command, "-m", "tests.support.two_processes", str(dataset.root), str(tmp_path)]
+    done = subprocess.run(
+        run_two, capture_output=True, text=True, timeout=300, check=False, cwd=Path(__file__).resolve().parents[3]
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    alone = one_run(dataset, CONFIG, settings, tmp_path / "alone")
+    first, second = (torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in (0, 1))
+    for name, value in first["weights"].items():
+        assert torch.equal(value, second["weights"][name]), name
+    for name, value in alone["gradients"].items():
+        torch.testing.assert_close(first["gradients"][name], value, atol=1e-6, rtol=1e-4)
+    torch.testing.assert_close(first["memory"], alone["memory"], atol=1e-5, rtol=1e-5)
+    assert torch.equal(first["memory"], second["memory"])
+    assert first["losses"] == pytest.approx(alone["losses"], rel=0.01)
+    assert (len(first["losses"]), len(second["losses"])) == (2, 0)  # only the first process reports and writes
+    assert sorted(path.name for path in (tmp_path / "pair").iterdir()) == [LOG, WEIGHTS, STATE]

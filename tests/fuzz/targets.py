@@ -1,0 +1,144 @@
+"""What `tests.fuzz.fuzzing` feeds: every reader of what strangers send, and what must hold of what it accepts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+import torch
+
+from app.session.lab_scene import from_link, to_link
+from app.session.view import read_view
+from app.session.workspace_choice import read_choice
+from fpc_core.config import PruneSettings, QuerySettings
+from fpc_core.data.datasets import DatasetError, open_dataset
+from fpc_core.data.images import MAX_PIXELS, MIN_SIDE, ImageError, decode_image
+from fpc_core.data.occluder_rendering import covered, paint
+from fpc_core.data.occluders import CutOut, Scene, SceneRecipe, grown
+from fpc_core.io.dataclass_json import RecipeError, from_json, to_json
+from fpc_core.model.checkpoint import CheckpointError, load_checkpoint
+from fpc_core.workspace import Places
+from fpc_core.workspace.allowed_roots import OutsideRootsError, Root
+from tests.fuzz.hostile_images import image_file
+from tests.fuzz.hostile_text import file_names, label, link, recipe_text
+from tests.fuzz.hostile_weights import File, checkpoint_file
+
+PATCHES = 128
+
+
+@dataclass(frozen=True)
+class Target:
+    """make: an input by chance.  feed: has it read, in a folder of its own; asserts that what is accepted holds.
+
+    refuses: the errors by which it may refuse.  share: of all inputs, in parts.
+    """
+
+    make: Callable[[Random], Any]
+    feed: Callable[[Any, Path], None]
+    refuses: tuple[type[Exception], ...]
+    share: int
+
+
+def _image(data: bytes, folder: Path) -> None:
+    image = decode_image(data, "picture")
+    assert image.dtype == np.uint8
+    assert image.ndim == 3
+    assert image.shape[2] == 3
+    assert min(image.shape[:2]) >= MIN_SIDE
+    assert image.shape[0] * image.shape[1] <= MAX_PIXELS
+
+
+def _checkpoint(file: File, folder: Path) -> None:
+    """What is loaded computes: it takes an image and gives finite features, or says by ValueError that it overflows."""
+    suffix, data, config = file
+    path = folder / f"weights{suffix}"
+    path.write_bytes(data)
+    model, report = load_checkpoint(path, config=config)
+    assert not model.training
+    assert str(report)
+    kinds = {tensor.dtype for tensor in model.state_dict().values()}
+    assert kinds <= {torch.float32, torch.int64}
+    model_config = model.config
+    if model_config.patches <= 4 * PATCHES:
+        cameras = torch.zeros(1, dtype=torch.int64) if model_config.cameras else None
+        images = torch.zeros(1, 3, *model_config.image_size)
+        with torch.inference_mode():
+            tokens = model.encode(images, cameras, PruneSettings(keep_rate=1.0, blocks=(0,))).tokens
+        assert tokens.shape == (1, 1 + model_config.patches, model_config.width)
+
+
+def _recipe(told: tuple[type, str], folder: Path) -> None:
+    """What is read comes back from its own text, and a scene can be painted."""
+    kind, text = told
+    recipe: Any = from_json(kind, text, 1)
+    assert from_json(kind, to_json(recipe, 1), 1) == recipe
+    scene = recipe.scene if isinstance(recipe, SceneRecipe) else recipe
+    if isinstance(scene, Scene):
+        image = np.full((64, 32, 3), 90, np.uint8)
+        pictures = {(each.path, each.outline): np.full((64, 32, 4), 200, np.uint8) for each in scene.pictured}
+        assert paint(image, scene, pictures).shape == image.shape
+        assert covered(scene, (64, 32), pictures).shape == (64, 32)
+        assert len(grown(scene, 0.5).occluders) == len(scene.occluders)
+        assert all(isinstance(each, CutOut) for each in scene.pictured)
+
+
+def _link(params: dict[str, str], folder: Path) -> None:
+    """Whatever cannot be used is said in a sentence, and what is left is a view that another link can hold."""
+    view, problems = read_view(params, PATCHES)
+    assert all(problems)
+    again, none = read_view(view.to_params(), PATCHES)
+    assert (again, none) == (view, ())
+    assert isinstance(view.settings, QuerySettings)
+    choice, problems = read_choice(params)
+    assert all(problems)
+    assert read_choice(choice.to_params()) == (choice, ())
+    roots = (Root("house", folder),)
+    places = choice.places(roots, Places(folder, folder, folder))
+    assert all(folder in (each, *each.parents) for each in (places.data, places.weights))
+    if "scene" in params:
+        scene = from_link(params["scene"])
+        assert from_link(to_link(scene)) == scene
+
+
+def _label(content: bytes, folder: Path) -> None:
+    _lay_out(folder, ["0001_c1_f1.png"])
+    (folder / "data" / "dataset.json").write_bytes(content)
+    dataset = open_dataset(folder / "data")
+    assert type(dataset.neighbors) is int
+    assert 1 <= dataset.neighbors <= QuerySettings().shortlist
+    assert isinstance(dataset.name, str)
+
+
+def _names(names: list[str], folder: Path) -> None:
+    """Identities and cameras are numbers that arrays can hold."""
+    _lay_out(folder, names)
+    dataset = open_dataset(folder / "data")
+    for record in (*dataset.query, *dataset.gallery):
+        np.array([record.identity, record.camera], np.int64)
+        torch.tensor([record.camera])
+
+
+def _lay_out(folder: Path, names: list[str]) -> None:
+    """A dataset of empty files of these names, in place of the last one."""
+    for split in ("query", "bounding_box_test"):
+        home = folder / "data" / split
+        home.mkdir(parents=True, exist_ok=True)
+        for old in os.scandir(home):
+            Path(old.path).unlink()
+        for name in names:
+            (home / name).touch()
+
+
+TARGETS = {
+    "images": Target(image_file, _image, (ImageError,), 4),
+    "checkpoints": Target(checkpoint_file, _checkpoint, (CheckpointError,), 3),
+    "recipes": Target(recipe_text, _recipe, (RecipeError,), 3),
+    "links": Target(link, _link, (RecipeError, OutsideRootsError), 3),
+    "labels": Target(label, _label, (DatasetError,), 1),
+    "names": Target(file_names, _names, (DatasetError,), 1),
+}

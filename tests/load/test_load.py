@@ -1,0 +1,97 @@
+"""The benchmark of many visitors, with two of them for a moment: it sees what it is there to see."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+
+from fpc_core.workspace import Places, open_workspace
+from tests.load.load import memory_line, plans, play, row, wrong_answers
+from tests.load.visit import visit
+
+SECONDS = 5.0
+
+
+def alone(coroutine):
+    """Its result, in a thread of its own: in this one Playwright's loop may run."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, coroutine).result()
+
+
+@pytest.fixture(scope="module")
+def space():
+    return open_workspace(Places(), "cpu")
+
+
+@pytest.fixture(scope="module")
+def tally(space, url):
+    """Two visitors, the second of whom takes the answers to its own query for another's."""
+    honest, misled = plans(space, 2)
+    alone(play(url, [honest], 0.0, 0.0, (0.0, 0.0)))  # the server imports what it needs
+    return alone(play(url, [honest, replace(misled, key="another", picture="")], SECONDS, 0.0, (0.05, 0.3)))
+
+
+def test_a_dial_moved_there_and_back_before_the_browser_hears_of_it_stays_back(space, url):
+    """The browser hears last of the way there unless it is told of the way back, whose values its own URL has."""
+    (plan,) = plans(space, 1)
+    there = {**plan.dials, "alpha": (plan.dials["alpha"] + 0.5) % 1}
+
+    async def there_and_back():
+        shown = []
+        async with visit(url, plan.params) as page:
+            await page.rests(60)
+            for _ in range(12):
+                await page.move(there)
+                await page.move(plan.dials)
+                await page.answered(plan.dials, 60)
+                await page.rests(60)
+                shown.append(page.dials)
+        return shown
+
+    assert alone(there_and_back()) == 12 * [plan.dials]
+
+
+def test_visitors_are_all_different(space):
+    made = plans(space, 250)
+    assert len({plan.key for plan in made}) == 250
+    assert len({plan.query.name for plan in made}) == len(space.dataset.query)
+
+
+def test_every_move_is_answered_and_timed(tally):
+    assert len(tally.opened) == 2
+    assert len(tally.pages) == len(tally.strips) >= 2
+    assert all(0 < taken < moment for moment, taken in tally.pages)
+    assert tally.received > 100_000
+
+
+def test_what_is_the_visitors_own_passes_and_what_is_anothers_is_told(tally):
+    assert not [each for each in tally.errors if each.startswith("visitor 0")]
+    told = " ".join(tally.errors)
+    assert "visitor 1: an answer to other settings or another query" in told
+    assert "visitor 1: another visitor's query is shown" in told
+
+
+def test_answers_are_computed_again_and_a_wrong_one_is_told(space, tally):
+    right = next(each for each in tally.answers if each.plan.number == 0)
+    assert wrong_answers(space, [right]) == []
+    for wrong in (
+        replace(right, rows=right.rows[::-1]),
+        replace(right, d_emd=right.d_emd + 0.01),
+        replace(right, final=right.final[::-1]),
+    ):
+        assert "visitor 0" in wrong_answers(space, [wrong])[0]
+
+
+def test_a_server_that_is_not_there_is_an_error_and_no_traceback(space):
+    found = alone(play("http://127.0.0.1:9", plans(space, 1), 1.0, 0.0))
+    assert "connection lost" in found.errors[0]
+
+
+def test_the_table_counts_from_the_second_minute_and_tells_growth():
+    times = [(10.0, 9.0), *((60.0 + at, 0.1 * at) for at in range(1, 21))]
+    assert row("it", times, 60.0) == "| it | 20 | 1.05 | 2.00 | 2.00 |"
+    assert row("it", times, 100.0) == "| it | 0 | - | - | - |"
+    held = [(0, 1), *((60 + 30 * step, 600 + 10 * max(0, step - 2)) for step in range(6))]
+    assert "60 s: 600 to 630 MB, most 630, trend +12.6 MB a minute, in the second half +20.0" in memory_line(held, 60)
+    assert "630 MB at the end, too short to tell more" in memory_line(held, 120)

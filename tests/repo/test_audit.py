@@ -1,0 +1,76 @@
+"""The audit of pinned packages: fails on a vulnerability, and neither without a network nor on its trouble."""
+
+import json
+import runpy
+import subprocess
+import urllib.error
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).resolve().parents[2] / ".ci" / "audit.py"
+CLEAN = {"name": "numpy", "version": "2.4.6", "vulns": []}
+BUG = {"id": "PYSEC-1", "fix_versions": ["3.1.7"], "aliases": [], "description": ""}
+BROKEN = {"name": "jinja2", "version": "3.1.6", "vulns": [BUG]}
+UNKNOWN = {"name": "torch", "skip_reason": "Dependency not found on PyPI"}
+
+
+@pytest.fixture
+def audit(monkeypatch):
+    """Runs the script with what pip-audit is to say; returns its exit code. The service answers."""
+    monkeypatch.setattr("urllib.request.urlopen", lambda *args, **kwargs: open(SCRIPT, "rb"))  # noqa: SIM115
+
+    def run(stdout="", stderr="", code=0, error=None):
+        def fake(command, **kwargs):
+            assert command[1:3] == ["-m", "pip_audit"]
+            if error:
+                raise error
+            return subprocess.CompletedProcess(command, code, stdout, stderr)
+
+        monkeypatch.setattr(subprocess, "run", fake)
+        return runpy.run_path(str(SCRIPT))["main"]()
+
+    return run
+
+
+def said(*packages):
+    return json.dumps({"dependencies": list(packages), "fixes": []})
+
+
+def test_clean_packages_pass(audit, capsys):
+    assert audit(said(CLEAN)) == 0
+    assert "1 pinned packages, 0 known vulnerabilities" in capsys.readouterr().out
+
+
+def test_a_vulnerability_fails_and_is_named_with_its_cure(audit, capsys):
+    assert audit(said(CLEAN, BROKEN, UNKNOWN), code=1) == 1
+    out = capsys.readouterr()
+    assert "jinja2 3.1.6: PYSEC-1, mended in 3.1.7" in out.err
+    assert "nothing is known there of torch" in out.out
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        {"stderr": "Traceback\nrequests.exceptions.ConnectionError: no route", "code": 1},
+        {"error": subprocess.TimeoutExpired("pip-audit", 1)},
+        {"stdout": said(UNKNOWN)},
+    ],
+)
+def test_trouble_of_the_network_is_told_and_passes(audit, capsys, trouble):
+    assert audit(**trouble) == 0
+    assert "audit skipped: " in capsys.readouterr().out
+
+
+def test_offline_nothing_is_started(audit, monkeypatch, capsys):
+    def offline(*args, **kwargs):
+        raise urllib.error.URLError("Name or service not known")
+
+    monkeypatch.setattr("urllib.request.urlopen", offline)
+    assert audit(error=AssertionError("pip-audit was started")) == 0
+    assert "Name or service not known" in capsys.readouterr().out
+
+
+def test_an_audit_that_broke_by_itself_fails(audit, capsys):
+    assert audit(stderr="usage: pip-audit\nunrecognized arguments: --colour", code=2) == 1
+    assert "unrecognized arguments" in capsys.readouterr().err

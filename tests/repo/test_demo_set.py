@@ -1,0 +1,89 @@
+"""The shipped demo world: layout, records and labels agree. Nothing is rendered here."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from fpc_core.data.datasets import Dataset, Layout, open_dataset
+
+ROOT = Path(__file__).resolve().parents[2] / "assets" / "demo"
+
+
+@pytest.fixture(scope="module")
+def demo() -> Dataset:
+    return open_dataset(ROOT)
+
+
+@pytest.fixture(scope="module")
+def records() -> list[dict]:
+    return pq.read_table(ROOT / "records.parquet").to_pylist()
+
+
+def test_the_demo_set_opens_as_occluded_duke_and_says_that_it_is_synthetic(demo: Dataset) -> None:
+    label = json.loads((ROOT / "dataset.json").read_text())
+    assert demo.layout == Layout.OCCLUDED_DUKE
+    assert demo.synthetic
+    assert label["synthetic"] is True
+    assert "synthetic" in demo.name
+    assert isinstance(label["seed"], int)
+    assert not demo.skipped
+
+
+def test_the_gallery_shows_every_queried_person_once_by_each_camera_that_took_no_query(demo: Dataset) -> None:
+    taken: dict[int, list[int]] = {}
+    for query in demo.query:
+        taken.setdefault(query.identity, []).append(query.camera)
+    assert len(taken) == 100
+    for identity, cameras in taken.items():
+        assert len(cameras) == 2
+        gallery = [g.camera for g in demo.gallery if g.identity == identity]
+        assert sorted(cameras + gallery) == list(range(6)), identity
+
+
+def test_the_gallery_holds_twenty_people_whom_no_query_shows(demo: Dataset) -> None:
+    strangers = [g.identity for g in demo.gallery if g.identity not in {q.identity for q in demo.query}]
+    assert len(strangers) == 40
+    assert len(set(strangers)) == 20
+
+
+def test_all_images_decode_at_the_size_of_the_model(demo: Dataset) -> None:
+    for record in (*demo.query, *demo.gallery):
+        image = demo.read(record)
+        assert image.shape == (256, 128, 3), record.path
+        assert image.std() > 5, record.path
+
+
+def test_records_match_the_files(demo: Dataset, records: list[dict]) -> None:
+    files = {r.path.as_posix(): r for r in (*demo.query, *demo.gallery)}
+    assert {r["path"] for r in records} == set(files)
+    for record in records:
+        file = files[record["path"]]
+        assert (record["identity"], record["camera"]) == (file.identity, file.camera + 1)
+
+
+def test_queries_are_occluded_and_the_gallery_of_their_identities_is_not(demo: Dataset, records: list[dict]) -> None:
+    by_path = {r["path"]: r for r in records}
+    wanted = {q.identity for q in demo.query}
+    assert all(by_path[q.path.as_posix()]["occluder"] != "none" for q in demo.query)
+    assert all(by_path[g.path.as_posix()]["occluder"] == "none" for g in demo.gallery if g.identity in wanted)
+
+
+def test_masks_agree_with_the_visible_fraction(records: list[dict]) -> None:
+    for record in records:
+        mask = np.asarray(Image.open(io.BytesIO(record["mask"])))
+        assert mask.shape == (128, 64)
+        assert set(np.unique(mask)) <= {0, 1, 2, 3}
+        person, covered = int((mask == 1).sum()), int((mask == 3).sum())
+        assert person > 0, record["path"]
+        assert person / (person + covered) == pytest.approx(record["visible"], abs=0.06), record["path"]
+
+
+def test_the_demo_set_with_weights_and_memory_stays_small() -> None:
+    assert sum(f.stat().st_size for f in ROOT.rglob("*") if f.is_file()) <= 40e6

@@ -1,0 +1,103 @@
+"""What the pages say of files, commands, options and variables is so; the documentation builds without a warning."""
+
+import importlib
+import importlib.util
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from fpc_core.cli import COMMANDS
+from fpc_core.cli.arguments import build_parser
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted(
+    path
+    for folder in (".", "docs", "benchmarks", "assets", "assets/demo", "tests/golden")
+    for path in (ROOT / folder).glob("*.md")
+)
+TEXTS = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in PAGES}
+VARIABLE = re.compile(r"\bFPC_[A-Z_]+\b(?!\.)")  # not the authors' file FPC_Occ_...
+
+
+@pytest.fixture
+def site():
+    pytest.importorskip("pdoc", reason="pdoc is not installed")
+    return importlib.import_module("docs.site")
+
+
+def commands(text):
+    """What stands behind `python -m` in code, without comments; one that is cut short by dots says nothing."""
+    code = "\n".join(re.findall(r"```\w*\n(.*?)```", text, re.DOTALL) + re.findall(r"(?<!`)`([^`\n]+)`(?!`)", text))
+    found = re.findall(r"-m ((?:fpc_core|benchmarks\.\w+|docs\.\w+)\b.*)", code.replace("\\\n", " "))
+    return [each.split(" #")[0].split(" && ")[0].strip() for each in found if "..." not in each]
+
+
+def headings(text):
+    """The anchors of a page, as GitHub and pdoc make them."""
+    titles = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_links_lead_to_files_and_headings_that_are_there(page):
+    for link in re.finditer(r"(?<=\]\()(?!https?://)([^)#\s]*)(#[^)\s]*)?(?=\))", TEXTS[page]):
+        there = (ROOT / page).parent / link[1] if link[1] else ROOT / page
+        assert there.exists(), f"{page} links to {link[0]}"
+        if link[2]:
+            assert link[2][1:] in headings(there.read_text(encoding="utf-8")), f"{page} links to {link[0]}"
+
+
+@pytest.mark.parametrize("page", [page for page, text in TEXTS.items() if commands(text)])
+def test_commands_are_ones_that_the_command_line_takes(page):
+    parser = build_parser(COMMANDS)
+    for command in commands(TEXTS[page]):
+        module, *asked = shlex.split(command)
+        if module == "fpc_core" and asked:
+            try:
+                parser.parse_args(asked)
+            except SystemExit:
+                pytest.fail(f"{page}: python -m {command}")
+        else:
+            assert importlib.util.find_spec(module), f"{page}: python -m {command}"
+            pytest.importorskip(module)  # what it imports of ours is there
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_make_targets_are_in_the_makefile(page):
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in re.findall(r"(?:`|^|: |=\S+ )make (\w+)", TEXTS[page], re.MULTILINE):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"{page}: make {target}"
+
+
+def test_every_variable_that_is_read_is_described_and_no_other():
+    code = [path for room in ("fpc_core", "app") for path in (ROOT / room).rglob("*.py")]
+    read = {name for path in code for name in re.findall(r'"(FPC_[A-Z_]+)"', path.read_text(encoding="utf-8"))}
+    table, _ = TEXTS["docs/deploy.md"].split("Whoever can open the app")
+    assert set(VARIABLE.findall(table)) == read
+    for page, text in {**TEXTS, "Dockerfile": (ROOT / "Dockerfile").read_text(encoding="utf-8")}.items():
+        assert set(VARIABLE.findall(text)) <= read, page
+
+
+def test_every_command_is_in_the_readme():
+    for name in COMMANDS:
+        assert f"`python -m fpc_core {name}" in TEXTS["README.md"]
+
+
+def test_the_documentation_builds_without_a_warning(site, tmp_path):
+    made = {path.relative_to(tmp_path).as_posix() for path in site.build(tmp_path)}
+    assert {f"{name}.html" for name in site.PAGES} <= made
+    modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "fpc_core").rglob("*.py")}
+    public = {name.removesuffix(".py") for name in modules if "/_" not in name}
+    assert {f"{name}.html" for name in public} <= made
+    for source in site.PAGES.values():
+        assert (ROOT / source[1]).read_text(encoding="utf-8").strip(), f"{source[1]} is empty"
+
+
+def test_a_page_that_links_to_nothing_is_named(site, tmp_path, monkeypatch):
+    (tmp_path / "page.md").write_text("[here](nowhere.md)")
+    monkeypatch.setattr(site, "ROOT", tmp_path)
+    monkeypatch.setattr(site, "PAGES", {"page": ("Page", "page.md")})
+    with pytest.raises(site.BrokenLinkError, match=r"page\.md links to nowhere\.md, which is not there"):
+        site.build(tmp_path / "out")

@@ -1,0 +1,118 @@
+"""Rules of SECURITY.md that hold for the source itself."""
+
+import ast
+import re
+import tomllib
+from pathlib import Path
+
+from streamlit import config
+
+ROOT = Path(__file__).resolve().parents[2]
+PYTHON = sorted(path for room in ("fpc_core", "app") for path in (ROOT / room).rglob("*.py"))
+SCRIPTS = sorted(path for room in ("fpc_core", "app") for path in (ROOT / room).rglob("*.js"))
+TEMPLATES = sorted((ROOT / "fpc_core").rglob("*.jinja"))
+
+
+def calls(path: Path, *names: str) -> list[ast.Call]:
+    """Calls of these dotted names, as they are written."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return [node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) in names]
+
+
+def where(pattern: str, paths: list[Path]) -> set[str]:
+    return {path.name for path in paths if re.search(pattern, path.read_text(encoding="utf-8"), re.M)}
+
+
+def test_torch_load_stands_where_weights_are_read_and_never_runs_a_pickle():
+    loads = {path.name: calls(path, "torch.load") for path in PYTHON}
+    assert {name for name, found in loads.items() if found} == {
+        "files.py",
+        "state.py",
+    }  # weights; a training's own state
+    for found in loads.values():
+        for call in found:
+            assert [ast.unparse(each.value) for each in call.keywords if each.arg == "weights_only"] == ["True"]
+
+
+def test_nothing_else_reads_pickles_or_runs_text():
+    assert where(r"^\s*(import|from) (pickle|cPickle|dill|joblib|shelve|marshal)\b", PYTHON) == set()
+    for path in PYTHON:
+        assert not calls(path, "eval", "exec", "compile", "os.system", "os.popen", "yaml.load"), path
+    assert where(r"allow_pickle\s*=\s*(?!False)", PYTHON) == set()  # numpy's default is False
+
+
+def test_a_process_is_started_for_the_decoder_alone_and_without_a_shell():
+    assert where(r"^\s*(import|from) subprocess\b", PYTHON) == {"apart.py"}
+    assert where(r"shell\s*=", PYTHON) == set()
+
+
+def test_bytes_become_pixels_in_one_place():
+    """Image.open elsewhere takes what this program has drawn itself, from memory."""
+    assert where(r"Image\.open\(", PYTHON) == {"images.py", "gather.py", "lesson.py"}
+    for name in ("gather.py", "lesson.py"):
+        (call,) = calls(ROOT / "fpc_core" / "report" / name, "Image.open")
+        assert ast.unparse(call) == "Image.open(file)"  # `file`: io.BytesIO of savefig
+        assert "file = io.BytesIO()" in (ROOT / "fpc_core" / "report" / name).read_text(encoding="utf-8")
+    assert where(r"cv2\.imread|imageio|skimage\.io|torchvision\.io|read_image\(", PYTHON) == set()
+
+
+def test_no_element_of_the_app_takes_markup_but_the_styles_of_look():
+    assert where(r"unsafe_allow_html|unsafe_allow_javascript|components\.v1", PYTHON) == set()
+    assert where(r"st\.html\(|st\.iframe\(", PYTHON) == {"look.py"}
+    for call in calls(ROOT / "app" / "look.py", "st.html"):
+        assert ast.unparse(call.args[0]) in ("_CSS", "_PRESENT")  # constants of that file
+
+
+def test_no_script_of_a_component_writes_markup_or_runs_text():
+    forbidden = (
+        r"innerHTML|outerHTML|insertAdjacentHTML|createContextualFragment|DOMParser|document\.write|srcdoc"
+        r"|\beval\(|new Function|setTimeout\(\s*[\"'`]|setInterval\(\s*[\"'`]|javascript:|import\("
+    )
+    assert where(forbidden, SCRIPTS) == set()
+    assert len(SCRIPTS) > 10
+
+
+def test_components_are_given_their_markup_as_constants():
+    """What `html=` of a component holds is written in the source: no name, no number is ever put into it."""
+    for path in PYTHON:
+        for call in calls(path, "st.components.v2.component"):
+            for each in call.keywords:
+                if each.arg == "html":
+                    assert isinstance(each.value, ast.Constant) or ast.unparse(each.value).startswith("source("), path
+
+
+def test_pages_in_files_escape_all_text_but_what_this_project_wrote():
+    assert where(r"autoescape=True", [ROOT / "fpc_core" / "report" / "head.py"]) == {"head.py"}
+    assert where(r"\|\s*safe\b|autoescape\s+false", TEMPLATES) == set()
+    wrapped = {ast.unparse(call.args[0]) for path in PYTHON for call in calls(path, "Markup")}
+    assert wrapped == {
+        "STYLE", "f'{SCRIPT}\\n{_PAGING}'",  # files of this project
+        "convert(latex, display='block')",  # equations of the lesson
+        "re.sub('\\\\*\\\\*(.+?)\\\\*\\\\*', '<b>\\\\1</b>', str(escape(text)))",
+        "json.dumps(data).replace('<', '\\\\u003c')",
+    }  # fmt: skip
+
+
+def test_the_server_is_set_up_as_the_threat_model_says():
+    settings = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text(encoding="utf-8"))
+    server = settings["server"]
+    assert server["enableXsrfProtection"] is True
+    assert server["enableCORS"] is True
+    assert server["enableStaticServing"] is False
+    assert server["enableAgentApi"] is False
+    assert server["maxUploadSize"] == 20
+    assert server["maxMessageSize"] == 50
+    assert settings["client"]["showErrorDetails"] == "none"
+    assert settings["browser"]["gatherUsageStats"] is False
+    known = set(config.get_config_options())
+    assert {f"server.{name}" for name in server} <= known
+
+
+def test_every_test_that_the_threat_model_names_is_there():
+    named = set(re.findall(r"`(test_\w+|tests/\w+\.py)`", (ROOT / "SECURITY.md").read_text(encoding="utf-8")))
+    held = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").glob("test_*.py"))
+    there = set(re.findall(r"^def (test_\w+)\(", held, re.M)) | {
+        f"tests/{path.name}" for path in (ROOT / "tests").glob("test_*.py")
+    }
+    assert len(named) > 40
+    assert named - there == set()

@@ -1,0 +1,59 @@
+"""Steps of tests that run a page without a browser; the fixture `small_world_in_use` is in conftest.py."""
+
+import json
+import time
+import warnings
+from pathlib import Path
+
+from streamlit.testing.v1 import AppTest
+
+from app.server.cache import ERRANDS, OPEN, READ, RESULTS
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = ROOT / "app" / "pages"
+
+
+def opened(script):
+    """A visitor before the first run."""
+    return AppTest.from_file(script, default_timeout=120)
+
+
+def forget():
+    """As after a restart of the server: what is left lies on disk."""
+    for cache in (OPEN, READ, RESULTS, ERRANDS):
+        cache.clear()
+
+
+def run(page):
+    """One run of the script, to its end; a page never shows a traceback."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")  # of Streamlit's own threads
+        page.run()
+    assert not page.exception
+    return page
+
+
+def until(page, holds):
+    """The page run again and again until it holds, for a minute of pauses at most."""
+    for _ in range(600):
+        if holds(run(page)):
+            return page
+        time.sleep(0.1)
+    raise AssertionError(texts(page))
+
+
+def finished(page, words="all known"):
+    """The page when it says so: what it computes in the background has ended."""
+    return until(page, lambda page: words in texts(page))
+
+
+def sent_to(app, component):
+    """What each mount of a component was sent."""
+    mounted = (each.proto for each in app.get("bidi_component"))
+    return [json.loads(proto.json) for proto in mounted if proto.component_name == f"fpc_{component}"]
+
+
+def texts(page):
+    """All that the page says, as it is written (messages escape what Markdown would read)."""
+    kinds = (page.markdown, page.caption, page.subheader, page.title, page.warning, page.error, page.info, page.code)
+    return " ".join(each.value for kind in kinds for each in kind)

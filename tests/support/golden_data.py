@@ -1,0 +1,44 @@
+"""Loads what the released code computed (tests/golden/README.md)."""
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fpc_core.config import ModelConfig
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+
+
+@dataclass(frozen=True, eq=False)
+class Golden:
+    """Released-format weights, expected arrays by name, images as normalised float32 (n, 3, 256, 128)."""
+
+    checkpoint_path: Path
+    expected: dict[str, np.ndarray]
+    gallery_images: Tensor
+    query_images: Tensor
+    config: ModelConfig
+
+
+@cache
+def load_golden(stride: int) -> Golden:
+    """stride: 11 or 16. Cached: do not write into what it returns."""
+    with np.load(GOLDEN / f"reference_stride{stride}_expected.npz") as arrays:
+        expected = dict(arrays)
+    return Golden(
+        checkpoint_path=GOLDEN / f"reference_stride{stride}.pth",
+        expected=expected,
+        gallery_images=_enlarge(expected["gallery_images"]),
+        query_images=_enlarge(expected["query_images"]),
+        config=ModelConfig(width=32, heads=4, identities=40, cameras=8, stride=stride),
+    )
+
+
+def _enlarge(images: np.ndarray) -> Tensor:
+    large = torch.from_numpy(images).permute(0, 3, 1, 2).float()
+    large = large.repeat_interleave(4, dim=2).repeat_interleave(4, dim=3)
+    return (large / 255 - 0.5) / 0.5

@@ -1,0 +1,79 @@
+"""The app as its visitors meet it: a server of its own, as `make app` starts it, on a free port; and their browser."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Playwright
+
+ROOT = Path(__file__).resolve().parents[2]
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+PATIENCE = 120  # seconds until a server answers
+
+
+@contextmanager
+def server(log: IO[bytes] | None = None, settings: Mapping[str, str] | None = None) -> Iterator[tuple[str, float, int]]:
+    """The app on a free port; yields its address, when it was started, and its process.
+
+    log: takes what it says.  settings: environment variables of its own.  Raises RuntimeError where it ends or does not
+    answer.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py", "--server.port", str(port)]
+    began = time.perf_counter()
+    says = subprocess.DEVNULL if log is None else log
+    process = subprocess.Popen(
+        [*command, "--server.address", "127.0.0.1"], cwd=ROOT, stdout=says, stderr=says,
+        env={**os.environ, "MALLOC_ARENA_MAX": "2", **(settings or {})},
+    )  # fmt: skip
+    address = f"http://127.0.0.1:{port}"
+    try:
+        while True:
+            if process.poll() is not None:
+                raise RuntimeError(f"the server ended with {process.returncode} before it answered")
+            if time.perf_counter() - began > PATIENCE:
+                raise RuntimeError(f"the server did not answer within {PATIENCE} s")
+            try:
+                with urllib.request.urlopen(f"{address}/_stcore/health", timeout=5):
+                    break
+            except (urllib.error.URLError, OSError):
+                time.sleep(0.02)
+        yield address, began, process.pid
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def chromium(playwright: Playwright, *options: str) -> Browser:
+    """A Chromium without a window: the one on the path, else Playwright's own. Raises FileNotFoundError without any."""
+    found = next((path for name in BROWSERS if (path := shutil.which(name))), playwright.chromium.executable_path)
+    if not Path(found).is_file():
+        raise FileNotFoundError(f"no Chromium: none of {', '.join(BROWSERS)} on the path, none got by Playwright")
+    sandbox = [] if os.name == "nt" or os.getuid() else ["--no-sandbox"]  # Chromium refuses to sandbox root
+    return playwright.chromium.launch(executable_path=found, args=[*sandbox, *options])
+
+
+def resident(process: int) -> float:
+    """MB of memory that a process holds."""
+    status = Path(f"/proc/{process}/status").read_text(encoding="ascii")
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")) / 1024
+
+
+def busy_seconds(process: int) -> float:
+    """Seconds of processor time that a process has used, all threads together."""
+    fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
