@@ -34,7 +34,7 @@ from fpc_core.data.images import resize_image, to_tensor
 from fpc_core.gallery.builder import SHARD_IMAGES
 from fpc_core.gallery.memory import GalleryMemory, fingerprint, open_memory
 from fpc_core.gallery.token_store import TokenShards
-from fpc_core.matching.shortlist.base import IndexKind, TorchIndex, open_index
+from fpc_core.matching.shortlist import IndexKind, TorchIndex, open_index
 from fpc_core.model.checkpoint import load_checkpoint
 from fpc_core.retrieval import Retriever
 from fpc_core.workspace import Places, open_workspace

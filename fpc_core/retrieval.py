@@ -29,7 +29,7 @@ from fpc_core.config import PruneSettings, QuerySettings, Solver, Variant
 from fpc_core.gallery.device_tokens import ResidentTokens
 from fpc_core.gallery.memory import GalleryMemory
 from fpc_core.matching.ranking import combined_distance, rank, rank_by_feature
-from fpc_core.matching.shortlist.base import ShortlistIndex, TorchIndex
+from fpc_core.matching.shortlist import ShortlistIndex, TorchIndex
 from fpc_core.matching.transport import ground_cost, marginals, plan, solve
 from fpc_core.model.fpc import FPC
 from fpc_core.results import (

@@ -6,5 +6,5 @@ _HERE = Path(__file__).parent
 
 
 def source(*names: str) -> str:
-    """The text of these files, one after another: what components share stands in a file of its own."""
+    """Return the text of these files, relative to this folder, one after another."""
     return "\n".join((_HERE / name).read_text(encoding="utf-8") for name in names)

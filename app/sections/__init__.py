@@ -1,0 +1,1 @@
+"""Sections of a query's view that several pages show."""

@@ -1,0 +1,1 @@
+"""What all visitors share: caches, queues, the background worker, jobs and searches."""

@@ -1,0 +1,1 @@
+"""Widgets, charts, progress and the frame of a page."""

@@ -14,7 +14,7 @@ from app.server.queues import PAGES, BusyError
 from app.session import workspace_choice
 from fpc_core.data.images import ImageError
 from fpc_core.gallery.memory import GalleryMemoryError
-from fpc_core.matching.shortlist.base import ShortlistError
+from fpc_core.matching.shortlist import ShortlistError
 from fpc_core.runtime.out_of_memory import NoMemoryLeftError
 from fpc_core.workspace import Places, Workspace, roots_in_use
 from fpc_core.workspace.allowed_roots import Root

@@ -1,0 +1,5 @@
+"""The command line: `python -m fpc_core COMMAND`."""
+
+from fpc_core.cli.commands import COMMANDS, main
+
+__all__ = ["COMMANDS", "main"]

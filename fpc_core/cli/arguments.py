@@ -26,7 +26,7 @@ from fpc_core.evaluation.paper_tables.export import FORMATS
 from fpc_core.evaluation.sweep.task import SweepGrid
 from fpc_core.explain.heatmap_methods import DECODER_METHODS
 from fpc_core.gallery.builder import BATCH_SIZE, SHARD_IMAGES
-from fpc_core.matching.shortlist.base import IndexKind
+from fpc_core.matching.shortlist import IndexKind
 from fpc_core.report.sources import MOST
 from fpc_core.training.settings import TrainSettings
 

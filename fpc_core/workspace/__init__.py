@@ -1,0 +1,35 @@
+"""Open a dataset, its weights and its gallery memory together, and check that they belong to each other."""
+
+from fpc_core.workspace.workspace import (
+    DEMO_ROOT,
+    Places,
+    Workspace,
+    cache_folder,
+    check_cameras,
+    choose_device,
+    data_stamp,
+    devices,
+    file_stamp,
+    load_model,
+    open_workspace,
+    own_memory,
+    roots_in_use,
+    stamp,
+)
+
+__all__ = [
+    "DEMO_ROOT",
+    "Places",
+    "Workspace",
+    "cache_folder",
+    "check_cameras",
+    "choose_device",
+    "data_stamp",
+    "devices",
+    "file_stamp",
+    "load_model",
+    "open_workspace",
+    "own_memory",
+    "roots_in_use",
+    "stamp",
+]

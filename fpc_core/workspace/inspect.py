@@ -10,7 +10,7 @@ from fpc_core.data.datasets import Dataset
 from fpc_core.gallery.builder import images_done, memory_bytes
 from fpc_core.gallery.memory import Fingerprint, GalleryMemoryError, fingerprint_of, open_memory
 from fpc_core.model.checkpoint import LoadReport, weights_fingerprint
-from fpc_core.workspace import Places, load_model
+from fpc_core.workspace.workspace import Places, load_model
 
 
 class Standing(StrEnum):

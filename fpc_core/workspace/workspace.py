@@ -17,7 +17,7 @@ import torch
 from fpc_core.config import ModelConfig, Precision
 from fpc_core.data.datasets import Dataset, open_dataset
 from fpc_core.gallery.memory import fingerprint, open_memory
-from fpc_core.matching.shortlist.base import IndexKind, open_index
+from fpc_core.matching.shortlist import IndexKind, open_index
 from fpc_core.model.checkpoint import LoadReport, load_checkpoint, weights_fingerprint
 from fpc_core.model.fpc import FPC
 from fpc_core.retrieval import Retriever

@@ -7,12 +7,11 @@ import shutil
 import numpy as np
 import pytest
 
-from fpc_core import cli
-from fpc_core.cli import main
+from fpc_core.cli import commands, main
 from fpc_core.config import QuerySettings
 from fpc_core.evaluation.paper_tables.score_recipe import ScoreRecipe
 from fpc_core.figures.recipe import FigureKind, FigureRecipe
-from fpc_core.matching.shortlist.base import TorchIndex
+from fpc_core.matching.shortlist import TorchIndex
 from fpc_core.model.checkpoint import load_checkpoint
 from fpc_core.results import Shortlist
 from fpc_core.retrieval import Retriever
@@ -41,7 +40,7 @@ def test_query_prints_three_rankings_shares_and_timings(world, capsys):
 
 def test_query_prints_a_column_that_has_ended_as_blank(world, capsys, monkeypatch):
     places, where = world
-    monkeypatch.setattr(cli, "_settings", lambda *_: QuerySettings(neighbors=2, shortlist=3))
+    monkeypatch.setattr(commands, "_settings", lambda *_: QuerySettings(neighbors=2, shortlist=3))
     assert main(["query", str(places.data / "query" / "0001_c1_f0000002.png"), "--top", "5", *where]) == 0
     lines = capsys.readouterr().out.splitlines()
     start = next(place for place, line in enumerate(lines) if line.startswith("rank "))
@@ -233,7 +232,7 @@ def test_a_file_that_is_no_image_is_named(world, capsys, tmp_path):
 def test_a_second_round_of_progress_begins_its_bar_anew():
     from tqdm import tqdm
 
-    from fpc_core.cli import _show
+    from fpc_core.cli.commands import _show
 
     bar = tqdm(total=5, file=io.StringIO())
     show = _show(bar)

@@ -1,0 +1,1 @@
+"""Hostile input for every reader: `python -m tests.fuzz.fuzzing`."""

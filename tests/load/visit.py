@@ -25,7 +25,7 @@ PAINTED = 2 / 60  # seconds until a browser has drawn an answer: echo.js waits t
 PATIENCE = 2.0  # of feed.js and echo.js, in seconds
 KEPT_RUNS = 32  # of the page, for which a browser keeps a large message (global.maxCachedMessageAge)
 _FINISHED, _OF_FRAGMENT = ForwardMsg.FINISHED_SUCCESSFULLY, ForwardMsg.FINISHED_FRAGMENT_RUN_SUCCESSFULLY
-_WATCHED = {"fpc_dials", "fpc_ranking", "fpc_masks", "fpc_feed", "fpc_echo"}
+_WATCHED = {"fpc_live_sliders", "fpc_ranking", "fpc_masks", "fpc_job_result", "fpc_paint_ack"}
 
 Dials = dict[str, float]
 
@@ -191,9 +191,9 @@ class Visit:
                     self._on_answer(self)
                 case "fpc_masks":
                     self.picture = shown.data["image"]
-                case "fpc_echo":
+                case "fpc_paint_ack":
                     self._ask_in(PAINTED, PATIENCE, key, shown, ("painted", shown.data))
-                case "fpc_feed":
+                case "fpc_job_result":
                     self._feed(key, shown)
 
     def _feed(self, key: str, shown: _Shown) -> None:

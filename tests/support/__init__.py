@@ -1,0 +1,1 @@
+"""Helpers of the tests: fixtures, servers, fake devices and reference implementations."""

@@ -37,7 +37,7 @@ from fpc_core.explain.lifelines import fell_in, life_line
 from fpc_core.gallery.builder import build_memory
 from fpc_core.lessons.context import case_of
 from fpc_core.lessons.course import lesson
-from fpc_core.matching.shortlist.base import TorchIndex
+from fpc_core.matching.shortlist import TorchIndex
 from fpc_core.report.sources import query_of
 from fpc_core.runtime.out_of_memory import shortages
 from fpc_core.workspace import Places, Workspace, open_workspace
@@ -162,7 +162,7 @@ def main(data: str, weights: str, memory_folder: str, empty: str) -> None:
     records = here.dataset.query[:1]
     images = to_tensor([resize_image(here.dataset.read(record), config.image_size) for record in records], config)
     cameras = torch.tensor([record.camera for record in records])
-    with pretended(), mock.patch("fpc_core.workspace.devices", return_value=("cpu", DEVICE)):
+    with pretended(), mock.patch("fpc_core.workspace.workspace.devices", return_value=("cpu", DEVICE)):
         there = open_workspace(places, DEVICE)
         assert all(isinstance(each, Elsewhere) for each in there.retriever.model.state_dict().values())
         searches(here, there, images, cameras)

@@ -1,0 +1,1 @@
+"""Scripts and styles that several components use."""

@@ -15,13 +15,13 @@ def parts(name: str) -> dict[str, Any]:
     """html, css and js of NAME.css and NAME.js of this folder, with what is shared before them."""
     return {
         "html": '<div data-root="" translate="no"></div>',
-        "css": source("_shared/scale.css", "_shared/patch_grid.css", f"{name}.css"),
+        "css": source("_shared/scale.css", "_shared/patch_grid.css", f"{name}/{name}.css"),
         "js": source(
             "_shared/dom.js",
             "_shared/live_store.js",
             "_shared/patch_geometry.js",
             "_shared/patch_grid.js",
-            f"{name}.js",
+            f"{name}/{name}.js",
         ),
     }
 

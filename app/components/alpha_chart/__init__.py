@@ -7,7 +7,7 @@ import streamlit as st
 from app.components import source
 
 _mount = st.components.v2.component(
-    "fpc_lines",
+    "fpc_alpha_chart",
     html=source("alpha_chart/alpha_chart.html"),
     css=source("alpha_chart/alpha_chart.css"),
     js=source("_shared/dom.js", "_shared/live_store.js", "alpha_chart/alpha_chart.js"),

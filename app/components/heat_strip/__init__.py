@@ -16,7 +16,7 @@ from fpc_core.data.browser_encoding import packed
 from fpc_core.explain.cards import Strip
 
 _mount = st.components.v2.component(
-    "fpc_heat",
+    "fpc_heat_strip",
     html='<div class="strips"></div>',
     css=source("_shared/scale.css", "_shared/cards.css", "heat_strip/heat_strip.css"),
     js=source(

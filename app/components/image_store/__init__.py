@@ -9,7 +9,7 @@ import streamlit as st
 from app.components import source
 
 _mount = st.components.v2.component(
-    "fpc_album", js=source("_shared/dom.js", "_shared/live_store.js", "image_store/image_store.js")
+    "fpc_image_store", js=source("_shared/dom.js", "_shared/live_store.js", "image_store/image_store.js")
 )
 
 

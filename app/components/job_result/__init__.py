@@ -14,7 +14,7 @@ from app.session.pending_release import run_fragment
 PAUSE = 300  # ms from an answer to the next question, for every job that takes its turns; at most
 LONGEST_PAUSE = 8000
 _mount = st.components.v2.component(
-    "fpc_feed",
+    "fpc_job_result",
     html="<div data-feed></div>",
     js=source("_shared/dom.js", "_shared/live_store.js", "job_result/job_result.js"),
 )

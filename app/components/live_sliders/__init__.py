@@ -10,7 +10,7 @@ import streamlit as st
 from app.components import source
 
 _mount = st.components.v2.component(
-    "fpc_dials",
+    "fpc_live_sliders",
     html='<div class="dials" role="group" aria-label="Settings that answer while dragged"></div>',
     css=source("live_sliders/live_sliders.css"),
     js=source("_shared/dom.js", "_shared/live_store.js", "live_sliders/live_sliders.js"),

@@ -9,7 +9,7 @@ import streamlit as st
 from app.components import source
 
 _mount = st.components.v2.component(
-    "fpc_echo", html="<div data-echo></div>", js=source("_shared/dom.js", "paint_ack/paint_ack.js")
+    "fpc_paint_ack", html="<div data-echo></div>", js=source("_shared/dom.js", "paint_ack/paint_ack.js")
 )
 
 

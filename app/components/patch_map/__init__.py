@@ -10,7 +10,7 @@ from fpc_core.config import ModelConfig
 from fpc_core.data.browser_encoding import packed
 from fpc_core.lessons.step import PatchMaps, number, share
 
-_mount = component("patchmap")
+_mount = component("patch_map")
 
 
 def patchmap(maps: PatchMaps, picture: Callable[[int | None], str], config: ModelConfig, *, key: str) -> None:

@@ -11,7 +11,7 @@ from app.components import source
 from app.components.score_table.view import ScoreSheet
 
 _mount = st.components.v2.component(
-    "fpc_scores",
+    "fpc_score_table",
     html='<div class="scores"></div>',
     css=source("score_table/score_table.css"),
     js=source("_shared/dom.js", "score_table/score_table.js"),

@@ -9,7 +9,7 @@ from fpc_core.config import ModelConfig
 from fpc_core.data.browser_encoding import packed
 from fpc_core.evaluation.occlusion.scenarios import Sliding
 
-_mount = component("spots")
+_mount = component("sensitivity_map")
 
 
 def spots(

@@ -9,7 +9,7 @@ import streamlit as st
 from fpc_core.lessons.stepper import SCRIPT, STYLE
 
 _mount = st.components.v2.component(
-    "fpc_stepper",
+    "fpc_sinkhorn_stepper",
     html="<div data-stepper></div>",
     css=STYLE,
     js=SCRIPT

@@ -11,7 +11,7 @@ from app.components import source
 from app.components.sweep_heatmap.view import Heatmap
 
 _mount = st.components.v2.component(
-    "fpc_heatmap",
+    "fpc_sweep_heatmap",
     html='<div class="heatmap"></div>',
     css=source("_shared/scale.css", "sweep_heatmap/sweep_heatmap.css"),
     js=source("_shared/dom.js", "sweep_heatmap/sweep_heatmap.js"),

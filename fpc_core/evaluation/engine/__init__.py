@@ -1,0 +1,1 @@
+"""Runs queries through every setting an evaluation needs, and stores the results."""

@@ -1,0 +1,1 @@
+"""Classify every query by the stage that found or lost the right person."""

@@ -1,0 +1,1 @@
+"""CMC, mAP, bootstrap intervals, verification error rates and FLOPs."""

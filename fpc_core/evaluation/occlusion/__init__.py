@@ -1,0 +1,1 @@
+"""Search one query under many occluders."""

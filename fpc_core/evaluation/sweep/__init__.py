@@ -1,0 +1,1 @@
+"""Sweeps over keep rate, alpha and K."""

@@ -30,7 +30,7 @@ def evaluate(small_world_in_use, monkeypatch, tmp_path):
 
 def sheets(page):
     """What the tables of the page were sent, by name."""
-    return {sheet["label"].split(":")[0]: sheet for sheet in sent_to(page, "scores")}
+    return {sheet["label"].split(":")[0]: sheet for sheet in sent_to(page, "score_table")}
 
 
 def shown(sheet):

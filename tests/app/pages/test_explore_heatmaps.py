@@ -41,7 +41,7 @@ def grids(part):
 
 
 def labels(app):
-    return {sent["part"]: sent["strip"]["scale"]["label"] for sent in sent_to(app, "heat")}
+    return {sent["part"]: sent["strip"]["scale"]["label"] for sent in sent_to(app, "heat_strip")}
 
 
 def test_the_maps_are_those_of_method_target_and_chosen_neighbour(app, space):

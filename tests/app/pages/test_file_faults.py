@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from app.server.cache import RESULTS
-from fpc_core.matching.shortlist.base import ShortlistError, TorchIndex
+from fpc_core.matching.shortlist import ShortlistError, TorchIndex
 from fpc_core.model.checkpoint import save_checkpoint
 from fpc_core.model.fpc import FPC
 from tests.support.apptest import PAGES, finished, forget, opened, run, texts

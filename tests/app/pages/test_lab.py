@@ -172,7 +172,7 @@ def test_the_map_knows_every_place_in_the_end(lab):
     run(lab).segmented_control(key="spot-step").set_value(2)
     run(lab).button(key="map-start").click()
     finished(lab, "33 of 33 searches (8 × 4 places and none), all known")
-    (sent,) = sent_to(lab, "spots")
+    (sent,) = sent_to(lab, "sensitivity_map")
     assert (sent["grid"]["rows"], sent["grid"]["columns"]) == (8, 4)
     assert sent["side"] == 48
     assert not sent["whole"]

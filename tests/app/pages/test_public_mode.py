@@ -124,7 +124,7 @@ def test_what_ended_work_in_the_background_is_said_without_its_place(public, sma
     page.query_params["epsilon"] = "0.11"  # a grid that no other test has asked for
 
     def errors(page):
-        return [sent["error"] for sent in sent_to(page, "feed") if sent["error"]]
+        return [sent["error"] for sent in sent_to(page, "job_result") if sent["error"]]
 
     assert errors(until(page, errors)) == ["tokens.npy is damaged; build the memory again"]
     assert str(small_places.memory) not in everything(page)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from fpc_core.config import QuerySettings
-from fpc_core.matching.shortlist.base import IndexKind, ShortlistError, TorchIndex, nearest, open_index
+from fpc_core.matching.shortlist import IndexKind, ShortlistError, TorchIndex, nearest, open_index
 from fpc_core.workspace import open_workspace
 from tests.support.small_workspace import CONFIG
 
