@@ -2,13 +2,13 @@
 
 import streamlit as st
 
-from app.layout import ICON, dress
-from app.public_mode import is_public, unclear
+from app.layout import ICON, inject_page_css
+from app.public_mode import config_error, is_public
 from app.session import pending_release
 
 st.set_page_config(page_title="FPC Explorer", page_icon=ICON, layout="wide")
-dress()
-if why := unclear():
+inject_page_css()
+if why := config_error():
     st.error(why, icon=":material/lock:")
     st.stop()
 data = "app/pages/data_public.py" if is_public() else "app/pages/data.py"
@@ -28,5 +28,5 @@ page = st.navigation(
     position="top",
 )
 if page != explore:
-    pending_release.forget()  # a dial let go there is answered there alone
+    pending_release.clear_pending()  # a dial let go there is answered there alone
 page.run()

@@ -7,10 +7,10 @@ import streamlit as st
 
 from app.preload import load_engine
 
-_PIXELS = (Path(__file__).resolve().parent.parent / "assets" / "icon.png").read_bytes()
-ICON = f"data:image/png;base64,{base64.b64encode(_PIXELS).decode()}"
+_ICON_BYTES = (Path(__file__).resolve().parent.parent / "assets" / "icon.png").read_bytes()
+ICON = f"data:image/png;base64,{base64.b64encode(_ICON_BYTES).decode()}"
 """A data URI: a file Streamlit may let go between two runs, and a browser asks in vain."""
-_CSS = """
+_PAGE_CSS = """
 <style>
 [data-testid="stMainBlockContainer"] { padding-top: 3.6rem; padding-bottom: 4rem; max-width: 1500px; }
 .st-key-status {
@@ -26,7 +26,7 @@ h3 { padding-bottom: 0.3rem; }
 </style>
 """
 
-_PRESENT = """
+_PRESENTER_CSS = """
 <style>
 html { font-size: 17px !important; }
 [data-testid="stHeader"], [data-testid="stSidebar"], [data-testid="stExpandSidebarButton"] { display: none !important; }
@@ -42,8 +42,8 @@ html { font-size: 17px !important; }
 """
 
 
-def dress() -> None:
-    st.html(_CSS)
+def inject_page_css() -> None:
+    st.html(_PAGE_CSS)
 
 
 def heading(title: str, sentence: str) -> None:
@@ -53,7 +53,7 @@ def heading(title: str, sentence: str) -> None:
     load_engine()
 
 
-def present() -> None:
+def inject_presenter_css() -> None:
     """Presenter mode: large type, full contrast, nothing but the step."""
-    st.html(_PRESENT)
+    st.html(_PRESENTER_CSS)
     load_engine()

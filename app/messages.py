@@ -9,7 +9,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from app.public_mode import for_visitors, log
+from app.public_mode import log, redact
 from fpc_core.config import Precision
 from fpc_core.workspace import Places, cache_folder
 
@@ -17,7 +17,7 @@ _MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:&])")
 _BUILD_MEMORY = "python -m fpc_core memory build"
 
 
-def plain(text: str, limit: int = 160) -> str:
+def escape_markdown(text: str, limit: int = 160) -> str:
     """The text with everything Markdown could read as markup escaped, on one line, cut after `limit` characters."""
     flat = " ".join(text.split())
     if len(flat) > limit:
@@ -25,22 +25,22 @@ def plain(text: str, limit: int = 160) -> str:
     return _MARKDOWN.sub(r"\\\1", flat)
 
 
-def problem(text: str) -> None:
+def show_warning(text: str) -> None:
     """A message about the visitor's input."""
-    st.warning(plain(sayable(text), 600), icon=":material/info:")
+    st.warning(escape_markdown(redact_paths(text), 600), icon=":material/info:")
 
 
-def mishap(error: Exception) -> None:
+def show_error(error: Exception) -> None:
     """What ended some work, as a sentence."""
-    problem(f"{str(error).removesuffix('.')}.")
+    show_warning(f"{str(error).removesuffix('.')}.")
 
 
-def sayable(text: str) -> str:
+def redact_paths(text: str) -> str:
     """The text as a visitor may read it: a public app says it without the machine's paths."""
-    return for_visitors(text, _secret_folders())
+    return redact(text, _private_folders())
 
 
-def closed_today(error: Exception) -> None:
+def render_unavailable_page(error: Exception) -> None:
     """The page of a public app that cannot open what it was started with; the reason goes to the server's log."""
     log(f"cannot open what the app was started with: {error}")
     st.header("Nothing to explore just now")
@@ -51,7 +51,7 @@ def closed_today(error: Exception) -> None:
     st.button("Try again", icon=":material/refresh:", key="again")
 
 
-def _secret_folders() -> tuple[str, ...]:
+def _private_folders() -> tuple[str, ...]:
     """Whose places a public app does not tell."""
     places = Places.from_environment()
     folders = (places.data, places.weights.parent, places.memory, cache_folder(), Path.cwd(), Path.home())
@@ -59,19 +59,19 @@ def _secret_folders() -> tuple[str, ...]:
     return tuple(str(each) for each in forms if each.is_absolute())
 
 
-def problems(texts: Iterable[str]) -> None:
+def show_warnings(texts: Iterable[str]) -> None:
     """A message each."""
     for text in texts:
-        problem(text)
+        show_warning(text)
 
 
-def shortages_told(texts: Iterable[str]) -> None:
+def toast_memory_warnings(texts: Iterable[str]) -> None:
     """What `fpc_core.runtime.out_of_memory.shortages` heard while something was computed for the visitor."""
     for text in texts:
         st.toast(f"{text}.", icon=":material/memory_alt:", duration="long")
 
 
-def nothing_to_show(
+def render_setup_error_page(
     error: Exception, places: dict[str, str], precision: str, on_return: Callable[[], None] | None
 ) -> None:
     """The page shown in place of all others when data, weights or memory cannot be opened.
@@ -80,9 +80,9 @@ def nothing_to_show(
     that is what fails.
     """
     st.header("Nothing to explore yet")
-    st.error(plain(str(error), 900), icon=":material/database_off:")
+    st.error(escape_markdown(str(error), 900), icon=":material/database_off:")
     st.markdown("Looked for:")
-    st.table({"what": list(places), "where": [plain(place) for place in places.values()]})
+    st.table({"what": list(places), "where": [escape_markdown(place) for place in places.values()]})
     at = "" if precision == Precision.FLOAT32 else f" --precision {shlex.quote(precision)}"
     st.markdown("When data and weights are there and only the memory is missing or stale, build it again:")
     st.code(

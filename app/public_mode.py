@@ -29,7 +29,7 @@ def is_public() -> bool:
         ) from None
 
 
-def unclear() -> str:
+def config_error() -> str:
     """What to say instead of any page where the setting cannot be read, else empty: when in doubt nothing is shown."""
     try:
         is_public()
@@ -38,7 +38,7 @@ def unclear() -> str:
     return ""
 
 
-def for_visitors(text: str, secret: tuple[str, ...] = ()) -> str:
+def redact(text: str, secret: tuple[str, ...] = ()) -> str:
     """A message as visitors may read it: in a public app with the last part of every absolute path in it alone.
 
     secret: folders that are cut off before, in whichever way they are written (a blank ends a path elsewhere).

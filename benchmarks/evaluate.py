@@ -19,7 +19,7 @@ import torch
 import fpc_core  # noqa: F401  before timm
 from fpc_core.config import QuerySettings
 from fpc_core.evaluation.engine.result_store import ResultStore
-from fpc_core.evaluation.engine.runner import run_kept, run_passes
+from fpc_core.evaluation.engine.runner import run_passes, run_with_store
 from fpc_core.evaluation.paper_tables.definitions import NAMES, Setting, tables_of
 from fpc_core.evaluation.paper_tables.task import EvaluationTask, evaluation_task
 from fpc_core.workspace import Places, open_workspace
@@ -31,16 +31,16 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    space = open_workspace(Places(), "cpu")
-    dataset = replace(space.dataset, query=space.dataset.query[: arguments.queries])
-    setting = Setting(QuerySettings(), space.retriever.model.config)
+    workspace = open_workspace(Places(), "cpu")
+    dataset = replace(workspace.dataset, query=workspace.dataset.query[: arguments.queries])
+    setting = Setting(QuerySettings(), workspace.retriever.model.config)
 
     def task_of(*names: str) -> EvaluationTask:
-        return evaluation_task(space.retriever, dataset, tables_of(names, setting))
+        return evaluation_task(workspace.retriever, dataset, tables_of(names, setting))
 
     def timed(task: EvaluationTask, store: ResultStore | None = None) -> tuple[float, tuple]:
         start = time.perf_counter()
-        filled = task.filled(run_kept(task.work, store).known)
+        filled = task.filled(run_with_store(task.work, store).known)
         return time.perf_counter() - start, filled
 
     warm = task_of("3")

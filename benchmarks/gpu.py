@@ -50,7 +50,7 @@ from fpc_core.data.datasets import Dataset, open_dataset
 from fpc_core.data.images import resize_image, to_tensor
 from fpc_core.evaluation.device_parity import BOUNDS, Parity, parity
 from fpc_core.evaluation.engine.passes import Pass, PassTask, Point
-from fpc_core.evaluation.engine.runner import run_kept
+from fpc_core.evaluation.engine.runner import run_with_store
 from fpc_core.gallery.builder import build_memory
 from fpc_core.gallery.memory import GalleryMemory
 from fpc_core.matching.transport import ground_cost, marginals, solve
@@ -196,7 +196,7 @@ def matching_table(bench: Bench, device: torch.device, repeats: int) -> list[str
         way.by_distance(way.match(encoding, SETTINGS), SETTINGS.alpha)
 
     sending = Retriever(retriever.model, retriever.memory, retriever.index)
-    with retriever.tokens.held() as held:
+    with retriever.tokens.pinned() as held:
         ways: dict[str, Callable[[], object]] = {"released": theirs}
         ways["ours, tokens from main memory"] = partial(ours, sending)
         if held:
@@ -294,7 +294,7 @@ class OurEvaluation:
         assert self.memory is not None
         asked = Pass(SETTINGS, (Point(SETTINGS.alpha, SETTINGS.neighbors),))
         task = PassTask(Retriever(self.model, self.memory), self.dataset, self.dataset.query, (asked,))
-        run_kept(task).known[asked].scores(0)
+        run_with_store(task).known[asked].scores(0)
         self.seconds["queries"] = time.perf_counter() - start
 
 

@@ -106,16 +106,16 @@ def searching(places: Places, kind: str, share: float) -> dict[str, Any]:
     Of a query milliseconds, 50th and 95th percentile: the whole, the process's own CPU time, the part of the shortlist
     and that of ranking the whole gallery. found: share of the exact shortlist.  own, mapped: resident MB.
     """
-    space = open_workspace(places, "cpu")
-    memory, settings = first_shards(places.memory, space.retriever.memory, share), QuerySettings()
+    workspace = open_workspace(places, "cpu")
+    memory, settings = first_shards(places.memory, workspace.retriever.memory, share), QuerySettings()
     start = time.perf_counter()
     index = open_index(kind, memory.cls, lambda: memory.unit_cls, f"{share}", places.memory.parent / "indexes")
-    retriever = Retriever(space.retriever.model, memory, index)
+    retriever = Retriever(workspace.retriever.model, memory, index)
     exact = TorchIndex(memory.cls, lambda: memory.unit_cls)
     taken: dict[str, list[float]] = {name: [] for name in ("whole", "cpu", "index", "ranking")}
     found, ready = [], 0.0
-    for place, record in enumerate(space.dataset.query):
-        image = to_tensor([resize_image(space.dataset.read(record), CONFIG.image_size)], CONFIG)
+    for place, record in enumerate(workspace.dataset.query):
+        image = to_tensor([resize_image(workspace.dataset.read(record), CONFIG.image_size)], CONFIG)
         began, busy = time.perf_counter(), time.process_time()
         trace = retriever.search(image, settings, torch.tensor([record.camera]))
         whole, cpu = time.perf_counter() - began, time.process_time() - busy

@@ -40,14 +40,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--queries", type=int, default=20)
     wanted = parser.parse_args().queries
-    space = open_workspace(Places(), "cpu")
-    config, records = space.retriever.model.config, space.dataset.query
-    other = _with_fresh_blocks(space.retriever)
+    workspace = open_workspace(Places(), "cpu")
+    config, records = workspace.retriever.model.config, workspace.dataset.query
+    other = _with_fresh_blocks(workspace.retriever)
     tables: dict[str, dict[str, list[list[float]]]] = {"decoder": defaultdict(list), "encoder": defaultdict(list)}
     for record in records[:: max(1, len(records) // wanted)][:wanted]:
-        image = to_tensor([resize_image(space.dataset.read(record), config.image_size)], config)
-        state = space.retriever.prepare(image, torch.tensor([record.camera]))
-        trace = space.retriever.search(state, QuerySettings())
+        image = to_tensor([resize_image(workspace.dataset.read(record), config.image_size)], config)
+        state = workspace.retriever.prepare(image, torch.tensor([record.camera]))
+        trace = workspace.retriever.search(state, QuerySettings())
 
         def of_decoder(retriever: Retriever, how: MapSettings) -> PatchMap:
             return decoder_map(retriever, trace, how)
@@ -57,11 +57,11 @@ def main() -> None:
 
         for target in MapTarget:
             named = MapSettings(target=target)
-            named = replace(named, index=explained_index(space.retriever, trace, named))
-            for line, numbers in _compared(of_decoder, space.retriever, other, named, DECODER_METHODS):
+            named = replace(named, index=explained_index(workspace.retriever, trace, named))
+            for line, numbers in _compared(of_decoder, workspace.retriever, other, named, DECODER_METHODS):
                 tables["decoder"][line].append(numbers)
         nearest = MapSettings(index=int(trace.by_distance.indices[0]))
-        for line, numbers in _compared(of_encoder, space.retriever, other, nearest, MapMethod):
+        for line, numbers in _compared(of_encoder, workspace.retriever, other, nearest, MapMethod):
             tables["encoder"][line].append(numbers)
     for name, lines in tables.items():
         print(f"\n| {name} | {' | '.join(COLUMNS)} |\n|---|" + "---|" * len(COLUMNS))

@@ -24,7 +24,7 @@ from benchmarks.query import wait_for
 from benchmarks.released_path import Gallery, block, encode, find_by_both, find_by_cosine, global_feature, timed
 from fpc_core.data.datasets import Dataset, ImageRecord
 from fpc_core.evaluation.engine.protocol import feature_distance, score_distance
-from fpc_core.evaluation.metrics.retrieval import unit
+from fpc_core.evaluation.metrics.retrieval import l2_normalize
 from fpc_core.model.fpc import FPC
 from fpc_core.results import Scores
 
@@ -86,7 +86,7 @@ class ReleasedEvaluation:
                 ]
             )
         with timed(self.seconds, "scores"):
-            distance = feature_distance(self.queries.numpy(), unit(self.features.numpy()))
+            distance = feature_distance(self.queries.numpy(), l2_normalize(self.features.numpy()))
             return score_distance(distance, self.dataset.query, self.dataset)
 
     def _consolidated(self, images: Tensor, cameras: Tensor, gallery: Gallery) -> Tensor:

@@ -46,10 +46,10 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    space = open_workspace(Places(), "cpu")
+    workspace = open_workspace(Places(), "cpu")
     grid = SweepGrid()
-    task = SweepTask(space.retriever, space.dataset, grid, QuerySettings(neighbors=1))
-    list(run_passes(replace(task, dataset=replace(space.dataset, query=space.dataset.query[:1])).work))  # warm
+    task = SweepTask(workspace.retriever, workspace.dataset, grid, QuerySettings(neighbors=1))
+    list(run_passes(replace(task, dataset=replace(workspace.dataset, query=workspace.dataset.query[:1])).work))  # warm
 
     samples = sampled(grid, arguments.samples)
     steps = len(task.queries) * len(grid.keep_rates)

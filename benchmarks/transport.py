@@ -106,14 +106,14 @@ def main() -> None:
 
 def same_top_10() -> None:
     """How often the ten nearest by D at tolerance 1e-3 are those of the converged solver, on the demo's queries."""
-    space = open_workspace(Places())
-    retriever = space.retriever
+    workspace = open_workspace(Places())
+    retriever = workspace.retriever
     for variant in Variant:
         settings = replace(QuerySettings(), variant=variant)
         converged = replace(settings, transport=TransportSettings(tolerance=1e-6, max_iterations=20_000))
         same = 0
-        for record in space.dataset.query:
-            image = resize_image(space.dataset.read(record), retriever.model.config.image_size)
+        for record in workspace.dataset.query:
+            image = resize_image(workspace.dataset.read(record), retriever.model.config.image_size)
             pixels = to_tensor([image], retriever.model.config)
             encoding = retriever.encode(retriever.prepare(pixels, torch.tensor([record.camera])), settings.prune)
             tops = [
@@ -122,7 +122,7 @@ def same_top_10() -> None:
             ]
             same += tops[0] == tops[1]
         line = f"top 10 by D ({variant}) at 1e-3 equal to the converged one"
-        print(f"\n{line}: {same} of {len(space.dataset.query)} queries")
+        print(f"\n{line}: {same} of {len(workspace.dataset.query)} queries")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from PIL import Image
 
 from fpc_core.data import images
 from fpc_core.data.images import ImageError, decode_image, resize_image
-from fpc_core.data.sandboxed_decode import decode_apart
+from fpc_core.data.sandboxed_decode import decode_in_subprocess
 
 SIZE = (256, 128)
 MORE_SCANS = 50
@@ -51,7 +51,7 @@ def main() -> None:
     }.items():
         runs = 9 if len(data) < 100_000 and "crop" in name else 3
         home = seconds(lambda: resize_image(decode_image(data), SIZE), runs)
-        apart = seconds(lambda: decode_apart(data, "it", SIZE), runs)
+        apart = seconds(lambda: decode_in_subprocess(data, "it", SIZE), runs)
         print(f"{name}, {len(data) / 1000:,.0f} kB: at home {home:.3f} s, apart {apart:.3f} s", flush=True)
 
     data = encoded(Image.new("RGB", (6000, 6000), (90, 120, 150)), "JPEG", progressive=True)
@@ -66,7 +66,7 @@ def main() -> None:
     home = seconds(lambda: decode_image(segments), 1)
     start = spent()
     try:
-        decode_apart(segments, "it", SIZE)
+        decode_in_subprocess(segments, "it", SIZE)
     except ImageError as error:
         print(f"4.9 million segments: at home {home:.1f} s, apart {spent() - start:.1f} s: {error}")
 

@@ -1,8 +1,8 @@
 """FPC: feature pruning and consolidation for occluded person re-identification. The engine; no user interface."""
 
-from fpc_core.runtime.threads import wait_without_turning
+from fpc_core.runtime.threads import set_passive_omp_wait
 
-wait_without_turning()  # before torch is loaded
+set_passive_omp_wait()  # before torch is loaded
 
 from fpc_core.runtime.torchvision_ops import ensure_torchvision_imports  # noqa: E402
 

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-MOST_SIDE = 4096  # pixels of a model's input: a config that promises more was not trained
+MAX_SIDE = 4096  # pixels of a model's input: a config that promises more was not trained
 
 
 class DropStrategy(StrEnum):
@@ -49,7 +49,7 @@ class Precision(StrEnum):
 
 
 class MapMethod(StrEnum):
-    """How the part of every patch token is measured; `fpc_core.explain.attribution.SAYS` has what each one shows."""
+    """How the part of every patch token is measured; `fpc_core.explain.attribution.DESCRIPTIONS` has what each one shows."""
 
     GRAD_CAM = "grad_cam"
     GRAD_CAM_PLUS_PLUS = "grad_cam_plus_plus"
@@ -101,8 +101,8 @@ class ModelConfig:
         if self.mlp_ratio <= 0 or min(self.std) <= 0:
             raise ValueError("mlp_ratio and std must be positive")
         height, width = self.image_size
-        if max(height, width) > MOST_SIDE:
-            raise ValueError(f"image_size {self.image_size} has more than {MOST_SIDE} pixels on a side")
+        if max(height, width) > MAX_SIDE:
+            raise ValueError(f"image_size {self.image_size} has more than {MAX_SIDE} pixels on a side")
         if min(height, width) < self.patch_size:
             raise ValueError(f"image_size {self.image_size} is smaller than one patch of {self.patch_size} pixels")
         if self.width % self.heads:

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from fpc_core.config import PruneSettings, QuerySettings, Solver, Variant
-from fpc_core.gallery.device_tokens import ResidentTokens
+from fpc_core.gallery.device_tokens import DeviceTokenCache
 from fpc_core.gallery.memory import GalleryMemory
 from fpc_core.matching.ranking import combined_distance, rank, rank_by_feature
 from fpc_core.matching.shortlist import ShortlistIndex, TorchIndex
@@ -44,7 +44,7 @@ from fpc_core.results import (
     Transport,
     TransportPlan,
 )
-from fpc_core.runtime.out_of_memory import Portions
+from fpc_core.runtime.out_of_memory import OomFallback
 
 _T = TypeVar("_T")
 
@@ -65,7 +65,7 @@ class Retriever:
         self.memory = memory
         self.index = index or TorchIndex(memory.cls, lambda: memory.unit_cls)
         self.device = next(model.parameters()).device
-        self.tokens = ResidentTokens(memory, self.device)
+        self.tokens = DeviceTokenCache(memory, self.device)
 
     @cached_property
     def on_cpu(self) -> Retriever:
@@ -251,12 +251,12 @@ class Retriever:
         what: is computed, in words.  work: some of the rows with the retriever it is given, to whose device it moves
         what it needs.  join: makes one result of those of consecutive rows. Raises NoMemoryLeftError.
         """
-        return Portions(what, self.device)(
+        return OomFallback(what, self.device)(
             rows,
             lambda some: work(self, some),
             join,
             lambda: self.on_cpu.spared(what, rows, work, join),
-            self.tokens.let_go,
+            self.tokens.release,
         )
 
     def _cls(self, rows: np.ndarray) -> Tensor:

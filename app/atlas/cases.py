@@ -8,18 +8,18 @@ from collections.abc import Callable, Sequence
 import streamlit as st
 
 from app.components.cards import cards
-from app.messages import plain, problem, problems
+from app.messages import escape_markdown, show_warning, show_warnings
 from app.server import resources
 from app.session import link_checks
 from app.session.figure_basket import Item, add_button
 from app.ui import charts, controls
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.evaluation.failure_analysis.cases import (
+    DESCRIPTIONS,
     NAMES,
-    SAYS,
-    Case,
     Filter,
     Outcome,
+    QueryOutcome,
     Stage,
     atlas_table,
     by_precision,
@@ -29,7 +29,7 @@ from fpc_core.evaluation.failure_analysis.cases import (
 )
 from fpc_core.evaluation.failure_analysis.task import AtlasTask, Pairs
 from fpc_core.evaluation.metrics.verification import ErrorCurve, error_curve, histograms
-from fpc_core.explain.cards import Card, Strip, Tone, camera_name, who
+from fpc_core.explain.cards import Card, MatchLabel, Strip, camera_name, identity_label
 from fpc_core.workspace import Workspace
 
 ALL = "all"
@@ -49,7 +49,7 @@ DISTANCES = {  # what each is, and how far its threshold goes
     Stage.DISTANCE: ("D = (1 − α) · D_cos + α · D_EMD", 1.0),
     Stage.CONSOLIDATED: ("Euclidean distance after consolidation", 2.0),
 }
-Told = list[tuple[Case, Pairs]]
+Told = list[tuple[QueryOutcome, Pairs]]
 
 
 def filters(task: AtlasTask) -> Filter:
@@ -61,20 +61,20 @@ def filters(task: AtlasTask) -> Filter:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         if seen:
             kinds = sorted({each.kind for each in seen})
-            problems(link_checks.unknown("occluder", kinds))
+            show_warnings(link_checks.unknown("occluder", kinds))
             occluders = st.multiselect(
                 "Occluder", kinds, key="occluder", bind="query-params",
                 placeholder="any", width=260, select_all=False,
             )  # fmt: skip
         if task.dataset.uses_cameras:
             known = sorted({record.camera + 1 for record in task.queries})
-            problems(link_checks.unknown("cameras", known))
+            show_warnings(link_checks.unknown("cameras", known))
             cameras = st.multiselect(
                 "Camera", known, key="cameras", bind="query-params",
                 placeholder="any", width=200, select_all=False,
             )  # fmt: skip
         if seen:
-            problems(link_checks.beyond("visible", 0, 100))
+            show_warnings(link_checks.beyond("visible", 0, 100))
             visible = st.slider(
                 "Visible share of the person, %", 0, 100, visible, key="visible", bind="query-params", width=260
             )
@@ -82,7 +82,7 @@ def filters(task: AtlasTask) -> Filter:
     return Filter(frozenset(occluders), frozenset(camera - 1 for camera in cameras), (low / 100, high / 100))
 
 
-def chosen_class(cases: Sequence[Case], pruned_below: float) -> str:
+def chosen_class(cases: Sequence[QueryOutcome], pruned_below: float) -> str:
     """The classes with their counts, one of them pressed: an `Outcome` or ALL; the link names it."""
     counts = {outcome.value: len(several) for outcome, several in sorted_out(cases, pruned_below).items()}
     labels = {ALL: f"All queries **{len(cases)}**"} | {
@@ -91,7 +91,7 @@ def chosen_class(cases: Sequence[Case], pruned_below: float) -> str:
     }
     asked = st.query_params.get("class", ALL)
     if asked not in labels:
-        problem(f"The link asks for the class {asked[:60]}; there are {', '.join(labels)}. Showing all.")
+        show_warning(f"The link asks for the class {asked[:60]}; there are {', '.join(labels)}. Showing all.")
         asked = ALL
     if st.session_state.get("class-pills") is None:  # a first visit, or the pressed one was pressed again
         st.session_state["class-pills"] = asked
@@ -110,10 +110,10 @@ def _keep_class() -> None:
         st.query_params["class"] = chosen
 
 
-def said(chosen: str, cases: Sequence[Case], task: AtlasTask, pruned_below: float) -> None:
+def render_class_summary(chosen: str, cases: Sequence[QueryOutcome], task: AtlasTask, pruned_below: float) -> None:
     """What the class means, and what is known of pruned persons."""
     if chosen != ALL:
-        st.markdown(f"**{NAMES[Outcome(chosen)]}.** {SAYS[Outcome(chosen)]}")
+        st.markdown(f"**{NAMES[Outcome(chosen)]}.** {DESCRIPTIONS[Outcome(chosen)]}")
     share = f"{100 * pruned_below:g} %"
     if not task.masks:
         st.caption("These data have no true masks: nobody knows of which query the person was pruned away.")
@@ -130,14 +130,18 @@ def said(chosen: str, cases: Sequence[Case], task: AtlasTask, pruned_below: floa
 
 
 def grid(
-    space: Workspace, task: AtlasTask, cases: Sequence[Case], pruned_below: float, on_pick: Callable[[str, int], None]
+    workspace: Workspace,
+    task: AtlasTask,
+    cases: Sequence[QueryOutcome],
+    pruned_below: float,
+    on_pick: Callable[[str, int], None],
 ) -> None:
     """The cases, a page at a time. on_pick: called with the query's path and the memory row pressed, -1 for none."""
     if not cases:
         st.info("No query of this kind. Choose another class or loosen the filters.", icon=":material/filter_alt_off:")
         return
     with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
-        problems(link_checks.unknown("order", (FIRST, LAST)))
+        show_warnings(link_checks.unknown("order", (FIRST, LAST)))
         order = st.segmented_control(
             "Order", (FIRST, LAST), default=FIRST, required=True, key="order", bind="query-params",
             label_visibility="collapsed",
@@ -159,26 +163,26 @@ def grid(
         columns = st.columns(PER_ROW, gap="small")
         for column, case in zip(columns, ordered[first : min(first + PER_ROW, places.stop)], strict=False):
             with column, st.container(border=True, gap="xsmall"):
-                _case(space, task, case, queries[case.path], pruned_below, on_pick)
+                _case(workspace, task, case, queries[case.path], pruned_below, on_pick)
 
 
-def table(task: AtlasTask, cases: Sequence[Case], pruned_below: float) -> str:
+def table(task: AtlasTask, cases: Sequence[QueryOutcome], pruned_below: float) -> str:
     """The cases as CSV."""
     paths = {row: record.path.as_posix() for row, record in enumerate(task.retriever.memory.records)}
     return atlas_table(by_precision(cases), paths, pruned_below).to_csv(index=False)
 
 
 def _case(
-    space: Workspace,
+    workspace: Workspace,
     task: AtlasTask,
-    case: Case,
+    case: QueryOutcome,
     record: ImageRecord,
     pruned_below: float,
     on_pick: Callable[[str, int], None],
 ) -> None:
     name, records = case.path.as_posix(), task.retriever.memory.records
-    hits = {f"g{answer.hit}": resources.thumbnail(space, records[answer.hit]) for answer in case.answers.values()}
-    pictures = hits | {"query": resources.thumbnail(space, record)}
+    hits = {f"g{answer.hit}": resources.thumbnail(workspace, records[answer.hit]) for answer in case.answers.values()}
+    pictures = hits | {"query": resources.thumbnail(workspace, record)}
     strip = case_strip(case, record, records, NAMES[classify(case, pruned_below)])
     cards(
         [strip], pictures, key=f"case-{name}", width=84,
@@ -188,19 +192,19 @@ def _case(
     add_button(Item(name), task.settings, gallery=gallery, key=f"-{name}")
 
 
-def case_strip(case: Case, record: ImageRecord, records: Sequence[ImageRecord], outcome: str) -> Strip:
+def case_strip(case: QueryOutcome, record: ImageRecord, records: Sequence[ImageRecord], outcome: str) -> Strip:
     """The query and the first hit of every stage. Ids of its cards: a word and the memory row, -1 for the query."""
     about = [f"{100 * case.visible:.0f} % seen"] if case.visible is not None else []
     if case.survived is not None:
         about.append(f"{100 * case.survived:.0f} % kept")
     lines = (f"id {case.identity} · c {camera_name(case.camera)}", *([case.occluder] if case.occluder else []), *about)
-    drawn = [Card("query -1", "query", "query", lines, alt=f"query, {who(record)}")]
+    drawn = [Card("query -1", "query", "query", lines, alt=f"query, {identity_label(record)}")]
     for stage, answer in case.answers.items():
         hit = records[answer.hit]
-        tone = Tone.MATCH if answer.right else Tone.OTHER
+        tone = MatchLabel.MATCH if answer.right else MatchLabel.OTHER
         place = "first" if answer.right else f"true at {answer.first_match:,}"
         lines = (place, f"AP {100 * answer.average_precision:.1f}", f"id {hit.identity} · c {camera_name(hit.camera)}")
-        spoken = f"first hit {STAGES[stage]}: {'right' if answer.right else 'wrong'}, {who(hit)}, {place}"
+        spoken = f"first hit {STAGES[stage]}: {'right' if answer.right else 'wrong'}, {identity_label(hit)}, {place}"
         drawn.append(Card(f"{stage.value} {answer.hit}", f"g{answer.hit}", STAGES[stage], lines, tone, alt=spoken))
     return Strip(case.path.as_posix(), case.path.stem, tuple(drawn), outcome)
 
@@ -213,7 +217,7 @@ def distances(told: Told, movable: bool) -> None:
         st.info("Error rates need pairs of one person and of two; here are only one kind.", icon=":material/info:")
         return
     offered = [stage.value for stage in Stage]
-    problems(link_checks.unknown("distance", offered))
+    show_warnings(link_checks.unknown("distance", offered))
     chosen = st.segmented_control(
         "Distance", offered, default=Stage.CONSOLIDATED.value, required=True, key="distance",
         bind="query-params",
@@ -226,7 +230,7 @@ def distances(told: Told, movable: bool) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         threshold = equal
         if movable:
-            problems(link_checks.beyond(key, 0, most))
+            show_warnings(link_checks.beyond(key, 0, most))
             threshold = st.slider("Threshold", 0.0, most, equal, 0.001, "%.3f", key=key, bind="query-params", width=420)
             st.button(
                 "To equal errors", icon=":material/balance:", key="equal", on_click=_set, args=(key, equal),
@@ -250,7 +254,7 @@ def distances(told: Told, movable: bool) -> None:
     )  # fmt: skip
     count = int(pairs.same.sum())
     st.caption(
-        plain(
+        escape_markdown(
             f"Pairs: each of the {len(told):,} queries above with every image of its shortlist that is no junk, "
             f"{count:,} of one person and {len(pairs.same) - count:,} of two. True matches that were not shortlisted "
             "are not among them: D is known of the shortlist alone. A pair is accepted where its distance is not "

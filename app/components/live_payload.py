@@ -12,7 +12,7 @@ import numpy as np
 from fpc_core.config import QuerySettings
 from fpc_core.data.browser_encoding import packed
 from fpc_core.data.datasets import ImageRecord
-from fpc_core.explain.cards import MARKS, SPOKEN, Subject, Tone, camera_name, tone_of, who
+from fpc_core.explain.cards import MARKS, SPOKEN, MatchLabel, QueryIdentity, camera_name, identity_label, match_label
 from fpc_core.explain.masks import survivors
 from fpc_core.matching.ranking import swap_alphas
 from fpc_core.results import Encoding, Match, QueryTrace
@@ -29,7 +29,7 @@ def view_key(digest: str, settings: QuerySettings) -> str:
 
 
 def answer_data(
-    trace: QueryTrace, key: str, records: Sequence[ImageRecord], subject: Subject, uses_cameras: bool, show: int
+    trace: QueryTrace, key: str, records: Sequence[ImageRecord], subject: QueryIdentity, uses_cameras: bool, show: int
 ) -> dict[str, Any]:
     """The server's answer for one setting of the dials. key: `view_key`.  show: see `match_data`."""
     people = people_data(trace.match.shortlist.indices.tolist(), records, subject, uses_cameras)
@@ -47,7 +47,7 @@ def grid_data(
     key: str,
     matched: Mapping[float, tuple[Encoding, Match]],
     records: Sequence[ImageRecord],
-    subject: Subject,
+    subject: QueryIdentity,
     uses_cameras: bool,
     show: int,
 ) -> dict[str, Any]:
@@ -67,7 +67,7 @@ def match_data(encoding: Encoding, match: Match, people: Mapping[str, Mapping[st
     survived: per patch of the grid, how many dropping blocks it left alive.
     """
     rows = match.shortlist.indices.tolist()
-    reach = show + sum(people[str(row)]["tone"] == Tone.JUNK for row in rows)
+    reach = show + sum(people[str(row)]["tone"] == MatchLabel.JUNK for row in rows)
     d_cos, d_emd = match.shortlist.d_cos, match.transport.distance
     swaps = swap_alphas(d_cos, d_emd, reach)
     # By cosine alone the first stand at alpha 0; whoever joins them later does so by one of the swaps.
@@ -88,18 +88,18 @@ def survived(encoding: Encoding) -> list[int]:
 
 
 def people_data(
-    rows: Iterable[int], records: Sequence[ImageRecord], subject: Subject, uses_cameras: bool
+    rows: Iterable[int], records: Sequence[ImageRecord], subject: QueryIdentity, uses_cameras: bool
 ) -> dict[str, Mapping[str, str]]:
     """Who the rows of the memory show and how the query's evaluation sees them."""
     people: dict[str, Mapping[str, str]] = {}
     for row in rows:
         record = records[row]
-        tone = tone_of(record, subject, uses_cameras)
+        tone = match_label(record, subject, uses_cameras)
         people[str(row)] = {
             "image": f"g{row}",
             "tone": tone.value,
             "mark": MARKS[tone],
             "line": f"id {record.identity} · cam {camera_name(record.camera)}",
-            "about": f"{SPOKEN[tone]}, {who(record)}",
+            "about": f"{SPOKEN[tone]}, {identity_label(record)}",
         }
     return people

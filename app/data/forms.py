@@ -8,29 +8,31 @@ from pathlib import Path
 
 import streamlit as st
 
-from app.messages import plain
+from app.messages import escape_markdown
 from app.session.view import plain_name
-from app.session.workspace_choice import DRAFT, STRIDES, Choice, spoken
+from app.session.workspace_choice import DRAFT, STRIDES, WorkspaceChoice, display_name
 from fpc_core.config import Variant
 from fpc_core.workspace import Places, devices
-from fpc_core.workspace.allowed_roots import OutsideRootsError, Root, Sights, name_of, resolve
+from fpc_core.workspace.allowed_roots import DiscoveredPaths, OutsideRootsError, Root, name_of, resolve
 
 
-def roots_note(roots: Sequence[Root], sights: Sights) -> None:
+def roots_note(roots: Sequence[Root], sights: DiscoveredPaths) -> None:
     """Which folders are offered, and how to offer others."""
-    labels = ", ".join(f"**{plain(root.label)}**" for root in roots if root.label not in sights.absent)
+    labels = ", ".join(f"**{escape_markdown(root.label)}**" for root in roots if root.label not in sights.absent)
     st.caption(
         f"Offered is what lies below {labels}. To offer your own folders, start the app with `FPC_ROOTS` naming them, "
         "separated as in PATH: `FPC_ROOTS=/data/reid make app`. A place that is not listed can be typed."
     )
     gone = [root.label for root in roots if root.label in sights.absent and root.label != "cache"]
     if gone:
-        st.caption(f":material/warning: No such folder: {plain(', '.join(gone))}.")
+        st.caption(f":material/warning: No such folder: {escape_markdown(', '.join(gone))}.")
     if not sights.complete:
         st.caption(":material/more_horiz: There is more below these folders than is listed; type what you miss.")
 
 
-def places_form(draft: Choice, sights: Sights, started: Places, roots: Sequence[Root]) -> Choice:
+def places_form(
+    draft: WorkspaceChoice, sights: DiscoveredPaths, started: Places, roots: Sequence[Root]
+) -> WorkspaceChoice:
     """Data, weights and memory of the draft, chosen from lists or typed."""
     data, weights, memory = st.columns(3, gap="medium")
     with data:
@@ -52,7 +54,7 @@ def places_form(draft: Choice, sights: Sights, started: Places, roots: Sequence[
     return replace(draft, data=data_name, weights=weights_name, memory=memory_name)
 
 
-def settings_form(draft: Choice, stride: int | None, is_open: bool) -> Choice:
+def settings_form(draft: WorkspaceChoice, stride: int | None, is_open: bool) -> WorkspaceChoice:
     """Device, stride and variant. stride: what the weights say, None where they cannot be read; is_open: or leave."""
     device, patches, variant = st.columns(3, gap="medium")
     with device:
@@ -103,7 +105,7 @@ def _tidy(text: str, roots: Sequence[Root]) -> str:
 
 
 def _start(place: Path, roots: Sequence[Root]) -> str:
-    return _start_of(spoken(place, roots))
+    return _start_of(display_name(place, roots))
 
 
 def _start_of(name: str) -> str:

@@ -11,17 +11,17 @@ import plotly.graph_objects as go
 import streamlit as st
 from plotly.colors import qualitative
 
-from app.messages import plain
+from app.messages import escape_markdown
 from app.server import resources, search
 from app.server.search import Query
 from app.ui import controls
 from app.ui.charts import ORANGE
-from app.ui.page_frame import mishaps_told
+from app.ui.page_frame import report_errors
 from app.ui.query_picker import query_of
 from fpc_core.config import QuerySettings, Variant
 from fpc_core.data.datasets import ImageRecord
-from fpc_core.data.match_label import Subject, Tone, tone_of
-from fpc_core.explain.cards import who
+from fpc_core.data.match_label import MatchLabel, QueryIdentity, match_label
+from fpc_core.explain.cards import identity_label
 from fpc_core.explain.projection import map_rows
 from fpc_core.results import QueryTrace
 from fpc_core.workspace import Workspace
@@ -33,81 +33,81 @@ GREEN, RED, GREY = "#1a9850", "#d73027", "#8a8f98"
 
 
 @dataclass(frozen=True, eq=False)
-class Landscape:
+class GalleryMap:
     """Where everything lies. spots: (G, 2) of the gallery; rows: of those drawn; shortlist: rows, nearest by D first.
 
     query: (2, 2), by the encoder's own feature and after consolidation.
     """
 
-    spots: np.ndarray
+    coordinates: np.ndarray
     rows: np.ndarray
     shortlist: np.ndarray
     query: np.ndarray
     records: Sequence[ImageRecord]
-    subject: Subject
+    subject: QueryIdentity
     uses_cameras: bool
 
 
 @st.fragment
-@mishaps_told("-map")
-def gallery(space: Workspace, variant: Variant) -> None:
+@report_errors("-map")
+def gallery(workspace: Workspace, variant: Variant) -> None:
     """The section of the Data page, by itself: a pressed point draws nothing else anew."""
-    if len(space.retriever.memory) < 2:
+    if len(workspace.retriever.memory) < 2:
         st.info("A gallery of one image has no map.", icon=":material/map:")
         return
-    names = {record.path.as_posix(): record for record in space.dataset.query}
+    names = {record.path.as_posix(): record for record in workspace.dataset.query}
     left, right = st.columns([3, 1], gap="medium", vertical_alignment="bottom")
     with left:
-        name = controls.query_name(list(names), space.dataset.opening, "m_query")
+        name = controls.query_name(list(names), workspace.dataset.opening, "m_query")
     with right:
         fit = st.segmented_control(
             "Axes fitted to", ("whole gallery", "shortlist"), default="whole gallery", required=True, key="axes",
             help="Those of the shortlist spread the 100 nearest images apart.",
         )  # fmt: skip
     record = names[name]
-    query = query_of(space, record)
-    most = space.dataset.shortlist
-    settings = QuerySettings(variant=variant, neighbors=space.dataset.neighbors, shortlist=most)
-    trace = search.search(space, query, settings).trace
-    found, explained = lie_of(space, query, trace, fit == "shortlist")
+    query = query_of(workspace, record)
+    most = workspace.dataset.shortlist
+    settings = QuerySettings(variant=variant, neighbors=workspace.dataset.neighbors, shortlist=most)
+    trace = search.search(workspace, query, settings).trace
+    found, explained = project_query(workspace, query, trace, fit == "shortlist")
     chart, side = st.columns([4, 1], gap="medium")
     with chart:
         event = st.plotly_chart(
-            landscape_figure(found), config={"displaylogo": False, "scrollZoom": True}, key="landscape",
+            gallery_map_figure(found), config={"displaylogo": False, "scrollZoom": True}, key="landscape",
             on_select="rerun", selection_mode="points", alt="The gallery on two principal components, with the query",
         )  # fmt: skip
     with side:
-        st.image(query.image, width=110, caption=f"Query: {plain(who(record))}")
+        st.image(query.image, width=110, caption=f"Query: {escape_markdown(identity_label(record))}")
         picked = [point["customdata"][0] for point in event.selection.points if point.get("customdata")]
         row = int(picked[0]) if picked else int(found.shortlist[0])
-        image = space.retriever.memory.records[row]
+        image = workspace.retriever.memory.records[row]
         st.image(
-            resources.picture(space, image), width=110,
-            caption=f"{'Picked' if picked else 'Nearest by D'}: {plain(who(image))}",
+            resources.picture(workspace, image), width=110,
+            caption=f"{'Picked' if picked else 'Nearest by D'}: {escape_markdown(identity_label(image))}",
         )  # fmt: skip
         st.caption("Press a point to see its image.")
     st.caption(_legend(found, explained, fit == "shortlist"))
 
 
-def lie_of(
-    space: Workspace, query: Query, trace: QueryTrace, of_shortlist: bool
-) -> tuple[Landscape, tuple[float, float]]:
+def project_query(
+    workspace: Workspace, query: Query, trace: QueryTrace, of_shortlist: bool
+) -> tuple[GalleryMap, tuple[float, float]]:
     """The map around one query, and the share of variance on each axis."""
-    memory, shortlist = space.retriever.memory, trace.by_distance.indices
+    memory, shortlist = workspace.retriever.memory, trace.by_distance.indices
     records, subject = memory.records, query.subject
     same = np.flatnonzero([record.identity == subject.identity for record in records])
     near = np.union1d(shortlist, same)
-    flat, spots = resources.gallery_map(space, near if of_shortlist else None)
-    own = np.stack((space.retriever.global_feature(trace.encoding), trace.consolidation.feature))
+    flat, spots = resources.gallery_map(workspace, near if of_shortlist else None)
+    own = np.stack((workspace.retriever.global_feature(trace.encoding), trace.consolidation.feature))
     own = own / np.linalg.norm(own, axis=1, keepdims=True)
     rows = near if of_shortlist else map_rows(len(records), near, MOST)
     return (
-        Landscape(spots, rows, shortlist, flat.place(own), records, subject, space.dataset.uses_cameras),
+        GalleryMap(spots, rows, shortlist, flat.place(own), records, subject, workspace.dataset.uses_cameras),
         flat.explained,
     )
 
 
-def _legend(found: Landscape, explained: tuple[float, float], of_shortlist: bool) -> str:
+def _legend(found: GalleryMap, explained: tuple[float, float], of_shortlist: bool) -> str:
     """What the map shows, and how far it can be trusted."""
     whole = "of the shortlist" if of_shortlist else "of the gallery"
     text = (
@@ -121,18 +121,18 @@ def _legend(found: Landscape, explained: tuple[float, float], of_shortlist: bool
     return text
 
 
-def landscape_figure(found: Landscape, *, height: int = 560) -> go.Figure:
+def gallery_map_figure(found: GalleryMap, *, height: int = 560) -> go.Figure:
     """Muted colours for the many, strong ones with a sign of their own for what the query is about."""
-    tones = [tone_of(found.records[row], found.subject, found.uses_cameras) for row in found.rows]
+    tones = [match_label(found.records[row], found.subject, found.uses_cameras) for row in found.rows]
     listed = np.isin(found.rows, found.shortlist)
     figure = go.Figure()
-    others = [place for place, tone in enumerate(tones) if tone in (Tone.OTHER, Tone.NEUTRAL)]
+    others = [place for place, tone in enumerate(tones) if tone in (MatchLabel.OTHER, MatchLabel.NEUTRAL)]
     _others(figure, found, np.array([place for place in others if not listed[place]], dtype=int))
     marks = {"color": RED, "symbol": "x-thin", "size": 7, "line": {"width": 1.5, "color": RED}}
     _points(figure, found, np.array([place for place in others if listed[place]], dtype=int), "✗ shortlisted", marks)
     for tone, colour, symbol, name in (
-        (Tone.JUNK, GREY, "square", "junk: same camera"),
-        (Tone.MATCH, GREEN, "circle", "✓ same identity"),
+        (MatchLabel.JUNK, GREY, "square", "junk: same camera"),
+        (MatchLabel.MATCH, GREEN, "circle", "✓ same identity"),
     ):
         places = np.array([place for place, each in enumerate(tones) if each is tone], dtype=int)
         look = {"color": colour, "symbol": symbol, "size": 11, "line": {"width": 1.5, "color": "white"}}
@@ -164,7 +164,7 @@ def landscape_figure(found: Landscape, *, height: int = 560) -> go.Figure:
     return figure
 
 
-def _others(figure: go.Figure, found: Landscape, places: np.ndarray) -> None:
+def _others(figure: go.Figure, found: GalleryMap, places: np.ndarray) -> None:
     """Images that are neither the query's identity nor shortlisted: every identity has its colour, few a name."""
     people = sorted({found.records[row].identity for row in found.rows[places]})
     colours = {person: COLOURS[at % len(COLOURS)] for at, person in enumerate(people)}
@@ -178,18 +178,18 @@ def _others(figure: go.Figure, found: Landscape, places: np.ndarray) -> None:
     _points(figure, found, places, f"{len(people):,} other identities", look)
 
 
-def _points(figure: go.Figure, found: Landscape, places: np.ndarray, name: str, marker: dict) -> None:
+def _points(figure: go.Figure, found: GalleryMap, places: np.ndarray, name: str, marker: dict) -> None:
     if not len(places):
         return
     rows = found.rows[places]
     rank = {int(row): at for at, row in enumerate(found.shortlist, start=1)}
     told = [
-        f"{who(found.records[row])}<br>{html.escape(found.records[row].path.name)}"
+        f"{identity_label(found.records[row])}<br>{html.escape(found.records[row].path.name)}"
         + (f"<br>rank {rank[row]} by D" if row in rank else "")
         for row in rows.tolist()
     ]
     figure.add_scattergl(
-        x=found.spots[rows, 0], y=found.spots[rows, 1], mode="markers", name=f"{name} ({len(rows):,})", marker=marker,
+        x=found.coordinates[rows, 0], y=found.coordinates[rows, 1], mode="markers", name=f"{name} ({len(rows):,})", marker=marker,
         customdata=[[row] for row in rows.tolist()], text=told, hovertemplate="%{text}<extra></extra>",
         unselected={"marker": {"opacity": marker.get("opacity", 1.0)}},
         selected={"marker": {"size": 15, "opacity": 1.0}},

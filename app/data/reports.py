@@ -5,13 +5,13 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from app.messages import plain, problem
-from app.server.data_jobs import Build, ImageCheck
-from app.server.jobs import Stand, State
-from app.ui.progress import duration
+from app.messages import escape_markdown, show_warning
+from app.server.data_jobs import BuildJob, ImageCheckJob
+from app.server.jobs import JobState, JobStatus
+from app.ui.progress import format_duration
 from fpc_core.data.datasets import Dataset
 from fpc_core.data.inventory import Inventory
-from fpc_core.workspace.inspect import MemoryFound, Standing, WeightsFound
+from fpc_core.workspace.inspect import MemoryInfo, MemoryStatus, WeightsInfo
 
 LISTED = 8  # file names of one kind on the page; all of them in the download
 DIFFERS = {
@@ -25,9 +25,11 @@ def data_report(dataset: Dataset, inventory: Inventory) -> None:
     """Splits, and what the protocol makes of the rest."""
     label = ":orange-badge[SYNTHETIC] " if dataset.synthetic else ""
     cameras = "with cameras" if dataset.uses_cameras else "without cameras: no image is junk"
-    st.markdown(f"{label}**{plain(dataset.name)}** · layout {plain(dataset.layout.value)}, {cameras}")
+    st.markdown(
+        f"{label}**{escape_markdown(dataset.name)}** · layout {escape_markdown(dataset.layout.value)}, {cameras}"
+    )
     if dataset.note:
-        st.caption(plain(dataset.note, 300))
+        st.caption(escape_markdown(dataset.note, 300))
     st.table(
         {
             "split": [count.split for count in inventory.splits],
@@ -47,16 +49,16 @@ def data_report(dataset: Dataset, inventory: Inventory) -> None:
     ]
     st.markdown("\n".join(f"- **{count:,}** {text}" for count, text in facts if count) or "- nothing is left out")
     if dataset.queries_are_gallery:
-        problem("This folder has no query split: every query finds itself, so scores mean nothing.")
+        show_warning("This folder has no query split: every query finds itself, so scores mean nothing.")
     for title, paths in (("Queries without a true match", inventory.unanswered), ("Skipped names", inventory.skipped)):
         if paths:
             with st.expander(f"{title} ({len(paths):,})"):
                 _listing(pd.DataFrame({"file": [path.as_posix() for path in paths]}), title)
 
 
-def image_report(check: ImageCheck) -> None:
+def image_report(check: ImageCheckJob) -> None:
     """The check of all images: where it stands, and which are broken."""
-    stand = check.look()
+    stand = check.status()
     with st.container(horizontal=True, vertical_alignment="center"):
         if stand.active:
             st.progress(stand.done / stand.total, f"{stand.done:,} of {stand.total:,} images decoded{_left(stand)}")
@@ -69,7 +71,7 @@ def image_report(check: ImageCheck) -> None:
                 st.rerun()
             st.markdown(f"{words}, none broken" if whole and not check.broken else words)
     if stand.error:
-        problem(f"The check ended early: {stand.error}")
+        show_warning(f"The check ended early: {stand.error}")
     if check.broken:
         broken = pd.DataFrame(
             {"file": [each.path.as_posix() for each in check.broken], "why": [each.why for each in check.broken]}
@@ -78,10 +80,12 @@ def image_report(check: ImageCheck) -> None:
         _listing(broken, "Broken images")
 
 
-def weights_report(found: WeightsFound) -> None:
+def weights_report(found: WeightsInfo) -> None:
     """What came out of the checkpoint, exceptions first."""
     report, config = found.report, found.report.config
-    st.markdown(f"**{plain(report.path.name)}** · {report.source.value} format, {report.loaded} tensors in use")
+    st.markdown(
+        f"**{escape_markdown(report.path.name)}** · {report.source.value} format, {report.loaded} tensors in use"
+    )
     rows, columns = config.grid
     told = {
         "input": f"{config.image_size[0]} × {config.image_size[1]} pixels",
@@ -94,7 +98,7 @@ def weights_report(found: WeightsFound) -> None:
     st.table({"what": list(told), "is": list(told.values())})
     if report.fresh:
         st.warning(
-            f"Not in the file, so as initialised: {plain(report.fresh, 400)}. Results mean little before training.",
+            f"Not in the file, so as initialised: {escape_markdown(report.fresh, 400)}. Results mean little before training.",
             icon=":material/casino:",
         )
     exceptions = []
@@ -102,31 +106,33 @@ def weights_report(found: WeightsFound) -> None:
         (high, wide), (new_high, new_wide) = report.resized
         exceptions.append(f"position embedding resized from {high} × {wide} to {new_high} × {new_wide}")
     exceptions += [f"{name}: {text}" for name, text in (("copied", report.copied), ("ignored", report.ignored)) if text]
-    st.markdown("\n".join(f"- {plain(text, 400)}" for text in exceptions) or "- no exceptions: every tensor fits")
+    st.markdown(
+        "\n".join(f"- {escape_markdown(text, 400)}" for text in exceptions) or "- no exceptions: every tensor fits"
+    )
 
 
-def memory_report(found: MemoryFound, name: str) -> None:
+def memory_report(found: MemoryInfo, name: str) -> None:
     """Whether the memory belongs to data and weights."""
     size = f"{found.images:,} images, {found.size / 1e6:,.1f} MB"
     where = f"`{name.replace('`', '')}`"
-    if found.standing is Standing.FITS:
+    if found.standing is MemoryStatus.FITS:
         st.success(f"The memory {where} belongs to these data and weights: {size}.", icon=":material/check_circle:")
-    elif found.standing is Standing.OTHER:
+    elif found.standing is MemoryStatus.OTHER:
         differs = " and ".join(DIFFERS[each] for each in found.differs)
         st.warning(f"The memory {where} was made from {differs}. Building it anew replaces it.", icon=":material/sync:")
-    elif found.standing is Standing.UNFINISHED:
+    elif found.standing is MemoryStatus.UNFINISHED:
         st.info(
             f"The memory {where} is unfinished: {found.done:,} of {found.images:,} images.", icon=":material/pending:"
         )
-    elif found.standing is Standing.MISSING:
+    elif found.standing is MemoryStatus.MISSING:
         st.info(f"There is no memory {where} yet; it takes {size}.", icon=":material/database:")
     else:
-        problem(found.why)
+        show_warning(found.why)
 
 
-def build_report(build: Build, found: MemoryFound) -> None:
+def build_report(build: BuildJob, found: MemoryInfo) -> None:
     """The build: where it stands, with the one button that makes sense."""
-    stand = build.look()
+    stand = build.status()
     with st.container(horizontal=True, vertical_alignment="center"):
         if stand.active:
             st.progress(stand.done / stand.total, _standing(stand))
@@ -141,19 +147,19 @@ def build_report(build: Build, found: MemoryFound) -> None:
                 build.start()
                 st.rerun()  # the whole page, for only that sets off the polling
     if stand.error:
-        problem(f"The build ended early: {stand.error}")
+        show_warning(f"The build ended early: {stand.error}")
 
 
-def _standing(stand: Stand) -> str:
-    if stand.state is State.WAITING:
+def _standing(stand: JobStatus) -> str:
+    if stand.state is JobState.WAITING:
         return "waiting for other work"
     if stand.seconds_left is None:  # nothing is encoded yet
         return "reading the weights"
     return f"{stand.done:,} of {stand.total:,} images encoded{_left(stand)}"
 
 
-def _left(stand: Stand) -> str:
-    return "" if stand.seconds_left is None else f" · {duration(stand.seconds_left)} left"
+def _left(stand: JobStatus) -> str:
+    return "" if stand.seconds_left is None else f" · {format_duration(stand.seconds_left)} left"
 
 
 def _listing(table: pd.DataFrame, title: str) -> None:

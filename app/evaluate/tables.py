@@ -12,10 +12,10 @@ import streamlit as st
 from app.components.score_table import score_table
 from app.components.score_table.view import picked_row, score_sheet
 from app.evaluate.curves import curve_figure
-from app.messages import plain
+from app.messages import escape_markdown
 from app.session.figure_basket import add_button
 from app.session.view import View
-from app.session.workspace_choice import usual_variant
+from app.session.workspace_choice import default_variant
 from fpc_core.config import DropStrategy
 from fpc_core.data.datasets import Dataset
 from fpc_core.evaluation.paper_tables.export import FORMATS, to_csv, to_latex, to_markdown
@@ -89,7 +89,7 @@ def tables(found: Sequence[ReportTable], on_pick: Callable[[str], None]) -> None
             )  # fmt: skip
         score_table(score_sheet(table), key=f"scores-{table.slug}", on_pick=on_pick)
         for note in table.notes:
-            st.caption(plain(note, 1000))
+            st.caption(escape_markdown(note, 1000))
         with st.container(horizontal=True, vertical_alignment="center"):
             for name, suffix, write in (
                 ("CSV", ".csv", to_csv),
@@ -127,7 +127,7 @@ def recipe_of(pick: str, found: tuple[ReportTable, ...]) -> None:
     recipe = row.recipe
     if recipe is None:  # picked_row gives rows with a recipe only
         return
-    st.markdown(f"**{table.name}, {plain(' · '.join(row.labels))}**: {SAYS[recipe.method]}.")
+    st.markdown(f"**{table.name}, {escape_markdown(' · '.join(row.labels))}**: {SAYS[recipe.method]}.")
     if row.ours is not None and row.ours.settled:
         st.table(
             {
@@ -142,7 +142,7 @@ def recipe_of(pick: str, found: tuple[ReportTable, ...]) -> None:
     with st.container(horizontal=True):
         if st.button("Open in Explore", icon=":material/person_search:", key="recipe-explore", type="primary"):
             view = View(settings=recipe.settings)
-            st.switch_page("app/pages/explore.py", query_params=view.to_params(usual_variant()))
+            st.switch_page("app/pages/explore.py", query_params=view.to_params(default_variant()))
         st.download_button(
             "Recipe (json)", recipe.to_json(), "recipe.json", "application/json", icon=":material/download:",
             key="recipe-json",

@@ -8,16 +8,16 @@ from typing import Any
 
 import streamlit as st
 
-from app.messages import plain, problems
-from app.session.figure_basket import Basket, Item, keep
+from app.messages import escape_markdown, show_warnings
+from app.session.figure_basket import Basket, Item, store
 from app.session.view import ALPHA, GAMMA, NEIGHBORS
 from app.ui import controls
 from fpc_core.config import ALPHAS, KEEP_RATES, MapSettings, MapTarget, QuerySettings
 from fpc_core.figures.fonts import fonts
 from fpc_core.figures.recipe import (
     LANGUAGES,
-    MOST_LETTERS,
-    MOST_QUERIES,
+    MAX_LETTERS,
+    MAX_QUERIES,
     OF_ALL_QUERIES,
     OF_ONE_QUERY,
     WIDTHS,
@@ -62,7 +62,7 @@ def chosen_kind(held: Basket) -> FigureKind:
         "Figure", list(KINDS), default=held.kind or FigureKind.DROP_PROCESS, required=True,
         format_func=KINDS.__getitem__, key="kind",
     )  # fmt: skip
-    keep(kind=kind)
+    store(kind=kind)
     return kind
 
 
@@ -94,16 +94,16 @@ def chosen_style(kind: FigureKind) -> FigureStyle:
     return style
 
 
-def chosen_items(space: Workspace, held: Basket) -> list[Item]:
+def chosen_items(workspace: Workspace, held: Basket) -> list[Item]:
     """The queries of the figure, in its order; what is chosen here is what the basket holds."""
-    records = [record.path.as_posix() for record in space.dataset.query]
+    records = [record.path.as_posix() for record in workspace.dataset.query]
     named = _named(records, held.items)
     names = {item: name for name, item in named.items()}
     with st.container(horizontal=True, vertical_alignment="bottom"):
         chosen = st.multiselect(
-            "Queries, in the order shown", list(named), key=_QUERIES, max_selections=MOST_QUERIES,
+            "Queries, in the order shown", list(named), key=_QUERIES, max_selections=MAX_QUERIES,
             default=[names[item] for item in held.items if item in names] or records[:2],
-            on_change=lambda: keep(items=tuple(named[name] for name in st.session_state[_QUERIES])),
+            on_change=lambda: store(items=tuple(named[name] for name in st.session_state[_QUERIES])),
             help="“Add to figure” on the other pages collects them, those of the Lab with what covers them.",
         )  # fmt: skip
         if chosen:
@@ -111,9 +111,9 @@ def chosen_items(space: Workspace, held: Basket) -> list[Item]:
     return [named[name] for name in chosen]
 
 
-def labels(items: Sequence[Item], space: Workspace, of_sheet: bool) -> tuple[str, ...]:
+def labels(items: Sequence[Item], workspace: Workspace, of_sheet: bool) -> tuple[str, ...]:
     """A line over every query, empty where none has one; and the buttons that change their order."""
-    named = _named([record.path.as_posix() for record in space.dataset.query], items)
+    named = _named([record.path.as_posix() for record in workspace.dataset.query], items)
     names = {item: name for name, item in named.items()}
     found = []
     with st.expander("Order and labels of the queries", icon=":material/swap_vert:"):
@@ -127,40 +127,40 @@ def labels(items: Sequence[Item], space: Workspace, of_sheet: bool) -> tuple[str
                     args=(moved, named), help="Before the one above",
                 )  # fmt: skip
                 label = st.text_input(
-                    f"{place + 1}. {plain(names[item])}", key=f"label-{names[item]}", max_chars=MOST_LETTERS,
+                    f"{place + 1}. {escape_markdown(names[item])}", key=f"label-{names[item]}", max_chars=MAX_LETTERS,
                     disabled=not of_sheet, placeholder="no label",
                 )  # fmt: skip
                 found.append(label)
     return tuple(found) if of_sheet and any(found) else ()
 
 
-def composed(space: Workspace, held: Basket, settings: QuerySettings) -> FigureRecipe | None:
+def composed(workspace: Workspace, held: Basket, settings: QuerySettings) -> FigureRecipe | None:
     """The recipe of the page's controls; None with a word where no query is chosen."""
     kind = chosen_kind(held)
     with st.expander("Layout", icon=":material/dashboard_customize:"):
         style = chosen_style(kind)
-    weights = space.weights_fingerprint
+    weights = workspace.weights_fingerprint
     if kind in OF_ALL_QUERIES:
         rates, alphas = held.keep_rates or KEEP_RATES, held.alphas or ALPHAS
         return FigureRecipe(
             kind, (), settings, keep_rates=rates, alphas=alphas, style=style, weights=weights
         )  # fmt: skip
-    items = chosen_items(space, held)
+    items = chosen_items(workspace, held)
     if not items:
         st.info("Choose at least one query.", icon=":material/person_search:")
         return None
     if kind in OF_ONE_QUERY and len(items) > 1:
-        st.caption(f"This figure shows one query: {plain(items[0].query)}.")
+        st.caption(f"This figure shows one query: {escape_markdown(items[0].query)}.")
         items = items[:1]
-    shown = labels(items, space, of_sheet=kind not in OF_ONE_QUERY)
+    shown = labels(items, workspace, of_sheet=kind not in OF_ONE_QUERY)
     return FigureRecipe(
         kind, tuple(item.query for item in items), settings, style=style, weights=weights, labels=shown,
         scenes=tuple(item.scene for item in items) if any(item.scene.occluders for item in items) else (),
-        **_of_kind(kind, space, held, items[0]),
+        **_of_kind(kind, workspace, held, items[0]),
     )  # fmt: skip
 
 
-def _of_kind(kind: FigureKind, space: Workspace, held: Basket, first: Item) -> dict[str, Any]:
+def _of_kind(kind: FigureKind, workspace: Workspace, held: Basket, first: Item) -> dict[str, Any]:
     """Fields of a recipe that only some kinds have."""
     gallery = held.gallery if held.items[-1:] == (first,) else ""
     if kind in (FigureKind.RANKED_LIST, FigureKind.ALPHA_LINES):
@@ -168,10 +168,10 @@ def _of_kind(kind: FigureKind, space: Workspace, held: Basket, first: Item) -> d
     if kind is FigureKind.TRANSPORT:
         return {"flows": st.slider("Flows, heaviest first", 10, 500, 80, 10, key="flows"), "gallery": gallery}
     if kind is FigureKind.DECODER_MAPS:
-        records = space.retriever.memory.records
+        records = workspace.retriever.memory.records
         row = next((row for row, each in enumerate(records) if each.path.as_posix() == gallery), None)
-        problems(controls.map_problems(PREFIX, space.weights.knows_identities))
-        how = controls.map_settings(PREFIX, row, space.weights.knows_identities, held.maps)
+        show_warnings(controls.map_problems(PREFIX, workspace.weights.knows_identities))
+        how = controls.map_settings(PREFIX, row, workspace.weights.knows_identities, held.maps)
         aimed = how.target is MapTarget.SIMILARITY and how.index is not None
         return _maps(how) | {"gallery": gallery if aimed else ""}
     return {}
@@ -183,7 +183,7 @@ def _maps(how: MapSettings) -> dict[str, Any]:
 
 def _put(items: Sequence[Item], named: Mapping[str, Item]) -> None:
     """These queries, in this order."""
-    keep(items=tuple(items))
+    store(items=tuple(items))
     st.session_state[_QUERIES] = [name for item in items for name, each in named.items() if each == item]
 
 

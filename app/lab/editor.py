@@ -14,7 +14,7 @@ from PIL import Image
 from app.components.live_payload import survived
 from app.components.masks import masks
 from app.components.occluder import occluder, picture_key
-from app.messages import problem
+from app.messages import show_warning
 from app.sections.comparison_data import Labels
 from app.server import resources, search
 from app.server.search import Query
@@ -22,20 +22,20 @@ from app.session import lab_scene
 from app.session.figure_basket import Item, add_button
 from app.session.view import EPSILON, GAMMA, NEIGHBORS
 from app.ui import controls
-from app.ui.page_frame import mishaps_told
-from app.ui.query_picker import of_the_data
+from app.ui.page_frame import report_errors
+from app.ui.query_picker import is_dataset_query
 from fpc_core.config import PruneSettings, QuerySettings, TransportSettings
 from fpc_core.data import occluder_rendering
 from fpc_core.data.browser_encoding import data_uri
 from fpc_core.data.ground_truth import BACKGROUND, OCCLUDER
 from fpc_core.data.occluder_rendering import covered, paint
 from fpc_core.data.occluders import CutOut, Outline, Scene, SceneRecipe
-from fpc_core.explain.cards import Tone, tone_of
+from fpc_core.explain.cards import MatchLabel, match_label
 from fpc_core.explain.masks import drop_shares, patch_areas
 from fpc_core.figures.recipe import FigureKind
-from fpc_core.io.dataclass_json import MOST_BYTES, RecipeError
+from fpc_core.io.dataclass_json import MAX_BYTES, RecipeError
 from fpc_core.results import Encoding, QueryTrace
-from fpc_core.runtime.threads import sparing_few_cores
+from fpc_core.runtime.threads import limit_threads_on_small_machines
 from fpc_core.workspace import Workspace
 
 PREFIX = "l_"  # of parameters that Explore binds as well
@@ -43,42 +43,42 @@ _PROBLEM = "lab-problem"
 CLEAN, OCCLUDED = "clean", "occluded"
 
 
-def painted(space: Workspace, query: Query, scene: Scene) -> Query:
+def with_occluders(workspace: Workspace, query: Query, scene: Scene) -> Query:
     """The query with the scene on it. Raises RecipeError for a cut-out that is not in the gallery."""
-    return replace(query, image=paint(query.image, scene, cut_outs(space, scene)))
+    return replace(query, image=paint(query.image, scene, cut_outs(workspace, scene)))
 
 
-def cut_outs(space: Workspace, *scenes: Scene) -> dict[tuple[str, Outline], np.ndarray]:
+def cut_outs(workspace: Workspace, *scenes: Scene) -> dict[tuple[str, Outline], np.ndarray]:
     """What `paint` needs of the gallery. Raises RecipeError for an image that is not in it."""
     return occluder_rendering.cut_outs(
-        scenes, space.retriever.memory.records, lambda record, kind: resources.cut_out_of(space, record, kind)
+        scenes, workspace.retriever.memory.records, lambda record, kind: resources.cut_out_of(workspace, record, kind)
     )
 
 
-def encode_once(space: Workspace, query: Query, prune: PruneSettings) -> Encoding:
+def encode_once(workspace: Workspace, query: Query, prune: PruneSettings) -> Encoding:
     """The encoding of an image that will hardly be seen again, as one of a drag: nothing is kept of it."""
-    with sparing_few_cores():
-        image, cameras = search.model_input(space, query)
-        state = search.computed(lambda: space.retriever.prepare(image, cameras, prune.blocks[0]))
-        return search.computed(lambda: space.retriever.encode(state, prune))
+    with limit_threads_on_small_machines():
+        image, cameras = search.model_input(workspace, query)
+        state = search.run_in_model_queue(lambda: workspace.retriever.prepare(image, cameras, prune.blocks[0]))
+        return search.run_in_model_queue(lambda: workspace.retriever.encode(state, prune))
 
 
-def hear(told: Mapping[str, Any]) -> None:
+def on_editor_event(told: Mapping[str, Any]) -> None:
     """What the editor sends."""
     try:
-        lab_scene.hear(told)
+        lab_scene.on_editor_event(told)
     except RecipeError as error:
         st.session_state[_PROBLEM] = str(error)
 
 
-def told_problem() -> None:
+def show_pending_warning() -> None:
     """What could not be used since the last run."""
     text = st.session_state.pop(_PROBLEM, "")
     if text:
-        problem(text)
+        show_warning(text)
 
 
-def open_recipe(space: Workspace) -> None:
+def open_recipe(workspace: Workspace) -> None:
     """A scene from the visitor's machine comes on the desk, with its query and its settings."""
 
     def opened() -> None:
@@ -86,9 +86,9 @@ def open_recipe(space: Workspace) -> None:
         if file is None:
             return
         try:
-            if file.size > MOST_BYTES:
-                raise RecipeError(f"it is larger than {MOST_BYTES:,} bytes")
-            _lay_out(space, SceneRecipe.from_json(file.getvalue().decode("utf-8")))
+            if file.size > MAX_BYTES:
+                raise RecipeError(f"it is larger than {MAX_BYTES:,} bytes")
+            _apply_recipe(workspace, SceneRecipe.from_json(file.getvalue().decode("utf-8")))
         except (RecipeError, UnicodeDecodeError) as error:
             st.session_state[_PROBLEM] = f"{file.name} cannot be used: {error}"
 
@@ -98,12 +98,12 @@ def open_recipe(space: Workspace) -> None:
     )  # fmt: skip
 
 
-def _lay_out(space: Workspace, recipe: SceneRecipe) -> None:
+def _apply_recipe(workspace: Workspace, recipe: SceneRecipe) -> None:
     """Raises RecipeError where this data or this page cannot have it; then nothing has changed."""
-    names = [record.path.as_posix() for record in space.dataset.query]
+    names = [record.path.as_posix() for record in workspace.dataset.query]
     if recipe.query and recipe.query not in names:
         raise RecipeError(f"it asks for the query {recipe.query[:120]!r}, which is not in this data")
-    cut_outs(space, recipe.scene)
+    cut_outs(workspace, recipe.scene)
     settings = recipe.settings
     usual = QuerySettings(
         PruneSettings(settings.prune.keep_rate, settings.prune.strategy),
@@ -113,7 +113,7 @@ def _lay_out(space: Workspace, recipe: SceneRecipe) -> None:
     within = (
         GAMMA[0] <= settings.prune.keep_rate <= GAMMA[1]
         and EPSILON[0] <= settings.transport.epsilon <= EPSILON[1]
-        and settings.neighbors <= min(NEIGHBORS[1], len(space.dataset.gallery))
+        and settings.neighbors <= min(NEIGHBORS[1], len(workspace.dataset.gallery))
     )
     if settings != usual or not within:
         raise RecipeError(
@@ -122,9 +122,9 @@ def _lay_out(space: Workspace, recipe: SceneRecipe) -> None:
         )
     if recipe.query:
         st.session_state[f"{PREFIX}query"] = recipe.query
-    controls.choose_side(PREFIX, settings, space.dataset.shortlist)
-    lab_scene.put(recipe.scene)
-    weights = space.weights_fingerprint
+    controls.choose_side(PREFIX, settings, workspace.dataset.shortlist)
+    lab_scene.replace_scene(recipe.scene)
+    weights = workspace.weights_fingerprint
     if recipe.weights not in ("", weights):
         st.session_state[_PROBLEM] = (
             f"The scene was made with the weights {recipe.weights[:12]}, these are {weights[:12]}: results will differ."
@@ -132,9 +132,9 @@ def _lay_out(space: Workspace, recipe: SceneRecipe) -> None:
 
 
 @st.fragment
-@mishaps_told("-editor")
+@report_errors("-editor")
 def editor(
-    space: Workspace,
+    workspace: Workspace,
     query: Query,
     settings: QuerySettings,
     nearest: int,
@@ -144,35 +144,35 @@ def editor(
 
     nearest: memory row of the person offered for cutting out.  ranks: `first_matches`, empty for an unknown person.
     """
-    if lab_scene.was_released():
+    if lab_scene.pop_released():
         st.rerun()
-    told_problem()
+    show_pending_warning()
     left, right = st.columns([2, 3], gap="large")
-    now = lab_scene.desk()
-    scene, config = now.shown, space.retriever.model.config
+    now = lab_scene.current_scene()
+    scene, config = now.shown, workspace.retriever.model.config
     with left:
         st.subheader("What covers the query?")
         place = st.container()
-        person = _person(space, query, nearest)
+        person = _person(workspace, query, nearest)
         wanted = (*scene.pictured, *now.scene.pictured, person)
-        pictures = cut_outs(space, scene, now.scene, Scene((person,)))
+        pictures = cut_outs(workspace, scene, now.scene, Scene((person,)))
         with place:
             occluder(
                 data_uri(query.image), config.image_size, now.scene, now.serial,
                 {picture_key(each): data_uri(pictures[each.path, each.outline], lossless=True) for each in wanted},
-                person, key="occluder", on_scene=hear,
+                person, key="occluder", on_scene=on_editor_event,
             )  # fmt: skip
     with right:
         st.subheader("What is dropped now?")
         shown = replace(query, image=paint(query.image, scene, pictures))
-        if now.held is None:
-            encoding = search.search(space, shown, settings).trace.encoding
+        if now.dragged_scene is None:
+            encoding = search.search(workspace, shown, settings).trace.encoding
         else:
-            encoding = encode_once(space, shown, settings.prune)
+            encoding = encode_once(workspace, shown, settings.prune)
         hidden = covered(scene, config.image_size, pictures)
         masks(
             data_uri(shown.image), config, settings.prune.blocks, key="lab-masks", survived=survived(encoding),
-            notes=_on_occluder(encoding, hidden, space) if scene.occluders else (),
+            notes=_on_occluder(encoding, hidden, workspace) if scene.occluders else (),
         )  # fmt: skip
         st.caption("Whitened: dropped. On occluder: how much of the area of the patches dropped there it covers.")
         if ranks:
@@ -181,17 +181,17 @@ def editor(
             st.caption("Who is on an image of your own is not known: no hit is right or wrong.")
 
 
-def _on_occluder(encoding: Encoding, hidden: np.ndarray, space: Workspace) -> list[str]:
+def _on_occluder(encoding: Encoding, hidden: np.ndarray, workspace: Workspace) -> list[str]:
     """How much of the image, and of the patches dropped at each block, an occluder covers. hidden: (H, W) bool."""
     mask = np.where(hidden, OCCLUDER, BACKGROUND).astype(np.uint8)
-    person, occluder_area = patch_areas(mask, space.retriever.model.config)
+    person, occluder_area = patch_areas(mask, workspace.retriever.model.config)
     fell = [stage.of_dropped.occluder for stage in drop_shares(encoding, person, occluder_area)]
     return [f"{hidden.mean():.0%} covered", *("" if np.isnan(share) else f"{share:.0%} on occluder" for share in fell)]
 
 
-def _person(space: Workspace, query: Query, nearest: int) -> CutOut:
+def _person(workspace: Workspace, query: Query, nearest: int) -> CutOut:
     """Whom the Person button pastes."""
-    records = space.retriever.memory.records
+    records = workspace.retriever.memory.records
     usual = records[nearest]
     with st.popover("Whom to paste", icon=":material/person_add:"):
         everyone = {record.identity for record in records}
@@ -227,16 +227,18 @@ def _standings(ranks: Mapping[str, tuple[int | None, int | None]], settings: Que
             name, beyond if after is None else after, change, delta_color="inverse",
             help=f"Without occluder: {beyond if before is None else before}.",
         )  # fmt: skip
-    if lab_scene.desk().held is not None:
+    if lab_scene.current_scene().dragged_scene is not None:
         st.caption("Ranks follow when you let go.")
 
 
-def take_home(space: Workspace, query: Query, scene: Scene, settings: QuerySettings, image: np.ndarray) -> None:
+def render_downloads(
+    workspace: Workspace, query: Query, scene: Scene, settings: QuerySettings, image: np.ndarray
+) -> None:
     """Downloads of scene and image. image: the painted query."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "PNG")
-    weights = space.weights_fingerprint
-    recipe = SceneRecipe(scene, query.name if of_the_data(query) else "", settings, weights)
+    weights = workspace.weights_fingerprint
+    recipe = SceneRecipe(scene, query.name if is_dataset_query(query) else "", settings, weights)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.download_button(
             "Scene (json)", recipe.to_json(), "scene.json", "application/json", icon=":material/receipt_long:",
@@ -246,16 +248,16 @@ def take_home(space: Workspace, query: Query, scene: Scene, settings: QuerySetti
             "Painted image (png)", buffer.getvalue(), "occluded.png", "image/png", icon=":material/image:", key="png",
             help="At the model's input size. Upload it on the Explore page to look at it from every side.",
         )  # fmt: skip
-        if of_the_data(query):
+        if is_dataset_query(query):
             add_button(Item(query.name, scene), settings, FigureKind.DROP_PROCESS, what="masks", key="-masks")
             add_button(Item(query.name, scene), settings, FigureKind.RANKED_LIST, what="ranked lists", key="-hits")
         if not lab_scene.in_link(scene):
             st.caption("The scene is too long for the link: the scene file keeps it.")
 
 
-def nearest_wrong(space: Workspace, query: Query, trace: QueryTrace) -> int:
+def nearest_wrong(workspace: Workspace, query: Query, trace: QueryTrace) -> int:
     """Memory row of the wrong hit nearest by D; of the first image in the gallery where there is none."""
-    records, uses_cameras = space.retriever.memory.records, space.dataset.uses_cameras
-    wrong = (Tone.OTHER, Tone.NEUTRAL)
+    records, uses_cameras = workspace.retriever.memory.records, workspace.dataset.uses_cameras
+    wrong = (MatchLabel.OTHER, MatchLabel.NEUTRAL)
     rows = trace.by_distance.indices.tolist()
-    return next((row for row in rows if tone_of(records[row], query.subject, uses_cameras) in wrong), 0)
+    return next((row for row in rows if match_label(records[row], query.subject, uses_cameras) in wrong), 0)

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app.components.sensitivity_map import spots
+from app.components.sensitivity_map import sensitivity_map
 from app.lab.editor import cut_outs
-from app.messages import problem
+from app.messages import show_warning
 from app.server import resources
-from app.server.occlusion_job import Look, Study
+from app.server.occlusion_job import OcclusionJob, OcclusionStatus
 from app.server.search import Query
 from app.session import visitor
 from app.ui import charts, progress
@@ -22,27 +22,27 @@ from fpc_core.data.browser_encoding import data_uri
 from fpc_core.data.occluders import Scene
 from fpc_core.evaluation.occlusion.scenarios import (
     Effect,
-    Growth,
+    GrowthDirection,
     Sliding,
     box_of,
+    breakdown_share,
     covered_shares,
-    curtain,
+    edge_occluders,
     effects,
     growing,
-    lost_at,
     occlusion_table,
     person_pixels,
 )
-from fpc_core.evaluation.occlusion.study import BEYOND, RANKINGS, OcclusionTask, Relevance
+from fpc_core.evaluation.occlusion.study import NOT_RANKED, RANKINGS, OcclusionTask, Relevance
 from fpc_core.io.dataclass_json import RecipeError
 from fpc_core.workspace import Workspace
 
 GROWTHS = {
-    Growth.OWN: "the scene itself",
-    Growth.BELOW: "a curtain from below",
-    Growth.ABOVE: "from above",
-    Growth.LEFT: "from the left",
-    Growth.RIGHT: "from the right",
+    GrowthDirection.OWN: "the scene itself",
+    GrowthDirection.BELOW: "a curtain from below",
+    GrowthDirection.ABOVE: "from above",
+    GrowthDirection.LEFT: "from the left",
+    GrowthDirection.RIGHT: "from the right",
 }
 EFFECTS = {
     Effect.FINAL_DISTANCE: "distance after consolidation",
@@ -51,10 +51,10 @@ EFFECTS = {
 }
 
 
-def curves(space: Workspace, query: Query, relevance: Relevance, scene: Scene, settings: QuerySettings) -> None:
+def curves(workspace: Workspace, query: Query, relevance: Relevance, scene: Scene, settings: QuerySettings) -> None:
     """Rank and distances of the true match while more and more is covered, for several keep rates."""
     st.subheader("How much can be covered until the match is lost?")
-    offered = [each for each in GROWTHS if scene.occluders or each is not Growth.OWN]
+    offered = [each for each in GROWTHS if scene.occluders or each is not GrowthDirection.OWN]
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         growth = st.selectbox("What grows", offered, format_func=GROWTHS.__getitem__, key="growth", width=220)
         rates = st.pills(
@@ -65,32 +65,34 @@ def curves(space: Workspace, query: Query, relevance: Relevance, scene: Scene, s
     if not rates:
         st.info("Choose at least one keep rate.", icon=":material/tune:")
         return
-    mask = resources.masks(space).get(Path(query.name))
+    mask = resources.masks(workspace).get(Path(query.name))
     person = person_pixels(mask, query.image.shape[:2])
-    scenes = growing(scene, steps) if growth is Growth.OWN else curtain(growth, box_of(person), steps)
+    scenes = growing(scene, steps) if growth is GrowthDirection.OWN else edge_occluders(growth, box_of(person), steps)
     keep_rates = tuple(sorted(rates, reverse=True))
-    study = _study(space, query, relevance, scenes, settings, keep_rates)
+    study = _study(workspace, query, relevance, scenes, settings, keep_rates)
     if study is None:
         return
     shares = covered_shares(scenes, person, study.task.pictures)
     of = f"{len(scenes)} steps × {len(rates)} keep rate{'' if len(rates) == 1 else 's'}"
 
     def live() -> None:
-        now = study.look()
+        now = study.status()
         _progress(study, now, of, "curves")
         if now.done:
             of_what = "the person’s pixels, by the true mask" if mask is not None else "the image’s pixels"
             _curve_charts(study, now, shares, settings, of_what)
 
-    progress.polled(study, live)
+    progress.poll_until_done(study, live)
 
 
-def _curve_charts(study: Study, now: Look, shares: np.ndarray, settings: QuerySettings, of_what: str) -> None:
+def _curve_charts(
+    study: OcclusionJob, now: OcclusionStatus, shares: np.ndarray, settings: QuerySettings, of_what: str
+) -> None:
     rates, known = study.task.keep_rates, now.known
     ranking = st.segmented_control("Ranking", RANKINGS, default=RANKINGS[-1], required=True, key="curve-ranking")
     place = RANKINGS.index(ranking)
-    ranks = np.where(known.known & (known.rank[..., place] != BEYOND), known.rank[..., place], np.nan)
-    lost = [lost_at(shares, margin) if seen.all() else None for margin, seen in zip(
+    ranks = np.where(known.known & (known.rank[..., place] != NOT_RANKED), known.rank[..., place], np.nan)
+    lost = [breakdown_share(shares, margin) if seen.all() else None for margin, seen in zip(
         known.margin[..., place], known.known, strict=True)]  # fmt: skip
     unfilled = {"displayModeBar": False}
     left, right = st.columns([3, 1], gap="medium")
@@ -132,7 +134,9 @@ def _lost_row(rate: float, known: bool, share: float | None) -> dict[str, str]:
     return {"keep rate γ": f"{rate:g}", "match lost": told}
 
 
-def sliding_map(space: Workspace, query: Query, relevance: Relevance, scene: Scene, settings: QuerySettings) -> None:
+def sliding_map(
+    workspace: Workspace, query: Query, relevance: Relevance, scene: Scene, settings: QuerySettings
+) -> None:
     """What a grey square does to the true match at every place."""
     st.subheader("Which spot matters most?")
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
@@ -141,23 +145,23 @@ def sliding_map(space: Workspace, query: Query, relevance: Relevance, scene: Sce
         )
         step = st.segmented_control("Step, patches", (1, 2), default=1, required=True, key="spot-step")
         on_top = st.toggle("On top of the scene", key="spot-scene", disabled=not scene.occluders)
-    sliding, config = Sliding(size, step), space.retriever.model.config
+    sliding, config = Sliding(size, step), workspace.retriever.model.config
     scenes = sliding.scenes(config, scene if on_top else Scene())
-    study = _study(space, query, relevance, scenes, settings, (settings.prune.keep_rate,))
+    study = _study(workspace, query, relevance, scenes, settings, (settings.prune.keep_rate,))
     if study is None:
         return
     rows, columns = sliding.grid(config)
     picture = data_uri(query.image)
 
     def live() -> None:
-        now = study.look()
+        now = study.status()
         _progress(study, now, f"{rows} × {columns} places and none", "map")
         if now.done > 1:
             effect = st.segmented_control(
                 "Shown", list(EFFECTS), default=Effect.FINAL_DISTANCE, required=True, key="spot-effect",
                 format_func=EFFECTS.__getitem__,
             )  # fmt: skip
-            spots(
+            sensitivity_map(
                 effects(now.known, (rows, columns), effect), picture, sliding, config, EFFECTS[effect],
                 whole=effect is Effect.RANK, key="spots",
             )  # fmt: skip
@@ -166,33 +170,33 @@ def sliding_map(space: Workspace, query: Query, relevance: Relevance, scene: Sce
                 "is there misleads it."
             )
 
-    progress.polled(study, live)
+    progress.poll_until_done(study, live)
 
 
 def _study(
-    space: Workspace,
+    workspace: Workspace,
     query: Query,
     relevance: Relevance,
     scenes: tuple[Scene, ...],
     settings: QuerySettings,
     keep_rates: tuple[float, ...],
-) -> Study | None:
+) -> OcclusionJob | None:
     """The same study for every visitor who asks for it; None with a word where a scene does not fit the data."""
     asked = (query.digest, relevance.right.tobytes(), relevance.junk.tobytes(), scenes, settings, keep_rates)
-    camera = query.subject.camera if space.dataset.uses_cameras else None
+    camera = query.subject.camera if workspace.dataset.uses_cameras else None
 
     def task() -> OcclusionTask:
-        pictures = cut_outs(space, *scenes)
+        pictures = cut_outs(workspace, *scenes)
         return OcclusionTask(
-            space.retriever, query.image, camera, relevance, scenes, settings, keep_rates, pictures
+            workspace.retriever, query.image, camera, relevance, scenes, settings, keep_rates, pictures
         )  # fmt: skip
 
     try:
-        return resources.study(hashlib.sha256(repr(asked).encode()).hexdigest(), task)
+        return resources.occlusion_job(hashlib.sha256(repr(asked).encode()).hexdigest(), task)
     except RecipeError as error:
-        problem(str(error))
+        show_warning(str(error))
         return None
 
 
-def _progress(study: Study, now: Look, of: str, key: str) -> None:
+def _progress(study: OcclusionJob, now: OcclusionStatus, of: str, key: str) -> None:
     progress.progress(study, now, f"{visitor.current()} {key}", "searches", of, key=f"{key}-")

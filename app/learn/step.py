@@ -9,24 +9,24 @@ from pathlib import Path
 
 import streamlit as st
 
-from app.components.alpha_chart import lines
+from app.components.alpha_chart import alpha_chart
 from app.components.bars import bars, share_bars
 from app.components.cards import cards
-from app.components.image_store import album
+from app.components.image_store import image_store
 from app.components.live_payload import answer_data, view_key
-from app.components.patch_map import patchmap
+from app.components.patch_map import patch_map
 from app.components.ranking import ranking
-from app.components.sinkhorn_stepper import stepper
+from app.components.sinkhorn_stepper import sinkhorn_stepper
 from app.sections import patch_lifeline
 from app.server import resources, search
-from app.server.search import Found, Query
+from app.server.search import Query, SearchResult
 from app.session.view import Pin
 from app.ui.query_picker import choose_neighbor
 from fpc_core.data.browser_encoding import data_uri
 from fpc_core.explain.cards import Strip, decoder_cards
 from fpc_core.explain.masks import drop_shares, patch_areas
-from fpc_core.explain.sentences import decoder_story, drop_story
-from fpc_core.lessons.context import Case, case_of
+from fpc_core.explain.sentences import decoder_sentence, drop_sentence
+from fpc_core.lessons.context import LessonContext, lesson_context
 from fpc_core.lessons.step import Quiz, Step
 from fpc_core.lessons.stepper import stepper_data
 from fpc_core.lessons.steps_decoder import without
@@ -36,34 +36,36 @@ SHOWN = 5  # hits beside the alpha lines
 LEFT_OUT = "left-out"
 
 
-def case(space: Workspace, query: Query, found: Found, hit: int | None) -> Case:
+def case(workspace: Workspace, query: Query, found: SearchResult, hit: int | None) -> LessonContext:
     """What sentences and steps on this query are made from. hit: memory row to follow, None for the nearest."""
-    mask = resources.masks(space).get(Path(query.name))
+    mask = resources.masks(workspace).get(Path(query.name))
     truth = (
-        drop_shares(found.trace.encoding, *patch_areas(mask, space.retriever.model.config)) if mask is not None else ()
+        drop_shares(found.trace.encoding, *patch_areas(mask, workspace.retriever.model.config))
+        if mask is not None
+        else ()
     )
-    return case_of(
-        space.retriever, found.trace, query.subject, space.dataset.uses_cameras, hit, truth,
-        lambda row: search.plan(space, query, found.trace, row),
+    return lesson_context(
+        workspace.retriever, found.trace, query.subject, workspace.dataset.uses_cameras, hit, truth,
+        lambda row: search.plan(workspace, query, found.trace, row),
     )  # fmt: skip
 
 
-def in_short(space: Workspace, query: Query, found: Found, hit: int | None) -> None:
+def summary(workspace: Workspace, query: Query, found: SearchResult, hit: int | None) -> None:
     """The three questions of a newcomer, each answered in a sentence with this query's numbers."""
-    told = case(space, query, found, hit)
-    dropped = drop_story(found.trace.encoding, told.truth)
-    taken = decoder_story(found.trace.consolidation, told.ranks)
-    for head, story in (("Dropped", dropped), ("Why it won", told.win_story()), ("The decoder", taken)):
+    told = case(workspace, query, found, hit)
+    dropped = drop_sentence(found.trace.encoding, told.truth)
+    taken = decoder_sentence(found.trace.consolidation, told.ranks)
+    for head, story in (("Dropped", dropped), ("Why it won", told.comparison_sentence()), ("The decoder", taken)):
         st.markdown(f"**{head}:** {_marked(story)}")
 
 
-def download(space: Workspace, query: Query, case: Case) -> None:
+def download(workspace: Workspace, query: Query, case: LessonContext) -> None:
     """Offers the lesson as a file; it is made when it is asked for."""
 
     def file() -> str:
         from fpc_core.report.lesson import render_lesson  # matplotlib takes a second to load
 
-        return render_lesson(space, query.image, query.name, case, datetime.now().astimezone())
+        return render_lesson(workspace, query.image, query.name, case, datetime.now().astimezone())
 
     st.download_button(
         "Download for class", file, "lesson.html", "text/html", key="lesson-file", icon=":material/download:",
@@ -100,46 +102,48 @@ def quiz(quiz: Quiz, about: str) -> None:
 
 
 def picture(
-    space: Workspace, query: Query, found: Found, case: Case, step: Step, pin: Pin | None,
+    workspace: Workspace, query: Query, found: SearchResult, case: LessonContext, step: Step, pin: Pin | None,
     on_pin: Callable[[Pin | None], None],
 ) -> None:  # fmt: skip
     """The interactive picture of a step."""
-    config, records = space.retriever.model.config, space.retriever.memory.records
+    config, records = workspace.retriever.model.config, workspace.retriever.memory.records
 
     def of(row: int | None) -> str:
-        return data_uri(query.image) if row is None else resources.thumbnail(space, records[row])
+        return data_uri(query.image) if row is None else resources.thumbnail(workspace, records[row])
 
     if step.maps is not None:
-        patchmap(step.maps, of, config, key=f"maps-{step.key}")
+        patch_map(step.maps, of, config, key=f"maps-{step.key}")
     if step.runs is not None:
         names = ("query", f"hit {case.name(case.hit)}")
-        stepper(stepper_data(step.runs, config, (of(None), of(case.hit)), names), key="stepper")
+        sinkhorn_stepper(stepper_data(step.runs, config, (of(None), of(case.hit)), names), key="stepper")
     if step.key == "dropping":
-        patch_lifeline.followed_patches(space, query, found, pin, on_pin)
+        patch_lifeline.followed_patches(workspace, query, found, pin, on_pin)
     if step.key == "distance":
-        _alpha(space, query, found, case)
+        _alpha(workspace, query, found, case)
     if step.key == "tokens":
-        _neighbors(space, query, case)
+        _neighbors(workspace, query, case)
     if step.key == "shares":
         bars(share_bars(case.trace.consolidation), key="shares", about="Attention shares of Eq. 13")
 
 
-def _alpha(space: Workspace, query: Query, found: Found, case: Case) -> None:
-    records = space.retriever.memory.records
+def _alpha(workspace: Workspace, query: Query, found: SearchResult, case: LessonContext) -> None:
+    records = workspace.retriever.memory.records
     key = view_key(query.digest, found.trace.settings)
-    answer = answer_data(found.trace, key, records, query.subject, space.dataset.uses_cameras, SHOWN)
-    album({f"g{row}": resources.thumbnail(space, records[row]) for row in answer["match"]["in_sight"]}, key="album")
-    lines(key="lines", top=SHOWN, junk=False, chosen=case.hit)
+    answer = answer_data(found.trace, key, records, query.subject, workspace.dataset.uses_cameras, SHOWN)
+    image_store(
+        {f"g{row}": resources.thumbnail(workspace, records[row]) for row in answer["match"]["in_sight"]}, key="album"
+    )
+    alpha_chart(key="lines", top=SHOWN, junk=False, chosen=case.hit)
     ranking(
         answer, None, key="ranking", show=SHOWN, junk=False, chosen=case.hit, on_pick=choose_neighbor, width=84
     )  # fmt: skip
 
 
-def _neighbors(space: Workspace, query: Query, case: Case) -> None:
-    result, records = case.trace.consolidation, space.retriever.memory.records
+def _neighbors(workspace: Workspace, query: Query, case: LessonContext) -> None:
+    result, records = case.trace.consolidation, workspace.retriever.memory.records
     left_out: int = st.session_state.get(LEFT_OUT, -1)
-    drawn = decoder_cards(result, records, query.subject, space.dataset.uses_cameras, left_out)
-    pictures = {f"g{row}": resources.thumbnail(space, records[row]) for row in result.neighbors.tolist()}
+    drawn = decoder_cards(result, records, query.subject, workspace.dataset.uses_cameras, left_out)
+    pictures = {f"g{row}": resources.thumbnail(workspace, records[row]) for row in result.neighbors.tolist()}
     several = len(result.neighbors) > 1
 
     def leave_out(row: str) -> None:

@@ -12,16 +12,16 @@ heading(
 )
 
 from app.atlas import cases
-from app.messages import problem, problems
+from app.messages import show_warning, show_warnings
 from app.sections import ranking
 from app.server import resources
-from app.server.jobs import State
+from app.server.jobs import JobState
 from app.session import link_checks
 from app.session import visitor as visitors
 from app.session.view import View
-from app.session.workspace_choice import usual_variant
+from app.session.workspace_choice import default_variant
 from app.ui import controls, progress
-from app.ui.page_frame import mishaps_told, open_or_explain, run_page
+from app.ui.page_frame import load_workspace_or_stop, report_errors, run_page
 from fpc_core.config import QuerySettings
 from fpc_core.evaluation.failure_analysis.cases import PRUNED_BELOW, classify
 
@@ -39,12 +39,12 @@ def open_case(settings: QuerySettings) -> None:
     if picked is not None:
         query, row = picked
         view = View(query=query, neighbor=None if row < 0 else row, settings=settings)
-        st.switch_page("app/pages/explore.py", query_params=view.to_params(usual_variant()))
+        st.switch_page("app/pages/explore.py", query_params=view.to_params(default_variant()))
 
 
 def pruned_share() -> float:
     """Below which share of the visible person the person counts as pruned away."""
-    problems(link_checks.beyond("pruned", 0, 100))
+    show_warnings(link_checks.beyond("pruned", 0, 100))
     percent = st.slider(
         "Person pruned away below, %", 0, 100, round(100 * PRUNED_BELOW), 5, key="pruned", bind="query-params",
         help="Share of the visible person's area that survives the last dropping block, by the true masks.",
@@ -53,49 +53,49 @@ def pruned_share() -> float:
 
 
 def page() -> None:
-    space = open_or_explain()
+    workspace = load_workspace_or_stop()
     with st.sidebar:
         settings = controls.side_settings(
-            PREFIX, QuerySettings(neighbors=space.dataset.neighbors), space.dataset.shortlist
+            PREFIX, QuerySettings(neighbors=workspace.dataset.neighbors), workspace.dataset.shortlist
         )
-    ranking.status_line(space, settings)
-    if space.dataset.queries_are_gallery:
-        problem("This folder has no query split: every query finds itself, so these classes mean nothing.")
+    ranking.status_line(workspace, settings)
+    if workspace.dataset.queries_are_gallery:
+        show_warning("This folder has no query split: every query finds itself, so these classes mean nothing.")
     try:
-        task, run = resources.atlas(space, settings)
+        task, run = resources.atlas_job(workspace, settings)
     except (ValueError, OSError) as error:
-        problem(str(error))
+        show_warning(str(error))
         return
     below = PRUNED_BELOW
     if task.masks:
         with st.sidebar:
             below = pruned_share()
     if task.skipped:
-        problem(f"{task.skipped} of the queries have no true match in the gallery; they are in no class.")
+        show_warning(f"{task.skipped} of the queries have no true match in the gallery; they are in no class.")
     visitor = f"{visitors.current()} atlas"  # whose next atlas ends the last
-    look = run.look()
-    if look.state is State.IDLE and 0 < look.total - look.done <= AT_ONCE:
+    look = run.status()
+    if look.state is JobState.IDLE and 0 < look.total - look.done <= AT_ONCE:
         run.start(visitor)
-        look = run.look()
+        look = run.status()
 
-    @mishaps_told("-cases")
+    @report_errors("-cases")
     def live() -> None:
         open_case(settings)
-        now = run.look()
+        now = run.status()
         progress.progress(run, now, visitor, "searches", "one per query")
         wanted = cases.filters(task)
-        told = [(case, pairs) for case, pairs in task.told(now.known) if wanted.wants(case)]
+        told = [(case, pairs) for case, pairs in task.cases_with_pairs(now.known) if wanted.wants(case)]
         chosen = cases.chosen_class([case for case, _ in told], below)
-        cases.said(chosen, [case for case, _ in told], task, below)
+        cases.render_class_summary(chosen, [case for case, _ in told], task, below)
         shown = [each for each in told if chosen in (cases.ALL, classify(each[0], below))]
         if now.done:
-            cases.grid(space, task, [case for case, _ in shown], below, pick)
+            cases.grid(workspace, task, [case for case, _ in shown], below, pick)
         else:
             st.info("Cases appear here as soon as the first query is through.", icon=":material/travel_explore:")
         if shown:
             cases.distances(shown, movable=not now.active)
 
-    progress.polled(run, live)
+    progress.poll_until_done(run, live)
 
 
 run_page(page)

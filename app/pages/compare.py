@@ -8,15 +8,15 @@ from app.layout import heading
 
 heading("What changes between two settings?", "The same query, searched twice; everything below marks what differs.")
 
-from app.messages import problems
+from app.messages import show_warnings
 from app.sections import comparison, ranking
 from app.sections.comparison import SIDES
 from app.sections.comparison_data import PRESETS, Labels, preset_of
 from app.server import resources, search
 from app.session.figure_basket import Item, add_button
 from app.ui import controls
-from app.ui.page_frame import open_or_explain, run_page
-from app.ui.query_picker import asked_view, query_of
+from app.ui.page_frame import load_workspace_or_stop, run_page
+from app.ui.query_picker import query_of, view_from_url
 from fpc_core.config import QuerySettings
 
 USUAL = PRESETS["γ 1.0 | 0.8"]
@@ -50,25 +50,25 @@ def both_settings(shortlist: int) -> tuple[QuerySettings, QuerySettings]:
 
 
 def page() -> None:
-    space = open_or_explain()
-    records = {record.path.as_posix(): record for record in space.dataset.query}
+    workspace = load_workspace_or_stop()
+    records = {record.path.as_posix(): record for record in workspace.dataset.query}
     with st.sidebar:
-        name = controls.query_name(list(records), space.dataset.opening, "c_query")
-        st.image(resources.picture(space, records[name]), width=150)
-    query = query_of(space, records[name])
-    settings = both_settings(space.dataset.shortlist)
-    ranking.status_line(space, *settings)
-    traces = {side: search.search(space, query, each).trace for side, each in zip(SIDES, settings, strict=True)}
-    labels = Labels(space.retriever.memory.records, query.subject, space.dataset.uses_cameras)
-    asked, wrong = asked_view(space, "neighbor")
-    problems(wrong)
-    comparison.masks(space, query, traces)
-    chosen = comparison.hits(space, query, traces, asked.neighbor, choose_neighbor)
-    gallery = space.retriever.memory.records[chosen].path.as_posix() if chosen is not None else ""
+        name = controls.query_name(list(records), workspace.dataset.opening, "c_query")
+        st.image(resources.picture(workspace, records[name]), width=150)
+    query = query_of(workspace, records[name])
+    settings = both_settings(workspace.dataset.shortlist)
+    ranking.status_line(workspace, *settings)
+    traces = {side: search.search(workspace, query, each).trace for side, each in zip(SIDES, settings, strict=True)}
+    labels = Labels(workspace.retriever.memory.records, query.subject, workspace.dataset.uses_cameras)
+    asked, wrong = view_from_url(workspace, "neighbor")
+    show_warnings(wrong)
+    comparison.masks(workspace, query, traces)
+    chosen = comparison.hits(workspace, query, traces, asked.neighbor, choose_neighbor)
+    gallery = workspace.retriever.memory.records[chosen].path.as_posix() if chosen is not None else ""
     with st.container(horizontal=True):
         for side, each in zip(SIDES, settings, strict=True):
             add_button(Item(name), each, what=side, key=side, gallery=gallery)
-    comparison.parts(space, traces, labels, chosen)
+    comparison.parts(workspace, traces, labels, chosen)
     comparison.shares(traces, labels)
 
 

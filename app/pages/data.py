@@ -9,11 +9,11 @@ from app.layout import heading
 heading("What do you look at?", "Choose data and weights, see what they hold, build the memory, take it into use.")
 
 from app.data import forms, gallery_map, reports
-from app.messages import plain, problem
+from app.messages import escape_markdown, show_warning
 from app.server import resources
 from app.session import workspace_choice
 from app.session.view import View
-from app.session.workspace_choice import Choice
+from app.session.workspace_choice import WorkspaceChoice
 from app.ui import progress
 from app.ui.page_frame import run_page
 from fpc_core.config import QuerySettings
@@ -21,34 +21,34 @@ from fpc_core.data.datasets import Dataset
 from fpc_core.model.checkpoint_layouts import leaves_stride_open
 from fpc_core.workspace import Places, check_cameras, roots_in_use
 from fpc_core.workspace.allowed_roots import Root
-from fpc_core.workspace.inspect import MemoryFound, Standing, WeightsFound
+from fpc_core.workspace.inspect import MemoryInfo, MemoryStatus, WeightsInfo
 
 
-def in_use_line(draft: Choice) -> None:
+def in_use_line(draft: WorkspaceChoice) -> None:
     """What the other pages show, and the way back."""
-    used = workspace_choice.in_use()
+    used = workspace_choice.active_choice()
     with st.container(horizontal=True, vertical_alignment="center"):
         if used == draft:
             st.markdown(":green-badge[IN USE] All pages show what is chosen here.")
         else:
-            names = [plain(name) for name in (used.data, used.weights) if name]
+            names = [escape_markdown(name) for name in (used.data, used.weights) if name]
             st.markdown(f"All pages still show {' with '.join(names) or 'what the app was started with'}.")
-        if draft != Choice():
+        if draft != WorkspaceChoice():
             st.button(
                 "Back to the start",
                 icon=":material/home:",
-                on_click=workspace_choice.take_into_use,
-                args=(Choice(),),
+                on_click=workspace_choice.apply_choice,
+                args=(WorkspaceChoice(),),
                 key="home",
             )
 
 
-def weights_section(places: Places) -> WeightsFound | None:
+def weights_section(places: Places) -> WeightsInfo | None:
     """None where the checkpoint cannot be read, with the reason on the page."""
     try:
-        found = resources.weights_found(places)
+        found = resources.weights_info(places)
     except (ValueError, OSError) as error:
-        problem(str(error))
+        show_warning(str(error))
         return None
     reports.weights_report(found)
     return found
@@ -57,33 +57,33 @@ def weights_section(places: Places) -> WeightsFound | None:
 def data_section(places: Places, roots: tuple[Root, ...]) -> Dataset | None:
     """None where the dataset cannot be opened, with the reason on the page."""
     try:
-        dataset, inventory = resources.data_found(places.data, roots)
+        dataset, inventory = resources.data_info(places.data, roots)
     except (ValueError, OSError) as error:
-        problem(str(error))
+        show_warning(str(error))
         return None
     reports.data_report(dataset, inventory)
     check = resources.image_check(dataset)
-    progress.polled(check, lambda: reports.image_report(check))
+    progress.poll_until_done(check, lambda: reports.image_report(check))
     return dataset
 
 
 def memory_section(
-    draft: Choice, places: Places, roots: tuple[Root, ...], dataset: Dataset, weights: WeightsFound
-) -> MemoryFound | None:
+    draft: WorkspaceChoice, places: Places, roots: tuple[Root, ...], dataset: Dataset, weights: WeightsInfo
+) -> MemoryInfo | None:
     """How the memory stands, its build, and the button that takes all into use."""
     try:
         check_cameras(dataset, weights.report.config)
-        found = resources.memory_found(places.memory, dataset, weights)
+        found = resources.memory_info(places.memory, dataset, weights)
     except (ValueError, OSError) as error:
-        problem(str(error))
+        show_warning(str(error))
         return None
-    reports.memory_report(found, workspace_choice.spoken(places.memory, roots))
-    if found.standing is not Standing.FITS:
-        build = resources.build(places, draft.device, dataset, found.done)
-        progress.polled(build, lambda: reports.build_report(build, found))
-    elif workspace_choice.in_use() != draft:
+    reports.memory_report(found, workspace_choice.display_name(places.memory, roots))
+    if found.standing is not MemoryStatus.FITS:
+        build = resources.build_job(places, draft.device, dataset, found.done)
+        progress.poll_until_done(build, lambda: reports.build_report(build, found))
+    elif workspace_choice.active_choice() != draft:
         st.button(
-            "Use it on all pages", icon=":material/done_all:", type="primary", key="use", on_click=workspace_choice.take_into_use,
+            "Use it on all pages", icon=":material/done_all:", type="primary", key="use", on_click=workspace_choice.apply_choice,
             args=(draft,),
         )  # fmt: skip
     elif st.button("Explore it", icon=":material/person_search:", type="primary", key="explore"):
@@ -96,14 +96,14 @@ def memory_section(
 def page() -> None:
     draft, problems = workspace_choice.draft()
     for text in problems:
-        problem(text)
+        show_warning(text)
     started = Places.from_environment()
     try:
         roots = roots_in_use()
     except ValueError as error:
-        problem(str(error))
+        show_warning(str(error))
         return
-    sights = resources.sights(roots)
+    sights = resources.discovered_paths(roots)
     draft = forms.places_form(draft, sights, started, roots)
     settings_place = st.container()
     forms.roots_note(roots, sights)
@@ -115,7 +115,7 @@ def page() -> None:
         workspace_choice.compose(draft)
         with in_use:
             in_use_line(draft)
-        problem(str(error))
+        show_warning(str(error))
         return
     left, right = st.columns([3, 2], gap="large")
     with left:
@@ -135,10 +135,10 @@ def page() -> None:
         return
     st.subheader("Does the memory fit?")
     found = memory_section(settled, places, roots, dataset, weights)
-    if found is not None and found.standing is Standing.FITS:
+    if found is not None and found.standing is MemoryStatus.FITS:
         st.subheader("How does the gallery lie?")
-        space = resources.workspace(places, settled.device, roots if settled.data else ())
-        gallery_map.gallery(space, settled.variant)
+        workspace = resources.workspace(places, settled.device, roots if settled.data else ())
+        gallery_map.gallery(workspace, settled.variant)
 
 
 run_page(page)

@@ -11,12 +11,12 @@ heading("What do you look at?", "The data, weights and memory of this app, and h
 from app.data import gallery_map, reports
 from app.server import resources
 from app.session import workspace_choice
-from app.ui.page_frame import open_or_explain, run_page
+from app.ui.page_frame import load_workspace_or_stop, run_page
 
 
 def page() -> None:
-    space = open_or_explain()
-    places = space.places
+    workspace = load_workspace_or_stop()
+    places = workspace.places
     st.info(
         "This is a public app: it shows the data and weights it was started with. Run your own to look at your data.",
         icon=":material/public:",
@@ -24,15 +24,15 @@ def page() -> None:
     st.subheader("What was found?")
     left, right = st.columns([3, 2], gap="large")
     with left:
-        reports.data_report(*resources.data_found(places.data, ()))
-    weights = resources.weights_found(places)
+        reports.data_report(*resources.data_info(places.data, ()))
+    weights = resources.weights_info(places)
     with right:
         reports.weights_report(weights)
     st.subheader("Does the memory fit?")
-    found = resources.memory_found(places.memory, space.dataset, weights)
-    reports.memory_report(found, workspace_choice.spoken(places.memory, ()))
+    found = resources.memory_info(places.memory, workspace.dataset, weights)
+    reports.memory_report(found, workspace_choice.display_name(places.memory, ()))
     st.subheader("How does the gallery lie?")
-    gallery_map.gallery(space, workspace_choice.usual_variant())
+    gallery_map.gallery(workspace, workspace_choice.default_variant())
 
 
 run_page(page)

@@ -12,13 +12,13 @@ heading(
 )
 
 from app.evaluate import tables
-from app.messages import plain, problem, problems
+from app.messages import escape_markdown, show_warning, show_warnings
 from app.sections import ranking
 from app.server import resources
 from app.session import link_checks
 from app.session import visitor as visitors
 from app.ui import controls, progress
-from app.ui.page_frame import open_or_explain, run_page
+from app.ui.page_frame import load_workspace_or_stop, run_page
 from fpc_core.config import QuerySettings
 from fpc_core.evaluation.paper_tables.definitions import NAMES, Setting, tables_of
 
@@ -28,7 +28,7 @@ PREFIX = "e_"  # of parameters that Explore binds as well
 def chosen_tables() -> tuple[str, ...]:
     """Names of the tables to show, in the paper's order."""
     words = {name: "Fig. 4" if name == "fig4" else f"Table {name}" for name in NAMES}
-    problems(link_checks.unknown("tables", words.values()))
+    show_warnings(link_checks.unknown("tables", words.values()))
     wanted = st.pills(
         "Tables", NAMES, selection_mode="multi", default=NAMES, key="tables", bind="query-params",
         format_func=words.__getitem__,
@@ -37,29 +37,31 @@ def chosen_tables() -> tuple[str, ...]:
 
 
 def page() -> None:
-    space = open_or_explain()
+    workspace = load_workspace_or_stop()
     with st.sidebar:
         settings = controls.side_settings(
-            PREFIX, QuerySettings(neighbors=space.dataset.neighbors), space.dataset.shortlist
+            PREFIX, QuerySettings(neighbors=workspace.dataset.neighbors), workspace.dataset.shortlist
         )
-    ranking.status_line(space, settings)
-    if space.dataset.queries_are_gallery:
-        problem("This folder has no query split: every query finds itself, so these scores mean nothing.")
+    ranking.status_line(workspace, settings)
+    if workspace.dataset.queries_are_gallery:
+        show_warning("This folder has no query split: every query finds itself, so these scores mean nothing.")
     names = chosen_tables()
-    tables.how_scored(space.dataset)
+    tables.how_scored(workspace.dataset)
     if not names:
         st.info("Choose at least one table.", icon=":material/table:")
         return
     try:
-        task, run = resources.evaluation(space, tables_of(names, Setting(settings, space.retriever.model.config)))
+        task, run = resources.evaluation_job(
+            workspace, tables_of(names, Setting(settings, workspace.retriever.model.config))
+        )
     except (ValueError, OSError) as error:
-        problem(str(error))
+        show_warning(str(error))
         return
-    look = run.look()
+    look = run.status()
     visitor = f"{visitors.current()} evaluation"  # whose next evaluation ends the last
 
     def live() -> None:
-        now = run.look()
+        now = run.status()
         found = task.filled(now.known)
         progress.progress(run, now, visitor, "steps", tables.size(task))
         st.download_button(
@@ -68,7 +70,7 @@ def page() -> None:
             help="Text, Markdown, LaTeX and CSV of every table, with the recipes.",
         )  # fmt: skip
         for sentence in found[0].about:
-            st.caption(plain(sentence, 1000))
+            st.caption(escape_markdown(sentence, 1000))
         tables.tables(found, pick)
         if "picked-score" in st.session_state:
             st.rerun()  # the whole page: a dialog opened here would close with the next look
@@ -76,7 +78,7 @@ def page() -> None:
     picked = st.session_state.pop("picked-score", None)
     if picked is not None:
         tables.recipe_of(picked, task.filled(look.known))
-    progress.polled(run, live)
+    progress.poll_until_done(run, live)
 
 
 def pick(row: str) -> None:

@@ -11,21 +11,21 @@ heading("Figures", "Figures for a paper, drawn from the same results as every ot
 from app.evaluate import tables as boards
 from app.figures import compose
 from app.lab.editor import PREFIX as LAB
-from app.messages import problem
+from app.messages import show_warning
 from app.sections import ranking
 from app.server import resources
 from app.session import lab_scene
 from app.session import visitor as visitors
 from app.session.figure_basket import Item, basket
 from app.session.view import View
-from app.session.workspace_choice import usual_variant
+from app.session.workspace_choice import default_variant
 from app.ui import progress
-from app.ui.page_frame import open_or_explain, run_page
+from app.ui.page_frame import load_workspace_or_stop, run_page
 from fpc_core.config import QuerySettings
 from fpc_core.data.occluders import Scene
 from fpc_core.evaluation.paper_tables.table import ReportTable
 from fpc_core.figures.recipe import OF_ALL_QUERIES, WIDTHS, FigureRecipe
-from fpc_core.io.dataclass_json import MOST_BYTES, RecipeError
+from fpc_core.io.dataclass_json import MAX_BYTES, RecipeError
 from fpc_core.workspace import Workspace
 
 
@@ -37,20 +37,20 @@ def opened_recipe() -> FigureRecipe | None:
     if file is None:
         return None
     try:
-        if file.size > MOST_BYTES:
-            raise RecipeError(f"it is larger than {MOST_BYTES:,} bytes")
+        if file.size > MAX_BYTES:
+            raise RecipeError(f"it is larger than {MAX_BYTES:,} bytes")
         return FigureRecipe.from_json(file.getvalue().decode("utf-8"))
     except (RecipeError, UnicodeDecodeError) as error:
-        problem(f"{file.name} cannot be used: {error}")
+        show_warning(f"{file.name} cannot be used: {error}")
         return None
 
 
-def scores(space: Workspace, recipe: FigureRecipe) -> tuple[ReportTable, ...] | None:
+def scores(workspace: Workspace, recipe: FigureRecipe) -> tuple[ReportTable, ...] | None:
     """What a figure of all queries is drawn from; None where it is not known yet, with what is done about it."""
     from fpc_core.figures.score_figures import score_tables  # matplotlib takes a second to load
 
-    task, run = resources.evaluation(space, score_tables(recipe, space))
-    look = run.look()
+    task, run = resources.evaluation_job(workspace, score_tables(recipe, workspace))
+    look = run.status()
     if look.complete:
         return task.filled(look.known)
     visitor = f"{visitors.current()} figure"  # whose next figure ends the last
@@ -58,20 +58,20 @@ def scores(space: Workspace, recipe: FigureRecipe) -> tuple[ReportTable, ...] | 
         "This figure scores all queries of the data. What is computed is kept, and the Evaluate page has it too."
     )
 
-    progress.polled(run, lambda: progress.progress(run, run.look(), visitor, "steps", boards.size(task)))
+    progress.poll_until_done(run, lambda: progress.progress(run, run.status(), visitor, "steps", boards.size(task)))
     return None
 
 
-def show(space: Workspace, recipe: FigureRecipe) -> None:
+def show(workspace: Workspace, recipe: FigureRecipe) -> None:
     """The figure itself, and its downloads."""
     try:
-        tables = scores(space, recipe) if recipe.kind in OF_ALL_QUERIES else ()
+        tables = scores(workspace, recipe) if recipe.kind in OF_ALL_QUERIES else ()
         if tables is None:
             return
         with st.spinner("Drawing …"):
-            picture = resources.figure_preview(space, recipe, tables)
+            picture = resources.figure_preview(workspace, recipe, tables)
     except (ValueError, OSError) as error:
-        problem(str(error))
+        show_warning(str(error))
         return
     preview, downloads = st.columns([3, 1], gap="medium")
     inches = WIDTHS[recipe.style.width]
@@ -79,7 +79,7 @@ def show(space: Workspace, recipe: FigureRecipe) -> None:
         st.image(picture, caption=f"{inches:g} in wide, as it will be printed")
     with downloads:
         st.download_button(
-            "Everything (zip)", lambda: resources.figure_bundle(space, recipe, tables), f"{recipe.kind}.zip",
+            "Everything (zip)", lambda: resources.figure_bundle(workspace, recipe, tables), f"{recipe.kind}.zip",
             "application/zip", icon=":material/download:", key="zip", type="primary",
             help="PDF, SVG, PNG at 300 and 600 dpi, recipe, data and LaTeX.",
         )  # fmt: skip
@@ -94,10 +94,10 @@ def show(space: Workspace, recipe: FigureRecipe) -> None:
 def way_back(recipe: FigureRecipe) -> None:
     """Where the first query, or the settings, can be looked at from every side."""
     first = Item(recipe.queries[0], (*recipe.scenes, Scene())[0]) if recipe.queries else None
-    params = View(query=first.query if first else "", settings=recipe.settings).to_params(usual_variant())
+    params = View(query=first.query if first else "", settings=recipe.settings).to_params(default_variant())
     if first and first.scene.occluders:
         if st.button("See the first query in the Lab", icon=":material/science:", key="lab"):
-            lab_scene.put(first.scene)
+            lab_scene.replace_scene(first.scene)
             st.switch_page("app/pages/lab.py", query_params={f"{LAB}{name}": value for name, value in params.items()})
         return
     words = "See the first query in Explore" if first else "Open Explore"
@@ -106,21 +106,21 @@ def way_back(recipe: FigureRecipe) -> None:
 
 
 def page() -> None:
-    space = open_or_explain()
+    workspace = load_workspace_or_stop()
     held = basket()
-    usual = held.settings or QuerySettings(neighbors=space.dataset.neighbors, variant=usual_variant())
+    usual = held.settings or QuerySettings(neighbors=workspace.dataset.neighbors, variant=default_variant())
     with st.sidebar:
         opened = opened_recipe()
         if opened is None:
-            settings = compose.chosen_settings(usual, space.dataset.shortlist)
-    ranking.status_line(space, opened.settings if opened else settings)
+            settings = compose.chosen_settings(usual, workspace.dataset.shortlist)
+    ranking.status_line(workspace, opened.settings if opened else settings)
     if opened is not None:
         st.info("Shown as the opened recipe says. Remove it in the sidebar to compose a figure here.")
-        show(space, opened)
+        show(workspace, opened)
         return
-    recipe = compose.composed(space, held, settings)
+    recipe = compose.composed(workspace, held, settings)
     if recipe is not None:
-        show(space, recipe)
+        show(workspace, recipe)
         way_back(recipe)
 
 

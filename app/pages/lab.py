@@ -12,15 +12,15 @@ heading(
 
 from app.lab import editor, occlusion_curves
 from app.lab.editor import CLEAN, OCCLUDED, PREFIX
-from app.messages import problem, problems
+from app.messages import show_warning, show_warnings
 from app.sections import comparison, ranking, transport
 from app.sections.comparison_data import Labels
 from app.server import search
 from app.server.search import Query
 from app.session import lab_scene
 from app.ui import controls
-from app.ui.page_frame import open_or_explain, run_page
-from app.ui.query_picker import asked_view, choose_neighbor, choose_pin, chosen_query
+from app.ui.page_frame import load_workspace_or_stop, run_page
+from app.ui.query_picker import choose_neighbor, choose_pin, pick_query, view_from_url
 from fpc_core.config import QuerySettings
 from fpc_core.data.occluders import Scene
 from fpc_core.evaluation.occlusion.study import Relevance
@@ -28,25 +28,25 @@ from fpc_core.io.dataclass_json import RecipeError
 from fpc_core.workspace import Workspace
 
 
-def results(space: Workspace, query: Query, settings: QuerySettings) -> None:
+def results(workspace: Workspace, query: Query, settings: QuerySettings) -> None:
     """Everything that follows when the scene is let go."""
-    scene = lab_scene.desk().scene
-    occluded = editor.painted(space, query, scene)
-    found = {CLEAN: search.search(space, query, settings), OCCLUDED: search.search(space, occluded, settings)}
+    scene = lab_scene.current_scene().scene
+    occluded = editor.with_occluders(workspace, query, scene)
+    found = {CLEAN: search.search(workspace, query, settings), OCCLUDED: search.search(workspace, occluded, settings)}
     traces = {side: each.trace for side, each in found.items()}
-    labels = Labels(space.retriever.memory.records, query.subject, space.dataset.uses_cameras)
-    nearest, who = editor.nearest_wrong(space, query, traces[CLEAN]), query.subject.identity
+    labels = Labels(workspace.retriever.memory.records, query.subject, workspace.dataset.uses_cameras)
+    nearest, who = editor.nearest_wrong(workspace, query, traces[CLEAN]), query.subject.identity
     ranks = {} if who is None else editor.first_matches(traces[CLEAN], traces[OCCLUDED], labels)
-    editor.editor(space, query, settings, nearest, ranks)
-    editor.take_home(space, query, scene, settings, occluded.image)
-    asked, wrong = asked_view(space, "neighbor", "pin")
-    problems(wrong)
+    editor.editor(workspace, query, settings, nearest, ranks)
+    editor.render_downloads(workspace, query, scene, settings, occluded.image)
+    asked, wrong = view_from_url(workspace, "neighbor", "pin")
+    show_warnings(wrong)
     chosen = comparison.hits(
-        space, query, traces, asked.neighbor, choose_neighbor,
+        workspace, query, traces, asked.neighbor, choose_neighbor,
         rankings=("by_distance", "final"), arrows=(OCCLUDED,),
     )  # fmt: skip
-    transport.transport(space, occluded, found[OCCLUDED], chosen, asked.pin, choose_pin)
-    comparison.parts(space, traces, labels, chosen)
+    transport.transport(workspace, occluded, found[OCCLUDED], chosen, asked.pin, choose_pin)
+    comparison.parts(workspace, traces, labels, chosen)
     comparison.shares(traces, labels)
     if who is None:
         st.caption("How much can be covered, and which spot matters, is known of a query with a true match alone.")
@@ -54,30 +54,30 @@ def results(space: Workspace, query: Query, settings: QuerySettings) -> None:
     try:
         relevance = Relevance.of(who, query.subject.camera, labels.records)
     except ValueError as error:
-        problem(f"No curves and no map: {error}.")
+        show_warning(f"No curves and no map: {error}.")
         return
-    occlusion_curves.curves(space, query, relevance, scene, settings)
-    occlusion_curves.sliding_map(space, query, relevance, scene, settings)
+    occlusion_curves.curves(workspace, query, relevance, scene, settings)
+    occlusion_curves.sliding_map(workspace, query, relevance, scene, settings)
 
 
 def page() -> None:
-    space = open_or_explain()
+    workspace = load_workspace_or_stop()
     link = lab_scene.open_link()
-    lab_scene.was_released()
+    lab_scene.pop_released()
     with st.sidebar:
-        query, _ = chosen_query(space, "", f"{PREFIX}query")
+        query, _ = pick_query(workspace, "", f"{PREFIX}query")
         settings = controls.side_settings(
-            PREFIX, QuerySettings(neighbors=space.dataset.neighbors), space.dataset.shortlist
+            PREFIX, QuerySettings(neighbors=workspace.dataset.neighbors), workspace.dataset.shortlist
         )
-        editor.open_recipe(space)
-    ranking.status_line(space, settings)
+        editor.open_recipe(workspace)
+    ranking.status_line(workspace, settings)
     if link:
-        problem(link)
+        show_warning(link)
     try:
-        results(space, query, settings)
+        results(workspace, query, settings)
     except RecipeError as error:
-        problem(str(error))
-        st.button("Start with an empty scene", on_click=lab_scene.put, args=(Scene(),), key="empty-scene")
+        show_warning(str(error))
+        st.button("Start with an empty scene", on_click=lab_scene.replace_scene, args=(Scene(),), key="empty-scene")
 
 
 run_page(page)

@@ -6,28 +6,36 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from app.layout import heading, present
+from app.layout import heading, inject_presenter_css
 
 PRESENTING = st.query_params.get("present") == "1"
 if PRESENTING:
-    present()
+    inject_presenter_css()
 else:
     heading("How does FPC work?", "Nine short steps on one query: predict first, then see what the model did.")
 
 from app.learn import step as lessons
-from app.messages import plain, problems
+from app.messages import escape_markdown, show_warnings
 from app.sections import ranking
 from app.server import search
 from app.server.search import Query
 from app.session import link_checks, workspace_choice
 from app.session.figure_basket import Item, add_button
 from app.session.view import View
-from app.session.workspace_choice import usual_variant
+from app.session.workspace_choice import default_variant
 from app.ui import controls
-from app.ui.page_frame import open_or_explain, run_page
-from app.ui.query_picker import PER_PAGE, asked_view, begin, choose_pin, choose_query, chosen_query, of_the_data
+from app.ui.page_frame import load_workspace_or_stop, run_page
+from app.ui.query_picker import (
+    PER_PAGE,
+    apply_first_visit_defaults,
+    choose_pin,
+    choose_query,
+    is_dataset_query,
+    pick_query,
+    view_from_url,
+)
 from fpc_core.figures.recipe import FigureKind
-from fpc_core.lessons.context import Case
+from fpc_core.lessons.context import LessonContext
 from fpc_core.lessons.course import STEPS
 from fpc_core.workspace import Workspace
 
@@ -72,11 +80,11 @@ def bar(number: int) -> None:
         st.button(text, key="present", shortcut="Esc" if PRESENTING else None, on_click=switch, args=(not PRESENTING,))
 
 
-def try_it(space: Workspace, query: Query, view: View, case: Case, key: str) -> None:
+def try_it(workspace: Workspace, query: Query, view: View, case: LessonContext, key: str) -> None:
     """The same step on another query, or the same query on the Explore page."""
     st.subheader("Try it on your query")
-    if of_the_data(query):
-        params = workspace_choice.in_use().to_params() | view.to_params(usual_variant())
+    if is_dataset_query(query):
+        params = workspace_choice.active_choice().to_params() | view.to_params(default_variant())
         place = PLACES[key]
         st.link_button(
             f"See it on Explore: {place.replace('-', ' ')}",
@@ -84,31 +92,31 @@ def try_it(space: Workspace, query: Query, view: View, case: Case, key: str) -> 
             icon=":material/person_search:",
         )
     with st.container(horizontal=True):
-        lessons.download(space, query, case)
-        if of_the_data(query):
-            gallery = space.retriever.memory.records[case.hit].path.as_posix()
+        lessons.download(workspace, query, case)
+        if is_dataset_query(query):
+            gallery = workspace.retriever.memory.records[case.hit].path.as_posix()
             add_button(Item(query.name), view.settings, FIGURES[key], gallery=gallery)
-    names = [record.path.as_posix() for record in space.dataset.query]
+    names = [record.path.as_posix() for record in workspace.dataset.query]
     places = controls.page_of(len(names), PER_PAGE, names.index(query.name) if query.name in names else None)
-    ranking.query_strip(space, [space.dataset.query[place] for place in places], query.name, choose_query)
+    ranking.query_strip(workspace, [workspace.dataset.query[place] for place in places], query.name, choose_query)
 
 
 def page() -> None:
-    space = open_or_explain()
-    begin(space.dataset.neighbors)
-    asked, wrong = asked_view(space)
+    workspace = load_workspace_or_stop()
+    apply_first_visit_defaults(workspace.dataset.neighbors)
+    asked, wrong = view_from_url(workspace)
     with st.sidebar:
-        query, missing = chosen_query(space, asked.query)
-        settings = controls.query_settings(asked.settings, space.dataset.shortlist)
+        query, missing = pick_query(workspace, asked.query)
+        settings = controls.query_settings(asked.settings, workspace.dataset.shortlist)
     number = asked_step()
     key = list(STEPS)[number - 1]
     if not PRESENTING:
-        ranking.status_line(space, settings)
-    problems(
+        ranking.status_line(workspace, settings)
+    show_warnings(
         (*wrong, *missing, *link_checks.unknown("step", range(1, COUNT + 1)), *link_checks.unknown("present", ("1",)))
     )
-    found = search.search(space, query, settings)
-    case = lessons.case(space, query, found, asked.neighbor)
+    found = search.search(workspace, query, settings)
+    case = lessons.case(workspace, query, found, asked.neighbor)
     step = STEPS[key](case)
     left, right = st.columns([1, 1], gap="large")
     with left:
@@ -117,12 +125,14 @@ def page() -> None:
         lessons.words(step)
         lessons.quiz(step.quiz, f"{key} {query.digest} {hash(settings)} {case.hit}")
     with right:
-        lessons.picture(space, query, found, case, step, asked.pin, choose_pin)
+        lessons.picture(workspace, query, found, case, step, asked.pin, choose_pin)
     if PRESENTING:
-        synthetic = ":orange-badge[SYNTHETIC] " if space.dataset.synthetic else ""
-        st.caption(f"{synthetic}variant {settings.variant.value}, weights {plain(space.places.weights.stem)}")
+        synthetic = ":orange-badge[SYNTHETIC] " if workspace.dataset.synthetic else ""
+        st.caption(
+            f"{synthetic}variant {settings.variant.value}, weights {escape_markdown(workspace.places.weights.stem)}"
+        )
     else:
-        try_it(space, query, View(query.name, asked.neighbor, settings=settings), case, key)
+        try_it(workspace, query, View(query.name, asked.neighbor, settings=settings), case, key)
 
 
 run_page(page)

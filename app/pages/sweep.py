@@ -13,16 +13,16 @@ heading(
 )
 
 from app.components.sweep_heatmap.view import parse_cell_id
-from app.messages import problem, problems
+from app.messages import show_warning, show_warnings
 from app.sections import ranking
 from app.server import resources
-from app.server.jobs import State
+from app.server.jobs import JobState
 from app.session import link_checks
 from app.session import visitor as visitors
 from app.session.view import View
-from app.session.workspace_choice import usual_variant
+from app.session.workspace_choice import default_variant
 from app.ui import controls, progress
-from app.ui.page_frame import open_or_explain, run_page
+from app.ui.page_frame import load_workspace_or_stop, run_page
 from fpc_core.config import KEEP_RATES, QuerySettings
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.evaluation.sweep.task import SweepGrid
@@ -37,7 +37,7 @@ AT_ONCE = 16  # a sweep of no more queries times keep rates starts by itself
 
 def chosen_queries(records: dict[str, ImageRecord], opening: str) -> tuple[str, ...]:
     """Paths of the queries to sweep over; empty where a set holds none yet."""
-    problems(link_checks.unknown("scope", SCOPES))
+    show_warnings(link_checks.unknown("scope", SCOPES))
     scope = st.segmented_control(
         "Queries", SCOPES, default=SCOPES[0], required=True, key="scope", bind="query-params"
     )  # fmt: skip
@@ -46,7 +46,7 @@ def chosen_queries(records: dict[str, ImageRecord], opening: str) -> tuple[str, 
     if scope == "all":
         return tuple(records)
     known = sorted({record.identity for record in records.values()})
-    problems((*link_checks.unknown("ids", known), *link_checks.unknown("images", records)))
+    show_warnings((*link_checks.unknown("ids", known), *link_checks.unknown("images", records)))
     identities = st.multiselect(
         "Identities", known, key="ids", bind="query-params",
         filter_mode="prefix", select_all=False,
@@ -59,7 +59,7 @@ def axes(shortlist: int) -> SweepGrid | None:
     """The grid; None with a word where an axis has no value."""
     offered = [count for count in COUNTS if count <= shortlist]
     for name, values in (("gammas", RATES), ("step", ALPHA_STEPS), ("ks", offered)):
-        problems(link_checks.unknown(name, map("{:g}".format, values)))
+        show_warnings(link_checks.unknown(name, map("{:g}".format, values)))
     rates = st.pills(
         "Keep rates γ", RATES, selection_mode="multi", default=KEEP_RATES, format_func="{:g}".format, key="gammas",
         bind="query-params",
@@ -88,47 +88,49 @@ def open_cell(query: str, settings: QuerySettings) -> None:
         rate, alpha, neighbors = parse_cell_id(cell)
         asked = settings.with_keep_rate(rate)
         view = View(query=query, settings=replace(asked, alpha=alpha, neighbors=neighbors))
-        st.switch_page("app/pages/explore.py", query_params=view.to_params(usual_variant()))
+        st.switch_page("app/pages/explore.py", query_params=view.to_params(default_variant()))
 
 
 def page() -> None:
-    space = open_or_explain()
-    dataset = space.dataset
+    workspace = load_workspace_or_stop()
+    dataset = workspace.dataset
     records = {record.path.as_posix(): record for record in dataset.query}
     with st.sidebar:
         queries = chosen_queries(records, dataset.opening)
         grid = axes(dataset.shortlist)
         settings = controls.method_settings(PREFIX)
     settings = replace(settings, neighbors=1, shortlist=dataset.shortlist)
-    ranking.status_line(space, settings)
+    ranking.status_line(workspace, settings)
     if dataset.queries_are_gallery:
-        problem("This folder has no query split: every query finds itself, so these scores mean nothing.")
+        show_warning("This folder has no query split: every query finds itself, so these scores mean nothing.")
     if not queries or grid is None:
         st.info("Choose at least one query, one keep rate and one K in the sidebar.", icon=":material/tune:")
         return
     try:
-        task, run = resources.sweep(space, queries, grid, settings)
+        task, run = resources.sweep_job(workspace, queries, grid, settings)
     except (ValueError, OSError) as error:
-        problem(str(error))
+        show_warning(str(error))
         return
     if task.skipped:
-        problem(f"{task.skipped} of the queries have no true match in the gallery; they are left out of every score.")
+        show_warning(
+            f"{task.skipped} of the queries have no true match in the gallery; they are left out of every score."
+        )
     visitor = f"{visitors.current()} sweep"  # whose next sweep ends the last
-    look = run.look()
-    if look.state is State.IDLE and 0 < look.total - look.done <= AT_ONCE:
+    look = run.status()
+    if look.state is JobState.IDLE and 0 < look.total - look.done <= AT_ONCE:
         run.start(visitor)
-        look = run.look()
+        look = run.status()
     query = queries[0] if len(queries) == 1 else ""
 
-    problems((*link_checks.unknown("measure", progress.MEASURED), *link_checks.unknown("shown", grid.neighbors)))
+    show_warnings((*link_checks.unknown("measure", progress.MEASURED), *link_checks.unknown("shown", grid.neighbors)))
 
     def live() -> None:
         open_cell(query, settings)
-        now = run.look()
+        now = run.status()
         progress.progress(run, now, visitor, "searches", progress.size(task))
-        progress.result(task, now.known, pick, whole=len(queries) == len(records))
+        progress.render_sweep(task, now.known, pick, whole=len(queries) == len(records))
 
-    progress.polled(run, live)
+    progress.poll_until_done(run, live)
 
 
 run_page(page)

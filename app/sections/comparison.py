@@ -16,7 +16,7 @@ from app.session.view import plain_name
 from app.ui import charts
 from fpc_core.config import QuerySettings, Solver
 from fpc_core.data.browser_encoding import data_uri
-from fpc_core.explain.cards import Card, Strip, distances_of, ranked_strip, ranks_of, who
+from fpc_core.explain.cards import Card, Strip, distances_of, identity_label, ranked_strip, ranks_of
 from fpc_core.explain.overlay import stripes
 from fpc_core.results import QueryTrace
 from fpc_core.workspace import Workspace
@@ -46,9 +46,9 @@ def described(settings: QuerySettings) -> str:
     return " · ".join(parts)
 
 
-def masks(space: Workspace, query: Query, traces: dict[str, QueryTrace]) -> None:
+def masks(workspace: Workspace, query: Query, traces: dict[str, QueryTrace]) -> None:
     st.subheader("Which patches does only one side keep?")
-    config = space.retriever.model.config
+    config = workspace.retriever.model.config
     pictures, strips = {"input": data_uri(query.image)}, []
     for name, other in (SIDES, SIDES[::-1]):
         drawn = [Card("input", "input", "Input", (f"{config.patches} patches",), alt="the query image")]
@@ -69,7 +69,7 @@ def masks(space: Workspace, query: Query, traces: dict[str, QueryTrace]) -> None
 
 
 def hits(
-    space: Workspace,
+    workspace: Workspace,
     query: Query,
     traces: dict[str, QueryTrace],
     asked: int | None,
@@ -83,9 +83,9 @@ def hits(
     hits moved.
     """
     st.subheader("Who is found differently?")
-    records, both = space.retriever.memory.records, tuple(traces)
+    records, both = workspace.retriever.memory.records, tuple(traces)
     common: dict[str, Any] = {
-        "records": records, "subject": query.subject, "uses_cameras": space.dataset.uses_cameras, "show": SHOWN,
+        "records": records, "subject": query.subject, "uses_cameras": workspace.dataset.uses_cameras, "show": SHOWN,
     }  # fmt: skip
 
     def side(name: str, other: str, kind: str, title: str, symbol: str, chosen: int | None) -> Strip:
@@ -95,7 +95,7 @@ def hits(
         return ranked_strip(
             f"{kind}-{name}", f"{name} · {title}", ranking, symbol=symbol, chosen=chosen, decoder=frozenset(decoder),
             parts=distances_of(trace.match, trace.settings.alpha),
-            before=ranks_of(there, records, query.subject, space.dataset.uses_cameras) if name in arrows else None,
+            before=ranks_of(there, records, query.subject, workspace.dataset.uses_cameras) if name in arrows else None,
             **common,
         )  # fmt: skip
 
@@ -112,7 +112,7 @@ def hits(
     chosen = asked if asked in shown else next(iter(shown), None)
     if chosen != asked:
         strips = build(chosen)
-    pictures = {f"g{row}": resources.thumbnail(space, records[row]) for row in set(shown)}
+    pictures = {f"g{row}": resources.thumbnail(workspace, records[row]) for row in set(shown)}
     cards(strips, pictures, key="compared-cards", on_pick=on_pick, width=100)
     st.caption("✓ same identity · ✗ another · K: what the decoder attends to · arrows: moved against the other side")
     return chosen
@@ -122,13 +122,13 @@ def _table(rows: list[Figure], traces: dict[str, QueryTrace]) -> None:
     st.table(pd.DataFrame([figure.row(*traces) for figure in rows]).set_index(""))
 
 
-def parts(space: Workspace, traces: dict[str, QueryTrace], labels: Labels, chosen: int | None) -> None:
+def parts(workspace: Workspace, traces: dict[str, QueryTrace], labels: Labels, chosen: int | None) -> None:
     """Numbers of the whole query and of the chosen neighbour."""
     one, other = traces.values()
     left, right = st.columns(2, gap="large")
     with left:
         st.subheader("What does it change in numbers?")
-        _table(figures(one, other, labels, space.retriever.model.config), traces)
+        _table(figures(one, other, labels, workspace.retriever.model.config), traces)
         figure = charts.attention_figure([(name, trace.consolidation) for name, trace in traces.items()])
         st.plotly_chart(figure, config={"displayModeBar": False}, key="attention", alt="Attention shares of both sides")
     with right:
@@ -146,13 +146,13 @@ def parts(space: Workspace, traces: dict[str, QueryTrace], labels: Labels, chose
             st.plotly_chart(
                 figure, config={"displayModeBar": False}, key="parts", alt="The two parts of D of each side"
             )
-        st.caption(f"Chosen: {who(labels.records[chosen])}. A click on a card above chooses another.")
+        st.caption(f"Chosen: {identity_label(labels.records[chosen])}. A click on a card above chooses another.")
 
 
 def shares(traces: dict[str, QueryTrace], labels: Labels) -> None:
     st.subheader("Which neighbours does the decoder attend to?")
     rows = list(dict.fromkeys(row for trace in traces.values() for row in trace.consolidation.neighbors.tolist()))
-    names = [f"{place}. {who(labels.records[row])}" for place, row in enumerate(rows, start=1)]
+    names = [f"{place}. {identity_label(labels.records[row])}" for place, row in enumerate(rows, start=1)]
     one, other = ([100 * (neighbor_share(traces[name], row) or 0.0) for row in rows] for name in traces)
     figure = charts.neighbor_shares_figure(names, dict(zip(traces, (one, other), strict=True)))
     st.plotly_chart(

@@ -11,7 +11,7 @@ from fpc_core.config import ModelConfig, PruneSettings, QuerySettings, Solver, T
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.evaluation.metrics.flops import encoder_flops
 from fpc_core.evaluation.metrics.retrieval import evaluate
-from fpc_core.explain.cards import Strip, Subject, Tone, distances_of, ranks_of, tone_of
+from fpc_core.explain.cards import MatchLabel, QueryIdentity, Strip, distances_of, match_label, ranks_of
 from fpc_core.explain.masks import survivors
 from fpc_core.results import Encoding, QueryTrace, Ranking
 
@@ -96,7 +96,7 @@ class Labels:
     """Who is who: what turns a ranking into right and wrong. records: of the memory."""
 
     records: Sequence[ImageRecord]
-    subject: Subject
+    subject: QueryIdentity
     uses_cameras: bool
 
     def first_match(self, ranking: Ranking) -> int | None:
@@ -105,7 +105,7 @@ class Labels:
         right = (
             rank
             for row, rank in ranks.items()
-            if tone_of(self.records[row], self.subject, self.uses_cameras) is Tone.MATCH
+            if match_label(self.records[row], self.subject, self.uses_cameras) is MatchLabel.MATCH
         )
         return min(right, default=None)
 

@@ -8,14 +8,14 @@ import streamlit as st
 
 from app.components.lifeline import life_data, lifeline
 from app.server import search
-from app.server.search import Found, Query
+from app.server.search import Query, SearchResult
 from app.session.view import Pin, keep_rates
 from fpc_core.data.browser_encoding import data_uri
 from fpc_core.workspace import Workspace
 
 
 def patch_life(
-    space: Workspace, query: Query, found: Found, pin: Pin | None, on_pin: Callable[[Pin | None], None]
+    workspace: Workspace, query: Query, found: SearchResult, pin: Pin | None, on_pin: Callable[[Pin | None], None]
 ) -> None:
     rates = keep_rates()
     asked = st.toggle(
@@ -26,21 +26,21 @@ def patch_life(
     )
     if not asked:
         return
-    followed_patches(space, query, found, pin, on_pin)
+    followed_patches(workspace, query, found, pin, on_pin)
 
 
 def followed_patches(
-    space: Workspace, query: Query, found: Found, pin: Pin | None, on_pin: Callable[[Pin | None], None]
+    workspace: Workspace, query: Query, found: SearchResult, pin: Pin | None, on_pin: Callable[[Pin | None], None]
 ) -> None:
     rates = keep_rates()
     prune = found.trace.settings.prune
     with st.spinner("Following every patch …"):
-        blocks = search.followed(space, query, prune)
-        falls = search.falls(space, query, prune, rates)
+        blocks = search.attention_per_block(workspace, query, prune)
+        falls = search.drop_block_per_keep_rate(workspace, query, prune, rates)
     lifeline(
         life_data(found.trace.encoding, blocks, rates, falls),
         data_uri(query.image),
-        space.retriever.model.config,
+        workspace.retriever.model.config,
         key="lifeline",
         pin=pin,
         on_pin=on_pin,

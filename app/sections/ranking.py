@@ -6,84 +6,94 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from app.components.alpha_chart import lines
+from app.components.alpha_chart import alpha_chart
 from app.components.bars import bars, timing_bars
 from app.components.cards import cards
-from app.components.image_store import album
-from app.components.job_result import feed
+from app.components.image_store import image_store
+from app.components.job_result import job_result
 from app.components.live_payload import answer_data, view_key
 from app.components.masks import masks
 from app.components.ranking import ranking
-from app.messages import plain
+from app.messages import escape_markdown
 from app.sections import prefetch
 from app.server import resources
-from app.server.search import Found, Query
+from app.server.search import Query, SearchResult
 from app.session import visitor as visitors
 from app.session.view import plain_name
 from fpc_core.config import QuerySettings
 from fpc_core.data.browser_encoding import data_uri
 from fpc_core.data.datasets import ImageRecord
-from fpc_core.explain.cards import Card, Strip, Tone, camera_name, distances_of, ranked_strip, ranks_of, tone_of, who
+from fpc_core.explain.cards import (
+    Card,
+    MatchLabel,
+    Strip,
+    camera_name,
+    distances_of,
+    identity_label,
+    match_label,
+    ranked_strip,
+    ranks_of,
+)
 from fpc_core.workspace import Workspace
 
 SHOWN = 10  # hits per strip
 KEEP_RATES = "keep-rates"  # key of its fragment
 
 
-def status_line(space: Workspace, *settings: QuerySettings) -> None:
+def status_line(workspace: Workspace, *settings: QuerySettings) -> None:
     """Always says which weights, data, variants and device are at work."""
-    dataset, memory = space.dataset, space.retriever.memory
-    config = space.retriever.model.config
+    dataset, memory = workspace.dataset, workspace.retriever.memory
+    config = workspace.retriever.model.config
     synthetic = ":orange-badge[SYNTHETIC] " if dataset.synthetic else ""
-    data = f"{synthetic}{plain(dataset.name)} ({len(dataset.query)} queries, {len(dataset.gallery)} gallery images)"
+    data = f"{synthetic}{escape_markdown(dataset.name)} ({len(dataset.query)} queries, {len(dataset.gallery)} gallery images)"
     made_by = memory.fingerprint.weights[:8] if memory.fingerprint else ""
-    weights = f"{plain(space.places.weights.name)} {made_by} ({config.width} channels)"
+    weights = f"{escape_markdown(workspace.places.weights.name)} {made_by} ({config.width} channels)"
     variants = dict.fromkeys(plain_name(each.variant) for each in settings)
     with st.container(key="status"):
         st.markdown(
             f"**Data** {data} · **Weights** {weights} · **Variant** {' and '.join(variants)} · "
-            f"**Device** {space.computing.replace(space.device.type, space.device.type.upper())}"
+            f"**Device** {workspace.computing.replace(workspace.device.type, workspace.device.type.upper())}"
         )
 
 
-def query_strip(space: Workspace, records: list[ImageRecord], chosen: str, on_pick: Callable[[str], None]) -> None:
+def query_strip(workspace: Workspace, records: list[ImageRecord], chosen: str, on_pick: Callable[[str], None]) -> None:
     """Thumbnails of some queries; a click chooses one."""
     pictures, drawn = {}, []
     for record in records:
         key = record.path.as_posix()
-        pictures[key] = resources.thumbnail(space, record)
+        pictures[key] = resources.thumbnail(workspace, record)
         drawn.append(
             Card(
                 key,
                 key,
                 f"id {record.identity}",
                 (f"cam {camera_name(record.camera)}",),
-                alt=f"query, {who(record)}",
+                alt=f"query, {identity_label(record)}",
                 selected=key == chosen,
             )
         )
     cards([Strip("queries", "", tuple(drawn))], pictures, key="query-cards", on_pick=on_pick, width=80)
 
 
-def dropped(space: Workspace, query: Query, settings: QuerySettings) -> None:
+def dropped(workspace: Workspace, query: Query, settings: QuerySettings) -> None:
     st.subheader("What was dropped?")
     view = view_key(query.digest, settings)
-    masks(data_uri(query.image), space.retriever.model.config, settings.prune.blocks, view, key="masks")
+    masks(data_uri(query.image), workspace.retriever.model.config, settings.prune.blocks, view, key="masks")
 
 
 @st.fragment(key=KEEP_RATES)
-def keep_rates(space: Workspace, query: Query, settings: QuerySettings, chosen: int | None) -> None:
+def keep_rates(workspace: Workspace, query: Query, settings: QuerySettings, chosen: int | None) -> None:
     """Has every keep rate computed in the background and hands it to the browser; call it when all else is drawn."""
     visitor = visitors.current()
     view = view_key(query.digest, settings)
-    grid = prefetch.keep_rate_grid(space, query, settings, visitor, SHOWN)
-    feed("grid", view, grid, KEEP_RATES)
+    grid = prefetch.keep_rate_grid(workspace, query, settings, visitor, SHOWN)
+    job_result("grid", view, grid, KEEP_RATES)
     if grid.finished and not grid.error and chosen is not None:
-        pairs = prefetch.keep_rate_pairs(space, query, settings, visitor, chosen)
-        feed("pairs", f"{view} row {chosen}", pairs, KEEP_RATES)
+        pairs = prefetch.keep_rate_pairs(workspace, query, settings, visitor, chosen)
+        job_result("pairs", f"{view} row {chosen}", pairs, KEEP_RATES)
 
 
-def timings(found: Found) -> None:
+def timings(found: SearchResult) -> None:
     st.subheader("How long did it take?")
     bars(timing_bars(found.seconds, found.reused), key="timings", about="Milliseconds per stage of the search")
     fresh = sum(value for name, value in found.seconds.items() if name not in found.reused)
@@ -91,17 +101,17 @@ def timings(found: Found) -> None:
 
 
 def ranked(
-    space: Workspace,
+    workspace: Workspace,
     query: Query,
-    found: Found,
+    found: SearchResult,
     asked: int | None,
     show_junk: bool,
     on_pick: Callable[[str], None],
 ) -> int | None:
     """Three strips; returns the memory row of the chosen neighbour, None where there is nothing to choose."""
     st.subheader("Who was found?")
-    trace, records = found.trace, space.retriever.memory.records
-    uses_cameras = space.dataset.uses_cameras
+    trace, records = found.trace, workspace.retriever.memory.records
+    uses_cameras = workspace.dataset.uses_cameras
 
     def consolidated(chosen: int | None) -> Strip:
         decoder = frozenset(trace.consolidation.neighbors.tolist())
@@ -117,8 +127,8 @@ def ranked(
     if asked in by_distance or str(asked) in {card.id for card in final.cards}:
         chosen = asked
     else:
-        tones = {row: tone_of(records[row], query.subject, uses_cameras) for row in by_distance}
-        chosen = next((row for row in by_distance if show_junk or tones[row] is not Tone.JUNK), None)
+        tones = {row: match_label(records[row], query.subject, uses_cameras) for row in by_distance}
+        chosen = next((row for row in by_distance if show_junk or tones[row] is not MatchLabel.JUNK), None)
         final = consolidated(chosen)
     key = view_key(query.digest, trace.settings)
     answer = answer_data(trace, key, records, query.subject, uses_cameras, SHOWN)
@@ -126,7 +136,7 @@ def ranked(
     in_sight = set(answer["match"]["in_sight"])  # of no alpha: the same pictures are not sent again
     others = {*shown, *trace.consolidation.neighbors.tolist()} - in_sight
     for name, rows in (("album", in_sight), ("album-final", others)):
-        album({f"g{row}": resources.thumbnail(space, records[row]) for row in sorted(rows)}, key=name)
+        image_store({f"g{row}": resources.thumbnail(workspace, records[row]) for row in sorted(rows)}, key=name)
     ranking(answer, final, key="ranking", show=SHOWN, junk=show_junk, chosen=chosen, on_pick=on_pick)
     st.caption("✓ same identity · ✗ another · K: what the decoder attends to · arrows: moved since the strip above")
     return chosen
@@ -134,7 +144,7 @@ def ranked(
 
 def alpha_lines(chosen: int | None, show_junk: bool) -> None:
     st.subheader("At which α does the order change?")
-    lines(key="lines", top=SHOWN, junk=show_junk, chosen=chosen)
+    alpha_chart(key="lines", top=SHOWN, junk=show_junk, chosen=chosen)
     st.caption(
         f"D of the whole shortlist; the {SHOWN} nearest stand out, the thick line is the chosen neighbour. "
         "Press anywhere to set α, on a ring to set it exactly to the swap."

@@ -12,12 +12,12 @@ from app.components.margin import margin_data
 from app.components.transport import pair_data
 from app.components.transport import transport as transport_component
 from app.server import resources, search
-from app.server.search import Found, Query
+from app.server.search import Query, SearchResult
 from app.session.view import Pin
 from app.ui import controls
 from fpc_core.config import Solver
 from fpc_core.data.browser_encoding import data_uri
-from fpc_core.explain.cards import MARKS, ranks_of, rivals, tone_of, who
+from fpc_core.explain.cards import MARKS, comparison_candidates, identity_label, match_label, ranks_of
 from fpc_core.explain.margin import margin
 from fpc_core.workspace import Workspace
 
@@ -25,9 +25,9 @@ SHOWN = 10  # hits offered to compare with
 
 
 def transport(
-    space: Workspace,
+    workspace: Workspace,
     query: Query,
-    found: Found,
+    found: SearchResult,
     chosen: int | None,
     pin: Pin | None,
     on_pin: Callable[[Pin | None], None],
@@ -38,8 +38,8 @@ def transport(
         _outside(found)
         return
     place = shortlist.place(chosen)
-    trace, record = found.trace, space.retriever.memory.records[chosen]
-    plan = search.plan(space, query, trace, chosen)
+    trace, record = found.trace, workspace.retriever.memory.records[chosen]
+    plan = search.plan(workspace, query, trace, chosen)
     d_cos, d_emd = (float(values[place]) for values in (trace.match.shortlist.d_cos, trace.match.transport.distance))
     alpha = trace.settings.alpha
     st.markdown(
@@ -50,9 +50,9 @@ def transport(
         view_key(query.digest, trace.settings),
         chosen,
         pair_data(plan, trace.match.transport, place),
-        (data_uri(query.image), resources.thumbnail(space, record)),
-        ("query", f"gallery: {who(record)}"),
-        space.retriever.model.config,
+        (data_uri(query.image), resources.thumbnail(workspace, record)),
+        ("query", f"gallery: {identity_label(record)}"),
+        workspace.retriever.model.config,
         key="transport",
         pin=pin,
         on_pin=on_pin,
@@ -60,10 +60,10 @@ def transport(
     _solver_note(found, place)
 
 
-def win(
-    space: Workspace,
+def pairwise_comparison(
+    workspace: Workspace,
     query: Query,
-    found: Found,
+    found: SearchResult,
     chosen: int | None,
     asked: int | None,
     show_junk: bool,
@@ -74,28 +74,28 @@ def win(
     if chosen is None or chosen not in found.trace.match.shortlist:
         _outside(found)
         return
-    trace, records, uses_cameras = found.trace, space.retriever.memory.records, space.dataset.uses_cameras
+    trace, records, uses_cameras = found.trace, workspace.retriever.memory.records, workspace.dataset.uses_cameras
     rows = trace.by_distance.indices.tolist()
-    tones = [tone_of(records[row], query.subject, uses_cameras) for row in rows]
-    offered, telling = rivals(rows, tones, chosen, SHOWN, show_junk)
+    tones = [match_label(records[row], query.subject, uses_cameras) for row in rows]
+    offered, telling = comparison_candidates(rows, tones, chosen, SHOWN, show_junk)
     if telling is None:
         st.info("There is no other hit to compare it with.")
         return
     ranks = ranks_of(trace.by_distance, records, query.subject, uses_cameras)
     names = {row: f"#{ranks[row]}" if row in ranks else "the junk image" for row in (chosen, *offered)}
-    labels = {row: f"{names[row]} · {who(records[row])} {MARKS[tones[rows.index(row)]]}" for row in offered}
-    rival = controls.rival(labels, asked if asked in offered else telling, chosen, on_rival)
-    config, alpha = space.retriever.model.config, trace.settings.alpha
-    plans = search.plan(space, query, trace, chosen), search.plan(space, query, trace, rival)
+    labels = {row: f"{names[row]} · {identity_label(records[row])} {MARKS[tones[rows.index(row)]]}" for row in offered}
+    rival = controls.comparison_hit(labels, asked if asked in offered else telling, chosen, on_rival)
+    config, alpha = workspace.retriever.model.config, trace.settings.alpha
+    plans = search.plan(workspace, query, trace, chosen), search.plan(workspace, query, trace, rival)
     won = margin(trace.match, plans, alpha, config.grid)
     winner, loser = won.winner, won.loser
     seen = dict(zip(trace.consolidation.neighbors.tolist(), trace.consolidation.neighbor_shares.tolist(), strict=True))
     margin_component(
         margin_data(won, (names[winner], names[loser]), (seen.get(winner), seen.get(loser)), alpha),
         (
-            resources.thumbnail(space, records[winner]),
+            resources.thumbnail(workspace, records[winner]),
             data_uri(query.image),
-            resources.thumbnail(space, records[loser]),
+            resources.thumbnail(workspace, records[loser]),
         ),
         config,
         key="margin",
@@ -103,14 +103,14 @@ def win(
     st.caption(f"The map adds up to the difference of {alpha:g} × EMD. Ranks are those by D.")
 
 
-def _outside(found: Found) -> None:
+def _outside(found: SearchResult) -> None:
     size = len(found.trace.match.shortlist.indices)
     st.info(
         f"Transport is computed for the {size} shortlisted images only, and this one is not among them. Choose another."
     )
 
 
-def _solver_note(found: Found, place: int) -> None:
+def _solver_note(found: SearchResult, place: int) -> None:
     transport, settings = found.trace.match.transport, found.trace.settings.transport
     error, rounds = float(transport.marginal_error[place]), int(transport.iterations[place])
     if settings.solver is Solver.SINKHORN and error > settings.tolerance:

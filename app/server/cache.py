@@ -20,8 +20,8 @@ import numpy as np
 import streamlit as st
 import torch
 
-from app.server.queues import PAGES
-from app.session.visitor import on_a_page, still_wanted
+from app.server.queues import PAGE_QUEUE
+from app.session.visitor import in_page_run, stop_if_superseded
 from fpc_core.workspace import Workspace
 
 _P = ParamSpec("_P")
@@ -32,7 +32,7 @@ _SAMPLE = 4096  # elements by which a longer container is judged
 
 
 @dataclass(frozen=True)
-class Held:
+class CacheStats:
     """What a cache holds at one moment."""
 
     entries: int
@@ -68,9 +68,9 @@ class Cache:
                 if other is None:
                     done = self._at_work[key] = threading.Event()
                     break
-            with PAGES.left():  # whoever makes it may have to come back
+            with PAGE_QUEUE.release_while():  # whoever makes it may have to come back
                 while not other.wait(_LOOK):
-                    still_wanted()
+                    stop_if_superseded()
         if found is not None:
             if self._grows:
                 self._keep(key, found[0])
@@ -84,9 +84,9 @@ class Cache:
                 del self._at_work[key]
             done.set()  # who waited finds the result, or makes it now
 
-    def held(self) -> Held:
+    def stats(self) -> CacheStats:
         with self._lock:
-            return Held(len(self._entries), self._bytes)
+            return CacheStats(len(self._entries), self._bytes)
 
     def clear(self) -> None:
         with self._lock:
@@ -107,18 +107,18 @@ class Cache:
 
 
 @singledispatch
-def known_by(argument: Any) -> Hashable:
+def cache_key(argument: Any) -> Hashable:
     """What a cache knows an argument by: itself, or its content where a type is registered for it."""
     return argument
 
 
-@known_by.register
+@cache_key.register
 def _(argument: Workspace) -> Hashable:
     return argument.key
 
 
-def kept(cache: Cache, show: str = "") -> Callable[[Callable[_P, _T]], Callable[_P, _T]]:
-    """Keep the results of a function, by what its arguments are `known_by`.
+def cached(cache: Cache, show: str = "") -> Callable[[Callable[_P, _T]], Callable[_P, _T]]:
+    """Keep the results of a function, by what its arguments are `cache_key`.
 
     Arguments whose name begins with an underscore do not tell results apart. Results are shared: treat them as frozen;
     arrays are made so. show: said on the page while a result is made.
@@ -132,11 +132,11 @@ def kept(cache: Cache, show: str = "") -> Callable[[Callable[_P, _T]], Callable[
         def answer(*args: _P.args, **kwargs: _P.kwargs) -> _T:
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()
-            told = tuple(known_by(value) for key, value in bound.arguments.items() if not key.startswith("_"))
+            told = tuple(cache_key(value) for key, value in bound.arguments.items() if not key.startswith("_"))
 
             def make() -> _T:
-                if show and on_a_page():
-                    with st.spinner(show), PAGES.left():
+                if show and in_page_run():
+                    with st.spinner(show), PAGE_QUEUE.release_while():
                         return _frozen(function(*args, **kwargs))
                 return _frozen(function(*args, **kwargs))
 
@@ -199,19 +199,19 @@ def _frozen(result: _T) -> _T:
     return result
 
 
-def _of_workspace(space: Workspace) -> int:
+def _size_of_workspace(workspace: Workspace) -> int:
     """With the two arrays of unit vectors, which the first search makes."""
-    return size_of(space) + 2 * space.retriever.memory.cls.nbytes
+    return size_of(workspace) + 2 * workspace.retriever.memory.cls.nbytes
 
 
-def _of_errands(result: Any) -> int:
+def _size_of_job(result: Any) -> int:
     """What they have found out so far; the workspace they belong to is weighed where it is kept."""
     parts = result if isinstance(result, tuple) else (result,)
-    return sum(size_of(part.look()) for part in parts if hasattr(part, "look"))
+    return sum(size_of(part.status()) for part in parts if hasattr(part, "look"))
 
 
 # All caches there are.
-OPEN = Cache(most=3, most_bytes=4096 * MB, weigh=_of_workspace)
-READ = Cache(most=64, most_bytes=256 * MB)  # what the Data page read: file lists, weights, memories
+WORKSPACES = Cache(most=3, most_bytes=4096 * MB, weigh=_size_of_workspace)
+FILE_INFO = Cache(most=64, most_bytes=256 * MB)  # what the Data page read: file lists, weights, memories
 RESULTS = Cache(most=16_384, most_bytes=256 * MB)  # of searches; pictures
-ERRANDS = Cache(most=128, most_bytes=256 * MB, weigh=_of_errands, grows=True)  # sweeps, tables, studies, builds
+JOBS = Cache(most=128, most_bytes=256 * MB, weigh=_size_of_job, grows=True)  # sweeps, tables, studies, builds

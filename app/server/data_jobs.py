@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 
-from app.server.jobs import Errand, Stand
+from app.server.jobs import BackgroundJob, JobStatus
 from app.server.worker import Steps, Worker
 from fpc_core.data.datasets import Dataset
 from fpc_core.data.inventory import BrokenImage, decode_all, images_of
@@ -12,17 +12,17 @@ from fpc_core.gallery.builder import build_steps
 from fpc_core.workspace import Places, check_cameras, choose_device, load_model
 
 
-class Build:
+class BuildJob:
     """The build of one memory. It belongs to nobody: whoever looks may stop it, and it goes on where it stopped."""
 
     def __init__(self, places: Places, device: str, dataset: Dataset, done: int, worker: Worker) -> None:
         """done: images of an earlier build of the same."""
         self.places = places
         self._device, self._dataset, self._done = device, dataset, done
-        self._errand = Errand(worker, len(dataset.gallery), self._steps, lambda: self._done)
+        self._errand = BackgroundJob(worker, len(dataset.gallery), self._steps, lambda: self._done)
 
-    def look(self) -> Stand:
-        return self._errand.look()
+    def status(self) -> JobStatus:
+        return self._errand.status()
 
     def start(self) -> None:
         self._errand.start(self._visitor)
@@ -45,20 +45,20 @@ class Build:
                 yield
 
 
-class ImageCheck:
+class ImageCheckJob:
     """Every image of a dataset decoded once; shared by all who look. broken: those found so far."""
 
     def __init__(self, dataset: Dataset, worker: Worker) -> None:
         self.broken: tuple[BrokenImage, ...] = ()
         self._dataset, self._done = dataset, 0
-        self._errand = Errand(worker, len(images_of(dataset)), self._steps, lambda: self._done)
+        self._errand = BackgroundJob(worker, len(images_of(dataset)), self._steps, lambda: self._done)
 
-    def look(self) -> Stand:
-        return self._errand.look()
+    def status(self) -> JobStatus:
+        return self._errand.status()
 
     def start(self) -> None:
         """Begin, from the first image."""
-        if not self.look().active:
+        if not self.status().active:
             self._done, self.broken = 0, ()
         self._errand.start(f"check {self._dataset.root}")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import dataclass
 
-from app.server.jobs import Errand, Stand
+from app.server.jobs import BackgroundJob, JobStatus
 from app.server.worker import Steps, Worker
 from fpc_core.evaluation.engine.passes import Known, Pass, PassResult, PassTask
 from fpc_core.evaluation.engine.result_store import ResultStore
@@ -13,13 +13,13 @@ from fpc_core.evaluation.engine.runner import run_passes
 
 
 @dataclass(frozen=True)
-class Look(Stand):
+class EvaluationStatus(JobStatus):
     """A run at one moment; done and total count the steps of its task."""
 
     known: Known
 
 
-class Run:
+class EvaluationJob:
     """One task on a worker. It opens with what the store knows, and what it finds out is kept there."""
 
     def __init__(self, task: PassTask, store: ResultStore, worker: Worker) -> None:
@@ -29,18 +29,18 @@ class Run:
         kept = store.load(task)
         self._known: Known = kept.known
         self._notes = kept.notes
-        self._errand = Errand(worker, task.total, self._steps, lambda: task.done(self._known))
+        self._errand = BackgroundJob(worker, task.total, self._steps, lambda: task.done(self._known))
 
-    def look(self) -> Look:
-        stand, known = self._errand.look(), self._known
-        return Look(
+    def status(self) -> EvaluationStatus:
+        stand, known = self._errand.status(), self._known
+        return EvaluationStatus(
             stand.state, self.task.done(known), stand.total, stand.seconds_left, stand.error,
             (*self._notes, *stand.notes), known,
         )  # fmt: skip
 
     def refresh(self) -> None:
         """Take in what other runs have kept since, unless it is at work or knows all."""
-        look = self.look()
+        look = self.status()
         if not look.active and not look.complete:
             kept = self._store.load(self.task)
             if self.task.done(kept.known) > look.done:

@@ -13,7 +13,7 @@ from typing import Protocol
 from app.server.worker import Job, Steps, Worker
 
 
-class State(StrEnum):
+class JobState(StrEnum):
     """idle: not begun in this session of the server, or done."""
 
     IDLE = "idle"
@@ -24,13 +24,13 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True)
-class Stand:
+class JobStatus:
     """An errand at one moment. seconds_left: None while nothing can be said.  error: what ended it, else empty.
 
     notes: what else a visitor should know.
     """
 
-    state: State
+    state: JobState
     done: int
     total: int
     seconds_left: float | None
@@ -39,17 +39,17 @@ class Stand:
 
     @property
     def active(self) -> bool:
-        return self.state in (State.WAITING, State.RUNNING)
+        return self.state in (JobState.WAITING, JobState.RUNNING)
 
     @property
     def complete(self) -> bool:
         return self.done == self.total
 
 
-class Looked(Protocol):
+class HasStatus(Protocol):
     """What is done in the background, to be looked at."""
 
-    def look(self) -> Stand: ...
+    def status(self) -> JobStatus: ...
 
 
 class Startable(Protocol):
@@ -60,7 +60,7 @@ class Startable(Protocol):
     def stop(self, visitor: str) -> None: ...
 
 
-class Errand:
+class BackgroundJob:
     """One errand on a worker. What is done outlives its end: begun again it goes on, if its steps do."""
 
     def __init__(self, worker: Worker, total: int, steps: Callable[[], Steps], done: Callable[[], int]) -> None:
@@ -71,21 +71,21 @@ class Errand:
         self._job: Job | None = None
         self._began, self._at_first = 0.0, 0
 
-    def look(self) -> Stand:
+    def status(self) -> JobStatus:
         with self._lock:
             state, done = self._state(), self._done()
             computed, left = done - self._at_first, None
-            if state is State.RUNNING and computed > 0:
+            if state is JobState.RUNNING and computed > 0:
                 left = (time.monotonic() - self._began) / computed * (self._total - done)
             error = "" if self._job is None or self._job.error is None else str(self._job.error)
-            return Stand(state, done, self._total, left, error, self._job.notes if self._job else ())
+            return JobStatus(state, done, self._total, left, error, self._job.notes if self._job else ())
 
     def start(self, visitor: str) -> None:
         """Go on in the background for this visitor, whose other errand of this worker, if there is one, stops."""
         with self._lock:
-            if self._state() not in (State.WAITING, State.RUNNING):
+            if self._state() not in (JobState.WAITING, JobState.RUNNING):
                 self._name = uuid.uuid4().hex  # the worker remembers the job that ended under the old one
-            self._job = self._worker.want(visitor, self._name, self._total, self._run)
+            self._job = self._worker.submit(visitor, self._name, self._total, self._run)
 
     def stop(self, visitor: str) -> None:
         """This visitor wants it no more; it ends after the step at hand unless another one does."""
@@ -95,12 +95,12 @@ class Errand:
         self._began, self._at_first = time.monotonic(), self._done()
         return (yield from self._steps())
 
-    def _state(self) -> State:
+    def _state(self) -> JobState:
         job = self._job
         if job is None or (job.finished and job.error is None):
-            return State.IDLE
+            return JobState.IDLE
         if job.finished:
-            return State.FAILED
-        if job.dropped:
-            return State.STOPPED
-        return State.RUNNING if job.done else State.WAITING
+            return JobState.FAILED
+        if job.cancelled:
+            return JobState.STOPPED
+        return JobState.RUNNING if job.done else JobState.WAITING

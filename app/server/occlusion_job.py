@@ -5,29 +5,31 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import dataclass
 
-from app.server.jobs import Errand, Stand
+from app.server.jobs import BackgroundJob, JobStatus
 from app.server.worker import Steps, Worker
-from fpc_core.evaluation.occlusion.study import OcclusionTask, Standings, run_occlusion
+from fpc_core.evaluation.occlusion.study import OcclusionResults, OcclusionTask, run_occlusion
 
 
 @dataclass(frozen=True)
-class Look(Stand):
+class OcclusionStatus(JobStatus):
     """A study at one moment; done and total count its searches."""
 
-    known: Standings
+    known: OcclusionResults
 
 
-class Study:
+class OcclusionJob:
     """One task on a worker. What is known stays known when it is stopped."""
 
     def __init__(self, task: OcclusionTask, worker: Worker) -> None:
         self.task = task
-        self._known = Standings.empty(len(task.keep_rates), len(task.scenes))
-        self._errand = Errand(worker, task.total, self._steps, lambda: self._known.done)
+        self._known = OcclusionResults.empty(len(task.keep_rates), len(task.scenes))
+        self._errand = BackgroundJob(worker, task.total, self._steps, lambda: self._known.done)
 
-    def look(self) -> Look:
-        stand, known = self._errand.look(), self._known
-        return Look(stand.state, known.done, stand.total, stand.seconds_left, stand.error, stand.notes, known)
+    def status(self) -> OcclusionStatus:
+        stand, known = self._errand.status(), self._known
+        return OcclusionStatus(
+            stand.state, known.done, stand.total, stand.seconds_left, stand.error, stand.notes, known
+        )
 
     def start(self, visitor: str) -> None:
         """Go on in the background for this visitor, whose other study of the kind, if there is one, stops."""

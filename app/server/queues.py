@@ -18,24 +18,24 @@ from contextlib import ExitStack, contextmanager
 import streamlit as st
 import torch
 
-from app.session.visitor import on_a_page, still_wanted
+from app.session.visitor import in_page_run, stop_if_superseded
 
-_LOOK = 0.25  # seconds between two looks whether a visitor who waits still wants it
-_TOLD = 1.5  # seconds for which a place in the queue stays on screen at least
-MOST_WAITING = 64
+_CHECK_SECONDS = 0.25  # seconds between two looks whether a visitor who waits still wants it
+_SHOWN_SECONDS = 1.5  # seconds for which a place in the queue stays on screen at least
+MAX_WAITING = 64
 
 
 class BusyError(RuntimeError):
     """More visitors wait than the app lets wait."""
 
 
-class _Here(threading.local):
+class _ThreadState(threading.local):
     """Of every thread: whether it has passed."""
 
     inside = False
 
 
-class Gate:
+class FairQueue:
     """Lets `at_once` in at a time; at most `most_waiting` wait, in the order in which they came."""
 
     def __init__(self, at_once: int, most_waiting: int, *, told: bool = True) -> None:
@@ -43,19 +43,19 @@ class Gate:
         self._room, self._most, self._told = at_once, most_waiting, told
         self._waiting: list[threading.Event] = []
         self._lock = threading.Lock()
-        self._here = _Here()
+        self._here = _ThreadState()
 
     @property
     def waiting(self) -> int:
         return len(self._waiting)
 
     @contextmanager
-    def passed(self) -> Iterator[None]:
+    def slot(self) -> Iterator[None]:
         """Within, at most `at_once` visitors are; a thread that runs no page passes at once.
 
         A visitor who moves on leaves the queue. Raises BusyError where the queue is full.
         """
-        if not on_a_page():
+        if not in_page_run():
             yield
             return
         self._enter()
@@ -65,7 +65,7 @@ class Gate:
             self._leave()
 
     @contextmanager
-    def left(self) -> Iterator[None]:
+    def release_while(self) -> Iterator[None]:
         """Within, who has passed lets others in, and is the next to come back. Nothing for who has not passed."""
         if not self._here.inside:
             yield
@@ -91,10 +91,10 @@ class Gate:
         try:
             with ExitStack() as sign:
                 told, since = -1, 0.0
-                while not turn.wait(_LOOK):
-                    still_wanted()
+                while not turn.wait(_CHECK_SECONDS):
+                    stop_if_superseded()
                     before = self._before(turn)
-                    if self._told and before != told and time.monotonic() - since > _TOLD:
+                    if self._told and before != told and time.monotonic() - since > _SHOWN_SECONDS:
                         sign.close()
                         sign.enter_context(st.spinner(f"Waiting: {before} before you"))
                         told, since = before, time.monotonic()
@@ -124,7 +124,7 @@ class Gate:
 # A search gives up the interpreter at each of its many steps: among pages that draw it is to have it back soon.
 sys.setswitchinterval(0.0005)
 # One search per GPU, else one per two cores.
-GATE = Gate(1 if torch.cuda.is_available() else max(1, (os.cpu_count() or 1) // 2), MOST_WAITING)
+MODEL_QUEUE = FairQueue(1 if torch.cuda.is_available() else max(1, (os.cpu_count() or 1) // 2), MAX_WAITING)
 # Who waits sees what was drawn last, so no word of it. With two or three at once no page is ready sooner, and strips
 # wait two or three times as long (python -m tests.load.load).
-PAGES = Gate(1, 4 * MOST_WAITING, told=False)  # a page takes its tenth of a second, a search may take seconds
+PAGE_QUEUE = FairQueue(1, 4 * MAX_WAITING, told=False)  # a page takes its tenth of a second, a search may take seconds

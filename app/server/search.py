@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 import torch
 
-from app.messages import shortages_told
-from app.server.cache import RESULTS, kept, known_by
-from app.server.queues import GATE, PAGES
-from app.session.visitor import on_a_page
+from app.messages import toast_memory_warnings
+from app.server.cache import RESULTS, cache_key, cached
+from app.server.queues import MODEL_QUEUE, PAGE_QUEUE
+from app.session.visitor import in_page_run
 from fpc_core.config import MapSettings, PruneSettings, QuerySettings
 from fpc_core.data.images import content_hash, to_tensor
 from fpc_core.explain import lifelines
-from fpc_core.explain.cards import Subject
+from fpc_core.explain.cards import QueryIdentity
 from fpc_core.results import DropStage, EncoderState, Encoding, Match, QueryTrace, TransportPlan
-from fpc_core.runtime.out_of_memory import shortages
-from fpc_core.runtime.threads import sparing_few_cores
+from fpc_core.runtime.out_of_memory import collect_oom_events
+from fpc_core.runtime.threads import limit_threads_on_small_machines
 from fpc_core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Query:
 
     name: str
     image: np.ndarray
-    subject: Subject
+    subject: QueryIdentity
     world: str
 
     @cached_property
@@ -48,13 +48,13 @@ class Query:
         return f"{self.world}-{content_hash(self.image.tobytes())}-{self.subject.camera}"
 
 
-@known_by.register
+@cache_key.register
 def _(query: Query) -> Hashable:
     return query.digest
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class SearchResult:
     """A trace, seconds per stage as first computed, and the stages this run took from the cache."""
 
     trace: QueryTrace
@@ -62,28 +62,30 @@ class Found:
     reused: frozenset[str]
 
 
-def search(space: Workspace, query: Query, settings: QuerySettings) -> Found:
+def search(workspace: Workspace, query: Query, settings: QuerySettings) -> SearchResult:
     """Run one query, taking from the cache what did not change."""
     began = time.perf_counter()
-    with sparing_few_cores():
-        matched = matching(space, query, settings)
-        trace = computed(lambda: space.retriever.finish(matched.encoded.encoding, matched.match, settings))
+    with limit_threads_on_small_machines():
+        matched = matching(workspace, query, settings)
+        trace = run_in_model_queue(
+            lambda: workspace.retriever.finish(matched.encoded.encoding, matched.match, settings)
+        )
     stages = (*matched.encoded.stages, matched.stage)
     seconds = {stage.name: stage.seconds for stage in stages} | dict(trace.timings)
-    return Found(trace, seconds, frozenset(stage.name for stage in stages if stage.made_at < began))
+    return SearchResult(trace, seconds, frozenset(stage.name for stage in stages if stage.made_at < began))
 
 
-def matching(space: Workspace, query: Query, settings: QuerySettings) -> Matched:
+def matching(workspace: Workspace, query: Query, settings: QuerySettings) -> MatchedQuery:
     """Encoding, shortlist and transport of a query: what no alpha and no K changes."""
-    return _matched(space, query, _of_no_dial(settings))
+    return _matched(workspace, query, _without_alpha_and_k(settings))
 
 
-def plan(space: Workspace, query: Query, trace: QueryTrace, row: int) -> TransportPlan:
+def plan(workspace: Workspace, query: Query, trace: QueryTrace, row: int) -> TransportPlan:
     """`Retriever.plan` of this query's trace to a shortlisted memory row: no alpha and no K changes it."""
-    return _planned(space, query, _of_no_dial(trace.settings), row, trace)
+    return _planned(workspace, query, _without_alpha_and_k(trace.settings), row, trace)
 
 
-def _of_no_dial(settings: QuerySettings) -> QuerySettings:
+def _without_alpha_and_k(settings: QuerySettings) -> QuerySettings:
     """The same with any alpha and any K, for what neither changes."""
     return replace(settings, alpha=QuerySettings.alpha, neighbors=1)
 
@@ -96,96 +98,106 @@ class _Stage:
 
 
 @dataclass(frozen=True, eq=False)
-class _Encoded:
+class EncodedQuery:
     encoding: Encoding
     stages: tuple[_Stage, ...]
 
 
 @dataclass(frozen=True, eq=False)
-class Matched:
-    encoded: _Encoded
+class MatchedQuery:
+    encoded: EncodedQuery
     match: Match
     stage: _Stage
 
 
-@kept(RESULTS)
-def _state(space: Workspace, query: Query, block: int) -> tuple[EncoderState, _Stage]:
-    image, cameras = model_input(space, query)
-    return _timed("encode up to the first drop", space.device, lambda: space.retriever.prepare(image, cameras, block))
+@cached(RESULTS)
+def _state(workspace: Workspace, query: Query, block: int) -> tuple[EncoderState, _Stage]:
+    image, cameras = model_input(workspace, query)
+    return _timed(
+        "encode up to the first drop", workspace.device, lambda: workspace.retriever.prepare(image, cameras, block)
+    )
 
 
-def model_input(space: Workspace, query: Query) -> tuple[torch.Tensor, torch.Tensor | None]:
+def model_input(workspace: Workspace, query: Query) -> tuple[torch.Tensor, torch.Tensor | None]:
     """The image as the model takes it, and its camera where that is known and means something."""
     camera = query.subject.camera
-    cameras = None if camera is None or not space.dataset.uses_cameras else torch.tensor([camera])
-    return to_tensor([query.image], space.retriever.model.config), cameras
+    cameras = None if camera is None or not workspace.dataset.uses_cameras else torch.tensor([camera])
+    return to_tensor([query.image], workspace.retriever.model.config), cameras
 
 
-@kept(RESULTS)
-def _encoded(space: Workspace, query: Query, prune: PruneSettings) -> _Encoded:
-    state, first = _state(space, query, prune.blocks[0])
-    encoding, rest = _timed("encode the rest", space.device, lambda: space.retriever.encode(state, prune))
-    return _Encoded(encoding, (first, rest))
+@cached(RESULTS)
+def _encoded(workspace: Workspace, query: Query, prune: PruneSettings) -> EncodedQuery:
+    state, first = _state(workspace, query, prune.blocks[0])
+    encoding, rest = _timed("encode the rest", workspace.device, lambda: workspace.retriever.encode(state, prune))
+    return EncodedQuery(encoding, (first, rest))
 
 
-@kept(RESULTS)
-def _matched(space: Workspace, query: Query, settings: QuerySettings) -> Matched:
-    encoded = _encoded(space, query, settings.prune)
+@cached(RESULTS)
+def _matched(workspace: Workspace, query: Query, settings: QuerySettings) -> MatchedQuery:
+    encoded = _encoded(workspace, query, settings.prune)
     match, stage = _timed(
-        "shortlist and transport", space.device, lambda: space.retriever.match(encoded.encoding, settings)
+        "shortlist and transport", workspace.device, lambda: workspace.retriever.match(encoded.encoding, settings)
     )
-    return Matched(encoded, match, stage)
+    return MatchedQuery(encoded, match, stage)
 
 
-@kept(RESULTS)
-def _planned(space: Workspace, query: Query, settings: QuerySettings, row: int, _trace: QueryTrace) -> TransportPlan:
+@cached(RESULTS)
+def _planned(
+    workspace: Workspace, query: Query, settings: QuerySettings, row: int, _trace: QueryTrace
+) -> TransportPlan:
     place = _trace.match.shortlist.place(row)
-    return computed(lambda: space.retriever.plan(_trace.encoding, _trace.match, place, settings))
+    return run_in_model_queue(lambda: workspace.retriever.plan(_trace.encoding, _trace.match, place, settings))
 
 
-@kept(RESULTS)
-def followed(space: Workspace, query: Query, prune: PruneSettings) -> tuple[DropStage, ...]:
+@cached(RESULTS)
+def attention_per_block(workspace: Workspace, query: Query, prune: PruneSettings) -> tuple[DropStage, ...]:
     """`[cls]` attention and survivors of all blocks."""
-    image, cameras = model_input(space, query)
-    return computed(lambda: space.retriever.follow(image, cameras, prune))
+    image, cameras = model_input(workspace, query)
+    return run_in_model_queue(lambda: workspace.retriever.follow(image, cameras, prune))
 
 
-def falls(space: Workspace, query: Query, prune: PruneSettings, keep_rates: tuple[float, ...]) -> np.ndarray:
+def drop_block_per_keep_rate(
+    workspace: Workspace, query: Query, prune: PruneSettings, keep_rates: tuple[float, ...]
+) -> np.ndarray:
     """(R, N): the block in which every patch falls at each keep rate. Does not depend on the keep rate of `prune`."""
-    return _falls(space, query, replace(prune, keep_rate=1.0), keep_rates)
+    return _drop_block_per_keep_rate(workspace, query, replace(prune, keep_rate=1.0), keep_rates)
 
 
-@kept(RESULTS)
-def _falls(space: Workspace, query: Query, prune: PruneSettings, keep_rates: tuple[float, ...]) -> np.ndarray:
-    state, _ = _state(space, query, prune.blocks[0])
-    return computed(lambda: lifelines.falls(lambda each: space.retriever.encode(state, each), prune, keep_rates))
+@cached(RESULTS)
+def _drop_block_per_keep_rate(
+    workspace: Workspace, query: Query, prune: PruneSettings, keep_rates: tuple[float, ...]
+) -> np.ndarray:
+    state, _ = _state(workspace, query, prune.blocks[0])
+    return run_in_model_queue(
+        lambda: lifelines.falls(lambda each: workspace.retriever.encode(state, each), prune, keep_rates)
+    )
 
 
-@kept(RESULTS)
+@cached(RESULTS)
 def decoder_map(
-    space: Workspace, query: Query, _trace: QueryTrace, settings: QuerySettings, how: MapSettings
+    workspace: Workspace, query: Query, _trace: QueryTrace, settings: QuerySettings, how: MapSettings
 ) -> PatchMap:
     """`cam.decoder_map` of the trace that this query has with these settings."""
     from fpc_core.explain import cam  # its libraries take two seconds to import: not before the first ranking is seen
 
-    return computed(lambda: cam.decoder_map(space.retriever, _trace, how))
+    return run_in_model_queue(lambda: cam.decoder_map(workspace.retriever, _trace, how))
 
 
-@kept(RESULTS)
-def encoder_map(space: Workspace, query: Query, prune: PruneSettings, how: MapSettings) -> PatchMap:
+@cached(RESULTS)
+def encoder_map(workspace: Workspace, query: Query, prune: PruneSettings, how: MapSettings) -> PatchMap:
     """`cam.encoder_map` of this query."""
     from fpc_core.explain import cam
 
-    state, _ = _state(space, query, prune.blocks[0])
-    return computed(lambda: cam.encoder_map(space.retriever, state, prune, how))
+    state, _ = _state(workspace, query, prune.blocks[0])
+    return run_in_model_queue(lambda: cam.encoder_map(workspace.retriever, state, prune, how))
 
 
-def computed(work: Callable[[], _T]) -> _T:
+def run_in_model_queue(work: Callable[[], _T]) -> _T:
     """What the model computes for a visitor: in turn, and said on the page where a device had no memory left for it."""
-    with PAGES.left(), GATE.passed(), shortages() as heard:
+    with PAGE_QUEUE.release_while(), MODEL_QUEUE.slot(), collect_oom_events() as heard:
         result = work()
-    if on_a_page():
-        shortages_told(heard)
+    if in_page_run():
+        toast_memory_warnings(heard)
     return result
 
 
@@ -197,4 +209,4 @@ def _timed(name: str, device: torch.device, work: Callable[[], _T]) -> tuple[_T,
             torch.cuda.synchronize(device)
         return result, _Stage(name, time.perf_counter() - start)
 
-    return computed(timed)
+    return run_in_model_queue(timed)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.server.cache import MB, size_of
-from fpc_core.runtime.out_of_memory import shortages
+from fpc_core.runtime.out_of_memory import collect_oom_events
 
 _LOG = logging.getLogger("fpc.background")
 Steps = Generator[None, None, Any]
@@ -33,10 +33,10 @@ class Job:
     size: int = 0
     error: Exception | None = None
     finished: bool = False
-    dropped: bool = False
+    cancelled: bool = False
     notes: tuple[str, ...] = ()
-    visitors: set[str] = field(default_factory=set)
-    beside: int = 0
+    subscribers: set[str] = field(default_factory=set)
+    other_active_jobs: int = 0
 
 
 class Worker:
@@ -62,7 +62,7 @@ class Worker:
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="background", initializer=prepare)
 
-    def want(self, visitor: str, key: str, total: int, start: Callable[[], Steps]) -> Job:
+    def submit(self, visitor: str, key: str, total: int, start: Callable[[], Steps]) -> Job:
         """The job of this key, begun if it is new; one that ended early is begun anew for who has not seen it fail.
 
         start: makes its steps, called once.  total: how many.
@@ -70,12 +70,12 @@ class Worker:
         with self._lock:
             self._leave(visitor, but=key)
             job = self._jobs.get(key)
-            if job is None or (job.error and visitor not in job.visitors):
+            if job is None or (job.error and visitor not in job.subscribers):
                 job = self._jobs[key] = Job(start(), total)
                 self._pool.submit(self._step, key, job)
-            job.visitors.add(visitor)
+            job.subscribers.add(visitor)
             self._jobs.move_to_end(key)
-            job.beside = sum(not each.finished for each in self._jobs.values() if each is not job)
+            job.other_active_jobs = sum(not each.finished for each in self._jobs.values() if each is not job)
             self._shrink(but=key)
         return job
 
@@ -97,20 +97,20 @@ class Worker:
     def _leave(self, visitor: str, but: str | None = None) -> None:
         for key, job in list(self._jobs.items()):
             if key != but:
-                job.visitors.discard(visitor)
-                if job.finished and not job.visitors:
+                job.subscribers.discard(visitor)
+                if job.finished and not job.subscribers:
                     del self._jobs[key]
 
     def _step(self, key: str, job: Job) -> None:
         with self._lock:
-            job.visitors = {each for each in job.visitors if self._is_here(each)}
-            if not job.visitors:
+            job.subscribers = {each for each in job.subscribers if self._is_here(each)}
+            if not job.subscribers:
                 job.steps.close()
-                job.dropped = True
+                job.cancelled = True
                 del self._jobs[key]
                 return
         end: Exception | None = None
-        with shortages() as heard:
+        with collect_oom_events() as heard:
             try:
                 next(job.steps)
             except Exception as error:

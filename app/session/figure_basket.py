@@ -9,7 +9,7 @@ import streamlit as st
 
 from fpc_core.config import MapSettings, QuerySettings
 from fpc_core.data.occluders import Scene
-from fpc_core.figures.recipe import MOST_QUERIES, FigureKind
+from fpc_core.figures.recipe import MAX_QUERIES, FigureKind
 
 _KEY = "basket"
 
@@ -70,15 +70,15 @@ def add_button(
         if st.button(label[0].upper() + label[1:], key=f"open-figure{key}", icon=":material/check:"):
             st.switch_page("app/pages/figures.py", query_params={})
         return
-    full = len(items) > MOST_QUERIES
+    full = len(items) > MAX_QUERIES
     st.button(
         f"Add {what} to figure" if what else "Add to figure", key=f"add-to-figure{key}",
         icon=":material/add_photo_alternate:", disabled=full,
         on_click=lambda: st.session_state.update({_KEY: new}),
-        help=f"A figure holds up to {MOST_QUERIES} queries." if full else "Takes this to the Figures page.",
+        help=f"A figure holds up to {MAX_QUERIES} queries." if full else "Takes this to the Figures page.",
     )  # fmt: skip
 
 
-def keep(**changes: Any) -> None:
+def store(**changes: Any) -> None:
     """The basket with these fields changed."""
     st.session_state[_KEY] = replace(basket(), **changes)

@@ -13,15 +13,15 @@ import streamlit as st
 
 from fpc_core.data.occluders import FORMAT, Scene
 from fpc_core.io import dataclass_json
-from fpc_core.io.dataclass_json import MOST_BYTES, RecipeError
+from fpc_core.io.dataclass_json import MAX_BYTES, RecipeError
 
 _KEY = "lab-desk"
 _PARAM = "scene"
-MOST_IN_LINK = 1500  # characters: longer links get cut in mails and chats
+MAX_LINK_LENGTH = 1500  # characters: longer links get cut in mails and chats
 
 
 @dataclass(frozen=True)
-class Desk:
+class LabScene:
     """scene: as it was last released.  held: as it is while something is dragged, else None.
 
     serial: counts what the browser released and what was put here; the editor takes a scene with a higher one than its
@@ -29,39 +29,39 @@ class Desk:
     """
 
     scene: Scene = field(default_factory=Scene)
-    held: Scene | None = None
+    dragged_scene: Scene | None = None
     serial: int = 0
     released: bool = False
 
     @property
     def shown(self) -> Scene:
-        return self.scene if self.held is None else self.held
+        return self.scene if self.dragged_scene is None else self.dragged_scene
 
 
-def desk() -> Desk:
-    return st.session_state.get(_KEY, Desk())
+def current_scene() -> LabScene:
+    return st.session_state.get(_KEY, LabScene())
 
 
-def hear(told: Mapping[str, Any]) -> None:
+def on_editor_event(told: Mapping[str, Any]) -> None:
     """What the editor sends: {serial, held, occluders}. Raises RecipeError for what is no scene."""
     scene = dataclass_json.build(Scene, {"occluders": told["occluders"]})
-    now = desk()
+    now = current_scene()
     if told["held"]:
-        st.session_state[_KEY] = replace(now, held=scene)
+        st.session_state[_KEY] = replace(now, dragged_scene=scene)
     else:
-        st.session_state[_KEY] = Desk(scene, serial=int(told["serial"]), released=True)
+        st.session_state[_KEY] = LabScene(scene, serial=int(told["serial"]), released=True)
         _write_link(scene)
 
 
-def put(scene: Scene) -> None:
+def replace_scene(scene: Scene) -> None:
     """Lay a scene on the desk in place of the visitor's; the editor's undo brings that one back."""
-    st.session_state[_KEY] = Desk(scene, serial=desk().serial + 1)
+    st.session_state[_KEY] = LabScene(scene, serial=current_scene().serial + 1)
     _write_link(scene)
 
 
-def was_released() -> bool:
+def pop_released() -> bool:
     """Whether the scene was released since the last call."""
-    now = desk()
+    now = current_scene()
     st.session_state[_KEY] = replace(now, released=False)
     return now.released
 
@@ -69,14 +69,14 @@ def was_released() -> bool:
 def open_link() -> str:
     """At a first visit: the scene of the link. Returns what to tell the visitor where it cannot be used, else empty."""
     if _KEY in st.session_state:
-        _write_link(desk().scene)  # another page has cleared it
+        _write_link(current_scene().scene)  # another page has cleared it
         return ""
     text = st.query_params.get(_PARAM)
-    st.session_state[_KEY] = Desk()
+    st.session_state[_KEY] = LabScene()
     if text is None:
         return ""
     try:
-        put(from_link(text))
+        replace_scene(from_link(text))
     except RecipeError as error:
         return f"The scene of the link cannot be used: {error}"
     return ""
@@ -93,7 +93,7 @@ def from_link(text: str) -> Scene:
     try:
         packed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
         unpacker = zlib.decompressobj()
-        data = unpacker.decompress(packed, MOST_BYTES)
+        data = unpacker.decompress(packed, MAX_BYTES)
         if not unpacker.eof:
             raise RecipeError("it is cut short, or too large")
         return dataclass_json.from_json(Scene, data.decode("utf-8"), FORMAT)
@@ -106,7 +106,7 @@ def from_link(text: str) -> Scene:
 def _write_link(scene: Scene) -> None:
     """A scene that is too long for a link is left out of it: a recipe keeps it."""
     text = to_link(scene)
-    if scene.occluders and len(text) <= MOST_IN_LINK:
+    if scene.occluders and len(text) <= MAX_LINK_LENGTH:
         st.query_params[_PARAM] = text
     else:
         st.query_params.pop(_PARAM, None)
@@ -114,4 +114,4 @@ def _write_link(scene: Scene) -> None:
 
 def in_link(scene: Scene) -> bool:
     """Whether a reload finds this scene again."""
-    return len(to_link(scene)) <= MOST_IN_LINK
+    return len(to_link(scene)) <= MAX_LINK_LENGTH

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 import streamlit as st
 from streamlit.errors import StreamlitAPIException
 
-_AWAITED, _PAINTED, _NUMBERS = "awaited", "painted", "awaited-numbers"
+_PENDING, _PAINTED, _NUMBERS = "awaited", "painted", "awaited-numbers"
 
 
 @dataclass(frozen=True)
-class Awaited:
+class PendingRelease:
     """fragment: the key of the one that answers.  number: of the release.  values: of the dials, by name."""
 
     fragment: str
@@ -26,49 +26,51 @@ class Awaited:
     values: Mapping[str, float]
 
 
-def awaited() -> Awaited | None:
+def pending() -> PendingRelease | None:
     """The release whose answer is not painted yet."""
-    return st.session_state.get(_AWAITED)
+    return st.session_state.get(_PENDING)
 
 
-def await_fragment(key: str, values: Mapping[str, float]) -> None:
+def rerun_fragment_for_release(key: str, values: Mapping[str, float]) -> None:
     """In a callback: these values were let go; run this fragment at once."""
     st.session_state[_NUMBERS] = st.session_state.get(_NUMBERS, 0) + 1
-    st.session_state[_AWAITED] = Awaited(key, st.session_state[_NUMBERS], dict(values))
+    st.session_state[_PENDING] = PendingRelease(key, st.session_state[_NUMBERS], dict(values))
     with suppress(StreamlitAPIException):  # no such fragment: the page is still being drawn, and draws it
         st.rerun(key)
 
 
 def run_fragment(key: str) -> None:
     """In a callback: run this fragment alone, and with it the one that is awaited."""
-    first = awaited()
+    first = pending()
     if first is not None and first.fragment != key:
         with suppress(StreamlitAPIException):  # of a page that was left
             st.rerun([first.fragment, key])
     st.rerun(key)
 
 
-def painted(number: int) -> None:
+def on_answer_painted(number: int) -> None:
     """In a callback: the browser shows the answer to this release. The page follows, unless the next one is awaited.
 
     It follows at the values let go: where a dial was moved there and back at once, the browser may have heard last of
     the way there, for the way back changed nothing in the URL that came with it.  number: 0 where the page has followed
     before this was heard, so that it is not known any more.
     """
-    first = awaited()
+    first = pending()
     if first is not None and first.number != number:
         run_fragment(first.fragment)
     if first is not None:
         st.session_state[_PAINTED] = first
-    forget()
+    clear_pending()
     last = st.session_state.get(_PAINTED)
     if last is not None and number in (0, last.number):  # the browser says it again where the page is slow to follow
-        from app.session.view import turn_dials  # not above: with it come libraries, and the title would wait for them
+        from app.session.view import (
+            write_slider_params,  # not above: with it come libraries, and the title would wait for them
+        )
 
-        turn_dials(st.query_params, last.values)
+        write_slider_params(st.query_params, last.values)
     st.rerun()
 
 
-def forget() -> None:
+def clear_pending() -> None:
     """Nothing is awaited any more."""
-    st.session_state.pop(_AWAITED, None)
+    st.session_state.pop(_PENDING, None)

@@ -10,11 +10,11 @@ import numpy as np
 import streamlit as st
 
 from fpc_core.data.images import ImageError, content_hash
-from fpc_core.data.sandboxed_decode import decode_apart
+from fpc_core.data.sandboxed_decode import decode_in_subprocess
 
-PER_MINUTE = 10  # new images that one visitor may have decoded
-PER_VISIT = 200
-HELD = 4  # the latest ones that a visitor goes back to without another decoding
+MAX_PER_MINUTE = 10  # new images that one visitor may have decoded
+MAX_PER_VISIT = 200
+MAX_STORED = 4  # the latest ones that a visitor goes back to without another decoding
 _HELD, _TIMES, _LAST = "own-images", "own-image-times", "own-image"
 
 
@@ -32,17 +32,17 @@ def own_image(name: str, data: bytes, size: tuple[int, int]) -> OwnImage:
 
     Raises ImageError for what cannot be used, and where the visitor has had too many decoded.
     """
-    held = _held()
+    held = _stored_images()
     key = (content_hash(data), name, size)
     found = held.pop(key, None)
     if found is None:
-        st.session_state[_TIMES] = counted(st.session_state.get(_TIMES, ()), time.time(), name)
+        st.session_state[_TIMES] = count_upload(st.session_state.get(_TIMES, ()), time.time(), name)
         try:
-            found = decode_apart(data, name, size)
+            found = decode_in_subprocess(data, name, size)
         except ImageError as error:
             found = str(error)
     held[key] = found  # now the latest
-    for stale in list(held)[:-HELD]:
+    for stale in list(held)[:-MAX_STORED]:
         del held[stale]
     if isinstance(found, str):
         raise ImageError(found)
@@ -55,7 +55,7 @@ def last_image(size: tuple[int, int]) -> OwnImage | None:
     key: tuple[str, str, tuple[int, int]] | None = st.session_state.get(_LAST)
     if key is None or key[2] != size:
         return None
-    found = _held().get(key)
+    found = _stored_images().get(key)
     return OwnImage(key[1], key[0], found) if isinstance(found, np.ndarray) else None
 
 
@@ -64,16 +64,16 @@ def forget_last() -> None:
     st.session_state.pop(_LAST, None)
 
 
-def _held() -> dict[tuple[str, str, tuple[int, int]], np.ndarray | str]:
+def _stored_images() -> dict[tuple[str, str, tuple[int, int]], np.ndarray | str]:
     """Images, or why there is none, the latest last."""
     held: dict[tuple[str, str, tuple[int, int]], np.ndarray | str] = st.session_state.setdefault(_HELD, {})
     return held
 
 
-def counted(times: Sequence[float], now: float, name: str) -> tuple[float, ...]:
+def count_upload(times: Sequence[float], now: float, name: str) -> tuple[float, ...]:
     """The times of a visitor's decodings with this one. Raises ImageError where it is one too many."""
-    if len(times) >= PER_VISIT:
-        raise ImageError(f"{name} is one image too many: a visit has {PER_VISIT}; reload the page to go on")
-    if sum(now - each < 60 for each in times) >= PER_MINUTE:
-        raise ImageError(f"{name} has to wait: {PER_MINUTE} new images a minute are taken; try again in a minute")
+    if len(times) >= MAX_PER_VISIT:
+        raise ImageError(f"{name} is one image too many: a visit has {MAX_PER_VISIT}; reload the page to go on")
+    if sum(now - each < 60 for each in times) >= MAX_PER_MINUTE:
+        raise ImageError(f"{name} has to wait: {MAX_PER_MINUTE} new images a minute are taken; try again in a minute")
     return (*times, now)

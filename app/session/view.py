@@ -82,7 +82,7 @@ def keep_rates() -> tuple[float, ...]:
     return tuple(round(low + at * step, 4) for at in range(round((high - low) / step) + 1))
 
 
-def turn_dials(params: MutableMapping[str, str], values: Mapping[str, float]) -> None:
+def write_slider_params(params: MutableMapping[str, str], values: Mapping[str, float]) -> None:
     """Write gamma, alpha and k, as far as given, into the query parameters; what equals its default leaves them."""
     usual = {"gamma": _DEFAULT.prune.keep_rate, "alpha": _DEFAULT.alpha, "k": _DEFAULT.neighbors}
     for name, value in values.items():

@@ -11,7 +11,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 _KEY = "visitor"
 
 
-def on_a_page() -> bool:
+def in_page_run() -> bool:
     """Whether this thread runs a page for somebody."""
     return get_script_run_ctx(suppress_warning=True) is not None
 
@@ -23,13 +23,13 @@ def current() -> str:
     return f"{session}/{st.session_state.setdefault(_KEY, uuid.uuid4().hex)}"
 
 
-def is_here(name: str) -> bool:
+def is_connected(name: str) -> bool:
     """Whether the tab is still connected whose name, of `current`, this one begins with."""
     session = name.partition("/")[0]
     return not runtime.exists() or runtime.get_instance().is_active_session(session)
 
 
-def still_wanted() -> None:
+def stop_if_superseded() -> None:
     """End this run where its visitor has moved on: Streamlit does so whenever a page touches its state."""
-    if on_a_page():
+    if in_page_run():
         _ = _KEY in st.session_state

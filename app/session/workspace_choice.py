@@ -23,7 +23,7 @@ STRIDES = (11, 12, 16)  # that TransReID and FPC are trained at
 
 
 @dataclass(frozen=True)
-class Choice:
+class WorkspaceChoice:
     """Names as in `roots.resolve`; empty: as the app was started, a memory: the one that belongs to data and weights.
 
     variant: whose way is followed where a page does not say it.
@@ -38,7 +38,7 @@ class Choice:
 
     def to_params(self) -> dict[str, str]:
         """Query parameters of this choice, without what is as usual."""
-        usual = Choice()
+        usual = WorkspaceChoice()
         values = {each.name: getattr(self, each.name) for each in fields(self)}
         return {PARAMS[name]: str(value) for name, value in values.items() if value != getattr(usual, name)}
 
@@ -65,7 +65,7 @@ PARAMS = {
 """Query parameter of every field; `variant` is that of the Explore page."""
 
 
-def read_choice(params: Mapping[str, str], *, public: bool = False) -> tuple[Choice, tuple[str, ...]]:
+def read_choice(params: Mapping[str, str], *, public: bool = False) -> tuple[WorkspaceChoice, tuple[str, ...]]:
     """The choice of these query parameters, and one sentence for each that could not be used.
 
     public: nothing but the usual variant can be chosen.
@@ -89,36 +89,36 @@ def read_choice(params: Mapping[str, str], *, public: bool = False) -> tuple[Cho
     if variant and variant not in list(Variant):
         problems.append(f"The link asks for usual = {variant[:40]}, it must be one of {', '.join(Variant)}.")
         variant = ""
-    found = Choice(
+    found = WorkspaceChoice(
         data=params.get(PARAMS["data"], ""),
         weights=params.get(PARAMS["weights"], ""),
         memory=params.get(PARAMS["memory"], ""),
-        device=device or Choice().device,
+        device=device or WorkspaceChoice().device,
         stride=int(stride) if stride else None,
-        variant=Variant(variant) if variant else Choice().variant,
+        variant=Variant(variant) if variant else WorkspaceChoice().variant,
     )
     return found, tuple(problems)
 
 
-def current() -> tuple[Choice, tuple[str, ...]]:
+def current() -> tuple[WorkspaceChoice, tuple[str, ...]]:
     """What this visitor works on, and what to say of a link. The URL has it afterwards."""
-    return _kept("choice", Choice())
+    return _stored_choice("choice", WorkspaceChoice())
 
 
-def draft() -> tuple[Choice, tuple[str, ...]]:
+def draft() -> tuple[WorkspaceChoice, tuple[str, ...]]:
     """What the Data page is composing: at first what is in use, or what its link says."""
-    if "draft" not in st.session_state and _asked():
-        return _kept("draft", Choice())
-    return st.session_state.setdefault("draft", in_use()), ()
+    if "draft" not in st.session_state and _choice_from_url():
+        return _stored_choice("draft", WorkspaceChoice())
+    return st.session_state.setdefault("draft", active_choice()), ()
 
 
-def compose(choice: Choice) -> None:
+def compose(choice: WorkspaceChoice) -> None:
     """Keep this draft; the URL of the Data page has it afterwards."""
     st.session_state["draft"] = choice
     _write(choice)
 
 
-def take_into_use(choice: Choice) -> None:
+def apply_choice(choice: WorkspaceChoice) -> None:
     """All pages of this visitor show it from now on. Call it in a callback: the widgets of the draft begin anew."""
     for key in [key for key in st.session_state if str(key).startswith(DRAFT)]:
         del st.session_state[key]
@@ -126,18 +126,18 @@ def take_into_use(choice: Choice) -> None:
     _write(choice)
 
 
-def in_use() -> Choice:
+def active_choice() -> WorkspaceChoice:
     """What this visitor's pages show."""
-    found: Choice = st.session_state.get("choice", Choice())
+    found: WorkspaceChoice = st.session_state.get("choice", WorkspaceChoice())
     return found
 
 
-def usual_variant() -> Variant:
+def default_variant() -> Variant:
     """Whose way this visitor's pages follow where nothing else is said."""
-    return in_use().variant
+    return active_choice().variant
 
 
-def spoken(path: Path, roots: Sequence[Root]) -> str:
+def display_name(path: Path, roots: Sequence[Root]) -> str:
     """A place as it is shown: by its name below the roots, else as the machine calls it; in public by its last part."""
     if is_public():
         return path.name
@@ -147,20 +147,20 @@ def spoken(path: Path, roots: Sequence[Root]) -> str:
         return str(path)
 
 
-def _kept(key: str, usual: Choice) -> tuple[Choice, tuple[str, ...]]:
+def _stored_choice(key: str, usual: WorkspaceChoice) -> tuple[WorkspaceChoice, tuple[str, ...]]:
     problems: tuple[str, ...] = ()
-    if _asked():
+    if _choice_from_url():
         st.session_state[key], problems = read_choice(st.query_params, public=is_public())
     choice = st.session_state.setdefault(key, usual)
     _write(choice)
     return choice, problems
 
 
-def _asked() -> bool:
+def _choice_from_url() -> bool:
     return any(name in st.query_params for name in PARAMS.values())
 
 
-def _write(choice: Choice) -> None:
+def _write(choice: WorkspaceChoice) -> None:
     wanted = choice.to_params()
     for name in PARAMS.values():
         if name in wanted and st.query_params.get(name) != wanted[name]:

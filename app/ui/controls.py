@@ -11,12 +11,12 @@ from typing import Literal, TypeVar
 
 import streamlit as st
 
-from app.components.live_sliders import Dial, dials
-from app.components.paint_ack import echo
-from app.messages import plain, problems
+from app.components.live_sliders import Slider, live_sliders
+from app.components.paint_ack import paint_ack
+from app.messages import escape_markdown, show_warnings
 from app.session import link_checks, pending_release
-from app.session.view import ALPHA, EPSILON, GAMMA, NEIGHBORS, plain_name, turn_dials
-from app.session.workspace_choice import usual_variant
+from app.session.view import ALPHA, EPSILON, GAMMA, NEIGHBORS, plain_name, write_slider_params
+from app.session.workspace_choice import default_variant
 from fpc_core.config import (
     DropStrategy,
     MapSettings,
@@ -27,7 +27,7 @@ from fpc_core.config import (
     TransportSettings,
     Variant,
 )
-from fpc_core.explain.heatmap_methods import DECODER_METHODS, NAMES, SAYS, TARGETED
+from fpc_core.explain.heatmap_methods import DECODER_METHODS, DESCRIPTIONS, NAMES, TARGETED
 
 _DEFAULT = QuerySettings()
 _URL: Literal["query-params"] = "query-params"
@@ -45,51 +45,51 @@ class Upload:
 def query_settings(asked: QuerySettings, shortlist: int, first: str | None = None) -> QuerySettings:
     """Dials and choices of one query. asked: what the URL says.  shortlist: candidates the memory can offer.
 
-    first: key of the fragment that a dial let go reruns at once; it ends with `then_the_page`.
+    first: key of the fragment that a dial let go reruns at once; it ends with `rerun_page_after_paint`.
     """
 
     def released(values: Mapping[str, float]) -> None:
-        turn_dials(st.query_params, values)
+        write_slider_params(st.query_params, values)
         if first:
-            pending_release.await_fragment(first, values)
+            pending_release.rerun_fragment_for_release(first, values)
 
-    most = most_neighbors(shortlist)
-    dials(
+    most = max_neighbors(shortlist)
+    live_sliders(
         (
-            Dial(
+            Slider(
                 "gamma", "Keep rate γ", "Share of patches each of the three dropping blocks keeps. 1 is the plain ViT.",
                 *GAMMA, asked.prune.keep_rate,
             ),
-            Dial("alpha", "Weight of transport α", "D = (1 − α) · D_cos + α · D_EMD (Eq. 10).", *ALPHA, asked.alpha),
-            Dial("k", "Neighbours K", "How many of the nearest by D the decoder sees.", NEIGHBORS[0], most,
+            Slider("alpha", "Weight of transport α", "D = (1 − α) · D_cos + α · D_EMD (Eq. 10).", *ALPHA, asked.alpha),
+            Slider("k", "Neighbours K", "How many of the nearest by D the decoder sees.", NEIGHBORS[0], most,
                  NEIGHBORS[2], min(asked.neighbors, most)),
         ),
         key="dials",
         on_release=released,
     )  # fmt: skip
-    return at_dials(replace(method_settings(), shortlist=shortlist, neighbors=1), asked)
+    return with_slider_values(replace(method_settings(), shortlist=shortlist, neighbors=1), asked)
 
 
-def at_dials(settings: QuerySettings, asked: QuerySettings) -> QuerySettings:
+def with_slider_values(settings: QuerySettings, asked: QuerySettings) -> QuerySettings:
     """The same with keep rate, alpha and K as the URL says."""
     at_rate = settings.with_keep_rate(asked.prune.keep_rate)
     return replace(at_rate, alpha=asked.alpha, neighbors=min(asked.neighbors, settings.shortlist))
 
 
-def then_the_page() -> None:
+def rerun_page_after_paint() -> None:
     """Ends the fragment that a dial let go reruns: once the browser has painted it, the rest of the page follows.
 
     Asked for at once, the page would take the fragment's place in what is still to be sent.
     """
-    if (awaited := pending_release.awaited()) is not None:
-        echo(awaited.number, key="echo", on_painted=pending_release.painted)
+    if (awaited := pending_release.pending()) is not None:
+        paint_ack(awaited.number, key="echo", on_painted=pending_release.on_answer_painted)
 
 
 def side_settings(prefix: str, usual: QuerySettings, shortlist: int) -> QuerySettings:
     """All settings of one side of a comparison. prefix: of the query parameters; usual: what they are left out for."""
-    most = most_neighbors(shortlist)
+    most = max_neighbors(shortlist)
     for name, low, high in (("gamma", *GAMMA[:2]), ("alpha", *ALPHA[:2]), ("k", 1, most)):
-        problems(link_checks.beyond(f"{prefix}{name}", low, high))
+        show_warnings(link_checks.beyond(f"{prefix}{name}", low, high))
     gamma = st.slider("Keep rate γ", *GAMMA[:2], usual.prune.keep_rate, GAMMA[2], key=f"{prefix}gamma", bind=_URL)
     alpha = st.slider("Weight of transport α", *ALPHA[:2], usual.alpha, ALPHA[2], key=f"{prefix}alpha", bind=_URL)
     neighbors = most
@@ -103,14 +103,14 @@ def side_settings(prefix: str, usual: QuerySettings, shortlist: int) -> QuerySet
     )
 
 
-def most_neighbors(shortlist: int) -> int:
+def max_neighbors(shortlist: int) -> int:
     """The largest K that can be chosen among so many candidates."""
     return min(int(NEIGHBORS[1]), shortlist)
 
 
 def choose_side(prefix: str, settings: QuerySettings, shortlist: int) -> None:
     """Set the widgets of `side_settings`, of the same shortlist; call it in a callback."""
-    neighbors = min(settings.neighbors, most_neighbors(shortlist))
+    neighbors = min(settings.neighbors, max_neighbors(shortlist))
     for name, value in {
         "gamma": settings.prune.keep_rate, "alpha": settings.alpha, "k": neighbors,
         "variant": settings.variant, "drop": settings.prune.strategy, "solver": settings.transport.solver,
@@ -127,9 +127,9 @@ def method_settings(prefix: str = "", usual: QuerySettings | None = None) -> Que
     """
     if prefix:
         for name, kind in (("variant", Variant), ("drop", DropStrategy), ("solver", Solver)):
-            problems(link_checks.unknown(f"{prefix}{name}", map(plain_name, kind)))
-        problems(link_checks.beyond(f"{prefix}epsilon", *EPSILON[:2]))
-    usual = usual or replace(_DEFAULT, variant=usual_variant())
+            show_warnings(link_checks.unknown(f"{prefix}{name}", map(plain_name, kind)))
+        show_warnings(link_checks.beyond(f"{prefix}epsilon", *EPSILON[:2]))
+    usual = usual or replace(_DEFAULT, variant=default_variant())
     variant = _choice(
         "Variant", f"{prefix}variant", usual.variant, "Where paper and released code differ, whose way is followed."
     )
@@ -177,7 +177,7 @@ def map_settings(
         method = st.selectbox(
             "Heat map", DECODER_METHODS, DECODER_METHODS.index(usual.method), format_func=NAMES.__getitem__,
             key=f"{prefix}map", bind=_URL, width=240,
-            help="\n".join(f"- **{NAMES[each]}**: {SAYS[each]}" for each in DECODER_METHODS),
+            help="\n".join(f"- **{NAMES[each]}**: {DESCRIPTIONS[each]}" for each in DECODER_METHODS),
         )  # fmt: skip
         target = st.selectbox(
             "Target", list(targets), list(targets).index(first), key=f"{prefix}target", bind=_URL, width=240,
@@ -208,7 +208,7 @@ def _same_target(one: MapSettings, other: MapSettings) -> bool:
 
 def junk_switch(uses_cameras: bool) -> bool:
     """Whether junk images are shown; a dataset without usable cameras has none."""
-    problems(link_checks.no_switch("junk"))
+    show_warnings(link_checks.no_switch("junk"))
     return uses_cameras and st.toggle(
         "Show junk images",
         key="junk",
@@ -234,10 +234,10 @@ def uploaded(on_empty: Callable[[], None]) -> Upload | None:
     return None if file is None else Upload(file.name, file.getvalue())
 
 
-def kept_upload(name: str, on_remove: Callable[[], None]) -> None:
+def stored_upload(name: str, on_remove: Callable[[], None]) -> None:
     """Says which image is kept from another page."""
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.caption(f"Kept: {plain(name, 40)}")
+        st.caption(f"Kept: {escape_markdown(name, 40)}")
         st.button("Remove", key="forget-upload", on_click=on_remove)
 
 
@@ -255,7 +255,7 @@ def query_name(names: Sequence[str], opening: str, key: str = "query") -> str:
     opening: the one of a first visit.
     """
     if key != "query":  # that one is told of where an upload is known
-        problems(link_checks.unknown(key, names))
+        show_warnings(link_checks.unknown(key, names))
     if st.session_state.get(key) not in names:
         st.session_state.pop(key, None)
     last = st.session_state.get("last-query")
@@ -266,7 +266,7 @@ def query_name(names: Sequence[str], opening: str, key: str = "query") -> str:
     return name
 
 
-def rival(labels: Mapping[int, str], default: int, chosen: int, on_change: Callable[[int], None]) -> int:
+def comparison_hit(labels: Mapping[int, str], default: int, chosen: int, on_change: Callable[[int], None]) -> int:
     """The hit to compare the chosen one with: a memory row. labels: of every row offered; default: one of them."""
     key = f"rival-of-{chosen}"
     rows = list(labels)

@@ -7,25 +7,25 @@ from contextlib import contextmanager
 
 import streamlit as st
 
-from app.messages import closed_today, mishap, nothing_to_show, problem
+from app.messages import render_setup_error_page, render_unavailable_page, show_error, show_warning
 from app.public_mode import is_public
 from app.server import resources
-from app.server.queues import PAGES, BusyError
+from app.server.queues import PAGE_QUEUE, BusyError
 from app.session import workspace_choice
 from fpc_core.data.images import ImageError
 from fpc_core.gallery.memory import GalleryMemoryError
 from fpc_core.matching.shortlist import ShortlistError
-from fpc_core.runtime.out_of_memory import NoMemoryLeftError
+from fpc_core.runtime.out_of_memory import OutOfMemoryError
 from fpc_core.workspace import Places, Workspace, roots_in_use
 from fpc_core.workspace.allowed_roots import Root
 
 
-def open_or_explain() -> Workspace:
+def load_workspace_or_stop() -> Workspace:
     """The visitor's workspace; where it cannot be opened, a page that says what is missing, and the run ends."""
     chosen, problems = workspace_choice.current()
     with st.container():  # always there, so that what stands below keeps its place when a message goes
         for text in problems:
-            problem(text)
+            show_warning(text)
     places = started = Places.from_environment()
     roots: tuple[Root, ...] = ()
     try:
@@ -34,20 +34,22 @@ def open_or_explain() -> Workspace:
         return resources.workspace(places, chosen.device, roots if chosen.data else ())
     except (ValueError, OSError) as error:
         if is_public():
-            closed_today(error)
+            render_unavailable_page(error)
             st.stop()
-        shown = {name: workspace_choice.spoken(getattr(places, name), roots) for name in ("data", "weights", "memory")}
+        shown = {
+            name: workspace_choice.display_name(getattr(places, name), roots) for name in ("data", "weights", "memory")
+        }
         back = (
             None
-            if chosen == workspace_choice.Choice()
-            else lambda: workspace_choice.take_into_use(workspace_choice.Choice())
+            if chosen == workspace_choice.WorkspaceChoice()
+            else lambda: workspace_choice.apply_choice(workspace_choice.WorkspaceChoice())
         )
-        nothing_to_show(error, shown, places.precision, back)
+        render_setup_error_page(error, shown, places.precision, back)
         st.stop()
 
 
 @contextmanager
-def mishaps_told(key: str = "") -> Iterator[None]:
+def report_errors(key: str = "") -> Iterator[None]:
     """Within it, a file of the data that is lost or damaged since it was opened is named, as are a shortlist that
     cannot be asked and a server with too many visitors or without memory, and the page ends there.
 
@@ -55,13 +57,13 @@ def mishaps_told(key: str = "") -> Iterator[None]:
     """
     try:
         yield
-    except (ImageError, GalleryMemoryError, ShortlistError, NoMemoryLeftError, BusyError, OSError) as error:
-        mishap(error)
+    except (ImageError, GalleryMemoryError, ShortlistError, OutOfMemoryError, BusyError, OSError) as error:
+        show_error(error)
         st.button("Try again", icon=":material/refresh:", key=f"again{key}")
         st.stop()
 
 
 def run_page(page: Callable[[], None]) -> None:
     """A whole page in its turn, its mishaps told."""
-    with mishaps_told(), PAGES.passed():
+    with report_errors(), PAGE_QUEUE.slot():
         page()

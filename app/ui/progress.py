@@ -9,8 +9,8 @@ import streamlit as st
 
 from app.components.sweep_heatmap import heatmap_table
 from app.components.sweep_heatmap.view import MEASURES, best_of, heatmap, summary
-from app.messages import problem
-from app.server.jobs import Looked, Stand, Startable, State
+from app.messages import show_warning
+from app.server.jobs import HasStatus, JobState, JobStatus, Startable
 from app.session.figure_basket import add_button
 from fpc_core.evaluation.engine.passes import Known
 from fpc_core.evaluation.metrics.flops import encoder_flops
@@ -18,39 +18,39 @@ from fpc_core.evaluation.sweep.tables import sweep_cells, sweep_table
 from fpc_core.evaluation.sweep.task import SweepTask
 from fpc_core.figures.recipe import FigureKind
 
-POLL = 1.0  # seconds between looks at what runs
+POLL_SECONDS = 1.0  # seconds between looks at what runs
 MEASURED = tuple(measure.name for measure in MEASURES)
 
 
-def polled(errand: Looked, show: Callable[[], None]) -> None:
+def poll_until_done(errand: HasStatus, show: Callable[[], None]) -> None:
     """Draw it, and while it runs again every second; the whole page when it has ended."""
-    active = errand.look().active
+    active = errand.status().active
 
-    @st.fragment(run_every=POLL if active else None)
+    @st.fragment(run_every=POLL_SECONDS if active else None)
     def live() -> None:
         show()
-        if active and not errand.look().active:
+        if active and not errand.status().active:
             st.rerun()
 
     live()
 
 
-def progress(run: Startable, look: Stand, visitor: str, steps: str, of: str, key: str = "") -> None:
+def progress(run: Startable, look: JobStatus, visitor: str, steps: str, of: str, key: str = "") -> None:
     """Where a run stands, with the one button that makes sense. steps: what they are called; of: how many of what.
 
     key: before the keys of the buttons, where a page has several runs.
     """
     words = {
-        State.WAITING: "waiting for other work",
-        State.RUNNING: "running",
-        State.STOPPED: "stopped",
-        State.FAILED: "failed",
-        State.IDLE: "kept from an earlier run",
+        JobState.WAITING: "waiting for other work",
+        JobState.RUNNING: "running",
+        JobState.STOPPED: "stopped",
+        JobState.FAILED: "failed",
+        JobState.IDLE: "kept from an earlier run",
     }
     known = f"{look.done:,} of {look.total:,} {steps} ({of})"
     with st.container(horizontal=True, vertical_alignment="center"):
         if look.active:
-            left = "" if look.seconds_left is None else f" · {duration(look.seconds_left)} left"
+            left = "" if look.seconds_left is None else f" · {format_duration(look.seconds_left)} left"
             st.progress(look.done / look.total, f"{words[look.state]} · {known}{left}")
             st.button("Stop", icon=":material/stop_circle:", on_click=run.stop, args=(visitor,), key=f"{key}stop")
         elif not look.complete:
@@ -63,9 +63,9 @@ def progress(run: Startable, look: Stand, visitor: str, steps: str, of: str, key
         else:
             st.caption(f"{known}, all known")
     if look.error:
-        problem(f"The run failed: {look.error}")
+        show_warning(f"The run failed: {look.error}")
     for note in look.notes:
-        problem(note)
+        show_warning(note)
 
 
 def size(task: SweepTask) -> str:
@@ -74,7 +74,7 @@ def size(task: SweepTask) -> str:
     return f"{queries} {'query' if queries == 1 else 'queries'} × {rates} keep rate{'' if rates == 1 else 's'}"
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Hours and minutes, minutes and seconds, or seconds."""
     minutes, rest = divmod(int(seconds) + 1, 60)
     if minutes >= 60:
@@ -82,7 +82,7 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
-def result(task: SweepTask, known: Known, on_pick: Callable[[str], None], whole: bool) -> None:
+def render_sweep(task: SweepTask, known: Known, on_pick: Callable[[str], None], whole: bool) -> None:
     """The heat map of what is known, and the table to take home.
 
     on_pick: called with the id of a clicked cell.  whole: the sweep goes over all queries, as its figure does.

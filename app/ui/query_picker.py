@@ -6,16 +6,16 @@ from collections.abc import Mapping
 
 import streamlit as st
 
-from app.messages import problem
+from app.messages import show_warning
 from app.server import resources
 from app.server.search import Query
 from app.session import pending_release
 from app.session.uploads import forget_last, last_image, own_image
-from app.session.view import NEIGHBORS, Pin, View, read_view, turn_dials
+from app.session.view import NEIGHBORS, Pin, View, read_view, write_slider_params
 from app.ui import controls
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.data.images import ImageError
-from fpc_core.explain.cards import Subject
+from fpc_core.explain.cards import QueryIdentity
 from fpc_core.workspace import Workspace
 
 _UPLOADED = "uploaded "
@@ -28,10 +28,10 @@ def choose_query(name: str, key: str = "query") -> None:
         st.query_params.pop(stale, None)
 
 
-def begin(neighbors: int) -> None:
+def apply_first_visit_defaults(neighbors: int) -> None:
     """A first visit begins with this K; a link says its own, or means the usual one."""
     if st.session_state.setdefault("first-visit", not st.query_params.keys() & {"query", "k"}):
-        turn_dials(st.query_params, {"k": min(neighbors, NEIGHBORS[1])})
+        write_slider_params(st.query_params, {"k": min(neighbors, NEIGHBORS[1])})
         st.session_state["first-visit"] = False
 
 
@@ -49,38 +49,38 @@ def choose_pin(pin: Pin | None) -> None:
         st.query_params["pin"] = str(pin)
 
 
-def of_the_data(query: Query) -> bool:
+def is_dataset_query(query: Query) -> bool:
     """Recipes and links name images of the data; an upload is this tab's own."""
     return not query.name.startswith(_UPLOADED)
 
 
-def query_of(space: Workspace, record: ImageRecord) -> Query:
+def query_of(workspace: Workspace, record: ImageRecord) -> Query:
     """A query of the data."""
-    subject = Subject(record.identity, record.camera)
-    return Query(record.path.as_posix(), resources.picture(space, record), subject, space.key)
+    subject = QueryIdentity(record.identity, record.camera)
+    return Query(record.path.as_posix(), resources.picture(workspace, record), subject, workspace.key)
 
 
-def asked_view(space: Workspace, *names: str) -> tuple[View, tuple[str, ...]]:
+def view_from_url(workspace: Workspace, *names: str) -> tuple[View, tuple[str, ...]]:
     """What the link asks for, and what of it cannot be had. names: parameters to read; none for all.
 
     Dials stand as they were let go last: the browser may not know its own URL yet.
     """
-    if (awaited := pending_release.awaited()) is not None:
-        turn_dials(st.query_params, awaited.values)
+    if (awaited := pending_release.pending()) is not None:
+        write_slider_params(st.query_params, awaited.values)
     params: Mapping[str, str] = st.query_params  # never gone through: a run that is just ending may still write to it
     if names:
         params = {name: params[name] for name in names if name in params}
-    return read_view(params, space.retriever.model.config.patches, len(space.retriever.memory))
+    return read_view(params, workspace.retriever.model.config.patches, len(workspace.retriever.memory))
 
 
-def chosen_query(space: Workspace, asked: str, key: str = "query") -> tuple[Query, tuple[str, ...]]:
+def pick_query(workspace: Workspace, asked: str, key: str = "query") -> tuple[Query, tuple[str, ...]]:
     """Draws upload and search box; returns the query, and a sentence where the link's, `asked`, is not there.
 
     key: of the search box; with another than Explore's the box itself tells of the link.
     """
-    records = {record.path.as_posix(): record for record in space.dataset.query}
+    records = {record.path.as_posix(): record for record in workspace.dataset.query}
     problems: tuple[str, ...] = ()
-    own = _uploaded(space)
+    own = _uploaded(workspace)
     own_name = own.name if own else None
     if own_name and st.session_state.get("seen-upload") != own_name:
         choose_query(own_name, key)
@@ -88,25 +88,25 @@ def chosen_query(space: Workspace, asked: str, key: str = "query") -> tuple[Quer
     names = [own_name, *records] if own_name else list(records)
     if asked and asked not in names:
         problems = (
-            f"The link asks for the query {asked}, which is not in this data. Showing {space.dataset.opening}.",
+            f"The link asks for the query {asked}, which is not in this data. Showing {workspace.dataset.opening}.",
         )
-    name = controls.query_name(names, space.dataset.opening, key)
+    name = controls.query_name(names, workspace.dataset.opening, key)
     if own is not None and name == own_name:
         return own, problems
-    return query_of(space, records[name]), problems
+    return query_of(workspace, records[name]), problems
 
 
-def _uploaded(space: Workspace) -> Query | None:
+def _uploaded(workspace: Workspace) -> Query | None:
     """The visitor's own image, decoded; None without one, with a message where it cannot be used."""
-    config, upload = space.retriever.model.config, controls.uploaded(forget_last)
+    config, upload = workspace.retriever.model.config, controls.uploaded(forget_last)
     try:
         own = own_image(upload.name, upload.data, config.image_size) if upload else last_image(config.image_size)
     except ImageError as error:
-        problem(str(error))
+        show_warning(str(error))
         return None
     if own is None:
         return None
     if not upload:
-        controls.kept_upload(own.name, forget_last)
-    camera = controls.camera(config.cameras) if space.dataset.uses_cameras else None
-    return Query(_UPLOADED + own.digest, own.image, Subject(camera=camera), space.key)
+        controls.stored_upload(own.name, forget_last)
+    camera = controls.camera(config.cameras) if workspace.dataset.uses_cameras else None
+    return Query(_UPLOADED + own.digest, own.image, QueryIdentity(camera=camera), workspace.key)

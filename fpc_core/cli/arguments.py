@@ -27,7 +27,7 @@ from fpc_core.evaluation.sweep.task import SweepGrid
 from fpc_core.explain.heatmap_methods import DECODER_METHODS
 from fpc_core.gallery.builder import BATCH_SIZE, SHARD_IMAGES
 from fpc_core.matching.shortlist import IndexKind
-from fpc_core.report.sources import MOST
+from fpc_core.report.sources import MAX_IMAGES
 from fpc_core.training.settings import TrainSettings
 
 MODELS = {"tiny": VIT_TINY, "small": VIT_SMALL, "base-16": VIT_BASE_STRIDE_16, "base-11": VIT_BASE_STRIDE_11}
@@ -74,7 +74,7 @@ def build_parser(commands: Mapping[str, Callable[..., int | None]]) -> argparse.
     explain = add("explain", "one HTML report on many queries, in a file that needs nothing else", search)
     explain.add_argument("folder", type=Path, nargs="?", help="folder of images (default: the queries of the data)")
     explain.add_argument("--out", type=Path, default=Path("report.html"))
-    explain.add_argument("--queries", type=int, default=50, metavar="N", help=f"at most this many, up to {MOST}")
+    explain.add_argument("--queries", type=int, default=50, metavar="N", help=f"at most this many, up to {MAX_IMAGES}")
     explain.add_argument(
         "--method", choices=[each.value for each in DECODER_METHODS], default=MapMethod.LEFT_OUT.value,
         help="of the decoder's heat maps",

@@ -33,7 +33,7 @@ from fpc_core.data.images import decode_image, resize_image, to_tensor
 from fpc_core.evaluation.device_parity import checked_parity
 from fpc_core.evaluation.engine.passes import Known, PassTask
 from fpc_core.evaluation.engine.result_store import ResultStore
-from fpc_core.evaluation.engine.runner import run_kept
+from fpc_core.evaluation.engine.runner import run_with_store
 from fpc_core.evaluation.failure_analysis.dropped_patches import dropped_by_strategy, dropped_text
 from fpc_core.evaluation.metrics.bootstrap import Bootstrap
 from fpc_core.evaluation.metrics.flops import format_table, table3
@@ -47,14 +47,14 @@ from fpc_core.evaluation.sweep.task import SweepGrid, SweepTask
 from fpc_core.figures.recipe import read_recipe
 from fpc_core.figures.render import write_figure
 from fpc_core.gallery.builder import build_memory
-from fpc_core.lessons.context import case_of
+from fpc_core.lessons.context import lesson_context
 from fpc_core.model.checkpoint import load_checkpoint
 from fpc_core.report.collect import explain
 from fpc_core.report.lesson import render_lesson
 from fpc_core.report.render import about, render
 from fpc_core.report.sources import images_of, queries_of, query_of
 from fpc_core.runtime import distributed
-from fpc_core.runtime.out_of_memory import NoMemoryLeftError
+from fpc_core.runtime.out_of_memory import OutOfMemoryError
 from fpc_core.training.batches import training_config
 from fpc_core.training.loop import train
 from fpc_core.training.settings import Progress, TrainSettings
@@ -74,21 +74,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = build_parser(COMMANDS).parse_args(arguments)
     try:
         return args.run(args) or 0
-    except (ValueError, OSError, NoMemoryLeftError) as error:
+    except (ValueError, OSError, OutOfMemoryError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 
 
 def _query(args: argparse.Namespace) -> None:
-    space = _open(args)
-    model, memory = space.retriever.model, space.retriever.memory
+    workspace = _open(args)
+    model, memory = workspace.retriever.model, workspace.retriever.memory
     known = model.config.cameras
     if args.camera is not None and known and not 1 <= args.camera <= known:
         raise ValueError(f"--camera must lie in 1..{known}, not {args.camera}; leave it out where it is none of them")
     image = to_tensor([resize_image(decode_image(args.image), model.config.image_size)], model.config)
     camera = None if args.camera is None else torch.tensor([args.camera - 1])
-    trace = space.retriever.search(image, _settings(args, space), camera)
-    print(_about(space))
+    trace = workspace.retriever.search(image, _settings(args, workspace), camera)
+    print(_summary(workspace))
     kept = " ".join(f"block {stage.block}: {stage.kept.shape[1]}" for stage in trace.encoding.stages)
     print(f"patches {model.config.patches}, kept after {kept}\n")
     columns = {"cosine": trace.by_cosine, "D": trace.by_distance, "consolidated": trace.final}
@@ -119,7 +119,7 @@ def _build(args: argparse.Namespace) -> None:
     if first:
         print(report)
     with (
-        distributed.joined(torch.device("cpu"), patience=timedelta(days=7)),
+        distributed.process_group(torch.device("cpu"), patience=timedelta(days=7)),
         tqdm(total=len(dataset.gallery), unit="image", disable=None if first else True) as bar,
     ):
         memory = build_memory(
@@ -129,7 +129,7 @@ def _build(args: argparse.Namespace) -> None:
             places.memory,
             batch_size=args.batch_size,
             shard_images=args.shard_images,
-            progress=_show(bar),
+            progress=_progress_callback(bar),
         )
     if first:
         print(f"{places.memory}: {len(memory)} images, {memory.tokens.nbytes / 1e6:.1f} MB of tokens")
@@ -139,9 +139,9 @@ def _evaluate(args: argparse.Namespace) -> None:
     asked = [*(args.tables or []), *(("4", "5") if args.ablation else ())]
     if asked and args.recipe:
         raise ValueError("--recipe says all of one score and --tables asks for others; give one of them")
-    space = _open(args)
-    retriever, dataset = space.retriever, space.dataset
-    settings = replace(_settings(args, space), shortlist=dataset.shortlist)
+    workspace = _open(args)
+    retriever, dataset = workspace.retriever, workspace.dataset
+    settings = replace(_settings(args, workspace), shortlist=dataset.shortlist)
     bootstrap = Bootstrap(args.resamples)
     if args.recipe:
         tables: Sequence[ReportTable] = [scores_table(read_score_recipe(args.recipe))]
@@ -151,7 +151,7 @@ def _evaluate(args: argparse.Namespace) -> None:
     else:
         tables = [scores_table(ScoreRecipe(settings=settings, bootstrap=bootstrap))]
     task = evaluation_task(retriever, dataset, tables)
-    print(_about(space), file=sys.stderr)
+    print(_summary(workspace), file=sys.stderr)
     filled = task.filled(_computed(task.work, keep=not args.no_cache))
     for name in args.format or (FORMATS if args.out else ["text"]):
         suffix, write = FORMATS[name]
@@ -163,27 +163,27 @@ def _evaluate(args: argparse.Namespace) -> None:
             else:
                 print(write(table))
     if args.dropped or (args.ablation and true_masks(dataset)):
-        print(_dropped(space, settings.prune))
+        print(_dropped(workspace, settings.prune))
 
 
-def _dropped(space: Workspace, prune: PruneSettings) -> str:
-    masks = true_masks(space.dataset)
+def _dropped(workspace: Workspace, prune: PruneSettings) -> str:
+    masks = true_masks(workspace.dataset)
     if not masks:
-        raise ValueError(f"{space.dataset.name} has no true masks, so nothing is known of what was dropped")
-    with tqdm(total=len(space.dataset.query), unit="query", disable=None) as bar:
-        dropped = dropped_by_strategy(space.retriever, space.dataset, prune, masks, _show(bar))
+        raise ValueError(f"{workspace.dataset.name} has no true masks, so nothing is known of what was dropped")
+    with tqdm(total=len(workspace.dataset.query), unit="query", disable=None) as bar:
+        dropped = dropped_by_strategy(workspace.retriever, workspace.dataset, prune, masks, _progress_callback(bar))
     return dropped_text(dropped, prune.keep_rate)
 
 
 def _sweep(args: argparse.Namespace) -> None:
-    space = _open(args)
+    workspace = _open(args)
     settings = QuerySettings(
         transport=TransportSettings(Solver(args.solver)), variant=Variant(args.variant), neighbors=1,
-        shortlist=space.dataset.shortlist,
+        shortlist=workspace.dataset.shortlist,
     )  # fmt: skip
     grid = SweepGrid(tuple(args.keep_rates), tuple(args.alphas), tuple(args.neighbors))
-    task = SweepTask(space.retriever, space.dataset, grid, settings)
-    print(_about(space))
+    task = SweepTask(workspace.retriever, workspace.dataset, grid, settings)
+    print(_summary(workspace))
     known = _computed(task.work, keep=not args.no_cache)
     print(format_sweep(task, known))
     if args.csv:
@@ -195,7 +195,7 @@ def _computed(task: PassTask, keep: bool) -> Known:
     """The passes of a task, run to their end. keep: go on from what is on disk, and keep what is new."""
     store = ResultStore(cache_folder() / "results") if keep else None
     with tqdm(total=task.total, unit="step", disable=None) as bar:
-        kept = run_kept(task, store, _show(bar))
+        kept = run_with_store(task, store, _progress_callback(bar))
     for note in kept.notes:
         print(f"note: {note}", file=sys.stderr)
     return kept.known
@@ -203,27 +203,27 @@ def _computed(task: PassTask, keep: bool) -> Known:
 
 def _figure(args: argparse.Namespace) -> None:
     recipe = read_recipe(args.recipe)
-    space = _open(args)
-    print(_about(space))
+    workspace = _open(args)
+    print(_summary(workspace))
     args.out.mkdir(parents=True, exist_ok=True)
-    for path in write_figure(recipe, space, args.out / args.recipe.stem):
+    for path in write_figure(recipe, workspace, args.out / args.recipe.stem):
         print(f"wrote {path}")
 
 
 def _explain(args: argparse.Namespace) -> None:
     if args.out.is_dir():
         raise ValueError(f"{args.out} is a folder; name the file to write, such as {args.out / 'report.html'}")
-    space = _open(args)
-    settings = _settings(args, space)
+    workspace = _open(args)
+    settings = _settings(args, workspace)
     how = MapSettings(MapMethod(args.method), MapTarget(args.target), relative=args.relative)
-    dataset = space.dataset
+    dataset = workspace.dataset
     sources = images_of(args.folder, dataset, args.queries) if args.folder else queries_of(dataset, args.queries)
-    print(_about(space))
+    print(_summary(workspace))
     args.out.parent.mkdir(parents=True, exist_ok=True)
     made = datetime.now().astimezone()
     with tqdm(total=len(sources.images), unit="query", disable=None) as bar:
-        explained, refused = explain(space, sources, settings, how, progress=bar.update)
-    page = render(about(space, sources, settings, how, made), explained, refused)
+        explained, refused = explain(workspace, sources, settings, how, progress=bar.update)
+    page = render(about(workspace, sources, settings, how, made), explained, refused)
     args.out.write_text(page, encoding="utf-8", newline="\n")
     left_out = f", {sources.more} more left out (--queries)" if sources.more else ""
     unread = f", {len(refused)} files not explained" if refused else ""
@@ -231,15 +231,15 @@ def _explain(args: argparse.Namespace) -> None:
 
 
 def _lesson(args: argparse.Namespace) -> None:
-    space = _open(args)
-    settings, config = _settings(args, space), space.retriever.model.config
-    source = query_of(args.query or Path(space.dataset.opening), space.dataset)
+    workspace = _open(args)
+    settings, config = _settings(args, workspace), workspace.retriever.model.config
+    source = query_of(args.query or Path(workspace.dataset.opening), workspace.dataset)
     image = resize_image(source.read(), config.image_size)
-    known = space.dataset.uses_cameras and source.subject.camera is not None
+    known = workspace.dataset.uses_cameras and source.subject.camera is not None
     cameras = torch.tensor([source.subject.camera]) if known else None
-    trace = space.retriever.search(to_tensor([image], config), settings, cameras)
-    case = case_of(space.retriever, trace, source.subject, space.dataset.uses_cameras)
-    page = render_lesson(space, image, source.name, case, datetime.now().astimezone())
+    trace = workspace.retriever.search(to_tensor([image], config), settings, cameras)
+    case = lesson_context(workspace.retriever, trace, source.subject, workspace.dataset.uses_cameras)
+    page = render_lesson(workspace, image, source.name, case, datetime.now().astimezone())
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(page, encoding="utf-8", newline="\n")
     print(f"wrote {args.out}: nine steps on {source.name}, {args.out.stat().st_size / 1e6:.1f} MB")
@@ -310,40 +310,40 @@ def _doctor(args: argparse.Namespace) -> int:
     print(f"CUDA device: {cuda}; in use: {choose_device(args.device)}")
     places = _places(args)
     checks: list[tuple[str, Callable[[], object]]] = [
-        ("data", lambda: _counted(open_dataset(places.data))),
+        ("data", lambda: _split_counts(open_dataset(places.data))),
         ("weights", lambda: load_checkpoint(places.weights)[1]),
         ("workspace", lambda: f"memory of {len(_open(args).retriever.memory)} images fits data and weights"),
-        ("search", lambda: _tried(_open(args))),
+        ("search", lambda: _check_self_retrieval(_open(args))),
     ]
     if choose_device(args.device).type != "cpu" or places.precision != Precision.FLOAT32:
         checks.append(("parity with the CPU in float32", lambda: checked_parity(_open(args))))
     for name, check in checks:
         try:
             print(f"ok       {name}: {check()}")
-        except (ValueError, OSError, NoMemoryLeftError) as error:
+        except (ValueError, OSError, OutOfMemoryError) as error:
             print(f"problem  {name}: {error}")
             status = 1
     return status
 
 
-def _tried(space: Workspace) -> str:
+def _check_self_retrieval(workspace: Workspace) -> str:
     """A search for the first gallery image; the first one on a machine also compiles the transport kernel."""
-    retriever, record = space.retriever, space.retriever.memory.records[0]
-    image = resize_image(space.dataset.read(record), retriever.model.config.image_size)
-    camera = torch.tensor([record.camera]) if space.dataset.uses_cameras else None
+    retriever, record = workspace.retriever, workspace.retriever.memory.records[0]
+    image = resize_image(workspace.dataset.read(record), retriever.model.config.image_size)
+    camera = torch.tensor([record.camera]) if workspace.dataset.uses_cameras else None
     trace = retriever.search(to_tensor([image], retriever.model.config), QuerySettings().with_keep_rate(1.0), camera)
     return f"a gallery image finds itself at rank {trace.match.shortlist.place(0) + 1} of {len(retriever.memory)}"
 
 
-def _counted(dataset: object) -> str:
+def _split_counts(dataset: object) -> str:
     return " ".join(f"{len(getattr(dataset, split))} {split}" for split in ("train", "query", "gallery")) + " images"
 
 
-def _about(space: Workspace) -> str:
-    return f"data {space.dataset.label}, weights {space.places.weights.name}, device {space.computing}"
+def _summary(workspace: Workspace) -> str:
+    return f"data {workspace.dataset.label}, weights {workspace.places.weights.name}, device {workspace.computing}"
 
 
-def _show(bar: tqdm) -> Callable[[int, int], None]:
+def _progress_callback(bar: tqdm) -> Callable[[int, int], None]:
     def show(done: int, total: int) -> None:
         if done < bar.n or total != bar.total:
             bar.reset(total)
@@ -366,13 +366,13 @@ def _open(args: argparse.Namespace) -> Workspace:
     return open_workspace(_places(args), args.device, shortlist=args.shortlist)
 
 
-def _settings(args: argparse.Namespace, space: Workspace) -> QuerySettings:
+def _settings(args: argparse.Namespace, workspace: Workspace) -> QuerySettings:
     return QuerySettings(
         prune=PruneSettings(args.keep_rate),
         transport=TransportSettings(Solver(args.solver)),
         variant=Variant(args.variant),
         alpha=args.alpha,
-        neighbors=args.neighbors or space.dataset.neighbors,
+        neighbors=args.neighbors or workspace.dataset.neighbors,
     )
 
 

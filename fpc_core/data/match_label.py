@@ -8,7 +8,7 @@ from enum import StrEnum
 from fpc_core.data.datasets import ImageRecord
 
 
-class Tone(StrEnum):
+class MatchLabel(StrEnum):
     """What a border says; every tone but NEUTRAL also has a mark, so that colour never stands alone."""
 
     MATCH = "match"
@@ -17,21 +17,21 @@ class Tone(StrEnum):
     NEUTRAL = "neutral"
 
 
-MARKS = {Tone.MATCH: "✓", Tone.OTHER: "✗", Tone.JUNK: "–", Tone.NEUTRAL: ""}
+MARKS = {MatchLabel.MATCH: "✓", MatchLabel.OTHER: "✗", MatchLabel.JUNK: "–", MatchLabel.NEUTRAL: ""}
 
 
 @dataclass(frozen=True)
-class Subject:
+class QueryIdentity:
     """Who the query shows, where that is known; an upload has neither identity nor camera."""
 
     identity: int | None = None
     camera: int | None = None
 
 
-def tone_of(record: ImageRecord, subject: Subject, uses_cameras: bool) -> Tone:
+def match_label(record: ImageRecord, subject: QueryIdentity, uses_cameras: bool) -> MatchLabel:
     """The junk rule of the evaluation: same identity under the same camera says nothing about retrieval."""
     if subject.identity is None:
-        return Tone.NEUTRAL
+        return MatchLabel.NEUTRAL
     if record.identity != subject.identity:
-        return Tone.OTHER
-    return Tone.JUNK if uses_cameras and record.camera == subject.camera else Tone.MATCH
+        return MatchLabel.OTHER
+    return MatchLabel.JUNK if uses_cameras and record.camera == subject.camera else MatchLabel.MATCH

@@ -20,8 +20,8 @@ from fpc_core.io import dataclass_json
 from fpc_core.io.dataclass_json import RecipeError
 
 FORMAT = 1
-MOST_OCCLUDERS = 30
-MOST_POINTS = 400  # of one stroke
+MAX_OCCLUDERS = 30
+MAX_POINTS = 400  # of one stroke
 PLACES = (-2.0, 3.0)  # of centres and points: an occluder may lie outside of the image
 SIZES = (0.005, 3.0)
 GREY = "#808080"  # near 0 after normalisation, so it adds neither light nor dark
@@ -128,8 +128,8 @@ class Stroke:
     colour: str = GREY
 
     def __post_init__(self) -> None:
-        if not 1 <= len(self.points) <= MOST_POINTS:
-            raise RecipeError(f"points must be 1 to {MOST_POINTS} pairs, not {len(self.points)}")
+        if not 1 <= len(self.points) <= MAX_POINTS:
+            raise RecipeError(f"points must be 1 to {MAX_POINTS} pairs, not {len(self.points)}")
         for point in self.points:
             for value in point:
                 _check("points", value, PLACES)
@@ -147,8 +147,8 @@ class Scene:
     occluders: tuple[Occluder, ...] = ()
 
     def __post_init__(self) -> None:
-        if len(self.occluders) > MOST_OCCLUDERS:
-            raise RecipeError(f"occluders must be at most {MOST_OCCLUDERS}, not {len(self.occluders)}")
+        if len(self.occluders) > MAX_OCCLUDERS:
+            raise RecipeError(f"occluders must be at most {MAX_OCCLUDERS}, not {len(self.occluders)}")
 
     @property
     def pictured(self) -> tuple[CutOut, ...]:

@@ -20,16 +20,16 @@ import numpy as np
 from fpc_core.data import images
 from fpc_core.data.images import MAX_BYTES, NAMELESS, ImageError
 
-SECONDS = 6  # of processor time; 40 million pixels take one or two
-PATIENCE = 30  # seconds by the clock, on a busy machine
-ROOM = 2 << 30  # bytes of address space; 40 million pixels with transparency take 0.6 GB
-AT_ONCE = 2  # such processes
+MAX_CPU_SECONDS = 6  # of processor time; 40 million pixels take one or two
+MAX_WAIT_SECONDS = 30  # seconds by the clock, on a busy machine
+MAX_ADDRESS_BYTES = 2 << 30  # bytes of address space; 40 million pixels with transparency take 0.6 GB
+MAX_PROCESSES = 2  # such processes
 _LOG = logging.getLogger("fpc.apart")
-_seats = threading.BoundedSemaphore(AT_ONCE)
+_process_slots = threading.BoundedSemaphore(MAX_PROCESSES)
 
 
-def decode_apart(
-    data: bytes, name: str, size: tuple[int, int], *, seconds: int = SECONDS, patience: float = PATIENCE
+def decode_in_subprocess(
+    data: bytes, name: str, size: tuple[int, int], *, seconds: int = MAX_CPU_SECONDS, patience: float = MAX_WAIT_SECONDS
 ) -> np.ndarray:
     """`resize_image(decode_image(data, name), size)`: uint8 (height, width, 3), with bounds on time and memory.
 
@@ -39,14 +39,14 @@ def decode_apart(
     if len(data) > MAX_BYTES:  # not even sent there
         raise ImageError(f"{name} has {len(data) / 1e6:.1f} MB, the limit is {MAX_BYTES / 1e6:.0f} MB; save it smaller")
     until = time.monotonic() + patience
-    if not _seats.acquire(timeout=patience):
+    if not _process_slots.acquire(timeout=patience):
         raise ImageError(f"{name} has to wait: others' images are being decoded; try again in a minute")
     try:
         done = _run(data, size, seconds, until - time.monotonic())
     except subprocess.TimeoutExpired as error:
         raise ImageError(_too_long(name)) from error
     finally:
-        _seats.release()
+        _process_slots.release()
     height, width = size
     kind, body = done.stdout[:1], done.stdout[1:]
     if kind == b"E":
@@ -61,7 +61,14 @@ def decode_apart(
 
 
 def _run(data: bytes, size: tuple[int, int], seconds: int, patience: float) -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-P", str(Path(images.__file__).resolve()), str(seconds), str(ROOM), *map(str, size)]
+    command = [
+        sys.executable,
+        "-P",
+        str(Path(images.__file__).resolve()),
+        str(seconds),
+        str(MAX_ADDRESS_BYTES),
+        *map(str, size),
+    ]
     # -P: what lies beside that file is no module of the program. One thread: pools would take address space in vain.
     bounds = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     return subprocess.run(

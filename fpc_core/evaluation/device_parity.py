@@ -83,9 +83,9 @@ def parity(
     return Parity(*np.max(found, axis=0).tolist())
 
 
-def checked_parity(space: Workspace, queries: int = 4) -> Parity:
+def checked_parity(workspace: Workspace, queries: int = 4) -> Parity:
     """The parity of a workspace with the CPU in float32 over some of its queries. Raises ValueError beyond BOUNDS."""
-    retriever, dataset = space.retriever, space.dataset
+    retriever, dataset = workspace.retriever, workspace.dataset
     records, config = dataset.query[:queries], retriever.model.config
     images = to_tensor([resize_image(dataset.read(record), config.image_size) for record in records], config)
     cameras = torch.tensor([record.camera for record in records]) if dataset.uses_cameras else None
@@ -93,7 +93,7 @@ def checked_parity(space: Workspace, queries: int = 4) -> Parity:
     found = parity(on_cpu(retriever), retriever, images, cameras, settings)
     if beyond := found.beyond(BOUNDS[retriever.model.encoder.precision]):
         raise ValueError(
-            f"{space.computing} is further from the CPU in float32 than it may be: {', '.join(beyond)}; "
+            f"{workspace.computing} is further from the CPU in float32 than it may be: {', '.join(beyond)}; "
             "use --precision float32, or --device cpu"
         )
     return found

@@ -9,15 +9,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fpc_core.data.datasets import ImageRecord
-from fpc_core.data.match_label import MARKS, Subject, Tone, tone_of
+from fpc_core.data.match_label import MARKS, MatchLabel, QueryIdentity, match_label
 from fpc_core.matching.ranking import combined_distance
 from fpc_core.results import Consolidation, Match, Ranking
 
 SPOKEN = {
-    Tone.MATCH: "same identity",
-    Tone.OTHER: "another identity",
-    Tone.JUNK: "junk: same identity and camera",
-    Tone.NEUTRAL: "identity of the query unknown",
+    MatchLabel.MATCH: "same identity",
+    MatchLabel.OTHER: "another identity",
+    MatchLabel.JUNK: "junk: same identity and camera",
+    MatchLabel.NEUTRAL: "identity of the query unknown",
 }
 
 
@@ -29,7 +29,7 @@ class Card:
     image: str
     title: str
     lines: tuple[str, ...] = ()
-    tone: Tone = Tone.NEUTRAL
+    tone: MatchLabel = MatchLabel.NEUTRAL
     tag: str = ""
     alt: str = ""
     selected: bool = False
@@ -65,7 +65,7 @@ def camera_name(camera: int) -> str:
     return "–" if camera < 0 else str(camera + 1)
 
 
-def who(record: ImageRecord) -> str:
+def identity_label(record: ImageRecord) -> str:
     """Identity and camera in words."""
     return f"identity {record.identity}, camera {camera_name(record.camera)}"
 
@@ -85,7 +85,7 @@ def ranked_strip(
     title: str,
     ranking: Ranking,
     records: Sequence[ImageRecord],
-    subject: Subject,
+    subject: QueryIdentity,
     *,
     symbol: str,
     parts: Mapping[int, tuple[float, float, float]],
@@ -106,14 +106,14 @@ def ranked_strip(
     rank = hidden = 0
     for row, distance in zip(ranking.indices.tolist(), ranking.distance.tolist(), strict=True):
         record = records[row]
-        tone = tone_of(record, subject, uses_cameras)
-        if tone is Tone.JUNK:
+        tone = match_label(record, subject, uses_cameras)
+        if tone is MatchLabel.JUNK:
             if not show_junk:
                 hidden += 1
                 continue
         else:
             rank += 1
-        head = f"{rank}" if tone is not Tone.JUNK else "junk"
+        head = f"{rank}" if tone is not MatchLabel.JUNK else "junk"
         lines = [f"{symbol} {distance:.3f}"]
         if row in parts:
             _, cos, emd = parts[row]
@@ -122,7 +122,7 @@ def ranked_strip(
             lines += ["beyond the", "shortlist"]
         lines.append(f"id {record.identity} · cam {camera_name(record.camera)}")
         moved = (before or {}).get(row)
-        if before is not None and tone is not Tone.JUNK and moved != rank:
+        if before is not None and tone is not MatchLabel.JUNK and moved != rank:
             head += _arrow(moved, rank)
         cards.append(
             Card(
@@ -145,7 +145,7 @@ def ranked_strip(
 def decoder_cards(
     consolidation: Consolidation,
     records: Sequence[ImageRecord],
-    subject: Subject,
+    subject: QueryIdentity,
     uses_cameras: bool,
     chosen: int | None = None,
 ) -> tuple[Card, ...]:
@@ -154,22 +154,24 @@ def decoder_cards(
     pairs = zip(consolidation.neighbors.tolist(), consolidation.neighbor_shares.tolist(), strict=True)
     for place, (row, share) in enumerate(pairs, start=1):
         record = records[row]
-        tone = tone_of(record, subject, uses_cameras)
+        tone = match_label(record, subject, uses_cameras)
         lines = (f"takes {share:.1%}", f"id {record.identity} · cam {camera_name(record.camera)}")
         about = f"neighbour {place}, {SPOKEN[tone]}, {share:.1%} of the attention"
         cards.append(Card(str(row), f"g{row}", str(place), lines, tone, alt=about, selected=row == chosen))
     return tuple(cards)
 
 
-def ranks_of(ranking: Ranking, records: Sequence[ImageRecord], subject: Subject, uses_cameras: bool) -> dict[int, int]:
+def ranks_of(
+    ranking: Ranking, records: Sequence[ImageRecord], subject: QueryIdentity, uses_cameras: bool
+) -> dict[int, int]:
     """1-based rank of every memory row of a ranking; junk images have none."""
     rows = (row for row in ranking.indices.tolist())
-    ranked = (row for row in rows if tone_of(records[row], subject, uses_cameras) is not Tone.JUNK)
+    ranked = (row for row in rows if match_label(records[row], subject, uses_cameras) is not MatchLabel.JUNK)
     return {row: place for place, row in enumerate(ranked, start=1)}
 
 
-def rivals(
-    rows: Sequence[int], tones: Sequence[Tone], chosen: int, show: int, show_junk: bool
+def comparison_candidates(
+    rows: Sequence[int], tones: Sequence[MatchLabel], chosen: int, show: int, show_junk: bool
 ) -> tuple[list[int], int | None]:
     """Hits to compare the chosen one with, nearest first, and the one that says most; ([], None) without any.
 
@@ -177,20 +179,20 @@ def rivals(
     most: for a wrong hit the first true match, for a true match the first wrong hit, else the nearest.
     """
     tone_by = dict(zip(rows, tones, strict=True))
-    others = [row for row in rows if row != chosen and (show_junk or tone_by[row] is not Tone.JUNK)]
-    first_match = next((row for row in others if tone_by[row] is Tone.MATCH), None)
-    first_other = next((row for row in others if tone_by[row] is Tone.OTHER), None)
+    others = [row for row in rows if row != chosen and (show_junk or tone_by[row] is not MatchLabel.JUNK)]
+    first_match = next((row for row in others if tone_by[row] is MatchLabel.MATCH), None)
+    first_other = next((row for row in others if tone_by[row] is MatchLabel.OTHER), None)
     offered = others[:show]
     if first_match is not None and first_match not in offered:
         offered.append(first_match)
-    telling = first_other if tone_by.get(chosen) is Tone.MATCH else first_match
+    telling = first_other if tone_by.get(chosen) is MatchLabel.MATCH else first_match
     return offered, telling if telling in offered else next(iter(offered), None)
 
 
 def correct_in(cards: Sequence[Card]) -> str:
     """How many of the ranked cards are right, as a caption; empty where the identity is unknown."""
-    ranked = [card.tone for card in cards if card.tone in (Tone.MATCH, Tone.OTHER)]
-    return f"{ranked.count(Tone.MATCH)} of {len(ranked)} right" if ranked else ""
+    ranked = [card.tone for card in cards if card.tone in (MatchLabel.MATCH, MatchLabel.OTHER)]
+    return f"{ranked.count(MatchLabel.MATCH)} of {len(ranked)} right" if ranked else ""
 
 
 def _arrow(old: int | None, new: int) -> str:

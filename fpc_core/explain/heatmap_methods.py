@@ -16,7 +16,7 @@ NAMES: Mapping[MapMethod, str] = {
     MapMethod.VALUE_NORM: "attention × value norm",
     MapMethod.LEFT_OUT: "left out",
 }
-SAYS: Mapping[MapMethod, str] = {
+DESCRIPTIONS: Mapping[MapMethod, str] = {
     MapMethod.GRAD_CAM: "How far a patch points where patches on average raise the target; blind to its attention.",
     MapMethod.GRAD_CAM_PLUS_PLUS: "As Grad-CAM, but a channel counts by its positive gradients alone.",
     MapMethod.HIRES_CAM: "Gradient times value, patch by patch: the patch's own part, exact where the rest is linear.",
@@ -37,7 +37,7 @@ def map_target(how: MapSettings, identities: int) -> str:
     return f"the logit of training identity {how.index} of {identities}"
 
 
-def told(how: MapSettings, target: str) -> str:
+def colorbar_label(how: MapSettings, target: str) -> str:
     """What a map shows, as its colour bar says it. target: in words, such as "the image ranked first"."""
     name = NAMES[how.method] if how.method in TARGETED else f"{NAMES[how.method]} of [cls]"
     if how.method is MapMethod.LEFT_OUT:

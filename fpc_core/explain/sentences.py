@@ -15,7 +15,7 @@ from fpc_core.results import Consolidation, Encoding
 UNITS = 10_000  # a distance is told in four decimals
 
 
-def drop_story(encoding: Encoding, truth: Sequence[DropShares] = ()) -> str:
+def drop_sentence(encoding: Encoding, truth: Sequence[DropShares] = ()) -> str:
     """How many patches were dropped and which; and what they show, where that is known. truth: `masks.drop_shares`."""
     patches = encoding.grid[0] * encoding.grid[1]
     lost = patches - encoding.patches.shape[1]
@@ -40,7 +40,7 @@ def drop_story(encoding: Encoding, truth: Sequence[DropShares] = ()) -> str:
     return f"{story} By the true mask they show: {', '.join(told)}."
 
 
-def decoder_story(consolidation: Consolidation, ranks: Mapping[int, int]) -> str:
+def decoder_sentence(consolidation: Consolidation, ranks: Mapping[int, int]) -> str:
     """Whom the decoder attended to. ranks: 1-based, by D, of the memory rows that have one."""
     shares = consolidation.neighbor_shares
     most = int(shares.argmax())
@@ -54,7 +54,7 @@ def decoder_story(consolidation: Consolidation, ranks: Mapping[int, int]) -> str
     return f"{story} {name} got the most: {shares[most]:.1%}, where an even split is {even:.1%} each."
 
 
-def final_story(by_distance: Mapping[int, int], final: Mapping[int, int], matches: Sequence[int] | None) -> str:
+def final_sentence(by_distance: Mapping[int, int], final: Mapping[int, int], matches: Sequence[int] | None) -> str:
     """What consolidation did to the ranking. by_distance, final: 1-based rank of every memory row that has one.
 
     matches: memory rows that show the same identity, None where that is not known.
@@ -76,7 +76,7 @@ def _ranked(rank: int | None) -> str:
     return "beyond the shortlist" if rank is None else f"at rank {rank}"
 
 
-def patch_story(
+def patch_sentence(
     lives: Sequence[PatchLife], living: LivingRange, keep_rates: Sequence[float], strategy: DropStrategy
 ) -> str:
     """What became of one patch, and at which keep rates it lives. lives: its `life_line`; keep_rates: ascending."""
@@ -105,7 +105,7 @@ def _living(living: LivingRange, keep_rates: Sequence[float]) -> str:
     return text + "."
 
 
-def told_parts(d_cos: float, d_emd: float, alpha: float) -> tuple[int, int, int]:
+def format_parts(d_cos: float, d_emd: float, alpha: float) -> tuple[int, int, int]:
     """(1 - alpha) D_cos, alpha D_EMD and D in units of the last decimal told; the first two sum to the third exactly.
 
     Rounded one by one they might not: then the transport part takes the difference.
@@ -114,18 +114,18 @@ def told_parts(d_cos: float, d_emd: float, alpha: float) -> tuple[int, int, int]
     return cosine, total - cosine, total
 
 
-def told(units: int) -> str:
+def format_units(units: int) -> str:
     """Units of the last decimal as text: 310 -> 0.0310, -90 -> −0.0090."""
     return f"{'−' if units < 0 else ''}{abs(units) / UNITS:.4f}"
 
 
-def win_story(margin: Margin, names: tuple[str, str], alpha: float) -> str:
+def comparison_sentence(margin: Margin, names: tuple[str, str], alpha: float) -> str:
     """Why the winner of two hits won, in one sentence. names: of winner and loser. Its numbers add up."""
     winner, loser = names
     cosine, transport, total = (
         there - here
         for here, there in zip(
-            *(told_parts(*parts, alpha) for parts in zip(margin.d_cos, margin.d_emd, strict=True)), strict=True
+            *(format_parts(*parts, alpha) for parts in zip(margin.d_cos, margin.d_emd, strict=True)), strict=True
         )
     )
     weights = f"(weight {1 - alpha:g})", f"(weight {alpha:g})"
@@ -133,12 +133,16 @@ def win_story(margin: Margin, names: tuple[str, str], alpha: float) -> str:
         only, idle = ("cosine", "transport") if alpha == 0.0 else ("transport", "cosine")
         reason = f"all of it from {only}, for at α = {alpha:g} {idle} has no weight"
     elif min(cosine, transport) >= 0:
-        reason = f"{told(cosine)} of it from cosine {weights[0]}, {told(transport)} from transport {weights[1]}"
+        reason = f"{format_units(cosine)} of it from cosine {weights[0]}, {format_units(transport)} from transport {weights[1]}"
     elif cosine < 0:
-        reason = f"transport gives {told(transport)} {weights[1]}, cosine takes {told(-cosine)} {weights[0]}"
+        reason = (
+            f"transport gives {format_units(transport)} {weights[1]}, cosine takes {format_units(-cosine)} {weights[0]}"
+        )
     else:
-        reason = f"cosine gives {told(cosine)} {weights[0]}, transport takes {told(-transport)} {weights[1]}"
-    head = f"{winner} beats {loser} by {told(total)}" if total else f"{winner} and {loser} are level"
+        reason = (
+            f"cosine gives {format_units(cosine)} {weights[0]}, transport takes {format_units(-transport)} {weights[1]}"
+        )
+    head = f"{winner} beats {loser} by {format_units(total)}" if total else f"{winner} and {loser} are level"
     where = _where(margin.thirds, gain=transport > 0) if transport else ""
     return f"{head}: {reason}{where}."
 

@@ -10,7 +10,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from fpc_core.config import ModelConfig
-from fpc_core.data.match_label import Tone
+from fpc_core.data.match_label import MatchLabel
 from fpc_core.explain.overlay import patch_centres, veil
 from fpc_core.figures.image_grid import colour_bar, image_axes
 from fpc_core.figures.recipe import WIDTHS, FigureStyle
@@ -28,7 +28,7 @@ def draw_transport(
     style: FigureStyle,
     *,
     flows: int,
-    tone: Tone,
+    tone: MatchLabel,
 ) -> Figure:
     """The heaviest `flows` of a plan as vector lines over the two images; dropped query patches are veiled.
 
@@ -42,7 +42,7 @@ def draw_transport(
     bar = 4.0 * text
     figure = new_figure(style, image_height + text + bar)
     left, right = (width - image_width * 2.6) / 2, (width + image_width * 0.6) / 2
-    names = (words["query"], f"{words['gallery']}, {words[tone.value if tone is not Tone.JUNK else 'match']}")
+    names = (words["query"], f"{words['gallery']}, {words[tone.value if tone is not MatchLabel.JUNK else 'match']}")
     for x, image, name in ((left, veil(query, alive, config), names[0]), (right, gallery, names[1])):
         image_axes(figure, image, x, bar, image_width, image_height)
         total = figure.get_size_inches()
@@ -86,7 +86,9 @@ def heaviest(plan: TransportPlan, flows: int) -> tuple[np.ndarray, np.ndarray]:
     return rows, columns
 
 
-def draw_alpha_lines(match: Match, tones: Sequence[Tone], alpha: float, style: FigureStyle, *, hits: int) -> Figure:
+def draw_alpha_lines(
+    match: Match, tones: Sequence[MatchLabel], alpha: float, style: FigureStyle, *, hits: int
+) -> Figure:
     """D (Eq. 10) of the shortlisted candidates that reach the first `hits` ranks at some alpha; rings: exact swaps.
 
     tones: of every shortlisted candidate, in shortlist order.
@@ -102,7 +104,7 @@ def draw_alpha_lines(match: Match, tones: Sequence[Tone], alpha: float, style: F
         tone = tones[place]
         axes.plot(
             [0, 1], [cos[place], emd[place]], color=COLOURS[tone], linestyle=DASHES[tone],
-            linewidth=1.3 if tone is Tone.MATCH else 0.8,
+            linewidth=1.3 if tone is MatchLabel.MATCH else 0.8,
         )  # fmt: skip
     at = np.array([swap.alpha for swap in swaps])
     first = [swap.first for swap in swaps]
@@ -110,7 +112,11 @@ def draw_alpha_lines(match: Match, tones: Sequence[Tone], alpha: float, style: F
     rings = axes.plot(at, height, "o", markersize=3, fillstyle="none", color="#333333", mew=0.6)
     here = axes.axvline(alpha, color="#2f6fde", linewidth=1.0, zorder=0)
     axes.set(xlim=(0, 1), xlabel="α", ylabel="D")
-    shown = [tone for tone in (Tone.MATCH, Tone.OTHER, Tone.NEUTRAL) if tone in {tones[place] for place in reach}]
+    shown = [
+        tone
+        for tone in (MatchLabel.MATCH, MatchLabel.OTHER, MatchLabel.NEUTRAL)
+        if tone in {tones[place] for place in reach}
+    ]
     tones_of = [axes.plot([], [], color=COLOURS[tone], linestyle=DASHES[tone])[0] for tone in shown]
     axes.legend(
         [*tones_of, *rings, here],

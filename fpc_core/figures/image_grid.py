@@ -17,7 +17,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.textpath import TextPath
 from matplotlib.ticker import MaxNLocator
 
-from fpc_core.data.match_label import MARKS, Tone
+from fpc_core.data.match_label import MARKS, MatchLabel
 from fpc_core.explain.cards import Scale
 from fpc_core.figures.recipe import WIDTHS, FigureStyle
 from fpc_core.figures.style import COLOURS, DASHES, new_figure
@@ -33,7 +33,7 @@ class Cell:
 
     image: np.ndarray
     below: str = ""
-    tone: Tone | None = None
+    tone: MatchLabel | None = None
 
 
 @dataclass(frozen=True, eq=False)

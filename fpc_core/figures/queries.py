@@ -15,7 +15,7 @@ from fpc_core.config import MapSettings, MapTarget, PruneSettings
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.data.ground_truth import true_masks
 from fpc_core.data.images import resize_image, to_tensor
-from fpc_core.data.match_label import Subject, Tone, tone_of
+from fpc_core.data.match_label import MatchLabel, QueryIdentity, match_label
 from fpc_core.data.occluder_rendering import cut_out, cut_outs, paint
 from fpc_core.data.occluders import Outline, Scene
 from fpc_core.figures.recipe import FigureRecipe
@@ -25,14 +25,14 @@ from fpc_core.workspace import Workspace
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
+class FigureQuery:
     """A query as it is searched, and, once asked for, its search with the settings of the recipe.
 
     image: uint8 (H, W, 3) at the model's input size, with its scene on it.
     """
 
     recipe: FigureRecipe
-    space: Workspace
+    workspace: Workspace
     record: ImageRecord
     scene: Scene
     image: np.ndarray
@@ -40,11 +40,11 @@ class Asked:
     @cached_property
     def trace(self) -> QueryTrace:
         """The search of it."""
-        return self.space.retriever.search(self._pixels, self.recipe.settings, self._cameras)
+        return self.workspace.retriever.search(self._pixels, self.recipe.settings, self._cameras)
 
     def encode(self, prune: PruneSettings) -> Encoding:
         """prune: with the blocks of the recipe."""
-        return self.space.retriever.encode(self._state, prune)
+        return self.workspace.retriever.encode(self._state, prune)
 
     @property
     def name(self) -> str:
@@ -52,51 +52,51 @@ class Asked:
         count = len(self.scene.occluders)
         return self.record.path.as_posix() + (f" under {count} occluder{'s' * (count > 1)}" if count else "")
 
-    def tone(self, row: int) -> Tone:
+    def tone(self, row: int) -> MatchLabel:
         """What an image of the memory is to this query."""
-        subject = Subject(self.record.identity, self.record.camera)
-        return tone_of(self.space.retriever.memory.records[row], subject, self.space.dataset.uses_cameras)
+        subject = QueryIdentity(self.record.identity, self.record.camera)
+        return match_label(self.workspace.retriever.memory.records[row], subject, self.workspace.dataset.uses_cameras)
 
     def hits(self, ranking: Ranking, count: int) -> list[tuple[int, float]]:
         """Memory row and distance of the nearest `count` that are no junk."""
         found = zip(ranking.indices.tolist(), ranking.distance.tolist(), strict=True)
-        return list(islice((each for each in found if self.tone(each[0]) is not Tone.JUNK), count))
+        return list(islice((each for each in found if self.tone(each[0]) is not MatchLabel.JUNK), count))
 
     @property
     def _pixels(self) -> torch.Tensor:
-        return to_tensor([self.image], self.space.retriever.model.config)
+        return to_tensor([self.image], self.workspace.retriever.model.config)
 
     @property
     def _cameras(self) -> torch.Tensor | None:
-        return torch.tensor([self.record.camera]) if self.space.dataset.uses_cameras else None
+        return torch.tensor([self.record.camera]) if self.workspace.dataset.uses_cameras else None
 
     @cached_property
     def _state(self) -> EncoderState:
-        return self.space.retriever.prepare(self._pixels, self._cameras, self.recipe.settings.prune.blocks[0])
+        return self.workspace.retriever.prepare(self._pixels, self._cameras, self.recipe.settings.prune.blocks[0])
 
 
-def asked(recipe: FigureRecipe, space: Workspace) -> list[Asked]:
+def load_queries(recipe: FigureRecipe, workspace: Workspace) -> list[FigureQuery]:
     """The queries of a recipe. Raises RecipeError for other weights than its own and for an image that is missing."""
-    check_weights(recipe, space)
-    records = [find(space.dataset.query, path, "query") for path in recipe.queries]
+    check_weights(recipe, workspace)
+    records = [find(workspace.dataset.query, path, "query") for path in recipe.queries]
     scenes = recipe.scenes or (Scene(),) * len(records)
     masks: dict[Path, np.ndarray] = {}
     if any(each.outline is Outline.PERSON for scene in scenes for each in scene.pictured):
-        masks = true_masks(space.dataset)
+        masks = true_masks(workspace.dataset)
 
     def cut(record: ImageRecord, outline: Outline) -> np.ndarray:
-        return cut_out(image_of(space, record), outline, masks.get(record.path))
+        return cut_out(image_of(workspace, record), outline, masks.get(record.path))
 
-    pictures = cut_outs(scenes, space.retriever.memory.records, cut)
+    pictures = cut_outs(scenes, workspace.retriever.memory.records, cut)
     return [
-        Asked(recipe, space, record, scene, paint(image_of(space, record), scene, pictures))
+        FigureQuery(recipe, workspace, record, scene, paint(image_of(workspace, record), scene, pictures))
         for record, scene in zip(records, scenes, strict=True)
     ]
 
 
-def check_weights(recipe: FigureRecipe, space: Workspace) -> None:
+def check_weights(recipe: FigureRecipe, workspace: Workspace) -> None:
     """Raises RecipeError for other weights than those of the recipe."""
-    held = space.weights_fingerprint
+    held = workspace.weights_fingerprint
     if recipe.weights and recipe.weights != held:
         raise RecipeError(
             f"the recipe was made with the weights {recipe.weights[:12]}, these are {held[:12]}; open the checkpoint "
@@ -104,9 +104,9 @@ def check_weights(recipe: FigureRecipe, space: Workspace) -> None:
         )
 
 
-def image_of(space: Workspace, record: ImageRecord) -> np.ndarray:
+def image_of(workspace: Workspace, record: ImageRecord) -> np.ndarray:
     """An image of the data at the model's input size."""
-    return resize_image(space.dataset.read(record), space.retriever.model.config.image_size)
+    return resize_image(workspace.dataset.read(record), workspace.retriever.model.config.image_size)
 
 
 def find(records: Sequence[ImageRecord], path: str, split: str) -> ImageRecord:
@@ -117,18 +117,18 @@ def find(records: Sequence[ImageRecord], path: str, split: str) -> ImageRecord:
     raise RecipeError(f"the recipe asks for the {split} image {path[:120]!r}, which is not in this data")
 
 
-def map_settings(recipe: FigureRecipe, space: Workspace) -> MapSettings:
+def map_settings(recipe: FigureRecipe, workspace: Workspace) -> MapSettings:
     """Of the decoder's heat maps. Raises RecipeError for a target that this data or these weights do not have."""
     if recipe.target is MapTarget.IDENTITY:
-        if not space.weights.knows_identities:
+        if not workspace.weights.knows_identities:
             raise RecipeError(
-                f"{space.places.weights.name} has no classifier of training identities; choose the target similarity"
+                f"{workspace.places.weights.name} has no classifier of training identities; choose the target similarity"
             )
-        known = space.retriever.model.config.identities
+        known = workspace.retriever.model.config.identities
         if not -1 <= recipe.identity < known:
             raise RecipeError(f"identity must be one of the {known} the weights were trained on, or -1")
         index = recipe.identity if recipe.identity >= 0 else None
     else:
-        records = space.retriever.memory.records
+        records = workspace.retriever.memory.records
         index = records.index(find(records, recipe.gallery, "gallery")) if recipe.gallery else None
     return MapSettings(recipe.method, recipe.target, index, recipe.relative)

@@ -20,57 +20,57 @@ from fpc_core.explain.masks import survivors
 from fpc_core.explain.overlay import heat, veil
 from fpc_core.figures.flow_and_alpha_plots import draw_alpha_lines, draw_transport, heaviest
 from fpc_core.figures.image_grid import Block, Cell, draw_sheet
-from fpc_core.figures.queries import Asked, asked, find, image_of, map_settings
+from fpc_core.figures.queries import FigureQuery, find, image_of, load_queries, map_settings
 from fpc_core.figures.recipe import FigureKind, FigureRecipe
-from fpc_core.figures.style import WORDS, Drawn
+from fpc_core.figures.style import WORDS, FigureWithData
 from fpc_core.io.dataclass_json import RecipeError
 from fpc_core.workspace import Workspace
 
-Pen = Callable[[], Drawn]
+DrawFn = Callable[[], FigureWithData]
 
 
-def computed_of_queries(recipe: FigureRecipe, space: Workspace) -> Pen:
+def computed_of_queries(recipe: FigureRecipe, workspace: Workspace) -> DrawFn:
     """What draws the figure of a recipe that names queries, within `style.dressed`.
 
     Raises RecipeError where it does not fit the data or the weights.
     """
-    return _COMPUTE[recipe.kind](recipe, space, asked(recipe, space))
+    return _COMPUTE[recipe.kind](recipe, workspace, load_queries(recipe, workspace))
 
 
-def _drop_strategies(recipe: FigureRecipe, space: Workspace, queries: Sequence[Asked]) -> Pen:
+def _drop_strategies(recipe: FigureRecipe, workspace: Workspace, queries: Sequence[FigureQuery]) -> DrawFn:
     """Fig. 5: what is left after the last dropping block, for each strategy at the same keep rate."""
     order = (DropStrategy.RANDOM, DropStrategy.SALIENT, DropStrategy.NON_SALIENT)
 
-    def masks(query: Asked) -> list[np.ndarray]:
+    def masks(query: FigureQuery) -> list[np.ndarray]:
         return [survivors(query.encode(replace(recipe.settings.prune, strategy=each)))[-1] for each in order]
 
     words = WORDS[recipe.style.language]
-    return _veiled(recipe, space, {query: masks(query) for query in queries}, [words[each.value] for each in order])
+    return _veiled(recipe, workspace, {query: masks(query) for query in queries}, [words[each.value] for each in order])
 
 
-def _drop_process(recipe: FigureRecipe, space: Workspace, queries: Sequence[Asked]) -> Pen:
+def _drop_process(recipe: FigureRecipe, workspace: Workspace, queries: Sequence[FigureQuery]) -> DrawFn:
     """Figs. 6 and 9: what is left after each dropping block."""
     heads = [WORDS[recipe.style.language]["block"].format(block) for block in recipe.settings.prune.blocks]
     masks = {query: survivors(query.encode(recipe.settings.prune)) for query in queries}
-    return _veiled(recipe, space, masks, heads)
+    return _veiled(recipe, workspace, masks, heads)
 
 
-def _keep_rates(recipe: FigureRecipe, space: Workspace, queries: Sequence[Asked]) -> Pen:
+def _keep_rates(recipe: FigureRecipe, workspace: Workspace, queries: Sequence[FigureQuery]) -> DrawFn:
     """Fig. 8: what is left in the end, for each keep rate; the state before the first drop is shared."""
 
-    def masks(query: Asked) -> list[np.ndarray]:
+    def masks(query: FigureQuery) -> list[np.ndarray]:
         prunes = (replace(recipe.settings.prune, keep_rate=rate) for rate in recipe.keep_rates)
         return [survivors(query.encode(prune))[-1] for prune in prunes]
 
     heads = [f"γ = {rate:g}" for rate in recipe.keep_rates]
-    return _veiled(recipe, space, {query: masks(query) for query in queries}, heads)
+    return _veiled(recipe, workspace, {query: masks(query) for query in queries}, heads)
 
 
 def _veiled(
-    recipe: FigureRecipe, space: Workspace, masks: Mapping[Asked, Sequence[np.ndarray]], heads: Sequence[str]
-) -> Pen:
+    recipe: FigureRecipe, workspace: Workspace, masks: Mapping[FigureQuery, Sequence[np.ndarray]], heads: Sequence[str]
+) -> DrawFn:
     """Every query with its masks, bool (rows, columns), which whiten what was dropped. heads: of the masks."""
-    config = space.retriever.model.config
+    config = workspace.retriever.model.config
     blocks, rows = [], []
     for query, label in zip(masks, _labels(recipe), strict=True):
         cells = [Cell(query.image), *(Cell(veil(query.image, mask, config)) for mask in masks[query])]
@@ -80,32 +80,32 @@ def _veiled(
             rows.append((query.name, head, len(kept), " ".join(map(str, kept))))
     heads = [WORDS[recipe.style.language]["input"], *heads]
     data = _csv(("query", "panel", "kept_patches", "kept"), rows)
-    return lambda: Drawn(draw_sheet(blocks, heads, recipe.style, _aspect(space)), data)
+    return lambda: FigureWithData(draw_sheet(blocks, heads, recipe.style, _aspect(workspace)), data)
 
 
-def _decoder_maps(recipe: FigureRecipe, space: Workspace, queries: Sequence[Asked]) -> Pen:
+def _decoder_maps(recipe: FigureRecipe, workspace: Workspace, queries: Sequence[FigureQuery]) -> DrawFn:
     """Fig. 7: a heat map of the decoder over the neighbours it reads, one scale for each query."""
-    words, config = WORDS[recipe.style.language], space.retriever.model.config
-    how = map_settings(recipe, space)
+    words, config = WORDS[recipe.style.language], workspace.retriever.model.config
+    how = map_settings(recipe, workspace)
     blocks, rows = [], []
     for query, label in zip(queries, _labels(recipe), strict=True):
-        found = decoder_map(space.retriever, query.trace, how)
+        found = decoder_map(workspace.retriever, query.trace, how)
         drawn = found.scaled().neighbor_grids
         cells = [Cell(query.image)]
         for place, row in enumerate(query.trace.consolidation.neighbors.tolist()):
-            cells.append(Cell(heat(_picture(space, row), drawn[place], config, 1.0), tone=query.tone(row)))
+            cells.append(Cell(heat(_picture(workspace, row), drawn[place], config, 1.0), tone=query.tone(row)))
             shown = zip(found.neighbor_grids[place].ravel(), drawn[place].ravel(), strict=True)
-            about = (query.name, place + 1, _path(space, row), query.tone(row))
+            about = (query.name, place + 1, _path(workspace, row), query.tone(row))
             rows += [(*about, patch, f"{value:.6g}", f"{heat:.4f}") for patch, (value, heat) in enumerate(shown)]
         blocks.append(Block((tuple(cells),), label=label))
     measured = words.get(how.method.value, NAMES[how.method])
     bar = Scale(words["relative"].format(measured) if how.relative else measured, words["low"], words["high"])
     heads = [words["query"], *map(str, range(1, recipe.settings.neighbors + 1))]
     data = _csv(("query", "neighbor", "gallery", "relation", "patch", "value", "heat"), rows)
-    return lambda: Drawn(draw_sheet(blocks, heads, recipe.style, _aspect(space), bar), data)
+    return lambda: FigureWithData(draw_sheet(blocks, heads, recipe.style, _aspect(workspace), bar), data)
 
 
-def _ranked_list(recipe: FigureRecipe, space: Workspace, queries: Sequence[Asked]) -> Pen:
+def _ranked_list(recipe: FigureRecipe, workspace: Workspace, queries: Sequence[FigureQuery]) -> DrawFn:
     """The nearest gallery images by cosine, by D and after consolidation; junk images are left out."""
     words = WORDS[recipe.style.language]
     blocks, rows = [], []
@@ -115,22 +115,22 @@ def _ranked_list(recipe: FigureRecipe, space: Workspace, queries: Sequence[Asked
         lines: list[tuple[Cell | None, ...]] = []
         for name, ranking in rankings.items():
             hits = query.hits(ranking, recipe.hits)
-            cells = [Cell(_picture(space, row), f"{distance:.2f}", query.tone(row)) for row, distance in hits]
+            cells = [Cell(_picture(workspace, row), f"{distance:.2f}", query.tone(row)) for row, distance in hits]
             empty = (None,) * (recipe.hits - len(hits))
             lines.append((None if lines else Cell(query.image), *cells, *empty))
             kept = trace.encoding.positions.shape[1]
             for rank, (row, distance) in enumerate(hits, start=1):
-                rows.append((query.name, kept, name, rank, _path(space, row), query.tone(row), f"{distance:.6f}"))
+                rows.append((query.name, kept, name, rank, _path(workspace, row), query.tone(row), f"{distance:.6f}"))
         names = (words["cosine"], words["distance"].format(f"{recipe.settings.alpha:g}"), words["final"])
         blocks.append(Block(tuple(lines), names, label))
     heads = [words["query"], *map(str, range(1, recipe.hits + 1))]
     data = _csv(("query", "kept_patches", "ranking", "rank", "gallery", "relation", "distance"), rows)
-    return lambda: Drawn(draw_sheet(blocks, heads, recipe.style, _aspect(space)), data)
+    return lambda: FigureWithData(draw_sheet(blocks, heads, recipe.style, _aspect(workspace)), data)
 
 
-def _transport(recipe: FigureRecipe, space: Workspace, queries: Sequence[Asked]) -> Pen:
+def _transport(recipe: FigureRecipe, workspace: Workspace, queries: Sequence[FigureQuery]) -> DrawFn:
     """The heaviest flows of the plan to one gallery image."""
-    query, records = queries[0], space.retriever.memory.records
+    query, records = queries[0], workspace.retriever.memory.records
     trace = query.trace
     shortlist = trace.match.shortlist
     wanted = int(trace.by_distance.indices[0])
@@ -140,56 +140,56 @@ def _transport(recipe: FigureRecipe, space: Workspace, queries: Sequence[Asked])
         raise RecipeError(
             f"{recipe.gallery} is not among the {len(shortlist.indices)} shortlisted; name another gallery image"
         )
-    plan = space.retriever.plan(trace.encoding, trace.match, shortlist.place(wanted), recipe.settings)
+    plan = workspace.retriever.plan(trace.encoding, trace.match, shortlist.place(wanted), recipe.settings)
     rows = [
-        (query.name, _path(space, wanted), int(plan.query_positions[i]), j, f"{plan.plan[i, j]:.6g}",
+        (query.name, _path(workspace, wanted), int(plan.query_positions[i]), j, f"{plan.plan[i, j]:.6g}",
          f"{plan.cost[i, j]:.6f}")
         for i, j in zip(*(each.tolist() for each in heaviest(plan, recipe.flows)), strict=True)
     ]  # fmt: skip
     data = _csv(("query", "gallery", "query_patch", "gallery_patch", "mass", "ground_cost"), rows)
-    kept, picture = survivors(trace.encoding)[-1], _picture(space, wanted)
+    kept, picture = survivors(trace.encoding)[-1], _picture(workspace, wanted)
 
-    def pen() -> Drawn:
+    def pen() -> FigureWithData:
         figure = draw_transport(
-            query.image, picture, plan, kept, space.retriever.model.config, recipe.style,
+            query.image, picture, plan, kept, workspace.retriever.model.config, recipe.style,
             flows=recipe.flows, tone=query.tone(wanted),
         )  # fmt: skip
-        return Drawn(figure, data)
+        return FigureWithData(figure, data)
 
     return pen
 
 
-def _alpha_lines(recipe: FigureRecipe, space: Workspace, queries: Sequence[Asked]) -> Pen:
+def _alpha_lines(recipe: FigureRecipe, workspace: Workspace, queries: Sequence[FigureQuery]) -> DrawFn:
     """D of the nearest candidates against alpha, and the exact swaps."""
     query = queries[0]
     match = query.trace.match
     shortlist = match.shortlist
     tones = [query.tone(row) for row in shortlist.indices.tolist()]
     rows = [
-        (query.name, _path(space, row), tone, f"{d_cos:.6f}", f"{d_emd:.6f}")
+        (query.name, _path(workspace, row), tone, f"{d_cos:.6f}", f"{d_emd:.6f}")
         for row, tone, d_cos, d_emd in zip(
             shortlist.indices.tolist(), tones, shortlist.d_cos, match.transport.distance, strict=True
         )
     ]
     data = _csv(("query", "gallery", "relation", "D_cos", "D_EMD"), rows)
     style, alpha, hits = recipe.style, recipe.settings.alpha, recipe.hits
-    return lambda: Drawn(draw_alpha_lines(match, tones, alpha, style, hits=hits), data)
+    return lambda: FigureWithData(draw_alpha_lines(match, tones, alpha, style, hits=hits), data)
 
 
 def _labels(recipe: FigureRecipe) -> Sequence[str]:
     return recipe.labels or ("",) * len(recipe.queries)
 
 
-def _picture(space: Workspace, row: int) -> np.ndarray:
-    return image_of(space, space.retriever.memory.records[row])
+def _picture(workspace: Workspace, row: int) -> np.ndarray:
+    return image_of(workspace, workspace.retriever.memory.records[row])
 
 
-def _path(space: Workspace, row: int) -> str:
-    return space.retriever.memory.records[row].path.as_posix()
+def _path(workspace: Workspace, row: int) -> str:
+    return workspace.retriever.memory.records[row].path.as_posix()
 
 
-def _aspect(space: Workspace) -> float:
-    height, width = space.retriever.model.config.image_size
+def _aspect(workspace: Workspace) -> float:
+    height, width = workspace.retriever.model.config.image_size
     return height / width
 
 
@@ -201,7 +201,7 @@ def _csv(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return out.getvalue()
 
 
-_COMPUTE: Mapping[FigureKind, Callable[[FigureRecipe, Workspace, Sequence[Asked]], Pen]] = {
+_COMPUTE: Mapping[FigureKind, Callable[[FigureRecipe, Workspace, Sequence[FigureQuery]], DrawFn]] = {
     FigureKind.DROP_STRATEGIES: _drop_strategies,
     FigureKind.DROP_PROCESS: _drop_process,
     FigureKind.KEEP_RATES: _keep_rates,

@@ -12,9 +12,9 @@ from fpc_core.explain.heatmap_methods import DECODER_METHODS
 from fpc_core.io.dataclass_json import RecipeError, from_json, read_text, to_json
 
 FORMAT = 1
-MOST_QUERIES = 40
-MOST_VALUES = 21  # of keep rates or alphas
-MOST_LETTERS = 40  # of a label
+MAX_QUERIES = 40
+MAX_VALUES = 21  # of keep rates or alphas
+MAX_LETTERS = 40  # of a label
 
 
 class FigureKind(StrEnum):
@@ -101,13 +101,13 @@ class FigureRecipe:
         if self.kind in OF_ALL_QUERIES:
             if self.queries:
                 raise RecipeError(f"queries must be empty for {self.kind}, which scores all queries of the data")
-        elif not 1 <= len(self.queries) <= MOST_QUERIES:
-            raise RecipeError(f"queries must name 1 to {MOST_QUERIES} images, not {len(self.queries)}")
+        elif not 1 <= len(self.queries) <= MAX_QUERIES:
+            raise RecipeError(f"queries must name 1 to {MAX_QUERIES} images, not {len(self.queries)}")
         for name in ("scenes", "labels"):
             if len(getattr(self, name)) not in (0, len(self.queries)):
                 raise RecipeError(f"{name} must be one for each of the {len(self.queries)} queries, or empty")
-        if any(len(label) > MOST_LETTERS or not label.isprintable() for label in self.labels):
-            raise RecipeError(f"labels must be single lines of up to {MOST_LETTERS} characters")
+        if any(len(label) > MAX_LETTERS or not label.isprintable() for label in self.labels):
+            raise RecipeError(f"labels must be single lines of up to {MAX_LETTERS} characters")
         if not 1 <= self.hits <= 20:
             raise RecipeError(f"hits must lie in 1..20, not {self.hits}")
         if not 1 <= self.flows <= 5000:
@@ -133,5 +133,5 @@ def read_recipe(path: Path) -> FigureRecipe:
 
 
 def _check_axis(name: str, values: tuple[float, ...], bounds: str, within: bool) -> None:
-    if not within or not 1 <= len(values) <= MOST_VALUES or len(set(values)) != len(values):
-        raise RecipeError(f"{name} must be 1 to {MOST_VALUES} different numbers in {bounds}, not {list(values)}")
+    if not within or not 1 <= len(values) <= MAX_VALUES or len(set(values)) != len(values):
+        raise RecipeError(f"{name} must be 1 to {MAX_VALUES} different numbers in {bounds}, not {list(values)}")

@@ -12,10 +12,10 @@ from pathlib import Path
 from fpc_core.evaluation.paper_tables.export import latex as escaped
 from fpc_core.evaluation.paper_tables.table import ReportTable
 from fpc_core.figures.fonts import check_font
-from fpc_core.figures.query_figures import Pen, computed_of_queries
+from fpc_core.figures.query_figures import DrawFn, computed_of_queries
 from fpc_core.figures.recipe import OF_ALL_QUERIES, FigureKind, FigureRecipe
 from fpc_core.figures.score_figures import draw_of_scores, scored
-from fpc_core.figures.style import Drawn, dressed, printed
+from fpc_core.figures.style import FigureWithData, save_all_formats, style_context
 from fpc_core.workspace import Workspace
 
 CAPTIONS = {
@@ -34,77 +34,85 @@ CAPTIONS = {
 }
 
 
-def draw(recipe: FigureRecipe, space: Workspace, tables: Sequence[ReportTable] = ()) -> Drawn:
+def draw(recipe: FigureRecipe, workspace: Workspace, tables: Sequence[ReportTable] = ()) -> FigureWithData:
     """The figure of a recipe and its data, from one computation.
 
     tables: of a figure of all queries, `scores.score_tables` with their scores; empty has them computed.
     Raises RecipeError where the recipe does not fit this data, these weights or the fonts of this machine; and as
     `scores.scored`.
     """
-    with _drawn(recipe, space, tables) as drawn:
+    with _draw_in_style(recipe, workspace, tables) as drawn:
         return drawn
 
 
-def render_png(recipe: FigureRecipe, space: Workspace, dpi: int, tables: Sequence[ReportTable] = ()) -> bytes:
+def render_png(recipe: FigureRecipe, workspace: Workspace, dpi: int, tables: Sequence[ReportTable] = ()) -> bytes:
     """The figure as PNG bytes, for a look on screen. tables: as of `draw`."""
     file = io.BytesIO()
-    with _drawn(recipe, space, tables) as drawn:
+    with _draw_in_style(recipe, workspace, tables) as drawn:
         drawn.figure.savefig(file, dpi=dpi)
     return file.getvalue()
 
 
-def write_figure(recipe: FigureRecipe, space: Workspace, stem: Path, tables: Sequence[ReportTable] = ()) -> list[Path]:
+def write_figure(
+    recipe: FigureRecipe, workspace: Workspace, stem: Path, tables: Sequence[ReportTable] = ()
+) -> list[Path]:
     """Write the files of `files` beside each other; their paths."""
     paths = []
-    for name, content in files(recipe, space, stem.name, tables).items():
+    for name, content in files(recipe, workspace, stem.name, tables).items():
         paths.append(stem.with_name(name))
         paths[-1].write_bytes(content)
     return paths
 
 
-def bundle(recipe: FigureRecipe, space: Workspace, name: str = "figure", tables: Sequence[ReportTable] = ()) -> bytes:
+def bundle(
+    recipe: FigureRecipe, workspace: Workspace, name: str = "figure", tables: Sequence[ReportTable] = ()
+) -> bytes:
     """The files of `files` as a zip; equal recipes give equal bytes on the CPU. Nothing of it touches the disk."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        for file, content in files(recipe, space, name, tables).items():
+        for file, content in files(recipe, workspace, name, tables).items():
             archive.writestr(zipfile.ZipInfo(file, (1980, 1, 1, 0, 0, 0)), content)
     return packed.getvalue()
 
 
-def files(recipe: FigureRecipe, space: Workspace, name: str, tables: Sequence[ReportTable] = ()) -> dict[str, bytes]:
+def files(
+    recipe: FigureRecipe, workspace: Workspace, name: str, tables: Sequence[ReportTable] = ()
+) -> dict[str, bytes]:
     """By file name: name.pdf, name.svg, name-300dpi.png, name-600dpi.png, name.json, name.csv and name.tex.
 
     tables: as of `draw`.
     """
-    with _drawn(recipe, space, tables) as drawn:
-        found = printed(drawn.figure, name)
-    texts = {".json": recipe.to_json(), ".csv": drawn.data, ".tex": latex(recipe, space, name)}
+    with _draw_in_style(recipe, workspace, tables) as drawn:
+        found = save_all_formats(drawn.figure, name)
+    texts = {".json": recipe.to_json(), ".csv": drawn.data, ".tex": latex(recipe, workspace, name)}
     return found | {name + suffix: text.encode("utf-8") for suffix, text in texts.items()}
 
 
 @contextmanager
-def _drawn(recipe: FigureRecipe, space: Workspace, tables: Sequence[ReportTable]) -> Iterator[Drawn]:
+def _draw_in_style(
+    recipe: FigureRecipe, workspace: Workspace, tables: Sequence[ReportTable]
+) -> Iterator[FigureWithData]:
     """As `draw`; within, matplotlib stays as it was drawn with, so that it can be saved."""
     check_font(recipe.style.font)
-    pen: Pen
+    pen: DrawFn
     if recipe.kind in OF_ALL_QUERIES:
-        pen = partial(draw_of_scores, recipe, tables or scored(recipe, space))
+        pen = partial(draw_of_scores, recipe, tables or scored(recipe, workspace))
     else:
-        pen = computed_of_queries(recipe, space)
-    with dressed(recipe.style):  # only now: what was computed takes seconds or minutes, in which others may draw
+        pen = computed_of_queries(recipe, workspace)
+    with style_context(recipe.style):  # only now: what was computed takes seconds or minutes, in which others may draw
         yield pen()
 
 
-def latex(recipe: FigureRecipe, space: Workspace, name: str) -> str:
+def latex(recipe: FigureRecipe, workspace: Workspace, name: str) -> str:
     """A figure environment whose caption says data, weights and settings."""
     star = "*" if recipe.style.width.endswith("page") else ""
-    settings, dataset = recipe.settings, space.dataset
+    settings, dataset = recipe.settings, workspace.dataset
     occluded = sum(bool(scene.occluders) for scene in recipe.scenes)
     caption = (
         f"{CAPTIONS[recipe.kind]}. {escaped(dataset.label)}; $\\gamma = {settings.prune.keep_rate:g}$, "
         f"$\\alpha = {settings.alpha:g}$, $K = {settings.neighbors}$ where not varied; "
         f"{escaped(settings.prune.strategy.replace('_', '-'))} patches dropped, {settings.variant.value} variant, "
-        f"weights {space.weights_fingerprint[:12]}."
+        f"weights {workspace.weights_fingerprint[:12]}."
     ) + (f" Occluders were added to {occluded} of the queries." if occluded else "")
     return (
         f"\\begin{{figure{star}}}[t]\n  \\centering\n  \\includegraphics[width=\\linewidth]{{{name}.pdf}}\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fpc_core.evaluation.engine.result_store import ResultStore
-from fpc_core.evaluation.engine.runner import run_kept
+from fpc_core.evaluation.engine.runner import run_with_store
 from fpc_core.evaluation.metrics.flops import encoder_flops
 from fpc_core.evaluation.paper_tables.definitions import Setting, tables_of
 from fpc_core.evaluation.paper_tables.export import to_csv
@@ -14,7 +14,7 @@ from fpc_core.evaluation.paper_tables.task import evaluation_task
 from fpc_core.figures.queries import check_weights
 from fpc_core.figures.recipe import FigureKind, FigureRecipe
 from fpc_core.figures.score_plots import draw_curves, draw_sweep_map, draw_trade_off
-from fpc_core.figures.style import Drawn
+from fpc_core.figures.style import FigureWithData
 from fpc_core.workspace import Workspace, cache_folder
 
 _DRAW = {
@@ -24,10 +24,10 @@ _DRAW = {
 }
 
 
-def score_tables(recipe: FigureRecipe, space: Workspace) -> tuple[ReportTable, ...]:
+def score_tables(recipe: FigureRecipe, workspace: Workspace) -> tuple[ReportTable, ...]:
     """What the figure asks: tables whose scores are not filled in. Raises RecipeError for other weights."""
-    check_weights(recipe, space)
-    setting = Setting(recipe.settings, space.retriever.model.config)
+    check_weights(recipe, workspace)
+    setting = Setting(recipe.settings, workspace.retriever.model.config)
     if recipe.kind is FigureKind.SCORE_CURVES:
         return tables_of(["fig4"], setting)
     if recipe.kind is FigureKind.SWEEP_MAP:
@@ -46,18 +46,20 @@ def score_tables(recipe: FigureRecipe, space: Workspace) -> tuple[ReportTable, .
     return (ReportTable("Trade-off", title, recipe.settings, ("keep rate",), tuple(rows), computed=("FLOPs (G)",)),)
 
 
-def scored(recipe: FigureRecipe, space: Workspace) -> tuple[ReportTable, ...]:
+def scored(recipe: FigureRecipe, workspace: Workspace) -> tuple[ReportTable, ...]:
     """The tables of the figure with Rank-1 and mAP of all queries.
 
     Raises ValueError where no query has a true match, OSError where results cannot be kept; and as `score_tables`.
     """
-    task = evaluation_task(space.retriever, space.dataset, score_tables(recipe, space))
-    return task.filled(run_kept(task.work, ResultStore(cache_folder() / "results", read_only=space.read_only)).known)
+    task = evaluation_task(workspace.retriever, workspace.dataset, score_tables(recipe, workspace))
+    return task.filled(
+        run_with_store(task.work, ResultStore(cache_folder() / "results", read_only=workspace.read_only)).known
+    )
 
 
-def draw_of_scores(recipe: FigureRecipe, tables: Sequence[ReportTable]) -> Drawn:
+def draw_of_scores(recipe: FigureRecipe, tables: Sequence[ReportTable]) -> FigureWithData:
     """The figure of a recipe that names no queries, ours alone: the paper's scores are of other models and data.
 
     tables: as of `scored`.
     """
-    return Drawn(_DRAW[recipe.kind](tables, recipe.style), "\n".join(map(to_csv, tables)))
+    return FigureWithData(_DRAW[recipe.kind](tables, recipe.style), "\n".join(map(to_csv, tables)))

@@ -12,12 +12,17 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 
-from fpc_core.data.match_label import Tone
+from fpc_core.data.match_label import MatchLabel
 from fpc_core.figures.recipe import WIDTHS, FigureStyle
 
 PNG_DPI = (300, 600)
-COLOURS = {Tone.MATCH: "#1a8f4c", Tone.OTHER: "#d03b3b", Tone.JUNK: "#8a8f98", Tone.NEUTRAL: "#5b6472"}
-DASHES = {Tone.MATCH: "-", Tone.OTHER: (0, (3, 1.5)), Tone.JUNK: (0, (1, 1)), Tone.NEUTRAL: "-"}
+COLOURS = {
+    MatchLabel.MATCH: "#1a8f4c",
+    MatchLabel.OTHER: "#d03b3b",
+    MatchLabel.JUNK: "#8a8f98",
+    MatchLabel.NEUTRAL: "#5b6472",
+}
+DASHES = {MatchLabel.MATCH: "-", MatchLabel.OTHER: (0, (3, 1.5)), MatchLabel.JUNK: (0, (1, 1)), MatchLabel.NEUTRAL: "-"}
 
 WORDS = {
     "en": {
@@ -57,7 +62,7 @@ _one_style = threading.RLock()  # matplotlib's settings belong to the whole proc
 
 
 @dataclass(frozen=True, eq=False)
-class Drawn:
+class FigureWithData:
     """A figure. data: the numbers behind it as CSV."""
 
     figure: Figure
@@ -65,7 +70,7 @@ class Drawn:
 
 
 @contextmanager
-def dressed(style: FigureStyle) -> Iterator[None]:
+def style_context(style: FigureStyle) -> Iterator[None]:
     """matplotlib's settings while a figure is drawn and saved, by one thread at a time; Type 42 fonts, as IEEE and CVPR
     ask for."""
     settings: dict[Any, Any] = {
@@ -94,7 +99,7 @@ def new_figure(style: FigureStyle, height: float) -> Figure:
     return Figure(figsize=(WIDTHS[style.width], height), facecolor="white")
 
 
-def printed(figure: Figure, name: str) -> dict[str, bytes]:
+def save_all_formats(figure: Figure, name: str) -> dict[str, bytes]:
     """name.pdf, name.svg, name-300dpi.png and name-600dpi.png, by these names. Bytes hold no date."""
     ways: dict[str, dict[str, Any]] = {
         f"{name}.pdf": {"format": "pdf", "metadata": {"CreationDate": None}, "dpi": 600},

@@ -31,7 +31,7 @@ import torch
 from fpc_core.config import ModelConfig
 from fpc_core.data.datasets import NO_CAMERA, ImageRecord
 from fpc_core.data.images import decode_image, resize_image, to_tensor
-from fpc_core.gallery.encoder import HolisticEncoder
+from fpc_core.gallery.encoder import GalleryEncoder
 from fpc_core.gallery.memory import (
     ARRAYS,
     MANIFEST,
@@ -123,20 +123,20 @@ def build_steps(
     first, training = distributed.rank() == 0, model.training
     model.eval()
     try:
-        if distributed.from_first(first and not _is_up_to_date(directory, job.plan.fingerprint)):
+        if distributed.broadcast_from_rank0(first and not _is_up_to_date(directory, job.plan.fingerprint)):
             job.partial.mkdir(parents=True, exist_ok=True)
             with _locked(job.partial) if first else nullcontext():
-                shards = distributed.from_first(job.begin() if first else [])
+                shards = distributed.broadcast_from_rank0(job.begin() if first else [])
                 yield job.done()
-                for number in shards[distributed.rank() :: distributed.world()]:
+                for number in shards[distributed.rank() :: distributed.world_size()]:
                     with closing(job.fill(number)) as batches:
                         for _ in batches:
                             yield job.done()
-                distributed.wait_for_all()
+                distributed.barrier()
                 if first:
                     job.finish()
                     _move_into_place(job.partial, directory)
-                distributed.wait_for_all()
+                distributed.barrier()
     except OSError as error:
         raise GalleryMemoryError(
             f"cannot write the gallery memory {directory}: {error.strerror or error}; make room or choose another place"
@@ -177,8 +177,8 @@ class _Job:
     plan: Manifest
 
     @cached_property
-    def encoder(self) -> HolisticEncoder:
-        return HolisticEncoder(self.model)
+    def encoder(self) -> GalleryEncoder:
+        return GalleryEncoder(self.model)
 
     def begin(self) -> list[int]:
         """Leave what an earlier build of the same has done, delete all else; the shards that are to be filled."""

@@ -21,7 +21,7 @@ SHARE = 0.5  # of the device's free memory that tokens may take
 _BLOCK = 256  # images sent at once
 
 
-class ResidentTokens:
+class DeviceTokenCache:
     """Gives patch tokens on `device`: from there while somebody holds them, else from the memory."""
 
     def __init__(self, memory: GalleryMemory, device: torch.device) -> None:
@@ -38,7 +38,7 @@ class ResidentTokens:
         return tokens[torch.as_tensor(self._memory.known_rows(rows)).to(self._device)].float()
 
     @contextmanager
-    def held(self) -> Iterator[bool]:
+    def pinned(self) -> Iterator[bool]:
         """Within, all tokens stay on the device, if they fit there: whether they do. May be nested, also by threads.
 
         Raises GalleryMemoryError for tokens that are not those that were written.
@@ -55,7 +55,7 @@ class ResidentTokens:
                 if not self._holders:
                     self._tokens = None
 
-    def let_go(self) -> str:
+    def release(self) -> str:
         """Give the device's memory back, whoever holds them: from now on they come from the memory. Says so, or nothing
         where none were here."""
         with self._turn:
@@ -65,7 +65,7 @@ class ResidentTokens:
     def _sent(self) -> Tensor | None:
         """(G, N, C) on the device in the type they are stored in; None where they do not fit."""
         source = self._memory.tokens
-        if source.nbytes > room(self._device):
+        if source.nbytes > available_bytes(self._device):
             return None
         kind = torch.from_numpy(np.empty(0, source.dtype)).dtype
         try:
@@ -78,7 +78,7 @@ class ResidentTokens:
         return tokens
 
 
-def room(device: torch.device) -> int:
+def available_bytes(device: torch.device) -> int:
     """Bytes that tokens may take on this device: none on the CPU, where they are mapped and cached by the system."""
     if device.type != "cuda":
         return 0

@@ -31,9 +31,9 @@ from torch import Tensor
 
 from fpc_core.config import ModelConfig
 from fpc_core.data.datasets import ImageRecord
-from fpc_core.gallery.encoder import HOLISTIC
+from fpc_core.gallery.encoder import NO_PRUNING
 from fpc_core.gallery.token_store import BUILD_COMMAND, GalleryMemoryError, TokenShards, file_checksum, token_file
-from fpc_core.io.atomic_write import written_whole
+from fpc_core.io.atomic_write import atomic_write
 from fpc_core.model.checkpoint import weights_fingerprint
 from fpc_core.model.fpc import FPC
 
@@ -75,7 +75,7 @@ def fingerprint_of(weights: str, config: ModelConfig, records: Sequence[ImageRec
         except OSError as error:
             raise GalleryMemoryError(f"{root / record.path} is not there; restore it or its dataset") from error
         listing.append([record.path.as_posix(), size, record.identity, record.camera])
-    settings = {"format": FORMAT, "model": asdict(config), "prune": asdict(HOLISTIC)}
+    settings = {"format": FORMAT, "model": asdict(config), "prune": asdict(NO_PRUNING)}
     return Fingerprint(weights, _digest(settings), _digest(listing))
 
 
@@ -248,8 +248,8 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 
 def write_json(path: Path, content: object) -> None:
-    """`written_whole`, by one process alone."""
-    with written_whole(path, alone=True) as place:
+    """`atomic_write`, by one process alone."""
+    with atomic_write(path, alone=True) as place:
         place.write_text(json.dumps(content), encoding="utf-8")
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 @contextmanager
-def written_whole(path: Path, *, alone: bool = False) -> Iterator[Path]:
+def atomic_write(path: Path, *, alone: bool = False) -> Iterator[Path]:
     """A place beside `path` to write a file to; at the end it takes that name.
 
     It is on the disk before, for power may fail at any time. Where the writing fails, nothing is left of it and `path`

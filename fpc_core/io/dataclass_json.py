@@ -12,7 +12,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-MOST_BYTES = 1 << 20  # of a recipe file
+MAX_BYTES = 1 << 20  # of a recipe file
 _Recipe = TypeVar("_Recipe")
 
 
@@ -22,15 +22,15 @@ class RecipeError(ValueError):
 
 def to_json(recipe: Any, version: int, indent: int | None = 2) -> str:
     """A frozen dataclass as JSON with sorted keys; `from_json` gives an equal one. indent None: on one line."""
-    return json.dumps({"format": version, **plain(recipe)}, indent=indent, sort_keys=True) + "\n"
+    return json.dumps({"format": version, **to_plain(recipe)}, indent=indent, sort_keys=True) + "\n"
 
 
-def plain(value: Any) -> Any:
+def to_plain(value: Any) -> Any:
     """A frozen dataclass as JSON values: what `build` takes."""
     if is_dataclass(value):
         named = {"kind": value.KIND} if hasattr(value, "KIND") else {}
-        return named | {each.name: plain(getattr(value, each.name)) for each in fields(value)}
-    return [plain(each) for each in value] if isinstance(value, tuple) else value
+        return named | {each.name: to_plain(getattr(value, each.name)) for each in fields(value)}
+    return [to_plain(each) for each in value] if isinstance(value, tuple) else value
 
 
 def from_json(kind: type[_Recipe], text: str, version: int) -> _Recipe:
@@ -51,8 +51,8 @@ def from_json(kind: type[_Recipe], text: str, version: int) -> _Recipe:
 def read_text(path: Path) -> str:
     """The text of a recipe file. Raises RecipeError, naming the file."""
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise RecipeError(f"{path} is larger than {MOST_BYTES:,} bytes: no recipe")
+        if path.stat().st_size > MAX_BYTES:
+            raise RecipeError(f"{path} is larger than {MAX_BYTES:,} bytes: no recipe")
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path} cannot be read ({error}); check the path") from error

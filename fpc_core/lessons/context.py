@@ -8,11 +8,11 @@ from functools import cached_property
 
 from fpc_core.config import ModelConfig
 from fpc_core.data.datasets import ImageRecord
-from fpc_core.data.match_label import Subject, Tone, tone_of
-from fpc_core.explain.cards import ranks_of, rivals
+from fpc_core.data.match_label import MatchLabel, QueryIdentity, match_label
+from fpc_core.explain.cards import comparison_candidates, ranks_of
 from fpc_core.explain.margin import margin
 from fpc_core.explain.masks import DropShares
-from fpc_core.explain.sentences import win_story
+from fpc_core.explain.sentences import comparison_sentence
 from fpc_core.results import QueryTrace, TransportPlan
 from fpc_core.retrieval import Retriever
 
@@ -20,7 +20,7 @@ SHOWN = 10  # hits among which a rival is looked for, as on the Explore page
 
 
 @dataclass(frozen=True, eq=False)
-class Case:
+class LessonContext:
     """hit: memory row of the shortlisted image that the lesson follows.
 
     truth: of the query at every dropping block, where the data has true masks; else empty.
@@ -29,7 +29,7 @@ class Case:
 
     retriever: Retriever
     trace: QueryTrace
-    subject: Subject
+    subject: QueryIdentity
     uses_cameras: bool
     hit: int
     truth: tuple[DropShares, ...] = ()
@@ -56,10 +56,10 @@ class Case:
         return self.plan_to(self.hit)
 
     @cached_property
-    def tones(self) -> dict[int, Tone]:
+    def match_labels(self) -> dict[int, MatchLabel]:
         """Of every shortlisted row, nearest by D first."""
         rows = self.trace.by_distance.indices.tolist()
-        return {row: tone_of(self.records[row], self.subject, self.uses_cameras) for row in rows}
+        return {row: match_label(self.records[row], self.subject, self.uses_cameras) for row in rows}
 
     @cached_property
     def ranks(self) -> dict[int, int]:
@@ -69,16 +69,16 @@ class Case:
     @cached_property
     def rival(self) -> int | None:
         """The hit that the followed one is compared with: the one that says most; None without any other."""
-        rows = list(self.tones)
-        return rivals(rows, list(self.tones.values()), self.hit, SHOWN, show_junk=False)[1]
+        rows = list(self.match_labels)
+        return comparison_candidates(rows, list(self.match_labels.values()), self.hit, SHOWN, show_junk=False)[1]
 
-    def win_story(self) -> str:
+    def comparison_sentence(self) -> str:
         """The followed hit against its rival, in one sentence."""
         if self.rival is None:
             return "There is no other hit to compare it with."
         alpha = self.trace.settings.alpha
         won = margin(self.trace.match, (self.plan, self.plan_to(self.rival)), alpha, self.config.grid)
-        return win_story(won, (self.name(won.winner), self.name(won.loser)), alpha)
+        return comparison_sentence(won, (self.name(won.winner), self.name(won.loser)), alpha)
 
     def plan_to(self, row: int) -> TransportPlan:
         """The transport plan to a shortlisted memory row."""
@@ -92,21 +92,23 @@ class Case:
         return f"#{self.ranks[row]}" if row in self.ranks else "the junk image"
 
 
-def case_of(
+def lesson_context(
     retriever: Retriever,
     trace: QueryTrace,
-    subject: Subject,
+    subject: QueryIdentity,
     uses_cameras: bool,
     asked: int | None = None,
     truth: tuple[DropShares, ...] = (),
     planned: Callable[[int], TransportPlan] | None = None,
-) -> Case:
-    """truth, planned: see `Case`.
+) -> LessonContext:
+    """truth, planned: see `LessonContext`.
 
     asked: the hit to follow; where it is none or not on the shortlist, the nearest by D that is not junk.
     """
     records = retriever.memory.records
     rows = trace.by_distance.indices.tolist()
-    nearest = next((row for row in rows if tone_of(records[row], subject, uses_cameras) is not Tone.JUNK), rows[0])
+    nearest = next(
+        (row for row in rows if match_label(records[row], subject, uses_cameras) is not MatchLabel.JUNK), rows[0]
+    )
     hit = nearest if asked is None or asked not in rows else asked
-    return Case(retriever, trace, subject, uses_cameras, hit, truth, planned)
+    return LessonContext(retriever, trace, subject, uses_cameras, hit, truth, planned)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from fpc_core.lessons import steps_cost, steps_decoder, steps_encoder, steps_transport
-from fpc_core.lessons.context import Case
+from fpc_core.lessons.context import LessonContext
 from fpc_core.lessons.step import Step
 
-STEPS: Mapping[str, Callable[[Case], Step]] = {
+STEPS: Mapping[str, Callable[[LessonContext], Step]] = {
     "patches": steps_encoder.patches,
     "attention": steps_encoder.attention,
     "dropping": steps_encoder.dropping,
@@ -21,6 +21,6 @@ STEPS: Mapping[str, Callable[[Case], Step]] = {
 }
 
 
-def lesson(case: Case) -> tuple[Step, ...]:
+def lesson(case: LessonContext) -> tuple[Step, ...]:
     """All nine, with the numbers of this case."""
     return tuple(build(case) for build in STEPS.values())

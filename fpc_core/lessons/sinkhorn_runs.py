@@ -9,7 +9,7 @@ from functools import cache
 import numpy as np
 
 from fpc_core.matching.sinkhorn_trace import Fitted, Scaling, scalings
-from fpc_core.matching.transport import programme
+from fpc_core.matching.transport import solve_exact
 
 TOY_NAMES = ("head", "chest", "legs", "feet")
 TOY_QUERY = (0.4, 0.3, 0.2, 0.1)  # a query whose lower half is hidden
@@ -118,7 +118,7 @@ def _problem(
         (place for place, each in enumerate(runs[at].snapshots) if each.iteration == iterations),
         len(runs[at].snapshots) - 1,
     )
-    return Problem(cost, a, b, runs, programme(cost, a, b)[0], (at, first))
+    return Problem(cost, a, b, runs, solve_exact(cost, a, b)[0], (at, first))
 
 
 def _kept(states: Iterator[Scaling], cost: np.ndarray, halves: bool, wanted: int | None) -> Iterator[Snapshot]:

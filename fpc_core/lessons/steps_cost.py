@@ -7,7 +7,7 @@ import torch
 
 from fpc_core.config import Variant
 from fpc_core.explain.masks import to_grid
-from fpc_core.lessons.context import Case
+from fpc_core.lessons.context import LessonContext
 from fpc_core.lessons.step import (
     Equation,
     Layers,
@@ -25,7 +25,7 @@ from fpc_core.matching.transport import ground_cost
 TIMES = (1.1, 1.5, 2.5, 5.0)  # choices: of an equal share
 
 
-def cost(case: Case) -> Step:
+def cost(case: LessonContext) -> Step:
     """The step on the ground cost (Eq. 6)."""
     plan, columns = case.plan, case.config.grid[1]
     row = _telling_row(plan.cost)
@@ -72,7 +72,7 @@ def cost(case: Case) -> Step:
     )
 
 
-def weights(case: Case) -> Step:
+def weights(case: LessonContext) -> Step:
     """The step on the marginals (Eq. 8, 9)."""
     plan, transport, grid = case.plan, case.trace.match.transport, case.config.grid
     a, b = transport.query_marginal[case.place], transport.gallery_marginal[case.place]
@@ -130,12 +130,12 @@ def _telling_row(cost: np.ndarray) -> int:
     return int((cost.mean(axis=1) - cost.min(axis=1)).argmax())
 
 
-def _gallery(case: Case) -> torch.Tensor:
+def _gallery(case: LessonContext) -> torch.Tensor:
     """(N, C) float32 patch tokens of the hit."""
     return case.retriever.memory.patches([case.hit])[0]
 
 
-def _agreement(case: Case) -> np.ndarray:
+def _agreement(case: LessonContext) -> np.ndarray:
     """(M,) of every query patch with the hit as a whole, before max(0, .); see `matching.transport.marginals`."""
     query = case.trace.encoding.patches[0].float().cpu()
     if case.trace.settings.variant is Variant.PAPER:
@@ -145,13 +145,13 @@ def _agreement(case: Case) -> np.ndarray:
 
 
 def _panels(
-    case: Case, layers: tuple[Layers, Layers], said: tuple[tuple[str, ...], tuple[str, ...]]
+    case: LessonContext, layers: tuple[Layers, Layers], said: tuple[tuple[str, ...], tuple[str, ...]]
 ) -> tuple[Panel, ...]:
     """The query and the hit."""
     return (Panel("query", None, layers[0], said[0]), Panel(f"hit {case.name(case.hit)}", case.hit, layers[1], said[1]))
 
 
-def _told_query(case: Case) -> tuple[str, ...]:
+def _told_query(case: LessonContext) -> tuple[str, ...]:
     plan, (rows, columns) = case.plan, case.config.grid
     said = [f"Query patch at {place_name(place, columns)}: dropped" for place in range(rows * columns)]
     for row, position in enumerate(plan.query_positions.tolist()):
@@ -163,7 +163,7 @@ def _told_query(case: Case) -> tuple[str, ...]:
     return tuple(said)
 
 
-def _told_gallery(case: Case) -> tuple[str, ...]:
+def _told_gallery(case: LessonContext) -> tuple[str, ...]:
     plan, columns = case.plan, case.config.grid[1]
     best, least = plan.cost.argmin(axis=0), plan.cost.min(axis=0)
     return tuple(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from fpc_core.config import Variant
-from fpc_core.data.match_label import Tone
+from fpc_core.data.match_label import MatchLabel
 from fpc_core.explain.cards import ranks_of
-from fpc_core.explain.sentences import decoder_story, final_story
-from fpc_core.lessons.context import Case
+from fpc_core.explain.sentences import decoder_sentence, final_sentence
+from fpc_core.lessons.context import LessonContext
 from fpc_core.lessons.step import (
     Equation,
     Panel,
@@ -26,7 +26,7 @@ TIMES = (1.2, 2.0, 4.0, 8.0)  # choices: of an even split
 LEVEL = 0.05  # mean shares that differ by less than this part are called the same
 
 
-def tokens(case: Case) -> Step:
+def tokens(case: LessonContext) -> Step:
     """The step on the decoder's input (Eq. 11)."""
     trace, patches = case.trace, case.config.patches
     neighbors = trace.consolidation.neighbors.tolist()
@@ -67,7 +67,7 @@ def tokens(case: Case) -> Step:
     )
 
 
-def without(case: Case, row: int) -> str:
+def without(case: LessonContext, row: int) -> str:
     """What the ranking would be had the decoder not seen this neighbour. Raises ValueError for its only neighbour."""
     trace, retriever = case.trace, case.retriever
     others = trace.consolidation.neighbors[trace.consolidation.neighbors != row]
@@ -88,7 +88,7 @@ def without(case: Case, row: int) -> str:
     return f"{head} the nearest picture of the right person would be at rank {then}; with it, it is at rank {now}."
 
 
-def shares(case: Case) -> Step:
+def shares(case: LessonContext) -> Step:
     """The step on the decoder's attention (Eq. 13)."""
     result = case.trace.consolidation
     rest = 1 - float(number(result.cls_share)) - float(number(result.query_share))  # so that the three add up as told
@@ -103,25 +103,25 @@ def shares(case: Case) -> Step:
         text="The decoder's [cls] attends to all it was given. Its attentions add up to 1 and can be summed for "
         "itself, the query and every neighbour. What comes out, the **consolidated** feature, replaces the query's own "
         "and is compared with the whole gallery once more.",
-        today=f"{decoder_story(result, case.ranks)} {final_story(case.ranks, final, matches)}",
+        today=f"{decoder_sentence(result, case.ranks)} {final_sentence(case.ranks, final, matches)}",
         equations=(
             Equation("Eq. 13", r"z_{\text{cls}} = A_c V_c + A_q V_q + A_g V_g", (rf"A_c + A_q + A_g = {parts} = 1",)),
         ),
-        quiz=_quiz(result.neighbor_shares, [case.tones[row] for row in result.neighbors.tolist()]),
+        quiz=_quiz(result.neighbor_shares, [case.match_labels[row] for row in result.neighbors.tolist()]),
         maps=PatchMaps(_attended(case), "attention of the decoder's [cls]", percent=True),
     )
 
 
-def _who(case: Case, neighbors: list[int]) -> str:
-    tones = [case.tones[row] for row in neighbors]
-    if Tone.NEUTRAL in tones:
+def _who(case: LessonContext, neighbors: list[int]) -> str:
+    tones = [case.match_labels[row] for row in neighbors]
+    if MatchLabel.NEUTRAL in tones:
         return "Whether they show the right person is not known for this picture."
-    right, junk = tones.count(Tone.MATCH), tones.count(Tone.JUNK)
+    right, junk = tones.count(MatchLabel.MATCH), tones.count(MatchLabel.JUNK)
     more = f" {junk} more show the same person under the same camera (junk)." if junk else ""
     return f"{right} of today's {len(neighbors)} neighbours {'shows' if right == 1 else 'show'} the right person.{more}"
 
 
-def _attended(case: Case) -> tuple[Panel, ...]:
+def _attended(case: LessonContext) -> tuple[Panel, ...]:
     result, columns = case.trace.consolidation, case.config.grid[1]
 
     def panel(name: str, row: int | None, total: float, grid: np.ndarray) -> Panel:
@@ -138,8 +138,8 @@ def _attended(case: Case) -> tuple[Panel, ...]:
     return (panel("query", None, result.query_share, result.query_grid), *of_neighbors)
 
 
-def _quiz(shares_of: np.ndarray, tones: list[Tone]) -> Quiz:
-    right, wrong = (shares_of[[tone is wanted for tone in tones]] for wanted in (Tone.MATCH, Tone.OTHER))
+def _quiz(shares_of: np.ndarray, tones: list[MatchLabel]) -> Quiz:
+    right, wrong = (shares_of[[tone is wanted for tone in tones]] for wanted in (MatchLabel.MATCH, MatchLabel.OTHER))
     if len(right) and len(wrong):
         ratio = float(right.mean() / wrong.mean())
         return Quiz(

@@ -10,8 +10,8 @@ import numpy as np
 
 from fpc_core.config import DropStrategy, PruneSettings
 from fpc_core.explain.masks import to_grid
-from fpc_core.explain.sentences import drop_story
-from fpc_core.lessons.context import Case
+from fpc_core.explain.sentences import drop_sentence
+from fpc_core.lessons.context import LessonContext
 from fpc_core.lessons.step import (
     Equation,
     Panel,
@@ -31,7 +31,7 @@ SHARES = (0.1, 0.25, 0.5, 0.75, 0.95)
 TOP = 10  # patches counted together
 
 
-def patches(case: Case) -> Step:
+def patches(case: LessonContext) -> Step:
     """The step on patches and positions (Eq. 1)."""
     config = case.config
     (height, width), size, stride = config.image_size, config.patch_size, config.stride
@@ -85,7 +85,7 @@ def patches(case: Case) -> Step:
     )
 
 
-def attention(case: Case) -> Step:
+def attention(case: LessonContext) -> Step:
     """The step on the `[cls]` attention (Eq. 2)."""
     encoding, config = case.trace.encoding, case.config
     stage = encoding.stages[0]
@@ -129,7 +129,7 @@ def attention(case: Case) -> Step:
     )
 
 
-def dropping(case: Case) -> Step:
+def dropping(case: LessonContext) -> Step:
     """The step on what is dropped (Sec. 3.1)."""
     encoding, config = case.trace.encoding, case.config
     prune = encoding.prune
@@ -145,7 +145,7 @@ def dropping(case: Case) -> Step:
         text=f"In blocks {blocks or prune.blocks[0]} only a share of the patches, the **keep rate** γ, goes on: "
         f"{_WHO_GOES_ON[prune.strategy]}. The others are gone for good. What hides a person should get little "
         "attention, and so be dropped.",
-        today=drop_story(encoding, case.truth),
+        today=drop_sentence(encoding, case.truth),
         equations=(
             Equation(
                 "Sec. 3.1",

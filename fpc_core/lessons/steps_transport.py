@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from fpc_core.config import Solver
-from fpc_core.data.match_label import Tone
-from fpc_core.explain.sentences import told, told_parts
-from fpc_core.lessons.context import Case
+from fpc_core.data.match_label import MatchLabel
+from fpc_core.explain.sentences import format_parts, format_units
+from fpc_core.lessons.context import LessonContext
 from fpc_core.lessons.sinkhorn_runs import Runs, pair, toy
 from fpc_core.lessons.step import Equation, Quiz, Step, number
 
 _SAME = 5e-5  # what four decimals do not show
 
 
-def transport(case: Case) -> Step:
+def transport(case: LessonContext) -> Step:
     """The step on the transport plan (Eq. 5), with Sinkhorn to step through."""
     found, settings = case.trace.match.transport, case.trace.settings.transport
     a, b = found.query_marginal[case.place], found.gallery_marginal[case.place]
@@ -60,12 +60,12 @@ def transport(case: Case) -> Step:
     )
 
 
-def distance(case: Case) -> Step:
+def distance(case: LessonContext) -> Step:
     """The step on D and its ranking (Eq. 10)."""
     trace = case.trace
     alpha, short = trace.settings.alpha, trace.match.shortlist
     d_cos, d_emd = float(short.d_cos[case.place]), float(trace.match.transport.distance[case.place])
-    cosine, moved, total = told_parts(d_cos, d_emd, alpha)
+    cosine, moved, total = format_parts(d_cos, d_emd, alpha)
     return Step(
         key="distance",
         title="Two distances, one ranking",
@@ -73,14 +73,14 @@ def distance(case: Case) -> Step:
         text=f"The **shortlist** is the {len(short.indices)} gallery pictures nearest by **D_cos**, which compares the "
         "two [cls] tokens. They are ranked anew by D, a mixture of D_cos and D_EMD; α says how much transport counts. "
         "The smallest D wins.",
-        today=case.win_story(),
+        today=case.comparison_sentence(),
         equations=(
             Equation(
                 "Eq. 10",
                 r"D = (1 - \alpha)\, D_{\text{cos}} + \alpha\, D_{\text{EMD}}",
                 (
                     rf"D = {1 - alpha:.4g} \cdot {number(d_cos)} + {alpha:.4g} \cdot {number(d_emd)}",
-                    rf"\phantom{{D}} = {told(cosine)} + {told(moved)} = {told(total)}",
+                    rf"\phantom{{D}} = {format_units(cosine)} + {format_units(moved)} = {format_units(total)}",
                 ),
             ),
         ),
@@ -88,11 +88,11 @@ def distance(case: Case) -> Step:
     )
 
 
-def _first_by_cosine(case: Case) -> Quiz:
+def _first_by_cosine(case: LessonContext) -> Quiz:
     """Who stands first by cosine alone, against who does by D. Junk takes no rank."""
-    by_d = next((row for row, tone in case.tones.items() if tone is not Tone.JUNK), case.hit)
+    by_d = next((row for row, tone in case.match_labels.items() if tone is not MatchLabel.JUNK), case.hit)
     rows = case.trace.by_cosine.indices.tolist()
-    by_cos = next((row for row in rows if case.tones[row] is not Tone.JUNK), rows[0])
+    by_cos = next((row for row in rows if case.match_labels[row] is not MatchLabel.JUNK), rows[0])
     here, there = (case.records[row].identity for row in (by_d, by_cos))
     if by_d == by_cos:
         answer, reveal = 0, "Both distances put the same picture first."

@@ -21,8 +21,8 @@ from fpc_core.results import Transport
 _RELEASED_ITERATIONS = 100
 _RELEASED_STOP = 0.1  # mean absolute change of the row scaling, over the whole call
 # Where neither OpenMP nor TBB is installed, numba's own threads end the process if two visitors call at once.
-_one_call = threading.Lock()
-_PIVOTS = 1_000_000  # of the network simplex; POT's default of 100,000 is short for 242 x 242
+_numba_lock = threading.Lock()
+MAX_PIVOTS = 1_000_000  # of the network simplex; POT's default of 100,000 is short for 242 x 242
 
 
 def ground_cost(query: Tensor, gallery: Tensor) -> Tensor:
@@ -74,7 +74,7 @@ def solve(cost: Tensor, a: Tensor, b: Tensor, settings: TransportSettings) -> Tr
     arguments = (settings.epsilon, settings.tolerance, settings.max_iterations)
     if cost.device.type == "cpu":
         values, query, gallery = (each.detach().float().contiguous().numpy() for each in (cost, a, b))
-        with _one_call:
+        with _numba_lock:
             distance, iterations, error, f, g = sinkhorn_rows(values, query, gallery, *arguments)
     else:
         results = sinkhorn_batch(cost.float(), a, b, *arguments)
@@ -96,12 +96,12 @@ def plan(cost: Tensor, transport: Transport, row: int, settings: TransportSettin
     a, b = transport.query_marginal[row], transport.gallery_marginal[row]
     values = cost.detach().double().cpu().numpy()
     if settings.solver is Solver.EXACT:
-        return programme(values, a, b)[0].astype(np.float32)
+        return solve_exact(values, a, b)[0].astype(np.float32)
     f, g = (each[row].astype(np.float64) for each in (transport.query_potential, transport.gallery_potential))
     return np.exp((f[:, None] + g[None, :] - values) / settings.epsilon).astype(np.float32)
 
 
-def programme(cost: np.ndarray, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, float, np.ndarray, np.ndarray]:
+def solve_exact(cost: np.ndarray, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, float, np.ndarray, np.ndarray]:
     """POT's network simplex in float64: plan (M, N), distance, dual variables (M,), (N,).
 
     cost: (M, N); a: (M,) and b: (N,), which are divided by their sums. Raises ValueError where it does not finish.
@@ -109,7 +109,7 @@ def programme(cost: np.ndarray, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarra
     import ot  # takes a second, scikit-learn included: not before it is asked for
 
     a, b = a.astype(np.float64), b.astype(np.float64)
-    flow, log = ot.emd(a / a.sum(), b / b.sum(), cost, numItermax=_PIVOTS, log=True)
+    flow, log = ot.emd(a / a.sum(), b / b.sum(), cost, numItermax=MAX_PIVOTS, log=True)
     if log["warning"]:  # what it found so far must not pass for a distance
         raise ValueError(f"the exact solver did not finish ({log['warning']}); take solver=sinkhorn")
     return flow, float(log["cost"]), log["u"], log["v"]
@@ -126,7 +126,7 @@ def _exact(cost: Tensor, a: Tensor, b: Tensor) -> Transport:
     query, gallery = a.detach().float().cpu().numpy(), b.detach().float().cpu().numpy()
     distances, errors, potentials = [], [], []
     for values, weights_a, weights_b in zip(cost.detach().double().cpu().numpy(), query, gallery, strict=True):
-        flow, distance, dual_a, dual_b = programme(values, weights_a, weights_b)
+        flow, distance, dual_a, dual_b = solve_exact(values, weights_a, weights_b)
         distances.append(distance)
         errors.append(max(np.abs(flow.sum(1) - weights_a).sum(), np.abs(flow.sum(0) - weights_b).sum()))
         potentials.append((dual_a, dual_b))

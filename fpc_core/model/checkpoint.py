@@ -22,7 +22,7 @@ from timm.layers import resample_abs_pos_embed
 from torch import Tensor
 
 from fpc_core.config import ModelConfig, Precision
-from fpc_core.io.atomic_write import written_whole
+from fpc_core.io.atomic_write import atomic_write
 from fpc_core.io.dataclass_json import build
 from fpc_core.model.checkpoint_layouts import (
     Source,
@@ -180,7 +180,7 @@ def save_checkpoint(model: FPC, path: str | os.PathLike[str], dtype: torch.dtype
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with written_whole(path) as place:
+        with atomic_write(path) as place:
             save_file(state, place, metadata={"format": FORMAT, "config": json.dumps(asdict(model.config))})
     except (OSError, SafetensorError) as error:
         raise OSError(f"cannot write {path} ({error}); make room or choose another place") from error

@@ -14,7 +14,7 @@ from PIL import Image
 from fpc_core.config import MapMethod, MapSettings, MapTarget, ModelConfig, QuerySettings, Variant
 from fpc_core.data.browser_encoding import data_uri
 from fpc_core.data.images import ImageError, resize_image, to_tensor
-from fpc_core.data.match_label import Subject, Tone, tone_of
+from fpc_core.data.match_label import MatchLabel, QueryIdentity, match_label
 from fpc_core.explain.cam import PatchMap, decoder_map, encoder_map
 from fpc_core.explain.cards import (
     Card,
@@ -26,13 +26,13 @@ from fpc_core.explain.cards import (
     ranked_strip,
     ranks_of,
 )
-from fpc_core.explain.heatmap_methods import map_target, told
+from fpc_core.explain.heatmap_methods import colorbar_label, map_target
 from fpc_core.explain.masks import survivors
 from fpc_core.explain.overlay import heat, veil
 from fpc_core.figures.flow_and_alpha_plots import draw_transport
 from fpc_core.figures.recipe import FigureStyle
-from fpc_core.figures.style import dressed
-from fpc_core.lessons.context import case_of
+from fpc_core.figures.style import style_context
+from fpc_core.lessons.context import lesson_context
 from fpc_core.report.sources import Refused, Source, Sources
 from fpc_core.results import EncoderState, Encoding, QueryTrace
 from fpc_core.workspace import Workspace
@@ -82,7 +82,7 @@ class Explained:
 
 
 def explain(
-    space: Workspace,
+    workspace: Workspace,
     sources: Sources,
     settings: QuerySettings,
     how: MapSettings,
@@ -92,9 +92,9 @@ def explain(
 
     how: of the decoder's heat maps. Raises ValueError for a target that the weights do not have.
     """
-    if how.target is MapTarget.IDENTITY and not space.weights.knows_identities:
-        raise ValueError(f"{space.places.weights.name} has no classifier of training identities; choose similarity")
-    explainer, explained, refused = _Explainer(space, settings, how), [], list(sources.refused)
+    if how.target is MapTarget.IDENTITY and not workspace.weights.knows_identities:
+        raise ValueError(f"{workspace.places.weights.name} has no classifier of training identities; choose similarity")
+    explainer, explained, refused = _Explainer(workspace, settings, how), [], list(sources.refused)
     for source in sources.images:
         try:
             explained.append(explainer(source))
@@ -107,22 +107,22 @@ def explain(
 class _Explainer:
     """Explains one query after the other with the same settings."""
 
-    def __init__(self, space: Workspace, settings: QuerySettings, how: MapSettings) -> None:
-        self.space, self.settings, self.how = space, settings, how
-        self.config = space.retriever.model.config
-        self.records, self.uses_cameras = space.retriever.memory.records, space.dataset.uses_cameras
+    def __init__(self, workspace: Workspace, settings: QuerySettings, how: MapSettings) -> None:
+        self.workspace, self.settings, self.how = workspace, settings, how
+        self.config = workspace.retriever.model.config
+        self.records, self.uses_cameras = workspace.retriever.memory.records, workspace.dataset.uses_cameras
         self.picture = lru_cache(maxsize=512)(self._picture)
 
     def __call__(self, source: Source) -> Explained:
         """Raises ImageError for an image that cannot be read."""
         image, subject = resize_image(source.read(), self.config.image_size), source.subject
         with_camera = self.uses_cameras and subject.camera is not None
-        state = self.space.retriever.prepare(
+        state = self.workspace.retriever.prepare(
             to_tensor([image], self.config),
             torch.tensor([subject.camera]) if with_camera else None,
             self.settings.prune.blocks[0],
         )
-        trace = self.space.retriever.search(state, self.settings)
+        trace = self.workspace.retriever.search(state, self.settings)
         pictures = {"query": data_uri(image, height=QUERY)}
         found = (
             self._hits(trace, subject, "by_distance", "D", "by_cosine", "Before consolidation, by D"),
@@ -144,12 +144,14 @@ class _Explainer:
         )
 
     def _picture(self, row: int) -> np.ndarray:
-        return resize_image(self.space.dataset.read(self.records[row]), self.config.image_size)
+        return resize_image(self.workspace.dataset.read(self.records[row]), self.config.image_size)
 
-    def _tone(self, row: int, subject: Subject) -> Tone:
-        return tone_of(self.records[row], subject, self.uses_cameras)
+    def _tone(self, row: int, subject: QueryIdentity) -> MatchLabel:
+        return match_label(self.records[row], subject, self.uses_cameras)
 
-    def _hits(self, trace: QueryTrace, subject: Subject, kind: str, symbol: str, before: str, title: str) -> Strip:
+    def _hits(
+        self, trace: QueryTrace, subject: QueryIdentity, kind: str, symbol: str, before: str, title: str
+    ) -> Strip:
         return ranked_strip(
             kind, title, getattr(trace, kind), self.records, subject, symbol=symbol,
             parts=distances_of(trace.match, self.settings.alpha), uses_cameras=self.uses_cameras, show=SHOWN,
@@ -158,33 +160,38 @@ class _Explainer:
         )  # fmt: skip
 
     def _pair(
-        self, image: np.ndarray, subject: Subject, trace: QueryTrace, state: EncoderState, pictures: dict[str, str]
+        self,
+        image: np.ndarray,
+        subject: QueryIdentity,
+        trace: QueryTrace,
+        state: EncoderState,
+        pictures: dict[str, str],
     ) -> Pair | None:
-        case = case_of(self.space.retriever, trace, subject, self.uses_cameras)
-        hit, tone = case.hit, case.tones[case.hit]
-        if tone is Tone.JUNK:  # then all of the shortlist is
+        case = lesson_context(self.workspace.retriever, trace, subject, self.uses_cameras)
+        hit, tone = case.hit, case.match_labels[case.hit]
+        if tone is MatchLabel.JUNK:  # then all of the shortlist is
             return None
         alive, other = survivors(trace.encoding)[-1], self.picture(hit)
         file = io.BytesIO()
-        with dressed(_STYLE):
+        with style_context(_STYLE):
             figure = draw_transport(image, other, case.plan, alive, self.config, _STYLE, flows=FLOWS, tone=tone)
             figure.savefig(file, dpi=DPI)
         drawn = np.asarray(Image.open(file).convert("RGB"))
 
         asked = MapSettings(MapMethod.LEFT_OUT, index=hit)
-        lost = encoder_map(self.space.retriever, state, self.settings.prune, asked)
+        lost = encoder_map(self.workspace.retriever, state, self.settings.prune, asked)
         pictures["why"] = self._warm(image, lost.scaled().query_grid)
         alt = "the query under a heat map of what the cosine to the nearest hit loses without each patch"
         why = Strip(
             "why", "Similar because of", (Card("why", "why", "Query", alt=alt),),
             scale=_scale("cosine lost without the patch", lost),
         )  # fmt: skip
-        story = "" if case.rival is None else case.win_story()
+        story = "" if case.rival is None else case.comparison_sentence()
         parts = distances_of(trace.match, self.settings.alpha)[hit]
         return Pair(*parts, why=why, flows=data_uri(drawn), story=story)
 
-    def _decoder(self, image: np.ndarray, subject: Subject, trace: QueryTrace, pictures: dict[str, str]) -> Strip:
-        found = decoder_map(self.space.retriever, trace, self.how)
+    def _decoder(self, image: np.ndarray, subject: QueryIdentity, trace: QueryTrace, pictures: dict[str, str]) -> Strip:
+        found = decoder_map(self.workspace.retriever, trace, self.how)
         shown, cards = found.scaled(), []
         if self.settings.variant is Variant.PAPER:
             pictures["heat"] = self._warm(image, shown.query_grid)
@@ -194,7 +201,7 @@ class _Explainer:
         for card, grid in zip(known, shown.neighbor_grids, strict=True):
             cards.append(replace(card, image=f"heat{card.id}"))
             pictures[cards[-1].image] = self._warm(self.picture(int(card.id)), grid)
-        label = told(self.how, map_target(self.how, self.config.identities))
+        label = colorbar_label(self.how, map_target(self.how, self.config.identities))
         note = "" if self.settings.variant is Variant.PAPER else "the released decoder leaves the query out"
         title = "What did the decoder take from each neighbour?"
         return Strip("decoder", title, tuple(cards), note, _scale(label, found))
@@ -202,13 +209,13 @@ class _Explainer:
     def _warm(self, image: np.ndarray, grid: np.ndarray) -> str:
         return data_uri(heat(image, grid, self.config, 1.0), height=HIT)
 
-    def _first_matches(self, trace: QueryTrace, subject: Subject) -> Mapping[str, int | None]:
+    def _first_matches(self, trace: QueryTrace, subject: QueryIdentity) -> Mapping[str, int | None]:
         if subject.identity is None:
             return {}
         found = {}
         for kind, name in RANKINGS.items():
             ranks = ranks_of(getattr(trace, kind), self.records, subject, self.uses_cameras)
-            matches = (rank for row, rank in ranks.items() if self._tone(row, subject) is Tone.MATCH)
+            matches = (rank for row, rank in ranks.items() if self._tone(row, subject) is MatchLabel.MATCH)
             found[name] = next(matches, None)
         return found
 
@@ -228,7 +235,7 @@ def _scale(label: str, found: PatchMap) -> Scale:
     return Scale(label, "0", f"{found.peak:.2g}")
 
 
-def _who(subject: Subject) -> str:
+def _who(subject: QueryIdentity) -> str:
     if subject.identity is None:
         return "identity unknown"
     return f"identity {subject.identity}, camera {camera_name(-1 if subject.camera is None else subject.camera)}"

@@ -27,8 +27,8 @@ from fpc_core.explain.cards import Card, Scale, Strip, decoder_cards, distances_
 from fpc_core.explain.overlay import framed, heat, mesh, veil
 from fpc_core.figures.flow_and_alpha_plots import draw_alpha_lines
 from fpc_core.figures.recipe import FigureStyle
-from fpc_core.figures.style import dressed
-from fpc_core.lessons.context import Case
+from fpc_core.figures.style import style_context
+from fpc_core.lessons.context import LessonContext
 from fpc_core.lessons.course import lesson
 from fpc_core.lessons.step import PatchMaps, Step, number, share
 from fpc_core.lessons.stepper import SCRIPT, STYLE, stepper_data
@@ -53,14 +53,14 @@ class Drawn:
     shares: tuple[float, ...] = ()
 
 
-def render_lesson(space: Workspace, image: np.ndarray, name: str, case: Case, made: datetime) -> str:
+def render_lesson(workspace: Workspace, image: np.ndarray, name: str, case: LessonContext, made: datetime) -> str:
     """The whole file. image: uint8 (H, W, 3) of the model's input size; name: of the query.  made: with time zone."""
-    settings, dataset = case.trace.settings, space.dataset
-    facts = {"Query": readable(name)} | searched(space, settings) | made_by(space, made)
+    settings, dataset = case.trace.settings, workspace.dataset
+    facts = {"Query": readable(name)} | searched(workspace, settings) | made_by(workspace, made)
     steps = lesson(case)
     return PAGES.get_template("lesson.html.jinja").render(
         about=About(readable(name), dataset.synthetic, dataset.note, tuple(facts.items())),
-        steps=[(step, _drawn(space, image, case, step)) for step in steps],
+        steps=[(step, _drawn(workspace, image, case, step)) for step in steps],
         mathml=_mathml, marked=_marked, ramp=RAMP, stepper_style=Markup(STYLE), script=Markup(f"{SCRIPT}\n{_PAGING}"),
     )  # fmt: skip
 
@@ -75,11 +75,11 @@ def _marked(text: str) -> Markup:
     return Markup(re.sub(r"\*\*(.+?)\*\*", r"<b>\1</b>", str(escape(text))))
 
 
-def _drawn(space: Workspace, image: np.ndarray, case: Case, step: Step) -> Drawn:
+def _drawn(workspace: Workspace, image: np.ndarray, case: LessonContext, step: Step) -> Drawn:
     config, records, trace = case.config, case.records, case.trace
 
     def picture(row: int | None) -> np.ndarray:
-        return image if row is None else resize_image(space.dataset.read(records[row]), config.image_size)
+        return image if row is None else resize_image(workspace.dataset.read(records[row]), config.image_size)
 
     def uri(row: int | None) -> str:
         return data_uri(picture(row), height=HEIGHT)
@@ -128,10 +128,10 @@ def _panel(image: np.ndarray, row: int | None, grid: np.ndarray, maps: PatchMaps
     return mesh(image, config) if not grid.size else heat(image, grid, config, high, low)
 
 
-def _alpha_lines(case: Case) -> str:
-    tones = [case.tones[row] for row in case.trace.match.shortlist.indices.tolist()]
+def _alpha_lines(case: LessonContext) -> str:
+    tones = [case.match_labels[row] for row in case.trace.match.shortlist.indices.tolist()]
     file = io.BytesIO()
-    with dressed(_STYLE):
+    with style_context(_STYLE):
         drawn = draw_alpha_lines(case.trace.match, tones, case.trace.settings.alpha, _STYLE, hits=SHOWN)
         drawn.savefig(file, dpi=DPI)
     return data_uri(np.asarray(Image.open(file).convert("RGB")), lossless=True)

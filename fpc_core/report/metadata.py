@@ -34,15 +34,15 @@ class About:
     facts: tuple[tuple[str, str], ...]
 
 
-def searched(space: Workspace, settings: QuerySettings) -> dict[str, str]:
+def searched(workspace: Workspace, settings: QuerySettings) -> dict[str, str]:
     """What a search depends on."""
-    dataset, config = space.dataset, space.retriever.model.config
+    dataset, config = workspace.dataset, workspace.retriever.model.config
     prune, transport = settings.prune, settings.transport
     solver = transport.solver.value
     entropy = "" if transport.solver is Solver.EXACT else f", ε {transport.epsilon:g}"
     return {
         "Data": f"{readable(dataset.label)}, {len(dataset.gallery)} gallery images",
-        "Weights": f"{readable(space.places.weights.name)}, SHA-256 {space.weights_fingerprint[:16]}",
+        "Weights": f"{readable(workspace.places.weights.name)}, SHA-256 {workspace.weights_fingerprint[:16]}",
         "Model": f"{config.width} channels, {config.depth} blocks, {config.grid[0]} x {config.grid[1]} patches",
         "Variant": settings.variant.value,
         "Keep rate γ": f"{prune.keep_rate:g} in blocks {', '.join(map(str, prune.blocks))}, "
@@ -52,8 +52,8 @@ def searched(space: Workspace, settings: QuerySettings) -> dict[str, str]:
     }
 
 
-def made_by(space: Workspace, made: datetime) -> dict[str, str]:
+def made_by(workspace: Workspace, made: datetime) -> dict[str, str]:
     """made: with its time zone."""
-    name = torch.cuda.get_device_name(space.device) if space.device.type == "cuda" else "CPU"
-    device = space.computing.replace(str(space.device), name)
+    name = torch.cuda.get_device_name(workspace.device) if workspace.device.type == "cuda" else "CPU"
+    device = workspace.computing.replace(str(workspace.device), name)
     return {"Device": device, "Made": f"{made:%Y-%m-%d %H:%M %Z} by FPC Explorer {fpc_core.__version__}"}

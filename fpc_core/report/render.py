@@ -6,21 +6,24 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from fpc_core.config import MapSettings, MapTarget, QuerySettings
-from fpc_core.explain.heatmap_methods import SAYS, TARGETED, map_target, told
+from fpc_core.explain.heatmap_methods import DESCRIPTIONS, TARGETED, colorbar_label, map_target
 from fpc_core.report.collect import RANKINGS, Explained
 from fpc_core.report.metadata import PAGES, RAMP, About, made_by, searched
 from fpc_core.report.sources import Refused, Sources
 from fpc_core.workspace import Workspace
 
 
-def about(space: Workspace, sources: Sources, settings: QuerySettings, how: MapSettings, made: datetime) -> About:
+def about(workspace: Workspace, sources: Sources, settings: QuerySettings, how: MapSettings, made: datetime) -> About:
     """made: with its time zone."""
-    dataset, method = space.dataset, told(how, map_target(how, space.retriever.model.config.identities))
-    maps = f"{method}. {SAYS[how.method]}"
+    dataset, method = (
+        workspace.dataset,
+        colorbar_label(how, map_target(how, workspace.retriever.model.config.identities)),
+    )
+    maps = f"{method}. {DESCRIPTIONS[how.method]}"
     if how.target is MapTarget.IDENTITY and how.method in TARGETED:
         maps += " Training identities are people of the training data, whom the gallery need not show."
     asked = f"{sources.title}: {len(sources.images)}" + (f", {sources.more} more left out" if sources.more else "")
-    facts = {"Queries": asked} | searched(space, settings) | {"Heat maps": maps} | made_by(space, made)
+    facts = {"Queries": asked} | searched(workspace, settings) | {"Heat maps": maps} | made_by(workspace, made)
     return About(sources.title, dataset.synthetic, dataset.note, tuple(facts.items()))
 
 

@@ -13,9 +13,9 @@ import numpy as np
 
 from fpc_core.data.datasets import Dataset
 from fpc_core.data.images import SUFFIXES, decode_image
-from fpc_core.data.match_label import Subject
+from fpc_core.data.match_label import QueryIdentity
 
-MOST = 500  # queries of one report: browsers stay quick, and all of it is held in memory
+MAX_IMAGES = 500  # queries of one report: browsers stay quick, and all of it is held in memory
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Source:
     """One image to explain. read: opens it as uint8 (H, W, 3); raises ImageError, naming it."""
 
     name: str
-    subject: Subject
+    subject: QueryIdentity
     read: Callable[[], np.ndarray]
 
 
@@ -48,7 +48,11 @@ class Sources:
 def queries_of(dataset: Dataset, most: int) -> Sources:
     """The first `most` queries of the data, by their paths."""
     images = [
-        Source(readable(record.path.as_posix()), Subject(record.identity, record.camera), partial(dataset.read, record))
+        Source(
+            readable(record.path.as_posix()),
+            QueryIdentity(record.identity, record.camera),
+            partial(dataset.read, record),
+        )
         for record in dataset.query[: _checked(most)]
     ]
     return Sources(readable(f"queries of {dataset.name}"), tuple(images), more=len(dataset.query) - len(images))
@@ -59,9 +63,9 @@ def query_of(path: Path, dataset: Dataset) -> Source:
     for record in dataset.query:
         if record.path == path or (dataset.root / record.path).resolve() == path.resolve():
             name = readable(record.path.as_posix())
-            return Source(name, Subject(record.identity, record.camera), partial(dataset.read, record))
+            return Source(name, QueryIdentity(record.identity, record.camera), partial(dataset.read, record))
     name = readable(path.name)
-    return Source(name, Subject(), partial(decode_image, path, name))
+    return Source(name, QueryIdentity(), partial(decode_image, path, name))
 
 
 def images_of(folder: Path, dataset: Dataset, most: int) -> Sources:
@@ -86,7 +90,7 @@ def images_of(folder: Path, dataset: Dataset, most: int) -> Sources:
             refused.append(Refused(name, "it is no regular file"))
         else:
             record = known.get(path.resolve())
-            subject = Subject(record.identity, record.camera) if record else Subject()
+            subject = QueryIdentity(record.identity, record.camera) if record else QueryIdentity()
             images.append(Source(name, subject, partial(decode_image, path, name)))
     shown = images[: _checked(most)]
     title = readable(f"images of {folder.resolve().name}")
@@ -106,6 +110,6 @@ def _visible(folder: Path) -> list[Path]:
 
 
 def _checked(most: int) -> int:
-    if not 1 <= most <= MOST:
-        raise ValueError(f"a report explains 1 to {MOST} queries, not {most}; make several reports")
+    if not 1 <= most <= MAX_IMAGES:
+        raise ValueError(f"a report explains 1 to {MAX_IMAGES} queries, not {most}; make several reports")
     return most

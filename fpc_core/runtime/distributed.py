@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 @contextmanager
-def joined(device: torch.device, patience: timedelta | None = None) -> Iterator[None]:
+def process_group(device: torch.device, patience: timedelta | None = None) -> Iterator[None]:
     """Join the other processes of a torchrun, if there are any, and leave them at the end.
 
     patience: how long one waits for another before it gives up; None for torch's own, some minutes.
@@ -48,30 +48,30 @@ def rank() -> int:
     return dist.get_rank() if dist.is_initialized() else int(os.environ.get("RANK", "0"))
 
 
-def world() -> int:
+def world_size() -> int:
     """How many processes work together."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
-def own_share(rows: Tensor) -> Tensor:
+def local_shard(rows: Tensor) -> Tensor:
     """The rows of this process: (n,) -> (n / world,), the rank-th of equal runs. Raises ValueError for a rest."""
-    if len(rows) % world():
-        raise ValueError(f"{len(rows)} rows do not share out evenly among {world()} processes")
-    return rows.chunk(world())[rank()]
+    if len(rows) % world_size():
+        raise ValueError(f"{len(rows)} rows do not share out evenly among {world_size()} processes")
+    return rows.chunk(world_size())[rank()]
 
 
 def gather(values: Tensor) -> Tensor:
-    """The values of all processes in the order of `own_share`: (n / world, ...) -> (n, ...). No gradient."""
-    if world() == 1:
+    """The values of all processes in the order of `local_shard`: (n / world, ...) -> (n, ...). No gradient."""
+    if world_size() == 1:
         return values
-    parts = [torch.empty_like(values) for _ in range(world())]
+    parts = [torch.empty_like(values) for _ in range(world_size())]
     dist.all_gather(parts, values.contiguous())
     return torch.cat(parts)
 
 
 def gather_with_gradient(values: Tensor) -> Tensor:
     """`gather` through which every process gets the gradients that all of them have for its values, summed."""
-    return _Gather.apply(values) if world() > 1 else values
+    return _Gather.apply(values) if world_size() > 1 else values
 
 
 class _Gather(torch.autograd.Function):
@@ -83,19 +83,19 @@ class _Gather(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         total = gradients[0].clone(memory_format=torch.contiguous_format)
         dist.all_reduce(total)
-        return own_share(total)
+        return local_shard(total)
 
 
-def from_first(value: T) -> T:
+def broadcast_from_rank0(value: T) -> T:
     """The first process's value, in every process; it must be one that can be pickled."""
-    if world() == 1:
+    if world_size() == 1:
         return value
     told = [value]
     dist.broadcast_object_list(told)
     return told[0]
 
 
-def wait_for_all() -> None:
+def barrier() -> None:
     """Until every process has come here."""
-    if world() > 1:
+    if world_size() > 1:
         dist.barrier()

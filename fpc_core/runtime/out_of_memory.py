@@ -22,11 +22,11 @@ _heard: ContextVar[tuple[list[str], ...]] = ContextVar("heard", default=())
 _WORDS = ("out of memory", "can't allocate memory", "not enough memory", "_ALLOC_FAILED")
 
 
-class NoMemoryLeftError(RuntimeError):
+class OutOfMemoryError(RuntimeError):
     """Neither smaller parts nor the CPU were enough; says for what."""
 
 
-class Portions:
+class OomFallback:
     """One kind of work on a device, in as many rows at once as fit; what was found to fit holds for later calls."""
 
     def __init__(self, what: str, device: torch.device) -> None:
@@ -59,7 +59,7 @@ class Portions:
                 start += count
                 continue
             except Exception as error:  # in here it would still hold what was allocated
-                if not is_shortage(error):
+                if not is_out_of_memory(error):
                     raise
             relieved = relief()
             if self._device.type == "cuda":
@@ -73,7 +73,7 @@ class Portions:
         if self._most != 0:
             return parts[0] if len(parts) == 1 else join(parts)
         if self._device.type == "cpu":
-            raise NoMemoryLeftError(
+            raise OutOfMemoryError(
                 f"this machine has no memory left for {self._what}; close other programs, or take smaller weights"
             )
         if self._most != before:
@@ -84,7 +84,7 @@ class Portions:
         _say(f"{str(self._device).upper()} had no memory left for {self._what}: {instead}")
 
 
-def is_shortage(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
     """Whether this says that memory ran out, of a device or of the machine."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
@@ -92,7 +92,7 @@ def is_shortage(error: BaseException) -> bool:
 
 
 @contextmanager
-def shortages() -> Iterator[list[str]]:
+def collect_oom_events() -> Iterator[list[str]]:
     """Collects what is said within, in this thread: a sentence for every step down."""
     heard: list[str] = []
     before = _heard.get()

@@ -12,7 +12,7 @@ from threadpoolctl import ThreadpoolController, threadpool_limits
 FEW_CORES = (os.cpu_count() or 1) <= 2  # there work in the background keeps to one, so that the page stays quick
 
 
-def wait_without_turning() -> None:
+def set_passive_omp_wait() -> None:
     """On few cores, let OpenMP's idle threads sleep; no effect once torch is loaded or where OMP_WAIT_POLICY is set.
 
     They would otherwise spin on a core that others need: a sweep by two threads takes twice as long there
@@ -22,7 +22,7 @@ def wait_without_turning() -> None:
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
-def keep_to_one_core() -> None:
+def limit_thread_to_one_core() -> None:
     """Have torch and numba use one core for what this thread computes; other threads keep theirs.
 
     torch.set_num_threads would also bind every thread that is born later.
@@ -36,7 +36,7 @@ def keep_to_one_core() -> None:
 
 
 @contextmanager
-def sparing_few_cores() -> Iterator[None]:
+def limit_threads_on_small_machines() -> Iterator[None]:
     """Within, on a machine of no more than two cores, what torch computes in this thread keeps to one of them.
 
     For what must be steady rather than quick: where other work, such as the browser, has one of few cores, two threads

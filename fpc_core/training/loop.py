@@ -56,13 +56,13 @@ def train(
     Raises DatasetError or ValueError.
     """
     device = distributed.own_device(torch.device(device))
-    with distributed.joined(device), _reproducible(device):
+    with distributed.process_group(device), _reproducible(device):
         images = load_training_images(dataset, config)
         person = load_person_masks(dataset, config) if settings.guide else None
         batch = min(settings.identities, images.classes)
-        if batch % distributed.world():
+        if batch % distributed.world_size():
             raise ValueError(
-                f"{batch} identities of a batch do not share out evenly among {distributed.world()} processes"
+                f"{batch} identities of a batch do not share out evenly among {distributed.world_size()} processes"
             )
         torch.manual_seed(settings.seed)
         model = FPC(replace(config, identities=images.classes), settings.drop_path)
@@ -73,7 +73,7 @@ def train(
         model.eval()
         if distributed.rank() == 0:
             save_checkpoint(model, out / WEIGHTS, torch.float16)
-        distributed.wait_for_all()
+        distributed.barrier()
         return model
 
 
@@ -94,10 +94,10 @@ class _Run:
         self.device = next(model.parameters()).device
         self.first = distributed.rank() == 0
         self.optimizer = torch.optim.AdamW(_groups(model, settings.weight_decay), lr=settings.learning_rate)
-        self.state = restore_state(out, model, self.optimizer, settings, distributed.world())
+        self.state = restore_state(out, model, self.optimizer, settings, distributed.world_size())
         self.memory = self._memory_of(self.state.memory_weights)
         self.loss: nn.Module = StageLoss(model, settings, images)
-        if distributed.world() > 1:
+        if distributed.world_size() > 1:
             # The decoder rests in the first stage; BNNeck statistics are of the whole batch in every process already.
             self.loss = DistributedDataParallel(self.loss, find_unused_parameters=True, forward_sync_buffers=False)
         if self.first:
@@ -112,7 +112,7 @@ class _Run:
         while self.state.step < end:
             share = self.state.step / settings.steps
             if settings.max_minutes:
-                seconds = distributed.from_first(before + time.monotonic() - start)
+                seconds = distributed.broadcast_from_rank0(before + time.monotonic() - start)
                 share = max(share, seconds / (60 * settings.max_minutes))
             if share >= 1:
                 break
@@ -139,10 +139,10 @@ class _Run:
             memory = self.memory
         # Every process draws the same batch; what is random inside the model may differ between them.
         generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + step)
-        torch.manual_seed(settings.seed * 1_000_003 + step * distributed.world() + distributed.rank())
+        torch.manual_seed(settings.seed * 1_000_003 + step * distributed.world_size() + distributed.rank())
         rows = sample_identities(self.images.labels, settings.identities, settings.images, generator)
         seeds = torch.randint(1 << 62, (len(rows),), generator=generator)
-        own, own_seeds = distributed.own_share(rows), distributed.own_share(seeds)
+        own, own_seeds = distributed.local_shard(rows), distributed.local_shard(seeds)
         pixels = augment(self.images.pixels[own], self.model.config, settings.erase, own_seeds).to(self.device)
         person = None
         if self.person is not None and not holistic:
@@ -174,7 +174,7 @@ class _Run:
 
     def _save(self) -> None:
         if self.first:
-            save_state(self.out, self.state, self.model, self.optimizer, self.settings, distributed.world())
+            save_state(self.out, self.state, self.model, self.optimizer, self.settings, distributed.world_size())
 
     def _memory_of(self, weights: dict[str, Tensor] | None) -> TrainingMemory | None:
         """The memory that `weights` made, bit by bit."""

@@ -18,7 +18,7 @@ from fpc_core.config import DropStrategy, PruneSettings, Variant
 from fpc_core.data.images import normalise
 from fpc_core.model.decoder import cls_row
 from fpc_core.model.fpc import FPC, decoder_input
-from fpc_core.runtime.distributed import gather, gather_with_gradient, own_share, world
+from fpc_core.runtime.distributed import gather, gather_with_gradient, local_shard, world_size
 from fpc_core.training.batches import TrainingImages, choose_neighbors
 from fpc_core.training.losses import at_least_float32, guidance, identity_and_triplet
 from fpc_core.training.settings import TrainSettings
@@ -53,11 +53,11 @@ class StageLoss(nn.Module):
 
         person: (B / world, 1, H, W), 1 where the person is seen; needed for `guide`.
         """
-        cameras = self._images.cameras[own_share(rows)].to(pixels.device)
+        cameras = self._images.cameras[local_shard(rows)].to(pixels.device)
         labels = self._images.labels[rows].to(pixels.device)
         if memory is None:
             return self._holistic(pixels, cameras, labels, step)
-        return self._consolidating(pixels, cameras, labels, own_share(rows), step, memory, person)
+        return self._consolidating(pixels, cameras, labels, local_shard(rows), step, memory, person)
 
     def _holistic(self, pixels: Tensor, cameras: Tensor, labels: Tensor, step: int) -> Tensor:
         """L_S (Eq. 3) of the ViT without `[cls]`-guided dropping; a random share of the patches is seen."""
@@ -113,9 +113,9 @@ def encode_memory(model: FPC, images: TrainingImages, settings: TrainSettings) -
     device = next(model.parameters()).device
     model.eval()
     cls, tokens = [], []
-    for rows in torch.arange(len(images.pixels)).split(_CHUNK * world()):
-        filled = rows[torch.arange(-(-len(rows) // world()) * world()) % len(rows)]  # evenly shared out
-        own = own_share(filled)
+    for rows in torch.arange(len(images.pixels)).split(_CHUNK * world_size()):
+        filled = rows[torch.arange(-(-len(rows) // world_size()) * world_size()) % len(rows)]  # evenly shared out
+        own = local_shard(filled)
         with autocast(settings, device):
             found = model.encode(
                 normalise(images.pixels[own], model.config).to(device),

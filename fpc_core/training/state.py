@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from fpc_core.io.atomic_write import written_whole
+from fpc_core.io.atomic_write import atomic_write
 from fpc_core.model.fpc import FPC
 from fpc_core.training.settings import Progress, TrainSettings
 
@@ -35,7 +35,7 @@ class RunState:
 def save_state(
     folder: Path, state: RunState, model: FPC, optimizer: torch.optim.Optimizer, settings: TrainSettings, processes: int
 ) -> None:
-    """`written_whole`, by one process alone."""
+    """`atomic_write`, by one process alone."""
     content = {
         "settings": asdict(settings),
         "processes": processes,
@@ -45,7 +45,7 @@ def save_state(
         "model": model.state_dict(),
         "optimizer": optimizer.state_dict(),
     }
-    with written_whole(folder / STATE, alone=True) as place, place.open("wb") as file:
+    with atomic_write(folder / STATE, alone=True) as place, place.open("wb") as file:
         torch.save(content, file)
 
 

@@ -19,8 +19,8 @@ from fpc_core.gallery.memory import PARTIAL
 
 CACHE = "cache"  # label of the folder of memories built for visitors; no root of FPC_ROOTS has it
 CHECKPOINTS = frozenset({".safetensors", ".pth", ".pt", ".bin", ".ckpt"})
-DEPTH = 5  # folders below a root that are looked into
-MOST_ENTRIES = 20_000  # files and folders that one look goes through
+MAX_DEPTH = 5  # folders below a root that are looked into
+MAX_ENTRIES = 20_000  # files and folders that one look goes through
 _LONGEST = 4096  # characters of a path on the common systems
 _MOST_OF_ONE = 2_000  # of them in one folder
 
@@ -38,7 +38,7 @@ class Root:
 
 
 @dataclass(frozen=True)
-class Sights:
+class DiscoveredPaths:
     """Names of what lies below the roots, sorted. complete: False where the bounds ended the look.
 
     memories: folders of gallery memories, those with an unfinished build included.  absent: labels of roots that are
@@ -66,7 +66,7 @@ def named_roots(demo: Path, text: str | None = None) -> tuple[Root, ...]:
             raise ValueError(f"FPC_ROOTS names {part!r}, which is no absolute path; write it from the top")
         path = path.resolve()
         if path not in {root.path for root in roots}:
-            roots.append(Root(_fresh(path.name or "root", {CACHE, *(root.label for root in roots)}), path))
+            roots.append(Root(_unique_label(path.name or "root", {CACHE, *(root.label for root in roots)}), path))
     return tuple(roots)
 
 
@@ -147,19 +147,19 @@ def _confined(path: Path, spoken: str, roots: Sequence[Root]) -> None:
         )
 
 
-def look_below(roots: Sequence[Root], depth: int = DEPTH, most: int = MOST_ENTRIES) -> Sights:
+def discover(roots: Sequence[Root], depth: int = MAX_DEPTH, most: int = MAX_ENTRIES) -> DiscoveredPaths:
     """Find datasets, checkpoints and memories below the roots, nearest first until `most` entries were seen.
 
     Links are not followed and folders of images are not listed to their end. A folder with sub-folders of images is
     one dataset (a sub-folder is an identity then); with a single such sub-folder, that one is. What is not found can
     still be named.
     """
-    look = _Look(roots, most)
+    look = _Scanner(roots, most)
     absent = tuple(root.label for root in roots if not root.path.is_dir())
     level = [root.path for root in roots if root.label not in absent]
     for _ in range(depth + 1):
         level = [child for folder in level for child in look.into(folder)]
-    return Sights(
+    return DiscoveredPaths(
         datasets=tuple(sorted(look.datasets)),
         checkpoints=tuple(sorted(look.checkpoints)),
         memories=tuple(sorted(look.memories)),
@@ -168,7 +168,7 @@ def look_below(roots: Sequence[Root], depth: int = DEPTH, most: int = MOST_ENTRI
     )
 
 
-class _Look:
+class _Scanner:
     """One look below the roots, and what it has found so far."""
 
     def __init__(self, roots: Sequence[Root], most: int) -> None:
@@ -228,7 +228,7 @@ class _Look:
         return name_of(path, self._roots)
 
 
-def _fresh(label: str, taken: set[str]) -> str:
+def _unique_label(label: str, taken: set[str]) -> str:
     number = 1
     while (found := label if number == 1 else f"{label}-{number}") in taken:
         number += 1

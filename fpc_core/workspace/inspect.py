@@ -13,7 +13,7 @@ from fpc_core.model.checkpoint import LoadReport, weights_fingerprint
 from fpc_core.workspace.workspace import Places, load_model
 
 
-class Standing(StrEnum):
+class MemoryStatus(StrEnum):
     """Of a memory, towards the data and weights chosen."""
 
     FITS = "fits"
@@ -24,7 +24,7 @@ class Standing(StrEnum):
 
 
 @dataclass(frozen=True)
-class WeightsFound:
+class WeightsInfo:
     """report: what came out of the checkpoint.  fingerprint: of the tensors, as `weights_fingerprint`."""
 
     report: LoadReport
@@ -32,13 +32,13 @@ class WeightsFound:
 
 
 @dataclass(frozen=True)
-class MemoryFound:
+class MemoryInfo:
     """differs: which of weights, settings and files differ from those chosen.  done: images of an unfinished build.
 
     images, size: of the memory that belongs there, the latter in bytes.  why: what makes it unusable.
     """
 
-    standing: Standing
+    standing: MemoryStatus
     images: int
     size: int
     differs: tuple[str, ...] = ()
@@ -46,30 +46,30 @@ class MemoryFound:
     why: str = ""
 
 
-def inspect_weights(places: Places) -> WeightsFound:
+def inspect_weights(places: Places) -> WeightsInfo:
     """Load the checkpoint of these places to see what it is. Raises CheckpointError."""
     model, report = load_model(places)
-    return WeightsFound(report, weights_fingerprint(model))
+    return WeightsInfo(report, weights_fingerprint(model))
 
 
-def inspect_memory(directory: Path, dataset: Dataset, weights: WeightsFound) -> MemoryFound:
+def inspect_memory(directory: Path, dataset: Dataset, weights: WeightsInfo) -> MemoryInfo:
     """How the memory in `directory` stands to gallery and weights. Raises GalleryMemoryError for a lost image."""
     config, images = weights.report.config, len(dataset.gallery)
     wanted = fingerprint_of(weights.fingerprint, config, dataset.gallery, dataset.root)
     size = memory_bytes(config, images)
     done = images_done(directory, wanted)
     if done:
-        return MemoryFound(Standing.UNFINISHED, images, size, done=done)
+        return MemoryInfo(MemoryStatus.UNFINISHED, images, size, done=done)
     if not directory.exists():
-        return MemoryFound(Standing.MISSING, images, size)
+        return MemoryInfo(MemoryStatus.MISSING, images, size)
     try:
-        differs = _made_from(directory).differences(wanted)
+        differs = _provenance(directory).differences(wanted)
     except GalleryMemoryError as error:
-        return MemoryFound(Standing.UNUSABLE, images, size, why=str(error))
-    return MemoryFound(Standing.OTHER if differs else Standing.FITS, images, size, differs=tuple(differs))
+        return MemoryInfo(MemoryStatus.UNUSABLE, images, size, why=str(error))
+    return MemoryInfo(MemoryStatus.OTHER if differs else MemoryStatus.FITS, images, size, differs=tuple(differs))
 
 
-def _made_from(directory: Path) -> Fingerprint:
+def _provenance(directory: Path) -> Fingerprint:
     found = open_memory(directory).fingerprint
     if found is None:  # only a memory in RAM has none
         raise GalleryMemoryError(f"{directory} does not say what it was made from; build it again")

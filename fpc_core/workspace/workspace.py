@@ -70,7 +70,12 @@ class Workspace:
     @cached_property
     def key(self) -> str:
         """Tells workspaces apart by content: two of the same key give the same results to the same questions."""
-        told = (self.retriever.memory.fingerprint, self.dataset.root.resolve(), self.device, self.retriever.index.finds)
+        told = (
+            self.retriever.memory.fingerprint,
+            self.dataset.root.resolve(),
+            self.device,
+            self.retriever.index.exactness,
+        )
         return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
 
     @property

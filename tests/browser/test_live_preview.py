@@ -16,14 +16,14 @@ def matched():
     """The retriever of the demo and the match of its opening query at the usual settings."""
     import torch
 
-    space = open_workspace(Places())
-    record = next(each for each in space.dataset.query if each.path.as_posix() == space.dataset.opening)
-    config = space.retriever.model.config
-    image = to_tensor([resize_image(space.dataset.read(record), config.image_size)], config)
-    encoding = space.retriever.encode(
-        space.retriever.prepare(image, torch.tensor([record.camera])), QuerySettings().prune
+    workspace = open_workspace(Places())
+    record = next(each for each in workspace.dataset.query if each.path.as_posix() == workspace.dataset.opening)
+    config = workspace.retriever.model.config
+    image = to_tensor([resize_image(workspace.dataset.read(record), config.image_size)], config)
+    encoding = workspace.retriever.encode(
+        workspace.retriever.prepare(image, torch.tensor([record.camera])), QuerySettings().prune
     )
-    return space.retriever, space.retriever.match(encoding, QuerySettings()), record
+    return workspace.retriever, workspace.retriever.match(encoding, QuerySettings()), record
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from fpc_core.matching.shortlist import TorchIndex
 from fpc_core.model.checkpoint import load_checkpoint
 from fpc_core.results import Shortlist
 from fpc_core.retrieval import Retriever
-from fpc_core.runtime.out_of_memory import NoMemoryLeftError
+from fpc_core.runtime.out_of_memory import OutOfMemoryError
 from fpc_core.training.state import WEIGHTS
 from tests.support.small_workspace import CONFIG
 
@@ -190,7 +190,7 @@ def test_doctor_goes_on_after_a_package_that_is_missing_an_image_not_found_and_m
         raise importlib.metadata.PackageNotFoundError(name)
 
     def search(*_):
-        raise NoMemoryLeftError("no memory left for the encoder")
+        raise OutOfMemoryError("no memory left for the encoder")
 
     monkeypatch.setattr(importlib.metadata, "version", version)
     monkeypatch.setattr(Retriever, "search", search)
@@ -232,10 +232,10 @@ def test_a_file_that_is_no_image_is_named(world, capsys, tmp_path):
 def test_a_second_round_of_progress_begins_its_bar_anew():
     from tqdm import tqdm
 
-    from fpc_core.cli.commands import _show
+    from fpc_core.cli.commands import _progress_callback
 
     bar = tqdm(total=5, file=io.StringIO())
-    show = _show(bar)
+    show = _progress_callback(bar)
     show(3, 5)
     show(1, 4)
     assert (bar.n, bar.total) == (1, 4)

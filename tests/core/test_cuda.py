@@ -21,8 +21,8 @@ from fpc_core.config import (
 from fpc_core.data.datasets import open_dataset
 from fpc_core.data.images import resize_image, to_tensor
 from fpc_core.evaluation.device_parity import BOUNDS, checked_parity, parity
-from fpc_core.evaluation.engine.runner import run_kept
-from fpc_core.evaluation.metrics.retrieval import unit
+from fpc_core.evaluation.engine.runner import run_with_store
+from fpc_core.evaluation.metrics.retrieval import l2_normalize
 from fpc_core.evaluation.paper_tables.definitions import scores_table
 from fpc_core.evaluation.paper_tables.score_recipe import ScoreRecipe
 from fpc_core.evaluation.paper_tables.task import evaluation_task
@@ -117,16 +117,16 @@ def test_a_memory_built_on_cuda_is_that_of_the_cpu(here, precision, tmp_path):
     exact, found = (each.tokens[rows].astype(np.float32) for each in (usual, built))
     spread, bound, difference = float(exact.std()), BOUNDS[precision].tokens, found - exact
     assert np.abs(difference).max() <= max(bound, 5e-3) * spread  # 5e-3: the file's own float16
-    cosine = (unit(built.features) * unit(usual.features[:48])).sum(axis=1)
+    cosine = (l2_normalize(built.features) * l2_normalize(usual.features[:48])).sum(axis=1)
     assert cosine.min() > 1 - max(BOUNDS[precision].feature, 1e-5) * 10
 
 
 def test_the_evaluation_has_the_same_scores(here, there):
     found = []
-    for space in (here, there):
-        fewer = replace(space.dataset, query=space.dataset.query[:40])
-        task = evaluation_task(space.retriever, fewer, [scores_table(ScoreRecipe(settings=SETTINGS))])
-        rows = task.filled(run_kept(task.work).known)[0].rows
+    for workspace in (here, there):
+        fewer = replace(workspace.dataset, query=workspace.dataset.query[:40])
+        task = evaluation_task(workspace.retriever, fewer, [scores_table(ScoreRecipe(settings=SETTINGS))])
+        rows = task.filled(run_with_store(task.work).known)[0].rows
         found.append([row.ours["mAP"].value for row in rows if row.ours])
     np.testing.assert_allclose(found[1], found[0], atol=0.01)
 
@@ -136,8 +136,10 @@ def test_heat_maps_agree(here, there, queries, method):
     images, cameras = queries
     how, settings = MapSettings(MapMethod(method), index=0), replace(SETTINGS, variant=Variant.PAPER)
     maps = [
-        decoder_map(space.retriever, space.retriever.search(images[:1], settings, cameras[:1]), how).neighbor_grids
-        for space in (here, there)
+        decoder_map(
+            workspace.retriever, workspace.retriever.search(images[:1], settings, cameras[:1]), how
+        ).neighbor_grids
+        for workspace in (here, there)
     ]
     np.testing.assert_allclose(maps[1], maps[0], atol=1e-2 * float(np.abs(maps[0]).max()))
 

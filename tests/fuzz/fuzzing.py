@@ -162,7 +162,7 @@ def _child(work: Path, target: str, first: int, inputs: int, seed: int) -> None:
         _limit()
         for number in range(first, inputs):
             value = made(target, seed, number)
-            before = _peak(anew=True)
+            before = _peak(resample_per_query=True)
             board[_BEGUN_CPU] = began = time.process_time()
             board[_BEGUN] = time.monotonic()
             try:

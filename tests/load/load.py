@@ -33,7 +33,7 @@ from app.session.view import View, keep_rates
 from fpc_core.config import QuerySettings, Variant
 from fpc_core.data.browser_encoding import data_uri
 from fpc_core.data.images import resize_image
-from fpc_core.explain.cards import Subject
+from fpc_core.explain.cards import QueryIdentity
 from fpc_core.workspace import Places, Workspace, open_workspace
 from tests.load.visit import Dials, LeftError, Visit, visit
 from tests.support.server import busy_seconds, resident, server
@@ -100,15 +100,15 @@ def some_dials(rng: random.Random) -> Dials:
     return {"gamma": rng.choice(keep_rates()), "alpha": rng.randint(0, 100) / 100, "k": rng.randint(1, 20)}
 
 
-def plans(space: Workspace, count: int) -> list[Plan]:
+def plans(workspace: Workspace, count: int) -> list[Plan]:
     """Visitors whose queries and settings are all different: one query each, as far as the data goes."""
-    made, records = [], space.dataset.query
-    size = space.retriever.model.config.image_size
+    made, records = [], workspace.dataset.query
+    size = workspace.retriever.model.config.image_size
     for number in range(count):
         record = records[number * max(1, len(records) // count) % len(records)]
-        image = resize_image(space.dataset.read(record), size)
-        query = Query(record.path.as_posix(), image, Subject(record.identity, record.camera), space.key)
-        settings = QuerySettings(variant=list(Variant)[number % len(Variant)], shortlist=space.dataset.shortlist)
+        image = resize_image(workspace.dataset.read(record), size)
+        query = Query(record.path.as_posix(), image, QueryIdentity(record.identity, record.camera), workspace.key)
+        settings = QuerySettings(variant=list(Variant)[number % len(Variant)], shortlist=workspace.dataset.shortlist)
         epsilon = round(settings.transport.epsilon + 0.005 * (number // len(records)), 3)
         settings = replace(settings, transport=replace(settings.transport, epsilon=epsilon))
         key = view_key(query.digest, settings)
@@ -216,15 +216,15 @@ async def watched(process: int, every: float, held: list[tuple[float, float]]) -
         await asyncio.sleep(every)
 
 
-def wrong_answers(space: Workspace, answers: Sequence[Answer]) -> list[str]:
+def wrong_answers(workspace: Workspace, answers: Sequence[Answer]) -> list[str]:
     """Computes every answer again, by the core alone, and says which differ."""
     wrong = []
     for answer in answers:
         query, settings = answer.plan.query, at(answer.plan.settings, answer.dials)
-        image, cameras = model_input(space, query)
-        trace = space.retriever.search(image, settings, cameras)
+        image, cameras = model_input(workspace, query)
+        trace = workspace.retriever.search(image, settings, cameras)
         match = trace.match
-        records, uses_cameras = space.retriever.memory.records, space.dataset.uses_cameras
+        records, uses_cameras = workspace.retriever.memory.records, workspace.dataset.uses_cameras
         data = answer_data(trace, answer.plan.key, records, query.subject, uses_cameras, 10)
         same = answer.rows == tuple(data["match"]["indices"]) and all(
             np.allclose(got, expected, atol=CLOSE)
@@ -269,8 +269,8 @@ def main() -> int:
     arguments = parser.parse_args()
     seconds = 60 * arguments.minutes
     warm = min(WARM_UP, seconds / 2)
-    space = open_workspace(Places.from_environment())
-    who = plans(space, arguments.sessions)
+    workspace = open_workspace(Places.from_environment())
+    who = plans(workspace, arguments.sessions)
     held: list[tuple[float, float]] = []
     with tempfile.TemporaryFile() as log, tempfile.TemporaryDirectory() as cache:
         with server(log, {"FPC_CACHE": cache}) as (address, _, process):
@@ -291,7 +291,7 @@ def main() -> int:
             arguments.log.write_text(said, encoding="utf-8")
     errors = [*tally.errors, *(line for line in said.splitlines() if "Error" in line or "Traceback" in line)]
     torch.set_num_threads(1)  # as the server computes
-    errors += wrong_answers(space, tally.answers)
+    errors += wrong_answers(workspace, tally.answers)
 
     cores = os.cpu_count()
     print(f"{len(who)} sessions, {lasted:.0f} s, {cores} cores, {time.strftime('%Y-%m-%d')}\n")

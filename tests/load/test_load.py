@@ -25,16 +25,16 @@ def space():
 
 
 @pytest.fixture(scope="module")
-def tally(space, url):
+def tally(workspace, url):
     """Two visitors, the second of whom takes the answers to its own query for another's."""
-    honest, misled = plans(space, 2)
+    honest, misled = plans(workspace, 2)
     alone(play(url, [honest], 0.0, 0.0, (0.0, 0.0)))  # the server imports what it needs
     return alone(play(url, [honest, replace(misled, key="another", picture="")], SECONDS, 0.0, (0.05, 0.3)))
 
 
-def test_a_dial_moved_there_and_back_before_the_browser_hears_of_it_stays_back(space, url):
+def test_a_dial_moved_there_and_back_before_the_browser_hears_of_it_stays_back(workspace, url):
     """The browser hears last of the way there unless it is told of the way back, whose values its own URL has."""
-    (plan,) = plans(space, 1)
+    (plan,) = plans(workspace, 1)
     there = {**plan.dials, "alpha": (plan.dials["alpha"] + 0.5) % 1}
 
     async def there_and_back():
@@ -52,10 +52,10 @@ def test_a_dial_moved_there_and_back_before_the_browser_hears_of_it_stays_back(s
     assert alone(there_and_back()) == 12 * [plan.dials]
 
 
-def test_visitors_are_all_different(space):
-    made = plans(space, 250)
+def test_visitors_are_all_different(workspace):
+    made = plans(workspace, 250)
     assert len({plan.key for plan in made}) == 250
-    assert len({plan.query.name for plan in made}) == len(space.dataset.query)
+    assert len({plan.query.name for plan in made}) == len(workspace.dataset.query)
 
 
 def test_every_move_is_answered_and_timed(tally):
@@ -72,19 +72,19 @@ def test_what_is_the_visitors_own_passes_and_what_is_anothers_is_told(tally):
     assert "visitor 1: another visitor's query is shown" in told
 
 
-def test_answers_are_computed_again_and_a_wrong_one_is_told(space, tally):
+def test_answers_are_computed_again_and_a_wrong_one_is_told(workspace, tally):
     right = next(each for each in tally.answers if each.plan.number == 0)
-    assert wrong_answers(space, [right]) == []
+    assert wrong_answers(workspace, [right]) == []
     for wrong in (
         replace(right, rows=right.rows[::-1]),
         replace(right, d_emd=right.d_emd + 0.01),
         replace(right, final=right.final[::-1]),
     ):
-        assert "visitor 0" in wrong_answers(space, [wrong])[0]
+        assert "visitor 0" in wrong_answers(workspace, [wrong])[0]
 
 
-def test_a_server_that_is_not_there_is_an_error_and_no_traceback(space):
-    found = alone(play("http://127.0.0.1:9", plans(space, 1), 1.0, 0.0))
+def test_a_server_that_is_not_there_is_an_error_and_no_traceback(workspace):
+    found = alone(play("http://127.0.0.1:9", plans(workspace, 1), 1.0, 0.0))
     assert "connection lost" in found.errors[0]
 
 

@@ -43,8 +43,8 @@ def test_it_loads_builds_and_evaluates_by_the_commands(places, capsys, monkeypat
     for name, path in (("FPC_DATA", places.data), ("FPC_WEIGHTS", places.weights), ("FPC_MEMORY", places.memory)):
         monkeypatch.setenv(name, str(path))
     assert main(["memory", "build", "--device", "cpu"]) == 0
-    space = open_workspace(places, "cpu")
-    assert space.retriever.memory.tokens.shape == (177, CONFIG.patches, CONFIG.width)
+    workspace = open_workspace(places, "cpu")
+    assert workspace.retriever.memory.tokens.shape == (177, CONFIG.patches, CONFIG.width)
     assert main(["evaluate", "--device", "cpu"]) == 0
     said = capsys.readouterr().out
     assert "177 images" in said

@@ -11,7 +11,7 @@ import torch
 
 from fpc_core.cli import COMMANDS, arguments, main
 from fpc_core.workspace import DEMO_ROOT
-from fpc_core.workspace.allowed_roots import OutsideRootsError, look_below, named_roots, resolve
+from fpc_core.workspace.allowed_roots import OutsideRootsError, discover, named_roots, resolve
 from tests.support.released_workspace import QUERY, build_released_world
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -62,7 +62,7 @@ def test_every_command_runs_in_its_order(clone, monkeypatch, capsys):
 
 
 def test_the_app_finds_what_the_tutorial_has_put_in_place(clone):
-    sights = look_below(named_roots(DEMO_ROOT, str(clone / "data")))
+    sights = discover(named_roots(DEMO_ROOT, str(clone / "data")))
     assert "data/Occluded_Duke" in sights.datasets
     assert "data/weights/FPC_Occ_Duke_reconstruction.pth" in sights.checkpoints
 

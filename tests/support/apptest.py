@@ -7,24 +7,24 @@ from pathlib import Path
 
 from streamlit.testing.v1 import AppTest
 
-from app.server.cache import ERRANDS, OPEN, READ, RESULTS
+from app.server.cache import FILE_INFO, JOBS, RESULTS, WORKSPACES
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ROOT / "app" / "pages"
 
 
-def opened(script):
+def open_page(script):
     """A visitor before the first run."""
     return AppTest.from_file(script, default_timeout=120)
 
 
-def forget():
+def clear_caches():
     """As after a restart of the server: what is left lies on disk."""
-    for cache in (OPEN, READ, RESULTS, ERRANDS):
+    for cache in (WORKSPACES, FILE_INFO, RESULTS, JOBS):
         cache.clear()
 
 
-def run(page):
+def run_page(page):
     """One run of the script, to its end; a page never shows a traceback."""
     with warnings.catch_warnings():
         warnings.simplefilter("default")  # of Streamlit's own threads
@@ -33,18 +33,18 @@ def run(page):
     return page
 
 
-def until(page, holds):
+def run_until(page, holds):
     """The page run again and again until it holds, for a minute of pauses at most."""
     for _ in range(600):
-        if holds(run(page)):
+        if holds(run_page(page)):
             return page
         time.sleep(0.1)
     raise AssertionError(texts(page))
 
 
-def finished(page, words="all known"):
+def wait_until_finished(page, words="all known"):
     """The page when it says so: what it computes in the background has ended."""
-    return until(page, lambda page: words in texts(page))
+    return run_until(page, lambda page: words in texts(page))
 
 
 def sent_to(app, component):

@@ -26,8 +26,8 @@ from fpc_core.config import (
 )
 from fpc_core.data.images import resize_image, to_tensor
 from fpc_core.evaluation.device_parity import BOUNDS, parity
-from fpc_core.evaluation.engine.runner import run_kept
-from fpc_core.evaluation.metrics.retrieval import unit
+from fpc_core.evaluation.engine.runner import run_with_store
+from fpc_core.evaluation.metrics.retrieval import l2_normalize
 from fpc_core.evaluation.paper_tables.definitions import scores_table
 from fpc_core.evaluation.paper_tables.score_recipe import ScoreRecipe
 from fpc_core.evaluation.paper_tables.task import evaluation_task
@@ -35,11 +35,11 @@ from fpc_core.explain.cam import decoder_map, encoder_map
 from fpc_core.explain.heatmap_methods import DECODER_METHODS
 from fpc_core.explain.lifelines import fell_in, life_line
 from fpc_core.gallery.builder import build_memory
-from fpc_core.lessons.context import case_of
+from fpc_core.lessons.context import lesson_context
 from fpc_core.lessons.course import lesson
 from fpc_core.matching.shortlist import TorchIndex
 from fpc_core.report.sources import query_of
-from fpc_core.runtime.out_of_memory import shortages
+from fpc_core.runtime.out_of_memory import collect_oom_events
 from fpc_core.workspace import Places, Workspace, open_workspace
 from tests.support.fake_device import DEVICE, Elsewhere, counted_waits, pretended
 
@@ -55,7 +55,10 @@ def searches(here: Workspace, there: Workspace, images: torch.Tensor, cameras: t
         assert found.beyond(bounds) == [], (asked, str(found))
     found = parity(here.retriever, there.retriever, images[:1], None, SETTINGS.with_keep_rate(1.0))
     assert found.beyond(bounds) == [], str(found)
-    with mock.patch("fpc_core.gallery.device_tokens.room", return_value=1 << 40), there.retriever.tokens.held() as held:
+    with (
+        mock.patch("fpc_core.gallery.device_tokens.available_bytes", return_value=1 << 40),
+        there.retriever.tokens.pinned() as held,
+    ):
         assert held
         assert isinstance(there.retriever.tokens.patches([0]), Elsewhere)
         found = parity(here.retriever, there.retriever, images, cameras, SETTINGS)
@@ -79,17 +82,17 @@ def memory(here: Workspace, there: Workspace, folder: Path) -> None:
     built = build_memory(there.retriever.model, dataset.gallery, dataset.root, folder / "memory")
     usual = here.retriever.memory
     np.testing.assert_allclose(built.cls, usual.cls, atol=1e-4)
-    np.testing.assert_allclose(unit(built.features), unit(usual.features), atol=1e-4)
+    np.testing.assert_allclose(l2_normalize(built.features), l2_normalize(usual.features), atol=1e-4)
     rows = np.arange(len(usual))
     np.testing.assert_allclose(built.tokens[rows], usual.tokens[rows], atol=4e-3)  # float16 of values up to 4
 
 
 def scores(here: Workspace, there: Workspace) -> None:
     found = []
-    for space in (here, there):
+    for workspace in (here, there):
         table = scores_table(ScoreRecipe(settings=replace(SETTINGS, shortlist=8)))
-        task = evaluation_task(space.retriever, space.dataset, [table])
-        rows = task.filled(run_kept(task.work).known)[0].rows
+        task = evaluation_task(workspace.retriever, workspace.dataset, [table])
+        rows = task.filled(run_with_store(task.work).known)[0].rows
         found.append([row.ours["mAP"].value for row in rows if row.ours])
     assert found[0] == found[1], found
 
@@ -116,7 +119,7 @@ def shortage(here: Workspace, there: Workspace, images: torch.Tensor, cameras: t
             stack.enter_context(mock.patch.object(owner, name, nothing_left))
         stack.enter_context(mock.patch.object(retrieval, "ground_cost", costs))
         stack.enter_context(mock.patch.object(TorchIndex, "_unit", units))
-        heard = stack.enter_context(shortages())
+        heard = stack.enter_context(collect_oom_events())
         found = parity(here.retriever, there.retriever, images, cameras, SETTINGS)
         assert found.beyond(BOUNDS[Precision.FLOAT32]) == [], str(found)
         assert {text.split(" for ")[1] for text in heard} == {
@@ -134,8 +137,8 @@ def shortage(here: Workspace, there: Workspace, images: torch.Tensor, cameras: t
 def pictures(here: Workspace, there: Workspace, images: torch.Tensor, cameras: torch.Tensor) -> None:
     ways = [MapSettings(method, target) for method in DECODER_METHODS for target in MapTarget]
     drawn: list[list[np.ndarray]] = []
-    for space in (here, there):
-        retriever, maps = space.retriever, []
+    for workspace in (here, there):
+        retriever, maps = workspace.retriever, []
         trace = retriever.search(images[:1], replace(SETTINGS, variant=Variant.PAPER), cameras[:1])
         maps += [decoder_map(retriever, trace, replace(how, index=1)).neighbor_grids for how in ways]
         state = retriever.prepare(images[:1], cameras[:1])
@@ -148,8 +151,8 @@ def pictures(here: Workspace, there: Workspace, images: torch.Tensor, cameras: t
             fell_in(trace.encoding).astype(float),
             np.array([each.attention for each in life_line(trace.encoding, 5)]),
         ]
-        source = query_of(space.dataset.query[0].path, space.dataset)
-        assert len(lesson(case_of(retriever, trace, source.subject, space.dataset.uses_cameras))) == 9
+        source = query_of(workspace.dataset.query[0].path, workspace.dataset)
+        assert len(lesson(lesson_context(retriever, trace, source.subject, workspace.dataset.uses_cameras))) == 9
         drawn.append(maps)
     for ours, theirs in zip(*drawn, strict=True):
         np.testing.assert_allclose(theirs, ours, atol=1e-3 * float(np.nanmax(np.abs(ours))))

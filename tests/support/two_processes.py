@@ -22,16 +22,16 @@ from fpc_core.training.stages import StageLoss, encode_memory
 
 def one_run(dataset: Dataset, config: ModelConfig, settings: TrainSettings, out: Path) -> dict:
     """The gradients of one step of the second stage, the memory, and the weights and losses of a whole training."""
-    with distributed.joined(torch.device("cpu")):
+    with distributed.process_group(torch.device("cpu")):
         images = load_training_images(dataset, config)
         torch.manual_seed(0)
         model = FPC(training_config(dataset, config)).train()
         memory = encode_memory(model, images, settings)
         loss = StageLoss(model, settings, images)
-        if distributed.world() > 1:
+        if distributed.world_size() > 1:
             loss = DistributedDataParallel(loss, find_unused_parameters=True, forward_sync_buffers=False)
         rows = torch.arange(12)  # three identities' four images would not share out; twelve rows do
-        loss(normalise(images.pixels[distributed.own_share(rows)], config), rows, 1, memory).backward()
+        loss(normalise(images.pixels[distributed.local_shard(rows)], config), rows, 1, memory).backward()
         gradients = {name: each.grad for name, each in model.named_parameters() if each.grad is not None}
         losses: list[float] = []
         trained = train(dataset, config, settings, out, report=lambda told: losses.append(told.loss))

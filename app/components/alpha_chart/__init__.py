@@ -14,7 +14,7 @@ _mount = st.components.v2.component(
 )
 
 
-def lines(*, key: str, top: int, junk: bool, chosen: int | None) -> None:
+def alpha_chart(*, key: str, top: int, junk: bool, chosen: int | None) -> None:
     """Draws what the page's `ranking` was given.
 
     top: ranks whose lines stand out and whose swaps are marked.  junk: whether junk images are shown.  chosen: memory

@@ -35,7 +35,7 @@ def heat_data(grids: np.ndarray, top: float) -> dict[str, Any]:
     return {"grids": packed(grids), "top": top}
 
 
-def heat(
+def heat_strip(
     strip: Strip,
     config: ModelConfig,
     view: str,

@@ -13,6 +13,6 @@ _mount = st.components.v2.component(
 )
 
 
-def album(pictures: Mapping[str, str], *, key: str) -> None:
+def image_store(pictures: Mapping[str, str], *, key: str) -> None:
     """pictures: data URI by image key."""
     _mount(key=key, data=dict(pictures), height=1)

@@ -7,7 +7,7 @@ from typing import Literal
 import streamlit as st
 
 from app.components import source
-from app.messages import mishap, sayable, shortages_told
+from app.messages import redact_paths, show_error, toast_memory_warnings
 from app.server.worker import Job
 from app.session.pending_release import run_fragment
 
@@ -20,7 +20,7 @@ _mount = st.components.v2.component(
 )
 
 
-def feed(name: Literal["grid", "pairs", "heat"], about: str, job: Job, fragment: str) -> None:
+def job_result(name: Literal["grid", "pairs", "heat"], about: str, job: Job, fragment: str) -> None:
     """Mount this in a fragment: until the job is finished the browser asks again after every answer.
 
     fragment: its key; a question reruns it by name, so that one that meets a moved dial does not make the whole page
@@ -35,12 +35,12 @@ def feed(name: Literal["grid", "pairs", "heat"], about: str, job: Job, fragment:
     fresh = job.finished and sent.get(name) != about
     data = {
         "name": name, "about": about, "done": job.done, "total": job.total, "finished": job.finished,
-        "error": sayable(str(job.error)) if job.error else "", "result": job.result if fresh else None,
-        "pause": min(LONGEST_PAUSE, PAUSE * (1 + job.beside)),
+        "error": redact_paths(str(job.error)) if job.error else "", "result": job.result if fresh else None,
+        "pause": min(LONGEST_PAUSE, PAUSE * (1 + job.other_active_jobs)),
     }  # fmt: skip
     if job.finished:
         if fresh:
-            shortages_told(job.notes)
+            toast_memory_warnings(job.notes)
         sent[name] = about
     else:  # every answer differs from the last, for the browser asks again when it sees a new one
         data["answer"] = st.session_state["feed-answers"] = st.session_state.get("feed-answers", 0) + 1
@@ -51,4 +51,4 @@ def feed(name: Literal["grid", "pairs", "heat"], about: str, job: Job, fragment:
 
     _mount(key=f"feed-{name}", data=data, on_asked_change=asked)
     if job.error and name != "grid":
-        mishap(job.error)
+        show_error(job.error)

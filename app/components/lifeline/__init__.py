@@ -14,7 +14,7 @@ from fpc_core.config import ModelConfig
 from fpc_core.data.browser_encoding import packed
 from fpc_core.explain.lifelines import fell_in, life_line, living_range
 from fpc_core.explain.masks import to_grid
-from fpc_core.explain.sentences import patch_story
+from fpc_core.explain.sentences import patch_sentence
 from fpc_core.results import DropStage, Encoding
 
 _mount = component("lifeline")
@@ -52,7 +52,7 @@ def life_data(
         "keepRate": encoding.prune.keep_rate,
         "falls": falls.tolist(),
         "stories": [
-            patch_story(lives[position], living_range(keep_rates, falls[:, position]), keep_rates, strategy)
+            patch_sentence(lives[position], living_range(keep_rates, falls[:, position]), keep_rates, strategy)
             for position in range(patches)
         ],
     }

@@ -18,7 +18,7 @@ _mount = st.components.v2.component(
 
 
 @dataclass(frozen=True)
-class Dial:
+class Slider:
     """name: of the value in the store and in the URL.  step: what a drag and an arrow key snap to."""
 
     name: str
@@ -30,7 +30,7 @@ class Dial:
     value: float
 
 
-def dials(shown: Sequence[Dial], *, key: str, on_release: Callable[[Mapping[str, float]], None]) -> None:
+def live_sliders(shown: Sequence[Slider], *, key: str, on_release: Callable[[Mapping[str, float]], None]) -> None:
     """Draw the dials. on_release: called with the value of every dial before the rerun a release causes."""
 
     def released() -> None:

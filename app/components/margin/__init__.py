@@ -9,7 +9,7 @@ from app.components._shared.patch_grid import component, geometry
 from fpc_core.config import ModelConfig
 from fpc_core.data.browser_encoding import packed
 from fpc_core.explain.margin import Margin
-from fpc_core.explain.sentences import told, told_parts, win_story
+from fpc_core.explain.sentences import comparison_sentence, format_parts, format_units
 
 _mount = component("margin")
 
@@ -22,7 +22,7 @@ def margin_data(
     shares: of the decoder's attention, None for an image that it did not look at.  rows: of the table, as text; every
     column of the last row is the loser's minus the winner's, and every row adds up.
     """
-    winner, loser = (told_parts(*parts, alpha) for parts in zip(margin.d_cos, margin.d_emd, strict=True))
+    winner, loser = (format_parts(*parts, alpha) for parts in zip(margin.d_cos, margin.d_emd, strict=True))
     difference = tuple(there - here for here, there in zip(winner, loser, strict=True))
     lines = zip(("", "", "difference"), (winner, loser, difference), strict=True)
     attention = [*("not among the K" if share is None else f"{share:.1%}" for share in shares), ""]
@@ -31,10 +31,10 @@ def margin_data(
         "patches": packed(margin.patches),
         "heads": ["", f"{1 - alpha:g} × cos", f"{alpha:g} × EMD", "D", "decoder's attention"],
         "rows": [
-            [name or who, *(told(part) for part in parts), seen]
+            [name or who, *(format_units(part) for part in parts), seen]
             for (name, parts), who, seen in zip(lines, (*names, ""), attention, strict=True)
         ],
-        "story": win_story(margin, names, alpha),
+        "story": comparison_sentence(margin, names, alpha),
     }
 
 

@@ -15,8 +15,8 @@ import streamlit as st
 from app.components import source
 from fpc_core.data.browser_encoding import data_uri
 from fpc_core.data.occluder_rendering import POLE_SHADE, TILE_WIDTH, tile
-from fpc_core.data.occluders import MOST_OCCLUDERS, MOST_POINTS, CutOut, Scene, Texture
-from fpc_core.io.dataclass_json import plain
+from fpc_core.data.occluders import MAX_OCCLUDERS, MAX_POINTS, CutOut, Scene, Texture
+from fpc_core.io.dataclass_json import to_plain
 
 _mount = st.components.v2.component(
     "fpc_occluder",
@@ -51,10 +51,10 @@ def occluder(
             on_scene(told)
 
     data = {
-        "image": image, "width": size[1], "height": size[0], "occluders": plain(scene)["occluders"], "serial": serial,
-        "pictures": dict(pictures), "person": plain(person), "shade": list(POLE_SHADE), "tileWidth": TILE_WIDTH,
+        "image": image, "width": size[1], "height": size[0], "occluders": to_plain(scene)["occluders"], "serial": serial,
+        "pictures": dict(pictures), "person": to_plain(person), "shade": list(POLE_SHADE), "tileWidth": TILE_WIDTH,
         "tiles": _tiles(),
-        "mostOccluders": MOST_OCCLUDERS, "mostPoints": MOST_POINTS,
+        "mostOccluders": MAX_OCCLUDERS, "mostPoints": MAX_POINTS,
     }  # fmt: skip
     _mount(key=key, data=data, on_scene_change=sent)
 

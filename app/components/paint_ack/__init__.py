@@ -13,7 +13,7 @@ _mount = st.components.v2.component(
 )
 
 
-def echo(number: int, *, key: str, on_painted: Callable[[int], None]) -> None:
+def paint_ack(number: int, *, key: str, on_painted: Callable[[int], None]) -> None:
     """Calls `on_painted` with the number when the browser has painted what was drawn before it, until this is no longer
     drawn; with 0 where that is so already."""
 

@@ -13,7 +13,7 @@ from fpc_core.lessons.step import PatchMaps, number, share
 _mount = component("patch_map")
 
 
-def patchmap(maps: PatchMaps, picture: Callable[[int | None], str], config: ModelConfig, *, key: str) -> None:
+def patch_map(maps: PatchMaps, picture: Callable[[int | None], str], config: ModelConfig, *, key: str) -> None:
     """Draw a `PatchMaps`. picture: data URI of the image of a memory row, of the query for None."""
     low, high = maps.range
     data: dict[str, Any] = {

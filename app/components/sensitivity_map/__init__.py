@@ -12,7 +12,7 @@ from fpc_core.evaluation.occlusion.scenarios import Sliding
 _mount = component("sensitivity_map")
 
 
-def spots(
+def sensitivity_map(
     values: np.ndarray, picture: str, sliding: Sliding, config: ModelConfig, name: str, *, whole: bool, key: str
 ) -> None:
     """Draw a map. values: (rows, columns) of `occlusion_paths.effects`, NaN where nothing is known.

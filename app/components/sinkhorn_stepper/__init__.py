@@ -26,6 +26,6 @@ export default function ({ data, parentElement }) {
 )
 
 
-def stepper(data: dict[str, Any], *, key: str) -> None:
+def sinkhorn_stepper(data: dict[str, Any], *, key: str) -> None:
     """Draw a `fpc_core.lessons.stepper.stepper_data`."""
     _mount(key=key, data=data)

@@ -26,7 +26,7 @@ from fpc_core.retrieval import Retriever
 UNKNOWN = -2  # as a first match: not computed yet; -1 is a query without a true match
 
 
-class Then(StrEnum):
+class PostProcessing(StrEnum):
     """What is done with the features of all queries, once all are known."""
 
     NOTHING = ""
@@ -56,18 +56,18 @@ class Point:
 
     alpha: float = 0.0
     neighbors: int = 0
-    then: Then = Then.NOTHING
+    then: PostProcessing = PostProcessing.NOTHING
 
     def __post_init__(self) -> None:
         if self.neighbors == 0 and self.alpha != 0:
             raise ValueError(f"without neighbours nothing is matched: alpha must be 0, not {self.alpha}")
-        if self.neighbors and self.then is Then.PRUNED_GALLERY:
+        if self.neighbors and self.then is PostProcessing.PRUNED_GALLERY:
             raise ValueError("only the encoder's own feature meets a pruned gallery: the memory is never pruned")
 
     @property
     def feature(self) -> Point:
         """The point whose feature this one scores."""
-        return replace(self, then=Then.NOTHING)
+        return replace(self, then=PostProcessing.NOTHING)
 
 
 ENCODER = Point()
@@ -85,7 +85,7 @@ class Pass:
 
     settings: QuerySettings
     points: tuple[Point, ...]
-    anew: bool = False
+    resample_per_query: bool = False
     gallery: bool = False
     matched: bool = False
 
@@ -98,14 +98,14 @@ class Pass:
             raise ValueError("the gallery passes for its encoder features alone")
 
     @property
-    def direct(self) -> tuple[Point, ...]:
+    def immediate_points(self) -> tuple[Point, ...]:
         """Points known query by query; the others wait for all queries."""
-        return tuple(point for point in self.points if point.then is Then.NOTHING)
+        return tuple(point for point in self.points if point.then is PostProcessing.NOTHING)
 
     @property
-    def late(self) -> tuple[Point, ...]:
+    def deferred_points(self) -> tuple[Point, ...]:
         """Points that wait until all queries are through."""
-        return tuple(point for point in self.points if point.then is not Then.NOTHING)
+        return tuple(point for point in self.points if point.then is not PostProcessing.NOTHING)
 
     @property
     def needs_match(self) -> bool:
@@ -119,14 +119,14 @@ class Pass:
             return (ENCODER,)
         if self.matched:
             return (*dict.fromkeys(point.feature for point in self.points), *Part)
-        return tuple(dict.fromkeys(point.feature for point in self.late))
+        return tuple(dict.fromkeys(point.feature for point in self.deferred_points))
 
     def prune_of(self, record: ImageRecord) -> PruneSettings:
         """How this image is pruned."""
-        return drawn_anew(self.settings.prune, record) if self.anew else self.settings.prune
+        return resampled_per_query(self.settings.prune, record) if self.resample_per_query else self.settings.prune
 
 
-def drawn_anew(prune: PruneSettings, record: ImageRecord) -> PruneSettings:
+def resampled_per_query(prune: PruneSettings, record: ImageRecord) -> PruneSettings:
     """The random strategy with a seed of this image's own, made from the seed and the path; others as they are."""
     if prune.strategy is not DropStrategy.RANDOM:
         return prune
@@ -134,7 +134,7 @@ def drawn_anew(prune: PruneSettings, record: ImageRecord) -> PruneSettings:
 
 
 def gallery_pass(prune: PruneSettings) -> Pass:
-    """The gallery, pruned: what points that are `Then.PRUNED_GALLERY` wait for."""
+    """The gallery, pruned: what points that are `PostProcessing.PRUNED_GALLERY` wait for."""
     return Pass(QuerySettings(prune=prune), (ENCODER,), gallery=True)
 
 
@@ -211,7 +211,9 @@ class PassTask:
     passes: tuple[Pass, ...]
 
     def __post_init__(self) -> None:
-        waiting = [each for each in self.passes if any(p.then is Then.PRUNED_GALLERY for p in each.late)]
+        waiting = [
+            each for each in self.passes if any(p.then is PostProcessing.PRUNED_GALLERY for p in each.deferred_points)
+        ]
         if any(gallery_pass(each.settings.prune) not in self.passes for each in waiting):
             raise ValueError("a pruned gallery needs its pass: add gallery_pass(settings.prune)")
 
@@ -240,12 +242,13 @@ class PassTask:
     @property
     def total(self) -> int:
         """Steps of a run from the start: one per image and pass, one per point that waits for all."""
-        return sum(len(self.records(each)) + len(each.late) for each in self.passes)
+        return sum(len(self.records(each)) + len(each.deferred_points) for each in self.passes)
 
     def done(self, known: Known) -> int:
         """Steps behind us."""
         return sum(
-            int(known[each].known.sum()) + sum(known[each].knows(each.points.index(point)) for point in each.late)
+            int(known[each].known.sum())
+            + sum(known[each].knows(each.points.index(point)) for point in each.deferred_points)
             for each in self.passes
             if each in known
         )

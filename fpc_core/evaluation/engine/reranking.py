@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from fpc_core.evaluation.metrics.retrieval import unit
+from fpc_core.evaluation.metrics.retrieval import l2_normalize
 
 FloatType = type[np.float16] | type[np.float32]
 
@@ -52,7 +52,7 @@ def k_reciprocal(
             f"query features {np.shape(query_features)} and gallery features {np.shape(gallery_features)} "
             "must have the same channels"
         )
-    features = np.concatenate([unit(query_features), unit(gallery_features)])
+    features = np.concatenate([l2_normalize(query_features), l2_normalize(gallery_features)])
     queries = len(query_features)
     precision = np.float16 if released_rounding else np.float32
     nearest, farthest = _nearest(features, max(k1 + 1, k2))

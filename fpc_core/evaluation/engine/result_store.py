@@ -18,14 +18,14 @@ from typing import Any
 
 import numpy as np
 
-from fpc_core.evaluation.engine.passes import UNKNOWN, Part, Pass, PassResult, PassTask, Point, Then
-from fpc_core.io.atomic_write import written_whole
+from fpc_core.evaluation.engine.passes import UNKNOWN, Part, Pass, PassResult, PassTask, Point, PostProcessing
+from fpc_core.io.atomic_write import atomic_write
 
 FORMAT = 3  # raise it when a change to the core changes results
 
 
 @dataclass(frozen=True, eq=False)
-class Kept:
+class LoadResult:
     """Results found by pass, and one sentence for every file that could not be used."""
 
     known: dict[Pass, PassResult]
@@ -33,7 +33,7 @@ class Kept:
 
 
 @dataclass(eq=False)
-class _Sheet:
+class _ResultTable:
     """What a file holds: AP and first match (n, P) by name of the image and of the point.
 
     features: (n, width) by the name of a point or part.
@@ -45,7 +45,7 @@ class _Sheet:
     first_match: np.ndarray = field(default_factory=lambda: np.empty((0, 0), np.int64))
     features: dict[str, np.ndarray] = field(default_factory=dict)
 
-    def grown(self, images: Sequence[str], points: Sequence[str], widths: Mapping[str, int]) -> _Sheet:
+    def grown(self, images: Sequence[str], points: Sequence[str], widths: Mapping[str, int]) -> _ResultTable:
         """With room for these too. widths: of the features to hold, by name."""
         all_images = list(dict.fromkeys((*self.images, *images)))
         all_points = list(dict.fromkeys((*self.points, *points)))
@@ -57,7 +57,7 @@ class _Sheet:
             features[name] = np.full((len(all_images), width), np.nan, np.float32)
             if name in self.features:
                 features[name][: len(self.images)] = self.features[name]
-        return _Sheet(all_images, all_points, precision, first, features)
+        return _ResultTable(all_images, all_points, precision, first, features)
 
 
 class ResultStore:
@@ -70,7 +70,7 @@ class ResultStore:
         self.folder = folder
         self.read_only = read_only
 
-    def load(self, task: PassTask) -> Kept:
+    def load(self, task: PassTask) -> LoadResult:
         """What is known of the task. A file that is damaged or was made from anything else counts as absent.
 
         Raises OSError for an image that is not there, ValueError for a memory without fingerprint.
@@ -80,10 +80,10 @@ class ResultStore:
             sheet, note = self._sheet(task, asked)
             if note:
                 notes.append(note)
-            found = _taken(task, asked, result, sheet)
+            found = _restore(task, asked, result, sheet)
             if (found.first_match != UNKNOWN).any():
                 known[asked] = found
-        return Kept(known, tuple(notes))
+        return LoadResult(known, tuple(notes))
 
     def save(self, task: PassTask, asked: Pass, result: PassResult) -> None:
         """Write what is known, beside what the file knows already; whole or not at all.
@@ -110,29 +110,29 @@ class ResultStore:
         path = self._path(task, asked)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            _write(path, _made_from(task, asked), sheet)
+            _write(path, _provenance(task, asked), sheet)
         except OSError as error:
             raise OSError(f"cannot keep results ({error}); set FPC_CACHE to a folder that can be written") from error
 
-    def _sheet(self, task: PassTask, asked: Pass) -> tuple[_Sheet, str]:
+    def _sheet(self, task: PassTask, asked: Pass) -> tuple[_ResultTable, str]:
         """What the file of a pass holds, and a note where there is one that cannot be used."""
         path = self._path(task, asked)
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as found:
                 held = {name: found[name] for name in found.files}  # reads all, and so checks every checksum
-            if str(held["made_from"]) != _made_from(task, asked):
-                return _Sheet(), f"the kept results {path} were made from something else; they are computed again"
+            if str(held["made_from"]) != _provenance(task, asked):
+                return _ResultTable(), f"the kept results {path} were made from something else; they are computed again"
             return _checked(held, {_name(task, each): width for each, width in task.widths(asked).items()}), ""
         except (FileNotFoundError, NotADirectoryError):
-            return _Sheet(), ""
+            return _ResultTable(), ""
         except (OSError, ValueError, KeyError, EOFError, RuntimeError, struct.error, zipfile.BadZipFile) as error:
-            return _Sheet(), f"the kept results {path} are damaged ({error}); they are computed again"
+            return _ResultTable(), f"the kept results {path} are damaged ({error}); they are computed again"
 
     def _path(self, task: PassTask, asked: Pass) -> Path:
-        return self.folder / f"{hashlib.sha256(_made_from(task, asked).encode()).hexdigest()[:32]}.npz"
+        return self.folder / f"{hashlib.sha256(_provenance(task, asked).encode()).hexdigest()[:32]}.npz"
 
 
-def _taken(task: PassTask, asked: Pass, result: PassResult, sheet: _Sheet) -> PassResult:
+def _restore(task: PassTask, asked: Pass, result: PassResult, sheet: _ResultTable) -> PassResult:
     """`result`, of which nothing is known, with what the sheet knows of its images and points."""
     places = {name: place for place, name in enumerate(sheet.images)}
     names = _images(task, asked)
@@ -146,7 +146,7 @@ def _taken(task: PassTask, asked: Pass, result: PassResult, sheet: _Sheet) -> Pa
             column = sheet.points.index(name)
             precision[rows, place] = sheet.average_precision[held, column]
             first[rows, place] = sheet.first_match[held, column]
-    direct = [asked.points.index(point) for point in asked.direct]
+    direct = [asked.points.index(point) for point in asked.immediate_points]
     known = (first[:, direct] != UNKNOWN).all(axis=1)
     for point, features in result.features.items():
         name = _name(task, point)
@@ -156,7 +156,7 @@ def _taken(task: PassTask, asked: Pass, result: PassResult, sheet: _Sheet) -> Pa
     return PassResult(precision, first, known, result.features)
 
 
-def _write(path: Path, made_from: str, sheet: _Sheet) -> None:
+def _write(path: Path, made_from: str, sheet: _ResultTable) -> None:
     arrays: dict[str, Any] = {
         "made_from": np.array(made_from),
         "images": np.array(sheet.images),
@@ -166,11 +166,11 @@ def _write(path: Path, made_from: str, sheet: _Sheet) -> None:
         "kept": np.array(list(sheet.features), dtype=np.str_),
     }
     arrays |= {f"features_{place}": features for place, features in enumerate(sheet.features.values())}
-    with written_whole(path) as place, place.open("wb") as file:
+    with atomic_write(path) as place, place.open("wb") as file:
         np.savez(file, **arrays)
 
 
-def _checked(held: dict[str, np.ndarray], widths: Mapping[str, int]) -> _Sheet:
+def _checked(held: dict[str, np.ndarray], widths: Mapping[str, int]) -> _ResultTable:
     images, points = held["images"].tolist(), held["points"].tolist()
     precision, first = held["average_precision"], held["first_match"]
     features = {str(name): held[f"features_{place}"] for place, name in enumerate(held["kept"])}
@@ -182,7 +182,7 @@ def _checked(held: dict[str, np.ndarray], widths: Mapping[str, int]) -> _Sheet:
     scored = first >= 0
     if not ((precision[scored] > 0) & (precision[scored] <= 1)).all() or (first < UNKNOWN).any():
         raise ValueError("it holds values out of range")
-    return _Sheet(images, points, precision, first, features)
+    return _ResultTable(images, points, precision, first, features)
 
 
 def _images(task: PassTask, asked: Pass) -> list[str]:
@@ -203,12 +203,12 @@ def _name(task: PassTask, point: Point | Part) -> str:
     if isinstance(point, Part):
         return point.value
     name = f"alpha {point.alpha!r} K {point.neighbors}"
-    if point.then is Then.NOTHING:
+    if point.then is PostProcessing.NOTHING:
         return name
     return f"{name} {point.then} {task.queries_digest}"
 
 
-def _made_from(task: PassTask, asked: Pass) -> str:
+def _provenance(task: PassTask, asked: Pass) -> str:
     """Everything but images and points that a result depends on, as JSON."""
     fingerprint = task.retriever.memory.fingerprint
     if fingerprint is None:
@@ -220,11 +220,11 @@ def _made_from(task: PassTask, asked: Pass) -> str:
         "uses_cameras": task.dataset.uses_cameras,
         "device": task.retriever.device.type,
         "gallery": asked.gallery,
-        "anew": asked.anew,
+        "anew": asked.resample_per_query,
         "prune": asdict(settings.prune),
         "transport": asdict(settings.transport),
         "variant": settings.variant,
         "shortlist": settings.shortlist,
-        "found": task.retriever.index.finds,
+        "found": task.retriever.index.exactness,
     }
     return json.dumps(content, sort_keys=True)

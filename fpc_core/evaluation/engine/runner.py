@@ -23,13 +23,13 @@ from fpc_core.evaluation.engine.passes import (
     PassResult,
     PassTask,
     Point,
-    Then,
+    PostProcessing,
     gallery_pass,
 )
 from fpc_core.evaluation.engine.protocol import BATCH, encoder_state, feature_distance, score_distance
 from fpc_core.evaluation.engine.reranking import k_reciprocal
-from fpc_core.evaluation.engine.result_store import Kept, ResultStore
-from fpc_core.evaluation.metrics.retrieval import unit
+from fpc_core.evaluation.engine.result_store import LoadResult, ResultStore
+from fpc_core.evaluation.metrics.retrieval import l2_normalize
 from fpc_core.results import EncoderState, Encoding, Match
 
 STATE_BYTES = 256 << 20  # encoder states held while all passes go over them
@@ -46,14 +46,14 @@ def run_passes(task: PassTask, known: Known | None = None, save: Save | None = N
     stay within STATE_BYTES.
     """
     results = task.known(known)
-    with _tokens_at_hand(task, results):
+    with _tokens_on_device(task, results):
         yield from _run_all(task, results, save)
 
 
-def _tokens_at_hand(task: PassTask, results: dict[Pass, PassResult]) -> AbstractContextManager[object]:
+def _tokens_on_device(task: PassTask, results: dict[Pass, PassResult]) -> AbstractContextManager[object]:
     """The memory's tokens on the device, where the run would read more of them than there are."""
     reads = sum(int((~results[each].known).sum()) * each.settings.shortlist for each in task.passes if each.needs_match)
-    return task.retriever.tokens.held() if reads > len(task.retriever.memory) else nullcontext()
+    return task.retriever.tokens.pinned() if reads > len(task.retriever.memory) else nullcontext()
 
 
 def _run_all(task: PassTask, results: dict[Pass, PassResult], save: Save | None) -> Generator[Step, None, None]:
@@ -67,18 +67,18 @@ def _run_all(task: PassTask, results: dict[Pass, PassResult], save: Save | None)
                 for start in range(first, min(first + size, images), BATCH):
                     batch = range(start, min(start + BATCH, first + size, images))
                     yield from _run_batch(task, asked, batch, states, results, save)
-                yield from _run_late(task, results, save)
+                yield from _run_deferred(task, results, save)
 
 
-def run_kept(
+def run_with_store(
     task: PassTask, store: ResultStore | None = None, progress: Callable[[int, int], None] | None = None
-) -> Kept:
+) -> LoadResult:
     """All of a task: what the store knows, and the rest computed and kept there; without a store everything computed.
 
     progress: called with the steps done and their total, first before the first. Raises OSError where results cannot be
     kept.
     """
-    kept = store.load(task) if store else Kept({}, ())
+    kept = store.load(task) if store else LoadResult({}, ())
     known = dict(kept.known)
     done = task.done(known)
     for asked, result in run_passes(task, known, store.save if store else None):
@@ -88,7 +88,7 @@ def run_kept(
         done += 1
     if progress:
         progress(done, task.total)
-    return Kept(known, kept.notes)
+    return LoadResult(known, kept.notes)
 
 
 def _run_batch(
@@ -106,7 +106,7 @@ def _run_batch(
     if (batch.start, block) not in states:
         states[batch.start, block] = encoder_state(task.retriever, task.dataset, records, block)
     encodings = _encodings(task, asked, records, states[batch.start, block])
-    places = [asked.points.index(point) for point in asked.direct]
+    places = [asked.points.index(point) for point in asked.immediate_points]
     try:
         for row in missing:
             record, encoding = records[row - batch.start], encodings[row - batch.start]
@@ -116,7 +116,9 @@ def _run_batch(
                 precision, first = np.array([np.nan]), np.array([-1])
             else:
                 scored = task.score(features, record)
-                precision, first = (values[[feature_of[point] for point in asked.direct]] for values in scored)
+                precision, first = (
+                    values[[feature_of[point] for point in asked.immediate_points]] for values in scored
+                )
             parts = _parts(encoding, match) if asked.matched and match is not None else {}
             for each in asked.kept:
                 kept = parts[each] if isinstance(each, Part) else features[feature_of[each]]
@@ -173,21 +175,21 @@ def _features(
     return np.stack(features), feature_of
 
 
-def _run_late(task: PassTask, results: dict[Pass, PassResult], save: Save | None) -> Generator[Step, None, None]:
+def _run_deferred(task: PassTask, results: dict[Pass, PassResult], save: Save | None) -> Generator[Step, None, None]:
     """Points that waited for all queries, as soon as what they wait for is there."""
     for asked in task.passes:
-        for point in asked.late:
+        for point in asked.deferred_points:
             place = asked.points.index(point)
             if results[asked].knows(place) or not results[asked].complete:
                 continue
             features = results[asked].features[point.feature]
-            if point.then is Then.RE_RANKED:
+            if point.then is PostProcessing.RE_RANKED:
                 distance = k_reciprocal(features, task.retriever.memory.features)
             else:
                 gallery = results[gallery_pass(asked.settings.prune)]
                 if not gallery.complete:
                     continue
-                distance = feature_distance(features, unit(gallery.features[ENCODER]))
+                distance = feature_distance(features, l2_normalize(gallery.features[ENCODER]))
             scores = score_distance(distance, task.queries, task.dataset)
             results[asked] = results[asked].with_point(place, scores)
             if save is not None:

@@ -26,7 +26,7 @@ class Stage(StrEnum):
 
 
 class Outcome(StrEnum):
-    """What became of a query; `SAYS` has the definitions."""
+    """What became of a query; `DESCRIPTIONS` has the definitions."""
 
     RIGHT = "right"
     TRANSPORT = "transport"
@@ -46,7 +46,7 @@ NAMES = {
 }
 # A stage is right where its first hit, junk left out, is the person sought. "EMD" is D of Eq. 10, of which D_EMD is a
 # part: D is what chooses the neighbours.
-SAYS = {
+DESCRIPTIONS = {
     Outcome.RIGHT: "The first hit is the person sought by cosine, by D and after consolidation.",
     Outcome.TRANSPORT: "The first hit is wrong by cosine, right by D, and stays right after consolidation.",
     Outcome.CONSOLIDATION: "The first hit is wrong by D, whatever it was by cosine, and right after consolidation.",
@@ -93,7 +93,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Case:
+class QueryOutcome:
     """One query with a true match. camera: counted from 0.
 
     survived: share of the visible person's area in the patches that survive the last dropping block, None without a
@@ -116,7 +116,7 @@ class Case:
         return {Stage.COSINE: self.cosine, Stage.DISTANCE: self.distance, Stage.CONSOLIDATED: self.consolidated}
 
 
-def classify(case: Case, pruned_below: float = PRUNED_BELOW) -> Outcome:
+def classify(case: QueryOutcome, pruned_below: float = PRUNED_BELOW) -> Outcome:
     """The one class of a case.
 
     Precedence: how it ends, then where that was decided, then why. A person of whom little survived counts as pruned
@@ -132,20 +132,20 @@ def classify(case: Case, pruned_below: float = PRUNED_BELOW) -> Outcome:
     return Outcome.PRUNED if pruned_away(case, pruned_below) else Outcome.WRONG
 
 
-def pruned_away(case: Case, below: float = PRUNED_BELOW) -> bool:
+def pruned_away(case: QueryOutcome, below: float = PRUNED_BELOW) -> bool:
     """Whether less than this share of the visible person survives, as far as that is known."""
     return case.survived is not None and case.survived < below
 
 
-def sorted_out(cases: Iterable[Case], pruned_below: float = PRUNED_BELOW) -> dict[Outcome, list[Case]]:
+def sorted_out(cases: Iterable[QueryOutcome], pruned_below: float = PRUNED_BELOW) -> dict[Outcome, list[QueryOutcome]]:
     """The cases of every class, in the order of `Outcome`; each case stands in exactly one."""
-    found: dict[Outcome, list[Case]] = {outcome: [] for outcome in Outcome}
+    found: dict[Outcome, list[QueryOutcome]] = {outcome: [] for outcome in Outcome}
     for case in cases:
         found[classify(case, pruned_below)].append(case)
     return found
 
 
-def by_precision(cases: Iterable[Case], best_first: bool = False) -> list[Case]:
+def by_precision(cases: Iterable[QueryOutcome], best_first: bool = False) -> list[QueryOutcome]:
     """By AP after consolidation, the worst first or the best; equal ones by path. Nothing is left out or drawn."""
     sign = -1 if best_first else 1
     return sorted(cases, key=lambda case: (sign * case.consolidated.average_precision, case.path.as_posix()))
@@ -162,7 +162,7 @@ class Filter:
     cameras: frozenset[int] = frozenset()
     visible: tuple[float, float] = (0.0, 1.0)
 
-    def wants(self, case: Case) -> bool:
+    def wants(self, case: QueryOutcome) -> bool:
         """Whether the filter lets this case through."""
         low, high = self.visible
         return (
@@ -182,7 +182,9 @@ def survived_share(person: np.ndarray, alive: np.ndarray) -> float | None:
     return float(person[alive].sum()) / total if total > 0 else None
 
 
-def atlas_table(cases: Iterable[Case], gallery: Mapping[int, str], pruned_below: float = PRUNED_BELOW) -> pd.DataFrame:
+def atlas_table(
+    cases: Iterable[QueryOutcome], gallery: Mapping[int, str], pruned_below: float = PRUNED_BELOW
+) -> pd.DataFrame:
     """One row per case, ready for CSV. gallery: path of every memory row that is a first hit. Cameras count from 1."""
     rows = []
     for case in cases:

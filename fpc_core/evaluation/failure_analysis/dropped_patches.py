@@ -10,7 +10,7 @@ import numpy as np
 
 from fpc_core.config import DropStrategy, PruneSettings
 from fpc_core.data.datasets import Dataset
-from fpc_core.evaluation.engine.passes import drawn_anew
+from fpc_core.evaluation.engine.passes import resampled_per_query
 from fpc_core.evaluation.engine.protocol import BATCH, encoder_state
 from fpc_core.explain.masks import DropShares, Shares, drop_shares, patch_areas
 from fpc_core.retrieval import Retriever
@@ -38,7 +38,7 @@ def dropped_by_strategy(
         for row, record in enumerate(batch):
             areas = patch_areas(masks[record.path], retriever.model.config)
             for strategy, shares in found.items():
-                chosen = drawn_anew(replace(prune, strategy=strategy), record)
+                chosen = resampled_per_query(replace(prune, strategy=strategy), record)
                 shares.append(drop_shares(retriever.encode(states[row : row + 1], chosen), *areas))
         if progress:
             progress(start + len(batch), len(records))

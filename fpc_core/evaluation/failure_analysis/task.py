@@ -14,14 +14,14 @@ from fpc_core.data.datasets import Dataset, ImageRecord
 from fpc_core.data.ground_truth import Occlusion
 from fpc_core.evaluation.engine.passes import Known, Part, Pass, PassTask, Point
 from fpc_core.evaluation.engine.protocol import feature_distance
-from fpc_core.evaluation.failure_analysis.cases import Answer, Case, Stage, survived_share
+from fpc_core.evaluation.failure_analysis.cases import Answer, QueryOutcome, Stage, survived_share
 from fpc_core.evaluation.metrics.retrieval import evaluate, junk_mask, match_mask
 from fpc_core.explain.masks import patch_areas
 from fpc_core.matching.ranking import combined_distance
 from fpc_core.retrieval import Retriever
 
 BATCH = 64  # queries compared with the gallery at once
-BEYOND = 4.0  # added to D_cos beyond the shortlist, which ranks it behind every D: neither is more than 2
+NOT_RANKED = 4.0  # added to D_cos beyond the shortlist, which ranks it behind every D: neither is more than 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +83,7 @@ class AtlasTask:
         """Queries without a true match, left out."""
         return len(self.dataset.query) - len(self.queries)
 
-    def told(self, known: Known) -> list[tuple[Case, Pairs]]:
+    def cases_with_pairs(self, known: Known) -> list[tuple[QueryOutcome, Pairs]]:
         """Cases and pairs of the queries known, in the order of the dataset. Each is worked out once and kept."""
         result = known.get(self.asked)
         if result is None:
@@ -102,12 +102,12 @@ class AtlasTask:
         return [self._told[row] for row in rows.tolist()]
 
     @cached_property
-    def _told(self) -> dict[int, tuple[Case, Pairs]]:
+    def _told(self) -> dict[int, tuple[QueryOutcome, Pairs]]:
         return {}
 
     def _case(
         self, record: ImageRecord, parts: Mapping[Part, np.ndarray], d_cos_all: np.ndarray, final: np.ndarray
-    ) -> tuple[Case, Pairs]:
+    ) -> tuple[QueryOutcome, Pairs]:
         """d_cos_all, final: (G,) distances to the gallery."""
         identities, cameras = self.work.gallery
         camera = record.camera if cameras is not None else None
@@ -117,7 +117,7 @@ class AtlasTask:
         d = combined_distance(d_cos, parts[Part.D_EMD], self.settings.alpha)
         by_cosine = d_cos_all.astype(np.float64)
         by_cosine[rows] = d_cos
-        by_distance = BEYOND + by_cosine
+        by_distance = NOT_RANKED + by_cosine
         by_distance[rows] = d
         distances = np.stack([by_cosine, by_distance, final])
         scores = evaluate(
@@ -132,7 +132,7 @@ class AtlasTask:
             for distance, precision, first in zip(distances, scores.average_precision, scores.first_match, strict=True)
         )
         seen = self.occlusions.get(record.path)
-        case = Case(
+        case = QueryOutcome(
             record.path,
             record.identity,
             record.camera,
@@ -163,7 +163,7 @@ def _answer(distance: np.ndarray, match: np.ndarray, junk: np.ndarray, precision
 
 def _nearest(distance: np.ndarray) -> float | None:
     nearest = float(distance.min(initial=np.inf))
-    return nearest if nearest < BEYOND - 1 else None
+    return nearest if nearest < NOT_RANKED - 1 else None
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:

@@ -95,7 +95,7 @@ def junk_mask(
     return junk
 
 
-def unit(features: np.ndarray) -> np.ndarray:
+def l2_normalize(features: np.ndarray) -> np.ndarray:
     """(n, C) float32 rows of length 1. Raises ValueError for rows of length zero or not finite."""
     features = np.asarray(features, dtype=np.float32)
     length = np.linalg.norm(features, axis=1, keepdims=True)

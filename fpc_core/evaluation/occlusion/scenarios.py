@@ -14,10 +14,10 @@ from fpc_core.config import ModelConfig
 from fpc_core.data.ground_truth import PERSON
 from fpc_core.data.occluder_rendering import Pictures, covered
 from fpc_core.data.occluders import GREY, Rectangle, Scene, grown
-from fpc_core.evaluation.occlusion.study import BEYOND, DISTANCE, FINAL, RANKINGS, OcclusionTask, Standings
+from fpc_core.evaluation.occlusion.study import DISTANCE, FINAL, NOT_RANKED, RANKINGS, OcclusionResults, OcclusionTask
 
 
-class Growth(StrEnum):
+class GrowthDirection(StrEnum):
     """How the covered part grows along a curve."""
 
     OWN = "own"  # every occluder of the scene, to its own size
@@ -57,19 +57,19 @@ def growing(scene: Scene, steps: int) -> tuple[Scene, ...]:
     return tuple(grown(scene, step / steps) for step in range(steps + 1))
 
 
-def curtain(side: Growth, box: Box, steps: int, colour: str = GREY) -> tuple[Scene, ...]:
+def edge_occluders(side: GrowthDirection, box: Box, steps: int, colour: str = GREY) -> tuple[Scene, ...]:
     """A rectangle that comes over the box from one side, from nothing to all of it. Raises ValueError for OWN."""
-    if side is Growth.OWN:
+    if side is GrowthDirection.OWN:
         raise ValueError("a curtain comes from a side; the occluders of a scene grow by `growing`")
     width, height = box.right - box.left, box.bottom - box.top
     scenes = [Scene()]
     for step in range(1, steps + 1):
         share = step / steps
         drawn = {
-            Growth.BELOW: replace(box, top=box.bottom - share * height),
-            Growth.ABOVE: replace(box, bottom=box.top + share * height),
-            Growth.LEFT: replace(box, right=box.left + share * width),
-            Growth.RIGHT: replace(box, left=box.right - share * width),
+            GrowthDirection.BELOW: replace(box, top=box.bottom - share * height),
+            GrowthDirection.ABOVE: replace(box, bottom=box.top + share * height),
+            GrowthDirection.LEFT: replace(box, right=box.left + share * width),
+            GrowthDirection.RIGHT: replace(box, left=box.right - share * width),
         }[side]
         scenes.append(Scene((_filled(drawn, colour),)))
     return tuple(scenes)
@@ -80,10 +80,10 @@ def covered_shares(scenes: Sequence[Scene], person: np.ndarray, pictures: Pictur
     return np.array([covered(scene, person.shape, pictures)[person].mean() for scene in scenes])
 
 
-def lost_at(shares: np.ndarray, margin: np.ndarray) -> float | None:
+def breakdown_share(shares: np.ndarray, margin: np.ndarray) -> float | None:
     """The covered share at which a match first loses rank 1, between two steps by the margins' straight line.
 
-    shares: (S,).  margin: (S,) of `Standings`, known throughout. None where the match holds; the first share where it
+    shares: (S,).  margin: (S,) of `OcclusionResults`, known throughout. None where the match holds; the first share where it
     never was first. It may come back further on.
     """
     lost = np.flatnonzero(margin <= 0)
@@ -145,27 +145,29 @@ class Effect(StrEnum):
     RANK = "rank"
 
 
-def effects(standings: Standings, grid: tuple[int, int], effect: Effect) -> np.ndarray:
+def effects(standings: OcclusionResults, grid: tuple[int, int], effect: Effect) -> np.ndarray:
     """(rows, columns) of a map's first keep rate: the change against no occluder, of the first true match.
 
     NaN where it is not known yet, and for D where no true match is left in the shortlist.
     """
     if effect is Effect.RANK:
-        values = np.where(standings.known[0] & (standings.rank[0, :, FINAL] != BEYOND), standings.rank[0, :, FINAL], 0)
+        values = np.where(
+            standings.known[0] & (standings.rank[0, :, FINAL] != NOT_RANKED), standings.rank[0, :, FINAL], 0
+        )
         values = np.where(values > 0, values, np.nan)
     else:
         values = standings.distance[0, :, FINAL if effect is Effect.FINAL_DISTANCE else DISTANCE]
     return (values[1:] - values[0]).reshape(grid)
 
 
-def occlusion_table(task: OcclusionTask, standings: Standings, shares: np.ndarray) -> pd.DataFrame:
+def occlusion_table(task: OcclusionTask, standings: OcclusionResults, shares: np.ndarray) -> pd.DataFrame:
     """One row per keep rate and scene that is known. shares: (S,) `covered_shares`."""
     rows = []
     for rate, scene in np.argwhere(standings.known).tolist():
         row: dict[str, float | int | None] = {"keep rate": task.keep_rates[rate], "covered": shares[scene]}
         for place, name in enumerate(RANKINGS):
             rank = int(standings.rank[rate, scene, place])
-            row[f"rank by {name}"] = None if rank == BEYOND else rank
+            row[f"rank by {name}"] = None if rank == NOT_RANKED else rank
             row[f"distance by {name}"] = standings.distance[rate, scene, place]
         for name, parts in (("match", standings.match_parts), ("wrong hit", standings.wrong_parts)):
             row[f"D_cos of the {name}"], row[f"D_EMD of the {name}"] = parts[rate, scene]

@@ -26,7 +26,7 @@ from fpc_core.retrieval import Retriever
 BATCH = 16  # images encoded together
 RANKINGS = ("cosine", "D", "consolidated")
 COSINE, DISTANCE, FINAL = range(3)
-BEYOND = -1  # as a rank: no true match in the ranking, which by cosine and D is the shortlist
+NOT_RANKED = -1  # as a rank: no true match in the ranking, which by cosine and D is the shortlist
 _UNKNOWN = 0  # as a rank: not computed yet
 
 
@@ -81,7 +81,7 @@ class OcclusionTask:
 
 
 @dataclass(frozen=True, eq=False)
-class Standings:
+class OcclusionResults:
     """Where the true matches stand, at R keep rates under S scenes.
 
     rank: (R, S, 3) int64, 1-based, of the first true match in the three RANKINGS, junk left out; or BEYOND.
@@ -99,7 +99,7 @@ class Standings:
     wrong_parts: np.ndarray
 
     @classmethod
-    def empty(cls, rates: int, scenes: int) -> Standings:
+    def empty(cls, rates: int, scenes: int) -> OcclusionResults:
         """Nothing known yet of so many keep rates and scenes."""
         three, two = (np.full((rates, scenes, parts), np.nan) for parts in (3, 2))
         return cls(np.full((rates, scenes, 3), _UNKNOWN), three, three, two, two)
@@ -119,23 +119,25 @@ class Standings:
         """Whether all are known."""
         return bool(self.known.all())
 
-    def with_one(self, rate: int, scene: int, one: Standings) -> Standings:
+    def with_one(self, rate: int, scene: int, one: OcclusionResults) -> OcclusionResults:
         """A copy in which this keep rate and scene are known; one: (1, 1)."""
         values = []
         for each in fields(self):
             array = getattr(self, each.name).copy()
             array[rate, scene] = getattr(one, each.name)[0, 0]
             values.append(array)
-        return Standings(*values)
+        return OcclusionResults(*values)
 
 
-def run_occlusion(task: OcclusionTask, known: Standings | None = None) -> Generator[Standings, None, None]:
+def run_occlusion(
+    task: OcclusionTask, known: OcclusionResults | None = None
+) -> Generator[OcclusionResults, None, None]:
     """Compute what `known` lacks. Yields all that is known whenever one scene at one keep rate has come to it.
 
     Raises ValueError for a cut-out whose picture is missing.
     """
     retriever, settings = task.retriever, task.settings
-    found = known or Standings.empty(len(task.keep_rates), len(task.scenes))
+    found = known or OcclusionResults.empty(len(task.keep_rates), len(task.scenes))
     for start in range(0, len(task.scenes), BATCH):
         batch = range(start, min(start + BATCH, len(task.scenes)))
         if found.known[:, batch.start : batch.stop].all():
@@ -153,11 +155,11 @@ def run_occlusion(task: OcclusionTask, known: Standings | None = None) -> Genera
             for scene in missing:
                 encoding = encodings[scene - start : scene - start + 1]
                 trace = retriever.finish(encoding, retriever.match(encoding, moved), moved)
-                found = found.with_one(rate, scene, standing(trace, task.relevance))
+                found = found.with_one(rate, scene, match_ranks(trace, task.relevance))
                 yield found
 
 
-def standing(trace: QueryTrace, relevance: Relevance) -> Standings:
+def match_ranks(trace: QueryTrace, relevance: Relevance) -> OcclusionResults:
     """Of one search: (1, 1)."""
     rankings = (trace.by_cosine, trace.by_distance, trace.final)
     rank, distance, margin = (np.empty(3) for _ in range(3))
@@ -170,7 +172,7 @@ def standing(trace: QueryTrace, relevance: Relevance) -> Standings:
         rows = trace.by_distance.indices[wanted[trace.by_distance.indices]]
         nearest.append(parts[int(rows[0])] if len(rows) else (np.nan, np.nan))
     match_parts, wrong_parts = (np.array(each, np.float64)[None, None] for each in nearest)
-    return Standings(
+    return OcclusionResults(
         rank.astype(np.int64)[None, None], distance[None, None], margin[None, None], match_parts, wrong_parts
     )
 
@@ -181,7 +183,7 @@ def _standing(ranking: Ranking, relevance: Relevance) -> tuple[int, float, float
     right, distance = relevance.right[ranking.indices][counted], ranking.distance[counted].astype(np.float64)
     wrong = np.flatnonzero(~right)
     if not right.any():
-        return BEYOND, np.nan, -np.inf
+        return NOT_RANKED, np.nan, -np.inf
     first = int(right.argmax())
     margin = distance[wrong[0]] - distance[first] if len(wrong) else np.inf
     return first + 1, float(distance[first]), float(margin)

@@ -7,7 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from fpc_core.config import DropStrategy, PruneSettings, QuerySettings
-from fpc_core.evaluation.engine.passes import ENCODER, PassTask, Point, Then
+from fpc_core.evaluation.engine.passes import ENCODER, PassTask, Point, PostProcessing
 from fpc_core.evaluation.metrics.bootstrap import Bootstrap
 from fpc_core.io.dataclass_json import RecipeError, from_json, read_text, to_json
 
@@ -61,8 +61,8 @@ class ScoreRecipe:
     def point(self) -> Point:
         """What of the pass is scored."""
         if self.method is Method.ENCODER:
-            return ENCODER if self.gallery_keep_rate == 1 else Point(then=Then.PRUNED_GALLERY)
-        then = Then.RE_RANKED if self.method is Method.RE_RANKED else Then.NOTHING
+            return ENCODER if self.gallery_keep_rate == 1 else Point(then=PostProcessing.PRUNED_GALLERY)
+        then = PostProcessing.RE_RANKED if self.method is Method.RE_RANKED else PostProcessing.NOTHING
         return Point(self.settings.alpha, self.settings.neighbors, then)
 
     def made_on(self, task: PassTask) -> ScoreRecipe:

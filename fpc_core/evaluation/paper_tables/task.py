@@ -118,7 +118,9 @@ def evaluation_task(retriever: Retriever, dataset: Dataset, tables: Iterable[Rep
             shared.append(recipe.point)
     # The pass that answers most comes first.
     passes = {
-        settings: Pass(settings, tuple(points[settings]), anew=settings.prune.strategy is DropStrategy.RANDOM)
+        settings: Pass(
+            settings, tuple(points[settings]), resample_per_query=settings.prune.strategy is DropStrategy.RANDOM
+        )
         for settings in sorted(points, key=lambda each: -len(points[each]))
     }
     pruned = [gallery_pass(recipe.prune) for recipe in recipes if recipe.gallery_keep_rate != 1]

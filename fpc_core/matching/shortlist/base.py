@@ -33,7 +33,7 @@ class IndexKind(StrEnum):
 class ShortlistIndex(Protocol):
     """Finds the gallery images nearest to a query. finds: "exact", or what tells results of this index from others."""
 
-    finds: str
+    exactness: str
 
     def search(self, query_cls: Tensor, size: int) -> Shortlist:
         """The `size` nearest of the gallery, or all of a smaller one. query_cls: (C,)."""

@@ -10,7 +10,7 @@ import faiss
 import numpy as np
 from torch import Tensor
 
-from fpc_core.io.atomic_write import written_whole
+from fpc_core.io.atomic_write import atomic_write
 from fpc_core.matching.shortlist.base import MARGIN, nearest
 from fpc_core.results import Shortlist
 
@@ -20,7 +20,7 @@ _BLOCK = 65_536  # rows added at once
 class FaissIndex:
     """Every cosine, by `IndexFlatIP`."""
 
-    finds = "exact"
+    exactness = "exact"
 
     def __init__(self, cls: np.ndarray, unit_cls: np.ndarray) -> None:
         """cls: (G, C); unit_cls: the same, L2-normalised; the index holds a copy of it."""
@@ -60,7 +60,7 @@ class IvfIndex:
                 _write(path, index)
         self._index, self._lists = index, lists
         self._probes = max(1, round(searched * lists))
-        self.finds = f"faiss-ivf {self._probes} of {lists}"
+        self.exactness = f"faiss-ivf {self._probes} of {lists}"
 
     def search(self, query_cls: Tensor, size: int) -> Shortlist:
         query, size, probes = _unit_query(query_cls), min(size, len(self._cls)), self._probes
@@ -101,5 +101,5 @@ def _made(unit_cls: np.ndarray, lists: int) -> Any:
 
 def _write(path: Path, index: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with written_whole(path) as place:
+    with atomic_write(path) as place:
         faiss.write_index(index, str(place))

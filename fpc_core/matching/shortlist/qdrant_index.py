@@ -34,7 +34,7 @@ class QdrantIndex:
                 "the shortlist by qdrant needs FPC_QDRANT: the address of a server such as http://localhost:6333, a "
                 "folder, or :memory:"
             )
-        self.finds = "qdrant"
+        self.exactness = "qdrant"
         self._cls, self._name, self._place = cls, f"fpc-{name}", place
         with self._told():
             if place.startswith(("http://", "https://")):

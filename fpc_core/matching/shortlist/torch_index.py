@@ -17,7 +17,7 @@ _MOST_BYTES = 1 << 30  # of `[cls]` tokens that a GPU is asked to hold
 class TorchIndex:
     """Every cosine, by one product of matrix and vector, on the device of the query."""
 
-    finds = "exact"
+    exactness = "exact"
 
     def __init__(self, cls: np.ndarray, unit_cls: Callable[[], np.ndarray]) -> None:
         """cls: (G, C); unit_cls: gives them L2-normalised when they are first needed."""

@@ -19,13 +19,13 @@ PRUNE = PruneSettings(0.75)
 
 @pytest.fixture(scope="module")
 def sent(small_places):
-    space = open_workspace(small_places, "cpu")
-    config = space.retriever.model.config
-    image = to_tensor([resize_image(space.dataset.read(space.dataset.query[0]), config.image_size)], config)
-    state = space.retriever.prepare(image, torch.tensor([0]))
-    stages = space.retriever.follow(image, torch.tensor([0]), PRUNE)
-    fell = falls(lambda prune: space.retriever.encode(state, prune), PRUNE, RATES)
-    return life_data(space.retriever.encode(state, PRUNE), stages, RATES, fell)
+    workspace = open_workspace(small_places, "cpu")
+    config = workspace.retriever.model.config
+    image = to_tensor([resize_image(workspace.dataset.read(workspace.dataset.query[0]), config.image_size)], config)
+    state = workspace.retriever.prepare(image, torch.tensor([0]))
+    stages = workspace.retriever.follow(image, torch.tensor([0]), PRUNE)
+    fell = falls(lambda prune: workspace.retriever.encode(state, prune), PRUNE, RATES)
+    return life_data(workspace.retriever.encode(state, PRUNE), stages, RATES, fell)
 
 
 def attention(block):

@@ -16,7 +16,7 @@ from app.session.view import keep_rates
 from fpc_core.config import DropStrategy, PruneSettings, QuerySettings, Variant
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.data.images import resize_image
-from fpc_core.explain.cards import Subject
+from fpc_core.explain.cards import QueryIdentity
 from fpc_core.results import DropStage, Encoding, Match, Shortlist, Transport
 from fpc_core.workspace import open_workspace
 
@@ -36,7 +36,7 @@ def match(d_cos, d_emd):
     return Match(Shortlist(np.arange(10, 10 + count), d_cos), transport)
 
 
-SUBJECT = Subject(identity=99, camera=0)
+SUBJECT = QueryIdentity(identity=99, camera=0)
 
 
 def floats(text):
@@ -70,7 +70,7 @@ def test_the_swaps_and_rows_sent_are_those_of_the_first_ranks():
 def test_a_junk_image_takes_no_place_from_those_in_sight():
     found = match([0.1, 0.2, 0.8], [0.1, 0.2, 0.7])
     assert sent(found, show=1)["in_sight"] == [10]
-    assert sent(found, show=1, subject=Subject(identity=10, camera=0))["in_sight"] == [10, 11]
+    assert sent(found, show=1, subject=QueryIdentity(identity=10, camera=0))["in_sight"] == [10, 11]
 
 
 def test_every_patch_says_how_many_dropping_blocks_it_outlived():
@@ -90,7 +90,7 @@ def test_people_are_marked_as_the_evaluation_sees_them():
         ImageRecord(Path("b.jpg"), 7, 1, "gallery"),
         ImageRecord(Path("c.jpg"), 8, 1, "gallery"),
     ]
-    people = people_data([2, 1, 0], records, Subject(7, 0), uses_cameras=True)
+    people = people_data([2, 1, 0], records, QueryIdentity(7, 0), uses_cameras=True)
     assert [people[row]["tone"] for row in "012"] == ["junk", "match", "other"]
     assert people["1"] == {
         "image": "g1", "tone": "match", "mark": "✓", "line": "id 7 · cam 2",
@@ -109,11 +109,11 @@ def test_the_key_names_the_query_and_every_setting_but_the_dials():
 
 @pytest.fixture(scope="module")
 def asked(small_places):
-    space = open_workspace(small_places, "cpu")
-    record = space.dataset.query[0]
-    image = resize_image(space.dataset.read(record), space.retriever.model.config.image_size)
-    query = Query("first", image, Subject(record.identity, record.camera), space.key)
-    return space, query, QuerySettings(neighbors=3, shortlist=12)
+    workspace = open_workspace(small_places, "cpu")
+    record = workspace.dataset.query[0]
+    image = resize_image(workspace.dataset.read(record), workspace.retriever.model.config.image_size)
+    query = Query("first", image, QueryIdentity(record.identity, record.camera), workspace.key)
+    return workspace, query, QuerySettings(neighbors=3, shortlist=12)
 
 
 def finished(job):
@@ -125,21 +125,21 @@ def finished(job):
 
 
 def test_the_grid_holds_what_a_search_finds_at_every_keep_rate(asked):
-    space, query, settings = asked
-    grid = finished(keep_rate_grid(space, query, settings, "visitor", 5))
+    workspace, query, settings = asked
+    grid = finished(keep_rate_grid(workspace, query, settings, "visitor", 5))
     assert [rate for rate, _ in grid["matches"]] == list(keep_rates())
     for rate, match in grid["matches"]:
-        trace = search(space, query, settings.with_keep_rate(rate)).trace
+        trace = search(workspace, query, settings.with_keep_rate(rate)).trace
         assert match["indices"] == trace.match.shortlist.indices.tolist()
         np.testing.assert_array_equal(floats(match["dEmd"]), trace.match.transport.distance)
     assert {f"g{row}" for _, match in grid["matches"] for row in match["in_sight"]} == set(grid["pictures"])
 
 
 def test_the_pairs_are_the_plans_to_one_neighbour_at_every_keep_rate_that_shortlists_it(asked):
-    space, query, settings = asked
-    found = {rate: search(space, query, settings.with_keep_rate(rate)).trace for rate in keep_rates()}
+    workspace, query, settings = asked
+    found = {rate: search(workspace, query, settings.with_keep_rate(rate)).trace for rate in keep_rates()}
     row = int(found[0.8].match.shortlist.indices[0])
-    pairs = dict(finished(keep_rate_pairs(space, query, settings, "visitor", row))["pairs"])
+    pairs = dict(finished(keep_rate_pairs(workspace, query, settings, "visitor", row))["pairs"])
     assert set(pairs) == {rate for rate, trace in found.items() if row in trace.match.shortlist.indices}
     for rate, pair in pairs.items():
         assert pair["row"] == row

@@ -10,21 +10,21 @@ import torch
 from app.components.margin import margin_data
 from fpc_core.config import QuerySettings
 from fpc_core.data.images import resize_image, to_tensor
-from fpc_core.explain.cards import Tone, rivals
+from fpc_core.explain.cards import MatchLabel, comparison_candidates
 from fpc_core.explain.margin import margin
 from fpc_core.workspace import open_workspace
 
-MATCH, OTHER, JUNK, NEUTRAL = Tone.MATCH, Tone.OTHER, Tone.JUNK, Tone.NEUTRAL
+MATCH, OTHER, JUNK, NEUTRAL = MatchLabel.MATCH, MatchLabel.OTHER, MatchLabel.JUNK, MatchLabel.NEUTRAL
 
 
 @pytest.fixture(scope="module", params=[0.0, 0.4, 0.55, 1.0])
 def sent(request, small_places):
-    space = open_workspace(small_places, "cpu")
-    config = space.retriever.model.config
-    image = to_tensor([resize_image(space.dataset.read(space.dataset.query[1]), config.image_size)], config)
+    workspace = open_workspace(small_places, "cpu")
+    config = workspace.retriever.model.config
+    image = to_tensor([resize_image(workspace.dataset.read(workspace.dataset.query[1]), config.image_size)], config)
     settings = QuerySettings(alpha=request.param, neighbors=3, shortlist=12)
-    trace = space.retriever.search(image, settings, torch.tensor([0]))
-    plans = [space.retriever.plan(trace.encoding, trace.match, place, settings) for place in (1, 7)]
+    trace = workspace.retriever.search(image, settings, torch.tensor([0]))
+    plans = [workspace.retriever.plan(trace.encoding, trace.match, place, settings) for place in (1, 7)]
     won = margin(trace.match, tuple(plans), settings.alpha, config.grid)
     return won, settings.alpha, margin_data(won, ("#1", "#8"), (0.125, None), settings.alpha)
 
@@ -77,4 +77,4 @@ def test_the_decoders_attention_is_told_for_those_it_looked_at(sent):
     ],
 )
 def test_the_hit_that_says_most_is_the_default(tones, chosen, junk, expected):
-    assert rivals([10, 11, 12, 13, 14], tones, chosen, 2, junk) == expected
+    assert comparison_candidates([10, 11, 12, 13, 14], tones, chosen, 2, junk) == expected

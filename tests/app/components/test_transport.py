@@ -22,12 +22,12 @@ def unpacked(text, shape):
 @pytest.fixture(scope="module", params=list(Solver))
 def sent(request, small_places):
     """Of a search with each solver: the settings, the match and the pair sent for the third of the shortlist."""
-    space = open_workspace(small_places, "cpu")
-    config = space.retriever.model.config
-    image = to_tensor([resize_image(space.dataset.read(space.dataset.query[0]), config.image_size)], config)
+    workspace = open_workspace(small_places, "cpu")
+    config = workspace.retriever.model.config
+    image = to_tensor([resize_image(workspace.dataset.read(workspace.dataset.query[0]), config.image_size)], config)
     settings = QuerySettings(transport=TransportSettings(request.param), neighbors=3, shortlist=12)
-    trace = space.retriever.search(image, settings, torch.tensor([0]))
-    plan = space.retriever.plan(trace.encoding, trace.match, 2, settings)
+    trace = workspace.retriever.search(image, settings, torch.tensor([0]))
+    plan = workspace.retriever.plan(trace.encoding, trace.match, 2, settings)
     return trace, plan, pair_data(plan, trace.match.transport, 2)
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.data.gallery_map import Landscape, landscape_figure
+from app.data.gallery_map import GalleryMap, gallery_map_figure
 from fpc_core.data.datasets import ImageRecord
-from fpc_core.data.match_label import Subject
+from fpc_core.data.match_label import QueryIdentity
 
 
 def landscape(people, **changes):
@@ -16,9 +16,9 @@ def landscape(people, **changes):
     spots = np.arange(2.0 * len(people)).reshape(-1, 2)
     told = {
         "rows": np.arange(len(people)), "shortlist": np.array([3, 1]), "query": np.array([[0.0, 1.0], [2.0, 3.0]]),
-        "subject": Subject(1, 0), "uses_cameras": True, **changes,
+        "subject": QueryIdentity(1, 0), "uses_cameras": True, **changes,
     }  # fmt: skip
-    return Landscape(spots=spots, records=records, **told)
+    return GalleryMap(coordinates=spots, records=records, **told)
 
 
 def traces(figure):
@@ -26,7 +26,7 @@ def traces(figure):
 
 
 def test_every_image_is_drawn_once_by_what_it_is_to_the_query():
-    drawn = traces(landscape_figure(landscape([1, 1, 2, 3, 2, 4])))
+    drawn = traces(gallery_map_figure(landscape([1, 1, 2, 3, 2, 4])))
     assert list(drawn) == [
         "id 2 (2)", "id 4 (1)", "✗ shortlisted (1)", "junk: same camera (1)", "✓ same identity (1)", "query, encoder",
         "query, consolidated",
@@ -39,7 +39,7 @@ def test_every_image_is_drawn_once_by_what_it_is_to_the_query():
 
 
 def test_many_identities_keep_a_colour_each_and_share_a_line_of_the_legend():
-    figure = landscape_figure(landscape([*range(10, 40), *range(10, 40)], shortlist=np.array([0])))
+    figure = gallery_map_figure(landscape([*range(10, 40), *range(10, 40)], shortlist=np.array([0])))
     (others,) = (trace for trace in figure.data if trace.name.startswith("30 other identities"))
     colours = dict(zip([row for (row,) in others.customdata], others.marker.color, strict=True))
     assert len(colours) == 59  # but the shortlisted one
@@ -49,17 +49,17 @@ def test_many_identities_keep_a_colour_each_and_share_a_line_of_the_legend():
 
 
 def test_only_the_rows_asked_for_are_drawn():
-    figure = landscape_figure(landscape([1, 1, 2, 3, 2, 4], rows=np.array([1, 3])))
+    figure = gallery_map_figure(landscape([1, 1, 2, 3, 2, 4], rows=np.array([1, 3])))
     drawn = [row for trace in figure.data if trace.customdata is not None for (row,) in trace.customdata]
     assert sorted(drawn) == [1, 3]
 
 
 def test_what_hovers_over_a_point_is_text_and_says_its_rank():
-    told = traces(landscape_figure(landscape([1, 1, 2, 3, 2, 4])))["✗ shortlisted (1)"].text[0]
+    told = traces(gallery_map_figure(landscape([1, 1, 2, 3, 2, 4])))["✗ shortlisted (1)"].text[0]
     assert told == "identity 3, camera 2<br>3_&lt;i&gt;.jpg<br>rank 1 by D"
 
 
 @pytest.mark.parametrize("uses_cameras", [True, False])
 def test_without_cameras_there_is_no_junk(uses_cameras):
-    names = " ".join(traces(landscape_figure(landscape([1, 1, 2, 3], uses_cameras=uses_cameras))))
+    names = " ".join(traces(gallery_map_figure(landscape([1, 1, 2, 3], uses_cameras=uses_cameras))))
     assert ("junk" in names) is uses_cameras

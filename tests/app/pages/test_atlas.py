@@ -12,13 +12,13 @@ from app.atlas.cases import case_strip, table
 from fpc_core.config import QuerySettings
 from fpc_core.data.ground_truth import RECORDS
 from fpc_core.evaluation.engine.runner import run_passes
-from fpc_core.evaluation.failure_analysis.cases import NAMES, Case, Outcome, Stage, by_precision, sorted_out
+from fpc_core.evaluation.failure_analysis.cases import NAMES, Outcome, QueryOutcome, Stage, by_precision, sorted_out
 from fpc_core.evaluation.failure_analysis.task import AtlasTask, Pairs
 from fpc_core.evaluation.metrics.verification import error_curve
-from fpc_core.explain.cards import Tone
+from fpc_core.explain.cards import MatchLabel
 from fpc_core.workspace import open_workspace
 from tests.core.evaluation.test_failure_analysis import answer
-from tests.support.apptest import PAGES, ROOT, finished, forget, opened, run, sent_to, texts
+from tests.support.apptest import PAGES, ROOT, clear_caches, open_page, run_page, sent_to, texts, wait_until_finished
 
 SETTINGS = QuerySettings(alpha=0.6, neighbors=3, shortlist=32).with_keep_rate(0.6)
 
@@ -26,15 +26,15 @@ SETTINGS = QuerySettings(alpha=0.6, neighbors=3, shortlist=32).with_keep_rate(0.
 @pytest.fixture
 def atlas(small_world_in_use, monkeypatch, tmp_path):
     monkeypatch.setenv("FPC_CACHE", str(tmp_path / "cache"))
-    page = opened(PAGES / "atlas.py")
+    page = open_page(PAGES / "atlas.py")
     page.query_params.update({"at_gamma": "0.6", "at_alpha": "0.6", "at_k": "3"})
     return page
 
 
 @pytest.fixture(scope="module")
 def task(small_places):
-    space = open_workspace(small_places, "cpu")
-    return AtlasTask(space.retriever, space.dataset, SETTINGS)
+    workspace = open_workspace(small_places, "cpu")
+    return AtlasTask(workspace.retriever, workspace.dataset, SETTINGS)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def strips(page):
 
 
 def test_a_small_atlas_starts_by_itself_and_counts_what_the_library_counts(atlas, told):
-    page = finished(atlas)
+    page = wait_until_finished(atlas)
     expected = {NAMES[outcome]: len(several) for outcome, several in sorted_out(case for case, _ in told).items()}
     assert counts(page) == {"All queries": 8} | expected
     shown = texts(page)
@@ -65,31 +65,31 @@ def test_a_small_atlas_starts_by_itself_and_counts_what_the_library_counts(atlas
 
 
 def test_cases_stand_worst_first_with_the_rule_named(atlas, told):
-    page = finished(atlas)
+    page = wait_until_finished(atlas)
     ordered = by_precision(case for case, _ in told)
     assert [strip["id"] for strip in strips(page)] == [case.path.as_posix() for case in ordered]
     assert "All 8, none left out: worst first by AP after consolidation" in texts(page)
     atlas.query_params["order"] = "Best first"
-    again = opened(PAGES / "atlas.py")
+    again = open_page(PAGES / "atlas.py")
     again.query_params.update(atlas.query_params)
     best = by_precision((case for case, _ in told), best_first=True)
-    assert [strip["id"] for strip in strips(finished(again))] == [case.path.as_posix() for case in best]
+    assert [strip["id"] for strip in strips(wait_until_finished(again))] == [case.path.as_posix() for case in best]
 
 
 def test_a_class_in_the_link_shows_its_cases_alone(atlas, told):
     several = sorted_out(case for case, _ in told)
     outcome = max(several, key=lambda each: len(several[each]))
     atlas.query_params["class"] = outcome.value
-    page = finished(atlas)
+    page = wait_until_finished(atlas)
     assert {strip["id"] for strip in strips(page)} == {case.path.as_posix() for case in several[outcome]}
     assert f"**{NAMES[outcome]}.**" in texts(page)
 
 
 def test_pressing_a_class_writes_the_link_and_an_empty_one_says_so(atlas, told):
-    page = finished(atlas)
+    page = wait_until_finished(atlas)
     empty = next(outcome for outcome, cases in sorted_out(case for case, _ in told).items() if not cases)
     page.pills(key="class-pills").set_value(empty.value)
-    shown = texts(run(page))
+    shown = texts(run_page(page))
     assert page.query_params["class"] in (empty.value, [empty.value])
     assert "No query of this kind" in shown
     assert strips(page) == []
@@ -97,7 +97,7 @@ def test_pressing_a_class_writes_the_link_and_an_empty_one_says_so(atlas, told):
 
 def test_a_class_that_is_none_is_named(atlas):
     atlas.query_params["class"] = "<b>lost</b>"
-    page = finished(atlas)
+    page = wait_until_finished(atlas)
     assert "there are all, right, transport" in page.warning[0].value
     assert len(strips(page)) == 8
 
@@ -107,7 +107,7 @@ def test_cameras_filter_cases_and_counts(atlas, small_places, tmp_path, monkeypa
     (queries / "0001_c1_f0000002.png").rename(queries / "0001_c2_f0000002.png")
     monkeypatch.setenv("FPC_DATA", str(queries.parent))
     atlas.query_params["cameras"] = "1"
-    assert counts(finished(atlas))["All queries"] == 7
+    assert counts(wait_until_finished(atlas))["All queries"] == 7
     assert not [strip["id"] for strip in strips(atlas) if "_c1_" not in strip["id"]]
     keys = {each.key for each in atlas.multiselect}
     assert keys == {"cameras"}  # occluders are offered where records name them
@@ -115,19 +115,19 @@ def test_cameras_filter_cases_and_counts(atlas, small_places, tmp_path, monkeypa
 
 
 def test_the_threshold_moves_and_its_rates_with_it(atlas, told):
-    page = finished(atlas)
+    page = wait_until_finished(atlas)
     pairs = Pairs.joined([each for _, each in told])
     curve = error_curve(pairs.same, pairs.distance[Stage.CONSOLIDATED])
     assert page.metric[2].value == f"{100 * curve.equal_error:.1f} %"
     page.slider(key="threshold-consolidated").set_value(0.5)
-    run(page)
+    run_page(page)
     rates = curve.at(0.5)
     assert [each.value for each in page.metric[:2]] == [
         f"{100 * rates.false_accept:.1f} %",
         f"{100 * rates.false_reject:.1f} %",
     ]
     page.button(key="equal").click()
-    run(page)
+    run_page(page)
     assert float(page.metric[0].value[:-2]) == pytest.approx(100 * curve.equal.false_accept, abs=5)
     assert page.slider(key="threshold-consolidated").value == pytest.approx(curve.equal.threshold, abs=0.0011)
 
@@ -140,45 +140,45 @@ def test_the_table_has_every_case(task, told):
 
 def test_a_case_is_drawn_with_the_first_hit_of_every_stage(task):
     record = task.queries[0]
-    case = Case(
+    case = QueryOutcome(
         record.path, record.identity, 0, answer(False), answer(True), answer(True), 0.3, occluder="car", visible=0.5
     )
     strip = case_strip(case, record, task.retriever.memory.records, NAMES[Outcome.TRANSPORT])
     assert strip.note == "Cosine wrong, EMD right"
     assert [card.title for card in strip.cards] == ["query", "by cosine", "by D", "final"]
     assert strip.cards[0].lines == ("id 1 · c 1", "car", "50 % seen", "30 % kept")
-    assert [card.tone for card in strip.cards[1:]] == [Tone.OTHER, Tone.MATCH, Tone.MATCH]
+    assert [card.tone for card in strip.cards[1:]] == [MatchLabel.OTHER, MatchLabel.MATCH, MatchLabel.MATCH]
     assert strip.cards[1].lines[:2] == ("true at 2", "AP 50.0")
     assert strip.cards[2].lines[0] == "first"
     assert [card.id for card in strip.cards] == ["query -1", "cosine 0", "D 0", "consolidated 0"]
 
 
 def test_a_pressed_case_opens_explore_with_its_settings(atlas):
-    app = opened(ROOT / "streamlit_app.py")
+    app = open_page(ROOT / "streamlit_app.py")
     app.switch_page("app/pages/atlas.py")
     app.query_params.update({"at_gamma": "0.6", "at_alpha": "0.6", "at_k": "3"})
-    finished(app)
+    wait_until_finished(app)
     app.session_state["picked-case"] = ("query/0003_c1_f0000002.png", 5)
-    run(app)
+    run_page(app)
     assert app.title[0].value == "FPC Explorer"
     asked = {"query": "query/0003_c1_f0000002.png", "neighbor": "5", "gamma": "0.6", "alpha": "0.6", "k": "3"}
     assert dict(app.query_params) == asked
 
 
 def test_a_second_visit_finds_it_known(atlas):
-    finished(atlas)
-    forget()
-    again = opened(PAGES / "atlas.py")
+    wait_until_finished(atlas)
+    clear_caches()
+    again = open_page(PAGES / "atlas.py")
     again.query_params.update(atlas.query_params)
-    assert "8 of 8 searches (one per query), all known" in texts(run(again))
+    assert "8 of 8 searches (one per query), all known" in texts(run_page(again))
 
 
 def test_records_that_cannot_be_read_are_named(atlas, small_places):
     file = small_places.data / RECORDS
     parquet.write_table(pa.table({"path": ["query/a.png"]}), file)
-    forget()
+    clear_caches()
     try:
-        assert "restore or delete it" in run(atlas).warning[0].value
+        assert "restore or delete it" in run_page(atlas).warning[0].value
     finally:
         file.unlink()
 
@@ -186,5 +186,5 @@ def test_records_that_cannot_be_read_are_named(atlas, small_places):
 @pytest.mark.parametrize("part", ["FPC_DATA", "FPC_WEIGHTS", "FPC_MEMORY"])
 def test_what_is_missing_is_named(atlas, monkeypatch, tmp_path, part):
     monkeypatch.setenv(part, str(tmp_path / "nowhere"))
-    run(atlas)
+    run_page(atlas)
     assert atlas.header[0].value == "Nothing to explore yet"

@@ -3,12 +3,12 @@
 import pytest
 
 from app.session.figure_basket import Item
-from tests.support.apptest import PAGES, opened, run, texts
+from tests.support.apptest import PAGES, open_page, run_page, texts
 
 
 @pytest.fixture
 def compare(small_world_in_use):
-    return opened(PAGES / "compare.py")
+    return open_page(PAGES / "compare.py")
 
 
 def numbers(page):
@@ -17,7 +17,7 @@ def numbers(page):
 
 
 def test_two_keep_rates_are_compared_at_first(compare):
-    shown = texts(run(compare))
+    shown = texts(run_page(compare))
     for question in ("Which patches does only one side keep?", "Who is found differently?", "numbers?"):
         assert question in shown
     assert "**A** γ 1 · α 0.4 · K 10 · released" in shown
@@ -27,8 +27,8 @@ def test_two_keep_rates_are_compared_at_first(compare):
 
 
 def test_a_preset_sets_both_sides(compare):
-    run(compare).pills(key="preset").set_value("paper | released")
-    shown = texts(run(compare))
+    run_page(compare).pills(key="preset").set_value("paper | released")
+    shown = texts(run_page(compare))
     assert "**A** γ 0.8 · α 0.4 · K 10 · paper" in shown
     assert "**Variant** paper and released" in shown
     assert compare.session_state["a_variant"] == "paper"
@@ -36,8 +36,8 @@ def test_a_preset_sets_both_sides(compare):
 
 
 def test_sinkhorn_lies_above_the_exact_distance(compare):
-    run(compare).pills(key="preset").set_value("sinkhorn | exact")
-    run(compare)
+    run_page(compare).pills(key="preset").set_value("sinkhorn | exact")
+    run_page(compare)
     sinkhorn, exact, difference = numbers(compare)["D_EMD"]
     assert float(sinkhorn) > float(exact)
     assert difference.startswith("−")
@@ -47,33 +47,33 @@ def test_a_link_opens_both_sides(compare):
     compare.query_params["a_alpha"] = "0.1"
     compare.query_params["b_k"] = "3"
     compare.query_params["c_query"] = "query/0003_c1_f0000002.png"
-    shown = texts(run(compare))
+    shown = texts(run_page(compare))
     assert "**A** γ 1 · α 0.1" in shown
     assert "K 3 · released" in shown
     assert compare.selectbox(key="c_query").value == "query/0003_c1_f0000002.png"
 
 
 def test_a_moved_slider_leaves_the_preset(compare):
-    run(compare)
+    run_page(compare)
     assert compare.session_state["preset"] == "γ 1.0 | 0.8"
     compare.slider(key="b_gamma").set_value(0.6)
-    assert "**B** γ 0.6" in texts(run(compare))
+    assert "**B** γ 0.6" in texts(run_page(compare))
     assert compare.session_state["preset"] is None
 
 
 def test_equal_sides_have_no_difference(compare):
     compare.query_params["a_gamma"] = "0.8"
-    assert {difference for *_, difference in numbers(run(compare)).values()} <= {"=", "–"}
+    assert {difference for *_, difference in numbers(run_page(compare)).values()} <= {"=", "–"}
 
 
 def test_a_neighbour_of_the_link_that_does_not_exist_gives_way_to_the_best(compare):
     compare.query_params["neighbor"] = "9999"
-    assert "Chosen: identity" in texts(run(compare))
+    assert "Chosen: identity" in texts(run_page(compare))
 
 
 def test_either_side_can_be_taken_into_a_figure(compare):
-    run(compare).button(key="add-to-figureB").click()
-    run(compare)
+    run_page(compare).button(key="add-to-figureB").click()
+    run_page(compare)
     held = compare.session_state["basket"]
     assert held.items == (Item("query/0001_c1_f0000002.png"),)
     assert held.settings.prune.keep_rate == 0.8

@@ -10,19 +10,19 @@ import pytest
 import torch
 
 from app.server import resources
-from app.server.cache import OPEN, READ
+from app.server.cache import FILE_INFO, WORKSPACES
 from app.server.search import Query, search
-from app.session.pending_release import Awaited
-from app.session.workspace_choice import Choice, read_choice
+from app.session.pending_release import PendingRelease
+from app.session.workspace_choice import WorkspaceChoice, read_choice
 from fpc_core.config import QuerySettings, Variant
 from fpc_core.data.datasets import open_dataset
-from fpc_core.data.match_label import Subject
+from fpc_core.data.match_label import QueryIdentity
 from fpc_core.gallery.builder import build_memory
 from fpc_core.model.checkpoint import load_checkpoint, save_checkpoint
 from fpc_core.model.fpc import FPC
 from fpc_core.workspace import Places, roots_in_use
 from fpc_core.workspace.allowed_roots import OutsideRootsError, named_roots
-from tests.support.apptest import PAGES, ROOT, opened, run, texts, until
+from tests.support.apptest import PAGES, ROOT, open_page, run_page, run_until, texts
 from tests.support.small_workspace import CONFIG
 
 LINK = {"data": "house/street", "weights": "house/other.safetensors"}
@@ -44,18 +44,18 @@ def house(small_places, tmp_path_factory):
 def in_house(small_world_in_use, house, monkeypatch, tmp_path):
     monkeypatch.setenv("FPC_ROOTS", str(house))
     monkeypatch.setenv("FPC_CACHE", str(tmp_path / "cache"))
-    READ.clear()
+    FILE_INFO.clear()
     return house
 
 
 @pytest.fixture
 def data(in_house):
-    return opened(PAGES / "data.py")
+    return open_page(PAGES / "data.py")
 
 
 @pytest.fixture
 def linked(in_house):
-    page = opened(PAGES / "data.py")
+    page = open_page(PAGES / "data.py")
     page.query_params.update(LINK)
     return page
 
@@ -63,13 +63,13 @@ def linked(in_house):
 def typed(page, field, text):
     """The page, not run yet, after a visitor typed a place: this test driver can only choose from a list."""
     page.session_state[f"draft-{field}"] = text
-    return run(page)
+    return run_page(page)
 
 
 def built(page):
     """The memory of the page's draft, built by its button."""
-    run(page).button(key="build").click()
-    return until(page, lambda now: now.success)
+    run_page(page).button(key="build").click()
+    return run_until(page, lambda now: now.success)
 
 
 def status(page):
@@ -77,7 +77,7 @@ def status(page):
 
 
 def test_what_was_found_is_told(data):
-    shown = texts(run(data))
+    shown = texts(run_page(data))
     assert ":orange-badge[SYNTHETIC] **Small world**" in shown
     assert data.table[0].value["images"].tolist() == ["0", "8", "32"]
     assert data.table[0].value["cameras"].tolist() == ["–", "1", "1, 2, 3, 4"]
@@ -90,7 +90,7 @@ def test_what_was_found_is_told(data):
 
 
 def test_the_gallery_and_the_query_stand_on_the_map(data):
-    (chart,) = run(data).get("plotly_chart")
+    (chart,) = run_page(data).get("plotly_chart")
     figure = json.loads(chart.proto.spec)
     names = [trace["name"] for trace in figure["data"]]
     assert "✓ same identity (3)" in names
@@ -99,63 +99,63 @@ def test_the_gallery_and_the_query_stand_on_the_map(data):
 
 
 def test_other_data_and_weights_are_chosen_built_and_taken_into_use(data):
-    run(data).selectbox(key="draft-data").set_value("house/street")
-    run(data).selectbox(key="draft-weights").set_value("house/other.safetensors")
-    shown = texts(run(data))
+    run_page(data).selectbox(key="draft-data").set_value("house/street")
+    run_page(data).selectbox(key="draft-weights").set_value("house/other.safetensors")
+    shown = texts(run_page(data))
     assert "**1** skipped for a name that does not follow the layout" in shown
     assert "All pages still show what the app was started with" in shown
     assert "There is no memory" in data.info[0].value
     built(data)
     data.button(key="use").click()
-    assert "All pages show what is chosen here" in texts(run(data))
+    assert "All pages show what is chosen here" in texts(run_page(data))
     assert {name: data.query_params[name] for name in LINK} == LINK
 
 
 def test_a_link_opens_its_choice_on_every_page(linked):
     built(linked)
     for name in ("explore.py", "sweep.py", "compare.py", "figures.py"):
-        page = opened(PAGES / name)
+        page = open_page(PAGES / name)
         page.query_params.update(LINK)
-        said = status(run(page))
+        said = status(run_page(page))
         assert "**Data** DukeMTMC\\-reID" in said
         assert "**Weights** other\\.safetensors" in said
 
 
 def test_two_visitors_never_see_each_others_choice(linked):
     built(linked)
-    first, second = (opened(PAGES / "sweep.py") for _ in range(2))
+    first, second = (open_page(PAGES / "sweep.py") for _ in range(2))
     first.query_params.update(LINK)
-    assert "other\\.safetensors" in status(run(first))
-    assert "model\\.safetensors" in status(run(second))
-    assert "other\\.safetensors" in status(run(first))
+    assert "other\\.safetensors" in status(run_page(first))
+    assert "model\\.safetensors" in status(run_page(second))
+    assert "other\\.safetensors" in status(run_page(first))
     assert "data" not in second.query_params
 
 
 def test_a_choice_outlives_a_page_whose_url_does_not_carry_it(linked):
     built(linked)
-    page = opened(PAGES / "sweep.py")
+    page = open_page(PAGES / "sweep.py")
     page.query_params.update(LINK)
-    run(page)
+    run_page(page)
     for name in LINK:
         del page.query_params[name]
-    assert "other\\.safetensors" in status(run(page))
+    assert "other\\.safetensors" in status(run_page(page))
     assert page.query_params["weights"] == LINK["weights"]
 
 
 def test_a_lesson_leads_to_explore_with_the_data_that_the_visitor_chose(linked):
     built(linked)
-    page = opened(PAGES / "learn.py")
+    page = open_page(PAGES / "learn.py")
     page.query_params.update(LINK)
-    (link,) = [each.proto.url for each in run(page).get("link_button")]
+    (link,) = [each.proto.url for each in run_page(page).get("link_button")]
     assert "data=house%2Fstreet" in link
     assert "weights=house%2Fother.safetensors" in link
 
 
 def test_a_dial_let_go_and_never_answered_does_not_overrule_a_later_link(small_world_in_use):
-    app = run(opened(ROOT / "streamlit_app.py"))
-    app.session_state["awaited"] = Awaited("hits", 1, {"gamma": 0.5})
+    app = run_page(open_page(ROOT / "streamlit_app.py"))
+    app.session_state["awaited"] = PendingRelease("hits", 1, {"gamma": 0.5})
     app.switch_page("app/pages/compare.py")
-    run(app)
+    run_page(app)
     assert "awaited" not in app.session_state
     assert "gamma" not in app.query_params
 
@@ -171,9 +171,11 @@ def test_same_image_and_settings_in_another_workspace_are_another_search(in_hous
     ]
     record, settings = dataset.query[0], QuerySettings(neighbors=3, shortlist=12)
     found = []
-    for space in (*spaces, *spaces):
-        query = Query("q", resources.picture(space, record), Subject(record.identity, record.camera), space.key)
-        found.append(search(space, query, settings).trace.match.shortlist.d_cos)
+    for workspace in (*spaces, *spaces):
+        query = Query(
+            "q", resources.picture(workspace, record), QueryIdentity(record.identity, record.camera), workspace.key
+        )
+        found.append(search(workspace, query, settings).trace.match.shortlist.d_cos)
     assert not np.allclose(found[0], found[1])
     np.testing.assert_array_equal(found[0], found[2])
     np.testing.assert_array_equal(found[1], found[3])
@@ -181,7 +183,7 @@ def test_same_image_and_settings_in_another_workspace_are_another_search(in_hous
 
 def test_few_workspaces_are_kept_open_and_a_rebuilt_memory_is_opened_anew(small_places, tmp_path):
     copies = []
-    for number in range(OPEN.most + 1):
+    for number in range(WORKSPACES.most + 1):
         weights = tmp_path / f"{number}.safetensors"
         shutil.copy(small_places.weights, weights)
         copies.append(replace(small_places, weights=weights))
@@ -200,21 +202,21 @@ def test_few_workspaces_are_kept_open_and_a_rebuilt_memory_is_opened_anew(small_
 def test_a_place_outside_the_roots_is_refused_and_nothing_is_lost(data, name):
     typed(data, "data", name)
     assert "is not below a folder that this app may read" in data.warning[0].value
-    assert "**Data** :orange-badge[SYNTHETIC] Small world" in status(run(opened(PAGES / "sweep.py")))
-    page = opened(PAGES / "sweep.py")
+    assert "**Data** :orange-badge[SYNTHETIC] Small world" in status(run_page(open_page(PAGES / "sweep.py")))
+    page = open_page(PAGES / "sweep.py")
     page.query_params["data"] = name
-    assert run(page).header[0].value == "Nothing to explore yet"
+    assert run_page(page).header[0].value == "Nothing to explore yet"
     assert "is not below a folder" in page.error[0].value
     page.button(key="return").click()
-    assert "Small world" in status(run(page))
+    assert "Small world" in status(run_page(page))
 
 
 def test_a_dataset_with_a_link_out_of_the_roots_is_refused(data, tmp_path, in_house):
     shutil.copytree(in_house / "street", in_house / "trap")
     (in_house / "trap" / "query" / "0001_c2_f0000009.png").symlink_to("/etc/hostname")
     try:
-        run(data).selectbox(key="draft-data").set_value("house/trap")
-        run(data)
+        run_page(data).selectbox(key="draft-data").set_value("house/trap")
+        run_page(data)
         assert "is a link to a place that this app may not read" in data.warning[0].value.replace("\\", "")
     finally:
         shutil.rmtree(in_house / "trap")
@@ -235,9 +237,9 @@ def test_weights_that_would_run_code_are_refused_and_leave_no_trace(data, in_hou
     try:
         typed(data, "weights", "house/evil.pth")
         assert "holds Python objects besides tensors (never run here)" in data.warning[0].value.replace("\\", "")
-        page = opened(PAGES / "sweep.py")
+        page = open_page(PAGES / "sweep.py")
         page.query_params["weights"] = "house/evil.pth"
-        assert run(page).header[0].value == "Nothing to explore yet"
+        assert run_page(page).header[0].value == "Nothing to explore yet"
     finally:
         (in_house / "evil.pth").unlink()
     assert not (tmp_path / "ran").exists()
@@ -254,17 +256,17 @@ def test_broken_images_are_found_in_the_background_and_listed(linked, in_house):
     whole = broken.read_bytes()
     broken.write_bytes(whole[:200])
     try:
-        run(linked).button(key="check").click()
-        until(linked, lambda now: "40 of 40 images decoded" in texts(now))
+        run_page(linked).button(key="check").click()
+        run_until(linked, lambda now: "40 of 40 images decoded" in texts(now))
         assert "Broken images: 1" in linked.error[0].value
         assert linked.dataframe[-1].value["file"].tolist() == ["bounding_box_test/0003_c2_f0000001.png"]
-        run(linked).button(key="build").click()
-        until(linked, lambda now: "The build ended early" in texts(now))
+        run_page(linked).button(key="build").click()
+        run_until(linked, lambda now: "The build ended early" in texts(now))
         assert "0003" in texts(linked)
     finally:
         broken.write_bytes(whole)
     linked.button(key="build").click()
-    until(linked, lambda now: now.success)
+    run_until(linked, lambda now: now.success)
 
 
 def test_a_memory_of_other_weights_is_told_and_built_into_a_named_place(data, in_house, small_places):
@@ -280,21 +282,21 @@ def test_a_memory_of_other_weights_is_told_and_built_into_a_named_place(data, in
 
 
 def test_the_usual_variant_is_where_every_page_starts(data):
-    run(data).selectbox(key="draft-variant").set_value(Variant.PAPER)
-    run(data).button(key="use").click()
-    run(data)
+    run_page(data).selectbox(key="draft-variant").set_value(Variant.PAPER)
+    run_page(data).button(key="use").click()
+    run_page(data)
     assert data.query_params["usual"] == "paper"
-    page = opened(PAGES / "sweep.py")
+    page = open_page(PAGES / "sweep.py")
     page.query_params["usual"] = "paper"
-    assert "**Variant** paper" in status(run(page))
+    assert "**Variant** paper" in status(run_page(page))
     page.button_group(key="s_variant").set_value(Variant.RELEASED)
-    assert "**Variant** released" in status(run(page))
+    assert "**Variant** released" in status(run_page(page))
 
 
 def test_what_a_link_asks_that_is_not_here_is_said(in_house):
-    page = opened(PAGES / "sweep.py")
+    page = open_page(PAGES / "sweep.py")
     page.query_params.update({"device": "cuda:77", "stride": "<b>", "usual": "mine"})
-    run(page)
+    run_page(page)
     said = " ".join(each.value for each in page.warning).replace("\\", "")
     assert "device cuda:77, this machine has auto, cpu" in said
     assert "stride <b>, it must be one of 11, 12, 16" in said
@@ -303,22 +305,22 @@ def test_what_a_link_asks_that_is_not_here_is_said(in_house):
 
 
 def test_a_stride_that_trained_weights_do_not_have_is_refused(in_house):
-    page = opened(PAGES / "sweep.py")
+    page = open_page(PAGES / "sweep.py")
     page.query_params["stride"] = "11"
-    run(page)
+    run_page(page)
     assert "was trained with stride 16; it cannot be used with 11" in page.error[0].value.replace("\\", "")
 
 
 def test_roots_that_cannot_be_used_are_explained(small_world_in_use, monkeypatch):
     monkeypatch.setenv("FPC_ROOTS", "data/reid")
-    page = run(opened(PAGES / "data.py"))
+    page = run_page(open_page(PAGES / "data.py"))
     assert "no absolute path" in page.warning[0].value.replace("\\", "")
 
 
 def test_a_choice_comes_back_from_its_link():
-    choice = Choice("house/street", "house/other.safetensors", "house/memory", "cpu", 12, Variant.PAPER)
+    choice = WorkspaceChoice("house/street", "house/other.safetensors", "house/memory", "cpu", 12, Variant.PAPER)
     assert read_choice(choice.to_params()) == (choice, ())
-    assert Choice().to_params() == {}
+    assert WorkspaceChoice().to_params() == {}
 
 
 def test_without_a_named_memory_data_and_weights_have_their_own(monkeypatch, tmp_path):
@@ -326,10 +328,13 @@ def test_without_a_named_memory_data_and_weights_have_their_own(monkeypatch, tmp
     (tmp_path / "house").mkdir()
     monkeypatch.setenv("FPC_ROOTS", str(tmp_path / "house"))
     started, roots = Places(), roots_in_use()
-    assert Choice().places(roots, started) == started
-    places = Choice(data="house").places(roots, started)
+    assert WorkspaceChoice().places(roots, started) == started
+    places = WorkspaceChoice(data="house").places(roots, started)
     assert places.memory.parent == tmp_path / "cache" / "memories"
     assert places.weights == started.weights
-    assert Choice(data="house", memory="cache/m").places(roots, started).memory == tmp_path / "cache" / "memories" / "m"
+    assert (
+        WorkspaceChoice(data="house", memory="cache/m").places(roots, started).memory
+        == tmp_path / "cache" / "memories" / "m"
+    )
     with pytest.raises(OutsideRootsError):
-        Choice(weights="/etc/passwd").places(named_roots(ROOT / "assets" / "demo", ""), started)
+        WorkspaceChoice(weights="/etc/passwd").places(named_roots(ROOT / "assets" / "demo", ""), started)

@@ -15,7 +15,7 @@ from fpc_core.evaluation.paper_tables.definitions import Setting, tables_of
 from fpc_core.evaluation.paper_tables.task import evaluation_task
 from fpc_core.figures.recipe import FigureKind
 from fpc_core.workspace import open_workspace
-from tests.support.apptest import PAGES, finished, forget, opened, run, sent_to, texts
+from tests.support.apptest import PAGES, clear_caches, open_page, run_page, sent_to, texts, wait_until_finished
 
 SETTINGS = QuerySettings(alpha=0.5, neighbors=3, shortlist=32)
 
@@ -23,7 +23,7 @@ SETTINGS = QuerySettings(alpha=0.5, neighbors=3, shortlist=32)
 @pytest.fixture
 def evaluate(small_world_in_use, monkeypatch, tmp_path):
     monkeypatch.setenv("FPC_CACHE", str(tmp_path / "cache"))
-    page = opened(PAGES / "evaluate.py")
+    page = open_page(PAGES / "evaluate.py")
     page.query_params.update({"tables": ["Table 4", "Table 7"], "e_alpha": "0.5", "e_k": "3"})
     return page
 
@@ -44,7 +44,7 @@ def percent(*values):
 
 
 def test_nothing_is_computed_until_it_is_started(evaluate):
-    said = texts(run(evaluate))
+    said = texts(run_page(evaluate))
     assert ":orange-badge[SYNTHETIC]" in said
     assert "not started yet · 0 of 17 steps (8 queries × 2 ways to prune)" in said
     assert "These data are synthetic" in said
@@ -54,12 +54,12 @@ def test_nothing_is_computed_until_it_is_started(evaluate):
 
 
 def test_page_command_line_and_library_say_the_same(evaluate, small_places, capsys):
-    run(evaluate).button(key="start").click()
-    page = sheets(finished(evaluate))
+    run_page(evaluate).button(key="start").click()
+    page = sheets(wait_until_finished(evaluate))
 
-    space = open_workspace(small_places, "cpu")
-    setting = Setting(SETTINGS, space.retriever.model.config)
-    task = evaluation_task(space.retriever, space.dataset, tables_of(["4", "7"], setting))
+    workspace = open_workspace(small_places, "cpu")
+    setting = Setting(SETTINGS, workspace.retriever.model.config)
+    task = evaluation_task(workspace.retriever, workspace.dataset, tables_of(["4", "7"], setting))
     for table in task.filled(dict(run_passes(task.work))):
         ours = [[row.ours[measure] for measure in table.measures] for row in table.rows if row.ours]
         expected = [tuple(percent(100 * s.value, 100 * s.low, 100 * s.high) for s in row) for row in ours]
@@ -76,20 +76,20 @@ def test_page_command_line_and_library_say_the_same(evaluate, small_places, caps
 
 
 def test_a_second_visit_finds_it_done_and_can_take_everything_home(evaluate):
-    run(evaluate).button(key="start").click()
-    first = sheets(finished(evaluate))
-    forget()
-    again = opened(PAGES / "evaluate.py")
+    run_page(evaluate).button(key="start").click()
+    first = sheets(wait_until_finished(evaluate))
+    clear_caches()
+    again = open_page(PAGES / "evaluate.py")
     again.query_params.update(evaluate.query_params)
-    assert "17 of 17 steps" in texts(run(again))
+    assert "17 of 17 steps" in texts(run_page(again))
     assert sheets(again) == first
     assert not again.warning
     assert all(not button.proto.disabled for button in again.get("download_button"))
 
 
 def test_the_bundle_holds_every_table_in_every_format(small_places):
-    space = open_workspace(small_places, "cpu")
-    tables = tables_of(["3", "fig4"], Setting(SETTINGS, space.retriever.model.config))
+    workspace = open_workspace(small_places, "cpu")
+    tables = tables_of(["3", "fig4"], Setting(SETTINGS, workspace.retriever.model.config))
     with zipfile.ZipFile(io.BytesIO(bundle(tables))) as archive:
         names = archive.namelist()
         assert archive.read("table-3.tex").decode().count(r"\toprule") == 1
@@ -99,36 +99,36 @@ def test_the_bundle_holds_every_table_in_every_format(small_places):
 
 
 def test_a_pressed_recipe_is_shown_with_the_way_to_repeat_it(evaluate):
-    run(evaluate)
+    run_page(evaluate)
     evaluate.session_state["picked-score"] = "Table 7|9"
-    said = texts(run(evaluate))
+    said = texts(run_page(evaluate))
     assert "FPC, then k-reciprocal re-ranking" in said
     assert "python -m fpc_core evaluate --recipe recipe.json" in said
     recipe = next(json.loads(code.value) for code in evaluate.code if code.value.startswith("{"))
     assert (recipe["method"], recipe["settings"]["alpha"], recipe["data"]) == ("fpc+re-ranking", 0.5, "Small world")
     evaluate.session_state["picked-score"] = "Table 5|0"
-    assert "not among the tables any more" in texts(run(evaluate))
+    assert "not among the tables any more" in texts(run_page(evaluate))
 
 
 def test_curves_are_drawn_for_fig_4_alone(evaluate):
-    assert not run(evaluate).get("plotly_chart")
+    assert not run_page(evaluate).get("plotly_chart")
     evaluate.query_params["tables"] = ["Fig. 4"]
-    page = opened(PAGES / "evaluate.py")
+    page = open_page(PAGES / "evaluate.py")
     page.query_params.update(evaluate.query_params)
-    assert len(run(page).get("plotly_chart")) == 2
+    assert len(run_page(page).get("plotly_chart")) == 2
     assert set(sheets(page)) == {"Fig. 4a", "Fig. 4b"}
 
 
 def test_without_a_table_it_asks_for_one(evaluate):
-    run(evaluate)
+    run_page(evaluate)
     evaluate.button_group(key="tables").set_value([])
-    assert "Choose at least one table" in texts(run(evaluate))
+    assert "Choose at least one table" in texts(run_page(evaluate))
 
 
 @pytest.mark.parametrize("part", ["FPC_DATA", "FPC_WEIGHTS", "FPC_MEMORY"])
 def test_what_is_missing_is_named(evaluate, monkeypatch, tmp_path, part):
     monkeypatch.setenv(part, str(tmp_path / "nowhere"))
-    run(evaluate)
+    run_page(evaluate)
     assert evaluate.header[0].value == "Nothing to explore yet"
 
 
@@ -138,8 +138,8 @@ def test_what_is_missing_is_named(evaluate, monkeypatch, tmp_path, part):
 )
 def test_tables_that_can_be_drawn_go_into_a_figure(evaluate, name, slug, kind):
     evaluate.query_params["tables"] = [name]
-    run(evaluate).button(key=f"add-to-figure-{slug}").click()
-    run(evaluate)
+    run_page(evaluate).button(key=f"add-to-figure-{slug}").click()
+    run_page(evaluate)
     held = evaluate.session_state["basket"]
     assert (held.kind, held.items, held.settings) == (kind, (), SETTINGS)
     assert held.keep_rates == ((1.0, 0.9, 0.8, 0.7, 0.6, 0.5) if name == "Table 3" else ())

@@ -7,21 +7,21 @@ import pytest
 from PIL import Image
 
 from app.sections import ranking
-from app.session.visitor import on_a_page
+from app.session.visitor import in_page_run
 from fpc_core.retrieval import Retriever
-from tests.support.apptest import ROOT, forget, opened, run, sent_to, texts
+from tests.support.apptest import ROOT, clear_caches, open_page, run_page, sent_to, texts
 
 SCRIPT = ROOT / "streamlit_app.py"
 
 
 @pytest.fixture
 def app(small_world_in_use):
-    return opened(SCRIPT)
+    return open_page(SCRIPT)
 
 
 def upload(app, name, data, kind="image/png"):
     app.file_uploader[0].set_value((name, data, kind))
-    return run(app)
+    return run_page(app)
 
 
 def png(size=(64, 128), mode="RGB", **options):
@@ -31,7 +31,7 @@ def png(size=(64, 128), mode="RGB", **options):
 
 
 def test_the_page_answers_its_questions_and_says_what_is_at_work(app):
-    shown = texts(run(app))
+    shown = texts(run_page(app))
     for question in (
         "Whom are we looking for?",
         "What was dropped?",
@@ -48,9 +48,9 @@ def test_the_page_answers_its_questions_and_says_what_is_at_work(app):
 
 
 def test_a_moved_alpha_weighs_the_two_distances_anew(app):
-    assert "0.60 ×" in texts(run(app))
+    assert "0.60 ×" in texts(run_page(app))
     app.query_params["alpha"] = "0.9"
-    assert "0.10 ×" in texts(run(app))
+    assert "0.10 ×" in texts(run_page(app))
 
 
 def test_no_alpha_and_no_k_computes_anything_again_but_the_decoder(app, monkeypatch):
@@ -61,20 +61,20 @@ def test_no_alpha_and_no_k_computes_anything_again_but_the_decoder(app, monkeypa
         whole = getattr(Retriever, name)
 
         def count(self, *args):
-            asked[name] += on_a_page()  # not what the background computes
+            asked[name] += in_page_run()  # not what the background computes
             return whole(self, *args)
 
         return count
 
-    forget()
+    clear_caches()
     for name in names:
         monkeypatch.setattr(Retriever, name, counted(name))
     monkeypatch.setattr(ranking, "keep_rates", lambda *_: None)  # which would have the next keep rates computed first
-    run(app)
+    run_page(app)
     first = dict(asked)
     assert (first["plan"], first["finish"]) == (2, 1)  # of the hit and its rival
     app.query_params["alpha"], app.query_params["k"] = "0.61", "3"
-    run(app)
+    run_page(app)
     assert asked == {**first, "finish": 2, "plan": asked["plan"]}
     assert asked["plan"] <= 4  # another hit, or another rival, and no plan a second time
 
@@ -82,7 +82,7 @@ def test_no_alpha_and_no_k_computes_anything_again_but_the_decoder(app, monkeypa
 def test_a_link_opens_its_view(app):
     app.query_params["alpha"] = "0.75"
     app.query_params["query"] = "query/0003_c1_f0000002.png"
-    run(app)
+    run_page(app)
     assert app.selectbox(key="query").value == "query/0003_c1_f0000002.png"
     assert "0.25 ×" in texts(app)
 
@@ -91,26 +91,26 @@ def test_a_pin_of_the_link_reaches_the_components_that_show_its_side(app):
     app.query_params["life"] = "true"
     for pin, life in (("q17", "q17"), ("g9", "")):
         app.query_params["pin"] = pin
-        run(app)
+        run_page(app)
         assert [sent["pin"] for sent in sent_to(app, "transport")] == [pin]
         assert [sent["pin"] for sent in sent_to(app, "lifeline")] == [life]
 
 
 def test_a_win_is_told_by_the_parts_of_both_hits_and_the_rival_can_be_changed(app):
-    (sent,) = sent_to(run(app), "margin")
+    (sent,) = sent_to(run_page(app), "margin")
     assert " beats " in sent["margin"]["story"]
     (box,) = (each for each in app.selectbox if each.label == "Compared with")
     box.select_index(5 if box.index != 5 else 4)
-    (again,) = sent_to(run(app), "margin")
+    (again,) = sent_to(run_page(app), "margin")
     assert again["margin"]["story"] != sent["margin"]["story"]
     (box,) = (each for each in app.selectbox if each.label == "Compared with")
     assert app.query_params["rival"] == str(box.value)
 
 
 def test_life_lines_are_computed_only_when_asked_for(app):
-    assert sent_to(run(app), "lifeline") == []
+    assert sent_to(run_page(app), "lifeline") == []
     app.toggle(key="life").set_value(True)
-    (sent,) = sent_to(run(app), "lifeline")
+    (sent,) = sent_to(run_page(app), "lifeline")
     assert sent["life"]["keepRates"][0] == 0.3
     assert sent["life"]["keepRates"][-1] == 1.0
     assert len(sent["life"]["keepRates"]) == 15
@@ -119,7 +119,7 @@ def test_life_lines_are_computed_only_when_asked_for(app):
 def test_a_link_that_asks_for_the_impossible_is_answered_in_words(app):
     app.query_params["query"] = "query/<b>nobody</b>.png"
     app.query_params["neighbor"] = "-3"
-    run(app)
+    run_page(app)
     said = " ".join(each.value for each in app.warning)
     assert "which is not in this data" in said
     assert "<b>" not in said
@@ -127,14 +127,14 @@ def test_a_link_that_asks_for_the_impossible_is_answered_in_words(app):
 
 
 def test_the_random_strategy_and_the_exact_solver_run(app):
-    run(app)
+    run_page(app)
     app.button_group(key="drop").set_value(type(app.button_group(key="drop").value)("random"))
     app.button_group(key="solver").set_value(type(app.button_group(key="solver").value)("exact"))
-    assert "exact, 0 iterations" in texts(run(app))
+    assert "exact, 0 iterations" in texts(run_page(app))
 
 
 def test_an_uploaded_image_becomes_the_query(app):
-    run(app)
+    run_page(app)
     noise = np.random.default_rng(0).integers(0, 256, (300, 140, 3)).astype(np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(noise).save(buffer, "PNG")
@@ -145,7 +145,7 @@ def test_an_uploaded_image_becomes_the_query(app):
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P", "I;16", "1"])
 def test_other_kinds_of_picture_are_accepted(app, mode):
-    run(app)
+    run_page(app)
     upload(app, "picture.png", png(mode=mode))
     assert app.selectbox(key="query").value.startswith("uploaded ")
 
@@ -161,7 +161,7 @@ def test_other_kinds_of_picture_are_accepted(app, mode):
     ],
 )
 def test_a_file_that_cannot_be_used_is_named_and_the_query_stays(app, name, data, message):
-    run(app)
+    run_page(app)
     before = app.selectbox(key="query").value
     upload(app, name, data)
     assert message in app.warning[0].value.replace("\\", "")
@@ -171,30 +171,30 @@ def test_a_file_that_cannot_be_used_is_named_and_the_query_stays(app, name, data
 @pytest.mark.parametrize("part", ["FPC_DATA", "FPC_WEIGHTS", "FPC_MEMORY"])
 def test_what_is_missing_is_named_with_the_command_that_helps(app, monkeypatch, tmp_path, part):
     monkeypatch.setenv(part, str(tmp_path / "nowhere"))
-    run(app)
+    run_page(app)
     assert app.header[0].value == "Nothing to explore yet"
     assert "nowhere" in app.error[0].value
     assert "memory build" in app.code[0].value
 
 
 def test_another_visitor_starts_from_the_defaults(app):
-    run(app)
+    run_page(app)
     app.query_params["alpha"] = "0.9"
-    assert "0.10 ×" in texts(run(app))
-    other = run(opened(SCRIPT))
+    assert "0.10 ×" in texts(run_page(app))
+    other = run_page(open_page(SCRIPT))
     assert "0.60 ×" in texts(other)
 
 
 def test_an_image_of_your_own_is_kept_from_page_to_page_until_it_is_removed(small_world_in_use):
-    app = run(opened(ROOT / "streamlit_app.py"))
+    app = run_page(open_page(ROOT / "streamlit_app.py"))
     app.file_uploader(key="upload").set_value(("me.png", png(), "image/png"))
-    own = run(app).selectbox(key="query").value
+    own = run_page(app).selectbox(key="query").value
     assert own.startswith("uploaded ")
     app.switch_page("app/pages/lab.py")
-    assert run(app).selectbox(key="l_query").value == own
+    assert run_page(app).selectbox(key="l_query").value == own
     assert "Kept: me\\.png" in texts(app)
     app.switch_page("app/pages/learn.py")
-    assert run(app).selectbox(key="query").value == own
+    assert run_page(app).selectbox(key="query").value == own
     app.button(key="forget-upload").click()
-    assert not run(app).selectbox(key="query").value.startswith("uploaded ")
+    assert not run_page(app).selectbox(key="query").value.startswith("uploaded ")
     assert "Kept:" not in texts(app)

@@ -13,12 +13,12 @@ from fpc_core.explain import cam
 from fpc_core.explain.cam import decoder_map, encoder_map
 from fpc_core.runtime import out_of_memory
 from fpc_core.workspace import open_workspace
-from tests.support.apptest import ROOT, opened, run, sent_to, texts, until
+from tests.support.apptest import ROOT, open_page, run_page, run_until, sent_to, texts
 
 
 @pytest.fixture
 def app(small_world_in_use):
-    return opened(ROOT / "streamlit_app.py")
+    return open_page(ROOT / "streamlit_app.py")
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,9 @@ def space(small_places):
 def computed(app):
     """The maps that the browser gets once the background has them."""
     for _ in range(100):
-        results = [sent["result"] for sent in sent_to(run(app), "feed") if sent["name"] == "heat" and sent["result"]]
+        results = [
+            sent["result"] for sent in sent_to(run_page(app), "feed") if sent["name"] == "heat" and sent["result"]
+        ]
         if results:
             return results[0]
         time.sleep(0.1)
@@ -44,21 +46,21 @@ def labels(app):
     return {sent["part"]: sent["strip"]["scale"]["label"] for sent in sent_to(app, "heat_strip")}
 
 
-def test_the_maps_are_those_of_method_target_and_chosen_neighbour(app, space):
+def test_the_maps_are_those_of_method_target_and_chosen_neighbour(app, workspace):
     app.query_params["variant"] = "paper"
     app.query_params["neighbor"] = "5"
-    run(app).selectbox(key="map").set_value(MapMethod.HIRES_CAM)
+    run_page(app).selectbox(key="map").set_value(MapMethod.HIRES_CAM)
     app.selectbox(key="target").set_value("chosen neighbour")
     app.toggle(key="relative").set_value(True)
     parts = computed(app)["parts"]
 
-    config, record = space.retriever.model.config, space.dataset.query[0]
-    image = to_tensor([resize_image(space.dataset.read(record), config.image_size)], config)
-    state = space.retriever.prepare(image, torch.tensor([record.camera]))
+    config, record = workspace.retriever.model.config, workspace.dataset.query[0]
+    image = to_tensor([resize_image(workspace.dataset.read(record), config.image_size)], config)
+    state = workspace.retriever.prepare(image, torch.tensor([record.camera]))
     settings = QuerySettings(variant=Variant.PAPER, shortlist=32)
     how = MapSettings(MapMethod.HIRES_CAM, index=5, relative=True)
-    decoder = decoder_map(space.retriever, space.retriever.search(state, settings), how)
-    encoder = encoder_map(space.retriever, state, settings.prune, how)
+    decoder = decoder_map(workspace.retriever, workspace.retriever.search(state, settings), how)
+    encoder = encoder_map(workspace.retriever, state, settings.prune, how)
     np.testing.assert_allclose(grids(parts["neighbors"]), decoder.neighbor_grids.ravel(), atol=1e-7)
     np.testing.assert_allclose(grids(parts["query"]), decoder.query_grid.ravel(), atol=1e-7)
     np.testing.assert_allclose(grids(parts["encoder"]), encoder.query_grid.ravel(), atol=1e-7)
@@ -71,17 +73,17 @@ def test_the_maps_are_those_of_method_target_and_chosen_neighbour(app, space):
     }
 
 
-def test_a_training_identity_is_called_one_with_its_logit(app, space):
-    run(app).selectbox(key="target").set_value("likeliest training identity")
-    shown = texts(run(app))
-    record, config = space.dataset.query[0], space.retriever.model.config
-    image = to_tensor([resize_image(space.dataset.read(record), config.image_size)], config)
-    trace = space.retriever.search(image, QuerySettings(shortlist=32), torch.tensor([record.camera]))
-    logits = space.retriever.model.rec_classifier.weight.detach().numpy() @ trace.consolidation.feature
+def test_a_training_identity_is_called_one_with_its_logit(app, workspace):
+    run_page(app).selectbox(key="target").set_value("likeliest training identity")
+    shown = texts(run_page(app))
+    record, config = workspace.dataset.query[0], workspace.retriever.model.config
+    image = to_tensor([resize_image(workspace.dataset.read(record), config.image_size)], config)
+    trace = workspace.retriever.search(image, QuerySettings(shortlist=32), torch.tensor([record.camera]))
+    logits = workspace.retriever.model.rec_classifier.weight.detach().numpy() @ trace.consolidation.feature
     assert f"Training identity {logits.argmax()} of 8 has the largest logit, {logits.max():.2f}" in shown
     assert "whom this gallery need not show" in shown
     app.selectbox(key="map").set_value(MapMethod.ATTENTION)
-    assert "Training identity" not in texts(run(app))
+    assert "Training identity" not in texts(run_page(app))
     assert app.selectbox(key="target").disabled
 
 
@@ -96,7 +98,7 @@ def test_a_device_that_was_short_of_memory_for_maps_in_the_background_is_said_on
     app.query_params["k"] = "7"  # maps that no other test has asked for
     computed(app)
     assert [each.value for each in app.toast] == ["CUDA:0 had no memory left for the heat map: computed on the CPU."]
-    assert not run(app).toast
+    assert not run_page(app).toast
 
 
 def test_maps_that_could_not_be_computed_say_why(app, monkeypatch):
@@ -105,15 +107,15 @@ def test_maps_that_could_not_be_computed_say_why(app, monkeypatch):
 
     monkeypatch.setattr(cam, "decoder_map", failing)
     app.query_params["k"] = "6"  # maps that no other test has asked for
-    until(app, lambda page: [each.value for each in page.warning] == ["no map of it\\."])
+    run_until(app, lambda page: [each.value for each in page.warning] == ["no map of it\\."])
 
 
 def test_the_released_decoder_is_said_to_take_nothing_from_the_query(app):
-    assert "Nothing: the released decoder leaves it out" in texts(run(app))
+    assert "Nothing: the released decoder leaves it out" in texts(run_page(app))
     assert set(labels(app)) == {"neighbors", "encoder"}
 
 
 def test_every_method_of_the_decoder_can_be_chosen_and_says_what_it_shows(app):
-    for method in run(app).selectbox(key="map").options:
+    for method in run_page(app).selectbox(key="map").options:
         app.selectbox(key="map").select(method)
-        assert method.split(" ")[0] in labels(run(app))["neighbors"] or method == "left out"
+        assert method.split(" ")[0] in labels(run_page(app))["neighbors"] or method == "left out"

@@ -9,51 +9,51 @@ from app.session.figure_basket import Basket, Item
 from fpc_core.config import DropStrategy, MapMethod, MapSettings, QuerySettings, Variant
 from fpc_core.data.occluders import Rectangle, Scene
 from fpc_core.figures.recipe import OF_ALL_QUERIES, FigureKind, FigureRecipe
-from tests.support.apptest import PAGES, ROOT, opened, run, texts, until
+from tests.support.apptest import PAGES, ROOT, open_page, run_page, run_until, texts
 
 QUERY = "query/0005_c1_f0000002.png"
 
 
 @pytest.fixture
 def figures(small_world_in_use):
-    return opened(PAGES / "figures.py")
+    return open_page(PAGES / "figures.py")
 
 
 def test_a_first_visit_shows_a_figure_and_how_to_make_it_again(figures):
-    run(figures)
+    run_page(figures)
     assert len(figures.get("image")) == 1
     assert "python -m fpc_core figure drop_process.json" in texts(figures)
 
 
 def test_what_was_collected_on_explore_is_drawn(figures):
     figures.session_state["basket"] = Basket((Item(QUERY),), QuerySettings(alpha=0.15, neighbors=3))
-    run(figures)
+    run_page(figures)
     assert figures.multiselect[0].value == [QUERY]
     assert figures.slider(key="f_alpha").value == 0.15
     figures.button(key="empty").click()
-    run(figures)
+    run_page(figures)
     assert QUERY not in figures.multiselect[0].value
 
 
 def test_method_and_target_of_the_decoder_maps_are_chosen_on_the_page(figures):
-    run(figures).pills(key="kind").set_value(FigureKind.DECODER_MAPS)
-    run(figures).selectbox(key="f_map").set_value(MapMethod.LEFT_OUT)
+    run_page(figures).pills(key="kind").set_value(FigureKind.DECODER_MAPS)
+    run_page(figures).selectbox(key="f_map").set_value(MapMethod.LEFT_OUT)
     figures.selectbox(key="f_target").set_value("likeliest training identity")
-    run(figures)
+    run_page(figures)
     assert len(figures.get("image")) == 1
     figures.selectbox(key="f_map").set_value(MapMethod.ATTENTION)
-    assert run(figures).selectbox(key="f_target").disabled
+    assert run_page(figures).selectbox(key="f_target").disabled
 
 
 def test_without_a_query_the_page_asks_for_one(figures):
-    run(figures).multiselect[0].set_value([])
-    assert "Choose at least one query" in texts(run(figures))
+    run_page(figures).multiselect[0].set_value([])
+    assert "Choose at least one query" in texts(run_page(figures))
 
 
 def test_an_opened_recipe_is_shown_as_it_says(figures):
     recipe = FigureRecipe(FigureKind.TRANSPORT, (QUERY,))
-    run(figures).file_uploader[0].set_value(("mine.json", recipe.to_json().encode(), "application/json"))
-    run(figures)
+    run_page(figures).file_uploader[0].set_value(("mine.json", recipe.to_json().encode(), "application/json"))
+    run_page(figures)
     assert "Shown as the opened recipe says" in texts(figures)
     assert "figure transport.json" in texts(figures)
 
@@ -67,8 +67,8 @@ def test_an_opened_recipe_is_shown_as_it_says(figures):
     ],
 )
 def test_a_recipe_that_cannot_be_used_is_named_in_words(figures, content, message):
-    run(figures).file_uploader[0].set_value(("bad.json", content, "application/json"))
-    assert message in texts(run(figures))
+    run_page(figures).file_uploader[0].set_value(("bad.json", content, "application/json"))
+    assert message in texts(run_page(figures))
 
 
 OCCLUDED = Item(QUERY, Scene((Rectangle(0.5, 0.25, 1.0, 0.5, colour="#00ff00"),)))
@@ -80,7 +80,9 @@ def shown(monkeypatch):
     recipes = []
     real = resources.figure_preview
     monkeypatch.setattr(
-        resources, "figure_preview", lambda space, recipe, tables: recipes.append(recipe) or real(space, recipe, tables)
+        resources,
+        "figure_preview",
+        lambda workspace, recipe, tables: recipes.append(recipe) or real(workspace, recipe, tables),
     )
     return recipes
 
@@ -89,36 +91,36 @@ def test_a_query_of_the_lab_keeps_what_covers_it_and_leads_back_there(figures, s
     figures.session_state["basket"] = Basket(
         (Item(QUERY), OCCLUDED), QuerySettings(neighbors=3), FigureKind.RANKED_LIST
     )
-    run(figures)
+    run_page(figures)
     assert figures.multiselect[0].value == [QUERY, f"{QUERY} under 1 occluder"]
     assert shown[-1].kind is FigureKind.RANKED_LIST
     assert shown[-1].scenes == (Scene(), OCCLUDED.scene)
     figures.button(key="up-1").click()
-    run(figures)
+    run_page(figures)
     assert shown[-1].scenes == (OCCLUDED.scene, Scene())
     assert figures.button(key="lab").label == "See the first query in the Lab"
 
 
 def test_the_lab_opens_with_the_settings_of_the_figure(small_world_in_use):
-    app = opened(ROOT / "streamlit_app.py")
+    app = open_page(ROOT / "streamlit_app.py")
     app.switch_page("app/pages/figures.py")
     app.session_state["basket"] = Basket((OCCLUDED,), QuerySettings(alpha=0.15, neighbors=3), FigureKind.RANKED_LIST)
-    run(app).button(key="lab").click()
-    run(app)
+    run_page(app).button(key="lab").click()
+    run_page(app)
     assert (app.slider(key="l_alpha").value, app.slider(key="l_k").value) == (0.15, 3)
     assert app.selectbox(key="l_query").value == QUERY
 
 
 def test_labels_and_layout_are_in_the_recipe_and_layout_outlives_the_page(figures, shown):
-    run(figures).selectbox(key="font").set_value("STIXGeneral")
+    run_page(figures).selectbox(key="font").set_value("STIXGeneral")
     figures.selectbox(key="language").set_value("de")
     figures.text_input[0].set_value("hidden by a hedge")
-    run(figures)
+    run_page(figures)
     assert shown[-1].labels == ("hidden by a hedge", "")
     assert (shown[-1].style.font, shown[-1].style.language) == ("STIXGeneral", "de")
-    again = opened(PAGES / "figures.py")
+    again = open_page(PAGES / "figures.py")
     again.session_state["figure-style"] = figures.session_state["figure-style"]
-    assert run(again).selectbox(key="font").value == "STIXGeneral"
+    assert run_page(again).selectbox(key="font").value == "STIXGeneral"
 
 
 def test_method_and_variant_of_the_view_are_taken_over(figures, shown):
@@ -126,7 +128,7 @@ def test_method_and_variant_of_the_view_are_taken_over(figures, shown):
     settings = replace(settings, prune=replace(settings.prune, strategy=DropStrategy.SALIENT))
     maps = MapSettings(MapMethod.HIRES_CAM, relative=False)
     figures.session_state["basket"] = Basket((Item(QUERY),), settings, FigureKind.DECODER_MAPS, maps=maps)
-    run(figures)
+    run_page(figures)
     assert shown[-1].settings == settings
     assert (shown[-1].method, shown[-1].relative) == (MapMethod.HIRES_CAM, False)
 
@@ -135,10 +137,10 @@ def test_method_and_variant_of_the_view_are_taken_over(figures, shown):
 def test_scores_are_computed_on_demand_and_then_drawn(figures, shown, kind, monkeypatch, tmp_path):
     monkeypatch.setenv("FPC_CACHE", str(tmp_path / "cache"))
     figures.session_state["basket"] = Basket((), QuerySettings(neighbors=3), kind, alphas=(0.0, 1.0))
-    run(figures)
+    run_page(figures)
     assert "not started yet" in texts(figures)
     assert not shown
     figures.button(key="start").click()
-    until(figures, lambda page: page.get("image"))
+    run_until(figures, lambda page: page.get("image"))
     assert shown[-1].kind is kind
     assert shown[-1].queries == ()

@@ -14,7 +14,7 @@ from app.server.cache import RESULTS
 from fpc_core.matching.shortlist import ShortlistError, TorchIndex
 from fpc_core.model.checkpoint import save_checkpoint
 from fpc_core.model.fpc import FPC
-from tests.support.apptest import PAGES, finished, forget, opened, run, texts
+from tests.support.apptest import PAGES, clear_caches, open_page, run_page, texts, wait_until_finished
 from tests.support.small_workspace import CONFIG, paint
 
 SHOWING = ("explore", "learn", "compare", "lab")  # pages that show images of the data as they begin
@@ -33,9 +33,9 @@ def world(small_places, tmp_path, monkeypatch):
         (shutil.copytree if here.is_dir() else shutil.copy2)(here, getattr(places, name))
         monkeypatch.setenv(f"FPC_{name.upper()}", str(getattr(places, name)))
     monkeypatch.setenv("FPC_CACHE", str(tmp_path / "cache"))
-    forget()
+    clear_caches()
     yield places
-    forget()
+    clear_caches()
 
 
 @contextmanager
@@ -63,9 +63,9 @@ def damaged(*paths: Path):
 
 
 def visiting(name: str):
-    page = opened(PAGES / f"{name}.py")
+    page = open_page(PAGES / f"{name}.py")
     page.query_params.update(VIEW)
-    return run(page)
+    return run_page(page)
 
 
 def said(page) -> str:
@@ -77,10 +77,10 @@ def test_what_is_lost_under_a_running_app_is_named_and_its_return_brings_the_vie
     page = visiting("explore")
     assert "0.25 ×" in texts(page)
     with lost(getattr(world, part)):
-        run(page)
+        run_page(page)
         assert page.header[0].value == "Nothing to explore yet"
         assert str(getattr(world, part)) in page.error[0].value.replace("\\", "")
-    run(page)
+    run_page(page)
     assert not page.error
     assert page.selectbox(key="query").value == QUERY
     assert "0.25 ×" in texts(page)
@@ -91,10 +91,10 @@ def test_weights_replaced_under_a_running_app_are_told_from_those_of_the_memory(
     before = world.weights.read_bytes()
     torch.manual_seed(9)
     save_checkpoint(FPC(CONFIG).eval(), world.weights)
-    run(page)
+    run_page(page)
     assert "was made from other weights" in page.error[0].value.replace("\\", "")
     world.weights.write_bytes(before)
-    run(page)
+    run_page(page)
     assert not page.error
     assert page.selectbox(key="query").value == QUERY
 
@@ -104,9 +104,9 @@ def test_weights_damaged_under_a_running_app_are_told(world):
     whole = world.weights.read_bytes()
     for damage, message in ((whole[:5000], "is no checkpoint, is cut off"), (whole[:-9] + bytes(9), "other weights")):
         world.weights.write_bytes(damage)
-        assert message in run(page).error[0].value.replace("\\", "")
+        assert message in run_page(page).error[0].value.replace("\\", "")
     world.weights.write_bytes(whole)
-    assert not run(page).error
+    assert not run_page(page).error
 
 
 @pytest.mark.parametrize("change", ["deleted", "added"])
@@ -119,11 +119,11 @@ def test_a_gallery_that_changes_under_a_running_app_is_told_from_that_of_the_mem
         image.unlink()
     else:
         paint(9, 2).save(new)
-    run(page)
+    run_page(page)
     assert "was made from other image files than those in use; build it again" in page.error[0].value.replace("\\", "")
     image.write_bytes(before)
     new.unlink(missing_ok=True)
-    run(page)
+    run_page(page)
     assert not page.error
     assert page.selectbox(key="query").value == QUERY
     assert "0.25 ×" in texts(page)
@@ -132,11 +132,11 @@ def test_a_gallery_that_changes_under_a_running_app_is_told_from_that_of_the_mem
 def test_a_query_that_is_deleted_under_a_running_app_is_named_and_another_one_shown(world):
     page = visiting("explore")
     with lost(world.data / QUERY):
-        run(page)
+        run_page(page)
         assert "query/0003_c1_f0000002.png" in said(page)
         assert page.selectbox(key="query").value != QUERY
     page.query_params.update(VIEW)
-    run(page)
+    run_page(page)
 
 
 @pytest.mark.parametrize("name", SHOWING)
@@ -146,7 +146,7 @@ def test_damaged_images_are_named_on_every_page_and_mended_ones_shown(world, nam
         page = visiting(name)
         assert ".png is damaged or truncated" in said(page)
         assert "export or download it again" in said(page)
-    run(page)
+    run_page(page)
     assert "is damaged" not in said(page)
     assert QUERY in [box.value for box in page.selectbox]
 
@@ -156,16 +156,16 @@ def test_a_damaged_gallery_image_is_named_on_every_page(world, name):
     with damaged(*sorted((world.data / "bounding_box_test").iterdir())):
         page = visiting(name)
         assert "is damaged or truncated" in said(page)
-    run(page)
+    run_page(page)
     assert "is damaged" not in said(page)
 
 
 def test_images_damaged_since_the_atlas_was_computed_are_named_on_it(world):
-    page = finished(visiting("atlas"))
+    page = wait_until_finished(visiting("atlas"))
     RESULTS.clear()  # small pictures of them
     with damaged(*sorted((world.data / "bounding_box_test").iterdir())):
-        assert "is damaged or truncated" in said(run(page))
-    run(page)
+        assert "is damaged or truncated" in said(run_page(page))
+    run_page(page)
     assert "is damaged" not in said(page)
 
 
@@ -188,6 +188,6 @@ def test_without_a_cache_folder_that_can_be_written_a_page_works_and_says_so(wor
     page = visiting(name)
     if name != "atlas":  # which starts by itself
         page.button(key="start").click()
-    finished(page)
+    wait_until_finished(page)
     assert "cannot keep results" in said(page)
     assert not page.error

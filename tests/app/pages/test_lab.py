@@ -19,7 +19,7 @@ from fpc_core.explain.masks import survivors
 from fpc_core.figures.recipe import FigureKind
 from fpc_core.model.checkpoint import weights_fingerprint
 from fpc_core.workspace import open_workspace
-from tests.support.apptest import PAGES, finished, opened, run, sent_to, texts
+from tests.support.apptest import PAGES, open_page, run_page, sent_to, texts, wait_until_finished
 
 QUERY = "query/0003_c1_f0000002.png"
 HALF = Scene((Rectangle(0.5, 0.25, 1.0, 0.5, colour="#00ff00"),))
@@ -33,7 +33,7 @@ def lab(small_world_in_use):
 
 def visit(scene=None):
     """A new visitor, before the first run."""
-    page = opened(PAGES / "lab.py")
+    page = open_page(PAGES / "lab.py")
     page.query_params["l_query"] = QUERY
     if scene is not None:
         page.query_params["scene"] = lab_scene.to_link(scene)
@@ -52,16 +52,16 @@ def shown(page):
     return masks["survived"], strips, transport["pair"], [each.value for each in page.metric]
 
 
-def search(space, scene):
-    record = next(each for each in space.dataset.query if each.path.as_posix() == QUERY)
-    config = space.retriever.model.config
-    image = paint(resize_image(space.dataset.read(record), config.image_size), scene)
+def search(workspace, scene):
+    record = next(each for each in workspace.dataset.query if each.path.as_posix() == QUERY)
+    config = workspace.retriever.model.config
+    image = paint(resize_image(workspace.dataset.read(record), config.image_size), scene)
     camera = torch.tensor([record.camera])
-    return space.retriever.search(to_tensor([image], config), QuerySettings(shortlist=32), camera)
+    return workspace.retriever.search(to_tensor([image], config), QuerySettings(shortlist=32), camera)
 
 
 def test_the_page_asks_its_questions_and_says_what_is_at_work(lab):
-    said = texts(run(lab))
+    said = texts(run_page(lab))
     for question in (
         "What covers the query?",
         "What is dropped now?",
@@ -76,38 +76,38 @@ def test_the_page_asks_its_questions_and_says_what_is_at_work(lab):
 
 
 def test_an_occluder_outside_of_the_image_changes_nothing(lab):
-    before = shown(run(lab))
-    other = run(visit(OUTSIDE))
+    before = shown(run_page(lab))
+    other = run_page(visit(OUTSIDE))
     assert shown(other) == before
     (editor,) = sent_to(other, "occluder")
     assert len(editor["occluders"]) == 2
 
 
-def test_masks_and_ranks_are_those_of_the_painted_image(small_world_in_use, space):
-    lab = run(visit(HALF))
-    trace = search(space, HALF)
+def test_masks_and_ranks_are_those_of_the_painted_image(small_world_in_use, workspace):
+    lab = run_page(visit(HALF))
+    trace = search(workspace, HALF)
     (masks,) = sent_to(lab, "masks")
     alive = np.stack(survivors(trace.encoding)).sum(axis=0).ravel().tolist()
     assert masks["survived"] == alive
     assert masks["notes"][0] == "50% covered"
     strips = {strip["id"]: strip["cards"] for strip in sent_to(lab, "cards")[0]["strips"]}
-    junk = {row for row, record in enumerate(space.dataset.gallery) if (record.identity, record.camera) == (3, 0)}
+    junk = {row for row, record in enumerate(workspace.dataset.gallery) if (record.identity, record.camera) == (3, 0)}
     wanted = [str(row) for row in trace.final.indices.tolist() if row not in junk][:10]
     assert [card["id"] for card in strips["final-occluded"]] == wanted
     ranks = [row for row in trace.final.indices.tolist() if row not in junk]
-    first = 1 + next(at for at, row in enumerate(ranks) if space.dataset.gallery[row].identity == 3)
+    first = 1 + next(at for at, row in enumerate(ranks) if workspace.dataset.gallery[row].identity == 3)
     assert lab.metric[2].value == str(first)
 
 
-def test_a_scene_file_brings_occluders_query_and_settings_and_the_same_result_every_time(lab, space):
+def test_a_scene_file_brings_occluders_query_and_settings_and_the_same_result_every_time(lab, workspace):
     settings = QuerySettings(variant=Variant.PAPER, alpha=0.25, neighbors=4, shortlist=32).with_keep_rate(0.6)
-    recipe = SceneRecipe(HALF, "query/0005_c1_f0000002.png", settings, weights_fingerprint(space.retriever.model))
+    recipe = SceneRecipe(HALF, "query/0005_c1_f0000002.png", settings, weights_fingerprint(workspace.retriever.model))
     seen = []
-    for page in (lab, opened(PAGES / "lab.py")):
-        run(page).file_uploader(key="lab-recipe").set_value(
+    for page in (lab, open_page(PAGES / "lab.py")):
+        run_page(page).file_uploader(key="lab-recipe").set_value(
             ("scene.json", recipe.to_json().encode(), "application/json")
         )
-        run(page)
+        run_page(page)
         assert not page.warning
         assert page.selectbox(key="l_query").value == recipe.query
         assert page.slider(key="l_gamma").value == 0.6
@@ -119,7 +119,7 @@ def test_a_scene_file_brings_occluders_query_and_settings_and_the_same_result_ev
 
 def test_a_person_is_pasted_from_the_gallery(small_world_in_use):
     path = "bounding_box_test/0007_c3_f0000001.png"
-    lab = run(visit(Scene((CutOut(path=path, outline=Outline.BOX),))))
+    lab = run_page(visit(Scene((CutOut(path=path, outline=Outline.BOX),))))
     (editor,) = sent_to(lab, "occluder")
     assert f"{path}|box" in editor["pictures"]
     assert sent_to(lab, "masks")[0]["notes"][0] == "100% covered"
@@ -137,8 +137,8 @@ def test_a_person_is_pasted_from_the_gallery(small_world_in_use):
     ],
 )
 def test_a_scene_file_that_does_not_fit_is_answered_in_words(lab, content, message):
-    run(lab).file_uploader(key="lab-recipe").set_value(("mine.json", content, "application/json"))
-    run(lab)
+    run_page(lab).file_uploader(key="lab-recipe").set_value(("mine.json", content, "application/json"))
+    run_page(lab)
     said = lab.warning[0].value
     assert message in said.replace("\\", "")
     assert "<b>" not in said
@@ -147,21 +147,21 @@ def test_a_scene_file_that_does_not_fit_is_answered_in_words(lab, content, messa
 
 def test_a_link_that_cannot_be_used_is_answered_in_words(lab):
     lab.query_params["scene"] = "<b>"
-    run(lab)
+    run_page(lab)
     assert "scene of the link cannot be used" in lab.warning[0].value
-    missing = run(visit(Scene((CutOut(path="gone.png"),))))
+    missing = run_page(visit(Scene((CutOut(path="gone.png"),))))
     assert "not in the gallery" in missing.warning[0].value.replace("\\", "")
     missing.button(key="empty-scene").click()
-    assert "What covers the query?" in texts(run(missing))
+    assert "What covers the query?" in texts(run_page(missing))
 
 
 def test_curves_say_where_each_keep_rate_loses_the_match(small_world_in_use):
-    lab = run(visit(HALF))
+    lab = run_page(visit(HALF))
     lab.segmented_control(key="curve-steps").set_value(10)
-    assert "not started yet · 0 of 33 searches (11 steps × 3 keep rates)" in texts(run(lab))
+    assert "not started yet · 0 of 33 searches (11 steps × 3 keep rates)" in texts(run_page(lab))
     assert lab.selectbox(key="growth").value == "own"
     lab.button(key="curves-start").click()
-    finished(lab, "33 of 33 searches (11 steps × 3 keep rates), all known")
+    wait_until_finished(lab, "33 of 33 searches (11 steps × 3 keep rates), all known")
     table = lab.table[-1].value
     assert table.index.tolist() == ["1", "0.8", "0.5"]
     assert all("covered" in told or told in ("never", "from the start") for told in table["match lost"])
@@ -169,51 +169,53 @@ def test_curves_say_where_each_keep_rate_loses_the_match(small_world_in_use):
 
 
 def test_the_map_knows_every_place_in_the_end(lab):
-    run(lab).segmented_control(key="spot-step").set_value(2)
-    run(lab).button(key="map-start").click()
-    finished(lab, "33 of 33 searches (8 × 4 places and none), all known")
+    run_page(lab).segmented_control(key="spot-step").set_value(2)
+    run_page(lab).button(key="map-start").click()
+    wait_until_finished(lab, "33 of 33 searches (8 × 4 places and none), all known")
     (sent,) = sent_to(lab, "sensitivity_map")
     assert (sent["grid"]["rows"], sent["grid"]["columns"]) == (8, 4)
     assert sent["side"] == 48
     assert not sent["whole"]
     lab.segmented_control(key="spot-effect").set_value(Effect.RANK)
-    (sent,) = sent_to(run(lab), "spots")
+    (sent,) = sent_to(run_page(lab), "spots")
     assert sent["whole"]
 
 
 def test_a_query_without_a_true_match_has_no_curves(lab, monkeypatch):
     monkeypatch.setattr(study, "match_mask", lambda *_: np.zeros(32, bool))
-    run(lab)
+    run_page(lab)
     assert "No curves and no map" in lab.warning[0].value
 
 
 def test_masks_and_ranked_lists_go_into_a_figure_with_the_scene(small_world_in_use):
     lab = visit(HALF)
-    run(lab).button(key="add-to-figure-hits").click()
-    run(lab)
+    run_page(lab).button(key="add-to-figure-hits").click()
+    run_page(lab)
     held = lab.session_state["basket"]
     assert (held.items, held.kind) == ((Item(QUERY, HALF),), FigureKind.RANKED_LIST)
     assert lab.button(key="open-figure-hits").label == "Ranked lists in the figure (1): open it"
     lab.button(key="add-to-figure-masks").click()
-    run(lab)
+    run_page(lab)
     assert lab.session_state["basket"].kind is FigureKind.DROP_PROCESS
 
 
-def test_an_image_of_your_own_is_covered_and_nothing_is_called_right_or_wrong(space, small_world_in_use):
+def test_an_image_of_your_own_is_covered_and_nothing_is_called_right_or_wrong(workspace, small_world_in_use):
     buffer = io.BytesIO()
-    own = space.dataset.read(space.dataset.query[5])
+    own = workspace.dataset.read(workspace.dataset.query[5])
     Image.fromarray(own).save(buffer, "PNG")
     lab = visit(HALF)
-    run(lab).file_uploader(key="upload").set_value(("me.png", buffer.getvalue(), "image/png"))
-    run(lab)
+    run_page(lab).file_uploader(key="upload").set_value(("me.png", buffer.getvalue(), "image/png"))
+    run_page(lab)
     assert lab.selectbox(key="l_query").value.startswith("uploaded ")
     survived, strips, _, metrics = shown(lab)
-    image = paint(resize_image(own, space.retriever.model.config.image_size), HALF, {})
-    trace = space.retriever.search(to_tensor([image], space.retriever.model.config), QuerySettings(shortlist=32))
+    image = paint(resize_image(own, workspace.retriever.model.config.image_size), HALF, {})
+    trace = workspace.retriever.search(
+        to_tensor([image], workspace.retriever.model.config), QuerySettings(shortlist=32)
+    )
     assert survived == np.stack(survivors(trace.encoding)).sum(axis=0).ravel().tolist()
     assert {card["tone"] for strip in strips for card in strip["cards"]} == {"neutral"}
     assert not metrics
     assert "no hit is right or wrong" in texts(lab)
     assert not [button.key for button in lab.button if button.key.startswith("add-to-figure")]
     lab.selectbox(key="l_query").set_value(QUERY)
-    assert shown(run(lab))[3]
+    assert shown(run_page(lab))[3]

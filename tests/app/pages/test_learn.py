@@ -4,14 +4,14 @@ import pytest
 
 from fpc_core.figures.recipe import FigureKind
 from fpc_core.lessons.course import STEPS
-from tests.support.apptest import ROOT, opened, run, sent_to, texts
+from tests.support.apptest import ROOT, open_page, run_page, sent_to, texts
 
 PAGE = ROOT / "app" / "pages" / "learn.py"
 
 
 @pytest.fixture
 def learn(small_world_in_use):
-    return opened(PAGE)
+    return open_page(PAGE)
 
 
 def choices(page):
@@ -24,7 +24,7 @@ PICTURES = ("patchmap", "patchmap", "lifeline", "patchmap", "patchmap", "stepper
 @pytest.mark.parametrize(("number", "component"), list(enumerate(PICTURES, start=1)))
 def test_every_step_has_words_an_equation_a_picture_and_hides_its_answer(learn, number, component):
     learn.query_params["step"] = str(number)
-    run(learn)
+    run_page(learn)
     shown = texts(learn)
     assert f"{number}. " in learn.subheader[0].value
     assert len(learn.latex) >= 2
@@ -34,38 +34,38 @@ def test_every_step_has_words_an_equation_a_picture_and_hides_its_answer(learn, 
     assert "It is:" not in shown
     assert not any("✓" in button.label or "✗" in button.label for button in choices(learn))
     choices(learn)[0].click()
-    run(learn)
+    run_page(learn)
     assert ("Right." in texts(learn)) != ("It is:" in texts(learn))
     assert sum("✓" in button.label for button in choices(learn)) == 1
     assert all(button.disabled for button in choices(learn))
 
 
 def test_next_and_back_walk_through_the_steps_and_stop_at_the_ends(learn):
-    run(learn)
+    run_page(learn)
     assert learn.button(key="back").disabled
     learn.button(key="next").click()
-    run(learn)
+    run_page(learn)
     assert learn.query_params["step"] == "2"
     learn.query_params["step"] = str(len(STEPS))
-    assert run(learn).button(key="next").disabled
+    assert run_page(learn).button(key="next").disabled
 
 
 @pytest.mark.parametrize("step", ["0", "99", "two", "-1", "1e9", "٣"])
 def test_a_link_to_no_step_opens_one_that_is_there(learn, step):
     learn.query_params["step"] = step
-    run(learn)
+    run_page(learn)
     assert learn.subheader[0].value.startswith("1. ")
 
 
 def test_presenter_mode_shows_the_step_alone(learn):
     learn.query_params["present"] = "1"
-    run(learn)
+    run_page(learn)
     assert not learn.title
     assert "Try it on your query" not in texts(learn)
     assert "SYNTHETIC" in texts(learn)
     assert "variant released" in texts(learn)
     learn.button(key="present").click()
-    run(learn)
+    run_page(learn)
     assert "Try it on your query" in texts(learn)
 
 
@@ -73,27 +73,27 @@ def test_the_query_and_settings_are_those_of_the_link(learn):
     learn.query_params["query"] = "query/0003_c1_f0000002.png"
     learn.query_params["alpha"] = "0.7"
     learn.query_params["step"] = "7"
-    run(learn)
+    run_page(learn)
     assert learn.selectbox(key="query").value == "query/0003_c1_f0000002.png"
     assert "0.3 \\cdot" in " ".join(each.value for each in learn.latex)
 
 
 def test_the_way_to_explore_keeps_query_and_settings(learn):
     learn.query_params.update({"query": "query/0003_c1_f0000002.png", "alpha": "0.7", "step": "7"})
-    (link,) = [each.proto.url for each in run(learn).get("link_button")]
+    (link,) = [each.proto.url for each in run_page(learn).get("link_button")]
     assert link == "./?query=query%2F0003_c1_f0000002.png&alpha=0.7#why-did-this-one-win"
 
 
 def test_the_text_is_not_read_as_markup(learn):
     learn.query_params["step"] = "2"
-    assert "\\[cls\\]" in texts(run(learn))
+    assert "\\[cls\\]" in texts(run_page(learn))
 
 
 @pytest.mark.parametrize(("number", "kind"), [(3, FigureKind.DROP_PROCESS), (6, FigureKind.TRANSPORT)])
 def test_the_figure_of_the_step_can_be_taken_along(learn, number, kind):
     learn.query_params["step"] = str(number)
-    run(learn).button(key="add-to-figure").click()
-    run(learn)
+    run_page(learn).button(key="add-to-figure").click()
+    run_page(learn)
     held = learn.session_state["basket"]
     assert held.kind is kind
     assert len(held.items) == 1

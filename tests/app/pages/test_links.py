@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.apptest import PAGES, opened, run, texts
+from tests.support.apptest import PAGES, open_page, run_page, texts
 
 WRONG = {
     "explore.py": {"map": "crystal ball", "target": "fame", "relative": "maybe", "life": "long", "junk": "some"},
@@ -19,9 +19,9 @@ WRONG = {
 @pytest.mark.parametrize("name", list(WRONG))
 def test_what_a_link_cannot_have_is_named_and_the_page_stands(small_world_in_use, monkeypatch, tmp_path, name):
     monkeypatch.setenv("FPC_CACHE", str(tmp_path / "cache"))
-    page = opened(PAGES / name)
+    page = open_page(PAGES / name)
     page.query_params.update(WRONG[name])
-    said = texts(run(page)).replace("\\", "")
+    said = texts(run_page(page)).replace("\\", "")
     for key, text in WRONG[name].items():
         asked = f"the class {text}" if key == "class" else f"{key} = {text}"
         assert f"The link asks for {asked}" in said
@@ -36,16 +36,16 @@ def test_a_link_that_can_be_had_is_met_without_a_word(small_world_in_use, monkey
         "compare.py": {"a_k": "5", "b_alpha": "0.25", "neighbor": "3"},
     }
     for name, asked in right.items():
-        page = opened(PAGES / name)
+        page = open_page(PAGES / name)
         page.query_params.update(asked)
-        assert "The link asks" not in texts(run(page))
+        assert "The link asks" not in texts(run_page(page))
 
 
 def test_wrong_parts_of_a_link_give_way_to_the_usual_and_the_right_ones_hold(small_world_in_use):
-    page = opened(PAGES / "compare.py")
+    page = open_page(PAGES / "compare.py")
     page.query_params.update({"b_gamma": "0.1", "a_variant": "mine", "a_alpha": "0.25"})
-    run(page)
+    run_page(page)
     assert page.slider(key="b_gamma").value == 0.8
     assert page.slider(key="a_alpha").value == 0.25
     assert page.button_group(key="a_variant").value == "released"
-    assert "The link asks" not in texts(run(page))  # it was corrected
+    assert "The link asks" not in texts(run_page(page))  # it was corrected

@@ -14,7 +14,7 @@ from fpc_core.config import QuerySettings
 from fpc_core.figures.recipe import FigureKind, FigureRecipe
 from fpc_core.figures.render import latex, render_png
 from fpc_core.workspace import open_workspace
-from tests.support.apptest import PAGES, opened, run, texts
+from tests.support.apptest import PAGES, open_page, run_page, texts
 from tests.support.hostile_workspace import COLOUR, IMAGE, LIVE, NAMES, build_hostile_world
 
 VISITED = sorted(path.name for path in PAGES.glob("*.py") if path.name not in ("__init__.py", "exhibit.py"))
@@ -85,38 +85,38 @@ def _strings(value, path):
 
 @pytest.mark.parametrize("name", VISITED)
 def test_no_page_reads_a_name_as_markup(in_use, name):
-    page = run(opened(PAGES / name))
+    page = run_page(open_page(PAGES / name))
     said = [each for block in page._tree.children.values() for each in markdown(block)]
     assert [(where, text) for where, text in said if LIVE.search(text)] == []
     assert "onerror" in texts(page)  # it is there, as text
 
 
 def test_the_presenter_and_the_figure_of_one_query_read_no_name_as_markup(in_use):
-    lesson, figure = opened(PAGES / "learn.py"), opened(PAGES / "figures.py")
+    lesson, figure = open_page(PAGES / "learn.py"), open_page(PAGES / "figures.py")
     lesson.query_params["present"] = "1"
     figure.session_state["kind"] = FigureKind.TRANSPORT
     for page, told in ((lesson, "weights "), (figure, "This figure shows one query: ")):
-        run(page)
+        run_page(page)
         said = [text for block in page._tree.children.values() for _, text in markdown(block)]
         assert any(told in text and "onerror" in text for text in said)
         assert not [text for text in said if LIVE.search(text)]
 
 
 def test_a_name_in_a_message_is_text(in_use):
-    page = opened(PAGES / "explore.py")
+    page = open_page(PAGES / "explore.py")
     page.query_params["query"] = IMAGE
-    run(page)
+    run_page(page)
     page.file_uploader[0].set_value((f"{IMAGE} {COLOUR}.png", b"no image", "image/png"))
-    run(page)
+    run_page(page)
     for each in page.warning:
         assert not LIVE.search(each.value)
     assert "onerror" in page.warning[0].value
 
 
 def test_a_scene_with_a_hostile_name_is_refused_in_text(in_use):
-    page = run(opened(PAGES / "lab.py"))
+    page = run_page(open_page(PAGES / "lab.py"))
     page.file_uploader(key="lab-recipe").set_value((f"{IMAGE}.json", b'{"format": 99}', "application/json"))
-    run(page)
+    run_page(page)
     assert any("onerror" in each.value for each in page.warning)
     assert not any(LIVE.search(each.value) for each in page.warning)
 
@@ -137,9 +137,9 @@ def test_reports_and_lessons_have_the_names_as_text(places, tmp_path):
 
 
 def test_a_data_set_named_like_a_command_is_text_in_latex(places):
-    space = open_workspace(places, "cpu")
-    named = replace(space, dataset=replace(space.dataset, name=r"\input{/etc/passwd} 100% & _x_ $\LaTeX$"))
-    recipe = FigureRecipe(FigureKind.DROP_PROCESS, (space.dataset.query[0].path.as_posix(),), QuerySettings())
+    workspace = open_workspace(places, "cpu")
+    named = replace(workspace, dataset=replace(workspace.dataset, name=r"\input{/etc/passwd} 100% & _x_ $\LaTeX$"))
+    recipe = FigureRecipe(FigureKind.DROP_PROCESS, (workspace.dataset.query[0].path.as_posix(),), QuerySettings())
     caption = latex(recipe, named, "figure")
     assert r"\input{" not in caption
     assert r"100\% \& \_x\_ \$" in caption
@@ -148,11 +148,11 @@ def test_a_data_set_named_like_a_command_is_text_in_latex(places):
 
 @pytest.mark.parametrize("kind", [FigureKind.RANKED_LIST, FigureKind.DROP_PROCESS])
 def test_a_figure_draws_hostile_names_without_reading_them(places, kind):
-    space = open_workspace(places, "cpu")
-    queries = tuple(record.path.as_posix() for record in space.dataset.query[:3])
+    workspace = open_workspace(places, "cpu")
+    queries = tuple(record.path.as_posix() for record in workspace.dataset.query[:3])
     recipe = FigureRecipe(kind, queries, QuerySettings(shortlist=20))
     assert json.loads(recipe.to_json())["queries"] == list(queries)
-    assert render_png(recipe, space, 60).startswith(b"\x89PNG")
+    assert render_png(recipe, workspace, 60).startswith(b"\x89PNG")
 
 
 def test_every_hostile_name_is_one_that_a_disk_takes(places):

@@ -15,15 +15,25 @@ import streamlit as st
 from google.protobuf.json_format import MessageToJson
 from hypothesis import given, strategies
 
-from app.public_mode import for_visitors, is_public, unclear
+from app.public_mode import config_error, is_public, redact
 from app.sections import prefetch
-from app.session.workspace_choice import Choice, read_choice
+from app.session.workspace_choice import WorkspaceChoice, read_choice
 from fpc_core.config import QuerySettings, Variant
 from fpc_core.figures import render  # its libraries make their own folders when they are first loaded
 from fpc_core.figures.recipe import FigureKind, FigureRecipe
 from fpc_core.gallery.memory import GalleryMemoryError
 from fpc_core.workspace import open_workspace
-from tests.support.apptest import PAGES, ROOT, finished, forget, opened, run, sent_to, texts, until
+from tests.support.apptest import (
+    PAGES,
+    ROOT,
+    clear_caches,
+    open_page,
+    run_page,
+    run_until,
+    sent_to,
+    texts,
+    wait_until_finished,
+)
 
 VISITED = sorted(path.name for path in PAGES.glob("*.py") if path.name not in ("__init__.py", "data.py"))
 _written: list[str] = []
@@ -69,10 +79,10 @@ def public(small_world_in_use, monkeypatch, tmp_path):
     monkeypatch.setenv("FPC_CACHE", str(cache))
     monkeypatch.setenv("FPC_ROOTS", str(tmp_path))
     is_public.cache_clear()
-    forget()
+    clear_caches()
     yield cache
     is_public.cache_clear()
-    forget()
+    clear_caches()
 
 
 def by_the_page(written: list[str], cache: Path) -> list[str]:
@@ -100,10 +110,10 @@ def secrets(places, cache) -> tuple[str, ...]:
 
 @pytest.mark.parametrize("name", VISITED)
 def test_no_page_says_a_path_or_writes_a_file_or_opens_what_a_link_asks_for(public, small_places, name):
-    page = opened(PAGES / name)
+    page = open_page(PAGES / name)
     page.query_params.update({"data": "demo", "weights": str(small_places.weights), "memory": "/etc", "device": "cpu"})
     with watched(public, small_places.data.parent) as written:
-        run(page)
+        run_page(page)
     assert by_the_page(written, public) == []
     assert not page.error
     asked = page.warning[0].value.replace("\\", "")
@@ -120,25 +130,25 @@ def test_what_ended_work_in_the_background_is_said_without_its_place(public, sma
         raise GalleryMemoryError(f"{small_places.memory / 'tokens.npy'} is damaged; build the memory again")
 
     monkeypatch.setattr(prefetch, "_moved", damaged)
-    page = opened(PAGES / "explore.py")
+    page = open_page(PAGES / "explore.py")
     page.query_params["epsilon"] = "0.11"  # a grid that no other test has asked for
 
     def errors(page):
         return [sent["error"] for sent in sent_to(page, "job_result") if sent["error"]]
 
-    assert errors(until(page, errors)) == ["tokens.npy is damaged; build the memory again"]
+    assert errors(run_until(page, errors)) == ["tokens.npy is damaged; build the memory again"]
     assert str(small_places.memory) not in everything(page)
 
 
 def test_whoever_runs_it_privately_is_told_the_paths(small_world_in_use, small_places):
-    page = opened(PAGES / "data.py")
-    run(page)
+    page = open_page(PAGES / "data.py")
+    run_page(page)
     assert small_places.weights.name in texts(page).replace("\\", "")
     assert "FPC_ROOTS" in texts(page)
 
 
 def test_the_data_page_shows_what_is_there_and_offers_nothing(public):
-    page = run(opened(PAGES / "exhibit.py"))
+    page = run_page(open_page(PAGES / "exhibit.py"))
     said = texts(page)
     assert "This is a public app" in said
     assert ":orange-badge[SYNTHETIC] **Small world**" in said
@@ -154,35 +164,35 @@ def test_the_navigation_of_a_public_app_has_no_page_that_loads(public, monkeypat
     monkeypatch.setenv("FPC_PUBLIC", "1" if shown == "exhibit.py" else "0")
     offered, real = [], st.navigation
     monkeypatch.setattr(st, "navigation", lambda pages, **named: offered.extend(pages) or real(pages, **named))
-    assert run(opened(ROOT / "streamlit_app.py")).subheader
+    assert run_page(open_page(ROOT / "streamlit_app.py")).subheader
     assert sorted(page._page.name for page in offered) == sorted({*VISITED} - {"exhibit.py"} | {shown})
-    widgets = everything(run(opened(PAGES / shown)))  # with their keys
+    widgets = everything(run_page(open_page(PAGES / shown)))  # with their keys
     assert ("-draft-" in widgets) == (shown == "data.py")
 
 
 def test_of_a_link_only_the_usual_variant_is_taken():
     link = {"data": "x", "weights": "y", "memory": "z", "device": "cpu", "stride": "12", "usual": "paper"}
     found, problems = read_choice(link, public=True)
-    assert found == Choice(variant=Variant.PAPER)
+    assert found == WorkspaceChoice(variant=Variant.PAPER)
     assert len(problems) == 1
-    assert read_choice({"usual": "paper"}, public=True) == (Choice(variant=Variant.PAPER), ())
+    assert read_choice({"usual": "paper"}, public=True) == (WorkspaceChoice(variant=Variant.PAPER), ())
     assert read_choice(link)[0].data == "x"
 
 
 def test_a_sweep_is_shown_and_nothing_of_it_is_kept(public, small_places):
-    page = opened(PAGES / "sweep.py")
+    page = open_page(PAGES / "sweep.py")
     page.query_params.update({"scope": "one", "gammas": ["1.0"], "ks": ["1"], "step": "0.5"})
     with watched(public, small_places.data.parent) as written:
-        finished(page)  # so few queries start by themselves
+        wait_until_finished(page)  # so few queries start by themselves
     assert [each for each in written if str(public) in each] == []
 
 
 def test_the_files_of_a_figure_are_packed_without_a_file(public, small_places):
-    space = open_workspace(small_places, "cpu", read_only=True)
-    query = space.dataset.query[0].path.as_posix()
+    workspace = open_workspace(small_places, "cpu", read_only=True)
+    query = workspace.dataset.query[0].path.as_posix()
     recipe = FigureRecipe(FigureKind.DROP_PROCESS, (query,), QuerySettings(shortlist=20))
     with watched(public, small_places.data.parent) as written:
-        packed = render.bundle(recipe, space)
+        packed = render.bundle(recipe, workspace)
     assert by_the_page(written, public) == []
     with zipfile.ZipFile(io.BytesIO(packed)) as archive:
         assert len(archive.namelist()) == 7
@@ -192,23 +202,23 @@ def test_results_that_were_kept_before_are_shown(public, small_world_in_use, mon
     params = {"scope": "one", "gammas": ["1.0"], "ks": ["1"], "step": "0.5"}
     monkeypatch.setenv("FPC_PUBLIC", "0")
     is_public.cache_clear()
-    forget()
-    private = opened(PAGES / "sweep.py")
+    clear_caches()
+    private = open_page(PAGES / "sweep.py")
     private.query_params.update(params)
-    finished(private)
+    wait_until_finished(private)
     assert list((public / "results").glob("*.npz"))
     monkeypatch.setenv("FPC_PUBLIC", "1")
     is_public.cache_clear()
-    forget()
-    page = opened(PAGES / "sweep.py")
+    clear_caches()
+    page = open_page(PAGES / "sweep.py")
     page.query_params.update(params)
-    assert "all known" in texts(run(page))
+    assert "all known" in texts(run_page(page))
 
 
 def test_what_cannot_be_opened_is_said_without_its_place_and_logged_with_it(public, monkeypatch, tmp_path, caplog):
     monkeypatch.setenv("FPC_WEIGHTS", str(tmp_path / "secret folder" / "gone.pth"))
     for name in VISITED:
-        page = run(opened(PAGES / name))
+        page = run_page(open_page(PAGES / name))
         assert page.header[0].value == "Nothing to explore just now"
         assert "gone" not in everything(page)
         assert str(tmp_path) not in everything(page)
@@ -217,10 +227,10 @@ def test_what_cannot_be_opened_is_said_without_its_place_and_logged_with_it(publ
 
 
 def test_damaged_kept_results_are_told_without_their_place(public, caplog):
-    from app.messages import _secret_folders
+    from app.messages import _private_folders
 
     path = public / "results" / "a b" / "0f.npz"
-    said = for_visitors(f"the kept results {path} are damaged (bad magic); they are computed again", _secret_folders())
+    said = redact(f"the kept results {path} are damaged (bad magic); they are computed again", _private_folders())
     assert said == "the kept results results/a b/0f.npz are damaged (bad magic); they are computed again"
     assert str(path) in caplog.text
 
@@ -238,7 +248,7 @@ def test_damaged_kept_results_are_told_without_their_place(public, caplog):
     ],
 )
 def test_a_public_message_keeps_the_name_and_loses_the_way_to_it(public, told, heard):
-    assert for_visitors(told) == heard
+    assert redact(told) == heard
 
 
 _part = strategies.text(string.ascii_letters + string.digits + "._-é", min_size=1, max_size=12).filter(
@@ -251,14 +261,14 @@ _part = strategies.text(string.ascii_letters + string.digits + "._-é", min_size
 )
 def test_no_absolute_path_gets_into_a_public_message(parts, words):
     with patch("app.public_mode.is_public", lambda: True):
-        said = for_visitors(f"cannot open {words.format('/' + '/'.join(parts))} now")
+        said = redact(f"cannot open {words.format('/' + '/'.join(parts))} now")
     assert "/" not in said
     assert parts[-1].rstrip(".") in said
 
 
 def test_a_private_message_is_left_as_it_is():
     is_public.cache_clear()
-    assert for_visitors("there is no folder /srv/data/duke") == "there is no folder /srv/data/duke"
+    assert redact("there is no folder /srv/data/duke") == "there is no folder /srv/data/duke"
     is_public.cache_clear()
 
 
@@ -290,8 +300,8 @@ def test_a_setting_that_is_neither_yes_nor_no_shows_no_page(small_world_in_use, 
     is_public.cache_clear()
     with pytest.raises(ValueError, match="FPC_PUBLIC is neither yes nor no; set it to 1"):
         is_public()
-    assert "FPC_PUBLIC" in unclear()
-    app = run(opened(ROOT / "streamlit_app.py"))
+    assert "FPC_PUBLIC" in config_error()
+    app = run_page(open_page(ROOT / "streamlit_app.py"))
     assert "FPC_PUBLIC is neither yes nor no" in app.error[0].value
     assert not app.subheader
     assert not app.title

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.apptest import PAGES, opened, run, sent_to, texts
+from tests.support.apptest import PAGES, open_page, run_page, sent_to, texts
 from tests.support.small_workspace import build_world
 
 NAMES = sorted(path.stem for path in PAGES.glob("[a-z]*.py"))
@@ -26,21 +26,21 @@ def images(world, monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_page_works(images, name):
-    page = run(opened(PAGES / f"{name}.py"))
+    page = run_page(open_page(PAGES / f"{name}.py"))
     assert not page.error
 
 
 def test_the_dial_of_k_ends_at_the_gallery_and_is_what_the_answer_was_made_with(images):
-    page = opened(PAGES / "explore.py")
+    page = open_page(PAGES / "explore.py")
     page.query_params["k"] = "20"
-    run(page)
+    run_page(page)
     (dial,) = [each for each in sent_to(page, "live_sliders")[0]["dials"] if each["name"] == "k"]
     assert (dial["high"], dial["value"]) == (images, images)
     assert sent_to(page, "ranking")[0]["answer"]["k"] == images
 
 
 def test_every_preset_of_the_comparison_can_be_chosen(images):
-    page = run(opened(PAGES / "compare.py"))
+    page = run_page(open_page(PAGES / "compare.py"))
     for preset in page.pills(key="preset").options:
         page.pills(key="preset").set_value(preset)
-        assert f"K {images} ·" in texts(run(page))
+        assert f"K {images} ·" in texts(run_page(page))

@@ -3,20 +3,20 @@
 import pytest
 
 from fpc_core.figures.recipe import FigureKind
-from tests.support.apptest import PAGES, finished, forget, opened, run, texts
+from tests.support.apptest import PAGES, clear_caches, open_page, run_page, texts, wait_until_finished
 
 
 @pytest.fixture
 def sweep(small_world_in_use, monkeypatch, tmp_path):
     monkeypatch.setenv("FPC_CACHE", str(tmp_path / "cache"))
-    page = opened(PAGES / "sweep.py")
+    page = open_page(PAGES / "sweep.py")
     page.query_params["step"] = "0.5"
     page.query_params["ks"] = ["1", "5"]
     return page
 
 
 def test_nothing_is_computed_until_it_is_started(sweep):
-    shown = texts(run(sweep))
+    shown = texts(run_page(sweep))
     assert "Which settings work best?" in shown
     assert ":orange-badge[SYNTHETIC]" in shown
     assert "not started yet · 0 of 48 searches (8 queries × 6 keep rates)" in shown
@@ -24,8 +24,8 @@ def test_nothing_is_computed_until_it_is_started(sweep):
 
 
 def test_a_started_sweep_ends_with_its_best_cell_and_a_table(sweep):
-    run(sweep).button(key="start").click()
-    shown = texts(finished(sweep))
+    run_page(sweep).button(key="start").click()
+    shown = texts(wait_until_finished(sweep))
     assert "48 of 48 searches (8 queries × 6 keep rates), all known" in shown
     assert "**Best mAP** of all K: keep rate" in shown
     assert sweep.session_state["measure"] == "mAP"
@@ -33,52 +33,52 @@ def test_a_started_sweep_ends_with_its_best_cell_and_a_table(sweep):
 
 
 def test_a_second_visit_finds_it_done(sweep):
-    run(sweep).button(key="start").click()
-    finished(sweep)
-    forget()
-    again = opened(PAGES / "sweep.py")
+    run_page(sweep).button(key="start").click()
+    wait_until_finished(sweep)
+    clear_caches()
+    again = open_page(PAGES / "sweep.py")
     again.query_params.update(sweep.query_params)
-    assert "all known" in texts(run(again))
+    assert "all known" in texts(run_page(again))
 
 
 def test_one_query_starts_by_itself(sweep):
     sweep.query_params["scope"] = "one"
     sweep.query_params["s_query"] = "query/0003_c1_f0000002.png"
-    shown = texts(finished(sweep))
+    shown = texts(wait_until_finished(sweep))
     assert "6 of 6 searches (1 query × 6 keep rates)" in shown
     assert sweep.selectbox(key="s_query").value == "query/0003_c1_f0000002.png"
 
 
 def test_a_set_is_chosen_by_identity_and_by_image(sweep):
     sweep.query_params["scope"] = "a set"
-    assert "Choose at least one query" in texts(run(sweep))
+    assert "Choose at least one query" in texts(run_page(sweep))
     sweep.multiselect(key="ids").set_value([2, 3])
     sweep.multiselect(key="images").set_value(["query/0003_c1_f0000002.png", "query/0005_c1_f0000002.png"])
-    assert "3 queries × 6 keep rates" in texts(run(sweep))
+    assert "3 queries × 6 keep rates" in texts(run_page(sweep))
 
 
 def test_settings_that_differ_are_another_sweep(sweep):
-    run(sweep).button(key="start").click()
-    finished(sweep)
+    run_page(sweep).button(key="start").click()
+    wait_until_finished(sweep)
     sweep.query_params["s_variant"] = "paper"
-    fresh = opened(PAGES / "sweep.py")
+    fresh = open_page(PAGES / "sweep.py")
     fresh.query_params.update(sweep.query_params)
-    assert "not started yet" in texts(run(fresh))
+    assert "not started yet" in texts(run_page(fresh))
 
 
 @pytest.mark.parametrize("part", ["FPC_DATA", "FPC_WEIGHTS", "FPC_MEMORY"])
 def test_what_is_missing_is_named(sweep, monkeypatch, tmp_path, part):
     monkeypatch.setenv(part, str(tmp_path / "nowhere"))
-    run(sweep)
+    run_page(sweep)
     assert sweep.header[0].value == "Nothing to explore yet"
 
 
 def test_the_map_goes_into_a_figure_with_its_axes_unless_only_some_queries_are_in_it(sweep):
-    run(sweep).button(key="start").click()
-    finished(sweep).button(key="add-to-figure").click()
-    run(sweep)
+    run_page(sweep).button(key="start").click()
+    wait_until_finished(sweep).button(key="add-to-figure").click()
+    run_page(sweep)
     held = sweep.session_state["basket"]
     assert (held.kind, held.alphas, held.settings.neighbors) == (FigureKind.SWEEP_MAP, (0.0, 0.5, 1.0), 1)
     assert len(held.keep_rates) == 6
     sweep.query_params["scope"] = "one"
-    assert not any(button.key == "add-to-figure" for button in finished(sweep).button)
+    assert not any(button.key == "add-to-figure" for button in wait_until_finished(sweep).button)

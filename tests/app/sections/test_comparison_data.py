@@ -19,7 +19,7 @@ from app.sections.comparison_data import (
 from fpc_core.config import ModelConfig, PruneSettings, QuerySettings, Variant
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.data.images import resize_image, to_tensor
-from fpc_core.explain.cards import Card, Strip, Subject
+from fpc_core.explain.cards import Card, QueryIdentity, Strip
 from fpc_core.explain.overlay import stripes
 from fpc_core.results import DropStage, Encoding, Ranking
 from fpc_core.workspace import open_workspace
@@ -34,18 +34,18 @@ def space(small_places):
 
 
 @pytest.fixture(scope="module")
-def labels(space):
-    record = space.dataset.query[2]
-    return Labels(space.retriever.memory.records, Subject(record.identity, record.camera), True)
+def labels(workspace):
+    record = workspace.dataset.query[2]
+    return Labels(workspace.retriever.memory.records, QueryIdentity(record.identity, record.camera), True)
 
 
 @pytest.fixture(scope="module")
-def traces(space):
+def traces(workspace):
     """The third query at keep rate 1 and at the paper's 0.8."""
-    config, record = space.retriever.model.config, space.dataset.query[2]
-    image = to_tensor([resize_image(space.dataset.read(record), config.image_size)], config)
+    config, record = workspace.retriever.model.config, workspace.dataset.query[2]
+    image = to_tensor([resize_image(workspace.dataset.read(record), config.image_size)], config)
     camera = torch.tensor([record.camera])
-    return [space.retriever.search(image, SETTINGS.with_keep_rate(rate), camera) for rate in (1.0, 0.8)]
+    return [workspace.retriever.search(image, SETTINGS.with_keep_rate(rate), camera) for rate in (1.0, 0.8)]
 
 
 def encoding(*kept, block=3):
@@ -115,23 +115,23 @@ def test_the_first_true_match_leaves_junk_out():
     records = [ImageRecord(f"{row}", identity, camera, "gallery") for row, (identity, camera) in enumerate(
         [(1, 0), (2, 1), (1, 1), (1, 2)]
     )]  # fmt: skip
-    labels = Labels(records, Subject(1, 0), True)
+    labels = Labels(records, QueryIdentity(1, 0), True)
     ranking = Ranking(np.array([0, 1, 3, 2]), np.array([0.1, 0.2, 0.3, 0.4]))
     assert labels.first_match(ranking) == 2  # row 0 is the query's own camera, row 1 another person
     assert labels.average_precision(ranking) == pytest.approx((1 / 2 + 2 / 3) / 2)
-    assert Labels(records, Subject(1, 0), False).first_match(ranking) == 1
-    assert Labels(records, Subject(), True).average_precision(ranking) is None
-    assert Labels(records, Subject(9, 0), True).average_precision(ranking) is None
+    assert Labels(records, QueryIdentity(1, 0), False).first_match(ranking) == 1
+    assert Labels(records, QueryIdentity(), True).average_precision(ranking) is None
+    assert Labels(records, QueryIdentity(9, 0), True).average_precision(ranking) is None
 
 
-def test_the_average_precision_of_a_trace_is_that_of_the_evaluation(space, traces, labels):
+def test_the_average_precision_of_a_trace_is_that_of_the_evaluation(workspace, traces, labels):
     for trace in traces:
-        expected = reference_scores.scores(space.retriever, space.dataset, trace.settings).average_precision[2]
+        expected = reference_scores.scores(workspace.retriever, workspace.dataset, trace.settings).average_precision[2]
         assert labels.average_precision(trace.final) == pytest.approx(expected, abs=1e-12)
 
 
-def test_figures_of_two_traces(space, traces, labels):
-    rows = {figure.name: figure for figure in figures(*traces, labels, space.retriever.model.config)}
+def test_figures_of_two_traces(workspace, traces, labels):
+    rows = {figure.name: figure for figure in figures(*traces, labels, workspace.retriever.model.config)}
     assert (rows["patches kept in the end"].one, rows["patches kept in the end"].other) == (128, 67)
     assert rows["FLOPs (G)"].other < rows["FLOPs (G)"].one
     attention = [rows[name] for name in ("attention on [cls] (%)", "… on the query (%)", "… on the neighbours (%)")]

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.server.cache import Cache, kept, known_by, size_of
+from app.server.cache import Cache, cache_key, cached, size_of
 
 
 def weigh(value):
@@ -44,9 +44,9 @@ def test_neither_entries_nor_bytes_outgrow_their_bound_and_the_sum_is_that_of_wh
         cost = size_of(0)  # of a key
         while len(order) > 1 and (len(order) > most or sum(each + cost for _, each in order) > most_bytes):
             order.pop(0)
-        assert cache.held().entries == len(order) <= most
-        assert cache.held().bytes == sum(each + size_of(key) for key, each in order)
-        assert cache.held().bytes <= max(most_bytes, order[-1][1] + size_of(order[-1][0]))
+        assert cache.stats().entries == len(order) <= most
+        assert cache.stats().bytes == sum(each + size_of(key) for key, each in order)
+        assert cache.stats().bytes <= max(most_bytes, order[-1][1] + size_of(order[-1][0]))
 
 
 def test_the_least_recently_used_leaves_first():
@@ -117,7 +117,7 @@ def test_what_grows_is_weighed_again_when_it_is_asked_for():
     cache.get("b", lambda: bytearray(10))
     growing.extend(bytes(5000))
     cache.get("a", bytearray)
-    assert cache.held().entries == 1
+    assert cache.stats().entries == 1
 
 
 @given(shape=st.lists(st.integers(1, 8), min_size=1, max_size=3), parts=st.integers(1, 5))
@@ -151,10 +151,10 @@ def test_results_are_kept_by_what_arguments_are_known_by():
         def __init__(self, name):
             self.name = name
 
-    known_by.register(Named, lambda value: value.name)
+    cache_key.register(Named, lambda value: value.name)
     cache, calls = Cache(8, 10**6), []
 
-    @kept(cache)
+    @cached(cache)
     def shape_of(named, _how, size=2):
         calls.append((named, size))
         return np.zeros(size)

@@ -6,12 +6,12 @@ from dataclasses import replace
 import pytest
 
 import app.server.data_jobs
-from app.server.data_jobs import Build, ImageCheck
-from app.server.jobs import State
+from app.server.data_jobs import BuildJob, ImageCheckJob
+from app.server.jobs import JobState
 from app.server.worker import Worker
 from fpc_core.data.datasets import open_dataset
 from fpc_core.gallery.builder import build_steps
-from fpc_core.workspace.inspect import Standing, inspect_memory, inspect_weights
+from fpc_core.workspace.inspect import MemoryStatus, inspect_memory, inspect_weights
 
 
 @pytest.fixture
@@ -53,66 +53,66 @@ def until(met):
 
 
 def test_a_build_tells_its_progress_and_ends_with_a_memory_that_fits(places, dataset, small_places):
-    build = Build(places, "cpu", dataset, 0, Worker())
-    assert build.look().state is State.IDLE
+    build = BuildJob(places, "cpu", dataset, 0, Worker())
+    assert build.status().state is JobState.IDLE
     build.start()
-    until(lambda: not build.look().active)
-    stand = build.look()
-    assert (stand.state, stand.done, stand.total, stand.error) == (State.IDLE, 96, 96, "")
+    until(lambda: not build.status().active)
+    stand = build.status()
+    assert (stand.state, stand.done, stand.total, stand.error) == (JobState.IDLE, 96, 96, "")
     found = inspect_memory(places.memory, dataset, inspect_weights(small_places))
-    assert found.standing is Standing.FITS
+    assert found.standing is MemoryStatus.FITS
 
 
 def test_a_cancelled_build_goes_on_where_it_stopped_even_in_another_server(places, dataset, small_places, gate):
-    build = Build(places, "cpu", dataset, 0, Worker())
+    build = BuildJob(places, "cpu", dataset, 0, Worker())
     build.start()
     gate.release(2)  # 0 and 32 images
-    until(lambda: build.look().done == 32)
-    assert build.look().state is State.RUNNING
-    assert build.look().seconds_left > 0
+    until(lambda: build.status().done == 32)
+    assert build.status().state is JobState.RUNNING
+    assert build.status().seconds_left > 0
     build.stop()
     gate.release()
-    until(lambda: build.look().state is State.STOPPED)
+    until(lambda: build.status().state is JobState.STOPPED)
     weights = inspect_weights(small_places)
     found = inspect_memory(places.memory, dataset, weights)
-    assert (found.standing, found.done) == (Standing.UNFINISHED, 64)
-    again = Build(places, "cpu", dataset, found.done, Worker())
-    assert again.look().done == 64
+    assert (found.standing, found.done) == (MemoryStatus.UNFINISHED, 64)
+    again = BuildJob(places, "cpu", dataset, found.done, Worker())
+    assert again.status().done == 64
     again.start()
     gate.release(10)
-    until(lambda: not again.look().active)
-    assert again.look().done == 96
-    assert inspect_memory(places.memory, dataset, weights).standing is Standing.FITS
+    until(lambda: not again.status().active)
+    assert again.status().done == 96
+    assert inspect_memory(places.memory, dataset, weights).standing is MemoryStatus.FITS
 
 
 def test_two_who_start_the_same_build_share_it_and_two_builds_take_turns(places, dataset, tmp_path):
     worker = Worker()
-    one = Build(places, "cpu", dataset, 0, worker)
-    other = Build(replace(places, memory=tmp_path / "other"), "cpu", dataset, 0, worker)
+    one = BuildJob(places, "cpu", dataset, 0, worker)
+    other = BuildJob(replace(places, memory=tmp_path / "other"), "cpu", dataset, 0, worker)
     for build in (one, one, other):
         build.start()
-    until(lambda: not one.look().active and not other.look().active)
-    assert one.look().done == other.look().done == 96
+    until(lambda: not one.status().active and not other.status().active)
+    assert one.status().done == other.status().done == 96
     assert (tmp_path / "memory" / "manifest.json").is_file()
     assert (tmp_path / "other" / "manifest.json").is_file()
 
 
 def test_a_build_that_fails_says_why_and_can_be_started_again(places, dataset, tmp_path):
     (tmp_path / "file").touch()
-    build = Build(replace(places, memory=tmp_path / "file" / "memory"), "cpu", dataset, 0, Worker())
+    build = BuildJob(replace(places, memory=tmp_path / "file" / "memory"), "cpu", dataset, 0, Worker())
     for _ in range(2):
         build.start()
-        until(lambda: not build.look().active)
-        assert build.look().state is State.FAILED
-        assert "cannot write the gallery memory" in build.look().error
+        until(lambda: not build.status().active)
+        assert build.status().state is JobState.FAILED
+        assert "cannot write the gallery memory" in build.status().error
 
 
 def test_a_stopped_check_starts_over(dataset):
-    check = ImageCheck(dataset, Worker())
-    assert (check.look().done, check.look().total) == (0, 40)
+    check = ImageCheckJob(dataset, Worker())
+    assert (check.status().done, check.status().total) == (0, 40)
     check.start()
-    until(lambda: not check.look().active)
-    assert (check.look().done, check.broken) == (40, ())
+    until(lambda: not check.status().active)
+    assert (check.status().done, check.broken) == (40, ())
     check.start()
-    until(lambda: not check.look().active)
-    assert check.look().done == 40
+    until(lambda: not check.status().active)
+    assert check.status().done == 40

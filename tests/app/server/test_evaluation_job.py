@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from app.server.evaluation_job import Run
-from app.server.jobs import State
+from app.server.evaluation_job import EvaluationJob
+from app.server.jobs import JobState
 from app.server.worker import Worker
 from fpc_core.config import QuerySettings
 from fpc_core.evaluation.engine.result_store import ResultStore
@@ -20,8 +20,8 @@ GRID = SweepGrid((1.0, 0.6), (0.0, 0.4), (1, 3))
 
 @pytest.fixture(scope="module")
 def task(small_places):
-    space = open_workspace(small_places, "cpu")
-    return SweepTask(space.retriever, space.dataset, GRID, QuerySettings(neighbors=1, shortlist=10)).work
+    workspace = open_workspace(small_places, "cpu")
+    return SweepTask(workspace.retriever, workspace.dataset, GRID, QuerySettings(neighbors=1, shortlist=10)).work
 
 
 @pytest.fixture
@@ -32,65 +32,65 @@ def store(tmp_path):
 def ended(run, seconds=60):
     """What the sweep looks like once it no longer runs."""
     for _ in range(seconds * 100):
-        if not (look := run.look()).active:
+        if not (look := run.status()).active:
             return look
         time.sleep(0.01)
     raise AssertionError(f"still {look.state} after {seconds} s")
 
 
 def test_a_run_runs_to_the_end_and_knows_what_a_run_knows(task, store):
-    run = Run(task, store, Worker())
-    assert (run.look().state, run.look().done) == (State.IDLE, 0)
+    run = EvaluationJob(task, store, Worker())
+    assert (run.status().state, run.status().done) == (JobState.IDLE, 0)
     run.start("a")
     look = ended(run)
     assert look.complete
-    assert (look.state, look.done, look.total, look.error, look.notes) == (State.IDLE, 16, 16, "", ())
+    assert (look.state, look.done, look.total, look.error, look.notes) == (JobState.IDLE, 16, 16, "", ())
     for asked, result in run_passes(task):
         if result.complete:
             np.testing.assert_array_equal(look.known[asked].average_precision, result.average_precision)
 
 
 def test_a_new_run_starts_with_what_is_kept(task, store):
-    first = Run(task, store, Worker())
+    first = EvaluationJob(task, store, Worker())
     first.start("a")
     ended(first)
-    assert Run(task, store, Worker()).look().complete
+    assert EvaluationJob(task, store, Worker()).status().complete
 
 
 def test_a_run_takes_in_what_another_has_kept_since(task, store):
-    idle, other = Run(task, store, Worker()), Run(task, store, Worker())
+    idle, other = EvaluationJob(task, store, Worker()), EvaluationJob(task, store, Worker())
     other.start("a")
     ended(other)
-    assert not idle.look().complete
+    assert not idle.status().complete
     idle.refresh()
-    assert idle.look().complete
+    assert idle.status().complete
 
 
 def test_a_stopped_run_keeps_what_it_has_and_goes_on(task, store, monkeypatch):
-    run = Run(task, store, Worker())
+    run = EvaluationJob(task, store, Worker())
     original = task.retriever.match
 
     def stop_at_the_third(*arguments):
-        if run.look().done == 2:
+        if run.status().done == 2:
             run.stop("a")
         return original(*arguments)
 
     monkeypatch.setattr(task.retriever, "match", stop_at_the_third)
     run.start("a")
     look = ended(run)
-    assert (look.state, look.done) == (State.STOPPED, 3)
-    assert Run(task, store, Worker()).look().done == 3
+    assert (look.state, look.done) == (JobState.STOPPED, 3)
+    assert EvaluationJob(task, store, Worker()).status().done == 3
     monkeypatch.undo()
     run.start("a")
     assert ended(run).complete
 
 
 def test_a_run_that_another_visitor_wants_goes_on(task, store, monkeypatch):
-    run = Run(task, store, Worker())
+    run = EvaluationJob(task, store, Worker())
     original = task.retriever.match
 
     def leave_at_the_third(*arguments):
-        if run.look().done == 2:
+        if run.status().done == 2:
             run.stop("a")
         return original(*arguments)
 
@@ -102,27 +102,27 @@ def test_a_run_that_another_visitor_wants_goes_on(task, store, monkeypatch):
 
 def test_a_visitors_next_run_stops_the_last(task, store, monkeypatch):
     worker = Worker()
-    first = Run(task, store, worker)
-    second = Run(replace(task, passes=task.passes[1:]), store, worker)
+    first = EvaluationJob(task, store, worker)
+    second = EvaluationJob(replace(task, passes=task.passes[1:]), store, worker)
     original = task.retriever.match
 
     def turn_at_the_third(*arguments):
-        if first.look().done == 2 and not second.look().active:
+        if first.status().done == 2 and not second.status().active:
             second.start("a")
         return original(*arguments)
 
     monkeypatch.setattr(task.retriever, "match", turn_at_the_third)
     first.start("a")
     look = ended(first)
-    assert look.state is State.STOPPED
+    assert look.state is JobState.STOPPED
     assert 2 <= look.done < look.total
     assert ended(second).complete
 
 
 def test_the_time_left_is_told_while_it_runs(task, store, monkeypatch):
-    run = Run(task, store, Worker())
+    run = EvaluationJob(task, store, Worker())
     original, told = task.retriever.match, []
-    monkeypatch.setattr(task.retriever, "match", lambda *each: (told.append(run.look()), original(*each))[1])
+    monkeypatch.setattr(task.retriever, "match", lambda *each: (told.append(run.status()), original(*each))[1])
     run.start("a")
     ended(run)
     assert told[0].seconds_left is None
@@ -132,7 +132,7 @@ def test_the_time_left_is_told_while_it_runs(task, store, monkeypatch):
 
 def test_an_error_ends_the_run_and_is_told_and_the_worker_lives(task, store, monkeypatch):
     worker = Worker()
-    run = Run(task, store, worker)
+    run = EvaluationJob(task, store, worker)
 
     def fail(*_):
         raise ValueError("the gallery memory was cut short")
@@ -140,7 +140,7 @@ def test_an_error_ends_the_run_and_is_told_and_the_worker_lives(task, store, mon
     monkeypatch.setattr(task.retriever, "match", fail)
     run.start("a")
     look = ended(run)
-    assert (look.state, look.error) == (State.FAILED, "the gallery memory was cut short")
+    assert (look.state, look.error) == (JobState.FAILED, "the gallery memory was cut short")
     monkeypatch.undo()
     run.start("a")
     look = ended(run)
@@ -150,7 +150,7 @@ def test_an_error_ends_the_run_and_is_told_and_the_worker_lives(task, store, mon
 
 def test_results_that_cannot_be_kept_are_shown_with_one_note(task, tmp_path):
     (tmp_path / "file").write_text("in the way")
-    run = Run(task, ResultStore(tmp_path / "file"), Worker())
+    run = EvaluationJob(task, ResultStore(tmp_path / "file"), Worker())
     run.start("a")
     look = ended(run)
     assert look.complete

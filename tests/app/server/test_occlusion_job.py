@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from app.server.jobs import State
-from app.server.occlusion_job import Study
+from app.server.jobs import JobState
+from app.server.occlusion_job import OcclusionJob
 from app.server.worker import Worker
 from fpc_core.config import QuerySettings
 from fpc_core.data.images import resize_image
@@ -19,26 +19,26 @@ from fpc_core.workspace import open_workspace
 
 @pytest.fixture(scope="module")
 def task(small_places):
-    space = open_workspace(small_places, "cpu")
-    record = space.dataset.query[0]
-    image = resize_image(space.dataset.read(record), space.retriever.model.config.image_size)
-    relevance = Relevance.of(record.identity, record.camera, space.dataset.gallery)
+    workspace = open_workspace(small_places, "cpu")
+    record = workspace.dataset.query[0]
+    image = resize_image(workspace.dataset.read(record), workspace.retriever.model.config.image_size)
+    relevance = Relevance.of(record.identity, record.camera, workspace.dataset.gallery)
     scenes = growing(Scene((Rectangle(),)), 3)
     settings = QuerySettings(neighbors=2, shortlist=10)
-    return OcclusionTask(space.retriever, image, record.camera, relevance, scenes, settings, (1.0, 0.6))
+    return OcclusionTask(workspace.retriever, image, record.camera, relevance, scenes, settings, (1.0, 0.6))
 
 
 def ended(study):
     for _ in range(6000):
-        if not (look := study.look()).active:
+        if not (look := study.status()).active:
             return look
         time.sleep(0.01)
     raise AssertionError("the study did not end")
 
 
 def test_a_study_ends_with_what_the_core_finds(task):
-    study = Study(task, Worker())
-    assert (study.look().state, study.look().done) == (State.IDLE, 0)
+    study = OcclusionJob(task, Worker())
+    assert (study.status().state, study.status().done) == (JobState.IDLE, 0)
     study.start("a")
     look = ended(study)
     *_, found = run_occlusion(task)
@@ -48,26 +48,26 @@ def test_a_study_ends_with_what_the_core_finds(task):
 
 
 def test_a_stopped_study_keeps_what_it_has_and_goes_on(task, monkeypatch):
-    study = Study(task, Worker())
+    study = OcclusionJob(task, Worker())
     original = task.retriever.match
 
     def stop_at_the_third(*arguments):
-        if study.look().done == 2:
+        if study.status().done == 2:
             study.stop("a")
         return original(*arguments)
 
     monkeypatch.setattr(task.retriever, "match", stop_at_the_third)
     study.start("a")
     look = ended(study)
-    assert (look.state, look.done) == (State.STOPPED, 3)
+    assert (look.state, look.done) == (JobState.STOPPED, 3)
     monkeypatch.undo()
     study.start("a")
     assert ended(study).complete
 
 
 def test_a_study_that_fails_says_why(task):
-    study = Study(replace(task, scenes=(Scene((CutOut(path="gone.jpg"),)),)), Worker())
+    study = OcclusionJob(replace(task, scenes=(Scene((CutOut(path="gone.jpg"),)),)), Worker())
     study.start("a")
     look = ended(study)
-    assert look.state is State.FAILED
+    assert look.state is JobState.FAILED
     assert "gone.jpg" in look.error

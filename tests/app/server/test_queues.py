@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from app.server import queues
-from app.server.queues import BusyError, Gate
+from app.server.queues import BusyError, FairQueue
 
 
 class MovedOn(BaseException):
@@ -24,7 +24,7 @@ def visitors(monkeypatch):
         def come(self, queue, name, stay):
             def compute():
                 try:
-                    with queue.passed():
+                    with queue.slot():
                         self.order.append(name)
                         stay.wait(10)
                     self.ended[name] = None
@@ -85,7 +85,7 @@ def assert_lets_the_next_in(queue, visitors):
 
 
 def test_visitors_pass_one_at_a_time_in_the_order_they_came(visitors):
-    queue, stay = Gate(1, 10), threading.Event()
+    queue, stay = FairQueue(1, 10), threading.Event()
     for name in "abcd":
         visitors.come(queue, name, stay)
     assert visitors.order == ["a"]
@@ -97,7 +97,7 @@ def test_visitors_pass_one_at_a_time_in_the_order_they_came(visitors):
 
 
 def test_as_many_compute_at_once_as_the_machine_serves(visitors):
-    queue, stay = Gate(2, 10), threading.Event()
+    queue, stay = FairQueue(2, 10), threading.Event()
     for name in "abc":
         visitors.come(queue, name, stay)
     assert sorted(visitors.order) == ["a", "b"]
@@ -107,7 +107,7 @@ def test_as_many_compute_at_once_as_the_machine_serves(visitors):
 
 
 def test_who_waits_reads_how_many_come_before(visitors):
-    queue, stay = Gate(1, 10), threading.Event()
+    queue, stay = FairQueue(1, 10), threading.Event()
     for name in "abc":
         visitors.come(queue, name, stay)
     until(lambda: len(visitors.told) == 2)
@@ -117,7 +117,7 @@ def test_who_waits_reads_how_many_come_before(visitors):
 
 
 def test_who_need_not_wait_reads_nothing(visitors):
-    queue, stay = Gate(1, 10), threading.Event()
+    queue, stay = FairQueue(1, 10), threading.Event()
     stay.set()
     visitors.come(queue, "a", stay)
     visitors.leave()
@@ -125,7 +125,7 @@ def test_who_need_not_wait_reads_nothing(visitors):
 
 
 def test_who_moves_on_leaves_the_queue_and_the_next_moves_up(visitors):
-    queue, stay = Gate(1, 10), threading.Event()
+    queue, stay = FairQueue(1, 10), threading.Event()
     for name in "abc":
         visitors.come(queue, name, stay)
     visitors.gone.add("b")
@@ -137,7 +137,7 @@ def test_who_moves_on_leaves_the_queue_and_the_next_moves_up(visitors):
 
 
 def test_a_full_queue_says_so_and_is_open_again_later(visitors):
-    queue, stay = Gate(1, 2), threading.Event()
+    queue, stay = FairQueue(1, 2), threading.Event()
     for name in "abcd":
         visitors.come(queue, name, stay)
     assert str(visitors.ended["d"]) == "The server is busy: 2 visitors wait for their results. Try again in a minute."
@@ -149,20 +149,20 @@ def test_a_full_queue_says_so_and_is_open_again_later(visitors):
 
 
 def test_what_fails_within_lets_the_next_in(visitors):
-    queue = Gate(1, 10)
-    with pytest.raises(ValueError, match="damaged"), queue.passed():
+    queue = FairQueue(1, 10)
+    with pytest.raises(ValueError, match="damaged"), queue.slot():
         raise ValueError("damaged")
     assert_lets_the_next_in(queue, visitors)
 
 
 def test_who_leaves_for_a_while_lets_the_next_in_and_comes_back_before_all_others(visitors):
-    pages, stay, computed = Gate(1, 10, told=False), threading.Event(), threading.Event()
+    pages, stay, computed = FairQueue(1, 10, told=False), threading.Event(), threading.Event()
     order = []
 
     def compute():
-        with pages.passed():
+        with pages.slot():
             order.append("draws")
-            with pages.left():
+            with pages.release_while():
                 computed.wait(10)
             order.append("goes on")
 
@@ -181,21 +181,21 @@ def test_who_leaves_for_a_while_lets_the_next_in_and_comes_back_before_all_other
     assert order == ["draws", "goes on"]
     assert visitors.order == ["b", "c"]
     assert visitors.told == []
-    with pages.passed():  # as many may enter as before
+    with pages.slot():  # as many may enter as before
         assert pages.waiting == 0
 
 
 def test_who_ends_while_outside_does_not_come_back_and_leaves_room(visitors):
-    pages = Gate(1, 10)
-    with pytest.raises(MovedOn), pages.passed(), pages.left():
+    pages = FairQueue(1, 10)
+    with pytest.raises(MovedOn), pages.slot(), pages.release_while():
         raise MovedOn
     assert_lets_the_next_in(pages, visitors)
 
 
 def test_who_has_not_passed_has_nothing_to_leave(visitors):
-    pages, stay = Gate(1, 10), threading.Event()
+    pages, stay = FairQueue(1, 10), threading.Event()
     visitors.come(pages, "a", stay)
-    with pages.left():
+    with pages.release_while():
         assert visitors.order == ["a"]
     visitors.come(pages, "b", stay)
     assert visitors.order == ["a"]
@@ -205,6 +205,6 @@ def test_who_has_not_passed_has_nothing_to_leave(visitors):
 
 def test_background_work_does_not_wait(monkeypatch):
     monkeypatch.setattr(queues, "on_a_page", lambda: False)
-    queue = Gate(1, 0)
-    with queue.passed(), queue.passed():
+    queue = FairQueue(1, 0)
+    with queue.slot(), queue.slot():
         assert queue.waiting == 0

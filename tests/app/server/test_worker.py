@@ -34,7 +34,7 @@ def counting(times, gate=None, log=None):
 
 
 def test_a_job_counts_its_steps_and_returns_its_result():
-    job = wait(Worker().want("a", "key", 3, counting(3)))
+    job = wait(Worker().submit("a", "key", 3, counting(3)))
     assert (job.done, job.total, job.result, job.error) == (3, 3, 3, None)
 
 
@@ -44,13 +44,13 @@ def test_a_job_keeps_what_was_said_of_memory_in_every_step_and_in_the_last():
         yield
         _say("the last step")
 
-    assert wait(Worker().want("a", "key", 1, steps)).notes == ("the first step", "the last step")
+    assert wait(Worker().submit("a", "key", 1, steps)).notes == ("the first step", "the last step")
 
 
 def test_visitors_who_want_the_same_share_one_job():
     worker, log = Worker(), []
-    first = worker.want("a", "key", 2, counting(2, log=log))
-    second = worker.want("b", "key", 2, counting(2, log=log))
+    first = worker.submit("a", "key", 2, counting(2, log=log))
+    second = worker.submit("b", "key", 2, counting(2, log=log))
     assert first is second
     assert wait(first).result == 2
     assert log == [0, 1]
@@ -58,8 +58,8 @@ def test_visitors_who_want_the_same_share_one_job():
 
 def test_a_superseded_job_stops_before_its_next_step():
     worker, gate, log = Worker(), threading.Event(), []
-    old = worker.want("a", "old", 5, counting(5, gate, log))
-    new = worker.want("a", "new", 1, counting(1))
+    old = worker.submit("a", "old", 5, counting(5, gate, log))
+    new = worker.submit("a", "new", 1, counting(1))
     gate.set()
     wait(new)
     assert not old.finished
@@ -68,9 +68,9 @@ def test_a_superseded_job_stops_before_its_next_step():
 
 def test_a_job_that_another_visitor_still_wants_goes_on():
     worker, gate = Worker(), threading.Event()
-    shared = worker.want("a", "shared", 3, counting(3, gate))
-    worker.want("b", "shared", 3, counting(3, gate))
-    worker.want("a", "new", 1, counting(1))
+    shared = worker.submit("a", "shared", 3, counting(3, gate))
+    worker.submit("b", "shared", 3, counting(3, gate))
+    worker.submit("a", "new", 1, counting(1))
     gate.set()
     assert wait(shared).result == 3
 
@@ -87,7 +87,7 @@ def test_jobs_take_turns():
 
         return steps
 
-    jobs = [worker.want(name, name, 3, named(name)) for name in "ab"]
+    jobs = [worker.submit(name, name, 3, named(name)) for name in "ab"]
     gate.set()
     for job in jobs:
         wait(job)
@@ -100,8 +100,8 @@ def test_a_failing_job_ends_with_its_error_and_the_worker_goes_on():
         raise ValueError("no convergence")
 
     worker = Worker()
-    assert str(wait(worker.want("a", "bad", 2, failing)).error) == "no convergence"
-    assert wait(worker.want("a", "good", 1, counting(1))).result == 1
+    assert str(wait(worker.submit("a", "bad", 2, failing)).error) == "no convergence"
+    assert wait(worker.submit("a", "good", 1, counting(1))).result == 1
 
 
 def test_a_job_that_failed_is_begun_anew_for_who_has_not_seen_it_fail():
@@ -114,19 +114,19 @@ def test_a_job_that_failed_is_begun_anew_for_who_has_not_seen_it_fail():
         return "read"
 
     worker = Worker()
-    failed = wait(worker.want("a", "key", 1, reading))
-    assert worker.want("a", "key", 1, reading) is failed  # or a page that is drawn again would never rest
+    failed = wait(worker.submit("a", "key", 1, reading))
+    assert worker.submit("a", "key", 1, reading) is failed  # or a page that is drawn again would never rest
     disk["gone"] = False
-    assert wait(worker.want("b", "key", 1, reading)).result == "read"
-    assert worker.want("a", "key", 1, reading).result == "read"
+    assert wait(worker.submit("b", "key", 1, reading)).result == "read"
+    assert worker.submit("a", "key", 1, reading).result == "read"
 
 
 def test_results_nobody_asks_for_again_are_let_go():
     worker = Worker(kept=2)
-    jobs = [wait(worker.want(f"visitor {at}", f"key {at}", 1, counting(1))) for at in range(4)]
-    again = worker.want("new visitor", "key 0", 1, counting(1))
+    jobs = [wait(worker.submit(f"visitor {at}", f"key {at}", 1, counting(1))) for at in range(4)]
+    again = worker.submit("new visitor", "key 0", 1, counting(1))
     assert again is not jobs[0]
-    assert worker.want("new visitor too", "key 3", 1, counting(1)) is jobs[3]
+    assert worker.submit("new visitor too", "key 3", 1, counting(1)) is jobs[3]
 
 
 def test_large_results_are_let_go_before_there_are_many():
@@ -135,29 +135,29 @@ def test_large_results_are_let_go_before_there_are_many():
         return bytes(1000)
 
     worker = Worker(kept_bytes=2500)
-    jobs = [wait(worker.want(f"visitor {at}", f"key {at}", 1, large)) for at in range(4)]
-    assert worker.want("visitor 3", "key 3", 1, large) is jobs[3]
-    assert worker.want("new visitor", "key 2", 1, large) is jobs[2]
-    assert worker.want("new visitor too", "key 0", 1, large) is not jobs[0]
+    jobs = [wait(worker.submit(f"visitor {at}", f"key {at}", 1, large)) for at in range(4)]
+    assert worker.submit("visitor 3", "key 3", 1, large) is jobs[3]
+    assert worker.submit("new visitor", "key 2", 1, large) is jobs[2]
+    assert worker.submit("new visitor too", "key 0", 1, large) is not jobs[0]
 
 
 def test_the_latest_result_stays_however_large_it_is():
     worker = Worker(kept_bytes=10)
-    job = wait(worker.want("a", "key", 1, counting(1)))
-    assert worker.want("a", "key", 1, counting(1)) is job
+    job = wait(worker.submit("a", "key", 1, counting(1)))
+    assert worker.submit("a", "key", 1, counting(1)) is job
 
 
 def test_a_visitor_who_left_without_a_word_wants_nothing_more():
     gate, log, left = threading.Event(), [], set()
     worker = Worker(is_here=lambda name: name not in left)
-    job = worker.want("a", "key", 3, counting(3, gate, log))
+    job = worker.submit("a", "key", 3, counting(3, gate, log))
     left.add("a")
     gate.set()
     for _ in range(500):
-        if job.dropped:
+        if job.cancelled:
             break
         threading.Event().wait(0.01)
-    assert job.dropped
+    assert job.cancelled
     assert log in ([], [0])  # the step at hand ends
 
 
@@ -166,7 +166,7 @@ def test_what_ended_a_job_is_in_the_log_of_the_server(caplog):
         yield
         raise ValueError("no convergence")
 
-    wait(Worker().want("a", "bad", 1, failing))
+    wait(Worker().submit("a", "bad", 1, failing))
     assert "no convergence" in caplog.text
 
 
@@ -195,7 +195,7 @@ print(in_a_thread(keep_to_one_core), in_a_thread(), (torch.get_num_threads(), nu
 def test_idle_threads_sleep_on_few_cores_unless_somebody_said_otherwise(monkeypatch, few, before, after):
     monkeypatch.setattr(threads, "FEW_CORES", few)
     monkeypatch.setattr(os, "environ", {} if before is None else {"OMP_WAIT_POLICY": before})
-    threads.wait_without_turning()
+    threads.set_passive_omp_wait()
     assert os.environ.get("OMP_WAIT_POLICY") == after
 
 
@@ -209,11 +209,11 @@ def test_torch_is_loaded_after_that_was_said():
 
 def test_a_visitor_may_leave_and_the_job_says_that_it_was_dropped():
     worker, gate, log = Worker(), threading.Event(), []
-    job = worker.want("a", "key", 5, counting(5, gate, log))
+    job = worker.submit("a", "key", 5, counting(5, gate, log))
     worker.leave("a")
     gate.set()
-    wait(worker.want("b", "other", 1, counting(1)))
-    wait(worker.want("b", "another", 1, counting(1)))
-    assert job.dropped
+    wait(worker.submit("b", "other", 1, counting(1)))
+    wait(worker.submit("b", "another", 1, counting(1)))
+    assert job.cancelled
     assert not job.finished
     assert len(log) <= 1

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from app.session import lab_scene
 from fpc_core.data.occluders import Rectangle, Scene, Stroke
-from fpc_core.io.dataclass_json import RecipeError, plain
+from fpc_core.io.dataclass_json import RecipeError, to_plain
 
 GREY, RED = Scene((Rectangle(),)), Scene((Rectangle(colour="#ff0000"),))
 LONG = Scene(tuple(Stroke(tuple((each % 97 / 97, each % 89 / 89) for each in range(start, start + 400)))
@@ -25,41 +25,41 @@ def visitor(monkeypatch):
 
 
 def told(scene, serial, held=False):
-    lab_scene.hear({"serial": serial, "held": held, "occluders": plain(scene)["occluders"]})
+    lab_scene.on_editor_event({"serial": serial, "held": held, "occluders": to_plain(scene)["occluders"]})
 
 
 def test_a_scene_that_is_held_is_shown_and_the_released_one_stays():
     told(GREY, 1)
-    assert lab_scene.was_released()
-    assert not lab_scene.was_released()
-    told(RED, 1, held=True)
-    now = lab_scene.desk()
+    assert lab_scene.pop_released()
+    assert not lab_scene.pop_released()
+    told(RED, 1, dragged_scene=True)
+    now = lab_scene.current_scene()
     assert (now.shown, now.scene, now.serial) == (RED, GREY, 1)
-    assert not lab_scene.was_released()
+    assert not lab_scene.pop_released()
     told(RED, 2)
-    now = lab_scene.desk()
-    assert (now.shown, now.scene, now.serial, now.held) == (RED, RED, 2, None)
-    assert lab_scene.was_released()
+    now = lab_scene.current_scene()
+    assert (now.shown, now.scene, now.serial, now.dragged_scene) == (RED, RED, 2, None)
+    assert lab_scene.pop_released()
 
 
 def test_a_scene_laid_on_the_desk_is_ahead_of_the_browser_s():
     told(GREY, 7)
-    lab_scene.put(RED)
-    assert (lab_scene.desk().scene, lab_scene.desk().serial) == (RED, 8)
+    lab_scene.replace_scene(RED)
+    assert (lab_scene.current_scene().scene, lab_scene.current_scene().serial) == (RED, 8)
 
 
 def test_what_is_no_scene_is_refused_and_the_desk_keeps_its_own():
     told(GREY, 1)
     with pytest.raises(RecipeError, match=r"occluders\.0\.kind"):
-        lab_scene.hear({"serial": 2, "held": False, "occluders": [{"kind": "cloud"}]})
-    assert lab_scene.desk().scene == GREY
+        lab_scene.on_editor_event({"serial": 2, "held": False, "occluders": [{"kind": "cloud"}]})
+    assert lab_scene.current_scene().scene == GREY
 
 
 def test_the_link_brings_the_scene_back_at_the_next_visit(visitor):
     told(RED, 1)
     lab_scene.st.session_state.clear()
     assert lab_scene.open_link() == ""
-    assert lab_scene.desk().scene == RED
+    assert lab_scene.current_scene().scene == RED
 
 
 def test_a_scene_of_this_visit_goes_before_the_link_and_back_into_it(visitor):
@@ -105,4 +105,4 @@ def test_a_link_that_cannot_be_used_is_told_and_the_desk_is_empty(visitor, text,
         lab_scene.from_link(text)
     visitor["scene"] = text
     assert lab_scene.open_link().startswith("The scene of the link cannot be used: ")
-    assert lab_scene.desk().scene == Scene()
+    assert lab_scene.current_scene().scene == Scene()

@@ -3,7 +3,7 @@
 import pytest
 
 from app.session import pending_release
-from app.ui.query_picker import asked_view
+from app.ui.query_picker import view_from_url
 
 
 class Rerun(BaseException):
@@ -38,54 +38,54 @@ MOVED = {"gamma": 0.5, "alpha": 0.9, "k": 3}
 
 
 def test_a_release_runs_its_fragment_and_then_the_page(page):
-    assert page.after(pending_release.await_fragment, "hits", MOVED) == "hits"
-    number = pending_release.awaited().number
-    assert page.after(pending_release.painted, number) == "app"
-    assert pending_release.awaited() is None
+    assert page.after(pending_release.rerun_fragment_for_release, "hits", MOVED) == "hits"
+    number = pending_release.pending().number
+    assert page.after(pending_release.on_answer_painted, number) == "app"
+    assert pending_release.pending() is None
 
 
 def test_a_question_of_another_fragment_takes_the_awaited_one_along(page):
     assert page.after(pending_release.run_fragment, "feed") == "feed"
-    page.after(pending_release.await_fragment, "hits", MOVED)
+    page.after(pending_release.rerun_fragment_for_release, "hits", MOVED)
     assert page.after(pending_release.run_fragment, "feed") == ["hits", "feed"]
-    page.after(pending_release.painted, pending_release.awaited().number)
+    page.after(pending_release.on_answer_painted, pending_release.pending().number)
     assert page.after(pending_release.run_fragment, "feed") == "feed"
 
 
 def test_an_answer_to_the_last_release_does_not_end_the_wait_for_the_next(page):
-    page.after(pending_release.await_fragment, "hits", MOVED)
-    first = pending_release.awaited().number
-    page.after(pending_release.await_fragment, "hits", {**MOVED, "alpha": 0.1})
-    assert page.after(pending_release.painted, first) == "hits"
-    assert pending_release.awaited().values["alpha"] == 0.1
+    page.after(pending_release.rerun_fragment_for_release, "hits", MOVED)
+    first = pending_release.pending().number
+    page.after(pending_release.rerun_fragment_for_release, "hits", {**MOVED, "alpha": 0.1})
+    assert page.after(pending_release.on_answer_painted, first) == "hits"
+    assert pending_release.pending().values["alpha"] == 0.1
 
 
 def test_the_page_follows_at_the_values_let_go_whatever_url_comes_with_the_news_that_they_are_painted(page):
-    page.after(pending_release.await_fragment, "hits", {**MOVED, "alpha": 0.1})
-    page.after(pending_release.await_fragment, "hits", MOVED)
-    number = pending_release.awaited().number
+    page.after(pending_release.rerun_fragment_for_release, "hits", {**MOVED, "alpha": 0.1})
+    page.after(pending_release.rerun_fragment_for_release, "hits", MOVED)
+    number = pending_release.pending().number
     for _ in range(2):  # the browser says it again where the page is slow to follow
         page.query_params = {"alpha": "0.2", "k": "7", "query": "it"}
-        assert page.after(pending_release.painted, number) == "app"
+        assert page.after(pending_release.on_answer_painted, number) == "app"
         assert page.query_params == {"gamma": "0.5", "alpha": "0.9", "k": "3", "query": "it"}
     page.query_params = {"alpha": "0.2"}
-    page.after(pending_release.painted, 0)  # said again, and heard when the page had followed
+    page.after(pending_release.on_answer_painted, 0)  # said again, and heard when the page had followed
     assert page.query_params == {"gamma": "0.5", "alpha": "0.9", "k": "3"}
     page.query_params = {"alpha": "0.2"}
-    page.after(pending_release.painted, number - 1)  # of one that is long over
+    page.after(pending_release.on_answer_painted, number - 1)  # of one that is long over
     assert page.query_params == {"alpha": "0.2"}
 
 
 def test_a_url_that_the_browser_sent_before_it_knew_the_release_moves_no_dial_back(page, small_places):
     from fpc_core.workspace import open_workspace
 
-    space = open_workspace(small_places, "cpu")
-    page.after(pending_release.await_fragment, "hits", MOVED)
+    workspace = open_workspace(small_places, "cpu")
+    page.after(pending_release.rerun_fragment_for_release, "hits", MOVED)
     page.query_params = {"alpha": "0.2", "query": "it"}  # as it was before
-    asked, problems = asked_view(space)
+    asked, problems = view_from_url(workspace)
     assert (asked.settings.prune.keep_rate, asked.settings.alpha, asked.settings.neighbors) == (0.5, 0.9, 3)
     assert asked.query == "it"
     assert problems == ()
-    page.after(pending_release.painted, pending_release.awaited().number)
+    page.after(pending_release.on_answer_painted, pending_release.pending().number)
     page.query_params = {"alpha": "0.2"}  # the browser's way back
-    assert asked_view(space)[0].settings.alpha == 0.2
+    assert view_from_url(workspace)[0].settings.alpha == 0.2

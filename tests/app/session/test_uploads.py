@@ -6,10 +6,10 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from app.session import uploads
-from app.session.uploads import HELD, PER_MINUTE, PER_VISIT, counted
+from app.session.uploads import MAX_PER_MINUTE, MAX_PER_VISIT, MAX_STORED, count_upload
 from fpc_core.data.images import ImageError
 from tests.core.data.test_images import encoded
-from tests.support.apptest import run
+from tests.support.apptest import run_page
 
 
 def page():
@@ -48,20 +48,20 @@ def decoded(monkeypatch):
 
 def shown(visitor, name, data):
     visitor.session_state["file"] = (name, data)
-    return run(visitor)
+    return run_page(visitor)
 
 
 def test_a_visitor_s_images_are_decoded_once_and_few_are_held(decoded):
     visitor = AppTest.from_function(page)
-    for at in range(HELD + 2):
+    for at in range(MAX_STORED + 2):
         shown(visitor, f"{at}.png", bytes(at + 1))
-        run(visitor)  # as when a dial is moved
+        run_page(visitor)  # as when a dial is moved
         assert visitor.markdown[0].value == str(at + 1)
-    assert decoded == [f"{at}.png" for at in range(HELD + 2)]
-    assert visitor.caption[0].value == str(HELD)
+    assert decoded == [f"{at}.png" for at in range(MAX_STORED + 2)]
+    assert visitor.caption[0].value == str(MAX_STORED)
     shown(visitor, "2.png", bytes(3))  # still held
     shown(visitor, "0.png", bytes(1))  # not any more
-    assert decoded[HELD + 2 :] == ["0.png"]
+    assert decoded[MAX_STORED + 2 :] == ["0.png"]
 
 
 def test_a_bad_image_is_told_again_without_decoding_it_again(decoded):
@@ -74,25 +74,25 @@ def test_a_bad_image_is_told_again_without_decoding_it_again(decoded):
 
 def test_too_many_uploads_have_to_wait(decoded):
     visitor, other = AppTest.from_function(page), AppTest.from_function(page)
-    for at in range(PER_MINUTE):
+    for at in range(MAX_PER_MINUTE):
         shown(visitor, f"{at}.png", bytes(at + 1))
     shown(visitor, "more.png", b"more")
     assert visitor.warning[0].value.startswith("more.png has to wait: 10 new images a minute are taken")
-    assert len(decoded) == PER_MINUTE
-    shown(visitor, f"{PER_MINUTE - 1}.png", bytes(PER_MINUTE))  # what is held is shown all the same
+    assert len(decoded) == MAX_PER_MINUTE
+    shown(visitor, f"{MAX_PER_MINUTE - 1}.png", bytes(MAX_PER_MINUTE))  # what is held is shown all the same
     assert not visitor.warning
     assert not shown(other, "mine.png", b"mine").warning  # another visitor need not wait
 
 
 def test_a_minute_later_images_are_taken_again_and_a_visit_ends_somewhere():
     times = ()
-    for at in range(PER_MINUTE):
-        times = counted(times, float(at), "a.png")
+    for at in range(MAX_PER_MINUTE):
+        times = count_upload(times, float(at), "a.png")
     with pytest.raises(ImageError, match=r"a\.png has to wait"):
-        counted(times, 59.9, "a.png")
-    assert len(counted(times, 60.0, "a.png")) == PER_MINUTE + 1
+        count_upload(times, 59.9, "a.png")
+    assert len(count_upload(times, 60.0, "a.png")) == MAX_PER_MINUTE + 1
     with pytest.raises(ImageError, match=r"one image too many: a visit has 200"):
-        counted([0.0] * PER_VISIT, 1e9, "a.png")
+        count_upload([0.0] * MAX_PER_VISIT, 1e9, "a.png")
 
 
 def test_an_upload_is_decoded_apart():

@@ -9,12 +9,12 @@ import pytest
 from PIL import Image
 
 from app.components.bars import share_bars, timing_bars
-from app.messages import plain
-from app.session.view import Pin, View, read_view, turn_dials
+from app.messages import escape_markdown
+from app.session.view import Pin, View, read_view, write_slider_params
 from fpc_core.config import DropStrategy, ModelConfig, PruneSettings, QuerySettings, Solver, TransportSettings, Variant
 from fpc_core.data.browser_encoding import data_uri
 from fpc_core.data.datasets import ImageRecord
-from fpc_core.explain.cards import MARKS, Subject, Tone, distances_of, ranked_strip, ranks_of, tone_of
+from fpc_core.explain.cards import MARKS, MatchLabel, QueryIdentity, distances_of, match_label, ranked_strip, ranks_of
 from fpc_core.explain.overlay import grid_to_pixels, heat, viridis
 from fpc_core.results import Consolidation, Match, Ranking, Shortlist, Transport
 
@@ -28,7 +28,7 @@ def record(identity: int, camera: int) -> ImageRecord:
 
 
 RECORDS = [record(1, 0), record(2, 1), record(1, 1), record(3, 0), record(1, 2)]  # query: identity 1, camera 0
-SUBJECT = Subject(identity=1, camera=0)
+SUBJECT = QueryIdentity(identity=1, camera=0)
 RANKING = Ranking(np.arange(5), np.array([0.1, 0.2, 0.3, 0.4, 0.5], np.float32))
 
 
@@ -99,15 +99,15 @@ def test_a_lossless_picture_comes_back_pixel_for_pixel():
 
 
 def test_the_junk_rule_needs_same_identity_and_same_camera():
-    tones = [tone_of(item, SUBJECT, uses_cameras=True) for item in RECORDS]
-    assert tones == [Tone.JUNK, Tone.OTHER, Tone.MATCH, Tone.OTHER, Tone.MATCH]
-    assert tone_of(RECORDS[0], SUBJECT, uses_cameras=False) is Tone.MATCH
-    assert tone_of(RECORDS[0], Subject(), uses_cameras=True) is Tone.NEUTRAL
+    tones = [match_label(item, SUBJECT, uses_cameras=True) for item in RECORDS]
+    assert tones == [MatchLabel.JUNK, MatchLabel.OTHER, MatchLabel.MATCH, MatchLabel.OTHER, MatchLabel.MATCH]
+    assert match_label(RECORDS[0], SUBJECT, uses_cameras=False) is MatchLabel.MATCH
+    assert match_label(RECORDS[0], QueryIdentity(), uses_cameras=True) is MatchLabel.NEUTRAL
 
 
 def test_only_a_neutral_border_has_no_mark():
-    assert [tone for tone, mark in MARKS.items() if not mark] == [Tone.NEUTRAL]
-    assert len(set(MARKS.values())) == len(Tone)
+    assert [tone for tone, mark in MARKS.items() if not mark] == [MatchLabel.NEUTRAL]
+    assert len(set(MARKS.values())) == len(MatchLabel)
 
 
 def test_hidden_junk_takes_no_rank_and_is_counted():
@@ -123,8 +123,8 @@ def test_junk_that_is_asked_for_stands_in_its_place_without_a_rank():
 
 
 def test_an_upload_has_neutral_cards_and_no_score():
-    shown = ranked_strip("s", "", RANKING, RECORDS, Subject(), symbol="D", parts={}, uses_cameras=True, show=5)
-    assert {card.tone for card in shown.cards} == {Tone.NEUTRAL}
+    shown = ranked_strip("s", "", RANKING, RECORDS, QueryIdentity(), symbol="D", parts={}, uses_cameras=True, show=5)
+    assert {card.tone for card in shown.cards} == {MatchLabel.NEUTRAL}
     assert shown.note == ""
 
 
@@ -191,9 +191,9 @@ def test_a_view_survives_the_url():
 
 def test_dials_write_what_differs_from_the_usual_and_touch_nothing_else():
     params = {"query": "a.jpg", "alpha": "0.9"}
-    turn_dials(params, {"gamma": 0.5, "alpha": 0.4, "k": 10})
+    write_slider_params(params, {"gamma": 0.5, "alpha": 0.4, "k": 10})
     assert params == {"query": "a.jpg", "gamma": "0.5"}
-    turn_dials(params, {"alpha": 1 / 3})
+    write_slider_params(params, {"alpha": 1 / 3})
     assert read_view(params, 128)[0].settings.alpha == 1 / 3
 
 
@@ -233,11 +233,11 @@ def test_one_bad_parameter_does_not_spoil_the_others():
     "text", ["![x](https://example.org/a.png)", "[a](b)", "<img src=x onerror=alert(1)>", ":red[x]", "$x$"]
 )
 def test_markup_in_a_name_is_escaped(text):
-    escaped = plain(text)
+    escaped = escape_markdown(text)
     assert escaped.replace("\\", "") == text
     for sign in "[]()<>:$!":
         assert all(escaped[at - 1] == "\\" for at, letter in enumerate(escaped) if letter == sign)
 
 
 def test_long_text_is_cut_to_one_line():
-    assert plain("a\n" * 300, limit=4) == "a a…"
+    assert escape_markdown("a\n" * 300, limit=4) == "a a…"

@@ -13,8 +13,8 @@ from fpc_core.config import QuerySettings
 from fpc_core.data.ground_truth import PERSON
 from fpc_core.data.occluder_rendering import TILE, covered, cut_out, paint, tile
 from fpc_core.data.occluders import (
-    MOST_OCCLUDERS,
-    MOST_POINTS,
+    MAX_OCCLUDERS,
+    MAX_POINTS,
     CutOut,
     Outline,
     Pole,
@@ -224,7 +224,7 @@ def test_a_scene_grows_no_further_than_its_own_size():
         ({"kind": "stroke", "points": []}, "points must be 1 to 400"),
         ({"kind": "stroke", "points": [[0.5]]}, r"scene\.occluders\.0\.points\.0 must be a list of 2"),
         ({"kind": "stroke", "points": [[0.5, None]]}, r"points\.0 must be a float"),
-        ({"kind": "stroke", "points": [[0, 0]] * (MOST_POINTS + 1)}, "points must be 1 to 400"),
+        ({"kind": "stroke", "points": [[0, 0]] * (MAX_POINTS + 1)}, "points must be 1 to 400"),
     ],
 )
 def test_a_recipe_that_cannot_be_used_names_the_field(occluder, message):
@@ -234,6 +234,6 @@ def test_a_recipe_that_cannot_be_used_names_the_field(occluder, message):
 
 
 def test_a_scene_has_a_bounded_number_of_occluders():
-    content = {"format": 1, "scene": {"occluders": [{"kind": "rectangle"}] * (MOST_OCCLUDERS + 1)}}
+    content = {"format": 1, "scene": {"occluders": [{"kind": "rectangle"}] * (MAX_OCCLUDERS + 1)}}
     with pytest.raises(RecipeError, match="at most 30, not 31"):
         SceneRecipe.from_json(json.dumps(content))

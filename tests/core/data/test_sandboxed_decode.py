@@ -14,7 +14,7 @@ from PIL import Image
 
 from fpc_core.data import images, sandboxed_decode
 from fpc_core.data.images import ImageError, decode_image, resize_image
-from fpc_core.data.sandboxed_decode import decode_apart
+from fpc_core.data.sandboxed_decode import decode_in_subprocess
 from tests.core.data.test_images import encoded, picture, png_header
 
 SIZE = (64, 32)
@@ -36,7 +36,7 @@ def segments(count):
 @pytest.mark.parametrize("file_format", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"])
 def test_an_image_comes_back_as_it_does_at_home(file_format):
     data = encoded(Image.fromarray(picture()), file_format)
-    found = decode_apart(data, "me.png", SIZE)
+    found = decode_in_subprocess(data, "me.png", SIZE)
     np.testing.assert_array_equal(found, resize_image(decode_image(data), SIZE))
     found[0, 0] = 0  # it is ours
 
@@ -55,7 +55,7 @@ def test_an_image_comes_back_as_it_does_at_home(file_format):
 )
 def test_what_is_refused_at_home_is_refused_apart_in_the_same_words(data, message):
     with pytest.raises(ImageError, match=message) as apart_said:
-        decode_apart(data, "<b>.png", SIZE)
+        decode_in_subprocess(data, "<b>.png", SIZE)
     with pytest.raises(ImageError) as home_said:
         decode_image(data, "<b>.png")
     assert str(apart_said.value) == str(home_said.value)
@@ -64,27 +64,27 @@ def test_what_is_refused_at_home_is_refused_apart_in_the_same_words(data, messag
 def test_too_many_bytes_are_not_even_sent(monkeypatch):
     monkeypatch.setattr(subprocess, "run", lambda *args, **kwargs: pytest.fail("a process was started"))
     with pytest.raises(ImageError, match=r"long\.png has 20\.0 MB, the limit is 20 MB"):
-        decode_apart(bytes(20_000_001), "long.png", SIZE)
+        decode_in_subprocess(bytes(20_000_001), "long.png", SIZE)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows bounds no processor time")
 def test_a_file_that_takes_too_long_is_ended_and_the_next_one_is_decoded():
     with pytest.raises(ImageError, match=r"slow\.jpg takes too long to decode"):
-        decode_apart(segments(4_900_000), "slow.jpg", SIZE, seconds=1)
-    assert decode_apart(encoded(Image.fromarray(picture())), "me.png", SIZE).shape == (*SIZE, 3)
+        decode_in_subprocess(segments(4_900_000), "slow.jpg", SIZE, seconds=1)
+    assert decode_in_subprocess(encoded(Image.fromarray(picture())), "me.png", SIZE).shape == (*SIZE, 3)
 
 
 def test_a_process_that_hangs_is_ended_by_the_clock():
     with pytest.raises(ImageError, match=r"me\.png takes too long to decode"):
-        decode_apart(encoded(Image.fromarray(picture())), "me.png", SIZE, patience=0.01)
+        decode_in_subprocess(encoded(Image.fromarray(picture())), "me.png", SIZE, patience=0.01)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such bound")
 def test_a_file_that_takes_too_much_memory_is_refused(monkeypatch):
-    monkeypatch.setattr(sandboxed_decode, "ROOM", 300 << 20)
+    monkeypatch.setattr(sandboxed_decode, "MAX_ADDRESS_BYTES", 300 << 20)
     data = encoded(Image.new("1", (6300, 6300)), "PNG")
     with pytest.raises(ImageError, match=r"wide\.png (cannot be decoded|is damaged or truncated)"):
-        decode_apart(data, "wide.png", SIZE)
+        decode_in_subprocess(data, "wide.png", SIZE)
 
 
 def test_a_decoder_that_goes_down_takes_nothing_with_it(monkeypatch, tmp_path, caplog):
@@ -92,7 +92,7 @@ def test_a_decoder_that_goes_down_takes_nothing_with_it(monkeypatch, tmp_path, c
     program.write_text("import os, sys; print('out of luck', file=sys.stderr, flush=True); os.abort()")
     monkeypatch.setattr(images, "__file__", str(program))
     with pytest.raises(ImageError, match=r"me\.png cannot be decoded: its decoder failed"):
-        decode_apart(encoded(Image.fromarray(picture())), "me.png", SIZE)
+        decode_in_subprocess(encoded(Image.fromarray(picture())), "me.png", SIZE)
     assert "out of luck" in caplog.text  # for whoever runs the app
 
 
@@ -107,24 +107,24 @@ def test_the_process_can_write_no_file(monkeypatch, tmp_path):
     )
     monkeypatch.setattr(images, "__file__", str(program))
     with pytest.raises(ImageError, match="File too large"):
-        decode_apart(b"x", "me.png", SIZE)
+        decode_in_subprocess(b"x", "me.png", SIZE)
     assert (tmp_path / "left").stat().st_size == 0
 
 
 def test_whoever_finds_all_processes_taken_is_told_to_wait(monkeypatch):
-    monkeypatch.setattr(sandboxed_decode, "_seats", threading.BoundedSemaphore(1))
-    with sandboxed_decode._seats, pytest.raises(ImageError, match=r"me\.png has to wait"):
-        decode_apart(b"x", "me.png", SIZE, patience=0.01)
+    monkeypatch.setattr(sandboxed_decode, "_process_slots", threading.BoundedSemaphore(1))
+    with sandboxed_decode._process_slots, pytest.raises(ImageError, match=r"me\.png has to wait"):
+        decode_in_subprocess(b"x", "me.png", SIZE, patience=0.01)
 
 
 def test_the_time_spent_waiting_for_a_process_is_part_of_the_patience(monkeypatch):
     left, seats = [], threading.BoundedSemaphore(1)
-    monkeypatch.setattr(sandboxed_decode, "_seats", seats)
+    monkeypatch.setattr(sandboxed_decode, "_process_slots", seats)
     monkeypatch.setattr(sandboxed_decode, "_run", lambda *given: left.append(given[-1]) or pytest.fail("enough"))
     seats.acquire()
     threading.Timer(0.2, seats.release).start()
     with pytest.raises(pytest.fail.Exception, match="enough"):
-        decode_apart(b"x", "me.png", SIZE, patience=5)
+        decode_in_subprocess(b"x", "me.png", SIZE, patience=5)
     assert 0 < left[0] < 4.9
 
 
@@ -134,7 +134,7 @@ def test_no_word_of_the_visitors_becomes_an_argument(monkeypatch):
     monkeypatch.setattr(subprocess, "run", lambda command, **kwargs: seen.append(command) or run(command, **kwargs))
     name = "--x; rm \0 \udcff" + "n" * 200_000
     with pytest.raises(ImageError, match="is not an image"):
-        decode_apart(b"nothing", name, SIZE)
+        decode_in_subprocess(b"nothing", name, SIZE)
     (command,) = seen
     assert all(part.isdecimal() for part in command[3:])
 
@@ -142,7 +142,7 @@ def test_no_word_of_the_visitors_becomes_an_argument(monkeypatch):
 def test_a_picture_that_is_a_page_as_well_is_pixels_and_nothing_else():
     page = b"<html><script>alert(1)</script></html>"
     data = encoded(Image.fromarray(picture())) + page
-    found = decode_apart(data, "both.png", (48, 24))
+    found = decode_in_subprocess(data, "both.png", (48, 24))
     np.testing.assert_array_equal(found, picture())
 
 
@@ -151,11 +151,11 @@ def test_text_that_unpacks_to_gigabytes_is_refused():
     chunk = struct.pack(">I", len(body)) + b"zTXt" + body + struct.pack(">I", zlib.crc32(b"zTXt" + body))
     data = encoded(Image.fromarray(picture()))
     with pytest.raises(ImageError, match=r"me\.png"):
-        decode_apart(data[:33] + chunk + data[33:], "me.png", SIZE)
+        decode_in_subprocess(data[:33] + chunk + data[33:], "me.png", SIZE)
 
 
 def test_an_animation_gives_its_first_frame():
     frames = [Image.new("RGB", (32, 32), colour) for colour in ("red", "blue")]
     buffer = io.BytesIO()
     frames[0].save(buffer, "PNG", save_all=True, append_images=frames[1:])
-    assert (decode_apart(buffer.getvalue(), "two.png", (32, 32)) == (255, 0, 0)).all()
+    assert (decode_in_subprocess(buffer.getvalue(), "two.png", (32, 32)) == (255, 0, 0)).all()

@@ -36,9 +36,9 @@ def at(retriever: Retriever, precision: Precision) -> Retriever:
     return Retriever(model, retriever.memory, retriever.index)
 
 
-def first_query(space):
-    record, config = space.dataset.query[0], space.retriever.model.config
-    return to_tensor([resize_image(space.dataset.read(record), config.image_size)], config), torch.tensor(
+def first_query(workspace):
+    record, config = workspace.dataset.query[0], workspace.retriever.model.config
+    return to_tensor([resize_image(workspace.dataset.read(record), config.image_size)], config), torch.tensor(
         [record.camera]
     )
 
@@ -112,10 +112,10 @@ def test_a_memory_serves_the_precision_it_was_made_at_and_no_other(small_places,
     exact = open_workspace(small_places, "cpu")
     model, _ = load_model(places)
     build_memory(model, exact.dataset.gallery, exact.dataset.root, places.memory)
-    space = open_workspace(places, "cpu")
-    assert space.computing == "cpu in bfloat16"
+    workspace = open_workspace(places, "cpu")
+    assert workspace.computing == "cpu in bfloat16"
     assert exact.computing == "cpu"
-    assert space.key != exact.key
+    assert workspace.key != exact.key
     with pytest.raises(GalleryMemoryError, match="other weights or precision"):
         open_workspace(replace(places, precision=Precision.FLOAT32), "cpu")
     assert own_memory(places) != own_memory(replace(places, precision=Precision.FLOAT32))

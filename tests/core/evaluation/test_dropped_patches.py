@@ -19,17 +19,17 @@ def space(small_places):
 
 
 @pytest.fixture(scope="module")
-def masks(space):
+def masks(workspace):
     """The left half of every query is person, the lower quarter of the right half an occluder."""
     mask = np.zeros((128, 64), np.uint8)
     mask[:, :32] = 1
     mask[96:, 32:] = 2
-    return {record.path: mask for record in space.dataset.query}
+    return {record.path: mask for record in workspace.dataset.query}
 
 
 @pytest.fixture(scope="module")
-def dropped(space, masks):
-    return dropped_by_strategy(space.retriever, space.dataset, PRUNE, masks)
+def dropped(workspace, masks):
+    return dropped_by_strategy(workspace.retriever, workspace.dataset, PRUNE, masks)
 
 
 def test_what_entered_the_first_block_is_the_whole_mask(dropped):
@@ -48,12 +48,14 @@ def test_salient_and_non_salient_dropping_part_the_patches_between_them(dropped)
     assert salient[0].of_dropped.person == pytest.approx(non_salient[1].of_entered.person)
 
 
-def test_queries_without_a_mask_are_left_out(space, masks, dropped):
-    told, path = [], space.dataset.query[2].path
-    one = dropped_by_strategy(space.retriever, space.dataset, PRUNE, {path: masks[path]}, lambda *at: told.append(at))
+def test_queries_without_a_mask_are_left_out(workspace, masks, dropped):
+    told, path = [], workspace.dataset.query[2].path
+    one = dropped_by_strategy(
+        workspace.retriever, workspace.dataset, PRUNE, {path: masks[path]}, lambda *at: told.append(at)
+    )
     assert told == [(1, 1)]
-    alone = replace(space.dataset, query=space.dataset.query[2:3])
-    assert one == dropped_by_strategy(space.retriever, alone, PRUNE, masks)
+    alone = replace(workspace.dataset, query=workspace.dataset.query[2:3])
+    assert one == dropped_by_strategy(workspace.retriever, alone, PRUNE, masks)
     assert one != dropped
 
 

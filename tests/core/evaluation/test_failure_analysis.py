@@ -15,12 +15,12 @@ from fpc_core.evaluation.engine.protocol import encoder_state
 from fpc_core.evaluation.engine.result_store import ResultStore
 from fpc_core.evaluation.engine.runner import run_passes
 from fpc_core.evaluation.failure_analysis.cases import (
+    DESCRIPTIONS,
     NAMES,
-    SAYS,
     Answer,
-    Case,
     Filter,
     Outcome,
+    QueryOutcome,
     Stage,
     atlas_table,
     by_precision,
@@ -31,7 +31,7 @@ from fpc_core.evaluation.failure_analysis.cases import (
 )
 from fpc_core.evaluation.failure_analysis.task import AtlasTask, Pairs
 from fpc_core.evaluation.sweep.task import SweepGrid, SweepTask
-from fpc_core.explain.cards import Subject, ranks_of
+from fpc_core.explain.cards import QueryIdentity, ranks_of
 from fpc_core.explain.masks import patch_areas
 from fpc_core.workspace import open_workspace
 
@@ -43,7 +43,7 @@ def answer(right):
 
 
 def case(cosine, distance, consolidated, survived=None, path="query/a.png", **more):
-    return Case(Path(path), 1, 0, answer(cosine), answer(distance), answer(consolidated), survived, **more)
+    return QueryOutcome(Path(path), 1, 0, answer(cosine), answer(distance), answer(consolidated), survived, **more)
 
 
 def test_right_by_cosine_by_d_and_in_the_end_is_right_at_every_stage():
@@ -102,7 +102,7 @@ def test_a_higher_share_only_moves_cases_from_wrong_to_pruned(one, low, high):
 
 
 def test_every_class_has_a_name_and_a_definition():
-    assert set(NAMES) == set(SAYS) == set(Outcome)
+    assert set(NAMES) == set(DESCRIPTIONS) == set(Outcome)
 
 
 @pytest.mark.parametrize(("precision", "first"), [(0.0, 1), (1.1, 1), (0.5, 0)])
@@ -143,13 +143,13 @@ def space(small_places):
 
 
 @pytest.fixture(scope="module")
-def task(space):
+def task(workspace):
     """The upper half of every query shows the person, so that shares of it are known."""
     mask = np.zeros((128, 64), np.uint8)
     mask[:64] = PERSON
-    masks = {record.path: mask for record in space.dataset.query[1:]}
-    seen = {space.dataset.query[0].path: Occlusion("wall", 0.5)}
-    return AtlasTask(space.retriever, space.dataset, SETTINGS, masks, seen)
+    masks = {record.path: mask for record in workspace.dataset.query[1:]}
+    seen = {workspace.dataset.query[0].path: Occlusion("wall", 0.5)}
+    return AtlasTask(workspace.retriever, workspace.dataset, SETTINGS, masks, seen)
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +176,7 @@ def test_each_case_is_what_a_search_of_it_gives(task, told, traces):
     records = task.retriever.memory.records
     assert len(told) == len(task.queries) == 8
     for record, (one, _), trace in zip(task.queries, told, traces, strict=True):
-        subject = Subject(record.identity, record.camera)
+        subject = QueryIdentity(record.identity, record.camera)
         assert (one.path, one.identity, one.camera) == (record.path, record.identity, record.camera)
         for stage, ranking in {
             Stage.COSINE: trace.by_cosine, Stage.DISTANCE: trace.by_distance, Stage.CONSOLIDATED: trace.final
@@ -193,9 +193,9 @@ def test_each_case_is_what_a_search_of_it_gives(task, told, traces):
             assert found.other == pytest.approx(distance[others[0]], abs=1e-6)
 
 
-def test_ap_after_consolidation_is_the_one_of_a_sweep(task, told, space):
+def test_ap_after_consolidation_is_the_one_of_a_sweep(task, told, workspace):
     grid = SweepGrid((SETTINGS.prune.keep_rate,), (SETTINGS.alpha,), (SETTINGS.neighbors,))
-    sweep = SweepTask(space.retriever, space.dataset, grid, SETTINGS)
+    sweep = SweepTask(workspace.retriever, workspace.dataset, grid, SETTINGS)
     (result,) = dict(run_passes(sweep.work)).values()
     np.testing.assert_array_equal(
         [one.consolidated.average_precision for one, _ in told], result.average_precision[:, 0]
@@ -203,9 +203,9 @@ def test_ap_after_consolidation_is_the_one_of_a_sweep(task, told, space):
     np.testing.assert_array_equal([one.consolidated.first_match for one, _ in told], result.first_match[:, 0] + 1)
 
 
-def test_beyond_the_shortlist_the_cosine_decides(space):
+def test_beyond_the_shortlist_the_cosine_decides(workspace):
     """With one candidate D only names the first hit; all ranks behind it are those of the cosine."""
-    task = AtlasTask(space.retriever, space.dataset, QuerySettings(neighbors=1, shortlist=1))
+    task = AtlasTask(workspace.retriever, workspace.dataset, QuerySettings(neighbors=1, shortlist=1))
     for one, _ in task.told(dict(run_passes(task.work))):
         assert one.distance.average_precision == one.cosine.average_precision
         assert one.distance.hit == one.cosine.hit
@@ -262,11 +262,11 @@ def test_an_atlas_is_kept_and_read_again(task, told, tmp_path):
     assert [one for one, _ in replace(task).told(kept.known)] == [one for one, _ in told]
 
 
-def test_scores_of_a_sweep_do_not_pass_for_an_atlas(task, space, tmp_path):
+def test_scores_of_a_sweep_do_not_pass_for_an_atlas(task, workspace, tmp_path):
     """Both lie in one file; the sweep kept no distances."""
     store = ResultStore(tmp_path / "results")
     grid = SweepGrid((SETTINGS.prune.keep_rate,), (SETTINGS.alpha,), (SETTINGS.neighbors,))
-    sweep = SweepTask(space.retriever, space.dataset, grid, SETTINGS)
+    sweep = SweepTask(workspace.retriever, workspace.dataset, grid, SETTINGS)
     list(run_passes(sweep.work, save=store.save))
     assert task.work.done(store.load(task.work).known) == 0
     list(run_passes(task.work, save=store.save))
@@ -274,10 +274,10 @@ def test_scores_of_a_sweep_do_not_pass_for_an_atlas(task, space, tmp_path):
     assert sweep.work.done(store.load(sweep.work).known) == sweep.work.total
 
 
-def test_a_random_draw_is_the_one_that_a_search_makes(space):
+def test_a_random_draw_is_the_one_that_a_search_makes(workspace):
     settings = replace(SETTINGS, prune=PruneSettings(0.6, DropStrategy.RANDOM, seed=3))
-    dataset = replace(space.dataset, query=space.dataset.query[:2])
-    task = AtlasTask(space.retriever, dataset, settings)
+    dataset = replace(workspace.dataset, query=workspace.dataset.query[:2])
+    task = AtlasTask(workspace.retriever, dataset, settings)
     told = task.told(dict(run_passes(task.work)))
     for record, (one, _) in zip(task.queries, told, strict=True):
         trace = trace_of(task, record, settings)
@@ -289,10 +289,10 @@ def test_a_random_draw_is_the_one_that_a_search_makes(space):
         )  # fmt: skip
 
 
-def test_without_a_true_match_there_is_nothing_to_sort(space):
-    strangers = tuple(replace(record, identity=99) for record in space.dataset.query)
+def test_without_a_true_match_there_is_nothing_to_sort(workspace):
+    strangers = tuple(replace(record, identity=99) for record in workspace.dataset.query)
     with pytest.raises(ValueError, match="nothing to sort"):
-        AtlasTask(space.retriever, replace(space.dataset, query=strangers), SETTINGS)
+        AtlasTask(workspace.retriever, replace(workspace.dataset, query=strangers), SETTINGS)
 
 
 def test_the_gallery_passes_for_its_features_alone():

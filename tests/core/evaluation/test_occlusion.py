@@ -17,27 +17,27 @@ from fpc_core.evaluation.metrics.retrieval import evaluate
 from fpc_core.evaluation.occlusion.scenarios import (
     Box,
     Effect,
-    Growth,
+    GrowthDirection,
     Sliding,
     box_of,
+    breakdown_share,
     covered_shares,
-    curtain,
+    edge_occluders,
     effects,
     growing,
-    lost_at,
     occlusion_table,
     person_pixels,
 )
 from fpc_core.evaluation.occlusion.study import (
-    BEYOND,
     COSINE,
     DISTANCE,
     FINAL,
+    NOT_RANKED,
+    OcclusionResults,
     OcclusionTask,
     Relevance,
-    Standings,
+    match_ranks,
     run_occlusion,
-    standing,
 )
 from fpc_core.workspace import open_workspace
 
@@ -51,12 +51,12 @@ def space(small_places):
 
 
 @pytest.fixture(scope="module")
-def task(space):
-    record = space.dataset.query[2]
-    image = resize_image(space.dataset.read(record), space.retriever.model.config.image_size)
-    relevance = Relevance.of(record.identity, record.camera, space.dataset.gallery)
+def task(workspace):
+    record = workspace.dataset.query[2]
+    image = resize_image(workspace.dataset.read(record), workspace.retriever.model.config.image_size)
+    relevance = Relevance.of(record.identity, record.camera, workspace.dataset.gallery)
     return OcclusionTask(
-        space.retriever, image, record.camera, relevance, growing(HALF, 4), SETTINGS, (1.0, 0.5)
+        workspace.retriever, image, record.camera, relevance, growing(HALF, 4), SETTINGS, (1.0, 0.5)
     )  # fmt: skip
 
 
@@ -79,19 +79,21 @@ def test_a_standing_is_that_of_the_painted_image_searched_by_itself(task, found)
     for rate, keep_rate in enumerate(task.keep_rates):
         for scene in (0, 3):
             trace = searched(task, task.scenes[scene], keep_rate)
-            alone = standing(trace, task.relevance)
+            alone = match_ranks(trace, task.relevance)
             np.testing.assert_array_equal(found[-1].rank[rate, scene], alone.rank[0, 0])
             for name in ("distance", "margin", "match_parts", "wrong_parts"):
                 together = getattr(found[-1], name)[rate, scene]
                 np.testing.assert_allclose(together, getattr(alone, name)[0, 0], atol=2e-5)
 
 
-def test_the_final_rank_is_the_evaluation_s(task, space, found):
+def test_the_final_rank_is_the_evaluation_s(task, workspace, found):
     trace = searched(task, task.scenes[2], 0.5)
-    distance = np.empty((1, len(space.dataset.gallery)))
+    distance = np.empty((1, len(workspace.dataset.gallery)))
     distance[0, trace.final.indices] = trace.final.distance
-    identities, cameras = ([getattr(each, name) for each in space.dataset.gallery] for name in ("identity", "camera"))
-    scores = evaluate(distance, [space.dataset.query[2].identity], identities, [task.camera], cameras)
+    identities, cameras = (
+        [getattr(each, name) for each in workspace.dataset.gallery] for name in ("identity", "camera")
+    )
+    scores = evaluate(distance, [workspace.dataset.query[2].identity], identities, [task.camera], cameras)
     assert found[-1].rank[1, 2, FINAL] == scores.first_match[0] + 1
 
 
@@ -123,9 +125,9 @@ def test_an_occluder_outside_of_the_image_changes_no_standing(task):
         np.testing.assert_array_equal(getattr(known, name)[0, 0], getattr(known, name)[0, 1])
 
 
-def test_a_query_without_a_true_match_and_a_task_without_work_are_refused(task, space):
+def test_a_query_without_a_true_match_and_a_task_without_work_are_refused(task, workspace):
     with pytest.raises(ValueError, match="no true match"):
-        Relevance.of(99, 0, space.dataset.gallery)
+        Relevance.of(99, 0, workspace.dataset.gallery)
     with pytest.raises(ValueError, match="at least one scene"):
         replace(task, scenes=())
     with pytest.raises(ValueError, match="every image of the memory"):
@@ -145,8 +147,8 @@ def test_without_a_match_in_the_shortlist_it_is_beyond_and_has_lost(task):
     trace = searched(task, Scene(), 0.8, replace(SETTINGS, shortlist=12))
     hidden = np.ones(len(task.relevance.right), bool)
     hidden[trace.match.shortlist.indices] = False
-    known = standing(trace, Relevance(hidden, np.zeros_like(hidden)))
-    assert known.rank[0, 0, [COSINE, DISTANCE]].tolist() == [BEYOND, BEYOND]
+    known = match_ranks(trace, Relevance(hidden, np.zeros_like(hidden)))
+    assert known.rank[0, 0, [COSINE, DISTANCE]].tolist() == [NOT_RANKED, NOT_RANKED]
     assert known.margin[0, 0, DISTANCE] == -np.inf
     assert known.rank[0, 0, FINAL] > 0
     assert np.isnan(known.match_parts).all()
@@ -160,11 +162,13 @@ def test_a_curtain_covers_the_share_of_the_box_it_was_asked_for():
     person = np.zeros((64, 32), bool)
     person[16:64, 8:24] = True
     assert box_of(person) == box
-    for side in (Growth.BELOW, Growth.ABOVE, Growth.LEFT, Growth.RIGHT):
-        scenes = curtain(side, box, 4)
+    for side in (GrowthDirection.BELOW, GrowthDirection.ABOVE, GrowthDirection.LEFT, GrowthDirection.RIGHT):
+        scenes = edge_occluders(side, box, 4)
         np.testing.assert_allclose(covered_shares(scenes, person), [0, 0.25, 0.5, 0.75, 1])
         assert not covered(scenes[-1], (64, 32))[:16].any()
-    below, left = (covered(curtain(side, box, 4)[1], (64, 32)) for side in (Growth.BELOW, Growth.LEFT))
+    below, left = (
+        covered(edge_occluders(side, box, 4)[1], (64, 32)) for side in (GrowthDirection.BELOW, GrowthDirection.LEFT)
+    )
     assert below[52:, 8:24].all()
     assert left[16:, 8:12].all()
 
@@ -201,7 +205,7 @@ def test_person_pixels_come_from_the_true_mask_and_are_all_without_one():
     ],
 )
 def test_a_match_is_lost_where_its_margin_crosses_zero(margin, lost):
-    assert lost_at(np.array([0.0, 0.5, 1.0]), np.array(margin)) == lost
+    assert breakdown_share(np.array([0.0, 0.5, 1.0]), np.array(margin)) == lost
 
 
 @pytest.mark.parametrize(("size", "step"), [(1, 1), (3, 1), (2, 2)])
@@ -221,9 +225,9 @@ def test_a_sliding_occluder_stands_on_whole_patches(size, step):
 
 
 def test_a_map_is_the_change_against_no_occluder_place_by_place():
-    empty = Standings.empty(1, 5)
+    empty = OcclusionResults.empty(1, 5)
     rank, distance = empty.rank.copy(), empty.distance.copy()
-    rank[0, :, FINAL], rank[0, :, DISTANCE] = [1, 1, 4, 2, 0], [1, 1, BEYOND, 2, 0]
+    rank[0, :, FINAL], rank[0, :, DISTANCE] = [1, 1, 4, 2, 0], [1, 1, NOT_RANKED, 2, 0]
     distance[0, :, FINAL], distance[0, :, DISTANCE] = [0.5, 0.5, 0.75, 0.25, np.nan], [0.25, 0.5, np.nan, 0.25, np.nan]
     known = replace(empty, rank=rank, distance=distance)
     np.testing.assert_array_equal(effects(known, (2, 2), Effect.RANK), [[0, 3], [1, np.nan]])
@@ -240,14 +244,14 @@ def test_the_table_has_a_row_for_what_is_known_only(task, found):
     assert table["rank by consolidated"].tolist() == found[2].rank[0, :3, FINAL].tolist()
 
 
-def test_a_cut_out_is_pasted_into_the_images_searched(task, space):
-    record = space.dataset.gallery[5]
-    picture = cut_out(space.dataset.read(record), Outline.ELLIPSE)
+def test_a_cut_out_is_pasted_into_the_images_searched(task, workspace):
+    record = workspace.dataset.gallery[5]
+    picture = cut_out(workspace.dataset.read(record), Outline.ELLIPSE)
     path = record.path.as_posix()
     scene = Scene((CutOut(path=path, outline=Outline.ELLIPSE),))
     pasted = replace(task, scenes=(scene,), pictures={(path, Outline.ELLIPSE): picture}, keep_rates=(0.8,))
     (known,) = run_occlusion(pasted)
-    alone = standing(searched(pasted, scene, 0.8), task.relevance)
+    alone = match_ranks(searched(pasted, scene, 0.8), task.relevance)
     np.testing.assert_array_equal(known.rank, alone.rank)
     with pytest.raises(ValueError, match="is missing"):
         next(run_occlusion(replace(pasted, pictures={})))

@@ -8,11 +8,19 @@ import torch
 from torchmetrics.retrieval import RetrievalHitRate, RetrievalMAP
 
 from fpc_core.config import KEEP_RATES, DropStrategy, PruneSettings, QuerySettings
-from fpc_core.evaluation.engine.passes import ENCODER, Pass, PassTask, Point, Then, drawn_anew, gallery_pass
+from fpc_core.evaluation.engine.passes import (
+    ENCODER,
+    Pass,
+    PassTask,
+    Point,
+    PostProcessing,
+    gallery_pass,
+    resampled_per_query,
+)
 from fpc_core.evaluation.engine.protocol import encoder_state, feature_distance, score_distance
 from fpc_core.evaluation.engine.reranking import k_reciprocal
 from fpc_core.evaluation.engine.result_store import ResultStore
-from fpc_core.evaluation.engine.runner import run_kept, run_passes
+from fpc_core.evaluation.engine.runner import run_passes, run_with_store
 from fpc_core.evaluation.metrics.bootstrap import Bootstrap, estimates
 from fpc_core.evaluation.metrics.retrieval import junk_mask, match_mask
 from fpc_core.evaluation.paper_tables.definitions import NAMES, Setting, scores_table, tables_of
@@ -32,9 +40,9 @@ def space(small_places):
 
 
 @pytest.fixture(scope="module")
-def task(space):
-    setting = Setting(SETTINGS, space.retriever.model.config, Bootstrap(200))
-    return evaluation_task(space.retriever, space.dataset, tables_of(NAMES, setting))
+def task(workspace):
+    setting = Setting(SETTINGS, workspace.retriever.model.config, Bootstrap(200))
+    return evaluation_task(workspace.retriever, workspace.dataset, tables_of(NAMES, setting))
 
 
 @pytest.fixture(scope="module")
@@ -53,8 +61,8 @@ def ours(table, *labels):
     return row.ours["Rank-1"].value, row.ours["mAP"].value
 
 
-def scored(space, settings, encoder=False):
-    found = reference_scores.scores(space.retriever, space.dataset, settings, encoder)
+def scored(workspace, settings, encoder=False):
+    found = reference_scores.scores(workspace.retriever, workspace.dataset, settings, encoder)
     return found.rank1, pytest.approx(found.mean_ap)
 
 
@@ -62,62 +70,62 @@ def pruned(keep_rate, strategy=DropStrategy.NON_SALIENT):
     return replace(SETTINGS, prune=PruneSettings(keep_rate, strategy))
 
 
-def test_table_3_is_fpc_at_every_keep_rate(space, tables):
+def test_table_3_is_fpc_at_every_keep_rate(workspace, tables):
     for rate in KEEP_RATES:
-        assert ours(tables["Table 3"], f"{rate:.1f}") == scored(space, pruned(rate))
+        assert ours(tables["Table 3"], f"{rate:.1f}") == scored(workspace, pruned(rate))
 
 
-def test_table_4_adds_one_component_after_another(space, tables):
+def test_table_4_adds_one_component_after_another(workspace, tables):
     table = tables["Table 4"]
-    assert ours(table, "1") == scored(space, pruned(1.0), encoder=True)
-    assert ours(table, "2") == scored(space, SETTINGS, encoder=True)
-    assert ours(table, "3") == scored(space, replace(SETTINGS, alpha=0.0))
-    assert ours(table, "4") == scored(space, SETTINGS)
+    assert ours(table, "1") == scored(workspace, pruned(1.0), encoder=True)
+    assert ours(table, "2") == scored(workspace, SETTINGS, encoder=True)
+    assert ours(table, "3") == scored(workspace, replace(SETTINGS, alpha=0.0))
+    assert ours(table, "4") == scored(workspace, SETTINGS)
 
 
-def test_table_5_drops_the_salient_and_is_one_where_nothing_is_dropped(space, tables):
+def test_table_5_drops_the_salient_and_is_one_where_nothing_is_dropped(workspace, tables):
     table = tables["Table 5"]
-    assert ours(table, "salient", "0.6") == scored(space, pruned(0.6, DropStrategy.SALIENT))
+    assert ours(table, "salient", "0.6") == scored(workspace, pruned(0.6, DropStrategy.SALIENT))
     assert ours(table, "non-salient", "0.8") == ours(tables["Table 3"], "0.8")
     assert len({ours(table, name, "1.0") for name in ("salient", "random", "non-salient")}) == 1
 
 
-def test_random_drops_are_drawn_anew_for_every_query(space, tables):
+def test_random_drops_are_drawn_anew_for_every_query(workspace, tables):
     features, prunes = [], []
-    for record in space.dataset.query:
-        alone = replace(space.dataset, query=(record,))
-        prunes.append(drawn_anew(pruned(0.5, DropStrategy.RANDOM).prune, record))
-        features.append(reference_scores.features(space.retriever, alone, replace(SETTINGS, prune=prunes[-1]))[0])
+    for record in workspace.dataset.query:
+        alone = replace(workspace.dataset, query=(record,))
+        prunes.append(resampled_per_query(pruned(0.5, DropStrategy.RANDOM).prune, record))
+        features.append(reference_scores.features(workspace.retriever, alone, replace(SETTINGS, prune=prunes[-1]))[0])
     assert len({prune.seed for prune in prunes}) == len(prunes)
-    distance = feature_distance(np.stack(features), space.retriever.memory.unit_features)
-    expected = score_distance(distance, space.dataset.query, space.dataset)
+    distance = feature_distance(np.stack(features), workspace.retriever.memory.unit_features)
+    expected = score_distance(distance, workspace.dataset.query, workspace.dataset)
     assert ours(tables["Table 5"], "random", "0.5") == (expected.rank1, pytest.approx(expected.mean_ap))
 
 
-def test_table_6_adds_sparsification_to_the_encoder_by_itself(space, tables):
+def test_table_6_adds_sparsification_to_the_encoder_by_itself(workspace, tables):
     table = tables["Table 6"]
-    assert ours(table, "TransReID") == scored(space, pruned(1.0), encoder=True)
-    assert ours(table, "TransReID + T.S.") == scored(space, pruned(0.9), encoder=True)
-    retriever, prune = space.retriever, PruneSettings(0.9)
-    states = encoder_state(retriever, space.dataset, space.dataset.gallery, prune.blocks[0])
+    assert ours(table, "TransReID") == scored(workspace, pruned(1.0), encoder=True)
+    assert ours(table, "TransReID + T.S.") == scored(workspace, pruned(0.9), encoder=True)
+    retriever, prune = workspace.retriever, PruneSettings(0.9)
+    states = encoder_state(retriever, workspace.dataset, workspace.dataset.gallery, prune.blocks[0])
     encodings = retriever.encode(states, prune)
     gallery = np.stack([retriever.global_feature(encodings[row : row + 1]) for row in range(len(states.tokens))])
-    queries = reference_scores.features(retriever, space.dataset, pruned(0.9), encoder=True)
+    queries = reference_scores.features(retriever, workspace.dataset, pruned(0.9), encoder=True)
     distance = feature_distance(queries, gallery / np.linalg.norm(gallery, axis=1, keepdims=True))
-    expected = score_distance(distance, space.dataset.query, space.dataset)
+    expected = score_distance(distance, workspace.dataset.query, workspace.dataset)
     assert ours(table, "TransReID + T.S., gallery too") == (expected.rank1, pytest.approx(expected.mean_ap))
 
 
-def test_table_7_re_ranks_the_consolidated_features(space, tables):
-    features = reference_scores.features(space.retriever, space.dataset, SETTINGS)
-    distance = k_reciprocal(features, space.retriever.memory.features)
-    expected = score_distance(distance, space.dataset.query, space.dataset)
+def test_table_7_re_ranks_the_consolidated_features(workspace, tables):
+    features = reference_scores.features(workspace.retriever, workspace.dataset, SETTINGS)
+    distance = k_reciprocal(features, workspace.retriever.memory.features)
+    expected = score_distance(distance, workspace.dataset.query, workspace.dataset)
     assert ours(tables["Table 7"], "FPC + re-ranking") == (expected.rank1, pytest.approx(expected.mean_ap))
 
 
-def test_fig_4_moves_alpha_and_k_one_at_a_time(space, tables):
-    assert ours(tables["Fig. 4a"], "0.7") == scored(space, replace(SETTINGS, alpha=0.7))
-    assert ours(tables["Fig. 4b"], "8") == scored(space, replace(SETTINGS, neighbors=8))
+def test_fig_4_moves_alpha_and_k_one_at_a_time(workspace, tables):
+    assert ours(tables["Fig. 4a"], "0.7") == scored(workspace, replace(SETTINGS, alpha=0.7))
+    assert ours(tables["Fig. 4b"], "8") == scored(workspace, replace(SETTINGS, neighbors=8))
     assert [row.labels[0] for row in tables["Fig. 4b"].rows] == ["1", "2", "3", "5", "8", "10"]  # of a shortlist of 10
 
 
@@ -126,10 +134,13 @@ def test_fpc_is_fpc_in_every_table(tables, name):
     assert ours(tables[name], "FPC") == ours(tables["Table 4"], "4")
 
 
-def test_torchmetrics_agrees(space, tables):
+def test_torchmetrics_agrees(workspace, tables):
     """Rank-1, Rank-5 and mAP of a cell from the distances of single searches, junk taken out."""
-    dataset, features = space.dataset, reference_scores.features(space.retriever, space.dataset, pruned(0.7))
-    distance = feature_distance(features, space.retriever.memory.unit_features)
+    dataset, features = (
+        workspace.dataset,
+        reference_scores.features(workspace.retriever, workspace.dataset, pruned(0.7)),
+    )
+    distance = feature_distance(features, workspace.retriever.memory.unit_features)
     people, cameras = (np.array([getattr(r, name) for r in dataset.gallery]) for name in ("identity", "camera"))
     parts = []
     for row, record in enumerate(dataset.query):
@@ -144,8 +155,8 @@ def test_torchmetrics_agrees(space, tables):
         assert row.ours[f"Rank-{rank}"].value == pytest.approx(expected)
 
 
-def test_intervals_are_those_of_the_queries_own_scores(space, tables):
-    expected = reference_scores.scores(space.retriever, space.dataset, pruned(0.7))
+def test_intervals_are_those_of_the_queries_own_scores(workspace, tables):
+    expected = reference_scores.scores(workspace.retriever, workspace.dataset, pruned(0.7))
     values = np.stack([expected.first_match < 1, expected.average_precision], axis=1).astype(float)
     rank_1, mean_ap = estimates(values, Bootstrap(200))
     (row,) = [row for row in tables["Table 3"].rows if row.labels == ("0.7",)]
@@ -170,9 +181,9 @@ def test_what_tables_share_is_computed_once(task, monkeypatch):
 
 
 @pytest.mark.parametrize("stop", [3, 9, 20, 26, 40, 57])
-def test_a_stopped_evaluation_goes_on_to_the_same_tables(space, tables, tmp_path, stop):
-    setting = Setting(SETTINGS, space.retriever.model.config, Bootstrap(200))
-    task = evaluation_task(space.retriever, space.dataset, tables_of(["4", "6", "7"], setting))
+def test_a_stopped_evaluation_goes_on_to_the_same_tables(workspace, tables, tmp_path, stop):
+    setting = Setting(SETTINGS, workspace.retriever.model.config, Bootstrap(200))
+    task = evaluation_task(workspace.retriever, workspace.dataset, tables_of(["4", "6", "7"], setting))
     assert task.work.total == 3 * 8 + 32 + 2  # three keep rates, the pruned gallery, two points that wait
     store = ResultStore(tmp_path)
     run = run_passes(task.work, save=store.save)
@@ -187,17 +198,17 @@ def test_a_stopped_evaluation_goes_on_to_the_same_tables(space, tables, tmp_path
     assert list(run_passes(task.work, store.load(task.work).known)) == []
 
 
-def test_one_call_goes_on_and_tells_how_far(space, tmp_path):
+def test_one_call_goes_on_and_tells_how_far(workspace, tmp_path):
     recipe = ScoreRecipe(settings=SETTINGS, bootstrap=Bootstrap(50))
-    task = evaluation_task(space.retriever, space.dataset, [scores_table(recipe)])
+    task = evaluation_task(workspace.retriever, workspace.dataset, [scores_table(recipe)])
     store, told = ResultStore(tmp_path), []
     run = run_passes(task.work, save=store.save)
     next(run)
     run.close()
-    kept = run_kept(task.work, store, lambda *at: told.append(at))
+    kept = run_with_store(task.work, store, lambda *at: told.append(at))
     assert told == [(done, 8) for done in range(1, 9)]
-    assert task.filled(kept.known) == task.filled(run_kept(task.work).known)
-    assert run_kept(task.work, store, lambda *at: told.append(at)).notes == ()
+    assert task.filled(kept.known) == task.filled(run_with_store(task.work).known)
+    assert run_with_store(task.work, store, lambda *at: told.append(at)).notes == ()
     assert told[8:] == [(8, 8)]
 
 
@@ -213,7 +224,7 @@ def test_a_table_grows_with_the_queries(task):
     assert any("so far" in note for note in table_4.about)
 
 
-def test_features_of_other_queries_are_not_re_ranked_with_these(space, task, whole, tmp_path):
+def test_features_of_other_queries_are_not_re_ranked_with_these(workspace, task, whole, tmp_path):
     """All queries vote in the re-ranking: fewer of them are another result, though their searches are known."""
     store = ResultStore(tmp_path)
     asked = task.work.passes[0]
@@ -223,27 +234,27 @@ def test_features_of_other_queries_are_not_re_ranked_with_these(space, task, who
     assert known[asked].complete
     assert few.done(known) == 4
     (step,) = run_passes(few, known)
-    assert step[1].knows(asked.points.index(Point(0.4, 3, Then.RE_RANKED)))
+    assert step[1].knows(asked.points.index(Point(0.4, 3, PostProcessing.RE_RANKED)))
 
 
-def test_a_query_without_a_true_match_is_counted_and_left_out(space):
-    stranger = replace(space.dataset.query[0], identity=999)
-    dataset = replace(space.dataset, query=(stranger, *space.dataset.query[1:]))
+def test_a_query_without_a_true_match_is_counted_and_left_out(workspace):
+    stranger = replace(workspace.dataset.query[0], identity=999)
+    dataset = replace(workspace.dataset, query=(stranger, *workspace.dataset.query[1:]))
     recipe = ScoreRecipe(settings=SETTINGS, bootstrap=Bootstrap(50))
-    task = evaluation_task(space.retriever, dataset, [scores_table(recipe)])
+    task = evaluation_task(workspace.retriever, dataset, [scores_table(recipe)])
     (table,) = task.filled(dict(run_passes(task.work)))
-    expected = reference_scores.scores(space.retriever, dataset, SETTINGS)
+    expected = reference_scores.scores(workspace.retriever, dataset, SETTINGS)
     assert table.rows[0].ours.queries == 7
     assert table.rows[0].ours.settled
     assert table.rows[0].ours["mAP"].value == pytest.approx(expected.mean_ap)
     assert "1 query without a true match is left out." in table.about
     with pytest.raises(ValueError, match="none of the queries has a true match"):
-        evaluation_task(space.retriever, replace(dataset, query=(stranger,)), [scores_table(recipe)])
+        evaluation_task(workspace.retriever, replace(dataset, query=(stranger,)), [scores_table(recipe)])
 
 
-def test_own_settings_stand_among_the_papers(space):
+def test_own_settings_stand_among_the_papers(workspace):
     own = QuerySettings(PruneSettings(0.85), alpha=0.45, neighbors=4, shortlist=10)
-    table_3, table_5, *curves = tables_of(["fig4", "3", "5"], Setting(own, space.retriever.model.config))
+    table_3, table_5, *curves = tables_of(["fig4", "3", "5"], Setting(own, workspace.retriever.model.config))
     assert [row.labels[0] for row in table_3.rows] == ["1.0", "0.9", "0.85", "0.8", "0.7", "0.6", "0.5"]
     assert table_3.rows[2].paper == ()
     assert len(table_5.rows) == 21
@@ -251,7 +262,7 @@ def test_own_settings_stand_among_the_papers(space):
     assert "0.45" in [row.labels[0] for row in curves[0].rows]
     assert "4" in [row.labels[0] for row in curves[1].rows]
     with pytest.raises(ValueError, match=r"no table '8'; choose among 1, 2, 3"):
-        tables_of(["8"], Setting(own, space.retriever.model.config))
+        tables_of(["8"], Setting(own, workspace.retriever.model.config))
 
 
 def test_the_papers_figures_stand_in_their_rows(tables):
@@ -262,23 +273,23 @@ def test_the_papers_figures_stand_in_their_rows(tables):
     assert {row.labels[0]: row.paper for row in tables["Fig. 4a"].rows if any(row.paper)} == {"0.4": (76.7, 72.8)}
 
 
-def test_a_row_of_ours_names_data_and_weights_and_is_read_back(space, tables, tmp_path):
+def test_a_row_of_ours_names_data_and_weights_and_is_read_back(workspace, tables, tmp_path):
     recipe = tables["Table 5"].rows[8].recipe
     assert recipe.data == "Small world"
-    assert recipe.weights == space.retriever.memory.fingerprint.weights
+    assert recipe.weights == workspace.retriever.memory.fingerprint.weights
     assert recipe.settings.prune.strategy is DropStrategy.RANDOM
     (tmp_path / "recipe.json").write_text(recipe.to_json())
     assert read_score_recipe(tmp_path / "recipe.json") == recipe
-    again = evaluation_task(space.retriever, space.dataset, [scores_table(recipe)])
+    again = evaluation_task(workspace.retriever, workspace.dataset, [scores_table(recipe)])
     (table,) = again.filled(dict(run_passes(again.work)))
     assert table.rows[0].ours == tables["Table 5"].rows[8].ours
 
 
 @pytest.mark.parametrize("name", ["weights", "gallery", "queries"])
-def test_a_recipe_of_other_data_or_weights_is_refused(space, name):
+def test_a_recipe_of_other_data_or_weights_is_refused(workspace, name):
     recipe = replace(ScoreRecipe(settings=SETTINGS), **{name: "0" * 64, "data": "Elsewhere"})
     with pytest.raises(RecipeError, match=f"made with the {name} 000000000000 of Elsewhere"):
-        evaluation_task(space.retriever, space.dataset, [scores_table(recipe)])
+        evaluation_task(workspace.retriever, workspace.dataset, [scores_table(recipe)])
 
 
 @pytest.mark.parametrize(
@@ -309,7 +320,7 @@ def test_a_recipe_says_one_thing_in_one_way():
     ("make", "message"),
     [
         (lambda: Point(0.4, 0), "alpha must be 0"),
-        (lambda: Point(0.4, 3, Then.PRUNED_GALLERY), "memory is never pruned"),
+        (lambda: Point(0.4, 3, PostProcessing.PRUNED_GALLERY), "memory is never pruned"),
         (lambda: Pass(SETTINGS, ()), "at least one point"),
         (lambda: Pass(SETTINGS, (ENCODER, ENCODER)), "none twice"),
         (lambda: Pass(SETTINGS, (Point(0.4, 3),), gallery=True), "encoder features alone"),
@@ -321,9 +332,11 @@ def test_what_cannot_be_asked_is_refused(make, message):
         make()
 
 
-def test_a_pruned_gallery_needs_its_pass(space):
-    late = Pass(pruned(0.9), (Point(then=Then.PRUNED_GALLERY),))
+def test_a_pruned_gallery_needs_its_pass(workspace):
+    late = Pass(pruned(0.9), (Point(then=PostProcessing.PRUNED_GALLERY),))
     with pytest.raises(ValueError, match="needs its pass"):
-        PassTask(space.retriever, space.dataset, space.dataset.query, (late,))
-    task = PassTask(space.retriever, space.dataset, space.dataset.query, (late, gallery_pass(late.settings.prune)))
+        PassTask(workspace.retriever, workspace.dataset, workspace.dataset.query, (late,))
+    task = PassTask(
+        workspace.retriever, workspace.dataset, workspace.dataset.query, (late, gallery_pass(late.settings.prune))
+    )
     assert task.total == 8 + 1 + 32

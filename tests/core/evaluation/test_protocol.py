@@ -18,26 +18,26 @@ def space(small_places):
     return open_workspace(small_places, "cpu")
 
 
-def test_features_of_a_batch_are_those_of_single_searches(space):
-    config = space.retriever.model.config
-    found = reference_scores.features(space.retriever, space.dataset, SETTINGS)
+def test_features_of_a_batch_are_those_of_single_searches(workspace):
+    config = workspace.retriever.model.config
+    found = reference_scores.features(workspace.retriever, workspace.dataset, SETTINGS)
     for place in (0, 5):
-        record = space.dataset.query[place]
-        image = to_tensor([resize_image(space.dataset.read(record), config.image_size)], config)
-        trace = space.retriever.search(image, SETTINGS, torch.tensor([record.camera]))
+        record = workspace.dataset.query[place]
+        image = to_tensor([resize_image(workspace.dataset.read(record), config.image_size)], config)
+        trace = workspace.retriever.search(image, SETTINGS, torch.tensor([record.camera]))
         np.testing.assert_allclose(found[place], trace.consolidation.feature, atol=1e-5)
 
 
-def test_a_state_holds_the_images_asked_for_in_their_order(space):
-    records = space.dataset.gallery[3:6]
-    states = encoder_state(space.retriever, space.dataset, records, 3)
-    alone = encoder_state(space.retriever, space.dataset, records[1:2], 3)
+def test_a_state_holds_the_images_asked_for_in_their_order(workspace):
+    records = workspace.dataset.gallery[3:6]
+    states = encoder_state(workspace.retriever, workspace.dataset, records, 3)
+    alone = encoder_state(workspace.retriever, workspace.dataset, records[1:2], 3)
     assert len(states.tokens) == 3
     torch.testing.assert_close(states.tokens[1:2], alone.tokens, atol=1e-5, rtol=1e-4)
 
 
-def test_a_perfect_distance_has_perfect_scores_and_its_opposite_the_worst(space):
-    dataset = space.dataset
+def test_a_perfect_distance_has_perfect_scores_and_its_opposite_the_worst(workspace):
+    dataset = workspace.dataset
     same = np.array([[q.identity == g.identity for g in dataset.gallery] for q in dataset.query])
     assert score_distance(1.0 - same, dataset.query, dataset).mean_ap == 1
     worst = score_distance(1.0 * same, dataset.query, dataset)

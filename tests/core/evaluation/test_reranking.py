@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from fpc_core.evaluation.engine import reranking
 from fpc_core.evaluation.engine.protocol import feature_distance
 from fpc_core.evaluation.engine.reranking import k_reciprocal
-from fpc_core.evaluation.metrics.retrieval import evaluate, unit
+from fpc_core.evaluation.metrics.retrieval import evaluate, l2_normalize
 from tests.support.golden_data import load_golden
 
 
@@ -87,7 +87,7 @@ def test_blocks_of_rows_join_without_a_seam(monkeypatch):
 def test_weight_one_leaves_the_original_order():
     features = np.random.default_rng(1).standard_normal((40, 8)).astype(np.float32)
     distance = k_reciprocal(features[:5], features[5:], 10, 3, weight=1.0)
-    original = feature_distance(features[:5], unit(features[5:]))
+    original = feature_distance(features[:5], l2_normalize(features[5:]))
     np.testing.assert_array_equal(np.argsort(distance, axis=1), np.argsort(original, axis=1))
 
 
@@ -97,7 +97,7 @@ def test_clusters_rank_better_after_re_ranking():
     features = draw.standard_normal((12, 32))[people] + 1.6 * draw.standard_normal((120, 32))
     query = np.arange(120) % 10 == 0
     sides, ids = (features[query], features[~query]), (people[query], people[~query])
-    before = evaluate(feature_distance(sides[0], unit(sides[1])), *ids)
+    before = evaluate(feature_distance(sides[0], l2_normalize(sides[1])), *ids)
     after = evaluate(k_reciprocal(*sides, 12, 4), *ids)
     assert after.mean_ap > before.mean_ap + 0.05
 

@@ -12,7 +12,7 @@ from torchmetrics.functional.retrieval import retrieval_average_precision, retri
 from torchmetrics.retrieval import RetrievalHitRate, RetrievalMAP
 
 from fpc_core.evaluation.engine.protocol import feature_distance
-from fpc_core.evaluation.metrics.retrieval import evaluate, junk_mask, match_mask, unit
+from fpc_core.evaluation.metrics.retrieval import evaluate, junk_mask, l2_normalize, match_mask
 from tests.support.golden_data import load_golden
 
 
@@ -187,17 +187,17 @@ def test_figures_equal_those_of_the_released_evaluation(stride):
 @pytest.mark.parametrize("stride", [11, 16])
 def test_feature_distance_equals_the_released_one(stride):
     golden = load_golden(stride).expected
-    distance = feature_distance(golden["query_feature"], unit(golden["gallery_feature"]))
+    distance = feature_distance(golden["query_feature"], l2_normalize(golden["gallery_feature"]))
     assert distance.dtype == np.float32
     np.testing.assert_allclose(distance**2, golden["distance"], atol=2e-6)  # the released one takes no root
 
 
 def test_feature_distance_is_never_negative_and_ignores_length():
     features = np.random.default_rng(1).standard_normal((5, 8))
-    distance = feature_distance(features, unit(7 * features))
+    distance = feature_distance(features, l2_normalize(7 * features))
     assert (distance >= 0).all()
     np.testing.assert_allclose(np.diag(distance), 0, atol=1e-3)
-    np.testing.assert_allclose(np.linalg.norm(unit(features), axis=1), 1, rtol=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(l2_normalize(features), axis=1), 1, rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -220,4 +220,4 @@ def test_input_that_cannot_be_scored_is_refused_with_the_reason(arguments, messa
 
 def test_a_feature_without_direction_is_refused():
     with pytest.raises(ValueError, match="feature 1 of 2 is zero"):
-        unit(np.array([[1.0, 0], [0, 0]]))
+        l2_normalize(np.array([[1.0, 0], [0, 0]]))

@@ -27,8 +27,8 @@ def space(small_places):
 
 
 @pytest.fixture(scope="module")
-def task(space):
-    return SweepTask(space.retriever, space.dataset, GRID, BASE)
+def task(workspace):
+    return SweepTask(workspace.retriever, workspace.dataset, GRID, BASE)
 
 
 @pytest.fixture(scope="module")
@@ -65,9 +65,9 @@ def cell_of(task, known, rate, alpha, neighbors, ranks=50):
     variant=st.sampled_from(Variant),
 )
 @settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_a_cell_is_what_single_searches_say_of_its_settings(space, rate, alpha, neighbors, variant):
+def test_a_cell_is_what_single_searches_say_of_its_settings(workspace, rate, alpha, neighbors, variant):
     grid = SweepGrid((0.9, rate), (0.5, alpha), (2, 11 - neighbors) if neighbors == 2 else (2, neighbors))
-    task = SweepTask(space.retriever, space.dataset, grid, replace(BASE, variant=variant))
+    task = SweepTask(workspace.retriever, workspace.dataset, grid, replace(BASE, variant=variant))
     expected = evaluated(task, rate, alpha, neighbors := grid.neighbors[1])
     cell = cell_of(task, dict(run_passes(task.work)), rate, alpha, neighbors, ranks=len(expected.cmc))
     np.testing.assert_array_equal(cell.average_precision, expected.average_precision)
@@ -76,10 +76,10 @@ def test_a_cell_is_what_single_searches_say_of_its_settings(space, rate, alpha, 
     assert (cell.rank1, cell.mean_ap) == (expected.rank1, expected.mean_ap)
 
 
-def test_a_query_without_a_true_match_is_left_out_as_the_metric_leaves_it_out(space):
-    stranger = replace(space.dataset.query[0], identity=999)
-    dataset = replace(space.dataset, query=(stranger, *space.dataset.query[1:4]))
-    task = SweepTask(space.retriever, dataset, GRID, BASE)
+def test_a_query_without_a_true_match_is_left_out_as_the_metric_leaves_it_out(workspace):
+    stranger = replace(workspace.dataset.query[0], identity=999)
+    dataset = replace(workspace.dataset, query=(stranger, *workspace.dataset.query[1:4]))
+    task = SweepTask(workspace.retriever, dataset, GRID, BASE)
     assert (task.skipped, len(task.queries)) == (1, 3)
     expected = evaluated(task, 0.6, 0.4, 3)
     cell = cell_of(task, dict(run_passes(task.work)), 0.6, 0.4, 3)
@@ -87,10 +87,10 @@ def test_a_query_without_a_true_match_is_left_out_as_the_metric_leaves_it_out(sp
     assert (cell.rank1, cell.mean_ap) == (expected.rank1, expected.mean_ap)
 
 
-def test_without_any_true_match_there_is_nothing_to_sweep(space):
-    dataset = replace(space.dataset, query=(replace(space.dataset.query[0], identity=999),))
+def test_without_any_true_match_there_is_nothing_to_sweep(workspace):
+    dataset = replace(workspace.dataset, query=(replace(workspace.dataset.query[0], identity=999),))
     with pytest.raises(ValueError, match="none of the queries has a true match"):
-        SweepTask(space.retriever, dataset, GRID, BASE)
+        SweepTask(workspace.retriever, dataset, GRID, BASE)
 
 
 @pytest.mark.parametrize(
@@ -104,9 +104,9 @@ def test_without_any_true_match_there_is_nothing_to_sweep(space):
         ({"keep_rates": (0.0,)}, "keep rate must lie in"),
     ],
 )
-def test_axes_that_cannot_be_swept_are_refused(space, grid, message):
+def test_axes_that_cannot_be_swept_are_refused(workspace, grid, message):
     with pytest.raises(ValueError, match=message):
-        SweepTask(space.retriever, space.dataset, replace(GRID, **grid), BASE)
+        SweepTask(workspace.retriever, workspace.dataset, replace(GRID, **grid), BASE)
 
 
 def test_what_cells_share_is_computed_once(task, monkeypatch):
@@ -171,8 +171,8 @@ def test_a_second_run_computes_nothing(task, whole, store):
     assert list(run_passes(task.work, kept.known, store.save)) == []
 
 
-def test_results_of_all_queries_answer_a_few_and_few_are_added_to_all(space, task, whole, store):
-    few = SweepTask(space.retriever, replace(space.dataset, query=space.dataset.query[2:4]), GRID, BASE)
+def test_results_of_all_queries_answer_a_few_and_few_are_added_to_all(workspace, task, whole, store):
+    few = SweepTask(workspace.retriever, replace(workspace.dataset, query=workspace.dataset.query[2:4]), GRID, BASE)
     list(run_passes(few.work, save=store.save))
     assert [int(result.known.sum()) for result in store.load(task.work).known.values()] == [2, 2]
     list(run_passes(task.work, save=store.save))
@@ -180,7 +180,7 @@ def test_results_of_all_queries_answer_a_few_and_few_are_added_to_all(space, tas
     np.testing.assert_array_equal(found.average_precision, whole[task.pass_of(0.6)].average_precision[2:4])
 
 
-def test_a_larger_grid_answers_a_smaller_one_and_is_not_forgotten_for_it(space, task, whole, store):
+def test_a_larger_grid_answers_a_smaller_one_and_is_not_forgotten_for_it(workspace, task, whole, store):
     list(run_passes(task.work, save=store.save))
     small = replace(task, grid=SweepGrid((0.6,), (1.0, 0.4), (3,)))
     known = store.load(small.work).known
@@ -234,18 +234,18 @@ def test_a_file_made_from_something_else_is_not_believed(task, store):
 @pytest.mark.parametrize(
     "change",
     [
-        lambda space: (space.dataset, replace(BASE, variant=Variant.PAPER)),
-        lambda space: (space.dataset, replace(BASE, shortlist=9)),
-        lambda space: (
-            replace(space.dataset, query=tuple(replace(each, camera=2) for each in space.dataset.query)),
+        lambda workspace: (workspace.dataset, replace(BASE, variant=Variant.PAPER)),
+        lambda workspace: (workspace.dataset, replace(BASE, shortlist=9)),
+        lambda workspace: (
+            replace(workspace.dataset, query=tuple(replace(each, camera=2) for each in workspace.dataset.query)),
             BASE,
         ),
     ],
 )
-def test_results_of_other_settings_or_queries_are_not_taken(space, task, store, change):
+def test_results_of_other_settings_or_queries_are_not_taken(workspace, task, store, change):
     list(run_passes(task.work, save=store.save))
-    dataset, base = change(space)
-    assert store.load(SweepTask(space.retriever, dataset, GRID, base).work).known == {}
+    dataset, base = change(workspace)
+    assert store.load(SweepTask(workspace.retriever, dataset, GRID, base).work).known == {}
 
 
 def test_a_folder_that_cannot_be_written_is_an_error_with_the_remedy(task, whole, tmp_path):
@@ -267,13 +267,13 @@ def result_of(first):
     return PassResult(np.where(first < 0, np.nan, 1 / np.maximum(first + 1, 1)), first, first[:, 0] >= 0)
 
 
-def two_cells(space, queries):
-    dataset = replace(space.dataset, query=space.dataset.query[:queries])
-    return SweepTask(space.retriever, dataset, SweepGrid((1.0, 0.5), (0.4,), (1,)), BASE)
+def two_cells(workspace, queries):
+    dataset = replace(workspace.dataset, query=workspace.dataset.query[:queries])
+    return SweepTask(workspace.retriever, dataset, SweepGrid((1.0, 0.5), (0.4,), (1,)), BASE)
 
 
-def test_cells_say_what_can_be_checked_by_hand(space):
-    task = two_cells(space, 4)
+def test_cells_say_what_can_be_checked_by_hand(workspace):
+    task = two_cells(workspace, 4)
     known = {task.pass_of(1.0): result_of([0, 1, 3, 0]), task.pass_of(0.5): result_of([0, -2, 1, -2])}
     one, half = sweep_cells(task, known)
     assert (one.rank1, one.mean_ap, one.queries) == (2 / 4, (1 + 1 / 2 + 1 / 4 + 1) / 4, 4)
@@ -283,8 +283,8 @@ def test_cells_say_what_can_be_checked_by_hand(space):
     assert best_cell([one, half]) is half
 
 
-def test_among_equals_the_cheapest_cell_is_the_best(space):
-    task = two_cells(space, 1)
+def test_among_equals_the_cheapest_cell_is_the_best(workspace):
+    task = two_cells(workspace, 1)
     equal = sweep_cells(task, {task.pass_of(rate): result_of([2]) for rate in (1.0, 0.5)})
     assert best_cell(equal).keep_rate == 0.5
 
@@ -300,16 +300,16 @@ def test_tables_name_every_cell(task, whole):
     assert f"{row['Rank-1']:.1f} /{row['mAP']:>5.1f}" in text
 
 
-def test_a_memory_without_fingerprint_cannot_keep_results(space, whole, store):
-    bare = replace(space.retriever.memory, fingerprint=None)
-    retriever = type(space.retriever)(space.retriever.model, bare)
-    work = SweepTask(retriever, space.dataset, GRID, BASE).work
+def test_a_memory_without_fingerprint_cannot_keep_results(workspace, whole, store):
+    bare = replace(workspace.retriever.memory, fingerprint=None)
+    retriever = type(workspace.retriever)(workspace.retriever.model, bare)
+    work = SweepTask(retriever, workspace.dataset, GRID, BASE).work
     with pytest.raises(ValueError, match="no fingerprint"):
         store.save(work, work.passes[0], whole[work.passes[0]])
 
 
-def test_a_query_that_is_gone_is_an_error(space, store):
-    lost = ImageRecord(space.dataset.root / "gone.png", 1, 0, "query")
-    task = SweepTask(space.retriever, replace(space.dataset, query=(lost,)), GRID, BASE)
+def test_a_query_that_is_gone_is_an_error(workspace, store):
+    lost = ImageRecord(workspace.dataset.root / "gone.png", 1, 0, "query")
+    task = SweepTask(workspace.retriever, replace(workspace.dataset, query=(lost,)), GRID, BASE)
     with pytest.raises(OSError, match=r"gone\.png"):
         store.load(task.work)

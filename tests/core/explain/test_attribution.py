@@ -10,7 +10,7 @@ from torch import nn
 
 from fpc_core.config import MapMethod, ModelConfig
 from fpc_core.explain.attribution import relevance, value_parts
-from fpc_core.explain.heatmap_methods import DECODER_METHODS, NAMES, SAYS, TARGETED
+from fpc_core.explain.heatmap_methods import DECODER_METHODS, DESCRIPTIONS, NAMES, TARGETED
 from fpc_core.model.decoder import Decoder
 
 CONFIG = ModelConfig(width=32, heads=4)
@@ -64,7 +64,7 @@ def test_every_method_has_a_name_a_line_and_one_finite_value_per_patch(decoder, 
     assert np.isfinite(values).all()
     assert np.ptp(values) > 0
     assert NAMES[method]
-    assert SAYS[method].endswith(".")
+    assert DESCRIPTIONS[method].endswith(".")
 
 
 def test_the_parts_of_all_tokens_sum_to_the_attention_output(decoder, tokens):

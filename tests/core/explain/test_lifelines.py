@@ -41,11 +41,11 @@ def test_every_patch_has_the_block_in_which_it_fell(encoding):
 @pytest.fixture(scope="module")
 def encode(small_places):
     """Encodes one query of the small world for any settings."""
-    space = open_workspace(small_places, "cpu")
-    config = space.retriever.model.config
-    image = to_tensor([resize_image(space.dataset.read(space.dataset.query[0]), config.image_size)], config)
-    state = space.retriever.prepare(image, torch.tensor([0]))
-    return lambda prune: space.retriever.encode(state, prune)
+    workspace = open_workspace(small_places, "cpu")
+    config = workspace.retriever.model.config
+    image = to_tensor([resize_image(workspace.dataset.read(workspace.dataset.query[0]), config.image_size)], config)
+    state = workspace.retriever.prepare(image, torch.tensor([0]))
+    return lambda prune: workspace.retriever.encode(state, prune)
 
 
 @pytest.mark.parametrize("strategy", list(DropStrategy))

@@ -69,12 +69,12 @@ def test_an_image_that_was_not_shortlisted_has_no_margin():
 @pytest.mark.parametrize("solver", list(Solver))
 @pytest.mark.parametrize("alpha", [0.0, 0.4, 1.0])
 def test_patches_and_parts_of_a_real_search_add_up_exactly(small_places, solver, alpha):
-    space = open_workspace(small_places, "cpu")
-    config = space.retriever.model.config
-    image = to_tensor([resize_image(space.dataset.read(space.dataset.query[3]), config.image_size)], config)
+    workspace = open_workspace(small_places, "cpu")
+    config = workspace.retriever.model.config
+    image = to_tensor([resize_image(workspace.dataset.read(workspace.dataset.query[3]), config.image_size)], config)
     settings = QuerySettings(transport=TransportSettings(solver), alpha=alpha, neighbors=3, shortlist=12)
-    trace = space.retriever.search(image, settings, torch.tensor([0]))
-    first, second = (space.retriever.plan(trace.encoding, trace.match, place, settings) for place in (0, 5))
+    trace = workspace.retriever.search(image, settings, torch.tensor([0]))
+    first, second = (workspace.retriever.plan(trace.encoding, trace.match, place, settings) for place in (0, 5))
     won = margin(trace.match, (first, second), alpha, config.grid)
     distance = dict(zip(trace.by_distance.indices.tolist(), trace.by_distance.distance.tolist(), strict=True))
     assert won.total >= 0

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from fpc_core.config import DropStrategy
 from fpc_core.explain.lifelines import LivingRange, PatchLife
 from fpc_core.explain.margin import Margin
-from fpc_core.explain.sentences import UNITS, patch_story, told, told_parts, win_story
+from fpc_core.explain.sentences import UNITS, comparison_sentence, format_parts, format_units, patch_sentence
 
 RATES = (0.5, 0.75, 1.0)
 FELL = PatchLife(6, attention=0.0031, cutoff=0.0042, rank=84, entered=103, kept=False, needed_keep_rate=84 / 103)
@@ -19,7 +19,7 @@ STAYED = replace(FELL, block=9, attention=0.0061, rank=9, kept=True)
 
 
 def story(*lives, living=LIVING, strategy=DropStrategy.NON_SALIENT):
-    return patch_story(lives, living, RATES, strategy)
+    return patch_sentence(lives, living, RATES, strategy)
 
 
 def test_a_fallen_patch_is_told_its_block_its_attention_and_the_cut_off():
@@ -62,7 +62,7 @@ def won(d_cos, d_emd, alpha, thirds=(1.0, 0.0, 0.0)):
     transport = alpha * (d_emd[1] - d_emd[0])
     patches = transport * np.array(thirds)[:, None]
     margin = Margin(3, 5, d_cos, d_emd, (1 - alpha) * (d_cos[1] - d_cos[0]), transport, patches)
-    return win_story(margin, ("#1", "#4"), alpha)
+    return comparison_sentence(margin, ("#1", "#4"), alpha)
 
 
 @pytest.mark.parametrize(
@@ -112,11 +112,11 @@ distances = st.floats(0.0, 2.0)
 
 @given(distances, distances, st.floats(0.0, 1.0))
 def test_the_parts_told_add_up_to_the_distance_told_and_lie_within_a_unit_of_the_truth(d_cos, d_emd, alpha):
-    cosine, transport, total = told_parts(d_cos, d_emd, alpha)
+    cosine, transport, total = format_parts(d_cos, d_emd, alpha)
     assert cosine + transport == total
     assert total == round(UNITS * ((1 - alpha) * d_cos + alpha * d_emd))
     assert abs(transport - UNITS * alpha * d_emd) <= 1 + 1e-6
 
 
 def test_units_are_told_with_four_decimals_and_a_true_minus_sign():
-    assert [told(units) for units in (310, 0, -90, 12345)] == ["0.0310", "0.0000", "−0.0090", "1.2345"]
+    assert [format_units(units) for units in (310, 0, -90, 12345)] == ["0.0310", "0.0000", "−0.0090", "1.2345"]

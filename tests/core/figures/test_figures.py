@@ -19,11 +19,11 @@ from PIL import Image
 
 from fpc_core.config import DropStrategy, MapMethod, MapTarget, PruneSettings, QuerySettings
 from fpc_core.data.images import resize_image, to_tensor
-from fpc_core.data.match_label import Tone
+from fpc_core.data.match_label import MatchLabel
 from fpc_core.data.occluder_rendering import cut_out, paint
 from fpc_core.data.occluders import CutOut, Outline, Rectangle, Scene
 from fpc_core.evaluation.engine.protocol import feature_distance, score_distance
-from fpc_core.evaluation.engine.runner import run_kept
+from fpc_core.evaluation.engine.runner import run_with_store
 from fpc_core.evaluation.paper_tables.definitions import Setting, tables_of
 from fpc_core.evaluation.paper_tables.task import evaluation_task
 from fpc_core.evaluation.sweep.tables import sweep_cells
@@ -31,11 +31,11 @@ from fpc_core.evaluation.sweep.task import SweepGrid, SweepTask
 from fpc_core.figures import score_figures
 from fpc_core.figures.fonts import check_font, fonts
 from fpc_core.figures.image_grid import Block, Cell, draw_sheet
-from fpc_core.figures.queries import asked
+from fpc_core.figures.queries import load_queries
 from fpc_core.figures.recipe import OF_ALL_QUERIES, FigureKind, FigureRecipe, FigureStyle, read_recipe
 from fpc_core.figures.render import bundle, draw, latex, write_figure
 from fpc_core.figures.score_figures import scored
-from fpc_core.figures.style import WORDS, dressed
+from fpc_core.figures.style import WORDS, style_context
 from fpc_core.io.dataclass_json import RecipeError
 from fpc_core.retrieval import Retriever
 from fpc_core.workspace import open_workspace
@@ -62,21 +62,21 @@ def recipe(kind: FigureKind, **changes) -> FigureRecipe:
     return FigureRecipe(kind, queries, SETTINGS, hits=3, flows=40, **changes)
 
 
-def render(wanted: FigureRecipe, space):
-    return draw(wanted, space).figure
+def render(wanted: FigureRecipe, workspace):
+    return draw(wanted, workspace).figure
 
 
 def drawn(figure, style, dpi=72) -> np.ndarray:
     file = io.BytesIO()
-    with dressed(style):
+    with style_context(style):
         figure.savefig(file, dpi=dpi)
     return np.asarray(Image.open(file).convert("RGB"))
 
 
 @pytest.mark.parametrize("kind", list(FigureKind))
-def test_every_kind_looks_as_its_golden_picture(space, kind, request):
+def test_every_kind_looks_as_its_golden_picture(workspace, kind, request):
     wanted = recipe(kind, style=FigureStyle(columns=2, letters=True))
-    picture = drawn(render(wanted, space), wanted.style)
+    picture = drawn(render(wanted, workspace), wanted.style)
     golden = GOLDEN / f"{kind}.png"
     if request.config.getoption("--golden-figures"):
         golden.parent.mkdir(exist_ok=True)
@@ -96,9 +96,9 @@ def farthest(picture, held) -> float:
     return apart.reshape(height // 8, 8, width // 8, 8).mean((1, 3)).max()
 
 
-def test_a_curve_that_is_missing_is_seen_in_a_picture_and_a_little_noise_is_not(space):
+def test_a_curve_that_is_missing_is_seen_in_a_picture_and_a_little_noise_is_not(workspace):
     wanted = recipe(FigureKind.ALPHA_LINES)
-    figure = render(wanted, space)
+    figure = render(wanted, workspace)
     whole = drawn(figure, wanted.style)
     noise = np.random.default_rng(0).uniform(-6, 6, whole.shape)
     assert farthest(np.clip(whole + noise, 0, 255), whole) < 4
@@ -117,21 +117,21 @@ OCCLUDED = (
 
 
 @pytest.mark.parametrize("kind", [FigureKind.TRANSPORT, FigureKind.SWEEP_MAP])
-def test_the_same_recipe_gives_the_same_bytes(space, kind):
+def test_the_same_recipe_gives_the_same_bytes(workspace, kind):
     wanted = recipe(kind) if kind in OF_ALL_QUERIES else recipe(kind, scenes=OCCLUDED)
-    assert bundle(wanted, space) == bundle(FigureRecipe.from_json(wanted.to_json()), space)
+    assert bundle(wanted, workspace) == bundle(FigureRecipe.from_json(wanted.to_json()), workspace)
 
 
-def test_figures_of_two_threads_do_not_dress_each_other(space):
+def test_figures_of_two_threads_do_not_dress_each_other(workspace):
     kinds = (FigureKind.RANKED_LIST, FigureKind.DROP_PROCESS) * 2
     wanted = [recipe(kind, style=FigureStyle(font_size=6 + place)) for place, kind in enumerate(kinds)]
-    alone = [bundle(each, space) for each in wanted]
+    alone = [bundle(each, workspace) for each in wanted]
     with ThreadPoolExecutor(len(wanted)) as pool:
-        assert list(pool.map(lambda each: bundle(each, space), wanted)) == alone
+        assert list(pool.map(lambda each: bundle(each, workspace), wanted)) == alone
 
 
 @pytest.mark.parametrize("kind", [kind for kind in FigureKind if kind not in OF_ALL_QUERIES])
-def test_a_query_is_searched_before_the_figure_takes_the_settings_of_matplotlib(space, kind, monkeypatch):
+def test_a_query_is_searched_before_the_figure_takes_the_settings_of_matplotlib(workspace, kind, monkeypatch):
     dressed_for_print, seen = 42, []
 
     def watched(done):
@@ -143,94 +143,96 @@ def test_a_query_is_searched_before_the_figure_takes_the_settings_of_matplotlib(
 
     for name in ("prepare", "encode", "plan"):
         monkeypatch.setattr(Retriever, name, watched(getattr(Retriever, name)))
-    render(recipe(kind), space)
+    render(recipe(kind), workspace)
     assert seen
     assert dressed_for_print not in seen
 
 
-def test_what_covers_a_query_is_painted_and_searched_as_in_the_lab(space):
+def test_what_covers_a_query_is_painted_and_searched_as_in_the_lab(workspace):
     wanted = recipe(FigureKind.RANKED_LIST, scenes=OCCLUDED)
-    clean, occluded = asked(wanted, space)
-    record = next(each for each in space.dataset.gallery if each.path.as_posix().endswith("0002_c2_f0000001.png"))
-    person = cut_out(space.dataset.read(record), Outline.PERSON)
-    image = space.dataset.read(occluded.record)
+    clean, occluded = load_queries(wanted, workspace)
+    record = next(each for each in workspace.dataset.gallery if each.path.as_posix().endswith("0002_c2_f0000001.png"))
+    person = cut_out(workspace.dataset.read(record), Outline.PERSON)
+    image = workspace.dataset.read(occluded.record)
     painted = paint(image, OCCLUDED[1], {(record.path.as_posix(), Outline.PERSON): person})
-    assert (clean.image == space.dataset.read(clean.record)).all()
+    assert (clean.image == workspace.dataset.read(clean.record)).all()
     assert (occluded.image == painted).all()
-    config = space.retriever.model.config
-    trace = space.retriever.search(to_tensor([painted], config), SETTINGS, torch.tensor([occluded.record.camera]))
+    config = workspace.retriever.model.config
+    trace = workspace.retriever.search(to_tensor([painted], config), SETTINGS, torch.tensor([occluded.record.camera]))
     np.testing.assert_array_equal(occluded.trace.final.distance, trace.final.distance)
     assert occluded.name == "query/0003_c1_f0000002.png under 2 occluders"
-    assert "Occluders were added to 1 of the queries" in latex(wanted, space, "lists")
+    assert "Occluders were added to 1 of the queries" in latex(wanted, workspace, "lists")
 
 
-def test_a_scene_that_cuts_from_an_unknown_image_is_refused(space):
+def test_a_scene_that_cuts_from_an_unknown_image_is_refused(workspace):
     scene = Scene((CutOut(path="bounding_box_test/none.png"),))
     with pytest.raises(RecipeError, match=r"cuts a person out of 'bounding_box_test/none\.png'"):
-        render(recipe(FigureKind.DROP_PROCESS, scenes=(scene, scene)), space)
+        render(recipe(FigureKind.DROP_PROCESS, scenes=(scene, scene)), workspace)
 
 
 @pytest.mark.parametrize("kind", [FigureKind.KEEP_RATES, FigureKind.TRADE_OFF])
-def test_figure_and_data_are_made_from_one_computation(space, kind, monkeypatch, tmp_path):
+def test_figure_and_data_are_made_from_one_computation(workspace, kind, monkeypatch, tmp_path):
     """Counts encodings, as every figure of queries needs them, and evaluations."""
     made = []
-    for owner, name in ((type(space.retriever), "prepare"), (score_figures, "evaluation_task")):
+    for owner, name in ((type(workspace.retriever), "prepare"), (score_figures, "evaluation_task")):
         real = getattr(owner, name)
         monkeypatch.setattr(owner, name, lambda *given, real=real, **named: made.append(1) or real(*given, **named))
-    render(recipe(kind), space)
+    render(recipe(kind), workspace)
     once, made[:] = len(made), []
     monkeypatch.setenv("FPC_CACHE", str(tmp_path / "another"))
-    write_figure(recipe(kind), space, tmp_path / "figure")
+    write_figure(recipe(kind), workspace, tmp_path / "figure")
     assert len(made) == once
 
 
-def data_of(space, wanted):
-    return list(csv.DictReader(io.StringIO(draw(wanted, space).data)))
+def data_of(workspace, wanted):
+    return list(csv.DictReader(io.StringIO(draw(wanted, workspace).data)))
 
 
-def test_the_data_of_masks_name_the_patches_that_are_left(space):
-    rows = data_of(space, recipe(FigureKind.KEEP_RATES, keep_rates=(1.0, 0.5)))
+def test_the_data_of_masks_name_the_patches_that_are_left(workspace):
+    rows = data_of(workspace, recipe(FigureKind.KEEP_RATES, keep_rates=(1.0, 0.5)))
     assert [row["panel"] for row in rows] == ["γ = 1", "γ = 0.5"] * 2
     assert rows[0]["kept"].split() == [str(patch) for patch in range(128)]
     kept = math.ceil(math.ceil(math.ceil(128 * 0.5) * 0.5) * 0.5)
     assert len(rows[1]["kept"].split()) == int(rows[1]["kept_patches"]) == kept
 
 
-def test_the_data_of_transport_are_the_flows_drawn(space):
-    rows = data_of(space, recipe(FigureKind.TRANSPORT))
+def test_the_data_of_transport_are_the_flows_drawn(workspace):
+    rows = data_of(workspace, recipe(FigureKind.TRANSPORT))
     mass = [float(row["mass"]) for row in rows]
     assert len(rows) == 40
     assert mass == sorted(mass, reverse=True)
     assert all(0 <= int(row["query_patch"]) < 128 and 0 <= float(row["ground_cost"]) <= 2 for row in rows)
 
 
-def test_the_data_of_alpha_lines_give_every_d(space):
-    trace = space.retriever.search(*image_of(space, QUERIES[0]))
-    rows = data_of(space, recipe(FigureKind.ALPHA_LINES))
+def test_the_data_of_alpha_lines_give_every_d(workspace):
+    trace = workspace.retriever.search(*image_of(workspace, QUERIES[0]))
+    rows = data_of(workspace, recipe(FigureKind.ALPHA_LINES))
     d = [0.6 * float(row["D_cos"]) + 0.4 * float(row["D_EMD"]) for row in rows]
     np.testing.assert_allclose(sorted(d), np.sort(trace.by_distance.distance), atol=2e-6)
 
 
-def test_a_map_of_a_sweep_holds_what_the_sweep_holds(space):
+def test_a_map_of_a_sweep_holds_what_the_sweep_holds(workspace):
     wanted = recipe(FigureKind.SWEEP_MAP, keep_rates=(1.0, 0.5), alphas=(0.0, 1.0))
-    task = SweepTask(space.retriever, space.dataset, SweepGrid((1.0, 0.5), (0.0, 1.0), (4,)), SETTINGS)
-    cells = sweep_cells(task, run_kept(task.work).known)
-    (table,) = scored(wanted, space)
+    task = SweepTask(workspace.retriever, workspace.dataset, SweepGrid((1.0, 0.5), (0.0, 1.0), (4,)), SETTINGS)
+    cells = sweep_cells(task, run_with_store(task.work).known)
+    (table,) = scored(wanted, workspace)
     assert [row.labels for row in table.rows] == [("1", "0"), ("1", "1"), ("0.5", "0"), ("0.5", "1")]
     assert [row.ours["mAP"].value for row in table.rows] == pytest.approx([cell.mean_ap for cell in cells])
     assert [row.ours["Rank-1"].value for row in table.rows] == pytest.approx([cell.rank1 for cell in cells])
 
 
-def test_curves_of_fig_4_hold_the_scores_of_the_tables(space):
-    setting = Setting(SETTINGS, space.retriever.model.config)
-    task = evaluation_task(space.retriever, space.dataset, tables_of(["fig4"], setting))
-    held = task.filled(run_kept(task.work).known)
-    assert [table.rows for table in scored(recipe(FigureKind.SCORE_CURVES), space)] == [table.rows for table in held]
+def test_curves_of_fig_4_hold_the_scores_of_the_tables(workspace):
+    setting = Setting(SETTINGS, workspace.retriever.model.config)
+    task = evaluation_task(workspace.retriever, workspace.dataset, tables_of(["fig4"], setting))
+    held = task.filled(run_with_store(task.work).known)
+    assert [table.rows for table in scored(recipe(FigureKind.SCORE_CURVES), workspace)] == [
+        table.rows for table in held
+    ]
 
 
-def test_a_bundle_holds_figure_recipe_data_and_latex(space):
+def test_a_bundle_holds_figure_recipe_data_and_latex(workspace):
     wanted = recipe(FigureKind.RANKED_LIST)
-    with zipfile.ZipFile(io.BytesIO(bundle(wanted, space, "mine"))) as archive:
+    with zipfile.ZipFile(io.BytesIO(bundle(wanted, workspace, "mine"))) as archive:
         assert set(archive.namelist()) == {
             "mine.pdf", "mine.svg", "mine-300dpi.png", "mine-600dpi.png", "mine.json", "mine.csv", "mine.tex",
         }  # fmt: skip
@@ -239,37 +241,39 @@ def test_a_bundle_holds_figure_recipe_data_and_latex(space):
         width = Image.open(io.BytesIO(archive.read("mine-600dpi.png"))).width
     assert width == round(3.25 * 600)
     assert len(rows) == 2 * 3 * 3  # queries, rankings, hits
-    first = space.retriever.search(*image_of(space, QUERIES[0]))
+    first = workspace.retriever.search(*image_of(workspace, QUERIES[0]))
     assert rows[3]["ranking"] == "D"
     assert float(rows[3]["distance"]) == pytest.approx(float(first.by_distance.distance[0]), abs=1e-6)
 
 
-def image_of(space, path):
-    config = space.retriever.model.config
-    record = next(each for each in space.dataset.query if each.path.as_posix() == path)
-    image = to_tensor([resize_image(space.dataset.read(record), config.image_size)], config)
+def image_of(workspace, path):
+    config = workspace.retriever.model.config
+    record = next(each for each in workspace.dataset.query if each.path.as_posix() == path)
+    image = to_tensor([resize_image(workspace.dataset.read(record), config.image_size)], config)
     return image, SETTINGS, torch.tensor([record.camera])
 
 
-def found_by_search(space, path):
+def found_by_search(workspace, path):
     """The consolidated feature at keep rate 0.5."""
-    image, settings, camera = image_of(space, path)
-    return space.retriever.search(image, settings.with_keep_rate(0.5), camera).consolidation.feature
+    image, settings, camera = image_of(workspace, path)
+    return workspace.retriever.search(image, settings.with_keep_rate(0.5), camera).consolidation.feature
 
 
-def test_a_trade_off_shows_the_scores_of_all_queries_and_takes_them_from_the_disk_the_second_time(space, monkeypatch):
+def test_a_trade_off_shows_the_scores_of_all_queries_and_takes_them_from_the_disk_the_second_time(
+    workspace, monkeypatch
+):
     wanted = recipe(FigureKind.TRADE_OFF, keep_rates=(1.0, 0.5))
-    (first,) = scored(wanted, space)
-    features = np.stack([found_by_search(space, record.path.as_posix()) for record in space.dataset.query])
+    (first,) = scored(wanted, workspace)
+    features = np.stack([found_by_search(workspace, record.path.as_posix()) for record in workspace.dataset.query])
     scores = score_distance(
-        feature_distance(features, space.retriever.memory.unit_features), space.dataset.query, space.dataset
+        feature_distance(features, workspace.retriever.memory.unit_features), workspace.dataset.query, workspace.dataset
     )
     row = first.rows[1]
     assert row.ours["mAP"].value == pytest.approx(scores.mean_ap)
     assert row.ours["Rank-1"].value == pytest.approx(scores.rank1)
     assert row.computed[0] < first.rows[0].computed[0]
-    monkeypatch.setattr(type(space.retriever), "prepare", lambda *_: pytest.fail("it encoded again"))
-    assert scored(wanted, space)[0].rows == first.rows
+    monkeypatch.setattr(type(workspace.retriever), "prepare", lambda *_: pytest.fail("it encoded again"))
+    assert scored(wanted, workspace)[0].rows == first.rows
 
 
 @pytest.mark.parametrize("kind", sorted(OF_ALL_QUERIES))
@@ -282,10 +286,10 @@ LINES = {FigureKind.TRANSPORT: 40, FigureKind.ALPHA_LINES: 3}  # at least: a flo
 PLOTS = {FigureKind.ALPHA_LINES, FigureKind.SCORE_CURVES, FigureKind.TRADE_OFF}
 
 
-def pdf_of(space, wanted):
+def pdf_of(workspace, wanted):
     """The file, and what it draws."""
-    figure, file = render(wanted, space), io.BytesIO()
-    with dressed(wanted.style):
+    figure, file = render(wanted, workspace), io.BytesIO()
+    with style_context(wanted.style):
         figure.savefig(file, format="pdf")
     pdf = file.getvalue()
     streams = re.findall(rb"stream\r?\n(.*?)\r?\nendstream", pdf, re.DOTALL)
@@ -293,8 +297,8 @@ def pdf_of(space, wanted):
 
 
 @pytest.mark.parametrize("kind", list(FigureKind))
-def test_a_pdf_has_type_42_fonts_and_vector_lines(space, kind):
-    pdf, drawing = pdf_of(space, recipe(kind))
+def test_a_pdf_has_type_42_fonts_and_vector_lines(workspace, kind):
+    pdf, drawing = pdf_of(workspace, recipe(kind))
     assert b"/Type3" not in pdf
     assert b"/Type0" in pdf
     assert b"/FontFile2" in pdf
@@ -306,9 +310,9 @@ def test_a_pdf_has_type_42_fonts_and_vector_lines(space, kind):
 
 
 @pytest.mark.parametrize("font", ["DejaVu Serif", "STIXGeneral"])
-def test_every_letter_of_a_figure_has_the_font_of_the_recipe(space, font):
+def test_every_letter_of_a_figure_has_the_font_of_the_recipe(workspace, font):
     style = FigureStyle(font=font, letters=True)
-    pdf, _ = pdf_of(space, recipe(FigureKind.DROP_PROCESS, style=style))
+    pdf, _ = pdf_of(workspace, recipe(FigureKind.DROP_PROCESS, style=style))
     names = set(re.findall(rb"/BaseFont /(?:[A-Z]{6}\+)?([\w-]+)", pdf))
     assert {name.split(b"-")[0] for name in names} == {font.replace(" ", "").encode()}
 
@@ -319,24 +323,24 @@ def test_fonts_on_offer_are_there_and_always_hold_a_sans_and_a_serif():
         check_font(name)
 
 
-def test_a_font_that_is_not_here_is_refused_and_others_are_named(space):
+def test_a_font_that_is_not_here_is_refused_and_others_are_named(workspace):
     with pytest.raises(RecipeError, match=r"style\.font 'Nobody Sans' is not among .* choose one of DejaVu Sans"):
-        render(recipe(FigureKind.DROP_PROCESS, style=FigureStyle(font="Nobody Sans")), space)
+        render(recipe(FigureKind.DROP_PROCESS, style=FigureStyle(font="Nobody Sans")), workspace)
 
 
-def test_labels_stand_over_their_queries_as_they_are_written(space):
+def test_labels_stand_over_their_queries_as_they_are_written(workspace):
     plain, labelled = (recipe(FigureKind.DROP_PROCESS, labels=each) for each in ((), ("$x_1$ & co", "")))
-    figure = render(labelled, space)
-    assert figure.get_size_inches()[1] > render(plain, space).get_size_inches()[1]
+    figure = render(labelled, workspace)
+    assert figure.get_size_inches()[1] > render(plain, workspace).get_size_inches()[1]
     (text,) = (each for each in figure.texts if each.get_text() == "$x_1$ & co")
     assert not text.get_parse_math()
 
 
-def test_the_strategy_of_a_recipe_is_drawn(space):
+def test_the_strategy_of_a_recipe_is_drawn(workspace):
     salient = replace(SETTINGS, prune=replace(SETTINGS.prune, strategy=DropStrategy.SALIENT))
     style = FigureStyle()
-    usual = drawn(render(recipe(FigureKind.DROP_PROCESS), space), style)
-    other = drawn(render(replace(recipe(FigureKind.DROP_PROCESS), settings=salient), space), style)
+    usual = drawn(render(recipe(FigureKind.DROP_PROCESS), workspace), style)
+    other = drawn(render(replace(recipe(FigureKind.DROP_PROCESS), settings=salient), workspace), style)
     assert (usual != other).any()
 
 
@@ -353,9 +357,9 @@ GALLERY = "bounding_box_test/0003_c2_f0000001.png"
         {"relative": False},
     ],
 )
-def test_method_and_target_of_the_decoder_maps_are_drawn_and_kept_in_the_recipe(space, changes):
+def test_method_and_target_of_the_decoder_maps_are_drawn_and_kept_in_the_recipe(workspace, changes):
     usual, other = recipe(FigureKind.DECODER_MAPS), recipe(FigureKind.DECODER_MAPS, **changes)
-    assert (drawn(render(usual, space), usual.style) != drawn(render(other, space), other.style)).any()
+    assert (drawn(render(usual, workspace), usual.style) != drawn(render(other, workspace), other.style)).any()
     assert FigureRecipe.from_json(other.to_json()) == other
 
 
@@ -366,8 +370,8 @@ def test_a_recipe_from_before_there_were_methods_means_grad_cam():
     assert FigureRecipe.from_json(json.dumps(content)) == recipe(FigureKind.DECODER_MAPS)
 
 
-def test_without_a_trained_classifier_an_identity_is_no_target(space):
-    untrained = replace(space, weights=replace(space.weights, fresh="rec_classifier: 1 key"))
+def test_without_a_trained_classifier_an_identity_is_no_target(workspace):
+    untrained = replace(workspace, weights=replace(workspace.weights, fresh="rec_classifier: 1 key"))
     with pytest.raises(RecipeError, match=r"model\.safetensors has no classifier"):
         render(recipe(FigureKind.DECODER_MAPS, target=MapTarget.IDENTITY), untrained)
 
@@ -377,8 +381,8 @@ def test_labels_speak_every_language(language):
     assert set(WORDS[language]) == set(WORDS["en"])
 
 
-def test_latex_names_data_weights_and_settings_and_escapes(space):
-    text = latex(recipe(FigureKind.KEEP_RATES, style=FigureStyle("ieee-page")), space, "rates")
+def test_latex_names_data_weights_and_settings_and_escapes(workspace):
+    text = latex(recipe(FigureKind.KEEP_RATES, style=FigureStyle("ieee-page")), workspace, "rates")
     assert text.startswith("\\begin{figure*}")
     assert "Small world" in text
     assert "$\\gamma = 0.7$" in text
@@ -388,7 +392,7 @@ def test_latex_names_data_weights_and_settings_and_escapes(space):
 
 def test_a_sheet_is_as_wide_as_its_style_and_grows_by_rows():
     image = np.zeros((20, 10, 3), np.uint8)
-    block = Block(((Cell(image), Cell(image, tone=Tone.MATCH)),))
+    block = Block(((Cell(image), Cell(image, tone=MatchLabel.MATCH)),))
     style = FigureStyle("ieee-column")
     one, two = (draw_sheet([block] * count, ["a", "b"], style, 2.0) for count in (1, 2))
     assert one.get_size_inches()[0] == two.get_size_inches()[0] == 3.5
@@ -460,6 +464,6 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path):
         ),
     ],
 )
-def test_a_recipe_of_other_data_or_weights_is_refused(space, changes, message):
+def test_a_recipe_of_other_data_or_weights_is_refused(workspace, changes, message):
     with pytest.raises(RecipeError, match=message):
-        render(replace(recipe(FigureKind.TRANSPORT), **changes), space)
+        render(replace(recipe(FigureKind.TRANSPORT), **changes), workspace)

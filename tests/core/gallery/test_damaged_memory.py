@@ -268,9 +268,9 @@ def test_killed_builds_go_on_and_end_with_the_bytes_of_an_undisturbed_one():
 
 
 def test_a_search_of_a_memory_whose_shard_is_cut_short_meanwhile_is_told(small_places, memory, dataset):
-    space = open_workspace(replace(small_places, memory=memory), "cpu")
-    assert len(space.retriever.memory) == len(dataset.gallery)
+    workspace = open_workspace(replace(small_places, memory=memory), "cpu")
+    assert len(workspace.retriever.memory) == len(dataset.gallery)
     for shard in memory.glob("tokens*"):
         shard.write_bytes(shard.read_bytes()[:200])
     with pytest.raises(GalleryMemoryError, match="memory build"):
-        space.retriever.memory.patches(np.arange(len(dataset.gallery)))
+        workspace.retriever.memory.patches(np.arange(len(dataset.gallery)))

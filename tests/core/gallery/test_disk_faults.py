@@ -21,7 +21,7 @@ import torch
 from fpc_core import cli
 from fpc_core.config import QuerySettings
 from fpc_core.evaluation.engine.result_store import ResultStore
-from fpc_core.evaluation.engine.runner import run_kept, run_passes
+from fpc_core.evaluation.engine.runner import run_passes, run_with_store
 from fpc_core.evaluation.sweep.task import SweepGrid, SweepTask
 from fpc_core.gallery.builder import build_memory
 from fpc_core.gallery.memory import GalleryMemoryError, open_memory
@@ -80,16 +80,18 @@ def space(small_places):
 
 
 @pytest.fixture(scope="module")
-def task(space):
+def task(workspace):
     grid = SweepGrid((1.0, 0.7), (0.0, 0.5), (1, 3))
     settings = QuerySettings(neighbors=1, shortlist=16)
-    return SweepTask(space.retriever, replace(space.dataset, query=space.dataset.query[:3]), grid, settings).work
+    return SweepTask(
+        workspace.retriever, replace(workspace.dataset, query=workspace.dataset.query[:3]), grid, settings
+    ).work
 
 
 @pytest.fixture(scope="module")
 def computed(task):
     """What the sweep comes to without a disk."""
-    return run_kept(task).known
+    return run_with_store(task).known
 
 
 def same(found, wanted) -> bool:
@@ -100,8 +102,8 @@ def same(found, wanted) -> bool:
     )
 
 
-def test_a_memory_that_finds_no_room_says_so_and_is_built_when_there_is_some(small_places, space, small_disk):
-    dataset, model = space.dataset, space.retriever.model
+def test_a_memory_that_finds_no_room_says_so_and_is_built_when_there_is_some(small_places, workspace, small_disk):
+    dataset, model = workspace.dataset, workspace.retriever.model
     filler = small_disk / "other"
     filler.write_bytes(bytes(400 << 10))
     with pytest.raises(
@@ -112,11 +114,11 @@ def test_a_memory_that_finds_no_room_says_so_and_is_built_when_there_is_some(sma
     with pytest.raises(GalleryMemoryError, match="memory build"):
         open_memory(small_disk / "memory")
     built = build_memory(model, dataset.gallery, dataset.root, small_disk / "memory")
-    np.testing.assert_array_equal(built.cls, space.retriever.memory.cls)
+    np.testing.assert_array_equal(built.cls, workspace.retriever.memory.cls)
 
 
-def test_a_disk_that_fills_up_during_a_build_loses_no_image_that_was_done(space, small_disk):
-    dataset, model = space.dataset, space.retriever.model
+def test_a_disk_that_fills_up_during_a_build_loses_no_image_that_was_done(workspace, small_disk):
+    dataset, model = workspace.dataset, workspace.retriever.model
 
     def fill(images, total):
         if images == 8:
@@ -133,7 +135,7 @@ def test_a_disk_that_fills_up_during_a_build_loses_no_image_that_was_done(space,
         progress=lambda images, _: again.append(images),
     )  # fmt: skip
     assert again[0] >= 8
-    np.testing.assert_allclose(built.cls, space.retriever.memory.cls, atol=1e-6)
+    np.testing.assert_allclose(built.cls, workspace.retriever.memory.cls, atol=1e-6)
 
 
 def test_results_that_find_no_room_are_said_and_those_kept_before_stay(task, computed, small_disk):
@@ -160,8 +162,8 @@ def test_a_checkpoint_that_finds_no_room_leaves_the_old_one(small_disk):
     assert sorted(path.name for path in small_disk.iterdir()) == ["filler", "model.safetensors"]
 
 
-def test_a_folder_that_may_not_be_written_to_is_named_by_whoever_writes_there(space, task, computed, tmp_path):
-    dataset, model = space.dataset, space.retriever.model
+def test_a_folder_that_may_not_be_written_to_is_named_by_whoever_writes_there(workspace, task, computed, tmp_path):
+    dataset, model = workspace.dataset, workspace.retriever.model
     asked = next(iter(computed))
     (tmp_path / "fixed" / "results").mkdir(parents=True)
     with frozen(tmp_path / "fixed") as folder:
@@ -193,7 +195,7 @@ def test_the_command_line_names_what_is_missing_in_one_line(small_places, tmp_pa
 @pytest.mark.parametrize("harm", ["cut", "flip", "empty", "other", "folder"])
 def test_damaged_results_are_said_computed_again_and_kept(task, computed, tmp_path, harm):
     store = ResultStore(tmp_path / "results")
-    run_kept(task, store)
+    run_with_store(task, store)
     chance = Random(harm)
     files = sorted(store.folder.iterdir())
     assert len(files) >= 2
@@ -216,7 +218,7 @@ def test_damaged_results_are_said_computed_again_and_kept(task, computed, tmp_pa
         assert kept.known == {}
         assert len(kept.notes) == len(files)
         return
-    kept = run_kept(task, store)
+    kept = run_with_store(task, store)
     assert same(kept.known, computed)
     assert kept.notes
     assert all("they are computed again" in note for note in kept.notes)
@@ -246,7 +248,7 @@ def test_a_sweep_stopped_anywhere_goes_on_from_the_disk_to_the_same_scores(task,
     steps.close()
     kept = store.load(task)
     assert task.done(kept.known) == stop_after
-    assert same(run_kept(task, store).known, computed)
+    assert same(run_with_store(task, store).known, computed)
 
 
 def test_a_sweep_that_is_killed_goes_on_to_the_same_table(small_places, tmp_path, monkeypatch):

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from fpc_core.io.atomic_write import written_whole
+from fpc_core.io.atomic_write import atomic_write
 
 
 def names(folder):
@@ -17,7 +17,7 @@ def names(folder):
 def test_a_file_takes_its_name_when_it_is_whole(tmp_path):
     path = tmp_path / "it.json"
     path.write_text("old")
-    with written_whole(path) as place:
+    with atomic_write(path) as place:
         place.write_text("new")
         assert path.read_text() == "old"
     assert path.read_text() == "new"
@@ -27,7 +27,7 @@ def test_a_file_takes_its_name_when_it_is_whole(tmp_path):
 def test_a_file_is_on_the_disk_before_it_takes_its_name(tmp_path, monkeypatch):
     path, seen = tmp_path / "it.json", []
     monkeypatch.setattr(os, "fsync", lambda file: seen.append((os.fstat(file).st_size, path.exists())))
-    with written_whole(path) as place:
+    with atomic_write(path) as place:
         place.write_text("12345")
     assert seen == [(5, False)]
 
@@ -37,7 +37,7 @@ def test_a_writing_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
     path.write_text("old")
 
     def fail():
-        with written_whole(path) as place:
+        with atomic_write(path) as place:
             place.write_text("ne")
             raise OSError("the disk is full")
 
@@ -51,7 +51,7 @@ def test_two_who_write_one_file_at_once_leave_one_of_the_two_whole(tmp_path):
     path, both = tmp_path / "it.json", threading.Barrier(2)
 
     def write(text):
-        with written_whole(path) as place:
+        with atomic_write(path) as place:
             place.write_text(text)
             both.wait(10)
 
@@ -72,7 +72,7 @@ def test_what_a_killed_process_left_is_written_over_by_who_writes_alone(tmp_path
     )
     assert subprocess.run([sys.executable, "-c", killed, str(path)], check=False).returncode == 9
     assert names(tmp_path) == [".it.json.tmp"]
-    with written_whole(path, alone=True) as place:
+    with atomic_write(path, alone=True) as place:
         place.write_text("whole")
     assert path.read_text() == "whole"
     assert names(tmp_path) == ["it.json"]

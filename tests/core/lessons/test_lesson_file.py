@@ -11,8 +11,8 @@ import torch
 from fpc_core.cli import main
 from fpc_core.config import PruneSettings, QuerySettings, Variant
 from fpc_core.data.images import resize_image, to_tensor
-from fpc_core.data.match_label import Subject
-from fpc_core.lessons.context import case_of
+from fpc_core.data.match_label import QueryIdentity
+from fpc_core.lessons.context import lesson_context
 from fpc_core.lessons.course import lesson
 from fpc_core.lessons.sinkhorn_runs import toy
 from fpc_core.report.lesson import render_lesson
@@ -24,13 +24,15 @@ HOSTILE = "</script><img src=x onerror=alert(1)>.png"
 
 @pytest.fixture(scope="module")
 def told(small_places):
-    space = open_workspace(small_places, "cpu")
-    record, config = space.dataset.query[0], space.retriever.model.config
-    image = resize_image(space.dataset.read(record), config.image_size)
+    workspace = open_workspace(small_places, "cpu")
+    record, config = workspace.dataset.query[0], workspace.retriever.model.config
+    image = resize_image(workspace.dataset.read(record), config.image_size)
     settings = QuerySettings(PruneSettings(0.8), variant=Variant.PAPER, neighbors=4, shortlist=32)
-    trace = space.retriever.search(to_tensor([image], config), settings, torch.tensor([record.camera]))
-    case = case_of(space.retriever, trace, Subject(record.identity, record.camera), space.dataset.uses_cameras)
-    return render_lesson(space, image, HOSTILE, case, MADE), lesson(case)
+    trace = workspace.retriever.search(to_tensor([image], config), settings, torch.tensor([record.camera]))
+    case = lesson_context(
+        workspace.retriever, trace, QueryIdentity(record.identity, record.camera), workspace.dataset.uses_cameras
+    )
+    return render_lesson(workspace, image, HOSTILE, case, MADE), lesson(case)
 
 
 def test_the_file_holds_all_it_shows_and_no_name_is_markup(told):

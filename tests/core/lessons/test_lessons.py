@@ -12,8 +12,8 @@ import torch
 
 from fpc_core.config import DropStrategy, PruneSettings, QuerySettings, Solver, TransportSettings, Variant
 from fpc_core.data.images import resize_image, to_tensor
-from fpc_core.data.match_label import Subject
-from fpc_core.lessons.context import case_of
+from fpc_core.data.match_label import QueryIdentity
+from fpc_core.lessons.context import lesson_context
 from fpc_core.lessons.course import STEPS, lesson
 from fpc_core.lessons.sinkhorn_runs import toy
 from fpc_core.lessons.step import Quiz, choose_near, count_choices
@@ -30,17 +30,17 @@ def space(small_places):
     return open_workspace(small_places, "cpu")
 
 
-def told(space, settings=USUAL, known=True, asked=None):
-    record, config = space.dataset.query[0], space.retriever.model.config
-    image = to_tensor([resize_image(space.dataset.read(record), config.image_size)], config)
-    trace = space.retriever.search(image, settings, torch.tensor([record.camera]))
-    subject = Subject(record.identity, record.camera) if known else Subject()
-    return case_of(space.retriever, trace, subject, space.dataset.uses_cameras, asked)
+def told(workspace, settings=USUAL, known=True, asked=None):
+    record, config = workspace.dataset.query[0], workspace.retriever.model.config
+    image = to_tensor([resize_image(workspace.dataset.read(record), config.image_size)], config)
+    trace = workspace.retriever.search(image, settings, torch.tensor([record.camera]))
+    subject = QueryIdentity(record.identity, record.camera) if known else QueryIdentity()
+    return lesson_context(workspace.retriever, trace, subject, workspace.dataset.uses_cameras, asked)
 
 
 @pytest.fixture(scope="module", params=list(Variant))
-def case(space, request):
-    return told(space, replace(USUAL, variant=request.param))
+def case(workspace, request):
+    return told(workspace, replace(USUAL, variant=request.param))
 
 
 def numbers(step):
@@ -89,14 +89,14 @@ def test_attention_is_that_of_the_first_dropping_block(case):
         assert np.isnan(grid).sum() == grid.size - each.entered.shape[1]
 
 
-def test_the_patches_left_are_those_that_the_encoder_keeps(case, space):
+def test_the_patches_left_are_those_that_the_encoder_keeps(case, workspace):
     step, encoding = STEPS["dropping"](case), case.trace.encoding
     counts = [128, *(stage.kept.shape[1] for stage in encoding.stages)]
     for before, after in pairwise(counts):
         assert rf"\lceil 0.8 \cdot {before} \rceil}} = {after}" in numbers(step)
     assert f"{128 - counts[-1]} of 128 patches were dropped in 3 rounds" in step.today
-    record = space.dataset.query[0]
-    image = to_tensor([resize_image(space.dataset.read(record), case.config.image_size)], case.config)
+    record = workspace.dataset.query[0]
+    image = to_tensor([resize_image(workspace.dataset.read(record), case.config.image_size)], case.config)
     fewer = case.retriever.encode(case.retriever.prepare(image), PruneSettings(0.5))
     assert "keep rate of 0.5" in step.quiz.prompt
     assert answer(step) == str(fewer.patches.shape[1])
@@ -262,9 +262,9 @@ CORNERS = {
 
 
 @pytest.mark.parametrize("name", CORNERS)
-def test_every_setting_gives_nine_whole_steps(space, name):
+def test_every_setting_gives_nine_whole_steps(workspace, name):
     settings, known = CORNERS[name]
-    steps = lesson(told(space, settings, known))
+    steps = lesson(told(workspace, settings, known))
     assert [step.key for step in steps] == list(STEPS)
     for step in steps:
         assert step.question.endswith("?")
@@ -287,11 +287,11 @@ def test_the_text_is_short_and_every_term_is_introduced_once(case):
     }
 
 
-def test_another_hit_can_be_followed(space):
-    rows = told(space).trace.by_distance.indices
-    followed = told(space, asked=int(rows[5]))
+def test_another_hit_can_be_followed(workspace):
+    rows = told(workspace).trace.by_distance.indices
+    followed = told(workspace, asked=int(rows[5]))
     assert followed.hit == rows[5]
-    assert told(space, asked=10_000).hit == told(space).hit
+    assert told(workspace, asked=10_000).hit == told(workspace).hit
     assert f"hit {followed.name(followed.hit)}" in STEPS["cost"](followed).today
 
 

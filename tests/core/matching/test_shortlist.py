@@ -86,7 +86,7 @@ def test_a_workspace_searches_the_same_with_every_index(kind, small_places, monk
     other = open_workspace(small_places, "cpu")
     image = torch.rand(1, 3, *CONFIG.image_size, generator=torch.Generator().manual_seed(0))
     settings = QuerySettings(shortlist=8, neighbors=2)
-    one, two = (space.retriever.search(image, settings) for space in (plain, other))
+    one, two = (workspace.retriever.search(image, settings) for workspace in (plain, other))
     assert np.array_equal(one.by_cosine.indices, two.by_cosine.indices)
     assert np.array_equal(one.by_cosine.distance, two.by_cosine.distance)
     assert np.array_equal(one.final.indices, two.final.indices)

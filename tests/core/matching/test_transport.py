@@ -203,7 +203,7 @@ def test_the_released_loop_refuses_what_it_cannot_represent():
 
 
 def test_a_programme_that_does_not_finish_is_no_distance(monkeypatch):
-    monkeypatch.setattr(transport, "_PIVOTS", 3)
+    monkeypatch.setattr(transport, "MAX_PIVOTS", 3)
     with pytest.warns(UserWarning, match="numItermax"), pytest.raises(ValueError, match="take solver=sinkhorn"):
         solve(*problem(3), EXACT)
 

@@ -14,7 +14,7 @@ import torch
 from fpc_core.cli import main
 from fpc_core.config import MapMethod, MapSettings, MapTarget, PruneSettings, QuerySettings, Variant
 from fpc_core.data.images import resize_image, to_tensor
-from fpc_core.data.match_label import Subject
+from fpc_core.data.match_label import QueryIdentity
 from fpc_core.explain.cam import decoder_map
 from fpc_core.report.collect import explain
 from fpc_core.report.render import about, render
@@ -32,15 +32,15 @@ def space(small_places):
     return open_workspace(small_places, "cpu")
 
 
-def reported(space, sources, settings=SETTINGS, how=HOW):
+def reported(workspace, sources, settings=SETTINGS, how=HOW):
     """The page and its tree: it is well-formed, so a parser of XML reads it."""
-    page = render(about(space, sources, settings, how, MADE), *explain(space, sources, settings, how))
+    page = render(about(workspace, sources, settings, how, MADE), *explain(workspace, sources, settings, how))
     return page, ElementTree.fromstring(page.removeprefix("<!DOCTYPE html>").strip())
 
 
 @pytest.fixture(scope="module")
-def two(space):
-    return reported(space, queries_of(space.dataset, 2))
+def two(workspace):
+    return reported(workspace, queries_of(workspace.dataset, 2))
 
 
 def words(element):
@@ -57,21 +57,21 @@ def strips(element):
     return [[words(figure.find("figcaption")) for figure in strip.iter("figure")] for strip in found]
 
 
-def trace_of(space, record, settings=SETTINGS):
-    config = space.retriever.model.config
-    image = to_tensor([resize_image(space.dataset.read(record), config.image_size)], config)
-    return space.retriever.search(image, settings, torch.tensor([record.camera]))
+def trace_of(workspace, record, settings=SETTINGS):
+    config = workspace.retriever.model.config
+    image = to_tensor([resize_image(workspace.dataset.read(record), config.image_size)], config)
+    return workspace.retriever.search(image, settings, torch.tensor([record.camera]))
 
 
-def test_the_numbers_of_every_query_are_the_engines(space, two):
-    for number, record in enumerate(space.dataset.query[:2], start=1):
-        trace, shown = trace_of(space, record), article(two[1], number)
+def test_the_numbers_of_every_query_are_the_engines(workspace, two):
+    for number, record in enumerate(workspace.dataset.query[:2], start=1):
+        trace, shown = trace_of(workspace, record), article(two[1], number)
         dropped, by_distance, final, _, decoder = strips(shown)
         kept = [f"Block {stage.block} {stage.kept.shape[1]} kept" for stage in trace.encoding.stages]
         assert dropped == ["Input 128 patches", *kept]
         for captions, symbol, ranking in ((by_distance, "D", trace.by_distance), (final, "d", trace.final)):
             listed = zip(ranking.indices.tolist(), ranking.distance.tolist(), strict=True)
-            people = [(space.retriever.memory.records[row], distance) for row, distance in listed]
+            people = [(workspace.retriever.memory.records[row], distance) for row, distance in listed]
             wanted = [
                 (f"{symbol} {distance:.3f}", f"id {person.identity} · cam {person.camera + 1}")
                 for person, distance in people
@@ -85,17 +85,18 @@ def test_the_numbers_of_every_query_are_the_engines(space, two):
         takes = [shares.query_share, *shares.neighbor_shares.tolist()]
         assert [re.search(r"takes ([\d.]+%)", caption)[1] for caption in decoder] == [f"{each:.1%}" for each in takes]
         assert f"[cls] {100 * shares.cls_share:.1f} % query {100 * shares.query_share:.1f} %" in words(shown)
-        peak = decoder_map(space.retriever, trace, HOW).peak
+        peak = decoder_map(workspace.retriever, trace, HOW).peak
         assert f"0 {peak:.2g} lost without the patch, for the cosine to the image ranked first" in words(shown)
 
 
-def test_the_nearest_hit_is_told_by_its_parts_and_one_sentence(space, two):
-    record = space.dataset.query[0]
-    trace, shown = trace_of(space, record), words(article(two[1], 1))
+def test_the_nearest_hit_is_told_by_its_parts_and_one_sentence(workspace, two):
+    record = workspace.dataset.query[0]
+    trace, shown = trace_of(workspace, record), words(article(two[1], 1))
     rows = [
         row
         for row in trace.by_distance.indices.tolist()
-        if (person := space.retriever.memory.records[row]).identity != record.identity or person.camera != record.camera
+        if (person := workspace.retriever.memory.records[row]).identity != record.identity
+        or person.camera != record.camera
     ]
     place = trace.match.shortlist.place(rows[0])
     d_cos, d_emd = trace.match.shortlist.d_cos[place], trace.match.transport.distance[place]
@@ -103,14 +104,14 @@ def test_the_nearest_hit_is_told_by_its_parts_and_one_sentence(space, two):
     assert re.search(r"By D, #1 (beats|and) .*#\d", shown)
 
 
-def test_the_head_counts_first_hits_and_says_what_everything_depends_on(space, two):
+def test_the_head_counts_first_hits_and_says_what_everything_depends_on(workspace, two):
     head = words(two[1].find(".//header"))
-    queries = space.dataset.query[:2]
+    queries = workspace.dataset.query[:2]
     for name, kind in (("cosine", "by_cosine"), ("D", "by_distance"), ("consolidated", "final")):
         right = 0
         for record in queries:
-            rows = getattr(trace_of(space, record), kind).indices.tolist()
-            people = (space.retriever.memory.records[row] for row in rows)
+            rows = getattr(trace_of(workspace, record), kind).indices.tolist()
+            people = (workspace.retriever.memory.records[row] for row in rows)
             first = next(p for p in people if (p.identity, p.camera) != (record.identity, record.camera))
             right += first.identity == record.identity
         assert f"{name} {right} of 2" in head
@@ -128,8 +129,8 @@ def test_the_head_counts_first_hits_and_says_what_everything_depends_on(space, t
         assert fact in head
 
 
-def test_right_and_wrong_hits_have_a_border_a_mark_and_words(space, two):
-    for number, record in enumerate(space.dataset.query[:2], start=1):
+def test_right_and_wrong_hits_have_a_border_a_mark_and_words(workspace, two):
+    for number, record in enumerate(workspace.dataset.query[:2], start=1):
         for figure in article(two[1], number).iter("figure"):
             caption, marks = words(figure.find("figcaption")), [words(each) for each in figure.iter("span")]
             person = re.search(r"id (\d+)", caption)
@@ -163,8 +164,8 @@ def folder(tmp_path, small_places):
     return tmp_path / "images"
 
 
-def test_a_hostile_name_is_text_and_bad_files_are_listed_with_the_reason(space, folder):
-    page, tree = reported(space, images_of(folder, space.dataset, 50))
+def test_a_hostile_name_is_text_and_bad_files_are_listed_with_the_reason(workspace, folder):
+    page, tree = reported(workspace, images_of(folder, workspace.dataset, 50))
     assert [words(each.find("h2")) for each in tree.iter("article")] == [
         f"1. {HOSTILE}",
         "2. below/good.png",
@@ -180,8 +181,8 @@ def test_a_hostile_name_is_text_and_bad_files_are_listed_with_the_reason(space, 
     assert "Not explained 3 files" in words(tree.find(".//header"))
 
 
-def test_of_an_image_from_elsewhere_nothing_is_claimed(space, folder):
-    _, tree = reported(space, images_of(folder, space.dataset, 50))
+def test_of_an_image_from_elsewhere_nothing_is_claimed(workspace, folder):
+    _, tree = reported(workspace, images_of(folder, workspace.dataset, 50))
     shown = article(tree, 1)
     assert "identity unknown" in words(shown)
     assert "first true match" not in words(shown)
@@ -189,16 +190,16 @@ def test_of_an_image_from_elsewhere_nothing_is_claimed(space, folder):
     assert "First hit right" not in words(tree)
 
 
-def test_a_query_of_the_data_is_recognised_in_a_folder(space, small_places):
-    sources = images_of(small_places.data / "query", space.dataset, 3)
-    assert [source.subject for source in sources.images] == [Subject(each, 0) for each in (1, 2, 3)]
+def test_a_query_of_the_data_is_recognised_in_a_folder(workspace, small_places):
+    sources = images_of(small_places.data / "query", workspace.dataset, 3)
+    assert [source.subject for source in sources.images] == [QueryIdentity(each, 0) for each in (1, 2, 3)]
     assert sources.more == 5
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
-def test_a_pipe_is_no_image_and_nobody_waits_for_it(space, folder):
+def test_a_pipe_is_no_image_and_nobody_waits_for_it(workspace, folder):
     os.mkfifo(folder / "pipe.png")
-    refused = images_of(folder, space.dataset, 50).refused
+    refused = images_of(folder, workspace.dataset, 50).refused
     assert ("pipe.png", "it is no regular file") in [(each.name, each.reason) for each in refused]
 
 
@@ -208,34 +209,34 @@ def test_names_that_cannot_be_written_are_made_readable():
     assert readable("été 图.png") == "été 图.png"
 
 
-def test_where_every_shortlisted_image_is_junk_the_page_says_so(space):
-    record = space.dataset.gallery[0]
-    source = Source("own", Subject(record.identity, record.camera), lambda: space.dataset.read(record))
+def test_where_every_shortlisted_image_is_junk_the_page_says_so(workspace):
+    record = workspace.dataset.gallery[0]
+    source = Source("own", QueryIdentity(record.identity, record.camera), lambda: workspace.dataset.read(record))
     settings = QuerySettings(PruneSettings(1.0), neighbors=1, shortlist=1)
-    _, tree = reported(space, Sources("one", (source,)), settings)
+    _, tree = reported(workspace, Sources("one", (source,)), settings)
     assert "Every shortlisted image is junk" in words(article(tree, 1))
     assert "first true match: cosine beyond the shortlist" in words(article(tree, 1))
 
 
-def test_the_released_decoder_is_said_to_leave_the_query_out(space):
+def test_the_released_decoder_is_said_to_leave_the_query_out(workspace):
     released = QuerySettings(PruneSettings(0.7), variant=Variant.RELEASED, neighbors=4, shortlist=32)
-    _, tree = reported(space, queries_of(space.dataset, 1), released)
+    _, tree = reported(workspace, queries_of(workspace.dataset, 1), released)
     assert "the released decoder leaves the query out" in words(article(tree, 1))
     assert len(strips(article(tree, 1))[-1]) == 4
 
 
-def test_an_identity_as_target_is_called_a_training_identity(space):
+def test_an_identity_as_target_is_called_a_training_identity(workspace):
     how = MapSettings(MapMethod.GRAD_CAM, MapTarget.IDENTITY, relative=True)
-    _, tree = reported(space, queries_of(space.dataset, 1), how=how)
+    _, tree = reported(workspace, queries_of(workspace.dataset, 1), how=how)
     label = "Grad-CAM, for the logit of the likeliest of the 8 training identities, from the mean patch"
     assert label in words(article(tree, 1))
     assert "whom the gallery need not show" in words(tree.find(".//header"))
 
 
-def test_without_a_trained_classifier_an_identity_is_no_target(space):
-    untrained = replace(space, weights=replace(space.weights, fresh="rec_classifier: 1 key"))
+def test_without_a_trained_classifier_an_identity_is_no_target(workspace):
+    untrained = replace(workspace, weights=replace(workspace.weights, fresh="rec_classifier: 1 key"))
     with pytest.raises(ValueError, match="has no classifier of training identities"):
-        explain(untrained, queries_of(space.dataset, 1), SETTINGS, MapSettings(target=MapTarget.IDENTITY))
+        explain(untrained, queries_of(workspace.dataset, 1), SETTINGS, MapSettings(target=MapTarget.IDENTITY))
 
 
 @pytest.fixture

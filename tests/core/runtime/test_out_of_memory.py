@@ -13,7 +13,7 @@ from fpc_core.config import QuerySettings, Solver, TransportSettings
 from fpc_core.data.images import resize_image, to_tensor
 from fpc_core.gallery import encoder as holistic
 from fpc_core.gallery.builder import build_memory
-from fpc_core.runtime.out_of_memory import NoMemoryLeftError, Portions, is_shortage, shortages
+from fpc_core.runtime.out_of_memory import OomFallback, OutOfMemoryError, collect_oom_events, is_out_of_memory
 from fpc_core.workspace import load_model, open_workspace
 
 CUDA = torch.device("cuda:0")  # only named
@@ -58,23 +58,23 @@ def space(small_places):
 
 
 @pytest.fixture(scope="module")
-def images(space):
-    config, records = space.retriever.model.config, space.dataset.query[:4]
-    pictures = to_tensor([resize_image(space.dataset.read(each), config.image_size) for each in records], config)
+def images(workspace):
+    config, records = workspace.retriever.model.config, workspace.dataset.query[:4]
+    pictures = to_tensor([resize_image(workspace.dataset.read(each), config.image_size) for each in records], config)
     return pictures, torch.tensor([each.camera for each in records])
 
 
 def test_what_fits_is_computed_at_once_and_nothing_is_said():
     asked = []
-    with shortages() as heard:
-        assert Portions("it", CUDA)(5, bounded(5, asked), joined, no_cpu) == [0, 2, 4, 6, 8]
+    with collect_oom_events() as heard:
+        assert OomFallback("it", CUDA)(5, bounded(5, asked), joined, no_cpu) == [0, 2, 4, 6, 8]
     assert asked == [(0, 5)]
     assert heard == []
 
 
 def test_parts_are_halved_until_they_fit_and_what_is_done_is_not_done_again(caplog):
-    asked, portions = [], Portions("the encoder", CUDA)
-    with shortages() as heard, caplog.at_level(logging.WARNING):
+    asked, portions = [], OomFallback("the encoder", CUDA)
+    with collect_oom_events() as heard, caplog.at_level(logging.WARNING):
         assert portions(11, bounded(3, asked), joined, no_cpu) == list(range(0, 22, 2))
     assert asked == [(0, 11), (0, 5), (0, 2), (2, 4), (4, 6), (6, 8), (8, 10), (10, 11)]
     assert heard == ["CUDA:0 had no memory left for the encoder: computed in parts of 2"]
@@ -82,8 +82,8 @@ def test_parts_are_halved_until_they_fit_and_what_is_done_is_not_done_again(capl
 
 
 def test_the_next_rows_begin_with_the_parts_that_fit_and_it_is_said_once():
-    asked, portions = [], Portions("the encoder", CUDA)
-    with shortages() as heard:
+    asked, portions = [], OomFallback("the encoder", CUDA)
+    with collect_oom_events() as heard:
         portions(8, bounded(4, []), joined, no_cpu)
         assert portions(8, bounded(4, asked), joined, no_cpu) == list(range(0, 16, 2))
     assert asked == [(0, 4), (4, 8)]
@@ -91,8 +91,8 @@ def test_the_next_rows_begin_with_the_parts_that_fit_and_it_is_said_once():
 
 
 def test_what_a_device_cannot_hold_at_all_is_computed_on_the_cpu_and_the_device_is_not_asked_again():
-    asked, portions = [], Portions("the transport", CUDA)
-    with shortages() as heard:
+    asked, portions = [], OomFallback("the transport", CUDA)
+    with collect_oom_events() as heard:
         assert portions(4, bounded(0, asked), joined, lambda: "by the CPU") == "by the CPU"
         assert portions(4, bounded(0, asked), joined, lambda: "again") == "again"
     assert asked == [(0, 4), (0, 2), (0, 1)]
@@ -111,24 +111,24 @@ def test_what_is_kept_for_speed_alone_goes_before_anything_is_computed_in_parts(
     def relief():
         return f"{kept.pop()} went" if kept else ""
 
-    with shortages() as heard:
-        assert Portions("it", CUDA)(5, work, joined, no_cpu, relief) == [0, 1, 2, 3, 4]
+    with collect_oom_events() as heard:
+        assert OomFallback("it", CUDA)(5, work, joined, no_cpu, relief) == [0, 1, 2, 3, 4]
     assert asked == [(0, 5), (0, 5)]
     assert heard == ["CUDA:0 had no memory left for it: tokens went"]
 
 
 def test_where_that_is_not_enough_it_is_computed_in_parts():
     asked, given = [], iter(["tokens went"])
-    with shortages() as heard:
-        portions = Portions("it", CUDA)
+    with collect_oom_events() as heard:
+        portions = OomFallback("it", CUDA)
         assert portions(4, bounded(2, asked), joined, no_cpu, lambda: next(given, "")) == [0, 2, 4, 6]
     assert asked == [(0, 4), (0, 4), (0, 2), (2, 4)]
     assert [text.split(": ")[1] for text in heard] == ["tokens went", "computed in parts of 2"]
 
 
 def test_where_the_cpu_has_none_left_the_message_says_for_what_and_what_to_do():
-    with pytest.raises(NoMemoryLeftError, match=r"no memory left for the decoder; close other programs"):
-        Portions("the decoder", torch.device("cpu"))(2, bounded(0, []), joined, no_cpu)
+    with pytest.raises(OutOfMemoryError, match=r"no memory left for the decoder; close other programs"):
+        OomFallback("the decoder", torch.device("cpu"))(2, bounded(0, []), joined, no_cpu)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_where_the_cpu_has_none_left_the_message_says_for_what_and_what_to_do():
     ],
 )
 def test_every_way_of_saying_it_is_understood(error):
-    assert is_shortage(error)
+    assert is_out_of_memory(error)
 
 
 def test_other_errors_are_not_taken_for_it():
@@ -149,19 +149,19 @@ def test_other_errors_are_not_taken_for_it():
         raise RuntimeError("tensors on different devices")
 
     with pytest.raises(RuntimeError, match="different devices"):
-        Portions("it", CUDA)(2, wrong, joined, no_cpu)
+        OomFallback("it", CUDA)(2, wrong, joined, no_cpu)
 
 
-def test_a_search_in_parts_finds_what_it_finds_at_once(space, images, monkeypatch):
+def test_a_search_in_parts_finds_what_it_finds_at_once(workspace, images, monkeypatch):
     pictures, cameras = images
     for solver in (Solver.SINKHORN, Solver.EXACT):
         settings = replace(SETTINGS, transport=TransportSettings(solver))
-        whole = space.retriever.search(pictures[:1], settings, cameras[:1])
-        with monkeypatch.context() as patch, shortages() as heard:
+        whole = workspace.retriever.search(pictures[:1], settings, cameras[:1])
+        with monkeypatch.context() as patch, collect_oom_events() as heard:
             patch.setattr(
                 retrieval, "ground_cost", out_above(5, retrieval.ground_cost, lambda _, gallery: len(gallery))
             )
-            parts = space.retriever.search(pictures[:1], settings, cameras[:1])
+            parts = workspace.retriever.search(pictures[:1], settings, cameras[:1])
         assert heard == ["CPU had no memory left for the transport: computed in parts of 3"]
         for name in ("distance", "iterations", "query_marginal", "gallery_potential"):
             np.testing.assert_allclose(
@@ -170,23 +170,25 @@ def test_a_search_in_parts_finds_what_it_finds_at_once(space, images, monkeypatc
         assert parts.final.indices.tolist() == whole.final.indices.tolist()
 
 
-def test_a_shortlist_that_memory_runs_out_for_is_told_as_any_other_stage(space, images, monkeypatch):
+def test_a_shortlist_that_memory_runs_out_for_is_told_as_any_other_stage(workspace, images, monkeypatch):
     pictures, cameras = images
-    monkeypatch.setattr(space.retriever.index, "search", out_above(0, space.retriever.index.search, lambda *_: 1))
-    with pytest.raises(NoMemoryLeftError, match="the shortlist"):
-        space.retriever.search(pictures[:1], SETTINGS, cameras[:1])
+    monkeypatch.setattr(
+        workspace.retriever.index, "search", out_above(0, workspace.retriever.index.search, lambda *_: 1)
+    )
+    with pytest.raises(OutOfMemoryError, match="the shortlist"):
+        workspace.retriever.search(pictures[:1], SETTINGS, cameras[:1])
 
 
-def test_the_released_solver_is_never_split(space, images, monkeypatch):
+def test_the_released_solver_is_never_split(workspace, images, monkeypatch):
     pictures, cameras = images
     settings = replace(SETTINGS, transport=TransportSettings(Solver.RELEASED))
     monkeypatch.setattr(retrieval, "ground_cost", out_above(5, retrieval.ground_cost, lambda _, gallery: len(gallery)))
-    with pytest.raises(NoMemoryLeftError, match="transport"):
-        space.retriever.search(pictures[:1], settings, cameras[:1])
+    with pytest.raises(OutOfMemoryError, match="transport"):
+        workspace.retriever.search(pictures[:1], settings, cameras[:1])
 
 
-def test_encodings_and_consolidations_in_parts_are_those_of_the_whole(space, images, monkeypatch):
-    retriever, (pictures, cameras) = space.retriever, images
+def test_encodings_and_consolidations_in_parts_are_those_of_the_whole(workspace, images, monkeypatch):
+    retriever, (pictures, cameras) = workspace.retriever, images
     prune = SETTINGS.prune
     sets = [np.array([0, 1]), np.array([2, 3]), np.array([1, 4])]
     whole = retriever.encode(retriever.prepare(pictures, cameras), prune)
@@ -198,7 +200,7 @@ def test_encodings_and_consolidations_in_parts_are_those_of_the_whole(space, ima
     monkeypatch.setattr(
         retriever.model, "consolidate_sets", out_above(1, retriever.model.consolidate_sets, lambda *all_: len(all_[4]))
     )
-    with shortages() as heard:
+    with collect_oom_events() as heard:
         parts = retriever.encode(retriever.prepare(pictures, cameras), prune)
         of_parts = retriever.consolidate_sets(whole[:1], sets, SETTINGS.variant)
     assert len(heard) == 3
@@ -208,13 +210,17 @@ def test_encodings_and_consolidations_in_parts_are_those_of_the_whole(space, ima
     np.testing.assert_allclose(of_parts, features, atol=1e-4)
 
 
-def test_a_memory_is_built_in_smaller_batches_and_holds_the_same(small_places, space, tmp_path, monkeypatch, caplog):
+def test_a_memory_is_built_in_smaller_batches_and_holds_the_same(
+    small_places, workspace, tmp_path, monkeypatch, caplog
+):
     model, _ = load_model(small_places)
     monkeypatch.setattr(model, "encode", out_above(3, model.encode, lambda images, *_: len(images)))
     with caplog.at_level(logging.WARNING):
-        built = build_memory(model, space.dataset.gallery, space.dataset.root, tmp_path / "memory", batch_size=8)
+        built = build_memory(
+            model, workspace.dataset.gallery, workspace.dataset.root, tmp_path / "memory", batch_size=8
+        )
     assert caplog.text.count("CPU had no memory left for the encoder: computed in parts of 2") == 1
-    usual = space.retriever.memory
+    usual = workspace.retriever.memory
     np.testing.assert_allclose(built.cls, usual.cls, atol=1e-4)
     np.testing.assert_allclose(built.features, usual.features, atol=1e-3)
     rows = np.arange(len(usual))

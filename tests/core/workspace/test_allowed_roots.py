@@ -13,7 +13,7 @@ from fpc_core.workspace.allowed_roots import (
     Root,
     confine,
     confine_memory,
-    look_below,
+    discover,
     name_of,
     named_roots,
     resolve,
@@ -170,7 +170,7 @@ def test_no_spelling_leads_out(tmp_path_factory, parts):
 
 
 def test_datasets_checkpoints_and_memories_are_found(roots):
-    sights = look_below(roots)
+    sights = discover(roots)
     assert sights.datasets == ("sets/duke", "sets/plain")
     assert sights.checkpoints == ("sets/models/deep/fpc.pth",)
     assert sights.memories == ("sets/half", "sets/memory")
@@ -185,7 +185,7 @@ def test_a_plain_folder_is_its_own_images_its_people_or_its_two_splits(tmp_path)
             paint(1, 1).save(tmp_path / name)
 
     plain("flat/1.png", "only/child/1.png", "split/query/anna/1.png", "split/gallery/anna/2.png")
-    found = look_below((Root("r", tmp_path),)).datasets
+    found = discover((Root("r", tmp_path),)).datasets
     assert found == ("r/flat", "r/only/child", "r/split")
     for name in found:
         assert open_dataset(resolve(name, (Root("r", tmp_path),))).gallery
@@ -194,14 +194,14 @@ def test_a_plain_folder_is_its_own_images_its_people_or_its_two_splits(tmp_path)
 def test_links_and_hidden_folders_are_not_looked_into(house, roots):
     (house / "sets" / "out").symlink_to(house / "sets-secret")
     lay_out(house / "sets" / ".hidden")
-    assert look_below(roots).datasets == ("sets/duke", "sets/plain")
+    assert discover(roots).datasets == ("sets/duke", "sets/plain")
 
 
 def test_a_look_is_bounded_in_depth_and_in_number(house, roots):
-    shallow = look_below(roots, depth=1)
+    shallow = discover(roots, depth=1)
     assert "sets/models/deep/fpc.pth" not in shallow.checkpoints
     assert not shallow.complete
-    assert not look_below(roots, most=3).complete
+    assert not discover(roots, most=3).complete
 
 
 @pytest.mark.parametrize("what", ["query/0001_c1_f0000009.png", "bounding_box_train"])
@@ -260,6 +260,6 @@ def test_names_that_no_disk_takes_lead_nowhere(roots, house, name):
 def test_pipes_and_devices_are_not_offered(house, roots):
     os.mkfifo(house / "sets" / "models" / "pipe.pth")
     (house / "sets" / "models" / "zero.pth").symlink_to("/dev/zero")
-    assert look_below(roots).checkpoints == ("sets/models/deep/fpc.pth",)
+    assert discover(roots).checkpoints == ("sets/models/deep/fpc.pth",)
     with pytest.raises(OutsideRootsError):
         resolve("sets/models/zero.pth", roots)

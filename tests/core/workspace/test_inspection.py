@@ -10,7 +10,7 @@ from fpc_core.gallery.builder import build_memory, build_steps, memory_bytes
 from fpc_core.model.checkpoint import load_checkpoint, save_checkpoint
 from fpc_core.model.fpc import FPC
 from fpc_core.workspace import check_cameras, choose_device, devices, open_workspace, own_memory, stamp
-from fpc_core.workspace.inspect import Standing, inspect_memory, inspect_weights
+from fpc_core.workspace.inspect import MemoryStatus, inspect_memory, inspect_weights
 from tests.support.small_workspace import CONFIG
 
 
@@ -26,7 +26,7 @@ def weights(small_places):
 
 def test_a_memory_that_fits(small_places, dataset, weights):
     found = inspect_memory(small_places.memory, dataset, weights)
-    assert (found.standing, found.images) == (Standing.FITS, 32)
+    assert (found.standing, found.images) == (MemoryStatus.FITS, 32)
     held = sum(path.stat().st_size for path in small_places.memory.glob("*.npy"))
     assert held - found.size == 4 * 128  # the headers of tokens, cls, features and checksums
     assert found.size == memory_bytes(CONFIG, 32)
@@ -41,21 +41,21 @@ def test_what_a_memory_was_made_from_is_held_against_each_part(small_places, dat
 
 def test_no_memory_half_a_memory_and_something_else(small_places, dataset, weights, tmp_path):
     directory = tmp_path / "memory"
-    assert inspect_memory(directory, dataset, weights).standing is Standing.MISSING
+    assert inspect_memory(directory, dataset, weights).standing is MemoryStatus.MISSING
     model, _ = load_checkpoint(small_places.weights)
     steps = build_steps(model, dataset.gallery, dataset.root, directory, batch_size=32)
     assert next(steps) == 0
     steps.close()
-    assert inspect_memory(directory, dataset, weights).standing is Standing.MISSING
+    assert inspect_memory(directory, dataset, weights).standing is MemoryStatus.MISSING
     larger = replace(dataset, gallery=dataset.gallery * 2)
     steps = build_steps(model, larger.gallery, dataset.root, directory)
     assert [next(steps), next(steps)] == [0, 32]
     steps.close()
     found = inspect_memory(directory, larger, weights)
-    assert (found.standing, found.done, found.images) == (Standing.UNFINISHED, 32, 64)
-    assert inspect_memory(directory, dataset, weights).standing is Standing.MISSING  # it is of other files
+    assert (found.standing, found.done, found.images) == (MemoryStatus.UNFINISHED, 32, 64)
+    assert inspect_memory(directory, dataset, weights).standing is MemoryStatus.MISSING  # it is of other files
     found = inspect_memory(small_places.data, dataset, weights)
-    assert found.standing is Standing.UNUSABLE
+    assert found.standing is MemoryStatus.UNUSABLE
     assert "is not a gallery memory" in found.why
 
 

@@ -35,17 +35,17 @@ def test_no_root_takes_the_name_of_the_cache(monkeypatch, tmp_path):
 
 
 def test_what_belongs_together_opens(small_places):
-    space = open_workspace(small_places, "cpu")
-    assert space.dataset.synthetic
-    assert len(space.retriever.memory) == len(space.dataset.gallery)
-    assert not space.retriever.model.training
+    workspace = open_workspace(small_places, "cpu")
+    assert workspace.dataset.synthetic
+    assert len(workspace.retriever.memory) == len(workspace.dataset.gallery)
+    assert not workspace.retriever.model.training
 
 
 def test_the_shipped_demo_opens_with_its_weights_and_memory():
-    space = open_workspace(Places(), "cpu")
-    assert space.dataset.synthetic
-    assert len(space.dataset.query) == 200
-    assert len(space.retriever.memory) == 440
+    workspace = open_workspace(Places(), "cpu")
+    assert workspace.dataset.synthetic
+    assert len(workspace.dataset.query) == 200
+    assert len(workspace.retriever.memory) == 440
 
 
 def test_weights_the_memory_was_not_built_with_are_told_as_weights(small_places, tmp_path):
