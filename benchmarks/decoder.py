@@ -32,8 +32,10 @@ def main() -> None:
     parser.add_argument("--neighbors", type=int, default=10)
     arguments = parser.parse_args()
     print(f"{torch.get_num_threads()} threads, {arguments.neighbors} neighbours, median of {arguments.repeats}\n")
-    print("| model | tokens | whole block, full attention | whole block, fused attention | `[cls]` row, absorbed | "
-          "the same, cold | faster than the whole block | and cold | largest difference |")  # fmt: skip
+    print(
+        "| model | tokens | whole block, full attention | whole block, fused attention | `[cls]` row, absorbed | "
+        "the same, cold | faster than the whole block | and cold | largest difference |"
+    )
     print("|---|---|---|---|---|---|---|---|---|")
     for name, config in MODELS.items():
         print(row(name, config, arguments.neighbors, arguments.repeats))

@@ -41,9 +41,16 @@ from fpc_core.workspace import Places, open_workspace
 
 GALLERY, DISTRACTORS, PEOPLE, CAMERAS, QUERIES = 519_000, 500_000, 750, 6, 200
 CONFIG = ModelConfig(
-    image_size=(32, 16), patch_size=4, stride=4, width=32, heads=4, depth=10, token_blocks=10, cameras=CAMERAS,
+    image_size=(32, 16),
+    patch_size=4,
+    stride=4,
+    width=32,
+    heads=4,
+    depth=10,
+    token_blocks=10,
+    cameras=CAMERAS,
     identities=PEOPLE,
-)  # fmt: skip
+)
 BATCH = 256
 SHARES = (1 / 16, 1 / 4, 1)
 WARM_UP = 5
@@ -146,9 +153,12 @@ def first_shards(
     sums = np.load(directory / "sums.npy")[:images]
     tokens = TokenShards(paths, (images, CONFIG.patches, CONFIG.width), shard_images, sums)
     return replace(
-        memory, cls=memory.cls[:images], tokens=tokens, features=memory.features[:images],
+        memory,
+        cls=memory.cls[:images],
+        tokens=tokens,
+        features=memory.features[:images],
         records=memory.records[:images],
-    )  # fmt: skip
+    )
 
 
 def measure(folder: Path, images: int, processes: int) -> None:

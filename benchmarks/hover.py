@@ -64,20 +64,32 @@ def pair() -> dict[str, Any]:
     plan = np.exp(-cost / 0.2)
     plan /= plan.sum()
     return {
-        "kept": rng.permutation(patches)[:KEPT].tolist(), "plan": packed(plan), "cost": packed(cost),
-        "queryMarginal": packed(plan.sum(1)), "galleryMarginal": packed(plan.sum(0)),
+        "kept": rng.permutation(patches)[:KEPT].tolist(),
+        "plan": packed(plan),
+        "cost": packed(cost),
+        "queryMarginal": packed(plan.sum(1)),
+        "galleryMarginal": packed(plan.sum(0)),
         "dEmd": float((plan * cost).sum()),
-    }  # fmt: skip
+    }
 
 
 def main() -> None:
     blank = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="
     component = parts("transport")
-    data = {"key": "", "row": 0, "pair": pair(), "pictures": [blank, blank], "names": ["query", "gallery"], "pin": "",
-            "grid": geometry(ModelConfig(stride=11))}  # fmt: skip
+    data = {
+        "key": "",
+        "row": 0,
+        "pair": pair(),
+        "pictures": [blank, blank],
+        "names": ["query", "gallery"],
+        "pin": "",
+        "grid": geometry(ModelConfig(stride=11)),
+    }
     rng = np.random.default_rng(1)
-    where = [[int(side), float(x), float(y)] for side, x, y in zip(rng.integers(0, 2, HOVERS), *rng.random((2, HOVERS)),
-                                                                  strict=True)]  # fmt: skip
+    where = [
+        [int(side), float(x), float(y)]
+        for side, x, y in zip(rng.integers(0, 2, HOVERS), *rng.random((2, HOVERS)), strict=True)
+    ]
     with sync_playwright() as playwright:
         browser = chromium(playwright)
         page = browser.new_page(viewport={"width": 1280, "height": 1000})

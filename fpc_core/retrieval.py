@@ -178,12 +178,7 @@ class Retriever:
             for place, each in enumerate(sets[some]):
                 member[place, np.searchsorted(rows, each)] = True
             features = to.model.consolidate_sets(
-                query_cls,
-                query_patches,
-                to._cls(rows),
-                to.tokens.patches(rows),
-                member.to(to.device),
-                variant,
+                query_cls, query_patches, to._cls(rows), to.tokens.patches(rows), member.to(to.device), variant
             )
             return features.float().cpu().numpy()
 
@@ -203,10 +198,7 @@ class Retriever:
         return self.spared("the global head", 1, work, itemgetter(0))
 
     def search(
-        self,
-        query: Tensor | EncoderState,
-        settings: QuerySettings,
-        cameras: Tensor | None = None,
+        self, query: Tensor | EncoderState, settings: QuerySettings, cameras: Tensor | None = None
     ) -> QueryTrace:
         """query: (1, 3, H, W) normalised image, or the state `prepare` made of it."""
         watch = _Stopwatch(self.device)

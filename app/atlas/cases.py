@@ -63,16 +63,14 @@ def filters(task: AtlasTask) -> Filter:
             kinds = sorted({each.kind for each in seen})
             show_warnings(link_checks.unknown("occluder", kinds))
             occluders = st.multiselect(
-                "Occluder", kinds, key="occluder", bind="query-params",
-                placeholder="any", width=260, select_all=False,
-            )  # fmt: skip
+                "Occluder", kinds, key="occluder", bind="query-params", placeholder="any", width=260, select_all=False
+            )
         if task.dataset.uses_cameras:
             known = sorted({record.camera + 1 for record in task.queries})
             show_warnings(link_checks.unknown("cameras", known))
             cameras = st.multiselect(
-                "Camera", known, key="cameras", bind="query-params",
-                placeholder="any", width=200, select_all=False,
-            )  # fmt: skip
+                "Camera", known, key="cameras", bind="query-params", placeholder="any", width=200, select_all=False
+            )
         if seen:
             show_warnings(link_checks.beyond("visible", 0, 100))
             visible = st.slider(
@@ -96,9 +94,13 @@ def chosen_class(cases: Sequence[QueryOutcome], pruned_below: float) -> str:
     if st.session_state.get("class-pills") is None:  # a first visit, or the pressed one was pressed again
         st.session_state["class-pills"] = asked
     chosen = st.pills(
-        "Classes", list(labels), format_func=labels.__getitem__, key="class-pills", on_change=_keep_class,
+        "Classes",
+        list(labels),
+        format_func=labels.__getitem__,
+        key="class-pills",
+        on_change=_keep_class,
         label_visibility="collapsed",
-    )  # fmt: skip
+    )
     return chosen or ALL
 
 
@@ -143,13 +145,22 @@ def grid(
     with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
         show_warnings(link_checks.unknown("order", (FIRST, LAST)))
         order = st.segmented_control(
-            "Order", (FIRST, LAST), default=FIRST, required=True, key="order", bind="query-params",
+            "Order",
+            (FIRST, LAST),
+            default=FIRST,
+            required=True,
+            key="order",
+            bind="query-params",
             label_visibility="collapsed",
-        )  # fmt: skip
+        )
         st.download_button(
-            f"Table of these {len(cases)} (CSV)", lambda: table(task, cases, pruned_below), "atlas.csv", "text/csv",
-            icon=":material/download:", key="csv",
-        )  # fmt: skip
+            f"Table of these {len(cases)} (CSV)",
+            lambda: table(task, cases, pruned_below),
+            "atlas.csv",
+            "text/csv",
+            icon=":material/download:",
+            key="csv",
+        )
     places = controls.page_of(len(cases), PER_PAGE, None)
     queries = {record.path: record for record in task.queries}
     ordered = by_precision(cases, best_first=order == LAST)
@@ -184,10 +195,7 @@ def _case(
     hits = {f"g{answer.hit}": resources.thumbnail(workspace, records[answer.hit]) for answer in case.answers.values()}
     pictures = hits | {"query": resources.thumbnail(workspace, record)}
     strip = case_strip(case, record, records, NAMES[classify(case, pruned_below)])
-    cards(
-        [strip], pictures, key=f"case-{name}", width=84,
-        on_pick=lambda card: on_pick(name, int(card.split()[1])),
-    )  # fmt: skip
+    cards([strip], pictures, key=f"case-{name}", width=84, on_pick=lambda card: on_pick(name, int(card.split()[1])))
     gallery = records[case.consolidated.hit].path.as_posix()
     add_button(Item(name), task.settings, gallery=gallery, key=f"-{name}")
 
@@ -219,9 +227,8 @@ def distances(told: Told, movable: bool) -> None:
     offered = [stage.value for stage in Stage]
     show_warnings(link_checks.unknown("distance", offered))
     chosen = st.segmented_control(
-        "Distance", offered, default=Stage.CONSOLIDATED.value, required=True, key="distance",
-        bind="query-params",
-    )  # fmt: skip
+        "Distance", offered, default=Stage.CONSOLIDATED.value, required=True, key="distance", bind="query-params"
+    )
     stage = Stage(chosen)
     name, most = DISTANCES[stage]
     curve = error_curve(pairs.same, pairs.distance[stage])
@@ -233,9 +240,13 @@ def distances(told: Told, movable: bool) -> None:
             show_warnings(link_checks.beyond(key, 0, most))
             threshold = st.slider("Threshold", 0.0, most, equal, 0.001, "%.3f", key=key, bind="query-params", width=420)
             st.button(
-                "To equal errors", icon=":material/balance:", key="equal", on_click=_set, args=(key, equal),
+                "To equal errors",
+                icon=":material/balance:",
+                key="equal",
+                on_click=_set,
+                args=(key, equal),
                 help="The threshold at which both rates are nearest to each other.",
-            )  # fmt: skip
+            )
     rates = curve.at(threshold)
     for column, (label, value, help_text) in zip(
         st.columns(3),
@@ -249,9 +260,11 @@ def distances(told: Told, movable: bool) -> None:
         column.metric(label, f"{100 * value:.1f} %", help=help_text)
     edges, same, other = histograms(pairs.same, pairs.distance[stage])
     st.plotly_chart(
-        charts.pairs_figure(edges, same, other, threshold, name), config={"displayModeBar": False}, key="pairs-chart",
+        charts.pairs_figure(edges, same, other, threshold, name),
+        config={"displayModeBar": False},
+        key="pairs-chart",
         alt=f"Histograms of {name} of pairs of one person and of two, with the threshold {threshold:.3f}",
-    )  # fmt: skip
+    )
     count = int(pairs.same.sum())
     st.caption(
         escape_markdown(

@@ -37,20 +37,35 @@ def places_form(
     data, weights, memory = st.columns(3, gap="medium")
     with data:
         data_name = _place(
-            "Dataset", "data", draft.data, sights.datasets, _start(started.data, roots), roots,
+            "Dataset",
+            "data",
+            draft.data,
+            sights.datasets,
+            _start(started.data, roots),
+            roots,
             "A folder in one of the layouts of the README, or of plain images.",
-        )  # fmt: skip
+        )
     with weights:
         weights_name = _place(
-            "Checkpoint", "weights", draft.weights, sights.checkpoints, _start(started.weights, roots), roots,
+            "Checkpoint",
+            "weights",
+            draft.weights,
+            sights.checkpoints,
+            _start(started.weights, roots),
+            roots,
             "A released FPC, TransReID or timm checkpoint, or our own safetensors. Nothing pickled is executed.",
-        )  # fmt: skip
+        )
     with memory:
         memory_name = _place(
-            "Gallery memory", "memory", draft.memory, sights.memories, "the one that belongs to both", roots,
+            "Gallery memory",
+            "memory",
+            draft.memory,
+            sights.memories,
+            "the one that belongs to both",
+            roots,
             "A folder. Type a new name below a root to build it there, as in sets/memory-1; otherwise it is built into "
             "the cache folder.",
-        )  # fmt: skip
+        )
     return replace(draft, data=data_name, weights=weights_name, memory=memory_name)
 
 
@@ -59,27 +74,39 @@ def settings_form(draft: WorkspaceChoice, stride: int | None, is_open: bool) -> 
     device, patches, variant = st.columns(3, gap="medium")
     with device:
         device_name = st.selectbox(
-            "Device", devices(), devices().index(draft.device), key=f"{DRAFT}device",
+            "Device",
+            devices(),
+            devices().index(draft.device),
+            key=f"{DRAFT}device",
             help="auto takes CUDA where there is one.",
-        )  # fmt: skip
+        )
     with patches:
         if is_open:
             chosen = st.selectbox(
-                "Stride of the patches", STRIDES, STRIDES.index(draft.stride or 16), key=f"{DRAFT}stride",
+                "Stride of the patches",
+                STRIDES,
+                STRIDES.index(draft.stride or 16),
+                key=f"{DRAFT}stride",
                 help="This checkpoint leaves it open: its positions are resized.",
-            )  # fmt: skip
+            )
             stride_wanted = None if chosen == 16 else chosen
         else:
             st.selectbox(
-                "Stride of the patches", ["–" if stride is None else f"{stride}, as trained"], disabled=True,
+                "Stride of the patches",
+                ["–" if stride is None else f"{stride}, as trained"],
+                disabled=True,
                 help="Only a plain Vision Transformer leaves it open.",
-            )  # fmt: skip
+            )
             stride_wanted = None
     with variant:
         way = st.selectbox(
-            "Usual variant", list(Variant), list(Variant).index(draft.variant), format_func=plain_name,
-            key=f"{DRAFT}variant", help="Whose way pages follow at first, where paper and released code differ.",
-        )  # fmt: skip
+            "Usual variant",
+            list(Variant),
+            list(Variant).index(draft.variant),
+            format_func=plain_name,
+            key=f"{DRAFT}variant",
+            help="Whose way pages follow at first, where paper and released code differ.",
+        )
     return replace(draft, device=device_name, stride=stride_wanted, variant=way or draft.variant)
 
 
@@ -90,9 +117,15 @@ def _place(
     typed = st.session_state.get(f"{DRAFT}{field}") or ""
     options = list(dict.fromkeys(["", *(name for name in found if usual != _start_of(name)), current, typed]))
     chosen = st.selectbox(
-        label, options, options.index(current), format_func=lambda name: name or usual, key=f"{DRAFT}{field}",
-        accept_new_options=True, help=text, placeholder="choose or type",
-    )  # fmt: skip
+        label,
+        options,
+        options.index(current),
+        format_func=lambda name: name or usual,
+        key=f"{DRAFT}{field}",
+        accept_new_options=True,
+        help=text,
+        placeholder="choose or type",
+    )
     return _tidy(chosen or "", roots)
 
 

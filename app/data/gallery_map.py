@@ -61,9 +61,13 @@ def gallery(workspace: Workspace, variant: Variant) -> None:
         name = controls.query_name(list(names), workspace.dataset.opening, "m_query")
     with right:
         fit = st.segmented_control(
-            "Axes fitted to", ("whole gallery", "shortlist"), default="whole gallery", required=True, key="axes",
+            "Axes fitted to",
+            ("whole gallery", "shortlist"),
+            default="whole gallery",
+            required=True,
+            key="axes",
             help="Those of the shortlist spread the 100 nearest images apart.",
-        )  # fmt: skip
+        )
     record = names[name]
     query = query_of(workspace, record)
     most = workspace.dataset.shortlist
@@ -73,18 +77,23 @@ def gallery(workspace: Workspace, variant: Variant) -> None:
     chart, side = st.columns([4, 1], gap="medium")
     with chart:
         event = st.plotly_chart(
-            gallery_map_figure(found), config={"displaylogo": False, "scrollZoom": True}, key="landscape",
-            on_select="rerun", selection_mode="points", alt="The gallery on two principal components, with the query",
-        )  # fmt: skip
+            gallery_map_figure(found),
+            config={"displaylogo": False, "scrollZoom": True},
+            key="landscape",
+            on_select="rerun",
+            selection_mode="points",
+            alt="The gallery on two principal components, with the query",
+        )
     with side:
         st.image(query.image, width=110, caption=f"Query: {escape_markdown(identity_label(record))}")
         picked = [point["customdata"][0] for point in event.selection.points if point.get("customdata")]
         row = int(picked[0]) if picked else int(found.shortlist[0])
         image = workspace.retriever.memory.records[row]
         st.image(
-            resources.picture(workspace, image), width=110,
+            resources.picture(workspace, image),
+            width=110,
             caption=f"{'Picked' if picked else 'Nearest by D'}: {escape_markdown(identity_label(image))}",
-        )  # fmt: skip
+        )
         st.caption("Press a point to see its image.")
     st.caption(_legend(found, explained, fit == "shortlist"))
 
@@ -139,18 +148,30 @@ def gallery_map_figure(found: GalleryMap, *, height: int = 560) -> go.Figure:
         _points(figure, found, places, name, look)
     (x0, y0), (x1, y1) = found.query.tolist()
     figure.add_annotation(
-        x=x1, y=y1, ax=x0, ay=y0, xref="x", yref="y", axref="x", ayref="y", arrowcolor=ORANGE, arrowwidth=2,
-        arrowhead=2, standoff=9, startstandoff=7,
-    )  # fmt: skip
-    for name, x, y, symbol in (
-        ("query, encoder", x0, y0, "diamond-open"),
-        ("query, consolidated", x1, y1, "star"),
-    ):
+        x=x1,
+        y=y1,
+        ax=x0,
+        ay=y0,
+        xref="x",
+        yref="y",
+        axref="x",
+        ayref="y",
+        arrowcolor=ORANGE,
+        arrowwidth=2,
+        arrowhead=2,
+        standoff=9,
+        startstandoff=7,
+    )
+    for name, x, y, symbol in (("query, encoder", x0, y0, "diamond-open"), ("query, consolidated", x1, y1, "star")):
         figure.add_scatter(
-            x=[x], y=[y], mode="markers", name=name, hovertemplate=f"{name}<extra></extra>",
+            x=[x],
+            y=[y],
+            mode="markers",
+            name=name,
+            hovertemplate=f"{name}<extra></extra>",
             marker={"color": ORANGE, "symbol": symbol, "size": 16, "line": {"width": 2, "color": ORANGE}},
             unselected={"marker": {"opacity": 1.0}},
-        )  # fmt: skip
+        )
     figure.update_layout(
         height=height,
         margin={"l": 4, "r": 10, "t": 6, "b": 4},
@@ -189,8 +210,14 @@ def _points(figure: go.Figure, found: GalleryMap, places: np.ndarray, name: str,
         for row in rows.tolist()
     ]
     figure.add_scattergl(
-        x=found.coordinates[rows, 0], y=found.coordinates[rows, 1], mode="markers", name=f"{name} ({len(rows):,})", marker=marker,
-        customdata=[[row] for row in rows.tolist()], text=told, hovertemplate="%{text}<extra></extra>",
+        x=found.coordinates[rows, 0],
+        y=found.coordinates[rows, 1],
+        mode="markers",
+        name=f"{name} ({len(rows):,})",
+        marker=marker,
+        customdata=[[row] for row in rows.tolist()],
+        text=told,
+        hovertemplate="%{text}<extra></extra>",
         unselected={"marker": {"opacity": marker.get("opacity", 1.0)}},
         selected={"marker": {"size": 15, "opacity": 1.0}},
-    )  # fmt: skip
+    )

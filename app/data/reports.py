@@ -137,9 +137,12 @@ def build_report(build: BuildJob, found: MemoryInfo) -> None:
         if stand.active:
             st.progress(stand.done / stand.total, _standing(stand))
             st.button(
-                "Cancel", icon=":material/stop_circle:", on_click=build.stop, key="stop-build",
+                "Cancel",
+                icon=":material/stop_circle:",
+                on_click=build.stop,
+                key="stop-build",
                 help="Nothing is lost: it goes on where it stopped. Cancels it for everyone who waits for it.",
-            )  # fmt: skip
+            )
         else:
             done = max(stand.done, found.done)
             label = f"Go on from {done:,} of {stand.total:,}" if done else "Build it"

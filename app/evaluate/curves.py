@@ -21,25 +21,37 @@ def curve_figure(table: ReportTable, *, height: int = 330) -> go.Figure:
         x = [at for at, _ in known]
         low, high = [100 * score.low for _, score in known], [100 * score.high for _, score in known]
         figure.add_scatter(
-            x=[*x, *reversed(x)], y=[*high, *reversed(low)], fill="toself", fillcolor=pale, line={"width": 0},
-            mode="lines", hoverinfo="skip", showlegend=False,
-        )  # fmt: skip
+            x=[*x, *reversed(x)],
+            y=[*high, *reversed(low)],
+            fill="toself",
+            fillcolor=pale,
+            line={"width": 0},
+            mode="lines",
+            hoverinfo="skip",
+            showlegend=False,
+        )
         figure.add_scatter(
-            x=x, y=[100 * score.value for _, score in known], mode="lines+markers", name=measure,
-            line={"color": colour, "width": 2, "dash": dash}, marker={"symbol": symbol, "size": 7},
+            x=x,
+            y=[100 * score.value for _, score in known],
+            mode="lines+markers",
+            name=measure,
+            line={"color": colour, "width": 2, "dash": dash},
+            marker={"symbol": symbol, "size": 7},
             customdata=[[f"{ends[0]:.1f}", f"{ends[1]:.1f}"] for ends in zip(low, high, strict=True)],
             hovertemplate=f"{measure} %{{y:.1f}} [%{{customdata[0]}}, %{{customdata[1]}}]<extra></extra>",
-        )  # fmt: skip
+        )
         for place, (data, head) in enumerate(table.paper):
             printed = [(float(row.labels[0]), row.paper[place]) for row in table.rows if row.paper]
             points = [(at, value) for at, value in printed if value is not None]
             if head == measure and points:
                 figure.add_scatter(
-                    x=[at for at, _ in points], y=[value for _, value in points], mode="markers",
+                    x=[at for at, _ in points],
+                    y=[value for _, value in points],
+                    mode="markers",
                     name=f"{measure}, the paper's ({data})",
                     marker={"symbol": f"{symbol}-open", "size": 12, "color": colour, "line": {"width": 2}},
                     hovertemplate=f"the paper's {measure} on {data}: %{{y:.1f}}<extra></extra>",
-                )  # fmt: skip
+                )
     axis = [float(row.labels[0]) for row in table.rows]
     room = 0.03 * (max(axis) - min(axis))
     figure.update_layout(

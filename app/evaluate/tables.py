@@ -84,9 +84,11 @@ def tables(found: Sequence[ReportTable], on_pick: Callable[[str], None]) -> None
         st.subheader(f"{table.name}: {table.title}")
         if table.name.startswith("Fig"):
             st.plotly_chart(
-                curve_figure(table), config={"displayModeBar": False}, key=f"curve-{table.slug}",
+                curve_figure(table),
+                config={"displayModeBar": False},
+                key=f"curve-{table.slug}",
                 alt=f"{table.name}: Rank-1 and mAP against {table.labels[0]}; the table below holds the same figures",
-            )  # fmt: skip
+            )
         score_table(score_sheet(table), key=f"scores-{table.slug}", on_pick=on_pick)
         for note in table.notes:
             st.caption(escape_markdown(note, 1000))
@@ -97,9 +99,15 @@ def tables(found: Sequence[ReportTable], on_pick: Callable[[str], None]) -> None
                 ("Markdown", ".md", to_markdown),
             ):
                 st.download_button(
-                    name, partial(write, table), f"{table.slug}{suffix}", "text/plain", icon=":material/download:",
-                    key=f"{table.slug}{suffix}", type="tertiary", disabled=not table.complete,
-                )  # fmt: skip
+                    name,
+                    partial(write, table),
+                    f"{table.slug}{suffix}",
+                    "text/plain",
+                    icon=":material/download:",
+                    key=f"{table.slug}{suffix}",
+                    type="tertiary",
+                    disabled=not table.complete,
+                )
             if table.name in FIGURES:
                 rates = tuple(float(row.labels[0]) for row in table.rows) if table.labels == ("keep rate",) else ()
                 add_button(None, table.settings, FIGURES[table.name], key=f"-{table.slug}", keep_rates=rates)
@@ -144,9 +152,13 @@ def recipe_of(pick: str, found: tuple[ReportTable, ...]) -> None:
             view = View(settings=recipe.settings)
             st.switch_page("app/pages/explore.py", query_params=view.to_params(default_variant()))
         st.download_button(
-            "Recipe (json)", recipe.to_json(), "recipe.json", "application/json", icon=":material/download:",
+            "Recipe (json)",
+            recipe.to_json(),
+            "recipe.json",
+            "application/json",
+            icon=":material/download:",
             key="recipe-json",
-        )  # fmt: skip
+        )
     if recipe.settings.prune.strategy is DropStrategy.RANDOM:
         st.caption("The table draws anew for every query; Explore shows one draw for all.")
     st.caption("The same score from the command line:")

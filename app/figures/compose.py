@@ -53,15 +53,21 @@ def chosen_settings(usual: QuerySettings, shortlist: int) -> QuerySettings:
     neighbors = st.slider("Neighbours K", *NEIGHBORS[:2], min(usual.neighbors, most), NEIGHBORS[2], key=f"{PREFIX}k")
     return replace(
         controls.method_settings(PREFIX, usual).with_keep_rate(round(rate, 4)),
-        alpha=round(alpha, 4), neighbors=min(neighbors, shortlist), shortlist=shortlist,
-    )  # fmt: skip
+        alpha=round(alpha, 4),
+        neighbors=min(neighbors, shortlist),
+        shortlist=shortlist,
+    )
 
 
 def chosen_kind(held: Basket) -> FigureKind:
     kind = st.pills(
-        "Figure", list(KINDS), default=held.kind or FigureKind.DROP_PROCESS, required=True,
-        format_func=KINDS.__getitem__, key="kind",
-    )  # fmt: skip
+        "Figure",
+        list(KINDS),
+        default=held.kind or FigureKind.DROP_PROCESS,
+        required=True,
+        format_func=KINDS.__getitem__,
+        key="kind",
+    )
     store(kind=kind)
     return kind
 
@@ -72,22 +78,31 @@ def chosen_style(kind: FigureKind) -> FigureStyle:
     left, middle, right = st.columns(3)
     with left:
         width = st.selectbox(
-            "Width", list(WIDTHS), list(WIDTHS).index(usual.width), key="width",
+            "Width",
+            list(WIDTHS),
+            list(WIDTHS).index(usual.width),
+            key="width",
             format_func=lambda name: f"{SIDES[name]}, {WIDTHS[name]:g} in",
-        )  # fmt: skip
+        )
         named = "Panels side by side" if kind in OF_ALL_QUERIES else "Queries side by side"
         columns = st.number_input(named, 1, 8, usual.columns, key="columns", disabled=kind in OF_ONE_QUERY)
     with middle:
         font = st.selectbox(
-            "Font", offered, offered.index(usual.font) if usual.font in offered else 0, key="font",
+            "Font",
+            offered,
+            offered.index(usual.font) if usual.font in offered else 0,
+            key="font",
             help="Of those on this machine. DejaVu and STIX (of the look of Times) come along everywhere.",
-        )  # fmt: skip
+        )
         size = st.number_input("Font size in pt", 4.0, 16.0, usual.font_size, 0.5, key="font-size")
     with right:
         language = st.selectbox(
-            "Language of labels", LANGUAGES, LANGUAGES.index(usual.language), key="language",
+            "Language of labels",
+            LANGUAGES,
+            LANGUAGES.index(usual.language),
+            key="language",
             format_func=TONGUES.__getitem__,
-        )  # fmt: skip
+        )
         letters = st.toggle("Letters (a), (b), …", usual.letters, key="letters", disabled=kind in OF_ONE_QUERY)
     style = FigureStyle(width, int(columns), font, float(size), letters, language)
     st.session_state[_STYLE] = style
@@ -101,11 +116,14 @@ def chosen_items(workspace: Workspace, held: Basket) -> list[Item]:
     names = {item: name for name, item in named.items()}
     with st.container(horizontal=True, vertical_alignment="bottom"):
         chosen = st.multiselect(
-            "Queries, in the order shown", list(named), key=_QUERIES, max_selections=MAX_QUERIES,
+            "Queries, in the order shown",
+            list(named),
+            key=_QUERIES,
+            max_selections=MAX_QUERIES,
             default=[names[item] for item in held.items if item in names] or records[:2],
             on_change=lambda: store(items=tuple(named[name] for name in st.session_state[_QUERIES])),
             help="“Add to figure” on the other pages collects them, those of the Lab with what covers them.",
-        )  # fmt: skip
+        )
         if chosen:
             st.button("Empty", icon=":material/delete:", on_click=_put, args=((), named), key="empty")
     return [named[name] for name in chosen]
@@ -123,13 +141,21 @@ def labels(items: Sequence[Item], workspace: Workspace, of_sheet: bool) -> tuple
                 if place:
                     moved[place - 1 : place + 1] = moved[place], moved[place - 1]
                 st.button(
-                    "Move up", icon=":material/arrow_upward:", key=f"up-{place}", disabled=place == 0, on_click=_put,
-                    args=(moved, named), help="Before the one above",
-                )  # fmt: skip
+                    "Move up",
+                    icon=":material/arrow_upward:",
+                    key=f"up-{place}",
+                    disabled=place == 0,
+                    on_click=_put,
+                    args=(moved, named),
+                    help="Before the one above",
+                )
                 label = st.text_input(
-                    f"{place + 1}. {escape_markdown(names[item])}", key=f"label-{names[item]}", max_chars=MAX_LETTERS,
-                    disabled=not of_sheet, placeholder="no label",
-                )  # fmt: skip
+                    f"{place + 1}. {escape_markdown(names[item])}",
+                    key=f"label-{names[item]}",
+                    max_chars=MAX_LETTERS,
+                    disabled=not of_sheet,
+                    placeholder="no label",
+                )
                 found.append(label)
     return tuple(found) if of_sheet and any(found) else ()
 
@@ -142,9 +168,7 @@ def composed(workspace: Workspace, held: Basket, settings: QuerySettings) -> Fig
     weights = workspace.weights_fingerprint
     if kind in OF_ALL_QUERIES:
         rates, alphas = held.keep_rates or KEEP_RATES, held.alphas or ALPHAS
-        return FigureRecipe(
-            kind, (), settings, keep_rates=rates, alphas=alphas, style=style, weights=weights
-        )  # fmt: skip
+        return FigureRecipe(kind, (), settings, keep_rates=rates, alphas=alphas, style=style, weights=weights)
     items = chosen_items(workspace, held)
     if not items:
         st.info("Choose at least one query.", icon=":material/person_search:")
@@ -154,10 +178,15 @@ def composed(workspace: Workspace, held: Basket, settings: QuerySettings) -> Fig
         items = items[:1]
     shown = labels(items, workspace, of_sheet=kind not in OF_ONE_QUERY)
     return FigureRecipe(
-        kind, tuple(item.query for item in items), settings, style=style, weights=weights, labels=shown,
+        kind,
+        tuple(item.query for item in items),
+        settings,
+        style=style,
+        weights=weights,
+        labels=shown,
         scenes=tuple(item.scene for item in items) if any(item.scene.occluders for item in items) else (),
         **_of_kind(kind, workspace, held, items[0]),
-    )  # fmt: skip
+    )
 
 
 def _of_kind(kind: FigureKind, workspace: Workspace, held: Basket, first: Item) -> dict[str, Any]:

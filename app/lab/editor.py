@@ -93,9 +93,13 @@ def open_recipe(workspace: Workspace) -> None:
             st.session_state[_PROBLEM] = f"{file.name} cannot be used: {error}"
 
     st.file_uploader(
-        "Open a scene", type="json", max_upload_size=1, key="lab-recipe", on_change=opened,
+        "Open a scene",
+        type="json",
+        max_upload_size=1,
+        key="lab-recipe",
+        on_change=opened,
         help="The .json of an earlier scene: brings its occluders, its query and its settings.",
-    )  # fmt: skip
+    )
 
 
 def _apply_recipe(workspace: Workspace, recipe: SceneRecipe) -> None:
@@ -108,8 +112,11 @@ def _apply_recipe(workspace: Workspace, recipe: SceneRecipe) -> None:
     usual = QuerySettings(
         PruneSettings(settings.prune.keep_rate, settings.prune.strategy),
         TransportSettings(settings.transport.solver, settings.transport.epsilon),
-        settings.variant, settings.alpha, settings.neighbors, settings.shortlist,
-    )  # fmt: skip
+        settings.variant,
+        settings.alpha,
+        settings.neighbors,
+        settings.shortlist,
+    )
     within = (
         GAMMA[0] <= settings.prune.keep_rate <= GAMMA[1]
         and EPSILON[0] <= settings.transport.epsilon <= EPSILON[1]
@@ -158,10 +165,15 @@ def editor(
         pictures = cut_outs(workspace, scene, now.scene, Scene((person,)))
         with place:
             occluder(
-                data_uri(query.image), config.image_size, now.scene, now.serial,
+                data_uri(query.image),
+                config.image_size,
+                now.scene,
+                now.serial,
                 {picture_key(each): data_uri(pictures[each.path, each.outline], lossless=True) for each in wanted},
-                person, key="occluder", on_scene=on_editor_event,
-            )  # fmt: skip
+                person,
+                key="occluder",
+                on_scene=on_editor_event,
+            )
     with right:
         st.subheader("What is dropped now?")
         shown = replace(query, image=paint(query.image, scene, pictures))
@@ -171,9 +183,13 @@ def editor(
             encoding = encode_once(workspace, shown, settings.prune)
         hidden = covered(scene, config.image_size, pictures)
         masks(
-            data_uri(shown.image), config, settings.prune.blocks, key="lab-masks", survived=survived(encoding),
+            data_uri(shown.image),
+            config,
+            settings.prune.blocks,
+            key="lab-masks",
+            survived=survived(encoding),
             notes=_on_occluder(encoding, hidden, workspace) if scene.occluders else (),
-        )  # fmt: skip
+        )
         st.caption("Whitened: dropped. On occluder: how much of the area of the patches dropped there it covers.")
         if ranks:
             _standings(ranks, settings)
@@ -203,9 +219,13 @@ def _person(workspace: Workspace, query: Query, nearest: int) -> CutOut:
         first = images.index(named) if named in images else 0
         path = st.selectbox("Image", images, index=first, key=f"paste-image-{query.name}-{identity}")
         outline = st.segmented_control(
-            "Cut out", list(Outline), default=Outline.PERSON, required=True, key="paste-outline",
+            "Cut out",
+            list(Outline),
+            default=Outline.PERSON,
+            required=True,
+            key="paste-outline",
             help="person: by the true mask where the data has one, else a soft ellipse.",
-        )  # fmt: skip
+        )
     return CutOut(path=path, outline=outline)
 
 
@@ -224,9 +244,12 @@ def _standings(ranks: Mapping[str, tuple[int | None, int | None]], settings: Que
         beyond = f"> {settings.shortlist}" if name != "consolidated" else "–"
         change = None if before is None or after is None else after - before
         column.metric(
-            name, beyond if after is None else after, change, delta_color="inverse",
+            name,
+            beyond if after is None else after,
+            change,
+            delta_color="inverse",
             help=f"Without occluder: {beyond if before is None else before}.",
-        )  # fmt: skip
+        )
     if lab_scene.current_scene().dragged_scene is not None:
         st.caption("Ranks follow when you let go.")
 
@@ -241,13 +264,23 @@ def render_downloads(
     recipe = SceneRecipe(scene, query.name if is_dataset_query(query) else "", settings, weights)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.download_button(
-            "Scene (json)", recipe.to_json(), "scene.json", "application/json", icon=":material/receipt_long:",
-            key="scene", help="Occluders, query and settings: opens here again with the same result.",
-        )  # fmt: skip
+            "Scene (json)",
+            recipe.to_json(),
+            "scene.json",
+            "application/json",
+            icon=":material/receipt_long:",
+            key="scene",
+            help="Occluders, query and settings: opens here again with the same result.",
+        )
         st.download_button(
-            "Painted image (png)", buffer.getvalue(), "occluded.png", "image/png", icon=":material/image:", key="png",
+            "Painted image (png)",
+            buffer.getvalue(),
+            "occluded.png",
+            "image/png",
+            icon=":material/image:",
+            key="png",
             help="At the model's input size. Upload it on the Explore page to look at it from every side.",
-        )  # fmt: skip
+        )
         if is_dataset_query(query):
             add_button(Item(query.name, scene), settings, FigureKind.DROP_PROCESS, what="masks", key="-masks")
             add_button(Item(query.name, scene), settings, FigureKind.RANKED_LIST, what="ranked lists", key="-hits")

@@ -58,9 +58,13 @@ def curves(workspace: Workspace, query: Query, relevance: Relevance, scene: Scen
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         growth = st.selectbox("What grows", offered, format_func=GROWTHS.__getitem__, key="growth", width=220)
         rates = st.pills(
-            "Keep rates γ", KEEP_RATES, selection_mode="multi", default=(1.0, 0.8, 0.5), format_func="{:g}".format,
+            "Keep rates γ",
+            KEEP_RATES,
+            selection_mode="multi",
+            default=(1.0, 0.8, 0.5),
+            format_func="{:g}".format,
             key="curve-rates",
-        )  # fmt: skip
+        )
         steps = st.segmented_control("Steps", (10, 20, 40), default=20, required=True, key="curve-steps")
     if not rates:
         st.info("Choose at least one keep rate.", icon=":material/tune:")
@@ -92,14 +96,18 @@ def _curve_charts(
     ranking = st.segmented_control("Ranking", RANKINGS, default=RANKINGS[-1], required=True, key="curve-ranking")
     place = RANKINGS.index(ranking)
     ranks = np.where(known.known & (known.rank[..., place] != NOT_RANKED), known.rank[..., place], np.nan)
-    lost = [breakdown_share(shares, margin) if seen.all() else None for margin, seen in zip(
-        known.margin[..., place], known.known, strict=True)]  # fmt: skip
+    lost = [
+        breakdown_share(shares, margin) if seen.all() else None
+        for margin, seen in zip(known.margin[..., place], known.known, strict=True)
+    ]
     unfilled = {"displayModeBar": False}
     left, right = st.columns([3, 1], gap="medium")
     left.plotly_chart(
-        charts.occlusion_rank_figure(shares, ranks, lost, rates), config=unfilled, key="curve-ranks",
+        charts.occlusion_rank_figure(shares, ranks, lost, rates),
+        config=unfilled,
+        key="curve-ranks",
         alt="Rank of the first true match against the covered share",
-    )  # fmt: skip
+    )
     rows = [_lost_row(rate, seen.all(), share) for rate, seen, share in zip(rates, known.known, lost, strict=True)]
     right.table(pd.DataFrame(rows).set_index("keep rate γ"))
     parts = zip(st.columns(2, gap="medium"), ("D_cos", "D_EMD"), strict=True)
@@ -119,9 +127,13 @@ def _curve_charts(
         "wrong hit · dashed line: where rank 1 is lost, by the straight line between the margins of two steps."
     )
     st.download_button(
-        "Curves as CSV", lambda: occlusion_table(study.task, known, shares).to_csv(index=False), "occlusion.csv",
-        "text/csv", icon=":material/download:", key="curves-csv",
-    )  # fmt: skip
+        "Curves as CSV",
+        lambda: occlusion_table(study.task, known, shares).to_csv(index=False),
+        "occlusion.csv",
+        "text/csv",
+        icon=":material/download:",
+        key="curves-csv",
+    )
 
 
 def _lost_row(rate: float, known: bool, share: float | None) -> dict[str, str]:
@@ -158,13 +170,22 @@ def sliding_map(
         _progress(study, now, f"{rows} × {columns} places and none", "map")
         if now.done > 1:
             effect = st.segmented_control(
-                "Shown", list(EFFECTS), default=Effect.FINAL_DISTANCE, required=True, key="spot-effect",
+                "Shown",
+                list(EFFECTS),
+                default=Effect.FINAL_DISTANCE,
+                required=True,
+                key="spot-effect",
                 format_func=EFFECTS.__getitem__,
-            )  # fmt: skip
+            )
             sensitivity_map(
-                effects(now.known, (rows, columns), effect), picture, sliding, config, EFFECTS[effect],
-                whole=effect is Effect.RANK, key="spots",
-            )  # fmt: skip
+                effects(now.known, (rows, columns), effect),
+                picture,
+                sliding,
+                config,
+                EFFECTS[effect],
+                whole=effect is Effect.RANK,
+                key="spots",
+            )
             st.caption(
                 "Change of the first true match against no square. Orange: the model needs what is there; purple: what "
                 "is there misleads it."
@@ -189,7 +210,7 @@ def _study(
         pictures = cut_outs(workspace, *scenes)
         return OcclusionTask(
             workspace.retriever, query.image, camera, relevance, scenes, settings, keep_rates, pictures
-        )  # fmt: skip
+        )
 
     try:
         return resources.occlusion_job(hashlib.sha256(repr(asked).encode()).hexdigest(), task)

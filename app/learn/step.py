@@ -45,9 +45,14 @@ def case(workspace: Workspace, query: Query, found: SearchResult, hit: int | Non
         else ()
     )
     return lesson_context(
-        workspace.retriever, found.trace, query.subject, workspace.dataset.uses_cameras, hit, truth,
+        workspace.retriever,
+        found.trace,
+        query.subject,
+        workspace.dataset.uses_cameras,
+        hit,
+        truth,
         lambda row: search.plan(workspace, query, found.trace, row),
-    )  # fmt: skip
+    )
 
 
 def summary(workspace: Workspace, query: Query, found: SearchResult, hit: int | None) -> None:
@@ -68,9 +73,15 @@ def download(workspace: Workspace, query: Query, case: LessonContext) -> None:
         return render_lesson(workspace, query.image, query.name, case, datetime.now().astimezone())
 
     st.download_button(
-        "Download for class", file, "lesson.html", "text/html", key="lesson-file", icon=":material/download:",
-        on_click="ignore", help="All nine steps on this query as one file: no server, no network.",
-    )  # fmt: skip
+        "Download for class",
+        file,
+        "lesson.html",
+        "text/html",
+        key="lesson-file",
+        icon=":material/download:",
+        on_click="ignore",
+        help="All nine steps on this query as one file: no server, no network.",
+    )
 
 
 def words(step: Step) -> None:
@@ -93,18 +104,27 @@ def quiz(quiz: Quiz, about: str) -> None:
         for place, choice in enumerate(quiz.choices):
             sign = "" if given is None else (" ✓" if place == quiz.answer else (" ✗" if place == given else ""))
             st.button(
-                f"{choice}{sign}", key=f"{key}-{place}", shortcut=str(place + 1), disabled=given is not None,
-                on_click=st.session_state.__setitem__, args=(key, place),
-            )  # fmt: skip
+                f"{choice}{sign}",
+                key=f"{key}-{place}",
+                shortcut=str(place + 1),
+                disabled=given is not None,
+                on_click=st.session_state.__setitem__,
+                args=(key, place),
+            )
     if given is not None:
         verdict = "**Right.**" if given == quiz.answer else f"**It is: {quiz.choices[quiz.answer]}.**"
         st.markdown(f"{verdict} {_marked(quiz.reveal)}")
 
 
 def picture(
-    workspace: Workspace, query: Query, found: SearchResult, case: LessonContext, step: Step, pin: Pin | None,
+    workspace: Workspace,
+    query: Query,
+    found: SearchResult,
+    case: LessonContext,
+    step: Step,
+    pin: Pin | None,
     on_pin: Callable[[Pin | None], None],
-) -> None:  # fmt: skip
+) -> None:
     """The interactive picture of a step."""
     config, records = workspace.retriever.model.config, workspace.retriever.memory.records
 
@@ -134,9 +154,7 @@ def _alpha(workspace: Workspace, query: Query, found: SearchResult, case: Lesson
         {f"g{row}": resources.thumbnail(workspace, records[row]) for row in answer["match"]["in_sight"]}, key="album"
     )
     alpha_chart(key="lines", top=SHOWN, junk=False, chosen=case.hit)
-    ranking(
-        answer, None, key="ranking", show=SHOWN, junk=False, chosen=case.hit, on_pick=choose_neighbor, width=84
-    )  # fmt: skip
+    ranking(answer, None, key="ranking", show=SHOWN, junk=False, chosen=case.hit, on_pick=choose_neighbor, width=84)
 
 
 def _neighbors(workspace: Workspace, query: Query, case: LessonContext) -> None:

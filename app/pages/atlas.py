@@ -46,9 +46,15 @@ def pruned_share() -> float:
     """Below which share of the visible person the person counts as pruned away."""
     show_warnings(link_checks.beyond("pruned", 0, 100))
     percent = st.slider(
-        "Person pruned away below, %", 0, 100, round(100 * PRUNED_BELOW), 5, key="pruned", bind="query-params",
+        "Person pruned away below, %",
+        0,
+        100,
+        round(100 * PRUNED_BELOW),
+        5,
+        key="pruned",
+        bind="query-params",
         help="Share of the visible person's area that survives the last dropping block, by the true masks.",
-    )  # fmt: skip
+    )
     return percent / 100
 
 

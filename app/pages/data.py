@@ -83,9 +83,13 @@ def memory_section(
         progress.poll_until_done(build, lambda: reports.build_report(build, found))
     elif workspace_choice.active_choice() != draft:
         st.button(
-            "Use it on all pages", icon=":material/done_all:", type="primary", key="use", on_click=workspace_choice.apply_choice,
+            "Use it on all pages",
+            icon=":material/done_all:",
+            type="primary",
+            key="use",
+            on_click=workspace_choice.apply_choice,
             args=(draft,),
-        )  # fmt: skip
+        )
     elif st.button("Explore it", icon=":material/person_search:", type="primary", key="explore"):
         settings = QuerySettings(variant=draft.variant, neighbors=dataset.neighbors)
         view = View(query=st.session_state.get("last-query", ""), settings=settings)

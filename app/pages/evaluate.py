@@ -30,9 +30,14 @@ def chosen_tables() -> tuple[str, ...]:
     words = {name: "Fig. 4" if name == "fig4" else f"Table {name}" for name in NAMES}
     show_warnings(link_checks.unknown("tables", words.values()))
     wanted = st.pills(
-        "Tables", NAMES, selection_mode="multi", default=NAMES, key="tables", bind="query-params",
+        "Tables",
+        NAMES,
+        selection_mode="multi",
+        default=NAMES,
+        key="tables",
+        bind="query-params",
         format_func=words.__getitem__,
-    )  # fmt: skip
+    )
     return tuple(name for name in NAMES if name in wanted)
 
 
@@ -65,10 +70,15 @@ def page() -> None:
         found = task.filled(now.known)
         progress.progress(run, now, visitor, "steps", tables.size(task))
         st.download_button(
-            "All tables (zip)", lambda: tables.bundle(found), "tables.zip", "application/zip",
-            icon=":material/download:", key="zip", disabled=not now.complete,
+            "All tables (zip)",
+            lambda: tables.bundle(found),
+            "tables.zip",
+            "application/zip",
+            icon=":material/download:",
+            key="zip",
+            disabled=not now.complete,
             help="Text, Markdown, LaTeX and CSV of every table, with the recipes.",
-        )  # fmt: skip
+        )
         for sentence in found[0].about:
             st.caption(escape_markdown(sentence, 1000))
         tables.tables(found, pick)

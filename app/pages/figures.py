@@ -79,14 +79,23 @@ def show(workspace: Workspace, recipe: FigureRecipe) -> None:
         st.image(picture, caption=f"{inches:g} in wide, as it will be printed")
     with downloads:
         st.download_button(
-            "Everything (zip)", lambda: resources.figure_bundle(workspace, recipe, tables), f"{recipe.kind}.zip",
-            "application/zip", icon=":material/download:", key="zip", type="primary",
+            "Everything (zip)",
+            lambda: resources.figure_bundle(workspace, recipe, tables),
+            f"{recipe.kind}.zip",
+            "application/zip",
+            icon=":material/download:",
+            key="zip",
+            type="primary",
             help="PDF, SVG, PNG at 300 and 600 dpi, recipe, data and LaTeX.",
-        )  # fmt: skip
+        )
         st.download_button(
-            "Recipe (json)", recipe.to_json(), f"{recipe.kind}.json", "application/json",
-            icon=":material/receipt_long:", key="json",
-        )  # fmt: skip
+            "Recipe (json)",
+            recipe.to_json(),
+            f"{recipe.kind}.json",
+            "application/json",
+            icon=":material/receipt_long:",
+            key="json",
+        )
         st.caption("The same recipe gives the same bytes on the CPU, here or from the command line:")
         st.code(f"python -m fpc_core figure {recipe.kind}.json", language="bash", wrap_lines=True)
 

@@ -42,9 +42,8 @@ def results(workspace: Workspace, query: Query, settings: QuerySettings) -> None
     asked, wrong = view_from_url(workspace, "neighbor", "pin")
     show_warnings(wrong)
     chosen = comparison.hits(
-        workspace, query, traces, asked.neighbor, choose_neighbor,
-        rankings=("by_distance", "final"), arrows=(OCCLUDED,),
-    )  # fmt: skip
+        workspace, query, traces, asked.neighbor, choose_neighbor, rankings=("by_distance", "final"), arrows=(OCCLUDED,)
+    )
     transport.transport(workspace, occluded, found[OCCLUDED], chosen, asked.pin, choose_pin)
     comparison.parts(workspace, traces, labels, chosen)
     comparison.shares(traces, labels)

@@ -41,15 +41,29 @@ from fpc_core.workspace import Workspace
 
 COUNT = len(STEPS)
 # The figure that belongs to each step.
-FIGURES = {"patches": FigureKind.DROP_PROCESS, "attention": FigureKind.DROP_STRATEGIES,
-           "dropping": FigureKind.DROP_PROCESS, "cost": FigureKind.TRANSPORT, "weights": FigureKind.TRANSPORT,
-           "transport": FigureKind.TRANSPORT, "distance": FigureKind.ALPHA_LINES, "tokens": FigureKind.RANKED_LIST,
-           "shares": FigureKind.DECODER_MAPS}  # fmt: skip
+FIGURES = {
+    "patches": FigureKind.DROP_PROCESS,
+    "attention": FigureKind.DROP_STRATEGIES,
+    "dropping": FigureKind.DROP_PROCESS,
+    "cost": FigureKind.TRANSPORT,
+    "weights": FigureKind.TRANSPORT,
+    "transport": FigureKind.TRANSPORT,
+    "distance": FigureKind.ALPHA_LINES,
+    "tokens": FigureKind.RANKED_LIST,
+    "shares": FigureKind.DECODER_MAPS,
+}
 # Anchors of the Explore page.
-PLACES = {"dropping": "what-was-dropped", "attention": "what-was-dropped", "patches": "whom-are-we-looking-for",
-          "cost": "which-patch-goes-where", "weights": "which-patch-goes-where", "transport": "which-patch-goes-where",
-          "distance": "why-did-this-one-win", "tokens": "who-was-found",
-          "shares": "what-did-the-decoder-take-from-each-neighbour"}  # fmt: skip
+PLACES = {
+    "dropping": "what-was-dropped",
+    "attention": "what-was-dropped",
+    "patches": "whom-are-we-looking-for",
+    "cost": "which-patch-goes-where",
+    "weights": "which-patch-goes-where",
+    "transport": "which-patch-goes-where",
+    "distance": "why-did-this-one-win",
+    "tokens": "who-was-found",
+    "shares": "what-did-the-decoder-take-from-each-neighbour",
+}
 
 
 def asked_step() -> int:
@@ -74,8 +88,15 @@ def bar(number: int) -> None:
     with st.container(horizontal=True, vertical_alignment="center", key="way"):
         st.progress(number / COUNT, text=f"Step {number} of {COUNT}")
         st.button("Back", key="back", shortcut="Left", disabled=number == 1, on_click=go, args=(number - 1,))
-        st.button("Next", key="next", shortcut="Right", disabled=number == COUNT, on_click=go, args=(number + 1,),
-                  type="primary")  # fmt: skip
+        st.button(
+            "Next",
+            key="next",
+            shortcut="Right",
+            disabled=number == COUNT,
+            on_click=go,
+            args=(number + 1,),
+            type="primary",
+        )
         text = "Leave" if PRESENTING else "Present"
         st.button(text, key="present", shortcut="Esc" if PRESENTING else None, on_click=switch, args=(not PRESENTING,))
 

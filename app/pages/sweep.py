@@ -38,9 +38,7 @@ AT_ONCE = 16  # a sweep of no more queries times keep rates starts by itself
 def chosen_queries(records: dict[str, ImageRecord], opening: str) -> tuple[str, ...]:
     """Paths of the queries to sweep over; empty where a set holds none yet."""
     show_warnings(link_checks.unknown("scope", SCOPES))
-    scope = st.segmented_control(
-        "Queries", SCOPES, default=SCOPES[0], required=True, key="scope", bind="query-params"
-    )  # fmt: skip
+    scope = st.segmented_control("Queries", SCOPES, default=SCOPES[0], required=True, key="scope", bind="query-params")
     if scope == "one":
         return (controls.query_name(list(records), opening, f"{PREFIX}query"),)
     if scope == "all":
@@ -48,9 +46,8 @@ def chosen_queries(records: dict[str, ImageRecord], opening: str) -> tuple[str, 
     known = sorted({record.identity for record in records.values()})
     show_warnings((*link_checks.unknown("ids", known), *link_checks.unknown("images", records)))
     identities = st.multiselect(
-        "Identities", known, key="ids", bind="query-params",
-        filter_mode="prefix", select_all=False,
-    )  # fmt: skip
+        "Identities", known, key="ids", bind="query-params", filter_mode="prefix", select_all=False
+    )
     images = st.multiselect("Images", list(records), key="images", bind="query-params")
     return tuple(name for name, record in records.items() if record.identity in identities or name in images)
 
@@ -61,16 +58,19 @@ def axes(shortlist: int) -> SweepGrid | None:
     for name, values in (("gammas", RATES), ("step", ALPHA_STEPS), ("ks", offered)):
         show_warnings(link_checks.unknown(name, map("{:g}".format, values)))
     rates = st.pills(
-        "Keep rates γ", RATES, selection_mode="multi", default=KEEP_RATES, format_func="{:g}".format, key="gammas",
+        "Keep rates γ",
+        RATES,
+        selection_mode="multi",
+        default=KEEP_RATES,
+        format_func="{:g}".format,
+        key="gammas",
         bind="query-params",
-    )  # fmt: skip
+    )
     step = st.pills(
         "Step of α", ALPHA_STEPS, default=0.1, required=True, format_func="{:g}".format, key="step", bind="query-params"
     )
     usual = [count for count in SweepGrid().neighbors if count in offered]
-    counts = st.pills(
-        "Neighbours K", offered, selection_mode="multi", default=usual, key="ks", bind="query-params"
-    )  # fmt: skip
+    counts = st.pills("Neighbours K", offered, selection_mode="multi", default=usual, key="ks", bind="query-params")
     if not rates or not counts:
         return None
     alphas = tuple(round(step * place, 4) for place in range(round(1 / step) + 1))

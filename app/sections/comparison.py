@@ -85,19 +85,27 @@ def hits(
     st.subheader("Who is found differently?")
     records, both = workspace.retriever.memory.records, tuple(traces)
     common: dict[str, Any] = {
-        "records": records, "subject": query.subject, "uses_cameras": workspace.dataset.uses_cameras, "show": SHOWN,
-    }  # fmt: skip
+        "records": records,
+        "subject": query.subject,
+        "uses_cameras": workspace.dataset.uses_cameras,
+        "show": SHOWN,
+    }
 
     def side(name: str, other: str, kind: str, title: str, symbol: str, chosen: int | None) -> Strip:
         trace = traces[name]
         ranking, there = getattr(trace, kind), getattr(traces[other], kind)
         decoder = [] if kind == "by_cosine" else trace.consolidation.neighbors.tolist()
         return ranked_strip(
-            f"{kind}-{name}", f"{name} · {title}", ranking, symbol=symbol, chosen=chosen, decoder=frozenset(decoder),
+            f"{kind}-{name}",
+            f"{name} · {title}",
+            ranking,
+            symbol=symbol,
+            chosen=chosen,
+            decoder=frozenset(decoder),
             parts=distances_of(trace.match, trace.settings.alpha),
             before=ranks_of(there, records, query.subject, workspace.dataset.uses_cameras) if name in arrows else None,
             **common,
-        )  # fmt: skip
+        )
 
     def build(chosen: int | None) -> list[Strip]:
         strips = []

@@ -136,9 +136,12 @@ def figures(one: QueryTrace, other: QueryTrace, labels: Labels, config: ModelCon
         both("average precision (%)", lambda trace: _percent(labels.average_precision(trace.final)), "{:.1f}".format),
         both("attention on [cls] (%)", lambda trace: 100 * trace.consolidation.cls_share, "{:.1f}".format),
         both("… on the query (%)", lambda trace: 100 * trace.consolidation.query_share, "{:.1f}".format),
-        both("… on the neighbours (%)", lambda trace: 100 * float(trace.consolidation.neighbor_shares.sum()),
-             "{:.1f}".format),
-    ]  # fmt: skip
+        both(
+            "… on the neighbours (%)",
+            lambda trace: 100 * float(trace.consolidation.neighbor_shares.sum()),
+            "{:.1f}".format,
+        ),
+    ]
 
 
 def neighbor_figures(one: QueryTrace, other: QueryTrace, labels: Labels, row: int) -> list[Figure]:

@@ -117,10 +117,20 @@ def ranked(
         decoder = frozenset(trace.consolidation.neighbors.tolist())
         before = ranks_of(trace.by_distance, records, query.subject, uses_cameras)
         return ranked_strip(
-            "final", f"After consolidation, K = {len(decoder)}", trace.final, records, query.subject, symbol="d",
-            parts=distances_of(trace.match, trace.settings.alpha), uses_cameras=uses_cameras, show=SHOWN,
-            show_junk=show_junk, decoder=decoder, chosen=chosen, before=before,
-        )  # fmt: skip
+            "final",
+            f"After consolidation, K = {len(decoder)}",
+            trace.final,
+            records,
+            query.subject,
+            symbol="d",
+            parts=distances_of(trace.match, trace.settings.alpha),
+            uses_cameras=uses_cameras,
+            show=SHOWN,
+            show_junk=show_junk,
+            decoder=decoder,
+            chosen=chosen,
+            before=before,
+        )
 
     final = consolidated(asked)
     by_distance = trace.by_distance.indices.tolist()

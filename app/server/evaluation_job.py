@@ -34,9 +34,14 @@ class EvaluationJob:
     def status(self) -> EvaluationStatus:
         stand, known = self._errand.status(), self._known
         return EvaluationStatus(
-            stand.state, self.task.done(known), stand.total, stand.seconds_left, stand.error,
-            (*self._notes, *stand.notes), known,
-        )  # fmt: skip
+            stand.state,
+            self.task.done(known),
+            stand.total,
+            stand.seconds_left,
+            stand.error,
+            (*self._notes, *stand.notes),
+            known,
+        )
 
     def refresh(self) -> None:
         """Take in what other runs have kept since, unless it is at work or knows all."""

@@ -72,11 +72,13 @@ def add_button(
         return
     full = len(items) > MAX_QUERIES
     st.button(
-        f"Add {what} to figure" if what else "Add to figure", key=f"add-to-figure{key}",
-        icon=":material/add_photo_alternate:", disabled=full,
+        f"Add {what} to figure" if what else "Add to figure",
+        key=f"add-to-figure{key}",
+        icon=":material/add_photo_alternate:",
+        disabled=full,
         on_click=lambda: st.session_state.update({_KEY: new}),
         help=f"A figure holds up to {MAX_QUERIES} queries." if full else "Takes this to the Figures page.",
-    )  # fmt: skip
+    )
 
 
 def store(**changes: Any) -> None:

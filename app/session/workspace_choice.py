@@ -60,8 +60,13 @@ class WorkspaceChoice:
 
 
 PARAMS = {
-    "data": "data", "weights": "weights", "memory": "memory", "device": "device", "stride": "stride", "variant": "usual"
-}  # fmt: skip
+    "data": "data",
+    "weights": "weights",
+    "memory": "memory",
+    "device": "device",
+    "stride": "stride",
+    "variant": "usual",
+}
 """Query parameter of every field; `variant` is that of the Explore page."""
 
 

@@ -21,11 +21,17 @@ def distance_parts_figure(parts: Sequence[tuple[str, float, float, float]], *, h
     figure = go.Figure()
     for label, values, colour in (("(1 − α) · D_cos", cos, BLUE), ("α · D_EMD", emd, ORANGE)):
         figure.add_bar(
-            x=values, y=names, orientation="h", name=label, marker_color=colour,
-            text=[f"{value:.3f}" for value in values], textposition="inside", insidetextanchor="middle",
+            x=values,
+            y=names,
+            orientation="h",
+            name=label,
+            marker_color=colour,
+            text=[f"{value:.3f}" for value in values],
+            textposition="inside",
+            insidetextanchor="middle",
             insidetextfont={"color": INK[colour]},
             hovertemplate=f"%{{y}}: {label} = %{{x:.4f}}<extra></extra>",
-        )  # fmt: skip
+        )
     _sideways(figure, "stack", height, "D")
     return figure
 
@@ -40,11 +46,17 @@ def attention_figure(sides: Sequence[tuple[str, Consolidation]], *, height: int 
     ):
         values = [100 * share(consolidation) for _, consolidation in sides]
         figure.add_bar(
-            x=values, y=[name for name, _ in sides], orientation="h", name=label, marker_color=colour,
-            text=[f"{value:.1f} %" if value >= 6 else "" for value in values], textposition="inside",
-            insidetextanchor="middle", insidetextfont={"color": INK[colour]},
+            x=values,
+            y=[name for name, _ in sides],
+            orientation="h",
+            name=label,
+            marker_color=colour,
+            text=[f"{value:.1f} %" if value >= 6 else "" for value in values],
+            textposition="inside",
+            insidetextanchor="middle",
+            insidetextfont={"color": INK[colour]},
             hovertemplate=f"%{{y}}: {label} %{{x:.2f}} %<extra></extra>",
-        )  # fmt: skip
+        )
     _sideways(figure, "stack", height, "attention of the decoder's [cls], %")
     return figure
 
@@ -55,10 +67,13 @@ def neighbor_shares_figure(names: Sequence[str], shares: Mapping[str, Sequence[f
     stripes = {"fillmode": "overlay", "fgcolor": "white", "size": 7, "solidity": 0.15}
     for (label, values), colour, pattern in zip(shares.items(), (BLUE, ORANGE), "/\\", strict=True):
         figure.add_bar(
-            x=values, y=list(names), orientation="h", name=label,
+            x=values,
+            y=list(names),
+            orientation="h",
+            name=label,
             marker={"color": colour, "pattern": {**stripes, "shape": pattern}},
             hovertemplate=f"{label}: %{{x:.1f}} %<extra></extra>",
-        )  # fmt: skip
+        )
     _sideways(figure, "group", 90 + 30 * len(names), "attention, %")
     return figure
 
@@ -88,12 +103,16 @@ def pairs_figure(
     stripes = {"fillmode": "overlay", "fgcolor": "white", "size": 7, "solidity": 0.15}
     for name, shares, colour, shape in (("one person", same, BLUE, "/"), ("two persons", other, ORANGE, "")):
         figure.add_bar(
-            x=middles, y=100 * shares, width=widths, name=name, opacity=0.65,
+            x=middles,
+            y=100 * shares,
+            width=widths,
+            name=name,
+            opacity=0.65,
             marker={"color": colour, "line": {"width": 0}, "pattern": {**stripes, "shape": shape}},
             customdata=np.stack([edges[:-1], edges[1:]], axis=1),
             hovertemplate=f"{name}: %{{y:.1f}} % of the pairs at %{{customdata[0]:.3f}} to %{{customdata[1]:.3f}}"
             "<extra></extra>",
-        )  # fmt: skip
+        )
     figure.add_vline(threshold, line={"width": 2, "dash": "dash", "color": GREY}, annotation_text=f"{threshold:.3f}")
     figure.update_layout(
         barmode="overlay",
@@ -122,9 +141,14 @@ def occlusion_rank_figure(
     for rate, values, gone, colour, symbol in zip(keep_rates, ranks, lost, LINES, SYMBOLS, strict=False):
         name = f"γ {rate:g}"
         figure.add_scatter(
-            x=100 * shares, y=values, name=name, mode="lines+markers", line={"color": colour, "width": 2},
-            marker={"symbol": symbol, "size": 6}, hovertemplate=f"{name}: rank %{{y:.0f}}<extra></extra>",
-        )  # fmt: skip
+            x=100 * shares,
+            y=values,
+            name=name,
+            mode="lines+markers",
+            line={"color": colour, "width": 2},
+            marker={"symbol": symbol, "size": 6},
+            hovertemplate=f"{name}: rank %{{y:.0f}}<extra></extra>",
+        )
         if gone is not None:
             figure.add_vline(100 * gone, line={"color": colour, "width": 1.5, "dash": "dash"})
     top = float(np.nanmax(ranks, initial=1.0))
@@ -147,10 +171,14 @@ def occlusion_part_figure(
     for rate, one, other, colour, symbol in zip(keep_rates, match, wrong, LINES, SYMBOLS, strict=False):
         for values, who, dash in ((one, "true match", "solid"), (other, "wrong hit", "dot")):
             figure.add_scatter(
-                x=100 * shares, y=values, name=f"γ {rate:g} {who}", mode="lines+markers",
-                line={"color": colour, "width": 2, "dash": dash}, marker={"symbol": symbol, "size": 5},
+                x=100 * shares,
+                y=values,
+                name=f"γ {rate:g} {who}",
+                mode="lines+markers",
+                line={"color": colour, "width": 2, "dash": dash},
+                marker={"symbol": symbol, "size": 5},
                 hovertemplate=f"γ {rate:g}, {who}: {name} %{{y:.4f}}<extra></extra>",
-            )  # fmt: skip
+            )
     _against_cover(figure)
     figure.update_yaxes(title=name)
     return figure

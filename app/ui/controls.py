@@ -57,16 +57,26 @@ def query_settings(asked: QuerySettings, shortlist: int, first: str | None = Non
     live_sliders(
         (
             Slider(
-                "gamma", "Keep rate γ", "Share of patches each of the three dropping blocks keeps. 1 is the plain ViT.",
-                *GAMMA, asked.prune.keep_rate,
+                "gamma",
+                "Keep rate γ",
+                "Share of patches each of the three dropping blocks keeps. 1 is the plain ViT.",
+                *GAMMA,
+                asked.prune.keep_rate,
             ),
             Slider("alpha", "Weight of transport α", "D = (1 − α) · D_cos + α · D_EMD (Eq. 10).", *ALPHA, asked.alpha),
-            Slider("k", "Neighbours K", "How many of the nearest by D the decoder sees.", NEIGHBORS[0], most,
-                 NEIGHBORS[2], min(asked.neighbors, most)),
+            Slider(
+                "k",
+                "Neighbours K",
+                "How many of the nearest by D the decoder sees.",
+                NEIGHBORS[0],
+                most,
+                NEIGHBORS[2],
+                min(asked.neighbors, most),
+            ),
         ),
         key="dials",
         on_release=released,
-    )  # fmt: skip
+    )
     return with_slider_values(replace(method_settings(), shortlist=shortlist, neighbors=1), asked)
 
 
@@ -112,10 +122,14 @@ def choose_side(prefix: str, settings: QuerySettings, shortlist: int) -> None:
     """Set the widgets of `side_settings`, of the same shortlist; call it in a callback."""
     neighbors = min(settings.neighbors, max_neighbors(shortlist))
     for name, value in {
-        "gamma": settings.prune.keep_rate, "alpha": settings.alpha, "k": neighbors,
-        "variant": settings.variant, "drop": settings.prune.strategy, "solver": settings.transport.solver,
+        "gamma": settings.prune.keep_rate,
+        "alpha": settings.alpha,
+        "k": neighbors,
+        "variant": settings.variant,
+        "drop": settings.prune.strategy,
+        "solver": settings.transport.solver,
         "epsilon": settings.transport.epsilon,
-    }.items():  # fmt: skip
+    }.items():
         st.session_state[f"{prefix}{name}"] = value
 
 
@@ -134,10 +148,7 @@ def method_settings(prefix: str = "", usual: QuerySettings | None = None) -> Que
         "Variant", f"{prefix}variant", usual.variant, "Where paper and released code differ, whose way is followed."
     )
     strategy = _choice(
-        "Patches dropped",
-        f"{prefix}drop",
-        usual.prune.strategy,
-        "Which patches a dropping block gives up (Table 5).",
+        "Patches dropped", f"{prefix}drop", usual.prune.strategy, "Which patches a dropping block gives up (Table 5)."
     )
     with st.expander("Advanced"):
         solver = _choice(
@@ -147,10 +158,17 @@ def method_settings(prefix: str = "", usual: QuerySettings | None = None) -> Que
             "sinkhorn stops at an L1 marginal error of 0.001.",
         )
         epsilon = st.slider(
-            "Entropy ε", EPSILON[0], EPSILON[1], usual.transport.epsilon, EPSILON[2], format="%.3f",
-            key=f"{prefix}epsilon", bind=_URL, disabled=solver is Solver.EXACT,
+            "Entropy ε",
+            EPSILON[0],
+            EPSILON[1],
+            usual.transport.epsilon,
+            EPSILON[2],
+            format="%.3f",
+            key=f"{prefix}epsilon",
+            bind=_URL,
+            disabled=solver is Solver.EXACT,
             help="Smaller is nearer to exact transport and takes more iterations.",
-        )  # fmt: skip
+        )
     return QuerySettings(
         prune=PruneSettings(strategy=strategy),
         transport=TransportSettings(solver=solver, epsilon=round(epsilon, 4)),
@@ -175,20 +193,33 @@ def map_settings(
     first = next((name for name, each in targets.items() if _same_target(each, usual)), RANKED_FIRST)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         method = st.selectbox(
-            "Heat map", DECODER_METHODS, DECODER_METHODS.index(usual.method), format_func=NAMES.__getitem__,
-            key=f"{prefix}map", bind=_URL, width=240,
+            "Heat map",
+            DECODER_METHODS,
+            DECODER_METHODS.index(usual.method),
+            format_func=NAMES.__getitem__,
+            key=f"{prefix}map",
+            bind=_URL,
+            width=240,
             help="\n".join(f"- **{NAMES[each]}**: {DESCRIPTIONS[each]}" for each in DECODER_METHODS),
-        )  # fmt: skip
+        )
         target = st.selectbox(
-            "Target", list(targets), list(targets).index(first), key=f"{prefix}target", bind=_URL, width=240,
+            "Target",
+            list(targets),
+            list(targets).index(first),
+            key=f"{prefix}target",
+            bind=_URL,
+            width=240,
             disabled=method not in TARGETED,
             help="What the map explains: the cosine of the consolidated feature to an image, or a classifier's logit.",
-        )  # fmt: skip
+        )
         relative = st.toggle(
-            "From the mean patch", usual.relative, key=f"{prefix}relative", bind=_URL,
+            "From the mean patch",
+            usual.relative,
+            key=f"{prefix}relative",
+            bind=_URL,
             help="Attention sums to 1: what all patches have in common speaks for none of them, but counted from 0 it "
             "lights or darkens them all.",
-        )  # fmt: skip
+        )
     return replace(targets[target], method=method, relative=relative)
 
 
@@ -210,10 +241,7 @@ def junk_switch(uses_cameras: bool) -> bool:
     """Whether junk images are shown; a dataset without usable cameras has none."""
     show_warnings(link_checks.no_switch("junk"))
     return uses_cameras and st.toggle(
-        "Show junk images",
-        key="junk",
-        bind=_URL,
-        help="Same identity and same camera: left out of every score.",
+        "Show junk images", key="junk", bind=_URL, help="Same identity and same camera: left out of every score."
     )
 
 
@@ -244,9 +272,12 @@ def stored_upload(name: str, on_remove: Callable[[], None]) -> None:
 def camera(cameras: int) -> int | None:
     """The camera an upload was taken by, counted from 0; None where it is unknown."""
     return st.selectbox(
-        "Its camera", [None, *range(cameras)], format_func=lambda value: "unknown" if value is None else str(value + 1),
-        key="camera", help="Unknown uses the mean of the camera embeddings.",
-    )  # fmt: skip
+        "Its camera",
+        [None, *range(cameras)],
+        format_func=lambda value: "unknown" if value is None else str(value + 1),
+        key="camera",
+        help="Unknown uses the mean of the camera embeddings.",
+    )
 
 
 def query_name(names: Sequence[str], opening: str, key: str = "query") -> str:
@@ -279,17 +310,20 @@ def comparison_hit(labels: Mapping[int, str], default: int, chosen: int, on_chan
             on_change(row)
 
     return st.selectbox(
-        "Compared with", rows, index=rows.index(default), format_func=labels.__getitem__, key=key,
-        on_change=chosen_anew,
-    )  # fmt: skip
+        "Compared with", rows, index=rows.index(default), format_func=labels.__getitem__, key=key, on_change=chosen_anew
+    )
 
 
 def identity(values: Sequence[int]) -> int | None:
     """One identity whose queries are offered, or None for all."""
     return st.selectbox(
-        "Show identity", sorted(set(values)), index=None, placeholder="all identities", key="identity",
+        "Show identity",
+        sorted(set(values)),
+        index=None,
+        placeholder="all identities",
+        key="identity",
         label_visibility="collapsed",
-    )  # fmt: skip
+    )
 
 
 def page_of(count: int, size: int, current: int | None) -> range:
@@ -306,6 +340,12 @@ def page_of(count: int, size: int, current: int | None) -> range:
 
 def _choice(label: str, key: str, default: _Choice, explanation: str) -> _Choice:
     return st.pills(
-        label, list(type(default)), default=default, required=True, format_func=plain_name, key=key, bind=_URL,
+        label,
+        list(type(default)),
+        default=default,
+        required=True,
+        format_func=plain_name,
+        key=key,
+        bind=_URL,
         help=explanation,
-    )  # fmt: skip
+    )

@@ -120,9 +120,13 @@ def render_sweep(task: SweepTask, known: Known, on_pick: Callable[[str], None], 
     st.caption("★ best of this map · colours span all K · a click on a cell opens Explore with its settings")
     with st.container(horizontal=True):
         st.download_button(
-            "All cells as CSV", lambda: sweep_table(task, known).to_csv(index=False), "sweep.csv", "text/csv",
-            icon=":material/download:", key="csv",
-        )  # fmt: skip
+            "All cells as CSV",
+            lambda: sweep_table(task, known).to_csv(index=False),
+            "sweep.csv",
+            "text/csv",
+            icon=":material/download:",
+            key="csv",
+        )
         if whole:
             shown = replace(task.settings, neighbors=neighbors)
             add_button(None, shown, FigureKind.SWEEP_MAP, keep_rates=grid.keep_rates, alphas=grid.alphas)

@@ -216,10 +216,5 @@ def make_body(outfit: Outfit, gait: Gait, step: float = GRID_STEP) -> Solid:
     left = j["shoulder0"] - j["shoulder1"]
     left = left - up * (left @ up)
     left = left / np.linalg.norm(left)
-    frames = np.stack(
-        [
-            np.concatenate([j["chest"], np.cross(left, up), left, up]),
-            np.concatenate([j["head"], face, [-face[1], face[0], 0], [0, 0, 1]]),
-        ]
-    )
+    frames = np.stack([np.concatenate([j["chest"], np.cross(left, up), left, up]), np.concatenate([j["head"], face, [-face[1], face[0], 0], [0, 0, 1]])])
     return make_solid(rows, materials(outfit), frames, step, outfit.upper.seed % 1000)

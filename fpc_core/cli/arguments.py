@@ -41,9 +41,11 @@ def build_parser(commands: Mapping[str, Callable[..., int | None]]) -> argparse.
     where = _where(device)
     opened = argparse.ArgumentParser(add_help=False, parents=[where])
     opened.add_argument(
-        "--shortlist", choices=list(IndexKind), metavar="INDEX",
+        "--shortlist",
+        choices=list(IndexKind),
+        metavar="INDEX",
         help=f"what finds it: {', '.join(IndexKind)} (default: FPC_SHORTLIST, else torch)",
-    )  # fmt: skip
+    )
     how = argparse.ArgumentParser(add_help=False, parents=[opened])
     how.add_argument("--variant", choices=[each.value for each in Variant], default=usual.variant.value)
     how.add_argument("--solver", choices=[each.value for each in Solver], default=usual.transport.solver.value)
@@ -76,13 +78,17 @@ def build_parser(commands: Mapping[str, Callable[..., int | None]]) -> argparse.
     explain.add_argument("--out", type=Path, default=Path("report.html"))
     explain.add_argument("--queries", type=int, default=50, metavar="N", help=f"at most this many, up to {MAX_IMAGES}")
     explain.add_argument(
-        "--method", choices=[each.value for each in DECODER_METHODS], default=MapMethod.LEFT_OUT.value,
+        "--method",
+        choices=[each.value for each in DECODER_METHODS],
+        default=MapMethod.LEFT_OUT.value,
         help="of the decoder's heat maps",
-    )  # fmt: skip
+    )
     explain.add_argument(
-        "--target", choices=[each.value for each in MapTarget], default=MapSettings().target.value,
+        "--target",
+        choices=[each.value for each in MapTarget],
+        default=MapSettings().target.value,
         help="what they explain: the cosine to the image ranked first, or the likeliest training identity",
-    )  # fmt: skip
+    )
     explain.add_argument("--relative", action="store_true", help="heat maps count from the mean patch, not from 0")
     _evaluate_options(add("evaluate", "CMC and mAP of all queries, or tables beside the paper's", search))
     _sweep_axes(add("sweep", "keep rate x alpha x K over all queries; resumes a stopped sweep", how))
@@ -108,9 +114,10 @@ def _where(device: argparse.ArgumentParser) -> argparse.ArgumentParser:
     where.add_argument("--weights", type=Path, help="checkpoint (default: FPC_WEIGHTS, else the demo's)")
     where.add_argument("--memory", type=Path, help="gallery memory (default: FPC_MEMORY, else the demo's)")
     where.add_argument(
-        "--precision", choices=[each.value for each in Precision],
+        "--precision",
+        choices=[each.value for each in Precision],
         help="of the encoder (default: FPC_PRECISION, else float32); the memory must have been made at the same",
-    )  # fmt: skip
+    )
     return where
 
 
@@ -121,11 +128,9 @@ def _evaluate_options(evaluate: argparse.ArgumentParser) -> None:
     evaluate.add_argument("--recipe", type=Path, help="scores of this recipe, as the Evaluate page exports it")
     evaluate.add_argument(
         "--format", nargs="+", choices=list(FORMATS), help="default: text, with --out every one of them"
-    )  # fmt: skip
+    )
     evaluate.add_argument("--out", type=Path, help="write a file per table and format into this folder")
-    evaluate.add_argument(
-        "--resamples", type=int, default=Bootstrap().resamples, help="of the bootstrap over queries"
-    )  # fmt: skip
+    evaluate.add_argument("--resamples", type=int, default=Bootstrap().resamples, help="of the bootstrap over queries")
     evaluate.add_argument(
         "--ablation", action="store_true", help="Tables 4 and 5 and, where there are true masks, what was dropped"
     )
@@ -160,9 +165,11 @@ def _training_options(training: argparse.ArgumentParser) -> None:
     training.add_argument("--learning-rate", type=float, default=recipe.learning_rate)
     training.add_argument("--refresh", type=int, default=recipe.refresh, help="steps between encodings of the memory")
     training.add_argument(
-        "--guide", type=float, default=recipe.guide,
+        "--guide",
+        type=float,
+        default=recipe.guide,
         help="weight of a loss that draws [cls] attention to the person; for data with true masks (not in the paper)",
-    )  # fmt: skip
+    )
     training.add_argument("--seed", type=int, default=recipe.seed)
     training.add_argument("--bfloat16", action="store_true", help="mixed precision on the CPU (fast only with AMX)")
     training.add_argument("--max-minutes", type=float, help="squeeze the schedule into this time")

@@ -59,14 +59,7 @@ from fpc_core.training.batches import training_config
 from fpc_core.training.loop import train
 from fpc_core.training.settings import Progress, TrainSettings
 from fpc_core.training.state import STATE, WEIGHTS
-from fpc_core.workspace import (
-    Places,
-    Workspace,
-    cache_folder,
-    choose_device,
-    load_model,
-    open_workspace,
-)
+from fpc_core.workspace import Places, Workspace, cache_folder, choose_device, load_model, open_workspace
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -178,9 +171,11 @@ def _dropped(workspace: Workspace, prune: PruneSettings) -> str:
 def _sweep(args: argparse.Namespace) -> None:
     workspace = _open(args)
     settings = QuerySettings(
-        transport=TransportSettings(Solver(args.solver)), variant=Variant(args.variant), neighbors=1,
+        transport=TransportSettings(Solver(args.solver)),
+        variant=Variant(args.variant),
+        neighbors=1,
         shortlist=workspace.dataset.shortlist,
-    )  # fmt: skip
+    )
     grid = SweepGrid(tuple(args.keep_rates), tuple(args.alphas), tuple(args.neighbors))
     task = SweepTask(workspace.retriever, workspace.dataset, grid, settings)
     print(_summary(workspace))
@@ -251,10 +246,17 @@ def _flops(args: argparse.Namespace) -> None:
 
 def _train(args: argparse.Namespace) -> None:
     settings = TrainSettings(
-        holistic_steps=args.holistic_steps, fpc_steps=args.fpc_steps, identities=args.identities, images=args.images,
-        learning_rate=args.learning_rate, seed=args.seed, bfloat16=args.bfloat16, refresh=args.refresh,
-        guide=args.guide, max_minutes=args.max_minutes,
-    )  # fmt: skip
+        holistic_steps=args.holistic_steps,
+        fpc_steps=args.fpc_steps,
+        identities=args.identities,
+        images=args.images,
+        learning_rate=args.learning_rate,
+        seed=args.seed,
+        bfloat16=args.bfloat16,
+        refresh=args.refresh,
+        guide=args.guide,
+        max_minutes=args.max_minutes,
+    )
     say = print if distributed.rank() == 0 else (lambda *_, **__: None)
     dataset = open_dataset(args.data)
     config = training_config(dataset, _architecture(args))

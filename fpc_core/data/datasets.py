@@ -59,10 +59,15 @@ _LOOKED_FOR = (
 )
 LAYOUT_FOLDERS = frozenset(
     {
-        "query", "gallery", "bounding_box_test", "bounding_box_train", "whole_body_images", "occluded_body_images",
+        "query",
+        "gallery",
+        "bounding_box_test",
+        "bounding_box_train",
+        "whole_body_images",
+        "occluded_body_images",
         "partial_body_images",
     }
-)  # fmt: skip
+)
 """Sub-folders that hold a split of a dataset."""
 _STREET_NAME = re.compile(r"(-?\d{1,9})_c(\d{1,4})(s\d+)?[_.]", re.ASCII)  # the optional part: Market-1501's sequence
 _BODY_NAME = re.compile(r"(\d{1,9})_", re.ASCII)  # more digits make numbers that no array holds

@@ -52,16 +52,10 @@ class Parity:
 
 # For trained weights. One near tie may fall the other way in float32; the solver alone may differ by its tolerance.
 BOUNDS: Mapping[Precision, Parity] = {
-    Precision.FLOAT32: Parity(
-        tokens=1e-3, dropped=0.02, d_cos=1e-5, d_emd=2e-3, plan=4e-3, feature=1e-6, hits=0.1
-    ),
-    Precision.FLOAT16: Parity(
-        tokens=0.02, dropped=0.03, d_cos=2e-3, d_emd=4e-3, plan=1e-2, feature=1e-5, hits=0.2
-    ),
-    Precision.BFLOAT16: Parity(
-        tokens=0.06, dropped=0.05, d_cos=1e-2, d_emd=1e-2, plan=4e-2, feature=1e-4, hits=0.3
-    ),
-}  # fmt: skip
+    Precision.FLOAT32: Parity(tokens=1e-3, dropped=0.02, d_cos=1e-5, d_emd=2e-3, plan=4e-3, feature=1e-6, hits=0.1),
+    Precision.FLOAT16: Parity(tokens=0.02, dropped=0.03, d_cos=2e-3, d_emd=4e-3, plan=1e-2, feature=1e-5, hits=0.2),
+    Precision.BFLOAT16: Parity(tokens=0.06, dropped=0.05, d_cos=1e-2, d_emd=1e-2, plan=4e-2, feature=1e-4, hits=0.3),
+}
 
 
 def on_cpu(retriever: Retriever) -> Retriever:

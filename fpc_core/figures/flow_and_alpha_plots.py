@@ -103,9 +103,12 @@ def draw_alpha_lines(
     for place in sorted(reach):
         tone = tones[place]
         axes.plot(
-            [0, 1], [cos[place], emd[place]], color=COLOURS[tone], linestyle=DASHES[tone],
+            [0, 1],
+            [cos[place], emd[place]],
+            color=COLOURS[tone],
+            linestyle=DASHES[tone],
             linewidth=1.3 if tone is MatchLabel.MATCH else 0.8,
-        )  # fmt: skip
+        )
     at = np.array([swap.alpha for swap in swaps])
     first = [swap.first for swap in swaps]
     height = (1 - at) * cos[first] + at * emd[first]

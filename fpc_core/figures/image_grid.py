@@ -137,9 +137,11 @@ def colour_bar(figure: Figure, place: tuple[float, float, float, float], low: fl
     x, y, width, height = place
     axes = figure.add_axes((x / total_width, y / total_height, width / total_width, height / total_height))
     bar = figure.colorbar(
-        ScalarMappable(Normalize(low, high), matplotlib.colormaps["viridis"]), cax=axes, orientation="horizontal",
+        ScalarMappable(Normalize(low, high), matplotlib.colormaps["viridis"]),
+        cax=axes,
+        orientation="horizontal",
         ticks=MaxNLocator(nbins=4),
-    )  # fmt: skip
+    )
     bar.set_label(label)
     bar.outline.set_linewidth(0.5)
 
@@ -161,16 +163,31 @@ def _cell(figure: Figure, cell: Cell, x: float, y: float, width: float, height: 
         )
         return
     border = Rectangle(
-        (0.0, 0.0), 1.0, 1.0, transform=axes.transAxes, fill=False, clip_on=False,
-        edgecolor=COLOURS[cell.tone], linestyle=DASHES[cell.tone], linewidth=1.4,
-    )  # fmt: skip
+        (0.0, 0.0),
+        1.0,
+        1.0,
+        transform=axes.transAxes,
+        fill=False,
+        clip_on=False,
+        edgecolor=COLOURS[cell.tone],
+        linestyle=DASHES[cell.tone],
+        linewidth=1.4,
+    )
     axes.add_patch(border)
     if MARKS[cell.tone]:
         axes.text(
-            0.97, 0.985, MARKS[cell.tone], transform=axes.transAxes, ha="right", va="top", color="white", weight="bold",
-            fontfamily="DejaVu Sans", fontsize=max(width * 8.0, 4.0),
+            0.97,
+            0.985,
+            MARKS[cell.tone],
+            transform=axes.transAxes,
+            ha="right",
+            va="top",
+            color="white",
+            weight="bold",
+            fontfamily="DejaVu Sans",
+            fontsize=max(width * 8.0, 4.0),
             bbox={"boxstyle": "circle,pad=0.15", "facecolor": COLOURS[cell.tone], "linewidth": 0},
-        )  # fmt: skip
+        )
 
 
 def _scale_bar(figure: Figure, scale: Scale, width: float, text: float) -> None:

@@ -142,18 +142,30 @@ def _transport(recipe: FigureRecipe, workspace: Workspace, queries: Sequence[Fig
         )
     plan = workspace.retriever.plan(trace.encoding, trace.match, shortlist.place(wanted), recipe.settings)
     rows = [
-        (query.name, _path(workspace, wanted), int(plan.query_positions[i]), j, f"{plan.plan[i, j]:.6g}",
-         f"{plan.cost[i, j]:.6f}")
+        (
+            query.name,
+            _path(workspace, wanted),
+            int(plan.query_positions[i]),
+            j,
+            f"{plan.plan[i, j]:.6g}",
+            f"{plan.cost[i, j]:.6f}",
+        )
         for i, j in zip(*(each.tolist() for each in heaviest(plan, recipe.flows)), strict=True)
-    ]  # fmt: skip
+    ]
     data = _csv(("query", "gallery", "query_patch", "gallery_patch", "mass", "ground_cost"), rows)
     kept, picture = survivors(trace.encoding)[-1], _picture(workspace, wanted)
 
     def pen() -> FigureWithData:
         figure = draw_transport(
-            query.image, picture, plan, kept, workspace.retriever.model.config, recipe.style,
-            flows=recipe.flows, tone=query.tone(wanted),
-        )  # fmt: skip
+            query.image,
+            picture,
+            plan,
+            kept,
+            workspace.retriever.model.config,
+            recipe.style,
+            flows=recipe.flows,
+            tone=query.tone(wanted),
+        )
         return FigureWithData(figure, data)
 
     return pen

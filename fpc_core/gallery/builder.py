@@ -116,10 +116,20 @@ def build_steps(
         least = -(-len(records) // MOST_SHARDS)
         raise GalleryMemoryError(f"{len(records)} images need shards of at least {least} images, not {shard_images}")
     job = _Job(
-        directory.with_name(directory.name + PARTIAL), model, tuple(records), root,
-        Manifest(fingerprint(model, records, root), len(records), model.config.grid, model.config.width,
-                 shard_images, batch_size, {}),
-    )  # fmt: skip
+        directory.with_name(directory.name + PARTIAL),
+        model,
+        tuple(records),
+        root,
+        Manifest(
+            fingerprint(model, records, root),
+            len(records),
+            model.config.grid,
+            model.config.width,
+            shard_images,
+            batch_size,
+            {},
+        ),
+    )
     first, training = distributed.rank() == 0, model.training
     model.eval()
     try:

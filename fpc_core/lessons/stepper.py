@@ -34,9 +34,15 @@ def stepper_data(runs: Runs, config: ModelConfig, pictures: Sequence[str], names
         "pair": _problem(runs.pair) | {"rows": runs.rows.tolist()},
         "pictures": list(pictures),
         "names": list(names),
-        "grid": {"rows": rows, "columns": columns, "stride": config.stride, "patch": config.patch_size,
-                 "width": width, "height": height},
-    }  # fmt: skip
+        "grid": {
+            "rows": rows,
+            "columns": columns,
+            "stride": config.stride,
+            "patch": config.patch_size,
+            "width": width,
+            "height": height,
+        },
+    }
 
 
 def _problem(problem: Problem) -> dict[str, Any]:

@@ -8,18 +8,7 @@ import torch
 from fpc_core.config import Variant
 from fpc_core.explain.masks import to_grid
 from fpc_core.lessons.context import LessonContext
-from fpc_core.lessons.step import (
-    Equation,
-    Layers,
-    Panel,
-    PatchMaps,
-    Quiz,
-    Step,
-    choose_near,
-    number,
-    place_name,
-    share,
-)
+from fpc_core.lessons.step import Equation, Layers, Panel, PatchMaps, Quiz, Step, choose_near, number, place_name, share
 from fpc_core.matching.transport import ground_cost
 
 TIMES = (1.1, 1.5, 2.5, 5.0)  # choices: of an equal share

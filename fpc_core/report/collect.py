@@ -16,16 +16,7 @@ from fpc_core.data.browser_encoding import data_uri
 from fpc_core.data.images import ImageError, resize_image, to_tensor
 from fpc_core.data.match_label import MatchLabel, QueryIdentity, match_label
 from fpc_core.explain.cam import PatchMap, decoder_map, encoder_map
-from fpc_core.explain.cards import (
-    Card,
-    Scale,
-    Strip,
-    camera_name,
-    decoder_cards,
-    distances_of,
-    ranked_strip,
-    ranks_of,
-)
+from fpc_core.explain.cards import Card, Scale, Strip, camera_name, decoder_cards, distances_of, ranked_strip, ranks_of
 from fpc_core.explain.heatmap_methods import colorbar_label, map_target
 from fpc_core.explain.masks import survivors
 from fpc_core.explain.overlay import heat, veil
@@ -153,11 +144,18 @@ class _Explainer:
         self, trace: QueryTrace, subject: QueryIdentity, kind: str, symbol: str, before: str, title: str
     ) -> Strip:
         return ranked_strip(
-            kind, title, getattr(trace, kind), self.records, subject, symbol=symbol,
-            parts=distances_of(trace.match, self.settings.alpha), uses_cameras=self.uses_cameras, show=SHOWN,
+            kind,
+            title,
+            getattr(trace, kind),
+            self.records,
+            subject,
+            symbol=symbol,
+            parts=distances_of(trace.match, self.settings.alpha),
+            uses_cameras=self.uses_cameras,
+            show=SHOWN,
             decoder=frozenset(trace.consolidation.neighbors.tolist()),
             before=ranks_of(getattr(trace, before), self.records, subject, self.uses_cameras),
-        )  # fmt: skip
+        )
 
     def _pair(
         self,
@@ -183,9 +181,11 @@ class _Explainer:
         pictures["why"] = self._warm(image, lost.scaled().query_grid)
         alt = "the query under a heat map of what the cosine to the nearest hit loses without each patch"
         why = Strip(
-            "why", "Similar because of", (Card("why", "why", "Query", alt=alt),),
+            "why",
+            "Similar because of",
+            (Card("why", "why", "Query", alt=alt),),
             scale=_scale("cosine lost without the patch", lost),
-        )  # fmt: skip
+        )
         story = "" if case.rival is None else case.comparison_sentence()
         parts = distances_of(trace.match, self.settings.alpha)[hit]
         return Pair(*parts, why=why, flows=data_uri(drawn), story=story)

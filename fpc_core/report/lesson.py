@@ -61,8 +61,12 @@ def render_lesson(workspace: Workspace, image: np.ndarray, name: str, case: Less
     return PAGES.get_template("lesson.html.jinja").render(
         about=About(readable(name), dataset.synthetic, dataset.note, tuple(facts.items())),
         steps=[(step, _drawn(workspace, image, case, step)) for step in steps],
-        mathml=_mathml, marked=_marked, ramp=RAMP, stepper_style=Markup(STYLE), script=Markup(f"{SCRIPT}\n{_PAGING}"),
-    )  # fmt: skip
+        mathml=_mathml,
+        marked=_marked,
+        ramp=RAMP,
+        stepper_style=Markup(STYLE),
+        script=Markup(f"{SCRIPT}\n{_PAGING}"),
+    )
 
 
 def _mathml(latex: str) -> Markup:
@@ -92,10 +96,17 @@ def _drawn(workspace: Workspace, image: np.ndarray, case: LessonContext, step: S
         return Drawn((dropped_strip(image, trace.encoding, config, pictures),), pictures)
     if step.key == "distance":
         ranked = ranked_strip(
-            "by_distance", "By D", trace.by_distance, records, case.subject, symbol="D",
-            parts=distances_of(trace.match, trace.settings.alpha), uses_cameras=case.uses_cameras, show=SHOWN,
+            "by_distance",
+            "By D",
+            trace.by_distance,
+            records,
+            case.subject,
+            symbol="D",
+            parts=distances_of(trace.match, trace.settings.alpha),
+            uses_cameras=case.uses_cameras,
+            show=SHOWN,
             before=ranks_of(trace.by_cosine, records, case.subject, case.uses_cameras),
-        )  # fmt: skip
+        )
         return Drawn((ranked,), {card.image: uri(int(card.id)) for card in ranked.cards}, _alpha_lines(case))
     if step.key == "tokens":
         cards = decoder_cards(trace.consolidation, records, case.subject, case.uses_cameras)

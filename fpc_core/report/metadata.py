@@ -18,9 +18,12 @@ from fpc_core.report.sources import readable
 from fpc_core.workspace import Workspace
 
 PAGES = Environment(
-    loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+    loader=FileSystemLoader(Path(__file__).parent),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
     lstrip_blocks=True,
-)  # fmt: skip
+)
 RAMP = ", ".join(matplotlib.colors.to_hex(colour / 255) for colour in viridis(np.linspace(0, 1, 9)))
 
 

@@ -27,9 +27,12 @@ def hostile(tmp_path_factory):
     """The address of an app on the hostile world."""
     places = build_hostile_world(tmp_path_factory.mktemp("hostile"))
     own = {
-        "FPC_DATA": str(places.data), "FPC_WEIGHTS": str(places.weights), "FPC_MEMORY": str(places.memory),
-        "FPC_CACHE": str(tmp_path_factory.mktemp("cache")), "FPC_ROOTS": str(places.data.parent),
-    }  # fmt: skip
+        "FPC_DATA": str(places.data),
+        "FPC_WEIGHTS": str(places.weights),
+        "FPC_MEMORY": str(places.memory),
+        "FPC_CACHE": str(tmp_path_factory.mktemp("cache")),
+        "FPC_ROOTS": str(places.data.parent),
+    }
     with server(settings=own) as (address, _, _):
         yield address
 

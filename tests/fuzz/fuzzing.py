@@ -233,8 +233,9 @@ def main() -> int:
         print(
             f"| {name} | {told.inputs:,} | {told.accepted:,} | {len(told.findings)} | {1000 * told.slowest[0]:,.0f} ms "
             f"(no. {told.slowest[1]}) | {told.peak[0] / 1e6:,.0f} MB (no. {told.peak[1]}) | "
-            f"{(time.monotonic() - start) / 60:.1f} |", flush=True,
-        )  # fmt: skip
+            f"{(time.monotonic() - start) / 60:.1f} |",
+            flush=True,
+        )
     for each in found:
         print(f"\n{each.target} {each.number}: {each.what}\n{each.detail}", file=sys.stderr)
     return 1 if found else 0

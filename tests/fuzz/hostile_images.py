@@ -50,19 +50,35 @@ def whole_files() -> dict[str, bytes]:
     exif[0x0112], exif[0x010E] = 6, "a picture"
     colours = rgb.quantize(16)
     wanted: list[tuple[str, Image.Image, dict[str, object]]] = [
-        ("JPEG plain", rgb, {"quality": 60}), ("JPEG progressive", rgb, {"progressive": True, "exif": exif}),
-        ("JPEG grey", rgb.convert("L"), {}), ("JPEG cmyk", rgb.convert("CMYK"), {"icc_profile": bytes(3000)}),
-        ("PNG plain", rgb, {"exif": exif}), ("PNG clear", clear, {}), ("PNG sixteen", grey16, {}),
-        ("PNG palette", colours, {"transparency": 3}), ("PNG one", rgb.convert("1"), {}), ("PNG moving", rgb, frames),
-        ("GIF plain", rgb, {"transparency": 5}), ("GIF moving", rgb, frames),
-        ("BMP plain", rgb, {}), ("BMP palette", colours, {}), ("BMP one", rgb.convert("1"), {}),
-        ("WEBP lossy", rgb, {"exif": exif}), ("WEBP clear", clear, {"lossless": True}), ("WEBP moving", rgb, frames),
-        ("TIFF plain", rgb, {"exif": exif}), ("TIFF sixteen", grey16, {"compression": "tiff_lzw"}),
-        ("TIFF float", rgb.convert("F"), {}), ("TIFF deflate", clear, {"compression": "tiff_adobe_deflate"}),
-        ("TIFF jpeg", rgb, {"compression": "jpeg"}), ("TIFF packed", colours, {"compression": "packbits"}),
-        ("TIFF one", rgb.convert("1"), {"compression": "group4"}), ("TIFF pages", rgb, frames),
-        ("TIFF cmyk", rgb.convert("CMYK"), {}), ("TIFF big", rgb, {"big_tiff": True}),
-    ]  # fmt: skip
+        ("JPEG plain", rgb, {"quality": 60}),
+        ("JPEG progressive", rgb, {"progressive": True, "exif": exif}),
+        ("JPEG grey", rgb.convert("L"), {}),
+        ("JPEG cmyk", rgb.convert("CMYK"), {"icc_profile": bytes(3000)}),
+        ("PNG plain", rgb, {"exif": exif}),
+        ("PNG clear", clear, {}),
+        ("PNG sixteen", grey16, {}),
+        ("PNG palette", colours, {"transparency": 3}),
+        ("PNG one", rgb.convert("1"), {}),
+        ("PNG moving", rgb, frames),
+        ("GIF plain", rgb, {"transparency": 5}),
+        ("GIF moving", rgb, frames),
+        ("BMP plain", rgb, {}),
+        ("BMP palette", colours, {}),
+        ("BMP one", rgb.convert("1"), {}),
+        ("WEBP lossy", rgb, {"exif": exif}),
+        ("WEBP clear", clear, {"lossless": True}),
+        ("WEBP moving", rgb, frames),
+        ("TIFF plain", rgb, {"exif": exif}),
+        ("TIFF sixteen", grey16, {"compression": "tiff_lzw"}),
+        ("TIFF float", rgb.convert("F"), {}),
+        ("TIFF deflate", clear, {"compression": "tiff_adobe_deflate"}),
+        ("TIFF jpeg", rgb, {"compression": "jpeg"}),
+        ("TIFF packed", colours, {"compression": "packbits"}),
+        ("TIFF one", rgb.convert("1"), {"compression": "group4"}),
+        ("TIFF pages", rgb, frames),
+        ("TIFF cmyk", rgb.convert("CMYK"), {}),
+        ("TIFF big", rgb, {"big_tiff": True}),
+    ]
     return {kind: encoded(image, kind.split()[0], **options) for kind, image, options in wanted}
 
 
@@ -192,5 +208,10 @@ def _odd_tiff(chance: Random, data: bytes) -> bytes:
 
 
 _ON_PURPOSE = {
-    "PNG": _odd_png, "JPEG": _odd_jpeg, "GIF": _odd_gif, "BMP": _odd_bmp, "WEBP": _odd_webp, "TIFF": _odd_tiff
-}  # fmt: skip
+    "PNG": _odd_png,
+    "JPEG": _odd_jpeg,
+    "GIF": _odd_gif,
+    "BMP": _odd_bmp,
+    "WEBP": _odd_webp,
+    "TIFF": _odd_tiff,
+}

@@ -12,14 +12,23 @@ from fpc_core.figures.recipe import FigureKind, FigureRecipe
 from fpc_core.io.dataclass_json import to_json
 from tests.fuzz.damage import BLIND
 
-SCENE = Scene((
-    Rectangle(), Pole(rotation=20.0), TexturedRectangle(), CutOut(path="gallery/a.png"),
-    Stroke(((0.1, 0.2), (0.6, 0.7), (2.5, -1.0))),
-))  # fmt: skip
+SCENE = Scene(
+    (
+        Rectangle(),
+        Pole(rotation=20.0),
+        TexturedRectangle(),
+        CutOut(path="gallery/a.png"),
+        Stroke(((0.1, 0.2), (0.6, 0.7), (2.5, -1.0))),
+    )
+)
 RECIPES = (
-    FigureRecipe(FigureKind.DROP_PROCESS, ("query/a.png", "query/b.png")), FigureRecipe(FigureKind.TRADE_OFF, ()),
-    ScoreRecipe(), SceneRecipe(SCENE, "query/a.png"), SceneRecipe(), SCENE,
-)  # fmt: skip
+    FigureRecipe(FigureKind.DROP_PROCESS, ("query/a.png", "query/b.png")),
+    FigureRecipe(FigureKind.TRADE_OFF, ()),
+    ScoreRecipe(),
+    SceneRecipe(SCENE, "query/a.png"),
+    SceneRecipe(),
+    SCENE,
+)
 _NAMES = (
     "kind",
     "format",
@@ -35,15 +44,80 @@ _NAMES = (
     "a" * 4000,
 )
 _TEXTS = (
-    "", " ", "0", "-1", "1e999", "nan", "inf", "NaN", "9" * 20, "9" * 5000, "１２", "٣", "²", "1_0", "+5", "0x10",
-    "true", "<b>x</b>", "<img src=x onerror=alert(1)>", "$x^2$", "**x**", "../../etc/passwd", "/etc/passwd",
-    "demo/../..", "house/query", "C:\\x", "\0", "a\0b", "\ud800", "\u202e", "😀" * 300, "x" * 70_000, "%s%n", "{0}",
-    "non-salient", "random", "exact", "sinkhorn", "released", "paper", "q17", "g0", "q999999", "q-1", "cuda:99", "11",
-)  # fmt: skip
+    "",
+    " ",
+    "0",
+    "-1",
+    "1e999",
+    "nan",
+    "inf",
+    "NaN",
+    "9" * 20,
+    "9" * 5000,
+    "１２",
+    "٣",
+    "²",
+    "1_0",
+    "+5",
+    "0x10",
+    "true",
+    "<b>x</b>",
+    "<img src=x onerror=alert(1)>",
+    "$x^2$",
+    "**x**",
+    "../../etc/passwd",
+    "/etc/passwd",
+    "demo/../..",
+    "house/query",
+    "C:\\x",
+    "\0",
+    "a\0b",
+    "\ud800",
+    "\u202e",
+    "😀" * 300,
+    "x" * 70_000,
+    "%s%n",
+    "{0}",
+    "non-salient",
+    "random",
+    "exact",
+    "sinkhorn",
+    "released",
+    "paper",
+    "q17",
+    "g0",
+    "q999999",
+    "q-1",
+    "cuda:99",
+    "11",
+)
 _NUMBERS = (
-    0, -0.0, 1, -1, 2, 0.5, 1.0000001, -0.1, 3, 7, 17, 255, 10**6, 2**31, 2**63, 2**64, -(2**63), 10**30, 10**308,
-    10**400, 1e-320, 1e308, float("nan"), float("inf"), -float("inf"),
-)  # fmt: skip
+    0,
+    -0.0,
+    1,
+    -1,
+    2,
+    0.5,
+    1.0000001,
+    -0.1,
+    3,
+    7,
+    17,
+    255,
+    10**6,
+    2**31,
+    2**63,
+    2**64,
+    -(2**63),
+    10**30,
+    10**308,
+    10**400,
+    1e-320,
+    1e308,
+    float("nan"),
+    float("inf"),
+    -float("inf"),
+)
 
 
 def odd_value(chance: Random, depth: int = 0) -> Any:
@@ -86,9 +160,27 @@ def recipe_text(chance: Random) -> tuple[type, str]:
 def link(chance: Random) -> dict[str, str]:
     """Query parameters."""
     names = (
-        "query", "neighbor", "rival", "pin", "gamma", "alpha", "k", "drop", "variant", "solver", "epsilon", "data",
-        "weights", "memory", "device", "stride", "usual", "scene", "step", chance.choice(_NAMES),
-    )  # fmt: skip
+        "query",
+        "neighbor",
+        "rival",
+        "pin",
+        "gamma",
+        "alpha",
+        "k",
+        "drop",
+        "variant",
+        "solver",
+        "epsilon",
+        "data",
+        "weights",
+        "memory",
+        "device",
+        "stride",
+        "usual",
+        "scene",
+        "step",
+        chance.choice(_NAMES),
+    )
     chosen = chance.sample(names, chance.randint(1, 8))
     return {name: _scene(chance) if name == "scene" else _parameter(chance) for name in chosen}
 
@@ -133,10 +225,14 @@ def changed(chance: Random, content: Any) -> Any:
 def _changed_object(chance: Random, content: dict[str, Any]) -> dict[str, Any]:
     name = chance.choice(list(content))
     rest = {key: value for key, value in content.items() if key != name}
-    return chance.choice((
-        *[{**content, name: changed(chance, content[name])}] * 4, rest,
-        {**rest, chance.choice(_NAMES): content[name]}, {**content, chance.choice(_NAMES): odd_value(chance)},
-    ))  # fmt: skip
+    return chance.choice(
+        (
+            *[{**content, name: changed(chance, content[name])}] * 4,
+            rest,
+            {**rest, chance.choice(_NAMES): content[name]},
+            {**content, chance.choice(_NAMES): odd_value(chance)},
+        )
+    )
 
 
 def _parameter(chance: Random) -> str:

@@ -36,9 +36,21 @@ TOLD = ModelConfig(stride=16, width=192, heads=3, mlp_ratio=0.1, cameras=2, iden
 SMALL = ModelConfig(stride=16, width=8, depth=2, heads=2, token_blocks=1, cameras=2, identities=3)
 _TELLING = ("cls_token", "pos_embed", "sie_embed", "embed.proj.weight", "ier.weight", "0.mlp.fc1.weight")
 _KINDS = ("F64", "F32", "F16", "BF16", "F8_E4M3", "I64", "I32", "U8", "BOOL", "C64", "F4", "X")
-_CALLS = ("os.system", "builtins.eval", "builtins.exec", "subprocess.Popen", "posix.system", "builtins.getattr",
-          "torch.load", "torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_sparse_tensor", "pathlib.Path.touch",
-          "collections.OrderedDict", "numpy.core.multiarray._reconstruct", "fpc_core.model.fpc.FPC")  # fmt: skip
+_CALLS = (
+    "os.system",
+    "builtins.eval",
+    "builtins.exec",
+    "subprocess.Popen",
+    "posix.system",
+    "builtins.getattr",
+    "torch.load",
+    "torch._utils._rebuild_tensor_v2",
+    "torch._utils._rebuild_sparse_tensor",
+    "pathlib.Path.touch",
+    "collections.OrderedDict",
+    "numpy.core.multiarray._reconstruct",
+    "fpc_core.model.fpc.FPC",
+)
 
 
 File = tuple[str, bytes, ModelConfig | None]
@@ -133,12 +145,14 @@ def _odd_header(chance: Random) -> File:
     for _ in range(chance.randint(1, 3)):
         name = chance.choice([each for each in header if each != "__metadata__"])
         entry = header[name] if isinstance(header[name], dict) else {}
-        field, value = chance.choice((
-            ("dtype", chance.choice(_KINDS)),
-            ("shape", [chance.choice((*ODD_NUMBERS, 1 << 62, -1)) for _ in range(chance.randint(0, 5))]),
-            ("data_offsets", sorted(chance.choice((*ODD_NUMBERS, len(body), 1 << 62)) for _ in range(2))),
-            (chance.choice(("dtype", "shape", "data_offsets", "more")), odd_value(chance)),
-        ))  # fmt: skip
+        field, value = chance.choice(
+            (
+                ("dtype", chance.choice(_KINDS)),
+                ("shape", [chance.choice((*ODD_NUMBERS, 1 << 62, -1)) for _ in range(chance.randint(0, 5))]),
+                ("data_offsets", sorted(chance.choice((*ODD_NUMBERS, len(body), 1 << 62)) for _ in range(2))),
+                (chance.choice(("dtype", "shape", "data_offsets", "more")), odd_value(chance)),
+            )
+        )
         header[name] = {**entry, field: value}
         if chance.random() < 0.2:
             header[chance.choice(("__metadata__", name, "x" * 5000, ""))] = odd_value(chance)
@@ -221,7 +235,7 @@ _TENSORS: tuple[Callable[[Random, Tensor], Any], ...] = (
     lambda chance, tensor: tensor.float() * chance.choice((float("nan"), float("inf"), 1e38)),
     lambda _, tensor: torch.nn.Parameter(tensor.clone().float()),
     lambda chance, _: odd_value(chance),
-)  # fmt: skip
+)
 
 
 def _odd_pickle(chance: Random) -> File:
@@ -234,14 +248,47 @@ def _odd_pickle(chance: Random) -> File:
 
 def _operation(chance: Random) -> bytes:
     call = chance.choice(_CALLS).rpartition(".")
-    return chance.choice((
-        f"c{call[0]}\n{call[2]}\n".encode(), b"(", b")", b"}", b"]", b"t", b"l", b"d", b"R", b"b", b"\x81", b"Q", b"0",
-        b"2", b"s", b"u", b"a", b"e", b"N", b"\x88", b"\x85", b"\x86", b"\x87", b"K\x07", b"q\x00", b"h\x00", b"h\x63",
-        b"X" + struct.pack("<I", chance.choice((3, 1 << 31))) + b"abc", b"\x8a\xff" + bytes(20),
-        b"\x8b" + struct.pack("<i", chance.choice((4, -1, (1 << 31) - 1))) + b"abcd", b"B\xff\xff\xff\x7f",
-        b"(" * 50_000, b"]q\x01" + b"(h\x01h\x01tq\x01" * 40, b"]" * 20_000 + b"a" * 20_000,
-        pickle.dumps(odd_value(chance), 2)[2:-1], b"cos\nsystem\nX\x04\x00\x00\x00true\x85R", chance.randbytes(3),
-    ))  # fmt: skip
+    return chance.choice(
+        (
+            f"c{call[0]}\n{call[2]}\n".encode(),
+            b"(",
+            b")",
+            b"}",
+            b"]",
+            b"t",
+            b"l",
+            b"d",
+            b"R",
+            b"b",
+            b"\x81",
+            b"Q",
+            b"0",
+            b"2",
+            b"s",
+            b"u",
+            b"a",
+            b"e",
+            b"N",
+            b"\x88",
+            b"\x85",
+            b"\x86",
+            b"\x87",
+            b"K\x07",
+            b"q\x00",
+            b"h\x00",
+            b"h\x63",
+            b"X" + struct.pack("<I", chance.choice((3, 1 << 31))) + b"abc",
+            b"\x8a\xff" + bytes(20),
+            b"\x8b" + struct.pack("<i", chance.choice((4, -1, (1 << 31) - 1))) + b"abcd",
+            b"B\xff\xff\xff\x7f",
+            b"(" * 50_000,
+            b"]q\x01" + b"(h\x01h\x01tq\x01" * 40,
+            b"]" * 20_000 + b"a" * 20_000,
+            pickle.dumps(odd_value(chance), 2)[2:-1],
+            b"cos\nsystem\nX\x04\x00\x00\x00true\x85R",
+            chance.randbytes(3),
+        )
+    )
 
 
 def _odd_zip(chance: Random) -> File:

@@ -210,13 +210,27 @@ def test_values_that_float32_cannot_hold_are_refused(tmp_path):
 @pytest.mark.parametrize(
     "change",
     [
-        {"heads": 0}, {"heads": -2}, {"width": 0}, {"patch_size": 0}, {"stride": 0}, {"cameras": -1}, {"identities": 0},
-        {"mlp_ratio": "wide"}, {"mlp_ratio": float("nan")}, {"mlp_ratio": -1.0}, {"std": [0.5, 0.0, 0.5]},
-        {"mean": [0.5]}, {"camera_factor": float("inf")}, {"image_size": [1 << 30, 1 << 30], "stride": 1 << 30},
-        {"width": 1 << 60, "heads": 1}, {"cameras": 1 << 80}, {"depth": True}, {"image_size": None},
+        {"heads": 0},
+        {"heads": -2},
+        {"width": 0},
+        {"patch_size": 0},
+        {"stride": 0},
+        {"cameras": -1},
+        {"identities": 0},
+        {"mlp_ratio": "wide"},
+        {"mlp_ratio": float("nan")},
+        {"mlp_ratio": -1.0},
+        {"std": [0.5, 0.0, 0.5]},
+        {"mean": [0.5]},
+        {"camera_factor": float("inf")},
+        {"image_size": [1 << 30, 1 << 30], "stride": 1 << 30},
+        {"width": 1 << 60, "heads": 1},
+        {"cameras": 1 << 80},
+        {"depth": True},
+        {"image_size": None},
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_a_config_that_makes_no_model_is_refused(tmp_path, change):
     state = {name: tensor.contiguous() for name, tensor in FPC(SMALL).state_dict().items()}
     metadata = {"format": FORMAT, "config": json.dumps({**asdict(SMALL), **change})}

@@ -232,9 +232,14 @@ async def visit(
     """The page opened at these query parameters, and left in the end."""
     stream = f"{address.replace('http', 'ws', 1)}/_stcore/stream"
     async with connect(
-        stream, origin=Origin(address), subprotocols=[Subprotocol("streamlit")], max_size=None, compression=None,
-        ping_timeout=None, open_timeout=60,
-    ) as socket:  # fmt: skip
+        stream,
+        origin=Origin(address),
+        subprotocols=[Subprotocol("streamlit")],
+        max_size=None,
+        compression=None,
+        ping_timeout=None,
+        open_timeout=60,
+    ) as socket:
         page = Visit(socket, params, on_answer)
         listener = asyncio.create_task(page.listen())
         try:

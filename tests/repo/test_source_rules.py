@@ -86,11 +86,12 @@ def test_pages_in_files_escape_all_text_but_what_this_project_wrote():
     assert where(r"\|\s*safe\b|autoescape\s+false", TEMPLATES) == set()
     wrapped = {ast.unparse(call.args[0]) for path in PYTHON for call in calls(path, "Markup")}
     assert wrapped == {
-        "STYLE", "f'{SCRIPT}\\n{_PAGING}'",  # files of this project
+        "STYLE",
+        "f'{SCRIPT}\\n{_PAGING}'",  # files of this project
         "convert(latex, display='block')",  # equations of the lesson
         "re.sub('\\\\*\\\\*(.+?)\\\\*\\\\*', '<b>\\\\1</b>', str(escape(text)))",
         "json.dumps(data).replace('<', '\\\\u003c')",
-    }  # fmt: skip
+    }
 
 
 def test_the_server_is_set_up_as_the_threat_model_says():

@@ -37,9 +37,12 @@ def server(log: IO[bytes] | None = None, settings: Mapping[str, str] | None = No
     began = time.perf_counter()
     says = subprocess.DEVNULL if log is None else log
     process = subprocess.Popen(
-        [*command, "--server.address", "127.0.0.1"], cwd=ROOT, stdout=says, stderr=says,
+        [*command, "--server.address", "127.0.0.1"],
+        cwd=ROOT,
+        stdout=says,
+        stderr=says,
         env={**os.environ, "MALLOC_ARENA_MAX": "2", **(settings or {})},
-    )  # fmt: skip
+    )
     address = f"http://127.0.0.1:{port}"
     try:
         while True:

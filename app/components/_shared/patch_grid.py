@@ -35,6 +35,10 @@ def geometry(config: ModelConfig) -> dict[str, int]:
     """The patch grid in pixels of the model's input: what `Geometry` of geometry.js is made from."""
     (rows, columns), (height, width) = config.grid, config.image_size
     return {
-        "rows": rows, "columns": columns, "stride": config.stride, "patch": config.patch_size, "width": width,
+        "rows": rows,
+        "columns": columns,
+        "stride": config.stride,
+        "patch": config.patch_size,
+        "width": width,
         "height": height,
-    }  # fmt: skip
+    }

@@ -58,7 +58,12 @@ def heat_strip(
             on_pick(str(choice))
 
     data = {
-        "strip": plain_strip(strip), "grid": geometry(config), "key": view, "part": part, "width": width,
-        "pictures": dict(pictures or {}), "clickable": on_pick is not None,
-    }  # fmt: skip
+        "strip": plain_strip(strip),
+        "grid": geometry(config),
+        "key": view,
+        "part": part,
+        "width": width,
+        "pictures": dict(pictures or {}),
+        "clickable": on_pick is not None,
+    }
     _mount(key=key, data=data, on_picked_change=picked)

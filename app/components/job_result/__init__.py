@@ -34,10 +34,15 @@ def job_result(name: Literal["grid", "pairs", "heat"], about: str, job: Job, fra
     sent = st.session_state.setdefault("feed-sent", {})
     fresh = job.finished and sent.get(name) != about
     data = {
-        "name": name, "about": about, "done": job.done, "total": job.total, "finished": job.finished,
-        "error": redact_paths(str(job.error)) if job.error else "", "result": job.result if fresh else None,
+        "name": name,
+        "about": about,
+        "done": job.done,
+        "total": job.total,
+        "finished": job.finished,
+        "error": redact_paths(str(job.error)) if job.error else "",
+        "result": job.result if fresh else None,
         "pause": min(LONGEST_PAUSE, PAUSE * (1 + job.other_active_jobs)),
-    }  # fmt: skip
+    }
     if job.finished:
         if fresh:
             toast_memory_warnings(job.notes)

@@ -39,7 +39,13 @@ def masks(
     notes: one more line for the input and for every block.
     """
     data = {
-        "key": view, "image": image, "grid": geometry(config), "blocks": list(blocks), "opacity": VEIL, "width": width,
-        "survived": None if survived is None else list(survived), "notes": list(notes),
-    }  # fmt: skip
+        "key": view,
+        "image": image,
+        "grid": geometry(config),
+        "blocks": list(blocks),
+        "opacity": VEIL,
+        "width": width,
+        "survived": None if survived is None else list(survived),
+        "notes": list(notes),
+    }
     _mount(key=key, data=data)

@@ -51,11 +51,19 @@ def occluder(
             on_scene(told)
 
     data = {
-        "image": image, "width": size[1], "height": size[0], "occluders": to_plain(scene)["occluders"], "serial": serial,
-        "pictures": dict(pictures), "person": to_plain(person), "shade": list(POLE_SHADE), "tileWidth": TILE_WIDTH,
+        "image": image,
+        "width": size[1],
+        "height": size[0],
+        "occluders": to_plain(scene)["occluders"],
+        "serial": serial,
+        "pictures": dict(pictures),
+        "person": to_plain(person),
+        "shade": list(POLE_SHADE),
+        "tileWidth": TILE_WIDTH,
         "tiles": _tiles(),
-        "mostOccluders": MAX_OCCLUDERS, "mostPoints": MAX_POINTS,
-    }  # fmt: skip
+        "mostOccluders": MAX_OCCLUDERS,
+        "mostPoints": MAX_POINTS,
+    }
     _mount(key=key, data=data, on_scene_change=sent)
 
 

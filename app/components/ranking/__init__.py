@@ -44,7 +44,11 @@ def ranking(
             on_pick(str(choice))
 
     data = {
-        "answer": dict(answer), "final": plain_strip(final) if final else None, "show": show, "junk": junk,
-        "chosen": chosen, "width": width,
-    }  # fmt: skip
+        "answer": dict(answer),
+        "final": plain_strip(final) if final else None,
+        "show": show,
+        "junk": junk,
+        "chosen": chosen,
+        "width": width,
+    }
     _mount(key=key, data=data, on_picked_change=picked)

@@ -22,10 +22,12 @@ def sensitivity_map(
     (rows, columns), (height, width) = values.shape, config.image_size
     side = config.patch_size + (sliding.size - 1) * config.stride
     grid = {  # its cells are the places: what `Geometry` of geometry.js is made from
-        "rows": rows, "columns": columns, "stride": sliding.step * config.stride,
-        "patch": config.patch_size + (sliding.step - 1) * config.stride, "width": width, "height": height,
-    }  # fmt: skip
-    data = {
-        "values": packed(values), "picture": picture, "grid": grid, "side": side, "name": name, "whole": whole,
-    }  # fmt: skip
+        "rows": rows,
+        "columns": columns,
+        "stride": sliding.step * config.stride,
+        "patch": config.patch_size + (sliding.step - 1) * config.stride,
+        "width": width,
+        "height": height,
+    }
+    data = {"values": packed(values), "picture": picture, "grid": grid, "side": side, "name": name, "whole": whole}
     _mount(key=key, data=data)

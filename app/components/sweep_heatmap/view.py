@@ -39,13 +39,28 @@ def giga(value: float) -> str:
 MEASURES = (
     Measure("mAP", lambda cell: cell.mean_ap, percent, True, "mean average precision in percent"),
     Measure("Rank-1", lambda cell: cell.rank1, percent, True, "queries whose first hit is right, in percent"),
-    Measure("Mean rank", lambda cell: cell.first_match_mean, "{:.1f}".format, False,
-            "rank of the first true match, mean over queries"),
-    Measure("Median rank", lambda cell: cell.first_match_median, "{:.1f}".format, False,
-            "rank of the first true match, median over queries"),
-    Measure("FLOPs", lambda cell: cell.flops.without_attention_products / 1e9, giga, False,
-            "G multiply-adds of one image's linear layers, as the paper counts"),
-)  # fmt: skip
+    Measure(
+        "Mean rank",
+        lambda cell: cell.first_match_mean,
+        "{:.1f}".format,
+        False,
+        "rank of the first true match, mean over queries",
+    ),
+    Measure(
+        "Median rank",
+        lambda cell: cell.first_match_median,
+        "{:.1f}".format,
+        False,
+        "rank of the first true match, median over queries",
+    ),
+    Measure(
+        "FLOPs",
+        lambda cell: cell.flops.without_attention_products / 1e9,
+        giga,
+        False,
+        "G multiply-adds of one image's linear layers, as the paper counts",
+    ),
+)
 
 
 @dataclass(frozen=True)

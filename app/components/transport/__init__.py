@@ -63,7 +63,12 @@ def transport(
             on_pin(Pin.parse(text) if text else None)
 
     data = {
-        "key": view, "row": row, "pair": pair, "pictures": pictures, "names": names, "grid": geometry(config),
+        "key": view,
+        "row": row,
+        "pair": pair,
+        "pictures": pictures,
+        "names": names,
+        "grid": geometry(config),
         "pin": str(pin) if pin else "",
-    }  # fmt: skip
+    }
     _mount(key=key, data=data, on_pinned_change=pinned)

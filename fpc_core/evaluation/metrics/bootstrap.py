@@ -45,9 +45,7 @@ def estimates(values: np.ndarray, bootstrap: Bootstrap) -> list[Estimate]:
     means = _draws(len(values), bootstrap.resamples, bootstrap.seed) @ values / len(values)
     outside = (1 - bootstrap.level) / 2
     low, high = np.quantile(means, (outside, 1 - outside), axis=0)
-    return [
-        Estimate(*each) for each in zip(values.mean(axis=0).tolist(), low.tolist(), high.tolist(), strict=True)
-    ]  # fmt: skip
+    return [Estimate(*each) for each in zip(values.mean(axis=0).tolist(), low.tolist(), high.tolist(), strict=True)]
 
 
 @lru_cache(maxsize=2)

@@ -12,11 +12,22 @@ from fpc_core.evaluation.paper_tables.table import Column, ReportTable, Source, 
 
 _LATEX = str.maketrans(
     {
-        "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
-        "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
-        "|": r"\textbar{}", '"': r"\textquotedbl{}",
+        "\\": r"\textbackslash{}",
+        "{": r"\{",
+        "}": r"\}",
+        "&": r"\&",
+        "%": r"\%",
+        "$": r"\$",
+        "#": r"\#",
+        "_": r"\_",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "|": r"\textbar{}",
+        '"': r"\textquotedbl{}",
     }
-)  # fmt: skip
+)
 _MARKDOWN = str.maketrans({letter: f"\\{letter}" for letter in "\\`*_{}[]<>#|~$"})
 _HEADS = {"alpha": r"$\alpha$", "K": "$K$", "keep rate": r"keep rate $\gamma$"}  # in LaTeX
 _MARKS = {"yes": r"$\checkmark$", "no": r"$\times$"}
@@ -86,7 +97,7 @@ def to_latex(table: ReportTable) -> str:
         cells = (
             _MARKS.get(each.cells[row], latex(each.cells[row])) if each.source is Source.LABEL else each.cells[row]
             for each in found
-        )  # fmt: skip
+        )
         lines.append(rf"    {' & '.join(cells)} \\")
     lines += [r"    \bottomrule", r"  \end{tabular}", r"  \end{adjustbox}", "", r"  \smallskip\footnotesize"]
     lines += [f"  {latex(note)}" for note in (*table.notes, *table.about)]

@@ -127,10 +127,7 @@ TABLE_6 = PublishedTable(
     "Table 6",
     "Token sparsification (T.S.) in TransReID at keep rate 0.9",
     ("method", "Occluded-Duke Rank-1", "Occluded-Duke mAP", "Occluded-ReID Rank-1", "Occluded-ReID mAP"),
-    (
-        ("TransReID", 67.4, 59.5, 80.5, 74.4),
-        ("TransReID + T.S.", 68.2, 60.0, 80.9, 75.0),
-    ),
+    (("TransReID", 67.4, 59.5, 80.5, 74.4), ("TransReID + T.S.", 68.2, 60.0, 80.9, 75.0)),
 )
 
 TABLE_7 = PublishedTable(

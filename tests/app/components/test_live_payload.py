@@ -93,9 +93,12 @@ def test_people_are_marked_as_the_evaluation_sees_them():
     people = people_data([2, 1, 0], records, QueryIdentity(7, 0), uses_cameras=True)
     assert [people[row]["tone"] for row in "012"] == ["junk", "match", "other"]
     assert people["1"] == {
-        "image": "g1", "tone": "match", "mark": "✓", "line": "id 7 · cam 2",
+        "image": "g1",
+        "tone": "match",
+        "mark": "✓",
+        "line": "id 7 · cam 2",
         "about": "same identity, identity 7, camera 2",
-    }  # fmt: skip
+    }
 
 
 def test_the_key_names_the_query_and_every_setting_but_the_dials():

@@ -67,5 +67,10 @@ def test_packed_values_come_back_bit_for_bit_whatever_their_layout():
 
 def test_overlapping_patches_have_their_own_grid():
     assert geometry(ModelConfig(stride=11)) == {
-        "rows": 22, "columns": 11, "stride": 11, "patch": 16, "width": 128, "height": 256,
-    }  # fmt: skip
+        "rows": 22,
+        "columns": 11,
+        "stride": 11,
+        "patch": 16,
+        "width": 128,
+        "height": 256,
+    }

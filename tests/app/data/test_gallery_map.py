@@ -15,9 +15,13 @@ def landscape(people, **changes):
     records = [ImageRecord(Path(f"g/{at}_<i>.jpg"), person, at % 2, "gallery") for at, person in enumerate(people)]
     spots = np.arange(2.0 * len(people)).reshape(-1, 2)
     told = {
-        "rows": np.arange(len(people)), "shortlist": np.array([3, 1]), "query": np.array([[0.0, 1.0], [2.0, 3.0]]),
-        "subject": QueryIdentity(1, 0), "uses_cameras": True, **changes,
-    }  # fmt: skip
+        "rows": np.arange(len(people)),
+        "shortlist": np.array([3, 1]),
+        "query": np.array([[0.0, 1.0], [2.0, 3.0]]),
+        "subject": QueryIdentity(1, 0),
+        "uses_cameras": True,
+        **changes,
+    }
     return GalleryMap(coordinates=spots, records=records, **told)
 
 
@@ -28,9 +32,14 @@ def traces(figure):
 def test_every_image_is_drawn_once_by_what_it_is_to_the_query():
     drawn = traces(gallery_map_figure(landscape([1, 1, 2, 3, 2, 4])))
     assert list(drawn) == [
-        "id 2 (2)", "id 4 (1)", "✗ shortlisted (1)", "junk: same camera (1)", "✓ same identity (1)", "query, encoder",
+        "id 2 (2)",
+        "id 4 (1)",
+        "✗ shortlisted (1)",
+        "junk: same camera (1)",
+        "✓ same identity (1)",
+        "query, encoder",
         "query, consolidated",
-    ]  # fmt: skip
+    ]
     assert drawn["✓ same identity (1)"].customdata == ([1],)
     assert drawn["junk: same camera (1)"].customdata == ([0],)
     assert drawn["✗ shortlisted (1)"].customdata == ([3],)

@@ -112,9 +112,10 @@ def test_a_row_reads_as_it_is_shown():
 
 
 def test_the_first_true_match_leaves_junk_out():
-    records = [ImageRecord(f"{row}", identity, camera, "gallery") for row, (identity, camera) in enumerate(
-        [(1, 0), (2, 1), (1, 1), (1, 2)]
-    )]  # fmt: skip
+    records = [
+        ImageRecord(f"{row}", identity, camera, "gallery")
+        for row, (identity, camera) in enumerate([(1, 0), (2, 1), (1, 1), (1, 2)])
+    ]
     labels = Labels(records, QueryIdentity(1, 0), True)
     ranking = Ranking(np.array([0, 1, 3, 2]), np.array([0.1, 0.2, 0.3, 0.4]))
     assert labels.first_match(ranking) == 2  # row 0 is the query's own camera, row 1 another person

@@ -12,8 +12,9 @@ from fpc_core.data.occluders import Rectangle, Scene, Stroke
 from fpc_core.io.dataclass_json import RecipeError, to_plain
 
 GREY, RED = Scene((Rectangle(),)), Scene((Rectangle(colour="#ff0000"),))
-LONG = Scene(tuple(Stroke(tuple((each % 97 / 97, each % 89 / 89) for each in range(start, start + 400)))
-                   for start in range(4)))  # fmt: skip
+LONG = Scene(
+    tuple(Stroke(tuple((each % 97 / 97, each % 89 / 89) for each in range(start, start + 400))) for start in range(4))
+)
 
 
 @pytest.fixture(autouse=True)

@@ -42,12 +42,7 @@ def match_of(d_cos: list[float], d_emd: list[float]) -> Match:
 
 
 def strip(**changes):
-    options = {
-        "symbol": "D",
-        "parts": {},
-        "uses_cameras": True,
-        "show": 3,
-    } | changes
+    options = {"symbol": "D", "parts": {}, "uses_cameras": True, "show": 3} | changes
     return ranked_strip("s", "A strip", RANKING, RECORDS, SUBJECT, **options)
 
 
@@ -200,12 +195,28 @@ def test_dials_write_what_differs_from_the_usual_and_touch_nothing_else():
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("gamma", "2"), ("gamma", "nan"), ("alpha", "-0.1"), ("alpha", "much"), ("k", "0"), ("k", "2.5"), ("k", "1e9"),
-        ("drop", "all"), ("variant", "<b>"), ("solver", ""), ("epsilon", "0"), ("neighbor", "-4"), ("neighbor", "x"),
+        ("gamma", "2"),
+        ("gamma", "nan"),
+        ("alpha", "-0.1"),
+        ("alpha", "much"),
+        ("k", "0"),
+        ("k", "2.5"),
+        ("k", "1e9"),
+        ("drop", "all"),
+        ("variant", "<b>"),
+        ("solver", ""),
+        ("epsilon", "0"),
+        ("neighbor", "-4"),
+        ("neighbor", "x"),
         ("rival", "-1"),
-        ("pin", "q128"), ("pin", "x3"), ("pin", "q-1"), ("pin", "g1e2"), ("pin", "q٣"), ("pin", ""),
+        ("pin", "q128"),
+        ("pin", "x3"),
+        ("pin", "q-1"),
+        ("pin", "g1e2"),
+        ("pin", "q٣"),
+        ("pin", ""),
     ],
-)  # fmt: skip
+)
 def test_a_parameter_out_of_bounds_falls_back_and_says_so(name, text):
     view, problems = read_view({name: text}, 128)
     assert view == View()

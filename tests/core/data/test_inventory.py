@@ -71,8 +71,7 @@ def test_broken_images_are_told_with_the_reason_and_the_others_pass(market):
     assert len(told) == 11
     broken = [each for each in told if each]
     assert broken[0] == BrokenImage(
-        Path("query/0001_c1s1_001051_00.png"),
-        "the file is empty; export or download it again",
+        Path("query/0001_c1s1_001051_00.png"), "the file is empty; export or download it again"
     )
     assert [each.path.name for each in broken] == ["0001_c1s1_001051_00.png", cut.name]
     assert "damaged" in broken[1].why

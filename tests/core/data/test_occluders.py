@@ -48,13 +48,7 @@ def anywhere(**place):
         placed(Rectangle, colour=colours, **place),
         placed(Pole, colour=colours, **place),
         placed(TexturedRectangle, texture=st.sampled_from(Texture), **place),
-        placed(
-            CutOut,
-            path=st.just("other.jpg"),
-            outline=st.sampled_from(Outline),
-            mirrored=st.booleans(),
-            **place,
-        ),
+        placed(CutOut, path=st.just("other.jpg"), outline=st.sampled_from(Outline), mirrored=st.booleans(), **place),
     )
 
 

@@ -179,8 +179,10 @@ def test_each_case_is_what_a_search_of_it_gives(task, told, traces):
         subject = QueryIdentity(record.identity, record.camera)
         assert (one.path, one.identity, one.camera) == (record.path, record.identity, record.camera)
         for stage, ranking in {
-            Stage.COSINE: trace.by_cosine, Stage.DISTANCE: trace.by_distance, Stage.CONSOLIDATED: trace.final
-        }.items():  # fmt: skip
+            Stage.COSINE: trace.by_cosine,
+            Stage.DISTANCE: trace.by_distance,
+            Stage.CONSOLIDATED: trace.final,
+        }.items():
             ranks = ranks_of(ranking, records, subject, task.dataset.uses_cameras)
             found, distance = one.answers[stage], dict(zip(ranking.indices.tolist(), ranking.distance, strict=True))
             same = [row for row in ranks if records[row].identity == record.identity]
@@ -227,9 +229,10 @@ def test_pairs_are_the_shortlist_without_junk(task, told, traces):
     records = task.retriever.memory.records
     for record, (one, pairs), trace in zip(task.queries, told, traces, strict=True):
         rows = [
-            row for row in trace.by_cosine.indices.tolist()
+            row
+            for row in trace.by_cosine.indices.tolist()
             if (records[row].identity, records[row].camera) != (record.identity, record.camera)
-        ]  # fmt: skip
+        ]
         assert pairs.same.tolist() == [records[row].identity == record.identity for row in rows]
         assert pairs.distance[Stage.DISTANCE].min() == min(
             each for each in (one.distance.match, one.distance.other) if each is not None
@@ -283,10 +286,12 @@ def test_a_random_draw_is_the_one_that_a_search_makes(workspace):
         trace = trace_of(task, record, settings)
         assert one.consolidated.other == pytest.approx(
             next(
-                distance for row, distance in zip(trace.final.indices.tolist(), trace.final.distance, strict=True)
+                distance
+                for row, distance in zip(trace.final.indices.tolist(), trace.final.distance, strict=True)
                 if task.retriever.memory.records[row].identity != record.identity
-            ), abs=1e-5,
-        )  # fmt: skip
+            ),
+            abs=1e-5,
+        )
 
 
 def test_without_a_true_match_there_is_nothing_to_sort(workspace):

@@ -55,9 +55,7 @@ def task(workspace):
     record = workspace.dataset.query[2]
     image = resize_image(workspace.dataset.read(record), workspace.retriever.model.config.image_size)
     relevance = Relevance.of(record.identity, record.camera, workspace.dataset.gallery)
-    return OcclusionTask(
-        workspace.retriever, image, record.camera, relevance, growing(HALF, 4), SETTINGS, (1.0, 0.5)
-    )  # fmt: skip
+    return OcclusionTask(workspace.retriever, image, record.camera, relevance, growing(HALF, 4), SETTINGS, (1.0, 0.5))
 
 
 @pytest.fixture(scope="module")

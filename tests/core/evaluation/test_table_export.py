@@ -32,9 +32,17 @@ def table():
         Row(("later", "no"), RECIPE, (9.0,)),
     )
     return ReportTable(
-        "Table 9", "A & B", QuerySettings(), ("method", "S"), rows, computed=("FLOPs (G)",),
-        paper=(("Duke_1", "Rank-1"), ("Duke_1", "mAP")), data="50 % world", notes=("Note_1.",), rules=(2,),
-    )  # fmt: skip
+        "Table 9",
+        "A & B",
+        QuerySettings(),
+        ("method", "S"),
+        rows,
+        computed=("FLOPs (G)",),
+        paper=(("Duke_1", "Rank-1"), ("Duke_1", "mAP")),
+        data="50 % world",
+        notes=("Note_1.",),
+        rules=(2,),
+    )
 
 
 def test_text_lines_up_ours_and_the_papers(table):

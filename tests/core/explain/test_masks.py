@@ -9,13 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fpc_core.config import ModelConfig, PruneSettings
-from fpc_core.explain.masks import (
-    Shares,
-    drop_shares,
-    patch_areas,
-    survivors,
-    to_grid,
-)
+from fpc_core.explain.masks import Shares, drop_shares, patch_areas, survivors, to_grid
 from fpc_core.model.encoder import SparseEncoder
 from fpc_core.results import Encoding
 from tests.support.known_encoding import six_patches, stage
@@ -46,8 +40,11 @@ def test_dropped_patches_are_shared_out_among_person_occluder_and_background(enc
 
 def test_where_nothing_fell_there_is_no_share(encoding):
     kept_all = stage(3, [0, 1], [0.5, 0.1], [0, 1])
-    (shares,) = drop_shares(Encoding(torch.zeros(1, 3, 8), (kept_all,), (1, 2), PruneSettings(1.0, blocks=(3,))),
-                            np.zeros((1, 2)), np.zeros((1, 2)))  # fmt: skip
+    (shares,) = drop_shares(
+        Encoding(torch.zeros(1, 3, 8), (kept_all,), (1, 2), PruneSettings(1.0, blocks=(3,))),
+        np.zeros((1, 2)),
+        np.zeros((1, 2)),
+    )
     assert shares.dropped == 0
     assert math.isnan(shares.of_dropped.person)
     assert shares.of_entered == Shares(0.0, 0.0, 1.0)
@@ -55,13 +52,7 @@ def test_where_nothing_fell_there_is_no_share(encoding):
 
 def test_a_patch_counts_the_area_of_its_pixels():
     """A mask of half the model's size: one patch of 4 x 4 pixels is 2 x 2 of the mask."""
-    mask = np.array(
-        [
-            [1, 1, 0, 0],
-            [1, 2, 0, 3],
-        ],
-        dtype=np.uint8,
-    )  # fmt: skip
+    mask = np.array([[1, 1, 0, 0], [1, 2, 0, 3]], dtype=np.uint8)
     whole = ModelConfig(image_size=(4, 8), patch_size=4, stride=4, width=8, heads=1)
     person, occluder = patch_areas(mask, whole)
     assert person.tolist() == [[3 / 4, 0.0]]

@@ -52,7 +52,7 @@ def test_other_strategies_have_no_cut_off(strategy, words):
         (LivingRange(1.0, None), "It is dropped even at keep rate 1 (tried: 3 keep rates from 0.5 to 1)."),
         (LivingRange(0.75, 1.0, (0.5,)), "it lives at 0.5 too, for with fewer patches the attention is another."),
     ],
-)  # fmt: skip
+)
 def test_the_keep_rates_at_which_a_patch_lives_are_told(living, words):
     assert story(FELL, living=living).endswith(words)
 
@@ -69,40 +69,61 @@ def won(d_cos, d_emd, alpha, thirds=(1.0, 0.0, 0.0)):
     ("d_cos", "d_emd", "alpha", "thirds", "expected"),
     [
         (
-            (0.30, 0.3333), (0.30, 0.3275), 0.4, (0.7, 0.2, 0.1),
+            (0.30, 0.3333),
+            (0.30, 0.3275),
+            0.4,
+            (0.7, 0.2, 0.1),
             "#1 beats #4 by 0.0310: 0.0200 of it from cosine (weight 0.6), 0.0110 from transport (weight 0.4); "
             "most of the transport gain lies in the upper third of the picture.",
         ),
         (
-            (0.30, 0.40), (0.30, 0.25), 0.4, (0.1, 0.1, 0.8),
+            (0.30, 0.40),
+            (0.30, 0.25),
+            0.4,
+            (0.1, 0.1, 0.8),
             "#1 beats #4 by 0.0400: cosine gives 0.0600 (weight 0.6), transport takes 0.0200 (weight 0.4); "
             "most of the transport loss lies in the lower third of the picture.",
         ),
         (
-            (0.40, 0.30), (0.30, 0.60), 0.5, (-0.5, 1.2, 0.3),
+            (0.40, 0.30),
+            (0.30, 0.60),
+            0.5,
+            (-0.5, 1.2, 0.3),
             "#1 beats #4 by 0.1000: transport gives 0.1500 (weight 0.5), cosine takes 0.0500 (weight 0.5); "
             "most of the transport gain lies in the middle third of the picture.",
         ),
         (
-            (0.30, 0.30), (0.30, 0.50), 0.5, (0.4, 0.3, 0.3),
+            (0.30, 0.30),
+            (0.30, 0.50),
+            0.5,
+            (0.4, 0.3, 0.3),
             "#1 beats #4 by 0.1000: 0.0000 of it from cosine (weight 0.5), 0.1000 from transport (weight 0.5); "
             "the transport gain is spread over the picture.",
         ),
         (
-            (0.30, 0.40), (0.50, 0.20), 0.0, (1, 0, 0),
+            (0.30, 0.40),
+            (0.50, 0.20),
+            0.0,
+            (1, 0, 0),
             "#1 beats #4 by 0.1000: all of it from cosine, for at α = 0 transport has no weight.",
         ),
         (
-            (0.90, 0.10), (0.20, 0.30), 1.0, (0, 0, 1),
+            (0.90, 0.10),
+            (0.20, 0.30),
+            1.0,
+            (0, 0, 1),
             "#1 beats #4 by 0.1000: all of it from transport, for at α = 1 cosine has no weight; "
             "most of the transport gain lies in the lower third of the picture.",
         ),
         (
-            (0.30, 0.30), (0.30, 0.30), 0.4, (1, 0, 0),
+            (0.30, 0.30),
+            (0.30, 0.30),
+            0.4,
+            (1, 0, 0),
             "#1 and #4 are level: 0.0000 of it from cosine (weight 0.6), 0.0000 from transport (weight 0.4).",
         ),
     ],
-)  # fmt: skip
+)
 def test_a_win_is_told_with_its_parts_and_where_transport_made_it(d_cos, d_emd, alpha, thirds, expected):
     assert won(d_cos, d_emd, alpha, thirds) == expected
 

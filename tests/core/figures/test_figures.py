@@ -234,8 +234,14 @@ def test_a_bundle_holds_figure_recipe_data_and_latex(workspace):
     wanted = recipe(FigureKind.RANKED_LIST)
     with zipfile.ZipFile(io.BytesIO(bundle(wanted, workspace, "mine"))) as archive:
         assert set(archive.namelist()) == {
-            "mine.pdf", "mine.svg", "mine-300dpi.png", "mine-600dpi.png", "mine.json", "mine.csv", "mine.tex",
-        }  # fmt: skip
+            "mine.pdf",
+            "mine.svg",
+            "mine-300dpi.png",
+            "mine-600dpi.png",
+            "mine.json",
+            "mine.csv",
+            "mine.tex",
+        }
         assert FigureRecipe.from_json(archive.read("mine.json").decode()) == wanted
         rows = list(csv.DictReader(io.StringIO(archive.read("mine.csv").decode())))
         width = Image.open(io.BytesIO(archive.read("mine-600dpi.png"))).width

@@ -131,9 +131,14 @@ def test_a_disk_that_fills_up_during_a_build_loses_no_image_that_was_done(worksp
     (small_disk / "filler").unlink()
     again = []
     built = build_memory(
-        model, dataset.gallery, dataset.root, small_disk / "memory", batch_size=8, shard_images=8,
+        model,
+        dataset.gallery,
+        dataset.root,
+        small_disk / "memory",
+        batch_size=8,
+        shard_images=8,
         progress=lambda images, _: again.append(images),
-    )  # fmt: skip
+    )
     assert again[0] >= 8
     np.testing.assert_allclose(built.cls, workspace.retriever.memory.cls, atol=1e-6)
 
@@ -258,9 +263,12 @@ def test_a_sweep_that_is_killed_goes_on_to_the_same_table(small_places, tmp_path
     grid = ["--keep-rates", *keep_rates, "--alphas", "0", "0.4", "--neighbors", "3", "--device", "cpu"]
     command, results = ["sweep", *places, *grid, "--csv"], tmp_path / "killed" / "results"
     process = subprocess.Popen(
-        [sys.executable, "-m", "fpc_core", *command, str(tmp_path / "never.csv")], cwd=ROOT, stderr=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL, env={**os.environ, "FPC_CACHE": str(results.parent)},
-    )  # fmt: skip
+        [sys.executable, "-m", "fpc_core", *command, str(tmp_path / "never.csv")],
+        cwd=ROOT,
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        env={**os.environ, "FPC_CACHE": str(results.parent)},
+    )
     while process.poll() is None and not (results.is_dir() and any(results.glob("*.npz"))):
         time.sleep(0.001)
     process.kill()

@@ -103,10 +103,29 @@ def test_a_whole_build_that_was_not_moved_is_only_moved(built, dataset, model, t
 
 def test_processes_share_the_shards_and_make_the_same_bytes(built, dataset, small_places, tmp_path):
     command = [
-        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "fpc_core",
-        "memory", "build", "--data", dataset.root, "--weights", small_places.weights, "--memory", tmp_path / "memory",
-        "--batch-size", "4", "--shard-images", "10", "--device", "cpu",
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        "-m",
+        "fpc_core",
+        "memory",
+        "build",
+        "--data",
+        dataset.root,
+        "--weights",
+        small_places.weights,
+        "--memory",
+        tmp_path / "memory",
+        "--batch-size",
+        "4",
+        "--shard-images",
+        "10",
+        "--device",
+        "cpu",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("32 images") == 1

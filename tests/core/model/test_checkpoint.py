@@ -412,11 +412,7 @@ def test_too_many_tensors_are_refused(tmp_path, monkeypatch, name):
 
 @pytest.mark.parametrize(
     "tensor",
-    [
-        torch.zeros(3, 3).to_sparse(),
-        torch.zeros(3, dtype=torch.complex64),
-        torch.zeros(3, device="meta"),
-    ],
+    [torch.zeros(3, 3).to_sparse(), torch.zeros(3, dtype=torch.complex64), torch.zeros(3, device="meta")],
     ids=["sparse", "complex", "meta"],
 )
 @pytest.mark.filterwarnings("ignore")  # torch gives notice of the kinds that it will drop

@@ -33,9 +33,16 @@ from tests.support.two_processes import one_run
 
 CONFIG = ModelConfig(stride=32, width=32, heads=4, depth=4, token_blocks=3, cameras=4, identities=1)
 QUICK = TrainSettings(
-    holistic_steps=6, fpc_steps=4, identities=3, images=2, neighbors=3, refresh=2, drop_path=0.1, blocks=(1,),
+    holistic_steps=6,
+    fpc_steps=4,
+    identities=3,
+    images=2,
+    neighbors=3,
+    refresh=2,
+    drop_path=0.1,
+    blocks=(1,),
     checkpoint_minutes=99,
-)  # fmt: skip
+)
 
 
 @pytest.fixture(scope="module")
@@ -204,12 +211,10 @@ def test_both_stages_overfit_a_tiny_set(dataset, tmp_path):
     with torch.inference_mode():
         pruned = model.encode(normalise(images.pixels, CONFIG), images.cameras, PruneSettings(0.8, blocks=(1,)))
         found = model.classifier(model.global_feature(pruned.tokens)).argmax(dim=1)
-        near = choose_neighbors(
-            memory.cls, images.labels, images.cameras, torch.arange(16), 3, pruned.cls
-        )  # fmt: skip
+        near = choose_neighbors(memory.cls, images.labels, images.cameras, torch.arange(16), 3, pruned.cls)
         seen = decoder_input(
             pruned.cls, pruned.patches, memory.cls[near], memory.tokens[near].float(), Variant.RELEASED
-        )  # fmt: skip
+        )
         consolidated = model.rec_classifier(model.rec_bottleneck(model.decoder(seen))).argmax(dim=1)
     assert torch.equal(found, images.labels)
     assert torch.equal(consolidated, images.labels)
@@ -221,8 +226,11 @@ def test_the_log_has_every_tenth_step_with_its_stage_rate_and_time(dataset, tmp_
     lines = [line.split(",") for line in (tmp_path / LOG).read_text().splitlines()]
     assert lines[0] == ["step", "stage", "loss", "learning_rate", "seconds"]
     assert [(line[0], line[1]) for line in lines[1:]] == [
-        ("10", "holistic"), ("20", "holistic"), ("30", "fpc"), ("35", "fpc")
-    ]  # fmt: skip
+        ("10", "holistic"),
+        ("20", "holistic"),
+        ("30", "fpc"),
+        ("35", "fpc"),
+    ]
     assert [float(line[2]) for line in lines[1:]] == pytest.approx([each.loss for each in told], abs=1e-4)
     assert told[-1].eta == 0
     assert 0 < told[0].eta < 60
@@ -295,7 +303,7 @@ def test_a_training_starts_from_weights_of_another_dataset(dataset, tmp_path):
     save_checkpoint(FPC(replace(CONFIG, identities=9, cameras=6)), tmp_path / "start.safetensors")
     init, report = load_checkpoint(
         tmp_path / "start.safetensors", config=training_config(dataset, CONFIG), to_train=True
-    )  # fmt: skip
+    )
     assert report.fresh == "encoder.camera: 1 key, classifier: 1 key, rec_classifier: 1 key"
     still = replace(QUICK, learning_rate=1e-12, weight_decay=0.0)
     trained = train(dataset, CONFIG, still, tmp_path / "out", init=init, stop_after=1)
