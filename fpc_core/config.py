@@ -39,8 +39,8 @@ class Solver(StrEnum):
 class Precision(StrEnum):
     """What the encoder's matrix products are computed in; sums of blocks, decoder, transport and features are float32.
 
-    The two halves are for the tensor cores of CUDA. `fpc_core.evaluation.device_parity.BOUNDS` says how far each may be from
-    float32 on the CPU, and `python -m fpc_core doctor` holds a device to it.
+    The two halves are for the tensor cores of CUDA. `fpc_core.evaluation.device_parity.BOUNDS` limits how far each may
+    be from float32 on the CPU, and `python -m fpc_core doctor` checks a device against it.
     """
 
     FLOAT32 = "float32"
@@ -49,7 +49,7 @@ class Precision(StrEnum):
 
 
 class MapMethod(StrEnum):
-    """How the part of every patch token is measured; `fpc_core.explain.attribution.DESCRIPTIONS` has what each one shows."""
+    """How a heat map attributes a target to the patch tokens; described in `fpc_core.explain.heatmap_methods`."""
 
     GRAD_CAM = "grad_cam"
     GRAD_CAM_PLUS_PLUS = "grad_cam_plus_plus"

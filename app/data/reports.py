@@ -98,7 +98,8 @@ def weights_report(found: WeightsInfo) -> None:
     st.table({"what": list(told), "is": list(told.values())})
     if report.fresh:
         st.warning(
-            f"Not in the file, so as initialised: {escape_markdown(report.fresh, 400)}. Results mean little before training.",
+            f"Missing from the checkpoint and randomly initialised: {escape_markdown(report.fresh, 400)}. "
+            "Train before relying on results.",
             icon=":material/casino:",
         )
     exceptions = []

@@ -39,7 +39,7 @@ FIGURES = {
 """Tables that can be drawn."""
 
 
-def size(task: EvaluationTask) -> str:
+def evaluation_size(task: EvaluationTask) -> str:
     """What the steps of an evaluation are."""
     work = task.work
     queries, images = len(work.queries), len(work.dataset.gallery)

@@ -15,7 +15,7 @@ from app.messages import show_warning
 from app.server import resources
 from app.server.occlusion_job import OcclusionJob, OcclusionStatus
 from app.server.search import Query
-from app.session import visitor
+from app.session.visitor import current_visitor
 from app.ui import charts, progress
 from fpc_core.config import KEEP_RATES, QuerySettings
 from fpc_core.data.browser_encoding import data_uri
@@ -220,4 +220,4 @@ def _study(
 
 
 def _progress(study: OcclusionJob, now: OcclusionStatus, of: str, key: str) -> None:
-    progress.progress(study, now, f"{visitor.current()} {key}", "searches", of, key=f"{key}-")
+    progress.render_progress(study, now, f"{current_visitor()} {key}", "searches", of, key=f"{key}-")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from datetime import datetime
-from pathlib import Path
 
 import streamlit as st
 
@@ -18,15 +16,14 @@ from app.components.patch_map import patch_map
 from app.components.ranking import ranking
 from app.components.sinkhorn_stepper import sinkhorn_stepper
 from app.sections import patch_lifeline
-from app.server import resources, search
+from app.sections.summary import lesson_markdown
+from app.server import resources
 from app.server.search import Query, SearchResult
 from app.session.view import Pin
 from app.ui.query_picker import choose_neighbor
 from fpc_core.data.browser_encoding import data_uri
 from fpc_core.explain.cards import Strip, decoder_cards
-from fpc_core.explain.masks import drop_shares, patch_areas
-from fpc_core.explain.sentences import decoder_sentence, drop_sentence
-from fpc_core.lessons.context import LessonContext, lesson_context
+from fpc_core.lessons.context import LessonContext
 from fpc_core.lessons.step import Quiz, Step
 from fpc_core.lessons.stepper import stepper_data
 from fpc_core.lessons.steps_decoder import without
@@ -36,35 +33,7 @@ SHOWN = 5  # hits beside the alpha lines
 LEFT_OUT = "left-out"
 
 
-def case(workspace: Workspace, query: Query, found: SearchResult, hit: int | None) -> LessonContext:
-    """What sentences and steps on this query are made from. hit: memory row to follow, None for the nearest."""
-    mask = resources.masks(workspace).get(Path(query.name))
-    truth = (
-        drop_shares(found.trace.encoding, *patch_areas(mask, workspace.retriever.model.config))
-        if mask is not None
-        else ()
-    )
-    return lesson_context(
-        workspace.retriever,
-        found.trace,
-        query.subject,
-        workspace.dataset.uses_cameras,
-        hit,
-        truth,
-        lambda row: search.plan(workspace, query, found.trace, row),
-    )
-
-
-def summary(workspace: Workspace, query: Query, found: SearchResult, hit: int | None) -> None:
-    """The three questions of a newcomer, each answered in a sentence with this query's numbers."""
-    told = case(workspace, query, found, hit)
-    dropped = drop_sentence(found.trace.encoding, told.truth)
-    taken = decoder_sentence(found.trace.consolidation, told.ranks)
-    for head, story in (("Dropped", dropped), ("Why it won", told.comparison_sentence()), ("The decoder", taken)):
-        st.markdown(f"**{head}:** {_marked(story)}")
-
-
-def download(workspace: Workspace, query: Query, case: LessonContext) -> None:
+def download_button(workspace: Workspace, query: Query, case: LessonContext) -> None:
     """Offers the lesson as a file; it is made when it is asked for."""
 
     def file() -> str:
@@ -84,22 +53,22 @@ def download(workspace: Workspace, query: Query, case: LessonContext) -> None:
     )
 
 
-def words(step: Step) -> None:
-    st.markdown(_marked(step.text))
+def render_text(step: Step) -> None:
+    st.markdown(lesson_markdown(step.text))
     for equation in step.equations:
         st.latex(equation.symbols)
         for line in equation.numbers:
             st.latex(line)
     sources = ", ".join(dict.fromkeys(equation.source for equation in step.equations if equation.source))
     st.caption(f"{sources}, with today's numbers beneath")
-    st.markdown(f":material/today: {_marked(step.today)}")
+    st.markdown(f":material/today: {lesson_markdown(step.today)}")
 
 
-def quiz(quiz: Quiz, about: str) -> None:
+def render_quiz(quiz: Quiz, about: str) -> None:
     """Predict, then see: the answer is not on the page before a choice. about: names step, query and settings."""
     key = f"answer-{about}"
     given = st.session_state.get(key)
-    st.markdown(f"**Predict:** {_marked(quiz.prompt)}")
+    st.markdown(f"**Predict:** {lesson_markdown(quiz.prompt)}")
     with st.container(horizontal=True):
         for place, choice in enumerate(quiz.choices):
             sign = "" if given is None else (" ✓" if place == quiz.answer else (" ✗" if place == given else ""))
@@ -113,10 +82,10 @@ def quiz(quiz: Quiz, about: str) -> None:
             )
     if given is not None:
         verdict = "**Right.**" if given == quiz.answer else f"**It is: {quiz.choices[quiz.answer]}.**"
-        st.markdown(f"{verdict} {_marked(quiz.reveal)}")
+        st.markdown(f"{verdict} {lesson_markdown(quiz.reveal)}")
 
 
-def picture(
+def render_picture(
     workspace: Workspace,
     query: Query,
     found: SearchResult,
@@ -173,8 +142,3 @@ def _neighbors(workspace: Workspace, query: Query, case: LessonContext) -> None:
     if several:
         told = without(case, left_out) if left_out in result.neighbors else "Press a neighbour to leave it out."
         st.markdown(f"**{told}**")
-
-
-def _marked(text: str) -> str:
-    """Markdown of a lesson's text: ** stays, what else Markdown could read is escaped."""
-    return re.sub(r"([\[\]_`$~#:<>])", r"\\\1", text)

@@ -13,14 +13,13 @@ heading(
 
 from app.atlas import cases
 from app.messages import show_warning, show_warnings
-from app.sections import ranking
 from app.server import resources
 from app.server.jobs import JobState
 from app.session import link_checks
-from app.session import visitor as visitors
 from app.session.view import View
+from app.session.visitor import current_visitor
 from app.session.workspace_choice import default_variant
-from app.ui import controls, progress
+from app.ui import controls, progress, status
 from app.ui.page_frame import load_workspace_or_stop, report_errors, run_page
 from fpc_core.config import QuerySettings
 from fpc_core.evaluation.failure_analysis.cases import PRUNED_BELOW, classify
@@ -64,7 +63,7 @@ def page() -> None:
         settings = controls.side_settings(
             PREFIX, QuerySettings(neighbors=workspace.dataset.neighbors), workspace.dataset.shortlist
         )
-    ranking.status_line(workspace, settings)
+    status.status_line(workspace, settings)
     if workspace.dataset.queries_are_gallery:
         show_warning("This folder has no query split: every query finds itself, so these classes mean nothing.")
     try:
@@ -78,7 +77,7 @@ def page() -> None:
             below = pruned_share()
     if task.skipped:
         show_warning(f"{task.skipped} of the queries have no true match in the gallery; they are in no class.")
-    visitor = f"{visitors.current()} atlas"  # whose next atlas ends the last
+    visitor = f"{current_visitor()} atlas"  # whose next atlas ends the last
     look = run.status()
     if look.state is JobState.IDLE and 0 < look.total - look.done <= AT_ONCE:
         run.start(visitor)
@@ -88,7 +87,7 @@ def page() -> None:
     def live() -> None:
         open_case(settings)
         now = run.status()
-        progress.progress(run, now, visitor, "searches", "one per query")
+        progress.render_progress(run, now, visitor, "searches", "one per query")
         wanted = cases.filters(task)
         told = [(case, pairs) for case, pairs in task.cases_with_pairs(now.known) if wanted.wants(case)]
         chosen = cases.chosen_class([case for case, _ in told], below)

@@ -9,12 +9,12 @@ from app.layout import heading
 heading("What changes between two settings?", "The same query, searched twice; everything below marks what differs.")
 
 from app.messages import show_warnings
-from app.sections import comparison, ranking
+from app.sections import comparison
 from app.sections.comparison import SIDES
 from app.sections.comparison_data import PRESETS, Labels, preset_of
 from app.server import resources, search
 from app.session.figure_basket import Item, add_button
-from app.ui import controls
+from app.ui import controls, status
 from app.ui.page_frame import load_workspace_or_stop, run_page
 from app.ui.query_picker import query_of, view_from_url
 from fpc_core.config import QuerySettings
@@ -57,7 +57,7 @@ def page() -> None:
         st.image(resources.picture(workspace, records[name]), width=150)
     query = query_of(workspace, records[name])
     settings = both_settings(workspace.dataset.shortlist)
-    ranking.status_line(workspace, *settings)
+    status.status_line(workspace, *settings)
     traces = {side: search.search(workspace, query, each).trace for side, each in zip(SIDES, settings, strict=True)}
     labels = Labels(workspace.retriever.memory.records, query.subject, workspace.dataset.uses_cameras)
     asked, wrong = view_from_url(workspace, "neighbor")

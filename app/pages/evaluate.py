@@ -13,11 +13,10 @@ heading(
 
 from app.evaluate import tables
 from app.messages import escape_markdown, show_warning, show_warnings
-from app.sections import ranking
 from app.server import resources
 from app.session import link_checks
-from app.session import visitor as visitors
-from app.ui import controls, progress
+from app.session.visitor import current_visitor
+from app.ui import controls, progress, status
 from app.ui.page_frame import load_workspace_or_stop, run_page
 from fpc_core.config import QuerySettings
 from fpc_core.evaluation.paper_tables.definitions import NAMES, Setting, tables_of
@@ -47,7 +46,7 @@ def page() -> None:
         settings = controls.side_settings(
             PREFIX, QuerySettings(neighbors=workspace.dataset.neighbors), workspace.dataset.shortlist
         )
-    ranking.status_line(workspace, settings)
+    status.status_line(workspace, settings)
     if workspace.dataset.queries_are_gallery:
         show_warning("This folder has no query split: every query finds itself, so these scores mean nothing.")
     names = chosen_tables()
@@ -63,12 +62,12 @@ def page() -> None:
         show_warning(str(error))
         return
     look = run.status()
-    visitor = f"{visitors.current()} evaluation"  # whose next evaluation ends the last
+    visitor = f"{current_visitor()} evaluation"  # whose next evaluation ends the last
 
     def live() -> None:
         now = run.status()
         found = task.filled(now.known)
-        progress.progress(run, now, visitor, "steps", tables.size(task))
+        progress.render_progress(run, now, visitor, "steps", tables.evaluation_size(task))
         st.download_button(
             "All tables (zip)",
             lambda: tables.bundle(found),

@@ -8,15 +8,14 @@ from app.layout import heading
 
 heading("FPC Explorer", "Pick an occluded person: see which patches the model drops, whom it finds, and why.")
 
-from app.learn import step
 from app.messages import show_warnings
-from app.sections import decoder, patch_lifeline, ranking, transport
+from app.sections import decoder, patch_lifeline, ranking, summary, transport
 from app.server import search
 from app.server.search import Query, SearchResult
 from app.session import link_checks
 from app.session.figure_basket import Item, add_button
 from app.session.view import View
-from app.ui import controls
+from app.ui import controls, status
 from app.ui.page_frame import load_workspace_or_stop, report_errors, run_page
 from app.ui.query_picker import (
     PER_PAGE,
@@ -79,7 +78,7 @@ def answers(workspace: Workspace, query: Query, settings: QuerySettings, asked: 
     with clock:
         ranking.timings(found)
     with short:
-        step.summary(workspace, query, found, chosen)
+        summary.render_summary(workspace, query, found, chosen)
     ranking.keep_rates(workspace, query, settings, chosen)
 
 
@@ -93,7 +92,7 @@ def page() -> None:
         settings = controls.query_settings(asked.settings, workspace.dataset.shortlist, HITS)
         show_junk = controls.junk_switch(workspace.dataset.uses_cameras)
 
-    ranking.status_line(workspace, settings)
+    status.status_line(workspace, settings)
     with st.container():  # always there, so that what stands below keeps its place when a message goes
         show_warnings(
             (
@@ -108,7 +107,7 @@ def page() -> None:
         identity = controls.identity([record.identity for record in workspace.dataset.query])
         offered = [key for key in records if identity in (None, records[key].identity)]
         places = controls.page_of(len(offered), PER_PAGE, offered.index(query.name) if query.name in offered else None)
-    ranking.query_strip(workspace, [records[offered[place]] for place in places], query.name, choose_query)
+    status.query_strip(workspace, [records[offered[place]] for place in places], query.name, choose_query)
 
     answers(workspace, query, settings, asked, show_junk)
 

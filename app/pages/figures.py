@@ -8,18 +8,16 @@ from app.layout import heading
 
 heading("Figures", "Figures for a paper, drawn from the same results as every other page.")
 
-from app.evaluate import tables as boards
 from app.figures import compose
 from app.lab.editor import PREFIX as LAB
 from app.messages import show_warning
-from app.sections import ranking
 from app.server import resources
 from app.session import lab_scene
-from app.session import visitor as visitors
 from app.session.figure_basket import Item, basket
 from app.session.view import View
+from app.session.visitor import current_visitor
 from app.session.workspace_choice import default_variant
-from app.ui import progress
+from app.ui import progress, status
 from app.ui.page_frame import load_workspace_or_stop, run_page
 from fpc_core.config import QuerySettings
 from fpc_core.data.occluders import Scene
@@ -53,12 +51,15 @@ def scores(workspace: Workspace, recipe: FigureRecipe) -> tuple[ReportTable, ...
     look = run.status()
     if look.complete:
         return task.filled(look.known)
-    visitor = f"{visitors.current()} figure"  # whose next figure ends the last
+    visitor = f"{current_visitor()} figure"  # whose next figure ends the last
     st.markdown(
         "This figure scores all queries of the data. What is computed is kept, and the Evaluate page has it too."
     )
 
-    progress.poll_until_done(run, lambda: progress.progress(run, run.status(), visitor, "steps", boards.size(task)))
+    progress.poll_until_done(
+        run,
+        lambda: progress.render_progress(run, run.status(), visitor, "steps", evaluate_tables.evaluation_size(task)),
+    )
     return None
 
 
@@ -122,7 +123,7 @@ def page() -> None:
         opened = opened_recipe()
         if opened is None:
             settings = compose.chosen_settings(usual, workspace.dataset.shortlist)
-    ranking.status_line(workspace, opened.settings if opened else settings)
+    status.status_line(workspace, opened.settings if opened else settings)
     if opened is not None:
         st.info("Shown as the opened recipe says. Remove it in the sidebar to compose a figure here.")
         show(workspace, opened)

@@ -13,12 +13,12 @@ heading(
 from app.lab import editor, occlusion_curves
 from app.lab.editor import CLEAN, OCCLUDED, PREFIX
 from app.messages import show_warning, show_warnings
-from app.sections import comparison, ranking, transport
+from app.sections import comparison, transport
 from app.sections.comparison_data import Labels
 from app.server import search
 from app.server.search import Query
 from app.session import lab_scene
-from app.ui import controls
+from app.ui import controls, status
 from app.ui.page_frame import load_workspace_or_stop, run_page
 from app.ui.query_picker import choose_neighbor, choose_pin, pick_query, view_from_url
 from fpc_core.config import QuerySettings
@@ -69,7 +69,7 @@ def page() -> None:
             PREFIX, QuerySettings(neighbors=workspace.dataset.neighbors), workspace.dataset.shortlist
         )
         editor.open_recipe(workspace)
-    ranking.status_line(workspace, settings)
+    status.status_line(workspace, settings)
     if link:
         show_warning(link)
     try:

@@ -14,16 +14,16 @@ if PRESENTING:
 else:
     heading("How does FPC work?", "Nine short steps on one query: predict first, then see what the model did.")
 
-from app.learn import step as lessons
+from app.learn import step as lesson_step
 from app.messages import escape_markdown, show_warnings
-from app.sections import ranking
+from app.sections import summary
 from app.server import search
 from app.server.search import Query
 from app.session import link_checks, workspace_choice
 from app.session.figure_basket import Item, add_button
 from app.session.view import View
 from app.session.workspace_choice import default_variant
-from app.ui import controls
+from app.ui import controls, status
 from app.ui.page_frame import load_workspace_or_stop, run_page
 from app.ui.query_picker import (
     PER_PAGE,
@@ -113,13 +113,13 @@ def try_it(workspace: Workspace, query: Query, view: View, case: LessonContext, 
             icon=":material/person_search:",
         )
     with st.container(horizontal=True):
-        lessons.download(workspace, query, case)
+        lesson_step.download_button(workspace, query, case)
         if is_dataset_query(query):
             gallery = workspace.retriever.memory.records[case.hit].path.as_posix()
             add_button(Item(query.name), view.settings, FIGURES[key], gallery=gallery)
     names = [record.path.as_posix() for record in workspace.dataset.query]
     places = controls.page_of(len(names), PER_PAGE, names.index(query.name) if query.name in names else None)
-    ranking.query_strip(workspace, [workspace.dataset.query[place] for place in places], query.name, choose_query)
+    status.query_strip(workspace, [workspace.dataset.query[place] for place in places], query.name, choose_query)
 
 
 def page() -> None:
@@ -132,21 +132,21 @@ def page() -> None:
     number = asked_step()
     key = list(STEPS)[number - 1]
     if not PRESENTING:
-        ranking.status_line(workspace, settings)
+        status.status_line(workspace, settings)
     show_warnings(
         (*wrong, *missing, *link_checks.unknown("step", range(1, COUNT + 1)), *link_checks.unknown("present", ("1",)))
     )
     found = search.search(workspace, query, settings)
-    case = lessons.case(workspace, query, found, asked.neighbor)
+    case = summary.query_context(workspace, query, found, asked.neighbor)
     step = STEPS[key](case)
     left, right = st.columns([1, 1], gap="large")
     with left:
         bar(number)
         st.subheader(f"{number}. {step.question}")
-        lessons.words(step)
-        lessons.quiz(step.quiz, f"{key} {query.digest} {hash(settings)} {case.hit}")
+        lesson_step.render_text(step)
+        lesson_step.render_quiz(step.quiz, f"{key} {query.digest} {hash(settings)} {case.hit}")
     with right:
-        lessons.picture(workspace, query, found, case, step, asked.pin, choose_pin)
+        lesson_step.render_picture(workspace, query, found, case, step, asked.pin, choose_pin)
     if PRESENTING:
         synthetic = ":orange-badge[SYNTHETIC] " if workspace.dataset.synthetic else ""
         st.caption(

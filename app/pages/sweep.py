@@ -14,14 +14,14 @@ heading(
 
 from app.components.sweep_heatmap.view import parse_cell_id
 from app.messages import show_warning, show_warnings
-from app.sections import ranking
 from app.server import resources
 from app.server.jobs import JobState
 from app.session import link_checks
-from app.session import visitor as visitors
 from app.session.view import View
+from app.session.visitor import current_visitor
 from app.session.workspace_choice import default_variant
-from app.ui import controls, progress
+from app.sweep import heatmap
+from app.ui import controls, progress, status
 from app.ui.page_frame import load_workspace_or_stop, run_page
 from fpc_core.config import KEEP_RATES, QuerySettings
 from fpc_core.data.datasets import ImageRecord
@@ -100,7 +100,7 @@ def page() -> None:
         grid = axes(dataset.shortlist)
         settings = controls.method_settings(PREFIX)
     settings = replace(settings, neighbors=1, shortlist=dataset.shortlist)
-    ranking.status_line(workspace, settings)
+    status.status_line(workspace, settings)
     if dataset.queries_are_gallery:
         show_warning("This folder has no query split: every query finds itself, so these scores mean nothing.")
     if not queries or grid is None:
@@ -115,20 +115,22 @@ def page() -> None:
         show_warning(
             f"{task.skipped} of the queries have no true match in the gallery; they are left out of every score."
         )
-    visitor = f"{visitors.current()} sweep"  # whose next sweep ends the last
+    visitor = f"{current_visitor()} sweep"  # whose next sweep ends the last
     look = run.status()
     if look.state is JobState.IDLE and 0 < look.total - look.done <= AT_ONCE:
         run.start(visitor)
         look = run.status()
     query = queries[0] if len(queries) == 1 else ""
 
-    show_warnings((*link_checks.unknown("measure", progress.MEASURED), *link_checks.unknown("shown", grid.neighbors)))
+    show_warnings(
+        (*link_checks.unknown("measure", heatmap.MEASURE_NAMES), *link_checks.unknown("shown", grid.neighbors))
+    )
 
     def live() -> None:
         open_cell(query, settings)
         now = run.status()
-        progress.progress(run, now, visitor, "searches", progress.size(task))
-        progress.render_sweep(task, now.known, pick, whole=len(queries) == len(records))
+        progress.render_progress(run, now, visitor, "searches", heatmap.sweep_size(task))
+        heatmap.render_sweep(task, now.known, pick, whole=len(queries) == len(records))
 
     progress.poll_until_done(run, live)
 

@@ -12,8 +12,8 @@ from app.components.heat_strip import heat_strip
 from app.components.job_result import job_result
 from app.sections import prefetch
 from app.server.search import Query, SearchResult
-from app.session import visitor
 from app.session.figure_basket import Item, add_button
+from app.session.visitor import current_visitor
 from app.ui import controls
 from app.ui.query_picker import is_dataset_query
 from fpc_core.config import MapSettings, MapTarget, Variant
@@ -94,7 +94,7 @@ def _maps(
     workspace: Workspace, query: Query, found: SearchResult, how: MapSettings, chosen: int | None, view: str
 ) -> None:
     """Has the maps computed in the background, so that no dial waits for them. The browser asks for this alone."""
-    job_result("heat", view, prefetch.heat(workspace, query, found, how, chosen, visitor.current()), MAPS)
+    job_result("heat", view, prefetch.heat(workspace, query, found, how, chosen, current_visitor()), MAPS)
 
 
 def _about_target(workspace: Workspace, found: SearchResult, how: MapSettings) -> str:

@@ -8,71 +8,22 @@ import streamlit as st
 
 from app.components.alpha_chart import alpha_chart
 from app.components.bars import bars, timing_bars
-from app.components.cards import cards
 from app.components.image_store import image_store
 from app.components.job_result import job_result
 from app.components.live_payload import answer_data, view_key
 from app.components.masks import masks
 from app.components.ranking import ranking
-from app.messages import escape_markdown
 from app.sections import prefetch
 from app.server import resources
 from app.server.search import Query, SearchResult
-from app.session import visitor as visitors
-from app.session.view import plain_name
+from app.session.visitor import current_visitor
 from fpc_core.config import QuerySettings
 from fpc_core.data.browser_encoding import data_uri
-from fpc_core.data.datasets import ImageRecord
-from fpc_core.explain.cards import (
-    Card,
-    MatchLabel,
-    Strip,
-    camera_name,
-    distances_of,
-    identity_label,
-    match_label,
-    ranked_strip,
-    ranks_of,
-)
+from fpc_core.explain.cards import MatchLabel, Strip, distances_of, match_label, ranked_strip, ranks_of
 from fpc_core.workspace import Workspace
 
 SHOWN = 10  # hits per strip
 KEEP_RATES = "keep-rates"  # key of its fragment
-
-
-def status_line(workspace: Workspace, *settings: QuerySettings) -> None:
-    """Always says which weights, data, variants and device are at work."""
-    dataset, memory = workspace.dataset, workspace.retriever.memory
-    config = workspace.retriever.model.config
-    synthetic = ":orange-badge[SYNTHETIC] " if dataset.synthetic else ""
-    data = f"{synthetic}{escape_markdown(dataset.name)} ({len(dataset.query)} queries, {len(dataset.gallery)} gallery images)"
-    made_by = memory.fingerprint.weights[:8] if memory.fingerprint else ""
-    weights = f"{escape_markdown(workspace.places.weights.name)} {made_by} ({config.width} channels)"
-    variants = dict.fromkeys(plain_name(each.variant) for each in settings)
-    with st.container(key="status"):
-        st.markdown(
-            f"**Data** {data} · **Weights** {weights} · **Variant** {' and '.join(variants)} · "
-            f"**Device** {workspace.computing.replace(workspace.device.type, workspace.device.type.upper())}"
-        )
-
-
-def query_strip(workspace: Workspace, records: list[ImageRecord], chosen: str, on_pick: Callable[[str], None]) -> None:
-    """Thumbnails of some queries; a click chooses one."""
-    pictures, drawn = {}, []
-    for record in records:
-        key = record.path.as_posix()
-        pictures[key] = resources.thumbnail(workspace, record)
-        drawn.append(
-            Card(
-                key,
-                key,
-                f"id {record.identity}",
-                (f"cam {camera_name(record.camera)}",),
-                alt=f"query, {identity_label(record)}",
-                selected=key == chosen,
-            )
-        )
-    cards([Strip("queries", "", tuple(drawn))], pictures, key="query-cards", on_pick=on_pick, width=80)
 
 
 def dropped(workspace: Workspace, query: Query, settings: QuerySettings) -> None:
@@ -84,7 +35,7 @@ def dropped(workspace: Workspace, query: Query, settings: QuerySettings) -> None
 @st.fragment(key=KEEP_RATES)
 def keep_rates(workspace: Workspace, query: Query, settings: QuerySettings, chosen: int | None) -> None:
     """Has every keep rate computed in the background and hands it to the browser; call it when all else is drawn."""
-    visitor = visitors.current()
+    visitor = current_visitor()
     view = view_key(query.digest, settings)
     grid = prefetch.keep_rate_grid(workspace, query, settings, visitor, SHOWN)
     job_result("grid", view, grid, KEEP_RATES)

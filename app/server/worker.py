@@ -21,9 +21,9 @@ Steps = Generator[None, None, Any]
 class Job:
     """One piece of work. done, total: steps.  result: what the steps returned, once `finished`.  size: bytes of it.
 
-    error: what ended it instead.  visitors: who still wants it.  dropped: it ended because nobody did.  notes: what was
-    said of memory that ran out (`fpc_core.runtime.out_of_memory`).  beside: how many other jobs were not finished when it was last
-    asked for.
+    error: what ended it instead.  subscribers: the visitors who wait for it.  cancelled: it ended because nobody did.
+    notes: out-of-memory notices (`fpc_core.runtime.out_of_memory`).  other_active_jobs: unfinished jobs beside this one
+    at the last `submit`.
     """
 
     steps: Steps

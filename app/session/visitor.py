@@ -16,7 +16,7 @@ def in_page_run() -> bool:
     return get_script_run_ctx(suppress_warning=True) is not None
 
 
-def current() -> str:
+def current_visitor() -> str:
     """A name for this browser tab, by which queues and background work know who wants it."""
     context = get_script_run_ctx(suppress_warning=True)
     session = "" if context is None else context.session_id
@@ -24,7 +24,7 @@ def current() -> str:
 
 
 def is_connected(name: str) -> bool:
-    """Whether the tab is still connected whose name, of `current`, this one begins with."""
+    """Whether the tab is still connected whose name, of `current_visitor`, this one begins with."""
     session = name.partition("/")[0]
     return not runtime.exists() or runtime.get_instance().is_active_session(session)
 

@@ -1,25 +1,15 @@
-"""What runs in the background: where it stands, with its buttons; and the sections of the Sweep page."""
+"""Progress of a background job, with the one button that makes sense."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import streamlit as st
 
-from app.components.sweep_heatmap import heatmap_table
-from app.components.sweep_heatmap.view import MEASURES, best_of, heatmap, summary
 from app.messages import show_warning
 from app.server.jobs import HasStatus, JobState, JobStatus, Startable
-from app.session.figure_basket import add_button
-from fpc_core.evaluation.engine.passes import Known
-from fpc_core.evaluation.metrics.flops import encoder_flops
-from fpc_core.evaluation.sweep.tables import sweep_cells, sweep_table
-from fpc_core.evaluation.sweep.task import SweepTask
-from fpc_core.figures.recipe import FigureKind
 
 POLL_SECONDS = 1.0  # seconds between looks at what runs
-MEASURED = tuple(measure.name for measure in MEASURES)
 
 
 def poll_until_done(errand: HasStatus, show: Callable[[], None]) -> None:
@@ -35,7 +25,7 @@ def poll_until_done(errand: HasStatus, show: Callable[[], None]) -> None:
     live()
 
 
-def progress(run: Startable, look: JobStatus, visitor: str, steps: str, of: str, key: str = "") -> None:
+def render_progress(run: Startable, look: JobStatus, visitor: str, steps: str, of: str, key: str = "") -> None:
     """Where a run stands, with the one button that makes sense. steps: what they are called; of: how many of what.
 
     key: before the keys of the buttons, where a page has several runs.
@@ -68,65 +58,9 @@ def progress(run: Startable, look: JobStatus, visitor: str, steps: str, of: str,
         show_warning(note)
 
 
-def size(task: SweepTask) -> str:
-    """What the searches of a sweep are."""
-    queries, rates = len(task.queries), len(task.grid.keep_rates)
-    return f"{queries} {'query' if queries == 1 else 'queries'} × {rates} keep rate{'' if rates == 1 else 's'}"
-
-
 def format_duration(seconds: float) -> str:
     """Hours and minutes, minutes and seconds, or seconds."""
     minutes, rest = divmod(int(seconds) + 1, 60)
     if minutes >= 60:
         return f"{minutes // 60} h {minutes % 60} min"
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
-
-
-def render_sweep(task: SweepTask, known: Known, on_pick: Callable[[str], None], whole: bool) -> None:
-    """The heat map of what is known, and the table to take home.
-
-    on_pick: called with the id of a clicked cell.  whole: the sweep goes over all queries, as its figure does.
-    """
-    grid = task.grid
-    cells = sweep_cells(task, known)
-    if not cells:
-        st.info("Cells appear here as soon as the first query is through.", icon=":material/grid_on:")
-        return
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        names = {measure.name: measure for measure in MEASURES}
-        name = st.segmented_control(
-            "Shown", list(names), default="mAP", required=True, key="measure", bind="query-params"
-        )
-        measure = names[name]
-        neighbors = grid.neighbors[0]
-        if len(grid.neighbors) > 1:
-            usual = 10 if 10 in grid.neighbors else neighbors
-            neighbors = st.select_slider(
-                "Neighbours K shown", grid.neighbors, usual, key="shown", bind="query-params", width=260
-            )
-    config = task.retriever.model.config
-    flops = [
-        encoder_flops(config, task.settings.with_keep_rate(rate).prune).without_attention_products
-        for rate in grid.keep_rates
-    ]
-
-    heatmap_table(heatmap(cells, grid, flops, neighbors, measure, len(task.queries)), key="heatmap", on_pick=on_pick)
-    best = best_of(cells, measure)
-    if best is not None:
-        st.markdown(
-            f"**Best {measure.name}** of all K: keep rate {best.keep_rate:g}, α {best.alpha:g}, K {best.neighbors}: "
-            f"{summary(best)}."
-        )
-    st.caption("★ best of this map · colours span all K · a click on a cell opens Explore with its settings")
-    with st.container(horizontal=True):
-        st.download_button(
-            "All cells as CSV",
-            lambda: sweep_table(task, known).to_csv(index=False),
-            "sweep.csv",
-            "text/csv",
-            icon=":material/download:",
-            key="csv",
-        )
-        if whole:
-            shown = replace(task.settings, neighbors=neighbors)
-            add_button(None, shown, FigureKind.SWEEP_MAP, keep_rates=grid.keep_rates, alphas=grid.alphas)

@@ -2,8 +2,8 @@
 
 Everything an image file can do wrong is dealt with here: size is checked against the header before anything is
 decoded, every colour mode ends as 8-bit RGB, and what cannot be shown faithfully is refused with an `ImageError`
-that names the file and the remedy. Images of strangers go through `apart.decode_in_subprocess`, which runs this file as a
-program of its own: that is why torch is imported only where it is needed.
+that names the file and the remedy. Uploads go through `sandboxed_decode.decode_in_subprocess`, which runs this file as
+a program of its own: that is why torch is imported only where it is needed.
 """
 
 from __future__ import annotations
@@ -234,7 +234,9 @@ _silent_pillow = _Silence()
 
 
 def _main() -> None:
-    """The program that `apart.decode_in_subprocess` starts: an image from stdin, its pixels or what is wrong with it to stdout.
+    """Decode the image on stdin and write its pixels, or what is wrong with it, to stdout.
+
+    `sandboxed_decode.decode_in_subprocess` starts this as a program.
 
     Arguments: seconds of processor time, bytes of address space, height and width to resize to. What the visitor calls
     the image stays out of here: messages have NAMELESS for it.

@@ -133,7 +133,10 @@ def comparison_sentence(margin: Margin, names: tuple[str, str], alpha: float) ->
         only, idle = ("cosine", "transport") if alpha == 0.0 else ("transport", "cosine")
         reason = f"all of it from {only}, for at α = {alpha:g} {idle} has no weight"
     elif min(cosine, transport) >= 0:
-        reason = f"{format_units(cosine)} of it from cosine {weights[0]}, {format_units(transport)} from transport {weights[1]}"
+        reason = (
+            f"{format_units(cosine)} of it from cosine {weights[0]}, "
+            f"{format_units(transport)} from transport {weights[1]}"
+        )
     elif cosine < 0:
         reason = (
             f"transport gives {format_units(transport)} {weights[1]}, cosine takes {format_units(-cosine)} {weights[0]}"

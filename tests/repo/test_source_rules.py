@@ -26,9 +26,9 @@ def where(pattern: str, paths: list[Path]) -> set[str]:
 def test_torch_load_stands_where_weights_are_read_and_never_runs_a_pickle():
     loads = {path.name: calls(path, "torch.load") for path in PYTHON}
     assert {name for name, found in loads.items() if found} == {
-        "files.py",
+        "weight_files.py",
         "state.py",
-    }  # weights; a training's own state
+    }  # weights; the state of a training run
     for found in loads.values():
         for call in found:
             assert [ast.unparse(each.value) for each in call.keywords if each.arg == "weights_only"] == ["True"]
@@ -42,25 +42,25 @@ def test_nothing_else_reads_pickles_or_runs_text():
 
 
 def test_a_process_is_started_for_the_decoder_alone_and_without_a_shell():
-    assert where(r"^\s*(import|from) subprocess\b", PYTHON) == {"apart.py"}
+    assert where(r"^\s*(import|from) subprocess\b", PYTHON) == {"sandboxed_decode.py"}
     assert where(r"shell\s*=", PYTHON) == set()
 
 
 def test_bytes_become_pixels_in_one_place():
     """Image.open elsewhere takes what this program has drawn itself, from memory."""
-    assert where(r"Image\.open\(", PYTHON) == {"images.py", "gather.py", "lesson.py"}
-    for name in ("gather.py", "lesson.py"):
+    assert where(r"Image\.open\(", PYTHON) == {"images.py", "collect.py", "lesson.py"}
+    for name in ("collect.py", "lesson.py"):
         (call,) = calls(ROOT / "fpc_core" / "report" / name, "Image.open")
         assert ast.unparse(call) == "Image.open(file)"  # `file`: io.BytesIO of savefig
         assert "file = io.BytesIO()" in (ROOT / "fpc_core" / "report" / name).read_text(encoding="utf-8")
     assert where(r"cv2\.imread|imageio|skimage\.io|torchvision\.io|read_image\(", PYTHON) == set()
 
 
-def test_no_element_of_the_app_takes_markup_but_the_styles_of_look():
+def test_no_element_of_the_app_takes_markup_but_the_styles_of_layout():
     assert where(r"unsafe_allow_html|unsafe_allow_javascript|components\.v1", PYTHON) == set()
-    assert where(r"st\.html\(|st\.iframe\(", PYTHON) == {"look.py"}
-    for call in calls(ROOT / "app" / "look.py", "st.html"):
-        assert ast.unparse(call.args[0]) in ("_CSS", "_PRESENT")  # constants of that file
+    assert where(r"st\.html\(|st\.iframe\(", PYTHON) == {"layout.py"}
+    for call in calls(ROOT / "app" / "layout.py", "st.html"):
+        assert ast.unparse(call.args[0]) in ("_PAGE_CSS", "_PRESENTER_CSS")  # constants of that file
 
 
 def test_no_script_of_a_component_writes_markup_or_runs_text():
@@ -82,7 +82,7 @@ def test_components_are_given_their_markup_as_constants():
 
 
 def test_pages_in_files_escape_all_text_but_what_this_project_wrote():
-    assert where(r"autoescape=True", [ROOT / "fpc_core" / "report" / "head.py"]) == {"head.py"}
+    assert where(r"autoescape=True", [ROOT / "fpc_core" / "report" / "metadata.py"]) == {"metadata.py"}
     assert where(r"\|\s*safe\b|autoescape\s+false", TEMPLATES) == set()
     wrapped = {ast.unparse(call.args[0]) for path in PYTHON for call in calls(path, "Markup")}
     assert wrapped == {
@@ -110,10 +110,10 @@ def test_the_server_is_set_up_as_the_threat_model_says():
 
 
 def test_every_test_that_the_threat_model_names_is_there():
-    named = set(re.findall(r"`(test_\w+|tests/\w+\.py)`", (ROOT / "SECURITY.md").read_text(encoding="utf-8")))
-    held = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").glob("test_*.py"))
+    named = set(re.findall(r"`(test_\w+|tests/[\w/]+\.py)`", (ROOT / "SECURITY.md").read_text(encoding="utf-8")))
+    held = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
     there = set(re.findall(r"^def (test_\w+)\(", held, re.M)) | {
-        f"tests/{path.name}" for path in (ROOT / "tests").glob("test_*.py")
+        path.relative_to(ROOT).as_posix() for path in (ROOT / "tests").rglob("test_*.py")
     }
     assert len(named) > 40
     assert named - there == set()

@@ -1,4 +1,6 @@
-"""The whole path on a device that is not the CPU, held against the CPU: `python -m tests.support.fake_device_suite PLACES`.
+"""The whole path on a device that is not the CPU, compared with the CPU.
+
+`python -m tests.support.fake_device_suite PLACES`
 
 PLACES: data, weights and memory of a small world, then an empty folder to build into. Exits with an error where a
 tensor lies on the wrong device or a result is beyond the bounds of parity.

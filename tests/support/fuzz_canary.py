@@ -1,4 +1,7 @@
-"""`tests.fuzz.fuzzing` with a target that goes wrong in every way that must be found; run by tests/fuzz/test_fuzzing.py."""
+"""`tests.fuzz.fuzzing` with a target that goes wrong in every way that must be found.
+
+Run by tests/fuzz/test_fuzzing.py.
+"""
 
 import os
 import sys

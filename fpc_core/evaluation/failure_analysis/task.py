@@ -47,8 +47,8 @@ class Pairs:
 class AtlasTask:
     """What is asked: all queries with a true match under these settings, each as a search of it by itself gives.
 
-    masks, occlusions: of `fpc_core.data.ground_truth`, empty for data without. A random strategy draws as `Retriever.search`
-    does, one draw for all queries, so that every case is what Explore shows of it.
+    masks, occlusions: of `fpc_core.data.ground_truth`, empty for data without. A random strategy draws as
+    `Retriever.search` does, one draw for all queries, so that every case is what Explore shows of it.
     Raises ValueError where no query has a true match.
     """
 

@@ -83,8 +83,8 @@ def covered_shares(scenes: Sequence[Scene], person: np.ndarray, pictures: Pictur
 def breakdown_share(shares: np.ndarray, margin: np.ndarray) -> float | None:
     """The covered share at which a match first loses rank 1, between two steps by the margins' straight line.
 
-    shares: (S,).  margin: (S,) of `OcclusionResults`, known throughout. None where the match holds; the first share where it
-    never was first. It may come back further on.
+    shares: (S,).  margin: (S,) of `OcclusionResults`, known throughout. None where the match holds; the first
+    share where it never was first. It may come back further on.
     """
     lost = np.flatnonzero(margin <= 0)
     if not len(lost):

@@ -18,7 +18,17 @@ def choices(page):
     return [button for button in page.button if button.key.startswith("answer-")]
 
 
-PICTURES = ("patchmap", "patchmap", "lifeline", "patchmap", "patchmap", "stepper", "lines", "cards", "patchmap")
+PICTURES = (
+    "patch_map",
+    "patch_map",
+    "lifeline",
+    "patch_map",
+    "patch_map",
+    "sinkhorn_stepper",
+    "alpha_chart",
+    "cards",
+    "patch_map",
+)
 
 
 @pytest.mark.parametrize(("number", "component"), list(enumerate(PICTURES, start=1)))

@@ -1,0 +1,52 @@
+"""The status line of every page, and the strip of queries to choose from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from app.components.cards import cards
+from app.messages import escape_markdown
+from app.server import resources
+from app.session.view import plain_name
+from fpc_core.config import QuerySettings
+from fpc_core.data.datasets import ImageRecord
+from fpc_core.explain.cards import Card, Strip, camera_name, identity_label
+from fpc_core.workspace import Workspace
+
+
+def status_line(workspace: Workspace, *settings: QuerySettings) -> None:
+    """Always says which weights, data, variants and device are at work."""
+    dataset, memory = workspace.dataset, workspace.retriever.memory
+    config = workspace.retriever.model.config
+    synthetic = ":orange-badge[SYNTHETIC] " if dataset.synthetic else ""
+    counts = f"{len(dataset.query)} queries, {len(dataset.gallery)} gallery images"
+    data = f"{synthetic}{escape_markdown(dataset.name)} ({counts})"
+    made_by = memory.fingerprint.weights[:8] if memory.fingerprint else ""
+    weights = f"{escape_markdown(workspace.places.weights.name)} {made_by} ({config.width} channels)"
+    variants = dict.fromkeys(plain_name(each.variant) for each in settings)
+    with st.container(key="status"):
+        st.markdown(
+            f"**Data** {data} · **Weights** {weights} · **Variant** {' and '.join(variants)} · "
+            f"**Device** {workspace.computing.replace(workspace.device.type, workspace.device.type.upper())}"
+        )
+
+
+def query_strip(workspace: Workspace, records: list[ImageRecord], chosen: str, on_pick: Callable[[str], None]) -> None:
+    """Thumbnails of some queries; a click chooses one."""
+    pictures, drawn = {}, []
+    for record in records:
+        key = record.path.as_posix()
+        pictures[key] = resources.thumbnail(workspace, record)
+        drawn.append(
+            Card(
+                key,
+                key,
+                f"id {record.identity}",
+                (f"cam {camera_name(record.camera)}",),
+                alt=f"query, {identity_label(record)}",
+                selected=key == chosen,
+            )
+        )
+    cards([Strip("queries", "", tuple(drawn))], pictures, key="query-cards", on_pick=on_pick, width=80)
