@@ -8,6 +8,7 @@ from app.layout import heading
 
 heading("Figures", "Figures for a paper, drawn from the same results as every other page.")
 
+from app.evaluate.tables import evaluation_size
 from app.figures import compose
 from app.lab.editor import PREFIX as LAB
 from app.messages import show_warning
@@ -57,8 +58,7 @@ def scores(workspace: Workspace, recipe: FigureRecipe) -> tuple[ReportTable, ...
     )
 
     progress.poll_until_done(
-        run,
-        lambda: progress.render_progress(run, run.status(), visitor, "steps", evaluate_tables.evaluation_size(task)),
+        run, lambda: progress.render_progress(run, run.status(), visitor, "steps", evaluation_size(task))
     )
     return None
 

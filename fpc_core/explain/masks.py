@@ -59,7 +59,8 @@ def patch_areas(mask: np.ndarray, config: ModelConfig) -> tuple[np.ndarray, np.n
     """The share of every patch's pixels that shows the person, and that shows an occluder: two (rows, columns) grids.
 
     mask: (h, w) uint8 of `fpc_core.data.ground_truth`, enlarged to the model's image size by repeating pixels. A
-    person's pixels that an occluder covers are the occluder's. Patches overlap where the stride is smaller than the patch.
+    person's pixels that an occluder covers are the occluder's. Patches overlap where the stride is smaller than the
+    patch.
     """
     classes = np.stack([mask == PERSON, (mask == OCCLUDER) | (mask == OCCLUDER_BEFORE_PERSON)])
     pixels = torch.from_numpy(classes.astype(np.float32)).unsqueeze(0)

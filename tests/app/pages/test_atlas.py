@@ -39,7 +39,7 @@ def task(small_places):
 
 @pytest.fixture(scope="module")
 def told(task):
-    return task.told(dict(run_passes(task.work)))
+    return task.cases_with_pairs(dict(run_passes(task.work)))
 
 
 def counts(page):

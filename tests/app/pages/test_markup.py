@@ -17,7 +17,7 @@ from fpc_core.workspace import open_workspace
 from tests.support.apptest import PAGES, open_page, run_page, texts
 from tests.support.hostile_workspace import COLOUR, IMAGE, LIVE, NAMES, build_hostile_world
 
-VISITED = sorted(path.name for path in PAGES.glob("*.py") if path.name not in ("__init__.py", "exhibit.py"))
+VISITED = sorted(path.name for path in PAGES.glob("*.py") if path.name not in ("__init__.py", "data_public.py"))
 # Fields that the browser shows as text or does not show: values, code, data, addresses, keys, options of lists. Those
 # of pills and segmented controls may be Markdown.
 TEXT = frozenset(

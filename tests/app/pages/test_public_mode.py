@@ -148,7 +148,7 @@ def test_whoever_runs_it_privately_is_told_the_paths(small_world_in_use, small_p
 
 
 def test_the_data_page_shows_what_is_there_and_offers_nothing(public):
-    page = run_page(open_page(PAGES / "exhibit.py"))
+    page = run_page(open_page(PAGES / "data_public.py"))
     said = texts(page)
     assert "This is a public app" in said
     assert ":orange-badge[SYNTHETIC] **Small world**" in said
@@ -159,13 +159,13 @@ def test_the_data_page_shows_what_is_there_and_offers_nothing(public):
     assert {box.key for box in page.selectbox} == {"m_query"}
 
 
-@pytest.mark.parametrize("shown", ["exhibit.py", "data.py"])
+@pytest.mark.parametrize("shown", ["data_public.py", "data.py"])
 def test_the_navigation_of_a_public_app_has_no_page_that_loads(public, monkeypatch, shown):
-    monkeypatch.setenv("FPC_PUBLIC", "1" if shown == "exhibit.py" else "0")
+    monkeypatch.setenv("FPC_PUBLIC", "1" if shown == "data_public.py" else "0")
     offered, real = [], st.navigation
     monkeypatch.setattr(st, "navigation", lambda pages, **named: offered.extend(pages) or real(pages, **named))
     assert run_page(open_page(ROOT / "streamlit_app.py")).subheader
-    assert sorted(page._page.name for page in offered) == sorted({*VISITED} - {"exhibit.py"} | {shown})
+    assert sorted(page._page.name for page in offered) == sorted({*VISITED} - {"data_public.py"} | {shown})
     widgets = everything(run_page(open_page(PAGES / shown)))  # with their keys
     assert ("-draft-" in widgets) == (shown == "data.py")
 

@@ -159,7 +159,7 @@ def known(task):
 
 @pytest.fixture(scope="module")
 def told(task, known):
-    return task.told(known)
+    return task.cases_with_pairs(known)
 
 
 @pytest.fixture(scope="module")
@@ -208,7 +208,7 @@ def test_ap_after_consolidation_is_the_one_of_a_sweep(task, told, workspace):
 def test_beyond_the_shortlist_the_cosine_decides(workspace):
     """With one candidate D only names the first hit; all ranks behind it are those of the cosine."""
     task = AtlasTask(workspace.retriever, workspace.dataset, QuerySettings(neighbors=1, shortlist=1))
-    for one, _ in task.told(dict(run_passes(task.work))):
+    for one, _ in task.cases_with_pairs(dict(run_passes(task.work))):
         assert one.distance.average_precision == one.cosine.average_precision
         assert one.distance.hit == one.cosine.hit
         assert None in (one.distance.match, one.distance.other)
@@ -246,10 +246,10 @@ def test_pairs_are_the_shortlist_without_junk(task, told, traces):
 
 def test_what_is_not_known_yet_is_not_told(task, known, told):
     fresh = replace(task)
-    assert fresh.told({}) == []
+    assert fresh.cases_with_pairs({}) == []
     steps = run_passes(fresh.work)
     asked, result = next(steps)
-    ((one, _),) = fresh.told({asked: result})
+    ((one, _),) = fresh.cases_with_pairs({asked: result})
     assert one.path == told[0][0].path
     assert astuple(one.consolidated) == pytest.approx(astuple(told[0][0].consolidated), rel=1e-5)
     steps.close()
@@ -262,7 +262,7 @@ def test_an_atlas_is_kept_and_read_again(task, told, tmp_path):
     kept = store.load(fresh.work)
     assert kept.notes == ()
     assert fresh.work.done(kept.known) == fresh.work.total
-    assert [one for one, _ in replace(task).told(kept.known)] == [one for one, _ in told]
+    assert [one for one, _ in replace(task).cases_with_pairs(kept.known)] == [one for one, _ in told]
 
 
 def test_scores_of_a_sweep_do_not_pass_for_an_atlas(task, workspace, tmp_path):
@@ -281,7 +281,7 @@ def test_a_random_draw_is_the_one_that_a_search_makes(workspace):
     settings = replace(SETTINGS, prune=PruneSettings(0.6, DropStrategy.RANDOM, seed=3))
     dataset = replace(workspace.dataset, query=workspace.dataset.query[:2])
     task = AtlasTask(workspace.retriever, dataset, settings)
-    told = task.told(dict(run_passes(task.work)))
+    told = task.cases_with_pairs(dict(run_passes(task.work)))
     for record, (one, _) in zip(task.queries, told, strict=True):
         trace = trace_of(task, record, settings)
         assert one.consolidated.other == pytest.approx(
