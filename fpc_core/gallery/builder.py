@@ -16,11 +16,10 @@ import errno
 import json
 import os
 import shutil
-import sys
 import zlib
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager, nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -46,6 +45,16 @@ from fpc_core.gallery.memory import (
     read_json,
     write_json,
 )
+from fpc_core.gallery.partial_files import (
+    LOCK,
+    RowWriter,
+    done_file,
+    locked,
+    move_into_place,
+    progress_of,
+    row_file,
+    row_type,
+)
 from fpc_core.gallery.token_store import (
     BUILD_COMMAND,
     TOKEN_TYPE,
@@ -57,13 +66,10 @@ from fpc_core.gallery.token_store import (
 from fpc_core.model.fpc import FPC
 from fpc_core.runtime import distributed
 
-if sys.platform != "win32":
-    import fcntl
-
 BATCH_SIZE = 32
 SHARD_IMAGES = 4096
 MOST_SHARDS = 512  # all stay open while a memory is in use, and a process may have about a thousand files open
-PLAN, LOCK = "plan.json", ".lock"
+PLAN = "plan.json"
 
 
 def build_memory(
@@ -135,7 +141,7 @@ def build_steps(
     try:
         if distributed.broadcast_from_rank0(first and not _is_up_to_date(directory, job.plan.fingerprint)):
             job.partial.mkdir(parents=True, exist_ok=True)
-            with _locked(job.partial) if first else nullcontext():
+            with locked(job.partial) if first else nullcontext():
                 shards = distributed.broadcast_from_rank0(job.begin() if first else [])
                 yield job.done()
                 for number in shards[distributed.rank() :: distributed.world_size()]:
@@ -145,7 +151,7 @@ def build_steps(
                 distributed.barrier()
                 if first:
                     job.finish()
-                    _move_into_place(job.partial, directory)
+                    move_into_place(job.partial, directory)
                 distributed.barrier()
     except OSError as error:
         raise GalleryMemoryError(
@@ -168,12 +174,12 @@ def images_done(
         return 0
     if whole:
         return whole["images"]
-    return sum(_done(partial, number)[0] for number in range(-(-told["images"] // shard_images)))
+    return sum(progress_of(partial, number)[0] for number in range(-(-told["images"] // shard_images)))
 
 
 def memory_bytes(config: ModelConfig, images: int) -> int:
     """Bytes on disk of the arrays of a memory of so many images."""
-    return images * (TOKEN_TYPE.itemsize * config.patches * config.width + _row_type(config.width).itemsize)
+    return images * (TOKEN_TYPE.itemsize * config.patches * config.width + row_type(config.width).itemsize)
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,7 +205,7 @@ class _Job:
                 if leftover.name != LOCK:
                     leftover.unlink()
             wanted, free = memory_bytes(self.model.config, len(self.records)), shutil.disk_usage(self.partial).free
-            wanted += len(self.records) * _row_type(self.plan.channels).itemsize  # there twice while they are merged
+            wanted += len(self.records) * row_type(self.plan.channels).itemsize  # there twice while they are merged
             if wanted > free:
                 text = f"it takes {wanted / 1e6:,.1f} MB and the disk has {free / 1e6:,.1f} MB left"
                 raise OSError(errno.ENOSPC, text, str(self.partial))
@@ -212,18 +218,18 @@ class _Job:
         """Images on the disk, of all processes."""
         if (self.partial / MANIFEST).is_file():
             return len(self.records)
-        return sum(_done(self.partial, number)[0] for number in range(self.plan.shards))
+        return sum(progress_of(self.partial, number)[0] for number in range(self.plan.shards))
 
     def fill(self, number: int) -> Generator[None, None, None]:
         """Encode what is missing in one shard, batch by batch."""
         config, records, size = self.model.config, self._shard(number), self.plan.batch_size
         with_cameras = all(record.camera != NO_CAMERA for record in self.records)
-        done, checksum = _done(self.partial, number)
+        done, checksum = progress_of(self.partial, number)
         batches = [records[start : start + size] for start in range(done, len(records), size)]
-        token_path, row_path = self.partial / token_file(number), self.partial / _row_file(number)
+        token_path, row_path = self.partial / token_file(number), self.partial / row_file(number)
         with (
-            _RowWriter(token_path, TOKEN_TYPE, (len(records), config.patches, config.width), done) as tokens_out,
-            _RowWriter(row_path, _row_type(config.width), (len(records),), done) as rows_out,
+            RowWriter(token_path, TOKEN_TYPE, (len(records), config.patches, config.width), done) as tokens_out,
+            RowWriter(row_path, row_type(config.width), (len(records),), done) as rows_out,
             closing(self._decoded(batches)) as decoded,
         ):
             for batch, images in zip(batches, decoded, strict=True):
@@ -232,13 +238,13 @@ class _Job:
                     encoded = self.encoder(to_tensor(images, config), cameras)
                 except ValueError as error:
                     raise GalleryMemoryError(f"tokens of {batch[0].path} ...: {error}") from error
-                rows = np.empty(len(batch), _row_type(config.width))
+                rows = np.empty(len(batch), row_type(config.width))
                 rows["cls"], rows["features"] = encoded.cls, encoded.features
                 rows["sums"] = row_checksums(encoded.patches)
                 tokens_out.write(encoded.patches)
                 rows_out.write(rows)
                 done, checksum = done + len(batch), zlib.crc32(rows.tobytes(), checksum)
-                write_json(self.partial / _done_file(number), {"done": done, "crc32": checksum})
+                write_json(self.partial / done_file(number), {"done": done, "crc32": checksum})
                 yield
 
     def finish(self) -> None:
@@ -247,12 +253,12 @@ class _Job:
         if not (self.partial / MANIFEST).is_file():
             for number in numbers:
                 self._check(number)
-            row_type = _row_type(self.plan.channels)
+            kinds = row_type(self.plan.channels)
             for name in ARRAYS:
-                kind, inner = row_type[name].base, row_type[name].shape
-                with _RowWriter(self.partial / f"{name}.npy", kind, (len(self.records), *inner), 0) as out:
+                kind, inner = kinds[name].base, kinds[name].shape
+                with RowWriter(self.partial / f"{name}.npy", kind, (len(self.records), *inner), 0) as out:
                     for number in numbers:
-                        out.write(np.load(self.partial / _row_file(number), mmap_mode="r")[name])
+                        out.write(np.load(self.partial / row_file(number), mmap_mode="r")[name])
             listing = [[r.path.as_posix(), r.identity, r.camera, r.split] for r in self.records]
             write_json(self.partial / RECORDS, listing)
             small = [*(f"{name}.npy" for name in ARRAYS), RECORDS]
@@ -263,7 +269,7 @@ class _Job:
                 files[token_file(number)] = (self.partial / token_file(number)).stat().st_size, None
             told = self.plan.to_json() | {"files": files}
             write_json(self.partial / MANIFEST, told)
-        for name in (*map(_row_file, numbers), *map(_done_file, numbers), PLAN):
+        for name in (*map(row_file, numbers), *map(done_file, numbers), PLAN):
             (self.partial / name).unlink(missing_ok=True)
 
     def _shard(self, number: int) -> tuple[ImageRecord, ...]:
@@ -271,20 +277,20 @@ class _Job:
         return self.records[number * size : (number + 1) * size]
 
     def _is_full(self, number: int) -> bool:
-        return _done(self.partial, number)[0] == len(self._shard(number))
+        return progress_of(self.partial, number)[0] == len(self._shard(number))
 
     def _check(self, number: int) -> None:
         """Raises GalleryMemoryError for a shard whose files are not as they were written; it is then begun anew."""
         try:
             tokens, rows = (
-                np.load(self.partial / name, mmap_mode="r") for name in (token_file(number), _row_file(number))
+                np.load(self.partial / name, mmap_mode="r") for name in (token_file(number), row_file(number))
             )
             as_written = len(tokens) == len(rows) == len(self._shard(number))
-            as_written &= (len(rows), zlib.crc32(rows.tobytes())) == _done(self.partial, number)
+            as_written &= (len(rows), zlib.crc32(rows.tobytes())) == progress_of(self.partial, number)
         except (OSError, ValueError):
             as_written = False
         if not as_written:
-            (self.partial / _done_file(number)).unlink(missing_ok=True)
+            (self.partial / done_file(number)).unlink(missing_ok=True)
             raise GalleryMemoryError(
                 f"shard {number} of {self.partial} was damaged during the build; go on with: {BUILD_COMMAND}"
             )
@@ -307,51 +313,6 @@ class _Job:
                 pool.shutdown(wait=False, cancel_futures=True)
 
 
-class _RowWriter:
-    """An .npy file whose rows are written one batch after the other; on the disk when `write` returns."""
-
-    def __init__(self, path: Path, kind: np.dtype, shape: tuple[int, ...], done: int) -> None:
-        """done: rows that are there and stay; what follows them is written over."""
-        self._file = path.open("r+b" if done else "wb")
-        self._kind = kind
-        form = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": shape}
-        with ExitStack() as unfinished:
-            unfinished.callback(self._file.close)
-            np.lib.format.write_array_header_1_0(self._file, form)
-            self._file.seek(done * kind.itemsize * int(np.prod(shape[1:])), os.SEEK_CUR)
-            unfinished.pop_all()
-
-    def __enter__(self) -> _RowWriter:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-
-    def write(self, rows: np.ndarray) -> None:
-        self._file.write(np.ascontiguousarray(rows, self._kind).reshape(-1).view(np.uint8).data)
-        self._file.flush()
-        os.fsync(self._file.fileno())
-
-
-def _row_type(channels: int) -> np.dtype:
-    """What of an image is merged at the end."""
-    return np.dtype([("cls", "<f4", (channels,)), ("features", "<f4", (channels,)), ("sums", "<u4")])
-
-
-def _row_file(number: int) -> str:
-    return f"rows-{number:05d}.npy"
-
-
-def _done_file(number: int) -> str:
-    return f"done-{number:05d}.json"
-
-
-def _done(partial: Path, number: int) -> tuple[int, int]:
-    """Images of a shard that are on the disk, and the CRC-32 of their rows."""
-    marker = read_json(partial / _done_file(number)) or {"done": 0, "crc32": 0}
-    return int(marker["done"]), int(marker["crc32"])
-
-
 def _is_up_to_date(directory: Path, made_from: Fingerprint) -> bool:
     """False also for a stale or damaged memory, which stays in place until the new one is whole.
 
@@ -368,40 +329,3 @@ def _is_up_to_date(directory: Path, made_from: Fingerprint) -> bool:
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise GalleryMemoryError(f"{directory} holds something else than a gallery memory; name another directory")
     return False
-
-
-def _move_into_place(partial: Path, directory: Path) -> None:
-    """Put the whole new memory where the old one, if any, was. Killed in between, the next build only moves."""
-    (partial / LOCK).unlink(missing_ok=True)  # else a build killed after the move would leave it in the memory
-    _on_disk(partial)
-    old = directory.with_name(directory.name + ".old")
-    shutil.rmtree(old, ignore_errors=True)
-    if directory.exists():
-        directory.rename(old)
-    partial.rename(directory)
-    _on_disk(directory.parent)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-@contextmanager
-def _locked(partial: Path) -> Iterator[None]:
-    """Keep a second build out until the memory is moved. Raises GalleryMemoryError if one is at it."""
-    if sys.platform == "win32":
-        yield
-        return
-    with (partial / LOCK).open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise GalleryMemoryError(f"another process is building {partial}; wait for it or stop it") from error
-        yield
-
-
-def _on_disk(folder: Path) -> None:
-    """The names in a folder are on the disk when it returns, where a system knows how (Windows does not)."""
-    if sys.platform != "win32":
-        opened = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(opened)
-        finally:
-            os.close(opened)

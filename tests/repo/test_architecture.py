@@ -1,4 +1,4 @@
-"""Holds the map of docs/architecture.md: who may import whom."""
+"""The layout that docs/architecture.md describes: folders, sizes, and who may import whom."""
 
 import ast
 import re
@@ -29,22 +29,58 @@ def offenders(room: str, forbidden: tuple[str, ...]) -> list[str]:
     ]
 
 
-def test_the_core_knows_nothing_of_the_app():
+APP_LAYERS = (  # each may import the layers after it
+    ("pages",),
+    ("learn", "sweep", "evaluate", "atlas", "lab", "figures", "data"),
+    ("sections",),
+    ("ui",),
+    ("components",),
+    ("server",),
+    ("session",),
+    ("layout", "preload", "messages", "public_mode"),
+)
+
+
+def test_the_core_never_imports_the_app():
     assert offenders("fpc_core", ("streamlit", "plotly", "app")) == []
 
 
-def test_model_and_matching_do_not_know_each_other():
-    assert offenders("fpc_core/model", ("fpc_core.matching", "fpc_core.gallery.memory", "fpc_core.retrieval")) == []
-    assert offenders("fpc_core/matching", ("fpc_core.model", "fpc_core.gallery.memory", "fpc_core.retrieval")) == []
+def test_model_and_matching_do_not_import_each_other():
+    assert offenders("fpc_core/model", ("fpc_core.matching", "fpc_core.gallery", "fpc_core.retrieval")) == []
+    assert offenders("fpc_core/matching", ("fpc_core.model", "fpc_core.gallery", "fpc_core.retrieval")) == []
+
+
+def test_every_layer_of_the_app_imports_only_layers_below_it():
+    for level, names in enumerate(APP_LAYERS[:-1]):
+        above = tuple(f"app.{name}" for higher in APP_LAYERS[:level] for name in higher)
+        beside = {name: tuple(f"app.{other}" for other in names if other != name) for name in names}
+        for name in names:
+            allowed = ("app.evaluate",) if name == "figures" else ()  # the Figures page shows score tables, too
+            forbidden = tuple(each for each in (*above, *beside[name]) if each not in allowed)
+            assert offenders(f"app/{name}", forbidden) == []
+    folders = {path.name for path in (ROOT / "app").iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert folders == {name for names in APP_LAYERS[:-1] for name in names}
+
+
+def test_no_folder_of_the_product_holds_more_than_15_files():
+    for room in ("fpc_core", "app", "tests/core", "tests/app"):
+        for folder in (path for path in (ROOT / room).rglob("*") if path.is_dir() and path.name != "__pycache__"):
+            files = [path.name for path in folder.iterdir() if path.is_file() and path.name != "__init__.py"]
+            assert len(files) <= 15, f"{folder.relative_to(ROOT)} holds {len(files)} files"
 
 
 def test_caches_are_used_in_resources_and_in_the_stages_of_a_search_alone():
     text = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "app").rglob("*.py")}
-    assert {name for name in text if "@kept(" in text[name]} == {"resources.py", "stages.py"}
-    assert {name for name in text if "Cache(" in text[name]} == {"caches.py"}
+    assert {name for name in text if "@cached(" in text[name]} == {"resources.py", "search.py"}
+    assert {name for name in text if "Cache(" in text[name]} == {"cache.py"}
     assert [name for name in text if "st.cache_" in text[name] or "lru_cache" in text[name]] == []  # bound no bytes
     # A handful of values by nature: four workers, the pictures of a few textures, one setting.
-    assert {name for name in text if "@cache\n" in text[name]} == {"resources.py", "occluder.py", "public.py"}
+    found = {
+        path.relative_to(ROOT / "app").as_posix()
+        for path in (ROOT / "app").rglob("*.py")
+        if "@cache\n" in path.read_text(encoding="utf-8")
+    }
+    assert found == {"server/resources.py", "components/occluder/__init__.py", "public_mode.py"}
 
 
 def test_importing_the_core_loads_no_front_end():
@@ -57,22 +93,22 @@ def test_no_module_is_longer_than_400_lines():
     long = [
         str(path.relative_to(ROOT))
         for room in ("fpc_core", "app")
-        for path in (ROOT / room).rglob("*.py")
-        if len(path.read_text(encoding="utf-8").splitlines()) > 400
+        for path in (ROOT / room).rglob("*.*")
+        if path.suffix in (".py", ".js", ".css") and len(path.read_text(encoding="utf-8").splitlines()) > 400
     ]
     assert long == []
 
 
-def test_the_map_names_every_room_of_app_and_core_and_no_other():
+def test_the_map_names_every_folder_and_module_of_app_and_core():
     named = set()
     for cell in re.findall(
         r"^\| (`[^|]+`) \|", (ROOT / "docs/architecture.md").read_text(encoding="utf-8"), re.MULTILINE
     ):
         first, *others = (Path(each) for each in re.findall("`([^`]+)`", cell))
-        named |= {first, *(first.parent / each for each in others)}
-    rooms = [path for room in ("app", "fpc_core") for path in (ROOT / room).iterdir() if path.name[0] not in "._"]
+        named |= {first, *(each if len(each.parts) > 1 else first.parent / each for each in others)}
+    there = [path for room in ("app", "fpc_core") for path in (ROOT / room).iterdir() if path.name[0] not in "._"]
     assert {each for each in named if each.parts[0] in ("app", "fpc_core")} == {
-        path.relative_to(ROOT) for path in rooms
+        path.relative_to(ROOT) for path in there
     }
 
 

@@ -17,7 +17,7 @@ import torch
 
 from fpc_core import cli
 from fpc_core.data.datasets import open_dataset
-from fpc_core.gallery import builder
+from fpc_core.gallery import partial_files
 from fpc_core.gallery.builder import build_memory
 from fpc_core.gallery.memory import GalleryMemoryError, fingerprint, open_memory
 from fpc_core.model.checkpoint import load_checkpoint
@@ -240,7 +240,7 @@ def test_the_command_line_says_a_damaged_memory_in_one_line(small_places, memory
 def test_a_build_killed_right_after_its_move_leaves_nothing_but_the_memory(
     whole, dataset, model, tmp_path, monkeypatch
 ):
-    folder, on_disk = tmp_path / "killed" / "memory", builder._on_disk
+    folder, on_disk = tmp_path / "killed" / "memory", partial_files.sync_folder
 
     class Killed(BaseException):
         pass
@@ -250,7 +250,7 @@ def test_a_build_killed_right_after_its_move_leaves_nothing_but_the_memory(
         if path == folder.parent:
             raise Killed
 
-    monkeypatch.setattr(builder, "_on_disk", killed)
+    monkeypatch.setattr(partial_files, "sync_folder", killed)
     with pytest.raises(Killed):
         build_memory(model, dataset.gallery, dataset.root, folder, batch_size=8, shard_images=8)
     left = {path.relative_to(tmp_path / "killed").as_posix() for path in (tmp_path / "killed").rglob("*")}
