@@ -17,7 +17,7 @@ SETTINGS = QuerySettings(neighbors=4, shortlist=12)
 
 
 @pytest.fixture(scope="module")
-def space(small_places):
+def workspace(small_places):
     return open_workspace(small_places, "cpu")
 
 

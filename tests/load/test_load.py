@@ -20,7 +20,7 @@ def alone(coroutine):
 
 
 @pytest.fixture(scope="module")
-def space():
+def workspace():
     return open_workspace(Places(), "cpu")
 
 

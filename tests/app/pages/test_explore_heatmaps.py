@@ -22,7 +22,7 @@ def app(small_world_in_use):
 
 
 @pytest.fixture(scope="module")
-def space(small_places):
+def workspace(small_places):
     return open_workspace(small_places, "cpu")
 
 

@@ -29,7 +29,7 @@ SETTINGS = QuerySettings(neighbors=3, shortlist=10)
 
 
 @pytest.fixture(scope="module")
-def space(small_places):
+def workspace(small_places):
     return open_workspace(small_places, "cpu")
 
 

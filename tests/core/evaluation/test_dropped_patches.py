@@ -14,7 +14,7 @@ PRUNE = PruneSettings(0.5, seed=7)
 
 
 @pytest.fixture(scope="module")
-def space(small_places):
+def workspace(small_places):
     return open_workspace(small_places, "cpu")
 
 

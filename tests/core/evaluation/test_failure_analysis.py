@@ -138,7 +138,7 @@ def test_the_share_that_survives_is_a_share_of_area():
 
 
 @pytest.fixture(scope="module")
-def space(small_places):
+def workspace(small_places):
     return open_workspace(small_places, "cpu")
 
 

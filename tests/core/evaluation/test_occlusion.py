@@ -46,7 +46,7 @@ HALF = Scene((Rectangle(0.5, 0.75, 1.0, 0.5),))
 
 
 @pytest.fixture(scope="module")
-def space(small_places):
+def workspace(small_places):
     return open_workspace(small_places, "cpu")
 
 

@@ -22,7 +22,7 @@ BASE = QuerySettings(neighbors=1, shortlist=10)
 
 
 @pytest.fixture(scope="module")
-def space(small_places):
+def workspace(small_places):
     return open_workspace(small_places, "cpu")
 
 

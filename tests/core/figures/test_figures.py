@@ -46,7 +46,7 @@ SETTINGS = QuerySettings(prune=PruneSettings(0.7), neighbors=4, shortlist=32)
 
 
 @pytest.fixture(scope="module")
-def space(small_places):
+def workspace(small_places):
     return open_workspace(small_places, "cpu")
 
 

@@ -21,7 +21,7 @@ SETTINGS = QuerySettings(neighbors=4, shortlist=12)
 
 
 @pytest.fixture
-def space(small_places):
+def workspace(small_places):
     return open_workspace(small_places, "cpu")
 
 

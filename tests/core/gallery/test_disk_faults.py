@@ -75,7 +75,7 @@ def fill_up(disk: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def space(small_places):
+def workspace(small_places):
     return open_workspace(small_places, "cpu")
 
 

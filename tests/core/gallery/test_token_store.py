@@ -91,7 +91,7 @@ def test_a_build_stopped_anywhere_ends_with_the_same_bytes(built, dataset, model
 
 
 def test_a_whole_build_that_was_not_moved_is_only_moved(built, dataset, model, tmp_path, monkeypatch):
-    monkeypatch.setattr(builder, "_move_into_place", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(builder, "move_into_place", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         build_memory(model, dataset.gallery, dataset.root, tmp_path / "memory", **SIZES)
     monkeypatch.undo()

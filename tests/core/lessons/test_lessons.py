@@ -26,7 +26,7 @@ USUAL = QuerySettings(PruneSettings(0.8), neighbors=4, shortlist=32)
 
 
 @pytest.fixture(scope="module")
-def space(small_places):
+def workspace(small_places):
     return open_workspace(small_places, "cpu")
 
 

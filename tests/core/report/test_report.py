@@ -28,7 +28,7 @@ HOSTILE = "<img src=x onerror=alert(1)>&amp;.png"
 
 
 @pytest.fixture(scope="module")
-def space(small_places):
+def workspace(small_places):
     return open_workspace(small_places, "cpu")
 
 

@@ -53,7 +53,7 @@ def out_above(most, function, count_of):
 
 
 @pytest.fixture(scope="module")
-def space(small_places):
+def workspace(small_places):
     return open_workspace(small_places, "cpu")
 
 
