@@ -26,6 +26,8 @@ PAGES = {  # file name without .html: title, and what it is made from
     "index": ("Overview", "docs/index.md"),
     "tutorial": ("Tutorial: real data", "docs/tutorial.md"),
     "architecture": ("Architecture", "docs/architecture.md"),
+    "live": ("Live protocol", "docs/live_protocol.md"),
+    "glossary": ("Glossary", "docs/glossary.md"),
     "deploy": ("On a host", "docs/deploy.md"),
     "benchmarks": ("Benchmarks", "benchmarks/README.md"),
     "demo": ("The demo world", "assets/README.md"),

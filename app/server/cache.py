@@ -207,7 +207,7 @@ def _size_of_workspace(workspace: Workspace) -> int:
 def _size_of_job(result: Any) -> int:
     """What they have found out so far; the workspace they belong to is weighed where it is kept."""
     parts = result if isinstance(result, tuple) else (result,)
-    return sum(size_of(part.status()) for part in parts if hasattr(part, "look"))
+    return sum(size_of(part.status()) for part in parts if hasattr(part, "status"))
 
 
 # All caches there are.

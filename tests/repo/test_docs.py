@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from docs.make_glossary import glossary_page
 from fpc_core.cli import COMMANDS
 from fpc_core.cli.arguments import build_parser
+from fpc_core.glossary import GLOSSARY
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(
@@ -93,6 +95,11 @@ def test_the_documentation_builds_without_a_warning(site, tmp_path):
     assert {f"{name}.html" for name in public} <= made
     for source in site.PAGES.values():
         assert (ROOT / source[1]).read_text(encoding="utf-8").strip(), f"{source[1]} is empty"
+
+
+def test_the_glossary_page_is_made_from_the_glossary():
+    assert TEXTS["docs/glossary.md"] == glossary_page()
+    assert list(GLOSSARY) == sorted(GLOSSARY, key=str.lower)
 
 
 def test_a_page_that_links_to_nothing_is_named(site, tmp_path, monkeypatch):
