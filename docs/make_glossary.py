@@ -12,7 +12,8 @@ def glossary_page() -> str:
     rows = "\n".join(f"| {term} | {meaning} |" for term, meaning in GLOSSARY.items())
     return (
         "# Glossary\n\nThe terms that the app, the command line and the docs use. "
-        f"Made from `fpc_core/glossary.py` by `python -m docs.make_glossary`.\n\n| term | meaning |\n|---|---|\n{rows}\n"
+        "Made from `fpc_core/glossary.py` by `python -m docs.make_glossary`.\n\n"
+        f"| term | meaning |\n|---|---|\n{rows}\n"
     )
 
 

@@ -1,11 +1,80 @@
-"""FPC: feature pruning and consolidation for occluded person re-identification. The engine; no user interface."""
+"""FPC: feature pruning and consolidation for occluded person re-identification. The engine, without a user interface.
+
+What a notebook needs can be imported from here; it is loaded when it is first used, so that `import fpc_core` is quick.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from fpc_core.runtime.threads import set_passive_omp_wait
 
+if TYPE_CHECKING:
+    from fpc_core.config import (
+        DropStrategy,
+        ModelConfig,
+        PruneSettings,
+        QuerySettings,
+        Solver,
+        TransportSettings,
+        Variant,
+    )
+    from fpc_core.data.images import decode_image, resize_image, to_tensor
+    from fpc_core.glossary import GLOSSARY
+    from fpc_core.results import QueryTrace, Ranking, TransportPlan
+    from fpc_core.retrieval import Retriever
+    from fpc_core.workspace import Places, Workspace, open_workspace
+
 set_passive_omp_wait()  # before torch is loaded
 
-from fpc_core.runtime.torchvision_ops import ensure_torchvision_imports  # noqa: E402
-
-ensure_torchvision_imports()  # before anything here imports timm or grad-cam
-
 __version__ = "0.1.0"
+
+_EXPORTS = {
+    "fpc_core.config": (
+        "DropStrategy",
+        "ModelConfig",
+        "PruneSettings",
+        "QuerySettings",
+        "Solver",
+        "TransportSettings",
+        "Variant",
+    ),
+    "fpc_core.data.images": ("decode_image", "resize_image", "to_tensor"),
+    "fpc_core.glossary": ("GLOSSARY",),
+    "fpc_core.results": ("QueryTrace", "Ranking", "TransportPlan"),
+    "fpc_core.retrieval": ("Retriever",),
+    "fpc_core.workspace": ("Places", "Workspace", "open_workspace"),
+}
+_MODULE_OF = {name: module for module, names in _EXPORTS.items() for name in names}
+__all__ = [
+    "GLOSSARY",
+    "DropStrategy",
+    "ModelConfig",
+    "Places",
+    "PruneSettings",
+    "QuerySettings",
+    "QueryTrace",
+    "Ranking",
+    "Retriever",
+    "Solver",
+    "TransportPlan",
+    "TransportSettings",
+    "Variant",
+    "Workspace",
+    "__version__",
+    "decode_image",
+    "open_workspace",
+    "resize_image",
+    "to_tensor",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'fpc_core' has no attribute {name!r}")
+    return getattr(import_module(_MODULE_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULE_OF})

@@ -5,7 +5,7 @@ import os
 import hypothesis
 import pytest
 
-import fpc_core  # noqa: F401  declares torchvision's operators before torchmetrics or timm import it
+import fpc_core.model  # noqa: F401  declares torchvision's operators before torchmetrics or timm import it
 from fpc_core.workspace import Places
 from tests.support.browser import open_demo, settle
 from tests.support.server import chromium, server

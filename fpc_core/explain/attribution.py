@@ -13,8 +13,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from pytorch_grad_cam import GradCAM, GradCAMPlusPlus, HiResCAM, LayerCAM
-from pytorch_grad_cam.utils.svd_on_activations import get_2d_projection_with_sign_correction
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
@@ -22,11 +20,11 @@ from fpc_core.config import MapMethod
 from fpc_core.explain.heatmap_targets import Target
 from fpc_core.model.decoder import cls_row, cls_rows_without
 
-_LIBRARY = {
-    MapMethod.GRAD_CAM: GradCAM,
-    MapMethod.GRAD_CAM_PLUS_PLUS: GradCAMPlusPlus,
-    MapMethod.HIRES_CAM: HiResCAM,
-    MapMethod.LAYER_CAM: LayerCAM,
+_LIBRARY = {  # classes of pytorch_grad_cam, imported late: it needs torchvision's operators declared
+    MapMethod.GRAD_CAM: "GradCAM",
+    MapMethod.GRAD_CAM_PLUS_PLUS: "GradCAMPlusPlus",
+    MapMethod.HIRES_CAM: "HiResCAM",
+    MapMethod.LAYER_CAM: "LayerCAM",
 }
 
 
@@ -47,6 +45,8 @@ def relevance(block: Any, head: nn.Module, tokens: Tensor, target: Target, metho
             values = _left_out(block, head, tokens, target)
         elif method is MapMethod.EIGEN_CAM:
             image = _as_row(block.norm1(tokens).unsqueeze(0)).cpu().numpy()
+            from pytorch_grad_cam.utils.svd_on_activations import get_2d_projection_with_sign_correction
+
             return get_2d_projection_with_sign_correction(image).ravel()  # a singular vector has no sign of its own
         else:
             return _by_gradient(block, head, tokens, target, method)
@@ -73,9 +73,11 @@ def _left_out(block: Any, head: nn.Module, tokens: Tensor, target: Target) -> Te
 
 
 def _by_gradient(block: Any, head: nn.Module, tokens: Tensor, target: Target, method: MapMethod) -> np.ndarray:
+    import pytorch_grad_cam
+
     with torch.enable_grad():
         explained = _ClsRow(block, head)
-        cam = _LIBRARY[method](explained, [explained.block.norm1], reshape_transform=_as_row)
+        cam = getattr(pytorch_grad_cam, _LIBRARY[method])(explained, [explained.block.norm1], reshape_transform=_as_row)
         held = cam.activations_and_grads
         target(held(tokens.unsqueeze(0))[0]).backward()
     values, gradients = held.activations[0].numpy(), held.gradients[0].numpy()

@@ -18,8 +18,8 @@ def after(code):
 def test_what_a_title_needs_loads_nothing_of_the_engine():
     parsed = ast.parse((ROOT / "streamlit_app.py").read_text(encoding="utf-8"))
     used = {ast.unparse(each) for each in ast.walk(parsed) if isinstance(each, ast.ImportFrom)}
-    assert "from app.layout import ICON, dress" in used
-    loads = "; ".join(["import sys", *used, "from app.layout import heading, present"])
+    assert "from app.layout import ICON, inject_page_css" in used
+    loads = "; ".join(["import sys", *used, "from app.layout import heading, inject_presenter_css"])
     assert after(f"{loads}; print(*[name for name in {HEAVY} if name in sys.modules])") == []
 
 
