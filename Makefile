@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: app test check audit docs
+.PHONY: app test quick check audit docs
 
 # Fewer places from which threads take memory: 200 MB less with fifty visitors (benchmarks/README.md).
 app: $(VENV)/installed
@@ -11,6 +11,13 @@ app: $(VENV)/installed
 
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+# The inner loop: no browser, nothing slow.
+quick: $(VENV)/installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q -n 2 -m "not browser and not slow"
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .

@@ -19,6 +19,7 @@ import pdoc.doc
 import pdoc.extract
 import pdoc.render
 
+import fpc_core
 from fpc_core import __version__
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -54,6 +55,8 @@ def build(folder: Path) -> list[Path]:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         modules = {name: _page(name, folder) for name in PAGES}
+        for name in fpc_core.__all__:
+            getattr(fpc_core, name)  # pdoc looks for them without loading them
         for name in pdoc.extract.walk_specs(["fpc_core"]):
             modules[name] = pdoc.doc.Module.from_name(name)
         for name, module in modules.items():

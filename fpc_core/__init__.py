@@ -73,7 +73,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _MODULE_OF:
         raise AttributeError(f"module 'fpc_core' has no attribute {name!r}")
-    return getattr(import_module(_MODULE_OF[name]), name)
+    value = globals()[name] = getattr(import_module(_MODULE_OF[name]), name)
+    return value
 
 
 def __dir__() -> list[str]:
