@@ -7,6 +7,7 @@ Warnings are errors: a docstring that cannot be rendered, a link between pages t
 
 from __future__ import annotations
 
+import pkgutil
 import re
 import shutil
 import sys
@@ -16,7 +17,6 @@ from types import ModuleType
 
 import pdoc
 import pdoc.doc
-import pdoc.extract
 import pdoc.render
 
 import fpc_core
@@ -57,7 +57,10 @@ def build(folder: Path) -> list[Path]:
         modules = {name: _page(name, folder) for name in PAGES}
         for name in fpc_core.__all__:
             getattr(fpc_core, name)  # pdoc looks for them without loading them
-        for name in pdoc.extract.walk_specs(["fpc_core"]):
+        # pdoc's own walk leaves out modules that a package does not list in `__all__`.
+        for name in ("fpc_core", *(each.name for each in pkgutil.walk_packages(fpc_core.__path__, "fpc_core."))):
+            if name.endswith("__main__"):
+                continue
             modules[name] = pdoc.doc.Module.from_name(name)
         for name, module in modules.items():
             path = folder / f"{name.replace('.', '/')}.html"
