@@ -19,6 +19,7 @@ from app.components.ranking import ranking
 from app.components.sinkhorn_stepper import sinkhorn_stepper
 from app.sections import patch_lifeline
 from app.server import resources, search
+from app.server.downloads import on_demand
 from app.server.search import Query, SearchResult
 from app.session.view import Pin
 from app.ui.query_picker import choose_neighbor
@@ -74,7 +75,7 @@ def download(workspace: Workspace, query: Query, case: LessonContext) -> None:
 
     st.download_button(
         "Download for class",
-        file,
+        on_demand(("lesson", id(case)), file, queued=True),
         "lesson.html",
         "text/html",
         key="lesson-file",

@@ -15,6 +15,7 @@ from app.evaluate import tables
 from app.messages import escape_markdown, show_warning, show_warnings
 from app.sections import ranking
 from app.server import resources
+from app.server.downloads import on_demand
 from app.session import link_checks
 from app.session import visitor as visitors
 from app.ui import controls, progress
@@ -71,7 +72,7 @@ def page() -> None:
         progress.progress(run, now, visitor, "steps", tables.size(task))
         st.download_button(
             "All tables (zip)",
-            lambda: tables.bundle(found),
+            on_demand(("tables", found), lambda: tables.bundle(found)),
             "tables.zip",
             "application/zip",
             icon=":material/download:",

@@ -10,6 +10,7 @@ import streamlit as st
 from app.components.sweep_heatmap import heatmap_table
 from app.components.sweep_heatmap.view import MEASURES, best_of, heatmap, summary
 from app.messages import show_warning
+from app.server.downloads import on_demand
 from app.server.jobs import HasStatus, JobState, JobStatus, Startable
 from app.session.figure_basket import add_button
 from fpc_core.evaluation.engine.passes import Known
@@ -121,7 +122,7 @@ def render_sweep(task: SweepTask, known: Known, on_pick: Callable[[str], None], 
     with st.container(horizontal=True):
         st.download_button(
             "All cells as CSV",
-            lambda: sweep_table(task, known).to_csv(index=False),
+            on_demand(("sweep", id(known)), lambda: sweep_table(task, known).to_csv(index=False)),
             "sweep.csv",
             "text/csv",
             icon=":material/download:",
