@@ -4,10 +4,12 @@ import streamlit as st
 
 from app.layout import ICON, inject_page_css
 from app.public_mode import config_error, is_public
+from app.server.shutdown import end_in_time
 from app.session import pending_release
 
 st.set_page_config(page_title="FPC Explorer", page_icon=ICON, layout="wide")
 inject_page_css()
+end_in_time()
 if why := config_error():
     st.error(why, icon=":material/lock:")
     st.stop()
@@ -27,6 +29,7 @@ page = st.navigation(
     ],
     position="top",
 )
+pending_release.note_page()
 if page != explore:
     pending_release.clear_pending()  # a dial let go there is answered there alone
 page.run()

@@ -10,6 +10,13 @@ import math
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from fpc_core.bounds import Range, bounded, check_bounds, limited, shown
+
+MOST_ITERATIONS = 50_000  # of Sinkhorn: the ceiling of the solver, whoever asks
+MOST_SHORTLIST = 1_000  # candidates of one search: their ground costs take a quarter of a gigabyte
+MOST_BLOCKS = 64  # dropping blocks, and one more than the highest index of one
+MOST_SEED = 2**63 - 1
+MOST_ROW = 2**31 - 1  # row of a gallery memory, training identity
 MAX_SIDE = 4096  # pixels of a model's input: a config that promises more was not trained
 
 
@@ -127,16 +134,18 @@ class ModelConfig:
 class PruneSettings:
     """Token sparsification (Sec. 3.1): where, how many and which patches are dropped."""
 
-    keep_rate: float = 0.8  # gamma
+    keep_rate: float = bounded(0.8, 0.0, 1.0, above=True, label="keep rate")  # gamma
     strategy: DropStrategy = DropStrategy.NON_SALIENT
-    blocks: tuple[int, ...] = (3, 6, 9)  # 0-based; after the attention residual, before the MLP
-    seed: int = 0  # of the random strategy
+    blocks: tuple[int, ...] = limited(MOST_BLOCKS, default=(3, 6, 9))  # 0-based; after the attention, before the MLP
+    seed: int = bounded(0, 0, MOST_SEED)  # of the random strategy
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.keep_rate <= 1.0:
-            raise ValueError(f"keep rate must lie in (0, 1], not {self.keep_rate}")
-        if not self.blocks or list(self.blocks) != sorted(set(self.blocks)) or self.blocks[0] < 0:
-            raise ValueError(f"dropping blocks must be increasing block indices, not {self.blocks}")
+        check_bounds(self)
+        indices = Range(0, MOST_BLOCKS - 1, whole=True)
+        if not isinstance(self.blocks, tuple) or not all(block in indices for block in self.blocks[: MOST_BLOCKS + 1]):
+            raise ValueError(f"blocks must be dropping blocks, increasing block indices in {indices}")
+        if not self.blocks or len(self.blocks) > MOST_BLOCKS or list(self.blocks) != sorted(set(self.blocks)):
+            raise ValueError(f"dropping blocks must be increasing block indices, not {self.blocks[:MOST_BLOCKS]}")
 
     def kept(self, patches: int) -> int:
         """How many of the patches that enter a dropping block leave it: ceil(gamma n), counted in floating point as the
@@ -149,16 +158,12 @@ class TransportSettings:
     """How Eq. 5 is solved. `tolerance` is the L1 error of the marginals, which sum to 1."""
 
     solver: Solver = Solver.SINKHORN
-    epsilon: float = 0.05
-    tolerance: float = 1e-3
-    max_iterations: int = 1000
+    epsilon: float = bounded(0.05, 1e-4, 100.0)
+    tolerance: float = bounded(1e-3, 1e-12, 2.0)
+    max_iterations: int = bounded(1000, 1, MOST_ITERATIONS)
 
     def __post_init__(self) -> None:
-        for name in ("epsilon", "tolerance"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"{name} must be positive and finite, not {getattr(self, name)}")
-        if self.max_iterations < 1:
-            raise ValueError(f"max_iterations must be at least 1, not {self.max_iterations}")
+        check_bounds(self)
 
 
 @dataclass(frozen=True)
@@ -168,14 +173,13 @@ class QuerySettings:
     prune: PruneSettings = field(default_factory=PruneSettings)
     transport: TransportSettings = field(default_factory=TransportSettings)
     variant: Variant = Variant.RELEASED
-    alpha: float = 0.4
-    neighbors: int = 10  # K
-    shortlist: int = 100
+    alpha: float = bounded(0.4, 0.0, 1.0)
+    neighbors: int = bounded(10, 1, MOST_SHORTLIST, label="K")
+    shortlist: int = bounded(100, 1, MOST_SHORTLIST)
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.alpha <= 1.0:
-            raise ValueError(f"alpha must lie in [0, 1], not {self.alpha}")
-        if not 1 <= self.neighbors <= self.shortlist:
+        check_bounds(self)
+        if self.neighbors > self.shortlist:
             raise ValueError(f"K must lie in 1..{self.shortlist} (the shortlist), not {self.neighbors}")
 
     def with_keep_rate(self, keep_rate: float) -> QuerySettings:
@@ -197,6 +201,11 @@ class MapSettings:
     target: MapTarget = MapTarget.SIMILARITY
     index: int | None = None
     relative: bool = False
+
+    def __post_init__(self) -> None:
+        rows = Range(0, MOST_ROW, whole=True)
+        if self.index is not None and self.index not in rows:
+            raise ValueError(f"index must be a whole number in {rows} or none, not {shown(self.index)}")
 
 
 VIT_BASE_STRIDE_11 = ModelConfig()

@@ -44,6 +44,7 @@ from fpc_core.results import (
     Transport,
     TransportPlan,
 )
+from fpc_core.runtime.interruption import checkpoint
 from fpc_core.runtime.out_of_memory import OomFallback
 
 _T = TypeVar("_T")
@@ -243,12 +244,13 @@ class Retriever:
         what: is computed, in words.  work: some of the rows with the retriever it is given, to whose device it moves
         what it needs.  join: makes one result of those of consecutive rows. Raises NoMemoryLeftError.
         """
+
+        def interrupted(some: slice) -> _T:
+            checkpoint()
+            return work(self, some)
+
         return OomFallback(what, self.device)(
-            rows,
-            lambda some: work(self, some),
-            join,
-            lambda: self.on_cpu.spared(what, rows, work, join),
-            self.tokens.release,
+            rows, interrupted, join, lambda: self.on_cpu.spared(what, rows, work, join), self.tokens.release
         )
 
     def _cls(self, rows: np.ndarray) -> Tensor:

@@ -10,6 +10,7 @@ import streamlit as st
 from app.components.cards import cards
 from app.messages import escape_markdown, show_warning, show_warnings
 from app.server import resources
+from app.server.downloads import on_demand
 from app.session import link_checks
 from app.session.figure_basket import Item, add_button
 from app.ui import charts, controls
@@ -105,7 +106,7 @@ def chosen_class(cases: Sequence[QueryOutcome], pruned_below: float) -> str:
 
 
 def _keep_class() -> None:
-    chosen = st.session_state["class-pills"] or ALL
+    chosen = st.session_state.get("class-pills") or ALL
     if chosen == ALL:
         st.query_params.pop("class", None)
     else:
@@ -155,7 +156,7 @@ def grid(
         )
         st.download_button(
             f"Table of these {len(cases)} (CSV)",
-            lambda: table(task, cases, pruned_below),
+            on_demand(("atlas", id(cases)), lambda: table(task, cases, pruned_below)),
             "atlas.csv",
             "text/csv",
             icon=":material/download:",

@@ -7,6 +7,7 @@ import streamlit as st
 
 from app.messages import escape_markdown, show_warning
 from app.server.data_jobs import BuildJob, ImageCheckJob
+from app.server.downloads import on_demand
 from app.server.jobs import JobState, JobStatus
 from app.ui.progress import format_duration
 from fpc_core.data.datasets import Dataset
@@ -173,5 +174,10 @@ def _listing(table: pd.DataFrame, title: str) -> None:
         st.caption(f"{LISTED} of {len(table):,}")
     file = title.lower().replace(" ", "-") + ".csv"
     st.download_button(
-        "All as CSV", lambda: table.to_csv(index=False), file, "text/csv", icon=":material/download:", key=file
+        "All as CSV",
+        on_demand((file, id(table)), lambda: table.to_csv(index=False)),
+        file,
+        "text/csv",
+        icon=":material/download:",
+        key=file,
     )

@@ -13,6 +13,7 @@ from app.components.score_table import score_table
 from app.components.score_table.view import picked_row, score_sheet
 from app.evaluate.curves import curve_figure
 from app.messages import escape_markdown
+from app.server.downloads import on_demand
 from app.session.figure_basket import add_button
 from app.session.view import View
 from app.session.workspace_choice import default_variant
@@ -100,7 +101,7 @@ def tables(found: Sequence[ReportTable], on_pick: Callable[[str], None]) -> None
             ):
                 st.download_button(
                     name,
-                    partial(write, table),
+                    on_demand((suffix, table), partial(write, table)),
                     f"{table.slug}{suffix}",
                     "text/plain",
                     icon=":material/download:",

@@ -121,7 +121,9 @@ def chosen_items(workspace: Workspace, held: Basket) -> list[Item]:
             key=_QUERIES,
             max_selections=MAX_QUERIES,
             default=[names[item] for item in held.items if item in names] or records[:2],
-            on_change=lambda: store(items=tuple(named[name] for name in st.session_state[_QUERIES])),
+            on_change=lambda: store(
+                items=tuple(named[name] for name in st.session_state.get(_QUERIES, ()) if name in named)
+            ),
             help="“Add to figure” on the other pages collects them, those of the Lab with what covers them.",
         )
         if chosen:

@@ -17,6 +17,7 @@ from app.components.occluder import occluder, picture_key
 from app.messages import show_warning
 from app.sections.comparison_data import Labels
 from app.server import resources, search
+from app.server.queues import PAGE_QUEUE
 from app.server.search import Query
 from app.session import lab_scene
 from app.session.figure_basket import Item, add_button
@@ -82,13 +83,15 @@ def open_recipe(workspace: Workspace) -> None:
     """A scene from the visitor's machine comes on the desk, with its query and its settings."""
 
     def opened() -> None:
-        file = st.session_state["lab-recipe"]
+        file = st.session_state.get("lab-recipe")
         if file is None:
             return
         try:
             if file.size > MAX_BYTES:
                 raise RecipeError(f"it is larger than {MAX_BYTES:,} bytes")
-            _apply_recipe(workspace, SceneRecipe.from_json(file.getvalue().decode("utf-8")))
+            with PAGE_QUEUE.release_while():
+                recipe = SceneRecipe.from_json(file.getvalue().decode("utf-8"))
+            _apply_recipe(workspace, recipe)
         except (RecipeError, UnicodeDecodeError) as error:
             st.session_state[_PROBLEM] = f"{file.name} cannot be used: {error}"
 

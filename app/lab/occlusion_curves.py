@@ -13,6 +13,7 @@ from app.components.sensitivity_map import sensitivity_map
 from app.lab.editor import cut_outs
 from app.messages import show_warning
 from app.server import resources
+from app.server.downloads import on_demand
 from app.server.occlusion_job import OcclusionJob, OcclusionStatus
 from app.server.search import Query
 from app.session.visitor import current_visitor
@@ -128,7 +129,7 @@ def _curve_charts(
     )
     st.download_button(
         "Curves as CSV",
-        lambda: occlusion_table(study.task, known, shares).to_csv(index=False),
+        on_demand(("curves", id(known)), lambda: occlusion_table(study.task, known, shares).to_csv(index=False)),
         "occlusion.csv",
         "text/csv",
         icon=":material/download:",

@@ -18,6 +18,7 @@ from app.components.sinkhorn_stepper import sinkhorn_stepper
 from app.sections import patch_lifeline
 from app.sections.summary import lesson_markdown
 from app.server import resources
+from app.server.downloads import on_demand
 from app.server.search import Query, SearchResult
 from app.session.view import Pin
 from app.ui.query_picker import choose_neighbor
@@ -43,7 +44,7 @@ def download_button(workspace: Workspace, query: Query, case: LessonContext) -> 
 
     st.download_button(
         "Download for class",
-        file,
+        on_demand(("lesson", id(case)), file, queued=True),
         "lesson.html",
         "text/html",
         key="lesson-file",

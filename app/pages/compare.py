@@ -23,7 +23,7 @@ USUAL = PRESETS["γ 1.0 | 0.8"]
 
 
 def choose_preset(shortlist: int) -> None:
-    chosen = st.session_state["preset"]
+    chosen = st.session_state.get("preset")
     if chosen in PRESETS:
         for name, settings in zip(SIDES, PRESETS[chosen], strict=True):
             controls.choose_side(f"{name.lower()}_", settings, shortlist)

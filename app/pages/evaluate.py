@@ -14,6 +14,7 @@ heading(
 from app.evaluate import tables
 from app.messages import escape_markdown, show_warning, show_warnings
 from app.server import resources
+from app.server.downloads import on_demand
 from app.session import link_checks
 from app.session.visitor import current_visitor
 from app.ui import controls, progress, status
@@ -70,7 +71,7 @@ def page() -> None:
         progress.render_progress(run, now, visitor, "steps", tables.evaluation_size(task))
         st.download_button(
             "All tables (zip)",
-            lambda: tables.bundle(found),
+            on_demand(("tables", found), lambda: tables.bundle(found)),
             "tables.zip",
             "application/zip",
             icon=":material/download:",

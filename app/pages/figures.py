@@ -13,6 +13,8 @@ from app.figures import compose
 from app.lab.editor import PREFIX as LAB
 from app.messages import show_warning
 from app.server import resources
+from app.server.downloads import on_demand
+from app.server.queues import PAGE_QUEUE
 from app.session import lab_scene
 from app.session.figure_basket import Item, basket
 from app.session.view import View
@@ -27,6 +29,8 @@ from fpc_core.figures.recipe import OF_ALL_QUERIES, WIDTHS, FigureRecipe
 from fpc_core.io.dataclass_json import MAX_BYTES, RecipeError
 from fpc_core.workspace import Workspace
 
+_OPENED = "opened-recipe"
+
 
 def opened_recipe() -> FigureRecipe | None:
     """A recipe from the visitor's machine; a message where it is none."""
@@ -35,13 +39,19 @@ def opened_recipe() -> FigureRecipe | None:
     )
     if file is None:
         return None
+    name, recipe = st.session_state.get(_OPENED, ("", None))
+    if name == file.file_id:  # read before: not again at every run
+        return recipe
     try:
         if file.size > MAX_BYTES:
             raise RecipeError(f"it is larger than {MAX_BYTES:,} bytes")
-        return FigureRecipe.from_json(file.getvalue().decode("utf-8"))
+        with PAGE_QUEUE.release_while():  # nobody waits while a visitor's file is read
+            recipe = FigureRecipe.from_json(file.getvalue().decode("utf-8"))
     except (RecipeError, UnicodeDecodeError) as error:
         show_warning(f"{file.name} cannot be used: {error}")
         return None
+    st.session_state[_OPENED] = (file.file_id, recipe)
+    return recipe
 
 
 def scores(workspace: Workspace, recipe: FigureRecipe) -> tuple[ReportTable, ...] | None:
@@ -81,7 +91,11 @@ def show(workspace: Workspace, recipe: FigureRecipe) -> None:
     with downloads:
         st.download_button(
             "Everything (zip)",
-            lambda: resources.figure_bundle(workspace, recipe, tables),
+            on_demand(
+                ("figure", workspace.key, recipe, tables),
+                lambda: resources.figure_bundle(workspace, recipe, tables),
+                queued=True,
+            ),
             f"{recipe.kind}.zip",
             "application/zip",
             icon=":material/download:",

@@ -20,7 +20,7 @@ import numpy as np
 import streamlit as st
 import torch
 
-from app.server.queues import PAGE_QUEUE
+from app.server.queues import MODEL_QUEUE, PAGE_QUEUE
 from app.session.visitor import in_page_run, stop_if_superseded
 from fpc_core.workspace import Workspace
 
@@ -68,7 +68,7 @@ class Cache:
                 if other is None:
                     done = self._at_work[key] = threading.Event()
                     break
-            with PAGE_QUEUE.release_while():  # whoever makes it may have to come back
+            with PAGE_QUEUE.release_while(), MODEL_QUEUE.release_while():  # whoever makes it may have to come back
                 while not other.wait(_LOOK):
                     stop_if_superseded()
         if found is not None:

@@ -1,9 +1,10 @@
 """Queues in which visitors take turns: a few at a time, first come first served.
 
 Side by side on few cores every search would take longer and none would end sooner: what visitors have the model compute
-passes GATE. What a cache holds never waits there, nor does background work, which has one thread of its own. And many
-pages drawn at once hold each other up, for they share one interpreter: they pass PAGES, so that a dial let go, whose
-strips wait in no queue of pages, is answered at once. A page that computes lets others draw meanwhile.
+passes GATE; who computes for long lets the others have turns. What a cache holds never waits there, nor does background
+work, which has one thread of its own. And many pages drawn at once hold each other up, for they share one interpreter:
+they pass PAGES, so that a dial let go, whose strips wait in no queue of pages, is answered at once. A page that
+computes, or reads what a visitor sent, lets others draw meanwhile.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ from contextlib import ExitStack, contextmanager
 import streamlit as st
 import torch
 
-from app.session.visitor import in_page_run, stop_if_superseded
+from app.session.visitor import in_page_run, stop_if_superseded, works_off_page
 
 _CHECK_SECONDS = 0.25  # seconds between two looks whether a visitor who waits still wants it
 _SHOWN_SECONDS = 1.5  # seconds for which a place in the queue stays on screen at least
+TURN = 1.0  # seconds after which who computes lets those who wait have their turn
+MOST_SECONDS = 300.0  # that one visitor's request may compute, all its turns together
 MAX_WAITING = 64
 
 
@@ -29,10 +32,16 @@ class BusyError(RuntimeError):
     """More visitors wait than the app lets wait."""
 
 
+class TooLongError(BusyError):
+    """One visitor's request takes longer than the app lets one compute."""
+
+
 class _ThreadState(threading.local):
-    """Of every thread: whether it has passed."""
+    """Of every thread: whether it has passed, since when, and how long it was inside in its earlier turns."""
 
     inside = False
+    since = 0.0
+    earlier = 0.0
 
 
 class FairQueue:
@@ -55,9 +64,10 @@ class FairQueue:
 
         A visitor who moves on leaves the queue. Raises BusyError where the queue is full.
         """
-        if not in_page_run():
+        if not in_page_run() and not works_off_page():
             yield
             return
+        self._here.earlier = 0.0
         self._enter()
         try:
             yield
@@ -74,15 +84,35 @@ class FairQueue:
         yield
         self._enter(first=True)
 
+    def take_turns(self) -> None:
+        """Let others compute where this thread has done so for a while; call it again and again during long work.
+
+        Who comes back does so behind all who wait, so that nobody waits for the whole of another one's work. Raises
+        TooLongError after `MOST_SECONDS` inside, and what ends a run whose visitor has moved on.
+        """
+        if not self._here.inside:
+            return
+        stop_if_superseded()
+        inside = time.monotonic() - self._here.since
+        if self._here.earlier + inside > MOST_SECONDS:
+            raise TooLongError(
+                f"This takes the server more than {MOST_SECONDS / 60:g} minutes. Ask for less at once, or compute it "
+                "with the command line on your own machine."
+            )
+        if self._waiting and inside > TURN:
+            self._leave()
+            self._enter(again=True)
+
     def _leave(self) -> None:
         if self._here.inside:
             self._here.inside = False
+            self._here.earlier += time.monotonic() - self._here.since
             self._let_in(room=1)
 
-    def _enter(self, first: bool = False) -> None:
+    def _enter(self, first: bool = False, again: bool = False) -> None:
         turn = threading.Event()
         with self._lock:
-            if not first and self._room == 0 and len(self._waiting) >= self._most:
+            if not first and not again and self._room == 0 and len(self._waiting) >= self._most:
                 raise BusyError(
                     f"The server is busy: {len(self._waiting)} visitors wait for their results. Try again in a minute."
                 )
@@ -94,7 +124,7 @@ class FairQueue:
                 while not turn.wait(_CHECK_SECONDS):
                     stop_if_superseded()
                     before = self._before(turn)
-                    if self._told and before != told and time.monotonic() - since > _SHOWN_SECONDS:
+                    if self._told and in_page_run() and before != told and time.monotonic() - since > _SHOWN_SECONDS:
                         sign.close()
                         sign.enter_context(st.spinner(f"Waiting: {before} before you"))
                         told, since = before, time.monotonic()
@@ -105,7 +135,7 @@ class FairQueue:
                     self._waiting.remove(turn)
             self._let_in(room=int(inside))
             raise
-        self._here.inside = True
+        self._here.inside, self._here.since = True, time.monotonic()
 
     def _let_in(self, room: int = 0) -> None:
         """Wakes those whose turn it is and nobody else: many threads that wake only to wait again hold up the one."""

@@ -23,6 +23,7 @@ from fpc_core.data.images import content_hash, to_tensor
 from fpc_core.explain import lifelines
 from fpc_core.explain.cards import QueryIdentity
 from fpc_core.results import DropStage, EncoderState, Encoding, Match, QueryTrace, TransportPlan
+from fpc_core.runtime.interruption import interruptible
 from fpc_core.runtime.out_of_memory import collect_oom_events
 from fpc_core.runtime.threads import limit_threads_on_small_machines
 from fpc_core.workspace import Workspace
@@ -193,8 +194,13 @@ def encoder_map(workspace: Workspace, query: Query, prune: PruneSettings, how: M
 
 
 def run_in_model_queue(work: Callable[[], _T]) -> _T:
-    """What the model computes for a visitor: in turn, and said on the page where a device had no memory left for it."""
-    with PAGE_QUEUE.release_while(), MODEL_QUEUE.slot(), collect_oom_events() as heard:
+    """What the model computes for a visitor: in turns; said on the page where a device had no memory left for it."""
+    with (
+        PAGE_QUEUE.release_while(),
+        MODEL_QUEUE.slot(),
+        interruptible(MODEL_QUEUE.take_turns),
+        collect_oom_events() as heard,
+    ):
         result = work()
     if in_page_run():
         toast_memory_warnings(heard)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,8 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.server.cache import MB, size_of
+from fpc_core.runtime.interruption import interruptible
 from fpc_core.runtime.out_of_memory import collect_oom_events
 
+LONG_STEP = 2.0  # seconds: a shorter step is done to its end, even when nobody waits for it any more
 _LOG = logging.getLogger("fpc.background")
 Steps = Generator[None, None, Any]
 
@@ -37,6 +40,10 @@ class Job:
     notes: tuple[str, ...] = ()
     subscribers: set[str] = field(default_factory=set)
     other_active_jobs: int = 0
+
+
+class NobodyWaits(BaseException):
+    """Ends a step of a job at its next checkpoint. No error, so nothing on the way takes it for one."""
 
 
 class Worker:
@@ -101,6 +108,15 @@ class Worker:
                 if job.finished and not job.subscribers:
                     del self._jobs[key]
 
+    def _check_wanted(self, job: Job, began: float) -> None:
+        """Raise NobodyWaits in the middle of a long step that nobody waits for any more."""
+        if time.monotonic() - began < LONG_STEP:
+            return
+        with self._lock:
+            wanted = any(self._is_here(each) for each in job.subscribers)
+        if not wanted:
+            raise NobodyWaits
+
     def _step(self, key: str, job: Job) -> None:
         with self._lock:
             job.subscribers = {each for each in job.subscribers if self._is_here(each)}
@@ -110,9 +126,16 @@ class Worker:
                 del self._jobs[key]
                 return
         end: Exception | None = None
-        with collect_oom_events() as heard:
+        began = time.monotonic()
+        with collect_oom_events() as heard, interruptible(lambda: self._check_wanted(job, began)):
             try:
                 next(job.steps)
+            except NobodyWaits:
+                with self._lock:
+                    job.cancelled = True
+                    if self._jobs.get(key) is job:
+                        del self._jobs[key]
+                return
             except Exception as error:
                 end = error
         job.notes = tuple(dict.fromkeys((*job.notes, *heard)))

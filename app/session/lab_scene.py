@@ -11,13 +11,16 @@ from typing import Any
 
 import streamlit as st
 
+from app.server.queues import PAGE_QUEUE
 from fpc_core.data.occluders import FORMAT, Scene
 from fpc_core.io import dataclass_json
-from fpc_core.io.dataclass_json import MAX_BYTES, RecipeError
+from fpc_core.io.dataclass_json import RecipeError
 
 _KEY = "lab-desk"
 _PARAM = "scene"
 MAX_LINK_LENGTH = 1500  # characters: longer links get cut in mails and chats
+MOST_LINK = 8 * MAX_LINK_LENGTH  # characters that are unpacked at all
+MOST_UNPACKED = 1 << 18  # bytes of a link's JSON: more than 30 strokes of 400 points take as they are drawn
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,9 @@ def open_link() -> str:
     if text is None:
         return ""
     try:
-        replace_scene(from_link(text))
+        with PAGE_QUEUE.release_while():  # nobody waits while a visitor's text is read
+            scene = from_link(text)
+        replace_scene(scene)
     except RecipeError as error:
         return f"The scene of the link cannot be used: {error}"
     return ""
@@ -90,10 +95,12 @@ def to_link(scene: Scene) -> str:
 
 def from_link(text: str) -> Scene:
     """Raises RecipeError for what `to_link` did not make."""
+    if len(text) > MOST_LINK:
+        raise RecipeError(f"it has more than {MOST_LINK:,} characters")
     try:
         packed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
         unpacker = zlib.decompressobj()
-        data = unpacker.decompress(packed, MAX_BYTES)
+        data = unpacker.decompress(packed, MOST_UNPACKED)
         if not unpacker.eof:
             raise RecipeError("it is cut short, or too large")
         return dataclass_json.from_json(Scene, data.decode("utf-8"), FORMAT)
@@ -105,13 +112,13 @@ def from_link(text: str) -> Scene:
 
 def _write_link(scene: Scene) -> None:
     """A scene that is too long for a link is left out of it: a recipe keeps it."""
-    text = to_link(scene)
-    if scene.occluders and len(text) <= MAX_LINK_LENGTH:
-        st.query_params[_PARAM] = text
+    if scene.occluders and in_link(scene):
+        st.query_params[_PARAM] = to_link(scene)
     else:
         st.query_params.pop(_PARAM, None)
 
 
 def in_link(scene: Scene) -> bool:
     """Whether a reload finds this scene again."""
-    return len(to_link(scene)) <= MAX_LINK_LENGTH
+    fits = len(dataclass_json.to_json(scene, FORMAT, None)) <= MOST_UNPACKED
+    return fits and len(to_link(scene)) <= MAX_LINK_LENGTH

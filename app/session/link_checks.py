@@ -10,6 +10,8 @@ from collections.abc import Iterable
 import streamlit as st
 
 MOST = 12  # options that a sentence names
+MOST_ASKED = 100  # values of one parameter that are looked at; a link by hand or by the app has a few
+MOST_TOLD = 5  # of them that a visitor is told about
 
 
 def unknown(key: str, offered: Iterable[object]) -> tuple[str, ...]:
@@ -18,18 +20,18 @@ def unknown(key: str, offered: Iterable[object]) -> tuple[str, ...]:
     expected = f"it must be one of {', '.join(options)}" if len(options) <= MOST else "that is not among the choices"
     return tuple(
         f"The link asks for {key} = {text[:60]}, but {expected}. It is left out."
-        for text in st.query_params.get_all(key)
+        for text in st.query_params.get_all(key)[:MOST_ASKED]
         if text and text not in options
-    )
+    )[:MOST_TOLD]
 
 
 def beyond(key: str, low: float, high: float) -> tuple[str, ...]:
     """Of a slider, or of both ends of one."""
     return tuple(
         f"The link asks for {key} = {text[:60]}, but it must lie in {low:g} to {high:g}. It is left out."
-        for text in st.query_params.get_all(key)
+        for text in st.query_params.get_all(key)[:MOST_ASKED]
         if not _within(text, low, high)
-    )
+    )[:MOST_TOLD]
 
 
 def no_switch(key: str) -> tuple[str, ...]:

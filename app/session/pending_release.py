@@ -14,7 +14,10 @@ from dataclasses import dataclass
 import streamlit as st
 from streamlit.errors import StreamlitAPIException
 
+from app.session import visitor
+
 _PENDING, _PAINTED, _NUMBERS = "awaited", "painted", "awaited-numbers"
+_DRAWN = "page-drawn"
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,20 @@ class PendingRelease:
     values: Mapping[str, float]
 
 
+def note_page() -> None:
+    """Remember which page is drawn: call it in every run of a whole page, before the page itself."""
+    st.session_state[_DRAWN] = visitor.page_run()
+
+
+def _page_left() -> bool:
+    """Return whether, in a callback, the visitor has gone to another page than the one that reports.
+
+    That page's fragments are known until the next one is drawn, and would be drawn into it.
+    """
+    drawn = st.session_state.get(_DRAWN)
+    return drawn is not None and drawn != visitor.page_run()
+
+
 def pending() -> PendingRelease | None:
     """The release whose answer is not painted yet."""
     return st.session_state.get(_PENDING)
@@ -33,6 +50,8 @@ def pending() -> PendingRelease | None:
 
 def rerun_fragment_for_release(key: str, values: Mapping[str, float]) -> None:
     """In a callback: these values were let go; run this fragment at once."""
+    if _page_left():
+        return
     st.session_state[_NUMBERS] = st.session_state.get(_NUMBERS, 0) + 1
     st.session_state[_PENDING] = PendingRelease(key, st.session_state[_NUMBERS], dict(values))
     with suppress(StreamlitAPIException):  # no such fragment: the page is still being drawn, and draws it
@@ -40,12 +59,19 @@ def rerun_fragment_for_release(key: str, values: Mapping[str, float]) -> None:
 
 
 def run_fragment(key: str) -> None:
-    """In a callback: run this fragment alone, and with it the one that is awaited."""
+    """In a callback: run this fragment alone, and with it the one that is awaited.
+
+    Where the page that has the fragment was left meanwhile there is no such fragment: then nothing but the page that
+    the visitor has gone to runs.
+    """
+    if _page_left():
+        return
     first = pending()
     if first is not None and first.fragment != key:
         with suppress(StreamlitAPIException):  # of a page that was left
             st.rerun([first.fragment, key])
-    st.rerun(key)
+    with suppress(StreamlitAPIException):
+        st.rerun(key)
 
 
 def on_answer_painted(number: int) -> None:
@@ -55,9 +81,12 @@ def on_answer_painted(number: int) -> None:
     the way there, for the way back changed nothing in the URL that came with it.  number: 0 where the page has followed
     before this was heard, so that it is not known any more.
     """
+    if _page_left():
+        return
     first = pending()
     if first is not None and first.number != number:
         run_fragment(first.fragment)
+        return  # the fragment is gone with its page, and what was awaited with it
     if first is not None:
         st.session_state[_PAINTED] = first
     clear_pending()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import streamlit as st
 from streamlit import runtime
@@ -11,9 +14,24 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 _KEY = "visitor"
 
 
+class _OffPage(threading.local):
+    """Of every thread: how it asks whether its visitor still wants what it does, where it runs no page."""
+
+    check: Callable[[], None] | None = None
+
+
+_off_page = _OffPage()
+
+
 def in_page_run() -> bool:
     """Whether this thread runs a page for somebody."""
     return get_script_run_ctx(suppress_warning=True) is not None
+
+
+def page_run() -> str:
+    """Return what Streamlit calls the page that this run is of; empty in a thread that runs no page."""
+    context = get_script_run_ctx(suppress_warning=True)
+    return "" if context is None else context.page_script_hash
 
 
 def current_visitor() -> str:
@@ -29,7 +47,28 @@ def is_connected(name: str) -> bool:
     return not runtime.exists() or runtime.get_instance().is_active_session(session)
 
 
+@contextmanager
+def working_off_page(check: Callable[[], None]) -> Iterator[None]:
+    """Mark this thread as working for a visitor without running a page, as for a download; it takes its turn too.
+
+    Args:
+        check: Raises where the visitor no longer wants the work.
+    """
+    before, _off_page.check = _off_page.check, check
+    try:
+        yield
+    finally:
+        _off_page.check = before
+
+
+def works_off_page() -> bool:
+    """Return whether this thread works for a visitor without running a page."""
+    return _off_page.check is not None
+
+
 def stop_if_superseded() -> None:
     """End this run where its visitor has moved on: Streamlit does so whenever a page touches its state."""
-    if in_page_run():
+    if _off_page.check is not None:
+        _off_page.check()
+    elif in_page_run():
         _ = _KEY in st.session_state

@@ -9,6 +9,7 @@ import streamlit as st
 
 from app.components.sweep_heatmap import heatmap_table
 from app.components.sweep_heatmap.view import MEASURES, best_of, heatmap, summary
+from app.server.downloads import on_demand
 from app.session.figure_basket import add_button
 from fpc_core.evaluation.engine.passes import Known
 from fpc_core.evaluation.metrics.flops import encoder_flops
@@ -64,7 +65,7 @@ def render_sweep(task: SweepTask, known: Known, on_pick: Callable[[str], None], 
     with st.container(horizontal=True):
         st.download_button(
             "All cells as CSV",
-            lambda: sweep_table(task, known).to_csv(index=False),
+            on_demand(("sweep", id(known)), lambda: sweep_table(task, known).to_csv(index=False)),
             "sweep.csv",
             "text/csv",
             icon=":material/download:",

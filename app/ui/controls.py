@@ -249,7 +249,7 @@ def uploaded(on_empty: Callable[[], None]) -> Upload | None:
     """An image from the visitor's machine; nothing is decoded here. on_empty: called when the visitor removes it."""
 
     def changed() -> None:
-        if st.session_state["upload"] is None:
+        if st.session_state.get("upload") is None:
             on_empty()
 
     file = st.file_uploader(
@@ -305,8 +305,10 @@ def comparison_hit(labels: Mapping[int, str], default: int, chosen: int, on_chan
         st.session_state.pop(key, None)
 
     def chosen_anew() -> None:
-        row = st.session_state[key]
-        if row in labels and row != default:  # after a run cut short it is told without a choice, even as a label
+        row = st.session_state.get(key)
+        if (
+            row is not None and row in labels and row != default
+        ):  # after a run cut short it is told without a choice, even as a label
             on_change(row)
 
     return st.selectbox(

@@ -88,7 +88,8 @@ def pick_query(workspace: Workspace, asked: str, key: str = "query") -> tuple[Qu
     names = [own_name, *records] if own_name else list(records)
     if asked and asked not in names:
         problems = (
-            f"The link asks for the query {asked}, which is not in this data. Showing {workspace.dataset.opening}.",
+            f"The link asks for the query {asked[:120]}, which is not in this data. "
+            f"Showing {workspace.dataset.opening}.",
         )
     name = controls.query_name(names, workspace.dataset.opening, key)
     if own is not None and name == own_name:

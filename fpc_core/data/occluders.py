@@ -15,6 +15,7 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import ClassVar, TypeVar
 
+from fpc_core.bounds import Range, limited, shown
 from fpc_core.config import QuerySettings
 from fpc_core.io import dataclass_json
 from fpc_core.io.dataclass_json import RecipeError
@@ -24,6 +25,7 @@ MAX_OCCLUDERS = 30
 MAX_POINTS = 400  # of one stroke
 PLACES = (-2.0, 3.0)  # of centres and points: an occluder may lie outside of the image
 SIZES = (0.005, 3.0)
+_PLACES = Range(*PLACES)
 GREY = "#808080"  # near 0 after normalisation, so it adds neither light nor dark
 _COLOUR = re.compile(r"#[0-9a-f]{6}", re.ASCII)
 
@@ -123,7 +125,7 @@ class Stroke:
     """Painted by hand. points: x and y of a line through them.  width: of the brush, of the image's width."""
 
     KIND: ClassVar[str] = "stroke"
-    points: tuple[tuple[float, float], ...]
+    points: tuple[tuple[float, float], ...] = limited(MAX_POINTS, least=1)
     width: float = 0.12
     colour: str = GREY
 
@@ -132,7 +134,8 @@ class Stroke:
             raise RecipeError(f"points must be 1 to {MAX_POINTS} pairs, not {len(self.points)}")
         for point in self.points:
             for value in point:
-                _check("points", value, PLACES)
+                if value not in _PLACES:
+                    _check("points", value, PLACES)
         _check("width", self.width, (SIZES[0], 1.0))
         _check_colour(self.colour)
 
@@ -144,7 +147,7 @@ Occluder = Rectangle | Pole | TexturedRectangle | CutOut | Stroke
 class Scene:
     """Occluders, the first at the bottom."""
 
-    occluders: tuple[Occluder, ...] = ()
+    occluders: tuple[Occluder, ...] = limited(MAX_OCCLUDERS, default=())
 
     def __post_init__(self) -> None:
         if len(self.occluders) > MAX_OCCLUDERS:
@@ -225,10 +228,10 @@ def _between(here: float, there: float, part: float) -> float:
 
 
 def _check(name: str, value: float, bounds: tuple[float, float]) -> None:
-    if not bounds[0] <= value <= bounds[1]:  # nan is outside as well
-        raise RecipeError(f"{name} must lie in {bounds[0]:g}..{bounds[1]:g}, not {value}")
+    if value not in Range(*bounds):  # nor is nan, nor what is no number
+        raise RecipeError(f"{name} must lie in {bounds[0]:g}..{bounds[1]:g}, not {shown(value)}")
 
 
 def _check_colour(text: str) -> None:
-    if not _COLOUR.fullmatch(text):
-        raise RecipeError(f"colour must be written as #rrggbb in lower case, not {text[:60]!r}")
+    if not isinstance(text, str) or not _COLOUR.fullmatch(text):
+        raise RecipeError(f"colour must be written as #rrggbb in lower case, not {shown(text)}")

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from fpc_core.config import ALPHAS, KEEP_RATES, MapMethod, MapTarget, QuerySettings
+from fpc_core.bounds import Range, bounded, check_bounds, limited, shown
+from fpc_core.config import ALPHAS, KEEP_RATES, MOST_ROW, MapMethod, MapTarget, QuerySettings
 from fpc_core.data.occluders import Scene
 from fpc_core.explain.heatmap_methods import DECODER_METHODS
 from fpc_core.io.dataclass_json import RecipeError, from_json, read_text, to_json
@@ -47,9 +48,9 @@ class FigureStyle:
     """
 
     width: str = "cvpr-column"
-    columns: int = 1
+    columns: int = bounded(1, 1, 8, label="style.columns")
     font: str = "DejaVu Sans"
-    font_size: float = 7.0
+    font_size: float = bounded(7.0, 4.0, 16.0, label="style.font_size")
     letters: bool = False
     language: str = "en"
 
@@ -58,10 +59,7 @@ class FigureStyle:
             raise RecipeError(f"style.width must be one of {', '.join(WIDTHS)}, not {self.width!r}")
         if self.language not in LANGUAGES:
             raise RecipeError(f"style.language must be one of {', '.join(LANGUAGES)}, not {self.language!r}")
-        if not 1 <= self.columns <= 8:
-            raise RecipeError(f"style.columns must lie in 1..8, not {self.columns}")
-        if not 4.0 <= self.font_size <= 16.0:
-            raise RecipeError(f"style.font_size must lie in 4..16 points, not {self.font_size}")
+        check_bounds(self, RecipeError)
 
 
 @dataclass(frozen=True)
@@ -81,23 +79,24 @@ class FigureRecipe:
     """
 
     kind: FigureKind
-    queries: tuple[str, ...]
+    queries: tuple[str, ...] = limited(MAX_QUERIES)
     settings: QuerySettings = field(default_factory=QuerySettings)
     gallery: str = ""
-    hits: int = 5
-    flows: int = 80
-    keep_rates: tuple[float, ...] = KEEP_RATES[1:]
+    hits: int = bounded(5, 1, 20)
+    flows: int = bounded(80, 1, 5000)
+    keep_rates: tuple[float, ...] = limited(MAX_VALUES, default=KEEP_RATES[1:])
     method: MapMethod = MapMethod.GRAD_CAM
     target: MapTarget = MapTarget.SIMILARITY
-    identity: int = -1
+    identity: int = bounded(-1, -1, MOST_ROW)
     relative: bool = True
     style: FigureStyle = field(default_factory=FigureStyle)
     weights: str = ""
-    scenes: tuple[Scene, ...] = ()
-    labels: tuple[str, ...] = ()
-    alphas: tuple[float, ...] = ALPHAS
+    scenes: tuple[Scene, ...] = limited(MAX_QUERIES, default=())
+    labels: tuple[str, ...] = limited(MAX_QUERIES, default=())
+    alphas: tuple[float, ...] = limited(MAX_VALUES, default=ALPHAS)
 
     def __post_init__(self) -> None:
+        check_bounds(self, RecipeError)
         if self.kind in OF_ALL_QUERIES:
             if self.queries:
                 raise RecipeError(f"queries must be empty for {self.kind}, which scores all queries of the data")
@@ -108,12 +107,8 @@ class FigureRecipe:
                 raise RecipeError(f"{name} must be one for each of the {len(self.queries)} queries, or empty")
         if any(len(label) > MAX_LETTERS or not label.isprintable() for label in self.labels):
             raise RecipeError(f"labels must be single lines of up to {MAX_LETTERS} characters")
-        if not 1 <= self.hits <= 20:
-            raise RecipeError(f"hits must lie in 1..20, not {self.hits}")
-        if not 1 <= self.flows <= 5000:
-            raise RecipeError(f"flows must lie in 1..5000, not {self.flows}")
-        _check_axis("keep_rates", self.keep_rates, "(0, 1]", all(0 < rate <= 1 for rate in self.keep_rates))
-        _check_axis("alphas", self.alphas, "[0, 1]", all(0 <= alpha <= 1 for alpha in self.alphas))
+        _check_axis("keep_rates", self.keep_rates, Range(0.0, 1.0, above=True))
+        _check_axis("alphas", self.alphas, Range(0.0, 1.0))
         if self.method not in DECODER_METHODS:
             raise RecipeError(f"method must be one of {', '.join(DECODER_METHODS)}, not {self.method.value!r}")
 
@@ -132,6 +127,8 @@ def read_recipe(path: Path) -> FigureRecipe:
     return FigureRecipe.from_json(read_text(path))
 
 
-def _check_axis(name: str, values: tuple[float, ...], bounds: str, within: bool) -> None:
-    if not within or not 1 <= len(values) <= MAX_VALUES or len(set(values)) != len(values):
-        raise RecipeError(f"{name} must be 1 to {MAX_VALUES} different numbers in {bounds}, not {list(values)}")
+def _check_axis(name: str, values: tuple[float, ...], allowed: Range) -> None:
+    count = len(values)
+    if not 1 <= count <= MAX_VALUES or not all(each in allowed for each in values) or len(set(values)) != count:
+        told = ", ".join(map(shown, values[:MAX_VALUES]))
+        raise RecipeError(f"{name} must be 1 to {MAX_VALUES} different numbers in {allowed}, not {told or 'none'}")

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from fpc_core.data.match_label import MatchLabel
 from fpc_core.figures.recipe import WIDTHS, FigureStyle
+from fpc_core.runtime.interruption import uninterrupted
 
 PNG_DPI = (300, 600)
 COLOURS = {
@@ -144,7 +145,7 @@ def style_context(style: FigureStyle) -> Iterator[None]:
         "image.interpolation": "nearest",
         "image.composite_image": False,
     }
-    with _one_style, matplotlib.rc_context(settings):
+    with uninterrupted(), _one_style, matplotlib.rc_context(settings):
         yield
 
 

@@ -249,7 +249,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 def write_json(path: Path, content: object) -> None:
     """`atomic_write`, by one process alone."""
-    with atomic_write(path, alone=True) as place:
+    with atomic_write(path, exclusive=True) as place:
         place.write_text(json.dumps(content), encoding="utf-8")
 
 

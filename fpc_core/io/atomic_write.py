@@ -10,16 +10,16 @@ from pathlib import Path
 
 
 @contextmanager
-def atomic_write(path: Path, *, alone: bool = False) -> Iterator[Path]:
+def atomic_write(path: Path, *, exclusive: bool = False) -> Iterator[Path]:
     """A place beside `path` to write a file to; at the end it takes that name.
 
     It is on the disk before, for power may fail at any time. Where the writing fails, nothing is left of it and `path`
     is as it was.
 
-    alone: nobody else writes this file meanwhile. The place has the same name every time then, so that what a killed
+    exclusive: nobody else writes this file meanwhile. The place has the same name every time then, so that what a killed
     process left there is written over.
     """
-    own = "tmp" if alone else f"{os.getpid()}-{threading.get_ident()}"
+    own = "tmp" if exclusive else f"{os.getpid()}-{threading.get_ident()}"
     temporary = path.with_name(f".{path.name}.{own}")
     try:
         yield temporary

@@ -6,11 +6,14 @@ A recipe may come from anybody: unknown fields, wrong types and values out of bo
 from __future__ import annotations
 
 import json
-from dataclasses import fields, is_dataclass
+from dataclasses import Field, fields, is_dataclass
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+from fpc_core.bounds import check_count, range_of, shown
 
 MAX_BYTES = 1 << 20  # of a recipe file
 _Recipe = TypeVar("_Recipe")
@@ -65,21 +68,30 @@ def build(kind: Any, content: Any, place: str = "") -> Any:
     """
     if not isinstance(content, dict):
         raise RecipeError(f"{place.rstrip('.') or 'the recipe'} must be an object, not {type(content).__name__}")
-    names = {each.name for each in fields(kind)}
-    if unknown := sorted(set(content) - names):
+    known = _fields(kind)
+    if unknown := sorted(set(content) - set(known)):
         raise RecipeError(f"unknown {', '.join(f'{place}{name}'[:80] for name in unknown[:5])} in the recipe")
-    hints = get_type_hints(kind)
-    values = {name: _value(hints[name], value, place + name) for name, value in content.items()}
+    for name, value in content.items():  # sizes of all fields before the first part of one is made
+        if isinstance(value, list):
+            check_count(known[name][1], place + name, value, RecipeError)
+    values = {name: _value(known[name][0], value, place + name, known[name][1]) for name, value in content.items()}
     try:
         return kind(**values)
     except RecipeError:
         raise
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise RecipeError(f"{place.rstrip('.') or 'the recipe'}: {error}") from error
 
 
-def _value(kind: Any, value: Any, name: str) -> Any:
-    """A field of this type."""
+@cache
+def _fields(kind: Any) -> dict[str, tuple[Any, Field[Any]]]:
+    """Return type and declaration of every field by name; resolving the types takes longer than building a value."""
+    hints = get_type_hints(kind)
+    return {each.name: (hints[each.name], each) for each in fields(kind)}
+
+
+def _value(kind: Any, value: Any, name: str, declared: Field[Any] | None = None) -> Any:
+    """Return the value of a field of this type; `declared` is the field, None for a part of a tuple."""
     if is_dataclass(kind):
         return build(kind, value, f"{name}.")
     if isinstance(kind, UnionType):
@@ -87,11 +99,12 @@ def _value(kind: Any, value: Any, name: str) -> Any:
     if get_origin(kind) is tuple:
         return _tuple(get_args(kind), value, name)
     if issubclass(kind, StrEnum):
-        if value not in list(kind):
-            raise RecipeError(f"{name} must be one of {', '.join(kind)}, not {str(value)[:60]!r}")
+        if not isinstance(value, str) or value not in list(kind):
+            raise RecipeError(f"{name} must be one of {', '.join(kind)}, not {shown(value)}")
         return kind(value)
     if not _is(value, kind):
-        raise RecipeError(f"{name} must be a {kind.__name__}, not {str(value)[:60]!r}")
+        allowed = range_of(declared) if declared else None
+        raise RecipeError(f"{name} must be a {kind.__name__}{f' in {allowed}' if allowed else ''}, not {shown(value)}")
     return kind(value)
 
 
@@ -100,10 +113,14 @@ def _tuple(parts: tuple[Any, ...], value: Any, name: str) -> tuple[Any, ...]:
     if parts[-1] is not ...:
         if not isinstance(value, list) or len(value) != len(parts):
             raise RecipeError(f"{name} must be a list of {len(parts)}")
+        if all(part is float and type(each) is float for part, each in zip(parts, value, strict=True)):
+            return tuple(value)  # a point of a stroke, of which there may be thousands
         return tuple(_value(part, each, name) for part, each in zip(parts, value, strict=True))
     simple = parts[0] in (str, int, float, bool)
     if not isinstance(value, list) or (simple and not all(_is(each, parts[0]) for each in value)):
         raise RecipeError(f"{name} must be a list of {parts[0].__name__ if simple else 'its parts'}")
+    if simple:
+        return tuple(map(parts[0], value))
     return tuple(_value(parts[0], each, f"{name}.{place}") for place, each in enumerate(value))
 
 

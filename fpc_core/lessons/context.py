@@ -15,6 +15,7 @@ from fpc_core.explain.masks import DropShares
 from fpc_core.explain.sentences import comparison_sentence
 from fpc_core.results import QueryTrace, TransportPlan
 from fpc_core.retrieval import Retriever
+from fpc_core.runtime.interruption import once
 
 SHOWN = 10  # hits among which a rival is looked for, as on the Explore page
 
@@ -50,7 +51,7 @@ class LessonContext:
         """Of the hit in the shortlist."""
         return self.trace.match.shortlist.place(self.hit)
 
-    @cached_property
+    @once
     def plan(self) -> TransportPlan:
         """The transport plan to the hit."""
         return self.plan_to(self.hit)

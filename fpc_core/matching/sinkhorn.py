@@ -11,15 +11,61 @@ gallery marginal decides when a candidate stops. Zero marginals stay outside: th
 
 from __future__ import annotations
 
+import threading
+
+import numba
 import numpy as np
 import torch
 from numba import njit, prange
 from torch import Tensor
 
+from fpc_core.config import MOST_ITERATIONS
+from fpc_core.runtime.interruption import checkpoint
+
 _LANE = 16  # float32 values per AVX-512 register: kernel rows are padded to it
 _FAR = 1e30  # a potential no patch reaches
 _SAFE = 1e12  # largest scaling, and inverse of the smallest, that float32 products bear
 _ROUND = 5  # iterations of the batch between two looks at who has converged
+_CELLS = 2**32  # kernel cells that one call of compiled code goes through at most: half a second on two cores
+# Where neither OpenMP nor TBB is installed, numba's own threads end the process if two visitors call at once.
+_one_call = threading.Lock()
+
+
+def sinkhorn_cpu(
+    cost: np.ndarray, a: np.ndarray, b: np.ndarray, epsilon: float, tolerance: float, max_iterations: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Solve all candidates with `sinkhorn_rows`, a few at a time where they might take long, and interruptibly.
+
+    No result depends on which candidates share a call, so the parts change no bit of it.
+
+    Args:
+        cost: (S, M, N) float32, contiguous.
+        a: (S, M) float32, contiguous; rows sum to 1.
+        b: (S, N) float32, contiguous; rows sum to 1.
+        epsilon: Weight of the entropy.
+        tolerance: L1 error of the gallery marginal at which a candidate stops.
+        max_iterations: Iterations after which it stops anyway, 1 to `MOST_ITERATIONS`.
+
+    Returns:
+        What `sinkhorn_rows` returns.
+
+    Raises:
+        ValueError: `max_iterations` is outside its range.
+    """
+    if not 1 <= max_iterations <= MOST_ITERATIONS:
+        raise ValueError(f"max_iterations must lie in 1..{MOST_ITERATIONS}, not {max_iterations}")
+    count = len(cost)
+    at_once = max(numba.get_num_threads(), _CELLS // (max_iterations * cost.shape[1] * (cost.shape[2] + _LANE)))
+    parts = []
+    for start in range(0, count, at_once):
+        checkpoint()
+        some = slice(start, start + at_once)
+        with _one_call:
+            parts.append(sinkhorn_rows(cost[some], a[some], b[some], epsilon, tolerance, max_iterations))
+    if len(parts) == 1:
+        return parts[0]
+    distance, iterations, errors, f, g = (np.concatenate(each) for each in zip(*parts, strict=True))
+    return distance, iterations, errors, f, g
 
 
 @njit(cache=True, fastmath=True, parallel=True, nogil=True)
@@ -164,6 +210,7 @@ def sinkhorn_batch(
     open_ = torch.arange(count, device=cost.device)
     done = 0  # iterations of every candidate that is open
     while len(open_):
+        checkpoint()
         c, pa, pb, ma, mb = cost[open_], a[open_], b[open_], on_a[open_], on_b[open_]
         go = g[open_]
         fo = _row_potential(c, go, pa, mb, epsilon)

@@ -8,20 +8,18 @@ Shapes: M query patches, N gallery patches, S candidates. Plans are query x gall
 from __future__ import annotations
 
 import math
-import threading
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from fpc_core.config import Solver, TransportSettings, Variant
-from fpc_core.matching.sinkhorn import sinkhorn_batch, sinkhorn_rows
+from fpc_core.matching.sinkhorn import sinkhorn_batch, sinkhorn_cpu
 from fpc_core.results import Transport
+from fpc_core.runtime.interruption import checkpoint
 
 _RELEASED_ITERATIONS = 100
 _RELEASED_STOP = 0.1  # mean absolute change of the row scaling, over the whole call
-# Where neither OpenMP nor TBB is installed, numba's own threads end the process if two visitors call at once.
-_numba_lock = threading.Lock()
 MAX_PIVOTS = 1_000_000  # of the network simplex; POT's default of 100,000 is short for 242 x 242
 
 
@@ -74,8 +72,7 @@ def solve(cost: Tensor, a: Tensor, b: Tensor, settings: TransportSettings) -> Tr
     arguments = (settings.epsilon, settings.tolerance, settings.max_iterations)
     if cost.device.type == "cpu":
         values, query, gallery = (each.detach().float().contiguous().numpy() for each in (cost, a, b))
-        with _numba_lock:
-            distance, iterations, error, f, g = sinkhorn_rows(values, query, gallery, *arguments)
+        distance, iterations, error, f, g = sinkhorn_cpu(values, query, gallery, *arguments)
     else:
         results = sinkhorn_batch(cost.float(), a, b, *arguments)
         distance, iterations, error, f, g = (each.cpu().numpy() for each in results)
@@ -126,6 +123,7 @@ def _exact(cost: Tensor, a: Tensor, b: Tensor) -> Transport:
     query, gallery = a.detach().float().cpu().numpy(), b.detach().float().cpu().numpy()
     distances, errors, potentials = [], [], []
     for values, weights_a, weights_b in zip(cost.detach().double().cpu().numpy(), query, gallery, strict=True):
+        checkpoint()
         flow, distance, dual_a, dual_b = solve_exact(values, weights_a, weights_b)
         distances.append(distance)
         errors.append(max(np.abs(flow.sum(1) - weights_a).sum(), np.abs(flow.sum(0) - weights_b).sum()))

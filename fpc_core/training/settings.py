@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fpc_core.bounds import Range, bounded, check_bounds, shown
+from fpc_core.config import MOST_SHORTLIST
+
 
 @dataclass(frozen=True)
 class TrainSettings:
@@ -17,37 +20,33 @@ class TrainSettings:
     bfloat16: mixed precision on the CPU; on CUDA it is used wherever the hardware has it.
     """
 
-    holistic_steps: int = 2400
-    fpc_steps: int = 600
-    identities: int = 16
-    images: int = 4
-    learning_rate: float = 5e-4
-    weight_decay: float = 0.05
-    warmup: float = 0.08
-    patch_keep: float = 0.5
-    keep_rate: float = 0.8
+    holistic_steps: int = bounded(2400, 0, 10**7)
+    fpc_steps: int = bounded(600, 0, 10**7)
+    identities: int = bounded(16, 2, 10_000)
+    images: int = bounded(4, 2, 1_000)
+    learning_rate: float = bounded(5e-4, 0.0, 10.0)
+    weight_decay: float = bounded(0.05, 0.0, 10.0)
+    warmup: float = bounded(0.08, 0.0, 1.0)
+    patch_keep: float = bounded(0.5, 0.0, 1.0, above=True)
+    keep_rate: float = bounded(0.8, 0.0, 1.0, above=True)
     blocks: tuple[int, ...] = (3, 6, 9)  # where the second stage drops
-    neighbors: int = 10
-    refresh: int = 150
-    guide: float = 0.0
-    erase: float = 0.5
-    drop_path: float = 0.05
-    seed: int = 0
+    neighbors: int = bounded(10, 1, MOST_SHORTLIST)
+    refresh: int = bounded(150, 1, 10**7)
+    guide: float = bounded(0.0, 0.0, 1e6)
+    erase: float = bounded(0.5, 0.0, 1.0)
+    drop_path: float = bounded(0.05, 0.0, 1.0, below=True)
+    seed: int = bounded(0, 0, 2**40)
     bfloat16: bool = False
-    checkpoint_minutes: float = 3.0
+    checkpoint_minutes: float = bounded(3.0, 0.0, 1e6)
     max_minutes: float | None = None
 
     def __post_init__(self) -> None:
-        if self.identities < 2 or self.images < 2:
-            raise ValueError(f"a batch needs at least 2 identities x 2 images, not {self.identities} x {self.images}")
-        if min(self.holistic_steps, self.fpc_steps) < 0 or self.steps < 1:
+        check_bounds(self)
+        if self.steps < 1:
             raise ValueError(f"{self.holistic_steps} and {self.fpc_steps} steps make no run; give one stage at least 1")
-        if self.refresh < 1 or self.neighbors < 1:
-            raise ValueError(f"refresh ({self.refresh}) and K ({self.neighbors}) must be at least 1")
-        if self.guide < 0:
-            raise ValueError(f"guide must not be negative, not {self.guide}")
-        if self.max_minutes is not None and self.max_minutes <= 0:
-            raise ValueError(f"max_minutes must be positive, not {self.max_minutes}")
+        minutes = Range(0.0, 1e6, above=True)
+        if self.max_minutes is not None and self.max_minutes not in minutes:
+            raise ValueError(f"max_minutes must be positive, in {minutes}, not {shown(self.max_minutes)}")
 
     @property
     def steps(self) -> int:

@@ -45,7 +45,7 @@ def save_state(
         "model": model.state_dict(),
         "optimizer": optimizer.state_dict(),
     }
-    with atomic_write(folder / STATE, alone=True) as place, place.open("wb") as file:
+    with atomic_write(folder / STATE, exclusive=True) as place, place.open("wb") as file:
         torch.save(content, file)
 
 

@@ -86,3 +86,16 @@ def test_a_phone_needs_no_sideways_scrolling_of_the_page(browser, url):
     open_demo(page, url)
     assert page.evaluate("document.scrollingElement.scrollWidth <= window.innerWidth")
     page.close()
+
+
+def test_a_page_left_right_after_a_query_was_chosen_raises_nothing(page):
+    """What Explore still computes asks again when the page is gone already."""
+    for _ in range(3):
+        page.locator("[data-card^='queries/'][aria-pressed='false']").first.click()
+        page.get_by_role("link", name="Compare").click()
+        page.get_by_text("What changes between two settings?").wait_for()
+        settle(page)
+        assert page.get_by_test_id("stException").count() == 0
+        page.get_by_role("link", name="Explore").click()
+        page.locator("[data-card^='heat/']").first.wait_for()
+        settle(page)

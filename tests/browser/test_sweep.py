@@ -46,6 +46,17 @@ def test_a_cell_opens_explore_with_its_settings(sweep):
     assert sidebar.get_by_role("combobox", name="Query").input_value() == query
 
 
+def test_hasty_clicks_on_a_cell_open_explore_once_and_raise_nothing(sweep):
+    """The second click comes when the page that has the cell was left already."""
+    sweep.locator("[data-cell='0.8|0.7|10']").evaluate(
+        "tile => [0, 30, 60].forEach((pause) => setTimeout(() => tile.click(), pause))"
+    )
+    sweep.locator("[data-card^='heat/']").first.wait_for()
+    settle(sweep)
+    assert sweep.get_by_test_id("stException").count() == 0
+    assert "alpha=0.7" in sweep.url
+
+
 def test_arrow_keys_walk_over_the_cells(sweep):
     sweep.locator("[data-place='3,0']").focus()
     sweep.keyboard.press("ArrowDown")

@@ -162,7 +162,7 @@ def _child(work: Path, target: str, first: int, inputs: int, seed: int) -> None:
         _limit()
         for number in range(first, inputs):
             value = made(target, seed, number)
-            before = _peak(resample_per_query=True)
+            before = _peak(reset=True)
             board[_BEGUN_CPU] = began = time.process_time()
             board[_BEGUN] = time.monotonic()
             try:
@@ -193,9 +193,9 @@ def _limit() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (held + 2 * MEMORY, held + 2 * MEMORY))
 
 
-def _peak(anew: bool = False) -> int:
-    """Bytes of resident memory at most since last asked `anew`; then, what is resident now."""
-    if anew:
+def _peak(reset: bool = False) -> int:
+    """Bytes of resident memory at most since the last `reset`; with it, what is resident now."""
+    if reset:
         Path("/proc/self/clear_refs").write_text("5")
     told = Path("/proc/self/status").read_text()
     return int(told.partition("VmHWM:")[2].split()[0]) * 1024

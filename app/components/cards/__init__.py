@@ -12,6 +12,7 @@ from typing import Any
 import streamlit as st
 
 from app.components import source
+from app.components._shared.reported_values import one_of, received
 from fpc_core.explain.cards import Strip
 
 _mount = st.components.v2.component(
@@ -36,9 +37,9 @@ def cards(
     """
 
     def picked() -> None:
-        choice = st.session_state[key].get("picked")
+        choice = received(key, "picked", one_of({card.id for strip in strips for card in strip.cards}))
         if on_pick is not None and choice is not None:
-            on_pick(str(choice))
+            on_pick(choice)
 
     data: dict[str, Any] = {
         "strips": [plain_strip(strip) for strip in strips],

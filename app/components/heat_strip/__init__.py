@@ -10,6 +10,7 @@ import streamlit as st
 
 from app.components import source
 from app.components._shared.patch_grid import geometry
+from app.components._shared.reported_values import one_of, received
 from app.components.cards import plain_strip
 from fpc_core.config import ModelConfig
 from fpc_core.data.browser_encoding import packed
@@ -53,9 +54,9 @@ def heat_strip(
     """
 
     def picked() -> None:
-        choice = st.session_state[key].get("picked")
+        choice = received(key, "picked", one_of({card.id for card in strip.cards}))
         if on_pick is not None and choice is not None:
-            on_pick(str(choice))
+            on_pick(choice)
 
     data = {
         "strip": plain_strip(strip),

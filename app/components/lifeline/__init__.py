@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import streamlit as st
 
 from app.components._shared.patch_grid import component, geometry
+from app.components._shared.reported_values import pin as read_pin
+from app.components._shared.reported_values import received
 from app.session.view import Pin
 from fpc_core.config import ModelConfig
 from fpc_core.data.browser_encoding import packed
@@ -70,9 +71,9 @@ def lifeline(
     """Draw a `life_data` over the query's picture, a data URI. on_pin: as in `components.transport`."""
 
     def pinned() -> None:
-        text = st.session_state[key].get("pinned")
-        if text is not None:
-            on_pin(Pin.parse(text) if text else None)
+        chosen = received(key, "pinned", read_pin)
+        if chosen is not None:
+            on_pin(chosen[0])
 
     shown = str(pin) if pin and pin.side == "q" else ""
     data = {"life": life, "picture": picture, "grid": geometry(config), "pin": shown}

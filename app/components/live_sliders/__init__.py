@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 import streamlit as st
 
 from app.components import source
+from app.components._shared.reported_values import count, numbers, received
 
 _mount = st.components.v2.component(
     "fpc_live_sliders",
@@ -34,8 +35,9 @@ def live_sliders(shown: Sequence[Slider], *, key: str, on_release: Callable[[Map
     """Draw the dials. on_release: called with the value of every dial before the rerun a release causes."""
 
     def released() -> None:
-        values = st.session_state[key].get("released") or {}
-        on_release({dial.name: values[dial.name] for dial in shown})
+        values = received(key, "released", numbers({dial.name: (dial.low, dial.high) for dial in shown}))
+        if values is not None:
+            on_release(values)
 
-    serial = (st.session_state.get(key, {}).get("released") or {}).get("serial", 0)
+    serial = received(key, "released", lambda value: count(value["serial"])) or 0
     _mount(key=key, data={"serial": serial, "dials": [asdict(dial) for dial in shown]}, on_released_change=released)

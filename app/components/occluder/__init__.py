@@ -13,11 +13,14 @@ from typing import Any
 import streamlit as st
 
 from app.components import source
+from app.components._shared.reported_values import count, received
 from fpc_core.data.browser_encoding import data_uri
 from fpc_core.data.occluder_rendering import POLE_SHADE, TILE_WIDTH, tile
 from fpc_core.data.occluders import MAX_OCCLUDERS, MAX_POINTS, CutOut, Scene, Texture
 from fpc_core.io.dataclass_json import to_plain
 
+MOST_PARTS = MAX_OCCLUDERS * (4 * MAX_POINTS + 20)  # values of the largest scene there can be, and some more
+MOST_LETTERS = MAX_OCCLUDERS * 1000
 _mount = st.components.v2.component(
     "fpc_occluder",
     html='<div data-root="" translate="no"></div>',
@@ -46,7 +49,7 @@ def occluder(
     """
 
     def sent() -> None:
-        told = st.session_state[key].get("scene")
+        told = received(key, "scene", _scene, parts=MOST_PARTS, letters=MOST_LETTERS)
         if told is not None:
             on_scene(told)
 
@@ -65,6 +68,13 @@ def occluder(
         "mostPoints": MAX_POINTS,
     }
     _mount(key=key, data=data, on_scene_change=sent)
+
+
+def _scene(value: Any) -> dict[str, Any]:
+    """Return what the editor sends, by the names that `on_scene` reads. Raises for anything else."""
+    if not isinstance(value["held"], bool) or not isinstance(value["occluders"], list):
+        raise ValueError("no scene")
+    return {"serial": count(value["serial"]), "held": value["held"], "occluders": value["occluders"]}
 
 
 def picture_key(occluder: CutOut) -> str:

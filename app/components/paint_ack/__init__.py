@@ -7,6 +7,7 @@ from collections.abc import Callable
 import streamlit as st
 
 from app.components import source
+from app.components._shared.reported_values import count, received
 
 _mount = st.components.v2.component(
     "fpc_paint_ack", html="<div data-echo></div>", js=source("_shared/dom.js", "paint_ack/paint_ack.js")
@@ -18,7 +19,6 @@ def paint_ack(number: int, *, key: str, on_painted: Callable[[int], None]) -> No
     drawn; with 0 where that is so already."""
 
     def painted() -> None:
-        said = st.session_state.get(key) or {}  # nothing where it came too late: the page has gone on
-        on_painted(said.get("painted") or 0)
+        on_painted(received(key, "painted", count) or 0)  # nothing where it came too late: the page has gone on
 
     _mount(key=key, data=number, on_painted_change=painted)

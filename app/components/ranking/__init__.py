@@ -8,6 +8,7 @@ from typing import Any
 import streamlit as st
 
 from app.components import source
+from app.components._shared.reported_values import received, row
 from app.components.cards import plain_strip
 from fpc_core.explain.cards import Strip
 
@@ -39,9 +40,9 @@ def ranking(
     """
 
     def picked() -> None:
-        choice = st.session_state[key].get("picked")
+        choice = received(key, "picked", row)
         if choice is not None:
-            on_pick(str(choice))
+            on_pick(choice)
 
     data = {
         "answer": dict(answer),

@@ -8,6 +8,7 @@ from dataclasses import asdict
 import streamlit as st
 
 from app.components import source
+from app.components._shared.reported_values import one_of, received
 from app.components.score_table.view import ScoreSheet
 
 _mount = st.components.v2.component(
@@ -22,8 +23,8 @@ def score_table(sheet: ScoreSheet, *, key: str, on_pick: Callable[[str], None]) 
     """Draw a table. on_pick: called with `ScoreRow.pick` of a pressed recipe before the rerun."""
 
     def picked() -> None:
-        choice = st.session_state[key].get("picked")
+        choice = received(key, "picked", one_of({row.pick for row in sheet.rows if row.pick}))
         if choice is not None:
-            on_pick(str(choice))
+            on_pick(choice)
 
     _mount(key=key, data=asdict(sheet), on_picked_change=picked)

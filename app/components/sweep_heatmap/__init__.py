@@ -8,6 +8,7 @@ from dataclasses import asdict
 import streamlit as st
 
 from app.components import source
+from app.components._shared.reported_values import one_of, received
 from app.components.sweep_heatmap.view import Heatmap
 
 _mount = st.components.v2.component(
@@ -22,8 +23,8 @@ def heatmap_table(heatmap: Heatmap, *, key: str, on_pick: Callable[[str], None])
     """Draw a heat map. on_pick: called with the id of a clicked cell before the rerun."""
 
     def picked() -> None:
-        choice = st.session_state[key].get("picked")
+        choice = received(key, "picked", one_of({tile.id for line in heatmap.tiles for tile in line if tile.id}))
         if choice is not None:
-            on_pick(str(choice))
+            on_pick(choice)
 
     _mount(key=key, data=asdict(heatmap), on_picked_change=picked)

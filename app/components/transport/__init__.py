@@ -9,9 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import streamlit as st
 
 from app.components._shared.patch_grid import component, geometry
+from app.components._shared.reported_values import pin as read_pin
+from app.components._shared.reported_values import received
 from app.session.view import Pin
 from fpc_core.config import ModelConfig
 from fpc_core.data.browser_encoding import packed
@@ -58,9 +59,9 @@ def transport(
     """
 
     def pinned() -> None:
-        text = st.session_state[key].get("pinned")
-        if text is not None:
-            on_pin(Pin.parse(text) if text else None)
+        chosen = received(key, "pinned", read_pin)
+        if chosen is not None:
+            on_pin(chosen[0])
 
     data = {
         "key": view,

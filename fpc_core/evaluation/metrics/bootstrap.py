@@ -11,22 +11,20 @@ from functools import lru_cache
 
 import numpy as np
 
+from fpc_core.bounds import bounded, check_bounds
+from fpc_core.config import MOST_SEED
+
 
 @dataclass(frozen=True)
 class Bootstrap:
     """resamples: how often all queries are drawn.  level: the share of the means that the interval holds."""
 
-    resamples: int = 2000
-    level: float = 0.95
-    seed: int = 0
+    resamples: int = bounded(2000, 1, 100_000)
+    level: float = bounded(0.95, 0.0, 1.0, above=True, below=True)
+    seed: int = bounded(0, 0, MOST_SEED)
 
     def __post_init__(self) -> None:
-        if not 1 <= self.resamples <= 100_000:
-            raise ValueError(f"resamples must lie in 1..100000, not {self.resamples}")
-        if not 0 < self.level < 1:
-            raise ValueError(f"level must lie between 0 and 1, not {self.level}")
-        if self.seed < 0:
-            raise ValueError(f"seed must not be negative, not {self.seed}")
+        check_bounds(self)
 
 
 @dataclass(frozen=True)

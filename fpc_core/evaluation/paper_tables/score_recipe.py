@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 
+from fpc_core.bounds import bounded, check_bounds
 from fpc_core.config import DropStrategy, PruneSettings, QuerySettings
 from fpc_core.evaluation.engine.passes import ENCODER, PassTask, Point, PostProcessing
 from fpc_core.evaluation.metrics.bootstrap import Bootstrap
@@ -33,7 +34,7 @@ class ScoreRecipe:
 
     method: Method = Method.FPC
     settings: QuerySettings = field(default_factory=QuerySettings)
-    gallery_keep_rate: float = 1.0
+    gallery_keep_rate: float = bounded(1.0, 0.0, 1.0, above=True)
     bootstrap: Bootstrap = field(default_factory=Bootstrap)
     data: str = ""
     weights: str = ""
@@ -41,6 +42,7 @@ class ScoreRecipe:
     queries: str = ""
 
     def __post_init__(self) -> None:
+        check_bounds(self, RecipeError)
         if self.gallery_keep_rate != 1 and (
             self.method is not Method.ENCODER or self.gallery_keep_rate != self.settings.prune.keep_rate
         ):

@@ -30,7 +30,7 @@ def computed(app):
     """The maps that the browser gets once the background has them."""
     for _ in range(100):
         results = [
-            sent["result"] for sent in sent_to(run_page(app), "feed") if sent["name"] == "heat" and sent["result"]
+            sent["result"] for sent in sent_to(run_page(app), "job_result") if sent["name"] == "heat" and sent["result"]
         ]
         if results:
             return results[0]

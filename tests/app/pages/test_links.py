@@ -49,3 +49,16 @@ def test_wrong_parts_of_a_link_give_way_to_the_usual_and_the_right_ones_hold(sma
     assert page.slider(key="a_alpha").value == 0.25
     assert page.button_group(key="a_variant").value == "released"
     assert "The link asks" not in texts(run_page(page))  # it was corrected
+
+
+def test_a_link_of_thousands_of_wrong_values_is_answered_in_a_few_sentences(monkeypatch):
+    from app.session import link_checks
+
+    class Params(dict):
+        def get_all(self, key):
+            return self[key]
+
+    monkeypatch.setattr(link_checks.st, "query_params", Params(tables=["x"] * 100_000, step=["y" * 10_000] * 100_000))
+    assert len(link_checks.unknown("tables", ("a", "b"))) == link_checks.MOST_TOLD
+    assert len(link_checks.beyond("step", 0, 1)) == link_checks.MOST_TOLD
+    assert sum(map(len, link_checks.beyond("step", 0, 1))) < 1000

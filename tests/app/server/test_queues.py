@@ -62,8 +62,8 @@ def visitors(monkeypatch):
         def __exit__(self, *_):
             return None
 
-    monkeypatch.setattr(queues, "on_a_page", lambda: True)
-    monkeypatch.setattr(queues, "still_wanted", still_wanted)
+    monkeypatch.setattr(queues, "in_page_run", lambda: True)
+    monkeypatch.setattr(queues, "stop_if_superseded", still_wanted)
     monkeypatch.setattr(queues.st, "spinner", Sign)
     return found
 
@@ -204,7 +204,105 @@ def test_who_has_not_passed_has_nothing_to_leave(visitors):
 
 
 def test_background_work_does_not_wait(monkeypatch):
-    monkeypatch.setattr(queues, "on_a_page", lambda: False)
+    monkeypatch.setattr(queues, "in_page_run", lambda: False)
     queue = FairQueue(1, 0)
     with queue.slot(), queue.slot():
         assert queue.waiting == 0
+
+
+def test_who_computes_for_long_lets_each_of_the_others_have_a_turn(visitors, monkeypatch):
+    monkeypatch.setattr(queues, "TURN", 0.0)
+    queue, stay, order = FairQueue(1, 10), threading.Event(), []
+    stay.set()
+    begun = threading.Event()
+
+    def compute():
+        with queue.slot():
+            begun.set()
+            until(lambda: queue.waiting == 3)
+            for part in range(4):
+                order.append(f"part {part} after {len(visitors.order)}")
+                queue.take_turns()
+
+    thread = threading.Thread(target=compute)
+    thread.start()
+    begun.wait(10)
+    for name in "bcd":
+        visitors.come(queue, name, stay)
+    thread.join(10)
+    visitors.leave()
+    assert order[:2] == ["part 0 after 0", "part 1 after 3"]
+    assert len(order) == 4
+    assert visitors.order == ["b", "c", "d"]
+    assert queue.waiting == 0
+
+
+def test_who_computes_alone_or_briefly_keeps_the_turn(visitors):
+    queue, stay = FairQueue(1, 10), threading.Event()
+    queue.take_turns()  # outside there is none to give
+    with queue.slot():
+        queue.take_turns()
+        visitors.come(queue, "b", stay)
+        queue.take_turns()
+        assert visitors.order == []
+    stay.set()
+    visitors.leave()
+    assert visitors.order == ["b"]
+
+
+def test_a_request_that_computes_for_too_long_ends_in_words(visitors, monkeypatch):
+    monkeypatch.setattr(queues, "MOST_SECONDS", 0.0)
+    queue = FairQueue(1, 10)
+    monkeypatch.setattr(queues.time, "monotonic", iter(range(100)).__next__)
+    with pytest.raises(BusyError, match="This takes the server more than"), queue.slot():
+        queue.take_turns()
+    monkeypatch.undo()
+    monkeypatch.setattr(queues, "in_page_run", lambda: True)
+    assert_lets_the_next_in(queue, visitors)
+
+
+def test_who_moves_on_while_computing_ends_at_the_next_turn(visitors):
+    queue = FairQueue(1, 10)
+    visitors.gone.add(threading.current_thread().name)
+    with pytest.raises(MovedOn), queue.slot():
+        queue.take_turns()
+    assert_lets_the_next_in(queue, visitors)
+
+
+def test_the_longest_search_lets_another_visitor_s_short_one_end_first(visitors, monkeypatch):
+    """The worst that settings allow: without turns the other would wait for all of it."""
+    import numpy as np
+
+    from app.server import search
+    from fpc_core.config import MOST_ITERATIONS
+    from fpc_core.matching.sinkhorn import sinkhorn_cpu
+
+    queue = FairQueue(1, 10)
+    monkeypatch.setattr(search, "MODEL_QUEUE", queue)
+    monkeypatch.setattr(search, "in_page_run", lambda: False)
+    monkeypatch.setattr(queues, "TURN", 0.1)
+    rng = np.random.default_rng(0)
+    cost = rng.random((1000, 124, 242), dtype=np.float32)
+    a, b = (rng.random((1000, size), dtype=np.float32) for size in (124, 242))
+    a, b = a / a.sum(1, keepdims=True), b / b.sum(1, keepdims=True)
+    begun, over = threading.Event(), []
+
+    def longest():
+        def work():
+            begun.set()
+            sinkhorn_cpu(cost, a, b, 0.05, 1e-12, MOST_ITERATIONS)
+
+        try:
+            search.run_in_model_queue(work)
+        except MovedOn:
+            over.append("ended early")
+
+    thread = threading.Thread(target=longest, name="long")
+    thread.start()
+    begun.wait(60)
+    short = []
+    search.run_in_model_queue(lambda: short.append(thread.is_alive()))
+    assert short == [True]
+    visitors.gone.add("long")
+    thread.join(60)
+    assert over == ["ended early"]

@@ -9,6 +9,7 @@ import pytest
 
 from app.server.worker import Worker
 from fpc_core.runtime import threads
+from fpc_core.runtime.interruption import checkpoint
 from fpc_core.runtime.out_of_memory import _say
 
 
@@ -173,7 +174,7 @@ def test_what_ended_a_job_is_in_the_log_of_the_server(caplog):
 def test_a_thread_that_keeps_to_one_core_leaves_the_others_theirs():
     program = """
 import threading, numba, torch
-from fpc_core.runtime.threads import keep_to_one_core
+from fpc_core.runtime.threads import limit_thread_to_one_core
 def in_a_thread(*before):
     seen = []
     def work():
@@ -182,7 +183,7 @@ def in_a_thread(*before):
     thread = threading.Thread(target=work)
     thread.start(); thread.join()
     return seen[0]
-print(in_a_thread(keep_to_one_core), in_a_thread(), (torch.get_num_threads(), numba.get_num_threads()))
+print(in_a_thread(limit_thread_to_one_core), in_a_thread(), (torch.get_num_threads(), numba.get_num_threads()))
 """
     environment = os.environ | {"OMP_NUM_THREADS": "2", "NUMBA_NUM_THREADS": "2"}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
@@ -217,3 +218,30 @@ def test_a_visitor_may_leave_and_the_job_says_that_it_was_dropped():
     assert job.cancelled
     assert not job.finished
     assert len(log) <= 1
+
+
+def test_a_long_step_that_nobody_waits_for_is_ended(monkeypatch):
+    """And not one that is short, or that somebody still waits for: the next job of the worker has its turn."""
+    monkeypatch.setattr("app.server.worker.LONG_STEP", 0.05)
+    worker, begun, ended = Worker(), threading.Event(), threading.Event()
+
+    def endless():
+        try:
+            while True:
+                begun.set()
+                checkpoint()
+                threading.Event().wait(0.01)
+        finally:
+            ended.set()
+        yield
+
+    job = worker.submit("a", "long", 1, endless)
+    worker.submit("b", "long", 1, endless)
+    assert begun.wait(10)
+    worker.leave("a")
+    assert not ended.wait(0.3)
+    worker.leave("b")
+    assert ended.wait(10)
+    assert wait(worker.submit("c", "next", 2, counting(2))).result == 2
+    assert job.cancelled
+    assert not job.finished

@@ -1,7 +1,12 @@
 """The scene on a visitor's desk: what the editor, a link and a recipe do to it."""
 
 import base64
+import json
+import time
+import tracemalloc
 import zlib
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,6 +16,7 @@ from app.session import lab_scene
 from fpc_core.data.occluders import Rectangle, Scene, Stroke
 from fpc_core.io.dataclass_json import RecipeError, to_plain
 
+ROOT = Path(__file__).resolve().parents[3]
 GREY, RED = Scene((Rectangle(),)), Scene((Rectangle(colour="#ff0000"),))
 LONG = Scene(
     tuple(Stroke(tuple((each % 97 / 97, each % 89 / 89) for each in range(start, start + 400))) for start in range(4))
@@ -33,7 +39,7 @@ def test_a_scene_that_is_held_is_shown_and_the_released_one_stays():
     told(GREY, 1)
     assert lab_scene.pop_released()
     assert not lab_scene.pop_released()
-    told(RED, 1, dragged_scene=True)
+    told(RED, 1, held=True)
     now = lab_scene.current_scene()
     assert (now.shown, now.scene, now.serial) == (RED, GREY, 1)
     assert not lab_scene.pop_released()
@@ -107,3 +113,83 @@ def test_a_link_that_cannot_be_used_is_told_and_the_desk_is_empty(visitor, text,
     visitor["scene"] = text
     assert lab_scene.open_link().startswith("The scene of the link cannot be used: ")
     assert lab_scene.current_scene().scene == Scene()
+
+
+POLES = [{"kind": "pole"}] * 65_000
+
+
+@pytest.mark.parametrize("count", [65_000, 10_000, 31])
+def test_a_link_of_too_many_occluders_is_refused_before_one_is_made(monkeypatch, count):
+    made = []
+    monkeypatch.setattr("fpc_core.data.occluders.Pole.__post_init__", made.append)
+    text = packed(json.dumps({"format": 1, "occluders": POLES[:count]}, separators=(",", ":")).encode())
+    with pytest.raises(RecipeError, match=r"at most 30|too large"):
+        lab_scene.from_link(text)
+    assert made == []
+
+
+def test_a_link_that_unpacks_to_much_takes_the_time_of_one_that_does_not():
+    """Bound on what others wait for: the longest refused link against the longest that is met."""
+
+    def seconds(text):
+        start = time.perf_counter()
+        for _ in range(20):
+            with suppress(RecipeError):
+                lab_scene.from_link(text)
+        return (time.perf_counter() - start) / 20
+
+    stroke = {"kind": "stroke", "points": [[0.25, 0.5]] * 400}
+    longest = packed(json.dumps({"format": 1, "occluders": [stroke] * 30}, separators=(",", ":")).encode())
+    assert len(lab_scene.from_link(longest).occluders) == 30
+    bombs = [
+        packed(json.dumps({"format": 1, "occluders": POLES}).encode()),
+        packed(b'{"format":1,"occluders":[' + b"[" * 200_000),
+        packed(b'{"format":1,"occluders":[' + b"{}," * 80_000 + b"{}]}"),
+        packed(b"9" * 250_000),
+        "A" * 10_000_000,
+    ]
+    for bomb in bombs:
+        assert seconds(bomb) < 3 * seconds(longest) + 0.05
+
+
+def test_a_refused_link_takes_little_memory():
+    bomb = packed(b'{"format":1,"occluders":[' + b'{"kind":"pole"},' * 4_000_000)
+    tracemalloc.start()
+    try:
+        with pytest.raises(RecipeError):
+            lab_scene.from_link(bomb)
+        assert tracemalloc.get_traced_memory()[1] < 4 * lab_scene.MOST_UNPACKED
+    finally:
+        tracemalloc.stop()
+
+
+def test_nobody_waits_for_the_page_queue_while_a_link_is_read(visitor, monkeypatch):
+    """The queue is left while a visitor's text is unpacked and built, and entered again after it."""
+    order = []
+
+    @contextmanager
+    def left():
+        order.append("left")
+        yield
+        order.append("back")
+
+    monkeypatch.setattr(lab_scene.PAGES, "left", left)
+    monkeypatch.setattr(lab_scene, "from_link", lambda text: order.append("read") or Scene())
+    visitor["scene"] = "it"
+    lab_scene.open_link()
+    assert order == ["left", "read", "back"]
+
+
+def test_every_recipe_of_a_visitor_is_read_outside_of_the_page_queue():
+    """Wherever the app turns a visitor's text into objects, the lines around it leave the queue."""
+    for path in ("app/lab/editor.py", "app/pages/figures.py", "app/session/lab_scene.py"):
+        lines = (ROOT / path).read_text(encoding="utf-8").splitlines()
+        for at, line in enumerate(lines):
+            if "Recipe.from_json(" in line or "= from_link(" in line:
+                assert "with PAGE_QUEUE.release_while()" in lines[at - 1], f"{path}:{at + 1}"
+
+
+def test_the_longest_scene_of_the_editor_is_met_by_a_link_or_left_out_of_it():
+    stroke = Stroke(tuple((round(each / 7 % 1, 9), round(each / 3 % 1, 9)) for each in range(400)))
+    assert not lab_scene.in_link(Scene((stroke,) * 30))
+    assert lab_scene.from_link(lab_scene.to_link(Scene((stroke,)))) == Scene((stroke,))

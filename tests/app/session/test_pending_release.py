@@ -1,6 +1,7 @@
 """The release of a dial until its answer is painted, when other messages come with it."""
 
 import pytest
+from streamlit.errors import StreamlitAPIException
 
 from app.session import pending_release
 from app.ui.query_picker import view_from_url
@@ -89,3 +90,54 @@ def test_a_url_that_the_browser_sent_before_it_knew_the_release_moves_no_dial_ba
     page.after(pending_release.on_answer_painted, pending_release.pending().number)
     page.query_params = {"alpha": "0.2"}  # the browser's way back
     assert view_from_url(workspace)[0].settings.alpha == 0.2
+
+
+@pytest.fixture
+def left_page(page, monkeypatch):
+    """The page was left: it has no fragment any more, and Streamlit says so where one is asked for."""
+
+    def rerun(scope="app"):
+        page.runs.append(scope)
+        if scope != "app":
+            raise StreamlitAPIException("No fragment found for target")
+        raise Rerun
+
+    page.rerun = rerun
+    return page
+
+
+def test_a_question_of_a_page_that_was_left_raises_nothing(left_page):
+    pending_release.run_fragment("feed")
+    assert left_page.runs == ["feed"]
+    pending_release.rerun_fragment_for_release("hits", MOVED)
+    pending_release.run_fragment("feed")
+    assert left_page.runs[1:] == ["hits", ["hits", "feed"], "feed"]
+
+
+def test_word_of_an_answer_on_a_page_that_was_left_raises_nothing(left_page):
+    pending_release.rerun_fragment_for_release("hits", MOVED)
+    pending_release.on_answer_painted(pending_release.pending().number + 1)
+    assert left_page.query_params == {}
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        lambda: pending_release.rerun_fragment_for_release("hits", MOVED),
+        lambda: pending_release.run_fragment("feed"),
+        lambda: pending_release.on_answer_painted(0),
+        lambda: pending_release.on_answer_painted(1),
+    ],
+    ids=["a release", "a question", "an answer painted late", "an answer painted"],
+)
+def test_a_report_heard_on_the_next_page_runs_no_fragment_of_the_last(page, monkeypatch, report):
+    """They are still known then, and drawn into another page they would break it."""
+    monkeypatch.setattr(pending_release.visitors, "page_run", lambda: "explore")
+    pending_release.note_page()
+    page.after(pending_release.run_fragment, "feed")
+    monkeypatch.setattr(pending_release.visitors, "page_run", lambda: "compare")
+    report()
+    assert page.runs == ["feed"]
+    assert pending_release.pending() is None
+    pending_release.note_page()
+    assert page.after(pending_release.run_fragment, "cases") == "cases"

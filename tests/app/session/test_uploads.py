@@ -42,7 +42,7 @@ def decoded(monkeypatch):
             raise ImageError(f"{name} is bad")
         return np.full((*size, 3), len(data) % 200, np.uint8)
 
-    monkeypatch.setattr(uploads, "decode_apart", decode)
+    monkeypatch.setattr(uploads, "decode_in_subprocess", decode)
     return names
 
 

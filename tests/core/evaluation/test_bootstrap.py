@@ -85,7 +85,11 @@ def test_what_has_no_mean_is_refused(values):
 
 @pytest.mark.parametrize(
     ("how", "message"),
-    [({"resamples": 0}, "resamples must lie in"), ({"level": 1.0}, "level must lie"), ({"seed": -1}, "seed must not")],
+    [
+        ({"resamples": 0}, "resamples must lie in"),
+        ({"level": 1.0}, "level must lie"),
+        ({"seed": -1}, "seed must lie in 0"),
+    ],
 )
 def test_settings_that_mean_nothing_are_refused(how, message):
     with pytest.raises(ValueError, match=message):

@@ -67,12 +67,12 @@ def test_two_who_write_one_file_at_once_leave_one_of_the_two_whole(tmp_path):
 def test_what_a_killed_process_left_is_written_over_by_who_writes_alone(tmp_path):
     path = tmp_path / "it.json"
     killed = (
-        "import os, pathlib, sys; from fpc_core.io.atomic_write import written_whole\n"
-        "with written_whole(pathlib.Path(sys.argv[1]), alone=True) as place: place.write_text('half'); os._exit(9)"
+        "import os, pathlib, sys; from fpc_core.io.atomic_write import atomic_write\n"
+        "with atomic_write(pathlib.Path(sys.argv[1]), exclusive=True) as place: place.write_text('half'); os._exit(9)"
     )
     assert subprocess.run([sys.executable, "-c", killed, str(path)], check=False).returncode == 9
     assert names(tmp_path) == [".it.json.tmp"]
-    with atomic_write(path, alone=True) as place:
+    with atomic_write(path, exclusive=True) as place:
         place.write_text("whole")
     assert path.read_text() == "whole"
     assert names(tmp_path) == ["it.json"]

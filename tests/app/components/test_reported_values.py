@@ -1,0 +1,223 @@
+"""What components report: forged, damaged and late reports count as none, whichever component they are of."""
+
+import importlib
+import math
+import time
+
+import pytest
+
+from app.components._shared import reported_values
+from app.components.score_table.view import ScoreRow, ScoreSheet
+from app.components.sweep_heatmap.view import Heatmap, KeepRate, Tile
+from fpc_core.config import VIT_TINY
+from fpc_core.data.occluders import MAX_OCCLUDERS, MAX_POINTS, CutOut, Scene, Stroke
+from fpc_core.explain.cards import Card, Strip
+from fpc_core.io.dataclass_json import to_plain
+
+STRIP = Strip("s", "", (Card("4", "g4", "1", (), alt="it"),))
+MAP = Heatmap((KeepRate("1", "", "", 1.0),), ("0.4",), ((Tile("1|0.4|5", "9", "nine"),),), "", "", "")
+SHEET = ScoreSheet("", (), (), (), (ScoreRow((), (), "Table 1|0", False),), "")
+DEEP = [1]
+for _ in range(50_000):
+    DEEP = [DEEP]
+FORGED = {
+    "nothing": None,
+    "a number": 7.5,
+    "not a number": math.nan,
+    "infinity": math.inf,
+    "a switch": True,
+    "a huge number": 10**400,
+    "a list": [[1], 2],
+    "a mapping": {"x": 1},
+    "a long list": [0] * 1_000_000,
+    "a deep list": DEEP,
+    "a long text": "4" * 10_000_000,
+    "markup": "<b>",
+    "half a letter": "\ud800",
+    "another digit": "²",
+    "numbers in disorder": {"gamma": math.nan, "alpha": "1", "k": [3], "serial": -1},
+    "numbers missing": {"alpha": 0.5},
+    "a scene in disorder": {"serial": "1", "held": 0, "occluders": {"a": 1}},
+    "a scene of too much": {"serial": 1, "held": False, "occluders": [{"points": [[0, 0]] * 400}] * 65_000},
+}
+LOST = {"no state": None, "state of another kind": [1], "empty state": {}}
+
+
+def strip_cards(called):
+    from app.components.cards import cards
+
+    cards([STRIP], {}, key="it", on_pick=called)
+
+
+def heat_maps(called):
+    from app.components.heat_strip import heat_strip
+
+    heat_strip(STRIP, VIT_TINY, "view", "part", key="it", on_pick=called)
+
+
+def heat_table(called):
+    from app.components.sweep_heatmap import heatmap_table
+
+    heatmap_table(MAP, key="it", on_pick=called)
+
+
+def ranked(called):
+    from app.components.ranking import ranking
+
+    ranking({}, None, key="it", show=5, junk=False, chosen=None, on_pick=called)
+
+
+def scored(called):
+    from app.components.score_table import score_table
+
+    score_table(SHEET, key="it", on_pick=called)
+
+
+def transported(called):
+    from app.components.transport import transport
+
+    transport("view", 0, {}, ("", ""), ("", ""), VIT_TINY, key="it", pin=None, on_pin=called)
+
+
+def lived(called):
+    from app.components.lifeline import lifeline
+
+    lifeline({}, "", VIT_TINY, key="it", pin=None, on_pin=called)
+
+
+def dialled(called):
+    from app.components.live_sliders import Slider, live_sliders
+
+    shown = [Slider(name, name, "", low, high, 0.1, low) for name, low, high in RANGES]
+    live_sliders(shown, key="it", on_release=called)
+
+
+def edited(called):
+    from app.components.occluder import occluder
+
+    occluder("", (8, 8), Scene(), 0, {}, CutOut(path="a.png"), key="it", on_scene=called)
+
+
+RANGES = (("gamma", 0.3, 1.0), ("alpha", 0.0, 1.0), ("k", 1, 20))
+COMPONENTS = {  # module, how it is drawn, what it reports, a right report and what is then told
+    "cards": (strip_cards, "picked", "4", "4"),
+    "heat": (heat_maps, "picked", "4", "4"),
+    "heatmap": (heat_table, "picked", "1|0.4|5", "1|0.4|5"),
+    "ranking": (ranked, "picked", "17", "17"),
+    "scores": (scored, "picked", "Table 1|0", "Table 1|0"),
+    "transport": (transported, "pinned", "", None),
+    "lifeline": (lived, "pinned", "", None),
+    "dials": (dialled, "released", {"gamma": 0.5, "alpha": 1, "k": 3, "serial": 2}, {"gamma": 0.5, "alpha": 1, "k": 3}),
+    "occluder": (
+        edited,
+        "scene",
+        {"serial": 3, "held": True, "occluders": []},
+        {"serial": 3, "held": True, "occluders": []},
+    ),
+}
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """Draws a component without Streamlit; gives what was sent, the callback of the browser's report, and the state."""
+
+    class Drawn:
+        def __init__(self):
+            self.state, self.told, self.sent = {}, [], {}
+
+        def draw(self, name):
+            draw, event, _, _ = COMPONENTS[name]
+            module = importlib.import_module(f"app.components.{name}")
+            monkeypatch.setattr(module, "_mount", lambda **options: self.sent.update(options))
+            draw(self.told.append)
+            self.report = self.sent[f"on_{event}_change"]
+
+    result = Drawn()
+    monkeypatch.setattr(reported_values.st, "session_state", result.state)
+    return result
+
+
+@pytest.mark.parametrize("name", list(COMPONENTS))
+@pytest.mark.parametrize("lost", list(LOST))
+def test_a_report_to_a_page_that_was_left_is_ignored(drawn, name, lost):
+    drawn.draw(name)
+    if LOST[lost] is not None:
+        drawn.state["it"] = LOST[lost]
+    drawn.report()
+    assert drawn.told == []
+
+
+@pytest.mark.parametrize("name", list(COMPONENTS))
+@pytest.mark.parametrize("forged", list(FORGED))
+def test_a_forged_report_is_ignored(drawn, name, forged):
+    drawn.state["it"] = {COMPONENTS[name][1]: FORGED[forged]}
+    drawn.draw(name)  # with the state of the last run there
+    drawn.report()
+    assert drawn.told == []
+
+
+@pytest.mark.parametrize("name", list(COMPONENTS))
+def test_a_right_report_is_told_as_it_is_used(drawn, name):
+    _, event, right, expected = COMPONENTS[name]
+    drawn.state["it"] = {event: right}
+    drawn.draw(name)
+    drawn.report()
+    assert drawn.told == [expected]
+
+
+def test_a_card_that_was_not_drawn_cannot_be_pressed(drawn):
+    drawn.state["it"] = {"picked": "5"}
+    drawn.draw("cards")
+    drawn.report()
+    assert drawn.told == []
+
+
+@pytest.mark.parametrize("forged", list(FORGED))
+def test_a_forged_word_that_an_answer_is_painted_is_one_of_no_number(drawn, monkeypatch, forged):
+    from app.components import paint_ack
+
+    monkeypatch.setattr(paint_ack, "_mount", lambda **options: drawn.sent.update(options))
+    drawn.state["it"] = {"painted": FORGED[forged]}
+    paint_ack.paint_ack(3, key="it", on_painted=drawn.told.append)
+    drawn.sent["on_painted_change"]()
+    assert drawn.told == [0]
+
+
+def test_the_largest_scene_there_can_be_is_heard(drawn):
+    points = tuple((round(each / 1000, 3), 0.123456789) for each in range(MAX_POINTS))
+    scene = Scene(tuple(Stroke(points) for _ in range(MAX_OCCLUDERS)))
+    drawn.state["it"] = {"scene": {"serial": 1, "held": False, "occluders": _listed(to_plain(scene)["occluders"])}}
+    drawn.draw("occluder")
+    drawn.report()
+    assert len(drawn.told) == 1
+
+
+def _listed(value):
+    """As JSON has it: lists for tuples."""
+    if isinstance(value, dict):
+        return {name: _listed(each) for name, each in value.items()}
+    return [_listed(each) for each in value] if isinstance(value, (list, tuple)) else value
+
+
+def test_a_large_report_is_put_aside_faster_than_it_is_looked_through():
+    small, large = [0] * 50, [[0] * 1000] * 100_000
+
+    def seconds(value, times):
+        start = time.perf_counter()
+        for _ in range(times):
+            reported_values.is_small(value, 100, 100)
+        return (time.perf_counter() - start) / times
+
+    assert seconds(large, 100) < 20 * seconds(small, 100) + 1e-3
+
+
+def test_every_component_reads_its_state_in_the_guarded_way():
+    from pathlib import Path
+
+    folder = Path(reported_values.__file__).parent
+    unguarded = [
+        path.name
+        for path in folder.glob("*.py")
+        if path.name != "received.py" and "session_state[key]" in path.read_text(encoding="utf-8")
+    ]
+    assert unguarded == []

@@ -1,0 +1,163 @@
+"""Files made on demand: one seat per visitor, equal files made once, and room left for others."""
+
+import threading
+import time
+
+import pytest
+
+from app.server import downloads
+from app.server.downloads import Downloads, SupersededError
+from app.server.queues import BusyError, FairQueue
+from app.session import visitor as visitors
+
+
+def until(holds):
+    for _ in range(1000):
+        if holds():
+            return
+        time.sleep(0.01)
+    raise TimeoutError
+
+
+class Asked:
+    """A request in a thread of its own, as Streamlit has it. made: how often anything was made for it."""
+
+    def __init__(self, seats, visitor, key, make):
+        self.file = self.error = None
+        self._thread = threading.Thread(target=self._run, args=(seats, visitor, key, make))
+        self._thread.start()
+
+    def _run(self, seats, visitor, key, make):
+        try:
+            self.file = seats.get(visitor, key, make)
+        except (BusyError, SupersededError) as error:
+            self.error = error
+
+    @property
+    def ended(self):
+        return not self._thread.is_alive()
+
+    def end(self):
+        self._thread.join(20)
+        assert self.ended
+        return self
+
+
+class Work:
+    """Makes a file until it is let go, with a checkpoint every moment."""
+
+    def __init__(self):
+        self.begun, self.let_go, self.times = threading.Event(), threading.Event(), 0
+
+    def __call__(self):
+        self.times += 1
+        self.begun.set()
+        while not self.let_go.wait(0.01):
+            visitors.stop_if_superseded()
+        return b"file"
+
+
+@pytest.fixture
+def seats():
+    return Downloads(at_once=6, is_here=lambda name: True)
+
+
+def test_eight_requests_for_one_file_are_one_computation(seats):
+    work, wide = Work(), Downloads(at_once=20, is_here=lambda name: True)
+    asked = [Asked(wide, f"v{number}", "large", work) for number in range(8)]
+    until(lambda: len(wide._inside) == 8)
+    work.let_go.set()
+    assert [each.end().file for each in asked] == [b"file"] * 8
+    assert work.times == 1
+
+
+def test_a_visitor_who_asks_again_and_again_leaves_room_for_another(seats):
+    work, small = Work(), Work()
+    asked = []
+    for _ in range(8):
+        asked.append(Asked(seats, "hasty", "large", work))
+        work.begun.wait(10)
+        until(lambda: len(seats._inside) <= 2 or asked[-1].ended)
+    assert len(seats._inside) <= 2 + 1
+    small.let_go.set()
+    assert Asked(seats, "other", "small", small).end().file == b"file"
+    work.let_go.set()
+    assert [each.end() for each in asked][-1].file == b"file"
+    assert work.times == 1
+
+
+def test_the_next_request_of_a_visitor_ends_the_last_one(seats):
+    first, second = Work(), Work()
+    one = Asked(seats, "a", "one", first)
+    first.begun.wait(10)
+    two = Asked(seats, "a", "two", second)
+    assert isinstance(one.end().error, SupersededError)
+    second.let_go.set()
+    assert two.end().file == b"file"
+    assert seats._inside == []
+    assert seats._latest == {}
+
+
+def test_a_file_that_another_visitor_waits_for_is_made_to_the_end(seats):
+    shared, second = Work(), Work()
+    second.let_go.set()
+    one = Asked(seats, "a", "shared", shared)
+    shared.begun.wait(10)
+    other = Asked(seats, "b", "shared", shared)
+    until(lambda: len(seats._inside) == 2)
+    assert Asked(seats, "a", "else", second).end().file == b"file"
+    shared.let_go.set()
+    assert other.end().file == b"file"
+    one.end()
+    assert shared.times == 1
+
+
+def test_more_requests_than_seats_are_refused_in_words():
+    seats, work = Downloads(at_once=2, is_here=lambda name: True), Work()
+    asked = [Asked(seats, name, name, work) for name in "ab"]
+    until(lambda: len(seats._inside) == 2)
+    with pytest.raises(BusyError, match="busy with other downloads"):
+        seats.get("c", "c", work)
+    work.let_go.set()
+    assert [each.end().file for each in asked] == [b"file"] * 2
+
+
+def test_what_fails_is_made_anew_for_who_waited(seats):
+    work = Work()
+
+    def fails():
+        work()
+        raise BusyError("no")
+
+    one = Asked(seats, "a", "it", fails)
+    work.begun.wait(10)
+    other = Asked(seats, "b", "it", lambda: b"anew")
+    until(lambda: len(seats._inside) == 2)
+    work.let_go.set()
+    assert str(one.end().error) == "no"
+    assert other.end().file == b"anew"
+
+
+def test_a_visitor_who_has_left_ends_the_work_for_the_file():
+    gone = set()
+    seats, work = Downloads(at_once=6, is_here=lambda name: name not in gone), Work()
+    asked = Asked(seats, "a", "it", work)
+    work.begun.wait(10)
+    gone.add("a")
+    assert isinstance(asked.end().error, SupersededError)
+
+
+def test_what_a_download_computes_waits_in_the_queue_of_the_model(monkeypatch):
+    queue = FairQueue(1, 10)
+    monkeypatch.setattr("app.server.search.GATE", queue)
+    monkeypatch.setattr(downloads, "DOWNLOADS", Downloads(at_once=6, is_here=lambda name: True))
+    monkeypatch.setattr(visitors, "current", lambda: "a")
+    files = []
+    make = downloads.on_demand("it", lambda: b"file")
+    with visitors.working_off_page(lambda: None), queue.slot():
+        thread = threading.Thread(target=lambda: files.append(make()))
+        thread.start()
+        until(lambda: queue.waiting == 1)
+        assert files == []
+    thread.join(20)
+    assert files == [b"file"]
