@@ -35,6 +35,7 @@ from fpc_core.gallery.encoder import GalleryEncoder
 from fpc_core.gallery.memory import (
     ARRAYS,
     MANIFEST,
+    MAX_IMAGES,
     PARTIAL,
     RECORDS,
     Fingerprint,
@@ -54,6 +55,7 @@ from fpc_core.gallery.token_store import (
     row_checksums,
     token_file,
 )
+from fpc_core.io.bounded_files import UnusableFileError, map_array, open_for_writing
 from fpc_core.model.fpc import FPC
 from fpc_core.runtime import distributed
 
@@ -97,6 +99,7 @@ def build_steps(
     *,
     batch_size: int = BATCH_SIZE,
     shard_images: int = SHARD_IMAGES,
+    allowed: Sequence[Path] = (),
 ) -> Generator[int, None, GalleryMemory]:
     """Encode `records` (paths relative to `root`) at keep rate 1 into `directory`; returns the memory, opened.
 
@@ -104,6 +107,7 @@ def build_steps(
     batch and ends with the same bytes as an uninterrupted one. A memory that is up to date and of which every row is
     what was written is opened as it is. Cameras are passed to the model if every record has one. Under torchrun every
     process makes these calls and takes its share of the shards; on several machines `directory` is one they share.
+    allowed: real folders in which every image must lie, links resolved; empty for no such bound.
     Raises GalleryMemoryError, also where the disk is full or may not be written to, or ImageError for an image.
     """
     directory, root = Path(directory), Path(root)
@@ -129,6 +133,7 @@ def build_steps(
             batch_size,
             {},
         ),
+        tuple(allowed),
     )
     first, training = distributed.rank() == 0, model.training
     model.eval()
@@ -147,6 +152,8 @@ def build_steps(
                     job.finish()
                     _move_into_place(job.partial, directory)
                 distributed.barrier()
+    except UnusableFileError as error:
+        raise GalleryMemoryError(str(error)) from error
     except OSError as error:
         raise GalleryMemoryError(
             f"cannot write the gallery memory {directory}: {error.strerror or error}; make room or choose another place"
@@ -166,9 +173,11 @@ def images_done(
     asked = {"fingerprint": asdict(made_from), "batch_size": batch_size, "shard_images": shard_images}
     if {**told, **asked} != told:
         return 0
-    if whole:
-        return whole["images"]
-    return sum(_done(partial, number)[0] for number in range(-(-told["images"] // shard_images)))
+    images = told.get("images")
+    if type(images) is not int or not 0 < images <= MOST_SHARDS * shard_images:
+        return 0
+    done = images if whole else sum(_done(partial, number)[0] for number in range(-(-images // shard_images)))
+    return min(images, done)
 
 
 def memory_bytes(config: ModelConfig, images: int) -> int:
@@ -185,6 +194,7 @@ class _Job:
     records: tuple[ImageRecord, ...]
     root: Path
     plan: Manifest
+    allowed: tuple[Path, ...] = ()
 
     @cached_property
     def encoder(self) -> GalleryEncoder:
@@ -252,7 +262,7 @@ class _Job:
                 kind, inner = row_type[name].base, row_type[name].shape
                 with _RowWriter(self.partial / f"{name}.npy", kind, (len(self.records), *inner), 0) as out:
                     for number in numbers:
-                        out.write(np.load(self.partial / _row_file(number), mmap_mode="r")[name])
+                        out.write(map_array(self.partial / _row_file(number))[name])
             listing = [[r.path.as_posix(), r.identity, r.camera, r.split] for r in self.records]
             write_json(self.partial / RECORDS, listing)
             small = [*(f"{name}.npy" for name in ARRAYS), RECORDS]
@@ -276,9 +286,7 @@ class _Job:
     def _check(self, number: int) -> None:
         """Raises GalleryMemoryError for a shard whose files are not as they were written; it is then begun anew."""
         try:
-            tokens, rows = (
-                np.load(self.partial / name, mmap_mode="r") for name in (token_file(number), _row_file(number))
-            )
+            tokens, rows = (map_array(self.partial / name) for name in (token_file(number), _row_file(number)))
             as_written = len(tokens) == len(rows) == len(self._shard(number))
             as_written &= (len(rows), zlib.crc32(rows.tobytes())) == _done(self.partial, number)
         except (OSError, ValueError):
@@ -293,7 +301,8 @@ class _Job:
         """The images of every batch at the model's size; the next one is decoded while this one is encoded."""
 
         def read(record: ImageRecord) -> np.ndarray:
-            return resize_image(decode_image(self.root / record.path), self.model.config.image_size)
+            pixels = decode_image(self.root / record.path, allowed=self.allowed)
+            return resize_image(pixels, self.model.config.image_size)
 
         with ThreadPoolExecutor(max(1, (os.cpu_count() or 1) // 2), thread_name_prefix="decode") as pool:
             ahead: list[Future[np.ndarray]] = []
@@ -312,7 +321,7 @@ class _RowWriter:
 
     def __init__(self, path: Path, kind: np.dtype, shape: tuple[int, ...], done: int) -> None:
         """done: rows that are there and stay; what follows them is written over."""
-        self._file = path.open("r+b" if done else "wb")
+        self._file = open_for_writing(path, keep=bool(done))
         self._kind = kind
         form = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": shape}
         with ExitStack() as unfinished:
@@ -348,8 +357,9 @@ def _done_file(number: int) -> str:
 
 def _done(partial: Path, number: int) -> tuple[int, int]:
     """Images of a shard that are on the disk, and the CRC-32 of their rows."""
-    marker = read_json(partial / _done_file(number)) or {"done": 0, "crc32": 0}
-    return int(marker["done"]), int(marker["crc32"])
+    marker = read_json(partial / _done_file(number)) or {}
+    done, checksum = marker.get("done"), marker.get("crc32")
+    return (done, checksum) if type(done) is type(checksum) is int and 0 <= done <= MAX_IMAGES else (0, 0)
 
 
 def _is_up_to_date(directory: Path, made_from: Fingerprint) -> bool:
@@ -389,7 +399,7 @@ def _locked(partial: Path) -> Iterator[None]:
     if sys.platform == "win32":
         yield
         return
-    with (partial / LOCK).open("w") as file:
+    with open_for_writing(partial / LOCK) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

@@ -21,6 +21,7 @@ def atomic_write(path: Path, *, alone: bool = False) -> Iterator[Path]:
     """
     own = "tmp" if alone else f"{os.getpid()}-{threading.get_ident()}"
     temporary = path.with_name(f".{path.name}.{own}")
+    temporary.unlink(missing_ok=True)  # a pipe of that name would be waited for, a link would be followed
     try:
         yield temporary
         with temporary.open("rb+") as file:
