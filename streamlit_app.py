@@ -1,35 +1,52 @@
-"""Page set-up and the navigation table, nothing else. Start it with: streamlit run streamlit_app.py"""
+"""Page set-up and the navigation table, nothing else. Start it with: streamlit run streamlit_app.py
+
+`streamlit run` imports this file once, when the server starts, and takes `server` from it; for every visitor it then
+runs the file as a script.
+"""
 
 import streamlit as st
 
-from app.layout import ICON, inject_page_css
-from app.public_mode import config_error, is_public
-from app.server.shutdown import end_in_time
-from app.session import pending_release
 
-st.set_page_config(page_title="FPC Explorer", page_icon=ICON, layout="wide")
-inject_page_css()
-end_in_time()
-if why := config_error():
-    st.error(why, icon=":material/lock:")
-    st.stop()
-data = "app/pages/data_public.py" if is_public() else "app/pages/data.py"
-explore = st.Page("app/pages/explore.py", title="Explore", icon=":material/person_search:")
-page = st.navigation(
-    [
-        explore,
-        st.Page("app/pages/learn.py", title="Learn", icon=":material/school:"),
-        st.Page("app/pages/sweep.py", title="Sweep", icon=":material/grid_on:"),
-        st.Page("app/pages/evaluate.py", title="Evaluate", icon=":material/leaderboard:"),
-        st.Page("app/pages/atlas.py", title="Atlas", icon=":material/travel_explore:"),
-        st.Page("app/pages/lab.py", title="Lab", icon=":material/science:"),
-        st.Page("app/pages/compare.py", title="Compare", icon=":material/compare:"),
-        st.Page("app/pages/figures.py", title="Figures", icon=":material/image:"),
-        st.Page(data, title="Data", url_path="data", icon=":material/database:"),
-    ],
-    position="top",
-)
-pending_release.note_page()
-if page != explore:
-    pending_release.clear_pending()  # a dial let go there is answered there alone
-page.run()
+def show() -> None:
+    """Set the page up and run the one that the visitor asks for."""
+    from app.layout import ICON, inject_page_css
+    from app.public_mode import config_error, is_public
+    from app.server.shutdown import end_in_time
+    from app.session import pending_release
+
+    st.set_page_config(page_title="FPC Explorer", page_icon=ICON, layout="wide")
+    inject_page_css()
+    end_in_time()
+    if why := config_error():
+        st.error(why, icon=":material/lock:")
+        st.stop()
+    data = "app/pages/data_public.py" if is_public() else "app/pages/data.py"
+    explore = st.Page("app/pages/explore.py", title="Explore", icon=":material/person_search:")
+    page = st.navigation(
+        [
+            explore,
+            st.Page("app/pages/learn.py", title="Learn", icon=":material/school:"),
+            st.Page("app/pages/sweep.py", title="Sweep", icon=":material/grid_on:"),
+            st.Page("app/pages/evaluate.py", title="Evaluate", icon=":material/leaderboard:"),
+            st.Page("app/pages/atlas.py", title="Atlas", icon=":material/travel_explore:"),
+            st.Page("app/pages/lab.py", title="Lab", icon=":material/science:"),
+            st.Page("app/pages/compare.py", title="Compare", icon=":material/compare:"),
+            st.Page("app/pages/figures.py", title="Figures", icon=":material/image:"),
+            st.Page(data, title="Data", url_path="data", icon=":material/database:"),
+        ],
+        position="top",
+    )
+    pending_release.note_page()
+    if page != explore:
+        pending_release.clear_pending()  # a dial let go there is answered there alone
+    page.run()
+
+
+if __name__ == "__main__":
+    show()
+else:  # the server starts: before any visitor can ask for anything
+    from app.server import host_details, log_limits
+
+    log_limits.install()
+    host_details.hide()
+    server = st.App(__file__, lifespan=log_limits.summary_at_the_end)

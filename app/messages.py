@@ -11,6 +11,7 @@ import streamlit as st
 
 from app.public_mode import log, redact
 from fpc_core.config import Precision
+from fpc_core.io.bounded_files import escape_name
 from fpc_core.workspace import Places, cache_folder
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:&])")
@@ -18,8 +19,11 @@ _BUILD_MEMORY = "python -m fpc_core memory build"
 
 
 def escape_markdown(text: str, limit: int = 160) -> str:
-    """The text with everything Markdown could read as markup escaped, on one line, cut after `limit` characters."""
-    flat = " ".join(text.split())
+    """The text with everything Markdown could read as markup escaped, on one line, cut after `limit` characters.
+
+    What is not valid text, as in a file name that is not UTF-8, is written as escapes: no page can be sent with it.
+    """
+    flat = " ".join(escape_name(text).split())
     if len(flat) > limit:
         flat = flat[: limit - 1] + "…"
     return _MARKDOWN.sub(r"\\\1", flat)
@@ -37,7 +41,7 @@ def show_error(error: Exception) -> None:
 
 def redact_paths(text: str) -> str:
     """The text as a visitor may read it: a public app says it without the machine's paths."""
-    return redact(text, _private_folders())
+    return redact(escape_name(text), _private_folders())
 
 
 def render_unavailable_page(error: Exception) -> None:

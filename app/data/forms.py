@@ -26,6 +26,9 @@ def roots_note(roots: Sequence[Root], sights: DiscoveredPaths) -> None:
     gone = [root.label for root in roots if root.label in sights.absent and root.label != "cache"]
     if gone:
         st.caption(f":material/warning: No such folder: {escape_markdown(', '.join(gone))}.")
+    if sights.skipped:
+        counted = "1 name is" if sights.skipped == 1 else f"{sights.skipped:,} names are"
+        st.caption(f":material/warning: {counted} not listed for not being valid text (UTF-8); rename the files.")
     if not sights.complete:
         st.caption(":material/more_horiz: There is more below these folders than is listed; type what you miss.")
 

@@ -46,7 +46,7 @@ def data_report(dataset: Dataset, inventory: Inventory) -> None:
         (inventory.junk, "gallery images that are junk for some query: its identity, its camera"),
         (inventory.left_out, "left out for identity −1, as the protocols do"),
         (unanswered, "queries without a true match, left out of every score"),
-        (len(inventory.skipped), "skipped for a name that does not follow the layout"),
+        (len(inventory.skipped), "skipped for a name that does not follow the layout or is not valid text (UTF-8)"),
     ]
     st.markdown("\n".join(f"- **{count:,}** {text}" for count, text in facts if count) or "- nothing is left out")
     if dataset.queries_are_gallery:

@@ -40,7 +40,9 @@ class BuildJob:
         check_cameras(self._dataset, model.config)
         model = model.to(choose_device(self._device))
         dataset = self._dataset
-        with closing(build_steps(model, dataset.gallery, dataset.root, self.places.memory)) as steps:
+        with closing(
+            build_steps(model, dataset.gallery, dataset.root, self.places.memory, allowed=dataset.allowed)
+        ) as steps:
             for self._done in steps:
                 yield
 

@@ -24,7 +24,7 @@ from app.session import visitor
 from fpc_core.config import QuerySettings
 from fpc_core.data.browser_encoding import data_uri
 from fpc_core.data.datasets import Dataset, ImageRecord, open_dataset
-from fpc_core.data.ground_truth import occlusions, true_masks
+from fpc_core.data.ground_truth import TrueMasks, occlusions, true_masks
 from fpc_core.data.images import resize_image
 from fpc_core.data.inventory import Inventory, take_inventory
 from fpc_core.data.occluder_rendering import cut_out
@@ -129,6 +129,10 @@ def atlas_job(workspace: Workspace, settings: QuerySettings) -> tuple[AtlasTask,
     return _atlas(workspace, cache_folder() / "results", settings)
 
 
+def _folders(roots: tuple[Root, ...]) -> tuple[Path, ...]:
+    return tuple(root.path for root in roots)
+
+
 @cached(FILE_INFO, "Looking for data, weights and memories …")
 def _discovered_paths(roots: tuple[Root, ...], minute: int) -> DiscoveredPaths:
     return discover(roots)
@@ -136,7 +140,7 @@ def _discovered_paths(roots: tuple[Root, ...], minute: int) -> DiscoveredPaths:
 
 @cached(WORKSPACES, "Opening weights and gallery memory …")
 def _workspace(places: Places, device: str, roots: tuple[Root, ...], stamped: tuple[int, ...]) -> Workspace:
-    workspace = open_workspace(places, device, read_only=is_public())
+    workspace = open_workspace(places, device, read_only=is_public(), allowed=_folders(roots))
     if roots:
         confine(workspace.dataset, roots)
     return workspace
@@ -144,7 +148,7 @@ def _workspace(places: Places, device: str, roots: tuple[Root, ...], stamped: tu
 
 @cached(FILE_INFO, "Reading the file lists …")
 def _data_info(folder: Path, roots: tuple[Root, ...], stamped: tuple[int, ...]) -> tuple[Dataset, Inventory]:
-    dataset = open_dataset(folder)
+    dataset = open_dataset(folder, _folders(roots))
     if roots:
         confine(dataset, roots)
     return dataset, take_inventory(dataset)
@@ -261,6 +265,6 @@ def ahead_worker() -> Worker:
     return Worker(prepare=limit_thread_to_one_core, is_here=visitor.is_connected)
 
 
-@cached(RESULTS)
-def masks(workspace: Workspace) -> dict[Path, np.ndarray]:
+@cached(RESULTS, "Reading the true masks …")
+def masks(workspace: Workspace) -> TrueMasks:
     return true_masks(workspace.dataset)

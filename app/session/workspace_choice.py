@@ -15,6 +15,7 @@ import streamlit as st
 
 from app.public_mode import is_public
 from fpc_core.config import QuerySettings, Variant
+from fpc_core.io.bounded_files import escape_name
 from fpc_core.workspace import Places, devices, own_memory
 from fpc_core.workspace.allowed_roots import OutsideRootsError, Root, confine_memory, name_of, resolve
 
@@ -145,11 +146,11 @@ def default_variant() -> Variant:
 def display_name(path: Path, roots: Sequence[Root]) -> str:
     """A place as it is shown: by its name below the roots, else as the machine calls it; in public by its last part."""
     if is_public():
-        return path.name
+        return escape_name(path.name)
     try:
-        return name_of(path, roots)
+        return escape_name(name_of(path, roots))
     except OutsideRootsError:
-        return str(path)
+        return escape_name(str(path))
 
 
 def _stored_choice(key: str, usual: WorkspaceChoice) -> tuple[WorkspaceChoice, tuple[str, ...]]:

@@ -12,12 +12,24 @@ from app.public_mode import is_public
 from app.server import resources
 from app.server.queues import PAGE_QUEUE, BusyError
 from app.session import workspace_choice
+from fpc_core.data.datasets import DatasetError
 from fpc_core.data.images import ImageError
 from fpc_core.gallery.memory import GalleryMemoryError
 from fpc_core.matching.shortlist import ShortlistError
 from fpc_core.runtime.out_of_memory import OutOfMemoryError
 from fpc_core.workspace import Places, Workspace, roots_in_use
-from fpc_core.workspace.allowed_roots import Root
+from fpc_core.workspace.allowed_roots import OutsideRootsError, Root
+
+_MISHAPS = (
+    ImageError,
+    DatasetError,
+    OutsideRootsError,
+    GalleryMemoryError,
+    ShortlistError,
+    OutOfMemoryError,
+    BusyError,
+    OSError,
+)
 
 
 def load_workspace_or_stop() -> Workspace:
@@ -57,7 +69,7 @@ def report_errors(key: str = "") -> Iterator[None]:
     """
     try:
         yield
-    except (ImageError, GalleryMemoryError, ShortlistError, OutOfMemoryError, BusyError, OSError) as error:
+    except _MISHAPS as error:
         show_error(error)
         st.button("Try again", icon=":material/refresh:", key=f"again{key}")
         st.stop()

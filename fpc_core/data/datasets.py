@@ -15,11 +15,10 @@ query that a first visit opens with. `neighbors` is the K to begin with where a 
 
 from __future__ import annotations
 
-import json
 import os
 import re
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
@@ -27,6 +26,14 @@ import numpy as np
 
 from fpc_core.config import QuerySettings
 from fpc_core.data.images import SUFFIXES, decode_image
+from fpc_core.io.bounded_files import (
+    OutsideRootsError,
+    UnusableFileError,
+    check_inside,
+    escape_name,
+    is_text,
+    read_json,
+)
 
 NO_CAMERA = -1
 
@@ -91,11 +98,13 @@ class Dataset:
     """Records of the three splits, and how to label them.
 
     uses_cameras: False where camera numbers do not exist; then no image is junk and the model gets no camera.
-    skipped: images, relative to the root, left out because their names do not follow the layout.
+    skipped: images, relative to the root, left out because their names do not follow the layout. So are images and
+    folders whose names are not valid text (UTF-8), with escapes in their place.
     synthetic, note: from `dataset.json`; synthetic images must be labelled so wherever they are shown.
     opening: path of the query that a first visit opens with, from `dataset.json`; else the first one's.
     neighbors: the K to begin with, from `dataset.json`, else that of QuerySettings; no more than there are images.
     junk: images of identity -1, which the protocols leave out; they stand in no split.
+    allowed: real folders in which every file that is read must lie, links resolved; empty where every place is allowed.
     """
 
     root: Path
@@ -111,10 +120,11 @@ class Dataset:
     neighbors: int = QuerySettings.neighbors
     skipped: tuple[Path, ...] = ()
     junk: int = 0
+    allowed: tuple[Path, ...] = ()
 
     def read(self, record: ImageRecord) -> np.ndarray:
-        """uint8 (H, W, 3). Raises ImageError, naming the file."""
-        return decode_image(self.root / record.path, str(record.path))
+        """uint8 (H, W, 3). Raises ImageError, naming the file, and OutsideRootsError for a link out of `allowed`."""
+        return decode_image(self.root / record.path, str(record.path), allowed=self.allowed)
 
     @property
     def label(self) -> str:
@@ -132,38 +142,84 @@ class Dataset:
         return bool(self.query) and self.query[0].path == self.gallery[0].path
 
 
-def open_dataset(root: Path | str) -> Dataset:
+@dataclass(frozen=True)
+class _Disk:
+    """Lists folders. allowed: as of Dataset.  unreadable: what was left out because its name is not valid text."""
+
+    allowed: tuple[Path, ...]
+    unreadable: set[Path] = field(default_factory=set)
+
+    def folders(self, folder: Path) -> list[Path]:
+        """Sub-folders by name. Hidden ones are left out."""
+        found = [child for child in folder.iterdir() if child.is_dir() and not child.name.startswith(".")]
+        return sorted(child for child in found if self._is_usable(child))
+
+    def images(self, folder: Path) -> list[Path]:
+        """Image files of a folder, by name; none where there is no folder. Hidden files are no images."""
+        if not folder.is_dir():
+            return []
+        check_inside(folder, self.allowed, f"{folder.name} of the dataset")
+        names = (name for name in os.listdir(folder) if not name.startswith("."))
+        images = [folder / name for name in sorted(names) if os.path.splitext(name)[1].lower() in SUFFIXES]
+        return [image for image in images if is_text(image.name) or self._leave_out(image)]
+
+    def images_below(self, folder: Path) -> list[Path]:
+        """Image files of a folder and of its sub-folders, by path; no deeper."""
+        below = self.images(folder)
+        if folder.is_dir():
+            below += [image for child in self.folders(folder) for image in self.images(child)]
+        return sorted(below)
+
+    def left_out_below(self, place: Path) -> list[Path]:
+        """What was left out below `place`, relative to it, with escapes for what is not text."""
+        inside = sorted(path.relative_to(place) for path in self.unreadable if place in path.parents)
+        return [Path(escape_name(str(path))) for path in inside]
+
+    def _is_usable(self, child: Path) -> bool:
+        check_inside(child, self.allowed, f"{child.name} of the dataset")
+        return is_text(child.name) or self._leave_out(child)
+
+    def _leave_out(self, path: Path) -> bool:
+        self.unreadable.add(path)
+        return False
+
+
+def open_dataset(root: Path | str, allowed: Sequence[Path] = ()) -> Dataset:
     """Read the records of a dataset; no image is opened.
+
+    allowed: real folders in which all that is listed or read must lie, links resolved; empty for no such bound.
 
     The layout is told by `layout` in `dataset.json`, or else by the folders and names in `root`, or in its only
     sub-folder that holds a dataset. DukeMTMC and Occluded-Duke look alike: "occluded" in the folder's name decides.
     Raises DatasetError for a folder that is missing or empty, a layout that is unknown or not there, and a split in
-    which no name can be read.
+    which no name can be read; OutsideRootsError for a link out of the folders allowed, before it is followed.
     """
     root = Path(root)
     if not root.is_dir():
         raise DatasetError(f"there is no folder {root}; check the path of the dataset")
-    place = _place(root)
-    label = {**_label(place), **_label(root)}
+    disk = _Disk(tuple(allowed))
+    place = _place(root, disk)
+    label = {**_label(place, disk.allowed), **_label(root, disk.allowed)}
     wanted = str(label.get("layout", "auto"))
     if wanted != "auto" and wanted not in list(Layout):
         raise DatasetError(f"unknown layout {wanted!r}; use auto, {', '.join(Layout)}")
-    found = _detect(place) if wanted == "auto" else Layout(wanted)
+    found = _detect(place, disk) if wanted == "auto" else Layout(wanted)
 
     skipped: list[Path] = []
     junk = 0
     if found in (Layout.MARKET_1501, Layout.DUKE, Layout.OCCLUDED_DUKE):
-        named = {split: _street(place, folder, split, skipped) for split, folder in _STREET_SPLITS.items()}
+        named = {split: _street(place, folder, split, skipped, disk) for split, folder in _STREET_SPLITS.items()}
         train, query, gallery = (
             [record for record in records if record.identity != _JUNK] for records in named.values()
         )
         junk = sum(map(len, named.values())) - len(train) - len(query) - len(gallery)
     elif found in (Layout.OCCLUDED_REID, Layout.PARTIAL_REID):
         train = []
-        query = _body(place, _body_queries(place, found), "query", skipped)
-        gallery = _body(place, "whole_body_images", "gallery", skipped)
+        query = _body(place, _body_queries(place, found), "query", skipped, disk)
+        gallery = _body(place, "whole_body_images", "gallery", skipped, disk)
     else:
-        train, (query, gallery) = [], _plain(place)
+        train, (query, gallery) = [], _plain(place, disk)
+    skipped += disk.left_out_below(place)
     for records, split in ((query, "query"), (gallery, "gallery")):
         if not records:
             examples = f"; {len(skipped)} names could not be read, such as {skipped[0]}" if skipped else ""
@@ -175,21 +231,22 @@ def open_dataset(root: Path | str) -> Dataset:
         query=tuple(query),
         gallery=tuple(gallery),
         uses_cameras=gallery[0].camera != NO_CAMERA,
-        name=str(label.get("name", _TITLES.get(found, place.resolve().name))),
+        name=str(label.get("name", _TITLES.get(found, escape_name(place.resolve().name)))),
         synthetic=bool(label.get("synthetic", False)),
         note=str(label.get("note", "")),
         opening=_opening(label, query),
         neighbors=min(_neighbors(label), len(gallery)),
         skipped=tuple(skipped),
         junk=junk,
+        allowed=disk.allowed,
     )
 
 
-def _place(root: Path) -> Path:
+def _place(root: Path, disk: _Disk) -> Path:
     """`root`, or its only sub-folder that holds one of the five layouts: archives often unpack into one more folder."""
-    if _has_layout(root):
+    if _has_layout(root, disk):
         return root
-    nested = [folder for folder in _folders(root) if _has_layout(folder)]
+    nested = [folder for folder in disk.folders(root) if _has_layout(folder, disk)]
     if len(nested) > 1:
         raise DatasetError(f"{root} holds several datasets; name one of {', '.join(f.name for f in nested)}")
     return nested[0] if nested else root
@@ -202,13 +259,13 @@ def is_layout(names: Collection[str]) -> bool:
     )
 
 
-def _has_layout(folder: Path) -> bool:
-    return is_layout({child.name for child in _folders(folder)})
+def _has_layout(folder: Path, disk: _Disk) -> bool:
+    return is_layout({child.name for child in disk.folders(folder)})
 
 
-def _detect(place: Path) -> Layout:
-    if not _has_layout(place):
-        names = {folder.name for folder in _folders(place)}
+def _detect(place: Path, disk: _Disk) -> Layout:
+    if not _has_layout(place, disk):
+        names = {folder.name for folder in disk.folders(place)}
         if strays := sorted(names & {"bounding_box_train", "bounding_box_test", "whole_body_images"}):
             raise DatasetError(
                 f"{place} has {', '.join(strays)} but lacks what belongs to it: looked for {_LOOKED_FOR}"
@@ -218,17 +275,17 @@ def _detect(place: Path) -> Layout:
     if (place / "whole_body_images").is_dir():
         partial = (place / "partial_body_images").is_dir() or "partial" in name
         return Layout.PARTIAL_REID if partial else Layout.OCCLUDED_REID
-    matches = (_STREET_NAME.match(path.name) for path in _images(place / "query"))
+    matches = (_STREET_NAME.match(path.name) for path in disk.images(place / "query"))
     first = next((match for match in matches if match), None)
     if first and first[3]:
         return Layout.MARKET_1501
     return Layout.OCCLUDED_DUKE if "occluded" in name else Layout.DUKE
 
 
-def _street(place: Path, folder: str, split: str, skipped: list[Path]) -> list[ImageRecord]:
+def _street(place: Path, folder: str, split: str, skipped: list[Path], disk: _Disk) -> list[ImageRecord]:
     """`0002_c1s1_000451_03.jpg`: identity 2, camera 0. Junk has identity -1, distractors 0."""
     records, inside = [], Path(folder)
-    for path in _images(place / folder):
+    for path in disk.images(place / folder):
         match = _STREET_NAME.match(path.name)
         if not match or int(match[2]) < 1 or int(match[1]) < _JUNK:
             skipped.append(inside / path.name)
@@ -237,10 +294,10 @@ def _street(place: Path, folder: str, split: str, skipped: list[Path]) -> list[I
     return records
 
 
-def _body(place: Path, folder: str, split: str, skipped: list[Path]) -> list[ImageRecord]:
+def _body(place: Path, folder: str, split: str, skipped: list[Path], disk: _Disk) -> list[ImageRecord]:
     """`001_01.tif`, in the folder itself or in one sub-folder per identity."""
     records = []
-    for path in _images_below(place / folder):
+    for path in disk.images_below(place / folder):
         match = _BODY_NAME.match(path.name)
         if match:
             records.append(ImageRecord(path.relative_to(place), int(match[1]), NO_CAMERA, split))
@@ -255,14 +312,14 @@ def _body_queries(place: Path, layout: Layout) -> str:
     return "partial_body_images" if partial else "occluded_body_images"
 
 
-def _plain(place: Path) -> tuple[list[ImageRecord], list[ImageRecord]]:
+def _plain(place: Path, disk: _Disk) -> tuple[list[ImageRecord], list[ImageRecord]]:
     """Query and gallery of a plain folder: its two sub-folders of these names, or every image as both.
 
     A sub-folder is one identity, the same in query and gallery; an image outside of any is an identity of its own.
     """
     split = (place / "query").is_dir() and (place / "gallery").is_dir()
     homes = {name: place / name if split else place for name in ("query", "gallery")}
-    images = {name: _images_below(home) for name, home in homes.items()}
+    images = {name: disk.images_below(home) for name, home in homes.items()}
 
     def key(path: Path, home: Path) -> tuple[bool, str]:
         inside = path.parent != home
@@ -280,26 +337,6 @@ def _plain(place: Path) -> tuple[list[ImageRecord], list[ImageRecord]]:
     return query, gallery
 
 
-def _folders(folder: Path) -> list[Path]:
-    return sorted(child for child in folder.iterdir() if child.is_dir() and not child.name.startswith("."))
-
-
-def _images(folder: Path) -> list[Path]:
-    """Image files of a folder, by name; none where there is no folder. Hidden files are no images."""
-    if not folder.is_dir():
-        return []
-    names = (name for name in os.listdir(folder) if not name.startswith("."))
-    return [folder / name for name in sorted(names) if os.path.splitext(name)[1].lower() in SUFFIXES]
-
-
-def _images_below(folder: Path) -> list[Path]:
-    """Image files of a folder and of its sub-folders, by path; no deeper."""
-    below = _images(folder)
-    if folder.is_dir():
-        below += [image for child in _folders(folder) for image in _images(child)]
-    return sorted(below)
-
-
 def _opening(label: dict[str, object], query: list[ImageRecord]) -> str:
     paths = [record.path.as_posix() for record in query]
     wanted = str(label.get("opening", paths[0]))
@@ -315,14 +352,19 @@ def _neighbors(label: dict[str, object]) -> int:
     return wanted
 
 
-def _label(folder: Path) -> dict[str, object]:
+def _label(folder: Path, allowed: Sequence[Path]) -> dict[str, object]:
+    """What `dataset.json` says; texts in it have escapes for what is not valid Unicode."""
     path = folder / "dataset.json"
-    if not path.is_file():
-        return {}
     try:
-        label = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
+        label = read_json(path, allowed=allowed)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return {}
+    except UnusableFileError as error:
+        raise DatasetError(str(error)) from error
+    except OutsideRootsError:  # a ValueError too
+        raise
+    except ValueError as error:
         raise DatasetError(f"{path} is not JSON ({error}); correct or delete it") from error
     if not isinstance(label, dict):
         raise DatasetError(f'{path} must hold an object such as {{"name": "...", "synthetic": true}}')
-    return label
+    return {name: escape_name(value) if isinstance(value, str) else value for name, value in label.items()}

@@ -11,8 +11,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
-import os
-import stat
 import sys
 import threading
 import warnings
@@ -55,19 +53,26 @@ class ImageError(ValueError):
 
 
 def decode_image(
-    source: Path | bytes, name: str | None = None, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS
+    source: Path | bytes,
+    name: str | None = None,
+    *,
+    max_bytes: int = MAX_BYTES,
+    max_pixels: int = MAX_PIXELS,
+    allowed: Sequence[Path] = (),
 ) -> np.ndarray:
     """Decode a file, or the bytes of one, into upright RGB: uint8 (H, W, 3).
 
     The EXIF rotation is applied; an animation gives its first frame; 16-bit grey keeps its upper 8 bits (scaled, not
     clipped); CMYK and palettes become RGB; transparency is composited on neutral grey (128).
 
-    `name` is what messages call the image (default: the file name). Raises ImageError for a file that is missing, no
-    regular file, empty, larger than `max_bytes`, not an image, truncated, smaller than 16 pixels on a side, larger than
-    `max_pixels`, or a JPEG of more than 100 scans; the latter three are told before any pixel is decoded.
+    `name` is what messages call the image (default: the file name). `allowed` are real folders in which a file must
+    lie, links resolved; empty where every place is allowed. Raises OutsideRootsError for one elsewhere, and ImageError
+    for a file that is missing, no regular file, empty, larger than `max_bytes`, not an image, truncated, smaller than
+    16 pixels on a side, larger than `max_pixels`, or a JPEG of more than 100 scans; the latter three are told before
+    any pixel is decoded.
     """
     name = name or (source.name if isinstance(source, Path) else "the image")
-    data = _read(source, name, max_bytes)
+    data = _read(source, name, max_bytes, allowed)
     with _silent_pillow:
         image = _open(data, name, max_pixels)
         try:
@@ -118,12 +123,12 @@ def normalise(pixels: Tensor, config: ModelConfig) -> Tensor:
     return pixels.to(torch.float32, memory_format=torch.contiguous_format).div_(255.0).sub_(mean).div_(std)
 
 
-def _read(source: Path | bytes, name: str, max_bytes: int) -> bytes:
+def _read(source: Path | bytes, name: str, max_bytes: int, allowed: Sequence[Path]) -> bytes:
     try:
         if isinstance(source, bytes):
             size, data = len(source), source
         else:
-            size, data = _file(source, name, max_bytes)
+            size, data = _file(source, name, max_bytes, allowed)
     except OSError as error:
         raise ImageError(f"{name} cannot be read ({error.strerror or error}); check the path and its rights") from error
     if size > max_bytes:
@@ -135,20 +140,18 @@ def _read(source: Path | bytes, name: str, max_bytes: int) -> bytes:
     return data
 
 
-def _file(path: Path, name: str, max_bytes: int) -> tuple[int, bytes]:
-    """Size and bytes of a file; no bytes where there are too many.
+def _file(path: Path, name: str, max_bytes: int, allowed: Sequence[Path]) -> tuple[int, bytes]:
+    """Size and bytes of a file; no bytes where there are too many."""
+    from fpc_core.io.bounded_files import UnusableFileError, open_regular  # not there for the program of `apart`
 
-    All questions are put to the file once opened, not to its name, which may stand for another one by then; and nobody
-    waits for a pipe that no one writes to.
-    """
-    with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)), "rb") as file:
-        found = os.fstat(file.fileno())
-        if not stat.S_ISREG(found.st_mode):
-            raise ImageError(f"{name} is no regular file; put the image itself there")
-        if found.st_size > max_bytes:
-            return found.st_size, b""
-        data = file.read(max_bytes + 1)
-    return max(found.st_size, len(data)), data
+    try:
+        with open_regular(path, allowed=allowed, description=name, remedy="put the image itself there") as file:
+            size = file.seek(0, io.SEEK_END)
+            file.seek(0)
+            data = b"" if size > max_bytes else file.read(max_bytes + 1)
+    except UnusableFileError as error:
+        raise ImageError(str(error)) from error
+    return max(size, len(data)), data
 
 
 def _open(data: bytes, name: str, max_pixels: int) -> Image.Image:
@@ -174,7 +177,7 @@ def _open(data: bytes, name: str, max_pixels: int) -> Image.Image:
 
 
 def _too_large(name: str, size: str, max_pixels: int) -> str:
-    return f"{name} has {size} pixels, the limit is {max_pixels / 1e6:.0f} million; crop it to the person or shrink it"
+    return f"{name} has {size} pixels, the limit is {max_pixels / 1e6:g} million; crop it to the person or shrink it"
 
 
 def _to_rgb(image: Image.Image, name: str) -> np.ndarray:

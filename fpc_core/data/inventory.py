@@ -9,6 +9,7 @@ from pathlib import Path
 
 from fpc_core.data.datasets import NO_CAMERA, Dataset, ImageRecord, Layout
 from fpc_core.data.images import ImageError, decode_image
+from fpc_core.io.bounded_files import OutsideRootsError
 
 _WITH_DISTRACTORS = (Layout.MARKET_1501, Layout.DUKE, Layout.OCCLUDED_DUKE)
 
@@ -81,8 +82,8 @@ def decode_all(dataset: Dataset) -> Iterator[BrokenImage | None]:
     """Decode every image of query, gallery and training split, each file once: None, or what is wrong with it."""
     for record in images_of(dataset):
         try:
-            decode_image(dataset.root / record.path, "the file")
-        except ImageError as error:
+            decode_image(dataset.root / record.path, "the file", allowed=dataset.allowed)
+        except (ImageError, OutsideRootsError) as error:
             yield BrokenImage(record.path, str(error))
         else:
             yield None

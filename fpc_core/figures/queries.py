@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -80,7 +80,7 @@ def load_queries(recipe: FigureRecipe, workspace: Workspace) -> list[FigureQuery
     check_weights(recipe, workspace)
     records = [find(workspace.dataset.query, path, "query") for path in recipe.queries]
     scenes = recipe.scenes or (Scene(),) * len(records)
-    masks: dict[Path, np.ndarray] = {}
+    masks: Mapping[Path, np.ndarray] = {}
     if any(each.outline is Outline.PERSON for scene in scenes for each in scene.pictured):
         masks = true_masks(workspace.dataset)
 

@@ -63,6 +63,7 @@ from fpc_core.gallery.token_store import (
     row_checksums,
     token_file,
 )
+from fpc_core.io.bounded_files import UnusableFileError, map_array
 from fpc_core.model.fpc import FPC
 from fpc_core.runtime import distributed
 
@@ -103,6 +104,7 @@ def build_steps(
     *,
     batch_size: int = BATCH_SIZE,
     shard_images: int = SHARD_IMAGES,
+    allowed: Sequence[Path] = (),
 ) -> Generator[int, None, GalleryMemory]:
     """Encode `records` (paths relative to `root`) at keep rate 1 into `directory`; returns the memory, opened.
 
@@ -110,6 +112,7 @@ def build_steps(
     batch and ends with the same bytes as an uninterrupted one. A memory that is up to date and of which every row is
     what was written is opened as it is. Cameras are passed to the model if every record has one. Under torchrun every
     process makes these calls and takes its share of the shards; on several machines `directory` is one they share.
+    allowed: real folders in which every image must lie, links resolved; empty for no such bound.
     Raises GalleryMemoryError, also where the disk is full or may not be written to, or ImageError for an image.
     """
     directory, root = Path(directory), Path(root)
@@ -135,6 +138,7 @@ def build_steps(
             batch_size,
             {},
         ),
+        tuple(allowed),
     )
     first, training = distributed.rank() == 0, model.training
     model.eval()
@@ -153,6 +157,8 @@ def build_steps(
                     job.finish()
                     move_into_place(job.partial, directory)
                 distributed.barrier()
+    except UnusableFileError as error:
+        raise GalleryMemoryError(str(error)) from error
     except OSError as error:
         raise GalleryMemoryError(
             f"cannot write the gallery memory {directory}: {error.strerror or error}; make room or choose another place"
@@ -172,9 +178,11 @@ def images_done(
     asked = {"fingerprint": asdict(made_from), "batch_size": batch_size, "shard_images": shard_images}
     if {**told, **asked} != told:
         return 0
-    if whole:
-        return whole["images"]
-    return sum(progress_of(partial, number)[0] for number in range(-(-told["images"] // shard_images)))
+    images = told.get("images")
+    if type(images) is not int or not 0 < images <= MOST_SHARDS * shard_images:
+        return 0
+    done = images if whole else sum(progress_of(partial, number)[0] for number in range(-(-images // shard_images)))
+    return min(images, done)
 
 
 def memory_bytes(config: ModelConfig, images: int) -> int:
@@ -191,6 +199,7 @@ class _Job:
     records: tuple[ImageRecord, ...]
     root: Path
     plan: Manifest
+    allowed: tuple[Path, ...] = ()
 
     @cached_property
     def encoder(self) -> GalleryEncoder:
@@ -258,7 +267,7 @@ class _Job:
                 kind, inner = kinds[name].base, kinds[name].shape
                 with RowWriter(self.partial / f"{name}.npy", kind, (len(self.records), *inner), 0) as out:
                     for number in numbers:
-                        out.write(np.load(self.partial / row_file(number), mmap_mode="r")[name])
+                        out.write(map_array(self.partial / row_file(number))[name])
             listing = [[r.path.as_posix(), r.identity, r.camera, r.split] for r in self.records]
             write_json(self.partial / RECORDS, listing)
             small = [*(f"{name}.npy" for name in ARRAYS), RECORDS]
@@ -282,9 +291,7 @@ class _Job:
     def _check(self, number: int) -> None:
         """Raises GalleryMemoryError for a shard whose files are not as they were written; it is then begun anew."""
         try:
-            tokens, rows = (
-                np.load(self.partial / name, mmap_mode="r") for name in (token_file(number), row_file(number))
-            )
+            tokens, rows = (map_array(self.partial / name) for name in (token_file(number), row_file(number)))
             as_written = len(tokens) == len(rows) == len(self._shard(number))
             as_written &= (len(rows), zlib.crc32(rows.tobytes())) == progress_of(self.partial, number)
         except (OSError, ValueError):
@@ -299,7 +306,8 @@ class _Job:
         """The images of every batch at the model's size; the next one is decoded while this one is encoded."""
 
         def read(record: ImageRecord) -> np.ndarray:
-            return resize_image(decode_image(self.root / record.path), self.model.config.image_size)
+            pixels = decode_image(self.root / record.path, allowed=self.allowed)
+            return resize_image(pixels, self.model.config.image_size)
 
         with ThreadPoolExecutor(max(1, (os.cpu_count() or 1) // 2), thread_name_prefix="decode") as pool:
             ahead: list[Future[np.ndarray]] = []

@@ -32,8 +32,17 @@ from torch import Tensor
 from fpc_core.config import ModelConfig
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.gallery.encoder import NO_PRUNING
-from fpc_core.gallery.token_store import BUILD_COMMAND, GalleryMemoryError, TokenShards, file_checksum, token_file
+from fpc_core.gallery.token_store import (
+    BUILD_COMMAND,
+    TOKEN_TYPE,
+    GalleryMemoryError,
+    TokenShards,
+    file_checksum,
+    token_file,
+)
 from fpc_core.io.atomic_write import atomic_write
+from fpc_core.io.bounded_files import UnusableFileError, map_array
+from fpc_core.io.bounded_files import read_json as read_bounded_json
 from fpc_core.model.checkpoint import weights_fingerprint
 from fpc_core.model.fpc import FPC
 
@@ -42,6 +51,13 @@ PARTIAL = ".partial"  # what a folder's name ends with while its memory is being
 ARRAYS = ("cls", "features", "sums")
 RECORDS = "records.json"
 MANIFEST = "manifest.json"
+MAX_IMAGES = 100_000_000
+MAX_CHANNELS = 8_192  # a ViT-G has 1,664
+MAX_GRID = 1_024  # rows or columns of patches
+MAX_SHARDS = 4_096  # a build makes 512 at most
+_MAX_HEADER = 4_096  # bytes before the numbers of an .npy file; ours has 128
+_RECORD_BYTES = 32_768  # of one image in records.json: the longest path, escaped
+_TYPES = {"cls": np.dtype("<f4"), "features": np.dtype("<f4"), "sums": np.dtype("<u4")}
 _BLOCK = 65_536  # rows made unit vectors at once
 
 
@@ -169,6 +185,8 @@ def open_memory(
     """
     directory = Path(directory)
     manifest = _read_manifest(directory)
+    if expect and records and manifest.images != len(records) and manifest.fingerprint == expect:
+        raise _unusable(directory, f"is damaged: it holds {manifest.images:,} images instead of {len(records):,}")
     if expect and (differences := manifest.fingerprint.differences(expect)):
         names = {"weights": "weights or precision", "settings": "model settings", "files": "image files"}
         others = " and ".join(f"other {names[each]}" for each in differences)
@@ -185,7 +203,9 @@ def open_memory(
             for name, found in zip(sums, pool.map(lambda name: file_checksum(directory / name), sums), strict=True):
                 if found != sums[name]:
                     raise _unusable(directory, f"is damaged: {name} does not hold what was written")
-        arrays = {name: np.load(directory / f"{name}.npy", mmap_mode="r") for name in ARRAYS}
+        arrays = {name: map_array(directory / f"{name}.npy") for name in ARRAYS}
+        if {name: array.dtype for name, array in arrays.items()} != _TYPES:
+            raise _unusable(directory, f"is damaged: {', '.join(ARRAYS)} hold other numbers than were written")
         shape = (manifest.images, manifest.grid[0] * manifest.grid[1], manifest.channels)
         paths = [directory / token_file(number) for number in range(manifest.shards)]
         return GalleryMemory(
@@ -202,13 +222,27 @@ def open_memory(
         raise _unusable(directory, f"is damaged ({error})") from error
 
 
+def read_fingerprint(directory: Path) -> Fingerprint:
+    """Return what a memory says it was made from; nothing but its manifest is read.
+
+    Raises:
+        GalleryMemoryError: For a memory that is missing, unfinished, of another format, or whose manifest is damaged.
+    """
+    return _read_manifest(directory).fingerprint
+
+
 def _read_manifest(directory: Path) -> Manifest:
     if not directory.is_dir():
         unfinished = directory.with_name(directory.name + PARTIAL).is_dir()
         why = "was not finished; go on with" if unfinished else "is not there; build it with"
         raise GalleryMemoryError(f"the gallery memory {directory} {why}: {BUILD_COMMAND}")
-    told = read_json(directory / MANIFEST)
-    if not told or "format" not in told:
+    try:
+        told = read_bounded_json(directory / MANIFEST)
+    except UnusableFileError as error:
+        raise _unusable(directory, f"cannot be read: {error}") from error
+    except (OSError, ValueError):
+        told = None
+    if not isinstance(told, dict) or not told or "format" not in told:
         raise GalleryMemoryError(
             f"{directory} is not a gallery memory; name another folder or build one: {BUILD_COMMAND}"
         )
@@ -220,17 +254,49 @@ def _read_manifest(directory: Path) -> Manifest:
         told["grid"] = (int(rows), int(columns))
         told["files"] = {str(name): (int(size), told_sum) for name, (size, told_sum) in told["files"].items()}
         manifest = Manifest(**told)
+        _check_numbers(manifest)
         others = {*(f"{name}.npy" for name in ARRAYS), RECORDS}
         tokens = set(map(token_file, range(len(manifest.files) - len(others))))
         if len(tokens) != manifest.shards or set(manifest.files) != others | tokens:
             raise ValueError("other files than it needs")
+        _check_sizes(manifest)
     except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise _unusable(directory, f"is damaged: {MANIFEST} cannot be read ({error})") from error
     return manifest
 
 
+def _check_numbers(manifest: Manifest) -> None:
+    """Raises ValueError for numbers that no memory has."""
+    most = {
+        "images": (manifest.images, MAX_IMAGES),
+        "channels": (manifest.channels, MAX_CHANNELS),
+        "rows of its grid": (manifest.grid[0], MAX_GRID),
+        "columns of its grid": (manifest.grid[1], MAX_GRID),
+        "shard_images": (manifest.shard_images, MAX_IMAGES),
+    }
+    for name, (value, bound) in most.items():
+        if type(value) is not int or not 1 <= value <= bound:
+            raise ValueError(f"{name} must be in 1..{bound:,}, got {str(value)[:40]}")
+    if manifest.shards > MAX_SHARDS:
+        raise ValueError(f"it has {manifest.shards:,} files of tokens, the limit is {MAX_SHARDS:,}")
+
+
+def _check_sizes(manifest: Manifest) -> None:
+    """Raises ValueError for a file that is larger or smaller than its images need: its checksum would take for ever."""
+    images, row = manifest.images, manifest.grid[0] * manifest.grid[1] * manifest.channels * TOKEN_TYPE.itemsize
+    vectors = images * manifest.channels * _TYPES["cls"].itemsize
+    needed = {"cls.npy": vectors, "features.npy": vectors, "sums.npy": images * _TYPES["sums"].itemsize}
+    for number in range(manifest.shards):
+        needed[token_file(number)] = row * min(manifest.shard_images, images - number * manifest.shard_images)
+    for name, least in needed.items():
+        if not least <= manifest.files[name][0] <= least + _MAX_HEADER:
+            raise ValueError(f"{name} must have {least:,} bytes and a header, got {manifest.files[name][0]:,}")
+    if not 0 <= manifest.files[RECORDS][0] <= _MAX_HEADER + images * _RECORD_BYTES:
+        raise ValueError(f"{RECORDS} has {manifest.files[RECORDS][0]:,} bytes, more than {images:,} images need")
+
+
 def _read_records(path: Path) -> tuple[ImageRecord, ...]:
-    listing = json.loads(path.read_text(encoding="utf-8"))
+    listing = read_bounded_json(path, max_bytes=max(path.stat().st_size, 1))
     return tuple(ImageRecord(Path(image), *rest) for image, *rest in listing)
 
 
@@ -239,10 +305,10 @@ def _unusable(directory: Path, why: str) -> GalleryMemoryError:
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """The object in a JSON file, None where there is no such file or object."""
+    """The object in a JSON file, None where there is no such file or object, or one that is too large."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        found = read_bounded_json(path)
+    except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) else None
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from fpc_core.gallery.memory import read_json
+from fpc_core.gallery.memory import MAX_IMAGES, read_json
 from fpc_core.gallery.token_store import GalleryMemoryError
+from fpc_core.io.bounded_files import open_for_writing
 
 if sys.platform != "win32":
     import fcntl
@@ -25,7 +26,7 @@ class RowWriter:
 
     def __init__(self, path: Path, kind: np.dtype, shape: tuple[int, ...], done: int) -> None:
         """done: rows that are there and stay; what follows them is written over."""
-        self._file = path.open("r+b" if done else "wb")
+        self._file = open_for_writing(path, keep=bool(done))
         self._kind = kind
         form = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": shape}
         with ExitStack() as unfinished:
@@ -61,8 +62,9 @@ def done_file(number: int) -> str:
 
 def progress_of(partial: Path, number: int) -> tuple[int, int]:
     """Images of a shard that are on the disk, and the CRC-32 of their rows."""
-    marker = read_json(partial / done_file(number)) or {"done": 0, "crc32": 0}
-    return int(marker["done"]), int(marker["crc32"])
+    marker = read_json(partial / done_file(number)) or {}
+    done, checksum = marker.get("done"), marker.get("crc32")
+    return (done, checksum) if type(done) is type(checksum) is int and 0 <= done <= MAX_IMAGES else (0, 0)
 
 
 def move_into_place(partial: Path, directory: Path) -> None:
@@ -84,7 +86,7 @@ def locked(partial: Path) -> Iterator[None]:
     if sys.platform == "win32":
         yield
         return
-    with (partial / LOCK).open("w") as file:
+    with open_for_writing(partial / LOCK) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

@@ -17,6 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
+from fpc_core.io.bounded_files import open_descriptor, open_regular
+
 BUILD_COMMAND = "python -m fpc_core memory build --data DATASET --weights CHECKPOINT --memory MEMORY"
 TOKEN_TYPE = np.dtype("<f2")
 _READERS = 8  # threads that keep enough reads in flight for a cold solid-state disk
@@ -37,7 +39,7 @@ def token_file(number: int) -> str:
 def file_checksum(path: Path) -> int:
     """CRC-32 of a file's bytes. Raises OSError."""
     found, buffer = 0, memoryview(bytearray(_CHUNK))
-    with path.open("rb", buffering=0) as file:
+    with open_regular(path) as file:
         while count := file.readinto(buffer):
             found = zlib.crc32(buffer[:count], found)
     return found
@@ -72,7 +74,7 @@ class TokenShards:
         self._pool = ThreadPoolExecutor(_READERS, thread_name_prefix="gallery-memory")
         weakref.finalize(self, _release, self._files, self._pool)
         for number, path in enumerate(self._paths):
-            self._files.append(os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0)))
+            self._files.append(open_descriptor(path))
             rows = min(shard_images, shape[0] - number * shard_images)
             self._starts.append(os.fstat(self._files[-1]).st_size - rows * self._row)
             if rows < 1 or self._starts[-1] < 0:

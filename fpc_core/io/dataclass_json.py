@@ -14,6 +14,7 @@ from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from fpc_core.bounds import check_count, range_of, shown
+from fpc_core.io.bounded_files import UnusableFileError, escape_name, is_text, read_bytes
 
 MAX_BYTES = 1 << 20  # of a recipe file
 _Recipe = TypeVar("_Recipe")
@@ -48,15 +49,31 @@ def from_json(kind: type[_Recipe], text: str, version: int) -> _Recipe:
         raise RecipeError(f"the recipe is no JSON ({error}); export one from the app or see docs") from error
     if not isinstance(content, dict) or content.pop("format", None) != version:
         raise RecipeError(f"the recipe must be a JSON object with format {version}")
+    if (strange := _not_text(content)) is not None:
+        raise RecipeError(f"the recipe holds {escape_name(strange)[:80]!r}, which is not valid text; correct it")
     return build(kind, content)
+
+
+def _not_text(content: Any) -> str | None:
+    """The first name or text with a lone surrogate, which no page and no file can hold; None without one."""
+    waiting = [content]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str) and not is_text(value):
+            return value
+        if isinstance(value, dict):
+            waiting += [*value.keys(), *value.values()]
+        elif isinstance(value, list):
+            waiting += value
+    return None
 
 
 def read_text(path: Path) -> str:
     """The text of a recipe file. Raises RecipeError, naming the file."""
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise RecipeError(f"{path} is larger than {MAX_BYTES:,} bytes: no recipe")
-        return path.read_text(encoding="utf-8")
+        return read_bytes(path, MAX_BYTES, remedy="give the path of a recipe").decode("utf-8")
+    except UnusableFileError as error:
+        raise RecipeError(str(error)) from error
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path} cannot be read ({error}); check the path") from error
 

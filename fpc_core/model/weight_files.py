@@ -17,6 +17,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
+from fpc_core.io.bounded_files import open_descriptor, open_regular
 from fpc_core.model.pickle_scan import HarmfulPickleError, check_pickles
 
 DEFAULT_GB = 8.0  # a ViT-L FPC with its training heads takes 1.5 GB in float32
@@ -103,12 +104,12 @@ def _check_count(count: int, path: Path) -> None:
 
 def _is_safetensors(path: Path) -> bool:
     """By content: eight bytes of header length, then the header, a JSON object."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return path.suffix == ".safetensors" or file.read(9)[8:] == b"{"
 
 
 def _read_safetensors(path: Path) -> tuple[Mapping[str, Any], dict[str, str]]:
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         header = int.from_bytes(file.read(8), "little")
     if MAX_HEADER < header < path.stat().st_size:  # a longer one is damage, which the reader tells
         raise CheckpointError(f"{path} has a header of {header:,} bytes, the limit is {MAX_HEADER:,}; so it is no FPC")
@@ -122,7 +123,7 @@ class _Bounded(io.BufferedReader):
     """A file asked for no more than it has: a pickle may claim a text of 4 GB, and room is made at once."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(io.FileIO(path))
+        super().__init__(io.FileIO(open_descriptor(path)))
         self._size = path.stat().st_size
 
     def read(self, size: int | None = -1) -> bytes:
@@ -137,7 +138,7 @@ def _check_programs(file: IO[bytes], pickles: int, path: Path) -> None:
 
 
 def _read_torch(path: Path, most: int) -> Mapping[str, Any]:
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         looks_packed = file.read(4) == _ARCHIVE
     if looks_packed or zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:  # raises where it looks packed to torch alone

@@ -16,6 +16,7 @@ from pathlib import Path, PurePath
 from fpc_core.data.datasets import LAYOUT_FOLDERS, Dataset, is_layout
 from fpc_core.data.images import SUFFIXES
 from fpc_core.gallery.memory import PARTIAL
+from fpc_core.io.bounded_files import OutsideRootsError, check_inside, escape_name, is_text
 
 CACHE = "cache"  # label of the folder of memories built for visitors; no root of FPC_ROOTS has it
 CHECKPOINTS = frozenset({".safetensors", ".pth", ".pt", ".bin", ".ckpt"})
@@ -23,10 +24,6 @@ MAX_DEPTH = 5  # folders below a root that are looked into
 MAX_ENTRIES = 20_000  # files and folders that one look goes through
 _LONGEST = 4096  # characters of a path on the common systems
 _MOST_OF_ONE = 2_000  # of them in one folder
-
-
-class OutsideRootsError(ValueError):
-    """A place is not below any root. The message is the same whether or not there is anything in that place."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +39,7 @@ class DiscoveredPaths:
     """Names of what lies below the roots, sorted. complete: False where the bounds ended the look.
 
     memories: folders of gallery memories, those with an unfinished build included.  absent: labels of roots that are
-    no folder.
+    no folder.  skipped: how many files and folders were left out because their names are not valid text (UTF-8).
     """
 
     datasets: tuple[str, ...]
@@ -50,6 +47,7 @@ class DiscoveredPaths:
     memories: tuple[str, ...]
     absent: tuple[str, ...] = ()
     complete: bool = True
+    skipped: int = 0
 
 
 def named_roots(demo: Path, text: str | None = None) -> tuple[Root, ...]:
@@ -66,7 +64,9 @@ def named_roots(demo: Path, text: str | None = None) -> tuple[Root, ...]:
             raise ValueError(f"FPC_ROOTS names {part!r}, which is no absolute path; write it from the top")
         path = path.resolve()
         if path not in {root.path for root in roots}:
-            roots.append(Root(_unique_label(path.name or "root", {CACHE, *(root.label for root in roots)}), path))
+            roots.append(
+                Root(_unique_label(escape_name(path.name) or "root", {CACHE, *(root.label for root in roots)}), path)
+            )
     return tuple(roots)
 
 
@@ -137,14 +137,7 @@ def confine_memory(directory: Path, roots: Sequence[Root]) -> None:
 
 
 def _confined(path: Path, spoken: str, roots: Sequence[Root]) -> None:
-    try:
-        inside = root_of(path.resolve(), roots) is not None
-    except (OSError, RuntimeError):  # a loop of links
-        inside = False
-    if not inside:
-        raise OutsideRootsError(
-            f"{spoken} is a link to a place that this app may not read; put the files there themselves"
-        )
+    check_inside(path, [root.path for root in roots], spoken)
 
 
 def discover(roots: Sequence[Root], depth: int = MAX_DEPTH, most: int = MAX_ENTRIES) -> DiscoveredPaths:
@@ -165,6 +158,7 @@ def discover(roots: Sequence[Root], depth: int = MAX_DEPTH, most: int = MAX_ENTR
         memories=tuple(sorted(look.memories)),
         absent=absent,
         complete=look.left > 0 and not level,
+        skipped=len(look.unreadable),
     )
 
 
@@ -176,6 +170,7 @@ class _Scanner:
         self.datasets: set[str] = set()
         self.checkpoints: set[str] = set()
         self.memories: set[str] = set()
+        self.unreadable: set[Path] = set()
         self._roots = roots
 
     def into(self, folder: Path) -> list[Path]:
@@ -219,7 +214,9 @@ class _Scanner:
                     self.left -= 1
                     if self.left < 0:
                         return
-                    if not entry.name.startswith("."):
+                    if not is_text(entry.name):
+                        self.unreadable.add(folder / entry.name)
+                    elif not entry.name.startswith("."):
                         yield entry
         except OSError:  # not ours to read, or gone since it was listed: nothing to offer there
             return

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fpc_core.data.datasets import Dataset
 from fpc_core.gallery.builder import images_done, memory_bytes
-from fpc_core.gallery.memory import Fingerprint, GalleryMemoryError, fingerprint_of, open_memory
+from fpc_core.gallery.memory import GalleryMemoryError, fingerprint_of, open_memory, read_fingerprint
 from fpc_core.model.checkpoint import LoadReport, weights_fingerprint
 from fpc_core.workspace.workspace import Places, load_model
 
@@ -63,14 +63,9 @@ def inspect_memory(directory: Path, dataset: Dataset, weights: WeightsInfo) -> M
     if not directory.exists():
         return MemoryInfo(MemoryStatus.MISSING, images, size)
     try:
-        differs = _provenance(directory).differences(wanted)
+        differs = read_fingerprint(directory).differences(wanted)
+        if not differs:
+            open_memory(directory, expect=wanted, records=dataset.gallery)  # raises where it is damaged
     except GalleryMemoryError as error:
         return MemoryInfo(MemoryStatus.UNUSABLE, images, size, why=str(error))
     return MemoryInfo(MemoryStatus.OTHER if differs else MemoryStatus.FITS, images, size, differs=tuple(differs))
-
-
-def _provenance(directory: Path) -> Fingerprint:
-    found = open_memory(directory).fingerprint
-    if found is None:  # only a memory in RAM has none
-        raise GalleryMemoryError(f"{directory} does not say what it was made from; build it again")
-    return found

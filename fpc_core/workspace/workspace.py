@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -178,15 +179,21 @@ def load_model(places: Places) -> tuple[FPC, LoadReport]:
 
 
 def open_workspace(
-    places: Places, device: str = "auto", *, shortlist: str | None = None, read_only: bool = False
+    places: Places,
+    device: str = "auto",
+    *,
+    shortlist: str | None = None,
+    read_only: bool = False,
+    allowed: Sequence[Path] = (),
 ) -> Workspace:
     """Open dataset, weights and memory; the memory must have been built from exactly these two.
 
-    shortlist: what finds it, see `IndexKind`; None for FPC_SHORTLIST, else plain torch.
+    shortlist: what finds it, see `IndexKind`; None for FPC_SHORTLIST, else plain torch.  allowed: real folders in which
+    every file of the dataset must lie, see `open_dataset`.
     Raises DatasetError, CheckpointError, GalleryMemoryError or ShortlistError, and ValueError for a precision or device
     that there is not and for cameras that the weights do not know; each names what is wrong and the remedy.
     """
-    dataset = open_dataset(places.data)
+    dataset = open_dataset(places.data, allowed)
     model, report = load_model(places)
     check_cameras(dataset, model.config)
     made_from = fingerprint(model, dataset.gallery, dataset.root)

@@ -24,11 +24,13 @@ PATIENCE = 120  # seconds until a server answers
 
 
 @contextmanager
-def server(log: IO[bytes] | None = None, settings: Mapping[str, str] | None = None) -> Iterator[tuple[str, float, int]]:
+def server(
+    log: IO[bytes] | None = None, settings: Mapping[str, str] | None = None, folder: Path = ROOT
+) -> Iterator[tuple[str, float, int]]:
     """The app on a free port; yields its address, when it was started, and its process.
 
-    log: takes what it says.  settings: environment variables of its own.  Raises RuntimeError where it ends or does not
-    answer.
+    log: takes what it says.  settings: environment variables of its own.  folder: that holds the app.  Raises
+    RuntimeError where it ends or does not answer.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -38,7 +40,7 @@ def server(log: IO[bytes] | None = None, settings: Mapping[str, str] | None = No
     says = subprocess.DEVNULL if log is None else log
     process = subprocess.Popen(
         [*command, "--server.address", "127.0.0.1"],
-        cwd=ROOT,
+        cwd=folder,
         stdout=says,
         stderr=says,
         env={**os.environ, "MALLOC_ARENA_MAX": "2", **(settings or {})},

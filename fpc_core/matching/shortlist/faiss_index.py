@@ -11,9 +11,11 @@ import numpy as np
 from torch import Tensor
 
 from fpc_core.io.atomic_write import atomic_write
+from fpc_core.io.bounded_files import UnusableFileError, open_regular
 from fpc_core.matching.shortlist.base import MARGIN, nearest
 from fpc_core.results import Shortlist
 
+_HEADER = 1 << 16  # bytes of an index file besides its vectors, at most
 _BLOCK = 65_536  # rows added at once
 
 
@@ -53,7 +55,7 @@ class IvfIndex:
         """path: of the file, None to keep none; searched: share of the lists that are looked through for a query."""
         self._cls = cls
         lists = max(1, min(round(4 * len(cls) ** 0.5), len(cls) // 40))  # a centre is made of 39 at least
-        index = _read(path, len(cls), lists) if path else None
+        index = _read(path, len(cls), lists, cls.shape[1]) if path else None
         if index is None:
             index = _made(unit_cls(), lists)
             if path:
@@ -79,13 +81,13 @@ def _unit_query(query_cls: Tensor) -> np.ndarray:
     return np.ascontiguousarray(query[None] / max(float(np.linalg.norm(query)), 1e-12))
 
 
-def _read(path: Path, images: int, lists: int) -> Any | None:
+def _read(path: Path, images: int, lists: int, channels: int) -> Any | None:
     """The index kept in a file; None where there is none of this gallery, or a broken one, which is made anew."""
-    if not path.is_file():
-        return None
+    most = (2 * images + lists) * (4 * channels + 16) + _HEADER  # its vectors and their numbers, and the centres
     try:
+        open_regular(path, max_bytes=most).close()
         index: Any = faiss.read_index(str(path))
-    except RuntimeError:
+    except (OSError, UnusableFileError, RuntimeError, MemoryError):
         return None
     return index if (index.ntotal, index.nlist) == (images, lists) else None
 

@@ -338,3 +338,18 @@ def test_without_a_named_memory_data_and_weights_have_their_own(monkeypatch, tmp
     )
     with pytest.raises(OutsideRootsError):
         WorkspaceChoice(weights="/etc/passwd").places(named_roots(ROOT / "assets" / "demo", ""), started)
+
+
+def test_a_label_that_is_a_link_out_of_the_roots_is_not_shown(in_house, tmp_path):
+    """The dataset lies one folder further in, as archives often unpack."""
+    shutil.copytree(in_house / "street", in_house / "packed" / "inner")
+    (tmp_path / "private.json").write_text(json.dumps({"name": "secret name", "note": "secret note"}))
+    (in_house / "packed" / "dataset.json").symlink_to(tmp_path / "private.json")
+    page = open_page(PAGES / "data.py")
+    page.query_params.update({"data": "house/packed", "weights": "house/other.safetensors"})
+    try:
+        shown = texts(run_page(page))
+    finally:
+        shutil.rmtree(in_house / "packed")
+    assert "secret" not in shown
+    assert "is a link to a place that this app may not read" in shown

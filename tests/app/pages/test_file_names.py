@@ -1,0 +1,151 @@
+"""File names and texts that are not valid Unicode are escaped, or skipped and counted; no page breaks on them."""
+
+import json
+import os
+import shutil
+import sys
+
+import pytest
+
+from app.messages import escape_markdown
+from app.server.cache import FILE_INFO, WORKSPACES
+from fpc_core.config import QuerySettings
+from fpc_core.data.datasets import DatasetError, open_dataset
+from fpc_core.figures.recipe import FigureKind, FigureRecipe
+from fpc_core.io.bounded_files import escape_name, is_text
+from fpc_core.io.dataclass_json import RecipeError
+from fpc_core.workspace import Places
+from fpc_core.workspace.allowed_roots import Root, discover, named_roots
+from tests.support.apptest import PAGES, open_page, run_page, texts
+from tests.support.small_workspace import paint
+
+LATIN = b"caf\xe9"  # "café" in Latin-1, as an old archive unpacks it
+ODD = os.fsdecode(LATIN)
+pytestmark = pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names are Unicode here")
+
+
+@pytest.fixture
+def house(small_places, tmp_path, monkeypatch):
+    """A root with the small world and what belongs to it; every kind of name in it occurs once as it must not be."""
+    house = tmp_path / "house"
+    shutil.copytree(small_places.data, house / "street")
+    shutil.copy(small_places.weights, house / "model.safetensors")
+    shutil.copytree(small_places.memory, house / "memory")
+    image = paint(1, 1)
+    image.save(house / "street" / "query" / f"0001_c1_f0000009_{ODD}.png")
+    image.save(house / "street" / "bounding_box_test" / f"0001_c2_f0000009_{ODD}.png")
+    for folder in (house / ODD, house / ODD / "inner"):
+        folder.mkdir()
+        image.save(folder / "1.png")
+    (house / f"{ODD}.pth").write_bytes(b"")
+    monkeypatch.setenv("FPC_DATA", str(small_places.data))
+    monkeypatch.setenv("FPC_WEIGHTS", str(small_places.weights))
+    monkeypatch.setenv("FPC_MEMORY", str(small_places.memory))
+    monkeypatch.setenv("FPC_ROOTS", str(house))
+    FILE_INFO.clear()
+    WORKSPACES.clear()
+    return house
+
+
+def visited(name, **params):
+    """A page of data, weights and memory of the house."""
+    page = open_page(PAGES / f"{name}.py")
+    page.query_params.update(
+        {"data": "house/street", "weights": "house/model.safetensors", "memory": "house/memory", **params}
+    )
+    return run_page(page)
+
+
+def test_a_name_is_escaped_byte_by_byte_and_a_valid_one_is_left_alone():
+    assert not is_text(ODD)
+    assert escape_name(ODD) == r"caf\xe9"
+    assert escape_name("a\ud800b") == r"a\ud800b"
+    assert is_text("café 東京 😀")
+    assert escape_name("café 東京 😀") == "café 東京 😀"
+    assert escape_markdown(f"no {ODD}").encode()  # can be sent
+
+
+def test_names_that_are_not_text_are_not_offered_but_counted(house):
+    sights = discover((Root("house", house),))
+    assert sights.skipped == 2
+    assert sights.datasets == ("house/street",)
+    assert sights.checkpoints == ("house/model.safetensors",)
+
+
+def test_images_whose_names_are_not_text_are_skipped_and_listed(house):
+    dataset = open_dataset(house / "street")
+    assert (len(dataset.query), len(dataset.gallery)) == (8, 32)
+    assert [path.as_posix() for path in dataset.skipped] == [
+        r"bounding_box_test/0001_c2_f0000009_caf\xe9.png",
+        r"query/0001_c1_f0000009_caf\xe9.png",
+    ]
+
+
+def test_folders_whose_names_are_not_text_are_skipped_and_listed(tmp_path):
+    for name in ("anna", ODD):
+        (tmp_path / name).mkdir()
+        paint(1, 1).save(tmp_path / name / "1.png")
+    dataset = open_dataset(tmp_path)
+    assert [record.path.as_posix() for record in dataset.gallery] == ["anna/1.png"]
+    assert [path.as_posix() for path in dataset.skipped] == [r"caf\xe9"]
+
+
+def test_the_data_page_shows_what_it_skipped(house):
+    page = run_page(open_page(PAGES / "data.py"))
+    assert "2 names are not listed for not being valid text" in texts(page)
+    shown = texts(visited("data"))
+    assert "**2** skipped for a name that does not follow the layout or is not valid text" in shown
+
+
+@pytest.mark.parametrize("name", ["explore", "lab", "figures", "learn", "sweep", "evaluate", "atlas", "compare"])
+def test_every_page_shows_data_with_names_that_are_not_text(house, name):
+    page = visited(name)
+    assert not page.error
+
+
+def test_a_root_whose_own_name_is_not_text_is_offered_escaped(house, monkeypatch):
+    root = house / ODD
+    (house / ODD / "inner").rename(house / ODD / "set")
+    monkeypatch.setenv("FPC_ROOTS", str(root))
+    FILE_INFO.clear()
+    assert [each.label for each in named_roots(Places().data)] == ["demo", r"caf\xe9"]
+    page = run_page(open_page(PAGES / "data.py"))
+    assert any(r"caf\xe9" in option for option in page.selectbox(key="draft-data").options)
+
+
+def test_an_app_started_with_a_place_that_is_not_text_shows_it_escaped(house, monkeypatch):
+    monkeypatch.setenv("FPC_DATA", str(house / ODD))
+    for name in ("data", "explore"):
+        run_page(open_page(PAGES / f"{name}.py"))
+
+
+@pytest.mark.parametrize("field", ["name", "note"])
+def test_a_label_with_a_lone_surrogate_is_shown_escaped(house, field):
+    label = {"name": "Street", "note": "", field: "half \ud83d of a smile"}
+    (house / "street" / "dataset.json").write_text(json.dumps(label))
+    assert getattr(open_dataset(house / "street"), field) == r"half \ud83d of a smile"
+    for name in ("data", "explore"):
+        assert not visited(name).error
+
+
+def test_an_opening_with_a_lone_surrogate_is_refused_in_text(house):
+    (house / "street" / "dataset.json").write_text(json.dumps({"opening": "\ud83d.png"}))
+    with pytest.raises(
+        DatasetError, match=r"dataset.json opens with \\ud83d\.png, which is not among the queries"
+    ) as refused:
+        open_dataset(house / "street")
+    assert str(refused.value).encode()
+    visited("data")
+
+
+@pytest.mark.parametrize("where", ["query", "gallery", "unknown field"])
+def test_a_recipe_with_a_lone_surrogate_is_refused_in_text(where):
+    recipe = FigureRecipe(FigureKind.RANKED_LIST, ("query/a.png",), settings=QuerySettings())
+    content = json.loads(recipe.to_json())
+    if where == "query":
+        content["queries"] = ["query/\ud83d.png"]
+    else:
+        content["gallery" if where == "gallery" else "\ud83d"] = "\ud83d"
+    with pytest.raises(RecipeError, match=r"ud83d.*, which is not valid text; correct it") as refused:
+        FigureRecipe.from_json(json.dumps(content))
+    assert str(refused.value).encode()

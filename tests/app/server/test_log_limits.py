@@ -1,0 +1,174 @@
+"""The server's log stays short, whatever visitors send: the first of each error in full, the others counted."""
+
+import io
+import logging
+import random
+import re
+import shutil
+import subprocess
+import sys
+import time
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+
+from app.server import log_limits
+from app.server.log_limits import AGAIN, BURST, MESSAGE, PER_SECOND, SUMMARY, TRACEBACK, LogLimiter
+from tests.support.server import ROOT, server
+from tests.support.stream_client import answer, ask, connected
+
+
+class Clock:
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def log(clock):
+    """A logger of its own with the limits, what it has written, and the limits."""
+    limiter, stream = LogLimiter(clock), io.StringIO()
+    handler = logging.StreamHandler(stream)
+    logger = logging.Logger("tested")
+    logger.addFilter(limiter)
+    logger.addHandler(handler)
+    log_limits._LOG.addHandler(handler)
+    yield logger, stream.getvalue, limiter
+    log_limits._LOG.removeHandler(handler)
+
+
+def fail(logger, words, error=None):
+    try:
+        raise error or ValueError(words)
+    except ValueError:
+        logger.exception("%s", words)
+
+
+def test_the_first_of_equal_errors_has_its_traceback_the_others_count(log, clock):
+    logger, written, _ = log
+    for number in range(500):
+        fail(logger, f"session {number} of 0x7f{number:06x} failed")
+    assert written().count("Traceback (most recent call last)") == 1
+    assert "ValueError: session 0 of" in written()
+    clock.now = SUMMARY + 1
+    fail(logger, "another thing failed")
+    assert re.search(r"not written in the last 61 s: 499 more of: tested: session 0", written())
+    assert written().count("Traceback (most recent call last)") == 2
+
+
+def test_errors_from_other_places_or_of_other_words_are_told_apart(log):
+    logger, written, _ = log
+    fail(logger, "the disk is full")
+    fail(logger, "the image is damaged")
+    try:
+        int("x")
+    except ValueError:
+        logger.exception("the disk is full")
+    logger.error("the disk is full")
+    assert written().count("Traceback (most recent call last)") == 3
+    assert written().count("the disk is full") >= 3
+
+
+def test_an_error_is_written_in_full_again_after_a_while(log, clock):
+    logger, written, _ = log
+    fail(logger, "the disk is full")
+    clock.now = AGAIN + 1
+    fail(logger, "the disk is full")
+    assert written().count("Traceback (most recent call last)") == 2
+
+
+def test_long_messages_and_tracebacks_keep_their_beginning_and_end(log):
+    logger, written, _ = log
+    logger.error("begins %s ends", "x" * 1_000_000)
+    fail(logger, "deep", ValueError("y" * 1_000_000 + " the very end"))
+    assert len(written()) < 2 * (MESSAGE + TRACEBACK)
+    for word in ("begins", "ends", "the very end", "characters left out"):
+        assert word in written()
+
+
+def test_errors_that_are_all_different_stay_within_the_bound(log, clock):
+    logger, written, limiter = log
+    rng = random.Random(0)
+    seconds = 36 * 60
+    for number in range(20 * seconds):
+        clock.now = number / 20
+        logger.error("".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=500)))
+    assert len(written()) < 1.2 * (BURST + seconds * PER_SECOND)
+    assert len(written()) < 1_500_000
+    limiter.flush()
+    assert re.search(r"[\d,]+ others", written())
+
+
+def test_messages_for_information_are_not_taken_for_errors(log):
+    logger, written, _ = log
+    for _ in range(3):
+        logger.info("a visitor came")
+    assert written().count("a visitor came") == 3
+
+
+def test_arguments_that_do_not_fit_are_left_to_the_handler(log, monkeypatch):
+    logger, _, limiter = log
+    assert limiter.filter(logger.makeRecord("tested", logging.ERROR, "file", 1, "%d", ("x",), None))
+
+
+def test_loggers_of_before_and_after_are_limited_and_so_are_threads():
+    code = (
+        "import logging, threading; before = logging.getLogger('before')\n"
+        "from app import log_limits; log_limits.install(); log_limits.install()\n"
+        "def end(): raise ValueError('in a thread')\n"
+        "for _ in range(50):\n"
+        "    for each in (before, logging.getLogger('after'), logging.getLogger()): each.error('again')\n"
+        "    thread = threading.Thread(target=end); thread.start(); thread.join()\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert ran.stderr.count("again") == 3
+    assert ran.stderr.count("ValueError: in a thread") == 1
+
+
+def send(address, frame):
+    """One malformed message in a session of its own."""
+    with connected(address) as socket:
+        socket.send(frame)
+        try:
+            socket.recv(timeout=5)
+        except (ConnectionClosed, TimeoutError):
+            return
+
+
+def test_a_server_that_is_sent_malformed_messages_writes_each_error_once(tmp_path):
+    """As `streamlit run` starts it, and before anybody has opened a page."""
+    path = tmp_path / "log"
+    with path.open("wb") as log, server(log) as (address, _, _):
+        for number in range(60):
+            send(address, bytes([255, number]) * 20)
+            send(address, f"text {number}")
+        time.sleep(0.2)
+    said = path.read_text(encoding="utf-8")
+    assert said.count("Error deserializing back message") - said.count("more of:") <= 2
+    assert 1 <= said.count("Traceback (most recent call last)") <= 4
+    assert re.search(r"not written in the last \d+ s: .*5\d more of: ", said)
+    assert len(said) < 20_000
+
+
+def test_a_page_that_fails_again_and_again_writes_one_traceback(tmp_path):
+    """Uncaught errors of a page go the same way, with `logger.enableRich` off."""
+    for name in ("app", ".streamlit"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    script = (ROOT / "streamlit_app.py").read_text(encoding="utf-8")
+    (tmp_path / "streamlit_app.py").write_text(script.replace("    show()", "    raise ValueError('this page fails')"))
+    path = tmp_path / "log"
+    with path.open("wb") as log, server(log, folder=tmp_path) as (address, _, _), connected(address) as socket:
+        for _ in range(30):
+            ask(socket)
+            answer(socket)
+    said = path.read_text(encoding="utf-8")
+    assert said.count("ValueError: this page fails\n") == 1
+    assert said.count("Traceback (most recent call last)") == 1
+    assert "29 more of: streamlit.error_util: Uncaught app execution (ValueError: this page fails)" in said

@@ -1,0 +1,39 @@
+"""Files that cost little to make and would cost much to read."""
+
+import io
+
+import pyarrow as pa
+from PIL import Image
+from pyarrow import parquet
+
+
+def sparse(path, size):
+    """A file of so many zero bytes that takes no room on the disk."""
+    with path.open("wb") as file:
+        file.truncate(size)
+
+
+def flat_mask(side):
+    """A mask of side x side pixels, as a PNG of a few kilobytes."""
+    file = io.BytesIO()
+    Image.new("L", (side, side)).save(file, "PNG")
+    return file.getvalue()
+
+
+def write_rows(path, count=None, *, paths=("query/a.png",), mask=None, visible=0.5):
+    """`records.parquet` with a row for each of the paths, or with `count` rows of the first one."""
+    paths = list(paths)
+    codes = pa.array([0] * count if count else range(len(paths)), pa.int32())
+    rows = len(codes)
+    mask = mask or flat_mask(64)
+    table = pa.table(
+        {
+            "path": pa.DictionaryArray.from_arrays(codes, pa.array(paths)).cast(pa.string()),
+            "mask": pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), pa.array([mask])).cast(
+                pa.binary()
+            ),
+            "occluder": ["car"] * rows,
+            "visible": pa.array([visible] * rows, pa.float32()),
+        }
+    )
+    parquet.write_table(table, path, compression="zstd")

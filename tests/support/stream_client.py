@@ -1,0 +1,39 @@
+"""A visitor as the server sees one: a WebSocket that sends what it likes, without a browser."""
+
+from contextlib import contextmanager
+
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from websockets.sync.client import connect
+from websockets.typing import Origin, Subprotocol
+
+
+@contextmanager
+def connected(address):
+    """The socket of a new session of the server at this address."""
+    with connect(
+        f"{address.replace('http', 'ws', 1)}/_stcore/stream",
+        origin=Origin(address),
+        subprotocols=[Subprotocol("streamlit")],
+        max_size=None,
+        compression=None,
+        open_timeout=60,
+        close_timeout=2,
+    ) as socket:
+        yield socket
+
+
+def ask(socket, page="", query=""):
+    """Ask for a page; returns at once."""
+    message = BackMsg()
+    message.rerun_script.page_name = page
+    message.rerun_script.query_string = query
+    socket.send(message.SerializeToString())
+
+
+def answer(socket, until="script_finished", patience=120):
+    """What the server sends up to a message of this kind. Raises TimeoutError."""
+    messages = []
+    while not messages or messages[-1].WhichOneof("type") != until:
+        messages.append(ForwardMsg.FromString(socket.recv(timeout=patience)))
+    return messages
