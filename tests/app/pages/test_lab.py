@@ -177,7 +177,7 @@ def test_the_map_knows_every_place_in_the_end(lab):
     assert sent["side"] == 48
     assert not sent["whole"]
     lab.segmented_control(key="spot-effect").set_value(Effect.RANK)
-    (sent,) = sent_to(run_page(lab), "spots")
+    (sent,) = sent_to(run_page(lab), "sensitivity_map")
     assert sent["whole"]
 
 
