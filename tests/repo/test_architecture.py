@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -35,8 +36,7 @@ APP_LAYERS = (  # each may import the layers after it
     ("sections",),
     ("ui",),
     ("components",),
-    ("server",),
-    ("session",),
+    ("server", "session"),
     ("layout", "preload", "messages", "public_mode"),
 )
 
@@ -55,11 +55,31 @@ def test_every_layer_of_the_app_imports_only_layers_below_it():
         above = tuple(f"app.{name}" for higher in APP_LAYERS[:level] for name in higher)
         beside = {name: tuple(f"app.{other}" for other in names if other != name) for name in names}
         for name in names:
-            allowed = ("app.evaluate",) if name == "figures" else ()  # the Figures page shows score tables, too
+            # The Figures page shows score tables, too; visitors' state and what they share know each other.
+            allowed = {"figures": ("app.evaluate",), "server": ("app.session",), "session": ("app.server",)}.get(
+                name, ()
+            )
             forbidden = tuple(each for each in (*above, *beside[name]) if each not in allowed)
             assert offenders(f"app/{name}", forbidden) == []
     folders = {path.name for path in (ROOT / "app").iterdir() if path.is_dir() and path.name != "__pycache__"}
     assert folders == {name for names in APP_LAYERS[:-1] for name in names}
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    """Imports at the top of a module alone: those within functions run later."""
+    modules = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+        for room in ("fpc_core", "app")
+        for path in (ROOT / room).rglob("*.py")
+    }
+    graph = {}
+    for name, path in modules.items():
+        names = set()
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ImportFrom) and node.module:
+                names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+        graph[name] = {each for each in names if each in modules and not name.startswith(f"{each}.")} - {name}
+    TopologicalSorter(graph).prepare()  # raises CycleError with the circle
 
 
 def test_no_folder_of_the_product_holds_more_than_15_files():

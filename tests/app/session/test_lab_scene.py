@@ -173,7 +173,7 @@ def test_nobody_waits_for_the_page_queue_while_a_link_is_read(visitor, monkeypat
         yield
         order.append("back")
 
-    monkeypatch.setattr(lab_scene.PAGES, "left", left)
+    monkeypatch.setattr(lab_scene.PAGE_QUEUE, "release_while", left)
     monkeypatch.setattr(lab_scene, "from_link", lambda text: order.append("read") or Scene())
     visitor["scene"] = "it"
     lab_scene.open_link()
