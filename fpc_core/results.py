@@ -35,6 +35,9 @@ class EncoderState:
         if self.attention.shape != (batch, tokens - 1):
             raise ValueError(f"attention {tuple(self.attention.shape)} does not fit tokens {tuple(self.tokens.shape)}")
 
+    def __len__(self) -> int:
+        return len(self.tokens)
+
     def __getitem__(self, rows: slice) -> EncoderState:
         return EncoderState(self.tokens[rows], self.attention[rows], self.block)
 

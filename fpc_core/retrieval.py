@@ -1,25 +1,23 @@
-"""One query, the whole way: what the app, the CLI, the evaluation and the figures all call.
+"""One query from image to ranking: what the app, the command line, the evaluation and the figures call.
 
-`Retriever` keeps no state of its own besides the model, the memory and what finds the shortlist (`tokens.held()` keeps
-the memory's tokens on the device for a while, which changes no result). Each stage takes the stage before it, so a
-caller holds on to what a slider did not change. A stage that the device has no memory for is computed in smaller parts,
-then on the CPU (`shortage.py`); the next one tries the device again.
+`Retriever` keeps no state besides the model, the gallery memory and the shortlist index. Each stage takes the result of
+the one before it, so a caller can keep what a slider did not change:
 
-    prepare    image -> EncoderState                  independent of the keep rate
-    encode     EncoderState, prune -> Encoding
-    match      Encoding, settings -> Match            independent of alpha and K
-    consolidate  Encoding, neighbours -> Consolidation  depends on the set of neighbours
-    search     all of it -> QueryTrace
+    prepare      image -> EncoderState                    independent of the keep rate
+    encode       EncoderState, prune -> Encoding
+    match        Encoding, settings -> Match              independent of alpha and K
+    consolidate  Encoding, neighbours -> Consolidation    depends on the set of neighbours
+    search       all of it -> QueryTrace
+
+A stage that runs out of memory is computed in smaller parts, then on the CPU (`runtime/out_of_memory.py`).
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from operator import itemgetter
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -44,23 +42,29 @@ from fpc_core.results import (
     Transport,
     TransportPlan,
 )
-from fpc_core.runtime.interruption import checkpoint
-from fpc_core.runtime.out_of_memory import OomFallback
-
-_T = TypeVar("_T")
+from fpc_core.runtime.out_of_memory import out_of_memory_fallback
 
 
 class Retriever:
-    """Joins a model and the gallery memory built with it. Raises ValueError where the two do not fit each other."""
+    """A model joined with the gallery memory that was built with it."""
 
     def __init__(self, model: FPC, memory: GalleryMemory, index: ShortlistIndex | None = None) -> None:
-        """index: finds the shortlist in the memory's `[cls]` tokens; None for plain torch."""
-        held = (memory.cls.shape[1], *memory.grid)
-        wanted = (model.config.width, *model.config.grid)
-        if held != wanted:
+        """Join a model and a gallery memory.
+
+        Args:
+            model: In eval mode, on the device to compute on.
+            memory: Built with the same weights.
+            index: Finds the shortlist among the gallery's `[cls]` tokens; plain torch by default.
+
+        Raises:
+            ValueError: Channels or patch grid of the two differ.
+        """
+        stored = (memory.cls.shape[1], *memory.grid)
+        expected = (model.config.width, *model.config.grid)
+        if stored != expected:
             raise ValueError(
-                f"the memory holds (channels, rows, columns) {held}, the model makes {wanted}; "
-                "build the memory again with these weights: python -m fpc_core memory build"
+                f"the gallery memory has (channels, rows, columns) {stored}, the model {expected}; "
+                "build it again with these weights: python -m fpc_core memory build"
             )
         self.model = model
         self.memory = memory
@@ -70,138 +74,159 @@ class Retriever:
 
     @cached_property
     def on_cpu(self) -> Retriever:
-        """The same on the CPU; itself where it is there already."""
+        """The same retriever on the CPU; itself if it is there already."""
         return self if self.device.type == "cpu" else Retriever(self.model.copy_on_cpu(), self.memory, self.index)
 
+    def free_memory(self) -> str:
+        """Release the gallery tokens cached on the device; returns what was released, "" for nothing."""
+        return self.tokens.release()
+
     @torch.inference_mode()
+    @out_of_memory_fallback("the encoder", split=("images", "cameras"), join=EncoderState.join)
     def prepare(self, images: Tensor, cameras: Tensor | None = None, block: int = 3) -> EncoderState:
-        """images: (B, 3, H, W) normalised; cameras: (B,) int64 or None for the mean camera embedding."""
+        """Run the encoder up to the attention of its first dropping block.
 
-        def work(to: Retriever, rows: slice) -> EncoderState:
-            own = None if cameras is None else cameras[rows].to(to.device)
-            return to.model.encoder.prefix(images[rows].to(to.device), own, block)
-
-        return self.spared("the encoder", len(images), work, EncoderState.join)
+        Args:
+            images: (B, 3, H, W), normalised.
+            cameras: (B,) int64, or None for the mean camera embedding.
+            block: Index of the first dropping block.
+        """
+        cameras = None if cameras is None else cameras.to(self.device)
+        return self.model.encoder.prefix(images.to(self.device), cameras, block)
 
     @torch.inference_mode()
+    @out_of_memory_fallback("the encoder", split=("state",), join=Encoding.join)
     def encode(self, state: EncoderState, prune: PruneSettings) -> Encoding:
-        """Drop and run the rest of the blocks (Sec. 3.1)."""
-        return self.spared(
-            "the encoder",
-            len(state.tokens),
-            lambda to, rows: to.model.encoder.finish(state[rows].to(to.device), prune),
-            Encoding.join,
+        """Drop patches and run the remaining blocks (Sec. 3.1)."""
+        return self.model.encoder.finish(state.to(self.device), prune)
+
+    @torch.inference_mode()
+    @out_of_memory_fallback("the encoder")
+    def follow(self, images: Tensor, cameras: Tensor | None, prune: PruneSettings) -> tuple[DropStage, ...]:
+        """Return `[cls]` attention and survivors of every block, for the arguments of `prepare`."""
+        cameras = None if cameras is None else cameras.to(self.device)
+        return self.model.follow(images.to(self.device), cameras, prune)
+
+    def match(self, encoding: Encoding, settings: QuerySettings) -> Match:
+        """Find the shortlist by cosine (Eq. 4) and solve the transport to each of its images (Eq. 5).
+
+        Args:
+            encoding: Of one image.
+            settings: Only `shortlist`, `variant` and `transport` matter here.
+        """
+        shortlist = self._shortlist(encoding, settings.shortlist)
+        # A distance of the released solver depends on which candidates share the call.
+        undivided = settings.transport.solver is Solver.RELEASED
+        transport = self._transport_undivided if undivided else self._transport
+        return Match(shortlist, transport(encoding, shortlist.indices, settings))
+
+    @torch.inference_mode()
+    @out_of_memory_fallback("the shortlist")
+    def _shortlist(self, encoding: Encoding, size: int) -> Shortlist:
+        return self.index.search(_only(encoding.to(self.device))[0], size)
+
+    def _solve(self, encoding: Encoding, indices: np.ndarray, settings: QuerySettings) -> Transport:
+        query_cls, query_patches = _only(encoding.to(self.device))
+        gallery = self.tokens.patches(indices)
+        sides = marginals(query_cls, query_patches, self._cls(indices), gallery, settings.variant)
+        return solve(ground_cost(query_patches, gallery), *sides, settings.transport)
+
+    _transport = torch.inference_mode()(
+        out_of_memory_fallback("the transport", split=("indices",), join=Transport.join)(_solve)
+    )
+    _transport_undivided = torch.inference_mode()(out_of_memory_fallback("the transport")(_solve))
+
+    def by_distance(self, match: Match, alpha: float) -> Ranking:
+        """Rank the shortlist by D (Eq. 10)."""
+        shortlist = match.shortlist
+        return rank(shortlist.indices, combined_distance(shortlist.d_cos, match.transport.distance, alpha))
+
+    @torch.inference_mode()
+    @out_of_memory_fallback("the transport")
+    def plan(self, encoding: Encoding, match: Match, place: int, settings: QuerySettings) -> TransportPlan:
+        """Return the transport plan to one candidate.
+
+        Args:
+            encoding: Of the query.
+            match: Its shortlist and transport.
+            place: Position of the candidate in the shortlist.
+            settings: The settings of the match.
+        """
+        index = int(match.shortlist.indices[place])
+        query_patches = _only(encoding.to(self.device))[1]
+        cost = ground_cost(query_patches, self.tokens.patches([index]))[0]
+        return TransportPlan(
+            gallery_index=index,
+            plan=plan(cost, match.transport, place, settings.transport),
+            cost=cost.float().cpu().numpy(),
+            query_positions=encoding.positions[0].cpu().numpy(),
         )
 
     @torch.inference_mode()
-    def follow(self, images: Tensor, cameras: Tensor | None, prune: PruneSettings) -> tuple[DropStage, ...]:
-        """`[cls]` attention and survivors of all blocks, not only of the dropping ones; arguments as for `prepare`."""
-
-        def work(to: Retriever, _: slice) -> tuple[DropStage, ...]:
-            own = None if cameras is None else cameras.to(to.device)
-            return to.model.follow(images.to(to.device), own, prune)
-
-        return self.spared("the encoder", 1, work, itemgetter(0))
-
-    @torch.inference_mode()
-    def match(self, encoding: Encoding, settings: QuerySettings) -> Match:
-        """Shortlist by cosine, transport to every shortlisted candidate. encoding: one image.
-
-        Of the settings only `shortlist`, `variant` and `transport` matter here.
-        """
-
-        def find(to: Retriever, _: slice) -> Shortlist:
-            return to.index.search(_only(encoding.to(to.device))[0], settings.shortlist)
-
-        short = self.spared("the shortlist", 1, find, itemgetter(0))
-        # A distance of the released solver depends on which candidates share the call.
-        whole = settings.transport.solver is Solver.RELEASED
-
-        def work(to: Retriever, rows: slice) -> Transport:
-            query_cls, query_patches = _only(encoding.to(to.device))
-            indices = short.indices if whole else short.indices[rows]
-            gallery = to.tokens.patches(indices)
-            sides = marginals(query_cls, query_patches, to._cls(indices), gallery, settings.variant)
-            return solve(ground_cost(query_patches, gallery), *sides, settings.transport)
-
-        candidates = 1 if whole else len(short.indices)
-        return Match(short, self.spared("the transport", candidates, work, Transport.join))
-
-    def by_distance(self, match: Match, alpha: float) -> Ranking:
-        """The shortlist ranked by D of Eq. 10."""
-        short = match.shortlist
-        return rank(short.indices, combined_distance(short.d_cos, match.transport.distance, alpha))
-
-    @torch.inference_mode()
-    def plan(self, encoding: Encoding, match: Match, place: int, settings: QuerySettings) -> TransportPlan:
-        """The transport plan to the candidate at `place` of the shortlist."""
-        index = int(match.shortlist.indices[place])
-
-        def work(to: Retriever, _: slice) -> TransportPlan:
-            query_patches = _only(encoding.to(to.device))[1]
-            cost = ground_cost(query_patches, to.tokens.patches([index]))[0]
-            return TransportPlan(
-                gallery_index=index,
-                plan=plan(cost, match.transport, place, settings.transport),
-                cost=cost.float().cpu().numpy(),
-                query_positions=encoding.positions[0].cpu().numpy(),
-            )
-
-        return self.spared("the transport", 1, work, itemgetter(0))
-
-    @torch.inference_mode()
+    @out_of_memory_fallback("the decoder")
     def consolidate(self, encoding: Encoding, neighbors: np.ndarray, variant: Variant) -> Consolidation:
-        """Eq. 11 to 13 with the memory rows `neighbors` (K,)."""
+        """Consolidate a query with its neighbours (Eq. 11 to 13).
 
-        def work(to: Retriever, _: slice) -> Consolidation:
-            here = encoding.to(to.device)
-            query_cls, query_patches = _only(here)
-            return to.model.consolidate(
-                query_cls,
-                query_patches,
-                here.positions[0],
-                to._cls(neighbors),
-                to.tokens.patches(neighbors),
-                neighbors,
-                variant,
-            )
-
-        return self.spared("the decoder", 1, work, itemgetter(0))
+        Args:
+            encoding: Of the query.
+            neighbors: (K,) rows of the gallery memory.
+            variant: Whether the decoder sees the query as well.
+        """
+        encoding = encoding.to(self.device)
+        query_cls, query_patches = _only(encoding)
+        return self.model.consolidate(
+            query_cls,
+            query_patches,
+            encoding.positions[0],
+            self._cls(neighbors),
+            self.tokens.patches(neighbors),
+            neighbors,
+            variant,
+        )
 
     @torch.inference_mode()
+    @out_of_memory_fallback("the decoder", split=("sets",), join=np.concatenate)
     def consolidate_sets(self, encoding: Encoding, sets: Sequence[np.ndarray], variant: Variant) -> np.ndarray:
-        """(B, C) the features of `consolidate` for B sets of memory rows at once, to rounding."""
+        """Return the features of `consolidate` for many sets of neighbours at once, equal up to rounding.
 
-        def work(to: Retriever, some: slice) -> np.ndarray:
-            query_cls, query_patches = _only(encoding.to(to.device))
-            rows = np.unique(np.concatenate(sets[some]))
-            member = torch.zeros(len(sets[some]), len(rows), dtype=torch.bool)
-            for place, each in enumerate(sets[some]):
-                member[place, np.searchsorted(rows, each)] = True
-            features = to.model.consolidate_sets(
-                query_cls, query_patches, to._cls(rows), to.tokens.patches(rows), member.to(to.device), variant
-            )
-            return features.float().cpu().numpy()
+        Args:
+            encoding: Of the query.
+            sets: B arrays of rows of the gallery memory.
+            variant: Whether the decoder sees the query as well.
 
-        return self.spared("the decoder", len(sets), work, np.concatenate)
+        Returns:
+            (B, C) float32.
+        """
+        query_cls, query_patches = _only(encoding.to(self.device))
+        rows = np.unique(np.concatenate(sets))
+        member = torch.zeros(len(sets), len(rows), dtype=torch.bool)
+        for index, neighbors in enumerate(sets):
+            member[index, np.searchsorted(rows, neighbors)] = True
+        features = self.model.consolidate_sets(
+            query_cls, query_patches, self._cls(rows), self.tokens.patches(rows), member.to(self.device), variant
+        )
+        return features.float().cpu().numpy()
 
     def by_feature(self, feature: np.ndarray) -> Ranking:
-        """The whole gallery by Euclidean distance to a feature (C,) after the BNNeck, both L2-normalised."""
+        """Rank the whole gallery by the Euclidean distance to a feature (C,) after the BNNeck, both L2-normalised."""
         return rank_by_feature(feature, self.memory.unit_features)
 
     @torch.inference_mode()
+    @out_of_memory_fallback("the global head")
     def global_feature(self, encoding: Encoding) -> np.ndarray:
-        """(C,) the encoder's own feature after the BNNeck, without consolidation."""
-
-        def work(to: Retriever, _: slice) -> np.ndarray:
-            return to.model.global_feature(encoding.tokens.to(to.device))[0].float().cpu().numpy()
-
-        return self.spared("the global head", 1, work, itemgetter(0))
+        """Return the (C,) feature of the encoder after the BNNeck, without consolidation."""
+        return self.model.global_feature(encoding.tokens.to(self.device))[0].float().cpu().numpy()
 
     def search(
         self, query: Tensor | EncoderState, settings: QuerySettings, cameras: Tensor | None = None
     ) -> QueryTrace:
-        """query: (1, 3, H, W) normalised image, or the state `prepare` made of it."""
+        """Run every stage on one query.
+
+        Args:
+            query: (1, 3, H, W) normalised image, or the state that `prepare` made of it.
+            settings: Of every stage.
+            cameras: (1,) int64, or None for the mean camera embedding; ignored for a prepared query.
+        """
         watch = _Stopwatch(self.device)
         state = query
         if isinstance(state, Tensor):
@@ -216,7 +241,14 @@ class Retriever:
     def finish(
         self, encoding: Encoding, match: Match, settings: QuerySettings, watch: _Stopwatch | None = None
     ) -> QueryTrace:
-        """Everything after the matching: all that an alpha or K move recomputes."""
+        """Run what follows the matching, which is all that a new alpha or K changes.
+
+        Args:
+            encoding: Of the query.
+            match: Its shortlist and transport.
+            settings: Of every stage.
+            watch: Holds the timings of earlier stages.
+        """
         watch = watch or _Stopwatch(self.device)
         with watch("rank"):
             by_distance = self.by_distance(match, settings.alpha)
@@ -235,30 +267,12 @@ class Retriever:
             timings=dict(watch.seconds),
         )
 
-    def spared(
-        self, what: str, rows: int, work: Callable[[Retriever, slice], _T], join: Callable[[Sequence[_T]], _T]
-    ) -> _T:
-        """`work` with this retriever on all rows at once; where the device runs out of memory without tokens that stay
-        there, in parts, then `on_cpu`.
-
-        what: is computed, in words.  work: some of the rows with the retriever it is given, to whose device it moves
-        what it needs.  join: makes one result of those of consecutive rows. Raises NoMemoryLeftError.
-        """
-
-        def interrupted(some: slice) -> _T:
-            checkpoint()
-            return work(self, some)
-
-        return OomFallback(what, self.device)(
-            rows, interrupted, join, lambda: self.on_cpu.spared(what, rows, work, join), self.tokens.release
-        )
-
     def _cls(self, rows: np.ndarray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(self.memory.cls[rows])).to(self.device)
 
 
 def _only(encoding: Encoding) -> tuple[Tensor, Tensor]:
-    """`[cls]` (C,) and patches (M, C) of an encoding of one image."""
+    """Return the `[cls]` token (C,) and the patches (M, C) of an encoding of one image."""
     if len(encoding.tokens) != 1:
         raise ValueError(f"matching takes one query at a time, not {len(encoding.tokens)}; slice the encoding first")
     return encoding.cls[0], encoding.patches[0]

@@ -1,12 +1,12 @@
 """Heat maps over the patch grids: of the decoder over query and neighbours (Fig. 7), of the encoder over the query.
 
-`relevance.py` measures the tokens; this file chooses block, tokens and target, and lays the values out on the grids.
+`attribution.py` computes one value per token. This module chooses block, tokens and target, and puts the values on the
+patch grids.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from operator import itemgetter
 
 import numpy as np
 import torch
@@ -20,14 +20,17 @@ from fpc_core.explain.masks import to_grid
 from fpc_core.model.fpc import decoder_input
 from fpc_core.results import EncoderState, QueryTrace
 from fpc_core.retrieval import Retriever
+from fpc_core.runtime.out_of_memory import out_of_memory_fallback
 
 
 @dataclass(frozen=True, eq=False)
 class PatchMap:
-    """One value per patch, of one measure and so comparable across all grids.
+    """One value per patch, comparable across all grids.
 
-    query_grid: (rows, columns), NaN where the patch was dropped; all NaN where the query is not asked (the decoder of
-    the released variant).  neighbor_grids: (K, rows, columns), K = 0 for the encoder.
+    Attributes:
+        query_grid: (rows, columns), NaN where the patch was dropped; all NaN for the decoder of the released variant,
+            which does not read the query.
+        neighbor_grids: (K, rows, columns); K is 0 for the encoder.
     """
 
     query_grid: np.ndarray
@@ -35,27 +38,34 @@ class PatchMap:
 
     @property
     def peak(self) -> float:
-        """The largest value, 0 where none is positive."""
+        """The largest value, or 0 if none is positive."""
         values = np.concatenate([self.query_grid.ravel(), self.neighbor_grids.ravel()])
         return max(float(np.nanmax(values)), 0.0)
 
     def scaled(self) -> PatchMap:
-        """What is positive, in [0, 1] with 1 at the peak of all grids."""
+        """Return the positive part, scaled to 1 at the peak of all grids."""
         peak = self.peak or 1.0
         grids = (np.maximum(grid, 0.0) / peak for grid in (self.query_grid, self.neighbor_grids))
         return PatchMap(*grids)
 
 
 def decoder_map(retriever: Retriever, trace: QueryTrace, how: MapSettings) -> PatchMap:
-    """What the decoder's input does to the target, at the first norm of its block.
+    """Attribute a target to the decoder's input tokens, at the first norm of its block (Fig. 7).
 
-    Raises ValueError for EIGEN_CAM (see DECODER_METHODS) and for an unknown index.
+    Args:
+        retriever: The one that made the trace.
+        trace: A search.
+        how: Method, target and its index.
+
+    Raises:
+        ValueError: The method does not depend on the decoder (see `DECODER_METHODS`), or the index is unknown.
     """
     if how.method not in DECODER_METHODS:
-        raise ValueError(f"{how.method} says nothing of the decoder: it never asks its weights; choose another method")
-    return retriever.spared("the heat map", 1, lambda to, _: _decoder_map(to, trace, how), itemgetter(0))
+        raise ValueError(f"{how.method} does not depend on the decoder's weights and cannot explain it; choose another")
+    return _decoder_map(retriever, trace, how)
 
 
+@out_of_memory_fallback("the heat map")
 def _decoder_map(retriever: Retriever, trace: QueryTrace, how: MapSettings) -> PatchMap:
     trace = replace(trace, encoding=trace.encoding.to(retriever.device))
     model, memory = retriever.model, retriever.memory
@@ -81,28 +91,34 @@ def _decoder_map(retriever: Retriever, trace: QueryTrace, how: MapSettings) -> P
 
 
 def encoder_map(retriever: Retriever, state: EncoderState, prune: PruneSettings, how: MapSettings) -> PatchMap:
-    """Which query patches make the `[cls]` token similar to that of gallery image `how.index`: 1 - D_cos (Eq. 4).
+    """Attribute the similarity to gallery image `how.index` (1 - D_cos, Eq. 4) to the query's patches.
 
-    state: of one image, by `Retriever.prepare`. What is seen is the last block of the encoder: what `[cls]` takes from
-    the patches there. What it took in the blocks below has no place on the grid any more and is not told.
-    Raises ValueError for an unknown image, a target other than SIMILARITY, and where the last block drops patches.
+    Only the last block of the encoder is explained: tokens of earlier blocks have mixed and belong to no single patch.
+
+    Args:
+        retriever: Model and gallery memory.
+        state: Of one image, from `Retriever.prepare`.
+        prune: Which patches are dropped.
+        how: Method and index; the target must be SIMILARITY.
+
+    Raises:
+        ValueError: Unknown image, another target, or a last block that drops patches.
     """
     if how.target is not MapTarget.SIMILARITY or how.index is None:
         raise ValueError("a map of the encoder explains the similarity to one gallery image; name it by its row")
     if len(state.tokens) != 1:
         raise ValueError(f"a map takes one query at a time, not {len(state.tokens)}; slice the state first")
     target = similarity_to(retriever.memory.cls[known_row(retriever, how.index)])
-    return retriever.spared(
-        "the heat map", 1, lambda to, _: _encoder_map(to, state.to(to.device), prune, how, target), itemgetter(0)
-    )
+    return _encoder_map(retriever, state, prune, how, target)
 
 
+@out_of_memory_fallback("the heat map")
 def _encoder_map(
     retriever: Retriever, state: EncoderState, prune: PruneSettings, how: MapSettings, target: Target
 ) -> PatchMap:
     encoder, memory = retriever.model.encoder, retriever.memory
     with torch.inference_mode():
-        entering = encoder.finish(state, prune, until=len(encoder.blocks) - 1)
+        entering = encoder.finish(state.to(retriever.device), prune, until=len(encoder.blocks) - 1)
     values = _values(encoder.blocks[-1], nn.Identity(), entering.tokens[0], target, how)
     grid = to_grid(values, entering.positions[0].cpu().numpy(), memory.grid)
     return PatchMap(grid, np.empty((0, *memory.grid), np.float32))

@@ -44,7 +44,7 @@ class GalleryEncoder:
     def __call__(self, images: Tensor, cameras: Tensor | None) -> GalleryFeatures:
         """images: (B, 3, H, W) normalised; cameras: (B,) int64 or None; both on the CPU.
 
-        Raises ValueError where tokens do not fit into float16, and NoMemoryLeftError.
+        Raises ValueError where tokens do not fit into float16, and OutOfMemoryError.
         """
 
         def some(model: FPC, device: torch.device, rows: slice) -> GalleryFeatures:

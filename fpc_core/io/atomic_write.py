@@ -16,8 +16,8 @@ def atomic_write(path: Path, *, exclusive: bool = False) -> Iterator[Path]:
     It is on the disk before, for power may fail at any time. Where the writing fails, nothing is left of it and `path`
     is as it was.
 
-    exclusive: no other process writes this file. The temporary file then has a fixed name, so that what a killed process
-    left is overwritten.
+    exclusive: no other process writes this file. The temporary file then has a fixed name, so that what a killed
+    process left is overwritten.
     """
     own = "tmp" if exclusive else f"{os.getpid()}-{threading.get_ident()}"
     temporary = path.with_name(f".{path.name}.{own}")

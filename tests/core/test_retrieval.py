@@ -108,7 +108,7 @@ def test_two_queries_at_once_are_refused(workspace, images):
 
 def test_a_model_that_does_not_fit_the_memory_is_refused_with_the_remedy(workspace):
     other = FPC(ModelConfig(stride=16, width=48, heads=4, cameras=4, identities=8))
-    with pytest.raises(ValueError, match=r"\(48, 16, 8\); build the memory again"):
+    with pytest.raises(ValueError, match=r"\(48, 16, 8\); build it again with these weights"):
         Retriever(other, workspace.retriever.memory)
 
 

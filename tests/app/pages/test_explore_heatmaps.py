@@ -91,13 +91,13 @@ def test_a_device_that_was_short_of_memory_for_maps_in_the_background_is_said_on
     whole = cam.decoder_map
 
     def short(*args):
-        out_of_memory._say("CUDA:0 had no memory left for the heat map: computed on the CPU")
+        out_of_memory._report("CUDA:0 ran out of memory in the heat map: computed on the CPU")
         return whole(*args)
 
     monkeypatch.setattr(cam, "decoder_map", short)
     app.query_params["k"] = "7"  # maps that no other test has asked for
     computed(app)
-    assert [each.value for each in app.toast] == ["CUDA:0 had no memory left for the heat map: computed on the CPU."]
+    assert [each.value for each in app.toast] == ["CUDA:0 ran out of memory in the heat map: computed on the CPU."]
     assert not run_page(app).toast
 
 

@@ -10,7 +10,7 @@ import pytest
 from app.server.worker import Worker
 from fpc_core.runtime import threads
 from fpc_core.runtime.interruption import checkpoint
-from fpc_core.runtime.out_of_memory import _say
+from fpc_core.runtime.out_of_memory import _report
 
 
 def wait(job):
@@ -41,9 +41,9 @@ def test_a_job_counts_its_steps_and_returns_its_result():
 
 def test_a_job_keeps_what_was_said_of_memory_in_every_step_and_in_the_last():
     def steps():
-        _say("the first step")
+        _report("the first step")
         yield
-        _say("the last step")
+        _report("the last step")
 
     assert wait(Worker().submit("a", "key", 1, steps)).notes == ("the first step", "the last step")
 

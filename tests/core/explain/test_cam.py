@@ -174,7 +174,7 @@ def test_leaving_a_patch_out_of_the_last_block_changes_d_cos_as_the_encoders_map
     [
         (explained(5, MapTarget.IDENTITY), r"training class in 0\.\.4, not 5"),
         (explained(6), r"row of the memory in 0\.\.5, not 6"),
-        (explained(0, method=MapMethod.EIGEN_CAM), "says nothing of the decoder"),
+        (explained(0, method=MapMethod.EIGEN_CAM), "does not depend on the decoder"),
     ],
 )
 def test_what_the_decoder_cannot_explain_is_named(retriever, how, message):

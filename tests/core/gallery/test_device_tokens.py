@@ -133,7 +133,7 @@ def test_tokens_make_room_for_a_search_that_has_none_and_come_from_the_memory_fr
         monkeypatch.setattr(retrieval, "ground_cost", costs)
         with collect_oom_events() as heard:
             found = workspace.retriever.search(image, SETTINGS)
-        assert heard == ["CPU had no memory left for the transport: the gallery's tokens no longer stay there"]
+        assert heard == ["CPU ran out of memory in the transport: the gallery's tokens no longer stay there"]
         assert no_reads != []
     np.testing.assert_array_equal(found.match.transport.distance, usual.match.transport.distance)
     with workspace.retriever.tokens.pinned() as held:  # the next run tries again

@@ -77,7 +77,7 @@ def test_parts_are_halved_until_they_fit_and_what_is_done_is_not_done_again(capl
     with collect_oom_events() as heard, caplog.at_level(logging.WARNING):
         assert portions(11, bounded(3, asked), joined, no_cpu) == list(range(0, 22, 2))
     assert asked == [(0, 11), (0, 5), (0, 2), (2, 4), (4, 6), (6, 8), (8, 10), (10, 11)]
-    assert heard == ["CUDA:0 had no memory left for the encoder: computed in parts of 2"]
+    assert heard == ["CUDA:0 ran out of memory in the encoder: computed in parts of 2"]
     assert heard[0] in caplog.text
 
 
@@ -96,7 +96,7 @@ def test_what_a_device_cannot_hold_at_all_is_computed_on_the_cpu_and_the_device_
         assert portions(4, bounded(0, asked), joined, lambda: "by the CPU") == "by the CPU"
         assert portions(4, bounded(0, asked), joined, lambda: "again") == "again"
     assert asked == [(0, 4), (0, 2), (0, 1)]
-    assert heard == ["CUDA:0 had no memory left for the transport: computed on the CPU"]
+    assert heard == ["CUDA:0 ran out of memory in the transport: computed on the CPU"]
 
 
 def test_what_is_kept_for_speed_alone_goes_before_anything_is_computed_in_parts():
@@ -108,13 +108,13 @@ def test_what_is_kept_for_speed_alone_goes_before_anything_is_computed_in_parts(
             raise OUT
         return list(range(rows.start, rows.stop))
 
-    def relief():
+    def free_memory():
         return f"{kept.pop()} went" if kept else ""
 
     with collect_oom_events() as heard:
-        assert OomFallback("it", CUDA)(5, work, joined, no_cpu, relief) == [0, 1, 2, 3, 4]
+        assert OomFallback("it", CUDA)(5, work, joined, no_cpu, free_memory) == [0, 1, 2, 3, 4]
     assert asked == [(0, 5), (0, 5)]
-    assert heard == ["CUDA:0 had no memory left for it: tokens went"]
+    assert heard == ["CUDA:0 ran out of memory in it: tokens went"]
 
 
 def test_where_that_is_not_enough_it_is_computed_in_parts():
@@ -127,7 +127,7 @@ def test_where_that_is_not_enough_it_is_computed_in_parts():
 
 
 def test_where_the_cpu_has_none_left_the_message_says_for_what_and_what_to_do():
-    with pytest.raises(OutOfMemoryError, match=r"no memory left for the decoder; close other programs"):
+    with pytest.raises(OutOfMemoryError, match=r"out of memory in the decoder; close other programs"):
         OomFallback("the decoder", torch.device("cpu"))(2, bounded(0, []), joined, no_cpu)
 
 
@@ -162,7 +162,7 @@ def test_a_search_in_parts_finds_what_it_finds_at_once(workspace, images, monkey
                 retrieval, "ground_cost", out_above(5, retrieval.ground_cost, lambda _, gallery: len(gallery))
             )
             parts = workspace.retriever.search(pictures[:1], settings, cameras[:1])
-        assert heard == ["CPU had no memory left for the transport: computed in parts of 3"]
+        assert heard == ["CPU ran out of memory in the transport: computed in parts of 3"]
         for name in ("distance", "iterations", "query_marginal", "gallery_potential"):
             np.testing.assert_allclose(
                 getattr(parts.match.transport, name), getattr(whole.match.transport, name), atol=1e-5, err_msg=name
@@ -219,7 +219,7 @@ def test_a_memory_is_built_in_smaller_batches_and_holds_the_same(
         built = build_memory(
             model, workspace.dataset.gallery, workspace.dataset.root, tmp_path / "memory", batch_size=8
         )
-    assert caplog.text.count("CPU had no memory left for the encoder: computed in parts of 2") == 1
+    assert caplog.text.count("CPU ran out of memory in the encoder: computed in parts of 2") == 1
     usual = workspace.retriever.memory
     np.testing.assert_allclose(built.cls, usual.cls, atol=1e-4)
     np.testing.assert_allclose(built.features, usual.features, atol=1e-3)
@@ -235,5 +235,5 @@ def test_a_machine_without_memory_is_one_line_on_stderr(small_places, tmp_path, 
     told = ["--data", str(small_places.data), "--weights", str(small_places.weights), "--memory", str(tmp_path / "it")]
     assert main(["memory", "build", *told, "--device", "cpu"]) == 2
     said = capsys.readouterr().err
-    assert "error: this machine has no memory left for the encoder" in said
+    assert "error: out of memory in the encoder" in said
     assert "Traceback" not in said
