@@ -124,7 +124,7 @@ def shortage(here: Workspace, there: Workspace, images: torch.Tensor, cameras: t
         heard = stack.enter_context(collect_oom_events())
         found = parity(here.retriever, there.retriever, images, cameras, SETTINGS)
         assert found.beyond(BOUNDS[Precision.FLOAT32]) == [], str(found)
-        assert {text.split(" for ")[1] for text in heard} == {
+        assert {text.split(" memory in ")[1] for text in heard} == {
             f"the {each}: computed on the CPU" for each in ("encoder", "shortlist", "transport", "decoder")
         }, heard
         memory(here, there, folder)
