@@ -1,6 +1,6 @@
-"""How far another device or precision is from the CPU in float32, and how far it may be.
+"""Compare another device or precision with the CPU in float32, and limit how far it may differ.
 
-Both ways search the same images in the same memory; what is compared is every number that a page shows.
+Both search the same images in the same gallery memory. Every number that a page shows is compared.
 """
 
 from __future__ import annotations
@@ -21,13 +21,16 @@ from fpc_core.workspace import Workspace
 
 @dataclass(frozen=True)
 class Parity:
-    """The largest differences over some queries; as a bound, what they may reach.
+    """The largest differences over some queries, or bounds on them.
 
-    tokens: of a token that both keep, over the spread of the reference's tokens.  dropped: share of the surviving
-    patches that the other way dropped.  d_cos, d_emd: of the candidates that both shortlist.  plan: L1, of 2 at most,
-    of the plans to the same candidate, where both keep the same patches, else 0.  feature: 1 - cosine of the
-    consolidated features, where both consolidate the same neighbours, else 0.  hits: share of the ten nearest by D
-    that the other way has not.
+    Attributes:
+        tokens: Of tokens that both keep, relative to the spread of the reference's tokens.
+        dropped: Share of the reference's surviving patches that the other one dropped.
+        d_cos: Of candidates that both shortlist.
+        d_emd: Of candidates that both shortlist.
+        plan: L1 difference of the plans to the same candidate, at most 2; 0 where the two keep different patches.
+        feature: 1 - cosine of the consolidated features; 0 where the two consolidate different neighbours.
+        hits: Share of the ten nearest by D that the other one lacks.
     """
 
     tokens: float
@@ -39,7 +42,7 @@ class Parity:
     hits: float
 
     def beyond(self, bounds: Parity) -> list[str]:
-        """A few words for every difference larger than its bound."""
+        """Return a few words for every difference that exceeds its bound."""
         return [
             f"{each.name} {getattr(self, each.name):.1g} > {getattr(bounds, each.name):g}"
             for each in fields(self)
@@ -50,7 +53,7 @@ class Parity:
         return ", ".join(f"{each.name} {getattr(self, each.name):.1g}" for each in fields(self))
 
 
-# For trained weights. One near tie may fall the other way in float32; the solver alone may differ by its tolerance.
+# For trained weights. A near tie may be decided differently in float32, and the solver may differ by its tolerance.
 BOUNDS: Mapping[Precision, Parity] = {
     Precision.FLOAT32: Parity(tokens=1e-3, dropped=0.02, d_cos=1e-5, d_emd=2e-3, plan=4e-3, feature=1e-6, hits=0.1),
     Precision.FLOAT16: Parity(tokens=0.02, dropped=0.03, d_cos=2e-3, d_emd=4e-3, plan=1e-2, feature=1e-5, hits=0.2),
@@ -59,7 +62,7 @@ BOUNDS: Mapping[Precision, Parity] = {
 
 
 def on_cpu(retriever: Retriever) -> Retriever:
-    """The reference: the same weights and memory on the CPU in float32."""
+    """Return the reference: the same weights and gallery memory on the CPU in float32."""
     model = retriever.model.copy_on_cpu()
     model.encoder.precision = Precision.FLOAT32
     return Retriever(model, retriever.memory, retriever.index)
@@ -68,36 +71,52 @@ def on_cpu(retriever: Retriever) -> Retriever:
 def parity(
     reference: Retriever, other: Retriever, images: Tensor, cameras: Tensor | None, settings: QuerySettings
 ) -> Parity:
-    """images: (B, 3, H, W) normalised, cameras: (B,) or None; each is a query of its own."""
-    found = []
+    """Compare two retrievers on some queries.
+
+    Args:
+        reference: Usually from `on_cpu`.
+        other: The device or precision to check.
+        images: (B, 3, H, W), normalised; each is a query.
+        cameras: (B,), or None.
+        settings: Of the searches.
+    """
+    differences = []
     for row in range(len(images)):
         camera = None if cameras is None else cameras[row : row + 1]
-        traces = [way.search(images[row : row + 1], settings, camera) for way in (reference, other)]
-        found.append(astuple(_between(traces[0], traces[1], (reference, other))))
-    return Parity(*np.max(found, axis=0).tolist())
+        traces = [retriever.search(images[row : row + 1], settings, camera) for retriever in (reference, other)]
+        differences.append(astuple(_between(traces[0], traces[1], (reference, other))))
+    return Parity(*np.max(differences, axis=0).tolist())
 
 
 def checked_parity(workspace: Workspace, queries: int = 4) -> Parity:
-    """The parity of a workspace with the CPU in float32 over some of its queries. Raises ValueError beyond BOUNDS."""
+    """Compare a workspace with the CPU in float32.
+
+    Args:
+        workspace: The one to check.
+        queries: How many of its queries to search.
+
+    Raises:
+        ValueError: A difference exceeds `BOUNDS`.
+    """
     retriever, dataset = workspace.retriever, workspace.dataset
     records, config = dataset.query[:queries], retriever.model.config
     images = to_tensor([resize_image(dataset.read(record), config.image_size) for record in records], config)
     cameras = torch.tensor([record.camera for record in records]) if dataset.uses_cameras else None
     settings = QuerySettings(neighbors=min(dataset.neighbors, len(retriever.memory)))
-    found = parity(on_cpu(retriever), retriever, images, cameras, settings)
-    if beyond := found.beyond(BOUNDS[retriever.model.encoder.precision]):
+    result = parity(on_cpu(retriever), retriever, images, cameras, settings)
+    if beyond := result.beyond(BOUNDS[retriever.model.encoder.precision]):
         raise ValueError(
-            f"{workspace.computing} is further from the CPU in float32 than it may be: {', '.join(beyond)}; "
+            f"{workspace.computing} differs more from the CPU in float32 than allowed: {', '.join(beyond)}; "
             "use --precision float32, or --device cpu"
         )
-    return found
+    return result
 
 
-def _between(a: QueryTrace, b: QueryTrace, ways: tuple[Retriever, Retriever]) -> Parity:
+def _between(a: QueryTrace, b: QueryTrace, retrievers: tuple[Retriever, Retriever]) -> Parity:
     (tokens_a, kept_a), (tokens_b, kept_b) = _on_grid(a.encoding), _on_grid(b.encoding)
     both = kept_a & kept_b
     spread = float(tokens_a[kept_a].std())
-    shared, places_a, places_b = np.intersect1d(
+    shared, positions_a, positions_b = np.intersect1d(
         a.match.shortlist.indices, b.match.shortlist.indices, return_indices=True
     )
     same_patches = bool((kept_a == kept_b).all())
@@ -106,30 +125,30 @@ def _between(a: QueryTrace, b: QueryTrace, ways: tuple[Retriever, Retriever]) ->
     return Parity(
         tokens=float(np.abs(tokens_a[both] - tokens_b[both]).max()) / spread,
         dropped=1 - both.sum() / kept_a.sum(),
-        d_cos=_largest(a.match.shortlist.d_cos[places_a] - b.match.shortlist.d_cos[places_b]),
-        d_emd=_largest(a.match.transport.distance[places_a] - b.match.transport.distance[places_b]),
-        plan=_plans_apart(a, b, ways, int(shared[0])) if same_patches and len(shared) else 0.0,
+        d_cos=_largest(a.match.shortlist.d_cos[positions_a] - b.match.shortlist.d_cos[positions_b]),
+        d_emd=_largest(a.match.transport.distance[positions_a] - b.match.transport.distance[positions_b]),
+        plan=_plans_apart(a, b, retrievers, int(shared[0])) if same_patches and len(shared) else 0.0,
         feature=_angle(a.consolidation.feature, b.consolidation.feature) if same_neighbors else 0.0,
         hits=1 - len(np.intersect1d(top_a, top_b)) / len(top_a),
     )
 
 
 def _on_grid(encoding: Encoding) -> tuple[np.ndarray, np.ndarray]:
-    """`[cls]` and patch tokens by grid position (1 + N, C), and which of them are there (1 + N,)."""
+    """Return `[cls]` and patch tokens by grid position (1 + N, C), and which of them exist (1 + N,)."""
     tokens = encoding.tokens[0].float().cpu().numpy()
-    where = np.concatenate([[0], 1 + encoding.positions[0].cpu().numpy()])
+    rows = np.concatenate([[0], 1 + encoding.positions[0].cpu().numpy()])
     whole = np.zeros((1 + encoding.grid[0] * encoding.grid[1], tokens.shape[1]), np.float32)
-    there = np.zeros(len(whole), bool)
-    whole[where], there[where] = tokens, True
-    return whole, there
+    present = np.zeros(len(whole), bool)
+    whole[rows], present[rows] = tokens, True
+    return whole, present
 
 
-def _plans_apart(a: QueryTrace, b: QueryTrace, ways: tuple[Retriever, Retriever], row: int) -> float:
+def _plans_apart(a: QueryTrace, b: QueryTrace, retrievers: tuple[Retriever, Retriever], row: int) -> float:
     plans = []
-    for trace, way in zip((a, b), ways, strict=True):
-        place = trace.match.shortlist.place(row)
-        found = way.plan(trace.encoding, trace.match, place, trace.settings)
-        plans.append(found.plan[np.argsort(found.query_positions)])
+    for trace, retriever in zip((a, b), retrievers, strict=True):
+        position = trace.match.shortlist.place(row)
+        result = retriever.plan(trace.encoding, trace.match, position, trace.settings)
+        plans.append(result.plan[np.argsort(result.query_positions)])
     return float(np.abs(plans[0] - plans[1]).sum())
 
 

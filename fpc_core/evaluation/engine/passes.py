@@ -1,7 +1,7 @@
-"""What sweeps and tables ask for: passes over the queries, and what is known of them.
+"""What sweeps and tables compute: passes over the queries, and their results.
 
 A pass is one way of pruning. Its encodings and its transport serve every point of it: every alpha, every K, and the
-encoder's own feature. `run.py` computes passes, `store.py` keeps them.
+encoder's own feature. `runner.py` computes passes, `result_store.py` stores them.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ from fpc_core.evaluation.metrics.retrieval import evaluate, match_mask, summaris
 from fpc_core.results import Scores
 from fpc_core.retrieval import Retriever
 
-UNKNOWN = -2  # as a first match: not computed yet; -1 is a query without a true match
+UNKNOWN = -2  # first match that is not computed yet; -1 stands for a query without a true match
 
 
 class PostProcessing(StrEnum):
-    """What is done with the features of all queries, once all are known."""
+    """What is done with the features of all queries once they are complete."""
 
     NOTHING = ""
     RE_RANKED = "re-ranked"  # k-reciprocal re-ranking
-    PRUNED_GALLERY = "pruned gallery"  # compared with a gallery pruned like the queries, not with the memory
+    PRUNED_GALLERY = "pruned gallery"  # compared with a gallery pruned like the queries
 
 
 class Part(StrEnum):
-    """What else can be kept of a query: all that its shortlist was ranked by. Per image, n numbers as float32.
+    """What else is stored of a query: everything that its shortlist was ranked by, n float32 numbers per image.
 
-    A row of the memory is a whole number below 2**24, which float32 holds exactly.
+    A row of the gallery memory is a whole number below 2**24, which float32 represents exactly.
     """
 
     CLS = "[cls]"  # n = C: the token that D_cos compares
-    SHORTLIST = "shortlist"  # n = S: rows of the memory, nearest by D_cos first
+    SHORTLIST = "shortlist"  # n = S: rows of the gallery memory, nearest by D_cos first
     D_COS = "D_cos"  # n = S
     D_EMD = "D_EMD"  # n = S
     PATCHES = "patches"  # n = N: 1 where the patch survives the last dropping block, else 0
@@ -49,9 +49,12 @@ class Part(StrEnum):
 
 @dataclass(frozen=True)
 class Point:
-    """Which feature of a pass is scored: the consolidated one, of the K nearest by D at alpha.
+    """One feature of a pass that is scored: the one consolidated from the K nearest by D at alpha.
 
-    neighbors: K; 0 is the encoder's own feature, without matching and consolidation.
+    Attributes:
+        alpha: Weight of the transport in D.
+        neighbors: K; 0 for the encoder's own feature, without matching and consolidation.
+        then: What is done with the features of all queries.
     """
 
     alpha: float = 0.0
@@ -62,7 +65,9 @@ class Point:
         if self.neighbors == 0 and self.alpha != 0:
             raise ValueError(f"without neighbours nothing is matched: alpha must be 0, not {self.alpha}")
         if self.neighbors and self.then is PostProcessing.PRUNED_GALLERY:
-            raise ValueError("only the encoder's own feature meets a pruned gallery: the memory is never pruned")
+            raise ValueError(
+                "only the encoder's own feature can be compared with a pruned gallery"
+            )
 
     @property
     def feature(self) -> Point:
@@ -77,10 +82,13 @@ ENCODER = Point()
 class Pass:
     """Points that share one way of pruning.
 
-    settings: all of it but alpha and K, which the points replace.
-    anew: the random strategy draws anew for every query, from the seed and the image's path; else one draw serves all.
-    gallery: the gallery images pass instead of the queries, for their encoder features alone.
-    matched: the features of all points and every `Part` are kept too: what a query was compared with, and by what.
+    Attributes:
+        settings: Alpha and K of these are replaced by those of the points.
+        points: What is scored.
+        resample_per_query: Whether the random strategy draws for every query, from the seed and the path; otherwise one
+            draw serves all.
+        gallery: Whether the gallery images are encoded in place of the queries, for their features only.
+        matched: Whether the features of all points and every `Part` are stored.
     """
 
     settings: QuerySettings
@@ -91,30 +99,32 @@ class Pass:
 
     def __post_init__(self) -> None:
         for point in self.points:
-            replace(self.settings, alpha=point.alpha, neighbors=max(1, point.neighbors))  # raises for what cannot be
+            replace(
+                self.settings, alpha=point.alpha, neighbors=max(1, point.neighbors)
+            )  # raises ValueError for invalid values
         if not self.points or len(set(self.points)) != len(self.points):
-            raise ValueError(f"a pass needs at least one point and none twice, not {self.points}")
+            raise ValueError(f"a pass needs at least one point, and each only once, not {self.points}")
         if self.gallery and (self.points != (ENCODER,) or self.matched):
-            raise ValueError("the gallery passes for its encoder features alone")
+            raise ValueError("a pass over the gallery computes encoder features only")
 
     @property
     def immediate_points(self) -> tuple[Point, ...]:
-        """Points known query by query; the others wait for all queries."""
+        """Points that are scored query by query."""
         return tuple(point for point in self.points if point.then is PostProcessing.NOTHING)
 
     @property
     def deferred_points(self) -> tuple[Point, ...]:
-        """Points that wait until all queries are through."""
+        """Points that are scored once all queries are encoded."""
         return tuple(point for point in self.points if point.then is not PostProcessing.NOTHING)
 
     @property
     def needs_match(self) -> bool:
-        """Whether queries are matched with a shortlist: not for encoder features alone."""
+        """Whether queries are matched with a shortlist, which encoder features do not need."""
         return self.matched or any(point.neighbors for point in self.points)
 
     @property
     def kept(self) -> tuple[Point | Part, ...]:
-        """What is kept of every image: features, by their point, and parts."""
+        """What is stored of every image: features by their point, and parts."""
         if self.gallery:
             return (ENCODER,)
         if self.matched:
@@ -122,31 +132,32 @@ class Pass:
         return tuple(dict.fromkeys(point.feature for point in self.deferred_points))
 
     def prune_of(self, record: ImageRecord) -> PruneSettings:
-        """How this image is pruned."""
+        """Return how this image is pruned."""
         return resampled_per_query(self.settings.prune, record) if self.resample_per_query else self.settings.prune
 
 
 def resampled_per_query(prune: PruneSettings, record: ImageRecord) -> PruneSettings:
-    """The random strategy with a seed of this image's own, made from the seed and the path; others as they are."""
+    """Give the random strategy a seed made from its own and the image's path; return other strategies unchanged."""
     if prune.strategy is not DropStrategy.RANDOM:
         return prune
     return replace(prune, seed=(prune.seed + zlib.crc32(record.path.as_posix().encode())) % (MOST_SEED + 1))
 
 
 def gallery_pass(prune: PruneSettings) -> Pass:
-    """The gallery, pruned: what points that are `PostProcessing.PRUNED_GALLERY` wait for."""
+    """Return the pass over the pruned gallery, which points with `PostProcessing.PRUNED_GALLERY` need."""
     return Pass(QuerySettings(prune=prune), (ENCODER,), gallery=True)
 
 
 @dataclass(frozen=True, eq=False)
 class PassResult:
-    """What is known of a pass: Q images, P points in the order of the pass.
+    """The results of a pass over Q images with P points, as far as they are computed.
 
-    average_precision: (Q, P) float64, NaN where not known yet and for queries without a true match.
-    first_match: (Q, P) int64, 0-based rank of the first true match, -1 without one, UNKNOWN where not known yet.
-    known: (Q,) bool: images whose direct points and features are known.
-    features: (Q, C) float32 by point of `Pass.kept`, (Q, n) by part. A run fills them in place: rows mean something
-    where `known`.
+    Attributes:
+        average_precision: (Q, P) float64, NaN where not computed yet and for queries without a true match.
+        first_match: (Q, P) int64, 0-based rank of the first true match, -1 without one, UNKNOWN where not computed yet.
+        known: (Q,) bool, images whose immediate points and features are computed.
+        features: By point (Q, C) or part (Q, n) of `Pass.kept`, float32. A run fills them in place; only rows in
+            `known` are valid.
     """
 
     average_precision: np.ndarray
@@ -159,35 +170,56 @@ class PassResult:
             raise ValueError("a pass needs one first match per average precision, (images, points)")
 
     @classmethod
-    def empty(cls, images: int, asked: Pass, widths: Mapping[Point | Part, int]) -> PassResult:
-        """Nothing is known. widths: numbers per image of everything in `Pass.kept`."""
-        shape = (images, len(asked.points))
-        features = {each: np.full((images, widths[each]), np.nan, np.float32) for each in asked.kept}
+    def empty(cls, images: int, eval_pass: Pass, widths: Mapping[Point | Part, int]) -> PassResult:
+        """Return a result of which nothing is computed yet.
+
+        Args:
+            images: Q.
+            eval_pass: The pass.
+            widths: Numbers per image of everything in `Pass.kept`.
+        """
+        shape = (images, len(eval_pass.points))
+        features = {each: np.full((images, widths[each]), np.nan, np.float32) for each in eval_pass.kept}
         return cls(np.full(shape, np.nan), np.full(shape, UNKNOWN), np.zeros(images, bool), features)
 
     @property
     def complete(self) -> bool:
-        """Every image is known; points that wait for all may not be."""
+        """Whether every image is computed; deferred points may still be missing."""
         return bool(self.known.all())
 
-    def knows(self, place: int) -> bool:
-        """Whether the point at this place is known of every image."""
-        return bool((self.first_match[:, place] != UNKNOWN).all())
+    def knows(self, index: int) -> bool:
+        """Return whether a point is scored for every image."""
+        return bool((self.first_match[:, index] != UNKNOWN).all())
 
-    def scores(self, place: int, ranks: int = 50) -> Scores:
-        """Scores of the point at this place over the images known. Raises ValueError where none has a true match."""
-        rows = self.first_match[:, place] != UNKNOWN
-        return summarise(self.average_precision[rows, place], self.first_match[rows, place], ranks)
+    def scores(self, index: int, ranks: int = 50) -> Scores:
+        """Return the scores of a point over the images computed so far.
 
-    def with_row(self, row: int, places: list[int], precision: np.ndarray, first: np.ndarray) -> PassResult:
-        """A copy in which image `row` is known: AP and first match of the direct points, at these places."""
+        Args:
+            index: Of the point.
+            ranks: Length of the CMC.
+
+        Raises:
+            ValueError: None of them has a true match.
+        """
+        rows = self.first_match[:, index] != UNKNOWN
+        return summarise(self.average_precision[rows, index], self.first_match[rows, index], ranks)
+
+    def with_row(self, row: int, indices: list[int], precision: np.ndarray, first: np.ndarray) -> PassResult:
+        """Return a copy in which an image is computed.
+
+        Args:
+            row: Of the image.
+            indices: Of the immediate points.
+            precision: AP at each of them.
+            first: First match at each of them.
+        """
         known = self.known.copy()
         known[row] = True
-        return replace(self._with((row, places), precision, first), known=known)
+        return replace(self._with((row, indices), precision, first), known=known)
 
-    def with_point(self, place: int, scores: Scores) -> PassResult:
-        """A copy in which the point at this place is known of all images."""
-        return self._with((slice(None), place), scores.average_precision, scores.first_match)
+    def with_point(self, index: int, scores: Scores) -> PassResult:
+        """Return a copy in which the point at this index is scored for all images."""
+        return self._with((slice(None), index), scores.average_precision, scores.first_match)
 
     def _with(self, where: tuple, precision: np.ndarray, first: np.ndarray) -> PassResult:
         average_precision, first_match = self.average_precision.copy(), self.first_match.copy()
@@ -200,9 +232,10 @@ Known = Mapping[Pass, PassResult]
 
 @dataclass(frozen=True, eq=False)
 class PassTask:
-    """Passes over these queries of the dataset, in this order.
+    """Passes over some queries of a dataset, in this order.
 
-    Raises ValueError where a point waits for a pass of the gallery that is not among them.
+    Raises:
+        ValueError: A point needs a pass over the pruned gallery that is missing.
     """
 
     retriever: Retriever
@@ -217,18 +250,18 @@ class PassTask:
         if any(gallery_pass(each.settings.prune) not in self.passes for each in waiting):
             raise ValueError("a pruned gallery needs its pass: add gallery_pass(settings.prune)")
 
-    def records(self, asked: Pass) -> tuple[ImageRecord, ...]:
-        """The images that this pass goes over."""
-        return self.dataset.gallery if asked.gallery else self.queries
+    def records(self, eval_pass: Pass) -> tuple[ImageRecord, ...]:
+        """Return the images that this pass goes over."""
+        return self.dataset.gallery if eval_pass.gallery else self.queries
 
-    def known(self, kept: Known | None = None) -> dict[Pass, PassResult]:
-        """Every pass of the task: as kept, else before it began."""
-        found = {each: PassResult.empty(len(self.records(each)), each, self.widths(each)) for each in self.passes}
-        return found | {each: result for each, result in (kept or {}).items() if each in found}
+    def known(self, stored: Known | None = None) -> dict[Pass, PassResult]:
+        """Return the stored result of every pass, or an empty one."""
+        results = {each: PassResult.empty(len(self.records(each)), each, self.widths(each)) for each in self.passes}
+        return results | {each: result for each, result in (stored or {}).items() if each in results}
 
-    def widths(self, asked: Pass) -> dict[Point | Part, int]:
-        """Numbers per image of everything that a pass keeps."""
-        memory, shortlist = self.retriever.memory, min(asked.settings.shortlist, len(self.dataset.gallery))
+    def widths(self, eval_pass: Pass) -> dict[Point | Part, int]:
+        """Return how many numbers per image a pass stores of each kind."""
+        memory, shortlist = self.retriever.memory, min(eval_pass.settings.shortlist, len(self.dataset.gallery))
         parts = {
             Part.CLS: memory.cls.shape[1],
             Part.SHORTLIST: shortlist,
@@ -237,15 +270,15 @@ class PassTask:
             Part.PATCHES: memory.grid[0] * memory.grid[1],
         }
         channels = memory.features.shape[1]
-        return {each: parts[each] if isinstance(each, Part) else channels for each in asked.kept}
+        return {each: parts[each] if isinstance(each, Part) else channels for each in eval_pass.kept}
 
     @property
     def total(self) -> int:
-        """Steps of a run from the start: one per image and pass, one per point that waits for all."""
+        """Number of steps: one per image and pass, and one per deferred point."""
         return sum(len(self.records(each)) + len(each.deferred_points) for each in self.passes)
 
     def done(self, known: Known) -> int:
-        """Steps behind us."""
+        """Return how many steps are complete."""
         return sum(
             int(known[each].known.sum())
             + sum(known[each].knows(each.points.index(point)) for point in each.deferred_points)
@@ -261,22 +294,30 @@ class PassTask:
 
     @cached_property
     def gallery(self) -> tuple[np.ndarray, np.ndarray | None]:
-        """Identities (G,) and cameras (G,), None for a dataset without."""
+        """Identities (G,) and cameras (G,) of the gallery; cameras are None for a dataset without."""
         records = self.dataset.gallery
         return identities_of(records), cameras_of(records) if self.dataset.uses_cameras else None
 
     def has_match(self, record: ImageRecord) -> bool:
-        """Whether the gallery holds a true match of this query; without one it is left out of every mean."""
+        """Return whether the gallery has a true match of a query; a query without one is left out of every mean."""
         identities, cameras = self.gallery
         camera = record.camera if self.dataset.uses_cameras else None
         return bool(match_mask(record.identity, identities, camera, cameras).any())
 
     def with_true_matches(self) -> PassTask:
-        """The task without queries that the gallery holds no true match of."""
+        """Return the task without queries that have no true match."""
         return replace(self, queries=tuple(record for record in self.queries if self.has_match(record)))
 
     def score(self, features: np.ndarray, record: ImageRecord) -> tuple[np.ndarray, np.ndarray]:
-        """AP and first match (B,) of B features (B, C) of one query; NaN and -1 where it has no true match."""
+        """Score several features of one query.
+
+        Args:
+            features: (B, C).
+            record: The query.
+
+        Returns:
+            AP (B,) and first match (B,); NaN and -1 without a true match.
+        """
         if not self.has_match(record):
             return np.full(len(features), np.nan), np.full(len(features), -1)
         identities, cameras = self.gallery

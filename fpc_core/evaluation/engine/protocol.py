@@ -1,4 +1,4 @@
-"""From records to encoder states, from features and distances to scores, with the junk rule of the dataset."""
+"""From records to encoder states, and from features and distances to scores under the dataset's junk rule."""
 
 from __future__ import annotations
 
@@ -17,7 +17,14 @@ BATCH = 16  # images encoded together
 
 
 def encoder_state(retriever: Retriever, dataset: Dataset, records: Sequence[ImageRecord], block: int) -> EncoderState:
-    """Some images of the dataset, encoded up to the first drop at `block`."""
+    """Encode images of a dataset up to the first drop.
+
+    Args:
+        retriever: Model and gallery memory.
+        dataset: The images and whether their cameras are known.
+        records: B images.
+        block: Index of the first dropping block.
+    """
     config = retriever.model.config
     images = to_tensor([resize_image(dataset.read(record), config.image_size) for record in records], config)
     cameras = torch.tensor([record.camera for record in records]) if dataset.uses_cameras else None
@@ -25,13 +32,27 @@ def encoder_state(retriever: Retriever, dataset: Dataset, records: Sequence[Imag
 
 
 def feature_distance(features: np.ndarray, unit_gallery: np.ndarray) -> np.ndarray:
-    """(Q, G) Euclidean distance of L2-normalised features; unit_gallery (G, C) is normalised already."""
+    """Return Euclidean distances of L2-normalised features.
+
+    Args:
+        features: (Q, C), of any length.
+        unit_gallery: (G, C), normalised already.
+
+    Returns:
+        (Q, G).
+    """
     unit = features / np.linalg.norm(features, axis=1, keepdims=True)
     return np.sqrt(np.maximum(2.0 - 2.0 * (unit @ unit_gallery.T), 0.0))
 
 
 def score_distance(distance: np.ndarray, queries: Sequence[ImageRecord], dataset: Dataset) -> Scores:
-    """Scores of the distances (Q, G) of these queries to the gallery of the dataset."""
+    """Score distances under the dataset's junk rule.
+
+    Args:
+        distance: (Q, G).
+        queries: Q records.
+        dataset: Its gallery has G images.
+    """
     cameras = dataset.uses_cameras
     return evaluate(
         distance,
@@ -43,10 +64,10 @@ def score_distance(distance: np.ndarray, queries: Sequence[ImageRecord], dataset
 
 
 def identities_of(records: Sequence[ImageRecord]) -> np.ndarray:
-    """(n,) identities of n records."""
+    """Return the identities (n,) of n records."""
     return np.array([record.identity for record in records])
 
 
 def cameras_of(records: Sequence[ImageRecord]) -> np.ndarray:
-    """(n,) 0-based cameras of n records."""
+    """Return the 0-based cameras (n,) of n records."""
     return np.array([record.camera for record in records])

@@ -1,16 +1,16 @@
 """k-reciprocal re-ranking (Zhong et al., CVPR 2017) with the released code's k1, k2 and lambda.
 
-All N = Q + G images vote. Each image is described by a sparse vector over the others: who is among its k1 nearest
-while it is among theirs (Eq. 2 to 5 of that paper), weighted by distance. Two images are near if these vectors overlap:
-the Jaccard distance (Eq. 10), blended with the original one (Eq. 12).
+All N = Q + G images vote. Each image is described by a sparse vector over the others: those among its k1 nearest that
+have it among theirs (Eq. 2 to 5 of that paper), weighted by distance. Two images are near if these vectors overlap: the
+Jaccard distance (Eq. 10), blended with the original one (Eq. 12).
 
-The released code keeps memberships and sums in float16, sequentially: the sum over voters then drifts by up to 0.003,
-enough to swap neighbours. Here it is float32; `released_rounding` repeats the drift, for parity.
+The released code stores memberships and adds them up in float16, one after the other. The sum over voters then drifts
+by up to 0.003, enough to swap neighbours. Here it is float32; `released_rounding` reproduces the drift for parity.
 
-Nothing of size N x N is ever held, where the released form holds several such arrays. Distances are made in blocks of
-rows, membership is a sparse matrix of at most some hundred entries a row, and set algebra is sparse matrix algebra:
-with rows as sets, `A.multiply(A.T)` keeps the mutual pairs and `A @ B.T` counts intersections. At Q 2,210, G 17,661 and
-768 channels the process peaks at 1.2 GiB and takes about 20 s on one core (measured).
+No N x N array is ever made, where the released form has several. Distances are computed in blocks of rows, membership
+is a sparse matrix of at most some hundred entries a row, and set algebra is sparse matrix algebra: with rows as sets,
+`A.multiply(A.T)` keeps the mutual pairs and `A @ B.T` counts intersections. At Q 2,210, G 17,661 and 768 channels the
+process peaks at 1.2 GiB and takes about 20 s on one core (measured).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from fpc_core.evaluation.metrics.retrieval import l2_normalize
 
 FloatType = type[np.float16] | type[np.float32]
 
-_BLOCK = 512  # rows of distances made at a time: 39 MiB at N = 19,871
+_BLOCK = 512  # rows of distances computed at a time: 39 MiB at N = 19,871
 
 
 def k_reciprocal(
@@ -37,13 +37,22 @@ def k_reciprocal(
     *,
     released_rounding: bool = False,
 ) -> np.ndarray:
-    """(Q, G) float32 distances in [0, 1] after re-ranking; smaller is nearer, `evaluate` takes them as they are.
+    """Re-rank a gallery for all queries.
 
-    query_features (Q, C), gallery_features (G, C): any scale, they are L2-normalised here as in the released
-    evaluation. k1: size of the neighbourhoods; k2: neighbours averaged in the local query expansion; weight: lambda,
-    the share of the original distance (squared Euclidean, each row divided by its maximum over all N).
+    Args:
+        query_features: (Q, C), of any length: L2-normalised here, as in the released evaluation.
+        gallery_features: (G, C), likewise.
+        k1: Size of the neighbourhoods.
+        k2: Neighbours averaged in the local query expansion.
+        weight: Lambda, the share of the original distance (squared Euclidean, each row divided by its maximum over all
+            N).
+        released_rounding: Whether to round as the released code does.
 
-    Raises ValueError for settings out of range, unequal channels, or features that cannot be normalised.
+    Returns:
+        (Q, G) float32 distances in [0, 1]; smaller is nearer.
+
+    Raises:
+        ValueError: A setting is out of range, channels differ, or features cannot be normalised.
     """
     if k1 < 1 or k2 < 1 or not 0 <= weight <= 1:
         raise ValueError(f"re-ranking needs k1 >= 1, k2 >= 1 and weight in [0, 1], not {k1}, {k2} and {weight}")
@@ -66,7 +75,7 @@ def k_reciprocal(
 
 
 def _distances(features: np.ndarray, stop: int) -> Iterator[tuple[slice, np.ndarray]]:
-    """Squared Euclidean distances of rows [0, stop) to all, block by block: (rows, (n, N) float32)."""
+    """Yield squared Euclidean distances of rows [0, stop) to all, block by block: (rows, (n, N) float32)."""
     everything = torch.from_numpy(features)
     for start in range(0, stop, _BLOCK):
         rows = slice(start, min(start + _BLOCK, stop))
@@ -74,7 +83,7 @@ def _distances(features: np.ndarray, stop: int) -> Iterator[tuple[slice, np.ndar
 
 
 def _nearest(features: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """(N, count) nearest images of each, nearest first (itself among them), and (N,) its largest distance."""
+    """Return the nearest images of each, itself included (N, count), and its largest distance (N,)."""
     count = min(count, len(features))
     nearest = np.empty((len(features), count), dtype=np.int64)
     farthest = np.empty(len(features), dtype=np.float32)
@@ -85,20 +94,20 @@ def _nearest(features: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _memberships(sets: np.ndarray) -> sparse.csr_array:
-    """(N, N) 0/1 matrix whose row i holds the set sets[i]; sets: (N, k) distinct indices."""
+    """Return an (N, N) 0/1 matrix whose row i contains the set sets[i]; sets: (N, k) distinct indices."""
     count, size = sets.shape
     starts = np.arange(0, count * size + 1, size)
     return sparse.csr_array((np.ones(count * size, np.float32), sets.ravel(), starts), shape=(count, count))
 
 
 def _mutual(nearest: np.ndarray) -> sparse.csr_array:
-    """Row i: the neighbours of i that have i as a neighbour (Eq. 3)."""
+    """Return, in row i, the neighbours of i that have i as a neighbour (Eq. 3)."""
     neighbors = _memberships(nearest)
     return neighbors.multiply(neighbors.T).tocsr()
 
 
 def _neighborhoods(nearest: np.ndarray, k1: int) -> sparse.csr_array:
-    """Row i: its k1-reciprocal neighbours and, of those that share most with it, their own (Eq. 5)."""
+    """Return, in row i, its k1-reciprocal neighbours and their own where the two overlap enough (Eq. 5)."""
     mutual = _mutual(nearest[:, : k1 + 1])
     half = _mutual(nearest[:, : round(k1 / 2) + 1])
     shared = mutual.multiply(mutual @ half.T).tocoo()  # |mutual(i) and half(j)| for each j in mutual(i)
@@ -110,32 +119,32 @@ def _neighborhoods(nearest: np.ndarray, k1: int) -> sparse.csr_array:
 def _weighted(
     neighborhoods: sparse.csr_array, features: np.ndarray, farthest: np.ndarray, precision: FloatType
 ) -> sparse.csr_array:
-    """Row i: exp(-distance) over its neighbourhood, summing to 1 (Eq. 7)."""
+    """Return, in row i, exp(-distance) over its neighbourhood, summing to 1 (Eq. 7)."""
     starts, columns = neighborhoods.indptr, neighborhoods.indices
     weights = np.empty(len(columns), dtype=np.float32)
     for rows, distance in _distances(features, len(features)):
-        held = slice(starts[rows.start], starts[rows.stop])
+        entries = slice(starts[rows.start], starts[rows.stop])
         row = np.repeat(np.arange(len(distance)), np.diff(starts[rows.start : rows.stop + 1]))
-        weight = np.exp(-distance[row, columns[held]] / farthest[rows][row])
-        weights[held] = _rounded(weight / np.bincount(row, weight)[row], precision)
+        weight = np.exp(-distance[row, columns[entries]] / farthest[rows][row])
+        weights[entries] = _rounded(weight / np.bincount(row, weight)[row], precision)
     return sparse.csr_array((weights, columns, starts), shape=neighborhoods.shape)
 
 
 def _jaccard(encoding: sparse.csr_array, queries: int, precision: FloatType) -> np.ndarray:
-    """(Q, G) 1 - sum of minima / sum of maxima; every row of `encoding` sums to 1 (Eq. 10)."""
+    """Return (Q, G) 1 - sum of minima / sum of maxima (Eq. 10); every row of `encoding` sums to 1."""
     gallery = encoding.shape[0] - queries
     encoding.sort_indices()
-    lists = encoding[queries:].T.tocsr()  # for each voter, who in the gallery it describes
+    lists = encoding[queries:].T.tocsr()  # for each voter, the gallery images it describes
     overlap = np.zeros((queries, gallery), precision)
     for row in range(queries):
-        for place in range(encoding.indptr[row], encoding.indptr[row + 1]):
-            voter = encoding.indices[place]
+        for entry in range(encoding.indptr[row], encoding.indptr[row + 1]):
+            voter = encoding.indices[entry]
             described = slice(lists.indptr[voter], lists.indptr[voter + 1])
-            shared = np.minimum(lists.data[described], encoding.data[place])
+            shared = np.minimum(lists.data[described], encoding.data[entry])
             overlap[row, lists.indices[described]] += shared.astype(precision)
     return 1 - overlap / (2 - overlap)
 
 
 def _rounded(values: np.ndarray, precision: FloatType) -> np.ndarray:
-    """float32 values as `precision` represents them: sparse matrices know no float16."""
+    """Round float32 values to `precision` and back, since sparse matrices have no float16."""
     return values.astype(precision).astype(np.float32)

@@ -1,9 +1,9 @@
-"""Computes passes, each shared part once.
+"""Compute passes, each shared part once.
 
 The encoder's state before the first drop serves all passes, the transport of a pass serves all its alphas and Ks, and a
-neighbour set met at several points is decoded and scored once.
+set of neighbours that several points share is decoded and scored once.
 
-A run is a generator. Whoever stops iterating cancels it, and with a `ResultStore` the next run goes on from there.
+A run is a generator. To cancel it, stop iterating; with a `ResultStore` the next run resumes there.
 """
 
 from __future__ import annotations
@@ -32,18 +32,22 @@ from fpc_core.evaluation.engine.result_store import LoadResult, ResultStore
 from fpc_core.evaluation.metrics.retrieval import l2_normalize
 from fpc_core.results import EncoderState, Encoding, Match
 
-STATE_BYTES = 256 << 20  # encoder states held while all passes go over them
+STATE_BYTES = 256 << 20  # encoder states in RAM while all passes use them
 
 Save = Callable[[PassTask, Pass, PassResult], None]
 Step = tuple[Pass, PassResult]
 
 
 def run_passes(task: PassTask, known: Known | None = None, save: Save | None = None) -> Generator[Step, None, None]:
-    """Compute what `known` lacks. Yields a pass and its result after every step (see `PassTask.total`).
+    """Compute what `known` lacks, and yield a pass with its result after every step.
 
-    save: called after every batch, after every point that waited for all, and where the caller stops iterating (see
-    `ResultStore.save`). Large query sets pass in several rounds, each over all passes, so that the encoder states held
-    stay within STATE_BYTES.
+    Large query sets are processed in several rounds, each over all passes, so that encoder states stay within
+    STATE_BYTES.
+
+    Args:
+        task: Passes and queries.
+        known: Results so far.
+        save: Called after every batch, after every deferred point, and when the caller stops iterating.
     """
     results = task.known(known)
     with _tokens_on_device(task, results):
@@ -51,7 +55,7 @@ def run_passes(task: PassTask, known: Known | None = None, save: Save | None = N
 
 
 def _tokens_on_device(task: PassTask, results: dict[Pass, PassResult]) -> AbstractContextManager[object]:
-    """The memory's tokens on the device, where the run would read more of them than there are."""
+    """Keep the gallery tokens on the device if the run would read more of them than there are."""
     reads = sum(int((~results[each].known).sum()) * each.settings.shortlist for each in task.passes if each.needs_match)
     return task.retriever.tokens.pinned() if reads > len(task.retriever.memory) else nullcontext()
 
@@ -63,77 +67,84 @@ def _run_all(task: PassTask, results: dict[Pass, PassResult], save: Save | None)
         images = len(task.records(passes[0])) if passes else 0
         for first in range(0, images, size):
             states: dict[tuple[int, int], EncoderState] = {}
-            for asked in passes:
+            for eval_pass in passes:
                 for start in range(first, min(first + size, images), BATCH):
                     batch = range(start, min(start + BATCH, first + size, images))
-                    yield from _run_batch(task, asked, batch, states, results, save)
+                    yield from _run_batch(task, eval_pass, batch, states, results, save)
                 yield from _run_deferred(task, results, save)
 
 
 def run_with_store(
     task: PassTask, store: ResultStore | None = None, progress: Callable[[int, int], None] | None = None
 ) -> LoadResult:
-    """All of a task: what the store knows, and the rest computed and kept there; without a store everything computed.
+    """Run a task, resuming from a store if there is one.
 
-    progress: called with the steps done and their total, first before the first. Raises OSError where results cannot be
-    kept.
+    Args:
+        task: Passes and queries.
+        store: Where results are loaded from and saved to; None computes everything.
+        progress: Called with the steps done and their total, first before the first step.
+
+    Raises:
+        OSError: Results cannot be stored.
     """
-    kept = store.load(task) if store else LoadResult({}, ())
-    known = dict(kept.known)
+    stored = store.load(task) if store else LoadResult({}, ())
+    known = dict(stored.known)
     done = task.done(known)
-    for asked, result in run_passes(task, known, store.save if store else None):
+    for eval_pass, result in run_passes(task, known, store.save if store else None):
         if progress:
             progress(done, task.total)
-        known[asked] = result
+        known[eval_pass] = result
         done += 1
     if progress:
         progress(done, task.total)
-    return LoadResult(known, kept.notes)
+    return LoadResult(known, stored.notes)
 
 
 def _run_batch(
     task: PassTask,
-    asked: Pass,
+    eval_pass: Pass,
     batch: range,
     states: dict[tuple[int, int], EncoderState],
     results: dict[Pass, PassResult],
     save: Save | None,
 ) -> Generator[Step, None, None]:
-    missing = [row for row in batch if not results[asked].known[row]]
+    missing = [row for row in batch if not results[eval_pass].known[row]]
     if not missing:
         return
-    records, block = task.records(asked)[batch.start : batch.stop], asked.settings.prune.blocks[0]
+    records, block = task.records(eval_pass)[batch.start : batch.stop], eval_pass.settings.prune.blocks[0]
     if (batch.start, block) not in states:
         states[batch.start, block] = encoder_state(task.retriever, task.dataset, records, block)
-    encodings = _encodings(task, asked, records, states[batch.start, block])
-    places = [asked.points.index(point) for point in asked.immediate_points]
+    encodings = _encodings(task, eval_pass, records, states[batch.start, block])
+    indices = [eval_pass.points.index(point) for point in eval_pass.immediate_points]
     try:
         for row in missing:
             record, encoding = records[row - batch.start], encodings[row - batch.start]
-            match = task.retriever.match(encoding, asked.settings) if asked.needs_match else None
-            features, feature_of = _features(task, asked, encoding, match)
-            if asked.gallery:
+            match = task.retriever.match(encoding, eval_pass.settings) if eval_pass.needs_match else None
+            features, feature_of = _features(task, eval_pass, encoding, match)
+            if eval_pass.gallery:
                 precision, first = np.array([np.nan]), np.array([-1])
             else:
                 scored = task.score(features, record)
                 precision, first = (
-                    values[[feature_of[point] for point in asked.immediate_points]] for values in scored
+                    values[[feature_of[point] for point in eval_pass.immediate_points]] for values in scored
                 )
-            parts = _parts(encoding, match) if asked.matched and match is not None else {}
-            for each in asked.kept:
-                kept = parts[each] if isinstance(each, Part) else features[feature_of[each]]
-                results[asked].features[each][row] = kept
-            results[asked] = results[asked].with_row(row, places, precision, first)
-            yield asked, results[asked]
+            parts = _parts(encoding, match) if eval_pass.matched and match is not None else {}
+            for each in eval_pass.kept:
+                value = parts[each] if isinstance(each, Part) else features[feature_of[each]]
+                results[eval_pass].features[each][row] = value
+            results[eval_pass] = results[eval_pass].with_row(row, indices, precision, first)
+            yield eval_pass, results[eval_pass]
     finally:
         if save is not None:
-            save(task, asked, results[asked])
+            save(task, eval_pass, results[eval_pass])
 
 
-def _encodings(task: PassTask, asked: Pass, records: Sequence[ImageRecord], states: EncoderState) -> list[Encoding]:
-    """One encoding per image. The whole batch is encoded even if a stop left half of it: another batch may round
-    differently."""
-    prunes = [asked.prune_of(record) for record in records]
+def _encodings(task: PassTask, eval_pass: Pass, records: Sequence[ImageRecord], states: EncoderState) -> list[Encoding]:
+    """Return one encoding per image.
+
+    The whole batch is encoded even if a stopped run completed half of it, because another batch may round differently.
+    """
+    prunes = [eval_pass.prune_of(record) for record in records]
     if len(set(prunes)) > 1:
         return [task.retriever.encode(states[row : row + 1], prune) for row, prune in enumerate(prunes)]
     whole = task.retriever.encode(states, prunes[0])
@@ -141,7 +152,7 @@ def _encodings(task: PassTask, asked: Pass, records: Sequence[ImageRecord], stat
 
 
 def _parts(encoding: Encoding, match: Match) -> dict[Part, np.ndarray]:
-    """What is kept of one image besides features."""
+    """Return what is stored of one image besides features."""
     survives = np.zeros(encoding.grid[0] * encoding.grid[1], np.float32)
     survives[encoding.positions[0].cpu().numpy()] = 1
     return {
@@ -154,15 +165,15 @@ def _parts(encoding: Encoding, match: Match) -> dict[Part, np.ndarray]:
 
 
 def _features(
-    task: PassTask, asked: Pass, encoding: Encoding, match: Match | None
+    task: PassTask, eval_pass: Pass, encoding: Encoding, match: Match | None
 ) -> tuple[np.ndarray, dict[Point, int]]:
-    """The distinct features (B, C) of one image, and which of them each point scores or keeps."""
-    wanted = dict.fromkeys(point.feature for point in asked.points)
+    """Return the distinct features (B, C) of one image, and which of them each point scores or stores."""
+    points = dict.fromkeys(point.feature for point in eval_pass.points)
     features, feature_of = [], {}
-    if ENCODER in wanted:
+    if ENCODER in points:
         features.append(task.retriever.global_feature(encoding))
         feature_of[ENCODER] = 0
-    consolidated = [point for point in wanted if point != ENCODER]
+    consolidated = [point for point in points if point != ENCODER]
     if match is not None and consolidated:
         alphas = dict.fromkeys(point.alpha for point in consolidated)
         ranked = {alpha: task.retriever.by_distance(match, alpha).indices for alpha in alphas}
@@ -171,30 +182,30 @@ def _features(
             members = np.sort(ranked[point.alpha][: point.neighbors])
             sets.setdefault(members.tobytes(), members)
             feature_of[point] = len(features) + list(sets).index(members.tobytes())
-        features += list(task.retriever.consolidate_sets(encoding, list(sets.values()), asked.settings.variant))
+        features += list(task.retriever.consolidate_sets(encoding, list(sets.values()), eval_pass.settings.variant))
     return np.stack(features), feature_of
 
 
 def _run_deferred(task: PassTask, results: dict[Pass, PassResult], save: Save | None) -> Generator[Step, None, None]:
-    """Points that waited for all queries, as soon as what they wait for is there."""
-    for asked in task.passes:
-        for point in asked.deferred_points:
-            place = asked.points.index(point)
-            if results[asked].knows(place) or not results[asked].complete:
+    """Score deferred points whose features are complete."""
+    for eval_pass in task.passes:
+        for point in eval_pass.deferred_points:
+            index = eval_pass.points.index(point)
+            if results[eval_pass].knows(index) or not results[eval_pass].complete:
                 continue
-            features = results[asked].features[point.feature]
+            features = results[eval_pass].features[point.feature]
             if point.then is PostProcessing.RE_RANKED:
                 distance = k_reciprocal(features, task.retriever.memory.features)
             else:
-                gallery = results[gallery_pass(asked.settings.prune)]
+                gallery = results[gallery_pass(eval_pass.settings.prune)]
                 if not gallery.complete:
                     continue
                 distance = feature_distance(features, l2_normalize(gallery.features[ENCODER]))
             scores = score_distance(distance, task.queries, task.dataset)
-            results[asked] = results[asked].with_point(place, scores)
+            results[eval_pass] = results[eval_pass].with_point(index, scores)
             if save is not None:
-                save(task, asked, results[asked])
-            yield asked, results[asked]
+                save(task, eval_pass, results[eval_pass])
+            yield eval_pass, results[eval_pass]
 
 
 def _round_size(config: ModelConfig) -> int:

@@ -1,7 +1,7 @@
-"""Percentile bootstrap over queries: how far a score might have come out otherwise with other queries.
+"""Percentile bootstrap over queries: how much a score depends on the choice of queries.
 
-A score is a mean over Q queries. Q of them are drawn with replacement, again and again; the interval holds the middle
-share of the means (Efron & Tibshirani 1993, chapter 13). Every score of one evaluation sees the same draws.
+A score is a mean over Q queries. Q queries are drawn with replacement many times; the interval covers the middle share
+of the means (Efron & Tibshirani 1993, chapter 13). Every score of one evaluation uses the same draws.
 """
 
 from __future__ import annotations
@@ -17,7 +17,13 @@ from fpc_core.config import MOST_SEED
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """resamples: how often all queries are drawn.  level: the share of the means that the interval holds."""
+    """Settings of the bootstrap.
+
+    Attributes:
+        resamples: How often Q queries are drawn.
+        level: Share of the means that the interval covers.
+        seed: Of the draws.
+    """
 
     resamples: int = bounded(2000, 1, 100_000)
     level: float = bounded(0.95, 0.0, 1.0, above=True, below=True)
@@ -29,7 +35,7 @@ class Bootstrap:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A score as a fraction, and its interval."""
+    """A score in [0, 1] with its interval."""
 
     value: float
     low: float
@@ -37,7 +43,15 @@ class Estimate:
 
 
 def estimates(values: np.ndarray, bootstrap: Bootstrap) -> list[Estimate]:
-    """Mean and interval of each column of `values` (Q, M). Raises ValueError for no queries and for NaN."""
+    """Return mean and interval of each column.
+
+    Args:
+        values: (Q, M), one row per query and one column per score.
+        bootstrap: Settings.
+
+    Raises:
+        ValueError: There are no queries, or a value is not finite.
+    """
     if values.ndim != 2 or not len(values) or not np.isfinite(values).all():
         raise ValueError(f"the bootstrap needs finite values (queries, scores), not an array of shape {values.shape}")
     means = _draws(len(values), bootstrap.resamples, bootstrap.seed) @ values / len(values)
@@ -48,9 +62,11 @@ def estimates(values: np.ndarray, bootstrap: Bootstrap) -> list[Estimate]:
 
 @lru_cache(maxsize=2)
 def _draws(queries: int, resamples: int, seed: int) -> np.ndarray:
-    """(R, Q) float64: how often each query was drawn."""
+    """Return how often each query was drawn, (R, Q) float64."""
     drawn = np.random.default_rng(seed).integers(queries, size=(resamples, queries))
-    places = drawn + queries * np.arange(resamples)[:, None]
-    counts = np.bincount(places.ravel(), minlength=resamples * queries).reshape(resamples, queries).astype(np.float64)
-    counts.flags.writeable = False  # shared by all who ask
+    positions = drawn + queries * np.arange(resamples)[:, None]
+    counts = (
+        np.bincount(positions.ravel(), minlength=resamples * queries).reshape(resamples, queries).astype(np.float64)
+    )
+    counts.flags.writeable = False  # cached and shared
     return counts

@@ -1,9 +1,9 @@
-"""Multiply-adds of the sparse encoder, in closed form, and Table 3 beside the paper's.
+"""Multiply-adds of the sparse encoder in closed form, and Table 3 beside the paper's.
 
-Counted, as the common counters of 2022 did: the patch embedding and every linear layer of all blocks (the global head's
-included), one multiply-add as one operation. Left out by these counters and given separately here: the two products of
-attention, queries by keys and weights by values, which are no layers of their own. Norms, softmax, biases and
-activations are below one per cent and left out by both.
+Counted as the common counters of 2022 did: the patch embedding and every linear layer of all blocks (including the
+global head's), one multiply-add as one operation. These counters leave out the two products of attention, queries by
+keys and weights by values, because they are no layers; both totals are given here. Norms, softmax, biases and
+activations are below one per cent and are left out of both.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from fpc_core.evaluation.paper_tables.published import TABLE_3
 
 @dataclass(frozen=True)
 class Flops:
-    """Multiply-adds of one image: without the two attention products (the paper's figures) and with them."""
+    """Multiply-adds of one image, without the two attention products (as in the paper) and with them."""
 
     without_attention_products: int
     with_attention_products: int
@@ -25,7 +25,13 @@ class Flops:
 
 @dataclass(frozen=True)
 class Table3Row:
-    """One keep rate of Table 3; `paper` in G, None for keep rates the paper does not print or for other models."""
+    """One keep rate of Table 3.
+
+    Attributes:
+        keep_rate: Share of the patches that a dropping block keeps.
+        flops: Computed here.
+        paper: The paper's number in G; None for keep rates and models that the paper does not list.
+    """
 
     keep_rate: float
     flops: Flops
@@ -33,9 +39,14 @@ class Table3Row:
 
 
 def encoder_flops(config: ModelConfig, prune: PruneSettings) -> Flops:
-    """Of one image through all blocks of `config`, patches dropped as `prune` says.
+    """Count the multiply-adds of one image through all blocks.
 
-    Raises ValueError if a dropping block lies outside the model.
+    Args:
+        config: The model.
+        prune: Which blocks drop how many patches.
+
+    Raises:
+        ValueError: A dropping block lies outside the model.
     """
     if prune.blocks[-1] >= config.depth:
         raise ValueError(f"dropping block {prune.blocks[-1]} lies outside the {config.depth} blocks of the model")
@@ -55,7 +66,12 @@ def encoder_flops(config: ModelConfig, prune: PruneSettings) -> Flops:
 
 
 def table3(config: ModelConfig = VIT_BASE_STRIDE_11, keep_rates: Sequence[float] = KEEP_RATES) -> list[Table3Row]:
-    """Table 3's row of FLOPs, ours both ways beside the paper's where the model is the paper's."""
+    """Return the FLOPs row of Table 3, with the paper's numbers where the model is the paper's.
+
+    Args:
+        config: The model, by default the paper's.
+        keep_rates: One row each.
+    """
     size = (config.image_size, config.patch_size, config.stride, config.width, config.depth, config.mlp_ratio)
     base = VIT_BASE_STRIDE_11
     published = (base.image_size, base.patch_size, base.stride, base.width, base.depth, base.mlp_ratio) == size
@@ -67,9 +83,12 @@ def table3(config: ModelConfig = VIT_BASE_STRIDE_11, keep_rates: Sequence[float]
 
 
 def format_table(rows: Sequence[Table3Row]) -> str:
-    """Fixed-width text, one line per keep rate, ending without a newline; G = 10^9 multiply-adds.
+    """Format the rows as fixed-width text without a final newline; G is 10^9 multiply-adds.
 
-    "saved" is against the first row. Raises ValueError for no rows.
+    The column "saved" is relative to the first row.
+
+    Raises:
+        ValueError: There are no rows.
     """
     if not rows:
         raise ValueError("no keep rates to print")

@@ -1,11 +1,11 @@
 """CMC and mAP under the Market-1501 protocol, as TransReID's and FPC's released evaluation compute them.
 
-Of a query's gallery, images of the same identity taken by the same camera are *junk*: they are removed before ranking,
-since finding the next frame of one video proves nothing. Datasets without usable cameras (Occluded-ReID) pass None for
+Gallery images of the query's identity taken by the query's camera are *junk*: they are removed before ranking, because
+finding the next frame of the same video proves nothing. Datasets without usable cameras (Occluded-ReID) pass None for
 the cameras and have no such junk. Identity -1 marks the badly detected boxes of Market-1501 and is junk for every
-query, as in the readers that leave these files out. Every other identity counts: Market's distractors (identity 0)
-stay in the gallery as wrong answers, since no query carries identity 0, while datasets that number people from 0 need
-no exception.
+query, as in the readers that leave these files out. Every other identity counts. Market's distractors (identity 0) stay
+in the gallery as wrong answers because no query has identity 0, and datasets that number people from 0 need no
+exception.
 """
 
 from __future__ import annotations
@@ -26,30 +26,36 @@ def evaluate(
     gallery_cameras: ArrayLike | None = None,
     max_rank: int = 50,
 ) -> Scores:
-    """CMC and average precision of every query.
+    """Compute CMC and average precision of every query.
 
-    distance: (Q, G), smaller is nearer; equal distances rank in gallery order. Identities and cameras: (Q,) and (G,)
-    integers, cameras None for a dataset without them. The CMC has min(max_rank, G) ranks.
+    AP is the mean, over the true matches, of the precision at the rank of each. A query without a true match has NaN as
+    AP and is left out of the CMC; `Scores.skipped` counts these.
 
-    A query without a true match has no average precision (NaN) and is left out of the CMC; `Scores.skipped` counts
-    them. AP is the mean, over the true matches, of the precision at the rank of each.
+    Args:
+        distance: (Q, G), smaller is nearer; equal distances rank in gallery order.
+        query_ids: (Q,) integers.
+        gallery_ids: (G,) integers.
+        query_cameras: (Q,) integers, or None for a dataset without cameras.
+        gallery_cameras: (G,) integers, or None.
+        max_rank: The CMC has min(max_rank, G) ranks.
 
-    Raises ValueError for shapes that do not fit, NaN distances, cameras for one side only, or when no query at all
-    has a true match.
+    Raises:
+        ValueError: Shapes do not fit, a distance is NaN, cameras are given for one side only, or no query has a true
+            match.
     """
     distance = np.asarray(distance)
-    people, gallery_people = np.asarray(query_ids), np.asarray(gallery_ids)
-    _check(distance, people, gallery_people, max_rank)
+    identities, gallery_identities = np.asarray(query_ids), np.asarray(gallery_ids)
+    _check(distance, identities, gallery_identities, max_rank)
     cameras, gallery_cameras = _cameras(query_cameras, gallery_cameras, distance.shape)
 
-    average_precision = np.full(len(people), np.nan)
-    first_match = np.full(len(people), -1)
-    for row in range(len(people)):
+    average_precision = np.full(len(identities), np.nan)
+    first_match = np.full(len(identities), -1)
+    for row in range(len(identities)):
         camera = None if cameras is None else int(cameras[row])
-        matches = match_mask(people[row], gallery_people, camera, gallery_cameras)
+        matches = match_mask(identities[row], gallery_identities, camera, gallery_cameras)
         if not matches.any():
             continue
-        kept = ~junk_mask(people[row], gallery_people, camera, gallery_cameras)
+        kept = ~junk_mask(identities[row], gallery_identities, camera, gallery_cameras)
         if np.isnan(distance[row]).any():
             raise ValueError(f"the distances of query {row} contain NaN: they cannot be ranked")
         ranks = _ranks(distance[row][kept], matches[kept])
@@ -60,9 +66,15 @@ def evaluate(
 
 
 def summarise(average_precision: np.ndarray, first_match: np.ndarray, ranks: int) -> Scores:
-    """Scores of queries evaluated one by one: (Q,) AP, NaN without a true match, and (Q,) first match, -1 then.
+    """Combine queries that were evaluated one by one.
 
-    ranks: of the CMC. Raises ValueError when no query at all has a true match.
+    Args:
+        average_precision: (Q,), NaN without a true match.
+        first_match: (Q,) 0-based rank of the first true match, -1 without one.
+        ranks: Length of the CMC.
+
+    Raises:
+        ValueError: No query has a true match.
     """
     valid = first_match[first_match >= 0]
     if not len(valid):
@@ -77,9 +89,16 @@ def summarise(average_precision: np.ndarray, first_match: np.ndarray, ranks: int
 def match_mask(
     query_id: int, gallery_ids: np.ndarray, query_camera: int | None = None, gallery_cameras: np.ndarray | None = None
 ) -> np.ndarray:
-    """(G,) bool: true matches, that is the query's identity and not junk. Camera None: unknown, no image is junk by it.
+    """Return which gallery images are true matches: the query's identity, and not junk.
 
-    What is neither a match nor junk is a wrong answer.
+    Args:
+        query_id: Identity of the query.
+        gallery_ids: (G,) integers.
+        query_camera: Camera of the query, or None if unknown; then no image is junk by its camera.
+        gallery_cameras: (G,) integers, or None.
+
+    Returns:
+        (G,) bool. An image that is neither a match nor junk is a wrong answer.
     """
     same = gallery_ids == query_id
     return same & ~junk_mask(query_id, gallery_ids, query_camera, gallery_cameras)
@@ -88,7 +107,10 @@ def match_mask(
 def junk_mask(
     query_id: int, gallery_ids: np.ndarray, query_camera: int | None = None, gallery_cameras: np.ndarray | None = None
 ) -> np.ndarray:
-    """(G,) bool: images left out of the query's ranking: its identity in its own camera, and identity -1."""
+    """Return which gallery images are left out of the query's ranking.
+
+    These are images of its identity by its own camera, and identity -1. The arguments are those of `match_mask`.
+    """
     junk = gallery_ids == JUNK_IDENTITY
     if query_camera is not None and gallery_cameras is not None:
         junk = junk | ((gallery_ids == query_id) & (gallery_cameras == query_camera))
@@ -96,7 +118,11 @@ def junk_mask(
 
 
 def l2_normalize(features: np.ndarray) -> np.ndarray:
-    """(n, C) float32 rows of length 1. Raises ValueError for rows of length zero or not finite."""
+    """Scale every row to length 1, as float32.
+
+    Raises:
+        ValueError: A row (of (n, C)) has length zero or is not finite.
+    """
     features = np.asarray(features, dtype=np.float32)
     length = np.linalg.norm(features, axis=1, keepdims=True)
     bad = np.flatnonzero(~(np.isfinite(length) & (length > 0)))
@@ -106,22 +132,23 @@ def l2_normalize(features: np.ndarray) -> np.ndarray:
 
 
 def _ranks(distance: np.ndarray, matches: np.ndarray) -> np.ndarray:
-    """(m,) ascending 0-based ranks of the true matches in a stable ascending sort of `distance`.
+    """Return the ascending 0-based ranks (m,) of the true matches in a stable sort of `distance`.
 
-    Nobody asks for the rank of the others, so nothing is sorted but the matches: the rank of each is the number of
-    images before it. One vectorised comparison per match takes half the time of numpy's fastest sort of 17,661
-    distances and a thirteenth of its stable sort.
+    The rank of a match is the number of images before it, so nothing is sorted. One vectorised comparison per match
+    takes half the time of numpy's fastest sort of 17,661 distances and a thirteenth of its stable sort.
     """
-    places = np.flatnonzero(matches)
-    ranks = [np.count_nonzero(distance < distance[i]) + np.count_nonzero(distance[:i] == distance[i]) for i in places]
+    positions = np.flatnonzero(matches)
+    ranks = [
+        np.count_nonzero(distance < distance[i]) + np.count_nonzero(distance[:i] == distance[i]) for i in positions
+    ]
     return np.sort(np.array(ranks))
 
 
-def _check(distance: np.ndarray, people: np.ndarray, gallery_people: np.ndarray, max_rank: int) -> None:
-    if distance.ndim != 2 or distance.shape != (people.size, gallery_people.size):
+def _check(distance: np.ndarray, identities: np.ndarray, gallery_identities: np.ndarray, max_rank: int) -> None:
+    if distance.ndim != 2 or distance.shape != (identities.size, gallery_identities.size):
         raise ValueError(
-            f"distances of shape {distance.shape} do not fit {people.size} queries and {gallery_people.size} gallery "
-            "images: one row per query, one column per gallery image"
+            f"distances of shape {distance.shape} do not fit {identities.size} queries and {gallery_identities.size} "
+            "gallery images: one row per query, one column per gallery image"
         )
     if not distance.size:
         raise ValueError("nothing to evaluate: there are no queries or no gallery images")

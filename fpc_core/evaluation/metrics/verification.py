@@ -1,4 +1,4 @@
-"""Verification by a threshold: pairs no further apart than it are taken for one person, and how often that is wrong."""
+"""Verification by a threshold on the distance: how often pairs are wrongly accepted or rejected."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ import numpy as np
 
 @dataclass(frozen=True)
 class ErrorRates:
-    """At `threshold` a pair is accepted if its distance is not larger.
+    """Error rates of accepting pairs whose distance is at most `threshold`.
 
-    false_accept: share of the pairs of two persons that are accepted.  false_reject: share of the pairs of one person
-    that are not.
+    Attributes:
+        threshold: Largest accepted distance.
+        false_accept: Share of the pairs of two persons that are accepted.
+        false_reject: Share of the pairs of one person that are rejected.
     """
 
     threshold: float
@@ -22,7 +24,7 @@ class ErrorRates:
 
 @dataclass(frozen=True, eq=False)
 class ErrorCurve:
-    """Both rates at every threshold where one of them changes: (t,) each, thresholds ascending.
+    """Both error rates at every threshold where one of them changes, (t,) each, thresholds ascending.
 
     The first threshold lies just below all distances and accepts nothing.
     """
@@ -32,26 +34,31 @@ class ErrorCurve:
     false_reject: np.ndarray
 
     def at(self, threshold: float) -> ErrorRates:
-        """The rates at any threshold."""
-        place = max(0, int(np.searchsorted(self.thresholds, threshold, side="right")) - 1)
-        return ErrorRates(threshold, float(self.false_accept[place]), float(self.false_reject[place]))
+        """Return the rates at any threshold."""
+        index = max(0, int(np.searchsorted(self.thresholds, threshold, side="right")) - 1)
+        return ErrorRates(threshold, float(self.false_accept[index]), float(self.false_reject[index]))
 
     @property
     def equal(self) -> ErrorRates:
-        """Where the two rates are nearest to each other, at the lowest such threshold."""
-        place = int(np.argmin(np.abs(self.false_accept - self.false_reject)))
-        return self.at(float(self.thresholds[place]))
+        """The rates where they are nearest to each other, at the lowest such threshold."""
+        index = int(np.argmin(np.abs(self.false_accept - self.false_reject)))
+        return self.at(float(self.thresholds[index]))
 
     @property
     def equal_error(self) -> float:
-        """The mean of the two rates there."""
+        """The mean of the two rates at `equal`."""
         return (self.equal.false_accept + self.equal.false_reject) / 2
 
 
 def error_curve(same: np.ndarray, distance: np.ndarray) -> ErrorCurve:
-    """same: (n,) bool, the pair shows one person; distance: (n,) finite.
+    """Compute the error rates at every threshold.
 
-    Raises ValueError without a pair of either kind, or for a distance that is not finite.
+    Args:
+        same: (n,) bool, whether the pair shows one person.
+        distance: (n,) finite.
+
+    Raises:
+        ValueError: One kind of pair is missing, or a distance is not finite.
     """
     same, distance = np.asarray(same, bool), np.asarray(distance, np.float64)
     if same.shape != distance.shape or not np.isfinite(distance).all():
@@ -60,21 +67,31 @@ def error_curve(same: np.ndarray, distance: np.ndarray) -> ErrorCurve:
         raise ValueError("error rates need at least one pair of one person and one pair of two")
     values = np.unique(distance)
     accepted = np.searchsorted(np.sort(distance[~same]), values, side="right") / np.count_nonzero(~same)
-    found = np.searchsorted(np.sort(distance[same]), values, side="right") / np.count_nonzero(same)
+    recalled = np.searchsorted(np.sort(distance[same]), values, side="right") / np.count_nonzero(same)
     return ErrorCurve(
         np.concatenate([[np.nextafter(values[0], -np.inf)], values]),
         np.concatenate([[0.0], accepted]),
-        np.concatenate([[1.0], 1.0 - found]),
+        np.concatenate([[1.0], 1.0 - recalled]),
     )
 
 
 def histograms(same: np.ndarray, distance: np.ndarray, bins: int = 50) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Edges (bins + 1,), and the shares (bins,) of the pairs of one person and of two in each bin; each sums to 1.
+    """Count the distances of both kinds of pairs in common bins.
 
-    All zero for a kind without pairs. Raises ValueError for no pairs at all.
+    Args:
+        same: (n,) bool, whether the pair shows one person.
+        distance: (n,) finite.
+        bins: Number of bins.
+
+    Returns:
+        Edges (bins + 1,), then the shares (bins,) of pairs of one person and of two persons. Each kind sums to 1, or is
+        all zero without pairs.
+
+    Raises:
+        ValueError: There are no pairs.
     """
     if not len(distance):
-        raise ValueError("no pairs, no histogram")
+        raise ValueError("there are no pairs to count")
     edges = np.histogram_bin_edges(distance, bins)
     counts = [np.histogram(distance[kind], edges)[0] for kind in (same, ~same)]
     return edges, counts[0] / max(1, counts[0].sum()), counts[1] / max(1, counts[1].sum())

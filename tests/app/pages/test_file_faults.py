@@ -189,5 +189,5 @@ def test_without_a_cache_folder_that_can_be_written_a_page_works_and_says_so(wor
     if name != "atlas":  # which starts by itself
         page.button(key="start").click()
     wait_until_finished(page)
-    assert "cannot keep results" in said(page)
+    assert "cannot store results" in said(page)
     assert not page.error

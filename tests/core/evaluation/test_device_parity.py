@@ -146,7 +146,7 @@ def test_a_device_beyond_the_bounds_is_a_problem_with_a_remedy(demo, monkeypatch
     monkeypatch.setattr(
         "fpc_core.evaluation.device_parity.BOUNDS", {Precision.FLOAT32: replace(BOUNDS[Precision.FLOAT32], hits=-1)}
     )
-    with pytest.raises(ValueError, match=r"cpu is further from the CPU .* hits 0 > -1; use --precision float32"):
+    with pytest.raises(ValueError, match=r"cpu differs more from the CPU .* hits 0 > -1; use --precision float32"):
         checked_parity(demo, queries=1)
 
 

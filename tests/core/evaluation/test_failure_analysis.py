@@ -301,7 +301,7 @@ def test_without_a_true_match_there_is_nothing_to_sort(workspace):
 
 
 def test_the_gallery_passes_for_its_features_alone():
-    with pytest.raises(ValueError, match="encoder features alone"):
+    with pytest.raises(ValueError, match="encoder features only"):
         Pass(SETTINGS, (ENCODER,), gallery=True, matched=True)
     assert Pass(SETTINGS, (Point(0.4, 3),), matched=True).needs_match
     assert not Pass(SETTINGS, (ENCODER,)).needs_match

@@ -320,10 +320,10 @@ def test_a_recipe_says_one_thing_in_one_way():
     ("make", "message"),
     [
         (lambda: Point(0.4, 0), "alpha must be 0"),
-        (lambda: Point(0.4, 3, PostProcessing.PRUNED_GALLERY), "memory is never pruned"),
+        (lambda: Point(0.4, 3, PostProcessing.PRUNED_GALLERY), "compared with a pruned gallery"),
         (lambda: Pass(SETTINGS, ()), "at least one point"),
-        (lambda: Pass(SETTINGS, (ENCODER, ENCODER)), "none twice"),
-        (lambda: Pass(SETTINGS, (Point(0.4, 3),), gallery=True), "encoder features alone"),
+        (lambda: Pass(SETTINGS, (ENCODER, ENCODER)), "each only once"),
+        (lambda: Pass(SETTINGS, (Point(0.4, 3),), gallery=True), "encoder features only"),
         (lambda: Pass(SETTINGS, (Point(0.4, 11),)), r"K must lie in 1\.\.10"),
     ],
 )

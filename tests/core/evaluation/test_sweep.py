@@ -228,7 +228,7 @@ def test_a_file_made_from_something_else_is_not_believed(task, store):
     one.write_bytes(other.read_bytes())
     kept = store.load(task.work)
     assert len(kept.known) == 1
-    assert "made from something else" in kept.notes[0]
+    assert "belong to other data or settings" in kept.notes[0]
 
 
 @pytest.mark.parametrize(
@@ -250,7 +250,7 @@ def test_results_of_other_settings_or_queries_are_not_taken(workspace, task, sto
 
 def test_a_folder_that_cannot_be_written_is_an_error_with_the_remedy(task, whole, tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(OSError, match="set FPC_CACHE to a folder that can be written"):
+    with pytest.raises(OSError, match="set FPC_CACHE to a writable folder"):
         ResultStore(tmp_path / "file").save(task.work, asked := task.pass_of(1.0), whole[asked])
 
 

@@ -149,7 +149,7 @@ def test_results_that_find_no_room_are_said_and_those_kept_before_stay(task, com
     store.save(task, asked, computed[asked])
     kept = {path.name: path.read_bytes() for path in store.folder.iterdir()}
     fill_up(small_disk)
-    with pytest.raises(OSError, match=r"cannot keep results .*set FPC_CACHE to a folder that can be written"):
+    with pytest.raises(OSError, match=r"cannot store results .*set FPC_CACHE to a writable folder"):
         store.save(task, asked, computed[asked])
     assert {path.name: path.read_bytes() for path in store.folder.iterdir()} == kept
     assert store.load(task).notes == ()
@@ -226,7 +226,7 @@ def test_damaged_results_are_said_computed_again_and_kept(task, computed, tmp_pa
     kept = run_with_store(task, store)
     assert same(kept.known, computed)
     assert kept.notes
-    assert all("they are computed again" in note for note in kept.notes)
+    assert all("and are computed again" in note for note in kept.notes)
     assert store.load(task).notes == ()
     assert same(store.load(task).known, computed)
 
