@@ -52,6 +52,7 @@ from fpc_core.gallery.partial_files import (
     locked,
     move_into_place,
     progress_of,
+    remove_replaced,
     row_file,
     row_type,
 )
@@ -157,6 +158,8 @@ def build_steps(
                     job.finish()
                     move_into_place(job.partial, directory)
                 distributed.barrier()
+        elif first:
+            remove_replaced(directory)
     except UnusableFileError as error:
         raise GalleryMemoryError(str(error)) from error
     except OSError as error:

@@ -71,13 +71,21 @@ def move_into_place(partial: Path, directory: Path) -> None:
     """Put the whole new memory where the old one, if any, was. Killed in between, the next build only moves."""
     (partial / LOCK).unlink(missing_ok=True)  # else a build killed after the move would leave it in the memory
     sync_folder(partial)
-    old = directory.with_name(directory.name + ".old")
-    shutil.rmtree(old, ignore_errors=True)
+    remove_replaced(directory)
     if directory.exists():
-        directory.rename(old)
+        directory.rename(_replaced(directory))
     partial.rename(directory)
     sync_folder(directory.parent)
-    shutil.rmtree(old, ignore_errors=True)
+    remove_replaced(directory)
+
+
+def remove_replaced(directory: Path) -> None:
+    """Delete the gallery memory that was replaced, which a build killed right after its move leaves behind."""
+    shutil.rmtree(_replaced(directory), ignore_errors=True)
+
+
+def _replaced(directory: Path) -> Path:
+    return directory.with_name(directory.name + ".old")
 
 
 @contextmanager

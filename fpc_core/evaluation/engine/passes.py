@@ -65,9 +65,7 @@ class Point:
         if self.neighbors == 0 and self.alpha != 0:
             raise ValueError(f"without neighbours nothing is matched: alpha must be 0, not {self.alpha}")
         if self.neighbors and self.then is PostProcessing.PRUNED_GALLERY:
-            raise ValueError(
-                "only the encoder's own feature can be compared with a pruned gallery"
-            )
+            raise ValueError("only the encoder's own feature can be compared with a pruned gallery")
 
     @property
     def feature(self) -> Point:

@@ -1,7 +1,7 @@
-"""The failure atlas: every query sorted by where, on its way through the three rankings, the right person got lost.
+"""Classify every query by the stage of its search that found or lost the right person.
 
-The three stages are those of a search: by `[cls]` cosine, by D (Eq. 10) within the shortlist, by the consolidated
-feature. A run of passes (`run.py`) computes them; what stands here is read off its results.
+The stages are the three rankings: by `[cls]` cosine, by D (Eq. 10) within the shortlist, and by the consolidated
+feature. A run of passes (`engine/runner.py`) computes them; this module only reads its results.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-PRUNED_BELOW = 0.5  # the person counts as pruned away where less of its visible area survives the last block
+PRUNED_BELOW = 0.5  # a person counts as pruned away if less of its visible area survives the last dropping block
 
 
 class Stage(StrEnum):
-    """By what the gallery is ranked."""
+    """What the gallery is ranked by."""
 
     COSINE = "cosine"  # D_cos of Eq. 4
-    DISTANCE = "D"  # Eq. 10, within the shortlist; behind it the rest of the gallery by D_cos
-    CONSOLIDATED = "consolidated"  # Euclidean distance of L2-normalised features, the consolidated one of the query
+    DISTANCE = "D"  # Eq. 10 within the shortlist, then the rest of the gallery by D_cos
+    CONSOLIDATED = "consolidated"  # Euclidean distance between the query's consolidated feature and the gallery's
 
 
 class Outcome(StrEnum):
-    """What became of a query; `DESCRIPTIONS` has the definitions."""
+    """How a query ended; `DESCRIPTIONS` has the definitions."""
 
     RIGHT = "right"
     TRANSPORT = "transport"
@@ -44,10 +44,10 @@ NAMES = {
     Outcome.WRONG: "Wrong throughout",
     Outcome.PRUNED: "Person pruned away",
 }
-# A stage is right where its first hit, junk left out, is the person sought. "EMD" is D of Eq. 10, of which D_EMD is a
-# part: D is what chooses the neighbours.
+# A stage is right if its first hit, without junk, is the person in the query. "EMD" means D of Eq. 10, which includes
+# D_EMD, because D chooses the neighbours.
 DESCRIPTIONS = {
-    Outcome.RIGHT: "The first hit is the person sought by cosine, by D and after consolidation.",
+    Outcome.RIGHT: "The first hit is right by cosine, by D and after consolidation.",
     Outcome.TRANSPORT: "The first hit is wrong by cosine, right by D, and stays right after consolidation.",
     Outcome.CONSOLIDATION: "The first hit is wrong by D, whatever it was by cosine, and right after consolidation.",
     Outcome.BROKEN: "The first hit is right by D, or if not by D then by cosine, and wrong after consolidation.",
@@ -67,11 +67,14 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class Answer:
-    """What one stage says to a query; junk images are left out throughout.
+    """The result of one stage for a query, without junk images.
 
-    average_precision: over the whole gallery.  first_match: 1-based rank of the first true match.  hit: memory row of
-    the first hit.  match, other: distance of the nearest true match and of the nearest other image; None where the
-    stage has no distance of any, which is D where none of them is shortlisted.
+    Attributes:
+        average_precision: Over the whole gallery.
+        first_match: 1-based rank of the first true match.
+        hit: Row of the first hit in the gallery memory.
+        match: Distance of the nearest true match; None by D if none is shortlisted.
+        other: Distance of the nearest other image; None likewise.
     """
 
     average_precision: float
@@ -94,10 +97,19 @@ class Answer:
 
 @dataclass(frozen=True)
 class QueryOutcome:
-    """One query with a true match. camera: counted from 0.
+    """One query with a true match.
 
-    survived: share of the visible person's area in the patches that survive the last dropping block, None without a
-    true mask.  occluder, visible: kind, and share of the person not covered, of rendered data; else empty and None.
+    Attributes:
+        path: Of the query.
+        identity: Of the query.
+        camera: Counted from 0.
+        cosine: Result by D_cos.
+        distance: Result by D.
+        consolidated: Result after consolidation.
+        survived: Share of the visible person's area in the patches that survive the last dropping block; None without a
+            ground-truth mask.
+        occluder: Kind of occluder in rendered data, else empty.
+        visible: Share of the person that is not covered in rendered data, else None.
     """
 
     path: Path
@@ -112,15 +124,15 @@ class QueryOutcome:
 
     @property
     def answers(self) -> dict[Stage, Answer]:
-        """The answer after every stage."""
+        """The result of every stage."""
         return {Stage.COSINE: self.cosine, Stage.DISTANCE: self.distance, Stage.CONSOLIDATED: self.consolidated}
 
 
 def classify(case: QueryOutcome, pruned_below: float = PRUNED_BELOW) -> Outcome:
-    """The one class of a case.
+    """Return the class of a query.
 
-    Precedence: how it ends, then where that was decided, then why. A person of whom little survived counts as pruned
-    away only where no stage was right: a right answer shows that enough was left.
+    The final result counts first, then where it was decided, then why. A person counts as pruned away only where no
+    stage was right, because a right answer shows that enough was left.
     """
     cosine, distance = case.cosine.right, case.distance.right
     if case.consolidated.right:
@@ -133,29 +145,34 @@ def classify(case: QueryOutcome, pruned_below: float = PRUNED_BELOW) -> Outcome:
 
 
 def pruned_away(case: QueryOutcome, below: float = PRUNED_BELOW) -> bool:
-    """Whether less than this share of the visible person survives, as far as that is known."""
+    """Return whether less than this share of the visible person survives, as far as that is known."""
     return case.survived is not None and case.survived < below
 
 
 def sorted_out(cases: Iterable[QueryOutcome], pruned_below: float = PRUNED_BELOW) -> dict[Outcome, list[QueryOutcome]]:
-    """The cases of every class, in the order of `Outcome`; each case stands in exactly one."""
-    found: dict[Outcome, list[QueryOutcome]] = {outcome: [] for outcome in Outcome}
+    """Return the queries of every class, in the order of `Outcome`; each query is in exactly one."""
+    result: dict[Outcome, list[QueryOutcome]] = {outcome: [] for outcome in Outcome}
     for case in cases:
-        found[classify(case, pruned_below)].append(case)
-    return found
+        result[classify(case, pruned_below)].append(case)
+    return result
 
 
 def by_precision(cases: Iterable[QueryOutcome], best_first: bool = False) -> list[QueryOutcome]:
-    """By AP after consolidation, the worst first or the best; equal ones by path. Nothing is left out or drawn."""
+    """Sort by AP after consolidation, then by path."""
     sign = -1 if best_first else 1
     return sorted(cases, key=lambda case: (sign * case.consolidated.average_precision, case.path.as_posix()))
 
 
 @dataclass(frozen=True)
 class Filter:
-    """Which cases are wanted; an empty set wants all. visible: least and most share, both included.
+    """Which queries to show; an empty set allows all.
 
-    A case of which the occluder or the visible share is unknown passes only where nothing is asked about it.
+    A query whose occluder or visible share is unknown passes only if that criterion is not used.
+
+    Attributes:
+        occluders: Kinds.
+        cameras: Counted from 0.
+        visible: Smallest and largest visible share, both included.
     """
 
     occluders: frozenset[str] = frozenset()
@@ -163,7 +180,7 @@ class Filter:
     visible: tuple[float, float] = (0.0, 1.0)
 
     def wants(self, case: QueryOutcome) -> bool:
-        """Whether the filter lets this case through."""
+        """Return whether a query passes the filter."""
         low, high = self.visible
         return (
             (not self.occluders or case.occluder in self.occluders)
@@ -173,10 +190,13 @@ class Filter:
 
 
 def survived_share(person: np.ndarray, alive: np.ndarray) -> float | None:
-    """Of the visible person's area, the share in the patches alive; None where no patch shows the person.
+    """Return the share of the visible person's area that survives; None where no patch shows the person.
 
-    person: (rows, columns) share of every patch that shows it (`explain.masks.patch_areas`); alive: bool, the same
-    shape. Overlapping patches count their common pixels as often as they cover them.
+    Overlapping patches count their common pixels as often as they cover them.
+
+    Args:
+        person: (rows, columns) share of every patch that shows the person (`explain.masks.patch_areas`).
+        alive: (rows, columns) bool.
     """
     total = float(person.sum())
     return float(person[alive].sum()) / total if total > 0 else None
@@ -185,7 +205,13 @@ def survived_share(person: np.ndarray, alive: np.ndarray) -> float | None:
 def atlas_table(
     cases: Iterable[QueryOutcome], gallery: Mapping[int, str], pruned_below: float = PRUNED_BELOW
 ) -> pd.DataFrame:
-    """One row per case, ready for CSV. gallery: path of every memory row that is a first hit. Cameras count from 1."""
+    """Return one row per query, ready for CSV. Cameras count from 1.
+
+    Args:
+        cases: The queries.
+        gallery: Path of every row of the gallery memory that is a first hit.
+        pruned_below: Passed to `classify`.
+    """
     rows = []
     for case in cases:
         row = {

@@ -1,4 +1,4 @@
-"""What the patches show that each strategy drops, where true masks are known."""
+"""What the dropped patches of each strategy show, where ground-truth masks exist."""
 
 from __future__ import annotations
 
@@ -25,28 +25,37 @@ def dropped_by_strategy(
     masks: Mapping[Path, np.ndarray],
     progress: Callable[[int, int], None] | None = None,
 ) -> Dropped:
-    """Per strategy and dropping block, means over the queries with a true mask.
+    """Measure what every strategy drops at every dropping block, averaged over queries with a mask.
 
-    masks: by image path (see `data.truth.true_masks`), of some queries or all. The random strategy draws anew for every
-    query, as in Table 5.
+    The random strategy is sampled for each query, as in Table 5.
+
+    Args:
+        retriever: Model and gallery memory.
+        dataset: The queries.
+        prune: Keep rate, blocks and seed.
+        masks: By image path, of some or all queries (`data.ground_truth.true_masks`).
+        progress: Called with the queries done and their total.
     """
     records = [record for record in dataset.query if record.path in masks]
-    found: dict[DropStrategy, list[tuple[DropShares, ...]]] = {strategy: [] for strategy in DropStrategy}
+    shares_by_strategy: dict[DropStrategy, list[tuple[DropShares, ...]]] = {strategy: [] for strategy in DropStrategy}
     for start in range(0, len(records), BATCH):
         batch = records[start : start + BATCH]
         states = encoder_state(retriever, dataset, batch, prune.blocks[0])
         for row, record in enumerate(batch):
             areas = patch_areas(masks[record.path], retriever.model.config)
-            for strategy, shares in found.items():
+            for strategy, shares in shares_by_strategy.items():
                 chosen = resampled_per_query(replace(prune, strategy=strategy), record)
                 shares.append(drop_shares(retriever.encode(states[row : row + 1], chosen), *areas))
         if progress:
             progress(start + len(batch), len(records))
-    return {strategy: average_shares(shares) for strategy, shares in found.items()}
+    return {strategy: average_shares(shares) for strategy, shares in shares_by_strategy.items()}
 
 
 def average_shares(images: Sequence[tuple[DropShares, ...]]) -> tuple[DropShares, ...]:
-    """Means over images, block by block. All images lose as many patches, so these are means over patches as well."""
+    """Average over images, block by block.
+
+    All images lose equally many patches, so this is the mean over patches as well.
+    """
     return tuple(
         replace(
             block[0],
@@ -58,7 +67,7 @@ def average_shares(images: Sequence[tuple[DropShares, ...]]) -> tuple[DropShares
 
 
 def dropped_text(dropped: Dropped, keep_rate: float) -> str:
-    """What each strategy dropped at each block at `keep_rate`, beside all that entered it."""
+    """Format what each strategy dropped at each block, beside everything that entered the block."""
     lines = [
         f"What the dropped patches show at keep rate {keep_rate:g}: percent of their area, by the true masks",
         f"{'':14}block  dropped    person  occluder  background    (all that entered: person  occluder  background)",

@@ -1,4 +1,4 @@
-"""From a run's results to the cases and pairs of an atlas: no search happens here, every number was kept by the run."""
+"""Turn the stored results of a run into classified queries and pairs. No search happens here."""
 
 from __future__ import annotations
 
@@ -20,15 +20,17 @@ from fpc_core.explain.masks import patch_areas
 from fpc_core.matching.ranking import combined_distance
 from fpc_core.retrieval import Retriever
 
-BATCH = 64  # queries compared with the gallery at once
-NOT_RANKED = 4.0  # added to D_cos beyond the shortlist, which ranks it behind every D: neither is more than 2
+BATCH = 64  # queries compared with the gallery at a time
+NOT_RANKED = 4.0  # added to D_cos outside the shortlist: larger than any D or D_cos, which are at most 2
 
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """A query with every image of its shortlist that is no junk: n pairs, the same ones for all three distances.
+    """A query paired with every shortlisted image that is not junk: n pairs, the same for all three distances.
 
-    same: (n,) bool, the pair shows one person.  distance: (n,) float64 by stage.
+    Attributes:
+        same: (n,) bool, whether the pair shows one person.
+        distance: (n,) float64 by stage.
     """
 
     same: np.ndarray
@@ -36,7 +38,7 @@ class Pairs:
 
     @classmethod
     def joined(cls, several: list[Pairs]) -> Pairs:
-        """All of them in one, in order."""
+        """Concatenate pairs in order."""
         return cls(
             np.concatenate([np.empty(0, bool), *(each.same for each in several)]),
             {stage: np.concatenate([np.empty(0), *(each.distance[stage] for each in several)]) for stage in Stage},
@@ -45,11 +47,19 @@ class Pairs:
 
 @dataclass(frozen=True, eq=False)
 class AtlasTask:
-    """What is asked: all queries with a true match under these settings, each as a search of it by itself gives.
+    """All queries with a true match under these settings, each as a single search would find it.
 
-    masks, occlusions: of `fpc_core.data.ground_truth`, empty for data without. A random strategy draws as
-    `Retriever.search` does, one draw for all queries, so that every case is what Explore shows of it.
-    Raises ValueError where no query has a true match.
+    A random strategy uses one draw for all queries, as `Retriever.search` does, so that Explore shows the same.
+
+    Attributes:
+        retriever: Model and gallery memory.
+        dataset: The queries.
+        settings: Of the searches.
+        masks: Of `fpc_core.data.ground_truth`, empty for data without.
+        occlusions: Of `fpc_core.data.ground_truth`, empty for data without.
+
+    Raises:
+        ValueError: No query has a true match.
     """
 
     retriever: Retriever
@@ -60,55 +70,55 @@ class AtlasTask:
 
     def __post_init__(self) -> None:
         if not self.queries:
-            raise ValueError("none of the queries has a true match in the gallery, so there is nothing to sort")
+            raise ValueError("none of the queries has a true match in the gallery, so there is nothing to classify")
 
     @cached_property
-    def asked(self) -> Pass:
-        """The one pass that the atlas is read from."""
+    def eval_pass(self) -> Pass:
+        """The pass from which everything is read."""
         point = Point(self.settings.alpha, self.settings.neighbors)
         return Pass(replace(self.settings, alpha=0.0, neighbors=1), (point,), matched=True)
 
     @cached_property
     def work(self) -> PassTask:
-        """What a run computes."""
-        return PassTask(self.retriever, self.dataset, self.dataset.query, (self.asked,)).with_true_matches()
+        """The passes that a run computes."""
+        return PassTask(self.retriever, self.dataset, self.dataset.query, (self.eval_pass,)).with_true_matches()
 
     @property
     def queries(self) -> tuple[ImageRecord, ...]:
-        """The queries that have a true match, in the order of the cases."""
+        """The queries with a true match, in the order of the results."""
         return self.work.queries
 
     @property
     def skipped(self) -> int:
-        """Queries without a true match, left out."""
+        """Number of queries without a true match."""
         return len(self.dataset.query) - len(self.queries)
 
     def cases_with_pairs(self, known: Known) -> list[tuple[QueryOutcome, Pairs]]:
-        """Cases and pairs of the queries known, in the order of the dataset. Each is worked out once and kept."""
-        result = known.get(self.asked)
+        """Return result and pairs of the queries computed so far, in the order of the dataset; cached."""
+        result = known.get(self.eval_pass)
         if result is None:
             return []
         rows = np.flatnonzero(result.known)
-        fresh = np.array([row for row in rows.tolist() if row not in self._told], np.int64)
-        (point,) = self.asked.points
+        fresh = np.array([row for row in rows.tolist() if row not in self._cached], np.int64)
+        (point,) = self.eval_pass.points
         for start in range(0, len(fresh), BATCH):
             batch = fresh[start : start + BATCH]
             parts = {part: result.features[part][batch] for part in Part}
             cosine = 1.0 - _unit(parts[Part.CLS]) @ self.retriever.memory.unit_cls.T
             final = feature_distance(result.features[point][batch], self.retriever.memory.unit_features)
-            for place, row in enumerate(batch.tolist()):
-                own = {part: values[place] for part, values in parts.items()}
-                self._told[row] = self._case(self.queries[row], own, cosine[place], final[place])
-        return [self._told[row] for row in rows.tolist()]
+            for index, row in enumerate(batch.tolist()):
+                own = {part: values[index] for part, values in parts.items()}
+                self._cached[row] = self._case(self.queries[row], own, cosine[index], final[index])
+        return [self._cached[row] for row in rows.tolist()]
 
     @cached_property
-    def _told(self) -> dict[int, tuple[QueryOutcome, Pairs]]:
+    def _cached(self) -> dict[int, tuple[QueryOutcome, Pairs]]:
         return {}
 
     def _case(
         self, record: ImageRecord, parts: Mapping[Part, np.ndarray], d_cos_all: np.ndarray, final: np.ndarray
     ) -> tuple[QueryOutcome, Pairs]:
-        """d_cos_all, final: (G,) distances to the gallery."""
+        """Classify one query from what its pass stored; `d_cos_all` and `final` are (G,) distances."""
         identities, cameras = self.work.gallery
         camera = record.camera if cameras is not None else None
         match = match_mask(record.identity, identities, camera, cameras)
@@ -131,7 +141,7 @@ class AtlasTask:
             _answer(distance, match, junk, float(precision), int(first))
             for distance, precision, first in zip(distances, scores.average_precision, scores.first_match, strict=True)
         )
-        seen = self.occlusions.get(record.path)
+        occlusion = self.occlusions.get(record.path)
         case = QueryOutcome(
             record.path,
             record.identity,
@@ -140,8 +150,8 @@ class AtlasTask:
             by_d,
             consolidated,
             survived=self._survived(record, parts[Part.PATCHES]),
-            occluder=seen.kind if seen else "",
-            visible=seen.visible if seen else None,
+            occluder=occlusion.kind if occlusion else "",
+            visible=occlusion.visible if occlusion else None,
         )
         pairs = rows[~junk[rows]]
         shared = {stage: distance[pairs] for stage, distance in zip(Stage, distances, strict=True)}
@@ -156,7 +166,7 @@ class AtlasTask:
 
 
 def _answer(distance: np.ndarray, match: np.ndarray, junk: np.ndarray, precision: float, first: int) -> Answer:
-    """distance: (G,), BEYOND and more where the stage has none; equal ones rank in gallery order, as in `evaluate`."""
+    """Return the result of one stage; distances (G,) from NOT_RANKED on mean none, and ties rank in gallery order."""
     hit = int(np.argmin(np.where(junk, np.inf, distance)))
     return Answer(precision, first + 1, hit, _nearest(distance[match]), _nearest(distance[~match & ~junk]))
 

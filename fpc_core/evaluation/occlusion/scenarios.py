@@ -1,4 +1,4 @@
-"""Which scenes make a curve or a map, and what the standings under them say."""
+"""The scenes that make a curve or a map, and what the results under them show."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class GrowthDirection(StrEnum):
     """How the covered part grows along a curve."""
 
     OWN = "own"  # every occluder of the scene, to its own size
-    BELOW = "below"  # a grey curtain over the person's box, from this side
+    BELOW = "below"  # a grey rectangle over the person's box, from this side
     ABOVE = "above"
     LEFT = "left"
     RIGHT = "right"
@@ -29,7 +29,7 @@ class GrowthDirection(StrEnum):
 
 @dataclass(frozen=True)
 class Box:
-    """Fractions of the image."""
+    """A box in fractions of the image."""
 
     left: float = 0.0
     top: float = 0.0
@@ -38,7 +38,12 @@ class Box:
 
 
 def person_pixels(mask: np.ndarray | None, shape: tuple[int, int]) -> np.ndarray:
-    """Boolean (H, W): the visible person by the true mask (`fpc_core.data.ground_truth`); without one, every pixel."""
+    """Return which pixels show the visible person, bool (H, W).
+
+    Args:
+        mask: Ground truth (`fpc_core.data.ground_truth`); None or one without a person selects every pixel.
+        shape: (H, W).
+    """
     if mask is None or not (mask == PERSON).any():
         return np.ones(shape, bool)
     height, width = shape
@@ -46,21 +51,31 @@ def person_pixels(mask: np.ndarray | None, shape: tuple[int, int]) -> np.ndarray
 
 
 def box_of(person: np.ndarray) -> Box:
-    """The box around these pixels, boolean (H, W) with at least one."""
+    """Return the box around the selected pixels, bool (H, W) with at least one."""
     rows, columns = (np.flatnonzero(person.any(axis=axis)) for axis in (1, 0))
     height, width = person.shape
     return Box(columns[0] / width, rows[0] / height, (columns[-1] + 1) / width, (rows[-1] + 1) / height)
 
 
 def growing(scene: Scene, steps: int) -> tuple[Scene, ...]:
-    """From nothing to the scene, `steps` of equal area after the first."""
+    """Return scenes from nothing to the given one, in `steps` steps of equal area."""
     return tuple(grown(scene, step / steps) for step in range(steps + 1))
 
 
 def edge_occluders(side: GrowthDirection, box: Box, steps: int, colour: str = GREY) -> tuple[Scene, ...]:
-    """A rectangle that comes over the box from one side, from nothing to all of it. Raises ValueError for OWN."""
+    """Return scenes in which a rectangle covers the box from one side, from nothing to all of it.
+
+    Args:
+        side: Any direction but OWN.
+        box: What is covered at the end.
+        steps: Number of scenes after the first.
+        colour: Of the rectangle, as #rrggbb.
+
+    Raises:
+        ValueError: The direction is OWN.
+    """
     if side is GrowthDirection.OWN:
-        raise ValueError("a curtain comes from a side; the occluders of a scene grow by `growing`")
+        raise ValueError("an edge occluder needs a side; use `growing` for the occluders of a scene")
     width, height = box.right - box.left, box.bottom - box.top
     scenes = [Scene()]
     for step in range(1, steps + 1):
@@ -76,15 +91,19 @@ def edge_occluders(side: GrowthDirection, box: Box, steps: int, colour: str = GR
 
 
 def covered_shares(scenes: Sequence[Scene], person: np.ndarray, pictures: Pictures | None = None) -> np.ndarray:
-    """(S,) of the person's pixels, boolean (H, W), how much every scene hides."""
+    """Return how much of the person every scene hides, (S,); person: bool (H, W)."""
     return np.array([covered(scene, person.shape, pictures)[person].mean() for scene in scenes])
 
 
 def breakdown_share(shares: np.ndarray, margin: np.ndarray) -> float | None:
-    """The covered share at which a match first loses rank 1, between two steps by the margins' straight line.
+    """Return the covered share at which the match first loses rank 1, interpolated between two steps.
 
-    shares: (S,).  margin: (S,) of `OcclusionResults`, known throughout. None where the match holds; the first
-    share where it never was first. It may come back further on.
+    Args:
+        shares: (S,) covered shares.
+        margin: (S,) of `OcclusionResults`, complete.
+
+    Returns:
+        None if the match is never lost; the first share if it never was first. The match may return further on.
     """
     lost = np.flatnonzero(margin <= 0)
     if not len(lost):
@@ -98,10 +117,12 @@ def breakdown_share(shares: np.ndarray, margin: np.ndarray) -> float | None:
 
 @dataclass(frozen=True)
 class Sliding:
-    """An occluder that visits the patch grid.
+    """An occluder that visits every position of the patch grid.
 
-    size: patches that it covers along each side.  step: patches from one place to the next; it stands in the middle of
-    `step` x `step` patches.
+    Attributes:
+        size: Patches that it covers along each side.
+        step: Patches between two positions; it is centred on `step` x `step` patches.
+        colour: As #rrggbb.
     """
 
     size: int = 3
@@ -113,17 +134,17 @@ class Sliding:
             raise ValueError(f"size and step must be at least one patch, not {self.size} and {self.step}")
 
     def grid(self, config: ModelConfig) -> tuple[int, int]:
-        """Rows and columns of places."""
+        """Return the rows and columns of positions."""
         rows, columns = config.grid
         return rows // self.step, columns // self.step
 
     def scenes(self, config: ModelConfig, below: Scene) -> tuple[Scene, ...]:
-        """`below` alone, then with the occluder on top of it at every place, row by row."""
+        """Return `below` alone, then with the occluder on top at every position, row by row."""
         height, width = config.image_size
         side = config.patch_size + (self.size - 1) * config.stride
         middle = (config.patch_size + (self.step - 1) * config.stride) / 2
         rows, columns = self.grid(config)
-        places = [
+        positions = [
             Rectangle(
                 (column * self.step * config.stride + middle) / width,
                 (row * self.step * config.stride + middle) / height,
@@ -134,42 +155,46 @@ class Sliding:
             for row in range(rows)
             for column in range(columns)
         ]
-        return below, *(Scene((*below.occluders, place)) for place in places)
+        return below, *(Scene((*below.occluders, position)) for position in positions)
 
 
 class Effect(StrEnum):
-    """What a map shows of every place; more is worse for the match."""
+    """What a map shows at every position; more is worse for the match."""
 
     FINAL_DISTANCE = "final distance"
     DISTANCE = "D"
     RANK = "rank"
 
 
-def effects(standings: OcclusionResults, grid: tuple[int, int], effect: Effect) -> np.ndarray:
-    """(rows, columns) of a map's first keep rate: the change against no occluder, of the first true match.
+def effects(results: OcclusionResults, grid: tuple[int, int], effect: Effect) -> np.ndarray:
+    """Return the change of the first true match relative to no occluder, at a map's first keep rate.
 
-    NaN where it is not known yet, and for D where no true match is left in the shortlist.
+    Args:
+        results: Of the scenes of `Sliding.scenes`.
+        grid: Rows and columns of positions.
+        effect: What changes.
+
+    Returns:
+        (rows, columns); NaN where it is not computed yet, and by D where no true match is shortlisted.
     """
     if effect is Effect.RANK:
-        values = np.where(
-            standings.known[0] & (standings.rank[0, :, FINAL] != NOT_RANKED), standings.rank[0, :, FINAL], 0
-        )
+        values = np.where(results.known[0] & (results.rank[0, :, FINAL] != NOT_RANKED), results.rank[0, :, FINAL], 0)
         values = np.where(values > 0, values, np.nan)
     else:
-        values = standings.distance[0, :, FINAL if effect is Effect.FINAL_DISTANCE else DISTANCE]
+        values = results.distance[0, :, FINAL if effect is Effect.FINAL_DISTANCE else DISTANCE]
     return (values[1:] - values[0]).reshape(grid)
 
 
-def occlusion_table(task: OcclusionTask, standings: OcclusionResults, shares: np.ndarray) -> pd.DataFrame:
-    """One row per keep rate and scene that is known. shares: (S,) `covered_shares`."""
+def occlusion_table(task: OcclusionTask, results: OcclusionResults, shares: np.ndarray) -> pd.DataFrame:
+    """Return one row per keep rate and scene computed so far; shares: (S,) of `covered_shares`."""
     rows = []
-    for rate, scene in np.argwhere(standings.known).tolist():
+    for rate, scene in np.argwhere(results.known).tolist():
         row: dict[str, float | int | None] = {"keep rate": task.keep_rates[rate], "covered": shares[scene]}
-        for place, name in enumerate(RANKINGS):
-            rank = int(standings.rank[rate, scene, place])
+        for index, name in enumerate(RANKINGS):
+            rank = int(results.rank[rate, scene, index])
             row[f"rank by {name}"] = None if rank == NOT_RANKED else rank
-            row[f"distance by {name}"] = standings.distance[rate, scene, place]
-        for name, parts in (("match", standings.match_parts), ("wrong hit", standings.wrong_parts)):
+            row[f"distance by {name}"] = results.distance[rate, scene, index]
+        for name, parts in (("match", results.match_parts), ("wrong hit", results.wrong_parts)):
             row[f"D_cos of the {name}"], row[f"D_EMD of the {name}"] = parts[rate, scene]
         rows.append(row)
     table = pd.DataFrame(rows)

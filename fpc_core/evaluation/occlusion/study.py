@@ -1,8 +1,8 @@
-"""One query under many scenes of occluders, at several keep rates: where its true matches stand in each ranking.
+"""Search one query under many scenes of occluders at several keep rates, and rank its true matches.
 
-The images are encoded in batches up to the first drop, which serves all keep rates; transport runs image by image. A
-run is a generator: whoever stops iterating cancels it, and what is known goes into the next run. `occlusion_paths.py`
-says which scenes make a curve or a map, and reads them.
+Images are encoded in batches up to the first drop, which serves all keep rates; transport runs image by image. A run is
+a generator: stop iterating to cancel it, and pass its last result to the next run to resume. `scenarios.py` makes the
+scenes of curves and maps and reads the results.
 """
 
 from __future__ import annotations
@@ -23,40 +23,55 @@ from fpc_core.evaluation.metrics.retrieval import junk_mask, match_mask
 from fpc_core.results import QueryTrace, Ranking
 from fpc_core.retrieval import Retriever
 
-BATCH = 16  # images encoded together
+BATCH = 16  # images encoded at a time
 RANKINGS = ("cosine", "D", "consolidated")
 COSINE, DISTANCE, FINAL = range(3)
-NOT_RANKED = -1  # as a rank: no true match in the ranking, which by cosine and D is the shortlist
-_UNKNOWN = 0  # as a rank: not computed yet
+NOT_RANKED = -1  # rank if the ranking has no true match; by cosine and D it is the shortlist
+_UNKNOWN = 0  # rank that is not computed yet
 
 
 @dataclass(frozen=True, eq=False)
 class Relevance:
-    """What every gallery image is to the query: right (G,) a true match, junk (G,) left out; both bool."""
+    """Which gallery images are true matches (`right`) and which are junk: (G,) bool each."""
 
     right: np.ndarray
     junk: np.ndarray
 
     def __post_init__(self) -> None:
         if self.right.shape != self.junk.shape or (self.right & self.junk).any():
-            raise ValueError("right and junk must speak of the same gallery, and no image can be both")
+            raise ValueError("right and junk must have the same length, and no image can be both")
         if not self.right.any():
-            raise ValueError("the gallery holds no true match of this query, so none can be lost")
+            raise ValueError("the gallery has no true match of this query")
 
     @classmethod
     def of(cls, identity: int, camera: int | None, records: Sequence[ImageRecord]) -> Relevance:
-        """By the rules of the evaluation. camera: of the query, None where cameras mean nothing; then none is junk."""
-        asked = identity, identities_of(records), camera, cameras_of(records)
-        return cls(match_mask(*asked), junk_mask(*asked))
+        """Apply the rules of the evaluation.
+
+        Args:
+            identity: Of the query.
+            camera: Of the query, or None if cameras are unknown; then no image is junk.
+            records: The gallery.
+        """
+        rule = identity, identities_of(records), camera, cameras_of(records)
+        return cls(match_mask(*rule), junk_mask(*rule))
 
 
 @dataclass(frozen=True, eq=False)
 class OcclusionTask:
-    """What is asked: every scene on the image, at every keep rate.
+    """Every scene on one image, at every keep rate.
 
-    image: uint8 (H, W, 3) at the model's input size.  camera: 0-based, None where unknown or without meaning.
-    pictures: of the scenes' cut-outs.  settings: all but the keep rate.
-    Raises ValueError for nothing to do.
+    Attributes:
+        retriever: Model and gallery memory.
+        image: (H, W, 3) uint8 at the model's input size.
+        camera: Counted from 0, or None if unknown.
+        relevance: Which gallery images are matches and junk.
+        scenes: The occluders.
+        settings: Everything but the keep rate.
+        keep_rates: To search at.
+        pictures: Images of the scenes' cut-outs.
+
+    Raises:
+        ValueError: There are no scenes or keep rates, or `relevance` is of another gallery.
     """
 
     retriever: Retriever
@@ -72,24 +87,25 @@ class OcclusionTask:
         if not self.scenes or not self.keep_rates:
             raise ValueError("at least one scene and one keep rate are needed")
         if len(self.relevance.right) != len(self.retriever.memory):
-            raise ValueError("right and junk must speak of every image of the memory")
+            raise ValueError("right and junk need one entry per gallery image")
 
     @property
     def total(self) -> int:
-        """Steps of the whole task."""
+        """Number of steps."""
         return len(self.keep_rates) * len(self.scenes)
 
 
 @dataclass(frozen=True, eq=False)
 class OcclusionResults:
-    """Where the true matches stand, at R keep rates under S scenes.
+    """Ranks of the true matches at R keep rates under S scenes. Rank 0 and NaN mean not computed yet.
 
-    rank: (R, S, 3) int64, 1-based, of the first true match in the three RANKINGS, junk left out; or BEYOND.
-    distance: (R, S, 3) float64, of that match; NaN where it is BEYOND.
-    margin: (R, S, 3) float64, distance of the first wrong hit minus that of the first true match: positive exactly
-    where the match is first (equal distances apart). -inf without a true match in the ranking, inf without a wrong hit.
-    match_parts, wrong_parts: (R, S, 2) float64, D_cos and D_EMD of the true match and of the wrong hit nearest by D.
-    What is not computed yet is rank 0 and NaN.
+    Attributes:
+        rank: (R, S, 3) int64, 1-based, of the first true match in the three RANKINGS without junk, or NOT_RANKED.
+        distance: (R, S, 3) float64, of that match; NaN where it is not ranked.
+        margin: (R, S, 3) float64, distance of the first wrong hit minus that of the first true match; positive if the
+            match is first. -inf without a true match, inf without a wrong hit.
+        match_parts: (R, S, 2) float64, D_cos and D_EMD of the true match nearest by D.
+        wrong_parts: (R, S, 2) float64, likewise of the nearest wrong hit.
     """
 
     rank: np.ndarray
@@ -100,27 +116,27 @@ class OcclusionResults:
 
     @classmethod
     def empty(cls, rates: int, scenes: int) -> OcclusionResults:
-        """Nothing known yet of so many keep rates and scenes."""
+        """Return results of which nothing is computed."""
         three, two = (np.full((rates, scenes, parts), np.nan) for parts in (3, 2))
         return cls(np.full((rates, scenes, 3), _UNKNOWN), three, three, two, two)
 
     @property
     def known(self) -> np.ndarray:
-        """(R, S) bool"""
+        """Which are computed, (R, S) bool."""
         return self.rank[..., FINAL] != _UNKNOWN
 
     @property
     def done(self) -> int:
-        """How many are known."""
+        """How many are computed."""
         return int(self.known.sum())
 
     @property
     def complete(self) -> bool:
-        """Whether all are known."""
+        """Whether all are computed."""
         return bool(self.known.all())
 
     def with_one(self, rate: int, scene: int, one: OcclusionResults) -> OcclusionResults:
-        """A copy in which this keep rate and scene are known; one: (1, 1)."""
+        """Return a copy with the result (1, 1) of one keep rate and scene filled in."""
         values = []
         for each in fields(self):
             array = getattr(self, each.name).copy()
@@ -132,44 +148,49 @@ class OcclusionResults:
 def run_occlusion(
     task: OcclusionTask, known: OcclusionResults | None = None
 ) -> Generator[OcclusionResults, None, None]:
-    """Compute what `known` lacks. Yields all that is known whenever one scene at one keep rate has come to it.
+    """Compute what `known` lacks, and yield all results after every scene and keep rate.
 
-    Raises ValueError for a cut-out whose picture is missing.
+    Args:
+        task: Scenes and keep rates.
+        known: Results so far.
+
+    Raises:
+        ValueError: The image of a cut-out is missing.
     """
     retriever, settings = task.retriever, task.settings
-    found = known or OcclusionResults.empty(len(task.keep_rates), len(task.scenes))
+    results = known or OcclusionResults.empty(len(task.keep_rates), len(task.scenes))
     for start in range(0, len(task.scenes), BATCH):
         batch = range(start, min(start + BATCH, len(task.scenes)))
-        if found.known[:, batch.start : batch.stop].all():
+        if results.known[:, batch.start : batch.stop].all():
             continue
-        # The whole batch is encoded even if a stop left half of it: another batch may round differently.
+        # The whole batch is encoded even if a stopped run completed half of it: another batch may round differently.
         images = [paint(task.image, task.scenes[scene], task.pictures) for scene in batch]
         cameras = None if task.camera is None else torch.full((len(batch),), task.camera)
         state = retriever.prepare(to_tensor(images, retriever.model.config), cameras, settings.prune.blocks[0])
         for rate, keep_rate in enumerate(task.keep_rates):
-            missing = [scene for scene in batch if not found.known[rate, scene]]
+            missing = [scene for scene in batch if not results.known[rate, scene]]
             if not missing:
                 continue
-            moved = settings.with_keep_rate(keep_rate)
-            encodings = retriever.encode(state, moved.prune)
+            at_rate = settings.with_keep_rate(keep_rate)
+            encodings = retriever.encode(state, at_rate.prune)
             for scene in missing:
                 encoding = encodings[scene - start : scene - start + 1]
-                trace = retriever.finish(encoding, retriever.match(encoding, moved), moved)
-                found = found.with_one(rate, scene, match_ranks(trace, task.relevance))
-                yield found
+                trace = retriever.finish(encoding, retriever.match(encoding, at_rate), at_rate)
+                results = results.with_one(rate, scene, match_ranks(trace, task.relevance))
+                yield results
 
 
 def match_ranks(trace: QueryTrace, relevance: Relevance) -> OcclusionResults:
-    """Of one search: (1, 1)."""
+    """Return the results of one search, (1, 1)."""
     rankings = (trace.by_cosine, trace.by_distance, trace.final)
     rank, distance, margin = (np.empty(3) for _ in range(3))
-    for place, ranking in enumerate(rankings):
-        rank[place], distance[place], margin[place] = _standing(ranking, relevance)
-    short, d_emd = trace.match.shortlist, trace.match.transport.distance
-    parts = {int(row): each for row, *each in zip(short.indices, short.d_cos, d_emd, strict=True)}
+    for index, ranking in enumerate(rankings):
+        rank[index], distance[index], margin[index] = _rank_match(ranking, relevance)
+    shortlist, d_emd = trace.match.shortlist, trace.match.transport.distance
+    parts = {int(row): each for row, *each in zip(shortlist.indices, shortlist.d_cos, d_emd, strict=True)}
     nearest = []
-    for wanted in (relevance.right, ~relevance.right & ~relevance.junk):
-        rows = trace.by_distance.indices[wanted[trace.by_distance.indices]]
+    for chosen in (relevance.right, ~relevance.right & ~relevance.junk):
+        rows = trace.by_distance.indices[chosen[trace.by_distance.indices]]
         nearest.append(parts[int(rows[0])] if len(rows) else (np.nan, np.nan))
     match_parts, wrong_parts = (np.array(each, np.float64)[None, None] for each in nearest)
     return OcclusionResults(
@@ -177,8 +198,8 @@ def match_ranks(trace: QueryTrace, relevance: Relevance) -> OcclusionResults:
     )
 
 
-def _standing(ranking: Ranking, relevance: Relevance) -> tuple[int, float, float]:
-    """Rank and distance of the first true match, and its margin."""
+def _rank_match(ranking: Ranking, relevance: Relevance) -> tuple[int, float, float]:
+    """Return rank and distance of the first true match, and its margin."""
     counted = ~relevance.junk[ranking.indices]
     right, distance = relevance.right[ranking.indices][counted], ranking.distance[counted].astype(np.float64)
     wrong = np.flatnonzero(~right)

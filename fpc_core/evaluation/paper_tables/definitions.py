@@ -1,6 +1,6 @@
-"""What each table asks: its rows with the recipes of ours and the paper's figures. Nothing is computed here.
+"""The rows of each table, with the recipes of our scores and the paper's numbers. Nothing is computed here.
 
-`task.py` computes the recipes and fills the scores in.
+`task.py` computes the recipes and fills in the scores.
 """
 
 from __future__ import annotations
@@ -34,48 +34,56 @@ DUKE = "Occluded-Duke"
 
 @dataclass(frozen=True)
 class Setting:
-    """What tables are made for: the settings that they vary, the model, how intervals are made."""
+    """What the tables are made for: the settings that they vary, the model, and how intervals are computed."""
 
     settings: QuerySettings
     config: ModelConfig
     bootstrap: Bootstrap = field(default_factory=Bootstrap)
 
     def fpc(self, method: Method = Method.FPC, **changes: Any) -> ScoreRecipe:
-        """FPC at the settings but for these changes."""
+        """Return FPC at these settings, with some of them changed."""
         return ScoreRecipe(method, replace(self.settings, **changes), bootstrap=self.bootstrap)
 
     def at(self, keep_rate: float, strategy: DropStrategy | None = None) -> ScoreRecipe:
-        """FPC at another keep rate."""
+        """Return FPC at another keep rate, and with another drop strategy if given."""
         prune = replace(self.settings.prune, keep_rate=keep_rate)
         return self.fpc(prune=prune if strategy is None else replace(prune, strategy=strategy))
 
     def encoder(self, keep_rate: float, gallery_keep_rate: float = 1.0) -> ScoreRecipe:
-        """The encoder by itself."""
+        """Return the encoder without matching and consolidation."""
         settings = self.settings.with_keep_rate(keep_rate)
         return ScoreRecipe(Method.ENCODER, settings, gallery_keep_rate, self.bootstrap)
 
     @property
     def keep_rates(self) -> tuple[float, ...]:
-        """Those of the paper and that of the settings, falling."""
+        """The paper's keep rates and that of the settings, descending."""
         return tuple(sorted({*KEEP_RATES, self.settings.prune.keep_rate}, reverse=True))
 
 
 def tables_of(names: Iterable[str], setting: Setting) -> tuple[ReportTable, ...]:
-    """The tables of these names (see NAMES), without scores. Raises ValueError for an unknown name."""
-    wanted = list(names)
-    if unknown := [name for name in wanted if name not in _BUILD]:
-        raise ValueError(f"there is no table {unknown[0]!r}; choose among {', '.join(NAMES)}")
-    return tuple(table for name in NAMES if name in wanted for table in _BUILD[name](setting))
+    """Return tables without scores.
+
+    Args:
+        names: Some of NAMES.
+        setting: What they are made for.
+
+    Raises:
+        ValueError: A name is unknown.
+    """
+    requested = list(names)
+    if unknown := [name for name in requested if name not in _BUILD]:
+        raise ValueError(f"there is no table {unknown[0]!r}; choose from {', '.join(NAMES)}")
+    return tuple(table for name in NAMES if name in requested for table in _BUILD[name](setting))
 
 
 def scores_table(recipe: ScoreRecipe) -> ReportTable:
-    """Ours alone, with more ranks."""
+    """Return a one-row table of our scores: Rank-1, Rank-5, Rank-10 and mAP."""
     rows = (Row((recipe.method.value,), recipe),)
     return ReportTable("Scores", "CMC and mAP in percent", recipe.settings, ("method",), rows, measures=MEASURES)
 
 
 def _methods(published: PublishedTable) -> Callable[[Setting], tuple[ReportTable, ...]]:
-    """Tables 1 and 2: the methods' names, with what we have of them."""
+    """Return the builder of Table 1 or 2: the paper's methods, with our scores where we have them."""
 
     def build(setting: Setting) -> tuple[ReportTable, ...]:
         ours = {"TransReID": setting.encoder(1.0), "FPC": setting.fpc()}
@@ -105,7 +113,7 @@ def _table_4(setting: Setting) -> tuple[ReportTable, ...]:
     recipes = (
         setting.encoder(1.0),
         setting.encoder(setting.settings.prune.keep_rate),
-        setting.fpc(alpha=0.0),  # without M: neighbours by the cosine of [cls] alone
+        setting.fpc(alpha=0.0),  # without M: neighbours by the cosine of [cls] only
         setting.fpc(),
     )
     rows = tuple(
@@ -128,7 +136,7 @@ def _table_5(setting: Setting) -> tuple[ReportTable, ...]:
         for strategy in strategies
         for rate in rates
     )
-    rules = tuple(len(rates) * place for place in range(1, len(strategies)))
+    rules = tuple(len(rates) * index for index in range(1, len(strategies)))
     heads = ("dropped", "keep rate")
     return (_table(TABLE_5, setting, heads, rows, _DUKE_HEADS, notes=(RANDOM_NOTE,), rules=rules),)
 
@@ -153,7 +161,7 @@ def _table_7(setting: Setting) -> tuple[ReportTable, ...]:
     rows = tuple(Row((str(name),), ours.get(str(name)), paper=_figures(rest)) for name, *rest in TABLE_7.rows)
     note = (
         "Re-ranking, ours: k-reciprocal with k1 = 50, k2 = 15, lambda = 0.3, as in the released code. Where a person "
-        "has few gallery images, 50 neighbours bring strangers in."
+        "has few gallery images, 50 neighbours include many other people."
     )
     return (_table(TABLE_7, setting, ("method",), rows, _DUKE_HEADS, notes=(note,)),)
 
@@ -174,7 +182,7 @@ def _curve(
 ) -> ReportTable:
     paper = {value: figures for value, *figures in published.rows}
     rows = tuple(Row((_step(value),), recipe, paper=_figures(paper.get(value, ()))) for value, recipe in points)
-    note = "The paper draws this curve and prints, in its text, the best point alone."
+    note = "The paper draws this curve and prints only its best point."
     return _table(published, setting, (head,), rows, _DUKE_HEADS, notes=(note,))
 
 
@@ -190,7 +198,7 @@ def _table(
 
 
 def _step(value: float) -> str:
-    """A keep rate or an alpha with one decimal or as many as it has; a K as it is."""
+    """Format a keep rate or an alpha with one decimal or as many as it has, and K as it is."""
     return f"{value:.1f}" if isinstance(value, float) and round(value, 1) == value else f"{value:g}"
 
 
@@ -198,7 +206,7 @@ def _figures(values: Iterable[object]) -> tuple[float | None, ...]:
     return tuple(value if isinstance(value, float) else None for value in values)
 
 
-RANDOM_NOTE = "Random: a fresh draw for every query, from the seed and the image's path."
+RANDOM_NOTE = "Random: sampled anew for each query, from the seed and the image's path."
 _DUKE_HEADS = ((DUKE, "Rank-1"), (DUKE, "mAP"))
 _BUILD: Mapping[str, Callable[[Setting], tuple[ReportTable, ...]]] = {
     "1": _methods(TABLE_1),

@@ -1,4 +1,4 @@
-"""A table of scores as text, Markdown, LaTeX (booktabs) and CSV: pure functions, equal tables give equal bytes."""
+"""A table of scores as text, Markdown, LaTeX (booktabs) and CSV. Equal tables give equal bytes."""
 
 from __future__ import annotations
 
@@ -34,50 +34,52 @@ _MARKS = {"yes": r"$\checkmark$", "no": r"$\times$"}
 
 
 def to_text(table: ReportTable) -> str:
-    """Fixed-width text, ending with a newline."""
-    found = columns(table, _percent)
-    widths = [max(map(len, (each.head, *each.cells))) for each in found]
+    """Format a table as fixed-width text that ends with a newline."""
+    table_columns = columns(table, _percent)
+    widths = [max(map(len, (each.head, *each.cells))) for each in table_columns]
     groups = []
-    for group, places in _grouped(found):
-        width = sum(widths[place] for place in places) + 2 * (len(places) - 1)
-        widths[places[-1]] += max(0, len(group) - width)
+    for group, indices in _grouped(table_columns):
+        width = sum(widths[index] for index in indices) + 2 * (len(indices) - 1)
+        widths[indices[-1]] += max(0, len(group) - width)
         groups.append(f"{group:<{max(width, len(group))}}")
     lines = [f"{table.name}: {table.title}", "", "  ".join(groups).rstrip()]
-    lines += ["  ".join(f"{each.head:<{width}}" for each, width in zip(found, widths, strict=True)).rstrip()]
+    lines += ["  ".join(f"{each.head:<{width}}" for each, width in zip(table_columns, widths, strict=True)).rstrip()]
     for row in range(len(table.rows)):
         if row in table.rules:
             lines.append("")
-        cells = [f"{each.cells[row]:<{width}}" for each, width in zip(found, widths, strict=True)]
+        cells = [f"{each.cells[row]:<{width}}" for each, width in zip(table_columns, widths, strict=True)]
         lines.append("  ".join(cells).rstrip())
     return "\n".join([*lines, "", *table.notes, *table.about]) + "\n"
 
 
 def to_markdown(table: ReportTable) -> str:
-    """A heading, a pipe table whose heads name the source, and the notes."""
-    found = columns(table, _percent)
-    heads = [f"{each.group}, {each.head}" if each.group else each.head for each in found]
+    """Format a table as a heading, a pipe table whose heads name the source, and the notes."""
+    table_columns = columns(table, _percent)
+    heads = [f"{each.group}, {each.head}" if each.group else each.head for each in table_columns]
     lines = [
         f"### {_markdown(f'{table.name}: {table.title}')}",
         "",
         f"| {' | '.join(map(_markdown, heads))} |",
-        f"|{'|'.join('---' if each.source is Source.LABEL else '---:' for each in found)}|",
+        f"|{'|'.join('---' if each.source is Source.LABEL else '---:' for each in table_columns)}|",
     ]
     for row in range(len(table.rows)):
-        lines.append(f"| {' | '.join(_markdown(each.cells[row]) for each in found)} |")
+        lines.append(f"| {' | '.join(_markdown(each.cells[row]) for each in table_columns)} |")
     return "\n".join([*lines, "", *(f"{_markdown(note)}  " for note in (*table.notes, *table.about))]) + "\n"
 
 
 def to_latex(table: ReportTable) -> str:
-    """A table environment for booktabs, amssymb and adjustbox, no wider than the text; intervals small, behind their
-    score."""
-    found = columns(table, _latex_estimate, nothing="--", pending=r"\ldots")
-    groups = _grouped(found)
-    aligned = "".join("l" if each.source is Source.LABEL else "r" for each in found)
+    """Format a table environment for booktabs, amssymb and adjustbox, no wider than the text.
+
+    Intervals are small and follow their score.
+    """
+    table_columns = columns(table, _latex_estimate, nothing="--", pending=r"\ldots")
+    groups = _grouped(table_columns)
+    aligned = "".join("l" if each.source is Source.LABEL else "r" for each in table_columns)
     over, rules = [], []
-    for group, places in groups:
-        over.append(rf"\multicolumn{{{len(places)}}}{{c}}{{{latex(group)}}}" if group else " & " * (len(places) - 1))
+    for group, indices in groups:
+        over.append(rf"\multicolumn{{{len(indices)}}}{{c}}{{{latex(group)}}}" if group else " & " * (len(indices) - 1))
         if group:
-            rules.append(rf"\cmidrule(lr){{{places[0] + 1}-{places[-1] + 1}}}")
+            rules.append(rf"\cmidrule(lr){{{indices[0] + 1}-{indices[-1] + 1}}}")
     lines = [
         r"% needs \usepackage{booktabs,amssymb,adjustbox}",
         r"\begin{table}[t]",
@@ -88,7 +90,7 @@ def to_latex(table: ReportTable) -> str:
         rf"  \begin{{tabular}}{{{aligned}}}",
         r"    \toprule",
         rf"    {' & '.join(over)} \\ {' '.join(rules)}",
-        rf"    {' & '.join(_HEADS.get(each.head, latex(each.head)) for each in found)} \\",
+        rf"    {' & '.join(_HEADS.get(each.head, latex(each.head)) for each in table_columns)} \\",
         r"    \midrule",
     ]
     for row in range(len(table.rows)):
@@ -96,7 +98,7 @@ def to_latex(table: ReportTable) -> str:
             lines.append(r"    \midrule")
         cells = (
             _MARKS.get(each.cells[row], latex(each.cells[row])) if each.source is Source.LABEL else each.cells[row]
-            for each in found
+            for each in table_columns
         )
         lines.append(rf"    {' & '.join(cells)} \\")
     lines += [r"    \bottomrule", r"  \end{tabular}", r"  \end{adjustbox}", "", r"  \smallskip\footnotesize"]
@@ -105,7 +107,7 @@ def to_latex(table: ReportTable) -> str:
 
 
 def to_csv(table: ReportTable) -> str:
-    """One line per row: scores and intervals in percent, the queries they are means of, the recipe as JSON."""
+    """Format one line per row: scores and intervals in percent, their number of queries, the recipe as JSON."""
     output = io.StringIO()
     writer = csv.writer(output, lineterminator="\n")
     heads = [*table.labels]

@@ -1,8 +1,8 @@
 """The paper's own tables as data, to be shown beside what is measured here. Nothing in this file was measured here.
 
-Rank-1 and mAP in percent, FLOPs in G, None where the paper prints a dash; FPC is the paper's own row. Where no data set
-is named it is Occluded-Duke. One oddity stands as printed: HOReID has the same two figures on Occluded-Duke and
-Occluded-ReID (Table 1).
+Rank-1 and mAP are in percent, FLOPs in G, None where the paper prints a dash; FPC is the paper's own row. Where no
+dataset is named it is Occluded-Duke. One oddity is kept as printed: HOReID has the same two numbers on Occluded-Duke
+and Occluded-ReID (Table 1).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Cell = str | float | bool | None
 
 @dataclass(frozen=True)
 class PublishedTable:
-    """One table of the paper, or what its text prints of a figure. rows: one tuple per row, as long as `columns`."""
+    """A table of the paper, or the numbers that its text gives of a figure; rows are as long as `columns`."""
 
     name: str
     title: str
@@ -29,11 +29,15 @@ class PublishedTable:
                 raise ValueError(f"{self.name}: row {row} does not have the {len(self.columns)} columns")
 
     def column(self, name: str) -> tuple[Cell, ...]:
-        """Raises ValueError for a column the table does not have."""
+        """Return a column by its name.
+
+        Raises:
+            ValueError: There is no such column.
+        """
         if name not in self.columns:
             raise ValueError(f"{self.name} has no column {name!r}; it has {', '.join(self.columns)}")
-        place = self.columns.index(name)
-        return tuple(row[place] for row in self.rows)
+        index = self.columns.index(name)
+        return tuple(row[index] for row in self.rows)
 
 
 TABLE_1 = PublishedTable(

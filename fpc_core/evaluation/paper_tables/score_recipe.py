@@ -25,11 +25,18 @@ class Method(StrEnum):
 
 @dataclass(frozen=True)
 class ScoreRecipe:
-    """One row of scores. Of all queries; the random strategy draws anew for every one.
+    """One row of scores over all queries. The random strategy is sampled for each query.
 
-    gallery_keep_rate: 1 for the gallery memory; the keep rate of the settings where the gallery is pruned like the
-    queries, which only the encoder's own features can be.
-    weights, gallery, queries: SHA-256 of what it was made with, empty for any; data: its name.
+    Attributes:
+        method: What is scored.
+        settings: Of the searches.
+        gallery_keep_rate: 1 for the gallery memory, or the keep rate of the settings for a gallery pruned like the
+            queries, which only the encoder's own features allow.
+        bootstrap: How intervals are computed.
+        data: Name of the dataset.
+        weights: SHA-256 of the weights; empty for any.
+        gallery: SHA-256 of the gallery files; empty for any.
+        queries: SHA-256 of the list of queries; empty for any.
     """
 
     method: Method = Method.FPC
@@ -53,7 +60,7 @@ class ScoreRecipe:
 
     @property
     def prune(self) -> PruneSettings:
-        """How queries are pruned, in one way of saying it: without drops no strategy, without chance no seed."""
+        """How queries are pruned, in a normal form: no strategy without drops, no seed without sampling."""
         prune = self.settings.prune
         if prune.keep_rate == 1:
             return replace(prune, strategy=DropStrategy.NON_SALIENT, seed=0)
@@ -61,44 +68,53 @@ class ScoreRecipe:
 
     @property
     def point(self) -> Point:
-        """What of the pass is scored."""
+        """The point of the pass that is scored."""
         if self.method is Method.ENCODER:
             return ENCODER if self.gallery_keep_rate == 1 else Point(then=PostProcessing.PRUNED_GALLERY)
         then = PostProcessing.RE_RANKED if self.method is Method.RE_RANKED else PostProcessing.NOTHING
         return Point(self.settings.alpha, self.settings.neighbors, then)
 
     def made_on(self, task: PassTask) -> ScoreRecipe:
-        """The recipe with data and weights filled in.
+        """Return the recipe with data and weights filled in.
 
-        Raises RecipeError where it names others already.
+        Raises:
+            RecipeError: The recipe names other data or weights.
         """
-        made = task.retriever.memory.fingerprint
-        found = replace(
+        fingerprint = task.retriever.memory.fingerprint
+        recipe = replace(
             self,
             data=task.dataset.name,
             queries=task.queries_digest,
-            weights=made.weights if made else "",
-            gallery=made.files if made else "",
+            weights=fingerprint.weights if fingerprint else "",
+            gallery=fingerprint.files if fingerprint else "",
         )
         for name in ("weights", "gallery", "queries"):
-            asked, here = getattr(self, name), getattr(found, name)
-            if asked and asked != here:
+            expected, actual = getattr(self, name), getattr(recipe, name)
+            if expected and expected != actual:
                 raise RecipeError(
-                    f"the recipe was made with the {name} {asked[:12]} of {self.data or 'unnamed data'}, here are "
-                    f"{here[:12]}; open the data, weights and memory it was made with"
+                    f"the recipe was made with the {name} {expected[:12]} of {self.data or 'unnamed data'}, here are "
+                    f"{actual[:12]}; open the data, weights and gallery memory it was made with"
                 )
-        return found
+        return recipe
 
     def to_json(self, indent: int | None = 2) -> str:
-        """The recipe as JSON with sorted keys; `from_json` gives an equal recipe. indent None: on one line."""
+        """Return JSON with sorted keys, from which `from_json` makes an equal recipe; on one line if indent is None."""
         return to_json(self, FORMAT, indent)
 
     @classmethod
     def from_json(cls, text: str) -> ScoreRecipe:
-        """Raises RecipeError for what is no recipe, naming the field."""
+        """Parse a recipe.
+
+        Raises:
+            RecipeError: The text is not a recipe; names the field.
+        """
         return from_json(cls, text, FORMAT)
 
 
 def read_score_recipe(path: Path) -> ScoreRecipe:
-    """The recipe in a file. Raises RecipeError, naming the file."""
+    """Read a recipe from a file.
+
+    Raises:
+        RecipeError: The file is not a recipe; names the file.
+    """
     return ScoreRecipe.from_json(read_text(path))

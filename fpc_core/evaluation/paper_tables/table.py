@@ -1,4 +1,4 @@
-"""A table of scores as data: ours with interval and recipe, the paper's named so. `formats.py` writes it."""
+"""A table of scores as data: ours with interval and recipe, and the paper's marked as such. `export.py` writes it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MEASURES = (*(f"Rank-{rank}" for rank in RANKS), "mAP")
 
 
 class Source(StrEnum):
-    """Whose a column is."""
+    """Whose numbers a column has."""
 
     LABEL = "label"
     OURS = "ours"
@@ -24,9 +24,12 @@ class Source(StrEnum):
 
 @dataclass(frozen=True)
 class OurScores:
-    """estimates: in the order of MEASURES.  queries: how many were scored.
+    """Scores of one row.
 
-    settled: all queries that have a true match were scored; before that an estimate has no interval (low = high).
+    Attributes:
+        estimates: In the order of MEASURES.
+        queries: How many were scored.
+        settled: Whether all queries with a true match are scored; before that an estimate has no interval (low = high).
     """
 
     estimates: tuple[Estimate, ...]
@@ -39,9 +42,14 @@ class OurScores:
 
 @dataclass(frozen=True)
 class Row:
-    """labels: under `ReportTable.labels`.  recipe, ours: of our scores; no recipe: we have none; ours None: not yet.
+    """One row of a table.
 
-    computed: ours too, in closed form.  paper: as published, None where it prints nothing.
+    Attributes:
+        labels: Under `ReportTable.labels`.
+        recipe: Of our scores; None where we have none.
+        computed: Our numbers in closed form.
+        paper: The paper's numbers; None where it prints nothing.
+        ours: Our scores; None while they are not computed.
     """
 
     labels: tuple[str, ...]
@@ -55,10 +63,19 @@ class Row:
 class ReportTable:
     """One table.
 
-    name: "Table 3".  settings: of every row, as far as its labels and its recipe's method do not say otherwise.
-    labels, measures, computed: heads of the row labels and of our columns.  paper: data set and head of each of the
-    paper's columns.  data: whose queries ours are.  notes: sentences on this table; about: on all of an evaluation.
-    rules: rows that a rule stands above.
+    Attributes:
+        name: Such as "Table 3".
+        title: Its caption without the name.
+        settings: Of every row, except where labels or recipe differ.
+        labels: Heads of the row labels.
+        rows: The rows.
+        measures: Heads of our score columns.
+        computed: Heads of our columns in closed form.
+        paper: Dataset and head of each of the paper's columns.
+        data: Name of the dataset of our scores.
+        notes: Sentences on this table.
+        about: Sentences on the whole evaluation.
+        rules: Rows above which a rule is drawn.
     """
 
     name: str
@@ -86,28 +103,28 @@ class ReportTable:
 
     @property
     def recipes(self) -> tuple[ScoreRecipe, ...]:
-        """Of the rows that have one."""
+        """Recipes of the rows that have one."""
         return tuple(row.recipe for row in self.rows if row.recipe)
 
     @property
     def complete(self) -> bool:
-        """Whether every score of ours is settled."""
+        """Whether all our scores are settled."""
         return all(row.recipe is None or (row.ours is not None and row.ours.settled) for row in self.rows)
 
     @property
     def caption(self) -> str:
-        """What stands above the table."""
+        """The caption above the table."""
         return f"{self.title} (after {self.name} of the paper)." if self.paper else f"{self.title}."
 
     @property
     def slug(self) -> str:
-        """A name for files: "table-3"."""
+        """The name for files, such as "table-3"."""
         return self.name.lower().replace(". ", "-").replace(" ", "-")
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column as text. group: what it stands under, "" for labels."""
+    """One column as text; `group` is the head above its head, "" for labels."""
 
     source: Source
     group: str
@@ -116,31 +133,35 @@ class Column:
 
 
 def columns(
-    table: ReportTable, written: Callable[[Estimate, bool], str], *, nothing: str = "-", pending: str = "..."
+    table: ReportTable, format_estimate: Callable[[Estimate, bool], str], *, nothing: str = "-", pending: str = "..."
 ) -> list[Column]:
-    """The table column by column: labels, ours, the paper's.
+    """Return the table column by column: labels, ours, the paper's.
 
-    written: of an estimate and whether it is settled.  nothing: where no figure exists; pending: where it will.
+    Args:
+        table: The table.
+        format_estimate: Formats an estimate, given whether it is settled.
+        nothing: Text where there is no number.
+        pending: Text where a number is not computed yet.
     """
-    found = [
-        Column(Source.LABEL, "", head, tuple(row.labels[place] for row in table.rows))
-        for place, head in enumerate(table.labels)
+    result = [
+        Column(Source.LABEL, "", head, tuple(row.labels[index] for row in table.rows))
+        for index, head in enumerate(table.labels)
     ]
     ours = f"ours: {table.data}"
 
     def score(row: Row, measure: str) -> str:
         if row.recipe is None:
             return nothing
-        return pending if row.ours is None else written(row.ours[measure], row.ours.settled)
+        return pending if row.ours is None else format_estimate(row.ours[measure], row.ours.settled)
 
     if table.recipes:
         for measure in table.measures:
-            found.append(Column(Source.OURS, ours, measure, tuple(score(row, measure) for row in table.rows)))
-    for place, head in enumerate(table.computed):
-        cells = tuple(f"{row.computed[place]:.2f}" if row.computed else nothing for row in table.rows)
-        found.append(Column(Source.OURS, ours, head, cells))
-    for place, (data, head) in enumerate(table.paper):
-        values = [row.paper[place] if row.paper else None for row in table.rows]
+            result.append(Column(Source.OURS, ours, measure, tuple(score(row, measure) for row in table.rows)))
+    for index, head in enumerate(table.computed):
+        cells = tuple(f"{row.computed[index]:.2f}" if row.computed else nothing for row in table.rows)
+        result.append(Column(Source.OURS, ours, head, cells))
+    for index, (data, head) in enumerate(table.paper):
+        values = [row.paper[index] if row.paper else None for row in table.rows]
         cells = tuple(nothing if value is None else f"{value:.1f}" for value in values)
-        found.append(Column(Source.PAPER, f"the paper's: {data}", head, cells))
-    return found
+        result.append(Column(Source.PAPER, f"the paper's: {data}", head, cells))
+    return result

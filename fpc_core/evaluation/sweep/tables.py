@@ -1,4 +1,4 @@
-"""What a sweep says: one row per cell, as numbers, as a data frame, as text."""
+"""The results of a sweep: one row per cell, as numbers, as a data frame and as text."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from fpc_core.evaluation.sweep.task import SweepTask
 
 @dataclass(frozen=True)
 class SweepCell:
-    """One cell over the `queries` known. first_match_*: 1-based rank of the first true match; flops: of one image."""
+    """One cell over the queries computed so far.
+
+    `first_match_*` are 1-based ranks of the first true match; `flops` are of one image.
+    """
 
     keep_rate: float
     alpha: float
@@ -29,8 +32,8 @@ class SweepCell:
 
 
 def sweep_cells(task: SweepTask, known: Known) -> list[SweepCell]:
-    """Every cell of which at least one query is known, in the order of the grid."""
-    found = []
+    """Return every cell for which at least one query is computed, in the order of the grid."""
+    cells = []
     for rate in task.grid.keep_rates:
         result = known.get(task.pass_of(rate))
         if result is None or not result.known.any():
@@ -40,19 +43,23 @@ def sweep_cells(task: SweepTask, known: Known) -> list[SweepCell]:
             scores = result.scores(task.place(alpha, neighbors))
             first = scores.first_match + 1
             mean, median = float(first.mean()), float(np.median(first))
-            found.append(
+            cells.append(
                 SweepCell(rate, alpha, neighbors, scores.rank1, scores.mean_ap, mean, median, flops, len(first))
             )
-    return found
+    return cells
 
 
 def best_cell(cells: list[SweepCell]) -> SweepCell:
-    """The highest mAP; among equals the highest Rank-1, then the fewest FLOPs. Raises ValueError for no cells."""
+    """Return the cell with the highest mAP; ties go to the higher Rank-1, then to fewer FLOPs.
+
+    Raises:
+        ValueError: There are no cells.
+    """
     return max(cells, key=lambda cell: (cell.mean_ap, cell.rank1, -cell.flops.without_attention_products))
 
 
 def sweep_table(task: SweepTask, known: Known) -> pd.DataFrame:
-    """One row per cell: scores in percent, FLOPs in G multiply-adds."""
+    """Return one row per cell: scores in percent, FLOPs in G multiply-adds."""
     return pd.DataFrame(
         [
             {
@@ -73,19 +80,20 @@ def sweep_table(task: SweepTask, known: Known) -> pd.DataFrame:
 
 
 def format_sweep(task: SweepTask, known: Known) -> str:
-    """Fixed-width text: Rank-1 / mAP in percent, one table per K with alphas down and keep rates across.
+    """Format Rank-1 / mAP in percent: one table per K, a row per alpha, a column per keep rate.
 
-    Raises ValueError where nothing is known yet.
+    Raises:
+        ValueError: No query is computed yet.
     """
     cells = sweep_cells(task, known)
-    by_place = {(cell.keep_rate, cell.alpha, cell.neighbors): cell for cell in cells}
+    by_setting = {(cell.keep_rate, cell.alpha, cell.neighbors): cell for cell in cells}
     rates = list(dict.fromkeys(cell.keep_rate for cell in cells))
     best = best_cell(cells)
     lines = [f"Rank-1 / mAP of {best.queries} queries; {task.skipped} without a true match are left out"]
     for neighbors in task.grid.neighbors:
         lines += ["", f"K = {neighbors:<4} " + "".join(f"{f'keep {rate:g}':>14}" for rate in rates)]
         for alpha in task.grid.alphas:
-            row = (by_place[rate, alpha, neighbors] for rate in rates)
+            row = (by_setting[rate, alpha, neighbors] for rate in rates)
             lines.append(
                 f"alpha {alpha:<4g}" + "".join(f"{100 * cell.rank1:>7.1f} /{100 * cell.mean_ap:>5.1f}" for cell in row)
             )

@@ -1,6 +1,6 @@
-"""Sweeps: keep rate x alpha x K over the queries of a dataset, every cell what a search with its settings gives.
+"""Sweeps over keep rate, alpha and K; every cell equals a search with its settings over all queries.
 
-A keep rate is a pass (`passes.py`), its alphas and Ks are the points.
+A keep rate is a pass (`engine/passes.py`); its alphas and Ks are the points.
 """
 
 from __future__ import annotations
@@ -17,7 +17,11 @@ from fpc_core.retrieval import Retriever
 
 @dataclass(frozen=True)
 class SweepGrid:
-    """The three axes, each ascending or descending without repeats. Raises ValueError for any other."""
+    """The three axes, each ascending or descending without repeats.
+
+    Raises:
+        ValueError: An axis is neither.
+    """
 
     keep_rates: tuple[float, ...] = KEEP_RATES
     alphas: tuple[float, ...] = ALPHAS
@@ -31,14 +35,17 @@ class SweepGrid:
                 or len(set(values)) != len(values)
                 or list(values) not in (sorted(values), sorted(values)[::-1])
             ):
-                raise ValueError(f"an axis of a sweep needs values that rise or fall, none twice; {name} is {values}")
+                raise ValueError(
+                    f"an axis of a sweep must be ascending or descending without repeats; {name} is {values}"
+                )
 
 
 @dataclass(frozen=True, eq=False)
 class SweepTask:
-    """What is asked. Of `settings` the grid replaces keep rate, alpha and K; all else holds for every cell.
+    """A sweep. The grid replaces keep rate, alpha and K of the settings; the rest applies to every cell.
 
-    Raises ValueError for settings the grid cannot have, and where no query has a true match.
+    Raises:
+        ValueError: The settings do not allow a value of the grid, or no query has a true match.
     """
 
     retriever: Retriever
@@ -53,17 +60,17 @@ class SweepTask:
             raise ValueError("none of the queries has a true match in the gallery, so there is nothing to score")
 
     def pass_of(self, keep_rate: float) -> Pass:
-        """The pass of a keep rate: alphas outermost."""
+        """Return the pass of a keep rate, with alphas outermost."""
         points = tuple(Point(alpha, neighbors) for alpha, neighbors in product(self.grid.alphas, self.grid.neighbors))
         return Pass(self.settings.with_keep_rate(keep_rate), points)
 
     def place(self, alpha: float, neighbors: int) -> int:
-        """Where in its pass a cell stands."""
+        """Return the index of a cell in its pass."""
         return self.grid.alphas.index(alpha) * len(self.grid.neighbors) + self.grid.neighbors.index(neighbors)
 
     @cached_property
     def work(self) -> PassTask:
-        """What a run computes: the queries with a true match; the protocol leaves the others out of every mean."""
+        """The passes over all queries with a true match; the protocol leaves the others out of every mean."""
         passes = tuple(self.pass_of(rate) for rate in self.grid.keep_rates)
         return PassTask(self.retriever, self.dataset, self.dataset.query, passes).with_true_matches()
 
@@ -74,5 +81,5 @@ class SweepTask:
 
     @property
     def skipped(self) -> int:
-        """Queries without a true match, left out."""
+        """Number of queries without a true match."""
         return len(self.dataset.query) - len(self.queries)

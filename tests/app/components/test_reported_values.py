@@ -101,13 +101,18 @@ def edited(called):
 RANGES = (("gamma", 0.3, 1.0), ("alpha", 0.0, 1.0), ("k", 1, 20))
 COMPONENTS = {  # module, how it is drawn, what it reports, a right report and what is then told
     "cards": (strip_cards, "picked", "4", "4"),
-    "heat": (heat_maps, "picked", "4", "4"),
-    "heatmap": (heat_table, "picked", "1|0.4|5", "1|0.4|5"),
+    "heat_strip": (heat_maps, "picked", "4", "4"),
+    "sweep_heatmap": (heat_table, "picked", "1|0.4|5", "1|0.4|5"),
     "ranking": (ranked, "picked", "17", "17"),
-    "scores": (scored, "picked", "Table 1|0", "Table 1|0"),
+    "score_table": (scored, "picked", "Table 1|0", "Table 1|0"),
     "transport": (transported, "pinned", "", None),
     "lifeline": (lived, "pinned", "", None),
-    "dials": (dialled, "released", {"gamma": 0.5, "alpha": 1, "k": 3, "serial": 2}, {"gamma": 0.5, "alpha": 1, "k": 3}),
+    "live_sliders": (
+        dialled,
+        "released",
+        {"gamma": 0.5, "alpha": 1, "k": 3, "serial": 2},
+        {"gamma": 0.5, "alpha": 1, "k": 3},
+    ),
     "occluder": (
         edited,
         "scene",

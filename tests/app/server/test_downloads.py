@@ -149,9 +149,9 @@ def test_a_visitor_who_has_left_ends_the_work_for_the_file():
 
 def test_what_a_download_computes_waits_in_the_queue_of_the_model(monkeypatch):
     queue = FairQueue(1, 10)
-    monkeypatch.setattr("app.server.search.GATE", queue)
+    monkeypatch.setattr("app.server.search.MODEL_QUEUE", queue)
     monkeypatch.setattr(downloads, "DOWNLOADS", Downloads(at_once=6, is_here=lambda name: True))
-    monkeypatch.setattr(visitors, "current", lambda: "a")
+    monkeypatch.setattr(downloads, "current_visitor", lambda: "a")
     files = []
     make = downloads.on_demand("it", lambda: b"file")
     with visitors.working_off_page(lambda: None), queue.slot():

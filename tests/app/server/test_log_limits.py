@@ -121,7 +121,7 @@ def test_arguments_that_do_not_fit_are_left_to_the_handler(log, monkeypatch):
 def test_loggers_of_before_and_after_are_limited_and_so_are_threads():
     code = (
         "import logging, threading; before = logging.getLogger('before')\n"
-        "from app import log_limits; log_limits.install(); log_limits.install()\n"
+        "from app.server import log_limits; log_limits.install(); log_limits.install()\n"
         "def end(): raise ValueError('in a thread')\n"
         "for _ in range(50):\n"
         "    for each in (before, logging.getLogger('after'), logging.getLogger()): each.error('again')\n"

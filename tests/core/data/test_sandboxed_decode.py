@@ -131,9 +131,7 @@ def test_the_time_spent_waiting_for_a_process_is_part_of_the_patience(monkeypatc
 def test_no_word_of_the_visitors_becomes_an_argument(monkeypatch):
     seen = []
     run = subprocess.run
-    monkeypatch.setattr(
-        subprocess, "run_page", lambda command, **kwargs: seen.append(command) or run(command, **kwargs)
-    )
+    monkeypatch.setattr(subprocess, "run", lambda command, **kwargs: seen.append(command) or run(command, **kwargs))
     name = "--x; rm \0 \udcff" + "n" * 200_000
     with pytest.raises(ImageError, match="is not an image"):
         decode_in_subprocess(b"nothing", name, SIZE)

@@ -296,7 +296,7 @@ def test_a_random_draw_is_the_one_that_a_search_makes(workspace):
 
 def test_without_a_true_match_there_is_nothing_to_sort(workspace):
     strangers = tuple(replace(record, identity=99) for record in workspace.dataset.query)
-    with pytest.raises(ValueError, match="nothing to sort"):
+    with pytest.raises(ValueError, match="nothing to classify"):
         AtlasTask(workspace.retriever, replace(workspace.dataset, query=strangers), SETTINGS)
 
 

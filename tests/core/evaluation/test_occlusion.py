@@ -128,7 +128,7 @@ def test_a_query_without_a_true_match_and_a_task_without_work_are_refused(task, 
         Relevance.of(99, 0, workspace.dataset.gallery)
     with pytest.raises(ValueError, match="at least one scene"):
         replace(task, scenes=())
-    with pytest.raises(ValueError, match="every image of the memory"):
+    with pytest.raises(ValueError, match="one entry per gallery image"):
         replace(task, relevance=Relevance(np.array([True]), np.array([False])))
 
 

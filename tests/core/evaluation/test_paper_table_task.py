@@ -261,7 +261,7 @@ def test_own_settings_stand_among_the_papers(workspace):
     assert table_5.rules == (7, 14)
     assert "0.45" in [row.labels[0] for row in curves[0].rows]
     assert "4" in [row.labels[0] for row in curves[1].rows]
-    with pytest.raises(ValueError, match=r"no table '8'; choose among 1, 2, 3"):
+    with pytest.raises(ValueError, match=r"no table '8'; choose from 1, 2, 3"):
         tables_of(["8"], Setting(own, workspace.retriever.model.config))
 
 

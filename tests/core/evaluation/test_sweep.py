@@ -96,9 +96,9 @@ def test_without_any_true_match_there_is_nothing_to_sweep(workspace):
 @pytest.mark.parametrize(
     ("grid", "message"),
     [
-        ({"alphas": ()}, "needs values that rise or fall"),
-        ({"alphas": (0.4, 0.0, 1.0)}, "needs values that rise or fall"),
-        ({"keep_rates": (0.8, 0.8)}, "none twice"),
+        ({"alphas": ()}, "must be ascending or descending"),
+        ({"alphas": (0.4, 0.0, 1.0)}, "must be ascending or descending"),
+        ({"keep_rates": (0.8, 0.8)}, "without repeats"),
         ({"alphas": (0.4, 1.2)}, "alpha must lie in"),
         ({"neighbors": (1, 11)}, r"K must lie in 1\.\.10 \(the shortlist\), not 11"),
         ({"keep_rates": (0.0,)}, "keep rate must lie in"),

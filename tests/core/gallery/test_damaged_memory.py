@@ -257,6 +257,14 @@ def test_a_build_killed_right_after_its_move_leaves_nothing_but_the_memory(
     assert left == {"memory", *(f"memory/{path.name}" for path in whole.iterdir())}
 
 
+def test_the_next_build_removes_what_a_killed_one_had_replaced(whole, dataset, model, tmp_path):
+    memory, replaced = tmp_path / "memory", tmp_path / "memory.old"
+    shutil.copytree(whole, memory)
+    shutil.copytree(whole, replaced)
+    build_memory(model, dataset.gallery, dataset.root, memory, batch_size=8, shard_images=8)
+    assert [path.name for path in tmp_path.iterdir()] == ["memory"]
+
+
 def test_killed_builds_go_on_and_end_with_the_bytes_of_an_undisturbed_one():
     """A few moments, in forks of a process of its own; a hundred by hand: python -m tests.load.killing."""
     command = [sys.executable, "-m", "tests.load.killing", "--kills", "6", "--images", "12", "--json"]
