@@ -1,9 +1,9 @@
-"""What every patch token does to a target through one transformer block of which only the `[cls]` row is read.
+"""Attribute a target to the tokens of one transformer block of which only the `[cls]` row is read.
 
 Two blocks are read that way: the decoder, and the last block of the encoder. A pruned query and the grids of K
-neighbours form no picture, so the grad-cam library is shown the tokens as an image one pixel high; none of its methods
-used here looks at the pixels beside a pixel. Its own call clips at 0 and stretches to [0, 1]. The map is taken before
-that: it keeps sign and unit, so that sums can be checked, and `PatchMap.scaled` clips it once for all grids.
+neighbours do not form one image, so the grad-cam library gets the tokens as an image one pixel high; none of its
+methods used here mixes neighbouring pixels. Its own call clips at 0 and scales to [0, 1]. The map is taken before that:
+it keeps sign and unit, so that sums can be checked, and `PatchMap.scaled` clips all grids together.
 """
 
 from __future__ import annotations
@@ -29,14 +29,20 @@ _LIBRARY = {  # classes of pytorch_grad_cam, imported late: it needs torchvision
 
 
 def relevance(block: Any, head: nn.Module, tokens: Tensor, target: Target, method: MapMethod) -> np.ndarray:
-    """(T - 1,) float32, one signed value for every token but `[cls]`. Hooks nothing of what it is given.
+    """Return one signed value for every token but `[cls]`, (T - 1,) float32.
 
-    block: a timm Block in eval mode.  head: (B, C) `[cls]` rows -> (B, C) features.  tokens: (T, C), `[cls]` first.
-    target: asked by the methods of `methods.TARGETED` only.
-    Unit: the target's for HIRES_CAM and LEFT_OUT, else arbitrary.
+    The unit is that of the target for HIRES_CAM and LEFT_OUT, and arbitrary otherwise. The given modules are not
+    hooked.
+
+    Args:
+        block: A timm Block in eval mode.
+        head: Maps (B, C) `[cls]` rows to (B, C) features.
+        tokens: (T, C), `[cls]` first.
+        target: Used by the methods of `heatmap_methods.TARGETED`.
+        method: How values are computed.
     """
     with torch.inference_mode(False), torch.no_grad():
-        tokens = tokens.clone()  # those of a search belong to inference mode
+        tokens = tokens.clone()  # tensors of a search belong to inference mode
         if method is MapMethod.ATTENTION:
             values = cls_row(block, tokens.unsqueeze(0))[1][0].mean(dim=0)[1:]
         elif method is MapMethod.VALUE_NORM:
@@ -47,16 +53,17 @@ def relevance(block: Any, head: nn.Module, tokens: Tensor, target: Target, metho
             image = _as_row(block.norm1(tokens).unsqueeze(0)).cpu().numpy()
             from pytorch_grad_cam.utils.svd_on_activations import get_2d_projection_with_sign_correction
 
-            return get_2d_projection_with_sign_correction(image).ravel()  # a singular vector has no sign of its own
+            return get_2d_projection_with_sign_correction(image).ravel()  # the sign of a singular vector is arbitrary
         else:
             return _by_gradient(block, head, tokens, target, method)
         return values.float().cpu().numpy()
 
 
 def value_parts(block: Any, tokens: Tensor) -> Tensor:
-    """What every token adds to the attention output of `[cls]` (Kobayashi et al. 2020): (T, C) -> (T, C).
+    """Return what every token adds to the attention output of `[cls]`: (T, C) -> (T, C) (Kobayashi et al. 2020).
 
-    Row n is sum_h a_hn (W_v^h LN(x_n) + b_v^h) W_o^h, a the attention of head h; with b_o the rows sum to that output.
+    Row n is sum_h a_hn (W_v^h LN(x_n) + b_v^h) W_o^h with the attention a of head h. The rows and b_o sum to that
+    output.
     """
     attn = block.attn
     attention = cls_row(block, tokens.unsqueeze(0))[1][0]  # (heads, T)
@@ -66,7 +73,10 @@ def value_parts(block: Any, tokens: Tensor) -> Tensor:
 
 
 def _left_out(block: Any, head: nn.Module, tokens: Tensor, target: Target) -> Tensor:
-    """target(all) - target(all but token n), for n = 1 .. T - 1, in float64: one patch of thousands changes little."""
+    """Return target(all) - target(all but token n) for n = 1 .. T - 1.
+
+    In float64, because one patch of thousands changes little.
+    """
     block, head, tokens = deepcopy(block).double(), deepcopy(head).double(), tokens.double()
     whole, rest = cls_row(block, tokens.unsqueeze(0))[0], cls_rows_without(block, tokens)
     return target(head(whole)) - target(head(rest))
@@ -78,17 +88,18 @@ def _by_gradient(block: Any, head: nn.Module, tokens: Tensor, target: Target, me
     with torch.enable_grad():
         explained = _ClsRow(block, head)
         cam = getattr(pytorch_grad_cam, _LIBRARY[method])(explained, [explained.block.norm1], reshape_transform=_as_row)
-        held = cam.activations_and_grads
-        target(held(tokens.unsqueeze(0))[0]).backward()
-    values, gradients = held.activations[0].numpy(), held.gradients[0].numpy()
-    # Grad-CAM++ guards a division with an absolute 1e-6, far above the squared gradients of thousands of tokens. With
-    # the tokens in units in which gradients reach 1 it is negligible; a power of two changes no bit of other maps.
+        recorded = cam.activations_and_grads
+        target(recorded(tokens.unsqueeze(0))[0]).backward()
+    values, gradients = recorded.activations[0].numpy(), recorded.gradients[0].numpy()
+    # Grad-CAM++ guards a division with an absolute 1e-6, which exceeds the squared gradients of thousands of tokens.
+    # Gradients are therefore scaled to reach 1, where the guard changes a map by up to 1 % of its peak. A power of two
+    # changes no bit of the other maps.
     unit = 2.0 ** np.floor(np.log2(np.abs(gradients).max())) if gradients.any() else 1.0
     return cam.get_cam_image(None, None, None, values * unit, gradients / unit, False).ravel()
 
 
 class _ClsRow(nn.Module):
-    """A copy of block and head on tokens (1, T, C): the library hooks it, and other threads use the model."""
+    """A copy of block and head for tokens (1, T, C), since the library hooks modules that other threads use."""
 
     def __init__(self, block: Any, head: nn.Module) -> None:
         super().__init__()
@@ -100,5 +111,5 @@ class _ClsRow(nn.Module):
 
 
 def _as_row(tokens: Tensor) -> Tensor:
-    """(1, T, C), `[cls]` first -> (1, C, 1, T - 1)."""
+    """Reshape (1, T, C) with `[cls]` first to (1, C, 1, T - 1)."""
     return tokens[:, 1:].transpose(1, 2).unsqueeze(2)

@@ -1,6 +1,6 @@
-"""Strips of image cards from core results: who was found, and whether that is right.
+"""Strips of image cards from core results: which images were found, and whether that is right.
 
-Pure functions: they decide order, marks and captions; app and report only draw what stands here.
+This module decides order, marks and captions; the app and the report only draw them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,18 @@ SPOKEN = {
 
 @dataclass(frozen=True)
 class Card:
-    """One image with its caption. `image` is a key of the picture table sent along; `tag` a short badge or empty."""
+    """One image with its caption.
+
+    Attributes:
+        id: Returned when the card is clicked.
+        image: Key of the image in the table sent along.
+        title: First line of the caption.
+        lines: Further lines.
+        tone: Whether the image is a match.
+        tag: A short badge, or empty.
+        alt: Text for screen readers.
+        selected: Whether the card is highlighted.
+    """
 
     id: str
     image: str
@@ -36,7 +47,7 @@ class Card:
 
     @property
     def mark(self) -> str:
-        """The sign beside the colour: never colour alone."""
+        """The sign beside the colour, so that nothing is shown by colour alone."""
         return MARKS[self.tone]
 
 
@@ -61,17 +72,17 @@ class Strip:
 
 
 def camera_name(camera: int) -> str:
-    """Cameras count from 1 on screen, as in the datasets' file names."""
+    """Format a camera counted from 1, as in the datasets' file names."""
     return "–" if camera < 0 else str(camera + 1)
 
 
 def identity_label(record: ImageRecord) -> str:
-    """Identity and camera in words."""
+    """Return identity and camera in words."""
     return f"identity {record.identity}, camera {camera_name(record.camera)}"
 
 
 def distances_of(match: Match, alpha: float) -> Mapping[int, tuple[float, float, float]]:
-    """D, D_cos and D_EMD (Eq. 10) of every shortlisted memory row."""
+    """Return D, D_cos and D_EMD (Eq. 10) of every shortlisted row of the gallery memory."""
     d_cos, d_emd = match.shortlist.d_cos, match.transport.distance
     combined = combined_distance(d_cos, d_emd, alpha)
     return {
@@ -96,11 +107,24 @@ def ranked_strip(
     chosen: int | None = None,
     before: Mapping[int, int] | None = None,
 ) -> Strip:
-    """The first `show` hits of a ranking as cards, nearest first.
+    """Return the first hits of a ranking as cards, nearest first.
 
-    symbol: name of the distance the ranking is sorted by.  parts: `distances_of`; rows outside the shortlist have none.
-    decoder: memory rows the decoder attends to, tagged "K".  before: `ranks_of` the strip above, for the arrows.
     Junk images take no rank: the evaluation removes them, so the next image takes their place.
+
+    Args:
+        name: Id of the strip.
+        title: Its heading.
+        ranking: Rows of the gallery memory with their distances.
+        records: Of the gallery memory.
+        subject: Identity and camera of the query.
+        symbol: Name of the distance that the ranking is sorted by.
+        parts: From `distances_of`; rows outside the shortlist have none.
+        uses_cameras: Whether cameras decide what is junk.
+        show: Number of hits.
+        show_junk: Whether junk images are shown.
+        decoder: Rows that the decoder reads, tagged "K".
+        chosen: The selected row.
+        before: `ranks_of` the strip above, for the arrows.
     """
     cards: list[Card] = []
     rank = hidden = 0
@@ -149,34 +173,51 @@ def decoder_cards(
     uses_cameras: bool,
     chosen: int | None = None,
 ) -> tuple[Card, ...]:
-    """The neighbours that the decoder saw, nearest first, with their shares of its attention (Eq. 13)."""
+    """Return the decoder's neighbours, nearest first, with their shares of its attention (Eq. 13).
+
+    Args:
+        consolidation: Of a search.
+        records: Of the gallery memory.
+        subject: Identity and camera of the query.
+        uses_cameras: Whether cameras decide what is junk.
+        chosen: The selected row.
+    """
     cards = []
     pairs = zip(consolidation.neighbors.tolist(), consolidation.neighbor_shares.tolist(), strict=True)
-    for place, (row, share) in enumerate(pairs, start=1):
+    for rank, (row, share) in enumerate(pairs, start=1):
         record = records[row]
         tone = match_label(record, subject, uses_cameras)
         lines = (f"takes {share:.1%}", f"id {record.identity} · cam {camera_name(record.camera)}")
-        about = f"neighbour {place}, {SPOKEN[tone]}, {share:.1%} of the attention"
-        cards.append(Card(str(row), f"g{row}", str(place), lines, tone, alt=about, selected=row == chosen))
+        about = f"neighbour {rank}, {SPOKEN[tone]}, {share:.1%} of the attention"
+        cards.append(Card(str(row), f"g{row}", str(rank), lines, tone, alt=about, selected=row == chosen))
     return tuple(cards)
 
 
 def ranks_of(
     ranking: Ranking, records: Sequence[ImageRecord], subject: QueryIdentity, uses_cameras: bool
 ) -> dict[int, int]:
-    """1-based rank of every memory row of a ranking; junk images have none."""
+    """Return the 1-based rank of every row in a ranking; junk images have none."""
     rows = (row for row in ranking.indices.tolist())
     ranked = (row for row in rows if match_label(records[row], subject, uses_cameras) is not MatchLabel.JUNK)
-    return {row: place for place, row in enumerate(ranked, start=1)}
+    return {row: rank for rank, row in enumerate(ranked, start=1)}
 
 
 def comparison_candidates(
     rows: Sequence[int], tones: Sequence[MatchLabel], chosen: int, show: int, show_junk: bool
 ) -> tuple[list[int], int | None]:
-    """Hits to compare the chosen one with, nearest first, and the one that says most; ([], None) without any.
+    """Return hits to compare the chosen one with, nearest first, and the most instructive of them.
 
-    rows, tones: the shortlist by D.  Offered are the first `show`, and the first true match wherever it stands.  Says
-    most: for a wrong hit the first true match, for a true match the first wrong hit, else the nearest.
+    That is the first true match for a wrong hit, the first wrong hit for a true match, else the nearest.
+
+    Args:
+        rows: The shortlist by D.
+        tones: Whether each row is a match.
+        chosen: The row to compare.
+        show: How many to offer; the first true match is offered at any rank.
+        show_junk: Whether junk images are offered.
+
+    Returns:
+        ([], None) if there are none.
     """
     tone_by = dict(zip(rows, tones, strict=True))
     others = [row for row in rows if row != chosen and (show_junk or tone_by[row] is not MatchLabel.JUNK)]
@@ -185,12 +226,12 @@ def comparison_candidates(
     offered = others[:show]
     if first_match is not None and first_match not in offered:
         offered.append(first_match)
-    telling = first_other if tone_by.get(chosen) is MatchLabel.MATCH else first_match
-    return offered, telling if telling in offered else next(iter(offered), None)
+    default = first_other if tone_by.get(chosen) is MatchLabel.MATCH else first_match
+    return offered, default if default in offered else next(iter(offered), None)
 
 
 def correct_in(cards: Sequence[Card]) -> str:
-    """How many of the ranked cards are right, as a caption; empty where the identity is unknown."""
+    """Return how many of the ranked cards are right, as a caption; empty if the identity is unknown."""
     ranked = [card.tone for card in cards if card.tone in (MatchLabel.MATCH, MatchLabel.OTHER)]
     return f"{ranked.count(MatchLabel.MATCH)} of {len(ranked)} right" if ranked else ""
 

@@ -1,4 +1,4 @@
-"""The methods behind the heat maps in words: their names, and in one line what each shows."""
+"""Names of the heat-map methods, and what each shows in one line."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ NAMES: Mapping[MapMethod, str] = {
     MapMethod.LEFT_OUT: "left out",
 }
 DESCRIPTIONS: Mapping[MapMethod, str] = {
-    MapMethod.GRAD_CAM: "How far a patch points where patches on average raise the target; blind to its attention.",
-    MapMethod.GRAD_CAM_PLUS_PLUS: "As Grad-CAM, but a channel counts by its positive gradients alone.",
-    MapMethod.HIRES_CAM: "Gradient times value, patch by patch: the patch's own part, exact where the rest is linear.",
-    MapMethod.LAYER_CAM: "As HiResCAM, but only channels that raise the target count.",
-    MapMethod.EIGEN_CAM: "Where the tokens differ most; asks neither the target nor this block's weights.",
-    MapMethod.ATTENTION: "How much [cls] looks at a patch, mean of the heads; not what it takes, nor for whom.",
-    MapMethod.VALUE_NORM: "The length of what a patch adds to [cls], attention times value; not in whose favour.",
-    MapMethod.LEFT_OUT: "What the target loses when this one patch is left out: computed for every patch, no estimate.",
+    MapMethod.GRAD_CAM: "Projects each patch on the mean gradient of the target; ignores its own attention.",
+    MapMethod.GRAD_CAM_PLUS_PLUS: "Grad-CAM with positive gradients only.",
+    MapMethod.HIRES_CAM: "Gradient times value per patch: exact contributions if the rest of the network were linear.",
+    MapMethod.LAYER_CAM: "HiResCAM without the channels that lower the target.",
+    MapMethod.EIGEN_CAM: "Main direction in which the normalised tokens differ; independent of target and attention.",
+    MapMethod.ATTENTION: "Attention of [cls] to each patch, averaged over heads; ignores the values it reads.",
+    MapMethod.VALUE_NORM: "Length of what a patch adds to [cls] (attention times value); has no sign.",
+    MapMethod.LEFT_OUT: "Drop of the target when this patch is left out, computed exactly for every patch.",
 }
 
 
 def map_target(how: MapSettings, identities: int) -> str:
-    """The target of the decoder's maps in words; a training identity is nobody of the gallery by itself."""
+    """Return the target of a decoder map in words; `identities` is the number of training identities."""
     if how.target is MapTarget.SIMILARITY:
         return "the cosine to the image ranked first"
     if how.index is None:
@@ -38,7 +38,7 @@ def map_target(how: MapSettings, identities: int) -> str:
 
 
 def colorbar_label(how: MapSettings, target: str) -> str:
-    """What a map shows, as its colour bar says it. target: in words, such as "the image ranked first"."""
+    """Return the label of a map's colour bar; `target` is in words, such as "the image ranked first"."""
     name = NAMES[how.method] if how.method in TARGETED else f"{NAMES[how.method]} of [cls]"
     if how.method is MapMethod.LEFT_OUT:
         name = "lost without the patch"
@@ -50,5 +50,5 @@ TARGETED = frozenset({*MapMethod} - {MapMethod.EIGEN_CAM, MapMethod.ATTENTION, M
 """Methods that explain a target; the others' maps are the same for every target."""
 
 DECODER_METHODS = tuple(method for method in MapMethod if method is not MapMethod.EIGEN_CAM)
-"""What enters the decoder does not depend on its weights, and it is all that EigenCAM sees: with every weight of the
-decoder random its map would stay as it is, which fails the sanity check of Adebayo et al. (2018)."""
+"""EigenCAM sees only the normalised input of the decoder's block. A decoder with random weights behind its first norm would
+give the same map, which fails the sanity check of Adebayo et al. (2018)."""

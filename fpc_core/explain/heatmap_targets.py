@@ -1,4 +1,4 @@
-"""What a heat map explains, as a function of a feature; light to import, for a page asks before it waits for a map."""
+"""What a heat map explains, as a function of a feature."""
 
 from __future__ import annotations
 
@@ -17,22 +17,26 @@ Target = Callable[[Tensor], Tensor]  # features (..., C) -> the numbers to expla
 
 
 def similarity_to(feature: np.ndarray) -> Target:
-    """The cosine to this feature (C,)."""
+    """Return the target that is the cosine to a feature (C,)."""
     reference = torch.from_numpy(np.array(feature, dtype=np.float32))
-    return lambda found: torch.cosine_similarity(found, reference.to(found), dim=-1)
+    return lambda features: torch.cosine_similarity(features, reference.to(features), dim=-1)
 
 
 def identity_logit(model: FPC, identity: int) -> Target:
-    """The logit of a training identity in `rec_classifier`. Raises ValueError for an unknown one."""
+    """Return the target that is the logit of a training identity in `rec_classifier`.
+
+    Raises:
+        ValueError: The identity is unknown.
+    """
     classes = model.rec_classifier.out_features
     if not 0 <= identity < classes:
         raise ValueError(f"identity must be a training class in 0..{classes - 1}, not {identity}")
     weight = model.rec_classifier.weight[identity].detach().clone()
-    return lambda found: found @ weight.to(found)
+    return lambda features: features @ weight.to(features)
 
 
 def explained_index(retriever: Retriever, trace: QueryTrace, how: MapSettings) -> int:
-    """The row of the memory or the training identity that `how` asks for; its own where it names none."""
+    """Return the gallery row or training identity that `how` names, or its default."""
     if how.index is not None:
         return how.index
     if how.target is MapTarget.SIMILARITY:
@@ -42,9 +46,15 @@ def explained_index(retriever: Retriever, trace: QueryTrace, how: MapSettings) -
 
 
 def decoder_target(retriever: Retriever, trace: QueryTrace, how: MapSettings) -> Target:
-    """What `decoder_map` explains, as a function of the consolidated feature (C,) after the BNNeck.
+    """Return what `decoder_map` explains, as a function of the consolidated feature (C,) after the BNNeck.
 
-    Raises ValueError for an index that is no row of the memory or no training identity.
+    Args:
+        retriever: Model and gallery memory.
+        trace: A search.
+        how: Target and index.
+
+    Raises:
+        ValueError: The index is no row of the gallery memory, or no training identity.
     """
     index = explained_index(retriever, trace, how)
     if how.target is MapTarget.IDENTITY:
@@ -53,7 +63,11 @@ def decoder_target(retriever: Retriever, trace: QueryTrace, how: MapSettings) ->
 
 
 def known_row(retriever: Retriever, row: int) -> int:
-    """The same row. Raises ValueError for one that the memory does not have."""
+    """Return the row unchanged.
+
+    Raises:
+        ValueError: The gallery memory has no such row.
+    """
     if not 0 <= row < len(retriever.memory):
-        raise ValueError(f"the image must be a row of the memory in 0..{len(retriever.memory) - 1}, not {row}")
+        raise ValueError(f"the image must be a row of the gallery memory in 0..{len(retriever.memory) - 1}, not {row}")
     return row

@@ -1,4 +1,4 @@
-"""The life of single patches: how each fared at the dropping blocks, and at which keep rates it lives."""
+"""The life of single patches: what happened to each at the dropping blocks, and at which keep rates it survives."""
 
 from __future__ import annotations
 
@@ -15,13 +15,17 @@ SURVIVED = -1
 
 @dataclass(frozen=True)
 class PatchLife:
-    """How one patch fared at one dropping block.
+    """One patch at one dropping block.
 
-    attention: its head-averaged `[cls]` attention there.
-    cutoff: the smallest attention that survived (for the paper's strategy what it had to reach).
-    rank: 0-based place by attention among the `entered` patches.
-    needed_keep_rate: above this keep rate the paper's strategy keeps it in this block, given the same entrants; earlier
-    blocks at another keep rate let others enter, so what really holds is in `falls`.
+    Attributes:
+        block: Index of the block.
+        attention: Head-averaged attention of `[cls]` to the patch.
+        cutoff: Smallest attention that survived, which the paper's strategy requires.
+        rank: 0-based rank by attention among the `entered` patches.
+        entered: Patches that entered the block.
+        kept: Whether it survived.
+        needed_keep_rate: Above this keep rate the paper's strategy keeps it in this block, given the same entrants. At
+            another keep rate earlier blocks pass other patches, so `falls` has the actual result.
     """
 
     block: int
@@ -34,9 +38,14 @@ class PatchLife:
 
 
 def life_line(encoding: Encoding, position: int) -> tuple[PatchLife, ...]:
-    """The dropping blocks a patch went through, up to the one where it fell.
+    """Return the dropping blocks that a patch reached.
 
-    position: original row-major grid position. Raises ValueError outside the grid.
+    Args:
+        encoding: Of the query.
+        position: Original row-major grid position.
+
+    Raises:
+        ValueError: The position is outside the grid.
     """
     rows, columns = encoding.grid
     if not 0 <= position < rows * columns:
@@ -45,21 +54,21 @@ def life_line(encoding: Encoding, position: int) -> tuple[PatchLife, ...]:
     for stage in encoding.stages:
         entered = stage.entered[0].cpu().numpy()
         attention = stage.attention[0].cpu().numpy()
-        place = np.flatnonzero(entered == position)
-        if not len(place):
+        index = np.flatnonzero(entered == position)
+        if not len(index):
             break
         order = np.argsort(-attention, kind="stable")
-        rank = int(np.flatnonzero(order == place[0])[0])
+        rank = int(np.flatnonzero(order == index[0])[0])
         kept = stage.kept[0].cpu().numpy()
         alive = np.isin(entered, kept)
         lives.append(
             PatchLife(
                 block=stage.block,
-                attention=float(attention[place[0]]),
+                attention=float(attention[index[0]]),
                 cutoff=float(attention[alive].min()),
                 rank=rank,
                 entered=len(entered),
-                kept=bool(alive[place[0]]),
+                kept=bool(alive[index[0]]),
                 # ceil(rate * n) > rank holds for every rate above rank / n.
                 needed_keep_rate=rank / len(entered),
             )
@@ -68,7 +77,7 @@ def life_line(encoding: Encoding, position: int) -> tuple[PatchLife, ...]:
 
 
 def fell_in(encoding: Encoding) -> np.ndarray:
-    """(N,) int64: the dropping block in which each patch of the grid fell, SURVIVED for those that are left."""
+    """Return the block that dropped each patch of the grid, (N,) int64, SURVIVED for those that are left."""
     fell = np.full(encoding.grid[0] * encoding.grid[1], SURVIVED, dtype=np.int64)
     for stage in encoding.stages:
         entered, kept = (each[0].cpu().numpy() for each in (stage.entered, stage.kept))
@@ -77,21 +86,27 @@ def fell_in(encoding: Encoding) -> np.ndarray:
 
 
 def falls(encode: Callable[[PruneSettings], Encoding], prune: PruneSettings, keep_rates: Sequence[float]) -> np.ndarray:
-    """(R, N) int64: `fell_in` at every keep rate, each by running the encoder anew.
+    """Run the encoder at every keep rate and return `fell_in` of each, (R, N) int64.
 
-    Nothing is inferred from the attention at one keep rate: another rate changes which patches the later blocks see,
-    and with them all attention. encode: makes the encoding of one image for given settings.
+    Nothing is inferred from one keep rate: another rate changes which patches the later blocks see, and so all
+    attention.
+
+    Args:
+        encode: Encodes one image with given settings.
+        prune: All settings but the keep rate.
+        keep_rates: R keep rates.
     """
     return np.stack([fell_in(encode(replace(prune, keep_rate=rate))) for rate in keep_rates])
 
 
 @dataclass(frozen=True)
 class LivingRange:
-    """At which of some keep rates a patch lives.
+    """The keep rates at which a patch survives.
 
-    dropped_at: the highest of them at which it is dropped, None if it always lives.
-    lives_from: the next higher one, from which on it lives; None if it is dropped even at the highest.
-    exceptions: rates below `dropped_at` at which it lives all the same, for fewer survivors change the attention.
+    Attributes:
+        dropped_at: The highest rate at which it is dropped; None if it always survives.
+        lives_from: The next higher rate, from which on it survives; None if it is dropped even at the highest.
+        exceptions: Rates below `dropped_at` at which it survives because fewer survivors change the attention.
     """
 
     dropped_at: float | None
@@ -100,9 +115,19 @@ class LivingRange:
 
 
 def living_range(keep_rates: Sequence[float], fell: np.ndarray) -> LivingRange:
-    """keep_rates: (R,) ascending; fell: (R,) of one patch, a column of `falls`."""
+    """Summarise at which keep rates one patch survives.
+
+    Args:
+        keep_rates: (R,), ascending.
+        fell: (R,), a column of `falls`.
+
+    Raises:
+        ValueError: The rates are not ascending, or the lengths differ.
+    """
     if list(keep_rates) != sorted(keep_rates) or len(keep_rates) != len(fell) or not len(fell):
-        raise ValueError(f"{len(fell)} fates need as many ascending keep rates, not {list(keep_rates)}")
+        raise ValueError(
+            f"keep_rates must be ascending and have one entry per element of fell ({len(fell)}), not {list(keep_rates)}"
+        )
     lives = np.asarray(fell) == SURVIVED
     if lives.all():
         return LivingRange(None, keep_rates[0])

@@ -1,4 +1,4 @@
-"""Why one shortlisted image lies nearer than another: the difference of their D (Eq. 10), part by part."""
+"""Why one shortlisted image is nearer than another: the difference of their D (Eq. 10), part by part."""
 
 from __future__ import annotations
 
@@ -11,11 +11,16 @@ from fpc_core.results import Match, TransportPlan
 
 @dataclass(frozen=True, eq=False)
 class Margin:
-    """D of the loser minus D of the winner, and where it comes from. Positive parts speak for the winner.
+    """D of the loser minus D of the winner, and its parts. Positive parts favour the winner.
 
-    winner, loser: rows of the memory.  d_cos, d_emd: of the two, winner first.
-    cosine, transport: (1 - alpha) times the difference of D_cos, alpha times that of D_EMD; together the margin.
-    patches: (rows, columns) float64, what each query patch adds to `transport`, NaN where it was dropped; sums to it.
+    Attributes:
+        winner: Row of the gallery memory.
+        loser: Row of the gallery memory.
+        d_cos: Of winner and loser.
+        d_emd: Of winner and loser.
+        cosine: (1 - alpha) times the difference of D_cos.
+        transport: alpha times the difference of D_EMD.
+        patches: (rows, columns) float64, contribution of each query patch to `transport`, NaN where it was dropped.
     """
 
     winner: int
@@ -33,21 +38,28 @@ class Margin:
 
     @property
     def thirds(self) -> np.ndarray:
-        """(3,) the sums of `patches` over the upper, the middle and the lower third of the picture."""
+        """Sums of `patches` over the upper, middle and lower third of the image, (3,)."""
         rows = len(self.patches)
         third = ((np.arange(rows) + 0.5) * 3 / rows).astype(int)
         return np.bincount(third, weights=np.nansum(self.patches, axis=1), minlength=3)
 
 
 def margin(match: Match, plans: tuple[TransportPlan, TransportPlan], alpha: float, grid: tuple[int, int]) -> Margin:
-    """Compare two candidates by their plans; the one with the smaller D wins, the first where they are level.
+    """Compare two candidates. The one with the smaller D wins, or the first if they are equal.
 
-    Raises ValueError for a plan whose image is not on the shortlist.
+    Args:
+        match: Shortlist and transport of the query.
+        plans: Of the two candidates.
+        alpha: Weight of the transport.
+        grid: Rows and columns of patches.
+
+    Raises:
+        ValueError: A plan is of an image outside the shortlist.
     """
     measured = []
     for plan in plans:
-        place = match.shortlist.place(plan.gallery_index)
-        d_cos, d_emd = (float(each[place]) for each in (match.shortlist.d_cos, match.transport.distance))
+        index = match.shortlist.place(plan.gallery_index)
+        d_cos, d_emd = (float(each[index]) for each in (match.shortlist.d_cos, match.transport.distance))
         measured.append((d_cos, d_emd, plan))
     measured.sort(key=lambda each: (1 - alpha) * each[0] + alpha * each[1])  # stable
     (cos, emd, nearer), (other_cos, other_emd, farther) = measured
@@ -64,9 +76,9 @@ def margin(match: Match, plans: tuple[TransportPlan, TransportPlan], alpha: floa
 
 
 def _per_patch(plan: TransportPlan, d_emd: float, grid: tuple[int, int]) -> np.ndarray:
-    """(rows, columns) float64: what each query patch contributes to D_EMD, NaN where it was dropped.
+    """Return the contribution of each query patch to D_EMD, (rows, columns) float64, NaN where it was dropped.
 
-    The plan is float32, so its contributions sum to D_EMD within rounding; scaled, they do so to the last digit.
+    The plan is float32, so its contributions sum to D_EMD only up to rounding; they are scaled to match exactly.
     """
     contributions = (plan.plan.astype(np.float64) * plan.cost).sum(axis=1)
     flat = np.full(grid[0] * grid[1], np.nan)

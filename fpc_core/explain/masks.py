@@ -1,6 +1,6 @@
-"""Patch grids from an `Encoding`: who survived each dropping block, the attention that decided it, and on what it lay.
+"""Patch grids of an `Encoding`: survivors of each dropping block, and what the dropped patches show.
 
-All grids are (rows, columns) arrays; of an encoding of several images, of the first.
+All grids are (rows, columns) arrays; of an encoding of several images, those of the first.
 """
 
 from __future__ import annotations
@@ -17,9 +17,12 @@ from fpc_core.results import DropStage, Encoding
 
 
 def to_grid(values: np.ndarray, positions: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
-    """Scatter per-token values (n,) at original positions (n,) into a (rows, columns) float32 grid.
+    """Scatter values per token into a (rows, columns) float32 grid; positions without a token are NaN.
 
-    Positions without a token are NaN.
+    Args:
+        values: (n,).
+        positions: (n,) original positions.
+        grid: Rows and columns.
     """
     flat = np.full(grid[0] * grid[1], np.nan, dtype=np.float32)
     flat[positions] = values
@@ -27,13 +30,13 @@ def to_grid(values: np.ndarray, positions: np.ndarray, grid: tuple[int, int]) ->
 
 
 def survivors(encoding: Encoding) -> tuple[np.ndarray, ...]:
-    """One boolean (rows, columns) grid per dropping block: True where the patch leaves the block alive."""
+    """Return one boolean (rows, columns) grid per dropping block: True where the patch survives it."""
     return tuple(_mask(stage, encoding.grid) for stage in encoding.stages)
 
 
 @dataclass(frozen=True)
 class Shares:
-    """Of what a set of patches consists: mean area fractions of its patches, together 1; NaN for no patches."""
+    """What a set of patches shows: mean area fractions that sum to 1, NaN for no patches."""
 
     person: float
     occluder: float
@@ -42,10 +45,14 @@ class Shares:
 
 @dataclass(frozen=True)
 class DropShares:
-    """One dropping block against the true masks.
+    """One dropping block compared with the ground-truth masks.
 
-    entered, dropped: patches.  of_entered: of all that entered, which is also what dropping as many of them at random
-    gives on average.  of_dropped: of those that fell.
+    Attributes:
+        block: Index of the block.
+        entered: Patches that entered.
+        dropped: Patches that were dropped.
+        of_entered: What the entering patches show, which random dropping would match on average.
+        of_dropped: What the dropped patches show.
     """
 
     block: int
@@ -56,11 +63,13 @@ class DropShares:
 
 
 def patch_areas(mask: np.ndarray, config: ModelConfig) -> tuple[np.ndarray, np.ndarray]:
-    """The share of every patch's pixels that shows the person, and that shows an occluder: two (rows, columns) grids.
+    """Return the share of every patch that shows the person, and that shows an occluder: (rows, columns) each.
 
-    mask: (h, w) uint8 of `fpc_core.data.ground_truth`, enlarged to the model's image size by repeating pixels. A
-    person's pixels that an occluder covers are the occluder's. Patches overlap where the stride is smaller than the
-    patch.
+    Covered pixels of a person count as occluder. Patches overlap if the stride is smaller than the patch.
+
+    Args:
+        mask: (h, w) uint8 of `fpc_core.data.ground_truth`, enlarged to the model's image size by repeating pixels.
+        config: The model.
     """
     classes = np.stack([mask == PERSON, (mask == OCCLUDER) | (mask == OCCLUDER_BEFORE_PERSON)])
     pixels = torch.from_numpy(classes.astype(np.float32)).unsqueeze(0)
@@ -70,9 +79,12 @@ def patch_areas(mask: np.ndarray, config: ModelConfig) -> tuple[np.ndarray, np.n
 
 
 def drop_shares(encoding: Encoding, person: np.ndarray, occluder: np.ndarray) -> tuple[DropShares, ...]:
-    """At every dropping block: person, occluder and background in the patches dropped there, and in all that entered.
+    """Compare every dropping block with the ground truth.
 
-    person, occluder: (rows, columns) of `patch_areas`.
+    Args:
+        encoding: Of one image.
+        person: (rows, columns) of `patch_areas`.
+        occluder: (rows, columns) of `patch_areas`.
     """
     shares = []
     alive = np.ones(encoding.grid, dtype=bool)

@@ -1,7 +1,7 @@
-"""Overlays on an image: veils over dropped patches, heat over attended ones.
+"""Overlays on an image: white over dropped patches, colour over attended ones.
 
-Images are uint8 (H, W, 3) of the model's input size, grids are (rows, columns). With a stride below the patch size
-patches overlap; a pixel then shows the patch whose centre is nearest.
+Images are (H, W, 3) uint8 at the model's input size, grids are (rows, columns). If patches overlap, a pixel shows the
+patch with the nearest centre.
 """
 
 from __future__ import annotations
@@ -11,13 +11,17 @@ from PIL import ImageColor
 
 from fpc_core.config import ModelConfig
 
-VEIL = 0.82  # how white a dropped patch gets; 1 would hide what was lost
-STRIPE, STRIPE_WIDTH = 10, 3  # pixels from stripe to stripe, and of each
+VEIL = 0.82  # opacity of white over a dropped patch; 1 would hide it completely
+STRIPE, STRIPE_WIDTH = 10, 3  # period and width in pixels
 HEAT = 0.62  # opacity of attention over the image
 
 
 def grid_to_pixels(grid: np.ndarray, config: ModelConfig) -> np.ndarray:
-    """Spread a (rows, columns) grid over the pixels of the input: (H, W). Raises ValueError for another grid."""
+    """Spread a (rows, columns) grid over the pixels of the input, (H, W).
+
+    Raises:
+        ValueError: The grid has another shape.
+    """
     if grid.shape != config.grid:
         raise ValueError(f"a grid of {grid.shape} does not fit the model's {config.grid} patches")
     height, width = config.image_size
@@ -25,7 +29,7 @@ def grid_to_pixels(grid: np.ndarray, config: ModelConfig) -> np.ndarray:
 
 
 def patch_centres(config: ModelConfig) -> np.ndarray:
-    """(N, 2) x and y in pixels of every patch centre, row-major."""
+    """Return x and y in pixels of every patch centre, (N, 2), row-major."""
     rows, columns = config.grid
     y, x = np.mgrid[:rows, :columns]
     middle = (config.patch_size - 1) / 2
@@ -33,17 +37,22 @@ def patch_centres(config: ModelConfig) -> np.ndarray:
 
 
 def veil(image: np.ndarray, alive: np.ndarray, config: ModelConfig) -> np.ndarray:
-    """The image with its dropped patches whitened. alive: boolean (rows, columns)."""
+    """Whiten the dropped patches; alive: boolean (rows, columns)."""
     return _blend(image, np.array([255.0] * 3), np.where(grid_to_pixels(alive, config), 0.0, VEIL))
 
 
 def stripes(
     image: np.ndarray, alive: np.ndarray, only: np.ndarray, config: ModelConfig, colour: str, falling: bool
 ) -> np.ndarray:
-    """The image with its dropped patches whitened and stripes over those alive here and `only` here.
+    """Whiten the dropped patches, and draw stripes over patches that are alive here only.
 
-    alive, only: boolean (rows, columns).  colour: hex, of stripes that alternate with white ones, so that they show on
-    any image.  falling: whether they fall to the right, so that two sides differ without colour.
+    Args:
+        image: (H, W, 3) uint8.
+        alive: (rows, columns) bool.
+        only: (rows, columns) bool, patches that the other side dropped.
+        config: The model.
+        colour: Hex colour of the stripes, which alternate with white so that they show on any image.
+        falling: Whether they fall to the right, so that two sides differ without colour.
     """
     alone = grid_to_pixels(only, config)
     y, x = np.indices(alone.shape)
@@ -54,7 +63,15 @@ def stripes(
 
 
 def heat(image: np.ndarray, values: np.ndarray, config: ModelConfig, top: float, bottom: float = 0.0) -> np.ndarray:
-    """The image under a viridis map of values from `bottom` to `top`; patches without a value (NaN) get the veil."""
+    """Draw a viridis map over the image; patches without a value (NaN) are whitened.
+
+    Args:
+        image: (H, W, 3) uint8.
+        values: (rows, columns).
+        config: The model.
+        top: Value of the last colour.
+        bottom: Value of the first colour.
+    """
     spread = grid_to_pixels(values, config)
     known = np.isfinite(spread)
     above = np.where(known, spread - bottom, 0.0)
@@ -64,7 +81,7 @@ def heat(image: np.ndarray, values: np.ndarray, config: ModelConfig, top: float,
 
 
 def mesh(image: np.ndarray, config: ModelConfig) -> np.ndarray:
-    """The image with white lines between its patches."""
+    """Draw white lines between the patches."""
     index = grid_to_pixels(np.arange(config.patches).reshape(config.grid), config)
     edge = np.zeros(index.shape, bool)
     edge[1:] |= index[1:] != index[:-1]
@@ -73,7 +90,7 @@ def mesh(image: np.ndarray, config: ModelConfig) -> np.ndarray:
 
 
 def framed(image: np.ndarray, position: int, config: ModelConfig) -> np.ndarray:
-    """The image with an orange frame around one patch."""
+    """Draw an orange frame around one patch."""
     inside = grid_to_pixels(np.arange(config.patches).reshape(config.grid), config) == position
     rows, columns = (np.flatnonzero(inside.any(axis=axis)) for axis in (1, 0))
     core = np.zeros_like(inside)
@@ -82,8 +99,8 @@ def framed(image: np.ndarray, position: int, config: ModelConfig) -> np.ndarray:
 
 
 def viridis(values: np.ndarray) -> np.ndarray:
-    """RGB (..., 3) in 0..255 of values in [0, 1], clipped."""
-    import matplotlib  # its colour maps take a quarter of a second: not before heat is drawn
+    """Map values in [0, 1] to RGB (..., 3) in 0..255; values outside are clipped."""
+    import matplotlib  # takes a quarter of a second, so only when heat is drawn
 
     return matplotlib.colormaps["viridis"](np.clip(values, 0.0, 1.0), bytes=True)[..., :3].astype(float)
 

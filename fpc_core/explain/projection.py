@@ -1,7 +1,7 @@
 """A flat map of features: their two principal components, by scikit-learn.
 
-PCA and not UMAP: a query is placed exactly where its feature belongs, the share of the variance that the map shows can
-be told, and it takes 0.1 s where UMAP takes over a minute for 5,000 images on one core.
+PCA rather than UMAP: a query can be placed exactly, the share of the variance shown is known, and it takes 0.1 s where
+UMAP takes over a minute for 5,000 images on one core.
 """
 
 from __future__ import annotations
@@ -13,26 +13,36 @@ import numpy as np
 
 @dataclass(frozen=True, eq=False)
 class FlatMap:
-    """mean: (C,) and axes: (2, C) of the features fitted to.  explained: share of their variance on each axis."""
+    """A fitted projection.
+
+    Attributes:
+        mean: (C,) of the fitted features.
+        axes: (2, C).
+        explained: Share of the variance on each axis.
+    """
 
     mean: np.ndarray
     axes: np.ndarray
     explained: tuple[float, float]
 
     def place(self, features: np.ndarray) -> np.ndarray:
-        """(n, C) features, normalised like those of the fit -> (n, 2)."""
+        """Project features (n, C), normalised like those of the fit, to (n, 2)."""
         return (features - self.mean) @ self.axes.T
 
 
 def flat_map(features: np.ndarray) -> FlatMap:
-    """features: (n, C) L2-normalised, n and C at least 2. The same features give the same map.
+    """Fit the projection; equal features give equal maps.
 
-    Raises ValueError for fewer.
+    Args:
+        features: (n, C), L2-normalised, n and C at least 2.
+
+    Raises:
+        ValueError: There are fewer.
     """
     if features.ndim != 2 or min(features.shape) < 2:
-        raise ValueError(f"a map needs two features of two channels at least, not {features.shape}")
-    with np.errstate(invalid="ignore"):  # all features equal: there is no variance to take shares of
-        from sklearn.decomposition import PCA  # half a second: not before a map is drawn
+        raise ValueError(f"a map needs at least two features of two channels, not {features.shape}")
+    with np.errstate(invalid="ignore"):  # equal features have no variance
+        from sklearn.decomposition import PCA  # takes half a second, so only when a map is drawn
 
         fitted = PCA(2, svd_solver="covariance_eigh").fit(features)
     shares = np.nan_to_num(fitted.explained_variance_ratio_)
@@ -40,7 +50,14 @@ def flat_map(features: np.ndarray) -> FlatMap:
 
 
 def map_rows(total: int, always: np.ndarray, most: int, seed: int = 0) -> np.ndarray:
-    """Sorted rows to draw of `total`: all if there are no more than `most`, else `always` and a random rest."""
+    """Choose rows to draw, sorted: all if there are at most `most`, else `always` and a random rest.
+
+    Args:
+        total: Number of rows.
+        always: Rows to include.
+        most: How many to draw.
+        seed: Of the random rest.
+    """
     if total <= most:
         return np.arange(total)
     rest = np.setdiff1d(np.arange(total), always)

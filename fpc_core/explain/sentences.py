@@ -1,4 +1,4 @@
-"""Sentences made from numbers. Pure functions: they choose words, they compute nothing new."""
+"""Sentences made from numbers. They choose words and compute nothing new."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from fpc_core.explain.margin import Margin
 from fpc_core.explain.masks import DropShares
 from fpc_core.results import Consolidation, Encoding
 
-UNITS = 10_000  # a distance is told in four decimals
+UNITS = 10_000  # distances have four decimals
 
 
 def drop_sentence(encoding: Encoding, truth: Sequence[DropShares] = ()) -> str:
-    """How many patches were dropped and which; and what they show, where that is known. truth: `masks.drop_shares`."""
+    """Describe how many patches were dropped, and what they show if `truth` (`masks.drop_shares`) is given."""
     patches = encoding.grid[0] * encoding.grid[1]
     lost = patches - encoding.patches.shape[1]
     if not lost:
@@ -41,7 +41,7 @@ def drop_sentence(encoding: Encoding, truth: Sequence[DropShares] = ()) -> str:
 
 
 def decoder_sentence(consolidation: Consolidation, ranks: Mapping[int, int]) -> str:
-    """Whom the decoder attended to. ranks: 1-based, by D, of the memory rows that have one."""
+    """Describe what the decoder attended to; `ranks` are 1-based, by D, of the rows that have one."""
     shares = consolidation.neighbor_shares
     most = int(shares.argmax())
     row = int(consolidation.neighbors[most])
@@ -55,9 +55,12 @@ def decoder_sentence(consolidation: Consolidation, ranks: Mapping[int, int]) -> 
 
 
 def final_sentence(by_distance: Mapping[int, int], final: Mapping[int, int], matches: Sequence[int] | None) -> str:
-    """What consolidation did to the ranking. by_distance, final: 1-based rank of every memory row that has one.
+    """Describe what consolidation did to the ranking.
 
-    matches: memory rows that show the same identity, None where that is not known.
+    Args:
+        by_distance: 1-based rank by D of every row that has one.
+        final: 1-based rank after consolidation.
+        matches: Rows of the query's identity; None if it is unknown.
     """
     if matches is None:
         first = min(final, key=final.__getitem__)
@@ -79,7 +82,14 @@ def _ranked(rank: int | None) -> str:
 def patch_sentence(
     lives: Sequence[PatchLife], living: LivingRange, keep_rates: Sequence[float], strategy: DropStrategy
 ) -> str:
-    """What became of one patch, and at which keep rates it lives. lives: its `life_line`; keep_rates: ascending."""
+    """Describe what happened to one patch, and at which keep rates it survives.
+
+    Args:
+        lives: Its `life_line`.
+        living: Its `living_range`.
+        keep_rates: Those that were tried, ascending.
+        strategy: The drop strategy.
+    """
     last = lives[-1]
     kept = f"{'Fell in' if not last.kept else 'Survived every drop; at'} block {last.block}"
     place = f"place {last.rank + 1} of {last.entered} by attention"
@@ -106,21 +116,27 @@ def _living(living: LivingRange, keep_rates: Sequence[float]) -> str:
 
 
 def format_parts(d_cos: float, d_emd: float, alpha: float) -> tuple[int, int, int]:
-    """(1 - alpha) D_cos, alpha D_EMD and D in units of the last decimal told; the first two sum to the third exactly.
+    """Return (1 - alpha) D_cos, alpha D_EMD and D in units of the last decimal; the first two sum to the third.
 
-    Rounded one by one they might not: then the transport part takes the difference.
+    If rounding breaks the sum, the transport part absorbs the difference.
     """
     total, cosine = round(UNITS * ((1 - alpha) * d_cos + alpha * d_emd)), round(UNITS * (1 - alpha) * d_cos)
     return cosine, total - cosine, total
 
 
 def format_units(units: int) -> str:
-    """Units of the last decimal as text: 310 -> 0.0310, -90 -> −0.0090."""
+    """Format units of the last decimal: 310 -> 0.0310, -90 -> −0.0090."""
     return f"{'−' if units < 0 else ''}{abs(units) / UNITS:.4f}"
 
 
 def comparison_sentence(margin: Margin, names: tuple[str, str], alpha: float) -> str:
-    """Why the winner of two hits won, in one sentence. names: of winner and loser. Its numbers add up."""
+    """Explain in one sentence why the winner of two hits won. Its numbers add up.
+
+    Args:
+        margin: Of the two hits.
+        names: Of winner and loser.
+        alpha: Weight of the transport.
+    """
     winner, loser = names
     cosine, transport, total = (
         there - here
@@ -151,7 +167,7 @@ def comparison_sentence(margin: Margin, names: tuple[str, str], alpha: float) ->
 
 
 def _where(thirds: np.ndarray, gain: bool) -> str:
-    """In which third of the picture most of the transport part lies: of those that pull its way, more than half."""
+    """Name the third of the image that has more than half of the transport gain or loss."""
     pulling = np.maximum(thirds if gain else -thirds, 0.0)
     what = "transport gain" if gain else "transport loss"
     if not pulling.any():

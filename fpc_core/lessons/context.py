@@ -1,4 +1,4 @@
-"""The case a lesson tells: one search, and the hit that it follows."""
+"""What a lesson is about: one search, and the hit that it follows."""
 
 from __future__ import annotations
 
@@ -17,15 +17,21 @@ from fpc_core.results import QueryTrace, TransportPlan
 from fpc_core.retrieval import Retriever
 from fpc_core.runtime.interruption import once
 
-SHOWN = 10  # hits among which a rival is looked for, as on the Explore page
+SHOWN = 10  # hits to compare with, as on the Explore page
 
 
 @dataclass(frozen=True, eq=False)
 class LessonContext:
-    """hit: memory row of the shortlisted image that the lesson follows.
+    """One search and the hit that the lesson follows.
 
-    truth: of the query at every dropping block, where the data has true masks; else empty.
-    planned: the transport plan to a shortlisted memory row, where it is kept; else it is computed.
+    Attributes:
+        retriever: Model and gallery memory.
+        trace: The search.
+        subject: Identity and camera of the query.
+        uses_cameras: Whether cameras decide what is junk.
+        hit: Row of the hit in the gallery memory.
+        truth: What was dropped at every block, where ground-truth masks exist; else empty.
+        planned: Returns a cached transport plan by row; without it plans are computed.
     """
 
     retriever: Retriever
@@ -38,17 +44,17 @@ class LessonContext:
 
     @property
     def config(self) -> ModelConfig:
-        """Of the model."""
+        """The model's configuration."""
         return self.retriever.model.config
 
     @property
     def records(self) -> Sequence[ImageRecord]:
-        """Of the memory, by row."""
+        """Records of the gallery memory, by row."""
         return self.retriever.memory.records
 
     @cached_property
     def place(self) -> int:
-        """Of the hit in the shortlist."""
+        """Position of the hit in the shortlist."""
         return self.trace.match.shortlist.place(self.hit)
 
     @once
@@ -58,7 +64,7 @@ class LessonContext:
 
     @cached_property
     def match_labels(self) -> dict[int, MatchLabel]:
-        """Of every shortlisted row, nearest by D first."""
+        """Whether each shortlisted row is a match, nearest by D first."""
         rows = self.trace.by_distance.indices.tolist()
         return {row: match_label(self.records[row], self.subject, self.uses_cameras) for row in rows}
 
@@ -69,27 +75,27 @@ class LessonContext:
 
     @cached_property
     def rival(self) -> int | None:
-        """The hit that the followed one is compared with: the one that says most; None without any other."""
+        """The most instructive hit to compare with, or None."""
         rows = list(self.match_labels)
         return comparison_candidates(rows, list(self.match_labels.values()), self.hit, SHOWN, show_junk=False)[1]
 
     def comparison_sentence(self) -> str:
-        """The followed hit against its rival, in one sentence."""
+        """Compare the hit with its rival in one sentence."""
         if self.rival is None:
             return "There is no other hit to compare it with."
         alpha = self.trace.settings.alpha
-        won = margin(self.trace.match, (self.plan, self.plan_to(self.rival)), alpha, self.config.grid)
-        return comparison_sentence(won, (self.name(won.winner), self.name(won.loser)), alpha)
+        difference = margin(self.trace.match, (self.plan, self.plan_to(self.rival)), alpha, self.config.grid)
+        return comparison_sentence(difference, (self.name(difference.winner), self.name(difference.loser)), alpha)
 
     def plan_to(self, row: int) -> TransportPlan:
-        """The transport plan to a shortlisted memory row."""
+        """Return the transport plan to a shortlisted row."""
         if self.planned is not None:
             return self.planned(row)
-        place = self.trace.match.shortlist.place(row)
-        return self.retriever.plan(self.trace.encoding, self.trace.match, place, self.trace.settings)
+        position = self.trace.match.shortlist.place(row)
+        return self.retriever.plan(self.trace.encoding, self.trace.match, position, self.trace.settings)
 
     def name(self, row: int) -> str:
-        """A hit as it is called in sentences."""
+        """Return the name of a hit in sentences."""
         return f"#{self.ranks[row]}" if row in self.ranks else "the junk image"
 
 
@@ -98,18 +104,25 @@ def lesson_context(
     trace: QueryTrace,
     subject: QueryIdentity,
     uses_cameras: bool,
-    asked: int | None = None,
+    requested: int | None = None,
     truth: tuple[DropShares, ...] = (),
     planned: Callable[[int], TransportPlan] | None = None,
 ) -> LessonContext:
-    """truth, planned: see `LessonContext`.
+    """Choose the hit to follow and bundle what a lesson needs.
 
-    asked: the hit to follow; where it is none or not on the shortlist, the nearest by D that is not junk.
+    Args:
+        retriever: Model and gallery memory.
+        trace: The search.
+        subject: Identity and camera of the query.
+        uses_cameras: Whether cameras decide what is junk.
+        requested: Row of the hit; by default, or if it is not shortlisted, the nearest by D that is not junk.
+        truth: See `LessonContext`.
+        planned: See `LessonContext`.
     """
     records = retriever.memory.records
     rows = trace.by_distance.indices.tolist()
     nearest = next(
         (row for row in rows if match_label(records[row], subject, uses_cameras) is not MatchLabel.JUNK), rows[0]
     )
-    hit = nearest if asked is None or asked not in rows else asked
+    hit = nearest if requested is None or requested not in rows else requested
     return LessonContext(retriever, trace, subject, uses_cameras, hit, truth, planned)

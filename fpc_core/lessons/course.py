@@ -22,5 +22,5 @@ STEPS: Mapping[str, Callable[[LessonContext], Step]] = {
 
 
 def lesson(case: LessonContext) -> tuple[Step, ...]:
-    """All nine, with the numbers of this case."""
+    """Return all nine steps with the numbers of this search."""
     return tuple(build(case) for build in STEPS.values())

@@ -1,4 +1,4 @@
-"""Sinkhorn to step through: a toy that can be checked by hand, and the pair of the lesson, both at falling epsilon."""
+"""Sinkhorn iterations to step through: a toy to check by hand and the pair of the lesson, at falling epsilon."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from fpc_core.matching.transport import solve_exact
 TOY_NAMES = ("head", "chest", "legs", "feet")
 TOY_QUERY = (0.4, 0.3, 0.2, 0.1)  # a query whose lower half is hidden
 TOY_GALLERY = (0.25, 0.25, 0.25, 0.25)
-TOY_STEP = 0.1  # ground cost of parts one apart; two apart cost four times as much, three apart nine times
+TOY_STEP = 0.1  # ground cost of neighbouring parts; it grows with the squared distance
 TOY_EPSILONS = (0.5, 0.2, 0.1, 0.05, 0.02, 0.01)
 PAIR_EPSILONS = (0.2, 0.1, 0.05, 0.02, 0.01, 0.005)
 SETTLED = 1e-4  # L1 error at which a run ends
-LONGEST = 600  # iterations, after which it ends unsettled
+LONGEST = 600  # iterations after which a run ends without having converged
 
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """A `Scaling` without its plan, which f and g give again. cost: sum of plan * ground cost."""
+    """A `Scaling` without its plan, which f and g determine; `cost` is the sum of plan * ground cost."""
 
     iteration: int
     fitted: Fitted
@@ -35,14 +35,14 @@ class Snapshot:
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """Sinkhorn at one epsilon, from the kernel on; of later iterations only some are kept."""
+    """Sinkhorn at one epsilon, starting from the kernel. Only some of the later iterations are stored."""
 
     epsilon: float
     snapshots: tuple[Snapshot, ...]
 
     @property
     def settled(self) -> bool:
-        """Whether its last iteration met the tolerance."""
+        """Whether the last iteration met the tolerance."""
         return self.snapshots[-1].error <= SETTLED
 
 
@@ -50,8 +50,13 @@ class Run:
 class Problem:
     """One transport problem at falling epsilon, and its exact plan.
 
-    cost: (M, N), a: (M,), b: (N,).  exact: (M, N) POT's plan.  start: place of the run and, in it, of the snapshot that
-    are shown first.
+    Attributes:
+        cost: (M, N) ground cost.
+        a: (M,) marginal.
+        b: (N,) marginal.
+        runs: One per epsilon.
+        exact: (M, N) plan of POT's solver.
+        start: Indices of the run and the snapshot shown first.
     """
 
     cost: np.ndarray
@@ -63,13 +68,13 @@ class Problem:
 
     @property
     def exact_cost(self) -> float:
-        """Of the plan without entropy."""
+        """Cost of the exact plan."""
         return float((self.exact * self.cost).sum())
 
 
 @dataclass(frozen=True, eq=False)
 class Runs:
-    """rows: original grid positions (M,) of the pair's query patches; its columns are the full grid."""
+    """The toy and the pair; `rows` are the original grid positions (M,) of the pair's query patches."""
 
     toy: Problem
     pair: Problem
@@ -78,10 +83,10 @@ class Runs:
 
 @cache
 def toy() -> Problem:
-    """Four body parts: cost 0.1 (m - n)^2, so the cheapest plan moves nothing past anything else.
+    """Return four body parts with cost 0.1 (m - n)^2, so that the cheapest plan moves nothing past anything else.
 
-    By hand, from the top: head 0.25 stays and 0.15 goes one down; chest 0.1 stays and 0.2 goes one down; legs 0.05 stay
-    and 0.15 go one down; feet 0.1 stay. D_EMD = 0.1 (0.15 + 0.2 + 0.15) = 0.05.
+    By hand, from the top: of the head 0.25 stays and 0.15 moves down by one; chest 0.1 stays, 0.2 moves; legs 0.05
+    stay, 0.15 move; feet 0.1 stay. D_EMD = 0.1 (0.15 + 0.2 + 0.15) = 0.05.
     """
     parts = np.arange(len(TOY_NAMES))
     cost = TOY_STEP * (parts[:, None] - parts[None, :]) ** 2.0
@@ -89,10 +94,14 @@ def toy() -> Problem:
 
 
 def pair(cost: np.ndarray, a: np.ndarray, b: np.ndarray, epsilon: float, iterations: int | None) -> Problem:
-    """The pair of a search. cost: (M, N), a: (M,), b: (N,).
+    """Return the pair of a search.
 
-    epsilon: of the search, which is among the runs.  iterations: after how many its solver stopped, which is shown
-    first; None for a solver that does not iterate so.
+    Args:
+        cost: (M, N) ground cost.
+        a: (M,) marginal.
+        b: (N,) marginal.
+        epsilon: Of the search, included among the runs.
+        iterations: After which its solver stopped, shown first; None for a solver that does not iterate this way.
     """
     epsilons = tuple(sorted({*PAIR_EPSILONS, epsilon}, reverse=True))
     return _problem(cost, a, b, epsilons, halves=False, shown=(epsilons.index(epsilon), iterations))
@@ -108,41 +117,48 @@ def _problem(
     shown: tuple[int, int | None],
 ) -> Problem:
     cost, a, b = (np.asarray(each, dtype=np.float64) for each in (cost, a, b))
-    a, b = a / a.sum(), b / b.sum()  # float32 marginals sum to 1 within rounding only
-    at, iterations = shown
+    a, b = a / a.sum(), b / b.sum()  # float32 marginals sum to 1 only up to rounding
+    shown_run, iterations = shown
     runs = tuple(
-        Run(epsilon, tuple(_kept(scalings(cost, a, b, epsilon), cost, halves, iterations if place == at else None)))
-        for place, epsilon in enumerate(epsilons)
+        Run(
+            epsilon,
+            tuple(_snapshots(scalings(cost, a, b, epsilon), cost, halves, iterations if index == shown_run else None)),
+        )
+        for index, epsilon in enumerate(epsilons)
     )
     first = next(
-        (place for place, each in enumerate(runs[at].snapshots) if each.iteration == iterations),
-        len(runs[at].snapshots) - 1,
+        (index for index, each in enumerate(runs[shown_run].snapshots) if each.iteration == iterations),
+        len(runs[shown_run].snapshots) - 1,
     )
-    return Problem(cost, a, b, runs, solve_exact(cost, a, b)[0], (at, first))
+    return Problem(cost, a, b, runs, solve_exact(cost, a, b)[0], (shown_run, first))
 
 
-def _kept(states: Iterator[Scaling], cost: np.ndarray, halves: bool, wanted: int | None) -> Iterator[Snapshot]:
-    """The kernel, every row scaling of the first iterations, ever fewer later ones, and the last.
+def _snapshots(states: Iterator[Scaling], cost: np.ndarray, halves: bool, wanted: int | None) -> Iterator[Snapshot]:
+    """Yield the kernel, every row scaling of the first iterations, ever fewer later ones, and the last.
 
-    halves: column scalings of the first iterations too.  wanted: an iteration to keep in any case.
+    Args:
+        states: Iterations of Sinkhorn.
+        cost: (M, N) ground cost.
+        halves: Whether to include column scalings of the first iterations.
+        wanted: An iteration to include in any case.
     """
     moments = _moments()
     for state in states:
-        done = state.fitted is Fitted.ROWS and (
+        last = state.fitted is Fitted.ROWS and (
             (state.error <= SETTLED and state.iteration >= (wanted or 0)) or state.iteration == LONGEST
         )
         early = halves and state.iteration <= 4
         rows = state.fitted is not Fitted.COLUMNS and (state.iteration in moments or state.iteration == wanted)
-        if rows or early or done:
-            paid = float((state.plan * cost).sum())
-            yield Snapshot(state.iteration, state.fitted, state.f, state.g, state.error, paid)
-        if done:
+        if rows or early or last:
+            total_cost = float((state.plan * cost).sum())
+            yield Snapshot(state.iteration, state.fitted, state.f, state.g, state.error, total_cost)
+        if last:
             return
 
 
 @cache
 def _moments() -> frozenset[int]:
-    """0 to 6, then each about a quarter after the one before."""
+    """Return 0 to 6, then iterations that grow by about a quarter."""
     moments = [*range(7)]
     while moments[-1] < LONGEST:
         moments.append(max(moments[-1] + 1, round(1.25 * moments[-1])))

@@ -1,4 +1,4 @@
-"""What one step of the lesson is made of. Plain values: the app and the exported file draw the same ones."""
+"""The parts of a lesson step, as plain values that the app and the exported file draw alike."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fpc_core.lessons.sinkhorn_runs import Runs
 
 @dataclass(frozen=True)
 class Equation:
-    """symbols, numbers: LaTeX; `numbers` is the same with today's numbers, one line each.  source: as "Eq. 10"."""
+    """An equation in LaTeX, once with symbols and once with numbers, and its source, such as "Eq. 10"."""
 
     source: str
     symbols: str
@@ -21,7 +21,7 @@ class Equation:
 
 @dataclass(frozen=True)
 class Quiz:
-    """Predict, then see. answer: place of the right choice.  reveal: why, with the numbers."""
+    """A question to answer before seeing the result; `answer` is the index of the right choice, `reveal` the reason."""
 
     prompt: str
     choices: tuple[str, ...]
@@ -42,8 +42,11 @@ Layers = tuple[tuple[str, np.ndarray], ...]
 class Panel:
     """One image under its patch grid.
 
-    row: of the gallery image in the memory, None for the query.  layers: name and (rows, columns) grid of values, NaN
-    for a patch that is not there; none to show the patches themselves.  told: what is said of every patch.
+    Attributes:
+        name: Its heading.
+        row: Row of the gallery image, None for the query.
+        layers: Name and (rows, columns) grid of values, NaN for missing patches; none to show the patches themselves.
+        told: Description of every patch.
     """
 
     name: str
@@ -56,9 +59,14 @@ class Panel:
 class PatchMaps:
     """Panels on one colour scale.
 
-    label: of the scale.  percent: whether its values are shares.  links: (M, N) between the patches `kept` (M,) of the
-    query and all patches of the gallery image: what its panel shows while a patch of the query is touched.  start: the
-    query patch shown first, -1 for none.
+    Attributes:
+        panels: The images.
+        label: Of the scale.
+        percent: Whether values are shares.
+        links: (M, N) values between the query's patches `kept` and all gallery patches, shown while a query patch is
+            touched.
+        kept: (M,) patches of the query.
+        start: Query patch shown first, -1 for none.
     """
 
     panels: tuple[Panel, ...]
@@ -70,7 +78,7 @@ class PatchMaps:
 
     @property
     def range(self) -> tuple[float, float]:
-        """Of the colour scale: from 0 for shares, from the least value for links; to the largest."""
+        """Ends of the colour scale: from 0 for shares, from the least value for links, to the largest."""
         if self.links is not None:
             return float(self.links.min()), float(self.links.max())
         values = [float(np.nanmax(grid)) for panel in self.panels for _, grid in panel.layers]
@@ -79,11 +87,18 @@ class PatchMaps:
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One step.
+    """One step of the lesson.
 
-    key: its name in links.  question: what it answers.  text: plain sentences; a term stands between ** where it is
-    introduced.  today: what happened to this query, in a sentence or two.  maps, runs: for its picture, where what is
-    drawn is not in the trace already.
+    Attributes:
+        key: Its name in links.
+        title: Its heading.
+        question: What it answers.
+        text: Plain sentences; a term is between ** where it is introduced.
+        today: What happened to this query.
+        equations: With this query's numbers.
+        quiz: Its question.
+        maps: For its picture.
+        runs: For its picture.
     """
 
     key: str
@@ -98,12 +113,12 @@ class Step:
 
 
 def choose_near(value: float, scale: Sequence[float]) -> int:
-    """The place of the number on an ascending positive scale that is nearest to `value` by ratio."""
+    """Return the index of the number on an ascending positive scale that is nearest to `value` by ratio."""
     return int(np.abs(np.log(np.asarray(scale)) - np.log(max(value, 1e-12))).argmin())
 
 
 def count_choices(right: int, others: Sequence[int], most: int = 4) -> tuple[tuple[str, ...], int]:
-    """Different counts as choices, ascending, and the place of the right one. others: the best first."""
+    """Return different counts as ascending choices, and the index of the right one; `others` are best first."""
     picked = [right]
     for other in others:
         if other not in picked and len(picked) < most:
@@ -113,16 +128,16 @@ def count_choices(right: int, others: Sequence[int], most: int = 4) -> tuple[tup
 
 
 def number(value: float, digits: int = 4) -> str:
-    """A number in LaTeX or text; a zero has no sign."""
+    """Format a number; zero has no sign."""
     text = f"{value:.{digits}f}"
     return text.lstrip("-") if float(text) == 0 else text
 
 
 def share(value: float, digits: int = 1) -> str:
-    """A fraction in percent, as it is told."""
+    """Format a fraction in percent."""
     return f"{value:.{digits}%}"
 
 
 def place_name(position: int, columns: int) -> str:
-    """As the browser's grids name a patch."""
+    """Return the name of a patch, as in the browser's grids."""
     return f"row {position // columns + 1}, column {position % columns + 1}"

@@ -1,4 +1,4 @@
-"""Sinkhorn to step through, as the browser takes it: every number is computed here, `stepper.js` only shows it.
+"""Data of the Sinkhorn stepper. Every number is computed here; `stepper.js` only shows it.
 
 The app and the exported lesson run the same script.
 """
@@ -23,10 +23,16 @@ STYLE = (_HERE / "stepper.css").read_text(encoding="utf-8")
 
 
 def stepper_data(runs: Runs, config: ModelConfig, pictures: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
-    """Plain values for `new SinkhornStepper(root).show(data)`. pictures, names: data URI and name of query and hit.
+    """Return plain values for `new SinkhornStepper(root).show(data)`.
 
-    An array is base64 of float32 (`packed`): of a run the potentials (snapshots, M + N), f before g; the plan of a
+    Arrays are base64 of float32 (`packed`): of a run the potentials (snapshots, M + N), f before g. The plan of a
     snapshot is exp((f + g - cost) / epsilon).
+
+    Args:
+        runs: The toy and the pair.
+        config: The model.
+        pictures: Data URIs of query and hit.
+        names: Of query and hit.
     """
     (rows, columns), (height, width) = config.grid, config.image_size
     return {

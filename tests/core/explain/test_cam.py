@@ -173,7 +173,7 @@ def test_leaving_a_patch_out_of_the_last_block_changes_d_cos_as_the_encoders_map
     ("how", "message"),
     [
         (explained(5, MapTarget.IDENTITY), r"training class in 0\.\.4, not 5"),
-        (explained(6), r"row of the memory in 0\.\.5, not 6"),
+        (explained(6), r"row of the gallery memory in 0\.\.5, not 6"),
         (explained(0, method=MapMethod.EIGEN_CAM), "does not depend on the decoder"),
     ],
 )
@@ -187,7 +187,7 @@ def test_what_the_decoder_cannot_explain_is_named(retriever, how, message):
     [
         (explained(None), (3, 6, 9), "name it by its row"),
         (explained(0, MapTarget.IDENTITY), (3, 6, 9), "similarity to one gallery image"),
-        (explained(6), (3, 6, 9), r"row of the memory in 0\.\.5, not 6"),
+        (explained(6), (3, 6, 9), r"row of the gallery memory in 0\.\.5, not 6"),
         (explained(0), (3, 10), r"after the last dropping block"),
     ],
 )

@@ -85,5 +85,5 @@ def test_the_rate_from_which_a_patch_lives_is_the_step_above_the_last_fall(fell,
 
 @pytest.mark.parametrize(("rates", "fell"), [((0.8, 0.3), [3, 3]), ((0.3,), [3, 3]), ((), [])])
 def test_fates_without_their_rates_are_refused(rates, fell):
-    with pytest.raises(ValueError, match="ascending keep rates"):
+    with pytest.raises(ValueError, match="keep_rates must be ascending"):
         living_range(rates, np.array(fell))
