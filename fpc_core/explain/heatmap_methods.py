@@ -50,5 +50,5 @@ TARGETED = frozenset({*MapMethod} - {MapMethod.EIGEN_CAM, MapMethod.ATTENTION, M
 """Methods that explain a target; the others' maps are the same for every target."""
 
 DECODER_METHODS = tuple(method for method in MapMethod if method is not MapMethod.EIGEN_CAM)
-"""EigenCAM sees only the normalised input of the decoder's block. A decoder with random weights behind its first norm would
-give the same map, which fails the sanity check of Adebayo et al. (2018)."""
+"""EigenCAM sees only the normalised input of the decoder's block. A decoder with random weights after its first norm
+would give the same map, which fails the sanity check of Adebayo et al. (2018)."""

@@ -1,4 +1,4 @@
-"""Figures of lines: a transport plan between two images, and D against alpha."""
+"""Line figures: a transport plan between two images, and D against alpha."""
 
 from __future__ import annotations
 
@@ -30,9 +30,19 @@ def draw_transport(
     flows: int,
     tone: MatchLabel,
 ) -> Figure:
-    """The heaviest `flows` of a plan as vector lines over the two images; dropped query patches are veiled.
+    """Draw the heaviest flows of a plan as lines over the two images; dropped query patches are whitened.
 
-    Width and opacity: mass, relative to the heaviest flow. Colour: ground cost, with its bar.
+    Width and opacity show mass relative to the heaviest flow, colour shows ground cost.
+
+    Args:
+        query: (H, W, 3) uint8.
+        gallery: (H, W, 3) uint8.
+        plan: Between the two.
+        alive: (rows, columns) bool, patches of the query that were kept.
+        config: The model.
+        style: Size and fonts.
+        flows: How many to draw.
+        tone: Whether the gallery image is a match.
     """
     words, width = WORDS[style.language], WIDTHS[style.width]
     text = style.font_size / 72 * 1.45
@@ -79,7 +89,7 @@ def draw_transport(
 
 
 def heaviest(plan: TransportPlan, flows: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and columns in the plan of its heaviest `flows`, heaviest first; those without mass are left out."""
+    """Return rows and columns of the heaviest flows of a plan, heaviest first, without empty ones."""
     flat = plan.plan.ravel()
     first = np.argsort(-flat, kind="stable")[:flows]
     rows, columns = np.unravel_index(first[flat[first] > 0], plan.plan.shape)
@@ -89,9 +99,14 @@ def heaviest(plan: TransportPlan, flows: int) -> tuple[np.ndarray, np.ndarray]:
 def draw_alpha_lines(
     match: Match, tones: Sequence[MatchLabel], alpha: float, style: FigureStyle, *, hits: int
 ) -> Figure:
-    """D (Eq. 10) of the shortlisted candidates that reach the first `hits` ranks at some alpha; rings: exact swaps.
+    """Draw D (Eq. 10) of the candidates that reach the first `hits` ranks at some alpha; rings mark exact swaps.
 
-    tones: of every shortlisted candidate, in shortlist order.
+    Args:
+        match: Shortlist and transport.
+        tones: Whether each shortlisted candidate is a match, in shortlist order.
+        alpha: Marked by a vertical line.
+        style: Size and fonts.
+        hits: Number of ranks.
     """
     words = WORDS[style.language]
     cos, emd = match.shortlist.d_cos, match.transport.distance

@@ -1,4 +1,4 @@
-"""Which fonts a figure can have here: TrueType alone, for only that is embedded as Type 42."""
+"""Fonts that figures can use on this machine: TrueType only, because only that is embedded as Type 42."""
 
 from __future__ import annotations
 
@@ -10,18 +10,21 @@ from fpc_core.io.dataclass_json import RecipeError
 
 SANS = ("DejaVu Sans", "Arial", "Helvetica", "Liberation Sans", "Noto Sans")
 SERIF = ("DejaVu Serif", "STIXGeneral", "Times New Roman", "Liberation Serif", "Noto Serif")
-"""DejaVu and STIX (of the look of Times) come with matplotlib: a recipe with one of them gives the same bytes anywhere.
-"""
+"""DejaVu and STIX (Times-like) come with matplotlib, so recipes that use them give the same bytes everywhere."""
 
 
 @cache
 def fonts() -> tuple[str, ...]:
-    """Those of SANS and SERIF that matplotlib has on this machine."""
+    """Return the fonts of SANS and SERIF that matplotlib finds on this machine."""
     return tuple(name for name in (*SANS, *SERIF) if _has(name))
 
 
 def check_font(name: str) -> None:
-    """Raises RecipeError for a font that cannot be had here: another in its place would give other bytes."""
+    """Check that a font is installed; another one in its place would give other bytes.
+
+    Raises:
+        RecipeError: It is not.
+    """
     if name not in fonts() and not _has(name):
         raise RecipeError(
             f"style.font {name[:60]!r} is not among the TrueType fonts of this machine; install it, or choose one of "

@@ -1,4 +1,4 @@
-"""Sheets of images: blocks of cells in inches, one block per query; pure functions of images and words."""
+"""Grids of images: blocks of cells in inches, one block per query."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _LINE = 1.45  # of text, in font sizes
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """image: uint8 (H, W, 3).  below: a line under it.  tone: the border of a hit."""
+    """An image (H, W, 3) uint8 with a line of text below; `tone` is the border of a hit."""
 
     image: np.ndarray
     below: str = ""
@@ -38,9 +38,12 @@ class Cell:
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """Rows of cells, all of one length; None leaves a place empty.
+    """Rows of cells of one length; None leaves a cell empty.
 
-    names: of the rows, at their left.  label: a line over them.
+    Attributes:
+        rows: The cells.
+        names: Of the rows, at their left.
+        label: A line above them.
     """
 
     rows: tuple[tuple[Cell | None, ...], ...]
@@ -55,9 +58,14 @@ class Block:
 def draw_sheet(
     blocks: Sequence[Block], heads: Sequence[str], style: FigureStyle, aspect: float, scale: Scale | None = None
 ) -> Figure:
-    """The blocks in `style.columns` columns; `heads` stand over the columns of every block of the first row.
+    """Draw blocks in `style.columns` columns.
 
-    aspect: height over width of an image.  scale: a bar under the sheet.
+    Args:
+        blocks: One per query.
+        heads: Above the columns of every block in the first row.
+        style: Size and fonts.
+        aspect: Height over width of an image.
+        scale: A colour bar below.
     """
     across = min(style.columns, len(blocks))
     length = len(blocks[0].rows[0])
@@ -89,7 +97,7 @@ def draw_sheet(
                 sign = letter_of(number * across + place)
                 _text(figure, at, top - letter * 0.5, sign, ha="left", weight="bold")
                 at += text * (0.25 + 0.35 * len(sign))
-            if block.label:  # a visitor's own words: no formula is read in them
+            if block.label:  # may contain $, which must not start a formula
                 _text(figure, at, top - letter * 0.5, block.label, ha="left", parse_math=False)
             for row, cells in enumerate(block.rows):
                 bottom = top - letter - row * row_height - cell_height
@@ -110,20 +118,20 @@ def draw_sheet(
 
 
 def fitting(words: Iterable[str], room: float, style: FigureStyle) -> float:
-    """The font size in points, the style's or a smaller one, at which each of the words is within `room` inches."""
+    """Return the style's font size in points, or a smaller one at which every word fits `room` inches."""
     font = FontProperties(family=matplotlib.rcParams["font.family"])
     wide = [TextPath((0, 0), word, size=style.font_size, prop=font).get_extents().width for word in set(words) if word]
     return style.font_size * min(1.0, 72 * room / max(wide, default=1.0))
 
 
 def letter_of(place: int) -> str:
-    """(a), (b), ... (z), (aa), (ab), ..."""
+    """Return (a), (b), ... (z), (aa), (ab), ..."""
     several, one = divmod(place, 26)
     return f"({string.ascii_lowercase[several - 1] if several else ''}{string.ascii_lowercase[one]})"
 
 
 def image_axes(figure: Figure, image: np.ndarray, x: float, y: float, width: float, height: float) -> Axes:
-    """Axes at a place in inches, showing the image in its own pixel coordinates."""
+    """Return axes at a position in inches that show the image in its own pixel coordinates."""
     total_width, total_height = figure.get_size_inches()
     axes = figure.add_axes((x / total_width, y / total_height, width / total_width, height / total_height))
     axes.imshow(image, aspect="auto")
@@ -132,7 +140,7 @@ def image_axes(figure: Figure, image: np.ndarray, x: float, y: float, width: flo
 
 
 def colour_bar(figure: Figure, place: tuple[float, float, float, float], low: float, high: float, label: str) -> None:
-    """A viridis bar with ticks; place: x, y, width, height in inches."""
+    """Draw a viridis bar with ticks; `place` is x, y, width and height in inches."""
     total_width, total_height = figure.get_size_inches()
     x, y, width, height = place
     axes = figure.add_axes((x / total_width, y / total_height, width / total_width, height / total_height))
@@ -148,7 +156,7 @@ def colour_bar(figure: Figure, place: tuple[float, float, float, float], low: fl
 
 def _cell(figure: Figure, cell: Cell, x: float, y: float, width: float, height: float) -> None:
     axes = image_axes(figure, cell.image, x, y, width, height)
-    if cell.tone is None:  # a hairline: whitened patches at the edge would run into the paper
+    if cell.tone is None:  # a hairline separates whitened patches from the paper
         axes.add_patch(
             Rectangle(
                 (0.0, 0.0),
@@ -197,6 +205,6 @@ def _scale_bar(figure: Figure, scale: Scale, width: float, text: float) -> None:
 
 
 def _text(figure: Figure, x: float, y: float, text: str, *, ha: str = "center", **options: object) -> None:
-    """Text at a place in inches."""
+    """Draw text at a position in inches."""
     width, height = figure.get_size_inches()
     figure.text(x / width, y / height, text, ha=ha, va="center", **options)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""The queries that a recipe names, with what covers them, and their searches."""
+"""The queries that a recipe names, with their occluders and searches."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from fpc_core.workspace import Workspace
 
 @dataclass(frozen=True, eq=False)
 class FigureQuery:
-    """A query as it is searched, and, once asked for, its search with the settings of the recipe.
+    """A query with its occluders, searched with the settings of the recipe when first needed.
 
-    image: uint8 (H, W, 3) at the model's input size, with its scene on it.
+    `image` is (H, W, 3) uint8 at the model's input size, occluders included.
     """
 
     recipe: FigureRecipe
@@ -39,28 +39,28 @@ class FigureQuery:
 
     @once
     def trace(self) -> QueryTrace:
-        """The search of it."""
+        """The search."""
         return self.workspace.retriever.search(self._pixels, self.recipe.settings, self._cameras)
 
     def encode(self, prune: PruneSettings) -> Encoding:
-        """prune: with the blocks of the recipe."""
+        """Encode the query; `prune` has the blocks of the recipe."""
         return self.workspace.retriever.encode(self._state, prune)
 
     @property
     def name(self) -> str:
-        """In tables: its path, and how much covers it; with what, the recipe says."""
+        """Its name in tables: the path, and the number of occluders."""
         count = len(self.scene.occluders)
         return self.record.path.as_posix() + (f" under {count} occluder{'s' * (count > 1)}" if count else "")
 
     def tone(self, row: int) -> MatchLabel:
-        """What an image of the memory is to this query."""
+        """Return whether a gallery image is a match, another person or junk."""
         subject = QueryIdentity(self.record.identity, self.record.camera)
         return match_label(self.workspace.retriever.memory.records[row], subject, self.workspace.dataset.uses_cameras)
 
     def hits(self, ranking: Ranking, count: int) -> list[tuple[int, float]]:
-        """Memory row and distance of the nearest `count` that are no junk."""
-        found = zip(ranking.indices.tolist(), ranking.distance.tolist(), strict=True)
-        return list(islice((each for each in found if self.tone(each[0]) is not MatchLabel.JUNK), count))
+        """Return row and distance of the nearest `count` images that are not junk."""
+        ranked = zip(ranking.indices.tolist(), ranking.distance.tolist(), strict=True)
+        return list(islice((each for each in ranked if self.tone(each[0]) is not MatchLabel.JUNK), count))
 
     @property
     def _pixels(self) -> torch.Tensor:
@@ -76,7 +76,11 @@ class FigureQuery:
 
 
 def load_queries(recipe: FigureRecipe, workspace: Workspace) -> list[FigureQuery]:
-    """The queries of a recipe. Raises RecipeError for other weights than its own and for an image that is missing."""
+    """Load the queries of a recipe.
+
+    Raises:
+        RecipeError: The recipe names other weights, or an image is missing.
+    """
     check_weights(recipe, workspace)
     records = [find(workspace.dataset.query, path, "query") for path in recipe.queries]
     scenes = recipe.scenes or (Scene(),) * len(records)
@@ -95,39 +99,56 @@ def load_queries(recipe: FigureRecipe, workspace: Workspace) -> list[FigureQuery
 
 
 def check_weights(recipe: FigureRecipe, workspace: Workspace) -> None:
-    """Raises RecipeError for other weights than those of the recipe."""
-    held = workspace.weights_fingerprint
-    if recipe.weights and recipe.weights != held:
+    """Check that the weights are those of the recipe.
+
+    Raises:
+        RecipeError: They are not.
+    """
+    actual = workspace.weights_fingerprint
+    if recipe.weights and recipe.weights != actual:
         raise RecipeError(
-            f"the recipe was made with the weights {recipe.weights[:12]}, these are {held[:12]}; open the checkpoint "
+            f"the recipe was made with the weights {recipe.weights[:12]}, these are {actual[:12]}; open the checkpoint "
             "it was made with, or empty its field weights"
         )
 
 
 def image_of(workspace: Workspace, record: ImageRecord) -> np.ndarray:
-    """An image of the data at the model's input size."""
+    """Return an image of the data at the model's input size."""
     return resize_image(workspace.dataset.read(record), workspace.retriever.model.config.image_size)
 
 
 def find(records: Sequence[ImageRecord], path: str, split: str) -> ImageRecord:
-    """The record of this path. Raises RecipeError where there is none."""
+    """Return the record with this path.
+
+    Args:
+        records: Where to look.
+        path: As `ImageRecord.path.as_posix()`.
+        split: Named in the message.
+
+    Raises:
+        RecipeError: There is none.
+    """
     for record in records:
         if record.path.as_posix() == path:
             return record
-    raise RecipeError(f"the recipe asks for the {split} image {path[:120]!r}, which is not in this data")
+    raise RecipeError(f"the recipe names the {split} image {path[:120]!r}, which is not in this dataset")
 
 
 def map_settings(recipe: FigureRecipe, workspace: Workspace) -> MapSettings:
-    """Of the decoder's heat maps. Raises RecipeError for a target that this data or these weights do not have."""
+    """Return the settings of the decoder's heat maps.
+
+    Raises:
+        RecipeError: The data or the weights do not have the target.
+    """
     if recipe.target is MapTarget.IDENTITY:
         if not workspace.weights.knows_identities:
             raise RecipeError(
                 f"{workspace.places.weights.name} has no classifier of training identities; "
                 "choose the target similarity"
             )
-        known = workspace.retriever.model.config.identities
-        if not -1 <= recipe.identity < known:
-            raise RecipeError(f"identity must be one of the {known} the weights were trained on, or -1")
+        identities = workspace.retriever.model.config.identities
+        if not -1 <= recipe.identity < identities:
+            raise RecipeError(f"identity must be one of the {identities} the weights were trained on, or -1")
         index = recipe.identity if recipe.identity >= 0 else None
     else:
         records = workspace.retriever.memory.records

@@ -1,6 +1,7 @@
-"""The figures of single queries: each kind is drawn and tabled from the same numbers.
+"""Figures of single queries; each kind is drawn and tabulated from the same numbers.
 
-All is computed first; what draws it is returned, for that takes matplotlib's settings, which one thread has at a time.
+Everything is computed first, and a function that draws is returned: drawing needs matplotlib's settings, which only one
+thread may hold at a time.
 """
 
 from __future__ import annotations
@@ -30,15 +31,16 @@ DrawFn = Callable[[], FigureWithData]
 
 
 def computed_of_queries(recipe: FigureRecipe, workspace: Workspace) -> DrawFn:
-    """What draws the figure of a recipe that names queries, within `style.dressed`.
+    """Compute the figure of a recipe that names queries; the result draws it within `style.style_context`.
 
-    Raises RecipeError where it does not fit the data or the weights.
+    Raises:
+        RecipeError: The recipe does not fit the data or the weights.
     """
     return _COMPUTE[recipe.kind](recipe, workspace, load_queries(recipe, workspace))
 
 
 def _drop_strategies(recipe: FigureRecipe, workspace: Workspace, queries: Sequence[FigureQuery]) -> DrawFn:
-    """Fig. 5: what is left after the last dropping block, for each strategy at the same keep rate."""
+    """Fig. 5: what remains after the last dropping block, by strategy at the same keep rate."""
     order = (DropStrategy.RANDOM, DropStrategy.SALIENT, DropStrategy.NON_SALIENT)
 
     def masks(query: FigureQuery) -> list[np.ndarray]:
@@ -49,14 +51,14 @@ def _drop_strategies(recipe: FigureRecipe, workspace: Workspace, queries: Sequen
 
 
 def _drop_process(recipe: FigureRecipe, workspace: Workspace, queries: Sequence[FigureQuery]) -> DrawFn:
-    """Figs. 6 and 9: what is left after each dropping block."""
+    """Figs. 6 and 9: what remains after each dropping block."""
     heads = [WORDS[recipe.style.language]["block"].format(block) for block in recipe.settings.prune.blocks]
     masks = {query: survivors(query.encode(recipe.settings.prune)) for query in queries}
     return _veiled(recipe, workspace, masks, heads)
 
 
 def _keep_rates(recipe: FigureRecipe, workspace: Workspace, queries: Sequence[FigureQuery]) -> DrawFn:
-    """Fig. 8: what is left in the end, for each keep rate; the state before the first drop is shared."""
+    """Fig. 8: what remains at the end, by keep rate; the state before the first drop is shared."""
 
     def masks(query: FigureQuery) -> list[np.ndarray]:
         prunes = (replace(recipe.settings.prune, keep_rate=rate) for rate in recipe.keep_rates)
@@ -69,7 +71,7 @@ def _keep_rates(recipe: FigureRecipe, workspace: Workspace, queries: Sequence[Fi
 def _veiled(
     recipe: FigureRecipe, workspace: Workspace, masks: Mapping[FigureQuery, Sequence[np.ndarray]], heads: Sequence[str]
 ) -> DrawFn:
-    """Every query with its masks, bool (rows, columns), which whiten what was dropped. heads: of the masks."""
+    """Draw every query with its masks, bool (rows, columns), under `heads`; dropped patches are whitened."""
     config = workspace.retriever.model.config
     blocks, rows = [], []
     for query, label in zip(masks, _labels(recipe), strict=True):
@@ -84,29 +86,31 @@ def _veiled(
 
 
 def _decoder_maps(recipe: FigureRecipe, workspace: Workspace, queries: Sequence[FigureQuery]) -> DrawFn:
-    """Fig. 7: a heat map of the decoder over the neighbours it reads, one scale for each query."""
+    """Fig. 7: a heat map of the decoder over the neighbours it reads, with one scale per query."""
     words, config = WORDS[recipe.style.language], workspace.retriever.model.config
     how = map_settings(recipe, workspace)
     blocks, rows = [], []
     for query, label in zip(queries, _labels(recipe), strict=True):
-        found = decoder_map(workspace.retriever, query.trace, how)
-        drawn = found.scaled().neighbor_grids
+        heat_map = decoder_map(workspace.retriever, query.trace, how)
+        scaled = heat_map.scaled().neighbor_grids
         cells = [Cell(query.image)]
-        for place, row in enumerate(query.trace.consolidation.neighbors.tolist()):
-            cells.append(Cell(heat(_picture(workspace, row), drawn[place], config, 1.0), tone=query.tone(row)))
-            shown = zip(found.neighbor_grids[place].ravel(), drawn[place].ravel(), strict=True)
-            about = (query.name, place + 1, _path(workspace, row), query.tone(row))
+        for index, row in enumerate(query.trace.consolidation.neighbors.tolist()):
+            cells.append(Cell(heat(_picture(workspace, row), scaled[index], config, 1.0), tone=query.tone(row)))
+            shown = zip(heat_map.neighbor_grids[index].ravel(), scaled[index].ravel(), strict=True)
+            about = (query.name, index + 1, _path(workspace, row), query.tone(row))
             rows += [(*about, patch, f"{value:.6g}", f"{heat:.4f}") for patch, (value, heat) in enumerate(shown)]
         blocks.append(Block((tuple(cells),), label=label))
-    measured = words.get(how.method.value, NAMES[how.method])
-    bar = Scale(words["relative"].format(measured) if how.relative else measured, words["low"], words["high"])
+    label_of_scale = words.get(how.method.value, NAMES[how.method])
+    bar = Scale(
+        words["relative"].format(label_of_scale) if how.relative else label_of_scale, words["low"], words["high"]
+    )
     heads = [words["query"], *map(str, range(1, recipe.settings.neighbors + 1))]
     data = _csv(("query", "neighbor", "gallery", "relation", "patch", "value", "heat"), rows)
     return lambda: FigureWithData(draw_sheet(blocks, heads, recipe.style, _aspect(workspace), bar), data)
 
 
 def _ranked_list(recipe: FigureRecipe, workspace: Workspace, queries: Sequence[FigureQuery]) -> DrawFn:
-    """The nearest gallery images by cosine, by D and after consolidation; junk images are left out."""
+    """The nearest gallery images by cosine, by D and after consolidation, without junk."""
     words = WORDS[recipe.style.language]
     blocks, rows = [], []
     for query, label in zip(queries, _labels(recipe), strict=True):
@@ -133,18 +137,18 @@ def _transport(recipe: FigureRecipe, workspace: Workspace, queries: Sequence[Fig
     query, records = queries[0], workspace.retriever.memory.records
     trace = query.trace
     shortlist = trace.match.shortlist
-    wanted = int(trace.by_distance.indices[0])
+    target = int(trace.by_distance.indices[0])
     if recipe.gallery:
-        wanted = records.index(find(records, recipe.gallery, "gallery"))
-    if wanted not in shortlist:
+        target = records.index(find(records, recipe.gallery, "gallery"))
+    if target not in shortlist:
         raise RecipeError(
             f"{recipe.gallery} is not among the {len(shortlist.indices)} shortlisted; name another gallery image"
         )
-    plan = workspace.retriever.plan(trace.encoding, trace.match, shortlist.place(wanted), recipe.settings)
+    plan = workspace.retriever.plan(trace.encoding, trace.match, shortlist.place(target), recipe.settings)
     rows = [
         (
             query.name,
-            _path(workspace, wanted),
+            _path(workspace, target),
             int(plan.query_positions[i]),
             j,
             f"{plan.plan[i, j]:.6g}",
@@ -153,9 +157,9 @@ def _transport(recipe: FigureRecipe, workspace: Workspace, queries: Sequence[Fig
         for i, j in zip(*(each.tolist() for each in heaviest(plan, recipe.flows)), strict=True)
     ]
     data = _csv(("query", "gallery", "query_patch", "gallery_patch", "mass", "ground_cost"), rows)
-    kept, picture = survivors(trace.encoding)[-1], _picture(workspace, wanted)
+    kept, picture = survivors(trace.encoding)[-1], _picture(workspace, target)
 
-    def pen() -> FigureWithData:
+    def draw() -> FigureWithData:
         figure = draw_transport(
             query.image,
             picture,
@@ -164,11 +168,11 @@ def _transport(recipe: FigureRecipe, workspace: Workspace, queries: Sequence[Fig
             workspace.retriever.model.config,
             recipe.style,
             flows=recipe.flows,
-            tone=query.tone(wanted),
+            tone=query.tone(target),
         )
         return FigureWithData(figure, data)
 
-    return pen
+    return draw
 
 
 def _alpha_lines(recipe: FigureRecipe, workspace: Workspace, queries: Sequence[FigureQuery]) -> DrawFn:

@@ -1,4 +1,4 @@
-"""A recipe says everything a figure depends on, as JSON: the same recipe gives the same bytes on the CPU."""
+"""A recipe holds everything that a figure depends on, as JSON: the same recipe gives the same bytes on the CPU."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from fpc_core.io.dataclass_json import RecipeError, from_json, read_text, to_jso
 
 FORMAT = 1
 MAX_QUERIES = 40
-MAX_VALUES = 21  # of keep rates or alphas
-MAX_LETTERS = 40  # of a label
+MAX_VALUES = 21  # keep rates or alphas
+MAX_LETTERS = 40  # characters of a label
 
 
 class FigureKind(StrEnum):
@@ -34,7 +34,7 @@ class FigureKind(StrEnum):
 
 
 OF_ALL_QUERIES = frozenset({FigureKind.SCORE_CURVES, FigureKind.TRADE_OFF, FigureKind.SWEEP_MAP})
-"""Kinds that score every query of the data, and so name none."""
+"""Kinds that score every query of the data and name none."""
 OF_ONE_QUERY = frozenset({FigureKind.TRANSPORT, FigureKind.ALPHA_LINES})
 WIDTHS = {"cvpr-column": 3.25, "cvpr-page": 6.875, "ieee-column": 3.5, "ieee-page": 7.16}  # inches
 LANGUAGES = ("en", "de", "fr")
@@ -42,9 +42,15 @@ LANGUAGES = ("en", "de", "fr")
 
 @dataclass(frozen=True)
 class FigureStyle:
-    """width: a key of WIDTHS.  columns: queries, or panels of scores, side by side.  font: one of `fonts.fonts()`.
+    """Size, fonts and labels of a figure.
 
-    letters: (a), (b), ... before the queries or panels.  language: of the labels.
+    Attributes:
+        width: A key of WIDTHS.
+        columns: Queries, or panels of scores, side by side.
+        font: One of `fonts.fonts()`.
+        font_size: In points.
+        letters: Whether (a), (b), ... precede queries or panels.
+        language: Of the labels.
     """
 
     width: str = "cvpr-column"
@@ -113,17 +119,25 @@ class FigureRecipe:
             raise RecipeError(f"method must be one of {', '.join(DECODER_METHODS)}, not {self.method.value!r}")
 
     def to_json(self) -> str:
-        """The recipe as JSON with sorted keys; `from_json` gives an equal recipe."""
+        """Return JSON with sorted keys, from which `from_json` makes an equal recipe."""
         return to_json(self, FORMAT)
 
     @classmethod
     def from_json(cls, text: str) -> FigureRecipe:
-        """Raises RecipeError for what is no recipe, naming the field."""
+        """Parse a recipe.
+
+        Raises:
+            RecipeError: The text is not a recipe; names the field.
+        """
         return from_json(cls, text, FORMAT)
 
 
 def read_recipe(path: Path) -> FigureRecipe:
-    """The recipe in a file. Raises RecipeError, naming the file."""
+    """Read a recipe from a file.
+
+    Raises:
+        RecipeError: The file is not a recipe; names the file.
+    """
     return FigureRecipe.from_json(read_text(path))
 
 

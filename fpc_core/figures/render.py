@@ -1,4 +1,4 @@
-"""From a recipe and a workspace to a figure, and to the files an author needs."""
+"""From a recipe and a workspace to a figure, and to the files that an author needs."""
 
 from __future__ import annotations
 
@@ -35,28 +35,34 @@ CAPTIONS = {
 
 
 def draw(recipe: FigureRecipe, workspace: Workspace, tables: Sequence[ReportTable] = ()) -> FigureWithData:
-    """The figure of a recipe and its data, from one computation.
+    """Draw the figure of a recipe, with its data from the same computation.
 
-    tables: of a figure of all queries, `scores.score_tables` with their scores; empty has them computed.
-    Raises RecipeError where the recipe does not fit this data, these weights or the fonts of this machine; and as
-    `scores.scored`.
+    Args:
+        recipe: What to draw.
+        workspace: Data and weights.
+        tables: For a figure of all queries, `score_figures.score_tables` with their scores; computed if empty.
+
+    Raises:
+        RecipeError: The recipe does not fit the data, the weights or the fonts of this machine.
+        ValueError: No query has a true match.
+        OSError: Results cannot be stored.
     """
-    with _draw_in_style(recipe, workspace, tables) as drawn:
-        return drawn
+    with _draw_in_style(recipe, workspace, tables) as figure:
+        return figure
 
 
 def render_png(recipe: FigureRecipe, workspace: Workspace, dpi: int, tables: Sequence[ReportTable] = ()) -> bytes:
-    """The figure as PNG bytes, for a look on screen. tables: as of `draw`."""
+    """Return the figure as PNG bytes for the screen; the arguments are those of `draw`."""
     file = io.BytesIO()
-    with _draw_in_style(recipe, workspace, tables) as drawn:
-        drawn.figure.savefig(file, dpi=dpi)
+    with _draw_in_style(recipe, workspace, tables) as figure:
+        figure.figure.savefig(file, dpi=dpi)
     return file.getvalue()
 
 
 def write_figure(
     recipe: FigureRecipe, workspace: Workspace, stem: Path, tables: Sequence[ReportTable] = ()
 ) -> list[Path]:
-    """Write the files of `files` beside each other; their paths."""
+    """Write the files of `files` beside each other, and return their paths."""
     paths = []
     for name, content in files(recipe, workspace, stem.name, tables).items():
         paths.append(stem.with_name(name))
@@ -67,7 +73,7 @@ def write_figure(
 def bundle(
     recipe: FigureRecipe, workspace: Workspace, name: str = "figure", tables: Sequence[ReportTable] = ()
 ) -> bytes:
-    """The files of `files` as a zip; equal recipes give equal bytes on the CPU. Nothing of it touches the disk."""
+    """Return the files of `files` as a zip, without touching the disk; equal recipes give equal bytes on the CPU."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for file, content in files(recipe, workspace, name, tables).items():
@@ -78,33 +84,33 @@ def bundle(
 def files(
     recipe: FigureRecipe, workspace: Workspace, name: str, tables: Sequence[ReportTable] = ()
 ) -> dict[str, bytes]:
-    """By file name: name.pdf, name.svg, name-300dpi.png, name-600dpi.png, name.json, name.csv and name.tex.
+    """Return the files of a figure by name: PDF, SVG, PNG at 300 and 600 dpi, recipe, data as CSV, and LaTeX.
 
-    tables: as of `draw`.
+    The arguments are those of `draw`; `name` is the common stem.
     """
-    with _draw_in_style(recipe, workspace, tables) as drawn:
-        found = save_all_formats(drawn.figure, name)
-    texts = {".json": recipe.to_json(), ".csv": drawn.data, ".tex": latex(recipe, workspace, name)}
-    return found | {name + suffix: text.encode("utf-8") for suffix, text in texts.items()}
+    with _draw_in_style(recipe, workspace, tables) as figure:
+        images = save_all_formats(figure.figure, name)
+    texts = {".json": recipe.to_json(), ".csv": figure.data, ".tex": latex(recipe, workspace, name)}
+    return images | {name + suffix: text.encode("utf-8") for suffix, text in texts.items()}
 
 
 @contextmanager
 def _draw_in_style(
     recipe: FigureRecipe, workspace: Workspace, tables: Sequence[ReportTable]
 ) -> Iterator[FigureWithData]:
-    """As `draw`; within, matplotlib stays as it was drawn with, so that it can be saved."""
+    """Draw like `draw`, and keep matplotlib's settings within the block so that the figure can be saved."""
     check_font(recipe.style.font)
-    pen: DrawFn
+    draw_figure: DrawFn
     if recipe.kind in OF_ALL_QUERIES:
-        pen = partial(draw_of_scores, recipe, tables or scored(recipe, workspace))
+        draw_figure = partial(draw_of_scores, recipe, tables or scored(recipe, workspace))
     else:
-        pen = computed_of_queries(recipe, workspace)
-    with style_context(recipe.style):  # only now: what was computed takes seconds or minutes, in which others may draw
-        yield pen()
+        draw_figure = computed_of_queries(recipe, workspace)
+    with style_context(recipe.style):  # last, because the computation may take minutes in which others can draw
+        yield draw_figure()
 
 
 def latex(recipe: FigureRecipe, workspace: Workspace, name: str) -> str:
-    """A figure environment whose caption says data, weights and settings."""
+    """Return a figure environment whose caption names data, weights and settings."""
     star = "*" if recipe.style.width.endswith("page") else ""
     settings, dataset = recipe.settings, workspace.dataset
     occluded = sum(bool(scene.occluders) for scene in recipe.scenes)

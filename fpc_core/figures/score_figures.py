@@ -1,4 +1,4 @@
-"""Figures of scores over all queries; what was computed once is kept on disk, where evaluations look as well."""
+"""Figures of scores over all queries. Results are stored on disk, where evaluations find them as well."""
 
 from __future__ import annotations
 
@@ -25,7 +25,11 @@ _DRAW = {
 
 
 def score_tables(recipe: FigureRecipe, workspace: Workspace) -> tuple[ReportTable, ...]:
-    """What the figure asks: tables whose scores are not filled in. Raises RecipeError for other weights."""
+    """Return the tables that a figure shows, without scores.
+
+    Raises:
+        RecipeError: The recipe names other weights.
+    """
     check_weights(recipe, workspace)
     setting = Setting(recipe.settings, workspace.retriever.model.config)
     if recipe.kind is FigureKind.SCORE_CURVES:
@@ -47,9 +51,12 @@ def score_tables(recipe: FigureRecipe, workspace: Workspace) -> tuple[ReportTabl
 
 
 def scored(recipe: FigureRecipe, workspace: Workspace) -> tuple[ReportTable, ...]:
-    """The tables of the figure with Rank-1 and mAP of all queries.
+    """Return the tables of a figure with Rank-1 and mAP of all queries.
 
-    Raises ValueError where no query has a true match, OSError where results cannot be kept; and as `score_tables`.
+    Raises:
+        ValueError: No query has a true match.
+        OSError: Results cannot be stored.
+        RecipeError: The recipe names other weights.
     """
     task = evaluation_task(workspace.retriever, workspace.dataset, score_tables(recipe, workspace))
     return task.filled(
@@ -58,8 +65,8 @@ def scored(recipe: FigureRecipe, workspace: Workspace) -> tuple[ReportTable, ...
 
 
 def draw_of_scores(recipe: FigureRecipe, tables: Sequence[ReportTable]) -> FigureWithData:
-    """The figure of a recipe that names no queries, ours alone: the paper's scores are of other models and data.
+    """Draw a figure of all queries from the tables of `scored`.
 
-    tables: as of `scored`.
+    It shows our scores only, because the paper's are of other models and data.
     """
     return FigureWithData(_DRAW[recipe.kind](tables, recipe.style), "\n".join(map(to_csv, tables)))

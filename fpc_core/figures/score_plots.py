@@ -1,4 +1,4 @@
-"""Figures of scores: curves (Fig. 4), scores against work (Table 3), a map of a sweep; pure functions of tables."""
+"""Figures of scores: curves (Fig. 4), scores against work (Table 3), and the map of a sweep."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from fpc_core.figures.recipe import WIDTHS, FigureStyle
 from fpc_core.figures.style import WORDS, new_figure
 
 _LOOKS = {"Rank-1": ("#2f6fde", "o", "-"), "mAP": ("#d9822b", "s", (0, (4, 1.5)))}  # colour, marker, dashes
-_LEAST = 4.0  # points of text that can be read in print
+_MIN_POINTS = 4.0  # smallest text that is legible in print
 _AXES = {"alpha": "alpha", "K": "neighbors"}  # words of the axis by the table's label
 
 
 def draw_trade_off(tables: Sequence[ReportTable], style: FigureStyle) -> Figure:
-    """A point per keep rate: scores with their intervals above the encoder's work."""
+    """Draw a point per keep rate: scores with intervals over the encoder's work."""
     (table,), words = tables, WORDS[style.language]
     figure, (axes,) = _panels(1, style)
     work = [row.computed[0] for row in table.rows]
@@ -41,7 +41,7 @@ def draw_trade_off(tables: Sequence[ReportTable], style: FigureStyle) -> Figure:
 
 
 def draw_curves(tables: Sequence[ReportTable], style: FigureStyle) -> Figure:
-    """A panel per table: scores with their intervals against its label, a number; dotted: the setting at work."""
+    """Draw a panel per table: scores with intervals over its label; a dotted line marks the current setting."""
     words = WORDS[style.language]
     figure, panels = _panels(len(tables), style)
     for place, (axes, table) in enumerate(zip(panels, tables, strict=True)):
@@ -61,7 +61,7 @@ def draw_curves(tables: Sequence[ReportTable], style: FigureStyle) -> Figure:
 
 
 def draw_sweep_map(tables: Sequence[ReportTable], style: FigureStyle) -> Figure:
-    """A panel per measure: a cell per keep rate and alpha with its score in percent; framed: the best."""
+    """Draw a panel per measure: a cell per keep rate and alpha with its score in percent; the best is framed."""
     (table,), words = tables, WORDS[style.language]
     rates, alphas = (list(dict.fromkeys(row.labels[axis] for row in table.rows)) for axis in (0, 1))
     figure, panels = _panels(len(table.measures), style)
@@ -85,7 +85,7 @@ def draw_sweep_map(tables: Sequence[ReportTable], style: FigureStyle) -> Figure:
 
 
 def _scores(axes: Axes, at: Sequence[float], table: ReportTable) -> None:
-    """Rank-1 and mAP in percent, each within its interval."""
+    """Draw Rank-1 and mAP in percent with their intervals."""
     for measure, (colour, marker, dashes) in _LOOKS.items():
         found = [row.ours[measure] for row in table.rows if row.ours]
         values = [100 * each.value for each in found]
@@ -97,7 +97,7 @@ def _scores(axes: Axes, at: Sequence[float], table: ReportTable) -> None:
 
 
 def _legend(figure: Figure, axes: Axes, style: FigureStyle) -> None:
-    """Of all panels, in a line above them."""
+    """Draw the legend of all panels in a line above them."""
     width, height = figure.get_size_inches()
     line = style.font_size / 72 * 1.6
     figure.set_size_inches(width, height + line)
@@ -108,12 +108,9 @@ def _legend(figure: Figure, axes: Axes, style: FigureStyle) -> None:
 
 
 def _written(axes: Axes, grid: np.ndarray, size: float) -> None:
-    """A frame around the best cell, and the value of every cell in black or white, whichever stands out.
-
-    size: of the text in points; one too small to be read is left out, the bar tells the values then.
-    """
+    """Frame the best cell, and write the value of every cell in black or white, whichever contrasts."""
     low, high = float(grid.min()), float(grid.max())
-    for (row, column), value in np.ndenumerate(grid) if size >= _LEAST else ():
+    for (row, column), value in np.ndenumerate(grid) if size >= _MIN_POINTS else ():
         bright = high > low and (value - low) / (high - low) > 0.55
         colour = "black" if bright else "white"
         axes.text(column, row, f"{value:.1f}", ha="center", va="center", fontsize=size, color=colour)
@@ -124,7 +121,7 @@ def _written(axes: Axes, grid: np.ndarray, size: float) -> None:
 
 
 def _panels(count: int, style: FigureStyle) -> tuple[Figure, list[Axes]]:
-    """A figure with axes for so many panels, `style.columns` side by side."""
+    """Return a figure with axes for some panels, `style.columns` side by side."""
     across = min(style.columns, count)
     down = -(-count // across)
     each = max(WIDTHS[style.width] / across * 0.62, 1.4)

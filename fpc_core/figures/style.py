@@ -1,4 +1,4 @@
-"""How publication figures look and are saved: fonts that editors can edit, no dates, the same bytes each time."""
+"""How publication figures look and are saved: editable fonts, no dates, the same bytes every time."""
 
 from __future__ import annotations
 
@@ -113,12 +113,12 @@ WORDS = {
 }
 
 
-_one_style = threading.RLock()  # matplotlib's settings belong to the whole process
+_style_lock = threading.RLock()  # matplotlib's settings are global to the process
 
 
 @dataclass(frozen=True, eq=False)
 class FigureWithData:
-    """A figure. data: the numbers behind it as CSV."""
+    """A figure, and the numbers behind it as CSV."""
 
     figure: Figure
     data: str
@@ -126,8 +126,10 @@ class FigureWithData:
 
 @contextmanager
 def style_context(style: FigureStyle) -> Iterator[None]:
-    """matplotlib's settings while a figure is drawn and saved, by one thread at a time; Type 42 fonts, as IEEE and CVPR
-    ask for."""
+    """Apply matplotlib's settings while a figure is drawn and saved, by one thread at a time.
+
+    Fonts are embedded as Type 42, as IEEE and CVPR require.
+    """
     settings: dict[Any, Any] = {
         "font.family": [style.font, "DejaVu Sans"] if style.font != "DejaVu Sans" else ["DejaVu Sans"],
         "font.size": style.font_size,
@@ -145,26 +147,26 @@ def style_context(style: FigureStyle) -> Iterator[None]:
         "image.interpolation": "nearest",
         "image.composite_image": False,
     }
-    with uninterrupted(), _one_style, matplotlib.rc_context(settings):
+    with uninterrupted(), _style_lock, matplotlib.rc_context(settings):
         yield
 
 
 def new_figure(style: FigureStyle, height: float) -> Figure:
-    """height: in inches; the width is the style's."""
+    """Return an empty figure of the style's width; height in inches."""
     return Figure(figsize=(WIDTHS[style.width], height), facecolor="white")
 
 
 def save_all_formats(figure: Figure, name: str) -> dict[str, bytes]:
-    """name.pdf, name.svg, name-300dpi.png and name-600dpi.png, by these names. Bytes hold no date."""
-    ways: dict[str, dict[str, Any]] = {
+    """Return name.pdf, name.svg, name-300dpi.png and name-600dpi.png by name; the bytes contain no date."""
+    formats: dict[str, dict[str, Any]] = {
         f"{name}.pdf": {"format": "pdf", "metadata": {"CreationDate": None}, "dpi": 600},
         f"{name}.svg": {"format": "svg", "metadata": {"Date": None}, "dpi": 600},
     }
     for dpi in PNG_DPI:
-        ways[f"{name}-{dpi}dpi.png"] = {"format": "png", "metadata": {"Software": None}, "dpi": dpi}
+        formats[f"{name}-{dpi}dpi.png"] = {"format": "png", "metadata": {"Software": None}, "dpi": dpi}
     files = {}
-    for file, options in ways.items():
-        held = io.BytesIO()
-        figure.savefig(held, **options)
-        files[file] = held.getvalue()
+    for file, options in formats.items():
+        buffer = io.BytesIO()
+        figure.savefig(buffer, **options)
+        files[file] = buffer.getvalue()
     return files

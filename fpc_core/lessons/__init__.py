@@ -1,1 +1,1 @@
-"""The method in nine short steps, told with the numbers of one query."""
+"""The method in nine short steps, with the numbers of one query."""

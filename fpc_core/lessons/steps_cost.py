@@ -1,4 +1,4 @@
-"""Steps 4 and 5: what a patch of the query has to do with one of a gallery image, and how much it counts (Sec. 3.2)."""
+"""Steps 4 and 5: the ground cost between patches, and the weight of each patch (Sec. 3.2)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TIMES = (1.1, 1.5, 2.5, 5.0)  # choices: of an equal share
 
 
 def cost(case: LessonContext) -> Step:
-    """The step on the ground cost (Eq. 6)."""
+    """Build the step on the ground cost."""
     plan, columns = case.plan, case.config.grid[1]
     row = _telling_row(plan.cost)
     column = int(plan.cost[row].argmin())
@@ -62,7 +62,7 @@ def cost(case: LessonContext) -> Step:
 
 
 def weights(case: LessonContext) -> Step:
-    """The step on the marginals (Eq. 8, 9)."""
+    """Build the step on the marginals."""
     plan, transport, grid = case.plan, case.trace.match.transport, case.config.grid
     a, b = transport.query_marginal[case.place], transport.gallery_marginal[case.place]
     heaviest = int(a.argmax())
@@ -115,17 +115,17 @@ def weights(case: LessonContext) -> Step:
 
 
 def _telling_row(cost: np.ndarray) -> int:
-    """The query patch whose nearest partner lies furthest below its average cost: the plainest example."""
+    """Return the query patch whose nearest partner is furthest below its average cost, the clearest example."""
     return int((cost.mean(axis=1) - cost.min(axis=1)).argmax())
 
 
 def _gallery(case: LessonContext) -> torch.Tensor:
-    """(N, C) float32 patch tokens of the hit."""
+    """Return the patch tokens (N, C) float32 of the hit."""
     return case.retriever.memory.patches([case.hit])[0]
 
 
 def _agreement(case: LessonContext) -> np.ndarray:
-    """(M,) of every query patch with the hit as a whole, before max(0, .); see `matching.transport.marginals`."""
+    """Return the similarity (M,) of every query patch to the hit, without the max(0, .) of the marginals."""
     query = case.trace.encoding.patches[0].float().cpu()
     if case.trace.settings.variant is Variant.PAPER:
         return (query @ _gallery(case).mean(dim=0)).numpy()
@@ -136,7 +136,7 @@ def _agreement(case: LessonContext) -> np.ndarray:
 def _panels(
     case: LessonContext, layers: tuple[Layers, Layers], said: tuple[tuple[str, ...], tuple[str, ...]]
 ) -> tuple[Panel, ...]:
-    """The query and the hit."""
+    """Return the panels of the query and the hit."""
     return (Panel("query", None, layers[0], said[0]), Panel(f"hit {case.name(case.hit)}", case.hit, layers[1], said[1]))
 
 

@@ -1,4 +1,4 @@
-"""Steps 8 and 9: what the decoder is given, and what it takes (Sec. 3.3)."""
+"""Steps 8 and 9: what the decoder is given, and what it attends to (Sec. 3.3)."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from fpc_core.lessons.step import (
 )
 
 TIMES = (1.2, 2.0, 4.0, 8.0)  # choices: of an even split
-LEVEL = 0.05  # mean shares that differ by less than this part are called the same
+LEVEL = 0.05  # mean shares with a smaller relative difference count as equal
 
 
 def tokens(case: LessonContext) -> Step:
-    """The step on the decoder's input (Eq. 11)."""
+    """Build the step on the decoder's input (Eq. 11)."""
     trace, patches = case.trace, case.config.patches
     neighbors = trace.consolidation.neighbors.tolist()
     paper = trace.settings.variant is Variant.PAPER
@@ -68,7 +68,11 @@ def tokens(case: LessonContext) -> Step:
 
 
 def without(case: LessonContext, row: int) -> str:
-    """What the ranking would be had the decoder not seen this neighbour. Raises ValueError for its only neighbour."""
+    """Describe the ranking without one of the decoder's neighbours.
+
+    Raises:
+        ValueError: It is the only neighbour.
+    """
     trace, retriever = case.trace, case.retriever
     others = trace.consolidation.neighbors[trace.consolidation.neighbors != row]
     if not len(others):
@@ -89,9 +93,9 @@ def without(case: LessonContext, row: int) -> str:
 
 
 def shares(case: LessonContext) -> Step:
-    """The step on the decoder's attention (Eq. 13)."""
+    """Build the step on the decoder's attention (Eq. 13)."""
     result = case.trace.consolidation
-    rest = 1 - float(number(result.cls_share)) - float(number(result.query_share))  # so that the three add up as told
+    rest = 1 - float(number(result.cls_share)) - float(number(result.query_share))  # so that the printed numbers add up
     parts = " + ".join(number(each) for each in (result.cls_share, result.query_share, rest))
     final = ranks_of(case.trace.final, case.records, case.subject, case.uses_cameras)
     identity = case.subject.identity

@@ -1,4 +1,4 @@
-"""Steps 1 to 3: how the model sees the query, where it looks, and what it drops (Sec. 3.1)."""
+"""Steps 1 to 3: how the model sees the query, what it attends to, and what it drops (Sec. 3.1)."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from fpc_core.lessons.step import (
 )
 from fpc_core.results import DropStage
 
-OTHER_STRIDES = {16: 11, 11: 16}  # the paper's overlap against none
+OTHER_STRIDES = {16: 11, 11: 16}  # stride 11 is the paper's, 16 has no overlap
 SHARES = (0.1, 0.25, 0.5, 0.75, 0.95)
-TOP = 10  # patches counted together
+TOP = 10  # patches whose attention is added up
 
 
 def patches(case: LessonContext) -> Step:
-    """The step on patches and positions (Eq. 1)."""
+    """Build the step on patches and positions (Eq. 1)."""
     config = case.config
     (height, width), size, stride = config.image_size, config.patch_size, config.stride
     rows, columns = config.grid
@@ -86,7 +86,7 @@ def patches(case: LessonContext) -> Step:
 
 
 def attention(case: LessonContext) -> Step:
-    """The step on the `[cls]` attention (Eq. 2)."""
+    """Build the step on the `[cls]` attention (Eq. 2)."""
     encoding, config = case.trace.encoding, case.config
     stage = encoding.stages[0]
     values = stage.attention[0].cpu().numpy().astype(np.float64)
@@ -130,7 +130,7 @@ def attention(case: LessonContext) -> Step:
 
 
 def dropping(case: LessonContext) -> Step:
-    """The step on what is dropped (Sec. 3.1)."""
+    """Build the step on dropping (Sec. 3.1)."""
     encoding, config = case.trace.encoding, case.config
     prune = encoding.prune
     counts = (config.patches, *(stage.kept.shape[1] for stage in encoding.stages))
@@ -176,12 +176,12 @@ _WHO_GOES_ON = {
 
 
 def _grid(stage: DropStage, grid: tuple[int, int]) -> np.ndarray:
-    """(rows, columns) of what decided in this block, NaN for earlier losses."""
+    """Return the (rows, columns) attention that decided in this block, NaN for patches dropped earlier."""
     return to_grid(stage.attention[0].cpu().numpy(), stage.entered[0].cpu().numpy(), grid)
 
 
 def _kept(patches: int, prune: PruneSettings) -> tuple[int, ...]:
-    """Patches left after each dropping block, counted as the encoder does."""
+    """Return the patches left after each dropping block, counted as the encoder does."""
     counts = []
     for _ in prune.blocks:
         patches = prune.kept(patches)

@@ -1,4 +1,4 @@
-"""Steps 6 and 7: the cheapest way to turn one picture into the other, and why one hit wins (Sec. 3.2)."""
+"""Steps 6 and 7: the cheapest transport between two images, and why one hit wins (Sec. 3.2)."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from fpc_core.lessons.context import LessonContext
 from fpc_core.lessons.sinkhorn_runs import Runs, pair, toy
 from fpc_core.lessons.step import Equation, Quiz, Step, number
 
-_SAME = 5e-5  # what four decimals do not show
+_SAME = 5e-5  # a difference that four decimals do not show
 
 
 def transport(case: LessonContext) -> Step:
-    """The step on the transport plan (Eq. 5), with Sinkhorn to step through."""
+    """Build the step on the transport plan (Eq. 5), with Sinkhorn to step through."""
     found, settings = case.trace.match.transport, case.trace.settings.transport
     a, b = found.query_marginal[case.place], found.gallery_marginal[case.place]
     distance, rounds = float(found.distance[case.place]), int(found.iterations[case.place])
@@ -61,7 +61,7 @@ def transport(case: LessonContext) -> Step:
 
 
 def distance(case: LessonContext) -> Step:
-    """The step on D and its ranking (Eq. 10)."""
+    """Build the step on D and its ranking (Eq. 10)."""
     trace = case.trace
     alpha, short = trace.settings.alpha, trace.match.shortlist
     d_cos, d_emd = float(short.d_cos[case.place]), float(trace.match.transport.distance[case.place])
@@ -89,7 +89,7 @@ def distance(case: LessonContext) -> Step:
 
 
 def _first_by_cosine(case: LessonContext) -> Quiz:
-    """Who stands first by cosine alone, against who does by D. Junk takes no rank."""
+    """Ask which hit is first by cosine only, compared with D. Junk takes no rank."""
     by_d = next((row for row, tone in case.match_labels.items() if tone is not MatchLabel.JUNK), case.hit)
     rows = case.trace.by_cosine.indices.tolist()
     by_cos = next((row for row in rows if case.match_labels[row] is not MatchLabel.JUNK), rows[0])

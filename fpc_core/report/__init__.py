@@ -1,1 +1,1 @@
-"""A report on many queries: what was found, gathered and laid out on one page that needs nothing else."""
+"""HTML files that need no server: a report on many queries, and the lesson."""

@@ -1,4 +1,4 @@
-"""Everything a report shows of one query, from one search: pictures small enough for a page of many queries."""
+"""Everything that a report shows of one query, from one search; images are small enough for a page of many queries."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from fpc_core.results import EncoderState, Encoding, QueryTrace
 from fpc_core.workspace import Workspace
 
 SHOWN = 10  # hits of a strip
-FLOWS = 80  # lines of the transport figure, at most
-HIT, QUERY = 144, 192  # height of pictures in pixels
+FLOWS = 80  # lines of the transport figure at most
+HIT, QUERY = 144, 192  # height of images in pixels
 DPI = 130  # of the transport figure
 RANKINGS = {"by_cosine": "cosine", "by_distance": "D", "final": "consolidated"}
 _STYLE = FigureStyle()
@@ -38,10 +38,15 @@ _STYLE = FigureStyle()
 
 @dataclass(frozen=True)
 class Pair:
-    """The query and the hit nearest by D, the first that is not junk.
+    """The query and its nearest hit by D that is not junk.
 
-    d, d_cos, d_emd: as in Eq. 10.  why: which query patches make the two `[cls]` tokens similar.  flows: data URI of
-    the transport figure.  story: why it beats the hit of most interest, empty where there is no other.
+    Attributes:
+        d: Eq. 10.
+        d_cos: Eq. 4.
+        d_emd: Eq. 5.
+        why: Query patches that make the two `[cls]` tokens similar.
+        flows: Data URI of the transport figure.
+        story: Why it beats the most instructive other hit; empty without one.
     """
 
     d: float
@@ -54,11 +59,19 @@ class Pair:
 
 @dataclass(frozen=True)
 class Explained:
-    """One query of a report. pictures: data URIs by `Card.image`.
+    """One query of a report.
 
-    pair: None where every shortlisted image is junk.  shares: of `[cls]`, query and neighbours (Eq. 13).
-    first_match: by RANKINGS, the rank of the first true match, None beyond what is ranked; empty where the identity is
-    unknown.
+    Attributes:
+        name: Of the query.
+        who: Identity and camera.
+        pictures: Data URIs by `Card.image`.
+        dropped: What every dropping block left.
+        found: Rankings.
+        pair: None if every shortlisted image is junk.
+        shares: Attention to `[cls]`, query and neighbours (Eq. 13).
+        decoder: Heat maps of the decoder.
+        first_match: Rank of the first true match by RANKINGS, None if it is not ranked; empty if the identity is
+            unknown.
     """
 
     name: str
@@ -79,9 +92,20 @@ def explain(
     how: MapSettings,
     progress: Callable[[], object] = lambda: None,
 ) -> tuple[list[Explained], list[Refused]]:
-    """Every image that can be read, in order, and every file that cannot, with the reason. progress: after each image.
+    """Explain images one after the other.
 
-    how: of the decoder's heat maps. Raises ValueError for a target that the weights do not have.
+    Args:
+        workspace: Data and weights.
+        sources: The images.
+        settings: Of the searches.
+        how: Of the decoder's heat maps.
+        progress: Called after each image.
+
+    Returns:
+        Every image that could be read, in order, and every file that could not, with the reason.
+
+    Raises:
+        ValueError: The weights do not have the target of the heat maps.
     """
     if how.target is MapTarget.IDENTITY and not workspace.weights.knows_identities:
         raise ValueError(f"{workspace.places.weights.name} has no classifier of training identities; choose similarity")
@@ -96,7 +120,7 @@ def explain(
 
 
 class _Explainer:
-    """Explains one query after the other with the same settings."""
+    """Explains queries with the same settings."""
 
     def __init__(self, workspace: Workspace, settings: QuerySettings, how: MapSettings) -> None:
         self.workspace, self.settings, self.how = workspace, settings, how
@@ -105,7 +129,11 @@ class _Explainer:
         self.picture = lru_cache(maxsize=512)(self._picture)
 
     def __call__(self, source: Source) -> Explained:
-        """Raises ImageError for an image that cannot be read."""
+        """Explain one image.
+
+        Raises:
+            ImageError: It cannot be read.
+        """
         image, subject = resize_image(source.read(), self.config.image_size), source.subject
         with_camera = self.uses_cameras and subject.camera is not None
         state = self.workspace.retriever.prepare(
@@ -221,7 +249,7 @@ class _Explainer:
 
 
 def dropped_strip(image: np.ndarray, encoding: Encoding, config: ModelConfig, pictures: dict[str, str]) -> Strip:
-    """The query and what every dropping block left of it; the pictures drawn for it are added to `pictures`."""
+    """Return the query and what every dropping block left of it; images are added to `pictures`."""
     cards = [Card("query", "query", "Input", (f"{config.patches} patches",), alt="the query image")]
     for stage, alive in zip(encoding.stages, survivors(encoding), strict=True):
         key, kept = f"block{stage.block}", int(alive.sum())

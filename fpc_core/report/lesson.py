@@ -1,7 +1,7 @@
-"""The lesson as one HTML file for a class: nine steps to page through, with nothing to fetch and no server.
+"""The lesson as one HTML file for a class: nine steps to page through, without network or server.
 
-Equations are MathML, which browsers draw by themselves; besides paging and answers the only script is the one that
-steps through Sinkhorn, the same as on the Learn page.
+Equations are MathML, which browsers draw natively. Apart from paging and answers the only script is the Sinkhorn
+stepper, the same as on the Learn page.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _STYLE = FigureStyle()
 
 @dataclass(frozen=True)
 class Drawn:
-    """The picture of one step. figure: data URI, or empty.  stepper: `stepper_data`.  shares: for the bar of Eq. 13."""
+    """The picture of a step: data URI of a figure or empty, `stepper_data`, or shares for the bar of Eq. 13."""
 
     strips: tuple[Strip, ...] = ()
     pictures: Mapping[str, str] = field(default_factory=dict)
@@ -54,7 +54,15 @@ class Drawn:
 
 
 def render_lesson(workspace: Workspace, image: np.ndarray, name: str, case: LessonContext, made: datetime) -> str:
-    """The whole file. image: uint8 (H, W, 3) of the model's input size; name: of the query.  made: with time zone."""
+    """Return the whole file.
+
+    Args:
+        workspace: Data and weights.
+        image: (H, W, 3) uint8 of the model's input size.
+        name: Of the query.
+        case: The search and the hit to follow.
+        made: Time with its zone.
+    """
     settings, dataset = case.trace.settings, workspace.dataset
     facts = {"Query": readable(name)} | searched(workspace, settings) | made_by(workspace, made)
     steps = lesson(case)
@@ -70,12 +78,12 @@ def render_lesson(workspace: Workspace, image: np.ndarray, name: str, case: Less
 
 
 def _mathml(latex: str) -> Markup:
-    """Block MathML of LaTeX that this project wrote."""
+    """Convert LaTeX that this project wrote to block MathML."""
     return Markup(convert(latex, display="block"))
 
 
 def _marked(text: str) -> Markup:
-    """Escaped, and bold between pairs of **."""
+    """Escape text, and make it bold between pairs of **."""
     return Markup(re.sub(r"\*\*(.+?)\*\*", r"<b>\1</b>", str(escape(text))))
 
 
@@ -128,7 +136,7 @@ def _drawn(workspace: Workspace, image: np.ndarray, case: LessonContext, step: S
 
 
 def _panel(image: np.ndarray, row: int | None, grid: np.ndarray, maps: PatchMaps, config: ModelConfig) -> np.ndarray:
-    """One panel as the Learn page shows it before anything is touched."""
+    """Return one panel as the Learn page shows it before anything is touched."""
     low, high = maps.range
     if maps.links is not None and maps.kept is not None:
         if row is None:
@@ -149,7 +157,7 @@ def _alpha_lines(case: LessonContext) -> str:
 
 
 def as_json(data: Mapping[str, Any]) -> Markup:
-    """JSON that may stand inside a script element: no text in it can end the element."""
+    """Return JSON that is safe inside a script element: no text in it can end the element."""
     return Markup(json.dumps(data).replace("<", "\\u003c"))
 
 

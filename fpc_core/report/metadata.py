@@ -1,4 +1,4 @@
-"""What the HTML files share: their templates, and what the head says of everything that the results depend on."""
+"""What the HTML files share: their templates, and the facts in their head."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ RAMP = ", ".join(matplotlib.colors.to_hex(colour / 255) for colour in viridis(np
 
 @dataclass(frozen=True)
 class About:
-    """What the head of a report says. facts: name and value of everything that the results depend on."""
+    """The head of a report; `facts` are name and value of everything that the results depend on."""
 
     title: str
     synthetic: bool
@@ -38,7 +38,7 @@ class About:
 
 
 def searched(workspace: Workspace, settings: QuerySettings) -> dict[str, str]:
-    """What a search depends on."""
+    """Return what a search depends on."""
     dataset, config = workspace.dataset, workspace.retriever.model.config
     prune, transport = settings.prune, settings.transport
     solver = transport.solver.value
@@ -56,7 +56,7 @@ def searched(workspace: Workspace, settings: QuerySettings) -> dict[str, str]:
 
 
 def made_by(workspace: Workspace, made: datetime) -> dict[str, str]:
-    """made: with its time zone."""
+    """Return what made a file; `made` has a time zone."""
     name = torch.cuda.get_device_name(workspace.device) if workspace.device.type == "cuda" else "CPU"
     device = workspace.computing.replace(str(workspace.device), name)
     return {"Device": device, "Made": f"{made:%Y-%m-%d %H:%M %Z} by FPC Explorer {fpc_core.__version__}"}

@@ -1,4 +1,4 @@
-"""The report as one HTML file that fetches nothing: pictures, styles and words are all in it."""
+"""The report as one HTML file without external resources."""
 
 from __future__ import annotations
 
@@ -14,7 +14,15 @@ from fpc_core.workspace import Workspace
 
 
 def about(workspace: Workspace, sources: Sources, settings: QuerySettings, how: MapSettings, made: datetime) -> About:
-    """made: with its time zone."""
+    """Return the head of a report.
+
+    Args:
+        workspace: Data and weights.
+        sources: The images.
+        settings: Of the searches.
+        how: Of the heat maps.
+        made: Time with its zone.
+    """
     dataset, method = (
         workspace.dataset,
         colorbar_label(how, map_target(how, workspace.retriever.model.config.identities)),
@@ -28,7 +36,7 @@ def about(workspace: Workspace, sources: Sources, settings: QuerySettings, how: 
 
 
 def render(head: About, queries: Sequence[Explained], refused: Sequence[Refused]) -> str:
-    """The whole page as well-formed XML that is HTML as well. Every name is escaped."""
+    """Return the page as well-formed XML that is also HTML, with every name escaped."""
     known = [query.first_match for query in queries if query.first_match]
     return PAGES.get_template("page.html.jinja").render(
         about=head,

@@ -1,4 +1,4 @@
-"""Which images a report explains: those of a folder, or the queries of the data."""
+"""The images that a report explains: those of a folder, or the queries of the data."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from fpc_core.data.datasets import Dataset
 from fpc_core.data.images import SUFFIXES, decode_image
 from fpc_core.data.match_label import QueryIdentity
 
-MAX_IMAGES = 500  # queries of one report: browsers stay quick, and all of it is held in memory
+MAX_IMAGES = 500  # queries of one report, all of which are in RAM at once
 
 
 @dataclass(frozen=True)
 class Source:
-    """One image to explain. read: opens it as uint8 (H, W, 3); raises ImageError, naming it."""
+    """One image to explain; `read` returns (H, W, 3) uint8 or raises ImageError."""
 
     name: str
     subject: QueryIdentity
@@ -29,7 +29,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Refused:
-    """A file that is not explained, and why."""
+    """A file that is not explained, and the reason."""
 
     name: str
     reason: str
@@ -37,7 +37,14 @@ class Refused:
 
 @dataclass(frozen=True)
 class Sources:
-    """images: to explain, in order.  refused: files that are none.  more: how many images the limit left out."""
+    """The images of a report.
+
+    Attributes:
+        title: What they are.
+        images: In order.
+        refused: Files that cannot be explained.
+        more: How many images the limit left out.
+    """
 
     title: str
     images: tuple[Source, ...]
@@ -46,7 +53,7 @@ class Sources:
 
 
 def queries_of(dataset: Dataset, most: int) -> Sources:
-    """The first `most` queries of the data, by their paths."""
+    """Return the first queries of a dataset, by path."""
     images = [
         Source(
             readable(record.path.as_posix()),
@@ -59,7 +66,7 @@ def queries_of(dataset: Dataset, most: int) -> Sources:
 
 
 def query_of(path: Path, dataset: Dataset) -> Source:
-    """One image: a query of the data by its path there, or any file. Raises ImageError when an absent one is read."""
+    """Return one image: a query of the dataset by its path there, or any file; a missing file fails when it is read."""
     for record in dataset.query:
         if record.path == path or (dataset.root / record.path).resolve() == path.resolve():
             name = readable(record.path.as_posix())
@@ -98,7 +105,7 @@ def images_of(folder: Path, dataset: Dataset, most: int) -> Sources:
 
 
 def readable(name: str) -> str:
-    """A file name as text that can be written: control characters and bytes that are no UTF-8 become a sign of it."""
+    """Return a file name as printable text: control characters and invalid UTF-8 are replaced."""
     text = os.fsencode(name).decode("utf-8", "replace")
     return "".join("\ufffd" if unicodedata.category(letter) == "Cc" else letter for letter in text)
 
