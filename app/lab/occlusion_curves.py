@@ -14,7 +14,8 @@ from app.lab.editor import cut_outs
 from app.messages import show_warning
 from app.server import resources
 from app.server.downloads import on_demand
-from app.server.occlusion_job import OcclusionJob, OcclusionStatus
+from app.server.jobs import JobStatus
+from app.server.occlusion_job import OcclusionJob
 from app.server.search import Query
 from app.session.visitor import current_visitor
 from app.ui import charts, progress
@@ -91,7 +92,7 @@ def curves(workspace: Workspace, query: Query, relevance: Relevance, scene: Scen
 
 
 def _curve_charts(
-    study: OcclusionJob, now: OcclusionStatus, shares: np.ndarray, settings: QuerySettings, of_what: str
+    study: OcclusionJob, now: JobStatus, shares: np.ndarray, settings: QuerySettings, of_what: str
 ) -> None:
     rates, known = study.task.keep_rates, now.known
     ranking = st.segmented_control("Ranking", RANKINGS, default=RANKINGS[-1], required=True, key="curve-ranking")
@@ -220,5 +221,5 @@ def _study(
         return None
 
 
-def _progress(study: OcclusionJob, now: OcclusionStatus, of: str, key: str) -> None:
+def _progress(study: OcclusionJob, now: JobStatus, of: str, key: str) -> None:
     progress.render_progress(study, now, f"{current_visitor()} {key}", "searches", of, key=f"{key}-")

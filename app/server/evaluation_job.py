@@ -1,76 +1,52 @@
-"""A sweep or an evaluation in the background: shared by the visitors who ask for the same, looked at any time."""
+"""A sweep or an evaluation in the background."""
 
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import dataclass
 
-from app.server.jobs import BackgroundJob, JobStatus
+from app.server.jobs import BackgroundJob
 from app.server.worker import Steps, Worker
 from fpc_core.evaluation.engine.passes import Known, Pass, PassResult, PassTask
 from fpc_core.evaluation.engine.result_store import ResultStore
 from fpc_core.evaluation.engine.runner import run_passes
 
 
-@dataclass(frozen=True)
-class EvaluationStatus(JobStatus):
-    """A run at one moment; done and total count the steps of its task."""
+class EvaluationJob(BackgroundJob):
+    """Runs the passes of one task. It starts with the stored results, and new ones are stored."""
 
     known: Known
 
-
-class EvaluationJob:
-    """One task on a worker. It opens with what the store knows, and what it finds out is kept there."""
-
     def __init__(self, task: PassTask, store: ResultStore, worker: Worker) -> None:
+        super().__init__(worker, task.total)
         self.task = task
         self._store = store
-        self._keeps = True
-        kept = store.load(task)
-        self._known: Known = kept.known
-        self._notes = kept.notes
-        self._errand = BackgroundJob(worker, task.total, self._steps, lambda: task.done(self._known))
-
-    def status(self) -> EvaluationStatus:
-        stand, known = self._errand.status(), self._known
-        return EvaluationStatus(
-            stand.state,
-            self.task.done(known),
-            stand.total,
-            stand.seconds_left,
-            stand.error,
-            (*self._notes, *stand.notes),
-            known,
-        )
+        self._can_store = True
+        loaded = store.load(task)
+        self.known, self.notes = loaded.known, loaded.notes
 
     def refresh(self) -> None:
-        """Take in what other runs have kept since, unless it is at work or knows all."""
-        look = self.status()
-        if not look.active and not look.complete:
-            kept = self._store.load(self.task)
-            if self.task.done(kept.known) > look.done:
-                self._known, self._notes = kept.known, kept.notes
-
-    def start(self, visitor: str) -> None:
-        """Go on in the background for this visitor, whose other run on the worker, if there is one, stops."""
-        self._errand.start(visitor)
-
-    def stop(self, visitor: str) -> None:
-        """This visitor wants it no more; it ends after the step at hand unless another one does. Nothing is lost."""
-        self._errand.stop(visitor)
+        """Load what other jobs have stored since, unless this one is active or complete."""
+        status = self.status()
+        if not status.active and not status.complete:
+            loaded = self._store.load(self.task)
+            if self.task.done(loaded.known) > status.done:
+                self.known, self.notes = loaded.known, loaded.notes
 
     def _steps(self) -> Steps:
-        with closing(run_passes(self.task, self._known, self._save)) as found:
-            for asked, result in found:
-                self._known = {**self._known, asked: result}  # replaced whole: a look sees one moment
+        with closing(run_passes(self.task, self.known, self._save)) as steps:
+            for eval_pass, result in steps:
+                self.known = {**self.known, eval_pass: result}
                 yield
 
-    def _save(self, task: PassTask, asked: Pass, result: PassResult) -> None:
-        """Results that cannot be kept are still worth having: say so once and go on."""
-        if not self._keeps:
+    def _done(self, known: Known) -> int:
+        return self.task.done(known)
+
+    def _save(self, task: PassTask, eval_pass: Pass, result: PassResult) -> None:
+        """Store a result. If that fails, say so once and continue, because the scores are still useful."""
+        if not self._can_store:
             return
         try:
-            self._store.save(task, asked, result)
-        except OSError as problem:
-            self._keeps = False
-            self._notes += (str(problem),)
+            self._store.save(task, eval_pass, result)
+        except OSError as error:
+            self._can_store = False
+            self.notes += (str(error),)

@@ -1,20 +1,20 @@
-"""Background work that a page starts, stops and looks at any time; visitors who ask for the same share it."""
+"""Background jobs that a page can start, stop and poll; visitors who ask for the same share one job."""
 
 from __future__ import annotations
 
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Any
 
 from app.server.worker import Job, Steps, Worker
 
 
 class JobState(StrEnum):
-    """idle: not begun in this session of the server, or done."""
+    """IDLE: complete, or not started since the server started."""
 
     IDLE = "idle"
     WAITING = "waiting"
@@ -25,9 +25,16 @@ class JobState(StrEnum):
 
 @dataclass(frozen=True)
 class JobStatus:
-    """An errand at one moment. seconds_left: None while nothing can be said.  error: what ended it, else empty.
+    """A job at one moment.
 
-    notes: what else a visitor should know.
+    Attributes:
+        state: Whether it runs.
+        done: Steps that are complete, also by earlier runs.
+        total: Steps of the whole job.
+        seconds_left: Estimate, or None if there is none yet.
+        error: What ended the job, or empty.
+        notes: Other messages for the visitor.
+        known: What is computed so far.
     """
 
     state: JobState
@@ -35,7 +42,8 @@ class JobStatus:
     total: int
     seconds_left: float | None
     error: str
-    notes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    known: Any = None
 
     @property
     def active(self) -> bool:
@@ -46,53 +54,61 @@ class JobStatus:
         return self.done == self.total
 
 
-class HasStatus(Protocol):
-    """What is done in the background, to be looked at."""
+class BackgroundJob(ABC):
+    """Work in steps on a background worker. What is computed survives a stop; a restart resumes there.
 
-    def status(self) -> JobStatus: ...
+    Subclasses implement `_steps` and `_done`, and replace `known` as a whole so that a status never mixes two moments.
+    """
 
+    known: Any = None
 
-class Startable(Protocol):
-    """What is done in the background for those who want it."""
+    def __init__(self, worker: Worker, total: int, subscriber: str = "") -> None:
+        """Create the job without starting it.
 
-    def start(self, visitor: str) -> None: ...
-
-    def stop(self, visitor: str) -> None: ...
-
-
-class BackgroundJob:
-    """One errand on a worker. What is done outlives its end: begun again it goes on, if its steps do."""
-
-    def __init__(self, worker: Worker, total: int, steps: Callable[[], Steps], done: Callable[[], int]) -> None:
-        """steps: makes the work, once per start.  done: how much of `total` is done, asked any time."""
-        self._worker, self._total, self._steps, self._done = worker, total, steps, done
+        Args:
+            worker: Runs the steps.
+            total: Steps of the whole job.
+            subscriber: Keeps the job running in place of visitors, for work that belongs to none of them.
+        """
+        self.notes: tuple[str, ...] = ()
+        self._worker, self._total, self._subscriber = worker, total, subscriber
         self._lock = threading.Lock()
-        self._name = uuid.uuid4().hex
+        self._key = uuid.uuid4().hex
         self._job: Job | None = None
-        self._began, self._at_first = 0.0, 0
+        self._started, self._done_at_start = 0.0, 0
+
+    @abstractmethod
+    def _steps(self) -> Steps:
+        """Compute step by step, resuming from `known`."""
+
+    @abstractmethod
+    def _done(self, known: Any) -> int:
+        """Return how many steps are complete."""
 
     def status(self) -> JobStatus:
         with self._lock:
-            state, done = self._state(), self._done()
-            computed, left = done - self._at_first, None
+            known = self.known
+            state, done, seconds_left = self._state(), self._done(known), None
+            computed = done - self._done_at_start
             if state is JobState.RUNNING and computed > 0:
-                left = (time.monotonic() - self._began) / computed * (self._total - done)
+                seconds_left = (time.monotonic() - self._started) / computed * (self._total - done)
             error = "" if self._job is None or self._job.error is None else str(self._job.error)
-            return JobStatus(state, done, self._total, left, error, self._job.notes if self._job else ())
+            notes = (*self.notes, *(self._job.notes if self._job else ()))
+            return JobStatus(state, done, self._total, seconds_left, error, notes, known)
 
-    def start(self, visitor: str) -> None:
-        """Go on in the background for this visitor, whose other errand of this worker, if there is one, stops."""
+    def start(self, visitor: str = "") -> None:
+        """Start or resume the job for a visitor, whose other job on this worker stops."""
         with self._lock:
             if self._state() not in (JobState.WAITING, JobState.RUNNING):
-                self._name = uuid.uuid4().hex  # the worker remembers the job that ended under the old one
-            self._job = self._worker.submit(visitor, self._name, self._total, self._run)
+                self._key = uuid.uuid4().hex  # the worker still knows the job that ended under the old key
+            self._job = self._worker.submit(self._subscriber or visitor, self._key, self._total, self._run)
 
-    def stop(self, visitor: str) -> None:
-        """This visitor wants it no more; it ends after the step at hand unless another one does."""
-        self._worker.leave(visitor)
+    def stop(self, visitor: str = "") -> None:
+        """Stop after the current step, unless another visitor waits for the job."""
+        self._worker.leave(self._subscriber or visitor)
 
     def _run(self) -> Steps:
-        self._began, self._at_first = time.monotonic(), self._done()
+        self._started, self._done_at_start = time.monotonic(), self._done(self.known)
         return (yield from self._steps())
 
     def _state(self) -> JobState:

@@ -7,25 +7,25 @@ from collections.abc import Callable
 import streamlit as st
 
 from app.messages import show_warning
-from app.server.jobs import HasStatus, JobState, JobStatus, Startable
+from app.server.jobs import BackgroundJob, JobState, JobStatus
 
 POLL_SECONDS = 1.0  # seconds between looks at what runs
 
 
-def poll_until_done(errand: HasStatus, show: Callable[[], None]) -> None:
+def poll_until_done(job: BackgroundJob, show: Callable[[], None]) -> None:
     """Draw it, and while it runs again every second; the whole page when it has ended."""
-    active = errand.status().active
+    active = job.status().active
 
     @st.fragment(run_every=POLL_SECONDS if active else None)
     def live() -> None:
         show()
-        if active and not errand.status().active:
+        if active and not job.status().active:
             st.rerun()
 
     live()
 
 
-def render_progress(run: Startable, look: JobStatus, visitor: str, steps: str, of: str, key: str = "") -> None:
+def render_progress(job: BackgroundJob, status: JobStatus, visitor: str, steps: str, of: str, key: str = "") -> None:
     """Where a run stands, with the one button that makes sense. steps: what they are called; of: how many of what.
 
     key: before the keys of the buttons, where a page has several runs.
@@ -37,24 +37,24 @@ def render_progress(run: Startable, look: JobStatus, visitor: str, steps: str, o
         JobState.FAILED: "failed",
         JobState.IDLE: "kept from an earlier run",
     }
-    known = f"{look.done:,} of {look.total:,} {steps} ({of})"
+    known = f"{status.done:,} of {status.total:,} {steps} ({of})"
     with st.container(horizontal=True, vertical_alignment="center"):
-        if look.active:
-            left = "" if look.seconds_left is None else f" · {format_duration(look.seconds_left)} left"
-            st.progress(look.done / look.total, f"{words[look.state]} · {known}{left}")
-            st.button("Stop", icon=":material/stop_circle:", on_click=run.stop, args=(visitor,), key=f"{key}stop")
-        elif not look.complete:
+        if status.active:
+            left = "" if status.seconds_left is None else f" · {format_duration(status.seconds_left)} left"
+            st.progress(status.done / status.total, f"{words[status.state]} · {known}{left}")
+            st.button("Stop", icon=":material/stop_circle:", on_click=job.stop, args=(visitor,), key=f"{key}stop")
+        elif not status.complete:
             if st.button(
-                "Go on" if look.done else "Start", icon=":material/play_arrow:", type="primary", key=f"{key}start"
+                "Go on" if status.done else "Start", icon=":material/play_arrow:", type="primary", key=f"{key}start"
             ):
-                run.start(visitor)
+                job.start(visitor)
                 st.rerun()  # the whole page, for only that sets off the polling
-            st.markdown(f"{words[look.state]} · {known}" if look.done else f"not started yet · {known}")
+            st.markdown(f"{words[status.state]} · {known}" if status.done else f"not started yet · {known}")
         else:
             st.caption(f"{known}, all known")
-    if look.error:
-        show_warning(f"The run failed: {look.error}")
-    for note in look.notes:
+    if status.error:
+        show_warning(f"The run failed: {status.error}")
+    for note in status.notes:
         show_warning(note)
 
 
