@@ -30,7 +30,13 @@ class PendingRelease:
 
 
 def note_page() -> None:
-    """Remember which page is drawn: call it in every run of a whole page, before the page itself."""
+    """Remember which page is drawn. Call it in every run of a whole page, before the page itself.
+
+    Streamlit forgets the fragments of the last page only where the next page runs to its end. Until then a late message
+    would draw one of them into the next page, so they are forgotten before it.
+    """
+    if _page_left():
+        visitor.forget_fragments()
     st.session_state[_DRAWN] = visitor.page_run()
 
 

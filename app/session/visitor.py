@@ -34,6 +34,13 @@ def page_run() -> str:
     return "" if context is None else context.page_script_hash
 
 
+def forget_fragments() -> None:
+    """Have Streamlit forget the fragments that this visitor's pages have drawn so far."""
+    context = get_script_run_ctx(suppress_warning=True)
+    if context is not None:
+        context.fragment_storage.clear()
+
+
 def current_visitor() -> str:
     """A name for this browser tab, by which queues and background work know who wants it."""
     context = get_script_run_ctx(suppress_warning=True)

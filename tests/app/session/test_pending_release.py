@@ -1,7 +1,11 @@
 """The release of a dial until its answer is painted, when other messages come with it."""
 
+from dataclasses import fields
+
 import pytest
 from streamlit.errors import StreamlitAPIException
+from streamlit.runtime.fragment import MemoryFragmentStorage
+from streamlit.runtime.scriptrunner_utils.script_run_context import ScriptRunContext
 
 from app.session import pending_release
 from app.ui.query_picker import view_from_url
@@ -141,3 +145,22 @@ def test_a_report_heard_on_the_next_page_runs_no_fragment_of_the_last(page, monk
     assert pending_release.pending() is None
     pending_release.note_page()
     assert page.after(pending_release.run_fragment, "cases") == "cases"
+
+
+def test_the_fragments_of_a_page_are_forgotten_when_another_one_starts(page, monkeypatch):
+    forgotten = []
+    monkeypatch.setattr(pending_release.visitor, "forget_fragments", lambda: forgotten.append(True))
+    for name, expected in (("explore", 0), ("explore", 0), ("compare", 1), ("compare", 1), ("explore", 2)):
+        monkeypatch.setattr(pending_release.visitor, "page_run", lambda name=name: name)
+        pending_release.note_page()
+        assert len(forgotten) == expected
+
+
+def test_streamlit_lets_its_fragments_be_forgotten():
+    """If this fails, Streamlit has changed: look at `visitor.forget_fragments`."""
+    storage = MemoryFragmentStorage()
+    storage.register("it", lambda: None)
+    assert storage.contains("it")
+    storage.clear()
+    assert not storage.contains("it")
+    assert "fragment_storage" in {each.name for each in fields(ScriptRunContext)}
