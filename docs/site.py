@@ -29,7 +29,7 @@ PAGES = {  # file name without .html: title, and what it is made from
     "architecture": ("Architecture", "docs/architecture.md"),
     "live": ("Live protocol", "docs/live_protocol.md"),
     "glossary": ("Glossary", "docs/glossary.md"),
-    "deploy": ("On a host", "docs/deploy.md"),
+    "deploy": ("Deployment", "docs/deploy.md"),
     "benchmarks": ("Benchmarks", "benchmarks/README.md"),
     "demo": ("The demo world", "assets/README.md"),
     "contributing": ("Contributing", "CONTRIBUTING.md"),

@@ -76,7 +76,7 @@ def test_make_targets_are_in_the_makefile(page):
 def test_every_variable_that_is_read_is_described_and_no_other():
     code = [path for room in ("fpc_core", "app") for path in (ROOT / room).rglob("*.py")]
     read = {name for path in code for name in re.findall(r'"(FPC_[A-Z_]+)"', path.read_text(encoding="utf-8"))}
-    table, _ = TEXTS["docs/deploy.md"].split("Whoever can open the app")
+    table, _ = TEXTS["docs/deploy.md"].split("Everyone who can open the app")
     assert set(VARIABLE.findall(table)) == read
     for page, text in {**TEXTS, "Dockerfile": (ROOT / "Dockerfile").read_text(encoding="utf-8")}.items():
         assert set(VARIABLE.findall(text)) <= read, page
