@@ -15,7 +15,6 @@ from app.ui import controls
 from fpc_core.config import ALPHAS, KEEP_RATES, MapSettings, MapTarget, QuerySettings
 from fpc_core.figures.fonts import fonts
 from fpc_core.figures.recipe import (
-    LANGUAGES,
     MAX_LETTERS,
     MAX_QUERIES,
     OF_ALL_QUERIES,
@@ -41,7 +40,6 @@ KINDS = {
     FigureKind.SWEEP_MAP: "Map of a sweep",
 }
 SIDES = {"cvpr-column": "CVPR column", "cvpr-page": "CVPR page", "ieee-column": "IEEE column", "ieee-page": "IEEE page"}
-TONGUES = {"en": "English", "de": "Deutsch", "fr": "Français"}
 _STYLE, _QUERIES = "figure-style", "queries"
 
 
@@ -96,15 +94,8 @@ def chosen_style(kind: FigureKind) -> FigureStyle:
         )
         size = st.number_input("Font size in pt", 4.0, 16.0, usual.font_size, 0.5, key="font-size")
     with right:
-        language = st.selectbox(
-            "Language of labels",
-            LANGUAGES,
-            LANGUAGES.index(usual.language),
-            key="language",
-            format_func=TONGUES.__getitem__,
-        )
         letters = st.toggle("Letters (a), (b), …", usual.letters, key="letters", disabled=kind in OF_ONE_QUERY)
-    style = FigureStyle(width, int(columns), font, float(size), letters, language)
+    style = FigureStyle(width, int(columns), font, float(size), letters)
     st.session_state[_STYLE] = style
     return style
 

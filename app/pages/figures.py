@@ -11,7 +11,7 @@ heading("Figures", "Figures for a paper, drawn from the same results as every ot
 from app.evaluate.tables import evaluation_size
 from app.figures import compose
 from app.lab.editor import PREFIX as LAB
-from app.messages import show_warning
+from app.messages import show_warning, show_warnings
 from app.server import resources
 from app.server.downloads import on_demand
 from app.server.queues import PAGE_QUEUE
@@ -84,6 +84,7 @@ def show(workspace: Workspace, recipe: FigureRecipe) -> None:
     except (ValueError, OSError) as error:
         show_warning(str(error))
         return
+    show_warnings(recipe.notes)
     preview, downloads = st.columns([3, 1], gap="medium")
     inches = WIDTHS[recipe.style.width]
     with preview:

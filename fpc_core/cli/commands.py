@@ -201,6 +201,8 @@ def _figure(args: argparse.Namespace) -> None:
     workspace = _open(args)
     print(_summary(workspace))
     args.out.mkdir(parents=True, exist_ok=True)
+    for note in recipe.notes:
+        print(note)
     for path in write_figure(recipe, workspace, args.out / args.recipe.stem):
         print(f"wrote {path}")
 

@@ -44,7 +44,7 @@ def draw_transport(
         flows: How many to draw.
         tone: Whether the gallery image is a match.
     """
-    words, width = WORDS[style.language], WIDTHS[style.width]
+    width = WIDTHS[style.width]
     text = style.font_size / 72 * 1.45
     height_px, width_px = config.image_size
     image_width = min(width * 0.3, 2.2)
@@ -52,7 +52,7 @@ def draw_transport(
     bar = 4.0 * text
     figure = new_figure(style, image_height + text + bar)
     left, right = (width - image_width * 2.6) / 2, (width + image_width * 0.6) / 2
-    names = (words["query"], f"{words['gallery']}, {words[tone.value if tone is not MatchLabel.JUNK else 'match']}")
+    names = (WORDS["query"], f"{WORDS['gallery']}, {WORDS[tone.value if tone is not MatchLabel.JUNK else 'match']}")
     for x, image, name in ((left, veil(query, alive, config), names[0]), (right, gallery, names[1])):
         image_axes(figure, image, x, bar, image_width, image_height)
         total = figure.get_size_inches()
@@ -84,7 +84,7 @@ def draw_transport(
             linewidths=(0.3 + 1.5 * weight)[order],
         )
     )
-    colour_bar(figure, (width * 0.3, text * 2.9, width * 0.4, text * 0.5), low, high, words["cost"])
+    colour_bar(figure, (width * 0.3, text * 2.9, width * 0.4, text * 0.5), low, high, WORDS["cost"])
     return figure
 
 
@@ -108,7 +108,6 @@ def draw_alpha_lines(
         style: Size and fonts.
         hits: Number of ranks.
     """
-    words = WORDS[style.language]
     cos, emd = match.shortlist.d_cos, match.transport.distance
     swaps = swap_alphas(cos, emd, hits)
     reach = {place for swap in swaps for place in (swap.first, swap.second)}
@@ -138,7 +137,7 @@ def draw_alpha_lines(
     tones_of = [axes.plot([], [], color=COLOURS[tone], linestyle=DASHES[tone])[0] for tone in shown]
     axes.legend(
         [*tones_of, *rings, here],
-        [*(words[tone.value] for tone in shown), words["swap"], f"α = {alpha:g}"],
+        [*(WORDS[tone.value] for tone in shown), WORDS["swap"], f"α = {alpha:g}"],
         loc="lower left",
         bbox_to_anchor=(0, 1),
         ncols=2,

@@ -46,13 +46,12 @@ def _drop_strategies(recipe: FigureRecipe, workspace: Workspace, queries: Sequen
     def masks(query: FigureQuery) -> list[np.ndarray]:
         return [survivors(query.encode(replace(recipe.settings.prune, strategy=each)))[-1] for each in order]
 
-    words = WORDS[recipe.style.language]
-    return _veiled(recipe, workspace, {query: masks(query) for query in queries}, [words[each.value] for each in order])
+    return _veiled(recipe, workspace, {query: masks(query) for query in queries}, [WORDS[each.value] for each in order])
 
 
 def _drop_process(recipe: FigureRecipe, workspace: Workspace, queries: Sequence[FigureQuery]) -> DrawFn:
     """Figs. 6 and 9: what remains after each dropping block."""
-    heads = [WORDS[recipe.style.language]["block"].format(block) for block in recipe.settings.prune.blocks]
+    heads = [WORDS["block"].format(block) for block in recipe.settings.prune.blocks]
     masks = {query: survivors(query.encode(recipe.settings.prune)) for query in queries}
     return _veiled(recipe, workspace, masks, heads)
 
@@ -80,14 +79,14 @@ def _veiled(
         for head, mask in zip(heads, masks[query], strict=True):
             kept = np.flatnonzero(mask)
             rows.append((query.name, head, len(kept), " ".join(map(str, kept))))
-    heads = [WORDS[recipe.style.language]["input"], *heads]
+    heads = [WORDS["input"], *heads]
     data = _csv(("query", "panel", "kept_patches", "kept"), rows)
     return lambda: FigureWithData(draw_sheet(blocks, heads, recipe.style, _aspect(workspace)), data)
 
 
 def _decoder_maps(recipe: FigureRecipe, workspace: Workspace, queries: Sequence[FigureQuery]) -> DrawFn:
     """Fig. 7: a heat map of the decoder over the neighbours it reads, with one scale per query."""
-    words, config = WORDS[recipe.style.language], workspace.retriever.model.config
+    config = workspace.retriever.model.config
     how = map_settings(recipe, workspace)
     blocks, rows = [], []
     for query, label in zip(queries, _labels(recipe), strict=True):
@@ -100,18 +99,17 @@ def _decoder_maps(recipe: FigureRecipe, workspace: Workspace, queries: Sequence[
             about = (query.name, index + 1, _path(workspace, row), query.tone(row))
             rows += [(*about, patch, f"{value:.6g}", f"{heat:.4f}") for patch, (value, heat) in enumerate(shown)]
         blocks.append(Block((tuple(cells),), label=label))
-    label_of_scale = words.get(how.method.value, NAMES[how.method])
+    label_of_scale = WORDS.get(how.method.value, NAMES[how.method])
     bar = Scale(
-        words["relative"].format(label_of_scale) if how.relative else label_of_scale, words["low"], words["high"]
+        WORDS["relative"].format(label_of_scale) if how.relative else label_of_scale, WORDS["low"], WORDS["high"]
     )
-    heads = [words["query"], *map(str, range(1, recipe.settings.neighbors + 1))]
+    heads = [WORDS["query"], *map(str, range(1, recipe.settings.neighbors + 1))]
     data = _csv(("query", "neighbor", "gallery", "relation", "patch", "value", "heat"), rows)
     return lambda: FigureWithData(draw_sheet(blocks, heads, recipe.style, _aspect(workspace), bar), data)
 
 
 def _ranked_list(recipe: FigureRecipe, workspace: Workspace, queries: Sequence[FigureQuery]) -> DrawFn:
     """The nearest gallery images by cosine, by D and after consolidation, without junk."""
-    words = WORDS[recipe.style.language]
     blocks, rows = [], []
     for query, label in zip(queries, _labels(recipe), strict=True):
         trace = query.trace
@@ -125,9 +123,9 @@ def _ranked_list(recipe: FigureRecipe, workspace: Workspace, queries: Sequence[F
             kept = trace.encoding.positions.shape[1]
             for rank, (row, distance) in enumerate(hits, start=1):
                 rows.append((query.name, kept, name, rank, _path(workspace, row), query.tone(row), f"{distance:.6f}"))
-        names = (words["cosine"], words["distance"].format(f"{recipe.settings.alpha:g}"), words["final"])
+        names = (WORDS["cosine"], WORDS["distance"].format(f"{recipe.settings.alpha:g}"), WORDS["final"])
         blocks.append(Block(tuple(lines), names, label))
-    heads = [words["query"], *map(str, range(1, recipe.hits + 1))]
+    heads = [WORDS["query"], *map(str, range(1, recipe.hits + 1))]
     data = _csv(("query", "kept_patches", "ranking", "rank", "gallery", "relation", "distance"), rows)
     return lambda: FigureWithData(draw_sheet(blocks, heads, recipe.style, _aspect(workspace)), data)
 

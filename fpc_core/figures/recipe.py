@@ -37,7 +37,7 @@ OF_ALL_QUERIES = frozenset({FigureKind.SCORE_CURVES, FigureKind.TRADE_OFF, Figur
 """Kinds that score every query of the data and name none."""
 OF_ONE_QUERY = frozenset({FigureKind.TRANSPORT, FigureKind.ALPHA_LINES})
 WIDTHS = {"cvpr-column": 3.25, "cvpr-page": 6.875, "ieee-column": 3.5, "ieee-page": 7.16}  # inches
-LANGUAGES = ("en", "de", "fr")
+LANGUAGES = ("en", "de", "fr")  # of 0.1.0 recipes; labels are in English since
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class FigureStyle:
         font: One of `fonts.fonts()`.
         font_size: In points.
         letters: Whether (a), (b), ... precede queries or panels.
-        language: Of the labels.
+        language: Kept so that recipes of 0.1.0 can be read; see `FigureRecipe.notes`.
     """
 
     width: str = "cvpr-column"
@@ -117,6 +117,13 @@ class FigureRecipe:
         _check_axis("alphas", self.alphas, Range(0.0, 1.0))
         if self.method not in DECODER_METHODS:
             raise RecipeError(f"method must be one of {', '.join(DECODER_METHODS)}, not {self.method.value!r}")
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What of the recipe has no effect, in sentences."""
+        if self.style.language == "en":
+            return ()
+        return (f"Labels are in English; the recipe asks for {self.style.language!r}, which 0.1.0 could draw.",)
 
     def to_json(self) -> str:
         """Return JSON with sorted keys, from which `from_json` makes an equal recipe."""

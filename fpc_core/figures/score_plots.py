@@ -22,13 +22,13 @@ _AXES = {"alpha": "alpha", "K": "neighbors"}  # words of the axis by the table's
 
 def draw_trade_off(tables: Sequence[ReportTable], style: FigureStyle) -> Figure:
     """Draw a point per keep rate: scores with intervals over the encoder's work."""
-    (table,), words = tables, WORDS[style.language]
+    (table,) = tables
     figure, (axes,) = _panels(1, style)
     work = [row.computed[0] for row in table.rows]
     _scores(axes, work, table)
     axes.margins(x=0.1)  # room for the labels of the outermost points
     low, high = axes.get_ylim()
-    axes.set(xlabel=words["flops"], ylabel=words["percent"], ylim=(low, high + 0.12 * (high - low)))
+    axes.set(xlabel=WORDS["flops"], ylabel=WORDS["percent"], ylim=(low, high + 0.12 * (high - low)))
     top = axes.get_xaxis_transform()
     for x, row in zip(work, table.rows, strict=True):
         axes.text(
@@ -42,14 +42,13 @@ def draw_trade_off(tables: Sequence[ReportTable], style: FigureStyle) -> Figure:
 
 def draw_curves(tables: Sequence[ReportTable], style: FigureStyle) -> Figure:
     """Draw a panel per table: scores with intervals over its label; a dotted line marks the current setting."""
-    words = WORDS[style.language]
     figure, panels = _panels(len(tables), style)
     for place, (axes, table) in enumerate(zip(panels, tables, strict=True)):
         values = [float(row.labels[0]) for row in table.rows]
         _scores(axes, values, table)
         used = table.settings.alpha if table.labels[0] == "alpha" else table.settings.neighbors
         axes.axvline(used, color="#00000066", linewidth=0.6, linestyle=(0, (1, 1.5)), zorder=0)
-        axes.set(xlabel=words[_AXES[table.labels[0]]], ylabel=words["percent"])
+        axes.set(xlabel=WORDS[_AXES[table.labels[0]]], ylabel=WORDS["percent"])
         if table.labels[0] == "K":
             axes.set_xticks([1, *range(5, int(max(values)) + 1, 5)])
         else:
@@ -62,7 +61,7 @@ def draw_curves(tables: Sequence[ReportTable], style: FigureStyle) -> Figure:
 
 def draw_sweep_map(tables: Sequence[ReportTable], style: FigureStyle) -> Figure:
     """Draw a panel per measure: a cell per keep rate and alpha with its score in percent; the best is framed."""
-    (table,), words = tables, WORDS[style.language]
+    (table,) = tables
     rates, alphas = (list(dict.fromkeys(row.labels[axis] for row in table.rows)) for axis in (0, 1))
     figure, panels = _panels(len(table.measures), style)
     for place, (axes, measure) in enumerate(zip(panels, table.measures, strict=True)):
@@ -74,10 +73,10 @@ def draw_sweep_map(tables: Sequence[ReportTable], style: FigureStyle) -> Figure:
         every = math.ceil(2 * style.font_size / column)
         axes.set_xticks(range(0, len(alphas), every), alphas[::every])
         axes.set_yticks(range(len(rates)), rates)
-        axes.set(xlabel=words["alpha"], ylabel=words["keep_rate"])
+        axes.set(xlabel=WORDS["alpha"], ylabel=WORDS["keep_rate"])
         axes.tick_params(length=1.5)
         bar = figure.colorbar(picture, ax=axes, pad=0.02, fraction=0.06)
-        bar.set_label(f"{measure} ({words['percent']})")
+        bar.set_label(f"{measure} ({WORDS['percent']})")
         bar.outline.set_linewidth(0.5)
         _lettered(axes, place, style)
     figure.tight_layout(pad=0.4)

@@ -33,9 +33,9 @@ from fpc_core.figures.fonts import check_font, fonts
 from fpc_core.figures.image_grid import Block, Cell, draw_sheet
 from fpc_core.figures.queries import load_queries
 from fpc_core.figures.recipe import OF_ALL_QUERIES, FigureKind, FigureRecipe, FigureStyle, read_recipe
-from fpc_core.figures.render import bundle, draw, latex, write_figure
+from fpc_core.figures.render import bundle, draw, latex, render_png, write_figure
 from fpc_core.figures.score_figures import scored
-from fpc_core.figures.style import WORDS, style_context
+from fpc_core.figures.style import style_context
 from fpc_core.io.dataclass_json import RecipeError
 from fpc_core.retrieval import Retriever
 from fpc_core.workspace import open_workspace
@@ -382,9 +382,13 @@ def test_without_a_trained_classifier_an_identity_is_no_target(workspace):
         render(recipe(FigureKind.DECODER_MAPS, target=MapTarget.IDENTITY), untrained)
 
 
-@pytest.mark.parametrize("language", list(WORDS))
-def test_labels_speak_every_language(language):
-    assert set(WORDS[language]) == set(WORDS["en"])
+def test_a_recipe_in_another_language_is_drawn_in_english_and_noted(workspace):
+    german = recipe(FigureKind.RANKED_LIST, style=FigureStyle(language="de"))
+    assert FigureRecipe.from_json(german.to_json()) == german
+    assert "the recipe asks for 'de'" in german.notes[0]
+    english = replace(german, style=FigureStyle())
+    assert english.notes == ()
+    assert render_png(german, workspace, 50) == render_png(english, workspace, 50)
 
 
 def test_latex_names_data_weights_and_settings_and_escapes(workspace):
