@@ -15,7 +15,6 @@ from app.components.live_payload import survived
 from app.components.masks import masks
 from app.components.occluder import occluder, picture_key
 from app.messages import show_warning
-from app.sections.comparison_data import Labels
 from app.server import resources, search
 from app.server.queues import PAGE_QUEUE
 from app.server.search import Query
@@ -29,6 +28,7 @@ from fpc_core.config import PruneSettings, QuerySettings, TransportSettings
 from fpc_core.data import occluder_rendering
 from fpc_core.data.browser_encoding import data_uri
 from fpc_core.data.ground_truth import BACKGROUND, OCCLUDER
+from fpc_core.data.match_rule import MatchRule
 from fpc_core.data.occluder_rendering import covered, paint
 from fpc_core.data.occluders import CutOut, Outline, Scene, SceneRecipe
 from fpc_core.explain.cards import MatchLabel, match_label
@@ -232,11 +232,11 @@ def _person(workspace: Workspace, query: Query, nearest: int) -> CutOut:
     return CutOut(path=path, outline=outline)
 
 
-def first_matches(clean: QueryTrace, occluded: QueryTrace, labels: Labels) -> dict[str, tuple[int | None, int | None]]:
+def first_matches(clean: QueryTrace, occluded: QueryTrace, rule: MatchRule) -> dict[str, tuple[int | None, int | None]]:
     """1-based rank of the first true match without and with the occluders, by ranking."""
     kinds = {"by cosine": "by_cosine", "by D": "by_distance", "consolidated": "final"}
     return {
-        name: (labels.first_match(getattr(clean, kind)), labels.first_match(getattr(occluded, kind)))
+        name: (rule.first_match(getattr(clean, kind)), rule.first_match(getattr(occluded, kind)))
         for name, kind in kinds.items()
     }
 

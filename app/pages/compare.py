@@ -11,13 +11,14 @@ heading("What changes between two settings?", "The same query, searched twice; e
 from app.messages import show_warnings
 from app.sections import comparison
 from app.sections.comparison import SIDES
-from app.sections.comparison_data import PRESETS, Labels, preset_of
+from app.sections.comparison_data import PRESETS, preset_of
 from app.server import resources, search
 from app.session.figure_basket import Item, add_button
 from app.ui import controls, status
 from app.ui.page_frame import load_workspace_or_stop, run_page
 from app.ui.query_picker import query_of, view_from_url
 from fpc_core.config import QuerySettings
+from fpc_core.data.match_rule import MatchRule
 
 USUAL = PRESETS["γ 1.0 | 0.8"]
 
@@ -59,7 +60,7 @@ def page() -> None:
     settings = both_settings(workspace.dataset.shortlist)
     status.status_line(workspace, *settings)
     traces = {side: search.search(workspace, query, each).trace for side, each in zip(SIDES, settings, strict=True)}
-    labels = Labels(workspace.retriever.memory.records, query.subject, workspace.dataset.uses_cameras)
+    rule = MatchRule(workspace.retriever.memory.records, query.subject, workspace.dataset.uses_cameras)
     asked, wrong = view_from_url(workspace, "neighbor")
     show_warnings(wrong)
     comparison.masks(workspace, query, traces)
@@ -68,8 +69,8 @@ def page() -> None:
     with st.container(horizontal=True):
         for side, each in zip(SIDES, settings, strict=True):
             add_button(Item(name), each, what=side, key=side, gallery=gallery)
-    comparison.parts(workspace, traces, labels, chosen)
-    comparison.shares(traces, labels)
+    comparison.parts(workspace, traces, rule, chosen)
+    comparison.shares(traces, rule)
 
 
 run_page(page)

@@ -14,7 +14,6 @@ from app.lab import editor, occlusion_curves
 from app.lab.editor import CLEAN, OCCLUDED, PREFIX
 from app.messages import show_warning, show_warnings
 from app.sections import comparison, transport
-from app.sections.comparison_data import Labels
 from app.server import search
 from app.server.search import Query
 from app.session import lab_scene
@@ -22,6 +21,7 @@ from app.ui import controls, status
 from app.ui.page_frame import load_workspace_or_stop, run_page
 from app.ui.query_picker import choose_neighbor, choose_pin, pick_query, view_from_url
 from fpc_core.config import QuerySettings
+from fpc_core.data.match_rule import MatchRule
 from fpc_core.data.occluders import Scene
 from fpc_core.evaluation.occlusion.study import Relevance
 from fpc_core.io.dataclass_json import RecipeError
@@ -34,9 +34,9 @@ def results(workspace: Workspace, query: Query, settings: QuerySettings) -> None
     occluded = editor.with_occluders(workspace, query, scene)
     found = {CLEAN: search.search(workspace, query, settings), OCCLUDED: search.search(workspace, occluded, settings)}
     traces = {side: each.trace for side, each in found.items()}
-    labels = Labels(workspace.retriever.memory.records, query.subject, workspace.dataset.uses_cameras)
+    rule = MatchRule(workspace.retriever.memory.records, query.subject, workspace.dataset.uses_cameras)
     nearest, who = editor.nearest_wrong(workspace, query, traces[CLEAN]), query.subject.identity
-    ranks = {} if who is None else editor.first_matches(traces[CLEAN], traces[OCCLUDED], labels)
+    ranks = {} if who is None else editor.first_matches(traces[CLEAN], traces[OCCLUDED], rule)
     editor.editor(workspace, query, settings, nearest, ranks)
     editor.render_downloads(workspace, query, scene, settings, occluded.image)
     asked, wrong = view_from_url(workspace, "neighbor", "pin")
@@ -45,13 +45,13 @@ def results(workspace: Workspace, query: Query, settings: QuerySettings) -> None
         workspace, query, traces, asked.neighbor, choose_neighbor, rankings=("by_distance", "final"), arrows=(OCCLUDED,)
     )
     transport.transport(workspace, occluded, found[OCCLUDED], chosen, asked.pin, choose_pin)
-    comparison.parts(workspace, traces, labels, chosen)
-    comparison.shares(traces, labels)
+    comparison.parts(workspace, traces, rule, chosen)
+    comparison.shares(traces, rule)
     if who is None:
         st.caption("How much can be covered, and which spot matters, is known of a query with a true match alone.")
         return
     try:
-        relevance = Relevance.of(who, query.subject.camera, labels.records)
+        relevance = Relevance.of(who, query.subject.camera, rule.records)
     except ValueError as error:
         show_warning(f"No curves and no map: {error}.")
         return

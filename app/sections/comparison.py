@@ -9,14 +9,15 @@ import pandas as pd
 import streamlit as st
 
 from app.components.cards import cards
-from app.sections.comparison_data import Figure, Labels, figures, kept_patches, marked, neighbor_figures, neighbor_share
+from app.sections.comparison_data import Figure, figures, kept_patches, marked, neighbor_figures, neighbor_share
 from app.server import resources
 from app.server.search import Query
 from app.session.view import plain_name
 from app.ui import charts
 from fpc_core.config import QuerySettings, Solver
 from fpc_core.data.browser_encoding import data_uri
-from fpc_core.explain.cards import Card, Strip, distances_of, identity_label, ranked_strip, ranks_of
+from fpc_core.data.match_rule import MatchRule
+from fpc_core.explain.cards import Card, Strip, distances_of, identity_label, ranked_strip
 from fpc_core.explain.overlay import stripes
 from fpc_core.results import QueryTrace
 from fpc_core.workspace import Workspace
@@ -103,7 +104,9 @@ def hits(
             chosen=chosen,
             decoder=frozenset(decoder),
             parts=distances_of(trace.match, trace.settings.alpha),
-            before=ranks_of(there, records, query.subject, workspace.dataset.uses_cameras) if name in arrows else None,
+            before=MatchRule(records, query.subject, workspace.dataset.uses_cameras).ranks(there)
+            if name in arrows
+            else None,
             **common,
         )
 
@@ -130,20 +133,20 @@ def _table(rows: list[Figure], traces: dict[str, QueryTrace]) -> None:
     st.table(pd.DataFrame([figure.row(*traces) for figure in rows]).set_index(""))
 
 
-def parts(workspace: Workspace, traces: dict[str, QueryTrace], labels: Labels, chosen: int | None) -> None:
+def parts(workspace: Workspace, traces: dict[str, QueryTrace], rule: MatchRule, chosen: int | None) -> None:
     """Numbers of the whole query and of the chosen neighbour."""
     one, other = traces.values()
     left, right = st.columns(2, gap="large")
     with left:
         st.subheader("What does it change in numbers?")
-        _table(figures(one, other, labels, workspace.retriever.model.config), traces)
+        _table(figures(one, other, rule, workspace.retriever.model.config), traces)
         figure = charts.attention_figure([(name, trace.consolidation) for name, trace in traces.items()])
         st.plotly_chart(figure, config={"displayModeBar": False}, key="attention", alt="Attention shares of both sides")
     with right:
         st.subheader("… for the chosen neighbour?")
         if chosen is None:
             return
-        _table(neighbor_figures(one, other, labels, chosen), traces)
+        _table(neighbor_figures(one, other, rule, chosen), traces)
         bars = [
             (name, trace.settings.alpha, *distances_of(trace.match, trace.settings.alpha)[chosen][1:])
             for name, trace in traces.items()
@@ -154,13 +157,13 @@ def parts(workspace: Workspace, traces: dict[str, QueryTrace], labels: Labels, c
             st.plotly_chart(
                 figure, config={"displayModeBar": False}, key="parts", alt="The two parts of D of each side"
             )
-        st.caption(f"Chosen: {identity_label(labels.records[chosen])}. A click on a card above chooses another.")
+        st.caption(f"Chosen: {identity_label(rule.records[chosen])}. A click on a card above chooses another.")
 
 
-def shares(traces: dict[str, QueryTrace], labels: Labels) -> None:
+def shares(traces: dict[str, QueryTrace], rule: MatchRule) -> None:
     st.subheader("Which neighbours does the decoder attend to?")
     rows = list(dict.fromkeys(row for trace in traces.values() for row in trace.consolidation.neighbors.tolist()))
-    names = [f"{place}. {identity_label(labels.records[row])}" for place, row in enumerate(rows, start=1)]
+    names = [f"{place}. {identity_label(rule.records[row])}" for place, row in enumerate(rows, start=1)]
     one, other = ([100 * (neighbor_share(traces[name], row) or 0.0) for row in rows] for name in traces)
     figure = charts.neighbor_shares_figure(names, dict(zip(traces, (one, other), strict=True)))
     st.plotly_chart(

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from fpc_core.config import ModelConfig, PruneSettings, QuerySettings, Solver, TransportSettings, Variant
-from fpc_core.data.datasets import ImageRecord
+from fpc_core.data.match_rule import MatchRule
 from fpc_core.evaluation.metrics.flops import encoder_flops
 from fpc_core.evaluation.metrics.retrieval import evaluate
-from fpc_core.explain.cards import MatchLabel, QueryIdentity, Strip, distances_of, match_label, ranks_of
+from fpc_core.explain.cards import Strip, distances_of
 from fpc_core.explain.masks import survivors
 from fpc_core.results import Encoding, QueryTrace, Ranking
 
@@ -91,37 +91,19 @@ class Figure:
         return {"": self.name, one: written[0], other: written[1], f"{other} − {one}": self.difference}
 
 
-@dataclass(frozen=True)
-class Labels:
-    """Who is who: what turns a ranking into right and wrong. records: of the memory."""
-
-    records: Sequence[ImageRecord]
-    subject: QueryIdentity
-    uses_cameras: bool
-
-    def first_match(self, ranking: Ranking) -> int | None:
-        """1-based rank of the first true match, junk left out; None where the ranking holds none."""
-        ranks = ranks_of(ranking, self.records, self.subject, self.uses_cameras)
-        right = (
-            rank
-            for row, rank in ranks.items()
-            if match_label(self.records[row], self.subject, self.uses_cameras) is MatchLabel.MATCH
-        )
-        return min(right, default=None)
-
-    def average_precision(self, ranking: Ranking) -> float | None:
-        """Of a ranking of the whole gallery; None without a true match, and for a query of unknown identity."""
-        if self.subject.identity is None or self.first_match(ranking) is None:
-            return None
-        distance = np.empty((1, len(self.records)))
-        distance[0, ranking.indices] = ranking.distance
-        identities = np.array([record.identity for record in self.records])
-        cameras = np.array([record.camera for record in self.records]) if self.uses_cameras else None
-        asked = None if cameras is None else np.array([self.subject.camera])
-        return evaluate(distance, [self.subject.identity], identities, asked, cameras).mean_ap
+def average_precision(rule: MatchRule, ranking: Ranking) -> float | None:
+    """Of a ranking of the whole gallery; None without a true match, and for a query of unknown identity."""
+    if rule.subject.identity is None or rule.first_match(ranking) is None:
+        return None
+    distance = np.empty((1, len(rule.records)))
+    distance[0, ranking.indices] = ranking.distance
+    identities = np.array([record.identity for record in rule.records])
+    cameras = np.array([record.camera for record in rule.records]) if rule.uses_cameras else None
+    asked = None if cameras is None else np.array([rule.subject.camera])
+    return evaluate(distance, [rule.subject.identity], identities, asked, cameras).mean_ap
 
 
-def figures(one: QueryTrace, other: QueryTrace, labels: Labels, config: ModelConfig) -> list[Figure]:
+def figures(one: QueryTrace, other: QueryTrace, rule: MatchRule, config: ModelConfig) -> list[Figure]:
     """What can be said of a query in numbers, for both sides."""
 
     def both(name: str, value: Callable[[QueryTrace], float | None], text: Callable[[float], str]) -> Figure:
@@ -130,10 +112,10 @@ def figures(one: QueryTrace, other: QueryTrace, labels: Labels, config: ModelCon
     return [
         both("patches kept in the end", lambda trace: trace.encoding.positions.shape[1], _whole),
         both("FLOPs (G)", lambda trace: _giga_flops(config, trace.settings.prune), "{:.2f}".format),
-        both("rank of the first true match by cosine", lambda trace: labels.first_match(trace.by_cosine), _whole),
-        both("… by D", lambda trace: labels.first_match(trace.by_distance), _whole),
-        both("… after consolidation", lambda trace: labels.first_match(trace.final), _whole),
-        both("average precision (%)", lambda trace: _percent(labels.average_precision(trace.final)), "{:.1f}".format),
+        both("rank of the first true match by cosine", lambda trace: rule.first_match(trace.by_cosine), _whole),
+        both("… by D", lambda trace: rule.first_match(trace.by_distance), _whole),
+        both("… after consolidation", lambda trace: rule.first_match(trace.final), _whole),
+        both("average precision (%)", lambda trace: _percent(average_precision(rule, trace.final)), "{:.1f}".format),
         both("attention on [cls] (%)", lambda trace: 100 * trace.consolidation.cls_share, "{:.1f}".format),
         both("… on the query (%)", lambda trace: 100 * trace.consolidation.query_share, "{:.1f}".format),
         both(
@@ -144,11 +126,11 @@ def figures(one: QueryTrace, other: QueryTrace, labels: Labels, config: ModelCon
     ]
 
 
-def neighbor_figures(one: QueryTrace, other: QueryTrace, labels: Labels, row: int) -> list[Figure]:
+def neighbor_figures(one: QueryTrace, other: QueryTrace, rule: MatchRule, row: int) -> list[Figure]:
     """The same for one gallery image, memory row `row`."""
 
     def rank(ranking: Ranking) -> int | None:
-        return ranks_of(ranking, labels.records, labels.subject, labels.uses_cameras).get(row)
+        return rule.ranks(ranking).get(row)
 
     def part(place: int) -> Callable[[QueryTrace], float | None]:
         return lambda trace: distances_of(trace.match, trace.settings.alpha).get(row, (None, None, None))[place]

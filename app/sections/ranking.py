@@ -19,7 +19,8 @@ from app.server.search import Query, SearchResult
 from app.session.visitor import current_visitor
 from fpc_core.config import QuerySettings
 from fpc_core.data.browser_encoding import data_uri
-from fpc_core.explain.cards import MatchLabel, Strip, distances_of, match_label, ranked_strip, ranks_of
+from fpc_core.data.match_rule import MatchRule
+from fpc_core.explain.cards import MatchLabel, Strip, distances_of, match_label, ranked_strip
 from fpc_core.workspace import Workspace
 
 SHOWN = 10  # hits per strip
@@ -66,7 +67,7 @@ def ranked(
 
     def consolidated(chosen: int | None) -> Strip:
         decoder = frozenset(trace.consolidation.neighbors.tolist())
-        before = ranks_of(trace.by_distance, records, query.subject, uses_cameras)
+        before = MatchRule(records, query.subject, uses_cameras).ranks(trace.by_distance)
         return ranked_strip(
             "final",
             f"After consolidation, K = {len(decoder)}",

@@ -17,7 +17,8 @@ from app.session.view import Pin
 from app.ui import controls
 from fpc_core.config import Solver
 from fpc_core.data.browser_encoding import data_uri
-from fpc_core.explain.cards import MARKS, comparison_candidates, identity_label, match_label, ranks_of
+from fpc_core.data.match_rule import MatchRule
+from fpc_core.explain.cards import MARKS, comparison_candidates, identity_label, match_label
 from fpc_core.explain.margin import margin
 from fpc_core.workspace import Workspace
 
@@ -81,7 +82,7 @@ def pairwise_comparison(
     if telling is None:
         st.info("There is no other hit to compare it with.")
         return
-    ranks = ranks_of(trace.by_distance, records, query.subject, uses_cameras)
+    ranks = MatchRule(records, query.subject, uses_cameras).ranks(trace.by_distance)
     names = {row: f"#{ranks[row]}" if row in ranks else "the junk image" for row in (chosen, *offered)}
     labels = {row: f"{names[row]} · {identity_label(records[row])} {MARKS[tones[rows.index(row)]]}" for row in offered}
     rival = controls.comparison_hit(labels, asked if asked in offered else telling, chosen, on_rival)

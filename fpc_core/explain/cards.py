@@ -124,7 +124,7 @@ def ranked_strip(
         show_junk: Whether junk images are shown.
         decoder: Rows that the decoder reads, tagged "K".
         chosen: The selected row.
-        before: `ranks_of` the strip above, for the arrows.
+        before: `MatchRule.ranks` of the strip above, for the arrows.
     """
     cards: list[Card] = []
     rank = hidden = 0
@@ -191,15 +191,6 @@ def decoder_cards(
         about = f"neighbour {rank}, {SPOKEN[tone]}, {share:.1%} of the attention"
         cards.append(Card(str(row), f"g{row}", str(rank), lines, tone, alt=about, selected=row == chosen))
     return tuple(cards)
-
-
-def ranks_of(
-    ranking: Ranking, records: Sequence[ImageRecord], subject: QueryIdentity, uses_cameras: bool
-) -> dict[int, int]:
-    """Return the 1-based rank of every row in a ranking; junk images have none."""
-    rows = (row for row in ranking.indices.tolist())
-    ranked = (row for row in rows if match_label(records[row], subject, uses_cameras) is not MatchLabel.JUNK)
-    return {row: rank for rank, row in enumerate(ranked, start=1)}
 
 
 def comparison_candidates(

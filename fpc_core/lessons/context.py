@@ -8,8 +8,9 @@ from functools import cached_property
 
 from fpc_core.config import ModelConfig
 from fpc_core.data.datasets import ImageRecord
-from fpc_core.data.match_label import MatchLabel, QueryIdentity, match_label
-from fpc_core.explain.cards import comparison_candidates, ranks_of
+from fpc_core.data.match_label import MatchLabel, QueryIdentity
+from fpc_core.data.match_rule import MatchRule
+from fpc_core.explain.cards import comparison_candidates
 from fpc_core.explain.margin import margin
 from fpc_core.explain.masks import DropShares
 from fpc_core.explain.sentences import comparison_sentence
@@ -52,6 +53,11 @@ class LessonContext:
         """Records of the gallery memory, by row."""
         return self.retriever.memory.records
 
+    @property
+    def rule(self) -> MatchRule:
+        """Which rows are matches and junk."""
+        return MatchRule(self.records, self.subject, self.uses_cameras)
+
     @cached_property
     def place(self) -> int:
         """Position of the hit in the shortlist."""
@@ -66,12 +72,12 @@ class LessonContext:
     def match_labels(self) -> dict[int, MatchLabel]:
         """Whether each shortlisted row is a match, nearest by D first."""
         rows = self.trace.by_distance.indices.tolist()
-        return {row: match_label(self.records[row], self.subject, self.uses_cameras) for row in rows}
+        return {row: self.rule.label(row) for row in rows}
 
     @cached_property
     def ranks(self) -> dict[int, int]:
         """1-based ranks by D."""
-        return ranks_of(self.trace.by_distance, self.records, self.subject, self.uses_cameras)
+        return self.rule.ranks(self.trace.by_distance)
 
     @cached_property
     def rival(self) -> int | None:
@@ -119,10 +125,9 @@ def lesson_context(
         truth: See `LessonContext`.
         planned: See `LessonContext`.
     """
-    records = retriever.memory.records
     rows = trace.by_distance.indices.tolist()
-    nearest = next(
-        (row for row in rows if match_label(records[row], subject, uses_cameras) is not MatchLabel.JUNK), rows[0]
-    )
-    hit = nearest if requested is None or requested not in rows else requested
+    hit = requested
+    if hit is None or hit not in rows:
+        nearest = MatchRule(retriever.memory.records, subject, uses_cameras).nearest(rows)
+        hit = rows[0] if nearest is None else nearest
     return LessonContext(retriever, trace, subject, uses_cameras, hit, truth, planned)

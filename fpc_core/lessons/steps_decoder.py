@@ -6,7 +6,6 @@ import numpy as np
 
 from fpc_core.config import Variant
 from fpc_core.data.match_label import MatchLabel
-from fpc_core.explain.cards import ranks_of
 from fpc_core.explain.sentences import decoder_sentence, final_sentence
 from fpc_core.lessons.context import LessonContext
 from fpc_core.lessons.step import (
@@ -78,9 +77,7 @@ def without(case: LessonContext, row: int) -> str:
     if not len(others):
         raise ValueError("the decoder needs at least one neighbour")
     changed = retriever.by_feature(retriever.consolidate(trace.encoding, others, trace.settings.variant).feature)
-    as_it_is, as_it_would_be = (
-        ranks_of(each, case.records, case.subject, case.uses_cameras) for each in (trace.final, changed)
-    )
+    as_it_is, as_it_would_be = (case.rule.ranks(each) for each in (trace.final, changed))
     head = f"Without {case.name(row)}"
     if case.subject.identity is None:
         first = min(as_it_would_be, key=as_it_would_be.__getitem__)
@@ -97,7 +94,7 @@ def shares(case: LessonContext) -> Step:
     result = case.trace.consolidation
     rest = 1 - float(number(result.cls_share)) - float(number(result.query_share))  # so that the printed numbers add up
     parts = " + ".join(number(each) for each in (result.cls_share, result.query_share, rest))
-    final = ranks_of(case.trace.final, case.records, case.subject, case.uses_cameras)
+    final = case.rule.ranks(case.trace.final)
     identity = case.subject.identity
     matches = None if identity is None else [row for row in final if case.records[row].identity == identity]
     return Step(

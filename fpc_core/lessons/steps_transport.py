@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from fpc_core.config import Solver
-from fpc_core.data.match_label import MatchLabel
 from fpc_core.explain.sentences import format_parts, format_units
 from fpc_core.lessons.context import LessonContext
 from fpc_core.lessons.sinkhorn_runs import Runs, pair, toy
@@ -90,9 +89,9 @@ def distance(case: LessonContext) -> Step:
 
 def _first_by_cosine(case: LessonContext) -> Quiz:
     """Ask which hit is first by cosine only, compared with D. Junk takes no rank."""
-    by_d = next((row for row, tone in case.match_labels.items() if tone is not MatchLabel.JUNK), case.hit)
     rows = case.trace.by_cosine.indices.tolist()
-    by_cos = next((row for row in rows if case.match_labels[row] is not MatchLabel.JUNK), rows[0])
+    nearest = case.rule.nearest(case.trace.by_distance.indices.tolist()), case.rule.nearest(rows)
+    by_d, by_cos = (first if row is None else row for row, first in zip(nearest, (case.hit, rows[0]), strict=True))
     here, there = (case.records[row].identity for row in (by_d, by_cos))
     if by_d == by_cos:
         answer, reveal = 0, "Both distances put the same picture first."

@@ -15,8 +15,9 @@ from fpc_core.config import MapMethod, MapSettings, MapTarget, ModelConfig, Quer
 from fpc_core.data.browser_encoding import data_uri
 from fpc_core.data.images import ImageError, resize_image, to_tensor
 from fpc_core.data.match_label import MatchLabel, QueryIdentity, match_label
+from fpc_core.data.match_rule import MatchRule
 from fpc_core.explain.cam import PatchMap, decoder_map, encoder_map
-from fpc_core.explain.cards import Card, Scale, Strip, camera_name, decoder_cards, distances_of, ranked_strip, ranks_of
+from fpc_core.explain.cards import Card, Scale, Strip, camera_name, decoder_cards, distances_of, ranked_strip
 from fpc_core.explain.heatmap_methods import colorbar_label, map_target
 from fpc_core.explain.masks import survivors
 from fpc_core.explain.overlay import heat, veil
@@ -182,7 +183,7 @@ class _Explainer:
             uses_cameras=self.uses_cameras,
             show=SHOWN,
             decoder=frozenset(trace.consolidation.neighbors.tolist()),
-            before=ranks_of(getattr(trace, before), self.records, subject, self.uses_cameras),
+            before=MatchRule(self.records, subject, self.uses_cameras).ranks(getattr(trace, before)),
         )
 
     def _pair(
@@ -240,12 +241,8 @@ class _Explainer:
     def _first_matches(self, trace: QueryTrace, subject: QueryIdentity) -> Mapping[str, int | None]:
         if subject.identity is None:
             return {}
-        found = {}
-        for kind, name in RANKINGS.items():
-            ranks = ranks_of(getattr(trace, kind), self.records, subject, self.uses_cameras)
-            matches = (rank for row, rank in ranks.items() if self._tone(row, subject) is MatchLabel.MATCH)
-            found[name] = next(matches, None)
-        return found
+        rule = MatchRule(self.records, subject, self.uses_cameras)
+        return {name: rule.first_match(getattr(trace, kind)) for kind, name in RANKINGS.items()}
 
 
 def dropped_strip(image: np.ndarray, encoding: Encoding, config: ModelConfig, pictures: dict[str, str]) -> Strip:

@@ -23,7 +23,7 @@ from PIL import Image
 from fpc_core.config import ModelConfig
 from fpc_core.data.browser_encoding import data_uri
 from fpc_core.data.images import resize_image
-from fpc_core.explain.cards import Card, Scale, Strip, decoder_cards, distances_of, ranked_strip, ranks_of
+from fpc_core.explain.cards import Card, Scale, Strip, decoder_cards, distances_of, ranked_strip
 from fpc_core.explain.overlay import framed, heat, mesh, veil
 from fpc_core.figures.flow_and_alpha_plots import draw_alpha_lines
 from fpc_core.figures.recipe import FigureStyle
@@ -113,7 +113,7 @@ def _drawn(workspace: Workspace, image: np.ndarray, case: LessonContext, step: S
             parts=distances_of(trace.match, trace.settings.alpha),
             uses_cameras=case.uses_cameras,
             show=SHOWN,
-            before=ranks_of(trace.by_cosine, records, case.subject, case.uses_cameras),
+            before=case.rule.ranks(trace.by_cosine),
         )
         return Drawn((ranked,), {card.image: uri(int(card.id)) for card in ranked.cards}, _alpha_lines(case))
     if step.key == "tokens":

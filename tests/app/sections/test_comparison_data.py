@@ -9,7 +9,7 @@ import torch
 from app.sections.comparison_data import (
     PRESETS,
     Figure,
-    Labels,
+    average_precision,
     figures,
     kept_patches,
     marked,
@@ -19,6 +19,7 @@ from app.sections.comparison_data import (
 from fpc_core.config import ModelConfig, PruneSettings, QuerySettings, Variant
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.data.images import resize_image, to_tensor
+from fpc_core.data.match_rule import MatchRule
 from fpc_core.explain.cards import Card, QueryIdentity, Strip
 from fpc_core.explain.overlay import stripes
 from fpc_core.results import DropStage, Encoding, Ranking
@@ -36,7 +37,7 @@ def workspace(small_places):
 @pytest.fixture(scope="module")
 def labels(workspace):
     record = workspace.dataset.query[2]
-    return Labels(workspace.retriever.memory.records, QueryIdentity(record.identity, record.camera), True)
+    return MatchRule(workspace.retriever.memory.records, QueryIdentity(record.identity, record.camera), True)
 
 
 @pytest.fixture(scope="module")
@@ -116,19 +117,19 @@ def test_the_first_true_match_leaves_junk_out():
         ImageRecord(f"{row}", identity, camera, "gallery")
         for row, (identity, camera) in enumerate([(1, 0), (2, 1), (1, 1), (1, 2)])
     ]
-    labels = Labels(records, QueryIdentity(1, 0), True)
+    labels = MatchRule(records, QueryIdentity(1, 0), True)
     ranking = Ranking(np.array([0, 1, 3, 2]), np.array([0.1, 0.2, 0.3, 0.4]))
     assert labels.first_match(ranking) == 2  # row 0 is the query's own camera, row 1 another person
-    assert labels.average_precision(ranking) == pytest.approx((1 / 2 + 2 / 3) / 2)
-    assert Labels(records, QueryIdentity(1, 0), False).first_match(ranking) == 1
-    assert Labels(records, QueryIdentity(), True).average_precision(ranking) is None
-    assert Labels(records, QueryIdentity(9, 0), True).average_precision(ranking) is None
+    assert average_precision(labels, ranking) == pytest.approx((1 / 2 + 2 / 3) / 2)
+    assert MatchRule(records, QueryIdentity(1, 0), False).first_match(ranking) == 1
+    assert average_precision(MatchRule(records, QueryIdentity(), True), ranking) is None
+    assert average_precision(MatchRule(records, QueryIdentity(9, 0), True), ranking) is None
 
 
 def test_the_average_precision_of_a_trace_is_that_of_the_evaluation(workspace, traces, labels):
     for trace in traces:
         expected = reference_scores.scores(workspace.retriever, workspace.dataset, trace.settings).average_precision[2]
-        assert labels.average_precision(trace.final) == pytest.approx(expected, abs=1e-12)
+        assert average_precision(labels, trace.final) == pytest.approx(expected, abs=1e-12)
 
 
 def test_figures_of_two_traces(workspace, traces, labels):

@@ -14,7 +14,8 @@ from app.session.view import Pin, View, read_view, write_slider_params
 from fpc_core.config import DropStrategy, ModelConfig, PruneSettings, QuerySettings, Solver, TransportSettings, Variant
 from fpc_core.data.browser_encoding import data_uri
 from fpc_core.data.datasets import ImageRecord
-from fpc_core.explain.cards import MARKS, MatchLabel, QueryIdentity, distances_of, match_label, ranked_strip, ranks_of
+from fpc_core.data.match_rule import MatchRule
+from fpc_core.explain.cards import MARKS, MatchLabel, QueryIdentity, distances_of, match_label, ranked_strip
 from fpc_core.explain.overlay import grid_to_pixels, heat, viridis
 from fpc_core.results import Consolidation, Match, Ranking, Shortlist, Transport
 
@@ -135,7 +136,7 @@ def test_a_hit_from_outside_the_shortlist_says_so():
 
 
 def test_arrows_tell_how_far_a_hit_moved():
-    before = ranks_of(Ranking(np.array([3, 1, 2]), np.zeros(3)), RECORDS, SUBJECT, uses_cameras=True)
+    before = MatchRule(RECORDS, SUBJECT, uses_cameras=True).ranks(Ranking(np.array([3, 1, 2]), np.zeros(3)))
     assert before == {3: 1, 1: 2, 2: 3}
     assert [card.title for card in strip(before=before).cards] == ["1 ↑1", "2 ↑1", "3 ↓2"]
     assert [card.title for card in strip(before={1: 1, 2: 2}).cards] == ["1", "2", "3 ↑"]

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from fpc_core.config import DropStrategy, PruneSettings, QuerySettings
 from fpc_core.data.ground_truth import PERSON, Occlusion
+from fpc_core.data.match_rule import MatchRule
 from fpc_core.evaluation.engine.passes import ENCODER, Pass, Point
 from fpc_core.evaluation.engine.protocol import encoder_state
 from fpc_core.evaluation.engine.result_store import ResultStore
@@ -31,7 +32,7 @@ from fpc_core.evaluation.failure_analysis.cases import (
 )
 from fpc_core.evaluation.failure_analysis.task import AtlasTask, Pairs
 from fpc_core.evaluation.sweep.task import SweepGrid, SweepTask
-from fpc_core.explain.cards import QueryIdentity, ranks_of
+from fpc_core.explain.cards import QueryIdentity
 from fpc_core.explain.masks import patch_areas
 from fpc_core.workspace import open_workspace
 
@@ -183,7 +184,7 @@ def test_each_case_is_what_a_search_of_it_gives(task, told, traces):
             Stage.DISTANCE: trace.by_distance,
             Stage.CONSOLIDATED: trace.final,
         }.items():
-            ranks = ranks_of(ranking, records, subject, task.dataset.uses_cameras)
+            ranks = MatchRule(records, subject, task.dataset.uses_cameras).ranks(ranking)
             found, distance = one.answers[stage], dict(zip(ranking.indices.tolist(), ranking.distance, strict=True))
             same = [row for row in ranks if records[row].identity == record.identity]
             others = [row for row in ranks if records[row].identity != record.identity]
