@@ -1,7 +1,7 @@
-"""Sinkhorn one scaling at a time, to look at; `sinkhorn.py` is what a search runs.
+"""Sinkhorn one scaling at a time, for display; a search uses `sinkhorn.py`.
 
-The iterates are the solver's: it too starts from g = 0 and fits the rows first. In the log domain and float64, so that
-epsilon may be as small as one likes; a few hundred times slower.
+The iterates are the solver's: both start from g = 0 and fit the rows first. This version works in the log domain and in
+float64, so that epsilon may be very small; it is a few hundred times slower.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 
 class Fitted(StrEnum):
-    """Which side of the plan was just made to carry its marginal."""
+    """The side of the plan whose marginal was just fitted."""
 
     NONE = "none"
     ROWS = "rows"
@@ -25,9 +25,14 @@ class Fitted(StrEnum):
 class Scaling:
     """The state after one scaling; P = exp((f + g - cost) / epsilon) = diag(u) K diag(v), K = exp(-cost / epsilon).
 
-    iteration: 0 for the kernel K itself, then one for every pair of a row and a column scaling.
-    f: (M,), g: (N,) potentials, -inf where the marginal is zero.  plan: (M, N) float64.
-    error: L1 error of the marginal that was not just fitted; at the start of both together.
+    Attributes:
+        iteration: 0 for the kernel K itself, then one for every pair of a row and a column scaling.
+        fitted: The side that was just fitted.
+        epsilon: Weight of the entropy.
+        f: (M,) potential, -inf where the marginal is zero.
+        g: (N,) potential, -inf where the marginal is zero.
+        plan: (M, N) float64.
+        error: L1 error of the marginal that was not just fitted; at the start, of both marginals together.
     """
 
     iteration: int
@@ -40,23 +45,33 @@ class Scaling:
 
     @property
     def u(self) -> np.ndarray:
-        """(M,) scaling of the rows; may overflow to inf where epsilon is tiny."""
+        """Return the (M,) scaling of the rows; may overflow to inf where epsilon is tiny."""
         return np.exp(self.f / self.epsilon)
 
     @property
     def v(self) -> np.ndarray:
-        """(N,) scaling of the columns."""
+        """Return the (N,) scaling of the columns."""
         return np.exp(self.g / self.epsilon)
 
 
 def scalings(cost: np.ndarray, a: np.ndarray, b: np.ndarray, epsilon: float) -> Iterator[Scaling]:
-    """The kernel, then row and column scalings in turn, without end (Cuturi 2013).
+    """Yield the kernel, then row and column scalings in turn, without end (Cuturi 2013).
 
-    cost: (M, N); a: (M,) and b: (N,), non-negative, each with a sum of 1. Raises ValueError for anything else.
+    Args:
+        cost: (M, N).
+        a: (M,) query marginal, non-negative, with a sum of 1.
+        b: (N,) gallery marginal, likewise.
+        epsilon: Weight of the entropy, positive.
+
+    Raises:
+        ValueError: Shapes or values do not meet these conditions.
     """
     cost, a, b = (np.asarray(each, dtype=np.float64) for each in (cost, a, b))
     if cost.shape != (len(a), len(b)) or epsilon <= 0:
-        raise ValueError(f"cost {cost.shape} must fit marginals of {len(a)} and {len(b)}, and epsilon be positive")
+        raise ValueError(
+            f"cost must have the shape of the marginals ({len(a)}, {len(b)}), got {cost.shape}; "
+            f"epsilon must be positive, got {epsilon}"
+        )
     for name, each in (("a", a), ("b", b)):
         if not (each.min() >= 0 and abs(each.sum() - 1) <= 1e-3):  # so that NaN does not pass
             raise ValueError(f"the marginal {name} must be non-negative and sum to 1; divide it by its sum")
@@ -81,6 +96,6 @@ def scalings(cost: np.ndarray, a: np.ndarray, b: np.ndarray, epsilon: float) -> 
 
 
 def _log_sum_exp(exponent: np.ndarray, axis: int) -> np.ndarray:
-    """log of the sum of e^exponent along an axis; scipy's takes ten times as long on arrays this small."""
-    peak = exponent.max(axis=axis, keepdims=True)  # finite: every row and column meets a patch of positive weight
+    """Return the log of the sum of e^exponent along an axis; scipy's takes ten times as long on arrays this small."""
+    peak = exponent.max(axis=axis, keepdims=True)  # finite: every row and column has a patch of positive weight
     return peak.squeeze(axis) + np.log(np.exp(exponent - peak).sum(axis=axis))

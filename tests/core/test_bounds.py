@@ -112,7 +112,7 @@ def problem(count=24, rows=60, columns=70):
 def test_parts_of_a_solution_change_no_bit_of_it(monkeypatch):
     how = TransportSettings(epsilon=0.02, tolerance=1e-6, max_iterations=500)
     whole = solve(*problem(), how)
-    monkeypatch.setattr(sinkhorn, "_CELLS", 1)
+    monkeypatch.setattr(sinkhorn, "_MAX_CELLS", 1)
     parts = solve(*problem(), how)
     for name in ("distance", "iterations", "marginal_error", "query_potential", "gallery_potential"):
         np.testing.assert_array_equal(getattr(parts, name), getattr(whole, name))

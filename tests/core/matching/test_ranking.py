@@ -17,7 +17,7 @@ def test_features_are_ranked_by_euclidean_distance_of_unit_vectors():
     found = rank_by_feature(np.array([3.0, 0.0], np.float32), gallery)
     assert found.indices.tolist() == [1, 0, 2]
     np.testing.assert_allclose(found.distance, [0, 2**0.5, 2], atol=1e-6)
-    with pytest.raises(ValueError, match="no direction"):
+    with pytest.raises(ValueError, match="zero or not finite"):
         rank_by_feature(np.zeros(2), gallery)
 
 

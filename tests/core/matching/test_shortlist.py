@@ -148,18 +148,20 @@ def test_a_collection_is_uploaded_once_mended_and_bound_to_its_memory(gallery, t
 
 
 def test_what_cannot_be_had_is_told_with_the_remedy(gallery, tmp_path, monkeypatch):
-    with pytest.raises(ShortlistError, match="unknown shortlist 'annoy'; use torch, faiss, faiss-ivf, qdrant"):
+    with pytest.raises(ShortlistError, match="unknown shortlist index 'annoy'; use torch, faiss, faiss-ivf, qdrant"):
         index_of("annoy", gallery, tmp_path)
     monkeypatch.setitem(sys.modules, "faiss", None)
     monkeypatch.delitem(sys.modules, "fpc_core.matching.shortlist.faiss_index", raising=False)
-    with pytest.raises(ShortlistError, match=r"by faiss needs faiss: pip install -r requirements-scale\.txt, or use"):
+    with pytest.raises(
+        ShortlistError, match=r"faiss shortlist index needs faiss: run pip install -r requirements-scale\.txt, or use"
+    ):
         index_of("faiss", gallery, tmp_path)
 
 
 def test_qdrant_must_be_told_where_and_a_server_must_answer(gallery, tmp_path, monkeypatch):
     pytest.importorskip("qdrant_client", reason="qdrant_client is not installed (requirements-scale.txt)")
     monkeypatch.delenv("FPC_QDRANT")
-    with pytest.raises(ShortlistError, match="needs FPC_QDRANT: the address of a server"):
+    with pytest.raises(ShortlistError, match="needs FPC_QDRANT: set it to a server address"):
         index_of("qdrant", gallery, tmp_path)
     monkeypatch.setenv("FPC_QDRANT", "http://localhost:1")
     with pytest.raises(ShortlistError, match="Qdrant at http://localhost:1 cannot be used"):

@@ -109,11 +109,11 @@ def test_at_a_tiny_epsilon_the_plan_is_pots():
 @pytest.mark.parametrize(
     ("a", "b", "epsilon", "message"),
     [
-        ([0.5, 0.5], [1.0], 0.1, "must fit"),
+        ([0.5, 0.5], [1.0], 0.1, "must have the shape of the marginals"),
         ([0.5, 0.6], [0.5, 0.5], 0.1, "the marginal a"),
         ([0.5, 0.5], [1.5, -0.5], 0.1, "the marginal b"),
         ([0.5, np.nan], [0.5, 0.5], 0.1, "the marginal a"),
-        ([0.5, 0.5], [0.5, 0.5], 0.0, "epsilon be positive"),
+        ([0.5, 0.5], [0.5, 0.5], 0.0, "epsilon must be positive, got 0.0"),
     ],
 )
 def test_what_is_no_transport_problem_is_refused(a, b, epsilon, message):

@@ -188,9 +188,9 @@ def test_a_side_without_any_agreement_weighs_all_patches_alike():
 def test_bad_input_is_named(solver):
     cost, a, b = problem(7)
     wanted = TransportSettings(solver=solver)
-    with pytest.raises(ValueError, match=r"cost \(S, M, N\)"):
+    with pytest.raises(ValueError, match=r"cost must be \(S, M, N\)"):
         solve(cost, b, a, wanted)
-    with pytest.raises(ValueError, match="ground cost holds values that are not finite"):
+    with pytest.raises(ValueError, match="ground cost contains NaN or Inf"):
         solve(cost * float("nan"), a, b, wanted)
     with pytest.raises(ValueError, match="gallery marginal must be non-negative and sum to 1"):
         solve(cost, a, 2 * b, wanted)
@@ -204,7 +204,7 @@ def test_the_released_loop_refuses_what_it_cannot_represent():
 
 def test_a_programme_that_does_not_finish_is_no_distance(monkeypatch):
     monkeypatch.setattr(transport, "MAX_PIVOTS", 3)
-    with pytest.warns(UserWarning, match="numItermax"), pytest.raises(ValueError, match="take solver=sinkhorn"):
+    with pytest.warns(UserWarning, match="numItermax"), pytest.raises(ValueError, match="use solver=sinkhorn"):
         solve(*problem(3), EXACT)
 
 
