@@ -200,20 +200,20 @@ def test_what_enters_a_block_leads_through_the_rest_to_the_same_tokens(encoder, 
     assert torch.equal(entering.positions, whole.positions)
     torch.testing.assert_close(encoder.blocks[6](entering.tokens), whole.tokens)
     for until in (4, 8):
-        with pytest.raises(ValueError, match=r"until must lie in 5\.\.7"):
+        with pytest.raises(ValueError, match=r"until must be in 5\.\.7"):
             encoder.finish(state, prune, until=until)
 
 
 def test_wrong_input_is_named(encoder, images):
-    with pytest.raises(ValueError, match=r"images must be \(B, 3, 256, 128\), not \(3, 3, 128, 128\)"):
+    with pytest.raises(ValueError, match=r"images must be \(B, 3, 256, 128\), got \(3, 3, 128, 128\)"):
         encoder(images[:, :, :128], None, PRUNE)
-    with pytest.raises(ValueError, match=r"cameras must lie in 0..2, not 0..3"):
+    with pytest.raises(ValueError, match=r"cameras must be in 0..2, got 0..3"):
         encoder(images, torch.tensor([0, 3, 1]), PRUNE)
-    with pytest.raises(ValueError, match=r"3 images need cameras of shape \(3,\)"):
+    with pytest.raises(ValueError, match=r"cameras must have shape \(3,\) for 3 images"):
         encoder(images, torch.tensor([0]), PRUNE)
     with pytest.raises(ValueError, match="dropping block 7 does not exist"):
         encoder(images, None, replace(PRUNE, blocks=(2, 7)))
-    with pytest.raises(ValueError, match="make the state with prefix"):
+    with pytest.raises(ValueError, match="compute it with prefix"):
         encoder.finish(encoder.prefix(images, None, block=3), PRUNE)
 
 
