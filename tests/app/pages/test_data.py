@@ -236,7 +236,7 @@ def test_weights_that_would_run_code_are_refused_and_leave_no_trace(data, in_hou
     torch.save({"cls_token": torch.zeros(1), "more": Payload(tmp_path / "ran")}, in_house / "evil.pth")
     try:
         typed(data, "weights", "house/evil.pth")
-        assert "holds Python objects besides tensors (never run here)" in data.warning[0].value.replace("\\", "")
+        assert "contains Python objects besides tensors (never executed)" in data.warning[0].value.replace("\\", "")
         page = open_page(PAGES / "sweep.py")
         page.query_params["weights"] = "house/evil.pth"
         assert run_page(page).header[0].value == "Nothing to explore yet"
@@ -274,7 +274,7 @@ def test_a_memory_of_other_weights_is_told_and_built_into_a_named_place(data, in
     memory = shutil.copytree(small_places.memory, in_house / "memory")
     try:
         typed(data, "memory", "house/memory")
-        assert "`house/memory` was made from other weights" in data.warning[0].value
+        assert "`house/memory` was built from other weights" in data.warning[0].value
         built(data)
         assert "house/memory" in data.success[0].value
     finally:

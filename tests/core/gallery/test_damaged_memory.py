@@ -206,7 +206,7 @@ def test_a_build_mends_a_memory_whatever_was_done_to_it(whole, memory, dataset, 
 def test_a_build_removes_no_folder_that_is_no_memory(whole, memory, dataset, model):
     become_a_folder(memory, "manifest.json", Random(0))
     (memory / "manifest.json" / "thesis.txt").write_text("three years of work")
-    with pytest.raises(GalleryMemoryError, match="holds something else than a gallery memory; name another"):
+    with pytest.raises(GalleryMemoryError, match="is not empty and is not a gallery memory; choose another"):
         build_memory(model, dataset.gallery, dataset.root, memory)
     assert (memory / "manifest.json" / "thesis.txt").is_file()
 

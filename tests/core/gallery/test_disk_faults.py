@@ -107,7 +107,7 @@ def test_a_memory_that_finds_no_room_says_so_and_is_built_when_there_is_some(sma
     filler = small_disk / "other"
     filler.write_bytes(bytes(400 << 10))
     with pytest.raises(
-        GalleryMemoryError, match=r"cannot write the gallery memory .*make room or choose another place"
+        GalleryMemoryError, match=r"cannot write the gallery memory .*free disk space or choose another folder"
     ):
         build_memory(model, dataset.gallery, dataset.root, small_disk / "memory")
     filler.unlink()
@@ -124,7 +124,7 @@ def test_a_disk_that_fills_up_during_a_build_loses_no_image_that_was_done(worksp
         if images == 8:
             fill_up(small_disk)
 
-    with pytest.raises(GalleryMemoryError, match="make room or choose another place"):
+    with pytest.raises(GalleryMemoryError, match="free disk space or choose another folder"):
         build_memory(
             model, dataset.gallery, dataset.root, small_disk / "memory", batch_size=8, shard_images=8, progress=fill
         )

@@ -91,7 +91,7 @@ def test_an_interrupted_build_goes_on_and_ends_with_the_same_bytes(places, datas
     with pytest.raises(KilledError):
         build_memory(model, dataset.gallery, dataset.root, directory, batch_size=8, progress=stop)
     assert not directory.exists()
-    with pytest.raises(GalleryMemoryError, match="was not finished; go on with"):
+    with pytest.raises(GalleryMemoryError, match="is unfinished; resume its build with"):
         open_memory(directory)
     build_memory(
         model, dataset.gallery, dataset.root, directory, batch_size=8, progress=lambda done, _: seen.append(done)
@@ -132,13 +132,15 @@ def test_a_truncated_memory_is_told_with_the_sizes(copy):
 
 
 def test_a_foreign_or_empty_folder_is_not_a_memory(places, dataset, model, tmp_path):
-    with pytest.raises(GalleryMemoryError, match="is not there; build it with"):
+    with pytest.raises(GalleryMemoryError, match="does not exist; build it with"):
         open_memory(tmp_path / "nowhere")
     with pytest.raises(GalleryMemoryError, match="is not a gallery memory"):
         open_memory(places.data)
-    with pytest.raises(GalleryMemoryError, match="holds something else"):
+    with pytest.raises(GalleryMemoryError, match="is not empty and is not a gallery memory"):
         build_memory(model, dataset.gallery, dataset.root, places.data)
-    with pytest.raises(GalleryMemoryError, match="needs images"):
+    with pytest.raises(
+        GalleryMemoryError, match="the number of images, batch_size and shard_images must be at least 1"
+    ):
         build_memory(model, [], dataset.root, tmp_path / "memory")
 
 
@@ -150,7 +152,7 @@ def test_a_memory_of_another_format_is_refused(copy):
 
 
 def test_a_missing_image_is_named(dataset, model, tmp_path):
-    with pytest.raises(GalleryMemoryError, match="is not there; restore it"):
+    with pytest.raises(GalleryMemoryError, match="does not exist; restore it"):
         fingerprint(model, dataset.gallery, tmp_path)
 
 
@@ -162,7 +164,7 @@ def test_a_full_disk_is_told_before_anything_is_encoded(dataset, model, tmp_path
     free = shutil.disk_usage(tmp_path)._replace(free=1000)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: free)
     with pytest.raises(
-        GalleryMemoryError, match=r"cannot write .*memory: it takes 0\.3 MB and the disk has 0\.0 MB left; make room"
+        GalleryMemoryError, match=r"cannot write .*memory: it needs 0\.3 MB and the disk has 0\.0 MB left; free disk space"
     ):
         build_memory(
             model, dataset.gallery, dataset.root, tmp_path / "memory", progress=lambda *_: pytest.fail("began")

@@ -135,7 +135,7 @@ def test_processes_share_the_shards_and_make_the_same_bytes(built, dataset, smal
 @pytest.mark.parametrize("name", ["cls.npy", "features.npy", "sums.npy", "records.json"])
 def test_a_flipped_bit_is_found_when_the_memory_is_opened(copy, name):
     flip(copy / name, (copy / name).stat().st_size // 2)
-    with pytest.raises(GalleryMemoryError, match=f"damaged: {name} does not hold what was written; build it again"):
+    with pytest.raises(GalleryMemoryError, match=f"damaged: {name} has changed since it was written; build it again"):
         open_memory(copy)
 
 
@@ -163,7 +163,7 @@ def test_swapped_shards_are_found_when_a_row_is_read(copy):
 def test_a_shard_cut_short_while_in_use_is_told(copy):
     memory = open_memory(copy)
     os.truncate(copy / "tokens-00000.npy", 1000)
-    with pytest.raises(GalleryMemoryError, match=r"tokens-00000\.npy was cut short while in use; build it again"):
+    with pytest.raises(GalleryMemoryError, match=r"tokens-00000\.npy was truncated while in use; build it again"):
         memory.patches([4])
 
 
@@ -186,7 +186,7 @@ def test_a_build_in_progress_that_was_damaged_is_told_and_mended(built, dataset,
         os.truncate(partial / "tokens-00000.npy", 2000)
     else:
         (partial / "rows-00000.npy").unlink()
-    with pytest.raises(GalleryMemoryError, match=r"shard 0 of .* was damaged during the build; go on with"):
+    with pytest.raises(GalleryMemoryError, match=r"shard 0 of .* was damaged during the build; resume with"):
         build_memory(model, dataset.gallery, dataset.root, tmp_path / "memory", **SIZES)
     build_memory(model, dataset.gallery, dataset.root, tmp_path / "memory", **SIZES)
     assert bytes_of(tmp_path / "memory") == bytes_of(built)
@@ -204,7 +204,7 @@ def test_a_disk_that_fills_up_is_told_and_the_build_goes_on_when_there_is_room(
         real(file)
 
     monkeypatch.setattr(os, "fsync", fsync)
-    with pytest.raises(GalleryMemoryError, match="No space left on device; make room or choose another place"):
+    with pytest.raises(GalleryMemoryError, match="No space left on device; free disk space or choose another folder"):
         build_memory(model, dataset.gallery, dataset.root, tmp_path / "memory", **SIZES)
     monkeypatch.undo()
     seen = []
@@ -233,6 +233,6 @@ def test_a_manifest_that_makes_no_sense_is_told(copy, told, damaged):
 
 
 def test_more_shards_than_files_may_be_open_are_refused_with_the_size_that_will_do(dataset, model, monkeypatch):
-    monkeypatch.setattr(builder, "MOST_SHARDS", 3)
-    with pytest.raises(GalleryMemoryError, match="32 images need shards of at least 11 images, not 10"):
+    monkeypatch.setattr(builder, "MAX_NEW_SHARDS", 3)
+    with pytest.raises(GalleryMemoryError, match="shard_images must be at least 11 for 32 images, got 10"):
         build_memory(model, dataset.gallery, dataset.root, Path("nowhere"), **SIZES)
