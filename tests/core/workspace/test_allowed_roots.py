@@ -64,7 +64,7 @@ def test_the_demo_is_a_root_and_the_environment_adds_others(tmp_path, monkeypatc
     )
     monkeypatch.delenv("FPC_ROOTS")
     assert [root.label for root in named_roots(tmp_path)] == ["demo"]
-    with pytest.raises(ValueError, match="no absolute path"):
+    with pytest.raises(ValueError, match="not an absolute path"):
         named_roots(tmp_path, "data")
 
 
@@ -115,8 +115,8 @@ def test_whatever_is_not_below_a_root_is_refused_in_the_same_words(house, roots,
         resolve(name, roots)
     said = str(refused.value)
     assert said.endswith(
-        "is not below a folder that this app may read (demo, sets); choose from the list, or have its folder added "
-        "to FPC_ROOTS"
+        "is not below a folder that this app may read (demo, sets); choose from the list, or ask the administrator "
+        "to add the folder to FPC_ROOTS"
     )
     assert len(said) < 500
 
@@ -201,7 +201,7 @@ def test_a_look_is_bounded_in_depth_and_in_number(house, roots):
     shallow = discover(roots, depth=1)
     assert "sets/models/deep/fpc.pth" not in shallow.checkpoints
     assert not shallow.complete
-    assert not discover(roots, most=3).complete
+    assert not discover(roots, max_entries=3).complete
 
 
 @pytest.mark.parametrize("what", ["query/0001_c1_f0000009.png", "bounding_box_train"])
@@ -210,7 +210,7 @@ def test_a_dataset_with_a_link_out_of_the_roots_is_refused(house, roots, what):
     confine(open_dataset(root), roots)
     target = house / "sets-secret" / ("query" if "." not in what else "query/0001_c1_f0000001.png")
     (root / what).symlink_to(target)
-    with pytest.raises(OutsideRootsError, match="is a link to a place that this app may not read"):
+    with pytest.raises(OutsideRootsError, match="is a link to a folder that this app may not read"):
         confine(open_dataset(root), roots)
 
 
@@ -225,7 +225,7 @@ def test_a_dataset_with_a_link_out_of_the_roots_beside_its_images_is_refused(hou
     root = house / "sets" / "duke"
     dataset = open_dataset(root)
     (root / name).symlink_to(house / "sets-secret" / "key.pth")
-    with pytest.raises(OutsideRootsError, match=f"{name} of the dataset is a link to a place that this app may not"):
+    with pytest.raises(OutsideRootsError, match=f"{name} of the dataset is a link to a folder that this app may not"):
         confine(dataset, roots)
     (root / name).unlink()
     (root / name).symlink_to(root / name)
@@ -240,7 +240,7 @@ def test_a_memory_with_a_link_out_of_the_roots_is_refused(house, roots, folder):
     confine_memory(name, roots)
     confine_memory(house / "sets" / "not-built-yet", roots)
     (memory / "tokens.npy").symlink_to(house / "sets-secret" / "key.pth")
-    with pytest.raises(OutsideRootsError, match=r"tokens\.npy of the memory is a link"):
+    with pytest.raises(OutsideRootsError, match=r"tokens\.npy of the gallery memory is a link"):
         confine_memory(name, roots)
 
 
