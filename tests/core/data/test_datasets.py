@@ -124,7 +124,7 @@ def test_a_dataset_one_folder_down_is_found(tmp_path: Path) -> None:
 def test_several_datasets_one_folder_down_must_be_named(tmp_path: Path) -> None:
     lay_out(tmp_path / "market", MARKET)
     lay_out(tmp_path / "duke", DUKE)
-    with pytest.raises(DatasetError, match="holds several datasets; name one of duke, market"):
+    with pytest.raises(DatasetError, match="contains several datasets; choose one of duke, market"):
         open_dataset(tmp_path)
 
 
@@ -179,15 +179,15 @@ def test_names_that_do_not_follow_the_layout_are_listed(tmp_path: Path) -> None:
 def test_a_split_without_a_readable_name_is_an_error(tmp_path: Path) -> None:
     lay_out(tmp_path, {"query": ["holiday.jpg"], "bounding_box_test": DUKE["bounding_box_test"]})
     with pytest.raises(
-        DatasetError, match=r"no query images in .* 1 names could not be read, such as query.holiday\.jpg"
+        DatasetError, match=r"no query images in .* 1 names could not be parsed, such as query.holiday\.jpg"
     ):
         open_dataset(tmp_path)
 
 
 def test_a_missing_and_an_empty_folder_are_errors(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"there is no folder .*nowhere; check the path"):
+    with pytest.raises(DatasetError, match=r"the folder .*nowhere does not exist; check the path"):
         open_dataset(tmp_path / "nowhere")
-    with pytest.raises(DatasetError, match=r"no query images in .*looked for query and bounding_box_test"):
+    with pytest.raises(DatasetError, match=r"no query images in .*expected query and bounding_box_test"):
         open_dataset(tmp_path)
     with pytest.raises(DatasetError, match="no gallery images"):
         open_dataset(lay_out(tmp_path, {"query": DUKE["query"], "bounding_box_test": []}))
@@ -195,7 +195,7 @@ def test_a_missing_and_an_empty_folder_are_errors(tmp_path: Path) -> None:
 
 def test_half_a_dataset_is_not_taken_for_a_plain_folder(tmp_path: Path) -> None:
     lay_out(tmp_path, {"bounding_box_test": DUKE["bounding_box_test"]})
-    with pytest.raises(DatasetError, match="has bounding_box_test but lacks what belongs to it"):
+    with pytest.raises(DatasetError, match="has bounding_box_test but lacks other folders of that layout"):
         open_dataset(tmp_path)
 
 
@@ -217,7 +217,7 @@ def test_the_label_may_say_how_many_neighbours_to_begin_with(tmp_path: Path) -> 
         (tmp_path / "dataset.json").write_text(said)
         assert open_dataset(tmp_path).neighbors == begins
     (tmp_path / "dataset.json").write_text('{"neighbors": 0}')
-    with pytest.raises(DatasetError, match=r"K = 0; neighbors must lie in 1\.\.100"):
+    with pytest.raises(DatasetError, match=r"neighbors in dataset.json must be in 1\.\.100, got 0"):
         open_dataset(tmp_path)
 
 
@@ -231,13 +231,13 @@ def test_the_label_names_the_dataset_and_says_that_it_is_synthetic(tmp_path: Pat
     with pytest.raises(DatasetError, match=r"dataset\.json is not JSON"):
         open_dataset(tmp_path)
     (tmp_path / "dataset.json").write_text(json.dumps({"opening": "query/none.jpg"}))
-    with pytest.raises(DatasetError, match=r"opens with query/none\.jpg, which is not among the queries"):
+    with pytest.raises(DatasetError, match=r"opening in dataset.json is query/none\.jpg, which is not a query"):
         open_dataset(tmp_path)
     (tmp_path / "dataset.json").write_text(json.dumps({"opening": dataset.query[-1].path.as_posix()}))
     assert dataset.opening == dataset.query[0].path.as_posix()
     assert open_dataset(tmp_path).opening == dataset.query[-1].path.as_posix()
     (tmp_path / "dataset.json").write_text("[]")
-    with pytest.raises(DatasetError, match=r"dataset\.json must hold an object"):
+    with pytest.raises(DatasetError, match=r"dataset\.json must contain an object"):
         open_dataset(tmp_path)
 
 

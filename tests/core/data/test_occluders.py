@@ -196,7 +196,7 @@ def test_a_growing_shape_covers_its_share(share):
 
 
 def test_a_scene_grows_no_further_than_its_own_size():
-    with pytest.raises(ValueError, match=r"from 0 to 1 of its size, not to 1\.2"):
+    with pytest.raises(ValueError, match=r"share must be in 0\.\.1, got 1\.2"):
         grown(Scene(), 1.2)
 
 
@@ -205,19 +205,19 @@ def test_a_scene_grows_no_further_than_its_own_size():
     [
         ({"kind": "cloud"}, r"scene\.occluders\.0\.kind must be one of rectangle, pole, texture, cut_out, stroke"),
         ([], r"scene\.occluders\.0\.kind must be one of"),
-        ({"kind": "rectangle", "x": 9}, r"x must lie in -2\.\.3, not 9"),
-        ({"kind": "rectangle", "x": math.nan}, "x must lie in"),
-        ({"kind": "rectangle", "x": 10**400}, r"scene\.occluders\.0\.x must be a float"),
-        ({"kind": "rectangle", "x": "left"}, r"scene\.occluders\.0\.x must be a float"),
-        ({"kind": "rectangle", "width": 0}, r"width must lie in 0\.005\.\.3"),
+        ({"kind": "rectangle", "x": 9}, r"x must be in -2\.\.3, got 9"),
+        ({"kind": "rectangle", "x": math.nan}, "x must be in"),
+        ({"kind": "rectangle", "x": 10**400}, r"scene\.occluders\.0\.x must be a number"),
+        ({"kind": "rectangle", "x": "left"}, r"scene\.occluders\.0\.x must be a number"),
+        ({"kind": "rectangle", "width": 0}, r"width must be in 0\.005\.\.3"),
         ({"kind": "rectangle", "colour": "red"}, "colour must be written as #rrggbb"),
         ({"kind": "rectangle", "opacity": 1}, r"unknown scene\.occluders\.0\.opacity"),
         ({"kind": "texture", "texture": "silk"}, r"scene\.occluders\.0\.texture must be one of bricks"),
-        ({"kind": "cut_out"}, "path must name the image"),
+        ({"kind": "cut_out"}, "path of a cut-out must have 1 to 500 characters"),
         ({"kind": "stroke"}, r"scene\.occluders\.0: .*points"),
         ({"kind": "stroke", "points": []}, "points must be 1 to 400"),
         ({"kind": "stroke", "points": [[0.5]]}, r"scene\.occluders\.0\.points\.0 must be a list of 2"),
-        ({"kind": "stroke", "points": [[0.5, None]]}, r"points\.0 must be a float"),
+        ({"kind": "stroke", "points": [[0.5, None]]}, r"points\.0 must be a number"),
         ({"kind": "stroke", "points": [[0, 0]] * (MAX_POINTS + 1)}, "points must be 1 to 400"),
     ],
 )
@@ -229,5 +229,5 @@ def test_a_recipe_that_cannot_be_used_names_the_field(occluder, message):
 
 def test_a_scene_has_a_bounded_number_of_occluders():
     content = {"format": 1, "scene": {"occluders": [{"kind": "rectangle"}] * (MAX_OCCLUDERS + 1)}}
-    with pytest.raises(RecipeError, match="at most 30, not 31"):
+    with pytest.raises(RecipeError, match="at most 30, got 31"):
         SceneRecipe.from_json(json.dumps(content))
