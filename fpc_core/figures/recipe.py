@@ -7,7 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from fpc_core.bounds import Range, bounded, check_bounds, limited, shown
-from fpc_core.config import ALPHAS, KEEP_RATES, MOST_ROW, MapMethod, MapTarget, QuerySettings
+from fpc_core.config import ALPHAS, KEEP_RATES, MAX_ROW, MapMethod, MapTarget, QuerySettings
 from fpc_core.data.occluders import Scene
 from fpc_core.explain.heatmap_methods import DECODER_METHODS
 from fpc_core.io.dataclass_json import RecipeError, from_json, read_text, to_json
@@ -87,7 +87,7 @@ class FigureRecipe:
     keep_rates: tuple[float, ...] = limited(MAX_VALUES, default=KEEP_RATES[1:])
     method: MapMethod = MapMethod.GRAD_CAM
     target: MapTarget = MapTarget.SIMILARITY
-    identity: int = bounded(-1, -1, MOST_ROW)
+    identity: int = bounded(-1, -1, MAX_ROW)
     relative: bool = True
     style: FigureStyle = field(default_factory=FigureStyle)
     weights: str = ""

@@ -21,7 +21,7 @@ import torch
 from numba import njit, prange
 from torch import Tensor
 
-from fpc_core.config import MOST_ITERATIONS
+from fpc_core.config import MAX_ITERATIONS
 from fpc_core.runtime.interruption import checkpoint
 
 _LANE = 16  # float32 values per AVX-512 register: kernel rows are padded to it
@@ -46,7 +46,7 @@ def sinkhorn_cpu(
         b: (S, N) float32, contiguous; rows sum to 1.
         epsilon: Weight of the entropy.
         tolerance: L1 error of the gallery marginal at which a candidate stops.
-        max_iterations: Iterations after which it stops anyway, 1 to `MOST_ITERATIONS`.
+        max_iterations: Iterations after which it stops anyway, 1 to `MAX_ITERATIONS`.
 
     Returns:
         What `sinkhorn_rows` returns.
@@ -54,8 +54,8 @@ def sinkhorn_cpu(
     Raises:
         ValueError: `max_iterations` is outside its range.
     """
-    if not 1 <= max_iterations <= MOST_ITERATIONS:
-        raise ValueError(f"max_iterations must lie in 1..{MOST_ITERATIONS}, not {max_iterations}")
+    if not 1 <= max_iterations <= MAX_ITERATIONS:
+        raise ValueError(f"max_iterations must be in 1..{MAX_ITERATIONS}, got {max_iterations}")
     count = len(cost)
     part_size = max(numba.get_num_threads(), _MAX_CELLS // (max_iterations * cost.shape[1] * (cost.shape[2] + _LANE)))
     parts = []
