@@ -108,7 +108,7 @@ def test_evaluate_says_what_it_cannot_do(world, capsys, tmp_path):
         ([*recipe], "the recipe was made with the weights 000000000000"),
         ([*recipe, "--tables", "3"], "give one of them"),
         (["--dropped", "--no-cache"], "Small world has no true masks"),
-        (["--resamples", "0"], "resamples must lie in"),
+        (["--resamples", "0"], "resamples must be in"),
     ):
         assert main(["evaluate", *world[1], *extra]) == 2
         assert message in capsys.readouterr().err.splitlines()[-1]
@@ -128,7 +128,7 @@ def test_train_starts_from_weights_and_says_what_it_leaves_out(world, capsys, tm
     assert main(command) == 0
     text = capsys.readouterr().out
     assert "fresh: encoder.camera: 1 key, classifier: 1 key, rec_classifier: 1 key" in text
-    assert "4 pictures of 2 identities" in text
+    assert "4 images of 2 identities" in text
     assert "holistic step 1 of 1: loss" in text
     assert load_checkpoint(tmp_path / "run" / WEIGHTS)[0].config.width == CONFIG.width  # that of --init, not ViT-Tiny's
     assert main(command) == 0
@@ -174,7 +174,7 @@ def test_memory_build_opens_what_is_up_to_date(world, capsys):
 def test_doctor_says_what_is_in_place(world, capsys):
     assert main(["doctor", *world[1]]) == 0
     text = capsys.readouterr().out
-    assert "ok       workspace: memory of 32 images fits data and weights" in text
+    assert "ok       workspace: gallery memory of 32 images fits data and weights" in text
     assert "ok       search: a gallery image finds itself at rank 1 of 32" in text
 
 
@@ -196,21 +196,21 @@ def test_doctor_goes_on_after_a_package_that_is_missing_an_image_not_found_and_m
     monkeypatch.setattr(Retriever, "search", search)
     assert main(["doctor", *world[1]]) == 1
     text = capsys.readouterr().out
-    assert "problem  timm is not installed: pip install -r requirements.txt" in text
+    assert "problem  timm is not installed; run pip install -r requirements.txt" in text
     assert "problem  search: no memory left for the encoder" in text
     monkeypatch.undo()
     monkeypatch.setattr(TorchIndex, "search", lambda *_: Shortlist(np.arange(1, 21), np.zeros(20, np.float32)))
     assert main(["doctor", *world[1]]) == 1
-    assert "problem  search: memory row 0 is not on the shortlist" in capsys.readouterr().out
+    assert "problem  search: gallery row 0 is not on the shortlist" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     ("extra", "message"),
     [
-        (["--keep-rate", "0"], "keep rate must lie in"),
-        (["--alpha", "2"], "alpha must lie in"),
+        (["--keep-rate", "0"], "keep rate must be in"),
+        (["--alpha", "2"], "alpha must be in"),
         (["--device", "toaster"], "unknown device 'toaster'"),
-        (["--camera", "99"], "--camera must lie in 1..4, not 99"),
+        (["--camera", "99"], "--camera must be in 1..4, got 99"),
     ],
 )
 def test_bad_settings_are_one_line_and_no_traceback(world, capsys, extra, message):

@@ -261,7 +261,7 @@ def test_the_command_writes_one_file_and_says_what_it_left_out(where, folder, tm
         (["gone"], "there is no folder gone"),
         (["--queries", "0"], "1 to 500 queries, not 0"),
         (["--queries", "501"], "make several reports"),
-        (["--keep-rate", "0"], "keep rate must lie in"),
+        (["--keep-rate", "0"], "keep rate must be in"),
     ],
 )
 def test_what_cannot_be_reported_is_one_line(where, options, message, tmp_path, capsys):
@@ -274,7 +274,7 @@ def test_what_cannot_be_reported_is_one_line(where, options, message, tmp_path, 
 
 def test_a_folder_in_place_of_the_file_to_write_is_named_before_anything_is_computed(where, tmp_path, capsys):
     assert main(["explain", "--out", str(tmp_path), *where]) == 2
-    assert "is a folder; name the file to write" in capsys.readouterr().err
+    assert "use a file name such as" in capsys.readouterr().err
 
 
 def test_an_empty_folder_is_named(where, tmp_path, capsys):
