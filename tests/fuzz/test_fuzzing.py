@@ -272,7 +272,7 @@ def test_names_with_numbers_that_no_array_holds_are_skipped(tmp_path, number):
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0, 0.0])
 @pytest.mark.parametrize("name", ["epsilon", "tolerance"])
 def test_a_solver_takes_no_number_that_is_none(name, value):
-    with pytest.raises(ValueError, match=rf"{name} must lie in \["):
+    with pytest.raises(ValueError, match=rf"{name} must be in \["):
         TransportSettings(**{name: value})
     content = json.loads(ScoreRecipe().to_json())
     content["settings"]["transport"][name] = value

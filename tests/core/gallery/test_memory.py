@@ -164,7 +164,8 @@ def test_a_full_disk_is_told_before_anything_is_encoded(dataset, model, tmp_path
     free = shutil.disk_usage(tmp_path)._replace(free=1000)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: free)
     with pytest.raises(
-        GalleryMemoryError, match=r"cannot write .*memory: it needs 0\.3 MB and the disk has 0\.0 MB left; free disk space"
+        GalleryMemoryError,
+        match=r"cannot write .*memory: it needs 0\.3 MB and the disk has 0\.0 MB left; free disk space",
     ):
         build_memory(
             model, dataset.gallery, dataset.root, tmp_path / "memory", progress=lambda *_: pytest.fail("began")

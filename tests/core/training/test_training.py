@@ -263,7 +263,9 @@ def test_a_damaged_state_is_refused_and_the_remedy_named(dataset, tmp_path, dama
         torch.save([1], path)
     else:
         path.write_bytes({"empty": b"", "cut": path.read_bytes()[:5000], "text": b"nothing of the kind"}[damage])
-    with pytest.raises(ValueError, match=r"state\.pt is damaged or no state of a run; name another output folder"):
+    with pytest.raises(
+        ValueError, match=r"state\.pt is damaged or not the state of a training run; choose another output folder"
+    ):
         train(dataset, CONFIG, QUICK, tmp_path, stop_after=2)
 
 
@@ -288,9 +290,9 @@ def test_lines_of_lost_steps_leave_the_log(tmp_path):
 
 def test_another_recipe_model_or_process_count_does_not_continue_a_run(dataset, tmp_path):
     train(dataset, CONFIG, QUICK, tmp_path, stop_after=1)
-    with pytest.raises(ValueError, match="other settings; name another output folder"):
+    with pytest.raises(ValueError, match="other settings; choose another output folder"):
         train(dataset, CONFIG, replace(QUICK, seed=1), tmp_path)
-    with pytest.raises(ValueError, match="another model or dataset; name another output folder"):
+    with pytest.raises(ValueError, match="another model or dataset; choose another output folder"):
         train(dataset, replace(CONFIG, stride=16), QUICK, tmp_path)
     content = torch.load(tmp_path / STATE, weights_only=True)
     torch.save(content | {"processes": 2}, tmp_path / STATE)
@@ -314,9 +316,9 @@ def test_a_training_starts_from_weights_of_another_dataset(dataset, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"identities": 1}, r"identities must lie in 2\.\.10000, not 1"),
+        ({"identities": 1}, r"identities must be in 2\.\.10000, got 1"),
         ({"holistic_steps": 0, "fpc_steps": 0}, "make no run"),
-        ({"refresh": 0}, r"refresh must lie in 1\.\.10000000, not 0"),
+        ({"refresh": 0}, r"refresh must be in 1\.\.10000000, got 0"),
         ({"max_minutes": 0.0}, "max_minutes must be positive"),
     ],
 )
