@@ -15,25 +15,18 @@ shown at a first visit; and `neighbors`, the initial K for a dataset with few ga
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
 
 from fpc_core.config import QuerySettings
-from fpc_core.data.images import SUFFIXES, decode_image
-from fpc_core.io.bounded_files import (
-    OutsideRootsError,
-    UnusableFileError,
-    check_inside,
-    escape_name,
-    is_text,
-    read_json,
-)
+from fpc_core.data.folder_listing import FolderListing
+from fpc_core.data.images import decode_image
+from fpc_core.io.bounded_files import OutsideRootsError, UnusableFileError, escape_name, read_json
 
 NO_CAMERA = -1
 
@@ -162,53 +155,6 @@ class Dataset:
         return bool(self.query) and self.query[0].path == self.gallery[0].path
 
 
-@dataclass(frozen=True)
-class _Disk:
-    """Lists folders.
-
-    Attributes:
-        allowed: As in Dataset.
-        unreadable: What was left out because its name is not valid text.
-    """
-
-    allowed: tuple[Path, ...]
-    unreadable: set[Path] = field(default_factory=set)
-
-    def folders(self, folder: Path) -> list[Path]:
-        """Return sub-folders sorted by name, without hidden ones."""
-        children = [child for child in folder.iterdir() if child.is_dir() and not child.name.startswith(".")]
-        return sorted(child for child in children if self._is_usable(child))
-
-    def images(self, folder: Path) -> list[Path]:
-        """Return image files of a folder sorted by name, without hidden ones; empty if there is no folder."""
-        if not folder.is_dir():
-            return []
-        check_inside(folder, self.allowed, f"{folder.name} of the dataset")
-        names = (name for name in os.listdir(folder) if not name.startswith("."))
-        images = [folder / name for name in sorted(names) if os.path.splitext(name)[1].lower() in SUFFIXES]
-        return [image for image in images if is_text(image.name) or self._leave_out(image)]
-
-    def images_below(self, folder: Path) -> list[Path]:
-        """Return image files of a folder and its direct sub-folders, sorted by path."""
-        below = self.images(folder)
-        if folder.is_dir():
-            below += [image for child in self.folders(folder) for image in self.images(child)]
-        return sorted(below)
-
-    def left_out_below(self, folder: Path) -> list[Path]:
-        """Return what was left out below `folder`, relative to it, with escapes for what is not text."""
-        inside = sorted(path.relative_to(folder) for path in self.unreadable if folder in path.parents)
-        return [Path(escape_name(str(path))) for path in inside]
-
-    def _is_usable(self, child: Path) -> bool:
-        check_inside(child, self.allowed, f"{child.name} of the dataset")
-        return is_text(child.name) or self._leave_out(child)
-
-    def _leave_out(self, path: Path) -> bool:
-        self.unreadable.add(path)
-        return False
-
-
 def open_dataset(root: Path | str, allowed: Sequence[Path] = ()) -> Dataset:
     """Read the records of a dataset; no image is opened.
 
@@ -228,29 +174,29 @@ def open_dataset(root: Path | str, allowed: Sequence[Path] = ()) -> Dataset:
     root = Path(root)
     if not root.is_dir():
         raise DatasetError(f"the folder {root} does not exist; check the path of the dataset")
-    disk = _Disk(tuple(allowed))
-    folder = _dataset_folder(root, disk)
-    label = {**_label(folder, disk.allowed), **_label(root, disk.allowed)}
+    listing = FolderListing(tuple(allowed))
+    folder = _dataset_folder(root, listing)
+    label = {**_label(folder, listing.allowed), **_label(root, listing.allowed)}
     requested = str(label.get("layout", "auto"))
     if requested != "auto" and requested not in list(Layout):
         raise DatasetError(f"unknown layout {requested!r}; use auto, {', '.join(Layout)}")
-    layout = _detect(folder, disk) if requested == "auto" else Layout(requested)
+    layout = _detect(folder, listing) if requested == "auto" else Layout(requested)
 
     skipped: list[Path] = []
     junk = 0
     if layout in (Layout.MARKET_1501, Layout.DUKE, Layout.OCCLUDED_DUKE):
-        named = {split: _street(folder, name, split, skipped, disk) for split, name in _STREET_SPLITS.items()}
+        named = {split: _street(folder, name, split, skipped, listing) for split, name in _STREET_SPLITS.items()}
         train, query, gallery = (
             [record for record in records if record.identity != _JUNK] for records in named.values()
         )
         junk = sum(map(len, named.values())) - len(train) - len(query) - len(gallery)
     elif layout in (Layout.OCCLUDED_REID, Layout.PARTIAL_REID):
         train = []
-        query = _body(folder, _body_queries(folder, layout), "query", skipped, disk)
-        gallery = _body(folder, "whole_body_images", "gallery", skipped, disk)
+        query = _body(folder, _body_queries(folder, layout), "query", skipped, listing)
+        gallery = _body(folder, "whole_body_images", "gallery", skipped, listing)
     else:
-        train, (query, gallery) = [], _plain(folder, disk)
-    skipped += disk.left_out_below(folder)
+        train, (query, gallery) = [], _plain(folder, listing)
+    skipped += listing.left_out_below(folder)
     for records, split in ((query, "query"), (gallery, "gallery")):
         if not records:
             examples = f"; {len(skipped)} names could not be parsed, such as {skipped[0]}" if skipped else ""
@@ -269,15 +215,15 @@ def open_dataset(root: Path | str, allowed: Sequence[Path] = ()) -> Dataset:
         neighbors=min(_neighbors(label), len(gallery)),
         skipped=tuple(skipped),
         junk=junk,
-        allowed=disk.allowed,
+        allowed=listing.allowed,
     )
 
 
-def _dataset_folder(root: Path, disk: _Disk) -> Path:
+def _dataset_folder(root: Path, listing: FolderListing) -> Path:
     """Return `root`, or its only sub-folder with one of the five layouts: archives often add a folder."""
-    if _has_layout(root, disk):
+    if _has_layout(root, listing):
         return root
-    nested = [folder for folder in disk.folders(root) if _has_layout(folder, disk)]
+    nested = [folder for folder in listing.folders(root) if _has_layout(folder, listing)]
     if len(nested) > 1:
         raise DatasetError(f"{root} contains several datasets; choose one of {', '.join(f.name for f in nested)}")
     return nested[0] if nested else root
@@ -290,13 +236,13 @@ def is_layout(names: Collection[str]) -> bool:
     )
 
 
-def _has_layout(folder: Path, disk: _Disk) -> bool:
-    return is_layout({child.name for child in disk.folders(folder)})
+def _has_layout(folder: Path, listing: FolderListing) -> bool:
+    return is_layout({child.name for child in listing.folders(folder)})
 
 
-def _detect(folder: Path, disk: _Disk) -> Layout:
-    if not _has_layout(folder, disk):
-        names = {child.name for child in disk.folders(folder)}
+def _detect(folder: Path, listing: FolderListing) -> Layout:
+    if not _has_layout(folder, listing):
+        names = {child.name for child in listing.folders(folder)}
         if incomplete := sorted(names & {"bounding_box_train", "bounding_box_test", "whole_body_images"}):
             raise DatasetError(
                 f"{folder} has {', '.join(incomplete)} but lacks other folders of that layout: expected {_EXPECTED}"
@@ -306,17 +252,17 @@ def _detect(folder: Path, disk: _Disk) -> Layout:
     if (folder / "whole_body_images").is_dir():
         partial = (folder / "partial_body_images").is_dir() or "partial" in name
         return Layout.PARTIAL_REID if partial else Layout.OCCLUDED_REID
-    matches = (_STREET_NAME.match(path.name) for path in disk.images(folder / "query"))
+    matches = (_STREET_NAME.match(path.name) for path in listing.images(folder / "query"))
     first = next((match for match in matches if match), None)
     if first and first[3]:
         return Layout.MARKET_1501
     return Layout.OCCLUDED_DUKE if "occluded" in name else Layout.DUKE
 
 
-def _street(root: Path, folder: str, split: str, skipped: list[Path], disk: _Disk) -> list[ImageRecord]:
+def _street(root: Path, folder: str, split: str, skipped: list[Path], listing: FolderListing) -> list[ImageRecord]:
     """Parse names such as `0002_c1s1_000451_03.jpg`: identity 2, camera 0. Junk has identity -1, distractors 0."""
     records, inside = [], Path(folder)
-    for path in disk.images(root / folder):
+    for path in listing.images(root / folder):
         match = _STREET_NAME.match(path.name)
         if not match or int(match[2]) < 1 or int(match[1]) < _JUNK:
             skipped.append(inside / path.name)
@@ -325,10 +271,10 @@ def _street(root: Path, folder: str, split: str, skipped: list[Path], disk: _Dis
     return records
 
 
-def _body(root: Path, folder: str, split: str, skipped: list[Path], disk: _Disk) -> list[ImageRecord]:
+def _body(root: Path, folder: str, split: str, skipped: list[Path], listing: FolderListing) -> list[ImageRecord]:
     """Parse names such as `001_01.tif`, in the folder itself or in one sub-folder per identity."""
     records = []
-    for path in disk.images_below(root / folder):
+    for path in listing.images_below(root / folder):
         match = _BODY_NAME.match(path.name)
         if match:
             records.append(ImageRecord(path.relative_to(root), int(match[1]), NO_CAMERA, split))
@@ -343,7 +289,7 @@ def _body_queries(root: Path, layout: Layout) -> str:
     return "partial_body_images" if partial else "occluded_body_images"
 
 
-def _plain(root: Path, disk: _Disk) -> tuple[list[ImageRecord], list[ImageRecord]]:
+def _plain(root: Path, listing: FolderListing) -> tuple[list[ImageRecord], list[ImageRecord]]:
     """Return query and gallery of a plain folder: its two sub-folders of these names, or every image as both.
 
     A sub-folder is one identity, the same in query and gallery; an image outside of sub-folders is an identity of its
@@ -351,7 +297,7 @@ def _plain(root: Path, disk: _Disk) -> tuple[list[ImageRecord], list[ImageRecord
     """
     split = (root / "query").is_dir() and (root / "gallery").is_dir()
     homes = {name: root / name if split else root for name in ("query", "gallery")}
-    images = {name: disk.images_below(home) for name, home in homes.items()}
+    images = {name: listing.images_below(home) for name, home in homes.items()}
 
     def key(path: Path, home: Path) -> tuple[bool, str]:
         inside = path.parent != home

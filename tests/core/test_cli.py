@@ -106,7 +106,7 @@ def test_evaluate_says_what_it_cannot_do(world, capsys, tmp_path):
     recipe = ["--recipe", str(tmp_path / "recipe.json")]
     for extra, message in (
         ([*recipe], "the recipe was made with the weights 000000000000"),
-        ([*recipe, "--tables", "3"], "give one of them"),
+        ([*recipe, "--tables", "3"], "use one of them"),
         (["--dropped", "--no-cache"], "Small world has no true masks"),
         (["--resamples", "0"], "resamples must be in"),
     ):
