@@ -13,7 +13,7 @@ def data_uri(image: np.ndarray, *, lossless: bool = False, height: int | None = 
     """Encode an image as a WebP data URI.
 
     Args:
-        image: (H, W, 3) or (H, W, 4) uint8.
+        image: uint8 image, as `PIL.Image.fromarray` takes it.
         lossless: For images with hard cell edges.
         height: Shrink the image to this height in pixels, if it is higher.
     """

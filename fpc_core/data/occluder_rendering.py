@@ -130,15 +130,15 @@ def cut_outs(
     Raises:
         RecipeError: A scene uses an image that is not in `records`.
     """
-    wanted = {(each.path, each.outline) for scene in scenes for each in scene.pictured}
-    paths = {Path(path) for path, _ in wanted}
+    needed = {(each.path, each.outline) for scene in scenes for each in scene.pictured}
+    paths = {Path(path) for path, _ in needed}
     by_path = {record.path: record for record in records if record.path in paths}
-    for path, _ in sorted(wanted):
+    for path, _ in sorted(needed):
         if Path(path) not in by_path:
             raise RecipeError(
                 f"the scene uses a person from {path[:120]!r}, which is not in this dataset's gallery; choose another"
             )
-    return {(path, kind): cut(by_path[Path(path)], kind) for path, kind in wanted}
+    return {(path, kind): cut(by_path[Path(path)], kind) for path, kind in needed}
 
 
 @cache

@@ -21,7 +21,7 @@ _BLOCK = 256  # images copied at a time
 
 
 class DeviceTokenCache:
-    """Patch tokens on `device`, from its memory while the cache is pinned, otherwise from the gallery memory."""
+    """Patch tokens on `device`: from its own memory while they are pinned there, otherwise from the gallery memory."""
 
     def __init__(self, memory: GalleryMemory, device: torch.device) -> None:
         self._memory, self._device = memory, device

@@ -144,7 +144,8 @@ def _value(kind: Any, value: Any, name: str, declared: Field[Any] | None = None)
         return kind(value)
     if not _is(value, kind):
         allowed = range_of(declared) if declared else None
-        type_name = {"int": "an integer", "float": "a number", "bool": "true or false", "str": "a text"}[kind.__name__]
+        type_names = {int: "an integer", float: "a number", bool: "true or false", str: "a text"}
+        type_name = type_names.get(kind, kind.__name__)
         raise RecipeError(f"{name} must be {type_name}{f' in {allowed}' if allowed else ''}, got {shown(value)}")
     return kind(value)
 

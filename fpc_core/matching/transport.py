@@ -180,7 +180,7 @@ def _released(cost: Tensor, a: Tensor, b: Tensor, epsilon: float) -> Transport:
     """Run the released code's loop, for parity: at most 100 plain iterations on exp(-cost / epsilon).
 
     It stops when the row scaling changes by less than 0.1 on average over the whole call, so a distance depends on
-    which candidates share the call. Its plans are not normalised and its marginals hold only roughly: `Transport.error`
+    which candidates share the call. Its plans are not normalised and its marginals hold only roughly: `marginal_error`
     is the error reached. Raises ValueError on overflow, where the released code returns a similarity of 0.
     """
     kernel = torch.exp(-cost.float() / epsilon).transpose(1, 2)  # (S, N, M): gallery x query, as released

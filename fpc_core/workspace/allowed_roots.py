@@ -48,7 +48,7 @@ class DiscoveredPaths:
         checkpoints: Weight files.
         memories: Folders of gallery memories, including those with an unfinished build.
         absent: Labels of roots that are not folders.
-        complete: Whether everything within the depth limit was scanned.
+        complete: False if the scan ended at its limit of depth or entries.
         skipped: Number of files and folders left out because their names are not valid text (UTF-8).
     """
 
@@ -165,9 +165,9 @@ def confine(dataset: Dataset, roots: Sequence[Root]) -> None:
     """
     records = (*dataset.train, *dataset.query, *dataset.gallery)
     folders = {record.path.parent for record in records}
-    beside = sorted(child.relative_to(dataset.root) for child in dataset.root.iterdir() if child.is_symlink())
+    links_beside = sorted(child.relative_to(dataset.root) for child in dataset.root.iterdir() if child.is_symlink())
     links = (record.path for record in records if (dataset.root / record.path).is_symlink())
-    for path in (*sorted(folders), *beside, *links):
+    for path in (*sorted(folders), *links_beside, *links):
         _check_inside_roots(dataset.root / path, f"{path} of the dataset", roots)
 
 

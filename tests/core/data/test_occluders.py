@@ -1,4 +1,4 @@
-"""Scenes of occluders: what they paint, what they leave alone, and recipes of them."""
+"""Scenes of occluders: what they paint, what they leave unchanged, and their recipes."""
 
 import json
 import math
@@ -43,12 +43,12 @@ def placed(kind, x=fractions, y=fractions, size=sizes, **own):
     return st.builds(kind, x=x, y=y, width=size, height=size, rotation=st.floats(-360, 360), **own)
 
 
-def anywhere(**place):
+def anywhere(**position):
     return st.one_of(
-        placed(Rectangle, colour=colours, **place),
-        placed(Pole, colour=colours, **place),
-        placed(TexturedRectangle, texture=st.sampled_from(Texture), **place),
-        placed(CutOut, path=st.just("other.jpg"), outline=st.sampled_from(Outline), mirrored=st.booleans(), **place),
+        placed(Rectangle, colour=colours, **position),
+        placed(Pole, colour=colours, **position),
+        placed(TexturedRectangle, texture=st.sampled_from(Texture), **position),
+        placed(CutOut, path=st.just("other.jpg"), outline=st.sampled_from(Outline), mirrored=st.booleans(), **position),
     )
 
 
@@ -62,7 +62,7 @@ scenes = st.lists(st.one_of(anywhere(), strokes), max_size=4).map(lambda found: 
 
 
 @given(scenes, st.floats(0, 1))
-def test_a_recipe_comes_back_equal_and_with_the_same_bytes(scene, alpha):
+def test_a_recipe_survives_a_round_trip_with_the_same_bytes(scene, alpha):
     recipe = SceneRecipe(scene, "query/a.jpg", QuerySettings(alpha=alpha), "ab")
     text = recipe.to_json()
     again = SceneRecipe.from_json(text)
@@ -72,24 +72,24 @@ def test_a_recipe_comes_back_equal_and_with_the_same_bytes(scene, alpha):
 
 
 @given(anywhere(x=st.sampled_from([-2.0, 3.0]), y=st.sampled_from([-2.0, 3.0]), size=st.floats(0.005, 0.5)))
-def test_an_occluder_outside_of_the_image_changes_no_pixel(occluder):
+def test_an_occluder_outside_the_image_changes_no_pixel(occluder):
     scene = Scene((occluder, Stroke(((-1.5, 2.5), (2.5, 2.5)))))
     np.testing.assert_array_equal(paint(IMAGE, scene, PICTURES), IMAGE)
     assert not covered(scene, SHAPE, PICTURES).any()
 
 
 @given(scenes)
-def test_pixels_that_no_occluder_touches_keep_their_bytes(scene):
+def test_uncovered_pixels_are_unchanged(scene):
     black, white = np.zeros_like(IMAGE), np.full_like(IMAGE, 255)
     untouched = (paint(black, scene, PICTURES) == 0) & (paint(white, scene, PICTURES) == 255)
     np.testing.assert_array_equal(paint(IMAGE, scene, PICTURES)[untouched], IMAGE[untouched])
 
 
-def test_no_occluder_leaves_the_image_as_it_is():
+def test_an_empty_scene_leaves_the_image_unchanged():
     np.testing.assert_array_equal(paint(IMAGE, Scene()), IMAGE)
 
 
-def test_a_cut_out_of_the_image_itself_in_its_place_changes_no_pixel():
+def test_a_cut_out_pasted_where_it_was_cut_changes_no_pixel():
     scene = Scene((CutOut(path="self", outline=Outline.BOX),))
     pictures = {("self", Outline.BOX): cut_out(IMAGE, Outline.BOX)}
     np.testing.assert_array_equal(paint(IMAGE, scene, pictures), IMAGE)
@@ -105,7 +105,7 @@ def test_a_rectangle_on_pixel_edges_covers_exactly_its_pixels():
     np.testing.assert_array_equal(painted[~hidden], IMAGE[~hidden])
 
 
-def test_a_quarter_turn_turns_pixels_and_not_fractions():
+def test_a_quarter_turn_rotates_pixels_not_fractions():
     lying = Rectangle(0.5, 0.5, 0.75, 0.125, colour=RED)  # 24 x 8 pixels
     upright = Rectangle(0.5, 0.5, 0.25, 0.375, colour=RED)  # 8 x 24 pixels
     turned = Rectangle(0.5, 0.5, 0.75, 0.125, 90, RED)
@@ -113,25 +113,25 @@ def test_a_quarter_turn_turns_pixels_and_not_fractions():
     assert (covered(Scene((turned,)), SHAPE) != covered(Scene((lying,)), SHAPE)).any()
 
 
-def test_a_turn_is_clockwise():
+def test_rotation_is_clockwise():
     hidden = covered(Scene((Rectangle(0.5, 0.5, 0.9, 0.05, 30),)), SHAPE)
     assert hidden[:32, :16].any()  # the left end goes up
     assert not hidden[:30, 18:].any()
 
 
 @given(st.floats(0, 360))
-def test_a_turned_rectangle_keeps_its_area(rotation):
+def test_a_rotated_rectangle_keeps_its_area(rotation):
     painted = paint(np.zeros((200, 100, 3), np.uint8), Scene((Rectangle(0.5, 0.5, 0.5, 0.2, rotation, "#ffffff"),)))
     assert painted[..., 0].sum() / 255 == pytest.approx(50 * 40, rel=0.01)
 
 
-def test_the_last_occluder_lies_on_top():
+def test_the_last_occluder_is_on_top():
     below, above = Rectangle(colour=RED), Rectangle(colour=BLUE)
     assert (paint(IMAGE, Scene((below, above)))[32, 16] == (0, 0, 255)).all()
     assert (paint(IMAGE, Scene((above, below)))[32, 16] == (255, 0, 0)).all()
 
 
-def test_a_stroke_is_as_wide_as_its_brush_and_a_single_point_is_a_dot():
+def test_a_stroke_has_the_width_of_its_brush_and_one_point_is_a_dot():
     line = covered(Scene((Stroke(((0.1, 0.5), (0.9, 0.5)), 0.25),)), SHAPE)
     assert line[:, 16].sum() == pytest.approx(8, abs=1)
     dot = covered(Scene((Stroke(((0.5, 0.5),), 0.5),)), SHAPE)
@@ -139,7 +139,7 @@ def test_a_stroke_is_as_wide_as_its_brush_and_a_single_point_is_a_dot():
     assert dot[32, 16]
 
 
-def test_a_pole_is_light_inside_and_dark_at_its_edges():
+def test_a_pole_is_bright_inside_and_dark_at_its_edges():
     row = paint(np.zeros((8, 100, 3), np.uint8), Scene((Pole(0.5, 0.5, 0.5, 1.5, colour="#808080"),)))[4, :, 0]
     assert row[26] < row[40] > row[73]
     assert row[10] == 0
@@ -154,7 +154,7 @@ def test_tiles_keep_their_size_when_the_rectangle_grows():
     np.testing.assert_array_equal(large[:, :96], large[:, 32:])
 
 
-def test_a_person_is_cut_out_by_the_true_mask_and_by_an_ellipse_without_one():
+def test_a_person_is_cut_out_by_mask_or_else_by_ellipse():
     mask = np.zeros((40, 20), np.uint8)
     mask[10:30, 5:15] = PERSON
     person, ellipse, box = (cut_out(OTHER, outline, mask)[..., 3] for outline in Outline)
@@ -166,7 +166,7 @@ def test_a_person_is_cut_out_by_the_true_mask_and_by_an_ellipse_without_one():
     np.testing.assert_array_equal(cut_out(OTHER, Outline.PERSON), cut_out(OTHER, Outline.ELLIPSE))
 
 
-def test_a_mirrored_cut_out_shows_left_and_right_exchanged():
+def test_a_mirrored_cut_out_swaps_left_and_right():
     straight, mirrored = (
         paint(IMAGE, Scene((CutOut(path="other.jpg", outline=Outline.BOX, mirrored=each),)), PICTURES)
         for each in (False, True)
@@ -174,20 +174,20 @@ def test_a_mirrored_cut_out_shows_left_and_right_exchanged():
     np.testing.assert_array_equal(straight[:, ::-1], mirrored)
 
 
-def test_a_cut_out_whose_picture_is_missing_is_named():
+def test_a_missing_cut_out_image_is_named():
     with pytest.raises(ValueError, match=r"cut-out gone\.jpg \(person\) is missing"):
         paint(IMAGE, Scene((CutOut(path="gone.jpg"),)), PICTURES)
 
 
 @example(Scene((Stroke(((0.0, -1.3255917426989288), (0.0, 3.0)), 0.3, "#000000"),)))  # ended beyond its own end
 @given(scenes)
-def test_a_scene_grown_to_its_own_size_is_itself_and_begins_with_nothing(scene):
+def test_a_scene_grows_from_empty_to_itself(scene):
     assert grown(scene, 0) == Scene()
     np.testing.assert_array_equal(paint(IMAGE, grown(scene, 1), PICTURES), paint(IMAGE, scene, PICTURES))
 
 
 @given(st.floats(0.05, 1))
-def test_a_growing_shape_covers_its_share(share):
+def test_a_scaled_shape_covers_its_share(share):
     small = grown(Scene((Rectangle(0.5, 0.5, 0.8, 0.6, 0),)), share).occluders[0]
     assert small.width * small.height == pytest.approx(share * 0.8 * 0.6)
     (line,) = grown(Scene((Stroke(((0.0, 0.0), (0.3, 0.0), (0.3, 0.7))),)), share).occluders
@@ -195,7 +195,7 @@ def test_a_growing_shape_covers_its_share(share):
     assert length == pytest.approx(share)
 
 
-def test_a_scene_grows_no_further_than_its_own_size():
+def test_a_scene_cannot_be_scaled_beyond_its_size():
     with pytest.raises(ValueError, match=r"share must be in 0\.\.1, got 1\.2"):
         grown(Scene(), 1.2)
 
@@ -221,7 +221,7 @@ def test_a_scene_grows_no_further_than_its_own_size():
         ({"kind": "stroke", "points": [[0, 0]] * (MAX_POINTS + 1)}, "points must be 1 to 400"),
     ],
 )
-def test_a_recipe_that_cannot_be_used_names_the_field(occluder, message):
+def test_an_invalid_recipe_names_the_field(occluder, message):
     text = json.dumps({"format": 1, "scene": {"occluders": [occluder]}})
     with pytest.raises(RecipeError, match=message):
         SceneRecipe.from_json(text)
