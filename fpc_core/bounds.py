@@ -121,11 +121,11 @@ def check_bounds(settings: Any, error: type[ValueError] = ValueError) -> None:
         if value not in allowed:
             name = allowed.label or each.name
             if allowed.whole and not (isinstance(value, Integral) and not isinstance(value, bool)):
-                raise error(f"{name} must be a whole number in {allowed}, got {shown(value)}")
-            raise error(f"{name} must be in {allowed}, got {shown(value)}")
+                raise error(f"{name} must be a whole number in {allowed}, got {format_value(value)}")
+            raise error(f"{name} must be in {allowed}, got {format_value(value)}")
 
 
-def shown(value: object) -> str:
+def format_value(value: object) -> str:
     """Return a refused value for a message: on one line and short."""
     if isinstance(value, int) and abs(value) >= 10**_MAX_SHOWN:
         return "a whole number of more than 60 digits"  # Python refuses to print very long ones.

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from fpc_core.bounds import Range, bounded, check_bounds, limited, shown
+from fpc_core.bounds import Range, bounded, check_bounds, format_value, limited
 
 MAX_ITERATIONS = 50_000  # of Sinkhorn, enforced by the solver itself
 MAX_SHORTLIST = 1_000  # candidates of one search: their ground costs use a quarter of a gigabyte
@@ -217,7 +217,7 @@ class MapSettings:
     def __post_init__(self) -> None:
         rows = Range(0, MAX_ROW, whole=True)
         if self.index is not None and self.index not in rows:
-            raise ValueError(f"index must be a whole number in {rows} or none, got {shown(self.index)}")
+            raise ValueError(f"index must be a whole number in {rows} or none, got {format_value(self.index)}")
 
 
 VIT_BASE_STRIDE_11 = ModelConfig()

@@ -157,7 +157,7 @@ class Shortlist:
     def __contains__(self, row: int) -> bool:
         return bool((self.indices == row).any())
 
-    def place(self, row: int) -> int:
+    def position(self, row: int) -> int:
         """Return the 0-based position of a gallery row on the shortlist.
 
         Raises:

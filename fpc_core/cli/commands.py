@@ -113,7 +113,7 @@ def _build(args: argparse.Namespace) -> None:
     places = _places(args)
     dataset = open_dataset(places.data)
     model, report = load_model(places)
-    device = distributed.own_device(choose_device(args.device))
+    device = distributed.local_device(choose_device(args.device))
     is_first = distributed.rank() == 0  # Only this process prints.
     if is_first:
         print(report)
@@ -341,7 +341,7 @@ def _check_self_retrieval(workspace: Workspace) -> str:
     image = resize_image(workspace.dataset.read(record), retriever.model.config.image_size)
     camera = torch.tensor([record.camera]) if workspace.dataset.uses_cameras else None
     trace = retriever.search(to_tensor([image], retriever.model.config), QuerySettings().with_keep_rate(1.0), camera)
-    return f"a gallery image finds itself at rank {trace.match.shortlist.place(0) + 1} of {len(retriever.memory)}"
+    return f"a gallery image finds itself at rank {trace.match.shortlist.position(0) + 1} of {len(retriever.memory)}"
 
 
 def _split_counts(dataset: object) -> str:
@@ -349,7 +349,7 @@ def _split_counts(dataset: object) -> str:
 
 
 def _summary(workspace: Workspace) -> str:
-    return f"data {workspace.dataset.label}, weights {workspace.places.weights.name}, device {workspace.computing}"
+    return f"data {workspace.dataset.label}, weights {workspace.places.weights.name}, device {workspace.device_label}"
 
 
 def _progress_callback(bar: tqdm) -> Callable[[int, int], None]:

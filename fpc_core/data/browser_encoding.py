@@ -27,7 +27,7 @@ def data_uri(image: np.ndarray, *, lossless: bool = False, height: int | None = 
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
-def packed(values: np.ndarray) -> str:
+def encode_float32(values: np.ndarray) -> str:
     """Encode an array as base64 of its little-endian float32 values, row by row; the browser reads a Float32Array.
 
     float16 would not do: most flows of a plan are below 6e-5, where it loses precision, and the browser would have to

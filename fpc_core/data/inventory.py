@@ -47,8 +47,8 @@ class Inventory:
 
     splits: tuple[SplitCount, ...]
     distractors: int
-    strangers: int
-    unanswered: tuple[Path, ...]
+    without_query: int
+    without_match: tuple[Path, ...]
     junk: int
     left_out: int
     skipped: tuple[Path, ...]
@@ -82,8 +82,8 @@ def take_inventory(dataset: Dataset) -> Inventory:
             for split, records in (("train", dataset.train), ("query", dataset.query), ("gallery", dataset.gallery))
         ),
         distractors=distractors,
-        strangers=sum(record.identity not in query_identities for record in dataset.gallery) - distractors,
-        unanswered=tuple(
+        without_query=sum(record.identity not in query_identities for record in dataset.gallery) - distractors,
+        without_match=tuple(
             record.path
             for record in dataset.query
             if not cameras_of.get(record.identity, set()) - ({record.camera} if dataset.uses_cameras else set())

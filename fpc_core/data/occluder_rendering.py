@@ -28,7 +28,7 @@ from fpc_core.data.occluders import (
 )
 from fpc_core.io.dataclass_json import RecipeError
 
-Pictures = Mapping[tuple[str, Outline], np.ndarray]
+CutOutImages = Mapping[tuple[str, Outline], np.ndarray]
 """Results of `cut_out` by path and outline."""
 
 TILE = 32  # pixels of a texture's tile
@@ -51,7 +51,7 @@ class _Layer:
     opacity: np.ndarray
 
 
-def paint(image: np.ndarray, scene: Scene, pictures: Pictures | None = None) -> np.ndarray:
+def paint(image: np.ndarray, scene: Scene, pictures: CutOutImages | None = None) -> np.ndarray:
     """Paint a scene on an image; pixels that no occluder touches stay the same.
 
     Args:
@@ -74,7 +74,7 @@ def paint(image: np.ndarray, scene: Scene, pictures: Pictures | None = None) -> 
     return np.rint(painted).astype(np.uint8)
 
 
-def covered(scene: Scene, shape: tuple[int, int], pictures: Pictures | None = None) -> np.ndarray:
+def coverage(scene: Scene, shape: tuple[int, int], pictures: CutOutImages | None = None) -> np.ndarray:
     """Return which pixels are at least half covered by a scene.
 
     Args:
@@ -130,7 +130,7 @@ def cut_outs(
     Raises:
         RecipeError: A scene uses an image that is not in `records`.
     """
-    needed = {(each.path, each.outline) for scene in scenes for each in scene.pictured}
+    needed = {(each.path, each.outline) for scene in scenes for each in scene.cut_outs}
     paths = {Path(path) for path, _ in needed}
     by_path = {record.path: record for record in records if record.path in paths}
     for path, _ in sorted(needed):
@@ -149,11 +149,11 @@ def tile(texture: Texture) -> np.ndarray:
     return pixels
 
 
-def _layers(scene: Scene, shape: tuple[int, int], pictures: Pictures) -> Iterator[_Layer]:
+def _layers(scene: Scene, shape: tuple[int, int], pictures: CutOutImages) -> Iterator[_Layer]:
     return (_layer(occluder, shape, pictures) for occluder in scene.occluders)
 
 
-def _layer(occluder: Occluder, shape: tuple[int, int], pictures: Pictures) -> _Layer:
+def _layer(occluder: Occluder, shape: tuple[int, int], pictures: CutOutImages) -> _Layer:
     if isinstance(occluder, Stroke):
         return _Layer(_rgb(occluder.colour), _stroke(occluder, shape))
     if isinstance(occluder, CutOut):

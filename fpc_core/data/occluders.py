@@ -15,7 +15,7 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import ClassVar, TypeVar
 
-from fpc_core.bounds import Range, limited, shown
+from fpc_core.bounds import Range, format_value, limited
 from fpc_core.config import QuerySettings
 from fpc_core.io import dataclass_json
 from fpc_core.io.dataclass_json import RecipeError
@@ -167,7 +167,7 @@ class Scene:
             raise RecipeError(f"occluders must be at most {MAX_OCCLUDERS}, got {len(self.occluders)}")
 
     @property
-    def pictured(self) -> tuple[CutOut, ...]:
+    def cut_outs(self) -> tuple[CutOut, ...]:
         """The occluders that are cut out of another image."""
         return tuple(each for each in self.occluders if isinstance(each, CutOut))
 
@@ -202,7 +202,7 @@ class SceneRecipe:
         return dataclass_json.from_json(cls, text, FORMAT)
 
 
-def grown(scene: Scene, share: float) -> Scene:
+def scale_occluders(scene: Scene, share: float) -> Scene:
     """Scale every occluder to a share of its area about its centre, and shorten strokes to that share of their length.
 
     Args:
@@ -255,9 +255,9 @@ def _between(start: float, end: float, part: float) -> float:
 
 def _check(name: str, value: float, bounds: tuple[float, float]) -> None:
     if value not in Range(*bounds):  # This refuses NaN and non-numbers too.
-        raise RecipeError(f"{name} must be in {bounds[0]:g}..{bounds[1]:g}, got {shown(value)}")
+        raise RecipeError(f"{name} must be in {bounds[0]:g}..{bounds[1]:g}, got {format_value(value)}")
 
 
 def _check_colour(text: str) -> None:
     if not isinstance(text, str) or not _COLOUR.fullmatch(text):
-        raise RecipeError(f"colour must be written as #rrggbb in lower case, got {shown(text)}")
+        raise RecipeError(f"colour must be written as #rrggbb in lower case, got {format_value(text)}")

@@ -87,7 +87,7 @@ def checked_parity(workspace: Workspace, queries: int = 4) -> Parity:
     found = parity(on_cpu(retriever), retriever, images, cameras, settings)
     if beyond := found.beyond(BOUNDS[retriever.model.encoder.precision]):
         raise ValueError(
-            f"{workspace.computing} is further from the CPU in float32 than it may be: {', '.join(beyond)}; "
+            f"{workspace.device_label} is further from the CPU in float32 than it may be: {', '.join(beyond)}; "
             "use --precision float32, or --device cpu"
         )
     return found
@@ -127,7 +127,7 @@ def _on_grid(encoding: Encoding) -> tuple[np.ndarray, np.ndarray]:
 def _plans_apart(a: QueryTrace, b: QueryTrace, ways: tuple[Retriever, Retriever], row: int) -> float:
     plans = []
     for trace, way in zip((a, b), ways, strict=True):
-        place = trace.match.shortlist.place(row)
+        place = trace.match.shortlist.position(row)
         found = way.plan(trace.encoding, trace.match, place, trace.settings)
         plans.append(found.plan[np.argsort(found.query_positions)])
     return float(np.abs(plans[0] - plans[1]).sum())

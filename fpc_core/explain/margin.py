@@ -46,7 +46,7 @@ def margin(match: Match, plans: tuple[TransportPlan, TransportPlan], alpha: floa
     """
     measured = []
     for plan in plans:
-        place = match.shortlist.place(plan.gallery_index)
+        place = match.shortlist.position(plan.gallery_index)
         d_cos, d_emd = (float(each[place]) for each in (match.shortlist.d_cos, match.transport.distance))
         measured.append((d_cos, d_emd, plan))
     measured.sort(key=lambda each: (1 - alpha) * each[0] + alpha * each[1])  # stable

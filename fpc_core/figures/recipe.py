@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from fpc_core.bounds import Range, bounded, check_bounds, limited, shown
+from fpc_core.bounds import Range, bounded, check_bounds, format_value, limited
 from fpc_core.config import ALPHAS, KEEP_RATES, MAX_ROW, MapMethod, MapTarget, QuerySettings
 from fpc_core.data.occluders import Scene
 from fpc_core.explain.heatmap_methods import DECODER_METHODS
@@ -130,5 +130,5 @@ def read_recipe(path: Path) -> FigureRecipe:
 def _check_axis(name: str, values: tuple[float, ...], allowed: Range) -> None:
     count = len(values)
     if not 1 <= count <= MAX_VALUES or not all(each in allowed for each in values) or len(set(values)) != count:
-        told = ", ".join(map(shown, values[:MAX_VALUES]))
+        told = ", ".join(map(format_value, values[:MAX_VALUES]))
         raise RecipeError(f"{name} must be 1 to {MAX_VALUES} different numbers in {allowed}, not {told or 'none'}")

@@ -49,12 +49,12 @@ from fpc_core.gallery.memory import (
 from fpc_core.gallery.partial_files import (
     LOCK,
     RowWriter,
+    build_lock,
     done_file,
-    locked,
     move_into_place,
-    progress_of,
     row_file,
     row_type,
+    shard_progress,
 )
 from fpc_core.gallery.token_store import (
     BUILD_COMMAND,
@@ -172,7 +172,7 @@ def build_steps(
     try:
         if distributed.broadcast_from_rank0(is_first and not _is_up_to_date(directory, build.plan.fingerprint)):
             build.partial.mkdir(parents=True, exist_ok=True)
-            with locked(build.partial) if is_first else nullcontext():
+            with build_lock(build.partial) if is_first else nullcontext():
                 shards = distributed.broadcast_from_rank0(build.begin() if is_first else [])
                 yield build.done()
                 for number in shards[distributed.rank() :: distributed.world_size()]:
@@ -216,7 +216,9 @@ def images_done(
     images = stored.get("images")
     if type(images) is not int or not 0 < images <= MAX_NEW_SHARDS * shard_images:
         return 0
-    done = images if complete else sum(progress_of(partial, number)[0] for number in range(-(-images // shard_images)))
+    done = (
+        images if complete else sum(shard_progress(partial, number)[0] for number in range(-(-images // shard_images)))
+    )
     return min(images, done)
 
 
@@ -270,13 +272,13 @@ class _Build:
         """Return the number of images stored by all processes."""
         if (self.partial / MANIFEST).is_file():
             return len(self.records)
-        return sum(progress_of(self.partial, number)[0] for number in range(self.plan.shards))
+        return sum(shard_progress(self.partial, number)[0] for number in range(self.plan.shards))
 
     def fill(self, number: int) -> Generator[None, None, None]:
         """Encode the missing images of one shard, batch by batch."""
         config, records, size = self.model.config, self._shard(number), self.plan.batch_size
         with_cameras = all(record.camera != NO_CAMERA for record in self.records)
-        done, checksum = progress_of(self.partial, number)
+        done, checksum = shard_progress(self.partial, number)
         batches = [records[start : start + size] for start in range(done, len(records), size)]
         token_path, row_path = self.partial / token_file(number), self.partial / row_file(number)
         with (
@@ -328,14 +330,14 @@ class _Build:
         return self.records[number * size : (number + 1) * size]
 
     def _is_full(self, number: int) -> bool:
-        return progress_of(self.partial, number)[0] == len(self._shard(number))
+        return shard_progress(self.partial, number)[0] == len(self._shard(number))
 
     def _check(self, number: int) -> None:
         """Raise GalleryMemoryError if the files of a shard are damaged, after marking it to be encoded again."""
         try:
             tokens, rows = (map_array(self.partial / name) for name in (token_file(number), row_file(number)))
             as_written = len(tokens) == len(rows) == len(self._shard(number))
-            as_written &= (len(rows), zlib.crc32(rows.tobytes())) == progress_of(self.partial, number)
+            as_written &= (len(rows), zlib.crc32(rows.tobytes())) == shard_progress(self.partial, number)
         except (OSError, ValueError):
             as_written = False
         if not as_written:

@@ -34,7 +34,7 @@ class DeviceTokenCache:
         tokens = self._tokens  # Read once: another thread may release them.
         if tokens is None:
             return self._memory.patches(rows, self._device)
-        return tokens[torch.as_tensor(self._memory.known_rows(rows)).to(self._device)].float()
+        return tokens[torch.as_tensor(self._memory.checked_rows(rows)).to(self._device)].float()
 
     @contextmanager
     def pinned(self) -> Iterator[bool]:
@@ -65,7 +65,7 @@ class DeviceTokenCache:
         """
         with self._lock:
             tokens, self._tokens = self._tokens, None
-        return "" if tokens is None else "the gallery's tokens no longer stay there"
+        return "" if tokens is None else "the gallery's tokens were released"
 
     def _copy_to_device(self) -> Tensor | None:
         """Return (G, N, C) on the device in the stored type; None if they do not fit."""

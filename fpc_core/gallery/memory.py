@@ -163,10 +163,10 @@ class GalleryMemory:
         Raises:
             GalleryMemoryError: The stored tokens are damaged.
         """
-        tokens = torch.from_numpy(np.ascontiguousarray(self.tokens[self.known_rows(rows)]))
+        tokens = torch.from_numpy(np.ascontiguousarray(self.tokens[self.checked_rows(rows)]))
         return (tokens if device is None else tokens.to(device)).float()  # converted on the device: half the transfer
 
-    def known_rows(self, rows: np.ndarray | Sequence[int]) -> np.ndarray:
+    def checked_rows(self, rows: np.ndarray | Sequence[int]) -> np.ndarray:
         """Return `rows` as (S,) int64.
 
         Raises:

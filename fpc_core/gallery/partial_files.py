@@ -70,7 +70,7 @@ def done_file(number: int) -> str:
     return f"done-{number:05d}.json"
 
 
-def progress_of(partial: Path, number: int) -> tuple[int, int]:
+def shard_progress(partial: Path, number: int) -> tuple[int, int]:
     """Return how many images of a shard are stored, and the CRC-32 of their rows.
 
     Args:
@@ -101,7 +101,7 @@ def move_into_place(partial: Path, directory: Path) -> None:
 
 
 @contextmanager
-def locked(partial: Path) -> Iterator[None]:
+def build_lock(partial: Path) -> Iterator[None]:
     """Keep a second build out until the gallery memory is moved.
 
     Raises:

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from fpc_core.bounds import check_count, range_of, shown
+from fpc_core.bounds import check_count, format_value, range_of
 from fpc_core.io.bounded_files import UnusableFileError, escape_name, is_text, read_bytes
 
 MAX_BYTES = 1 << 20  # of a recipe file
@@ -140,13 +140,13 @@ def _value(kind: Any, value: Any, name: str, declared: Field[Any] | None = None)
         return _tuple(get_args(kind), value, name)
     if issubclass(kind, StrEnum):
         if not isinstance(value, str) or value not in list(kind):
-            raise RecipeError(f"{name} must be one of {', '.join(kind)}, got {shown(value)}")
+            raise RecipeError(f"{name} must be one of {', '.join(kind)}, got {format_value(value)}")
         return kind(value)
     if not _is(value, kind):
         allowed = range_of(declared) if declared else None
         type_names = {int: "an integer", float: "a number", bool: "true or false", str: "a text"}
         type_name = type_names.get(kind, kind.__name__)
-        raise RecipeError(f"{name} must be {type_name}{f' in {allowed}' if allowed else ''}, got {shown(value)}")
+        raise RecipeError(f"{name} must be {type_name}{f' in {allowed}' if allowed else ''}, got {format_value(value)}")
     return kind(value)
 
 

@@ -49,7 +49,7 @@ class LessonContext:
     @cached_property
     def place(self) -> int:
         """Of the hit in the shortlist."""
-        return self.trace.match.shortlist.place(self.hit)
+        return self.trace.match.shortlist.position(self.hit)
 
     @once
     def plan(self) -> TransportPlan:
@@ -85,7 +85,7 @@ class LessonContext:
         """The transport plan to a shortlisted memory row."""
         if self.planned is not None:
             return self.planned(row)
-        place = self.trace.match.shortlist.place(row)
+        place = self.trace.match.shortlist.position(row)
         return self.retriever.plan(self.trace.encoding, self.trace.match, place, self.trace.settings)
 
     def name(self, row: int) -> str:

@@ -13,7 +13,7 @@ from enum import StrEnum
 import numpy as np
 
 
-class Fitted(StrEnum):
+class FittedSide(StrEnum):
     """The side of the plan whose marginal was just fitted."""
 
     NONE = "none"
@@ -36,7 +36,7 @@ class Scaling:
     """
 
     iteration: int
-    fitted: Fitted
+    fitted: FittedSide
     epsilon: float
     f: np.ndarray
     g: np.ndarray
@@ -79,20 +79,22 @@ def scalings(cost: np.ndarray, a: np.ndarray, b: np.ndarray, epsilon: float) -> 
         log_a, log_b = np.log(a), np.log(b)
     f, g = np.where(a > 0, 0.0, -np.inf), np.where(b > 0, 0.0, -np.inf)
 
-    def state(iteration: int, fitted: Fitted) -> Scaling:
+    def state(iteration: int, fitted: FittedSide) -> Scaling:
         plan = np.exp((f[:, None] + g[None, :] - cost) / epsilon)
         off_rows, off_columns = np.abs(plan.sum(axis=1) - a).sum(), np.abs(plan.sum(axis=0) - b).sum()
-        error = {Fitted.ROWS: off_columns, Fitted.COLUMNS: off_rows, Fitted.NONE: off_rows + off_columns}[fitted]
+        error = {FittedSide.ROWS: off_columns, FittedSide.COLUMNS: off_rows, FittedSide.NONE: off_rows + off_columns}[
+            fitted
+        ]
         return Scaling(iteration, fitted, epsilon, f, g, plan, float(error))
 
-    yield state(0, Fitted.NONE)
+    yield state(0, FittedSide.NONE)
     iteration = 0
     while True:
         iteration += 1
         f = epsilon * (log_a - _log_sum_exp((g[None, :] - cost) / epsilon, axis=1))
-        yield state(iteration, Fitted.ROWS)
+        yield state(iteration, FittedSide.ROWS)
         g = epsilon * (log_b - _log_sum_exp((f[:, None] - cost) / epsilon, axis=0))
-        yield state(iteration, Fitted.COLUMNS)
+        yield state(iteration, FittedSide.COLUMNS)
 
 
 def _log_sum_exp(exponent: np.ndarray, axis: int) -> np.ndarray:

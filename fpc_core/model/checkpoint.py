@@ -26,7 +26,7 @@ from fpc_core.io.atomic_write import atomic_write
 from fpc_core.io.dataclass_json import build
 from fpc_core.model.checkpoint_layouts import (
     Source,
-    by_group,
+    count_by_group,
     grid_of,
     infer_config,
     layout_of,
@@ -111,7 +111,8 @@ def load_checkpoint(
     source = Source.OWN if own_config else recognise(tensors)
     if source is None:
         raise CheckpointError(
-            f"{path} is not an FPC, TransReID or timm Vision Transformer checkpoint; it contains {by_group(tensors)}"
+            f"{path} is not an FPC, TransReID or timm Vision Transformer checkpoint; it contains "
+            f"{count_by_group(tensors)}"
         )
     chosen = config is not None
     try:
@@ -144,7 +145,8 @@ def load_checkpoint(
     if missing or unexpected:
         raise CheckpointError(
             f"{path} (kind {source.value}) does not fit a model of {config.depth} blocks. "
-            f"Missing: {by_group(missing) or 'nothing'}. Unexpected: {by_group(sorted(unexpected)) or 'nothing'}. "
+            f"Missing: {count_by_group(missing) or 'nothing'}. "
+            f"Unexpected: {count_by_group(sorted(unexpected)) or 'nothing'}. "
             "Use the original file, or pass the config it was trained with"
         )
     state = {name: tensors[key] for name, key in layout.names.items()}
@@ -172,9 +174,9 @@ def load_checkpoint(
         config=config,
         loaded=len({layout.names[name] for name in state}),
         resized=resized,
-        copied=by_group(sorted(layout.copied)),
-        fresh=by_group(name for name in expected if name in fresh),
-        ignored=by_group(sorted(key for key in tensors if re.fullmatch(layout.ignored, key))),
+        copied=count_by_group(sorted(layout.copied)),
+        fresh=count_by_group(name for name in expected if name in fresh),
+        ignored=count_by_group(sorted(key for key in tensors if re.fullmatch(layout.ignored, key))),
     )
     return model.eval(), report
 
@@ -276,7 +278,7 @@ def _check_shapes(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], p
     if wrong:
         examples = "; ".join(f"{n} is {tuple(state[n].shape)}, not {tuple(expected[n].shape)}" for n in wrong[:3])
         raise CheckpointError(
-            f"{path} does not have the shapes of the config: {by_group(wrong)} ({examples}). "
+            f"{path} does not have the shapes of the config: {count_by_group(wrong)} ({examples}). "
             "Pass a config with its width, patch_size, mlp_ratio and cameras; in training, leave out --model"
         )
     mismatched = [
@@ -284,14 +286,15 @@ def _check_shapes(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], p
     ]
     if mismatched:
         raise CheckpointError(
-            f"{path} has a dtype mismatch (integer vs. floating point) in {by_group(mismatched)}; use the original file"
+            f"{path} has a dtype mismatch (integer vs. floating point) in {count_by_group(mismatched)}; "
+            "use the original file"
         )
 
 
 def _check_values(state: Mapping[str, Tensor], path: Path) -> None:
     broken = [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]
     if broken:
-        raise CheckpointError(f"{path} contains NaN or Inf in {by_group(broken)}; use an earlier checkpoint")
+        raise CheckpointError(f"{path} contains NaN or Inf in {count_by_group(broken)}; use an earlier checkpoint")
 
 
 def _copy_as_float32(tensor: Tensor) -> Tensor:

@@ -173,7 +173,7 @@ def grid_of(positions: int, source: Source, patch_size: int) -> tuple[int, int] 
     return ModelConfig(image_size=size_and_stride[0], patch_size=patch_size, stride=size_and_stride[1]).grid
 
 
-def by_group(names: Iterable[str]) -> str:
+def count_by_group(names: Iterable[str]) -> str:
     """Count names by module, with block numbers as ranges: "blocks.3-11: 108 keys, b1.1: 2 keys"."""
     blocks: dict[str, dict[int, int]] = {}
     counts: dict[str, int] = {}

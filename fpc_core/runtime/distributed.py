@@ -1,6 +1,6 @@
 """Distributed processes of one training or one build of a gallery memory, started by `torchrun`.
 
-Without torchrun there is one process, and every function here returns its argument.
+Without torchrun there is one process, rank 0 of 1, and the collective functions return their argument.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def process_group(device: torch.device, timeout: timedelta | None = None) -> Ite
         dist.destroy_process_group()
 
 
-def own_device(device: torch.device) -> torch.device:
+def local_device(device: torch.device) -> torch.device:
     """Return this process's own GPU: `cuda` becomes `cuda:LOCAL_RANK` under torchrun."""
     if device.type != "cuda" or "LOCAL_RANK" not in os.environ:
         return device

@@ -67,7 +67,7 @@ def train(
         DatasetError: The dataset cannot be trained on.
         ValueError: The settings, or a state in `out`, do not fit.
     """
-    device = distributed.own_device(torch.device(device))
+    device = distributed.local_device(torch.device(device))
     with distributed.process_group(device), _reproducible(device):
         images = load_training_images(dataset, config)
         person = load_person_masks(dataset, config) if settings.guide else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fpc_core.bounds import Range, bounded, check_bounds, shown
+from fpc_core.bounds import Range, bounded, check_bounds, format_value
 from fpc_core.config import MAX_SHORTLIST
 
 
@@ -65,7 +65,7 @@ class TrainSettings:
             )
         minutes = Range(0.0, 1e6, above=True)
         if self.max_minutes is not None and self.max_minutes not in minutes:
-            raise ValueError(f"max_minutes must be in {minutes}, got {shown(self.max_minutes)}")
+            raise ValueError(f"max_minutes must be in {minutes}, got {format_value(self.max_minutes)}")
 
     @property
     def steps(self) -> int:

@@ -49,7 +49,7 @@ class MemoryInfo:
         why: Why it is unusable.
     """
 
-    standing: MemoryStatus
+    status: MemoryStatus
     images: int
     size: int
     differs: tuple[str, ...] = ()

@@ -95,7 +95,7 @@ class Workspace:
         return provenance.weights if provenance else weights_fingerprint(self.retriever.model)
 
     @property
-    def computing(self) -> str:
+    def device_label(self) -> str:
         """The device and, if it is not float32, the precision: "cuda:0 in bfloat16"."""
         precision = self.retriever.model.encoder.precision
         return str(self.device) if precision is Precision.FLOAT32 else f"{self.device} in {precision.value}"
@@ -111,7 +111,7 @@ def roots_in_use() -> tuple[Root, ...]:
     return (*named_roots(DEMO_ROOT), Root(CACHE, (cache_folder() / "memories").resolve()))
 
 
-def own_memory(places: Places) -> Path:
+def default_memory_folder(places: Places) -> Path:
     """Return the folder in the cache folder for the gallery memory of these data and weights."""
     key = f"{places.data.resolve()} {places.weights.resolve()} {places.stride}"
     if places.precision != Precision.FLOAT32:

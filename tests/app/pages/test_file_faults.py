@@ -102,7 +102,10 @@ def test_weights_replaced_under_a_running_app_are_told_from_those_of_the_memory(
 def test_weights_damaged_under_a_running_app_are_told(world):
     page = visiting("explore")
     whole = world.weights.read_bytes()
-    for damage, message in ((whole[:5000], "is not a checkpoint, is truncated"), (whole[:-9] + bytes(9), "other weights")):
+    for damage, message in (
+        (whole[:5000], "is not a checkpoint, is truncated"),
+        (whole[:-9] + bytes(9), "other weights"),
+    ):
         world.weights.write_bytes(damage)
         assert message in run_page(page).error[0].value.replace("\\", "")
     world.weights.write_bytes(whole)

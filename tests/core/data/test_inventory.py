@@ -41,7 +41,7 @@ def test_every_image_is_counted_once(market):
         SplitCount("gallery", 6, 4, (1, 2, 5, 6)),
     )
     assert inventory.distractors == 2
-    assert inventory.strangers == 1  # identity 9
+    assert inventory.without_query == 1  # identity 9
     assert inventory.left_out == 1  # identity -1
     assert inventory.junk == 2  # identity 1 by camera 1, identity 2 by camera 6
     assert inventory.skipped == (Path("bounding_box_test/holiday.png"),)
@@ -49,7 +49,7 @@ def test_every_image_is_counted_once(market):
 
 def test_a_query_without_a_match_from_another_camera_is_unanswered(market):
     inventory = take_inventory(open_dataset(market))
-    assert [path.name for path in inventory.unanswered] == ["0002_c6s4_000001_00.png", "0003_c2s1_000001_00.png"]
+    assert [path.name for path in inventory.without_match] == ["0002_c6s4_000001_00.png", "0003_c2s1_000001_00.png"]
 
 
 def test_without_cameras_no_image_is_junk_and_identity_0_is_a_person(tmp_path):
@@ -58,8 +58,8 @@ def test_without_cameras_no_image_is_junk_and_identity_0_is_a_person(tmp_path):
         paint(1, 1).save(tmp_path / name)
     inventory = take_inventory(open_dataset(tmp_path))
     assert inventory.splits[1] == SplitCount("query", 2, 2, ())
-    assert (inventory.distractors, inventory.strangers, inventory.junk) == (0, 0, 0)
-    assert inventory.unanswered == (Path("query/bert/1.png"),)
+    assert (inventory.distractors, inventory.without_query, inventory.junk) == (0, 0, 0)
+    assert inventory.without_match == (Path("query/bert/1.png"),)
 
 
 def test_broken_images_are_reported_with_the_reason(market):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fpc_core.config import QuerySettings
 from fpc_core.data.ground_truth import PERSON
-from fpc_core.data.occluder_rendering import TILE, covered, cut_out, paint, tile
+from fpc_core.data.occluder_rendering import TILE, coverage, cut_out, paint, tile
 from fpc_core.data.occluders import (
     MAX_OCCLUDERS,
     MAX_POINTS,
@@ -24,7 +24,7 @@ from fpc_core.data.occluders import (
     Stroke,
     Texture,
     TexturedRectangle,
-    grown,
+    scale_occluders,
 )
 from fpc_core.io.dataclass_json import RecipeError
 
@@ -75,7 +75,7 @@ def test_a_recipe_survives_a_round_trip_with_the_same_bytes(scene, alpha):
 def test_an_occluder_outside_the_image_changes_no_pixel(occluder):
     scene = Scene((occluder, Stroke(((-1.5, 2.5), (2.5, 2.5)))))
     np.testing.assert_array_equal(paint(IMAGE, scene, PICTURES), IMAGE)
-    assert not covered(scene, SHAPE, PICTURES).any()
+    assert not coverage(scene, SHAPE, PICTURES).any()
 
 
 @given(scenes)
@@ -93,14 +93,14 @@ def test_a_cut_out_pasted_where_it_was_cut_changes_no_pixel():
     scene = Scene((CutOut(path="self", outline=Outline.BOX),))
     pictures = {("self", Outline.BOX): cut_out(IMAGE, Outline.BOX)}
     np.testing.assert_array_equal(paint(IMAGE, scene, pictures), IMAGE)
-    assert covered(scene, SHAPE, pictures).all()
+    assert coverage(scene, SHAPE, pictures).all()
 
 
 def test_a_rectangle_on_pixel_edges_covers_exactly_its_pixels():
     scene = Scene((Rectangle(0.5, 0.25, 0.5, 0.25, colour=RED),))
     painted, hidden = paint(IMAGE, scene), np.zeros(SHAPE, bool)
     hidden[8:24, 8:24] = True
-    np.testing.assert_array_equal(covered(scene, SHAPE), hidden)
+    np.testing.assert_array_equal(coverage(scene, SHAPE), hidden)
     assert (painted[hidden] == (255, 0, 0)).all()
     np.testing.assert_array_equal(painted[~hidden], IMAGE[~hidden])
 
@@ -109,12 +109,12 @@ def test_a_quarter_turn_rotates_pixels_not_fractions():
     lying = Rectangle(0.5, 0.5, 0.75, 0.125, colour=RED)  # 24 x 8 pixels
     upright = Rectangle(0.5, 0.5, 0.25, 0.375, colour=RED)  # 8 x 24 pixels
     turned = Rectangle(0.5, 0.5, 0.75, 0.125, 90, RED)
-    np.testing.assert_array_equal(covered(Scene((turned,)), SHAPE), covered(Scene((upright,)), SHAPE))
-    assert (covered(Scene((turned,)), SHAPE) != covered(Scene((lying,)), SHAPE)).any()
+    np.testing.assert_array_equal(coverage(Scene((turned,)), SHAPE), coverage(Scene((upright,)), SHAPE))
+    assert (coverage(Scene((turned,)), SHAPE) != coverage(Scene((lying,)), SHAPE)).any()
 
 
 def test_rotation_is_clockwise():
-    hidden = covered(Scene((Rectangle(0.5, 0.5, 0.9, 0.05, 30),)), SHAPE)
+    hidden = coverage(Scene((Rectangle(0.5, 0.5, 0.9, 0.05, 30),)), SHAPE)
     assert hidden[:32, :16].any()  # the left end goes up
     assert not hidden[:30, 18:].any()
 
@@ -132,9 +132,9 @@ def test_the_last_occluder_is_on_top():
 
 
 def test_a_stroke_has_the_width_of_its_brush_and_one_point_is_a_dot():
-    line = covered(Scene((Stroke(((0.1, 0.5), (0.9, 0.5)), 0.25),)), SHAPE)
+    line = coverage(Scene((Stroke(((0.1, 0.5), (0.9, 0.5)), 0.25),)), SHAPE)
     assert line[:, 16].sum() == pytest.approx(8, abs=1)
-    dot = covered(Scene((Stroke(((0.5, 0.5),), 0.5),)), SHAPE)
+    dot = coverage(Scene((Stroke(((0.5, 0.5),), 0.5),)), SHAPE)
     assert dot.sum() == pytest.approx(math.pi * 8**2, rel=0.1)
     assert dot[32, 16]
 
@@ -182,22 +182,22 @@ def test_a_missing_cut_out_image_is_named():
 @example(Scene((Stroke(((0.0, -1.3255917426989288), (0.0, 3.0)), 0.3, "#000000"),)))  # ended beyond its own end
 @given(scenes)
 def test_a_scene_grows_from_empty_to_itself(scene):
-    assert grown(scene, 0) == Scene()
-    np.testing.assert_array_equal(paint(IMAGE, grown(scene, 1), PICTURES), paint(IMAGE, scene, PICTURES))
+    assert scale_occluders(scene, 0) == Scene()
+    np.testing.assert_array_equal(paint(IMAGE, scale_occluders(scene, 1), PICTURES), paint(IMAGE, scene, PICTURES))
 
 
 @given(st.floats(0.05, 1))
 def test_a_scaled_shape_covers_its_share(share):
-    small = grown(Scene((Rectangle(0.5, 0.5, 0.8, 0.6, 0),)), share).occluders[0]
+    small = scale_occluders(Scene((Rectangle(0.5, 0.5, 0.8, 0.6, 0),)), share).occluders[0]
     assert small.width * small.height == pytest.approx(share * 0.8 * 0.6)
-    (line,) = grown(Scene((Stroke(((0.0, 0.0), (0.3, 0.0), (0.3, 0.7))),)), share).occluders
+    (line,) = scale_occluders(Scene((Stroke(((0.0, 0.0), (0.3, 0.0), (0.3, 0.7))),)), share).occluders
     length = sum(math.dist(here, there) for here, there in pairwise(line.points))
     assert length == pytest.approx(share)
 
 
 def test_a_scene_cannot_be_scaled_beyond_its_size():
     with pytest.raises(ValueError, match=r"share must be in 0\.\.1, got 1\.2"):
-        grown(Scene(), 1.2)
+        scale_occluders(Scene(), 1.2)
 
 
 @pytest.mark.parametrize(

@@ -155,7 +155,7 @@ def test_a_memory_with_a_pipe_or_a_too_large_file_is_refused(places, name, kind)
 
     def inspected():
         result = in_time(lambda: inspect_memory(places.memory, dataset, weights))
-        assert result.standing is MemoryStatus.UNUSABLE
+        assert result.status is MemoryStatus.UNUSABLE
         assert name in result.why
         with pytest.raises(GalleryMemoryError):
             in_time(lambda: open_memory(places.memory))

@@ -10,14 +10,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fpc_core.config import TransportSettings
-from fpc_core.matching.sinkhorn_trace import Fitted, scalings
+from fpc_core.matching.sinkhorn_trace import FittedSide, scalings
 from fpc_core.matching.transport import plan, solve
 
 
 def after(cost, a, b, epsilon, count, error=0.0):
     """The state after `count` row scalings, or after the first one with at most this error."""
     for state in scalings(cost, a, b, epsilon):
-        if state.fitted is Fitted.ROWS and (state.iteration == count or state.error <= error):
+        if state.fitted is FittedSide.ROWS and (state.iteration == count or state.error <= error):
             return state
     raise AssertionError
 
@@ -52,9 +52,9 @@ def test_every_scaling_fits_its_side_and_errors_never_grow(problem, epsilon):
     cost, a, b = problem
     states = list(islice(scalings(cost, a, b, epsilon), 1, 41))
     for state in states:
-        side, wanted = (1, a) if state.fitted is Fitted.ROWS else (0, b)
+        side, wanted = (1, a) if state.fitted is FittedSide.ROWS else (0, b)
         assert state.plan.sum(axis=side) == pytest.approx(wanted, abs=1e-9)
-    for fitted in (Fitted.ROWS, Fitted.COLUMNS):
+    for fitted in (FittedSide.ROWS, FittedSide.COLUMNS):
         errors = [state.error for state in states if state.fitted is fitted]
         assert all(later <= earlier + 1e-12 for earlier, later in pairwise(errors))
 

@@ -18,7 +18,7 @@ from timm.models.vision_transformer import VisionTransformer
 from fpc_core.config import ModelConfig, PruneSettings
 from fpc_core.model import weight_files
 from fpc_core.model.checkpoint import CheckpointError, load_checkpoint, save_checkpoint, weights_fingerprint
-from fpc_core.model.checkpoint_layouts import Source, by_group
+from fpc_core.model.checkpoint_layouts import Source, count_by_group
 from fpc_core.model.fpc import FPC
 from tests.support.golden_data import load_golden
 from tests.support.released_workspace import released_names
@@ -267,7 +267,7 @@ def test_missing_and_unexpected_keys_are_listed_by_group(tmp_path):
 
 def test_groups_join_neighbouring_blocks():
     names = [f"blocks.{i}.{part}" for i in (0, 3, 4, 5) for part in ("norm1.weight", "norm1.bias")]
-    assert by_group([*names, "cls_token", "b1.0.norm1.bias"]) == (
+    assert count_by_group([*names, "cls_token", "b1.0.norm1.bias"]) == (
         "cls_token: 1 key, b1.0: 1 key, blocks.0: 2 keys, blocks.3-5: 6 keys"
     )
 

@@ -98,7 +98,7 @@ def test_the_nearest_hit_is_told_by_its_parts_and_one_sentence(workspace, two):
         if (person := workspace.retriever.memory.records[row]).identity != record.identity
         or person.camera != record.camera
     ]
-    place = trace.match.shortlist.place(rows[0])
+    place = trace.match.shortlist.position(rows[0])
     d_cos, d_emd = trace.match.shortlist.d_cos[place], trace.match.transport.distance[place]
     assert f"D {0.6 * d_cos + 0.4 * d_emd:.4f}: cosine {d_cos:.4f}, transport {d_emd:.4f}" in shown
     assert re.search(r"By D, #1 (beats|and) .*#\d", shown)

@@ -9,7 +9,7 @@ from fpc_core.data.datasets import open_dataset
 from fpc_core.gallery.builder import build_memory, build_steps, memory_bytes
 from fpc_core.model.checkpoint import load_checkpoint, save_checkpoint
 from fpc_core.model.fpc import FPC
-from fpc_core.workspace import check_cameras, choose_device, devices, open_workspace, own_memory, stamp
+from fpc_core.workspace import check_cameras, choose_device, default_memory_folder, devices, open_workspace, stamp
 from fpc_core.workspace.inspect import MemoryStatus, inspect_memory, inspect_weights
 from tests.support.small_workspace import CONFIG
 
@@ -26,7 +26,7 @@ def weights(small_places):
 
 def test_a_memory_of_these_data_and_weights_fits(small_places, dataset, weights):
     result = inspect_memory(small_places.memory, dataset, weights)
-    assert (result.standing, result.images) == (MemoryStatus.FITS, 32)
+    assert (result.status, result.images) == (MemoryStatus.FITS, 32)
     held = sum(path.stat().st_size for path in small_places.memory.glob("*.npy"))
     assert held - result.size == 4 * 128  # the headers of tokens, cls, features and checksums
     assert result.size == memory_bytes(CONFIG, 32)
@@ -41,23 +41,21 @@ def test_every_part_of_the_fingerprint_is_compared(small_places, dataset, weight
 
 def test_missing_unfinished_and_unusable_memories_are_distinguished(small_places, dataset, weights, tmp_path):
     directory = tmp_path / "memory"
-    assert inspect_memory(directory, dataset, weights).standing is MemoryStatus.MISSING
+    assert inspect_memory(directory, dataset, weights).status is MemoryStatus.MISSING
     model, _ = load_checkpoint(small_places.weights)
     steps = build_steps(model, dataset.gallery, dataset.root, directory, batch_size=32)
     assert next(steps) == 0
     steps.close()
-    assert inspect_memory(directory, dataset, weights).standing is MemoryStatus.MISSING
+    assert inspect_memory(directory, dataset, weights).status is MemoryStatus.MISSING
     larger = replace(dataset, gallery=dataset.gallery * 2)
     steps = build_steps(model, larger.gallery, dataset.root, directory)
     assert [next(steps), next(steps)] == [0, 32]
     steps.close()
     result = inspect_memory(directory, larger, weights)
-    assert (result.standing, result.done, result.images) == (MemoryStatus.UNFINISHED, 32, 64)
-    assert (
-        inspect_memory(directory, dataset, weights).standing is MemoryStatus.MISSING
-    )  # It was built from other files.
+    assert (result.status, result.done, result.images) == (MemoryStatus.UNFINISHED, 32, 64)
+    assert inspect_memory(directory, dataset, weights).status is MemoryStatus.MISSING  # It was built from other files.
     result = inspect_memory(small_places.data, dataset, weights)
-    assert result.standing is MemoryStatus.UNUSABLE
+    assert result.status is MemoryStatus.UNUSABLE
     assert "is not a gallery memory" in result.why
 
 
@@ -110,11 +108,11 @@ def test_the_stamp_changes_with_the_files(small_places, tmp_path):
 
 def test_every_dataset_and_weights_have_their_own_memory_folder(small_places, monkeypatch, tmp_path):
     monkeypatch.setenv("FPC_CACHE", str(tmp_path))
-    one = own_memory(small_places)
+    one = default_memory_folder(small_places)
     assert one.parent == tmp_path / "memories"
-    assert own_memory(replace(small_places, memory=tmp_path)) == one
-    assert own_memory(replace(small_places, stride=11)) != one
-    assert own_memory(replace(small_places, data=tmp_path)) != one
+    assert default_memory_folder(replace(small_places, memory=tmp_path)) == one
+    assert default_memory_folder(replace(small_places, stride=11)) != one
+    assert default_memory_folder(replace(small_places, data=tmp_path)) != one
 
 
 def test_every_listed_device_can_be_chosen():
