@@ -14,7 +14,7 @@ from playwright.sync_api import sync_playwright
 
 from app.components._shared.patch_grid import geometry, parts
 from fpc_core.config import ModelConfig
-from fpc_core.data.browser_encoding import packed
+from fpc_core.data.browser_encoding import encode_float32
 from tests.support.server import chromium
 
 HOVERS, KEPT = 400, 128
@@ -65,10 +65,10 @@ def pair() -> dict[str, Any]:
     plan /= plan.sum()
     return {
         "kept": rng.permutation(patches)[:KEPT].tolist(),
-        "plan": packed(plan),
-        "cost": packed(cost),
-        "queryMarginal": packed(plan.sum(1)),
-        "galleryMarginal": packed(plan.sum(0)),
+        "plan": encode_float32(plan),
+        "cost": encode_float32(cost),
+        "queryMarginal": encode_float32(plan.sum(1)),
+        "galleryMarginal": encode_float32(plan.sum(0)),
         "dEmd": float((plan * cost).sum()),
     }
 

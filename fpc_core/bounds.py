@@ -1,7 +1,7 @@
-"""Allowed ranges of numbers in settings and recipes, stated where a field is declared and checked in one place.
+"""Allowed ranges of numbers in settings and recipes, declared with each field and checked in one place.
 
-A frozen dataclass declares a field with `bounded(...)` and calls `check_bounds(self)` in `__post_init__`. Every way to
-make settings (recipes, links, the command line, Python) passes there, so all of them meet the same limits.
+A frozen dataclass declares a field with `bounded(...)` and calls `check_bounds(self)` in `__post_init__`. Recipes,
+links, the command line and Python code all create settings this way, so the same limits apply to all of them.
 """
 
 from __future__ import annotations
@@ -10,22 +10,22 @@ from dataclasses import Field, dataclass, field, fields
 from numbers import Integral, Real
 from typing import Any
 
-_RANGE, _LEAST, _MOST = "range", "least", "most"
-_SHOWN = 60  # characters of a refused value that a message repeats
-MOST_ITEMS = 1000  # of a list in a recipe whose field sets no limit of its own
+_RANGE, _MIN_ITEMS, _MAX_ITEMS = "range", "min_items", "max_items"
+_MAX_SHOWN = 60  # characters of a refused value that a message repeats
+MAX_ITEMS = 1000  # of a list in a recipe whose field sets no limit of its own
 
 
 @dataclass(frozen=True)
 class Range:
-    """The numbers that a field takes.
+    """The numbers that a field accepts.
 
-    Args:
+    Attributes:
         low: The smallest number.
         high: The largest number.
         whole: Whether only whole numbers are allowed.
         above: Whether `low` itself is excluded.
         below: Whether `high` itself is excluded.
-        label: What messages call the field; empty for its name.
+        label: Name of the field in messages; its own name if empty.
     """
 
     low: float
@@ -37,15 +37,16 @@ class Range:
 
     def __contains__(self, value: Any) -> bool:
         """Return whether `value` is a number of the right kind within the range; NaN and bool never are."""
-        usual = type(value) is int or (type(value) is float and not self.whole)  # told sooner than the kinds below
-        if not usual and (isinstance(value, bool) or not isinstance(value, Integral if self.whole else Real)):
+        # The common types are checked first, because isinstance with abstract types is slow.
+        is_plain = type(value) is int or (type(value) is float and not self.whole)
+        if not is_plain and (isinstance(value, bool) or not isinstance(value, Integral if self.whole else Real)):
             return False
         number: Any = value
-        over = number > self.low if self.above else number >= self.low
-        return bool(over and (number < self.high if self.below else number <= self.high))
+        above_low = number > self.low if self.above else number >= self.low
+        return bool(above_low and (number < self.high if self.below else number <= self.high))
 
     def __str__(self) -> str:
-        """Return the range as messages write it: `1..20` for whole numbers, `(0, 1]` for others."""
+        """Return the range as written in messages: `1..20` for whole numbers, `(0, 1]` for others."""
         if self.whole:
             return f"{self.low}..{self.high}"
         return f"{'(' if self.above else '['}{self.low:g}, {self.high:g}{')' if self.below else ']'}"
@@ -54,29 +55,29 @@ class Range:
 def bounded(
     default: float, low: float, high: float, *, above: bool = False, below: bool = False, label: str = ""
 ) -> Any:
-    """Declare a number of a frozen dataclass with its range; a whole number where `default` is an int.
+    """Declare a number of a frozen dataclass with its range; a whole number if `default` is an int.
 
     Args:
-        default: The value of the field where none is given.
+        default: Default value of the field.
         low: The smallest number.
         high: The largest number.
         above: Whether `low` itself is excluded.
         below: Whether `high` itself is excluded.
-        label: What messages call the field; empty for its name.
+        label: Name of the field in messages; its own name if empty.
     """
     allowed = Range(low, high, isinstance(default, int), above, below, label)
     return field(default=default, metadata={_RANGE: allowed})
 
 
-def limited(most: int, least: int = 0, **options: Any) -> Any:
-    """Declare a tuple of a frozen dataclass that holds at most so many parts.
+def limited(max_items: int, min_items: int = 0, **options: Any) -> Any:
+    """Declare a tuple of a frozen dataclass with a maximum length.
 
     Args:
-        most: How many parts there may be.
-        least: How many there must be; for messages alone, the dataclass checks it.
-        options: What `dataclasses.field` takes, such as `default`.
+        max_items: Maximum length.
+        min_items: Minimum length; used in messages only, the dataclass has to check it.
+        options: Arguments of `dataclasses.field`, such as `default`.
     """
-    return field(metadata={_LEAST: least, _MOST: most}, **options)
+    return field(metadata={_MIN_ITEMS: min_items, _MAX_ITEMS: max_items}, **options)
 
 
 def range_of(declared: Field[Any]) -> Range | None:
@@ -84,32 +85,33 @@ def range_of(declared: Field[Any]) -> Range | None:
     return declared.metadata.get(_RANGE)
 
 
-def check_count(declared: Field[Any], name: str, parts: list[Any], error: type[ValueError]) -> None:
-    """Check how many parts a tuple field would get, before any of them is made.
+def check_count(declared: Field[Any], name: str, items: list[Any], error: type[ValueError]) -> None:
+    """Check the length of a tuple field before any of its items is built.
 
     Args:
-        declared: The field, best declared with `limited`.
-        name: What the message calls it.
-        parts: What stands in the recipe for it.
-        error: The exception to raise.
+        declared: The field, preferably declared with `limited`.
+        name: Name of the field in the message.
+        items: Items in the recipe.
+        error: Type of the exception to raise.
 
     Raises:
-        ValueError: There are too many.
+        ValueError: There are too many items.
     """
-    most, least = declared.metadata.get(_MOST, MOST_ITEMS), declared.metadata.get(_LEAST, 0)
-    if len(parts) > most:
-        raise error(f"{name} must be {f'{least} to' if least else 'at most'} {most}, not {len(parts)}")
+    high, low = declared.metadata.get(_MAX_ITEMS, MAX_ITEMS), declared.metadata.get(_MIN_ITEMS, 0)
+    if len(items) > high:
+        raise error(f"{name} must be {f'{low} to' if low else 'at most'} {high}, got {len(items)}")
 
 
 def check_bounds(settings: Any, error: type[ValueError] = ValueError) -> None:
     """Check all fields declared with `bounded`.
 
     Args:
-        settings: The frozen dataclass that was just made.
-        error: The exception to raise.
+        settings: A frozen dataclass, in its `__post_init__`.
+        error: Type of the exception to raise.
 
     Raises:
-        ValueError: A field has a value of another kind or outside its range; the message names field, range and value.
+        ValueError: A field has a value of the wrong kind or outside its range; the message names field, range and
+            value.
     """
     for each in fields(settings):
         allowed = range_of(each)
@@ -119,13 +121,13 @@ def check_bounds(settings: Any, error: type[ValueError] = ValueError) -> None:
         if value not in allowed:
             name = allowed.label or each.name
             if allowed.whole and not (isinstance(value, Integral) and not isinstance(value, bool)):
-                raise error(f"{name} must be a whole number in {allowed}, not {shown(value)}")
-            raise error(f"{name} must lie in {allowed}, not {shown(value)}")
+                raise error(f"{name} must be a whole number in {allowed}, got {format_value(value)}")
+            raise error(f"{name} must be in {allowed}, got {format_value(value)}")
 
 
-def shown(value: object) -> str:
-    """Return a refused value as a message repeats it: on one line and never long."""
-    if isinstance(value, int) and abs(value) >= 10**_SHOWN:
-        return "a whole number of more than 60 digits"  # Python refuses to print the longest ones
+def format_value(value: object) -> str:
+    """Return a refused value for a message: on one line and short."""
+    if isinstance(value, int) and abs(value) >= 10**_MAX_SHOWN:
+        return "a whole number of more than 60 digits"  # Python refuses to print very long ones.
     text = value if isinstance(value, str) else repr(value) if isinstance(value, (int, float)) else type(value).__name__
-    return repr(text[:_SHOWN]) if isinstance(value, str) else text[:_SHOWN]
+    return repr(text[:_MAX_SHOWN]) if isinstance(value, str) else text[:_MAX_SHOWN]

@@ -1,7 +1,7 @@
-"""Frozen settings and presets of the model, a search and its heat maps, with their defaults.
+"""Frozen settings of the model, a search and its heat maps, with their defaults.
 
-Settings are plain values: two settings that compare equal give the same result, so they serve as cache keys and are
-written into recipes and fingerprints as they are (`dataclasses.asdict`).
+Settings are plain values: equal settings give the same result, so they serve as cache keys and are written to recipes
+and fingerprints unchanged (`dataclasses.asdict`).
 """
 
 from __future__ import annotations
@@ -10,26 +10,26 @@ import math
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from fpc_core.bounds import Range, bounded, check_bounds, limited, shown
+from fpc_core.bounds import Range, bounded, check_bounds, format_value, limited
 
-MOST_ITERATIONS = 50_000  # of Sinkhorn: the ceiling of the solver, whoever asks
-MOST_SHORTLIST = 1_000  # candidates of one search: their ground costs take a quarter of a gigabyte
-MOST_BLOCKS = 64  # dropping blocks, and one more than the highest index of one
-MOST_SEED = 2**63 - 1
-MOST_ROW = 2**31 - 1  # row of a gallery memory, training identity
-MAX_SIDE = 4096  # pixels of a model's input: a config that promises more was not trained
+MAX_ITERATIONS = 50_000  # of Sinkhorn, enforced by the solver itself
+MAX_SHORTLIST = 1_000  # candidates of one search: their ground costs use a quarter of a gigabyte
+MAX_BLOCKS = 64  # number of dropping blocks, and the limit of their indices
+MAX_SEED = 2**63 - 1
+MAX_ROW = 2**31 - 1  # row of a gallery memory, training identity
+MAX_SIDE = 4096  # pixels of a model's input: no model is trained on larger ones
 
 
 class DropStrategy(StrEnum):
-    """Which patches a dropping block gives up (Table 5 of the paper)."""
+    """Which patches a dropping block discards (Table 5 of the paper)."""
 
-    NON_SALIENT = "non_salient"  # the paper's: the least [cls] attention goes
+    NON_SALIENT = "non_salient"  # the paper's: those with the least [cls] attention
     RANDOM = "random"
-    SALIENT = "salient"  # the most [cls] attention goes
+    SALIENT = "salient"  # those with the most [cls] attention
 
 
 class Variant(StrEnum):
-    """Whose matching and consolidation is followed where paper and released code differ."""
+    """Which implementation of matching and consolidation to follow where the paper and the released code differ."""
 
     PAPER = "paper"
     RELEASED = "released"
@@ -38,21 +38,21 @@ class Variant(StrEnum):
 class Solver(StrEnum):
     """How the transport problem of Eq. 5 is solved."""
 
-    SINKHORN = "sinkhorn"  # stabilised, stops per candidate on the L1 marginal error
+    SINKHORN = "sinkhorn"  # stabilised; stops per candidate on the L1 marginal error
     EXACT = "exact"  # linear programme, through POT
     RELEASED = "released"  # the released code's own loop, for parity
 
 
 class Precision(StrEnum):
-    """What the encoder's matrix products are computed in; sums of blocks, decoder, transport and features are float32.
+    """Precision of the encoder's matrix products; block outputs, decoder, transport and features are always float32.
 
-    The two halves are for the tensor cores of CUDA. `fpc_core.evaluation.device_parity.BOUNDS` limits how far each may
-    be from float32 on the CPU, and `python -m fpc_core doctor` checks a device against it.
+    The two half precisions are for the tensor cores of CUDA. `fpc_core.evaluation.device_parity.BOUNDS` limits how far
+    each may differ from float32 on the CPU, and `python -m fpc_core doctor` checks a device against it.
     """
 
     FLOAT32 = "float32"
     BFLOAT16 = "bfloat16"  # the range of float32, 8 bits of precision
-    FLOAT16 = "float16"  # 11 bits of precision; refused where tokens leave its range
+    FLOAT16 = "float16"  # 11 bits of precision; refused if tokens exceed its range
 
 
 class MapMethod(StrEnum):
@@ -77,10 +77,10 @@ class MapTarget(StrEnum):
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Architecture of one FPC model; what a checkpoint must match.
+    """Architecture of one FPC model; a checkpoint must match it.
 
-    The encoder output used for matching and memory is taken after `token_blocks` blocks (11 of 12 in the released
-    code). The remaining blocks and the final norm form the global head.
+    The encoder output used for matching and the gallery memory is taken after `token_blocks` blocks (11 of 12 in the
+    released code). The remaining blocks and the final norm form the global head.
     """
 
     image_size: tuple[int, int] = (256, 128)  # height, width in pixels
@@ -100,9 +100,9 @@ class ModelConfig:
     def __post_init__(self) -> None:
         for name in ("patch_size", "stride", "width", "depth", "heads", "identities"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.cameras < 0:
-            raise ValueError(f"cameras must not be negative, not {self.cameras}")
+            raise ValueError(f"cameras must not be negative, got {self.cameras}")
         if not all(map(math.isfinite, (self.mlp_ratio, self.camera_factor, *self.mean, *self.std))):
             raise ValueError("mlp_ratio, camera_factor, mean and std must be finite")
         if self.mlp_ratio <= 0 or min(self.std) <= 0:
@@ -115,7 +115,7 @@ class ModelConfig:
         if self.width % self.heads:
             raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
         if not 1 <= self.token_blocks <= self.depth:
-            raise ValueError(f"token_blocks must lie in 1..{self.depth}, not {self.token_blocks}")
+            raise ValueError(f"token_blocks must be in 1..{self.depth}, got {self.token_blocks}")
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -125,7 +125,7 @@ class ModelConfig:
 
     @property
     def patches(self) -> int:
-        """N: patches of the full grid."""
+        """N, the number of patches of the full grid."""
         rows, columns = self.grid
         return rows * columns
 
@@ -136,31 +136,40 @@ class PruneSettings:
 
     keep_rate: float = bounded(0.8, 0.0, 1.0, above=True, label="keep rate")  # gamma
     strategy: DropStrategy = DropStrategy.NON_SALIENT
-    blocks: tuple[int, ...] = limited(MOST_BLOCKS, default=(3, 6, 9))  # 0-based; after the attention, before the MLP
-    seed: int = bounded(0, 0, MOST_SEED)  # of the random strategy
+    blocks: tuple[int, ...] = limited(MAX_BLOCKS, default=(3, 6, 9))  # 0-based; after the attention, before the MLP
+    seed: int = bounded(0, 0, MAX_SEED)  # of the random strategy
 
     def __post_init__(self) -> None:
         check_bounds(self)
-        indices = Range(0, MOST_BLOCKS - 1, whole=True)
-        if not isinstance(self.blocks, tuple) or not all(block in indices for block in self.blocks[: MOST_BLOCKS + 1]):
-            raise ValueError(f"blocks must be dropping blocks, increasing block indices in {indices}")
-        if not self.blocks or len(self.blocks) > MOST_BLOCKS or list(self.blocks) != sorted(set(self.blocks)):
-            raise ValueError(f"dropping blocks must be increasing block indices, not {self.blocks[:MOST_BLOCKS]}")
+        indices = Range(0, MAX_BLOCKS - 1, whole=True)
+        if not isinstance(self.blocks, tuple) or not all(block in indices for block in self.blocks[: MAX_BLOCKS + 1]):
+            raise ValueError(f"dropping blocks must be increasing block indices in {indices}")
+        if not self.blocks or len(self.blocks) > MAX_BLOCKS or list(self.blocks) != sorted(set(self.blocks)):
+            raise ValueError(f"dropping blocks must be increasing block indices, got {self.blocks[:MAX_BLOCKS]}")
 
     def kept(self, patches: int) -> int:
-        """How many of the patches that enter a dropping block leave it: ceil(gamma n), counted in floating point as the
-        released code does."""
+        """Return how many of `patches` patches remain after a dropping block.
+
+        ceil(gamma n), computed in floating point as in the released code.
+        """
         return math.ceil(self.keep_rate * patches)
 
 
 @dataclass(frozen=True)
 class TransportSettings:
-    """How Eq. 5 is solved. `tolerance` is the L1 error of the marginals, which sum to 1."""
+    """How Eq. 5 is solved.
+
+    Attributes:
+        solver: The solver.
+        epsilon: Weight of the entropy.
+        tolerance: L1 error of the marginals, which sum to 1, at which the solver stops.
+        max_iterations: Iterations after which it stops anyway.
+    """
 
     solver: Solver = Solver.SINKHORN
     epsilon: float = bounded(0.05, 1e-4, 100.0)
     tolerance: float = bounded(1e-3, 1e-12, 2.0)
-    max_iterations: int = bounded(1000, 1, MOST_ITERATIONS)
+    max_iterations: int = bounded(1000, 1, MAX_ITERATIONS)
 
     def __post_init__(self) -> None:
         check_bounds(self)
@@ -168,22 +177,22 @@ class TransportSettings:
 
 @dataclass(frozen=True)
 class QuerySettings:
-    """Everything a search depends on besides the query image, the weights and the memory."""
+    """Everything a search depends on besides the query image, the weights and the gallery memory."""
 
     prune: PruneSettings = field(default_factory=PruneSettings)
     transport: TransportSettings = field(default_factory=TransportSettings)
     variant: Variant = Variant.RELEASED
     alpha: float = bounded(0.4, 0.0, 1.0)
-    neighbors: int = bounded(10, 1, MOST_SHORTLIST, label="K")
-    shortlist: int = bounded(100, 1, MOST_SHORTLIST)
+    neighbors: int = bounded(10, 1, MAX_SHORTLIST, label="K")
+    shortlist: int = bounded(100, 1, MAX_SHORTLIST)
 
     def __post_init__(self) -> None:
         check_bounds(self)
         if self.neighbors > self.shortlist:
-            raise ValueError(f"K must lie in 1..{self.shortlist} (the shortlist), not {self.neighbors}")
+            raise ValueError(f"K must be in 1..{self.shortlist} (the shortlist), got {self.neighbors}")
 
     def with_keep_rate(self, keep_rate: float) -> QuerySettings:
-        """The same settings at another keep rate."""
+        """Return the same settings at another keep rate."""
         return replace(self, prune=replace(self.prune, keep_rate=keep_rate))
 
 
@@ -191,10 +200,13 @@ class QuerySettings:
 class MapSettings:
     """A heat map over patch tokens.
 
-    index: with SIMILARITY a row of the memory, None for the image that the consolidated feature ranks first; with
-    IDENTITY a training identity, None for the one with the largest logit.
-    relative: values count from the mean patch instead of from 0. The attention that mixes the tokens sums to 1, so what
-    they all have in common speaks for none of them; counted from 0 it lights or darkens them all.
+    Attributes:
+        method: How the target is attributed to the patches.
+        target: What the map explains.
+        index: With SIMILARITY a row of the gallery memory, None for the image that the consolidated feature ranks
+            first; with IDENTITY a training identity, None for the one with the largest logit.
+        relative: Whether values are relative to the mean patch. The attention that mixes the tokens sums to 1, so a
+            value common to all patches carries no information, but would otherwise tint the whole map.
     """
 
     method: MapMethod = MapMethod.GRAD_CAM
@@ -203,9 +215,9 @@ class MapSettings:
     relative: bool = False
 
     def __post_init__(self) -> None:
-        rows = Range(0, MOST_ROW, whole=True)
+        rows = Range(0, MAX_ROW, whole=True)
         if self.index is not None and self.index not in rows:
-            raise ValueError(f"index must be a whole number in {rows} or none, not {shown(self.index)}")
+            raise ValueError(f"index must be a whole number in {rows} or none, got {format_value(self.index)}")
 
 
 VIT_BASE_STRIDE_11 = ModelConfig()

@@ -1,8 +1,8 @@
 """Frozen results: every arrow of the data flow, with shapes.
 
-Symbols: B images, N patches of the full grid, M patches kept, C channels, S shortlisted candidates, K neighbours,
-G gallery images. Patch positions are always original positions in the row-major patch grid, plans are always query x
-gallery, and gallery indices always count rows of the memory.
+Symbols: B images, N patches of the full grid, M patches kept, C channels, S shortlisted candidates, K neighbours, G
+gallery images. Patch positions are always original positions in the row-major patch grid, plans are always query x
+gallery, and gallery indices are always rows of the gallery memory.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ from fpc_core.config import PruneSettings, QuerySettings
 
 @dataclass(frozen=True, eq=False)
 class EncoderState:
-    """What does not depend on the keep rate: the state before the first drop.
+    """The encoder's state before the first drop, which does not depend on the keep rate.
 
-    tokens: (B, 1 + N, C) after the attention residual of the first dropping block, before its MLP.
-    attention: (B, N) head-averaged softmax attention of `[cls]` to every patch in that block (not to itself).
-    block: index of that block.
+    Attributes:
+        tokens: (B, 1 + N, C) after the attention residual of the first dropping block, before its MLP.
+        attention: (B, N) head-averaged softmax attention of `[cls]` to every patch in that block (not to itself).
+        block: Index of that block.
     """
 
     tokens: Tensor
@@ -42,11 +43,12 @@ class EncoderState:
         return EncoderState(self.tokens[rows], self.attention[rows], self.block)
 
     def to(self, device: torch.device) -> EncoderState:
+        """Return a copy on `device`."""
         return EncoderState(self.tokens.to(device), self.attention.to(device), self.block)
 
     @staticmethod
     def join(parts: Sequence[EncoderState]) -> EncoderState:
-        """The states of consecutive images as one."""
+        """Concatenate the states of consecutive images."""
         tokens, attention = (torch.cat(side) for side in zip(*((p.tokens, p.attention) for p in parts), strict=True))
         return EncoderState(tokens, attention, parts[0].block)
 
@@ -55,10 +57,12 @@ class EncoderState:
 class DropStage:
     """One dropping block.
 
-    entered: (B, n) int64 original positions of the patches that entered, in token order.
-    attention: (B, n) head-averaged attention of `[cls]` to them: what decided.
-    kept: (B, k) int64 original positions of the survivors, in the token order that leaves the block (descending score
-    for the paper's strategy; at keep rate 1 `kept` equals `entered`).
+    Attributes:
+        block: Index of the block.
+        entered: (B, n) int64 original positions of the patches that entered, in token order.
+        attention: (B, n) head-averaged attention of `[cls]` to them, which decides what is dropped.
+        kept: (B, k) int64 original positions of the kept patches, in the token order after the block (descending score
+            for the paper's strategy; at keep rate 1 `kept` equals `entered`).
     """
 
     block: int
@@ -73,22 +77,25 @@ class DropStage:
             raise ValueError("a block cannot keep more patches than entered it")
 
     def to(self, device: torch.device) -> DropStage:
+        """Return a copy on `device`."""
         return DropStage(self.block, *(each.to(device) for each in (self.entered, self.attention, self.kept)))
 
     @staticmethod
     def join(parts: Sequence[DropStage]) -> DropStage:
-        """The stages of one block of consecutive images as one."""
+        """Concatenate the stages of one block for consecutive images."""
         sides = zip(*((p.entered, p.attention, p.kept) for p in parts), strict=True)
         return DropStage(parts[0].block, *map(torch.cat, sides))
 
 
 @dataclass(frozen=True, eq=False)
 class Encoding:
-    """Tokens of B images and how they came to be left (Sec. 3.1).
+    """Tokens of B images, and which patches were dropped on the way (Sec. 3.1).
 
-    tokens: (B, 1 + M, C), `[cls]` first, after `ModelConfig.token_blocks` blocks.
-    stages: one per dropping block, in order.
-    grid: rows and columns of the patch grid.
+    Attributes:
+        tokens: (B, 1 + M, C), `[cls]` first, after `ModelConfig.token_blocks` blocks.
+        stages: One per dropping block, in order.
+        grid: Rows and columns of the patch grid.
+        prune: The settings used.
     """
 
     tokens: Tensor
@@ -102,17 +109,17 @@ class Encoding:
 
     @property
     def cls(self) -> Tensor:
-        """(B, C)"""
+        """The `[cls]` tokens, (B, C)."""
         return self.tokens[:, 0]
 
     @property
     def patches(self) -> Tensor:
-        """(B, M, C)"""
+        """The patch tokens, (B, M, C)."""
         return self.tokens[:, 1:]
 
     @property
     def positions(self) -> Tensor:
-        """(B, M) int64: the original grid position of every patch token."""
+        """Original grid position of every patch token, (B, M) int64."""
         if self.stages:
             return self.stages[-1].kept
         batch, tokens, _ = self.tokens.shape
@@ -123,11 +130,12 @@ class Encoding:
         return Encoding(self.tokens[rows], stages, self.grid, self.prune)
 
     def to(self, device: torch.device) -> Encoding:
+        """Return a copy on `device`."""
         return Encoding(self.tokens.to(device), tuple(s.to(device) for s in self.stages), self.grid, self.prune)
 
     @staticmethod
     def join(parts: Sequence[Encoding]) -> Encoding:
-        """The encodings of consecutive images, pruned alike, as one."""
+        """Concatenate the encodings of consecutive images with the same prune settings."""
         tokens = torch.cat([part.tokens for part in parts])
         stages = tuple(map(DropStage.join, zip(*(part.stages for part in parts), strict=True)))
         return Encoding(tokens, stages, parts[0].grid, parts[0].prune)
@@ -137,7 +145,9 @@ class Encoding:
 class Shortlist:
     """The S gallery images nearest by cosine, nearest first (Eq. 4).
 
-    indices: (S,) int64 rows of the memory.  d_cos: (S,) float32, 1 - cosine of the two `[cls]` tokens, ascending.
+    Attributes:
+        indices: (S,) int64 rows of the gallery memory.
+        d_cos: (S,) float32, 1 - cosine of the two `[cls]` tokens, ascending.
     """
 
     indices: np.ndarray
@@ -150,28 +160,32 @@ class Shortlist:
     def __contains__(self, row: int) -> bool:
         return bool((self.indices == row).any())
 
-    def place(self, row: int) -> int:
-        """Of a memory row, counted from 0.
+    def position(self, row: int) -> int:
+        """Return the 0-based position of a gallery row on the shortlist.
 
-        Raises ValueError for a row that is not on the shortlist.
+        Raises:
+            ValueError: The row is not on the shortlist.
         """
-        places = np.flatnonzero(self.indices == row)
-        if not len(places):
-            raise ValueError(f"memory row {row} is not on the shortlist, so it has no transport")
-        return int(places[0])
+        positions = np.flatnonzero(self.indices == row)
+        if not len(positions):
+            raise ValueError(f"gallery row {row} is not on the shortlist, so it has no transport")
+        return int(positions[0])
 
 
 @dataclass(frozen=True, eq=False)
 class Transport:
     """Solved transport from one query to S candidates (Eq. 5 to 9).
 
-    distance: (S,) float32, D_EMD = sum of plan * ground cost.
-    iterations: (S,) int; 0 for the exact solver.
-    marginal_error: (S,) float32, L1 error of the worse marginal; what the solver reached, never assumed.
-    query_marginal: (S, M), gallery_marginal: (S, N), float32, each row sums to 1.
-    query_potential: (S, M), gallery_potential: (S, N): dual potentials f, g. For the Sinkhorn solvers
-    plan = exp((f + g - cost) / epsilon), -inf where the marginal is zero; for the exact one the dual variables of the
-    linear programme.
+    Attributes:
+        distance: (S,) float32, D_EMD = sum of plan * ground cost.
+        iterations: (S,) int; 0 for the exact solver.
+        marginal_error: (S,) float32, L1 error of the worse marginal, as measured.
+        query_marginal: (S, M) float32; each row sums to 1.
+        gallery_marginal: (S, N) float32; each row sums to 1.
+        query_potential: (S, M) dual potential f. For the Sinkhorn solvers plan = exp((f + g - cost) / epsilon), and the
+            potentials are -inf where the marginal is zero; for the exact solver they are the dual variables of the
+            linear programme.
+        gallery_potential: (S, N) dual potential g.
     """
 
     distance: np.ndarray
@@ -184,7 +198,7 @@ class Transport:
 
     @staticmethod
     def join(parts: Sequence[Transport]) -> Transport:
-        """The transport to consecutive candidates as one."""
+        """Concatenate the transports to consecutive candidates."""
         sides = ([getattr(part, each.name) for part in parts] for each in fields(Transport))
         return Transport(*map(np.concatenate, sides))
 
@@ -193,9 +207,12 @@ class Transport:
 class TransportPlan:
     """The plan between the query and one gallery image.
 
-    plan: (M, N) float32, query x gallery; sums to 1 within the tolerance of its solver, the released solver's to what
-    `Transport.marginal_error` says.  cost: (M, N) float32 ground cost 1 - cosine; the sum of plan * cost is D_EMD.
-    query_positions: (M,) original grid positions of the rows; the columns are the full grid in order.
+    Attributes:
+        gallery_index: Row of the gallery memory.
+        plan: (M, N) float32, query x gallery; sums to 1 within the solver's tolerance, for the released solver within
+            `Transport.marginal_error`.
+        cost: (M, N) float32 ground cost 1 - cosine; the sum of plan * cost is D_EMD.
+        query_positions: (M,) original grid positions of the rows; the columns are the full grid in order.
     """
 
     gallery_index: int
@@ -210,7 +227,7 @@ class TransportPlan:
 
 @dataclass(frozen=True, eq=False)
 class Match:
-    """What of the matching depends neither on alpha nor on K; moves of these two are a weighted sum and a sort."""
+    """The part of the matching that depends on neither alpha nor K: changing these takes a weighted sum and a sort."""
 
     shortlist: Shortlist
     transport: Transport
@@ -230,9 +247,12 @@ class Ranking:
 
 @dataclass(frozen=True)
 class Swap:
-    """At `alpha` the shortlisted candidates `first` and `second` (places in the shortlist) have equal D.
+    """An alpha at which two shortlisted candidates have equal D.
 
-    Below it `first` ranks before `second`, above it after.
+    Attributes:
+        alpha: Below it `first` ranks before `second`, above it after.
+        first: Position on the shortlist.
+        second: Position on the shortlist.
     """
 
     alpha: float
@@ -244,12 +264,15 @@ class Swap:
 class Consolidation:
     """Output of the decoder for one query (Eq. 11 to 13).
 
-    feature: (C,) after the BNNeck, what the final ranking compares.
-    neighbors: (K,) rows of the memory the decoder looked at.
-    cls_share, query_share: floats; neighbor_shares: (K,): the three parts of Eq. 13, head-averaged, together 1.
-    query_grid: (rows, columns), NaN where the patch was dropped; all NaN in the released variant, whose
-    decoder leaves the query out.
-    neighbor_grids: (K, rows, columns): attention on every neighbour patch.
+    Attributes:
+        feature: (C,) after the BNNeck, compared in the final ranking.
+        neighbors: (K,) rows of the gallery memory that the decoder read.
+        cls_share: Attention to `[cls]`, head-averaged; the three parts of Eq. 13 sum to 1.
+        query_share: Attention to the query's patches.
+        neighbor_shares: (K,) attention to each neighbour's patches.
+        query_grid: (rows, columns), NaN where the patch was dropped; all NaN in the released variant, whose decoder
+            does not read the query.
+        neighbor_grids: (K, rows, columns) attention to every neighbour patch.
     """
 
     feature: np.ndarray
@@ -263,16 +286,22 @@ class Consolidation:
     def __post_init__(self) -> None:
         total = self.cls_share + self.query_share + float(self.neighbor_shares.sum())
         if not np.isclose(total, 1.0, atol=1e-4):
-            raise ValueError(f"the attention shares of Eq. 13 must sum to 1, not {total}")
+            raise ValueError(f"the attention shares of Eq. 13 must sum to 1, got {total}")
 
 
 @dataclass(frozen=True, eq=False)
 class QueryTrace:
-    """One query, the whole way: what the app, the CLI and the figures show.
+    """All results of one query, which the app, the command line and the figures show.
 
-    by_cosine and by_distance rank the shortlist (by D_cos, by D of Eq. 10); final ranks the whole gallery by the
-    consolidated feature.
-    timings: seconds per stage, measured around the stage that ran.
+    Attributes:
+        settings: Settings of the search.
+        encoding: The query's encoding.
+        match: Shortlist and transport.
+        by_cosine: The shortlist by D_cos.
+        by_distance: The shortlist by D (Eq. 10).
+        consolidation: Output of the decoder.
+        final: The whole gallery by the consolidated feature.
+        timings: Seconds per stage that was computed.
     """
 
     settings: QuerySettings
@@ -289,9 +318,10 @@ class QueryTrace:
 class Scores:
     """Retrieval scores over the queries that have at least one true match.
 
-    cmc: (R,) fraction of queries with a true match within the first r + 1 ranks.  average_precision: (Q,) NaN for a
-    query without a true match.  first_match: (Q,) 0-based rank of the first true match among
-    non-junk images, -1 for none.
+    Attributes:
+        cmc: (R,) share of queries with a true match within the first r + 1 ranks.
+        average_precision: (Q,) NaN for a query without a true match.
+        first_match: (Q,) 0-based rank of the first true match among non-junk images, -1 if there is none.
     """
 
     cmc: np.ndarray
@@ -300,7 +330,7 @@ class Scores:
 
     @property
     def mean_ap(self) -> float:
-        """mAP as a fraction."""
+        """Mean average precision (mAP) as a fraction."""
         return float(np.nanmean(self.average_precision))
 
     @property
@@ -310,5 +340,5 @@ class Scores:
 
     @property
     def skipped(self) -> int:
-        """Queries without any true match in the gallery; left out of every mean."""
+        """Number of queries without a true match in the gallery, which are excluded from all means."""
         return int(np.isnan(self.average_precision).sum())

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fpc_core.config import QuerySettings
-from fpc_core.data.browser_encoding import packed
+from fpc_core.data.browser_encoding import encode_float32
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.explain.cards import MARKS, SPOKEN, MatchLabel, QueryIdentity, camera_name, identity_label, match_label
 from fpc_core.explain.masks import survivors
@@ -74,8 +74,8 @@ def match_data(encoding: Encoding, match: Match, people: Mapping[str, Mapping[st
     places = {*range(min(reach, len(rows)))}.union(*((swap.first, swap.second) for swap in swaps))
     return {
         "indices": rows,
-        "dCos": packed(d_cos),
-        "dEmd": packed(d_emd),
+        "dCos": encode_float32(d_cos),
+        "dEmd": encode_float32(d_emd),
         "swaps": [[swap.alpha, swap.first, swap.second] for swap in swaps],
         "in_sight": sorted(rows[place] for place in places),
         "survived": survived(encoding),

@@ -39,10 +39,10 @@ def data_report(dataset: Dataset, inventory: Inventory) -> None:
             "cameras": [", ".join(map(str, count.cameras)) or "–" for count in inventory.splits],
         }
     )
-    unanswered = len(inventory.unanswered)
+    unanswered = len(inventory.without_match)
     facts = [
         (inventory.distractors, "distractors in the gallery (identity 0)"),
-        (inventory.strangers, "gallery images of identities that no query asks for"),
+        (inventory.without_query, "gallery images of identities that no query asks for"),
         (inventory.junk, "gallery images that are junk for some query: its identity, its camera"),
         (inventory.left_out, "left out for identity −1, as the protocols do"),
         (unanswered, "queries without a true match, left out of every score"),
@@ -51,7 +51,10 @@ def data_report(dataset: Dataset, inventory: Inventory) -> None:
     st.markdown("\n".join(f"- **{count:,}** {text}" for count, text in facts if count) or "- nothing is left out")
     if dataset.queries_are_gallery:
         show_warning("This folder has no query split: every query finds itself, so scores mean nothing.")
-    for title, paths in (("Queries without a true match", inventory.unanswered), ("Skipped names", inventory.skipped)):
+    for title, paths in (
+        ("Queries without a true match", inventory.without_match),
+        ("Skipped names", inventory.skipped),
+    ):
         if paths:
             with st.expander(f"{title} ({len(paths):,})"):
                 _listing(pd.DataFrame({"file": [path.as_posix() for path in paths]}), title)
@@ -117,16 +120,16 @@ def memory_report(found: MemoryInfo, name: str) -> None:
     """Whether the memory belongs to data and weights."""
     size = f"{found.images:,} images, {found.size / 1e6:,.1f} MB"
     where = f"`{name.replace('`', '')}`"
-    if found.standing is MemoryStatus.FITS:
+    if found.status is MemoryStatus.FITS:
         st.success(f"The memory {where} belongs to these data and weights: {size}.", icon=":material/check_circle:")
-    elif found.standing is MemoryStatus.OTHER:
+    elif found.status is MemoryStatus.OTHER:
         differs = " and ".join(DIFFERS[each] for each in found.differs)
         st.warning(f"The memory {where} was made from {differs}. Building it anew replaces it.", icon=":material/sync:")
-    elif found.standing is MemoryStatus.UNFINISHED:
+    elif found.status is MemoryStatus.UNFINISHED:
         st.info(
             f"The memory {where} is unfinished: {found.done:,} of {found.images:,} images.", icon=":material/pending:"
         )
-    elif found.standing is MemoryStatus.MISSING:
+    elif found.status is MemoryStatus.MISSING:
         st.info(f"There is no memory {where} yet; it takes {size}.", icon=":material/database:")
     else:
         show_warning(found.why)

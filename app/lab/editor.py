@@ -29,7 +29,7 @@ from fpc_core.data import occluder_rendering
 from fpc_core.data.browser_encoding import data_uri
 from fpc_core.data.ground_truth import BACKGROUND, OCCLUDER
 from fpc_core.data.match_rule import MatchRule
-from fpc_core.data.occluder_rendering import covered, paint
+from fpc_core.data.occluder_rendering import coverage, paint
 from fpc_core.data.occluders import CutOut, Outline, Scene, SceneRecipe
 from fpc_core.explain.cards import MatchLabel, match_label
 from fpc_core.explain.masks import drop_shares, patch_areas
@@ -164,7 +164,7 @@ def editor(
         st.subheader("What covers the query?")
         place = st.container()
         person = _person(workspace, query, nearest)
-        wanted = (*scene.pictured, *now.scene.pictured, person)
+        wanted = (*scene.cut_outs, *now.scene.cut_outs, person)
         pictures = cut_outs(workspace, scene, now.scene, Scene((person,)))
         with place:
             occluder(
@@ -184,7 +184,7 @@ def editor(
             encoding = search.search(workspace, shown, settings).trace.encoding
         else:
             encoding = encode_once(workspace, shown, settings.prune)
-        hidden = covered(scene, config.image_size, pictures)
+        hidden = coverage(scene, config.image_size, pictures)
         masks(
             data_uri(shown.image),
             config,

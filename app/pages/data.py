@@ -78,7 +78,7 @@ def memory_section(
         show_warning(str(error))
         return None
     reports.memory_report(found, workspace_choice.display_name(places.memory, roots))
-    if found.standing is not MemoryStatus.FITS:
+    if found.status is not MemoryStatus.FITS:
         build = resources.build_job(places, draft.device, dataset, found.done)
         progress.poll_until_done(build, lambda: reports.build_report(build, found))
     elif workspace_choice.active_choice() != draft:
@@ -139,7 +139,7 @@ def page() -> None:
         return
     st.subheader("Does the memory fit?")
     found = memory_section(settled, places, roots, dataset, weights)
-    if found is not None and found.standing is MemoryStatus.FITS:
+    if found is not None and found.status is MemoryStatus.FITS:
         st.subheader("How does the gallery lie?")
         workspace = resources.workspace(places, settled.device, roots if settled.data else ())
         gallery_map.gallery(workspace, settled.variant)

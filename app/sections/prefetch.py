@@ -50,7 +50,7 @@ def keep_rate_pairs(workspace: Workspace, query: Query, settings: QuerySettings,
         for moved in _moved(settings):
             found = search.matching(workspace, query, moved)
             if row in found.match.shortlist:
-                place = found.match.shortlist.place(row)
+                place = found.match.shortlist.position(row)
                 plan = workspace.retriever.plan(found.encoded.encoding, found.match, place, moved)
                 pair = pair_data(plan, found.match.transport, place) | {"row": row}
                 pairs.append([moved.prune.keep_rate, pair])

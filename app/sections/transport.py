@@ -38,7 +38,7 @@ def transport(
     if chosen is None or chosen not in shortlist:
         _outside(found)
         return
-    place = shortlist.place(chosen)
+    place = shortlist.position(chosen)
     trace, record = found.trace, workspace.retriever.memory.records[chosen]
     plan = search.plan(workspace, query, trace, chosen)
     d_cos, d_emd = (float(values[place]) for values in (trace.match.shortlist.d_cos, trace.match.transport.distance))

@@ -146,7 +146,7 @@ def _matched(workspace: Workspace, query: Query, settings: QuerySettings) -> Mat
 def _planned(
     workspace: Workspace, query: Query, settings: QuerySettings, row: int, _trace: QueryTrace
 ) -> TransportPlan:
-    place = _trace.match.shortlist.place(row)
+    place = _trace.match.shortlist.position(row)
     return run_in_model_queue(lambda: workspace.retriever.plan(_trace.encoding, _trace.match, place, settings))
 
 

@@ -16,7 +16,7 @@ import streamlit as st
 from app.public_mode import is_public
 from fpc_core.config import QuerySettings, Variant
 from fpc_core.io.bounded_files import escape_name
-from fpc_core.workspace import Places, devices, own_memory
+from fpc_core.workspace import Places, default_memory_folder, devices
 from fpc_core.workspace.allowed_roots import OutsideRootsError, Root, confine_memory, name_of, resolve
 
 DRAFT = "draft-"  # what keys of the Data page's widgets begin with
@@ -57,7 +57,7 @@ class WorkspaceChoice:
             return replace(places, memory=memory)
         if places == started:
             return started
-        return replace(places, memory=own_memory(places))
+        return replace(places, memory=default_memory_folder(places))
 
 
 PARAMS = {

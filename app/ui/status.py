@@ -29,7 +29,7 @@ def status_line(workspace: Workspace, *settings: QuerySettings) -> None:
     with st.container(key="status"):
         st.markdown(
             f"**Data** {data} · **Weights** {weights} · **Variant** {' and '.join(variants)} · "
-            f"**Device** {workspace.computing.replace(workspace.device.type, workspace.device.type.upper())}"
+            f"**Device** {workspace.device_label.replace(workspace.device.type, workspace.device.type.upper())}"
         )
 
 

@@ -1,4 +1,4 @@
-"""The commands of `python -m fpc_core`, each one core call and its print; `arguments.py` says what they take."""
+"""Commands of `python -m fpc_core`: each calls the core once and prints the result (options: `arguments.py`)."""
 
 from __future__ import annotations
 
@@ -63,7 +63,13 @@ from fpc_core.workspace import Places, Workspace, cache_folder, choose_device, l
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status. An error of the user's is one line on stderr and status 2."""
+    """Run one command and return its exit status.
+
+    User errors are printed as one line on stderr, with status 2.
+
+    Args:
+        arguments: Arguments of the command line; those of the process by default.
+    """
     args = build_parser(COMMANDS).parse_args(arguments)
     try:
         return args.run(args) or 0
@@ -75,26 +81,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _query(args: argparse.Namespace) -> None:
     workspace = _open(args)
     model, memory = workspace.retriever.model, workspace.retriever.memory
-    known = model.config.cameras
-    if args.camera is not None and known and not 1 <= args.camera <= known:
-        raise ValueError(f"--camera must lie in 1..{known}, not {args.camera}; leave it out where it is none of them")
+    cameras = model.config.cameras
+    if args.camera is not None and cameras and not 1 <= args.camera <= cameras:
+        raise ValueError(f"--camera must be in 1..{cameras}, got {args.camera}; leave it out if the camera is unknown")
     image = to_tensor([resize_image(decode_image(args.image), model.config.image_size)], model.config)
     camera = None if args.camera is None else torch.tensor([args.camera - 1])
     trace = workspace.retriever.search(image, _settings(args, workspace), camera)
     print(_summary(workspace))
-    kept = " ".join(f"block {stage.block}: {stage.kept.shape[1]}" for stage in trace.encoding.stages)
-    print(f"patches {model.config.patches}, kept after {kept}\n")
+    kept_counts = " ".join(f"block {stage.block}: {stage.kept.shape[1]}" for stage in trace.encoding.stages)
+    print(f"patches {model.config.patches}, kept after {kept_counts}\n")
     columns = {"cosine": trace.by_cosine, "D": trace.by_distance, "consolidated": trace.final}
     print("rank  " + "  ".join(f"{name:>34}" for name in columns))
-    for place in range(min(args.top, len(memory))):
+    for index in range(min(args.top, len(memory))):
         hits = []
         for ranking in columns.values():
             hit = ""
-            if place < len(ranking.indices):  # those of the shortlist end before the gallery's
-                record = memory.records[int(ranking.indices[place])]
-                hit = f"{record.path.name[-26:]} {ranking.distance[place]:7.4f}"
+            if index < len(ranking.indices):  # The shortlist is shorter than the gallery.
+                record = memory.records[int(ranking.indices[index])]
+                hit = f"{record.path.name[-26:]} {ranking.distance[index]:7.4f}"
             hits.append(f"{hit:>34}")
-        print(f"{place + 1:>4}  " + "  ".join(hits))
+        print(f"{index + 1:>4}  " + "  ".join(hits))
     shares = trace.consolidation
     print(
         f"\ndecoder attention (Eq. 13): [cls] {shares.cls_share:.1%}, query {shares.query_share:.1%}, "
@@ -107,13 +113,13 @@ def _build(args: argparse.Namespace) -> None:
     places = _places(args)
     dataset = open_dataset(places.data)
     model, report = load_model(places)
-    device = distributed.own_device(choose_device(args.device))
-    first = distributed.rank() == 0  # the only one that tells
-    if first:
+    device = distributed.local_device(choose_device(args.device))
+    is_first = distributed.rank() == 0  # Only this process prints.
+    if is_first:
         print(report)
     with (
-        distributed.process_group(torch.device("cpu"), patience=timedelta(days=7)),
-        tqdm(total=len(dataset.gallery), unit="image", disable=None if first else True) as bar,
+        distributed.process_group(torch.device("cpu"), timeout=timedelta(days=7)),
+        tqdm(total=len(dataset.gallery), unit="image", disable=None if is_first else True) as bar,
     ):
         memory = build_memory(
             model.to(device),
@@ -124,31 +130,31 @@ def _build(args: argparse.Namespace) -> None:
             shard_images=args.shard_images,
             progress=_progress_callback(bar),
         )
-    if first:
+    if is_first:
         print(f"{places.memory}: {len(memory)} images, {memory.tokens.nbytes / 1e6:.1f} MB of tokens")
 
 
 def _evaluate(args: argparse.Namespace) -> None:
-    asked = [*(args.tables or []), *(("4", "5") if args.ablation else ())]
-    if asked and args.recipe:
-        raise ValueError("--recipe says all of one score and --tables asks for others; give one of them")
+    table_names = [*(args.tables or []), *(("4", "5") if args.ablation else ())]
+    if table_names and args.recipe:
+        raise ValueError("--recipe cannot be combined with --tables or --ablation; use one of them")
     workspace = _open(args)
     retriever, dataset = workspace.retriever, workspace.dataset
     settings = replace(_settings(args, workspace), shortlist=dataset.shortlist)
     bootstrap = Bootstrap(args.resamples)
     if args.recipe:
         tables: Sequence[ReportTable] = [scores_table(read_score_recipe(args.recipe))]
-    elif asked:
-        names = NAMES if "all" in asked else asked
+    elif table_names:
+        names = NAMES if "all" in table_names else table_names
         tables = tables_of(names, Setting(settings, retriever.model.config, bootstrap))
     else:
         tables = [scores_table(ScoreRecipe(settings=settings, bootstrap=bootstrap))]
     task = evaluation_task(retriever, dataset, tables)
     print(_summary(workspace), file=sys.stderr)
-    filled = task.filled(_computed(task.work, keep=not args.no_cache))
+    results = task.filled(_run_passes(task.work, keep=not args.no_cache))
     for name in args.format or (FORMATS if args.out else ["text"]):
         suffix, write = FORMATS[name]
-        for table in filled:
+        for table in results:
             if args.out:
                 args.out.mkdir(parents=True, exist_ok=True)
                 (args.out / f"{table.slug}{suffix}").write_text(write(table), encoding="utf-8")
@@ -162,7 +168,7 @@ def _evaluate(args: argparse.Namespace) -> None:
 def _dropped(workspace: Workspace, prune: PruneSettings) -> str:
     masks = true_masks(workspace.dataset)
     if not masks:
-        raise ValueError(f"{workspace.dataset.name} has no true masks, so nothing is known of what was dropped")
+        raise ValueError(f"{workspace.dataset.name} has no true masks, which --dropped needs; leave out --dropped")
     with tqdm(total=len(workspace.dataset.query), unit="query", disable=None) as bar:
         dropped = dropped_by_strategy(workspace.retriever, workspace.dataset, prune, masks, _progress_callback(bar))
     return dropped_text(dropped, prune.keep_rate)
@@ -179,21 +185,21 @@ def _sweep(args: argparse.Namespace) -> None:
     grid = SweepGrid(tuple(args.keep_rates), tuple(args.alphas), tuple(args.neighbors))
     task = SweepTask(workspace.retriever, workspace.dataset, grid, settings)
     print(_summary(workspace))
-    known = _computed(task.work, keep=not args.no_cache)
+    known = _run_passes(task.work, keep=not args.no_cache)
     print(format_sweep(task, known))
     if args.csv:
         sweep_table(task, known).to_csv(args.csv, index=False)
         print(f"wrote {args.csv}")
 
 
-def _computed(task: PassTask, keep: bool) -> Known:
-    """The passes of a task, run to their end. keep: go on from what is on disk, and keep what is new."""
+def _run_passes(task: PassTask, keep: bool) -> Known:
+    """Run the passes of a task. With `keep`, stored results are reused and new ones are stored."""
     store = ResultStore(cache_folder() / "results") if keep else None
     with tqdm(total=task.total, unit="step", disable=None) as bar:
-        kept = run_with_store(task, store, _progress_callback(bar))
-    for note in kept.notes:
+        result = run_with_store(task, store, _progress_callback(bar))
+    for note in result.notes:
         print(f"note: {note}", file=sys.stderr)
-    return kept.known
+    return result.known
 
 
 def _figure(args: argparse.Namespace) -> None:
@@ -209,22 +215,22 @@ def _figure(args: argparse.Namespace) -> None:
 
 def _explain(args: argparse.Namespace) -> None:
     if args.out.is_dir():
-        raise ValueError(f"{args.out} is a folder; name the file to write, such as {args.out / 'report.html'}")
+        raise ValueError(f"--out is the folder {args.out}; use a file name such as {args.out / 'report.html'}")
     workspace = _open(args)
     settings = _settings(args, workspace)
-    how = MapSettings(MapMethod(args.method), MapTarget(args.target), relative=args.relative)
+    map_settings = MapSettings(MapMethod(args.method), MapTarget(args.target), relative=args.relative)
     dataset = workspace.dataset
     sources = images_of(args.folder, dataset, args.queries) if args.folder else queries_of(dataset, args.queries)
     print(_summary(workspace))
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    made = datetime.now().astimezone()
+    now = datetime.now().astimezone()
     with tqdm(total=len(sources.images), unit="query", disable=None) as bar:
-        explained, refused = explain(workspace, sources, settings, how, progress=bar.update)
-    page = render(about(workspace, sources, settings, how, made), explained, refused)
+        explained, refused = explain(workspace, sources, settings, map_settings, progress=bar.update)
+    page = render(about(workspace, sources, settings, map_settings, now), explained, refused)
     args.out.write_text(page, encoding="utf-8", newline="\n")
     left_out = f", {sources.more} more left out (--queries)" if sources.more else ""
-    unread = f", {len(refused)} files not explained" if refused else ""
-    print(f"wrote {args.out}: {len(explained)} queries{left_out}{unread}, {args.out.stat().st_size / 1e6:.1f} MB")
+    unreadable = f", {len(refused)} files not explained" if refused else ""
+    print(f"wrote {args.out}: {len(explained)} queries{left_out}{unreadable}, {args.out.stat().st_size / 1e6:.1f} MB")
 
 
 def _lesson(args: argparse.Namespace) -> None:
@@ -232,8 +238,8 @@ def _lesson(args: argparse.Namespace) -> None:
     settings, config = _settings(args, workspace), workspace.retriever.model.config
     source = query_of(args.query or Path(workspace.dataset.opening), workspace.dataset)
     image = resize_image(source.read(), config.image_size)
-    known = workspace.dataset.uses_cameras and source.subject.camera is not None
-    cameras = torch.tensor([source.subject.camera]) if known else None
+    has_camera = workspace.dataset.uses_cameras and source.subject.camera is not None
+    cameras = torch.tensor([source.subject.camera]) if has_camera else None
     trace = workspace.retriever.search(to_tensor([image], config), settings, cameras)
     case = lesson_context(workspace.retriever, trace, source.subject, workspace.dataset.uses_cameras)
     page = render_lesson(workspace, image, source.name, case, datetime.now().astimezone())
@@ -259,39 +265,40 @@ def _train(args: argparse.Namespace) -> None:
         guide=args.guide,
         max_minutes=args.max_minutes,
     )
-    say = print if distributed.rank() == 0 else (lambda *_, **__: None)
+    print_once = print if distributed.rank() == 0 else (lambda *_, **__: None)
     dataset = open_dataset(args.data)
     config = training_config(dataset, _architecture(args))
-    init = None
+    initial_model = None
     if args.init and (args.out / STATE).is_file():
-        say(f"goes on from {args.out / STATE}; {args.init} is not read again")
+        print_once(f"resuming from {args.out / STATE}; {args.init} is not read again")
     elif args.init:
-        init, loaded = load_checkpoint(args.init, config=config, to_train=True)
-        say(f"starts from {loaded}")
+        initial_model, loaded = load_checkpoint(args.init, config=config, to_train=True)
+        print_once(f"starting from {loaded}")
     pixels = 3 * config.image_size[0] * config.image_size[1] * len(dataset.train)
-    say(f"{len(dataset.train)} pictures of {config.identities} identities, {pixels / 1e9:.2f} GB in memory", flush=True)
+    size = f"{pixels / 1e9:.2f} GB in memory"
+    print_once(f"{len(dataset.train)} images of {config.identities} identities, {size}", flush=True)
 
-    def report(told: Progress) -> None:
+    def report(progress: Progress) -> None:
         line = (
-            f"{told.stage} step {told.step} of {settings.steps}: loss {told.loss:.3f}, {told.seconds / 60:.1f} min, "
-            f"ETA {told.eta / 60:.1f} min"
+            f"{progress.stage} step {progress.step} of {settings.steps}: loss {progress.loss:.3f}, "
+            f"{progress.seconds / 60:.1f} min, ETA {progress.eta / 60:.1f} min"
         )
         print(line, flush=True)
 
     device = choose_device(args.device)
-    train(dataset, config, settings, args.out, init=init, device=device, report=report)
-    say(f"wrote {args.out / WEIGHTS}")
+    train(dataset, config, settings, args.out, init=initial_model, device=device, report=report)
+    print_once(f"wrote {args.out / WEIGHTS}")
 
 
 def _architecture(args: argparse.Namespace) -> ModelConfig:
-    """Of --model; without it that of --init; without both ViT-Tiny."""
-    named = args.model or (None if args.init else "tiny")
-    config = MODELS[named] if named else load_checkpoint(args.init)[1].config
+    """Return the config of --model, otherwise that of --init, otherwise ViT-Tiny."""
+    name = args.model or (None if args.init else "tiny")
+    config = MODELS[name] if name else load_checkpoint(args.init)[1].config
     return replace(config, stride=args.stride or config.stride)
 
 
 def _doctor(args: argparse.Namespace) -> int:
-    """What is here and whether it fits together; status 1 if something is missing."""
+    """Print what is installed and whether everything fits together; return status 1 if there is a problem."""
     print(f"python {sys.version.split()[0]}, {os.cpu_count()} CPU cores, {torch.get_num_threads()} torch threads")
     status = 0
     for name in (
@@ -308,7 +315,7 @@ def _doctor(args: argparse.Namespace) -> int:
         try:
             print(f"  {name} {importlib.metadata.version(name)}")
         except importlib.metadata.PackageNotFoundError:
-            print(f"problem  {name} is not installed: pip install -r requirements.txt")
+            print(f"problem  {name} is not installed; run pip install -r requirements.txt")
             status = 1
     cuda = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
     print(f"CUDA device: {cuda}; in use: {choose_device(args.device)}")
@@ -316,7 +323,7 @@ def _doctor(args: argparse.Namespace) -> int:
     checks: list[tuple[str, Callable[[], object]]] = [
         ("data", lambda: _split_counts(open_dataset(places.data))),
         ("weights", lambda: load_checkpoint(places.weights)[1]),
-        ("workspace", lambda: f"memory of {len(_open(args).retriever.memory)} images fits data and weights"),
+        ("workspace", lambda: f"gallery memory of {len(_open(args).retriever.memory)} images fits data and weights"),
         ("search", lambda: _check_self_retrieval(_open(args))),
     ]
     if choose_device(args.device).type != "cpu" or places.precision != Precision.FLOAT32:
@@ -331,12 +338,12 @@ def _doctor(args: argparse.Namespace) -> int:
 
 
 def _check_self_retrieval(workspace: Workspace) -> str:
-    """A search for the first gallery image; the first one on a machine also compiles the transport kernel."""
+    """Search for the first gallery image; the first search on a machine also compiles the transport kernel."""
     retriever, record = workspace.retriever, workspace.retriever.memory.records[0]
     image = resize_image(workspace.dataset.read(record), retriever.model.config.image_size)
     camera = torch.tensor([record.camera]) if workspace.dataset.uses_cameras else None
     trace = retriever.search(to_tensor([image], retriever.model.config), QuerySettings().with_keep_rate(1.0), camera)
-    return f"a gallery image finds itself at rank {trace.match.shortlist.place(0) + 1} of {len(retriever.memory)}"
+    return f"a gallery image finds itself at rank {trace.match.shortlist.position(0) + 1} of {len(retriever.memory)}"
 
 
 def _split_counts(dataset: object) -> str:
@@ -344,7 +351,7 @@ def _split_counts(dataset: object) -> str:
 
 
 def _summary(workspace: Workspace) -> str:
-    return f"data {workspace.dataset.label}, weights {workspace.places.weights.name}, device {workspace.computing}"
+    return f"data {workspace.dataset.label}, weights {workspace.places.weights.name}, device {workspace.device_label}"
 
 
 def _progress_callback(bar: tqdm) -> Callable[[int, int], None]:
@@ -357,12 +364,12 @@ def _progress_callback(bar: tqdm) -> Callable[[int, int], None]:
 
 
 def _places(args: argparse.Namespace) -> Places:
-    usual = Places.from_environment()
+    defaults = Places.from_environment()
     return Places(
-        args.data or usual.data,
-        args.weights or usual.weights,
-        args.memory or usual.memory,
-        precision=args.precision or usual.precision,
+        args.data or defaults.data,
+        args.weights or defaults.weights,
+        args.memory or defaults.memory,
+        precision=args.precision or defaults.precision,
     )
 
 

@@ -1,4 +1,4 @@
-"""What a dataset holds: counted from its records, and every image of it decoded once."""
+"""Count what a dataset contains, and check that its images can be decoded."""
 
 from __future__ import annotations
 
@@ -16,7 +16,14 @@ _WITH_DISTRACTORS = (Layout.MARKET_1501, Layout.DUKE, Layout.OCCLUDED_DUKE)
 
 @dataclass(frozen=True)
 class SplitCount:
-    """Of one split. cameras: numbers in use, counted from 1 as in the file names; empty where there are none."""
+    """Counts of one split.
+
+    Attributes:
+        split: Name of the split.
+        images: Number of images.
+        identities: Number of identities.
+        cameras: Cameras in use, numbered from 1 as in the file names; empty if there are none.
+    """
 
     split: str
     images: int
@@ -26,18 +33,22 @@ class SplitCount:
 
 @dataclass(frozen=True)
 class Inventory:
-    """What stands in a dataset's folders.
+    """Counts of a dataset.
 
-    distractors: gallery images of identity 0, which the street layouts give to people that nobody looks for.
-    strangers: other gallery images of identities without a query.  unanswered: queries without a true match.
-    junk: gallery images that some query leaves out for having its identity and its camera.
-    left_out: images of identity -1.  skipped: images whose names do not follow the layout.
+    Attributes:
+        splits: Counts of each split.
+        distractors: Gallery images of identity 0, which the street layouts give to people without a query.
+        strangers: Other gallery images of identities without a query.
+        unanswered: Queries without a true match.
+        junk: Gallery images that some query excludes because they have its identity and camera.
+        left_out: Images of identity -1.
+        skipped: Images whose names do not follow the layout.
     """
 
     splits: tuple[SplitCount, ...]
     distractors: int
-    strangers: int
-    unanswered: tuple[Path, ...]
+    without_query: int
+    without_match: tuple[Path, ...]
     junk: int
     left_out: int
     skipped: tuple[Path, ...]
@@ -45,7 +56,12 @@ class Inventory:
 
 @dataclass(frozen=True)
 class BrokenImage:
-    """An image that cannot be decoded, by its path in the dataset, and why."""
+    """An image that cannot be decoded.
+
+    Attributes:
+        path: Its path in the dataset.
+        why: The reason.
+    """
 
     path: Path
     why: str
@@ -53,12 +69,12 @@ class BrokenImage:
 
 def take_inventory(dataset: Dataset) -> Inventory:
     """Count the records of a dataset; no image is opened."""
-    shots: dict[int, set[int]] = defaultdict(set)  # cameras that saw an identity of the gallery
+    cameras_of: dict[int, set[int]] = defaultdict(set)  # cameras by gallery identity
     for record in dataset.gallery:
-        shots[record.identity].add(record.camera)
-    sought = {record.identity for record in dataset.query}
-    asked = {(record.identity, record.camera) for record in dataset.query}
-    has_distractors = dataset.layout in _WITH_DISTRACTORS and 0 not in sought
+        cameras_of[record.identity].add(record.camera)
+    query_identities = {record.identity for record in dataset.query}
+    query_pairs = {(record.identity, record.camera) for record in dataset.query}
+    has_distractors = dataset.layout in _WITH_DISTRACTORS and 0 not in query_identities
     distractors = sum(has_distractors and record.identity == 0 for record in dataset.gallery)
     return Inventory(
         splits=tuple(
@@ -66,20 +82,20 @@ def take_inventory(dataset: Dataset) -> Inventory:
             for split, records in (("train", dataset.train), ("query", dataset.query), ("gallery", dataset.gallery))
         ),
         distractors=distractors,
-        strangers=sum(record.identity not in sought for record in dataset.gallery) - distractors,
-        unanswered=tuple(
+        without_query=sum(record.identity not in query_identities for record in dataset.gallery) - distractors,
+        without_match=tuple(
             record.path
             for record in dataset.query
-            if not shots.get(record.identity, set()) - ({record.camera} if dataset.uses_cameras else set())
+            if not cameras_of.get(record.identity, set()) - ({record.camera} if dataset.uses_cameras else set())
         ),
-        junk=sum((record.identity, record.camera) in asked for record in dataset.gallery) * dataset.uses_cameras,
+        junk=sum((record.identity, record.camera) in query_pairs for record in dataset.gallery) * dataset.uses_cameras,
         left_out=dataset.junk,
         skipped=dataset.skipped,
     )
 
 
 def decode_all(dataset: Dataset) -> Iterator[BrokenImage | None]:
-    """Decode every image of query, gallery and training split, each file once: None, or what is wrong with it."""
+    """Decode every image of a dataset once, and yield None or what is wrong with it."""
     for record in images_of(dataset):
         try:
             decode_image(dataset.root / record.path, "the file", allowed=dataset.allowed)
@@ -90,9 +106,9 @@ def decode_all(dataset: Dataset) -> Iterator[BrokenImage | None]:
 
 
 def images_of(dataset: Dataset) -> tuple[ImageRecord, ...]:
-    """Every image once, in the order query, gallery, train: in a plain folder a query is a gallery image too."""
-    every = (*dataset.query, *dataset.gallery, *dataset.train)
-    return tuple({record.path: record for record in every}.values())
+    """Return every image once, in the order query, gallery, train; in a plain folder queries are gallery images too."""
+    records = (*dataset.query, *dataset.gallery, *dataset.train)
+    return tuple({record.path: record for record in records}.values())
 
 
 def _count(split: str, records: tuple[ImageRecord, ...]) -> SplitCount:

@@ -1,4 +1,4 @@
-"""What a gallery image is to a query: a match, another person, or junk."""
+"""What a gallery image is to a query: a true match, another person, or junk."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fpc_core.data.datasets import ImageRecord
 
 
 class MatchLabel(StrEnum):
-    """What a border says; every tone but NEUTRAL also has a mark, so that colour never stands alone."""
+    """Label of a gallery image. Every label but NEUTRAL also has a mark, so that colour is never the only cue."""
 
     MATCH = "match"
     OTHER = "other"
@@ -22,14 +22,20 @@ MARKS = {MatchLabel.MATCH: "✓", MatchLabel.OTHER: "✗", MatchLabel.JUNK: "–
 
 @dataclass(frozen=True)
 class QueryIdentity:
-    """Who the query shows, where that is known; an upload has neither identity nor camera."""
+    """Identity and camera of a query, where they are known; an upload has neither."""
 
     identity: int | None = None
     camera: int | None = None
 
 
 def match_label(record: ImageRecord, subject: QueryIdentity, uses_cameras: bool) -> MatchLabel:
-    """The junk rule of the evaluation: same identity under the same camera says nothing about retrieval."""
+    """Return the label of a gallery image by the junk rule: the same identity seen by the same camera does not count.
+
+    Args:
+        record: The gallery image.
+        subject: Identity and camera of the query.
+        uses_cameras: Whether the dataset has camera numbers.
+    """
     if subject.identity is None:
         return MatchLabel.NEUTRAL
     if record.identity != subject.identity:

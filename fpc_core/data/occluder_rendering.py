@@ -1,4 +1,4 @@
-"""Paints a scene of occluders on an image: edges anti-aliased, opaque everywhere else, the same bytes every time."""
+"""Paint a scene of occluders on an image: anti-aliased edges, opaque everywhere else, the same bytes every time."""
 
 from __future__ import annotations
 
@@ -28,31 +28,45 @@ from fpc_core.data.occluders import (
 )
 from fpc_core.io.dataclass_json import RecipeError
 
-Pictures = Mapping[tuple[str, Outline], np.ndarray]
-"""What `cut_out` made, by path and outline."""
+CutOutImages = Mapping[tuple[str, Outline], np.ndarray]
+"""Results of `cut_out` by path and outline."""
 
 TILE = 32  # pixels of a texture's tile
 TILE_WIDTH = 0.25  # of the image's width
-POLE_SHADE = (0.45, 0.9, 1.25, 1.1, 0.85, 0.65, 0.4)  # of the colour, from a pole's left edge to its right
-_SOFT = 0.15  # of an ellipse's radius
-_FINER = 4  # times, in which strokes are drawn
+POLE_SHADE = (0.45, 0.9, 1.25, 1.1, 0.85, 0.65, 0.4)  # factors of the colour, from a pole's left edge to its right
+_SOFT_EDGE = 0.15  # of an ellipse's radius
+_OVERSAMPLING = 4  # of strokes
 
 
 @dataclass(frozen=True, eq=False)
 class _Layer:
-    """colour: (H, W, 3) or (3,) float32 in 0..255.  opacity: (H, W) float32 in [0, 1]."""
+    """One painted occluder.
+
+    Attributes:
+        colour: (H, W, 3) or (3,) float32, 0 to 255.
+        opacity: (H, W) float32, 0 to 1.
+    """
 
     colour: np.ndarray
     opacity: np.ndarray
 
 
-def paint(image: np.ndarray, scene: Scene, pictures: Pictures | None = None) -> np.ndarray:
-    """The image uint8 (H, W, 3) with the scene on it; what no occluder touches keeps its bytes.
+def paint(image: np.ndarray, scene: Scene, pictures: CutOutImages | None = None) -> np.ndarray:
+    """Paint a scene on an image; pixels that no occluder touches stay the same.
 
-    pictures: of the scene's cut-outs. Raises ValueError for one that is missing.
+    Args:
+        image: (H, W, 3) uint8.
+        scene: The occluders.
+        pictures: Images of the scene's cut-outs, see `cut_outs`.
+
+    Returns:
+        (H, W, 3) uint8.
+
+    Raises:
+        ValueError: The image has another shape or type, or a cut-out is missing.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise ValueError(f"occluders are painted on uint8 (H, W, 3), not on {image.dtype} {image.shape}")
+        raise ValueError(f"the image must be uint8 (H, W, 3), got {image.dtype} {image.shape}")
     painted: np.ndarray = image.astype(np.float32)
     for layer in _layers(scene, image.shape[:2], pictures or {}):
         opacity = layer.opacity[..., None]
@@ -60,18 +74,36 @@ def paint(image: np.ndarray, scene: Scene, pictures: Pictures | None = None) -> 
     return np.rint(painted).astype(np.uint8)
 
 
-def covered(scene: Scene, shape: tuple[int, int], pictures: Pictures | None = None) -> np.ndarray:
-    """Boolean (H, W) of an image of this shape: pixels of which the scene hides half or more. Raises as `paint`."""
-    seen = np.ones(shape, np.float32)
+def coverage(scene: Scene, shape: tuple[int, int], pictures: CutOutImages | None = None) -> np.ndarray:
+    """Return which pixels are at least half covered by a scene.
+
+    Args:
+        scene: The occluders.
+        shape: Height and width of the image.
+        pictures: Images of the scene's cut-outs.
+
+    Returns:
+        (H, W) bool.
+
+    Raises:
+        ValueError: A cut-out is missing.
+    """
+    visible = np.ones(shape, np.float32)
     for layer in _layers(scene, shape, pictures or {}):
-        seen *= 1.0 - layer.opacity
-    return seen <= 0.5
+        visible *= 1.0 - layer.opacity
+    return visible <= 0.5
 
 
 def cut_out(image: np.ndarray, outline: Outline, mask: np.ndarray | None = None) -> np.ndarray:
-    """What is cut out of an image (H, W, 3): uint8 (H, W, 4), the last channel its opacity.
+    """Cut a person out of an image.
 
-    mask: uint8 (h, w) of `fpc_core.data.ground_truth`, None where there is none.
+    Args:
+        image: (H, W, 3) uint8.
+        outline: How to cut.
+        mask: (h, w) uint8 of `fpc_core.data.ground_truth`, None if there is none.
+
+    Returns:
+        (H, W, 4) uint8, the last channel is the opacity.
     """
     height, width = image.shape[:2]
     if outline is Outline.BOX:
@@ -81,92 +113,101 @@ def cut_out(image: np.ndarray, outline: Outline, mask: np.ndarray | None = None)
         opacity = np.clip(2.0 * person - 0.5, 0.0, 1.0)
     else:
         y, x = ((np.arange(length) + 0.5) / length * 2.0 - 1.0 for length in (height, width))
-        opacity = np.clip((1.0 - np.hypot(y[:, None], x[None, :])) / _SOFT, 0.0, 1.0)
+        opacity = np.clip((1.0 - np.hypot(y[:, None], x[None, :])) / _SOFT_EDGE, 0.0, 1.0)
     return np.dstack([image, np.rint(255.0 * opacity).astype(np.uint8)])
 
 
 def cut_outs(
     scenes: Iterable[Scene], records: Iterable[ImageRecord], cut: Callable[[ImageRecord, Outline], np.ndarray]
 ) -> dict[tuple[str, Outline], np.ndarray]:
-    """What `paint` needs for these scenes.
+    """Cut out everything that `paint` needs for some scenes.
 
-    records: of the images that may be cut from.  cut: makes a picture, as `cut_out`, each asked for once. Raises
-    RecipeError for an image that is not among them.
+    Args:
+        scenes: The scenes.
+        records: Images that may be cut from.
+        cut: Makes one cut-out, as `cut_out` does; called once for each.
+
+    Raises:
+        RecipeError: A scene uses an image that is not in `records`.
     """
-    wanted = {(each.path, each.outline) for scene in scenes for each in scene.pictured}
-    asked = {Path(path) for path, _ in wanted}
-    found = {record.path: record for record in records if record.path in asked}
-    for path, _ in sorted(wanted):
-        if Path(path) not in found:
+    needed = {(each.path, each.outline) for scene in scenes for each in scene.cut_outs}
+    paths = {Path(path) for path, _ in needed}
+    by_path = {record.path: record for record in records if record.path in paths}
+    for path, _ in sorted(needed):
+        if Path(path) not in by_path:
             raise RecipeError(
-                f"the scene cuts a person out of {path[:120]!r}, which is not in the gallery of this data"
+                f"the scene uses a person from {path[:120]!r}, which is not in this dataset's gallery; choose another"
             )
-    return {(path, kind): cut(found[Path(path)], kind) for path, kind in wanted}
+    return {(path, kind): cut(by_path[Path(path)], kind) for path, kind in needed}
 
 
 @cache
 def tile(texture: Texture) -> np.ndarray:
-    """uint8 (TILE, TILE, 3): what a texture repeats. Not to be written to."""
-    made = _TILES[texture]()
-    made.flags.writeable = False
-    return made
+    """Return the repeated tile of a texture: (TILE, TILE, 3) uint8, read-only."""
+    pixels = _TILES[texture]()
+    pixels.flags.writeable = False
+    return pixels
 
 
-def _layers(scene: Scene, shape: tuple[int, int], pictures: Pictures) -> Iterator[_Layer]:
+def _layers(scene: Scene, shape: tuple[int, int], pictures: CutOutImages) -> Iterator[_Layer]:
     return (_layer(occluder, shape, pictures) for occluder in scene.occluders)
 
 
-def _layer(occluder: Occluder, shape: tuple[int, int], pictures: Pictures) -> _Layer:
+def _layer(occluder: Occluder, shape: tuple[int, int], pictures: CutOutImages) -> _Layer:
     if isinstance(occluder, Stroke):
         return _Layer(_rgb(occluder.colour), _stroke(occluder, shape))
     if isinstance(occluder, CutOut):
-        picture = pictures.get((occluder.path, occluder.outline))
-        if picture is None:
-            raise ValueError(f"the picture of the cut-out {occluder.path} ({occluder.outline}) is missing")
-        return _pasted(occluder, picture, shape)
-    along, down, size = _own_axes(occluder, shape)
-    opacity = _within(along, size[0]) * _within(down, size[1])
+        cut_out_image = pictures.get((occluder.path, occluder.outline))
+        if cut_out_image is None:
+            raise ValueError(
+                f"the image of the cut-out {occluder.path} ({occluder.outline}) is missing; add it to `pictures`"
+            )
+        return _pasted(occluder, cut_out_image, shape)
+    across, down, size = _own_axes(occluder, shape)
+    opacity = _within(across, size[0]) * _within(down, size[1])
     if isinstance(occluder, Rectangle):
         return _Layer(_rgb(occluder.colour), opacity)
     if isinstance(occluder, Pole):
-        shade = np.interp(along / size[0] + 0.5, np.linspace(0.0, 1.0, len(POLE_SHADE)), POLE_SHADE)
+        shade = np.interp(across / size[0] + 0.5, np.linspace(0.0, 1.0, len(POLE_SHADE)), POLE_SHADE)
         return _Layer(np.clip(shade[..., None] * _rgb(occluder.colour), 0.0, 255.0), opacity)
-    return _Layer(_tiled(occluder, along, down, size, shape[1]), opacity)
+    return _Layer(_tiled(occluder, across, down, size, shape[1]), opacity)
 
 
 def _own_axes(shape: Placed, image: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, tuple[float, float]]:
-    """Pixel centres (H, W) along the width and the height of a shape, from its centre; its size in pixels."""
+    """Return pixel centres (H, W) along a shape's width and height, relative to its centre, and its size in pixels."""
     height, width = image
-    down, along = np.mgrid[:height, :width].astype(np.float32) + 0.5
-    along, down = along - shape.x * width, down - shape.y * height
+    down, across = np.mgrid[:height, :width].astype(np.float32) + 0.5
+    across, down = across - shape.x * width, down - shape.y * height
     angle = math.radians(shape.rotation)
     cos, sin = math.cos(angle), math.sin(angle)
-    return cos * along + sin * down, cos * down - sin * along, (shape.width * width, shape.height * height)
+    return cos * across + sin * down, cos * down - sin * across, (shape.width * width, shape.height * height)
 
 
 def _within(distance: np.ndarray, size: float) -> np.ndarray:
-    """How much of every pixel lies within size / 2 of a middle line, by the distance of its centre from it."""
+    """Return how much of every pixel is within size / 2 of a line, from the distance of its centre to that line."""
     return np.clip(size / 2 + 0.5 - np.abs(distance), 0.0, min(1.0, size)).astype(np.float32)
 
 
 def _tiled(
-    occluder: TexturedRectangle, along: np.ndarray, down: np.ndarray, size: tuple[float, float], width: int
+    occluder: TexturedRectangle, across: np.ndarray, down: np.ndarray, size: tuple[float, float], width: int
 ) -> np.ndarray:
-    """Tiles from the upper left corner of the shape on."""
+    """Repeat the tile of a texture, starting at the upper left corner of the shape."""
     step = TILE_WIDTH * width / TILE
     column, row = (
         np.floor((axis + length / 2) / step).astype(np.int64) % TILE
-        for axis, length in zip((along, down), size, strict=True)
+        for axis, length in zip((across, down), size, strict=True)
     )
     return tile(occluder.texture)[row, column].astype(np.float32)
 
 
-def _pasted(occluder: CutOut, picture: np.ndarray, shape: tuple[int, int]) -> _Layer:
+def _pasted(occluder: CutOut, cut_out_image: np.ndarray, shape: tuple[int, int]) -> _Layer:
     height, width = shape
     wide, high = occluder.width * width, occluder.height * height
     columns, rows = max(1, math.ceil(wide)), max(1, math.ceil(high))
-    opacity = picture[..., 3:].astype(np.float32) / 255.0
-    layers = np.concatenate([picture[..., :3] * opacity, opacity], axis=2)  # so that no colour bleeds over an edge
+    opacity = cut_out_image[..., 3:].astype(np.float32) / 255.0
+    layers = np.concatenate(
+        [cut_out_image[..., :3] * opacity, opacity], axis=2
+    )  # premultiplied, so that no colour bleeds over an edge
     if occluder.mirrored:
         layers = np.ascontiguousarray(layers[:, ::-1])
     if layers.shape[:2] != (rows, columns):
@@ -185,11 +226,11 @@ def _pasted(occluder: CutOut, picture: np.ndarray, shape: tuple[int, int]) -> _L
 
 def _stroke(occluder: Stroke, shape: tuple[int, int]) -> np.ndarray:
     height, width = shape
-    points = np.array(occluder.points) * (width, height) * _FINER
+    points = np.array(occluder.points) * (width, height) * _OVERSAMPLING
     if len(points) == 1:
         points = np.repeat(points, 2, axis=0)
-    thickness = max(1, round(occluder.width * width * _FINER))
-    drawn = np.zeros((height * _FINER, width * _FINER), np.uint8)
+    thickness = max(1, round(occluder.width * width * _OVERSAMPLING))
+    drawn = np.zeros((height * _OVERSAMPLING, width * _OVERSAMPLING), np.uint8)
     eighths = np.rint(8.0 * (points - 0.5)).astype(np.int32)
     cv2.polylines(drawn, [eighths], False, 255, thickness, cv2.LINE_8, shift=3)
     return cv2.resize(drawn.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA) / 255.0

@@ -1,7 +1,7 @@
-"""Decodes the images of strangers in a process of their own, which can be ended.
+"""Decode untrusted images in a separate process that can be stopped.
 
-Decoders are large C programs, and no thread that runs in one can be stopped. Here a file that takes too long, or too
-much memory, or brings its decoder down, costs one short-lived process: no page waits for it and nothing else is lost.
+Decoders are large C programs, and a thread that runs one cannot be stopped. Here a file that takes too much time or
+memory, or crashes its decoder, costs one short-lived process: no page waits for it and nothing else is lost.
 """
 
 from __future__ import annotations
@@ -21,28 +21,38 @@ from fpc_core.data import images
 from fpc_core.data.images import MAX_BYTES, NAMELESS, ImageError
 
 MAX_CPU_SECONDS = 6  # of processor time; 40 million pixels take one or two
-MAX_WAIT_SECONDS = 30  # seconds by the clock, on a busy machine
-MAX_ADDRESS_BYTES = 2 << 30  # bytes of address space; 40 million pixels with transparency take 0.6 GB
-MAX_PROCESSES = 2  # such processes
+MAX_WAIT_SECONDS = 30  # of wall-clock time, on a busy machine
+MAX_ADDRESS_BYTES = 2 << 30  # of address space; 40 million pixels with transparency take 0.6 GB
+MAX_PROCESSES = 2  # that run at the same time
 _LOG = logging.getLogger("fpc.apart")
 _process_slots = threading.BoundedSemaphore(MAX_PROCESSES)
 
 
 def decode_in_subprocess(
-    data: bytes, name: str, size: tuple[int, int], *, seconds: int = MAX_CPU_SECONDS, patience: float = MAX_WAIT_SECONDS
+    data: bytes, name: str, size: tuple[int, int], *, seconds: int = MAX_CPU_SECONDS, timeout: float = MAX_WAIT_SECONDS
 ) -> np.ndarray:
-    """`resize_image(decode_image(data, name), size)`: uint8 (height, width, 3), with bounds on time and memory.
+    """Return `resize_image(decode_image(data, name), size)`, with limits on time and memory.
 
-    seconds: of processor time, which Windows does not bound.  patience: seconds by the clock, with those spent waiting
-    for a free process. Raises ImageError as `decode_image`, and where a bound is met.
+    Args:
+        data: Bytes of the image file.
+        name: Name of the image in messages.
+        size: Height and width in pixels.
+        seconds: Limit of processor time, not enforced on Windows.
+        timeout: Limit of wall-clock seconds, including the wait for a free process.
+
+    Returns:
+        (height, width, 3) uint8.
+
+    Raises:
+        ImageError: As `decode_image`, and if a limit is reached.
     """
-    if len(data) > MAX_BYTES:  # not even sent there
+    if len(data) > MAX_BYTES:  # Checked before the data is sent to the process.
         raise ImageError(f"{name} has {len(data) / 1e6:.1f} MB, the limit is {MAX_BYTES / 1e6:.0f} MB; save it smaller")
-    until = time.monotonic() + patience
-    if not _process_slots.acquire(timeout=patience):
-        raise ImageError(f"{name} has to wait: others' images are being decoded; try again in a minute")
+    deadline = time.monotonic() + timeout
+    if not _process_slots.acquire(timeout=timeout):
+        raise ImageError(f"{name} cannot be decoded now: the server is busy with other images; try again in a minute")
     try:
-        done = _run(data, size, seconds, until - time.monotonic())
+        done = _run(data, size, seconds, deadline - time.monotonic())
     except subprocess.TimeoutExpired as error:
         raise ImageError(_too_long(name)) from error
     finally:
@@ -56,11 +66,11 @@ def decode_in_subprocess(
     if sys.platform != "win32" and done.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
         raise ImageError(_too_long(name))
     last = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
-    _LOG.warning("the decoder ended with %s: %s", done.returncode, *(last or ["no word"]))
+    _LOG.warning("the decoder exited with status %s: %s", done.returncode, *(last or ["no message"]))
     raise ImageError(f"{name} cannot be decoded: its decoder failed or ran out of memory; save it again from an editor")
 
 
-def _run(data: bytes, size: tuple[int, int], seconds: int, patience: float) -> subprocess.CompletedProcess[bytes]:
+def _run(data: bytes, size: tuple[int, int], seconds: int, timeout: float) -> subprocess.CompletedProcess[bytes]:
     command = [
         sys.executable,
         "-P",
@@ -69,10 +79,10 @@ def _run(data: bytes, size: tuple[int, int], seconds: int, patience: float) -> s
         str(MAX_ADDRESS_BYTES),
         *map(str, size),
     ]
-    # -P: what lies beside that file is no module of the program. One thread: pools would take address space in vain.
-    bounds = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    # -P keeps the folder of that file off the module path. One thread, because pools would use up address space.
+    variables = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     return subprocess.run(
-        command, input=data, capture_output=True, timeout=patience, check=False, env={**os.environ, **bounds}
+        command, input=data, capture_output=True, timeout=timeout, check=False, env={**os.environ, **variables}
     )
 
 

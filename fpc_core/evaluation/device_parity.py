@@ -106,7 +106,7 @@ def checked_parity(workspace: Workspace, queries: int = 4) -> Parity:
     result = parity(on_cpu(retriever), retriever, images, cameras, settings)
     if beyond := result.beyond(BOUNDS[retriever.model.encoder.precision]):
         raise ValueError(
-            f"{workspace.computing} differs more from the CPU in float32 than allowed: {', '.join(beyond)}; "
+            f"{workspace.device_label} differs more from the CPU in float32 than allowed: {', '.join(beyond)}; "
             "use --precision float32, or --device cpu"
         )
     return result
@@ -146,7 +146,7 @@ def _on_grid(encoding: Encoding) -> tuple[np.ndarray, np.ndarray]:
 def _plans_apart(a: QueryTrace, b: QueryTrace, retrievers: tuple[Retriever, Retriever], row: int) -> float:
     plans = []
     for trace, retriever in zip((a, b), retrievers, strict=True):
-        position = trace.match.shortlist.place(row)
+        position = trace.match.shortlist.position(row)
         result = retriever.plan(trace.encoding, trace.match, position, trace.settings)
         plans.append(result.plan[np.argsort(result.query_positions)])
     return float(np.abs(plans[0] - plans[1]).sum())

@@ -58,7 +58,7 @@ def margin(match: Match, plans: tuple[TransportPlan, TransportPlan], alpha: floa
     """
     measured = []
     for plan in plans:
-        index = match.shortlist.place(plan.gallery_index)
+        index = match.shortlist.position(plan.gallery_index)
         d_cos, d_emd = (float(each[index]) for each in (match.shortlist.d_cos, match.transport.distance))
         measured.append((d_cos, d_emd, plan))
     measured.sort(key=lambda each: (1 - alpha) * each[0] + alpha * each[1])  # stable

@@ -85,7 +85,7 @@ def load_queries(recipe: FigureRecipe, workspace: Workspace) -> list[FigureQuery
     records = [find(workspace.dataset.query, path, "query") for path in recipe.queries]
     scenes = recipe.scenes or (Scene(),) * len(records)
     masks: Mapping[Path, np.ndarray] = {}
-    if any(each.outline is Outline.PERSON for scene in scenes for each in scene.pictured):
+    if any(each.outline is Outline.PERSON for scene in scenes for each in scene.cut_outs):
         masks = true_masks(workspace.dataset)
 
     def cut(record: ImageRecord, outline: Outline) -> np.ndarray:

@@ -142,7 +142,7 @@ def _transport(recipe: FigureRecipe, workspace: Workspace, queries: Sequence[Fig
         raise RecipeError(
             f"{recipe.gallery} is not among the {len(shortlist.indices)} shortlisted; name another gallery image"
         )
-    plan = workspace.retriever.plan(trace.encoding, trace.match, shortlist.place(target), recipe.settings)
+    plan = workspace.retriever.plan(trace.encoding, trace.match, shortlist.position(target), recipe.settings)
     rows = [
         (
             query.name,

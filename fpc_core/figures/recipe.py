@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from fpc_core.bounds import Range, bounded, check_bounds, limited, shown
-from fpc_core.config import ALPHAS, KEEP_RATES, MOST_ROW, MapMethod, MapTarget, QuerySettings
+from fpc_core.bounds import Range, bounded, check_bounds, format_value, limited
+from fpc_core.config import ALPHAS, KEEP_RATES, MAX_ROW, MapMethod, MapTarget, QuerySettings
 from fpc_core.data.occluders import Scene
 from fpc_core.explain.heatmap_methods import DECODER_METHODS
 from fpc_core.io.dataclass_json import RecipeError, from_json, read_text, to_json
@@ -93,7 +93,7 @@ class FigureRecipe:
     keep_rates: tuple[float, ...] = limited(MAX_VALUES, default=KEEP_RATES[1:])
     method: MapMethod = MapMethod.GRAD_CAM
     target: MapTarget = MapTarget.SIMILARITY
-    identity: int = bounded(-1, -1, MOST_ROW)
+    identity: int = bounded(-1, -1, MAX_ROW)
     relative: bool = True
     style: FigureStyle = field(default_factory=FigureStyle)
     weights: str = ""
@@ -151,5 +151,5 @@ def read_recipe(path: Path) -> FigureRecipe:
 def _check_axis(name: str, values: tuple[float, ...], allowed: Range) -> None:
     count = len(values)
     if not 1 <= count <= MAX_VALUES or not all(each in allowed for each in values) or len(set(values)) != count:
-        told = ", ".join(map(shown, values[:MAX_VALUES]))
+        told = ", ".join(map(format_value, values[:MAX_VALUES]))
         raise RecipeError(f"{name} must be 1 to {MAX_VALUES} different numbers in {allowed}, not {told or 'none'}")

@@ -1,13 +1,14 @@
-"""Builds a gallery memory (Sec. 3.2): every gallery image encoded once at keep rate 1, resumable at any batch.
+"""Build a gallery memory (Sec. 3.2): every gallery image encoded once at keep rate 1; a build resumes at any batch.
 
-Work is done in `<directory>.partial` and renamed at the end, so that a memory is either whole or not there. There every
-shard of images has three files, which one process alone writes:
+The build works in `<directory>.partial`, which is renamed at the end, so that a gallery memory is either complete or
+absent. In it, every shard of images has three files, written by a single process:
 
-    tokens-00000.npy  as it stays
+    tokens-00000.npy  the final file
     rows-00000.npy    cls, features and the tokens' CRC-32 of every image; merged at the end
-    done-00000.json   how many images of the shard are on the disk, and the CRC-32 of their rows
+    done-00000.json   how many images of the shard are stored on disk, and the CRC-32 of their rows
 
-Batches begin anew with every shard: its bytes depend neither on the number of processes nor on where a build stopped.
+Batches start afresh with every shard, so its bytes depend neither on the number of processes nor on where a build
+stopped.
 """
 
 from __future__ import annotations
@@ -48,13 +49,13 @@ from fpc_core.gallery.memory import (
 from fpc_core.gallery.partial_files import (
     LOCK,
     RowWriter,
+    build_lock,
     done_file,
-    locked,
     move_into_place,
-    progress_of,
     remove_replaced,
     row_file,
     row_type,
+    shard_progress,
 )
 from fpc_core.gallery.token_store import (
     BUILD_COMMAND,
@@ -70,7 +71,7 @@ from fpc_core.runtime import distributed
 
 BATCH_SIZE = 32
 SHARD_IMAGES = 4096
-MOST_SHARDS = 512  # all stay open while a memory is in use, and a process may have about a thousand files open
+MAX_NEW_SHARDS = 512  # all stay open while the gallery memory is in use; a process may open about a thousand files
 PLAN = "plan.json"
 
 
@@ -84,9 +85,19 @@ def build_memory(
     shard_images: int = SHARD_IMAGES,
     progress: Callable[[int, int], None] | None = None,
 ) -> GalleryMemory:
-    """`build_steps` to their end. progress: called with the images done and their total."""
-    made = build_steps(model, records, root, directory, batch_size=batch_size, shard_images=shard_images)
-    with closing(made) as steps:
+    """Run `build_steps` to the end.
+
+    Args:
+        model: See `build_steps`; so are the arguments not listed here.
+        records: Images of the gallery.
+        root: Folder that the paths of `records` are relative to.
+        directory: Where the gallery memory is stored.
+        batch_size: Images encoded at a time.
+        shard_images: Images in a file of tokens.
+        progress: Called with the number of images done and their total.
+    """
+    build = build_steps(model, records, root, directory, batch_size=batch_size, shard_images=shard_images)
+    with closing(build) as steps:
         while True:
             try:
                 done = next(steps)
@@ -107,25 +118,41 @@ def build_steps(
     shard_images: int = SHARD_IMAGES,
     allowed: Sequence[Path] = (),
 ) -> Generator[int, None, GalleryMemory]:
-    """Encode `records` (paths relative to `root`) at keep rate 1 into `directory`; returns the memory, opened.
+    """Encode a gallery at keep rate 1, and return the gallery memory, opened.
 
-    Yields the images done, at first those of an earlier build that was interrupted: it goes on after the last whole
-    batch and ends with the same bytes as an uninterrupted one. A memory that is up to date and of which every row is
-    what was written is opened as it is. Cameras are passed to the model if every record has one. Under torchrun every
-    process makes these calls and takes its share of the shards; on several machines `directory` is one they share.
-    allowed: real folders in which every image must lie, links resolved; empty for no such bound.
-    Raises GalleryMemoryError, also where the disk is full or may not be written to, or ImageError for an image.
+    An interrupted build resumes after its last complete batch and ends with the same bytes as an uninterrupted one. A
+    gallery memory that is up to date and undamaged is opened as it is. Cameras are passed to the model if every record
+    has one. Under torchrun every process calls this and encodes its share of the shards; with several machines
+    `directory` must be shared.
+
+    Args:
+        model: The model.
+        records: Images of the gallery.
+        root: Folder that the paths of `records` are relative to.
+        directory: Where the gallery memory is stored.
+        batch_size: Images encoded at a time.
+        shard_images: Images in a file of tokens.
+        allowed: Real folders in which every image must be, links resolved; empty for no restriction.
+
+    Yields:
+        The number of images done, starting with those of the interrupted build.
+
+    Raises:
+        GalleryMemoryError: The arguments are invalid, or the disk is full or not writable.
+        ImageError: An image cannot be decoded.
     """
     directory, root = Path(directory), Path(root)
     if not records or batch_size < 1 or shard_images < 1:
         raise GalleryMemoryError(
-            f"a memory needs images ({len(records)}), a batch size ({batch_size}) and a shard ({shard_images}) of at "
-            "least 1"
+            f"the number of images, batch_size and shard_images must be at least 1, got {len(records)}, {batch_size} "
+            f"and {shard_images}"
         )
-    if len(records) > MOST_SHARDS * shard_images:
-        least = -(-len(records) // MOST_SHARDS)
-        raise GalleryMemoryError(f"{len(records)} images need shards of at least {least} images, not {shard_images}")
-    job = _Job(
+    if len(records) > MAX_NEW_SHARDS * shard_images:
+        smallest = -(-len(records) // MAX_NEW_SHARDS)
+        raise GalleryMemoryError(
+            f"shard_images must be at least {smallest} for {len(records)} images, got {shard_images}"
+        )
+    build = _Build(
         directory.with_name(directory.name + PARTIAL),
         model,
         tuple(records),
@@ -141,61 +168,76 @@ def build_steps(
         ),
         tuple(allowed),
     )
-    first, training = distributed.rank() == 0, model.training
+    is_first, training = distributed.rank() == 0, model.training
     model.eval()
     try:
-        if distributed.broadcast_from_rank0(first and not _is_up_to_date(directory, job.plan.fingerprint)):
-            job.partial.mkdir(parents=True, exist_ok=True)
-            with locked(job.partial) if first else nullcontext():
-                shards = distributed.broadcast_from_rank0(job.begin() if first else [])
-                yield job.done()
+        if distributed.broadcast_from_rank0(is_first and not _is_up_to_date(directory, build.plan.fingerprint)):
+            build.partial.mkdir(parents=True, exist_ok=True)
+            with build_lock(build.partial) if is_first else nullcontext():
+                shards = distributed.broadcast_from_rank0(build.begin() if is_first else [])
+                yield build.done()
                 for number in shards[distributed.rank() :: distributed.world_size()]:
-                    with closing(job.fill(number)) as batches:
+                    with closing(build.fill(number)) as batches:
                         for _ in batches:
-                            yield job.done()
+                            yield build.done()
                 distributed.barrier()
-                if first:
-                    job.finish()
-                    move_into_place(job.partial, directory)
+                if is_first:
+                    build.finish()
+                    move_into_place(build.partial, directory)
                 distributed.barrier()
-        elif first:
+        elif is_first:
             remove_replaced(directory)
     except UnusableFileError as error:
         raise GalleryMemoryError(str(error)) from error
     except OSError as error:
         raise GalleryMemoryError(
-            f"cannot write the gallery memory {directory}: {error.strerror or error}; make room or choose another place"
+            f"cannot write the gallery memory {directory}: {error.strerror or error}; free disk space or choose "
+            "another folder"
         ) from error
     finally:
         model.train(training)
-    return open_memory(directory, expect=job.plan.fingerprint, records=records)
+    return open_memory(directory, expect=build.plan.fingerprint, records=records)
 
 
 def images_done(
-    directory: Path | str, made_from: Fingerprint, batch_size: int = BATCH_SIZE, shard_images: int = SHARD_IMAGES
+    directory: Path | str, provenance: Fingerprint, batch_size: int = BATCH_SIZE, shard_images: int = SHARD_IMAGES
 ) -> int:
-    """How many images an interrupted build of this very memory has done; 0 where there is none to go on with."""
+    """Return how many images an interrupted build of this gallery memory has encoded; 0 if there is none to resume.
+
+    Args:
+        directory: Where the gallery memory would be stored.
+        provenance: What it would be built from.
+        batch_size: As for `build_steps`.
+        shard_images: As for `build_steps`.
+    """
     partial = Path(directory).with_name(Path(directory).name + PARTIAL)
-    whole = read_json(partial / MANIFEST)  # but for its place
-    told = whole or read_json(partial / PLAN) or {}
-    asked = {"fingerprint": asdict(made_from), "batch_size": batch_size, "shard_images": shard_images}
-    if {**told, **asked} != told:
+    complete = read_json(partial / MANIFEST)  # finished, but not moved to its folder yet
+    stored = complete or read_json(partial / PLAN) or {}
+    requested = {"fingerprint": asdict(provenance), "batch_size": batch_size, "shard_images": shard_images}
+    if {**stored, **requested} != stored:
         return 0
-    images = told.get("images")
-    if type(images) is not int or not 0 < images <= MOST_SHARDS * shard_images:
+    images = stored.get("images")
+    if type(images) is not int or not 0 < images <= MAX_NEW_SHARDS * shard_images:
         return 0
-    done = images if whole else sum(progress_of(partial, number)[0] for number in range(-(-images // shard_images)))
+    done = (
+        images if complete else sum(shard_progress(partial, number)[0] for number in range(-(-images // shard_images)))
+    )
     return min(images, done)
 
 
 def memory_bytes(config: ModelConfig, images: int) -> int:
-    """Bytes on disk of the arrays of a memory of so many images."""
+    """Return the size of the arrays of a gallery memory on disk, in bytes.
+
+    Args:
+        config: Architecture of the model.
+        images: Number of images.
+    """
     return images * (TOKEN_TYPE.itemsize * config.patches * config.width + row_type(config.width).itemsize)
 
 
 @dataclass(frozen=True, eq=False)
-class _Job:
-    """One build: what of what goes where. plan: the manifest but for the files."""
+class _Build:
+    """One build. `plan` is the manifest without the files."""
 
     partial: Path
     model: FPC
@@ -209,17 +251,20 @@ class _Job:
         return GalleryEncoder(self.model)
 
     def begin(self) -> list[int]:
-        """Leave what an earlier build of the same has done, delete all else; the shards that are to be filled."""
+        """Return the numbers of the shards to fill.
+
+        What an earlier build of the same gallery memory has done is kept, everything else is deleted.
+        """
         plan = json.loads(json.dumps(self.plan.to_json()))
-        found = read_json(self.partial / PLAN) or read_json(self.partial / MANIFEST) or {}
-        if {**found, "files": {}} != plan:
+        stored = read_json(self.partial / PLAN) or read_json(self.partial / MANIFEST) or {}
+        if {**stored, "files": {}} != plan:
             for leftover in self.partial.iterdir():
                 if leftover.name != LOCK:
                     leftover.unlink()
-            wanted, free = memory_bytes(self.model.config, len(self.records)), shutil.disk_usage(self.partial).free
-            wanted += len(self.records) * row_type(self.plan.channels).itemsize  # there twice while they are merged
-            if wanted > free:
-                text = f"it takes {wanted / 1e6:,.1f} MB and the disk has {free / 1e6:,.1f} MB left"
+            needed, free = memory_bytes(self.model.config, len(self.records)), shutil.disk_usage(self.partial).free
+            needed += len(self.records) * row_type(self.plan.channels).itemsize  # stored twice while they are merged
+            if needed > free:
+                text = f"it needs {needed / 1e6:,.1f} MB and the disk has {free / 1e6:,.1f} MB left"
                 raise OSError(errno.ENOSPC, text, str(self.partial))
             write_json(self.partial / PLAN, plan)
         if (self.partial / MANIFEST).is_file():
@@ -227,16 +272,16 @@ class _Job:
         return [number for number in range(self.plan.shards) if not self._is_full(number)]
 
     def done(self) -> int:
-        """Images on the disk, of all processes."""
+        """Return the number of images stored by all processes."""
         if (self.partial / MANIFEST).is_file():
             return len(self.records)
-        return sum(progress_of(self.partial, number)[0] for number in range(self.plan.shards))
+        return sum(shard_progress(self.partial, number)[0] for number in range(self.plan.shards))
 
     def fill(self, number: int) -> Generator[None, None, None]:
-        """Encode what is missing in one shard, batch by batch."""
+        """Encode the missing images of one shard, batch by batch."""
         config, records, size = self.model.config, self._shard(number), self.plan.batch_size
         with_cameras = all(record.camera != NO_CAMERA for record in self.records)
-        done, checksum = progress_of(self.partial, number)
+        done, checksum = shard_progress(self.partial, number)
         batches = [records[start : start + size] for start in range(done, len(records), size)]
         token_path, row_path = self.partial / token_file(number), self.partial / row_file(number)
         with (
@@ -260,7 +305,7 @@ class _Job:
                 yield
 
     def finish(self) -> None:
-        """Merge what is small and write the manifest; afterwards it is a whole memory but for its place."""
+        """Merge the rows and write the manifest: the folder is then complete and only has to be moved."""
         numbers = range(self.plan.shards)
         if not (self.partial / MANIFEST).is_file():
             for number in numbers:
@@ -279,8 +324,7 @@ class _Job:
             }
             for number in numbers:
                 files[token_file(number)] = (self.partial / token_file(number)).stat().st_size, None
-            told = self.plan.to_json() | {"files": files}
-            write_json(self.partial / MANIFEST, told)
+            write_json(self.partial / MANIFEST, self.plan.to_json() | {"files": files})
         for name in (*map(row_file, numbers), *map(done_file, numbers), PLAN):
             (self.partial / name).unlink(missing_ok=True)
 
@@ -289,54 +333,54 @@ class _Job:
         return self.records[number * size : (number + 1) * size]
 
     def _is_full(self, number: int) -> bool:
-        return progress_of(self.partial, number)[0] == len(self._shard(number))
+        return shard_progress(self.partial, number)[0] == len(self._shard(number))
 
     def _check(self, number: int) -> None:
-        """Raises GalleryMemoryError for a shard whose files are not as they were written; it is then begun anew."""
+        """Raise GalleryMemoryError if the files of a shard are damaged, after marking it to be encoded again."""
         try:
             tokens, rows = (map_array(self.partial / name) for name in (token_file(number), row_file(number)))
             as_written = len(tokens) == len(rows) == len(self._shard(number))
-            as_written &= (len(rows), zlib.crc32(rows.tobytes())) == progress_of(self.partial, number)
+            as_written &= (len(rows), zlib.crc32(rows.tobytes())) == shard_progress(self.partial, number)
         except (OSError, ValueError):
             as_written = False
         if not as_written:
             (self.partial / done_file(number)).unlink(missing_ok=True)
             raise GalleryMemoryError(
-                f"shard {number} of {self.partial} was damaged during the build; go on with: {BUILD_COMMAND}"
+                f"shard {number} of {self.partial} was damaged during the build; resume with: {BUILD_COMMAND}"
             )
 
     def _decoded(self, batches: Sequence[Sequence[ImageRecord]]) -> Generator[list[np.ndarray], None, None]:
-        """The images of every batch at the model's size; the next one is decoded while this one is encoded."""
+        """Yield the images of every batch at the model's size; the next batch is decoded while this one is encoded."""
 
         def read(record: ImageRecord) -> np.ndarray:
             pixels = decode_image(self.root / record.path, allowed=self.allowed)
             return resize_image(pixels, self.model.config.image_size)
 
         with ThreadPoolExecutor(max(1, (os.cpu_count() or 1) // 2), thread_name_prefix="decode") as pool:
-            ahead: list[Future[np.ndarray]] = []
+            following: list[Future[np.ndarray]] = []
             try:
                 for batch in batches:
-                    here, ahead = ahead, [pool.submit(read, record) for record in batch]
-                    if here:
-                        yield [future.result() for future in here]
-                yield [future.result() for future in ahead]
+                    current, following = following, [pool.submit(read, record) for record in batch]
+                    if current:
+                        yield [future.result() for future in current]
+                yield [future.result() for future in following]
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _is_up_to_date(directory: Path, made_from: Fingerprint) -> bool:
-    """False also for a stale or damaged memory, which stays in place until the new one is whole.
+def _is_up_to_date(directory: Path, provenance: Fingerprint) -> bool:
+    """Whether `directory` is a gallery memory of this provenance without damage.
 
-    Raises GalleryMemoryError for something else than a memory.
+    A stale or damaged one stays in use until the new one is complete. Raises GalleryMemoryError for any other content.
     """
     if (directory / MANIFEST).is_file():
         try:
-            tokens = open_memory(directory, expect=made_from).tokens
+            tokens = open_memory(directory, expect=provenance).tokens
             if isinstance(tokens, TokenShards):
                 tokens.verify()
         except GalleryMemoryError:
             return False
         return True
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-        raise GalleryMemoryError(f"{directory} holds something else than a gallery memory; name another directory")
+        raise GalleryMemoryError(f"{directory} is not empty and is not a gallery memory; choose another directory")
     return False

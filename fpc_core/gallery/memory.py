@@ -1,16 +1,16 @@
-"""The gallery memory (Sec. 3.2): every gallery image encoded once, without dropping, and kept on disk.
+"""The gallery memory (Sec. 3.2): every gallery image encoded once, without dropping, and stored on disk.
 
-A memory is a directory. G images, N patches of the full grid, C channels:
+A gallery memory is a directory. G images, N patches of the full grid, C channels:
 
     tokens-00000.npy ...  (<= shard_images, N, C) float16  patch tokens in shards, never read whole
     cls.npy               (G, C) float32                   [cls] tokens
     features.npy          (G, C) float32                   global features after the BNNeck
     sums.npy              (G,) uint32                      CRC-32 of every image's tokens
-    records.json          what every row is
+    records.json          the image of every row
     manifest.json         written last: format, shapes, fingerprint, sizes of all files, CRC-32 of all but the tokens
 
-It is bound to the weights, the settings and the image files it was made from. Files are told by path, size and camera:
-hashing their content as well would read the whole gallery at every start.
+It is bound to the weights, the settings and the image files it was built from. Image files are identified by path, size
+and camera: hashing their content as well would read the whole gallery at every start.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from fpc_core.model.checkpoint import weights_fingerprint
 from fpc_core.model.fpc import FPC
 
 FORMAT = 2
-PARTIAL = ".partial"  # what a folder's name ends with while its memory is being built
+PARTIAL = ".partial"  # suffix of the folder in which a gallery memory is being built
 ARRAYS = ("cls", "features", "sums")
 RECORDS = "records.json"
 MANIFEST = "manifest.json"
@@ -58,38 +58,51 @@ MAX_SHARDS = 4_096  # a build makes 512 at most
 _MAX_HEADER = 4_096  # bytes before the numbers of an .npy file; ours has 128
 _RECORD_BYTES = 32_768  # of one image in records.json: the longest path, escaped
 _TYPES = {"cls": np.dtype("<f4"), "features": np.dtype("<f4"), "sums": np.dtype("<u4")}
-_BLOCK = 65_536  # rows made unit vectors at once
+_BLOCK = 65_536  # rows normalised at a time
 
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """What a memory was made from, each a SHA-256 in hex."""
+    """What a gallery memory was built from, each part a SHA-256 in hex."""
 
     weights: str
     settings: str
     files: str
 
     def differences(self, other: Fingerprint) -> list[str]:
-        """Which of the three differ, by name."""
+        """Return the names of the parts that differ."""
         return [each.name for each in fields(self) if getattr(self, each.name) != getattr(other, each.name)]
 
 
 def fingerprint(model: FPC, records: Sequence[ImageRecord], root: Path) -> Fingerprint:
-    """`fingerprint_of` this model."""
+    """Return `fingerprint_of` the weights and config of a model.
+
+    Args:
+        model: The model.
+        records: Images of the gallery.
+        root: Folder that the paths of `records` are relative to.
+    """
     return fingerprint_of(weights_fingerprint(model), model.config, records, root)
 
 
 def fingerprint_of(weights: str, config: ModelConfig, records: Sequence[ImageRecord], root: Path) -> Fingerprint:
-    """The fingerprint of the memory that a model would make of these images. Opens none of them.
+    """Return the fingerprint of the gallery memory that a model would build from these images. No image is opened.
 
-    weights: `weights_fingerprint` of the model. Raises GalleryMemoryError for an image that is not there.
+    Args:
+        weights: `weights_fingerprint` of the model.
+        config: Architecture of the model.
+        records: Images of the gallery.
+        root: Folder that the paths of `records` are relative to.
+
+    Raises:
+        GalleryMemoryError: An image does not exist.
     """
     listing = []
     for record in records:
         try:
-            size = os.stat(os.path.join(root, record.path)).st_size  # pathlib's way takes seconds for half a million
+            size = os.stat(os.path.join(root, record.path)).st_size  # pathlib takes seconds for half a million files
         except OSError as error:
-            raise GalleryMemoryError(f"{root / record.path} is not there; restore it or its dataset") from error
+            raise GalleryMemoryError(f"{root / record.path} does not exist; restore it or its dataset") from error
         listing.append([record.path.as_posix(), size, record.identity, record.camera])
     settings = {"format": FORMAT, "model": asdict(config), "prune": asdict(NO_PRUNING)}
     return Fingerprint(weights, _digest(settings), _digest(listing))
@@ -97,10 +110,15 @@ def fingerprint_of(weights: str, config: ModelConfig, records: Sequence[ImageRec
 
 @dataclass(frozen=True, eq=False)
 class GalleryMemory:
-    """The encoded gallery. Row g of every array and `records[g]` are the same image.
+    """The encoded gallery. Row g of every array and `records[g]` belong to the same image.
 
-    cls: (G, C) float32.  tokens: (G, N, C), left on the disk where the memory was opened from there; any float array in
-    RAM will do.  features: (G, C) float32, after the BNNeck.  grid: rows and columns, N = rows * columns.
+    Attributes:
+        cls: (G, C) float32 `[cls]` tokens.
+        tokens: (G, N, C) patch tokens; `TokenShards` reads them from disk, any float array in RAM works too.
+        features: (G, C) float32, after the BNNeck.
+        records: The G images.
+        grid: Rows and columns of the patch grid; N = rows * columns.
+        fingerprint: What it was built from, if known.
     """
 
     cls: np.ndarray
@@ -112,47 +130,66 @@ class GalleryMemory:
 
     def __post_init__(self) -> None:
         images, channels = self.cls.shape
-        wanted = {"tokens": (images, self.grid[0] * self.grid[1], channels), "features": (images, channels)}
-        for name, shape in wanted.items():
+        expected = {"tokens": (images, self.grid[0] * self.grid[1], channels), "features": (images, channels)}
+        for name, shape in expected.items():
             if getattr(self, name).shape != shape:
-                raise ValueError(f"{name} must have shape {shape}, not {getattr(self, name).shape}")
+                raise ValueError(f"{name} must have shape {shape}, got {getattr(self, name).shape}")
         if len(self.records) != images:
-            raise ValueError(f"{images} images need as many records, not {len(self.records)}")
+            raise ValueError(f"{images} images need as many records, got {len(self.records)}")
 
     def __len__(self) -> int:
         return len(self.cls)
 
     @cached_property
     def unit_cls(self) -> np.ndarray:
-        """(G, C) float32, L2-normalised, in RAM."""
+        """`cls`, L2-normalised, in RAM."""
         return _unit_rows(self.cls)
 
     @cached_property
     def unit_features(self) -> np.ndarray:
-        """(G, C) float32, L2-normalised, in RAM."""
+        """`features`, L2-normalised, in RAM."""
         return _unit_rows(self.features)
 
     def patches(self, rows: np.ndarray | Sequence[int], device: torch.device | str | None = None) -> Tensor:
-        """Patch tokens of S images in the order of `rows`: contiguous float32 (S, N, C) on `device` (default CPU).
+        """Return the patch tokens of S images.
 
-        Raises GalleryMemoryError for tokens that are not those that were written.
+        Args:
+            rows: (S,) rows, in any order.
+            device: Where the tensor is placed; the CPU by default.
+
+        Returns:
+            (S, N, C) contiguous float32, in the order of `rows`.
+
+        Raises:
+            GalleryMemoryError: The stored tokens are damaged.
         """
-        tokens = torch.from_numpy(np.ascontiguousarray(self.tokens[self.known_rows(rows)]))
-        return (tokens if device is None else tokens.to(device)).float()  # converted where it is used: half the copy
+        tokens = torch.from_numpy(np.ascontiguousarray(self.tokens[self.checked_rows(rows)]))
+        return (tokens if device is None else tokens.to(device)).float()  # converted on the device: half the transfer
 
-    def known_rows(self, rows: np.ndarray | Sequence[int]) -> np.ndarray:
-        """`rows` as (S,) int64. Raises ValueError where one is not of this memory."""
-        wanted = np.asarray(rows, dtype=np.int64)
-        if wanted.ndim != 1 or (wanted.size and not 0 <= wanted.min() <= wanted.max() < len(self)):
-            raise ValueError(f"rows must be a list of numbers in 0..{len(self) - 1}, not {rows}")
-        return wanted
+    def checked_rows(self, rows: np.ndarray | Sequence[int]) -> np.ndarray:
+        """Return `rows` as (S,) int64.
+
+        Raises:
+            ValueError: A row is out of range.
+        """
+        indices = np.asarray(rows, dtype=np.int64)
+        if indices.ndim != 1 or (indices.size and not 0 <= indices.min() <= indices.max() < len(self)):
+            raise ValueError(f"rows must be a list of numbers in 0..{len(self) - 1}, got {rows}")
+        return indices
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a memory says of itself. batch_size: it was encoded with; another one may round differently.
+    """Content of manifest.json.
 
-    files: of every file but the manifest its size in bytes and, but for tokens, its CRC-32.
+    Attributes:
+        fingerprint: What the gallery memory was built from.
+        images: Number of images.
+        grid: Rows and columns of the patch grid.
+        channels: C.
+        shard_images: Images in each file of tokens but the last.
+        batch_size: Batch size of the encoder; another one may round differently.
+        files: Size in bytes of every other file, and its CRC-32 (None for tokens).
     """
 
     fingerprint: Fingerprint
@@ -165,47 +202,52 @@ class Manifest:
 
     @property
     def shards(self) -> int:
-        """How many files the tokens are in."""
+        """Number of files of tokens."""
         return -(-self.images // self.shard_images)
 
     def to_json(self) -> dict[str, Any]:
-        """What manifest.json holds."""
+        """Return the content of manifest.json."""
         return {"format": FORMAT, **asdict(self)}
 
 
 def open_memory(
     directory: Path | str, *, expect: Fingerprint | None = None, records: Sequence[ImageRecord] | None = None
 ) -> GalleryMemory:
-    """Open a memory. The tokens are not read; everything else is, and held against its checksum.
+    """Open a gallery memory. Everything but the tokens is read and checked against its checksum.
 
-    expect: what it must have been made from (see `fingerprint`).  records: the images that `expect` tells of; the
-    memory's own list is the same then, and for half a million images not reading it saves seconds.
-    Raises GalleryMemoryError, which names the remedy, for a memory that is missing, unfinished, truncated, damaged, of
-    another format, or made from anything else.
+    Args:
+        directory: Its folder.
+        expect: What it must have been built from (see `fingerprint`).
+        records: The images that `expect` describes. They equal the stored list then, and not reading it saves seconds
+            for half a million images.
+
+    Raises:
+        GalleryMemoryError: It is missing, unfinished, truncated, damaged, of another format, or was built from
+            something else; the message says how to fix it.
     """
     directory = Path(directory)
     manifest = _read_manifest(directory)
     if expect and records and manifest.images != len(records) and manifest.fingerprint == expect:
-        raise _unusable(directory, f"is damaged: it holds {manifest.images:,} images instead of {len(records):,}")
+        raise _unusable(directory, f"is damaged: it has {manifest.images:,} images instead of {len(records):,}")
     if expect and (differences := manifest.fingerprint.differences(expect)):
         names = {"weights": "weights or precision", "settings": "model settings", "files": "image files"}
         others = " and ".join(f"other {names[each]}" for each in differences)
-        raise _unusable(directory, f"was made from {others} than those in use")
+        raise _unusable(directory, f"was built from {others} than those in use")
     for name, (size, _) in manifest.files.items():
         path = directory / name
         if not path.is_file():
             raise _unusable(directory, f"lacks {name}")
-        if (held := path.stat().st_size) != size:
-            raise _unusable(directory, f"is damaged: {name} has {held:,} bytes instead of {size:,}")
+        if (actual := path.stat().st_size) != size:
+            raise _unusable(directory, f"is damaged: {name} has {actual:,} bytes instead of {size:,}")
     try:
-        with ThreadPoolExecutor() as pool:  # checksums leave the interpreter to others
-            sums = {name: told for name, (_, told) in manifest.files.items() if told is not None}
-            for name, found in zip(sums, pool.map(lambda name: file_checksum(directory / name), sums), strict=True):
-                if found != sums[name]:
-                    raise _unusable(directory, f"is damaged: {name} does not hold what was written")
+        with ThreadPoolExecutor() as pool:  # Checksums release the GIL.
+            sums = {name: checksum for name, (_, checksum) in manifest.files.items() if checksum is not None}
+            for name, actual in zip(sums, pool.map(lambda name: file_checksum(directory / name), sums), strict=True):
+                if actual != sums[name]:
+                    raise _unusable(directory, f"is damaged: {name} has changed since it was written")
         arrays = {name: map_array(directory / f"{name}.npy") for name in ARRAYS}
         if {name: array.dtype for name, array in arrays.items()} != _TYPES:
-            raise _unusable(directory, f"is damaged: {', '.join(ARRAYS)} hold other numbers than were written")
+            raise _unusable(directory, f"is damaged: {', '.join(ARRAYS)} have other dtypes than were written")
         shape = (manifest.images, manifest.grid[0] * manifest.grid[1], manifest.channels)
         paths = [directory / token_file(number) for number in range(manifest.shards)]
         return GalleryMemory(
@@ -223,10 +265,10 @@ def open_memory(
 
 
 def read_fingerprint(directory: Path) -> Fingerprint:
-    """Return what a memory says it was made from; nothing but its manifest is read.
+    """Return what a gallery memory was built from; only its manifest is read.
 
     Raises:
-        GalleryMemoryError: For a memory that is missing, unfinished, of another format, or whose manifest is damaged.
+        GalleryMemoryError: It is missing, unfinished, of another format, or its manifest is damaged.
     """
     return _read_manifest(directory).fingerprint
 
@@ -234,31 +276,31 @@ def read_fingerprint(directory: Path) -> Fingerprint:
 def _read_manifest(directory: Path) -> Manifest:
     if not directory.is_dir():
         unfinished = directory.with_name(directory.name + PARTIAL).is_dir()
-        why = "was not finished; go on with" if unfinished else "is not there; build it with"
+        why = "is unfinished; resume its build with" if unfinished else "does not exist; build it with"
         raise GalleryMemoryError(f"the gallery memory {directory} {why}: {BUILD_COMMAND}")
     try:
-        told = read_bounded_json(directory / MANIFEST)
+        content = read_bounded_json(directory / MANIFEST)
     except UnusableFileError as error:
         raise _unusable(directory, f"cannot be read: {error}") from error
     except (OSError, ValueError):
-        told = None
-    if not isinstance(told, dict) or not told or "format" not in told:
+        content = None
+    if not isinstance(content, dict) or not content or "format" not in content:
         raise GalleryMemoryError(
-            f"{directory} is not a gallery memory; name another folder or build one: {BUILD_COMMAND}"
+            f"{directory} is not a gallery memory; choose another folder or build one: {BUILD_COMMAND}"
         )
-    if told.pop("format") != FORMAT:
+    if content.pop("format") != FORMAT:
         raise _unusable(directory, f"has another format than {FORMAT}, which this program reads")
     try:
-        told["fingerprint"] = Fingerprint(**told["fingerprint"])
-        rows, columns = told["grid"]
-        told["grid"] = (int(rows), int(columns))
-        told["files"] = {str(name): (int(size), told_sum) for name, (size, told_sum) in told["files"].items()}
-        manifest = Manifest(**told)
+        content["fingerprint"] = Fingerprint(**content["fingerprint"])
+        rows, columns = content["grid"]
+        content["grid"] = (int(rows), int(columns))
+        content["files"] = {str(name): (int(size), checksum) for name, (size, checksum) in content["files"].items()}
+        manifest = Manifest(**content)
         _check_numbers(manifest)
         others = {*(f"{name}.npy" for name in ARRAYS), RECORDS}
         tokens = set(map(token_file, range(len(manifest.files) - len(others))))
         if len(tokens) != manifest.shards or set(manifest.files) != others | tokens:
-            raise ValueError("other files than it needs")
+            raise ValueError("it lists other files than expected")
         _check_sizes(manifest)
     except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise _unusable(directory, f"is damaged: {MANIFEST} cannot be read ({error})") from error
@@ -266,33 +308,33 @@ def _read_manifest(directory: Path) -> Manifest:
 
 
 def _check_numbers(manifest: Manifest) -> None:
-    """Raises ValueError for numbers that no memory has."""
-    most = {
+    """Raise ValueError for numbers that no gallery memory has."""
+    limits = {
         "images": (manifest.images, MAX_IMAGES),
         "channels": (manifest.channels, MAX_CHANNELS),
         "rows of its grid": (manifest.grid[0], MAX_GRID),
         "columns of its grid": (manifest.grid[1], MAX_GRID),
         "shard_images": (manifest.shard_images, MAX_IMAGES),
     }
-    for name, (value, bound) in most.items():
-        if type(value) is not int or not 1 <= value <= bound:
-            raise ValueError(f"{name} must be in 1..{bound:,}, got {str(value)[:40]}")
+    for name, (value, limit) in limits.items():
+        if type(value) is not int or not 1 <= value <= limit:
+            raise ValueError(f"{name} must be in 1..{limit:,}, got {str(value)[:40]}")
     if manifest.shards > MAX_SHARDS:
         raise ValueError(f"it has {manifest.shards:,} files of tokens, the limit is {MAX_SHARDS:,}")
 
 
 def _check_sizes(manifest: Manifest) -> None:
-    """Raises ValueError for a file that is larger or smaller than its images need: its checksum would take for ever."""
+    """Raise ValueError for file sizes that do not fit the images; the checksum of a giant file would take too long."""
     images, row = manifest.images, manifest.grid[0] * manifest.grid[1] * manifest.channels * TOKEN_TYPE.itemsize
     vectors = images * manifest.channels * _TYPES["cls"].itemsize
-    needed = {"cls.npy": vectors, "features.npy": vectors, "sums.npy": images * _TYPES["sums"].itemsize}
+    expected = {"cls.npy": vectors, "features.npy": vectors, "sums.npy": images * _TYPES["sums"].itemsize}
     for number in range(manifest.shards):
-        needed[token_file(number)] = row * min(manifest.shard_images, images - number * manifest.shard_images)
-    for name, least in needed.items():
-        if not least <= manifest.files[name][0] <= least + _MAX_HEADER:
-            raise ValueError(f"{name} must have {least:,} bytes and a header, got {manifest.files[name][0]:,}")
+        expected[token_file(number)] = row * min(manifest.shard_images, images - number * manifest.shard_images)
+    for name, size in expected.items():
+        if not size <= manifest.files[name][0] <= size + _MAX_HEADER:
+            raise ValueError(f"{name} must have {size:,} bytes and a header, got {manifest.files[name][0]:,}")
     if not 0 <= manifest.files[RECORDS][0] <= _MAX_HEADER + images * _RECORD_BYTES:
-        raise ValueError(f"{RECORDS} has {manifest.files[RECORDS][0]:,} bytes, more than {images:,} images need")
+        raise ValueError(f"{RECORDS} has {manifest.files[RECORDS][0]:,} bytes, too many for {images:,} images")
 
 
 def _read_records(path: Path) -> tuple[ImageRecord, ...]:
@@ -305,18 +347,23 @@ def _unusable(directory: Path, why: str) -> GalleryMemoryError:
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """The object in a JSON file, None where there is no such file or object, or one that is too large."""
+    """Return the object in a JSON file; None if it is missing, invalid, too large or not an object."""
     try:
-        found = read_bounded_json(path)
+        content = read_bounded_json(path)
     except (OSError, ValueError):
         return None
-    return found if isinstance(found, dict) else None
+    return content if isinstance(content, dict) else None
 
 
 def write_json(path: Path, content: object) -> None:
-    """`atomic_write`, by one process alone."""
-    with atomic_write(path, exclusive=True) as place:
-        place.write_text(json.dumps(content), encoding="utf-8")
+    """Write a JSON file atomically; only one process may write it.
+
+    Args:
+        path: The file.
+        content: JSON values.
+    """
+    with atomic_write(path, exclusive=True) as partial:
+        partial.write_text(json.dumps(content), encoding="utf-8")
 
 
 def _digest(content: object) -> str:
@@ -325,7 +372,7 @@ def _digest(content: object) -> str:
 
 def _unit_rows(rows: np.ndarray) -> np.ndarray:
     values = np.array(rows, dtype=np.float32)
-    for start in range(0, len(values), _BLOCK):  # the norm needs as much again as its rows
+    for start in range(0, len(values), _BLOCK):  # The norm needs a copy of its rows.
         block = values[start : start + _BLOCK]
         block /= np.maximum(np.linalg.norm(block, axis=1, keepdims=True), 1e-12)
     return values

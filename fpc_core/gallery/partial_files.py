@@ -22,16 +22,23 @@ LOCK = ".lock"
 
 
 class RowWriter:
-    """An .npy file whose rows are written one batch after the other; on the disk when `write` returns."""
+    """Writes the rows of an .npy file batch by batch; they are on disk when `write` returns."""
 
     def __init__(self, path: Path, kind: np.dtype, shape: tuple[int, ...], done: int) -> None:
-        """done: rows that are there and stay; what follows them is written over."""
+        """Open the file.
+
+        Args:
+            path: The file.
+            kind: Type of a row's values.
+            shape: Shape of the array.
+            done: Number of rows that are kept; what follows them is overwritten.
+        """
         self._file = open_for_writing(path, keep=bool(done))
         self._kind = kind
-        form = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": shape}
+        header = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": shape}
         with ExitStack() as unfinished:
             unfinished.callback(self._file.close)
-            np.lib.format.write_array_header_1_0(self._file, form)
+            np.lib.format.write_array_header_1_0(self._file, header)
             self._file.seek(done * kind.itemsize * int(np.prod(shape[1:])), os.SEEK_CUR)
             unfinished.pop_all()
 
@@ -42,34 +49,47 @@ class RowWriter:
         self._file.close()
 
     def write(self, rows: np.ndarray) -> None:
+        """Append rows and wait until they are on disk."""
         self._file.write(np.ascontiguousarray(rows, self._kind).reshape(-1).view(np.uint8).data)
         self._file.flush()
         os.fsync(self._file.fileno())
 
 
 def row_type(channels: int) -> np.dtype:
-    """What of an image is merged at the end."""
+    """Return the type of the values that are merged at the end, for one image."""
     return np.dtype([("cls", "<f4", (channels,)), ("features", "<f4", (channels,)), ("sums", "<u4")])
 
 
 def row_file(number: int) -> str:
+    """Return the name of a shard's file of rows."""
     return f"rows-{number:05d}.npy"
 
 
 def done_file(number: int) -> str:
+    """Return the name of a shard's progress marker."""
     return f"done-{number:05d}.json"
 
 
-def progress_of(partial: Path, number: int) -> tuple[int, int]:
-    """Images of a shard that are on the disk, and the CRC-32 of their rows."""
+def shard_progress(partial: Path, number: int) -> tuple[int, int]:
+    """Return how many images of a shard are stored, and the CRC-32 of their rows.
+
+    Args:
+        partial: Folder of the build.
+        number: Number of the shard.
+    """
     marker = read_json(partial / done_file(number)) or {}
     done, checksum = marker.get("done"), marker.get("crc32")
     return (done, checksum) if type(done) is type(checksum) is int and 0 <= done <= MAX_IMAGES else (0, 0)
 
 
 def move_into_place(partial: Path, directory: Path) -> None:
-    """Put the whole new memory where the old one, if any, was. Killed in between, the next build only moves."""
-    (partial / LOCK).unlink(missing_ok=True)  # else a build killed after the move would leave it in the memory
+    """Replace `directory` by the finished build. If interrupted, the next build only repeats the move.
+
+    Args:
+        partial: Folder of the build.
+        directory: Where the gallery memory is stored.
+    """
+    (partial / LOCK).unlink(missing_ok=True)  # A build killed after the move must not leave it.
     sync_folder(partial)
     remove_replaced(directory)
     if directory.exists():
@@ -89,8 +109,12 @@ def _replaced(directory: Path) -> Path:
 
 
 @contextmanager
-def locked(partial: Path) -> Iterator[None]:
-    """Keep a second build out until the memory is moved. Raises GalleryMemoryError if one is at it."""
+def build_lock(partial: Path) -> Iterator[None]:
+    """Keep a second build out until the gallery memory is moved.
+
+    Raises:
+        GalleryMemoryError: Another build is running.
+    """
     if sys.platform == "win32":
         yield
         return
@@ -103,10 +127,10 @@ def locked(partial: Path) -> Iterator[None]:
 
 
 def sync_folder(folder: Path) -> None:
-    """The names in a folder are on the disk when it returns, where a system knows how (Windows does not)."""
+    """Flush the names in a folder to disk, on systems that can (Windows cannot)."""
     if sys.platform != "win32":
-        opened = os.open(folder, os.O_RDONLY)
+        descriptor = os.open(folder, os.O_RDONLY)
         try:
-            os.fsync(opened)
+            os.fsync(descriptor)
         finally:
-            os.close(opened)
+            os.close(descriptor)

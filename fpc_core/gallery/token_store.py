@@ -1,7 +1,7 @@
-"""Tokens of a gallery memory as they lie on disk: files of a fixed number of images, read row by row and checked.
+"""Tokens of a gallery memory on disk: files of a fixed number of images, read row by row and checked.
 
-No file is ever read whole. A row is what one image has: N x C float16, the last bytes of `tokens-*.npy` being rows, one
-after the other. Each has a CRC-32, held against it the first time the row is read: that finds flipped bits, rows of
+No file is ever read whole. A row is the tokens of one image, N x C float16; rows follow each other at the end of
+`tokens-*.npy`. Each has a CRC-32, which is checked the first time the row is read: it detects flipped bits, rows of
 another file and rows that were never written, and costs less than the read (benchmarks/memory.py).
 """
 
@@ -22,53 +22,69 @@ from fpc_core.io.bounded_files import open_descriptor, open_regular
 BUILD_COMMAND = "python -m fpc_core memory build --data DATASET --weights CHECKPOINT --memory MEMORY"
 TOKEN_TYPE = np.dtype("<f2")
 _READERS = 8  # threads that keep enough reads in flight for a cold solid-state disk
-_NO_WAIT = getattr(os, "RWF_NOWAIT", 0)  # of Linux
-_CHUNK = 1 << 22  # bytes read at once where a whole file is
-_turn = threading.Lock()
+_NO_WAIT = getattr(os, "RWF_NOWAIT", 0)  # Linux only
+_CHUNK = 1 << 22  # bytes read at a time where all rows of a file are read
+_seek_lock = threading.Lock()
 
 
 class GalleryMemoryError(ValueError):
-    """A gallery memory cannot be used; the message names what is wrong with it and the remedy."""
+    """A gallery memory cannot be used; the message says what is wrong and how to fix it."""
 
 
 def token_file(number: int) -> str:
-    """Name of the shard of this number."""
+    """Return the name of a shard's file of tokens."""
     return f"tokens-{number:05d}.npy"
 
 
 def file_checksum(path: Path) -> int:
-    """CRC-32 of a file's bytes. Raises OSError."""
-    found, buffer = 0, memoryview(bytearray(_CHUNK))
+    """Return the CRC-32 of a file's bytes.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    checksum, buffer = 0, memoryview(bytearray(_CHUNK))
     with open_regular(path) as file:
         while count := file.readinto(buffer):
-            found = zlib.crc32(buffer[:count], found)
-    return found
+            checksum = zlib.crc32(buffer[:count], checksum)
+    return checksum
 
 
 def row_checksums(rows: np.ndarray) -> np.ndarray:
-    """(S,) uint32: the CRC-32 of each of S rows (S, ...)."""
+    """Return the CRC-32 of each of S rows (S, ...) as (S,) uint32."""
     return np.array([zlib.crc32(np.ascontiguousarray(row).data) for row in rows], dtype="<u4")
 
 
 class TokenShards:
-    """(G, N, C) float16 tokens in files, to be indexed by rows: an int or a list of ints; reads only those.
+    """(G, N, C) float16 tokens in files; indexing with an int or a list of ints reads those rows only.
 
-    Rows the system has cached are read at once, the rest by a few threads. The wanted rows are large and lie far apart:
-    indexing a mapped file would fault them in page after page, and whole-row reads from several threads are many times
-    faster from a cold disk (benchmarks/memory.py). Cached rows gain nothing from threads, which wait for the
-    interpreter whenever another one computes. Files stay open: a memory replaced while in use goes on being read.
+    Rows in the system's cache are read at once, the others by a few threads. Rows are large and scattered: indexing a
+    mapped file would fault them in page by page, and whole-row reads from several threads are many times faster from a
+    cold disk (benchmarks/memory.py). Cached rows gain nothing from threads, which compete for the GIL. Files stay open,
+    so a gallery memory that is replaced while in use can still be read.
+
+    Attributes:
+        shape: (G, N, C).
+        dtype: float16.
     """
 
     def __init__(self, paths: Sequence[Path], shape: tuple[int, int, int], shard_images: int, sums: np.ndarray) -> None:
-        """paths: the files in order, each of `shard_images` rows but for the last.  sums: (G,) CRC-32 of every row.
+        """Open the files.
 
-        Raises GalleryMemoryError for a file that does not hold its rows, OSError for one that cannot be opened.
+        Args:
+            paths: The files in order, each of `shard_images` rows but the last.
+            shape: (G, N, C).
+            shard_images: Rows in a file.
+            sums: (G,) CRC-32 of every row.
+
+        Raises:
+            GalleryMemoryError: A file is too short for its rows.
+            OSError: A file cannot be opened.
         """
         self.shape, self.dtype = shape, TOKEN_TYPE
         self._paths, self._shard = tuple(paths), shard_images
         self._row = TOKEN_TYPE.itemsize * shape[1] * shape[2]
         self._sums = np.asarray(sums)
-        self._seen = np.zeros(shape[0], dtype=bool)  # rows whose checksum was right once
+        self._seen = np.zeros(shape[0], dtype=bool)  # rows whose checksum was verified
         self._files: list[int] = []
         self._starts: list[int] = []
         self._pool = ThreadPoolExecutor(_READERS, thread_name_prefix="gallery-memory")
@@ -78,29 +94,37 @@ class TokenShards:
             rows = min(shard_images, shape[0] - number * shard_images)
             self._starts.append(os.fstat(self._files[-1]).st_size - rows * self._row)
             if rows < 1 or self._starts[-1] < 0:
-                raise GalleryMemoryError(f"{path} does not hold {rows} images; build it again: {BUILD_COMMAND}")
+                raise GalleryMemoryError(f"{path} is too short for {rows} images; build it again: {BUILD_COMMAND}")
         if len(self._paths) * shard_images < shape[0]:
-            raise GalleryMemoryError(f"{shape[0]} images do not fit into {len(paths)} files of {shard_images}")
+            raise GalleryMemoryError(
+                f"{len(paths)} files of {shard_images} images are too few for {shape[0]} images; build it again: "
+                f"{BUILD_COMMAND}"
+            )
 
     def __len__(self) -> int:
         return self.shape[0]
 
     @property
     def nbytes(self) -> int:
-        """Of all tokens, in bytes."""
+        """Size of all tokens in bytes."""
         return self.shape[0] * self._row
 
     def __getitem__(self, rows: int | np.ndarray | Sequence[int]) -> np.ndarray:
-        """(S, N, C) in the order of `rows` (S,), or (N, C) of one.
+        """Return (S, N, C) in the order of `rows` (S,), or (N, C) for one row.
 
-        Raises GalleryMemoryError where a file has ended early or a row is not what was written.
+        Raises:
+            GalleryMemoryError: A file is truncated or a row is damaged.
         """
-        wanted = np.asarray(rows, dtype=np.int64)
-        found = self._read(np.atleast_1d(wanted))
-        return found if wanted.ndim else found[0]
+        indices = np.asarray(rows, dtype=np.int64)
+        tokens = self._read(np.atleast_1d(indices))
+        return tokens if indices.ndim else tokens[0]
 
     def verify(self) -> None:
-        """Read every row once. Raises GalleryMemoryError for the first that is damaged."""
+        """Read every row once.
+
+        Raises:
+            GalleryMemoryError: A row is damaged; the message names the first.
+        """
         step = max(1, _CHUNK // self._row)
         for start in range(0, len(self), step):
             self[np.arange(start, min(start + step, len(self)))]
@@ -109,43 +133,43 @@ class TokenShards:
         out = np.empty((len(rows), *self.shape[1:]), self.dtype)
         raw = out.reshape(len(rows), -1).view(np.uint8)
         order = np.argsort(rows, kind="stable")
-        missing = [place for place in order.tolist() if not self._cached(int(rows[place]), raw[place])]
-        if missing:  # handing them out one by one would cost more than reading a row
+        missing = [position for position in order.tolist() if not self._read_cached(int(rows[position]), raw[position])]
+        if missing:  # Submitting rows one by one would cost more than reading them.
 
-            def fill(places: Sequence[int]) -> None:
-                for place in places:
-                    self._wait_for(int(rows[place]), raw[place])
+            def fill(positions: Sequence[int]) -> None:
+                for position in positions:
+                    self._read_from_disk(int(rows[position]), raw[position])
 
             for _ in self._pool.map(fill, [part.tolist() for part in np.array_split(missing, _READERS)]):
                 pass
         return out
 
-    def _place(self, row: int) -> tuple[int, int]:
-        """The open file of a row, and where in it the row begins."""
+    def _location(self, row: int) -> tuple[int, int]:
+        """Return the file descriptor of a row, and the offset of the row in the file."""
         number, inside = divmod(row, self._shard)
         return self._files[number], self._starts[number] + inside * self._row
 
-    def _cached(self, row: int, raw: np.ndarray) -> bool:
-        """Fill in one row without waiting for the disk; False where that is not possible."""
+    def _read_cached(self, row: int, raw: np.ndarray) -> bool:
+        """Read a row without waiting for the disk; return False if that is not possible."""
         if not _NO_WAIT:
             return False
-        file, start = self._place(row)
+        file, start = self._location(row)
         try:
-            whole = os.preadv(file, [raw.data], start, _NO_WAIT) == self._row
-        except OSError:  # not cached, or a file system that cannot tell
+            complete = os.preadv(file, [raw.data], start, _NO_WAIT) == self._row
+        except OSError:  # The row is not cached, or the file system cannot tell.
             return False
-        if whole:
+        if complete:
             self._check(row, raw)
-        return whole
+        return complete
 
-    def _wait_for(self, row: int, raw: np.ndarray) -> None:
-        file, start = self._place(row)
+    def _read_from_disk(self, row: int, raw: np.ndarray) -> None:
+        file, start = self._location(row)
         view = raw.data
         while view:
             count = _read_at(file, view, start)
             if count == 0:
                 raise GalleryMemoryError(
-                    f"{self._paths[row // self._shard]} was cut short while in use; build it again: {BUILD_COMMAND}"
+                    f"{self._paths[row // self._shard]} was truncated while in use; build it again: {BUILD_COMMAND}"
                 )
             view, start = view[count:], start + count
         self._check(row, raw)
@@ -155,17 +179,17 @@ class TokenShards:
             return
         if zlib.crc32(raw.data) != self._sums[row]:
             raise GalleryMemoryError(
-                f"{self._paths[row // self._shard]} is damaged: the tokens of image {row} are not those that were "
+                f"{self._paths[row // self._shard]} is damaged: the tokens of image {row} have changed since they were "
                 f"written; build it again: {BUILD_COMMAND}"
             )
         self._seen[row] = True
 
 
 def _read_at(file: int, view: memoryview, start: int) -> int:
-    """Read bytes from `start` on into `view`; how many there were."""
+    """Read bytes from offset `start` into `view`; return their number."""
     if hasattr(os, "preadv"):
         return os.preadv(file, [view], start)
-    with _turn:  # a file has one position
+    with _seek_lock:  # A file has one position only.
         os.lseek(file, start, os.SEEK_SET)
         data = os.read(file, len(view))
     view[: len(data)] = data

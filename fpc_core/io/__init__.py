@@ -1,1 +1,1 @@
-"""Files that are written atomically, and settings as JSON."""
+"""Read and write files: atomic writes, bounded reads, and frozen dataclasses as JSON."""

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Write files atomically: a file is either complete or unchanged."""
 
 from __future__ import annotations
 
@@ -11,22 +11,24 @@ from pathlib import Path
 
 @contextmanager
 def atomic_write(path: Path, *, exclusive: bool = False) -> Iterator[Path]:
-    """A place beside `path` to write a file to; at the end it takes that name.
+    """Yield a temporary path beside `path` to write to; at the end it replaces `path`.
 
-    It is on the disk before, for power may fail at any time. Where the writing fails, nothing is left of it and `path`
-    is as it was.
+    The content is flushed to disk before the replacement, in case of a power failure. If writing fails, the temporary
+    file is deleted and `path` stays unchanged.
 
-    exclusive: no other process writes this file. The temporary file then has a fixed name, so that what a killed
-    process left is overwritten.
+    Args:
+        path: The file.
+        exclusive: Whether no other process writes this file. The temporary file then has a fixed name, so that
+            leftovers of a killed process are overwritten.
     """
-    own = "tmp" if exclusive else f"{os.getpid()}-{threading.get_ident()}"
-    temporary = path.with_name(f".{path.name}.{own}")
-    temporary.unlink(missing_ok=True)  # a pipe of that name would be waited for, a link would be followed
+    suffix = "tmp" if exclusive else f"{os.getpid()}-{threading.get_ident()}"
+    temporary = path.with_name(f".{path.name}.{suffix}")
+    temporary.unlink(missing_ok=True)  # Opening a pipe of that name would block, and a link would be followed.
     try:
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
     finally:
-        with suppress(OSError):  # it is gone, or never was
+        with suppress(OSError):  # It was moved, or never created.
             temporary.unlink()

@@ -1,8 +1,8 @@
-"""Open files that somebody else may have put there: regular files only, within bounds, inside the allowed folders.
+"""Open files that others may have written: regular files only, within size limits, inside the allowed folders.
 
-Every file that is read below a root (`fpc_core.workspace.allowed_roots`) is opened here. A named pipe is never waited
-for, a file that is
-too large is refused before it is read, and a link that leads out of the allowed folders is refused before it is opened.
+Every file below a root (`fpc_core.workspace.allowed_roots`) is opened here. Opening never waits for a named pipe, a
+file that is too large is refused before it is read, and a link out of the allowed folders is refused before it is
+opened.
 """
 
 from __future__ import annotations
@@ -20,31 +20,31 @@ from typing import IO, Any, cast
 
 import numpy as np
 
-MAX_JSON_BYTES = 1 << 20  # of dataset.json, manifest.json and their like; ours have at most 40 kB
-MAX_JSON_PARTS = 200_000  # objects, lists and values that such a file may hold: each takes up to 100 bytes of memory
+MAX_JSON_BYTES = 1 << 20  # of dataset.json, manifest.json and similar files; ours have at most 40 kB
+MAX_JSON_PARTS = 200_000  # objects, lists and values in such a file: each takes up to 100 bytes of memory
 MAX_ARRAYS = 1_000  # in one archive
 _READ = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOCTTY", 0)
-_NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # else opening a pipe waits until somebody writes to it
+_NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # otherwise opening a pipe waits for a writer
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_BYTE_RANGE = range(0xDC80, 0xDD00)  # what Python makes of the bytes of a file name that are not UTF-8
+_BYTE_RANGE = range(0xDC80, 0xDD00)  # how Python represents bytes of a file name that are not UTF-8
 
 
 class UnusableFileError(ValueError):
-    """A file cannot be used; the message names the file, what is wrong with it and the remedy."""
+    """A file cannot be used; the message names the file, the problem and the fix."""
 
 
 class OutsideRootsError(ValueError):
-    """A place is not below any root. The message is the same whether or not there is anything in that place."""
+    """A path is not below any root. The message does not reveal whether the path exists."""
 
 
 def is_text(name: str) -> bool:
-    """Return whether a file name can be shown and sent: valid Unicode, that is without lone surrogates."""
+    """Return whether a file name can be shown and sent: valid Unicode without lone surrogates."""
     return _SURROGATE.search(name) is None
 
 
 def escape_name(name: str) -> str:
-    """Return the name with what is not valid text written as escapes: `\\xff` for a byte, `\\ud800` for a surrogate."""
+    r"""Return a name with invalid text as escapes: `\\xff` for a byte, `\\ud800` for a surrogate."""
     return _SURROGATE.sub(_escape, name)
 
 
@@ -54,26 +54,26 @@ def _escape(match: re.Match[str]) -> str:
 
 
 def check_inside(path: Path, allowed: Sequence[Path], description: str) -> Path:
-    """Return the real path, every link resolved, after checking that it lies in an allowed folder.
+    """Check that a path is in an allowed folder, and return it with all links resolved.
 
     Args:
-        path: What is about to be opened or listed.
-        allowed: Real folders; empty where every place is allowed.
-        description: What messages call the path.
+        path: Path to be opened or listed.
+        allowed: Real folders; empty for no restriction.
+        description: Name of the path in messages.
 
     Raises:
-        OutsideRootsError: For a path that leads out of the allowed folders, or in a circle.
+        OutsideRootsError: The path leads out of the allowed folders, or is a loop of links.
     """
     if not allowed:
         return path
     try:
         real = path.resolve()
         inside = any(folder == real or folder in real.parents for folder in allowed)
-    except (OSError, RuntimeError):  # a loop of links
+    except (OSError, RuntimeError):  # The path is a loop of links.
         inside = False
     if not inside:
         raise OutsideRootsError(
-            f"{escape_name(description)} is a link to a place that this app may not read; put the files there "
+            f"{escape_name(description)} is a link to a folder that this app may not read; replace it by the files "
             "themselves"
         )
     return real
@@ -87,24 +87,21 @@ def open_regular(
     description: str = "",
     remedy: str = "restore or delete it",
 ) -> io.BufferedReader:
-    """Open a file for reading without ever waiting for it.
+    """Open a file for reading bytes without ever blocking; the caller closes it.
 
-    Kind and size are read from the open file, not from its name, which may stand for another file by then.
+    Kind and size are read from the open file, not by its name, which could refer to another file by then.
 
     Args:
         path: The file.
-        max_bytes: How large it may be; None for any size.
-        allowed: Real folders in which it must lie, links resolved; empty where every place is allowed.
-        description: What messages call the file; its path if empty.
-        remedy: What messages advise.
-
-    Returns:
-        The file, opened for reading bytes. Whoever calls closes it.
+        max_bytes: Size limit; None for any size.
+        allowed: Real folders in which it must be, links resolved; empty for no restriction.
+        description: Name of the file in messages; its path if empty.
+        remedy: The fix that messages suggest.
 
     Raises:
-        OutsideRootsError: For a link out of the allowed folders.
-        UnusableFileError: For a pipe or device, and for a file that is too large.
-        OSError: For a folder, and for a file that is missing or not readable.
+        OutsideRootsError: It is a link out of the allowed folders.
+        UnusableFileError: It is a pipe, a device or too large.
+        OSError: It is a folder, missing or not readable.
     """
     descriptor = open_descriptor(path, allowed=allowed, description=description, remedy=remedy)
     file = os.fdopen(descriptor, "rb")
@@ -112,14 +109,14 @@ def open_regular(
     if max_bytes is not None and size > max_bytes:
         file.close()
         name = escape_name(description or str(path))
-        raise UnusableFileError(f"{name} is larger than {max_bytes:,} bytes, it has {size:,}; {remedy}")
+        raise UnusableFileError(f"{name} has {size:,} bytes, the limit is {max_bytes:,}; {remedy}")
     return file
 
 
 def open_descriptor(
     path: Path, *, allowed: Sequence[Path] = (), description: str = "", remedy: str = "restore or delete it"
 ) -> int:
-    """Open a regular file of any size as a file descriptor, for `os.preadv` and its like; see `open_regular`."""
+    """Open a regular file of any size as a file descriptor, for functions such as `os.preadv`; see `open_regular`."""
     real = check_inside(path, allowed, description or path.name)
     descriptor = os.open(real, _READ | _NO_WAIT | (_NO_LINK if allowed else 0))
     mode = os.fstat(descriptor).st_mode
@@ -128,7 +125,7 @@ def open_descriptor(
         if stat.S_ISDIR(mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         name = escape_name(description or str(path))
-        raise UnusableFileError(f"{name} is no regular file but {_kind(mode)}; {remedy}")
+        raise UnusableFileError(f"{name} is not a regular file but {_kind(mode)}; {remedy}")
     return descriptor
 
 
@@ -140,7 +137,14 @@ def read_bytes(
     description: str = "",
     remedy: str = "restore or delete it",
 ) -> bytes:
-    """Return the bytes of a file; also one that grows while it is read gives no more than allowed.
+    """Return the bytes of a file; the limit also holds for a file that grows while it is read.
+
+    Args:
+        path: The file.
+        max_bytes: Size limit.
+        allowed: As in `open_regular`.
+        description: As in `open_regular`.
+        remedy: As in `open_regular`.
 
     Raises:
         OutsideRootsError, UnusableFileError, OSError: As `open_regular`.
@@ -148,19 +152,26 @@ def read_bytes(
     with open_regular(path, max_bytes=max_bytes, allowed=allowed, description=description, remedy=remedy) as file:
         data = file.read(max_bytes + 1)
     if len(data) > max_bytes:
-        raise UnusableFileError(f"{escape_name(description or str(path))} is larger than {max_bytes:,} bytes; {remedy}")
+        raise UnusableFileError(
+            f"{escape_name(description or str(path))} has more than {max_bytes:,} bytes, the limit; {remedy}"
+        )
     return data
 
 
 def read_json(path: Path, *, allowed: Sequence[Path] = (), max_bytes: int = MAX_JSON_BYTES) -> Any:
-    """Return what a JSON file holds.
+    """Return the content of a JSON file.
+
+    Args:
+        path: The file.
+        allowed: As in `open_regular`.
+        max_bytes: Size limit.
 
     Raises:
         OutsideRootsError, UnusableFileError, OSError: As `open_regular`.
-        ValueError: For what is not JSON in UTF-8, is nested too deeply or has too many parts.
+        ValueError: It is not JSON in UTF-8, is nested too deeply or has too many parts.
     """
     text = read_bytes(path, max_bytes, allowed=allowed).decode("utf-8")
-    parts = text.count(",") + text.count("[") + text.count("{")  # more than there are: commas in texts count too
+    parts = text.count(",") + text.count("[") + text.count("{")  # an upper bound: commas in texts count too
     if max_bytes <= MAX_JSON_BYTES and parts > MAX_JSON_PARTS:
         raise UnusableFileError(
             f"{escape_name(str(path))} has {parts:,} parts, the limit is {MAX_JSON_PARTS:,}; restore or delete it"
@@ -172,11 +183,15 @@ def read_json(path: Path, *, allowed: Sequence[Path] = (), max_bytes: int = MAX_
 
 
 def map_array(path: Path, *, allowed: Sequence[Path] = ()) -> np.ndarray:
-    """Return the array of an .npy file, mapped read-only; nothing but its header is read.
+    """Return the array of an .npy file, mapped read-only; only its header is read.
+
+    Args:
+        path: The file.
+        allowed: As in `open_regular`.
 
     Raises:
         OutsideRootsError, UnusableFileError, OSError: As `open_regular`.
-        ValueError: For what is not an .npy file, holds Python objects, or is shorter than its header says.
+        ValueError: It is not an .npy file, contains Python objects, or is shorter than its header states.
     """
     with open_regular(path, allowed=allowed) as file:
         shape, fortran, kind = _array_header(file)
@@ -184,51 +199,51 @@ def map_array(path: Path, *, allowed: Sequence[Path] = ()) -> np.ndarray:
 
 
 def read_archive(path: Path, max_bytes: int) -> dict[str, np.ndarray]:
-    """Return the arrays of an .npz file, as `numpy.savez` writes it: stored, not packed.
+    """Return the arrays of an uncompressed .npz file, as `numpy.savez` writes it.
 
-    What the headers claim is compared with what is there before memory is taken for it, and every checksum is checked.
+    The sizes in its headers are compared with the file before memory is allocated, and all checksums are verified.
 
     Args:
         path: The file.
-        max_bytes: How large it may be.
+        max_bytes: Size limit.
 
     Raises:
         UnusableFileError, OSError: As `open_regular`.
-        ValueError, KeyError, EOFError, zipfile.BadZipFile, struct.error: For what is damaged.
+        ValueError, KeyError, EOFError, zipfile.BadZipFile, struct.error: It is damaged.
     """
     with open_regular(path, max_bytes=max_bytes) as file, zipfile.ZipFile(file) as archive:
         entries = archive.infolist()
         if len(entries) > MAX_ARRAYS:
-            raise ValueError(f"it holds {len(entries):,} arrays, the limit is {MAX_ARRAYS:,}")
+            raise ValueError(f"it contains {len(entries):,} arrays, the limit is {MAX_ARRAYS:,}")
         for entry in entries:
             if entry.compress_type != zipfile.ZIP_STORED or entry.file_size > max_bytes:
-                raise ValueError(f"{entry.filename[:80]!r} in it is packed or too large")
+                raise ValueError(f"{entry.filename[:80]!r} in it is compressed or too large")
             with archive.open(entry) as inner:
                 shape, _, kind = _array_header(inner)
             if kind.itemsize * int(np.prod(shape, dtype=object)) > entry.file_size:
-                raise ValueError(f"{entry.filename[:80]!r} in it claims more than it has")
+                raise ValueError(f"{entry.filename[:80]!r} in it is shorter than its header states")
         file.seek(0)
         with np.load(file, allow_pickle=False) as arrays:
-            found = cast(Mapping[str, np.ndarray], arrays)
-            return {name: found[name] for name in arrays.files}
+            by_name = cast(Mapping[str, np.ndarray], arrays)
+            return {name: by_name[name] for name in arrays.files}
 
 
 def open_for_writing(path: Path, *, keep: bool = False) -> IO[bytes]:
-    """Open a file for writing that may lie where others can write: never a link, a pipe or a device.
+    """Open a file for writing in a folder where others can write: never a link, a pipe or a device.
 
     Args:
-        path: The file; created where there is none.
-        keep: Leave what it holds, to be read and written over.
+        path: The file; created if it does not exist.
+        keep: Keep the content, to be read and overwritten; otherwise the file is emptied.
 
     Raises:
-        UnusableFileError: For something other than a regular file.
-        OSError: For a link, a pipe that nobody reads, and a place that cannot be written to.
+        UnusableFileError: It is not a regular file.
+        OSError: It is a link or a pipe without a reader, or cannot be written.
     """
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0) | _NO_WAIT | _NO_LINK
     descriptor = os.open(path, flags, 0o666)
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise UnusableFileError(f"{escape_name(str(path))} is no regular file; delete it")
+            raise UnusableFileError(f"{escape_name(str(path))} is not a regular file; delete it")
         if not keep:
             os.ftruncate(descriptor, 0)
         return os.fdopen(descriptor, "rb+")
@@ -240,11 +255,11 @@ def open_for_writing(path: Path, *, keep: bool = False) -> IO[bytes]:
 def _array_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
     version = np.lib.format.read_magic(file)
     if version not in ((1, 0), (2, 0)):
-        raise ValueError(f"it is an .npy file of version {version}, use 1.0 or 2.0")
+        raise ValueError(f"the version of the .npy file must be 1.0 or 2.0, got {version}")
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, fortran, kind = read(file)
     if kind.hasobject:
-        raise ValueError("it holds Python objects")
+        raise ValueError("it contains Python objects")
     return shape, fortran, kind
 
 

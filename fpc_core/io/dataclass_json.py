@@ -1,6 +1,6 @@
-"""Recipes: frozen dataclasses as JSON and back, to say everything that a figure or a score depends on.
+"""Recipes: frozen dataclasses as JSON and back, with everything that a figure or a score depends on.
 
-A recipe may come from anybody: unknown fields, wrong types and values out of bounds are refused by name.
+Recipes are untrusted input: unknown fields, wrong types and values out of range are refused by name.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from fpc_core.bounds import check_count, range_of, shown
+from fpc_core.bounds import check_count, format_value, range_of
 from fpc_core.io.bounded_files import UnusableFileError, escape_name, is_text, read_bytes
 
 MAX_BYTES = 1 << 20  # of a recipe file
@@ -21,16 +21,22 @@ _Recipe = TypeVar("_Recipe")
 
 
 class RecipeError(ValueError):
-    """A recipe cannot be used; the message names the field and what it may be."""
+    """A recipe cannot be used; the message names the field and its allowed values."""
 
 
 def to_json(recipe: Any, version: int, indent: int | None = 2) -> str:
-    """A frozen dataclass as JSON with sorted keys; `from_json` gives an equal one. indent None: on one line."""
+    """Return a frozen dataclass as JSON with sorted keys; `from_json` returns an equal one.
+
+    Args:
+        recipe: The dataclass.
+        version: Format number of this kind of recipe.
+        indent: Spaces per level; None for a single line.
+    """
     return json.dumps({"format": version, **to_plain(recipe)}, indent=indent, sort_keys=True) + "\n"
 
 
 def to_plain(value: Any) -> Any:
-    """A frozen dataclass as JSON values: what `build` takes."""
+    """Return a frozen dataclass as JSON values, as `build` takes them."""
     if is_dataclass(value):
         named = {"kind": value.KIND} if hasattr(value, "KIND") else {}
         return named | {each.name: to_plain(getattr(value, each.name)) for each in fields(value)}
@@ -38,38 +44,49 @@ def to_plain(value: Any) -> Any:
 
 
 def from_json(kind: type[_Recipe], text: str, version: int) -> _Recipe:
-    """A frozen dataclass of strings, numbers, StrEnums, dataclasses of the same sort, and tuples of all these.
+    """Read a frozen dataclass of strings, numbers, StrEnums, dataclasses of the same sort, and tuples of these.
 
-    A union of dataclasses is told apart by `kind`, the class variable KIND of each.
-    Raises RecipeError for what is no such recipe, naming the field.
+    In a union of dataclasses, the key `kind` selects one by its class variable KIND.
+
+    Args:
+        kind: The dataclass.
+        text: JSON.
+        version: Format number of this kind of recipe.
+
+    Raises:
+        RecipeError: The text is not a valid recipe; the message names the field.
     """
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise RecipeError(f"the recipe is no JSON ({error}); export one from the app or see docs") from error
+        raise RecipeError(f"the recipe is not valid JSON ({error}); export one from the app or see docs") from error
     if not isinstance(content, dict) or content.pop("format", None) != version:
         raise RecipeError(f"the recipe must be a JSON object with format {version}")
-    if (strange := _not_text(content)) is not None:
-        raise RecipeError(f"the recipe holds {escape_name(strange)[:80]!r}, which is not valid text; correct it")
+    if (invalid := _not_text(content)) is not None:
+        raise RecipeError(f"the recipe contains {escape_name(invalid)[:80]!r}, which is not valid text; correct it")
     return build(kind, content)
 
 
 def _not_text(content: Any) -> str | None:
-    """The first name or text with a lone surrogate, which no page and no file can hold; None without one."""
-    waiting = [content]
-    while waiting:
-        value = waiting.pop()
+    """Return the first name or text with a lone surrogate, which cannot be shown or stored; None if there is none."""
+    pending = [content]
+    while pending:
+        value = pending.pop()
         if isinstance(value, str) and not is_text(value):
             return value
         if isinstance(value, dict):
-            waiting += [*value.keys(), *value.values()]
+            pending += [*value.keys(), *value.values()]
         elif isinstance(value, list):
-            waiting += value
+            pending += value
     return None
 
 
 def read_text(path: Path) -> str:
-    """The text of a recipe file. Raises RecipeError, naming the file."""
+    """Return the text of a recipe file.
+
+    Raises:
+        RecipeError: The file cannot be read; the message names it.
+    """
     try:
         return read_bytes(path, MAX_BYTES, remedy="give the path of a recipe").decode("utf-8")
     except UnusableFileError as error:
@@ -78,37 +95,43 @@ def read_text(path: Path) -> str:
         raise RecipeError(f"{path} cannot be read ({error}); check the path") from error
 
 
-def build(kind: Any, content: Any, place: str = "") -> Any:
-    """A frozen dataclass from JSON values, field by field; `place` is its dotted name in the recipe, with a last dot.
+def build(kind: Any, content: Any, prefix: str = "") -> Any:
+    """Build a frozen dataclass from JSON values, field by field.
 
-    Raises RecipeError, naming the field.
+    Args:
+        kind: The dataclass.
+        content: JSON values, as `to_plain` returns them.
+        prefix: Dotted name of the object in the recipe, with a final dot; empty for the recipe itself.
+
+    Raises:
+        RecipeError: A field is invalid; the message names it.
     """
     if not isinstance(content, dict):
-        raise RecipeError(f"{place.rstrip('.') or 'the recipe'} must be an object, not {type(content).__name__}")
+        raise RecipeError(f"{prefix.rstrip('.') or 'the recipe'} must be an object, got {type(content).__name__}")
     known = _fields(kind)
     if unknown := sorted(set(content) - set(known)):
-        raise RecipeError(f"unknown {', '.join(f'{place}{name}'[:80] for name in unknown[:5])} in the recipe")
+        raise RecipeError(f"unknown {', '.join(f'{prefix}{name}'[:80] for name in unknown[:5])} in the recipe")
     for name, value in content.items():  # sizes of all fields before the first part of one is made
         if isinstance(value, list):
-            check_count(known[name][1], place + name, value, RecipeError)
-    values = {name: _value(known[name][0], value, place + name, known[name][1]) for name, value in content.items()}
+            check_count(known[name][1], prefix + name, value, RecipeError)
+    values = {name: _value(known[name][0], value, prefix + name, known[name][1]) for name, value in content.items()}
     try:
         return kind(**values)
     except RecipeError:
         raise
     except (TypeError, ValueError, OverflowError) as error:
-        raise RecipeError(f"{place.rstrip('.') or 'the recipe'}: {error}") from error
+        raise RecipeError(f"{prefix.rstrip('.') or 'the recipe'}: {error}") from error
 
 
 @cache
 def _fields(kind: Any) -> dict[str, tuple[Any, Field[Any]]]:
-    """Return type and declaration of every field by name; resolving the types takes longer than building a value."""
+    """Return type and declaration of every field by name, cached because resolving the types is slow."""
     hints = get_type_hints(kind)
     return {each.name: (hints[each.name], each) for each in fields(kind)}
 
 
 def _value(kind: Any, value: Any, name: str, declared: Field[Any] | None = None) -> Any:
-    """Return the value of a field of this type; `declared` is the field, None for a part of a tuple."""
+    """Return the value of a field of this type; `declared` is the field, None for an item of a tuple."""
     if is_dataclass(kind):
         return build(kind, value, f"{name}.")
     if isinstance(kind, UnionType):
@@ -117,40 +140,42 @@ def _value(kind: Any, value: Any, name: str, declared: Field[Any] | None = None)
         return _tuple(get_args(kind), value, name)
     if issubclass(kind, StrEnum):
         if not isinstance(value, str) or value not in list(kind):
-            raise RecipeError(f"{name} must be one of {', '.join(kind)}, not {shown(value)}")
+            raise RecipeError(f"{name} must be one of {', '.join(kind)}, got {format_value(value)}")
         return kind(value)
     if not _is(value, kind):
         allowed = range_of(declared) if declared else None
-        raise RecipeError(f"{name} must be a {kind.__name__}{f' in {allowed}' if allowed else ''}, not {shown(value)}")
+        type_names = {int: "an integer", float: "a number", bool: "true or false", str: "a text"}
+        type_name = type_names.get(kind, kind.__name__)
+        raise RecipeError(f"{name} must be {type_name}{f' in {allowed}' if allowed else ''}, got {format_value(value)}")
     return kind(value)
 
 
 def _tuple(parts: tuple[Any, ...], value: Any, name: str) -> tuple[Any, ...]:
-    """Of a type tuple[X, ...], or of one that names each of its parts."""
+    """Return the value of a type tuple[X, ...], or of one that lists the type of every item."""
     if parts[-1] is not ...:
         if not isinstance(value, list) or len(value) != len(parts):
             raise RecipeError(f"{name} must be a list of {len(parts)}")
         if all(part is float and type(each) is float for part, each in zip(parts, value, strict=True)):
-            return tuple(value)  # a point of a stroke, of which there may be thousands
+            return tuple(value)  # a fast path for the points of strokes, of which there may be thousands
         return tuple(_value(part, each, name) for part, each in zip(parts, value, strict=True))
     simple = parts[0] in (str, int, float, bool)
     if not isinstance(value, list) or (simple and not all(_is(each, parts[0]) for each in value)):
         raise RecipeError(f"{name} must be a list of {parts[0].__name__ if simple else 'its parts'}")
     if simple:
         return tuple(map(parts[0], value))
-    return tuple(_value(parts[0], each, f"{name}.{place}") for place, each in enumerate(value))
+    return tuple(_value(parts[0], each, f"{name}.{index}") for index, each in enumerate(value))
 
 
 def _one_of(kinds: tuple[Any, ...], value: Any, name: str) -> Any:
-    """One of several dataclasses, which `kind` tells apart."""
+    """Build one of several dataclasses, selected by the key `kind`."""
     named = {kind.KIND: kind for kind in kinds}
     chosen = value.get("kind") if isinstance(value, dict) else None
     if not isinstance(chosen, str) or chosen not in named:
-        raise RecipeError(f"{name}.kind must be one of {', '.join(named)}, not {str(chosen)[:60]!r}")
+        raise RecipeError(f"{name}.kind must be one of {', '.join(named)}, got {str(chosen)[:60]!r}")
     return build(named[chosen], {key: each for key, each in value.items() if key != "kind"}, f"{name}.")
 
 
 def _is(value: Any, kind: type) -> bool:
-    if kind is float:  # an int beyond the largest float is none
+    if kind is float:  # An int beyond the largest float is refused.
         return isinstance(value, float) or (type(value) is int and abs(value) < 1 << 1000)
     return isinstance(value, kind) and isinstance(value, bool) == (kind is bool)

@@ -61,7 +61,7 @@ class LessonContext:
     @cached_property
     def place(self) -> int:
         """Position of the hit in the shortlist."""
-        return self.trace.match.shortlist.place(self.hit)
+        return self.trace.match.shortlist.position(self.hit)
 
     @once
     def plan(self) -> TransportPlan:
@@ -97,7 +97,7 @@ class LessonContext:
         """Return the transport plan to a shortlisted row."""
         if self.planned is not None:
             return self.planned(row)
-        position = self.trace.match.shortlist.place(row)
+        position = self.trace.match.shortlist.position(row)
         return self.retriever.plan(self.trace.encoding, self.trace.match, position, self.trace.settings)
 
     def name(self, row: int) -> str:

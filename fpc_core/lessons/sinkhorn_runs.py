@@ -8,7 +8,7 @@ from functools import cache
 
 import numpy as np
 
-from fpc_core.matching.sinkhorn_trace import Fitted, Scaling, scalings
+from fpc_core.matching.sinkhorn_trace import FittedSide, Scaling, scalings
 from fpc_core.matching.transport import solve_exact
 
 TOY_NAMES = ("head", "chest", "legs", "feet")
@@ -26,7 +26,7 @@ class Snapshot:
     """A `Scaling` without its plan, which f and g determine; `cost` is the sum of plan * ground cost."""
 
     iteration: int
-    fitted: Fitted
+    fitted: FittedSide
     f: np.ndarray
     g: np.ndarray
     error: float
@@ -144,11 +144,11 @@ def _snapshots(states: Iterator[Scaling], cost: np.ndarray, halves: bool, wanted
     """
     moments = _moments()
     for state in states:
-        last = state.fitted is Fitted.ROWS and (
+        last = state.fitted is FittedSide.ROWS and (
             (state.error <= SETTLED and state.iteration >= (wanted or 0)) or state.iteration == LONGEST
         )
         early = halves and state.iteration <= 4
-        rows = state.fitted is not Fitted.COLUMNS and (state.iteration in moments or state.iteration == wanted)
+        rows = state.fitted is not FittedSide.COLUMNS and (state.iteration in moments or state.iteration == wanted)
         if rows or early or last:
             total_cost = float((state.plan * cost).sum())
             yield Snapshot(state.iteration, state.fitted, state.f, state.g, state.error, total_cost)

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from fpc_core.config import ModelConfig
-from fpc_core.data.browser_encoding import packed
+from fpc_core.data.browser_encoding import encode_float32
 from fpc_core.lessons.sinkhorn_runs import TOY_NAMES, Problem, Run, Runs, Snapshot
 from fpc_core.lessons.step import number
-from fpc_core.matching.sinkhorn_trace import Fitted
+from fpc_core.matching.sinkhorn_trace import FittedSide
 
 _HERE = Path(__file__).parent
 SCRIPT = (_HERE / "stepper.js").read_text(encoding="utf-8")
@@ -56,7 +56,7 @@ def _problem(problem: Problem) -> dict[str, Any]:
     flows = [[int(m), int(n), float(problem.exact[m, n])] for m, n in exact]
     return {
         "shape": list(shape),
-        "cost": packed(problem.cost),
+        "cost": encode_float32(problem.cost),
         "a": problem.a.tolist(),
         "b": problem.b.tolist(),
         "start": list(problem.start),
@@ -73,7 +73,7 @@ def _run(run: Run) -> dict[str, Any]:
     return {
         "epsilon": run.epsilon,
         "name": f"ε = {run.epsilon:g}",
-        "potentials": packed(potentials),
+        "potentials": encode_float32(potentials),
         "iterations": [each.iteration for each in run.snapshots],
         "fitted": [each.fitted.value for each in run.snapshots],
         "told": told,
@@ -81,8 +81,8 @@ def _run(run: Run) -> dict[str, Any]:
 
 
 def _told(snapshot: Snapshot) -> str:
-    if snapshot.fitted is Fitted.NONE:
+    if snapshot.fitted is FittedSide.NONE:
         return "Start: the kernel K. Cheap moves are large, but nothing adds up yet."
-    other = "columns" if snapshot.fitted is Fitted.ROWS else "rows"
+    other = "columns" if snapshot.fitted is FittedSide.ROWS else "rows"
     off = f"the {other} are off by {number(snapshot.error)}"
     return f"Iteration {snapshot.iteration}, {snapshot.fitted.value} scaled: {off}; cost {number(snapshot.cost)}."

@@ -1,12 +1,14 @@
 """Sinkhorn in scaling form with absorbed potentials: a fused pass per candidate (numba, CPU), a batch in torch (CUDA).
 
-Both minimise <P, cost> - epsilon H(P) subject to P 1 = a, P^T 1 = b (Eq. 5 to 7; Cuturi 2013) and keep
+Both minimise <P, cost> - epsilon H(P) subject to P 1 = a, P^T 1 = b, P >= 0 (Eq. 5 to 8; Cuturi 2013) and maintain
 
     P = diag(u) K diag(v),   K = exp((f + g - cost) / epsilon)
 
-with u and v folded into the potentials f and g whenever they leave a safe range (Schmitzer 2019, "stabilized sparse
-scaling"). Every pass ends with the update of u, so the query marginal holds to rounding and the L1 error of the
-gallery marginal decides when a candidate stops. Zero marginals stay outside: their scaling is 0, their potential -inf.
+where u and v are folded into the potentials f and g whenever they leave a safe range (Schmitzer 2019, "stabilized
+sparse
+scaling"). Every pass ends with the update of u, so the query marginal is exact to rounding and the L1 error of the
+gallery marginal decides when a candidate stops. Patches of zero weight are excluded: their scaling is 0, their
+potential -inf.
 """
 
 from __future__ import annotations
@@ -19,24 +21,24 @@ import torch
 from numba import njit, prange
 from torch import Tensor
 
-from fpc_core.config import MOST_ITERATIONS
+from fpc_core.config import MAX_ITERATIONS
 from fpc_core.runtime.interruption import checkpoint
 
 _LANE = 16  # float32 values per AVX-512 register: kernel rows are padded to it
-_FAR = 1e30  # a potential no patch reaches
-_SAFE = 1e12  # largest scaling, and inverse of the smallest, that float32 products bear
-_ROUND = 5  # iterations of the batch between two looks at who has converged
-_CELLS = 2**32  # kernel cells that one call of compiled code goes through at most: half a second on two cores
-# Where neither OpenMP nor TBB is installed, numba's own threads end the process if two visitors call at once.
-_one_call = threading.Lock()
+_FAR = 1e30  # larger than any potential
+_SAFE = 1e12  # largest scaling, and inverse of the smallest, that is safe in float32 products
+_CHECK_EVERY = 5  # iterations of the batch between two convergence checks
+_MAX_CELLS = 2**32  # kernel cells that one call of compiled code processes: half a second on two cores
+# Without OpenMP and TBB, numba's own threads end the process if two threads call at once.
+_numba_lock = threading.Lock()
 
 
 def sinkhorn_cpu(
     cost: np.ndarray, a: np.ndarray, b: np.ndarray, epsilon: float, tolerance: float, max_iterations: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Solve all candidates with `sinkhorn_rows`, a few at a time where they might take long, and interruptibly.
+    """Solve all candidates with `sinkhorn_rows`, in parts where they might take long, so that it can be interrupted.
 
-    No result depends on which candidates share a call, so the parts change no bit of it.
+    No result depends on which candidates share a call, so splitting them changes no bit.
 
     Args:
         cost: (S, M, N) float32, contiguous.
@@ -44,7 +46,7 @@ def sinkhorn_cpu(
         b: (S, N) float32, contiguous; rows sum to 1.
         epsilon: Weight of the entropy.
         tolerance: L1 error of the gallery marginal at which a candidate stops.
-        max_iterations: Iterations after which it stops anyway, 1 to `MOST_ITERATIONS`.
+        max_iterations: Iterations after which it stops anyway, 1 to `MAX_ITERATIONS`.
 
     Returns:
         What `sinkhorn_rows` returns.
@@ -52,16 +54,16 @@ def sinkhorn_cpu(
     Raises:
         ValueError: `max_iterations` is outside its range.
     """
-    if not 1 <= max_iterations <= MOST_ITERATIONS:
-        raise ValueError(f"max_iterations must lie in 1..{MOST_ITERATIONS}, not {max_iterations}")
+    if not 1 <= max_iterations <= MAX_ITERATIONS:
+        raise ValueError(f"max_iterations must be in 1..{MAX_ITERATIONS}, got {max_iterations}")
     count = len(cost)
-    at_once = max(numba.get_num_threads(), _CELLS // (max_iterations * cost.shape[1] * (cost.shape[2] + _LANE)))
+    part_size = max(numba.get_num_threads(), _MAX_CELLS // (max_iterations * cost.shape[1] * (cost.shape[2] + _LANE)))
     parts = []
-    for start in range(0, count, at_once):
+    for start in range(0, count, part_size):
         checkpoint()
-        some = slice(start, start + at_once)
-        with _one_call:
-            parts.append(sinkhorn_rows(cost[some], a[some], b[some], epsilon, tolerance, max_iterations))
+        part = slice(start, start + part_size)
+        with _numba_lock:
+            parts.append(sinkhorn_rows(cost[part], a[part], b[part], epsilon, tolerance, max_iterations))
     if len(parts) == 1:
         return parts[0]
     distance, iterations, errors, f, g = (np.concatenate(each) for each in zip(*parts, strict=True))
@@ -72,10 +74,11 @@ def sinkhorn_cpu(
 def sinkhorn_rows(  # noqa: PLR0912 - one fused pass; numba would not inline its halves
     cost: np.ndarray, a: np.ndarray, b: np.ndarray, epsilon: float, tolerance: float, max_iterations: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """cost: (S, M, N), a: (S, M), b: (S, N), float32 and contiguous, rows of a and b sum to 1.
+    """Solve each candidate in one fused pass per iteration; arguments as in `sinkhorn_cpu`.
 
-    Returns distance (S,), iterations (S,), L1 error of the gallery marginal (S,), f (S, M), g (S, N); f and g hold
-    finite numbers everywhere, the caller marks zero marginals.
+    Returns:
+        Distance (S,), iterations (S,), L1 error of the gallery marginal (S,), f (S, M) and g (S, N). f and g are finite
+        everywhere; the caller marks zero marginals.
     """
     count, rows, columns = cost.shape
     padded = (columns + _LANE - 1) // _LANE * _LANE
@@ -98,7 +101,7 @@ def sinkhorn_rows(  # noqa: PLR0912 - one fused pass; numba would not inline its
             column[:] = 0
             large = np.float32(0.0)
             small = np.float32(_SAFE)
-            for i in range(rows):  # one pass over the kernel: row sums, u, and the column sums that u gives
+            for i in range(rows):  # One pass over the kernel gives row sums, u, and the column sums of the new u.
                 if a[s, i] <= 0:
                     continue
                 total = np.float32(0.0)
@@ -139,12 +142,12 @@ def sinkhorn_rows(  # noqa: PLR0912 - one fused pass; numba would not inline its
 def _rebuild(
     kernel: np.ndarray, cost: np.ndarray, f: np.ndarray, g: np.ndarray, a: np.ndarray, b: np.ndarray, epsilon: float
 ) -> None:
-    """Write the kernel of the potential g into `kernel` (M, padded), and into f the one that gives it row sums a.
+    """Write the kernel of the potential g into `kernel` (M, padded), and into f the potential that gives it row sums a.
 
-    That is the update of u in the log domain: no entry exceeds its row's marginal, whatever epsilon is.
+    This is the update of u in the log domain: no entry exceeds its row's marginal, whatever epsilon is.
     """
     scale = np.float32(1.0 / epsilon)
-    allowed = np.where(b > 0, g, np.float32(-_FAR))  # no branch in the loops below: they run in vector registers
+    allowed = np.where(b > 0, g, np.float32(-_FAR))  # keeps the loops below free of branches
     for i in range(cost.shape[0]):
         if a[i] <= 0:
             continue
@@ -162,10 +165,10 @@ def _rebuild(
 
 @njit(cache=True, inline="always")
 def _exp(x: np.float32) -> np.float32:
-    """e^x for x <= 0 in float32, within 2e-7 of the value; e^-87 below -87.
+    """Return e^x for x <= 0 in float32, within 2e-7 of the value; e^-87 below -87.
 
-    The polynomial and the split of x into n log 2 + r are those of Cephes expf. numba's own np.exp calls libm number by
-    number; this one is arithmetic only, so that the compiler takes 16 at a time: ten times faster.
+    The polynomial and the split of x into n log 2 + r are those of Cephes expf. numba's np.exp calls libm for every
+    number; this one is pure arithmetic, so that the compiler vectorises it: ten times faster.
     """
     x = max(x, np.float32(-87.0))
     n = np.floor(x * np.float32(1.44269504) + np.float32(0.5))
@@ -197,9 +200,9 @@ def _absorb(
 def sinkhorn_batch(
     cost: Tensor, a: Tensor, b: Tensor, epsilon: float, tolerance: float, max_iterations: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """The same over all candidates at once, for CUDA; shapes and results as `sinkhorn_rows`.
+    """Solve all candidates at once, for CUDA; arguments and results as in `sinkhorn_rows`.
 
-    Candidates that have converged leave the batch; looking costs a synchronisation, so only every few iterations.
+    Converged candidates leave the batch. The check costs a synchronisation, so it is made every few iterations only.
     """
     count = len(cost)
     on_a, on_b = a > 0, b > 0
@@ -207,39 +210,39 @@ def sinkhorn_batch(
     g = torch.zeros_like(b)
     errors = torch.full((count,), torch.inf, device=cost.device)
     iterations = torch.zeros(count, dtype=torch.int64, device=cost.device)
-    open_ = torch.arange(count, device=cost.device)
-    done = 0  # iterations of every candidate that is open
-    while len(open_):
+    active = torch.arange(count, device=cost.device)
+    done = 0  # iterations of every active candidate
+    while len(active):
         checkpoint()
-        c, pa, pb, ma, mb = cost[open_], a[open_], b[open_], on_a[open_], on_b[open_]
-        go = g[open_]
+        c, pa, pb, ma, mb = cost[active], a[active], b[active], on_a[active], on_b[active]
+        go = g[active]
         fo = _row_potential(c, go, pa, mb, epsilon)
         kernel = _batch_kernel(c, fo, go, ma, mb, epsilon)
         v = mb.to(pb.dtype)
-        steps = min(_ROUND, max_iterations - done)
+        steps = min(_CHECK_EVERY, max_iterations - done)
         for _ in range(steps):
             u = pa / (kernel @ v.unsqueeze(2)).squeeze(2).clamp_min(1e-30)
             column = (u.unsqueeze(1) @ kernel).squeeze(1)
             error = (v * column - pb).abs().sum(dim=1)
             settled = error <= tolerance
-            v = torch.where(settled[:, None], v, pb / column.clamp_min(1e-30))  # the pair that reached it stays
-        # End on u, so that the query marginal is exact; the error is the one of this very pair.
+            v = torch.where(settled[:, None], v, pb / column.clamp_min(1e-30))  # keep the converged pair
+        # End with u, so that the query marginal is exact; the error belongs to this pair (u, v).
         u = pa / (kernel @ v.unsqueeze(2)).squeeze(2).clamp_min(1e-30)
         error = (v * (u.unsqueeze(1) @ kernel).squeeze(1) - pb).abs().sum(dim=1)
-        f[open_] = fo + epsilon * torch.where(ma, u.clamp_min(1e-37).log(), 0.0)
-        g[open_] = go + epsilon * torch.where(mb, v.clamp_min(1e-37).log(), 0.0)
-        errors[open_] = error
+        f[active] = fo + epsilon * torch.where(ma, u.clamp_min(1e-37).log(), 0.0)
+        g[active] = go + epsilon * torch.where(mb, v.clamp_min(1e-37).log(), 0.0)
+        errors[active] = error
         done += steps
-        iterations[open_] = done
+        iterations[active] = done
         if done >= max_iterations:
             break
-        open_ = open_[error > tolerance]
+        active = active[error > tolerance]
     plans = _batch_kernel(cost, f, g, on_a, on_b, epsilon)
     return (plans * cost).sum(dim=(1, 2)), iterations, errors, f, g
 
 
 def _row_potential(cost: Tensor, g: Tensor, a: Tensor, on_b: Tensor, epsilon: float) -> Tensor:
-    """f that gives the kernel of g the row sums a, in the log domain: (S, M), 0 where a is 0."""
+    """Return the f (S, M) that gives the kernel of g the row sums a, computed in the log domain; 0 where a is 0."""
     exponent = ((g.unsqueeze(1) - cost) / epsilon).masked_fill(~on_b.unsqueeze(1), -torch.inf)
     return torch.where(a > 0, epsilon * (a.clamp_min(1e-37).log() - exponent.logsumexp(dim=2)), 0.0)
 

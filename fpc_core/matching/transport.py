@@ -20,17 +20,28 @@ from fpc_core.runtime.interruption import checkpoint
 
 _RELEASED_ITERATIONS = 100
 _RELEASED_STOP = 0.1  # mean absolute change of the row scaling, over the whole call
-MAX_PIVOTS = 1_000_000  # of the network simplex; POT's default of 100,000 is short for 242 x 242
+MAX_PIVOTS = 1_000_000  # of the network simplex; POT's default of 100,000 is too small for 242 x 242
 
 
 def ground_cost(query: Tensor, gallery: Tensor) -> Tensor:
-    """1 - cosine of every pair of patch tokens (Eq. 6): query (M, C), gallery (S, N, C) -> (S, M, N) in [0, 2]."""
+    """Return 1 - cosine of every pair of patch tokens.
+
+    Args:
+        query: (M, C) patches of the query.
+        gallery: (S, N, C) patches of the candidates.
+
+    Returns:
+        (S, M, N) in [0, 2].
+
+    Raises:
+        ValueError: The shapes do not fit.
+    """
     if query.ndim != 2 or gallery.ndim != 3 or query.shape[1] != gallery.shape[2]:
         raise ValueError(
-            f"query (M, C) and gallery (S, N, C) expected, not {tuple(query.shape)}, {tuple(gallery.shape)}"
+            f"query must be (M, C) and gallery (S, N, C), got {tuple(query.shape)} and {tuple(gallery.shape)}"
         )
     unit = torch.nn.functional.normalize(query, dim=1)
-    # Scaling the products by the gallery norms spares a normalised copy of all gallery tokens.
+    # Dividing the products by the gallery norms avoids a normalised copy of all gallery tokens.
     norms = torch.linalg.vector_norm(gallery, dim=2).clamp_min_(1e-12)
     products = torch.matmul(unit, gallery.transpose(1, 2))
     return products.div_(norms.unsqueeze(1)).neg_().add_(1.0).clamp_(0.0, 2.0)
@@ -39,29 +50,45 @@ def ground_cost(query: Tensor, gallery: Tensor) -> Tensor:
 def marginals(
     query_cls: Tensor, query_patches: Tensor, gallery_cls: Tensor, gallery_patches: Tensor, variant: Variant
 ) -> tuple[Tensor, Tensor]:
-    """Weights of the patches on both sides (Eq. 8, 9), each row summing to 1.
+    """Return the weights of the patches on both sides.
 
-    query_cls: (C,), query_patches: (M, C), gallery_cls: (S, C), gallery_patches: (S, N, C) -> a (S, M), b (S, N).
-    Paper: max(0, <patch, mean patch of the other image>). Released: max(0, cosine of patch and [cls] of the other
-    image), for the released code L2-normalises every token first.
-    A side where no patch agrees with the other image gets equal weights: there is nothing to prefer.
+    Paper: max(0, <patch, mean patch of the other image>). Released: max(0, cosine of patch and `[cls]` of the other
+    image), because the released code L2-normalises every token first. Each side is then divided by its sum. A side
+    where no patch agrees with the other image gets equal weights.
+
+    Args:
+        query_cls: (C,).
+        query_patches: (M, C).
+        gallery_cls: (S, C).
+        gallery_patches: (S, N, C).
+        variant: Paper or released code.
+
+    Returns:
+        Query marginals (S, M) and gallery marginals (S, N); each row sums to 1.
     """
     if variant is Variant.PAPER:
-        of_gallery, of_query = gallery_patches.mean(dim=1), query_patches.mean(dim=0)
-        return _weights(of_gallery @ query_patches.T), _weights(gallery_patches @ of_query)
-    # The length of a [cls] token is a common factor of its row and drops out of the weights.
-    of_query_patches = gallery_cls @ query_patches.T / torch.linalg.vector_norm(query_patches, dim=1)
-    of_gallery_patches = gallery_patches @ query_cls / torch.linalg.vector_norm(gallery_patches, dim=2)
-    return _weights(of_query_patches), _weights(of_gallery_patches)
+        gallery_mean, query_mean = gallery_patches.mean(dim=1), query_patches.mean(dim=0)
+        return _weights(gallery_mean @ query_patches.T), _weights(gallery_patches @ query_mean)
+    # The length of a [cls] token is a common factor of its row and cancels in the weights.
+    query_agreement = gallery_cls @ query_patches.T / torch.linalg.vector_norm(query_patches, dim=1)
+    gallery_agreement = gallery_patches @ query_cls / torch.linalg.vector_norm(gallery_patches, dim=2)
+    return _weights(query_agreement), _weights(gallery_agreement)
 
 
 def solve(cost: Tensor, a: Tensor, b: Tensor, settings: TransportSettings) -> Transport:
-    """Transport from one query to S candidates. cost: (S, M, N), a: (S, M), b: (S, N); rows of a and b sum to 1.
+    """Solve the transport from one query to S candidates.
 
     SINKHORN: the query marginal of every plan is exact to rounding, the gallery marginal to `settings.tolerance` unless
-    `max_iterations` end it first. EXACT: the linear programme (POT). RELEASED: see `_released`.
-    Raises ValueError for shapes that do not fit, for values that are not finite or not a distribution, and where the
-    solver fails.
+    `max_iterations` is reached first. EXACT: the linear programme (POT). RELEASED: see `_released`.
+
+    Args:
+        cost: (S, M, N) ground cost.
+        a: (S, M) query marginals; rows sum to 1.
+        b: (S, N) gallery marginals; rows sum to 1.
+        settings: Solver and its parameters.
+
+    Raises:
+        ValueError: Shapes do not fit, values are not finite or not a distribution, or the solver fails.
     """
     _check(cost, a, b)
     if settings.solver is Solver.EXACT:
@@ -80,15 +107,22 @@ def solve(cost: Tensor, a: Tensor, b: Tensor, settings: TransportSettings) -> Tr
     f, g = np.where(query > 0, f, -np.inf), np.where(gallery > 0, g, -np.inf)
     if not np.isfinite(distance).all():
         raise ValueError(
-            f"Sinkhorn lost its precision at epsilon {settings.epsilon}; raise epsilon or take solver=exact"
+            f"Sinkhorn lost its precision at epsilon {settings.epsilon}; raise epsilon or use solver=exact"
         )
     return Transport(distance, iterations, error, query, gallery, f, g)
 
 
 def plan(cost: Tensor, transport: Transport, row: int, settings: TransportSettings) -> np.ndarray:
-    """The plan (M, N) float32 of candidate `row`, from its potentials; for the exact solver solved again.
+    """Return the plan of one candidate from its potentials; the exact solver solves again.
 
-    cost: (M, N) ground cost of that candidate.
+    Args:
+        cost: (M, N) ground cost of that candidate.
+        transport: Result of `solve`.
+        row: Row of the candidate in `transport`.
+        settings: The settings that `transport` was computed with.
+
+    Returns:
+        (M, N) float32.
     """
     a, b = transport.query_marginal[row], transport.gallery_marginal[row]
     values = cost.detach().double().cpu().numpy()
@@ -99,21 +133,30 @@ def plan(cost: Tensor, transport: Transport, row: int, settings: TransportSettin
 
 
 def solve_exact(cost: np.ndarray, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, float, np.ndarray, np.ndarray]:
-    """POT's network simplex in float64: plan (M, N), distance, dual variables (M,), (N,).
+    """Solve one problem with POT's network simplex in float64.
 
-    cost: (M, N); a: (M,) and b: (N,), which are divided by their sums. Raises ValueError where it does not finish.
+    Args:
+        cost: (M, N).
+        a: (M,) query marginal, divided by its sum here.
+        b: (N,) gallery marginal, likewise.
+
+    Returns:
+        Plan (M, N), distance, and dual variables (M,) and (N,).
+
+    Raises:
+        ValueError: The solver does not finish within `MAX_PIVOTS`.
     """
-    import ot  # takes a second, scikit-learn included: not before it is asked for
+    import ot  # Imported here because it takes a second (it imports scikit-learn).
 
     a, b = a.astype(np.float64), b.astype(np.float64)
     flow, log = ot.emd(a / a.sum(), b / b.sum(), cost, numItermax=MAX_PIVOTS, log=True)
-    if log["warning"]:  # what it found so far must not pass for a distance
-        raise ValueError(f"the exact solver did not finish ({log['warning']}); take solver=sinkhorn")
+    if log["warning"]:  # The value of an unfinished solution is not the distance.
+        raise ValueError(f"the exact solver did not finish ({log['warning']}); use solver=sinkhorn")
     return flow, float(log["cost"]), log["u"], log["v"]
 
 
 def _weights(agreement: Tensor) -> Tensor:
-    """(S, n) inner products -> (S, n) non-negative weights that sum to 1."""
+    """Turn inner products (S, n) into non-negative weights (S, n) that sum to 1."""
     positive = agreement.float().clamp_min(0.0)
     total = positive.sum(dim=1, keepdim=True)
     return torch.where(total > 0, positive / total.clamp_min(1e-30), 1.0 / positive.shape[1])
@@ -134,11 +177,11 @@ def _exact(cost: Tensor, a: Tensor, b: Tensor) -> Transport:
 
 
 def _released(cost: Tensor, a: Tensor, b: Tensor, epsilon: float) -> Transport:
-    """The released code's own loop, for parity: at most 100 plain iterations on exp(-cost / epsilon).
+    """Run the released code's loop, for parity: at most 100 plain iterations on exp(-cost / epsilon).
 
-    It stops when the row scaling moved by less than 0.1 on average over the whole call, so a distance depends on which
-    candidates share the call. Its plans are not normalised and its marginals hold loosely: the error reached is
-    reported. Raises ValueError where it overflows (there it returns a similarity of 0).
+    It stops when the row scaling changes by less than 0.1 on average over the whole call, so a distance depends on
+    which candidates share the call. Its plans are not normalised and its marginals hold only roughly: `marginal_error`
+    is the error reached. Raises ValueError on overflow, where the released code returns a similarity of 0.
     """
     kernel = torch.exp(-cost.float() / epsilon).transpose(1, 2)  # (S, N, M): gallery x query, as released
     query, gallery = a.float().unsqueeze(2), b.float().unsqueeze(2)
@@ -153,7 +196,7 @@ def _released(cost: Tensor, a: Tensor, b: Tensor, epsilon: float) -> Transport:
             break
     flow = u * kernel * v.transpose(1, 2)
     if not bool(torch.isfinite(flow).all()):
-        raise ValueError(f"the released solver overflows at epsilon {epsilon}; raise epsilon or take solver=sinkhorn")
+        raise ValueError(f"the released solver overflows at epsilon {epsilon}; raise epsilon or use solver=sinkhorn")
     distance = (flow * cost.transpose(1, 2)).sum(dim=(1, 2))
     errors = torch.maximum((flow.sum(2) - b).abs().sum(1), (flow.sum(1) - a).abs().sum(1))
     f, g = (epsilon * each.squeeze(2).log() for each in (v, u))
@@ -164,14 +207,14 @@ def _released(cost: Tensor, a: Tensor, b: Tensor, epsilon: float) -> Transport:
 def _check(cost: Tensor, a: Tensor, b: Tensor) -> None:
     if cost.ndim != 3 or a.shape != cost.shape[:2] or b.shape != (cost.shape[0], cost.shape[2]) or not cost.numel():
         shapes = ", ".join(str(tuple(each.shape)) for each in (cost, a, b))
-        raise ValueError(f"cost (S, M, N), a (S, M), b (S, N) expected and none empty, not {shapes}")
-    # One number of each instead of a mask of the whole, and all brought from the device at once.
-    told = [cost.sum(), *(part for each in (a, b) for part in (each.min(), (each.sum(dim=1) - 1).abs().max()))]
-    whole, *sides = torch.stack([each.double() for each in told]).cpu().tolist()
-    low_a, off_a, low_b, off_b = sides
-    for name, value in (("ground cost", whole), ("query marginal", off_a), ("gallery marginal", off_b)):
+        raise ValueError(f"cost must be (S, M, N), a (S, M) and b (S, N), none of them empty, got {shapes}")
+    # Check reductions instead of full masks, with a single device-to-host transfer.
+    sides = (part for each in (a, b) for part in (each.min(), (each.sum(dim=1) - 1).abs().max()))
+    reductions = torch.stack([each.double() for each in (cost.sum(), *sides)]).cpu().tolist()
+    total_cost, low_a, off_a, low_b, off_b = reductions
+    for name, value in (("ground cost", total_cost), ("query marginal", off_a), ("gallery marginal", off_b)):
         if not math.isfinite(value):
-            raise ValueError(f"the {name} holds values that are not finite; check the tokens it was made from")
+            raise ValueError(f"the {name} contains NaN or Inf; check the tokens it was computed from")
     for name, low, off in (("query", low_a, off_a), ("gallery", low_b, off_b)):
         if low < 0 or off > 1e-3:
             raise ValueError(f"every {name} marginal must be non-negative and sum to 1; divide it by its sum")

@@ -1,7 +1,7 @@
-"""Checkpoints: every known format in, safetensors out.
+"""Load checkpoints of every known format, and save safetensors.
 
-Nothing is loaded loosely. Every tensor goes by exact name and shape; the deliberate exceptions (a resized position
-embedding, a decoder copied from the last block, heads that a source does not have) stand in the `LoadReport`.
+Loading is strict: every tensor is assigned by exact name and shape. The deliberate exceptions (a resized position
+embedding, a decoder copied from the last block, heads that a source does not have) are listed in the `LoadReport`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from fpc_core.io.atomic_write import atomic_write
 from fpc_core.io.dataclass_json import build
 from fpc_core.model.checkpoint_layouts import (
     Source,
-    by_group,
+    count_by_group,
     grid_of,
     infer_config,
     layout_of,
@@ -42,11 +42,18 @@ _POSITION = "encoder.position"
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What came out of a checkpoint. `copied` and `fresh` are groups of the FPC, `ignored` groups of the file.
+    """What was loaded from a checkpoint.
 
-    loaded: how many tensors of the file are in use.  resized: grid of positions in the file and in the model, where
-    they differ.  copied: what a released FPC starts from as a copy too: the decoder, from the last block and norm.
-    fresh: randomly initialised, to be trained before it means anything.
+    Attributes:
+        path: The file.
+        source: The format it is in.
+        config: Architecture of the model.
+        loaded: Number of tensors of the file that are used.
+        resized: Grid of position embeddings in the file and in the model, where they differ.
+        copied: Groups of the model that are copies of other tensors, as a released FPC starts training: the decoder,
+            from the last block and norm.
+        fresh: Groups of the model that are randomly initialised and have to be trained.
+        ignored: Groups of the file that are not used.
     """
 
     path: Path
@@ -60,7 +67,7 @@ class LoadReport:
 
     @property
     def knows_identities(self) -> bool:
-        """Whether the logits of `rec_classifier` are those of identities it was trained on."""
+        """Whether `rec_classifier` was loaded, so that its logits are those of trained identities."""
         return "rec_classifier" not in self.fresh
 
     def __str__(self) -> str:
@@ -81,14 +88,22 @@ def load_checkpoint(
     stride: int | None = None,
     to_train: bool = False,
 ) -> tuple[FPC, LoadReport]:
-    """Read a released FPC, TransReID, timm or own checkpoint into an FPC in eval mode, float32, on the CPU.
+    """Load a released FPC, TransReID, timm or own checkpoint as an FPC in eval mode, float32, on the CPU.
 
-    config: the model wanted; positions are resized to its grid, and a classifier for another number of identities is
-    left fresh. Without it, our own files say what they are, and for the others it is inferred from the weights.
-    stride: in place of the inferred one, for a checkpoint that leaves it open (see `leaves_stride_open`).
-    to_train: as the start of a training on other data; camera embeddings for another number of cameras are then left
-    fresh as well. Never to search with: fresh means random, though the same numbers at every load.
-    Raises CheckpointError, listing missing, unexpected and misshapen tensors by group.
+    Args:
+        path: The file.
+        config: Architecture of the model; positions are resized to its grid, and a classifier for another number of
+            identities is left fresh. By default own files contain it, and for others it is inferred from the weights.
+        stride: Replaces the inferred stride, for a checkpoint that leaves it open (see `leaves_stride_open`).
+        to_train: Load as the start of a training on other data: camera embeddings for another number of cameras are
+            left fresh too. Do not search with such a model: fresh means random, although every load gives the same
+            numbers.
+
+    Returns:
+        The model and what was loaded.
+
+    Raises:
+        CheckpointError: The file cannot be used; missing, unexpected and misshapen tensors are listed by group.
     """
     path = Path(path)
     tensors, metadata = read_tensors(path)
@@ -96,58 +111,61 @@ def load_checkpoint(
     source = Source.OWN if own_config else recognise(tensors)
     if source is None:
         raise CheckpointError(
-            f"{path} is no FPC, TransReID or timm Vision Transformer checkpoint; it holds {by_group(tensors)}"
+            f"{path} is not an FPC, TransReID or timm Vision Transformer checkpoint; it contains "
+            f"{count_by_group(tensors)}"
         )
     chosen = config is not None
     try:
         config = config or own_config or infer_config(source, tensors)
     except (KeyError, ValueError, IndexError) as error:
         raise CheckpointError(
-            f"the architecture cannot be told from {path}: {error}; pass the config, or save it with its whole model"
+            f"the architecture cannot be inferred from {path}: {error}; pass the config, or save the complete model"
         ) from error
     if stride not in (None, config.stride):
         if not leaves_stride_open(source):
             raise CheckpointError(f"{path} was trained with stride {config.stride}; it cannot be used with {stride}")
         config = replace(config, stride=stride)
-    if config.depth > len(tensors):  # before anything of that depth is built
+    if config.depth > len(tensors):  # Checked before a model of that depth is built.
         raise CheckpointError(
-            f"{path} holds {len(tensors)} tensors, too few for {config.depth} blocks; use another config"
+            f"{path} contains {len(tensors)} tensors, too few for {config.depth} blocks; use another config"
         )
 
     try:
         with torch.device("meta"):
             model = FPC(config)
-    except (RuntimeError, OverflowError, TypeError, ValueError) as error:  # of sizes that no tensor can have
-        raise CheckpointError(f"{path} asks for a model that cannot be built ({error}); use another config") from error
-    outline = model.state_dict()
-    wanted = {name: tensor for name, tensor in outline.items() if tensor.numel()}
-    empty = {name: torch.zeros(each.shape, dtype=each.dtype) for name, each in outline.items() if not each.numel()}
-    layout = layout_of(source, config, wanted, tensors)
-    strange = [key for key in tensors.keys() - set(layout.names.values()) if tensors[key].numel()]
-    unexpected = [key for key in strange if not re.fullmatch(layout.ignored, key)]
-    missing = [there for there in dict.fromkeys(layout.names.values()) if there not in tensors]
+    except (RuntimeError, OverflowError, TypeError, ValueError) as error:  # sizes that no tensor can have
+        raise CheckpointError(f"the model of {path} cannot be built ({error}); use another config") from error
+    template = model.state_dict()
+    expected = {name: tensor for name, tensor in template.items() if tensor.numel()}
+    empty = {name: torch.zeros(each.shape, dtype=each.dtype) for name, each in template.items() if not each.numel()}
+    layout = layout_of(source, config, expected, tensors)
+    unknown = [key for key in tensors.keys() - set(layout.names.values()) if tensors[key].numel()]
+    unexpected = [key for key in unknown if not re.fullmatch(layout.ignored, key)]
+    missing = [key for key in dict.fromkeys(layout.names.values()) if key not in tensors]
     if missing or unexpected:
         raise CheckpointError(
             f"{path} (kind {source.value}) does not fit a model of {config.depth} blocks. "
-            f"Missing: {by_group(missing) or 'nothing'}. Unexpected: {by_group(sorted(unexpected)) or 'nothing'}. "
-            "Use the file as its code saved it, or pass the config it was trained with"
+            f"Missing: {count_by_group(missing) or 'nothing'}. "
+            f"Unexpected: {count_by_group(sorted(unexpected)) or 'nothing'}. "
+            "Use the original file, or pass the config it was trained with"
         )
-    state = {name: tensors[there] for name, there in layout.names.items()}
+    state = {name: tensors[key] for name, key in layout.names.items()}
     resized = _fit_positions(state, tensors, source, config, own_config, path)
-    of_dataset = {"classifier.weight": config.identities, "rec_classifier.weight": config.identities}
+    dataset_sizes = {"classifier.weight": config.identities, "rec_classifier.weight": config.identities}
     if to_train:
-        of_dataset["encoder.camera"] = config.cameras
-    for name, count in of_dataset.items():
+        dataset_sizes["encoder.camera"] = config.cameras
+    for name, count in dataset_sizes.items():
         if chosen and name in state and state[name].ndim and len(state[name]) != count:
             del state[name]
-    _check_shapes(state, wanted, path)
-    state = {name: _own_float(tensor) for name, tensor in state.items()}
+    _check_shapes(state, expected, path)
+    state = {name: _copy_as_float32(tensor) for name, tensor in state.items()}
     _check_values(state, path)
 
-    fresh = wanted.keys() - state.keys()
+    fresh = expected.keys() - state.keys()
     if fresh:
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)  # the weights tell a memory that fits: two loads of a file must be the same model
+            # The weights identify their gallery memory, so two loads of a file must give the same model.
+            torch.manual_seed(0)
             model = FPC(config)
     model.load_state_dict({**model.state_dict(), **empty, **state}, strict=True, assign=True)
     report = LoadReport(
@@ -156,23 +174,28 @@ def load_checkpoint(
         config=config,
         loaded=len({layout.names[name] for name in state}),
         resized=resized,
-        copied=by_group(sorted(layout.copied)),
-        fresh=by_group(name for name in wanted if name in fresh),
-        ignored=by_group(sorted(key for key in tensors if re.fullmatch(layout.ignored, key))),
+        copied=count_by_group(sorted(layout.copied)),
+        fresh=count_by_group(name for name in expected if name in fresh),
+        ignored=count_by_group(sorted(key for key in tensors if re.fullmatch(layout.ignored, key))),
     )
     return model.eval(), report
 
 
 def save_checkpoint(model: FPC, path: str | os.PathLike[str], dtype: torch.dtype = torch.float32) -> None:
-    """Write safetensors with the config as JSON in its metadata; an interrupted write leaves the old file.
+    """Write a model as safetensors with its config as JSON in the metadata; an interrupted write leaves the old file.
 
-    Raises OSError where it cannot be written.
+    Args:
+        model: The model.
+        path: The file; missing folders are created.
+        dtype: Type of matrices and embeddings. Vectors (biases, norms, BNNeck statistics) are always stored as they
+            are: they are small, and running variances may not fit half precision.
 
-    dtype: of matrices and embeddings. Vectors (biases, norms, BNNeck statistics) stay as they are: they weigh nothing,
-    and running variances may not fit half precision.
+    Raises:
+        OSError: The file cannot be written.
+        ValueError: `dtype` is not a floating point type.
     """
     if not dtype.is_floating_point:
-        raise ValueError(f"weights are saved in a floating point type, not {dtype}")
+        raise ValueError(f"dtype must be a floating point type, got {dtype}")
     path = Path(path)
     state = {
         name: (tensor.to(dtype) if tensor.ndim > 1 else tensor).detach().cpu().contiguous()
@@ -180,17 +203,17 @@ def save_checkpoint(model: FPC, path: str | os.PathLike[str], dtype: torch.dtype
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with atomic_write(path) as place:
-            save_file(state, place, metadata={"format": FORMAT, "config": json.dumps(asdict(model.config))})
+        with atomic_write(path) as partial:
+            save_file(state, partial, metadata={"format": FORMAT, "config": json.dumps(asdict(model.config))})
     except (OSError, SafetensorError) as error:
-        raise OSError(f"cannot write {path} ({error}); make room or choose another place") from error
+        raise OSError(f"cannot write {path} ({error}); free disk space or choose another folder") from error
 
 
 def weights_fingerprint(model: FPC) -> str:
-    """SHA-256 in hex over names, shapes and values of all tensors; the same on every device.
+    """Return the SHA-256 in hex of names, shapes and values of all tensors; it is the same on every device.
 
-    A precision other than float32 is part of it: the same weights then encode the same image otherwise, and a memory, a
-    result or a recipe of the one is none of the other.
+    A precision other than float32 is part of it: the same weights then give another encoding of the same image, so
+    their gallery memories, results and recipes must not be mixed up.
     """
     digest = hashlib.sha256()
     if model.encoder.precision is not Precision.FLOAT32:
@@ -207,7 +230,7 @@ def _parse_config(text: str, path: Path) -> ModelConfig:
         return config
     except (ValueError, RecursionError) as error:
         raise CheckpointError(
-            f"the config in {path} cannot be read: {error}; write the file again with save_checkpoint"
+            f"the config in {path} is invalid: {error}; write the file again with save_checkpoint"
         ) from error
 
 
@@ -219,9 +242,9 @@ def _fit_positions(
     own_config: ModelConfig | None,
     path: Path,
 ) -> tuple[tuple[int, int], tuple[int, int]] | None:
-    """Resize `state`'s position embedding to the config's grid; returns both grids where they differ.
+    """Resize the position embedding in `state` to the config's grid; return both grids if they differ.
 
-    Bicubic with antialiasing, as timm does it (`resample_abs_pos_embed`); TransReID's own code resizes bilinearly.
+    Bicubic with antialiasing, as in timm's `resample_abs_pos_embed`; TransReID's own code resizes bilinearly.
     """
     position = state[_POSITION]
     if (
@@ -231,44 +254,49 @@ def _fit_positions(
         or position.shape[2] != config.width
     ):
         raise CheckpointError(
-            f"the position embedding of {path} has shape {tuple(position.shape)}, not (1, 1 + N, {config.width}). "
+            f"the position embedding of {path} must be (1, 1 + N, {config.width}), got {tuple(position.shape)}. "
             "Pass the config it was trained with; in training, leave out --model"
         )
     if "dist_token" in tensors:  # DeiT: [cls], distillation token, patches
         position = torch.cat((position[:, :1], position[:, 2:]), dim=1)
-    there = own_config.grid if own_config else grid_of(position.shape[1] - 1, source, config.patch_size)
-    if there is None and position.shape[1] - 1 == config.patches:
-        there = config.grid
-    if there is None or there[0] * there[1] != position.shape[1] - 1:
+    grid = own_config.grid if own_config else grid_of(position.shape[1] - 1, source, config.patch_size)
+    if grid is None and position.shape[1] - 1 == config.patches:
+        grid = config.grid
+    if grid is None or grid[0] * grid[1] != position.shape[1] - 1:
         raise CheckpointError(
-            f"{path} has {position.shape[1] - 1} positions, of which the grid is unknown; "
+            f"{path} has {position.shape[1] - 1} positions whose grid is unknown; "
             "pass the config it was trained with (image_size, stride)"
         )
-    if there != config.grid:
-        position = resample_abs_pos_embed(position, config.grid, there, interpolation="bicubic")
+    if grid != config.grid:
+        position = resample_abs_pos_embed(position, config.grid, grid, interpolation="bicubic")
     state[_POSITION] = position
-    return None if there == config.grid else (there, config.grid)
+    return None if grid == config.grid else (grid, config.grid)
 
 
-def _check_shapes(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], path: Path) -> None:
-    wrong = [name for name, tensor in state.items() if tensor.shape != wanted[name].shape]
+def _check_shapes(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], path: Path) -> None:
+    wrong = [name for name, tensor in state.items() if tensor.shape != expected[name].shape]
     if wrong:
-        examples = "; ".join(f"{n} is {tuple(state[n].shape)}, not {tuple(wanted[n].shape)}" for n in wrong[:3])
+        examples = "; ".join(f"{n} is {tuple(state[n].shape)}, not {tuple(expected[n].shape)}" for n in wrong[:3])
         raise CheckpointError(
-            f"{path} does not have the shapes of the config: {by_group(wrong)} ({examples}). "
+            f"{path} does not have the shapes of the config: {count_by_group(wrong)} ({examples}). "
             "Pass a config with its width, patch_size, mlp_ratio and cameras; in training, leave out --model"
         )
-    kinds = [name for name, each in state.items() if each.is_floating_point() != wanted[name].is_floating_point()]
-    if kinds:
-        raise CheckpointError(f"{path} has whole numbers for fractions, or the other way, in {by_group(kinds)}")
+    mismatched = [
+        name for name, each in state.items() if each.is_floating_point() != expected[name].is_floating_point()
+    ]
+    if mismatched:
+        raise CheckpointError(
+            f"{path} has a dtype mismatch (integer vs. floating point) in {count_by_group(mismatched)}; "
+            "use the original file"
+        )
 
 
 def _check_values(state: Mapping[str, Tensor], path: Path) -> None:
     broken = [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]
     if broken:
-        raise CheckpointError(f"{path} holds values that are no numbers in {by_group(broken)}; take an earlier save")
+        raise CheckpointError(f"{path} contains NaN or Inf in {count_by_group(broken)}; use an earlier checkpoint")
 
 
-def _own_float(tensor: Tensor) -> Tensor:
-    """Float32 in memory of its own: a decoder copied from the last block must not train along with it."""
+def _copy_as_float32(tensor: Tensor) -> Tensor:
+    """Return a copy with its own storage: a decoder copied from the last block must not be trained along with it."""
     return tensor.to(torch.float32 if tensor.is_floating_point() else tensor.dtype, copy=True).contiguous()

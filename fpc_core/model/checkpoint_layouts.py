@@ -1,8 +1,8 @@
-"""How checkpoints of other projects name what an FPC holds, and what their weights tell about the architecture.
+"""Tensor names of the checkpoint formats, and what their weights reveal about the architecture.
 
-Released FPC: `base` is the Vision Transformer of TransReID, of which the last block and the norm were copied to `b1`
-(global head) and `rec_b` (decoder) before training; only the copies are used after that. TransReID: the same `base`,
-with `b1` and the parts of its jigsaw branch, or with neither. timm: a plain Vision Transformer, no heads.
+Released FPC: `base` is the Vision Transformer of TransReID, whose last block and norm were copied to `b1` (global head)
+and `rec_b` (decoder) before training; only the copies are used after that. TransReID: the same `base`, with `b1` and
+the parts of its jigsaw branch, or with neither. timm: a plain Vision Transformer without heads.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from fpc_core.config import ModelConfig
 
 
 class Source(StrEnum):
-    """Where a checkpoint comes from."""
+    """Origin of a checkpoint."""
 
     OWN = "own"  # safetensors written by save_checkpoint
     RELEASED = "released"  # the authors' released FPC code
@@ -29,10 +29,12 @@ class Source(StrEnum):
 
 @dataclass(frozen=True)
 class Layout:
-    """Which tensor of a file fills which tensor of an FPC, by name.
+    """Which tensor of a file belongs to which tensor of an FPC, by name.
 
-    names: FPC name -> file name.  copied: FPC names that take a tensor which another name takes as well.
-    ignored: what the file is known to hold beyond an FPC, as a pattern that matches the whole name.
+    Attributes:
+        names: FPC name -> file name.
+        copied: FPC names whose tensor is also assigned to another name.
+        ignored: Pattern that matches the whole name of tensors which are known to be in the file and are not used.
     """
 
     names: Mapping[str, str]
@@ -40,8 +42,8 @@ class Layout:
     ignored: str = r"(?!)"
 
 
-_DEPTH_AND_HEADS = {192: (12, 3), 384: (12, 6), 768: (12, 12), 1024: (24, 16)}  # of the ViT family, by width
-_IMAGE_SIZES = ((256, 128), (384, 128), (256, 256))  # that TransReID is trained at
+_DEPTH_AND_HEADS = {192: (12, 3), 384: (12, 6), 768: (12, 12), 1024: (24, 16)}  # ViT family, by width
+_IMAGE_SIZES = ((256, 128), (384, 128), (256, 256))  # image sizes TransReID is trained with
 _HEADS = ("bottleneck.", "rec_bottleneck.", "classifier.", "rec_classifier.")
 _EMBEDDINGS = {
     "encoder.cls_token": "cls_token",
@@ -55,7 +57,7 @@ _IMAGENET = r"(head|head_dist|fc|pre_logits)\..*|dist_token"
 
 
 def recognise(names: Collection[str]) -> Source | None:
-    """Who wrote a checkpoint without our metadata, by its names; None for a stranger."""
+    """Return the format of a checkpoint without our metadata from its tensor names; None if it is unknown."""
     if any(name.startswith("rec_b.") for name in names):
         return Source.RELEASED
     if any(name.startswith("base.blocks.") for name in names):
@@ -65,17 +67,21 @@ def recognise(names: Collection[str]) -> Source | None:
     return None
 
 
-def layout_of(source: Source, config: ModelConfig, wanted: Iterable[str], present: Collection[str]) -> Layout:
-    """wanted: names of an FPC of this config; present: names in the file, which decide between optional parts.
+def layout_of(source: Source, config: ModelConfig, expected: Iterable[str], present: Collection[str]) -> Layout:
+    """Build the layout of a file.
 
-    A wanted name without an entry is one that this source never holds.
+    Args:
+        source: Format of the file.
+        config: Architecture of the model.
+        expected: Tensor names of an FPC of this config. A name that this source never contains gets no entry.
+        present: Tensor names in the file, which decide on optional parts.
     """
     if source is Source.OWN:
-        return Layout({name: name for name in wanted})
+        return Layout({name: name for name in expected})
     base = "" if source is Source.TIMM else "base."
-    own_head = any(name.startswith("b1.") for name in present)
-    last = "b1.0." if own_head or source is Source.RELEASED else f"{base}blocks.{config.depth - 1}."
-    norm = "b1.1." if own_head or source is Source.RELEASED else f"{base}norm."
+    has_head = any(name.startswith("b1.") for name in present)
+    last = "b1.0." if has_head or source is Source.RELEASED else f"{base}blocks.{config.depth - 1}."
+    norm = "b1.1." if has_head or source is Source.RELEASED else f"{base}norm."
     decoder = ("rec_b.0.", "rec_b.1.") if source is Source.RELEASED else (last, norm)
     prefixes = {f"encoder.blocks.{i}.": f"{base}blocks.{i}." for i in range(config.token_blocks)}
     for i in range(config.token_blocks, config.depth):
@@ -85,16 +91,16 @@ def layout_of(source: Source, config: ModelConfig, wanted: Iterable[str], presen
         prefixes |= {head: head for head in _HEADS}
 
     names: dict[str, str] = {}
-    for name in wanted:
+    for name in expected:
         prefix = next((prefix for prefix in prefixes if name.startswith(prefix)), None)
         if prefix is not None:
             names[name] = prefixes[prefix] + name.removeprefix(prefix)
         elif name != "encoder.camera" or base + "sie_embed" in present:
             names[name] = base + _EMBEDDINGS[name] if name in _EMBEDDINGS else name
     if source is Source.TIMM:
-        names = {name: there for name, there in names.items() if not name.startswith(_HEADS)}
-    if source is Source.TRANSREID:  # it has one BNNeck and one classifier
-        names = {name: there for name, there in names.items() if not name.startswith("rec_")}
+        names = {name: key for name, key in names.items() if not name.startswith(_HEADS)}
+    if source is Source.TRANSREID:  # It has a single BNNeck and a single classifier.
+        names = {name: key for name, key in names.items() if not name.startswith("rec_")}
     ignored = rf"{re.escape(base)}({_IMAGENET})"
     if base:
         unused = rf"|{re.escape(base)}(norm|blocks\.{config.depth - 1})\..*" if last == "b1.0." else ""
@@ -104,29 +110,36 @@ def layout_of(source: Source, config: ModelConfig, wanted: Iterable[str], presen
 
 
 def leaves_stride_open(source: Source) -> bool:
-    """Whether the stride is the reader's choice: positions of a square ImageNet grid are resized to any."""
+    """Whether the stride can be chosen freely: positions of a square ImageNet grid are resized to any grid."""
     return source is Source.TIMM
 
 
 def infer_config(source: Source, tensors: Mapping[str, Tensor]) -> ModelConfig:
-    """The architecture of a checkpoint that does not say it, from the shapes of its tensors.
+    """Infer the architecture from tensor shapes, for a checkpoint without a config.
 
     Depth and heads follow from the width, for the ViT family; the stride from the number of positions. timm's square
-    position grid has no stride on a pedestrian image: it is taken at stride = patch size. Raises ValueError where the
-    shapes leave it open, KeyError where a tensor that tells is missing.
+    position grid defines no stride on a pedestrian image: stride = patch size is used.
+
+    Args:
+        source: Format of the file.
+        tensors: Its tensors by name.
+
+    Raises:
+        ValueError: The shapes are ambiguous.
+        KeyError: A required tensor is missing.
     """
     base = "" if source is Source.TIMM else "base."
     width = tensors[base + "cls_token"].shape[-1]
     if width not in _DEPTH_AND_HEADS:
-        raise ValueError(f"its width {width} is none of {sorted(_DEPTH_AND_HEADS)}, so its heads are unknown")
+        raise ValueError(f"the width must be one of {sorted(_DEPTH_AND_HEADS)} to infer the heads, got {width}")
     depth, heads = _DEPTH_AND_HEADS[width]
     patch_size = tensors[base + "patch_embed.proj.weight"].shape[-1]
     image_size, stride = _IMAGE_SIZES[0], patch_size
     if source is not Source.TIMM:
-        found = _size_and_stride(tensors[base + "pos_embed"].shape[1] - 1, patch_size)
-        if found is None:
-            raise ValueError("no known image size and stride has as many positions")
-        image_size, stride = found
+        size_and_stride = _size_and_stride(tensors[base + "pos_embed"].shape[1] - 1, patch_size)
+        if size_and_stride is None:
+            raise ValueError("no known image size and stride gives this number of positions")
+        image_size, stride = size_and_stride
     cameras = tensors.get(base + "sie_embed")
     classifier = tensors.get("classifier.weight")
     return ModelConfig(
@@ -144,18 +157,24 @@ def infer_config(source: Source, tensors: Mapping[str, Tensor]) -> ModelConfig:
 
 
 def grid_of(positions: int, source: Source, patch_size: int) -> tuple[int, int] | None:
-    """Rows and columns of a file's position grid; None where they cannot be told from the count."""
+    """Return rows and columns of a file's position grid; None if the number of positions does not determine them.
+
+    Args:
+        positions: Number of positions, without `[cls]`.
+        source: Format of the file.
+        patch_size: Side of a patch, in pixels.
+    """
     side = math.isqrt(positions)
     if source is Source.TIMM and side * side == positions:
         return side, side
-    found = _size_and_stride(positions, patch_size)
-    if found is None:
+    size_and_stride = _size_and_stride(positions, patch_size)
+    if size_and_stride is None:
         return None
-    return ModelConfig(image_size=found[0], patch_size=patch_size, stride=found[1]).grid
+    return ModelConfig(image_size=size_and_stride[0], patch_size=patch_size, stride=size_and_stride[1]).grid
 
 
-def by_group(names: Iterable[str]) -> str:
-    """Names counted by the module they belong to, block numbers as ranges: "blocks.3-11: 108 keys, b1.1: 2 keys"."""
+def count_by_group(names: Iterable[str]) -> str:
+    """Count names by module, with block numbers as ranges: "blocks.3-11: 108 keys, b1.1: 2 keys"."""
     blocks: dict[str, dict[int, int]] = {}
     counts: dict[str, int] = {}
     for name in names:
@@ -164,8 +183,8 @@ def by_group(names: Iterable[str]) -> str:
             numbers[int(match[2])] = numbers.get(int(match[2]), 0) + 1
             continue
         parts = name.split(".")
-        whole = len(parts) > 2 and (parts[1].isdigit() or parts[0] == "decoder")  # b1.0, rec_b.1, decoder.block
-        group = ".".join(parts[:2]) if whole else name.rpartition(".")[0]
+        nested = len(parts) > 2 and (parts[1].isdigit() or parts[0] == "decoder")  # b1.0, rec_b.1, decoder.block
+        group = ".".join(parts[:2]) if nested else name.rpartition(".")[0]
         group = name if group in ("", "base", "encoder") else group
         counts[group] = counts.get(group, 0) + 1
     for prefix, numbers in blocks.items():
@@ -176,7 +195,7 @@ def by_group(names: Iterable[str]) -> str:
 
 
 def _runs(numbers: list[int]) -> list[tuple[int, int]]:
-    """[0, 3, 4, 5] -> [(0, 0), (3, 5)]"""
+    """Group consecutive numbers: [0, 3, 4, 5] -> [(0, 0), (3, 5)]."""
     runs: list[tuple[int, int]] = []
     for number in numbers:
         if runs and number == runs[-1][1] + 1:

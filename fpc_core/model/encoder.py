@@ -1,6 +1,6 @@
-"""Sparse encoder S (Sec. 3.1): a Vision Transformer that drops patch tokens on its way.
+"""Sparse encoder S (Sec. 3.1): a Vision Transformer that drops patch tokens between its blocks.
 
-In a dropping block the tokens leave after the attention residual and before the MLP, as in the released code.
+In a dropping block the tokens are dropped after the attention residual and before the MLP, as in the released code.
 """
 
 from __future__ import annotations
@@ -22,16 +22,26 @@ LAYER_NORM_EPS = 1e-6  # of ViT and TransReID; torch's default is 1e-5
 
 
 def transformer_block(config: ModelConfig, drop_path: float = 0.0) -> Block:
-    """One pre-norm block of timm, as ViT, TransReID and FPC use it; its layer norms have LAYER_NORM_EPS."""
+    """Build one pre-norm timm block as in ViT, TransReID and FPC.
+
+    Args:
+        config: Architecture of the model.
+        drop_path: Stochastic depth, 0 to 1.
+    """
     return Block(config.width, config.heads, config.mlp_ratio, qkv_bias=True, drop_path=drop_path)
 
 
 class SparseEncoder(nn.Module):
     """Patch embedding, position and camera embeddings (Eq. 1), and the first `config.token_blocks` blocks.
 
-    drop_path: stochastic depth of the last of all `config.depth` blocks, growing linearly from 0 at the first; acts in
-    training mode only.
-    precision: of the matrix products; set it before anything is encoded. Tokens and attention are float32 at any.
+    Args:
+        config: Architecture of the model.
+        drop_path: Stochastic depth of the last of all `config.depth` blocks, growing linearly from 0 at the first; used
+            in training mode only.
+
+    Attributes:
+        precision: Precision of the matrix products; set it before anything is encoded. Tokens and attention are always
+            float32.
     """
 
     def __init__(self, config: ModelConfig, drop_path: float = 0.0) -> None:
@@ -48,14 +58,25 @@ class SparseEncoder(nn.Module):
             nn.init.trunc_normal_(embedding, std=0.02)
 
     def forward(self, images: Tensor, cameras: Tensor | None, prune: PruneSettings) -> Encoding:
-        """(B, 3, H, W) normalised images, (B,) int64 cameras or None -> Encoding; see `prefix` and `finish`."""
+        """Encode images; see `prefix` and `finish`.
+
+        Args:
+            images: (B, 3, H, W), normalised.
+            cameras: (B,) int64, or None.
+            prune: Which patches to drop.
+        """
         return self.finish(self.prefix(images, cameras, prune.blocks[0]), prune)
 
     def prefix(self, images: Tensor, cameras: Tensor | None = None, block: int = 3) -> EncoderState:
-        """Everything that does not depend on the keep rate: up to the attention of dropping block `block`.
+        """Compute everything that does not depend on the keep rate, up to the attention of the first dropping block.
 
-        images: (B, 3, H, W) normalised, H x W = config.image_size. cameras: (B,) int64, or None for the mean of the
-        camera embeddings (an upload has no camera). Raises ValueError for a wrong shape, camera or block.
+        Args:
+            images: (B, 3, H, W), normalised; H x W = config.image_size.
+            cameras: (B,) int64, or None for the mean of the camera embeddings (an upload has no camera).
+            block: Index of the first dropping block.
+
+        Raises:
+            ValueError: The shape, a camera or the block is invalid.
         """
         self._check_block(block)
         with self.casting(images.device):
@@ -66,22 +87,26 @@ class SparseEncoder(nn.Module):
         return EncoderState(tokens, attention, block)
 
     def finish(self, state: EncoderState, prune: PruneSettings, until: int | None = None) -> Encoding:
-        """Drop at `state.block` and at the later dropping blocks, run what is left.
+        """Drop patches at `state.block` and at the later dropping blocks, and run the remaining blocks.
 
-        until: the block to stop before, by default none; its tokens are then what enters that block.
-        Raises ValueError if the state was made for another first dropping block, or for `until` a dropping block or one
-        before it.
+        Args:
+            state: Result of `prefix`.
+            prune: Which patches to drop.
+            until: Block to stop before; its tokens are then the input of that block. By default all blocks are run.
+
+        Raises:
+            ValueError: The state was computed for another first dropping block, or `until` is not after the last one.
         """
         if state.block != prune.blocks[0]:
             raise ValueError(
-                f"the state stands before the drop of block {state.block}, the settings drop first at block "
-                f"{prune.blocks[0]}; make the state with prefix(images, cameras, block={prune.blocks[0]})"
+                f"the state was computed for a first drop at block {state.block}, but the settings drop first at block "
+                f"{prune.blocks[0]}; compute it with prefix(images, cameras, block={prune.blocks[0]})"
             )
         self._check_block(prune.blocks[-1])
         until = len(self.blocks) if until is None else until
         if not prune.blocks[-1] < until <= len(self.blocks):
             possible = f"{prune.blocks[-1] + 1}..{len(self.blocks)}"
-            raise ValueError(f"until must lie in {possible}, after the last dropping block, not {until}")
+            raise ValueError(f"until must be in {possible}, after the last dropping block, got {until}")
         tokens, attention = state.tokens, state.attention
         positions = torch.arange(attention.shape[1], device=tokens.device).expand_as(attention)
         stages: list[DropStage] = []
@@ -99,10 +124,21 @@ class SparseEncoder(nn.Module):
         return Encoding(tokens, tuple(stages), self.config.grid, prune)
 
     def embed(self, images: Tensor, cameras: Tensor | None) -> Tensor:
-        """Eq. 1: (B, 3, H, W) -> (B, 1 + N, C), `[cls]` first. A model without cameras ignores `cameras`."""
+        """Embed images (Eq. 1).
+
+        Args:
+            images: (B, 3, H, W), normalised.
+            cameras: (B,) int64 or None; ignored by a model without camera embeddings.
+
+        Returns:
+            (B, 1 + N, C), `[cls]` first.
+
+        Raises:
+            ValueError: The shape or a camera is invalid.
+        """
         if images.ndim != 4 or images.shape[1:] != (3, *self.config.image_size):
             height, width = self.config.image_size
-            raise ValueError(f"images must be (B, 3, {height}, {width}), not {tuple(images.shape)}; resize them first")
+            raise ValueError(f"images must be (B, 3, {height}, {width}), got {tuple(images.shape)}; resize them first")
         patches = _patch_rows(self.patch_embed, images)
         tokens = torch.cat((self.cls_token.expand(len(images), -1, -1), patches), dim=1) + self.position
         if not self.config.cameras:
@@ -110,38 +146,48 @@ class SparseEncoder(nn.Module):
         return tokens + self.config.camera_factor * self._camera(cameras, len(images))
 
     def casting(self, device: torch.device) -> AbstractContextManager[object]:
-        """Within, matrix products are computed in `precision`. At float32 a caller's own autocast stays as it is."""
+        """Return a context in which matrix products use `precision`.
+
+        At float32 the caller's own autocast stays in effect.
+        """
         if self.precision is Precision.FLOAT32:
             return nullcontext()
         return torch.autocast(device.type, getattr(torch, self.precision.value))
 
     def _camera(self, cameras: Tensor | None, images: int) -> Tensor:
-        """(B, 1, C), or (1, 1, C) without cameras."""
+        """Return the camera embeddings (B, 1, C), or their mean (1, 1, C) if `cameras` is None."""
         if cameras is None:
             return self.camera.mean(dim=0, keepdim=True)
         if cameras.shape != (images,):
-            raise ValueError(f"{images} images need cameras of shape ({images},), not {tuple(cameras.shape)}")
-        least, most = torch.stack(cameras.aminmax()).cpu().tolist() if images else (0, 0)
-        if not 0 <= least <= most < self.config.cameras:
+            raise ValueError(f"cameras must have shape ({images},) for {images} images, got {tuple(cameras.shape)}")
+        low, high = torch.stack(cameras.aminmax()).cpu().tolist() if images else (0, 0)
+        if not 0 <= low <= high < self.config.cameras:
             raise ValueError(
-                f"cameras must lie in 0..{self.config.cameras - 1}, not {least}..{most}; pass None where the camera is "
-                "unknown to the model"
+                f"cameras must be in 0..{self.config.cameras - 1}, got {low}..{high}; pass None for cameras that the "
+                "model does not know"
             )
         return self.camera[cameras]
 
     def _check_block(self, block: int) -> None:
         if not 0 <= block < len(self.blocks):
             raise ValueError(
-                f"dropping block {block} does not exist: this encoder has the blocks 0..{len(self.blocks) - 1} "
-                "(ModelConfig.token_blocks); choose PruneSettings.blocks among them"
+                f"dropping block {block} does not exist: this encoder has blocks 0..{len(self.blocks) - 1} "
+                "(ModelConfig.token_blocks); choose PruneSettings.blocks from these"
             )
 
 
 def follow(blocks: Iterable[Any], tokens: Tensor, prune: PruneSettings) -> tuple[DropStage, ...]:
-    """Run timm Blocks as `SparseEncoder` and `GlobalHead` do, and note the `[cls]` attention of every one.
+    """Run timm Blocks as `SparseEncoder` and `GlobalHead` do, and record the `[cls]` attention of every block.
 
-    tokens: (B, 1 + N, C) of `SparseEncoder.embed`. Returns one stage per block; in a block that drops nothing `kept`
-    is `entered`. To look inside: `finish` forms these rows at the dropping blocks only.
+    For inspection only: `finish` computes these attention rows at the dropping blocks only.
+
+    Args:
+        blocks: All blocks, in order.
+        tokens: (B, 1 + N, C) from `SparseEncoder.embed`.
+        prune: Which patches to drop.
+
+    Returns:
+        One stage per block; in a block that drops nothing, `kept` equals `entered`.
     """
     patches = tokens.shape[1] - 1
     positions = torch.arange(patches, device=tokens.device).expand(len(tokens), -1)
@@ -157,10 +203,10 @@ def follow(blocks: Iterable[Any], tokens: Tensor, prune: PruneSettings) -> tuple
 
 
 def _patch_rows(embed: nn.Conv2d, images: Tensor) -> Tensor:
-    """The patch embedding, row by row: (B, 3, H, W) -> (B, N, C).
+    """Compute the patch embedding in row-major order: (B, 3, H, W) -> (B, N, C).
 
-    On the CPU by the convolution, which is faster there. Elsewhere as a matrix product: cuDNN computes convolutions of
-    float32 in TF32 (11 bits) unless a switch of the whole process forbids it, and matrix products in float32.
+    The convolution is used on the CPU, where it is faster. Other devices use a matrix product: cuDNN computes float32
+    convolutions in TF32 (11 bits) unless a process-wide switch forbids it, and matrix products in float32.
     """
     if images.device.type == "cpu":
         return embed(images).flatten(2).transpose(1, 2)
@@ -169,10 +215,16 @@ def _patch_rows(embed: nn.Conv2d, images: Tensor) -> Tensor:
 
 
 def _attend(block: Any, tokens: Tensor) -> tuple[Tensor, Tensor]:
-    """The attention half of a timm Block, and what decides the drop.
+    """Run the attention half of a timm Block, and compute the attention that decides which patches are dropped (Eq. 2).
 
-    tokens: (B, 1 + n, C) -> the same after the attention residual, and (B, n) head-averaged attention of `[cls]` to
-    the patches (Eq. 2). Only that row of the attention matrix is formed.
+    Only the `[cls]` row of the attention matrix is formed.
+
+    Args:
+        block: timm Block.
+        tokens: (B, 1 + n, C).
+
+    Returns:
+        The tokens after the attention residual, and the (B, n) head-averaged attention of `[cls]` to the patches.
     """
     attn = block.attn
     qkv = attn.qkv(block.norm1(tokens)).unflatten(-1, (3, attn.num_heads, attn.head_dim))
@@ -191,9 +243,19 @@ def _mlp(block: Any, tokens: Tensor) -> Tensor:
 def _drop(
     tokens: Tensor, positions: Tensor, attention: Tensor, prune: PruneSettings, patches: int
 ) -> tuple[Tensor, Tensor]:
-    """Keep `prune.kept(n)` of n patch tokens, in descending order of their score; equal scores keep their token order.
+    """Keep `prune.kept(n)` of n patch tokens, in descending order of score; equal scores keep their token order.
 
-    tokens: (B, 1 + n, C); positions, attention: (B, n) -> (B, 1 + k, C), (B, k). At keep rate 1 nothing moves.
+    At keep rate 1 the order does not change either.
+
+    Args:
+        tokens: (B, 1 + n, C).
+        positions: (B, n) grid positions.
+        attention: (B, n).
+        prune: Which patches to drop.
+        patches: Patches of the full grid.
+
+    Returns:
+        Tokens (B, 1 + k, C) and positions (B, k).
     """
     if prune.keep_rate == 1.0:
         return tokens, positions
@@ -204,10 +266,10 @@ def _drop(
 
 
 def _score(positions: Tensor, attention: Tensor, prune: PruneSettings, patches: int) -> Tensor:
-    """(B, n): the highest stay (Table 5).
+    """Return (B, n) scores, of which the highest are kept (Table 5).
 
-    The random score belongs to the grid position and comes from a CPU generator: a seed means the same positions on
-    every device, for every image and in every batch, and the k best of the k' best are a fresh uniform choice.
+    The random score belongs to the grid position and comes from a CPU generator: a seed selects the same positions on
+    every device, for every image and in every batch, and the k best of the k' best are a uniform random choice again.
     """
     if prune.strategy is DropStrategy.NON_SALIENT:
         return attention

@@ -15,8 +15,12 @@ from fpc_core.results import Consolidation, DropStage, Encoding
 class FPC(nn.Module):
     """The network of the paper with the heads of the released code.
 
-    Features before a BNNeck (`global_token`, what `decoder` gives) are what the triplet loss takes, those after it
-    what the classifiers and the rankings take. drop_path: stochastic depth in training, see SparseEncoder.
+    The triplet loss takes features before a BNNeck (`global_token`, output of `decoder`); classifiers and rankings take
+    those after it.
+
+    Args:
+        config: Architecture of the model.
+        drop_path: Stochastic depth in training; see `SparseEncoder`.
     """
 
     def __init__(self, config: ModelConfig, drop_path: float = 0.0) -> None:
@@ -34,7 +38,7 @@ class FPC(nn.Module):
             nn.init.normal_(classifier.weight, std=0.001)
 
     def copy_on_cpu(self) -> FPC:
-        """The same network on the CPU, in eval mode; takes no memory of the device."""
+        """Return a copy of the network on the CPU in eval mode, without using memory of the device."""
         with torch.inference_mode(False), torch.device("meta"):
             copy = FPC(self.config)
         with torch.inference_mode(False):
@@ -45,24 +49,51 @@ class FPC(nn.Module):
         return copy.requires_grad_(next(self.parameters()).requires_grad).eval()
 
     def encode(self, images: Tensor, cameras: Tensor | None, prune: PruneSettings) -> Encoding:
-        """(B, 3, H, W) normalised images, (B,) int64 cameras or None -> Encoding with tokens (B, 1 + M, C)."""
+        """Encode images.
+
+        Args:
+            images: (B, 3, H, W), normalised.
+            cameras: (B,) int64, or None.
+            prune: Which patches to drop.
+
+        Returns:
+            An encoding with tokens (B, 1 + M, C).
+        """
         return self.encoder(images, cameras, prune)
 
     def follow(self, images: Tensor, cameras: Tensor | None, prune: PruneSettings) -> tuple[DropStage, ...]:
-        """The same images through all `config.depth` blocks, those of the global head included: one stage per block."""
+        """Run images through all `config.depth` blocks, those of the global head included; see `encoder.follow`.
+
+        Args:
+            images: (B, 3, H, W), normalised.
+            cameras: (B,) int64, or None.
+            prune: Which patches to drop.
+
+        Returns:
+            One stage per block.
+        """
         with self.encoder.casting(images.device):
             return follow((*self.encoder.blocks, *self.head.blocks), self.encoder.embed(images, cameras), prune)
 
     def forward(self, images: Tensor, cameras: Tensor | None, prune: PruneSettings) -> Tensor:
-        """The encoder's own feature after the BNNeck: (B, 3, H, W) -> (B, C)."""
+        """Return the encoder's own feature after the BNNeck.
+
+        Args:
+            images: (B, 3, H, W), normalised.
+            cameras: (B,) int64, or None.
+            prune: Which patches to drop.
+
+        Returns:
+            (B, C).
+        """
         return self.global_feature(self.encode(images, cameras, prune).tokens)
 
     def global_token(self, tokens: Tensor) -> Tensor:
-        """(B, T, C) encoder tokens -> (B, C) before the BNNeck."""
+        """Return the global token before the BNNeck: encoder tokens (B, T, C) -> (B, C)."""
         return self.head(tokens)
 
     def global_feature(self, tokens: Tensor) -> Tensor:
-        """(B, T, C) encoder tokens -> (B, C) after the BNNeck; what the gallery is ranked by."""
+        """Return the feature that the gallery is ranked by, after the BNNeck: encoder tokens (B, T, C) -> (B, C)."""
         return self.bottleneck(self.global_token(tokens))
 
     def consolidate(
@@ -77,33 +108,42 @@ class FPC(nn.Module):
     ) -> Consolidation:
         """Consolidate one query with its K neighbours (Eq. 11 to 13). The model must be in eval mode.
 
-        query_cls: (C,); query_patches: (M, C) and their grid positions (M,) int64; neighbor_cls: (K, C);
-        neighbor_patches: (K, N, C), the full grid; neighbor_rows: (K,) rows of the memory.
+        Args:
+            query_cls: (C,).
+            query_patches: (M, C).
+            query_positions: (M,) int64 grid positions of `query_patches`.
+            neighbor_cls: (K, C).
+            neighbor_patches: (K, N, C), the full grid.
+            neighbor_rows: (K,) rows of the gallery memory.
+            variant: Paper or released code.
+
+        Raises:
+            ValueError: The shapes do not fit each other or the model's grid.
         """
         rows, columns = self.config.grid
         count, patches, _ = neighbor_patches.shape
         if patches != rows * columns:
-            raise ValueError(f"neighbours hold {patches} patches, the model's grid is {rows} x {columns}")
+            raise ValueError(f"neighbours must have {rows} x {columns} patches, the model's grid, got {patches}")
         if len(neighbor_rows) != count or len(neighbor_cls) != count or count == 0:
-            raise ValueError("neighbor_cls, neighbor_patches and neighbor_rows must name the same K >= 1 neighbours")
+            raise ValueError("neighbor_cls, neighbor_patches and neighbor_rows must be of the same K >= 1 neighbours")
         if len(query_positions) != len(query_patches):
-            raise ValueError(f"{len(query_patches)} query patches need as many positions, not {len(query_positions)}")
+            raise ValueError(f"{len(query_patches)} query patches need as many positions, got {len(query_positions)}")
 
         tokens = decoder_input(query_cls, query_patches, neighbor_cls, neighbor_patches, variant)
         cls, attention = consolidate(self.decoder.block, self.decoder.norm, tokens)
         feature = self.rec_bottleneck(cls.unsqueeze(0))[0]
 
         shares = attention.mean(dim=0).float().cpu().numpy()
-        on_query, on_neighbors = np.split(shares[1:], [len(shares) - 1 - count * patches])
-        grids = on_neighbors.reshape(count, rows, columns)
+        query_attention, neighbor_attention = np.split(shares[1:], [len(shares) - 1 - count * patches])
+        grids = neighbor_attention.reshape(count, rows, columns)
         query_grid = np.full(rows * columns, np.nan, dtype=np.float32)
         if variant is Variant.PAPER:
-            query_grid[query_positions.cpu().numpy()] = on_query
+            query_grid[query_positions.cpu().numpy()] = query_attention
         return Consolidation(
             feature=feature.float().cpu().numpy(),
             neighbors=np.array(neighbor_rows, dtype=np.int64),
             cls_share=float(shares[0]),
-            query_share=float(on_query.sum()),
+            query_share=float(query_attention.sum()),
             neighbor_shares=grids.sum(axis=(1, 2)),
             query_grid=query_grid.reshape(rows, columns),
             neighbor_grids=grids,
@@ -118,10 +158,23 @@ class FPC(nn.Module):
         member: Tensor,
         variant: Variant,
     ) -> Tensor:
-        """The features (B, C) of `consolidate` for B sets of neighbours of one query at once, without the shares.
+        """Compute the features of `consolidate` for B sets of neighbours of one query at once, without the shares.
 
-        gallery_cls: (U, C) and gallery_patches: (U, N, C) of all neighbours of all sets; member: (B, U) bool, at least
-        one in every row. The decoder has no positions, so a set has no order.
+        The decoder has no positions, so the order within a set is irrelevant.
+
+        Args:
+            query_cls: (C,).
+            query_patches: (M, C).
+            gallery_cls: (U, C) of all neighbours of all sets.
+            gallery_patches: (U, N, C) likewise.
+            member: (B, U) bool, at least one True in every row.
+            variant: Paper or released code.
+
+        Returns:
+            (B, C).
+
+        Raises:
+            ValueError: A set is empty.
         """
         count = member.sum(dim=1, keepdim=True)
         if not bool(count.all()):
@@ -138,21 +191,28 @@ class FPC(nn.Module):
 def decoder_input(
     query_cls: Tensor, query_patches: Tensor, neighbor_cls: Tensor, neighbor_patches: Tensor, variant: Variant
 ) -> Tensor:
-    """Eq. 11, or the released code's form of it: the tokens the decoder attends to.
+    """Return the tokens that the decoder attends to (Eq. 11).
 
-    query_cls: (..., C); query_patches: (..., M, C); neighbor_cls: (..., K, C); neighbor_patches: (..., K, N, C).
-    Paper: mean `[cls]` of the query and its neighbours, query patches, neighbours' patches: (..., 1 + M + K N, C).
-    Released: mean `[cls]` of the neighbours alone, their patches alone: (..., 1 + K N, C).
+    Args:
+        query_cls: (..., C).
+        query_patches: (..., M, C).
+        neighbor_cls: (..., K, C).
+        neighbor_patches: (..., K, N, C).
+        variant: Paper or released code.
+
+    Returns:
+        Paper: mean `[cls]` of the query and its neighbours, query patches, neighbours' patches: (..., 1 + M + K N, C).
+        Released: mean `[cls]` of the neighbours alone, their patches alone: (..., 1 + K N, C).
     """
     flat = neighbor_patches.flatten(-3, -2)
     if variant is Variant.RELEASED:
         return torch.cat((neighbor_cls.mean(dim=-2, keepdim=True), flat), dim=-2)
-    everyone = torch.cat((query_cls.unsqueeze(-2), neighbor_cls), dim=-2)
-    return torch.cat((everyone.mean(dim=-2, keepdim=True), query_patches, flat), dim=-2)
+    all_cls = torch.cat((query_cls.unsqueeze(-2), neighbor_cls), dim=-2)
+    return torch.cat((all_cls.mean(dim=-2, keepdim=True), query_patches, flat), dim=-2)
 
 
 def _bnneck(width: int) -> nn.BatchNorm1d:
-    """BatchNorm whose bias stays zero in training (Luo et al. 2019)."""
+    """Build a BatchNorm whose bias stays zero in training (Luo et al. 2019)."""
     neck = nn.BatchNorm1d(width)
     neck.bias.requires_grad_(False)
     return neck

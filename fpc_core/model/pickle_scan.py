@@ -1,8 +1,8 @@
-"""What a pickle would make, told without running it, so that no reader is given what it never ends with.
+"""Estimate what a pickle would create, without running it, so that no reader gets a pickle it would never finish.
 
-A pickle may name a part again instead of holding it twice, so that 300 bytes stand for 2^40 tuples in each other. They
-take no memory, and still no reader ends that prints or compares them. torch's prints what it refuses to call or to
-import, and looks through the text with a pattern that takes the square of the longest word.
+A pickle may refer to an object again instead of storing it twice, so that 300 bytes describe 2^40 nested tuples. They
+need no memory, but no reader that prints or compares them would finish. torch prints what it refuses to call or to
+import, and searches that text with a pattern whose time is quadratic in the longest word.
 """
 
 from __future__ import annotations
@@ -10,21 +10,26 @@ from __future__ import annotations
 import pickletools
 from typing import IO, Any
 
-MAX_WRITTEN = 10_000_000  # characters of all that a pickle makes, if it were written out; 500 tensors have 200,000
-MAX_NAME = 200  # characters of what a pickle imports
+MAX_WRITTEN = 10_000_000  # characters of all objects of a pickle when printed; 500 tensors have 200,000
+MAX_NAME = 200  # characters of a name that a pickle imports
 _GET = {"GET", "BINGET", "LONG_BINGET"}
 _PUT = {"PUT", "BINPUT", "LONG_BINPUT"}
 _GROWS = {"APPEND", "APPENDS", "SETITEM", "SETITEMS", "ADDITEMS", "BUILD"}
 _IMPORTS = {"GLOBAL", "STACK_GLOBAL"}
-_CALLS = {"REDUCE", "NEWOBJ"}  # the others are not read by torch
+_CALLS = {"REDUCE", "NEWOBJ"}  # torch does not read the others
 
 
 class HarmfulPickleError(ValueError):
-    """What a pickle makes is more than any reader should look at; the message says what, to follow a file's name."""
+    """A pickle would create more than any reader should process; the message follows a file's name."""
 
 
 class _Part:
-    """size: characters, if it were written out.  imported: it is what a name stands for."""
+    """An object on the stack.
+
+    Attributes:
+        size: Characters when printed.
+        imported: Whether it was imported by name.
+    """
 
     __slots__ = ("imported", "size")
 
@@ -32,18 +37,24 @@ class _Part:
         self.size, self.imported = size, imported
 
 
-def check_pickles(file: IO[bytes], pickles: int = 1, most: int = MAX_WRITTEN) -> None:
-    """Look through the next `pickles` pickles of a file.
+def check_pickles(file: IO[bytes], pickles: int = 1, max_size: int = MAX_WRITTEN) -> None:
+    """Scan the next pickles of a file. Objects put into a list after it was referred to count once.
 
-    What is put into a list after the list was named counts once. Raises HarmfulPickleError where an object would take
-    more than `most` characters and where the name of an import is long; ValueError where something is called that was
-    not imported, and it, IndexError, KeyError, OverflowError or MemoryError where a program makes no sense.
+    Args:
+        file: Positioned at the first pickle.
+        pickles: Number of pickles.
+        max_size: Characters that one object may have when printed.
+
+    Raises:
+        HarmfulPickleError: An object is larger than `max_size`, or the name of an import is too long.
+        ValueError: Something is called that was not imported. An invalid program raises this too, or IndexError,
+            KeyError, OverflowError or MemoryError.
     """
     for _ in range(pickles):
-        _check_pickle(file, most)
+        _check_pickle(file, max_size)
 
 
-def _check_pickle(file: IO[bytes], most: int) -> None:
+def _check_pickle(file: IO[bytes], max_size: int) -> None:
     stack: list[_Part | None] = []  # None: a mark
     memo: dict[object, _Part | None] = {}
     for step, argument, _ in pickletools.genops(file):
@@ -55,14 +66,12 @@ def _check_pickle(file: IO[bytes], most: int) -> None:
             stack.append(None)
         else:
             _apply(step, argument, stack)
-        if stack and (top := stack[-1]) is not None and top.size > most:
-            raise HarmfulPickleError(
-                f"holds parts in each other, more than {most:,} characters if they were written out"
-            )
+        if stack and (top := stack[-1]) is not None and top.size > max_size:
+            raise HarmfulPickleError(f"contains nested objects that would expand to more than {max_size:,} characters")
 
 
 def _apply(step: pickletools.OpcodeInfo, argument: Any, stack: list[_Part | None]) -> None:
-    """Take from the stack what the step takes, and leave what it leaves."""
+    """Pop what the opcode takes from the stack, and push what it leaves."""
     taken: list[_Part | None] = []
     below = len(step.stack_before)
     if pickletools.markobject in step.stack_before:
@@ -73,7 +82,7 @@ def _apply(step: pickletools.OpcodeInfo, argument: Any, stack: list[_Part | None
         taken.append(stack.pop())
     first = taken[-1] if taken else None
     if step.name in _CALLS and not (first and first.imported):
-        raise ValueError("a call of what was not imported")
+        raise ValueError("calls something that was not imported")
     if step.name == "GLOBAL" and len(argument) > MAX_NAME:
         raise HarmfulPickleError(f"imports a name of {len(argument):,} characters")
     size = sum(part.size for part in taken if part is not None)
@@ -85,7 +94,7 @@ def _apply(step: pickletools.OpcodeInfo, argument: Any, stack: list[_Part | None
 
 
 def _characters(argument: Any) -> int:
-    """Of a text or a whole number as it is printed; anything else is short."""
+    """Return the printed length of a text or an integer; other arguments are short and count 0."""
     if isinstance(argument, (str, bytes, bytearray)):
         return len(argument)
     return argument.bit_length() // 3 if isinstance(argument, int) else 0

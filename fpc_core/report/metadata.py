@@ -58,5 +58,5 @@ def searched(workspace: Workspace, settings: QuerySettings) -> dict[str, str]:
 def made_by(workspace: Workspace, made: datetime) -> dict[str, str]:
     """Return what made a file; `made` has a time zone."""
     name = torch.cuda.get_device_name(workspace.device) if workspace.device.type == "cuda" else "CPU"
-    device = workspace.computing.replace(str(workspace.device), name)
+    device = workspace.device_label.replace(str(workspace.device), name)
     return {"Device": device, "Made": f"{made:%Y-%m-%d %H:%M %Z} by FPC Explorer {fpc_core.__version__}"}

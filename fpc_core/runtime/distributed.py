@@ -1,6 +1,6 @@
-"""Several processes, one training or one build of a memory: what `torchrun` started, joined by torch.distributed.
+"""Distributed processes of one training or one build of a gallery memory, started by `torchrun`.
 
-Without torchrun there is one process and every function here does nothing to its argument.
+Without torchrun there is one process, rank 0 of 1, and the collective functions return their argument.
 """
 
 from __future__ import annotations
@@ -19,23 +19,25 @@ T = TypeVar("T")
 
 
 @contextmanager
-def process_group(device: torch.device, patience: timedelta | None = None) -> Iterator[None]:
-    """Join the other processes of a torchrun, if there are any, and leave them at the end.
+def process_group(device: torch.device, timeout: timedelta | None = None) -> Iterator[None]:
+    """Join the process group of a torchrun, if there is one, and leave it at the end.
 
-    patience: how long one waits for another before it gives up; None for torch's own, some minutes.
+    Args:
+        device: Selects the backend: NCCL for CUDA, otherwise Gloo.
+        timeout: How long a process waits for another one; None for torch's default of some minutes.
     """
     if "RANK" not in os.environ or dist.is_initialized():
         yield
         return
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=patience)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=timeout)
     try:
         yield
     finally:
         dist.destroy_process_group()
 
 
-def own_device(device: torch.device) -> torch.device:
-    """Each process its own GPU: `cuda` becomes `cuda:LOCAL_RANK` under torchrun."""
+def local_device(device: torch.device) -> torch.device:
+    """Return this process's own GPU: `cuda` becomes `cuda:LOCAL_RANK` under torchrun."""
     if device.type != "cuda" or "LOCAL_RANK" not in os.environ:
         return device
     own = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
@@ -44,24 +46,31 @@ def own_device(device: torch.device) -> torch.device:
 
 
 def rank() -> int:
-    """Of this process among all, from 0."""
+    """Return the rank of this process, from 0."""
     return dist.get_rank() if dist.is_initialized() else int(os.environ.get("RANK", "0"))
 
 
 def world_size() -> int:
-    """How many processes work together."""
+    """Return the number of processes."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def local_shard(rows: Tensor) -> Tensor:
-    """The rows of this process: (n,) -> (n / world,), the rank-th of equal runs. Raises ValueError for a rest."""
+    """Return this process's share of the rows: (n,) -> (n / world size,), one of equal consecutive parts.
+
+    Raises:
+        ValueError: The number of rows is not a multiple of the world size.
+    """
     if len(rows) % world_size():
-        raise ValueError(f"{len(rows)} rows do not share out evenly among {world_size()} processes")
+        raise ValueError(f"{len(rows)} rows cannot be split evenly across {world_size()} processes")
     return rows.chunk(world_size())[rank()]
 
 
 def gather(values: Tensor) -> Tensor:
-    """The values of all processes in the order of `local_shard`: (n / world, ...) -> (n, ...). No gradient."""
+    """Concatenate the values of all processes in the order of `local_shard`: (n / world size, ...) -> (n, ...).
+
+    Gradients do not flow back; see `gather_with_gradient`.
+    """
     if world_size() == 1:
         return values
     parts = [torch.empty_like(values) for _ in range(world_size())]
@@ -70,7 +79,7 @@ def gather(values: Tensor) -> Tensor:
 
 
 def gather_with_gradient(values: Tensor) -> Tensor:
-    """`gather` through which every process gets the gradients that all of them have for its values, summed."""
+    """Like `gather`, and give each process the sum of all processes' gradients of its values."""
     return _Gather.apply(values) if world_size() > 1 else values
 
 
@@ -87,15 +96,15 @@ class _Gather(torch.autograd.Function):
 
 
 def broadcast_from_rank0(value: T) -> T:
-    """The first process's value, in every process; it must be one that can be pickled."""
+    """Broadcast rank 0's (picklable) value to all ranks."""
     if world_size() == 1:
         return value
-    told = [value]
-    dist.broadcast_object_list(told)
-    return told[0]
+    values = [value]
+    dist.broadcast_object_list(values)
+    return values[0]
 
 
 def barrier() -> None:
-    """Until every process has come here."""
+    """Wait until every process has called this."""
     if world_size() > 1:
         dist.barrier()

@@ -1,6 +1,6 @@
-"""Lets a caller interrupt long work: the work passes checkpoints, the caller says what happens at each.
+"""Interrupt long computations: the computation passes checkpoints, and its caller decides what happens at each.
 
-A checkpoint costs nothing worth mentioning. Between two of them lie some tenths of a second of compiled code at most.
+The cost of a checkpoint is negligible. Between two of them compiled code runs for at most some tenths of a second.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ _check: ContextVar[Callable[[], None] | None] = ContextVar("check", default=None
 
 @contextmanager
 def interruptible(check: Callable[[], None]) -> Iterator[None]:
-    """Call `check` at every checkpoint passed within, in this thread, after those of outer calls.
+    """Call `check` at every checkpoint within the context, in this thread, after the checks of outer contexts.
 
     Args:
-        check: Raises to end the work, waits to have it pause, returns to have it go on.
+        check: Raises to stop the computation, blocks to pause it, or returns to continue.
     """
     outer = _check.get()
 
@@ -36,7 +36,11 @@ def interruptible(check: Callable[[], None]) -> Iterator[None]:
 
 
 def checkpoint() -> None:
-    """Let whoever called for this work interrupt it here. Raises what their check raises."""
+    """Let the caller of this computation interrupt it here.
+
+    Raises:
+        Exception: Whatever the caller's check raises.
+    """
     check = _check.get()
     if check is not None:
         check()
@@ -44,7 +48,7 @@ def checkpoint() -> None:
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Pass no checkpoint within: for work that holds a lock of the whole process, with which nobody may pause."""
+    """Pass no checkpoint within the context: for work that holds a process-wide lock and must not pause."""
     before = _check.set(None)
     try:
         yield
@@ -53,10 +57,10 @@ def uninterrupted() -> Iterator[None]:
 
 
 class once(Generic[_T]):  # noqa: N801 - used as a decorator, like property
-    """A property computed at its first use, as `functools.cached_property`, but without a lock.
+    """A property computed at first use, like `functools.cached_property` but without a lock.
 
-    Until Python 3.12 that one holds a lock over all instances while it computes. Where the computation passes a
-    checkpoint and pauses there, the thread it pauses for could need the same lock, and both would wait for ever.
+    Until Python 3.12 `cached_property` holds a lock for all instances during the computation. If the computation pauses
+    at a checkpoint, the thread it waits for could need the same lock, and both would wait forever.
     """
 
     def __init__(self, make: Callable[[Any], _T]) -> None:
@@ -76,5 +80,5 @@ class once(Generic[_T]):  # noqa: N801 - used as a decorator, like property
         if instance is None:
             return self
         value = self._make(instance)
-        instance.__dict__[self._name] = value  # found there from now on, before this
+        instance.__dict__[self._name] = value  # The instance attribute hides this descriptor from now on.
         return value

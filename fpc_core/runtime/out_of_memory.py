@@ -102,12 +102,15 @@ class Movable(Protocol):
     """What `out_of_memory_fallback` needs of the object whose method it decorates."""
 
     @property
-    def device(self) -> torch.device: ...
+    def device(self) -> torch.device:
+        """Where it computes."""
 
     @property
-    def on_cpu(self) -> Self: ...
+    def on_cpu(self) -> Self:
+        """The same object on the CPU."""
 
-    def free_memory(self) -> str: ...
+    def free_memory(self) -> str:
+        """Release memory of the device that is only cached, and return what was released."""
 
 
 _M = TypeVar("_M", bound=Movable)

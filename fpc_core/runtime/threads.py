@@ -1,4 +1,7 @@
-"""How threads share few cores. Imports no torch: what it sets has to be set before."""
+"""Limit threads on machines with few cores.
+
+This module must not import torch at the top: some variables have to be set before torch loads.
+"""
 
 from __future__ import annotations
 
@@ -9,50 +12,50 @@ from functools import cache
 
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
-FEW_CORES = (os.cpu_count() or 1) <= 2  # there work in the background keeps to one, so that the page stays quick
+FEW_CORES = (os.cpu_count() or 1) <= 2  # background work then uses one core, so that pages stay responsive
 
 
 def set_passive_omp_wait() -> None:
-    """On few cores, let OpenMP's idle threads sleep; no effect once torch is loaded or where OMP_WAIT_POLICY is set.
+    """Let OpenMP's idle threads sleep on machines with few cores.
 
-    They would otherwise spin on a core that others need: a sweep by two threads takes twice as long there
-    (benchmarks/README.md).
+    They would otherwise spin on a core that other threads need: a sweep by two threads takes twice as long
+    (benchmarks/README.md). It has no effect once torch is loaded or if OMP_WAIT_POLICY is set.
     """
     if FEW_CORES:
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def limit_thread_to_one_core() -> None:
-    """Have torch and numba use one core for what this thread computes; other threads keep theirs.
+    """Limit torch and numba to one core in this thread; other threads keep theirs.
 
-    torch.set_num_threads would also bind every thread that is born later.
+    `torch.set_num_threads` would also limit every thread that is created later.
     """
     import numba
     import torch
 
     numba.set_num_threads(1)
-    torch.get_num_threads()  # both set this thread up when first asked; later they would undo the next line
+    torch.get_num_threads()  # The first call initialises this thread; a later one would undo the next line.
     threadpool_limits(1, user_api="openmp")
 
 
 @contextmanager
 def limit_threads_on_small_machines() -> Iterator[None]:
-    """Within, on a machine of no more than two cores, what torch computes in this thread keeps to one of them.
+    """Limit torch to one core in this thread within the context, on machines with at most two cores.
 
-    For what must be steady rather than quick: where other work, such as the browser, has one of few cores, two threads
-    wait for each other many times as long as one needs alone.
+    For work that has to be steady rather than fast: if another process, such as the browser, uses one of few cores, two
+    threads wait for each other many times longer than one thread needs.
     """
     if not FEW_CORES:
         yield
         return
     import torch
 
-    torch.get_num_threads()  # sets this thread up; later it would undo the next line
+    torch.get_num_threads()  # The first call initialises this thread; a later one would undo the next line.
     with _pools().limit(limits=1, user_api="openmp"):
         yield
 
 
 @cache
 def _pools() -> ThreadpoolController:
-    """Looking for them takes longer than what is computed in between."""
+    """Return the thread pools, cached: finding them takes longer than the work they are limited for."""
     return ThreadpoolController()

@@ -1,8 +1,8 @@
-"""Let timm and grad-cam import torchvision beside a CPU-only torch.
+"""Let timm and grad-cam import torchvision with a CPU-only torch.
 
-The package index serves one torchvision, built for CUDA. Its compiled operators cannot load into a CPU-only torch, and
-`import torchvision` then fails with "operator torchvision::nms does not exist". Nothing here calls these operators, so
-declaring their schemas is enough. Where the compiled operators load (a CUDA torch), nothing is declared.
+The package index has only a torchvision built for CUDA. Its compiled operators cannot load into a CPU-only torch, and
+`import torchvision` then fails with "operator torchvision::nms does not exist". This project never calls these
+operators, so declaring their schemas is enough. If the compiled operators load (a CUDA torch), nothing is declared.
 """
 
 from __future__ import annotations
@@ -12,11 +12,15 @@ from pathlib import Path
 
 import torch
 
-_declared: list[torch.library.Library] = []  # kept alive: a collected Library takes its schemas back
+_declared: list[torch.library.Library] = []  # A garbage-collected Library would remove its schemas.
 
 
 def ensure_torchvision_imports() -> bool:
-    """Declare `nms` and `qnms` if torchvision's own operators cannot load; True if they were declared."""
+    """Declare `nms` and `qnms` if torchvision's own operators cannot load; return whether they were declared.
+
+    Raises:
+        ImportError: torchvision is not installed.
+    """
     if _declared:
         return True
     spec = importlib.util.find_spec("torchvision")

@@ -1,4 +1,4 @@
-"""What a training step sees: P identities x K images, decoded once, augmented on the fly."""
+"""Batches of training images: P identities x K images, decoded once and augmented for every step."""
 
 from __future__ import annotations
 
@@ -20,7 +20,13 @@ _PAD = 10  # pixels, as in the paper
 
 @dataclass(frozen=True, eq=False)
 class TrainingImages:
-    """The training split in memory. pixels: (n, 3, H, W) uint8; labels: (n,) 0-based classes; cameras: (n,)."""
+    """The training split in memory.
+
+    Attributes:
+        pixels: (n, 3, H, W) uint8.
+        labels: (n,) 0-based classes.
+        cameras: (n,) 0-based cameras.
+    """
 
     pixels: Tensor
     labels: Tensor
@@ -28,30 +34,43 @@ class TrainingImages:
 
     @property
     def classes(self) -> int:
-        """How many identities there are."""
+        """Number of identities."""
         return int(self.labels.max()) + 1
 
 
 def training_config(dataset: Dataset, config: ModelConfig) -> ModelConfig:
-    """`config` with the identities and cameras of the training split."""
+    """Return `config` with the number of identities and cameras of the training split.
+
+    Args:
+        dataset: The dataset.
+        config: Architecture of the model.
+    """
     cameras = 1 + max((record.camera for record in dataset.train), default=0)
     return replace(config, identities=len({record.identity for record in dataset.train}) or 1, cameras=cameras)
 
 
 def load_training_images(dataset: Dataset, config: ModelConfig) -> TrainingImages:
-    """Decode and resize the training split. Raises DatasetError where it cannot be trained on.
+    """Decode and resize the training split.
 
-    All of it is held as bytes, by every process: 98 kB an image, 1.3 GB for the 12,936 of Market-1501. Decoding them
-    again and again would cost the CPU more than a small model's step.
+    Every process stores all images as bytes: 98 kB per image, 1.3 GB for the 12,936 of Market-1501. Decoding them for
+    every step would cost the CPU more time than a step of a small model.
+
+    Args:
+        dataset: The dataset.
+        config: Architecture of the model.
+
+    Raises:
+        DatasetError: There are fewer than two training identities.
+        ImageError: An image cannot be decoded.
     """
     identities = sorted({record.identity for record in dataset.train})
     if len(identities) < 2:
         raise DatasetError(f"{dataset.root} has {len(identities)} training identities; training needs at least 2")
-    label = {identity: place for place, identity in enumerate(identities)}
+    label = {identity: index for index, identity in enumerate(identities)}
     height, width = config.image_size
     pixels = np.empty((len(dataset.train), height, width, 3), np.uint8)
-    for place, record in enumerate(dataset.train):
-        pixels[place] = resize_image(dataset.read(record), config.image_size)
+    for index, record in enumerate(dataset.train):
+        pixels[index] = resize_image(dataset.read(record), config.image_size)
     return TrainingImages(
         torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(),
         torch.tensor([label[record.identity] for record in dataset.train]),
@@ -60,62 +79,99 @@ def load_training_images(dataset: Dataset, config: ModelConfig) -> TrainingImage
 
 
 def load_person_masks(dataset: Dataset, config: ModelConfig) -> Tensor:
-    """Where the person of every training image is seen: (n, 1, H, W) uint8, 1 on the person, in the records' order.
+    """Return where the person of every training image is visible: (n, 1, H, W) uint8, 1 on the person.
 
-    Raises DatasetError for a dataset without true masks (`fpc_core.data.ground_truth`).
+    Args:
+        dataset: The dataset; the masks are in the order of its training records.
+        config: Architecture of the model.
+
+    Raises:
+        DatasetError: An image has no true mask (`fpc_core.data.ground_truth`).
     """
     masks = true_masks(dataset)
     missing = next((record.path for record in dataset.train if record.path not in masks), None)
     if missing is not None:
-        raise DatasetError(f"{dataset.root} has no true mask of {missing}; train without guide, or on rendered data")
-    seen = np.stack([masks[record.path] == PERSON for record in dataset.train])
-    return functional.interpolate(torch.from_numpy(seen[:, None].astype(np.uint8)), config.image_size, mode="nearest")
+        raise DatasetError(f"{dataset.root} has no true mask of {missing}; train without --guide, or on rendered data")
+    visible = np.stack([masks[record.path] == PERSON for record in dataset.train])
+    return functional.interpolate(
+        torch.from_numpy(visible[:, None].astype(np.uint8)), config.image_size, mode="nearest"
+    )
 
 
 def sample_identities(labels: Tensor, identities: int, images: int, generator: torch.Generator) -> Tensor:
-    """Rows of one batch: `identities` classes drawn without repetition, `images` rows of each; (P * K,) int64.
+    """Draw the rows of one batch: classes without repetition, and a number of images of each.
 
-    A class with fewer images repeats some.
+    Args:
+        labels: (n,) classes.
+        identities: P, the number of classes.
+        images: K, the number of images of each class; a class with fewer images repeats some.
+        generator: Source of randomness.
+
+    Returns:
+        (P * K,) int64 rows.
     """
     classes = torch.unique(labels)
     drawn = classes[torch.randperm(len(classes), generator=generator)[:identities]]
     rows: list[Tensor] = []
     for each in drawn:
-        own = torch.nonzero(labels == each).flatten()
-        order = torch.randperm(len(own), generator=generator)
-        rows.append(own[order.repeat(-(-images // len(own)))[:images]])
+        own_rows = torch.nonzero(labels == each).flatten()
+        order = torch.randperm(len(own_rows), generator=generator)
+        rows.append(own_rows[order.repeat(-(-images // len(own_rows)))[:images]])
     return torch.cat(rows)
 
 
 def augment(pixels: Tensor, config: ModelConfig, erase: float, seeds: Tensor) -> Tensor:
-    """Flip, pad and crop, mild exposure, random erasing: (B, 3, H, W) uint8 -> float32, normalised.
+    """Augment images: flip, pad and crop, mild exposure, random erasing.
 
-    erase: probability of a random rectangle (2 to 40 % of the area) becoming noise (Zhong et al. 2020).
-    seeds: (B,) int64; what happens to an image depends on its seed alone, whichever images or processes are beside it.
+    Args:
+        pixels: (B, 3, H, W) uint8.
+        config: Architecture of the model.
+        erase: Probability that a random rectangle (2 to 40 % of the area) becomes noise (Zhong et al. 2020).
+        seeds: (B,) int64; the augmentation of an image depends on its seed only, not on other images or processes.
+
+    Returns:
+        (B, 3, H, W) float32, normalised.
     """
     out = torch.empty(pixels.shape, dtype=torch.float32)
-    for place, seed in enumerate(seeds.tolist()):
-        change = _Change.drawn(seed, erase, *pixels.shape[2:])
-        image = normalise(change.moved(pixels[place]), config) * change.gain
-        image[:, *change.erased] = change.noise.clamp(-1, 1)
-        out[place] = image
+    for index, seed in enumerate(seeds.tolist()):
+        augmentation = _Augmentation.sample(seed, erase, *pixels.shape[2:])
+        image = normalise(augmentation.crop_and_flip(pixels[index]), config) * augmentation.gain
+        image[:, *augmentation.erased] = augmentation.noise.clamp(-1, 1)
+        out[index] = image
     return out
 
 
 def augment_masks(masks: Tensor, erase: float, seeds: Tensor) -> Tensor:
-    """What `augment` with the same arguments leaves to be seen of (B, 1, H, W) uint8 masks; of the same shape."""
+    """Apply `augment` to masks; erased pixels become 0.
+
+    Args:
+        masks: (B, 1, H, W) uint8.
+        erase: As in `augment`.
+        seeds: As in `augment`.
+
+    Returns:
+        (B, 1, H, W) uint8.
+    """
     out = torch.empty_like(masks)
-    for place, seed in enumerate(seeds.tolist()):
-        change = _Change.drawn(seed, erase, *masks.shape[2:])
-        out[place] = change.moved(masks[place])
-        out[place, :, *change.erased] = 0
+    for index, seed in enumerate(seeds.tolist()):
+        augmentation = _Augmentation.sample(seed, erase, *masks.shape[2:])
+        out[index] = augmentation.crop_and_flip(masks[index])
+        out[index, :, *augmentation.erased] = 0
     return out
 
 
 @dataclass(frozen=True, eq=False)
-class _Change:
-    """What happens to one image. y, x: corner of the crop in the padded image; erased: rows and columns, empty slices
-    for none; noise: (3, h, w) of the erased rectangle."""
+class _Augmentation:
+    """Parameters of the augmentation of one image.
+
+    Attributes:
+        y: Top row of the crop in the padded image.
+        x: Left column of the crop in the padded image.
+        flip: Whether to mirror the image.
+        gain: Factor of the normalised pixels.
+        erased: Rows and columns to erase; empty slices for none.
+        noise: (3, h, w) of the erased rectangle.
+    """
 
     y: int
     x: int
@@ -125,7 +181,7 @@ class _Change:
     noise: Tensor
 
     @classmethod
-    def drawn(cls, seed: int, erase: float, height: int, width: int) -> _Change:
+    def sample(cls, seed: int, erase: float, height: int, width: int) -> _Augmentation:
         generator = torch.Generator().manual_seed(seed)
         y, x = torch.randint(0, 2 * _PAD + 1, (2,), generator=generator).tolist()
         flip, hit, area, aspect, top, left, gain = torch.rand(7, generator=generator).tolist()
@@ -137,8 +193,8 @@ class _Change:
         erased = slice(first_row, first_row + h), slice(first_column, first_column + w)
         return cls(y, x, flip < 0.5, 0.85 + 0.3 * gain, erased, torch.randn(3, h, w, generator=generator))
 
-    def moved(self, image: Tensor) -> Tensor:
-        """(..., H, W) -> the same shape, cropped from the image with a margin of zeros, and flipped."""
+    def crop_and_flip(self, image: Tensor) -> Tensor:
+        """Crop from the image padded with zeros, and flip: (..., H, W) -> the same shape."""
         height, width = image.shape[-2:]
         padded = functional.pad(image, (_PAD, _PAD, _PAD, _PAD))
         cropped = padded[..., self.y : self.y + height, self.x : self.x + width]
@@ -148,17 +204,31 @@ class _Change:
 def choose_neighbors(
     cls: Tensor, labels: Tensor, cameras: Tensor, rows: Sequence[int] | Tensor, count: int, own_cls: Tensor
 ) -> Tensor:
-    """The `count` nearest of the training memory by cosine (Eq. 4): (B, count) rows.
+    """Return the nearest images of the training memory by cosine (Eq. 4).
 
-    cls: (n, C) memory; own_cls: (B, C) of the images at memory rows `rows`. The image itself and the same person under
-    the same camera stay out, for at test time neither is in the gallery as a match.
+    The image itself, and images of the same person by the same camera, are excluded, because neither is in the gallery
+    as a match at test time.
+
+    Args:
+        cls: (n, C) `[cls]` tokens of the training memory.
+        labels: (n,) classes.
+        cameras: (n,) cameras.
+        rows: (B,) rows of the images of the batch.
+        count: K, the number of neighbours.
+        own_cls: (B, C) `[cls]` tokens of the batch.
+
+    Returns:
+        (B, K) rows.
+
+    Raises:
+        ValueError: An image has fewer than K possible neighbours.
     """
     rows = torch.as_tensor(rows)
     unit = functional.normalize
     similarity = unit(own_cls.float(), dim=1) @ unit(cls.float(), dim=1).T
-    copies = (labels[rows][:, None] == labels[None]) & (cameras[rows][:, None] == cameras[None])
-    copies[torch.arange(len(rows)), rows] = True
-    available = int((~copies).sum(dim=1).min())
+    excluded = (labels[rows][:, None] == labels[None]) & (cameras[rows][:, None] == cameras[None])
+    excluded[torch.arange(len(rows)), rows] = True
+    available = int((~excluded).sum(dim=1).min())
     if available < count:
-        raise ValueError(f"only {available} neighbours are available for some image; lower K = {count}")
-    return similarity.masked_fill(copies, -torch.inf).topk(count, dim=1).indices
+        raise ValueError(f"an image has only {available} possible neighbours, fewer than K = {count}; lower K")
+    return similarity.masked_fill(excluded, -torch.inf).topk(count, dim=1).indices

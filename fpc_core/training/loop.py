@@ -1,4 +1,4 @@
-"""The loop over both stages: the holistic ViT that fills the memory, then FPC with L = L_S + L_C (Eq. 15)."""
+"""The loop over both stages: the holistic ViT that encodes the memory, then FPC with L = L_S + L_C (Eq. 15)."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ from fpc_core.training.settings import Progress, TrainSettings
 from fpc_core.training.stages import StageLoss, TrainingMemory, autocast, encode_memory
 from fpc_core.training.state import WEIGHTS, append_log, copy_weights, cut_log, restore_state, save_state
 
-_REPORT = 10  # steps between two reports
-_PACE = 20  # reports over which the pace is measured
+_REPORT_EVERY = 10  # steps between two reports
+_PACE_REPORTS = 20  # reports over which the pace is averaged
 
 
 def train(
@@ -48,21 +48,33 @@ def train(
     report: Callable[[Progress], None] | None = None,
     stop_after: int | None = None,
 ) -> FPC:
-    """Train on the training split of `dataset`; write model.safetensors and log.csv into `out`.
+    """Train on the training split of a dataset; write model.safetensors and log.csv into `out`.
 
-    config.identities is replaced by the number of training identities. init: a model of that config to start from. A
-    run that was stopped goes on from its last checkpoint. stop_after: leave after that many steps, with a checkpoint.
-    Under torchrun every process calls it, works on its share of each batch and returns the same weights.
-    Raises DatasetError or ValueError.
+    A stopped run resumes from its last checkpoint. Under torchrun every process calls this, computes its share of each
+    batch and returns the same weights.
+
+    Args:
+        dataset: The dataset.
+        config: Architecture of the model; its `identities` is replaced by the number of training identities.
+        settings: Settings of the run.
+        out: Output folder.
+        init: A model of that config to start from.
+        device: Device to train on.
+        report: Called with the progress every 10 steps.
+        stop_after: Stop after this many steps, with a checkpoint.
+
+    Raises:
+        DatasetError: The dataset cannot be trained on.
+        ValueError: The settings, or a state in `out`, do not fit.
     """
-    device = distributed.own_device(torch.device(device))
+    device = distributed.local_device(torch.device(device))
     with distributed.process_group(device), _reproducible(device):
         images = load_training_images(dataset, config)
         person = load_person_masks(dataset, config) if settings.guide else None
         batch = min(settings.identities, images.classes)
         if batch % distributed.world_size():
             raise ValueError(
-                f"{batch} identities of a batch do not share out evenly among {distributed.world_size()} processes"
+                f"{batch} identities of a batch cannot be split evenly across {distributed.world_size()} processes"
             )
         torch.manual_seed(settings.seed)
         model = FPC(replace(config, identities=images.classes), settings.drop_path)
@@ -78,7 +90,7 @@ def train(
 
 
 class _Run:
-    """A model on its way from the state in `out` to the end of the schedule."""
+    """A training run, from the state in `out` to the end of the schedule."""
 
     def __init__(
         self,
@@ -95,20 +107,20 @@ class _Run:
         self.first = distributed.rank() == 0
         self.optimizer = torch.optim.AdamW(_groups(model, settings.weight_decay), lr=settings.learning_rate)
         self.state = restore_state(out, model, self.optimizer, settings, distributed.world_size())
-        self.memory = self._memory_of(self.state.memory_weights)
+        self.memory = self._encode_memory_with(self.state.memory_weights)
         self.loss: nn.Module = StageLoss(model, settings, images)
         if distributed.world_size() > 1:
-            # The decoder rests in the first stage; BNNeck statistics are of the whole batch in every process already.
+            # The first stage does not use the decoder. BNNeck statistics are those of the whole batch on every rank.
             self.loss = DistributedDataParallel(self.loss, find_unused_parameters=True, forward_sync_buffers=False)
         if self.first:
             out.mkdir(parents=True, exist_ok=True)
             cut_log(out, self.state.step)
 
     def until(self, end: int) -> None:
-        """Step up to `end`, or until `max_minutes` are over; leave a checkpoint."""
+        """Train up to step `end`, or until `max_minutes` are over, and write a checkpoint."""
         settings, before = self.settings, self.state.seconds
         start = saved = time.monotonic()
-        pace = deque([(self.state.step, before)], _PACE)
+        pace = deque([(self.state.step, before)], _PACE_REPORTS)
         while self.state.step < end:
             share = self.state.step / settings.steps
             if settings.max_minutes:
@@ -121,8 +133,8 @@ class _Run:
             loss = self._step(rate, holistic)
             seconds = before + time.monotonic() - start
             self.state = replace(self.state, step=self.state.step + 1, seconds=seconds)
-            if self.first and (self.state.step % _REPORT == 0 or self.state.step == end):
-                self._tell(loss, "holistic" if holistic else "fpc", rate, pace)
+            if self.first and (self.state.step % _REPORT_EVERY == 0 or self.state.step == end):
+                self._report_progress(loss, "holistic" if holistic else "fpc", rate, pace)
             if time.monotonic() - saved > 60 * settings.checkpoint_minutes:
                 self._save()
                 saved = time.monotonic()
@@ -137,7 +149,7 @@ class _Run:
                 self.state = replace(self.state, memory_weights=copy_weights(self.model))
                 self.memory = encode_memory(self.model, self.images, settings)
             memory = self.memory
-        # Every process draws the same batch; what is random inside the model may differ between them.
+        # All ranks draw the same batch; randomness within the model may differ between them.
         generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + step)
         torch.manual_seed(settings.seed * 1_000_003 + step * distributed.world_size() + distributed.rank())
         rows = sample_identities(self.images.labels, settings.identities, settings.images, generator)
@@ -157,61 +169,64 @@ class _Run:
         self.optimizer.step()
         return loss.detach()
 
-    def _tell(self, loss: Tensor, stage: str, rate: float, pace: deque[tuple[int, float]]) -> None:
-        """Log and report. Raises ValueError where the loss is no number any more."""
+    def _report_progress(self, loss: Tensor, stage: str, rate: float, pace: deque[tuple[int, float]]) -> None:
+        """Log and report a step. Raises ValueError if the loss is not finite."""
         state, settings = self.state, self.settings
         if not math.isfinite(loss):
-            raise ValueError(f"the loss is {float(loss)} at step {state.step}; take a lower learning rate")
+            raise ValueError(f"the loss is {float(loss)} at step {state.step}; use a lower learning rate")
         step, seconds = pace[0]
         eta = (state.seconds - seconds) / (state.step - step) * (settings.steps - state.step)
         if settings.max_minutes:
             eta = min(eta, max(0.0, 60 * settings.max_minutes - state.seconds))
         pace.append((state.step, state.seconds))
-        told = Progress(state.step, stage, float(loss), rate, state.seconds, eta)
-        append_log(self.out, told)
+        progress = Progress(state.step, stage, float(loss), rate, state.seconds, eta)
+        append_log(self.out, progress)
         if self.report:
-            self.report(told)
+            self.report(progress)
 
     def _save(self) -> None:
         if self.first:
             save_state(self.out, self.state, self.model, self.optimizer, self.settings, distributed.world_size())
 
-    def _memory_of(self, weights: dict[str, Tensor] | None) -> TrainingMemory | None:
-        """The memory that `weights` made, bit by bit."""
+    def _encode_memory_with(self, weights: dict[str, Tensor] | None) -> TrainingMemory | None:
+        """Encode the training memory with earlier weights, which gives the same bits."""
         if weights is None:
             return None
-        present = copy_weights(self.model)
+        current = copy_weights(self.model)
         self.model.load_state_dict(weights)
         memory = encode_memory(self.model, self.images, self.settings)
-        self.model.load_state_dict(present)
+        self.model.load_state_dict(current)
         return memory
 
 
 def _schedule(share: float, warmup: float) -> float:
-    """Linear warm-up, then a cosine down to 1 %; share: of the whole run, 0 to 1."""
+    """Return the factor of the learning rate: linear warm-up, then a cosine down to 1 %.
+
+    `share` is the part of the run that is done, 0 to 1.
+    """
     if share < warmup:
         return max(share / warmup, 0.02)
     return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (share - warmup) / (1 - warmup)))
 
 
 def _groups(model: FPC, weight_decay: float) -> list[dict[str, Any]]:
-    """Matrices decay; vectors and embeddings do not."""
-    plain = {"encoder.cls_token", "encoder.position", "encoder.camera"}
+    """Return the parameter groups: weight decay for matrices, none for vectors and embeddings."""
+    embeddings = {"encoder.cls_token", "encoder.position", "encoder.camera"}
     decayed: list[nn.Parameter] = []
-    free: list[nn.Parameter] = []
+    undecayed: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            (free if parameter.ndim < 2 or name in plain else decayed).append(parameter)
-    return [{"params": decayed, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]
+            (undecayed if parameter.ndim < 2 or name in embeddings else decayed).append(parameter)
+    return [{"params": decayed, "weight_decay": weight_decay}, {"params": undecayed, "weight_decay": 0.0}]
 
 
 @contextmanager
 def _reproducible(device: torch.device) -> Iterator[None]:
-    """On CUDA, ask torch for kernels that add in one order; where it has none it warns and goes on."""
+    """Ask torch for deterministic kernels on CUDA; where it has none, it only warns."""
     if device.type != "cuda":
         yield
         return
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it when its first handle is made
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads this when its first handle is created
     before = torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(True, warn_only=True)
     try:

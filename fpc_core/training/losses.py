@@ -1,5 +1,8 @@
-"""Losses of Eq. 3 and 14: identity cross-entropy and batch-hard triplet with a soft margin; and one of our own, which
-draws the `[cls]` attention to the person where true masks say where that is."""
+"""Losses of Eq. 3 and 14, and an optional one that is not in the paper.
+
+Identity cross-entropy, and batch-hard triplet with a soft margin. The optional loss guides the `[cls]` attention to the
+person, for data with true masks.
+"""
 
 from __future__ import annotations
 
@@ -13,33 +16,49 @@ from fpc_core.results import DropStage
 
 
 def soft_triplet(features: Tensor, identities: Tensor) -> Tensor:
-    """Batch-hard triplet loss with a soft margin (Hermans et al. 2017): log(1 + exp(d_ap - d_an)), a mean over anchors.
+    """Compute the batch-hard triplet loss with a soft margin (Hermans et al. 2017).
 
-    features: (B, C) before the BNNeck, identities: (B,). Every identity must occur twice and two must be present.
+    log(1 + exp(d_ap - d_an)), averaged over anchors.
+
+    Args:
+        features: (B, C) before the BNNeck.
+        identities: (B,) classes; at least two, each at least twice.
+
+    Raises:
+        ValueError: The batch does not have these identities.
     """
     features = at_least_float32(features)
     distance = torch.cdist(features, features, compute_mode="donot_use_mm_for_euclid_dist")
     same = identities[:, None] == identities[None, :]
     if bool((same.sum(dim=1) < 2).any()) or bool(same.all()):
-        raise ValueError("a triplet needs two images of every identity and two identities in a batch")
+        raise ValueError("a batch needs at least two identities and two images of each for the triplet loss")
     positive = distance.masked_fill(~same, -torch.inf).amax(dim=1)
     negative = distance.masked_fill(same, torch.inf).amin(dim=1)
     return F.softplus(positive - negative).mean()
 
 
 def identity_and_triplet(logits: Tensor, features: Tensor, identities: Tensor) -> Tensor:
-    """L_ID + L_T of one branch. logits: (B, identities); features: (B, C) before the BNNeck."""
+    """Compute L_ID + L_T of one branch.
+
+    Args:
+        logits: (B, identities).
+        features: (B, C) before the BNNeck.
+        identities: (B,) classes.
+    """
     return F.cross_entropy(logits.to(torch.promote_types(logits.dtype, torch.float32)), identities) + soft_triplet(
         features, identities
     )
 
 
 def guidance(stages: Sequence[DropStage], person: Tensor) -> Tensor:
-    """Cross-entropy of the `[cls]` attention to the patches against the visible person, mean over dropping blocks.
+    """Compute the cross-entropy of the `[cls]` attention against the visible person, averaged over dropping blocks.
 
-    Not in the paper, whose encoder starts from ImageNet weights that look at objects already. person: (B, N) share of
-    every patch that shows the person, N patches of the full grid. An image whose person is nowhere to be seen at a
-    block counts 0 there.
+    Not in the paper, whose encoder starts from ImageNet weights that attend to objects already. An image counts 0 at a
+    block where no visible patch of the person is left.
+
+    Args:
+        stages: The dropping blocks.
+        person: (B, N) share of every patch of the full grid that shows the person.
     """
     losses = []
     for stage in stages:
@@ -51,5 +70,5 @@ def guidance(stages: Sequence[DropStage], person: Tensor) -> Tensor:
 
 
 def at_least_float32(values: Tensor) -> Tensor:
-    """Half precision is too coarse for a loss; float64 stays, for gradient checks."""
+    """Convert half precision, which is too coarse for a loss, to float32; float64 stays, for gradient checks."""
     return values.to(torch.promote_types(values.dtype, torch.float32))

@@ -1,23 +1,40 @@
-"""The recipe of a training run, and what it tells while it runs."""
+"""Settings of a training run, and its progress reports."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fpc_core.bounds import Range, bounded, check_bounds, shown
-from fpc_core.config import MOST_SHORTLIST
+from fpc_core.bounds import Range, bounded, check_bounds, format_value
+from fpc_core.config import MAX_SHORTLIST
 
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """A recipe. Equal recipe, start, data, device and number of processes give equal weights, bit by bit on the CPU,
-    unless `max_minutes` ends a run early.
+    """Settings of a training run.
 
-    identities, images: P and K of a batch, over all processes.
-    patch_keep: share of patches that the holistic stage sees (a random half trains twice as fast).
-    refresh: steps between two encodings of the training memory.  max_minutes: the schedule is squeezed to end by then.
-    guide: weight of `losses.guidance` in the second stage; needs data with true masks (not in the paper).
-    bfloat16: mixed precision on the CPU; on CUDA it is used wherever the hardware has it.
+    With equal settings, initial weights, data, device and number of processes, the weights are equal, bit by bit on the
+    CPU, unless `max_minutes` ends a run early.
+
+    Attributes:
+        holistic_steps: Steps of the first stage.
+        fpc_steps: Steps of the second stage.
+        identities: P of a batch, over all processes.
+        images: K of a batch: images of each identity.
+        learning_rate: Peak of the schedule.
+        weight_decay: Of matrices.
+        warmup: Share of the schedule with a rising learning rate.
+        patch_keep: Share of patches in the holistic stage (a random half trains twice as fast).
+        keep_rate: Share of patches that each dropping block of the second stage keeps.
+        blocks: Dropping blocks of the second stage.
+        neighbors: K of the decoder.
+        refresh: Steps between two encodings of the training memory.
+        guide: Weight of `losses.guidance` in the second stage; needs data with true masks (not in the paper).
+        erase: Probability of random erasing.
+        drop_path: Stochastic depth of the last block.
+        seed: Seed of all random numbers.
+        bfloat16: Mixed precision on the CPU; on CUDA it is used if the hardware supports it.
+        checkpoint_minutes: Minutes between two checkpoints.
+        max_minutes: The schedule is shortened to end within this time.
     """
 
     holistic_steps: int = bounded(2400, 0, 10**7)
@@ -29,8 +46,8 @@ class TrainSettings:
     warmup: float = bounded(0.08, 0.0, 1.0)
     patch_keep: float = bounded(0.5, 0.0, 1.0, above=True)
     keep_rate: float = bounded(0.8, 0.0, 1.0, above=True)
-    blocks: tuple[int, ...] = (3, 6, 9)  # where the second stage drops
-    neighbors: int = bounded(10, 1, MOST_SHORTLIST)
+    blocks: tuple[int, ...] = (3, 6, 9)
+    neighbors: int = bounded(10, 1, MAX_SHORTLIST)
     refresh: int = bounded(150, 1, 10**7)
     guide: float = bounded(0.0, 0.0, 1e6)
     erase: float = bounded(0.5, 0.0, 1.0)
@@ -43,20 +60,31 @@ class TrainSettings:
     def __post_init__(self) -> None:
         check_bounds(self)
         if self.steps < 1:
-            raise ValueError(f"{self.holistic_steps} and {self.fpc_steps} steps make no run; give one stage at least 1")
+            raise ValueError(
+                f"holistic_steps + fpc_steps must be at least 1, got {self.holistic_steps} + {self.fpc_steps}"
+            )
         minutes = Range(0.0, 1e6, above=True)
         if self.max_minutes is not None and self.max_minutes not in minutes:
-            raise ValueError(f"max_minutes must be positive, in {minutes}, not {shown(self.max_minutes)}")
+            raise ValueError(f"max_minutes must be in {minutes}, got {format_value(self.max_minutes)}")
 
     @property
     def steps(self) -> int:
-        """Of both stages."""
+        """Number of steps of both stages."""
         return self.holistic_steps + self.fpc_steps
 
 
 @dataclass(frozen=True)
 class Progress:
-    """One step, as logged. seconds: so far, over all parts of the run; eta: seconds to the end at the present pace."""
+    """One step, as logged.
+
+    Attributes:
+        step: Number of the step, from 1.
+        stage: holistic or fpc.
+        loss: Loss of the step.
+        learning_rate: Learning rate of the step.
+        seconds: Training time so far, over all sessions of the run.
+        eta: Seconds to the end at the current pace.
+    """
 
     step: int
     stage: str

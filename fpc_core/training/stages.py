@@ -1,8 +1,8 @@
-"""The losses of the two stages, and the training memory that the second looks its neighbours up in.
+"""Losses of the two stages, and the training memory from which the second stage takes neighbours.
 
 With several processes each encodes its share of the batch; the features before the BNNecks are then gathered, so that
-BNNeck, classifier and triplet mining see the whole batch. A step is thus the same, up to rounding and stochastic depth,
-on one process or on many.
+BNNeck, classifier and triplet mining see the whole batch. A step is thus the same on any number of processes, up to
+rounding and stochastic depth.
 """
 
 from __future__ import annotations
@@ -23,14 +23,19 @@ from fpc_core.training.batches import TrainingImages, choose_neighbors
 from fpc_core.training.losses import at_least_float32, guidance, identity_and_triplet
 from fpc_core.training.settings import TrainSettings
 
-_CHUNK = 64  # images of one process at a time while the memory is encoded
+_CHUNK = 64  # images that a process encodes at a time for the training memory
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingMemory:
-    """Every training image at keep rate 1. cls: (n, C) float32; tokens: (n, N, C) float16; both on the CPU.
+    """Every training image at keep rate 1, on the CPU.
 
-    For the 12,936 images of Market-1501: 0.6 GB with ViT-Tiny, 2.5 GB with ViT-B at stride 16, 4.8 GB at stride 11.
+    For the 12,936 images of Market-1501 it uses 0.6 GB with ViT-Tiny, 2.5 GB with ViT-B at stride 16, 4.8 GB at stride
+    11.
+
+    Attributes:
+        cls: (n, C) float32.
+        tokens: (n, N, C) float16.
     """
 
     cls: Tensor
@@ -38,7 +43,7 @@ class TrainingMemory:
 
 
 class StageLoss(nn.Module):
-    """The loss of one step: what DistributedDataParallel wraps, for it acts on `forward` alone."""
+    """The loss of one step, as a module because DistributedDataParallel wraps `forward` only."""
 
     def __init__(self, model: FPC, settings: TrainSettings, images: TrainingImages) -> None:
         super().__init__()
@@ -49,23 +54,28 @@ class StageLoss(nn.Module):
     def forward(
         self, pixels: Tensor, rows: Tensor, step: int, memory: TrainingMemory | None, person: Tensor | None = None
     ) -> Tensor:
-        """pixels: (B / world, 3, H, W) of this process's share of `rows` (B,). memory: None in the holistic stage.
+        """Compute the loss of one step.
 
-        person: (B / world, 1, H, W), 1 where the person is seen; needed for `guide`.
+        Args:
+            pixels: (B / world size, 3, H, W), this process's share of the batch.
+            rows: (B,) rows of the whole batch.
+            step: Number of the step, from 0.
+            memory: The training memory; None in the holistic stage.
+            person: (B / world size, 1, H, W), 1 where the person is visible; needed for `guide`.
         """
         cameras = self._images.cameras[local_shard(rows)].to(pixels.device)
         labels = self._images.labels[rows].to(pixels.device)
         if memory is None:
-            return self._holistic(pixels, cameras, labels, step)
-        return self._consolidating(pixels, cameras, labels, local_shard(rows), step, memory, person)
+            return self._holistic_loss(pixels, cameras, labels, step)
+        return self._fpc_loss(pixels, cameras, labels, local_shard(rows), step, memory, person)
 
-    def _holistic(self, pixels: Tensor, cameras: Tensor, labels: Tensor, step: int) -> Tensor:
-        """L_S (Eq. 3) of the ViT without `[cls]`-guided dropping; a random share of the patches is seen."""
+    def _holistic_loss(self, pixels: Tensor, cameras: Tensor, labels: Tensor, step: int) -> Tensor:
+        """Compute L_S (Eq. 3) of the ViT without `[cls]`-guided dropping, on a random share of the patches."""
         settings = self._settings
         prune = PruneSettings(settings.patch_keep, DropStrategy.RANDOM, blocks=(0,), seed=settings.seed + step)
-        return self._of_encoder(self.model.encode(pixels, cameras, prune).tokens, labels)
+        return self._encoder_loss(self.model.encode(pixels, cameras, prune).tokens, labels)
 
-    def _consolidating(
+    def _fpc_loss(
         self,
         pixels: Tensor,
         cameras: Tensor,
@@ -75,66 +85,80 @@ class StageLoss(nn.Module):
         memory: TrainingMemory,
         person: Tensor | None,
     ) -> Tensor:
-        """L = L_S + L_C (Eq. 15): the pruned query, and its consolidation with neighbours of the training memory.
+        """Compute L = L_S + L_C (Eq. 15): the pruned query, and its consolidation with neighbours from the memory.
 
-        Steps alternate between the decoder inputs of the paper and of the released code, so the weights serve both.
+        Steps alternate between the decoder inputs of the paper and of the released code, so that the weights suit both.
         """
         settings, model = self._settings, self.model
         encoding = model.encode(pixels, cameras, PruneSettings(settings.keep_rate, blocks=settings.blocks))
         own_cls = encoding.cls.detach().float().cpu()
-        near = choose_neighbors(
+        neighbors = choose_neighbors(
             memory.cls, self._images.labels, self._images.cameras, rows, settings.neighbors, own_cls
         )
-        seen = decoder_input(
+        decoder_tokens = decoder_input(
             encoding.cls,
             encoding.patches,
-            memory.cls[near].to(pixels.device, encoding.cls.dtype),
-            memory.tokens[near].to(pixels.device, encoding.cls.dtype),
+            memory.cls[neighbors].to(pixels.device, encoding.cls.dtype),
+            memory.tokens[neighbors].to(pixels.device, encoding.cls.dtype),
             Variant.PAPER if step % 2 else Variant.RELEASED,
         )
-        consolidated = _gathered(model.decoder.norm(cls_row(model.decoder.block, seen)[0]))
-        of_decoder = identity_and_triplet(
+        consolidated = _gather_features(model.decoder.norm(cls_row(model.decoder.block, decoder_tokens)[0]))
+        decoder_loss = identity_and_triplet(
             model.rec_classifier(model.rec_bottleneck(consolidated)), consolidated, labels
         )
-        loss = self._of_encoder(encoding.tokens, labels) + of_decoder
+        loss = self._encoder_loss(encoding.tokens, labels) + decoder_loss
         if person is None:
             return loss
         shares = F.avg_pool2d(person.float(), model.config.patch_size, model.config.stride).flatten(1)
         return loss + settings.guide * guidance(encoding.stages, shares)
 
-    def _of_encoder(self, tokens: Tensor, labels: Tensor) -> Tensor:
-        token = _gathered(self.model.global_token(tokens))
+    def _encoder_loss(self, tokens: Tensor, labels: Tensor) -> Tensor:
+        token = _gather_features(self.model.global_token(tokens))
         return identity_and_triplet(self.model.classifier(self.model.bottleneck(token)), token, labels)
 
 
 @torch.no_grad()
 def encode_memory(model: FPC, images: TrainingImages, settings: TrainSettings) -> TrainingMemory:
-    """The training memory, without augmentation. Every process encodes its share and holds the whole."""
+    """Encode the training memory without augmentation; every process encodes its share and returns the whole.
+
+    Args:
+        model: The model.
+        images: The training images.
+        settings: Settings of the run.
+    """
     device = next(model.parameters()).device
     model.eval()
     cls, tokens = [], []
     for rows in torch.arange(len(images.pixels)).split(_CHUNK * world_size()):
-        filled = rows[torch.arange(-(-len(rows) // world_size()) * world_size()) % len(rows)]  # evenly shared out
-        own = local_shard(filled)
+        # Rows are repeated until they can be split evenly.
+        padded = rows[torch.arange(-(-len(rows) // world_size()) * world_size()) % len(rows)]
+        own = local_shard(padded)
         with autocast(settings, device):
-            found = model.encode(
+            encoding = model.encode(
                 normalise(images.pixels[own], model.config).to(device),
                 images.cameras[own].to(device),
                 PruneSettings(1.0, blocks=settings.blocks),
             )
-        cls.append(gather(found.cls.float())[: len(rows)].cpu())
-        tokens.append(gather(found.patches.to(torch.float16))[: len(rows)].cpu())
+        cls.append(gather(encoding.cls.float())[: len(rows)].cpu())
+        tokens.append(gather(encoding.patches.to(torch.float16))[: len(rows)].cpu())
     model.train()
     return TrainingMemory(torch.cat(cls), torch.cat(tokens))
 
 
 def autocast(settings: TrainSettings, device: torch.device) -> AbstractContextManager[None]:
-    """Mixed precision in bfloat16: it has the range of float32, so gradients neither overflow nor vanish and no
-    gradient scaler (with a state to save) is needed, as float16 would. GPUs without it train in float32."""
+    """Return a context for mixed precision in bfloat16.
+
+    bfloat16 has the range of float32, so gradients neither overflow nor vanish, and no gradient scaler (with a state to
+    save) is needed as for float16. GPUs without it train in float32.
+
+    Args:
+        settings: Settings of the run.
+        device: Device of the model.
+    """
     if device.type == "cuda":
         return torch.autocast("cuda", torch.bfloat16, enabled=torch.cuda.is_bf16_supported(including_emulation=False))
     return torch.autocast(device.type, torch.bfloat16, enabled=settings.bfloat16)
 
 
-def _gathered(features: Tensor) -> Tensor:
+def _gather_features(features: Tensor) -> Tensor:
     return gather_with_gradient(at_least_float32(features))

@@ -1,7 +1,7 @@
-"""The files of a run: the state it goes on from, and its log. Only the first process writes.
+"""Files of a training run: its state, for resuming, and its log. Only rank 0 writes them.
 
-No random state is saved: the randomness of a step is a function of seed and step. Nor is the training memory, which
-can take gigabytes: the weights that made it are, and it is made again from them.
+No random state is saved, because the randomness of a step is a function of seed and step. Nor is the training memory,
+which can take gigabytes: the weights that encoded it are saved, and it is encoded again from them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,13 @@ Weights = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class RunState:
-    """Where a run stands. memory_weights: of the model when it last encoded the training memory; None before."""
+    """Progress of a run.
+
+    Attributes:
+        step: Number of steps done.
+        seconds: Training time so far.
+        memory_weights: Weights that encoded the training memory; None before it was first encoded.
+    """
 
     step: int = 0
     seconds: float = 0.0
@@ -35,7 +41,16 @@ class RunState:
 def save_state(
     folder: Path, state: RunState, model: FPC, optimizer: torch.optim.Optimizer, settings: TrainSettings, processes: int
 ) -> None:
-    """`atomic_write`, by one process alone."""
+    """Write the state of a run atomically; only one process may call this.
+
+    Args:
+        folder: Output folder of the run.
+        state: Progress of the run.
+        model: The model.
+        optimizer: Its optimizer.
+        settings: Settings of the run.
+        processes: Number of processes.
+    """
     content = {
         "settings": asdict(settings),
         "processes": processes,
@@ -45,59 +60,87 @@ def save_state(
         "model": model.state_dict(),
         "optimizer": optimizer.state_dict(),
     }
-    with atomic_write(folder / STATE, exclusive=True) as place, place.open("wb") as file:
+    with atomic_write(folder / STATE, exclusive=True) as partial, partial.open("wb") as file:
         torch.save(content, file)
 
 
 def restore_state(
     folder: Path, model: FPC, optimizer: torch.optim.Optimizer, settings: TrainSettings, processes: int
 ) -> RunState:
-    """Fill model and optimizer from the state in `folder`; a fresh RunState where there is none.
+    """Load model and optimizer from the state in `folder`; return a fresh RunState if there is none.
 
-    Raises ValueError for the state of another recipe, model or number of processes, and for a damaged one.
+    Args:
+        folder: Output folder of the run.
+        model: The model.
+        optimizer: Its optimizer.
+        settings: Settings of the run.
+        processes: Number of processes.
+
+    Raises:
+        ValueError: The state is damaged, or belongs to other settings, another model or another number of processes.
     """
     path = folder / STATE
     if not path.is_file():
         return RunState()
     try:
         content = torch.load(path, weights_only=True, map_location="cpu")
-        held, count = content["settings"], content["processes"]
-    except Exception as error:  # torch reads damaged files with nearly every exception type
-        raise ValueError(f"{path} is damaged or no state of a run; name another output folder or remove it") from error
-    if held != asdict(settings):
-        raise ValueError(f"{path} belongs to a run with other settings; name another output folder or remove it")
+        stored_settings, count = content["settings"], content["processes"]
+    except Exception as error:  # torch raises almost any exception type on damaged files.
+        raise ValueError(
+            f"{path} is damaged or not the state of a training run; choose another output folder or delete it"
+        ) from error
+    if stored_settings != asdict(settings):
+        raise ValueError(f"{path} belongs to a run with other settings; choose another output folder or delete it")
     if count != processes:
         raise ValueError(
             f"{path} belongs to a run of {count} processes, not {processes}; "
-            "start as many, name another output folder or remove it"
+            "start as many, choose another output folder or delete it"
         )
     try:
         model.load_state_dict(content["model"])
     except RuntimeError as error:
         raise ValueError(
-            f"{path} belongs to another model or dataset; name another output folder or remove it"
+            f"{path} belongs to another model or dataset; choose another output folder or delete it"
         ) from error
     optimizer.load_state_dict(content["optimizer"])
     return RunState(content["step"], content["seconds"], content["memory_weights"])
 
 
 def copy_weights(model: FPC) -> Weights:
-    """A copy on the CPU, by name."""
+    """Copy all tensors to the CPU, by name."""
     return {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
 
 
-def append_log(folder: Path, told: Progress) -> None:
-    """Write one line to the log, and its heading before the first."""
+def append_log(folder: Path, progress: Progress) -> None:
+    """Append one line to the log, after the header if the log is new.
+
+    Args:
+        folder: Output folder of the run.
+        progress: The step to log.
+    """
     with (folder / LOG).open("a", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         if file.tell() == 0:
             writer.writerow(_COLUMNS)
-        writer.writerow([told.step, told.stage, f"{told.loss:.4f}", f"{told.learning_rate:.2e}", f"{told.seconds:.0f}"])
+        writer.writerow(
+            [
+                progress.step,
+                progress.stage,
+                f"{progress.loss:.4f}",
+                f"{progress.learning_rate:.2e}",
+                f"{progress.seconds:.0f}",
+            ]
+        )
 
 
 def cut_log(folder: Path, step: int) -> None:
-    """Drop the lines after `step`: of steps that were lost with the process that made them and are made again."""
+    """Delete the log lines after `step`, and an incomplete last line; these steps will be repeated.
+
+    Args:
+        folder: Output folder of the run.
+        step: Last step that is kept.
+    """
     path = folder / LOG
     if path.is_file():
-        whole = [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
-        path.write_text("".join([*whole[:1], *(line for line in whole[1:] if int(line.split(",")[0]) <= step)]))
+        lines = [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
+        path.write_text("".join([*lines[:1], *(line for line in lines[1:] if int(line.split(",")[0]) <= step)]))

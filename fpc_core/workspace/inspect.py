@@ -1,4 +1,4 @@
-"""What stands in chosen places before anything is opened: which weights, and whether the memory belongs to them."""
+"""Check chosen paths before they are opened: what the weights are, and whether the gallery memory belongs to them."""
 
 from __future__ import annotations
 
@@ -14,18 +14,23 @@ from fpc_core.workspace.workspace import Places, load_model
 
 
 class MemoryStatus(StrEnum):
-    """Of a memory, towards the data and weights chosen."""
+    """Whether a gallery memory belongs to the chosen dataset and weights."""
 
     FITS = "fits"
-    OTHER = "other"  # a whole memory, made from something else
-    UNFINISHED = "unfinished"  # a build of the very memory was interrupted
+    OTHER = "other"  # a complete gallery memory of something else
+    UNFINISHED = "unfinished"  # the build of this gallery memory was interrupted
     MISSING = "missing"
-    UNUSABLE = "unusable"  # there is something that cannot be opened
+    UNUSABLE = "unusable"  # the folder cannot be opened as a gallery memory
 
 
 @dataclass(frozen=True)
 class WeightsInfo:
-    """report: what came out of the checkpoint.  fingerprint: of the tensors, as `weights_fingerprint`."""
+    """A checkpoint.
+
+    Attributes:
+        report: What was loaded from it.
+        fingerprint: `weights_fingerprint` of its tensors.
+    """
 
     report: LoadReport
     fingerprint: str
@@ -33,12 +38,18 @@ class WeightsInfo:
 
 @dataclass(frozen=True)
 class MemoryInfo:
-    """differs: which of weights, settings and files differ from those chosen.  done: images of an unfinished build.
+    """The state of a gallery memory.
 
-    images, size: of the memory that belongs there, the latter in bytes.  why: what makes it unusable.
+    Attributes:
+        standing: Whether it belongs to the chosen dataset and weights.
+        images: Number of images that the matching gallery memory has.
+        size: Its size in bytes.
+        differs: Which of weights, settings and files differ.
+        done: Images already encoded by an unfinished build.
+        why: Why it is unusable.
     """
 
-    standing: MemoryStatus
+    status: MemoryStatus
     images: int
     size: int
     differs: tuple[str, ...] = ()
@@ -47,25 +58,38 @@ class MemoryInfo:
 
 
 def inspect_weights(places: Places) -> WeightsInfo:
-    """Load the checkpoint of these places to see what it is. Raises CheckpointError."""
+    """Load a checkpoint to find out what it is.
+
+    Raises:
+        CheckpointError: It cannot be used.
+    """
     model, report = load_model(places)
     return WeightsInfo(report, weights_fingerprint(model))
 
 
 def inspect_memory(directory: Path, dataset: Dataset, weights: WeightsInfo) -> MemoryInfo:
-    """How the memory in `directory` stands to gallery and weights. Raises GalleryMemoryError for a lost image."""
+    """Check whether a gallery memory belongs to a dataset and weights.
+
+    Args:
+        directory: Folder of the gallery memory.
+        dataset: The chosen dataset.
+        weights: The chosen weights.
+
+    Raises:
+        GalleryMemoryError: An image of the dataset does not exist.
+    """
     config, images = weights.report.config, len(dataset.gallery)
-    wanted = fingerprint_of(weights.fingerprint, config, dataset.gallery, dataset.root)
+    expected = fingerprint_of(weights.fingerprint, config, dataset.gallery, dataset.root)
     size = memory_bytes(config, images)
-    done = images_done(directory, wanted)
+    done = images_done(directory, expected)
     if done:
         return MemoryInfo(MemoryStatus.UNFINISHED, images, size, done=done)
     if not directory.exists():
         return MemoryInfo(MemoryStatus.MISSING, images, size)
     try:
-        differs = read_fingerprint(directory).differences(wanted)
+        differs = read_fingerprint(directory).differences(expected)
         if not differs:
-            open_memory(directory, expect=wanted, records=dataset.gallery)  # raises where it is damaged
+            open_memory(directory, expect=expected, records=dataset.gallery)  # raises if it is damaged
     except GalleryMemoryError as error:
         return MemoryInfo(MemoryStatus.UNUSABLE, images, size, why=str(error))
     return MemoryInfo(MemoryStatus.OTHER if differs else MemoryStatus.FITS, images, size, differs=tuple(differs))

@@ -1,6 +1,6 @@
-"""Opens what a session works on: a dataset, a checkpoint and the gallery memory that belongs to both.
+"""Open a workspace: a dataset, a checkpoint and the gallery memory that belongs to both.
 
-The app and the CLI open the same three things in the same order, with the same checks.
+App and command line open these three in the same order, with the same checks.
 """
 
 from __future__ import annotations
@@ -24,17 +24,20 @@ from fpc_core.model.fpc import FPC
 from fpc_core.retrieval import Retriever
 from fpc_core.workspace.allowed_roots import CACHE, Root, named_roots
 
-_DEPTH = 3  # folders below a dataset that images are read from: archive/query/0001
+_DEPTH = 3  # levels of folders below a dataset that images are read from: archive/query/0001
 DEMO_ROOT = Path(__file__).resolve().parents[2] / "assets" / "demo"
 
 
 @dataclass(frozen=True)
 class Places:
-    """Where a workspace lies: by default the demo; `from_environment` reads FPC_DATA, FPC_WEIGHTS, FPC_MEMORY and
-    FPC_PRECISION.
+    """Paths of a workspace; by default the demo's.
 
-    stride: of the patches, for weights that leave it open; None for their own.  precision: the name of the encoder's (a
-    `Precision`); a memory made at another one does not fit.
+    Attributes:
+        data: Folder of the dataset.
+        weights: Checkpoint.
+        memory: Folder of the gallery memory.
+        stride: Stride of the patches, for weights that leave it open; None for their own.
+        precision: Name of the encoder's `Precision`; a gallery memory built at another one does not fit.
     """
 
     data: Path = DEMO_ROOT
@@ -45,7 +48,7 @@ class Places:
 
     @classmethod
     def from_environment(cls) -> Places:
-        """As the variables say; where one is not set, or empty, the demo."""
+        """Read FPC_DATA, FPC_WEIGHTS, FPC_MEMORY and FPC_PRECISION; unset or empty variables mean the demo."""
         return cls(
             Path(os.environ.get("FPC_DATA") or cls.data),
             Path(os.environ.get("FPC_WEIGHTS") or cls.weights),
@@ -56,9 +59,15 @@ class Places:
 
 @dataclass(frozen=True, eq=False)
 class Workspace:
-    """A dataset, its weights and its memory, checked against each other.
+    """A dataset, its weights and its gallery memory, checked against each other.
 
-    read_only: nothing that is computed with it is kept on disk.
+    Attributes:
+        places: The paths it was opened from.
+        dataset: The dataset.
+        weights: What was loaded from the checkpoint.
+        retriever: Runs searches.
+        device: Device of the model.
+        read_only: Whether results stay in RAM instead of being stored on disk.
     """
 
     places: Places
@@ -70,54 +79,54 @@ class Workspace:
 
     @cached_property
     def key(self) -> str:
-        """Tells workspaces apart by content: two of the same key give the same results to the same questions."""
-        told = (
+        """Key for caches: workspaces with the same key give the same results."""
+        content = (
             self.retriever.memory.fingerprint,
             self.dataset.root.resolve(),
             self.device,
             self.retriever.index.exactness,
         )
-        return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
+        return hashlib.sha256(repr(content).encode()).hexdigest()[:16]
 
     @property
     def weights_fingerprint(self) -> str:
-        """Of weights and precision, as the memory was checked against it."""
-        made_from = self.retriever.memory.fingerprint
-        return made_from.weights if made_from else weights_fingerprint(self.retriever.model)
+        """Fingerprint of weights and precision, as the gallery memory was checked against it."""
+        provenance = self.retriever.memory.fingerprint
+        return provenance.weights if provenance else weights_fingerprint(self.retriever.model)
 
     @property
-    def computing(self) -> str:
-        """The device and, where it is not float32, the precision: "cuda:0 in bfloat16"."""
+    def device_label(self) -> str:
+        """The device and, if it is not float32, the precision: "cuda:0 in bfloat16"."""
         precision = self.retriever.model.encoder.precision
         return str(self.device) if precision is Precision.FLOAT32 else f"{self.device} in {precision.value}"
 
 
 def cache_folder() -> Path:
-    """Where results are kept between sessions: FPC_CACHE, else this user's cache folder. It need not exist yet."""
+    """Return the folder for stored results: FPC_CACHE, otherwise the user's cache folder. It need not exist."""
     return Path(os.environ.get("FPC_CACHE") or platformdirs.user_cache_path("fpc-explorer"))
 
 
 def roots_in_use() -> tuple[Root, ...]:
-    """Where visitors may choose: the roots of FPC_ROOTS, the demo, and the memories built into the cache folder."""
+    """Return the folders visitors may choose from: demo, FPC_ROOTS, and the gallery memories in the cache folder."""
     return (*named_roots(DEMO_ROOT), Root(CACHE, (cache_folder() / "memories").resolve()))
 
 
-def own_memory(places: Places) -> Path:
-    """The folder in the cache for the memory of these data and weights, where no other one is named."""
-    told = f"{places.data.resolve()} {places.weights.resolve()} {places.stride}"
+def default_memory_folder(places: Places) -> Path:
+    """Return the folder in the cache folder for the gallery memory of these data and weights."""
+    key = f"{places.data.resolve()} {places.weights.resolve()} {places.stride}"
     if places.precision != Precision.FLOAT32:
-        told += f" {places.precision}"
-    digest = hashlib.sha256(told.encode()).hexdigest()[:8]
+        key += f" {places.precision}"
+    digest = hashlib.sha256(key.encode()).hexdigest()[:8]
     return cache_folder() / "memories" / f"{places.data.resolve().name[:60]}-{places.weights.stem[:60]}-{digest}"
 
 
 def stamp(places: Places) -> tuple[int, ...]:
-    """Changes when images come into or leave the data, or weights or memory are replaced."""
+    """Return a value that changes when images are added or removed, or weights or gallery memory are replaced."""
     return (*data_stamp(places.data), *(file_stamp(path) for path in (places.weights, places.memory / "manifest.json")))
 
 
 def data_stamp(folder: Path) -> tuple[int, ...]:
-    """Of a dataset: when each of its folders, as deep as images are read from, and its labels were last changed."""
+    """Return modification times of a dataset: of its folders, as deep as images are read from, and of its labels."""
     stamps = [file_stamp(folder / "dataset.json")]
     level = [folder]
     for depth in range(_DEPTH + 1):
@@ -132,37 +141,48 @@ def data_stamp(folder: Path) -> tuple[int, ...]:
 
 @lru_cache(maxsize=20_000)
 def _folders_in(folder: Path, changed: int) -> tuple[Path, ...]:
-    """Its sub-folders. They are others only where the folder has `changed`, so that a large one is listed once."""
+    """Return the sub-folders. `changed` is only a cache key: a large folder is listed once until it changes."""
     try:
         with os.scandir(folder) as entries:
             return tuple(sorted(Path(each.path) for each in entries if each.is_dir() and not each.name.startswith(".")))
-    except OSError:  # not there, or not ours to read: opening it says so
+    except OSError:  # The folder is missing or not readable, which opening the dataset reports.
         return ()
 
 
 def file_stamp(path: Path) -> int:
-    """Nanoseconds of the last change, 0 where there is nothing."""
+    """Return the time of the last change in nanoseconds, 0 if the path does not exist."""
     return path.stat().st_mtime_ns if path.exists() else 0
 
 
 def devices() -> tuple[str, ...]:
-    """What `choose_device` can be asked for here."""
+    """Return the device names that `choose_device` accepts on this machine."""
     return ("auto", "cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count())))
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """`auto` takes CUDA where there is one, else the CPU. Raises ValueError for a device that is not here."""
+    """Return a device by name.
+
+    Args:
+        name: One of `devices()`; "auto" means CUDA if available, otherwise the CPU.
+
+    Raises:
+        ValueError: The device does not exist.
+    """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name.startswith("cuda") and not torch.cuda.is_available():
-        raise ValueError("no CUDA device is available to this torch; use --device cpu")
+        raise ValueError("torch finds no CUDA device; use --device cpu")
     if name not in (*devices(), "cuda"):
         raise ValueError(f"unknown device {name[:40]!r}; use {', '.join(devices())}")
     return torch.device(name)
 
 
 def precision_of(name: str) -> Precision:
-    """Raises ValueError for a precision that there is not."""
+    """Return a precision by name.
+
+    Raises:
+        ValueError: The name is unknown.
+    """
     try:
         return Precision(name)
     except ValueError as error:
@@ -170,8 +190,12 @@ def precision_of(name: str) -> Precision:
 
 
 def load_model(places: Places) -> tuple[FPC, LoadReport]:
-    """The model of these places in eval mode on the CPU, set to their precision. Raises CheckpointError, or ValueError
-    for a precision that there is not."""
+    """Load the model in eval mode on the CPU, and set its precision.
+
+    Raises:
+        CheckpointError: The weights cannot be used.
+        ValueError: The precision is unknown.
+    """
     precision = precision_of(places.precision)
     model, report = load_checkpoint(places.weights, stride=places.stride)
     model.encoder.precision = precision
@@ -186,31 +210,48 @@ def open_workspace(
     read_only: bool = False,
     allowed: Sequence[Path] = (),
 ) -> Workspace:
-    """Open dataset, weights and memory; the memory must have been built from exactly these two.
+    """Open dataset, weights and gallery memory, which must have been built from these two.
 
-    shortlist: what finds it, see `IndexKind`; None for FPC_SHORTLIST, else plain torch.  allowed: real folders in which
-    every file of the dataset must lie, see `open_dataset`.
-    Raises DatasetError, CheckpointError, GalleryMemoryError or ShortlistError, and ValueError for a precision or device
-    that there is not and for cameras that the weights do not know; each names what is wrong and the remedy.
+    Args:
+        places: Their paths.
+        device: One of `devices()`.
+        shortlist: Kind of shortlist index, see `IndexKind`; by default FPC_SHORTLIST, otherwise torch.
+        read_only: Store nothing on disk.
+        allowed: Real folders in which every file of the dataset must be, see `open_dataset`.
+
+    Raises:
+        DatasetError: The dataset cannot be opened.
+        CheckpointError: The weights cannot be used.
+        GalleryMemoryError: The gallery memory cannot be used or does not fit.
+        ShortlistError: The shortlist index is not available.
+        ValueError: The precision or device does not exist, or the weights do not know the cameras.
     """
     dataset = open_dataset(places.data, allowed)
     model, report = load_model(places)
     check_cameras(dataset, model.config)
-    made_from = fingerprint(model, dataset.gallery, dataset.root)
-    memory = open_memory(places.memory, expect=made_from, records=dataset.gallery)
+    provenance = fingerprint(model, dataset.gallery, dataset.root)
+    memory = open_memory(places.memory, expect=provenance, records=dataset.gallery)
     kind = shortlist or os.environ.get("FPC_SHORTLIST") or IndexKind.TORCH
-    name = hashlib.sha256(repr(made_from).encode()).hexdigest()[:16]
+    name = hashlib.sha256(repr(provenance).encode()).hexdigest()[:16]
     folder = None if read_only else cache_folder() / "indexes"
     index = open_index(kind, memory.cls, lambda: memory.unit_cls, name, folder)
-    chosen = choose_device(device)
-    return Workspace(places, dataset, report, Retriever(model.to(chosen).eval(), memory, index), chosen, read_only)
+    target = choose_device(device)
+    return Workspace(places, dataset, report, Retriever(model.to(target).eval(), memory, index), target, read_only)
 
 
 def check_cameras(dataset: Dataset, config: ModelConfig) -> None:
-    """Raises ValueError where the data has cameras that the weights have no embedding of."""
-    most = max(record.camera for record in (*dataset.query, *dataset.gallery)) + 1
-    if dataset.uses_cameras and config.cameras and most > config.cameras:
+    """Check that the weights have an embedding for every camera of the data.
+
+    Args:
+        dataset: The dataset.
+        config: Architecture of the model.
+
+    Raises:
+        ValueError: The data has more cameras.
+    """
+    cameras = max(record.camera for record in (*dataset.query, *dataset.gallery)) + 1
+    if dataset.uses_cameras and config.cameras and cameras > config.cameras:
         raise ValueError(
-            f"{dataset.name} has images of camera {most} and the weights know {config.cameras} cameras; choose weights "
-            "that were trained on as many, or on none"
+            f"{dataset.name} has images of camera {cameras} but the weights know {config.cameras} cameras; choose "
+            "weights trained with at least as many cameras, or with none"
         )

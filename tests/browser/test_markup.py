@@ -54,7 +54,7 @@ def test_no_page_makes_an_element_of_a_name(browser, hostile):
     page.locator(".stFileUploader input[type=file]").first.set_input_files(
         {"name": f"{IMAGE}{LINK}{COLOUR}.png", "mimeType": "image/png", "buffer": b"no image"}
     )
-    page.get_by_text("is not an image that can be read").wait_for()
+    page.get_by_text("is not an image in a supported format").wait_for()
     settle(page)
     assert page.evaluate(TRACES) == []
     assert fired == []

@@ -1,4 +1,4 @@
-"""Numbers in settings and recipes: every way in meets the same limits, and a refusal names field, value and range."""
+"""Numbers in settings and recipes: the same limits apply everywhere, and an error names field, value and range."""
 
 import json
 import math
@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from fpc_core.bounds import range_of
-from fpc_core.config import MOST_ITERATIONS, MapSettings, PruneSettings, QuerySettings, TransportSettings
+from fpc_core.config import MAX_ITERATIONS, MapSettings, PruneSettings, QuerySettings, TransportSettings
 from fpc_core.data.occluders import Rectangle, SceneRecipe, Stroke
 from fpc_core.evaluation.metrics.bootstrap import Bootstrap
 from fpc_core.evaluation.paper_tables.score_recipe import ScoreRecipe
@@ -31,7 +31,7 @@ RECIPES = {FigureRecipe: FIGURE, SceneRecipe: SceneRecipe(), ScoreRecipe: ScoreR
 
 @pytest.mark.parametrize("value", NO_NUMBERS, ids=lambda value: str(type(value).__name__))
 @pytest.mark.parametrize(("kind", "name"), BOUNDED, ids=lambda each: getattr(each, "__name__", each))
-def test_a_bounded_field_takes_no_value_outside_its_range(kind, name, value):
+def test_a_bounded_field_accepts_no_value_outside_its_range(kind, name, value):
     allowed = next(range_of(each) for each in fields(kind) if each.name == name)
     with pytest.raises(ValueError, match="must") as refusal:
         kind(**{name: value})
@@ -48,13 +48,13 @@ def test_every_number_of_settings_is_declared_with_a_range(kind):
 
 @pytest.mark.parametrize("value", NO_NUMBERS, ids=lambda value: str(type(value).__name__))
 @pytest.mark.parametrize("name", ["hits", "flows", "identity"])
-def test_a_figure_takes_no_number_outside_its_range(name, value):
+def test_a_figure_accepts_no_number_outside_its_range(name, value):
     with pytest.raises(RecipeError, match=name):
         replace(FIGURE, **{name: value})
 
 
 @pytest.mark.parametrize("value", [math.nan, 10**400, True, "1", [1]], ids=lambda value: type(value).__name__)
-def test_blocks_indices_axes_and_shapes_take_nothing_but_numbers(value):
+def test_blocks_indices_axes_and_shapes_accept_numbers_only(value):
     for make in (
         lambda: PruneSettings(blocks=(value,)),
         lambda: PruneSettings(blocks=tuple(range(65))),
@@ -86,7 +86,7 @@ def test_blocks_indices_axes_and_shapes_take_nothing_but_numbers(value):
         ("alpha", math.nan, "[0, 1]"),
     ],
 )
-def test_a_recipe_beyond_a_limit_names_field_and_range(kind, path, value, allowed):
+def test_a_recipe_out_of_range_names_field_and_range(kind, path, value, allowed):
     content = json.loads(RECIPES[kind].to_json())
     inner = content["settings"]
     *way, name = path.split(".")
@@ -95,11 +95,11 @@ def test_a_recipe_beyond_a_limit_names_field_and_range(kind, path, value, allowe
     inner[name] = value
     with pytest.raises(RecipeError) as refusal:
         kind.from_json(json.dumps(content))
-    said = str(refusal.value)
-    assert any(each in said for each in (name, "keep rate", "K must"))
-    assert allowed in said
-    assert "settings" in said
-    assert "not " in said
+    message = str(refusal.value)
+    assert any(each in message for each in (name, "keep rate", "K must"))
+    assert allowed in message
+    assert "settings" in message
+    assert "got " in message
 
 
 def problem(count=24, rows=60, columns=70):
@@ -109,21 +109,21 @@ def problem(count=24, rows=60, columns=70):
     return cost, a / a.sum(1, keepdim=True), b / b.sum(1, keepdim=True)
 
 
-def test_parts_of_a_solution_change_no_bit_of_it(monkeypatch):
+def test_solving_in_parts_changes_no_bit(monkeypatch):
     how = TransportSettings(epsilon=0.02, tolerance=1e-6, max_iterations=500)
     whole = solve(*problem(), how)
-    monkeypatch.setattr(sinkhorn, "_CELLS", 1)
+    monkeypatch.setattr(sinkhorn, "_MAX_CELLS", 1)
     parts = solve(*problem(), how)
     for name in ("distance", "iterations", "marginal_error", "query_potential", "gallery_potential"):
         np.testing.assert_array_equal(getattr(parts, name), getattr(whole, name))
 
 
 class MovedOn(BaseException):
-    """As a visitor's run ends."""
+    """Raised like the end of a visitor's run."""
 
 
-def test_the_longest_solution_can_be_ended_after_a_fraction():
-    hardest = TransportSettings(tolerance=1e-12, max_iterations=MOST_ITERATIONS)
+def test_a_long_solution_can_be_interrupted():
+    hardest = TransportSettings(tolerance=1e-12, max_iterations=MAX_ITERATIONS)
     passed = []
 
     def check():
@@ -136,14 +136,14 @@ def test_the_longest_solution_can_be_ended_after_a_fraction():
     assert len(passed) == 3
 
 
-def test_the_solver_itself_refuses_more_iterations_than_its_ceiling():
+def test_the_solver_enforces_its_iteration_limit():
     cost, a, b = (each.numpy() for each in problem())
-    for count in (0, MOST_ITERATIONS + 1, 9 * 10**18):
-        with pytest.raises(ValueError, match="max_iterations must lie in 1"):
+    for count in (0, MAX_ITERATIONS + 1, 9 * 10**18):
+        with pytest.raises(ValueError, match="max_iterations must be in 1"):
             sinkhorn.sinkhorn_cpu(cost, a, b, 0.05, 1e-3, count)
 
 
-def test_other_threads_go_on_while_a_solution_is_computed():
+def test_other_threads_run_during_a_solution():
     ticks, done = [], threading.Event()
 
     def work():

@@ -38,12 +38,12 @@ def test_query_prints_three_rankings_shares_and_timings(world, capsys):
     assert "milliseconds" in text
 
 
-def test_query_prints_a_column_that_has_ended_as_blank(world, capsys, monkeypatch):
+def test_query_leaves_ended_columns_blank(world, capsys, monkeypatch):
     places, where = world
     monkeypatch.setattr(commands, "_settings", lambda *_: QuerySettings(neighbors=2, shortlist=3))
     assert main(["query", str(places.data / "query" / "0001_c1_f0000002.png"), "--top", "5", *where]) == 0
     lines = capsys.readouterr().out.splitlines()
-    start = next(place for place, line in enumerate(lines) if line.startswith("rank "))
+    start = next(index for index, line in enumerate(lines) if line.startswith("rank "))
     head, *ranks = lines[start : start + 6]
     assert [len(line) for line in ranks] == [len(head)] * 5
     assert [line[4:-34].strip() == "" for line in ranks] == [False, False, False, True, True]
@@ -56,13 +56,13 @@ def own_cache(monkeypatch, tmp_path):
 
 def test_evaluate_prints_cmc_and_map_with_their_intervals(world, capsys, own_cache):
     assert main(["evaluate", "-k", "3", *world[1]]) == 0
-    told = capsys.readouterr()
-    assert "Small world (synthetic)" in told.err
-    assert re.search(r"fpc +(\d+\.\d \[\d+\.\d, \d+\.\d\] *){4}\n", told.out)
-    assert "Ours: Small world (synthetic), 8 queries, 32 gallery images" in told.out
+    output = capsys.readouterr()
+    assert "Small world (synthetic)" in output.err
+    assert re.search(r"fpc +(\d+\.\d \[\d+\.\d, \d+\.\d\] *){4}\n", output.out)
+    assert "Ours: Small world (synthetic), 8 queries, 32 gallery images" in output.out
 
 
-def test_evaluate_prints_tables_with_the_papers_figures(world, capsys, own_cache):
+def test_evaluate_prints_tables_with_the_paper_s_numbers(world, capsys, own_cache):
     assert main(["evaluate", "--tables", "4", "7", *world[1]]) == 0
     table_4, table_7 = capsys.readouterr().out.split("Table 7: ")
     assert table_4.startswith("Table 4: ")
@@ -70,7 +70,7 @@ def test_evaluate_prints_tables_with_the_papers_figures(world, capsys, own_cache
     assert re.search(r"\nFPC \+ re-ranking +\d.* 78\.6 +78\.3\n", table_7)
 
 
-def test_evaluate_remembers_and_writes_every_format(world, capsys, tmp_path, own_cache, monkeypatch):
+def test_evaluate_reuses_results_and_writes_every_format(world, capsys, tmp_path, own_cache, monkeypatch):
     command = ["evaluate", "--tables", "all", "--resamples", "50", *world[1]]
     assert main([*command, "--out", str(tmp_path / "first")]) == 0
     names = {path.name for path in (tmp_path / "first").iterdir()}
@@ -94,27 +94,27 @@ def test_evaluate_repeats_the_score_of_a_recipe(world, capsys, tmp_path, own_cac
         assert again[name] == last[name]
 
 
-def test_an_ablation_is_tables_4_and_5_and_without_true_masks_nothing_more(world, capsys, own_cache):
+def test_an_ablation_without_true_masks_prints_tables_4_and_5(world, capsys, own_cache):
     assert main(["evaluate", "--ablation", *world[1]]) == 0
     ablation = capsys.readouterr().out
     assert main(["evaluate", "--tables", "4", "5", *world[1]]) == 0
     assert capsys.readouterr().out == ablation
 
 
-def test_evaluate_says_what_it_cannot_do(world, capsys, tmp_path):
+def test_evaluate_refuses_invalid_combinations(world, capsys, tmp_path):
     (tmp_path / "recipe.json").write_text(ScoreRecipe(weights="0" * 64).to_json())
     recipe = ["--recipe", str(tmp_path / "recipe.json")]
     for extra, message in (
         ([*recipe], "the recipe was made with the weights 000000000000"),
-        ([*recipe, "--tables", "3"], "give one of them"),
+        ([*recipe, "--tables", "3"], "use one of them"),
         (["--dropped", "--no-cache"], "Small world has no true masks"),
-        (["--resamples", "0"], "resamples must lie in"),
+        (["--resamples", "0"], "resamples must be in"),
     ):
         assert main(["evaluate", *world[1], *extra]) == 2
         assert message in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_train_starts_from_weights_and_says_what_it_leaves_out(world, capsys, tmp_path):
+def test_train_starts_from_weights_and_reports_fresh_parts(world, capsys, tmp_path):
     places = world[0]
     for identity in (1, 2):
         for camera in (1, 2):
@@ -128,7 +128,7 @@ def test_train_starts_from_weights_and_says_what_it_leaves_out(world, capsys, tm
     assert main(command) == 0
     text = capsys.readouterr().out
     assert "fresh: encoder.camera: 1 key, classifier: 1 key, rec_classifier: 1 key" in text
-    assert "4 pictures of 2 identities" in text
+    assert "4 images of 2 identities" in text
     assert "holistic step 1 of 1: loss" in text
     assert load_checkpoint(tmp_path / "run" / WEIGHTS)[0].config.width == CONFIG.width  # that of --init, not ViT-Tiny's
     assert main(command) == 0
@@ -137,7 +137,7 @@ def test_train_starts_from_weights_and_says_what_it_leaves_out(world, capsys, tm
     assert "leave out --model" in capsys.readouterr().err
 
 
-def test_sweep_prints_a_table_per_k_writes_every_cell_and_remembers(world, capsys, tmp_path, monkeypatch):
+def test_sweep_prints_tables_writes_csv_and_reuses_results(world, capsys, tmp_path, monkeypatch):
     monkeypatch.setenv("FPC_CACHE", str(tmp_path / "cache"))
     axes = ["--keep-rates", "1", "0.7", "--alphas", "0", "0.4", "-k", "1", "5", "--csv", str(tmp_path / "cells.csv")]
     assert main(["sweep", *axes, *world[1]]) == 0
@@ -151,7 +151,7 @@ def test_sweep_prints_a_table_per_k_writes_every_cell_and_remembers(world, capsy
     assert capsys.readouterr().out == first
 
 
-def test_flops_prints_the_six_figures_of_table_3_beside_the_papers(capsys):
+def test_flops_prints_the_six_values_of_table_3(capsys):
     assert main(["flops"]) == 0
     text = capsys.readouterr().out
     for paper, ours in (
@@ -166,26 +166,24 @@ def test_flops_prints_the_six_figures_of_table_3_beside_the_papers(capsys):
         assert ours in text
 
 
-def test_memory_build_opens_what_is_up_to_date(world, capsys):
+def test_memory_build_keeps_an_up_to_date_memory(world, capsys):
     assert main(["memory", "build", *world[1]]) == 0
     assert "32 images" in capsys.readouterr().out
 
 
-def test_doctor_says_what_is_in_place(world, capsys):
+def test_doctor_reports_what_works(world, capsys):
     assert main(["doctor", *world[1]]) == 0
     text = capsys.readouterr().out
-    assert "ok       workspace: memory of 32 images fits data and weights" in text
+    assert "ok       workspace: gallery memory of 32 images fits data and weights" in text
     assert "ok       search: a gallery image finds itself at rank 1 of 32" in text
 
 
-def test_doctor_names_what_is_missing(world, capsys, tmp_path):
+def test_doctor_reports_what_is_missing(world, capsys, tmp_path):
     assert main(["doctor", *world[1], "--memory", str(tmp_path / "gone")]) == 1
     assert "problem  workspace" in capsys.readouterr().out
 
 
-def test_doctor_goes_on_after_a_package_that_is_missing_an_image_not_found_and_memory_that_ran_out(
-    world, capsys, monkeypatch
-):
+def test_doctor_continues_after_any_problem(world, capsys, monkeypatch):
     def version(name):
         raise importlib.metadata.PackageNotFoundError(name)
 
@@ -196,24 +194,24 @@ def test_doctor_goes_on_after_a_package_that_is_missing_an_image_not_found_and_m
     monkeypatch.setattr(Retriever, "search", search)
     assert main(["doctor", *world[1]]) == 1
     text = capsys.readouterr().out
-    assert "problem  timm is not installed: pip install -r requirements.txt" in text
+    assert "problem  timm is not installed; run pip install -r requirements.txt" in text
     assert "problem  search: no memory left for the encoder" in text
     monkeypatch.undo()
     monkeypatch.setattr(TorchIndex, "search", lambda *_: Shortlist(np.arange(1, 21), np.zeros(20, np.float32)))
     assert main(["doctor", *world[1]]) == 1
-    assert "problem  search: memory row 0 is not on the shortlist" in capsys.readouterr().out
+    assert "problem  search: gallery row 0 is not on the shortlist" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     ("extra", "message"),
     [
-        (["--keep-rate", "0"], "keep rate must lie in"),
-        (["--alpha", "2"], "alpha must lie in"),
+        (["--keep-rate", "0"], "keep rate must be in"),
+        (["--alpha", "2"], "alpha must be in"),
         (["--device", "toaster"], "unknown device 'toaster'"),
-        (["--camera", "99"], "--camera must lie in 1..4, not 99"),
+        (["--camera", "99"], "--camera must be in 1..4, got 99"),
     ],
 )
-def test_bad_settings_are_one_line_and_no_traceback(world, capsys, extra, message):
+def test_invalid_settings_are_one_line_without_a_traceback(world, capsys, extra, message):
     places, where = world
     image = places.data / "query" / "0001_c1_f0000002.png"
     assert main(["query", str(image), *where, *extra]) == 2
@@ -222,14 +220,14 @@ def test_bad_settings_are_one_line_and_no_traceback(world, capsys, extra, messag
     assert error.count("\n") == 1
 
 
-def test_a_file_that_is_no_image_is_named(world, capsys, tmp_path):
+def test_a_query_file_that_is_not_an_image_is_named(world, capsys, tmp_path):
     path = tmp_path / "notes.jpg"
     path.write_text("hello")
     assert main(["query", str(path), *world[1]]) == 2
     assert "notes.jpg" in capsys.readouterr().err
 
 
-def test_a_second_round_of_progress_begins_its_bar_anew():
+def test_a_second_round_resets_the_progress_bar():
     from tqdm import tqdm
 
     from fpc_core.cli.commands import _progress_callback
@@ -242,7 +240,7 @@ def test_a_second_round_of_progress_begins_its_bar_anew():
     bar.close()
 
 
-def test_figure_writes_what_an_author_needs(world, capsys, tmp_path):
+def test_figure_writes_all_files(world, capsys, tmp_path):
     recipe = FigureRecipe(FigureKind.DROP_PROCESS, ("query/0001_c1_f0000002.png",))
     (tmp_path / "mine.json").write_text(recipe.to_json())
     assert main(["figure", str(tmp_path / "mine.json"), "--out", str(tmp_path / "out"), *world[1]]) == 0
@@ -251,7 +249,7 @@ def test_figure_writes_what_an_author_needs(world, capsys, tmp_path):
     assert (tmp_path / "out" / "mine.json").read_text() == recipe.to_json()
 
 
-def test_a_recipe_that_is_none_is_one_line_and_no_traceback(world, capsys, tmp_path):
+def test_an_invalid_recipe_is_one_line_without_a_traceback(world, capsys, tmp_path):
     (tmp_path / "bad.json").write_text("{}")
     assert main(["figure", str(tmp_path / "bad.json"), *world[1]]) == 2
     assert capsys.readouterr().err.startswith("error: the recipe must be a JSON object with format 1")

@@ -68,7 +68,7 @@ def at(retriever: Retriever, precision: Precision) -> Retriever:
     return Retriever(model, retriever.memory, retriever.index)
 
 
-def test_cuda_is_what_auto_chooses():
+def test_auto_chooses_cuda():
     assert choose_device().type == "cuda"
 
 
@@ -76,24 +76,24 @@ def test_cuda_is_what_auto_chooses():
 @pytest.mark.parametrize("variant", list(Variant))
 def test_a_search_is_within_the_bounds_of_its_precision(here, there, queries, precision, variant):
     settings = replace(SETTINGS, variant=variant)
-    found = parity(here.retriever, at(there.retriever, precision), *queries, settings)
-    assert found.beyond(BOUNDS[precision]) == []
+    result = parity(here.retriever, at(there.retriever, precision), *queries, settings)
+    assert result.beyond(BOUNDS[precision]) == []
 
 
 def test_the_encoder_in_float32_is_not_tf32(here, there, queries):
-    """TF32 keeps 11 bits: it would show as differences near 1e-3 of the spread."""
+    """TF32 has 11 bits, which would show as differences near 1e-3 of the spread."""
     images, cameras = queries
     exact = here.retriever.encode(here.retriever.prepare(images, cameras), PruneSettings(1.0)).tokens
-    found = there.retriever.encode(there.retriever.prepare(images, cameras), PruneSettings(1.0)).tokens.cpu()
-    assert float((found - exact).abs().max() / exact.std()) < 2e-4
+    result = there.retriever.encode(there.retriever.prepare(images, cameras), PruneSettings(1.0)).tokens.cpu()
+    assert float((result - exact).abs().max() / exact.std()) < 2e-4
 
 
 @pytest.mark.parametrize("solver", list(Solver))
 def test_every_solver_agrees(here, there, queries, solver):
     settings = replace(SETTINGS, shortlist=20, transport=TransportSettings(solver))
     images, cameras = queries
-    found = parity(here.retriever, there.retriever, images[:2], cameras[:2], settings)
-    assert found.beyond(BOUNDS[Precision.FLOAT32]) == []
+    result = parity(here.retriever, there.retriever, images[:2], cameras[:2], settings)
+    assert result.beyond(BOUNDS[Precision.FLOAT32]) == []
 
 
 def test_the_batched_solver_meets_its_tolerance_on_cuda():
@@ -112,23 +112,23 @@ def test_a_memory_built_on_cuda_is_that_of_the_cpu(here, precision, tmp_path):
     model, _ = load_model(replace(here.places, precision=precision))
     records = here.dataset.gallery[:48]
     built = build_memory(model.cuda(), records, here.dataset.root, tmp_path / "memory")
-    usual = here.retriever.memory
+    expected = here.retriever.memory
     rows = np.arange(len(records))
-    exact, found = (each.tokens[rows].astype(np.float32) for each in (usual, built))
-    spread, bound, difference = float(exact.std()), BOUNDS[precision].tokens, found - exact
+    exact, result = (each.tokens[rows].astype(np.float32) for each in (expected, built))
+    spread, bound, difference = float(exact.std()), BOUNDS[precision].tokens, result - exact
     assert np.abs(difference).max() <= max(bound, 5e-3) * spread  # 5e-3: the file's own float16
-    cosine = (l2_normalize(built.features) * l2_normalize(usual.features[:48])).sum(axis=1)
+    cosine = (l2_normalize(built.features) * l2_normalize(expected.features[:48])).sum(axis=1)
     assert cosine.min() > 1 - max(BOUNDS[precision].feature, 1e-5) * 10
 
 
 def test_the_evaluation_has_the_same_scores(here, there):
-    found = []
+    result = []
     for workspace in (here, there):
         fewer = replace(workspace.dataset, query=workspace.dataset.query[:40])
         task = evaluation_task(workspace.retriever, fewer, [scores_table(ScoreRecipe(settings=SETTINGS))])
         rows = task.filled(run_with_store(task.work).known)[0].rows
-        found.append([row.ours["mAP"].value for row in rows if row.ours])
-    np.testing.assert_allclose(found[1], found[0], atol=0.01)
+        result.append([row.ours["mAP"].value for row in rows if row.ours])
+    np.testing.assert_allclose(result[1], result[0], atol=0.01)
 
 
 @pytest.mark.parametrize("method", DECODER_METHODS)
@@ -148,7 +148,7 @@ def test_doctor_s_check_passes(there):
     assert checked_parity(there).beyond(BOUNDS[Precision.FLOAT32]) == []
 
 
-def test_training_takes_its_steps_on_cuda(tmp_path):
+def test_training_runs_on_cuda(tmp_path):
     for folder, camera, identities in (("query", 1, 1), ("bounding_box_test", 2, 1), ("bounding_box_train", 3, 4)):
         (tmp_path / folder).mkdir()
         for identity in range(1, identities + 1):

@@ -1,4 +1,4 @@
-"""What `import fpc_core` offers, and that it stays light."""
+"""The public names of `fpc_core`, and that importing it is fast."""
 
 import subprocess
 import sys
@@ -30,7 +30,7 @@ NAMES = {
 }
 
 
-def test_the_package_offers_these_names_and_no_others():
+def test_the_package_exports_exactly_these_names():
     assert set(fpc_core.__all__) == NAMES
     for name in NAMES:
         assert getattr(fpc_core, name) is not None

@@ -1,4 +1,4 @@
-"""One query, the whole way: stages compose, moves reuse what they did not change."""
+"""A complete search: its stages compose, and changed settings reuse what they do not affect."""
 
 from dataclasses import replace
 
@@ -33,7 +33,7 @@ def trace(workspace, images):
     return workspace.retriever.search(images[:1], SETTINGS, torch.tensor([0]))
 
 
-def test_search_is_its_stages_one_after_another(workspace, images, trace):
+def test_a_search_equals_its_stages_in_order(workspace, images, trace):
     retriever = workspace.retriever
     encoding = retriever.encode(retriever.prepare(images[:1], torch.tensor([0])), SETTINGS.prune)
     match = retriever.match(encoding, SETTINGS)
@@ -44,7 +44,7 @@ def test_search_is_its_stages_one_after_another(workspace, images, trace):
     assert set(again.timings) < set(trace.timings)
 
 
-def test_a_keep_rate_move_from_the_kept_state_equals_a_fresh_search(workspace, images):
+def test_a_keep_rate_change_equals_a_fresh_search(workspace, images):
     retriever = workspace.retriever
     state = retriever.prepare(images[:1])
     for keep_rate in (0.5, 1.0):
@@ -61,13 +61,13 @@ def test_alpha_zero_ranks_by_cosine_and_alpha_one_by_transport(workspace, trace)
     np.testing.assert_allclose(by_transport.distance, np.sort(match.transport.distance), rtol=1e-6)
 
 
-def test_the_decoder_reads_the_k_nearest_by_d_and_the_gallery_is_ranked_whole(workspace, trace):
+def test_the_decoder_reads_the_k_nearest_by_d(workspace, trace):
     assert (trace.consolidation.neighbors == trace.by_distance.indices[:4]).all()
     assert sorted(trace.final.indices.tolist()) == list(range(len(workspace.retriever.memory)))
     assert (np.diff(trace.final.distance) >= 0).all()
 
 
-def test_a_plan_carries_the_distance_it_was_ranked_by(workspace, trace):
+def test_a_plan_has_the_distance_it_was_ranked_by(workspace, trace):
     plan = workspace.retriever.plan(trace.encoding, trace.match, 3, SETTINGS)
     assert plan.gallery_index == trace.match.shortlist.indices[3]
     assert plan.plan.shape == (67, 128)
@@ -91,7 +91,7 @@ def test_the_paper_variant_gives_the_query_a_share_of_the_attention(workspace, i
     assert shares[Variant.RELEASED] == 0
 
 
-def test_the_camera_changes_what_is_found_and_an_unknown_one_uses_the_mean(workspace, images):
+def test_an_unknown_camera_uses_the_mean_embedding(workspace, images):
     retriever = workspace.retriever
     embedding = retriever.model.encoder.camera
     unknown = retriever.prepare(images[:1]).tokens
@@ -100,13 +100,13 @@ def test_the_camera_changes_what_is_found_and_an_unknown_one_uses_the_mean(works
     assert not torch.allclose(unknown, known)
 
 
-def test_two_queries_at_once_are_refused(workspace, images):
+def test_a_batch_of_two_queries_is_refused(workspace, images):
     encoding = workspace.retriever.encode(workspace.retriever.prepare(images), SETTINGS.prune)
     with pytest.raises(ValueError, match="one query at a time, not 2"):
         workspace.retriever.match(encoding, SETTINGS)
 
 
-def test_a_model_that_does_not_fit_the_memory_is_refused_with_the_remedy(workspace):
+def test_a_model_that_does_not_fit_the_memory_is_refused(workspace):
     other = FPC(ModelConfig(stride=16, width=48, heads=4, cameras=4, identities=8))
     with pytest.raises(ValueError, match=r"\(48, 16, 8\); build it again with these weights"):
         Retriever(other, workspace.retriever.memory)
@@ -115,8 +115,8 @@ def test_a_model_that_does_not_fit_the_memory_is_refused_with_the_remedy(workspa
 def test_all_twelve_blocks_can_be_followed_to_the_global_feature(workspace, images, trace):
     stages = workspace.retriever.follow(images[:1], torch.tensor([0]), SETTINGS.prune)
     assert [stage.block for stage in stages] == list(range(12))
-    for usual in trace.encoding.stages:
-        assert torch.equal(stages[usual.block].kept, usual.kept)
+    for expected in trace.encoding.stages:
+        assert torch.equal(stages[expected.block].kept, expected.kept)
     with torch.inference_mode():
         _, attention = cls_row(workspace.retriever.model.head.blocks[-1], trace.encoding.tokens)
     torch.testing.assert_close(stages[-1].attention, attention.mean(dim=1)[:, 1:], atol=1e-5, rtol=1e-4)

@@ -18,8 +18,8 @@ from app.session.workspace_choice import read_choice
 from fpc_core.config import PruneSettings, QuerySettings
 from fpc_core.data.datasets import DatasetError, open_dataset
 from fpc_core.data.images import MAX_PIXELS, MIN_SIDE, ImageError, decode_image
-from fpc_core.data.occluder_rendering import covered, paint
-from fpc_core.data.occluders import CutOut, Scene, SceneRecipe, grown
+from fpc_core.data.occluder_rendering import coverage, paint
+from fpc_core.data.occluders import CutOut, Scene, SceneRecipe, scale_occluders
 from fpc_core.io.dataclass_json import RecipeError, from_json, to_json
 from fpc_core.model.checkpoint import CheckpointError, load_checkpoint
 from fpc_core.workspace import Places
@@ -80,11 +80,11 @@ def _recipe(told: tuple[type, str], folder: Path) -> None:
     scene = recipe.scene if isinstance(recipe, SceneRecipe) else recipe
     if isinstance(scene, Scene):
         image = np.full((64, 32, 3), 90, np.uint8)
-        pictures = {(each.path, each.outline): np.full((64, 32, 4), 200, np.uint8) for each in scene.pictured}
+        pictures = {(each.path, each.outline): np.full((64, 32, 4), 200, np.uint8) for each in scene.cut_outs}
         assert paint(image, scene, pictures).shape == image.shape
-        assert covered(scene, (64, 32), pictures).shape == (64, 32)
-        assert len(grown(scene, 0.5).occluders) == len(scene.occluders)
-        assert all(isinstance(each, CutOut) for each in scene.pictured)
+        assert coverage(scene, (64, 32), pictures).shape == (64, 32)
+        assert len(scale_occluders(scene, 0.5).occluders) == len(scene.occluders)
+        assert all(isinstance(each, CutOut) for each in scene.cut_outs)
 
 
 def _link(params: dict[str, str], folder: Path) -> None:

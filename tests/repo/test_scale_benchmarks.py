@@ -29,7 +29,7 @@ def test_the_maker_keeps_layout_cameras_and_share_and_answers_every_query(places
     for split, folder in (("query", "query"), ("gallery", "bounding_box_test"), ("train", "bounding_box_train")):
         images, identities = SPLITS[folder]
         assert counts[split] == (round(SHARE * images), round(SHARE * identities))
-    assert found.unanswered == ()
+    assert found.without_match == ()
     assert found.skipped == ()
     assert max(max(count.cameras) for count in found.splits) == CAMERAS
 

@@ -13,7 +13,7 @@ from app.components._shared.patch_grid import geometry
 from app.components._shared.reported_values import one_of, received
 from app.components.cards import plain_strip
 from fpc_core.config import ModelConfig
-from fpc_core.data.browser_encoding import packed
+from fpc_core.data.browser_encoding import encode_float32
 from fpc_core.explain.cards import Strip
 
 _mount = st.components.v2.component(
@@ -33,7 +33,7 @@ _mount = st.components.v2.component(
 
 def heat_data(grids: np.ndarray, top: float) -> dict[str, Any]:
     """Heat maps (..., rows, columns) on a common scale from 0 to `top`, NaN for a patch without a value."""
-    return {"grids": packed(grids), "top": top}
+    return {"grids": encode_float32(grids), "top": top}
 
 
 def heat_strip(

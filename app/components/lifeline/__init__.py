@@ -12,7 +12,7 @@ from app.components._shared.reported_values import pin as read_pin
 from app.components._shared.reported_values import received
 from app.session.view import Pin
 from fpc_core.config import ModelConfig
-from fpc_core.data.browser_encoding import packed
+from fpc_core.data.browser_encoding import encode_float32
 from fpc_core.explain.lifelines import fell_in, life_line, living_range
 from fpc_core.explain.masks import to_grid
 from fpc_core.explain.sentences import patch_sentence
@@ -38,7 +38,7 @@ def life_data(
         "blocks": [
             {
                 "block": stage.block,
-                "attention": packed(
+                "attention": encode_float32(
                     to_grid(stage.attention[0].cpu().numpy(), stage.entered[0].cpu().numpy(), encoding.grid)
                 ),
                 "kept": stage.kept.shape[1],

@@ -7,7 +7,7 @@ from typing import Any
 
 from app.components._shared.patch_grid import component, geometry
 from fpc_core.config import ModelConfig
-from fpc_core.data.browser_encoding import packed
+from fpc_core.data.browser_encoding import encode_float32
 from fpc_core.explain.margin import Margin
 from fpc_core.explain.sentences import comparison_sentence, format_parts, format_units
 
@@ -28,7 +28,7 @@ def margin_data(
     attention = [*("not among the K" if share is None else f"{share:.1%}" for share in shares), ""]
     return {
         "names": names,
-        "patches": packed(margin.patches),
+        "patches": encode_float32(margin.patches),
         "heads": ["", f"{1 - alpha:g} × cos", f"{alpha:g} × EMD", "D", "decoder's attention"],
         "rows": [
             [name or who, *(format_units(part) for part in parts), seen]

@@ -7,7 +7,7 @@ from typing import Any
 
 from app.components._shared.patch_grid import component, geometry
 from fpc_core.config import ModelConfig
-from fpc_core.data.browser_encoding import packed
+from fpc_core.data.browser_encoding import encode_float32
 from fpc_core.lessons.step import PatchMaps, number, share
 
 _mount = component("patch_map")
@@ -23,7 +23,7 @@ def patch_map(maps: PatchMaps, picture: Callable[[int | None], str], config: Mod
                 "name": panel.name,
                 "side": "q" if panel.row is None else "g",
                 "picture": picture(panel.row),
-                "layers": [{"name": name, "values": packed(grid)} for name, grid in panel.layers],
+                "layers": [{"name": name, "values": encode_float32(grid)} for name, grid in panel.layers],
                 "told": list(panel.told),
             }
             for panel in maps.panels
@@ -31,7 +31,7 @@ def patch_map(maps: PatchMaps, picture: Callable[[int | None], str], config: Mod
         "label": maps.label,
         "range": [low, high],
         "ends": [share(each, 2) if maps.percent else number(each, 2) for each in (low, high)],
-        "links": None if maps.links is None else packed(maps.links),
+        "links": None if maps.links is None else encode_float32(maps.links),
         "kept": None if maps.kept is None else maps.kept.tolist(),
         "start": maps.start,
     }

@@ -6,7 +6,7 @@ import numpy as np
 
 from app.components._shared.patch_grid import component
 from fpc_core.config import ModelConfig
-from fpc_core.data.browser_encoding import packed
+from fpc_core.data.browser_encoding import encode_float32
 from fpc_core.evaluation.occlusion.scenarios import Sliding
 
 _mount = component("sensitivity_map")
@@ -29,5 +29,12 @@ def sensitivity_map(
         "width": width,
         "height": height,
     }
-    data = {"values": packed(values), "picture": picture, "grid": grid, "side": side, "name": name, "whole": whole}
+    data = {
+        "values": encode_float32(values),
+        "picture": picture,
+        "grid": grid,
+        "side": side,
+        "name": name,
+        "whole": whole,
+    }
     _mount(key=key, data=data)

@@ -15,7 +15,7 @@ from app.components._shared.reported_values import pin as read_pin
 from app.components._shared.reported_values import received
 from app.session.view import Pin
 from fpc_core.config import ModelConfig
-from fpc_core.data.browser_encoding import packed
+from fpc_core.data.browser_encoding import encode_float32
 from fpc_core.results import Transport, TransportPlan
 
 _mount = component("transport")
@@ -31,10 +31,10 @@ def pair_data(plan: TransportPlan, transport: Transport, place: int) -> dict[str
         raise ValueError(f"place {place} lies outside the shortlist of {len(transport.distance)}")
     return {
         "kept": np.asarray(plan.query_positions).tolist(),
-        "plan": packed(plan.plan),
-        "cost": packed(plan.cost),
-        "queryMarginal": packed(transport.query_marginal[place]),
-        "galleryMarginal": packed(transport.gallery_marginal[place]),
+        "plan": encode_float32(plan.plan),
+        "cost": encode_float32(plan.cost),
+        "queryMarginal": encode_float32(transport.query_marginal[place]),
+        "galleryMarginal": encode_float32(transport.gallery_marginal[place]),
         "dEmd": float(transport.distance[place]),
     }
 

@@ -16,7 +16,7 @@ from functools import cached_property
 
 import numpy as np
 
-from fpc_core.config import MOST_SEED, DropStrategy, PruneSettings, QuerySettings
+from fpc_core.config import MAX_SEED, DropStrategy, PruneSettings, QuerySettings
 from fpc_core.data.datasets import Dataset, ImageRecord
 from fpc_core.evaluation.engine.protocol import cameras_of, feature_distance, identities_of
 from fpc_core.evaluation.metrics.retrieval import evaluate, match_mask, summarise
@@ -138,7 +138,7 @@ def resampled_per_query(prune: PruneSettings, record: ImageRecord) -> PruneSetti
     """Give the random strategy a seed made from its own and the image's path; return other strategies unchanged."""
     if prune.strategy is not DropStrategy.RANDOM:
         return prune
-    return replace(prune, seed=(prune.seed + zlib.crc32(record.path.as_posix().encode())) % (MOST_SEED + 1))
+    return replace(prune, seed=(prune.seed + zlib.crc32(record.path.as_posix().encode())) % (MAX_SEED + 1))
 
 
 def gallery_pass(prune: PruneSettings) -> Pass:

@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 
 from fpc_core.bounds import bounded, check_bounds
-from fpc_core.config import MOST_SEED
+from fpc_core.config import MAX_SEED
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Bootstrap:
 
     resamples: int = bounded(2000, 1, 100_000)
     level: float = bounded(0.95, 0.0, 1.0, above=True, below=True)
-    seed: int = bounded(0, 0, MOST_SEED)
+    seed: int = bounded(0, 0, MAX_SEED)
 
     def __post_init__(self) -> None:
         check_bounds(self)

@@ -12,8 +12,8 @@ import pandas as pd
 
 from fpc_core.config import ModelConfig
 from fpc_core.data.ground_truth import PERSON
-from fpc_core.data.occluder_rendering import Pictures, covered
-from fpc_core.data.occluders import GREY, Rectangle, Scene, grown
+from fpc_core.data.occluder_rendering import CutOutImages, coverage
+from fpc_core.data.occluders import GREY, Rectangle, Scene, scale_occluders
 from fpc_core.evaluation.occlusion.study import DISTANCE, FINAL, NOT_RANKED, RANKINGS, OcclusionResults, OcclusionTask
 
 
@@ -59,7 +59,7 @@ def box_of(person: np.ndarray) -> Box:
 
 def growing(scene: Scene, steps: int) -> tuple[Scene, ...]:
     """Return scenes from nothing to the given one, in `steps` steps of equal area."""
-    return tuple(grown(scene, step / steps) for step in range(steps + 1))
+    return tuple(scale_occluders(scene, step / steps) for step in range(steps + 1))
 
 
 def edge_occluders(side: GrowthDirection, box: Box, steps: int, colour: str = GREY) -> tuple[Scene, ...]:
@@ -90,9 +90,9 @@ def edge_occluders(side: GrowthDirection, box: Box, steps: int, colour: str = GR
     return tuple(scenes)
 
 
-def covered_shares(scenes: Sequence[Scene], person: np.ndarray, pictures: Pictures | None = None) -> np.ndarray:
+def covered_shares(scenes: Sequence[Scene], person: np.ndarray, pictures: CutOutImages | None = None) -> np.ndarray:
     """Return how much of the person every scene hides, (S,); person: bool (H, W)."""
-    return np.array([covered(scene, person.shape, pictures)[person].mean() for scene in scenes])
+    return np.array([coverage(scene, person.shape, pictures)[person].mean() for scene in scenes])
 
 
 def breakdown_share(shares: np.ndarray, margin: np.ndarray) -> float | None:

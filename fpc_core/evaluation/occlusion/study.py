@@ -16,7 +16,7 @@ import torch
 from fpc_core.config import QuerySettings
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.data.images import to_tensor
-from fpc_core.data.occluder_rendering import Pictures, paint
+from fpc_core.data.occluder_rendering import CutOutImages, paint
 from fpc_core.data.occluders import Scene
 from fpc_core.evaluation.engine.protocol import cameras_of, identities_of
 from fpc_core.evaluation.metrics.retrieval import junk_mask, match_mask
@@ -81,7 +81,7 @@ class OcclusionTask:
     scenes: tuple[Scene, ...]
     settings: QuerySettings
     keep_rates: tuple[float, ...]
-    pictures: Pictures = field(default_factory=dict)
+    pictures: CutOutImages = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.scenes or not self.keep_rates:

@@ -1,7 +1,8 @@
-"""Who finds the shortlist (Eq. 4): plain torch, faiss or a Qdrant server, behind one small interface.
+"""Interface of the shortlist indexes (Eq. 4): plain torch, faiss or a Qdrant server.
 
-Whoever finds the candidates, their D_cos is computed by `nearest` from the `[cls]` tokens as stored. Exact indexes
-therefore give the same shortlist to the last bit; approximate ones may miss a candidate, never misjudge one.
+An index only proposes candidates. `nearest` computes their D_cos from the stored `[cls]` tokens, so all exact indexes
+return the same shortlist to the last bit, and an approximate one may miss a candidate but never reports a wrong
+distance.
 """
 
 from __future__ import annotations
@@ -14,15 +15,15 @@ from torch import Tensor
 
 from fpc_core.results import Shortlist
 
-MARGIN = 1e-5  # wider than float32 rounds a cosine
+MARGIN = 1e-5  # larger than the rounding error of a cosine in float32
 
 
 class ShortlistError(ValueError):
-    """The index that was asked for cannot be had; the message names the remedy."""
+    """The requested index is not available; the message says how to fix it."""
 
 
 class IndexKind(StrEnum):
-    """What `FPC_SHORTLIST` can be."""
+    """Allowed values of `FPC_SHORTLIST`."""
 
     TORCH = "torch"
     FAISS = "faiss"
@@ -31,19 +32,34 @@ class IndexKind(StrEnum):
 
 
 class ShortlistIndex(Protocol):
-    """Finds the gallery images nearest to a query. finds: "exact", or what tells results of this index from others."""
+    """An index that finds the gallery images nearest to a query.
+
+    Attributes:
+        exactness: "exact", or a description that distinguishes results of an approximate index from others.
+    """
 
     exactness: str
 
     def search(self, query_cls: Tensor, size: int) -> Shortlist:
-        """The `size` nearest of the gallery, or all of a smaller one. query_cls: (C,)."""
+        """Return the nearest gallery images, nearest first.
+
+        Args:
+            query_cls: (C,).
+            size: Number of images; a smaller gallery is returned whole.
+        """
         ...
 
 
 def nearest(query_cls: Tensor, cls: np.ndarray, rows: np.ndarray, size: int) -> Shortlist:
-    """The `size` nearest of these rows (S,) of `cls` (G, C), nearest first; ties in gallery order.
+    """Return the `size` nearest of the given rows, nearest first; ties are in gallery order.
 
-    D_cos is computed in float64, row by row, so that it depends on nothing but the two tokens.
+    D_cos is computed in float64, row by row, so that it depends on the two tokens only.
+
+    Args:
+        query_cls: (C,).
+        cls: (G, C) `[cls]` tokens of the gallery.
+        rows: (S,) rows of `cls` to consider.
+        size: Length of the shortlist, at most S.
     """
     rows = np.sort(np.asarray(rows, np.int64))
     query = query_cls.detach().double().cpu().numpy()

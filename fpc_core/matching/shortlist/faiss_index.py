@@ -1,4 +1,4 @@
-"""The shortlist by faiss (optional, requirements-scale.txt): exact, or by inverted lists for large galleries."""
+"""Shortlist indexes of faiss (optional, requirements-scale.txt): exact, or inverted lists for large galleries."""
 
 from __future__ import annotations
 
@@ -15,64 +15,78 @@ from fpc_core.io.bounded_files import UnusableFileError, open_regular
 from fpc_core.matching.shortlist.base import MARGIN, nearest
 from fpc_core.results import Shortlist
 
-_HEADER = 1 << 16  # bytes of an index file besides its vectors, at most
+_MAX_HEADER = 1 << 16  # bytes of an index file besides its vectors
 _BLOCK = 65_536  # rows added at once
 
 
 class FaissIndex:
-    """Every cosine, by `IndexFlatIP`."""
+    """Exact index that computes every cosine (`IndexFlatIP`)."""
 
     exactness = "exact"
 
     def __init__(self, cls: np.ndarray, unit_cls: np.ndarray) -> None:
-        """cls: (G, C); unit_cls: the same, L2-normalised; the index holds a copy of it."""
+        """Build the index, which holds a copy of `unit_cls`.
+
+        Args:
+            cls: (G, C) `[cls]` tokens of the gallery.
+            unit_cls: (G, C) the same tokens, L2-normalised.
+        """
         self._cls = cls
         self._index = faiss.IndexFlatIP(cls.shape[1])
         self._index.add(np.ascontiguousarray(unit_cls))
 
     def search(self, query_cls: Tensor, size: int) -> Shortlist:
+        """Return the `size` nearest images; see `ShortlistIndex`."""
         size = min(size, len(self._cls))
         if size < 1:
             raise ValueError("a shortlist needs at least one gallery image")
-        query, asked = _unit_query(query_cls), size
-        while True:  # until what was left out is farther than the last one taken, for certain
-            asked = min(2 * asked, len(self._cls))
-            cosines, rows = self._index.search(query, asked)
-            if asked == len(self._cls) or cosines[0, -1] < cosines[0, size - 1] - MARGIN:
+        query, limit = _unit_query(query_cls), size
+        while True:  # Until every image left out is farther than the last candidate by more than rounding can explain.
+            limit = min(2 * limit, len(self._cls))
+            cosines, rows = self._index.search(query, limit)
+            if limit == len(self._cls) or cosines[0, -1] < cosines[0, size - 1] - MARGIN:
                 return nearest(query_cls, self._cls, rows[0], size)
 
 
 class IvfIndex:
-    """The cosines of the lists whose centres are nearest, by `IndexIVFFlat`; may miss a candidate.
+    """Approximate index that searches the inverted lists with the nearest centres (`IndexIVFFlat`).
 
-    It looks through `searched` of the lists, and through more where they hold too few images for a shortlist.
-    The index holds a copy of the unit tokens. It is made once and kept in a file.
+    It searches `probe_fraction` of the lists, and more where they hold too few images for a shortlist. The index holds
+    a copy of the unit tokens; it is built once and stored in a file.
     """
 
     def __init__(
-        self, cls: np.ndarray, unit_cls: Callable[[], np.ndarray], path: Path | None, searched: float = 1 / 16
+        self, cls: np.ndarray, unit_cls: Callable[[], np.ndarray], path: Path | None, probe_fraction: float = 1 / 16
     ) -> None:
-        """path: of the file, None to keep none; searched: share of the lists that are looked through for a query."""
+        """Read the index from `path`, or build it and write it there.
+
+        Args:
+            cls: (G, C) `[cls]` tokens of the gallery.
+            unit_cls: Returns the same tokens L2-normalised; called only if the index has to be built.
+            path: File of the index; None stores none.
+            probe_fraction: Share of the lists that are searched for a query, in (0, 1].
+        """
         self._cls = cls
-        lists = max(1, min(round(4 * len(cls) ** 0.5), len(cls) // 40))  # a centre is made of 39 at least
+        lists = max(1, min(round(4 * len(cls) ** 0.5), len(cls) // 40))  # faiss wants at least 39 rows per centre
         index = _read(path, len(cls), lists, cls.shape[1]) if path else None
         if index is None:
-            index = _made(unit_cls(), lists)
+            index = _build(unit_cls(), lists)
             if path:
                 _write(path, index)
         self._index, self._lists = index, lists
-        self._probes = max(1, round(searched * lists))
+        self._probes = max(1, round(probe_fraction * lists))
         self.exactness = f"faiss-ivf {self._probes} of {lists}"
 
     def search(self, query_cls: Tensor, size: int) -> Shortlist:
+        """Return the `size` nearest images that the index finds; see `ShortlistIndex`."""
         query, size, probes = _unit_query(query_cls), min(size, len(self._cls)), self._probes
-        told: Any = faiss.SearchParametersIVF()
+        parameters: Any = faiss.SearchParametersIVF()
         while True:
-            told.nprobe = probes
-            _, rows = self._index.search(query, min(2 * size, len(self._cls)), params=told)
-            found = rows[0][rows[0] >= 0]
-            if len(found) >= size or probes >= self._lists:
-                return nearest(query_cls, self._cls, found, size)
+            parameters.nprobe = probes
+            _, rows = self._index.search(query, min(2 * size, len(self._cls)), params=parameters)
+            candidates = rows[0][rows[0] >= 0]
+            if len(candidates) >= size or probes >= self._lists:
+                return nearest(query_cls, self._cls, candidates, size)
             probes *= 2
 
 
@@ -82,17 +96,17 @@ def _unit_query(query_cls: Tensor) -> np.ndarray:
 
 
 def _read(path: Path, images: int, lists: int, channels: int) -> Any | None:
-    """The index kept in a file; None where there is none of this gallery, or a broken one, which is made anew."""
-    most = (2 * images + lists) * (4 * channels + 16) + _HEADER  # its vectors and their numbers, and the centres
+    """Read a stored index; return None if the file is missing, damaged or of another gallery."""
+    max_bytes = (2 * images + lists) * (4 * channels + 16) + _MAX_HEADER  # vectors with their ids, and the centres
     try:
-        open_regular(path, max_bytes=most).close()
+        open_regular(path, max_bytes=max_bytes).close()
         index: Any = faiss.read_index(str(path))
     except (OSError, UnusableFileError, RuntimeError, MemoryError):
         return None
     return index if (index.ntotal, index.nlist) == (images, lists) else None
 
 
-def _made(unit_cls: np.ndarray, lists: int) -> Any:
+def _build(unit_cls: np.ndarray, lists: int) -> Any:
     index = faiss.index_factory(unit_cls.shape[1], f"IVF{lists},Flat", faiss.METRIC_INNER_PRODUCT)
     sample = np.random.default_rng(0).permutation(len(unit_cls))[: 64 * lists]
     index.train(np.ascontiguousarray(unit_cls[np.sort(sample)]))
@@ -103,5 +117,5 @@ def _made(unit_cls: np.ndarray, lists: int) -> Any:
 
 def _write(path: Path, index: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(path) as place:
-        faiss.write_index(index, str(place))
+    with atomic_write(path) as partial:
+        faiss.write_index(index, str(partial))

@@ -1,4 +1,4 @@
-"""Open the shortlist index that `FPC_SHORTLIST` names."""
+"""Open the shortlist index selected by `FPC_SHORTLIST`."""
 
 from __future__ import annotations
 
@@ -15,23 +15,29 @@ from fpc_core.matching.shortlist.torch_index import TorchIndex
 def open_index(
     kind: IndexKind | str, cls: np.ndarray, unit_cls: Callable[[], np.ndarray], name: str, folder: Path | None
 ) -> ShortlistIndex:
-    """The index of this kind over `cls` (G, C); `unit_cls` gives them L2-normalised.
+    """Open an index of the given kind over the gallery's `[cls]` tokens.
 
-    name: of the memory, the same for the same content; folder: where an index that takes long to make is kept, if
-    anywhere.
-    Qdrant is told by FPC_QDRANT: the address of a server (with FPC_QDRANT_KEY if it wants a key), a folder, or
-    :memory: for none but this process. Raises ShortlistError for an unknown kind, a library that is not installed and
-    a server that does not answer.
+    Qdrant reads FPC_QDRANT: a server address (with FPC_QDRANT_KEY if the server requires a key), a folder, or
+    `:memory:` for an index that only this process sees.
+
+    Args:
+        kind: Kind of index.
+        cls: (G, C) `[cls]` tokens.
+        unit_cls: Returns the same tokens L2-normalised.
+        name: Name of the gallery memory; the same content has the same name.
+        folder: Where an index that takes long to build is stored; None stores none.
+
+    Raises:
+        ShortlistError: The kind is unknown, its library is not installed, or the server does not answer.
     """
     if kind not in list(IndexKind):
-        raise ShortlistError(f"unknown shortlist {str(kind)!r}; use {', '.join(IndexKind)}")
+        raise ShortlistError(f"unknown shortlist index {str(kind)!r}; use {', '.join(IndexKind)}")
     if kind == IndexKind.TORCH:
         return TorchIndex(cls, unit_cls)
     try:
         if kind == IndexKind.QDRANT:
-            from fpc_core.matching.shortlist.qdrant_index import (
-                QdrantIndex,  # libraries that few have and none else needs
-            )
+            # Imported here because these libraries are optional.
+            from fpc_core.matching.shortlist.qdrant_index import QdrantIndex
 
             return QdrantIndex(cls, name, os.environ.get("FPC_QDRANT", ""), os.environ.get("FPC_QDRANT_KEY") or None)
         from fpc_core.matching.shortlist.faiss_index import FaissIndex, IvfIndex
@@ -41,5 +47,5 @@ def open_index(
         return IvfIndex(cls, unit_cls, folder / f"{name}.faiss" if folder else None)
     except ImportError as error:
         raise ShortlistError(
-            f"the shortlist by {kind} needs {error.name}: pip install -r requirements-scale.txt, or use torch"
+            f"the {kind} shortlist index needs {error.name}: run pip install -r requirements-scale.txt, or use torch"
         ) from error

@@ -1,4 +1,4 @@
-"""The shortlist by Qdrant, a vector database (optional, requirements-scale.txt): for galleries beyond one machine."""
+"""Shortlist index of the vector database Qdrant (optional, requirements-scale.txt), for very large galleries."""
 
 from __future__ import annotations
 
@@ -14,64 +14,72 @@ from fpc_core.matching.shortlist.base import ShortlistError, nearest
 from fpc_core.results import Shortlist
 
 _BLOCK = 1_000  # points uploaded at once
-_PATIENCE = 60  # seconds for an answer
+_TIMEOUT = 60  # seconds for an answer
 
 
 class QdrantIndex:
-    """The nearest by a collection that bears the memory's name; whoever comes first uploads it.
+    """Index in a Qdrant collection named after the gallery memory; it is uploaded on first use.
 
-    A server answers from its graph and may miss a candidate; the embedded mode computes every cosine. No `[cls]` token
-    is held in this process: the candidates' are read from the memory.
+    A server answers from its graph and may miss a candidate; the embedded mode computes every cosine. This process
+    holds no `[cls]` tokens: those of the candidates are read from the gallery memory.
     """
 
-    def __init__(self, cls: np.ndarray, name: str, place: str, key: str | None = None) -> None:
-        """cls: (G, C); name: of the memory; place: a server's address, a folder, or :memory:.
+    def __init__(self, cls: np.ndarray, name: str, location: str, key: str | None = None) -> None:
+        """Connect, and upload the tokens if the collection is missing or incomplete.
 
-        Raises ShortlistError where nothing is told or no server answers.
+        Args:
+            cls: (G, C) `[cls]` tokens of the gallery.
+            name: Name of the gallery memory.
+            location: A server address, a folder, or `:memory:`.
+            key: API key of the server, if it requires one.
+
+        Raises:
+            ShortlistError: The location is empty, or no server answers there.
         """
-        if not place:
+        if not location:
             raise ShortlistError(
-                "the shortlist by qdrant needs FPC_QDRANT: the address of a server such as http://localhost:6333, a "
-                "folder, or :memory:"
+                "the qdrant shortlist index needs FPC_QDRANT: set it to a server address such as "
+                "http://localhost:6333, a folder, or :memory:"
             )
         self.exactness = "qdrant"
-        self._cls, self._name, self._place = cls, f"fpc-{name}", place
-        with self._told():
-            if place.startswith(("http://", "https://")):
-                self._client = QdrantClient(url=place, api_key=key, timeout=_PATIENCE, check_compatibility=False)
-            elif place == ":memory:":
-                self._client = QdrantClient(place)
+        self._cls, self._name, self._location = cls, f"fpc-{name}", location
+        with self._errors_as_shortlist_error():
+            if location.startswith(("http://", "https://")):
+                self._client = QdrantClient(url=location, api_key=key, timeout=_TIMEOUT, check_compatibility=False)
+            elif location == ":memory:":
+                self._client = QdrantClient(location)
             else:
-                self._client = QdrantClient(path=place)
-            if not self._is_whole():
+                self._client = QdrantClient(path=location)
+            if not self._is_complete():
                 self._upload()
 
     def search(self, query_cls: Tensor, size: int) -> Shortlist:
-        query, asked = query_cls.detach().float().cpu().numpy(), min(2 * size, len(self._cls))
-        with self._told():
-            found = self._client.query_points(self._name, query=query.tolist(), limit=asked, with_payload=False)
-        rows = np.array([point.id for point in found.points], np.int64)
+        """Return the `size` nearest images that the collection finds; see `ShortlistIndex`."""
+        query, limit = query_cls.detach().float().cpu().numpy(), min(2 * size, len(self._cls))
+        with self._errors_as_shortlist_error():
+            response = self._client.query_points(self._name, query=query.tolist(), limit=limit, with_payload=False)
+        rows = np.array([point.id for point in response.points], np.int64)
         return nearest(query_cls, self._cls, rows, size)
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _errors_as_shortlist_error(self) -> Iterator[None]:
         try:
             yield
-        except Exception as error:  # of HTTP, the file lock and the server, without a common base
+        except Exception as error:  # Errors of HTTP, the file lock and the server have no common base class.
             raise ShortlistError(
-                f"Qdrant at {self._place} cannot be used ({error}); check FPC_QDRANT and the server, or use torch"
+                f"Qdrant at {self._location} cannot be used ({error}); check FPC_QDRANT and the server, or use torch"
             ) from error
 
-    def _is_whole(self) -> bool:
+    def _is_complete(self) -> bool:
         if not self._client.collection_exists(self._name):
             return False
         return self._client.count(self._name, exact=True).count == len(self._cls)
 
     def _upload(self) -> None:
-        """Points are written under their rows, so an upload that was interrupted, or that two make, ends the same."""
+        """Upload all tokens under their row numbers, so interrupted and concurrent uploads give the same result."""
         if not self._client.collection_exists(self._name):
-            form = models.VectorParams(size=self._cls.shape[1], distance=models.Distance.COSINE)
-            self._client.create_collection(self._name, vectors_config=form)
+            vector_params = models.VectorParams(size=self._cls.shape[1], distance=models.Distance.COSINE)
+            self._client.create_collection(self._name, vectors_config=vector_params)
         for start in range(0, len(self._cls), _BLOCK):
             vectors = np.asarray(self._cls[start : start + _BLOCK], np.float32)
             rows: list[ExtendedPointId] = list(range(start, start + len(vectors)))

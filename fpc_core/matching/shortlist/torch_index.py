@@ -1,4 +1,4 @@
-"""The shortlist by one matrix-vector product in torch: exact, on the device of the query."""
+"""Shortlist index that computes one matrix-vector product in torch, on the device of the query."""
 
 from __future__ import annotations
 
@@ -11,28 +11,34 @@ from torch import Tensor
 from fpc_core.matching.shortlist.base import MARGIN, nearest
 from fpc_core.results import Shortlist
 
-_MOST_BYTES = 1 << 30  # of `[cls]` tokens that a GPU is asked to hold
+_MAX_DEVICE_BYTES = 1 << 30  # of `[cls]` tokens copied to a GPU
 
 
 class TorchIndex:
-    """Every cosine, by one product of matrix and vector, on the device of the query."""
+    """Exact index that computes every cosine with one matrix-vector product."""
 
     exactness = "exact"
 
     def __init__(self, cls: np.ndarray, unit_cls: Callable[[], np.ndarray]) -> None:
-        """cls: (G, C); unit_cls: gives them L2-normalised when they are first needed."""
+        """Store the tokens; nothing is computed yet.
+
+        Args:
+            cls: (G, C) `[cls]` tokens of the gallery.
+            unit_cls: Returns the same tokens L2-normalised; called at the first search.
+        """
         self._cls, self._unit_cls = cls, unit_cls
         self._units: dict[torch.device, Tensor] = {}
 
     def search(self, query_cls: Tensor, size: int) -> Shortlist:
+        """Return the `size` nearest images; see `ShortlistIndex`."""
         size = min(size, len(self._cls))
         if size < 1:
             raise ValueError("a shortlist needs at least one gallery image")
         query = query_cls.detach().float()
-        if 4 * self._cls.size > _MOST_BYTES:
+        if 4 * self._cls.size > _MAX_DEVICE_BYTES:
             query = query.cpu()
         distance = 1.0 - self._unit(query.device) @ torch.nn.functional.normalize(query, dim=0)
-        if distance.device.type == "cpu":  # numpy's selection takes a thirtieth of torch's in half a million
+        if distance.device.type == "cpu":  # np.partition is 30x faster than torch.topk (500k rows)
             values = distance.numpy()
             rows = np.flatnonzero(values <= np.partition(values, size - 1)[size - 1] + MARGIN)
         else:

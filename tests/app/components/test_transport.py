@@ -10,7 +10,7 @@ import torch
 from app.components._shared.patch_grid import geometry
 from app.components.transport import pair_data
 from fpc_core.config import ModelConfig, QuerySettings, Solver, TransportSettings
-from fpc_core.data.browser_encoding import packed
+from fpc_core.data.browser_encoding import encode_float32
 from fpc_core.data.images import resize_image, to_tensor
 from fpc_core.workspace import open_workspace
 
@@ -61,8 +61,8 @@ def test_a_place_outside_the_shortlist_is_refused(sent):
 
 def test_packed_values_come_back_bit_for_bit_whatever_their_layout():
     values = np.array([[1e-30, np.pi], [-0.0, np.inf]], np.float32)
-    np.testing.assert_array_equal(unpacked(packed(values.T), (2, 2)), values.T)
-    assert np.isnan(unpacked(packed(np.array([np.nan])), 1))[0]
+    np.testing.assert_array_equal(unpacked(encode_float32(values.T), (2, 2)), values.T)
+    assert np.isnan(unpacked(encode_float32(np.array([np.nan])), 1))[0]
 
 
 def test_overlapping_patches_have_their_own_grid():

@@ -217,7 +217,7 @@ def test_a_dataset_with_a_link_out_of_the_roots_is_refused(data, tmp_path, in_ho
     try:
         run_page(data).selectbox(key="draft-data").set_value("house/trap")
         run_page(data)
-        assert "is a link to a place that this app may not read" in data.warning[0].value.replace("\\", "")
+        assert "is a link to a folder that this app may not read" in data.warning[0].value.replace("\\", "")
     finally:
         shutil.rmtree(in_house / "trap")
 
@@ -236,7 +236,7 @@ def test_weights_that_would_run_code_are_refused_and_leave_no_trace(data, in_hou
     torch.save({"cls_token": torch.zeros(1), "more": Payload(tmp_path / "ran")}, in_house / "evil.pth")
     try:
         typed(data, "weights", "house/evil.pth")
-        assert "holds Python objects besides tensors (never run here)" in data.warning[0].value.replace("\\", "")
+        assert "contains Python objects besides tensors (never executed)" in data.warning[0].value.replace("\\", "")
         page = open_page(PAGES / "sweep.py")
         page.query_params["weights"] = "house/evil.pth"
         assert run_page(page).header[0].value == "Nothing to explore yet"
@@ -314,7 +314,7 @@ def test_a_stride_that_trained_weights_do_not_have_is_refused(in_house):
 def test_roots_that_cannot_be_used_are_explained(small_world_in_use, monkeypatch):
     monkeypatch.setenv("FPC_ROOTS", "data/reid")
     page = run_page(open_page(PAGES / "data.py"))
-    assert "no absolute path" in page.warning[0].value.replace("\\", "")
+    assert "not an absolute path" in page.warning[0].value.replace("\\", "")
 
 
 def test_a_choice_comes_back_from_its_link():
@@ -352,4 +352,4 @@ def test_a_label_that_is_a_link_out_of_the_roots_is_not_shown(in_house, tmp_path
     finally:
         shutil.rmtree(in_house / "packed")
     assert "secret" not in shown
-    assert "is a link to a place that this app may not read" in shown
+    assert "is a link to a folder that this app may not read" in shown

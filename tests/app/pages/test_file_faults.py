@@ -92,7 +92,7 @@ def test_weights_replaced_under_a_running_app_are_told_from_those_of_the_memory(
     torch.manual_seed(9)
     save_checkpoint(FPC(CONFIG).eval(), world.weights)
     run_page(page)
-    assert "was made from other weights" in page.error[0].value.replace("\\", "")
+    assert "was built from other weights" in page.error[0].value.replace("\\", "")
     world.weights.write_bytes(before)
     run_page(page)
     assert not page.error
@@ -102,7 +102,10 @@ def test_weights_replaced_under_a_running_app_are_told_from_those_of_the_memory(
 def test_weights_damaged_under_a_running_app_are_told(world):
     page = visiting("explore")
     whole = world.weights.read_bytes()
-    for damage, message in ((whole[:5000], "is no checkpoint, is cut off"), (whole[:-9] + bytes(9), "other weights")):
+    for damage, message in (
+        (whole[:5000], "is not a checkpoint, is truncated"),
+        (whole[:-9] + bytes(9), "other weights"),
+    ):
         world.weights.write_bytes(damage)
         assert message in run_page(page).error[0].value.replace("\\", "")
     world.weights.write_bytes(whole)
@@ -120,7 +123,7 @@ def test_a_gallery_that_changes_under_a_running_app_is_told_from_that_of_the_mem
     else:
         paint(9, 2).save(new)
     run_page(page)
-    assert "was made from other image files than those in use; build it again" in page.error[0].value.replace("\\", "")
+    assert "was built from other image files than those in use; build it again" in page.error[0].value.replace("\\", "")
     image.write_bytes(before)
     new.unlink(missing_ok=True)
     run_page(page)

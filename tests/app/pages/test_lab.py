@@ -128,10 +128,10 @@ def test_a_person_is_pasted_from_the_gallery(small_world_in_use):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"{", "no JSON"),
+        (b"{", "not valid JSON"),
         (b"\xff", "utf-8"),
         (SceneRecipe(query="query/<b>.png").to_json().encode(), "query/<b>.png', which is not in this data"),
-        (SceneRecipe(Scene((CutOut(path="../secret.png"),))).to_json().encode(), "not in the gallery of this data"),
+        (SceneRecipe(Scene((CutOut(path="../secret.png"),))).to_json().encode(), "not in this dataset's gallery"),
         (SceneRecipe(settings=QuerySettings().with_keep_rate(0.05)).to_json().encode(), "beyond the controls"),
         (SceneRecipe(HALF, weights="0" * 64).to_json().encode(), "made with the weights 000000000000"),
     ],
@@ -150,7 +150,7 @@ def test_a_link_that_cannot_be_used_is_answered_in_words(lab):
     run_page(lab)
     assert "scene of the link cannot be used" in lab.warning[0].value
     missing = run_page(visit(Scene((CutOut(path="gone.png"),))))
-    assert "not in the gallery" in missing.warning[0].value.replace("\\", "")
+    assert "not in this dataset's gallery" in missing.warning[0].value.replace("\\", "")
     missing.button(key="empty-scene").click()
     assert "What covers the query?" in texts(run_page(missing))
 

@@ -60,7 +60,7 @@ def test_a_build_tells_its_progress_and_ends_with_a_memory_that_fits(places, dat
     stand = build.status()
     assert (stand.state, stand.done, stand.total, stand.error) == (JobState.IDLE, 96, 96, "")
     found = inspect_memory(places.memory, dataset, inspect_weights(small_places))
-    assert found.standing is MemoryStatus.FITS
+    assert found.status is MemoryStatus.FITS
 
 
 def test_a_cancelled_build_goes_on_where_it_stopped_even_in_another_server(places, dataset, small_places, gate):
@@ -75,14 +75,14 @@ def test_a_cancelled_build_goes_on_where_it_stopped_even_in_another_server(place
     until(lambda: build.status().state is JobState.STOPPED)
     weights = inspect_weights(small_places)
     found = inspect_memory(places.memory, dataset, weights)
-    assert (found.standing, found.done) == (MemoryStatus.UNFINISHED, 64)
+    assert (found.status, found.done) == (MemoryStatus.UNFINISHED, 64)
     again = BuildJob(places, "cpu", dataset, found.done, Worker())
     assert again.status().done == 64
     again.start()
     gate.release(10)
     until(lambda: not again.status().active)
     assert again.status().done == 96
-    assert inspect_memory(places.memory, dataset, weights).standing is MemoryStatus.FITS
+    assert inspect_memory(places.memory, dataset, weights).status is MemoryStatus.FITS
 
 
 def test_two_who_start_the_same_build_share_it_and_two_builds_take_turns(places, dataset, tmp_path):

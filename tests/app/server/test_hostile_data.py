@@ -77,9 +77,9 @@ def seconds_of_a_page(address):
     [
         ("rows", "memory", "has 3,000,000 rows"),
         ("pixels", "memory", "has 6250 x 6250 pixels"),
-        ("label", "memory", "is larger than"),
-        ("rows", "giant", "is larger than"),
-        ("rows", "waiting", "is no regular file but a named pipe"),
+        ("label", "memory", "bytes, the limit is"),
+        ("rows", "giant", "bytes, the limit is"),
+        ("rows", "waiting", "is not a regular file but a named pipe"),
     ],
 )
 def test_slow_data_slows_no_other_visitor_and_takes_little_memory(running, data, memory, words, page):

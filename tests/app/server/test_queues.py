@@ -274,7 +274,7 @@ def test_the_longest_search_lets_another_visitor_s_short_one_end_first(visitors,
     import numpy as np
 
     from app.server import search
-    from fpc_core.config import MOST_ITERATIONS
+    from fpc_core.config import MAX_ITERATIONS
     from fpc_core.matching.sinkhorn import sinkhorn_cpu
 
     queue = FairQueue(1, 10)
@@ -290,7 +290,7 @@ def test_the_longest_search_lets_another_visitor_s_short_one_end_first(visitors,
     def longest():
         def work():
             begun.set()
-            sinkhorn_cpu(cost, a, b, 0.05, 1e-12, MOST_ITERATIONS)
+            sinkhorn_cpu(cost, a, b, 0.05, 1e-12, MAX_ITERATIONS)
 
         try:
             search.run_in_model_queue(work)

@@ -1,4 +1,4 @@
-"""Datasets: the layouts as published, and what is said when a folder is none of them."""
+"""Datasets: the published layouts, and the errors for other folders."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_duke_is_read(tmp_path: Path) -> None:
     assert triples(dataset.gallery)[1] == ("bounding_box_test/7139_c3_f0100000.jpg", 7139, 2)
 
 
-def test_occluded_duke_is_told_by_its_folder_or_its_label(tmp_path: Path) -> None:
+def test_occluded_duke_is_recognised_by_its_folder_or_label(tmp_path: Path) -> None:
     named = open_dataset(lay_out(tmp_path / "Occluded_Duke", DUKE))
     assert (named.layout, named.name) == (Layout.OCCLUDED_DUKE, "Occluded-Duke")
     other = lay_out(tmp_path / "other", DUKE)
@@ -114,21 +114,21 @@ def test_partial_reid_without_cropped_images_queries_the_occluded(tmp_path: Path
     assert triples(dataset.query) == [("occluded_body_images/001_001.jpg", 1, -1)]
 
 
-def test_a_dataset_one_folder_down_is_found(tmp_path: Path) -> None:
+def test_a_dataset_in_a_sub_folder_is_found(tmp_path: Path) -> None:
     lay_out(tmp_path / "Market-1501-v15.09.15", MARKET)
     dataset = open_dataset(tmp_path)
     assert dataset.root == tmp_path / "Market-1501-v15.09.15"
     assert (dataset.root / dataset.gallery[0].path).is_file()
 
 
-def test_several_datasets_one_folder_down_must_be_named(tmp_path: Path) -> None:
+def test_several_datasets_in_sub_folders_need_a_choice(tmp_path: Path) -> None:
     lay_out(tmp_path / "market", MARKET)
     lay_out(tmp_path / "duke", DUKE)
-    with pytest.raises(DatasetError, match="holds several datasets; name one of duke, market"):
+    with pytest.raises(DatasetError, match="contains several datasets; choose one of duke, market"):
         open_dataset(tmp_path)
 
 
-def test_a_plain_folder_has_an_identity_per_sub_folder_and_per_loose_image(tmp_path: Path) -> None:
+def test_a_plain_folder_has_an_identity_per_sub_folder_and_other_image(tmp_path: Path) -> None:
     lay_out(tmp_path, {"anna": ["b.jpg", "a.png"], "bert": ["a.webp", "notes.txt"], ".": ["a.jpg", "z.jpeg", ".x.jpg"]})
     dataset = open_dataset(tmp_path)
     assert (dataset.layout, dataset.name, dataset.uses_cameras) == (Layout.FOLDER, tmp_path.name, False)
@@ -176,26 +176,26 @@ def test_names_that_do_not_follow_the_layout_are_listed(tmp_path: Path) -> None:
     ]
 
 
-def test_a_split_without_a_readable_name_is_an_error(tmp_path: Path) -> None:
+def test_a_split_without_a_valid_name_is_an_error(tmp_path: Path) -> None:
     lay_out(tmp_path, {"query": ["holiday.jpg"], "bounding_box_test": DUKE["bounding_box_test"]})
     with pytest.raises(
-        DatasetError, match=r"no query images in .* 1 names could not be read, such as query.holiday\.jpg"
+        DatasetError, match=r"no query images in .* 1 names could not be parsed, such as query.holiday\.jpg"
     ):
         open_dataset(tmp_path)
 
 
 def test_a_missing_and_an_empty_folder_are_errors(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"there is no folder .*nowhere; check the path"):
+    with pytest.raises(DatasetError, match=r"the folder .*nowhere does not exist; check the path"):
         open_dataset(tmp_path / "nowhere")
-    with pytest.raises(DatasetError, match=r"no query images in .*looked for query and bounding_box_test"):
+    with pytest.raises(DatasetError, match=r"no query images in .*expected query and bounding_box_test"):
         open_dataset(tmp_path)
     with pytest.raises(DatasetError, match="no gallery images"):
         open_dataset(lay_out(tmp_path, {"query": DUKE["query"], "bounding_box_test": []}))
 
 
-def test_half_a_dataset_is_not_taken_for_a_plain_folder(tmp_path: Path) -> None:
+def test_an_incomplete_dataset_is_not_read_as_a_plain_folder(tmp_path: Path) -> None:
     lay_out(tmp_path, {"bounding_box_test": DUKE["bounding_box_test"]})
-    with pytest.raises(DatasetError, match="has bounding_box_test but lacks what belongs to it"):
+    with pytest.raises(DatasetError, match="has bounding_box_test but lacks other folders of that layout"):
         open_dataset(tmp_path)
 
 
@@ -209,19 +209,19 @@ def test_an_unknown_layout_is_an_error(tmp_path: Path) -> None:
         open_dataset(tmp_path)
 
 
-def test_the_label_may_say_how_many_neighbours_to_begin_with(tmp_path: Path) -> None:
+def test_the_label_can_set_the_initial_number_of_neighbours(tmp_path: Path) -> None:
     more = [f"0009_c{camera}_f0000001.jpg" for camera in range(1, 9)]
     lay_out(tmp_path, DUKE | {"bounding_box_test": [*DUKE["bounding_box_test"], *more]})
     images = len(open_dataset(tmp_path).gallery)
-    for said, begins in (("{}", min(10, images)), ('{"neighbors": 4}', 4), ('{"neighbors": 100}', images)):
-        (tmp_path / "dataset.json").write_text(said)
+    for label, begins in (("{}", min(10, images)), ('{"neighbors": 4}', 4), ('{"neighbors": 100}', images)):
+        (tmp_path / "dataset.json").write_text(label)
         assert open_dataset(tmp_path).neighbors == begins
     (tmp_path / "dataset.json").write_text('{"neighbors": 0}')
-    with pytest.raises(DatasetError, match=r"K = 0; neighbors must lie in 1\.\.100"):
+    with pytest.raises(DatasetError, match=r"neighbors in dataset.json must be in 1\.\.100, got 0"):
         open_dataset(tmp_path)
 
 
-def test_the_label_names_the_dataset_and_says_that_it_is_synthetic(tmp_path: Path) -> None:
+def test_the_label_sets_name_and_synthetic_flag(tmp_path: Path) -> None:
     label = {"name": "Demo world", "synthetic": True, "note": "Rendered; no real person."}
     (lay_out(tmp_path, DUKE) / "dataset.json").write_text(json.dumps(label))
     dataset = open_dataset(tmp_path)
@@ -231,13 +231,13 @@ def test_the_label_names_the_dataset_and_says_that_it_is_synthetic(tmp_path: Pat
     with pytest.raises(DatasetError, match=r"dataset\.json is not JSON"):
         open_dataset(tmp_path)
     (tmp_path / "dataset.json").write_text(json.dumps({"opening": "query/none.jpg"}))
-    with pytest.raises(DatasetError, match=r"opens with query/none\.jpg, which is not among the queries"):
+    with pytest.raises(DatasetError, match=r"opening in dataset.json is query/none\.jpg, which is not a query"):
         open_dataset(tmp_path)
     (tmp_path / "dataset.json").write_text(json.dumps({"opening": dataset.query[-1].path.as_posix()}))
     assert dataset.opening == dataset.query[0].path.as_posix()
     assert open_dataset(tmp_path).opening == dataset.query[-1].path.as_posix()
     (tmp_path / "dataset.json").write_text("[]")
-    with pytest.raises(DatasetError, match=r"dataset\.json must hold an object"):
+    with pytest.raises(DatasetError, match=r"dataset\.json must contain an object"):
         open_dataset(tmp_path)
 
 

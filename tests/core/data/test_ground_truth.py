@@ -29,7 +29,7 @@ def test_a_dataset_without_records_has_no_masks(small_places):
 
 
 @pytest.mark.parametrize("broken", ["no masks", "no parquet"])
-def test_records_that_hold_no_masks_are_named(small_places, tmp_path: Path, broken: str):
+def test_records_without_masks_are_named_in_the_error(small_places, tmp_path: Path, broken: str):
     if broken == "no masks":
         parquet.write_table(pa.table({"path": ["query/a.jpg"]}), tmp_path / RECORDS)
     else:
@@ -39,7 +39,7 @@ def test_records_that_hold_no_masks_are_named(small_places, tmp_path: Path, brok
         true_masks(dataset)
 
 
-def test_the_demo_says_of_every_image_what_covers_it_and_how_much_is_seen():
+def test_the_demo_has_occluder_and_visible_share_of_every_image():
     dataset = open_dataset(DEMO_ROOT)
     seen = occlusions(dataset)
     assert set(seen) == {record.path for record in (*dataset.query, *dataset.gallery)}
@@ -48,7 +48,7 @@ def test_the_demo_says_of_every_image_what_covers_it_and_how_much_is_seen():
         assert 0 < seen[record.path].visible < 1
 
 
-def test_records_that_say_nothing_of_occlusion_are_named(small_places, tmp_path: Path):
+def test_records_without_occlusions_are_named_in_the_error(small_places, tmp_path: Path):
     parquet.write_table(pa.table({"path": ["query/a.jpg"], "mask": [b""]}), tmp_path / RECORDS)
     dataset = open_dataset(small_places.data)
     assert occlusions(dataset) == {}

@@ -1,4 +1,4 @@
-"""Images: what becomes pixels, what is refused, and what the user is told."""
+"""Images: how they are decoded, and how invalid files are refused."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ def png_header(width: int, height: int) -> bytes:
 
 
 @pytest.mark.parametrize("file_format", ["PNG", "BMP", "TIFF"])
-def test_lossless_formats_give_back_their_pixels(file_format: str) -> None:
+def test_lossless_formats_return_their_pixels(file_format: str) -> None:
     np.testing.assert_array_equal(decode_image(encoded(Image.fromarray(picture()), file_format)), picture())
 
 
 @pytest.mark.parametrize("file_format", ["JPEG", "WEBP", "GIF"])
-def test_lossy_formats_come_close(file_format: str) -> None:
+def test_lossy_formats_return_similar_pixels(file_format: str) -> None:
     decoded = decode_image(encoded(Image.fromarray(picture()), file_format))
     assert decoded.shape == (48, 24, 3)
     assert np.abs(decoded.astype(int) - picture()).mean() < 12
@@ -152,7 +152,7 @@ def test_other_modes_become_rgb(mode: str) -> None:
 
 
 @pytest.mark.parametrize("file_format", ["GIF", "WEBP", "PNG"])
-def test_an_animation_gives_its_first_frame(file_format: str) -> None:
+def test_an_animation_returns_its_first_frame(file_format: str) -> None:
     frames = [Image.new("RGB", (32, 32), colour) for colour in ("red", "blue", "green")]
     options = {"lossless": True} if file_format == "WEBP" else {}
     data = encoded(frames[0], file_format, save_all=True, append_images=frames[1:], **options)
@@ -171,11 +171,11 @@ def test_too_many_pixels_are_refused_before_decoding(width: int, height: int, mo
 
 @pytest.mark.parametrize("size", [(1, 1), (15, 64), (64, 15)])
 def test_an_image_smaller_than_a_patch_is_refused(size: tuple[int, int]) -> None:
-    with pytest.raises(ImageError, match=rf"dot\.png is {size[0]} x {size[1]} pixels, at least 16 x 16"):
+    with pytest.raises(ImageError, match=rf"dot\.png must have at least 16 x 16 pixels, got {size[0]} x {size[1]}"):
         decode_image(encoded(Image.new("RGB", size)), "dot.png")
 
 
-def test_the_smallest_image_that_is_allowed_is_read() -> None:
+def test_the_smallest_allowed_image_is_read() -> None:
     assert decode_image(encoded(Image.new("RGB", (16, 16)))).shape == (16, 16, 3)
 
 
@@ -191,11 +191,11 @@ def test_too_many_bytes_are_refused_without_reading_them(tmp_path: Path, monkeyp
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with a name")
-def test_pipes_and_devices_are_refused_and_nobody_waits_for_them(tmp_path: Path) -> None:
+def test_pipes_and_devices_are_refused_without_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.png")
     (tmp_path / "zero.png").symlink_to("/dev/zero")
     for name in ("pipe.png", "zero.png"):
-        with pytest.raises(ImageError, match=rf"{name} is no regular file"):
+        with pytest.raises(ImageError, match=rf"{name} is not a regular file"):
             decode_image(tmp_path / name)
 
 
@@ -226,9 +226,9 @@ def test_a_truncated_file_is_refused(file_format: str, part: float) -> None:
         decode_image(data[: int(len(data) * part)], "cut.img")
 
 
-def test_what_is_no_image_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_an_image_is_refused(tmp_path: Path) -> None:
     for data in (b"<html></html>", b"%PDF-1.7", bytes(1000)):
-        with pytest.raises(ImageError, match=r"page\.jpg is not an image that can be read; use JPEG, PNG"):
+        with pytest.raises(ImageError, match=r"page\.jpg is not an image in a supported format; use JPEG, PNG"):
             decode_image(data, "page.jpg")
     with pytest.raises(ImageError, match=r"page\.jpg is empty"):
         decode_image(b"", "page.jpg")
@@ -240,14 +240,14 @@ def test_what_is_no_image_is_refused(tmp_path: Path) -> None:
 
 @settings(max_examples=150, deadline=None)
 @given(st.sampled_from(["JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF"]), st.data())
-def test_damaged_bytes_give_pixels_or_an_image_error(file_format: str, data: st.DataObject) -> None:
+def test_damaged_bytes_return_pixels_or_raise_an_image_error(file_format: str, data: st.DataObject) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     options = {"exif": exif} if file_format in ("JPEG", "PNG", "WEBP", "TIFF") else {}
     damaged = bytearray(encoded(Image.fromarray(picture()), file_format, **options))
     for _ in range(data.draw(st.integers(1, 8))):
-        place = data.draw(st.one_of(st.integers(0, 100), st.integers(0, len(damaged) - 1)))
-        damaged[place] = data.draw(st.integers(0, 255))
+        index = data.draw(st.one_of(st.integers(0, 100), st.integers(0, len(damaged) - 1)))
+        damaged[index] = data.draw(st.integers(0, 255))
     try:
         decoded = decode_image(bytes(damaged))
     except ImageError:
@@ -257,7 +257,7 @@ def test_damaged_bytes_give_pixels_or_an_image_error(file_format: str, data: st.
     assert min(decoded.shape[:2]) >= 16
 
 
-def test_two_images_are_decoded_at_once_and_the_filters_of_warnings_are_put_back(monkeypatch) -> None:
+def test_parallel_decoding_restores_the_warning_filters(monkeypatch) -> None:
     both, before, real = threading.Barrier(2), list(warnings.filters), images._to_rgb
 
     def together(*given: object) -> np.ndarray:
@@ -266,12 +266,12 @@ def test_two_images_are_decoded_at_once_and_the_filters_of_warnings_are_put_back
 
     monkeypatch.setattr(images, "_to_rgb", together)
     with ThreadPoolExecutor(2) as pool:
-        for found in pool.map(decode_image, [encoded(Image.fromarray(picture()))] * 2):
-            np.testing.assert_array_equal(found, picture())
+        for result in pool.map(decode_image, [encoded(Image.fromarray(picture()))] * 2):
+            np.testing.assert_array_equal(result, picture())
     assert warnings.filters == before
 
 
-def test_uploads_are_named_by_their_content() -> None:
+def test_uploads_are_named_by_a_content_hash() -> None:
     assert content_hash(b"abc") == hashlib.sha256(b"abc").hexdigest()[:16]
     assert content_hash(b"abc") != content_hash(b"abd")
 
@@ -284,7 +284,7 @@ def test_resizing_is_pillows_bicubic() -> None:
 
 @pytest.mark.parametrize("wrong", [np.zeros((48, 24), np.uint8), np.zeros((48, 24, 3), np.float32)])
 def test_only_rgb_bytes_are_resized(wrong: np.ndarray) -> None:
-    with pytest.raises(ValueError, match="takes uint8"):
+    with pytest.raises(ValueError, match="must be uint8"):
         resize_image(wrong)
 
 
@@ -303,5 +303,7 @@ def test_a_tensor_is_normalised_by_the_models_mean_and_std() -> None:
 def test_a_tensor_needs_images_of_the_models_size() -> None:
     with pytest.raises(ValueError, match="at least one image"):
         to_tensor([], CONFIG)
-    with pytest.raises(ValueError, match=r"expected uint8 \(64, 32, 3\), not uint8 \(48, 24, 3\); call resize_image"):
+    with pytest.raises(
+        ValueError, match=r"images must be uint8 \(64, 32, 3\), got uint8 \(48, 24, 3\); call resize_image"
+    ):
         to_tensor([picture()], CONFIG)

@@ -1,4 +1,4 @@
-"""What is said of a dataset is what lies in its folders."""
+"""The inventory of a dataset counts what is in its folders."""
 
 from pathlib import Path
 
@@ -33,43 +33,43 @@ def market(tmp_path):
     return tmp_path
 
 
-def test_every_image_is_counted_where_it_belongs(market):
-    found = take_inventory(open_dataset(market))
-    assert found.splits == (
+def test_every_image_is_counted_once(market):
+    inventory = take_inventory(open_dataset(market))
+    assert inventory.splits == (
         SplitCount("train", 2, 1, (3, 4)),
         SplitCount("query", 3, 3, (1, 2, 6)),
         SplitCount("gallery", 6, 4, (1, 2, 5, 6)),
     )
-    assert found.distractors == 2
-    assert found.strangers == 1  # identity 9
-    assert found.left_out == 1  # identity -1
-    assert found.junk == 2  # identity 1 by camera 1, identity 2 by camera 6
-    assert found.skipped == (Path("bounding_box_test/holiday.png"),)
+    assert inventory.distractors == 2
+    assert inventory.without_query == 1  # identity 9
+    assert inventory.left_out == 1  # identity -1
+    assert inventory.junk == 2  # identity 1 by camera 1, identity 2 by camera 6
+    assert inventory.skipped == (Path("bounding_box_test/holiday.png"),)
 
 
-def test_a_query_is_unanswered_if_nobody_or_only_its_own_camera_saw_it_again(market):
-    found = take_inventory(open_dataset(market))
-    assert [path.name for path in found.unanswered] == ["0002_c6s4_000001_00.png", "0003_c2s1_000001_00.png"]
+def test_a_query_without_a_match_from_another_camera_is_unanswered(market):
+    inventory = take_inventory(open_dataset(market))
+    assert [path.name for path in inventory.without_match] == ["0002_c6s4_000001_00.png", "0003_c2s1_000001_00.png"]
 
 
-def test_without_cameras_nothing_is_junk_and_identity_0_is_somebody(tmp_path):
+def test_without_cameras_no_image_is_junk_and_identity_0_is_a_person(tmp_path):
     for name in ("query/anna/1.png", "query/bert/1.png", "gallery/anna/2.png"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         paint(1, 1).save(tmp_path / name)
-    found = take_inventory(open_dataset(tmp_path))
-    assert found.splits[1] == SplitCount("query", 2, 2, ())
-    assert (found.distractors, found.strangers, found.junk) == (0, 0, 0)
-    assert found.unanswered == (Path("query/bert/1.png"),)
+    inventory = take_inventory(open_dataset(tmp_path))
+    assert inventory.splits[1] == SplitCount("query", 2, 2, ())
+    assert (inventory.distractors, inventory.without_query, inventory.junk) == (0, 0, 0)
+    assert inventory.without_match == (Path("query/bert/1.png"),)
 
 
-def test_broken_images_are_told_with_the_reason_and_the_others_pass(market):
+def test_broken_images_are_reported_with_the_reason(market):
     (market / "query" / "0001_c1s1_001051_00.png").write_bytes(b"")
     cut = market / "bounding_box_test" / "0009_c6s1_001051_02.png"
     cut.write_bytes(cut.read_bytes()[:300])
     dataset = open_dataset(market)
-    told = list(decode_all(dataset))
-    assert len(told) == 11
-    broken = [each for each in told if each]
+    results = list(decode_all(dataset))
+    assert len(results) == 11
+    broken = [each for each in results if each]
     assert broken[0] == BrokenImage(
         Path("query/0001_c1s1_001051_00.png"), "the file is empty; export or download it again"
     )

@@ -1,4 +1,4 @@
-"""Scenes of occluders: what they paint, what they leave alone, and recipes of them."""
+"""Scenes of occluders: what they paint, what they leave unchanged, and their recipes."""
 
 import json
 import math
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fpc_core.config import QuerySettings
 from fpc_core.data.ground_truth import PERSON
-from fpc_core.data.occluder_rendering import TILE, covered, cut_out, paint, tile
+from fpc_core.data.occluder_rendering import TILE, coverage, cut_out, paint, tile
 from fpc_core.data.occluders import (
     MAX_OCCLUDERS,
     MAX_POINTS,
@@ -24,7 +24,7 @@ from fpc_core.data.occluders import (
     Stroke,
     Texture,
     TexturedRectangle,
-    grown,
+    scale_occluders,
 )
 from fpc_core.io.dataclass_json import RecipeError
 
@@ -43,12 +43,12 @@ def placed(kind, x=fractions, y=fractions, size=sizes, **own):
     return st.builds(kind, x=x, y=y, width=size, height=size, rotation=st.floats(-360, 360), **own)
 
 
-def anywhere(**place):
+def anywhere(**position):
     return st.one_of(
-        placed(Rectangle, colour=colours, **place),
-        placed(Pole, colour=colours, **place),
-        placed(TexturedRectangle, texture=st.sampled_from(Texture), **place),
-        placed(CutOut, path=st.just("other.jpg"), outline=st.sampled_from(Outline), mirrored=st.booleans(), **place),
+        placed(Rectangle, colour=colours, **position),
+        placed(Pole, colour=colours, **position),
+        placed(TexturedRectangle, texture=st.sampled_from(Texture), **position),
+        placed(CutOut, path=st.just("other.jpg"), outline=st.sampled_from(Outline), mirrored=st.booleans(), **position),
     )
 
 
@@ -62,7 +62,7 @@ scenes = st.lists(st.one_of(anywhere(), strokes), max_size=4).map(lambda found: 
 
 
 @given(scenes, st.floats(0, 1))
-def test_a_recipe_comes_back_equal_and_with_the_same_bytes(scene, alpha):
+def test_a_recipe_survives_a_round_trip_with_the_same_bytes(scene, alpha):
     recipe = SceneRecipe(scene, "query/a.jpg", QuerySettings(alpha=alpha), "ab")
     text = recipe.to_json()
     again = SceneRecipe.from_json(text)
@@ -72,74 +72,74 @@ def test_a_recipe_comes_back_equal_and_with_the_same_bytes(scene, alpha):
 
 
 @given(anywhere(x=st.sampled_from([-2.0, 3.0]), y=st.sampled_from([-2.0, 3.0]), size=st.floats(0.005, 0.5)))
-def test_an_occluder_outside_of_the_image_changes_no_pixel(occluder):
+def test_an_occluder_outside_the_image_changes_no_pixel(occluder):
     scene = Scene((occluder, Stroke(((-1.5, 2.5), (2.5, 2.5)))))
     np.testing.assert_array_equal(paint(IMAGE, scene, PICTURES), IMAGE)
-    assert not covered(scene, SHAPE, PICTURES).any()
+    assert not coverage(scene, SHAPE, PICTURES).any()
 
 
 @given(scenes)
-def test_pixels_that_no_occluder_touches_keep_their_bytes(scene):
+def test_uncovered_pixels_are_unchanged(scene):
     black, white = np.zeros_like(IMAGE), np.full_like(IMAGE, 255)
     untouched = (paint(black, scene, PICTURES) == 0) & (paint(white, scene, PICTURES) == 255)
     np.testing.assert_array_equal(paint(IMAGE, scene, PICTURES)[untouched], IMAGE[untouched])
 
 
-def test_no_occluder_leaves_the_image_as_it_is():
+def test_an_empty_scene_leaves_the_image_unchanged():
     np.testing.assert_array_equal(paint(IMAGE, Scene()), IMAGE)
 
 
-def test_a_cut_out_of_the_image_itself_in_its_place_changes_no_pixel():
+def test_a_cut_out_pasted_where_it_was_cut_changes_no_pixel():
     scene = Scene((CutOut(path="self", outline=Outline.BOX),))
     pictures = {("self", Outline.BOX): cut_out(IMAGE, Outline.BOX)}
     np.testing.assert_array_equal(paint(IMAGE, scene, pictures), IMAGE)
-    assert covered(scene, SHAPE, pictures).all()
+    assert coverage(scene, SHAPE, pictures).all()
 
 
 def test_a_rectangle_on_pixel_edges_covers_exactly_its_pixels():
     scene = Scene((Rectangle(0.5, 0.25, 0.5, 0.25, colour=RED),))
     painted, hidden = paint(IMAGE, scene), np.zeros(SHAPE, bool)
     hidden[8:24, 8:24] = True
-    np.testing.assert_array_equal(covered(scene, SHAPE), hidden)
+    np.testing.assert_array_equal(coverage(scene, SHAPE), hidden)
     assert (painted[hidden] == (255, 0, 0)).all()
     np.testing.assert_array_equal(painted[~hidden], IMAGE[~hidden])
 
 
-def test_a_quarter_turn_turns_pixels_and_not_fractions():
+def test_a_quarter_turn_rotates_pixels_not_fractions():
     lying = Rectangle(0.5, 0.5, 0.75, 0.125, colour=RED)  # 24 x 8 pixels
     upright = Rectangle(0.5, 0.5, 0.25, 0.375, colour=RED)  # 8 x 24 pixels
     turned = Rectangle(0.5, 0.5, 0.75, 0.125, 90, RED)
-    np.testing.assert_array_equal(covered(Scene((turned,)), SHAPE), covered(Scene((upright,)), SHAPE))
-    assert (covered(Scene((turned,)), SHAPE) != covered(Scene((lying,)), SHAPE)).any()
+    np.testing.assert_array_equal(coverage(Scene((turned,)), SHAPE), coverage(Scene((upright,)), SHAPE))
+    assert (coverage(Scene((turned,)), SHAPE) != coverage(Scene((lying,)), SHAPE)).any()
 
 
-def test_a_turn_is_clockwise():
-    hidden = covered(Scene((Rectangle(0.5, 0.5, 0.9, 0.05, 30),)), SHAPE)
+def test_rotation_is_clockwise():
+    hidden = coverage(Scene((Rectangle(0.5, 0.5, 0.9, 0.05, 30),)), SHAPE)
     assert hidden[:32, :16].any()  # the left end goes up
     assert not hidden[:30, 18:].any()
 
 
 @given(st.floats(0, 360))
-def test_a_turned_rectangle_keeps_its_area(rotation):
+def test_a_rotated_rectangle_keeps_its_area(rotation):
     painted = paint(np.zeros((200, 100, 3), np.uint8), Scene((Rectangle(0.5, 0.5, 0.5, 0.2, rotation, "#ffffff"),)))
     assert painted[..., 0].sum() / 255 == pytest.approx(50 * 40, rel=0.01)
 
 
-def test_the_last_occluder_lies_on_top():
+def test_the_last_occluder_is_on_top():
     below, above = Rectangle(colour=RED), Rectangle(colour=BLUE)
     assert (paint(IMAGE, Scene((below, above)))[32, 16] == (0, 0, 255)).all()
     assert (paint(IMAGE, Scene((above, below)))[32, 16] == (255, 0, 0)).all()
 
 
-def test_a_stroke_is_as_wide_as_its_brush_and_a_single_point_is_a_dot():
-    line = covered(Scene((Stroke(((0.1, 0.5), (0.9, 0.5)), 0.25),)), SHAPE)
+def test_a_stroke_has_the_width_of_its_brush_and_one_point_is_a_dot():
+    line = coverage(Scene((Stroke(((0.1, 0.5), (0.9, 0.5)), 0.25),)), SHAPE)
     assert line[:, 16].sum() == pytest.approx(8, abs=1)
-    dot = covered(Scene((Stroke(((0.5, 0.5),), 0.5),)), SHAPE)
+    dot = coverage(Scene((Stroke(((0.5, 0.5),), 0.5),)), SHAPE)
     assert dot.sum() == pytest.approx(math.pi * 8**2, rel=0.1)
     assert dot[32, 16]
 
 
-def test_a_pole_is_light_inside_and_dark_at_its_edges():
+def test_a_pole_is_bright_inside_and_dark_at_its_edges():
     row = paint(np.zeros((8, 100, 3), np.uint8), Scene((Pole(0.5, 0.5, 0.5, 1.5, colour="#808080"),)))[4, :, 0]
     assert row[26] < row[40] > row[73]
     assert row[10] == 0
@@ -154,7 +154,7 @@ def test_tiles_keep_their_size_when_the_rectangle_grows():
     np.testing.assert_array_equal(large[:, :96], large[:, 32:])
 
 
-def test_a_person_is_cut_out_by_the_true_mask_and_by_an_ellipse_without_one():
+def test_a_person_is_cut_out_by_mask_or_else_by_ellipse():
     mask = np.zeros((40, 20), np.uint8)
     mask[10:30, 5:15] = PERSON
     person, ellipse, box = (cut_out(OTHER, outline, mask)[..., 3] for outline in Outline)
@@ -166,7 +166,7 @@ def test_a_person_is_cut_out_by_the_true_mask_and_by_an_ellipse_without_one():
     np.testing.assert_array_equal(cut_out(OTHER, Outline.PERSON), cut_out(OTHER, Outline.ELLIPSE))
 
 
-def test_a_mirrored_cut_out_shows_left_and_right_exchanged():
+def test_a_mirrored_cut_out_swaps_left_and_right():
     straight, mirrored = (
         paint(IMAGE, Scene((CutOut(path="other.jpg", outline=Outline.BOX, mirrored=each),)), PICTURES)
         for each in (False, True)
@@ -174,30 +174,30 @@ def test_a_mirrored_cut_out_shows_left_and_right_exchanged():
     np.testing.assert_array_equal(straight[:, ::-1], mirrored)
 
 
-def test_a_cut_out_whose_picture_is_missing_is_named():
+def test_a_missing_cut_out_image_is_named():
     with pytest.raises(ValueError, match=r"cut-out gone\.jpg \(person\) is missing"):
         paint(IMAGE, Scene((CutOut(path="gone.jpg"),)), PICTURES)
 
 
 @example(Scene((Stroke(((0.0, -1.3255917426989288), (0.0, 3.0)), 0.3, "#000000"),)))  # ended beyond its own end
 @given(scenes)
-def test_a_scene_grown_to_its_own_size_is_itself_and_begins_with_nothing(scene):
-    assert grown(scene, 0) == Scene()
-    np.testing.assert_array_equal(paint(IMAGE, grown(scene, 1), PICTURES), paint(IMAGE, scene, PICTURES))
+def test_a_scene_grows_from_empty_to_itself(scene):
+    assert scale_occluders(scene, 0) == Scene()
+    np.testing.assert_array_equal(paint(IMAGE, scale_occluders(scene, 1), PICTURES), paint(IMAGE, scene, PICTURES))
 
 
 @given(st.floats(0.05, 1))
-def test_a_growing_shape_covers_its_share(share):
-    small = grown(Scene((Rectangle(0.5, 0.5, 0.8, 0.6, 0),)), share).occluders[0]
+def test_a_scaled_shape_covers_its_share(share):
+    small = scale_occluders(Scene((Rectangle(0.5, 0.5, 0.8, 0.6, 0),)), share).occluders[0]
     assert small.width * small.height == pytest.approx(share * 0.8 * 0.6)
-    (line,) = grown(Scene((Stroke(((0.0, 0.0), (0.3, 0.0), (0.3, 0.7))),)), share).occluders
+    (line,) = scale_occluders(Scene((Stroke(((0.0, 0.0), (0.3, 0.0), (0.3, 0.7))),)), share).occluders
     length = sum(math.dist(here, there) for here, there in pairwise(line.points))
     assert length == pytest.approx(share)
 
 
-def test_a_scene_grows_no_further_than_its_own_size():
-    with pytest.raises(ValueError, match=r"from 0 to 1 of its size, not to 1\.2"):
-        grown(Scene(), 1.2)
+def test_a_scene_cannot_be_scaled_beyond_its_size():
+    with pytest.raises(ValueError, match=r"share must be in 0\.\.1, got 1\.2"):
+        scale_occluders(Scene(), 1.2)
 
 
 @pytest.mark.parametrize(
@@ -205,23 +205,23 @@ def test_a_scene_grows_no_further_than_its_own_size():
     [
         ({"kind": "cloud"}, r"scene\.occluders\.0\.kind must be one of rectangle, pole, texture, cut_out, stroke"),
         ([], r"scene\.occluders\.0\.kind must be one of"),
-        ({"kind": "rectangle", "x": 9}, r"x must lie in -2\.\.3, not 9"),
-        ({"kind": "rectangle", "x": math.nan}, "x must lie in"),
-        ({"kind": "rectangle", "x": 10**400}, r"scene\.occluders\.0\.x must be a float"),
-        ({"kind": "rectangle", "x": "left"}, r"scene\.occluders\.0\.x must be a float"),
-        ({"kind": "rectangle", "width": 0}, r"width must lie in 0\.005\.\.3"),
+        ({"kind": "rectangle", "x": 9}, r"x must be in -2\.\.3, got 9"),
+        ({"kind": "rectangle", "x": math.nan}, "x must be in"),
+        ({"kind": "rectangle", "x": 10**400}, r"scene\.occluders\.0\.x must be a number"),
+        ({"kind": "rectangle", "x": "left"}, r"scene\.occluders\.0\.x must be a number"),
+        ({"kind": "rectangle", "width": 0}, r"width must be in 0\.005\.\.3"),
         ({"kind": "rectangle", "colour": "red"}, "colour must be written as #rrggbb"),
         ({"kind": "rectangle", "opacity": 1}, r"unknown scene\.occluders\.0\.opacity"),
         ({"kind": "texture", "texture": "silk"}, r"scene\.occluders\.0\.texture must be one of bricks"),
-        ({"kind": "cut_out"}, "path must name the image"),
+        ({"kind": "cut_out"}, "path of a cut-out must have 1 to 500 characters"),
         ({"kind": "stroke"}, r"scene\.occluders\.0: .*points"),
         ({"kind": "stroke", "points": []}, "points must be 1 to 400"),
         ({"kind": "stroke", "points": [[0.5]]}, r"scene\.occluders\.0\.points\.0 must be a list of 2"),
-        ({"kind": "stroke", "points": [[0.5, None]]}, r"points\.0 must be a float"),
+        ({"kind": "stroke", "points": [[0.5, None]]}, r"points\.0 must be a number"),
         ({"kind": "stroke", "points": [[0, 0]] * (MAX_POINTS + 1)}, "points must be 1 to 400"),
     ],
 )
-def test_a_recipe_that_cannot_be_used_names_the_field(occluder, message):
+def test_an_invalid_recipe_names_the_field(occluder, message):
     text = json.dumps({"format": 1, "scene": {"occluders": [occluder]}})
     with pytest.raises(RecipeError, match=message):
         SceneRecipe.from_json(text)
@@ -229,5 +229,5 @@ def test_a_recipe_that_cannot_be_used_names_the_field(occluder, message):
 
 def test_a_scene_has_a_bounded_number_of_occluders():
     content = {"format": 1, "scene": {"occluders": [{"kind": "rectangle"}] * (MAX_OCCLUDERS + 1)}}
-    with pytest.raises(RecipeError, match="at most 30, not 31"):
+    with pytest.raises(RecipeError, match="at most 30, got 31"):
         SceneRecipe.from_json(json.dumps(content))

@@ -86,9 +86,9 @@ def test_what_has_no_mean_is_refused(values):
 @pytest.mark.parametrize(
     ("how", "message"),
     [
-        ({"resamples": 0}, "resamples must lie in"),
-        ({"level": 1.0}, "level must lie"),
-        ({"seed": -1}, "seed must lie in 0"),
+        ({"resamples": 0}, "resamples must be in"),
+        ({"level": 1.0}, "level must be in"),
+        ({"seed": -1}, "seed must be in 0"),
     ],
 )
 def test_settings_that_mean_nothing_are_refused(how, message):

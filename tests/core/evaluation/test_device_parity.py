@@ -19,7 +19,7 @@ from fpc_core.model.checkpoint import weights_fingerprint
 from fpc_core.model.encoder import SparseEncoder, _patch_rows
 from fpc_core.model.fpc import FPC
 from fpc_core.retrieval import Retriever
-from fpc_core.workspace import Places, load_model, open_workspace, own_memory
+from fpc_core.workspace import Places, default_memory_folder, load_model, open_workspace
 
 HALVES = [Precision.FLOAT16, Precision.BFLOAT16]
 ROOT = Path(__file__).resolve().parents[3]
@@ -113,12 +113,12 @@ def test_a_memory_serves_the_precision_it_was_made_at_and_no_other(small_places,
     model, _ = load_model(places)
     build_memory(model, exact.dataset.gallery, exact.dataset.root, places.memory)
     workspace = open_workspace(places, "cpu")
-    assert workspace.computing == "cpu in bfloat16"
-    assert exact.computing == "cpu"
+    assert workspace.device_label == "cpu in bfloat16"
+    assert exact.device_label == "cpu"
     assert workspace.key != exact.key
     with pytest.raises(GalleryMemoryError, match="other weights or precision"):
         open_workspace(replace(places, precision=Precision.FLOAT32), "cpu")
-    assert own_memory(places) != own_memory(replace(places, precision=Precision.FLOAT32))
+    assert default_memory_folder(places) != default_memory_folder(replace(places, precision=Precision.FLOAT32))
 
 
 def test_the_environment_sets_the_precision_and_a_wrong_one_is_named(monkeypatch, capsys):

@@ -11,7 +11,7 @@ from fpc_core.config import ModelConfig, QuerySettings
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.data.ground_truth import OCCLUDER, PERSON
 from fpc_core.data.images import resize_image, to_tensor
-from fpc_core.data.occluder_rendering import covered, cut_out, paint
+from fpc_core.data.occluder_rendering import coverage, cut_out, paint
 from fpc_core.data.occluders import CutOut, Outline, Rectangle, Scene
 from fpc_core.evaluation.metrics.retrieval import evaluate
 from fpc_core.evaluation.occlusion.scenarios import (
@@ -163,9 +163,9 @@ def test_a_curtain_covers_the_share_of_the_box_it_was_asked_for():
     for side in (GrowthDirection.BELOW, GrowthDirection.ABOVE, GrowthDirection.LEFT, GrowthDirection.RIGHT):
         scenes = edge_occluders(side, box, 4)
         np.testing.assert_allclose(covered_shares(scenes, person), [0, 0.25, 0.5, 0.75, 1])
-        assert not covered(scenes[-1], (64, 32))[:16].any()
+        assert not coverage(scenes[-1], (64, 32))[:16].any()
     below, left = (
-        covered(edge_occluders(side, box, 4)[1], (64, 32)) for side in (GrowthDirection.BELOW, GrowthDirection.LEFT)
+        coverage(edge_occluders(side, box, 4)[1], (64, 32)) for side in (GrowthDirection.BELOW, GrowthDirection.LEFT)
     )
     assert below[52:, 8:24].all()
     assert left[16:, 8:12].all()
@@ -215,7 +215,7 @@ def test_a_sliding_occluder_stands_on_whole_patches(size, step):
     assert first == Scene()
     assert len(places) == rows * columns
     assert (rows, columns) == (16 // step, 8 // step)
-    place = covered(places[columns * (rows // 2) + columns // 2], config.image_size)
+    place = coverage(places[columns * (rows // 2) + columns // 2], config.image_size)
     ys, xs = np.nonzero(place)
     assert (np.ptp(ys) + 1, np.ptp(xs) + 1) == (16 * size, 16 * size)
     middle = np.array([rows // 2, columns // 2]) * 16 * step + 8 * step

@@ -297,8 +297,8 @@ def test_a_recipe_of_other_data_or_weights_is_refused(workspace, name):
     [
         ('{"format": 1, "method": "luck"}', "method must be one of encoder, fpc, fpc"),
         ('{"format": 1, "gallery_keep_rate": 0.9}', "gallery_keep_rate must be 1"),
-        ('{"format": 1, "bootstrap": {"resamples": 0}}', "bootstrap: resamples must lie"),
-        ('{"format": 1, "settings": {"alpha": "x"}}', "settings.alpha must be a float"),
+        ('{"format": 1, "bootstrap": {"resamples": 0}}', "bootstrap: resamples must be in"),
+        ('{"format": 1, "settings": {"alpha": "x"}}', "settings.alpha must be a number"),
         ("[]", "JSON object with format 1"),
     ],
 )
@@ -324,7 +324,7 @@ def test_a_recipe_says_one_thing_in_one_way():
         (lambda: Pass(SETTINGS, ()), "at least one point"),
         (lambda: Pass(SETTINGS, (ENCODER, ENCODER)), "each only once"),
         (lambda: Pass(SETTINGS, (Point(0.4, 3),), gallery=True), "encoder features only"),
-        (lambda: Pass(SETTINGS, (Point(0.4, 11),)), r"K must lie in 1\.\.10"),
+        (lambda: Pass(SETTINGS, (Point(0.4, 11),)), r"K must be in 1\.\.10"),
     ],
 )
 def test_what_cannot_be_asked_is_refused(make, message):

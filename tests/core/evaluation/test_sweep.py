@@ -99,9 +99,9 @@ def test_without_any_true_match_there_is_nothing_to_sweep(workspace):
         ({"alphas": ()}, "must be ascending or descending"),
         ({"alphas": (0.4, 0.0, 1.0)}, "must be ascending or descending"),
         ({"keep_rates": (0.8, 0.8)}, "without repeats"),
-        ({"alphas": (0.4, 1.2)}, "alpha must lie in"),
-        ({"neighbors": (1, 11)}, r"K must lie in 1\.\.10 \(the shortlist\), not 11"),
-        ({"keep_rates": (0.0,)}, "keep rate must lie in"),
+        ({"alphas": (0.4, 1.2)}, "alpha must be in"),
+        ({"neighbors": (1, 11)}, r"K must be in 1\.\.10 \(the shortlist\), got 11"),
+        ({"keep_rates": (0.0,)}, "keep rate must be in"),
     ],
 )
 def test_axes_that_cannot_be_swept_are_refused(workspace, grid, message):

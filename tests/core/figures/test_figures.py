@@ -166,7 +166,7 @@ def test_what_covers_a_query_is_painted_and_searched_as_in_the_lab(workspace):
 
 def test_a_scene_that_cuts_from_an_unknown_image_is_refused(workspace):
     scene = Scene((CutOut(path="bounding_box_test/none.png"),))
-    with pytest.raises(RecipeError, match=r"cuts a person out of 'bounding_box_test/none\.png'"):
+    with pytest.raises(RecipeError, match=r"uses a person from 'bounding_box_test/none\.png'"):
         render(recipe(FigureKind.DROP_PROCESS, scenes=(scene, scene)), workspace)
 
 
@@ -421,16 +421,16 @@ def test_a_ragged_block_is_refused():
         ({"kind": "pie"}, "kind must be one of drop_strategies"),
         ({"queries": []}, "queries must name 1 to 40"),
         ({"queries": "a.jpg"}, "queries must be a list of str"),
-        ({"hits": 0}, "hits must lie in 1..20"),
-        ({"hits": True}, "hits must be a int"),
+        ({"hits": 0}, "hits must be in 1..20"),
+        ({"hits": True}, "hits must be an integer"),
         ({"keep_rates": [0]}, "keep_rates must be 1 to 21 different numbers"),
-        ({"settings": {"alpha": 7}}, r"settings: alpha must lie in \[0, 1\]"),
+        ({"settings": {"alpha": 7}}, r"settings: alpha must be in \[0, 1\]"),
         ({"settings": {"prune": {"blocks": ["x"]}}}, "settings.prune.blocks must be a list of int"),
         ({"style": {"width": "a3"}}, "style.width must be one of cvpr-column"),
         ({"method": "crystal_ball"}, "method must be one of grad_cam, "),
         ({"method": "eigen_cam"}, "method must be one of grad_cam, "),
         ({"target": "fame"}, "target must be one of similarity, identity"),
-        ({"identity": "me"}, "identity must be a int"),
+        ({"identity": "me"}, "identity must be an integer"),
         ({"scenes": [{}]}, "scenes must be one for each of the 2 queries"),
         ({"scenes": [{}, {"occluders": [{"kind": "cloud"}]}]}, r"scenes\.1\.occluders\.0\.kind must be one of"),
         ({"labels": ["a"]}, "labels must be one for each of the 2 queries"),
@@ -458,7 +458,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path):
         read_recipe(tmp_path / "gone.json")
     large = tmp_path / "large.json"
     large.write_bytes(b" " * ((1 << 20) + 1))
-    with pytest.raises(RecipeError, match="larger than"):
+    with pytest.raises(RecipeError, match="bytes, the limit is"):
         read_recipe(large)
 
 

@@ -1,4 +1,4 @@
-"""A gallery memory damaged in any way: told by name with the remedy, or harmless, and mended by a build."""
+"""A damaged gallery memory is reported with the fix, or the damage has no effect; a build repairs it."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def whole(dataset, model, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def other(dataset, whole, tmp_path_factory):
-    """The memory of other weights on the same images: its arrays have the names and sizes of the whole one's."""
+    """A gallery memory of other weights and the same images: its files have the same names and sizes."""
     torch.manual_seed(3)
     folder = tmp_path_factory.mktemp("other") / "memory"
     build_memory(FPC(CONFIG).eval(), dataset.gallery, dataset.root, folder, batch_size=8, shard_images=8)
@@ -67,15 +67,15 @@ def files(folder):
 
 
 def all_of(memory) -> list[np.ndarray]:
-    """Everything that a search reads of a memory."""
+    """Everything that a search reads from a gallery memory."""
     return [memory.cls, memory.features, memory.patches(np.arange(len(memory))).numpy()]
 
 
 def outcome(folder, dataset, model) -> str:
-    """What opening and reading all of it comes to: the error's words, else a digest of what was read."""
+    """Open and read all of it: the error message, otherwise a digest of what was read."""
     try:
-        found = open_memory(folder, expect=fingerprint(model, dataset.gallery, dataset.root))
-        return hashlib.sha256(b"".join(each.tobytes() for each in all_of(found))).hexdigest()
+        result = open_memory(folder, expect=fingerprint(model, dataset.gallery, dataset.root))
+        return hashlib.sha256(b"".join(each.tobytes() for each in all_of(result))).hexdigest()
     except GalleryMemoryError as error:
         return str(error)
 
@@ -97,7 +97,7 @@ def flip(folder, name, chance):
 
 
 def zero(folder, name, chance):
-    """A block that never reached the disk."""
+    """A block that was never written to disk."""
     data = bytearray((folder / name).read_bytes())
     start = chance.randrange(len(data)) // 512 * 512
     data[start : start + 512] = bytes(len(data[start : start + 512]))
@@ -126,21 +126,21 @@ HARMS = (truncate, flip, flip, flip, zero, delete, empty, lengthen, become_a_fol
 
 
 @pytest.mark.parametrize("harm", dict.fromkeys(HARMS))
-def test_harm_to_any_file_is_told_with_the_remedy_or_changes_nothing(whole, memory, dataset, model, right, harm):
+def test_damage_to_any_file_is_reported_or_has_no_effect(whole, memory, dataset, model, right, harm):
     chance = Random(harm.__name__)
     for name in files(whole):
         for _ in range(6 if harm in (flip, zero) else 2):
             harm(memory, name, chance)
-            found = outcome(memory, dataset, model)
-            assert found == right or "memory build" in found, f"{harm.__name__} in {name}: {found[:300]}"
+            result = outcome(memory, dataset, model)
+            assert result == right or "memory build" in result, f"{harm.__name__} in {name}: {result[:300]}"
             if harm in (delete, truncate, empty, become_a_folder):
-                assert found != right, f"{name} is not needed"
+                assert result != right, f"{name} is not needed"
             shutil.rmtree(memory)
             shutil.copytree(whole, memory)
 
 
-def test_a_flip_that_is_not_told_lies_where_nothing_is_read(whole, memory, dataset, model, right):
-    """Of one bit in each of twelve places of every file, but the headers of token files, each is told."""
+def test_an_unreported_flip_is_in_unread_bytes(whole, memory, dataset, model, right):
+    """Flip a bit at twelve offsets of every file: each is reported, except in headers of token files."""
     chance = Random(1)
     silent = []
     for name in files(whole):
@@ -150,26 +150,26 @@ def test_a_flip_that_is_not_told_lies_where_nothing_is_read(whole, memory, datas
             harmed[at] ^= 1 << chance.randrange(8)
             (memory / name).write_bytes(harmed)
             in_header = name.startswith("tokens") and at < 128  # bytes of a .npy file before its rows
-            found = outcome(memory, dataset, model)
-            if "memory build" not in found and not (in_header and found == right):
+            result = outcome(memory, dataset, model)
+            if "memory build" not in result and not (in_header and result == right):
                 silent.append(f"{name} at {at}")
         (memory / name).write_bytes(data)
     assert silent == []
 
 
-def test_two_files_in_each_others_place_are_told(whole, memory, dataset, model, right):
+def test_swapped_files_are_reported(whole, memory, dataset, model, right):
     names = files(whole)
     for one, two in pairwise(names):
         (memory / one).write_bytes((whole / two).read_bytes())
         (memory / two).write_bytes((whole / one).read_bytes())
-        found = outcome(memory, dataset, model)
-        assert "memory build" in found, f"{one} and {two}: {found[:200]}"
+        result = outcome(memory, dataset, model)
+        assert "memory build" in result, f"{one} and {two}: {result[:200]}"
         shutil.rmtree(memory)
         shutil.copytree(whole, memory)
 
 
-def test_two_rows_in_each_others_place_are_told(whole, memory, dataset, model, right):
-    """In every array, the bytes of its first and its last row."""
+def test_swapped_rows_are_reported(whole, memory, dataset, model, right):
+    """Swap the bytes of the first and the last row of every array."""
     arrays = [name for name in files(whole) if name.endswith(".npy")]
     assert len(arrays) >= 4
     for name in arrays:
@@ -177,23 +177,23 @@ def test_two_rows_in_each_others_place_are_told(whole, memory, dataset, model, r
         array[[0, -1]] = array[[-1, 0]]
         np.save(memory / name, array)
         assert (memory / name).stat().st_size == (whole / name).stat().st_size
-        found = outcome(memory, dataset, model)
-        assert "is damaged" in found, f"{name}: {found[:200]}"
+        result = outcome(memory, dataset, model)
+        assert "is damaged" in result, f"{name}: {result[:200]}"
         shutil.copy2(whole / name, memory / name)
 
 
-def test_any_file_of_another_memory_is_told(whole, other, memory, dataset, model, right):
+def test_a_file_of_another_memory_is_reported(whole, other, memory, dataset, model, right):
     for name in files(whole):
         if (whole / name).read_bytes() == (other / name).read_bytes():
             continue
         shutil.copy2(other / name, memory / name)
-        found = outcome(memory, dataset, model)
-        assert "memory build" in found, f"{name}: {found[:200]}"
+        result = outcome(memory, dataset, model)
+        assert "memory build" in result, f"{name}: {result[:200]}"
         shutil.copy2(whole / name, memory / name)
 
 
 @pytest.mark.parametrize("harm", dict.fromkeys(each for each in HARMS if each is not become_a_folder))
-def test_a_build_mends_a_memory_whatever_was_done_to_it(whole, memory, dataset, model, harm):
+def test_a_build_repairs_any_damage(whole, memory, dataset, model, harm):
     chance = Random(7)
     for name in files(whole):
         harm(memory, name, chance)
@@ -203,43 +203,41 @@ def test_a_build_mends_a_memory_whatever_was_done_to_it(whole, memory, dataset, 
     }
 
 
-def test_a_build_removes_no_folder_that_is_no_memory(whole, memory, dataset, model):
+def test_a_build_deletes_only_gallery_memories(whole, memory, dataset, model):
     become_a_folder(memory, "manifest.json", Random(0))
     (memory / "manifest.json" / "thesis.txt").write_text("three years of work")
-    with pytest.raises(GalleryMemoryError, match="holds something else than a gallery memory; name another"):
+    with pytest.raises(GalleryMemoryError, match="is not empty and is not a gallery memory; choose another"):
         build_memory(model, dataset.gallery, dataset.root, memory)
     assert (memory / "manifest.json" / "thesis.txt").is_file()
 
 
-def test_nonsense_in_the_descriptions_of_a_memory_is_told(whole, memory, dataset, model, right):
-    """Any value in any field of the JSON files: no other error than the memory's own, and no right rows by luck."""
+def test_invalid_json_values_of_a_memory_are_reported(whole, memory, dataset, model, right):
+    """Any value in any field of the JSON files raises GalleryMemoryError or changes nothing."""
     chance = Random(0)
     for name in [each for each in files(whole) if each.endswith(".json")]:
         content = json.loads((whole / name).read_text())
         for _ in range(120):
             (memory / name).write_text(json.dumps(changed(chance, content)), encoding="utf-8", errors="replace")
-            found = outcome(memory, dataset, model)
-            assert found == right or "memory build" in found, f"{name}: {found[:300]}"
+            result = outcome(memory, dataset, model)
+            assert result == right or "memory build" in result, f"{name}: {result[:300]}"
         for text in ("[" * 100_000, "", "null", '"' + "x" * 100):
             (memory / name).write_text(text)
             assert "memory build" in outcome(memory, dataset, model)
         shutil.copy2(whole / name, memory / name)
 
 
-def test_the_command_line_says_a_damaged_memory_in_one_line(small_places, memory, monkeypatch, capsys):
+def test_the_command_line_reports_a_damaged_memory_in_one_line(small_places, memory, monkeypatch, capsys):
     (memory / "cls.npy").write_bytes((memory / "cls.npy").read_bytes()[:-1])
     places = ["--data", str(small_places.data), "--weights", str(small_places.weights), "--memory", str(memory)]
     image = next((small_places.data / "query").iterdir())
     assert cli.main(["query", str(image), *places, "--device", "cpu"]) == 2
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1
-    assert "is damaged" in said
-    assert "memory build" in said
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    assert "is damaged" in message
+    assert "memory build" in message
 
 
-def test_a_build_killed_right_after_its_move_leaves_nothing_but_the_memory(
-    whole, dataset, model, tmp_path, monkeypatch
-):
+def test_a_build_killed_after_its_move_leaves_no_other_files(whole, dataset, model, tmp_path, monkeypatch):
     folder, on_disk = tmp_path / "killed" / "memory", partial_files.sync_folder
 
     class Killed(BaseException):
@@ -257,25 +255,17 @@ def test_a_build_killed_right_after_its_move_leaves_nothing_but_the_memory(
     assert left == {"memory", *(f"memory/{path.name}" for path in whole.iterdir())}
 
 
-def test_the_next_build_removes_what_a_killed_one_had_replaced(whole, dataset, model, tmp_path):
-    memory, replaced = tmp_path / "memory", tmp_path / "memory.old"
-    shutil.copytree(whole, memory)
-    shutil.copytree(whole, replaced)
-    build_memory(model, dataset.gallery, dataset.root, memory, batch_size=8, shard_images=8)
-    assert [path.name for path in tmp_path.iterdir()] == ["memory"]
-
-
-def test_killed_builds_go_on_and_end_with_the_bytes_of_an_undisturbed_one():
-    """A few moments, in forks of a process of its own; a hundred by hand: python -m tests.load.killing."""
+def test_killed_builds_resume_and_end_with_the_same_bytes():
+    """Kill a few builds, in forks of a separate process; for a hundred run python -m tests.load.killing."""
     command = [sys.executable, "-m", "tests.load.killing", "--kills", "6", "--images", "12", "--json"]
-    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
-    assert told.returncode == 0, told.stderr
-    found = json.loads(told.stdout)
-    assert sum(found["seen"].values()) == 6
-    assert found["compared"] >= 1
+    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
+    assert process.returncode == 0, process.stderr
+    result = json.loads(process.stdout)
+    assert sum(result["seen"].values()) == 6
+    assert result["compared"] >= 1
 
 
-def test_a_search_of_a_memory_whose_shard_is_cut_short_meanwhile_is_told(small_places, memory, dataset):
+def test_a_search_reports_a_shard_truncated_meanwhile(small_places, memory, dataset):
     workspace = open_workspace(replace(small_places, memory=memory), "cpu")
     assert len(workspace.retriever.memory) == len(dataset.gallery)
     for shard in memory.glob("tokens*"):

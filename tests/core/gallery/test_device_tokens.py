@@ -1,4 +1,4 @@
-"""Tokens that a run keeps on the device: the same results, read once, let go at the end."""
+"""Tokens that a run pins on the device: the same results, read once, released at the end."""
 
 import threading
 
@@ -33,16 +33,16 @@ def roomy(monkeypatch):
 
 @pytest.fixture
 def no_reads(monkeypatch):
-    """Which rows were asked of the memory itself."""
-    asked = []
+    """The rows that were read from the gallery memory itself."""
+    requested = []
     read = GalleryMemory.patches
 
     def noted(self, rows, device=None):
-        asked.append(rows)
+        requested.append(rows)
         return read(self, rows, device)
 
     monkeypatch.setattr(GalleryMemory, "patches", noted)
-    return asked
+    return requested
 
 
 def task_of(workspace, queries=None):
@@ -52,40 +52,40 @@ def task_of(workspace, queries=None):
 
 
 @pytest.mark.usefixtures("roomy")
-def test_held_tokens_are_those_of_the_memory_bit_by_bit_and_in_the_order_asked(workspace, no_reads):
+def test_pinned_tokens_equal_those_of_the_gallery_memory(workspace, no_reads):
     tokens, rows = workspace.retriever.tokens, [5, 0, 31, 5]
     read = tokens.patches(rows)
     assert len(no_reads) == 1
-    with tokens.pinned() as held:
-        assert held
+    with tokens.pinned() as is_pinned:
+        assert is_pinned
         assert tokens.patches(rows).equal(read)
         assert tokens.patches(rows).dtype == torch.float32
         with pytest.raises(ValueError, match=r"rows must be a list of numbers in 0\.\.31"):
             tokens.patches([-1])
     assert len(no_reads) == 1
     tokens.patches(rows)
-    assert len(no_reads) == 2  # let go
+    assert len(no_reads) == 2  # released
 
 
 @pytest.mark.usefixtures("roomy")
-def test_a_run_over_many_queries_reads_every_token_once_and_scores_the_same(workspace, no_reads, monkeypatch):
-    found = run_with_store(task_of(workspace)).known
+def test_a_run_reads_every_token_once_and_has_the_same_scores(workspace, no_reads, monkeypatch):
+    pinned = run_with_store(task_of(workspace)).known
     assert no_reads == []
     monkeypatch.setattr(device_tokens, "available_bytes", lambda device: 0)
-    usual = run_with_store(task_of(workspace)).known
+    expected = run_with_store(task_of(workspace)).known
     assert no_reads != []
-    for asked, result in usual.items():
-        np.testing.assert_array_equal(found[asked].average_precision, result.average_precision)
+    for requested, result in expected.items():
+        np.testing.assert_array_equal(pinned[requested].average_precision, result.average_precision)
 
 
 @pytest.mark.usefixtures("roomy")
-def test_a_run_that_reads_less_than_the_memory_holds_sends_nothing_else(workspace, no_reads):
+def test_a_short_run_does_not_pin_tokens(workspace, no_reads):
     run_with_store(task_of(workspace, queries=2))  # 24 of 32 images
     assert no_reads != []
 
 
 @pytest.mark.usefixtures("roomy")
-def test_a_run_that_is_stopped_lets_go(workspace, no_reads):
+def test_a_stopped_run_releases_the_tokens(workspace, no_reads):
     run = run_passes(task_of(workspace))
     next(run)
     assert no_reads == []
@@ -95,7 +95,7 @@ def test_a_run_that_is_stopped_lets_go(workspace, no_reads):
 
 
 @pytest.mark.usefixtures("roomy")
-def test_tokens_stay_until_the_last_holder_lets_go(workspace, no_reads):
+def test_tokens_stay_until_the_last_user_releases_them(workspace, no_reads):
     tokens, inside, go = workspace.retriever.tokens, threading.Event(), threading.Event()
 
     def other():
@@ -116,12 +116,10 @@ def test_tokens_stay_until_the_last_holder_lets_go(workspace, no_reads):
 
 
 @pytest.mark.usefixtures("roomy")
-def test_tokens_make_room_for_a_search_that_has_none_and_come_from_the_memory_from_then_on(
-    workspace, no_reads, monkeypatch
-):
+def test_tokens_are_released_when_a_search_is_out_of_memory(workspace, no_reads, monkeypatch):
     config, record = workspace.retriever.model.config, workspace.dataset.query[0]
     image = to_tensor([resize_image(workspace.dataset.read(record), config.image_size)], config)
-    usual, real = workspace.retriever.search(image, SETTINGS), retrieval.ground_cost
+    expected, real = workspace.retriever.search(image, SETTINGS), retrieval.ground_cost
     no_reads.clear()
     with workspace.retriever.tokens.pinned():
 
@@ -131,41 +129,41 @@ def test_tokens_make_room_for_a_search_that_has_none_and_come_from_the_memory_fr
             return real(query, gallery)
 
         monkeypatch.setattr(retrieval, "ground_cost", costs)
-        with collect_oom_events() as heard:
-            found = workspace.retriever.search(image, SETTINGS)
-        assert heard == ["CPU ran out of memory in the transport: the gallery's tokens no longer stay there"]
+        with collect_oom_events() as notices:
+            result = workspace.retriever.search(image, SETTINGS)
+        assert notices == ["CPU ran out of memory in the transport: the gallery's tokens were released"]
         assert no_reads != []
-    np.testing.assert_array_equal(found.match.transport.distance, usual.match.transport.distance)
-    with workspace.retriever.tokens.pinned() as held:  # the next run tries again
-        assert held
+    np.testing.assert_array_equal(result.match.transport.distance, expected.match.transport.distance)
+    with workspace.retriever.tokens.pinned() as is_pinned:  # the next run tries again
+        assert is_pinned
 
 
-def test_what_does_not_fit_is_read_as_usual(workspace, no_reads, monkeypatch):
+def test_tokens_that_do_not_fit_are_read_from_disk(workspace, no_reads, monkeypatch):
     monkeypatch.setattr(device_tokens, "available_bytes", lambda device: workspace.retriever.memory.tokens.nbytes - 1)
-    with workspace.retriever.tokens.pinned() as held:
-        assert not held
+    with workspace.retriever.tokens.pinned() as is_pinned:
+        assert not is_pinned
         workspace.retriever.tokens.patches([0])
     assert len(no_reads) == 1
 
 
 @pytest.mark.usefixtures("roomy")
-def test_a_device_that_fills_up_meanwhile_leaves_them_where_they_are(workspace, monkeypatch):
+def test_a_device_that_fills_up_meanwhile_is_not_used(workspace, monkeypatch):
     def full(*_, **__):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(torch, "empty", full)
-    with workspace.retriever.tokens.pinned() as held:
-        assert not held
+    with workspace.retriever.tokens.pinned() as is_pinned:
+        assert not is_pinned
 
 
-def test_the_cpu_holds_nothing_and_a_gpu_half_of_what_is_free(monkeypatch):
+def test_tokens_use_no_cpu_memory_and_half_of_free_gpu_memory(monkeypatch):
     assert available_bytes(torch.device("cpu")) == 0
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1000, 4000))
     assert available_bytes(torch.device("cuda:0")) == 500
 
 
 @pytest.mark.usefixtures("roomy")
-def test_tokens_in_main_memory_of_any_type_are_held_as_they_are():
+def test_tokens_in_ram_of_any_type_are_pinned_unchanged():
     tokens = np.random.default_rng(0).standard_normal((3, 4, 5)).astype(np.float32)
     memory = GalleryMemory(np.ones((3, 5), np.float32), tokens, np.ones((3, 5), np.float32), ("a", "b", "c"), (2, 2))
     kept = DeviceTokenCache(memory, torch.device("cpu"))

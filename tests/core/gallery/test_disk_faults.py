@@ -1,4 +1,4 @@
-"""Disks that are full or may not be written to, results half written or damaged: said, nothing lost, gone on with."""
+"""Full and read-only disks, partial and damaged results: reported, nothing is lost, and work resumes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ MB = 1 << 20
 
 @contextmanager
 def mounted(kind: str, target: Path, options: str, source: str = "none", flags: int = 0):
-    """A file system mounted at `target`; skips the test where this machine does not let us."""
+    """A file system mounted at `target`; skips the test if mounting is not permitted."""
     if sys.platform != "linux":
         pytest.skip("mounts a file system, which is written for Linux")
     system = ctypes.CDLL(None, use_errno=True)
@@ -51,7 +51,7 @@ def mounted(kind: str, target: Path, options: str, source: str = "none", flags: 
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A whole file system of half a megabyte."""
+    """A file system of half a megabyte."""
     (tmp_path / "disk").mkdir()
     with mounted("tmpfs", tmp_path / "disk", "size=512k") as disk:
         yield disk
@@ -59,7 +59,7 @@ def small_disk(tmp_path):
 
 @contextmanager
 def frozen(folder: Path):
-    """A folder that nobody may write to, root neither, whom rights do not bind."""
+    """A folder on a read-only file system, which root cannot write to either."""
     bind, remount, read_only = 4096, 32, 1
     with mounted("", folder, "", str(folder), bind):
         system = ctypes.CDLL(None, use_errno=True)
@@ -68,7 +68,7 @@ def frozen(folder: Path):
 
 
 def fill_up(disk: Path) -> None:
-    """To the last block."""
+    """Fill the disk to the last block."""
     with (disk / "filler").open("wb", buffering=0) as file:
         while room := shutil.disk_usage(disk).free:
             file.write(bytes(min(room, 4096)))
@@ -90,24 +90,24 @@ def task(workspace):
 
 @pytest.fixture(scope="module")
 def computed(task):
-    """What the sweep comes to without a disk."""
+    """The results of the sweep, computed without storing them."""
     return run_with_store(task).known
 
 
-def same(found, wanted) -> bool:
-    return found.keys() == wanted.keys() and all(
-        np.array_equal(found[each].first_match, wanted[each].first_match)
-        and np.array_equal(found[each].average_precision, wanted[each].average_precision, equal_nan=True)
+def same(result, wanted) -> bool:
+    return result.keys() == wanted.keys() and all(
+        np.array_equal(result[each].first_match, wanted[each].first_match)
+        and np.array_equal(result[each].average_precision, wanted[each].average_precision, equal_nan=True)
         for each in wanted
     )
 
 
-def test_a_memory_that_finds_no_room_says_so_and_is_built_when_there_is_some(small_places, workspace, small_disk):
+def test_a_build_without_disk_space_fails_and_resumes_later(small_places, workspace, small_disk):
     dataset, model = workspace.dataset, workspace.retriever.model
     filler = small_disk / "other"
     filler.write_bytes(bytes(400 << 10))
     with pytest.raises(
-        GalleryMemoryError, match=r"cannot write the gallery memory .*make room or choose another place"
+        GalleryMemoryError, match=r"cannot write the gallery memory .*free disk space or choose another folder"
     ):
         build_memory(model, dataset.gallery, dataset.root, small_disk / "memory")
     filler.unlink()
@@ -117,14 +117,14 @@ def test_a_memory_that_finds_no_room_says_so_and_is_built_when_there_is_some(sma
     np.testing.assert_array_equal(built.cls, workspace.retriever.memory.cls)
 
 
-def test_a_disk_that_fills_up_during_a_build_loses_no_image_that_was_done(workspace, small_disk):
+def test_a_disk_that_fills_up_loses_no_encoded_image(workspace, small_disk):
     dataset, model = workspace.dataset, workspace.retriever.model
 
     def fill(images, total):
         if images == 8:
             fill_up(small_disk)
 
-    with pytest.raises(GalleryMemoryError, match="make room or choose another place"):
+    with pytest.raises(GalleryMemoryError, match="free disk space or choose another folder"):
         build_memory(
             model, dataset.gallery, dataset.root, small_disk / "memory", batch_size=8, shard_images=8, progress=fill
         )
@@ -143,19 +143,19 @@ def test_a_disk_that_fills_up_during_a_build_loses_no_image_that_was_done(worksp
     np.testing.assert_allclose(built.cls, workspace.retriever.memory.cls, atol=1e-6)
 
 
-def test_results_that_find_no_room_are_said_and_those_kept_before_stay(task, computed, small_disk):
+def test_unsaved_results_are_reported_and_stored_ones_stay(task, computed, small_disk):
     store = ResultStore(small_disk / "results")
-    asked = next(iter(computed))
-    store.save(task, asked, computed[asked])
+    eval_pass = next(iter(computed))
+    store.save(task, eval_pass, computed[eval_pass])
     kept = {path.name: path.read_bytes() for path in store.folder.iterdir()}
     fill_up(small_disk)
     with pytest.raises(OSError, match=r"cannot store results .*set FPC_CACHE to a writable folder"):
-        store.save(task, asked, computed[asked])
+        store.save(task, eval_pass, computed[eval_pass])
     assert {path.name: path.read_bytes() for path in store.folder.iterdir()} == kept
     assert store.load(task).notes == ()
 
 
-def test_a_checkpoint_that_finds_no_room_leaves_the_old_one(small_disk):
+def test_a_checkpoint_without_disk_space_leaves_the_old_one(small_disk):
     torch.manual_seed(1)
     tiny = replace(CONFIG, width=8, heads=2)
     save_checkpoint(FPC(tiny).eval(), small_disk / "model.safetensors")
@@ -167,38 +167,38 @@ def test_a_checkpoint_that_finds_no_room_leaves_the_old_one(small_disk):
     assert sorted(path.name for path in small_disk.iterdir()) == ["filler", "model.safetensors"]
 
 
-def test_a_folder_that_may_not_be_written_to_is_named_by_whoever_writes_there(workspace, task, computed, tmp_path):
+def test_a_read_only_folder_is_named_in_every_error(workspace, task, computed, tmp_path):
     dataset, model = workspace.dataset, workspace.retriever.model
-    asked = next(iter(computed))
+    eval_pass = next(iter(computed))
     (tmp_path / "fixed" / "results").mkdir(parents=True)
     with frozen(tmp_path / "fixed") as folder:
         with pytest.raises(GalleryMemoryError, match=r"cannot write the gallery memory .*Read-only file system"):
             build_memory(model, dataset.gallery, dataset.root, folder / "memory")
         with pytest.raises(OSError, match=r"Read-only file system.*set FPC_CACHE"):
-            ResultStore(folder / "results").save(task, asked, computed[asked])
+            ResultStore(folder / "results").save(task, eval_pass, computed[eval_pass])
         with pytest.raises(OSError, match=r"cannot write .*model\.safetensors .*Read-only file system"):
             save_checkpoint(model, folder / "model.safetensors")
 
 
-def test_a_memory_on_a_disk_that_may_not_be_written_to_is_searched(small_places, tmp_path):
+def test_a_memory_on_a_read_only_disk_can_be_searched(small_places, tmp_path):
     memory = shutil.copytree(small_places.memory, tmp_path / "memory")
     with frozen(memory):
         assert len(open_workspace(replace(small_places, memory=memory), "cpu").retriever.memory) == 32
 
 
 @pytest.mark.parametrize("part", ["data", "weights", "memory"])
-def test_the_command_line_names_what_is_missing_in_one_line(small_places, tmp_path, part, capsys):
+def test_the_command_line_names_missing_files_in_one_line(small_places, tmp_path, part, capsys):
     places = {**vars(small_places), part: tmp_path / "nowhere"}
     options = [f"--{name}={places[name]}" for name in ("data", "weights", "memory")]
     image = next((small_places.data / "query").iterdir())
     assert cli.main(["query", str(image), *options, "--device", "cpu"]) == 2
-    said = capsys.readouterr().err
-    assert "nowhere" in said
-    assert said.count("\n") == 1
+    message = capsys.readouterr().err
+    assert "nowhere" in message
+    assert message.count("\n") == 1
 
 
 @pytest.mark.parametrize("harm", ["cut", "flip", "empty", "other", "folder"])
-def test_damaged_results_are_said_computed_again_and_kept(task, computed, tmp_path, harm):
+def test_damaged_results_are_reported_and_computed_again(task, computed, tmp_path, harm):
     store = ResultStore(tmp_path / "results")
     run_with_store(task, store)
     chance = Random(harm)
@@ -231,21 +231,21 @@ def test_damaged_results_are_said_computed_again_and_kept(task, computed, tmp_pa
     assert same(store.load(task).known, computed)
 
 
-def test_a_flip_anywhere_in_kept_results_never_changes_a_score(task, computed, tmp_path):
-    """Every 37th byte in turn: told and dropped, or of no effect."""
+def test_a_flipped_bit_in_stored_results_never_changes_a_score(task, computed, tmp_path):
+    """Flip every 37th byte: the file is reported and ignored, or the flip has no effect."""
     store = ResultStore(tmp_path / "results")
-    asked = next(iter(computed))
-    store.save(task, asked, computed[asked])
+    eval_pass = next(iter(computed))
+    store.save(task, eval_pass, computed[eval_pass])
     (path,) = store.folder.iterdir()
     data = path.read_bytes()
     for at in range(0, len(data), 37):
         path.write_bytes(data[:at] + bytes([data[at] ^ (1 << at % 8)]) + data[at + 1 :])
         kept = store.load(task)
-        assert kept.notes or same(kept.known, {asked: computed[asked]}), f"byte {at}"
+        assert kept.notes or same(kept.known, {eval_pass: computed[eval_pass]}), f"byte {at}"
 
 
 @pytest.mark.parametrize("stop_after", [1, 3, 5])
-def test_a_sweep_stopped_anywhere_goes_on_from_the_disk_to_the_same_scores(task, computed, tmp_path, stop_after):
+def test_a_stopped_sweep_resumes_to_the_same_scores(task, computed, tmp_path, stop_after):
     store = ResultStore(tmp_path / "results")
     steps = run_passes(task, save=store.save)
     for _ in range(stop_after):
@@ -256,8 +256,8 @@ def test_a_sweep_stopped_anywhere_goes_on_from_the_disk_to_the_same_scores(task,
     assert same(run_with_store(task, store).known, computed)
 
 
-def test_a_sweep_that_is_killed_goes_on_to_the_same_table(small_places, tmp_path, monkeypatch):
-    """SIGKILL in the midst of the command; then the same again to its end, beside one that nobody disturbed."""
+def test_a_killed_sweep_resumes_to_the_same_table(small_places, tmp_path, monkeypatch):
+    """Kill the command while it runs, run it again to its end, and compare with an undisturbed run."""
     places = [f"--{name}={getattr(small_places, name)}" for name in ("data", "weights", "memory")]
     keep_rates = ["1.0", "0.9", "0.8", "0.7", "0.6", "0.5", "0.4", "0.3"]
     grid = ["--keep-rates", *keep_rates, "--alphas", "0", "0.4", "--neighbors", "3", "--device", "cpu"]
@@ -272,7 +272,7 @@ def test_a_sweep_that_is_killed_goes_on_to_the_same_table(small_places, tmp_path
     while process.poll() is None and not (results.is_dir() and any(results.glob("*.npz"))):
         time.sleep(0.001)
     process.kill()
-    assert process.wait() == -signal.SIGKILL  # it had not come to its end
+    assert process.wait() == -signal.SIGKILL  # It was killed before its end.
     assert 0 < len(list(results.glob("*.npz"))) < len(keep_rates)
     for name, cache in (("resumed.csv", results.parent), ("whole.csv", tmp_path / "undisturbed")):
         monkeypatch.setenv("FPC_CACHE", str(cache))

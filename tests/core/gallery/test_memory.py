@@ -40,7 +40,7 @@ def bytes_of(directory):
     return {path.name: path.read_bytes() for path in sorted(directory.iterdir())}
 
 
-def test_rows_are_what_the_model_makes_of_the_images(places, dataset, model):
+def test_rows_equal_the_model_s_encoding_of_the_images(places, dataset, model):
     memory = open_memory(places.memory)
     assert memory.records == dataset.gallery
     images = to_tensor([resize_image(dataset.read(r), CONFIG.image_size) for r in dataset.gallery[:4]], CONFIG)
@@ -54,7 +54,7 @@ def test_rows_are_what_the_model_makes_of_the_images(places, dataset, model):
     np.testing.assert_allclose(np.linalg.norm(memory.unit_features, axis=1), 1, atol=1e-6)
 
 
-def test_tokens_are_not_read_until_asked_for(places, monkeypatch):
+def test_tokens_are_read_on_demand(places, monkeypatch):
     monkeypatch.setattr(token_store.TokenShards, "_read", lambda *_: pytest.fail("it read"))
     memory = open_memory(places.memory)
     assert memory.tokens.shape == (32, 128, 32)
@@ -67,7 +67,7 @@ def test_tokens_are_not_read_until_asked_for(places, monkeypatch):
 
 
 @pytest.mark.parametrize("no_wait", [0, token_store._NO_WAIT])
-def test_rows_are_the_same_from_the_cache_and_from_the_disk(places, monkeypatch, no_wait):
+def test_rows_are_the_same_from_cache_and_disk(places, monkeypatch, no_wait):
     monkeypatch.setattr(token_store, "_NO_WAIT", no_wait)
     memory = open_memory(places.memory)
     rows = [3, 0, len(memory) - 1, 3]
@@ -75,7 +75,7 @@ def test_rows_are_the_same_from_the_cache_and_from_the_disk(places, monkeypatch,
 
 
 @pytest.mark.parametrize("stop_after", [0, 8, 24, 32])
-def test_an_interrupted_build_goes_on_and_ends_with_the_same_bytes(places, dataset, model, tmp_path, stop_after):
+def test_an_interrupted_build_resumes_to_the_same_bytes(places, dataset, model, tmp_path, stop_after):
     class KilledError(Exception):
         pass
 
@@ -91,7 +91,7 @@ def test_an_interrupted_build_goes_on_and_ends_with_the_same_bytes(places, datas
     with pytest.raises(KilledError):
         build_memory(model, dataset.gallery, dataset.root, directory, batch_size=8, progress=stop)
     assert not directory.exists()
-    with pytest.raises(GalleryMemoryError, match="was not finished; go on with"):
+    with pytest.raises(GalleryMemoryError, match="is unfinished; resume its build with"):
         open_memory(directory)
     build_memory(
         model, dataset.gallery, dataset.root, directory, batch_size=8, progress=lambda done, _: seen.append(done)
@@ -101,13 +101,13 @@ def test_an_interrupted_build_goes_on_and_ends_with_the_same_bytes(places, datas
     assert not (tmp_path / "memory.partial").exists()
 
 
-def test_an_up_to_date_memory_is_opened_not_built(places, dataset, model):
+def test_an_up_to_date_memory_is_not_rebuilt(places, dataset, model):
     before = (places.memory / "manifest.json").stat().st_mtime_ns
     build_memory(model, dataset.gallery, dataset.root, places.memory, progress=lambda *_: pytest.fail("it built"))
     assert (places.memory / "manifest.json").stat().st_mtime_ns == before
 
 
-def test_other_weights_make_a_memory_stale_and_a_rebuild_replaces_it(dataset, copy):
+def test_a_memory_of_other_weights_is_stale_and_gets_replaced(dataset, copy):
     torch.manual_seed(5)
     other = FPC(CONFIG).eval()
     wanted = fingerprint(other, dataset.gallery, dataset.root)
@@ -122,7 +122,7 @@ def test_a_changed_file_list_makes_a_memory_stale(places, dataset, model):
         open_memory(places.memory, expect=fewer)
 
 
-def test_a_truncated_memory_is_told_with_the_sizes(copy):
+def test_a_truncated_memory_is_reported_with_the_sizes(copy):
     tokens = copy / "tokens-00000.npy"
     tokens.write_bytes(tokens.read_bytes()[:-1])
     with pytest.raises(
@@ -131,14 +131,16 @@ def test_a_truncated_memory_is_told_with_the_sizes(copy):
         open_memory(copy)
 
 
-def test_a_foreign_or_empty_folder_is_not_a_memory(places, dataset, model, tmp_path):
-    with pytest.raises(GalleryMemoryError, match="is not there; build it with"):
+def test_another_or_empty_folder_is_not_a_memory(places, dataset, model, tmp_path):
+    with pytest.raises(GalleryMemoryError, match="does not exist; build it with"):
         open_memory(tmp_path / "nowhere")
     with pytest.raises(GalleryMemoryError, match="is not a gallery memory"):
         open_memory(places.data)
-    with pytest.raises(GalleryMemoryError, match="holds something else"):
+    with pytest.raises(GalleryMemoryError, match="is not empty and is not a gallery memory"):
         build_memory(model, dataset.gallery, dataset.root, places.data)
-    with pytest.raises(GalleryMemoryError, match="needs images"):
+    with pytest.raises(
+        GalleryMemoryError, match="the number of images, batch_size and shard_images must be at least 1"
+    ):
         build_memory(model, [], dataset.root, tmp_path / "memory")
 
 
@@ -150,26 +152,27 @@ def test_a_memory_of_another_format_is_refused(copy):
 
 
 def test_a_missing_image_is_named(dataset, model, tmp_path):
-    with pytest.raises(GalleryMemoryError, match="is not there; restore it"):
+    with pytest.raises(GalleryMemoryError, match="does not exist; restore it"):
         fingerprint(model, dataset.gallery, tmp_path)
 
 
-def test_differences_are_named():
+def test_fingerprint_differences_are_named():
     assert Fingerprint("a", "b", "c").differences(Fingerprint("a", "x", "y")) == ["settings", "files"]
 
 
-def test_a_full_disk_is_told_before_anything_is_encoded(dataset, model, tmp_path, monkeypatch):
+def test_a_full_disk_is_reported_before_encoding(dataset, model, tmp_path, monkeypatch):
     free = shutil.disk_usage(tmp_path)._replace(free=1000)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: free)
     with pytest.raises(
-        GalleryMemoryError, match=r"cannot write .*memory: it takes 0\.3 MB and the disk has 0\.0 MB left; make room"
+        GalleryMemoryError,
+        match=r"cannot write .*memory: it needs 0\.3 MB and the disk has 0\.0 MB left; free disk space",
     ):
         build_memory(
             model, dataset.gallery, dataset.root, tmp_path / "memory", progress=lambda *_: pytest.fail("began")
         )
 
 
-def test_a_place_that_cannot_be_written_to_is_named(dataset, model, tmp_path):
+def test_a_folder_that_cannot_be_written_is_named(dataset, model, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(GalleryMemoryError, match=r"cannot write the gallery memory .*file/memory: "):
         build_memory(model, dataset.gallery, dataset.root, tmp_path / "file" / "memory")

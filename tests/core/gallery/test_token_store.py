@@ -1,4 +1,4 @@
-"""A memory in several shards: the same rows as in one, the same bytes however it was built, and no damage unseen."""
+"""A gallery memory in several shards: the same rows and bytes however it was built, and all damage is found."""
 
 import errno
 import os
@@ -46,13 +46,13 @@ def bytes_of(directory):
     return {path.name: path.read_bytes() for path in sorted(directory.iterdir())}
 
 
-def flip(path, place, bit=0):
+def flip(path, index, bit=0):
     data = bytearray(path.read_bytes())
-    data[place] ^= 1 << bit
+    data[index] ^= 1 << bit
     path.write_bytes(data)
 
 
-def test_shards_hold_the_rows_of_one_file_and_are_read_across_in_any_order(built, small_places):
+def test_shards_hold_the_same_rows_in_any_reading_order(built, small_places):
     one, many = open_memory(small_places.memory), open_memory(built)
     assert sorted(path.name for path in built.glob("tokens-*")) == [f"tokens-0000{n}.npy" for n in range(4)]
     np.testing.assert_allclose(many.cls, one.cls, atol=1e-5)
@@ -65,7 +65,7 @@ def test_shards_hold_the_rows_of_one_file_and_are_read_across_in_any_order(built
     assert many.tokens.nbytes == written.nbytes
 
 
-def test_the_list_of_a_dataset_that_fits_stands_for_the_memorys_own(built, dataset, model):
+def test_records_of_a_matching_dataset_replace_the_stored_list(built, dataset, model):
     made_from = fingerprint(model, dataset.gallery, dataset.root)
     given = open_memory(built, expect=made_from, records=dataset.gallery).records
     assert given == open_memory(built).records
@@ -73,7 +73,7 @@ def test_the_list_of_a_dataset_that_fits_stands_for_the_memorys_own(built, datas
 
 
 @pytest.mark.parametrize("stop_after", [0, 4, 10, 14, 28, 32])
-def test_a_build_stopped_anywhere_ends_with_the_same_bytes(built, dataset, model, tmp_path, stop_after):
+def test_a_build_stopped_anywhere_resumes_to_the_same_bytes(built, dataset, model, tmp_path, stop_after):
     steps = build_steps(model, dataset.gallery, dataset.root, tmp_path / "memory", **SIZES)
     for done in steps:
         if done >= stop_after:
@@ -81,7 +81,7 @@ def test_a_build_stopped_anywhere_ends_with_the_same_bytes(built, dataset, model
     steps.close()
     made_from = fingerprint(model, dataset.gallery, dataset.root)
     assert images_done(tmp_path / "memory", made_from, **SIZES) == stop_after
-    assert images_done(tmp_path / "memory", made_from) == 0  # other sizes are another build
+    assert images_done(tmp_path / "memory", made_from) == 0  # A build with other sizes cannot be resumed.
     seen = []
     build_memory(
         model, dataset.gallery, dataset.root, tmp_path / "memory", **SIZES, progress=lambda n, _: seen.append(n)
@@ -90,7 +90,7 @@ def test_a_build_stopped_anywhere_ends_with_the_same_bytes(built, dataset, model
     assert bytes_of(tmp_path / "memory") == bytes_of(built)
 
 
-def test_a_whole_build_that_was_not_moved_is_only_moved(built, dataset, model, tmp_path, monkeypatch):
+def test_a_finished_build_that_was_not_moved_is_only_moved(built, dataset, model, tmp_path, monkeypatch):
     monkeypatch.setattr(builder, "move_into_place", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         build_memory(model, dataset.gallery, dataset.root, tmp_path / "memory", **SIZES)
@@ -101,7 +101,7 @@ def test_a_whole_build_that_was_not_moved_is_only_moved(built, dataset, model, t
     assert bytes_of(tmp_path / "memory") == bytes_of(built)
 
 
-def test_processes_share_the_shards_and_make_the_same_bytes(built, dataset, small_places, tmp_path):
+def test_several_processes_build_the_same_bytes(built, dataset, small_places, tmp_path):
     command = [
         sys.executable,
         "-m",
@@ -135,7 +135,7 @@ def test_processes_share_the_shards_and_make_the_same_bytes(built, dataset, smal
 @pytest.mark.parametrize("name", ["cls.npy", "features.npy", "sums.npy", "records.json"])
 def test_a_flipped_bit_is_found_when_the_memory_is_opened(copy, name):
     flip(copy / name, (copy / name).stat().st_size // 2)
-    with pytest.raises(GalleryMemoryError, match=f"damaged: {name} does not hold what was written; build it again"):
+    with pytest.raises(GalleryMemoryError, match=f"damaged: {name} has changed since it was written; build it again"):
         open_memory(copy)
 
 
@@ -160,21 +160,21 @@ def test_swapped_shards_are_found_when_a_row_is_read(copy):
         memory.patches([21])
 
 
-def test_a_shard_cut_short_while_in_use_is_told(copy):
+def test_a_shard_truncated_while_in_use_is_reported(copy):
     memory = open_memory(copy)
     os.truncate(copy / "tokens-00000.npy", 1000)
-    with pytest.raises(GalleryMemoryError, match=r"tokens-00000\.npy was cut short while in use; build it again"):
+    with pytest.raises(GalleryMemoryError, match=r"tokens-00000\.npy was truncated while in use; build it again"):
         memory.patches([4])
 
 
-def test_building_again_mends_a_damaged_memory(built, copy, dataset, model):
+def test_a_rebuild_repairs_a_damaged_memory(built, copy, dataset, model):
     flip(copy / "tokens-00002.npy", -5)
     build_memory(model, dataset.gallery, dataset.root, copy, **SIZES)
     assert bytes_of(copy) == bytes_of(built)
 
 
 @pytest.mark.parametrize("damage", ["flip rows", "cut tokens", "lose rows"])
-def test_a_build_in_progress_that_was_damaged_is_told_and_mended(built, dataset, model, tmp_path, damage):
+def test_a_damaged_partial_build_is_reported_and_repaired(built, dataset, model, tmp_path, damage):
     steps = build_steps(model, dataset.gallery, dataset.root, tmp_path / "memory", **SIZES)
     while next(steps) < 24:
         pass
@@ -186,25 +186,23 @@ def test_a_build_in_progress_that_was_damaged_is_told_and_mended(built, dataset,
         os.truncate(partial / "tokens-00000.npy", 2000)
     else:
         (partial / "rows-00000.npy").unlink()
-    with pytest.raises(GalleryMemoryError, match=r"shard 0 of .* was damaged during the build; go on with"):
+    with pytest.raises(GalleryMemoryError, match=r"shard 0 of .* was damaged during the build; resume with"):
         build_memory(model, dataset.gallery, dataset.root, tmp_path / "memory", **SIZES)
     build_memory(model, dataset.gallery, dataset.root, tmp_path / "memory", **SIZES)
     assert bytes_of(tmp_path / "memory") == bytes_of(built)
 
 
-def test_a_disk_that_fills_up_is_told_and_the_build_goes_on_when_there_is_room(
-    built, dataset, model, tmp_path, monkeypatch
-):
+def test_a_build_resumes_after_the_disk_was_full(built, dataset, model, tmp_path, monkeypatch):
     calls = iter(range(100))
     real = os.fsync
 
     def fsync(file):
-        if next(calls) == 10:  # of the fourth batch: one for the plan, three for a batch
+        if next(calls) == 10:  # The plan writes once and every batch three times, so this is in the fourth batch.
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         real(file)
 
     monkeypatch.setattr(os, "fsync", fsync)
-    with pytest.raises(GalleryMemoryError, match="No space left on device; make room or choose another place"):
+    with pytest.raises(GalleryMemoryError, match="No space left on device; free disk space or choose another folder"):
         build_memory(model, dataset.gallery, dataset.root, tmp_path / "memory", **SIZES)
     monkeypatch.undo()
     seen = []
@@ -216,7 +214,7 @@ def test_a_disk_that_fills_up_is_told_and_the_build_goes_on_when_there_is_room(
 
 
 @pytest.mark.parametrize(
-    ("told", "damaged"),
+    ("original", "damaged"),
     [
         ('"images": 32', '"images": 99'),
         ('"grid"', '"grit"'),
@@ -224,15 +222,15 @@ def test_a_disk_that_fills_up_is_told_and_the_build_goes_on_when_there_is_room(
         ("sums.npy", "sons.npy"),
     ],
 )
-def test_a_manifest_that_makes_no_sense_is_told(copy, told, damaged):
+def test_an_invalid_manifest_is_reported(copy, original, damaged):
     text = (copy / "manifest.json").read_text()
-    assert told in text
-    (copy / "manifest.json").write_text(text.replace(told, damaged))
+    assert original in text
+    (copy / "manifest.json").write_text(text.replace(original, damaged))
     with pytest.raises(GalleryMemoryError, match=r"is damaged: manifest\.json cannot be read .* build it again"):
         open_memory(copy)
 
 
-def test_more_shards_than_files_may_be_open_are_refused_with_the_size_that_will_do(dataset, model, monkeypatch):
-    monkeypatch.setattr(builder, "MOST_SHARDS", 3)
-    with pytest.raises(GalleryMemoryError, match="32 images need shards of at least 11 images, not 10"):
+def test_too_many_shards_are_refused_with_a_valid_size(dataset, model, monkeypatch):
+    monkeypatch.setattr(builder, "MAX_NEW_SHARDS", 3)
+    with pytest.raises(GalleryMemoryError, match="shard_images must be at least 11 for 32 images, got 10"):
         build_memory(model, dataset.gallery, dataset.root, Path("nowhere"), **SIZES)

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, whatever ends their writing."""
+"""Files are complete or unchanged, whatever interrupts their writing."""
 
 import os
 import subprocess
@@ -14,31 +14,31 @@ def names(folder):
     return sorted(each.name for each in folder.iterdir())
 
 
-def test_a_file_takes_its_name_when_it_is_whole(tmp_path):
+def test_a_file_gets_its_name_when_it_is_complete(tmp_path):
     path = tmp_path / "it.json"
     path.write_text("old")
-    with atomic_write(path) as place:
-        place.write_text("new")
+    with atomic_write(path) as partial:
+        partial.write_text("new")
         assert path.read_text() == "old"
     assert path.read_text() == "new"
     assert names(tmp_path) == ["it.json"]
 
 
-def test_a_file_is_on_the_disk_before_it_takes_its_name(tmp_path, monkeypatch):
+def test_a_file_is_flushed_before_it_gets_its_name(tmp_path, monkeypatch):
     path, seen = tmp_path / "it.json", []
     monkeypatch.setattr(os, "fsync", lambda file: seen.append((os.fstat(file).st_size, path.exists())))
-    with atomic_write(path) as place:
-        place.write_text("12345")
+    with atomic_write(path) as partial:
+        partial.write_text("12345")
     assert seen == [(5, False)]
 
 
-def test_a_writing_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
+def test_a_failed_write_leaves_only_the_old_file(tmp_path):
     path = tmp_path / "it.json"
     path.write_text("old")
 
     def fail():
-        with atomic_write(path) as place:
-            place.write_text("ne")
+        with atomic_write(path) as partial:
+            partial.write_text("ne")
             raise OSError("the disk is full")
 
     with pytest.raises(OSError, match="the disk is full"):
@@ -47,12 +47,12 @@ def test_a_writing_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
     assert names(tmp_path) == ["it.json"]
 
 
-def test_two_who_write_one_file_at_once_leave_one_of_the_two_whole(tmp_path):
+def test_concurrent_writes_leave_one_complete_file(tmp_path):
     path, both = tmp_path / "it.json", threading.Barrier(2)
 
     def write(text):
-        with atomic_write(path) as place:
-            place.write_text(text)
+        with atomic_write(path) as partial:
+            partial.write_text(text)
             both.wait(10)
 
     threads = [threading.Thread(target=write, args=(text,)) for text in ("one" * 1000, "other" * 10)]
@@ -64,7 +64,7 @@ def test_two_who_write_one_file_at_once_leave_one_of_the_two_whole(tmp_path):
     assert names(tmp_path) == ["it.json"]
 
 
-def test_what_a_killed_process_left_is_written_over_by_who_writes_alone(tmp_path):
+def test_leftovers_of_a_killed_exclusive_writer_are_overwritten(tmp_path):
     path = tmp_path / "it.json"
     killed = (
         "import os, pathlib, sys; from fpc_core.io.atomic_write import atomic_write\n"
@@ -72,7 +72,7 @@ def test_what_a_killed_process_left_is_written_over_by_who_writes_alone(tmp_path
     )
     assert subprocess.run([sys.executable, "-c", killed, str(path)], check=False).returncode == 9
     assert names(tmp_path) == [".it.json.tmp"]
-    with atomic_write(path, exclusive=True) as place:
-        place.write_text("whole")
+    with atomic_write(path, exclusive=True) as partial:
+        partial.write_text("whole")
     assert path.read_text() == "whole"
     assert names(tmp_path) == ["it.json"]

@@ -1,4 +1,4 @@
-"""Files below a root that others wrote: pipes, giants, damage and links cost neither time nor memory nor privacy."""
+"""Untrusted files below a root: pipes, oversized files, damage and links cost no time or memory and reveal nothing."""
 
 import io
 import json
@@ -18,7 +18,7 @@ from PIL import Image
 from pyarrow import parquet
 
 from fpc_core.data.datasets import DatasetError, open_dataset
-from fpc_core.data.ground_truth import MASK_PIXELS, RECORDS, occlusions, true_masks
+from fpc_core.data.ground_truth import MAX_MASK_PIXELS, RECORDS, occlusions, true_masks
 from fpc_core.data.images import ImageError
 from fpc_core.evaluation.engine.result_store import MAX_BYTES
 from fpc_core.gallery.builder import build_memory, images_done
@@ -40,12 +40,12 @@ from fpc_core.workspace import open_workspace
 from fpc_core.workspace.inspect import MemoryStatus, inspect_memory, inspect_weights
 from tests.support.hostile_files import flat_mask, sparse, write_rows
 
-SOON = 5.0  # seconds, on a busy machine; what is refused takes milliseconds
+SOON = 5.0  # seconds, on a busy machine; a refusal takes milliseconds
 pipes = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with a name")
 
 
 def in_time(action, seconds=SOON):
-    """What an action returns or raises; fails where it does not end in time, as one does that waits for a pipe."""
+    """Return or raise what an action does; fail if it does not end in time, for example because it waits for a pipe."""
     outcome = []
 
     def act():
@@ -65,7 +65,7 @@ def in_time(action, seconds=SOON):
 
 
 def peak_of(action):
-    """MB that Python and numpy took at most meanwhile."""
+    """Peak memory of Python and numpy during a call, in MB."""
     tracemalloc.start()
     try:
         action()
@@ -88,7 +88,7 @@ def places(small_places, tmp_path):
 
 
 def instead(path, kind):
-    """Put something else in the place of a file."""
+    """Replace a file by something else."""
     path.unlink(missing_ok=True)
     if kind == "pipe":
         os.mkfifo(path)
@@ -96,20 +96,20 @@ def instead(path, kind):
         sparse(path, 1_200_000_000)
 
 
-def test_a_file_is_read_within_its_bound_and_one_byte_more_is_refused(tmp_path):
+def test_a_file_is_read_up_to_its_limit_only(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"12345")
     assert read_bytes(path, 5) == b"12345"
-    with pytest.raises(UnusableFileError, match="is larger than 4 bytes, it has 5; restore or delete it"):
+    with pytest.raises(UnusableFileError, match="has 5 bytes, the limit is 4; restore or delete it"):
         read_bytes(path, 4)
 
 
 @pipes
-def test_no_pipe_device_or_folder_is_waited_for(tmp_path):
+def test_opening_pipes_devices_and_folders_never_blocks(tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(UnusableFileError, match=r"pipe is no regular file but a named pipe; restore or delete it"):
+    with pytest.raises(UnusableFileError, match=r"pipe is not a regular file but a named pipe; restore or delete it"):
         in_time(lambda: open_regular(tmp_path / "pipe"))
-    with pytest.raises(UnusableFileError, match=r"/dev/zero is no regular file but a device"):
+    with pytest.raises(UnusableFileError, match=r"/dev/zero is not a regular file but a device"):
         in_time(lambda: open_regular(Path("/dev/zero")))
     with pytest.raises(IsADirectoryError):
         open_regular(tmp_path)
@@ -117,7 +117,7 @@ def test_no_pipe_device_or_folder_is_waited_for(tmp_path):
         in_time(lambda: open_for_writing(tmp_path / "pipe"))
 
 
-def test_a_file_for_writing_is_no_link(tmp_path):
+def test_a_file_for_writing_cannot_be_a_link(tmp_path):
     (tmp_path / "mine").write_text("precious")
     (tmp_path / "link").symlink_to(tmp_path / "mine")
     with pytest.raises(OSError, match="link"):
@@ -136,9 +136,9 @@ def test_json_with_too_many_parts_or_too_deep_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("kind", [pytest.param("pipe", marks=pipes), "giant"])
-def test_a_label_that_is_a_pipe_or_a_giant_is_refused_at_once(places, kind):
+def test_a_label_that_is_a_pipe_or_too_large_is_refused(places, kind):
     instead(places.data / "dataset.json", kind)
-    words = "named pipe" if kind == "pipe" else f"larger than {MAX_JSON_BYTES:,} bytes"
+    words = "named pipe" if kind == "pipe" else f"the limit is {MAX_JSON_BYTES:,}"
 
     def opened():
         with pytest.raises(DatasetError, match=words):
@@ -149,14 +149,14 @@ def test_a_label_that_is_a_pipe_or_a_giant_is_refused_at_once(places, kind):
 
 @pytest.mark.parametrize("kind", [pytest.param("pipe", marks=pipes), "giant"])
 @pytest.mark.parametrize("name", ["manifest.json", "cls.npy", "records.json", "tokens-00000.npy"])
-def test_a_memory_with_a_pipe_or_a_giant_is_refused_at_once(places, name, kind):
+def test_a_memory_with_a_pipe_or_a_too_large_file_is_refused(places, name, kind):
     dataset, weights = open_dataset(places.data), inspect_weights(places)
     instead(places.memory / name, kind)
 
     def inspected():
-        found = in_time(lambda: inspect_memory(places.memory, dataset, weights))
-        assert found.standing is MemoryStatus.UNUSABLE
-        assert name in found.why
+        result = in_time(lambda: inspect_memory(places.memory, dataset, weights))
+        assert result.status is MemoryStatus.UNUSABLE
+        assert name in result.why
         with pytest.raises(GalleryMemoryError):
             in_time(lambda: open_memory(places.memory))
 
@@ -166,14 +166,14 @@ def test_a_memory_with_a_pipe_or_a_giant_is_refused_at_once(places, name, kind):
 @pytest.mark.parametrize(
     "claim", [{"images": 10**12}, {"channels": 10**9}, {"grid": [10**6, 10**6]}, {"shard_images": 0}, {"images": "7"}]
 )
-def test_a_manifest_that_claims_too_much_is_refused_unread(places, claim):
+def test_a_manifest_with_too_large_numbers_is_refused(places, claim):
     path = places.memory / "manifest.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | claim))
     with pytest.raises(GalleryMemoryError, match=r"manifest\.json cannot be read"):
         in_time(lambda: open_memory(places.memory))
 
 
-def test_a_manifest_whose_files_are_too_large_for_its_images_is_refused(places):
+def test_a_manifest_with_too_large_files_is_refused(places):
     manifest = json.loads((places.memory / "manifest.json").read_text())
     sparse(places.memory / "cls.npy", 10**12)
     manifest["files"]["cls.npy"] = [10**12, 0]
@@ -182,7 +182,7 @@ def test_a_manifest_whose_files_are_too_large_for_its_images_is_refused(places):
         in_time(lambda: open_memory(places.memory))
 
 
-def test_an_archive_in_place_of_an_array_is_damage(places):
+def test_an_archive_instead_of_an_array_is_damage(places):
     path = places.memory / "cls.npy"
     with path.open("wb") as file:
         np.savez(file, cls=np.zeros(3))
@@ -193,7 +193,7 @@ def test_an_archive_in_place_of_an_array_is_damage(places):
 @pytest.mark.parametrize(
     "marker", [{"done": 10**18, "crc32": 0}, {"done": "many", "crc32": 0}, {"crc32": 0}, {"done": None, "crc32": []}]
 )
-def test_nonsense_in_an_unfinished_build_counts_as_nothing_done(places, tmp_path, marker):
+def test_an_invalid_progress_marker_counts_as_nothing_done(places, tmp_path, marker):
     dataset, weights = open_dataset(places.data), inspect_weights(places)
     made_from = fingerprint_of(weights.fingerprint, weights.report.config, dataset.gallery, dataset.root)
     partial = tmp_path / "new.partial"
@@ -207,7 +207,7 @@ def test_nonsense_in_an_unfinished_build_counts_as_nothing_done(places, tmp_path
 
 @pipes
 @pytest.mark.parametrize("name", [".lock", "tokens-00000.npy", "done-00000.json", ".plan.json.tmp", "plan.json"])
-def test_a_build_waits_for_no_pipe_that_somebody_put_there(places, tmp_path, name):
+def test_a_build_never_waits_for_a_pipe(places, tmp_path, name):
     dataset = open_dataset(places.data)
     model, _ = load_checkpoint(places.weights)
     (tmp_path / "new.partial").mkdir()
@@ -224,7 +224,7 @@ def test_a_build_waits_for_no_pipe_that_somebody_put_there(places, tmp_path, nam
 
 
 @pipes
-def test_weights_recipes_and_kept_results_wait_for_no_pipe(tmp_path):
+def test_weights_recipes_and_results_never_wait_for_a_pipe(tmp_path):
     for name in ("a.safetensors", "recipe.json", "kept.npz"):
         os.mkfifo(tmp_path / name)
     with pytest.raises(CheckpointError):
@@ -235,9 +235,9 @@ def test_weights_recipes_and_kept_results_wait_for_no_pipe(tmp_path):
         in_time(lambda: read_archive(tmp_path / "kept.npz", MAX_BYTES))
 
 
-def test_kept_results_that_are_packed_or_claim_too_much_are_refused(tmp_path):
+def test_compressed_or_oversized_results_are_refused(tmp_path):
     np.savez_compressed(tmp_path / "packed.npz", a=np.zeros(10_000_000))
-    with pytest.raises(ValueError, match="is packed or too large"):
+    with pytest.raises(ValueError, match="is compressed or too large"):
         read_archive(tmp_path / "packed.npz", 1 << 20)
     np.savez(tmp_path / "kept.npz", a=np.zeros(3), text=np.array("x"))
     assert read_archive(tmp_path / "kept.npz", 1 << 20)["a"].tolist() == [0, 0, 0]
@@ -245,11 +245,11 @@ def test_kept_results_that_are_packed_or_claim_too_much_are_refused(tmp_path):
     np.lib.format.write_array_header_1_0(header, {"descr": "<f8", "fortran_order": False, "shape": (10**12,)})
     with zipfile.ZipFile(tmp_path / "claims.npz", "w") as archive:
         archive.writestr("a.npy", header.getvalue())
-    with pytest.raises(ValueError, match="claims more than it has"):
+    with pytest.raises(ValueError, match="is shorter than its header states"):
         read_archive(tmp_path / "claims.npz", 1 << 20)
 
 
-def test_records_with_more_rows_than_the_images_account_for_are_refused(places):
+def test_records_with_too_many_rows_are_refused(places):
     write_rows(places.data / RECORDS, 3_000_000)
     assert (places.data / RECORDS).stat().st_size < 200_000
     dataset = open_dataset(places.data)
@@ -260,7 +260,7 @@ def test_records_with_more_rows_than_the_images_account_for_are_refused(places):
     assert time.perf_counter() - began < SOON
 
 
-def test_a_mask_of_too_many_pixels_is_refused_before_it_is_decoded(places, monkeypatch):
+def test_a_mask_with_too_many_pixels_is_not_decoded(places, monkeypatch):
     dataset = open_dataset(places.data)
     write_rows(places.data / RECORDS, paths=[record.path.as_posix() for record in dataset.query], mask=flat_mask(6250))
     masks = true_masks(dataset)
@@ -268,10 +268,10 @@ def test_a_mask_of_too_many_pixels_is_refused_before_it_is_decoded(places, monke
     path = dataset.query[0].path
     with pytest.raises(ImageError, match=rf"the mask of {path} has 6250 x 6250 pixels, the limit is 0\.5 million"):
         masks[path]
-    assert MASK_PIXELS < 1_000_000
+    assert MAX_MASK_PIXELS < 1_000_000
 
 
-def test_masks_take_memory_when_they_are_asked_for(places):
+def test_masks_are_decoded_on_demand(places):
     dataset = open_dataset(places.data)
     images = [record.path.as_posix() for record in (*dataset.query, *dataset.gallery)]
     write_rows(places.data / RECORDS, paths=images, mask=flat_mask(700))
@@ -282,21 +282,21 @@ def test_masks_take_memory_when_they_are_asked_for(places):
         assert masks[dataset.query[0].path].shape == (700, 700)
         assert Path("nobody.png") not in masks
 
-    assert peak_of(read) < 20  # all of them would take 20 MB in one channel, 60 in three
+    assert peak_of(read) < 20  # All masks together need 20 MB in one channel and 60 in three.
 
 
 @pytest.mark.parametrize("column", ["path", "mask", "occluder", "visible"])
-def test_a_value_that_is_missing_is_named_with_its_row(places, column):
+def test_a_missing_value_is_named_with_its_row(places, column):
     dataset = open_dataset(places.data)
     images = [record.path.as_posix() for record in dataset.query]
     write_rows(places.data / RECORDS, paths=images)
     table = parquet.read_table(places.data / RECORDS)
     values = table.column(column).to_pylist()
     values[2] = None
-    place = table.column_names.index(column)
-    parquet.write_table(table.set_column(place, column, pa.array(values)), places.data / RECORDS)
+    index = table.column_names.index(column)
+    parquet.write_table(table.set_column(index, column, pa.array(values)), places.data / RECORDS)
     read = true_masks if column in ("path", "mask") else occlusions
-    with pytest.raises(DatasetError, match=rf"has no {column} in row 3; fill it in, or leave the row out"):
+    with pytest.raises(DatasetError, match=rf"has no {column} in row 3; fill it in, or remove the row"):
         read(dataset)
 
 
@@ -317,24 +317,24 @@ def test_columns_of_another_type_are_refused_unread(places, columns, read):
 
 
 @pytest.mark.parametrize("visible", [float("nan"), -0.1, 2.0, float("inf")])
-def test_a_visible_share_that_is_none_is_refused(places, visible):
+def test_an_invalid_visible_share_is_refused(places, visible):
     dataset = open_dataset(places.data)
     write_rows(places.data / RECORDS, paths=[dataset.query[0].path.as_posix()], visible=visible)
-    with pytest.raises(DatasetError, match=r"visible share of .*, which must lie in 0\.\.1"):
+    with pytest.raises(DatasetError, match=r"visible share of .* must be in 0\.\.1"):
         occlusions(dataset)
 
 
-def test_records_in_an_encoding_that_repeats_long_values_are_refused(places):
+def test_records_with_a_delta_encoding_are_refused(places):
     table = pa.table({"path": ["query/a.png"] * 100, "mask": [b"x" * 10_000] * 100})
     encodings = {"mask": "DELTA_BYTE_ARRAY"}
     parquet.write_table(
         table, places.data / RECORDS, use_dictionary=False, column_encoding={"path": "PLAIN", **encodings}
     )
-    with pytest.raises(DatasetError, match="is encoded with DELTA_BYTE_ARRAY; write it with dictionaries or plain"):
+    with pytest.raises(DatasetError, match="is encoded with DELTA_BYTE_ARRAY; use plain or dictionary encoding"):
         true_masks(open_dataset(places.data))
 
 
-def test_records_that_unpack_to_too_much_are_refused_packed(places, monkeypatch):
+def test_records_that_unpack_to_too_much_are_not_unpacked(places, monkeypatch):
     monkeypatch.setattr("fpc_core.data.ground_truth.MAX_RECORDS_BYTES", 1_000_000)
     table = pa.table({"path": [f"{row}" for row in range(100)], "mask": [bytes([row]) * 50_000 for row in range(100)]})
     parquet.write_table(table, places.data / RECORDS, compression="zstd", use_dictionary=False)
@@ -343,7 +343,7 @@ def test_records_that_unpack_to_too_much_are_refused_packed(places, monkeypatch)
         true_masks(open_dataset(places.data))
 
 
-def test_a_footer_that_is_too_long_is_refused_unread(places):
+def test_a_too_long_footer_is_refused_unread(places):
     sparse(places.data / RECORDS, 20_000_000)
     with (places.data / RECORDS).open("rb+") as file:
         file.seek(-8, os.SEEK_END)
@@ -354,10 +354,10 @@ def test_a_footer_that_is_too_long_is_refused_unread(places):
 
 @pipes
 @pytest.mark.parametrize("kind", ["pipe", "giant"])
-def test_records_that_are_a_pipe_or_a_giant_are_refused_at_once(places, kind):
+def test_records_that_are_a_pipe_or_too_large_are_refused(places, kind):
     dataset = open_dataset(places.data)
     instead(places.data / RECORDS, kind)
-    with pytest.raises(DatasetError, match="named pipe" if kind == "pipe" else "is larger than 256,000,000 bytes"):
+    with pytest.raises(DatasetError, match="named pipe" if kind == "pipe" else "bytes, the limit is 256,000,000"):
         in_time(lambda: true_masks(dataset))
 
 
@@ -366,7 +366,7 @@ SECRET = "the secret of the host"
 
 @pytest.mark.parametrize("name", ["dataset.json", "inner/dataset.json", "inner/query", "inner/records.parquet"])
 def test_a_link_out_of_the_roots_is_refused_before_it_is_read(places, tmp_path, name):
-    """The dataset lies one folder further in than the one that is named, as archives often unpack."""
+    """The dataset is in a sub-folder of the given folder, as archives often unpack."""
     house, outside = tmp_path / "house", tmp_path / "outside"
     (house / "set").mkdir(parents=True)
     outside.mkdir()
@@ -380,7 +380,7 @@ def test_a_link_out_of_the_roots_is_refused_before_it_is_read(places, tmp_path, 
         shutil.rmtree(link)
     link.unlink(missing_ok=True)
     link.symlink_to(outside / link.name)
-    with pytest.raises(OutsideRootsError, match="is a link to a place that this app may not read") as refused:
+    with pytest.raises(OutsideRootsError, match="is a link to a folder that this app may not read") as refused:
         true_masks(open_dataset(house / "set", (house,)))
     assert SECRET not in str(refused.value)
 
@@ -402,6 +402,6 @@ def test_a_workspace_is_opened_within_the_folders_allowed(places, tmp_path):
     assert open_workspace(places, "cpu", allowed=(house,)).dataset.allowed == (house,)
     (places.data / "dataset.json").rename(tmp_path / "dataset.json")
     (places.data / "dataset.json").symlink_to(tmp_path / "dataset.json")
-    with pytest.raises(OutsideRootsError, match=r"dataset\.json is a link to a place that this app may not read"):
+    with pytest.raises(OutsideRootsError, match=r"dataset\.json is a link to a folder that this app may not read"):
         open_workspace(places, "cpu", allowed=(house,))
     assert open_workspace(places, "cpu").dataset.name == "Small world"

@@ -74,16 +74,16 @@ def test_consolidated_features_and_final_distances_agree(world):
     for row, trace in enumerate(traces):
         np.testing.assert_allclose(trace.consolidation.feature, expected["query_feature"][row], atol=1e-4)
         distance = np.empty(len(retriever.memory))
-        distance[trace.final.indices] = trace.final.distance**2  # the released code leaves out the root
+        distance[trace.final.indices] = trace.final.distance**2  # The released code omits the square root.
         np.testing.assert_allclose(distance, expected["distance"][row], atol=1e-4)
 
 
-def test_our_solver_finds_nearly_the_neighbours_of_the_released_loop(world):
+def test_our_solver_finds_most_neighbours_of_the_released_loop(world):
     expected, retriever, traces = world
     ours = replace(RELEASED, transport=TransportSettings())
     shared = []
     for row, trace in enumerate(traces):
         match = retriever.match(trace.encoding, ours)
-        found = retriever.by_distance(match, ours.alpha).indices[:10]
-        shared.append(len(set(found.tolist()) & set(expected["neighbors"][row].tolist())) / 10)
+        result = retriever.by_distance(match, ours.alpha).indices[:10]
+        shared.append(len(set(result.tolist()) & set(expected["neighbors"][row].tolist())) / 10)
     assert np.mean(shared) >= 0.7  # the released loop stops early

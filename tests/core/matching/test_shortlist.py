@@ -1,4 +1,4 @@
-"""The shortlist by torch, faiss and Qdrant: the same candidates with the same D_cos, whoever finds them."""
+"""The shortlist by torch, faiss and Qdrant: all exact indexes give the same candidates with the same D_cos."""
 
 import importlib.util
 import subprocess
@@ -53,29 +53,29 @@ def gallery():
 
 @pytest.mark.parametrize("kind", EXACT)
 @pytest.mark.parametrize("size", [1, 25, 100])
-def test_every_exact_index_finds_the_nearest_in_order_to_the_last_bit(kind, size, gallery, tmp_path):
+def test_every_exact_index_returns_the_same_bits(kind, size, gallery, tmp_path):
     index = index_of(kind, gallery, tmp_path)
     for row in (100, 250, 599):
         query = torch.from_numpy(gallery[row] + 0.1)
-        found = index.search(query, size)
+        result = index.search(query, size)
         expected = 1 - units(gallery.astype(np.float64)) @ units(query[None].double().numpy())[0]
         order = np.argsort(expected.astype(np.float32), kind="stable")[:size]
-        assert found.indices.tolist() == order.tolist()
-        assert np.array_equal(found.d_cos, expected[order].astype(np.float32))
-        assert (found.indices.dtype, found.d_cos.dtype) == (np.int64, np.float32)
+        assert result.indices.tolist() == order.tolist()
+        assert np.array_equal(result.d_cos, expected[order].astype(np.float32))
+        assert (result.indices.dtype, result.d_cos.dtype) == (np.int64, np.float32)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in EXACT if kind.values[0] != IndexKind.QDRANT])
 def test_equal_distances_keep_gallery_order_at_the_edge_too(kind, gallery, tmp_path):
-    found = index_of(kind, gallery, tmp_path).search(torch.from_numpy(gallery[0]), 4)
-    assert found.indices.tolist() == [0, 1, 2, 3]
-    np.testing.assert_allclose(found.d_cos, 0, atol=1e-6)
+    result = index_of(kind, gallery, tmp_path).search(torch.from_numpy(gallery[0]), 4)
+    assert result.indices.tolist() == [0, 1, 2, 3]
+    np.testing.assert_allclose(result.d_cos, 0, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_gallery_smaller_than_the_shortlist_is_taken_whole(kind, tmp_path):
-    found = index_of(kind, np.eye(2, dtype=np.float32), tmp_path).search(torch.tensor([1.0, 0.5]), 100)
-    assert found.indices.tolist() == [0, 1]
+def test_a_gallery_smaller_than_the_shortlist_is_returned_whole(kind, tmp_path):
+    result = index_of(kind, np.eye(2, dtype=np.float32), tmp_path).search(torch.tensor([1.0, 0.5]), 100)
+    assert result.indices.tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("kind", EXACT)
@@ -93,15 +93,15 @@ def test_a_workspace_searches_the_same_with_every_index(kind, small_places, monk
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.values[0] == IndexKind.FAISS_IVF])
-def test_inverted_lists_miss_some_and_misjudge_none_and_are_kept(kind, gallery, tmp_path):
+def test_inverted_lists_miss_some_but_have_exact_distances(kind, gallery, tmp_path):
     index = index_of(kind, gallery, tmp_path)
     shares = []
     for row in range(60, 600, 30):
         query = torch.from_numpy(gallery[row])
-        found, exact = index.search(query, 20), TorchIndex(gallery, lambda: units(gallery)).search(query, 20)
-        judged = nearest(query, gallery, found.indices, 20)
-        assert np.array_equal(found.d_cos, judged.d_cos)
-        shares.append(np.isin(found.indices, exact.indices).mean())
+        result, exact = index.search(query, 20), TorchIndex(gallery, lambda: units(gallery)).search(query, 20)
+        judged = nearest(query, gallery, result.indices, 20)
+        assert np.array_equal(result.d_cos, judged.d_cos)
+        shares.append(np.isin(result.indices, exact.indices).mean())
     assert np.mean(shares) > 0.5
     made = (tmp_path / "gallery.faiss").stat().st_mtime_ns
     again = index_of(kind, gallery, tmp_path)
@@ -113,13 +113,13 @@ def test_inverted_lists_miss_some_and_misjudge_none_and_are_kept(kind, gallery, 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.values[0] == IndexKind.FAISS_IVF])
 @pytest.mark.parametrize("size", [100, 590, 600, 1000])
-def test_inverted_lists_give_as_many_as_asked_for(kind, size, gallery, tmp_path):
-    found = index_of(kind, gallery, tmp_path).search(torch.from_numpy(gallery[300]), size)
-    assert len(set(found.indices)) == len(found.indices) == min(size, 600)
-    assert found.indices[0] == 300
+def test_inverted_lists_return_the_requested_number(kind, size, gallery, tmp_path):
+    result = index_of(kind, gallery, tmp_path).search(torch.from_numpy(gallery[300]), size)
+    assert len(set(result.indices)) == len(result.indices) == min(size, 600)
+    assert result.indices[0] == 300
 
 
-def test_what_is_found_is_part_of_what_results_are_known_by(small_places, tmp_path, monkeypatch):
+def test_the_exactness_of_an_index_is_part_of_the_cache_key(small_places, tmp_path, monkeypatch):
     pytest.importorskip("faiss", reason="faiss is not installed (requirements-scale.txt)")
     monkeypatch.setenv("FPC_CACHE", str(tmp_path))
     exact, faiss, lists = (
@@ -129,12 +129,12 @@ def test_what_is_found_is_part_of_what_results_are_known_by(small_places, tmp_pa
     assert lists.key != exact.key
 
 
-def test_a_collection_is_uploaded_once_mended_and_bound_to_its_memory(gallery, tmp_path, monkeypatch):
+def test_a_collection_is_uploaded_once_and_repaired(gallery, tmp_path, monkeypatch):
     qdrant = pytest.importorskip("qdrant_client", reason="qdrant_client is not installed (requirements-scale.txt)")
     monkeypatch.setenv("FPC_QDRANT", str(tmp_path / "qdrant"))
     few = gallery[::12]
     index = index_of(IndexKind.QDRANT, few, tmp_path)
-    index._client.delete("fpc-gallery", [3, 4, 5])  # as an upload that was interrupted
+    index._client.delete("fpc-gallery", [3, 4, 5])  # like an interrupted upload
     index._client.close()
     index = index_of(IndexKind.QDRANT, few, tmp_path)
     assert index._client.count("fpc-gallery").count == len(few)
@@ -147,26 +147,28 @@ def test_a_collection_is_uploaded_once_mended_and_bound_to_its_memory(gallery, t
     assert uploads == [1]
 
 
-def test_what_cannot_be_had_is_told_with_the_remedy(gallery, tmp_path, monkeypatch):
-    with pytest.raises(ShortlistError, match="unknown shortlist 'annoy'; use torch, faiss, faiss-ivf, qdrant"):
+def test_an_unavailable_index_names_the_fix(gallery, tmp_path, monkeypatch):
+    with pytest.raises(ShortlistError, match="unknown shortlist index 'annoy'; use torch, faiss, faiss-ivf, qdrant"):
         index_of("annoy", gallery, tmp_path)
     monkeypatch.setitem(sys.modules, "faiss", None)
     monkeypatch.delitem(sys.modules, "fpc_core.matching.shortlist.faiss_index", raising=False)
-    with pytest.raises(ShortlistError, match=r"by faiss needs faiss: pip install -r requirements-scale\.txt, or use"):
+    with pytest.raises(
+        ShortlistError, match=r"faiss shortlist index needs faiss: run pip install -r requirements-scale\.txt, or use"
+    ):
         index_of("faiss", gallery, tmp_path)
 
 
-def test_qdrant_must_be_told_where_and_a_server_must_answer(gallery, tmp_path, monkeypatch):
+def test_qdrant_needs_a_location_and_a_server_that_answers(gallery, tmp_path, monkeypatch):
     pytest.importorskip("qdrant_client", reason="qdrant_client is not installed (requirements-scale.txt)")
     monkeypatch.delenv("FPC_QDRANT")
-    with pytest.raises(ShortlistError, match="needs FPC_QDRANT: the address of a server"):
+    with pytest.raises(ShortlistError, match="needs FPC_QDRANT: set it to a server address"):
         index_of("qdrant", gallery, tmp_path)
     monkeypatch.setenv("FPC_QDRANT", "http://localhost:1")
     with pytest.raises(ShortlistError, match="Qdrant at http://localhost:1 cannot be used"):
         index_of("qdrant", gallery, tmp_path)
 
 
-def test_nothing_optional_is_loaded_unless_it_is_asked_for():
+def test_optional_libraries_are_loaded_on_demand():
     code = "import sys, fpc_core.workspace; print({'faiss', 'qdrant_client'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

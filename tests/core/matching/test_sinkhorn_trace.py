@@ -1,4 +1,4 @@
-"""Sinkhorn one scaling at a time: by hand, by property, and against the solver and POT's exact plan."""
+"""Sinkhorn one scaling at a time: checked by hand, by property, and against the solver and POT's exact plan."""
 
 from itertools import islice, pairwise
 
@@ -10,14 +10,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fpc_core.config import TransportSettings
-from fpc_core.matching.sinkhorn_trace import Fitted, scalings
+from fpc_core.matching.sinkhorn_trace import FittedSide, scalings
 from fpc_core.matching.transport import plan, solve
 
 
 def after(cost, a, b, epsilon, count, error=0.0):
-    """The state after `count` row scalings, or after the first one that leaves no more than this error."""
+    """The state after `count` row scalings, or after the first one with at most this error."""
     for state in scalings(cost, a, b, epsilon):
-        if state.fitted is Fitted.ROWS and (state.iteration == count or state.error <= error):
+        if state.fitted is FittedSide.ROWS and (state.iteration == count or state.error <= error):
             return state
     raise AssertionError
 
@@ -48,13 +48,13 @@ def test_the_first_steps_can_be_checked_by_hand():
 
 
 @given(problems(zeros=True), st.floats(0.02, 1))
-def test_every_scaling_fits_its_side_and_the_error_of_the_other_never_grows(problem, epsilon):
+def test_every_scaling_fits_its_side_and_errors_never_grow(problem, epsilon):
     cost, a, b = problem
     states = list(islice(scalings(cost, a, b, epsilon), 1, 41))
     for state in states:
-        side, wanted = (1, a) if state.fitted is Fitted.ROWS else (0, b)
+        side, wanted = (1, a) if state.fitted is FittedSide.ROWS else (0, b)
         assert state.plan.sum(axis=side) == pytest.approx(wanted, abs=1e-9)
-    for fitted in (Fitted.ROWS, Fitted.COLUMNS):
+    for fitted in (FittedSide.ROWS, FittedSide.COLUMNS):
         errors = [state.error for state in states if state.fitted is fitted]
         assert all(later <= earlier + 1e-12 for earlier, later in pairwise(errors))
 
@@ -77,13 +77,13 @@ def test_iterates_are_those_of_the_solver(problem, epsilon, count):
     how = TransportSettings(epsilon=epsilon, tolerance=1e-12, max_iterations=count)
     tensors = [torch.from_numpy(each.astype(np.float32)).unsqueeze(0) for each in (cost, a, b)]
     solved = solve(*tensors, how)
-    if solved.iterations[0] == count:  # it stops early where rounding leaves no error
+    if solved.iterations[0] == count:  # It stops early if rounding leaves no error.
         assert solved.marginal_error[0] == pytest.approx(mine.error, abs=1e-5)
         assert plan(tensors[0][0], solved, 0, how) == pytest.approx(mine.plan, abs=1e-5)
 
 
 @settings(max_examples=25)
-@example(1956)  # converges slowly: 3,000 iterations leave it short
+@example(1956)  # It converges slowly: 3,000 iterations are not enough.
 @given(st.integers(0, 2**32 - 1))
 def test_as_epsilon_falls_the_plan_becomes_the_exact_one(seed):
     rng = np.random.default_rng(seed)
@@ -92,14 +92,14 @@ def test_as_epsilon_falls_the_plan_becomes_the_exact_one(seed):
     b /= b.sum()
     exact = float((ot.emd(a, b, cost) * cost).sum())
     ends = [after(cost, a, b, epsilon, 100_000, error=1e-4) for epsilon in (0.3, 0.03, 0.003)]
-    assert all(end.error <= 1e-4 for end in ends)  # short of that a plan may cost less than the exact one
+    assert all(end.error <= 1e-4 for end in ends)  # A plan with larger errors may cost less than the exact one.
     above = [float((end.plan * cost).sum()) - exact for end in ends]
     assert above[0] > above[1] - 1e-4 > above[2] - 2e-4
-    # An entropic plan lies above the exact one by at most epsilon times its entropy, log 20 at most.
+    # An entropic plan costs at most epsilon times its entropy more than the exact one, and that is at most log 20.
     assert -1e-3 < above[2] < 0.003 * np.log(20) + 1e-3
 
 
-def test_at_a_tiny_epsilon_the_plan_is_pots():
+def test_at_a_tiny_epsilon_the_plan_equals_pot_s():
     cost = 0.1 * (np.arange(4)[:, None] - np.arange(4)[None, :]) ** 2.0
     a, b = np.array([0.4, 0.3, 0.2, 0.1]), np.full(4, 0.25)
     last = after(cost, a, b, 0.002, 5000, error=1e-6)
@@ -109,13 +109,13 @@ def test_at_a_tiny_epsilon_the_plan_is_pots():
 @pytest.mark.parametrize(
     ("a", "b", "epsilon", "message"),
     [
-        ([0.5, 0.5], [1.0], 0.1, "must fit"),
+        ([0.5, 0.5], [1.0], 0.1, "must have the shape of the marginals"),
         ([0.5, 0.6], [0.5, 0.5], 0.1, "the marginal a"),
         ([0.5, 0.5], [1.5, -0.5], 0.1, "the marginal b"),
         ([0.5, np.nan], [0.5, 0.5], 0.1, "the marginal a"),
-        ([0.5, 0.5], [0.5, 0.5], 0.0, "epsilon be positive"),
+        ([0.5, 0.5], [0.5, 0.5], 0.0, "epsilon must be positive, got 0.0"),
     ],
 )
-def test_what_is_no_transport_problem_is_refused(a, b, epsilon, message):
+def test_an_invalid_transport_problem_is_refused(a, b, epsilon, message):
     with pytest.raises(ValueError, match=message):
         next(scalings(np.zeros((2, 2)), np.array(a), np.array(b), epsilon))

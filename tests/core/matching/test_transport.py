@@ -38,7 +38,7 @@ def normalised(weights: torch.Tensor) -> np.ndarray:
 @pytest.mark.parametrize("epsilon", [0.05, 0.02, 0.1])
 def test_sinkhorn_agrees_with_pot(epsilon):
     cost, a, b = problem(0)
-    found = solve(cost, a, b, TransportSettings(epsilon=epsilon, tolerance=1e-6, max_iterations=20_000))
+    result = solve(cost, a, b, TransportSettings(epsilon=epsilon, tolerance=1e-6, max_iterations=20_000))
     for row in range(len(cost)):
         expected = ot.sinkhorn(
             normalised(a[row]),
@@ -48,8 +48,8 @@ def test_sinkhorn_agrees_with_pot(epsilon):
             stopThr=1e-12,
             numItermax=100_000,
         )
-        assert found.distance[row] == pytest.approx((expected * cost[row].numpy()).sum(), abs=1e-4)
-        np.testing.assert_allclose(plan(cost[row], found, row, TIGHT_AT[epsilon]), expected, atol=1e-4)
+        assert result.distance[row] == pytest.approx((expected * cost[row].numpy()).sum(), abs=1e-4)
+        np.testing.assert_allclose(plan(cost[row], result, row, TIGHT_AT[epsilon]), expected, atol=1e-4)
 
 
 TIGHT_AT = {epsilon: TransportSettings(epsilon=epsilon) for epsilon in (0.05, 0.02, 0.1)}
@@ -58,26 +58,26 @@ TIGHT_AT = {epsilon: TransportSettings(epsilon=epsilon) for epsilon in (0.05, 0.
 @pytest.mark.parametrize("zeros", [False, True])
 def test_the_exact_solver_agrees_with_emd2(zeros):
     cost, a, b = problem(1, zeros=zeros)
-    found = solve(cost, a, b, EXACT)
+    result = solve(cost, a, b, EXACT)
     for row in range(len(cost)):
         expected = ot.emd2(normalised(a[row]), normalised(b[row]), cost[row].double().numpy())
-        assert found.distance[row] == pytest.approx(expected, abs=1e-6)
-        flow = plan(cost[row], found, row, EXACT)
+        assert result.distance[row] == pytest.approx(expected, abs=1e-6)
+        flow = plan(cost[row], result, row, EXACT)
         np.testing.assert_allclose(flow.sum(1), a[row], atol=1e-6)
         np.testing.assert_allclose(flow.sum(0), b[row], atol=1e-6)
 
 
 @pytest.mark.parametrize("tolerance", [1e-2, 1e-3, 1e-5])
-def test_a_plan_keeps_its_promise_on_both_marginals(tolerance):
+def test_a_plan_has_both_marginals(tolerance):
     cost, a, b = problem(2, zeros=True)
     wanted = TransportSettings(tolerance=tolerance, max_iterations=20_000)
-    found = solve(cost, a, b, wanted)
-    assert (found.marginal_error <= tolerance).all()
+    result = solve(cost, a, b, wanted)
+    assert (result.marginal_error <= tolerance).all()
     for row in range(len(cost)):
-        flow = plan(cost[row], found, row, wanted)
+        flow = plan(cost[row], result, row, wanted)
         assert np.abs(flow.sum(1) - a[row].numpy()).sum() < 1e-5
-        assert np.abs(flow.sum(0) - b[row].numpy()).sum() == pytest.approx(found.marginal_error[row], abs=1e-5)
-        assert (flow * cost[row].numpy()).sum() == pytest.approx(found.distance[row], abs=1e-5)
+        assert np.abs(flow.sum(0) - b[row].numpy()).sum() == pytest.approx(result.marginal_error[row], abs=1e-5)
+        assert (flow * cost[row].numpy()).sum() == pytest.approx(result.distance[row], abs=1e-5)
         assert flow.min() >= 0
         assert (flow[a[row].numpy() == 0] == 0).all()
         assert (flow[:, b[row].numpy() == 0] == 0).all()
@@ -92,20 +92,20 @@ def test_every_candidate_stops_by_itself():
     assert alone.distance[0] == together.distance[2]
 
 
-def test_iterations_that_run_out_are_reported_not_hidden():
+def test_reaching_the_iteration_limit_is_reported():
     cost, a, b = problem(4)
-    found = solve(cost, a, b, TransportSettings(epsilon=0.01, tolerance=1e-6, max_iterations=3))
-    assert (found.iterations == 3).all()
-    assert (found.marginal_error > 1e-6).all()
+    result = solve(cost, a, b, TransportSettings(epsilon=0.01, tolerance=1e-6, max_iterations=3))
+    assert (result.iterations == 3).all()
+    assert (result.marginal_error > 1e-6).all()
 
 
 @pytest.mark.parametrize("epsilon", [0.005, 0.002, 0.001])
-def test_small_epsilon_stays_finite_and_nears_the_exact_distance(epsilon):
+def test_small_epsilon_stays_finite_and_close_to_exact(epsilon):
     cost, a, b = problem(5, zeros=True)
-    found = solve(cost, a, b, TransportSettings(epsilon=epsilon, tolerance=1e-3, max_iterations=50_000))
+    result = solve(cost, a, b, TransportSettings(epsilon=epsilon, tolerance=1e-3, max_iterations=50_000))
     exact = solve(cost, a, b, EXACT)
-    assert np.isfinite(found.marginal_error).all()
-    np.testing.assert_allclose(found.distance, exact.distance, atol=5 * epsilon + 2e-3)
+    assert np.isfinite(result.marginal_error).all()
+    np.testing.assert_allclose(result.distance, exact.distance, atol=5 * epsilon + 2e-3)
 
 
 @pytest.mark.parametrize("epsilon", [0.05, 0.005])
@@ -144,12 +144,12 @@ def test_degenerate_problems_still_balance(rows, columns, seed, kind, epsilon):
         a[:], b[:] = 0, 0
         a[:, -1], b[:, 0] = 1, 1
     a, b = a / a.sum(1, keepdim=True), b / b.sum(1, keepdim=True)
-    found = solve(cost, a, b, TransportSettings(epsilon=epsilon, max_iterations=20_000))
+    result = solve(cost, a, b, TransportSettings(epsilon=epsilon, max_iterations=20_000))
     exact = solve(cost, a, b, EXACT)
-    assert (found.marginal_error <= 1e-3).all()
-    # Entropy may only raise the cost; the marginals' slack of 1e-3 moves it by at most that times the largest cost.
-    assert (found.distance >= exact.distance - 2.1e-3).all()
-    assert (found.distance <= exact.distance + epsilon * np.log(rows * columns + 1) + 2.1e-3).all()
+    assert (result.marginal_error <= 1e-3).all()
+    # Entropy can only raise the cost; the tolerance of 1e-3 changes it by at most 1e-3 times the largest cost.
+    assert (result.distance >= exact.distance - 2.1e-3).all()
+    assert (result.distance <= exact.distance + epsilon * np.log(rows * columns + 1) + 2.1e-3).all()
 
 
 def test_ground_cost_is_one_minus_the_cosine():
@@ -177,7 +177,7 @@ def test_marginals_follow_their_definition(variant):
         torch.testing.assert_close(b[s], raw_b / raw_b.sum() if raw_b.sum() > 0 else torch.full((5,), 1 / 5))
 
 
-def test_a_side_without_any_agreement_weighs_all_patches_alike():
+def test_a_side_without_agreement_has_equal_weights():
     patches = torch.tensor([[1.0, 0.0], [2.0, 0.0]])
     a, b = marginals(torch.tensor([-1.0, 0.0]), patches, torch.tensor([[-1.0, 0.0]]), patches[None], Variant.RELEASED)
     assert a.tolist() == [[0.5, 0.5]]
@@ -188,34 +188,34 @@ def test_a_side_without_any_agreement_weighs_all_patches_alike():
 def test_bad_input_is_named(solver):
     cost, a, b = problem(7)
     wanted = TransportSettings(solver=solver)
-    with pytest.raises(ValueError, match=r"cost \(S, M, N\)"):
+    with pytest.raises(ValueError, match=r"cost must be \(S, M, N\)"):
         solve(cost, b, a, wanted)
-    with pytest.raises(ValueError, match="ground cost holds values that are not finite"):
+    with pytest.raises(ValueError, match="ground cost contains NaN or Inf"):
         solve(cost * float("nan"), a, b, wanted)
     with pytest.raises(ValueError, match="gallery marginal must be non-negative and sum to 1"):
         solve(cost, a, 2 * b, wanted)
 
 
-def test_the_released_loop_refuses_what_it_cannot_represent():
+def test_the_released_loop_refuses_overflow():
     cost, a, b = problem(8)
     with pytest.raises(ValueError, match="released solver overflows"):
         solve(cost + 0.5, a, b, TransportSettings(solver=Solver.RELEASED, epsilon=0.005))
 
 
-def test_a_programme_that_does_not_finish_is_no_distance(monkeypatch):
+def test_an_unfinished_exact_solution_is_an_error(monkeypatch):
     monkeypatch.setattr(transport, "MAX_PIVOTS", 3)
-    with pytest.warns(UserWarning, match="numItermax"), pytest.raises(ValueError, match="take solver=sinkhorn"):
+    with pytest.warns(UserWarning, match="numItermax"), pytest.raises(ValueError, match="use solver=sinkhorn"):
         solve(*problem(3), EXACT)
 
 
-def test_two_visitors_of_the_exact_solver_leave_the_filters_of_warnings_alone(monkeypatch):
+def test_parallel_exact_solves_keep_the_warning_filters(monkeypatch):
     both, before, real = threading.Barrier(2), list(warnings.filters), ot.emd
 
     def together(*arguments, **options):
         both.wait(10)
-        found = real(*arguments, **options)
+        result = real(*arguments, **options)
         both.wait(10)
-        return found
+        return result
 
     monkeypatch.setattr(ot, "emd", together)
     with ThreadPoolExecutor(2) as pool:
@@ -223,8 +223,8 @@ def test_two_visitors_of_the_exact_solver_leave_the_filters_of_warnings_alone(mo
     assert warnings.filters == before
 
 
-def test_two_visitors_may_solve_at_once_with_any_threads_of_numba():
-    """numba's plain threads end the process on a second call; that is what Windows and macOS often have."""
+def test_two_threads_can_solve_with_any_numba_threading_layer():
+    """numba's own threads end the process on a concurrent call; Windows and macOS often use them."""
     program = """
 import threading, torch
 from fpc_core.config import TransportSettings

@@ -68,7 +68,7 @@ def test_the_absorbed_cls_row_equals_the_whole_block(model, count):
 
 
 def test_a_key_bias_changes_nothing():
-    """Softmax ignores what is added to every logit, so the absorbed form may leave the key bias out."""
+    """Softmax ignores what is added to every logit, so the absorbed form can omit the key bias."""
     block = transformer_block(CONFIG).eval()
     tokens = torch.randn(2, 50, CONFIG.width)
     with torch.no_grad():
@@ -104,42 +104,42 @@ def test_a_head_without_blocks_is_the_norm_alone():
 
 @pytest.mark.parametrize("variant", Variant)
 def test_consolidation_equals_the_whole_block_and_its_bnneck(model, scene, variant):
-    found = model.consolidate(**scene, neighbor_rows=np.array([4, 9, 2]), variant=variant)
+    result = model.consolidate(**scene, neighbor_rows=np.array([4, 9, 2]), variant=variant)
     inputs = {name: value for name, value in scene.items() if name != "query_positions"}
     whole = model.rec_bottleneck(model.decoder(decoder_input(**inputs, variant=variant).unsqueeze(0)))[0]
-    np.testing.assert_allclose(found.feature, whole.numpy(), atol=1e-5, rtol=1e-4)
-    assert found.neighbors.tolist() == [4, 9, 2]
+    np.testing.assert_allclose(result.feature, whole.numpy(), atol=1e-5, rtol=1e-4)
+    assert result.neighbors.tolist() == [4, 9, 2]
 
 
 @pytest.mark.parametrize("variant", Variant)
 def test_the_shares_of_equation_13_sum_to_one(model, scene, variant):
-    found = model.consolidate(**scene, neighbor_rows=np.arange(K), variant=variant)
-    assert found.cls_share + found.query_share + found.neighbor_shares.sum() == pytest.approx(1.0, abs=1e-5)
-    np.testing.assert_allclose(found.neighbor_grids.sum(axis=(1, 2)), found.neighbor_shares, rtol=1e-5)
-    assert np.nansum(found.query_grid) == pytest.approx(found.query_share, abs=1e-6)
-    assert (found.query_share > 0) == (variant is Variant.PAPER)
+    result = model.consolidate(**scene, neighbor_rows=np.arange(K), variant=variant)
+    assert result.cls_share + result.query_share + result.neighbor_shares.sum() == pytest.approx(1.0, abs=1e-5)
+    np.testing.assert_allclose(result.neighbor_grids.sum(axis=(1, 2)), result.neighbor_shares, rtol=1e-5)
+    assert np.nansum(result.query_grid) == pytest.approx(result.query_share, abs=1e-6)
+    assert (result.query_share > 0) == (variant is Variant.PAPER)
 
 
 def test_attention_is_scattered_to_the_patches_it_belongs_to(model, scene):
-    found = model.consolidate(**scene, neighbor_rows=np.arange(K), variant=Variant.PAPER)
+    result = model.consolidate(**scene, neighbor_rows=np.arange(K), variant=Variant.PAPER)
     inputs = {name: value for name, value in scene.items() if name != "query_positions"}
     tokens = decoder_input(**inputs, variant=Variant.PAPER)
     row = full_attention(model.decoder.block, tokens).mean(dim=0)[0].numpy()
-    assert found.query_grid.shape == (ROWS, COLUMNS)
-    assert np.isnan(found.query_grid).sum() == PATCHES - M
-    for place, position in enumerate(scene["query_positions"].tolist()):
-        assert found.query_grid[position // COLUMNS, position % COLUMNS] == pytest.approx(row[1 + place], rel=1e-4)
+    assert result.query_grid.shape == (ROWS, COLUMNS)
+    assert np.isnan(result.query_grid).sum() == PATCHES - M
+    for index, position in enumerate(scene["query_positions"].tolist()):
+        assert result.query_grid[position // COLUMNS, position % COLUMNS] == pytest.approx(row[1 + index], rel=1e-4)
     second_neighbor = row[1 + M + PATCHES : 1 + M + 2 * PATCHES].reshape(ROWS, COLUMNS)
-    np.testing.assert_allclose(found.neighbor_grids[1], second_neighbor, rtol=1e-4)
+    np.testing.assert_allclose(result.neighbor_grids[1], second_neighbor, rtol=1e-4)
 
 
-def test_the_released_variant_leaves_the_query_out(model, scene):
-    found = model.consolidate(**scene, neighbor_rows=np.arange(K), variant=Variant.RELEASED)
+def test_the_released_variant_excludes_the_query(model, scene):
+    result = model.consolidate(**scene, neighbor_rows=np.arange(K), variant=Variant.RELEASED)
     other = {**scene, "query_cls": -scene["query_cls"], "query_patches": scene["query_patches"][:5] * 2}
     other["query_positions"] = scene["query_positions"][:5]
-    assert np.isnan(found.query_grid).all()
+    assert np.isnan(result.query_grid).all()
     again = model.consolidate(**other, neighbor_rows=np.arange(K), variant=Variant.RELEASED)
-    np.testing.assert_array_equal(again.feature, found.feature)
+    np.testing.assert_array_equal(again.feature, result.feature)
 
 
 def test_the_order_of_the_neighbours_does_not_matter(model, scene):
@@ -151,7 +151,7 @@ def test_the_order_of_the_neighbours_does_not_matter(model, scene):
     np.testing.assert_allclose(two.neighbor_shares, one.neighbor_shares[order], atol=1e-6)
 
 
-def test_rows_that_share_tokens_equal_rows_by_themselves(model):
+def test_rows_that_share_tokens_equal_separate_rows(model):
     generator = torch.Generator().manual_seed(8)
     cls, tokens = torch.randn(3, CONFIG.width, generator=generator), torch.randn(40, CONFIG.width, generator=generator)
     member = torch.rand(3, 40, generator=generator) < 0.4
@@ -167,16 +167,16 @@ def test_rows_without_one_token_equal_the_row_of_the_others(model, strength):
     block = deepcopy(model.decoder.block).double()
     block.attn.qkv.weight[: CONFIG.width] *= strength
     tokens = torch.randn(30, CONFIG.width, generator=torch.Generator().manual_seed(5)).double()
-    found = cls_rows_without(block, tokens, at_once=8)
+    result = cls_rows_without(block, tokens, at_once=8)
     largest = cls_row(block, tokens.unsqueeze(0))[1][0, :, 1:].max()
     assert (largest > 1 - 1e-6) == (strength > 1)
-    for place in range(1, 30):
-        others = torch.cat((tokens[:place], tokens[place + 1 :]))
-        torch.testing.assert_close(found[place - 1], cls_row(block, others.unsqueeze(0))[0][0])
+    for index in range(1, 30):
+        others = torch.cat((tokens[:index], tokens[index + 1 :]))
+        torch.testing.assert_close(result[index - 1], cls_row(block, others.unsqueeze(0))[0][0])
 
 
 @pytest.mark.parametrize("variant", Variant)
-def test_sets_of_neighbours_consolidated_at_once_equal_one_by_one(model, scene, variant):
+def test_batched_sets_of_neighbours_equal_single_ones(model, scene, variant):
     member = torch.tensor([[True, False, False], [True, False, True], [True, True, True]])
     query = (scene["query_cls"], scene["query_patches"])
     together = model.consolidate_sets(*query, scene["neighbor_cls"], scene["neighbor_patches"], member, variant)
@@ -209,9 +209,9 @@ def test_decoder_input_is_the_mean_cls_then_the_patches(scene):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"neighbor_patches": torch.zeros(K, 7, 48)}, "neighbours hold 7 patches, the model's grid is 16 x 8"),
+        ({"neighbor_patches": torch.zeros(K, 7, 48)}, "neighbours must have 16 x 8 patches, the model's grid, got 7"),
         ({"neighbor_cls": torch.zeros(K + 1, 48)}, "the same K >= 1 neighbours"),
-        ({"query_positions": torch.zeros(2, dtype=torch.long)}, "20 query patches need as many positions, not 2"),
+        ({"query_positions": torch.zeros(2, dtype=torch.long)}, "20 query patches need as many positions, got 2"),
     ],
 )
 def test_tokens_that_do_not_fit_are_refused(model, scene, change, message):

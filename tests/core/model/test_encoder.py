@@ -1,4 +1,4 @@
-"""The sparse encoder against the plain Vision Transformer of timm, and what dropping must and must not change."""
+"""The sparse encoder against timm's plain Vision Transformer, and what dropping may and may not change."""
 
 from dataclasses import replace
 from itertools import pairwise
@@ -42,7 +42,7 @@ def lively(encoder: SparseEncoder) -> SparseEncoder:
 
 
 def plain_vit(encoder: SparseEncoder) -> VisionTransformer:
-    """timm's own model with the encoder's weights, its norm left out."""
+    """timm's own model with the encoder's weights, without its norm."""
     config = encoder.config
     vit = VisionTransformer(
         img_size=config.image_size,
@@ -88,13 +88,13 @@ def test_the_cls_row_and_fused_attention_equal_the_full_attention_matrix(encoder
 
 
 @pytest.mark.parametrize(("keep_rate", "counts"), [(0.7, (90, 63, 45)), (0.5, (64, 32, 16)), (0.001, (1, 1, 1))])
-def test_every_dropping_block_keeps_the_ceiling_of_what_entered(encoder, images, keep_rate, counts):
+def test_every_dropping_block_keeps_the_rounded_up_share(encoder, images, keep_rate, counts):
     encoding = encoder(images, None, replace(PRUNE, keep_rate=keep_rate))
     assert tuple(stage.kept.shape[1] for stage in encoding.stages) == counts
     assert encoding.tokens.shape == (3, 1 + counts[-1], CONFIG.width)
 
 
-def test_kept_positions_are_distinct_and_nested_and_enter_the_next_block(encoder, images):
+def test_kept_positions_are_distinct_and_enter_the_next_block(encoder, images):
     stages = encoder(images, None, PRUNE).stages
     assert [stage.block for stage in stages] == [2, 4, 6]
     for stage in stages:
@@ -114,7 +114,7 @@ def test_the_paper_keeps_the_most_attended_patches_in_descending_order(encoder, 
             assert kept == sorted(score.values(), reverse=True)[:count]
 
 
-def test_salient_and_non_salient_give_up_opposite_ends(encoder, images):
+def test_salient_and_non_salient_drop_opposite_patches(encoder, images):
     half = replace(PRUNE, keep_rate=0.5, blocks=(3,))
     paper = encoder(images, None, half).stages[0].kept
     opposite = encoder(images, None, replace(half, strategy=DropStrategy.SALIENT)).stages[0].kept
@@ -122,7 +122,7 @@ def test_salient_and_non_salient_give_up_opposite_ends(encoder, images):
     assert torch.equal(together, torch.arange(CONFIG.patches).expand(3, -1))
 
 
-def test_the_random_strategy_follows_its_seed_alone(encoder, images):
+def test_the_random_strategy_depends_on_its_seed_only(encoder, images):
     def kept(seed: int, rows: slice = slice(None)) -> torch.Tensor:
         return encoder(images[rows], None, replace(PRUNE, strategy=DropStrategy.RANDOM, seed=seed)).positions
 
@@ -143,7 +143,7 @@ def test_a_reused_state_gives_bit_equal_results(encoder, images, strategy):
     assert torch.equal(state.tokens, before)
 
 
-def test_a_batch_gives_what_its_images_give_alone(encoder, images):
+def test_a_batch_equals_its_images_one_by_one(encoder, images):
     cameras = torch.tensor([2, 0, 1])
     batch = encoder(images, cameras, PRUNE)
     for i in range(3):
@@ -182,8 +182,8 @@ def test_patches_overlap_at_any_stride(images, stride, grid):
     torch.testing.assert_close(first, alone, atol=1e-4, rtol=1e-4)
 
 
-def test_dropped_patches_have_no_say_afterwards(encoder, images):
-    """After the last drop only the survivors count: changing a dropped token of the state changes nothing."""
+def test_dropped_patches_have_no_later_effect(encoder, images):
+    """Changing a dropped token of the state changes nothing after the last drop."""
     prune = replace(PRUNE, blocks=(6,))
     state = encoder.prefix(images, None, block=6)
     plain = encoder.finish(state, prune)
@@ -193,45 +193,45 @@ def test_dropped_patches_have_no_say_afterwards(encoder, images):
     assert torch.equal(encoder.finish(state, prune).tokens, plain.tokens)
 
 
-def test_what_enters_a_block_leads_through_the_rest_to_the_same_tokens(encoder, images):
+def test_stopping_before_a_block_gives_its_input_tokens(encoder, images):
     prune = PruneSettings(keep_rate=0.7, blocks=(2, 4))
     state = encoder.prefix(images, None, 2)
     whole, entering = encoder.finish(state, prune), encoder.finish(state, prune, until=6)
     assert torch.equal(entering.positions, whole.positions)
     torch.testing.assert_close(encoder.blocks[6](entering.tokens), whole.tokens)
     for until in (4, 8):
-        with pytest.raises(ValueError, match=r"until must lie in 5\.\.7"):
+        with pytest.raises(ValueError, match=r"until must be in 5\.\.7"):
             encoder.finish(state, prune, until=until)
 
 
 def test_wrong_input_is_named(encoder, images):
-    with pytest.raises(ValueError, match=r"images must be \(B, 3, 256, 128\), not \(3, 3, 128, 128\)"):
+    with pytest.raises(ValueError, match=r"images must be \(B, 3, 256, 128\), got \(3, 3, 128, 128\)"):
         encoder(images[:, :, :128], None, PRUNE)
-    with pytest.raises(ValueError, match=r"cameras must lie in 0..2, not 0..3"):
+    with pytest.raises(ValueError, match=r"cameras must be in 0..2, got 0..3"):
         encoder(images, torch.tensor([0, 3, 1]), PRUNE)
-    with pytest.raises(ValueError, match=r"3 images need cameras of shape \(3,\)"):
+    with pytest.raises(ValueError, match=r"cameras must have shape \(3,\) for 3 images"):
         encoder(images, torch.tensor([0]), PRUNE)
     with pytest.raises(ValueError, match="dropping block 7 does not exist"):
         encoder(images, None, replace(PRUNE, blocks=(2, 7)))
-    with pytest.raises(ValueError, match="make the state with prefix"):
+    with pytest.raises(ValueError, match="compute it with prefix"):
         encoder.finish(encoder.prefix(images, None, block=3), PRUNE)
 
 
-def test_followed_blocks_see_the_attention_and_the_drops_of_the_usual_path(encoder, images):
+def test_followed_blocks_have_the_attention_and_drops_of_a_search(encoder, images):
     cameras = torch.tensor([0, 1, 2])
     stages = follow(encoder.blocks, encoder.embed(images, cameras), PRUNE)
     assert [stage.block for stage in stages] == list(range(7))
-    for usual in encoder(images, cameras, PRUNE).stages:
-        followed = stages[usual.block]
-        assert torch.equal(followed.entered, usual.entered)
-        assert torch.equal(followed.kept, usual.kept)
-        assert torch.allclose(followed.attention, usual.attention, atol=1e-6)
+    for expected in encoder(images, cameras, PRUNE).stages:
+        followed = stages[expected.block]
+        assert torch.equal(followed.entered, expected.entered)
+        assert torch.equal(followed.kept, expected.kept)
+        assert torch.allclose(followed.attention, expected.attention, atol=1e-6)
     for before, after in pairwise(stages):
         assert torch.equal(before.kept, after.entered)
     assert [stage.kept.shape[1] for stage in stages] == [128, 128, 90, 90, 63, 63, 45]
 
 
-def test_a_followed_block_without_a_drop_has_the_attention_of_its_own_softmax(encoder, images):
+def test_a_followed_block_without_a_drop_has_its_own_attention(encoder, images):
     tokens = encoder.embed(images, None)
     stage = follow(encoder.blocks, tokens, PRUNE)[1]
     tokens = encoder.blocks[0](tokens)

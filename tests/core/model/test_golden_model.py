@@ -42,9 +42,11 @@ def test_kept_patches_are_those_of_the_released_code(golden, model, keep_rate):
         theirs = np.take_along_axis(entered, expected[f"query_kept_{keep_rate}_stage{i}"], axis=1)
         ours = stage.kept.numpy()
         np.testing.assert_array_equal(np.sort(ours, axis=1), np.sort(theirs, axis=1))
-        for image, place in np.argwhere(ours != theirs):  # the same patches; in another order only where they tie
+        for image, index in np.argwhere(
+            ours != theirs
+        ):  # The patches are the same; their order may differ for ties only.
             scores = dict(zip(stage.entered[image].tolist(), stage.attention[image].tolist(), strict=True))
-            assert abs(scores[ours[image, place]] - scores[theirs[image, place]]) < TIE
+            assert abs(scores[ours[image, index]] - scores[theirs[image, index]]) < TIE
         entered = theirs
 
 
@@ -81,7 +83,7 @@ def test_consolidated_features_are_those_of_the_released_code(golden, model, gal
     queries = encode(model, golden.query_images, expected["query_camids"], 0.8)
     with torch.inference_mode():
         for query, rows in enumerate(expected["neighbors"]):
-            found = model.consolidate(
+            result = model.consolidate(
                 queries.cls[query],
                 queries.patches[query],
                 queries.positions[query],
@@ -90,4 +92,4 @@ def test_consolidated_features_are_those_of_the_released_code(golden, model, gal
                 rows,
                 Variant.RELEASED,
             )
-            np.testing.assert_allclose(found.feature, expected["query_feature"][query], atol=1e-4, rtol=0)
+            np.testing.assert_allclose(result.feature, expected["query_feature"][query], atol=1e-4, rtol=0)

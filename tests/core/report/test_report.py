@@ -98,7 +98,7 @@ def test_the_nearest_hit_is_told_by_its_parts_and_one_sentence(workspace, two):
         if (person := workspace.retriever.memory.records[row]).identity != record.identity
         or person.camera != record.camera
     ]
-    place = trace.match.shortlist.place(rows[0])
+    place = trace.match.shortlist.position(rows[0])
     d_cos, d_emd = trace.match.shortlist.d_cos[place], trace.match.transport.distance[place]
     assert f"D {0.6 * d_cos + 0.4 * d_emd:.4f}: cosine {d_cos:.4f}, transport {d_emd:.4f}" in shown
     assert re.search(r"By D, #1 (beats|and) .*#\d", shown)
@@ -261,7 +261,7 @@ def test_the_command_writes_one_file_and_says_what_it_left_out(where, folder, tm
         (["gone"], "there is no folder gone"),
         (["--queries", "0"], "1 to 500 queries, not 0"),
         (["--queries", "501"], "make several reports"),
-        (["--keep-rate", "0"], "keep rate must lie in"),
+        (["--keep-rate", "0"], "keep rate must be in"),
     ],
 )
 def test_what_cannot_be_reported_is_one_line(where, options, message, tmp_path, capsys):
@@ -274,7 +274,7 @@ def test_what_cannot_be_reported_is_one_line(where, options, message, tmp_path, 
 
 def test_a_folder_in_place_of_the_file_to_write_is_named_before_anything_is_computed(where, tmp_path, capsys):
     assert main(["explain", "--out", str(tmp_path), *where]) == 2
-    assert "is a folder; name the file to write" in capsys.readouterr().err
+    assert "use a file name such as" in capsys.readouterr().err
 
 
 def test_an_empty_folder_is_named(where, tmp_path, capsys):

@@ -60,7 +60,7 @@ def dataset(tmp_path_factory):
 
 @pytest.fixture(autouse=True, scope="module")
 def one_thread():
-    """Threads gain nothing on a model of width 32, and wait for each other where cores are shared."""
+    """Threads do not speed up a model of width 32, and wait for each other on shared cores."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -90,7 +90,7 @@ def test_guidance_is_the_cross_entropy_of_attention_and_person():
     entered = torch.tensor([[2, 0], [1, 0]])
     stage = DropStage(3, entered, torch.tensor([[0.2, 0.6], [0.1, 0.1]]), entered[:, :1])
     person = torch.tensor([[0.5, 0.0, 0.5], [0.0, 0.0, 1.0]])
-    # First image: half and half against 1/4 and 3/4. Second: patch 2 fell before, so nothing of the person is left.
+    # First image: half and half against 1/4 and 3/4. Second: patch 2 was dropped, so nothing of the person is left.
     assert guidance([stage], person) == pytest.approx(-(math.log(1 / 4) + math.log(3 / 4)) / 2 / 2)
     assert guidance([stage, stage], person) == pytest.approx(float(guidance([stage], person)))
 
@@ -101,7 +101,7 @@ def test_gradients_of_both_stages_are_those_of_finite_differences(dataset, stage
     torch.manual_seed(0)
     images = load_training_images(dataset, CONFIG)
     model = FPC(training_config(dataset, CONFIG)).double().train()
-    for parameter in model.parameters():  # away from the start, where the decoder's classifier is nearly constant
+    for parameter in model.parameters():  # Leave the start, where the decoder's classifier is nearly constant.
         parameter.data += 0.05 * torch.randn_like(parameter)
     memory = None
     if stage != "holistic":
@@ -133,7 +133,7 @@ def test_gradients_of_both_stages_are_those_of_finite_differences(dataset, stage
     assert float(change) / (2 * step) == pytest.approx(slope, rel=1e-5)
 
 
-def test_a_batch_holds_p_identities_of_k_images():
+def test_a_batch_has_p_identities_of_k_images():
     labels = torch.tensor([0] * 5 + [1] * 3 + [2] * 4 + [3])
     generator = torch.Generator().manual_seed(0)
     rows = sample_identities(labels, 4, 4, generator)
@@ -142,13 +142,13 @@ def test_a_batch_holds_p_identities_of_k_images():
     assert set(rows[labels[rows] == 3].tolist()) == {12}
 
 
-def test_neighbours_are_never_the_image_nor_its_same_camera_copies():
+def test_neighbours_exclude_the_image_and_its_camera():
     labels, cameras = torch.tensor([0, 0, 0, 1, 1, 2]), torch.tensor([0, 0, 1, 0, 1, 1])
     cls = torch.ones(6, 4)
-    found = choose_neighbors(cls, labels, cameras, [0, 4], 4, cls[:2])
-    assert set(found[0].tolist()) == {2, 3, 4, 5}
-    assert 4 not in found[1].tolist()
-    with pytest.raises(ValueError, match="lower K = 5"):
+    result = choose_neighbors(cls, labels, cameras, [0, 4], 4, cls[:2])
+    assert set(result[0].tolist()) == {2, 3, 4, 5}
+    assert 4 not in result[1].tolist()
+    with pytest.raises(ValueError, match="fewer than K = 5; lower K"):
         choose_neighbors(cls, labels, cameras, [0], 5, cls[:1])
 
 
@@ -173,8 +173,8 @@ def test_images_in_training_are_normalised_as_those_of_a_search(dataset):
     torch.testing.assert_close(exposure, exposure[:1].expand(3))
 
 
-def test_masks_are_moved_and_erased_as_their_images_are():
-    """A white person on black: what shines in the picture is what the mask calls seen, save where noise is."""
+def test_masks_are_augmented_like_their_images():
+    """A white person on black: bright pixels are those that the mask marks as visible, except for noise."""
     masks = (torch.rand(6, 1, 64, 32, generator=torch.Generator().manual_seed(0)) > 0.5).byte()
     pixels, seeds = 255 * masks.expand(-1, 3, -1, -1), torch.arange(6)
     assert torch.equal(augment(pixels, CONFIG, 0.0, seeds)[:, :1] > 0, augment_masks(masks, 0.0, seeds) == 1)
@@ -188,7 +188,7 @@ def test_masks_are_moved_and_erased_as_their_images_are():
 
 
 def test_guide_needs_true_masks(dataset):
-    with pytest.raises(DatasetError, match=r"no true mask of bounding_box_train.*without guide"):
+    with pytest.raises(DatasetError, match=r"no true mask of bounding_box_train.*without --guide"):
         load_person_masks(dataset, CONFIG)
 
 
@@ -198,11 +198,11 @@ def test_both_stages_overfit_a_tiny_set(dataset, tmp_path):
         QUICK, holistic_steps=120, fpc_steps=80, identities=4, images=4, learning_rate=3e-3, erase=0.0, drop_path=0.0
     )
 
-    def report(told):
-        losses.setdefault(told.stage, []).append(told.loss)
+    def report(reports):
+        losses.setdefault(reports.stage, []).append(reports.loss)
 
     model = train(dataset, CONFIG, settings, tmp_path, report=report)
-    by_chance = math.log(4) + math.log(2)  # four identities guessed at, positives as far away as negatives
+    by_chance = math.log(4) + math.log(2)  # four identities guessed, positives as far away as negatives
     assert losses["holistic"][-1] < 0.2 * by_chance
     assert losses["fpc"][-1] < 0.2 * 2 * by_chance
     images = load_training_images(dataset, CONFIG)
@@ -210,19 +210,19 @@ def test_both_stages_overfit_a_tiny_set(dataset, tmp_path):
     model.eval()
     with torch.inference_mode():
         pruned = model.encode(normalise(images.pixels, CONFIG), images.cameras, PruneSettings(0.8, blocks=(1,)))
-        found = model.classifier(model.global_feature(pruned.tokens)).argmax(dim=1)
+        result = model.classifier(model.global_feature(pruned.tokens)).argmax(dim=1)
         near = choose_neighbors(memory.cls, images.labels, images.cameras, torch.arange(16), 3, pruned.cls)
         seen = decoder_input(
             pruned.cls, pruned.patches, memory.cls[near], memory.tokens[near].float(), Variant.RELEASED
         )
         consolidated = model.rec_classifier(model.rec_bottleneck(model.decoder(seen))).argmax(dim=1)
-    assert torch.equal(found, images.labels)
+    assert torch.equal(result, images.labels)
     assert torch.equal(consolidated, images.labels)
 
 
-def test_the_log_has_every_tenth_step_with_its_stage_rate_and_time(dataset, tmp_path):
-    told = []
-    train(dataset, CONFIG, replace(QUICK, holistic_steps=20, fpc_steps=15), tmp_path, report=told.append)
+def test_the_log_has_every_tenth_step(dataset, tmp_path):
+    reports = []
+    train(dataset, CONFIG, replace(QUICK, holistic_steps=20, fpc_steps=15), tmp_path, report=reports.append)
     lines = [line.split(",") for line in (tmp_path / LOG).read_text().splitlines()]
     assert lines[0] == ["step", "stage", "loss", "learning_rate", "seconds"]
     assert [(line[0], line[1]) for line in lines[1:]] == [
@@ -231,19 +231,19 @@ def test_the_log_has_every_tenth_step_with_its_stage_rate_and_time(dataset, tmp_
         ("30", "fpc"),
         ("35", "fpc"),
     ]
-    assert [float(line[2]) for line in lines[1:]] == pytest.approx([each.loss for each in told], abs=1e-4)
-    assert told[-1].eta == 0
-    assert 0 < told[0].eta < 60
+    assert [float(line[2]) for line in lines[1:]] == pytest.approx([each.loss for each in reports], abs=1e-4)
+    assert reports[-1].eta == 0
+    assert 0 < reports[0].eta < 60
 
 
-def test_the_rate_warms_up_and_falls_along_a_cosine():
+def test_the_learning_rate_warms_up_and_follows_a_cosine():
     assert _schedule(0.04, 0.08) == pytest.approx(0.5)
     assert _schedule(0.08, 0.08) == pytest.approx(1.0)
     assert _schedule(0.54, 0.08) == pytest.approx(0.505)  # half-way down to 1 %
     assert _schedule(1.0, 0.08) == pytest.approx(0.01)
 
 
-def test_the_same_seed_gives_the_same_weights_and_resuming_changes_no_bit(dataset, tmp_path):
+def test_the_same_seed_gives_the_same_weights_even_when_resumed(dataset, tmp_path):
     whole = train(dataset, CONFIG, QUICK, tmp_path / "whole")
     for stop in (4, 7, 9, None):  # before, between and after encodings of the memory, at steps 6 and 8
         resumed = train(dataset, CONFIG, QUICK, tmp_path / "parts", stop_after=stop)
@@ -256,19 +256,21 @@ def test_the_same_seed_gives_the_same_weights_and_resuming_changes_no_bit(datase
 
 
 @pytest.mark.parametrize("damage", ["empty", "cut", "text", "another"])
-def test_a_damaged_state_is_refused_and_the_remedy_named(dataset, tmp_path, damage):
+def test_a_damaged_state_is_refused_with_the_fix(dataset, tmp_path, damage):
     train(dataset, CONFIG, QUICK, tmp_path, stop_after=1)
     path = tmp_path / STATE
     if damage == "another":
         torch.save([1], path)
     else:
         path.write_bytes({"empty": b"", "cut": path.read_bytes()[:5000], "text": b"nothing of the kind"}[damage])
-    with pytest.raises(ValueError, match=r"state\.pt is damaged or no state of a run; name another output folder"):
+    with pytest.raises(
+        ValueError, match=r"state\.pt is damaged or not the state of a training run; choose another output folder"
+    ):
         train(dataset, CONFIG, QUICK, tmp_path, stop_after=2)
 
 
 @pytest.mark.parametrize("left", ["", "step,stage,loss,learning_rate,seconds\n", "step,stage,loss,learning_rate,sec"])
-def test_a_log_that_was_cut_goes_on_under_its_heading(tmp_path, left):
+def test_a_truncated_log_is_continued_below_its_header(tmp_path, left):
     (tmp_path / LOG).write_text(left)
     cut_log(tmp_path, 20)
     append_log(tmp_path, Progress(30, "holistic", 2.0, 1e-3, 31.0, 0.0))
@@ -276,7 +278,7 @@ def test_a_log_that_was_cut_goes_on_under_its_heading(tmp_path, left):
     assert [line.split(",")[:3] for line in lines] == [["step", "stage", "loss"], ["30", "holistic", "2.0000"]]
 
 
-def test_lines_of_lost_steps_leave_the_log(tmp_path):
+def test_lost_steps_are_removed_from_the_log(tmp_path):
     for step in (10, 20, 30):
         append_log(tmp_path, Progress(step, "holistic", 1.0, 1e-3, float(step), 0.0))
     cut_log(tmp_path, 20)
@@ -286,11 +288,11 @@ def test_lines_of_lost_steps_leave_the_log(tmp_path):
     assert lines[-1].split(",")[2] == "2.0000"
 
 
-def test_another_recipe_model_or_process_count_does_not_continue_a_run(dataset, tmp_path):
+def test_a_run_resumes_only_with_the_same_settings(dataset, tmp_path):
     train(dataset, CONFIG, QUICK, tmp_path, stop_after=1)
-    with pytest.raises(ValueError, match="other settings; name another output folder"):
+    with pytest.raises(ValueError, match="other settings; choose another output folder"):
         train(dataset, CONFIG, replace(QUICK, seed=1), tmp_path)
-    with pytest.raises(ValueError, match="another model or dataset; name another output folder"):
+    with pytest.raises(ValueError, match="another model or dataset; choose another output folder"):
         train(dataset, replace(CONFIG, stride=16), QUICK, tmp_path)
     content = torch.load(tmp_path / STATE, weights_only=True)
     torch.save(content | {"processes": 2}, tmp_path / STATE)
@@ -298,7 +300,7 @@ def test_another_recipe_model_or_process_count_does_not_continue_a_run(dataset, 
         train(dataset, CONFIG, QUICK, tmp_path)
 
 
-def test_a_training_starts_from_weights_of_another_dataset(dataset, tmp_path):
+def test_training_can_start_from_weights_of_another_dataset(dataset, tmp_path):
     torch.manual_seed(3)
     save_checkpoint(FPC(replace(CONFIG, identities=9, cameras=6)), tmp_path / "start.safetensors")
     init, report = load_checkpoint(
@@ -314,21 +316,21 @@ def test_a_training_starts_from_weights_of_another_dataset(dataset, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"identities": 1}, r"identities must lie in 2\.\.10000, not 1"),
-        ({"holistic_steps": 0, "fpc_steps": 0}, "make no run"),
-        ({"refresh": 0}, r"refresh must lie in 1\.\.10000000, not 0"),
-        ({"max_minutes": 0.0}, "max_minutes must be positive"),
+        ({"identities": 1}, r"identities must be in 2\.\.10000, got 1"),
+        ({"holistic_steps": 0, "fpc_steps": 0}, "must be at least 1, got 0 \\+ 0"),
+        ({"refresh": 0}, r"refresh must be in 1\.\.10000000, got 0"),
+        ({"max_minutes": 0.0}, r"max_minutes must be in \(0, 1e\+06\], got 0\.0"),
     ],
 )
-def test_a_recipe_that_cannot_be_followed_is_refused(change, message):
+def test_invalid_training_settings_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
         replace(QUICK, **change)
 
 
-def test_a_loss_that_is_no_number_ends_the_run(dataset, tmp_path):
+def test_a_loss_that_is_not_finite_stops_the_run(dataset, tmp_path):
     init = FPC(training_config(dataset, CONFIG))
     torch.nn.init.constant_(init.encoder.cls_token, torch.nan)
-    with pytest.raises(ValueError, match="the loss is nan at step 1; take a lower learning rate"):
+    with pytest.raises(ValueError, match="the loss is nan at step 1; use a lower learning rate"):
         train(dataset, CONFIG, QUICK, tmp_path, init=init, stop_after=1)
 
 
@@ -337,8 +339,8 @@ def test_a_dataset_without_training_identities_is_named(dataset, tmp_path):
         train(replace(dataset, train=()), CONFIG, QUICK, tmp_path)
 
 
-def test_two_processes_of_torchrun_train_as_one(dataset, tmp_path):
-    """Equal weights on both ranks, and the gradients, losses and memory that one process has, up to rounding."""
+def test_two_processes_train_like_one(dataset, tmp_path):
+    """Both ranks have equal weights, and gradients, losses and memory of a single process up to rounding."""
     settings = replace(QUICK, holistic_steps=12, fpc_steps=8, identities=4, drop_path=0.0)
     torch.save({"config": asdict(CONFIG), "settings": asdict(settings)}, tmp_path / "job.pt")
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
@@ -356,5 +358,5 @@ def test_two_processes_of_torchrun_train_as_one(dataset, tmp_path):
     torch.testing.assert_close(first["memory"], alone["memory"], atol=1e-5, rtol=1e-5)
     assert torch.equal(first["memory"], second["memory"])
     assert first["losses"] == pytest.approx(alone["losses"], rel=0.01)
-    assert (len(first["losses"]), len(second["losses"])) == (2, 0)  # only the first process reports and writes
+    assert (len(first["losses"]), len(second["losses"])) == (2, 0)  # Only rank 0 reports and writes.
     assert sorted(path.name for path in (tmp_path / "pair").iterdir()) == [LOG, WEIGHTS, STATE]

@@ -1,4 +1,4 @@
-"""What visitors may name: places below the configured roots, and nothing else, however it is written."""
+"""Visitors may name paths below the configured roots and nothing else, in any spelling."""
 
 import os
 from pathlib import Path
@@ -32,7 +32,7 @@ def lay_out(folder, images=IMAGES):
 
 @pytest.fixture
 def house(tmp_path):
-    """A root with two datasets, weights and a memory; beside it a folder that nobody may see."""
+    """A root with two datasets, weights and a gallery memory; beside it a folder outside the roots."""
     sets = tmp_path / "sets"
     lay_out(sets / "duke")
     for person in ("anna", "bert"):
@@ -64,11 +64,11 @@ def test_the_demo_is_a_root_and_the_environment_adds_others(tmp_path, monkeypatc
     )
     monkeypatch.delenv("FPC_ROOTS")
     assert [root.label for root in named_roots(tmp_path)] == ["demo"]
-    with pytest.raises(ValueError, match="no absolute path"):
+    with pytest.raises(ValueError, match="not an absolute path"):
         named_roots(tmp_path, "data")
 
 
-def test_names_and_typed_paths_lead_to_the_same_place_and_back(house, roots):
+def test_names_and_typed_paths_resolve_to_the_same_path(house, roots):
     duke = (house / "sets" / "duke").resolve()
     assert resolve("sets/duke", roots) == duke
     assert resolve(str(duke), roots) == duke
@@ -78,7 +78,7 @@ def test_names_and_typed_paths_lead_to_the_same_place_and_back(house, roots):
     assert resolve("sets/not/there/yet", roots) == house / "sets" / "not" / "there" / "yet"
 
 
-def test_of_nested_roots_the_innermost_names_a_place(house, roots):
+def test_the_innermost_of_nested_roots_names_a_path(house, roots):
     inner = Root("models", house / "sets" / "models")
     assert name_of(house / "sets" / "models" / "deep", (*roots, inner)) == "models/deep"
 
@@ -109,19 +109,19 @@ def test_of_nested_roots_the_innermost_names_a_place(house, roots):
         "//{root}/../",
     ],
 )
-def test_whatever_is_not_below_a_root_is_refused_in_the_same_words(house, roots, name):
+def test_any_path_outside_the_roots_gets_the_same_message(house, roots, name):
     name = name.replace("{root}", str(house / "sets"))
     with pytest.raises(OutsideRootsError) as refused:
         resolve(name, roots)
-    said = str(refused.value)
-    assert said.endswith(
-        "is not below a folder that this app may read (demo, sets); choose from the list, or have its folder added "
-        "to FPC_ROOTS"
+    message = str(refused.value)
+    assert message.endswith(
+        "is not below a folder that this app may read (demo, sets); choose from the list, or ask the administrator "
+        "to add the folder to FPC_ROOTS"
     )
-    assert len(said) < 500
+    assert len(message) < 500
 
 
-def test_case_is_told_apart_where_the_disk_tells_it_apart(house, roots):
+def test_case_matters_if_it_does_on_the_disk(house, roots):
     upper = house / "SETS" / "duke"
     if upper.exists():
         pytest.skip("this disk does not tell upper from lower case")
@@ -148,14 +148,14 @@ def resolve_or_none(name, roots):
     return path if path.exists() else None
 
 
-def test_a_root_that_is_itself_a_link_is_where_it_leads(house):
+def test_a_root_that_is_a_link_is_resolved(house):
     (house / "alias").symlink_to(house / "sets")
     roots = named_roots(house / "demo", str(house / "alias"))
     assert name_of(resolve("sets/duke", roots), roots) == "sets/duke"
 
 
 @given(st.lists(st.sampled_from(["..", ".", "duke", "out", "query", "", "/", "sets", "sets-secret"]), max_size=6))
-def test_no_spelling_leads_out(tmp_path_factory, parts):
+def test_no_spelling_leads_out_of_the_roots(tmp_path_factory, parts):
     base = tmp_path_factory.mktemp("house")
     (base / "sets" / "duke" / "query").mkdir(parents=True)
     (base / "sets-secret").mkdir()
@@ -178,30 +178,30 @@ def test_datasets_checkpoints_and_memories_are_found(roots):
     assert sights.complete
 
 
-def test_a_plain_folder_is_its_own_images_its_people_or_its_two_splits(tmp_path):
+def test_plain_folders_of_every_kind_are_found(tmp_path):
     def plain(*names):
         for name in names:
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             paint(1, 1).save(tmp_path / name)
 
     plain("flat/1.png", "only/child/1.png", "split/query/anna/1.png", "split/gallery/anna/2.png")
-    found = discover((Root("r", tmp_path),)).datasets
-    assert found == ("r/flat", "r/only/child", "r/split")
-    for name in found:
+    result = discover((Root("r", tmp_path),)).datasets
+    assert result == ("r/flat", "r/only/child", "r/split")
+    for name in result:
         assert open_dataset(resolve(name, (Root("r", tmp_path),))).gallery
 
 
-def test_links_and_hidden_folders_are_not_looked_into(house, roots):
+def test_links_and_hidden_folders_are_not_scanned(house, roots):
     (house / "sets" / "out").symlink_to(house / "sets-secret")
     lay_out(house / "sets" / ".hidden")
     assert discover(roots).datasets == ("sets/duke", "sets/plain")
 
 
-def test_a_look_is_bounded_in_depth_and_in_number(house, roots):
+def test_a_scan_is_limited_in_depth_and_entries(house, roots):
     shallow = discover(roots, depth=1)
     assert "sets/models/deep/fpc.pth" not in shallow.checkpoints
     assert not shallow.complete
-    assert not discover(roots, most=3).complete
+    assert not discover(roots, max_entries=3).complete
 
 
 @pytest.mark.parametrize("what", ["query/0001_c1_f0000009.png", "bounding_box_train"])
@@ -210,22 +210,22 @@ def test_a_dataset_with_a_link_out_of_the_roots_is_refused(house, roots, what):
     confine(open_dataset(root), roots)
     target = house / "sets-secret" / ("query" if "." not in what else "query/0001_c1_f0000001.png")
     (root / what).symlink_to(target)
-    with pytest.raises(OutsideRootsError, match="is a link to a place that this app may not read"):
+    with pytest.raises(OutsideRootsError, match="is a link to a folder that this app may not read"):
         confine(open_dataset(root), roots)
 
 
-def test_a_dataset_may_hold_links_that_stay_below(house, roots):
+def test_a_dataset_may_contain_links_within_the_roots(house, roots):
     root = house / "sets" / "duke"
     (root / "query" / "0001_c1_f0000009.png").symlink_to(Path("..") / "bounding_box_test" / IMAGES["bounding_box_test"])
     confine(open_dataset(root), roots)
 
 
 @pytest.mark.parametrize("name", ["dataset.json", "records.parquet", "notes"])
-def test_a_dataset_with_a_link_out_of_the_roots_beside_its_images_is_refused(house, roots, name):
+def test_a_link_out_of_the_roots_beside_images_is_refused(house, roots, name):
     root = house / "sets" / "duke"
     dataset = open_dataset(root)
     (root / name).symlink_to(house / "sets-secret" / "key.pth")
-    with pytest.raises(OutsideRootsError, match=f"{name} of the dataset is a link to a place that this app may not"):
+    with pytest.raises(OutsideRootsError, match=f"{name} of the dataset is a link to a folder that this app may not"):
         confine(dataset, roots)
     (root / name).unlink()
     (root / name).symlink_to(root / name)
@@ -240,14 +240,14 @@ def test_a_memory_with_a_link_out_of_the_roots_is_refused(house, roots, folder):
     confine_memory(name, roots)
     confine_memory(house / "sets" / "not-built-yet", roots)
     (memory / "tokens.npy").symlink_to(house / "sets-secret" / "key.pth")
-    with pytest.raises(OutsideRootsError, match=r"tokens\.npy of the memory is a link"):
+    with pytest.raises(OutsideRootsError, match=r"tokens\.npy of the gallery memory is a link"):
         confine_memory(name, roots)
 
 
 @pytest.mark.parametrize(
     "name", ["sets/" + "a" * 300, "sets/" + "a/" * 2500, "sets/duke\x00.pth", "sets/\udcff", "sets/~root"]
 )
-def test_names_that_no_disk_takes_lead_nowhere(roots, house, name):
+def test_invalid_names_are_refused(roots, house, name):
     try:
         path = resolve(name, roots)
     except OutsideRootsError:

@@ -1,4 +1,4 @@
-"""Data, weights and memory are opened together and checked against each other."""
+"""Data, weights and gallery memory are opened together and checked against each other."""
 
 import os
 from dataclasses import replace
@@ -13,19 +13,19 @@ from fpc_core.workspace import DEMO_ROOT, Places, choose_device, data_stamp, ope
 from fpc_core.workspace.allowed_roots import resolve
 
 
-def test_the_demo_is_the_default_and_the_environment_moves_each_place(monkeypatch, tmp_path):
+def test_the_demo_is_the_default_and_the_environment_overrides_it(monkeypatch, tmp_path):
     assert Places.from_environment() == Places(DEMO_ROOT, DEMO_ROOT / "model.safetensors", DEMO_ROOT / "memory")
     monkeypatch.setenv("FPC_MEMORY", str(tmp_path))
     assert Places.from_environment() == replace(Places(), memory=tmp_path)
 
 
-def test_a_variable_that_is_set_but_empty_is_not_set(monkeypatch):
+def test_an_empty_variable_counts_as_unset(monkeypatch):
     for name in ("FPC_DATA", "FPC_WEIGHTS", "FPC_MEMORY", "FPC_PRECISION"):
         monkeypatch.setenv(name, "")
     assert Places.from_environment() == Places()
 
 
-def test_no_root_takes_the_name_of_the_cache(monkeypatch, tmp_path):
+def test_no_root_has_the_label_of_the_cache(monkeypatch, tmp_path):
     (tmp_path / "cache").mkdir()
     monkeypatch.setenv("FPC_CACHE", str(tmp_path / "own"))
     monkeypatch.setenv("FPC_ROOTS", str(tmp_path / "cache"))
@@ -34,7 +34,7 @@ def test_no_root_takes_the_name_of_the_cache(monkeypatch, tmp_path):
     assert resolve("cache/m", roots) == tmp_path / "own" / "memories" / "m"
 
 
-def test_what_belongs_together_opens(small_places):
+def test_matching_data_weights_and_memory_open(small_places):
     workspace = open_workspace(small_places, "cpu")
     assert workspace.dataset.synthetic
     assert len(workspace.retriever.memory) == len(workspace.dataset.gallery)
@@ -48,7 +48,7 @@ def test_the_shipped_demo_opens_with_its_weights_and_memory():
     assert len(workspace.retriever.memory) == 440
 
 
-def test_weights_the_memory_was_not_built_with_are_told_as_weights(small_places, tmp_path):
+def test_other_weights_than_those_of_the_memory_are_named(small_places, tmp_path):
     model, _ = load_checkpoint(small_places.weights)
     with torch.no_grad():
         model.encoder.cls_token.add_(1.0)
@@ -61,7 +61,7 @@ def test_weights_the_memory_was_not_built_with_are_told_as_weights(small_places,
 @pytest.mark.parametrize(
     ("part", "error"), [("data", DatasetError), ("weights", CheckpointError), ("memory", GalleryMemoryError)]
 )
-def test_whatever_is_missing_is_named(small_places, tmp_path, part, error):
+def test_anything_missing_is_named(small_places, tmp_path, part, error):
     with pytest.raises(error, match="nowhere"):
         open_workspace(replace(small_places, **{part: tmp_path / "nowhere"}), "cpu")
 
@@ -78,7 +78,7 @@ def test_the_stamp_changes_with_an_image_in_any_folder_that_is_read(tmp_path, ho
     assert data_stamp(tmp_path) != before
 
 
-def test_the_stamp_knows_folders_that_came_later_and_labels(tmp_path):
+def test_the_stamp_includes_new_folders_and_labels(tmp_path):
     stamps = [data_stamp(tmp_path / "data")]
     (tmp_path / "data").mkdir()
     stamps.append(data_stamp(tmp_path / "data"))
@@ -96,7 +96,7 @@ def test_an_unknown_device_is_refused():
             choose_device(name)
 
 
-def test_a_gpu_beyond_those_that_are_here_is_refused(monkeypatch):
+def test_a_gpu_that_does_not_exist_is_refused(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert [str(choose_device(name)) for name in ("cuda", "cuda:1")] == ["cuda", "cuda:1"]
@@ -105,7 +105,7 @@ def test_a_gpu_beyond_those_that_are_here_is_refused(monkeypatch):
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA is available here")
-def test_asking_for_cuda_without_one_names_the_remedy():
+def test_requesting_cuda_without_a_device_names_the_fix():
     assert choose_device().type == "cpu"
     with pytest.raises(ValueError, match="use --device cpu"):
         choose_device("cuda")
