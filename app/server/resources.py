@@ -25,7 +25,6 @@ from fpc_core.config import QuerySettings
 from fpc_core.data.browser_encoding import data_uri
 from fpc_core.data.datasets import Dataset, ImageRecord, open_dataset
 from fpc_core.data.ground_truth import TrueMasks, occlusions, true_masks
-from fpc_core.data.images import resize_image
 from fpc_core.data.inventory import Inventory, take_inventory
 from fpc_core.data.occluder_rendering import cut_out
 from fpc_core.data.occluders import Outline
@@ -186,7 +185,7 @@ def _gallery_map(workspace: Workspace, rows: tuple[int, ...] | None) -> tuple[Fl
 @cached(RESULTS)
 def picture(workspace: Workspace, record: ImageRecord) -> np.ndarray:
     """An image of the dataset at the model's input size."""
-    image = resize_image(workspace.dataset.read(record), workspace.retriever.model.config.image_size)
+    image = workspace.image(record)
     image.flags.writeable = False  # shared by all sessions
     return image
 
@@ -194,7 +193,7 @@ def picture(workspace: Workspace, record: ImageRecord) -> np.ndarray:
 @cached(RESULTS)
 def thumbnail(workspace: Workspace, record: ImageRecord) -> str:
     """The same as a data URI."""
-    return data_uri(resize_image(workspace.dataset.read(record), workspace.retriever.model.config.image_size))
+    return data_uri(workspace.image(record))
 
 
 @cached(JOBS)

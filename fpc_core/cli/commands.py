@@ -340,7 +340,7 @@ def _doctor(args: argparse.Namespace) -> int:
 def _check_self_retrieval(workspace: Workspace) -> str:
     """Search for the first gallery image; the first search on a machine also compiles the transport kernel."""
     retriever, record = workspace.retriever, workspace.retriever.memory.records[0]
-    image = resize_image(workspace.dataset.read(record), retriever.model.config.image_size)
+    image = workspace.image(record)
     camera = torch.tensor([record.camera]) if workspace.dataset.uses_cameras else None
     trace = retriever.search(to_tensor([image], retriever.model.config), QuerySettings().with_keep_rate(1.0), camera)
     return f"a gallery image finds itself at rank {trace.match.shortlist.position(0) + 1} of {len(retriever.memory)}"

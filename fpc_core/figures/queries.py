@@ -13,7 +13,7 @@ import torch
 from fpc_core.config import MapSettings, MapTarget, PruneSettings
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.data.ground_truth import true_masks
-from fpc_core.data.images import resize_image, to_tensor
+from fpc_core.data.images import to_tensor
 from fpc_core.data.match_label import MatchLabel, QueryIdentity, match_label
 from fpc_core.data.occluder_rendering import cut_out, cut_outs, paint
 from fpc_core.data.occluders import Outline, Scene
@@ -89,11 +89,11 @@ def load_queries(recipe: FigureRecipe, workspace: Workspace) -> list[FigureQuery
         masks = true_masks(workspace.dataset)
 
     def cut(record: ImageRecord, outline: Outline) -> np.ndarray:
-        return cut_out(image_of(workspace, record), outline, masks.get(record.path))
+        return cut_out(workspace.image(record), outline, masks.get(record.path))
 
     pictures = cut_outs(scenes, workspace.retriever.memory.records, cut)
     return [
-        FigureQuery(recipe, workspace, record, scene, paint(image_of(workspace, record), scene, pictures))
+        FigureQuery(recipe, workspace, record, scene, paint(workspace.image(record), scene, pictures))
         for record, scene in zip(records, scenes, strict=True)
     ]
 
@@ -110,11 +110,6 @@ def check_weights(recipe: FigureRecipe, workspace: Workspace) -> None:
             f"the recipe was made with the weights {recipe.weights[:12]}, these are {actual[:12]}; open the checkpoint "
             "it was made with, or empty its field weights"
         )
-
-
-def image_of(workspace: Workspace, record: ImageRecord) -> np.ndarray:
-    """Return an image of the data at the model's input size."""
-    return resize_image(workspace.dataset.read(record), workspace.retriever.model.config.image_size)
 
 
 def find(records: Sequence[ImageRecord], path: str, split: str) -> ImageRecord:

@@ -21,7 +21,7 @@ from fpc_core.explain.masks import survivors
 from fpc_core.explain.overlay import heat, veil
 from fpc_core.figures.flow_and_alpha_plots import draw_alpha_lines, draw_transport, heaviest
 from fpc_core.figures.image_grid import Block, Cell, draw_sheet
-from fpc_core.figures.queries import FigureQuery, find, image_of, load_queries, map_settings
+from fpc_core.figures.queries import FigureQuery, find, load_queries, map_settings
 from fpc_core.figures.recipe import FigureKind, FigureRecipe
 from fpc_core.figures.style import WORDS, FigureWithData
 from fpc_core.io.dataclass_json import RecipeError
@@ -195,7 +195,7 @@ def _labels(recipe: FigureRecipe) -> Sequence[str]:
 
 
 def _picture(workspace: Workspace, row: int) -> np.ndarray:
-    return image_of(workspace, workspace.retriever.memory.records[row])
+    return workspace.image(workspace.retriever.memory.records[row])
 
 
 def _path(workspace: Workspace, row: int) -> str:

@@ -164,7 +164,7 @@ class _Explainer:
         )
 
     def _picture(self, row: int) -> np.ndarray:
-        return resize_image(self.workspace.dataset.read(self.records[row]), self.config.image_size)
+        return self.workspace.image(self.records[row])
 
     def _tone(self, row: int, subject: QueryIdentity) -> MatchLabel:
         return match_label(self.records[row], subject, self.uses_cameras)

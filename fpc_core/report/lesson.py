@@ -22,7 +22,6 @@ from PIL import Image
 
 from fpc_core.config import ModelConfig
 from fpc_core.data.browser_encoding import data_uri
-from fpc_core.data.images import resize_image
 from fpc_core.explain.cards import Card, Scale, Strip, decoder_cards, distances_of, ranked_strip
 from fpc_core.explain.overlay import framed, heat, mesh, veil
 from fpc_core.figures.flow_and_alpha_plots import draw_alpha_lines
@@ -91,7 +90,7 @@ def _drawn(workspace: Workspace, image: np.ndarray, case: LessonContext, step: S
     config, records, trace = case.config, case.records, case.trace
 
     def picture(row: int | None) -> np.ndarray:
-        return image if row is None else resize_image(workspace.dataset.read(records[row]), config.image_size)
+        return image if row is None else workspace.image(records[row])
 
     def uri(row: int | None) -> str:
         return data_uri(picture(row), height=HEIGHT)

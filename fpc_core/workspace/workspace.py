@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 
+import numpy as np
 import platformdirs
 import torch
 
 from fpc_core.config import ModelConfig, Precision
-from fpc_core.data.datasets import Dataset, open_dataset
+from fpc_core.data.datasets import Dataset, ImageRecord, open_dataset
+from fpc_core.data.images import resize_image
 from fpc_core.gallery.memory import fingerprint, open_memory
 from fpc_core.matching.shortlist import IndexKind, open_index
 from fpc_core.model.checkpoint import LoadReport, load_checkpoint, weights_fingerprint
@@ -93,6 +95,10 @@ class Workspace:
         """Fingerprint of weights and precision, as the gallery memory was checked against it."""
         provenance = self.retriever.memory.fingerprint
         return provenance.weights if provenance else weights_fingerprint(self.retriever.model)
+
+    def image(self, record: ImageRecord) -> np.ndarray:
+        """Return an image of the dataset at the model's input size, (H, W, 3) uint8."""
+        return resize_image(self.dataset.read(record), self.retriever.model.config.image_size)
 
     @property
     def device_label(self) -> str:
