@@ -20,38 +20,39 @@ def drop_sentence(encoding: Encoding, truth: Sequence[DropShares] = ()) -> str:
     patches = encoding.grid[0] * encoding.grid[1]
     lost = patches - encoding.patches.shape[1]
     if not lost:
-        return f"Nothing was dropped: at a keep rate of {encoding.prune.keep_rate:g} all {patches} patches go on."
-    which = {
-        DropStrategy.NON_SALIENT: "each time those that [cls], the summary of the picture, attends to least",
-        DropStrategy.SALIENT: "each time those that [cls], the summary of the picture, attends to most",
-        DropStrategy.RANDOM: "drawn by chance",
+        return f"No patch was dropped: a keep rate of {encoding.prune.keep_rate:g} keeps all {patches} patches."
+    choice = {
+        DropStrategy.NON_SALIENT: "Each round dropped those with the least attention from [cls], the summary token",
+        DropStrategy.SALIENT: "Each round dropped those with the most attention from [cls], the summary token",
+        DropStrategy.RANDOM: "Each round dropped patches at random",
     }[encoding.prune.strategy]
-    story = f"{lost} of {patches} patches were dropped in {len(encoding.stages)} rounds, {which}."
+    rounds = f"{len(encoding.stages)} round{'' if len(encoding.stages) == 1 else 's'}"
+    sentence = f"{lost} of {patches} patches were dropped in {rounds}. {choice}."
     dropped = [each for each in truth if each.dropped]
     if not dropped:
-        return story
+        return sentence
     weights = [each.dropped for each in dropped]
     parts = {
-        "what stands before the person": [each.of_dropped.occluder for each in dropped],
-        "the person": [each.of_dropped.person for each in dropped],
+        "occluder": [each.of_dropped.occluder for each in dropped],
+        "person": [each.of_dropped.person for each in dropped],
         "background": [each.of_dropped.background for each in dropped],
     }
-    told = (f"{name} {np.average(values, weights=weights):.0%}" for name, values in parts.items())
-    return f"{story} By the true mask they show: {', '.join(told)}."
+    shares = (f"{np.average(values, weights=weights):.0%} {name}" for name, values in parts.items())
+    return f"{sentence} According to the ground-truth mask, they show {', '.join(shares)}."
 
 
 def decoder_sentence(consolidation: Consolidation, ranks: Mapping[int, int]) -> str:
     """Describe what the decoder attended to; `ranks` are 1-based, by D, of the rows that have one."""
     shares = consolidation.neighbor_shares
-    most = int(shares.argmax())
-    row = int(consolidation.neighbors[most])
+    largest = int(shares.argmax())
+    row = int(consolidation.neighbors[largest])
     name = f"#{ranks[row]}" if row in ranks else "a junk image"
     query = f", {consolidation.query_share:.1%} to the query" if consolidation.query_share else ""
-    story = f"{shares.sum():.1%} of its attention went to the {len(shares)} neighbours{query}."
     if len(shares) == 1:
-        return story
+        return f"{shares.sum():.1%} of the decoder's attention went to its only neighbour{query}."
+    sentence = f"{shares.sum():.1%} of the decoder's attention went to the {len(shares)} neighbours{query}."
     even = shares.sum() / len(shares)
-    return f"{story} {name} got the most: {shares[most]:.1%}, where an even split is {even:.1%} each."
+    return f"{sentence} {name} got the most: {shares[largest]:.1%} (an even split would be {even:.1%} each)."
 
 
 def final_sentence(by_distance: Mapping[int, int], final: Mapping[int, int], matches: Sequence[int] | None) -> str:
@@ -64,15 +65,15 @@ def final_sentence(by_distance: Mapping[int, int], final: Mapping[int, int], mat
     """
     if matches is None:
         first = min(final, key=final.__getitem__)
-        return f"First after consolidation: the picture that was {_ranked(by_distance.get(first))} by D."
+        return f"First after consolidation: the image that was {_ranked(by_distance.get(first))} by D."
     if not matches:
-        return "The gallery has no other picture of this person."
+        return "The gallery has no other image of this person."
     before = min((by_distance[row] for row in matches if row in by_distance), default=None)
     after = min(final[row] for row in matches)
     if before == after:
-        return f"The nearest picture of the right person stays {_ranked(after)}."
-    moved = f"was {_ranked(before)} by D and is {_ranked(after)} after consolidation"
-    return f"The nearest picture of the right person {moved}."
+        return f"The closest image of the right person stays {_ranked(after)}."
+    change = f"was {_ranked(before)} by D and is {_ranked(after)} after consolidation"
+    return f"The closest image of the right person {change}."
 
 
 def _ranked(rank: int | None) -> str:
@@ -87,32 +88,32 @@ def patch_sentence(
     Args:
         lives: Its `life_line`.
         living: Its `living_range`.
-        keep_rates: Those that were tried, ascending.
+        keep_rates: All keep rates that were computed, ascending.
         strategy: The drop strategy.
     """
     last = lives[-1]
-    kept = f"{'Fell in' if not last.kept else 'Survived every drop; at'} block {last.block}"
-    place = f"place {last.rank + 1} of {last.entered} by attention"
+    outcome = f"{'Survived every drop. At' if last.kept else 'Dropped in'} block {last.block}"
+    rank = f"rank {last.rank + 1} of {last.entered} by attention"
     if strategy is DropStrategy.NON_SALIENT:
-        here = f"{kept}: attention {last.attention:.2%} against the cut-off {last.cutoff:.2%}, {place}."
+        sentence = f"{outcome}: attention {last.attention:.2%} against the cut-off {last.cutoff:.2%}, {rank}."
     elif strategy is DropStrategy.SALIENT:
-        here = f"{kept}: attention {last.attention:.2%}, {place}; here the most attended go."
+        sentence = f"{outcome}: attention {last.attention:.2%}, {rank}. This strategy drops the most attended patches."
     else:
-        here = f"{kept}: attention {last.attention:.2%}, {place}; here chance decides."
-    return f"{here} {_living(living, keep_rates)}"
+        sentence = f"{outcome}: attention {last.attention:.2%}, {rank}. This strategy drops patches at random."
+    return f"{sentence} {_living(living, keep_rates)}"
 
 
 def _living(living: LivingRange, keep_rates: Sequence[float]) -> str:
     tried = f"(tried: {len(keep_rates)} keep rates from {keep_rates[0]:g} to {keep_rates[-1]:g})"
     if living.dropped_at is None:
-        return f"It lives at every keep rate {tried}."
+        return f"It survives at every keep rate {tried}."
     if living.lives_from is None:
         return f"It is dropped even at keep rate {living.dropped_at:g} {tried}."
-    text = f"It is dropped at keep rate {living.dropped_at:g} and lives from {living.lives_from:g} on {tried}"
+    text = f"It is dropped at keep rate {living.dropped_at:g} and survives from {living.lives_from:g} on {tried}."
     if living.exceptions:
         rates = ", ".join(f"{rate:g}" for rate in living.exceptions)
-        text += f"; it lives at {rates} too, for with fewer patches the attention is another"
-    return text + "."
+        text += f" It also survives at {rates}, because the attention changes with fewer patches."
+    return text
 
 
 def format_parts(d_cos: float, d_emd: float, alpha: float) -> tuple[int, int, int]:
@@ -130,7 +131,7 @@ def format_units(units: int) -> str:
 
 
 def comparison_sentence(margin: Margin, names: tuple[str, str], alpha: float) -> str:
-    """Explain in one sentence why the winner of two hits won. Its numbers add up.
+    """Explain why the winner of two hits won. The numbers add up.
 
     Args:
         margin: Of the two hits.
@@ -139,40 +140,42 @@ def comparison_sentence(margin: Margin, names: tuple[str, str], alpha: float) ->
     """
     winner, loser = names
     cosine, transport, total = (
-        there - here
-        for here, there in zip(
+        other - own
+        for own, other in zip(
             *(format_parts(*parts, alpha) for parts in zip(margin.d_cos, margin.d_emd, strict=True)), strict=True
         )
     )
     weights = f"(weight {1 - alpha:g})", f"(weight {alpha:g})"
     if alpha in (0.0, 1.0):
         only, idle = ("cosine", "transport") if alpha == 0.0 else ("transport", "cosine")
-        reason = f"all of it from {only}, for at α = {alpha:g} {idle} has no weight"
+        reason = f"all of it comes from {only}, because at α = {alpha:g} {idle} has no weight"
     elif min(cosine, transport) >= 0:
         reason = (
-            f"{format_units(cosine)} of it from cosine {weights[0]}, "
+            f"{format_units(cosine)} comes from cosine {weights[0]} and "
             f"{format_units(transport)} from transport {weights[1]}"
         )
     elif cosine < 0:
         reason = (
-            f"transport gives {format_units(transport)} {weights[1]}, cosine takes {format_units(-cosine)} {weights[0]}"
+            f"transport adds {format_units(transport)} {weights[1]}, "
+            f"cosine subtracts {format_units(-cosine)} {weights[0]}"
         )
     else:
         reason = (
-            f"cosine gives {format_units(cosine)} {weights[0]}, transport takes {format_units(-transport)} {weights[1]}"
+            f"cosine adds {format_units(cosine)} {weights[0]}, "
+            f"transport subtracts {format_units(-transport)} {weights[1]}"
         )
-    head = f"{winner} beats {loser} by {format_units(total)}" if total else f"{winner} and {loser} are level"
-    where = _where(margin.thirds, gain=transport > 0) if transport else ""
-    return f"{head}: {reason}{where}."
+    head = f"{winner} beats {loser} by {format_units(total)}" if total else f"{winner} and {loser} are tied"
+    region = _region_sentence(margin.thirds, gain=transport > 0) if transport else ""
+    return f"{head}: {reason}.{region}"
 
 
-def _where(thirds: np.ndarray, gain: bool) -> str:
-    """Name the third of the image that has more than half of the transport gain or loss."""
-    pulling = np.maximum(thirds if gain else -thirds, 0.0)
-    what = "transport gain" if gain else "transport loss"
-    if not pulling.any():
+def _region_sentence(thirds: np.ndarray, gain: bool) -> str:
+    """Name the third of the image that has more than half of the transport gain or loss, after a space."""
+    contributions = np.maximum(thirds if gain else -thirds, 0.0)
+    name = "transport gain" if gain else "transport loss"
+    if not contributions.any():
         return ""
-    most = int(pulling.argmax())
-    if pulling[most] <= pulling.sum() / 2:
-        return f"; the {what} is spread over the picture"
-    return f"; most of the {what} lies in the {('upper', 'middle', 'lower')[most]} third of the picture"
+    largest = int(contributions.argmax())
+    if contributions[largest] <= contributions.sum() / 2:
+        return f" The {name} is spread over the image."
+    return f" Most of the {name} lies in the {('upper', 'middle', 'lower')[largest]} third of the image."

@@ -20,7 +20,7 @@ from fpc_core.data.occluders import Outline, Scene
 from fpc_core.figures.recipe import FigureRecipe
 from fpc_core.io.dataclass_json import RecipeError
 from fpc_core.results import EncoderState, Encoding, QueryTrace, Ranking
-from fpc_core.runtime.interruption import once
+from fpc_core.runtime.interruption import lazy_property
 from fpc_core.workspace import Workspace
 
 
@@ -37,7 +37,7 @@ class FigureQuery:
     scene: Scene
     image: np.ndarray
 
-    @once
+    @lazy_property
     def trace(self) -> QueryTrace:
         """The search."""
         return self.workspace.retriever.search(self._pixels, self.recipe.settings, self._cameras)
@@ -70,7 +70,7 @@ class FigureQuery:
     def _cameras(self) -> torch.Tensor | None:
         return torch.tensor([self.record.camera]) if self.workspace.dataset.uses_cameras else None
 
-    @once
+    @lazy_property
     def _state(self) -> EncoderState:
         return self.workspace.retriever.prepare(self._pixels, self._cameras, self.recipe.settings.prune.blocks[0])
 

@@ -16,7 +16,7 @@ from fpc_core.explain.masks import DropShares
 from fpc_core.explain.sentences import comparison_sentence
 from fpc_core.results import QueryTrace, TransportPlan
 from fpc_core.retrieval import Retriever
-from fpc_core.runtime.interruption import once
+from fpc_core.runtime.interruption import lazy_property
 
 SHOWN = 10  # hits to compare with, as on the Explore page
 
@@ -59,11 +59,11 @@ class LessonContext:
         return MatchRule(self.records, self.subject, self.uses_cameras)
 
     @cached_property
-    def place(self) -> int:
+    def position(self) -> int:
         """Position of the hit in the shortlist."""
         return self.trace.match.shortlist.position(self.hit)
 
-    @once
+    @lazy_property
     def plan(self) -> TransportPlan:
         """The transport plan to the hit."""
         return self.plan_to(self.hit)

@@ -133,22 +133,22 @@ def _problem(
     return Problem(cost, a, b, runs, solve_exact(cost, a, b)[0], (shown_run, first))
 
 
-def _snapshots(states: Iterator[Scaling], cost: np.ndarray, halves: bool, wanted: int | None) -> Iterator[Snapshot]:
+def _snapshots(states: Iterator[Scaling], cost: np.ndarray, halves: bool, required: int | None) -> Iterator[Snapshot]:
     """Yield the kernel, every row scaling of the first iterations, ever fewer later ones, and the last.
 
     Args:
         states: Iterations of Sinkhorn.
         cost: (M, N) ground cost.
         halves: Whether to include column scalings of the first iterations.
-        wanted: An iteration to include in any case.
+        required: An iteration to include in any case.
     """
     moments = _moments()
     for state in states:
         last = state.fitted is FittedSide.ROWS and (
-            (state.error <= SETTLED and state.iteration >= (wanted or 0)) or state.iteration == LONGEST
+            (state.error <= SETTLED and state.iteration >= (required or 0)) or state.iteration == LONGEST
         )
         early = halves and state.iteration <= 4
-        rows = state.fitted is not FittedSide.COLUMNS and (state.iteration in moments or state.iteration == wanted)
+        rows = state.fitted is not FittedSide.COLUMNS and (state.iteration in moments or state.iteration == required)
         if rows or early or last:
             total_cost = float((state.plan * cost).sum())
             yield Snapshot(state.iteration, state.fitted, state.f, state.g, state.error, total_cost)

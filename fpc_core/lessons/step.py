@@ -46,13 +46,13 @@ class Panel:
         name: Its heading.
         row: Row of the gallery image, None for the query.
         layers: Name and (rows, columns) grid of values, NaN for missing patches; none to show the patches themselves.
-        told: Description of every patch.
+        descriptions: One sentence per patch.
     """
 
     name: str
     row: int | None
     layers: Layers
-    told: tuple[str, ...]
+    descriptions: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +64,7 @@ class PatchMaps:
         label: Of the scale.
         percent: Whether values are shares.
         links: (M, N) values between the query's patches `kept` and all gallery patches, shown while a query patch is
-            touched.
+            selected.
         kept: (M,) patches of the query.
         start: Query patch shown first, -1 for none.
     """
@@ -97,8 +97,8 @@ class Step:
         today: What happened to this query.
         equations: With this query's numbers.
         quiz: Its question.
-        maps: For its picture.
-        runs: For its picture.
+        maps: Patch maps to show, if any.
+        runs: Sinkhorn iterations to show, if any.
     """
 
     key: str
@@ -117,11 +117,11 @@ def choose_near(value: float, scale: Sequence[float]) -> int:
     return int(np.abs(np.log(np.asarray(scale)) - np.log(max(value, 1e-12))).argmin())
 
 
-def count_choices(right: int, others: Sequence[int], most: int = 4) -> tuple[tuple[str, ...], int]:
+def count_choices(right: int, others: Sequence[int], max_choices: int = 4) -> tuple[tuple[str, ...], int]:
     """Return different counts as ascending choices, and the index of the right one; `others` are best first."""
     picked = [right]
     for other in others:
-        if other not in picked and len(picked) < most:
+        if other not in picked and len(picked) < max_choices:
             picked.append(other)
     picked.sort()
     return tuple(f"{each:,}" for each in picked), picked.index(right)
@@ -138,6 +138,6 @@ def share(value: float, digits: int = 1) -> str:
     return f"{value:.{digits}%}"
 
 
-def place_name(position: int, columns: int) -> str:
+def patch_name(position: int, columns: int) -> str:
     """Return the name of a patch, as in the browser's grids."""
     return f"row {position // columns + 1}, column {position % columns + 1}"

@@ -1,6 +1,6 @@
 // Sinkhorn to step through: a toy as a table that can be checked by hand, and a real pair as flows between two images.
-// Every sentence comes from the engine (fpc_core/lessons/stepper.py); of numbers only the plan's entries are formed
-// here, exp((f + g - cost) / epsilon). Text reaches the page as textContent.
+// Every sentence and number comes from fpc_core/lessons/stepper.py, except the entries of the plan, which are computed
+// here as exp((f + g - cost) / epsilon). Text reaches the page as textContent.
 class SinkhornStepper {
   static FLOWS = 1200; // drawn at most
   static RAMP = ["#440154", "#482878", "#3e4989", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6ece58", "#b5de2b", "#fde725"];
@@ -12,7 +12,7 @@ class SinkhornStepper {
     const make = (tag, className = "", text = "") => Object.assign(document.createElement(tag), { className, textContent: text });
     this.make = make;
     this.tabs = ["toy", "pair"].map((problem) => {
-      const tab = make("button", "tab", problem === "toy" ? "By hand: 4 × 4" : "This pair");
+      const tab = make("button", "tab", problem === "toy" ? "Toy example: 4 × 4" : "This image pair");
       tab.type = "button";
       tab.dataset.problem = problem;
       tab.addEventListener("click", () => this.choose(problem));
@@ -24,14 +24,14 @@ class SinkhornStepper {
     const top = make("div", "choices");
     top.append(...this.tabs, this.play);
     [this.epsilon, this.step] = [this.slider("epsilon"), this.slider("iteration")];
-    this.epsilon.input.addEventListener("input", () => (this.stop(), this.place(Number(this.epsilon.input.value), Infinity)));
-    this.step.input.addEventListener("input", () => (this.stop(), this.place(this.at[0], Number(this.step.input.value))));
+    this.epsilon.input.addEventListener("input", () => (this.stop(), this.goTo(Number(this.epsilon.input.value), Infinity)));
+    this.step.input.addEventListener("input", () => (this.stop(), this.goTo(this.at[0], Number(this.step.input.value))));
     this.board = make("div", "board");
-    this.told = make("p", "told");
-    this.told.setAttribute("role", "status");
+    this.description = make("p", "description");
+    this.description.setAttribute("role", "status");
     const sliders = make("div", "sliders");
     sliders.append(this.epsilon.label, this.step.label);
-    root.replaceChildren(top, sliders, this.told, this.board);
+    root.replaceChildren(top, sliders, this.description, this.board);
     this.stage = make("div", "stage");
     this.images = [make("img"), make("img")];
     this.canvas = make("canvas");
@@ -42,7 +42,7 @@ class SinkhornStepper {
   slider(name) {
     const [label, text, input] = [this.make("label", name), this.make("span"), this.make("input")];
     Object.assign(input, { type: "range", min: 0, step: 1, name });
-    // Whoever used the pointer has the arrow keys back for the page.
+    // After pointer use, give the arrow keys back to the page.
     input.addEventListener("pointerup", () => input.blur());
     label.append(text, input);
     return { label, text, input };
@@ -62,33 +62,33 @@ class SinkhornStepper {
     this.tabs.forEach((tab) => tab.setAttribute("aria-pressed", String(tab.dataset.problem === problem)));
     this.board.replaceChildren(problem === "toy" ? this.table() : this.stage);
     this.epsilon.input.max = this.now.runs.length;
-    this.place(...this.now.start);
+    this.goTo(...this.now.start);
   }
 
-  // run: which epsilon, one past the last for the exact plan.  snapshot: clipped to what that run has.
-  place(run, snapshot) {
-    const found = this.now.runs[run];
-    this.at = [run, found ? Math.min(snapshot, found.told.length - 1) : 0];
+  // run: which epsilon, one past the last for the exact plan.  snapshot: clipped to the last one of that run.
+  goTo(run, snapshot) {
+    const current = this.now.runs[run];
+    this.at = [run, current ? Math.min(snapshot, current.descriptions.length - 1) : 0];
     this.epsilon.input.value = run;
-    this.epsilon.text.textContent = found ? found.name : "ε → 0: exact";
+    this.epsilon.text.textContent = current ? current.name : "ε → 0: exact";
     this.epsilon.input.setAttribute("aria-valuetext", this.epsilon.text.textContent);
-    this.step.input.disabled = !found;
-    this.step.input.max = found ? found.told.length - 1 : 0;
+    this.step.input.disabled = !current;
+    this.step.input.max = current ? current.descriptions.length - 1 : 0;
     this.step.input.value = this.at[1];
-    this.step.text.textContent = found ? `iteration ${found.iterations[this.at[1]]}` : "no iterations";
+    this.step.text.textContent = current ? `iteration ${current.iterations[this.at[1]]}` : "no iterations";
     this.step.input.setAttribute("aria-valuetext", this.step.text.textContent);
-    this.told.textContent = found ? found.told[this.at[1]] : this.now.exact.told;
+    this.description.textContent = current ? current.descriptions[this.at[1]] : this.now.exact.description;
     this.draw();
   }
 
   run() {
-    const found = this.now.runs[this.at[0]];
-    if (!found) return;
-    if (this.at[1] === found.told.length - 1) this.place(this.at[0], 0);
+    const current = this.now.runs[this.at[0]];
+    if (!current) return;
+    if (this.at[1] === current.descriptions.length - 1) this.goTo(this.at[0], 0);
     this.play.textContent = "❚❚ Pause";
     this.timer = setInterval(() => {
-      this.place(this.at[0], this.at[1] + 1);
-      if (this.at[1] === found.told.length - 1) this.stop();
+      this.goTo(this.at[0], this.at[1] + 1);
+      if (this.at[1] === current.descriptions.length - 1) this.stop();
     }, 600);
   }
 
@@ -105,21 +105,21 @@ class SinkhornStepper {
     return this.unpacked.get(text);
   }
 
-  // The plan at the present place, row by row.
+  // The plan at the current iteration, row by row.
   plan() {
     const [rows, columns] = this.now.shape;
     const plan = new Float64Array(rows * columns);
-    const found = this.now.runs[this.at[0]];
-    if (!found) {
+    const current = this.now.runs[this.at[0]];
+    if (!current) {
       for (const [row, column, mass] of this.now.exact.flows) plan[row * columns + column] = mass;
       return plan;
     }
     const cost = this.floats(this.now.cost);
     const from = this.at[1] * (rows + columns);
-    const potentials = this.floats(found.potentials).subarray(from, from + rows + columns);
+    const potentials = this.floats(current.potentials).subarray(from, from + rows + columns);
     for (let row = 0, at = 0; row < rows; row += 1) {
       for (let column = 0; column < columns; column += 1, at += 1) {
-        plan[at] = Math.exp((potentials[row] + potentials[rows + column] - cost[at]) / found.epsilon);
+        plan[at] = Math.exp((potentials[row] + potentials[rows + column] - cost[at]) / current.epsilon);
       }
     }
     return plan;
@@ -138,7 +138,7 @@ class SinkhornStepper {
     const { make } = this;
     const table = make("table", "toy");
     const head = make("tr");
-    head.append(make("th", "corner", "query ↓  gallery →"), ...names.slice(0, columns).map((name) => make("th", "", name)), make("th", "", "sends"));
+    head.append(make("th", "corner", "query ↓  gallery →"), ...names.slice(0, columns).map((name) => make("th", "", name)), make("th", "", "row sum"));
     this.cells = [];
     this.sums = { rows: [], columns: [] };
     const body = Array.from({ length: rows }, (_, row) => {
@@ -146,8 +146,8 @@ class SinkhornStepper {
       line.append(make("th", "", names[row]));
       for (let column = 0; column < columns; column += 1) {
         const cell = make("td", "mass");
-        const [mass, paid] = [make("b"), make("small", "", `cost ${cost[row * columns + column].toFixed(1)}`)];
-        cell.append(mass, paid);
+        const [mass, price] = [make("b"), make("small", "", `cost ${cost[row * columns + column].toFixed(1)}`)];
+        cell.append(mass, price);
         this.cells.push({ cell, mass });
         line.append(cell);
       }
@@ -157,7 +157,7 @@ class SinkhornStepper {
       return line;
     });
     const foot = make("tr");
-    foot.append(make("th", "", "gets"));
+    foot.append(make("th", "", "column sum"));
     for (let column = 0; column < columns; column += 1) {
       const sum = make("td", "sum");
       this.sums.columns.push(sum);
@@ -177,9 +177,9 @@ class SinkhornStepper {
       cell.style.setProperty("--share", `${Math.round(85 * Math.min(plan[at] / top, 1))}%`);
       cell.classList.toggle("strong", plan[at] > 0.5 * top);
     });
-    const check = (cell, sum, wanted) => {
-      const fits = Math.abs(sum - wanted) < 5e-4;
-      cell.textContent = `${fits ? "✓ " : ""}${sum.toFixed(3)} of ${wanted.toFixed(2)}`;
+    const check = (cell, sum, target) => {
+      const fits = Math.abs(sum - target) < 5e-4;
+      cell.textContent = `${fits ? "✓ " : ""}${sum.toFixed(3)} of ${target.toFixed(2)}`;
       cell.classList.toggle("fits", fits);
     };
     this.sums.rows.forEach((cell, row) => check(cell, plan.slice(row * columns, (row + 1) * columns).reduce((x, y) => x + y, 0), a[row]));
@@ -204,10 +204,10 @@ class SinkhornStepper {
       offset[side] + scale * ((patch % grid.columns) * grid.stride + grid.patch / 2),
       this.images[0].offsetTop + scale * (Math.floor(patch / grid.columns) * grid.stride + grid.patch / 2),
     ];
-    const kept = new Set(pair.rows);
+    const alive = new Set(pair.rows);
     context.fillStyle = "rgba(255, 255, 255, 0.82)";
     for (let patch = 0; patch < grid.rows * grid.columns; patch += 1) {
-      if (kept.has(patch)) continue;
+      if (alive.has(patch)) continue;
       const [x, y] = centre(0, patch);
       const half = (scale * grid.stride) / 2;
       context.fillRect(x - half, y - half, 2 * half, 2 * half);
@@ -215,15 +215,15 @@ class SinkhornStepper {
     const columns = pair.shape[1];
     const cost = this.floats(pair.cost);
     const total = plan.reduce((sum, mass) => sum + mass, 0);
-    const most = Math.max(...pair.a) * total;
+    const heaviest = Math.max(...pair.a) * total;
     let [low, high] = [Infinity, 0];
     for (const [row, column] of pair.exact.flows) {
       low = Math.min(low, cost[row * columns + column]);
       high = Math.max(high, cost[row * columns + column]);
     }
-    const order = [...plan.keys()].filter((at) => plan[at] > 1e-4 * most).sort((one, other) => plan[other] - plan[one]);
+    const order = [...plan.keys()].filter((at) => plan[at] > 1e-4 * heaviest).sort((one, other) => plan[other] - plan[one]);
     for (const at of order.slice(0, SinkhornStepper.FLOWS).reverse()) {
-      const share = Math.sqrt(plan[at] / most);
+      const share = Math.sqrt(plan[at] / heaviest);
       const tone = Math.round(9 * Math.min(Math.max((cost[at] - low) / (high - low || 1), 0), 1));
       context.globalAlpha = Math.min(0.05 + 0.95 * share, 1);
       context.strokeStyle = SinkhornStepper.RAMP[tone];

@@ -61,28 +61,31 @@ def _problem(problem: Problem) -> dict[str, Any]:
         "b": problem.b.tolist(),
         "start": list(problem.start),
         "runs": [_run(run) for run in problem.runs],
-        "exact": {"flows": flows, "told": f"The exact plan: {len(flows)} flows, cost {number(problem.exact_cost)}."},
+        "exact": {
+            "flows": flows,
+            "description": f"The exact plan: {len(flows)} flows, cost {number(problem.exact_cost)}.",
+        },
     }
 
 
 def _run(run: Run) -> dict[str, Any]:
     potentials = np.stack([np.concatenate([each.f, each.g]) for each in run.snapshots])
-    told = [_told(each) for each in run.snapshots]
+    descriptions = [_describe(each) for each in run.snapshots]
     if not run.settled:
-        told[-1] += " It has not settled yet: so small an ε takes more iterations than are kept here."
+        descriptions[-1] += " It has not converged: such a small ε needs more iterations than are shown."
     return {
         "epsilon": run.epsilon,
         "name": f"ε = {run.epsilon:g}",
         "potentials": encode_float32(potentials),
         "iterations": [each.iteration for each in run.snapshots],
         "fitted": [each.fitted.value for each in run.snapshots],
-        "told": told,
+        "descriptions": descriptions,
     }
 
 
-def _told(snapshot: Snapshot) -> str:
+def _describe(snapshot: Snapshot) -> str:
     if snapshot.fitted is FittedSide.NONE:
-        return "Start: the kernel K. Cheap moves are large, but nothing adds up yet."
+        return "Start: the kernel K. Cheap matches are large, but rows and columns miss their targets."
     other = "columns" if snapshot.fitted is FittedSide.ROWS else "rows"
     off = f"the {other} are off by {number(snapshot.error)}"
     return f"Iteration {snapshot.iteration}, {snapshot.fitted.value} scaled: {off}; cost {number(snapshot.cost)}."

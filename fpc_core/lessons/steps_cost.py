@@ -8,7 +8,7 @@ import torch
 from fpc_core.config import Variant
 from fpc_core.explain.masks import to_grid
 from fpc_core.lessons.context import LessonContext
-from fpc_core.lessons.step import Equation, Layers, Panel, PatchMaps, Quiz, Step, choose_near, number, place_name, share
+from fpc_core.lessons.step import Equation, Layers, Panel, PatchMaps, Quiz, Step, choose_near, number, patch_name, share
 from fpc_core.matching.transport import ground_cost
 
 TIMES = (1.1, 1.5, 2.5, 5.0)  # choices: of an equal share
@@ -17,27 +17,27 @@ TIMES = (1.1, 1.5, 2.5, 5.0)  # choices: of an equal share
 def cost(case: LessonContext) -> Step:
     """Build the step on the ground cost."""
     plan, columns = case.plan, case.config.grid[1]
-    row = _telling_row(plan.cost)
+    row = _clearest_row(plan.cost)
     column = int(plan.cost[row].argmin())
     query, gallery = case.trace.encoding.patches[0, row].float().cpu(), _gallery(case)[column]
     product, lengths = float(query @ gallery), (float(query.norm()), float(gallery.norm()))
     value = 1 - product / (lengths[0] * lengths[1])
     doubled = float(ground_cost(query[None], 2 * gallery[None, None])[0, 0, 0])
     answer = int(np.abs(np.array([value / 2, value, 2 * value]) - doubled).argmin())
-    here = int(plan.query_positions[row])
+    position = int(plan.query_positions[row])
     return Step(
         key="cost",
         title="Ground cost",
         question="When do two patches look alike?",
-        text="The **gallery** is the pictures that are searched. They were turned into tokens beforehand, with nothing "
-        "dropped. **Ground cost** compares one patch of the query with one of a gallery picture: 0 if their tokens "
-        "point the same way, 1 if they have nothing in common.",
-        today=f"The query's patch at {place_name(here, columns)} is most like the patch at "
-        f"{place_name(column, columns)} of hit {case.name(case.hit)}: cost {number(plan.cost[row, column])}. Its "
-        f"average over that picture is {number(plan.cost[row].mean())}.",
+        text="The **gallery** is the set of images being searched. They were turned into tokens beforehand, with no "
+        "patch dropped. The **ground cost** compares a query patch with a gallery patch. It is 0 if their tokens point "
+        "in the same direction and 1 if they have nothing in common.",
+        today=f"The query patch at {patch_name(position, columns)} is most like the patch at "
+        f"{patch_name(column, columns)} of hit {case.name(case.hit)}: cost {number(plan.cost[row, column])}. Its "
+        f"average over that image is {number(plan.cost[row].mean())}.",
         equations=(
             Equation(
-                "Eq. 5",
+                "Sec. 3.2",
                 r"d_{mn} = 1 - \frac{\langle q_m, g_n \rangle}{\|q_m\| \|g_n\|}",
                 (
                     rf"1 - \frac{{{number(product, 2)}}}{{{number(lengths[0], 3)} \cdot {number(lengths[1], 3)}}}"
@@ -46,17 +46,17 @@ def cost(case: LessonContext) -> Step:
             ),
         ),
         quiz=Quiz(
-            f"If all {case.config.width} numbers of that gallery token were doubled, its cost would be …",
+            f"If all {case.config.width} numbers of that gallery token were doubled, the cost would be …",
             ("half as large", "the same", "twice as large"),
             answer,
-            f"It is {number(doubled)}: only the direction of a token counts, its length is divided away.",
+            f"It is {number(doubled)}: only the direction of a token counts, because its length cancels out.",
         ),
         maps=PatchMaps(
-            _panels(case, ((), ()), (_told_query(case), _told_gallery(case))),
+            _panels(case, ((), ()), (_describe_query(case), _describe_gallery(case))),
             "ground cost (1 − cosine)",
             links=plan.cost,
             kept=plan.query_positions,
-            start=here,
+            start=position,
         ),
     )
 
@@ -64,14 +64,17 @@ def cost(case: LessonContext) -> Step:
 def weights(case: LessonContext) -> Step:
     """Build the step on the marginals."""
     plan, transport, grid = case.plan, case.trace.match.transport, case.config.grid
-    a, b = transport.query_marginal[case.place], transport.gallery_marginal[case.place]
+    a, b = transport.query_marginal[case.position], transport.gallery_marginal[case.position]
     heaviest = int(a.argmax())
     times, carries = float(a[heaviest]) * len(a), share(float(a[heaviest]), 2)
     agreement = _agreement(case)
     paper = case.trace.settings.variant is Variant.PAPER
     whole = "the mean of its patches" if paper else "its [cls]"
     zeros = int((a == 0).sum())
-    none = f"{zeros or 'none'} of the {len(a)} patches left {'carries' if zeros == 1 else 'carry'} nothing"
+    if zeros:
+        rest = f"{zeros} of the {len(a)} remaining patches {'carries' if zeros == 1 else 'carry'} no weight"
+    else:
+        rest = f"all {len(a)} remaining patches carry some weight"
     inner = r"\langle q_{#}, \bar{g} \rangle" if paper else r"\cos(q_{#}, x_{\text{cls}}^g)"
     one, each = (rf"\max(0, {inner.replace('#', index)})" for index in "mi")
     positions, layers = (plan.query_positions, np.arange(len(b))), ("share", "share")
@@ -79,15 +82,15 @@ def weights(case: LessonContext) -> Step:
     return Step(
         key="weights",
         title="Marginals",
-        question="Which patches count how much?",
-        text=f"A patch counts more the better it agrees with the other picture as a whole ({whole}); one that "
-        "disagrees counts nothing. Divided by their sum, the weights of each side add up to 1: these are the two "
-        "**marginals**. They say how much has to travel from and to each patch.",
-        today=f"The heaviest patch of the query, at {place_name(int(plan.query_positions[heaviest]), grid[1])}, "
-        f"carries {carries}; {none}.",
+        question="How much does each patch count?",
+        text=f"A patch counts more the better it agrees with the other image as a whole ({whole}). One that disagrees "
+        "gets no weight. Divided by their sum, the weights of each image add up to 1: these are the two **marginals**. "
+        "They set how much weight leaves or reaches each patch.",
+        today=f"The heaviest patch of the query, at {patch_name(int(plan.query_positions[heaviest]), grid[1])}, "
+        f"carries {carries}; {rest}.",
         equations=(
             Equation(
-                "Eq. 8, 9",
+                "Sec. 3.2",
                 rf"a_m = \frac{{{one}}}{{\sum_i {each}}}",
                 (
                     rf"\frac{{\max(0, {number(agreement[heaviest], 3)})}}{{{number(agreement.clip(0).sum(), 2)}}}"
@@ -96,17 +99,17 @@ def weights(case: LessonContext) -> Step:
             ),
         ),
         quiz=Quiz(
-            "How many times an equal share does the heaviest patch of the query carry?",
+            "How much heavier than an equal share is the heaviest query patch?",
             tuple(f"about {each:g} times" for each in TIMES),
             choose_near(times, TIMES),
             f"{times:.2f} times: {carries}, where an equal share is {share(1 / len(a), 2)}. "
-            + ("The weights are nearly even." if times < 1.5 else "A few patches speak louder than the rest."),
+            + ("The weights are nearly even." if times < 1.5 else "A few patches count much more than the rest."),
         ),
         maps=PatchMaps(
             _panels(
                 case,
                 (((layers[0], values[0]),), ((layers[1], values[1]),)),
-                (_told_weights(a, positions[0], grid), _told_weights(b, positions[1], grid)),
+                (_describe_weights(a, positions[0], grid), _describe_weights(b, positions[1], grid)),
             ),
             "share of the weight",
             percent=True,
@@ -114,7 +117,7 @@ def weights(case: LessonContext) -> Step:
     )
 
 
-def _telling_row(cost: np.ndarray) -> int:
+def _clearest_row(cost: np.ndarray) -> int:
     """Return the query patch whose nearest partner is furthest below its average cost, the clearest example."""
     return int((cost.mean(axis=1) - cost.min(axis=1)).argmax())
 
@@ -134,39 +137,44 @@ def _agreement(case: LessonContext) -> np.ndarray:
 
 
 def _panels(
-    case: LessonContext, layers: tuple[Layers, Layers], said: tuple[tuple[str, ...], tuple[str, ...]]
+    case: LessonContext, layers: tuple[Layers, Layers], descriptions: tuple[tuple[str, ...], tuple[str, ...]]
 ) -> tuple[Panel, ...]:
     """Return the panels of the query and the hit."""
-    return (Panel("query", None, layers[0], said[0]), Panel(f"hit {case.name(case.hit)}", case.hit, layers[1], said[1]))
-
-
-def _told_query(case: LessonContext) -> tuple[str, ...]:
-    plan, (rows, columns) = case.plan, case.config.grid
-    said = [f"Query patch at {place_name(place, columns)}: dropped" for place in range(rows * columns)]
-    for row, position in enumerate(plan.query_positions.tolist()):
-        best = int(plan.cost[row].argmin())
-        said[position] = (
-            f"Query patch at {place_name(position, columns)}: nearest to {place_name(best, columns)}, "
-            f"cost {number(plan.cost[row, best])}; on average {number(plan.cost[row].mean())}"
-        )
-    return tuple(said)
-
-
-def _told_gallery(case: LessonContext) -> tuple[str, ...]:
-    plan, columns = case.plan, case.config.grid[1]
-    best, least = plan.cost.argmin(axis=0), plan.cost.min(axis=0)
-    return tuple(
-        f"Gallery patch at {place_name(place, columns)}: its nearest query patch is at "
-        f"{place_name(int(plan.query_positions[best[place]]), columns)}, cost {number(least[place])}"
-        for place in range(len(least))
+    return (
+        Panel("query", None, layers[0], descriptions[0]),
+        Panel(f"hit {case.name(case.hit)}", case.hit, layers[1], descriptions[1]),
     )
 
 
-def _told_weights(values: np.ndarray, positions: np.ndarray, grid: tuple[int, int]) -> tuple[str, ...]:
-    said = [f"Patch at {place_name(place, grid[1])}: dropped, carries nothing" for place in range(grid[0] * grid[1])]
+def _describe_query(case: LessonContext) -> tuple[str, ...]:
+    plan, (rows, columns) = case.plan, case.config.grid
+    descriptions = [f"Query patch at {patch_name(position, columns)}: dropped" for position in range(rows * columns)]
+    for row, position in enumerate(plan.query_positions.tolist()):
+        best = int(plan.cost[row].argmin())
+        descriptions[position] = (
+            f"Query patch at {patch_name(position, columns)}: nearest to {patch_name(best, columns)}, "
+            f"cost {number(plan.cost[row, best])}; on average {number(plan.cost[row].mean())}"
+        )
+    return tuple(descriptions)
+
+
+def _describe_gallery(case: LessonContext) -> tuple[str, ...]:
+    plan, columns = case.plan, case.config.grid[1]
+    best, least = plan.cost.argmin(axis=0), plan.cost.min(axis=0)
+    return tuple(
+        f"Gallery patch at {patch_name(position, columns)}: its nearest query patch is at "
+        f"{patch_name(int(plan.query_positions[best[position]]), columns)}, cost {number(least[position])}"
+        for position in range(len(least))
+    )
+
+
+def _describe_weights(values: np.ndarray, positions: np.ndarray, grid: tuple[int, int]) -> tuple[str, ...]:
+    descriptions = [
+        f"Patch at {patch_name(position, grid[1])}: dropped, carries no weight" for position in range(grid[0] * grid[1])
+    ]
     for position, value in zip(positions.tolist(), values.tolist(), strict=True):
         times = value * len(values)
-        said[position] = (
-            f"Patch at {place_name(position, grid[1])}: {share(value, 2)}, {times:.2f} times an equal share"
+        descriptions[position] = (
+            f"Patch at {patch_name(position, grid[1])}: {share(value, 2)}, {times:.2f} times an equal share"
         )
-    return tuple(said)
+    return tuple(descriptions)

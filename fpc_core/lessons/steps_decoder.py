@@ -17,7 +17,7 @@ from fpc_core.lessons.step import (
     choose_near,
     count_choices,
     number,
-    place_name,
+    patch_name,
     share,
 )
 
@@ -38,17 +38,17 @@ def tokens(case: LessonContext) -> Step:
 
     choices, answer = count_choices(total(2 * count), (2 * total(count), total(count), 1 + of_query + 2 * count))
     parts = f"1 + {of_query} + " if paper else "1 + "
-    given = "the patches left of the query and all of the neighbours'" if paper else "all patches of the neighbours"
+    given = "the query's remaining patches and all neighbour patches" if paper else "all patches of the neighbours"
     mean = "the query and its neighbours" if paper else "the neighbours"
     own = r",\ f_q" if paper else ""
-    note = "" if paper else " (The paper gives it the query's patches, f_q, as well; the released code does not.)"
+    note = "" if paper else " The paper also gives it the query's patches, f_q; the released code does not."
     return Step(
         key="tokens",
-        title="What the decoder is given",
-        question="What does the decoder get to see?",
-        text="The K nearest by D, the **neighbours**, may show what is hidden in the query. The **decoder**, one more "
-        f"block, is given {given}. Its [cls] starts as the mean [cls] of {mean}.{note}",
-        today=_who(case, neighbors),
+        title="Input of the decoder",
+        question="What goes into the decoder?",
+        text="The K nearest images by D, the **neighbours**, may show parts that are hidden in the query. The "
+        f"**decoder**, one more block, reads {given}. Its [cls] starts as the mean [cls] of {mean}.{note}",
+        today=_neighbor_summary(case, neighbors),
         equations=(
             Equation(
                 "Eq. 11",
@@ -57,11 +57,11 @@ def tokens(case: LessonContext) -> Step:
             ),
         ),
         quiz=Quiz(
-            f"With K = {2 * count} instead of {count}, how many tokens would the decoder be given?",
+            f"With K = {2 * count} instead of {count}, how many tokens would the decoder read?",
             choices,
             answer,
             f"One [cls]{f', {of_query} of the query' if paper else ''} and {2 * count} × {patches} of the neighbours. "
-            "Only the [cls] is read in the end, so this stays cheap.",
+            "Only the output of [cls] is needed, so this stays cheap.",
         ),
     )
 
@@ -77,16 +77,19 @@ def without(case: LessonContext, row: int) -> str:
     if not len(others):
         raise ValueError("the decoder needs at least one neighbour")
     changed = retriever.by_feature(retriever.consolidate(trace.encoding, others, trace.settings.variant).feature)
-    as_it_is, as_it_would_be = (case.rule.ranks(each) for each in (trace.final, changed))
+    ranks_with, ranks_without = (case.rule.ranks(each) for each in (trace.final, changed))
     head = f"Without {case.name(row)}"
     if case.subject.identity is None:
-        first = min(as_it_would_be, key=as_it_would_be.__getitem__)
-        return f"{head} the picture now at rank {as_it_is[first]} would be first."
-    rows = [each for each in as_it_is if case.records[each].identity == case.subject.identity]
+        first = min(ranks_without, key=ranks_without.__getitem__)
+        return f"{head}, the image now at rank {ranks_with[first]} would be first."
+    rows = [each for each in ranks_with if case.records[each].identity == case.subject.identity]
     if not rows:
-        return f"{head}: the gallery has no other picture of this person either way."
-    now, then = (min(ranks[each] for each in rows) for ranks in (as_it_is, as_it_would_be))
-    return f"{head} the nearest picture of the right person would be at rank {then}; with it, it is at rank {now}."
+        return f"{head}, nothing changes: the gallery has no other image of this person."
+    best_with, best_without = (min(ranks[each] for each in rows) for ranks in (ranks_with, ranks_without))
+    return (
+        f"{head}, the closest image of the right person would be at rank {best_without}; "
+        f"with it, it is at rank {best_with}."
+    )
 
 
 def shares(case: LessonContext) -> Step:
@@ -99,56 +102,58 @@ def shares(case: LessonContext) -> Step:
     matches = None if identity is None else [row for row in final if case.records[row].identity == identity]
     return Step(
         key="shares",
-        title="What the decoder took",
-        question="What did the decoder take from each neighbour?",
-        text="The decoder's [cls] attends to all it was given. Its attentions add up to 1 and can be summed for "
-        "itself, the query and every neighbour. What comes out, the **consolidated** feature, replaces the query's own "
-        "and is compared with the whole gallery once more.",
+        title="Attention of the decoder",
+        question="What did the decoder use from each neighbour?",
+        text="The decoder's [cls] attends to all tokens of its input. Its attention values sum to 1 and can be added "
+        "up for [cls] itself, the query and each neighbour. The result, the **consolidated** feature, replaces the "
+        "query's feature and is compared with the whole gallery again.",
         today=f"{decoder_sentence(result, case.ranks)} {final_sentence(case.ranks, final, matches)}",
         equations=(
             Equation("Eq. 13", r"z_{\text{cls}} = A_c V_c + A_q V_q + A_g V_g", (rf"A_c + A_q + A_g = {parts} = 1",)),
         ),
         quiz=_quiz(result.neighbor_shares, [case.match_labels[row] for row in result.neighbors.tolist()]),
-        maps=PatchMaps(_attended(case), "attention of the decoder's [cls]", percent=True),
+        maps=PatchMaps(_attention_panels(case), "attention of the decoder's [cls]", percent=True),
     )
 
 
-def _who(case: LessonContext, neighbors: list[int]) -> str:
+def _neighbor_summary(case: LessonContext, neighbors: list[int]) -> str:
     tones = [case.match_labels[row] for row in neighbors]
     if MatchLabel.NEUTRAL in tones:
-        return "Whether they show the right person is not known for this picture."
+        return "The identity in this image is unknown, so neighbours cannot be marked right or wrong."
     right, junk = tones.count(MatchLabel.MATCH), tones.count(MatchLabel.JUNK)
-    more = f" {junk} more show the same person under the same camera (junk)." if junk else ""
-    return f"{right} of today's {len(neighbors)} neighbours {'shows' if right == 1 else 'show'} the right person.{more}"
+    more = (
+        f" {junk} more {'shows' if junk == 1 else 'show'} the same person under the same camera (junk)." if junk else ""
+    )
+    return f"{right} of the {len(neighbors)} neighbours {'shows' if right == 1 else 'show'} the right person.{more}"
 
 
-def _attended(case: LessonContext) -> tuple[Panel, ...]:
+def _attention_panels(case: LessonContext) -> tuple[Panel, ...]:
     result, columns = case.trace.consolidation, case.config.grid[1]
 
     def panel(name: str, row: int | None, total: float, grid: np.ndarray) -> Panel:
-        said = tuple(
-            f"{name}, patch at {place_name(place, columns)}: {'dropped' if np.isnan(value) else share(value, 3)}"
-            for place, value in enumerate(grid.ravel().tolist())
+        descriptions = tuple(
+            f"{name}, patch at {patch_name(position, columns)}: {'dropped' if np.isnan(value) else share(value, 3)}"
+            for position, value in enumerate(grid.ravel().tolist())
         )
-        return Panel(f"{name}: {share(total)}", row, (("attention", grid),), said)
+        return Panel(f"{name}: {share(total)}", row, (("attention", grid),), descriptions)
 
-    found = zip(result.neighbors.tolist(), result.neighbor_shares.tolist(), result.neighbor_grids, strict=True)
-    of_neighbors = tuple(panel(case.name(row), row, total, grid) for row, total, grid in found)
+    neighbors = zip(result.neighbors.tolist(), result.neighbor_shares.tolist(), result.neighbor_grids, strict=True)
+    of_neighbors = tuple(panel(case.name(row), row, total, grid) for row, total, grid in neighbors)
     if case.trace.settings.variant is Variant.RELEASED:
         return of_neighbors
     return (panel("query", None, result.query_share, result.query_grid), *of_neighbors)
 
 
 def _quiz(shares_of: np.ndarray, tones: list[MatchLabel]) -> Quiz:
-    right, wrong = (shares_of[[tone is wanted for tone in tones]] for wanted in (MatchLabel.MATCH, MatchLabel.OTHER))
+    right, wrong = (shares_of[[tone is label for tone in tones]] for label in (MatchLabel.MATCH, MatchLabel.OTHER))
     if len(right) and len(wrong):
         ratio = float(right.mean() / wrong.mean())
         return Quiz(
             "Do neighbours that show the right person get more attention than the others?",
             ("more", "about the same", "less"),
             0 if ratio > 1 + LEVEL else (2 if ratio < 1 - LEVEL else 1),
-            f"On average {share(float(right.mean()))} each for the {len(right)} right ones, "
-            f"{share(float(wrong.mean()))} for the {len(wrong)} wrong ones. Nobody tells the decoder who is right.",
+            f"On average {share(float(right.mean()))} each for the {len(right)} right ones and "
+            f"{share(float(wrong.mean()))} for the {len(wrong)} wrong ones. The decoder does not know which are right.",
         )
     even = float(shares_of.sum()) / len(shares_of)
     times = float(shares_of.max()) / even

@@ -21,7 +21,7 @@ from fpc_core.lessons.step import (
     choose_near,
     count_choices,
     number,
-    place_name,
+    patch_name,
     share,
 )
 from fpc_core.results import DropStage
@@ -42,21 +42,21 @@ def patches(case: LessonContext) -> Step:
         other.patches, (config.patches, round(config.patches * stride / other.stride), 2 * other.patches)
     )
     overlap = "side by side" if stride == size else f"{stride} pixels from one to the next, so they overlap"
-    told = tuple(
-        f"Patch {place + 1}, {place_name(place, columns)}: pixels {top}–{top + size - 1} down, "
+    descriptions = tuple(
+        f"Patch {position + 1}, {patch_name(position, columns)}: pixels {top}–{top + size - 1} down, "
         f"{left}–{left + size - 1} across"
-        for place in range(config.patches)
-        for top, left in [(place // columns * stride, place % columns * stride)]
+        for position in range(config.patches)
+        for top, left in [(position // columns * stride, position % columns * stride)]
     )
-    camera = " and for the camera" if config.cameras else ""
+    embeddings = "Position and camera embeddings" if config.cameras else "Position embeddings"
     return Step(
         key="patches",
         title="Patches and positions",
-        question="How does the model see a picture?",
-        text=f"The picture is cut into **patches** of {size} × {size} pixels, {overlap}. Each becomes a **token**: a "
-        f"list of {config.width} numbers. Numbers for its position{camera} are added, so that the model knows where a "
-        "patch was. One more token, **[cls]**, collects what matters of the whole picture.",
-        today=f"This picture gives {rows} rows of {columns}: {config.patches} patches, and [cls].",
+        question="How does the model see an image?",
+        text=f"The image is cut into **patches** of {size} × {size} pixels, {overlap}. Each becomes a **token**: a "
+        f"list of {config.width} numbers. {embeddings} are added, so that the model knows where each patch comes from. "
+        "One extra token, **[cls]**, summarises the whole image.",
+        today=f"This image gives {rows} rows of {columns} patches: {config.patches} patch tokens and [cls].",
         equations=(
             Equation(
                 "Eq. 1",
@@ -75,13 +75,13 @@ def patches(case: LessonContext) -> Step:
             ),
         ),
         quiz=Quiz(
-            f"Were the patches cut every {other.stride} pixels instead of every {stride}: how many would there be?",
+            f"If patches were cut every {other.stride} pixels instead of every {stride}, how many would there be?",
             choices,
             answer,
             f"{other.grid[0]} rows of {other.grid[1]} are {other.patches:,} patches, {more} than the "
-            f"{config.patches:,} here. Tokens cost time: every block compares each with each.",
+            f"{config.patches:,} of this model. More tokens take more time: every block compares all pairs of them.",
         ),
-        maps=PatchMaps((Panel("query", None, (), told),)),
+        maps=PatchMaps((Panel("query", None, (), descriptions),)),
     )
 
 
@@ -100,11 +100,11 @@ def attention(case: LessonContext) -> Step:
     return Step(
         key="attention",
         title="Where [cls] looks",
-        question="Which patches does the model care about?",
-        text=f"The model is {config.depth} **blocks** deep. In each block every token looks at all others; how much it "
-        "takes from each is its **attention**, and its attentions add up to 1. What [cls] attends to goes into the "
-        "summary of the picture.",
-        today=f"In block {stage.block} the patch at {place_name(int(entered[top]), columns)} gets the most: "
+        question="Where does the model look?",
+        text=f"The model has {config.depth} layers, called **blocks**. In each block, every token reads all others. "
+        "How much it draws from each one is called **attention**, and its attention values sum to 1. What [cls] "
+        "attends to goes into its summary of the image.",
+        today=f"In block {stage.block} the patch at {patch_name(int(entered[top]), columns)} gets the most: "
         f"{share(values[top])}. An equal share would be {share(1 / (len(values) + 1))}.",
         equations=(
             Equation(
@@ -118,13 +118,13 @@ def attention(case: LessonContext) -> Step:
             ),
         ),
         quiz=Quiz(
-            f"The {TOP} most attended of {len(values)} patches: how much of the attention do they get together?",
+            f"How much of the attention do the {TOP} most attended patches (of {len(values)}) get in total?",
             tuple(f"about {round(100 * each)} %" for each in SHARES),
             answer,
             f"{share(together)}. Shared equally it would be {share(TOP / (len(values) + 1))}.",
         ),
         maps=PatchMaps(
-            (Panel("query", None, layers, _told_attention(layers, columns)),), "[cls] attention", percent=True
+            (Panel("query", None, layers, _describe_attention(layers, columns)),), "[cls] attention", percent=True
         ),
     )
 
@@ -135,16 +135,16 @@ def dropping(case: LessonContext) -> Step:
     prune = encoding.prune
     counts = (config.patches, *(stage.kept.shape[1] for stage in encoding.stages))
     rate = 0.5 if prune.keep_rate > 0.65 else 0.8
-    other = _kept(config.patches, replace(prune, keep_rate=rate))
+    other = _patch_counts(config.patches, replace(prune, keep_rate=rate))
     choices, answer = count_choices(other[-1], (other[0], math.ceil((1 - rate) * config.patches), *other, counts[-1]))
     blocks = ", ".join(map(str, prune.blocks[:-1])) + f" and {prune.blocks[-1]}" if len(prune.blocks) > 1 else ""
     return Step(
         key="dropping",
         title="Dropping patches",
-        question="What was dropped?",
-        text=f"In blocks {blocks or prune.blocks[0]} only a share of the patches, the **keep rate** γ, goes on: "
-        f"{_WHO_GOES_ON[prune.strategy]}. The others are gone for good. What hides a person should get little "
-        "attention, and so be dropped.",
+        question="Which patches were dropped?",
+        text=f"In block{'s' if len(prune.blocks) > 1 else ''} {blocks or prune.blocks[0]}, only a fraction γ of the "
+        f"patches, the **keep rate**, continues: {_KEPT_PATCHES[prune.strategy]}. The others are removed for good. "
+        "Whatever occludes a person should get little attention and be dropped.",
         today=drop_sentence(encoding, case.truth),
         equations=(
             Equation(
@@ -159,19 +159,19 @@ def dropping(case: LessonContext) -> Step:
             ),
         ),
         quiz=Quiz(
-            f"At a keep rate of {rate:g}, how many of the {config.patches} patches would be left at the end?",
+            f"At a keep rate of {rate:g}, how many of the {config.patches} patches would remain at the end?",
             choices,
             answer,
-            f"{len(other)} times in a row only {rate:g} of what is left goes on: {config.patches} → "
-            f"{' → '.join(map(str, other))}.",
+            f"Each of the {len(other)} drops keeps {rate:.0%} of the remaining patches, rounded up: "
+            f"{config.patches} → {' → '.join(map(str, other))}.",
         ),
     )
 
 
-_WHO_GOES_ON = {
+_KEPT_PATCHES = {
     DropStrategy.NON_SALIENT: "those with the most [cls] attention",
-    DropStrategy.SALIENT: "here, to try the opposite, those with the least [cls] attention",
-    DropStrategy.RANDOM: "here, for comparison, drawn by chance",
+    DropStrategy.SALIENT: "those with the least [cls] attention, as a counter-test",
+    DropStrategy.RANDOM: "a random choice, for comparison",
 }
 
 
@@ -180,7 +180,7 @@ def _grid(stage: DropStage, grid: tuple[int, int]) -> np.ndarray:
     return to_grid(stage.attention[0].cpu().numpy(), stage.entered[0].cpu().numpy(), grid)
 
 
-def _kept(patches: int, prune: PruneSettings) -> tuple[int, ...]:
+def _patch_counts(patches: int, prune: PruneSettings) -> tuple[int, ...]:
     """Return the patches left after each dropping block, counted as the encoder does."""
     counts = []
     for _ in prune.blocks:
@@ -189,11 +189,11 @@ def _kept(patches: int, prune: PruneSettings) -> tuple[int, ...]:
     return tuple(counts)
 
 
-def _told_attention(layers: tuple[tuple[str, np.ndarray], ...], columns: int) -> tuple[str, ...]:
-    said = []
-    for place in range(layers[0][1].size):
-        values = [(name, float(grid.ravel()[place])) for name, grid in layers]
+def _describe_attention(layers: tuple[tuple[str, np.ndarray], ...], columns: int) -> tuple[str, ...]:
+    descriptions = []
+    for position in range(layers[0][1].size):
+        values = [(name, float(grid.ravel()[position])) for name, grid in layers]
         parts = [f"{name} {share(value, 2)}" for name, value in values if not math.isnan(value)]
-        gone = "" if len(parts) == len(values) else "; then dropped"
-        said.append(f"Patch at {place_name(place, columns)}: {', '.join(parts)}{gone}")
-    return tuple(said)
+        ending = "" if len(parts) == len(values) else "; then dropped"
+        descriptions.append(f"Patch at {patch_name(position, columns)}: {', '.join(parts)}{ending}")
+    return tuple(descriptions)

@@ -13,16 +13,16 @@ _SAME = 5e-5  # a difference that four decimals do not show
 
 def transport(case: LessonContext) -> Step:
     """Build the step on the transport plan (Eq. 5), with Sinkhorn to step through."""
-    found, settings = case.trace.match.transport, case.trace.settings.transport
-    a, b = found.query_marginal[case.place], found.gallery_marginal[case.place]
-    distance, rounds = float(found.distance[case.place]), int(found.iterations[case.place])
+    solution, settings = case.trace.match.transport, case.trace.settings.transport
+    a, b = solution.query_marginal[case.position], solution.gallery_marginal[case.position]
+    distance, rounds = float(solution.distance[case.position]), int(solution.iterations[case.position])
     scaled = rounds if settings.solver is Solver.SINKHORN else None
     runs = Runs(toy(), pair(case.plan.cost, a, b, settings.epsilon, scaled), case.plan.query_positions)
     exact, blurred = runs.pair.exact_cost, runs.pair.runs[runs.pair.start[0]].snapshots[-1].cost
     answer = 0 if exact < blurred - _SAME else (2 if exact > blurred + _SAME else 1)
-    error = float(found.marginal_error[case.place])
-    how = (
-        r"\text{by the linear programme}"
+    error = float(solution.marginal_error[case.position])
+    solver = (
+        r"\text{by linear programming}"
         if settings.solver is Solver.EXACT
         else rf"\text{{{rounds} iterations, marginals off by }} {number(error)}"
     )
@@ -30,30 +30,30 @@ def transport(case: LessonContext) -> Step:
         key="transport",
         title="Transport by Sinkhorn",
         question="Which patch goes where?",
-        text="A **transport plan** moves the weight of the query's patches onto those of the gallery picture. Moving "
-        "costs the ground cost; the cheapest total is **D_EMD**. **Sinkhorn** finds it by turns: scale the rows until "
-        "each sends its weight, then the columns until each gets its own. ε blurs the plan; a small ε takes more "
-        "turns.",
-        today=f"For hit {case.name(case.hit)} the search took D_EMD = {number(distance)}. The exact plan costs "
+        text="A **transport plan** moves the weight of the query patches onto the gallery patches. Each move costs the "
+        "ground cost, and the cheapest total is **D_EMD**. **Sinkhorn** finds it by rescaling rows and columns in turn "
+        "until they sum to the marginals. A larger ε blurs the plan; a smaller ε needs more iterations.",
+        today=f"For hit {case.name(case.hit)} the search used D_EMD = {number(distance)}. The exact plan costs "
         f"{number(exact)}.",
         equations=(
             Equation(
                 "Eq. 5",
-                r"D_{\text{EMD}} = \sum_{mn} P_{mn} d_{mn}, \quad P = \text{diag}(u)\, K\, \text{diag}(v)",
-                (rf"D_{{\text{{EMD}}}} = {number(distance)}", how),
+                r"D_{\text{EMD}} = \min_P \sum_{mn} P_{mn} d_{mn}",
+                (rf"D_{{\text{{EMD}}}} = {number(distance)}", solver),
             ),
             Equation(
                 "Sinkhorn",
-                r"u \leftarrow \frac{a}{K v}, \quad v \leftarrow \frac{b}{K^\top u}, \quad K = e^{-d / \varepsilon}",
+                r"P = \text{diag}(u)\, K\, \text{diag}(v), \quad K = e^{-d / \varepsilon}, \quad"
+                r" u \leftarrow \frac{a}{K v}, \quad v \leftarrow \frac{b}{K^\top u}",
                 (),
             ),
         ),
         quiz=Quiz(
-            f"Make ε ever smaller than {settings.epsilon:g}: what happens to the cost of this plan?",
+            f"What happens to the cost of this plan as ε gets smaller and smaller than {settings.epsilon:g}?",
             ("it falls", "it stays", "it rises"),
             answer,
             f"From {number(blurred)} at ε = {settings.epsilon:g} to {number(exact)} for the exact plan. The blur sends "
-            "some weight on detours, and detours cost.",
+            "some weight to more expensive matches.",
         ),
         runs=runs,
     )
@@ -63,15 +63,15 @@ def distance(case: LessonContext) -> Step:
     """Build the step on D and its ranking (Eq. 10)."""
     trace = case.trace
     alpha, short = trace.settings.alpha, trace.match.shortlist
-    d_cos, d_emd = float(short.d_cos[case.place]), float(trace.match.transport.distance[case.place])
-    cosine, moved, total = format_parts(d_cos, d_emd, alpha)
+    d_cos, d_emd = float(short.d_cos[case.position]), float(trace.match.transport.distance[case.position])
+    cosine, transported, total = format_parts(d_cos, d_emd, alpha)
     return Step(
         key="distance",
         title="Two distances, one ranking",
-        question="Why did this neighbour win?",
-        text=f"The **shortlist** is the {len(short.indices)} gallery pictures nearest by **D_cos**, which compares the "
-        "two [cls] tokens. They are ranked anew by D, a mixture of D_cos and D_EMD; α says how much transport counts. "
-        "The smallest D wins.",
+        question="Why is one image ranked above another?",
+        text=f"The **shortlist** is the {len(short.indices)} gallery images nearest by **D_cos**, which compares the "
+        "two [cls] tokens. They are re-ranked by D, a weighted mean of D_cos and D_EMD; α is the weight of D_EMD. "
+        "The smallest D ranks first.",
         today=case.comparison_sentence(),
         equations=(
             Equation(
@@ -79,7 +79,7 @@ def distance(case: LessonContext) -> Step:
                 r"D = (1 - \alpha)\, D_{\text{cos}} + \alpha\, D_{\text{EMD}}",
                 (
                     rf"D = {1 - alpha:.4g} \cdot {number(d_cos)} + {alpha:.4g} \cdot {number(d_emd)}",
-                    rf"\phantom{{D}} = {format_units(cosine)} + {format_units(moved)} = {format_units(total)}",
+                    rf"\phantom{{D}} = {format_units(cosine)} + {format_units(transported)} = {format_units(total)}",
                 ),
             ),
         ),
@@ -92,15 +92,18 @@ def _first_by_cosine(case: LessonContext) -> Quiz:
     rows = case.trace.by_cosine.indices.tolist()
     nearest = case.rule.nearest(case.trace.by_distance.indices.tolist()), case.rule.nearest(rows)
     by_d, by_cos = (first if row is None else row for row, first in zip(nearest, (case.hit, rows[0]), strict=True))
-    here, there = (case.records[row].identity for row in (by_d, by_cos))
+    identity_by_d, identity_by_cos = (case.records[row].identity for row in (by_d, by_cos))
     if by_d == by_cos:
-        answer, reveal = 0, "Both distances put the same picture first."
+        answer, reveal = 0, "Both distances rank the same image first."
     else:
-        answer = 1 if here == there else 2
-        reveal = f"Identity {there}, which D puts at rank {case.ranks[by_cos]}; D puts identity {here} first."
+        answer = 1 if identity_by_d == identity_by_cos else 2
+        reveal = (
+            f"Cosine ranks identity {identity_by_cos} first, at rank {case.ranks[by_cos]} by D. "
+            f"D ranks identity {identity_by_d} first."
+        )
     return Quiz(
-        f"By cosine alone (α = 0 instead of {case.trace.settings.alpha:.4g}), who would stand first?",
-        ("the same picture", "another picture of the same person", "another person"),
+        f"With cosine only (α = 0 instead of {case.trace.settings.alpha:.4g}), which image would be first?",
+        ("the same image", "another image of the same person", "an image of another person"),
         answer,
-        f"{reveal} D of every picture is a straight line in α, so two pictures swap at most once.",
+        f"{reveal} D of every image is a straight line in α, so two images swap at most once.",
     )

@@ -1,14 +1,13 @@
 """Sinkhorn in scaling form with absorbed potentials: a fused pass per candidate (numba, CPU), a batch in torch (CUDA).
 
-Both minimise <P, cost> - epsilon H(P) subject to P 1 = a, P^T 1 = b, P >= 0 (Eq. 5 to 8; Cuturi 2013) and maintain
+Both minimise <P, cost> - epsilon H(P) subject to P 1 = a, P^T 1 = b, P >= 0 (Eq. 5 to 9; Cuturi 2013) and maintain
 
     P = diag(u) K diag(v),   K = exp((f + g - cost) / epsilon)
 
 where u and v are folded into the potentials f and g whenever they leave a safe range (Schmitzer 2019, "stabilized
-sparse
-scaling"). Every pass ends with the update of u, so the query marginal is exact to rounding and the L1 error of the
-gallery marginal decides when a candidate stops. Patches of zero weight are excluded: their scaling is 0, their
-potential -inf.
+sparse scaling"). Both marginals sum to 1, so the inequalities of Eq. 7 and 8 hold with equality. Every pass ends with
+the update of u, so the query marginal is exact to rounding and the L1 error of the gallery marginal decides when a
+candidate stops. Patches of zero weight are excluded: their scaling is 0, their potential -inf.
 """
 
 from __future__ import annotations

@@ -64,10 +64,10 @@ class Explained:
 
     Attributes:
         name: Of the query.
-        who: Identity and camera.
+        description: Identity and camera.
         pictures: Data URIs by `Card.image`.
         dropped: What every dropping block left.
-        found: Rankings.
+        rankings: Nearest hits before and after consolidation.
         pair: None if every shortlisted image is junk.
         shares: Attention to `[cls]`, query and neighbours (Eq. 13).
         decoder: Heat maps of the decoder.
@@ -76,10 +76,10 @@ class Explained:
     """
 
     name: str
-    who: str
+    description: str
     pictures: Mapping[str, str]
     dropped: Strip
-    found: tuple[Strip, Strip]
+    rankings: tuple[Strip, Strip]
     pair: Pair | None
     shares: tuple[float, float, float]
     decoder: Strip
@@ -144,19 +144,19 @@ class _Explainer:
         )
         trace = self.workspace.retriever.search(state, self.settings)
         pictures = {"query": data_uri(image, height=QUERY)}
-        found = (
+        rankings = (
             self._hits(trace, subject, "by_distance", "D", "by_cosine", "Before consolidation, by D"),
             self._hits(trace, subject, "final", "d", "by_distance", "After consolidation"),
         )
-        for card in (card for strip in found for card in strip.cards):
+        for card in (card for strip in rankings for card in strip.cards):
             pictures[card.image] = data_uri(self.picture(int(card.id)), height=HIT)
         result = trace.consolidation
         return Explained(
             name=source.name,
-            who=_who(subject),
+            description=_describe(subject),
             pictures=pictures,
             dropped=dropped_strip(image, trace.encoding, self.config, pictures),
-            found=found,
+            rankings=rankings,
             pair=self._pair(image, subject, trace, state, pictures),
             shares=(result.cls_share, result.query_share, float(result.neighbor_shares.sum())),
             decoder=self._decoder(image, subject, trace, pictures),
@@ -203,12 +203,12 @@ class _Explainer:
         with style_context(_STYLE):
             figure = draw_transport(image, other, case.plan, alive, self.config, _STYLE, flows=FLOWS, tone=tone)
             figure.savefig(file, dpi=DPI)
-        drawn = np.asarray(Image.open(file).convert("RGB"))
+        flows = np.asarray(Image.open(file).convert("RGB"))
 
-        asked = MapSettings(MapMethod.LEFT_OUT, index=hit)
-        lost = encoder_map(self.workspace.retriever, state, self.settings.prune, asked)
-        pictures["why"] = self._warm(image, lost.scaled().query_grid)
-        alt = "the query under a heat map of what the cosine to the nearest hit loses without each patch"
+        leave_out = MapSettings(MapMethod.LEFT_OUT, index=hit)
+        lost = encoder_map(self.workspace.retriever, state, self.settings.prune, leave_out)
+        pictures["why"] = self._heat_image(image, lost.scaled().query_grid)
+        alt = "the query under a heat map: how much the cosine to the nearest hit drops without each patch"
         why = Strip(
             "why",
             "Similar because of",
@@ -217,25 +217,25 @@ class _Explainer:
         )
         story = "" if case.rival is None else case.comparison_sentence()
         parts = distances_of(trace.match, self.settings.alpha)[hit]
-        return Pair(*parts, why=why, flows=data_uri(drawn), story=story)
+        return Pair(*parts, why=why, flows=data_uri(flows), story=story)
 
     def _decoder(self, image: np.ndarray, subject: QueryIdentity, trace: QueryTrace, pictures: dict[str, str]) -> Strip:
-        found = decoder_map(self.workspace.retriever, trace, self.how)
-        shown, cards = found.scaled(), []
+        patch_map = decoder_map(self.workspace.retriever, trace, self.how)
+        shown, cards = patch_map.scaled(), []
         if self.settings.variant is Variant.PAPER:
-            pictures["heat"] = self._warm(image, shown.query_grid)
+            pictures["heat"] = self._heat_image(image, shown.query_grid)
             share = trace.consolidation.query_share
             cards.append(Card("heat", "heat", "Query", (f"takes {share:.1%}",), alt=f"the query, {share:.1%}"))
         known = decoder_cards(trace.consolidation, self.records, subject, self.uses_cameras)
         for card, grid in zip(known, shown.neighbor_grids, strict=True):
             cards.append(replace(card, image=f"heat{card.id}"))
-            pictures[cards[-1].image] = self._warm(self.picture(int(card.id)), grid)
+            pictures[cards[-1].image] = self._heat_image(self.picture(int(card.id)), grid)
         label = colorbar_label(self.how, map_target(self.how, self.config.identities))
-        note = "" if self.settings.variant is Variant.PAPER else "the released decoder leaves the query out"
-        title = "What did the decoder take from each neighbour?"
-        return Strip("decoder", title, tuple(cards), note, _scale(label, found))
+        note = "" if self.settings.variant is Variant.PAPER else "the released decoder does not read the query"
+        title = "What did the decoder use from each neighbour?"
+        return Strip("decoder", title, tuple(cards), note, _scale(label, patch_map))
 
-    def _warm(self, image: np.ndarray, grid: np.ndarray) -> str:
+    def _heat_image(self, image: np.ndarray, grid: np.ndarray) -> str:
         return data_uri(heat(image, grid, self.config, 1.0), height=HIT)
 
     def _first_matches(self, trace: QueryTrace, subject: QueryIdentity) -> Mapping[str, int | None]:
@@ -249,18 +249,18 @@ def dropped_strip(image: np.ndarray, encoding: Encoding, config: ModelConfig, pi
     """Return the query and what every dropping block left of it; images are added to `pictures`."""
     cards = [Card("query", "query", "Input", (f"{config.patches} patches",), alt="the query image")]
     for stage, alive in zip(encoding.stages, survivors(encoding), strict=True):
-        key, kept = f"block{stage.block}", int(alive.sum())
+        key, count = f"block{stage.block}", int(alive.sum())
         pictures[key] = data_uri(veil(image, alive, config), height=QUERY)
-        alt = f"the query after block {stage.block}: {kept} patches kept, the others white"
-        cards.append(Card(key, key, f"Block {stage.block}", (f"{kept} kept",), alt=alt))
-    return Strip("dropped", "What was dropped?", tuple(cards))
+        alt = f"the query after block {stage.block}: {count} patches kept, the others white"
+        cards.append(Card(key, key, f"Block {stage.block}", (f"{count} kept",), alt=alt))
+    return Strip("dropped", "Which patches were dropped?", tuple(cards))
 
 
-def _scale(label: str, found: PatchMap) -> Scale:
-    return Scale(label, "0", f"{found.peak:.2g}")
+def _scale(label: str, patch_map: PatchMap) -> Scale:
+    return Scale(label, "0", f"{patch_map.peak:.2g}")
 
 
-def _who(subject: QueryIdentity) -> str:
+def _describe(subject: QueryIdentity) -> str:
     if subject.identity is None:
         return "identity unknown"
     return f"identity {subject.identity}, camera {camera_name(-1 if subject.camera is None else subject.camera)}"

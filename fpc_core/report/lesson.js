@@ -1,4 +1,4 @@
-// Pages through the steps, by buttons, arrow keys and the address; shows an answer once one was chosen.
+// Pages through the steps, by buttons, arrow keys and the address; shows the answer once a choice is made.
 const pages = [...document.querySelectorAll(".step, #facts")];
 document.documentElement.classList.add("paged-root");
 document.body.classList.add("paged");
@@ -8,13 +8,13 @@ for (const host of document.querySelectorAll("[data-stepper]")) {
 }
 
 let at = 0;
-function turn(to, tell = true) {
+function turn(to, updateAddress = true) {
   at = Math.min(Math.max(to, 0), pages.length - 1);
-  pages.forEach((page, place) => page.classList.toggle("now", place === at));
+  pages.forEach((page, index) => page.classList.toggle("now", index === at));
   document.getElementById("back").disabled = at === 0;
   document.getElementById("next").disabled = at === pages.length - 1;
   document.getElementById("where").textContent = at < pages.length - 1 ? `${at + 1} of ${pages.length - 1}` : "about";
-  if (tell) history.replaceState(null, "", `#${pages[at].id}`);
+  if (updateAddress) history.replaceState(null, "", `#${pages[at].id}`);
   window.scrollTo(0, 0);
 }
 
@@ -32,12 +32,12 @@ document.addEventListener("keydown", (event) => {
 for (const choices of document.querySelectorAll(".choices[data-answer]")) {
   const buttons = [...choices.children];
   const answer = Number(choices.dataset.answer);
-  buttons.forEach((button, place) =>
+  buttons.forEach((button, index) =>
     button.addEventListener("click", () => {
       for (const each of buttons) each.disabled = true;
       buttons[answer].classList.add("right");
       buttons[answer].append(" ✓");
-      if (place !== answer) button.classList.add("wrong"), button.append(" ✗");
+      if (index !== answer) button.classList.add("wrong"), button.append(" ✗");
       choices.nextElementSibling.hidden = false;
     }),
   );

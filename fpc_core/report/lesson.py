@@ -121,9 +121,9 @@ def _drawn(workspace: Workspace, image: np.ndarray, case: LessonContext, step: S
     pictures = {}
     panels: list[Card] = []
     maps = step.maps or PatchMaps(())
-    for place, panel in enumerate(maps.panels):
+    for index, panel in enumerate(maps.panels):
         for name, grid in panel.layers or (("", np.empty(0)),):
-            key = f"{step.key}{place}{name}"
+            key = f"{step.key}{index}{name}"
             pictures[key] = data_uri(_panel(picture(panel.row), panel.row, grid, maps, config), height=HEIGHT)
             panels.append(Card(key, key, panel.name, (name,) if name else (), alt=f"{panel.name} {name}"))
     ends = (share(each, 2) if maps.percent else number(each, 2) for each in maps.range)
@@ -135,7 +135,7 @@ def _drawn(workspace: Workspace, image: np.ndarray, case: LessonContext, step: S
 
 
 def _panel(image: np.ndarray, row: int | None, grid: np.ndarray, maps: PatchMaps, config: ModelConfig) -> np.ndarray:
-    """Return one panel as the Learn page shows it before anything is touched."""
+    """Return one panel as the Learn page first shows it."""
     low, high = maps.range
     if maps.links is not None and maps.kept is not None:
         if row is None:
@@ -150,8 +150,8 @@ def _alpha_lines(case: LessonContext) -> str:
     tones = [case.match_labels[row] for row in case.trace.match.shortlist.indices.tolist()]
     file = io.BytesIO()
     with style_context(_STYLE):
-        drawn = draw_alpha_lines(case.trace.match, tones, case.trace.settings.alpha, _STYLE, hits=SHOWN)
-        drawn.savefig(file, dpi=DPI)
+        figure = draw_alpha_lines(case.trace.match, tones, case.trace.settings.alpha, _STYLE, hits=SHOWN)
+        figure.savefig(file, dpi=DPI)
     return data_uri(np.asarray(Image.open(file).convert("RGB")), lossless=True)
 
 

@@ -29,9 +29,9 @@ def about(workspace: Workspace, sources: Sources, settings: QuerySettings, how: 
     )
     maps = f"{method}. {DESCRIPTIONS[how.method]}"
     if how.target is MapTarget.IDENTITY and how.method in TARGETED:
-        maps += " Training identities are people of the training data, whom the gallery need not show."
-    asked = f"{sources.title}: {len(sources.images)}" + (f", {sources.more} more left out" if sources.more else "")
-    facts = {"Queries": asked} | searched(workspace, settings) | {"Heat maps": maps} | made_by(workspace, made)
+        maps += " Training identities are people of the training data; they may not appear in the gallery."
+    queries = f"{sources.title}: {len(sources.images)}" + (f", {sources.more} more left out" if sources.more else "")
+    facts = {"Queries": queries} | searched(workspace, settings) | {"Heat maps": maps} | made_by(workspace, made)
     return About(sources.title, dataset.synthetic, dataset.note, tuple(facts.items()))
 
 

@@ -52,7 +52,7 @@ class Sources:
     more: int = 0
 
 
-def queries_of(dataset: Dataset, most: int) -> Sources:
+def queries_of(dataset: Dataset, limit: int) -> Sources:
     """Return the first queries of a dataset, by path."""
     images = [
         Source(
@@ -60,7 +60,7 @@ def queries_of(dataset: Dataset, most: int) -> Sources:
             QueryIdentity(record.identity, record.camera),
             partial(dataset.read, record),
         )
-        for record in dataset.query[: _checked(most)]
+        for record in dataset.query[: _checked(limit)]
     ]
     return Sources(readable(f"queries of {dataset.name}"), tuple(images), more=len(dataset.query) - len(images))
 
@@ -75,31 +75,38 @@ def query_of(path: Path, dataset: Dataset) -> Source:
     return Source(name, QueryIdentity(), partial(decode_image, path, name))
 
 
-def images_of(folder: Path, dataset: Dataset, most: int) -> Sources:
-    """The first `most` images of a folder and of its sub-folders, by path; hidden files are passed over.
+def images_of(folder: Path, dataset: Dataset, limit: int) -> Sources:
+    """Return the first images of a folder and its sub-folders, by path, without hidden files.
 
-    An image that is a query of the data keeps its identity and camera; of any other nothing is known. Raises ValueError
-    for what is no folder and for a folder without a single file.
+    An image that is a query of the dataset keeps its identity and camera. Those of any other image are unknown.
+
+    Args:
+        folder: Of images.
+        dataset: Where known queries are looked up.
+        limit: Maximum number of images.
+
+    Raises:
+        ValueError: The path is not a folder, or the folder has no files.
     """
     if not folder.is_dir():
-        raise ValueError(f"there is no folder {folder}; give a folder of images, or none for the queries of the data")
+        raise ValueError(f"{folder} is not a folder; give a folder of images, or none for the queries of the dataset")
     files = sorted(path for home in (folder, *_visible(folder)) for path in _visible(home) if not path.is_dir())
     if not files:
-        raise ValueError(f"there are no files in {folder}; give a folder of images")
+        raise ValueError(f"{folder} contains no files; give a folder of images")
     known = {(dataset.root / record.path).resolve(): record for record in dataset.query}
     images: list[Source] = []
     refused: list[Refused] = []
     for path in files:
         name = readable(str(path.relative_to(folder)))
         if path.suffix.lower() not in SUFFIXES:
-            refused.append(Refused(name, f"its ending is none of {', '.join(sorted(SUFFIXES))}"))
+            refused.append(Refused(name, f"has none of the suffixes {', '.join(sorted(SUFFIXES))}"))
         elif not path.is_file():
-            refused.append(Refused(name, "it is no regular file"))
+            refused.append(Refused(name, "is not a regular file"))
         else:
             record = known.get(path.resolve())
             subject = QueryIdentity(record.identity, record.camera) if record else QueryIdentity()
             images.append(Source(name, subject, partial(decode_image, path, name)))
-    shown = images[: _checked(most)]
+    shown = images[: _checked(limit)]
     title = readable(f"images of {folder.resolve().name}")
     return Sources(title, tuple(shown), tuple(refused), len(images) - len(shown))
 
@@ -116,7 +123,7 @@ def _visible(folder: Path) -> list[Path]:
     return [path for path in folder.iterdir() if not path.name.startswith(".")]
 
 
-def _checked(most: int) -> int:
-    if not 1 <= most <= MAX_IMAGES:
-        raise ValueError(f"a report explains 1 to {MAX_IMAGES} queries, not {most}; make several reports")
-    return most
+def _checked(limit: int) -> int:
+    if not 1 <= limit <= MAX_IMAGES:
+        raise ValueError(f"a report explains 1 to {MAX_IMAGES} queries, not {limit}; make several reports")
+    return limit

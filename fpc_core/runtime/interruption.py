@@ -56,7 +56,7 @@ def uninterrupted() -> Iterator[None]:
         _check.reset(before)
 
 
-class once(Generic[_T]):  # noqa: N801 - used as a decorator, like property
+class lazy_property(Generic[_T]):  # noqa: N801 - used as a decorator, like property
     """A property computed at first use, like `functools.cached_property` but without a lock.
 
     Until Python 3.12 `cached_property` holds a lock for all instances during the computation. If the computation pauses
@@ -71,12 +71,12 @@ class once(Generic[_T]):  # noqa: N801 - used as a decorator, like property
         self._name = name
 
     @overload
-    def __get__(self, instance: None, owner: type) -> once[_T]: ...
+    def __get__(self, instance: None, owner: type) -> lazy_property[_T]: ...
 
     @overload
     def __get__(self, instance: object, owner: type | None = None) -> _T: ...
 
-    def __get__(self, instance: object | None, owner: type | None = None) -> once[_T] | _T:
+    def __get__(self, instance: object | None, owner: type | None = None) -> lazy_property[_T] | _T:
         if instance is None:
             return self
         value = self._make(instance)

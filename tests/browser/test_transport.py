@@ -136,7 +136,7 @@ def test_a_patch_pinned_in_the_life_line_is_pinned_in_the_transport_too(page):
     assert said(page).startswith("Query patch, row 6, column 5 (pinned)")
     story = page.locator(".life .said").inner_text()
     assert story.startswith("Patch, row 6, column 5 (pinned)")
-    assert re.search(r"(Fell in|at) block \d", story)
+    assert re.search(r"(Dropped in|At) block \d", story)
     assert life.locator("[aria-selected=true]").get_attribute("aria-label").endswith(story.split("\n")[1])
 
 

@@ -72,7 +72,7 @@ def test_patches_are_as_many_as_the_convolution_makes(case):
     denser = torch.nn.functional.unfold(picture, config.patch_size, stride=11).shape[-1]
     assert "every 11 pixels" in step.quiz.prompt
     assert answer(step) == str(denser)
-    assert len(step.maps.panels[0].told) == count
+    assert len(step.maps.panels[0].descriptions) == count
 
 
 def test_attention_is_that_of_the_first_dropping_block(case):
@@ -113,7 +113,7 @@ def test_the_ground_cost_is_one_minus_the_cosine_of_the_tokens(case):
     assert value == pytest.approx(cost[row].min(), abs=1e-4)
     assert product == pytest.approx(query[row] @ gallery[column], abs=0.01)
     assert (one, other) == pytest.approx((np.linalg.norm(query[row]), np.linalg.norm(gallery[column])), abs=1e-3)
-    assert f"average over that picture is {cost[row].mean():.4f}" in step.today
+    assert f"average over that image is {cost[row].mean():.4f}" in step.today
     assert answer(step) == "the same"
     assert f"It is {cost[row].min():.4f}" in step.quiz.reveal
 
@@ -136,12 +136,12 @@ def test_the_weights_are_the_marginals_of_the_variant(case):
 
 
 def test_the_transport_is_the_searchs_and_the_exact_plan_is_pots(case):
-    step, found = STEPS["transport"](case), case.trace.match.transport
-    place, settings = case.place, case.trace.settings.transport
-    assert f"= {found.distance[place]:.4f} " in numbers(step)
-    assert f"{found.iterations[place]} iterations" in numbers(step)
-    assert numbers(step).endswith(f"{found.marginal_error[place]:.4f}")
-    a, b = (each[place].astype(np.float64) for each in (found.query_marginal, found.gallery_marginal))
+    step, result = STEPS["transport"](case), case.trace.match.transport
+    index, settings = case.position, case.trace.settings.transport
+    assert f"= {result.distance[index]:.4f} " in numbers(step)
+    assert f"{result.iterations[index]} iterations" in numbers(step)
+    assert numbers(step).endswith(f"{result.marginal_error[index]:.4f}")
+    a, b = (each[index].astype(np.float64) for each in (result.query_marginal, result.gallery_marginal))
     exact = ot.emd2(a / a.sum(), b / b.sum(), case.plan.cost.astype(np.float64))
     assert f"The exact plan costs {exact:.4f}" in step.today
     assert answer(step) == "it falls"
@@ -150,11 +150,11 @@ def test_the_transport_is_the_searchs_and_the_exact_plan_is_pots(case):
     run, shown = problem.start
     assert problem.runs[run].epsilon == settings.epsilon
     snapshot = problem.runs[run].snapshots[shown]
-    assert snapshot.iteration == found.iterations[place]
-    assert snapshot.error == pytest.approx(float(found.marginal_error[place]), abs=1e-4)
+    assert snapshot.iteration == result.iterations[index]
+    assert snapshot.error == pytest.approx(float(result.marginal_error[index]), abs=1e-4)
     same = np.exp((snapshot.f[:, None] + snapshot.g[None, :] - problem.cost) / settings.epsilon)
-    np.testing.assert_allclose(same, plan(torch.from_numpy(case.plan.cost), found, place, settings), atol=1e-5)
-    assert snapshot.cost == pytest.approx(float(found.distance[place]), abs=1e-4)
+    np.testing.assert_allclose(same, plan(torch.from_numpy(case.plan.cost), result, index, settings), atol=1e-5)
+    assert snapshot.cost == pytest.approx(float(result.distance[index]), abs=1e-4)
     paid = [each.snapshots[-1].cost for each in problem.runs]
     assert paid == sorted(paid, reverse=True)
     assert paid[-1] > problem.exact_cost - 1e-4
@@ -175,7 +175,7 @@ def test_the_toy_comes_out_as_by_hand():
 
 def test_the_distance_is_the_mixture_and_its_parts_add_up(case):
     step, trace = STEPS["distance"](case), case.trace
-    d_cos, d_emd = trace.match.shortlist.d_cos[case.place], trace.match.transport.distance[case.place]
+    d_cos, d_emd = trace.match.shortlist.d_cos[case.position], trace.match.transport.distance[case.position]
     alpha, *shown = map(float, re.findall(r"\d+\.\d+", numbers(step)))
     assert shown[:3] == [pytest.approx(d_cos, abs=5e-5), 0.4, pytest.approx(d_emd, abs=5e-5)]
     cosine, moved, total = shown[3:]
@@ -210,7 +210,7 @@ def test_the_decoder_is_given_as_many_tokens_as_its_input_has(case):
         (case.records[row].identity == case.subject.identity) and case.records[row].camera != case.subject.camera
         for row in trace.consolidation.neighbors
     )
-    assert step.today.startswith(f"{right} of today's 4 neighbours")
+    assert step.today.startswith(f"{right} of the 4 neighbours")
 
 
 def test_leaving_a_neighbour_out_is_the_decoder_without_it(case):
