@@ -66,7 +66,7 @@ def main() -> None:
             cells.append(time.perf_counter() - start)
     for cell, scores in zip(samples, found, strict=True):
         rate, alpha, neighbors = cell
-        ours = known[task.pass_of(rate)].scores(task.place(alpha, neighbors))
+        ours = known[task.pass_of(rate)].scores(task.point_index(alpha, neighbors))
         if not np.array_equal(ours.average_precision, scores.average_precision):
             raise SystemExit(f"cell {cell} of the sweep differs from the same cell by itself")
 

@@ -102,10 +102,10 @@ class Retriever:
 
     @torch.inference_mode()
     @out_of_memory_fallback("the encoder")
-    def follow(self, images: Tensor, cameras: Tensor | None, prune: PruneSettings) -> tuple[DropStage, ...]:
+    def trace_blocks(self, images: Tensor, cameras: Tensor | None, prune: PruneSettings) -> tuple[DropStage, ...]:
         """Return `[cls]` attention and survivors of every block, for the arguments of `prepare`."""
         cameras = None if cameras is None else cameras.to(self.device)
-        return self.model.follow(images.to(self.device), cameras, prune)
+        return self.model.trace_blocks(images.to(self.device), cameras, prune)
 
     def match(self, encoding: Encoding, settings: QuerySettings) -> Match:
         """Find the shortlist by cosine (Eq. 4) and solve the transport to each of its images (Eq. 5).

@@ -111,7 +111,7 @@ def project_query(
     own = own / np.linalg.norm(own, axis=1, keepdims=True)
     rows = near if of_shortlist else map_rows(len(records), near, MOST)
     return (
-        GalleryMap(spots, rows, shortlist, flat.place(own), records, subject, workspace.dataset.uses_cameras),
+        GalleryMap(spots, rows, shortlist, flat.project(own), records, subject, workspace.dataset.uses_cameras),
         flat.explained,
     )
 

@@ -179,7 +179,7 @@ def _image_check(_dataset: Dataset, root: Path, stamped: tuple[int, ...]) -> Ima
 def _gallery_map(workspace: Workspace, rows: tuple[int, ...] | None) -> tuple[FlatMap, np.ndarray]:
     features = workspace.retriever.memory.unit_features
     found = flat_map(features if rows is None else features[list(rows)])
-    return found, found.place(features)
+    return found, found.project(features)
 
 
 @cached(RESULTS)

@@ -154,7 +154,7 @@ def _planned(
 def attention_per_block(workspace: Workspace, query: Query, prune: PruneSettings) -> tuple[DropStage, ...]:
     """`[cls]` attention and survivors of all blocks."""
     image, cameras = model_input(workspace, query)
-    return run_in_model_queue(lambda: workspace.retriever.follow(image, cameras, prune))
+    return run_in_model_queue(lambda: workspace.retriever.trace_blocks(image, cameras, prune))
 
 
 def drop_block_per_keep_rate(

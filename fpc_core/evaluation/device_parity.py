@@ -84,7 +84,7 @@ def parity(
     for row in range(len(images)):
         camera = None if cameras is None else cameras[row : row + 1]
         traces = [retriever.search(images[row : row + 1], settings, camera) for retriever in (reference, other)]
-        differences.append(astuple(_between(traces[0], traces[1], (reference, other))))
+        differences.append(astuple(_differences(traces[0], traces[1], (reference, other))))
     return Parity(*np.max(differences, axis=0).tolist())
 
 
@@ -112,7 +112,7 @@ def checked_parity(workspace: Workspace, queries: int = 4) -> Parity:
     return result
 
 
-def _between(a: QueryTrace, b: QueryTrace, retrievers: tuple[Retriever, Retriever]) -> Parity:
+def _differences(a: QueryTrace, b: QueryTrace, retrievers: tuple[Retriever, Retriever]) -> Parity:
     (tokens_a, kept_a), (tokens_b, kept_b) = _on_grid(a.encoding), _on_grid(b.encoding)
     both = kept_a & kept_b
     spread = float(tokens_a[kept_a].std())
@@ -127,7 +127,7 @@ def _between(a: QueryTrace, b: QueryTrace, retrievers: tuple[Retriever, Retrieve
         dropped=1 - both.sum() / kept_a.sum(),
         d_cos=_largest(a.match.shortlist.d_cos[positions_a] - b.match.shortlist.d_cos[positions_b]),
         d_emd=_largest(a.match.transport.distance[positions_a] - b.match.transport.distance[positions_b]),
-        plan=_plans_apart(a, b, retrievers, int(shared[0])) if same_patches and len(shared) else 0.0,
+        plan=_plan_difference(a, b, retrievers, int(shared[0])) if same_patches and len(shared) else 0.0,
         feature=_angle(a.consolidation.feature, b.consolidation.feature) if same_neighbors else 0.0,
         hits=1 - len(np.intersect1d(top_a, top_b)) / len(top_a),
     )
@@ -143,7 +143,7 @@ def _on_grid(encoding: Encoding) -> tuple[np.ndarray, np.ndarray]:
     return whole, present
 
 
-def _plans_apart(a: QueryTrace, b: QueryTrace, retrievers: tuple[Retriever, Retriever], row: int) -> float:
+def _plan_difference(a: QueryTrace, b: QueryTrace, retrievers: tuple[Retriever, Retriever], row: int) -> float:
     plans = []
     for trace, retriever in zip((a, b), retrievers, strict=True):
         position = trace.match.shortlist.position(row)

@@ -1,1 +1,1 @@
-"""Pictures' data: which patches survive, and what the decoder attends to. Nothing here draws."""
+"""Data for the views: which patches survive, and what the decoder attends to. Nothing here draws."""

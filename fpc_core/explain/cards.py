@@ -13,7 +13,7 @@ from fpc_core.data.match_label import MARKS, MatchLabel, QueryIdentity, match_la
 from fpc_core.matching.ranking import combined_distance
 from fpc_core.results import Consolidation, Match, Ranking
 
-SPOKEN = {
+ALT_TEXT = {
     MatchLabel.MATCH: "same identity",
     MatchLabel.OTHER: "another identity",
     MatchLabel.JUNK: "junk: same identity and camera",
@@ -145,9 +145,9 @@ def ranked_strip(
         else:
             lines += ["beyond the", "shortlist"]
         lines.append(f"id {record.identity} · cam {camera_name(record.camera)}")
-        moved = (before or {}).get(row)
-        if before is not None and tone is not MatchLabel.JUNK and moved != rank:
-            head += _arrow(moved, rank)
+        old_rank = (before or {}).get(row)
+        if before is not None and tone is not MatchLabel.JUNK and old_rank != rank:
+            head += _arrow(old_rank, rank)
         cards.append(
             Card(
                 id=str(row),
@@ -156,7 +156,7 @@ def ranked_strip(
                 lines=tuple(lines),
                 tone=tone,
                 tag="K" if row in decoder else "",
-                alt=f"rank {head}, {SPOKEN[tone]}, identity {record.identity}, camera {camera_name(record.camera)}",
+                alt=f"rank {head}, {ALT_TEXT[tone]}, identity {record.identity}, camera {camera_name(record.camera)}",
                 selected=row == chosen,
             )
         )
@@ -188,7 +188,7 @@ def decoder_cards(
         record = records[row]
         tone = match_label(record, subject, uses_cameras)
         lines = (f"takes {share:.1%}", f"id {record.identity} · cam {camera_name(record.camera)}")
-        about = f"neighbour {rank}, {SPOKEN[tone]}, {share:.1%} of the attention"
+        about = f"neighbour {rank}, {ALT_TEXT[tone]}, {share:.1%} of the attention"
         cards.append(Card(str(row), f"g{row}", str(rank), lines, tone, alt=about, selected=row == chosen))
     return tuple(cards)
 

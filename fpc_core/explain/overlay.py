@@ -76,8 +76,8 @@ def heat(image: np.ndarray, values: np.ndarray, config: ModelConfig, top: float,
     known = np.isfinite(spread)
     above = np.where(known, spread - bottom, 0.0)
     colours = viridis(above / (top - bottom) if top > bottom else np.zeros_like(spread))
-    warmed = _blend(image, colours, np.full(spread.shape, HEAT))
-    return np.where(known[..., None], warmed, _blend(image, np.array([255.0] * 3), np.full(spread.shape, VEIL)))
+    coloured = _blend(image, colours, np.full(spread.shape, HEAT))
+    return np.where(known[..., None], coloured, _blend(image, np.array([255.0] * 3), np.full(spread.shape, VEIL)))
 
 
 def mesh(image: np.ndarray, config: ModelConfig) -> np.ndarray:

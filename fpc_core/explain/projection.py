@@ -25,7 +25,7 @@ class FlatMap:
     axes: np.ndarray
     explained: tuple[float, float]
 
-    def place(self, features: np.ndarray) -> np.ndarray:
+    def project(self, features: np.ndarray) -> np.ndarray:
         """Project features (n, C), normalised like those of the fit, to (n, 2)."""
         return (features - self.mean) @ self.axes.T
 
@@ -49,17 +49,17 @@ def flat_map(features: np.ndarray) -> FlatMap:
     return FlatMap(fitted.mean_, fitted.components_, (float(shares[0]), float(shares[1])))
 
 
-def map_rows(total: int, always: np.ndarray, most: int, seed: int = 0) -> np.ndarray:
-    """Choose rows to draw, sorted: all if there are at most `most`, else `always` and a random rest.
+def map_rows(total: int, always: np.ndarray, limit: int, seed: int = 0) -> np.ndarray:
+    """Choose rows to draw, sorted: all if there are at most `limit`, else `always` and a random rest.
 
     Args:
         total: Number of rows.
         always: Rows to include.
-        most: How many to draw.
+        limit: How many to draw.
         seed: Of the random rest.
     """
-    if total <= most:
+    if total <= limit:
         return np.arange(total)
     rest = np.setdiff1d(np.arange(total), always)
-    drawn = np.random.default_rng(seed).choice(rest, max(0, most - len(np.unique(always))), replace=False)
-    return np.union1d(always, drawn)
+    sampled = np.random.default_rng(seed).choice(rest, max(0, limit - len(np.unique(always))), replace=False)
+    return np.union1d(always, sampled)

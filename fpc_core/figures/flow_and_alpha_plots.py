@@ -110,15 +110,15 @@ def draw_alpha_lines(
     """
     cos, emd = match.shortlist.d_cos, match.transport.distance
     swaps = swap_alphas(cos, emd, hits)
-    reach = {place for swap in swaps for place in (swap.first, swap.second)}
+    reach = {index for swap in swaps for index in (swap.first, swap.second)}
     reach |= set(np.argsort(combined_distance(cos, emd, 0.0), kind="stable")[:hits].tolist())
     figure = new_figure(style, WIDTHS[style.width] * 0.72)
     axes = figure.add_subplot()
-    for place in sorted(reach):
-        tone = tones[place]
+    for index in sorted(reach):
+        tone = tones[index]
         axes.plot(
             [0, 1],
-            [cos[place], emd[place]],
+            [cos[index], emd[index]],
             color=COLOURS[tone],
             linestyle=DASHES[tone],
             linewidth=1.3 if tone is MatchLabel.MATCH else 0.8,
@@ -127,16 +127,16 @@ def draw_alpha_lines(
     first = [swap.first for swap in swaps]
     height = (1 - at) * cos[first] + at * emd[first]
     rings = axes.plot(at, height, "o", markersize=3, fillstyle="none", color="#333333", mew=0.6)
-    here = axes.axvline(alpha, color="#2f6fde", linewidth=1.0, zorder=0)
+    current = axes.axvline(alpha, color="#2f6fde", linewidth=1.0, zorder=0)
     axes.set(xlim=(0, 1), xlabel="α", ylabel="D")
     shown = [
         tone
         for tone in (MatchLabel.MATCH, MatchLabel.OTHER, MatchLabel.NEUTRAL)
-        if tone in {tones[place] for place in reach}
+        if tone in {tones[index] for index in reach}
     ]
     tones_of = [axes.plot([], [], color=COLOURS[tone], linestyle=DASHES[tone])[0] for tone in shown]
     axes.legend(
-        [*tones_of, *rings, here],
+        [*tones_of, *rings, current],
         [*(WORDS[tone.value] for tone in shown), WORDS["swap"], f"α = {alpha:g}"],
         loc="lower left",
         bbox_to_anchor=(0, 1),

@@ -90,11 +90,11 @@ def draw_sheet(
     block_width = (width - (across - 1) * _BLOCK_GAP) / across
     top = height - head
     for number, line in enumerate(lines):
-        for place, block in enumerate(line):
-            left = place * (block_width + _BLOCK_GAP)
+        for position, block in enumerate(line):
+            left = position * (block_width + _BLOCK_GAP)
             at = left + side + _GAP / 2
             if style.letters:
-                sign = letter_of(number * across + place)
+                sign = letter_of(number * across + position)
                 _text(figure, at, top - letter * 0.5, sign, ha="left", weight="bold")
                 at += text * (0.25 + 0.35 * len(sign))
             if block.label:  # may contain $, which must not start a formula
@@ -124,9 +124,9 @@ def fitting(words: Iterable[str], room: float, style: FigureStyle) -> float:
     return style.font_size * min(1.0, 72 * room / max(wide, default=1.0))
 
 
-def letter_of(place: int) -> str:
+def letter_of(position: int) -> str:
     """Return (a), (b), ... (z), (aa), (ab), ..."""
-    several, one = divmod(place, 26)
+    several, one = divmod(position, 26)
     return f"({string.ascii_lowercase[several - 1] if several else ''}{string.ascii_lowercase[one]})"
 
 
@@ -139,10 +139,10 @@ def image_axes(figure: Figure, image: np.ndarray, x: float, y: float, width: flo
     return axes
 
 
-def colour_bar(figure: Figure, place: tuple[float, float, float, float], low: float, high: float, label: str) -> None:
-    """Draw a viridis bar with ticks; `place` is x, y, width and height in inches."""
+def colour_bar(figure: Figure, box: tuple[float, float, float, float], low: float, high: float, label: str) -> None:
+    """Draw a viridis bar with ticks; `box` is x, y, width and height in inches."""
     total_width, total_height = figure.get_size_inches()
-    x, y, width, height = place
+    x, y, width, height = box
     axes = figure.add_axes((x / total_width, y / total_height, width / total_width, height / total_height))
     bar = figure.colorbar(
         ScalarMappable(Normalize(low, high), matplotlib.colormaps["viridis"]),

@@ -94,7 +94,7 @@ def _decoder_maps(recipe: FigureRecipe, workspace: Workspace, queries: Sequence[
         scaled = heat_map.scaled().neighbor_grids
         cells = [Cell(query.image)]
         for index, row in enumerate(query.trace.consolidation.neighbors.tolist()):
-            cells.append(Cell(heat(_picture(workspace, row), scaled[index], config, 1.0), tone=query.tone(row)))
+            cells.append(Cell(heat(_gallery_image(workspace, row), scaled[index], config, 1.0), tone=query.tone(row)))
             shown = zip(heat_map.neighbor_grids[index].ravel(), scaled[index].ravel(), strict=True)
             about = (query.name, index + 1, _path(workspace, row), query.tone(row))
             rows += [(*about, patch, f"{value:.6g}", f"{heat:.4f}") for patch, (value, heat) in enumerate(shown)]
@@ -117,7 +117,7 @@ def _ranked_list(recipe: FigureRecipe, workspace: Workspace, queries: Sequence[F
         lines: list[tuple[Cell | None, ...]] = []
         for name, ranking in rankings.items():
             hits = query.hits(ranking, recipe.hits)
-            cells = [Cell(_picture(workspace, row), f"{distance:.2f}", query.tone(row)) for row, distance in hits]
+            cells = [Cell(_gallery_image(workspace, row), f"{distance:.2f}", query.tone(row)) for row, distance in hits]
             empty = (None,) * (recipe.hits - len(hits))
             lines.append((None if lines else Cell(query.image), *cells, *empty))
             kept = trace.encoding.positions.shape[1]
@@ -155,7 +155,7 @@ def _transport(recipe: FigureRecipe, workspace: Workspace, queries: Sequence[Fig
         for i, j in zip(*(each.tolist() for each in heaviest(plan, recipe.flows)), strict=True)
     ]
     data = _csv(("query", "gallery", "query_patch", "gallery_patch", "mass", "ground_cost"), rows)
-    kept, picture = survivors(trace.encoding)[-1], _picture(workspace, target)
+    kept, picture = survivors(trace.encoding)[-1], _gallery_image(workspace, target)
 
     def draw() -> FigureWithData:
         figure = draw_transport(
@@ -194,7 +194,7 @@ def _labels(recipe: FigureRecipe) -> Sequence[str]:
     return recipe.labels or ("",) * len(recipe.queries)
 
 
-def _picture(workspace: Workspace, row: int) -> np.ndarray:
+def _gallery_image(workspace: Workspace, row: int) -> np.ndarray:
     return workspace.image(workspace.retriever.memory.records[row])
 
 

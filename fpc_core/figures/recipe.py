@@ -151,5 +151,5 @@ def read_recipe(path: Path) -> FigureRecipe:
 def _check_axis(name: str, values: tuple[float, ...], allowed: Range) -> None:
     count = len(values)
     if not 1 <= count <= MAX_VALUES or not all(each in allowed for each in values) or len(set(values)) != count:
-        told = ", ".join(map(format_value, values[:MAX_VALUES]))
-        raise RecipeError(f"{name} must be 1 to {MAX_VALUES} different numbers in {allowed}, not {told or 'none'}")
+        listed = ", ".join(map(format_value, values[:MAX_VALUES]))
+        raise RecipeError(f"{name} must be 1 to {MAX_VALUES} different numbers in {allowed}, not {listed or 'none'}")

@@ -25,7 +25,7 @@ def draw_trade_off(tables: Sequence[ReportTable], style: FigureStyle) -> Figure:
     (table,) = tables
     figure, (axes,) = _panels(1, style)
     work = [row.computed[0] for row in table.rows]
-    _scores(axes, work, table)
+    _plot_scores(axes, work, table)
     axes.margins(x=0.1)  # room for the labels of the outermost points
     low, high = axes.get_ylim()
     axes.set(xlabel=WORDS["flops"], ylabel=WORDS["percent"], ylim=(low, high + 0.12 * (high - low)))
@@ -43,9 +43,9 @@ def draw_trade_off(tables: Sequence[ReportTable], style: FigureStyle) -> Figure:
 def draw_curves(tables: Sequence[ReportTable], style: FigureStyle) -> Figure:
     """Draw a panel per table: scores with intervals over its label; a dotted line marks the current setting."""
     figure, panels = _panels(len(tables), style)
-    for place, (axes, table) in enumerate(zip(panels, tables, strict=True)):
+    for index, (axes, table) in enumerate(zip(panels, tables, strict=True)):
         values = [float(row.labels[0]) for row in table.rows]
-        _scores(axes, values, table)
+        _plot_scores(axes, values, table)
         used = table.settings.alpha if table.labels[0] == "alpha" else table.settings.neighbors
         axes.axvline(used, color="#00000066", linewidth=0.6, linestyle=(0, (1, 1.5)), zorder=0)
         axes.set(xlabel=WORDS[_AXES[table.labels[0]]], ylabel=WORDS["percent"])
@@ -54,7 +54,7 @@ def draw_curves(tables: Sequence[ReportTable], style: FigureStyle) -> Figure:
         else:
             axes.set_xticks(np.linspace(0, 1, 6))
         axes.spines[["top", "right"]].set_visible(False)
-        _lettered(axes, place, style)
+        _add_letter(axes, index, style)
     _legend(figure, panels[0], style)
     return figure
 
@@ -64,31 +64,31 @@ def draw_sweep_map(tables: Sequence[ReportTable], style: FigureStyle) -> Figure:
     (table,) = tables
     rates, alphas = (list(dict.fromkeys(row.labels[axis] for row in table.rows)) for axis in (0, 1))
     figure, panels = _panels(len(table.measures), style)
-    for place, (axes, measure) in enumerate(zip(panels, table.measures, strict=True)):
+    for index, (axes, measure) in enumerate(zip(panels, table.measures, strict=True)):
         values = np.array([100 * row.ours[measure].value for row in table.rows if row.ours])
         grid = values.reshape(len(rates), len(alphas))
-        picture = axes.imshow(grid, aspect="auto", cmap="viridis")
+        image = axes.imshow(grid, aspect="auto", cmap="viridis")
         column = 0.65 * 72 * WIDTHS[style.width] / min(style.columns, len(panels)) / len(alphas)  # points, nearly
-        _written(axes, grid, min(style.font_size - 1, column / 2.2))
+        _label_cells(axes, grid, min(style.font_size - 1, column / 2.2))
         every = math.ceil(2 * style.font_size / column)
         axes.set_xticks(range(0, len(alphas), every), alphas[::every])
         axes.set_yticks(range(len(rates)), rates)
         axes.set(xlabel=WORDS["alpha"], ylabel=WORDS["keep_rate"])
         axes.tick_params(length=1.5)
-        bar = figure.colorbar(picture, ax=axes, pad=0.02, fraction=0.06)
+        bar = figure.colorbar(image, ax=axes, pad=0.02, fraction=0.06)
         bar.set_label(f"{measure} ({WORDS['percent']})")
         bar.outline.set_linewidth(0.5)
-        _lettered(axes, place, style)
+        _add_letter(axes, index, style)
     figure.tight_layout(pad=0.4)
     return figure
 
 
-def _scores(axes: Axes, at: Sequence[float], table: ReportTable) -> None:
+def _plot_scores(axes: Axes, at: Sequence[float], table: ReportTable) -> None:
     """Draw Rank-1 and mAP in percent with their intervals."""
     for measure, (colour, marker, dashes) in _LOOKS.items():
-        found = [row.ours[measure] for row in table.rows if row.ours]
-        values = [100 * each.value for each in found]
-        low, high = [100 * each.low for each in found], [100 * each.high for each in found]
+        estimates = [row.ours[measure] for row in table.rows if row.ours]
+        values = [100 * each.value for each in estimates]
+        low, high = [100 * each.low for each in estimates], [100 * each.high for each in estimates]
         axes.fill_between(at, low, high, color=colour, alpha=0.13, linewidth=0)
         for ends in (low, high):
             axes.plot(at, ends, color=colour, alpha=0.5, linewidth=0.4, linestyle=dashes)
@@ -106,7 +106,7 @@ def _legend(figure: Figure, axes: Axes, style: FigureStyle) -> None:
     figure.tight_layout(pad=0.4, rect=(0, 0, 1, 1 - line / (height + line)))
 
 
-def _written(axes: Axes, grid: np.ndarray, size: float) -> None:
+def _label_cells(axes: Axes, grid: np.ndarray, size: float) -> None:
     """Frame the best cell, and write the value of every cell in black or white, whichever contrasts."""
     low, high = float(grid.min()), float(grid.max())
     for (row, column), value in np.ndenumerate(grid) if size >= _MIN_POINTS else ():
@@ -125,9 +125,9 @@ def _panels(count: int, style: FigureStyle) -> tuple[Figure, list[Axes]]:
     down = -(-count // across)
     each = max(WIDTHS[style.width] / across * 0.62, 1.4)
     figure = new_figure(style, each * down)
-    return figure, [figure.add_subplot(down, across, place + 1) for place in range(count)]
+    return figure, [figure.add_subplot(down, across, index + 1) for index in range(count)]
 
 
-def _lettered(axes: Axes, place: int, style: FigureStyle) -> None:
+def _add_letter(axes: Axes, index: int, style: FigureStyle) -> None:
     if style.letters:
-        axes.set_title(letter_of(place), loc="left", weight="bold", fontsize=style.font_size, pad=3)
+        axes.set_title(letter_of(index), loc="left", weight="bold", fontsize=style.font_size, pad=3)

@@ -176,7 +176,7 @@ class SparseEncoder(nn.Module):
             )
 
 
-def follow(blocks: Iterable[Any], tokens: Tensor, prune: PruneSettings) -> tuple[DropStage, ...]:
+def trace_blocks(blocks: Iterable[Any], tokens: Tensor, prune: PruneSettings) -> tuple[DropStage, ...]:
     """Run timm Blocks as `SparseEncoder` and `GlobalHead` do, and record the `[cls]` attention of every block.
 
     For inspection only: `finish` computes these attention rows at the dropping blocks only.

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from fpc_core.config import ModelConfig, PruneSettings, Variant
 from fpc_core.model.decoder import Decoder, GlobalHead, cls_rows, consolidate
-from fpc_core.model.encoder import SparseEncoder, follow
+from fpc_core.model.encoder import SparseEncoder, trace_blocks
 from fpc_core.results import Consolidation, DropStage, Encoding
 
 
@@ -61,8 +61,8 @@ class FPC(nn.Module):
         """
         return self.encoder(images, cameras, prune)
 
-    def follow(self, images: Tensor, cameras: Tensor | None, prune: PruneSettings) -> tuple[DropStage, ...]:
-        """Run images through all `config.depth` blocks, those of the global head included; see `encoder.follow`.
+    def trace_blocks(self, images: Tensor, cameras: Tensor | None, prune: PruneSettings) -> tuple[DropStage, ...]:
+        """Run images through all `config.depth` blocks, those of the global head included; see `encoder.trace_blocks`.
 
         Args:
             images: (B, 3, H, W), normalised.
@@ -73,7 +73,7 @@ class FPC(nn.Module):
             One stage per block.
         """
         with self.encoder.casting(images.device):
-            return follow((*self.encoder.blocks, *self.head.blocks), self.encoder.embed(images, cameras), prune)
+            return trace_blocks((*self.encoder.blocks, *self.head.blocks), self.encoder.embed(images, cameras), prune)
 
     def forward(self, images: Tensor, cameras: Tensor | None, prune: PruneSettings) -> Tensor:
         """Return the encoder's own feature after the BNNeck.

@@ -113,7 +113,7 @@ def test_a_model_that_does_not_fit_the_memory_is_refused(workspace):
 
 
 def test_all_twelve_blocks_can_be_followed_to_the_global_feature(workspace, images, trace):
-    stages = workspace.retriever.follow(images[:1], torch.tensor([0]), SETTINGS.prune)
+    stages = workspace.retriever.trace_blocks(images[:1], torch.tensor([0]), SETTINGS.prune)
     assert [stage.block for stage in stages] == list(range(12))
     for expected in trace.encoding.stages:
         assert torch.equal(stages[expected.block].kept, expected.kept)

@@ -148,7 +148,7 @@ def pictures(here: Workspace, there: Workspace, images: torch.Tensor, cameras: t
             encoder_map(retriever, state, SETTINGS.prune, MapSettings(method, index=1)).query_grid
             for method in MapMethod
         ]
-        assert len(retriever.follow(images[:1], cameras[:1], SETTINGS.prune)) == retriever.model.config.depth
+        assert len(retriever.trace_blocks(images[:1], cameras[:1], SETTINGS.prune)) == retriever.model.config.depth
         maps += [
             fell_in(trace.encoding).astype(float),
             np.array([each.attention for each in life_line(trace.encoding, 5)]),

@@ -26,8 +26,8 @@ def life_data(
 ) -> dict[str, Any]:
     """All patches of one image, as `LifeView.show` of lifeline.js takes them.
 
-    stages: of every block, `Retriever.follow`.  falls: (R, N), see `explain.lifelines.falls`.  In the result a block's
-    attention is (N,) with NaN for patches that did not reach it, its cut-off null where nothing is dropped.
+    stages: of every block, `Retriever.trace_blocks`.  falls: (R, N), see `explain.lifelines.falls`.  In the result a
+    block's attention is (N,) with NaN for patches that did not reach it, its cut-off null where nothing is dropped.
     """
     dropping = {stage.block for stage in encoding.stages}
     strategy = encoding.prune.strategy

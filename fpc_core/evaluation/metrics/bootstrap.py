@@ -54,17 +54,17 @@ def estimates(values: np.ndarray, bootstrap: Bootstrap) -> list[Estimate]:
     """
     if values.ndim != 2 or not len(values) or not np.isfinite(values).all():
         raise ValueError(f"the bootstrap needs finite values (queries, scores), not an array of shape {values.shape}")
-    means = _draws(len(values), bootstrap.resamples, bootstrap.seed) @ values / len(values)
+    means = _resample_counts(len(values), bootstrap.resamples, bootstrap.seed) @ values / len(values)
     outside = (1 - bootstrap.level) / 2
     low, high = np.quantile(means, (outside, 1 - outside), axis=0)
     return [Estimate(*each) for each in zip(values.mean(axis=0).tolist(), low.tolist(), high.tolist(), strict=True)]
 
 
 @lru_cache(maxsize=2)
-def _draws(queries: int, resamples: int, seed: int) -> np.ndarray:
+def _resample_counts(queries: int, resamples: int, seed: int) -> np.ndarray:
     """Return how often each query was drawn, (R, Q) float64."""
-    drawn = np.random.default_rng(seed).integers(queries, size=(resamples, queries))
-    positions = drawn + queries * np.arange(resamples)[:, None]
+    samples = np.random.default_rng(seed).integers(queries, size=(resamples, queries))
+    positions = samples + queries * np.arange(resamples)[:, None]
     counts = (
         np.bincount(positions.ravel(), minlength=resamples * queries).reshape(resamples, queries).astype(np.float64)
     )

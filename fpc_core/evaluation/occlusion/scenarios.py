@@ -80,13 +80,13 @@ def edge_occluders(side: GrowthDirection, box: Box, steps: int, colour: str = GR
     scenes = [Scene()]
     for step in range(1, steps + 1):
         share = step / steps
-        drawn = {
+        covered = {
             GrowthDirection.BELOW: replace(box, top=box.bottom - share * height),
             GrowthDirection.ABOVE: replace(box, bottom=box.top + share * height),
             GrowthDirection.LEFT: replace(box, right=box.left + share * width),
             GrowthDirection.RIGHT: replace(box, left=box.right - share * width),
         }[side]
-        scenes.append(Scene((_filled(drawn, colour),)))
+        scenes.append(Scene((_filled(covered, colour),)))
     return tuple(scenes)
 
 

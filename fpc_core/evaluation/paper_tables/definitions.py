@@ -89,7 +89,7 @@ def _methods(published: PublishedTable) -> Callable[[Setting], tuple[ReportTable
         ours = {"TransReID": setting.encoder(1.0), "FPC": setting.fpc()}
         heads = tuple((head.rsplit(" ", 1)[0], head.rsplit(" ", 1)[1]) for head in published.columns[1:])
         rows = tuple(Row((str(name),), ours.get(str(name)), paper=_figures(rest)) for name, *rest in published.rows)
-        note = "TransReID, ours: these weights' encoder without dropping, matching and consolidation."
+        note = "TransReID (ours): the same encoder without pruning, matching or consolidation."
         return (_table(published, setting, ("method",), rows, heads, notes=(note,)),)
 
     return build
@@ -151,7 +151,7 @@ def _table_6(setting: Setting) -> tuple[ReportTable, ...]:
     )
     heads = tuple((data, head) for data in (DUKE, "Occluded-ReID") for head in ("Rank-1", "mAP"))
     notes = (
-        "TransReID, ours: these weights' encoder by itself. The paper does not say whether its gallery was pruned too.",
+        "TransReID (ours): the same encoder alone. The paper does not state whether its gallery was pruned as well.",
     )
     return (_table(TABLE_6, setting, ("method",), rows, heads, notes=notes),)
 
@@ -160,7 +160,7 @@ def _table_7(setting: Setting) -> tuple[ReportTable, ...]:
     ours = {"FPC": setting.fpc(), "FPC + re-ranking": setting.fpc(Method.RE_RANKED)}
     rows = tuple(Row((str(name),), ours.get(str(name)), paper=_figures(rest)) for name, *rest in TABLE_7.rows)
     note = (
-        "Re-ranking, ours: k-reciprocal with k1 = 50, k2 = 15, lambda = 0.3, as in the released code. Where a person "
+        "Re-ranking (ours): k-reciprocal with k1 = 50, k2 = 15, lambda = 0.3, as in the released code. Where a person "
         "has few gallery images, 50 neighbours include many other people."
     )
     return (_table(TABLE_7, setting, ("method",), rows, _DUKE_HEADS, notes=(note,)),)
@@ -206,7 +206,7 @@ def _figures(values: Iterable[object]) -> tuple[float | None, ...]:
     return tuple(value if isinstance(value, float) else None for value in values)
 
 
-RANDOM_NOTE = "Random: sampled anew for each query, from the seed and the image's path."
+RANDOM_NOTE = "Random: sampled separately for each query, from the seed and the path of the image."
 _DUKE_HEADS = ((DUKE, "Rank-1"), (DUKE, "mAP"))
 _BUILD: Mapping[str, Callable[[Setting], tuple[ReportTable, ...]]] = {
     "1": _methods(TABLE_1),

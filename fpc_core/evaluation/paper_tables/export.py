@@ -38,7 +38,7 @@ def to_text(table: ReportTable) -> str:
     table_columns = columns(table, _percent)
     widths = [max(map(len, (each.head, *each.cells))) for each in table_columns]
     groups = []
-    for group, indices in _grouped(table_columns):
+    for group, indices in _column_groups(table_columns):
         width = sum(widths[index] for index in indices) + 2 * (len(indices) - 1)
         widths[indices[-1]] += max(0, len(group) - width)
         groups.append(f"{group:<{max(width, len(group))}}")
@@ -73,7 +73,7 @@ def to_latex(table: ReportTable) -> str:
     Intervals are small and follow their score.
     """
     table_columns = columns(table, _latex_estimate, nothing="--", pending=r"\ldots")
-    groups = _grouped(table_columns)
+    groups = _column_groups(table_columns)
     aligned = "".join("l" if each.source is Source.LABEL else "r" for each in table_columns)
     over, rules = [], []
     for group, indices in groups:
@@ -161,11 +161,11 @@ def _latex_estimate(score: Estimate, settled: bool) -> str:
     return rf"{value} {{\scriptsize [{100 * score.low:.1f}, {100 * score.high:.1f}]}}"
 
 
-def _grouped(found: Sequence[Column]) -> list[tuple[str, list[int]]]:
-    """Neighbouring columns that stand under one head, and their places."""
+def _column_groups(table_columns: Sequence[Column]) -> list[tuple[str, list[int]]]:
+    """Return the name of each group of adjacent columns, and the indices of its columns."""
     return [
-        (group, [place for place, _ in members])
-        for group, members in groupby(enumerate(found), key=lambda each: each[1].group)
+        (group, [index for index, _ in members])
+        for group, members in groupby(enumerate(table_columns), key=lambda each: each[1].group)
     ]
 
 

@@ -1,4 +1,4 @@
-"""The paper's own tables as data, to be shown beside what is measured here. Nothing in this file was measured here.
+"""The paper's own tables as data, to be shown beside our results. Nothing in this file was measured by this project.
 
 Rank-1 and mAP are in percent, FLOPs in G, None where the paper prints a dash; FPC is the paper's own row. Where no
 dataset is named it is Occluded-Duke. One oddity is kept as printed: HOReID has the same two numbers on Occluded-Duke
@@ -152,7 +152,7 @@ TABLE_7 = PublishedTable(
     ),
 )
 
-# The curves of Fig. 4 are drawn; of their points the text (Sec. 4.3) prints the best alone.
+# Fig. 4 shows only curves; the text (Sec. 4.3) prints only their best points.
 FIG_4_ALPHA = PublishedTable("Fig. 4a", "Distance weight alpha", ("alpha", "Rank-1", "mAP"), ((0.4, 76.7, 72.8),))
 FIG_4_NEIGHBORS = PublishedTable(
     "Fig. 4b", "Number K of nearest gallery neighbours", ("K", "Rank-1", "mAP"), ((10, 76.7, 72.8),)

@@ -92,7 +92,7 @@ class ScoreRecipe:
             expected, actual = getattr(self, name), getattr(recipe, name)
             if expected and expected != actual:
                 raise RecipeError(
-                    f"the recipe was made with the {name} {expected[:12]} of {self.data or 'unnamed data'}, here are "
+                    f"the recipe was made with the {name} {expected[:12]} of {self.data or 'unnamed data'}, not with "
                     f"{actual[:12]}; open the data, weights and gallery memory it was made with"
                 )
         return recipe

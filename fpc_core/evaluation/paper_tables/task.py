@@ -83,8 +83,8 @@ class EvaluationTask:
             f"{recipe.weights[:8] or 'unnamed'}. Unless a row says otherwise: keep rate "
             f"{settings.prune.keep_rate:g}, alpha {settings.alpha:g}, K = {settings.neighbors}, "
             f"{settings.prune.strategy.replace('_', '-')} patches dropped, {settings.variant} variant, "
-            f"{settings.transport.solver} transport with epsilon {settings.transport.epsilon:g}; the gallery is not "
-            f"pruned. Beside every score, its {100 * recipe.bootstrap.level:g} % bootstrap interval over queries "
+            f"{settings.transport.solver} transport with epsilon {settings.transport.epsilon:g}. The gallery is not "
+            f"pruned. Each score is shown with its {100 * recipe.bootstrap.level:g} % bootstrap interval over queries "
             f"({recipe.bootstrap.resamples:,} resamples, seed {recipe.bootstrap.seed})."
         ]
         if self.skipped:
@@ -94,9 +94,9 @@ class EvaluationTask:
                 "left out."
             )
         if not table.complete:
-            notes.append("Not complete: scores without an interval are means over the queries scored so far.")
+            notes.append("Incomplete: scores without an interval are means over the queries scored so far.")
         if table.paper:
-            notes.append("The paper's numbers are its published ones; none was measured here.")
+            notes.append("Columns of the paper hold its published numbers; none were measured here.")
         return tuple(notes)
 
 

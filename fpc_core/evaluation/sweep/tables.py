@@ -40,7 +40,7 @@ def sweep_cells(task: SweepTask, known: Known) -> list[SweepCell]:
             continue
         flops = encoder_flops(task.retriever.model.config, task.settings.with_keep_rate(rate).prune)
         for alpha, neighbors in product(task.grid.alphas, task.grid.neighbors):
-            scores = result.scores(task.place(alpha, neighbors))
+            scores = result.scores(task.point_index(alpha, neighbors))
             first = scores.first_match + 1
             mean, median = float(first.mean()), float(np.median(first))
             cells.append(

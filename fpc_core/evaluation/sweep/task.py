@@ -64,7 +64,7 @@ class SweepTask:
         points = tuple(Point(alpha, neighbors) for alpha, neighbors in product(self.grid.alphas, self.grid.neighbors))
         return Pass(self.settings.with_keep_rate(keep_rate), points)
 
-    def place(self, alpha: float, neighbors: int) -> int:
+    def point_index(self, alpha: float, neighbors: int) -> int:
         """Return the index of a cell in its pass."""
         return self.grid.alphas.index(alpha) * len(self.grid.neighbors) + self.grid.neighbors.index(neighbors)
 

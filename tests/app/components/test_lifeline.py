@@ -23,7 +23,7 @@ def sent(small_places):
     config = workspace.retriever.model.config
     image = to_tensor([resize_image(workspace.dataset.read(workspace.dataset.query[0]), config.image_size)], config)
     state = workspace.retriever.prepare(image, torch.tensor([0]))
-    stages = workspace.retriever.follow(image, torch.tensor([0]), PRUNE)
+    stages = workspace.retriever.trace_blocks(image, torch.tensor([0]), PRUNE)
     fell = falls(lambda prune: workspace.retriever.encode(state, prune), PRUNE, RATES)
     return life_data(workspace.retriever.encode(state, PRUNE), stages, RATES, fell)
 

@@ -55,7 +55,7 @@ def evaluated(task, rate, alpha, neighbors):
 
 
 def cell_of(task, known, rate, alpha, neighbors, ranks=50):
-    return known[task.pass_of(rate)].scores(task.place(alpha, neighbors), ranks)
+    return known[task.pass_of(rate)].scores(task.point_index(alpha, neighbors), ranks)
 
 
 @given(

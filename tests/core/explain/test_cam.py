@@ -148,7 +148,7 @@ def test_the_encoders_map_lies_on_the_patches_that_reached_its_last_block(retrie
 
 def test_the_encoders_attention_is_that_of_its_last_block(retriever, state):
     image = torch.randn(1, 3, 256, 128, generator=torch.Generator().manual_seed(1))
-    last = retriever.follow(image, None, PruneSettings(0.6))[CONFIG.token_blocks - 1]
+    last = retriever.trace_blocks(image, None, PruneSettings(0.6))[CONFIG.token_blocks - 1]
     found = encoder_map(retriever, state, PruneSettings(0.6), explained(0, method=MapMethod.ATTENTION))
     expected = to_grid(last.attention[0].numpy(), last.entered[0].numpy(), CONFIG.grid)
     np.testing.assert_allclose(found.query_grid, expected, atol=1e-6)

@@ -18,7 +18,7 @@ def test_it_is_the_best_plane_and_tells_how_much_it_shows():
     centred = rows - rows.mean(axis=0)
     _, singular, axes = np.linalg.svd(centred, full_matrices=False)
     np.testing.assert_allclose(found.explained, (singular**2 / (singular**2).sum())[:2], rtol=1e-4)
-    np.testing.assert_allclose(np.abs(found.place(rows)), np.abs(centred @ axes[:2].T), atol=1e-4)
+    np.testing.assert_allclose(np.abs(found.project(rows)), np.abs(centred @ axes[:2].T), atol=1e-4)
 
 
 def test_features_that_lie_in_a_plane_keep_their_distances():
@@ -27,14 +27,14 @@ def test_features_that_lie_in_a_plane_keep_their_distances():
     rows = np.stack((np.cos(angles), np.sin(angles)), axis=1) @ plane
     found = flat_map(rows)
     assert sum(found.explained) == pytest.approx(1)
-    spots = found.place(rows)
+    spots = found.project(rows)
     np.testing.assert_allclose(np.linalg.norm(spots[3] - spots[11]), np.linalg.norm(rows[3] - rows[11]), atol=1e-9)
 
 
 def test_a_feature_is_placed_by_itself_where_it_lies_among_the_others():
     rows = features()
     found = flat_map(rows)
-    np.testing.assert_allclose(found.place(rows[7:8]), found.place(rows)[7:8], atol=1e-6)
+    np.testing.assert_allclose(found.project(rows[7:8]), found.project(rows)[7:8], atol=1e-6)
 
 
 def test_equal_features_explain_nothing_and_too_few_are_refused():

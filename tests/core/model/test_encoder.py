@@ -9,7 +9,7 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 
 from fpc_core.config import DropStrategy, ModelConfig, PruneSettings
-from fpc_core.model.encoder import SparseEncoder, _attend, follow
+from fpc_core.model.encoder import SparseEncoder, _attend, trace_blocks
 
 CONFIG = ModelConfig(width=32, depth=8, heads=4, token_blocks=7, stride=16, cameras=3)
 PRUNE = PruneSettings(keep_rate=0.7, blocks=(2, 4, 6))
@@ -219,7 +219,7 @@ def test_wrong_input_is_named(encoder, images):
 
 def test_followed_blocks_have_the_attention_and_drops_of_a_search(encoder, images):
     cameras = torch.tensor([0, 1, 2])
-    stages = follow(encoder.blocks, encoder.embed(images, cameras), PRUNE)
+    stages = trace_blocks(encoder.blocks, encoder.embed(images, cameras), PRUNE)
     assert [stage.block for stage in stages] == list(range(7))
     for expected in encoder(images, cameras, PRUNE).stages:
         followed = stages[expected.block]
@@ -233,7 +233,7 @@ def test_followed_blocks_have_the_attention_and_drops_of_a_search(encoder, image
 
 def test_a_followed_block_without_a_drop_has_its_own_attention(encoder, images):
     tokens = encoder.embed(images, None)
-    stage = follow(encoder.blocks, tokens, PRUNE)[1]
+    stage = trace_blocks(encoder.blocks, tokens, PRUNE)[1]
     tokens = encoder.blocks[0](tokens)
     attn = encoder.blocks[1].attn
     qkv = attn.qkv(encoder.blocks[1].norm1(tokens)).unflatten(-1, (3, attn.num_heads, attn.head_dim))
