@@ -31,7 +31,7 @@ PAGES = {  # file name without .html: title, and what it is made from
     "glossary": ("Glossary", "docs/glossary.md"),
     "deploy": ("Deployment", "docs/deploy.md"),
     "benchmarks": ("Benchmarks", "benchmarks/README.md"),
-    "demo": ("The demo world", "assets/README.md"),
+    "demo": ("The demo dataset", "assets/README.md"),
     "contributing": ("Contributing", "CONTRIBUTING.md"),
     "security": ("Security", "SECURITY.md"),
     "changelog": ("Changelog", "CHANGELOG.md"),

@@ -99,7 +99,7 @@ def test_every_message_that_is_explained_is_said(clone, capsys):
         resolve("/elsewhere", named_roots(DEMO_ROOT, str(clone / "data")))
     heard.append(str(refused.value))
 
-    _, table = TUTORIAL.split("## What goes wrong")
+    _, table = TUTORIAL.split("## Troubleshooting")
     explained = [
         cell for row in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE) for cell in re.findall("`(.+?)`", row)
     ]
