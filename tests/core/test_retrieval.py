@@ -112,7 +112,7 @@ def test_a_model_that_does_not_fit_the_memory_is_refused(workspace):
         Retriever(other, workspace.retriever.memory)
 
 
-def test_all_twelve_blocks_can_be_followed_to_the_global_feature(workspace, images, trace):
+def test_all_twelve_blocks_can_be_traced_to_the_global_feature(workspace, images, trace):
     stages = workspace.retriever.trace_blocks(images[:1], torch.tensor([0]), SETTINGS.prune)
     assert [stage.block for stage in stages] == list(range(12))
     for expected in trace.encoding.stages:

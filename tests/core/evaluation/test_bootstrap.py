@@ -1,4 +1,4 @@
-"""The bootstrap over queries: what can be known in advance, another's implementation, and what must always hold."""
+"""The bootstrap over queries: closed forms, scipy as oracle, and properties."""
 
 import numpy as np
 import pytest
@@ -14,26 +14,26 @@ VALUES = hnp.arrays(np.float64, st.tuples(st.integers(1, 40), st.integers(1, 3))
 
 
 def one(values, **how):
-    (found,) = estimates(np.array(values, float)[:, None], Bootstrap(**how))
-    return found
+    (estimate,) = estimates(np.array(values, float)[:, None], Bootstrap(**how))
+    return estimate
 
 
 @given(VALUES)
-def test_the_interval_holds_the_mean(values):
-    for column, found in zip(values.T, estimates(values, Bootstrap(500)), strict=True):
-        assert found.value == pytest.approx(column.mean())
-        assert found.low - 1e-12 <= found.value <= found.high + 1e-12
-        assert column.min() - 1e-12 <= found.low
-        assert found.high <= column.max() + 1e-12
+def test_the_interval_contains_the_mean(values):
+    for column, estimate in zip(values.T, estimates(values, Bootstrap(500)), strict=True):
+        assert estimate.value == pytest.approx(column.mean())
+        assert estimate.low - 1e-12 <= estimate.value <= estimate.high + 1e-12
+        assert column.min() - 1e-12 <= estimate.low
+        assert estimate.high <= column.max() + 1e-12
 
 
 @given(st.integers(1, 300), st.floats(0, 1))
-def test_equal_queries_leave_no_doubt(queries, value):
-    found = one([value] * queries, resamples=50)
-    assert (found.low, found.high) == pytest.approx((value, value))
+def test_equal_queries_have_an_interval_of_zero_width(queries, value):
+    estimate = one([value] * queries, resamples=50)
+    assert (estimate.low, estimate.high) == pytest.approx((value, value))
 
 
-def test_two_queries_can_be_counted_out():
+def test_two_queries_match_the_exact_distribution():
     """Means of two draws from {0, 1}: 0, 1/2 and 1 with probability 1/4, 1/2 and 1/4."""
     assert (one([0, 1]).low, one([0, 1]).high) == (0, 1)
     assert (one([0, 1], level=0.4).low, one([0, 1], level=0.4).high) == (1 / 2, 1 / 2)
@@ -41,44 +41,44 @@ def test_two_queries_can_be_counted_out():
 
 @pytest.mark.parametrize(("right", "queries"), [(50, 200), (3, 100), (767, 1000)])
 def test_shares_have_the_quantiles_of_the_binomial(right, queries):
-    found = one([1] * right + [0] * (queries - right), resamples=20_000)
+    estimate = one([1] * right + [0] * (queries - right), resamples=20_000)
     low, high = binom.ppf((0.025, 0.975), queries, right / queries) / queries
-    assert found.low == pytest.approx(low, abs=1.01 / queries)
-    assert found.high == pytest.approx(high, abs=1.01 / queries)
+    assert estimate.low == pytest.approx(low, abs=1.01 / queries)
+    assert estimate.high == pytest.approx(high, abs=1.01 / queries)
 
 
 def test_scipys_percentile_bootstrap_agrees():
     values = np.random.default_rng(4).beta(2, 1, 150)
-    found = one(values, resamples=20_000)
+    estimate = one(values, resamples=20_000)
     theirs = scipy_bootstrap(
         (values,), np.mean, n_resamples=20_000, method="percentile", rng=np.random.default_rng(5)
     ).confidence_interval
-    assert (found.low, found.high) == pytest.approx((theirs.low, theirs.high), abs=2e-3)
+    assert (estimate.low, estimate.high) == pytest.approx((theirs.low, theirs.high), abs=2e-3)
 
 
-def test_more_queries_narrow_it_as_their_root():
+def test_the_width_falls_with_the_root_of_the_query_count():
     values = np.random.default_rng(6).random(100)
     few, many = one(values), one(np.tile(values, 16))
     assert (few.high - few.low) / (many.high - many.low) == pytest.approx(4, rel=0.1)
 
 
 @given(VALUES, st.floats(0.5, 2), st.floats(-1, 1))
-def test_all_scores_see_the_same_draws(values, factor, shift):
+def test_all_scores_use_the_same_resamples(values, factor, shift):
     """A score that is a linear function of another has the same function of its interval."""
     both = np.concatenate([values, factor * values + shift], axis=1)
-    found = estimates(both, Bootstrap(200))
-    for first, second in zip(found[: values.shape[1]], found[values.shape[1] :], strict=True):
+    intervals = estimates(both, Bootstrap(200))
+    for first, second in zip(intervals[: values.shape[1]], intervals[values.shape[1] :], strict=True):
         assert (second.low, second.high) == pytest.approx((factor * first.low + shift, factor * first.high + shift))
 
 
-def test_a_seed_is_a_seed():
+def test_equal_seeds_give_equal_intervals():
     values = np.random.default_rng(7).random(30)
     assert one(values, seed=3) == one(values, seed=3)
     assert one(values, seed=3) != one(values, seed=4)
 
 
 @pytest.mark.parametrize("values", [np.empty((0, 2)), np.array([[np.nan]]), np.zeros(3)])
-def test_what_has_no_mean_is_refused(values):
+def test_values_without_a_mean_are_refused(values):
     with pytest.raises(ValueError, match="finite values"):
         estimates(values, Bootstrap())
 
@@ -91,6 +91,6 @@ def test_what_has_no_mean_is_refused(values):
         ({"seed": -1}, "seed must be in 0"),
     ],
 )
-def test_settings_that_mean_nothing_are_refused(how, message):
+def test_invalid_bootstrap_settings_are_refused(how, message):
     with pytest.raises(ValueError, match=message):
         Bootstrap(**how)

@@ -1,4 +1,4 @@
-"""Half precision in the encoder, and every other device: how far from the CPU in float32."""
+"""Half precision and other devices: differences from the CPU in float32."""
 
 import subprocess
 import sys
@@ -45,38 +45,38 @@ def first_query(workspace):
 
 @pytest.mark.parametrize("precision", HALVES)
 def test_half_precision_stays_within_its_bounds_on_trained_weights(demo, precision):
-    found = parity(demo.retriever, at(demo.retriever, precision), *first_query(demo), QuerySettings(neighbors=4))
-    assert found.tokens > 1e-5  # it was computed otherwise
-    assert found.beyond(BOUNDS[precision]) == []
+    result = parity(demo.retriever, at(demo.retriever, precision), *first_query(demo), QuerySettings(neighbors=4))
+    assert result.tokens > 1e-5  # the computation differs
+    assert result.beyond(BOUNDS[precision]) == []
 
 
-def test_the_bounds_tell_other_weights_and_a_coarser_precision(demo):
+def test_the_bounds_detect_other_weights_and_lower_precision(demo):
     changed = at(demo.retriever, Precision.FLOAT32)
     with torch.no_grad():
         changed.model.encoder.blocks[5].mlp.fc2.weight.mul_(1.5)
     images, cameras = first_query(demo)
-    found = parity(demo.retriever, changed, images, cameras, QuerySettings(neighbors=4))
-    assert "tokens" in " ".join(found.beyond(BOUNDS[Precision.BFLOAT16]))
+    result = parity(demo.retriever, changed, images, cameras, QuerySettings(neighbors=4))
+    assert "tokens" in " ".join(result.beyond(BOUNDS[Precision.BFLOAT16]))
     coarse = parity(demo.retriever, at(demo.retriever, Precision.BFLOAT16), images, cameras, QuerySettings(neighbors=4))
     assert any(each.startswith("tokens") for each in coarse.beyond(BOUNDS[Precision.FLOAT32]))
 
 
-def test_two_ways_that_are_one_do_not_differ(demo):
-    found = parity(demo.retriever, on_cpu(demo.retriever), *first_query(demo), QuerySettings(neighbors=4))
-    assert found.tokens == found.d_emd == found.dropped == found.hits == 0
+def test_equal_retrievers_do_not_differ(demo):
+    result = parity(demo.retriever, on_cpu(demo.retriever), *first_query(demo), QuerySettings(neighbors=4))
+    assert result.tokens == result.d_emd == result.dropped == result.hits == 0
 
 
 @pytest.mark.parametrize("precision", HALVES)
-def test_tokens_and_attention_are_float32_whatever_the_products_are(precision):
+def test_tokens_and_attention_are_float32_at_every_precision(precision):
     torch.manual_seed(0)
     encoder = SparseEncoder(ModelConfig(stride=16, width=32, heads=4)).eval()
     images = torch.rand(2, 3, 256, 128)
     exact = encoder(images, None, PruneSettings(0.9))
     encoder.precision = precision
-    found = encoder(images, None, PruneSettings(0.9))
-    assert found.tokens.dtype == torch.float32
-    assert all(stage.attention.dtype == torch.float32 for stage in found.stages)
-    assert not torch.equal(found.tokens, exact.tokens)
+    result = encoder(images, None, PruneSettings(0.9))
+    assert result.tokens.dtype == torch.float32
+    assert all(stage.attention.dtype == torch.float32 for stage in result.stages)
+    assert not torch.equal(result.tokens, exact.tokens)
 
 
 def test_the_patch_embedding_of_other_devices_is_the_convolution():
@@ -95,17 +95,17 @@ def _on_meta(module: torch.nn.Module) -> torch.nn.Module:
     return deepcopy(module).to("meta")
 
 
-def test_a_precision_is_part_of_what_the_weights_are():
+def test_the_precision_is_part_of_the_weights_fingerprint():
     torch.manual_seed(0)
     model = FPC(ModelConfig(stride=16, width=32, heads=4))
-    told = {Precision.FLOAT32: weights_fingerprint(model)}
+    fingerprints = {Precision.FLOAT32: weights_fingerprint(model)}
     for precision in HALVES:
         model.encoder.precision = precision
-        told[precision] = weights_fingerprint(model)
-    assert len(set(told.values())) == 3
+        fingerprints[precision] = weights_fingerprint(model)
+    assert len(set(fingerprints.values())) == 3
 
 
-def test_a_memory_serves_the_precision_it_was_made_at_and_no_other(small_places, tmp_path):
+def test_a_memory_serves_only_its_own_precision(small_places, tmp_path):
     places = replace(small_places, memory=tmp_path / "memory", precision=Precision.BFLOAT16)
     with pytest.raises(GalleryMemoryError, match="other weights or precision"):
         open_workspace(replace(small_places, precision=Precision.BFLOAT16), "cpu")
@@ -129,20 +129,20 @@ def test_the_environment_sets_the_precision_and_a_wrong_one_is_named(monkeypatch
     assert "unknown precision 'int3'; use float32, bfloat16, float16" in capsys.readouterr().err
 
 
-def test_doctor_holds_a_half_precision_to_its_bounds(small_places, tmp_path, capsys, monkeypatch):
+def test_doctor_checks_the_bounds_of_half_precision(small_places, tmp_path, capsys, monkeypatch):
     where = ["--data", str(small_places.data), "--weights", str(small_places.weights), "--device", "cpu"]
     half = [*where, "--memory", str(tmp_path / "memory"), "--precision", "float16"]
     assert main(["memory", "build", *half]) == 0
-    for bound, status, told in ((9.0, 0, "ok       parity"), (-1.0, 1, "problem  parity")):
+    for bound, status, line in ((9.0, 0, "ok       parity"), (-1.0, 1, "problem  parity")):
         bounds = Parity(*[bound] * len(fields(Parity)))
         monkeypatch.setattr("fpc_core.evaluation.device_parity.BOUNDS", {Precision.FLOAT16: bounds})
         assert main(["doctor", *half]) == status
-        assert f"{told} with the CPU in float32: " in capsys.readouterr().out
+        assert f"{line} with the CPU in float32: " in capsys.readouterr().out
     assert main(["doctor", *where, "--memory", str(small_places.memory)]) == 0
     assert "parity" not in capsys.readouterr().out  # nothing to compare
 
 
-def test_a_device_beyond_the_bounds_is_a_problem_with_a_remedy(demo, monkeypatch):
+def test_a_device_beyond_the_bounds_is_reported_with_a_fix(demo, monkeypatch):
     monkeypatch.setattr(
         "fpc_core.evaluation.device_parity.BOUNDS", {Precision.FLOAT32: replace(BOUNDS[Precision.FLOAT32], hits=-1)}
     )

@@ -1,4 +1,4 @@
-"""What the dropped patches show: closed forms on painted masks."""
+"""What the dropped patches show: closed forms on drawn masks."""
 
 from dataclasses import replace
 
@@ -20,7 +20,7 @@ def workspace(small_places):
 
 @pytest.fixture(scope="module")
 def masks(workspace):
-    """The left half of every query is person, the lower quarter of the right half an occluder."""
+    """Masks with the person in the left half and an occluder in the lower quarter of the right half."""
     mask = np.zeros((128, 64), np.uint8)
     mask[:, :32] = 1
     mask[96:, 32:] = 2
@@ -32,28 +32,28 @@ def dropped(workspace, masks):
     return dropped_by_strategy(workspace.retriever, workspace.dataset, PRUNE, masks)
 
 
-def test_what_entered_the_first_block_is_the_whole_mask(dropped):
+def test_the_patches_entering_the_first_block_show_the_whole_mask(dropped):
     for shares in dropped.values():
         assert [(each.block, each.entered, each.dropped) for each in shares] == [(3, 128, 64), (6, 64, 32), (9, 32, 16)]
         entered = shares[0].of_entered
         assert (entered.person, entered.occluder, entered.background) == pytest.approx((0.5, 0.125, 0.375))
         assert sum(vars(shares[1].of_dropped).values()) == pytest.approx(1.0)
-        # Half of the patches fell and half went on to the next block.
+        # Half of the patches were dropped and half continued to the next block.
         assert (shares[0].of_dropped.person + shares[1].of_entered.person) / 2 == pytest.approx(0.5)
 
 
-def test_salient_and_non_salient_dropping_part_the_patches_between_them(dropped):
-    """At keep rate 0.5 what one strategy drops at the first block is what the other keeps."""
+def test_salient_and_non_salient_dropping_are_complementary(dropped):
+    """At keep rate 0.5 one strategy drops in the first block what the other keeps."""
     salient, non_salient = dropped[DropStrategy.SALIENT], dropped[DropStrategy.NON_SALIENT]
     assert salient[0].of_dropped.person == pytest.approx(non_salient[1].of_entered.person)
 
 
 def test_queries_without_a_mask_are_left_out(workspace, masks, dropped):
-    told, path = [], workspace.dataset.query[2].path
+    progress, path = [], workspace.dataset.query[2].path
     one = dropped_by_strategy(
-        workspace.retriever, workspace.dataset, PRUNE, {path: masks[path]}, lambda *at: told.append(at)
+        workspace.retriever, workspace.dataset, PRUNE, {path: masks[path]}, lambda *at: progress.append(at)
     )
-    assert told == [(1, 1)]
+    assert progress == [(1, 1)]
     alone = replace(workspace.dataset, query=workspace.dataset.query[2:3])
     assert one == dropped_by_strategy(workspace.retriever, alone, PRUNE, masks)
     assert one != dropped

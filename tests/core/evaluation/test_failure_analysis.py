@@ -1,4 +1,4 @@
-"""Every query in exactly one class, by definitions a reader can check; every number what a search by itself gives."""
+"""Every query is in exactly one class, and every number equals that of a single search."""
 
 from dataclasses import astuple, replace
 from pathlib import Path
@@ -47,7 +47,7 @@ def case(cosine, distance, consolidated, survived=None, path="query/a.png", **mo
     return QueryOutcome(Path(path), 1, 0, answer(cosine), answer(distance), answer(consolidated), survived, **more)
 
 
-def test_right_by_cosine_by_d_and_in_the_end_is_right_at_every_stage():
+def test_right_at_all_three_stages_is_right():
     assert classify(case(True, True, True)) is Outcome.RIGHT
 
 
@@ -56,12 +56,12 @@ def test_wrong_by_cosine_and_right_by_d_is_won_by_transport():
 
 
 @pytest.mark.parametrize("cosine", [True, False])
-def test_wrong_by_d_and_right_in_the_end_is_won_by_consolidation(cosine):
+def test_wrong_by_d_and_right_finally_is_won_by_consolidation(cosine):
     assert classify(case(cosine, False, True)) is Outcome.CONSOLIDATION
 
 
 @pytest.mark.parametrize(("cosine", "distance"), [(True, True), (False, True), (True, False)])
-def test_right_earlier_and_wrong_in_the_end_is_broken(cosine, distance):
+def test_right_earlier_and_wrong_finally_is_broken(cosine, distance):
     assert classify(case(cosine, distance, False, survived=0.0)) is Outcome.BROKEN
 
 
@@ -70,7 +70,7 @@ def test_never_right_is_wrong_throughout(survived):
     assert classify(case(False, False, False, survived)) is Outcome.WRONG
 
 
-def test_never_right_and_little_of_the_person_left_is_pruned_away():
+def test_never_right_with_little_of_the_person_left_is_pruned_away():
     lost = case(False, False, False, survived=0.49)
     assert classify(lost) is Outcome.PRUNED
     assert classify(lost, pruned_below=0.4) is Outcome.WRONG
@@ -78,21 +78,21 @@ def test_never_right_and_little_of_the_person_left_is_pruned_away():
 
 @pytest.mark.parametrize("cosine", [True, False])
 @pytest.mark.parametrize("distance", [True, False])
-def test_a_right_answer_is_no_failure_however_little_of_the_person_is_left(cosine, distance):
-    found = case(cosine, distance, True, survived=0.0)
-    assert pruned_away(found)
-    assert classify(found) in (Outcome.RIGHT, Outcome.TRANSPORT, Outcome.CONSOLIDATION)
+def test_a_right_answer_is_not_a_failure_whatever_survives(cosine, distance):
+    actual = case(cosine, distance, True, survived=0.0)
+    assert pruned_away(actual)
+    assert classify(actual) in (Outcome.RIGHT, Outcome.TRANSPORT, Outcome.CONSOLIDATION)
 
 
 CASES = st.builds(case, st.booleans(), st.booleans(), st.booleans(), st.none() | st.floats(0, 1))
 
 
 @given(st.lists(CASES, max_size=20), st.floats(0, 1))
-def test_every_case_stands_in_exactly_one_class(cases, below):
-    found = sorted_out(cases, below)
-    assert list(found) == list(Outcome)
-    assert sorted(map(id, (each for several in found.values() for each in several))) == sorted(map(id, cases))
-    for outcome, several in found.items():
+def test_every_case_is_in_exactly_one_class(cases, below):
+    actual = sorted_out(cases, below)
+    assert list(actual) == list(Outcome)
+    assert sorted(map(id, (each for several in actual.values() for each in several))) == sorted(map(id, cases))
+    for outcome, several in actual.items():
         assert all(classify(each, below) is outcome for each in several)
 
 
@@ -107,19 +107,19 @@ def test_every_class_has_a_name_and_a_definition():
 
 
 @pytest.mark.parametrize(("precision", "first"), [(0.0, 1), (1.1, 1), (0.5, 0)])
-def test_an_answer_without_a_true_match_is_refused(precision, first):
+def test_an_outcome_without_a_true_match_is_refused(precision, first):
     with pytest.raises(ValueError, match="ranks count from 1"):
         Answer(precision, first, 0, None, None)
 
 
-def test_the_worst_come_first_and_equal_ones_by_path():
+def test_the_worst_cases_come_first_and_ties_by_path():
     good, bad, also_bad = case(True, True, True), case(True, True, False, path="query/c"), case(False, True, False)
     also_bad = replace(also_bad, path=Path("query/b"))
     assert by_precision([good, bad, also_bad]) == [also_bad, bad, good]
     assert by_precision([bad, good, also_bad], best_first=True) == [good, also_bad, bad]
 
 
-def test_a_filter_asks_for_occluder_camera_and_visible_share():
+def test_a_filter_selects_occluder_camera_and_visible_share():
     covered = case(True, True, True, occluder="car", visible=0.5)
     unknown = case(True, True, True)
     assert Filter().wants(covered)
@@ -145,7 +145,7 @@ def workspace(small_places):
 
 @pytest.fixture(scope="module")
 def task(workspace):
-    """The upper half of every query shows the person, so that shares of it are known."""
+    """Masks with the person in the upper half of every query, so that shares are known."""
     mask = np.zeros((128, 64), np.uint8)
     mask[:64] = PERSON
     masks = {record.path: mask for record in workspace.dataset.query[1:]}
@@ -159,7 +159,7 @@ def known(task):
 
 
 @pytest.fixture(scope="module")
-def told(task, known):
+def case_pairs(task, known):
     return task.cases_with_pairs(known)
 
 
@@ -173,10 +173,10 @@ def trace_of(task, record, settings=SETTINGS):
     return task.retriever.search(state, settings)
 
 
-def test_each_case_is_what_a_search_of_it_gives(task, told, traces):
+def test_each_case_equals_a_search_of_its_query(task, case_pairs, traces):
     records = task.retriever.memory.records
-    assert len(told) == len(task.queries) == 8
-    for record, (one, _), trace in zip(task.queries, told, traces, strict=True):
+    assert len(case_pairs) == len(task.queries) == 8
+    for record, (one, _), trace in zip(task.queries, case_pairs, traces, strict=True):
         subject = QueryIdentity(record.identity, record.camera)
         assert (one.path, one.identity, one.camera) == (record.path, record.identity, record.camera)
         for stage, ranking in {
@@ -185,29 +185,29 @@ def test_each_case_is_what_a_search_of_it_gives(task, told, traces):
             Stage.CONSOLIDATED: trace.final,
         }.items():
             ranks = MatchRule(records, subject, task.dataset.uses_cameras).ranks(ranking)
-            found, distance = one.answers[stage], dict(zip(ranking.indices.tolist(), ranking.distance, strict=True))
+            actual, distance = one.answers[stage], dict(zip(ranking.indices.tolist(), ranking.distance, strict=True))
             same = [row for row in ranks if records[row].identity == record.identity]
             others = [row for row in ranks if records[row].identity != record.identity]
-            assert ranks[found.hit] == 1
-            assert found.right == (found.hit in same)
-            if same:  # else the first true match stands beyond the shortlist
-                assert found.first_match == ranks[same[0]]
-                assert found.match == pytest.approx(distance[same[0]], abs=1e-6)
-            assert found.other == pytest.approx(distance[others[0]], abs=1e-6)
+            assert ranks[actual.hit] == 1
+            assert actual.right == (actual.hit in same)
+            if same:  # else the first true match is outside the shortlist
+                assert actual.first_match == ranks[same[0]]
+                assert actual.match == pytest.approx(distance[same[0]], abs=1e-6)
+            assert actual.other == pytest.approx(distance[others[0]], abs=1e-6)
 
 
-def test_ap_after_consolidation_is_the_one_of_a_sweep(task, told, workspace):
+def test_ap_after_consolidation_equals_a_sweep(task, case_pairs, workspace):
     grid = SweepGrid((SETTINGS.prune.keep_rate,), (SETTINGS.alpha,), (SETTINGS.neighbors,))
     sweep = SweepTask(workspace.retriever, workspace.dataset, grid, SETTINGS)
     (result,) = dict(run_passes(sweep.work)).values()
     np.testing.assert_array_equal(
-        [one.consolidated.average_precision for one, _ in told], result.average_precision[:, 0]
+        [one.consolidated.average_precision for one, _ in case_pairs], result.average_precision[:, 0]
     )
-    np.testing.assert_array_equal([one.consolidated.first_match for one, _ in told], result.first_match[:, 0] + 1)
+    np.testing.assert_array_equal([one.consolidated.first_match for one, _ in case_pairs], result.first_match[:, 0] + 1)
 
 
-def test_beyond_the_shortlist_the_cosine_decides(workspace):
-    """With one candidate D only names the first hit; all ranks behind it are those of the cosine."""
+def test_outside_the_shortlist_images_are_ranked_by_cosine(workspace):
+    """With a shortlist of one, D decides only the first hit; all later ranks are by cosine."""
     task = AtlasTask(workspace.retriever, workspace.dataset, QuerySettings(neighbors=1, shortlist=1))
     for one, _ in task.cases_with_pairs(dict(run_passes(task.work))):
         assert one.distance.average_precision == one.cosine.average_precision
@@ -215,8 +215,8 @@ def test_beyond_the_shortlist_the_cosine_decides(workspace):
         assert None in (one.distance.match, one.distance.other)
 
 
-def test_the_surviving_share_is_that_of_the_patches_left(task, told, traces):
-    first, *rest = (one for one, _ in told)
+def test_the_surviving_share_is_that_of_the_remaining_patches(task, case_pairs, traces):
+    first, *rest = (one for one, _ in case_pairs)
     assert first.survived is None
     assert (first.occluder, first.visible) == ("wall", 0.5)
     for one, record, trace in zip(rest, task.queries[1:], traces[1:], strict=True):
@@ -226,9 +226,9 @@ def test_the_surviving_share_is_that_of_the_patches_left(task, told, traces):
         assert (one.occluder, one.visible) == ("", None)
 
 
-def test_pairs_are_the_shortlist_without_junk(task, told, traces):
+def test_pairs_are_the_shortlist_without_junk(task, case_pairs, traces):
     records = task.retriever.memory.records
-    for record, (one, pairs), trace in zip(task.queries, told, traces, strict=True):
+    for record, (one, pairs), trace in zip(task.queries, case_pairs, traces, strict=True):
         rows = [
             row
             for row in trace.by_cosine.indices.tolist()
@@ -240,34 +240,34 @@ def test_pairs_are_the_shortlist_without_junk(task, told, traces):
         )
         expected = dict(zip(trace.by_distance.indices.tolist(), trace.by_distance.distance.tolist(), strict=True))
         assert pairs.distance[Stage.DISTANCE] == pytest.approx([expected[row] for row in rows], abs=1e-6)
-    joined = Pairs.joined([pairs for _, pairs in told])
-    assert len(joined.same) == sum(len(pairs.same) for _, pairs in told)
+    joined = Pairs.joined([pairs for _, pairs in case_pairs])
+    assert len(joined.same) == sum(len(pairs.same) for _, pairs in case_pairs)
     assert Pairs.joined([]).same.shape == (0,)
 
 
-def test_what_is_not_known_yet_is_not_told(task, known, told):
+def test_unfinished_queries_are_not_included(task, known, case_pairs):
     fresh = replace(task)
     assert fresh.cases_with_pairs({}) == []
     steps = run_passes(fresh.work)
-    asked, result = next(steps)
-    ((one, _),) = fresh.cases_with_pairs({asked: result})
-    assert one.path == told[0][0].path
-    assert astuple(one.consolidated) == pytest.approx(astuple(told[0][0].consolidated), rel=1e-5)
+    eval_pass, result = next(steps)
+    ((one, _),) = fresh.cases_with_pairs({eval_pass: result})
+    assert one.path == case_pairs[0][0].path
+    assert astuple(one.consolidated) == pytest.approx(astuple(case_pairs[0][0].consolidated), rel=1e-5)
     steps.close()
 
 
-def test_an_atlas_is_kept_and_read_again(task, told, tmp_path):
+def test_stored_cases_are_read_again(task, case_pairs, tmp_path):
     store = ResultStore(tmp_path / "results")
     fresh = replace(task)
     list(run_passes(fresh.work, save=store.save))
     kept = store.load(fresh.work)
     assert kept.notes == ()
     assert fresh.work.done(kept.known) == fresh.work.total
-    assert [one for one, _ in replace(task).cases_with_pairs(kept.known)] == [one for one, _ in told]
+    assert [one for one, _ in replace(task).cases_with_pairs(kept.known)] == [one for one, _ in case_pairs]
 
 
-def test_scores_of_a_sweep_do_not_pass_for_an_atlas(task, workspace, tmp_path):
-    """Both lie in one file; the sweep kept no distances."""
+def test_results_of_a_sweep_do_not_serve_as_cases(task, workspace, tmp_path):
+    """Both are in one file; the sweep stored no distances."""
     store = ResultStore(tmp_path / "results")
     grid = SweepGrid((SETTINGS.prune.keep_rate,), (SETTINGS.alpha,), (SETTINGS.neighbors,))
     sweep = SweepTask(workspace.retriever, workspace.dataset, grid, SETTINGS)
@@ -278,12 +278,12 @@ def test_scores_of_a_sweep_do_not_pass_for_an_atlas(task, workspace, tmp_path):
     assert sweep.work.done(store.load(sweep.work).known) == sweep.work.total
 
 
-def test_a_random_draw_is_the_one_that_a_search_makes(workspace):
+def test_random_drops_equal_those_of_a_search(workspace):
     settings = replace(SETTINGS, prune=PruneSettings(0.6, DropStrategy.RANDOM, seed=3))
     dataset = replace(workspace.dataset, query=workspace.dataset.query[:2])
     task = AtlasTask(workspace.retriever, dataset, settings)
-    told = task.cases_with_pairs(dict(run_passes(task.work)))
-    for record, (one, _) in zip(task.queries, told, strict=True):
+    case_pairs = task.cases_with_pairs(dict(run_passes(task.work)))
+    for record, (one, _) in zip(task.queries, case_pairs, strict=True):
         trace = trace_of(task, record, settings)
         assert one.consolidated.other == pytest.approx(
             next(
@@ -295,21 +295,21 @@ def test_a_random_draw_is_the_one_that_a_search_makes(workspace):
         )
 
 
-def test_without_a_true_match_there_is_nothing_to_sort(workspace):
+def test_an_analysis_without_true_matches_is_refused(workspace):
     strangers = tuple(replace(record, identity=99) for record in workspace.dataset.query)
     with pytest.raises(ValueError, match="nothing to classify"):
         AtlasTask(workspace.retriever, replace(workspace.dataset, query=strangers), SETTINGS)
 
 
-def test_the_gallery_passes_for_its_features_alone():
+def test_a_gallery_pass_computes_features_only():
     with pytest.raises(ValueError, match="encoder features only"):
         Pass(SETTINGS, (ENCODER,), gallery=True, matched=True)
     assert Pass(SETTINGS, (Point(0.4, 3),), matched=True).needs_match
     assert not Pass(SETTINGS, (ENCODER,)).needs_match
 
 
-def test_the_table_has_a_row_per_case_and_names_what_was_hit(task, told):
-    cases = [one for one, _ in told]
+def test_the_table_has_a_row_per_case_and_names_the_hit(task, case_pairs):
+    cases = [one for one, _ in case_pairs]
     paths = {row: record.path.as_posix() for row, record in enumerate(task.retriever.memory.records)}
     table = atlas_table(cases, paths)
     assert table["query"].tolist() == [one.path.as_posix() for one in cases]

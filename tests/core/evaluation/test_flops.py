@@ -1,4 +1,4 @@
-"""Table 3's FLOPs: the paper's figures, and torch's own counter on running models."""
+"""FLOPs of Table 3: the paper's numbers, and torch's counter on running models."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TINY = ModelConfig(image_size=(96, 48), stride=12, width=24, depth=12, token_blo
 
 @torch.no_grad()
 def counted(model, *arguments):
-    """Multiply-adds that torch counts for one image: (in linear layers and convolutions, in everything)."""
+    """Return multiply-adds of one image counted by torch: of linear layers and convolutions, and of everything."""
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
         model.eval()(*arguments)
     operations = {str(name): flops // 2 for name, flops in counter.get_flop_counts()["Global"].items()}
@@ -43,7 +43,7 @@ def test_vit_base_at_stride_11_counts_what_table_3_prints(keep_rate, without, wi
     assert abs(row.paper - without) < 0.1
 
 
-def test_a_plain_timm_model_counts_alike_with_attention_products():
+def test_a_plain_timm_model_has_the_same_count():
     model = VisionTransformer(img_size=(64, 32), patch_size=16, embed_dim=24, depth=3, num_heads=3, num_classes=0)
     config = ModelConfig(image_size=(64, 32), stride=16, width=24, depth=3, token_blocks=3, heads=3)
     flops = encoder_flops(config, PruneSettings(keep_rate=1.0, blocks=(1,)))
@@ -55,7 +55,7 @@ def test_a_plain_timm_model_counts_alike_with_attention_products():
 
 @pytest.mark.parametrize("keep_rate", [1.0, 0.9, 0.55, 0.1])
 @pytest.mark.parametrize("blocks", [(3, 6, 9), (0, 11), (5,)])
-def test_the_sparse_encoder_runs_as_many_multiply_adds_in_its_layers_as_counted(keep_rate, blocks):
+def test_the_encoder_runs_as_many_multiply_adds_as_counted(keep_rate, blocks):
     prune = PruneSettings(keep_rate=keep_rate, blocks=blocks)
     layers, _ = counted(SparseEncoder(TINY), torch.zeros(1, 3, 96, 48), None, prune)
     assert layers == encoder_flops(TINY, prune).without_attention_products
@@ -68,7 +68,7 @@ def test_dropping_saves_more_the_earlier_it_happens():
     assert early < late
 
 
-def test_the_papers_figures_stand_only_beside_the_papers_model():
+def test_the_papers_flops_are_shown_for_its_model_only():
     assert [row.paper for row in table3(VIT_TINY)] == [None] * len(KEEP_RATES)
     assert [row.paper for row in table3(keep_rates=(1.0, 0.85))] == [20.8, None]
     assert [row.paper for row in table3(ModelConfig(cameras=6, identities=751))] == [20.8, 18.1, 15.7, 13.6, 11.9, 10.4]

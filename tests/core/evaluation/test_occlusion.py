@@ -1,4 +1,4 @@
-"""Curves and maps of occlusion: what they measure is what a search of the painted image says."""
+"""Curves and maps of occlusion: their values equal searches of the painted images."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -59,7 +59,7 @@ def task(workspace):
 
 
 @pytest.fixture(scope="module")
-def found(task):
+def results(task):
     return list(run_occlusion(task))
 
 
@@ -68,23 +68,23 @@ def searched(task, scene, keep_rate, settings=SETTINGS):
     return task.retriever.search(image, settings.with_keep_rate(keep_rate), torch.tensor([task.camera]))
 
 
-def test_every_step_makes_one_more_known_and_the_last_knows_all(task, found):
-    assert [each.done for each in found] == list(range(1, task.total + 1))
-    assert found[-1].complete
+def test_every_step_adds_one_result_until_complete(task, results):
+    assert [each.done for each in results] == list(range(1, task.total + 1))
+    assert results[-1].complete
 
 
-def test_a_standing_is_that_of_the_painted_image_searched_by_itself(task, found):
+def test_results_equal_single_searches_of_the_painted_images(task, results):
     for rate, keep_rate in enumerate(task.keep_rates):
         for scene in (0, 3):
             trace = searched(task, task.scenes[scene], keep_rate)
             alone = match_ranks(trace, task.relevance)
-            np.testing.assert_array_equal(found[-1].rank[rate, scene], alone.rank[0, 0])
+            np.testing.assert_array_equal(results[-1].rank[rate, scene], alone.rank[0, 0])
             for name in ("distance", "margin", "match_parts", "wrong_parts"):
-                together = getattr(found[-1], name)[rate, scene]
+                together = getattr(results[-1], name)[rate, scene]
                 np.testing.assert_allclose(together, getattr(alone, name)[0, 0], atol=2e-5)
 
 
-def test_the_final_rank_is_the_evaluation_s(task, workspace, found):
+def test_the_final_rank_is_that_of_the_evaluation(task, workspace, results):
     trace = searched(task, task.scenes[2], 0.5)
     distance = np.empty((1, len(workspace.dataset.gallery)))
     distance[0, trace.final.indices] = trace.final.distance
@@ -92,38 +92,38 @@ def test_the_final_rank_is_the_evaluation_s(task, workspace, found):
         [getattr(each, name) for each in workspace.dataset.gallery] for name in ("identity", "camera")
     )
     scores = evaluate(distance, [workspace.dataset.query[2].identity], identities, [task.camera], cameras)
-    assert found[-1].rank[1, 2, FINAL] == scores.first_match[0] + 1
+    assert results[-1].rank[1, 2, FINAL] == scores.first_match[0] + 1
 
 
-def test_parts_make_the_distance_and_the_margin(found):
-    known, alpha = found[-1], SETTINGS.alpha
+def test_parts_sum_to_the_distance_and_the_margin(results):
+    known, alpha = results[-1], SETTINGS.alpha
     d = known.match_parts @ [1 - alpha, alpha]
     np.testing.assert_allclose(d, known.distance[..., DISTANCE], atol=1e-6)
     wrong = known.wrong_parts @ [1 - alpha, alpha]
     np.testing.assert_allclose(wrong - d, known.margin[..., DISTANCE], atol=1e-6)
 
 
-def test_a_match_is_first_exactly_where_its_margin_is_positive(found):
-    known = found[-1]
+def test_a_match_is_first_exactly_where_its_margin_is_positive(results):
+    known = results[-1]
     np.testing.assert_array_equal(known.rank == 1, known.margin > 0)
 
 
-def test_a_run_goes_on_where_it_was_stopped_and_ends_with_the_same_values(task, found):
-    stopped = found[3]
+def test_a_stopped_run_resumes_to_the_same_values(task, results):
+    stopped = results[3]
     *_, again = run_occlusion(task, stopped)
     for name in ("rank", "distance", "margin", "match_parts", "wrong_parts"):
-        np.testing.assert_array_equal(getattr(again, name), getattr(found[-1], name))
+        np.testing.assert_array_equal(getattr(again, name), getattr(results[-1], name))
     assert list(run_occlusion(task, again)) == []
 
 
-def test_an_occluder_outside_of_the_image_changes_no_standing(task):
+def test_an_occluder_outside_the_image_changes_nothing(task):
     outside = replace(task, scenes=(Scene(), Scene((Rectangle(-1, 2),))), keep_rates=(0.8,))
     *_, known = run_occlusion(outside)
     for name in ("rank", "distance", "margin", "match_parts", "wrong_parts"):
         np.testing.assert_array_equal(getattr(known, name)[0, 0], getattr(known, name)[0, 1])
 
 
-def test_a_query_without_a_true_match_and_a_task_without_work_are_refused(task, workspace):
+def test_tasks_without_a_true_match_or_work_are_refused(task, workspace):
     with pytest.raises(ValueError, match="no true match"):
         Relevance.of(99, 0, workspace.dataset.gallery)
     with pytest.raises(ValueError, match="at least one scene"):
@@ -132,7 +132,7 @@ def test_a_query_without_a_true_match_and_a_task_without_work_are_refused(task, 
         replace(task, relevance=Relevance(np.array([True]), np.array([False])))
 
 
-def test_junk_is_what_the_evaluation_leaves_out():
+def test_junk_is_what_the_evaluation_removes():
     rows = [(1, 0), (1, 1), (2, 0), (-1, 3)]
     records = [ImageRecord(Path(f"{at}.jpg"), *each, "gallery") for at, each in enumerate(rows)]
     relevance = Relevance.of(1, 0, records)
@@ -141,7 +141,7 @@ def test_junk_is_what_the_evaluation_leaves_out():
     assert Relevance.of(1, None, records).right.tolist() == [True, True, False, False]
 
 
-def test_without_a_match_in_the_shortlist_it_is_beyond_and_has_lost(task):
+def test_a_match_outside_the_shortlist_is_not_ranked_and_lost(task):
     trace = searched(task, Scene(), 0.8, replace(SETTINGS, shortlist=12))
     hidden = np.ones(len(task.relevance.right), bool)
     hidden[trace.match.shortlist.indices] = False
@@ -152,10 +152,10 @@ def test_without_a_match_in_the_shortlist_it_is_beyond_and_has_lost(task):
     assert np.isnan(known.match_parts).all()
 
 
-# Closed forms of the paths.
+# Closed forms of the scenarios.
 
 
-def test_a_curtain_covers_the_share_of_the_box_it_was_asked_for():
+def test_an_edge_occluder_covers_the_requested_share():
     box = Box(0.25, 0.25, 0.75, 1.0)
     person = np.zeros((64, 32), bool)
     person[16:64, 8:24] = True
@@ -171,7 +171,7 @@ def test_a_curtain_covers_the_share_of_the_box_it_was_asked_for():
     assert left[16:, 8:12].all()
 
 
-def test_a_growing_scene_begins_with_nothing_and_ends_with_itself():
+def test_a_growing_scene_starts_empty_and_ends_complete():
     scenes = growing(HALF, 5)
     assert scenes[0] == Scene()
     assert scenes[-1] == HALF
@@ -179,7 +179,7 @@ def test_a_growing_scene_begins_with_nothing_and_ends_with_itself():
     np.testing.assert_allclose(covered_shares(scenes, whole), np.arange(6) / 10, atol=0.02)
 
 
-def test_person_pixels_come_from_the_true_mask_and_are_all_without_one():
+def test_person_pixels_come_from_the_mask_or_are_all_pixels():
     mask = np.array([[PERSON, 0], [OCCLUDER, PERSON]], np.uint8)
     assert person_pixels(mask, (4, 4)).tolist() == [
         [True, True, False, False],
@@ -207,7 +207,7 @@ def test_a_match_is_lost_where_its_margin_crosses_zero(margin, lost):
 
 
 @pytest.mark.parametrize(("size", "step"), [(1, 1), (3, 1), (2, 2)])
-def test_a_sliding_occluder_stands_on_whole_patches(size, step):
+def test_a_sliding_occluder_covers_whole_patches(size, step):
     config = ModelConfig(stride=16)
     sliding = Sliding(size, step)
     rows, columns = sliding.grid(config)
@@ -222,7 +222,7 @@ def test_a_sliding_occluder_stands_on_whole_patches(size, step):
     np.testing.assert_allclose([ys.mean() + 0.5, xs.mean() + 0.5], middle)
 
 
-def test_a_map_is_the_change_against_no_occluder_place_by_place():
+def test_a_map_is_the_change_from_no_occluder_per_position():
     empty = OcclusionResults.empty(1, 5)
     rank, distance = empty.rank.copy(), empty.distance.copy()
     rank[0, :, FINAL], rank[0, :, DISTANCE] = [1, 1, 4, 2, 0], [1, 1, NOT_RANKED, 2, 0]
@@ -233,13 +233,13 @@ def test_a_map_is_the_change_against_no_occluder_place_by_place():
     np.testing.assert_array_equal(effects(known, (2, 2), Effect.DISTANCE), [[0.25, np.nan], [0, np.nan]])
 
 
-def test_the_table_has_a_row_for_what_is_known_only(task, found):
+def test_the_table_has_rows_for_known_results_only(task, results):
     shares = covered_shares(task.scenes, np.ones(task.image.shape[:2], bool))
-    table = occlusion_table(task, found[2], shares)
+    table = occlusion_table(task, results[2], shares)
     assert len(table) == 3
     assert table["keep rate"].tolist() == [1.0] * 3
     np.testing.assert_allclose(table["covered"], shares[:3])
-    assert table["rank by consolidated"].tolist() == found[2].rank[0, :3, FINAL].tolist()
+    assert table["rank by consolidated"].tolist() == results[2].rank[0, :3, FINAL].tolist()
 
 
 def test_a_cut_out_is_pasted_into_the_images_searched(task, workspace):

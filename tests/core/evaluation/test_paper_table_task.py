@@ -62,8 +62,8 @@ def ours(table, *labels):
 
 
 def scored(workspace, settings, encoder=False):
-    found = reference_scores.scores(workspace.retriever, workspace.dataset, settings, encoder)
-    return found.rank1, pytest.approx(found.mean_ap)
+    reference = reference_scores.scores(workspace.retriever, workspace.dataset, settings, encoder)
+    return reference.rank1, pytest.approx(reference.mean_ap)
 
 
 def pruned(keep_rate, strategy=DropStrategy.NON_SALIENT):
@@ -83,14 +83,14 @@ def test_table_4_adds_one_component_after_another(workspace, tables):
     assert ours(table, "4") == scored(workspace, SETTINGS)
 
 
-def test_table_5_drops_the_salient_and_is_one_where_nothing_is_dropped(workspace, tables):
+def test_table_5_compares_drop_strategies_and_shares_keep_rate_1(workspace, tables):
     table = tables["Table 5"]
     assert ours(table, "salient", "0.6") == scored(workspace, pruned(0.6, DropStrategy.SALIENT))
     assert ours(table, "non-salient", "0.8") == ours(tables["Table 3"], "0.8")
     assert len({ours(table, name, "1.0") for name in ("salient", "random", "non-salient")}) == 1
 
 
-def test_random_drops_are_drawn_anew_for_every_query(workspace, tables):
+def test_random_drops_are_sampled_separately_for_every_query(workspace, tables):
     features, prunes = [], []
     for record in workspace.dataset.query:
         alone = replace(workspace.dataset, query=(record,))
@@ -123,19 +123,19 @@ def test_table_7_re_ranks_the_consolidated_features(workspace, tables):
     assert ours(tables["Table 7"], "FPC + re-ranking") == (expected.rank1, pytest.approx(expected.mean_ap))
 
 
-def test_fig_4_moves_alpha_and_k_one_at_a_time(workspace, tables):
+def test_fig_4_varies_alpha_and_k_one_at_a_time(workspace, tables):
     assert ours(tables["Fig. 4a"], "0.7") == scored(workspace, replace(SETTINGS, alpha=0.7))
     assert ours(tables["Fig. 4b"], "8") == scored(workspace, replace(SETTINGS, neighbors=8))
     assert [row.labels[0] for row in tables["Fig. 4b"].rows] == ["1", "2", "3", "5", "8", "10"]  # of a shortlist of 10
 
 
 @pytest.mark.parametrize("name", ["Table 1", "Table 2", "Table 7"])
-def test_fpc_is_fpc_in_every_table(tables, name):
+def test_fpc_has_the_same_scores_in_every_table(tables, name):
     assert ours(tables[name], "FPC") == ours(tables["Table 4"], "4")
 
 
 def test_torchmetrics_agrees(workspace, tables):
-    """Rank-1, Rank-5 and mAP of a cell from the distances of single searches, junk taken out."""
+    """Rank-1, Rank-5 and mAP of a cell from the distances of single searches, with junk removed."""
     dataset, features = (
         workspace.dataset,
         reference_scores.features(workspace.retriever, workspace.dataset, pruned(0.7)),
@@ -155,7 +155,7 @@ def test_torchmetrics_agrees(workspace, tables):
         assert row.ours[f"Rank-{rank}"].value == pytest.approx(expected)
 
 
-def test_intervals_are_those_of_the_queries_own_scores(workspace, tables):
+def test_intervals_are_those_of_the_scores_per_query(workspace, tables):
     expected = reference_scores.scores(workspace.retriever, workspace.dataset, pruned(0.7))
     values = np.stack([expected.first_match < 1, expected.average_precision], axis=1).astype(float)
     rank_1, mean_ap = estimates(values, Bootstrap(200))
@@ -164,7 +164,7 @@ def test_intervals_are_those_of_the_queries_own_scores(workspace, tables):
     assert row.ours.queries == 8
 
 
-def test_what_tables_share_is_computed_once(task, monkeypatch):
+def test_shared_results_of_tables_are_computed_once(task, monkeypatch):
     calls = {"prepare": 0, "match": 0}
     for name in calls:
         original = getattr(task.work.retriever, name)
@@ -181,10 +181,10 @@ def test_what_tables_share_is_computed_once(task, monkeypatch):
 
 
 @pytest.mark.parametrize("stop", [3, 9, 20, 26, 40, 57])
-def test_a_stopped_evaluation_goes_on_to_the_same_tables(workspace, tables, tmp_path, stop):
+def test_a_stopped_evaluation_resumes_to_the_same_tables(workspace, tables, tmp_path, stop):
     setting = Setting(SETTINGS, workspace.retriever.model.config, Bootstrap(200))
     task = evaluation_task(workspace.retriever, workspace.dataset, tables_of(["4", "6", "7"], setting))
-    assert task.work.total == 3 * 8 + 32 + 2  # three keep rates, the pruned gallery, two points that wait
+    assert task.work.total == 3 * 8 + 32 + 2  # three keep rates, the pruned gallery, two deferred points
     store = ResultStore(tmp_path)
     run = run_passes(task.work, save=store.save)
     for _ in range(stop):
@@ -198,25 +198,25 @@ def test_a_stopped_evaluation_goes_on_to_the_same_tables(workspace, tables, tmp_
     assert list(run_passes(task.work, store.load(task.work).known)) == []
 
 
-def test_one_call_goes_on_and_tells_how_far(workspace, tmp_path):
+def test_a_second_call_resumes_and_reports_progress(workspace, tmp_path):
     recipe = ScoreRecipe(settings=SETTINGS, bootstrap=Bootstrap(50))
     task = evaluation_task(workspace.retriever, workspace.dataset, [scores_table(recipe)])
-    store, told = ResultStore(tmp_path), []
+    store, progress = ResultStore(tmp_path), []
     run = run_passes(task.work, save=store.save)
     next(run)
     run.close()
-    kept = run_with_store(task.work, store, lambda *at: told.append(at))
-    assert told == [(done, 8) for done in range(1, 9)]
+    kept = run_with_store(task.work, store, lambda *at: progress.append(at))
+    assert progress == [(done, 8) for done in range(1, 9)]
     assert task.filled(kept.known) == task.filled(run_with_store(task.work).known)
-    assert run_with_store(task.work, store, lambda *at: told.append(at)).notes == ()
-    assert told[8:] == [(8, 8)]
+    assert run_with_store(task.work, store, lambda *at: progress.append(at)).notes == ()
+    assert progress[8:] == [(8, 8)]
 
 
 def test_a_table_grows_with_the_queries(task):
     run, known = run_passes(task.work), {}
     assert all(row.ours is None for row in task.filled(known)[2].rows)
     for _ in range(5):
-        asked, known[asked] = next(run)
+        eval_pass, known[eval_pass] = next(run)
     table_4 = task.filled(known)[3]
     assert [row.ours and row.ours.queries for row in table_4.rows] == [None, 5, 5, 5]
     assert not table_4.rows[3].ours.settled
@@ -225,19 +225,19 @@ def test_a_table_grows_with_the_queries(task):
 
 
 def test_features_of_other_queries_are_not_re_ranked_with_these(workspace, task, whole, tmp_path):
-    """All queries vote in the re-ranking: fewer of them are another result, though their searches are known."""
+    """Re-ranking depends on all queries: fewer of them give another result, although their searches are stored."""
     store = ResultStore(tmp_path)
-    asked = task.work.passes[0]
-    store.save(task.work, asked, whole[asked])
-    few = replace(task.work, queries=task.work.queries[:4], passes=(asked,))
+    eval_pass = task.work.passes[0]
+    store.save(task.work, eval_pass, whole[eval_pass])
+    few = replace(task.work, queries=task.work.queries[:4], passes=(eval_pass,))
     known = store.load(few).known
-    assert known[asked].complete
+    assert known[eval_pass].complete
     assert few.done(known) == 4
     (step,) = run_passes(few, known)
-    assert step[1].knows(asked.points.index(Point(0.4, 3, PostProcessing.RE_RANKED)))
+    assert step[1].knows(eval_pass.points.index(Point(0.4, 3, PostProcessing.RE_RANKED)))
 
 
-def test_a_query_without_a_true_match_is_counted_and_left_out(workspace):
+def test_a_query_without_a_true_match_is_counted_and_not_scored(workspace):
     stranger = replace(workspace.dataset.query[0], identity=999)
     dataset = replace(workspace.dataset, query=(stranger, *workspace.dataset.query[1:]))
     recipe = ScoreRecipe(settings=SETTINGS, bootstrap=Bootstrap(50))
@@ -252,7 +252,7 @@ def test_a_query_without_a_true_match_is_counted_and_left_out(workspace):
         evaluation_task(workspace.retriever, replace(dataset, query=(stranger,)), [scores_table(recipe)])
 
 
-def test_own_settings_stand_among_the_papers(workspace):
+def test_own_settings_are_added_to_the_papers(workspace):
     own = QuerySettings(PruneSettings(0.85), alpha=0.45, neighbors=4, shortlist=10)
     table_3, table_5, *curves = tables_of(["fig4", "3", "5"], Setting(own, workspace.retriever.model.config))
     assert [row.labels[0] for row in table_3.rows] == ["1.0", "0.9", "0.85", "0.8", "0.7", "0.6", "0.5"]
@@ -265,7 +265,7 @@ def test_own_settings_stand_among_the_papers(workspace):
         tables_of(["8"], Setting(own, workspace.retriever.model.config))
 
 
-def test_the_papers_figures_stand_in_their_rows(tables):
+def test_the_papers_numbers_are_in_their_rows(tables):
     published = {(str(name).replace("_", "-"), f"{rate:.1f}"): tuple(rest) for name, rate, *rest in TABLE_5.rows}
     assert {row.labels: row.paper for row in tables["Table 5"].rows} == published
     assert tables["Table 4"].rows[3].paper == (76.7, 72.8)
@@ -273,7 +273,7 @@ def test_the_papers_figures_stand_in_their_rows(tables):
     assert {row.labels[0]: row.paper for row in tables["Fig. 4a"].rows if any(row.paper)} == {"0.4": (76.7, 72.8)}
 
 
-def test_a_row_of_ours_names_data_and_weights_and_is_read_back(workspace, tables, tmp_path):
+def test_a_row_names_data_and_weights_and_can_be_read_back(workspace, tables, tmp_path):
     recipe = tables["Table 5"].rows[8].recipe
     assert recipe.data == "Small world"
     assert recipe.weights == workspace.retriever.memory.fingerprint.weights
@@ -302,13 +302,13 @@ def test_a_recipe_of_other_data_or_weights_is_refused(workspace, name):
         ("[]", "JSON object with format 1"),
     ],
 )
-def test_what_is_no_recipe_is_refused_by_name(text, message):
+def test_an_invalid_score_recipe_names_the_field(text, message):
     with pytest.raises(RecipeError, match=message):
         ScoreRecipe.from_json(text)
 
 
-def test_a_recipe_says_one_thing_in_one_way():
-    """Without drops there is no strategy, without chance no seed: such recipes share a pass."""
+def test_equivalent_recipes_are_equal():
+    """Recipes that differ only in an unused strategy or seed share a pass."""
     plain = ScoreRecipe(settings=pruned(1.0))
     assert ScoreRecipe(settings=QuerySettings(PruneSettings(1.0, DropStrategy.RANDOM, seed=3))).prune == plain.prune
     assert ScoreRecipe(settings=QuerySettings(PruneSettings(0.5, seed=3))).prune == PruneSettings(0.5)
@@ -327,7 +327,7 @@ def test_a_recipe_says_one_thing_in_one_way():
         (lambda: Pass(SETTINGS, (Point(0.4, 11),)), r"K must be in 1\.\.10"),
     ],
 )
-def test_what_cannot_be_asked_is_refused(make, message):
+def test_invalid_tables_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
 

@@ -1,4 +1,4 @@
-"""From records to states and from features to scores."""
+"""From records to encoder states, and from features to scores."""
 
 import numpy as np
 import pytest
@@ -20,15 +20,15 @@ def workspace(small_places):
 
 def test_features_of_a_batch_are_those_of_single_searches(workspace):
     config = workspace.retriever.model.config
-    found = reference_scores.features(workspace.retriever, workspace.dataset, SETTINGS)
-    for place in (0, 5):
-        record = workspace.dataset.query[place]
+    all_features = reference_scores.features(workspace.retriever, workspace.dataset, SETTINGS)
+    for index in (0, 5):
+        record = workspace.dataset.query[index]
         image = to_tensor([resize_image(workspace.dataset.read(record), config.image_size)], config)
         trace = workspace.retriever.search(image, SETTINGS, torch.tensor([record.camera]))
-        np.testing.assert_allclose(found[place], trace.consolidation.feature, atol=1e-5)
+        np.testing.assert_allclose(all_features[index], trace.consolidation.feature, atol=1e-5)
 
 
-def test_a_state_holds_the_images_asked_for_in_their_order(workspace):
+def test_a_state_has_the_requested_images_in_order(workspace):
     records = workspace.dataset.gallery[3:6]
     states = encoder_state(workspace.retriever, workspace.dataset, records, 3)
     alone = encoder_state(workspace.retriever, workspace.dataset, records[1:2], 3)
@@ -36,7 +36,7 @@ def test_a_state_holds_the_images_asked_for_in_their_order(workspace):
     torch.testing.assert_close(states.tokens[1:2], alone.tokens, atol=1e-5, rtol=1e-4)
 
 
-def test_a_perfect_distance_has_perfect_scores_and_its_opposite_the_worst(workspace):
+def test_a_perfect_distance_has_perfect_scores_and_its_inverse_the_worst(workspace):
     dataset = workspace.dataset
     same = np.array([[q.identity == g.identity for g in dataset.gallery] for q in dataset.query])
     assert score_distance(1.0 - same, dataset.query, dataset).mean_ap == 1

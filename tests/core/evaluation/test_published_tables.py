@@ -1,4 +1,4 @@
-"""The published figures: typing errors would show as contradictions within the paper."""
+"""The published numbers: typing errors would appear as contradictions within the paper."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def row_of(table, name):
     return next(row for row in table.rows if row[0] == name)
 
 
-def test_there_are_seven_tables_and_the_points_of_fig_4():
+def test_all_seven_tables_and_the_points_of_fig_4_exist():
     assert [table.name for table in ALL] == [*(f"Table {number}" for number in range(1, 8)), "Fig. 4a", "Fig. 4b"]
 
 
@@ -48,11 +48,11 @@ def test_fpc_has_one_result_on_occluded_duke_in_every_table():
 
 
 @pytest.mark.parametrize("method", ["PGFA", "HOReID", "FRT", "Yu et al."])
-def test_other_methods_stand_in_tables_1_and_7_alike(method):
+def test_other_methods_are_equal_in_tables_1_and_7(method):
     assert row_of(TABLE_1, method)[1:3] == row_of(TABLE_7, method)[1:]
 
 
-def test_transreid_stands_in_tables_1_and_6_alike():
+def test_transreid_is_equal_in_tables_1_and_6():
     assert row_of(TABLE_1, "TransReID")[1:3] == row_of(TABLE_6, "TransReID")[1:3]
 
 
@@ -66,12 +66,12 @@ def test_transreid_stands_in_tables_1_and_6_alike():
         (TABLE_2, "DukeMTMC-reID Rank-1", 1.1),
     ],
 )
-def test_margins_named_in_the_text_hold(table, column, margin):
+def test_margins_stated_in_the_text_match(table, column, margin):
     *others, ours = table.column(column)
     assert ours - max(value for value in others if value is not None) == pytest.approx(margin)
 
 
-def test_gains_printed_in_table_3_hold():
+def test_gains_printed_in_table_3_match():
     assert TABLE_3.column("keep rate") == KEEP_RATES
     gains = {"Rank-1": (0, 0.6, 0.7, -0.1, -1.5, -3.9), "mAP": (0, 0.4, 0.5, 0.1, -1.0, -3.0)}
     for name, expected in gains.items():
@@ -79,13 +79,13 @@ def test_gains_printed_in_table_3_hold():
         assert [value - values[0] for value in values] == pytest.approx(expected)
 
 
-def test_gains_of_the_ablation_named_in_the_text_hold():
+def test_ablation_gains_stated_in_the_text_match():
     rank_1, mean_ap = TABLE_4.column("Rank-1"), TABLE_4.column("mAP")
     assert [b - a for a, b in pairwise(rank_1)] == pytest.approx([1.2, 7.2, 0.9])
     assert [b - a for a, b in pairwise(mean_ap)] == pytest.approx([1.1, 11.5, 1.2])
 
 
-def test_drop_strategies_start_from_the_same_unpruned_result_and_fall_with_the_keep_rate():
+def test_drop_strategies_start_equal_and_fall_with_the_keep_rate():
     for strategy in (DropStrategy.SALIENT, DropStrategy.RANDOM):
         rows = [row for row in TABLE_5.rows if row[0] == strategy]
         assert rows[0][1:] == (1.0, 76.0, 72.3)
@@ -94,7 +94,7 @@ def test_drop_strategies_start_from_the_same_unpruned_result_and_fall_with_the_k
     assert {row[0] for row in TABLE_5.rows} == set(DropStrategy)
 
 
-def test_an_unknown_column_is_refused_with_the_ones_there_are():
+def test_an_unknown_column_is_refused_and_others_are_named():
     with pytest.raises(ValueError, match=r"no column 'Rank-5'; it has keep rate, Rank-1"):
         TABLE_3.column("Rank-5")
 

@@ -1,4 +1,4 @@
-"""k-reciprocal re-ranking: against plain loops over sets, and the released code's own figures."""
+"""k-reciprocal re-ranking, compared with loops over sets and with numbers of the released code."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.golden_data import load_golden
 
 
 def by_loops(query_features, gallery_features, k1, k2, weight):
-    """The paper's definitions, one image and one set at a time, in float64."""
+    """Compute the paper's definitions in float64 with one set per image."""
     features = np.concatenate([query_features, gallery_features]).astype(float)
     features /= np.linalg.norm(features, axis=1, keepdims=True)
     distance = 2 - 2 * features @ features.T
@@ -43,7 +43,7 @@ def by_loops(query_features, gallery_features, k1, k2, weight):
 
 
 @pytest.mark.parametrize("stride", [11, 16])
-def test_released_rounding_repeats_the_released_figures(stride):
+def test_released_rounding_repeats_the_released_numbers(stride):
     golden = load_golden(stride).expected
     distance = k_reciprocal(golden["query_feature"], golden["gallery_feature"], released_rounding=True)
     np.testing.assert_allclose(distance, golden["rerank_distance"], atol=1e-5)
@@ -77,14 +77,14 @@ def test_sparse_algebra_equals_loops_over_sets(queries, gallery, k1, k2, weight,
     np.testing.assert_allclose(k_reciprocal(*sides, k1, k2, weight), expected, atol=1e-5)
 
 
-def test_blocks_of_rows_join_without_a_seam(monkeypatch):
+def test_blocks_of_rows_give_the_same_result(monkeypatch):
     features = np.random.default_rng(0).standard_normal((90, 6)).astype(np.float32)
     whole = k_reciprocal(features[:20], features[20:], 10, 4)
     monkeypatch.setattr(reranking, "_BLOCK", 7)
     np.testing.assert_allclose(k_reciprocal(features[:20], features[20:], 10, 4), whole, atol=1e-6)
 
 
-def test_weight_one_leaves_the_original_order():
+def test_weight_one_keeps_the_original_order():
     features = np.random.default_rng(1).standard_normal((40, 8)).astype(np.float32)
     distance = k_reciprocal(features[:5], features[5:], 10, 3, weight=1.0)
     original = feature_distance(features[:5], l2_normalize(features[5:]))

@@ -1,4 +1,4 @@
-"""CMC, mAP and the junk rule: fractions by hand, torchmetrics as oracle, the released code's own figures."""
+"""CMC, mAP and the junk rule: fractions by hand, torchmetrics as oracle, numbers of the released code."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def retrievals(draw):
 
 
 def oracle_rows(distance, people, gallery_people, cameras, gallery_cameras):
-    """Per query: relevance and a strictly decreasing score in the stable order, junk taken out by plain loops."""
+    """Per query: relevance and a strictly decreasing score in the stable order, with junk removed by loops."""
     for row, (person, camera) in enumerate(zip(people, cameras, strict=True)):
         kept = [
             g
@@ -175,7 +175,7 @@ def test_means_over_queries_agree_with_torchmetrics_modules():
 
 
 @pytest.mark.parametrize("stride", [11, 16])
-def test_figures_equal_those_of_the_released_evaluation(stride):
+def test_scores_equal_those_of_the_released_evaluation(stride):
     golden = load_golden(stride).expected
     people = (golden["query_pids"], golden["gallery_pids"])
     cameras = (golden["query_camids"], golden["gallery_camids"])

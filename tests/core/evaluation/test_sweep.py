@@ -1,4 +1,4 @@
-"""A sweep gives, cell by cell, what the evaluation gives, computes once what cells share, resumes where it stopped."""
+"""A sweep equals the evaluation in every cell, shares results between cells, and resumes."""
 
 from dataclasses import replace
 
@@ -43,15 +43,15 @@ def store(tmp_path):
 
 def assert_same(known, others):
     assert known.keys() == others.keys()
-    for asked, result in known.items():
-        np.testing.assert_array_equal(result.average_precision, others[asked].average_precision)
-        np.testing.assert_array_equal(result.first_match, others[asked].first_match)
+    for eval_pass, result in known.items():
+        np.testing.assert_array_equal(result.average_precision, others[eval_pass].average_precision)
+        np.testing.assert_array_equal(result.first_match, others[eval_pass].first_match)
 
 
 def evaluated(task, rate, alpha, neighbors):
-    """The scores of these settings by themselves."""
-    asked = replace(task.settings.with_keep_rate(rate), alpha=alpha, neighbors=neighbors)
-    return reference_scores.scores(task.retriever, task.dataset, asked)
+    """Return the scores of these settings from single searches."""
+    settings = replace(task.settings.with_keep_rate(rate), alpha=alpha, neighbors=neighbors)
+    return reference_scores.scores(task.retriever, task.dataset, settings)
 
 
 def cell_of(task, known, rate, alpha, neighbors, ranks=50):
@@ -65,7 +65,7 @@ def cell_of(task, known, rate, alpha, neighbors, ranks=50):
     variant=st.sampled_from(Variant),
 )
 @settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_a_cell_is_what_single_searches_say_of_its_settings(workspace, rate, alpha, neighbors, variant):
+def test_a_cell_equals_single_searches_with_its_settings(workspace, rate, alpha, neighbors, variant):
     grid = SweepGrid((0.9, rate), (0.5, alpha), (2, 11 - neighbors) if neighbors == 2 else (2, neighbors))
     task = SweepTask(workspace.retriever, workspace.dataset, grid, replace(BASE, variant=variant))
     expected = evaluated(task, rate, alpha, neighbors := grid.neighbors[1])
@@ -76,7 +76,7 @@ def test_a_cell_is_what_single_searches_say_of_its_settings(workspace, rate, alp
     assert (cell.rank1, cell.mean_ap) == (expected.rank1, expected.mean_ap)
 
 
-def test_a_query_without_a_true_match_is_left_out_as_the_metric_leaves_it_out(workspace):
+def test_a_query_without_a_true_match_is_skipped_as_in_the_metric(workspace):
     stranger = replace(workspace.dataset.query[0], identity=999)
     dataset = replace(workspace.dataset, query=(stranger, *workspace.dataset.query[1:4]))
     task = SweepTask(workspace.retriever, dataset, GRID, BASE)
@@ -87,7 +87,7 @@ def test_a_query_without_a_true_match_is_left_out_as_the_metric_leaves_it_out(wo
     assert (cell.rank1, cell.mean_ap) == (expected.rank1, expected.mean_ap)
 
 
-def test_without_any_true_match_there_is_nothing_to_sweep(workspace):
+def test_a_sweep_without_true_matches_is_refused(workspace):
     dataset = replace(workspace.dataset, query=(replace(workspace.dataset.query[0], identity=999),))
     with pytest.raises(ValueError, match="none of the queries has a true match"):
         SweepTask(workspace.retriever, dataset, GRID, BASE)
@@ -109,7 +109,7 @@ def test_axes_that_cannot_be_swept_are_refused(workspace, grid, message):
         SweepTask(workspace.retriever, workspace.dataset, replace(GRID, **grid), BASE)
 
 
-def test_what_cells_share_is_computed_once(task, monkeypatch):
+def test_shared_results_of_cells_are_computed_once(task, monkeypatch):
     calls = {"prepare": 0, "encode": 0, "match": 0, "consolidate_sets": 0}
     sets = []
 
@@ -132,9 +132,9 @@ def test_what_cells_share_is_computed_once(task, monkeypatch):
     assert sum(len(each) for each in sets) < 16 * len(GRID.alphas) * len(GRID.neighbors)
 
 
-def test_every_step_adds_one_query_and_leaves_earlier_results_alone(task):
+def test_every_step_adds_one_query_and_keeps_earlier_results(task):
     steps = list(run_passes(task.work))
-    assert [asked.settings.prune.keep_rate for asked, _ in steps] == [1.0] * 8 + [0.6] * 8
+    assert [eval_pass.settings.prune.keep_rate for eval_pass, _ in steps] == [1.0] * 8 + [0.6] * 8
     assert [int(result.known.sum()) for _, result in steps] == [*range(1, 9), *range(1, 9)]
     assert steps[7][1].complete
     assert not steps[6][1].complete
@@ -144,13 +144,13 @@ def test_rounds_of_few_states_change_nothing(task, whole, monkeypatch):
     monkeypatch.setattr("fpc_core.evaluation.engine.runner.BATCH", 3)
     monkeypatch.setattr("fpc_core.evaluation.engine.runner.STATE_BYTES", 1)
     steps = list(run_passes(task.work))
-    rates = [asked.settings.prune.keep_rate for asked, _ in steps]
+    rates = [eval_pass.settings.prune.keep_rate for eval_pass, _ in steps]
     assert rates == [1.0] * 3 + [0.6] * 3 + [1.0] * 3 + [0.6] * 3 + [1.0] * 2 + [0.6] * 2
     assert_same(dict(steps), whole)
 
 
 @pytest.mark.parametrize("stop", [1, 5, 8, 13, 16])
-def test_a_stopped_sweep_goes_on_to_the_same_result(task, whole, store, stop):
+def test_a_stopped_sweep_resumes_to_the_same_result(task, whole, store, stop):
     run = run_passes(task.work, save=store.save)
     for _ in range(stop):
         next(run)
@@ -171,23 +171,23 @@ def test_a_second_run_computes_nothing(task, whole, store):
     assert list(run_passes(task.work, kept.known, store.save)) == []
 
 
-def test_results_of_all_queries_answer_a_few_and_few_are_added_to_all(workspace, task, whole, store):
+def test_results_are_shared_between_subsets_and_all_queries(workspace, task, whole, store):
     few = SweepTask(workspace.retriever, replace(workspace.dataset, query=workspace.dataset.query[2:4]), GRID, BASE)
     list(run_passes(few.work, save=store.save))
     assert [int(result.known.sum()) for result in store.load(task.work).known.values()] == [2, 2]
     list(run_passes(task.work, save=store.save))
-    found = store.load(few.work).known[few.pass_of(0.6)]
-    np.testing.assert_array_equal(found.average_precision, whole[task.pass_of(0.6)].average_precision[2:4])
+    stored = store.load(few.work).known[few.pass_of(0.6)]
+    np.testing.assert_array_equal(stored.average_precision, whole[task.pass_of(0.6)].average_precision[2:4])
 
 
-def test_a_larger_grid_answers_a_smaller_one_and_is_not_forgotten_for_it(workspace, task, whole, store):
+def test_a_larger_stored_grid_serves_a_smaller_one(workspace, task, whole, store):
     list(run_passes(task.work, save=store.save))
     small = replace(task, grid=SweepGrid((0.6,), (1.0, 0.4), (3,)))
     known = store.load(small.work).known
     assert small.work.done(known) == small.work.total == 8
     for alpha in (0.4, 1.0):
-        found, expected = cell_of(small, known, 0.6, alpha, 3), cell_of(task, whole, 0.6, alpha, 3)
-        np.testing.assert_array_equal(found.average_precision, expected.average_precision)
+        stored, expected = cell_of(small, known, 0.6, alpha, 3), cell_of(task, whole, 0.6, alpha, 3)
+        np.testing.assert_array_equal(stored.average_precision, expected.average_precision)
     other = replace(task, grid=SweepGrid((0.6,), (0.4, 0.7), (3,)))
     assert other.work.done(store.load(other.work).known) == 0
     list(run_passes(other.work, save=store.save))
@@ -197,7 +197,7 @@ def test_a_larger_grid_answers_a_smaller_one_and_is_not_forgotten_for_it(workspa
 @pytest.mark.parametrize(
     "damage", [lambda data: data[: len(data) // 2], lambda data: b"PK" + data[2:-600], bytes.swapcase]
 )
-def test_a_damaged_file_is_named_and_computed_again(task, whole, store, damage):
+def test_a_damaged_result_file_is_named_and_recomputed(task, whole, store, damage):
     list(run_passes(task.work, save=store.save))
     path = sorted(store.folder.iterdir())[0]
     path.write_bytes(damage(path.read_bytes()))
@@ -213,16 +213,16 @@ def test_a_damaged_file_is_named_and_computed_again(task, whole, store, damage):
 def test_values_out_of_range_are_damage(task, store):
     list(run_passes(task.work, save=store.save))
     for path in store.folder.iterdir():
-        with np.load(path) as found:
-            held = dict(found)
-        held["average_precision"][0, 0] = 1.5
-        np.savez(path, **held)
+        with np.load(path) as stored:
+            arrays = dict(stored)
+        arrays["average_precision"][0, 0] = 1.5
+        np.savez(path, **arrays)
     kept = store.load(task.work)
     assert kept.known == {}
     assert all("out of range" in note for note in kept.notes)
 
 
-def test_a_file_made_from_something_else_is_not_believed(task, store):
+def test_a_file_of_other_provenance_is_ignored(task, store):
     list(run_passes(task.work, save=store.save))
     one, other = sorted(store.folder.iterdir())
     one.write_bytes(other.read_bytes())
@@ -242,19 +242,19 @@ def test_a_file_made_from_something_else_is_not_believed(task, store):
         ),
     ],
 )
-def test_results_of_other_settings_or_queries_are_not_taken(workspace, task, store, change):
+def test_results_of_other_settings_or_queries_are_not_reused(workspace, task, store, change):
     list(run_passes(task.work, save=store.save))
     dataset, base = change(workspace)
     assert store.load(SweepTask(workspace.retriever, dataset, GRID, base).work).known == {}
 
 
-def test_a_folder_that_cannot_be_written_is_an_error_with_the_remedy(task, whole, tmp_path):
+def test_an_unwritable_folder_is_an_error_with_a_fix(task, whole, tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OSError, match="set FPC_CACHE to a writable folder"):
-        ResultStore(tmp_path / "file").save(task.work, asked := task.pass_of(1.0), whole[asked])
+        ResultStore(tmp_path / "file").save(task.work, eval_pass := task.pass_of(1.0), whole[eval_pass])
 
 
-def test_the_cache_folder_is_the_users_unless_told(monkeypatch, tmp_path):
+def test_the_cache_folder_is_the_users_by_default(monkeypatch, tmp_path):
     monkeypatch.setenv("FPC_CACHE", str(tmp_path))
     assert cache_folder() == tmp_path
     monkeypatch.delenv("FPC_CACHE")
@@ -262,7 +262,7 @@ def test_the_cache_folder_is_the_users_unless_told(monkeypatch, tmp_path):
 
 
 def result_of(first):
-    """One point; one true match per query, at the 0-based ranks given, -2 for a query not known yet."""
+    """One point; one true match per query, at the 0-based ranks given, -2 for a query without a result yet."""
     first = np.array(first)[:, None]
     return PassResult(np.where(first < 0, np.nan, 1 / np.maximum(first + 1, 1)), first, first[:, 0] >= 0)
 
@@ -272,7 +272,7 @@ def two_cells(workspace, queries):
     return SweepTask(workspace.retriever, dataset, SweepGrid((1.0, 0.5), (0.4,), (1,)), BASE)
 
 
-def test_cells_say_what_can_be_checked_by_hand(workspace):
+def test_cells_match_scores_by_hand(workspace):
     task = two_cells(workspace, 4)
     known = {task.pass_of(1.0): result_of([0, 1, 3, 0]), task.pass_of(0.5): result_of([0, -2, 1, -2])}
     one, half = sweep_cells(task, known)
@@ -283,7 +283,7 @@ def test_cells_say_what_can_be_checked_by_hand(workspace):
     assert best_cell([one, half]) is half
 
 
-def test_among_equals_the_cheapest_cell_is_the_best(workspace):
+def test_the_cheapest_of_equal_cells_is_the_best(workspace):
     task = two_cells(workspace, 1)
     equal = sweep_cells(task, {task.pass_of(rate): result_of([2]) for rate in (1.0, 0.5)})
     assert best_cell(equal).keep_rate == 0.5
@@ -300,7 +300,7 @@ def test_tables_name_every_cell(task, whole):
     assert f"{row['Rank-1']:.1f} /{row['mAP']:>5.1f}" in text
 
 
-def test_a_memory_without_fingerprint_cannot_keep_results(workspace, whole, store):
+def test_a_memory_without_fingerprint_cannot_store_results(workspace, whole, store):
     bare = replace(workspace.retriever.memory, fingerprint=None)
     retriever = type(workspace.retriever)(workspace.retriever.model, bare)
     work = SweepTask(retriever, workspace.dataset, GRID, BASE).work
@@ -308,7 +308,7 @@ def test_a_memory_without_fingerprint_cannot_keep_results(workspace, whole, stor
         store.save(work, work.passes[0], whole[work.passes[0]])
 
 
-def test_a_query_that_is_gone_is_an_error(workspace, store):
+def test_a_missing_query_file_is_an_error(workspace, store):
     lost = ImageRecord(workspace.dataset.root / "gone.png", 1, 0, "query")
     task = SweepTask(workspace.retriever, replace(workspace.dataset, query=(lost,)), GRID, BASE)
     with pytest.raises(OSError, match=r"gone\.png"):

@@ -1,4 +1,4 @@
-"""Tables as text, Markdown, LaTeX and CSV: every figure in every format, whose it is, and nothing read as markup."""
+"""Tables as text, Markdown, LaTeX and CSV: every number in every format, with its source, and no name as markup."""
 
 import csv
 import io
@@ -18,13 +18,13 @@ RECIPE = ScoreRecipe(data='A, "quoted"  world')
 
 
 def scores(rank_1, settled=True):
-    found = tuple(Estimate(rank_1, rank_1 - 0.05, rank_1 + 0.05) for _ in MEASURES)
-    return OurScores(found, 40, settled)
+    result = tuple(Estimate(rank_1, rank_1 - 0.05, rank_1 + 0.05) for _ in MEASURES)
+    return OurScores(result, 40, settled)
 
 
 @pytest.fixture
 def table():
-    """A row of both, one of the paper alone, one under way, one not begun."""
+    """A row of both sources, one of the paper only, one in progress, one not started."""
     rows = (
         Row(("FPC", "yes"), RECIPE, (15.731,), (76.7, None), scores(0.625)),
         Row(("PCB", "no"), paper=(42.6, 33.7)),
@@ -45,7 +45,7 @@ def table():
     )
 
 
-def test_text_lines_up_ours_and_the_papers(table):
+def test_text_aligns_our_and_the_papers_columns(table):
     lines = to_text(table).splitlines()
     assert lines[0] == "Table 9: A & B"
     groups, heads, *rows = lines[2:5] + lines[5:9]
@@ -117,19 +117,19 @@ def test_equal_tables_give_equal_bytes(table, write):
     assert write(table).endswith("\n")
 
 
-def test_a_table_of_ours_alone_has_no_head_of_the_papers():
+def test_a_table_without_paper_columns_has_no_head_for_them():
     table = ReportTable("Scores", "T", QuerySettings(), ("method",), (Row(("fpc",), RECIPE, ours=scores(0.5)),))
     assert "paper" not in to_text(table) + to_latex(table)
     assert [each.source for each in columns(table, lambda *_: "x")] == [Source.LABEL, Source.OURS, Source.OURS]
 
 
-def test_columns_come_with_the_words_asked_for(table):
-    found = columns(table, lambda score, settled: f"{score.value}{settled}", nothing="none", pending="soon")
-    assert found[2] == Column(Source.OURS, "ours: 50 % world", "Rank-1", ("0.625True", "none", "0.5False", "soon"))
+def test_columns_use_the_given_format(table):
+    result = columns(table, lambda score, settled: f"{score.value}{settled}", nothing="none", pending="soon")
+    assert result[2] == Column(Source.OURS, "ours: 50 % world", "Rank-1", ("0.625True", "none", "0.5False", "soon"))
 
 
 @given(st.text(max_size=40))
-def test_latex_reads_no_name_as_a_command(text):
+def test_names_are_escaped_in_latex(text):
     escaped = latex(text)
     bare = re.sub(r"\\(?:text[a-z]+\{\}|[{}&%$#_])", "", escaped)
     assert not set(bare) & set("\\{}&%$#_~^")

@@ -28,7 +28,7 @@ def test_the_rates_are_equal_where_they_meet():
     assert (curve.equal.false_accept, curve.equal.false_reject, curve.equal_error) == (0.5, 0.5, 0.5)
 
 
-def test_pairs_that_a_threshold_can_part_have_no_equal_error():
+def test_separable_pairs_have_an_equal_error_rate_of_zero():
     curve = error_curve(np.array([True, False]), np.array([0.1, 0.9]))
     assert (curve.equal.threshold, curve.equal_error) == (0.1, 0)
 
@@ -47,7 +47,7 @@ def test_a_larger_threshold_accepts_more_and_rejects_less(pairs, one, other):
 
 
 @given(PAIRS, st.floats(-1, 3))
-def test_rates_are_what_counting_gives(pairs, threshold):
+def test_rates_equal_counting(pairs, threshold):
     same, distance = map(np.array, zip(*pairs, strict=True))
     rates = error_curve(same, distance).at(threshold)
     assert rates.false_accept == pytest.approx((distance[~same] <= threshold).mean())
@@ -58,9 +58,9 @@ def test_rates_are_what_counting_gives(pairs, threshold):
 def test_the_curve_is_the_roc_of_scikit_learn(pairs):
     same, distance = map(np.array, zip(*pairs, strict=True))
     curve = error_curve(same, distance)
-    false_accept, found, scores = roc_curve(same, -distance, drop_intermediate=False)
+    false_accept, recall, scores = roc_curve(same, -distance, drop_intermediate=False)
     np.testing.assert_allclose(curve.false_accept, false_accept)
-    np.testing.assert_allclose(1 - curve.false_reject, found)
+    np.testing.assert_allclose(1 - curve.false_reject, recall)
     np.testing.assert_allclose(curve.thresholds[1:], -scores[1:])
 
 
@@ -75,7 +75,7 @@ def test_a_pair_without_a_distance_is_refused():
         error_curve(np.array([True, False]), np.array([0.1, np.nan]))
 
 
-def test_bins_hold_the_shares_of_their_kind():
+def test_bins_are_shares_of_their_kind():
     edges, same, other = histograms(SAME, DISTANCE, bins=2)
     assert edges == pytest.approx([0.1, 0.4, 0.7])
     assert same == pytest.approx([2 / 3, 1 / 3])

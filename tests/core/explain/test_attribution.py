@@ -1,4 +1,4 @@
-"""Every measure of a token's part against a closed form, and the sanity checks of Adebayo et al. (2018)."""
+"""Attribution methods against closed forms, and the sanity checks of Adebayo et al. (2018)."""
 
 from copy import deepcopy
 
@@ -39,11 +39,11 @@ def lively(seed):
 
 def towards(seed=2):
     direction = torch.randn(CONFIG.width, generator=torch.Generator().manual_seed(seed))
-    return lambda found: found @ direction.to(found)
+    return lambda features: features @ direction.to(features)
 
 
 def linear(decoder):
-    """The same with everything around the tokens linear: each token counts alike, no MLP, no norm but the first."""
+    """Return a copy that is linear around the tokens: uniform attention, no MLP, only the first norm."""
     decoder = deepcopy(decoder)
     decoder.block.attn.qkv.weight.data[: CONFIG.width] = 0  # no query: uniform attention
     decoder.block.attn.qkv.bias.data[: CONFIG.width] = 0
@@ -58,7 +58,7 @@ def measured(decoder, tokens, method, target=None):
 
 
 @pytest.mark.parametrize("method", list(MapMethod))
-def test_every_method_has_a_name_a_line_and_one_finite_value_per_patch(decoder, tokens, method):
+def test_every_method_has_a_name_a_description_and_finite_values(decoder, tokens, method):
     values = measured(decoder, tokens, method)
     assert values.shape == (TOKENS - 1,)
     assert np.isfinite(values).all()
@@ -77,15 +77,15 @@ def test_the_parts_of_all_tokens_sum_to_the_attention_output(decoder, tokens):
     np.testing.assert_allclose(measured(decoder, tokens, MapMethod.VALUE_NORM), norms, rtol=1e-6)
 
 
-def test_what_is_lost_without_a_patch_equals_the_whole_block_without_it(decoder, tokens):
-    found = measured(decoder, tokens, MapMethod.LEFT_OUT)
+def test_leave_one_out_equals_the_block_without_the_patch(decoder, tokens):
+    result = measured(decoder, tokens, MapMethod.LEFT_OUT)
     target = towards()
     exact = deepcopy(decoder).double()
     with torch.no_grad():
         whole = target(exact(tokens.double().unsqueeze(0)))
         without = [torch.cat((tokens[:n], tokens[n + 1 :])).double() for n in range(1, TOKENS)]
         lost = [float(whole - target(exact(rest.unsqueeze(0)))) for rest in without]
-    np.testing.assert_allclose(found, lost, rtol=1e-5, atol=1e-9)
+    np.testing.assert_allclose(result, lost, rtol=1e-5, atol=1e-9)
 
 
 def test_hires_cam_sums_to_the_logit_of_a_linear_head(decoder, tokens):
@@ -96,11 +96,11 @@ def test_hires_cam_sums_to_the_logit_of_a_linear_head(decoder, tokens):
         to_value, bias = attn.qkv.weight.chunk(3)[2], attn.qkv.bias.chunk(3)[2]
         own = plain.block.norm1(tokens)[0] @ to_value.T / TOKENS + bias
         of_cls = target(tokens[0] + own @ attn.proj.weight.T + attn.proj.bias)
-    found = measured(plain, tokens, MapMethod.HIRES_CAM)
-    assert found.sum() + float(of_cls) == pytest.approx(float(score), rel=1e-5)
+    result = measured(plain, tokens, MapMethod.HIRES_CAM)
+    assert result.sum() + float(of_cls) == pytest.approx(float(score), rel=1e-5)
 
 
-def test_where_every_patch_counts_alike_grad_cam_is_hires_cam(decoder, tokens):
+def test_grad_cam_equals_hires_cam_for_equal_patches(decoder, tokens):
     plain = linear(decoder)
     one, other = (measured(plain, tokens, method) for method in (MapMethod.GRAD_CAM, MapMethod.HIRES_CAM))
     np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-7)
@@ -113,24 +113,24 @@ def test_layer_cam_and_grad_cam_plus_plus_equal_their_formulas(decoder, tokens):
     feature = decoder.norm((mixed + block.mlp(block.norm2(mixed)))[0])
     (gradient,) = torch.autograd.grad(towards()(feature), values)
     x, g = values[1:].detach().double().numpy(), gradient[1:].double().numpy()
-    found = measured(decoder, tokens, MapMethod.LAYER_CAM)
-    np.testing.assert_allclose(found, (np.maximum(g, 0) * x).sum(1), rtol=1e-3, atol=1e-6)
+    result = measured(decoder, tokens, MapMethod.LAYER_CAM)
+    np.testing.assert_allclose(result, (np.maximum(g, 0) * x).sum(1), rtol=1e-3, atol=1e-6)
     alpha = g**2 / (2 * g**2 + x.sum(0) * g**3)  # Eq. 19 of Chattopadhay et al. (2018)
     written = x @ (np.maximum(g, 0) * alpha).sum(0)
-    found = measured(decoder, tokens, MapMethod.GRAD_CAM_PLUS_PLUS)
-    assert spearmanr(found, written)[0] > 0.999
+    result = measured(decoder, tokens, MapMethod.GRAD_CAM_PLUS_PLUS)
+    assert spearmanr(result, written)[0] > 0.999
 
 
 @pytest.mark.parametrize("method", sorted(BY_GRADIENT))
 def test_the_unit_of_the_target_changes_no_map(decoder, tokens, method):
     """The library guards divisions with absolute numbers; maps of tiny gradients must not depend on them."""
     plain = linear(decoder)
-    small = measured(plain, tokens, method, lambda found: 1e-5 * towards()(found))
-    smaller = measured(plain, tokens, method, lambda found: 1e-8 * towards()(found))
+    small = measured(plain, tokens, method, lambda features: 1e-5 * towards()(features))
+    smaller = measured(plain, tokens, method, lambda features: 1e-8 * towards()(features))
     np.testing.assert_allclose(small / np.abs(small).max(), smaller / np.abs(smaller).max(), atol=1e-3)
 
 
-def test_eigen_cam_is_the_direction_in_which_tokens_differ_with_the_larger_side_up(decoder):
+def test_eigen_cam_is_the_main_direction_with_the_larger_side_positive(decoder):
     plain = deepcopy(decoder)
     plain.block.norm1 = nn.Identity()
     offsets = torch.tensor([0.0, -3.0, -1.0, 1.0, 0.0, 0.5])
@@ -140,27 +140,27 @@ def test_eigen_cam_is_the_direction_in_which_tokens_differ_with_the_larger_side_
     np.testing.assert_allclose(measured(plain, tokens, MapMethod.EIGEN_CAM), -along, rtol=1e-4, atol=1e-4)
 
 
-def test_methods_without_a_target_ask_none_and_the_others_do(decoder, tokens):
+def test_only_targeted_methods_depend_on_the_target(decoder, tokens):
     for method in MapMethod:
         one, other = (measured(decoder, tokens, method, towards(seed)) for seed in (2, 4))
         assert np.array_equal(one, other) == (method not in TARGETED)
 
 
 CASCADE = ("norm", "block.mlp", "block.norm2", "block.attn.proj", "block.attn.qkv", "block.norm1")
-"""The decoder from its top to its bottom."""
+"""Modules of the decoder, from output to input."""
 
 
 def alike(method, stages):
-    """Mean rank correlation of the maps before and after everything down to stage `stages` was drawn anew."""
-    found = []
+    """Return the mean rank correlation of maps before and after randomising the first `stages` modules."""
+    correlations = []
     for seed in range(6):
         tokens = torch.randn(201, CONFIG.width, generator=torch.Generator().manual_seed(100 + seed))
-        before, drawn = lively(seed), lively(50 + seed)
+        before, randomised = lively(seed), lively(50 + seed)
         after = deepcopy(before)
         for name in CASCADE[:stages]:
-            after.get_submodule(name).load_state_dict(drawn.get_submodule(name).state_dict())
-        found.append(spearmanr(measured(before, tokens, method), measured(after, tokens, method))[0])
-    return float(np.mean(found))
+            after.get_submodule(name).load_state_dict(randomised.get_submodule(name).state_dict())
+        correlations.append(spearmanr(measured(before, tokens, method), measured(after, tokens, method))[0])
+    return float(np.mean(correlations))
 
 
 @pytest.mark.parametrize("method", DECODER_METHODS)
@@ -170,25 +170,25 @@ def test_random_weights_change_the_map(method):
 
 
 @pytest.mark.parametrize("method", sorted(TARGETED))
-def test_a_map_with_a_target_changes_with_the_weights_above_the_attention_alone(method):
+def test_a_targeted_map_changes_with_weights_above_the_attention(method):
     assert alike(method, CASCADE.index("block.attn.proj")) < 0.9
     assert alike(method, CASCADE.index("block.attn.qkv")) < 0.6
 
 
-def test_attention_hears_of_nothing_above_it_and_its_values_of_the_projection_only():
+def test_attention_ignores_weights_above_and_value_norm_sees_projection():
     above, projection = CASCADE.index("block.attn.proj"), CASCADE.index("block.attn.qkv")
     assert alike(MapMethod.ATTENTION, projection) == pytest.approx(1)
     assert alike(MapMethod.VALUE_NORM, above) == pytest.approx(1)
     assert alike(MapMethod.VALUE_NORM, projection) < 1
 
 
-def test_eigen_cam_fails_the_check_for_the_decoder_and_is_not_offered_there():
+def test_eigen_cam_ignores_decoder_weights_and_is_not_offered():
     assert alike(MapMethod.EIGEN_CAM, CASCADE.index("block.norm1")) == pytest.approx(1)
     assert MapMethod.EIGEN_CAM not in DECODER_METHODS
 
 
 @pytest.mark.parametrize("method", list(MapMethod))
-def test_nothing_is_left_on_the_model(decoder, tokens, method):
+def test_the_model_is_left_unchanged(decoder, tokens, method):
     before = {name: value.clone() for name, value in decoder.state_dict().items()}
     measured(decoder, tokens, method)
     assert not any(module._forward_hooks for module in decoder.modules())

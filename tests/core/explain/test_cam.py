@@ -47,10 +47,10 @@ def explained(index, target=MapTarget.SIMILARITY, method=MapMethod.GRAD_CAM, **m
 
 
 @pytest.mark.parametrize("variant", list(Variant))
-def test_heat_equals_grad_cam_written_out(retriever, variant):
+def test_the_heat_map_equals_the_grad_cam_formula(retriever, variant):
     trace = search(retriever, variant)
     target = similarity_to(retriever.memory.features[2])
-    found = decoder_map(retriever, trace, explained(2)).scaled()
+    result = decoder_map(retriever, trace, explained(2)).scaled()
 
     rows = trace.consolidation.neighbors
     tokens = decoder_input(
@@ -69,25 +69,25 @@ def test_heat_equals_grad_cam_written_out(retriever, variant):
     heat = (normed[0, 1:] * gradient[0, 1:].mean(0)).sum(1).clamp_min(0).detach().numpy()
     heat = heat / heat.max()
     on_neighbors = heat[-3 * CONFIG.patches :].reshape(3, *CONFIG.grid)
-    np.testing.assert_allclose(found.neighbor_grids, on_neighbors, atol=1e-4)
+    np.testing.assert_allclose(result.neighbor_grids, on_neighbors, atol=1e-4)
     if variant is Variant.PAPER:
-        flat = found.query_grid.ravel()
+        flat = result.query_grid.ravel()
         kept = trace.encoding.positions[0].numpy()
         np.testing.assert_allclose(flat[kept], heat[: len(kept)], atol=1e-4)
         assert np.isnan(np.delete(flat, kept)).all()
     else:
-        assert np.isnan(found.query_grid).all()
+        assert np.isnan(result.query_grid).all()
 
 
 @pytest.mark.parametrize("variant", list(Variant))
-def test_attention_is_that_of_the_consolidation(retriever, variant):
+def test_the_attention_map_equals_that_of_the_consolidation(retriever, variant):
     trace = search(retriever, variant)
-    found = decoder_map(retriever, trace, MapSettings(MapMethod.ATTENTION))
-    np.testing.assert_allclose(found.neighbor_grids, trace.consolidation.neighbor_grids, atol=1e-6)
-    np.testing.assert_allclose(found.query_grid, trace.consolidation.query_grid, atol=1e-6)
+    result = decoder_map(retriever, trace, MapSettings(MapMethod.ATTENTION))
+    np.testing.assert_allclose(result.neighbor_grids, trace.consolidation.neighbor_grids, atol=1e-6)
+    np.testing.assert_allclose(result.query_grid, trace.consolidation.query_grid, atol=1e-6)
 
 
-def test_the_default_target_is_the_image_ranked_first_or_the_likeliest_identity(retriever):
+def test_the_default_target_is_the_first_image_or_likeliest_identity(retriever):
     trace = search(retriever, Variant.PAPER)
     first = int(trace.final.indices[0])
     np.testing.assert_array_equal(
@@ -121,15 +121,15 @@ def test_relative_values_count_from_the_mean_patch_of_query_and_neighbours(retri
 
 
 def test_scaled_maps_share_one_peak_and_show_what_is_positive():
-    found = PatchMap(np.array([[np.nan, 2.0]]), np.array([[[-1.0, 4.0]], [[1.0, 0.0]]])).scaled()
-    np.testing.assert_array_equal(found.query_grid, [[np.nan, 0.5]])
-    np.testing.assert_array_equal(found.neighbor_grids, [[[0.0, 1.0]], [[0.25, 0.0]]])
+    result = PatchMap(np.array([[np.nan, 2.0]]), np.array([[[-1.0, 4.0]], [[1.0, 0.0]]])).scaled()
+    np.testing.assert_array_equal(result.query_grid, [[np.nan, 0.5]])
+    np.testing.assert_array_equal(result.neighbor_grids, [[[0.0, 1.0]], [[0.25, 0.0]]])
 
 
-def test_where_nothing_speaks_for_the_target_the_map_is_dark():
-    found = PatchMap(np.full((1, 2), np.nan), np.array([[[-1.0, -4.0]]]))
-    assert found.peak == 0
-    assert not found.scaled().neighbor_grids.any()
+def test_a_map_without_positive_values_is_zero():
+    result = PatchMap(np.full((1, 2), np.nan), np.array([[[-1.0, -4.0]]]))
+    assert result.peak == 0
+    assert not result.scaled().neighbor_grids.any()
 
 
 @pytest.fixture(scope="module")
@@ -138,35 +138,35 @@ def state(retriever):
 
 
 @pytest.mark.parametrize("method", list(MapMethod))
-def test_the_encoders_map_lies_on_the_patches_that_reached_its_last_block(retriever, state, method):
-    found = encoder_map(retriever, state, PruneSettings(0.6), explained(4, method=method))
+def test_the_encoder_map_covers_the_patches_of_the_last_block(retriever, state, method):
+    result = encoder_map(retriever, state, PruneSettings(0.6), explained(4, method=method))
     kept = retriever.encode(state, PruneSettings(0.6)).positions[0].numpy()
-    np.testing.assert_array_equal(np.flatnonzero(np.isfinite(found.query_grid)), np.sort(kept))
-    assert found.neighbor_grids.shape == (0, *CONFIG.grid)
-    assert np.nanmax(found.scaled().query_grid) in (0, 1)
+    np.testing.assert_array_equal(np.flatnonzero(np.isfinite(result.query_grid)), np.sort(kept))
+    assert result.neighbor_grids.shape == (0, *CONFIG.grid)
+    assert np.nanmax(result.scaled().query_grid) in (0, 1)
 
 
-def test_the_encoders_attention_is_that_of_its_last_block(retriever, state):
+def test_the_encoder_attention_map_is_that_of_the_last_block(retriever, state):
     image = torch.randn(1, 3, 256, 128, generator=torch.Generator().manual_seed(1))
     last = retriever.trace_blocks(image, None, PruneSettings(0.6))[CONFIG.token_blocks - 1]
-    found = encoder_map(retriever, state, PruneSettings(0.6), explained(0, method=MapMethod.ATTENTION))
+    result = encoder_map(retriever, state, PruneSettings(0.6), explained(0, method=MapMethod.ATTENTION))
     expected = to_grid(last.attention[0].numpy(), last.entered[0].numpy(), CONFIG.grid)
-    np.testing.assert_allclose(found.query_grid, expected, atol=1e-6)
+    np.testing.assert_allclose(result.query_grid, expected, atol=1e-6)
 
 
-def test_leaving_a_patch_out_of_the_last_block_changes_d_cos_as_the_encoders_map_says(retriever, state):
+def test_the_encoder_map_is_the_change_of_d_cos_without_a_patch(retriever, state):
     prune = PruneSettings(0.6)
-    found = encoder_map(retriever, state, prune, explained(4, method=MapMethod.LEFT_OUT))
-    encoder, place = retriever.model.encoder, 7
+    result = encoder_map(retriever, state, prune, explained(4, method=MapMethod.LEFT_OUT))
+    encoder, patch = retriever.model.encoder, 7
     with torch.inference_mode():
         entering = encoder.finish(state, prune, until=len(encoder.blocks) - 1)
         tokens = entering.tokens[0]
-        both = [tokens, torch.cat((tokens[: 1 + place], tokens[2 + place :]))]
+        both = [tokens, torch.cat((tokens[: 1 + patch], tokens[2 + patch :]))]
         last = deepcopy(encoder.blocks[-1]).double()
         cls = torch.cat([last(each.double().unsqueeze(0))[:, 0] for each in both])
     near = torch.cosine_similarity(cls, torch.from_numpy(retriever.memory.cls[4]).double(), dim=-1)
-    at = int(entering.positions[0, place])
-    assert found.query_grid.ravel()[at] == pytest.approx(float(near[0] - near[1]), rel=1e-3, abs=1e-8)
+    at = int(entering.positions[0, patch])
+    assert result.query_grid.ravel()[at] == pytest.approx(float(near[0] - near[1]), rel=1e-3, abs=1e-8)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_leaving_a_patch_out_of_the_last_block_changes_d_cos_as_the_encoders_map
         (explained(0, method=MapMethod.EIGEN_CAM), "does not depend on the decoder"),
     ],
 )
-def test_what_the_decoder_cannot_explain_is_named(retriever, how, message):
+def test_invalid_decoder_maps_are_refused(retriever, how, message):
     with pytest.raises(ValueError, match=message):
         decoder_map(retriever, search(retriever, Variant.PAPER), how)
 
@@ -191,6 +191,6 @@ def test_what_the_decoder_cannot_explain_is_named(retriever, how, message):
         (explained(0), (3, 10), r"after the last dropping block"),
     ],
 )
-def test_what_the_encoder_cannot_explain_is_named(retriever, state, how, blocks, message):
+def test_invalid_encoder_maps_are_refused(retriever, state, how, blocks, message):
     with pytest.raises(ValueError, match=message):
         encoder_map(retriever, state, PruneSettings(0.6, blocks=blocks), how)

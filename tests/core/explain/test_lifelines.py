@@ -1,4 +1,4 @@
-"""The life of single patches, on an encoding whose every number is known and on the small world's encoder."""
+"""Life lines of patches, on an encoding with known numbers and on a small model."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def encoding():
     return six_patches()
 
 
-def test_a_patch_is_followed_to_the_block_where_it_falls(encoding):
+def test_a_life_line_ends_at_the_block_that_drops_the_patch(encoding):
     first, second = life_line(encoding, 4)
     assert (first.block, first.rank, first.entered, first.kept) == (3, 3, 6, True)
     assert first.cutoff == pytest.approx(0.3)
@@ -34,13 +34,13 @@ def test_a_patch_outside_the_grid_is_refused(encoding):
         life_line(encoding, 6)
 
 
-def test_every_patch_has_the_block_in_which_it_fell(encoding):
+def test_fell_in_gives_the_dropping_block_of_every_patch(encoding):
     assert fell_in(encoding).tolist() == [SURVIVED, 3, 3, SURVIVED, 6, SURVIVED]
 
 
 @pytest.fixture(scope="module")
 def encode(small_places):
-    """Encodes one query of the small world for any settings."""
+    """Return a function that encodes one query with given settings."""
     workspace = open_workspace(small_places, "cpu")
     config = workspace.retriever.model.config
     image = to_tensor([resize_image(workspace.dataset.read(workspace.dataset.query[0]), config.image_size)], config)
@@ -53,7 +53,7 @@ def test_falls_are_what_the_encoder_drops_at_each_keep_rate(encode, strategy):
     prune = PruneSettings(0.8, strategy)
     fell = falls(encode, prune, RATES)
     assert fell.shape == (4, 128)
-    assert (fell[-1] == SURVIVED).all()  # at keep rate 1 nothing falls
+    assert (fell[-1] == SURVIVED).all()  # at keep rate 1 nothing is dropped
     for row, rate in zip(fell, RATES, strict=True):
         stages = survivors(encode(PruneSettings(rate, strategy)))
         assert ((row == SURVIVED) == stages[-1].ravel()).all()
@@ -61,7 +61,7 @@ def test_falls_are_what_the_encoder_drops_at_each_keep_rate(encode, strategy):
         assert ((row == 6) == (stages[0] & ~stages[1]).ravel()).all()
 
 
-def test_a_patch_that_falls_at_one_rate_ends_its_life_line_there(encode):
+def test_life_line_and_falls_agree_at_one_keep_rate(encode):
     encoding = encode(PruneSettings(0.5))
     for position, block in enumerate(fell_in(encoding).tolist()):
         last = life_line(encoding, position)[-1]
@@ -79,11 +79,11 @@ def test_a_patch_that_falls_at_one_rate_ends_its_life_line_there(encode):
         ([SURVIVED, 3, SURVIVED, SURVIVED], LivingRange(0.5, 0.8, exceptions=(0.3,))),
     ],
 )
-def test_the_rate_from_which_a_patch_lives_is_the_step_above_the_last_fall(fell, expected):
+def test_a_patch_survives_from_the_rate_above_its_last_drop(fell, expected):
     assert living_range(RATES, np.array(fell)) == expected
 
 
 @pytest.mark.parametrize(("rates", "fell"), [((0.8, 0.3), [3, 3]), ((0.3,), [3, 3]), ((), [])])
-def test_fates_without_their_rates_are_refused(rates, fell):
+def test_keep_rates_of_another_length_are_refused(rates, fell):
     with pytest.raises(ValueError, match="keep_rates must be ascending"):
         living_range(rates, np.array(fell))

@@ -1,4 +1,4 @@
-"""Why one hit beats another: parts that add up, on numbers checkable by hand and on the small world's searches."""
+"""The margin between two hits: parts that add up, on numbers by hand and on searches."""
 
 import numpy as np
 import pytest
@@ -10,12 +10,12 @@ from fpc_core.explain.margin import margin
 from fpc_core.results import Match, Shortlist, Transport, TransportPlan
 from fpc_core.workspace import open_workspace
 
-GRID = (3, 2)  # three rows, so that a third of the picture is a row; patch 4 was dropped
+GRID = (3, 2)  # three rows, so that a third of the image is a row; patch 4 was dropped
 POSITIONS = np.array([5, 0, 1, 2, 3])
 
 
 def plan(row, *contributions):
-    """A plan of unit cost whose query patches contribute these, in the order of POSITIONS."""
+    """Return a plan of unit cost with these contributions per query patch, in the order of POSITIONS."""
     mass = np.zeros((5, 6), np.float32)
     mass[:, 0] = contributions
     return TransportPlan(row, mass, np.ones((5, 6), np.float32), POSITIONS)
@@ -33,7 +33,7 @@ KNOWN = (
 )
 
 
-def test_the_margin_is_the_difference_of_d_shared_out_to_its_parts():
+def test_the_margin_is_the_difference_of_d_split_into_parts():
     won = margin(*KNOWN, 0.5, GRID)
     assert (won.winner, won.loser) == (7, 9)
     assert (won.cosine, won.transport, won.total) == (0.125, 0.125, 0.25)
@@ -42,26 +42,26 @@ def test_the_margin_is_the_difference_of_d_shared_out_to_its_parts():
     np.testing.assert_array_equal(won.thirds, [0.1875, 0.0, -0.0625])
 
 
-def test_who_wins_does_not_depend_on_who_is_named_first():
-    found, plans = KNOWN
+def test_the_winner_does_not_depend_on_the_order():
+    result, plans = KNOWN
     for alpha in (0.0, 0.3, 1.0):
-        one, other = margin(found, plans, alpha, GRID), margin(found, plans[::-1], alpha, GRID)
+        one, other = margin(result, plans, alpha, GRID), margin(result, plans[::-1], alpha, GRID)
         assert (one.winner, one.loser, one.total) == (other.winner, other.loser, other.total)
         np.testing.assert_array_equal(one.patches, other.patches)
 
 
-def test_an_alpha_beyond_the_swap_turns_winner_and_loser_around():
-    found, plans = match([0.25, 0.5], [0.75, 0.25]), KNOWN[1]
-    assert margin(found, plans, 0.25, GRID).winner == 7
-    assert margin(found, plans, 0.75, GRID).winner == 9
+def test_winner_and_loser_change_at_the_swap_alpha():
+    result, plans = match([0.25, 0.5], [0.75, 0.25]), KNOWN[1]
+    assert margin(result, plans, 0.25, GRID).winner == 7
+    assert margin(result, plans, 0.75, GRID).winner == 9
 
 
-def test_of_two_level_hits_the_first_counts_as_the_winner():
+def test_the_first_of_two_equal_hits_is_the_winner():
     won = margin(match([0.5, 0.5], [0.5, 0.5]), KNOWN[1], 0.4, GRID)
     assert (won.winner, won.total) == (7, 0.0)
 
 
-def test_an_image_that_was_not_shortlisted_has_no_margin():
+def test_an_image_outside_the_shortlist_has_no_margin():
     with pytest.raises(ValueError, match="row 8 is not on the shortlist"):
         margin(KNOWN[0], (plan(7, 1, 0, 0, 0, 0), plan(8, 1, 0, 0, 0, 0)), 0.5, GRID)
 
@@ -74,7 +74,7 @@ def test_patches_and_parts_of_a_real_search_add_up_exactly(small_places, solver,
     image = to_tensor([resize_image(workspace.dataset.read(workspace.dataset.query[3]), config.image_size)], config)
     settings = QuerySettings(transport=TransportSettings(solver), alpha=alpha, neighbors=3, shortlist=12)
     trace = workspace.retriever.search(image, settings, torch.tensor([0]))
-    first, second = (workspace.retriever.plan(trace.encoding, trace.match, place, settings) for place in (0, 5))
+    first, second = (workspace.retriever.plan(trace.encoding, trace.match, index, settings) for index in (0, 5))
     won = margin(trace.match, (first, second), alpha, config.grid)
     distance = dict(zip(trace.by_distance.indices.tolist(), trace.by_distance.distance.tolist(), strict=True))
     assert won.total >= 0

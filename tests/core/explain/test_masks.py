@@ -1,4 +1,4 @@
-"""Patch grids of an encoding whose every number is known."""
+"""Patch grids of an encoding with known numbers."""
 
 import math
 
@@ -20,25 +20,25 @@ def encoding():
     return six_patches()
 
 
-def test_survivors_stand_at_their_original_positions(encoding):
+def test_survivors_are_at_their_original_positions(encoding):
     first, second = survivors(encoding)
     assert first.tolist() == [[True, False, False], [True, True, True]]
     assert second.tolist() == [[True, False, False], [True, False, True]]
 
 
-def test_dropped_patches_are_shared_out_among_person_occluder_and_background(encoding):
+def test_dropped_patches_show_person_occluder_and_background(encoding):
     person = np.array([[1.0, 0.5, 0.0], [0.0, 0.0, 0.0]])
     occluder = np.array([[0.0, 0.0, 1.0], [0.0, 0.25, 0.0]])
     first, second = drop_shares(encoding, person, occluder)
     assert (first.block, first.entered, first.dropped) == (3, 6, 2)
-    assert first.of_dropped == Shares(1 / 4, 1 / 2, 1 / 4)  # the second and third of the upper row fell
+    assert first.of_dropped == Shares(1 / 4, 1 / 2, 1 / 4)  # the second and third patch of the upper row were dropped
     assert (first.of_entered.person, first.of_entered.occluder) == pytest.approx((1.5 / 6, 1.25 / 6))
     assert (second.block, second.entered, second.dropped) == (6, 4, 1)
     assert second.of_dropped == Shares(0.0, 1 / 4, 3 / 4)
     assert second.of_entered == Shares(1 / 4, 1 / 16, 11 / 16)
 
 
-def test_where_nothing_fell_there_is_no_share(encoding):
+def test_without_dropped_patches_shares_are_nan(encoding):
     kept_all = stage(3, [0, 1], [0.5, 0.1], [0, 1])
     (shares,) = drop_shares(
         Encoding(torch.zeros(1, 3, 8), (kept_all,), (1, 2), PruneSettings(1.0, blocks=(3,))),
@@ -69,7 +69,7 @@ def test_values_are_scattered_and_gaps_are_nan():
 
 
 @given(st.floats(0.05, 1.0))
-def test_every_block_keeps_the_share_of_what_entered_it_rounded_up(keep_rate):
+def test_every_block_keeps_the_rounded_up_share_of_its_input(keep_rate):
     torch.manual_seed(0)
     encoder = SparseEncoder(ModelConfig(stride=16, width=16, heads=2, cameras=0, identities=2)).eval()
     prune = PruneSettings(keep_rate)

@@ -1,4 +1,4 @@
-"""The flat map against its definition."""
+"""The two-dimensional projection against its definition."""
 
 import numpy as np
 import pytest
@@ -12,29 +12,29 @@ def features(count=60, channels=12, seed=0):
     return (values / np.linalg.norm(values, axis=1, keepdims=True)).astype(np.float32)
 
 
-def test_it_is_the_best_plane_and_tells_how_much_it_shows():
+def test_the_projection_is_pca_with_its_explained_variance():
     rows = features()
-    found = flat_map(rows)
+    projection = flat_map(rows)
     centred = rows - rows.mean(axis=0)
     _, singular, axes = np.linalg.svd(centred, full_matrices=False)
-    np.testing.assert_allclose(found.explained, (singular**2 / (singular**2).sum())[:2], rtol=1e-4)
-    np.testing.assert_allclose(np.abs(found.project(rows)), np.abs(centred @ axes[:2].T), atol=1e-4)
+    np.testing.assert_allclose(projection.explained, (singular**2 / (singular**2).sum())[:2], rtol=1e-4)
+    np.testing.assert_allclose(np.abs(projection.project(rows)), np.abs(centred @ axes[:2].T), atol=1e-4)
 
 
-def test_features_that_lie_in_a_plane_keep_their_distances():
+def test_features_in_a_plane_keep_their_distances():
     angles = np.linspace(0, 2 * np.pi, 20, endpoint=False)
     plane = np.linalg.qr(np.random.default_rng(1).normal(size=(8, 2)))[0].T
     rows = np.stack((np.cos(angles), np.sin(angles)), axis=1) @ plane
-    found = flat_map(rows)
-    assert sum(found.explained) == pytest.approx(1)
-    spots = found.project(rows)
+    projection = flat_map(rows)
+    assert sum(projection.explained) == pytest.approx(1)
+    spots = projection.project(rows)
     np.testing.assert_allclose(np.linalg.norm(spots[3] - spots[11]), np.linalg.norm(rows[3] - rows[11]), atol=1e-9)
 
 
-def test_a_feature_is_placed_by_itself_where_it_lies_among_the_others():
+def test_a_single_feature_is_projected_as_in_a_batch():
     rows = features()
-    found = flat_map(rows)
-    np.testing.assert_allclose(found.project(rows[7:8]), found.project(rows)[7:8], atol=1e-6)
+    projection = flat_map(rows)
+    np.testing.assert_allclose(projection.project(rows[7:8]), projection.project(rows)[7:8], atol=1e-6)
 
 
 def test_equal_features_explain_nothing_and_too_few_are_refused():
@@ -43,7 +43,7 @@ def test_equal_features_explain_nothing_and_too_few_are_refused():
         flat_map(features(1))
 
 
-def test_of_too_many_rows_the_wanted_ones_stay_and_a_seed_draws_the_rest():
+def test_required_rows_stay_and_a_seed_samples_the_rest():
     assert map_rows(5, np.array([2]), 5).tolist() == [0, 1, 2, 3, 4]
     drawn = map_rows(1000, np.array([7, 999, 7]), 50)
     assert len(drawn) == 50

@@ -1,4 +1,4 @@
-"""Sentences made from numbers: every case says what its numbers say."""
+"""Sentences made from numbers: every case states the right numbers."""
 
 from dataclasses import replace
 
@@ -18,18 +18,18 @@ LIVING = LivingRange(0.75, 1.0)
 STAYED = replace(FELL, block=9, attention=0.0061, rank=9, kept=True)
 
 
-def story(*lives, living=LIVING, strategy=DropStrategy.NON_SALIENT):
+def sentence_of(*lives, living=LIVING, strategy=DropStrategy.NON_SALIENT):
     return patch_sentence(lives, living, RATES, strategy)
 
 
-def test_a_fallen_patch_is_told_its_block_its_attention_and_the_cut_off():
-    assert story(STAYED, FELL).startswith(
+def test_a_dropped_patch_is_described_by_block_attention_and_cut_off():
+    assert sentence_of(STAYED, FELL).startswith(
         "Dropped in block 6: attention 0.31% against the cut-off 0.42%, rank 85 of 103 by attention. "
     )
 
 
-def test_a_survivor_is_told_how_it_stood_at_the_last_drop():
-    assert story(FELL, STAYED).startswith(
+def test_a_survivor_is_described_at_the_last_drop():
+    assert sentence_of(FELL, STAYED).startswith(
         "Survived every drop. At block 9: attention 0.61% against the cut-off 0.42%, rank 10 of 103 by attention. "
     )
 
@@ -39,9 +39,9 @@ def test_a_survivor_is_told_how_it_stood_at_the_last_drop():
     [(DropStrategy.RANDOM, "drops patches at random"), (DropStrategy.SALIENT, "drops the most attended patches")],
 )
 def test_other_strategies_have_no_cut_off(strategy, words):
-    told = story(FELL, strategy=strategy)
-    assert words in told
-    assert "cut-off" not in told
+    sentence = sentence_of(FELL, strategy=strategy)
+    assert words in sentence
+    assert "cut-off" not in sentence
 
 
 @pytest.mark.parametrize(
@@ -53,12 +53,12 @@ def test_other_strategies_have_no_cut_off(strategy, words):
         (LivingRange(0.75, 1.0, (0.5,)), "It also survives at 0.5, because the attention changes with fewer patches."),
     ],
 )
-def test_the_keep_rates_at_which_a_patch_lives_are_told(living, words):
-    assert story(FELL, living=living).endswith(words)
+def test_the_keep_rates_at_which_a_patch_survives_are_described(living, words):
+    assert sentence_of(FELL, living=living).endswith(words)
 
 
 def won(d_cos, d_emd, alpha, thirds=(1.0, 0.0, 0.0)):
-    """The story of #1 against #4. thirds: how the transport part is shared out over the image."""
+    """Return the comparison of #1 and #4; `thirds` are the shares of the transport part per image third."""
     transport = alpha * (d_emd[1] - d_emd[0])
     patches = transport * np.array(thirds)[:, None]
     margin = Margin(3, 5, d_cos, d_emd, (1 - alpha) * (d_cos[1] - d_cos[0]), transport, patches)
@@ -124,7 +124,7 @@ def won(d_cos, d_emd, alpha, thirds=(1.0, 0.0, 0.0)):
         ),
     ],
 )
-def test_a_win_is_told_with_its_parts_and_where_transport_made_it(d_cos, d_emd, alpha, thirds, expected):
+def test_a_comparison_names_its_parts_and_the_image_region(d_cos, d_emd, alpha, thirds, expected):
     assert won(d_cos, d_emd, alpha, thirds) == expected
 
 
@@ -132,12 +132,12 @@ distances = st.floats(0.0, 2.0)
 
 
 @given(distances, distances, st.floats(0.0, 1.0))
-def test_the_parts_told_add_up_to_the_distance_told_and_lie_within_a_unit_of_the_truth(d_cos, d_emd, alpha):
+def test_printed_parts_add_up_and_are_rounded_by_at_most_one_unit(d_cos, d_emd, alpha):
     cosine, transport, total = format_parts(d_cos, d_emd, alpha)
     assert cosine + transport == total
     assert total == round(UNITS * ((1 - alpha) * d_cos + alpha * d_emd))
     assert abs(transport - UNITS * alpha * d_emd) <= 1 + 1e-6
 
 
-def test_units_are_told_with_four_decimals_and_a_true_minus_sign():
+def test_units_have_four_decimals_and_a_true_minus_sign():
     assert [format_units(units) for units in (310, 0, -90, 12345)] == ["0.0310", "0.0000", "−0.0090", "1.2345"]

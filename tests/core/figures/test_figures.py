@@ -1,4 +1,4 @@
-"""Publication figures of a small world: every kind beside a golden picture, the same bytes twice, recipes that fail."""
+"""Publication figures: golden images of every kind, reproducible bytes, and invalid recipes."""
 
 import csv
 import io
@@ -62,11 +62,11 @@ def recipe(kind: FigureKind, **changes) -> FigureRecipe:
     return FigureRecipe(kind, queries, SETTINGS, hits=3, flows=40, **changes)
 
 
-def render(wanted: FigureRecipe, workspace):
-    return draw(wanted, workspace).figure
+def render(figure_recipe: FigureRecipe, workspace):
+    return draw(figure_recipe, workspace).figure
 
 
-def drawn(figure, style, dpi=72) -> np.ndarray:
+def rendered(figure, style, dpi=72) -> np.ndarray:
     file = io.BytesIO()
     with style_context(style):
         figure.savefig(file, dpi=dpi)
@@ -74,39 +74,39 @@ def drawn(figure, style, dpi=72) -> np.ndarray:
 
 
 @pytest.mark.parametrize("kind", list(FigureKind))
-def test_every_kind_looks_as_its_golden_picture(workspace, kind, request):
-    wanted = recipe(kind, style=FigureStyle(columns=2, letters=True))
-    picture = drawn(render(wanted, workspace), wanted.style)
+def test_every_kind_matches_its_golden_image(workspace, kind, request):
+    figure_recipe = recipe(kind, style=FigureStyle(columns=2, letters=True))
+    picture = rendered(render(figure_recipe, workspace), figure_recipe.style)
     golden = GOLDEN / f"{kind}.png"
     if request.config.getoption("--golden-figures"):
         golden.parent.mkdir(exist_ok=True)
         Image.fromarray(picture).save(golden, optimize=True)
-    held = np.asarray(Image.open(golden).convert("RGB"))
-    assert picture.shape == held.shape
-    assert farthest(picture, held) < 4
+    reference = np.asarray(Image.open(golden).convert("RGB"))
+    assert picture.shape == reference.shape
+    assert farthest(picture, reference) < 4
 
 
-def farthest(picture, held) -> float:
-    """The mean difference of two pictures in the tile of 8 x 8 pixels where it is largest: 0 to 255.
+def farthest(picture, reference) -> float:
+    """Return the mean difference of two images in the tile of 8 x 8 pixels where it is largest: 0 to 255.
 
     Edges are smoothed a little differently on other machines; a thin line that is missing makes 5 and more.
     """
-    height, width = (side // 8 * 8 for side in held.shape[:2])
-    apart = np.abs(picture.astype(float) - held).mean(-1)[:height, :width]
+    height, width = (side // 8 * 8 for side in reference.shape[:2])
+    apart = np.abs(picture.astype(float) - reference).mean(-1)[:height, :width]
     return apart.reshape(height // 8, 8, width // 8, 8).mean((1, 3)).max()
 
 
-def test_a_curve_that_is_missing_is_seen_in_a_picture_and_a_little_noise_is_not(workspace):
-    wanted = recipe(FigureKind.ALPHA_LINES)
-    figure = render(wanted, workspace)
-    whole = drawn(figure, wanted.style)
+def test_the_image_comparison_sees_a_missing_curve_but_not_slight_noise(workspace):
+    figure_recipe = recipe(FigureKind.ALPHA_LINES)
+    figure = render(figure_recipe, workspace)
+    whole = rendered(figure, figure_recipe.style)
     noise = np.random.default_rng(0).uniform(-6, 6, whole.shape)
     assert farthest(np.clip(whole + noise, 0, 255), whole) < 4
     lines = [line for axes in figure.axes for line in axes.lines if len(line.get_xdata())]
     assert len(lines) == 10
     for line in lines:
         line.set_visible(False)
-        assert farthest(drawn(figure, wanted.style), whole) > 4
+        assert farthest(rendered(figure, figure_recipe.style), whole) > 4
         line.set_visible(True)
 
 
@@ -118,20 +118,20 @@ OCCLUDED = (
 
 @pytest.mark.parametrize("kind", [FigureKind.TRANSPORT, FigureKind.SWEEP_MAP])
 def test_the_same_recipe_gives_the_same_bytes(workspace, kind):
-    wanted = recipe(kind) if kind in OF_ALL_QUERIES else recipe(kind, scenes=OCCLUDED)
-    assert bundle(wanted, workspace) == bundle(FigureRecipe.from_json(wanted.to_json()), workspace)
+    figure_recipe = recipe(kind) if kind in OF_ALL_QUERIES else recipe(kind, scenes=OCCLUDED)
+    assert bundle(figure_recipe, workspace) == bundle(FigureRecipe.from_json(figure_recipe.to_json()), workspace)
 
 
-def test_figures_of_two_threads_do_not_dress_each_other(workspace):
+def test_figures_of_two_threads_keep_their_own_style(workspace):
     kinds = (FigureKind.RANKED_LIST, FigureKind.DROP_PROCESS) * 2
-    wanted = [recipe(kind, style=FigureStyle(font_size=6 + place)) for place, kind in enumerate(kinds)]
-    alone = [bundle(each, workspace) for each in wanted]
-    with ThreadPoolExecutor(len(wanted)) as pool:
-        assert list(pool.map(lambda each: bundle(each, workspace), wanted)) == alone
+    figure_recipe = [recipe(kind, style=FigureStyle(font_size=6 + index)) for index, kind in enumerate(kinds)]
+    alone = [bundle(each, workspace) for each in figure_recipe]
+    with ThreadPoolExecutor(len(figure_recipe)) as pool:
+        assert list(pool.map(lambda each: bundle(each, workspace), figure_recipe)) == alone
 
 
 @pytest.mark.parametrize("kind", [kind for kind in FigureKind if kind not in OF_ALL_QUERIES])
-def test_a_query_is_searched_before_the_figure_takes_the_settings_of_matplotlib(workspace, kind, monkeypatch):
+def test_a_query_is_searched_before_matplotlib_is_configured(workspace, kind, monkeypatch):
     dressed_for_print, seen = 42, []
 
     def watched(done):
@@ -148,9 +148,9 @@ def test_a_query_is_searched_before_the_figure_takes_the_settings_of_matplotlib(
     assert dressed_for_print not in seen
 
 
-def test_what_covers_a_query_is_painted_and_searched_as_in_the_lab(workspace):
-    wanted = recipe(FigureKind.RANKED_LIST, scenes=OCCLUDED)
-    clean, occluded = load_queries(wanted, workspace)
+def test_occluders_are_painted_and_searched_as_in_the_lab(workspace):
+    figure_recipe = recipe(FigureKind.RANKED_LIST, scenes=OCCLUDED)
+    clean, occluded = load_queries(figure_recipe, workspace)
     record = next(each for each in workspace.dataset.gallery if each.path.as_posix().endswith("0002_c2_f0000001.png"))
     person = cut_out(workspace.dataset.read(record), Outline.PERSON)
     image = workspace.dataset.read(occluded.record)
@@ -161,7 +161,7 @@ def test_what_covers_a_query_is_painted_and_searched_as_in_the_lab(workspace):
     trace = workspace.retriever.search(to_tensor([painted], config), SETTINGS, torch.tensor([occluded.record.camera]))
     np.testing.assert_array_equal(occluded.trace.final.distance, trace.final.distance)
     assert occluded.name == "query/0003_c1_f0000002.png under 2 occluders"
-    assert "Occluders were added to 1 of the queries" in latex(wanted, workspace, "lists")
+    assert "Occluders were added to 1 of the queries" in latex(figure_recipe, workspace, "lists")
 
 
 def test_a_scene_that_cuts_from_an_unknown_image_is_refused(workspace):
@@ -172,7 +172,7 @@ def test_a_scene_that_cuts_from_an_unknown_image_is_refused(workspace):
 
 @pytest.mark.parametrize("kind", [FigureKind.KEEP_RATES, FigureKind.TRADE_OFF])
 def test_figure_and_data_are_made_from_one_computation(workspace, kind, monkeypatch, tmp_path):
-    """Counts encodings, as every figure of queries needs them, and evaluations."""
+    """Count encodings, which every figure of queries needs, and evaluations."""
     made = []
     for owner, name in ((type(workspace.retriever), "prepare"), (score_figures, "evaluation_task")):
         real = getattr(owner, name)
@@ -184,8 +184,8 @@ def test_figure_and_data_are_made_from_one_computation(workspace, kind, monkeypa
     assert len(made) == once
 
 
-def data_of(workspace, wanted):
-    return list(csv.DictReader(io.StringIO(draw(wanted, workspace).data)))
+def data_of(workspace, figure_recipe):
+    return list(csv.DictReader(io.StringIO(draw(figure_recipe, workspace).data)))
 
 
 def test_the_data_of_masks_name_the_patches_that_are_left(workspace):
@@ -212,10 +212,10 @@ def test_the_data_of_alpha_lines_give_every_d(workspace):
 
 
 def test_a_map_of_a_sweep_holds_what_the_sweep_holds(workspace):
-    wanted = recipe(FigureKind.SWEEP_MAP, keep_rates=(1.0, 0.5), alphas=(0.0, 1.0))
+    figure_recipe = recipe(FigureKind.SWEEP_MAP, keep_rates=(1.0, 0.5), alphas=(0.0, 1.0))
     task = SweepTask(workspace.retriever, workspace.dataset, SweepGrid((1.0, 0.5), (0.0, 1.0), (4,)), SETTINGS)
     cells = sweep_cells(task, run_with_store(task.work).known)
-    (table,) = scored(wanted, workspace)
+    (table,) = scored(figure_recipe, workspace)
     assert [row.labels for row in table.rows] == [("1", "0"), ("1", "1"), ("0.5", "0"), ("0.5", "1")]
     assert [row.ours["mAP"].value for row in table.rows] == pytest.approx([cell.mean_ap for cell in cells])
     assert [row.ours["Rank-1"].value for row in table.rows] == pytest.approx([cell.rank1 for cell in cells])
@@ -224,15 +224,15 @@ def test_a_map_of_a_sweep_holds_what_the_sweep_holds(workspace):
 def test_curves_of_fig_4_hold_the_scores_of_the_tables(workspace):
     setting = Setting(SETTINGS, workspace.retriever.model.config)
     task = evaluation_task(workspace.retriever, workspace.dataset, tables_of(["fig4"], setting))
-    held = task.filled(run_with_store(task.work).known)
+    filled = task.filled(run_with_store(task.work).known)
     assert [table.rows for table in scored(recipe(FigureKind.SCORE_CURVES), workspace)] == [
-        table.rows for table in held
+        table.rows for table in filled
     ]
 
 
 def test_a_bundle_holds_figure_recipe_data_and_latex(workspace):
-    wanted = recipe(FigureKind.RANKED_LIST)
-    with zipfile.ZipFile(io.BytesIO(bundle(wanted, workspace, "mine"))) as archive:
+    figure_recipe = recipe(FigureKind.RANKED_LIST)
+    with zipfile.ZipFile(io.BytesIO(bundle(figure_recipe, workspace, "mine"))) as archive:
         assert set(archive.namelist()) == {
             "mine.pdf",
             "mine.svg",
@@ -242,7 +242,7 @@ def test_a_bundle_holds_figure_recipe_data_and_latex(workspace):
             "mine.csv",
             "mine.tex",
         }
-        assert FigureRecipe.from_json(archive.read("mine.json").decode()) == wanted
+        assert FigureRecipe.from_json(archive.read("mine.json").decode()) == figure_recipe
         rows = list(csv.DictReader(io.StringIO(archive.read("mine.csv").decode())))
         width = Image.open(io.BytesIO(archive.read("mine-600dpi.png"))).width
     assert width == round(3.25 * 600)
@@ -260,16 +260,14 @@ def image_of(workspace, path):
 
 
 def found_by_search(workspace, path):
-    """The consolidated feature at keep rate 0.5."""
+    """Return the consolidated feature at keep rate 0.5."""
     image, settings, camera = image_of(workspace, path)
     return workspace.retriever.search(image, settings.with_keep_rate(0.5), camera).consolidation.feature
 
 
-def test_a_trade_off_shows_the_scores_of_all_queries_and_takes_them_from_the_disk_the_second_time(
-    workspace, monkeypatch
-):
-    wanted = recipe(FigureKind.TRADE_OFF, keep_rates=(1.0, 0.5))
-    (first,) = scored(wanted, workspace)
+def test_a_trade_off_scores_all_queries_and_reuses_stored_results(workspace, monkeypatch):
+    figure_recipe = recipe(FigureKind.TRADE_OFF, keep_rates=(1.0, 0.5))
+    (first,) = scored(figure_recipe, workspace)
     features = np.stack([found_by_search(workspace, record.path.as_posix()) for record in workspace.dataset.query])
     scores = score_distance(
         feature_distance(features, workspace.retriever.memory.unit_features), workspace.dataset.query, workspace.dataset
@@ -279,11 +277,11 @@ def test_a_trade_off_shows_the_scores_of_all_queries_and_takes_them_from_the_dis
     assert row.ours["Rank-1"].value == pytest.approx(scores.rank1)
     assert row.computed[0] < first.rows[0].computed[0]
     monkeypatch.setattr(type(workspace.retriever), "prepare", lambda *_: pytest.fail("it encoded again"))
-    assert scored(wanted, workspace)[0].rows == first.rows
+    assert scored(figure_recipe, workspace)[0].rows == first.rows
 
 
 @pytest.mark.parametrize("kind", sorted(OF_ALL_QUERIES))
-def test_a_figure_of_all_queries_names_none(kind):
+def test_a_figure_of_all_queries_takes_no_query_names(kind):
     with pytest.raises(RecipeError, match=f"must be empty for {kind}"):
         FigureRecipe(kind, QUERIES)
 
@@ -292,10 +290,10 @@ LINES = {FigureKind.TRANSPORT: 40, FigureKind.ALPHA_LINES: 3}  # at least: a flo
 PLOTS = {FigureKind.ALPHA_LINES, FigureKind.SCORE_CURVES, FigureKind.TRADE_OFF}
 
 
-def pdf_of(workspace, wanted):
-    """The file, and what it draws."""
-    figure, file = render(wanted, workspace), io.BytesIO()
-    with style_context(wanted.style):
+def pdf_of(workspace, figure_recipe):
+    """Return the PDF file and its drawing commands."""
+    figure, file = render(figure_recipe, workspace), io.BytesIO()
+    with style_context(figure_recipe.style):
         figure.savefig(file, format="pdf")
     pdf = file.getvalue()
     streams = re.findall(rb"stream\r?\n(.*?)\r?\nendstream", pdf, re.DOTALL)
@@ -308,7 +306,7 @@ def test_a_pdf_has_type_42_fonts_and_vector_lines(workspace, kind):
     assert b"/Type3" not in pdf
     assert b"/Type0" in pdf
     assert b"/FontFile2" in pdf
-    assert re.search(rb"\sT[jJ]\s", drawing)  # text is text
+    assert re.search(rb"\sT[jJ]\s", drawing)  # text is stored as text, not as outlines
     lines = re.findall(rb"[\d.]+ [\d.]+ m\s+[\d.]+ [\d.]+ l\s+(?:[\d.]+ [\d.]+ l\s+)*S", drawing)
     assert len(lines) >= LINES.get(kind, 0)
     pictures = len(re.findall(rb"/Subtype /Image", pdf))
@@ -323,18 +321,18 @@ def test_every_letter_of_a_figure_has_the_font_of_the_recipe(workspace, font):
     assert {name.split(b"-")[0] for name in names} == {font.replace(" ", "").encode()}
 
 
-def test_fonts_on_offer_are_there_and_always_hold_a_sans_and_a_serif():
+def test_available_fonts_include_a_sans_and_a_serif():
     assert {"DejaVu Sans", "DejaVu Serif", "STIXGeneral"} <= set(fonts())
     for name in fonts():
         check_font(name)
 
 
-def test_a_font_that_is_not_here_is_refused_and_others_are_named(workspace):
+def test_a_missing_font_is_refused_and_available_ones_are_named(workspace):
     with pytest.raises(RecipeError, match=r"style\.font 'Nobody Sans' is not among .* choose one of DejaVu Sans"):
         render(recipe(FigureKind.DROP_PROCESS, style=FigureStyle(font="Nobody Sans")), workspace)
 
 
-def test_labels_stand_over_their_queries_as_they_are_written(workspace):
+def test_labels_are_drawn_above_their_queries_unchanged(workspace):
     plain, labelled = (recipe(FigureKind.DROP_PROCESS, labels=each) for each in ((), ("$x_1$ & co", "")))
     figure = render(labelled, workspace)
     assert figure.get_size_inches()[1] > render(plain, workspace).get_size_inches()[1]
@@ -345,9 +343,9 @@ def test_labels_stand_over_their_queries_as_they_are_written(workspace):
 def test_the_strategy_of_a_recipe_is_drawn(workspace):
     salient = replace(SETTINGS, prune=replace(SETTINGS.prune, strategy=DropStrategy.SALIENT))
     style = FigureStyle()
-    usual = drawn(render(recipe(FigureKind.DROP_PROCESS), workspace), style)
-    other = drawn(render(replace(recipe(FigureKind.DROP_PROCESS), settings=salient), workspace), style)
-    assert (usual != other).any()
+    default = rendered(render(recipe(FigureKind.DROP_PROCESS), workspace), style)
+    other = rendered(render(replace(recipe(FigureKind.DROP_PROCESS), settings=salient), workspace), style)
+    assert (default != other).any()
 
 
 GALLERY = "bounding_box_test/0003_c2_f0000001.png"
@@ -363,13 +361,15 @@ GALLERY = "bounding_box_test/0003_c2_f0000001.png"
         {"relative": False},
     ],
 )
-def test_method_and_target_of_the_decoder_maps_are_drawn_and_kept_in_the_recipe(workspace, changes):
-    usual, other = recipe(FigureKind.DECODER_MAPS), recipe(FigureKind.DECODER_MAPS, **changes)
-    assert (drawn(render(usual, workspace), usual.style) != drawn(render(other, workspace), other.style)).any()
+def test_decoder_maps_use_the_method_and_target_of_the_recipe(workspace, changes):
+    default, other = recipe(FigureKind.DECODER_MAPS), recipe(FigureKind.DECODER_MAPS, **changes)
+    assert (
+        rendered(render(default, workspace), default.style) != rendered(render(other, workspace), other.style)
+    ).any()
     assert FigureRecipe.from_json(other.to_json()) == other
 
 
-def test_a_recipe_from_before_there_were_methods_means_grad_cam():
+def test_a_recipe_without_a_method_means_grad_cam():
     content = json.loads(recipe(FigureKind.DECODER_MAPS).to_json())
     for name in ("method", "target", "identity", "relative"):
         del content[name]
@@ -400,7 +400,7 @@ def test_latex_names_data_weights_and_settings_and_escapes(workspace):
     assert "{rates.pdf}" in text
 
 
-def test_a_sheet_is_as_wide_as_its_style_and_grows_by_rows():
+def test_a_sheet_has_the_width_of_its_style_and_grows_by_rows():
     image = np.zeros((20, 10, 3), np.uint8)
     block = Block(((Cell(image), Cell(image, tone=MatchLabel.MATCH)),))
     style = FigureStyle("ieee-column")
@@ -448,12 +448,12 @@ def test_a_recipe_that_cannot_be_used_names_the_field(change, message):
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", "[" * 100_000, "null", '"x"'])
-def test_what_is_no_recipe_is_refused(text):
+def test_text_that_is_not_a_recipe_is_refused(text):
     with pytest.raises(RecipeError):
         FigureRecipe.from_json(text)
 
 
-def test_a_file_that_cannot_be_read_is_named(tmp_path):
+def test_an_unreadable_file_is_named(tmp_path):
     with pytest.raises(RecipeError, match=r"gone\.json"):
         read_recipe(tmp_path / "gone.json")
     large = tmp_path / "large.json"

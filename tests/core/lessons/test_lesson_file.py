@@ -1,4 +1,4 @@
-"""The lesson as a file: it says what the engine says, needs no network, and can be paged and answered offline."""
+"""The exported lesson: same content as the app, no network, paging and answers offline."""
 
 import re
 from datetime import UTC, datetime
@@ -23,7 +23,7 @@ HOSTILE = "</script><img src=x onerror=alert(1)>.png"
 
 
 @pytest.fixture(scope="module")
-def told(small_places):
+def page_and_steps(small_places):
     workspace = open_workspace(small_places, "cpu")
     record, config = workspace.dataset.query[0], workspace.retriever.model.config
     image = resize_image(workspace.dataset.read(record), config.image_size)
@@ -35,8 +35,8 @@ def told(small_places):
     return render_lesson(workspace, image, HOSTILE, case, MADE), lesson(case)
 
 
-def test_the_file_holds_all_it_shows_and_no_name_is_markup(told):
-    page, steps = told
+def test_the_file_is_self_contained_and_names_are_escaped(page_and_steps):
+    page, steps = page_and_steps
     assert set(re.findall(r'(?:src|href)="(\w+:)', page)) == {"data:"}
     assert re.findall(r"https?://[^\s\"'<]+", page.replace("http://www.w3.org/1998/Math/MathML", "")) == []
     assert "<img src=x" not in page
@@ -47,16 +47,16 @@ def test_the_file_holds_all_it_shows_and_no_name_is_markup(told):
         assert fact in page
 
 
-def test_every_equation_is_whole_mathml_with_its_numbers(told):
-    page, steps = told
+def test_every_equation_is_complete_mathml_with_its_numbers(page_and_steps):
+    page, steps = page_and_steps
     drawn = [ElementTree.fromstring(each) for each in re.findall(r"<math.*?</math>", page, re.S)]
-    wanted = sum(1 + len(equation.numbers) for step in steps for equation in step.equations)
-    assert len(drawn) == wanted
-    said = ["".join(each.itertext()) for each in drawn]
-    assert not any("\\" in text for text in said)
+    expected = sum(1 + len(equation.numbers) for step in steps for equation in step.equations)
+    assert len(drawn) == expected
+    texts = ["".join(each.itertext()) for each in drawn]
+    assert not any("\\" in text for text in texts)
     d = next(step for step in steps if step.key == "distance")
     for value in re.findall(r"\d+\.\d{4}", d.equations[0].numbers[1]):
-        assert any(value in text for text in said)
+        assert any(value in text for text in texts)
 
 
 def test_the_command_writes_it_for_a_query_or_any_image(small_places, tmp_path, capsys):
@@ -74,20 +74,20 @@ def test_the_command_writes_it_for_a_query_or_any_image(small_places, tmp_path, 
 
 
 @pytest.mark.browser
-def test_it_opens_from_disk_without_a_network_turns_by_keys_and_reveals(browser, told, tmp_path):
+def test_it_works_offline_with_keys_and_reveals_answers(browser, page_and_steps, tmp_path):
     file = tmp_path / "lesson.html"
-    file.write_text(told[0], encoding="utf-8")
+    file.write_text(page_and_steps[0], encoding="utf-8")
     context = browser.new_context(offline=True, viewport={"width": 1280, "height": 720})
-    page, said = context.new_page(), []
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("request", lambda request: said.append(request.url) if not request.url.startswith("data:") else None)
+    page, texts = context.new_page(), []
+    page.on("console", lambda message: texts.append(message.text))
+    page.on("pageerror", lambda error: texts.append(str(error)))
+    page.on("request", lambda request: texts.append(request.url) if not request.url.startswith("data:") else None)
     page.goto(file.as_uri())
     assert page.locator(".step:visible").count() == 1
     for _ in range(5):
         page.keyboard.press("ArrowRight")
     assert page.locator("#transport").is_visible()
-    # The toy's plan is drawn from the engine's potentials: its last entry is the one computed here.
+    # The script computes the plan of the toy from potentials; it must equal the plan computed here.
     page.locator(".epsilon input").fill(str(len(toy().runs) - 1))
     run = toy().runs[-1]
     last = run.snapshots[-1]
@@ -98,7 +98,7 @@ def test_it_opens_from_disk_without_a_network_turns_by_keys_and_reveals(browser,
     assert page.locator("#transport").is_visible()
     page.locator("#transport h2").click()
     page.evaluate("document.activeElement.blur()")
-    step = told[1][5]
+    step = page_and_steps[1][5]
     assert not page.get_by_text(step.quiz.reveal).is_visible()
     page.keyboard.press("1")
     assert page.get_by_text(step.quiz.reveal).is_visible()
@@ -106,5 +106,5 @@ def test_it_opens_from_disk_without_a_network_turns_by_keys_and_reveals(browser,
     page.keyboard.press("ArrowLeft")
     assert page.locator("#weights").is_visible()
     assert page.locator("math:visible").first.bounding_box()["height"] > 20
-    assert said == [file.as_uri()]
+    assert texts == [file.as_uri()]
     context.close()

@@ -1,4 +1,4 @@
-"""The nine steps of the lesson: every number they show, against the engine."""
+"""The nine steps of the lesson: every number compared with an independent computation."""
 
 import math
 import re
@@ -22,7 +22,7 @@ from fpc_core.matching.transport import plan
 from fpc_core.model.fpc import decoder_input
 from fpc_core.workspace import open_workspace
 
-USUAL = QuerySettings(PruneSettings(0.8), neighbors=4, shortlist=32)
+DEFAULT = QuerySettings(PruneSettings(0.8), neighbors=4, shortlist=32)
 
 
 @pytest.fixture(scope="module")
@@ -30,21 +30,21 @@ def workspace(small_places):
     return open_workspace(small_places, "cpu")
 
 
-def told(workspace, settings=USUAL, known=True, asked=None):
+def context_of(workspace, settings=DEFAULT, known=True, requested=None):
     record, config = workspace.dataset.query[0], workspace.retriever.model.config
     image = to_tensor([resize_image(workspace.dataset.read(record), config.image_size)], config)
     trace = workspace.retriever.search(image, settings, torch.tensor([record.camera]))
     subject = QueryIdentity(record.identity, record.camera) if known else QueryIdentity()
-    return lesson_context(workspace.retriever, trace, subject, workspace.dataset.uses_cameras, asked)
+    return lesson_context(workspace.retriever, trace, subject, workspace.dataset.uses_cameras, requested)
 
 
 @pytest.fixture(scope="module", params=list(Variant))
 def case(workspace, request):
-    return told(workspace, replace(USUAL, variant=request.param))
+    return context_of(workspace, replace(DEFAULT, variant=request.param))
 
 
 def numbers(step):
-    """All lines of today's numbers."""
+    """Return all equation lines with numbers."""
     return " ".join(line for equation in step.equations for line in equation.numbers)
 
 
@@ -53,17 +53,17 @@ def answer(step):
 
 
 def tokens_of(case):
-    """Query patches (M, C) and `[cls]`, gallery patches (N, C) and `[cls]` in float64."""
+    """Return query patches (M, C) and `[cls]`, gallery patches (N, C) and `[cls]` in float64."""
     memory, encoding = case.retriever.memory, case.trace.encoding
-    found = (encoding.patches[0], encoding.cls[0], memory.tokens[case.hit], memory.cls[case.hit])
-    return [np.asarray(each, dtype=np.float64) for each in found]
+    arrays = (encoding.patches[0], encoding.cls[0], memory.tokens[case.hit], memory.cls[case.hit])
+    return [np.asarray(each, dtype=np.float64) for each in arrays]
 
 
 def cosines(one, other):
     return (one @ other.T) / np.outer(np.linalg.norm(one, axis=1), np.linalg.norm(other, axis=1))
 
 
-def test_patches_are_as_many_as_the_convolution_makes(case):
+def test_the_number_of_patches_is_that_of_the_convolution(case):
     step, config = STEPS["patches"](case), case.config
     picture = torch.zeros(1, 1, *config.image_size)
     count = torch.nn.functional.unfold(picture, config.patch_size, stride=config.stride).shape[-1]
@@ -89,7 +89,7 @@ def test_attention_is_that_of_the_first_dropping_block(case):
         assert np.isnan(grid).sum() == grid.size - each.entered.shape[1]
 
 
-def test_the_patches_left_are_those_that_the_encoder_keeps(case, workspace):
+def test_the_remaining_patches_are_those_of_the_encoder(case, workspace):
     step, encoding = STEPS["dropping"](case), case.trace.encoding
     counts = [128, *(stage.kept.shape[1] for stage in encoding.stages)]
     for before, after in pairwise(counts):
@@ -135,7 +135,7 @@ def test_the_weights_are_the_marginals_of_the_variant(case):
     assert f"{weights[most] / weights.sum() * len(weights):.2f} times" in step.quiz.reveal
 
 
-def test_the_transport_is_the_searchs_and_the_exact_plan_is_pots(case):
+def test_transport_equals_the_search_and_the_exact_plan_equals_pot(case):
     step, result = STEPS["transport"](case), case.trace.match.transport
     index, settings = case.position, case.trace.settings.transport
     assert f"= {result.distance[index]:.4f} " in numbers(step)
@@ -155,12 +155,12 @@ def test_the_transport_is_the_searchs_and_the_exact_plan_is_pots(case):
     same = np.exp((snapshot.f[:, None] + snapshot.g[None, :] - problem.cost) / settings.epsilon)
     np.testing.assert_allclose(same, plan(torch.from_numpy(case.plan.cost), result, index, settings), atol=1e-5)
     assert snapshot.cost == pytest.approx(float(result.distance[index]), abs=1e-4)
-    paid = [each.snapshots[-1].cost for each in problem.runs]
-    assert paid == sorted(paid, reverse=True)
-    assert paid[-1] > problem.exact_cost - 1e-4
+    run_costs = [each.snapshots[-1].cost for each in problem.runs]
+    assert run_costs == sorted(run_costs, reverse=True)
+    assert run_costs[-1] > problem.exact_cost - 1e-4
 
 
-def test_the_toy_comes_out_as_by_hand():
+def test_the_toy_plan_matches_the_solution_by_hand():
     problem = toy()
     by_hand = np.array([[0.25, 0.15, 0, 0], [0, 0.1, 0.2, 0], [0, 0, 0.05, 0.15], [0, 0, 0, 0.1]])
     np.testing.assert_allclose(problem.exact, by_hand, atol=1e-12)
@@ -191,11 +191,11 @@ def test_the_distance_is_the_mixture_and_its_parts_add_up(case):
         if (records[row].identity, records[row].camera) != (subject.identity, subject.camera)
     ]
     nearest = records[case.hit]
-    wanted = 0 if people[0] == nearest else (1 if people[0].identity == nearest.identity else 2)
-    assert step.quiz.answer == wanted
+    expected = 0 if people[0] == nearest else (1 if people[0].identity == nearest.identity else 2)
+    assert step.quiz.answer == expected
 
 
-def test_the_decoder_is_given_as_many_tokens_as_its_input_has(case):
+def test_the_token_count_is_that_of_the_decoder_input(case):
     step, trace, memory = STEPS["tokens"](case), case.trace, case.retriever.memory
 
     def given(count):
@@ -213,7 +213,7 @@ def test_the_decoder_is_given_as_many_tokens_as_its_input_has(case):
     assert step.today.startswith(f"{right} of the 4 neighbours")
 
 
-def test_leaving_a_neighbour_out_is_the_decoder_without_it(case):
+def test_without_a_neighbour_the_decoder_is_run_again(case):
     trace, row = case.trace, int(case.trace.consolidation.neighbors[1])
     others = np.array([each for each in trace.consolidation.neighbors if each != row])
     changed = case.retriever.by_feature(
@@ -223,18 +223,18 @@ def test_leaving_a_neighbour_out_is_the_decoder_without_it(case):
     def first_right(ranking):
         people = [case.records[each] for each in ranking.indices]
         people = [each for each in people if (each.identity, each.camera) != (case.subject.identity, 0)]
-        return 1 + next(place for place, each in enumerate(people) if each.identity == case.subject.identity)
+        return 1 + next(position for position, each in enumerate(people) if each.identity == case.subject.identity)
 
-    said = without(case, row)
-    assert f"would be at rank {first_right(changed)};" in said
-    assert said.endswith(f"at rank {first_right(trace.final)}.")
+    sentence = without(case, row)
+    assert f"would be at rank {first_right(changed)};" in sentence
+    assert sentence.endswith(f"at rank {first_right(trace.final)}.")
 
 
 def test_the_shares_are_the_decoders_attention(case):
     step, result = STEPS["shares"](case), case.trace.consolidation
     cls, query, neighbors = map(float, re.findall(r"\d\.\d{4}", numbers(step)))
-    wanted = (result.cls_share, result.query_share, result.neighbor_shares.sum())
-    assert (cls, query, neighbors) == pytest.approx(wanted, abs=1e-4)
+    expected = (result.cls_share, result.query_share, result.neighbor_shares.sum())
+    assert (cls, query, neighbors) == pytest.approx(expected, abs=1e-4)
     assert round(cls + query + neighbors, 4) == 1
     most = int(result.neighbor_shares.argmax())
     assert f"got the most: {result.neighbor_shares[most]:.1%}" in step.today
@@ -245,26 +245,26 @@ def test_the_shares_are_the_decoders_attention(case):
 
 
 CORNERS = {
-    "unknown identity": (USUAL, False),
-    "nothing dropped": (USUAL.with_keep_rate(1.0), True),
-    "half kept": (USUAL.with_keep_rate(0.5), True),
-    "one neighbour": (replace(USUAL, neighbors=1), True),
-    "cosine alone": (replace(USUAL, alpha=0.0), True),
-    "transport alone": (replace(USUAL, alpha=1.0), False),
-    "alpha at a swap": (replace(USUAL, alpha=0.41237), True),
-    "exact": (replace(USUAL, transport=TransportSettings(Solver.EXACT)), True),
-    "released solver": (replace(USUAL, transport=TransportSettings(Solver.RELEASED)), True),
-    "small epsilon": (replace(USUAL, transport=TransportSettings(epsilon=0.005)), True),
-    "random": (replace(USUAL, prune=PruneSettings(0.7, DropStrategy.RANDOM)), True),
-    "salient": (replace(USUAL, prune=PruneSettings(0.7, DropStrategy.SALIENT)), True),
-    "shortlist of one": (replace(USUAL, neighbors=1, shortlist=1), True),
+    "unknown identity": (DEFAULT, False),
+    "nothing dropped": (DEFAULT.with_keep_rate(1.0), True),
+    "half kept": (DEFAULT.with_keep_rate(0.5), True),
+    "one neighbour": (replace(DEFAULT, neighbors=1), True),
+    "cosine alone": (replace(DEFAULT, alpha=0.0), True),
+    "transport alone": (replace(DEFAULT, alpha=1.0), False),
+    "alpha at a swap": (replace(DEFAULT, alpha=0.41237), True),
+    "exact": (replace(DEFAULT, transport=TransportSettings(Solver.EXACT)), True),
+    "released solver": (replace(DEFAULT, transport=TransportSettings(Solver.RELEASED)), True),
+    "small epsilon": (replace(DEFAULT, transport=TransportSettings(epsilon=0.005)), True),
+    "random": (replace(DEFAULT, prune=PruneSettings(0.7, DropStrategy.RANDOM)), True),
+    "salient": (replace(DEFAULT, prune=PruneSettings(0.7, DropStrategy.SALIENT)), True),
+    "shortlist of one": (replace(DEFAULT, neighbors=1, shortlist=1), True),
 }
 
 
 @pytest.mark.parametrize("name", CORNERS)
-def test_every_setting_gives_nine_whole_steps(workspace, name):
+def test_every_setting_gives_nine_complete_steps(workspace, name):
     settings, known = CORNERS[name]
-    steps = lesson(told(workspace, settings, known))
+    steps = lesson(context_of(workspace, settings, known))
     assert [step.key for step in steps] == list(STEPS)
     for step in steps:
         assert step.question.endswith("?")
@@ -287,11 +287,11 @@ def test_the_text_is_short_and_every_term_is_introduced_once(case):
     }
 
 
-def test_another_hit_can_be_followed(workspace):
-    rows = told(workspace).trace.by_distance.indices
-    followed = told(workspace, asked=int(rows[5]))
+def test_another_hit_can_be_selected(workspace):
+    rows = context_of(workspace).trace.by_distance.indices
+    followed = context_of(workspace, requested=int(rows[5]))
     assert followed.hit == rows[5]
-    assert told(workspace, asked=10_000).hit == told(workspace).hit
+    assert context_of(workspace, requested=10_000).hit == context_of(workspace).hit
     assert f"hit {followed.name(followed.hit)}" in STEPS["cost"](followed).today
 
 

@@ -38,7 +38,7 @@ def world(request):
     return golden.expected, retriever, traces
 
 
-def test_shortlist_and_its_two_distances_are_those_of_the_released_code(world):
+def test_shortlist_and_distances_equal_the_released_code(world):
     expected, _, traces = world
     for row, trace in enumerate(traces):
         assert trace.match.shortlist.indices.tolist() == expected["shortlist"][row].tolist()
@@ -48,7 +48,7 @@ def test_shortlist_and_its_two_distances_are_those_of_the_released_code(world):
         )
 
 
-def test_neighbours_are_those_of_the_released_code(world):
+def test_neighbours_equal_the_released_code(world):
     expected, _, traces = world
     for row, trace in enumerate(traces):
         assert trace.by_distance.indices[:10].tolist() == expected["neighbors"][row].tolist()

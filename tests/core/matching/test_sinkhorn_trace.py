@@ -52,8 +52,8 @@ def test_every_scaling_fits_its_side_and_errors_never_grow(problem, epsilon):
     cost, a, b = problem
     states = list(islice(scalings(cost, a, b, epsilon), 1, 41))
     for state in states:
-        side, wanted = (1, a) if state.fitted is FittedSide.ROWS else (0, b)
-        assert state.plan.sum(axis=side) == pytest.approx(wanted, abs=1e-9)
+        side, target = (1, a) if state.fitted is FittedSide.ROWS else (0, b)
+        assert state.plan.sum(axis=side) == pytest.approx(target, abs=1e-9)
     for fitted in (FittedSide.ROWS, FittedSide.COLUMNS):
         errors = [state.error for state in states if state.fitted is fitted]
         assert all(later <= earlier + 1e-12 for earlier, later in pairwise(errors))
@@ -99,7 +99,7 @@ def test_as_epsilon_falls_the_plan_becomes_the_exact_one(seed):
     assert -1e-3 < above[2] < 0.003 * np.log(20) + 1e-3
 
 
-def test_at_a_tiny_epsilon_the_plan_equals_pot_s():
+def test_at_a_tiny_epsilon_the_plan_equals_that_of_pot():
     cost = 0.1 * (np.arange(4)[:, None] - np.arange(4)[None, :]) ** 2.0
     a, b = np.array([0.4, 0.3, 0.2, 0.1]), np.full(4, 0.25)
     last = after(cost, a, b, 0.002, 5000, error=1e-6)

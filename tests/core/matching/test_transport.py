@@ -70,11 +70,11 @@ def test_the_exact_solver_agrees_with_emd2(zeros):
 @pytest.mark.parametrize("tolerance", [1e-2, 1e-3, 1e-5])
 def test_a_plan_has_both_marginals(tolerance):
     cost, a, b = problem(2, zeros=True)
-    wanted = TransportSettings(tolerance=tolerance, max_iterations=20_000)
-    result = solve(cost, a, b, wanted)
+    solver_settings = TransportSettings(tolerance=tolerance, max_iterations=20_000)
+    result = solve(cost, a, b, solver_settings)
     assert (result.marginal_error <= tolerance).all()
     for row in range(len(cost)):
-        flow = plan(cost[row], result, row, wanted)
+        flow = plan(cost[row], result, row, solver_settings)
         assert np.abs(flow.sum(1) - a[row].numpy()).sum() < 1e-5
         assert np.abs(flow.sum(0) - b[row].numpy()).sum() == pytest.approx(result.marginal_error[row], abs=1e-5)
         assert (flow * cost[row].numpy()).sum() == pytest.approx(result.distance[row], abs=1e-5)
@@ -185,15 +185,15 @@ def test_a_side_without_agreement_has_equal_weights():
 
 
 @pytest.mark.parametrize("solver", list(Solver))
-def test_bad_input_is_named(solver):
+def test_invalid_input_is_named(solver):
     cost, a, b = problem(7)
-    wanted = TransportSettings(solver=solver)
+    solver_settings = TransportSettings(solver=solver)
     with pytest.raises(ValueError, match=r"cost must be \(S, M, N\)"):
-        solve(cost, b, a, wanted)
+        solve(cost, b, a, solver_settings)
     with pytest.raises(ValueError, match="ground cost contains NaN or Inf"):
-        solve(cost * float("nan"), a, b, wanted)
+        solve(cost * float("nan"), a, b, solver_settings)
     with pytest.raises(ValueError, match="gallery marginal must be non-negative and sum to 1"):
-        solve(cost, a, 2 * b, wanted)
+        solve(cost, a, 2 * b, solver_settings)
 
 
 def test_the_released_loop_refuses_overflow():

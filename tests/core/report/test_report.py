@@ -1,4 +1,4 @@
-"""The report on many queries: its numbers against the engine, and files and names that mean no good."""
+"""The report on many queries: its numbers against searches, and hostile files and names."""
 
 import os
 import re
@@ -33,7 +33,7 @@ def workspace(small_places):
 
 
 def reported(workspace, sources, settings=SETTINGS, how=HOW):
-    """The page and its tree: it is well-formed, so a parser of XML reads it."""
+    """Return the page and its tree; the page is well-formed XML."""
     page = render(about(workspace, sources, settings, how, MADE), *explain(workspace, sources, settings, how))
     return page, ElementTree.fromstring(page.removeprefix("<!DOCTYPE html>").strip())
 
@@ -52,9 +52,9 @@ def article(tree, number):
 
 
 def strips(element):
-    """Of every strip, the captions of its pictures."""
-    found = (each for each in element.iter("div") if each.get("class", "").startswith("strip"))
-    return [[words(figure.find("figcaption")) for figure in strip.iter("figure")] for strip in found]
+    """Return the captions of every strip."""
+    elements = (each for each in element.iter("div") if each.get("class", "").startswith("strip"))
+    return [[words(figure.find("figcaption")) for figure in strip.iter("figure")] for strip in elements]
 
 
 def trace_of(workspace, record, settings=SETTINGS):
@@ -63,7 +63,7 @@ def trace_of(workspace, record, settings=SETTINGS):
     return workspace.retriever.search(image, settings, torch.tensor([record.camera]))
 
 
-def test_the_numbers_of_every_query_are_the_engines(workspace, two):
+def test_the_numbers_of_every_query_equal_the_search(workspace, two):
     for number, record in enumerate(workspace.dataset.query[:2], start=1):
         trace, shown = trace_of(workspace, record), article(two[1], number)
         dropped, by_distance, final, _, decoder = strips(shown)
@@ -72,13 +72,13 @@ def test_the_numbers_of_every_query_are_the_engines(workspace, two):
         for captions, symbol, ranking in ((by_distance, "D", trace.by_distance), (final, "d", trace.final)):
             listed = zip(ranking.indices.tolist(), ranking.distance.tolist(), strict=True)
             people = [(workspace.retriever.memory.records[row], distance) for row, distance in listed]
-            wanted = [
+            expected = [
                 (f"{symbol} {distance:.3f}", f"id {person.identity} · cam {person.camera + 1}")
                 for person, distance in people
                 if (person.identity, person.camera) != (record.identity, record.camera)
             ]
             assert len(captions) == 10
-            for caption, (distance, who) in zip(captions, wanted, strict=False):
+            for caption, (distance, who) in zip(captions, expected, strict=False):
                 assert distance in caption
                 assert who in caption
         shares = trace.consolidation
@@ -89,7 +89,7 @@ def test_the_numbers_of_every_query_are_the_engines(workspace, two):
         assert f"0 {peak:.2g} lost without the patch, for the cosine to the image ranked first" in words(shown)
 
 
-def test_the_nearest_hit_is_told_by_its_parts_and_one_sentence(workspace, two):
+def test_the_nearest_hit_is_explained_by_parts_and_a_sentence(workspace, two):
     record = workspace.dataset.query[0]
     trace, shown = trace_of(workspace, record), words(article(two[1], 1))
     rows = [
@@ -98,13 +98,13 @@ def test_the_nearest_hit_is_told_by_its_parts_and_one_sentence(workspace, two):
         if (person := workspace.retriever.memory.records[row]).identity != record.identity
         or person.camera != record.camera
     ]
-    place = trace.match.shortlist.position(rows[0])
-    d_cos, d_emd = trace.match.shortlist.d_cos[place], trace.match.transport.distance[place]
+    index = trace.match.shortlist.position(rows[0])
+    d_cos, d_emd = trace.match.shortlist.d_cos[index], trace.match.transport.distance[index]
     assert f"D {0.6 * d_cos + 0.4 * d_emd:.4f}: cosine {d_cos:.4f}, transport {d_emd:.4f}" in shown
     assert re.search(r"By D, #1 (beats|and) .*#\d", shown)
 
 
-def test_the_head_counts_first_hits_and_says_what_everything_depends_on(workspace, two):
+def test_the_head_counts_first_hits_and_lists_data_and_settings(workspace, two):
     head = words(two[1].find(".//header"))
     queries = workspace.dataset.query[:2]
     for name, kind in (("cosine", "by_cosine"), ("D", "by_distance"), ("consolidated", "final")):
@@ -152,7 +152,7 @@ def test_the_page_fetches_nothing(two):
 
 @pytest.fixture
 def folder(tmp_path, small_places):
-    """Two good images, one of them with a hostile name, and all that can be wrong with a file."""
+    """A folder with two valid images, one of them with a hostile name, and every kind of invalid file."""
     good = small_places.data / "query" / "0002_c1_f0000002.png"
     (tmp_path / "images" / "below").mkdir(parents=True)
     for path in (HOSTILE, "below/good.png"):
@@ -181,7 +181,7 @@ def test_a_hostile_name_is_text_and_bad_files_are_listed_with_the_reason(workspa
     assert "Not explained 3 files" in words(tree.find(".//header"))
 
 
-def test_of_an_image_from_elsewhere_nothing_is_claimed(workspace, folder):
+def test_the_identity_of_an_outside_image_is_unknown(workspace, folder):
     _, tree = reported(workspace, images_of(folder, workspace.dataset, 50))
     shown = article(tree, 1)
     assert "identity unknown" in words(shown)
@@ -197,19 +197,19 @@ def test_a_query_of_the_data_is_recognised_in_a_folder(workspace, small_places):
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
-def test_a_pipe_is_no_image_and_nobody_waits_for_it(workspace, folder):
+def test_a_pipe_is_refused_without_waiting(workspace, folder):
     os.mkfifo(folder / "pipe.png")
     refused = images_of(folder, workspace.dataset, 50).refused
     assert ("pipe.png", "is not a regular file") in [(each.name, each.reason) for each in refused]
 
 
-def test_names_that_cannot_be_written_are_made_readable():
+def test_unprintable_names_are_made_readable():
     assert readable("tab\tand\x00zero") == "tab�and�zero"
     assert readable(os.fsdecode(b"latin-\xe9.png")) == "latin-�.png"
     assert readable("été 图.png") == "été 图.png"
 
 
-def test_where_every_shortlisted_image_is_junk_the_page_says_so(workspace):
+def test_a_shortlist_of_junk_only_is_reported(workspace):
     record = workspace.dataset.gallery[0]
     source = Source("own", QueryIdentity(record.identity, record.camera), lambda: workspace.dataset.read(record))
     settings = QuerySettings(PruneSettings(1.0), neighbors=1, shortlist=1)
@@ -218,14 +218,14 @@ def test_where_every_shortlisted_image_is_junk_the_page_says_so(workspace):
     assert "first true match: cosine beyond the shortlist" in words(article(tree, 1))
 
 
-def test_the_released_decoder_is_said_to_leave_the_query_out(workspace):
+def test_the_released_decoder_is_noted_not_to_read_the_query(workspace):
     released = QuerySettings(PruneSettings(0.7), variant=Variant.RELEASED, neighbors=4, shortlist=32)
     _, tree = reported(workspace, queries_of(workspace.dataset, 1), released)
     assert "the released decoder does not read the query" in words(article(tree, 1))
     assert len(strips(article(tree, 1))[-1]) == 4
 
 
-def test_an_identity_as_target_is_called_a_training_identity(workspace):
+def test_a_target_identity_is_called_a_training_identity(workspace):
     how = MapSettings(MapMethod.GRAD_CAM, MapTarget.IDENTITY, relative=True)
     _, tree = reported(workspace, queries_of(workspace.dataset, 1), how=how)
     label = "Grad-CAM, for the logit of the likeliest of the 8 training identities, from the mean patch"
@@ -244,7 +244,7 @@ def where(small_places):
     return [f"--{name}={getattr(small_places, name)}" for name in ("data", "weights", "memory")]
 
 
-def test_the_command_writes_one_file_and_says_what_it_left_out(where, folder, tmp_path, capsys):
+def test_the_command_writes_one_file_and_counts_skipped_queries(where, folder, tmp_path, capsys):
     out = tmp_path / "new" / "report.html"
     options = ["--out", str(out), "--keep-rate", "0.6", "-k", "3", "--variant", "paper"]
     assert main(["explain", str(folder), *options, *where]) == 0
@@ -264,7 +264,7 @@ def test_the_command_writes_one_file_and_says_what_it_left_out(where, folder, tm
         (["--keep-rate", "0"], "keep rate must be in"),
     ],
 )
-def test_what_cannot_be_reported_is_one_line(where, options, message, tmp_path, capsys):
+def test_an_invalid_report_command_is_one_line(where, options, message, tmp_path, capsys):
     assert main(["explain", *options, "--out", str(tmp_path / "r.html"), *where]) == 2
     error = capsys.readouterr().err
     assert message in error
@@ -272,27 +272,27 @@ def test_what_cannot_be_reported_is_one_line(where, options, message, tmp_path, 
     assert not (tmp_path / "r.html").exists()
 
 
-def test_a_folder_in_place_of_the_file_to_write_is_named_before_anything_is_computed(where, tmp_path, capsys):
+def test_a_folder_as_output_file_is_refused_before_computing(where, tmp_path, capsys):
     assert main(["explain", "--out", str(tmp_path), *where]) == 2
     assert "use a file name such as" in capsys.readouterr().err
 
 
-def test_an_empty_folder_is_named(where, tmp_path, capsys):
+def test_an_empty_folder_is_refused(where, tmp_path, capsys):
     (tmp_path / "bare").mkdir()
     assert main(["explain", str(tmp_path / "bare"), *where]) == 2
     assert "contains no files" in capsys.readouterr().err
 
 
 @pytest.mark.browser
-def test_a_browser_shows_it_without_a_complaint_or_a_request(browser, two, tmp_path):
+def test_a_browser_shows_it_without_errors_or_requests(browser, two, tmp_path):
     path = Path(tmp_path / "report.html")
     path.write_text(two[0], encoding="utf-8")
-    page, told = browser.new_page(viewport={"width": 390, "height": 844}, color_scheme="dark"), []
-    page.on("console", lambda message: told.append(message.text))
-    page.on("pageerror", lambda error: told.append(str(error)))
-    page.on("request", lambda request: told.append(request.url) if not request.url.startswith("data:") else None)
+    page, events = browser.new_page(viewport={"width": 390, "height": 844}, color_scheme="dark"), []
+    page.on("console", lambda message: events.append(message.text))
+    page.on("pageerror", lambda error: events.append(str(error)))
+    page.on("request", lambda request: events.append(request.url) if not request.url.startswith("data:") else None)
     page.goto(path.as_uri())
-    assert told == [path.as_uri()]
+    assert events == [path.as_uri()]
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     assert page.evaluate("[...document.images].every(image => image.naturalWidth > 0)")
     page.close()
