@@ -1,4 +1,4 @@
-"""Strips of image cards from core results: which images were found, and whether that is right.
+"""Strips of image cards from core results: which images were retrieved, and whether they are correct.
 
 This module decides order, marks and captions; the app and the report only draw them.
 """

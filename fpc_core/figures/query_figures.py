@@ -155,14 +155,14 @@ def _transport(recipe: FigureRecipe, workspace: Workspace, queries: Sequence[Fig
         for i, j in zip(*(each.tolist() for each in heaviest(plan, recipe.flows)), strict=True)
     ]
     data = _csv(("query", "gallery", "query_patch", "gallery_patch", "mass", "ground_cost"), rows)
-    kept, picture = survivors(trace.encoding)[-1], _gallery_image(workspace, target)
+    alive, gallery_image = survivors(trace.encoding)[-1], _gallery_image(workspace, target)
 
     def draw() -> FigureWithData:
         figure = draw_transport(
             query.image,
-            picture,
+            gallery_image,
             plan,
-            kept,
+            alive,
             workspace.retriever.model.config,
             recipe.style,
             flows=recipe.flows,

@@ -32,9 +32,9 @@ def cost(case: LessonContext) -> Step:
         text="The **gallery** is the set of images being searched. They were turned into tokens beforehand, with no "
         "patch dropped. The **ground cost** compares a query patch with a gallery patch. It is 0 if their tokens point "
         "in the same direction and 1 if they have nothing in common.",
-        today=f"The query patch at {patch_name(position, columns)} is most like the patch at "
-        f"{patch_name(column, columns)} of hit {case.name(case.hit)}: cost {number(plan.cost[row, column])}. Its "
-        f"average over that image is {number(plan.cost[row].mean())}.",
+        today=f"The query patch at {patch_name(position, columns)} best matches "
+        f"{patch_name(column, columns)} of hit {case.name(case.hit)}. Their cost is "
+        f"{number(plan.cost[row, column])}. Its average over that image is {number(plan.cost[row].mean())}.",
         equations=(
             Equation(
                 "Sec. 3.2",

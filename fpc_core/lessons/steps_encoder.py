@@ -142,8 +142,8 @@ def dropping(case: LessonContext) -> Step:
         key="dropping",
         title="Dropping patches",
         question="Which patches were dropped?",
-        text=f"In block{'s' if len(prune.blocks) > 1 else ''} {blocks or prune.blocks[0]}, only a fraction γ of the "
-        f"patches, the **keep rate**, continues: {_KEPT_PATCHES[prune.strategy]}. The others are removed for good. "
+        text=f"{f'Blocks {blocks} keep' if blocks else f'Block {prune.blocks[0]} keeps'} a fraction γ of patches, the "
+        f"**keep rate**: {_KEPT_PATCHES[prune.strategy]}. The others are removed for good. "
         "Whatever occludes a person should get little attention and be dropped.",
         today=drop_sentence(encoding, case.truth),
         equations=(

@@ -49,7 +49,7 @@ def transport(case: LessonContext) -> Step:
             ),
         ),
         quiz=Quiz(
-            f"What happens to the cost of this plan as ε gets smaller and smaller than {settings.epsilon:g}?",
+            f"What happens to the cost of this plan as ε falls from {settings.epsilon:g} towards 0?",
             ("it falls", "it stays", "it rises"),
             answer,
             f"From {number(blurred)} at ε = {settings.epsilon:g} to {number(exact)} for the exact plan. The blur sends "
@@ -97,10 +97,10 @@ def _first_by_cosine(case: LessonContext) -> Quiz:
         answer, reveal = 0, "Both distances rank the same image first."
     else:
         answer = 1 if identity_by_d == identity_by_cos else 2
-        reveal = (
-            f"Cosine ranks identity {identity_by_cos} first, at rank {case.ranks[by_cos]} by D. "
-            f"D ranks identity {identity_by_d} first."
-        )
+        image = f"another image of identity {identity_by_cos}" if answer == 1 else f"identity {identity_by_cos}"
+        reveal = f"Cosine ranks {image} first, which has rank {case.ranks[by_cos]} by D."
+        if answer == 2:
+            reveal += f" D ranks identity {identity_by_d} first."
     return Quiz(
         f"With cosine only (α = 0 instead of {case.trace.settings.alpha:.4g}), which image would be first?",
         ("the same image", "another image of the same person", "an image of another person"),

@@ -127,7 +127,7 @@ class _Explainer:
         self.workspace, self.settings, self.how = workspace, settings, how
         self.config = workspace.retriever.model.config
         self.records, self.uses_cameras = workspace.retriever.memory.records, workspace.dataset.uses_cameras
-        self.picture = lru_cache(maxsize=512)(self._picture)
+        self.gallery_image = lru_cache(maxsize=512)(self._gallery_image)
 
     def __call__(self, source: Source) -> Explained:
         """Explain one image.
@@ -149,7 +149,7 @@ class _Explainer:
             self._hits(trace, subject, "final", "d", "by_distance", "After consolidation"),
         )
         for card in (card for strip in rankings for card in strip.cards):
-            pictures[card.image] = data_uri(self.picture(int(card.id)), height=HIT)
+            pictures[card.image] = data_uri(self.gallery_image(int(card.id)), height=HIT)
         result = trace.consolidation
         return Explained(
             name=source.name,
@@ -163,7 +163,7 @@ class _Explainer:
             first_match=self._first_matches(trace, subject),
         )
 
-    def _picture(self, row: int) -> np.ndarray:
+    def _gallery_image(self, row: int) -> np.ndarray:
         return self.workspace.image(self.records[row])
 
     def _tone(self, row: int, subject: QueryIdentity) -> MatchLabel:
@@ -198,7 +198,7 @@ class _Explainer:
         hit, tone = case.hit, case.match_labels[case.hit]
         if tone is MatchLabel.JUNK:  # then all of the shortlist is
             return None
-        alive, other = survivors(trace.encoding)[-1], self.picture(hit)
+        alive, other = survivors(trace.encoding)[-1], self.gallery_image(hit)
         file = io.BytesIO()
         with style_context(_STYLE):
             figure = draw_transport(image, other, case.plan, alive, self.config, _STYLE, flows=FLOWS, tone=tone)
@@ -229,7 +229,7 @@ class _Explainer:
         known = decoder_cards(trace.consolidation, self.records, subject, self.uses_cameras)
         for card, grid in zip(known, shown.neighbor_grids, strict=True):
             cards.append(replace(card, image=f"heat{card.id}"))
-            pictures[cards[-1].image] = self._heat_image(self.picture(int(card.id)), grid)
+            pictures[cards[-1].image] = self._heat_image(self.gallery_image(int(card.id)), grid)
         label = colorbar_label(self.how, map_target(self.how, self.config.identities))
         note = "" if self.settings.variant is Variant.PAPER else "the released decoder does not read the query"
         title = "What did the decoder use from each neighbour?"

@@ -42,8 +42,16 @@ _STYLE = FigureStyle()
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """The picture of a step: data URI of a figure or empty, `stepper_data`, or shares for the bar of Eq. 13."""
+class StepContent:
+    """What is shown beside the text of a step.
+
+    Attributes:
+        strips: Rows of images.
+        pictures: Data URIs by `Card.image`.
+        figure: Data URI of a figure, or empty.
+        stepper: From `stepper_data`.
+        shares: For the bar of Eq. 13.
+    """
 
     strips: tuple[Strip, ...] = ()
     pictures: Mapping[str, str] = field(default_factory=dict)
@@ -67,7 +75,7 @@ def render_lesson(workspace: Workspace, image: np.ndarray, name: str, case: Less
     steps = lesson(case)
     return PAGES.get_template("lesson.html.jinja").render(
         about=About(readable(name), dataset.synthetic, dataset.note, tuple(facts.items())),
-        steps=[(step, _drawn(workspace, image, case, step)) for step in steps],
+        steps=[(step, _step_content(workspace, image, case, step)) for step in steps],
         mathml=_mathml,
         marked=_marked,
         ramp=RAMP,
@@ -86,21 +94,21 @@ def _marked(text: str) -> Markup:
     return Markup(re.sub(r"\*\*(.+?)\*\*", r"<b>\1</b>", str(escape(text))))
 
 
-def _drawn(workspace: Workspace, image: np.ndarray, case: LessonContext, step: Step) -> Drawn:
+def _step_content(workspace: Workspace, image: np.ndarray, case: LessonContext, step: Step) -> StepContent:
     config, records, trace = case.config, case.records, case.trace
 
-    def picture(row: int | None) -> np.ndarray:
+    def step_image(row: int | None) -> np.ndarray:
         return image if row is None else workspace.image(records[row])
 
     def uri(row: int | None) -> str:
-        return data_uri(picture(row), height=HEIGHT)
+        return data_uri(step_image(row), height=HEIGHT)
 
     if step.runs is not None:
         names = ("query", f"hit {case.name(case.hit)}")
-        return Drawn(stepper=stepper_data(step.runs, config, (uri(None), uri(case.hit)), names))
+        return StepContent(stepper=stepper_data(step.runs, config, (uri(None), uri(case.hit)), names))
     if step.key == "dropping":
         pictures = {"query": uri(None)}
-        return Drawn((dropped_strip(image, trace.encoding, config, pictures),), pictures)
+        return StepContent((dropped_strip(image, trace.encoding, config, pictures),), pictures)
     if step.key == "distance":
         ranked = ranked_strip(
             "by_distance",
@@ -114,24 +122,24 @@ def _drawn(workspace: Workspace, image: np.ndarray, case: LessonContext, step: S
             show=SHOWN,
             before=case.rule.ranks(trace.by_cosine),
         )
-        return Drawn((ranked,), {card.image: uri(int(card.id)) for card in ranked.cards}, _alpha_lines(case))
+        return StepContent((ranked,), {card.image: uri(int(card.id)) for card in ranked.cards}, _alpha_lines(case))
     if step.key == "tokens":
         cards = decoder_cards(trace.consolidation, records, case.subject, case.uses_cameras)
-        return Drawn((Strip("given", "", cards),), {card.image: uri(int(card.id)) for card in cards})
+        return StepContent((Strip("given", "", cards),), {card.image: uri(int(card.id)) for card in cards})
     pictures = {}
     panels: list[Card] = []
     maps = step.maps or PatchMaps(())
     for index, panel in enumerate(maps.panels):
         for name, grid in panel.layers or (("", np.empty(0)),):
             key = f"{step.key}{index}{name}"
-            pictures[key] = data_uri(_panel(picture(panel.row), panel.row, grid, maps, config), height=HEIGHT)
+            pictures[key] = data_uri(_panel(step_image(panel.row), panel.row, grid, maps, config), height=HEIGHT)
             panels.append(Card(key, key, panel.name, (name,) if name else (), alt=f"{panel.name} {name}"))
     ends = (share(each, 2) if maps.percent else number(each, 2) for each in maps.range)
     scale = Scale(maps.label, *ends) if maps.label else None
     result = trace.consolidation
     shares = (result.cls_share, result.query_share, float(result.neighbor_shares.sum()))
     strip = Strip(step.key, "", tuple(panels), scale=scale)
-    return Drawn((strip,), pictures, shares=shares if step.key == "shares" else ())
+    return StepContent((strip,), pictures, shares=shares if step.key == "shares" else ())
 
 
 def _panel(image: np.ndarray, row: int | None, grid: np.ndarray, maps: PatchMaps, config: ModelConfig) -> np.ndarray:

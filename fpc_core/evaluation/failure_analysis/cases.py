@@ -53,7 +53,7 @@ DESCRIPTIONS = {
     Outcome.BROKEN: "The first hit is right by D, or if not by D then by cosine, and wrong after consolidation.",
     Outcome.WRONG: "The first hit is wrong by cosine, by D and after consolidation; the person was not pruned away.",
     Outcome.PRUNED: "Wrong by cosine, by D and after consolidation, and too little of the visible person survives the "
-    "last dropping block to be found.",
+    "last dropping block.",
 }
 
 COLUMNS = {
