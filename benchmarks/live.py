@@ -54,7 +54,7 @@ ANSWERED = """(asked) => new Promise((done) => {
       return requestAnimationFrame(() => done(performance.now() - start));
     requestAnimationFrame(look);
   };
-  fpcLive.release(asked);
+  fpcLive.commit(asked);
   requestAnimationFrame(look);
 })"""
 

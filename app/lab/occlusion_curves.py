@@ -186,7 +186,7 @@ def sliding_map(
                 config,
                 EFFECTS[effect],
                 whole=effect is Effect.RANK,
-                key="spots",
+                key="sensitivity-map",
             )
             st.caption(
                 "Change of the first true match against no square. Orange: the model needs what is there; purple: what "

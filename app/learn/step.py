@@ -121,9 +121,10 @@ def _alpha(workspace: Workspace, query: Query, found: SearchResult, case: Lesson
     key = view_key(query.digest, found.trace.settings)
     answer = answer_data(found.trace, key, records, query.subject, workspace.dataset.uses_cameras, SHOWN)
     image_store(
-        {f"g{row}": resources.thumbnail(workspace, records[row]) for row in answer["match"]["in_sight"]}, key="album"
+        {f"g{row}": resources.thumbnail(workspace, records[row]) for row in answer["match"]["in_sight"]},
+        key="image-store",
     )
-    alpha_chart(key="lines", top=SHOWN, junk=False, chosen=case.hit)
+    alpha_chart(key="alpha-chart", top=SHOWN, junk=False, chosen=case.hit)
     ranking(answer, None, key="ranking", show=SHOWN, junk=False, chosen=case.hit, on_pick=choose_neighbor, width=84)
 
 

@@ -57,7 +57,7 @@ def hits(
 
 def answers(workspace: Workspace, query: Query, settings: QuerySettings, asked: View, show_junk: bool) -> None:
     """Everything below the choice of a query. What a moved dial waits for is drawn first."""
-    short, masks, strips = st.container(key="in-short"), st.container(), st.container()
+    short, masks, strips = st.container(key="summary"), st.container(), st.container()
     with strips:
         found, chosen = hits(workspace, query, settings, asked.neighbor, show_junk)
     with masks:

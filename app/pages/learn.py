@@ -85,7 +85,7 @@ def switch(presenting: bool) -> None:
 
 def bar(number: int) -> None:
     """Where we are, and the way on; arrow keys turn the pages."""
-    with st.container(horizontal=True, vertical_alignment="center", key="way"):
+    with st.container(horizontal=True, vertical_alignment="center", key="step-navigation"):
         st.progress(number / COUNT, text=f"Step {number} of {COUNT}")
         st.button("Back", key="back", shortcut="Left", disabled=number == 1, on_click=go, args=(number - 1,))
         st.button(

@@ -97,7 +97,7 @@ def ranked(
     shown = (int(card.id) for card in final.cards)
     in_sight = set(answer["match"]["in_sight"])  # of no alpha: the same pictures are not sent again
     others = {*shown, *trace.consolidation.neighbors.tolist()} - in_sight
-    for name, rows in (("album", in_sight), ("album-final", others)):
+    for name, rows in (("image-store", in_sight), ("image-store-final", others)):
         image_store({f"g{row}": resources.thumbnail(workspace, records[row]) for row in sorted(rows)}, key=name)
     ranking(answer, final, key="ranking", show=SHOWN, junk=show_junk, chosen=chosen, on_pick=on_pick)
     st.caption("✓ same identity · ✗ another · K: what the decoder attends to · arrows: moved since the strip above")
@@ -106,7 +106,7 @@ def ranked(
 
 def alpha_lines(chosen: int | None, show_junk: bool) -> None:
     st.subheader("At which α does the order change?")
-    alpha_chart(key="lines", top=SHOWN, junk=show_junk, chosen=chosen)
+    alpha_chart(key="alpha-chart", top=SHOWN, junk=show_junk, chosen=chosen)
     st.caption(
         f"D of the whole shortlist; the {SHOWN} nearest stand out, the thick line is the chosen neighbour. "
         "Press anywhere to set α, on a ring to set it exactly to the swap."

@@ -49,7 +49,7 @@ def on_editor_event(told: Mapping[str, Any]) -> None:
     """What the editor sends: {serial, held, occluders}. Raises RecipeError for what is no scene."""
     scene = dataclass_json.build(Scene, {"occluders": told["occluders"]})
     now = current_scene()
-    if told["held"]:
+    if told["dragging"]:
         st.session_state[_KEY] = replace(now, dragged_scene=scene)
     else:
         st.session_state[_KEY] = LabScene(scene, serial=int(told["serial"]), released=True)

@@ -74,7 +74,7 @@ def query_settings(asked: QuerySettings, shortlist: int, first: str | None = Non
                 min(asked.neighbors, most),
             ),
         ),
-        key="dials",
+        key="sliders",
         on_release=released,
     )
     return with_slider_values(replace(method_settings(), shortlist=shortlist, neighbors=1), asked)
@@ -92,7 +92,7 @@ def rerun_page_after_paint() -> None:
     Asked for at once, the page would take the fragment's place in what is still to be sent.
     """
     if (awaited := pending_release.pending()) is not None:
-        paint_ack(awaited.number, key="echo", on_painted=pending_release.on_answer_painted)
+        paint_ack(awaited.number, key="paint-ack", on_painted=pending_release.on_answer_painted)
 
 
 def side_settings(prefix: str, usual: QuerySettings, shortlist: int) -> QuerySettings:

@@ -2,14 +2,26 @@
 // Every sentence comes from the engine (fpc_core/lessons/stepper.py); of numbers only the plan's entries are formed
 // here, exp((f + g - cost) / epsilon). Text reaches the page as textContent.
 class SinkhornStepper {
-  static FLOWS = 1200; // drawn at most
-  static RAMP = ["#440154", "#482878", "#3e4989", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6ece58", "#b5de2b", "#fde725"];
+  static FLOWS = 1200; // drawn at heaviest
+  static RAMP = [
+    "#440154",
+    "#482878",
+    "#3e4989",
+    "#31688e",
+    "#26828e",
+    "#1f9e89",
+    "#35b779",
+    "#6ece58",
+    "#b5de2b",
+    "#fde725",
+  ];
 
   constructor(root) {
     this.root = root;
     this.unpacked = new Map();
     root.classList.add("stepper");
-    const make = (tag, className = "", text = "") => Object.assign(document.createElement(tag), { className, textContent: text });
+    const make = (tag, className = "", text = "") =>
+      Object.assign(document.createElement(tag), { className, textContent: text });
     this.make = make;
     this.tabs = ["toy", "pair"].map((problem) => {
       const tab = make("button", "tab", problem === "toy" ? "By hand: 4 × 4" : "This pair");
@@ -23,15 +35,22 @@ class SinkhornStepper {
     this.play.addEventListener("click", () => (this.timer ? this.stop() : this.run()));
     const top = make("div", "choices");
     top.append(...this.tabs, this.play);
-    [this.epsilon, this.step] = [this.slider("epsilon"), this.slider("iteration")];
-    this.epsilon.input.addEventListener("input", () => (this.stop(), this.place(Number(this.epsilon.input.value), Infinity)));
-    this.step.input.addEventListener("input", () => (this.stop(), this.place(this.at[0], Number(this.step.input.value))));
+    this.epsilon = this.slider("epsilon");
+    this.step = this.slider("iteration");
+    this.epsilon.input.addEventListener("input", () => {
+      this.stop();
+      this.goTo(Number(this.epsilon.input.value), Infinity);
+    });
+    this.step.input.addEventListener("input", () => {
+      this.stop();
+      this.goTo(this.at[0], Number(this.step.input.value));
+    });
     this.board = make("div", "board");
-    this.told = make("p", "told");
-    this.told.setAttribute("role", "status");
+    this.description = make("p", "description");
+    this.description.setAttribute("role", "status");
     const sliders = make("div", "sliders");
     sliders.append(this.epsilon.label, this.step.label);
-    root.replaceChildren(top, sliders, this.told, this.board);
+    root.replaceChildren(top, sliders, this.description, this.board);
     this.stage = make("div", "stage");
     this.images = [make("img"), make("img")];
     this.canvas = make("canvas");
@@ -42,7 +61,7 @@ class SinkhornStepper {
   slider(name) {
     const [label, text, input] = [this.make("label", name), this.make("span"), this.make("input")];
     Object.assign(input, { type: "range", min: 0, step: 1, name });
-    // Whoever used the pointer has the arrow keys back for the page.
+    // After using the pointer the arrow keys belong to the page again.
     input.addEventListener("pointerup", () => input.blur());
     label.append(text, input);
     return { label, text, input };
@@ -62,33 +81,33 @@ class SinkhornStepper {
     this.tabs.forEach((tab) => tab.setAttribute("aria-pressed", String(tab.dataset.problem === problem)));
     this.board.replaceChildren(problem === "toy" ? this.table() : this.stage);
     this.epsilon.input.max = this.now.runs.length;
-    this.place(...this.now.start);
+    this.goTo(...this.now.start);
   }
 
   // run: which epsilon, one past the last for the exact plan.  snapshot: clipped to what that run has.
-  place(run, snapshot) {
-    const found = this.now.runs[run];
-    this.at = [run, found ? Math.min(snapshot, found.told.length - 1) : 0];
+  goTo(run, snapshot) {
+    const result = this.now.runs[run];
+    this.at = [run, result ? Math.min(snapshot, result.descriptions.length - 1) : 0];
     this.epsilon.input.value = run;
-    this.epsilon.text.textContent = found ? found.name : "ε → 0: exact";
+    this.epsilon.text.textContent = result ? result.name : "ε → 0: exact";
     this.epsilon.input.setAttribute("aria-valuetext", this.epsilon.text.textContent);
-    this.step.input.disabled = !found;
-    this.step.input.max = found ? found.told.length - 1 : 0;
+    this.step.input.disabled = !result;
+    this.step.input.max = result ? result.descriptions.length - 1 : 0;
     this.step.input.value = this.at[1];
-    this.step.text.textContent = found ? `iteration ${found.iterations[this.at[1]]}` : "no iterations";
+    this.step.text.textContent = result ? `iteration ${result.iterations[this.at[1]]}` : "no iterations";
     this.step.input.setAttribute("aria-valuetext", this.step.text.textContent);
-    this.told.textContent = found ? found.told[this.at[1]] : this.now.exact.told;
+    this.description.textContent = result ? result.descriptions[this.at[1]] : this.now.exact.description;
     this.draw();
   }
 
   run() {
-    const found = this.now.runs[this.at[0]];
-    if (!found) return;
-    if (this.at[1] === found.told.length - 1) this.place(this.at[0], 0);
+    const result = this.now.runs[this.at[0]];
+    if (!result) return;
+    if (this.at[1] === result.descriptions.length - 1) this.goTo(this.at[0], 0);
     this.play.textContent = "❚❚ Pause";
     this.timer = setInterval(() => {
-      this.place(this.at[0], this.at[1] + 1);
-      if (this.at[1] === found.told.length - 1) this.stop();
+      this.goTo(this.at[0], this.at[1] + 1);
+      if (this.at[1] === result.descriptions.length - 1) this.stop();
     }, 600);
   }
 
@@ -105,21 +124,21 @@ class SinkhornStepper {
     return this.unpacked.get(text);
   }
 
-  // The plan at the present place, row by row.
+  // The plan at the present position, row by row.
   plan() {
     const [rows, columns] = this.now.shape;
     const plan = new Float64Array(rows * columns);
-    const found = this.now.runs[this.at[0]];
-    if (!found) {
+    const result = this.now.runs[this.at[0]];
+    if (!result) {
       for (const [row, column, mass] of this.now.exact.flows) plan[row * columns + column] = mass;
       return plan;
     }
     const cost = this.floats(this.now.cost);
     const from = this.at[1] * (rows + columns);
-    const potentials = this.floats(found.potentials).subarray(from, from + rows + columns);
+    const potentials = this.floats(result.potentials).subarray(from, from + rows + columns);
     for (let row = 0, at = 0; row < rows; row += 1) {
       for (let column = 0; column < columns; column += 1, at += 1) {
-        plan[at] = Math.exp((potentials[row] + potentials[rows + column] - cost[at]) / found.epsilon);
+        plan[at] = Math.exp((potentials[row] + potentials[rows + column] - cost[at]) / result.epsilon);
       }
     }
     return plan;
@@ -138,7 +157,11 @@ class SinkhornStepper {
     const { make } = this;
     const table = make("table", "toy");
     const head = make("tr");
-    head.append(make("th", "corner", "query ↓  gallery →"), ...names.slice(0, columns).map((name) => make("th", "", name)), make("th", "", "sends"));
+    head.append(
+      make("th", "corner", "query ↓  gallery →"),
+      ...names.slice(0, columns).map((name) => make("th", "", name)),
+      make("th", "", "sends"),
+    );
     this.cells = [];
     this.sums = { rows: [], columns: [] };
     const body = Array.from({ length: rows }, (_, row) => {
@@ -177,12 +200,18 @@ class SinkhornStepper {
       cell.style.setProperty("--share", `${Math.round(85 * Math.min(plan[at] / top, 1))}%`);
       cell.classList.toggle("strong", plan[at] > 0.5 * top);
     });
-    const check = (cell, sum, wanted) => {
-      const fits = Math.abs(sum - wanted) < 5e-4;
-      cell.textContent = `${fits ? "✓ " : ""}${sum.toFixed(3)} of ${wanted.toFixed(2)}`;
+    const check = (cell, sum, target) => {
+      const fits = Math.abs(sum - target) < 5e-4;
+      cell.textContent = `${fits ? "✓ " : ""}${sum.toFixed(3)} of ${target.toFixed(2)}`;
       cell.classList.toggle("fits", fits);
     };
-    this.sums.rows.forEach((cell, row) => check(cell, plan.slice(row * columns, (row + 1) * columns).reduce((x, y) => x + y, 0), a[row]));
+    this.sums.rows.forEach((cell, row) =>
+      check(
+        cell,
+        plan.slice(row * columns, (row + 1) * columns).reduce((x, y) => x + y, 0),
+        a[row],
+      ),
+    );
     this.sums.columns.forEach((cell, column) => {
       let sum = 0;
       for (let row = 0; row < rows; row += 1) sum += plan[row * columns + column];
@@ -215,15 +244,17 @@ class SinkhornStepper {
     const columns = pair.shape[1];
     const cost = this.floats(pair.cost);
     const total = plan.reduce((sum, mass) => sum + mass, 0);
-    const most = Math.max(...pair.a) * total;
+    const heaviest = Math.max(...pair.a) * total;
     let [low, high] = [Infinity, 0];
     for (const [row, column] of pair.exact.flows) {
       low = Math.min(low, cost[row * columns + column]);
       high = Math.max(high, cost[row * columns + column]);
     }
-    const order = [...plan.keys()].filter((at) => plan[at] > 1e-4 * most).sort((one, other) => plan[other] - plan[one]);
+    const order = [...plan.keys()]
+      .filter((at) => plan[at] > 1e-4 * heaviest)
+      .sort((one, other) => plan[other] - plan[one]);
     for (const at of order.slice(0, SinkhornStepper.FLOWS).reverse()) {
-      const share = Math.sqrt(plan[at] / most);
+      const share = Math.sqrt(plan[at] / heaviest);
       const tone = Math.round(9 * Math.min(Math.max((cost[at] - low) / (high - low || 1), 0), 1));
       context.globalAlpha = Math.min(0.05 + 0.95 * share, 1);
       context.strokeStyle = SinkhornStepper.RAMP[tone];

@@ -61,7 +61,10 @@ def _problem(problem: Problem) -> dict[str, Any]:
         "b": problem.b.tolist(),
         "start": list(problem.start),
         "runs": [_run(run) for run in problem.runs],
-        "exact": {"flows": flows, "told": f"The exact plan: {len(flows)} flows, cost {number(problem.exact_cost)}."},
+        "exact": {
+            "flows": flows,
+            "description": f"The exact plan: {len(flows)} flows, cost {number(problem.exact_cost)}.",
+        },
     }
 
 
@@ -76,7 +79,7 @@ def _run(run: Run) -> dict[str, Any]:
         "potentials": encode_float32(potentials),
         "iterations": [each.iteration for each in run.snapshots],
         "fitted": [each.fitted.value for each in run.snapshots],
-        "told": told,
+        "descriptions": told,
     }
 
 

@@ -82,7 +82,7 @@ def test_the_browser_ranks_as_the_core_does_at_every_alpha_and_at_every_swap(pag
     swaps = [swap.alpha for swap in swap_alphas(match.shortlist.d_cos, match.transport.distance, top=10)]
     assert len(swaps) > 5
     for alpha in [*(step / 20 for step in range(21)), *swaps]:
-        page.evaluate("alpha => window.fpcLive.show({ alpha })", alpha)
+        page.evaluate("alpha => window.fpcLive.preview({ alpha })", alpha)
         page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
         expected = visible_rows(retriever, record, retriever.by_distance(match, alpha).indices.tolist(), 10)
         assert order(page, "distance") == [f"distance/{row}" for row in expected], alpha
@@ -179,7 +179,7 @@ def test_a_dragged_keep_rate_moves_masks_ranks_and_transport_without_a_word_to_t
 
 def test_a_keep_rate_off_the_grid_is_answered_by_the_server(page):
     masks = captions(page, "masks")
-    page.evaluate("window.fpcLive.release({ gamma: 0.33 })")
+    page.evaluate("window.fpcLive.commit({ gamma: 0.33 })")
     page.wait_for_function("fpcLive.answer.gamma === 0.33")
     settle(page)
     assert "gamma=0.33" in page.url
@@ -188,7 +188,7 @@ def test_a_keep_rate_off_the_grid_is_answered_by_the_server(page):
 
 
 def test_a_press_on_a_swap_sets_alpha_exactly_there(page):
-    ring = page.locator(".st-key-lines circle.ring").first
+    ring = page.locator(".st-key-alpha-chart circle.ring").first
     ring.scroll_into_view_if_needed()
     alpha = float(ring.get_attribute("data-alpha"))
     box = ring.bounding_box()
@@ -199,7 +199,7 @@ def test_a_press_on_a_swap_sets_alpha_exactly_there(page):
 
 
 def test_an_answer_that_comes_while_the_lines_are_held_does_not_let_them_go(page):
-    chart = page.locator(".st-key-lines svg")
+    chart = page.locator(".st-key-alpha-chart svg")
     chart.scroll_into_view_if_needed()
     box = chart.bounding_box()
     answered = page.evaluate("fpcLive.answer.gamma")
@@ -217,7 +217,7 @@ def test_an_answer_that_comes_while_the_lines_are_held_does_not_let_them_go(page
     assert page.evaluate("fpcLive.answer.alpha") == held
 
 
-@pytest.mark.parametrize("where", ["#dial-alpha", ".st-key-lines svg"])
+@pytest.mark.parametrize("where", ["#slider-alpha", ".st-key-alpha-chart svg"])
 def test_a_press_of_another_button_takes_hold_of_nothing(page, where):
     place = page.locator(where)
     place.scroll_into_view_if_needed()
@@ -225,7 +225,7 @@ def test_a_press_of_another_button_takes_hold_of_nothing(page, where):
     page.mouse.move(box["x"] + box["width"] * 0.8, box["y"] + box["height"] / 2)
     page.mouse.down(button="right")
     drawn_anew(page)
-    assert not page.evaluate("fpcLive.held")
+    assert not page.evaluate("fpcLive.isDragging")
     assert page.evaluate("fpcLive.view.alpha") == page.evaluate("fpcLive.answer.alpha")
 
 

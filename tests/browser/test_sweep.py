@@ -58,10 +58,10 @@ def test_hasty_clicks_on_a_cell_open_explore_once_and_raise_nothing(sweep):
 
 
 def test_arrow_keys_walk_over_the_cells(sweep):
-    sweep.locator("[data-place='3,0']").focus()
+    sweep.locator("[data-position='3,0']").focus()
     sweep.keyboard.press("ArrowDown")
     sweep.keyboard.press("ArrowRight")
-    assert sweep.locator("[data-place]:focus").get_attribute("data-place") == "4,1"
+    assert sweep.locator("[data-position]:focus").get_attribute("data-position") == "4,1"
     assert sweep.locator(".tile[tabindex='0']").count() == 1
 
 

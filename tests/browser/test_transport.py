@@ -24,7 +24,7 @@ def cell(page, side, index):
 
 def said(page):
     drawn_anew(page)
-    return page.locator(".transport .said").inner_text()
+    return page.locator(".transport .description").inner_text()
 
 
 def kept(page):
@@ -134,7 +134,7 @@ def test_a_patch_pinned_in_the_life_line_is_pinned_in_the_transport_too(page):
     page.wait_for_url("**pin=q44")
     settle(page)
     assert said(page).startswith("Query patch, row 6, column 5 (pinned)")
-    story = page.locator(".life .said").inner_text()
+    story = page.locator(".life .description").inner_text()
     assert story.startswith("Patch, row 6, column 5 (pinned)")
     assert re.search(r"(Fell in|at) block \d", story)
     assert life.locator("[aria-selected=true]").get_attribute("aria-label").endswith(story.split("\n")[1])
@@ -164,7 +164,7 @@ def test_why_one_hit_won_is_told_and_each_patch_says_for_whom_it_speaks(page):
     assert round(float(table[1][3]) - float(table[0][3]), 4) == float(gap)
     page.mouse.move(*cell(page, "margin", kept(page)))
     drawn_anew(page)
-    assert re.search(r"speaks for #\d+ by 0\.\d{5}", page.locator(".margin .said").inner_text())
+    assert re.search(r"speaks for #\d+ by 0\.\d{5}", page.locator(".margin .description").inner_text())
 
 
 def test_a_link_to_a_patch_that_is_not_there_is_answered_in_words(page, url):

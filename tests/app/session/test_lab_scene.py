@@ -32,7 +32,7 @@ def visitor(monkeypatch):
 
 
 def told(scene, serial, held=False):
-    lab_scene.on_editor_event({"serial": serial, "held": held, "occluders": to_plain(scene)["occluders"]})
+    lab_scene.on_editor_event({"serial": serial, "dragging": held, "occluders": to_plain(scene)["occluders"]})
 
 
 def test_a_scene_that_is_held_is_shown_and_the_released_one_stays():
@@ -58,7 +58,7 @@ def test_a_scene_laid_on_the_desk_is_ahead_of_the_browser_s():
 def test_what_is_no_scene_is_refused_and_the_desk_keeps_its_own():
     told(GREY, 1)
     with pytest.raises(RecipeError, match=r"occluders\.0\.kind"):
-        lab_scene.on_editor_event({"serial": 2, "held": False, "occluders": [{"kind": "cloud"}]})
+        lab_scene.on_editor_event({"serial": 2, "dragging": False, "occluders": [{"kind": "cloud"}]})
     assert lab_scene.current_scene().scene == GREY
 
 
