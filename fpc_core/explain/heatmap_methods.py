@@ -17,23 +17,23 @@ NAMES: Mapping[MapMethod, str] = {
     MapMethod.LEFT_OUT: "left out",
 }
 DESCRIPTIONS: Mapping[MapMethod, str] = {
-    MapMethod.GRAD_CAM: "How far a patch points where patches on average raise the target; blind to its attention.",
-    MapMethod.GRAD_CAM_PLUS_PLUS: "As Grad-CAM, but a channel counts by its positive gradients alone.",
-    MapMethod.HIRES_CAM: "Gradient times value, patch by patch: the patch's own part, exact where the rest is linear.",
-    MapMethod.LAYER_CAM: "As HiResCAM, but only channels that raise the target count.",
-    MapMethod.EIGEN_CAM: "Where the tokens differ most; asks neither the target nor this block's weights.",
-    MapMethod.ATTENTION: "How much [cls] looks at a patch, mean of the heads; not what it takes, nor for whom.",
-    MapMethod.VALUE_NORM: "The length of what a patch adds to [cls], attention times value; not in whose favour.",
-    MapMethod.LEFT_OUT: "What the target loses when this one patch is left out: computed for every patch, no estimate.",
+    MapMethod.GRAD_CAM: "Highlights patches whose features push the target score up. It ignores their attention.",
+    MapMethod.GRAD_CAM_PLUS_PLUS: "Like Grad-CAM, but weights each channel by its positive gradients only.",
+    MapMethod.HIRES_CAM: "Gradient × activation for each patch; exact if the layers above are linear.",
+    MapMethod.LAYER_CAM: "Like HiResCAM, but counts only channels that raise the target.",
+    MapMethod.EIGEN_CAM: "Where the tokens differ most. It depends neither on the target nor on this layer's weights.",
+    MapMethod.ATTENTION: "Attention from [cls] to each patch, averaged over heads: where it looks, not its effect.",
+    MapMethod.VALUE_NORM: "Size of each patch's contribution (attention × value norm), regardless of its direction.",
+    MapMethod.LEFT_OUT: "Drop in the target score when a patch is removed (computed exactly).",
 }
 
 
 def map_target(how: MapSettings, identities: int) -> str:
     """The target of the decoder's maps in words; a training identity is nobody of the gallery by itself."""
     if how.target is MapTarget.SIMILARITY:
-        return "the cosine to the image ranked first"
+        return "the cosine to the top-ranked image"
     if how.index is None:
-        return f"the logit of the likeliest of the {identities} training identities"
+        return f"the logit of the most likely of the {identities} training identities"
     return f"the logit of training identity {how.index} of {identities}"
 
 
@@ -41,9 +41,9 @@ def colorbar_label(how: MapSettings, target: str) -> str:
     """What a map shows, as its colour bar says it. target: in words, such as "the image ranked first"."""
     name = NAMES[how.method] if how.method in TARGETED else f"{NAMES[how.method]} of [cls]"
     if how.method is MapMethod.LEFT_OUT:
-        name = "lost without the patch"
+        name = "drop without the patch"
     aimed = f"{name}, for {target}" if how.method in TARGETED else name
-    return f"{aimed}, from the mean patch" if how.relative else aimed
+    return f"{aimed}, difference from the average patch" if how.relative else aimed
 
 
 TARGETED = frozenset({*MapMethod} - {MapMethod.EIGEN_CAM, MapMethod.ATTENTION, MapMethod.VALUE_NORM})

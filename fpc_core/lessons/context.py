@@ -76,7 +76,7 @@ class LessonContext:
     def comparison_sentence(self) -> str:
         """The followed hit against its rival, in one sentence."""
         if self.rival is None:
-            return "There is no other hit to compare it with."
+            return "There is no other image to compare it with."
         alpha = self.trace.settings.alpha
         won = margin(self.trace.match, (self.plan, self.plan_to(self.rival)), alpha, self.config.grid)
         return comparison_sentence(won, (self.name(won.winner), self.name(won.loser)), alpha)
@@ -90,7 +90,7 @@ class LessonContext:
 
     def name(self, row: int) -> str:
         """A hit as it is called in sentences."""
-        return f"#{self.ranks[row]}" if row in self.ranks else "the junk image"
+        return f"#{self.ranks[row]}" if row in self.ranks else "the same-camera image"
 
 
 def lesson_context(

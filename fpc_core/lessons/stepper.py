@@ -55,7 +55,10 @@ def _problem(problem: Problem) -> dict[str, Any]:
         "b": problem.b.tolist(),
         "start": list(problem.start),
         "runs": [_run(run) for run in problem.runs],
-        "exact": {"flows": flows, "description": f"The exact plan: {len(flows)} flows, cost {number(problem.exact_cost)}."},
+        "exact": {
+            "flows": flows,
+            "description": f"The exact plan: {len(flows)} flows, cost {number(problem.exact_cost)}.",
+        },
     }
 
 
@@ -63,7 +66,7 @@ def _run(run: Run) -> dict[str, Any]:
     potentials = np.stack([np.concatenate([each.f, each.g]) for each in run.snapshots])
     told = [_told(each) for each in run.snapshots]
     if not run.settled:
-        told[-1] += " It has not settled yet: so small an ε takes more iterations than are kept here."
+        told[-1] += " It has not converged yet: such a small ε needs more iterations than are stored here."
     return {
         "epsilon": run.epsilon,
         "name": f"ε = {run.epsilon:g}",
@@ -76,7 +79,10 @@ def _run(run: Run) -> dict[str, Any]:
 
 def _told(snapshot: Snapshot) -> str:
     if snapshot.fitted is Fitted.NONE:
-        return "Start: the kernel K. Cheap moves are large, but nothing adds up yet."
+        return (
+            "Start: kernel K = exp(−cost/ε). Cheap matches are large, but rows and columns don't sum to their "
+            "targets yet."
+        )
     other = "columns" if snapshot.fitted is Fitted.ROWS else "rows"
     off = f"the {other} are off by {number(snapshot.error)}"
     return f"Iteration {snapshot.iteration}, {snapshot.fitted.value} scaled: {off}; cost {number(snapshot.cost)}."

@@ -37,12 +37,12 @@ class Outcome(StrEnum):
 
 
 NAMES = {
-    Outcome.RIGHT: "Right at every stage",
-    Outcome.TRANSPORT: "Cosine wrong, EMD right",
-    Outcome.CONSOLIDATION: "EMD wrong, consolidation right",
-    Outcome.BROKEN: "Consolidation breaks a right one",
+    Outcome.RIGHT: "Correct throughout",
+    Outcome.TRANSPORT: "Fixed by patch matching",
+    Outcome.CONSOLIDATION: "Fixed by consolidation",
+    Outcome.BROKEN: "Broken by consolidation",
     Outcome.WRONG: "Wrong throughout",
-    Outcome.PRUNED: "Person pruned away",
+    Outcome.PRUNED: "Person was pruned",
 }
 # A stage is right where its first hit, junk left out, is the person sought. "EMD" is D of Eq. 10, of which D_EMD is a
 # part: D is what chooses the neighbours.

@@ -132,10 +132,10 @@ def test_word_of_an_answer_on_a_page_that_was_left_raises_nothing(left_page):
 )
 def test_a_report_heard_on_the_next_page_runs_no_fragment_of_the_last(page, monkeypatch, report):
     """They are still known then, and drawn into another page they would break it."""
-    monkeypatch.setattr(pending_release.visitors, "page_run", lambda: "explore")
+    monkeypatch.setattr(pending_release.visitor, "page_run", lambda: "explore")
     pending_release.note_page()
     page.after(pending_release.run_fragment, "feed")
-    monkeypatch.setattr(pending_release.visitors, "page_run", lambda: "compare")
+    monkeypatch.setattr(pending_release.visitor, "page_run", lambda: "compare")
     report()
     assert page.runs == ["feed"]
     assert pending_release.pending() is None
