@@ -52,8 +52,7 @@ class SensitivityView {
     const { values } = this;
     this.grid.fill(context, (index) => (Number.isNaN(values[index]) ? VEIL : signedColour(values[index], this.top)));
     if (this.hovered === null) {
-      this.description.textContent =
-        "Hover (or use the arrow keys) to see the effect at a position.";
+      this.description.textContent = "Hover (or use the arrow keys) to see the effect at a position.";
       return;
     }
     const [x, y] = [this.geometry.x(this.hovered), this.geometry.y(this.hovered)];

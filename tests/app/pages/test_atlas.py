@@ -60,7 +60,7 @@ def test_a_small_atlas_starts_by_itself_and_counts_what_the_library_counts(atlas
     shown = texts(page)
     assert "Done: 8 of 8 searches (one per query)" in shown
     assert ":orange-badge[SYNTHETIC]" in shown
-    assert "no true masks" in shown
+    assert "no ground-truth masks" in shown
     assert not page.warning
 
 
