@@ -8,7 +8,7 @@ from app.layout import heading
 
 heading(
     "Where does it go wrong?",
-    "Every query, sorted by the stage that found the right person, or lost them: cosine, D, consolidation.",
+    "All queries, grouped by the stage that found or lost the right person (cosine, D, consolidation).",
 )
 
 from app.atlas import cases
@@ -45,14 +45,14 @@ def pruned_share() -> float:
     """Below which share of the visible person the person counts as pruned away."""
     show_warnings(link_checks.beyond("pruned", 0, 100))
     percent = st.slider(
-        "Person pruned away below, %",
+        'Count as "pruned" below (% of person kept)',
         0,
         100,
         round(100 * PRUNED_BELOW),
         5,
         key="pruned",
         bind="query-params",
-        help="Share of the visible person's area that survives the last dropping block, by the true masks.",
+        help="Share of the visible person's area that survives the last pruning layer (ground-truth masks).",
     )
     return percent / 100
 
@@ -65,7 +65,10 @@ def page() -> None:
         )
     status.status_line(workspace, settings)
     if workspace.dataset.queries_are_gallery:
-        show_warning("This folder has no query split: every query finds itself, so these classes mean nothing.")
+        show_warning(
+            "This folder has no separate query images. Each image finds itself first, so these classes are not "
+            "meaningful."
+        )
     try:
         task, run = resources.atlas_job(workspace, settings)
     except (ValueError, OSError) as error:
@@ -76,7 +79,7 @@ def page() -> None:
         with st.sidebar:
             below = pruned_share()
     if task.skipped:
-        show_warning(f"{task.skipped} of the queries have no true match in the gallery; they are in no class.")
+        show_warning(f"{task.skipped} of the queries have no correct match in the gallery. They are in no class.")
     visitor = f"{current_visitor()} atlas"  # whose next atlas ends the last
     look = run.status()
     if look.state is JobState.IDLE and 0 < look.total - look.done <= AT_ONCE:
@@ -96,7 +99,7 @@ def page() -> None:
         if now.done:
             cases.grid(workspace, task, [case for case, _ in shown], below, pick)
         else:
-            st.info("Cases appear here as soon as the first query is through.", icon=":material/travel_explore:")
+            st.info("Cases appear here once the first query is done.", icon=":material/travel_explore:")
         if shown:
             cases.distances(shown, movable=not now.active)
 

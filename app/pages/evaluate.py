@@ -7,8 +7,9 @@ import streamlit as st
 from app.layout import heading
 
 heading(
-    "How well does it find people, and how sure is that?",
-    "The tables of the paper and its Fig. 4 on these data: ours with bootstrap intervals, the paper's beside them.",
+    "How accurate is it, and how certain are the scores?",
+    "The paper's tables and Fig. 4, recomputed on this data with bootstrap confidence intervals, next to the "
+    "published numbers.",
 )
 
 from app.evaluate import tables
@@ -49,7 +50,9 @@ def page() -> None:
         )
     status.status_line(workspace, settings)
     if workspace.dataset.queries_are_gallery:
-        show_warning("This folder has no query split: every query finds itself, so these scores mean nothing.")
+        show_warning(
+            "This folder has no separate query images. Each image finds itself first, so scores are not meaningful."
+        )
     names = chosen_tables()
     tables.how_scored(workspace.dataset)
     if not names:
@@ -70,7 +73,7 @@ def page() -> None:
         found = task.filled(now.known)
         progress.render_progress(run, now, visitor, "steps", tables.evaluation_size(task))
         st.download_button(
-            "All tables (zip)",
+            "All tables (ZIP)",
             on_demand(("tables", found), lambda: tables.bundle(found)),
             "tables.zip",
             "application/zip",

@@ -6,7 +6,11 @@ import streamlit as st
 
 from app.layout import heading
 
-heading("FPC Explorer", "Pick an occluded person: see which patches the model drops, whom it finds, and why.")
+heading(
+    "FPC Explorer",
+    "Pick a partly hidden person and see which image patches the model drops, which gallery images it retrieves, "
+    "and why.",
+)
 
 from app.messages import show_warnings
 from app.sections import decoder, patch_lifeline, ranking, summary, transport
@@ -102,7 +106,7 @@ def page() -> None:
                 *link_checks.no_switch("life"),
             )
         )
-    st.subheader("Whom are we looking for?")
+    st.subheader("Choose a query")
     with st.container(horizontal=True, vertical_alignment="center"):
         identity = controls.identity([record.identity for record in workspace.dataset.query])
         offered = [key for key in records if identity in (None, records[key].identity)]

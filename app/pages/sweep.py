@@ -8,9 +8,7 @@ import streamlit as st
 
 from app.layout import heading
 
-heading(
-    "Which settings work best?", "Keep rate γ, weight of transport α and neighbours K: every combination in one run."
-)
+heading("Which settings work best?", "Try every combination of keep rate γ, EMD weight α and K in one run.")
 
 from app.components.sweep_heatmap.view import parse_cell_id
 from app.messages import show_warning, show_warnings
@@ -67,7 +65,7 @@ def axes(shortlist: int) -> SweepGrid | None:
         bind="query-params",
     )
     step = st.pills(
-        "Step of α", ALPHA_STEPS, default=0.1, required=True, format_func="{:g}".format, key="step", bind="query-params"
+        "α step", ALPHA_STEPS, default=0.1, required=True, format_func="{:g}".format, key="step", bind="query-params"
     )
     usual = [count for count in SweepGrid().neighbors if count in offered]
     counts = st.pills("Neighbours K", offered, selection_mode="multi", default=usual, key="ks", bind="query-params")
@@ -102,7 +100,9 @@ def page() -> None:
     settings = replace(settings, neighbors=1, shortlist=dataset.shortlist)
     status.status_line(workspace, settings)
     if dataset.queries_are_gallery:
-        show_warning("This folder has no query split: every query finds itself, so these scores mean nothing.")
+        show_warning(
+            "This folder has no separate query images. Each image finds itself first, so scores are not meaningful."
+        )
     if not queries or grid is None:
         st.info("Choose at least one query, one keep rate and one K in the sidebar.", icon=":material/tune:")
         return
@@ -113,7 +113,7 @@ def page() -> None:
         return
     if task.skipped:
         show_warning(
-            f"{task.skipped} of the queries have no true match in the gallery; they are left out of every score."
+            f"{task.skipped} of the queries have no correct match in the gallery. They are excluded from scoring."
         )
     visitor = f"{current_visitor()} sweep"  # whose next sweep ends the last
     look = run.status()

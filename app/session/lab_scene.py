@@ -83,7 +83,7 @@ def open_link() -> str:
             scene = from_link(text)
         replace_scene(scene)
     except RecipeError as error:
-        return f"The scene of the link cannot be used: {error}"
+        return f"The link's scene cannot be used: {error}"
     return ""
 
 
@@ -102,7 +102,7 @@ def from_link(text: str) -> Scene:
         unpacker = zlib.decompressobj()
         data = unpacker.decompress(packed, MOST_UNPACKED)
         if not unpacker.eof:
-            raise RecipeError("it is cut short, or too large")
+            raise RecipeError("it is truncated or too large")
         return dataclass_json.from_json(Scene, data.decode("utf-8"), FORMAT)
     except (binascii.Error, zlib.error, UnicodeError, ValueError) as error:
         if isinstance(error, RecipeError):

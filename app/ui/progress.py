@@ -31,11 +31,11 @@ def render_progress(job: BackgroundJob, status: JobStatus, visitor: str, steps: 
     key: before the keys of the buttons, where a page has several runs.
     """
     words = {
-        JobState.WAITING: "waiting for other work",
-        JobState.RUNNING: "running",
-        JobState.STOPPED: "stopped",
-        JobState.FAILED: "failed",
-        JobState.IDLE: "kept from an earlier run",
+        JobState.WAITING: "Waiting for another job to finish",
+        JobState.RUNNING: "Running",
+        JobState.STOPPED: "Stopped",
+        JobState.FAILED: "Failed",
+        JobState.IDLE: "Resumable",
     }
     known = f"{status.done:,} of {status.total:,} {steps} ({of})"
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -45,13 +45,13 @@ def render_progress(job: BackgroundJob, status: JobStatus, visitor: str, steps: 
             st.button("Stop", icon=":material/stop_circle:", on_click=job.stop, args=(visitor,), key=f"{key}stop")
         elif not status.complete:
             if st.button(
-                "Go on" if status.done else "Start", icon=":material/play_arrow:", type="primary", key=f"{key}start"
+                "Resume" if status.done else "Start", icon=":material/play_arrow:", type="primary", key=f"{key}start"
             ):
                 job.start(visitor)
                 st.rerun()  # the whole page, for only that sets off the polling
-            st.markdown(f"{words[status.state]} · {known}" if status.done else f"not started yet · {known}")
+            st.markdown(f"{words[status.state]} · {known}" if status.done else f"Not started · {known}")
         else:
-            st.caption(f"{known}, all known")
+            st.caption(f"Done: {known}")
     if status.error:
         show_warning(f"The run failed: {status.error}")
     for note in status.notes:

@@ -20,24 +20,25 @@ def drop_sentence(encoding: Encoding, truth: Sequence[DropShares] = ()) -> str:
     patches = encoding.grid[0] * encoding.grid[1]
     lost = patches - encoding.patches.shape[1]
     if not lost:
-        return f"Nothing was dropped: at a keep rate of {encoding.prune.keep_rate:g} all {patches} patches go on."
+        return f"Nothing was dropped: at a keep rate of {encoding.prune.keep_rate:g} all {patches} patches are kept."
     which = {
-        DropStrategy.NON_SALIENT: "each time those that [cls], the summary of the picture, attends to least",
-        DropStrategy.SALIENT: "each time those that [cls], the summary of the picture, attends to most",
-        DropStrategy.RANDOM: "drawn by chance",
+        DropStrategy.NON_SALIENT: "Each layer drops those with the least attention from [cls], the image's summary.",
+        DropStrategy.SALIENT: "Each layer drops those with the most attention from [cls], the image's summary.",
+        DropStrategy.RANDOM: "They were chosen at random.",
     }[encoding.prune.strategy]
-    story = f"{lost} of {patches} patches were dropped in {len(encoding.stages)} rounds, {which}."
+    layers = f"{len(encoding.stages)} layer{'' if len(encoding.stages) == 1 else 's'}"
+    story = f"{lost} of {patches} patches were dropped over {layers}. {which}"
     dropped = [each for each in truth if each.dropped]
     if not dropped:
         return story
     weights = [each.dropped for each in dropped]
     parts = {
-        "what stands before the person": [each.of_dropped.occluder for each in dropped],
-        "the person": [each.of_dropped.person for each in dropped],
+        "occluder": [each.of_dropped.occluder for each in dropped],
+        "person": [each.of_dropped.person for each in dropped],
         "background": [each.of_dropped.background for each in dropped],
     }
     told = (f"{name} {np.average(values, weights=weights):.0%}" for name, values in parts.items())
-    return f"{story} By the true mask they show: {', '.join(told)}."
+    return f"{story} According to the ground-truth mask, the dropped patches show {', '.join(told)}."
 
 
 def decoder_sentence(consolidation: Consolidation, ranks: Mapping[int, int]) -> str:
@@ -45,13 +46,13 @@ def decoder_sentence(consolidation: Consolidation, ranks: Mapping[int, int]) -> 
     shares = consolidation.neighbor_shares
     most = int(shares.argmax())
     row = int(consolidation.neighbors[most])
-    name = f"#{ranks[row]}" if row in ranks else "a junk image"
+    name = f"Rank {ranks[row]}" if row in ranks else "A same-camera image"
     query = f", {consolidation.query_share:.1%} to the query" if consolidation.query_share else ""
-    story = f"{shares.sum():.1%} of its attention went to the {len(shares)} neighbours{query}."
+    story = f"The decoder paid {shares.sum():.1%} of its attention to the {len(shares)} neighbours{query}."
     if len(shares) == 1:
         return story
     even = shares.sum() / len(shares)
-    return f"{story} {name} got the most: {shares[most]:.1%}, where an even split is {even:.1%} each."
+    return f"{story} {name} got the largest share, {shares[most]:.1%} (an even split would be {even:.1%})."
 
 
 def final_sentence(by_distance: Mapping[int, int], final: Mapping[int, int], matches: Sequence[int] | None) -> str:
@@ -64,15 +65,15 @@ def final_sentence(by_distance: Mapping[int, int], final: Mapping[int, int], mat
     """
     if matches is None:
         first = min(final, key=final.__getitem__)
-        return f"First after consolidation: the picture that was {_ranked(by_distance.get(first))} by D."
+        return f"First after consolidation: the image that was {_ranked(by_distance.get(first))} by D."
     if not matches:
-        return "The gallery has no other picture of this person."
+        return "The gallery has no other image of this person."
     before = min((by_distance[row] for row in matches if row in by_distance), default=None)
     after = min(final[row] for row in matches)
     if before == after:
-        return f"The nearest picture of the right person stays {_ranked(after)}."
+        return f"The closest image of the right person stays {_ranked(after)}."
     moved = f"was {_ranked(before)} by D and is {_ranked(after)} after consolidation"
-    return f"The nearest picture of the right person {moved}."
+    return f"The closest image of the right person {moved}."
 
 
 def _ranked(rank: int | None) -> str:
@@ -91,27 +92,27 @@ def patch_sentence(
         strategy: The drop strategy.
     """
     last = lives[-1]
-    kept = f"{'Fell in' if not last.kept else 'Survived every drop; at'} block {last.block}"
-    place = f"place {last.rank + 1} of {last.entered} by attention"
+    kept = f"{'Dropped in' if not last.kept else 'Never dropped; in'} layer {last.block}"
+    place = f"rank {last.rank + 1} of {last.entered} by attention"
     if strategy is DropStrategy.NON_SALIENT:
         here = f"{kept}: attention {last.attention:.2%} against the cut-off {last.cutoff:.2%}, {place}."
     elif strategy is DropStrategy.SALIENT:
-        here = f"{kept}: attention {last.attention:.2%}, {place}; here the most attended go."
+        here = f"{kept}: attention {last.attention:.2%}, {place}; the most attended patches are dropped here."
     else:
-        here = f"{kept}: attention {last.attention:.2%}, {place}; here chance decides."
+        here = f"{kept}: attention {last.attention:.2%}, {place}; patches are dropped at random here."
     return f"{here} {_living(living, keep_rates)}"
 
 
 def _living(living: LivingRange, keep_rates: Sequence[float]) -> str:
     tried = f"(tried: {len(keep_rates)} keep rates from {keep_rates[0]:g} to {keep_rates[-1]:g})"
     if living.dropped_at is None:
-        return f"It lives at every keep rate {tried}."
+        return f"It is kept at every keep rate {tried}."
     if living.lives_from is None:
         return f"It is dropped even at keep rate {living.dropped_at:g} {tried}."
-    text = f"It is dropped at keep rate {living.dropped_at:g} and lives from {living.lives_from:g} on {tried}"
+    text = f"It is dropped at keep rate {living.dropped_at:g} and kept from {living.lives_from:g} on {tried}"
     if living.exceptions:
         rates = ", ".join(f"{rate:g}" for rate in living.exceptions)
-        text += f"; it lives at {rates} too, for with fewer patches the attention is another"
+        text += f"; it is also kept at {rates}, because with fewer patches the attention changes"
     return text + "."
 
 
@@ -146,22 +147,30 @@ def comparison_sentence(margin: Margin, names: tuple[str, str], alpha: float) ->
     )
     weights = f"(weight {1 - alpha:g})", f"(weight {alpha:g})"
     if alpha in (0.0, 1.0):
-        only, idle = ("cosine", "transport") if alpha == 0.0 else ("transport", "cosine")
-        reason = f"all of it from {only}, for at α = {alpha:g} {idle} has no weight"
+        only, idle = (
+            ("the global feature", "patch matching") if alpha == 0.0 else ("patch matching", "the global feature")
+        )
+        reason = f"all of it from {only}, because {idle} has no weight at α = {alpha:g}"
     elif min(cosine, transport) >= 0:
         reason = (
-            f"{format_units(cosine)} of it from cosine {weights[0]}, "
-            f"{format_units(transport)} from transport {weights[1]}"
+            f"{format_units(cosine)} from the global feature {weights[0]}, {format_units(transport)} from "
+            f"patch matching {weights[1]}"
         )
     elif cosine < 0:
         reason = (
-            f"transport gives {format_units(transport)} {weights[1]}, cosine takes {format_units(-cosine)} {weights[0]}"
+            f"patch matching favours it by {format_units(transport)} {weights[1]}, the global feature speaks "
+            f"against it by {format_units(-cosine)} {weights[0]}"
         )
     else:
         reason = (
-            f"cosine gives {format_units(cosine)} {weights[0]}, transport takes {format_units(-transport)} {weights[1]}"
+            f"the global feature favours it by {format_units(cosine)} {weights[0]}, patch matching speaks "
+            f"against it by {format_units(-transport)} {weights[1]}"
         )
-    head = f"{winner} beats {loser} by {format_units(total)}" if total else f"{winner} and {loser} are level"
+    head = (
+        f"{winner} is closer than {loser} by {format_units(total)} in D"
+        if total
+        else f"{winner} and {loser} are equally close"
+    )
     where = _where(margin.thirds, gain=transport > 0) if transport else ""
     return f"{head}: {reason}{where}."
 
@@ -169,10 +178,10 @@ def comparison_sentence(margin: Margin, names: tuple[str, str], alpha: float) ->
 def _where(thirds: np.ndarray, gain: bool) -> str:
     """Name the third of the image that has more than half of the transport gain or loss."""
     pulling = np.maximum(thirds if gain else -thirds, 0.0)
-    what = "transport gain" if gain else "transport loss"
+    what = "gain" if gain else "loss"
     if not pulling.any():
         return ""
     most = int(pulling.argmax())
     if pulling[most] <= pulling.sum() / 2:
-        return f"; the {what} is spread over the picture"
-    return f"; most of the {what} lies in the {('upper', 'middle', 'lower')[most]} third of the picture"
+        return "; no single image region is responsible"
+    return f"; most of the patch-matching {what} lies in the {('upper', 'middle', 'lower')[most]} third of the image"

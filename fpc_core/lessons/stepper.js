@@ -24,7 +24,7 @@ class SinkhornStepper {
       Object.assign(document.createElement(tag), { className, textContent: text });
     this.make = make;
     this.tabs = ["toy", "pair"].map((problem) => {
-      const tab = make("button", "tab", problem === "toy" ? "By hand: 4 × 4" : "This pair");
+      const tab = make("button", "tab", problem === "toy" ? "Toy example (4 × 4)" : "This image pair");
       tab.type = "button";
       tab.dataset.problem = problem;
       tab.addEventListener("click", () => this.choose(problem));
@@ -160,7 +160,7 @@ class SinkhornStepper {
     head.append(
       make("th", "corner", "query ↓  gallery →"),
       ...names.slice(0, columns).map((name) => make("th", "", name)),
-      make("th", "", "sends"),
+      make("th", "", "row sum"),
     );
     this.cells = [];
     this.sums = { rows: [], columns: [] };
@@ -180,7 +180,7 @@ class SinkhornStepper {
       return line;
     });
     const foot = make("tr");
-    foot.append(make("th", "", "gets"));
+    foot.append(make("th", "", "column sum"));
     for (let column = 0; column < columns; column += 1) {
       const sum = make("td", "sum");
       this.sums.columns.push(sum);
@@ -202,7 +202,7 @@ class SinkhornStepper {
     });
     const check = (cell, sum, target) => {
       const fits = Math.abs(sum - target) < 5e-4;
-      cell.textContent = `${fits ? "✓ " : ""}${sum.toFixed(3)} of ${target.toFixed(2)}`;
+      cell.textContent = `${fits ? "✓ " : ""}${sum.toFixed(3)} (target ${target.toFixed(2)})`;
       cell.classList.toggle("fits", fits);
     };
     this.sums.rows.forEach((cell, row) =>

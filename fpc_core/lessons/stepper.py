@@ -72,7 +72,7 @@ def _run(run: Run) -> dict[str, Any]:
     potentials = np.stack([np.concatenate([each.f, each.g]) for each in run.snapshots])
     told = [_told(each) for each in run.snapshots]
     if not run.settled:
-        told[-1] += " It has not settled yet: so small an ε takes more iterations than are kept here."
+        told[-1] += " It has not converged yet: such a small ε needs more iterations than are stored here."
     return {
         "epsilon": run.epsilon,
         "name": f"ε = {run.epsilon:g}",
@@ -85,7 +85,10 @@ def _run(run: Run) -> dict[str, Any]:
 
 def _told(snapshot: Snapshot) -> str:
     if snapshot.fitted is FittedSide.NONE:
-        return "Start: the kernel K. Cheap moves are large, but nothing adds up yet."
+        return (
+            "Start: kernel K = exp(−cost/ε). Cheap matches are large, but rows and columns don't sum to their "
+            "targets yet."
+        )
     other = "columns" if snapshot.fitted is FittedSide.ROWS else "rows"
     off = f"the {other} are off by {number(snapshot.error)}"
     return f"Iteration {snapshot.iteration}, {snapshot.fitted.value} scaled: {off}; cost {number(snapshot.cost)}."

@@ -29,12 +29,12 @@ def cost(case: LessonContext) -> Step:
         key="cost",
         title="Ground cost",
         question="When do two patches look alike?",
-        text="The **gallery** is the pictures that are searched. They were turned into tokens beforehand, with nothing "
-        "dropped. **Ground cost** compares one patch of the query with one of a gallery picture: 0 if their tokens "
+        text="The **gallery** is the set of images being searched. They were turned into tokens beforehand, with "
+        "nothing dropped. The **ground cost** compares a query patch with a gallery patch: 0 if their tokens "
         "point the same way, 1 if they have nothing in common.",
         today=f"The query's patch at {place_name(here, columns)} is most like the patch at "
-        f"{place_name(column, columns)} of hit {case.name(case.hit)}: cost {number(plan.cost[row, column])}. Its "
-        f"average over that picture is {number(plan.cost[row].mean())}.",
+        f"{place_name(column, columns)} of hit {case.name(case.hit)}: cost {number(plan.cost[row, column])}. "
+        f"Its average over that image is {number(plan.cost[row].mean())}.",
         equations=(
             Equation(
                 "Eq. 5",
@@ -71,7 +71,7 @@ def weights(case: LessonContext) -> Step:
     paper = case.trace.settings.variant is Variant.PAPER
     whole = "the mean of its patches" if paper else "its [cls]"
     zeros = int((a == 0).sum())
-    none = f"{zeros or 'none'} of the {len(a)} patches left {'carries' if zeros == 1 else 'carry'} nothing"
+    none = _weightless(zeros, len(a))
     inner = r"\langle q_{#}, \bar{g} \rangle" if paper else r"\cos(q_{#}, x_{\text{cls}}^g)"
     one, each = (rf"\max(0, {inner.replace('#', index)})" for index in "mi")
     positions, layers = (plan.query_positions, np.arange(len(b))), ("share", "share")
@@ -79,10 +79,10 @@ def weights(case: LessonContext) -> Step:
     return Step(
         key="weights",
         title="Marginals",
-        question="Which patches count how much?",
-        text=f"A patch counts more the better it agrees with the other picture as a whole ({whole}); one that "
-        "disagrees counts nothing. Divided by their sum, the weights of each side add up to 1: these are the two "
-        "**marginals**. They say how much has to travel from and to each patch.",
+        question="How much does each patch count?",
+        text=f"A patch counts more the better it agrees with the other image as a whole ({whole}); one that "
+        "disagrees gets no weight. Divided by their sum, the weights of each side add up to 1: these are the "
+        "two **marginals**. They say how much has to travel from and to each patch.",
         today=f"The heaviest patch of the query, at {place_name(int(plan.query_positions[heaviest]), grid[1])}, "
         f"carries {carries}; {none}.",
         equations=(
@@ -96,11 +96,11 @@ def weights(case: LessonContext) -> Step:
             ),
         ),
         quiz=Quiz(
-            "How many times an equal share does the heaviest patch of the query carry?",
+            "How much heavier than average is the heaviest query patch?",
             tuple(f"about {each:g} times" for each in TIMES),
             choose_near(times, TIMES),
             f"{times:.2f} times: {carries}, where an equal share is {share(1 / len(a), 2)}. "
-            + ("The weights are nearly even." if times < 1.5 else "A few patches speak louder than the rest."),
+            + ("The weights are nearly even." if times < 1.5 else "A few patches dominate."),
         ),
         maps=PatchMaps(
             _panels(
@@ -163,10 +163,17 @@ def _told_gallery(case: LessonContext) -> tuple[str, ...]:
 
 
 def _told_weights(values: np.ndarray, positions: np.ndarray, grid: tuple[int, int]) -> tuple[str, ...]:
-    said = [f"Patch at {place_name(place, grid[1])}: dropped, carries nothing" for place in range(grid[0] * grid[1])]
+    said = [f"Patch at {place_name(place, grid[1])}: dropped, no weight" for place in range(grid[0] * grid[1])]
     for position, value in zip(positions.tolist(), values.tolist(), strict=True):
         times = value * len(values)
         said[position] = (
             f"Patch at {place_name(position, grid[1])}: {share(value, 2)}, {times:.2f} times an equal share"
         )
     return tuple(said)
+
+
+def _weightless(zeros: int, patches: int) -> str:
+    """Say how many of the remaining patches have no weight."""
+    if not zeros:
+        return f"all {patches} remaining patches carry some weight"
+    return f"{zeros} of the {patches} remaining patches {'carries' if zeros == 1 else 'carry'} no weight"

@@ -45,9 +45,9 @@ def tokens(case: LessonContext) -> Step:
     return Step(
         key="tokens",
         title="What the decoder is given",
-        question="What does the decoder get to see?",
-        text="The K nearest by D, the **neighbours**, may show what is hidden in the query. The **decoder**, one more "
-        f"block, is given {given}. Its [cls] starts as the mean [cls] of {mean}.{note}",
+        question="What goes into the decoder?",
+        text="The K nearest images by D (the **neighbours**) may show parts that are hidden in the query. The "
+        f"**decoder**, one more block, is given {given}. Its [cls] starts as the mean [cls] of {mean}.{note}",
         today=_who(case, neighbors),
         equations=(
             Equation(
@@ -81,12 +81,12 @@ def without(case: LessonContext, row: int) -> str:
     head = f"Without {case.name(row)}"
     if case.subject.identity is None:
         first = min(as_it_would_be, key=as_it_would_be.__getitem__)
-        return f"{head} the picture now at rank {as_it_is[first]} would be first."
+        return f"{head} the image now at rank {as_it_is[first]} would be first."
     rows = [each for each in as_it_is if case.records[each].identity == case.subject.identity]
     if not rows:
-        return f"{head}: the gallery has no other picture of this person either way."
+        return f"{head}: the gallery has no other image of this person either way."
     now, then = (min(ranks[each] for each in rows) for ranks in (as_it_is, as_it_would_be))
-    return f"{head} the nearest picture of the right person would be at rank {then}; with it, it is at rank {now}."
+    return f"{head} the closest image of the right person would be at rank {then}; with it, it is at rank {now}."
 
 
 def shares(case: LessonContext) -> Step:
@@ -99,8 +99,8 @@ def shares(case: LessonContext) -> Step:
     matches = None if identity is None else [row for row in final if case.records[row].identity == identity]
     return Step(
         key="shares",
-        title="What the decoder took",
-        question="What did the decoder take from each neighbour?",
+        title="What the decoder used",
+        question="What did the decoder use from each neighbour?",
         text="The decoder's [cls] attends to all it was given. Its attentions add up to 1 and can be summed for "
         "itself, the query and every neighbour. What comes out, the **consolidated** feature, replaces the query's own "
         "and is compared with the whole gallery once more.",
@@ -116,10 +116,10 @@ def shares(case: LessonContext) -> Step:
 def _who(case: LessonContext, neighbors: list[int]) -> str:
     tones = [case.match_labels[row] for row in neighbors]
     if MatchLabel.NEUTRAL in tones:
-        return "Whether they show the right person is not known for this picture."
+        return "Whether they show the right person is not known for this image."
     right, junk = tones.count(MatchLabel.MATCH), tones.count(MatchLabel.JUNK)
     more = f" {junk} more show the same person under the same camera (junk)." if junk else ""
-    return f"{right} of today's {len(neighbors)} neighbours {'shows' if right == 1 else 'show'} the right person.{more}"
+    return f"{right} of the {len(neighbors)} neighbours {'shows' if right == 1 else 'show'} the right person.{more}"
 
 
 def _attended(case: LessonContext) -> tuple[Panel, ...]:
@@ -148,7 +148,8 @@ def _quiz(shares_of: np.ndarray, tones: list[MatchLabel]) -> Quiz:
             ("more", "about the same", "less"),
             0 if ratio > 1 + LEVEL else (2 if ratio < 1 - LEVEL else 1),
             f"On average {share(float(right.mean()))} each for the {len(right)} right ones, "
-            f"{share(float(wrong.mean()))} for the {len(wrong)} wrong ones. Nobody tells the decoder who is right.",
+            f"{share(float(wrong.mean()))} for the {len(wrong)} wrong ones. The decoder isn't told who is "
+            "right.",
         )
     even = float(shares_of.sum()) / len(shares_of)
     times = float(shares_of.max()) / even

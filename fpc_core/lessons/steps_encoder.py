@@ -48,15 +48,15 @@ def patches(case: LessonContext) -> Step:
         for place in range(config.patches)
         for top, left in [(place // columns * stride, place % columns * stride)]
     )
-    camera = " and for the camera" if config.cameras else ""
+    camera = " and camera" if config.cameras else ""
     return Step(
         key="patches",
         title="Patches and positions",
-        question="How does the model see a picture?",
-        text=f"The picture is cut into **patches** of {size} × {size} pixels, {overlap}. Each becomes a **token**: a "
-        f"list of {config.width} numbers. Numbers for its position{camera} are added, so that the model knows where a "
-        "patch was. One more token, **[cls]**, collects what matters of the whole picture.",
-        today=f"This picture gives {rows} rows of {columns}: {config.patches} patches, and [cls].",
+        question="How does the model see an image?",
+        text=f"The image is cut into **patches** of {size} × {size} pixels, {overlap}. Each becomes a **token**: a "
+        f"list of {config.width} numbers. Embeddings of its position{camera} are added so the model knows "
+        "where each patch came from. One extra token, **[cls]**, summarises the whole image.",
+        today=f"For this query: {rows} rows of {columns} give {config.patches} patches, plus [cls].",
         equations=(
             Equation(
                 "Eq. 1",
@@ -75,11 +75,11 @@ def patches(case: LessonContext) -> Step:
             ),
         ),
         quiz=Quiz(
-            f"Were the patches cut every {other.stride} pixels instead of every {stride}: how many would there be?",
+            f"If patches were cut every {other.stride} pixels instead of every {stride}, how many would there be?",
             choices,
             answer,
             f"{other.grid[0]} rows of {other.grid[1]} are {other.patches:,} patches, {more} than the "
-            f"{config.patches:,} here. Tokens cost time: every block compares each with each.",
+            f"{config.patches:,} here. Tokens cost time: every block compares every pair of tokens.",
         ),
         maps=PatchMaps((Panel("query", None, (), told),)),
     )
@@ -100,10 +100,10 @@ def attention(case: LessonContext) -> Step:
     return Step(
         key="attention",
         title="Where [cls] looks",
-        question="Which patches does the model care about?",
-        text=f"The model is {config.depth} **blocks** deep. In each block every token looks at all others; how much it "
-        "takes from each is its **attention**, and its attentions add up to 1. What [cls] attends to goes into the "
-        "summary of the picture.",
+        question="Where does the model look?",
+        text=f"The model is {config.depth} **blocks** deep. In each block every token looks at all others; how much "
+        "it draws from each one is called **attention**, and its attentions add up to 1. What [cls] attends "
+        "to goes into the summary of the image.",
         today=f"In block {stage.block} the patch at {place_name(int(entered[top]), columns)} gets the most: "
         f"{share(values[top])}. An equal share would be {share(1 / (len(values) + 1))}.",
         equations=(
@@ -118,7 +118,7 @@ def attention(case: LessonContext) -> Step:
             ),
         ),
         quiz=Quiz(
-            f"The {TOP} most attended of {len(values)} patches: how much of the attention do they get together?",
+            f"How much of the attention do the {TOP} most attended patches (of {len(values)}) get in total?",
             tuple(f"about {round(100 * each)} %" for each in SHARES),
             answer,
             f"{share(together)}. Shared equally it would be {share(TOP / (len(values) + 1))}.",
@@ -141,10 +141,10 @@ def dropping(case: LessonContext) -> Step:
     return Step(
         key="dropping",
         title="Dropping patches",
-        question="What was dropped?",
-        text=f"In blocks {blocks or prune.blocks[0]} only a share of the patches, the **keep rate** γ, goes on: "
-        f"{_WHO_GOES_ON[prune.strategy]}. The others are gone for good. What hides a person should get little "
-        "attention, and so be dropped.",
+        question="Which patches were dropped?",
+        text=f"In blocks {blocks or prune.blocks[0]} only a fraction γ of the patches (the **keep rate**) "
+        f"continues: {_WHO_GOES_ON[prune.strategy]}. The rest are removed for good. Occluders should get "
+        "little attention and therefore be dropped.",
         today=drop_sentence(encoding, case.truth),
         equations=(
             Equation(
@@ -162,8 +162,8 @@ def dropping(case: LessonContext) -> Step:
             f"At a keep rate of {rate:g}, how many of the {config.patches} patches would be left at the end?",
             choices,
             answer,
-            f"{len(other)} times in a row only {rate:g} of what is left goes on: {config.patches} → "
-            f"{' → '.join(map(str, other))}.",
+            f"A fraction {rate:g} of the remaining patches is kept, {len(other)} times in a row: "
+            f"{config.patches} → {' → '.join(map(str, other))}.",
         ),
     )
 
@@ -171,7 +171,7 @@ def dropping(case: LessonContext) -> Step:
 _WHO_GOES_ON = {
     DropStrategy.NON_SALIENT: "those with the most [cls] attention",
     DropStrategy.SALIENT: "here, to try the opposite, those with the least [cls] attention",
-    DropStrategy.RANDOM: "here, for comparison, drawn by chance",
+    DropStrategy.RANDOM: "here, for comparison, chosen at random",
 }
 
 

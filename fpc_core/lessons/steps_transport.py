@@ -30,12 +30,12 @@ def transport(case: LessonContext) -> Step:
         key="transport",
         title="Transport by Sinkhorn",
         question="Which patch goes where?",
-        text="A **transport plan** moves the weight of the query's patches onto those of the gallery picture. Moving "
-        "costs the ground cost; the cheapest total is **D_EMD**. **Sinkhorn** finds it by turns: scale the rows until "
-        "each sends its weight, then the columns until each gets its own. ε blurs the plan; a small ε takes more "
-        "turns.",
-        today=f"For hit {case.name(case.hit)} the search took D_EMD = {number(distance)}. The exact plan costs "
-        f"{number(exact)}.",
+        text="A **transport plan** moves the weight of the query's patches onto those of the gallery image. Moving "
+        "costs the ground cost; the cheapest total is **D_EMD**. The **Sinkhorn** algorithm finds it by "
+        "alternately rescaling rows and columns until they match the weights. A larger ε blurs the plan; a "
+        "smaller ε needs more iterations.",
+        today=f"For hit {case.name(case.hit)} the app used D_EMD = {number(distance)}. Exact optimal transport would "
+        f"give {number(exact)}.",
         equations=(
             Equation(
                 "Eq. 5",
@@ -49,11 +49,11 @@ def transport(case: LessonContext) -> Step:
             ),
         ),
         quiz=Quiz(
-            f"Make ε ever smaller than {settings.epsilon:g}: what happens to the cost of this plan?",
+            f"What happens to the cost of this plan as ε gets smaller than {settings.epsilon:g}?",
             ("it falls", "it stays", "it rises"),
             answer,
-            f"From {number(blurred)} at ε = {settings.epsilon:g} to {number(exact)} for the exact plan. The blur sends "
-            "some weight on detours, and detours cost.",
+            f"From {number(blurred)} at ε = {settings.epsilon:g} to {number(exact)} for the exact plan. The "
+            "blur spreads some weight to more expensive matches.",
         ),
         runs=runs,
     )
@@ -69,9 +69,9 @@ def distance(case: LessonContext) -> Step:
         key="distance",
         title="Two distances, one ranking",
         question="Why did this neighbour win?",
-        text=f"The **shortlist** is the {len(short.indices)} gallery pictures nearest by **D_cos**, which compares the "
-        "two [cls] tokens. They are ranked anew by D, a mixture of D_cos and D_EMD; α says how much transport counts. "
-        "The smallest D wins.",
+        text=f"The **shortlist** is the {len(short.indices)} gallery images nearest by **D_cos**, which compares "
+        "the two [cls] tokens. They are re-ranked by D, a weighted mix of D_cos and D_EMD; α sets the weight "
+        "of D_EMD. The smallest D wins.",
         today=case.comparison_sentence(),
         equations=(
             Equation(
@@ -94,13 +94,13 @@ def _first_by_cosine(case: LessonContext) -> Quiz:
     by_d, by_cos = (first if row is None else row for row, first in zip(nearest, (case.hit, rows[0]), strict=True))
     here, there = (case.records[row].identity for row in (by_d, by_cos))
     if by_d == by_cos:
-        answer, reveal = 0, "Both distances put the same picture first."
+        answer, reveal = 0, "Both distances rank the same image first."
     else:
         answer = 1 if here == there else 2
         reveal = f"Identity {there}, which D puts at rank {case.ranks[by_cos]}; D puts identity {here} first."
     return Quiz(
-        f"By cosine alone (α = 0 instead of {case.trace.settings.alpha:.4g}), who would stand first?",
-        ("the same picture", "another picture of the same person", "another person"),
+        f"With cosine only (α = 0 instead of {case.trace.settings.alpha:.4g}), who would be ranked first?",
+        ("the same image", "another image of the same person", "another person"),
         answer,
-        f"{reveal} D of every picture is a straight line in α, so two pictures swap at most once.",
+        f"{reveal} D of every image is a straight line in α, so two images swap at most once.",
     )

@@ -9,7 +9,7 @@ pytestmark = pytest.mark.browser
 
 def open_lab(page, address):
     visit(page, address)
-    page.get_by_text("Which spot matters most?").wait_for()
+    page.get_by_text("Which image region matters most?").wait_for()
     settle(page)
 
 

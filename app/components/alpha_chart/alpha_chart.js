@@ -66,7 +66,7 @@ function draw(root, match, data, width) {
     svg,
     "text",
     { class: "axis", x: x(0.5), y: HEIGHT - 4, "text-anchor": "middle" },
-    "α: 0 = cosine alone, 1 = transport alone",
+    "α: 0 = cosine only, 1 = EMD only",
   );
   append(svg, "text", { class: "axis", x: 4, y: MARGIN.top - 10 }, "D");
   const clip = append(append(svg, "clipPath", { id: "plot" }), "rect", {
@@ -132,7 +132,9 @@ function updateCursor(root, data) {
     });
   });
   const firstMatch = first.findIndex((position) => lines.get(position).tone === "match") + 1;
-  const state = firstMatch ? `first true match at rank ${firstMatch}` : `no true match in the first ${first.length}`;
+  const state = firstMatch
+    ? `first correct match at rank ${firstMatch}`
+    : `no correct match in the top ${first.length}`;
   const known = first.some((position) => lines.get(position).tone !== "neutral");
   setAttributes(root.querySelector("svg"), {
     "aria-valuenow": alpha,

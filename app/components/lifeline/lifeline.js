@@ -23,13 +23,13 @@ class LifelineView {
     });
     this.scrubber = element("input");
     Object.assign(this.scrubber, { type: "range", min: 0, max: 11, value: 0 });
-    this.scrubber.setAttribute("aria-label", "Block");
+    this.scrubber.setAttribute("aria-label", "Layer");
     this.scrubber.addEventListener("input", this.redraw);
     this.block = element("span", "faint");
     const scrub = element("label", "scrub");
     scrub.append(this.block, this.scrubber);
     this.bar = colourBar(VIRIDIS);
-    const { label, box } = checkbox("attention as heat", "heat", true, this.redraw);
+    const { label, box } = checkbox("show attention as a heat map", "heat", true, this.redraw);
     this.heat = box;
     const left = element("div", "left");
     left.append(this.grid.element, scrub, label, this.bar.node);
@@ -94,8 +94,8 @@ class LifelineView {
     });
     fell.forEach((block, index) => block === now.block && this.cross(context, index));
     if (this.pinned !== null) ring(context, this.geometry.cell(this.pinned), "#ffb000", 2);
-    const dropped = now.drops ? `, ${now.entered - now.kept} dropped here (crossed)` : ", drops nothing";
-    const text = `Block ${now.block}: ${now.entered} patches enter${dropped}`;
+    const dropped = now.drops ? `, ${now.entered - now.kept} dropped here (crossed)` : ", none dropped";
+    const text = `Layer ${now.block}: ${now.entered} patches enter${dropped}`;
     this.block.textContent = text;
     this.scrubber.setAttribute("aria-valuetext", text);
     this.bar.set("[cls] attention", "0", percent(top));
@@ -124,8 +124,8 @@ class LifelineView {
     if (!this.life) return;
     const index = this.hovered ?? this.pinned;
     if (index === null) {
-      const head = element("span", "title", "Touch a patch");
-      this.description.replaceChildren(head, element("br"), element("span", "", "to follow it; a click pins it"));
+      const head = element("span", "title", "Hover over a patch");
+      this.description.replaceChildren(head, element("br"), element("span", "", "to trace it; click to pin"));
       this.attentionChart.replaceChildren();
       this.keepRateChart.replaceChildren();
       return;
@@ -134,11 +134,11 @@ class LifelineView {
     const head = element("span", "title", `Patch, ${this.geometry.name(index)}${pinned}`);
     this.description.replaceChildren(head, element("br"), element("span", "", this.life.stories[index]));
     this.attentionChart.replaceChildren(
-      element("div", "figure-title", "Attention of [cls] to it, block by block"),
+      element("div", "figure-title", "Attention from [cls], layer by layer"),
       this.drawAttention(index),
     );
     this.keepRateChart.replaceChildren(
-      element("div", "figure-title", "How far it gets at each keep rate"),
+      element("div", "figure-title", "Last layer reached at each keep rate"),
       this.drawRates(index),
     );
   }
@@ -215,7 +215,7 @@ class LifelineView {
       svgElement(
         "text",
         { x: left, y: 162 },
-        "block (bold: drops), log scale · orange: least that survived · cross: it fell",
+        "layer (bold: prunes), log scale · orange: least attention kept · cross: dropped",
       ),
     );
     return svg;
@@ -227,7 +227,7 @@ class LifelineView {
     const step = (WIDTH - 12) / keepRates.length;
     const [bottom, height] = [74, 60];
     const steps = falls.map((row) => (row[index] < 0 ? dropping.length + 1 : dropping.indexOf(row[index]) + 1));
-    const label = `It lives at ${steps.filter((value) => value > dropping.length).length} of ${keepRates.length} keep rates`;
+    const label = `It is kept at ${steps.filter((value) => value > dropping.length).length} of ${keepRates.length} keep rates`;
     const svg = svgElement("svg", { viewBox: `0 0 ${WIDTH} 112`, role: "img", "aria-label": label });
     keepRates.forEach((rate, at) => {
       const tall = (height * steps[at]) / (dropping.length + 1);
@@ -238,7 +238,7 @@ class LifelineView {
         height: tall,
         class: steps[at] > dropping.length ? "lived" : "dropped",
       });
-      const where = steps[at] > dropping.length ? "lives" : `falls in block ${falls[at][index]}`;
+      const where = steps[at] > dropping.length ? "kept" : `dropped in layer ${falls[at][index]}`;
       bar.append(svgElement("title", {}, `keep rate ${rate}: ${where}`));
       const mine = Math.abs(rate - keepRate) < 1e-6 ? "mine" : "";
       svg.append(
@@ -259,7 +259,7 @@ class LifelineView {
       svgElement(
         "text",
         { x: 0, y: 108 },
-        "keep rate (bold: yours) · full bars live, hollow ones fall in the block written above",
+        "keep rate (bold: yours) · full bars: kept, hollow bars: dropped in the layer above them",
       ),
     );
     return svg;

@@ -83,8 +83,10 @@ function drawSlider(root, slider) {
 function gridNote() {
   const { progress, answer, grid } = live;
   if (!answer || progress?.key !== answer.key) return "";
-  if (progress.error) return `answers on release: ${progress.error}`;
-  return grid?.key === answer.key ? "answers while dragged" : `keep-rate grid ${progress.done}/${progress.total}`;
+  if (progress.error) return `Updates on release: ${progress.error}`;
+  return grid?.key === answer.key
+    ? "Live: updates while you drag"
+    : `Preparing live slider: ${progress.done} of ${progress.total}`;
 }
 
 function paint(root) {

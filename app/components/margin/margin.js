@@ -57,7 +57,7 @@ class MarginView {
     const labels = Array.from(this.margin.patches, (_, index) => this.describe(index).join(": "));
     this.grid.show(geometry, query, "query", labels);
     this.bar.set(
-      "speaks for",
+      "favours",
       `${margin.names[1]} (${this.top.toFixed(4)})`,
       `${margin.names[0]} (${this.top.toFixed(4)})`,
     );
@@ -82,9 +82,9 @@ class MarginView {
   describe(index) {
     const value = this.margin.patches[index];
     const name = `Query patch, ${this.geometry.name(index)}`;
-    if (Number.isNaN(value)) return [name, "dropped on the way"];
+    if (Number.isNaN(value)) return [name, "dropped"];
     const favoured = this.margin.names[value < 0 ? 1 : 0];
-    return [name, value === 0 ? "speaks for neither" : `speaks for ${favoured} by ${Math.abs(value).toFixed(5)}`];
+    return [name, value === 0 ? "favours neither" : `favours ${favoured} by ${Math.abs(value).toFixed(5)}`];
   }
 
   drawMap() {
@@ -95,7 +95,7 @@ class MarginView {
     if (this.hovered !== null) ring(context, this.geometry.cell(this.hovered), "#ffffff", 1.8);
     const [title, text] =
       this.hovered === null
-        ? ["Touch a patch", "what it adds to the difference in transport"]
+        ? ["Hover over a patch", "to see its contribution to the EMD difference"]
         : this.describe(this.hovered);
     this.description.replaceChildren(element("span", "title", title), element("br"), element("span", "", text));
   }

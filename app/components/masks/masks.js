@@ -17,14 +17,14 @@ function maskStrip(match, blocks, notes) {
     const lines = [`${kept} kept`, `${entered - kept} dropped`, ...notes.slice(index + 1, index + 2)];
     return card(
       `block ${block}`,
-      `After block ${block}`,
+      `After layer ${block}`,
       lines,
-      `after block ${block} ${kept} of ${entered} patches are kept`,
+      `after layer ${block} ${kept} of ${entered} patches are kept`,
     );
   });
   const input = card(
     "input",
-    "Input",
+    "Input image",
     [`${match.survived.length} patches`, ...notes.slice(0, 1)],
     "the query image as the model sees it",
   );

@@ -28,13 +28,13 @@ class Editor {
 
   build() {
     this.adders = Object.keys(NAMES).map((kind) =>
-      button(kind, kind === "stroke" ? "Paint" : NAMES[kind], () => this.add(kind)),
+      button(kind, kind === "stroke" ? "Draw" : NAMES[kind], () => this.add(kind)),
     );
     this.edits = {
       undo: button("undo", "Undo", () => this.step(this.past, this.future)),
       redo: button("redo", "Redo", () => this.step(this.future, this.past)),
-      forward: button("forward", "Forward", () => this.reorder(1)),
-      back: button("back", "Back", () => this.reorder(-1)),
+      forward: button("forward", "Bring forward", () => this.reorder(1)),
+      back: button("back", "Send backward", () => this.reorder(-1)),
       remove: button("remove", "Delete", () => this.remove()),
       reset: button("reset", "Reset", () => this.commit([], null)),
     };
@@ -335,14 +335,14 @@ class Editor {
     );
     this.drawBars();
     const help = this.painting
-      ? "Paint on the image. Press Paint again to stop."
-      : "Drag a shape, its corners or its round handle. Keys: Tab, arrows, + and −, R turns, Page Up and Down, Delete.";
+      ? "Draw on the image. Press Draw again to stop."
+      : "Drag a shape, its corners or its round handle. Keys: Tab select · arrows move · +/− resize · R rotate · PgUp/PgDn change order · Del remove";
     const text =
       this.selected !== null
         ? this.describe(this.selected)
         : this.shapes.length || this.painting
           ? help
-          : "Add an occluder, or paint one.";
+          : "Add an occluder, or draw one.";
     if (this.description.textContent !== text) this.description.textContent = text;
     this.svg.setAttribute("aria-label", `Query with ${this.shapes.length} occluders`);
   }

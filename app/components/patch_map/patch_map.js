@@ -95,7 +95,7 @@ class PatchMapView {
       if (shown?.panelIndex === panelIndex) ring(context, geometry.cell(shown.index), "#ffb000", 2);
     });
     const at = shown ?? (row >= 0 ? { panelIndex: 0, index: queryPatch } : null);
-    this.description.textContent = at ? data.panels[at.panelIndex].descriptions[at.index] : "Touch a patch.";
+    this.description.textContent = at ? data.panels[at.panelIndex].descriptions[at.index] : "Hover over a patch.";
   }
 }
 

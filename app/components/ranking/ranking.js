@@ -72,7 +72,7 @@ function rankedStrip(head, match, positions, distance, others, { show, junk, cho
   const tones = cards.map((card) => card.tone);
   const right = tones.filter((tone) => tone === "match").length;
   const judged = right + tones.filter((tone) => tone === "other").length;
-  const note = [judged ? `${right} of ${judged} right` : "", hidden ? `${hidden} junk hidden` : ""]
+  const note = [judged ? `${right} of the top ${judged} correct` : "", hidden ? `${hidden} same-camera hidden` : ""]
     .filter(Boolean)
     .join(" · ");
   return { ...head, cards, note };
@@ -85,18 +85,22 @@ function strips(data) {
   const positions = byDistance(match, alpha);
   const byCosine = [...match.indices.keys()];
   const decoder = new Set(positions.slice(0, k).map((position) => match.indices[position]));
-  const cosine = { id: "cosine", title: "By cosine alone", symbol: "cos" };
-  const distance = { id: "distance", title: `By D, α = ${Number(alpha.toFixed(3))}`, symbol: "D" };
+  const cosine = { id: "cosine", title: "1. By global feature (cosine)", symbol: "D_cos" };
+  const distance = {
+    id: "distance",
+    title: `2. Re-ranked with patch matching (D, α = ${Number(alpha.toFixed(3))})`,
+    symbol: "D",
+  };
   return [
-    rankedStrip(cosine, match, byCosine, match.dCos, [["emd", match.dEmd]], data),
+    rankedStrip(cosine, match, byCosine, match.dCos, [["D_EMD", match.dEmd]], data),
     rankedStrip(
       distance,
       match,
       positions,
       combined(match, alpha),
       [
-        ["cos", match.dCos],
-        ["emd", match.dEmd],
+        ["D_cos", match.dCos],
+        ["D_EMD", match.dEmd],
       ],
       data,
       ranks(match, byCosine),
@@ -111,7 +115,7 @@ function finalStrip(data) {
   const stale = gamma !== view.gamma || alpha !== view.alpha || k !== view.k;
   const cards = data.final.cards.map((card) => ({ ...card, source: live.images.get(card.image) }));
   const note = stale
-    ? `as it was at γ = ${gamma}, α = ${Number(alpha.toFixed(3))}, K = ${k}: let go to consolidate`
+    ? `Release the slider to update this row (still showing γ = ${gamma}, α = ${Number(alpha.toFixed(3))}, K = ${k})`
     : data.final.note;
   return { strip: { ...data.final, cards, note }, stale };
 }

@@ -43,7 +43,7 @@ class SensitivityView {
     if (Number.isNaN(value)) return [position, "not known"];
     if (value === 0) return [position, `${this.name} does not change`];
     const [sign, word] = value > 0 ? ["+", "worse for"] : ["−", "better for"];
-    return [position, `${this.name} ${sign}${this.format(value)}, ${word} the true match`];
+    return [position, `${this.name} ${sign}${this.format(value)}, ${word} the correct match`];
   }
 
   drawMap() {
@@ -52,8 +52,7 @@ class SensitivityView {
     const { values } = this;
     this.grid.fill(context, (index) => (Number.isNaN(values[index]) ? VEIL : signedColour(values[index], this.top)));
     if (this.hovered === null) {
-      this.description.textContent =
-        "Point at a position, or walk with the arrow keys, to see what an occluder does there.";
+      this.description.textContent = "Hover (or use the arrow keys) to see the effect at a position.";
       return;
     }
     const [x, y] = [this.geometry.x(this.hovered), this.geometry.y(this.hovered)];

@@ -105,10 +105,10 @@ class TransportView {
     const tools = element("div", "tools");
     /** @type {[string, string, boolean][]} */
     const switches = [
-      ["dimmed", "dropped patches dimmed", true],
-      ["all", "all flows above a threshold", true],
-      ["targets", "expected targets", false],
-      ["weights", "marginal weights", false],
+      ["dimmed", "fade dropped patches", true],
+      ["all", "show all flows above a threshold", true],
+      ["targets", "show average target of each patch", false],
+      ["weights", "show patch weights", false],
     ];
     this.on = {};
     for (const [name, text, checked] of switches) {
@@ -145,9 +145,9 @@ class TransportView {
     this.costBar.set("ground cost (1 − cosine)", this.range[0].toFixed(2), `${this.range[1].toFixed(2)} or more`);
     const top = Math.max(...pair.queryMarginal, ...pair.galleryMarginal);
     this.weightTop = top;
-    this.weightBar.set("marginal weight", "0", percent(top));
+    this.weightBar.set("patch weight", "0", percent(top));
     const { emd } = this.totals;
-    this.sum.textContent = `All contributions together ${emd.toFixed(4)} · D_EMD ${pair.dEmd.toFixed(4)}`;
+    this.sum.textContent = `Sum of all patch contributions ${emd.toFixed(4)} = D_EMD ${pair.dEmd.toFixed(4)}`;
     this.weightOf = { q: new Float32Array(this.geometry.count).fill(NaN), g: pair.galleryMarginal };
     pair.kept.forEach((position, row) => (this.weightOf.q[position] = pair.queryMarginal[row]));
     ["q", "g"].forEach((side, at) => {
@@ -183,7 +183,7 @@ class TransportView {
   describe({ side, index }) {
     const name = `${side === "q" ? "Query" : "Gallery"} patch, ${this.geometry.name(index)}`;
     const { mass, emd } = this.totals[side === "q" ? "query" : "gallery"];
-    if (side === "q" && this.totals.rowOf[index] < 0) return [name, "dropped on the way, carries no mass"];
+    if (side === "q" && this.totals.rowOf[index] < 0) return [name, "dropped, carries no weight"];
     if (mass[index] <= 0) return [name, "no weight, so no flow"];
     const share = percent(emd[index] / this.totals.emd);
     const cost = (emd[index] / mass[index]).toFixed(3);
@@ -271,7 +271,7 @@ class TransportView {
   describeShown(shown) {
     const [title, text] = shown
       ? this.describe(shown)
-      : ["Touch a patch", "its flows are drawn, wider for more mass; a click pins it"];
+      : ["Hover over a patch", "to see where its weight goes (thicker = more). Click to pin."];
     const head = element("span", "title", this.isPinned(shown?.side, shown?.index) ? `${title} (pinned)` : title);
     this.description.replaceChildren(head, element("br"), element("span", "", text));
   }
@@ -343,7 +343,7 @@ class TransportView {
     }
     const mass = shown.reduce((sum, at) => sum + plan[at], 0) / this.totals.mass;
     const least = shown.length ? plan[shown.at(-1)] / this.totals.mass : 0;
-    const text = `from ${percent(least, 3)} of the mass: ${shown.length} flows, together ${percent(mass, 1)}`;
+    const text = `Showing ${shown.length} flows of at least ${percent(least, 3)} each (${percent(mass, 1)} of the total)`;
     this.flowCount.textContent = text;
     this.slider.setAttribute("aria-valuetext", text);
   }

@@ -97,7 +97,7 @@ def test_people_are_marked_as_the_evaluation_sees_them():
         "tone": "match",
         "mark": "✓",
         "line": "id 7 · cam 2",
-        "about": "same identity, identity 7, camera 2",
+        "about": "same person, person 7, camera 2",
     }
 
 

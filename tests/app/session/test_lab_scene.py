@@ -101,17 +101,17 @@ def packed(data: bytes) -> str:
         ("<b>", "damaged"),
         ("abcd", "damaged"),
         ("é", "damaged"),
-        (lab_scene.to_link(GREY)[:-12], "damaged|cut short"),
+        (lab_scene.to_link(GREY)[:-12], "damaged|truncated"),
         (packed(b"\xff\xfe"), "damaged"),
         (packed(b"[]"), "JSON object with format 1"),
-        (packed(b" " * (1 << 21)), "cut short, or too large"),
+        (packed(b" " * (1 << 21)), "truncated or too large"),
     ],
 )
 def test_a_link_that_cannot_be_used_is_told_and_the_desk_is_empty(visitor, text, message):
     with pytest.raises(RecipeError, match=message):
         lab_scene.from_link(text)
     visitor["scene"] = text
-    assert lab_scene.open_link().startswith("The scene of the link cannot be used: ")
+    assert lab_scene.open_link().startswith("The link's scene cannot be used: ")
     assert lab_scene.current_scene().scene == Scene()
 
 

@@ -24,19 +24,22 @@ def story(*lives, living=LIVING, strategy=DropStrategy.NON_SALIENT):
 
 def test_a_fallen_patch_is_told_its_block_its_attention_and_the_cut_off():
     assert story(STAYED, FELL).startswith(
-        "Fell in block 6: attention 0.31% against the cut-off 0.42%, place 85 of 103 by attention. "
+        "Dropped in layer 6: attention 0.31% against the cut-off 0.42%, rank 85 of 103 by attention. "
     )
 
 
 def test_a_survivor_is_told_how_it_stood_at_the_last_drop():
     assert story(FELL, STAYED).startswith(
-        "Survived every drop; at block 9: attention 0.61% against the cut-off 0.42%, place 10 of 103 by attention. "
+        "Never dropped; in layer 9: attention 0.61% against the cut-off 0.42%, rank 10 of 103 by attention. "
     )
 
 
 @pytest.mark.parametrize(
     ("strategy", "words"),
-    [(DropStrategy.RANDOM, "here chance decides"), (DropStrategy.SALIENT, "here the most attended go")],
+    [
+        (DropStrategy.RANDOM, "patches are dropped at random here"),
+        (DropStrategy.SALIENT, "the most attended patches are dropped here"),
+    ],
 )
 def test_other_strategies_have_no_cut_off(strategy, words):
     told = story(FELL, strategy=strategy)
@@ -47,10 +50,10 @@ def test_other_strategies_have_no_cut_off(strategy, words):
 @pytest.mark.parametrize(
     ("living", "words"),
     [
-        (LIVING, "It is dropped at keep rate 0.75 and lives from 1 on (tried: 3 keep rates from 0.5 to 1)."),
-        (LivingRange(None, 0.5), "It lives at every keep rate (tried: 3 keep rates from 0.5 to 1)."),
+        (LIVING, "It is dropped at keep rate 0.75 and kept from 1 on (tried: 3 keep rates from 0.5 to 1)."),
+        (LivingRange(None, 0.5), "It is kept at every keep rate (tried: 3 keep rates from 0.5 to 1)."),
         (LivingRange(1.0, None), "It is dropped even at keep rate 1 (tried: 3 keep rates from 0.5 to 1)."),
-        (LivingRange(0.75, 1.0, (0.5,)), "it lives at 0.5 too, for with fewer patches the attention is another."),
+        (LivingRange(0.75, 1.0, (0.5,)), "it is also kept at 0.5, because with fewer patches the attention changes."),
     ],
 )
 def test_the_keep_rates_at_which_a_patch_lives_are_told(living, words):
@@ -73,54 +76,61 @@ def won(d_cos, d_emd, alpha, thirds=(1.0, 0.0, 0.0)):
             (0.30, 0.3275),
             0.4,
             (0.7, 0.2, 0.1),
-            "#1 beats #4 by 0.0310: 0.0200 of it from cosine (weight 0.6), 0.0110 from transport (weight 0.4); "
-            "most of the transport gain lies in the upper third of the picture.",
+            "#1 is closer than #4 by 0.0310 in D: 0.0200 from the global feature (weight 0.6), 0.0110 from patch "
+            "matching (weight 0.4); "
+            "most of the patch-matching gain lies in the upper third of the image.",
         ),
         (
             (0.30, 0.40),
             (0.30, 0.25),
             0.4,
             (0.1, 0.1, 0.8),
-            "#1 beats #4 by 0.0400: cosine gives 0.0600 (weight 0.6), transport takes 0.0200 (weight 0.4); "
-            "most of the transport loss lies in the lower third of the picture.",
+            "#1 is closer than #4 by 0.0400 in D: the global feature favours it by 0.0600 (weight 0.6), patch matching "
+            "speaks against it by 0.0200 (weight 0.4); "
+            "most of the patch-matching loss lies in the lower third of the image.",
         ),
         (
             (0.40, 0.30),
             (0.30, 0.60),
             0.5,
             (-0.5, 1.2, 0.3),
-            "#1 beats #4 by 0.1000: transport gives 0.1500 (weight 0.5), cosine takes 0.0500 (weight 0.5); "
-            "most of the transport gain lies in the middle third of the picture.",
+            "#1 is closer than #4 by 0.1000 in D: patch matching favours it by 0.1500 (weight 0.5), the global feature "
+            "speaks against it by 0.0500 (weight 0.5); "
+            "most of the patch-matching gain lies in the middle third of the image.",
         ),
         (
             (0.30, 0.30),
             (0.30, 0.50),
             0.5,
             (0.4, 0.3, 0.3),
-            "#1 beats #4 by 0.1000: 0.0000 of it from cosine (weight 0.5), 0.1000 from transport (weight 0.5); "
-            "the transport gain is spread over the picture.",
+            "#1 is closer than #4 by 0.1000 in D: 0.0000 from the global feature (weight 0.5), 0.1000 from patch "
+            "matching (weight 0.5); "
+            "no single image region is responsible.",
         ),
         (
             (0.30, 0.40),
             (0.50, 0.20),
             0.0,
             (1, 0, 0),
-            "#1 beats #4 by 0.1000: all of it from cosine, for at α = 0 transport has no weight.",
+            "#1 is closer than #4 by 0.1000 in D: all of it from the global feature, because patch matching has no "
+            "weight at α = 0.",
         ),
         (
             (0.90, 0.10),
             (0.20, 0.30),
             1.0,
             (0, 0, 1),
-            "#1 beats #4 by 0.1000: all of it from transport, for at α = 1 cosine has no weight; "
-            "most of the transport gain lies in the lower third of the picture.",
+            "#1 is closer than #4 by 0.1000 in D: all of it from patch matching, because the global feature has "
+            "no weight at α = 1; "
+            "most of the patch-matching gain lies in the lower third of the image.",
         ),
         (
             (0.30, 0.30),
             (0.30, 0.30),
             0.4,
             (1, 0, 0),
-            "#1 and #4 are level: 0.0000 of it from cosine (weight 0.6), 0.0000 from transport (weight 0.4).",
+            "#1 and #4 are equally close: 0.0000 from the global feature (weight 0.6), 0.0000 from patch matching "
+            "(weight 0.4).",
         ),
     ],
 )

@@ -94,7 +94,7 @@ def test_the_patches_left_are_those_that_the_encoder_keeps(case, workspace):
     counts = [128, *(stage.kept.shape[1] for stage in encoding.stages)]
     for before, after in pairwise(counts):
         assert rf"\lceil 0.8 \cdot {before} \rceil}} = {after}" in numbers(step)
-    assert f"{128 - counts[-1]} of 128 patches were dropped in 3 rounds" in step.today
+    assert f"{128 - counts[-1]} of 128 patches were dropped over 3 layers" in step.today
     record = workspace.dataset.query[0]
     image = to_tensor([resize_image(workspace.dataset.read(record), case.config.image_size)], case.config)
     fewer = case.retriever.encode(case.retriever.prepare(image), PruneSettings(0.5))
@@ -113,7 +113,7 @@ def test_the_ground_cost_is_one_minus_the_cosine_of_the_tokens(case):
     assert value == pytest.approx(cost[row].min(), abs=1e-4)
     assert product == pytest.approx(query[row] @ gallery[column], abs=0.01)
     assert (one, other) == pytest.approx((np.linalg.norm(query[row]), np.linalg.norm(gallery[column])), abs=1e-3)
-    assert f"average over that picture is {cost[row].mean():.4f}" in step.today
+    assert f"average over that image is {cost[row].mean():.4f}" in step.today
     assert answer(step) == "the same"
     assert f"It is {cost[row].min():.4f}" in step.quiz.reveal
 
@@ -143,7 +143,7 @@ def test_the_transport_is_the_searchs_and_the_exact_plan_is_pots(case):
     assert numbers(step).endswith(f"{found.marginal_error[place]:.4f}")
     a, b = (each[place].astype(np.float64) for each in (found.query_marginal, found.gallery_marginal))
     exact = ot.emd2(a / a.sum(), b / b.sum(), case.plan.cost.astype(np.float64))
-    assert f"The exact plan costs {exact:.4f}" in step.today
+    assert f"Exact optimal transport would give {exact:.4f}" in step.today
     assert answer(step) == "it falls"
 
     problem = step.runs.pair
@@ -210,7 +210,7 @@ def test_the_decoder_is_given_as_many_tokens_as_its_input_has(case):
         (case.records[row].identity == case.subject.identity) and case.records[row].camera != case.subject.camera
         for row in trace.consolidation.neighbors
     )
-    assert step.today.startswith(f"{right} of today's 4 neighbours")
+    assert step.today.startswith(f"{right} of the 4 neighbours")
 
 
 def test_leaving_a_neighbour_out_is_the_decoder_without_it(case):
@@ -237,7 +237,7 @@ def test_the_shares_are_the_decoders_attention(case):
     assert (cls, query, neighbors) == pytest.approx(wanted, abs=1e-4)
     assert round(cls + query + neighbors, 4) == 1
     most = int(result.neighbor_shares.argmax())
-    assert f"got the most: {result.neighbor_shares[most]:.1%}" in step.today
+    assert f"got the largest share, {result.neighbor_shares[most]:.1%}" in step.today
     grids = {panel.row: panel.layers[0][1] for panel in step.maps.panels}
     for row, grid in zip(result.neighbors.tolist(), result.neighbor_grids, strict=True):
         np.testing.assert_array_equal(grids[row], grid)
