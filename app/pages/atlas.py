@@ -14,10 +14,9 @@ heading(
 from app.atlas import cases
 from app.messages import show_warning, show_warnings
 from app.server import resources
-from app.server.jobs import JobState
+from app.server.jobs import JobStatus
 from app.session import link_checks
 from app.session.view import View
-from app.session.visitor import current_visitor
 from app.session.workspace_choice import default_variant
 from app.ui import controls, progress, status
 from app.ui.page_frame import load_workspace_or_stop, report_errors, run_page
@@ -64,11 +63,7 @@ def page() -> None:
             PREFIX, QuerySettings(neighbors=workspace.dataset.neighbors), workspace.dataset.shortlist
         )
     status.status_line(workspace, settings)
-    if workspace.dataset.queries_are_gallery:
-        show_warning(
-            "This folder has no separate query images. Each image finds itself first, so these classes are not "
-            "meaningful."
-        )
+    progress.warn_without_query_split(workspace.dataset, "classes")
     try:
         task, run = resources.atlas_job(workspace, settings)
     except (ValueError, OSError) as error:
@@ -80,17 +75,10 @@ def page() -> None:
             below = pruned_share()
     if task.skipped:
         show_warning(f"{task.skipped} of the queries have no correct match in the gallery. They are in no class.")
-    visitor = f"{current_visitor()} atlas"  # whose next atlas ends the last
-    look = run.status()
-    if look.state is JobState.IDLE and 0 < look.total - look.done <= AT_ONCE:
-        run.start(visitor)
-        look = run.status()
 
     @report_errors("-cases")
-    def live() -> None:
+    def render(now: JobStatus) -> None:
         open_case(settings)
-        now = run.status()
-        progress.render_progress(run, now, visitor, "searches", "one per query")
         wanted = cases.filters(task)
         told = [(case, pairs) for case, pairs in task.cases_with_pairs(now.known) if wanted.wants(case)]
         chosen = cases.chosen_class([case for case, _ in told], below)
@@ -103,7 +91,7 @@ def page() -> None:
         if shown:
             cases.distances(shown, movable=not now.active)
 
-    progress.poll_until_done(run, live)
+    progress.run_job(run, "atlas", "searches", "one per query", render, auto_start=AT_ONCE)
 
 
 run_page(page)

@@ -16,8 +16,8 @@ from app.evaluate import tables
 from app.messages import escape_markdown, show_warning, show_warnings
 from app.server import resources
 from app.server.downloads import on_demand
+from app.server.jobs import JobStatus
 from app.session import link_checks
-from app.session.visitor import current_visitor
 from app.ui import controls, progress, status
 from app.ui.page_frame import load_workspace_or_stop, run_page
 from fpc_core.config import QuerySettings
@@ -49,10 +49,7 @@ def page() -> None:
             PREFIX, QuerySettings(neighbors=workspace.dataset.neighbors), workspace.dataset.shortlist
         )
     status.status_line(workspace, settings)
-    if workspace.dataset.queries_are_gallery:
-        show_warning(
-            "This folder has no separate query images. Each image finds itself first, so scores are not meaningful."
-        )
+    progress.warn_without_query_split(workspace.dataset, "scores")
     names = chosen_tables()
     tables.how_scored(workspace.dataset)
     if not names:
@@ -65,13 +62,9 @@ def page() -> None:
     except (ValueError, OSError) as error:
         show_warning(str(error))
         return
-    look = run.status()
-    visitor = f"{current_visitor()} evaluation"  # whose next evaluation ends the last
 
-    def live() -> None:
-        now = run.status()
+    def render(now: JobStatus) -> None:
         found = task.filled(now.known)
-        progress.render_progress(run, now, visitor, "steps", tables.evaluation_size(task))
         st.download_button(
             "All tables (ZIP)",
             on_demand(("tables", found), lambda: tables.bundle(found)),
@@ -90,8 +83,8 @@ def page() -> None:
 
     picked = st.session_state.pop("picked-score", None)
     if picked is not None:
-        tables.recipe_of(picked, task.filled(look.known))
-    progress.poll_until_done(run, live)
+        tables.recipe_of(picked, task.filled(run.status().known))
+    progress.run_job(run, "evaluation", "steps", tables.evaluation_size(task), render)
 
 
 def pick(row: str) -> None:

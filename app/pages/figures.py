@@ -18,7 +18,6 @@ from app.server.queues import PAGE_QUEUE
 from app.session import lab_scene
 from app.session.figure_basket import Item, basket
 from app.session.view import View
-from app.session.visitor import current_visitor
 from app.session.workspace_choice import default_variant
 from app.ui import progress, status
 from app.ui.page_frame import load_workspace_or_stop, run_page
@@ -62,12 +61,9 @@ def scores(workspace: Workspace, recipe: FigureRecipe) -> tuple[ReportTable, ...
     look = run.status()
     if look.complete:
         return task.filled(look.known)
-    visitor = f"{current_visitor()} figure"  # whose next figure ends the last
     st.markdown("This figure needs scores for all queries. Results are saved and shared with the Evaluate page.")
 
-    progress.poll_until_done(
-        run, lambda: progress.render_progress(run, run.status(), visitor, "steps", evaluation_size(task))
-    )
+    progress.run_job(run, "figure", "steps", evaluation_size(task), lambda _: None)
     return None
 
 

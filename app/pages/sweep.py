@@ -13,10 +13,9 @@ heading("Which settings work best?", "Try every combination of keep rate γ, EMD
 from app.components.sweep_heatmap.view import parse_cell_id
 from app.messages import show_warning, show_warnings
 from app.server import resources
-from app.server.jobs import JobState
+from app.server.jobs import JobStatus
 from app.session import link_checks
 from app.session.view import View
-from app.session.visitor import current_visitor
 from app.session.workspace_choice import default_variant
 from app.sweep import heatmap
 from app.ui import controls, progress, status
@@ -99,10 +98,7 @@ def page() -> None:
         settings = controls.method_settings(PREFIX)
     settings = replace(settings, neighbors=1, shortlist=dataset.shortlist)
     status.status_line(workspace, settings)
-    if dataset.queries_are_gallery:
-        show_warning(
-            "This folder has no separate query images. Each image finds itself first, so scores are not meaningful."
-        )
+    progress.warn_without_query_split(dataset, "scores")
     if not queries or grid is None:
         st.info("Choose at least one query, one keep rate and one K in the sidebar.", icon=":material/tune:")
         return
@@ -115,24 +111,17 @@ def page() -> None:
         show_warning(
             f"{task.skipped} of the queries have no correct match in the gallery. They are excluded from scoring."
         )
-    visitor = f"{current_visitor()} sweep"  # whose next sweep ends the last
-    look = run.status()
-    if look.state is JobState.IDLE and 0 < look.total - look.done <= AT_ONCE:
-        run.start(visitor)
-        look = run.status()
     query = queries[0] if len(queries) == 1 else ""
 
     show_warnings(
         (*link_checks.unknown("measure", heatmap.MEASURE_NAMES), *link_checks.unknown("shown", grid.neighbors))
     )
 
-    def live() -> None:
+    def render(now: JobStatus) -> None:
         open_cell(query, settings)
-        now = run.status()
-        progress.render_progress(run, now, visitor, "searches", heatmap.sweep_size(task))
         heatmap.render_sweep(task, now.known, pick, whole=len(queries) == len(records))
 
-    progress.poll_until_done(run, live)
+    progress.run_job(run, "sweep", "searches", heatmap.sweep_size(task), render, auto_start=AT_ONCE)
 
 
 run_page(page)

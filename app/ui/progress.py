@@ -8,6 +8,8 @@ import streamlit as st
 
 from app.messages import show_warning
 from app.server.jobs import BackgroundJob, JobState, JobStatus
+from app.session.visitor import current_visitor
+from fpc_core.data.datasets import Dataset
 
 POLL_SECONDS = 1.0  # seconds between looks at what runs
 
@@ -23,6 +25,40 @@ def poll_until_done(job: BackgroundJob, show: Callable[[], None]) -> None:
             st.rerun()
 
     live()
+
+
+def run_job(
+    job: BackgroundJob, name: str, steps: str, of: str, render: Callable[[JobStatus], None], *, auto_start: int = 0
+) -> None:
+    """Render the progress of a page's job and what it has computed, until it ends.
+
+    Args:
+        job: What the page computes.
+        name: Kind of the job; a visitor's next job of this kind stops the last one.
+        steps: What a step is called.
+        of: What all steps are.
+        render: Renders the results so far.
+        auto_start: A job with at most so many steps left starts by itself.
+    """
+    visitor = f"{current_visitor()} {name}"
+    status = job.status()
+    if status.state is JobState.IDLE and 0 < status.total - status.done <= auto_start:
+        job.start(visitor)
+
+    def show() -> None:
+        status = job.status()
+        render_progress(job, status, visitor, steps, of)
+        render(status)
+
+    poll_until_done(job, show)
+
+
+def warn_without_query_split(dataset: Dataset, what: str) -> None:
+    """Warn that scores or classes (`what`) of a folder without a query split are not meaningful."""
+    if dataset.queries_are_gallery:
+        show_warning(
+            f"This folder has no separate query images. Each image finds itself first, so {what} are not meaningful."
+        )
 
 
 def render_progress(job: BackgroundJob, status: JobStatus, visitor: str, steps: str, of: str, key: str = "") -> None:
