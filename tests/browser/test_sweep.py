@@ -83,7 +83,7 @@ def test_a_sweep_of_all_queries_runs_from_its_start_to_its_end(page):
     settle(page)
     keep_only(page, "0.5")
     count = len(open_dataset(Places().data).query)
-    page.get_by_text(f"not started yet · 0 of {count} searches ({count} queries × 1 keep rate)").wait_for()
+    page.get_by_text(f"Not started · 0 of {count} searches ({count} queries × 1 keep rate)").wait_for()
     page.get_by_role("button", name="Start").click()
     page.get_by_text(f"Done: {count} of {count} searches ({count} queries × 1 keep rate)").wait_for(timeout=300_000)
     assert page.locator("[data-cell^='0.5|']").count() == 11

@@ -158,7 +158,7 @@ def test_a_link_that_cannot_be_used_is_answered_in_words(lab):
 def test_curves_say_where_each_keep_rate_loses_the_match(small_world_in_use):
     lab = run_page(visit(HALF))
     lab.segmented_control(key="curve-steps").set_value(10)
-    assert "not started yet · 0 of 33 searches (11 steps × 3 keep rates)" in texts(run_page(lab))
+    assert "Not started · 0 of 33 searches (11 steps × 3 keep rates)" in texts(run_page(lab))
     assert lab.selectbox(key="growth").value == "own"
     lab.button(key="curves-start").click()
     wait_until_finished(lab, "Done: 33 of 33 searches (11 steps × 3 keep rates)")
