@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: app test quick check audit docs
+.PHONY: app test quick check check-js audit docs
 
 # Fewer places from which threads take memory: 200 MB less with fifty visitors (benchmarks/README.md).
 app: $(VENV)/installed
@@ -23,7 +23,16 @@ check: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(MAKE) check-js
 	$(MAKE) test
+
+# The browser components: format, lint, types and unit tests.
+check-js:
+	@if command -v node >/dev/null && command -v npm >/dev/null; then \
+		npm ci --silent --no-audit --no-fund && npm run --silent check; \
+	else \
+		echo "JavaScript checks skipped: node and npm are not installed"; \
+	fi
 
 docs: $(VENV)/installed-dev
 	$(BIN)/python -m docs.site

@@ -17,9 +17,9 @@ _PAGE_CSS = """
   position: sticky; top: 3rem; z-index: 50; padding: 0.35rem 0; background: var(--st-background-color, inherit);
   font-size: 0.9rem;
 }
-[class*="st-key-album"], [class*="st-key-feed-"], .st-key-echo { display: none; }
-.st-key-in-short { min-height: 10.5rem; } /* its sentences are drawn last: what stands below keeps its place */
-@media (max-width: 640px) { .st-key-in-short { min-height: 19rem; } }
+[class*="st-key-image-store"], [class*="st-key-job-result-"], .st-key-paint-ack { display: none; }
+.st-key-summary { min-height: 10.5rem; } /* its sentences are drawn last: what is below must not move */
+@media (max-width: 640px) { .st-key-summary { min-height: 19rem; } }
 h3 { padding-bottom: 0.3rem; }
 .katex-display > .katex { white-space: normal; } /* a long formula goes on in the next line, not out of sight */
 .katex-display .base { margin: 0.2em 0; }
@@ -37,7 +37,7 @@ html { font-size: 17px !important; }
 }
 [data-testid="stMainBlockContainer"] [data-testid="stVerticalBlock"] { gap: 0.4rem; }
 [data-testid="stMainBlockContainer"] .katex-display { margin: 0.1em 0 0.45em; }
-.st-key-way { flex-wrap: nowrap !important; }
+.st-key-step-navigation { flex-wrap: nowrap !important; }
 </style>
 """
 

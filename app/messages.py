@@ -47,9 +47,9 @@ def redact_paths(text: str) -> str:
 def render_unavailable_page(error: Exception) -> None:
     """The page of a public app that cannot open what it was started with; the reason goes to the server's log."""
     log(f"cannot open what the app was started with: {error}")
-    st.header("Nothing to explore just now")
+    st.header("The app can't load its data")
     st.error(
-        "This app cannot open its data at the moment. Whoever runs it finds the reason in the server's log.",
+        "The app is temporarily unavailable. The administrator can find the cause in the server log.",
         icon=":material/database_off:",
     )
     st.button("Try again", icon=":material/refresh:", key="again")
@@ -83,24 +83,24 @@ def render_setup_error_page(
     places: by their names.  precision: of the memory.  on_return: goes back to what the app was started with; None if
     that is what fails.
     """
-    st.header("Nothing to explore yet")
+    st.header("No data loaded yet")
     st.error(escape_markdown(str(error), 900), icon=":material/database_off:")
     st.markdown("Looked for:")
     st.table({"what": list(places), "where": [escape_markdown(place) for place in places.values()]})
     at = "" if precision == Precision.FLOAT32 else f" --precision {shlex.quote(precision)}"
-    st.markdown("When data and weights are there and only the memory is missing or stale, build it again:")
+    st.markdown("If only the gallery memory is missing or out of date, build it again:")
     st.code(
         f"{_BUILD_MEMORY} --data {shlex.quote(places['data'])} --weights {shlex.quote(places['weights'])} "
         f"--memory {shlex.quote(places['memory'])}" + at,
         language="bash",
     )
     st.markdown(
-        "The Data page builds it too, and offers other data below the folders of `FPC_ROOTS`. What the app starts with "
-        "is said by `FPC_DATA`, `FPC_WEIGHTS` and `FPC_MEMORY`; `python -m fpc_core doctor` checks all three."
+        "You can also build it on the Data page, or choose other data there. Set the start-up data with "
+        "`FPC_DATA`, `FPC_WEIGHTS` and `FPC_MEMORY`; `python -m fpc_core doctor` checks all three."
     )
     with st.container(horizontal=True):
         if st.button("Go to the Data page", icon=":material/database:", type="primary", key="to-data"):
             st.switch_page("app/pages/data.py", query_params={})
         st.button("Try again", icon=":material/refresh:", key="again")
         if on_return:
-            st.button("Back to the start", icon=":material/home:", on_click=on_return, key="return")
+            st.button("Reset to startup settings", icon=":material/home:", on_click=on_return, key="return")

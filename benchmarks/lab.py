@@ -39,7 +39,7 @@ WATCH = """() => {
 def open_lab(page: Page, address: str) -> tuple[float, float]:
     """The Lab with one rectangle; returns the middle of it on the page."""
     page.goto(f"{address}/lab")
-    page.get_by_text("Which spot matters most?").wait_for()
+    page.get_by_text("Which image region matters most?").wait_for()
     settle(page)
     page.get_by_role("button", name="Rectangle", exact=True).click()
     settle(page)

@@ -54,7 +54,7 @@ ANSWERED = """(asked) => new Promise((done) => {
       return requestAnimationFrame(() => done(performance.now() - start));
     requestAnimationFrame(look);
   };
-  fpcLive.release(asked);
+  fpcLive.commit(asked);
   requestAnimationFrame(look);
 })"""
 
@@ -145,7 +145,7 @@ def main() -> None:
         print(f"| first paint (title) | 4 | {painted:.1f} |\n| consolidated strip | 8 | {ranked:.1f} |")
         print(f"| whole page, with Grad-CAM | 8 | {complete:.1f} |\n| keep-rate grid filled | - | {filled:.1f} |\n")
         print("| ms | goal | median | p95 | worst | note |\n|---|---|---|---|---|---|")
-        for name in ("Weight of transport", "Keep rate"):
+        for name in ("Patch-matching weight", "Keep rate"):
             frames, scripts, messages = drag(page, name, traffic)
             print(row(f"{name} dragged: frame", "16.7", frames, f"{len(frames)} frames, {messages} messages"))
             print(row(f"{name} dragged: script", "16", scripts))

@@ -12,15 +12,15 @@ from tests.support.server import chromium
 
 OUT = Path(__file__).parent / "screenshots"
 PAGES = {  # path, what stands there last, heights at 1280 and at 390 px
-    "explore": ("", "Of whom is its answer made", 4300, 5600),
+    "explore": ("", "Where the decoder's attention went", 4300, 5600),
     "learn": ("learn?step=3", "Try it on your query", 1250, 2100),
     "sweep": ("sweep", "All cells as CSV", 900, 1300),
     "evaluate": ("evaluate", "The paper draws this curve", 5720, 6150),
-    "atlas": ("atlas?class=broken", "True matches that were not shortlisted", 2800, 5000),
-    "lab": ("lab", "Which spot matters most", 3300, 5000),
-    "compare": ("compare?c_query=query/0088_c3_f0008700.jpg", "Which neighbours does", 3000, 4600),
+    "atlas": ("atlas?class=broken", "Matches outside the shortlist", 2800, 5000),
+    "lab": ("lab", "Which image region matters most", 3300, 5000),
+    "compare": ("compare?c_query=query/0088_c3_f0008700.jpg", "Decoder attention to each", 3000, 4600),
     "figures": ("figures", "See the first query in Explore", 1300, 1400),
-    "data": ("data", "The arrow leads from", 1720, 3000),
+    "data": ("data", "The arrow shows how", 1720, 3000),
 }
 PRESSED = {"lab": "Pole"}  # a button, without which there is little to see
 PATIENCE = 240_000  # milliseconds, for a page on a machine that has other work
@@ -41,7 +41,7 @@ def main() -> None:
             start.or_(page.get_by_text(last)).first.wait_for(timeout=PATIENCE)
             if name not in PRESSED and start.is_visible():
                 start.click()
-                page.get_by_text("all known").wait_for(timeout=600_000)
+                page.get_by_text("Done: ").wait_for(timeout=600_000)
             page.get_by_text(last).first.wait_for(timeout=PATIENCE)
             if name in PRESSED:
                 page.get_by_role("button", name=PRESSED[name]).click()

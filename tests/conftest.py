@@ -20,11 +20,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--golden-figures", action="store_true", help="write tests/golden/figures anew; look at them")
 
 
+SLOW = (
+    "tests/app/pages",
+    "tests/app/server/test_hostile",
+    "tests/fuzz",
+    "tests/load",
+)  # whole pages, servers, processes
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What drives a browser comes first and in one process, beside one that does the rest: `make test`."""
+    """Run browser tests first and in one process, beside another one for the rest; mark whole folders as slow."""
     for item in items:
         if item.get_closest_marker("browser"):
             item.add_marker(pytest.mark.xdist_group("browser"))
+        if item.nodeid.startswith(SLOW):
+            item.add_marker(pytest.mark.slow)
     items.sort(key=lambda item: item.get_closest_marker("browser") is None)
 
 

@@ -90,7 +90,9 @@ def chosen_class(cases: Sequence[QueryOutcome], pruned_below: float) -> str:
     }
     asked = st.query_params.get("class", ALL)
     if asked not in labels:
-        show_warning(f"The link asks for the class {asked[:60]}; there are {', '.join(labels)}. Showing all.")
+        show_warning(
+            f"The link sets the class to {asked[:60]}, but it must be one of {', '.join(labels)}. Showing all."
+        )
         asked = ALL
     if st.session_state.get("class-pills") is None:  # a first visit, or the pressed one was pressed again
         st.session_state["class-pills"] = asked
@@ -119,16 +121,16 @@ def render_class_summary(chosen: str, cases: Sequence[QueryOutcome], task: Atlas
         st.markdown(f"**{NAMES[Outcome(chosen)]}.** {DESCRIPTIONS[Outcome(chosen)]}")
     share = f"{100 * pruned_below:g} %"
     if not task.masks:
-        st.caption("These data have no true masks: nobody knows of which query the person was pruned away.")
+        st.caption('This dataset has no ground-truth masks, so "person was pruned" can\'t be determined.')
         return
     few = [case for case in cases if pruned_away(case, pruned_below)]
     if not few:
-        st.caption(f"At least {share} of the visible person survives the last dropping block in all of these queries.")
+        st.caption(f"In all of these queries, at least {share} of the visible person survives pruning.")
         return
     right = sum(case.consolidated.right for case in few)
     st.caption(
-        f"Less than {share} of the visible person survives the last dropping block in {len(few)} of {len(cases)} "
-        f"queries; {right} of them are right in the end all the same. Pruned away are those right at no stage."
+        f"In {len(few)} of {len(cases)} queries, less than {share} of the visible person survives pruning. "
+        f"{right} of them are still correct at the end; the class counts those that are correct at no stage."
     )
 
 
@@ -141,7 +143,7 @@ def grid(
 ) -> None:
     """The cases, a page at a time. on_pick: called with the query's path and the memory row pressed, -1 for none."""
     if not cases:
-        st.info("No query of this kind. Choose another class or loosen the filters.", icon=":material/filter_alt_off:")
+        st.info("No matching queries. Choose another class or relax the filters.", icon=":material/filter_alt_off:")
         return
     with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
         show_warnings(link_checks.unknown("order", (FIRST, LAST)))
@@ -166,10 +168,14 @@ def grid(
     queries = {record.path: record for record in task.queries}
     ordered = by_precision(cases, best_first=order == LAST)
     st.caption(
-        f"All {len(cases)}, none left out: {order.lower()} by AP after consolidation, equal ones by path; "
-        f"{places.start + 1} to {places.stop} shown. ✓ the first hit is the person sought · ✗ it is not · "
-        "a press opens Explore."
-        + (" Seen: of the person, not covered; kept: of what is seen, after the last drop." if task.masks else "")
+        f"Showing {places.start + 1}–{places.stop} of {len(cases)}, "
+        f"{'lowest' if order == FIRST else 'highest'} AP first. ✓ / ✗: top hit is / isn't the right person. "
+        "Click a card to open it in Explore."
+        + (
+            ' "visible" = share of the person not occluded; "kept" = share of that left after pruning.'
+            if task.masks
+            else ""
+        )
     )
     for first in range(places.start, places.stop, PER_ROW):
         columns = st.columns(PER_ROW, gap="small")
@@ -203,16 +209,26 @@ def _case(
 
 def case_strip(case: QueryOutcome, record: ImageRecord, records: Sequence[ImageRecord], outcome: str) -> Strip:
     """The query and the first hit of every stage. Ids of its cards: a word and the memory row, -1 for the query."""
-    about = [f"{100 * case.visible:.0f} % seen"] if case.visible is not None else []
+    about = [f"{100 * case.visible:.0f}% visible"] if case.visible is not None else []
     if case.survived is not None:
-        about.append(f"{100 * case.survived:.0f} % kept")
-    lines = (f"id {case.identity} · c {camera_name(case.camera)}", *([case.occluder] if case.occluder else []), *about)
+        about.append(f"{100 * case.survived:.0f}% kept")
+    lines = (
+        f"person {case.identity}",
+        f"camera {camera_name(case.camera)}",
+        *([case.occluder] if case.occluder else []),
+        *about,
+    )
     drawn = [Card("query -1", "query", "query", lines, alt=f"query, {identity_label(record)}")]
     for stage, answer in case.answers.items():
         hit = records[answer.hit]
         tone = MatchLabel.MATCH if answer.right else MatchLabel.OTHER
-        place = "first" if answer.right else f"true at {answer.first_match:,}"
-        lines = (place, f"AP {100 * answer.average_precision:.1f}", f"id {hit.identity} · c {camera_name(hit.camera)}")
+        place = "first" if answer.right else f"right person at rank {answer.first_match:,}"
+        lines = (
+            place,
+            f"AP {100 * answer.average_precision:.1f}",
+            f"person {hit.identity}",
+            f"camera {camera_name(hit.camera)}",
+        )
         spoken = f"first hit {STAGES[stage]}: {'right' if answer.right else 'wrong'}, {identity_label(hit)}, {place}"
         drawn.append(Card(f"{stage.value} {answer.hit}", f"g{answer.hit}", STAGES[stage], lines, tone, alt=spoken))
     return Strip(case.path.as_posix(), case.path.stem, tuple(drawn), outcome)
@@ -220,10 +236,13 @@ def case_strip(case: QueryOutcome, record: ImageRecord, records: Sequence[ImageR
 
 def distances(told: Told, movable: bool) -> None:
     """Histograms of the distances of pairs, and the error rates of a threshold. movable: all queries are known."""
-    st.subheader("Would one threshold do?")
+    st.subheader("Would a single distance threshold work?")
     pairs = Pairs.joined([each for _, each in told])
     if pairs.same.all() or not pairs.same.any():
-        st.info("Error rates need pairs of one person and of two; here are only one kind.", icon=":material/info:")
+        st.info(
+            "Error rates need both same-person and different-person pairs; only one kind is present.",
+            icon=":material/info:",
+        )
         return
     offered = [stage.value for stage in Stage]
     show_warnings(link_checks.unknown("distance", offered))
@@ -241,20 +260,20 @@ def distances(told: Told, movable: bool) -> None:
             show_warnings(link_checks.beyond(key, 0, most))
             threshold = st.slider("Threshold", 0.0, most, equal, 0.001, "%.3f", key=key, bind="query-params", width=420)
             st.button(
-                "To equal errors",
+                "Set to equal error rate",
                 icon=":material/balance:",
                 key="equal",
                 on_click=_set,
                 args=(key, equal),
-                help="The threshold at which both rates are nearest to each other.",
+                help="Threshold at which false accepts and false rejects are (nearly) equal.",
             )
     rates = curve.at(threshold)
     for column, (label, value, help_text) in zip(
         st.columns(3),
         (
-            ("False accepts", rates.false_accept, "Share of the pairs of two persons no further apart than this."),
-            ("False rejects", rates.false_reject, "Share of the pairs of one person further apart than this."),
-            ("Equal error rate", curve.equal_error, "Both rates where they meet, whatever the threshold chosen."),
+            ("False accepts", rates.false_accept, "Share of different-person pairs wrongly accepted."),
+            ("False rejects", rates.false_reject, "Share of same-person pairs wrongly rejected."),
+            ("Equal error rate", curve.equal_error, "Both rates where they are equal, independent of the threshold."),
         ),
         strict=True,
     ):
@@ -264,15 +283,15 @@ def distances(told: Told, movable: bool) -> None:
         charts.pairs_figure(edges, same, other, threshold, name),
         config={"displayModeBar": False},
         key="pairs-chart",
-        alt=f"Histograms of {name} of pairs of one person and of two, with the threshold {threshold:.3f}",
+        alt=f"Histograms of {name} for same-person and different-person pairs, with the threshold {threshold:.3f}",
     )
     count = int(pairs.same.sum())
     st.caption(
         escape_markdown(
-            f"Pairs: each of the {len(told):,} queries above with every image of its shortlist that is no junk, "
-            f"{count:,} of one person and {len(pairs.same) - count:,} of two. True matches that were not shortlisted "
-            "are not among them: D is known of the shortlist alone. A pair is accepted where its distance is not "
-            "larger than the threshold.",
+            f"Pairs: the {len(told):,} queries above × their shortlisted images, without same-camera images "
+            f"({count:,} same-person, {len(pairs.same) - count:,} different). Matches outside the shortlist "
+            "aren't counted because D is only computed for the shortlist. A pair is accepted if its distance "
+            "is at most the threshold.",
             600,
         )
     )

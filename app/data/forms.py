@@ -20,17 +20,17 @@ def roots_note(roots: Sequence[Root], sights: DiscoveredPaths) -> None:
     """Which folders are offered, and how to offer others."""
     labels = ", ".join(f"**{escape_markdown(root.label)}**" for root in roots if root.label not in sights.absent)
     st.caption(
-        f"Offered is what lies below {labels}. To offer your own folders, start the app with `FPC_ROOTS` naming them, "
-        "separated as in PATH: `FPC_ROOTS=/data/reid make app`. A place that is not listed can be typed."
+        f"You can choose from these folders: {labels}. To add your own, start the app with "
+        "`FPC_ROOTS=/path/one:/path/two`. If a folder isn't listed, type its path."
     )
     gone = [root.label for root in roots if root.label in sights.absent and root.label != "cache"]
     if gone:
         st.caption(f":material/warning: No such folder: {escape_markdown(', '.join(gone))}.")
     if sights.skipped:
         counted = "1 name is" if sights.skipped == 1 else f"{sights.skipped:,} names are"
-        st.caption(f":material/warning: {counted} not listed for not being valid text (UTF-8); rename the files.")
+        st.caption(f":material/warning: {counted} not listed because they are not valid UTF-8. Rename the files.")
     if not sights.complete:
-        st.caption(":material/more_horiz: There is more below these folders than is listed; type what you miss.")
+        st.caption(":material/more_horiz: Not all sub-folders are listed; type a path to use another one.")
 
 
 def places_form(
@@ -46,7 +46,7 @@ def places_form(
             sights.datasets,
             _start(started.data, roots),
             roots,
-            "A folder in one of the layouts of the README, or of plain images.",
+            "A dataset folder (Market-1501, DukeMTMC, …) or a plain folder with one sub-folder per person.",
         )
     with weights:
         weights_name = _place(
@@ -56,7 +56,7 @@ def places_form(
             sights.checkpoints,
             _start(started.weights, roots),
             roots,
-            "A released FPC, TransReID or timm checkpoint, or our own safetensors. Nothing pickled is executed.",
+            "FPC, TransReID or timm checkpoint, or a safetensors file. Loading is safe: no code in the file is run.",
         )
     with memory:
         memory_name = _place(
@@ -64,10 +64,10 @@ def places_form(
             "memory",
             draft.memory,
             sights.memories,
-            "the one that belongs to both",
+            "automatic (matches dataset and weights)",
             roots,
-            "A folder. Type a new name below a root to build it there, as in sets/memory-1; otherwise it is built into "
-            "the cache folder.",
+            "A folder. Type a new name to build it there, such as sets/memory-1. Otherwise it is built in the "
+            "cache folder.",
         )
     return replace(draft, data=data_name, weights=weights_name, memory=memory_name)
 
@@ -81,34 +81,34 @@ def settings_form(draft: WorkspaceChoice, stride: int | None, is_open: bool) -> 
             devices(),
             devices().index(draft.device),
             key=f"{DRAFT}device",
-            help="auto takes CUDA where there is one.",
+            help='"auto" uses the GPU if available.',
         )
     with patches:
         if is_open:
             chosen = st.selectbox(
-                "Stride of the patches",
+                "Patch stride",
                 STRIDES,
                 STRIDES.index(draft.stride or 16),
                 key=f"{DRAFT}stride",
-                help="This checkpoint leaves it open: its positions are resized.",
+                help="This checkpoint allows any stride: its position embeddings are resized.",
             )
             stride_wanted = None if chosen == 16 else chosen
         else:
             st.selectbox(
-                "Stride of the patches",
+                "Patch stride",
                 ["–" if stride is None else f"{stride}, as trained"],
                 disabled=True,
-                help="Only a plain Vision Transformer leaves it open.",
+                help="Fixed by this checkpoint (can be changed only for a plain ViT).",
             )
             stride_wanted = None
     with variant:
         way = st.selectbox(
-            "Usual variant",
+            "Default variant",
             list(Variant),
             list(Variant).index(draft.variant),
             format_func=plain_name,
             key=f"{DRAFT}variant",
-            help="Whose way pages follow at first, where paper and released code differ.",
+            help="Follow the paper or the released code where they differ.",
         )
     return replace(draft, device=device_name, stride=stride_wanted, variant=way or draft.variant)
 
@@ -145,4 +145,4 @@ def _start(place: Path, roots: Sequence[Root]) -> str:
 
 
 def _start_of(name: str) -> str:
-    return f"as started: {name}"
+    return f"{name} (default)"

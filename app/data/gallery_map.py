@@ -61,12 +61,12 @@ def gallery(workspace: Workspace, variant: Variant) -> None:
         name = controls.query_name(list(names), workspace.dataset.opening, "m_query")
     with right:
         fit = st.segmented_control(
-            "Axes fitted to",
+            "Projection (PCA) fitted to",
             ("whole gallery", "shortlist"),
             default="whole gallery",
             required=True,
             key="axes",
-            help="Those of the shortlist spread the 100 nearest images apart.",
+            help="The shortlist projection spreads out the 100 nearest images.",
         )
     record = names[name]
     query = query_of(workspace, record)
@@ -92,9 +92,9 @@ def gallery(workspace: Workspace, variant: Variant) -> None:
         st.image(
             resources.picture(workspace, image),
             width=110,
-            caption=f"{'Picked' if picked else 'Nearest by D'}: {escape_markdown(identity_label(image))}",
+            caption=f"{'Selected' if picked else 'Nearest by D'}: {escape_markdown(identity_label(image))}",
         )
-        st.caption("Press a point to see its image.")
+        st.caption("Click a point to see its image.")
     st.caption(_legend(found, explained, fit == "shortlist"))
 
 
@@ -120,13 +120,13 @@ def _legend(found: GalleryMap, explained: tuple[float, float], of_shortlist: boo
     """What the map shows, and how far it can be trusted."""
     whole = "of the shortlist" if of_shortlist else "of the gallery"
     text = (
-        f"Global features after the BNNeck, L2-normalised, on two principal components that hold {explained[0]:.1%} "
-        f"and {explained[1]:.1%} of the variance {whole}: what lies apart here is apart, what lies together need not "
-        "be. The arrow leads from the encoder's own feature of the query to the consolidated one."
+        f"Global features (after the BNNeck, L2-normalised) on two principal components: {explained[0]:.1%} "
+        f"and {explained[1]:.1%} of the variance {whole}. Points far apart here really are different; points "
+        "close together may not be similar. The arrow shows how consolidation moves the query."
     )
     drawn, total = len(found.rows), len(found.records)
     if drawn < total and not of_shortlist:
-        text += f" Drawn are {drawn:,} of {total:,} images: shortlist, true matches, and a random choice of the others."
+        text += f" Showing {drawn:,} of {total:,} images: shortlist, correct matches and a random sample of the others."
     return text
 
 
@@ -140,8 +140,8 @@ def gallery_map_figure(found: GalleryMap, *, height: int = 560) -> go.Figure:
     marks = {"color": RED, "symbol": "x-thin", "size": 7, "line": {"width": 1.5, "color": RED}}
     _points(figure, found, np.array([place for place in others if listed[place]], dtype=int), "✗ shortlisted", marks)
     for tone, colour, symbol, name in (
-        (MatchLabel.JUNK, GREY, "square", "junk: same camera"),
-        (MatchLabel.MATCH, GREEN, "circle", "✓ same identity"),
+        (MatchLabel.JUNK, GREY, "square", "junk: same person, same camera"),
+        (MatchLabel.MATCH, GREEN, "circle", "✓ same person"),
     ):
         places = np.array([place for place, each in enumerate(tones) if each is tone], dtype=int)
         look = {"color": colour, "symbol": symbol, "size": 11, "line": {"width": 1.5, "color": "white"}}
@@ -193,10 +193,10 @@ def _others(figure: go.Figure, found: GalleryMap, places: np.ndarray) -> None:
     if len(people) <= PEOPLE:
         for person in people:
             look = {"color": colours[person], "size": 7, "opacity": 0.6}
-            _points(figure, found, places[identities == person], f"id {person}", look)
+            _points(figure, found, places[identities == person], f"person {person}", look)
         return
     look = {"color": [colours[person] for person in identities.tolist()], "size": 6, "opacity": 0.4}
-    _points(figure, found, places, f"{len(people):,} other identities", look)
+    _points(figure, found, places, f"{len(people):,} other people", look)
 
 
 def _points(figure: go.Figure, found: GalleryMap, places: np.ndarray, name: str, marker: dict) -> None:

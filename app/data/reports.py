@@ -25,7 +25,7 @@ DIFFERS = {
 def data_report(dataset: Dataset, inventory: Inventory) -> None:
     """Splits, and what the protocol makes of the rest."""
     label = ":orange-badge[SYNTHETIC] " if dataset.synthetic else ""
-    cameras = "with cameras" if dataset.uses_cameras else "without cameras: no image is junk"
+    cameras = "with camera labels" if dataset.uses_cameras else "no camera labels (nothing is excluded from scoring)"
     st.markdown(
         f"{label}**{escape_markdown(dataset.name)}** · layout {escape_markdown(dataset.layout.value)}, {cameras}"
     )
@@ -42,17 +42,19 @@ def data_report(dataset: Dataset, inventory: Inventory) -> None:
     unanswered = len(inventory.without_match)
     facts = [
         (inventory.distractors, "distractors in the gallery (identity 0)"),
-        (inventory.without_query, "gallery images of identities that no query asks for"),
-        (inventory.junk, "gallery images that are junk for some query: its identity, its camera"),
-        (inventory.left_out, "left out for identity −1, as the protocols do"),
-        (unanswered, "queries without a true match, left out of every score"),
-        (len(inventory.skipped), "skipped for a name that does not follow the layout or is not valid text (UTF-8)"),
+        (inventory.without_query, "gallery images show people without a query (distractors)"),
+        (inventory.junk, "gallery images are excluded for some query (same person, same camera)"),
+        (inventory.left_out, "images with identity −1 are ignored, as in the protocols"),
+        (unanswered, "queries without a correct match, excluded from scoring"),
+        (len(inventory.skipped), "files skipped: the name does not follow the layout or is not valid UTF-8"),
     ]
-    st.markdown("\n".join(f"- **{count:,}** {text}" for count, text in facts if count) or "- nothing is left out")
+    st.markdown("\n".join(f"- **{count:,}** {text}" for count, text in facts if count) or "- All images are used")
     if dataset.queries_are_gallery:
-        show_warning("This folder has no query split: every query finds itself, so scores mean nothing.")
+        show_warning(
+            "This folder has no separate query images. Each image will find itself first, so scores are not meaningful."
+        )
     for title, paths in (
-        ("Queries without a true match", inventory.without_match),
+        ("Queries without a correct match", inventory.without_match),
         ("Skipped names", inventory.skipped),
     ):
         if paths:
@@ -65,22 +67,27 @@ def image_report(check: ImageCheckJob) -> None:
     stand = check.status()
     with st.container(horizontal=True, vertical_alignment="center"):
         if stand.active:
-            st.progress(stand.done / stand.total, f"{stand.done:,} of {stand.total:,} images decoded{_left(stand)}")
+            st.progress(stand.done / stand.total, f"{stand.done:,} of {stand.total:,} images checked{_left(stand)}")
             st.button("Stop", icon=":material/stop_circle:", on_click=check.stop, key="stop-check")
         else:
             whole = stand.done == stand.total
-            words = {0: "No image was opened yet"}.get(stand.done, f"{stand.done:,} of {stand.total:,} images decoded")
-            if st.button("Check again" if whole else "Check all images", icon=":material/fact_check:", key="check"):
+            words = {0: "Not checked yet"}.get(stand.done, f"{stand.done:,} of {stand.total:,} images checked")
+            if st.button(
+                "Check again" if whole else "Check all images for errors", icon=":material/fact_check:", key="check"
+            ):
                 check.start()
                 st.rerun()
-            st.markdown(f"{words}, none broken" if whole and not check.broken else words)
+            st.markdown(f"{words}, no errors" if whole and not check.broken else words)
     if stand.error:
-        show_warning(f"The check ended early: {stand.error}")
+        show_warning(f"The check stopped: {stand.error}")
     if check.broken:
         broken = pd.DataFrame(
             {"file": [each.path.as_posix() for each in check.broken], "why": [each.why for each in check.broken]}
         )
-        st.error(f"Broken images: {len(broken):,}. Restore or remove them.", icon=":material/broken_image:")
+        st.error(
+            f"{len(broken):,} {'image' if len(broken) == 1 else 'images'} can't be read. Fix or remove them.",
+            icon=":material/broken_image:",
+        )
         _listing(broken, "Broken images")
 
 
@@ -94,7 +101,7 @@ def weights_report(found: WeightsInfo) -> None:
     told = {
         "input": f"{config.image_size[0]} × {config.image_size[1]} pixels",
         "patches": f"{rows} × {columns} = {config.patches}, stride {config.stride}",
-        "blocks": f"{config.depth}, of {config.heads} heads and {config.width} channels",
+        "blocks": f"{config.depth} layers, {config.heads} heads, {config.width} channels",
         "cameras": str(config.cameras or "none"),
         "trained on": "–" if "classifier" in report.fresh else f"{config.identities:,} identities",
         "fingerprint": found.fingerprint[:16],
@@ -111,9 +118,7 @@ def weights_report(found: WeightsInfo) -> None:
         (high, wide), (new_high, new_wide) = report.resized
         exceptions.append(f"position embedding resized from {high} × {wide} to {new_high} × {new_wide}")
     exceptions += [f"{name}: {text}" for name, text in (("copied", report.copied), ("ignored", report.ignored)) if text]
-    st.markdown(
-        "\n".join(f"- {escape_markdown(text, 400)}" for text in exceptions) or "- no exceptions: every tensor fits"
-    )
+    st.markdown("\n".join(f"- {escape_markdown(text, 400)}" for text in exceptions) or "- All tensors loaded")
 
 
 def memory_report(found: MemoryInfo, name: str) -> None:
@@ -121,16 +126,22 @@ def memory_report(found: MemoryInfo, name: str) -> None:
     size = f"{found.images:,} images, {found.size / 1e6:,.1f} MB"
     where = f"`{name.replace('`', '')}`"
     if found.status is MemoryStatus.FITS:
-        st.success(f"The memory {where} belongs to these data and weights: {size}.", icon=":material/check_circle:")
+        st.success(
+            f"The gallery memory {where} matches this dataset and these weights ({size}).",
+            icon=":material/check_circle:",
+        )
     elif found.status is MemoryStatus.OTHER:
         differs = " and ".join(DIFFERS[each] for each in found.differs)
-        st.warning(f"The memory {where} was made from {differs}. Building it anew replaces it.", icon=":material/sync:")
+        st.warning(
+            f"The gallery memory {where} was made from {differs}. Rebuilding replaces it.", icon=":material/sync:"
+        )
     elif found.status is MemoryStatus.UNFINISHED:
         st.info(
-            f"The memory {where} is unfinished: {found.done:,} of {found.images:,} images.", icon=":material/pending:"
+            f"The gallery memory {where} is unfinished: {found.done:,} of {found.images:,} images.",
+            icon=":material/pending:",
         )
     elif found.status is MemoryStatus.MISSING:
-        st.info(f"There is no memory {where} yet; it takes {size}.", icon=":material/database:")
+        st.info(f"There is no gallery memory {where} yet. Building it will encode {size}.", icon=":material/database:")
     else:
         show_warning(found.why)
 
@@ -146,21 +157,21 @@ def build_report(build: BuildJob, found: MemoryInfo) -> None:
                 icon=":material/stop_circle:",
                 on_click=build.stop,
                 key="stop-build",
-                help="Nothing is lost: it goes on where it stopped. Cancels it for everyone who waits for it.",
+                help="Progress is saved and can be resumed. This stops the job for all users waiting for it.",
             )
         else:
             done = max(stand.done, found.done)
-            label = f"Go on from {done:,} of {stand.total:,}" if done else "Build it"
+            label = f"Resume from {done:,} of {stand.total:,}" if done else "Build gallery memory"
             if st.button(label, icon=":material/play_arrow:", type="primary", key="build"):
                 build.start()
                 st.rerun()  # the whole page, for only that sets off the polling
     if stand.error:
-        show_warning(f"The build ended early: {stand.error}")
+        show_warning(f"Building stopped: {stand.error}")
 
 
 def _standing(stand: JobStatus) -> str:
     if stand.state is JobState.WAITING:
-        return "waiting for other work"
+        return "Waiting for another job to finish"
     if stand.seconds_left is None:  # nothing is encoded yet
         return "reading the weights"
     return f"{stand.done:,} of {stand.total:,} images encoded{_left(stand)}"

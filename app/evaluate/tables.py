@@ -45,7 +45,9 @@ def evaluation_size(task: EvaluationTask) -> str:
     work = task.work
     queries, images = len(work.queries), len(work.dataset.gallery)
     ways = sum(not each.gallery for each in work.passes)
-    parts = [f"{queries} {'query' if queries == 1 else 'queries'} × {ways} {'way' if ways == 1 else 'ways'} to prune"]
+    parts = [
+        f"{queries} {'query' if queries == 1 else 'queries'} × {ways} pruning {'setting' if ways == 1 else 'settings'}"
+    ]
     if ways < len(work.passes):
         parts.append(f"{images} gallery images")
     return ", ".join(parts)
@@ -54,28 +56,28 @@ def evaluation_size(task: EvaluationTask) -> str:
 def how_scored(dataset: Dataset) -> None:
     """What the figures mean, in few words."""
     cameras = (
-        "Gallery images of the query's identity taken by the query's camera are junk: neither right nor "
-        "wrong, they are taken out before ranking."
+        "Gallery images of the query's person from the query's camera are \"junk\": they are ignored (removed "
+        "before ranking)."
         if dataset.uses_cameras
-        else "These data have no usable cameras, so no gallery image is junk."
+        else "This dataset has no usable camera labels, so no gallery image is ignored."
     )
-    with st.expander("How are these scores made?", icon=":material/help:"):
+    with st.expander("How are these scores computed?", icon=":material/help:"):
         st.markdown(
             f"As in Market-1501's protocol and the released code. {cameras} Rank-1 is the share of queries whose first "
             "hit is right; mAP the mean, over queries, of the precision at every right hit."
         )
         st.markdown(
-            "An interval draws the queries anew, with replacement, 2,000 times, and holds the middle 95 % of the "
-            "scores: what other queries of the same kind might have given. Differences well within it are noise."
+            "Intervals come from 2,000 bootstrap resamples of the queries (middle 95%). Differences well "
+            "within an interval are not meaningful."
         )
         st.markdown(
-            "The paper's figures are its own, of its ViT-B on the data named above them. Ours can be held against them "
-            "only where data and weights are the same."
+            "The paper's numbers are for its ViT-B on the data named above them. Our numbers are comparable "
+            "only with the same data and weights."
         )
         if dataset.synthetic:
             st.markdown(
-                "**These data are synthetic**: rendered people and a small ViT. They show how the parts of the method "
-                "compare here, not how well FPC does on photographs."
+                "**This data is synthetic**: rendered people and a small ViT. It shows how the parts of the "
+                "method compare, not how well FPC works on photographs."
             )
 
 
@@ -129,7 +131,7 @@ def recipe_of(pick: str, found: tuple[ReportTable, ...]) -> None:
     """The recipe of a row, what it gave, and the way to Explore with its settings."""
     chosen = picked_row(pick, found)
     if chosen is None:
-        st.info("This row is not among the tables any more.")
+        st.info("This row is no longer in the table.")
         return
     table, place = chosen
     row = table.rows[place]
@@ -153,7 +155,7 @@ def recipe_of(pick: str, found: tuple[ReportTable, ...]) -> None:
             view = View(settings=recipe.settings)
             st.switch_page("app/pages/explore.py", query_params=view.to_params(default_variant()))
         st.download_button(
-            "Recipe (json)",
+            "Recipe (JSON)",
             recipe.to_json(),
             "recipe.json",
             "application/json",
@@ -161,7 +163,7 @@ def recipe_of(pick: str, found: tuple[ReportTable, ...]) -> None:
             key="recipe-json",
         )
     if recipe.settings.prune.strategy is DropStrategy.RANDOM:
-        st.caption("The table draws anew for every query; Explore shows one draw for all.")
-    st.caption("The same score from the command line:")
+        st.caption("The table uses a new random draw per query; Explore uses one draw for all.")
+    st.caption("Reproduce this score from the command line:")
     st.code("python -m fpc_core evaluate --recipe recipe.json", language="bash", wrap_lines=True)
     st.code(recipe.to_json(), language="json")

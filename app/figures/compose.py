@@ -28,16 +28,16 @@ from fpc_core.workspace import Workspace
 
 PREFIX = "f_"  # of parameters that Explore binds as well
 KINDS = {
-    FigureKind.DROP_PROCESS: "What each block drops (Figs. 6, 9)",
+    FigureKind.DROP_PROCESS: "What each layer drops (Figs. 6, 9)",
     FigureKind.DROP_STRATEGIES: "Drop strategies (Fig. 5)",
     FigureKind.KEEP_RATES: "Keep rates (Fig. 8)",
     FigureKind.DECODER_MAPS: "Decoder heat maps (Fig. 7)",
     FigureKind.RANKED_LIST: "Ranked lists",
     FigureKind.TRANSPORT: "Transport plan",
-    FigureKind.ALPHA_LINES: "D against α",
-    FigureKind.SCORE_CURVES: "Scores against α and K (Fig. 4)",
-    FigureKind.TRADE_OFF: "Scores against FLOPs (Table 3)",
-    FigureKind.SWEEP_MAP: "Map of a sweep",
+    FigureKind.ALPHA_LINES: "Distance D versus α",
+    FigureKind.SCORE_CURVES: "Scores versus α and K (Fig. 4)",
+    FigureKind.TRADE_OFF: "Scores versus FLOPs (Table 3)",
+    FigureKind.SWEEP_MAP: "Sweep heat map",
 }
 SIDES = {"cvpr-column": "CVPR column", "cvpr-page": "CVPR page", "ieee-column": "IEEE column", "ieee-page": "IEEE page"}
 _STYLE, _QUERIES = "figure-style", "queries"
@@ -46,7 +46,7 @@ _STYLE, _QUERIES = "figure-style", "queries"
 def chosen_settings(usual: QuerySettings, shortlist: int) -> QuerySettings:
     """Settings of the searches, starting from those of the view that was added last."""
     rate = st.slider("Keep rate γ", *GAMMA[:2], usual.prune.keep_rate, GAMMA[2], key=f"{PREFIX}gamma")
-    alpha = st.slider("Weight of transport α", *ALPHA[:2], usual.alpha, ALPHA[2], key=f"{PREFIX}alpha")
+    alpha = st.slider("Patch-matching weight α", *ALPHA[:2], usual.alpha, ALPHA[2], key=f"{PREFIX}alpha")
     most = int(NEIGHBORS[1])
     neighbors = st.slider("Neighbours K", *NEIGHBORS[:2], min(usual.neighbors, most), NEIGHBORS[2], key=f"{PREFIX}k")
     return replace(
@@ -90,11 +90,11 @@ def chosen_style(kind: FigureKind) -> FigureStyle:
             offered,
             offered.index(usual.font) if usual.font in offered else 0,
             key="font",
-            help="Of those on this machine. DejaVu and STIX (of the look of Times) come along everywhere.",
+            help="Fonts installed on this machine. DejaVu and STIX (Times-like) are always available.",
         )
         size = st.number_input("Font size in pt", 4.0, 16.0, usual.font_size, 0.5, key="font-size")
     with right:
-        letters = st.toggle("Letters (a), (b), …", usual.letters, key="letters", disabled=kind in OF_ONE_QUERY)
+        letters = st.toggle("Label panels (a), (b), …", usual.letters, key="letters", disabled=kind in OF_ONE_QUERY)
     style = FigureStyle(width, int(columns), font, float(size), letters)
     st.session_state[_STYLE] = style
     return style
@@ -107,7 +107,7 @@ def chosen_items(workspace: Workspace, held: Basket) -> list[Item]:
     names = {item: name for name, item in named.items()}
     with st.container(horizontal=True, vertical_alignment="bottom"):
         chosen = st.multiselect(
-            "Queries, in the order shown",
+            "Queries (in this order)",
             list(named),
             key=_QUERIES,
             max_selections=MAX_QUERIES,
@@ -115,10 +115,10 @@ def chosen_items(workspace: Workspace, held: Basket) -> list[Item]:
             on_change=lambda: store(
                 items=tuple(named[name] for name in st.session_state.get(_QUERIES, ()) if name in named)
             ),
-            help="“Add to figure” on the other pages collects them, those of the Lab with what covers them.",
+            help="Queries you added with “Add to figure” on other pages (Lab scenes include their occluders).",
         )
         if chosen:
-            st.button("Empty", icon=":material/delete:", on_click=_put, args=((), named), key="empty")
+            st.button("Clear all", icon=":material/delete:", on_click=_put, args=((), named), key="empty")
     return [named[name] for name in chosen]
 
 
@@ -127,7 +127,7 @@ def labels(items: Sequence[Item], workspace: Workspace, of_sheet: bool) -> tuple
     named = _named([record.path.as_posix() for record in workspace.dataset.query], items)
     names = {item: name for name, item in named.items()}
     found = []
-    with st.expander("Order and labels of the queries", icon=":material/swap_vert:"):
+    with st.expander("Reorder and label queries", icon=":material/swap_vert:"):
         for place, item in enumerate(items):
             with st.container(horizontal=True, vertical_alignment="bottom"):
                 moved = [*items]
@@ -140,7 +140,7 @@ def labels(items: Sequence[Item], workspace: Workspace, of_sheet: bool) -> tuple
                     disabled=place == 0,
                     on_click=_put,
                     args=(moved, named),
-                    help="Before the one above",
+                    help="Move before the query above",
                 )
                 label = st.text_input(
                     f"{place + 1}. {escape_markdown(names[item])}",

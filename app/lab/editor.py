@@ -96,12 +96,12 @@ def open_recipe(workspace: Workspace) -> None:
             st.session_state[_PROBLEM] = f"{file.name} cannot be used: {error}"
 
     st.file_uploader(
-        "Open a scene",
+        "Load scene",
         type="json",
         max_upload_size=1,
         key="lab-recipe",
         on_change=opened,
-        help="The .json of an earlier scene: brings its occluders, its query and its settings.",
+        help="A JSON file saved here earlier. Restores occluders, query and settings.",
     )
 
 
@@ -109,7 +109,7 @@ def _apply_recipe(workspace: Workspace, recipe: SceneRecipe) -> None:
     """Raises RecipeError where this data or this page cannot have it; then nothing has changed."""
     names = [record.path.as_posix() for record in workspace.dataset.query]
     if recipe.query and recipe.query not in names:
-        raise RecipeError(f"it asks for the query {recipe.query[:120]!r}, which is not in this data")
+        raise RecipeError(f"its query {recipe.query[:120]!r} is not in this dataset")
     cut_outs(workspace, recipe.scene)
     settings = recipe.settings
     usual = QuerySettings(
@@ -127,8 +127,8 @@ def _apply_recipe(workspace: Workspace, recipe: SceneRecipe) -> None:
     )
     if settings != usual or not within:
         raise RecipeError(
-            "its settings are beyond the controls of this page: keep rate, epsilon or K out of range, or other "
-            "blocks, seed, tolerance or iterations than the usual ones"
+            "its settings are not supported here: keep rate, epsilon or K is out of range, or blocks, seed, "
+            "tolerance or iterations are not the defaults"
         )
     if recipe.query:
         st.session_state[f"{PREFIX}query"] = recipe.query
@@ -161,7 +161,7 @@ def editor(
     now = lab_scene.current_scene()
     scene, config = now.shown, workspace.retriever.model.config
     with left:
-        st.subheader("What covers the query?")
+        st.subheader("Edit the occluders")
         place = st.container()
         person = _person(workspace, query, nearest)
         wanted = (*scene.cut_outs, *now.scene.cut_outs, person)
@@ -178,7 +178,7 @@ def editor(
                 on_scene=on_editor_event,
             )
     with right:
-        st.subheader("What is dropped now?")
+        st.subheader("Which patches are dropped now?")
         shown = replace(query, image=paint(query.image, scene, pictures))
         if now.dragged_scene is None:
             encoding = search.search(workspace, shown, settings).trace.encoding
@@ -193,11 +193,11 @@ def editor(
             survived=survived(encoding),
             notes=_on_occluder(encoding, hidden, workspace) if scene.occluders else (),
         )
-        st.caption("Whitened: dropped. On occluder: how much of the area of the patches dropped there it covers.")
+        st.caption('White = dropped. "On occluder" = share of the dropped area that lies on the occluder.')
         if ranks:
             _standings(ranks, settings)
         else:
-            st.caption("Who is on an image of your own is not known: no hit is right or wrong.")
+            st.caption("The app doesn't know who is on your image, so hits aren't marked right or wrong.")
 
 
 def _on_occluder(encoding: Encoding, hidden: np.ndarray, workspace: Workspace) -> list[str]:
@@ -212,11 +212,11 @@ def _person(workspace: Workspace, query: Query, nearest: int) -> CutOut:
     """Whom the Person button pastes."""
     records = workspace.retriever.memory.records
     usual = records[nearest]
-    with st.popover("Whom to paste", icon=":material/person_add:"):
+    with st.popover("Choose person to paste", icon=":material/person_add:"):
         everyone = {record.identity for record in records}
         identities = sorted(everyone - {query.subject.identity} or everyone)
         first = identities.index(usual.identity) if usual.identity in identities else 0
-        identity = st.selectbox("Identity", identities, index=first, key=f"paste-identity-{query.name}")
+        identity = st.selectbox("Person ID", identities, index=first, key=f"paste-identity-{query.name}")
         images = [record.path.as_posix() for record in records if record.identity == identity]
         named = usual.path.as_posix()
         first = images.index(named) if named in images else 0
@@ -227,7 +227,7 @@ def _person(workspace: Workspace, query: Query, nearest: int) -> CutOut:
             default=Outline.PERSON,
             required=True,
             key="paste-outline",
-            help="person: by the true mask where the data has one, else a soft ellipse.",
+            help="person: cut out along the ground-truth mask if the data has one, otherwise along a soft ellipse.",
         )
     return CutOut(path=path, outline=outline)
 
@@ -242,7 +242,7 @@ def first_matches(clean: QueryTrace, occluded: QueryTrace, rule: MatchRule) -> d
 
 
 def _standings(ranks: Mapping[str, tuple[int | None, int | None]], settings: QuerySettings) -> None:
-    st.markdown("**Rank of the first true match**")
+    st.markdown("**Rank of first correct match**")
     for column, (name, (before, after)) in zip(st.columns(len(ranks)), ranks.items(), strict=True):
         beyond = f"> {settings.shortlist}" if name != "consolidated" else "–"
         change = None if before is None or after is None else after - before
@@ -251,10 +251,10 @@ def _standings(ranks: Mapping[str, tuple[int | None, int | None]], settings: Que
             beyond if after is None else after,
             change,
             delta_color="inverse",
-            help=f"Without occluder: {beyond if before is None else before}.",
+            help=f"Without occluders: {beyond if before is None else before}.",
         )
     if lab_scene.current_scene().dragged_scene is not None:
-        st.caption("Ranks follow when you let go.")
+        st.caption("Release to update the ranks.")
 
 
 def render_downloads(
@@ -267,28 +267,28 @@ def render_downloads(
     recipe = SceneRecipe(scene, query.name if is_dataset_query(query) else "", settings, weights)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.download_button(
-            "Scene (json)",
+            "Save scene (JSON)",
             recipe.to_json(),
             "scene.json",
             "application/json",
             icon=":material/receipt_long:",
             key="scene",
-            help="Occluders, query and settings: opens here again with the same result.",
+            help="Saves occluders, query and settings so that you can reopen them here.",
         )
         st.download_button(
-            "Painted image (png)",
+            "Download occluded image (PNG)",
             buffer.getvalue(),
             "occluded.png",
             "image/png",
             icon=":material/image:",
             key="png",
-            help="At the model's input size. Upload it on the Explore page to look at it from every side.",
+            help="At the model's input size. Upload it on Explore to analyse it fully.",
         )
         if is_dataset_query(query):
             add_button(Item(query.name, scene), settings, FigureKind.DROP_PROCESS, what="masks", key="-masks")
             add_button(Item(query.name, scene), settings, FigureKind.RANKED_LIST, what="ranked lists", key="-hits")
         if not lab_scene.in_link(scene):
-            st.caption("The scene is too long for the link: the scene file keeps it.")
+            st.caption("This scene is too large for a link. Save it as a file instead.")
 
 
 def nearest_wrong(workspace: Workspace, query: Query, trace: QueryTrace) -> int:

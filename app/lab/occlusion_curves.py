@@ -40,11 +40,11 @@ from fpc_core.io.dataclass_json import RecipeError
 from fpc_core.workspace import Workspace
 
 GROWTHS = {
-    GrowthDirection.OWN: "the scene itself",
-    GrowthDirection.BELOW: "a curtain from below",
-    GrowthDirection.ABOVE: "from above",
-    GrowthDirection.LEFT: "from the left",
-    GrowthDirection.RIGHT: "from the right",
+    GrowthDirection.OWN: "my occluders, growing",
+    GrowthDirection.BELOW: "curtain from the bottom",
+    GrowthDirection.ABOVE: "curtain from the top",
+    GrowthDirection.LEFT: "curtain from the left",
+    GrowthDirection.RIGHT: "curtain from the right",
 }
 EFFECTS = {
     Effect.FINAL_DISTANCE: "distance after consolidation",
@@ -55,10 +55,10 @@ EFFECTS = {
 
 def curves(workspace: Workspace, query: Query, relevance: Relevance, scene: Scene, settings: QuerySettings) -> None:
     """Rank and distances of the true match while more and more is covered, for several keep rates."""
-    st.subheader("How much can be covered until the match is lost?")
+    st.subheader("How much can be covered before the match is lost?")
     offered = [each for each in GROWTHS if scene.occluders or each is not GrowthDirection.OWN]
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        growth = st.selectbox("What grows", offered, format_func=GROWTHS.__getitem__, key="growth", width=220)
+        growth = st.selectbox("Occlusion", offered, format_func=GROWTHS.__getitem__, key="growth", width=220)
         rates = st.pills(
             "Keep rates γ",
             KEEP_RATES,
@@ -85,7 +85,7 @@ def curves(workspace: Workspace, query: Query, relevance: Relevance, scene: Scen
         now = study.status()
         _progress(study, now, of, "curves")
         if now.done:
-            of_what = "the person’s pixels, by the true mask" if mask is not None else "the image’s pixels"
+            of_what = "the person’s pixels (ground-truth mask)" if mask is not None else "the image’s pixels"
             _curve_charts(study, now, shares, settings, of_what)
 
     progress.poll_until_done(study, live)
@@ -108,7 +108,7 @@ def _curve_charts(
         charts.occlusion_rank_figure(shares, ranks, lost, rates),
         config=unfilled,
         key="curve-ranks",
-        alt="Rank of the first true match against the covered share",
+        alt="Rank of the first correct match versus the covered share",
     )
     rows = [_lost_row(rate, seen.all(), share) for rate, seen, share in zip(rates, known.known, lost, strict=True)]
     right.table(pd.DataFrame(rows).set_index("keep rate γ"))
@@ -122,11 +122,11 @@ def _curve_charts(
                 figure,
                 config=unfilled,
                 key=f"curve-{name}",
-                alt=f"{name} of the best true match and the best wrong hit",
+                alt=f"{name} of the best correct match and the best wrong hit",
             )
     st.caption(
-        f"Covered: of {of_what} · solid: the true match nearest by D (α {settings.alpha:g}) · dotted: the nearest "
-        "wrong hit · dashed line: where rank 1 is lost, by the straight line between the margins of two steps."
+        f"Covered: share of {of_what} · solid: nearest correct match by D (α {settings.alpha:g}) · dotted: "
+        "nearest wrong hit · dashed: where rank 1 is lost (interpolated)."
     )
     st.download_button(
         "Curves as CSV",
@@ -152,13 +152,11 @@ def sliding_map(
     workspace: Workspace, query: Query, relevance: Relevance, scene: Scene, settings: QuerySettings
 ) -> None:
     """What a grey square does to the true match at every place."""
-    st.subheader("Which spot matters most?")
+    st.subheader("Which image region matters most?")
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        size = st.segmented_control(
-            "Side of the square, patches", (1, 2, 3, 4, 6), default=3, required=True, key="spot-size"
-        )
-        step = st.segmented_control("Step, patches", (1, 2), default=1, required=True, key="spot-step")
-        on_top = st.toggle("On top of the scene", key="spot-scene", disabled=not scene.occluders)
+        size = st.segmented_control("Square size (patches)", (1, 2, 3, 4, 6), default=3, required=True, key="spot-size")
+        step = st.segmented_control("Step (patches)", (1, 2), default=1, required=True, key="spot-step")
+        on_top = st.toggle("Include my occluders", key="spot-scene", disabled=not scene.occluders)
     sliding, config = Sliding(size, step), workspace.retriever.model.config
     scenes = sliding.scenes(config, scene if on_top else Scene())
     study = _study(workspace, query, relevance, scenes, settings, (settings.prune.keep_rate,))
@@ -169,10 +167,10 @@ def sliding_map(
 
     def live() -> None:
         now = study.status()
-        _progress(study, now, f"{rows} × {columns} places and none", "map")
+        _progress(study, now, f"{rows} × {columns} positions + the original", "map")
         if now.done > 1:
             effect = st.segmented_control(
-                "Shown",
+                "Measure",
                 list(EFFECTS),
                 default=Effect.FINAL_DISTANCE,
                 required=True,
@@ -186,11 +184,11 @@ def sliding_map(
                 config,
                 EFFECTS[effect],
                 whole=effect is Effect.RANK,
-                key="spots",
+                key="sensitivity-map",
             )
             st.caption(
-                "Change of the first true match against no square. Orange: the model needs what is there; purple: what "
-                "is there misleads it."
+                "Effect of covering each position on the first correct match. Orange: covering it hurts. "
+                "Purple: covering it helps."
             )
 
     progress.poll_until_done(study, live)

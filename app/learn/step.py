@@ -43,14 +43,14 @@ def download_button(workspace: Workspace, query: Query, case: LessonContext) -> 
         return render_lesson(workspace, query.image, query.name, case, datetime.now().astimezone())
 
     st.download_button(
-        "Download for class",
+        "Download lesson (HTML)",
         on_demand(("lesson", id(case)), file, queued=True),
         "lesson.html",
         "text/html",
         key="lesson-file",
         icon=":material/download:",
         on_click="ignore",
-        help="All nine steps on this query as one file: no server, no network.",
+        help="All nine steps with this query in one HTML file that works offline.",
     )
 
 
@@ -61,7 +61,7 @@ def render_text(step: Step) -> None:
         for line in equation.numbers:
             st.latex(line)
     sources = ", ".join(dict.fromkeys(equation.source for equation in step.equations if equation.source))
-    st.caption(f"{sources}, with today's numbers beneath")
+    st.caption(f"{sources}, with the numbers for this query below")
     st.markdown(f":material/today: {lesson_markdown(step.today)}")
 
 
@@ -121,9 +121,10 @@ def _alpha(workspace: Workspace, query: Query, found: SearchResult, case: Lesson
     key = view_key(query.digest, found.trace.settings)
     answer = answer_data(found.trace, key, records, query.subject, workspace.dataset.uses_cameras, SHOWN)
     image_store(
-        {f"g{row}": resources.thumbnail(workspace, records[row]) for row in answer["match"]["in_sight"]}, key="album"
+        {f"g{row}": resources.thumbnail(workspace, records[row]) for row in answer["match"]["in_sight"]},
+        key="image-store",
     )
-    alpha_chart(key="lines", top=SHOWN, junk=False, chosen=case.hit)
+    alpha_chart(key="alpha-chart", top=SHOWN, junk=False, chosen=case.hit)
     ranking(answer, None, key="ranking", show=SHOWN, junk=False, chosen=case.hit, on_pick=choose_neighbor, width=84)
 
 
@@ -141,5 +142,5 @@ def _neighbors(workspace: Workspace, query: Query, case: LessonContext) -> None:
         strip = Strip(f"given{at}", "", tuple(drawn[at : at + 5]))
         cards([strip], pictures, key=f"given-{at}", on_pick=leave_out if several else None, width=92)
     if several:
-        told = without(case, left_out) if left_out in result.neighbors else "Press a neighbour to leave it out."
+        told = without(case, left_out) if left_out in result.neighbors else "Click a neighbour to exclude it."
         st.markdown(f"**{told}**")

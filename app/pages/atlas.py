@@ -8,16 +8,15 @@ from app.layout import heading
 
 heading(
     "Where does it go wrong?",
-    "Every query, sorted by the stage that found the right person, or lost them: cosine, D, consolidation.",
+    "All queries, grouped by the stage that found or lost the right person (cosine, D, consolidation).",
 )
 
 from app.atlas import cases
 from app.messages import show_warning, show_warnings
 from app.server import resources
-from app.server.jobs import JobState
+from app.server.jobs import JobStatus
 from app.session import link_checks
 from app.session.view import View
-from app.session.visitor import current_visitor
 from app.session.workspace_choice import default_variant
 from app.ui import controls, progress, status
 from app.ui.page_frame import load_workspace_or_stop, report_errors, run_page
@@ -45,14 +44,14 @@ def pruned_share() -> float:
     """Below which share of the visible person the person counts as pruned away."""
     show_warnings(link_checks.beyond("pruned", 0, 100))
     percent = st.slider(
-        "Person pruned away below, %",
+        'Count as "pruned" below (% of person kept)',
         0,
         100,
         round(100 * PRUNED_BELOW),
         5,
         key="pruned",
         bind="query-params",
-        help="Share of the visible person's area that survives the last dropping block, by the true masks.",
+        help="Share of the visible person's area that survives the last pruning layer (ground-truth masks).",
     )
     return percent / 100
 
@@ -64,8 +63,7 @@ def page() -> None:
             PREFIX, QuerySettings(neighbors=workspace.dataset.neighbors), workspace.dataset.shortlist
         )
     status.status_line(workspace, settings)
-    if workspace.dataset.queries_are_gallery:
-        show_warning("This folder has no query split: every query finds itself, so these classes mean nothing.")
+    progress.warn_without_query_split(workspace.dataset, "classes")
     try:
         task, run = resources.atlas_job(workspace, settings)
     except (ValueError, OSError) as error:
@@ -76,18 +74,11 @@ def page() -> None:
         with st.sidebar:
             below = pruned_share()
     if task.skipped:
-        show_warning(f"{task.skipped} of the queries have no true match in the gallery; they are in no class.")
-    visitor = f"{current_visitor()} atlas"  # whose next atlas ends the last
-    look = run.status()
-    if look.state is JobState.IDLE and 0 < look.total - look.done <= AT_ONCE:
-        run.start(visitor)
-        look = run.status()
+        show_warning(f"{task.skipped} of the queries have no correct match in the gallery. They are in no class.")
 
     @report_errors("-cases")
-    def live() -> None:
+    def render(now: JobStatus) -> None:
         open_case(settings)
-        now = run.status()
-        progress.render_progress(run, now, visitor, "searches", "one per query")
         wanted = cases.filters(task)
         told = [(case, pairs) for case, pairs in task.cases_with_pairs(now.known) if wanted.wants(case)]
         chosen = cases.chosen_class([case for case, _ in told], below)
@@ -96,11 +87,11 @@ def page() -> None:
         if now.done:
             cases.grid(workspace, task, [case for case, _ in shown], below, pick)
         else:
-            st.info("Cases appear here as soon as the first query is through.", icon=":material/travel_explore:")
+            st.info("Cases appear here once the first query is done.", icon=":material/travel_explore:")
         if shown:
             cases.distances(shown, movable=not now.active)
 
-    progress.poll_until_done(run, live)
+    progress.run_job(run, "atlas", "searches", "one per query", render, auto_start=AT_ONCE)
 
 
 run_page(page)

@@ -6,7 +6,7 @@ import streamlit as st
 
 from app.layout import heading
 
-heading("What changes between two settings?", "The same query, searched twice; everything below marks what differs.")
+heading("What changes between two settings?", "One query, two settings. Differences are marked below.")
 
 from app.messages import show_warnings
 from app.sections import comparison
@@ -41,7 +41,7 @@ def both_settings(shortlist: int) -> tuple[QuerySettings, QuerySettings]:
     for name, usual, column in zip(SIDES, USUAL, st.columns(2, gap="medium"), strict=True):
         with column, st.container(border=True):
             headline = st.empty()
-            with st.popover(f"Change {name}", icon=":material/tune:"):
+            with st.popover(f"Edit {name}", icon=":material/tune:"):
                 found.append(controls.side_settings(f"{name.lower()}_", usual, shortlist))
             headline.markdown(f"**{name}** {comparison.described(found[-1])}")
     st.session_state["preset"] = preset_of(found[0], found[1])

@@ -6,7 +6,9 @@ import streamlit as st
 
 from app.layout import heading
 
-heading("What do you look at?", "Choose data and weights, see what they hold, build the memory, take it into use.")
+heading(
+    "Data and models", "Choose a dataset and weights, inspect them, build the gallery memory and apply it to all pages."
+)
 
 from app.data import forms, gallery_map, reports
 from app.messages import escape_markdown, show_warning
@@ -29,13 +31,13 @@ def in_use_line(draft: WorkspaceChoice) -> None:
     used = workspace_choice.active_choice()
     with st.container(horizontal=True, vertical_alignment="center"):
         if used == draft:
-            st.markdown(":green-badge[IN USE] All pages show what is chosen here.")
+            st.markdown(":green-badge[ACTIVE] All pages use this selection.")
         else:
             names = [escape_markdown(name) for name in (used.data, used.weights) if name]
-            st.markdown(f"All pages still show {' with '.join(names) or 'what the app was started with'}.")
+            st.markdown(f"Not active yet: the other pages still use {' with '.join(names) or 'the startup data'}.")
         if draft != WorkspaceChoice():
             st.button(
-                "Back to the start",
+                "Reset to startup settings",
                 icon=":material/home:",
                 on_click=workspace_choice.apply_choice,
                 args=(WorkspaceChoice(),),
@@ -83,14 +85,14 @@ def memory_section(
         progress.poll_until_done(build, lambda: reports.build_report(build, found))
     elif workspace_choice.active_choice() != draft:
         st.button(
-            "Use it on all pages",
+            "Use this dataset on all pages",
             icon=":material/done_all:",
             type="primary",
             key="use",
             on_click=workspace_choice.apply_choice,
             args=(draft,),
         )
-    elif st.button("Explore it", icon=":material/person_search:", type="primary", key="explore"):
+    elif st.button("Open in Explore", icon=":material/person_search:", type="primary", key="explore"):
         settings = QuerySettings(variant=draft.variant, neighbors=dataset.neighbors)
         view = View(query=st.session_state.get("last-query", ""), settings=settings)
         st.switch_page("app/pages/explore.py", query_params=view.to_params(draft.variant))
@@ -112,7 +114,7 @@ def page() -> None:
     settings_place = st.container()
     forms.roots_note(roots, sights)
     in_use = st.container()
-    st.subheader("What was found?")
+    st.subheader("Dataset and model summary")
     try:
         places = draft.places(roots, started)
     except ValueError as error:
@@ -137,10 +139,10 @@ def page() -> None:
         in_use_line(settled)
     if dataset is None or weights is None:
         return
-    st.subheader("Does the memory fit?")
+    st.subheader("Is the gallery memory up to date?")
     found = memory_section(settled, places, roots, dataset, weights)
     if found is not None and found.status is MemoryStatus.FITS:
-        st.subheader("How does the gallery lie?")
+        st.subheader("Gallery map")
         workspace = resources.workspace(places, settled.device, roots if settled.data else ())
         gallery_map.gallery(workspace, settled.variant)
 

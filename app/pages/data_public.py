@@ -6,7 +6,7 @@ import streamlit as st
 
 from app.layout import heading
 
-heading("What do you look at?", "The data, weights and memory of this app, and how the gallery lies.")
+heading("Data and models", "The data, weights and gallery memory of this app, and a map of the gallery.")
 
 from app.data import gallery_map, reports
 from app.server import resources
@@ -17,21 +17,18 @@ from app.ui.page_frame import load_workspace_or_stop, run_page
 def page() -> None:
     workspace = load_workspace_or_stop()
     places = workspace.places
-    st.info(
-        "This is a public app: it shows the data and weights it was started with. Run your own to look at your data.",
-        icon=":material/public:",
-    )
-    st.subheader("What was found?")
+    st.info("This public app uses fixed data. Install the app to use your own.", icon=":material/public:")
+    st.subheader("Dataset and model summary")
     left, right = st.columns([3, 2], gap="large")
     with left:
         reports.data_report(*resources.data_info(places.data, ()))
     weights = resources.weights_info(places)
     with right:
         reports.weights_report(weights)
-    st.subheader("Does the memory fit?")
+    st.subheader("Is the gallery memory up to date?")
     found = resources.memory_info(places.memory, workspace.dataset, weights)
     reports.memory_report(found, workspace_choice.display_name(places.memory, ()))
-    st.subheader("How does the gallery lie?")
+    st.subheader("Gallery map")
     gallery_map.gallery(workspace, workspace_choice.default_variant())
 
 

@@ -7,16 +7,17 @@ import streamlit as st
 from app.layout import heading
 
 heading(
-    "How well does it find people, and how sure is that?",
-    "The tables of the paper and its Fig. 4 on these data: ours with bootstrap intervals, the paper's beside them.",
+    "How accurate is it, and how certain are the scores?",
+    "The paper's tables and Fig. 4, recomputed on this data with bootstrap confidence intervals, next to the "
+    "published numbers.",
 )
 
 from app.evaluate import tables
 from app.messages import escape_markdown, show_warning, show_warnings
 from app.server import resources
 from app.server.downloads import on_demand
+from app.server.jobs import JobStatus
 from app.session import link_checks
-from app.session.visitor import current_visitor
 from app.ui import controls, progress, status
 from app.ui.page_frame import load_workspace_or_stop, run_page
 from fpc_core.config import QuerySettings
@@ -48,8 +49,7 @@ def page() -> None:
             PREFIX, QuerySettings(neighbors=workspace.dataset.neighbors), workspace.dataset.shortlist
         )
     status.status_line(workspace, settings)
-    if workspace.dataset.queries_are_gallery:
-        show_warning("This folder has no query split: every query finds itself, so these scores mean nothing.")
+    progress.warn_without_query_split(workspace.dataset, "scores")
     names = chosen_tables()
     tables.how_scored(workspace.dataset)
     if not names:
@@ -62,15 +62,11 @@ def page() -> None:
     except (ValueError, OSError) as error:
         show_warning(str(error))
         return
-    look = run.status()
-    visitor = f"{current_visitor()} evaluation"  # whose next evaluation ends the last
 
-    def live() -> None:
-        now = run.status()
+    def render(now: JobStatus) -> None:
         found = task.filled(now.known)
-        progress.render_progress(run, now, visitor, "steps", tables.evaluation_size(task))
         st.download_button(
-            "All tables (zip)",
+            "All tables (ZIP)",
             on_demand(("tables", found), lambda: tables.bundle(found)),
             "tables.zip",
             "application/zip",
@@ -87,8 +83,8 @@ def page() -> None:
 
     picked = st.session_state.pop("picked-score", None)
     if picked is not None:
-        tables.recipe_of(picked, task.filled(look.known))
-    progress.poll_until_done(run, live)
+        tables.recipe_of(picked, task.filled(run.status().known))
+    progress.run_job(run, "evaluation", "steps", tables.evaluation_size(task), render)
 
 
 def pick(row: str) -> None:

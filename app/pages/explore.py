@@ -6,7 +6,11 @@ import streamlit as st
 
 from app.layout import heading
 
-heading("FPC Explorer", "Pick an occluded person: see which patches the model drops, whom it finds, and why.")
+heading(
+    "FPC Explorer",
+    "Pick a partly hidden person and see which image patches the model drops, which gallery images it retrieves, "
+    "and why.",
+)
 
 from app.messages import show_warnings
 from app.sections import decoder, patch_lifeline, ranking, summary, transport
@@ -57,7 +61,7 @@ def hits(
 
 def answers(workspace: Workspace, query: Query, settings: QuerySettings, asked: View, show_junk: bool) -> None:
     """Everything below the choice of a query. What a moved dial waits for is drawn first."""
-    short, masks, strips = st.container(key="in-short"), st.container(), st.container()
+    short, masks, strips = st.container(key="summary"), st.container(), st.container()
     with strips:
         found, chosen = hits(workspace, query, settings, asked.neighbor, show_junk)
     with masks:
@@ -102,7 +106,7 @@ def page() -> None:
                 *link_checks.no_switch("life"),
             )
         )
-    st.subheader("Whom are we looking for?")
+    st.subheader("Choose a query")
     with st.container(horizontal=True, vertical_alignment="center"):
         identity = controls.identity([record.identity for record in workspace.dataset.query])
         offered = [key for key in records if identity in (None, records[key].identity)]

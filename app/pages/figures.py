@@ -6,7 +6,7 @@ import streamlit as st
 
 from app.layout import heading
 
-heading("Figures", "Figures for a paper, drawn from the same results as every other page.")
+heading("Figures", "Create publication-ready figures from the results in this app.")
 
 from app.evaluate.tables import evaluation_size
 from app.figures import compose
@@ -18,7 +18,6 @@ from app.server.queues import PAGE_QUEUE
 from app.session import lab_scene
 from app.session.figure_basket import Item, basket
 from app.session.view import View
-from app.session.visitor import current_visitor
 from app.session.workspace_choice import default_variant
 from app.ui import progress, status
 from app.ui.page_frame import load_workspace_or_stop, run_page
@@ -35,7 +34,7 @@ _OPENED = "opened-recipe"
 def opened_recipe() -> FigureRecipe | None:
     """A recipe from the visitor's machine; a message where it is none."""
     file = st.file_uploader(
-        "Open a recipe", max_upload_size=1, key="recipe", help="The .json of an earlier figure: gives the same figure."
+        "Load settings", max_upload_size=1, key="recipe", help="A JSON file saved here earlier. Recreates the figure."
     )
     if file is None:
         return None
@@ -62,14 +61,9 @@ def scores(workspace: Workspace, recipe: FigureRecipe) -> tuple[ReportTable, ...
     look = run.status()
     if look.complete:
         return task.filled(look.known)
-    visitor = f"{current_visitor()} figure"  # whose next figure ends the last
-    st.markdown(
-        "This figure scores all queries of the data. What is computed is kept, and the Evaluate page has it too."
-    )
+    st.markdown("This figure needs scores for all queries. Results are saved and shared with the Evaluate page.")
 
-    progress.poll_until_done(
-        run, lambda: progress.render_progress(run, run.status(), visitor, "steps", evaluation_size(task))
-    )
+    progress.run_job(run, "figure", "steps", evaluation_size(task), lambda _: None)
     return None
 
 
@@ -88,10 +82,10 @@ def show(workspace: Workspace, recipe: FigureRecipe) -> None:
     preview, downloads = st.columns([3, 1], gap="medium")
     inches = WIDTHS[recipe.style.width]
     with preview:
-        st.image(picture, caption=f"{inches:g} in wide, as it will be printed")
+        st.image(picture, caption=f"Print size: {inches:g} in wide (preview is enlarged)")
     with downloads:
         st.download_button(
-            "Everything (zip)",
+            "Download all formats (ZIP)",
             on_demand(
                 ("figure", workspace.key, recipe, tables),
                 lambda: resources.figure_bundle(workspace, recipe, tables),
@@ -105,14 +99,14 @@ def show(workspace: Workspace, recipe: FigureRecipe) -> None:
             help="PDF, SVG, PNG at 300 and 600 dpi, recipe, data and LaTeX.",
         )
         st.download_button(
-            "Recipe (json)",
+            "Save settings (JSON)",
             recipe.to_json(),
             f"{recipe.kind}.json",
             "application/json",
             icon=":material/receipt_long:",
             key="json",
         )
-        st.caption("The same recipe gives the same bytes on the CPU, here or from the command line:")
+        st.caption("Reproduce this figure exactly from the command line (CPU):")
         st.code(f"python -m fpc_core figure {recipe.kind}.json", language="bash", wrap_lines=True)
 
 
@@ -140,7 +134,7 @@ def page() -> None:
             settings = compose.chosen_settings(usual, workspace.dataset.shortlist)
     status.status_line(workspace, opened.settings if opened else settings)
     if opened is not None:
-        st.info("Shown as the opened recipe says. Remove it in the sidebar to compose a figure here.")
+        st.info("Showing the loaded figure. Remove it in the sidebar to edit your own.")
         show(workspace, opened)
         return
     recipe = compose.composed(workspace, held, settings)

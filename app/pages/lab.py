@@ -7,7 +7,8 @@ import streamlit as st
 from app.layout import heading
 
 heading(
-    "What does an occluder change?", "Put shapes, poles, textures, paint or another person on a query, and move them."
+    "What happens when you cover the person?",
+    "Add shapes, poles, textures, paint or another person to a query and move them around.",
 )
 
 from app.lab import editor, occlusion_curves
@@ -48,7 +49,7 @@ def results(workspace: Workspace, query: Query, settings: QuerySettings) -> None
     comparison.parts(workspace, traces, rule, chosen)
     comparison.shares(traces, rule)
     if who is None:
-        st.caption("How much can be covered, and which spot matters, is known of a query with a true match alone.")
+        st.caption("These two tests need a query with a known correct match.")
         return
     try:
         relevance = Relevance.of(who, query.subject.camera, rule.records)

@@ -12,7 +12,7 @@ PRESENTING = st.query_params.get("present") == "1"
 if PRESENTING:
     inject_presenter_css()
 else:
-    heading("How does FPC work?", "Nine short steps on one query: predict first, then see what the model did.")
+    heading("How does FPC work?", "Nine short steps with one example: make a guess, then see what the model did.")
 
 from app.learn import step as lesson_step
 from app.messages import escape_markdown, show_warnings
@@ -85,7 +85,7 @@ def switch(presenting: bool) -> None:
 
 def bar(number: int) -> None:
     """Where we are, and the way on; arrow keys turn the pages."""
-    with st.container(horizontal=True, vertical_alignment="center", key="way"):
+    with st.container(horizontal=True, vertical_alignment="center", key="step-navigation"):
         st.progress(number / COUNT, text=f"Step {number} of {COUNT}")
         st.button("Back", key="back", shortcut="Left", disabled=number == 1, on_click=go, args=(number - 1,))
         st.button(
@@ -97,7 +97,7 @@ def bar(number: int) -> None:
             args=(number + 1,),
             type="primary",
         )
-        text = "Leave" if PRESENTING else "Present"
+        text = "Exit" if PRESENTING else "Present"
         st.button(text, key="present", shortcut="Esc" if PRESENTING else None, on_click=switch, args=(not PRESENTING,))
 
 
@@ -108,7 +108,7 @@ def try_it(workspace: Workspace, query: Query, view: View, case: LessonContext, 
         params = workspace_choice.active_choice().to_params() | view.to_params(default_variant())
         place = PLACES[key]
         st.link_button(
-            f"See it on Explore: {place.replace('-', ' ')}",
+            f"Open in Explore: {place.replace('-', ' ')}",
             f"./?{urlencode(params)}#{place}",
             icon=":material/person_search:",
         )

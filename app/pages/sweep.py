@@ -8,17 +8,14 @@ import streamlit as st
 
 from app.layout import heading
 
-heading(
-    "Which settings work best?", "Keep rate γ, weight of transport α and neighbours K: every combination in one run."
-)
+heading("Which settings work best?", "Try every combination of keep rate γ, EMD weight α and K in one run.")
 
 from app.components.sweep_heatmap.view import parse_cell_id
 from app.messages import show_warning, show_warnings
 from app.server import resources
-from app.server.jobs import JobState
+from app.server.jobs import JobStatus
 from app.session import link_checks
 from app.session.view import View
-from app.session.visitor import current_visitor
 from app.session.workspace_choice import default_variant
 from app.sweep import heatmap
 from app.ui import controls, progress, status
@@ -67,7 +64,7 @@ def axes(shortlist: int) -> SweepGrid | None:
         bind="query-params",
     )
     step = st.pills(
-        "Step of α", ALPHA_STEPS, default=0.1, required=True, format_func="{:g}".format, key="step", bind="query-params"
+        "α step", ALPHA_STEPS, default=0.1, required=True, format_func="{:g}".format, key="step", bind="query-params"
     )
     usual = [count for count in SweepGrid().neighbors if count in offered]
     counts = st.pills("Neighbours K", offered, selection_mode="multi", default=usual, key="ks", bind="query-params")
@@ -101,8 +98,7 @@ def page() -> None:
         settings = controls.method_settings(PREFIX)
     settings = replace(settings, neighbors=1, shortlist=dataset.shortlist)
     status.status_line(workspace, settings)
-    if dataset.queries_are_gallery:
-        show_warning("This folder has no query split: every query finds itself, so these scores mean nothing.")
+    progress.warn_without_query_split(dataset, "scores")
     if not queries or grid is None:
         st.info("Choose at least one query, one keep rate and one K in the sidebar.", icon=":material/tune:")
         return
@@ -113,26 +109,19 @@ def page() -> None:
         return
     if task.skipped:
         show_warning(
-            f"{task.skipped} of the queries have no true match in the gallery; they are left out of every score."
+            f"{task.skipped} of the queries have no correct match in the gallery. They are excluded from scoring."
         )
-    visitor = f"{current_visitor()} sweep"  # whose next sweep ends the last
-    look = run.status()
-    if look.state is JobState.IDLE and 0 < look.total - look.done <= AT_ONCE:
-        run.start(visitor)
-        look = run.status()
     query = queries[0] if len(queries) == 1 else ""
 
     show_warnings(
         (*link_checks.unknown("measure", heatmap.MEASURE_NAMES), *link_checks.unknown("shown", grid.neighbors))
     )
 
-    def live() -> None:
+    def render(now: JobStatus) -> None:
         open_cell(query, settings)
-        now = run.status()
-        progress.render_progress(run, now, visitor, "searches", heatmap.sweep_size(task))
         heatmap.render_sweep(task, now.known, pick, whole=len(queries) == len(records))
 
-    progress.poll_until_done(run, live)
+    progress.run_job(run, "sweep", "searches", heatmap.sweep_size(task), render, auto_start=AT_ONCE)
 
 
 run_page(page)

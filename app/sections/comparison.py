@@ -24,9 +24,9 @@ from fpc_core.workspace import Workspace
 
 SIDES = ("A", "B")
 RANKINGS = {
-    "by_cosine": ("by cosine alone", "cos"),
+    "by_cosine": ("by global feature (cosine)", "D_cos"),
     "by_distance": ("by D", "D"),
-    "final": ("after consolidation", "d"),
+    "final": ("after consolidation", "final"),
 }
 """Of a trace, with the words and the symbol of each."""
 COLOURS = {"A": charts.BLUE, "B": charts.ORANGE}
@@ -48,7 +48,7 @@ def described(settings: QuerySettings) -> str:
 
 
 def masks(workspace: Workspace, query: Query, traces: dict[str, QueryTrace]) -> None:
-    st.subheader("Which patches does only one side keep?")
+    st.subheader("Patches kept on one side only")
     config = workspace.retriever.model.config
     pictures, strips = {"input": data_uri(query.image)}, []
     for name, other in (SIDES, SIDES[::-1]):
@@ -58,15 +58,15 @@ def masks(workspace: Workspace, query: Query, traces: dict[str, QueryTrace]) -> 
             picture = stripes(query.image, stage.kept, stage.only, config, COLOURS[name], falling=name == "B")
             pictures[key] = data_uri(picture, lossless=True)
             kept, alone = int(stage.kept.sum()), int(stage.only.sum())
-            alt = f"side {name} after block {stage.block}: {kept} patches kept, {alone} of them only here"
+            alt = f"side {name} after layer {stage.block}: {kept} patches kept, {alone} of them only here"
             drawn.append(
-                Card(key, key, f"After block {stage.block}", (f"{kept} kept", f"{alone} only {name}"), alt=alt)
+                Card(key, key, f"After layer {stage.block}", (f"{kept} kept", f"{alone} kept only in {name}"), alt=alt)
             )
         strips.append(Strip(f"masks-{name}", name, tuple(drawn), described(traces[name].settings)))
     for strip, column in zip(strips, st.columns(2, gap="medium"), strict=True):
         with column:
             cards([strip], pictures, key=strip.id, width=128)
-    st.caption("Stripes: kept on this side only · white: dropped on this side.")
+    st.caption("Striped: kept only here · white: dropped here")
 
 
 def hits(
@@ -83,7 +83,7 @@ def hits(
     traces: of two sides by their names.  rankings: of RANKINGS, by_distance among them.  arrows: sides that show how
     hits moved.
     """
-    st.subheader("Who is found differently?")
+    st.subheader("How do the results differ?")
     records, both = workspace.retriever.memory.records, tuple(traces)
     common: dict[str, Any] = {
         "records": records,
@@ -98,7 +98,7 @@ def hits(
         decoder = [] if kind == "by_cosine" else trace.consolidation.neighbors.tolist()
         return ranked_strip(
             f"{kind}-{name}",
-            f"{name} · {title}",
+            f"{name} — {title}",
             ranking,
             symbol=symbol,
             chosen=chosen,
@@ -125,7 +125,9 @@ def hits(
         strips = build(chosen)
     pictures = {f"g{row}": resources.thumbnail(workspace, records[row]) for row in set(shown)}
     cards(strips, pictures, key="compared-cards", on_pick=on_pick, width=100)
-    st.caption("✓ same identity · ✗ another · K: what the decoder attends to · arrows: moved against the other side")
+    st.caption(
+        "✓ same person · ✗ different person · K = used by the decoder · ↑↓ = rank change versus the other setting"
+    )
     return chosen
 
 
@@ -138,12 +140,12 @@ def parts(workspace: Workspace, traces: dict[str, QueryTrace], rule: MatchRule, 
     one, other = traces.values()
     left, right = st.columns(2, gap="large")
     with left:
-        st.subheader("What does it change in numbers?")
+        st.subheader("Changes in numbers")
         _table(figures(one, other, rule, workspace.retriever.model.config), traces)
         figure = charts.attention_figure([(name, trace.consolidation) for name, trace in traces.items()])
         st.plotly_chart(figure, config={"displayModeBar": False}, key="attention", alt="Attention shares of both sides")
     with right:
-        st.subheader("… for the chosen neighbour?")
+        st.subheader("… for the selected image")
         if chosen is None:
             return
         _table(neighbor_figures(one, other, rule, chosen), traces)
@@ -157,11 +159,11 @@ def parts(workspace: Workspace, traces: dict[str, QueryTrace], rule: MatchRule, 
             st.plotly_chart(
                 figure, config={"displayModeBar": False}, key="parts", alt="The two parts of D of each side"
             )
-        st.caption(f"Chosen: {identity_label(rule.records[chosen])}. A click on a card above chooses another.")
+        st.caption(f"Selected: {identity_label(rule.records[chosen])}. Click a card above to change it.")
 
 
 def shares(traces: dict[str, QueryTrace], rule: MatchRule) -> None:
-    st.subheader("Which neighbours does the decoder attend to?")
+    st.subheader("Decoder attention to each neighbour")
     rows = list(dict.fromkeys(row for trace in traces.values() for row in trace.consolidation.neighbors.tolist()))
     names = [f"{place}. {identity_label(rule.records[row])}" for place, row in enumerate(rows, start=1)]
     one, other = ([100 * (neighbor_share(traces[name], row) or 0.0) for row in rows] for name in traces)

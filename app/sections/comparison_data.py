@@ -49,7 +49,7 @@ def kept_patches(here: Encoding, there: Encoding) -> tuple[Kept, ...]:
     """What `here` keeps, block by block, and what of it `there` does not. Raises ValueError for other blocks."""
     blocks = [stage.block for stage in here.stages]
     if blocks != [stage.block for stage in there.stages]:
-        raise ValueError("only encodings that drop at the same blocks can be compared")
+        raise ValueError("these settings prune at different layers and cannot be compared")
     return tuple(
         Kept(block, kept, kept & ~other)
         for block, kept, other in zip(blocks, survivors(here), survivors(there), strict=True)
@@ -64,7 +64,7 @@ def marked(here: Strip, there: Strip) -> Strip:
         for card in here.cards
     )
     alone = sum(card.id not in shown for card in here.cards)
-    note = f"{alone} only here" if alone else "the same images as on the other side"
+    note = f"{alone} not in the other list" if alone else "same images as the other side"
     return replace(here, cards=cards, note=" · ".join(filter(None, (here.note, note))))
 
 
@@ -110,16 +110,16 @@ def figures(one: QueryTrace, other: QueryTrace, rule: MatchRule, config: ModelCo
         return Figure(name, value(one), value(other), text)
 
     return [
-        both("patches kept in the end", lambda trace: trace.encoding.positions.shape[1], _whole),
+        both("patches kept", lambda trace: trace.encoding.positions.shape[1], _whole),
         both("FLOPs (G)", lambda trace: _giga_flops(config, trace.settings.prune), "{:.2f}".format),
-        both("rank of the first true match by cosine", lambda trace: rule.first_match(trace.by_cosine), _whole),
-        both("… by D", lambda trace: rule.first_match(trace.by_distance), _whole),
-        both("… after consolidation", lambda trace: rule.first_match(trace.final), _whole),
+        both("rank of the first correct match by cosine", lambda trace: rule.first_match(trace.by_cosine), _whole),
+        both("rank by D", lambda trace: rule.first_match(trace.by_distance), _whole),
+        both("rank after consolidation", lambda trace: rule.first_match(trace.final), _whole),
         both("average precision (%)", lambda trace: _percent(average_precision(rule, trace.final)), "{:.1f}".format),
-        both("attention on [cls] (%)", lambda trace: 100 * trace.consolidation.cls_share, "{:.1f}".format),
-        both("… on the query (%)", lambda trace: 100 * trace.consolidation.query_share, "{:.1f}".format),
+        both("attention to [cls] (%)", lambda trace: 100 * trace.consolidation.cls_share, "{:.1f}".format),
+        both("attention to the query (%)", lambda trace: 100 * trace.consolidation.query_share, "{:.1f}".format),
         both(
-            "… on the neighbours (%)",
+            "attention to the neighbours (%)",
             lambda trace: 100 * float(trace.consolidation.neighbor_shares.sum()),
             "{:.1f}".format,
         ),

@@ -32,7 +32,7 @@ def decoder(
     workspace: Workspace, query: Query, found: SearchResult, chosen: int | None, on_pick: Callable[[str], None]
 ) -> None:
     """Another method or target runs this alone."""
-    st.subheader("What did the decoder take from each neighbour?")
+    st.subheader("What the decoder used from each neighbour")
     trace, result = found.trace, found.trace.consolidation
     config, records = workspace.retriever.model.config, workspace.retriever.memory.records
     how = controls.map_settings("", chosen, workspace.weights.knows_identities)
@@ -54,26 +54,33 @@ def decoder(
     encoder, own, shares = st.columns([2, 2, 3], gap="medium")
     if chosen is not None:
         with encoder:
-            st.markdown("**What makes the query like the chosen one?**")
+            st.markdown("**Which query patches make it similar to the selected image?**")
             label = colorbar_label(
                 prefetch.encoder_map_settings(how, chosen), f"1 − D_cos to {identity_label(records[chosen])}"
             )
             card = Card(
-                "encoder", "query", "Query", ("last block", "of the encoder"), alt="the query, seen by the encoder"
+                "encoder",
+                "query",
+                "Query",
+                ("from the encoder's", "last layer"),
+                alt="the query, as the encoder sees it",
             )
             strip = Strip("encoder", "", (card,), scale=Scale(label, "0", ""))
             heat_strip(strip, config, view, "encoder", key="heat-encoder", pictures=pictures)
     with own:
-        st.markdown("**What did the decoder take from the query?**")
+        st.markdown("**What the decoder used from the query**")
         if trace.settings.variant is Variant.RELEASED:
-            st.caption("Nothing: the released decoder leaves it out. Choose the paper variant to bring it in.")
+            st.caption(
+                "Nothing: the authors' released code does not pass the query to the decoder. Switch Variant to "
+                '"paper" to include it.'
+            )
         else:
-            share = f"takes {result.query_share:.1%}"
+            share = f"{result.query_share:.1%} of attention"
             card = Card("own", "query", "Query", (share,), alt=f"the query in the decoder, {share}")
             strip = Strip("own", "", (card,), scale=Scale(colorbar_label(how, target), "0", ""))
             heat_strip(strip, config, view, "query", key="heat-query", pictures=pictures)
     with shares:
-        st.markdown("**Of whom is its answer made?**")
+        st.markdown("**Where the decoder's attention went**")
         bars(share_bars(result), key="shares", about="Attention shares of Eq. 13")
     if is_dataset_query(query):
         path = records[chosen].path.as_posix() if chosen is not None else ""
@@ -106,6 +113,6 @@ def _about_target(workspace: Workspace, found: SearchResult, how: MapSettings) -
     logit = float(decoder_target(workspace.retriever, found.trace, how)(feature))
     known = workspace.retriever.model.config.identities
     return (
-        f"Training identity {index} of {known} has the largest logit, {logit:.2f}: a person of the training data, whom "
-        "this gallery need not show."
+        f"Training identity {index} of {known} has the largest logit, {logit:.2f}. It is a person of the "
+        "training data, who may not be in this gallery."
     )

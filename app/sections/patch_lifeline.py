@@ -19,10 +19,10 @@ def patch_life(
 ) -> None:
     rates = keep_rates()
     asked = st.toggle(
-        "Follow one patch through all blocks",
+        "Trace a patch through the layers",
         key="life",
         bind="query-params",
-        help=f"Runs the encoder at {len(rates)} keep rates, once per query.",
+        help=f"Computes the encoder at {len(rates)} keep rates for this query (cached afterwards).",
     )
     if not asked:
         return
@@ -34,7 +34,7 @@ def followed_patches(
 ) -> None:
     rates = keep_rates()
     prune = found.trace.settings.prune
-    with st.spinner("Following every patch …"):
+    with st.spinner("Tracing every patch …"):
         blocks = search.attention_per_block(workspace, query, prune)
         falls = search.drop_block_per_keep_rate(workspace, query, prune, rates)
     lifeline(

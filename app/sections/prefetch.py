@@ -33,7 +33,7 @@ def keep_rate_grid(workspace: Workspace, query: Query, settings: QuerySettings, 
         records = workspace.retriever.memory.records
         data = grid_data(key, matched, records, query.subject, workspace.dataset.uses_cameras, show)
         rows = {row for _, match in data["matches"] for row in match["in_sight"]}
-        return data | {"pictures": {f"g{row}": resources.thumbnail(workspace, records[row]) for row in sorted(rows)}}
+        return data | {"images": {f"g{row}": resources.thumbnail(workspace, records[row]) for row in sorted(rows)}}
 
     return resources.ahead_worker().submit(f"{visitor} grid", f"{key} {show}", len(keep_rates()), steps)
 

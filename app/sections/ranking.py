@@ -28,7 +28,7 @@ KEEP_RATES = "keep-rates"  # key of its fragment
 
 
 def dropped(workspace: Workspace, query: Query, settings: QuerySettings) -> None:
-    st.subheader("What was dropped?")
+    st.subheader("Which patches were dropped?")
     view = view_key(query.digest, settings)
     masks(data_uri(query.image), workspace.retriever.model.config, settings.prune.blocks, view, key="masks")
 
@@ -46,10 +46,10 @@ def keep_rates(workspace: Workspace, query: Query, settings: QuerySettings, chos
 
 
 def timings(found: SearchResult) -> None:
-    st.subheader("How long did it take?")
+    st.subheader("Timing")
     bars(timing_bars(found.seconds, found.reused), key="timings", about="Milliseconds per stage of the search")
     fresh = sum(value for name, value in found.seconds.items() if name not in found.reused)
-    st.caption(f"{1000 * fresh:.0f} ms computed for this view, the rest reused.")
+    st.caption(f"{1000 * fresh:.0f} ms for this view; the rest was cached.")
 
 
 def ranked(
@@ -61,7 +61,7 @@ def ranked(
     on_pick: Callable[[str], None],
 ) -> int | None:
     """Three strips; returns the memory row of the chosen neighbour, None where there is nothing to choose."""
-    st.subheader("Who was found?")
+    st.subheader("Retrieved gallery images")
     trace, records = found.trace, workspace.retriever.memory.records
     uses_cameras = workspace.dataset.uses_cameras
 
@@ -70,11 +70,11 @@ def ranked(
         before = MatchRule(records, query.subject, uses_cameras).ranks(trace.by_distance)
         return ranked_strip(
             "final",
-            f"After consolidation, K = {len(decoder)}",
+            f"3. Final ranking after feature consolidation (K = {len(decoder)})",
             trace.final,
             records,
             query.subject,
-            symbol="d",
+            symbol="final",
             parts=distances_of(trace.match, trace.settings.alpha),
             uses_cameras=uses_cameras,
             show=SHOWN,
@@ -97,17 +97,17 @@ def ranked(
     shown = (int(card.id) for card in final.cards)
     in_sight = set(answer["match"]["in_sight"])  # of no alpha: the same pictures are not sent again
     others = {*shown, *trace.consolidation.neighbors.tolist()} - in_sight
-    for name, rows in (("album", in_sight), ("album-final", others)):
+    for name, rows in (("image-store", in_sight), ("image-store-final", others)):
         image_store({f"g{row}": resources.thumbnail(workspace, records[row]) for row in sorted(rows)}, key=name)
     ranking(answer, final, key="ranking", show=SHOWN, junk=show_junk, chosen=chosen, on_pick=on_pick)
-    st.caption("✓ same identity · ✗ another · K: what the decoder attends to · arrows: moved since the strip above")
+    st.caption("✓ same person · ✗ different person · K = used by the decoder · ↑↓ = rank change from the row above")
     return chosen
 
 
 def alpha_lines(chosen: int | None, show_junk: bool) -> None:
-    st.subheader("At which α does the order change?")
-    alpha_chart(key="lines", top=SHOWN, junk=show_junk, chosen=chosen)
+    st.subheader("How α changes the ranking")
+    alpha_chart(key="alpha-chart", top=SHOWN, junk=show_junk, chosen=chosen)
     st.caption(
-        f"D of the whole shortlist; the {SHOWN} nearest stand out, the thick line is the chosen neighbour. "
-        "Press anywhere to set α, on a ring to set it exactly to the swap."
+        f"Distance D of every shortlisted image as α varies. The top {SHOWN} are highlighted, the thick line "
+        "is the selected image. Click to set α; click a circle to jump to the value where two images swap."
     )

@@ -39,7 +39,11 @@ def render_summary(workspace: Workspace, query: Query, found: SearchResult, hit:
     told = query_context(workspace, query, found, hit)
     dropped = drop_sentence(found.trace.encoding, told.truth)
     taken = decoder_sentence(found.trace.consolidation, told.ranks)
-    for head, story in (("Dropped", dropped), ("Why it won", told.comparison_sentence()), ("The decoder", taken)):
+    for head, story in (
+        ("Dropped", dropped),
+        ("Why it ranks higher", told.comparison_sentence()),
+        ("The decoder", taken),
+    ):
         st.markdown(f"**{head}:** {lesson_markdown(story)}")
 
 

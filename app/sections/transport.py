@@ -33,7 +33,7 @@ def transport(
     pin: Pin | None,
     on_pin: Callable[[Pin | None], None],
 ) -> None:
-    st.subheader("Which patch goes where?")
+    st.subheader("Patch matching (optimal transport)")
     shortlist = found.trace.match.shortlist
     if chosen is None or chosen not in shortlist:
         _outside(found)
@@ -44,8 +44,8 @@ def transport(
     d_cos, d_emd = (float(values[place]) for values in (trace.match.shortlist.d_cos, trace.match.transport.distance))
     alpha = trace.settings.alpha
     st.markdown(
-        f"**D {(1 - alpha) * d_cos + alpha * d_emd:.4f}** = {1 - alpha:.2f} × {d_cos:.4f} (cos) + {alpha:.2f} × "
-        f"{d_emd:.4f} (EMD)"
+        f"Distance D = {1 - alpha:.2f} × {d_cos:.4f} (cosine) + {alpha:.2f} × {d_emd:.4f} (EMD) = "
+        f"**{(1 - alpha) * d_cos + alpha * d_emd:.4f}**"
     )
     transport_component(
         view_key(query.digest, trace.settings),
@@ -71,7 +71,7 @@ def pairwise_comparison(
     on_rival: Callable[[int], None],
 ) -> None:
     """The chosen neighbour against another hit. asked: memory row of the rival that the link names."""
-    st.subheader("Why did this one win?")
+    st.subheader("Why was this image ranked above another?")
     if chosen is None or chosen not in found.trace.match.shortlist:
         _outside(found)
         return
@@ -80,10 +80,10 @@ def pairwise_comparison(
     tones = [match_label(records[row], query.subject, uses_cameras) for row in rows]
     offered, telling = comparison_candidates(rows, tones, chosen, SHOWN, show_junk)
     if telling is None:
-        st.info("There is no other hit to compare it with.")
+        st.info("There is no other image to compare it with.")
         return
     ranks = MatchRule(records, query.subject, uses_cameras).ranks(trace.by_distance)
-    names = {row: f"#{ranks[row]}" if row in ranks else "the junk image" for row in (chosen, *offered)}
+    names = {row: f"#{ranks[row]}" if row in ranks else "the same-camera image" for row in (chosen, *offered)}
     labels = {row: f"{names[row]} · {identity_label(records[row])} {MARKS[tones[rows.index(row)]]}" for row in offered}
     rival = controls.comparison_hit(labels, asked if asked in offered else telling, chosen, on_rival)
     config, alpha = workspace.retriever.model.config, trace.settings.alpha
@@ -101,13 +101,14 @@ def pairwise_comparison(
         config,
         key="margin",
     )
-    st.caption(f"The map adds up to the difference of {alpha:g} × EMD. Ranks are those by D.")
+    st.caption(f"The patch values sum to the difference in {alpha:g} × D_EMD. Ranks are by D.")
 
 
 def _outside(found: SearchResult) -> None:
     size = len(found.trace.match.shortlist.indices)
     st.info(
-        f"Transport is computed for the {size} shortlisted images only, and this one is not among them. Choose another."
+        f"Patches are matched for the {size} shortlisted images only, and this image is not one of them. "
+        "Choose another."
     )
 
 
@@ -115,6 +116,8 @@ def _solver_note(found: SearchResult, place: int) -> None:
     transport, settings = found.trace.match.transport, found.trace.settings.transport
     error, rounds = float(transport.marginal_error[place]), int(transport.iterations[place])
     if settings.solver is Solver.SINKHORN and error > settings.tolerance:
-        st.warning(f"Not converged after {rounds} iterations: marginal error {error:.1e}. Raise ε in Advanced.")
+        st.warning(
+            f"Sinkhorn did not converge in {rounds} iterations (residual {error:.1e}). Try a larger ε under Advanced."
+        )
     else:
-        st.caption(f"{settings.solver.value}, {rounds} iterations, marginal error {error:.1e}")
+        st.caption(f"{settings.solver.value.capitalize()}: {rounds} iterations, residual {error:.1e}")

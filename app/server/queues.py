@@ -96,8 +96,8 @@ class FairQueue:
         inside = time.monotonic() - self._here.since
         if self._here.earlier + inside > MOST_SECONDS:
             raise TooLongError(
-                f"This takes the server more than {MOST_SECONDS / 60:g} minutes. Ask for less at once, or compute it "
-                "with the command line on your own machine."
+                f"This would take the server more than {MOST_SECONDS / 60:g} minutes. Request less at once, or "
+                "use the command line on your own machine."
             )
         if self._waiting and inside > TURN:
             self._leave()
@@ -113,9 +113,7 @@ class FairQueue:
         turn = threading.Event()
         with self._lock:
             if not first and not again and self._room == 0 and len(self._waiting) >= self._most:
-                raise BusyError(
-                    f"The server is busy: {len(self._waiting)} visitors wait for their results. Try again in a minute."
-                )
+                raise BusyError(f"The server is busy ({len(self._waiting)} users waiting). Try again in a minute.")
             self._waiting.insert(0 if first else len(self._waiting), turn)
         self._let_in()
         try:
@@ -126,7 +124,7 @@ class FairQueue:
                     before = self._before(turn)
                     if self._told and in_page_run() and before != told and time.monotonic() - since > _SHOWN_SECONDS:
                         sign.close()
-                        sign.enter_context(st.spinner(f"Waiting: {before} before you"))
+                        sign.enter_context(st.spinner(f"In the queue: {before} ahead of you"))
                         told, since = before, time.monotonic()
         except BaseException:
             with self._lock:

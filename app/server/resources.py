@@ -132,7 +132,7 @@ def _folders(roots: tuple[Root, ...]) -> tuple[Path, ...]:
     return tuple(root.path for root in roots)
 
 
-@cached(FILE_INFO, "Looking for data, weights and memories …")
+@cached(FILE_INFO, "Looking for datasets, weights and gallery memories …")
 def _discovered_paths(roots: tuple[Root, ...], minute: int) -> DiscoveredPaths:
     return discover(roots)
 
@@ -264,6 +264,6 @@ def ahead_worker() -> Worker:
     return Worker(prepare=limit_thread_to_one_core, is_here=visitor.is_connected)
 
 
-@cached(RESULTS, "Reading the true masks …")
+@cached(RESULTS, "Reading the ground-truth masks …")
 def masks(workspace: Workspace) -> TrueMasks:
     return true_masks(workspace.dataset)

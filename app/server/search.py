@@ -115,7 +115,9 @@ class MatchedQuery:
 def _state(workspace: Workspace, query: Query, block: int) -> tuple[EncoderState, _Stage]:
     image, cameras = model_input(workspace, query)
     return _timed(
-        "encode up to the first drop", workspace.device, lambda: workspace.retriever.prepare(image, cameras, block)
+        "Encoder up to the first pruning layer",
+        workspace.device,
+        lambda: workspace.retriever.prepare(image, cameras, block),
     )
 
 
@@ -129,7 +131,7 @@ def model_input(workspace: Workspace, query: Query) -> tuple[torch.Tensor, torch
 @cached(RESULTS)
 def _encoded(workspace: Workspace, query: Query, prune: PruneSettings) -> EncodedQuery:
     state, first = _state(workspace, query, prune.blocks[0])
-    encoding, rest = _timed("encode the rest", workspace.device, lambda: workspace.retriever.encode(state, prune))
+    encoding, rest = _timed("Encoder from there on", workspace.device, lambda: workspace.retriever.encode(state, prune))
     return EncodedQuery(encoding, (first, rest))
 
 
@@ -137,7 +139,7 @@ def _encoded(workspace: Workspace, query: Query, prune: PruneSettings) -> Encode
 def _matched(workspace: Workspace, query: Query, settings: QuerySettings) -> MatchedQuery:
     encoded = _encoded(workspace, query, settings.prune)
     match, stage = _timed(
-        "shortlist and transport", workspace.device, lambda: workspace.retriever.match(encoded.encoding, settings)
+        "Shortlist + EMD", workspace.device, lambda: workspace.retriever.match(encoded.encoding, settings)
     )
     return MatchedQuery(encoded, match, stage)
 

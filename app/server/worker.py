@@ -146,6 +146,6 @@ class Worker:
         if isinstance(end, StopIteration):
             job.result, job.size = end.value, size_of(end.value)
         else:
-            _LOG.error("a job ended early", exc_info=end)
+            _LOG.error("a background job failed", exc_info=end)
             job.error = end
         job.finished = True

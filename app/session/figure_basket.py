@@ -66,7 +66,7 @@ def add_button(
     new = Basket(items, settings, kind or held.kind, gallery, maps, alphas, keep_rates)
     if held == new:
         count = "" if item is None else f" ({len(held.items)})"
-        label = f"{what} in the figure{count}: open it".strip()
+        label = f"{what} added ✓ — open Figures{count}".strip()
         if st.button(label[0].upper() + label[1:], key=f"open-figure{key}", icon=":material/check:"):
             st.switch_page("app/pages/figures.py", query_params={})
         return
@@ -77,7 +77,9 @@ def add_button(
         icon=":material/add_photo_alternate:",
         disabled=full,
         on_click=lambda: st.session_state.update({_KEY: new}),
-        help=f"A figure holds up to {MAX_QUERIES} queries." if full else "Takes this to the Figures page.",
+        help=f"A figure holds up to {MAX_QUERIES} queries."
+        if full
+        else "Adds this query and its settings to the Figures page.",
     )
 
 

@@ -49,7 +49,7 @@ def on_editor_event(told: Mapping[str, Any]) -> None:
     """What the editor sends: {serial, held, occluders}. Raises RecipeError for what is no scene."""
     scene = dataclass_json.build(Scene, {"occluders": told["occluders"]})
     now = current_scene()
-    if told["held"]:
+    if told["dragging"]:
         st.session_state[_KEY] = replace(now, dragged_scene=scene)
     else:
         st.session_state[_KEY] = LabScene(scene, serial=int(told["serial"]), released=True)
@@ -83,7 +83,7 @@ def open_link() -> str:
             scene = from_link(text)
         replace_scene(scene)
     except RecipeError as error:
-        return f"The scene of the link cannot be used: {error}"
+        return f"The link's scene cannot be used: {error}"
     return ""
 
 
@@ -102,7 +102,7 @@ def from_link(text: str) -> Scene:
         unpacker = zlib.decompressobj()
         data = unpacker.decompress(packed, MOST_UNPACKED)
         if not unpacker.eof:
-            raise RecipeError("it is cut short, or too large")
+            raise RecipeError("it is truncated or too large")
         return dataclass_json.from_json(Scene, data.decode("utf-8"), FORMAT)
     except (binascii.Error, zlib.error, UnicodeError, ValueError) as error:
         if isinstance(error, RecipeError):

@@ -19,7 +19,7 @@ def unknown(key: str, offered: Iterable[object]) -> tuple[str, ...]:
     options = [str(each) for each in offered]
     expected = f"it must be one of {', '.join(options)}" if len(options) <= MOST else "that is not among the choices"
     return tuple(
-        f"The link asks for {key} = {text[:60]}, but {expected}. It is left out."
+        f"The link sets {key} to {text[:60]}, but {expected}. Ignoring it."
         for text in st.query_params.get_all(key)[:MOST_ASKED]
         if text and text not in options
     )[:MOST_TOLD]
@@ -28,7 +28,7 @@ def unknown(key: str, offered: Iterable[object]) -> tuple[str, ...]:
 def beyond(key: str, low: float, high: float) -> tuple[str, ...]:
     """Of a slider, or of both ends of one."""
     return tuple(
-        f"The link asks for {key} = {text[:60]}, but it must lie in {low:g} to {high:g}. It is left out."
+        f"The link sets {key} to {text[:60]}, but the allowed range is {low:g} to {high:g}. Ignoring it."
         for text in st.query_params.get_all(key)[:MOST_ASKED]
         if not _within(text, low, high)
     )[:MOST_TOLD]

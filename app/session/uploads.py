@@ -73,7 +73,11 @@ def _stored_images() -> dict[tuple[str, str, tuple[int, int]], np.ndarray | str]
 def count_upload(times: Sequence[float], now: float, name: str) -> tuple[float, ...]:
     """The times of a visitor's decodings with this one. Raises ImageError where it is one too many."""
     if len(times) >= MAX_PER_VISIT:
-        raise ImageError(f"{name} is one image too many: a visit has {MAX_PER_VISIT}; reload the page to go on")
+        raise ImageError(
+            f"{name} was not added: the limit is {MAX_PER_VISIT} images per visit. Reload the page to continue."
+        )
     if sum(now - each < 60 for each in times) >= MAX_PER_MINUTE:
-        raise ImageError(f"{name} has to wait: {MAX_PER_MINUTE} new images a minute are taken; try again in a minute")
+        raise ImageError(
+            f"{name} was not added: the limit is {MAX_PER_MINUTE} uploads per minute. Try again in a minute."
+        )
     return (*times, now)

@@ -92,6 +92,19 @@ def write_slider_params(params: MutableMapping[str, str], values: Mapping[str, f
             params[name] = str(value)
 
 
+_LABELS = {
+    "gamma": "the keep rate",
+    "k": "K",
+    "drop": "the drop strategy",
+    "solver": "the transport solver",
+    "variant": "the variant",
+    "neighbor": "the selected image",
+    "rival": "the image to compare with",
+    "pin": "the pinned patch",
+}
+"""What messages call a query parameter; others go by their own name."""
+
+
 def plain_name(choice: StrEnum) -> str:
     """How a choice is written on screen and in the URL: "non-salient", not "non_salient"."""
     return choice.value.replace("_", "-")
@@ -112,8 +125,8 @@ def read_view(params: Mapping[str, str], patches: int, rows: int | None = None) 
             return parse(text)
         except ValueError:
             usual = plain_name(default) if isinstance(default, StrEnum) else default
-            instead = "It is left out." if usual is None else f"Using {usual}."
-            problems.append(f"The link asks for {name} = {text[:60]}, but {expected}. {instead}")
+            instead = "Ignoring it." if usual is None else f"Using {usual}."
+            problems.append(f"The link sets {_LABELS.get(name, name)} to {text[:60]}, but {expected}. {instead}")
             return default
 
     prune = PruneSettings(
@@ -129,9 +142,9 @@ def read_view(params: Mapping[str, str], patches: int, rows: int | None = None) 
         transport=transport,
         variant=take("variant", Variant, _DEFAULT.variant, _choice_text(Variant)),
         alpha=take("alpha", _between(ALPHA), _DEFAULT.alpha, _range_text(ALPHA)),
-        neighbors=take("k", _neighbors, _DEFAULT.neighbors, _range_text(NEIGHBORS, "be a whole number in")),
+        neighbors=take("k", _neighbors, _DEFAULT.neighbors, _range_text(NEIGHBORS, "it must be a whole number from")),
     )
-    of_memory = "it must be a row of the memory" + (f", 0 to {rows - 1}" if rows else "")
+    of_memory = "it must be a row of the gallery memory" + (f", 0 to {rows - 1}" if rows else "")
     neighbor, rival = (take(name, _row(rows), None, of_memory) for name in ("neighbor", "rival"))
     pin = take("pin", _pin(patches), None, f"it must be q or g and a patch in 0 to {patches - 1}, as in q17")
     return View(params.get("query", ""), neighbor, rival, pin, settings), tuple(problems)
@@ -176,8 +189,8 @@ def _pin(patches: int) -> Callable[[str], Pin | None]:
     return parse
 
 
-def _range_text(bounds: tuple[float, float, float], must: str = "lie in") -> str:
-    return f"it must {must} {bounds[0]:g} to {bounds[1]:g}"
+def _range_text(bounds: tuple[float, float, float], must: str = "the allowed range is") -> str:
+    return f"{must} {bounds[0]:g} to {bounds[1]:g}"
 
 
 def _choice_text(choices: Iterable[StrEnum]) -> str:

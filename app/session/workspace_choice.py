@@ -81,19 +81,21 @@ def read_choice(params: Mapping[str, str], *, public: bool = False) -> tuple[Wor
         barred = [name for field, name in PARAMS.items() if field != "variant" and name in params]
         if barred:
             problems.append(
-                f"The link would change the {' and the '.join(barred)}. This is a public app, which shows what it was "
-                "started with and opens nothing else; run your own to look at your data."
+                f"The link would change the {' and the '.join(barred)}. This public app uses fixed data. "
+                "Install the app to use your own."
             )
         params = {name: value for name, value in params.items() if name == PARAMS["variant"]}
     device, stride, variant = (params.get(PARAMS[name], "") for name in ("device", "stride", "variant"))
     if device and device not in devices():
-        problems.append(f"The link asks for the device {device[:40]}, this machine has {', '.join(devices())}.")
+        problems.append(f"The link sets the device to {device[:40]}, but this machine has {', '.join(devices())}.")
         device = ""
     if stride and stride not in map(str, STRIDES):
-        problems.append(f"The link asks for stride {stride[:40]}, it must be one of {', '.join(map(str, STRIDES))}.")
+        problems.append(
+            f"The link sets the stride to {stride[:40]}, but it must be one of {', '.join(map(str, STRIDES))}."
+        )
         stride = ""
     if variant and variant not in list(Variant):
-        problems.append(f"The link asks for usual = {variant[:40]}, it must be one of {', '.join(Variant)}.")
+        problems.append(f"The link sets usual to {variant[:40]}, but it must be one of {', '.join(Variant)}.")
         variant = ""
     found = WorkspaceChoice(
         data=params.get(PARAMS["data"], ""),

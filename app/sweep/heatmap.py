@@ -34,19 +34,19 @@ def render_sweep(task: SweepTask, known: Known, on_pick: Callable[[str], None], 
     grid = task.grid
     cells = sweep_cells(task, known)
     if not cells:
-        st.info("Cells appear here as soon as the first query is through.", icon=":material/grid_on:")
+        st.info("Results appear here once the first query is done.", icon=":material/grid_on:")
         return
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         names = {measure.name: measure for measure in MEASURES}
         name = st.segmented_control(
-            "Shown", list(names), default="mAP", required=True, key="measure", bind="query-params"
+            "Metric", list(names), default="mAP", required=True, key="measure", bind="query-params"
         )
         measure = names[name]
         neighbors = grid.neighbors[0]
         if len(grid.neighbors) > 1:
             usual = 10 if 10 in grid.neighbors else neighbors
             neighbors = st.select_slider(
-                "Neighbours K shown", grid.neighbors, usual, key="shown", bind="query-params", width=260
+                "Show results for K =", grid.neighbors, usual, key="shown", bind="query-params", width=260
             )
     config = task.retriever.model.config
     flops = [
@@ -61,7 +61,7 @@ def render_sweep(task: SweepTask, known: Known, on_pick: Callable[[str], None], 
             f"**Best {measure.name}** of all K: keep rate {best.keep_rate:g}, α {best.alpha:g}, K {best.neighbors}: "
             f"{summary(best)}."
         )
-    st.caption("★ best of this map · colours span all K · a click on a cell opens Explore with its settings")
+    st.caption("★ best shown · same colour scale for all K · click a cell to open it in Explore")
     with st.container(horizontal=True):
         st.download_button(
             "All cells as CSV",

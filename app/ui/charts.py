@@ -101,7 +101,7 @@ def pairs_figure(
     figure = go.Figure()
     middles, widths = (edges[1:] + edges[:-1]) / 2, np.diff(edges)
     stripes = {"fillmode": "overlay", "fgcolor": "white", "size": 7, "solidity": 0.15}
-    for name, shares, colour, shape in (("one person", same, BLUE, "/"), ("two persons", other, ORANGE, "")):
+    for name, shares, colour, shape in (("same person", same, BLUE, "/"), ("different people", other, ORANGE, "")):
         figure.add_bar(
             x=middles,
             y=100 * shares,
@@ -155,7 +155,10 @@ def occlusion_rank_figure(
     ticks = [tick for tick in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000, 20_000) if tick <= max(2.0, 1.2 * top)]
     _against_cover(figure)
     figure.update_yaxes(
-        type="log", title="rank of the first true match", tickvals=ticks, range=[np.log10(max(2.0, 1.2 * top)), -0.05]
+        type="log",
+        title="rank of the first correct match",
+        tickvals=ticks,
+        range=[np.log10(max(2.0, 1.2 * top)), -0.05],
     )
     return figure
 
@@ -169,7 +172,7 @@ def occlusion_part_figure(
     """
     figure = go.Figure()
     for rate, one, other, colour, symbol in zip(keep_rates, match, wrong, LINES, SYMBOLS, strict=False):
-        for values, who, dash in ((one, "true match", "solid"), (other, "wrong hit", "dot")):
+        for values, who, dash in ((one, "correct match", "solid"), (other, "wrong hit", "dot")):
             figure.add_scatter(
                 x=100 * shares,
                 y=values,

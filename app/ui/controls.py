@@ -59,22 +59,30 @@ def query_settings(asked: QuerySettings, shortlist: int, first: str | None = Non
             Slider(
                 "gamma",
                 "Keep rate γ",
-                "Share of patches each of the three dropping blocks keeps. 1 is the plain ViT.",
+                "Fraction of patches kept at each of the three pruning layers. 1.0 turns pruning off (plain "
+                "ViT). The paper uses 0.8.",
                 *GAMMA,
                 asked.prune.keep_rate,
             ),
-            Slider("alpha", "Weight of transport α", "D = (1 − α) · D_cos + α · D_EMD (Eq. 10).", *ALPHA, asked.alpha),
+            Slider(
+                "alpha",
+                "Patch-matching weight α",
+                "How much patch matching (EMD) counts in the distance D. 0 uses the whole-image cosine only, 1 "
+                "EMD only. D = (1 − α) · D_cos + α · D_EMD (Eq. 10).",
+                *ALPHA,
+                asked.alpha,
+            ),
             Slider(
                 "k",
                 "Neighbours K",
-                "How many of the nearest by D the decoder sees.",
+                "Number of top-ranked gallery images passed to the decoder.",
                 NEIGHBORS[0],
                 most,
                 NEIGHBORS[2],
                 min(asked.neighbors, most),
             ),
         ),
-        key="dials",
+        key="sliders",
         on_release=released,
     )
     return with_slider_values(replace(method_settings(), shortlist=shortlist, neighbors=1), asked)
@@ -92,7 +100,7 @@ def rerun_page_after_paint() -> None:
     Asked for at once, the page would take the fragment's place in what is still to be sent.
     """
     if (awaited := pending_release.pending()) is not None:
-        paint_ack(awaited.number, key="echo", on_painted=pending_release.on_answer_painted)
+        paint_ack(awaited.number, key="paint-ack", on_painted=pending_release.on_answer_painted)
 
 
 def side_settings(prefix: str, usual: QuerySettings, shortlist: int) -> QuerySettings:
@@ -101,7 +109,7 @@ def side_settings(prefix: str, usual: QuerySettings, shortlist: int) -> QuerySet
     for name, low, high in (("gamma", *GAMMA[:2]), ("alpha", *ALPHA[:2]), ("k", 1, most)):
         show_warnings(link_checks.beyond(f"{prefix}{name}", low, high))
     gamma = st.slider("Keep rate γ", *GAMMA[:2], usual.prune.keep_rate, GAMMA[2], key=f"{prefix}gamma", bind=_URL)
-    alpha = st.slider("Weight of transport α", *ALPHA[:2], usual.alpha, ALPHA[2], key=f"{prefix}alpha", bind=_URL)
+    alpha = st.slider("Patch-matching weight α", *ALPHA[:2], usual.alpha, ALPHA[2], key=f"{prefix}alpha", bind=_URL)
     neighbors = most
     if most > 1:
         neighbors = st.slider("Neighbours K", 1, most, min(usual.neighbors, most), key=f"{prefix}k", bind=_URL)
@@ -145,17 +153,25 @@ def method_settings(prefix: str = "", usual: QuerySettings | None = None) -> Que
         show_warnings(link_checks.beyond(f"{prefix}epsilon", *EPSILON[:2]))
     usual = usual or replace(_DEFAULT, variant=default_variant())
     variant = _choice(
-        "Variant", f"{prefix}variant", usual.variant, "Where paper and released code differ, whose way is followed."
+        "Variant",
+        f"{prefix}variant",
+        usual.variant,
+        "The paper and the authors' code differ in places. Choose which one to follow.",
     )
     strategy = _choice(
-        "Patches dropped", f"{prefix}drop", usual.prune.strategy, "Which patches a dropping block gives up (Table 5)."
+        "Patches dropped",
+        f"{prefix}drop",
+        usual.prune.strategy,
+        "Which patches are removed at each pruning layer (Table 5): non-salient (least attended, as in FPC), "
+        "salient (most attended) or random.",
     )
     with st.expander("Advanced"):
         solver = _choice(
             "Transport solver",
             f"{prefix}solver",
             usual.transport.solver,
-            "sinkhorn stops at an L1 marginal error of 0.001.",
+            "Sinkhorn stops once the marginals are within 0.001 (L1). exact solves the linear programme. "
+            "released follows the authors' code.",
         )
         epsilon = st.slider(
             "Entropy ε",
@@ -167,7 +183,7 @@ def method_settings(prefix: str = "", usual: QuerySettings | None = None) -> Que
             key=f"{prefix}epsilon",
             bind=_URL,
             disabled=solver is Solver.EXACT,
-            help="Smaller is nearer to exact transport and takes more iterations.",
+            help="Smaller values are closer to exact optimal transport but need more iterations.",
         )
     return QuerySettings(
         prune=PruneSettings(strategy=strategy),
@@ -213,12 +229,11 @@ def map_settings(
             help="What the map explains: the cosine of the consolidated feature to an image, or a classifier's logit.",
         )
         relative = st.toggle(
-            "From the mean patch",
+            "Show difference from average patch",
             usual.relative,
             key=f"{prefix}relative",
             bind=_URL,
-            help="Attention sums to 1: what all patches have in common speaks for none of them, but counted from 0 it "
-            "lights or darkens them all.",
+            help="Subtracts the average over all patches, so that only differences between patches are shown.",
         )
     return replace(targets[target], method=method, relative=relative)
 
@@ -241,7 +256,11 @@ def junk_switch(uses_cameras: bool) -> bool:
     """Whether junk images are shown; a dataset without usable cameras has none."""
     show_warnings(link_checks.no_switch("junk"))
     return uses_cameras and st.toggle(
-        "Show junk images", key="junk", bind=_URL, help="Same identity and same camera: left out of every score."
+        "Show same-camera images",
+        key="junk",
+        bind=_URL,
+        help='Images of the same person from the query\'s camera ("junk" in re-identification). They are excluded '
+        "from scoring.",
     )
 
 
@@ -257,7 +276,8 @@ def uploaded(on_empty: Callable[[], None]) -> Upload | None:
         max_upload_size=UPLOAD_MB,
         key="upload",
         on_change=changed,
-        help=f"One person, cropped as a detector would, up to {UPLOAD_MB} MB. It is kept in memory only.",
+        help=f"Upload an image of one person, cropped tightly (max. {UPLOAD_MB} MB). It stays in memory and is "
+        "never saved.",
     )
     return None if file is None else Upload(file.name, file.getvalue())
 
@@ -265,18 +285,18 @@ def uploaded(on_empty: Callable[[], None]) -> Upload | None:
 def stored_upload(name: str, on_remove: Callable[[], None]) -> None:
     """Says which image is kept from another page."""
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.caption(f"Kept: {escape_markdown(name, 40)}")
+        st.caption(f"Your image: {escape_markdown(name, 40)}")
         st.button("Remove", key="forget-upload", on_click=on_remove)
 
 
 def camera(cameras: int) -> int | None:
     """The camera an upload was taken by, counted from 0; None where it is unknown."""
     return st.selectbox(
-        "Its camera",
+        "Camera (if known)",
         [None, *range(cameras)],
         format_func=lambda value: "unknown" if value is None else str(value + 1),
         key="camera",
-        help="Unknown uses the mean of the camera embeddings.",
+        help='If you leave this at "unknown", the average of all camera embeddings is used.',
     )
 
 
@@ -312,17 +332,17 @@ def comparison_hit(labels: Mapping[int, str], default: int, chosen: int, on_chan
             on_change(row)
 
     return st.selectbox(
-        "Compared with", rows, index=rows.index(default), format_func=labels.__getitem__, key=key, on_change=chosen_anew
+        "Compare with", rows, index=rows.index(default), format_func=labels.__getitem__, key=key, on_change=chosen_anew
     )
 
 
 def identity(values: Sequence[int]) -> int | None:
     """One identity whose queries are offered, or None for all."""
     return st.selectbox(
-        "Show identity",
+        "Filter by person ID",
         sorted(set(values)),
         index=None,
-        placeholder="all identities",
+        placeholder="all persons",
         key="identity",
         label_visibility="collapsed",
     )

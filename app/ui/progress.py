@@ -8,6 +8,8 @@ import streamlit as st
 
 from app.messages import show_warning
 from app.server.jobs import BackgroundJob, JobState, JobStatus
+from app.session.visitor import current_visitor
+from fpc_core.data.datasets import Dataset
 
 POLL_SECONDS = 1.0  # seconds between looks at what runs
 
@@ -25,17 +27,51 @@ def poll_until_done(job: BackgroundJob, show: Callable[[], None]) -> None:
     live()
 
 
+def run_job(
+    job: BackgroundJob, name: str, steps: str, of: str, render: Callable[[JobStatus], None], *, auto_start: int = 0
+) -> None:
+    """Render the progress of a page's job and what it has computed, until it ends.
+
+    Args:
+        job: What the page computes.
+        name: Kind of the job; a visitor's next job of this kind stops the last one.
+        steps: What a step is called.
+        of: What all steps are.
+        render: Renders the results so far.
+        auto_start: A job with at most so many steps left starts by itself.
+    """
+    visitor = f"{current_visitor()} {name}"
+    status = job.status()
+    if status.state is JobState.IDLE and 0 < status.total - status.done <= auto_start:
+        job.start(visitor)
+
+    def show() -> None:
+        status = job.status()
+        render_progress(job, status, visitor, steps, of)
+        render(status)
+
+    poll_until_done(job, show)
+
+
+def warn_without_query_split(dataset: Dataset, what: str) -> None:
+    """Warn that scores or classes (`what`) of a folder without a query split are not meaningful."""
+    if dataset.queries_are_gallery:
+        show_warning(
+            f"This folder has no separate query images. Each image finds itself first, so {what} are not meaningful."
+        )
+
+
 def render_progress(job: BackgroundJob, status: JobStatus, visitor: str, steps: str, of: str, key: str = "") -> None:
     """Where a run stands, with the one button that makes sense. steps: what they are called; of: how many of what.
 
     key: before the keys of the buttons, where a page has several runs.
     """
     words = {
-        JobState.WAITING: "waiting for other work",
-        JobState.RUNNING: "running",
-        JobState.STOPPED: "stopped",
-        JobState.FAILED: "failed",
-        JobState.IDLE: "kept from an earlier run",
+        JobState.WAITING: "Waiting for another job to finish",
+        JobState.RUNNING: "Running",
+        JobState.STOPPED: "Stopped",
+        JobState.FAILED: "Failed",
+        JobState.IDLE: "Resumable",
     }
     known = f"{status.done:,} of {status.total:,} {steps} ({of})"
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -45,13 +81,13 @@ def render_progress(job: BackgroundJob, status: JobStatus, visitor: str, steps: 
             st.button("Stop", icon=":material/stop_circle:", on_click=job.stop, args=(visitor,), key=f"{key}stop")
         elif not status.complete:
             if st.button(
-                "Go on" if status.done else "Start", icon=":material/play_arrow:", type="primary", key=f"{key}start"
+                "Resume" if status.done else "Start", icon=":material/play_arrow:", type="primary", key=f"{key}start"
             ):
                 job.start(visitor)
                 st.rerun()  # the whole page, for only that sets off the polling
-            st.markdown(f"{words[status.state]} · {known}" if status.done else f"not started yet · {known}")
+            st.markdown(f"{words[status.state]} · {known}" if status.done else f"Not started · {known}")
         else:
-            st.caption(f"{known}, all known")
+            st.caption(f"Done: {known}")
     if status.error:
         show_warning(f"The run failed: {status.error}")
     for note in status.notes:

@@ -87,10 +87,12 @@ def pick_query(workspace: Workspace, asked: str, key: str = "query") -> tuple[Qu
     st.session_state["seen-upload"] = own_name
     names = [own_name, *records] if own_name else list(records)
     if asked and asked not in names:
-        problems = (
-            f"The link asks for the query {asked[:120]}, which is not in this data. "
-            f"Showing {workspace.dataset.opening}.",
+        missing = (
+            "This link points to an uploaded image, which isn't stored on the server."
+            if asked.startswith(_UPLOADED)
+            else f"The link's query {asked[:120]} is not in this dataset."
         )
+        problems = (f"{missing} Showing {workspace.dataset.opening}.",)
     name = controls.query_name(names, workspace.dataset.opening, key)
     if own is not None and name == own_name:
         return own, problems

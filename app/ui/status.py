@@ -43,8 +43,8 @@ def query_strip(workspace: Workspace, records: list[ImageRecord], chosen: str, o
             Card(
                 key,
                 key,
-                f"id {record.identity}",
-                (f"cam {camera_name(record.camera)}",),
+                f"Person {record.identity}",
+                (f"camera {camera_name(record.camera)}",),
                 alt=f"query, {identity_label(record)}",
                 selected=key == chosen,
             )

@@ -205,10 +205,8 @@ def _run_passes(task: PassTask, keep: bool) -> Known:
 def _figure(args: argparse.Namespace) -> None:
     recipe = read_recipe(args.recipe)
     workspace = _open(args)
-    print(_summary(workspace))
+    print(_summary(workspace), *recipe.notes, sep="\n")
     args.out.mkdir(parents=True, exist_ok=True)
-    for note in recipe.notes:
-        print(note)
     for path in write_figure(recipe, workspace, args.out / args.recipe.stem):
         print(f"wrote {path}")
 

@@ -1,4 +1,4 @@
-"""Strips of image cards from core results: which images were retrieved, and whether they are correct.
+"""Strips of image cards from core results: which images were found, and whether that is right.
 
 This module decides order, marks and captions; the app and the report only draw them.
 """
@@ -14,10 +14,10 @@ from fpc_core.matching.ranking import combined_distance
 from fpc_core.results import Consolidation, Match, Ranking
 
 ALT_TEXT = {
-    MatchLabel.MATCH: "same identity",
-    MatchLabel.OTHER: "another identity",
-    MatchLabel.JUNK: "junk: same identity and camera",
-    MatchLabel.NEUTRAL: "identity of the query unknown",
+    MatchLabel.MATCH: "same person",
+    MatchLabel.OTHER: "different person",
+    MatchLabel.JUNK: "junk: same person and camera",
+    MatchLabel.NEUTRAL: "query person unknown",
 }
 
 
@@ -78,7 +78,7 @@ def camera_name(camera: int) -> str:
 
 def identity_label(record: ImageRecord) -> str:
     """Return identity and camera in words."""
-    return f"identity {record.identity}, camera {camera_name(record.camera)}"
+    return f"person {record.identity}, camera {camera_name(record.camera)}"
 
 
 def distances_of(match: Match, alpha: float) -> Mapping[int, tuple[float, float, float]]:
@@ -141,7 +141,7 @@ def ranked_strip(
         lines = [f"{symbol} {distance:.3f}"]
         if row in parts:
             _, cos, emd = parts[row]
-            lines += [f"{part} {value:.3f}" for part, value in (("cos", cos), ("emd", emd)) if part != symbol]
+            lines += [f"{part} {value:.3f}" for part, value in (("D_cos", cos), ("D_EMD", emd)) if part != symbol]
         else:
             lines += ["beyond the", "shortlist"]
         lines.append(f"id {record.identity} · cam {camera_name(record.camera)}")
@@ -156,13 +156,13 @@ def ranked_strip(
                 lines=tuple(lines),
                 tone=tone,
                 tag="K" if row in decoder else "",
-                alt=f"rank {head}, {ALT_TEXT[tone]}, identity {record.identity}, camera {camera_name(record.camera)}",
+                alt=f"rank {head}, {ALT_TEXT[tone]}, person {record.identity}, camera {camera_name(record.camera)}",
                 selected=row == chosen,
             )
         )
         if rank == show:
             break
-    notes = (correct_in(cards), f"{hidden} junk hidden" if hidden else "")
+    notes = (correct_in(cards), f"{hidden} same-camera hidden" if hidden else "")
     return Strip(name, title, tuple(cards), " · ".join(note for note in notes if note))
 
 
@@ -187,7 +187,7 @@ def decoder_cards(
     for rank, (row, share) in enumerate(pairs, start=1):
         record = records[row]
         tone = match_label(record, subject, uses_cameras)
-        lines = (f"takes {share:.1%}", f"id {record.identity} · cam {camera_name(record.camera)}")
+        lines = (f"{share:.1%} of attention", f"id {record.identity} · cam {camera_name(record.camera)}")
         about = f"neighbour {rank}, {ALT_TEXT[tone]}, {share:.1%} of the attention"
         cards.append(Card(str(row), f"g{row}", str(rank), lines, tone, alt=about, selected=row == chosen))
     return tuple(cards)
@@ -224,7 +224,7 @@ def comparison_candidates(
 def correct_in(cards: Sequence[Card]) -> str:
     """Return how many of the ranked cards are right, as a caption; empty if the identity is unknown."""
     ranked = [card.tone for card in cards if card.tone in (MatchLabel.MATCH, MatchLabel.OTHER)]
-    return f"{ranked.count(MatchLabel.MATCH)} of {len(ranked)} right" if ranked else ""
+    return f"{ranked.count(MatchLabel.MATCH)} of the top {len(ranked)} correct" if ranked else ""
 
 
 def _arrow(old: int | None, new: int) -> str:

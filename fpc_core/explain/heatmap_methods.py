@@ -17,23 +17,23 @@ NAMES: Mapping[MapMethod, str] = {
     MapMethod.LEFT_OUT: "left out",
 }
 DESCRIPTIONS: Mapping[MapMethod, str] = {
-    MapMethod.GRAD_CAM: "Projects each patch on the mean gradient of the target; ignores its own attention.",
-    MapMethod.GRAD_CAM_PLUS_PLUS: "Grad-CAM with positive gradients only.",
-    MapMethod.HIRES_CAM: "Gradient times value per patch: exact contributions if the rest of the network were linear.",
-    MapMethod.LAYER_CAM: "HiResCAM without the channels that lower the target.",
-    MapMethod.EIGEN_CAM: "Main direction in which the normalised tokens differ; independent of target and attention.",
-    MapMethod.ATTENTION: "Attention of [cls] to each patch, averaged over heads; ignores the values it reads.",
-    MapMethod.VALUE_NORM: "Length of what a patch adds to [cls] (attention times value); has no sign.",
-    MapMethod.LEFT_OUT: "Drop of the target when this patch is left out, computed exactly for every patch.",
+    MapMethod.GRAD_CAM: "Highlights patches whose features push the target score up. It ignores their attention.",
+    MapMethod.GRAD_CAM_PLUS_PLUS: "Like Grad-CAM, but weights each channel by its positive gradients only.",
+    MapMethod.HIRES_CAM: "Gradient × activation for each patch; exact if the layers above are linear.",
+    MapMethod.LAYER_CAM: "Like HiResCAM, but counts only channels that raise the target.",
+    MapMethod.EIGEN_CAM: "Where the tokens differ most. It depends neither on the target nor on attention.",
+    MapMethod.ATTENTION: "Attention from [cls] to each patch, averaged over heads: where it looks, not its effect.",
+    MapMethod.VALUE_NORM: "Size of each patch's contribution (attention × value norm), regardless of its direction.",
+    MapMethod.LEFT_OUT: "Drop in the target score when a patch is removed (computed exactly).",
 }
 
 
 def map_target(how: MapSettings, identities: int) -> str:
     """Return the target of a decoder map in words; `identities` is the number of training identities."""
     if how.target is MapTarget.SIMILARITY:
-        return "the cosine to the image ranked first"
+        return "the cosine to the top-ranked image"
     if how.index is None:
-        return f"the logit of the likeliest of the {identities} training identities"
+        return f"the logit of the most likely of the {identities} training identities"
     return f"the logit of training identity {how.index} of {identities}"
 
 
@@ -41,9 +41,9 @@ def colorbar_label(how: MapSettings, target: str) -> str:
     """Return the label of a map's colour bar; `target` is in words, such as "the image ranked first"."""
     name = NAMES[how.method] if how.method in TARGETED else f"{NAMES[how.method]} of [cls]"
     if how.method is MapMethod.LEFT_OUT:
-        name = "lost without the patch"
+        name = "drop without the patch"
     aimed = f"{name}, for {target}" if how.method in TARGETED else name
-    return f"{aimed}, from the mean patch" if how.relative else aimed
+    return f"{aimed}, difference from the average patch" if how.relative else aimed
 
 
 TARGETED = frozenset({*MapMethod} - {MapMethod.EIGEN_CAM, MapMethod.ATTENTION, MapMethod.VALUE_NORM})

@@ -20,14 +20,14 @@ def drop_sentence(encoding: Encoding, truth: Sequence[DropShares] = ()) -> str:
     patches = encoding.grid[0] * encoding.grid[1]
     lost = patches - encoding.patches.shape[1]
     if not lost:
-        return f"No patch was dropped: a keep rate of {encoding.prune.keep_rate:g} keeps all {patches} patches."
-    choice = {
-        DropStrategy.NON_SALIENT: "Each round dropped those with the least attention from [cls], the summary token",
-        DropStrategy.SALIENT: "Each round dropped those with the most attention from [cls], the summary token",
-        DropStrategy.RANDOM: "Each round dropped patches at random",
+        return f"Nothing was dropped: at a keep rate of {encoding.prune.keep_rate:g} all {patches} patches are kept."
+    which = {
+        DropStrategy.NON_SALIENT: "Each layer drops those with the least attention from [cls], the image's summary.",
+        DropStrategy.SALIENT: "Each layer drops those with the most attention from [cls], the image's summary.",
+        DropStrategy.RANDOM: "They were chosen at random.",
     }[encoding.prune.strategy]
-    rounds = f"{len(encoding.stages)} round{'' if len(encoding.stages) == 1 else 's'}"
-    sentence = f"{lost} of {patches} patches were dropped in {rounds}. {choice}."
+    layers = f"{len(encoding.stages)} layer{'' if len(encoding.stages) == 1 else 's'}"
+    sentence = f"{lost} of {patches} patches were dropped over {layers}. {which}"
     dropped = [each for each in truth if each.dropped]
     if not dropped:
         return sentence
@@ -37,8 +37,8 @@ def drop_sentence(encoding: Encoding, truth: Sequence[DropShares] = ()) -> str:
         "person": [each.of_dropped.person for each in dropped],
         "background": [each.of_dropped.background for each in dropped],
     }
-    shares = (f"{np.average(values, weights=weights):.0%} {name}" for name, values in parts.items())
-    return f"{sentence} According to the ground-truth mask, they show {', '.join(shares)}."
+    parts_text = (f"{name} {np.average(values, weights=weights):.0%}" for name, values in parts.items())
+    return f"{sentence} According to the ground-truth mask, the dropped patches show {', '.join(parts_text)}."
 
 
 def decoder_sentence(consolidation: Consolidation, ranks: Mapping[int, int]) -> str:
@@ -46,13 +46,13 @@ def decoder_sentence(consolidation: Consolidation, ranks: Mapping[int, int]) -> 
     shares = consolidation.neighbor_shares
     largest = int(shares.argmax())
     row = int(consolidation.neighbors[largest])
-    name = f"#{ranks[row]}" if row in ranks else "a junk image"
+    name = f"Rank {ranks[row]}" if row in ranks else "A same-camera image"
     query = f", {consolidation.query_share:.1%} to the query" if consolidation.query_share else ""
+    sentence = f"The decoder paid {shares.sum():.1%} of its attention to the {len(shares)} neighbours{query}."
     if len(shares) == 1:
-        return f"{shares.sum():.1%} of the decoder's attention went to its only neighbour{query}."
-    sentence = f"{shares.sum():.1%} of the decoder's attention went to the {len(shares)} neighbours{query}."
+        return sentence
     even = shares.sum() / len(shares)
-    return f"{sentence} {name} got the most: {shares[largest]:.1%} (an even split would be {even:.1%} each)."
+    return f"{sentence} {name} got the largest share, {shares[largest]:.1%} (an even split would be {even:.1%})."
 
 
 def final_sentence(by_distance: Mapping[int, int], final: Mapping[int, int], matches: Sequence[int] | None) -> str:
@@ -88,32 +88,32 @@ def patch_sentence(
     Args:
         lives: Its `life_line`.
         living: Its `living_range`.
-        keep_rates: All keep rates that were computed, ascending.
+        keep_rates: Those that were tried, ascending.
         strategy: The drop strategy.
     """
     last = lives[-1]
-    outcome = f"{'Survived every drop. At' if last.kept else 'Dropped in'} block {last.block}"
+    outcome = f"{'Dropped in' if not last.kept else 'Never dropped; in'} layer {last.block}"
     rank = f"rank {last.rank + 1} of {last.entered} by attention"
     if strategy is DropStrategy.NON_SALIENT:
         sentence = f"{outcome}: attention {last.attention:.2%} against the cut-off {last.cutoff:.2%}, {rank}."
     elif strategy is DropStrategy.SALIENT:
-        sentence = f"{outcome}: attention {last.attention:.2%}, {rank}. This strategy drops the most attended patches."
+        sentence = f"{outcome}: attention {last.attention:.2%}, {rank}; the most attended patches are dropped here."
     else:
-        sentence = f"{outcome}: attention {last.attention:.2%}, {rank}. This strategy drops patches at random."
+        sentence = f"{outcome}: attention {last.attention:.2%}, {rank}; patches are dropped at random here."
     return f"{sentence} {_living(living, keep_rates)}"
 
 
 def _living(living: LivingRange, keep_rates: Sequence[float]) -> str:
     tried = f"(tried: {len(keep_rates)} keep rates from {keep_rates[0]:g} to {keep_rates[-1]:g})"
     if living.dropped_at is None:
-        return f"It survives at every keep rate {tried}."
+        return f"It is kept at every keep rate {tried}."
     if living.lives_from is None:
         return f"It is dropped even at keep rate {living.dropped_at:g} {tried}."
-    text = f"It is dropped at keep rate {living.dropped_at:g} and survives from {living.lives_from:g} on {tried}."
+    text = f"It is dropped at keep rate {living.dropped_at:g} and kept from {living.lives_from:g} on {tried}"
     if living.exceptions:
         rates = ", ".join(f"{rate:g}" for rate in living.exceptions)
-        text += f" It also survives at {rates}, because the attention changes with fewer patches."
-    return text
+        text += f"; it is also kept at {rates}, because with fewer patches the attention changes"
+    return text + "."
 
 
 def format_parts(d_cos: float, d_emd: float, alpha: float) -> tuple[int, int, int]:
@@ -131,7 +131,7 @@ def format_units(units: int) -> str:
 
 
 def comparison_sentence(margin: Margin, names: tuple[str, str], alpha: float) -> str:
-    """Explain why the winner of two hits won. The numbers add up.
+    """Explain in one sentence why the winner of two hits won. Its numbers add up.
 
     Args:
         margin: Of the two hits.
@@ -147,35 +147,41 @@ def comparison_sentence(margin: Margin, names: tuple[str, str], alpha: float) ->
     )
     weights = f"(weight {1 - alpha:g})", f"(weight {alpha:g})"
     if alpha in (0.0, 1.0):
-        only, idle = ("cosine", "transport") if alpha == 0.0 else ("transport", "cosine")
-        reason = f"all of it comes from {only}, because at α = {alpha:g} {idle} has no weight"
+        only, idle = (
+            ("the global feature", "patch matching") if alpha == 0.0 else ("patch matching", "the global feature")
+        )
+        reason = f"all of it from {only}, because {idle} has no weight at α = {alpha:g}"
     elif min(cosine, transport) >= 0:
         reason = (
-            f"{format_units(cosine)} comes from cosine {weights[0]} and "
-            f"{format_units(transport)} from transport {weights[1]}"
+            f"{format_units(cosine)} from the global feature {weights[0]}, {format_units(transport)} from "
+            f"patch matching {weights[1]}"
         )
     elif cosine < 0:
         reason = (
-            f"transport adds {format_units(transport)} {weights[1]}, "
-            f"cosine subtracts {format_units(-cosine)} {weights[0]}"
+            f"patch matching favours it by {format_units(transport)} {weights[1]}, the global feature speaks "
+            f"against it by {format_units(-cosine)} {weights[0]}"
         )
     else:
         reason = (
-            f"cosine adds {format_units(cosine)} {weights[0]}, "
-            f"transport subtracts {format_units(-transport)} {weights[1]}"
+            f"the global feature favours it by {format_units(cosine)} {weights[0]}, patch matching speaks "
+            f"against it by {format_units(-transport)} {weights[1]}"
         )
-    head = f"{winner} beats {loser} by {format_units(total)}" if total else f"{winner} and {loser} are tied"
-    region = _region_sentence(margin.thirds, gain=transport > 0) if transport else ""
-    return f"{head}: {reason}.{region}"
+    head = (
+        f"{winner} is closer than {loser} by {format_units(total)} in D"
+        if total
+        else f"{winner} and {loser} are equally close"
+    )
+    region = _region_clause(margin.thirds, gain=transport > 0) if transport else ""
+    return f"{head}: {reason}{region}."
 
 
-def _region_sentence(thirds: np.ndarray, gain: bool) -> str:
-    """Name the third of the image that has more than half of the transport gain or loss, after a space."""
+def _region_clause(thirds: np.ndarray, gain: bool) -> str:
+    """Name the third of the image that has more than half of the transport gain or loss."""
     contributions = np.maximum(thirds if gain else -thirds, 0.0)
-    name = "transport gain" if gain else "transport loss"
+    name = "gain" if gain else "loss"
     if not contributions.any():
         return ""
     largest = int(contributions.argmax())
     if contributions[largest] <= contributions.sum() / 2:
-        return f" The {name} is spread over the image."
-    return f" Most of the {name} lies in the {('upper', 'middle', 'lower')[largest]} third of the image."
+        return "; no single image region is responsible"
+    return f"; most of the patch-matching {name} lies in the {('upper', 'middle', 'lower')[largest]} third of the image"

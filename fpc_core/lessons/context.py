@@ -88,7 +88,7 @@ class LessonContext:
     def comparison_sentence(self) -> str:
         """Compare the hit with its rival in one sentence."""
         if self.rival is None:
-            return "There is no other hit to compare it with."
+            return "There is no other image to compare it with."
         alpha = self.trace.settings.alpha
         difference = margin(self.trace.match, (self.plan, self.plan_to(self.rival)), alpha, self.config.grid)
         return comparison_sentence(difference, (self.name(difference.winner), self.name(difference.loser)), alpha)
@@ -102,7 +102,7 @@ class LessonContext:
 
     def name(self, row: int) -> str:
         """Return the name of a hit in sentences."""
-        return f"#{self.ranks[row]}" if row in self.ranks else "the junk image"
+        return f"#{self.ranks[row]}" if row in self.ranks else "the same-camera image"
 
 
 def lesson_context(

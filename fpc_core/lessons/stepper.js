@@ -1,18 +1,30 @@
 // Sinkhorn to step through: a toy as a table that can be checked by hand, and a real pair as flows between two images.
-// Every sentence and number comes from fpc_core/lessons/stepper.py, except the entries of the plan, which are computed
-// here as exp((f + g - cost) / epsilon). Text reaches the page as textContent.
+// Every sentence comes from the engine (fpc_core/lessons/stepper.py); of numbers only the plan's entries are formed
+// here, exp((f + g - cost) / epsilon). Text reaches the page as textContent.
 class SinkhornStepper {
   static FLOWS = 1200; // drawn at most
-  static RAMP = ["#440154", "#482878", "#3e4989", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6ece58", "#b5de2b", "#fde725"];
+  static RAMP = [
+    "#440154",
+    "#482878",
+    "#3e4989",
+    "#31688e",
+    "#26828e",
+    "#1f9e89",
+    "#35b779",
+    "#6ece58",
+    "#b5de2b",
+    "#fde725",
+  ];
 
   constructor(root) {
     this.root = root;
     this.unpacked = new Map();
     root.classList.add("stepper");
-    const make = (tag, className = "", text = "") => Object.assign(document.createElement(tag), { className, textContent: text });
+    const make = (tag, className = "", text = "") =>
+      Object.assign(document.createElement(tag), { className, textContent: text });
     this.make = make;
     this.tabs = ["toy", "pair"].map((problem) => {
-      const tab = make("button", "tab", problem === "toy" ? "Toy example: 4 × 4" : "This image pair");
+      const tab = make("button", "tab", problem === "toy" ? "Toy example (4 × 4)" : "This image pair");
       tab.type = "button";
       tab.dataset.problem = problem;
       tab.addEventListener("click", () => this.choose(problem));
@@ -23,9 +35,16 @@ class SinkhornStepper {
     this.play.addEventListener("click", () => (this.timer ? this.stop() : this.run()));
     const top = make("div", "choices");
     top.append(...this.tabs, this.play);
-    [this.epsilon, this.step] = [this.slider("epsilon"), this.slider("iteration")];
-    this.epsilon.input.addEventListener("input", () => (this.stop(), this.goTo(Number(this.epsilon.input.value), Infinity)));
-    this.step.input.addEventListener("input", () => (this.stop(), this.goTo(this.at[0], Number(this.step.input.value))));
+    this.epsilon = this.slider("epsilon");
+    this.step = this.slider("iteration");
+    this.epsilon.input.addEventListener("input", () => {
+      this.stop();
+      this.goTo(Number(this.epsilon.input.value), Infinity);
+    });
+    this.step.input.addEventListener("input", () => {
+      this.stop();
+      this.goTo(this.at[0], Number(this.step.input.value));
+    });
     this.board = make("div", "board");
     this.description = make("p", "description");
     this.description.setAttribute("role", "status");
@@ -42,7 +61,7 @@ class SinkhornStepper {
   slider(name) {
     const [label, text, input] = [this.make("label", name), this.make("span"), this.make("input")];
     Object.assign(input, { type: "range", min: 0, step: 1, name });
-    // After pointer use, give the arrow keys back to the page.
+    // After using the pointer the arrow keys belong to the page again.
     input.addEventListener("pointerup", () => input.blur());
     label.append(text, input);
     return { label, text, input };
@@ -65,30 +84,30 @@ class SinkhornStepper {
     this.goTo(...this.now.start);
   }
 
-  // run: which epsilon, one past the last for the exact plan.  snapshot: clipped to the last one of that run.
+  // run: which epsilon, one past the last for the exact plan.  snapshot: clipped to what that run has.
   goTo(run, snapshot) {
-    const current = this.now.runs[run];
-    this.at = [run, current ? Math.min(snapshot, current.descriptions.length - 1) : 0];
+    const result = this.now.runs[run];
+    this.at = [run, result ? Math.min(snapshot, result.descriptions.length - 1) : 0];
     this.epsilon.input.value = run;
-    this.epsilon.text.textContent = current ? current.name : "ε → 0: exact";
+    this.epsilon.text.textContent = result ? result.name : "ε → 0: exact";
     this.epsilon.input.setAttribute("aria-valuetext", this.epsilon.text.textContent);
-    this.step.input.disabled = !current;
-    this.step.input.max = current ? current.descriptions.length - 1 : 0;
+    this.step.input.disabled = !result;
+    this.step.input.max = result ? result.descriptions.length - 1 : 0;
     this.step.input.value = this.at[1];
-    this.step.text.textContent = current ? `iteration ${current.iterations[this.at[1]]}` : "no iterations";
+    this.step.text.textContent = result ? `iteration ${result.iterations[this.at[1]]}` : "no iterations";
     this.step.input.setAttribute("aria-valuetext", this.step.text.textContent);
-    this.description.textContent = current ? current.descriptions[this.at[1]] : this.now.exact.description;
+    this.description.textContent = result ? result.descriptions[this.at[1]] : this.now.exact.description;
     this.draw();
   }
 
   run() {
-    const current = this.now.runs[this.at[0]];
-    if (!current) return;
-    if (this.at[1] === current.descriptions.length - 1) this.goTo(this.at[0], 0);
+    const result = this.now.runs[this.at[0]];
+    if (!result) return;
+    if (this.at[1] === result.descriptions.length - 1) this.goTo(this.at[0], 0);
     this.play.textContent = "❚❚ Pause";
     this.timer = setInterval(() => {
       this.goTo(this.at[0], this.at[1] + 1);
-      if (this.at[1] === current.descriptions.length - 1) this.stop();
+      if (this.at[1] === result.descriptions.length - 1) this.stop();
     }, 600);
   }
 
@@ -105,21 +124,21 @@ class SinkhornStepper {
     return this.unpacked.get(text);
   }
 
-  // The plan at the current iteration, row by row.
+  // The plan at the present position, row by row.
   plan() {
     const [rows, columns] = this.now.shape;
     const plan = new Float64Array(rows * columns);
-    const current = this.now.runs[this.at[0]];
-    if (!current) {
+    const result = this.now.runs[this.at[0]];
+    if (!result) {
       for (const [row, column, mass] of this.now.exact.flows) plan[row * columns + column] = mass;
       return plan;
     }
     const cost = this.floats(this.now.cost);
     const from = this.at[1] * (rows + columns);
-    const potentials = this.floats(current.potentials).subarray(from, from + rows + columns);
+    const potentials = this.floats(result.potentials).subarray(from, from + rows + columns);
     for (let row = 0, at = 0; row < rows; row += 1) {
       for (let column = 0; column < columns; column += 1, at += 1) {
-        plan[at] = Math.exp((potentials[row] + potentials[rows + column] - cost[at]) / current.epsilon);
+        plan[at] = Math.exp((potentials[row] + potentials[rows + column] - cost[at]) / result.epsilon);
       }
     }
     return plan;
@@ -138,7 +157,11 @@ class SinkhornStepper {
     const { make } = this;
     const table = make("table", "toy");
     const head = make("tr");
-    head.append(make("th", "corner", "query ↓  gallery →"), ...names.slice(0, columns).map((name) => make("th", "", name)), make("th", "", "row sum"));
+    head.append(
+      make("th", "corner", "query ↓  gallery →"),
+      ...names.slice(0, columns).map((name) => make("th", "", name)),
+      make("th", "", "row sum"),
+    );
     this.cells = [];
     this.sums = { rows: [], columns: [] };
     const body = Array.from({ length: rows }, (_, row) => {
@@ -146,8 +169,8 @@ class SinkhornStepper {
       line.append(make("th", "", names[row]));
       for (let column = 0; column < columns; column += 1) {
         const cell = make("td", "mass");
-        const [mass, price] = [make("b"), make("small", "", `cost ${cost[row * columns + column].toFixed(1)}`)];
-        cell.append(mass, price);
+        const [mass, paid] = [make("b"), make("small", "", `cost ${cost[row * columns + column].toFixed(1)}`)];
+        cell.append(mass, paid);
         this.cells.push({ cell, mass });
         line.append(cell);
       }
@@ -179,10 +202,16 @@ class SinkhornStepper {
     });
     const check = (cell, sum, target) => {
       const fits = Math.abs(sum - target) < 5e-4;
-      cell.textContent = `${fits ? "✓ " : ""}${sum.toFixed(3)} of ${target.toFixed(2)}`;
+      cell.textContent = `${fits ? "✓ " : ""}${sum.toFixed(3)} (target ${target.toFixed(2)})`;
       cell.classList.toggle("fits", fits);
     };
-    this.sums.rows.forEach((cell, row) => check(cell, plan.slice(row * columns, (row + 1) * columns).reduce((x, y) => x + y, 0), a[row]));
+    this.sums.rows.forEach((cell, row) =>
+      check(
+        cell,
+        plan.slice(row * columns, (row + 1) * columns).reduce((x, y) => x + y, 0),
+        a[row],
+      ),
+    );
     this.sums.columns.forEach((cell, column) => {
       let sum = 0;
       for (let row = 0; row < rows; row += 1) sum += plan[row * columns + column];
@@ -204,10 +233,10 @@ class SinkhornStepper {
       offset[side] + scale * ((patch % grid.columns) * grid.stride + grid.patch / 2),
       this.images[0].offsetTop + scale * (Math.floor(patch / grid.columns) * grid.stride + grid.patch / 2),
     ];
-    const alive = new Set(pair.rows);
+    const kept = new Set(pair.rows);
     context.fillStyle = "rgba(255, 255, 255, 0.82)";
     for (let patch = 0; patch < grid.rows * grid.columns; patch += 1) {
-      if (alive.has(patch)) continue;
+      if (kept.has(patch)) continue;
       const [x, y] = centre(0, patch);
       const half = (scale * grid.stride) / 2;
       context.fillRect(x - half, y - half, 2 * half, 2 * half);
@@ -221,7 +250,9 @@ class SinkhornStepper {
       low = Math.min(low, cost[row * columns + column]);
       high = Math.max(high, cost[row * columns + column]);
     }
-    const order = [...plan.keys()].filter((at) => plan[at] > 1e-4 * heaviest).sort((one, other) => plan[other] - plan[one]);
+    const order = [...plan.keys()]
+      .filter((at) => plan[at] > 1e-4 * heaviest)
+      .sort((one, other) => plan[other] - plan[one]);
     for (const at of order.slice(0, SinkhornStepper.FLOWS).reverse()) {
       const share = Math.sqrt(plan[at] / heaviest);
       const tone = Math.round(9 * Math.min(Math.max((cost[at] - low) / (high - low || 1), 0), 1));

@@ -72,7 +72,7 @@ def _run(run: Run) -> dict[str, Any]:
     potentials = np.stack([np.concatenate([each.f, each.g]) for each in run.snapshots])
     descriptions = [_describe(each) for each in run.snapshots]
     if not run.settled:
-        descriptions[-1] += " It has not converged: such a small ε needs more iterations than are shown."
+        descriptions[-1] += " It has not converged yet: such a small ε needs more iterations than are stored here."
     return {
         "epsilon": run.epsilon,
         "name": f"ε = {run.epsilon:g}",
@@ -85,7 +85,10 @@ def _run(run: Run) -> dict[str, Any]:
 
 def _describe(snapshot: Snapshot) -> str:
     if snapshot.fitted is FittedSide.NONE:
-        return "Start: the kernel K. Cheap matches are large, but rows and columns miss their targets."
+        return (
+            "Start: kernel K = exp(−cost/ε). Cheap matches are large, but rows and columns don't sum to their "
+            "targets yet."
+        )
     other = "columns" if snapshot.fitted is FittedSide.ROWS else "rows"
     off = f"the {other} are off by {number(snapshot.error)}"
     return f"Iteration {snapshot.iteration}, {snapshot.fitted.value} scaled: {off}; cost {number(snapshot.cost)}."

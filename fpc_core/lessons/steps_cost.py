@@ -24,17 +24,17 @@ def cost(case: LessonContext) -> Step:
     value = 1 - product / (lengths[0] * lengths[1])
     doubled = float(ground_cost(query[None], 2 * gallery[None, None])[0, 0, 0])
     answer = int(np.abs(np.array([value / 2, value, 2 * value]) - doubled).argmin())
-    position = int(plan.query_positions[row])
+    start_patch = int(plan.query_positions[row])
     return Step(
         key="cost",
         title="Ground cost",
         question="When do two patches look alike?",
-        text="The **gallery** is the set of images being searched. They were turned into tokens beforehand, with no "
-        "patch dropped. The **ground cost** compares a query patch with a gallery patch. It is 0 if their tokens point "
-        "in the same direction and 1 if they have nothing in common.",
-        today=f"The query patch at {patch_name(position, columns)} best matches "
-        f"{patch_name(column, columns)} of hit {case.name(case.hit)}. Their cost is "
-        f"{number(plan.cost[row, column])}. Its average over that image is {number(plan.cost[row].mean())}.",
+        text="The **gallery** is the set of images being searched. They were turned into tokens beforehand, with "
+        "nothing dropped. The **ground cost** compares a query patch with a gallery patch: 0 if their tokens "
+        "point the same way, 1 if they have nothing in common.",
+        today=f"The query's patch at {patch_name(start_patch, columns)} is most like the patch at "
+        f"{patch_name(column, columns)} of hit {case.name(case.hit)}: cost {number(plan.cost[row, column])}. "
+        f"Its average over that image is {number(plan.cost[row].mean())}.",
         equations=(
             Equation(
                 "Sec. 3.2",
@@ -46,17 +46,17 @@ def cost(case: LessonContext) -> Step:
             ),
         ),
         quiz=Quiz(
-            f"If all {case.config.width} numbers of that gallery token were doubled, the cost would be …",
+            f"If all {case.config.width} numbers of that gallery token were doubled, its cost would be …",
             ("half as large", "the same", "twice as large"),
             answer,
-            f"It is {number(doubled)}: only the direction of a token counts, because its length cancels out.",
+            f"It is {number(doubled)}: only the direction of a token counts, its length is divided away.",
         ),
         maps=PatchMaps(
             _panels(case, ((), ()), (_describe_query(case), _describe_gallery(case))),
             "ground cost (1 − cosine)",
             links=plan.cost,
             kept=plan.query_positions,
-            start=position,
+            start=start_patch,
         ),
     )
 
@@ -71,10 +71,7 @@ def weights(case: LessonContext) -> Step:
     paper = case.trace.settings.variant is Variant.PAPER
     whole = "the mean of its patches" if paper else "its [cls]"
     zeros = int((a == 0).sum())
-    if zeros:
-        rest = f"{zeros} of the {len(a)} remaining patches {'carries' if zeros == 1 else 'carry'} no weight"
-    else:
-        rest = f"all {len(a)} remaining patches carry some weight"
+    none = _weightless(zeros, len(a))
     inner = r"\langle q_{#}, \bar{g} \rangle" if paper else r"\cos(q_{#}, x_{\text{cls}}^g)"
     one, each = (rf"\max(0, {inner.replace('#', index)})" for index in "mi")
     positions, layers = (plan.query_positions, np.arange(len(b))), ("share", "share")
@@ -83,11 +80,11 @@ def weights(case: LessonContext) -> Step:
         key="weights",
         title="Marginals",
         question="How much does each patch count?",
-        text=f"A patch counts more the better it agrees with the other image as a whole ({whole}). One that disagrees "
-        "gets no weight. Divided by their sum, the weights of each image add up to 1: these are the two **marginals**. "
-        "They set how much weight leaves or reaches each patch.",
+        text=f"A patch counts more the better it agrees with the other image as a whole ({whole}); one that "
+        "disagrees gets no weight. Divided by their sum, the weights of each side add up to 1: these are the "
+        "two **marginals**. They say how much has to travel from and to each patch.",
         today=f"The heaviest patch of the query, at {patch_name(int(plan.query_positions[heaviest]), grid[1])}, "
-        f"carries {carries}; {rest}.",
+        f"carries {carries}; {none}.",
         equations=(
             Equation(
                 "Sec. 3.2",
@@ -99,11 +96,11 @@ def weights(case: LessonContext) -> Step:
             ),
         ),
         quiz=Quiz(
-            "How much heavier than an equal share is the heaviest query patch?",
+            "How much heavier than average is the heaviest query patch?",
             tuple(f"about {each:g} times" for each in TIMES),
             choose_near(times, TIMES),
             f"{times:.2f} times: {carries}, where an equal share is {share(1 / len(a), 2)}. "
-            + ("The weights are nearly even." if times < 1.5 else "A few patches count much more than the rest."),
+            + ("The weights are nearly even." if times < 1.5 else "A few patches dominate."),
         ),
         maps=PatchMaps(
             _panels(
@@ -148,7 +145,7 @@ def _panels(
 
 def _describe_query(case: LessonContext) -> tuple[str, ...]:
     plan, (rows, columns) = case.plan, case.config.grid
-    descriptions = [f"Query patch at {patch_name(position, columns)}: dropped" for position in range(rows * columns)]
+    descriptions = [f"Query patch at {patch_name(index, columns)}: dropped" for index in range(rows * columns)]
     for row, position in enumerate(plan.query_positions.tolist()):
         best = int(plan.cost[row].argmin())
         descriptions[position] = (
@@ -162,19 +159,24 @@ def _describe_gallery(case: LessonContext) -> tuple[str, ...]:
     plan, columns = case.plan, case.config.grid[1]
     best, least = plan.cost.argmin(axis=0), plan.cost.min(axis=0)
     return tuple(
-        f"Gallery patch at {patch_name(position, columns)}: its nearest query patch is at "
-        f"{patch_name(int(plan.query_positions[best[position]]), columns)}, cost {number(least[position])}"
-        for position in range(len(least))
+        f"Gallery patch at {patch_name(index, columns)}: its nearest query patch is at "
+        f"{patch_name(int(plan.query_positions[best[index]]), columns)}, cost {number(least[index])}"
+        for index in range(len(least))
     )
 
 
 def _describe_weights(values: np.ndarray, positions: np.ndarray, grid: tuple[int, int]) -> tuple[str, ...]:
-    descriptions = [
-        f"Patch at {patch_name(position, grid[1])}: dropped, carries no weight" for position in range(grid[0] * grid[1])
-    ]
+    descriptions = [f"Patch at {patch_name(index, grid[1])}: dropped, no weight" for index in range(grid[0] * grid[1])]
     for position, value in zip(positions.tolist(), values.tolist(), strict=True):
         times = value * len(values)
         descriptions[position] = (
             f"Patch at {patch_name(position, grid[1])}: {share(value, 2)}, {times:.2f} times an equal share"
         )
     return tuple(descriptions)
+
+
+def _weightless(zeros: int, patches: int) -> str:
+    """Say how many of the remaining patches have no weight."""
+    if not zeros:
+        return f"all {patches} remaining patches carry some weight"
+    return f"{zeros} of the {patches} remaining patches {'carries' if zeros == 1 else 'carry'} no weight"

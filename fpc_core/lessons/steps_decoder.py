@@ -38,16 +38,16 @@ def tokens(case: LessonContext) -> Step:
 
     choices, answer = count_choices(total(2 * count), (2 * total(count), total(count), 1 + of_query + 2 * count))
     parts = f"1 + {of_query} + " if paper else "1 + "
-    given = "the query's remaining patches and all neighbour patches" if paper else "all patches of the neighbours"
+    given = "the patches left of the query and all of the neighbours'" if paper else "all patches of the neighbours"
     mean = "the query and its neighbours" if paper else "the neighbours"
     own = r",\ f_q" if paper else ""
-    note = "" if paper else " The paper also gives it the query's patches, f_q; the released code does not."
+    note = "" if paper else " (The paper gives it the query's patches, f_q, as well; the released code does not.)"
     return Step(
         key="tokens",
-        title="Input of the decoder",
+        title="What the decoder is given",
         question="What goes into the decoder?",
-        text="The K nearest images by D, the **neighbours**, may show parts that are hidden in the query. The "
-        f"**decoder**, one more block, reads {given}. Its [cls] starts as the mean [cls] of {mean}.{note}",
+        text="The K nearest images by D (the **neighbours**) may show parts that are hidden in the query. The "
+        f"**decoder**, one more block, is given {given}. Its [cls] starts as the mean [cls] of {mean}.{note}",
         today=_neighbor_summary(case, neighbors),
         equations=(
             Equation(
@@ -57,11 +57,11 @@ def tokens(case: LessonContext) -> Step:
             ),
         ),
         quiz=Quiz(
-            f"With K = {2 * count} instead of {count}, how many tokens would the decoder read?",
+            f"With K = {2 * count} instead of {count}, how many tokens would the decoder be given?",
             choices,
             answer,
             f"One [cls]{f', {of_query} of the query' if paper else ''} and {2 * count} × {patches} of the neighbours. "
-            "Only the output of [cls] is needed, so this stays cheap.",
+            "Only the [cls] is read in the end, so this stays cheap.",
         ),
     )
 
@@ -81,15 +81,12 @@ def without(case: LessonContext, row: int) -> str:
     head = f"Without {case.name(row)}"
     if case.subject.identity is None:
         first = min(ranks_without, key=ranks_without.__getitem__)
-        return f"{head}, the image now at rank {ranks_with[first]} would be first."
+        return f"{head} the image now at rank {ranks_with[first]} would be first."
     rows = [each for each in ranks_with if case.records[each].identity == case.subject.identity]
     if not rows:
-        return f"{head}, nothing changes: the gallery has no other image of this person."
-    best_with, best_without = (min(ranks[each] for each in rows) for ranks in (ranks_with, ranks_without))
-    return (
-        f"{head}, the closest image of the right person would be at rank {best_without}; "
-        f"with it, it is at rank {best_with}."
-    )
+        return f"{head}: the gallery has no other image of this person either way."
+    now, then = (min(ranks[each] for each in rows) for ranks in (ranks_with, ranks_without))
+    return f"{head} the closest image of the right person would be at rank {then}; with it, it is at rank {now}."
 
 
 def shares(case: LessonContext) -> Step:
@@ -102,11 +99,11 @@ def shares(case: LessonContext) -> Step:
     matches = None if identity is None else [row for row in final if case.records[row].identity == identity]
     return Step(
         key="shares",
-        title="Attention of the decoder",
+        title="What the decoder used",
         question="What did the decoder use from each neighbour?",
-        text="The decoder's [cls] attends to all tokens of its input. Its attention values sum to 1 and can be added "
-        "up for [cls] itself, the query and each neighbour. The result, the **consolidated** feature, replaces the "
-        "query's feature and is compared with the whole gallery again.",
+        text="The decoder's [cls] attends to all it was given. Its attentions add up to 1 and can be summed for "
+        "itself, the query and every neighbour. What comes out, the **consolidated** feature, replaces the query's own "
+        "and is compared with the whole gallery once more.",
         today=f"{decoder_sentence(result, case.ranks)} {final_sentence(case.ranks, final, matches)}",
         equations=(
             Equation("Eq. 13", r"z_{\text{cls}} = A_c V_c + A_q V_q + A_g V_g", (rf"A_c + A_q + A_g = {parts} = 1",)),
@@ -119,11 +116,9 @@ def shares(case: LessonContext) -> Step:
 def _neighbor_summary(case: LessonContext, neighbors: list[int]) -> str:
     tones = [case.match_labels[row] for row in neighbors]
     if MatchLabel.NEUTRAL in tones:
-        return "The identity in this image is unknown, so neighbours cannot be marked right or wrong."
+        return "Whether they show the right person is not known for this image."
     right, junk = tones.count(MatchLabel.MATCH), tones.count(MatchLabel.JUNK)
-    more = (
-        f" {junk} more {'shows' if junk == 1 else 'show'} the same person under the same camera (junk)." if junk else ""
-    )
+    more = f" {junk} more show the same person under the same camera (junk)." if junk else ""
     return f"{right} of the {len(neighbors)} neighbours {'shows' if right == 1 else 'show'} the right person.{more}"
 
 
@@ -132,8 +127,8 @@ def _attention_panels(case: LessonContext) -> tuple[Panel, ...]:
 
     def panel(name: str, row: int | None, total: float, grid: np.ndarray) -> Panel:
         descriptions = tuple(
-            f"{name}, patch at {patch_name(position, columns)}: {'dropped' if np.isnan(value) else share(value, 3)}"
-            for position, value in enumerate(grid.ravel().tolist())
+            f"{name}, patch at {patch_name(index, columns)}: {'dropped' if np.isnan(value) else share(value, 3)}"
+            for index, value in enumerate(grid.ravel().tolist())
         )
         return Panel(f"{name}: {share(total)}", row, (("attention", grid),), descriptions)
 
@@ -152,8 +147,9 @@ def _quiz(shares_of: np.ndarray, tones: list[MatchLabel]) -> Quiz:
             "Do neighbours that show the right person get more attention than the others?",
             ("more", "about the same", "less"),
             0 if ratio > 1 + LEVEL else (2 if ratio < 1 - LEVEL else 1),
-            f"On average {share(float(right.mean()))} each for the {len(right)} right ones and "
-            f"{share(float(wrong.mean()))} for the {len(wrong)} wrong ones. The decoder does not know which are right.",
+            f"On average {share(float(right.mean()))} each for the {len(right)} right ones, "
+            f"{share(float(wrong.mean()))} for the {len(wrong)} wrong ones. The decoder isn't told who is "
+            "right.",
         )
     even = float(shares_of.sum()) / len(shares_of)
     times = float(shares_of.max()) / even

@@ -43,20 +43,20 @@ def patches(case: LessonContext) -> Step:
     )
     overlap = "side by side" if stride == size else f"{stride} pixels from one to the next, so they overlap"
     descriptions = tuple(
-        f"Patch {position + 1}, {patch_name(position, columns)}: pixels {top}–{top + size - 1} down, "
+        f"Patch {index + 1}, {patch_name(index, columns)}: pixels {top}–{top + size - 1} down, "
         f"{left}–{left + size - 1} across"
-        for position in range(config.patches)
-        for top, left in [(position // columns * stride, position % columns * stride)]
+        for index in range(config.patches)
+        for top, left in [(index // columns * stride, index % columns * stride)]
     )
-    embeddings = "Position and camera embeddings" if config.cameras else "Position embeddings"
+    camera = " and camera" if config.cameras else ""
     return Step(
         key="patches",
         title="Patches and positions",
         question="How does the model see an image?",
         text=f"The image is cut into **patches** of {size} × {size} pixels, {overlap}. Each becomes a **token**: a "
-        f"list of {config.width} numbers. {embeddings} are added, so that the model knows where each patch comes from. "
-        "One extra token, **[cls]**, summarises the whole image.",
-        today=f"This image gives {rows} rows of {columns} patches: {config.patches} patch tokens and [cls].",
+        f"list of {config.width} numbers. Embeddings of its position{camera} are added so the model knows "
+        "where each patch came from. One extra token, **[cls]**, summarises the whole image.",
+        today=f"For this query: {rows} rows of {columns} give {config.patches} patches, plus [cls].",
         equations=(
             Equation(
                 "Eq. 1",
@@ -79,7 +79,7 @@ def patches(case: LessonContext) -> Step:
             choices,
             answer,
             f"{other.grid[0]} rows of {other.grid[1]} are {other.patches:,} patches, {more} than the "
-            f"{config.patches:,} of this model. More tokens take more time: every block compares all pairs of them.",
+            f"{config.patches:,} here. Tokens cost time: every block compares every pair of tokens.",
         ),
         maps=PatchMaps((Panel("query", None, (), descriptions),)),
     )
@@ -101,9 +101,9 @@ def attention(case: LessonContext) -> Step:
         key="attention",
         title="Where [cls] looks",
         question="Where does the model look?",
-        text=f"The model has {config.depth} layers, called **blocks**. In each block, every token reads all others. "
-        "How much it draws from each one is called **attention**, and its attention values sum to 1. What [cls] "
-        "attends to goes into its summary of the image.",
+        text=f"The model is {config.depth} **blocks** deep. In each block every token looks at all others; how much "
+        "it draws from each one is called **attention**, and its attentions add up to 1. What [cls] attends "
+        "to goes into the summary of the image.",
         today=f"In block {stage.block} the patch at {patch_name(int(entered[top]), columns)} gets the most: "
         f"{share(values[top])}. An equal share would be {share(1 / (len(values) + 1))}.",
         equations=(
@@ -142,9 +142,9 @@ def dropping(case: LessonContext) -> Step:
         key="dropping",
         title="Dropping patches",
         question="Which patches were dropped?",
-        text=f"{f'Blocks {blocks} keep' if blocks else f'Block {prune.blocks[0]} keeps'} a fraction γ of patches, the "
-        f"**keep rate**: {_KEPT_PATCHES[prune.strategy]}. The others are removed for good. "
-        "Whatever occludes a person should get little attention and be dropped.",
+        text=f"In blocks {blocks or prune.blocks[0]} only a fraction γ of the patches (the **keep rate**) "
+        f"continues: {_KEPT_PATCHES[prune.strategy]}. The rest are removed for good. Occluders should get "
+        "little attention and therefore be dropped.",
         today=drop_sentence(encoding, case.truth),
         equations=(
             Equation(
@@ -159,10 +159,10 @@ def dropping(case: LessonContext) -> Step:
             ),
         ),
         quiz=Quiz(
-            f"At a keep rate of {rate:g}, how many of the {config.patches} patches would remain at the end?",
+            f"At a keep rate of {rate:g}, how many of the {config.patches} patches would be left at the end?",
             choices,
             answer,
-            f"Each of the {len(other)} drops keeps {rate:.0%} of the remaining patches, rounded up: "
+            f"A fraction {rate:g} of the remaining patches is kept, {len(other)} times in a row: "
             f"{config.patches} → {' → '.join(map(str, other))}.",
         ),
     )
@@ -170,8 +170,8 @@ def dropping(case: LessonContext) -> Step:
 
 _KEPT_PATCHES = {
     DropStrategy.NON_SALIENT: "those with the most [cls] attention",
-    DropStrategy.SALIENT: "those with the least [cls] attention, as a counter-test",
-    DropStrategy.RANDOM: "a random choice, for comparison",
+    DropStrategy.SALIENT: "here, to try the opposite, those with the least [cls] attention",
+    DropStrategy.RANDOM: "here, for comparison, chosen at random",
 }
 
 
@@ -191,9 +191,9 @@ def _patch_counts(patches: int, prune: PruneSettings) -> tuple[int, ...]:
 
 def _describe_attention(layers: tuple[tuple[str, np.ndarray], ...], columns: int) -> tuple[str, ...]:
     descriptions = []
-    for position in range(layers[0][1].size):
-        values = [(name, float(grid.ravel()[position])) for name, grid in layers]
+    for index in range(layers[0][1].size):
+        values = [(name, float(grid.ravel()[index])) for name, grid in layers]
         parts = [f"{name} {share(value, 2)}" for name, value in values if not math.isnan(value)]
         ending = "" if len(parts) == len(values) else "; then dropped"
-        descriptions.append(f"Patch at {patch_name(position, columns)}: {', '.join(parts)}{ending}")
+        descriptions.append(f"Patch at {patch_name(index, columns)}: {', '.join(parts)}{ending}")
     return tuple(descriptions)

@@ -22,7 +22,7 @@ def transport(case: LessonContext) -> Step:
     answer = 0 if exact < blurred - _SAME else (2 if exact > blurred + _SAME else 1)
     error = float(solution.marginal_error[case.position])
     solver = (
-        r"\text{by linear programming}"
+        r"\text{by the linear programme}"
         if settings.solver is Solver.EXACT
         else rf"\text{{{rounds} iterations, marginals off by }} {number(error)}"
     )
@@ -30,11 +30,12 @@ def transport(case: LessonContext) -> Step:
         key="transport",
         title="Transport by Sinkhorn",
         question="Which patch goes where?",
-        text="A **transport plan** moves the weight of the query patches onto the gallery patches. Each move costs the "
-        "ground cost, and the cheapest total is **D_EMD**. **Sinkhorn** finds it by rescaling rows and columns in turn "
-        "until they sum to the marginals. A larger ε blurs the plan; a smaller ε needs more iterations.",
-        today=f"For hit {case.name(case.hit)} the search used D_EMD = {number(distance)}. The exact plan costs "
-        f"{number(exact)}.",
+        text="A **transport plan** moves the weight of the query's patches onto those of the gallery image. Moving "
+        "costs the ground cost; the cheapest total is **D_EMD**. The **Sinkhorn** algorithm finds it by "
+        "alternately rescaling rows and columns until they match the weights. A larger ε blurs the plan; a "
+        "smaller ε needs more iterations.",
+        today=f"For hit {case.name(case.hit)} the app used D_EMD = {number(distance)}. Exact optimal transport would "
+        f"give {number(exact)}.",
         equations=(
             Equation(
                 "Eq. 5",
@@ -49,11 +50,11 @@ def transport(case: LessonContext) -> Step:
             ),
         ),
         quiz=Quiz(
-            f"What happens to the cost of this plan as ε falls from {settings.epsilon:g} towards 0?",
+            f"What happens to the cost of this plan as ε gets smaller than {settings.epsilon:g}?",
             ("it falls", "it stays", "it rises"),
             answer,
-            f"From {number(blurred)} at ε = {settings.epsilon:g} to {number(exact)} for the exact plan. The blur sends "
-            "some weight to more expensive matches.",
+            f"From {number(blurred)} at ε = {settings.epsilon:g} to {number(exact)} for the exact plan. The "
+            "blur spreads some weight to more expensive matches.",
         ),
         runs=runs,
     )
@@ -68,10 +69,10 @@ def distance(case: LessonContext) -> Step:
     return Step(
         key="distance",
         title="Two distances, one ranking",
-        question="Why is one image ranked above another?",
-        text=f"The **shortlist** is the {len(short.indices)} gallery images nearest by **D_cos**, which compares the "
-        "two [cls] tokens. They are re-ranked by D, a weighted mean of D_cos and D_EMD; α is the weight of D_EMD. "
-        "The smallest D ranks first.",
+        question="Why did this neighbour win?",
+        text=f"The **shortlist** is the {len(short.indices)} gallery images nearest by **D_cos**, which compares "
+        "the two [cls] tokens. They are re-ranked by D, a weighted mix of D_cos and D_EMD; α sets the weight "
+        "of D_EMD. The smallest D wins.",
         today=case.comparison_sentence(),
         equations=(
             Equation(
@@ -102,8 +103,8 @@ def _first_by_cosine(case: LessonContext) -> Quiz:
         if answer == 2:
             reveal += f" D ranks identity {identity_by_d} first."
     return Quiz(
-        f"With cosine only (α = 0 instead of {case.trace.settings.alpha:.4g}), which image would be first?",
-        ("the same image", "another image of the same person", "an image of another person"),
+        f"With cosine only (α = 0 instead of {case.trace.settings.alpha:.4g}), which image would be ranked first?",
+        ("the same image", "another image of the same person", "another person"),
         answer,
         f"{reveal} D of every image is a straight line in α, so two images swap at most once.",
     )

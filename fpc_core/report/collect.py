@@ -225,7 +225,7 @@ class _Explainer:
         if self.settings.variant is Variant.PAPER:
             pictures["heat"] = self._heat_image(image, shown.query_grid)
             share = trace.consolidation.query_share
-            cards.append(Card("heat", "heat", "Query", (f"takes {share:.1%}",), alt=f"the query, {share:.1%}"))
+            cards.append(Card("heat", "heat", "Query", (f"{share:.1%} of attention",), alt=f"the query, {share:.1%}"))
         known = decoder_cards(trace.consolidation, self.records, subject, self.uses_cameras)
         for card, grid in zip(known, shown.neighbor_grids, strict=True):
             cards.append(replace(card, image=f"heat{card.id}"))

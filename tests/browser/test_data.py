@@ -12,7 +12,7 @@ pytestmark = pytest.mark.browser
 @pytest.fixture
 def data(page):
     page.get_by_role("link", name="Data", exact=True).click()
-    page.get_by_text("How does the gallery lie?").wait_for()
+    page.get_by_text("Gallery map").wait_for()
     page.locator(".js-plotly-plot .legendtext").first.wait_for()
     settle(page)
     return page
@@ -29,8 +29,8 @@ def choose(page, label, text):
 def test_images_are_checked_the_map_is_pressed_and_a_place_outside_is_refused(data):
     dataset = open_dataset(Places().data)
     count = len(dataset.query) + len(dataset.gallery)
-    data.get_by_role("button", name="Check all images").click()
-    data.get_by_text(f"{count} of {count} images decoded, none broken").wait_for()
+    data.get_by_role("button", name="Check all images for errors").click()
+    data.get_by_text(f"{count} of {count} images checked, no errors").wait_for()
     before = data.get_by_text("Nearest by D: identity").inner_text()
     plot = data.locator(".js-plotly-plot")
     plot.scroll_into_view_if_needed()
@@ -44,8 +44,8 @@ def test_images_are_checked_the_map_is_pressed_and_a_place_outside_is_refused(da
     data.mouse.move(*spot)
     data.wait_for_timeout(300)
     data.mouse.click(*spot)
-    data.get_by_text("Picked: identity").wait_for()
-    assert data.get_by_text("Picked: identity").inner_text() != before.replace("Nearest by D", "Picked")
+    data.get_by_text("Selected: identity").wait_for()
+    assert data.get_by_text("Selected: identity").inner_text() != before.replace("Nearest by D", "Selected")
 
     choose(data, "Dataset", "/etc")
     data.get_by_text("is not below a folder that this app may read").wait_for()
@@ -54,7 +54,7 @@ def test_images_are_checked_the_map_is_pressed_and_a_place_outside_is_refused(da
     settle(data)
     assert "Demo world" in data.locator(".st-key-status").inner_text()
     data.get_by_role("link", name="Data", exact=True).click()
-    data.get_by_role("button", name="Back to the start").click()
-    data.get_by_text("belongs to these data and weights").wait_for()
+    data.get_by_role("button", name="Reset to startup settings").click()
+    data.get_by_text("matches this dataset and these weights").wait_for()
     settle(data)
     assert "data=" not in data.url

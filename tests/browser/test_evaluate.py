@@ -9,7 +9,7 @@ pytestmark = pytest.mark.browser
 
 def test_a_figure_fills_in_and_a_recipe_leads_to_explore(page):
     page.get_by_role("link", name="Evaluate").click()
-    page.get_by_text("How well does it find people").wait_for()
+    page.get_by_text("How accurate is it").wait_for()
     settle(page)
     for name in ("1", "2", "3", "4", "5", "6", "7"):
         page.get_by_role("button", name=f"Table {name}", exact=True).click()
@@ -17,7 +17,7 @@ def test_a_figure_fills_in_and_a_recipe_leads_to_explore(page):
     assert page.locator("table").count() == 2
     page.get_by_role("button", name="Start").click()
     page.get_by_text("steps").filter(has_text="left").first.wait_for()
-    page.get_by_text("all known").wait_for(timeout=300_000)
+    page.get_by_text("Done: ").wait_for(timeout=300_000)
     settle(page)
     assert page.locator("td.ours .bar").count() == 2 * (
         11 + 9

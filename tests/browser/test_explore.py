@@ -29,7 +29,7 @@ def test_the_keep_rate_changes_masks_and_ranks(page):
 
 def test_alpha_changes_the_order_by_d_and_leaves_the_order_by_cosine(page):
     by_cosine, by_distance = order(page, "cosine"), order(page, "distance")
-    move(page, "Weight of transport", "End", 1)
+    move(page, "Patch-matching weight", "End", 1)
     assert "alpha=1" in page.url
     assert order(page, "cosine") == by_cosine
     assert order(page, "distance") != by_distance
@@ -67,7 +67,7 @@ def test_another_method_can_be_shown_in_place_of_grad_cam(page):
     page.get_by_role("option", name="left out").click()
     settle(page)
     assert pictures() != before
-    assert page.get_by_text("lost without the patch, for the cosine to the image ranked first").is_visible()
+    assert page.get_by_text("drop without the patch, for the cosine to the top-ranked image").is_visible()
     assert "map=left+out" in page.url
 
 

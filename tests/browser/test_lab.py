@@ -9,7 +9,7 @@ pytestmark = pytest.mark.browser
 
 def open_lab(page, address):
     visit(page, address)
-    page.get_by_text("Which spot matters most?").wait_for()
+    page.get_by_text("Which image region matters most?").wait_for()
     settle(page)
 
 
@@ -55,7 +55,7 @@ def drawn(page):
 
 
 def told(page):
-    return page.locator(".editor .said").inner_text()
+    return page.locator(".editor .description").inner_text()
 
 
 def test_masks_follow_a_drag_hits_the_release_and_undo_brings_both_back(lab):

@@ -55,11 +55,11 @@ def swipe(page, locator, share, down):
 
 def test_a_finger_that_scrolls_the_page_moves_neither_alpha_nor_a_dial(browser, url):
     page = alpha_step(browser, url, viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True)
-    lines = page.locator(".lines svg")
+    lines = page.locator(".alpha-chart svg")
     lines.evaluate("node => node.scrollIntoView({ block: 'center' })")
     assert swipe(page, lines, 0.85, 150) > 50
     page.get_by_test_id("stExpandSidebarButton").click()
-    alpha = page.locator("#dial-alpha")
+    alpha = page.locator("#slider-alpha")
     alpha.scroll_into_view_if_needed()
     page.wait_for_timeout(500)  # the sidebar slides in
     assert abs(swipe(page, alpha, 0.85, -300)) > 50

@@ -64,13 +64,13 @@ def test_a_dragged_alpha_reorders_the_cards_without_a_word_to_the_server(frames,
     fill(page)
     before, by_cosine = order(page, "distance"), order(page, "cosine")
     page.frames_seen.clear()
-    with dragging(page, "Weight of transport", 1.0):
+    with dragging(page, "Patch-matching weight", 1.0):
         assert page.frames_seen == []
         during = order(page, "distance")
         assert during != before
         assert order(page, "cosine") == by_cosine
         assert "α = 1" in page.locator("[data-strip='distance'] .head").inner_text()
-        assert "let go to consolidate" in page.locator("[data-strip='final'] .head").inner_text()
+        assert "Release the slider to update this row" in page.locator("[data-strip='final'] .head").inner_text()
         assert "alpha" not in page.url
     assert "alpha=1" in page.url
     assert order(page, "distance") == during
@@ -82,7 +82,7 @@ def test_the_browser_ranks_as_the_core_does_at_every_alpha_and_at_every_swap(pag
     swaps = [swap.alpha for swap in swap_alphas(match.shortlist.d_cos, match.transport.distance, top=10)]
     assert len(swaps) > 5
     for alpha in [*(step / 20 for step in range(21)), *swaps]:
-        page.evaluate("alpha => window.fpcLive.show({ alpha })", alpha)
+        page.evaluate("alpha => window.fpcLive.preview({ alpha })", alpha)
         page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
         expected = visible_rows(retriever, record, retriever.by_distance(match, alpha).indices.tolist(), 10)
         assert order(page, "distance") == [f"distance/{row}" for row in expected], alpha
@@ -114,15 +114,15 @@ def test_a_dragged_k_moves_the_marks_of_the_decoder(page):
 
 
 def test_a_dial_is_moved_by_keyboard_and_explains_itself(page):
-    move(page, "Weight of transport", "ArrowRight", 3)
+    move(page, "Patch-matching weight", "ArrowRight", 3)
     assert "alpha=0.43" in page.url
-    assert dial(page, "Weight of transport").get_attribute("aria-valuetext") == "0.43"
+    assert dial(page, "Patch-matching weight").get_attribute("aria-valuetext") == "0.43"
     page.get_by_role("button", name="What is Keep rate γ?").click()
-    assert page.get_by_text("Share of patches each of the three dropping blocks keeps").is_visible()
+    assert page.get_by_text("Fraction of patches kept at each of the three pruning layers").is_visible()
 
 
 def test_an_answer_that_comes_while_keys_are_pressed_takes_none_of_them_back(page):
-    thumb = dial(page, "Weight of transport")
+    thumb = dial(page, "Patch-matching weight")
     thumb.press("Home")
     settle(page)
     thumb.press("ArrowRight")
@@ -143,7 +143,7 @@ def test_two_tabs_never_see_each_others_dials(browser, url):
     for page in (first, second):
         open_demo(page, url)
     untouched = captions(second, "distance")
-    move(first, "Weight of transport", "End", 1)
+    move(first, "Patch-matching weight", "End", 1)
     move(first, "Neighbours K", "Home", 1)
     move(second, "Keep rate", "Home", 1)
     move(second, "Keep rate", "End", 1)
@@ -160,7 +160,7 @@ def test_a_dragged_keep_rate_moves_masks_ranks_and_transport_without_a_word_to_t
     page = frames
     open_demo(page, url)
     fill(page)
-    assert page.get_by_text("answers while dragged").is_visible()
+    assert page.get_by_text("Live: updates while you drag").is_visible()
 
     def sums():
         return page.locator(".st-key-transport .sum").inner_text()
@@ -179,7 +179,7 @@ def test_a_dragged_keep_rate_moves_masks_ranks_and_transport_without_a_word_to_t
 
 def test_a_keep_rate_off_the_grid_is_answered_by_the_server(page):
     masks = captions(page, "masks")
-    page.evaluate("window.fpcLive.release({ gamma: 0.33 })")
+    page.evaluate("window.fpcLive.commit({ gamma: 0.33 })")
     page.wait_for_function("fpcLive.answer.gamma === 0.33")
     settle(page)
     assert "gamma=0.33" in page.url
@@ -188,7 +188,7 @@ def test_a_keep_rate_off_the_grid_is_answered_by_the_server(page):
 
 
 def test_a_press_on_a_swap_sets_alpha_exactly_there(page):
-    ring = page.locator(".st-key-lines circle.ring").first
+    ring = page.locator(".st-key-alpha-chart circle.ring").first
     ring.scroll_into_view_if_needed()
     alpha = float(ring.get_attribute("data-alpha"))
     box = ring.bounding_box()
@@ -199,7 +199,7 @@ def test_a_press_on_a_swap_sets_alpha_exactly_there(page):
 
 
 def test_an_answer_that_comes_while_the_lines_are_held_does_not_let_them_go(page):
-    chart = page.locator(".st-key-lines svg")
+    chart = page.locator(".st-key-alpha-chart svg")
     chart.scroll_into_view_if_needed()
     box = chart.bounding_box()
     answered = page.evaluate("fpcLive.answer.gamma")
@@ -217,7 +217,7 @@ def test_an_answer_that_comes_while_the_lines_are_held_does_not_let_them_go(page
     assert page.evaluate("fpcLive.answer.alpha") == held
 
 
-@pytest.mark.parametrize("where", ["#dial-alpha", ".st-key-lines svg"])
+@pytest.mark.parametrize("where", ["#slider-alpha", ".st-key-alpha-chart svg"])
 def test_a_press_of_another_button_takes_hold_of_nothing(page, where):
     place = page.locator(where)
     place.scroll_into_view_if_needed()
@@ -225,7 +225,7 @@ def test_a_press_of_another_button_takes_hold_of_nothing(page, where):
     page.mouse.move(box["x"] + box["width"] * 0.8, box["y"] + box["height"] / 2)
     page.mouse.down(button="right")
     drawn_anew(page)
-    assert not page.evaluate("fpcLive.held")
+    assert not page.evaluate("fpcLive.isDragging")
     assert page.evaluate("fpcLive.view.alpha") == page.evaluate("fpcLive.answer.alpha")
 
 
@@ -242,7 +242,7 @@ def test_the_lines_are_walked_by_keyboard_from_swap_to_swap(page):
 def test_cards_that_may_not_move_stand_still(browser, url):
     page = browser.new_page(viewport={"width": 1280, "height": 1000}, reduced_motion="reduce")
     open_demo(page, url)
-    with dragging(page, "Weight of transport", 1.0):
+    with dragging(page, "Patch-matching weight", 1.0):
         moving = "cards => cards.flatMap(card => card.getAnimations()).length"
         assert page.locator("[data-card^='distance/']").evaluate_all(moving) == 0
     page.close()

@@ -26,7 +26,7 @@ def sweep(page):
     settle(page)
     keep_only(page, "1", "0.8")
     page.get_by_test_id("stSidebar").get_by_text("one", exact=True).click()
-    page.get_by_text("2 of 2 searches (1 query × 2 keep rates), all known").wait_for()
+    page.get_by_text("Done: 2 of 2 searches (1 query × 2 keep rates)").wait_for()
     settle(page)
     return page
 
@@ -41,7 +41,7 @@ def test_a_cell_opens_explore_with_its_settings(sweep):
     assert "alpha=0.7" in sweep.url
     assert "/sweep" not in sweep.url
     sidebar = sweep.get_by_test_id("stSidebar")
-    assert sidebar.get_by_role("slider", name="Weight of transport").input_value() == "0.7"
+    assert sidebar.get_by_role("slider", name="Patch-matching weight").input_value() == "0.7"
     assert sidebar.get_by_role("slider", name="Keep rate").input_value() == "0.8"
     assert sidebar.get_by_role("combobox", name="Query").input_value() == query
 
@@ -58,10 +58,10 @@ def test_hasty_clicks_on_a_cell_open_explore_once_and_raise_nothing(sweep):
 
 
 def test_arrow_keys_walk_over_the_cells(sweep):
-    sweep.locator("[data-place='3,0']").focus()
+    sweep.locator("[data-position='3,0']").focus()
     sweep.keyboard.press("ArrowDown")
     sweep.keyboard.press("ArrowRight")
-    assert sweep.locator("[data-place]:focus").get_attribute("data-place") == "4,1"
+    assert sweep.locator("[data-position]:focus").get_attribute("data-position") == "4,1"
     assert sweep.locator(".tile[tabindex='0']").count() == 1
 
 
@@ -83,18 +83,16 @@ def test_a_sweep_of_all_queries_runs_from_its_start_to_its_end(page):
     settle(page)
     keep_only(page, "0.5")
     count = len(open_dataset(Places().data).query)
-    page.get_by_text(f"not started yet · 0 of {count} searches ({count} queries × 1 keep rate)").wait_for()
+    page.get_by_text(f"Not started · 0 of {count} searches ({count} queries × 1 keep rate)").wait_for()
     page.get_by_role("button", name="Start").click()
-    page.get_by_text(f"{count} of {count} searches ({count} queries × 1 keep rate), all known").wait_for(
-        timeout=300_000
-    )
+    page.get_by_text(f"Done: {count} of {count} searches ({count} queries × 1 keep rate)").wait_for(timeout=300_000)
     assert page.locator("[data-cell^='0.5|']").count() == 11
     assert page.get_by_role("button", name="All cells as CSV").is_visible()
 
 
 def test_two_sides_are_compared_and_a_preset_changes_both(page):
     page.get_by_role("link", name="Compare").click()
-    page.get_by_text("Which neighbours does the decoder attend to?").wait_for()
+    page.get_by_text("Decoder attention to each neighbour").wait_for()
     settle(page)
     assert page.locator("[data-card^='masks-A/']").count() == 4
     kept = page.locator("[data-card^='masks-B/'] .caption").last.inner_text()

@@ -7,7 +7,7 @@ import pytest
 from tests.support.browser import drawn_anew, open_demo, settle
 
 pytestmark = pytest.mark.browser
-NOTHING = "Touch a patch"
+NOTHING = "Hover over a patch"
 
 
 def grid(page, side):
@@ -24,13 +24,13 @@ def cell(page, side, index):
 
 def said(page):
     drawn_anew(page)
-    return page.locator(".transport .said").inner_text()
+    return page.locator(".transport .description").inner_text()
 
 
 def kept(page):
     """A query patch that was kept, by what a screen reader hears of it."""
     labels = page.locator("[data-grid=query] [role=gridcell]").evaluate_all("all => all.map((cell) => cell.ariaLabel)")
-    return next(index for index, label in enumerate(labels) if "mass" in label and "no mass" not in label)
+    return next(index for index, label in enumerate(labels) if "mass" in label and "no weight" not in label)
 
 
 def paint(page):
@@ -41,7 +41,7 @@ def paint(page):
 
 
 def follow_a_patch(page):
-    page.get_by_text("Follow one patch through all blocks").click()
+    page.get_by_text("Trace a patch through the layers").click()
     page.locator("[data-grid=life]").wait_for(timeout=180_000)  # the encoder runs at 15 keep rates
     settle(page)
 
@@ -92,7 +92,7 @@ def test_a_pin_survives_a_reload_and_another_setting(page, url):
     assert said(page).startswith("Gallery patch, row 12, column 6 (pinned)")
     page.mouse.move(*cell(page, "query", kept(page)))
     assert said(page).startswith("Query patch")
-    page.get_by_test_id("stSidebar").get_by_role("slider", name="Weight of transport").press("ArrowRight")
+    page.get_by_test_id("stSidebar").get_by_role("slider", name="Patch-matching weight").press("ArrowRight")
     settle(page)
     page.mouse.move(2, 2)
     assert said(page).startswith("Gallery patch, row 12, column 6 (pinned)")
@@ -109,7 +109,7 @@ def test_a_pin_on_a_gallery_patch_goes_with_its_image(page):
 
 
 def test_all_flows_follow_their_threshold(page):
-    page.get_by_label("all flows above a threshold").check()
+    page.get_by_label("show all flows above a threshold").check()
     counted = page.locator(".threshold .faint", has_text="flows")
     few = int(re.search(r"(\d+) flows", counted.inner_text())[1])
     page.get_by_label("Threshold of all flows").press("End")
@@ -134,9 +134,9 @@ def test_a_patch_pinned_in_the_life_line_is_pinned_in_the_transport_too(page):
     page.wait_for_url("**pin=q44")
     settle(page)
     assert said(page).startswith("Query patch, row 6, column 5 (pinned)")
-    story = page.locator(".life .said").inner_text()
+    story = page.locator(".life .description").inner_text()
     assert story.startswith("Patch, row 6, column 5 (pinned)")
-    assert re.search(r"(Dropped in|At) block \d", story)
+    assert re.search(r"(Dropped in|Never dropped; in) layer \d", story)
     assert life.locator("[aria-selected=true]").get_attribute("aria-label").endswith(story.split("\n")[1])
 
 
@@ -157,14 +157,14 @@ def test_scrubbing_shows_who_enters_each_block(page):
 
 def test_why_one_hit_won_is_told_and_each_patch_says_for_whom_it_speaks(page):
     story = page.locator(".margin .story").inner_text()
-    gap = re.match(r"#\d+ beats #\d+ by (\d\.\d{4}):", story)[1]
+    gap = re.match(r"#\d+ is closer than #\d+ by (\d\.\d{4}) in D:", story)[1]
     table = [row.split() for row in page.locator(".margin tbody tr").all_inner_texts()]
     assert table[2][:1] == ["difference"]
     assert table[2][3] == gap
     assert round(float(table[1][3]) - float(table[0][3]), 4) == float(gap)
     page.mouse.move(*cell(page, "margin", kept(page)))
     drawn_anew(page)
-    assert re.search(r"speaks for #\d+ by 0\.\d{5}", page.locator(".margin .said").inner_text())
+    assert re.search(r"favours #\d+ by 0\.\d{5}", page.locator(".margin .description").inner_text())
 
 
 def test_a_link_to_a_patch_that_is_not_there_is_answered_in_words(page, url):

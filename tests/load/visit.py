@@ -1,8 +1,8 @@
 """One visitor of the Explore page without a browser: Streamlit's WebSocket, and what the page's own scripts would send.
 
-What the browser does is done: large messages are kept and then only named by the server; a fragment's components are
-answered within it; `echo.js` says when an answer is painted, `feed.js` asks for background results. Nothing is drawn,
-so 50 visitors leave the processor to the server. Follows the client of Streamlit 1.67.
+It does what the browser does: large messages are kept and then only named by the server; a fragment's components are
+answered within it; `paint_ack.js` reports when an answer is painted, and `job_result.js` polls for background results.
+Nothing is drawn, so 50 visitors leave the processor to the server. Follows the client of Streamlit 1.67.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
 
-PAINTED = 2 / 60  # seconds until a browser has drawn an answer: echo.js waits two frames
-PATIENCE = 2.0  # of feed.js and echo.js, in seconds
+PAINTED = 2 / 60  # seconds until a browser has drawn an answer: paint_ack.js waits two frames
+PATIENCE = 2.0  # of job_result.js and paint_ack.js, in seconds
 KEPT_RUNS = 32  # of the page, for which a browser keeps a large message (global.maxCachedMessageAge)
 _FINISHED, _OF_FRAGMENT = ForwardMsg.FINISHED_SUCCESSFULLY, ForwardMsg.FINISHED_FRAGMENT_RUN_SUCCESSFULLY
 _WATCHED = {"fpc_live_sliders", "fpc_ranking", "fpc_masks", "fpc_job_result", "fpc_paint_ack"}
@@ -89,7 +89,7 @@ class Visit:
 
     async def rests(self, patience: float) -> None:
         """Until the whole page has followed: no script runs, and no answer waits to be painted. Raises as above."""
-        await self._until(lambda: bool(self.answer) and not self._running and "echo" not in self._shown, patience)
+        await self._until(lambda: bool(self.answer) and not self._running and "paint-ack" not in self._shown, patience)
 
     async def _until(self, holds: Callable[[], bool], patience: float) -> None:
         async with asyncio.timeout(patience), self._changed:
@@ -103,9 +103,9 @@ class Visit:
         state = asked.rerun_script
         state.query_string, state.page_script_hash, state.fragment_id = self._params, self._page, fragment
         state.cached_message_hashes.extend(self._kept)
-        if self._released and "dials" in self._shown:
+        if self._released and "sliders" in self._shown:
             released = {"released": {**self._released, "serial": self._serial}}
-            state.widget_states.widgets.add(id=self._shown["dials"].widget, json_value=json.dumps(released))
+            state.widget_states.widgets.add(id=self._shown["sliders"].widget, json_value=json.dumps(released))
         if trigger:
             widget, event, value = trigger
             told = json.dumps([{"event": event, "value": value}])
@@ -194,15 +194,15 @@ class Visit:
                 case "fpc_paint_ack":
                     self._ask_in(PAINTED, PATIENCE, key, shown, ("painted", shown.data))
                 case "fpc_job_result":
-                    self._feed(key, shown)
+                    self._poll_job(key, shown)
 
-    def _feed(self, key: str, shown: _Shown) -> None:
+    def _poll_job(self, key: str, shown: _Shown) -> None:
         name, about = shown.data["name"], shown.data["about"]
         if shown.data["error"]:
             self.complaints.append(f"in the background: {shown.data['error']}")
         if shown.data["result"]:
             self._fed[name] = about
-        question, pause = ("asked", shown.data.get("answer", 0)), shown.data["pause"] / 1000
+        question, pause = ("requested", shown.data.get("answer", 0)), shown.data["pause"] / 1000
         if not shown.data["finished"]:
             self._ask_in(pause, max(PATIENCE, pause), key, shown, question)
         elif self._fed.get(name) != about and not shown.data["error"]:
@@ -210,7 +210,7 @@ class Visit:
 
     def _ask_in(self, seconds: float, patience: float, key: str, shown: _Shown, question: tuple[str, Any]) -> None:
         """Ask from a component, and ever less often again until something else is drawn in its place; never while the
-        page runs. As shared.js does."""
+        page runs. As dom.js does."""
 
         async def ask() -> None:
             await asyncio.sleep(seconds)

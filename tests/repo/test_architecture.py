@@ -103,6 +103,15 @@ def test_caches_are_used_in_resources_and_in_the_stages_of_a_search_alone():
     assert found == {"server/resources.py", "components/occluder/__init__.py", "public_mode.py"}
 
 
+def test_slider_values_are_written_to_the_url_by_one_function():
+    writers = r"query_params(\[|\.pop\()[\"'](gamma|alpha|k)[\"']|params\[name\] = str\(value\)"
+    found = {
+        path.relative_to(ROOT).as_posix(): len(re.findall(writers, path.read_text(encoding="utf-8")))
+        for path in (ROOT / "app").rglob("*.py")
+    }
+    assert {path: count for path, count in found.items() if count} == {"app/session/view.py": 1}
+
+
 def test_importing_the_core_loads_no_front_end():
     code = "import sys, fpc_core.retrieval; print({'streamlit', 'plotly'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -42,7 +42,7 @@ def run_until(page, holds):
     raise AssertionError(texts(page))
 
 
-def wait_until_finished(page, words="all known"):
+def wait_until_finished(page, words="Done: "):
     """The page when it says so: what it computes in the background has ended."""
     return run_until(page, lambda page: words in texts(page))
 

@@ -17,7 +17,8 @@ WATCH = """if (!("fpcUnanswered" in window)) {
 # and so it was for a while.
 RESTS = f"""() => {{
   const now = performance.now(), app = document.querySelector(".stApp");
-  const busy = fpcUnanswered || document.querySelector(".st-key-echo") || app.dataset.testScriptState !== "notRunning";
+  const pending = fpcUnanswered || document.querySelector(".st-key-paint-ack");
+  const busy = pending || app.dataset.testScriptState !== "notRunning";
   if (busy || window.fpcCalm === undefined) window.fpcCalm = {{ since: now, frames: 0 }};
   fpcCalm.frames += 1;
   return now - fpcCalm.since > {QUIET} && fpcCalm.frames > {CALM};

@@ -1,18 +1,34 @@
 // Drawing of image cards, shared by the components that show strips.
+
+/**
+ * pick: called with the id of a clicked card; without it cards are figures.  makeImage: makes the element inside the
+ * frame, an <img> by default.
+ * @typedef {{pick?: ((id: string) => void) | null, makeImage?: () => HTMLElement}} StripOptions
+ */
+
+/**
+ * @param {Element} node
+ * @param {string} text
+ */
 function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
-function drawCard(card, pick, picture) {
+/**
+ * @param {ImageCard} card
+ * @param {((id: string) => void) | null} pick
+ * @param {() => HTMLElement} makeImage
+ */
+function drawCard(card, pick, makeImage) {
   const node = element(pick ? "button" : "figure");
   const frame = element("div", "frame");
   const caption = element("div", "caption");
-  node.picture = picture();
+  node.image = makeImage();
   node.mark = element("span", "mark");
   node.tag = element("span", "tag");
   node.head = element("div", "title");
   node.lines = [];
-  frame.append(node.picture, node.mark, node.tag);
+  frame.append(node.image, node.mark, node.tag);
   caption.append(node.head);
   node.append(frame, caption);
   if (pick) {
@@ -22,21 +38,26 @@ function drawCard(card, pick, picture) {
   return node;
 }
 
-// Brings a card up to date and leaves untouched what did not change.
+/**
+ * Update a card and leave alone what did not change.
+ * @param {any} node
+ * @param {ImageCard} card
+ * @param {Strip} strip
+ */
 function fillCard(node, card, strip) {
   const name = `card ${card.tone}${card.selected ? " selected" : ""}`;
   if (node.className !== name) node.className = name;
   node.dataset.card = `${strip.id}/${card.id}`;
-  const about = card.alt || card.title;
+  const label = card.alt || card.title;
   if (node.type === "button") {
     node.setAttribute("aria-pressed", String(card.selected));
-    node.setAttribute("aria-label", about);
+    node.setAttribute("aria-label", label);
   }
-  if (node.picture.tagName === "IMG") {
-    if (card.source && node.source !== card.source) node.picture.src = node.source = card.source;
-    node.picture.alt = about;
+  if (node.image.tagName === "IMG") {
+    if (card.source && node.source !== card.source) node.image.src = node.source = card.source;
+    node.image.alt = label;
   } else {
-    node.picture.setAttribute("aria-label", about);
+    node.image.setAttribute("aria-label", label);
   }
   setText(node.mark, card.mark);
   setText(node.tag, card.tag);
@@ -53,9 +74,12 @@ function fillCard(node, card, strip) {
   });
 }
 
-// Pixels from one card of a row to the next; all are equally wide. Measured again only where that may have changed,
-// for measuring makes the browser lay out the page.
-function pitch(row) {
+/**
+ * Pixels from one card of a row to the next; all are equally wide. Measured again only where that may have changed,
+ * for measuring makes the browser lay out the page.
+ * @param {any} row
+ */
+function cardPitch(row) {
   if (row.measured !== row.children.length) {
     row.measured = row.children.length;
     row.pitch = row.measured > 1 ? row.children[1].offsetLeft - row.children[0].offsetLeft : 0;
@@ -63,32 +87,44 @@ function pitch(row) {
   return row.pitch;
 }
 
-// Puts cards into a row in this order; those that stay glide to their new place, unless the visitor wants no motion.
+/**
+ * Put cards into a row in this order; those that stay glide to their new position, unless the visitor wants no motion.
+ * @param {Host} row
+ * @param {any[]} nodes
+ */
 function placeCards(row, nodes) {
-  const before = new Map([...row.children].map((node, place) => [node, place]));
-  if (nodes.length === before.size && nodes.every((node, place) => before.get(node) === place)) return;
+  const before = new Map([...row.children].map((node, index) => [node, index]));
+  if (nodes.length === before.size && nodes.every((node, index) => before.get(node) === index)) return;
   const glide = before.size > 0 && !window.matchMedia("(prefers-reduced-motion: reduce)").matches;
-  const focused = row.getRootNode().activeElement;
+  const tree = /** @type {Document | ShadowRoot} */ (row.getRootNode());
+  const focused = /** @type {HTMLElement} */ (tree.activeElement);
   const keep = new Set(nodes);
   for (const node of before.keys()) if (!keep.has(node)) node.remove();
-  nodes.forEach((node, place) => {
-    if (row.children[place] !== node) row.insertBefore(node, row.children[place] ?? null);
+  nodes.forEach((node, index) => {
+    if (row.children[index] !== node) row.insertBefore(node, row.children[index] ?? null);
   });
-  if (keep.has(focused) && row.getRootNode().activeElement !== focused) focused.focus({ preventScroll: true });
+  if (keep.has(focused) && tree.activeElement !== focused) focused.focus({ preventScroll: true });
   if (!glide) return;
-  // Shifts add up: a card sent elsewhere while it glides goes on from where it is.
+  // Shifts add up: a card that is moved again while it glides continues from where it is.
   const options = { duration: 220, easing: "ease-out", composite: "add" };
-  nodes.forEach((node, place) => {
+  nodes.forEach((node, index) => {
     const from = before.get(node);
     if (from === undefined) node.animate([{ opacity: 0 }, { opacity: 1 }], { ...options, composite: "replace" });
-    else if (from !== place)
-      node.animate([{ transform: `translateX(${(from - place) * pitch(row)}px)` }, { transform: "translateX(0)" }], options);
+    else if (from !== index)
+      node.animate(
+        [{ transform: `translateX(${(from - index) * cardPitch(row)}px)` }, { transform: "translateX(0)" }],
+        options,
+      );
   });
 }
 
-// Draws one strip into `node`, or a new section; cards are kept by their id, so what stays does not blink.
-// options: pick(id) or none for figures; picture() makes the element inside the frame, an <img> if left out.
-function drawStrip(node, strip, { pick = null, picture = () => element("img") } = {}) {
+/**
+ * Draw one strip into `node`, or into a new section; cards are reused by their id, so what stays does not blink.
+ * @param {any} node
+ * @param {Strip} strip
+ * @param {StripOptions} options
+ */
+function drawStrip(node, strip, { pick = null, makeImage = () => element("img") } = {}) {
   if (!node) {
     node = element("section", "strip");
     node.dataset.strip = strip.id;
@@ -105,24 +141,34 @@ function drawStrip(node, strip, { pick = null, picture = () => element("img") } 
   setText(node.head.children[1], strip.note);
   if (strip.title) node.setAttribute("aria-label", strip.title);
   const old = node.cards;
-  node.cards = new Map(strip.cards.map((card) => [card.id, old.get(card.id) ?? drawCard(card, pick, picture)]));
+  node.cards = new Map(strip.cards.map((card) => [card.id, old.get(card.id) ?? drawCard(card, pick, makeImage)]));
   strip.cards.forEach((card) => fillCard(node.cards.get(card.id), card, strip));
   const nodes = [...node.cards.values()];
   placeCards(node.row, nodes.length ? nodes : [element("div", "empty", strip.note || "Nothing to show.")]);
   return node;
 }
 
-// Draws the strips of a component one below the other, keeping the sections that were there.
+/**
+ * Draw the strips of a component one below the other, reusing the sections that were there.
+ * @param {Host} root
+ * @param {Strip[]} strips
+ * @param {StripOptions} options
+ * @returns {any[]} the sections
+ */
 function drawStrips(root, strips, options) {
-  const old = new Map([...root.children].map((node) => [node.dataset.strip, node]));
+  const old = new Map([...root.children].map((/** @type {HTMLElement} */ node) => [node.dataset.strip, node]));
   const sections = strips.map((strip) => drawStrip(old.get(strip.id), strip, options));
-  const same = sections.length === root.children.length && sections.every((node, place) => root.children[place] === node);
+  const same =
+    sections.length === root.children.length && sections.every((node, index) => root.children[index] === node);
   if (!same) root.replaceChildren(...sections);
   return sections;
 }
 
-// Left and right walk along a strip, as in a toolbar.
-function walk(event) {
+/**
+ * Move the focus along a strip by the left and right arrow keys, as in a toolbar.
+ * @param {KeyboardEvent & {target: any}} event
+ */
+function moveFocus(event) {
   if (event.key !== "ArrowRight" && event.key !== "ArrowLeft") return;
   const card = event.target.closest?.("button.card");
   const next = event.key === "ArrowRight" ? card?.nextElementSibling : card?.previousElementSibling;

@@ -1,4 +1,11 @@
-// What most components begin with. Text reaches the page as textContent; nothing here parses markup.
+// Helpers of most components. Text reaches the page as textContent; nothing here parses markup.
+
+/**
+ * @param {string} tag
+ * @param {string} [className]
+ * @param {string} [text]
+ * @returns {any} an element whose own state its component may keep on it
+ */
 function element(tag, className, text) {
   const node = document.createElement(tag);
   if (className) node.className = className;
@@ -6,28 +13,55 @@ function element(tag, className, text) {
   return node;
 }
 
-function set(node, attributes) {
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+/**
+ * @param {Element} node
+ * @param {Record<string, unknown>} attributes
+ */
+function setAttributes(node, attributes) {
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, String(value));
 }
 
-// An element of an SVG.
-function drawn(tag, attributes = {}, text) {
+/**
+ * Make an element of an SVG.
+ * @param {string} tag
+ * @param {Record<string, unknown>} [attributes]
+ * @param {string} [text]
+ * @returns {any}
+ */
+function svgElement(tag, attributes = {}, text) {
   const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  set(node, attributes);
+  setAttributes(node, attributes);
   if (text !== undefined) node.textContent = text;
   return node;
 }
 
-function floats(base64) {
+/**
+ * @param {string} base64 of float32, little-endian
+ */
+function decodeFloats(base64) {
   const text = atob(base64);
   const bytes = new Uint8Array(text.length);
   for (let at = 0; at < text.length; at += 1) bytes[at] = text.charCodeAt(at);
   return new Float32Array(bytes.buffer);
 }
 
-const VIRIDIS = ["#440154", "#482878", "#3e4989", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6ece58", "#b5de2b", "#fde725"];
+const VIRIDIS = [
+  "#440154",
+  "#482878",
+  "#3e4989",
+  "#31688e",
+  "#26828e",
+  "#1f9e89",
+  "#35b779",
+  "#6ece58",
+  "#b5de2b",
+  "#fde725",
+];
 
-// A colour bar between its ends, behind what it shows: a narrow screen breaks before the bar, never between it and them.
+/**
+ * A colour bar between its ends, behind its label: a narrow screen breaks before the bar, never between it and them.
+ * @param {string[]} stops CSS colours, left to right
+ */
 function colourBar(stops) {
   const [label, low, bar, high] = ["label", "low", "bar", "high"].map((name) => element("span", name));
   bar.style.background = `linear-gradient(to right, ${stops.join(", ")})`;
@@ -35,27 +69,42 @@ function colourBar(stops) {
   ends.append(low, bar, high);
   const node = element("div", "scale");
   node.append(label, ends);
-  return { node, set: (...texts) => [label, low, high].forEach((part, at) => (part.textContent = texts[at])) };
-}
-
-// Says it now, and again and again until `host.timer` is cleared: what meets another run of the page may go unheard. Every
-// time after twice as many ms, and never while the page runs: it would run once more for what it is just answering.
-const PATIENCE = 2000;
-function insist(host, say, patience = PATIENCE) {
-  say();
-  const again = () => {
-    if (runs()) host.timer = setTimeout(again, patience);
-    else insist(host, say, 2 * patience);
+  return {
+    node,
+    set: (/** @type {string[]} */ ...texts) => [label, low, high].forEach((part, at) => (part.textContent = texts[at])),
   };
-  host.timer = setTimeout(again, patience);
 }
 
-function runs() {
-  return document.querySelector("[data-testid='stApp']")?.dataset.testScriptState === "running";
+const RETRY_DELAY = 2000; // ms
+
+/**
+ * Send a message now, and again until `host.timer` is cleared: one that meets another run of the page may be lost. The
+ * delay doubles every time, and nothing is sent while the page runs: it would run once more for what it is answering.
+ * @param {Host} host
+ * @param {() => void} send
+ * @param {number} delay in ms
+ */
+function repeatUntilAnswered(host, send, delay = RETRY_DELAY) {
+  send();
+  const again = () => {
+    if (pageIsRunning()) host.timer = setTimeout(again, delay);
+    else repeatUntilAnswered(host, send, 2 * delay);
+  };
+  host.timer = setTimeout(again, delay);
 }
 
-// Runs `work` once before the next frame, however often it is asked to.
-function onceAFrame(work) {
+function pageIsRunning() {
+  return (
+    /** @type {HTMLElement} */ (document.querySelector("[data-testid='stApp']"))?.dataset.testScriptState === "running"
+  );
+}
+
+/**
+ * Run `work` once before the next frame, however often the returned function is called.
+ * @param {() => void} work
+ * @returns {() => void}
+ */
+function oncePerFrame(work) {
   let waiting = false;
   return () => {
     if (waiting) return;
@@ -67,9 +116,16 @@ function onceAFrame(work) {
   };
 }
 
-// One view per mounted component: `make` runs at the first call only.
 const views = new WeakMap();
+/**
+ * One view per mounted component: `make` runs at the first call only.
+ * @template View
+ * @param {HTMLElement} parentElement
+ * @param {(host: Host) => View} make
+ * @returns {View}
+ */
 function viewOf(parentElement, make) {
+  /** @type {Host} */
   const host = parentElement.querySelector("[data-root]");
   if (!views.has(host)) views.set(host, make(host));
   return views.get(host);

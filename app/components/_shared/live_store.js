@@ -1,62 +1,88 @@
-// What the live views of one browser tab share, at window.fpcLive. A drag changes it and every view repaints within
-// the next frame; the server hears of it on release only.
-//
-//   live.view            {gamma, alpha, k} as the dials stand now, dragged or at rest
-//   live.show({alpha})   moves some of them; views repaint, nothing is sent
-//   live.type({alpha})   the same by a key: released after a pause without another
-//   live.release({alpha})  moves some of them, and the dials send it to the server
-//   live.held            whether a pointer or a key is at one of them: no answer of the server moves them meanwhile
-//   live.answer          the server's last answer: {key, gamma, alpha, k, match, people}; key names the query and all
-//                        other settings
-//   live.grid            {key, matches, people} of all keep rates, once computed
-//   live.match()         what to draw at the dialled keep rate: {indices, dCos, dEmd, swaps, survived}, or null while
-//                        only the server can know (then a view keeps what it shows until the answer comes)
-//   live.pair()          the chosen neighbour at the dialled keep rate: pair_data of transport.py and its row, or null where
-//                        it is not (yet) known or the keep rate does not shortlist it
-//   live.heat            {key, parts} of the heat maps that were last computed in the background; parts: {grids, top} by
-//                        name, as ahead.heat says
-//   live.progress        {key, done, total, error} of the grid
-//   live.fed             by kind of background result, which one was taken last
-//   live.person(row)     who a row of the memory shows: {image, tone, mark, line, about}
-//   live.pictures        Map of image key -> data URI
-//   live.follow(root, paint)  calls paint() in an animation frame after any change, as long as root stays in the page
-//
-// Scripts of components are modules of their own, so this file is put before each that needs it; the first one wins.
-const PICTURES = 1000;
+// The state that the live views of one browser tab share, at window.fpcLive; docs/live_protocol.md tells its story. Each
+// component's script is a module of its own, so this file is put before each that needs it, and the first copy wins.
+
+/**
+ * Keep rate, alpha and K as the sliders show them, dragged or at rest.
+ * @typedef {{gamma?: number, alpha?: number, k?: number}} LiveView
+ */
+/**
+ * What the strips, the masks and the alpha chart draw at one keep rate (`match_data` in live_payload.py).
+ * @typedef {object} LiveMatch
+ * @property {number[]} indices gallery rows of the shortlist, nearest by cosine first
+ * @property {Float32Array} dCos D_cos of each
+ * @property {Float32Array} dEmd D_EMD of each
+ * @property {[number, number, number][]} swaps alpha, and the two shortlist positions that swap there
+ * @property {number[]} survived per patch, how many dropping layers kept it
+ */
+/**
+ * Who a gallery row shows.
+ * @typedef {{image: string, tone: string, mark: string, line: string, about: string}} Person
+ */
+/**
+ * The server's last answer; `key` names the query and all settings but gamma, alpha and K.
+ * @typedef {LiveView & {key: string, match: LiveMatch, people: Record<string, Person>}} LiveAnswer
+ */
+/**
+ * The results at all keep rates, computed in the background.
+ * @typedef {{key: string, matches: Map<number, LiveMatch>, people: Record<string, Person>}} LiveGrid
+ */
+
+const MAX_IMAGES = 1000;
 const KEY_PAUSE = 150; // ms after the last key press until the value counts as released
 
-class Live extends EventTarget {
+class LiveStore extends EventTarget {
+  /** @type {LiveView} */
   view = {};
-  held = false;
+  isDragging = false; // by pointer or key; meanwhile no answer of the server moves a slider
+  /** @type {LiveAnswer | null} */
   answer = null;
+  /** @type {LiveGrid | null} */
   grid = null;
+  /** @type {{key: string, pairs: Map<number, Pair & {row: number}>} | null} the chosen hit at all keep rates */
   pairs = null;
+  /** @type {{key: string, parts: Record<string, HeatPart>} | null} the heat maps computed last */
   heat = null;
+  /** @type {{key: string, done: number, total: number, error: string} | null} of the grid */
   progress = null;
-  fed = {};
-  pictures = new Map();
+  /** @type {Record<string, string>} which background result was received last, by kind */
+  received = {};
+  /** @type {Map<string, string>} data URI by image key */
+  images = new Map();
   #frame = 0;
-  #typing = 0;
+  #keyPause = 0;
 
-  show(values) {
+  /**
+   * Show other values; views repaint and nothing is sent.
+   * @param {LiveView} values
+   */
+  preview(values) {
     Object.assign(this.view, values);
     this.changed();
   }
 
-  type(values) {
-    this.held = true;
-    this.show(values);
-    clearTimeout(this.#typing);
-    this.#typing = setTimeout(() => this.release(), KEY_PAUSE);
+  /**
+   * Preview values set by a key; they are committed after a pause without another key.
+   * @param {LiveView} values
+   */
+  setFromKeyboard(values) {
+    this.isDragging = true;
+    this.preview(values);
+    clearTimeout(this.#keyPause);
+    this.#keyPause = setTimeout(() => this.commit(), KEY_PAUSE);
   }
 
-  release(values) {
-    clearTimeout(this.#typing);
-    this.held = false;
-    this.show(values);
-    this.dispatchEvent(new Event("release"));
+  /**
+   * Show other values, if given, and have the sliders send all of them to the server.
+   * @param {LiveView} [values]
+   */
+  commit(values) {
+    clearTimeout(this.#keyPause);
+    this.isDragging = false;
+    this.preview(values);
+    this.dispatchEvent(new Event("commit"));
   }
 
+  /** Repaint all views in the next frame. */
   changed() {
     this.#frame ||= requestAnimationFrame(() => {
       this.#frame = 0;
@@ -64,38 +90,60 @@ class Live extends EventTarget {
     });
   }
 
-  take(part) {
+  /**
+   * Store something the server sent.
+   * @param {Partial<Pick<LiveStore, "answer" | "grid" | "pairs" | "heat" | "progress">>} part
+   */
+  receive(part) {
     Object.assign(this, part);
     this.changed();
   }
 
-  addPictures(pictures) {
-    for (const [key, source] of Object.entries(pictures)) {
-      this.pictures.delete(key);
-      this.pictures.set(key, source); // to the end: the oldest go first
+  /** @param {Record<string, string>} images data URI by image key */
+  addImages(images) {
+    for (const [key, source] of Object.entries(images)) {
+      this.images.delete(key);
+      this.images.set(key, source); // to the end: the oldest go first
     }
-    for (const key of this.pictures.keys()) {
-      if (this.pictures.size <= PICTURES) break;
-      this.pictures.delete(key);
+    for (const key of this.images.keys()) {
+      if (this.images.size <= MAX_IMAGES) break;
+      this.images.delete(key);
     }
     this.changed();
   }
 
+  /**
+   * What to draw at the keep rate shown, or null while only the server can know: a view then keeps what it shows.
+   * @returns {LiveMatch | null}
+   */
   match() {
     if (!this.answer) return null;
     if (this.answer.gamma === this.view.gamma) return this.answer.match;
     return this.grid?.key === this.answer.key ? (this.grid.matches.get(this.view.gamma) ?? null) : null;
   }
 
+  /**
+   * @param {number} row of the gallery
+   * @returns {Person}
+   */
   person(row) {
     return this.answer.people[row] ?? this.grid?.people[row];
   }
 
+  /**
+   * The chosen hit at the keep rate shown, or null where it is not known (yet) or not shortlisted at that keep rate.
+   * @returns {(Pair & {row: number}) | null}
+   */
   pair() {
     if (!this.answer || this.pairs?.key !== this.answer.key) return null;
     return this.pairs.pairs.get(this.view.gamma) ?? null;
   }
 
+  /**
+   * Call paint() in an animation frame after any change, until unfollow(root).
+   * @param {Host} root
+   * @param {() => void} paint
+   */
   follow(root, paint) {
     root.paint = paint;
     if (root.following) return;
@@ -103,25 +151,42 @@ class Live extends EventTarget {
     this.addEventListener("paint", root.following);
   }
 
-  leave(root) {
+  /** @param {Host} root */
+  unfollow(root) {
     this.removeEventListener("paint", root.following);
     root.following = null;
   }
 }
 
-const live = (window.fpcLive ??= new Live());
+/** @type {LiveStore} */
+const live = window.fpcLive ?? new LiveStore();
+window.fpcLive = live;
 
-function readMatch(plain) {
-  return { ...plain, dCos: floats(plain.dCos), dEmd: floats(plain.dEmd) };
+/**
+ * @param {any} match `match_data` as sent: both distances are base64
+ * @returns {LiveMatch}
+ */
+function decodeMatch(match) {
+  return { ...match, dCos: decodeFloats(match.dCos), dEmd: decodeFloats(match.dEmd) };
 }
 
-// Places in the shortlist, nearest first. Both distances are float32 and D is computed in float64, as the core does
-// (matching/ranking.py); sort() is stable, so ties keep the order by cosine there and here.
+/**
+ * Shortlist positions, nearest first. Both distances are float32 and D is computed in float64, as the core does
+ * (matching/ranking.py); sort() is stable, so ties keep the order by cosine there and here.
+ * @param {Pick<LiveMatch, "dCos" | "dEmd">} match
+ * @param {number} alpha
+ * @returns {number[]}
+ */
 function byDistance(match, alpha) {
   const d = combined(match, alpha);
   return [...d.keys()].sort((one, other) => d[one] - d[other]);
 }
 
+/**
+ * D of every shortlist position (Eq. 10).
+ * @param {Pick<LiveMatch, "dCos" | "dEmd">} match
+ * @param {number} alpha
+ */
 function combined(match, alpha) {
-  return Float64Array.from(match.dCos, (cos, place) => (1 - alpha) * cos + alpha * match.dEmd[place]);
+  return Float64Array.from(match.dCos, (cos, position) => (1 - alpha) * cos + alpha * match.dEmd[position]);
 }

@@ -1,10 +1,14 @@
-// One image under its patch grid: pointer, keyboard and what a screen reader hears. Prepended to the
-// components that show patches. Text reaches the page as textContent only.
+// One image under its patch grid: pointer, keyboard and labels for screen readers. Put before the components that show
+// patches.
 
 const VEIL = "rgba(255, 255, 255, 0.82)";
 const HEAT = 0.62; // opacity of heat over the image, as in explain/overlay.py
 
-// 256 [r, g, b] between evenly spaced colours.
+/**
+ * 256 [r, g, b] between evenly spaced colours.
+ * @param {string[]} colours as #rrggbb
+ * @returns {number[][]}
+ */
 function ramp(colours) {
   const stops = colours.map((colour) => [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16)));
   return Array.from({ length: 256 }, (_, step) => {
@@ -16,21 +20,34 @@ function ramp(colours) {
 
 const VIRIDIS_RAMP = ramp(VIRIDIS);
 
-// The colour at `share` of the way up a ramp, clipped.
+/**
+ * The colour at `share` of the way up a ramp, clipped.
+ * @param {number[][]} colours of `ramp`
+ * @param {number} share
+ * @param {number} [opacity]
+ */
 function shade(colours, share, opacity = 1) {
   const [r, g, b] = colours[Math.round(255 * Math.min(Math.max(share, 0), 1))];
   return `rgba(${r}, ${g}, ${b}, ${opacity})`;
 }
 
+/**
+ * @param {number} share
+ * @param {number} [digits]
+ */
 const percent = (share, digits = 2) => `${(100 * share).toFixed(digits)} %`;
 
-// An image whose patches can be pointed at, walked with the arrow keys, and picked by click, tap or Enter.
-// name: of its elements.  touch(index or null): pointer or keyboard stands on a patch.  pick(index or null): chosen; null
-// by Escape. Without `pick` patches are touched alone.
+/** An image whose patches can be pointed at, reached with the arrow keys, and picked by click, tap or Enter. */
 class PatchGrid {
-  constructor(name, { touch, pick }) {
-    this.touch = touch;
-    this.pick = pick ?? touch;
+  /**
+   * @param {string} name of its elements
+   * @param {object} on
+   * @param {(index: number | null) => void} on.hover pointer or keyboard focus is on a patch, or leaves
+   * @param {(index: number | null) => void} [on.pick] a patch was picked; null by Escape. Without it patches only hover.
+   */
+  constructor(name, { hover, pick }) {
+    this.hover = hover;
+    this.pick = pick ?? hover;
     this.keys = `Arrow keys move${pick ? ", Enter pins, Escape unpins" : ""}.`;
     this.active = null;
     this.element = element("figure", "patches");
@@ -41,18 +58,26 @@ class PatchGrid {
     this.cells.setAttribute("role", "grid");
     this.cells.dataset.grid = name;
     this.element.append(this.image, this.canvas, this.cells);
-    this.cells.addEventListener("pointermove", (event) => event.pointerType !== "touch" && this.move(this.under(event)));
-    this.cells.addEventListener("pointerleave", (event) => event.pointerType !== "touch" && this.touch(null));
+    this.cells.addEventListener(
+      "pointermove",
+      (event) => event.pointerType !== "touch" && this.move(this.under(event)),
+    );
+    this.cells.addEventListener("pointerleave", (event) => event.pointerType !== "touch" && this.hover(null));
     this.cells.addEventListener("click", (event) => {
       this.move(this.under(event));
       this.pick(this.active);
     });
     this.cells.addEventListener("keydown", (event) => this.key(event));
     this.cells.addEventListener("focus", () => this.cells.matches(":focus-visible") && this.move(this.active ?? 0));
-    this.cells.addEventListener("blur", () => this.touch(null));
+    this.cells.addEventListener("blur", () => this.hover(null));
   }
 
-  // alt, labels: what a screen reader says of the image and of each patch.
+  /**
+   * @param {Geometry} geometry
+   * @param {string} source data URI
+   * @param {string} alt of the image
+   * @param {string[]} labels of each patch
+   */
   show(geometry, source, alt, labels) {
     if (this.geometry?.rows !== geometry.rows || this.geometry?.columns !== geometry.columns) this.build(geometry);
     this.geometry = geometry;
@@ -92,7 +117,7 @@ class PatchGrid {
   move(index) {
     this.active = index;
     this.cells.setAttribute("aria-activedescendant", this.cell[index].id);
-    this.touch(index);
+    this.hover(index);
   }
 
   select(index) {
@@ -122,7 +147,12 @@ class PatchGrid {
 
   // A context that draws in pixels of the model's input, cleared.
   context() {
-    return sharpContext(this.canvas, this.element.clientWidth, this.element.clientHeight, this.element.clientWidth / this.geometry.width);
+    return sharpContext(
+      this.canvas,
+      this.element.clientWidth,
+      this.element.clientHeight,
+      this.element.clientWidth / this.geometry.width,
+    );
   }
 
   fill(context, colour) {
@@ -130,8 +160,13 @@ class PatchGrid {
   }
 }
 
-// Fill every patch with the colour that `colour(index)` gives it; null leaves it as it is. Cells end on whole pixels
-// of the screen: between neighbours with half a pixel each a seam would show.
+/**
+ * Fill every patch with the colour that `colour(index)` gives it; null leaves it as it is. Cells end on whole pixels of
+ * the screen: between neighbours with half a pixel each a seam would show.
+ * @param {CanvasRenderingContext2D} context
+ * @param {Geometry} geometry
+ * @param {(index: number) => string | null} colour
+ */
 function fillPatches(context, geometry, colour) {
   const { a: scale } = context.getTransform();
   context.save();
@@ -147,7 +182,13 @@ function fillPatches(context, geometry, colour) {
   context.restore();
 }
 
-// A cleared 2D context of a canvas of `width` x `height` CSS pixels at the screen's own resolution.
+/**
+ * A cleared 2D context of a canvas of `width` x `height` CSS pixels at the screen's own resolution.
+ * @param {HTMLCanvasElement} canvas
+ * @param {number} width
+ * @param {number} height
+ * @param {number} scale of what is drawn, to CSS pixels
+ */
 function sharpContext(canvas, width, height, scale) {
   const ratio = window.devicePixelRatio || 1;
   const context = canvas.getContext("2d");
@@ -162,7 +203,13 @@ function sharpContext(canvas, width, height, scale) {
   return context;
 }
 
-// A double line is seen on any image and either theme.
+/**
+ * Outline a box with a double line, which can be seen on any image and either theme.
+ * @param {CanvasRenderingContext2D} context
+ * @param {number[]} box
+ * @param {string} colour
+ * @param {number} thick
+ */
 function ring(context, [x, y, width, height], colour, thick) {
   context.lineWidth = 2 * thick;
   context.strokeStyle = "rgba(0, 0, 0, 0.75)";
@@ -172,16 +219,27 @@ function ring(context, [x, y, width, height], colour, thick) {
   context.strokeRect(x, y, width, height);
 }
 
-// A signed map: ORANGE above 0, PURPLE below (ColorBrewer PuOr, told apart by the colour-blind), the image at 0.
+// A signed map: ORANGE above 0, PURPLE below (ColorBrewer PuOr, safe for colour-blind readers), the image at 0.
 const [ORANGE, PURPLE] = ["230, 97, 1", "94, 60, 153"];
 const STRONGEST = 0.88; // opacity
 
-const signedColour = (value, top) => `rgba(${value < 0 ? PURPLE : ORANGE}, ${top ? (STRONGEST * Math.abs(value)) / top : 0})`;
+/**
+ * @param {number} value
+ * @param {number} top the largest absolute value
+ */
+const signedColour = (value, top) =>
+  `rgba(${value < 0 ? PURPLE : ORANGE}, ${top ? (STRONGEST * Math.abs(value)) / top : 0})`;
 
 function signedBar() {
   return colourBar([signedColour(-1, 1), `rgba(${PURPLE}, 0) 50%`, `rgba(${ORANGE}, 0) 50%`, signedColour(1, 1)]);
 }
 
+/**
+ * @param {string} text
+ * @param {string} name
+ * @param {boolean} checked
+ * @param {() => void} change
+ */
 function checkbox(text, name, checked, change) {
   const label = element("label", "check");
   const box = element("input");

@@ -2,20 +2,25 @@
 // rings. A press moves alpha there (on a ring: exactly to the swap), a drag takes it along, arrow keys step it.
 const MARGIN = { left: 44, right: 12, top: 26, bottom: 40 };
 const HEIGHT = Math.max(260, Math.min(340, Math.round(0.42 * window.innerHeight))); // a lesson fits a projector
-const REACH = 9; // px within which a press counts as on a ring
+const HIT_RADIUS = 9; // px within which a press counts as on a ring
 const STEP = 0.01;
 
-function shape(parent, tag, attributes, text) {
-  const node = drawn(tag, attributes, text);
+function append(parent, tag, attributes, text) {
+  const node = svgElement(tag, attributes, text);
   parent.append(node);
   return node;
 }
 
-const atAlpha = (match, place, alpha) => (1 - alpha) * match.dCos[place] + alpha * match.dEmd[place];
+const distanceAt = (match, position, alpha) => (1 - alpha) * match.dCos[position] + alpha * match.dEmd[position];
 
-// The range of D in which the first `top` ranks live at any alpha. Lowest D is concave in alpha: least at an end.
-function range(match, places, top) {
-  const sorted = (alpha) => places.map((place) => atAlpha(match, place, alpha)).sort((a, b) => a - b);
+/**
+ * The range of D that holds the first `top` ranks at any alpha. The lowest D is concave in alpha: least at an end.
+ * @param {Pick<LiveMatch, "dCos" | "dEmd">} match
+ * @param {number[]} positions
+ * @param {number} top
+ */
+function distanceRange(match, positions, top) {
+  const sorted = (alpha) => positions.map((position) => distanceAt(match, position, alpha)).sort((a, b) => a - b);
   const all = Array.from({ length: 21 }, (_, step) => sorted(step / 20));
   const low = Math.min(...all.map((values) => values[0]));
   const high = Math.max(...all.map((values) => values[Math.min(top, values.length) - 1]));
@@ -23,6 +28,11 @@ function range(match, places, top) {
   return [low - pad, high + pad];
 }
 
+/**
+ * Round numbers between low and high, about four of them.
+ * @param {number} low
+ * @param {number} high
+ */
 function ticks(low, high) {
   const rough = (high - low) / 4;
   const power = 10 ** Math.floor(Math.log10(rough));
@@ -35,121 +45,154 @@ function ticks(low, high) {
 function draw(root, match, data, width) {
   const svg = root.querySelector("svg");
   svg.replaceChildren();
-  set(svg, { viewBox: `0 0 ${width} ${HEIGHT}`, width, height: HEIGHT });
-  const shown = [...match.indices.keys()].filter((place) => data.junk || live.person(match.indices[place]).tone !== "junk");
-  const [low, high] = range(match, shown, data.top);
+  setAttributes(svg, { viewBox: `0 0 ${width} ${HEIGHT}`, width, height: HEIGHT });
+  const shown = [...match.indices.keys()].filter(
+    (position) => data.junk || live.person(match.indices[position]).tone !== "junk",
+  );
+  const [low, high] = distanceRange(match, shown, data.top);
   const right = width - MARGIN.right;
   const bottom = HEIGHT - MARGIN.bottom;
   const x = (alpha) => MARGIN.left + alpha * (right - MARGIN.left);
   const y = (d) => bottom - ((d - low) / (high - low)) * (bottom - MARGIN.top);
   for (const at of [0, 0.2, 0.4, 0.6, 0.8, 1]) {
-    shape(svg, "line", { class: "grid", x1: x(at), x2: x(at), y1: MARGIN.top, y2: bottom });
-    shape(svg, "text", { class: "tick", x: x(at), y: bottom + 16, "text-anchor": "middle" }, String(at));
+    append(svg, "line", { class: "grid", x1: x(at), x2: x(at), y1: MARGIN.top, y2: bottom });
+    append(svg, "text", { class: "tick", x: x(at), y: bottom + 16, "text-anchor": "middle" }, String(at));
   }
   for (const at of ticks(low, high)) {
-    shape(svg, "line", { class: "grid", x1: x(0), x2: x(1), y1: y(at), y2: y(at) });
-    shape(svg, "text", { class: "tick", x: MARGIN.left - 6, y: y(at) + 4, "text-anchor": "end" }, String(at));
+    append(svg, "line", { class: "grid", x1: x(0), x2: x(1), y1: y(at), y2: y(at) });
+    append(svg, "text", { class: "tick", x: MARGIN.left - 6, y: y(at) + 4, "text-anchor": "end" }, String(at));
   }
-  shape(svg, "text", { class: "axis", x: x(0.5), y: HEIGHT - 4, "text-anchor": "middle" }, "α: 0 = cosine alone, 1 = transport alone");
-  shape(svg, "text", { class: "axis", x: 4, y: MARGIN.top - 10 }, "D");
-  const clip = shape(shape(svg, "clipPath", { id: "plot" }), "rect", {
-    x: x(0), y: MARGIN.top, width: right - x(0), height: bottom - MARGIN.top,
+  append(
+    svg,
+    "text",
+    { class: "axis", x: x(0.5), y: HEIGHT - 4, "text-anchor": "middle" },
+    "α: 0 = cosine only, 1 = EMD only",
+  );
+  append(svg, "text", { class: "axis", x: 4, y: MARGIN.top - 10 }, "D");
+  const clip = append(append(svg, "clipPath", { id: "plot" }), "rect", {
+    x: x(0),
+    y: MARGIN.top,
+    width: right - x(0),
+    height: bottom - MARGIN.top,
   });
   clip.parentElement.setAttribute("clipPathUnits", "userSpaceOnUse");
-  const plot = shape(svg, "g", { "clip-path": "url(#plot)" });
+  const plot = append(svg, "g", { "clip-path": "url(#plot)" });
   const lines = new Map();
-  for (const place of [...shown].reverse()) {
-    const row = match.indices[place];
+  for (const position of [...shown].reverse()) {
+    const row = match.indices[position];
     const { tone } = live.person(row);
-    lines.set(place, {
+    lines.set(position, {
       tone,
-      node: shape(plot, "line", { x1: x(0), x2: x(1), y1: y(match.dCos[place]), y2: y(match.dEmd[place]), "data-row": row }),
+      node: append(plot, "line", {
+        x1: x(0),
+        x2: x(1),
+        y1: y(match.dCos[position]),
+        y2: y(match.dEmd[position]),
+        "data-row": row,
+      }),
     });
   }
   const rings = match.swaps
     .filter(([, one, other]) => lines.has(one) && lines.has(other))
-    .map(([alpha, one, other]) => ({ alpha, one, other, x: x(alpha), y: y(atAlpha(match, one, alpha)) }));
-  for (const ring of rings) shape(plot, "circle", { class: "ring", cx: ring.x, cy: ring.y, r: 4.5, "data-alpha": ring.alpha });
+    .map(([alpha, one, other]) => ({ alpha, one, other, x: x(alpha), y: y(distanceAt(match, one, alpha)) }));
+  for (const ring of rings)
+    append(plot, "circle", { class: "ring", cx: ring.x, cy: ring.y, r: 4.5, "data-alpha": ring.alpha });
   const tones = new Set([...lines.values()].map((line) => line.tone));
-  for (const tone of ["match", "other", "junk", "neutral"]) root.querySelector(`.legend .${tone}`).hidden = !tones.has(tone);
-  const cursor = shape(svg, "line", { class: "cursor", y1: MARGIN.top, y2: bottom });
-  const label = shape(svg, "text", { class: "label", y: MARGIN.top - 10, "text-anchor": "middle" });
-  const dots = shape(svg, "g", { "clip-path": "url(#plot)" });
+  for (const tone of ["match", "other", "junk", "neutral"])
+    root.querySelector(`.legend .${tone}`).hidden = !tones.has(tone);
+  const cursor = append(svg, "line", { class: "cursor", y1: MARGIN.top, y2: bottom });
+  const label = append(svg, "text", { class: "label", y: MARGIN.top - 10, "text-anchor": "middle" });
+  const dots = append(svg, "g", { "clip-path": "url(#plot)" });
   root.drawn = { match, data, width, x, y, right, lines, rings, cursor, label, dots };
 }
 
-// What follows alpha: the cursor, the lines of the present first ranks, and a dot for each of them.
-function follow(root, data) {
+// What follows alpha: the cursor, the lines of the present first ranks, and a dot for candidate of them.
+function updateCursor(root, data) {
   const { match, x, y, right, lines, cursor, label, dots } = root.drawn;
   const { alpha } = live.view;
-  const first = byDistance(match, alpha).filter((place) => lines.has(place)).slice(0, data.top);
+  const first = byDistance(match, alpha)
+    .filter((position) => lines.has(position))
+    .slice(0, data.top);
   const near = new Set(first);
-  for (const [place, { tone, node }] of lines) {
-    const chosen = match.indices[place] === data.chosen;
-    const name = `${tone}${near.has(place) ? " near" : ""}${chosen ? " chosen" : ""}${place === root.pointed ? " pointed" : ""}`;
+  for (const [position, { tone, node }] of lines) {
+    const chosen = match.indices[position] === data.chosen;
+    const name = `${tone}${near.has(position) ? " near" : ""}${chosen ? " chosen" : ""}${position === root.hovered ? " hovered" : ""}`;
     if (node.getAttribute("class") !== name) node.setAttribute("class", name);
   }
-  set(cursor, { x1: x(alpha), x2: x(alpha) });
+  setAttributes(cursor, { x1: x(alpha), x2: x(alpha) });
   label.textContent = `α = ${Number(alpha.toFixed(3))}`;
   label.setAttribute("x", Math.min(right - 24, Math.max(MARGIN.left + 24, x(alpha))));
-  while (dots.children.length < first.length) shape(dots, "circle", { r: 3.2 });
+  while (dots.children.length < first.length) append(dots, "circle", { r: 3.2 });
   while (dots.children.length > first.length) dots.lastChild.remove();
-  first.forEach((place, rank) => {
-    set(dots.children[rank], { cx: x(alpha), cy: y(atAlpha(match, place, alpha)), class: lines.get(place).tone });
+  first.forEach((position, rank) => {
+    setAttributes(dots.children[rank], {
+      cx: x(alpha),
+      cy: y(distanceAt(match, position, alpha)),
+      class: lines.get(position).tone,
+    });
   });
-  const told = first.findIndex((place) => lines.get(place).tone === "match") + 1;
-  const state = told ? `first true match at rank ${told}` : `no true match in the first ${first.length}`;
-  const known = first.some((place) => lines.get(place).tone !== "neutral");
-  set(root.querySelector("svg"), {
-    "aria-valuenow": alpha, "aria-valuetext": `α ${Number(alpha.toFixed(3))}${known ? `, ${state}` : ""}`,
+  const firstMatch = first.findIndex((position) => lines.get(position).tone === "match") + 1;
+  const state = firstMatch
+    ? `first correct match at rank ${firstMatch}`
+    : `no correct match in the top ${first.length}`;
+  const known = first.some((position) => lines.get(position).tone !== "neutral");
+  setAttributes(root.querySelector("svg"), {
+    "aria-valuenow": alpha,
+    "aria-valuetext": `α ${Number(alpha.toFixed(3))}${known ? `, ${state}` : ""}`,
   });
   const readout = root.querySelector(".readout");
   readout.textContent =
-    root.pointed === undefined || !lines.has(root.pointed)
-      ? known ? `At α = ${Number(alpha.toFixed(3))}: ${state}.` : ""
-      : `${live.person(match.indices[root.pointed]).about}: D ${atAlpha(match, root.pointed, alpha).toFixed(3)} at α = ${Number(alpha.toFixed(3))}`;
+    root.hovered === undefined || !lines.has(root.hovered)
+      ? known
+        ? `At α = ${Number(alpha.toFixed(3))}: ${state}.`
+        : ""
+      : `${live.person(match.indices[root.hovered]).about}: D ${distanceAt(match, root.hovered, alpha).toFixed(3)} at α = ${Number(alpha.toFixed(3))}`;
 }
 
-function pointer(root, event) {
-  const { match, x, right, lines, rings, y } = root.drawn;
+function pointAt(root, event) {
+  const { match, right, lines, rings, y } = root.drawn;
   const box = root.querySelector("svg").getBoundingClientRect();
   const at = { x: event.clientX - box.left, y: event.clientY - box.top };
   const share = Math.min(1, Math.max(0, (at.x - MARGIN.left) / (right - MARGIN.left)));
   const distance = (ring) => Math.hypot(ring.x - at.x, ring.y - at.y);
-  const ring = rings.filter((each) => distance(each) <= REACH).sort((one, other) => distance(one) - distance(other))[0];
-  const gap = (place) => Math.abs(y(atAlpha(match, place, share)) - at.y);
-  const line = [...lines.keys()].filter((place) => gap(place) <= REACH).sort((one, other) => gap(one) - gap(other))[0];
+  const ring = rings
+    .filter((candidate) => distance(candidate) <= HIT_RADIUS)
+    .sort((one, other) => distance(one) - distance(other))[0];
+  const gap = (position) => Math.abs(y(distanceAt(match, position, share)) - at.y);
+  const line = [...lines.keys()]
+    .filter((position) => gap(position) <= HIT_RADIUS)
+    .sort((one, other) => gap(one) - gap(other))[0];
   return { alpha: ring ? ring.alpha : Number((Math.round(share / STEP) * STEP).toFixed(4)), line };
 }
 
-function listen(root) {
+function addListeners(root) {
   const svg = root.querySelector("svg");
   svg.addEventListener("pointerdown", (event) => {
     if (!root.drawn || event.button !== 0) return;
     svg.setPointerCapture(event.pointerId);
-    root.held = { alpha: live.view.alpha };
-    live.held = true;
-    live.show({ alpha: pointer(root, event).alpha });
+    root.dragStart = { alpha: live.view.alpha };
+    live.isDragging = true;
+    live.preview({ alpha: pointAt(root, event).alpha });
   });
   svg.addEventListener("pointermove", (event) => {
     if (!root.drawn) return;
-    const { alpha, line } = pointer(root, event);
-    root.pointed = line;
-    if (root.held) live.show({ alpha });
+    const { alpha, line } = pointAt(root, event);
+    root.hovered = line;
+    if (root.dragStart) live.preview({ alpha });
     else live.changed();
   });
   svg.addEventListener("pointerup", () => {
-    if (root.held) live.release();
-    root.held = null;
+    if (root.dragStart) live.commit();
+    root.dragStart = null;
   });
   svg.addEventListener("pointercancel", () => {
-    if (!root.held) return;
-    live.show(root.held); // the finger scrolls the page: alpha stays what it was
-    root.held = null;
-    live.held = false;
+    if (!root.dragStart) return;
+    live.preview(root.dragStart); // the finger scrolls the page: alpha stays what it was
+    root.dragStart = null;
+    live.isDragging = false;
   });
   svg.addEventListener("pointerleave", () => {
-    root.pointed = undefined;
+    root.hovered = undefined;
     live.changed();
   });
   svg.addEventListener("keydown", (event) => {
@@ -170,14 +213,16 @@ function listen(root) {
     event.preventDefault();
     event.stopPropagation();
     const next = moves[event.key]();
-    live.type({ alpha: event.key.startsWith("Arrow") ? Number(next.toFixed(4)) : next });
+    live.setFromKeyboard({ alpha: event.key.startsWith("Arrow") ? Number(next.toFixed(4)) : next });
   });
 }
 
+/** @param {ComponentArgs<{top: number, junk: boolean, chosen: number}>} args */
 export default function ({ data, parentElement }) {
-  const root = parentElement.querySelector(".lines");
+  /** @type {Host} */
+  const root = parentElement.querySelector(".alpha-chart");
   if (!root.observer) {
-    if (!root.listening) listen(root);
+    if (!root.listening) addListeners(root);
     root.listening = true;
     root.observer = new ResizeObserver(([entry]) => {
       root.width = Math.floor(entry.contentRect.width);
@@ -190,13 +235,14 @@ export default function ({ data, parentElement }) {
     const { width } = root; // as observed: to ask for it here would make the browser lay out the page
     root.classList.toggle("stale", !match);
     if (!match || !width) return;
-    if (root.drawn?.match !== match || root.drawn.data !== data || root.drawn.width !== width) draw(root, match, data, width);
-    follow(root, data);
+    if (root.drawn?.match !== match || root.drawn.data !== data || root.drawn.width !== width)
+      draw(root, match, data, width);
+    updateCursor(root, data);
   });
   live.changed();
   return () => {
     root.observer.disconnect();
     root.observer = null;
-    live.leave(root);
+    live.unfollow(root);
   };
 }

@@ -49,7 +49,7 @@ def timing_bars(seconds: Mapping[str, float], reused: frozenset[str]) -> tuple[B
             (
                 Part(
                     value / longest,
-                    f"{1000 * value:.1f} ms" + (", reused" if name in reused else ""),
+                    f"{1000 * value:.1f} ms" + (", cached" if name in reused else ""),
                     BLUE,
                     name in reused,
                 ),

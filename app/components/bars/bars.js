@@ -7,12 +7,14 @@ function drawPart({ share, colour, hollow }) {
 }
 
 function drawText({ text, colour }, coloured) {
-  const told = element("span", coloured ? "text coloured" : "text", text);
-  told.style.setProperty("--colour", colour);
-  return told;
+  const node = element("span", coloured ? "text coloured" : "text", text);
+  node.style.setProperty("--colour", colour);
+  return node;
 }
 
+/** @param {ComponentArgs<{about: string, bars: {label: string, parts: {text: string, share: number, colour: string, hollow: boolean}[]}[]}>} args */
 export default function ({ data, parentElement }) {
+  /** @type {Host} */
   const root = parentElement.querySelector("[data-bars]");
   root.className = "bars";
   root.setAttribute("role", "group");

@@ -1,7 +1,9 @@
+/** @param {ComponentArgs<{strips: Strip[], pictures: Record<string, string>, width: number, clickable: boolean}>} args */
 export default function ({ data, parentElement, setTriggerValue }) {
+  /** @type {Host} */
   const root = parentElement.querySelector(".strips");
   root.style.setProperty("--card", `${data.width}px`);
-  root.onkeydown = walk;
+  root.onkeydown = moveFocus;
   const pick = data.clickable ? (id) => setTriggerValue("picked", id) : null;
   const strips = data.strips.map((strip) => ({
     ...strip,

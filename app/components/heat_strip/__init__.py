@@ -47,10 +47,10 @@ def heat_strip(
     on_pick: Callable[[str], None] | None = None,
     width: int = 112,
 ) -> None:
-    """Draw a strip under the heat maps that `feed` brings once they are computed.
+    """Draw a strip under the heat maps that `job_result` brings once they are computed.
 
     view: `ahead.heat_key`.  part: of what `ahead.heat` computes; a map per card.
-    pictures: data URI by `Card.image`; those that are not there come from `album`.
+    pictures: data URI by `Card.image`; those that are not there come from `image_store`.
     """
 
     def picked() -> None:

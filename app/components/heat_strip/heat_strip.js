@@ -1,10 +1,12 @@
 // Cards of neighbours under heat maps that the server sends as bare numbers: a strip of pictures would be 50 times as much.
 
-class HeatPicture {
+class HeatImage {
   constructor() {
     this.element = element("div", "heat");
     this.element.setAttribute("role", "img");
-    [this.image, this.canvas] = [element("img"), element("canvas")];
+    this.image = element("img");
+    this.canvas = element("canvas");
+    this.geometry = this.grid = this.top = null;
     this.image.alt = "";
     this.element.append(this.image, this.canvas);
     this.element.heat = this;
@@ -15,7 +17,7 @@ class HeatPicture {
   show(source, geometry, grid, top) {
     if (source && this.image.src !== source) this.image.src = source;
     Object.assign(this, { geometry, grid, top });
-    this.element.dataset.heat = grid ? "shown" : "awaited";
+    this.element.dataset.heat = grid ? "shown" : "pending";
     this.paint();
   }
 
@@ -31,31 +33,33 @@ class HeatPicture {
   }
 }
 
+/** @param {ComponentArgs<{key: string, part: string, strip: any, pictures: Record<string, string>, grid: Grid, width: number, clickable: boolean}>} args */
 export default function ({ data, parentElement, setTriggerValue }) {
+  /** @type {Host} */
   const root = parentElement.querySelector(".strips");
   root.style.setProperty("--card", `${data.width}px`);
-  root.onkeydown = walk;
+  root.onkeydown = moveFocus;
   const geometry = new Geometry(data.grid);
   const pick = data.clickable ? (id) => setTriggerValue("picked", id) : null;
-  const source = (card) => data.pictures[card.image] ?? live.pictures.get(card.image);
+  const source = (card) => data.pictures[card.image] ?? live.images.get(card.image);
   live.follow(root, () => {
     const heat = live.heat?.key === data.key ? live.heat.parts[data.part] : null;
     const known = data.strip.cards.filter(source).length;
-    if (root.drawn?.data === data && root.drawn.heat === heat && root.drawn.known === known) return; // a dial moved
+    if (root.drawn?.data === data && root.drawn.heat === heat && root.drawn.known === known) return; // only a slider moved
     root.drawn = { data, heat, known };
-    const values = heat && floats(heat.grids);
+    const values = heat && decodeFloats(heat.grids);
     const top = heat?.top > 0 ? Number(heat.top.toPrecision(2)).toString() : "nothing above 0";
     const high = heat ? top : "…";
-    const [section] = drawStrips(root, [data.strip], { pick, picture: () => new HeatPicture().element });
+    const [section] = drawStrips(root, [data.strip], { pick, makeImage: () => new HeatImage().element });
     root.bar ??= colourBar(VIRIDIS);
     root.bar.set(data.strip.scale.label, data.strip.scale.low, high);
     section.append(root.bar.node);
     root.dataset.heat = heat ? data.key : "";
-    data.strip.cards.forEach((card, place) => {
-      const grid = values?.subarray(place * geometry.count, (place + 1) * geometry.count) ?? null;
-      section.cards.get(card.id).picture.heat.show(source(card), geometry, grid, heat?.top);
+    data.strip.cards.forEach((card, index) => {
+      const grid = values?.subarray(index * geometry.count, (index + 1) * geometry.count) ?? null;
+      section.cards.get(card.id).image.heat.show(source(card), geometry, grid, heat?.top);
     });
   });
   live.changed();
-  return () => live.leave(root);
+  return () => live.unfollow(root);
 }

@@ -1,3 +1,4 @@
+/** @param {ComponentArgs<Record<string, string>>} args */
 export default function ({ data }) {
-  live.addPictures(data);
+  live.addImages(data);
 }

@@ -15,7 +15,7 @@ PAUSE = 300  # ms from an answer to the next question, for every job that takes 
 LONGEST_PAUSE = 8000
 _mount = st.components.v2.component(
     "fpc_job_result",
-    html="<div data-feed></div>",
+    html="<div data-job-result></div>",
     js=source("_shared/dom.js", "_shared/live_store.js", "job_result/job_result.js"),
 )
 
@@ -31,7 +31,7 @@ def job_result(name: Literal["grid", "pairs", "heat"], about: str, job: Job, fra
     What ended a job is told here, but for the grid, whose dial says it.
     Results: `ahead.keep_rate_grid`, `ahead.keep_rate_pairs`, `ahead.heat`.
     """
-    sent = st.session_state.setdefault("feed-sent", {})
+    sent = st.session_state.setdefault("job-result-sent", {})
     fresh = job.finished and sent.get(name) != about
     data = {
         "name": name,
@@ -48,12 +48,12 @@ def job_result(name: Literal["grid", "pairs", "heat"], about: str, job: Job, fra
             toast_memory_warnings(job.notes)
         sent[name] = about
     else:  # every answer differs from the last, for the browser asks again when it sees a new one
-        data["answer"] = st.session_state["feed-answers"] = st.session_state.get("feed-answers", 0) + 1
+        data["answer"] = st.session_state["job-result-answers"] = st.session_state.get("job-result-answers", 0) + 1
 
-    def asked() -> None:
+    def requested() -> None:
         sent.pop(name, None)
         run_fragment(fragment)
 
-    _mount(key=f"feed-{name}", data=data, on_asked_change=asked)
+    _mount(key=f"job-result-{name}", data=data, on_requested_change=requested)
     if job.error and name != "grid":
         show_error(job.error)

@@ -1,29 +1,32 @@
 // Asks the server for the result of a background job until it is there, then hands it to the live views.
-const take = {
+const receivers = {
   grid(result) {
-    live.addPictures(result.pictures);
-    const matches = new Map(result.matches.map(([gamma, match]) => [gamma, readMatch(match)]));
-    live.take({ grid: { key: result.key, matches, people: result.people } });
+    live.addImages(result.images);
+    const matches = new Map(result.matches.map(([gamma, match]) => [gamma, decodeMatch(match)]));
+    live.receive({ grid: { key: result.key, matches, people: result.people } });
   },
   pairs(result) {
-    live.take({ pairs: { ...result, pairs: new Map(result.pairs) } });
+    live.receive({ pairs: { ...result, pairs: new Map(result.pairs) } });
   },
   heat(heat) {
-    live.take({ heat });
+    live.receive({ heat });
   },
 };
 
+/** @param {ComponentArgs<{name: string, about: string, done: number, total: number, finished: boolean, error: string, result: any, pause: number, answer?: number}>} args */
 export default function ({ data, parentElement, setTriggerValue }) {
-  const host = parentElement.querySelector("[data-feed]");
+  /** @type {Host} */
+  const host = parentElement.querySelector("[data-job-result]");
   const { name, about, done, total, error, pause } = data;
   clearTimeout(host.timer);
   if (data.result) {
-    take[name](data.result);
-    live.fed[name] = about;
+    receivers[name](data.result);
+    live.received[name] = about;
   }
-  if (name === "grid") live.take({ progress: { key: about, done, total, error } });
-  const ask = () => insist(host, () => setTriggerValue("asked", data.answer ?? 0), Math.max(PATIENCE, pause));
-  if (!data.finished) host.timer = setTimeout(ask, pause);
-  else if (live.fed[name] !== about && !error) host.timer = setTimeout(ask, 0);
+  if (name === "grid") live.receive({ progress: { key: about, done, total, error } });
+  const request = () =>
+    repeatUntilAnswered(host, () => setTriggerValue("requested", data.answer ?? 0), Math.max(RETRY_DELAY, pause));
+  if (!data.finished) host.timer = setTimeout(request, pause);
+  else if (live.received[name] !== about && !error) host.timer = setTimeout(request, 0);
   return () => clearTimeout(host.timer);
 }

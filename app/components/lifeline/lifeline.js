@@ -1,65 +1,82 @@
-// The way of single patches through the blocks. The selected patch is the pinned one of the query, shared through the
+// How single patches pass through the blocks. The selected patch is the pinned one of the query, shared through the
 // URL with the transport; hovering shows another for the moment.
 
 const WIDTH = 460;
 
-class LifeView {
+class LifelineView {
+  /** @type {(pin: string) => void} reports the pinned patch, empty for none */
+  onPin;
+  /** @type {any} what was drawn last */
+  shown = null;
+
   constructor(root) {
     root.className = "life";
-    this.touched = this.pinned = null;
-    this.draw = onceAFrame(() => this.drawStory());
-    this.redraw = onceAFrame(() => this.drawAll());
+    this.hovered = this.pinned = null;
+    this.draw = oncePerFrame(() => this.drawDescription());
+    this.redraw = oncePerFrame(() => this.drawAll());
     this.grid = new PatchGrid("life", {
-      touch: (index) => {
-        this.touched = index;
+      hover: (index) => {
+        this.hovered = index;
         this.draw();
       },
       pick: (index) => this.setPin(index === this.pinned ? null : index, true),
     });
     this.scrubber = element("input");
     Object.assign(this.scrubber, { type: "range", min: 0, max: 11, value: 0 });
-    this.scrubber.setAttribute("aria-label", "Block");
+    this.scrubber.setAttribute("aria-label", "Layer");
     this.scrubber.addEventListener("input", this.redraw);
     this.block = element("span", "faint");
     const scrub = element("label", "scrub");
     scrub.append(this.block, this.scrubber);
     this.bar = colourBar(VIRIDIS);
-    const { label, box } = checkbox("attention as heat", "heat", true, this.redraw);
+    const { label, box } = checkbox("show attention as a heat map", "heat", true, this.redraw);
     this.heat = box;
     const left = element("div", "left");
     left.append(this.grid.element, scrub, label, this.bar.node);
-    this.said = element("p", "said");
-    this.said.setAttribute("role", "status");
-    this.way = element("div");
-    this.rates = element("div");
+    this.description = element("p", "description");
+    this.description.setAttribute("role", "status");
+    this.attentionChart = element("div");
+    this.keepRateChart = element("div");
     const right = element("div", "right");
-    right.append(this.said, this.way, this.rates);
+    right.append(this.description, this.attentionChart, this.keepRateChart);
     root.replaceChildren(left, right);
     new ResizeObserver(this.redraw).observe(this.grid.element);
   }
 
-  // The one way in: draws this life in place of the last one.
+  /**
+   * Draw this lifeline instead of the last one.
+   * @param {any} life
+   * @param {Geometry} geometry
+   * @param {string} picture data URI
+   */
   show(life, geometry, picture) {
     const first = !this.life;
-    this.life = { ...life, blocks: life.blocks.map((block) => ({ ...block, attention: floats(block.attention) })) };
+    this.life = {
+      ...life,
+      blocks: life.blocks.map((block) => ({ ...block, attention: decodeFloats(block.attention) })),
+    };
     this.geometry = geometry;
     this.scrubber.max = life.blocks.length - 1;
-    if (first) this.scrubber.value = Math.max(life.blocks.findIndex((block) => block.drops), 0);
+    if (first)
+      this.scrubber.value = Math.max(
+        life.blocks.findIndex((block) => block.drops),
+        0,
+      );
     const labels = life.stories.map((story, index) => `${geometry.name(index)}: ${story}`);
     this.grid.show(geometry, picture, "query", labels);
     this.redraw();
   }
 
-  setPin(index, tell) {
+  setPin(index, notify) {
     this.pinned = index;
     this.grid.select(index);
     this.redraw();
-    if (!tell) return;
+    if (!notify) return;
     this.sent = index === null ? "" : `q${index}`;
     this.onPin(this.sent);
   }
 
-  hearPin(text) {
+  receivePin(text) {
     if (this.sent !== undefined && this.sent !== text) return;
     this.sent = undefined;
     this.setPin(text ? Number(text.slice(1)) : null, false);
@@ -69,7 +86,7 @@ class LifeView {
     if (!this.life || !this.grid.element.clientWidth) return;
     const { fell, blocks } = this.life;
     const now = blocks[this.scrubber.value];
-    const top = now.attention.reduce((most, value) => (value > most ? value : most), 0);
+    const top = now.attention.reduce((max, value) => Math.max(max, value || 0), 0);
     const context = this.grid.context();
     this.grid.fill(context, (index) => {
       if (Number.isNaN(now.attention[index])) return VEIL;
@@ -77,18 +94,21 @@ class LifeView {
     });
     fell.forEach((block, index) => block === now.block && this.cross(context, index));
     if (this.pinned !== null) ring(context, this.geometry.cell(this.pinned), "#ffb000", 2);
-    const dropped = now.drops ? `, ${now.entered - now.kept} dropped here (crossed)` : ", drops nothing";
-    const text = `Block ${now.block}: ${now.entered} patches enter${dropped}`;
+    const dropped = now.drops ? `, ${now.entered - now.kept} dropped here (crossed)` : ", none dropped";
+    const text = `Layer ${now.block}: ${now.entered} patches enter${dropped}`;
     this.block.textContent = text;
     this.scrubber.setAttribute("aria-valuetext", text);
     this.bar.set("[cls] attention", "0", percent(top));
     this.bar.node.hidden = !this.heat.checked;
-    this.drawStory();
+    this.drawDescription();
   }
 
   cross(context, index) {
     const [x, y, width, height] = this.geometry.cell(index);
-    for (const [colour, thick] of [["#ffffff", 2.6], ["#d03b3b", 1.3]]) {
+    for (const [colour, thick] of [
+      ["#ffffff", 2.6],
+      ["#d03b3b", 1.3],
+    ]) {
       context.strokeStyle = colour;
       context.lineWidth = thick;
       context.beginPath();
@@ -100,53 +120,104 @@ class LifeView {
     }
   }
 
-  drawStory() {
+  drawDescription() {
     if (!this.life) return;
-    const index = this.touched ?? this.pinned;
+    const index = this.hovered ?? this.pinned;
     if (index === null) {
-      const head = element("span", "title", "Touch a patch");
-      this.said.replaceChildren(head, element("br"), element("span", "", "to follow it; a click pins it"));
-      this.way.replaceChildren();
-      this.rates.replaceChildren();
+      const head = element("span", "title", "Hover over a patch");
+      this.description.replaceChildren(head, element("br"), element("span", "", "to trace it; click to pin"));
+      this.attentionChart.replaceChildren();
+      this.keepRateChart.replaceChildren();
       return;
     }
     const pinned = index === this.pinned ? " (pinned)" : "";
     const head = element("span", "title", `Patch, ${this.geometry.name(index)}${pinned}`);
-    this.said.replaceChildren(head, element("br"), element("span", "", this.life.stories[index]));
-    this.way.replaceChildren(element("div", "figure-title", "Attention of [cls] to it, block by block"), this.drawWay(index));
-    this.rates.replaceChildren(element("div", "figure-title", "How far it gets at each keep rate"), this.drawRates(index));
+    this.description.replaceChildren(head, element("br"), element("span", "", this.life.stories[index]));
+    this.attentionChart.replaceChildren(
+      element("div", "figure-title", "Attention from [cls], layer by layer"),
+      this.drawAttention(index),
+    );
+    this.keepRateChart.replaceChildren(
+      element("div", "figure-title", "Last layer reached at each keep rate"),
+      this.drawRates(index),
+    );
   }
 
-  drawWay(index) {
+  drawAttention(index) {
     const { blocks, fell } = this.life;
     const reached = blocks.filter((block) => !Number.isNaN(block.attention[index]));
     // Attention and cut-offs lie decades apart: a logarithmic axis, from one power of ten to another.
     const log = (value) => Math.log10(Math.max(value, 1e-6));
-    const logs = [...reached.map((block) => block.attention[index]), ...blocks.map((block) => block.cutoff).filter((value) => value !== null)].map(log);
-    const [low, high] = [Math.floor(Math.min(...logs)), Math.max(Math.ceil(Math.max(...logs)), Math.floor(Math.min(...logs)) + 1)];
+    const logs = [
+      ...reached.map((block) => block.attention[index]),
+      ...blocks.map((block) => block.cutoff).filter((value) => value !== null),
+    ].map(log);
+    const [low, high] = [
+      Math.floor(Math.min(...logs)),
+      Math.max(Math.ceil(Math.max(...logs)), Math.floor(Math.min(...logs)) + 1),
+    ];
     const [left, bottom, height] = [44, 128, 112];
     const x = (at) => left + 14 + ((WIDTH - left - 30) * at) / (blocks.length - 1);
     const y = (value) => bottom - (height * (log(value) - low)) / (high - low);
-    const svg = drawn("svg", { viewBox: `0 0 ${WIDTH} 166`, role: "img", "aria-label": this.life.stories[index] });
-    svg.append(drawn("line", { class: "now", x1: x(this.scrubber.value), x2: x(this.scrubber.value), y1: bottom, y2: bottom - height }));
+    const svg = svgElement("svg", { viewBox: `0 0 ${WIDTH} 166`, role: "img", "aria-label": this.life.stories[index] });
+    svg.append(
+      svgElement("line", {
+        class: "now",
+        x1: x(this.scrubber.value),
+        x2: x(this.scrubber.value),
+        y1: bottom,
+        y2: bottom - height,
+      }),
+    );
     for (let power = low; power <= high; power += 1) {
       const at = y(10 ** power);
-      svg.append(drawn("line", { class: "axis", x1: left, x2: WIDTH, y1: at, y2: at }));
-      svg.append(drawn("text", { x: left - 5, y: at + 4, "text-anchor": "end" }, percent(10 ** power, Math.max(0, -power - 2))));
+      svg.append(svgElement("line", { class: "axis", x1: left, x2: WIDTH, y1: at, y2: at }));
+      svg.append(
+        svgElement(
+          "text",
+          { x: left - 5, y: at + 4, "text-anchor": "end" },
+          percent(10 ** power, Math.max(0, -power - 2)),
+        ),
+      );
     }
     blocks.forEach((block, at) => {
-      svg.append(drawn("text", { x: x(at), y: bottom + 15, "text-anchor": "middle", class: block.drops ? "mine" : "" }, block.block));
+      svg.append(
+        svgElement(
+          "text",
+          { x: x(at), y: bottom + 15, "text-anchor": "middle", class: block.drops ? "mine" : "" },
+          block.block,
+        ),
+      );
       if (block.cutoff === null) return;
-      svg.append(drawn("line", { class: "cutoff", x1: x(at) - 11, x2: x(at) + 11, y1: y(block.cutoff), y2: y(block.cutoff) }));
+      svg.append(
+        svgElement("line", {
+          class: "cutoff",
+          x1: x(at) - 11,
+          x2: x(at) + 11,
+          y1: y(block.cutoff),
+          y2: y(block.cutoff),
+        }),
+      );
     });
     const points = reached.map((block, at) => [x(at), y(block.attention[index])]);
-    svg.append(drawn("polyline", { class: "way", points: points.map((point) => point.join(",")).join(" ") }));
-    for (const [cx, cy] of points) svg.append(drawn("circle", { class: "dot", cx, cy, r: 3 }));
+    svg.append(
+      svgElement("polyline", { class: "attention", points: points.map((point) => point.join(",")).join(" ") }),
+    );
+    for (const [cx, cy] of points) svg.append(svgElement("circle", { class: "dot", cx, cy, r: 3 }));
     if (fell[index] >= 0) {
       const [cx, cy] = points.at(-1);
-      for (const slope of [-1, 1]) svg.append(drawn("line", { class: "end", x1: cx - 6, x2: cx + 6, y1: cy - 6 * slope, y2: cy + 6 * slope }));
+      for (const slope of [-1, 1])
+        svg.append(
+          svgElement("line", { class: "end", x1: cx - 6, x2: cx + 6, y1: cy - 6 * slope, y2: cy + 6 * slope }),
+        );
     }
-    svg.append(drawn("text", { x: left, y: 162 }, "block (bold: drops), log scale · orange: least that survived · cross: it fell"));
+    svg.append(
+      svgElement(
+        "text",
+        { x: left, y: 162 },
+        "layer (bold: prunes), log scale · orange: least attention kept · cross: dropped",
+      ),
+    );
     return svg;
   }
 
@@ -156,31 +227,53 @@ class LifeView {
     const step = (WIDTH - 12) / keepRates.length;
     const [bottom, height] = [74, 60];
     const steps = falls.map((row) => (row[index] < 0 ? dropping.length + 1 : dropping.indexOf(row[index]) + 1));
-    const about = `It lives at ${steps.filter((value) => value > dropping.length).length} of ${keepRates.length} keep rates`;
-    const svg = drawn("svg", { viewBox: `0 0 ${WIDTH} 112`, role: "img", "aria-label": about });
+    const label = `It is kept at ${steps.filter((value) => value > dropping.length).length} of ${keepRates.length} keep rates`;
+    const svg = svgElement("svg", { viewBox: `0 0 ${WIDTH} 112`, role: "img", "aria-label": label });
     keepRates.forEach((rate, at) => {
       const tall = (height * steps[at]) / (dropping.length + 1);
-      const bar = drawn("rect", { x: at * step + 3, y: bottom - tall, width: step - 6, height: tall, class: steps[at] > dropping.length ? "lived" : "dropped" });
-      const where = steps[at] > dropping.length ? "lives" : `falls in block ${falls[at][index]}`;
-      bar.append(drawn("title", {}, `keep rate ${rate}: ${where}`));
+      const bar = svgElement("rect", {
+        x: at * step + 3,
+        y: bottom - tall,
+        width: step - 6,
+        height: tall,
+        class: steps[at] > dropping.length ? "lived" : "dropped",
+      });
+      const where = steps[at] > dropping.length ? "kept" : `dropped in layer ${falls[at][index]}`;
+      bar.append(svgElement("title", {}, `keep rate ${rate}: ${where}`));
       const mine = Math.abs(rate - keepRate) < 1e-6 ? "mine" : "";
-      svg.append(bar, drawn("text", { x: (at + 0.5) * step, y: bottom + 14, "text-anchor": "middle", class: mine }, rate.toFixed(2)));
+      svg.append(
+        bar,
+        svgElement(
+          "text",
+          { x: (at + 0.5) * step, y: bottom + 14, "text-anchor": "middle", class: mine },
+          rate.toFixed(2),
+        ),
+      );
       if (steps[at] <= dropping.length) {
-        svg.append(drawn("text", { x: (at + 0.5) * step, y: bottom - tall - 3, "text-anchor": "middle" }, falls[at][index]));
+        svg.append(
+          svgElement("text", { x: (at + 0.5) * step, y: bottom - tall - 3, "text-anchor": "middle" }, falls[at][index]),
+        );
       }
     });
-    svg.append(drawn("text", { x: 0, y: 108 }, "keep rate (bold: yours) · full bars live, hollow ones fall in the block written above"));
+    svg.append(
+      svgElement(
+        "text",
+        { x: 0, y: 108 },
+        "keep rate (bold: yours) · full bars: kept, hollow bars: dropped in the layer above them",
+      ),
+    );
     return svg;
   }
 }
 
+/** @param {ComponentArgs<{life: any, picture: string, grid: Grid, pin: string}>} args */
 export default function ({ data, parentElement, setTriggerValue }) {
-  const view = viewOf(parentElement, (root) => new LifeView(root));
+  const view = viewOf(parentElement, (root) => new LifelineView(root));
   view.onPin = (text) => setTriggerValue("pinned", text);
   const sent = JSON.stringify([data.life, data.picture]);
   if (view.shown !== sent) {
     view.show(data.life, new Geometry(data.grid), data.picture);
     view.shown = sent;
   }
-  view.hearPin(data.pin);
+  view.receivePin(data.pin);
 }

@@ -12,7 +12,7 @@ from app.components._shared.reported_values import count, numbers, received
 
 _mount = st.components.v2.component(
     "fpc_live_sliders",
-    html='<div class="dials" role="group" aria-label="Settings that answer while dragged"></div>',
+    html='<div class="sliders" role="group" aria-label="Settings with live preview"></div>',
     css=source("live_sliders/live_sliders.css"),
     js=source("_shared/dom.js", "_shared/live_store.js", "live_sliders/live_sliders.js"),
 )
@@ -32,12 +32,20 @@ class Slider:
 
 
 def live_sliders(shown: Sequence[Slider], *, key: str, on_release: Callable[[Mapping[str, float]], None]) -> None:
-    """Draw the dials. on_release: called with the value of every dial before the rerun a release causes."""
+    """Draw the sliders.
+
+    Args:
+        shown: The sliders, from top to bottom.
+        key: The component's key.
+        on_release: Called with all values, by name, before the rerun that a release causes.
+    """
 
     def released() -> None:
-        values = received(key, "released", numbers({dial.name: (dial.low, dial.high) for dial in shown}))
+        values = received(key, "released", numbers({slider.name: (slider.low, slider.high) for slider in shown}))
         if values is not None:
             on_release(values)
 
     serial = received(key, "released", lambda value: count(value["serial"])) or 0
-    _mount(key=key, data={"serial": serial, "dials": [asdict(dial) for dial in shown]}, on_released_change=released)
+    _mount(
+        key=key, data={"serial": serial, "sliders": [asdict(slider) for slider in shown]}, on_released_change=released
+    )

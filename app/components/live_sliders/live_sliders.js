@@ -1,127 +1,138 @@
-// Sliders that move the live views while they are dragged and tell the server on release only.
+// Sliders that move the live views while they are dragged and inform the server on release only.
+
+/** @typedef {{name: string, label: string, help: string, low: number, high: number, step: number, value: number}} Slider */
 const STEPS = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, PageUp: 5, PageDown: -5 };
 
-function snapped(value, { low, high, step }) {
+/**
+ * The nearest value on a slider's steps, within its ends.
+ * @param {number} value
+ * @param {Pick<Slider, "low" | "high" | "step">} slider
+ */
+function snap(value, { low, high, step }) {
   const stepped = low + Math.round((value - low) / step) * step;
   return Math.min(high, Math.max(low, Number(stepped.toFixed(4))));
 }
 
-function drawDial(root, dial) {
+function drawSlider(root, slider) {
   const node = document.createElement("div");
-  node.className = "dial";
-  const id = `dial-${dial.name}`;
+  node.className = "slider";
+  const id = `slider-${slider.name}`;
   const label = document.createElement("label");
   label.htmlFor = id;
-  label.textContent = dial.label;
+  label.textContent = slider.label;
   const value = document.createElement("output");
   value.htmlFor = id;
-  const ask = document.createElement("button");
-  ask.type = "button";
-  ask.className = "ask";
-  ask.textContent = "?";
-  ask.setAttribute("aria-label", `What is ${dial.label}?`);
-  ask.setAttribute("aria-expanded", "false");
+  const helpButton = document.createElement("button");
+  helpButton.type = "button";
+  helpButton.className = "help-button";
+  helpButton.textContent = "?";
+  helpButton.setAttribute("aria-label", `What is ${slider.label}?`);
+  helpButton.setAttribute("aria-expanded", "false");
   const help = document.createElement("p");
   help.id = `${id}-help`;
   help.className = "help";
-  help.textContent = dial.help;
+  help.textContent = slider.help;
   help.hidden = true;
-  ask.addEventListener("click", () => {
+  helpButton.addEventListener("click", () => {
     help.hidden = !help.hidden;
-    ask.setAttribute("aria-expanded", String(!help.hidden));
+    helpButton.setAttribute("aria-expanded", String(!help.hidden));
   });
   const input = document.createElement("input");
-  Object.assign(input, { type: "range", id, min: dial.low, max: dial.high, step: "any" });
+  Object.assign(input, { type: "range", id, min: slider.low, max: slider.high, step: "any" });
   input.setAttribute("aria-describedby", help.id);
-  input.addEventListener("input", () => live.show({ [dial.name]: snapped(input.valueAsNumber, dial) }));
-  input.addEventListener("change", () => live.release());
-  let before;
+  input.addEventListener("input", () => live.preview({ [slider.name]: snap(input.valueAsNumber, slider) }));
+  input.addEventListener("change", () => live.commit());
+  let valueBefore;
   input.addEventListener("pointerdown", (event) => {
     if (event.button !== 0) return; // of a menu, which keeps the pointer's end to itself
-    root.held = dial.name;
-    live.held = true;
-    before = live.view[dial.name];
+    root.dragging = slider.name;
+    live.isDragging = true;
+    valueBefore = live.view[slider.name];
   });
-  const letGo = () => {
-    if (root.held !== dial.name) return false;
-    root.held = null;
-    live.held = false;
+  const endDrag = () => {
+    if (root.dragging !== slider.name) return false;
+    root.dragging = null;
+    live.isDragging = false;
     return true;
   };
-  input.addEventListener("pointerup", () => letGo() && live.changed());
+  input.addEventListener("pointerup", () => endDrag() && live.changed());
   input.addEventListener("pointercancel", () => {
     // The finger scrolls the page instead.
-    if (letGo() && live.view[dial.name] !== before) live.release({ [dial.name]: before });
+    if (endDrag() && live.view[slider.name] !== valueBefore) live.commit({ [slider.name]: valueBefore });
   });
   input.addEventListener("keydown", (event) => {
-    const ends = { Home: dial.low, End: dial.high };
-    const now = live.view[dial.name];
-    const next = event.key in STEPS ? snapped(now + STEPS[event.key] * dial.step, dial) : ends[event.key];
+    const ends = { Home: slider.low, End: slider.high };
+    const now = live.view[slider.name];
+    const next = event.key in STEPS ? snap(now + STEPS[event.key] * slider.step, slider) : ends[event.key];
     if (next === undefined) return;
     event.preventDefault();
-    live.type({ [dial.name]: next });
+    live.setFromKeyboard({ [slider.name]: next });
   });
   const head = document.createElement("div");
   head.className = "head";
-  head.append(label, ask, value);
+  head.append(label, helpButton, value);
   const note = document.createElement("div");
   note.className = "note";
   note.setAttribute("role", "status");
-  node.append(head, input, ...(dial.name === "gamma" ? [note] : []), help);
+  node.append(head, input, ...(slider.name === "gamma" ? [note] : []), help);
   root.append(node);
-  root.dials.set(dial.name, { dial, input, value, note });
+  root.sliders.set(slider.name, { slider, input, value, note });
 }
 
 // How far the grid of keep rates is: until it is filled a keep rate is answered on release only.
 function gridNote() {
   const { progress, answer, grid } = live;
   if (!answer || progress?.key !== answer.key) return "";
-  if (progress.error) return `answers on release: ${progress.error}`;
-  return grid?.key === answer.key ? "answers while dragged" : `keep-rate grid ${progress.done}/${progress.total}`;
+  if (progress.error) return `Updates on release: ${progress.error}`;
+  return grid?.key === answer.key
+    ? "Live: updates while you drag"
+    : `Preparing live slider: ${progress.done} of ${progress.total}`;
 }
 
 function paint(root) {
-  const { note } = root.dials.get("gamma");
+  const { note } = root.sliders.get("gamma");
   if (note.textContent !== gridNote()) note.textContent = gridNote();
-  for (const { dial, input, value } of root.dials.values()) {
-    const now = live.view[dial.name];
-    if (root.held !== dial.name && input.valueAsNumber !== now) input.value = now;
-    const text = dial.step < 1 ? now.toFixed(Math.round(now * 1000) % 10 ? 3 : 2) : String(now);
+  for (const { slider, input, value } of root.sliders.values()) {
+    const now = live.view[slider.name];
+    if (root.dragging !== slider.name && input.valueAsNumber !== now) input.value = now;
+    const text = slider.step < 1 ? now.toFixed(Math.round(now * 1000) % 10 ? 3 : 2) : String(now);
     if (value.textContent === text) continue;
     value.textContent = text;
     input.setAttribute("aria-valuetext", text);
   }
 }
 
+/** @param {ComponentArgs<{serial: number, sliders: Slider[]}>} args */
 export default function ({ data, parentElement, setStateValue }) {
-  const root = parentElement.querySelector(".dials");
-  if (!root.dials) {
-    root.dials = new Map();
-    data.dials.forEach((dial) => drawDial(root, dial));
+  /** @type {Host} */
+  const root = parentElement.querySelector(".sliders");
+  if (!root.sliders) {
+    root.sliders = new Map();
+    data.sliders.forEach((slider) => drawSlider(root, slider));
     root.sent = data.serial;
-    live.held = false; // of a page that was left
+    live.isDragging = false; // of a page that was left
   }
-  // The server echoes the number of the release it answers: an answer to an earlier one must not move a dial back, nor
+  // The server echoes the number of the release it answers: an answer to an earlier one must not move a slider back, nor
   // must a second look at the same answer, nor one that comes while the next value is chosen.
-  const told = JSON.stringify(data);
-  if (data.serial >= root.sent && told !== root.told && !live.held) {
-    root.told = told;
+  const signature = JSON.stringify(data);
+  if (data.serial >= root.sent && signature !== root.signature && !live.isDragging) {
+    root.signature = signature;
     root.sent = data.serial;
-    live.show(Object.fromEntries(data.dials.map((dial) => [dial.name, dial.value])));
+    live.preview(Object.fromEntries(data.sliders.map((slider) => [slider.name, slider.value])));
   }
-  root.onrelease = () => {
+  root.oncommit = () => {
     root.sent += 1;
     setStateValue("released", { ...live.view, serial: root.sent });
   };
   if (!root.listening) {
-    root.listening = () => root.onrelease();
-    live.addEventListener("release", root.listening);
+    root.listening = () => root.oncommit();
+    live.addEventListener("commit", root.listening);
   }
   live.follow(root, () => paint(root));
   live.changed();
   return () => {
-    live.removeEventListener("release", root.listening);
+    live.removeEventListener("commit", root.listening);
     root.listening = null;
-    live.leave(root);
+    live.unfollow(root);
   };
 }

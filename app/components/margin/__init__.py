@@ -29,7 +29,7 @@ def margin_data(
     return {
         "names": names,
         "patches": encode_float32(margin.patches),
-        "heads": ["", f"{1 - alpha:g} × cos", f"{alpha:g} × EMD", "D", "decoder's attention"],
+        "heads": ["", f"{1 - alpha:g} × D_cos", f"{alpha:g} × D_EMD", "D", "decoder's attention"],
         "rows": [
             [name or who, *(format_units(part) for part in parts), seen]
             for (name, parts), who, seen in zip(lines, (*names, ""), attention, strict=True)

@@ -1,13 +1,16 @@
 // A signed map over the query's patches: orange speaks for the winner, purple for the loser; the image shows through
 // where a patch says nothing.
 class MarginView {
+  /** @type {any} what was drawn last */
+  shown = null;
+
   constructor(root) {
     root.className = "margin";
-    this.touched = null;
-    this.draw = onceAFrame(() => this.drawMap());
+    this.hovered = null;
+    this.draw = oncePerFrame(() => this.drawMap());
     this.grid = new PatchGrid("margin", {
-      touch: (index) => {
-        this.touched = index;
+      hover: (index) => {
+        this.hovered = index;
         this.draw();
       },
     });
@@ -16,16 +19,16 @@ class MarginView {
     middle.append(element("figcaption", "", "query"), this.grid.element);
     const trio = element("div", "trio");
     trio.append(this.sides[0].figure, middle, this.sides[1].figure);
-    this.story = element("p", "story");
-    this.said = element("p", "said");
-    this.said.setAttribute("role", "status");
+    this.summary = element("p", "summary");
+    this.description = element("p", "description");
+    this.description.setAttribute("role", "status");
     this.bar = signedBar();
     this.parts = element("div", "parts");
-    const told = element("div", "told");
-    told.append(this.bar.node, this.said, this.parts);
+    const details = element("div", "details");
+    details.append(this.bar.node, this.description, this.parts);
     const body = element("div", "body");
-    body.append(trio, told);
-    root.replaceChildren(this.story, body);
+    body.append(trio, details);
+    root.replaceChildren(this.summary, body);
     new ResizeObserver(this.draw).observe(this.grid.element);
   }
 
@@ -36,19 +39,28 @@ class MarginView {
     return { figure, name, image };
   }
 
-  // The one way in: draws this margin in place of the last one.
+  /**
+   * Draw this margin instead of the last one.
+   * @param {any} margin
+   * @param {Geometry} geometry
+   * @param {string[]} sources data URIs of winner, query and loser
+   */
   show(margin, geometry, [winner, query, loser]) {
-    this.margin = { ...margin, patches: floats(margin.patches) };
+    this.margin = { ...margin, patches: decodeFloats(margin.patches) };
     this.geometry = geometry;
-    this.top = this.margin.patches.reduce((most, value) => (Math.abs(value) > most ? Math.abs(value) : most), 0);
+    this.top = this.margin.patches.reduce((max, value) => Math.max(max, Math.abs(value) || 0), 0);
     [winner, loser].forEach((source, at) => {
       this.sides[at].image.src = source;
       this.sides[at].image.alt = this.sides[at].name.textContent = margin.names[at];
     });
-    this.story.textContent = margin.story;
+    this.summary.textContent = margin.story;
     const labels = Array.from(this.margin.patches, (_, index) => this.describe(index).join(": "));
     this.grid.show(geometry, query, "query", labels);
-    this.bar.set("speaks for", `${margin.names[1]} (${this.top.toFixed(4)})`, `${margin.names[0]} (${this.top.toFixed(4)})`);
+    this.bar.set(
+      "favours",
+      `${margin.names[1]} (${this.top.toFixed(4)})`,
+      `${margin.names[0]} (${this.top.toFixed(4)})`,
+    );
     this.parts.replaceChildren(this.table());
     this.draw();
   }
@@ -70,9 +82,9 @@ class MarginView {
   describe(index) {
     const value = this.margin.patches[index];
     const name = `Query patch, ${this.geometry.name(index)}`;
-    if (Number.isNaN(value)) return [name, "dropped on the way"];
-    const who = this.margin.names[value < 0 ? 1 : 0];
-    return [name, value === 0 ? "speaks for neither" : `speaks for ${who} by ${Math.abs(value).toFixed(5)}`];
+    if (Number.isNaN(value)) return [name, "dropped"];
+    const favoured = this.margin.names[value < 0 ? 1 : 0];
+    return [name, value === 0 ? "favours neither" : `favours ${favoured} by ${Math.abs(value).toFixed(5)}`];
   }
 
   drawMap() {
@@ -80,13 +92,16 @@ class MarginView {
     const context = this.grid.context();
     const { patches } = this.margin;
     this.grid.fill(context, (index) => (Number.isNaN(patches[index]) ? VEIL : signedColour(patches[index], this.top)));
-    if (this.touched !== null) ring(context, this.geometry.cell(this.touched), "#ffffff", 1.8);
+    if (this.hovered !== null) ring(context, this.geometry.cell(this.hovered), "#ffffff", 1.8);
     const [title, text] =
-      this.touched === null ? ["Touch a patch", "what it adds to the difference in transport"] : this.describe(this.touched);
-    this.said.replaceChildren(element("span", "title", title), element("br"), element("span", "", text));
+      this.hovered === null
+        ? ["Hover over a patch", "to see its contribution to the EMD difference"]
+        : this.describe(this.hovered);
+    this.description.replaceChildren(element("span", "title", title), element("br"), element("span", "", text));
   }
 }
 
+/** @param {ComponentArgs<{margin: any, pictures: string[], grid: Grid}>} args */
 export default function ({ data, parentElement }) {
   const view = viewOf(parentElement, (root) => new MarginView(root));
   const sent = JSON.stringify(data);

@@ -1,18 +1,37 @@
-// The query with a white veil over what every dropping block gave up: of the masks sent, or else at whatever keep rate
-// the dial says.
+// The query with the patches whitened that each dropping block discarded: of the masks sent, or else at the keep rate
+// that the slider shows.
 function maskStrip(match, blocks, notes) {
-  const alive = (stage) => match.survived.reduce((count, stages) => count + (stages >= stage), 0);
-  const card = (id, title, lines, alt) => ({ id, title, lines, alt, tone: "neutral", mark: "", tag: "", selected: false });
-  const after = blocks.map((block, place) => {
-    const [entered, kept] = [alive(place), alive(place + 1)];
-    const lines = [`${kept} kept`, `${entered - kept} dropped`, ...notes.slice(place + 1, place + 2)];
-    return card(`block ${block}`, `After block ${block}`, lines, `after block ${block} ${kept} of ${entered} patches are kept`);
+  const countAlive = (stage) => match.survived.reduce((count, stages) => count + (stages >= stage), 0);
+  const card = (id, title, lines, alt) => ({
+    id,
+    title,
+    lines,
+    alt,
+    tone: "neutral",
+    mark: "",
+    tag: "",
+    selected: false,
   });
-  const input = card("input", "Input", [`${match.survived.length} patches`, ...notes.slice(0, 1)], "the query image as the model sees it");
+  const after = blocks.map((block, index) => {
+    const [entered, kept] = [countAlive(index), countAlive(index + 1)];
+    const lines = [`${kept} kept`, `${entered - kept} dropped`, ...notes.slice(index + 1, index + 2)];
+    return card(
+      `block ${block}`,
+      `After layer ${block}`,
+      lines,
+      `after layer ${block} ${kept} of ${entered} patches are kept`,
+    );
+  });
+  const input = card(
+    "input",
+    "Input image",
+    [`${match.survived.length} patches`, ...notes.slice(0, 1)],
+    "the query image as the model sees it",
+  );
   return { id: "masks", title: "", note: "", cards: [input, ...after] };
 }
 
-function veil(canvas, image, geometry, survived, stage, opacity) {
+function fadeDropped(canvas, image, geometry, survived, stage, opacity) {
   const context = canvas.getContext("2d");
   context.drawImage(image, 0, 0, canvas.width, canvas.height);
   context.fillStyle = `rgb(255 255 255 / ${opacity})`;
@@ -24,7 +43,9 @@ function veil(canvas, image, geometry, survived, stage, opacity) {
   });
 }
 
+/** @param {ComponentArgs<{key: string, image: string, grid: Grid, survived: number[] | null, blocks: number[], notes: string[], width: number, opacity: number}>} args */
 export default function ({ data, parentElement }) {
+  /** @type {Host} */
   const root = parentElement.querySelector(".strips");
   root.style.setProperty("--card", `${data.width}px`);
   if (root.source !== data.image) {
@@ -34,7 +55,7 @@ export default function ({ data, parentElement }) {
     root.image.src = data.image;
   }
   const geometry = new Geometry(data.grid);
-  const picture = () => {
+  const makeImage = () => {
     const canvas = element("canvas");
     canvas.setAttribute("role", "img");
     [canvas.width, canvas.height] = [geometry.width, geometry.height];
@@ -46,9 +67,11 @@ export default function ({ data, parentElement }) {
     root.classList.toggle("stale", !match);
     if (!match || !root.image.complete || root.drawn === match) return;
     root.drawn = match;
-    const [section] = drawStrips(root, [maskStrip(match, data.blocks, data.notes)], { picture });
-    [...section.cards.values()].forEach((card, stage) => veil(card.picture, root.image, geometry, match.survived, stage, data.opacity));
+    const [section] = drawStrips(root, [maskStrip(match, data.blocks, data.notes)], { makeImage });
+    [...section.cards.values()].forEach((card, stage) =>
+      fadeDropped(card.image, root.image, geometry, match.survived, stage, data.opacity),
+    );
   });
   live.changed();
-  return () => live.leave(root);
+  return () => live.unfollow(root);
 }

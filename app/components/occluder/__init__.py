@@ -64,17 +64,17 @@ def occluder(
         "shade": list(POLE_SHADE),
         "tileWidth": TILE_WIDTH,
         "tiles": _tiles(),
-        "mostOccluders": MAX_OCCLUDERS,
-        "mostPoints": MAX_POINTS,
+        "maxOccluders": MAX_OCCLUDERS,
+        "maxPoints": MAX_POINTS,
     }
     _mount(key=key, data=data, on_scene_change=sent)
 
 
 def _scene(value: Any) -> dict[str, Any]:
     """Return what the editor sends, by the names that `on_scene` reads. Raises for anything else."""
-    if not isinstance(value["held"], bool) or not isinstance(value["occluders"], list):
+    if not isinstance(value["dragging"], bool) or not isinstance(value["occluders"], list):
         raise ValueError("no scene")
-    return {"serial": count(value["serial"]), "held": value["held"], "occluders": value["occluders"]}
+    return {"serial": count(value["serial"]), "dragging": value["dragging"], "occluders": value["occluders"]}
 
 
 def picture_key(occluder: CutOut) -> str:

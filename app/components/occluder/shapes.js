@@ -1,6 +1,6 @@
 // How a scene is drawn as SVG, in pixels of the image; textures, shades and clipping are those of fpc_core/data/occluder_rendering.py.
-const KNOB = 6; // radius of a handle, and
-const FINGER = 16; // of where it can be taken, CSS pixels
+const HANDLE_RADIUS = 6; // radius of a handle, and
+const HANDLE_REACH = 16; // of where it can be taken, CSS pixels
 const ICONS = {
   rectangle: "M2 4h12v8H2z",
   pole: "M6 1h4v14H6z",
@@ -19,8 +19,8 @@ function button(name, text, click) {
   node.type = "button";
   node.dataset.act = name;
   if (ICONS[name]) {
-    const icon = drawn("svg", { viewBox: "0 0 16 16", "aria-hidden": "true" });
-    icon.append(drawn("path", { d: ICONS[name] }));
+    const icon = svgElement("svg", { viewBox: "0 0 16 16", "aria-hidden": "true" });
+    icon.append(svgElement("path", { d: ICONS[name] }));
     node.append(icon);
   }
   node.append(element("span", "", text));
@@ -28,20 +28,37 @@ function button(name, text, click) {
   return node;
 }
 
-function labelled(text, input) {
+/**
+ * @param {string} name for screen readers
+ * @param {Element[]} nodes
+ */
+function makeToolbar(name, nodes) {
+  const bar = element("div", "bar");
+  bar.setAttribute("role", "toolbar");
+  bar.setAttribute("aria-label", name);
+  bar.append(...nodes);
+  return bar;
+}
+
+function labelInput(text, input) {
   const label = element("label");
   label.append(element("span", "about", text), input);
   return label;
 }
 
 // What shapes refer to: the image's outline and the tiles of the textures.
-function definitions([width, height], { tiles, tileWidth }) {
-  const clip = drawn("clipPath", { id: "image" });
-  clip.append(drawn("rect", { width, height }));
+function makeDefinitions([width, height], { tiles, tileWidth }) {
+  const clip = svgElement("clipPath", { id: "image" });
+  clip.append(svgElement("rect", { width, height }));
   const side = tileWidth * width;
   const patterns = Object.entries(tiles).map(([name, href]) => {
-    const pattern = drawn("pattern", { id: `tile-${name}`, width: side, height: side, patternUnits: "userSpaceOnUse" });
-    pattern.append(drawn("image", { href, width: side, height: side, style: "image-rendering: pixelated" }));
+    const pattern = svgElement("pattern", {
+      id: `tile-${name}`,
+      width: side,
+      height: side,
+      patternUnits: "userSpaceOnUse",
+    });
+    pattern.append(svgElement("image", { href, width: side, height: side, style: "image-rendering: pixelated" }));
     return pattern;
   });
   return [clip, ...patterns];
@@ -50,21 +67,24 @@ function definitions([width, height], { tiles, tileWidth }) {
 // Brings the group of one shape up to date; its upper left corner is the group's origin.
 function fillShape(node, shape, [across, down], { pictures, shade }) {
   const picture = shape.kind === "cut_out" ? pictures[`${shape.path}|${shape.outline}`] : undefined;
-  const told = `${node.dataset.shape} ${JSON.stringify(shape)} ${picture?.length}`;
-  if (node.told === told) return;
-  node.told = told;
+  const signature = `${node.dataset.shape} ${JSON.stringify(shape)} ${picture?.length}`;
+  if (node.signature === signature) return;
+  node.signature = signature;
   if (shape.kind === "stroke") {
     const [first, ...rest] = shape.points.map(([x, y]) => `${x * across} ${y * down}`);
     const d = `M${first}L${(rest.length ? rest : [first]).join("L")}`;
     const pen = { "stroke-width": shape.width * across, "stroke-linecap": "round", "stroke-linejoin": "round" };
     node.removeAttribute("transform");
-    node.replaceChildren(drawn("path", { d, fill: "none", stroke: shape.colour, ...pen }));
+    node.replaceChildren(svgElement("path", { d, fill: "none", stroke: shape.colour, ...pen }));
     return;
   }
   const [width, height] = [shape.width * across, shape.height * down];
   const corner = `translate(${-width / 2} ${-height / 2})`;
-  node.setAttribute("transform", `translate(${shape.x * across} ${shape.y * down}) rotate(${shape.rotation}) ${corner}`);
-  const body = drawn("rect", { width, height, fill: shape.colour });
+  node.setAttribute(
+    "transform",
+    `translate(${shape.x * across} ${shape.y * down}) rotate(${shape.rotation}) ${corner}`,
+  );
+  const body = svgElement("rect", { width, height, fill: shape.colour });
   if (shape.kind === "texture") body.setAttribute("fill", `url(#tile-${shape.texture})`);
   if (shape.kind === "pole") {
     body.setAttribute("fill", `url(#pole-${node.dataset.shape})`);
@@ -72,41 +92,46 @@ function fillShape(node, shape, [across, down], { pictures, shade }) {
   }
   if (shape.kind !== "cut_out") return node.replaceChildren(body);
   body.setAttribute("fill", picture ? "transparent" : "rgba(128, 128, 128, 0.5)"); // the server sends it with its next answer
-  const image = drawn("image", { width, height, preserveAspectRatio: "none", ...(picture ? { href: picture } : {}) });
+  const image = svgElement("image", {
+    width,
+    height,
+    preserveAspectRatio: "none",
+    ...(picture ? { href: picture } : {}),
+  });
   if (shape.mirrored) image.setAttribute("transform", `translate(${width} 0) scale(-1 1)`);
   node.replaceChildren(body, image);
 }
 
 function poleGradient(id, colour, shade) {
-  const gradient = drawn("linearGradient", { id });
+  const gradient = svgElement("linearGradient", { id });
   const parts = [1, 3, 5].map((from) => parseInt(colour.slice(from, from + 2), 16));
   shade.forEach((light, stop) => {
     const lit = parts.map((part) => Math.min(255, Math.round(part * light))).join(" ");
-    gradient.append(drawn("stop", { offset: stop / (shade.length - 1), "stop-color": `rgb(${lit})` }));
+    gradient.append(svgElement("stop", { offset: stop / (shade.length - 1), "stop-color": `rgb(${lit})` }));
   });
   return gradient;
 }
 
-// Frame, corners and the handle that turns; none without a shape. wide: of the image on the screen, CSS pixels.
-function drawHandles(over, shape, [across, down], wide, focused) {
+// Frame, corners and the handle that turns; none without a shape. displayWidth: of the image on the screen, CSS pixels.
+function drawHandles(over, shape, [across, down], displayWidth, focused) {
   if (!shape) return over.replaceChildren();
   const box = boxOf(shape);
-  const scale = across / (wide || across);
-  const room = shape.kind === "stroke" ? shape.width * across : 0;
-  const [width, height] = [box.width * across + room, box.height * down + room];
+  const scale = across / (displayWidth || across);
+  const margin = shape.kind === "stroke" ? shape.width * across : 0;
+  const [width, height] = [box.width * across + margin, box.height * down + margin];
   over.setAttribute("transform", `translate(${box.x * across} ${box.y * down}) rotate(${box.rotation})`);
   const turn = -height / 2 - 22 * scale;
   const nodes = [];
   for (const name of ["frame under", focused ? "frame focused" : "frame"]) {
-    nodes.push(drawn("rect", { x: -width / 2, y: -height / 2, width, height, class: name }));
-    nodes.push(drawn("path", { class: name, d: `M0 ${-height / 2}V${turn}` }));
+    nodes.push(svgElement("rect", { x: -width / 2, y: -height / 2, width, height, class: name }));
+    nodes.push(svgElement("path", { class: name, d: `M0 ${-height / 2}V${turn}` }));
   }
   const corners = { nw: [-1, -1], ne: [1, -1], se: [1, 1], sw: [-1, 1] };
-  const places = Object.entries(corners).map(([name, [sx, sy]]) => [name, (sx * width) / 2, (sy * height) / 2]);
-  for (const [name, cx, cy] of [...places, ["turn", 0, turn]]) {
-    const reach = drawn("circle", { cx, cy, r: FINGER * scale, class: `reach ${name}` });
+  const handles = Object.entries(corners).map(([name, [sx, sy]]) => [name, (sx * width) / 2, (sy * height) / 2]);
+  for (const [name, cx, cy] of [...handles, ["turn", 0, turn]]) {
+    const reach = svgElement("circle", { cx, cy, r: HANDLE_REACH * scale, class: `reach ${name}` });
     reach.dataset.handle = name;
-    nodes.push(drawn("circle", { cx, cy, r: KNOB * scale, class: "handle" }), reach);
+    nodes.push(svgElement("circle", { cx, cy, r: HANDLE_RADIUS * scale, class: "handle" }), reach);
   }
   over.replaceChildren(...nodes);
 }

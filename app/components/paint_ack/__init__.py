@@ -10,7 +10,7 @@ from app.components import source
 from app.components._shared.reported_values import count, received
 
 _mount = st.components.v2.component(
-    "fpc_paint_ack", html="<div data-echo></div>", js=source("_shared/dom.js", "paint_ack/paint_ack.js")
+    "fpc_paint_ack", html="<div data-paint-ack></div>", js=source("_shared/dom.js", "paint_ack/paint_ack.js")
 )
 
 

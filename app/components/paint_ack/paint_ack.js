@@ -1,12 +1,14 @@
 // Answers each number once it is painted: live views draw in the next frame, so that the one after shows them.
+/** @param {ComponentArgs<number>} args */
 export default function ({ data, parentElement, setTriggerValue }) {
-  const host = parentElement.querySelector("[data-echo]");
+  /** @type {Host} */
+  const host = parentElement.querySelector("[data-paint-ack]");
   clearTimeout(host.timer);
-  let gone = false;
-  const say = () => gone || insist(host, () => setTriggerValue("painted", data));
-  requestAnimationFrame(() => requestAnimationFrame(say));
+  let unmounted = false;
+  const acknowledge = () => unmounted || repeatUntilAnswered(host, () => setTriggerValue("painted", data));
+  requestAnimationFrame(() => requestAnimationFrame(acknowledge));
   return () => {
-    gone = true;
+    unmounted = true;
     clearTimeout(host.timer);
   };
 }

@@ -24,7 +24,7 @@ def patch_map(maps: PatchMaps, picture: Callable[[int | None], str], config: Mod
                 "side": "q" if panel.row is None else "g",
                 "picture": picture(panel.row),
                 "layers": [{"name": name, "values": encode_float32(grid)} for name, grid in panel.layers],
-                "told": list(panel.descriptions),
+                "descriptions": list(panel.descriptions),
             }
             for panel in maps.panels
         ],

@@ -1,30 +1,33 @@
 // Panels on one colour scale. Without layers a panel shows its patches; with links, touching a patch of the query shows
 // on the other image what it has to do with each of its patches.
 class PatchMapView {
+  /** @type {any} what was drawn last */
+  shown = null;
+
   constructor(root) {
     this.root = root;
-    root.className = "patchmap";
-    this.paint = onceAFrame(() => this.drawAll());
+    root.className = "patch-map";
+    this.paint = oncePerFrame(() => this.drawAll());
   }
 
   show(data) {
     this.data = data;
     this.geometry = new Geometry(data.grid);
-    this.touched = this.pinned = null;
+    this.hovered = this.pinned = null;
     this.layer = 0;
-    this.links = data.links && floats(data.links);
+    this.links = data.links && decodeFloats(data.links);
     const panels = element("div", data.panels.length > 2 ? "panels many" : "panels");
-    this.panels = data.panels.map((panel, place) => this.panel(panel, place));
+    this.panels = data.panels.map((panel, panelIndex) => this.panel(panel, panelIndex));
     panels.append(...this.panels.map(({ figure }) => figure));
-    this.said = element("p", "said");
-    this.said.setAttribute("role", "status");
+    this.description = element("p", "description");
+    this.description.setAttribute("role", "status");
     this.bar = colourBar(VIRIDIS);
     this.bar.set(data.label, ...data.ends);
     this.bar.node.hidden = !data.label;
     const names = data.panels[0].layers.map(({ name }) => name);
     const layers = element("div", "layers");
     if (names.length > 1) layers.append(...names.map((name, at) => this.button(name, at)));
-    this.root.replaceChildren(layers, panels, this.said, this.bar.node);
+    this.root.replaceChildren(layers, panels, this.description, this.bar.node);
     this.observer?.disconnect();
     this.observer = new ResizeObserver(this.paint);
     this.observer.observe(panels);
@@ -41,33 +44,35 @@ class PatchMapView {
     return button;
   }
 
-  panel(panel, place) {
-    const grid = new PatchGrid(`${panel.side}${place}`, {
-      touch: (index) => {
-        this.touched = index === null ? null : { place, index };
+  panel(panel, panelIndex) {
+    const grid = new PatchGrid(`${panel.side}${panelIndex}`, {
+      hover: (index) => {
+        this.hovered = index === null ? null : { panelIndex, index };
         this.paint();
       },
       pick: (index) => {
-        const same = this.pinned?.place === place && this.pinned.index === index;
-        this.pinned = index === null || same ? null : { place, index };
+        const same = this.pinned?.panelIndex === panelIndex && this.pinned.index === index;
+        this.pinned = index === null || same ? null : { panelIndex, index };
         this.paint();
       },
     });
-    grid.show(this.geometry, panel.picture, panel.name, panel.told);
+    grid.show(this.geometry, panel.picture, panel.name, panel.descriptions);
     const figure = element("figure", "one");
     figure.append(element("figcaption", "", panel.name), grid.element);
-    return { figure, grid, layers: panel.layers.map(({ values }) => floats(values)), panel };
+    return { figure, grid, layers: panel.layers.map(({ values }) => decodeFloats(values)), panel };
   }
 
   drawAll() {
     if (!this.panels[0].grid.element.clientWidth) return;
     const { data, geometry } = this;
-    const shown = this.touched ?? this.pinned;
-    const asked = shown && data.panels[shown.place].side === "q" ? shown.index : data.start;
-    const row = this.links ? data.kept.indexOf(asked) : -1;
-    [...this.root.querySelectorAll(".layer")].forEach((button, at) => button.setAttribute("aria-pressed", String(at === this.layer)));
+    const shown = this.hovered ?? this.pinned;
+    const queryPatch = shown && data.panels[shown.panelIndex].side === "q" ? shown.index : data.start;
+    const row = this.links ? data.kept.indexOf(queryPatch) : -1;
+    [...this.root.querySelectorAll(".layer")].forEach((button, at) =>
+      button.setAttribute("aria-pressed", String(at === this.layer)),
+    );
     const colour = (value) => shade(VIRIDIS_RAMP, (value - data.range[0]) / (data.range[1] - data.range[0] || 1), HEAT);
-    this.panels.forEach(({ grid, layers, panel }, place) => {
+    this.panels.forEach(({ grid, layers, panel }, panelIndex) => {
       const context = grid.context();
       if (this.links) {
         if (panel.side === "q") grid.fill(context, (index) => (data.kept.includes(index) ? null : VEIL));
@@ -76,7 +81,7 @@ class PatchMapView {
           grid.fill(context, (index) => colour(costs[index]));
           ring(context, geometry.cell(costs.indexOf(Math.min(...costs))), "#ffffff", 2);
         }
-        if (panel.side === "q" && row >= 0) ring(context, geometry.cell(asked), "#ffb000", 2);
+        if (panel.side === "q" && row >= 0) ring(context, geometry.cell(queryPatch), "#ffb000", 2);
       } else if (layers.length) {
         const values = layers[Math.min(this.layer, layers.length - 1)];
         grid.fill(context, (index) => (Number.isNaN(values[index]) ? VEIL : colour(values[index])));
@@ -87,13 +92,14 @@ class PatchMapView {
           context.strokeRect(...geometry.cell(index));
         }
       }
-      if (shown?.place === place) ring(context, geometry.cell(shown.index), "#ffb000", 2);
+      if (shown?.panelIndex === panelIndex) ring(context, geometry.cell(shown.index), "#ffb000", 2);
     });
-    const at = shown ?? (row >= 0 ? { place: 0, index: asked } : null);
-    this.said.textContent = at ? data.panels[at.place].told[at.index] : "Touch a patch.";
+    const at = shown ?? (row >= 0 ? { panelIndex: 0, index: queryPatch } : null);
+    this.description.textContent = at ? data.panels[at.panelIndex].descriptions[at.index] : "Hover over a patch.";
   }
 }
 
+/** @param {ComponentArgs<any>} args */
 export default function ({ data, parentElement }) {
   const view = viewOf(parentElement, (root) => new PatchMapView(root));
   const sent = JSON.stringify(data);

@@ -36,7 +36,7 @@ def ranking(
     final: the consolidated strip; None to draw the strip by D alone.
 
     show: hits per strip.  junk: whether junk images are shown.  chosen: memory row of the chosen neighbour.
-    Pictures come from `album`.
+    Pictures come from `image_store`.
     """
 
     def picked() -> None:

@@ -1,25 +1,48 @@
-// The strips by cosine and by D, ranked here for whatever the dials say, and the consolidated strip of the server's
-// last answer. Rules of order, rank, mark and caption are those of fpc_core/explain/cards.py.
+// The strips by cosine and by D, ranked here for the values that the sliders show, and the consolidated strip of the
+// server's last answer. Rules of order, rank, mark and caption are those of fpc_core/explain/cards.py.
+
+/** @typedef {{show: number, junk: boolean, chosen: number}} StripSettings */
 const JUNK = "junk";
 
+/**
+ * How a rank changed, for a card's title.
+ * @param {number} old
+ * @param {number} rank
+ */
 function arrow(old, rank) {
   if (old === rank) return "";
   return old > rank ? ` ↑${old - rank}` : ` ↓${rank - old}`;
 }
 
-// 1-based rank of every memory row; junk images have none.
-function ranks(match, places) {
-  const ranked = places.map((place) => match.indices[place]).filter((row) => live.person(row).tone !== JUNK);
-  return new Map(ranked.map((row, place) => [row, place + 1]));
+/**
+ * 1-based rank of every gallery row; junk images have none.
+ * @param {LiveMatch} match
+ * @param {number[]} positions
+ * @returns {Map<number, number>}
+ */
+function ranks(match, positions) {
+  const ranked = positions.map((position) => match.indices[position]).filter((row) => live.person(row).tone !== JUNK);
+  return new Map(ranked.map((row, position) => [row, position + 1]));
 }
 
-function rankedStrip(head, match, places, distance, others, { show, junk, chosen }, before, decoder) {
+/**
+ * @param {{id: string, title: string, symbol: string}} head
+ * @param {LiveMatch} match
+ * @param {number[]} positions of the shortlist, nearest first
+ * @param {ArrayLike<number>} distance by which they are ranked, by position
+ * @param {[string, ArrayLike<number>][]} others further distances of a card, by name
+ * @param {StripSettings} settings
+ * @param {Map<number, number>} [before] ranks in the strip above, for arrows
+ * @param {Set<number>} [decoder] rows that the decoder reads
+ * @returns {Strip}
+ */
+function rankedStrip(head, match, positions, distance, others, { show, junk, chosen }, before, decoder) {
   const cards = [];
   let rank = 0;
   let hidden = 0;
-  for (const place of places) {
+  for (const position of positions) {
     if (rank === show) break;
-    const row = match.indices[place];
+    const row = match.indices[position];
     const person = live.person(row);
     if (person.tone === JUNK && !junk) {
       hidden += 1;
@@ -32,9 +55,13 @@ function rankedStrip(head, match, places, distance, others, { show, junk, chosen
     }
     cards.push({
       id: String(row),
-      source: live.pictures.get(person.image),
+      source: live.images.get(person.image),
       title,
-      lines: [`${head.symbol} ${distance[place].toFixed(3)}`, ...others.map(([name, part]) => `${name} ${part[place].toFixed(3)}`), person.line],
+      lines: [
+        `${head.symbol} ${distance[position].toFixed(3)}`,
+        ...others.map(([name, part]) => `${name} ${part[position].toFixed(3)}`),
+        person.line,
+      ],
       tone: person.tone,
       mark: person.mark,
       tag: decoder?.has(row) ? "K" : "",
@@ -44,8 +71,10 @@ function rankedStrip(head, match, places, distance, others, { show, junk, chosen
   }
   const tones = cards.map((card) => card.tone);
   const right = tones.filter((tone) => tone === "match").length;
-  const told = right + tones.filter((tone) => tone === "other").length;
-  const note = [told ? `${right} of ${told} right` : "", hidden ? `${hidden} junk hidden` : ""].filter(Boolean).join(" · ");
+  const judged = right + tones.filter((tone) => tone === "other").length;
+  const note = [judged ? `${right} of the top ${judged} correct` : "", hidden ? `${hidden} same-camera hidden` : ""]
+    .filter(Boolean)
+    .join(" · ");
   return { ...head, cards, note };
 }
 
@@ -53,14 +82,30 @@ function strips(data) {
   const match = live.match();
   if (!match) return null;
   const { alpha, k } = live.view;
-  const places = byDistance(match, alpha);
+  const positions = byDistance(match, alpha);
   const byCosine = [...match.indices.keys()];
-  const decoder = new Set(places.slice(0, k).map((place) => match.indices[place]));
-  const cosine = { id: "cosine", title: "By cosine alone", symbol: "cos" };
-  const distance = { id: "distance", title: `By D, α = ${Number(alpha.toFixed(3))}`, symbol: "D" };
+  const decoder = new Set(positions.slice(0, k).map((position) => match.indices[position]));
+  const cosine = { id: "cosine", title: "1. By global feature (cosine)", symbol: "D_cos" };
+  const distance = {
+    id: "distance",
+    title: `2. Re-ranked with patch matching (D, α = ${Number(alpha.toFixed(3))})`,
+    symbol: "D",
+  };
   return [
-    rankedStrip(cosine, match, byCosine, match.dCos, [["emd", match.dEmd]], data),
-    rankedStrip(distance, match, places, combined(match, alpha), [["cos", match.dCos], ["emd", match.dEmd]], data, ranks(match, byCosine), decoder),
+    rankedStrip(cosine, match, byCosine, match.dCos, [["D_EMD", match.dEmd]], data),
+    rankedStrip(
+      distance,
+      match,
+      positions,
+      combined(match, alpha),
+      [
+        ["D_cos", match.dCos],
+        ["D_EMD", match.dEmd],
+      ],
+      data,
+      ranks(match, byCosine),
+      decoder,
+    ),
   ];
 }
 
@@ -68,17 +113,21 @@ function finalStrip(data) {
   const { gamma, alpha, k } = live.answer ?? {};
   const { view } = live;
   const stale = gamma !== view.gamma || alpha !== view.alpha || k !== view.k;
-  const cards = data.final.cards.map((card) => ({ ...card, source: live.pictures.get(card.image) }));
-  const note = stale ? `as it was at γ = ${gamma}, α = ${Number(alpha.toFixed(3))}, K = ${k}: let go to consolidate` : data.final.note;
+  const cards = data.final.cards.map((card) => ({ ...card, source: live.images.get(card.image) }));
+  const note = stale
+    ? `Release the slider to update this row (still showing γ = ${gamma}, α = ${Number(alpha.toFixed(3))}, K = ${k})`
+    : data.final.note;
   return { strip: { ...data.final, cards, note }, stale };
 }
 
+/** @param {ComponentArgs<StripSettings & {answer: any, final: any, width: number}>} args */
 export default function ({ data, parentElement, setTriggerValue }) {
+  /** @type {Host} */
   const root = parentElement.querySelector(".strips");
   root.style.setProperty("--card", `${data.width}px`);
-  root.onkeydown = walk;
+  root.onkeydown = moveFocus;
   const pick = (id) => setTriggerValue("picked", id);
-  live.take({ answer: { ...data.answer, match: readMatch(data.answer.match) } });
+  live.receive({ answer: { ...data.answer, match: decodeMatch(data.answer.match) } });
   const paint = () => {
     const moving = strips(data);
     if (!moving) {
@@ -90,9 +139,11 @@ export default function ({ data, parentElement, setTriggerValue }) {
       return;
     }
     const { strip, stale } = finalStrip(data);
-    drawStrips(root, [...moving, strip], { pick }).forEach((section, place) => section.classList.toggle("stale", stale && place === 2));
+    drawStrips(root, [...moving, strip], { pick }).forEach((section, index) =>
+      section.classList.toggle("stale", stale && index === 2),
+    );
   };
   live.follow(root, paint);
   live.changed();
-  return () => live.leave(root);
+  return () => live.unfollow(root);
 }

@@ -19,8 +19,8 @@ function drawHead(data) {
     cell.scope = "col";
     row.append(cell);
   }
-  data.heads.forEach(([name, source], place) => {
-    const cell = element("th", `${source}${firstOfGroup(data, place) ? " first" : ""}`, name);
+  data.heads.forEach(([name, source], index) => {
+    const cell = element("th", `${source}${firstOfGroup(data, index) ? " first" : ""}`, name);
     cell.scope = "col";
     row.append(cell);
   });
@@ -29,10 +29,10 @@ function drawHead(data) {
   return head;
 }
 
-function firstOfGroup(data, place) {
+function firstOfGroup(data, index) {
   let at = 0;
   for (const group of data.groups) {
-    if (at === place) return true;
+    if (at === index) return true;
     at += group.span;
   }
   return false;
@@ -40,7 +40,7 @@ function firstOfGroup(data, place) {
 
 function drawBar(cell) {
   const bar = element("span", "bar");
-  ["--low", "--at", "--high"].forEach((name, place) => bar.style.setProperty(name, `${100 * cell.bar[place]}%`));
+  ["--low", "--at", "--high"].forEach((name, index) => bar.style.setProperty(name, `${100 * cell.bar[index]}%`));
   bar.append(element("span", "range"), element("span", "dot"));
   bar.setAttribute("aria-hidden", "true");
   return bar;
@@ -57,12 +57,12 @@ function drawCell(cell, first) {
 
 function drawRow(data, row, pick) {
   const line = element("tr", row.ruled ? "ruled" : "");
-  row.labels.forEach((text, place) => {
+  row.labels.forEach((text, index) => {
     const cell = element("th", "label", text);
-    if (place === 0) cell.scope = "row";
+    if (index === 0) cell.scope = "row";
     line.append(cell);
   });
-  row.cells.forEach((cell, place) => line.append(drawCell(cell, firstOfGroup(data, place))));
+  row.cells.forEach((cell, index) => line.append(drawCell(cell, firstOfGroup(data, index))));
   const last = element("td", "recipe");
   if (row.pick) {
     const button = element("button", "", "recipe");
@@ -76,9 +76,11 @@ function drawRow(data, row, pick) {
   return line;
 }
 
+/** @param {ComponentArgs<any>} args */
 export default function ({ data, parentElement, setTriggerValue }) {
+  /** @type {Host} */
   const root = parentElement.querySelector(".scores");
-  const focused = root.querySelector(":focus")?.dataset.pick;
+  const focused = /** @type {HTMLElement} */ (root.querySelector(":focus"))?.dataset.pick;
   const scrolled = root.querySelector(".frame")?.scrollLeft ?? 0;
   const table = element("table");
   table.setAttribute("aria-label", data.label);
@@ -90,5 +92,8 @@ export default function ({ data, parentElement, setTriggerValue }) {
   root.replaceChildren(frame);
   if (data.scale) root.append(element("div", "about", data.scale));
   frame.scrollLeft = scrolled;
-  if (focused) root.querySelector(`[data-pick="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
+  if (!focused) return;
+  /** @type {HTMLElement} */ (root.querySelector(`[data-pick="${CSS.escape(focused)}"]`))?.focus({
+    preventScroll: true,
+  });
 }

@@ -21,15 +21,15 @@ function drawHead(data) {
   return head;
 }
 
-function drawTile(tile, place, pick) {
+function drawTile(tile, position, pick) {
   const cell = element("td");
   const button = element("button", `tile${tile.best ? " best" : ""}${tile.id ? "" : " unknown"}`, tile.text);
   button.type = "button";
-  button.dataset.place = place;
+  button.dataset.position = position;
   if (tile.id) button.dataset.cell = tile.id;
   button.setAttribute("aria-disabled", String(!tile.id));
-  button.setAttribute("aria-label", tile.spoken);
-  button.title = tile.spoken;
+  button.setAttribute("aria-label", tile.label);
+  button.title = tile.label;
   button.tabIndex = -1; // one stop of the tab key for the whole table; arrows walk inside it
   button.style.setProperty("--tone", tile.background || "transparent");
   button.style.setProperty("--ink", tile.foreground || "inherit");
@@ -63,20 +63,22 @@ function drawScale(data) {
 
 const STEPS = { ArrowRight: [0, 1], ArrowLeft: [0, -1], ArrowDown: [1, 0], ArrowUp: [-1, 0] };
 
-function walk(event, root) {
+function moveFocus(event, root) {
   const step = STEPS[event.key];
-  const place = event.target.dataset?.place;
-  if (!step || !place) return;
-  const [row, column] = place.split(",").map(Number);
-  const next = root.querySelector(`[data-place="${row + step[0]},${column + step[1]}"]`);
+  const position = event.target.dataset?.position;
+  if (!step || !position) return;
+  const [row, column] = position.split(",").map(Number);
+  const next = root.querySelector(`[data-position="${row + step[0]},${column + step[1]}"]`);
   if (next) next.focus();
   event.preventDefault();
 }
 
+/** @param {ComponentArgs<any>} args */
 export default function ({ data, parentElement, setTriggerValue }) {
+  /** @type {Host} */
   const root = parentElement.querySelector(".heatmap");
-  const focused = root.querySelector(":focus")?.dataset.place;
-  const current = root.querySelector('[tabindex="0"]')?.dataset.place;
+  const focused = /** @type {HTMLElement} */ (root.querySelector(":focus"))?.dataset.position;
+  const current = /** @type {HTMLElement} */ (root.querySelector('[tabindex="0"]'))?.dataset.position;
   const scrolled = root.querySelector(".frame")?.scrollLeft ?? 0;
   const table = element("table");
   table.setAttribute("aria-label", data.label);
@@ -97,14 +99,16 @@ export default function ({ data, parentElement, setTriggerValue }) {
   root.replaceChildren(frame, drawScale(data));
   frame.scrollLeft = scrolled;
 
-  const at = (place) => place && root.querySelector(`[data-place="${place}"]`);
+  /** @type {(position?: string) => HTMLElement | null} */
+  const at = (position) => position && root.querySelector(`[data-position="${position}"]`);
+  /** @type {HTMLElement} */
   const stop = at(current) ?? root.querySelector(".tile.best") ?? root.querySelector(".tile");
   stop.tabIndex = 0;
   root.onfocusin = (event) => {
-    if (!event.target.dataset.place) return;
-    for (const tile of root.querySelectorAll('[tabindex="0"]')) tile.tabIndex = -1;
+    if (!event.target.dataset.position) return;
+    for (const tile of root.querySelectorAll("[tabindex='0']")) /** @type {HTMLElement} */ (tile).tabIndex = -1;
     event.target.tabIndex = 0;
   };
-  root.onkeydown = (event) => walk(event, root);
+  root.onkeydown = (event) => moveFocus(event, root);
   at(focused)?.focus({ preventScroll: true });
 }

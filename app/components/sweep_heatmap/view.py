@@ -69,7 +69,7 @@ class Tile:
 
     id: str
     text: str
-    spoken: str
+    label: str
     background: str = ""
     foreground: str = ""
     best: bool = False
@@ -119,8 +119,8 @@ def heatmap(
         if cell is None:
             return Tile("", "", f"{where}: not computed yet")
         text = measure.text(measure.value(cell))
-        spoken = f"{where}: {measure.name} {text}{', the best shown' if cell is best else ''}; {summary(cell)}"
-        return Tile(cell_id(cell), text, spoken, *colours[rate, alpha], best=cell is best)
+        label = f"{where}: {measure.name} {text}{', the best shown' if cell is best else ''}; {summary(cell)}"
+        return Tile(cell_id(cell), text, label, *colours[rate, alpha], best=cell is best)
 
     return Heatmap(
         columns=tuple(

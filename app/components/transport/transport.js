@@ -1,8 +1,8 @@
 // A transport plan between two patch grids. `TransportView.show` draws a pair, and may be given another at any time:
 // pair = {kept, plan, cost, queryMarginal, galleryMarginal, dEmd}; plan and cost are Float32Array, kept.length x patches.
 
-const FAINTEST = 0.02; // flows lighter than this share of the heaviest shown cannot be seen
-const MOST_FLOWS = 3000;
+const MIN_FLOW_SHARE = 0.02; // flows lighter than this share of the heaviest shown cannot be seen
+const MAX_FLOWS = 3000;
 const PIN_COLOUR = "#ffb000";
 
 // Sums that every hover needs, computed once per pair.
@@ -47,19 +47,24 @@ function costRange({ plan, cost }, mass) {
 
 // Places of the heaviest flows, heaviest first. Numbers sort natively, which a drag of the keep rate can afford.
 function heaviestFlows(plan) {
-  const least = Float32Array.from(plan).sort()[Math.max(0, plan.length - MOST_FLOWS)];
-  const places = [];
-  for (let at = 0; at < plan.length; at += 1) if (plan[at] >= least) places.push(at);
-  return places.sort((a, b) => plan[b] - plan[a]).slice(0, MOST_FLOWS);
+  const least = Float32Array.from(plan).sort()[Math.max(0, plan.length - MAX_FLOWS)];
+  const indices = [];
+  for (let at = 0; at < plan.length; at += 1) if (plan[at] >= least) indices.push(at);
+  return indices.sort((a, b) => plan[b] - plan[a]).slice(0, MAX_FLOWS);
 }
 
 class TransportView {
+  /** @type {(pin: string) => void} reports the pinned patch, empty for none */
+  onPin;
+  /** @type {any} what was drawn last */
+  shown = null;
+
   constructor(root) {
     this.root = root;
     root.className = "transport";
-    this.touched = this.pinned = null;
-    this.draw = onceAFrame(() => this.drawTouched());
-    this.redraw = onceAFrame(() => this.drawAll());
+    this.hovered = this.pinned = null;
+    this.draw = oncePerFrame(() => this.drawHovered());
+    this.redraw = oncePerFrame(() => this.drawAll());
     this.grids = { q: this.grid("query", "q"), g: this.grid("gallery", "g") };
     this.stage = element("div", "stage");
     this.flows = element("canvas");
@@ -68,19 +73,28 @@ class TransportView {
     this.names = [element("span"), element("span")];
     const names = element("div", "names");
     names.append(...this.names);
-    this.said = element("p", "said");
-    this.said.setAttribute("role", "status");
+    this.description = element("p", "description");
+    this.description.setAttribute("role", "status");
     this.sum = element("div", "faint sum");
     this.costBar = colourBar(VIRIDIS);
     this.weightBar = colourBar(VIRIDIS);
-    root.replaceChildren(names, this.stage, this.said, this.costBar.node, this.weightBar.node, this.tools(), this.threshold, this.sum);
+    root.replaceChildren(
+      names,
+      this.stage,
+      this.description,
+      this.costBar.node,
+      this.weightBar.node,
+      this.tools(),
+      this.threshold,
+      this.sum,
+    );
     new ResizeObserver(this.redraw).observe(this.stage);
   }
 
   grid(name, side) {
     return new PatchGrid(name, {
-      touch: (index) => {
-        this.touched = index === null ? null : { side, index };
+      hover: (index) => {
+        this.hovered = index === null ? null : { side, index };
         this.draw();
       },
       pick: (index) => this.setPin(index === null || this.isPinned(side, index) ? null : { side, index }, true),
@@ -89,11 +103,12 @@ class TransportView {
 
   tools() {
     const tools = element("div", "tools");
+    /** @type {[string, string, boolean][]} */
     const switches = [
-      ["dimmed", "dropped patches dimmed", true],
-      ["all", "all flows above a threshold", true],
-      ["targets", "expected targets", false],
-      ["weights", "marginal weights", false],
+      ["dimmed", "fade dropped patches", true],
+      ["all", "show all flows above a threshold", true],
+      ["targets", "show average target of each patch", false],
+      ["weights", "show patch weights", false],
     ];
     this.on = {};
     for (const [name, text, checked] of switches) {
@@ -106,19 +121,22 @@ class TransportView {
     Object.assign(this.slider, { type: "range", min: 0, max: 100, value: 15 });
     this.slider.setAttribute("aria-label", "Threshold of all flows");
     this.slider.addEventListener("input", this.redraw);
-    this.counted = element("span", "faint");
-    this.threshold.append(this.slider, this.counted);
+    this.flowCount = element("span", "faint");
+    this.threshold.append(this.slider, this.flowCount);
     return tools;
   }
 
-  setPictures(geometry, pictures, names) {
+  setImages(geometry, pictures, names) {
     this.geometry = geometry;
-    this.pictures = pictures;
+    this.imageSources = pictures;
     this.names.forEach((node, at) => (node.textContent = names[at]));
-    this.spoken = names;
+    this.labels = names;
   }
 
-  // The one way in: draws this pair in place of the last one.
+  /**
+   * Draw this pair instead of the last one.
+   * @param {any} pair as returned by `unpack`
+   */
   show(pair) {
     this.pair = pair;
     this.totals = totals(pair, this.geometry);
@@ -127,14 +145,16 @@ class TransportView {
     this.costBar.set("ground cost (1 − cosine)", this.range[0].toFixed(2), `${this.range[1].toFixed(2)} or more`);
     const top = Math.max(...pair.queryMarginal, ...pair.galleryMarginal);
     this.weightTop = top;
-    this.weightBar.set("marginal weight", "0", percent(top));
+    this.weightBar.set("patch weight", "0", percent(top));
     const { emd } = this.totals;
-    this.sum.textContent = `All contributions together ${emd.toFixed(4)} · D_EMD ${pair.dEmd.toFixed(4)}`;
+    this.sum.textContent = `Sum of all patch contributions ${emd.toFixed(4)} = D_EMD ${pair.dEmd.toFixed(4)}`;
     this.weightOf = { q: new Float32Array(this.geometry.count).fill(NaN), g: pair.galleryMarginal };
     pair.kept.forEach((position, row) => (this.weightOf.q[position] = pair.queryMarginal[row]));
     ["q", "g"].forEach((side, at) => {
-      const labels = Array.from({ length: this.geometry.count }, (_, index) => this.describe({ side, index }).join(": "));
-      this.grids[side].show(this.geometry, this.pictures[at], this.spoken[at], labels);
+      const labels = Array.from({ length: this.geometry.count }, (_, index) =>
+        this.describe({ side, index }).join(": "),
+      );
+      this.grids[side].show(this.geometry, this.imageSources[at], this.labels[at], labels);
     });
     this.redraw();
   }
@@ -143,17 +163,17 @@ class TransportView {
     return this.pinned !== null && this.pinned.side === side && this.pinned.index === index;
   }
 
-  setPin(pin, tell) {
+  setPin(pin, notify) {
     this.pinned = pin;
     for (const side of ["q", "g"]) this.grids[side].select(pin?.side === side ? pin.index : null);
     this.draw();
-    if (!tell) return;
+    if (!notify) return;
     this.sent = pin ? `${pin.side}${pin.index}` : "";
     this.onPin(this.sent);
   }
 
-  // The server's pin holds, unless it has not yet heard of the last one set here.
-  hearPin(text) {
+  // The server's pin counts, unless the server has not yet received the last one set here.
+  receivePin(text) {
     if (this.sent !== undefined && this.sent !== text) return;
     this.sent = undefined;
     const index = Number(text.slice(1));
@@ -163,14 +183,18 @@ class TransportView {
   describe({ side, index }) {
     const name = `${side === "q" ? "Query" : "Gallery"} patch, ${this.geometry.name(index)}`;
     const { mass, emd } = this.totals[side === "q" ? "query" : "gallery"];
-    if (side === "q" && this.totals.rowOf[index] < 0) return [name, "dropped on the way, carries no mass"];
+    if (side === "q" && this.totals.rowOf[index] < 0) return [name, "dropped, carries no weight"];
     if (mass[index] <= 0) return [name, "no weight, so no flow"];
     const share = percent(emd[index] / this.totals.emd);
     const cost = (emd[index] / mass[index]).toFixed(3);
     return [name, `mass ${percent(mass[index])} · mean cost ${cost} · ${share} of D_EMD (${emd[index].toFixed(4)})`];
   }
 
-  // Flows of one patch, lightest first: [from, to, mass, cost].
+  /**
+   * Flows of one patch, lightest first: [from, to, mass, cost].
+   * @param {{side: string, index: number}} patch
+   * @returns {[number, number, number, number][]}
+   */
   flowsOf({ side, index }) {
     const { plan, cost, kept } = this.pair;
     const count = this.geometry.count;
@@ -181,7 +205,9 @@ class TransportView {
     } else {
       kept.forEach((position, row) => flows.push([position, index, row * count + index]));
     }
-    return flows.map(([from, to, at]) => [from, to, plan[at], cost[at]]).sort((a, b) => a[2] - b[2]);
+    return flows
+      .map(([from, to, at]) => /** @type {[number, number, number, number]} */ ([from, to, plan[at], cost[at]]))
+      .sort((a, b) => a[2] - b[2]);
   }
 
   colour(cost, opacity) {
@@ -209,15 +235,15 @@ class TransportView {
     line(this.colour(cost, 0.12 + 0.88 * weight), 0.6 + 4 * weight);
   }
 
-  drawTouched() {
+  drawHovered() {
     if (!this.pair || !this.stage.clientWidth) return;
     const context = sharpContext(this.over, this.stage.clientWidth, this.stage.clientHeight, 1);
-    const shown = this.touched ?? this.pinned;
+    const shown = this.hovered ?? this.pinned;
     this.flows.classList.toggle("quiet", Boolean(shown));
     if (shown) {
       const flows = this.flowsOf(shown);
       const heaviest = flows.at(-1)?.[2] || 1;
-      const seen = flows.filter((flow) => flow[2] >= FAINTEST * heaviest);
+      const seen = flows.filter((flow) => flow[2] >= MIN_FLOW_SHARE * heaviest);
       const other = shown.side === "q" ? "g" : "q";
       for (const flow of seen) {
         const end = other === "g" ? flow[1] : flow[0];
@@ -227,21 +253,27 @@ class TransportView {
       for (const flow of seen) this.stroke(context, flow, heaviest, true);
     }
     if (this.pinned) ring(context, this.box(this.pinned.side, this.pinned.index), PIN_COLOUR, 2.5);
-    if (this.touched) ring(context, this.box(this.touched.side, this.touched.index), "#ffffff", 1.8);
-    this.say(shown);
+    if (this.hovered) ring(context, this.box(this.hovered.side, this.hovered.index), "#ffffff", 1.8);
+    this.describeShown(shown);
   }
 
+  /**
+   * @param {string} side
+   * @param {number} index
+   * @returns {[number, number, number, number]}
+   */
   box(side, index) {
-    const [x, y, width, height] = this.geometry.cell(index).map((value) => value * this.scale);
-    return [x + (side === "g" ? this.offset : 0), y, width, height];
+    const [x, y, width, height] = this.geometry.cell(index);
+    const { scale } = this;
+    return [scale * x + (side === "g" ? this.offset : 0), scale * y, scale * width, scale * height];
   }
 
-  say(shown) {
+  describeShown(shown) {
     const [title, text] = shown
       ? this.describe(shown)
-      : ["Touch a patch", "its flows are drawn, wider for more mass; a click pins it"];
+      : ["Hover over a patch", "to see where its weight goes (thicker = more). Click to pin."];
     const head = element("span", "title", this.isPinned(shown?.side, shown?.index) ? `${title} (pinned)` : title);
-    this.said.replaceChildren(head, element("br"), element("span", "", text));
+    this.description.replaceChildren(head, element("br"), element("span", "", text));
   }
 
   drawAll() {
@@ -253,7 +285,7 @@ class TransportView {
     this.weightBar.node.hidden = !this.on.weights.checked;
     this.threshold.hidden = !this.on.all.checked;
     this.drawFlows();
-    this.drawTouched();
+    this.drawHovered();
   }
 
   drawImage(side) {
@@ -262,7 +294,9 @@ class TransportView {
     const { rowOf, targets } = this.totals;
     const weight = this.weightOf[side];
     if (this.on.weights.checked) {
-      grid.fill(context, (index) => (weight[index] >= 0 ? shade(VIRIDIS_RAMP, weight[index] / this.weightTop, HEAT) : null));
+      grid.fill(context, (index) =>
+        weight[index] >= 0 ? shade(VIRIDIS_RAMP, weight[index] / this.weightTop, HEAT) : null,
+      );
     }
     if (side === "q" && this.on.dimmed.checked) grid.fill(context, (index) => (rowOf[index] < 0 ? VEIL : null));
     if (!this.on.targets.checked) return;
@@ -296,16 +330,21 @@ class TransportView {
     const { plan, cost, kept } = this.pair;
     const count = this.geometry.count;
     this.heaviest ??= heaviestFlows(plan);
-    const most = this.heaviest.length;
-    const wanted = Math.max(1, Math.round(most * (this.slider.value / 100) ** 2));
-    const shown = this.heaviest.slice(0, wanted).filter((at) => plan[at] > 0);
+    const total = this.heaviest.length;
+    const visible = Math.max(1, Math.round(total * (this.slider.value / 100) ** 2));
+    const shown = this.heaviest.slice(0, visible).filter((at) => plan[at] > 0);
     for (const at of shown.toReversed()) {
-      this.stroke(context, [kept[Math.floor(at / count)], at % count, plan[at], cost[at]], plan[this.heaviest[0]], false);
+      this.stroke(
+        context,
+        [kept[Math.floor(at / count)], at % count, plan[at], cost[at]],
+        plan[this.heaviest[0]],
+        false,
+      );
     }
     const mass = shown.reduce((sum, at) => sum + plan[at], 0) / this.totals.mass;
     const least = shown.length ? plan[shown.at(-1)] / this.totals.mass : 0;
-    const text = `from ${percent(least, 3)} of the mass: ${shown.length} flows, together ${percent(mass, 1)}`;
-    this.counted.textContent = text;
+    const text = `Showing ${shown.length} flows of at least ${percent(least, 3)} each (${percent(mass, 1)} of the total)`;
+    this.flowCount.textContent = text;
     this.slider.setAttribute("aria-valuetext", text);
   }
 }
@@ -314,17 +353,18 @@ const unpacked = new WeakMap();
 function unpack(pair) {
   if (!unpacked.has(pair)) {
     const names = ["plan", "cost", "queryMarginal", "galleryMarginal"];
-    unpacked.set(pair, { ...pair, ...Object.fromEntries(names.map((name) => [name, floats(pair[name])])) });
+    unpacked.set(pair, { ...pair, ...Object.fromEntries(names.map((name) => [name, decodeFloats(pair[name])])) });
   }
   return unpacked.get(pair);
 }
 
+/** @param {ComponentArgs<{key: string, row: number, pair: Pair, pictures: string[], names: string[], grid: Grid, pin: string}>} args */
 export default function ({ data, parentElement, setTriggerValue }) {
   const view = viewOf(parentElement, (root) => new TransportView(root));
   view.onPin = (text) => setTriggerValue("pinned", text);
   const { key, row, pair, pictures, names, grid } = data;
-  if (view.pictures?.[0] !== pictures[0] || view.pictures[1] !== pictures[1]) {
-    view.setPictures(new Geometry(grid), pictures, names);
+  if (view.imageSources?.[0] !== pictures[0] || view.imageSources[1] !== pictures[1]) {
+    view.setImages(new Geometry(grid), pictures, names);
     view.shown = null;
   }
   // While the keep rate is dragged the pair of that keep rate stands in, once the background has computed it.
@@ -337,7 +377,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     view.shown = now;
   };
   paint();
-  view.hearPin(data.pin);
+  view.receivePin(data.pin);
   live.follow(view.root, paint);
-  return () => live.leave(view.root);
+  return () => live.unfollow(view.root);
 }

@@ -37,12 +37,12 @@ class Outcome(StrEnum):
 
 
 NAMES = {
-    Outcome.RIGHT: "Right at every stage",
-    Outcome.TRANSPORT: "Cosine wrong, EMD right",
-    Outcome.CONSOLIDATION: "EMD wrong, consolidation right",
-    Outcome.BROKEN: "Consolidation breaks a right one",
+    Outcome.RIGHT: "Correct throughout",
+    Outcome.TRANSPORT: "Fixed by patch matching",
+    Outcome.CONSOLIDATION: "Fixed by consolidation",
+    Outcome.BROKEN: "Broken by consolidation",
     Outcome.WRONG: "Wrong throughout",
-    Outcome.PRUNED: "Person pruned away",
+    Outcome.PRUNED: "Person was pruned",
 }
 # A stage is right if its first hit, without junk, is the person in the query. "EMD" means D of Eq. 10, which includes
 # D_EMD, because D chooses the neighbours.

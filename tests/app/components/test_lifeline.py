@@ -62,5 +62,5 @@ def test_the_fates_at_the_current_keep_rate_are_the_drops_shown(sent):
 def test_every_patch_has_its_story_and_all_is_plain_json(sent):
     assert len(sent["stories"]) == 128
     for story, block in zip(sent["stories"], sent["fell"], strict=True):
-        assert story.startswith("Survived" if block == SURVIVED else f"Dropped in block {block}")
+        assert story.startswith("Never dropped" if block == SURVIVED else f"Dropped in layer {block}")
     assert json.loads(json.dumps(sent)) == sent

@@ -97,7 +97,7 @@ def test_people_are_marked_as_the_evaluation_sees_them():
         "tone": "match",
         "mark": "✓",
         "line": "id 7 · cam 2",
-        "about": "same identity, identity 7, camera 2",
+        "about": "same person, person 7, camera 2",
     }
 
 
@@ -135,7 +135,7 @@ def test_the_grid_holds_what_a_search_finds_at_every_keep_rate(asked):
         trace = search(workspace, query, settings.with_keep_rate(rate)).trace
         assert match["indices"] == trace.match.shortlist.indices.tolist()
         np.testing.assert_array_equal(floats(match["dEmd"]), trace.match.transport.distance)
-    assert {f"g{row}" for _, match in grid["matches"] for row in match["in_sight"]} == set(grid["pictures"])
+    assert {f"g{row}" for _, match in grid["matches"] for row in match["in_sight"]} == set(grid["images"])
 
 
 def test_the_pairs_are_the_plans_to_one_neighbour_at_every_keep_rate_that_shortlists_it(asked):

@@ -44,8 +44,8 @@ def test_every_row_and_every_column_of_the_table_adds_up_as_printed(sent):
 def test_the_sentence_names_the_margin_of_the_table(sent):
     _, alpha, data = sent
     assert f"by {data['rows'][2][3]}" in data["story"]
-    assert data["story"].startswith("#1 beats #8")
-    assert data["heads"][1:3] == [f"{1 - alpha:g} × cos", f"{alpha:g} × EMD"]
+    assert data["story"].startswith("#1 is closer than #8 by ")
+    assert data["heads"][1:3] == [f"{1 - alpha:g} × D_cos", f"{alpha:g} × D_EMD"]
 
 
 def test_the_map_that_arrives_sums_to_the_transport_part(sent):

@@ -37,8 +37,8 @@ FORGED = {
     "another digit": "²",
     "numbers in disorder": {"gamma": math.nan, "alpha": "1", "k": [3], "serial": -1},
     "numbers missing": {"alpha": 0.5},
-    "a scene in disorder": {"serial": "1", "held": 0, "occluders": {"a": 1}},
-    "a scene of too much": {"serial": 1, "held": False, "occluders": [{"points": [[0, 0]] * 400}] * 65_000},
+    "a scene in disorder": {"serial": "1", "dragging": 0, "occluders": {"a": 1}},
+    "a scene of too much": {"serial": 1, "dragging": False, "occluders": [{"points": [[0, 0]] * 400}] * 65_000},
 }
 LOST = {"no state": None, "state of another kind": [1], "empty state": {}}
 
@@ -116,8 +116,8 @@ COMPONENTS = {  # module, how it is drawn, what it reports, a right report and w
     "occluder": (
         edited,
         "scene",
-        {"serial": 3, "held": True, "occluders": []},
-        {"serial": 3, "held": True, "occluders": []},
+        {"serial": 3, "dragging": True, "occluders": []},
+        {"serial": 3, "dragging": True, "occluders": []},
     ),
 }
 
@@ -191,7 +191,7 @@ def test_a_forged_word_that_an_answer_is_painted_is_one_of_no_number(drawn, monk
 def test_the_largest_scene_there_can_be_is_heard(drawn):
     points = tuple((round(each / 1000, 3), 0.123456789) for each in range(MAX_POINTS))
     scene = Scene(tuple(Stroke(points) for _ in range(MAX_OCCLUDERS)))
-    drawn.state["it"] = {"scene": {"serial": 1, "held": False, "occluders": _listed(to_plain(scene)["occluders"])}}
+    drawn.state["it"] = {"scene": {"serial": 1, "dragging": False, "occluders": _listed(to_plain(scene)["occluders"])}}
     drawn.draw("occluder")
     drawn.report()
     assert len(drawn.told) == 1

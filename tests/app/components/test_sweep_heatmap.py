@@ -53,7 +53,7 @@ def test_a_keep_rate_on_its_way_says_so_and_its_unknown_cells_cannot_be_opened()
     assert [each.note for each in found.columns] == ["", "1 of 4"]
     unknown = found.tiles[1][1]
     assert (unknown.id, unknown.background) == ("", "")
-    assert unknown.spoken == "keep rate 0.5, alpha 0.4, K 10: not computed yet"
+    assert unknown.label == "keep rate 0.5, alpha 0.4, K 10: not computed yet"
 
 
 def test_the_best_is_marked_among_keep_rates_known_alike():
@@ -95,11 +95,11 @@ def test_contrast_is_that_of_wcag():
 
 def test_a_cell_speaks_of_all_measures():
     tile = shown("mAP").tiles[1][0]
-    assert tile.spoken == (
+    assert tile.label == (
         "keep rate 1, alpha 0.4, K 10: mAP 60.0, the best shown; mAP 60.0, Rank-1 50.0, first true match at rank 1.5 "
         "on average and 1 in the median, 4.00 G"
     )
-    assert summary(CELLS[2]) in tile.spoken
+    assert summary(CELLS[2]) in tile.label
 
 
 def test_a_clicked_id_names_its_cell():

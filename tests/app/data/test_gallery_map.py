@@ -32,16 +32,16 @@ def traces(figure):
 def test_every_image_is_drawn_once_by_what_it_is_to_the_query():
     drawn = traces(gallery_map_figure(landscape([1, 1, 2, 3, 2, 4])))
     assert list(drawn) == [
-        "id 2 (2)",
-        "id 4 (1)",
+        "person 2 (2)",
+        "person 4 (1)",
         "✗ shortlisted (1)",
-        "junk: same camera (1)",
-        "✓ same identity (1)",
+        "junk: same person, same camera (1)",
+        "✓ same person (1)",
         "query, encoder",
         "query, consolidated",
     ]
-    assert drawn["✓ same identity (1)"].customdata == ([1],)
-    assert drawn["junk: same camera (1)"].customdata == ([0],)
+    assert drawn["✓ same person (1)"].customdata == ([1],)
+    assert drawn["junk: same person, same camera (1)"].customdata == ([0],)
     assert drawn["✗ shortlisted (1)"].customdata == ([3],)
     assert (drawn["✗ shortlisted (1)"].x.tolist(), drawn["✗ shortlisted (1)"].y.tolist()) == ([6.0], [7.0])
     assert (drawn["query, encoder"].x, drawn["query, consolidated"].y) == ((0.0,), (3.0,))
@@ -49,7 +49,7 @@ def test_every_image_is_drawn_once_by_what_it_is_to_the_query():
 
 def test_many_identities_keep_a_colour_each_and_share_a_line_of_the_legend():
     figure = gallery_map_figure(landscape([*range(10, 40), *range(10, 40)], shortlist=np.array([0])))
-    (others,) = (trace for trace in figure.data if trace.name.startswith("30 other identities"))
+    (others,) = (trace for trace in figure.data if trace.name.startswith("30 other people"))
     colours = dict(zip([row for (row,) in others.customdata], others.marker.color, strict=True))
     assert len(colours) == 59  # but the shortlisted one
     assert colours[1] == colours[31]
@@ -65,7 +65,7 @@ def test_only_the_rows_asked_for_are_drawn():
 
 def test_what_hovers_over_a_point_is_text_and_says_its_rank():
     told = traces(gallery_map_figure(landscape([1, 1, 2, 3, 2, 4])))["✗ shortlisted (1)"].text[0]
-    assert told == "identity 3, camera 2<br>3_&lt;i&gt;.jpg<br>rank 1 by D"
+    assert told == "person 3, camera 2<br>3_&lt;i&gt;.jpg<br>rank 1 by D"
 
 
 @pytest.mark.parametrize("uses_cameras", [True, False])

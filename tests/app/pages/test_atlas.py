@@ -58,9 +58,9 @@ def test_a_small_atlas_starts_by_itself_and_counts_what_the_library_counts(atlas
     expected = {NAMES[outcome]: len(several) for outcome, several in sorted_out(case for case, _ in told).items()}
     assert counts(page) == {"All queries": 8} | expected
     shown = texts(page)
-    assert "8 of 8 searches (one per query), all known" in shown
+    assert "Done: 8 of 8 searches (one per query)" in shown
     assert ":orange-badge[SYNTHETIC]" in shown
-    assert "no true masks" in shown
+    assert "no ground-truth masks" in shown
     assert not page.warning
 
 
@@ -68,7 +68,7 @@ def test_cases_stand_worst_first_with_the_rule_named(atlas, told):
     page = wait_until_finished(atlas)
     ordered = by_precision(case for case, _ in told)
     assert [strip["id"] for strip in strips(page)] == [case.path.as_posix() for case in ordered]
-    assert "All 8, none left out: worst first by AP after consolidation" in texts(page)
+    assert "Showing 1–8 of 8, lowest AP first" in texts(page)
     atlas.query_params["order"] = "Best first"
     again = open_page(PAGES / "atlas.py")
     again.query_params.update(atlas.query_params)
@@ -91,14 +91,14 @@ def test_pressing_a_class_writes_the_link_and_an_empty_one_says_so(atlas, told):
     page.pills(key="class-pills").set_value(empty.value)
     shown = texts(run_page(page))
     assert page.query_params["class"] in (empty.value, [empty.value])
-    assert "No query of this kind" in shown
+    assert "No matching queries" in shown
     assert strips(page) == []
 
 
 def test_a_class_that_is_none_is_named(atlas):
     atlas.query_params["class"] = "<b>lost</b>"
     page = wait_until_finished(atlas)
-    assert "there are all, right, transport" in page.warning[0].value
+    assert "it must be one of all, right, transport" in page.warning[0].value
     assert len(strips(page)) == 8
 
 
@@ -144,11 +144,11 @@ def test_a_case_is_drawn_with_the_first_hit_of_every_stage(task):
         record.path, record.identity, 0, answer(False), answer(True), answer(True), 0.3, occluder="car", visible=0.5
     )
     strip = case_strip(case, record, task.retriever.memory.records, NAMES[Outcome.TRANSPORT])
-    assert strip.note == "Cosine wrong, EMD right"
+    assert strip.note == "Fixed by patch matching"
     assert [card.title for card in strip.cards] == ["query", "by cosine", "by D", "final"]
-    assert strip.cards[0].lines == ("id 1 · c 1", "car", "50 % seen", "30 % kept")
+    assert strip.cards[0].lines == ("person 1", "camera 1", "car", "50% visible", "30% kept")
     assert [card.tone for card in strip.cards[1:]] == [MatchLabel.OTHER, MatchLabel.MATCH, MatchLabel.MATCH]
-    assert strip.cards[1].lines[:2] == ("true at 2", "AP 50.0")
+    assert strip.cards[1].lines[:2] == ("right person at rank 2", "AP 50.0")
     assert strip.cards[2].lines[0] == "first"
     assert [card.id for card in strip.cards] == ["query -1", "cosine 0", "D 0", "consolidated 0"]
 
@@ -170,7 +170,7 @@ def test_a_second_visit_finds_it_known(atlas):
     clear_caches()
     again = open_page(PAGES / "atlas.py")
     again.query_params.update(atlas.query_params)
-    assert "8 of 8 searches (one per query), all known" in texts(run_page(again))
+    assert "Done: 8 of 8 searches (one per query)" in texts(run_page(again))
 
 
 def test_records_that_cannot_be_read_are_named(atlas, small_places):
@@ -187,4 +187,4 @@ def test_records_that_cannot_be_read_are_named(atlas, small_places):
 def test_what_is_missing_is_named(atlas, monkeypatch, tmp_path, part):
     monkeypatch.setenv(part, str(tmp_path / "nowhere"))
     run_page(atlas)
-    assert atlas.header[0].value == "Nothing to explore yet"
+    assert atlas.header[0].value == "No data loaded yet"

@@ -18,12 +18,12 @@ def numbers(page):
 
 def test_two_keep_rates_are_compared_at_first(compare):
     shown = texts(run_page(compare))
-    for question in ("Which patches does only one side keep?", "Who is found differently?", "numbers?"):
+    for question in ("Patches kept on one side only", "How do the results differ?", "numbers"):
         assert question in shown
     assert "**A** γ 1 · α 0.4 · K 10 · released" in shown
     assert "**B** γ 0.8 · α 0.4 · K 10 · released" in shown
     assert ":orange-badge[SYNTHETIC]" in shown
-    assert numbers(compare)["patches kept in the end"] == ("128", "67", "−61")
+    assert numbers(compare)["patches kept"] == ("128", "67", "−61")
 
 
 def test_a_preset_sets_both_sides(compare):
@@ -32,7 +32,7 @@ def test_a_preset_sets_both_sides(compare):
     assert "**A** γ 0.8 · α 0.4 · K 10 · paper" in shown
     assert "**Variant** paper and released" in shown
     assert compare.session_state["a_variant"] == "paper"
-    assert numbers(compare)["… on the query (%)"][1] == "0.0"
+    assert numbers(compare)["attention to the query (%)"][1] == "0.0"
 
 
 def test_sinkhorn_lies_above_the_exact_distance(compare):
@@ -77,4 +77,4 @@ def test_either_side_can_be_taken_into_a_figure(compare):
     held = compare.session_state["basket"]
     assert held.items == (Item("query/0001_c1_f0000002.png"),)
     assert held.settings.prune.keep_rate == 0.8
-    assert compare.button(key="open-figureB").label == "B in the figure (1): open it"
+    assert compare.button(key="open-figureB").label == "B added ✓ — open Figures (1)"

@@ -81,11 +81,11 @@ def test_what_was_found_is_told(data):
     assert ":orange-badge[SYNTHETIC] **Small world**" in shown
     assert data.table[0].value["images"].tolist() == ["0", "8", "32"]
     assert data.table[0].value["cameras"].tolist() == ["–", "1", "1, 2, 3, 4"]
-    assert "**8** gallery images that are junk for some query" in shown
+    assert "**8** gallery images are excluded for some query" in shown
     assert "**model\\.safetensors** · own format, " in shown
-    assert "belongs to these data and weights: 32 images" in data.success[0].value
-    assert "principal components that hold" in shown
-    assert "Offered is what lies below **demo**, **house**. To offer your own folders" in shown
+    assert "matches this dataset and these weights (32 images" in data.success[0].value
+    assert "on two principal components" in shown
+    assert "You can choose from these folders: **demo**, **house**. To add your own" in shown
     assert not data.warning
 
 
@@ -93,8 +93,8 @@ def test_the_gallery_and_the_query_stand_on_the_map(data):
     (chart,) = run_page(data).get("plotly_chart")
     figure = json.loads(chart.proto.spec)
     names = [trace["name"] for trace in figure["data"]]
-    assert "✓ same identity (3)" in names
-    assert "junk: same camera (1)" in names
+    assert "✓ same person (3)" in names
+    assert "junk: same person, same camera (1)" in names
     assert {"query, encoder", "query, consolidated"} <= set(names)
 
 
@@ -102,12 +102,12 @@ def test_other_data_and_weights_are_chosen_built_and_taken_into_use(data):
     run_page(data).selectbox(key="draft-data").set_value("house/street")
     run_page(data).selectbox(key="draft-weights").set_value("house/other.safetensors")
     shown = texts(run_page(data))
-    assert "**1** skipped for a name that does not follow the layout" in shown
-    assert "All pages still show what the app was started with" in shown
-    assert "There is no memory" in data.info[0].value
+    assert "**1** files skipped: the name does not follow the layout" in shown
+    assert "Not active yet: the other pages still use the startup data" in shown
+    assert "There is no gallery memory" in data.info[0].value
     built(data)
     data.button(key="use").click()
-    assert "All pages show what is chosen here" in texts(run_page(data))
+    assert "All pages use this selection" in texts(run_page(data))
     assert {name: data.query_params[name] for name in LINK} == LINK
 
 
@@ -205,7 +205,7 @@ def test_a_place_outside_the_roots_is_refused_and_nothing_is_lost(data, name):
     assert "**Data** :orange-badge[SYNTHETIC] Small world" in status(run_page(open_page(PAGES / "sweep.py")))
     page = open_page(PAGES / "sweep.py")
     page.query_params["data"] = name
-    assert run_page(page).header[0].value == "Nothing to explore yet"
+    assert run_page(page).header[0].value == "No data loaded yet"
     assert "is not below a folder" in page.error[0].value
     page.button(key="return").click()
     assert "Small world" in status(run_page(page))
@@ -239,7 +239,7 @@ def test_weights_that_would_run_code_are_refused_and_leave_no_trace(data, in_hou
         assert "contains Python objects besides tensors (never executed)" in data.warning[0].value.replace("\\", "")
         page = open_page(PAGES / "sweep.py")
         page.query_params["weights"] = "house/evil.pth"
-        assert run_page(page).header[0].value == "Nothing to explore yet"
+        assert run_page(page).header[0].value == "No data loaded yet"
     finally:
         (in_house / "evil.pth").unlink()
     assert not (tmp_path / "ran").exists()
@@ -257,11 +257,11 @@ def test_broken_images_are_found_in_the_background_and_listed(linked, in_house):
     broken.write_bytes(whole[:200])
     try:
         run_page(linked).button(key="check").click()
-        run_until(linked, lambda now: "40 of 40 images decoded" in texts(now))
-        assert "Broken images: 1" in linked.error[0].value
+        run_until(linked, lambda now: "40 of 40 images checked" in texts(now))
+        assert "1 image can't be read" in linked.error[0].value
         assert linked.dataframe[-1].value["file"].tolist() == ["bounding_box_test/0003_c2_f0000001.png"]
         run_page(linked).button(key="build").click()
-        run_until(linked, lambda now: "The build ended early" in texts(now))
+        run_until(linked, lambda now: "Building stopped" in texts(now))
         assert "0003" in texts(linked)
     finally:
         broken.write_bytes(whole)
@@ -298,8 +298,8 @@ def test_what_a_link_asks_that_is_not_here_is_said(in_house):
     page.query_params.update({"device": "cuda:77", "stride": "<b>", "usual": "mine"})
     run_page(page)
     said = " ".join(each.value for each in page.warning).replace("\\", "")
-    assert "device cuda:77, this machine has auto, cpu" in said
-    assert "stride <b>, it must be one of 11, 12, 16" in said
+    assert "device to cuda:77, but this machine has auto, cpu" in said
+    assert "stride to <b>, but it must be one of 11, 12, 16" in said
     assert "it must be one of paper, released" in said
     assert "Small world" in status(page)
 

@@ -46,8 +46,8 @@ def percent(*values):
 def test_nothing_is_computed_until_it_is_started(evaluate):
     said = texts(run_page(evaluate))
     assert ":orange-badge[SYNTHETIC]" in said
-    assert "not started yet · 0 of 17 steps (8 queries × 2 ways to prune)" in said
-    assert "These data are synthetic" in said
+    assert "Not started · 0 of 17 steps (8 queries × 2 ways to prune)" in said
+    assert "This data is synthetic" in said
     assert "junk" in said
     assert [row["cells"][0]["text"] for row in sheets(evaluate)["Table 4"]["rows"]] == ["…"] * 4
     assert sheets(evaluate)["Table 4"]["rows"][3]["cells"][2]["text"] == "76.7"
@@ -107,7 +107,7 @@ def test_a_pressed_recipe_is_shown_with_the_way_to_repeat_it(evaluate):
     recipe = next(json.loads(code.value) for code in evaluate.code if code.value.startswith("{"))
     assert (recipe["method"], recipe["settings"]["alpha"], recipe["data"]) == ("fpc+re-ranking", 0.5, "Small world")
     evaluate.session_state["picked-score"] = "Table 5|0"
-    assert "not among the tables any more" in texts(run_page(evaluate))
+    assert "no longer in the table" in texts(run_page(evaluate))
 
 
 def test_curves_are_drawn_for_fig_4_alone(evaluate):
@@ -129,7 +129,7 @@ def test_without_a_table_it_asks_for_one(evaluate):
 def test_what_is_missing_is_named(evaluate, monkeypatch, tmp_path, part):
     monkeypatch.setenv(part, str(tmp_path / "nowhere"))
     run_page(evaluate)
-    assert evaluate.header[0].value == "Nothing to explore yet"
+    assert evaluate.header[0].value == "No data loaded yet"
 
 
 @pytest.mark.parametrize(

@@ -33,11 +33,11 @@ def png(size=(64, 128), mode="RGB", **options):
 def test_the_page_answers_its_questions_and_says_what_is_at_work(app):
     shown = texts(run_page(app))
     for question in (
-        "Whom are we looking for?",
-        "What was dropped?",
-        "Who was found?",
-        "Which patch goes where?",
-        "Why did this one win?",
+        "Choose a query",
+        "Which patches were dropped?",
+        "Retrieved gallery images",
+        "Patch matching (optimal transport)",
+        "Why was this image ranked above another?",
     ):
         assert question in shown
     assert ":orange-badge[SYNTHETIC]" in shown
@@ -99,11 +99,11 @@ def test_a_pin_of_the_link_reaches_the_components_that_show_its_side(app):
 def test_a_win_is_told_by_the_parts_of_both_hits_and_the_rival_can_be_changed(app):
     (sent,) = sent_to(run_page(app), "margin")
     assert " beats " in sent["margin"]["story"]
-    (box,) = (each for each in app.selectbox if each.label == "Compared with")
+    (box,) = (each for each in app.selectbox if each.label == "Compare with")
     box.select_index(5 if box.index != 5 else 4)
     (again,) = sent_to(run_page(app), "margin")
     assert again["margin"]["story"] != sent["margin"]["story"]
-    (box,) = (each for each in app.selectbox if each.label == "Compared with")
+    (box,) = (each for each in app.selectbox if each.label == "Compare with")
     assert app.query_params["rival"] == str(box.value)
 
 
@@ -172,7 +172,7 @@ def test_a_file_that_cannot_be_used_is_named_and_the_query_stays(app, name, data
 def test_what_is_missing_is_named_with_the_command_that_helps(app, monkeypatch, tmp_path, part):
     monkeypatch.setenv(part, str(tmp_path / "nowhere"))
     run_page(app)
-    assert app.header[0].value == "Nothing to explore yet"
+    assert app.header[0].value == "No data loaded yet"
     assert "nowhere" in app.error[0].value
     assert "memory build" in app.code[0].value
 
@@ -192,9 +192,9 @@ def test_an_image_of_your_own_is_kept_from_page_to_page_until_it_is_removed(smal
     assert own.startswith("uploaded ")
     app.switch_page("app/pages/lab.py")
     assert run_page(app).selectbox(key="l_query").value == own
-    assert "Kept: me\\.png" in texts(app)
+    assert "Your image: me\\.png" in texts(app)
     app.switch_page("app/pages/learn.py")
     assert run_page(app).selectbox(key="query").value == own
     app.button(key="forget-upload").click()
     assert not run_page(app).selectbox(key="query").value.startswith("uploaded ")
-    assert "Kept:" not in texts(app)
+    assert "Your image:" not in texts(app)

@@ -81,7 +81,7 @@ def test_a_training_identity_is_called_one_with_its_logit(app, workspace):
     trace = workspace.retriever.search(image, QuerySettings(shortlist=32), torch.tensor([record.camera]))
     logits = workspace.retriever.model.rec_classifier.weight.detach().numpy() @ trace.consolidation.feature
     assert f"Training identity {logits.argmax()} of 8 has the largest logit, {logits.max():.2f}" in shown
-    assert "whom this gallery need not show" in shown
+    assert "who may not be in this gallery" in shown
     app.selectbox(key="map").set_value(MapMethod.ATTENTION)
     assert "Training identity" not in texts(run_page(app))
     assert app.selectbox(key="target").disabled
@@ -111,7 +111,7 @@ def test_maps_that_could_not_be_computed_say_why(app, monkeypatch):
 
 
 def test_the_released_decoder_is_said_to_take_nothing_from_the_query(app):
-    assert "Nothing: the released decoder leaves it out" in texts(run_page(app))
+    assert "does not pass the query to the decoder" in texts(run_page(app))
     assert set(labels(app)) == {"neighbors", "encoder"}
 
 

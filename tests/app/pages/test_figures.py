@@ -54,7 +54,7 @@ def test_an_opened_recipe_is_shown_as_it_says(figures):
     recipe = FigureRecipe(FigureKind.TRANSPORT, (QUERY,))
     run_page(figures).file_uploader[0].set_value(("mine.json", recipe.to_json().encode(), "application/json"))
     run_page(figures)
-    assert "Shown as the opened recipe says" in texts(figures)
+    assert "Showing the loaded figure" in texts(figures)
     assert "figure transport.json" in texts(figures)
 
 
@@ -137,7 +137,7 @@ def test_scores_are_computed_on_demand_and_then_drawn(figures, shown, kind, monk
     monkeypatch.setenv("FPC_CACHE", str(tmp_path / "cache"))
     figures.session_state["basket"] = Basket((), QuerySettings(neighbors=3), kind, alphas=(0.0, 1.0))
     run_page(figures)
-    assert "not started yet" in texts(figures)
+    assert "Not started" in texts(figures)
     assert not shown
     figures.button(key="start").click()
     run_until(figures, lambda page: page.get("image"))

@@ -78,7 +78,7 @@ def test_what_is_lost_under_a_running_app_is_named_and_its_return_brings_the_vie
     assert "0.25 ×" in texts(page)
     with lost(getattr(world, part)):
         run_page(page)
-        assert page.header[0].value == "Nothing to explore yet"
+        assert page.header[0].value == "No data loaded yet"
         assert str(getattr(world, part)) in page.error[0].value.replace("\\", "")
     run_page(page)
     assert not page.error

@@ -63,12 +63,12 @@ def search(workspace, scene):
 def test_the_page_asks_its_questions_and_says_what_is_at_work(lab):
     said = texts(run_page(lab))
     for question in (
-        "What covers the query?",
-        "What is dropped now?",
-        "Who is found differently?",
-        "Which patch goes where?",
-        "How much can be covered until the match is lost?",
-        "Which spot matters most?",
+        "Edit the occluders",
+        "Which patches are dropped now?",
+        "How do the results differ?",
+        "Patch matching (optimal transport)",
+        "How much can be covered before the match is lost?",
+        "Which image region matters most?",
     ):
         assert question in said
     assert ":orange-badge[SYNTHETIC]" in said
@@ -132,7 +132,7 @@ def test_a_person_is_pasted_from_the_gallery(small_world_in_use):
         (b"\xff", "utf-8"),
         (SceneRecipe(query="query/<b>.png").to_json().encode(), "query/<b>.png', which is not in this data"),
         (SceneRecipe(Scene((CutOut(path="../secret.png"),))).to_json().encode(), "not in this dataset's gallery"),
-        (SceneRecipe(settings=QuerySettings().with_keep_rate(0.05)).to_json().encode(), "beyond the controls"),
+        (SceneRecipe(settings=QuerySettings().with_keep_rate(0.05)).to_json().encode(), "not supported here"),
         (SceneRecipe(HALF, weights="0" * 64).to_json().encode(), "made with the weights 000000000000"),
     ],
 )
@@ -148,20 +148,20 @@ def test_a_scene_file_that_does_not_fit_is_answered_in_words(lab, content, messa
 def test_a_link_that_cannot_be_used_is_answered_in_words(lab):
     lab.query_params["scene"] = "<b>"
     run_page(lab)
-    assert "scene of the link cannot be used" in lab.warning[0].value
+    assert "link's scene cannot be used" in lab.warning[0].value
     missing = run_page(visit(Scene((CutOut(path="gone.png"),))))
     assert "not in this dataset's gallery" in missing.warning[0].value.replace("\\", "")
     missing.button(key="empty-scene").click()
-    assert "What covers the query?" in texts(run_page(missing))
+    assert "Edit the occluders" in texts(run_page(missing))
 
 
 def test_curves_say_where_each_keep_rate_loses_the_match(small_world_in_use):
     lab = run_page(visit(HALF))
     lab.segmented_control(key="curve-steps").set_value(10)
-    assert "not started yet · 0 of 33 searches (11 steps × 3 keep rates)" in texts(run_page(lab))
+    assert "Not started · 0 of 33 searches (11 steps × 3 keep rates)" in texts(run_page(lab))
     assert lab.selectbox(key="growth").value == "own"
     lab.button(key="curves-start").click()
-    wait_until_finished(lab, "33 of 33 searches (11 steps × 3 keep rates), all known")
+    wait_until_finished(lab, "Done: 33 of 33 searches (11 steps × 3 keep rates)")
     table = lab.table[-1].value
     assert table.index.tolist() == ["1", "0.8", "0.5"]
     assert all("covered" in told or told in ("never", "from the start") for told in table["match lost"])
@@ -171,7 +171,7 @@ def test_curves_say_where_each_keep_rate_loses_the_match(small_world_in_use):
 def test_the_map_knows_every_place_in_the_end(lab):
     run_page(lab).segmented_control(key="spot-step").set_value(2)
     run_page(lab).button(key="map-start").click()
-    wait_until_finished(lab, "33 of 33 searches (8 × 4 places and none), all known")
+    wait_until_finished(lab, "Done: 33 of 33 searches (8 × 4 positions + the original)")
     (sent,) = sent_to(lab, "sensitivity_map")
     assert (sent["grid"]["rows"], sent["grid"]["columns"]) == (8, 4)
     assert sent["side"] == 48
@@ -193,7 +193,7 @@ def test_masks_and_ranked_lists_go_into_a_figure_with_the_scene(small_world_in_u
     run_page(lab)
     held = lab.session_state["basket"]
     assert (held.items, held.kind) == ((Item(QUERY, HALF),), FigureKind.RANKED_LIST)
-    assert lab.button(key="open-figure-hits").label == "Ranked lists in the figure (1): open it"
+    assert lab.button(key="open-figure-hits").label == "Ranked lists added ✓ — open Figures (1)"
     lab.button(key="add-to-figure-masks").click()
     run_page(lab)
     assert lab.session_state["basket"].kind is FigureKind.DROP_PROCESS
@@ -215,7 +215,7 @@ def test_an_image_of_your_own_is_covered_and_nothing_is_called_right_or_wrong(wo
     assert survived == np.stack(survivors(trace.encoding)).sum(axis=0).ravel().tolist()
     assert {card["tone"] for strip in strips for card in strip["cards"]} == {"neutral"}
     assert not metrics
-    assert "no hit is right or wrong" in texts(lab)
+    assert "hits aren't marked right or wrong" in texts(lab)
     assert not [button.key for button in lab.button if button.key.startswith("add-to-figure")]
     lab.selectbox(key="l_query").set_value(QUERY)
     assert shown(run_page(lab))[3]

@@ -23,8 +23,8 @@ def test_what_a_link_cannot_have_is_named_and_the_page_stands(small_world_in_use
     page.query_params.update(WRONG[name])
     said = texts(run_page(page)).replace("\\", "")
     for key, text in WRONG[name].items():
-        asked = f"the class {text}" if key == "class" else f"{key} = {text}"
-        assert f"The link asks for {asked}" in said
+        called = {"class": "the class", "neighbor": "the selected image", "pin": "the pinned patch"}.get(key, key)
+        assert f"The link sets {called} to {text}" in said
 
 
 def test_a_link_that_can_be_had_is_met_without_a_word(small_world_in_use, monkeypatch, tmp_path):
@@ -38,7 +38,7 @@ def test_a_link_that_can_be_had_is_met_without_a_word(small_world_in_use, monkey
     for name, asked in right.items():
         page = open_page(PAGES / name)
         page.query_params.update(asked)
-        assert "The link asks" not in texts(run_page(page))
+        assert "The link sets" not in texts(run_page(page))
 
 
 def test_wrong_parts_of_a_link_give_way_to_the_usual_and_the_right_ones_hold(small_world_in_use):
@@ -48,7 +48,7 @@ def test_wrong_parts_of_a_link_give_way_to_the_usual_and_the_right_ones_hold(sma
     assert page.slider(key="b_gamma").value == 0.8
     assert page.slider(key="a_alpha").value == 0.25
     assert page.button_group(key="a_variant").value == "released"
-    assert "The link asks" not in texts(run_page(page))  # it was corrected
+    assert "The link sets" not in texts(run_page(page))  # it was corrected
 
 
 def test_a_link_of_thousands_of_wrong_values_is_answered_in_a_few_sentences(monkeypatch):

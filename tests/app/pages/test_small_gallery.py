@@ -34,8 +34,8 @@ def test_the_dial_of_k_ends_at_the_gallery_and_is_what_the_answer_was_made_with(
     page = open_page(PAGES / "explore.py")
     page.query_params["k"] = "20"
     run_page(page)
-    (dial,) = [each for each in sent_to(page, "live_sliders")[0]["dials"] if each["name"] == "k"]
-    assert (dial["high"], dial["value"]) == (images, images)
+    (slider,) = [each for each in sent_to(page, "live_sliders")[0]["sliders"] if each["name"] == "k"]
+    assert (slider["high"], slider["value"]) == (images, images)
     assert sent_to(page, "ranking")[0]["answer"]["k"] == images
 
 

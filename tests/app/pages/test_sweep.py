@@ -19,14 +19,14 @@ def test_nothing_is_computed_until_it_is_started(sweep):
     shown = texts(run_page(sweep))
     assert "Which settings work best?" in shown
     assert ":orange-badge[SYNTHETIC]" in shown
-    assert "not started yet · 0 of 48 searches (8 queries × 6 keep rates)" in shown
-    assert "Cells appear here" in shown
+    assert "Not started · 0 of 48 searches (8 queries × 6 keep rates)" in shown
+    assert "Results appear here" in shown
 
 
 def test_a_started_sweep_ends_with_its_best_cell_and_a_table(sweep):
     run_page(sweep).button(key="start").click()
     shown = texts(wait_until_finished(sweep))
-    assert "48 of 48 searches (8 queries × 6 keep rates), all known" in shown
+    assert "Done: 48 of 48 searches (8 queries × 6 keep rates)" in shown
     assert "**Best mAP** of all K: keep rate" in shown
     assert sweep.session_state["measure"] == "mAP"
     assert not sweep.warning
@@ -38,7 +38,7 @@ def test_a_second_visit_finds_it_done(sweep):
     clear_caches()
     again = open_page(PAGES / "sweep.py")
     again.query_params.update(sweep.query_params)
-    assert "all known" in texts(run_page(again))
+    assert "Done: " in texts(run_page(again))
 
 
 def test_one_query_starts_by_itself(sweep):
@@ -63,14 +63,14 @@ def test_settings_that_differ_are_another_sweep(sweep):
     sweep.query_params["s_variant"] = "paper"
     fresh = open_page(PAGES / "sweep.py")
     fresh.query_params.update(sweep.query_params)
-    assert "not started yet" in texts(run_page(fresh))
+    assert "Not started" in texts(run_page(fresh))
 
 
 @pytest.mark.parametrize("part", ["FPC_DATA", "FPC_WEIGHTS", "FPC_MEMORY"])
 def test_what_is_missing_is_named(sweep, monkeypatch, tmp_path, part):
     monkeypatch.setenv(part, str(tmp_path / "nowhere"))
     run_page(sweep)
-    assert sweep.header[0].value == "Nothing to explore yet"
+    assert sweep.header[0].value == "No data loaded yet"
 
 
 def test_the_map_goes_into_a_figure_with_its_axes_unless_only_some_queries_are_in_it(sweep):

@@ -65,7 +65,7 @@ def test_patches_kept_on_one_side_only_are_told_apart():
 
 
 def test_encodings_that_drop_elsewhere_cannot_be_compared():
-    with pytest.raises(ValueError, match="drop at the same blocks"):
+    with pytest.raises(ValueError, match="prune at different layers"):
         kept_patches(encoding(0, 1), encoding(0, 1, block=4))
 
 
@@ -89,13 +89,13 @@ def strip(*ids, tag="", note="2 of 2 right"):
 def test_cards_that_one_side_alone_shows_are_marked_and_counted():
     here = marked(strip("1", "2", "3"), strip("3", "1", "4"))
     assert [card.tag for card in here.cards] == ["", "only here", ""]
-    assert here.note == "2 of 2 right · 1 only here"
+    assert here.note == "2 of 2 right · 1 not in the other list"
     decoder = marked(strip("2", tag="K"), strip("4"))
     assert decoder.cards[0].tag == "K · only here"
 
 
 def test_the_same_images_in_any_order_are_said_to_be_the_same():
-    assert marked(strip("1", "2", note=""), strip("2", "1")).note == "the same images as on the other side"
+    assert marked(strip("1", "2", note=""), strip("2", "1")).note == "same images as the other side"
 
 
 @pytest.mark.parametrize(
@@ -134,11 +134,14 @@ def test_the_average_precision_of_a_trace_is_that_of_the_evaluation(workspace, t
 
 def test_figures_of_two_traces(workspace, traces, labels):
     rows = {figure.name: figure for figure in figures(*traces, labels, workspace.retriever.model.config)}
-    assert (rows["patches kept in the end"].one, rows["patches kept in the end"].other) == (128, 67)
+    assert (rows["patches kept"].one, rows["patches kept"].other) == (128, 67)
     assert rows["FLOPs (G)"].other < rows["FLOPs (G)"].one
-    attention = [rows[name] for name in ("attention on [cls] (%)", "… on the query (%)", "… on the neighbours (%)")]
+    attention = [
+        rows[name]
+        for name in ("attention to [cls] (%)", "attention to the query (%)", "attention to the neighbours (%)")
+    ]
     assert sum(figure.other for figure in attention) == pytest.approx(100, abs=1e-3)
-    assert rows["… after consolidation"].one == labels.first_match(traces[0].final)
+    assert rows["rank after consolidation"].one == labels.first_match(traces[0].final)
 
 
 def test_figures_of_a_neighbour_hold_equation_10_and_say_where_it_is_missing(traces, labels):

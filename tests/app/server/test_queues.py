@@ -113,7 +113,7 @@ def test_who_waits_reads_how_many_come_before(visitors):
     until(lambda: len(visitors.told) == 2)
     stay.set()
     visitors.leave()
-    assert set(visitors.told) == {("b", "Waiting: 1 before you"), ("c", "Waiting: 2 before you")}
+    assert set(visitors.told) == {("b", "In the queue: 1 ahead of you"), ("c", "In the queue: 2 ahead of you")}
 
 
 def test_who_need_not_wait_reads_nothing(visitors):
@@ -140,7 +140,7 @@ def test_a_full_queue_says_so_and_is_open_again_later(visitors):
     queue, stay = FairQueue(1, 2), threading.Event()
     for name in "abcd":
         visitors.come(queue, name, stay)
-    assert str(visitors.ended["d"]) == "The server is busy: 2 visitors wait for their results. Try again in a minute."
+    assert str(visitors.ended["d"]) == "The server is busy (2 users waiting). Try again in a minute."
     stay.set()
     visitors.leave()
     visitors.come(queue, "e", stay)
@@ -254,7 +254,7 @@ def test_a_request_that_computes_for_too_long_ends_in_words(visitors, monkeypatc
     monkeypatch.setattr(queues, "MOST_SECONDS", 0.0)
     queue = FairQueue(1, 10)
     monkeypatch.setattr(queues.time, "monotonic", iter(range(100)).__next__)
-    with pytest.raises(BusyError, match="This takes the server more than"), queue.slot():
+    with pytest.raises(BusyError, match="This would take the server more than"), queue.slot():
         queue.take_turns()
     monkeypatch.undo()
     monkeypatch.setattr(queues, "in_page_run", lambda: True)

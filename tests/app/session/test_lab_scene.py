@@ -32,7 +32,7 @@ def visitor(monkeypatch):
 
 
 def told(scene, serial, held=False):
-    lab_scene.on_editor_event({"serial": serial, "held": held, "occluders": to_plain(scene)["occluders"]})
+    lab_scene.on_editor_event({"serial": serial, "dragging": held, "occluders": to_plain(scene)["occluders"]})
 
 
 def test_a_scene_that_is_held_is_shown_and_the_released_one_stays():
@@ -58,7 +58,7 @@ def test_a_scene_laid_on_the_desk_is_ahead_of_the_browser_s():
 def test_what_is_no_scene_is_refused_and_the_desk_keeps_its_own():
     told(GREY, 1)
     with pytest.raises(RecipeError, match=r"occluders\.0\.kind"):
-        lab_scene.on_editor_event({"serial": 2, "held": False, "occluders": [{"kind": "cloud"}]})
+        lab_scene.on_editor_event({"serial": 2, "dragging": False, "occluders": [{"kind": "cloud"}]})
     assert lab_scene.current_scene().scene == GREY
 
 
@@ -101,17 +101,17 @@ def packed(data: bytes) -> str:
         ("<b>", "damaged"),
         ("abcd", "damaged"),
         ("é", "damaged"),
-        (lab_scene.to_link(GREY)[:-12], "damaged|cut short"),
+        (lab_scene.to_link(GREY)[:-12], "damaged|truncated"),
         (packed(b"\xff\xfe"), "damaged"),
         (packed(b"[]"), "JSON object with format 1"),
-        (packed(b" " * (1 << 21)), "cut short, or too large"),
+        (packed(b" " * (1 << 21)), "truncated or too large"),
     ],
 )
 def test_a_link_that_cannot_be_used_is_told_and_the_desk_is_empty(visitor, text, message):
     with pytest.raises(RecipeError, match=message):
         lab_scene.from_link(text)
     visitor["scene"] = text
-    assert lab_scene.open_link().startswith("The scene of the link cannot be used: ")
+    assert lab_scene.open_link().startswith("The link's scene cannot be used: ")
     assert lab_scene.current_scene().scene == Scene()
 
 

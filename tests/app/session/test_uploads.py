@@ -77,7 +77,7 @@ def test_too_many_uploads_have_to_wait(decoded):
     for at in range(MAX_PER_MINUTE):
         shown(visitor, f"{at}.png", bytes(at + 1))
     shown(visitor, "more.png", b"more")
-    assert visitor.warning[0].value.startswith("more.png has to wait: 10 new images a minute are taken")
+    assert visitor.warning[0].value.startswith("more.png was not added: the limit is 10 uploads per minute")
     assert len(decoded) == MAX_PER_MINUTE
     shown(visitor, f"{MAX_PER_MINUTE - 1}.png", bytes(MAX_PER_MINUTE))  # what is held is shown all the same
     assert not visitor.warning
@@ -88,10 +88,10 @@ def test_a_minute_later_images_are_taken_again_and_a_visit_ends_somewhere():
     times = ()
     for at in range(MAX_PER_MINUTE):
         times = count_upload(times, float(at), "a.png")
-    with pytest.raises(ImageError, match=r"a\.png has to wait"):
+    with pytest.raises(ImageError, match=r"a\.png was not added: the limit is 10 uploads per minute"):
         count_upload(times, 59.9, "a.png")
     assert len(count_upload(times, 60.0, "a.png")) == MAX_PER_MINUTE + 1
-    with pytest.raises(ImageError, match=r"one image too many: a visit has 200"):
+    with pytest.raises(ImageError, match=r"a\.png was not added: the limit is 200 images per visit"):
         count_upload([0.0] * MAX_PER_VISIT, 1e9, "a.png")
 
 

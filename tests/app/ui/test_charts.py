@@ -110,7 +110,7 @@ def test_hidden_junk_takes_no_rank_and_is_counted():
     shown = strip()
     assert [card.id for card in shown.cards] == ["1", "2", "3"]
     assert [card.title for card in shown.cards] == ["1", "2", "3"]
-    assert shown.note == "1 of 3 right · 1 junk hidden"
+    assert shown.note == "1 of the top 3 correct · 1 same-camera hidden"
 
 
 def test_junk_that_is_asked_for_stands_in_its_place_without_a_rank():
@@ -128,7 +128,7 @@ def test_a_caption_gives_the_distance_its_two_parts_identity_and_camera():
     parts = distances_of(match_of([0.1, 0.2, 0.3, 0.4, 0.5], [0.5, 0.4, 0.3, 0.2, 0.1]), alpha=0.25)
     first = strip(parts=parts).cards[0]
     assert parts[1] == pytest.approx((0.25, 0.2, 0.4))
-    assert first.lines == ("D 0.200", "cos 0.200", "emd 0.400", "id 2 · cam 2")
+    assert first.lines == ("D 0.200", "D_cos 0.200", "D_EMD 0.400", "id 2 · cam 2")
 
 
 def test_a_hit_from_outside_the_shortlist_says_so():
@@ -159,7 +159,7 @@ def test_the_shares_bar_adds_up_to_the_whole():
 
 def test_reused_stages_are_hollow_and_say_so():
     encode, rank = (bar.parts[0] for bar in timing_bars({"encode": 0.1, "rank": 0.002}, frozenset({"encode"})))
-    assert (encode.text, rank.text) == ("100.0 ms, reused", "2.0 ms")
+    assert (encode.text, rank.text) == ("100.0 ms, cached", "2.0 ms")
     assert (encode.hollow, rank.hollow) == (True, False)
     assert (encode.share, rank.share) == pytest.approx((1.0, 0.02))
 
@@ -193,6 +193,18 @@ def test_dials_write_what_differs_from_the_usual_and_touch_nothing_else():
     assert read_view(params, 128)[0].settings.alpha == 1 / 3
 
 
+CALLED = {
+    "gamma": "the keep rate",
+    "k": "K",
+    "drop": "the drop strategy",
+    "solver": "the transport solver",
+    "variant": "the variant",
+    "neighbor": "the selected image",
+    "rival": "the image to compare with",
+    "pin": "the pinned patch",
+}
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [
@@ -222,12 +234,12 @@ def test_a_parameter_out_of_bounds_falls_back_and_says_so(name, text):
     view, problems = read_view({name: text}, 128)
     assert view == View()
     assert len(problems) == 1
-    assert problems[0].startswith(f"The link asks for {name} = {text}")
+    assert problems[0].startswith(f"The link sets {CALLED.get(name, name)} to {text}, but ")
 
 
 def test_a_parameter_is_told_what_it_must_be_in_the_words_of_the_page():
     (halves,), (drops,) = (read_view(params, 128)[1] for params in ({"k": "5.5"}, {"drop": "all"}))
-    assert "k = 5.5, but it must be a whole number in 1 to 20. Using 10." in halves
+    assert "K to 5.5, but it must be a whole number from 1 to 20. Using 10." in halves
     assert drops.endswith("Using non-salient.")
 
 

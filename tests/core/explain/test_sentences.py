@@ -1,4 +1,4 @@
-"""Sentences made from numbers: every case states the right numbers."""
+"""Sentences made from numbers: every case says what its numbers say."""
 
 from dataclasses import replace
 
@@ -24,19 +24,22 @@ def sentence_of(*lives, living=LIVING, strategy=DropStrategy.NON_SALIENT):
 
 def test_a_dropped_patch_is_described_by_block_attention_and_cut_off():
     assert sentence_of(STAYED, FELL).startswith(
-        "Dropped in block 6: attention 0.31% against the cut-off 0.42%, rank 85 of 103 by attention. "
+        "Dropped in layer 6: attention 0.31% against the cut-off 0.42%, rank 85 of 103 by attention. "
     )
 
 
 def test_a_survivor_is_described_at_the_last_drop():
     assert sentence_of(FELL, STAYED).startswith(
-        "Survived every drop. At block 9: attention 0.61% against the cut-off 0.42%, rank 10 of 103 by attention. "
+        "Never dropped; in layer 9: attention 0.61% against the cut-off 0.42%, rank 10 of 103 by attention. "
     )
 
 
 @pytest.mark.parametrize(
     ("strategy", "words"),
-    [(DropStrategy.RANDOM, "drops patches at random"), (DropStrategy.SALIENT, "drops the most attended patches")],
+    [
+        (DropStrategy.RANDOM, "patches are dropped at random here"),
+        (DropStrategy.SALIENT, "the most attended patches are dropped here"),
+    ],
 )
 def test_other_strategies_have_no_cut_off(strategy, words):
     sentence = sentence_of(FELL, strategy=strategy)
@@ -47,10 +50,10 @@ def test_other_strategies_have_no_cut_off(strategy, words):
 @pytest.mark.parametrize(
     ("living", "words"),
     [
-        (LIVING, "It is dropped at keep rate 0.75 and survives from 1 on (tried: 3 keep rates from 0.5 to 1)."),
-        (LivingRange(None, 0.5), "It survives at every keep rate (tried: 3 keep rates from 0.5 to 1)."),
+        (LIVING, "It is dropped at keep rate 0.75 and kept from 1 on (tried: 3 keep rates from 0.5 to 1)."),
+        (LivingRange(None, 0.5), "It is kept at every keep rate (tried: 3 keep rates from 0.5 to 1)."),
         (LivingRange(1.0, None), "It is dropped even at keep rate 1 (tried: 3 keep rates from 0.5 to 1)."),
-        (LivingRange(0.75, 1.0, (0.5,)), "It also survives at 0.5, because the attention changes with fewer patches."),
+        (LivingRange(0.75, 1.0, (0.5,)), "it is also kept at 0.5, because with fewer patches the attention changes."),
     ],
 )
 def test_the_keep_rates_at_which_a_patch_survives_are_described(living, words):
@@ -58,7 +61,7 @@ def test_the_keep_rates_at_which_a_patch_survives_are_described(living, words):
 
 
 def won(d_cos, d_emd, alpha, thirds=(1.0, 0.0, 0.0)):
-    """Return the comparison of #1 and #4; `thirds` are the shares of the transport part per image third."""
+    """The story of #1 against #4. thirds: how the transport part is shared out over the picture."""
     transport = alpha * (d_emd[1] - d_emd[0])
     patches = transport * np.array(thirds)[:, None]
     margin = Margin(3, 5, d_cos, d_emd, (1 - alpha) * (d_cos[1] - d_cos[0]), transport, patches)
@@ -73,54 +76,61 @@ def won(d_cos, d_emd, alpha, thirds=(1.0, 0.0, 0.0)):
             (0.30, 0.3275),
             0.4,
             (0.7, 0.2, 0.1),
-            "#1 beats #4 by 0.0310: 0.0200 comes from cosine (weight 0.6) and 0.0110 from transport (weight 0.4). "
-            "Most of the transport gain lies in the upper third of the image.",
+            "#1 is closer than #4 by 0.0310 in D: 0.0200 from the global feature (weight 0.6), 0.0110 from patch "
+            "matching (weight 0.4); "
+            "most of the patch-matching gain lies in the upper third of the image.",
         ),
         (
             (0.30, 0.40),
             (0.30, 0.25),
             0.4,
             (0.1, 0.1, 0.8),
-            "#1 beats #4 by 0.0400: cosine adds 0.0600 (weight 0.6), transport subtracts 0.0200 (weight 0.4). "
-            "Most of the transport loss lies in the lower third of the image.",
+            "#1 is closer than #4 by 0.0400 in D: the global feature favours it by 0.0600 (weight 0.6), patch matching "
+            "speaks against it by 0.0200 (weight 0.4); "
+            "most of the patch-matching loss lies in the lower third of the image.",
         ),
         (
             (0.40, 0.30),
             (0.30, 0.60),
             0.5,
             (-0.5, 1.2, 0.3),
-            "#1 beats #4 by 0.1000: transport adds 0.1500 (weight 0.5), cosine subtracts 0.0500 (weight 0.5). "
-            "Most of the transport gain lies in the middle third of the image.",
+            "#1 is closer than #4 by 0.1000 in D: patch matching favours it by 0.1500 (weight 0.5), the global feature "
+            "speaks against it by 0.0500 (weight 0.5); "
+            "most of the patch-matching gain lies in the middle third of the image.",
         ),
         (
             (0.30, 0.30),
             (0.30, 0.50),
             0.5,
             (0.4, 0.3, 0.3),
-            "#1 beats #4 by 0.1000: 0.0000 comes from cosine (weight 0.5) and 0.1000 from transport (weight 0.5). "
-            "The transport gain is spread over the image.",
+            "#1 is closer than #4 by 0.1000 in D: 0.0000 from the global feature (weight 0.5), 0.1000 from patch "
+            "matching (weight 0.5); "
+            "no single image region is responsible.",
         ),
         (
             (0.30, 0.40),
             (0.50, 0.20),
             0.0,
             (1, 0, 0),
-            "#1 beats #4 by 0.1000: all of it comes from cosine, because at α = 0 transport has no weight.",
+            "#1 is closer than #4 by 0.1000 in D: all of it from the global feature, because patch matching has no "
+            "weight at α = 0.",
         ),
         (
             (0.90, 0.10),
             (0.20, 0.30),
             1.0,
             (0, 0, 1),
-            "#1 beats #4 by 0.1000: all of it comes from transport, because at α = 1 cosine has no weight. "
-            "Most of the transport gain lies in the lower third of the image.",
+            "#1 is closer than #4 by 0.1000 in D: all of it from patch matching, because the global feature has "
+            "no weight at α = 1; "
+            "most of the patch-matching gain lies in the lower third of the image.",
         ),
         (
             (0.30, 0.30),
             (0.30, 0.30),
             0.4,
             (1, 0, 0),
-            "#1 and #4 are tied: 0.0000 comes from cosine (weight 0.6) and 0.0000 from transport (weight 0.4).",
+            "#1 and #4 are equally close: 0.0000 from the global feature (weight 0.6), 0.0000 from patch matching "
+            "(weight 0.4).",
         ),
     ],
 )

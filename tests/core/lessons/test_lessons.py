@@ -94,7 +94,7 @@ def test_the_remaining_patches_are_those_of_the_encoder(case, workspace):
     counts = [128, *(stage.kept.shape[1] for stage in encoding.stages)]
     for before, after in pairwise(counts):
         assert rf"\lceil 0.8 \cdot {before} \rceil}} = {after}" in numbers(step)
-    assert f"{128 - counts[-1]} of 128 patches were dropped in 3 rounds" in step.today
+    assert f"{128 - counts[-1]} of 128 patches were dropped over 3 layers" in step.today
     record = workspace.dataset.query[0]
     image = to_tensor([resize_image(workspace.dataset.read(record), case.config.image_size)], case.config)
     fewer = case.retriever.encode(case.retriever.prepare(image), PruneSettings(0.5))
@@ -143,7 +143,7 @@ def test_transport_equals_the_search_and_the_exact_plan_equals_pot(case):
     assert numbers(step).endswith(f"{result.marginal_error[index]:.4f}")
     a, b = (each[index].astype(np.float64) for each in (result.query_marginal, result.gallery_marginal))
     exact = ot.emd2(a / a.sum(), b / b.sum(), case.plan.cost.astype(np.float64))
-    assert f"The exact plan costs {exact:.4f}" in step.today
+    assert f"Exact optimal transport would give {exact:.4f}" in step.today
     assert answer(step) == "it falls"
 
     problem = step.runs.pair
@@ -237,7 +237,7 @@ def test_the_shares_are_the_decoders_attention(case):
     assert (cls, query, neighbors) == pytest.approx(expected, abs=1e-4)
     assert round(cls + query + neighbors, 4) == 1
     most = int(result.neighbor_shares.argmax())
-    assert f"got the most: {result.neighbor_shares[most]:.1%}" in step.today
+    assert f"got the largest share, {result.neighbor_shares[most]:.1%}" in step.today
     grids = {panel.row: panel.layers[0][1] for panel in step.maps.panels}
     for row, grid in zip(result.neighbors.tolist(), result.neighbor_grids, strict=True):
         np.testing.assert_array_equal(grids[row], grid)

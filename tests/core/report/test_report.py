@@ -82,11 +82,13 @@ def test_the_numbers_of_every_query_equal_the_search(workspace, two):
                 assert distance in caption
                 assert who in caption
         shares = trace.consolidation
-        takes = [shares.query_share, *shares.neighbor_shares.tolist()]
-        assert [re.search(r"takes ([\d.]+%)", caption)[1] for caption in decoder] == [f"{each:.1%}" for each in takes]
+        expected_shares = [shares.query_share, *shares.neighbor_shares.tolist()]
+        assert [re.search(r"([\d.]+%) of attention", caption)[1] for caption in decoder] == [
+            f"{each:.1%}" for each in expected_shares
+        ]
         assert f"[cls] {100 * shares.cls_share:.1f} % query {100 * shares.query_share:.1f} %" in words(shown)
         peak = decoder_map(workspace.retriever, trace, HOW).peak
-        assert f"0 {peak:.2g} lost without the patch, for the cosine to the image ranked first" in words(shown)
+        assert f"0 {peak:.2g} drop without the patch, for the cosine to the top-ranked image" in words(shown)
 
 
 def test_the_nearest_hit_is_explained_by_parts_and_a_sentence(workspace, two):
@@ -101,7 +103,7 @@ def test_the_nearest_hit_is_explained_by_parts_and_a_sentence(workspace, two):
     index = trace.match.shortlist.position(rows[0])
     d_cos, d_emd = trace.match.shortlist.d_cos[index], trace.match.transport.distance[index]
     assert f"D {0.6 * d_cos + 0.4 * d_emd:.4f}: cosine {d_cos:.4f}, transport {d_emd:.4f}" in shown
-    assert re.search(r"By D, #1 (beats|and) .*#\d", shown)
+    assert re.search(r"By D, #1 (is closer than|and) .*#\d", shown)
 
 
 def test_the_head_counts_first_hits_and_lists_data_and_settings(workspace, two):
@@ -138,7 +140,7 @@ def test_right_and_wrong_hits_have_a_border_a_mark_and_words(workspace, two):
                 same = int(person[1]) == record.identity
                 assert figure.get("class") == ("match" if same else "other")
                 assert ("✓" if same else "✗") in marks
-                assert ("same identity" if same else "another identity") in figure.find(".//img").get("alt")
+                assert ("same person" if same else "different person") in figure.find(".//img").get("alt")
 
 
 def test_the_page_fetches_nothing(two):
@@ -228,7 +230,7 @@ def test_the_released_decoder_is_noted_not_to_read_the_query(workspace):
 def test_a_target_identity_is_called_a_training_identity(workspace):
     how = MapSettings(MapMethod.GRAD_CAM, MapTarget.IDENTITY, relative=True)
     _, tree = reported(workspace, queries_of(workspace.dataset, 1), how=how)
-    label = "Grad-CAM, for the logit of the likeliest of the 8 training identities, from the mean patch"
+    label = "Grad-CAM, for the logit of the most likely of the 8 training identities, difference from the average patch"
     assert label in words(article(tree, 1))
     assert "may not appear in the gallery" in words(tree.find(".//header"))
 

@@ -1,0 +1,31 @@
+import { readFileSync } from "node:fs";
+import vm from "node:vm";
+
+const COMPONENTS = new URL("../../app/components/", import.meta.url);
+
+class FakeDom {
+  addEventListener() {}
+  dispatchEvent() {}
+}
+
+/**
+ * Run scripts of app/components one after another, as `source()` concatenates them, and return some of their names.
+ * @param {string[]} files relative to app/components
+ * @param {string[]} names of functions, classes and constants at the top level
+ * @returns {Record<string, any>}
+ */
+export function load(files, names) {
+  const window = { innerHeight: 800 };
+  const context = vm.createContext({ window, EventTarget: FakeDom, Event, atob, requestAnimationFrame: () => 1 });
+  for (const file of files) {
+    const text = readFileSync(new URL(file, COMPONENTS), "utf8");
+    vm.runInContext(text.replace("export default function", "function component"), context, { filename: file });
+  }
+  return vm.runInContext(`({ ${names.join(", ")} })`, context);
+}
+
+/**
+ * A copy without the prototypes of another realm, which `assert.deepEqual` would tell apart.
+ * @param {any} value
+ */
+export const plain = (value) => JSON.parse(JSON.stringify(value));

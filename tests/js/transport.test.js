@@ -1,0 +1,36 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { load, plain } from "./load.js";
+
+const FILES = ["dom", "live_store", "patch_geometry", "patch_grid"].map((name) => `_shared/${name}.js`);
+const { Geometry, totals, costRange, heaviestFlows } = load(
+  [...FILES, "transport/transport.js"],
+  ["Geometry", "totals", "costRange", "heaviestFlows"],
+);
+
+// 1 row of 2 patches; of the query only patch 1 was kept. It sends 0.25 to patch 0 and 0.75 to patch 1.
+const GEOMETRY = new Geometry({ rows: 1, columns: 2, stride: 16, patch: 16, width: 32, height: 16 });
+const PAIR = { kept: [1], plan: Float32Array.of(0.25, 0.75), cost: Float32Array.of(0.5, 0.25) };
+
+test("masses and costs of both sides add up to the same", () => {
+  const sums = totals(PAIR, GEOMETRY);
+  assert.deepEqual(plain([...sums.query.mass]), [0, 1]);
+  assert.deepEqual(plain([...sums.gallery.mass]), [0.25, 0.75]);
+  assert.deepEqual(plain([...sums.gallery.emd]), [0.125, 0.1875]);
+  assert.equal(sums.emd, 0.3125);
+  assert.deepEqual(plain([...sums.rowOf]), [-1, 0]);
+});
+
+test("the expected target is the mean of the centres, by mass", () => {
+  assert.deepEqual(plain([...totals(PAIR, GEOMETRY).targets]), [0.25 * 8 + 0.75 * 24, 8]);
+});
+
+test("the colour scale spans the costs at which mass travels", () => {
+  const [low, high] = costRange(PAIR, 1);
+  assert.equal(low, 0.25);
+  assert.ok(high > 0.5 && high < 0.51);
+});
+
+test("flows come heaviest first", () => {
+  assert.deepEqual(plain(heaviestFlows(Float32Array.of(0.1, 0.4, 0.2))), [1, 2, 0]);
+});
