@@ -11,12 +11,12 @@ def show() -> None:
     """Set the page up and run the one that the visitor asks for."""
     from app.layout import ICON, inject_page_css
     from app.public_mode import config_error, is_public
-    from app.server.shutdown import end_in_time
+    from app.server.shutdown import exit_soon_after_stop
     from app.session import pending_release
 
     st.set_page_config(page_title="FPC Explorer", page_icon=ICON, layout="wide")
     inject_page_css()
-    end_in_time()
+    exit_soon_after_stop()
     if why := config_error():
         st.error(why, icon=":material/lock:")
         st.stop()
@@ -36,7 +36,7 @@ def show() -> None:
         ],
         position="top",
     )
-    pending_release.note_page()
+    pending_release.record_page()
     if page != explore:
         pending_release.clear_pending()  # a dial let go there is answered there alone
     page.run()
@@ -48,5 +48,5 @@ else:  # the server starts: before any visitor can ask for anything
     from app.server import host_details, log_limits
 
     log_limits.install()
-    host_details.hide()
-    server = st.App(__file__, lifespan=log_limits.summary_at_the_end)
+    host_details.hide_host_details()
+    server = st.App(__file__, lifespan=log_limits.write_summary_at_shutdown)

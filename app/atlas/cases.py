@@ -62,18 +62,18 @@ def filters(task: AtlasTask) -> Filter:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         if seen:
             kinds = sorted({each.kind for each in seen})
-            show_warnings(link_checks.unknown("occluder", kinds))
+            show_warnings(link_checks.check_choice("occluder", kinds))
             occluders = st.multiselect(
                 "Occluder", kinds, key="occluder", bind="query-params", placeholder="any", width=260, select_all=False
             )
         if task.dataset.uses_cameras:
             known = sorted({record.camera + 1 for record in task.queries})
-            show_warnings(link_checks.unknown("cameras", known))
+            show_warnings(link_checks.check_choice("cameras", known))
             cameras = st.multiselect(
                 "Camera", known, key="cameras", bind="query-params", placeholder="any", width=200, select_all=False
             )
         if seen:
-            show_warnings(link_checks.beyond("visible", 0, 100))
+            show_warnings(link_checks.check_range("visible", 0, 100))
             visible = st.slider(
                 "Visible share of the person, %", 0, 100, visible, key="visible", bind="query-params", width=260
             )
@@ -146,7 +146,7 @@ def grid(
         st.info("No matching queries. Choose another class or relax the filters.", icon=":material/filter_alt_off:")
         return
     with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
-        show_warnings(link_checks.unknown("order", (FIRST, LAST)))
+        show_warnings(link_checks.check_choice("order", (FIRST, LAST)))
         order = st.segmented_control(
             "Order",
             (FIRST, LAST),
@@ -164,7 +164,7 @@ def grid(
             icon=":material/download:",
             key="csv",
         )
-    places = controls.page_of(len(cases), PER_PAGE, None)
+    places = controls.pagination(len(cases), PER_PAGE, None)
     queries = {record.path: record for record in task.queries}
     ordered = by_precision(cases, best_first=order == LAST)
     st.caption(
@@ -245,7 +245,7 @@ def distances(told: Told, movable: bool) -> None:
         )
         return
     offered = [stage.value for stage in Stage]
-    show_warnings(link_checks.unknown("distance", offered))
+    show_warnings(link_checks.check_choice("distance", offered))
     chosen = st.segmented_control(
         "Distance", offered, default=Stage.CONSOLIDATED.value, required=True, key="distance", bind="query-params"
     )
@@ -257,7 +257,7 @@ def distances(told: Told, movable: bool) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         threshold = equal
         if movable:
-            show_warnings(link_checks.beyond(key, 0, most))
+            show_warnings(link_checks.check_range(key, 0, most))
             threshold = st.slider("Threshold", 0.0, most, equal, 0.001, "%.3f", key=key, bind="query-params", width=420)
             st.button(
                 "Set to equal error rate",

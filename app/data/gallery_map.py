@@ -90,7 +90,7 @@ def gallery(workspace: Workspace, variant: Variant) -> None:
         row = int(picked[0]) if picked else int(found.shortlist[0])
         image = workspace.retriever.memory.records[row]
         st.image(
-            resources.picture(workspace, image),
+            resources.image(workspace, image),
             width=110,
             caption=f"{'Selected' if picked else 'Nearest by D'}: {escape_markdown(identity_label(image))}",
         )

@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 
 from app.messages import escape_markdown, show_warnings
-from app.session.figure_basket import Basket, Item, store
+from app.session.figure_basket import Basket, Item, update_basket
 from app.session.view import ALPHA, GAMMA, NEIGHBORS
 from app.ui import controls
 from fpc_core.config import ALPHAS, KEEP_RATES, MapSettings, MapTarget, QuerySettings
@@ -66,7 +66,7 @@ def chosen_kind(held: Basket) -> FigureKind:
         format_func=KINDS.__getitem__,
         key="kind",
     )
-    store(kind=kind)
+    update_basket(kind=kind)
     return kind
 
 
@@ -112,7 +112,7 @@ def chosen_items(workspace: Workspace, held: Basket) -> list[Item]:
             key=_QUERIES,
             max_selections=MAX_QUERIES,
             default=[names[item] for item in held.items if item in names] or records[:2],
-            on_change=lambda: store(
+            on_change=lambda: update_basket(
                 items=tuple(named[name] for name in st.session_state.get(_QUERIES, ()) if name in named)
             ),
             help="Queries you added with “Add to figure” on other pages (Lab scenes include their occluders).",
@@ -192,7 +192,7 @@ def _of_kind(kind: FigureKind, workspace: Workspace, held: Basket, first: Item) 
     if kind is FigureKind.DECODER_MAPS:
         records = workspace.retriever.memory.records
         row = next((row for row, each in enumerate(records) if each.path.as_posix() == gallery), None)
-        show_warnings(controls.map_problems(PREFIX, workspace.weights.knows_identities))
+        show_warnings(controls.check_map_params(PREFIX, workspace.weights.knows_identities))
         how = controls.map_settings(PREFIX, row, workspace.weights.knows_identities, held.maps)
         aimed = how.target is MapTarget.SIMILARITY and how.index is not None
         return _maps(how) | {"gallery": gallery if aimed else ""}
@@ -205,7 +205,7 @@ def _maps(how: MapSettings) -> dict[str, Any]:
 
 def _put(items: Sequence[Item], named: Mapping[str, Item]) -> None:
     """These queries, in this order."""
-    store(items=tuple(items))
+    update_basket(items=tuple(items))
     st.session_state[_QUERIES] = [name for item in items for name, each in named.items() if each == item]
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from app.components.live_payload import survived
 from app.components.masks import masks
-from app.components.occluder import occluder, picture_key
+from app.components.occluder import image_key, occluder
 from app.messages import show_warning
 from app.server import resources, search
 from app.server.queues import PAGE_QUEUE
@@ -52,7 +52,9 @@ def with_occluders(workspace: Workspace, query: Query, scene: Scene) -> Query:
 def cut_outs(workspace: Workspace, *scenes: Scene) -> dict[tuple[str, Outline], np.ndarray]:
     """What `paint` needs of the gallery. Raises RecipeError for an image that is not in it."""
     return occluder_rendering.cut_outs(
-        scenes, workspace.retriever.memory.records, lambda record, kind: resources.cut_out_of(workspace, record, kind)
+        scenes,
+        workspace.retriever.memory.records,
+        lambda record, kind: resources.cut_out_image(workspace, record, kind),
     )
 
 
@@ -132,7 +134,7 @@ def _apply_recipe(workspace: Workspace, recipe: SceneRecipe) -> None:
         )
     if recipe.query:
         st.session_state[f"{PREFIX}query"] = recipe.query
-    controls.choose_side(PREFIX, settings, workspace.dataset.shortlist)
+    controls.set_side_widgets(PREFIX, settings, workspace.dataset.shortlist)
     lab_scene.replace_scene(recipe.scene)
     weights = workspace.weights_fingerprint
     if recipe.weights not in ("", weights):
@@ -172,7 +174,7 @@ def editor(
                 config.image_size,
                 now.scene,
                 now.serial,
-                {picture_key(each): data_uri(pictures[each.path, each.outline], lossless=True) for each in wanted},
+                {image_key(each): data_uri(pictures[each.path, each.outline], lossless=True) for each in wanted},
                 person,
                 key="occluder",
                 on_scene=on_editor_event,
@@ -287,7 +289,7 @@ def render_downloads(
         if is_dataset_query(query):
             add_button(Item(query.name, scene), settings, FigureKind.DROP_PROCESS, what="masks", key="-masks")
             add_button(Item(query.name, scene), settings, FigureKind.RANKED_LIST, what="ranked lists", key="-hits")
-        if not lab_scene.in_link(scene):
+        if not lab_scene.fits_link(scene):
             st.caption("This scene is too large for a link. Save it as a file instead.")
 
 

@@ -25,7 +25,7 @@ from fpc_core.config import QuerySettings
 from fpc_core.evaluation.failure_analysis.cases import PRUNED_BELOW, classify
 
 PREFIX = "at_"  # of parameters that Explore binds as well
-AT_ONCE = 256  # an atlas with no more queries to search starts by itself
+AUTO_START_LIMIT = 256  # an atlas with no more queries to search starts by itself
 
 
 def pick(query: str, row: int) -> None:
@@ -43,7 +43,7 @@ def open_case(settings: QuerySettings) -> None:
 
 def pruned_share() -> float:
     """Below which share of the visible person the person counts as pruned away."""
-    show_warnings(link_checks.beyond("pruned", 0, 100))
+    show_warnings(link_checks.check_range("pruned", 0, 100))
     percent = st.slider(
         'Count as "pruned" below (% of person kept)',
         0,
@@ -81,10 +81,10 @@ def page() -> None:
     if task.skipped:
         show_warning(f"{task.skipped} of the queries have no correct match in the gallery. They are in no class.")
     visitor = f"{current_visitor()} atlas"  # whose next atlas ends the last
-    look = run.status()
-    if look.state is JobState.IDLE and 0 < look.total - look.done <= AT_ONCE:
+    job_status = run.status()
+    if job_status.state is JobState.IDLE and 0 < job_status.total - job_status.done <= AUTO_START_LIMIT:
         run.start(visitor)
-        look = run.status()
+        job_status = run.status()
 
     @report_errors("-cases")
     def live() -> None:

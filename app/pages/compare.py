@@ -27,7 +27,7 @@ def choose_preset(shortlist: int) -> None:
     chosen = st.session_state.get("preset")
     if chosen in PRESETS:
         for name, settings in zip(SIDES, PRESETS[chosen], strict=True):
-            controls.choose_side(f"{name.lower()}_", settings, shortlist)
+            controls.set_side_widgets(f"{name.lower()}_", settings, shortlist)
 
 
 def choose_neighbor(row: str) -> None:
@@ -43,7 +43,7 @@ def both_settings(shortlist: int) -> tuple[QuerySettings, QuerySettings]:
             headline = st.empty()
             with st.popover(f"Edit {name}", icon=":material/tune:"):
                 found.append(controls.side_settings(f"{name.lower()}_", usual, shortlist))
-            headline.markdown(f"**{name}** {comparison.described(found[-1])}")
+            headline.markdown(f"**{name}** {comparison.describe_settings(found[-1])}")
     st.session_state["preset"] = preset_of(found[0], found[1])
     with presets:
         st.pills("Presets", list(PRESETS), key="preset", on_change=choose_preset, args=(shortlist,))
@@ -55,7 +55,7 @@ def page() -> None:
     records = {record.path.as_posix(): record for record in workspace.dataset.query}
     with st.sidebar:
         name = controls.query_name(list(records), workspace.dataset.opening, "c_query")
-        st.image(resources.picture(workspace, records[name]), width=150)
+        st.image(resources.image(workspace, records[name]), width=150)
     query = query_of(workspace, records[name])
     settings = both_settings(workspace.dataset.shortlist)
     status.status_line(workspace, *settings)

@@ -118,7 +118,7 @@ def page() -> None:
     try:
         places = draft.places(roots, started)
     except ValueError as error:
-        workspace_choice.compose(draft)
+        workspace_choice.save_draft(draft)
         with in_use:
             in_use_line(draft)
         show_warning(str(error))
@@ -132,7 +132,7 @@ def page() -> None:
         report = weights.report if weights else None
         is_open = report is not None and leaves_stride_open(report.source)
         settled = forms.settings_form(draft, report.config.stride if report else None, is_open)
-    workspace_choice.compose(settled)
+    workspace_choice.save_draft(settled)
     if settled.stride != draft.stride:
         st.rerun()
     with in_use:

@@ -29,7 +29,7 @@ PREFIX = "e_"  # of parameters that Explore binds as well
 def chosen_tables() -> tuple[str, ...]:
     """Names of the tables to show, in the paper's order."""
     words = {name: "Fig. 4" if name == "fig4" else f"Table {name}" for name in NAMES}
-    show_warnings(link_checks.unknown("tables", words.values()))
+    show_warnings(link_checks.check_choice("tables", words.values()))
     wanted = st.pills(
         "Tables",
         NAMES,

@@ -102,15 +102,17 @@ def page() -> None:
             (
                 *wrong,
                 *missing,
-                *controls.map_problems("", workspace.weights.knows_identities),
-                *link_checks.no_switch("life"),
+                *controls.check_map_params("", workspace.weights.knows_identities),
+                *link_checks.check_switch("life"),
             )
         )
     st.subheader("Choose a query")
     with st.container(horizontal=True, vertical_alignment="center"):
         identity = controls.identity([record.identity for record in workspace.dataset.query])
         offered = [key for key in records if identity in (None, records[key].identity)]
-        places = controls.page_of(len(offered), PER_PAGE, offered.index(query.name) if query.name in offered else None)
+        places = controls.pagination(
+            len(offered), PER_PAGE, offered.index(query.name) if query.name in offered else None
+        )
     status.query_strip(workspace, [records[offered[place]] for place in places], query.name, choose_query)
 
     answers(workspace, query, settings, asked, show_junk)

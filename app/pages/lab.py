@@ -62,7 +62,7 @@ def results(workspace: Workspace, query: Query, settings: QuerySettings) -> None
 
 def page() -> None:
     workspace = load_workspace_or_stop()
-    link = lab_scene.open_link()
+    link = lab_scene.load_link()
     lab_scene.pop_released()
     with st.sidebar:
         query, _ = pick_query(workspace, "", f"{PREFIX}query")

@@ -118,7 +118,7 @@ def try_it(workspace: Workspace, query: Query, view: View, case: LessonContext, 
             gallery = workspace.retriever.memory.records[case.hit].path.as_posix()
             add_button(Item(query.name), view.settings, FIGURES[key], gallery=gallery)
     names = [record.path.as_posix() for record in workspace.dataset.query]
-    places = controls.page_of(len(names), PER_PAGE, names.index(query.name) if query.name in names else None)
+    places = controls.pagination(len(names), PER_PAGE, names.index(query.name) if query.name in names else None)
     status.query_strip(workspace, [workspace.dataset.query[place] for place in places], query.name, choose_query)
 
 
@@ -134,7 +134,12 @@ def page() -> None:
     if not PRESENTING:
         status.status_line(workspace, settings)
     show_warnings(
-        (*wrong, *missing, *link_checks.unknown("step", range(1, COUNT + 1)), *link_checks.unknown("present", ("1",)))
+        (
+            *wrong,
+            *missing,
+            *link_checks.check_choice("step", range(1, COUNT + 1)),
+            *link_checks.check_choice("present", ("1",)),
+        )
     )
     found = search.search(workspace, query, settings)
     case = summary.query_context(workspace, query, found, asked.neighbor)

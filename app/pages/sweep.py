@@ -30,19 +30,19 @@ SCOPES = ("all", "one", "a set")
 RATES = (*KEEP_RATES, 0.4, 0.3)
 ALPHA_STEPS = (0.05, 0.1, 0.2, 0.25, 0.5)
 COUNTS = (1, 2, 3, 5, 8, 10, 15, 20)
-AT_ONCE = 16  # a sweep of no more queries times keep rates starts by itself
+AUTO_START_LIMIT = 16  # a sweep of no more queries times keep rates starts by itself
 
 
 def chosen_queries(records: dict[str, ImageRecord], opening: str) -> tuple[str, ...]:
     """Paths of the queries to sweep over; empty where a set holds none yet."""
-    show_warnings(link_checks.unknown("scope", SCOPES))
+    show_warnings(link_checks.check_choice("scope", SCOPES))
     scope = st.segmented_control("Queries", SCOPES, default=SCOPES[0], required=True, key="scope", bind="query-params")
     if scope == "one":
         return (controls.query_name(list(records), opening, f"{PREFIX}query"),)
     if scope == "all":
         return tuple(records)
     known = sorted({record.identity for record in records.values()})
-    show_warnings((*link_checks.unknown("ids", known), *link_checks.unknown("images", records)))
+    show_warnings((*link_checks.check_choice("ids", known), *link_checks.check_choice("images", records)))
     identities = st.multiselect(
         "Identities", known, key="ids", bind="query-params", filter_mode="prefix", select_all=False
     )
@@ -54,7 +54,7 @@ def axes(shortlist: int) -> SweepGrid | None:
     """The grid; None with a word where an axis has no value."""
     offered = [count for count in COUNTS if count <= shortlist]
     for name, values in (("gammas", RATES), ("step", ALPHA_STEPS), ("ks", offered)):
-        show_warnings(link_checks.unknown(name, map("{:g}".format, values)))
+        show_warnings(link_checks.check_choice(name, map("{:g}".format, values)))
     rates = st.pills(
         "Keep rates γ",
         RATES,
@@ -116,14 +116,17 @@ def page() -> None:
             f"{task.skipped} of the queries have no correct match in the gallery. They are excluded from scoring."
         )
     visitor = f"{current_visitor()} sweep"  # whose next sweep ends the last
-    look = run.status()
-    if look.state is JobState.IDLE and 0 < look.total - look.done <= AT_ONCE:
+    job_status = run.status()
+    if job_status.state is JobState.IDLE and 0 < job_status.total - job_status.done <= AUTO_START_LIMIT:
         run.start(visitor)
-        look = run.status()
+        job_status = run.status()
     query = queries[0] if len(queries) == 1 else ""
 
     show_warnings(
-        (*link_checks.unknown("measure", heatmap.MEASURE_NAMES), *link_checks.unknown("shown", grid.neighbors))
+        (
+            *link_checks.check_choice("measure", heatmap.MEASURE_NAMES),
+            *link_checks.check_choice("shown", grid.neighbors),
+        )
     )
 
     def live() -> None:

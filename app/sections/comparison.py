@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from app.components.cards import cards
-from app.sections.comparison_data import Figure, figures, kept_patches, marked, neighbor_figures, neighbor_share
+from app.sections.comparison_data import Figure, figures, kept_patches, marked, neighbor_share, neighbor_values
 from app.server import resources
 from app.server.search import Query
 from app.session.view import plain_name
@@ -33,7 +33,7 @@ COLOURS = {"A": charts.BLUE, "B": charts.ORANGE}
 SHOWN = 10
 
 
-def described(settings: QuerySettings) -> str:
+def describe_settings(settings: QuerySettings) -> str:
     """A side's settings in one line."""
     solver = settings.transport.solver
     parts = [
@@ -62,7 +62,7 @@ def masks(workspace: Workspace, query: Query, traces: dict[str, QueryTrace]) -> 
             drawn.append(
                 Card(key, key, f"After layer {stage.block}", (f"{kept} kept", f"{alone} kept only in {name}"), alt=alt)
             )
-        strips.append(Strip(f"masks-{name}", name, tuple(drawn), described(traces[name].settings)))
+        strips.append(Strip(f"masks-{name}", name, tuple(drawn), describe_settings(traces[name].settings)))
     for strip, column in zip(strips, st.columns(2, gap="medium"), strict=True):
         with column:
             cards([strip], pictures, key=strip.id, width=128)
@@ -148,7 +148,7 @@ def parts(workspace: Workspace, traces: dict[str, QueryTrace], rule: MatchRule, 
         st.subheader("… for the selected image")
         if chosen is None:
             return
-        _table(neighbor_figures(one, other, rule, chosen), traces)
+        _table(neighbor_values(one, other, rule, chosen), traces)
         bars = [
             (name, trace.settings.alpha, *distances_of(trace.match, trace.settings.alpha)[chosen][1:])
             for name, trace in traces.items()

@@ -126,7 +126,7 @@ def figures(one: QueryTrace, other: QueryTrace, rule: MatchRule, config: ModelCo
     ]
 
 
-def neighbor_figures(one: QueryTrace, other: QueryTrace, rule: MatchRule, row: int) -> list[Figure]:
+def neighbor_values(one: QueryTrace, other: QueryTrace, rule: MatchRule, row: int) -> list[Figure]:
     """The same for one gallery image, memory row `row`."""
 
     def rank(ranking: Ranking) -> int | None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from app.components.lifeline import life_data, lifeline
+from app.components.lifeline import lifeline, lifeline_data
 from app.server import search
 from app.server.search import Query, SearchResult
 from app.session.view import Pin, keep_rates
@@ -38,7 +38,7 @@ def followed_patches(
         blocks = search.attention_per_block(workspace, query, prune)
         falls = search.drop_block_per_keep_rate(workspace, query, prune, rates)
     lifeline(
-        life_data(found.trace.encoding, blocks, rates, falls),
+        lifeline_data(found.trace.encoding, blocks, rates, falls),
         data_uri(query.image),
         workspace.retriever.model.config,
         key="lifeline",

@@ -35,7 +35,7 @@ def keep_rate_grid(workspace: Workspace, query: Query, settings: QuerySettings, 
         rows = {row for _, match in data["matches"] for row in match["in_sight"]}
         return data | {"images": {f"g{row}": resources.thumbnail(workspace, records[row]) for row in sorted(rows)}}
 
-    return resources.ahead_worker().submit(f"{visitor} grid", f"{key} {show}", len(keep_rates()), steps)
+    return resources.prefetch_worker().submit(f"{visitor} grid", f"{key} {show}", len(keep_rates()), steps)
 
 
 def keep_rate_pairs(workspace: Workspace, query: Query, settings: QuerySettings, visitor: str, row: int) -> Job:
@@ -57,7 +57,7 @@ def keep_rate_pairs(workspace: Workspace, query: Query, settings: QuerySettings,
             yield
         return {"key": key, "pairs": pairs}
 
-    return resources.ahead_worker().submit(f"{visitor} pairs", f"{key} row {row}", len(keep_rates()), steps)
+    return resources.prefetch_worker().submit(f"{visitor} pairs", f"{key} row {row}", len(keep_rates()), steps)
 
 
 def heat_key(query: Query, settings: QuerySettings, how: MapSettings, chosen: int | None) -> str:
@@ -93,7 +93,7 @@ def heat(
             parts["encoder"] = heat_data(encoder.query_grid, encoder.peak)
         return {"key": key, "parts": parts}
 
-    return resources.ahead_worker().submit(f"{visitor} heat", f"heat {key}", 1, steps)
+    return resources.prefetch_worker().submit(f"{visitor} heat", f"heat {key}", 1, steps)
 
 
 def _moved(settings: QuerySettings) -> Iterator[QuerySettings]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import streamlit as st
 
 from app.components.sweep_heatmap import heatmap_table
-from app.components.sweep_heatmap.view import MEASURES, best_of, heatmap, summary
+from app.components.sweep_heatmap.view import MEASURES, best_cell, heatmap, summary
 from app.server.downloads import on_demand
 from app.session.figure_basket import add_button
 from fpc_core.evaluation.engine.passes import Known
@@ -55,7 +55,7 @@ def render_sweep(task: SweepTask, known: Known, on_pick: Callable[[str], None], 
     ]
 
     heatmap_table(heatmap(cells, grid, flops, neighbors, measure, len(task.queries)), key="heatmap", on_pick=on_pick)
-    best = best_of(cells, measure)
+    best = best_cell(cells, measure)
     if best is not None:
         st.markdown(
             f"**Best {measure.name}** of all K: keep rate {best.keep_rate:g}, α {best.alpha:g}, K {best.neighbors}: "

@@ -107,7 +107,7 @@ def side_settings(prefix: str, usual: QuerySettings, shortlist: int) -> QuerySet
     """All settings of one side of a comparison. prefix: of the query parameters; usual: what they are left out for."""
     most = max_neighbors(shortlist)
     for name, low, high in (("gamma", *GAMMA[:2]), ("alpha", *ALPHA[:2]), ("k", 1, most)):
-        show_warnings(link_checks.beyond(f"{prefix}{name}", low, high))
+        show_warnings(link_checks.check_range(f"{prefix}{name}", low, high))
     gamma = st.slider("Keep rate γ", *GAMMA[:2], usual.prune.keep_rate, GAMMA[2], key=f"{prefix}gamma", bind=_URL)
     alpha = st.slider("Patch-matching weight α", *ALPHA[:2], usual.alpha, ALPHA[2], key=f"{prefix}alpha", bind=_URL)
     neighbors = most
@@ -126,7 +126,7 @@ def max_neighbors(shortlist: int) -> int:
     return min(int(NEIGHBORS[1]), shortlist)
 
 
-def choose_side(prefix: str, settings: QuerySettings, shortlist: int) -> None:
+def set_side_widgets(prefix: str, settings: QuerySettings, shortlist: int) -> None:
     """Set the widgets of `side_settings`, of the same shortlist; call it in a callback."""
     neighbors = min(settings.neighbors, max_neighbors(shortlist))
     for name, value in {
@@ -149,8 +149,8 @@ def method_settings(prefix: str = "", usual: QuerySettings | None = None) -> Que
     """
     if prefix:
         for name, kind in (("variant", Variant), ("drop", DropStrategy), ("solver", Solver)):
-            show_warnings(link_checks.unknown(f"{prefix}{name}", map(plain_name, kind)))
-        show_warnings(link_checks.beyond(f"{prefix}epsilon", *EPSILON[:2]))
+            show_warnings(link_checks.check_choice(f"{prefix}{name}", map(plain_name, kind)))
+        show_warnings(link_checks.check_range(f"{prefix}epsilon", *EPSILON[:2]))
     usual = usual or replace(_DEFAULT, variant=default_variant())
     variant = _choice(
         "Variant",
@@ -238,13 +238,13 @@ def map_settings(
     return replace(targets[target], method=method, relative=relative)
 
 
-def map_problems(prefix: str, knows_identities: bool) -> tuple[str, ...]:
+def check_map_params(prefix: str, knows_identities: bool) -> tuple[str, ...]:
     """What a link asks of heat maps that `map_settings` cannot give."""
     targets = (RANKED_FIRST, CHOSEN, *([IDENTITY] if knows_identities else []))
     return (
-        *link_checks.unknown(f"{prefix}map", (NAMES[each] for each in DECODER_METHODS)),
-        *link_checks.unknown(f"{prefix}target", targets),
-        *link_checks.no_switch(f"{prefix}relative"),
+        *link_checks.check_choice(f"{prefix}map", (NAMES[each] for each in DECODER_METHODS)),
+        *link_checks.check_choice(f"{prefix}target", targets),
+        *link_checks.check_switch(f"{prefix}relative"),
     )
 
 
@@ -254,7 +254,7 @@ def _same_target(one: MapSettings, other: MapSettings) -> bool:
 
 def junk_switch(uses_cameras: bool) -> bool:
     """Whether junk images are shown; a dataset without usable cameras has none."""
-    show_warnings(link_checks.no_switch("junk"))
+    show_warnings(link_checks.check_switch("junk"))
     return uses_cameras and st.toggle(
         "Show same-camera images",
         key="junk",
@@ -282,7 +282,7 @@ def uploaded(on_empty: Callable[[], None]) -> Upload | None:
     return None if file is None else Upload(file.name, file.getvalue())
 
 
-def stored_upload(name: str, on_remove: Callable[[], None]) -> None:
+def render_stored_upload(name: str, on_remove: Callable[[], None]) -> None:
     """Says which image is kept from another page."""
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(f"Your image: {escape_markdown(name, 40)}")
@@ -306,7 +306,7 @@ def query_name(names: Sequence[str], opening: str, key: str = "query") -> str:
     opening: the one of a first visit.
     """
     if key != "query":  # that one is told of where an upload is known
-        show_warnings(link_checks.unknown(key, names))
+        show_warnings(link_checks.check_choice(key, names))
     if st.session_state.get(key) not in names:
         st.session_state.pop(key, None)
     last = st.session_state.get("last-query")
@@ -348,7 +348,7 @@ def identity(values: Sequence[int]) -> int | None:
     )
 
 
-def page_of(count: int, size: int, current: int | None) -> range:
+def pagination(count: int, size: int, current: int | None) -> range:
     """Page buttons; returns the positions on the page shown.
 
     current: position of the chosen query; a new choice turns to its page.

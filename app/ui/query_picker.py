@@ -10,7 +10,7 @@ from app.messages import show_warning
 from app.server import resources
 from app.server.search import Query
 from app.session import pending_release
-from app.session.uploads import forget_last, last_image, own_image
+from app.session.uploads import forget_last_upload, last_upload, uploaded_image
 from app.session.view import NEIGHBORS, Pin, View, read_view, write_slider_params
 from app.ui import controls
 from fpc_core.data.datasets import ImageRecord
@@ -57,7 +57,7 @@ def is_dataset_query(query: Query) -> bool:
 def query_of(workspace: Workspace, record: ImageRecord) -> Query:
     """A query of the data."""
     subject = QueryIdentity(record.identity, record.camera)
-    return Query(record.path.as_posix(), resources.picture(workspace, record), subject, workspace.key)
+    return Query(record.path.as_posix(), resources.image(workspace, record), subject, workspace.key)
 
 
 def view_from_url(workspace: Workspace, *names: str) -> tuple[View, tuple[str, ...]]:
@@ -101,15 +101,15 @@ def pick_query(workspace: Workspace, asked: str, key: str = "query") -> tuple[Qu
 
 def _uploaded(workspace: Workspace) -> Query | None:
     """The visitor's own image, decoded; None without one, with a message where it cannot be used."""
-    config, upload = workspace.retriever.model.config, controls.uploaded(forget_last)
+    config, upload = workspace.retriever.model.config, controls.uploaded(forget_last_upload)
     try:
-        own = own_image(upload.name, upload.data, config.image_size) if upload else last_image(config.image_size)
+        own = uploaded_image(upload.name, upload.data, config.image_size) if upload else last_upload(config.image_size)
     except ImageError as error:
         show_warning(str(error))
         return None
     if own is None:
         return None
     if not upload:
-        controls.stored_upload(own.name, forget_last)
+        controls.render_stored_upload(own.name, forget_last_upload)
     camera = controls.camera(config.cameras) if workspace.dataset.uses_cameras else None
     return Query(_UPLOADED + own.digest, own.image, QueryIdentity(camera=camera), workspace.key)

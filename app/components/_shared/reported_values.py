@@ -15,15 +15,15 @@ import streamlit as st
 from app.session.view import Pin
 from fpc_core.bounds import Range
 
-MOST_PARTS = 100  # values in a report, all levels together
-MOST_LETTERS = 2_000  # of all its texts together
+MAX_VALUES = 100  # values in a report, all levels together
+MAX_CHARACTERS = 2_000  # of all its texts together
 _T = TypeVar("_T")
 _ROW = re.compile(r"\d{1,9}", re.ASCII)
 _COUNT = Range(0, 2**53, whole=True)  # whole numbers that JavaScript counts without gaps
 
 
 def received(
-    key: str, name: str, read: Callable[[Any], _T], *, parts: int = MOST_PARTS, letters: int = MOST_LETTERS
+    key: str, name: str, read: Callable[[Any], _T], *, parts: int = MAX_VALUES, letters: int = MAX_CHARACTERS
 ) -> _T | None:
     """Return what a component reported, or None where it reported nothing that can be used.
 

@@ -21,7 +21,7 @@ from fpc_core.results import DropStage, Encoding
 _mount = component("lifeline")
 
 
-def life_data(
+def lifeline_data(
     encoding: Encoding, stages: Sequence[DropStage], keep_rates: Sequence[float], falls: np.ndarray
 ) -> dict[str, Any]:
     """All patches of one image, as `LifeView.show` of lifeline.js takes them.
@@ -68,7 +68,7 @@ def lifeline(
     pin: Pin | None,
     on_pin: Callable[[Pin | None], None],
 ) -> None:
-    """Draw a `life_data` over the query's picture, a data URI. on_pin: as in `components.transport`."""
+    """Draw a `lifeline_data` over the query's picture, a data URI. on_pin: as in `components.transport`."""
 
     def pinned() -> None:
         chosen = received(key, "pinned", read_pin)

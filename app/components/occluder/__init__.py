@@ -19,8 +19,8 @@ from fpc_core.data.occluder_rendering import POLE_SHADE, TILE_WIDTH, tile
 from fpc_core.data.occluders import MAX_OCCLUDERS, MAX_POINTS, CutOut, Scene, Texture
 from fpc_core.io.dataclass_json import to_plain
 
-MOST_PARTS = MAX_OCCLUDERS * (4 * MAX_POINTS + 20)  # values of the largest scene there can be, and some more
-MOST_LETTERS = MAX_OCCLUDERS * 1000
+MAX_VALUES = MAX_OCCLUDERS * (4 * MAX_POINTS + 20)  # values of the largest scene there can be, and some more
+MAX_CHARACTERS = MAX_OCCLUDERS * 1000
 _mount = st.components.v2.component(
     "fpc_occluder",
     html='<div data-root="" translate="no"></div>',
@@ -44,12 +44,12 @@ def occluder(
 
     image: data URI of the query.  size: its height and width in pixels.
     scene, serial: the scene last released, or one that a serial above the browser's own brings in its place.
-    pictures: data URIs of cut-outs by `picture_key`; of the scene's and of `person`, which the Person button adds.
+    pictures: data URIs of cut-outs by `image_key`; of the scene's and of `person`, which the Person button adds.
     on_scene: called with {serial, held, occluders} before the rerun; held while something is dragged.
     """
 
     def sent() -> None:
-        told = received(key, "scene", _scene, parts=MOST_PARTS, letters=MOST_LETTERS)
+        told = received(key, "scene", _scene, parts=MAX_VALUES, letters=MAX_CHARACTERS)
         if told is not None:
             on_scene(told)
 
@@ -77,7 +77,7 @@ def _scene(value: Any) -> dict[str, Any]:
     return {"serial": count(value["serial"]), "dragging": value["dragging"], "occluders": value["occluders"]}
 
 
-def picture_key(occluder: CutOut) -> str:
+def image_key(occluder: CutOut) -> str:
     """What the browser knows a cut-out's picture by."""
     return f"{occluder.path}|{occluder.outline}"
 

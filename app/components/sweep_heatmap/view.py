@@ -107,7 +107,7 @@ def heatmap(
     by_place = {(cell.keep_rate, cell.alpha): cell for cell in cells if cell.neighbors == neighbors}
     goodness = [measure.goodness(cell) for cell in cells]
     low, high = min(goodness), max(goodness)
-    best = best_of(list(by_place.values()), measure)
+    best = best_cell(list(by_place.values()), measure)
     known = {cell.keep_rate: cell.queries for cell in cells}
     colours = dict(
         zip(by_place, _colours([measure.goodness(cell) for cell in by_place.values()], low, high), strict=True)
@@ -140,7 +140,7 @@ def heatmap(
     )
 
 
-def best_of(cells: Sequence[SweepCell], measure: Measure) -> SweepCell | None:
+def best_cell(cells: Sequence[SweepCell], measure: Measure) -> SweepCell | None:
     """The best by a measure; among equals by mAP, by Rank-1, then the cheapest. None for no cells.
 
     Keep rates on their way, known for fewer queries than others, do not compete.

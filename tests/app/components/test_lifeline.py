@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from app.components.lifeline import life_data
+from app.components.lifeline import lifeline_data
 from fpc_core.config import PruneSettings
 from fpc_core.data.images import resize_image, to_tensor
 from fpc_core.explain.lifelines import SURVIVED, falls
@@ -25,7 +25,7 @@ def sent(small_places):
     state = workspace.retriever.prepare(image, torch.tensor([0]))
     stages = workspace.retriever.follow(image, torch.tensor([0]), PRUNE)
     fell = falls(lambda prune: workspace.retriever.encode(state, prune), PRUNE, RATES)
-    return life_data(workspace.retriever.encode(state, PRUNE), stages, RATES, fell)
+    return lifeline_data(workspace.retriever.encode(state, PRUNE), stages, RATES, fell)
 
 
 def attention(block):

@@ -7,7 +7,7 @@ from app.components.sweep_heatmap.view import (
     DARK,
     LIGHT,
     MEASURES,
-    best_of,
+    best_cell,
     cell_id,
     contrast,
     heatmap,
@@ -63,8 +63,8 @@ def test_the_best_is_marked_among_keep_rates_known_alike():
 
 def test_among_equals_the_cheaper_cell_is_the_best():
     equal = [cell(1.0, 0.0, 10), cell(0.5, 0.0, 10)]
-    assert best_of(equal, BY_NAME["Rank-1"]) is equal[1]
-    assert best_of([], BY_NAME["Rank-1"]) is None
+    assert best_cell(equal, BY_NAME["Rank-1"]) is equal[1]
+    assert best_cell([], BY_NAME["Rank-1"]) is None
 
 
 def test_colours_span_all_ks_and_brighter_is_better():

@@ -153,10 +153,10 @@ def test_a_lesson_leads_to_explore_with_the_data_that_the_visitor_chose(linked):
 
 def test_a_dial_let_go_and_never_answered_does_not_overrule_a_later_link(small_world_in_use):
     app = run_page(open_page(ROOT / "streamlit_app.py"))
-    app.session_state["awaited"] = PendingRelease("hits", 1, {"gamma": 0.5})
+    app.session_state["pending-release"] = PendingRelease("hits", 1, {"gamma": 0.5})
     app.switch_page("app/pages/compare.py")
     run_page(app)
-    assert "awaited" not in app.session_state
+    assert "pending-release" not in app.session_state
     assert "gamma" not in app.query_params
 
 
@@ -173,7 +173,7 @@ def test_same_image_and_settings_in_another_workspace_are_another_search(in_hous
     found = []
     for workspace in (*spaces, *spaces):
         query = Query(
-            "q", resources.picture(workspace, record), QueryIdentity(record.identity, record.camera), workspace.key
+            "q", resources.image(workspace, record), QueryIdentity(record.identity, record.camera), workspace.key
         )
         found.append(search(workspace, query, settings).trace.match.shortlist.d_cos)
     assert not np.allclose(found[0], found[1])

@@ -13,7 +13,7 @@ from app.sections.comparison_data import (
     figures,
     kept_patches,
     marked,
-    neighbor_figures,
+    neighbor_values,
     preset_of,
 )
 from fpc_core.config import ModelConfig, PruneSettings, QuerySettings, Variant
@@ -146,11 +146,11 @@ def test_figures_of_two_traces(workspace, traces, labels):
 
 def test_figures_of_a_neighbour_hold_equation_10_and_say_where_it_is_missing(traces, labels):
     row = int(traces[0].consolidation.neighbors[0])
-    found = {figure.name: figure for figure in neighbor_figures(*traces, labels, row)}
+    found = {figure.name: figure for figure in neighbor_values(*traces, labels, row)}
     assert found["D"].one == pytest.approx(0.6 * found["D_cos"].one + 0.4 * found["D_EMD"].one, abs=1e-6)
     assert found["decoder attention (%)"].one == pytest.approx(100 * traces[0].consolidation.neighbor_shares[0])
     beyond = next(row for row in range(32) if all(row not in trace.match.shortlist.indices for trace in traces))
-    missing = {figure.name: figure for figure in neighbor_figures(*traces, labels, beyond)}
+    missing = {figure.name: figure for figure in neighbor_values(*traces, labels, beyond)}
     assert missing["D"].one is None
     assert missing["decoder attention (%)"].difference == "–"
     assert missing["rank after consolidation"].one is not None or labels.records[beyond].camera == 0

@@ -29,12 +29,14 @@ def counting():
 
 
 @given(
-    most=st.integers(1, 6),
-    most_bytes=st.integers(0, 3000),
+    max_entries=st.integers(1, 6),
+    max_bytes=st.integers(0, 3000),
     asked=st.lists(st.tuples(st.integers(0, 9), st.integers(0, 1500)), max_size=60),
 )
-def test_neither_entries_nor_bytes_outgrow_their_bound_and_the_sum_is_that_of_what_is_there(most, most_bytes, asked):
-    cache = Cache(most, most_bytes, weigh)
+def test_neither_entries_nor_bytes_outgrow_their_bound_and_the_sum_is_that_of_what_is_there(
+    max_entries, max_bytes, asked
+):
+    cache = Cache(max_entries, max_bytes, weigh)
     order: list[tuple[int, int]] = []  # what a plain model of it holds, the oldest first
     for key, size in asked:
         found = cache.get(key, lambda size=size: np.zeros(size, np.uint8))
@@ -42,11 +44,11 @@ def test_neither_entries_nor_bytes_outgrow_their_bound_and_the_sum_is_that_of_wh
         assert found.nbytes == held.get(key, size)
         order = [each for each in order if each[0] != key] + [(key, held.get(key, size))]
         cost = size_of(0)  # of a key
-        while len(order) > 1 and (len(order) > most or sum(each + cost for _, each in order) > most_bytes):
+        while len(order) > 1 and (len(order) > max_entries or sum(each + cost for _, each in order) > max_bytes):
             order.pop(0)
-        assert cache.stats().entries == len(order) <= most
+        assert cache.stats().entries == len(order) <= max_entries
         assert cache.stats().bytes == sum(each + size_of(key) for key, each in order)
-        assert cache.stats().bytes <= max(most_bytes, order[-1][1] + size_of(order[-1][0]))
+        assert cache.stats().bytes <= max(max_bytes, order[-1][1] + size_of(order[-1][0]))
 
 
 def test_the_least_recently_used_leaves_first():
@@ -112,7 +114,7 @@ def test_who_waited_for_a_failure_makes_it_anew():
 
 
 def test_what_grows_is_weighed_again_when_it_is_asked_for():
-    cache = Cache(8, 1000, weigh=len, grows=True)
+    cache = Cache(8, 1000, measure=len, mutable=True)
     growing = cache.get("a", lambda: bytearray(10))
     cache.get("b", lambda: bytearray(10))
     growing.extend(bytes(5000))

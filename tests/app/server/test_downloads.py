@@ -59,11 +59,11 @@ class Work:
 
 @pytest.fixture
 def seats():
-    return Downloads(at_once=6, is_here=lambda name: True)
+    return Downloads(max_requests=6, is_connected=lambda name: True)
 
 
 def test_eight_requests_for_one_file_are_one_computation(seats):
-    work, wide = Work(), Downloads(at_once=20, is_here=lambda name: True)
+    work, wide = Work(), Downloads(max_requests=20, is_connected=lambda name: True)
     asked = [Asked(wide, f"v{number}", "large", work) for number in range(8)]
     until(lambda: len(wide._inside) == 8)
     work.let_go.set()
@@ -113,7 +113,7 @@ def test_a_file_that_another_visitor_waits_for_is_made_to_the_end(seats):
 
 
 def test_more_requests_than_seats_are_refused_in_words():
-    seats, work = Downloads(at_once=2, is_here=lambda name: True), Work()
+    seats, work = Downloads(max_requests=2, is_connected=lambda name: True), Work()
     asked = [Asked(seats, name, name, work) for name in "ab"]
     until(lambda: len(seats._inside) == 2)
     with pytest.raises(BusyError, match="busy with other downloads"):
@@ -140,7 +140,7 @@ def test_what_fails_is_made_anew_for_who_waited(seats):
 
 def test_a_visitor_who_has_left_ends_the_work_for_the_file():
     gone = set()
-    seats, work = Downloads(at_once=6, is_here=lambda name: name not in gone), Work()
+    seats, work = Downloads(max_requests=6, is_connected=lambda name: name not in gone), Work()
     asked = Asked(seats, "a", "it", work)
     work.begun.wait(10)
     gone.add("a")
@@ -150,11 +150,11 @@ def test_a_visitor_who_has_left_ends_the_work_for_the_file():
 def test_what_a_download_computes_waits_in_the_queue_of_the_model(monkeypatch):
     queue = FairQueue(1, 10)
     monkeypatch.setattr("app.server.search.MODEL_QUEUE", queue)
-    monkeypatch.setattr(downloads, "DOWNLOADS", Downloads(at_once=6, is_here=lambda name: True))
+    monkeypatch.setattr(downloads, "DOWNLOADS", Downloads(max_requests=6, is_connected=lambda name: True))
     monkeypatch.setattr(downloads, "current_visitor", lambda: "a")
     files = []
     make = downloads.on_demand("it", lambda: b"file")
-    with visitors.working_off_page(lambda: None), queue.slot():
+    with visitors.working_for_visitor(lambda: None), queue.slot():
         thread = threading.Thread(target=lambda: files.append(make()))
         thread.start()
         until(lambda: queue.waiting == 1)

@@ -65,8 +65,8 @@ def test_streamlit_tells_names_of_files_and_this_app_does_not(clone, monkeypatch
     (told,) = handled(clone / "streamlit_app.py")
     assert SECRET in str(told)
     assert "secret-branch" in str(told)
-    host_details.hide()
-    host_details.hide()
+    host_details.hide_host_details()
+    host_details.hide_host_details()
     assert handled(clone / "streamlit_app.py") == []
 
 
@@ -74,7 +74,7 @@ def test_streamlit_tells_names_of_files_and_this_app_does_not(clone, monkeypatch
 def test_a_streamlit_that_answers_elsewhere_starts_no_server(monkeypatch, name):
     monkeypatch.delattr(AppSession, name)
     with pytest.raises(RuntimeError, match=rf"no AppSession\.{name}; install the one of requirements\.txt"):
-        host_details.hide()
+        host_details.hide_host_details()
 
 
 @needs_git

@@ -18,7 +18,7 @@ def visitors(monkeypatch):
 
     class Visitors:
         def __init__(self):
-            self.gone, self.told, self.order, self.ended = set(), [], [], {}
+            self.gone, self.show_position, self.order, self.ended = set(), [], [], {}
             self.threads = []
 
         def come(self, queue, name, stay):
@@ -57,7 +57,7 @@ def visitors(monkeypatch):
             self.text = text
 
         def __enter__(self):
-            found.told.append((threading.current_thread().name, self.text))
+            found.show_position.append((threading.current_thread().name, self.text))
 
         def __exit__(self, *_):
             return None
@@ -110,10 +110,10 @@ def test_who_waits_reads_how_many_come_before(visitors):
     queue, stay = FairQueue(1, 10), threading.Event()
     for name in "abc":
         visitors.come(queue, name, stay)
-    until(lambda: len(visitors.told) == 2)
+    until(lambda: len(visitors.show_position) == 2)
     stay.set()
     visitors.leave()
-    assert set(visitors.told) == {("b", "In the queue: 1 ahead of you"), ("c", "In the queue: 2 ahead of you")}
+    assert set(visitors.show_position) == {("b", "In the queue: 1 ahead of you"), ("c", "In the queue: 2 ahead of you")}
 
 
 def test_who_need_not_wait_reads_nothing(visitors):
@@ -121,7 +121,7 @@ def test_who_need_not_wait_reads_nothing(visitors):
     stay.set()
     visitors.come(queue, "a", stay)
     visitors.leave()
-    assert visitors.told == []
+    assert visitors.show_position == []
 
 
 def test_who_moves_on_leaves_the_queue_and_the_next_moves_up(visitors):
@@ -156,7 +156,7 @@ def test_what_fails_within_lets_the_next_in(visitors):
 
 
 def test_who_leaves_for_a_while_lets_the_next_in_and_comes_back_before_all_others(visitors):
-    pages, stay, computed = FairQueue(1, 10, told=False), threading.Event(), threading.Event()
+    pages, stay, computed = FairQueue(1, 10, show_position=False), threading.Event(), threading.Event()
     order = []
 
     def compute():
@@ -180,7 +180,7 @@ def test_who_leaves_for_a_while_lets_the_next_in_and_comes_back_before_all_other
     visitors.leave()
     assert order == ["draws", "goes on"]
     assert visitors.order == ["b", "c"]
-    assert visitors.told == []
+    assert visitors.show_position == []
     with pages.slot():  # as many may enter as before
         assert pages.waiting == 0
 
@@ -211,7 +211,7 @@ def test_background_work_does_not_wait(monkeypatch):
 
 
 def test_who_computes_for_long_lets_each_of_the_others_have_a_turn(visitors, monkeypatch):
-    monkeypatch.setattr(queues, "TURN", 0.0)
+    monkeypatch.setattr(queues, "TURN_SECONDS", 0.0)
     queue, stay, order = FairQueue(1, 10), threading.Event(), []
     stay.set()
     begun = threading.Event()
@@ -251,7 +251,7 @@ def test_who_computes_alone_or_briefly_keeps_the_turn(visitors):
 
 
 def test_a_request_that_computes_for_too_long_ends_in_words(visitors, monkeypatch):
-    monkeypatch.setattr(queues, "MOST_SECONDS", 0.0)
+    monkeypatch.setattr(queues, "MAX_SECONDS", 0.0)
     queue = FairQueue(1, 10)
     monkeypatch.setattr(queues.time, "monotonic", iter(range(100)).__next__)
     with pytest.raises(BusyError, match="This would take the server more than"), queue.slot():
@@ -280,7 +280,7 @@ def test_the_longest_search_lets_another_visitor_s_short_one_end_first(visitors,
     queue = FairQueue(1, 10)
     monkeypatch.setattr(search, "MODEL_QUEUE", queue)
     monkeypatch.setattr(search, "in_page_run", lambda: False)
-    monkeypatch.setattr(queues, "TURN", 0.1)
+    monkeypatch.setattr(queues, "TURN_SECONDS", 0.1)
     rng = np.random.default_rng(0)
     cost = rng.random((1000, 124, 242), dtype=np.float32)
     a, b = (rng.random((1000, size), dtype=np.float32) for size in (124, 242))

@@ -123,7 +123,7 @@ def test_a_job_that_failed_is_begun_anew_for_who_has_not_seen_it_fail():
 
 
 def test_results_nobody_asks_for_again_are_let_go():
-    worker = Worker(kept=2)
+    worker = Worker(max_results=2)
     jobs = [wait(worker.submit(f"visitor {at}", f"key {at}", 1, counting(1))) for at in range(4)]
     again = worker.submit("new visitor", "key 0", 1, counting(1))
     assert again is not jobs[0]
@@ -135,7 +135,7 @@ def test_large_results_are_let_go_before_there_are_many():
         yield
         return bytes(1000)
 
-    worker = Worker(kept_bytes=2500)
+    worker = Worker(max_result_bytes=2500)
     jobs = [wait(worker.submit(f"visitor {at}", f"key {at}", 1, large)) for at in range(4)]
     assert worker.submit("visitor 3", "key 3", 1, large) is jobs[3]
     assert worker.submit("new visitor", "key 2", 1, large) is jobs[2]
@@ -143,14 +143,14 @@ def test_large_results_are_let_go_before_there_are_many():
 
 
 def test_the_latest_result_stays_however_large_it_is():
-    worker = Worker(kept_bytes=10)
+    worker = Worker(max_result_bytes=10)
     job = wait(worker.submit("a", "key", 1, counting(1)))
     assert worker.submit("a", "key", 1, counting(1)) is job
 
 
 def test_a_visitor_who_left_without_a_word_wants_nothing_more():
     gate, log, left = threading.Event(), [], set()
-    worker = Worker(is_here=lambda name: name not in left)
+    worker = Worker(is_connected=lambda name: name not in left)
     job = worker.submit("a", "key", 3, counting(3, gate, log))
     left.add("a")
     gate.set()
@@ -214,7 +214,7 @@ def test_torch_is_loaded_after_that_was_said():
 def test_a_visitor_may_leave_and_the_job_says_that_it_was_dropped():
     worker, gate, log = Worker(), threading.Event(), []
     job = worker.submit("a", "key", 5, counting(5, gate, log))
-    worker.leave("a")
+    worker.cancel("a")
     gate.set()
     wait(worker.submit("b", "other", 1, counting(1)))
     wait(worker.submit("b", "another", 1, counting(1)))
@@ -225,7 +225,7 @@ def test_a_visitor_may_leave_and_the_job_says_that_it_was_dropped():
 
 def test_a_long_step_that_nobody_waits_for_is_ended(monkeypatch):
     """And not one that is short, or that somebody still waits for: the next job of the worker has its turn."""
-    monkeypatch.setattr("app.server.worker.LONG_STEP", 0.05)
+    monkeypatch.setattr("app.server.worker.LONG_STEP_SECONDS", 0.05)
     worker, begun, ended = Worker(), threading.Event(), threading.Event()
 
     def endless():
@@ -241,9 +241,9 @@ def test_a_long_step_that_nobody_waits_for_is_ended(monkeypatch):
     job = worker.submit("a", "long", 1, endless)
     worker.submit("b", "long", 1, endless)
     assert begun.wait(10)
-    worker.leave("a")
+    worker.cancel("a")
     assert not ended.wait(0.3)
-    worker.leave("b")
+    worker.cancel("b")
     assert ended.wait(10)
     assert wait(worker.submit("c", "next", 2, counting(2))).result == 2
     assert job.cancelled

@@ -65,14 +65,14 @@ def test_what_is_no_scene_is_refused_and_the_desk_keeps_its_own():
 def test_the_link_brings_the_scene_back_at_the_next_visit(visitor):
     told(RED, 1)
     lab_scene.st.session_state.clear()
-    assert lab_scene.open_link() == ""
+    assert lab_scene.load_link() == ""
     assert lab_scene.current_scene().scene == RED
 
 
 def test_a_scene_of_this_visit_goes_before_the_link_and_back_into_it(visitor):
     told(RED, 1)
     visitor.clear()  # as another page does
-    assert lab_scene.open_link() == ""
+    assert lab_scene.load_link() == ""
     assert lab_scene.from_link(visitor["scene"]) == RED
 
 
@@ -80,7 +80,7 @@ def test_an_empty_or_a_long_scene_is_not_in_the_link(visitor):
     told(GREY, 1)
     told(Scene(), 2)
     assert "scene" not in visitor
-    assert not lab_scene.in_link(LONG)
+    assert not lab_scene.fits_link(LONG)
     told(LONG, 3)
     assert "scene" not in visitor
 
@@ -111,7 +111,7 @@ def test_a_link_that_cannot_be_used_is_told_and_the_desk_is_empty(visitor, text,
     with pytest.raises(RecipeError, match=message):
         lab_scene.from_link(text)
     visitor["scene"] = text
-    assert lab_scene.open_link().startswith("The link's scene cannot be used: ")
+    assert lab_scene.load_link().startswith("The link's scene cannot be used: ")
     assert lab_scene.current_scene().scene == Scene()
 
 
@@ -158,7 +158,7 @@ def test_a_refused_link_takes_little_memory():
     try:
         with pytest.raises(RecipeError):
             lab_scene.from_link(bomb)
-        assert tracemalloc.get_traced_memory()[1] < 4 * lab_scene.MOST_UNPACKED
+        assert tracemalloc.get_traced_memory()[1] < 4 * lab_scene.MAX_UNPACKED
     finally:
         tracemalloc.stop()
 
@@ -176,7 +176,7 @@ def test_nobody_waits_for_the_page_queue_while_a_link_is_read(visitor, monkeypat
     monkeypatch.setattr(lab_scene.PAGE_QUEUE, "release_while", left)
     monkeypatch.setattr(lab_scene, "from_link", lambda text: order.append("read") or Scene())
     visitor["scene"] = "it"
-    lab_scene.open_link()
+    lab_scene.load_link()
     assert order == ["left", "read", "back"]
 
 
@@ -191,5 +191,5 @@ def test_every_recipe_of_a_visitor_is_read_outside_of_the_page_queue():
 
 def test_the_longest_scene_of_the_editor_is_met_by_a_link_or_left_out_of_it():
     stroke = Stroke(tuple((round(each / 7 % 1, 9), round(each / 3 % 1, 9)) for each in range(400)))
-    assert not lab_scene.in_link(Scene((stroke,) * 30))
+    assert not lab_scene.fits_link(Scene((stroke,) * 30))
     assert lab_scene.from_link(lab_scene.to_link(Scene((stroke,)))) == Scene((stroke,))

@@ -137,13 +137,13 @@ def test_word_of_an_answer_on_a_page_that_was_left_raises_nothing(left_page):
 def test_a_report_heard_on_the_next_page_runs_no_fragment_of_the_last(page, monkeypatch, report):
     """They are still known then, and drawn into another page they would break it."""
     monkeypatch.setattr(pending_release.visitor, "page_run", lambda: "explore")
-    pending_release.note_page()
+    pending_release.record_page()
     page.after(pending_release.run_fragment, "feed")
     monkeypatch.setattr(pending_release.visitor, "page_run", lambda: "compare")
     report()
     assert page.runs == ["feed"]
     assert pending_release.pending() is None
-    pending_release.note_page()
+    pending_release.record_page()
     assert page.after(pending_release.run_fragment, "cases") == "cases"
 
 
@@ -152,7 +152,7 @@ def test_the_fragments_of_a_page_are_forgotten_when_another_one_starts(page, mon
     monkeypatch.setattr(pending_release.visitor, "forget_fragments", lambda: forgotten.append(True))
     for name, expected in (("explore", 0), ("explore", 0), ("compare", 1), ("compare", 1), ("explore", 2)):
         monkeypatch.setattr(pending_release.visitor, "page_run", lambda name=name: name)
-        pending_release.note_page()
+        pending_release.record_page()
         assert len(forgotten) == expected
 
 

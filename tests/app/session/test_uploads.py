@@ -16,15 +16,15 @@ def page():
     """Shows what becomes of the upload in its session state."""
     import streamlit as st
 
-    from app.session.uploads import own_image
+    from app.session.uploads import uploaded_image
     from fpc_core.data.images import ImageError
 
     name, data = st.session_state["file"]
     try:
-        st.markdown(f"{own_image(name, data, (32, 16)).image.mean():.0f}")
+        st.markdown(f"{uploaded_image(name, data, (32, 16)).image.mean():.0f}")
     except ImageError as error:
         st.warning(str(error))
-    st.caption(str(len(st.session_state["own-images"])))
+    st.caption(str(len(st.session_state["uploaded-images"])))
 
 
 def flat(value):
