@@ -50,7 +50,7 @@ def decoder(
     strip = Strip("heat", "", cards, scale=Scale(colorbar_label(how, target), "0", ""))
     heat_strip(strip, config, view, "neighbors", key="heat", on_pick=pick)
 
-    pictures = {"query": data_uri(query.image)}
+    images = {"query": data_uri(query.image)}
     encoder, own, shares = st.columns([2, 2, 3], gap="medium")
     if chosen is not None:
         with encoder:
@@ -66,7 +66,7 @@ def decoder(
                 alt="the query, as the encoder sees it",
             )
             strip = Strip("encoder", "", (card,), scale=Scale(label, "0", ""))
-            heat_strip(strip, config, view, "encoder", key="heat-encoder", pictures=pictures)
+            heat_strip(strip, config, view, "encoder", key="heat-encoder", images=images)
     with own:
         st.markdown("**What the decoder used from the query**")
         if trace.settings.variant is Variant.RELEASED:
@@ -78,7 +78,7 @@ def decoder(
             share = f"{result.query_share:.1%} of attention"
             card = Card("own", "query", "Query", (share,), alt=f"the query in the decoder, {share}")
             strip = Strip("own", "", (card,), scale=Scale(colorbar_label(how, target), "0", ""))
-            heat_strip(strip, config, view, "query", key="heat-query", pictures=pictures)
+            heat_strip(strip, config, view, "query", key="heat-query", images=images)
     with shares:
         st.markdown("**Where the decoder's attention went**")
         bars(share_bars(result), key="shares", about="Attention shares of Eq. 13")
