@@ -107,7 +107,7 @@ def render_picture(
         names = ("query", f"hit {case.name(case.hit)}")
         sinkhorn_stepper(stepper_data(step.runs, config, (of(None), of(case.hit)), names), key="stepper")
     if step.key == "dropping":
-        patch_lifeline.followed_patches(workspace, query, found, pin, on_pin)
+        patch_lifeline.render_lifelines(workspace, query, found, pin, on_pin)
     if step.key == "distance":
         _alpha(workspace, query, found, case)
     if step.key == "tokens":

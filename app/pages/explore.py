@@ -54,7 +54,7 @@ def hits(
         choose_neighbor(row)
         st.rerun()  # the whole page shows the neighbour, not this fragment alone
 
-    chosen = ranking.ranked(workspace, query, found, neighbor, show_junk, pick)
+    chosen = ranking.render_ranking(workspace, query, found, neighbor, show_junk, pick)
     controls.rerun_page_after_paint()
     return found, chosen
 
@@ -67,20 +67,20 @@ def answers(workspace: Workspace, query: Query, settings: QuerySettings, asked: 
     with masks:
         left, clock = st.columns([3, 2], gap="medium")
         with left:
-            ranking.dropped(workspace, query, settings)
-        patch_lifeline.patch_life(workspace, query, found, asked.pin, choose_pin)
+            ranking.render_masks(workspace, query, settings)
+        patch_lifeline.render_lifeline_switch(workspace, query, found, asked.pin, choose_pin)
     left, right = st.columns([3, 2], gap="medium")
     with left:
         transport.transport(workspace, query, found, chosen, asked.pin, choose_pin)
     with right:
-        ranking.alpha_lines(chosen, show_junk)
+        ranking.render_alpha_chart(chosen, show_junk)
     if is_dataset_query(query):
         gallery = workspace.retriever.memory.records[chosen].path.as_posix() if chosen is not None else ""
         add_button(Item(query.name), settings, gallery=gallery)
     transport.pairwise_comparison(workspace, query, found, chosen, asked.rival, show_junk, choose_rival)
     decoder.decoder(workspace, query, found, chosen, choose_neighbor)
     with clock:
-        ranking.timings(found)
+        ranking.render_timings(found)
     with short:
         summary.render_summary(workspace, query, found, chosen)
     ranking.keep_rates(workspace, query, settings, chosen)

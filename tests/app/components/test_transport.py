@@ -55,7 +55,7 @@ def test_a_pair_is_plain_json(sent):
 
 def test_a_place_outside_the_shortlist_is_refused(sent):
     trace, plan, _ = sent
-    with pytest.raises(ValueError, match="place 12 lies outside the shortlist of 12"):
+    with pytest.raises(ValueError, match="position 12 is outside the shortlist of 12"):
         pair_data(plan, trace.match.transport, 12)
 
 

@@ -8,13 +8,13 @@ import torch
 
 from app.sections.comparison_data import (
     PRESETS,
-    Figure,
+    ComparedValue,
     average_precision,
-    figures,
     kept_patches,
-    marked,
+    mark_differences,
     neighbor_values,
     preset_of,
+    query_values,
 )
 from fpc_core.config import ModelConfig, PruneSettings, QuerySettings, Variant
 from fpc_core.data.datasets import ImageRecord
@@ -87,15 +87,15 @@ def strip(*ids, tag="", note="2 of 2 right"):
 
 
 def test_cards_that_one_side_alone_shows_are_marked_and_counted():
-    here = marked(strip("1", "2", "3"), strip("3", "1", "4"))
+    here = mark_differences(strip("1", "2", "3"), strip("3", "1", "4"))
     assert [card.tag for card in here.cards] == ["", "only here", ""]
     assert here.note == "2 of 2 right · 1 not in the other list"
-    decoder = marked(strip("2", tag="K"), strip("4"))
+    decoder = mark_differences(strip("2", tag="K"), strip("4"))
     assert decoder.cards[0].tag == "K · only here"
 
 
 def test_the_same_images_in_any_order_are_said_to_be_the_same():
-    assert marked(strip("1", "2", note=""), strip("2", "1")).note == "same images as the other side"
+    assert mark_differences(strip("1", "2", note=""), strip("2", "1")).note == "same images as the other side"
 
 
 @pytest.mark.parametrize(
@@ -103,13 +103,18 @@ def test_the_same_images_in_any_order_are_said_to_be_the_same():
     [(3.0, 5.0, "+2"), (5.0, 3.0, "−2"), (4.0, 4.3, "="), (None, None, "–"), (None, 1.0, "only one"), (2.4, 2.6, "+1")],
 )
 def test_a_difference_is_that_of_the_numbers_shown(one, other, difference):
-    assert Figure("rank", one, other, "{:.0f}".format).difference == difference
+    assert ComparedValue("rank", one, other, "{:.0f}".format).difference == difference
 
 
 def test_a_row_reads_as_it_is_shown():
-    figure = Figure("D", 0.14442, 0.14561, "{:.4f}".format)
+    figure = ComparedValue("D", 0.14442, 0.14561, "{:.4f}".format)
     assert figure.row() == {"": "D", "A": "0.1444", "B": "0.1456", "B − A": "+0.0012"}
-    assert Figure("rank", None, 2.0, "{:.0f}".format).row() == {"": "rank", "A": "–", "B": "2", "B − A": "only one"}
+    assert ComparedValue("rank", None, 2.0, "{:.0f}".format).row() == {
+        "": "rank",
+        "A": "–",
+        "B": "2",
+        "B − A": "only one",
+    }
 
 
 def test_the_first_true_match_leaves_junk_out():
@@ -133,7 +138,7 @@ def test_the_average_precision_of_a_trace_is_that_of_the_evaluation(workspace, t
 
 
 def test_figures_of_two_traces(workspace, traces, labels):
-    rows = {figure.name: figure for figure in figures(*traces, labels, workspace.retriever.model.config)}
+    rows = {figure.name: figure for figure in query_values(*traces, labels, workspace.retriever.model.config)}
     assert (rows["patches kept"].one, rows["patches kept"].other) == (128, 67)
     assert rows["FLOPs (G)"].other < rows["FLOPs (G)"].one
     attention = [
