@@ -1,4 +1,4 @@
-"""Keep rate x alpha x K over one query, a set or all: heat maps that fill in while a sweep runs in the background."""
+"""The Sweep page: keep rate x alpha x K over one query, some or all, computed in the background."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from fpc_core.config import KEEP_RATES, QuerySettings
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.evaluation.sweep.task import SweepGrid
 
-PREFIX = "s_"  # of parameters that Explore binds as well: a page cannot set for another what it binds itself
+PREFIX = "s_"  # of parameters that Explore binds too, because a page cannot set for another what it binds itself
 SCOPES = ("all", "one", "a set")
 RATES = (*KEEP_RATES, 0.4, 0.3)
 ALPHA_STEPS = (0.05, 0.1, 0.2, 0.25, 0.5)
 COUNTS = (1, 2, 3, 5, 8, 10, 15, 20)
-AUTO_START_LIMIT = 16  # a sweep of no more queries times keep rates starts by itself
+AUTO_START_LIMIT = 16  # queries times keep rates up to which a sweep starts by itself
 
 
-def chosen_queries(records: dict[str, ImageRecord], opening: str) -> tuple[str, ...]:
-    """Paths of the queries to sweep over; empty where a set holds none yet."""
+def choose_queries(records: dict[str, ImageRecord], opening: str) -> tuple[str, ...]:
+    """Return the paths of the queries to sweep over; empty for an empty set."""
     show_warnings(link_checks.check_choice("scope", SCOPES))
     scope = st.segmented_control("Queries", SCOPES, default=SCOPES[0], required=True, key="scope", bind="query-params")
     if scope == "one":
@@ -50,8 +50,8 @@ def chosen_queries(records: dict[str, ImageRecord], opening: str) -> tuple[str, 
     return tuple(name for name, record in records.items() if record.identity in identities or name in images)
 
 
-def axes(shortlist: int) -> SweepGrid | None:
-    """The grid; None with a word where an axis has no value."""
+def choose_grid(shortlist: int) -> SweepGrid | None:
+    """Return the grid; None if an axis has no value."""
     offered = [count for count in COUNTS if count <= shortlist]
     for name, values in (("gammas", RATES), ("step", ALPHA_STEPS), ("ks", offered)):
         show_warnings(link_checks.check_choice(name, map("{:g}".format, values)))
@@ -67,11 +67,11 @@ def axes(shortlist: int) -> SweepGrid | None:
     step = st.pills(
         "α step", ALPHA_STEPS, default=0.1, required=True, format_func="{:g}".format, key="step", bind="query-params"
     )
-    usual = [count for count in SweepGrid().neighbors if count in offered]
-    counts = st.pills("Neighbours K", offered, selection_mode="multi", default=usual, key="ks", bind="query-params")
+    default = [count for count in SweepGrid().neighbors if count in offered]
+    counts = st.pills("Neighbours K", offered, selection_mode="multi", default=default, key="ks", bind="query-params")
     if not rates or not counts:
         return None
-    alphas = tuple(round(step * place, 4) for place in range(round(1 / step) + 1))
+    alphas = tuple(round(step * index, 4) for index in range(round(1 / step) + 1))
     return SweepGrid(tuple(sorted(rates, reverse=True)), alphas, tuple(sorted(counts)))
 
 
@@ -80,12 +80,12 @@ def pick(cell: str) -> None:
 
 
 def open_cell(query: str, settings: QuerySettings) -> None:
-    """Leave for Explore where a cell was clicked."""
+    """Open Explore if a cell was clicked."""
     cell = st.session_state.pop("picked-cell", None)
     if cell is not None:
         rate, alpha, neighbors = parse_cell_id(cell)
-        asked = settings.with_keep_rate(rate)
-        view = View(query=query, settings=replace(asked, alpha=alpha, neighbors=neighbors))
+        cell_settings = settings.with_keep_rate(rate)
+        view = View(query=query, settings=replace(cell_settings, alpha=alpha, neighbors=neighbors))
         st.switch_page("app/pages/explore.py", query_params=view.to_params(default_variant()))
 
 
@@ -94,8 +94,8 @@ def page() -> None:
     dataset = workspace.dataset
     records = {record.path.as_posix(): record for record in dataset.query}
     with st.sidebar:
-        queries = chosen_queries(records, dataset.opening)
-        grid = axes(dataset.shortlist)
+        queries = choose_queries(records, dataset.opening)
+        grid = choose_grid(dataset.shortlist)
         settings = controls.method_settings(PREFIX)
     settings = replace(settings, neighbors=1, shortlist=dataset.shortlist)
     status.status_line(workspace, settings)
@@ -115,7 +115,7 @@ def page() -> None:
         show_warning(
             f"{task.skipped} of the queries have no correct match in the gallery. They are excluded from scoring."
         )
-    visitor = f"{current_visitor()} sweep"  # whose next sweep ends the last
+    visitor = f"{current_visitor()} sweep"  # a subscriber of its own: the visitor's next sweep cancels the last
     job_status = run.status()
     if job_status.state is JobState.IDLE and 0 < job_status.total - job_status.done <= AUTO_START_LIMIT:
         run.start(visitor)
@@ -131,9 +131,9 @@ def page() -> None:
 
     def live() -> None:
         open_cell(query, settings)
-        now = run.status()
-        progress.render_progress(run, now, visitor, "searches", heatmap.sweep_size(task))
-        heatmap.render_sweep(task, now.known, pick, whole=len(queries) == len(records))
+        current = run.status()
+        progress.render_progress(run, current, visitor, "searches", heatmap.sweep_size(task))
+        heatmap.render_sweep(task, current.known, pick, whole=len(queries) == len(records))
 
     progress.poll_until_done(run, live)
 
