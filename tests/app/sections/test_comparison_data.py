@@ -56,7 +56,7 @@ def encoding(*kept, block=3):
     return Encoding(torch.zeros(1, 1 + len(kept), 3), (stage,), (2, 2), PruneSettings(blocks=(block,)))
 
 
-def test_patches_kept_on_one_side_only_are_told_apart():
+def test_patches_kept_on_one_side_only_are_distinguished():
     (here,) = kept_patches(encoding(0, 1), encoding(1, 3))
     (there,) = kept_patches(encoding(1, 3), encoding(0, 1))
     assert here.kept.tolist() == [[True, True], [False, False]]
@@ -64,12 +64,12 @@ def test_patches_kept_on_one_side_only_are_told_apart():
     assert there.only.tolist() == [[False, False], [False, True]]
 
 
-def test_encodings_that_drop_elsewhere_cannot_be_compared():
+def test_encodings_with_other_dropping_blocks_cannot_be_compared():
     with pytest.raises(ValueError, match="prune at different layers"):
         kept_patches(encoding(0, 1), encoding(0, 1, block=4))
 
 
-def test_stripes_lie_on_what_is_kept_here_only_and_white_on_what_is_dropped():
+def test_patches_kept_here_only_are_striped_and_dropped_ones_white():
     config = ModelConfig(image_size=(32, 32), stride=16)
     image = np.full((32, 32, 3), 100, np.uint8)
     kept, only = np.array([[True, True], [False, True]]), np.array([[True, False], [False, False]])
@@ -86,7 +86,7 @@ def strip(*ids, tag="", note="2 of 2 right"):
     return Strip("strip", "title", tuple(Card(each, f"g{each}", each, tag=tag) for each in ids), note)
 
 
-def test_cards_that_one_side_alone_shows_are_marked_and_counted():
+def test_cards_of_one_side_only_are_marked_and_counted():
     here = mark_differences(strip("1", "2", "3"), strip("3", "1", "4"))
     assert [card.tag for card in here.cards] == ["", "only here", ""]
     assert here.note == "2 of 2 right · 1 not in the other list"
@@ -94,7 +94,7 @@ def test_cards_that_one_side_alone_shows_are_marked_and_counted():
     assert decoder.cards[0].tag == "K · only here"
 
 
-def test_the_same_images_in_any_order_are_said_to_be_the_same():
+def test_the_same_images_in_any_order_count_as_the_same():
     assert mark_differences(strip("1", "2", note=""), strip("2", "1")).note == "same images as the other side"
 
 
@@ -137,7 +137,7 @@ def test_the_average_precision_of_a_trace_is_that_of_the_evaluation(workspace, t
         assert average_precision(labels, trace.final) == pytest.approx(expected, abs=1e-12)
 
 
-def test_figures_of_two_traces(workspace, traces, labels):
+def test_values_of_two_traces(workspace, traces, labels):
     rows = {figure.name: figure for figure in query_values(*traces, labels, workspace.retriever.model.config)}
     assert (rows["patches kept"].one, rows["patches kept"].other) == (128, 67)
     assert rows["FLOPs (G)"].other < rows["FLOPs (G)"].one
@@ -149,7 +149,7 @@ def test_figures_of_two_traces(workspace, traces, labels):
     assert rows["rank after consolidation"].one == labels.first_match(traces[0].final)
 
 
-def test_figures_of_a_neighbour_hold_equation_10_and_say_where_it_is_missing(traces, labels):
+def test_values_of_a_neighbour_follow_equation_10_or_are_missing(traces, labels):
     row = int(traces[0].consolidation.neighbors[0])
     found = {figure.name: figure for figure in neighbor_values(*traces, labels, row)}
     assert found["D"].one == pytest.approx(0.6 * found["D_cos"].one + 0.4 * found["D_EMD"].one, abs=1e-6)

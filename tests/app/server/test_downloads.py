@@ -71,7 +71,7 @@ def test_eight_requests_for_one_file_are_one_computation(seats):
     assert work.times == 1
 
 
-def test_a_visitor_who_asks_again_and_again_leaves_room_for_another(seats):
+def test_repeated_requests_of_a_visitor_leave_slots_for_others(seats):
     work, small = Work(), Work()
     asked = []
     for _ in range(8):
@@ -112,7 +112,7 @@ def test_a_file_that_another_visitor_waits_for_is_made_to_the_end(seats):
     assert shared.times == 1
 
 
-def test_more_requests_than_seats_are_refused_in_words():
+def test_too_many_requests_are_refused_with_a_message():
     seats, work = Downloads(max_requests=2, is_connected=lambda name: True), Work()
     asked = [Asked(seats, name, name, work) for name in "ab"]
     until(lambda: len(seats._inside) == 2)
@@ -122,7 +122,7 @@ def test_more_requests_than_seats_are_refused_in_words():
     assert [each.end().file for each in asked] == [b"file"] * 2
 
 
-def test_what_fails_is_made_anew_for_who_waited(seats):
+def test_a_waiting_request_makes_the_file_after_a_failure(seats):
     work = Work()
 
     def fails():
@@ -147,7 +147,7 @@ def test_a_visitor_who_has_left_ends_the_work_for_the_file():
     assert isinstance(asked.end().error, SupersededError)
 
 
-def test_what_a_download_computes_waits_in_the_queue_of_the_model(monkeypatch):
+def test_a_download_waits_in_the_model_queue(monkeypatch):
     queue = FairQueue(1, 10)
     monkeypatch.setattr("app.server.search.MODEL_QUEUE", queue)
     monkeypatch.setattr(downloads, "DOWNLOADS", Downloads(max_requests=6, is_connected=lambda name: True))

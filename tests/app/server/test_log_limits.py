@@ -59,7 +59,7 @@ def fail(logger, words, error=None):
         logger.exception("%s", words)
 
 
-def test_the_first_of_equal_errors_has_its_traceback_the_others_count(log, clock):
+def test_the_first_of_equal_errors_is_written_and_others_counted(log, clock):
     logger, written, _ = log
     for number in range(500):
         fail(logger, f"session {number} of 0x7f{number:06x} failed")
@@ -71,7 +71,7 @@ def test_the_first_of_equal_errors_has_its_traceback_the_others_count(log, clock
     assert written().count("Traceback (most recent call last)") == 2
 
 
-def test_errors_from_other_places_or_of_other_words_are_told_apart(log):
+def test_errors_of_other_lines_or_texts_are_distinguished(log):
     logger, written, _ = log
     fail(logger, "the disk is full")
     fail(logger, "the image is damaged")
@@ -114,19 +114,19 @@ def test_errors_that_are_all_different_stay_within_the_bound(log, clock):
     assert re.search(r"[\d,]+ others", written())
 
 
-def test_messages_for_information_are_not_taken_for_errors(log):
+def test_info_messages_are_not_counted_as_errors(log):
     logger, written, _ = log
     for _ in range(3):
         logger.info("a visitor came")
     assert written().count("a visitor came") == 3
 
 
-def test_arguments_that_do_not_fit_are_left_to_the_handler(log, monkeypatch):
+def test_log_arguments_that_do_not_fit_are_left_to_the_handler(log, monkeypatch):
     logger, _, limiter = log
     assert limiter.filter(logger.makeRecord("tested", logging.ERROR, "file", 1, "%d", ("x",), None))
 
 
-def test_loggers_of_before_and_after_are_limited_and_so_are_threads():
+def test_existing_and_new_loggers_and_threads_are_limited():
     code = (
         "import logging, threading; before = logging.getLogger('before')\n"
         "from app.server import log_limits; log_limits.install(); log_limits.install()\n"

@@ -84,7 +84,7 @@ def assert_lets_the_next_in(queue, visitors):
     assert visitors.order == ["b"]
 
 
-def test_visitors_pass_one_at_a_time_in_the_order_they_came(visitors):
+def test_visitors_are_admitted_one_at_a_time_in_order(visitors):
     queue, stay = FairQueue(1, 10), threading.Event()
     for name in "abcd":
         visitors.come(queue, name, stay)
@@ -96,7 +96,7 @@ def test_visitors_pass_one_at_a_time_in_the_order_they_came(visitors):
     assert queue.waiting == 0
 
 
-def test_as_many_compute_at_once_as_the_machine_serves(visitors):
+def test_as_many_visitors_compute_as_there_are_slots(visitors):
     queue, stay = FairQueue(2, 10), threading.Event()
     for name in "abc":
         visitors.come(queue, name, stay)
@@ -106,7 +106,7 @@ def test_as_many_compute_at_once_as_the_machine_serves(visitors):
     assert len(visitors.order) == 3
 
 
-def test_who_waits_reads_how_many_come_before(visitors):
+def test_a_waiting_visitor_sees_how_many_are_ahead(visitors):
     queue, stay = FairQueue(1, 10), threading.Event()
     for name in "abc":
         visitors.come(queue, name, stay)
@@ -116,7 +116,7 @@ def test_who_waits_reads_how_many_come_before(visitors):
     assert set(visitors.show_position) == {("b", "In the queue: 1 ahead of you"), ("c", "In the queue: 2 ahead of you")}
 
 
-def test_who_need_not_wait_reads_nothing(visitors):
+def test_a_visitor_who_need_not_wait_sees_no_message(visitors):
     queue, stay = FairQueue(1, 10), threading.Event()
     stay.set()
     visitors.come(queue, "a", stay)
@@ -124,7 +124,7 @@ def test_who_need_not_wait_reads_nothing(visitors):
     assert visitors.show_position == []
 
 
-def test_who_moves_on_leaves_the_queue_and_the_next_moves_up(visitors):
+def test_a_visitor_who_moves_on_leaves_the_queue(visitors):
     queue, stay = FairQueue(1, 10), threading.Event()
     for name in "abc":
         visitors.come(queue, name, stay)
@@ -136,7 +136,7 @@ def test_who_moves_on_leaves_the_queue_and_the_next_moves_up(visitors):
     assert isinstance(visitors.ended["b"], MovedOn)
 
 
-def test_a_full_queue_says_so_and_is_open_again_later(visitors):
+def test_a_full_queue_refuses_until_there_is_space(visitors):
     queue, stay = FairQueue(1, 2), threading.Event()
     for name in "abcd":
         visitors.come(queue, name, stay)
@@ -148,14 +148,14 @@ def test_a_full_queue_says_so_and_is_open_again_later(visitors):
     assert visitors.order == ["a", "b", "c", "e"]
 
 
-def test_what_fails_within_lets_the_next_in(visitors):
+def test_an_error_inside_releases_the_slot(visitors):
     queue = FairQueue(1, 10)
     with pytest.raises(ValueError, match="damaged"), queue.slot():
         raise ValueError("damaged")
     assert_lets_the_next_in(queue, visitors)
 
 
-def test_who_leaves_for_a_while_lets_the_next_in_and_comes_back_before_all_others(visitors):
+def test_a_released_slot_is_regained_before_all_others(visitors):
     pages, stay, computed = FairQueue(1, 10, show_position=False), threading.Event(), threading.Event()
     order = []
 
@@ -185,14 +185,14 @@ def test_who_leaves_for_a_while_lets_the_next_in_and_comes_back_before_all_other
         assert pages.waiting == 0
 
 
-def test_who_ends_while_outside_does_not_come_back_and_leaves_room(visitors):
+def test_a_visitor_who_ends_while_released_frees_the_slot(visitors):
     pages = FairQueue(1, 10)
     with pytest.raises(MovedOn), pages.slot(), pages.release_while():
         raise MovedOn
     assert_lets_the_next_in(pages, visitors)
 
 
-def test_who_has_not_passed_has_nothing_to_leave(visitors):
+def test_release_without_a_slot_does_nothing(visitors):
     pages, stay = FairQueue(1, 10), threading.Event()
     visitors.come(pages, "a", stay)
     with pages.release_while():
@@ -210,7 +210,7 @@ def test_background_work_does_not_wait(monkeypatch):
         assert queue.waiting == 0
 
 
-def test_who_computes_for_long_lets_each_of_the_others_have_a_turn(visitors, monkeypatch):
+def test_a_long_computation_gives_each_other_visitor_a_turn(visitors, monkeypatch):
     monkeypatch.setattr(queues, "TURN_SECONDS", 0.0)
     queue, stay, order = FairQueue(1, 10), threading.Event(), []
     stay.set()
@@ -237,7 +237,7 @@ def test_who_computes_for_long_lets_each_of_the_others_have_a_turn(visitors, mon
     assert queue.waiting == 0
 
 
-def test_who_computes_alone_or_briefly_keeps_the_turn(visitors):
+def test_a_brief_or_lone_computation_keeps_its_slot(visitors):
     queue, stay = FairQueue(1, 10), threading.Event()
     queue.take_turns()  # outside there is none to give
     with queue.slot():
@@ -250,7 +250,7 @@ def test_who_computes_alone_or_briefly_keeps_the_turn(visitors):
     assert visitors.order == ["b"]
 
 
-def test_a_request_that_computes_for_too_long_ends_in_words(visitors, monkeypatch):
+def test_a_request_that_computes_too_long_ends_with_a_message(visitors, monkeypatch):
     monkeypatch.setattr(queues, "MAX_SECONDS", 0.0)
     queue = FairQueue(1, 10)
     monkeypatch.setattr(queues.time, "monotonic", iter(range(100)).__next__)
@@ -261,7 +261,7 @@ def test_a_request_that_computes_for_too_long_ends_in_words(visitors, monkeypatc
     assert_lets_the_next_in(queue, visitors)
 
 
-def test_who_moves_on_while_computing_ends_at_the_next_turn(visitors):
+def test_a_visitor_who_moves_on_stops_computing_at_the_next_turn(visitors):
     queue = FairQueue(1, 10)
     visitors.gone.add(threading.current_thread().name)
     with pytest.raises(MovedOn), queue.slot():
@@ -269,7 +269,7 @@ def test_who_moves_on_while_computing_ends_at_the_next_turn(visitors):
     assert_lets_the_next_in(queue, visitors)
 
 
-def test_the_longest_search_lets_another_visitor_s_short_one_end_first(visitors, monkeypatch):
+def test_a_short_search_ends_before_another_visitors_long_one(visitors, monkeypatch):
     """The worst that settings allow: without turns the other would wait for all of it."""
     import numpy as np
 
