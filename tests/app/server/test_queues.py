@@ -14,11 +14,11 @@ class MovedOn(BaseException):
 
 @pytest.fixture
 def visitors(monkeypatch):
-    """Threads that count as pages. gone: names of those who move on.  told: what they read meanwhile."""
+    """Threads that count as pages. `gone` has names of those who move on, `messages` what they see."""
 
     class Visitors:
         def __init__(self):
-            self.gone, self.show_position, self.order, self.ended = set(), [], [], {}
+            self.gone, self.messages, self.order, self.ended = set(), [], [], {}
             self.threads = []
 
         def come(self, queue, name, stay):
@@ -48,7 +48,7 @@ def visitors(monkeypatch):
 
     found = Visitors()
 
-    def still_wanted():
+    def stop_if_superseded():
         if threading.current_thread().name in found.gone:
             raise MovedOn
 
@@ -57,13 +57,13 @@ def visitors(monkeypatch):
             self.text = text
 
         def __enter__(self):
-            found.show_position.append((threading.current_thread().name, self.text))
+            found.messages.append((threading.current_thread().name, self.text))
 
         def __exit__(self, *_):
             return None
 
     monkeypatch.setattr(queues, "in_page_run", lambda: True)
-    monkeypatch.setattr(queues, "stop_if_superseded", still_wanted)
+    monkeypatch.setattr(queues, "stop_if_superseded", stop_if_superseded)
     monkeypatch.setattr(queues.st, "spinner", Sign)
     return found
 
@@ -110,10 +110,10 @@ def test_a_waiting_visitor_sees_how_many_are_ahead(visitors):
     queue, stay = FairQueue(1, 10), threading.Event()
     for name in "abc":
         visitors.come(queue, name, stay)
-    until(lambda: len(visitors.show_position) == 2)
+    until(lambda: len(visitors.messages) == 2)
     stay.set()
     visitors.leave()
-    assert set(visitors.show_position) == {("b", "In the queue: 1 ahead of you"), ("c", "In the queue: 2 ahead of you")}
+    assert set(visitors.messages) == {("b", "In the queue: 1 ahead of you"), ("c", "In the queue: 2 ahead of you")}
 
 
 def test_a_visitor_who_need_not_wait_sees_no_message(visitors):
@@ -121,7 +121,7 @@ def test_a_visitor_who_need_not_wait_sees_no_message(visitors):
     stay.set()
     visitors.come(queue, "a", stay)
     visitors.leave()
-    assert visitors.show_position == []
+    assert visitors.messages == []
 
 
 def test_a_visitor_who_moves_on_leaves_the_queue(visitors):
@@ -180,7 +180,7 @@ def test_a_released_slot_is_regained_before_all_others(visitors):
     visitors.leave()
     assert order == ["draws", "goes on"]
     assert visitors.order == ["b", "c"]
-    assert visitors.show_position == []
+    assert visitors.messages == []
     with pages.slot():  # as many may enter as before
         assert pages.waiting == 0
 

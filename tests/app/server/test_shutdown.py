@@ -23,9 +23,9 @@ import numba
 import numpy as np
 import streamlit as st
 
-from app.server.shutdown import end_in_time
+from app.server.shutdown import exit_soon_after_stop
 
-end_in_time()
+exit_soon_after_stop()
 
 
 @numba.njit(nogil=True)
