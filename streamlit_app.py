@@ -1,24 +1,23 @@
-"""Page set-up and the navigation table, nothing else. Start it with: streamlit run streamlit_app.py
+"""Page setup and navigation. Start the app with: streamlit run streamlit_app.py
 
-`streamlit run` imports this file once, when the server starts, and takes `server` from it; for every visitor it then
-runs the file as a script.
+At startup `streamlit run` imports this file and uses its `server`. For every visitor it then runs the file as a script.
 """
 
 import streamlit as st
 
 
 def show() -> None:
-    """Set the page up and run the one that the visitor asks for."""
+    """Set up the page and run the one that the visitor requests."""
     from app.layout import ICON, inject_page_css
     from app.public_mode import config_error, is_public
-    from app.server.shutdown import end_in_time
+    from app.server.shutdown import exit_soon_after_stop
     from app.session import pending_release
 
     st.set_page_config(page_title="FPC Explorer", page_icon=ICON, layout="wide")
     inject_page_css()
-    end_in_time()
-    if why := config_error():
-        st.error(why, icon=":material/lock:")
+    exit_soon_after_stop()
+    if error := config_error():
+        st.error(error, icon=":material/lock:")
         st.stop()
     data = "app/pages/data_public.py" if is_public() else "app/pages/data.py"
     explore = st.Page("app/pages/explore.py", title="Explore", icon=":material/person_search:")
@@ -36,17 +35,17 @@ def show() -> None:
         ],
         position="top",
     )
-    pending_release.note_page()
+    pending_release.record_page()
     if page != explore:
-        pending_release.clear_pending()  # a dial let go there is answered there alone
+        pending_release.clear_pending()  # only Explore answers a release of its sliders
     page.run()
 
 
 if __name__ == "__main__":
     show()
-else:  # the server starts: before any visitor can ask for anything
+else:  # the server starts; no visitor is connected yet
     from app.server import host_details, log_limits
 
     log_limits.install()
-    host_details.hide()
-    server = st.App(__file__, lifespan=log_limits.summary_at_the_end)
+    host_details.hide_host_details()
+    server = st.App(__file__, lifespan=log_limits.write_summary_at_shutdown)

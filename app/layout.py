@@ -1,4 +1,4 @@
-"""What the theme settings cannot say: spacing of the page, its heading, the status line that stays in sight."""
+"""Styles that the theme settings cannot express: page spacing, headings and the sticky status line."""
 
 import base64
 from pathlib import Path
@@ -9,7 +9,7 @@ from app.preload import load_engine
 
 _ICON_BYTES = (Path(__file__).resolve().parent.parent / "assets" / "icon.png").read_bytes()
 ICON = f"data:image/png;base64,{base64.b64encode(_ICON_BYTES).decode()}"
-"""A data URI: a file Streamlit may let go between two runs, and a browser asks in vain."""
+"""A data URI, because Streamlit may drop a file between two runs before the browser requests it."""
 _PAGE_CSS = """
 <style>
 [data-testid="stMainBlockContainer"] { padding-top: 3.6rem; padding-bottom: 4rem; max-width: 1500px; }
@@ -18,10 +18,10 @@ _PAGE_CSS = """
   font-size: 0.9rem;
 }
 [class*="st-key-image-store"], [class*="st-key-job-result-"], .st-key-paint-ack { display: none; }
-.st-key-summary { min-height: 10.5rem; } /* its sentences are drawn last: what is below must not move */
+.st-key-summary { min-height: 10.5rem; } /* its sentences are drawn last, and what is below must not move */
 @media (max-width: 640px) { .st-key-summary { min-height: 19rem; } }
 h3 { padding-bottom: 0.3rem; }
-.katex-display > .katex { white-space: normal; } /* a long formula goes on in the next line, not out of sight */
+.katex-display > .katex { white-space: normal; } /* a long formula wraps */
 .katex-display .base { margin: 0.2em 0; }
 </style>
 """
@@ -47,13 +47,13 @@ def inject_page_css() -> None:
 
 
 def heading(title: str, sentence: str) -> None:
-    """Title of a page. Call it before the page's own imports: in a new server those of the engine take seconds."""
+    """Render the title of a page. Call it before the page's other imports, which take seconds on a new server."""
     st.title(title)
     st.caption(sentence)
     load_engine()
 
 
 def inject_presenter_css() -> None:
-    """Presenter mode: large type, full contrast, nothing but the step."""
+    """Inject the styles of presenter mode: large type, full contrast, and only the step itself."""
     st.html(_PRESENTER_CSS)
     load_engine()

@@ -1,4 +1,4 @@
-"""Words for the visitor: what went wrong, what to do. Text from outside is shown as text, never as markup."""
+"""Messages for the visitor. Text from outside is shown as text, never as markup."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ _BUILD_MEMORY = "python -m fpc_core memory build"
 
 
 def escape_markdown(text: str, limit: int = 160) -> str:
-    """The text with everything Markdown could read as markup escaped, on one line, cut after `limit` characters.
+    """Return the text with all markup escaped, on one line and cut after `limit` characters.
 
-    What is not valid text, as in a file name that is not UTF-8, is written as escapes: no page can be sent with it.
+    What is not valid Unicode, as in a file name that is not UTF-8, is written as escapes, because Streamlit could not
+    send it.
     """
     flat = " ".join(escape_name(text).split())
     if len(flat) > limit:
@@ -30,22 +31,22 @@ def escape_markdown(text: str, limit: int = 160) -> str:
 
 
 def show_warning(text: str) -> None:
-    """A message about the visitor's input."""
+    """Show a message about the visitor's input."""
     st.warning(escape_markdown(redact_paths(text), 600), icon=":material/info:")
 
 
 def show_error(error: Exception) -> None:
-    """What ended some work, as a sentence."""
+    """Show an error as a sentence."""
     show_warning(f"{str(error).removesuffix('.')}.")
 
 
 def redact_paths(text: str) -> str:
-    """The text as a visitor may read it: a public app says it without the machine's paths."""
+    """Return the text as a visitor may read it: in public mode without the machine's paths."""
     return redact(escape_name(text), _private_folders())
 
 
 def render_unavailable_page(error: Exception) -> None:
-    """The page of a public app that cannot open what it was started with; the reason goes to the server's log."""
+    """Render the page of a public app that cannot load its data; the reason goes to the server log."""
     log(f"cannot open what the app was started with: {error}")
     st.header("The app can't load its data")
     st.error(
@@ -56,7 +57,7 @@ def render_unavailable_page(error: Exception) -> None:
 
 
 def _private_folders() -> tuple[str, ...]:
-    """Whose places a public app does not tell."""
+    """Return the folders whose paths a public app hides."""
     places = Places.from_environment()
     folders = (places.data, places.weights.parent, places.memory, cache_folder(), Path.cwd(), Path.home())
     forms = dict.fromkeys(form for each in folders if each.resolve().parent.name for form in (each, each.resolve()))
@@ -64,34 +65,36 @@ def _private_folders() -> tuple[str, ...]:
 
 
 def show_warnings(texts: Iterable[str]) -> None:
-    """A message each."""
     for text in texts:
         show_warning(text)
 
 
 def toast_memory_warnings(texts: Iterable[str]) -> None:
-    """What `fpc_core.runtime.out_of_memory.shortages` heard while something was computed for the visitor."""
+    """Show the messages of `fpc_core.runtime.out_of_memory.collect_oom_events` as toasts."""
     for text in texts:
         st.toast(f"{text}.", icon=":material/memory_alt:", duration="long")
 
 
 def render_setup_error_page(
-    error: Exception, places: dict[str, str], precision: str, on_return: Callable[[], None] | None
+    error: Exception, paths: dict[str, str], precision: str, on_return: Callable[[], None] | None
 ) -> None:
-    """The page shown in place of all others when data, weights or memory cannot be opened.
+    """Render the page that replaces all others if dataset, weights or gallery memory cannot be opened.
 
-    places: by their names.  precision: of the memory.  on_return: goes back to what the app was started with; None if
-    that is what fails.
+    Args:
+        error: What failed.
+        paths: Of data, weights and memory, by these names.
+        precision: Of the gallery memory.
+        on_return: Returns to the startup settings; None if these fail.
     """
     st.header("No data loaded yet")
     st.error(escape_markdown(str(error), 900), icon=":material/database_off:")
     st.markdown("Looked for:")
-    st.table({"what": list(places), "where": [escape_markdown(place) for place in places.values()]})
-    at = "" if precision == Precision.FLOAT32 else f" --precision {shlex.quote(precision)}"
+    st.table({"what": list(paths), "where": [escape_markdown(path) for path in paths.values()]})
+    option = "" if precision == Precision.FLOAT32 else f" --precision {shlex.quote(precision)}"
     st.markdown("If only the gallery memory is missing or out of date, build it again:")
     st.code(
-        f"{_BUILD_MEMORY} --data {shlex.quote(places['data'])} --weights {shlex.quote(places['weights'])} "
-        f"--memory {shlex.quote(places['memory'])}" + at,
+        f"{_BUILD_MEMORY} --data {shlex.quote(paths['data'])} --weights {shlex.quote(paths['weights'])} "
+        f"--memory {shlex.quote(paths['memory'])}" + option,
         language="bash",
     )
     st.markdown(

@@ -1,4 +1,4 @@
-"""Loads the engine and its libraries, while the title of the first page stands there already."""
+"""Load the engine and its libraries after the title of the first page is shown."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import threading
 from importlib import import_module
 
 _ENGINE = "fpc_core.workspace"
-_turn = threading.Lock()
+_lock = threading.Lock()
 
 
 def load_engine() -> None:
-    """Once in the life of the server; the page that comes first does it, others wait.
+    """Import the engine once per server; other pages wait for the first one.
 
-    torch, timm and numba bring a million objects that stay for good. The collector would look through them again and
-    again while they come, for a third of the time, and later at each of its full rounds, while every visitor waits.
+    torch, timm and numba create a million permanent objects. The garbage collector would scan them repeatedly during
+    the import, for a third of its time, and later in each full collection while visitors wait.
     """
-    with _turn:
+    with _lock:
         if _ENGINE in sys.modules:
             return
         gc.disable()

@@ -1,7 +1,7 @@
-"""Public mode: the app as strangers may see it. Whoever runs it decides, with FPC_PUBLIC; no visitor can.
+"""Public mode: the app for anyone on the internet. The administrator sets FPC_PUBLIC; no visitor can.
 
-A public app shows what it was started with. It loads nothing else, whatever a link asks; builds and checks nothing;
-writes no file; and says no path of the machine. The reasons that it keeps from visitors go to the server's log.
+A public app shows its startup data. It loads nothing else, whatever a link requests, starts no builds or checks, writes
+no files and shows no paths of the machine. Hidden reasons go to the server log.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _PATH = re.compile(r"(?<![\w.…/\\])(?:file:/*|[A-Za-z]:(?=[\\/])|~(?=[\\/]))?[
 
 @cache
 def is_public() -> bool:
-    """Whether this app is public: read once, when first asked. Raises ValueError for a setting that is neither."""
+    """Return whether this app is public; read once. Raises ValueError if FPC_PUBLIC is neither yes nor no."""
     text = os.environ.get("FPC_PUBLIC", "")
     try:
         return _WORDS[text.strip().lower()]
@@ -30,7 +30,7 @@ def is_public() -> bool:
 
 
 def config_error() -> str:
-    """What to say instead of any page where the setting cannot be read, else empty: when in doubt nothing is shown."""
+    """Return why FPC_PUBLIC cannot be read, or an empty text. With an error no page is shown, to be safe."""
     try:
         is_public()
     except ValueError as error:
@@ -38,30 +38,32 @@ def config_error() -> str:
     return ""
 
 
-def redact(text: str, secret: tuple[str, ...] = ()) -> str:
-    """A message as visitors may read it: in a public app with the last part of every absolute path in it alone.
+def redact(text: str, folders: tuple[str, ...] = ()) -> str:
+    """Return a message as visitors may read it: in public mode absolute paths are cut to their last part.
 
-    secret: folders that are cut off before, in whichever way they are written (a blank ends a path elsewhere).
+    Args:
+        text: The message.
+        folders: Removed first, also if they contain blanks, which end a path elsewhere.
     """
     if not is_public():
         return text
-    cut = text
-    for folder in sorted(filter(None, secret), key=len, reverse=True):
-        cut = cut.replace(f"{folder.rstrip(os.sep)}{os.sep}", "").replace(folder, "…")
-    cut = _PATH.sub(_last_part, cut)
-    if cut != text:
+    redacted = text
+    for folder in sorted(filter(None, folders), key=len, reverse=True):
+        redacted = redacted.replace(f"{folder.rstrip(os.sep)}{os.sep}", "").replace(folder, "…")
+    redacted = _PATH.sub(_last_part, redacted)
+    if redacted != text:
         log(text)
-    return cut
+    return redacted
 
 
 def log(text: str) -> None:
-    """For whoever runs the app, on one line."""
+    """Write a message for the administrator to the log, on one line."""
     _LOG.warning("%s", " ".join(text.split()))
 
 
-def _last_part(found: re.Match[str]) -> str:
-    """The name at the end of a path, with the full stop or colon that ends its clause."""
-    path = found.group()
+def _last_part(match: re.Match[str]) -> str:
+    """Return the name at the end of a path, with the punctuation that follows it."""
+    path = match.group()
     name = path.rstrip(".:!?\\/")
     last = re.split(r"[\\/]", name)[-1]
     return (last or "…") + path[len(name) :].replace("/", "").replace("\\", "")

@@ -1,4 +1,4 @@
-"""Sections of the Atlas page: classes to press, filters, the cases themselves, distances of pairs with a threshold."""
+"""Sections of the Atlas page: classes, filters, cases, and distances of pairs with a threshold."""
 
 from __future__ import annotations
 
@@ -45,35 +45,35 @@ ICONS = {
     Outcome.PRUNED: "content_cut",
 }
 STAGES = {Stage.COSINE: "by cosine", Stage.DISTANCE: "by D", Stage.CONSOLIDATED: "final"}
-DISTANCES = {  # what each is, and how far its threshold goes
+DISTANCES = {  # name and largest threshold
     Stage.COSINE: ("D_cos", 1.0),
     Stage.DISTANCE: ("D = (1 − α) · D_cos + α · D_EMD", 1.0),
     Stage.CONSOLIDATED: ("Euclidean distance after consolidation", 2.0),
 }
-Told = list[tuple[QueryOutcome, Pairs]]
+CasesWithPairs = list[tuple[QueryOutcome, Pairs]]
 
 
 def filters(task: AtlasTask) -> Filter:
-    """Which queries are wanted; offered is only what the data know of them."""
-    seen = [task.occlusions[record.path] for record in task.queries if record.path in task.occlusions]
+    """Render the filters that the dataset supports, and return the selection."""
+    occlusions = [task.occlusions[record.path] for record in task.queries if record.path in task.occlusions]
     occluders: list[str] = []
     cameras: list[int] = []
     visible = (0, 100)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        if seen:
-            kinds = sorted({each.kind for each in seen})
-            show_warnings(link_checks.unknown("occluder", kinds))
+        if occlusions:
+            kinds = sorted({each.kind for each in occlusions})
+            show_warnings(link_checks.check_choice("occluder", kinds))
             occluders = st.multiselect(
                 "Occluder", kinds, key="occluder", bind="query-params", placeholder="any", width=260, select_all=False
             )
         if task.dataset.uses_cameras:
             known = sorted({record.camera + 1 for record in task.queries})
-            show_warnings(link_checks.unknown("cameras", known))
+            show_warnings(link_checks.check_choice("cameras", known))
             cameras = st.multiselect(
                 "Camera", known, key="cameras", bind="query-params", placeholder="any", width=200, select_all=False
             )
-        if seen:
-            show_warnings(link_checks.beyond("visible", 0, 100))
+        if occlusions:
+            show_warnings(link_checks.check_range("visible", 0, 100))
             visible = st.slider(
                 "Visible share of the person, %", 0, 100, visible, key="visible", bind="query-params", width=260
             )
@@ -82,32 +82,32 @@ def filters(task: AtlasTask) -> Filter:
 
 
 def chosen_class(cases: Sequence[QueryOutcome], pruned_below: float) -> str:
-    """The classes with their counts, one of them pressed: an `Outcome` or ALL; the link names it."""
-    counts = {outcome.value: len(several) for outcome, several in sorted_out(cases, pruned_below).items()}
+    """Render the classes with their counts, and return the selected one: an `Outcome` or ALL. The link stores it."""
+    counts = {outcome.value: len(members) for outcome, members in sorted_out(cases, pruned_below).items()}
     labels = {ALL: f"All queries **{len(cases)}**"} | {
         outcome.value: f":material/{ICONS[outcome]}: {NAMES[outcome]} **{counts[outcome.value]}**"
         for outcome in Outcome
     }
-    asked = st.query_params.get("class", ALL)
-    if asked not in labels:
+    requested = st.query_params.get("class", ALL)
+    if requested not in labels:
         show_warning(
-            f"The link sets the class to {asked[:60]}, but it must be one of {', '.join(labels)}. Showing all."
+            f"The link sets the class to {requested[:60]}, but it must be one of {', '.join(labels)}. Showing all."
         )
-        asked = ALL
-    if st.session_state.get("class-pills") is None:  # a first visit, or the pressed one was pressed again
-        st.session_state["class-pills"] = asked
+        requested = ALL
+    if st.session_state.get("class-pills") is None:  # a first visit, or the selected class was deselected
+        st.session_state["class-pills"] = requested
     chosen = st.pills(
         "Classes",
         list(labels),
         format_func=labels.__getitem__,
         key="class-pills",
-        on_change=_keep_class,
+        on_change=_write_class,
         label_visibility="collapsed",
     )
     return chosen or ALL
 
 
-def _keep_class() -> None:
+def _write_class() -> None:
     chosen = st.session_state.get("class-pills") or ALL
     if chosen == ALL:
         st.query_params.pop("class", None)
@@ -116,20 +116,20 @@ def _keep_class() -> None:
 
 
 def render_class_summary(chosen: str, cases: Sequence[QueryOutcome], task: AtlasTask, pruned_below: float) -> None:
-    """What the class means, and what is known of pruned persons."""
+    """Render what the class means, and how many persons were pruned."""
     if chosen != ALL:
         st.markdown(f"**{NAMES[Outcome(chosen)]}.** {DESCRIPTIONS[Outcome(chosen)]}")
     share = f"{100 * pruned_below:g} %"
     if not task.masks:
         st.caption('This dataset has no ground-truth masks, so "person was pruned" can\'t be determined.')
         return
-    few = [case for case in cases if pruned_away(case, pruned_below)]
-    if not few:
+    pruned = [case for case in cases if pruned_away(case, pruned_below)]
+    if not pruned:
         st.caption(f"In all of these queries, at least {share} of the visible person survives pruning.")
         return
-    right = sum(case.consolidated.right for case in few)
+    right = sum(case.consolidated.right for case in pruned)
     st.caption(
-        f"In {len(few)} of {len(cases)} queries, less than {share} of the visible person survives pruning. "
+        f"In {len(pruned)} of {len(cases)} queries, less than {share} of the visible person survives pruning. "
         f"{right} of them are still correct at the end; the class counts those that are correct at no stage."
     )
 
@@ -141,12 +141,12 @@ def grid(
     pruned_below: float,
     on_pick: Callable[[str, int], None],
 ) -> None:
-    """The cases, a page at a time. on_pick: called with the query's path and the memory row pressed, -1 for none."""
+    """Render a page of cases; `on_pick` is called with a query's path and the clicked gallery row, -1 for none."""
     if not cases:
         st.info("No matching queries. Choose another class or relax the filters.", icon=":material/filter_alt_off:")
         return
     with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
-        show_warnings(link_checks.unknown("order", (FIRST, LAST)))
+        show_warnings(link_checks.check_choice("order", (FIRST, LAST)))
         order = st.segmented_control(
             "Order",
             (FIRST, LAST),
@@ -164,11 +164,11 @@ def grid(
             icon=":material/download:",
             key="csv",
         )
-    places = controls.page_of(len(cases), PER_PAGE, None)
+    positions = controls.pagination(len(cases), PER_PAGE, None)
     queries = {record.path: record for record in task.queries}
     ordered = by_precision(cases, best_first=order == LAST)
     st.caption(
-        f"Showing {places.start + 1}–{places.stop} of {len(cases)}, "
+        f"Showing {positions.start + 1}–{positions.stop} of {len(cases)}, "
         f"{'lowest' if order == FIRST else 'highest'} AP first. ✓ / ✗: top hit is / isn't the right person. "
         "Click a card to open it in Explore."
         + (
@@ -177,15 +177,15 @@ def grid(
             else ""
         )
     )
-    for first in range(places.start, places.stop, PER_ROW):
+    for first in range(positions.start, positions.stop, PER_ROW):
         columns = st.columns(PER_ROW, gap="small")
-        for column, case in zip(columns, ordered[first : min(first + PER_ROW, places.stop)], strict=False):
+        for column, case in zip(columns, ordered[first : min(first + PER_ROW, positions.stop)], strict=False):
             with column, st.container(border=True, gap="xsmall"):
                 _case(workspace, task, case, queries[case.path], pruned_below, on_pick)
 
 
 def table(task: AtlasTask, cases: Sequence[QueryOutcome], pruned_below: float) -> str:
-    """The cases as CSV."""
+    """Return the cases as CSV."""
     paths = {row: record.path.as_posix() for row, record in enumerate(task.retriever.memory.records)}
     return atlas_table(by_precision(cases), paths, pruned_below).to_csv(index=False)
 
@@ -208,36 +208,36 @@ def _case(
 
 
 def case_strip(case: QueryOutcome, record: ImageRecord, records: Sequence[ImageRecord], outcome: str) -> Strip:
-    """The query and the first hit of every stage. Ids of its cards: a word and the memory row, -1 for the query."""
-    about = [f"{100 * case.visible:.0f}% visible"] if case.visible is not None else []
+    """Return the query and the first hit of every stage. Card ids are a word and the gallery row, -1 for the query."""
+    visibility = [f"{100 * case.visible:.0f}% visible"] if case.visible is not None else []
     if case.survived is not None:
-        about.append(f"{100 * case.survived:.0f}% kept")
+        visibility.append(f"{100 * case.survived:.0f}% kept")
     lines = (
         f"person {case.identity}",
         f"camera {camera_name(case.camera)}",
         *([case.occluder] if case.occluder else []),
-        *about,
+        *visibility,
     )
-    drawn = [Card("query -1", "query", "query", lines, alt=f"query, {identity_label(record)}")]
+    strip_cards = [Card("query -1", "query", "query", lines, alt=f"query, {identity_label(record)}")]
     for stage, answer in case.answers.items():
         hit = records[answer.hit]
         tone = MatchLabel.MATCH if answer.right else MatchLabel.OTHER
-        place = "first" if answer.right else f"right person at rank {answer.first_match:,}"
+        rank_text = "first" if answer.right else f"right person at rank {answer.first_match:,}"
         lines = (
-            place,
+            rank_text,
             f"AP {100 * answer.average_precision:.1f}",
             f"person {hit.identity}",
             f"camera {camera_name(hit.camera)}",
         )
-        spoken = f"first hit {STAGES[stage]}: {'right' if answer.right else 'wrong'}, {identity_label(hit)}, {place}"
-        drawn.append(Card(f"{stage.value} {answer.hit}", f"g{answer.hit}", STAGES[stage], lines, tone, alt=spoken))
-    return Strip(case.path.as_posix(), case.path.stem, tuple(drawn), outcome)
+        alt = f"first hit {STAGES[stage]}: {'right' if answer.right else 'wrong'}, {identity_label(hit)}, {rank_text}"
+        strip_cards.append(Card(f"{stage.value} {answer.hit}", f"g{answer.hit}", STAGES[stage], lines, tone, alt=alt))
+    return Strip(case.path.as_posix(), case.path.stem, tuple(strip_cards), outcome)
 
 
-def distances(told: Told, movable: bool) -> None:
-    """Histograms of the distances of pairs, and the error rates of a threshold. movable: all queries are known."""
+def distances(cases_with_pairs: CasesWithPairs, movable: bool) -> None:
+    """Render histograms of pair distances and the error rates of a threshold, which moves if all queries are known."""
     st.subheader("Would a single distance threshold work?")
-    pairs = Pairs.joined([each for _, each in told])
+    pairs = Pairs.joined([each for _, each in cases_with_pairs])
     if pairs.same.all() or not pairs.same.any():
         st.info(
             "Error rates need both same-person and different-person pairs; only one kind is present.",
@@ -245,25 +245,27 @@ def distances(told: Told, movable: bool) -> None:
         )
         return
     offered = [stage.value for stage in Stage]
-    show_warnings(link_checks.unknown("distance", offered))
+    show_warnings(link_checks.check_choice("distance", offered))
     chosen = st.segmented_control(
         "Distance", offered, default=Stage.CONSOLIDATED.value, required=True, key="distance", bind="query-params"
     )
     stage = Stage(chosen)
-    name, most = DISTANCES[stage]
+    name, maximum = DISTANCES[stage]
     curve = error_curve(pairs.same, pairs.distance[stage])
-    equal = _on_slider(curve, most)
+    equal = _on_slider(curve, maximum)
     key = f"threshold-{stage.value}"
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         threshold = equal
         if movable:
-            show_warnings(link_checks.beyond(key, 0, most))
-            threshold = st.slider("Threshold", 0.0, most, equal, 0.001, "%.3f", key=key, bind="query-params", width=420)
+            show_warnings(link_checks.check_range(key, 0, maximum))
+            threshold = st.slider(
+                "Threshold", 0.0, maximum, equal, 0.001, "%.3f", key=key, bind="query-params", width=420
+            )
             st.button(
                 "Set to equal error rate",
                 icon=":material/balance:",
                 key="equal",
-                on_click=_set,
+                on_click=_set_state,
                 args=(key, equal),
                 help="Threshold at which false accepts and false rejects are (nearly) equal.",
             )
@@ -288,8 +290,8 @@ def distances(told: Told, movable: bool) -> None:
     count = int(pairs.same.sum())
     st.caption(
         escape_markdown(
-            f"Pairs: the {len(told):,} queries above × their shortlisted images, without same-camera images "
-            f"({count:,} same-person, {len(pairs.same) - count:,} different). Matches outside the shortlist "
+            f"Pairs: the {len(cases_with_pairs):,} queries above × their shortlisted images, without same-camera "
+            f"images ({count:,} same-person, {len(pairs.same) - count:,} different). Matches outside the shortlist "
             "aren't counted because D is only computed for the shortlist. A pair is accepted if its distance "
             "is at most the threshold.",
             600,
@@ -297,12 +299,12 @@ def distances(told: Told, movable: bool) -> None:
     )
 
 
-def _on_slider(curve: ErrorCurve, most: float) -> float:
-    """Of the two steps of the slider around the point of equal errors, the one where they are nearer to each other."""
-    low = min(math.floor(1000 * curve.equal.threshold) / 1000, most)
-    steps = [curve.at(step) for step in (low, min(round(low + 0.001, 3), most))]
+def _on_slider(curve: ErrorCurve, maximum: float) -> float:
+    """Return the slider step next to the point of equal errors at which the two rates differ less."""
+    low = min(math.floor(1000 * curve.equal.threshold) / 1000, maximum)
+    steps = [curve.at(step) for step in (low, min(round(low + 0.001, 3), maximum))]
     return min(steps, key=lambda rates: abs(rates.false_accept - rates.false_reject)).threshold
 
 
-def _set(key: str, value: float) -> None:
+def _set_state(key: str, value: float) -> None:
     st.session_state[key] = value

@@ -1,4 +1,4 @@
-"""What the browser needs to redraw without asking: plain JSON values made from core results."""
+"""The data with which the browser redraws without the server: JSON values made from core results."""
 
 from __future__ import annotations
 
@@ -19,19 +19,21 @@ from fpc_core.results import Encoding, Match, QueryTrace
 
 
 def view_key(digest: str, settings: QuerySettings) -> str:
-    """Names a query and every setting but the three on the dials: answers of one key may be mixed in one view.
+    """Return a key for a query and all settings without a live slider; answers of one key can share a view.
 
-    digest: of the query image and its camera.
+    Args:
+        digest: Of the query image and its camera.
+        settings: Keep rate, alpha and K do not count.
     """
-    usual = QuerySettings()
-    fixed = replace(settings, alpha=usual.alpha, neighbors=1).with_keep_rate(usual.prune.keep_rate)
+    default = QuerySettings()
+    fixed = replace(settings, alpha=default.alpha, neighbors=1).with_keep_rate(default.prune.keep_rate)
     return hashlib.sha256(f"{digest} {fixed}".encode()).hexdigest()[:16]
 
 
 def answer_data(
     trace: QueryTrace, key: str, records: Sequence[ImageRecord], subject: QueryIdentity, uses_cameras: bool, show: int
 ) -> dict[str, Any]:
-    """The server's answer for one setting of the dials. key: `view_key`.  show: see `match_data`."""
+    """Return the answer to one setting of the sliders, with `view_key` as `key` and `show` as in `match_data`."""
     people = people_data(trace.match.shortlist.indices.tolist(), records, subject, uses_cameras)
     return {
         "key": key,
@@ -51,46 +53,50 @@ def grid_data(
     uses_cameras: bool,
     show: int,
 ) -> dict[str, Any]:
-    """The answers for all these keep rates: matches are [keep rate, `match_data`], people of all rows shortlisted."""
+    """Return the answers for these keep rates: matches as [keep rate, `match_data`], and people of all their rows."""
     rows = sorted({row for _, match in matched.values() for row in match.shortlist.indices.tolist()})
     people = people_data(rows, records, subject, uses_cameras)
-    matches = [[rate, match_data(*found, people, show)] for rate, found in matched.items()]
+    matches = [[rate, match_data(*match, people, show)] for rate, match in matched.items()]
     return {"key": key, "matches": matches, "people": people}
 
 
 def match_data(encoding: Encoding, match: Match, people: Mapping[str, Mapping[str, str]], show: int) -> dict[str, Any]:
-    """Everything that the strips, the masks and the alpha lines draw at one keep rate.
+    """Return what strips, masks and alpha lines draw at one keep rate.
 
-    people: `people_data` of the shortlist.  show: ranked images per strip; junk images, which take no rank, may stand
-    between them.
-    swaps: [alpha, place, place] of every swap among them.  in_sight: rows that are among them at some alpha.
-    survived: per patch of the grid, how many dropping blocks it left alive.
+    In the result `swaps` is [alpha, position, position] of every swap among the shown hits, and `in_sight` lists the
+    gallery rows that are shown at some alpha.
+
+    Args:
+        encoding: Of the query.
+        match: Of the query.
+        people: `people_data` of the shortlist.
+        show: Ranked images per strip; junk images, which have no rank, can be between them.
     """
     rows = match.shortlist.indices.tolist()
     reach = show + sum(people[str(row)]["tone"] == MatchLabel.JUNK for row in rows)
     d_cos, d_emd = match.shortlist.d_cos, match.transport.distance
     swaps = swap_alphas(d_cos, d_emd, reach)
-    # By cosine alone the first stand at alpha 0; whoever joins them later does so by one of the swaps.
-    places = {*range(min(reach, len(rows)))}.union(*((swap.first, swap.second) for swap in swaps))
+    # At alpha 0 these are the first by cosine. At other alphas an image joins them only by one of the swaps.
+    positions = {*range(min(reach, len(rows)))}.union(*((swap.first, swap.second) for swap in swaps))
     return {
         "indices": rows,
         "dCos": encode_float32(d_cos),
         "dEmd": encode_float32(d_emd),
         "swaps": [[swap.alpha, swap.first, swap.second] for swap in swaps],
-        "in_sight": sorted(rows[place] for place in places),
+        "in_sight": sorted(rows[position] for position in positions),
         "survived": survived(encoding),
     }
 
 
 def survived(encoding: Encoding) -> list[int]:
-    """Per patch of the grid, how many dropping blocks left it alive."""
+    """Return, per patch of the grid, how many dropping blocks it survived."""
     return np.stack(survivors(encoding)).sum(axis=0).ravel().tolist()
 
 
 def people_data(
     rows: Iterable[int], records: Sequence[ImageRecord], subject: QueryIdentity, uses_cameras: bool
 ) -> dict[str, Mapping[str, str]]:
-    """Who the rows of the memory show and how the query's evaluation sees them."""
+    """Return the identity of gallery rows and how the evaluation of the query counts them."""
     people: dict[str, Mapping[str, str]] = {}
     for row in rows:
         record = records[row]

@@ -1,4 +1,4 @@
-"""The widgets of the Data page that compose a choice."""
+"""Widgets of the Data page that edit the draft."""
 
 from __future__ import annotations
 
@@ -16,54 +16,54 @@ from fpc_core.workspace import Places, devices
 from fpc_core.workspace.allowed_roots import DiscoveredPaths, OutsideRootsError, Root, name_of, resolve
 
 
-def roots_note(roots: Sequence[Root], sights: DiscoveredPaths) -> None:
-    """Which folders are offered, and how to offer others."""
-    labels = ", ".join(f"**{escape_markdown(root.label)}**" for root in roots if root.label not in sights.absent)
+def roots_note(roots: Sequence[Root], discovered: DiscoveredPaths) -> None:
+    """Render which folders are offered, and how to offer others."""
+    labels = ", ".join(f"**{escape_markdown(root.label)}**" for root in roots if root.label not in discovered.absent)
     st.caption(
         f"You can choose from these folders: {labels}. To add your own, start the app with "
         "`FPC_ROOTS=/path/one:/path/two`. If a folder isn't listed, type its path."
     )
-    gone = [root.label for root in roots if root.label in sights.absent and root.label != "cache"]
-    if gone:
-        st.caption(f":material/warning: No such folder: {escape_markdown(', '.join(gone))}.")
-    if sights.skipped:
-        counted = "1 name is" if sights.skipped == 1 else f"{sights.skipped:,} names are"
+    missing = [root.label for root in roots if root.label in discovered.absent and root.label != "cache"]
+    if missing:
+        st.caption(f":material/warning: No such folder: {escape_markdown(', '.join(missing))}.")
+    if discovered.skipped:
+        counted = "1 name is" if discovered.skipped == 1 else f"{discovered.skipped:,} names are"
         st.caption(f":material/warning: {counted} not listed because they are not valid UTF-8. Rename the files.")
-    if not sights.complete:
+    if not discovered.complete:
         st.caption(":material/more_horiz: Not all sub-folders are listed; type a path to use another one.")
 
 
 def places_form(
-    draft: WorkspaceChoice, sights: DiscoveredPaths, started: Places, roots: Sequence[Root]
+    draft: WorkspaceChoice, discovered: DiscoveredPaths, started: Places, roots: Sequence[Root]
 ) -> WorkspaceChoice:
-    """Data, weights and memory of the draft, chosen from lists or typed."""
+    """Render data, weights and gallery memory, chosen from lists or typed, and return the draft."""
     data, weights, memory = st.columns(3, gap="medium")
     with data:
-        data_name = _place(
+        data_name = _path_field(
             "Dataset",
             "data",
             draft.data,
-            sights.datasets,
-            _start(started.data, roots),
+            discovered.datasets,
+            _startup_name(started.data, roots),
             roots,
             "A dataset folder (Market-1501, DukeMTMC, …) or a plain folder with one sub-folder per person.",
         )
     with weights:
-        weights_name = _place(
+        weights_name = _path_field(
             "Checkpoint",
             "weights",
             draft.weights,
-            sights.checkpoints,
-            _start(started.weights, roots),
+            discovered.checkpoints,
+            _startup_name(started.weights, roots),
             roots,
             "FPC, TransReID or timm checkpoint, or a safetensors file. Loading is safe: no code in the file is run.",
         )
     with memory:
-        memory_name = _place(
+        memory_name = _path_field(
             "Gallery memory",
             "memory",
             draft.memory,
-            sights.memories,
+            discovered.memories,
             "automatic (matches dataset and weights)",
             roots,
             "A folder. Type a new name to build it there, such as sets/memory-1. Otherwise it is built in the "
@@ -72,8 +72,8 @@ def places_form(
     return replace(draft, data=data_name, weights=weights_name, memory=memory_name)
 
 
-def settings_form(draft: WorkspaceChoice, stride: int | None, is_open: bool) -> WorkspaceChoice:
-    """Device, stride and variant. stride: what the weights say, None where they cannot be read; is_open: or leave."""
+def settings_form(draft: WorkspaceChoice, stride: int | None, can_choose_stride: bool) -> WorkspaceChoice:
+    """Render device, stride and variant; `stride` is that of the weights, None if they cannot be read."""
     device, patches, variant = st.columns(3, gap="medium")
     with device:
         device_name = st.selectbox(
@@ -84,7 +84,7 @@ def settings_form(draft: WorkspaceChoice, stride: int | None, is_open: bool) -> 
             help='"auto" uses the GPU if available.',
         )
     with patches:
-        if is_open:
+        if can_choose_stride:
             chosen = st.selectbox(
                 "Patch stride",
                 STRIDES,
@@ -92,7 +92,7 @@ def settings_form(draft: WorkspaceChoice, stride: int | None, is_open: bool) -> 
                 key=f"{DRAFT}stride",
                 help="This checkpoint allows any stride: its position embeddings are resized.",
             )
-            stride_wanted = None if chosen == 16 else chosen
+            chosen_stride = None if chosen == 16 else chosen
         else:
             st.selectbox(
                 "Patch stride",
@@ -100,9 +100,9 @@ def settings_form(draft: WorkspaceChoice, stride: int | None, is_open: bool) -> 
                 disabled=True,
                 help="Fixed by this checkpoint (can be changed only for a plain ViT).",
             )
-            stride_wanted = None
+            chosen_stride = None
     with variant:
-        way = st.selectbox(
+        variant_choice = st.selectbox(
             "Default variant",
             list(Variant),
             list(Variant).index(draft.variant),
@@ -110,39 +110,39 @@ def settings_form(draft: WorkspaceChoice, stride: int | None, is_open: bool) -> 
             key=f"{DRAFT}variant",
             help="Follow the paper or the released code where they differ.",
         )
-    return replace(draft, device=device_name, stride=stride_wanted, variant=way or draft.variant)
+    return replace(draft, device=device_name, stride=chosen_stride, variant=variant_choice or draft.variant)
 
 
-def _place(
-    label: str, field: str, current: str, found: Sequence[str], usual: str, roots: Sequence[Root], text: str
+def _path_field(
+    label: str, field: str, current: str, names: Sequence[str], default: str, roots: Sequence[Root], text: str
 ) -> str:
-    """One name of a place. usual: what the empty choice stands for."""
+    """Return one name, chosen or typed; `default` is shown for the empty choice."""
     typed = st.session_state.get(f"{DRAFT}{field}") or ""
-    options = list(dict.fromkeys(["", *(name for name in found if usual != _start_of(name)), current, typed]))
+    options = list(dict.fromkeys(["", *(name for name in names if default != _mark_default(name)), current, typed]))
     chosen = st.selectbox(
         label,
         options,
         options.index(current),
-        format_func=lambda name: name or usual,
+        format_func=lambda name: name or default,
         key=f"{DRAFT}{field}",
         accept_new_options=True,
         help=text,
         placeholder="choose or type",
     )
-    return _tidy(chosen or "", roots)
+    return _to_name(chosen or "", roots)
 
 
-def _tidy(text: str, roots: Sequence[Root]) -> str:
-    """The name of a typed place; the text itself where it has none, for the message."""
+def _to_name(text: str, roots: Sequence[Root]) -> str:
+    """Return the name of a typed path, or the text itself, for the message, if it lies outside the roots."""
     try:
         return name_of(resolve(text, roots), roots) if text else ""
     except OutsideRootsError:
         return text
 
 
-def _start(place: Path, roots: Sequence[Root]) -> str:
-    return _start_of(display_name(place, roots))
+def _startup_name(path: Path, roots: Sequence[Root]) -> str:
+    return _mark_default(display_name(path, roots))
 
 
-def _start_of(name: str) -> str:
+def _mark_default(name: str) -> str:
     return f"{name} (default)"

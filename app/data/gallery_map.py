@@ -1,4 +1,4 @@
-"""The Data page's section on the gallery: a flat map with one query on it, before and after consolidation."""
+"""The Data page's gallery map: a projection of the gallery with one query before and after consolidation."""
 
 from __future__ import annotations
 
@@ -26,17 +26,21 @@ from fpc_core.explain.projection import map_rows
 from fpc_core.results import QueryTrace
 from fpc_core.workspace import Workspace
 
-MOST = 5_000  # images drawn; more say no more and make the page slow
-PEOPLE = 10  # identities of a gallery that still have a name of their own in the legend
-COLOURS = (*qualitative.Plotly, *qualitative.Vivid)  # of identities: seen on white and on black
+MAX_IMAGES = 5_000  # images drawn; more would make the page slow
+MAX_NAMED_IDENTITIES = 10  # identities up to which each has an entry in the legend
+COLOURS = (*qualitative.Plotly, *qualitative.Vivid)  # of identities, visible on white and on black
 GREEN, RED, GREY = "#1a9850", "#d73027", "#8a8f98"
 
 
 @dataclass(frozen=True, eq=False)
 class GalleryMap:
-    """Where everything lies. spots: (G, 2) of the gallery; rows: of those drawn; shortlist: rows, nearest by D first.
+    """Projected gallery and query.
 
-    query: (2, 2), by the encoder's own feature and after consolidation.
+    Attributes:
+        coordinates: (G, 2) of the gallery.
+        rows: Gallery rows that are drawn.
+        shortlist: Gallery rows, nearest by D first.
+        query: (2, 2), by the encoder's feature and after consolidation.
     """
 
     coordinates: np.ndarray
@@ -51,7 +55,7 @@ class GalleryMap:
 @st.fragment
 @report_errors("-map")
 def gallery(workspace: Workspace, variant: Variant) -> None:
-    """The section of the Data page, by itself: a pressed point draws nothing else anew."""
+    """Render the section as a fragment, so that a clicked point reruns nothing else."""
     if len(workspace.retriever.memory) < 2:
         st.info("A gallery of one image has no map.", icon=":material/map:")
         return
@@ -70,14 +74,14 @@ def gallery(workspace: Workspace, variant: Variant) -> None:
         )
     record = names[name]
     query = query_of(workspace, record)
-    most = workspace.dataset.shortlist
-    settings = QuerySettings(variant=variant, neighbors=workspace.dataset.neighbors, shortlist=most)
+    shortlist_size = workspace.dataset.shortlist
+    settings = QuerySettings(variant=variant, neighbors=workspace.dataset.neighbors, shortlist=shortlist_size)
     trace = search.search(workspace, query, settings).trace
-    found, explained = project_query(workspace, query, trace, fit == "shortlist")
+    points, explained = project_query(workspace, query, trace, fit == "shortlist")
     chart, side = st.columns([4, 1], gap="medium")
     with chart:
         event = st.plotly_chart(
-            gallery_map_figure(found),
+            gallery_map_figure(points),
             config={"displaylogo": False, "scrollZoom": True},
             key="landscape",
             on_select="rerun",
@@ -87,66 +91,72 @@ def gallery(workspace: Workspace, variant: Variant) -> None:
     with side:
         st.image(query.image, width=110, caption=f"Query: {escape_markdown(identity_label(record))}")
         picked = [point["customdata"][0] for point in event.selection.points if point.get("customdata")]
-        row = int(picked[0]) if picked else int(found.shortlist[0])
+        row = int(picked[0]) if picked else int(points.shortlist[0])
         image = workspace.retriever.memory.records[row]
         st.image(
-            resources.picture(workspace, image),
+            resources.image(workspace, image),
             width=110,
             caption=f"{'Selected' if picked else 'Nearest by D'}: {escape_markdown(identity_label(image))}",
         )
         st.caption("Click a point to see its image.")
-    st.caption(_legend(found, explained, fit == "shortlist"))
+    st.caption(_legend(points, explained, fit == "shortlist"))
 
 
 def project_query(
     workspace: Workspace, query: Query, trace: QueryTrace, of_shortlist: bool
 ) -> tuple[GalleryMap, tuple[float, float]]:
-    """The map around one query, and the share of variance on each axis."""
+    """Return the map around one query, and the share of variance on each axis."""
     memory, shortlist = workspace.retriever.memory, trace.by_distance.indices
     records, subject = memory.records, query.subject
     same = np.flatnonzero([record.identity == subject.identity for record in records])
     near = np.union1d(shortlist, same)
-    flat, spots = resources.gallery_map(workspace, near if of_shortlist else None)
+    flat, coordinates = resources.gallery_map(workspace, near if of_shortlist else None)
     own = np.stack((workspace.retriever.global_feature(trace.encoding), trace.consolidation.feature))
     own = own / np.linalg.norm(own, axis=1, keepdims=True)
-    rows = near if of_shortlist else map_rows(len(records), near, MOST)
+    rows = near if of_shortlist else map_rows(len(records), near, MAX_IMAGES)
     return (
-        GalleryMap(spots, rows, shortlist, flat.project(own), records, subject, workspace.dataset.uses_cameras),
+        GalleryMap(coordinates, rows, shortlist, flat.project(own), records, subject, workspace.dataset.uses_cameras),
         flat.explained,
     )
 
 
-def _legend(found: GalleryMap, explained: tuple[float, float], of_shortlist: bool) -> str:
-    """What the map shows, and how far it can be trusted."""
+def _legend(points: GalleryMap, explained: tuple[float, float], of_shortlist: bool) -> str:
+    """Return what the map shows and how far it can be trusted."""
     whole = "of the shortlist" if of_shortlist else "of the gallery"
     text = (
         f"Global features (after the BNNeck, L2-normalised) on two principal components: {explained[0]:.1%} "
         f"and {explained[1]:.1%} of the variance {whole}. Points far apart here really are different; points "
         "close together may not be similar. The arrow shows how consolidation moves the query."
     )
-    drawn, total = len(found.rows), len(found.records)
+    drawn, total = len(points.rows), len(points.records)
     if drawn < total and not of_shortlist:
         text += f" Showing {drawn:,} of {total:,} images: shortlist, correct matches and a random sample of the others."
     return text
 
 
-def gallery_map_figure(found: GalleryMap, *, height: int = 560) -> go.Figure:
-    """Muted colours for the many, strong ones with a sign of their own for what the query is about."""
-    tones = [match_label(found.records[row], found.subject, found.uses_cameras) for row in found.rows]
-    listed = np.isin(found.rows, found.shortlist)
+def gallery_map_figure(points: GalleryMap, *, height: int = 560) -> go.Figure:
+    """Return the map with muted colours for most images, and strong ones with symbols for those near the query."""
+    tones = [match_label(points.records[row], points.subject, points.uses_cameras) for row in points.rows]
+    listed = np.isin(points.rows, points.shortlist)
     figure = go.Figure()
-    others = [place for place, tone in enumerate(tones) if tone in (MatchLabel.OTHER, MatchLabel.NEUTRAL)]
-    _others(figure, found, np.array([place for place in others if not listed[place]], dtype=int))
+    others = [position for position, tone in enumerate(tones) if tone in (MatchLabel.OTHER, MatchLabel.NEUTRAL)]
+    _draw_others(figure, points, np.array([position for position in others if not listed[position]], dtype=int))
     marks = {"color": RED, "symbol": "x-thin", "size": 7, "line": {"width": 1.5, "color": RED}}
-    _points(figure, found, np.array([place for place in others if listed[place]], dtype=int), "✗ shortlisted", marks)
+    _draw_points(
+        figure,
+        points,
+        np.array([position for position in others if listed[position]], dtype=int),
+        "✗ shortlisted",
+        marks,
+    )
     for tone, colour, symbol, name in (
         (MatchLabel.JUNK, GREY, "square", "junk: same person, same camera"),
         (MatchLabel.MATCH, GREEN, "circle", "✓ same person"),
     ):
-        places = np.array([place for place, each in enumerate(tones) if each is tone], dtype=int)
-        look = {"color": colour, "symbol": symbol, "size": 11, "line": {"width": 1.5, "color": "white"}}
-        _points(figure, found, places, name, look)
-    (x0, y0), (x1, y1) = found.query.tolist()
+        positions = np.array([position for position, each in enumerate(tones) if each is tone], dtype=int)
+        marker = {"color": colour, "symbol": symbol, "size": 11, "line": {"width": 1.5, "color": "white"}}
+        _draw_points(figure, points, positions, name, marker)
+    (x0, y0), (x1, y1) = points.query.tolist()
     figure.add_annotation(
         x=x1,
         y=y1,
@@ -185,38 +195,38 @@ def gallery_map_figure(found: GalleryMap, *, height: int = 560) -> go.Figure:
     return figure
 
 
-def _others(figure: go.Figure, found: GalleryMap, places: np.ndarray) -> None:
-    """Images that are neither the query's identity nor shortlisted: every identity has its colour, few a name."""
-    people = sorted({found.records[row].identity for row in found.rows[places]})
-    colours = {person: COLOURS[at % len(COLOURS)] for at, person in enumerate(people)}
-    identities = np.array([found.records[row].identity for row in found.rows[places]], dtype=int)
-    if len(people) <= PEOPLE:
+def _draw_others(figure: go.Figure, points: GalleryMap, positions: np.ndarray) -> None:
+    """Draw images that are neither the query's identity nor shortlisted, a colour per identity."""
+    people = sorted({points.records[row].identity for row in points.rows[positions]})
+    colours = {person: COLOURS[index % len(COLOURS)] for index, person in enumerate(people)}
+    identities = np.array([points.records[row].identity for row in points.rows[positions]], dtype=int)
+    if len(people) <= MAX_NAMED_IDENTITIES:
         for person in people:
-            look = {"color": colours[person], "size": 7, "opacity": 0.6}
-            _points(figure, found, places[identities == person], f"person {person}", look)
+            marker = {"color": colours[person], "size": 7, "opacity": 0.6}
+            _draw_points(figure, points, positions[identities == person], f"person {person}", marker)
         return
-    look = {"color": [colours[person] for person in identities.tolist()], "size": 6, "opacity": 0.4}
-    _points(figure, found, places, f"{len(people):,} other people", look)
+    marker = {"color": [colours[person] for person in identities.tolist()], "size": 6, "opacity": 0.4}
+    _draw_points(figure, points, positions, f"{len(people):,} other people", marker)
 
 
-def _points(figure: go.Figure, found: GalleryMap, places: np.ndarray, name: str, marker: dict) -> None:
-    if not len(places):
+def _draw_points(figure: go.Figure, points: GalleryMap, positions: np.ndarray, name: str, marker: dict) -> None:
+    if not len(positions):
         return
-    rows = found.rows[places]
-    rank = {int(row): at for at, row in enumerate(found.shortlist, start=1)}
-    told = [
-        f"{identity_label(found.records[row])}<br>{html.escape(found.records[row].path.name)}"
+    rows = points.rows[positions]
+    rank = {int(row): index for index, row in enumerate(points.shortlist, start=1)}
+    texts = [
+        f"{identity_label(points.records[row])}<br>{html.escape(points.records[row].path.name)}"
         + (f"<br>rank {rank[row]} by D" if row in rank else "")
         for row in rows.tolist()
     ]
     figure.add_scattergl(
-        x=found.coordinates[rows, 0],
-        y=found.coordinates[rows, 1],
+        x=points.coordinates[rows, 0],
+        y=points.coordinates[rows, 1],
         mode="markers",
         name=f"{name} ({len(rows):,})",
         marker=marker,
         customdata=[[row] for row in rows.tolist()],
-        text=told,
+        text=texts,
         hovertemplate="%{text}<extra></extra>",
         unselected={"marker": {"opacity": marker.get("opacity", 1.0)}},
         selected={"marker": {"size": 15, "opacity": 1.0}},

@@ -1,4 +1,4 @@
-"""The sections of the Data page that say what was found."""
+"""Sections of the Data page that report on dataset, weights and gallery memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fpc_core.data.datasets import Dataset
 from fpc_core.data.inventory import Inventory
 from fpc_core.workspace.inspect import MemoryInfo, MemoryStatus, WeightsInfo
 
-LISTED = 8  # file names of one kind on the page; all of them in the download
+MAX_LISTED = 8  # file names of a kind on the page; the download has all
 DIFFERS = {
     "weights": "other weights or another precision",
     "settings": "other model settings",
@@ -23,7 +23,7 @@ DIFFERS = {
 
 
 def data_report(dataset: Dataset, inventory: Inventory) -> None:
-    """Splits, and what the protocol makes of the rest."""
+    """Render the splits, and what the protocol excludes."""
     label = ":orange-badge[SYNTHETIC] " if dataset.synthetic else ""
     cameras = "with camera labels" if dataset.uses_cameras else "no camera labels (nothing is excluded from scoring)"
     st.markdown(
@@ -39,13 +39,13 @@ def data_report(dataset: Dataset, inventory: Inventory) -> None:
             "cameras": [", ".join(map(str, count.cameras)) or "–" for count in inventory.splits],
         }
     )
-    unanswered = len(inventory.without_match)
+    without_match = len(inventory.without_match)
     facts = [
         (inventory.distractors, "distractors in the gallery (identity 0)"),
         (inventory.without_query, "gallery images show people without a query (distractors)"),
         (inventory.junk, "gallery images are excluded for some query (same person, same camera)"),
         (inventory.left_out, "images with identity −1 are ignored, as in the protocols"),
-        (unanswered, "queries without a correct match, excluded from scoring"),
+        (without_match, "queries without a correct match, excluded from scoring"),
         (len(inventory.skipped), "files skipped: the name does not follow the layout or is not valid UTF-8"),
     ]
     st.markdown("\n".join(f"- **{count:,}** {text}" for count, text in facts if count) or "- All images are used")
@@ -63,23 +63,25 @@ def data_report(dataset: Dataset, inventory: Inventory) -> None:
 
 
 def image_report(check: ImageCheckJob) -> None:
-    """The check of all images: where it stands, and which are broken."""
-    stand = check.status()
+    """Render the progress of the image check, and broken images."""
+    status = check.status()
     with st.container(horizontal=True, vertical_alignment="center"):
-        if stand.active:
-            st.progress(stand.done / stand.total, f"{stand.done:,} of {stand.total:,} images checked{_left(stand)}")
+        if status.active:
+            st.progress(
+                status.done / status.total, f"{status.done:,} of {status.total:,} images checked{_time_left(status)}"
+            )
             st.button("Stop", icon=":material/stop_circle:", on_click=check.stop, key="stop-check")
         else:
-            whole = stand.done == stand.total
-            words = {0: "Not checked yet"}.get(stand.done, f"{stand.done:,} of {stand.total:,} images checked")
+            complete = status.done == status.total
+            text = {0: "Not checked yet"}.get(status.done, f"{status.done:,} of {status.total:,} images checked")
             if st.button(
-                "Check again" if whole else "Check all images for errors", icon=":material/fact_check:", key="check"
+                "Check again" if complete else "Check all images for errors", icon=":material/fact_check:", key="check"
             ):
                 check.start()
                 st.rerun()
-            st.markdown(f"{words}, no errors" if whole and not check.broken else words)
-    if stand.error:
-        show_warning(f"The check stopped: {stand.error}")
+            st.markdown(f"{text}, no errors" if complete and not check.broken else text)
+    if status.error:
+        show_warning(f"The check stopped: {status.error}")
     if check.broken:
         broken = pd.DataFrame(
             {"file": [each.path.as_posix() for each in check.broken], "why": [each.why for each in check.broken]}
@@ -91,22 +93,22 @@ def image_report(check: ImageCheckJob) -> None:
         _listing(broken, "Broken images")
 
 
-def weights_report(found: WeightsInfo) -> None:
-    """What came out of the checkpoint, exceptions first."""
-    report, config = found.report, found.report.config
+def weights_report(info: WeightsInfo) -> None:
+    """Render the contents of a checkpoint, and exceptions in loading."""
+    report, config = info.report, info.report.config
     st.markdown(
         f"**{escape_markdown(report.path.name)}** · {report.source.value} format, {report.loaded} tensors in use"
     )
     rows, columns = config.grid
-    told = {
+    properties = {
         "input": f"{config.image_size[0]} × {config.image_size[1]} pixels",
         "patches": f"{rows} × {columns} = {config.patches}, stride {config.stride}",
         "blocks": f"{config.depth} layers, {config.heads} heads, {config.width} channels",
         "cameras": str(config.cameras or "none"),
         "trained on": "–" if "classifier" in report.fresh else f"{config.identities:,} identities",
-        "fingerprint": found.fingerprint[:16],
+        "fingerprint": info.fingerprint[:16],
     }
-    st.table({"what": list(told), "is": list(told.values())})
+    st.table({"what": list(properties), "is": list(properties.values())})
     if report.fresh:
         st.warning(
             f"Missing from the checkpoint and randomly initialised: {escape_markdown(report.fresh, 400)}. "
@@ -121,37 +123,37 @@ def weights_report(found: WeightsInfo) -> None:
     st.markdown("\n".join(f"- {escape_markdown(text, 400)}" for text in exceptions) or "- All tensors loaded")
 
 
-def memory_report(found: MemoryInfo, name: str) -> None:
-    """Whether the memory belongs to data and weights."""
-    size = f"{found.images:,} images, {found.size / 1e6:,.1f} MB"
+def memory_report(info: MemoryInfo, name: str) -> None:
+    """Render whether the gallery memory matches dataset and weights."""
+    size = f"{info.images:,} images, {info.size / 1e6:,.1f} MB"
     where = f"`{name.replace('`', '')}`"
-    if found.status is MemoryStatus.FITS:
+    if info.status is MemoryStatus.FITS:
         st.success(
             f"The gallery memory {where} matches this dataset and these weights ({size}).",
             icon=":material/check_circle:",
         )
-    elif found.status is MemoryStatus.OTHER:
-        differs = " and ".join(DIFFERS[each] for each in found.differs)
+    elif info.status is MemoryStatus.OTHER:
+        differs = " and ".join(DIFFERS[each] for each in info.differs)
         st.warning(
             f"The gallery memory {where} was made from {differs}. Rebuilding replaces it.", icon=":material/sync:"
         )
-    elif found.status is MemoryStatus.UNFINISHED:
+    elif info.status is MemoryStatus.UNFINISHED:
         st.info(
-            f"The gallery memory {where} is unfinished: {found.done:,} of {found.images:,} images.",
+            f"The gallery memory {where} is unfinished: {info.done:,} of {info.images:,} images.",
             icon=":material/pending:",
         )
-    elif found.status is MemoryStatus.MISSING:
+    elif info.status is MemoryStatus.MISSING:
         st.info(f"There is no gallery memory {where} yet. Building it will encode {size}.", icon=":material/database:")
     else:
-        show_warning(found.why)
+        show_warning(info.why)
 
 
-def build_report(build: BuildJob, found: MemoryInfo) -> None:
-    """The build: where it stands, with the one button that makes sense."""
-    stand = build.status()
+def build_report(build: BuildJob, info: MemoryInfo) -> None:
+    """Render the state of the build, with the button that fits it."""
+    status = build.status()
     with st.container(horizontal=True, vertical_alignment="center"):
-        if stand.active:
-            st.progress(stand.done / stand.total, _standing(stand))
+        if status.active:
+            st.progress(status.done / status.total, _build_text(status))
             st.button(
                 "Cancel",
                 icon=":material/stop_circle:",
@@ -160,32 +162,32 @@ def build_report(build: BuildJob, found: MemoryInfo) -> None:
                 help="Progress is saved and can be resumed. This stops the job for all users waiting for it.",
             )
         else:
-            done = max(stand.done, found.done)
-            label = f"Resume from {done:,} of {stand.total:,}" if done else "Build gallery memory"
+            done = max(status.done, info.done)
+            label = f"Resume from {done:,} of {status.total:,}" if done else "Build gallery memory"
             if st.button(label, icon=":material/play_arrow:", type="primary", key="build"):
                 build.start()
-                st.rerun()  # the whole page, for only that sets off the polling
-    if stand.error:
-        show_warning(f"Building stopped: {stand.error}")
+                st.rerun()  # the whole page, which starts the polling
+    if status.error:
+        show_warning(f"Building stopped: {status.error}")
 
 
-def _standing(stand: JobStatus) -> str:
-    if stand.state is JobState.WAITING:
+def _build_text(status: JobStatus) -> str:
+    if status.state is JobState.WAITING:
         return "Waiting for another job to finish"
-    if stand.seconds_left is None:  # nothing is encoded yet
+    if status.seconds_left is None:  # nothing is encoded yet
         return "reading the weights"
-    return f"{stand.done:,} of {stand.total:,} images encoded{_left(stand)}"
+    return f"{status.done:,} of {status.total:,} images encoded{_time_left(status)}"
 
 
-def _left(stand: JobStatus) -> str:
-    return "" if stand.seconds_left is None else f" · {format_duration(stand.seconds_left)} left"
+def _time_left(status: JobStatus) -> str:
+    return "" if status.seconds_left is None else f" · {format_duration(status.seconds_left)} left"
 
 
 def _listing(table: pd.DataFrame, title: str) -> None:
-    """The first rows, and all of them to take home."""
-    st.dataframe(table.head(LISTED), hide_index=True, width="stretch")
-    if len(table) > LISTED:
-        st.caption(f"{LISTED} of {len(table):,}")
+    """Render the first rows, and a download of all."""
+    st.dataframe(table.head(MAX_LISTED), hide_index=True, width="stretch")
+    if len(table) > MAX_LISTED:
+        st.caption(f"{MAX_LISTED} of {len(table):,}")
     file = title.lower().replace(" ", "-") + ".csv"
     st.download_button(
         "All as CSV",

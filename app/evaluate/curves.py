@@ -1,4 +1,4 @@
-"""Curves of Fig. 4 by plotly: ours with their intervals, the paper's where it prints a number."""
+"""Curves of Fig. 4: our scores with intervals, and the paper's where it prints a number."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ import plotly.graph_objects as go
 from app.ui.charts import BLUE, ORANGE
 from fpc_core.evaluation.paper_tables.table import ReportTable
 
-_LOOK = {  # colour, colour of the interval, line, mark
+_STYLES = {  # colour, colour of the interval, dash, symbol
     "Rank-1": (BLUE, "rgba(47, 111, 222, 0.18)", "solid", "circle"),
     "mAP": (ORANGE, "rgba(217, 130, 43, 0.18)", "dash", "square"),
 }
 
 
 def curve_figure(table: ReportTable, *, height: int = 330) -> go.Figure:
-    """Rank-1 and mAP in percent against the table's first label, a number, as far as they are settled."""
+    """Return settled Rank-1 and mAP in percent against the table's first label, which is a number."""
     figure = go.Figure()
-    for measure, (colour, pale, dash, symbol) in _LOOK.items():
+    for measure, (colour, interval_colour, dash, symbol) in _STYLES.items():
         known = [(float(row.labels[0]), row.ours[measure]) for row in table.rows if row.ours and row.ours.settled]
-        x = [at for at, _ in known]
+        x = [x_value for x_value, _ in known]
         low, high = [100 * score.low for _, score in known], [100 * score.high for _, score in known]
         figure.add_scatter(
             x=[*x, *reversed(x)],
             y=[*high, *reversed(low)],
             fill="toself",
-            fillcolor=pale,
+            fillcolor=interval_colour,
             line={"width": 0},
             mode="lines",
             hoverinfo="skip",
@@ -37,15 +37,15 @@ def curve_figure(table: ReportTable, *, height: int = 330) -> go.Figure:
             name=measure,
             line={"color": colour, "width": 2, "dash": dash},
             marker={"symbol": symbol, "size": 7},
-            customdata=[[f"{ends[0]:.1f}", f"{ends[1]:.1f}"] for ends in zip(low, high, strict=True)],
+            customdata=[[f"{interval[0]:.1f}", f"{interval[1]:.1f}"] for interval in zip(low, high, strict=True)],
             hovertemplate=f"{measure} %{{y:.1f}} [%{{customdata[0]}}, %{{customdata[1]}}]<extra></extra>",
         )
-        for place, (data, head) in enumerate(table.paper):
-            printed = [(float(row.labels[0]), row.paper[place]) for row in table.rows if row.paper]
-            points = [(at, value) for at, value in printed if value is not None]
+        for index, (data, head) in enumerate(table.paper):
+            printed = [(float(row.labels[0]), row.paper[index]) for row in table.rows if row.paper]
+            points = [(x_value, value) for x_value, value in printed if value is not None]
             if head == measure and points:
                 figure.add_scatter(
-                    x=[at for at, _ in points],
+                    x=[x_value for x_value, _ in points],
                     y=[value for _, value in points],
                     mode="markers",
                     name=f"{measure}, the paper's ({data})",
@@ -53,14 +53,14 @@ def curve_figure(table: ReportTable, *, height: int = 330) -> go.Figure:
                     hovertemplate=f"the paper's {measure} on {data}: %{{y:.1f}}<extra></extra>",
                 )
     axis = [float(row.labels[0]) for row in table.rows]
-    room = 0.03 * (max(axis) - min(axis))
+    padding = 0.03 * (max(axis) - min(axis))
     figure.update_layout(
         height=height,
         margin={"l": 4, "r": 10, "t": 6, "b": 4},
         xaxis={
             "title": {"alpha": "α"}.get(table.labels[0], table.labels[0]),
             "fixedrange": True,
-            "range": (min(axis) - room, max(axis) + room),
+            "range": (min(axis) - padding, max(axis) + padding),
         },
         yaxis={"title": "percent", "fixedrange": True, "automargin": True},
         legend={"orientation": "h", "y": 1.05, "yanchor": "bottom", "x": 0},

@@ -1,4 +1,4 @@
-"""Sections of the Evaluate page: its tables and curves, the recipe of a row, what can be taken home."""
+"""Sections of the Evaluate page: tables and curves, the recipe of a row, and downloads."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from fpc_core.evaluation.paper_tables.table import ReportTable
 from fpc_core.evaluation.paper_tables.task import EvaluationTask
 from fpc_core.figures.recipe import FigureKind
 
-SAYS = {
+METHOD_DESCRIPTIONS = {
     Method.ENCODER: "the sparse encoder's own feature, without matching and consolidation",
     Method.FPC: "FPC: the feature after consolidation",
     Method.RE_RANKED: "FPC, then k-reciprocal re-ranking",
@@ -37,24 +37,23 @@ FIGURES = {
     FIG_4_ALPHA.name: FigureKind.SCORE_CURVES,
     FIG_4_NEIGHBORS.name: FigureKind.SCORE_CURVES,
 }
-"""Tables that can be drawn."""
+"""Figures that tables can be drawn as."""
 
 
 def evaluation_size(task: EvaluationTask) -> str:
-    """What the steps of an evaluation are."""
+    """Return in words what the steps of an evaluation are."""
     work = task.work
     queries, images = len(work.queries), len(work.dataset.gallery)
-    ways = sum(not each.gallery for each in work.passes)
-    parts = [
-        f"{queries} {'query' if queries == 1 else 'queries'} × {ways} pruning {'setting' if ways == 1 else 'settings'}"
-    ]
-    if ways < len(work.passes):
+    count = sum(not eval_pass.gallery for eval_pass in work.passes)
+    noun = "setting" if count == 1 else "settings"
+    parts = [f"{queries} {'query' if queries == 1 else 'queries'} × {count} pruning {noun}"]
+    if count < len(work.passes):
         parts.append(f"{images} gallery images")
     return ", ".join(parts)
 
 
-def how_scored(dataset: Dataset) -> None:
-    """What the figures mean, in few words."""
+def render_scoring_help(dataset: Dataset) -> None:
+    """Render an explanation of the scores."""
     cameras = (
         "Gallery images of the query's person from the query's camera are \"junk\": they are ignored (removed "
         "before ranking)."
@@ -81,9 +80,9 @@ def how_scored(dataset: Dataset) -> None:
             )
 
 
-def tables(found: Sequence[ReportTable], on_pick: Callable[[str], None]) -> None:
-    """Every table, Fig. 4 as curves as well. on_pick: called with the pressed row."""
-    for table in found:
+def render_tables(all_tables: Sequence[ReportTable], on_pick: Callable[[str], None]) -> None:
+    """Render every table, and Fig. 4 as curves too; `on_pick` is called with the clicked row."""
+    for table in all_tables:
         st.subheader(f"{table.name}: {table.title}")
         if table.name.startswith("Fig"):
             st.plotly_chart(
@@ -116,29 +115,29 @@ def tables(found: Sequence[ReportTable], on_pick: Callable[[str], None]) -> None
                 add_button(None, table.settings, FIGURES[table.name], key=f"-{table.slug}", keep_rates=rates)
 
 
-def bundle(found: Sequence[ReportTable]) -> bytes:
-    """A zip of every table in every format."""
+def bundle(all_tables: Sequence[ReportTable]) -> bytes:
+    """Return a zip file of every table in every format."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for table in found:
+        for table in all_tables:
             for suffix, write in FORMATS.values():
                 archive.writestr(zipfile.ZipInfo(f"{table.slug}{suffix}"), write(table))
     return buffer.getvalue()
 
 
 @st.dialog("Recipe", width="large")
-def recipe_of(pick: str, found: tuple[ReportTable, ...]) -> None:
-    """The recipe of a row, what it gave, and the way to Explore with its settings."""
-    chosen = picked_row(pick, found)
+def render_recipe_dialog(pick: str, all_tables: tuple[ReportTable, ...]) -> None:
+    """Render the recipe of a row with its scores, and a button that opens its settings in Explore."""
+    chosen = picked_row(pick, all_tables)
     if chosen is None:
         st.info("This row is no longer in the table.")
         return
-    table, place = chosen
-    row = table.rows[place]
+    table, index = chosen
+    row = table.rows[index]
     recipe = row.recipe
-    if recipe is None:  # picked_row gives rows with a recipe only
+    if recipe is None:  # for mypy: picked_row returns only rows with a recipe
         return
-    st.markdown(f"**{table.name}, {escape_markdown(' · '.join(row.labels))}**: {SAYS[recipe.method]}.")
+    st.markdown(f"**{table.name}, {escape_markdown(' · '.join(row.labels))}**: {METHOD_DESCRIPTIONS[recipe.method]}.")
     if row.ours is not None and row.ours.settled:
         st.table(
             {

@@ -1,4 +1,4 @@
-"""Controls of the Figures page: what is drawn, of which queries, how. Layout, kind and queries outlive the page."""
+"""Controls of the Figures page: kind, queries and layout, which are stored for the session."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 
 from app.messages import escape_markdown, show_warnings
-from app.session.figure_basket import Basket, Item, store
+from app.session.figure_basket import Basket, Item, update_basket
 from app.session.view import ALPHA, GAMMA, NEIGHBORS
 from app.ui import controls
 from fpc_core.config import ALPHAS, KEEP_RATES, MapSettings, MapTarget, QuerySettings
@@ -26,7 +26,7 @@ from fpc_core.figures.recipe import (
 )
 from fpc_core.workspace import Workspace
 
-PREFIX = "f_"  # of parameters that Explore binds as well
+PREFIX = "f_"  # of parameters that Explore binds too
 KINDS = {
     FigureKind.DROP_PROCESS: "What each layer drops (Figs. 6, 9)",
     FigureKind.DROP_STRATEGIES: "Drop strategies (Fig. 5)",
@@ -43,126 +43,128 @@ SIDES = {"cvpr-column": "CVPR column", "cvpr-page": "CVPR page", "ieee-column": 
 _STYLE, _QUERIES = "figure-style", "queries"
 
 
-def chosen_settings(usual: QuerySettings, shortlist: int) -> QuerySettings:
-    """Settings of the searches, starting from those of the view that was added last."""
-    rate = st.slider("Keep rate γ", *GAMMA[:2], usual.prune.keep_rate, GAMMA[2], key=f"{PREFIX}gamma")
-    alpha = st.slider("Patch-matching weight α", *ALPHA[:2], usual.alpha, ALPHA[2], key=f"{PREFIX}alpha")
-    most = int(NEIGHBORS[1])
-    neighbors = st.slider("Neighbours K", *NEIGHBORS[:2], min(usual.neighbors, most), NEIGHBORS[2], key=f"{PREFIX}k")
+def chosen_settings(default: QuerySettings, shortlist: int) -> QuerySettings:
+    """Return settings of the searches; the initial ones are those of the latest addition to the basket."""
+    rate = st.slider("Keep rate γ", *GAMMA[:2], default.prune.keep_rate, GAMMA[2], key=f"{PREFIX}gamma")
+    alpha = st.slider("Patch-matching weight α", *ALPHA[:2], default.alpha, ALPHA[2], key=f"{PREFIX}alpha")
+    max_k = int(NEIGHBORS[1])
+    neighbors = st.slider("Neighbours K", *NEIGHBORS[:2], min(default.neighbors, max_k), NEIGHBORS[2], key=f"{PREFIX}k")
     return replace(
-        controls.method_settings(PREFIX, usual).with_keep_rate(round(rate, 4)),
+        controls.method_settings(PREFIX, default).with_keep_rate(round(rate, 4)),
         alpha=round(alpha, 4),
         neighbors=min(neighbors, shortlist),
         shortlist=shortlist,
     )
 
 
-def chosen_kind(held: Basket) -> FigureKind:
+def chosen_kind(collected: Basket) -> FigureKind:
     kind = st.pills(
         "Figure",
         list(KINDS),
-        default=held.kind or FigureKind.DROP_PROCESS,
+        default=collected.kind or FigureKind.DROP_PROCESS,
         required=True,
         format_func=KINDS.__getitem__,
         key="kind",
     )
-    store(kind=kind)
+    update_basket(kind=kind)
     return kind
 
 
 def chosen_style(kind: FigureKind) -> FigureStyle:
-    usual: FigureStyle = st.session_state.get(_STYLE, FigureStyle())
+    default: FigureStyle = st.session_state.get(_STYLE, FigureStyle())
     offered = fonts()
     left, middle, right = st.columns(3)
     with left:
         width = st.selectbox(
             "Width",
             list(WIDTHS),
-            list(WIDTHS).index(usual.width),
+            list(WIDTHS).index(default.width),
             key="width",
             format_func=lambda name: f"{SIDES[name]}, {WIDTHS[name]:g} in",
         )
-        named = "Panels side by side" if kind in OF_ALL_QUERIES else "Queries side by side"
-        columns = st.number_input(named, 1, 8, usual.columns, key="columns", disabled=kind in OF_ONE_QUERY)
+        columns_label = "Panels side by side" if kind in OF_ALL_QUERIES else "Queries side by side"
+        columns = st.number_input(columns_label, 1, 8, default.columns, key="columns", disabled=kind in OF_ONE_QUERY)
     with middle:
         font = st.selectbox(
             "Font",
             offered,
-            offered.index(usual.font) if usual.font in offered else 0,
+            offered.index(default.font) if default.font in offered else 0,
             key="font",
             help="Fonts installed on this machine. DejaVu and STIX (Times-like) are always available.",
         )
-        size = st.number_input("Font size in pt", 4.0, 16.0, usual.font_size, 0.5, key="font-size")
+        size = st.number_input("Font size in pt", 4.0, 16.0, default.font_size, 0.5, key="font-size")
     with right:
-        letters = st.toggle("Label panels (a), (b), …", usual.letters, key="letters", disabled=kind in OF_ONE_QUERY)
+        letters = st.toggle("Label panels (a), (b), …", default.letters, key="letters", disabled=kind in OF_ONE_QUERY)
     style = FigureStyle(width, int(columns), font, float(size), letters)
     st.session_state[_STYLE] = style
     return style
 
 
-def chosen_items(workspace: Workspace, held: Basket) -> list[Item]:
-    """The queries of the figure, in its order; what is chosen here is what the basket holds."""
+def chosen_items(workspace: Workspace, collected: Basket) -> list[Item]:
+    """Return the queries of the figure in order; changes are written to the basket."""
     records = [record.path.as_posix() for record in workspace.dataset.query]
-    named = _named(records, held.items)
-    names = {item: name for name, item in named.items()}
+    items_by_name = _named(records, collected.items)
+    names = {item: name for name, item in items_by_name.items()}
     with st.container(horizontal=True, vertical_alignment="bottom"):
         chosen = st.multiselect(
             "Queries (in this order)",
-            list(named),
+            list(items_by_name),
             key=_QUERIES,
             max_selections=MAX_QUERIES,
-            default=[names[item] for item in held.items if item in names] or records[:2],
-            on_change=lambda: store(
-                items=tuple(named[name] for name in st.session_state.get(_QUERIES, ()) if name in named)
+            default=[names[item] for item in collected.items if item in names] or records[:2],
+            on_change=lambda: update_basket(
+                items=tuple(items_by_name[name] for name in st.session_state.get(_QUERIES, ()) if name in items_by_name)
             ),
             help="Queries you added with “Add to figure” on other pages (Lab scenes include their occluders).",
         )
         if chosen:
-            st.button("Clear all", icon=":material/delete:", on_click=_put, args=((), named), key="empty")
-    return [named[name] for name in chosen]
+            st.button(
+                "Clear all", icon=":material/delete:", on_click=_replace_items, args=((), items_by_name), key="empty"
+            )
+    return [items_by_name[name] for name in chosen]
 
 
 def labels(items: Sequence[Item], workspace: Workspace, of_sheet: bool) -> tuple[str, ...]:
-    """A line over every query, empty where none has one; and the buttons that change their order."""
-    named = _named([record.path.as_posix() for record in workspace.dataset.query], items)
-    names = {item: name for name, item in named.items()}
-    found = []
+    """Return a label per query, and render the buttons that change their order."""
+    items_by_name = _named([record.path.as_posix() for record in workspace.dataset.query], items)
+    names = {item: name for name, item in items_by_name.items()}
+    texts = []
     with st.expander("Reorder and label queries", icon=":material/swap_vert:"):
-        for place, item in enumerate(items):
+        for index, item in enumerate(items):
             with st.container(horizontal=True, vertical_alignment="bottom"):
                 moved = [*items]
-                if place:
-                    moved[place - 1 : place + 1] = moved[place], moved[place - 1]
+                if index:
+                    moved[index - 1 : index + 1] = moved[index], moved[index - 1]
                 st.button(
                     "Move up",
                     icon=":material/arrow_upward:",
-                    key=f"up-{place}",
-                    disabled=place == 0,
-                    on_click=_put,
-                    args=(moved, named),
+                    key=f"up-{index}",
+                    disabled=index == 0,
+                    on_click=_replace_items,
+                    args=(moved, items_by_name),
                     help="Move before the query above",
                 )
                 label = st.text_input(
-                    f"{place + 1}. {escape_markdown(names[item])}",
+                    f"{index + 1}. {escape_markdown(names[item])}",
                     key=f"label-{names[item]}",
                     max_chars=MAX_LETTERS,
                     disabled=not of_sheet,
                     placeholder="no label",
                 )
-                found.append(label)
-    return tuple(found) if of_sheet and any(found) else ()
+                texts.append(label)
+    return tuple(texts) if of_sheet and any(texts) else ()
 
 
-def composed(workspace: Workspace, held: Basket, settings: QuerySettings) -> FigureRecipe | None:
-    """The recipe of the page's controls; None with a word where no query is chosen."""
-    kind = chosen_kind(held)
+def compose_recipe(workspace: Workspace, collected: Basket, settings: QuerySettings) -> FigureRecipe | None:
+    """Return the recipe of the page's controls; None if no query is chosen."""
+    kind = chosen_kind(collected)
     with st.expander("Layout", icon=":material/dashboard_customize:"):
         style = chosen_style(kind)
     weights = workspace.weights_fingerprint
     if kind in OF_ALL_QUERIES:
-        rates, alphas = held.keep_rates or KEEP_RATES, held.alphas or ALPHAS
+        rates, alphas = collected.keep_rates or KEEP_RATES, collected.alphas or ALPHAS
         return FigureRecipe(kind, (), settings, keep_rates=rates, alphas=alphas, style=style, weights=weights)
-    items = chosen_items(workspace, held)
+    items = chosen_items(workspace, collected)
     if not items:
         st.info("Choose at least one query.", icon=":material/person_search:")
         return None
@@ -178,13 +180,13 @@ def composed(workspace: Workspace, held: Basket, settings: QuerySettings) -> Fig
         weights=weights,
         labels=shown,
         scenes=tuple(item.scene for item in items) if any(item.scene.occluders for item in items) else (),
-        **_of_kind(kind, workspace, held, items[0]),
+        **_of_kind(kind, workspace, collected, items[0]),
     )
 
 
-def _of_kind(kind: FigureKind, workspace: Workspace, held: Basket, first: Item) -> dict[str, Any]:
-    """Fields of a recipe that only some kinds have."""
-    gallery = held.gallery if held.items[-1:] == (first,) else ""
+def _of_kind(kind: FigureKind, workspace: Workspace, collected: Basket, first: Item) -> dict[str, Any]:
+    """Return the fields of a recipe that only some kinds have."""
+    gallery = collected.gallery if collected.items[-1:] == (first,) else ""
     if kind in (FigureKind.RANKED_LIST, FigureKind.ALPHA_LINES):
         return {"hits": st.slider("Ranks", 1, 20, 5, key="hits")}
     if kind is FigureKind.TRANSPORT:
@@ -192,31 +194,31 @@ def _of_kind(kind: FigureKind, workspace: Workspace, held: Basket, first: Item) 
     if kind is FigureKind.DECODER_MAPS:
         records = workspace.retriever.memory.records
         row = next((row for row, each in enumerate(records) if each.path.as_posix() == gallery), None)
-        show_warnings(controls.map_problems(PREFIX, workspace.weights.knows_identities))
-        how = controls.map_settings(PREFIX, row, workspace.weights.knows_identities, held.maps)
-        aimed = how.target is MapTarget.SIMILARITY and how.index is not None
-        return _maps(how) | {"gallery": gallery if aimed else ""}
+        show_warnings(controls.check_map_params(PREFIX, workspace.weights.knows_identities))
+        maps = controls.map_settings(PREFIX, row, workspace.weights.knows_identities, collected.maps)
+        explains_gallery_image = maps.target is MapTarget.SIMILARITY and maps.index is not None
+        return _maps(maps) | {"gallery": gallery if explains_gallery_image else ""}
     return {}
 
 
-def _maps(how: MapSettings) -> dict[str, Any]:
-    return {"method": how.method, "target": how.target, "relative": how.relative}
+def _maps(maps: MapSettings) -> dict[str, Any]:
+    return {"method": maps.method, "target": maps.target, "relative": maps.relative}
 
 
-def _put(items: Sequence[Item], named: Mapping[str, Item]) -> None:
-    """These queries, in this order."""
-    store(items=tuple(items))
-    st.session_state[_QUERIES] = [name for item in items for name, each in named.items() if each == item]
+def _replace_items(items: Sequence[Item], items_by_name: Mapping[str, Item]) -> None:
+    """Replace the queries in this order."""
+    update_basket(items=tuple(items))
+    st.session_state[_QUERIES] = [name for item in items for name, each in items_by_name.items() if each == item]
 
 
 def _named(records: Sequence[str], items: Sequence[Item]) -> dict[str, Item]:
-    """What can be chosen, by what it is called: every query, and those that were collected with something on them."""
-    named = {path: Item(path) for path in records}
+    """Return every query by name, and collected ones with occluders by a name of their own."""
+    items_by_name = {path: Item(path) for path in records}
     for item in items:
         count = len(item.scene.occluders)
-        if not count or item.query not in named:
+        if not count or item.query not in items_by_name:
             continue
         name = f"{item.query} under {count} occluder{'s' * (count > 1)}"
-        again = sum(each.startswith(name) for each in named)
-        named[f"{name} ({again + 1})" if again else name] = item
-    return named
+        count_before = sum(each.startswith(name) for each in items_by_name)
+        items_by_name[f"{name} ({count_before + 1})" if count_before else name] = item
+    return items_by_name

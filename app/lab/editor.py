@@ -1,4 +1,4 @@
-"""Sections of the Lab on the scene itself: the editor and its masks, where the true match stands, what to take home."""
+"""Sections of the Lab on the scene: the editor and its masks, the rank of the true match, downloads."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from PIL import Image
 
 from app.components.live_payload import survived
 from app.components.masks import masks
-from app.components.occluder import occluder, picture_key
+from app.components.occluder import image_key, occluder
 from app.messages import show_warning
 from app.server import resources, search
 from app.server.queues import PAGE_QUEUE
@@ -39,50 +39,52 @@ from fpc_core.results import Encoding, QueryTrace
 from fpc_core.runtime.threads import limit_threads_on_small_machines
 from fpc_core.workspace import Workspace
 
-PREFIX = "l_"  # of parameters that Explore binds as well
+PREFIX = "l_"  # of parameters that Explore binds too
 _PROBLEM = "lab-problem"
 CLEAN, OCCLUDED = "clean", "occluded"
 
 
 def with_occluders(workspace: Workspace, query: Query, scene: Scene) -> Query:
-    """The query with the scene on it. Raises RecipeError for a cut-out that is not in the gallery."""
+    """Return the query with the scene painted on it. Raises RecipeError for a cut-out that is not in the gallery."""
     return replace(query, image=paint(query.image, scene, cut_outs(workspace, scene)))
 
 
 def cut_outs(workspace: Workspace, *scenes: Scene) -> dict[tuple[str, Outline], np.ndarray]:
-    """What `paint` needs of the gallery. Raises RecipeError for an image that is not in it."""
+    """Return the gallery cut-outs that `paint` needs. Raises RecipeError for an image that is not in the gallery."""
     return occluder_rendering.cut_outs(
-        scenes, workspace.retriever.memory.records, lambda record, kind: resources.cut_out_of(workspace, record, kind)
+        scenes,
+        workspace.retriever.memory.records,
+        lambda record, kind: resources.cut_out_image(workspace, record, kind),
     )
 
 
 def encode_once(workspace: Workspace, query: Query, prune: PruneSettings) -> Encoding:
-    """The encoding of an image that will hardly be seen again, as one of a drag: nothing is kept of it."""
+    """Encode an image without caching, for one that is hardly seen again, as during a drag."""
     with limit_threads_on_small_machines():
         image, cameras = search.model_input(workspace, query)
         state = search.run_in_model_queue(lambda: workspace.retriever.prepare(image, cameras, prune.blocks[0]))
         return search.run_in_model_queue(lambda: workspace.retriever.encode(state, prune))
 
 
-def on_editor_event(told: Mapping[str, Any]) -> None:
-    """What the editor sends."""
+def on_editor_event(event: Mapping[str, Any]) -> None:
+    """Store what the editor sends, or a message if it cannot be used."""
     try:
-        lab_scene.on_editor_event(told)
+        lab_scene.on_editor_event(event)
     except RecipeError as error:
         st.session_state[_PROBLEM] = str(error)
 
 
 def show_pending_warning() -> None:
-    """What could not be used since the last run."""
+    """Show the message stored since the last run."""
     text = st.session_state.pop(_PROBLEM, "")
     if text:
         show_warning(text)
 
 
 def open_recipe(workspace: Workspace) -> None:
-    """A scene from the visitor's machine comes on the desk, with its query and its settings."""
+    """Render the uploader of a scene, which replaces the visitor's scene, query and settings."""
 
-    def opened() -> None:
+    def on_upload() -> None:
         file = st.session_state.get("lab-recipe")
         if file is None:
             return
@@ -100,19 +102,19 @@ def open_recipe(workspace: Workspace) -> None:
         type="json",
         max_upload_size=1,
         key="lab-recipe",
-        on_change=opened,
+        on_change=on_upload,
         help="A JSON file saved here earlier. Restores occluders, query and settings.",
     )
 
 
 def _apply_recipe(workspace: Workspace, recipe: SceneRecipe) -> None:
-    """Raises RecipeError where this data or this page cannot have it; then nothing has changed."""
+    """Apply a recipe. Raises RecipeError, before any change, if this dataset or this page does not support it."""
     names = [record.path.as_posix() for record in workspace.dataset.query]
     if recipe.query and recipe.query not in names:
         raise RecipeError(f"its query {recipe.query[:120]!r} is not in this dataset")
     cut_outs(workspace, recipe.scene)
     settings = recipe.settings
-    usual = QuerySettings(
+    supported = QuerySettings(
         PruneSettings(settings.prune.keep_rate, settings.prune.strategy),
         TransportSettings(settings.transport.solver, settings.transport.epsilon),
         settings.variant,
@@ -125,14 +127,14 @@ def _apply_recipe(workspace: Workspace, recipe: SceneRecipe) -> None:
         and EPSILON[0] <= settings.transport.epsilon <= EPSILON[1]
         and settings.neighbors <= min(NEIGHBORS[1], len(workspace.dataset.gallery))
     )
-    if settings != usual or not within:
+    if settings != supported or not within:
         raise RecipeError(
             "its settings are not supported here: keep rate, epsilon or K is out of range, or blocks, seed, "
             "tolerance or iterations are not the defaults"
         )
     if recipe.query:
         st.session_state[f"{PREFIX}query"] = recipe.query
-    controls.choose_side(PREFIX, settings, workspace.dataset.shortlist)
+    controls.set_side_widgets(PREFIX, settings, workspace.dataset.shortlist)
     lab_scene.replace_scene(recipe.scene)
     weights = workspace.weights_fingerprint
     if recipe.weights not in ("", weights):
@@ -150,75 +152,81 @@ def editor(
     nearest: int,
     ranks: Mapping[str, tuple[int | None, int | None]],
 ) -> None:
-    """The editor and the masks; while something is dragged this runs alone.
+    """Render the editor and the masks; during a drag only this fragment runs.
 
-    nearest: memory row of the person offered for cutting out.  ranks: `first_matches`, empty for an unknown person.
+    Args:
+        query: Without occluders.
+        nearest: Gallery row of the person offered for cutting out.
+        ranks: `first_matches`; empty for an unknown person. The others are as in `search`.
     """
     if lab_scene.pop_released():
         st.rerun()
     show_pending_warning()
     left, right = st.columns([2, 3], gap="large")
-    now = lab_scene.current_scene()
-    scene, config = now.shown, workspace.retriever.model.config
+    current = lab_scene.current_scene()
+    scene, config = current.shown, workspace.retriever.model.config
     with left:
         st.subheader("Edit the occluders")
-        place = st.container()
-        person = _person(workspace, query, nearest)
-        wanted = (*scene.cut_outs, *now.scene.cut_outs, person)
-        pictures = cut_outs(workspace, scene, now.scene, Scene((person,)))
-        with place:
+        editor_container = st.container()
+        person = _cut_out_of(workspace, query, nearest)
+        shown_cut_outs = (*scene.cut_outs, *current.scene.cut_outs, person)
+        cut_out_images = cut_outs(workspace, scene, current.scene, Scene((person,)))
+        with editor_container:
             occluder(
                 data_uri(query.image),
                 config.image_size,
-                now.scene,
-                now.serial,
-                {picture_key(each): data_uri(pictures[each.path, each.outline], lossless=True) for each in wanted},
+                current.scene,
+                current.serial,
+                {
+                    image_key(each): data_uri(cut_out_images[each.path, each.outline], lossless=True)
+                    for each in shown_cut_outs
+                },
                 person,
                 key="occluder",
                 on_scene=on_editor_event,
             )
     with right:
         st.subheader("Which patches are dropped now?")
-        shown = replace(query, image=paint(query.image, scene, pictures))
-        if now.dragged_scene is None:
+        shown = replace(query, image=paint(query.image, scene, cut_out_images))
+        if current.dragged_scene is None:
             encoding = search.search(workspace, shown, settings).trace.encoding
         else:
             encoding = encode_once(workspace, shown, settings.prune)
-        hidden = coverage(scene, config.image_size, pictures)
+        covered = coverage(scene, config.image_size, cut_out_images)
         masks(
             data_uri(shown.image),
             config,
             settings.prune.blocks,
             key="lab-masks",
             survived=survived(encoding),
-            notes=_on_occluder(encoding, hidden, workspace) if scene.occluders else (),
+            notes=_on_occluder(encoding, covered, workspace) if scene.occluders else (),
         )
         st.caption('White = dropped. "On occluder" = share of the dropped area that lies on the occluder.')
         if ranks:
-            _standings(ranks, settings)
+            _render_ranks(ranks, settings)
         else:
             st.caption("The app doesn't know who is on your image, so hits aren't marked right or wrong.")
 
 
-def _on_occluder(encoding: Encoding, hidden: np.ndarray, workspace: Workspace) -> list[str]:
-    """How much of the image, and of the patches dropped at each block, an occluder covers. hidden: (H, W) bool."""
-    mask = np.where(hidden, OCCLUDER, BACKGROUND).astype(np.uint8)
+def _on_occluder(encoding: Encoding, covered: np.ndarray, workspace: Workspace) -> list[str]:
+    """Return per block the share of the dropped area that an occluder covers; `covered` is (H, W) bool."""
+    mask = np.where(covered, OCCLUDER, BACKGROUND).astype(np.uint8)
     person, occluder_area = patch_areas(mask, workspace.retriever.model.config)
     fell = [stage.of_dropped.occluder for stage in drop_shares(encoding, person, occluder_area)]
-    return [f"{hidden.mean():.0%} covered", *("" if np.isnan(share) else f"{share:.0%} on occluder" for share in fell)]
+    return [f"{covered.mean():.0%} covered", *("" if np.isnan(share) else f"{share:.0%} on occluder" for share in fell)]
 
 
-def _person(workspace: Workspace, query: Query, nearest: int) -> CutOut:
+def _cut_out_of(workspace: Workspace, query: Query, nearest: int) -> CutOut:
     """Whom the Person button pastes."""
     records = workspace.retriever.memory.records
-    usual = records[nearest]
+    default = records[nearest]
     with st.popover("Choose person to paste", icon=":material/person_add:"):
         everyone = {record.identity for record in records}
         identities = sorted(everyone - {query.subject.identity} or everyone)
-        first = identities.index(usual.identity) if usual.identity in identities else 0
+        first = identities.index(default.identity) if default.identity in identities else 0
         identity = st.selectbox("Person ID", identities, index=first, key=f"paste-identity-{query.name}")
         images = [record.path.as_posix() for record in records if record.identity == identity]
-        named = usual.path.as_posix()
+        named = default.path.as_posix()
         first = images.index(named) if named in images else 0
         path = st.selectbox("Image", images, index=first, key=f"paste-image-{query.name}-{identity}")
         outline = st.segmented_control(
@@ -233,7 +241,7 @@ def _person(workspace: Workspace, query: Query, nearest: int) -> CutOut:
 
 
 def first_matches(clean: QueryTrace, occluded: QueryTrace, rule: MatchRule) -> dict[str, tuple[int | None, int | None]]:
-    """1-based rank of the first true match without and with the occluders, by ranking."""
+    """Return the 1-based rank of the first true match without and with occluders, by ranking."""
     kinds = {"by cosine": "by_cosine", "by D": "by_distance", "consolidated": "final"}
     return {
         name: (rule.first_match(getattr(clean, kind)), rule.first_match(getattr(occluded, kind)))
@@ -241,7 +249,7 @@ def first_matches(clean: QueryTrace, occluded: QueryTrace, rule: MatchRule) -> d
     }
 
 
-def _standings(ranks: Mapping[str, tuple[int | None, int | None]], settings: QuerySettings) -> None:
+def _render_ranks(ranks: Mapping[str, tuple[int | None, int | None]], settings: QuerySettings) -> None:
     st.markdown("**Rank of first correct match**")
     for column, (name, (before, after)) in zip(st.columns(len(ranks)), ranks.items(), strict=True):
         beyond = f"> {settings.shortlist}" if name != "consolidated" else "–"
@@ -260,7 +268,7 @@ def _standings(ranks: Mapping[str, tuple[int | None, int | None]], settings: Que
 def render_downloads(
     workspace: Workspace, query: Query, scene: Scene, settings: QuerySettings, image: np.ndarray
 ) -> None:
-    """Downloads of scene and image. image: the painted query."""
+    """Render downloads of the scene and of `image`, the painted query."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "PNG")
     weights = workspace.weights_fingerprint
@@ -287,12 +295,12 @@ def render_downloads(
         if is_dataset_query(query):
             add_button(Item(query.name, scene), settings, FigureKind.DROP_PROCESS, what="masks", key="-masks")
             add_button(Item(query.name, scene), settings, FigureKind.RANKED_LIST, what="ranked lists", key="-hits")
-        if not lab_scene.in_link(scene):
+        if not lab_scene.fits_link(scene):
             st.caption("This scene is too large for a link. Save it as a file instead.")
 
 
 def nearest_wrong(workspace: Workspace, query: Query, trace: QueryTrace) -> int:
-    """Memory row of the wrong hit nearest by D; of the first image in the gallery where there is none."""
+    """Return the gallery row of the nearest wrong hit by D; row 0 if there is none."""
     records, uses_cameras = workspace.retriever.memory.records, workspace.dataset.uses_cameras
     wrong = (MatchLabel.OTHER, MatchLabel.NEUTRAL)
     rows = trace.by_distance.indices.tolist()

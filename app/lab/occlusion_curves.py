@@ -1,4 +1,4 @@
-"""Sections of the Lab that search many occluded images: curves against the covered share, a sliding occluder's map."""
+"""Sections of the Lab that search many occluded images: curves against the covered share, and a sensitivity map."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ EFFECTS = {
 
 
 def curves(workspace: Workspace, query: Query, relevance: Relevance, scene: Scene, settings: QuerySettings) -> None:
-    """Rank and distances of the true match while more and more is covered, for several keep rates."""
+    """Render rank and distances of the true match at growing occlusion, for several keep rates."""
     st.subheader("How much can be covered before the match is lost?")
     offered = [each for each in GROWTHS if scene.occluders or each is not GrowthDirection.OWN]
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
@@ -75,62 +75,65 @@ def curves(workspace: Workspace, query: Query, relevance: Relevance, scene: Scen
     person = person_pixels(mask, query.image.shape[:2])
     scenes = growing(scene, steps) if growth is GrowthDirection.OWN else edge_occluders(growth, box_of(person), steps)
     keep_rates = tuple(sorted(rates, reverse=True))
-    study = _study(workspace, query, relevance, scenes, settings, keep_rates)
-    if study is None:
+    job = _occlusion_job(workspace, query, relevance, scenes, settings, keep_rates)
+    if job is None:
         return
-    shares = covered_shares(scenes, person, study.task.pictures)
+    shares = covered_shares(scenes, person, job.task.pictures)
     of = f"{len(scenes)} steps × {len(rates)} keep rate{'' if len(rates) == 1 else 's'}"
 
     def live() -> None:
-        now = study.status()
-        _progress(study, now, of, "curves")
-        if now.done:
-            of_what = "the person’s pixels (ground-truth mask)" if mask is not None else "the image’s pixels"
-            _curve_charts(study, now, shares, settings, of_what)
+        current = job.status()
+        _progress(job, current, of, "curves")
+        if current.done:
+            covered_area = "the person’s pixels (ground-truth mask)" if mask is not None else "the image’s pixels"
+            _curve_charts(job, current, shares, settings, covered_area)
 
-    progress.poll_until_done(study, live)
+    progress.poll_until_done(job, live)
 
 
 def _curve_charts(
-    study: OcclusionJob, now: JobStatus, shares: np.ndarray, settings: QuerySettings, of_what: str
+    job: OcclusionJob, status: JobStatus, shares: np.ndarray, settings: QuerySettings, covered_area: str
 ) -> None:
-    rates, known = study.task.keep_rates, now.known
+    rates, known = job.task.keep_rates, status.known
     ranking = st.segmented_control("Ranking", RANKINGS, default=RANKINGS[-1], required=True, key="curve-ranking")
-    place = RANKINGS.index(ranking)
-    ranks = np.where(known.known & (known.rank[..., place] != NOT_RANKED), known.rank[..., place], np.nan)
+    index = RANKINGS.index(ranking)
+    ranks = np.where(known.known & (known.rank[..., index] != NOT_RANKED), known.rank[..., index], np.nan)
     lost = [
-        breakdown_share(shares, margin) if seen.all() else None
-        for margin, seen in zip(known.margin[..., place], known.known, strict=True)
+        breakdown_share(shares, margin) if known_steps.all() else None
+        for margin, known_steps in zip(known.margin[..., index], known.known, strict=True)
     ]
-    unfilled = {"displayModeBar": False}
+    chart_config = {"displayModeBar": False}
     left, right = st.columns([3, 1], gap="medium")
     left.plotly_chart(
         charts.occlusion_rank_figure(shares, ranks, lost, rates),
-        config=unfilled,
+        config=chart_config,
         key="curve-ranks",
         alt="Rank of the first correct match versus the covered share",
     )
-    rows = [_lost_row(rate, seen.all(), share) for rate, seen, share in zip(rates, known.known, lost, strict=True)]
+    rows = [
+        _lost_row(rate, known_steps.all(), share)
+        for rate, known_steps, share in zip(rates, known.known, lost, strict=True)
+    ]
     right.table(pd.DataFrame(rows).set_index("keep rate γ"))
     parts = zip(st.columns(2, gap="medium"), ("D_cos", "D_EMD"), strict=True)
-    for at, (column, name) in enumerate(parts):
+    for part, (column, name) in enumerate(parts):
         with column:
             figure = charts.occlusion_part_figure(
-                shares, known.match_parts[..., at], known.wrong_parts[..., at], rates, name
+                shares, known.match_parts[..., part], known.wrong_parts[..., part], rates, name
             )
             st.plotly_chart(
                 figure,
-                config=unfilled,
+                config=chart_config,
                 key=f"curve-{name}",
                 alt=f"{name} of the best correct match and the best wrong hit",
             )
     st.caption(
-        f"Covered: share of {of_what} · solid: nearest correct match by D (α {settings.alpha:g}) · dotted: "
+        f"Covered: share of {covered_area} · solid: nearest correct match by D (α {settings.alpha:g}) · dotted: "
         "nearest wrong hit · dashed: where rank 1 is lost (interpolated)."
     )
     st.download_button(
         "Curves as CSV",
-        on_demand(("curves", id(known)), lambda: occlusion_table(study.task, known, shares).to_csv(index=False)),
+        on_demand(("curves", id(known)), lambda: occlusion_table(job.task, known, shares).to_csv(index=False)),
         "occlusion.csv",
         "text/csv",
         icon=":material/download:",
@@ -140,18 +143,18 @@ def _curve_charts(
 
 def _lost_row(rate: float, known: bool, share: float | None) -> dict[str, str]:
     if not known:
-        told = "…"
+        text = "…"
     elif share is None:
-        told = "never"
+        text = "never"
     else:
-        told = "from the start" if share == 0.0 else f"at {share:.1%} covered"
-    return {"keep rate γ": f"{rate:g}", "match lost": told}
+        text = "from the start" if share == 0.0 else f"at {share:.1%} covered"
+    return {"keep rate γ": f"{rate:g}", "match lost": text}
 
 
 def sliding_map(
     workspace: Workspace, query: Query, relevance: Relevance, scene: Scene, settings: QuerySettings
 ) -> None:
-    """What a grey square does to the true match at every place."""
+    """Render the effect of a grey square on the true match at every position."""
     st.subheader("Which image region matters most?")
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         size = st.segmented_control("Square size (patches)", (1, 2, 3, 4, 6), default=3, required=True, key="spot-size")
@@ -159,16 +162,16 @@ def sliding_map(
         on_top = st.toggle("Include my occluders", key="spot-scene", disabled=not scene.occluders)
     sliding, config = Sliding(size, step), workspace.retriever.model.config
     scenes = sliding.scenes(config, scene if on_top else Scene())
-    study = _study(workspace, query, relevance, scenes, settings, (settings.prune.keep_rate,))
-    if study is None:
+    job = _occlusion_job(workspace, query, relevance, scenes, settings, (settings.prune.keep_rate,))
+    if job is None:
         return
     rows, columns = sliding.grid(config)
-    picture = data_uri(query.image)
+    image = data_uri(query.image)
 
     def live() -> None:
-        now = study.status()
-        _progress(study, now, f"{rows} × {columns} positions + the original", "map")
-        if now.done > 1:
+        current = job.status()
+        _progress(job, current, f"{rows} × {columns} positions + the original", "map")
+        if current.done > 1:
             effect = st.segmented_control(
                 "Measure",
                 list(EFFECTS),
@@ -178,8 +181,8 @@ def sliding_map(
                 format_func=EFFECTS.__getitem__,
             )
             sensitivity_map(
-                effects(now.known, (rows, columns), effect),
-                picture,
+                effects(current.known, (rows, columns), effect),
+                image,
                 sliding,
                 config,
                 EFFECTS[effect],
@@ -191,10 +194,10 @@ def sliding_map(
                 "Purple: covering it helps."
             )
 
-    progress.poll_until_done(study, live)
+    progress.poll_until_done(job, live)
 
 
-def _study(
+def _occlusion_job(
     workspace: Workspace,
     query: Query,
     relevance: Relevance,
@@ -202,22 +205,20 @@ def _study(
     settings: QuerySettings,
     keep_rates: tuple[float, ...],
 ) -> OcclusionJob | None:
-    """The same study for every visitor who asks for it; None with a word where a scene does not fit the data."""
-    asked = (query.digest, relevance.right.tobytes(), relevance.junk.tobytes(), scenes, settings, keep_rates)
+    """Return the job of these scenes, shared by equal requests; None, with a message, if a scene does not fit."""
+    key_parts = (query.digest, relevance.right.tobytes(), relevance.junk.tobytes(), scenes, settings, keep_rates)
     camera = query.subject.camera if workspace.dataset.uses_cameras else None
 
     def task() -> OcclusionTask:
-        pictures = cut_outs(workspace, *scenes)
-        return OcclusionTask(
-            workspace.retriever, query.image, camera, relevance, scenes, settings, keep_rates, pictures
-        )
+        images = cut_outs(workspace, *scenes)
+        return OcclusionTask(workspace.retriever, query.image, camera, relevance, scenes, settings, keep_rates, images)
 
     try:
-        return resources.occlusion_job(hashlib.sha256(repr(asked).encode()).hexdigest(), task)
+        return resources.occlusion_job(hashlib.sha256(repr(key_parts).encode()).hexdigest(), task)
     except RecipeError as error:
         show_warning(str(error))
         return None
 
 
-def _progress(study: OcclusionJob, now: JobStatus, of: str, key: str) -> None:
-    progress.render_progress(study, now, f"{current_visitor()} {key}", "searches", of, key=f"{key}-")
+def _progress(job: OcclusionJob, status: JobStatus, of: str, key: str) -> None:
+    progress.render_progress(job, status, f"{current_visitor()} {key}", "searches", of, key=f"{key}-")

@@ -1,4 +1,4 @@
-"""One step of the lesson on screen: words and equations, a question, and the picture it is about."""
+"""One step of the lesson: text and equations, a question, and an interactive image."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ from fpc_core.lessons.stepper import stepper_data
 from fpc_core.lessons.steps_decoder import without
 from fpc_core.workspace import Workspace
 
-SHOWN = 5  # hits beside the alpha lines
+SHOWN = 5  # hits beside the alpha chart
 LEFT_OUT = "left-out"
 
 
-def download_button(workspace: Workspace, query: Query, case: LessonContext) -> None:
-    """Offers the lesson as a file; it is made when it is asked for."""
+def download_button(workspace: Workspace, query: Query, context: LessonContext) -> None:
+    """Offer the lesson as a file, made on demand."""
 
     def file() -> str:
-        from fpc_core.report.lesson import render_lesson  # matplotlib takes a second to load
+        from fpc_core.report.lesson import render_lesson  # takes a second to import, with matplotlib
 
-        return render_lesson(workspace, query.image, query.name, case, datetime.now().astimezone())
+        return render_lesson(workspace, query.image, query.name, context, datetime.now().astimezone())
 
     st.download_button(
         "Download lesson (HTML)",
-        on_demand(("lesson", id(case)), file, queued=True),
+        on_demand(("lesson", id(context)), file, queued=True),
         "lesson.html",
         "text/html",
         key="lesson-file",
@@ -66,81 +66,81 @@ def render_text(step: Step) -> None:
 
 
 def render_quiz(quiz: Quiz, about: str) -> None:
-    """Predict, then see: the answer is not on the page before a choice. about: names step, query and settings."""
+    """Render a question, and its answer only after a choice; `about` identifies step, query and settings."""
     key = f"answer-{about}"
-    given = st.session_state.get(key)
+    answer = st.session_state.get(key)
     st.markdown(f"**Predict:** {lesson_markdown(quiz.prompt)}")
     with st.container(horizontal=True):
-        for place, choice in enumerate(quiz.choices):
-            sign = "" if given is None else (" ✓" if place == quiz.answer else (" ✗" if place == given else ""))
+        for index, choice in enumerate(quiz.choices):
+            mark = "" if answer is None else (" ✓" if index == quiz.answer else (" ✗" if index == answer else ""))
             st.button(
-                f"{choice}{sign}",
-                key=f"{key}-{place}",
-                shortcut=str(place + 1),
-                disabled=given is not None,
+                f"{choice}{mark}",
+                key=f"{key}-{index}",
+                shortcut=str(index + 1),
+                disabled=answer is not None,
                 on_click=st.session_state.__setitem__,
-                args=(key, place),
+                args=(key, index),
             )
-    if given is not None:
-        verdict = "**Right.**" if given == quiz.answer else f"**It is: {quiz.choices[quiz.answer]}.**"
+    if answer is not None:
+        verdict = "**Right.**" if answer == quiz.answer else f"**It is: {quiz.choices[quiz.answer]}.**"
         st.markdown(f"{verdict} {lesson_markdown(quiz.reveal)}")
 
 
 def render_picture(
     workspace: Workspace,
     query: Query,
-    found: SearchResult,
-    case: LessonContext,
+    search_result: SearchResult,
+    context: LessonContext,
     step: Step,
     pin: Pin | None,
     on_pin: Callable[[Pin | None], None],
 ) -> None:
-    """The interactive picture of a step."""
+    """Render the interactive image of a step."""
     config, records = workspace.retriever.model.config, workspace.retriever.memory.records
 
-    def of(row: int | None) -> str:
+    def image_of(row: int | None) -> str:
         return data_uri(query.image) if row is None else resources.thumbnail(workspace, records[row])
 
     if step.maps is not None:
-        patch_map(step.maps, of, config, key=f"maps-{step.key}")
+        patch_map(step.maps, image_of, config, key=f"maps-{step.key}")
     if step.runs is not None:
-        names = ("query", f"hit {case.name(case.hit)}")
-        sinkhorn_stepper(stepper_data(step.runs, config, (of(None), of(case.hit)), names), key="stepper")
+        names = ("query", f"hit {context.name(context.hit)}")
+        sinkhorn_stepper(stepper_data(step.runs, config, (image_of(None), image_of(context.hit)), names), key="stepper")
     if step.key == "dropping":
-        patch_lifeline.followed_patches(workspace, query, found, pin, on_pin)
+        patch_lifeline.render_lifelines(workspace, query, search_result, pin, on_pin)
     if step.key == "distance":
-        _alpha(workspace, query, found, case)
+        _alpha(workspace, query, search_result, context)
     if step.key == "tokens":
-        _neighbors(workspace, query, case)
+        _neighbors(workspace, query, context)
     if step.key == "shares":
-        bars(share_bars(case.trace.consolidation), key="shares", about="Attention shares of Eq. 13")
+        bars(share_bars(context.trace.consolidation), key="shares", about="Attention shares of Eq. 13")
 
 
-def _alpha(workspace: Workspace, query: Query, found: SearchResult, case: LessonContext) -> None:
+def _alpha(workspace: Workspace, query: Query, search_result: SearchResult, context: LessonContext) -> None:
     records = workspace.retriever.memory.records
-    key = view_key(query.digest, found.trace.settings)
-    answer = answer_data(found.trace, key, records, query.subject, workspace.dataset.uses_cameras, SHOWN)
+    key = view_key(query.digest, search_result.trace.settings)
+    answer = answer_data(search_result.trace, key, records, query.subject, workspace.dataset.uses_cameras, SHOWN)
     image_store(
         {f"g{row}": resources.thumbnail(workspace, records[row]) for row in answer["match"]["in_sight"]},
         key="image-store",
     )
-    alpha_chart(key="alpha-chart", top=SHOWN, junk=False, chosen=case.hit)
-    ranking(answer, None, key="ranking", show=SHOWN, junk=False, chosen=case.hit, on_pick=choose_neighbor, width=84)
+    alpha_chart(key="alpha-chart", top=SHOWN, junk=False, chosen=context.hit)
+    ranking(answer, None, key="ranking", show=SHOWN, junk=False, chosen=context.hit, on_pick=choose_neighbor, width=84)
 
 
-def _neighbors(workspace: Workspace, query: Query, case: LessonContext) -> None:
-    result, records = case.trace.consolidation, workspace.retriever.memory.records
+def _neighbors(workspace: Workspace, query: Query, context: LessonContext) -> None:
+    result, records = context.trace.consolidation, workspace.retriever.memory.records
     left_out: int = st.session_state.get(LEFT_OUT, -1)
-    drawn = decoder_cards(result, records, query.subject, workspace.dataset.uses_cameras, left_out)
-    pictures = {f"g{row}": resources.thumbnail(workspace, records[row]) for row in result.neighbors.tolist()}
+    neighbor_cards = decoder_cards(result, records, query.subject, workspace.dataset.uses_cameras, left_out)
+    images = {f"g{row}": resources.thumbnail(workspace, records[row]) for row in result.neighbors.tolist()}
     several = len(result.neighbors) > 1
 
     def leave_out(row: str) -> None:
         st.session_state[LEFT_OUT] = int(row)
 
-    for at in range(0, len(drawn), 5):
-        strip = Strip(f"given{at}", "", tuple(drawn[at : at + 5]))
-        cards([strip], pictures, key=f"given-{at}", on_pick=leave_out if several else None, width=92)
+    for start in range(0, len(neighbor_cards), 5):
+        strip = Strip(f"given{start}", "", tuple(neighbor_cards[start : start + 5]))
+        cards([strip], images, key=f"given-{start}", on_pick=leave_out if several else None, width=92)
     if several:
-        told = without(case, left_out) if left_out in result.neighbors else "Click a neighbour to exclude it."
-        st.markdown(f"**{told}**")
+        text = without(context, left_out) if left_out in result.neighbors else "Click a neighbour to exclude it."
+        st.markdown(f"**{text}**")

@@ -1,1 +1,1 @@
-"""One file per page; each is run by `st.navigation` from streamlit_app.py."""
+"""The pages, one file each, run by `st.navigation` in streamlit_app.py."""

@@ -1,4 +1,4 @@
-"""The failure atlas: every query of the data, sorted by where the right person got lost; each opens in Explore."""
+"""The Atlas page: every query, grouped by the stage that found or lost the right person; each opens in Explore."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from app.ui.page_frame import load_workspace_or_stop, report_errors, run_page
 from fpc_core.config import QuerySettings
 from fpc_core.evaluation.failure_analysis.cases import PRUNED_BELOW, classify
 
-PREFIX = "at_"  # of parameters that Explore binds as well
-AT_ONCE = 256  # an atlas with no more queries to search starts by itself
+PREFIX = "at_"  # of parameters that Explore binds too
+AUTO_START_LIMIT = 256  # queries up to which the analysis starts by itself
 
 
 def pick(query: str, row: int) -> None:
@@ -32,7 +32,7 @@ def pick(query: str, row: int) -> None:
 
 
 def open_case(settings: QuerySettings) -> None:
-    """Leave for Explore where a case was pressed: that query, these settings, the hit that was pressed."""
+    """Open Explore if a case was clicked, with its query, these settings and the clicked hit."""
     picked = st.session_state.pop("picked-case", None)
     if picked is not None:
         query, row = picked
@@ -41,8 +41,8 @@ def open_case(settings: QuerySettings) -> None:
 
 
 def pruned_share() -> float:
-    """Below which share of the visible person the person counts as pruned away."""
-    show_warnings(link_checks.beyond("pruned", 0, 100))
+    """Return the share of the visible person below which the person counts as pruned."""
+    show_warnings(link_checks.check_range("pruned", 0, 100))
     percent = st.slider(
         'Count as "pruned" below (% of person kept)',
         0,
@@ -79,11 +79,11 @@ def page() -> None:
     @report_errors("-cases")
     def render(now: JobStatus) -> None:
         open_case(settings)
-        wanted = cases.filters(task)
-        told = [(case, pairs) for case, pairs in task.cases_with_pairs(now.known) if wanted.wants(case)]
-        chosen = cases.chosen_class([case for case, _ in told], below)
-        cases.render_class_summary(chosen, [case for case, _ in told], task, below)
-        shown = [each for each in told if chosen in (cases.ALL, classify(each[0], below))]
+        selection = cases.filters(task)
+        cases_with_pairs = [(case, pairs) for case, pairs in task.cases_with_pairs(now.known) if selection.wants(case)]
+        chosen = cases.chosen_class([case for case, _ in cases_with_pairs], below)
+        cases.render_class_summary(chosen, [case for case, _ in cases_with_pairs], task, below)
+        shown = [each for each in cases_with_pairs if chosen in (cases.ALL, classify(each[0], below))]
         if now.done:
             cases.grid(workspace, task, [case for case, _ in shown], below, pick)
         else:
@@ -91,7 +91,7 @@ def page() -> None:
         if shown:
             cases.distances(shown, movable=not now.active)
 
-    progress.run_job(run, "atlas", "searches", "one per query", render, auto_start=AT_ONCE)
+    progress.run_job(run, "atlas", "searches", "one per query", render, auto_start=AUTO_START_LIMIT)
 
 
 run_page(page)

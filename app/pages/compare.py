@@ -1,4 +1,4 @@
-"""Two settings side by side on one query: what differs, and by how much."""
+"""The Compare page: two settings side by side on one query."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from app.ui.query_picker import query_of, view_from_url
 from fpc_core.config import QuerySettings
 from fpc_core.data.match_rule import MatchRule
 
-USUAL = PRESETS["γ 1.0 | 0.8"]
+DEFAULT = PRESETS["γ 1.0 | 0.8"]
 
 
 def choose_preset(shortlist: int) -> None:
     chosen = st.session_state.get("preset")
     if chosen in PRESETS:
         for name, settings in zip(SIDES, PRESETS[chosen], strict=True):
-            controls.choose_side(f"{name.lower()}_", settings, shortlist)
+            controls.set_side_widgets(f"{name.lower()}_", settings, shortlist)
 
 
 def choose_neighbor(row: str) -> None:
@@ -35,19 +35,19 @@ def choose_neighbor(row: str) -> None:
 
 
 def both_settings(shortlist: int) -> tuple[QuerySettings, QuerySettings]:
-    """Presets, and each side's settings behind a button."""
+    """Render presets and each side's settings in a popover, and return both settings."""
     presets = st.container()
-    found = []
-    for name, usual, column in zip(SIDES, USUAL, st.columns(2, gap="medium"), strict=True):
+    sides = []
+    for name, default, column in zip(SIDES, DEFAULT, st.columns(2, gap="medium"), strict=True):
         with column, st.container(border=True):
             headline = st.empty()
             with st.popover(f"Edit {name}", icon=":material/tune:"):
-                found.append(controls.side_settings(f"{name.lower()}_", usual, shortlist))
-            headline.markdown(f"**{name}** {comparison.described(found[-1])}")
-    st.session_state["preset"] = preset_of(found[0], found[1])
+                sides.append(controls.side_settings(f"{name.lower()}_", default, shortlist))
+            headline.markdown(f"**{name}** {comparison.describe_settings(sides[-1])}")
+    st.session_state["preset"] = preset_of(sides[0], sides[1])
     with presets:
         st.pills("Presets", list(PRESETS), key="preset", on_change=choose_preset, args=(shortlist,))
-    return found[0], found[1]
+    return sides[0], sides[1]
 
 
 def page() -> None:
@@ -55,16 +55,16 @@ def page() -> None:
     records = {record.path.as_posix(): record for record in workspace.dataset.query}
     with st.sidebar:
         name = controls.query_name(list(records), workspace.dataset.opening, "c_query")
-        st.image(resources.picture(workspace, records[name]), width=150)
+        st.image(resources.image(workspace, records[name]), width=150)
     query = query_of(workspace, records[name])
     settings = both_settings(workspace.dataset.shortlist)
     status.status_line(workspace, *settings)
     traces = {side: search.search(workspace, query, each).trace for side, each in zip(SIDES, settings, strict=True)}
     rule = MatchRule(workspace.retriever.memory.records, query.subject, workspace.dataset.uses_cameras)
-    asked, wrong = view_from_url(workspace, "neighbor")
-    show_warnings(wrong)
+    view, problems = view_from_url(workspace, "neighbor")
+    show_warnings(problems)
     comparison.masks(workspace, query, traces)
-    chosen = comparison.hits(workspace, query, traces, asked.neighbor, choose_neighbor)
+    chosen = comparison.hits(workspace, query, traces, view.neighbor, choose_neighbor)
     gallery = workspace.retriever.memory.records[chosen].path.as_posix() if chosen is not None else ""
     with st.container(horizontal=True):
         for side, each in zip(SIDES, settings, strict=True):

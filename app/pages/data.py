@@ -1,4 +1,4 @@
-"""Which data, weights and memory: choose them, see what they hold, build what is missing, look at the gallery."""
+"""The Data page: choose dataset, weights and gallery memory, inspect them, and build what is missing."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from fpc_core.workspace.inspect import MemoryInfo, MemoryStatus, WeightsInfo
 
 
 def in_use_line(draft: WorkspaceChoice) -> None:
-    """What the other pages show, and the way back."""
-    used = workspace_choice.active_choice()
+    """Render what the other pages show, and a button that resets the draft."""
+    active = workspace_choice.active_choice()
     with st.container(horizontal=True, vertical_alignment="center"):
-        if used == draft:
+        if active == draft:
             st.markdown(":green-badge[ACTIVE] All pages use this selection.")
         else:
-            names = [escape_markdown(name) for name in (used.data, used.weights) if name]
+            names = [escape_markdown(name) for name in (active.data, active.weights) if name]
             st.markdown(f"Not active yet: the other pages still use {' with '.join(names) or 'the startup data'}.")
         if draft != WorkspaceChoice():
             st.button(
@@ -46,18 +46,18 @@ def in_use_line(draft: WorkspaceChoice) -> None:
 
 
 def weights_section(places: Places) -> WeightsInfo | None:
-    """None where the checkpoint cannot be read, with the reason on the page."""
+    """Render the weights; return None if the checkpoint cannot be read."""
     try:
-        found = resources.weights_info(places)
+        info = resources.weights_info(places)
     except (ValueError, OSError) as error:
         show_warning(str(error))
         return None
-    reports.weights_report(found)
-    return found
+    reports.weights_report(info)
+    return info
 
 
 def data_section(places: Places, roots: tuple[Root, ...]) -> Dataset | None:
-    """None where the dataset cannot be opened, with the reason on the page."""
+    """Render the dataset; return None if it cannot be opened."""
     try:
         dataset, inventory = resources.data_info(places.data, roots)
     except (ValueError, OSError) as error:
@@ -72,17 +72,17 @@ def data_section(places: Places, roots: tuple[Root, ...]) -> Dataset | None:
 def memory_section(
     draft: WorkspaceChoice, places: Places, roots: tuple[Root, ...], dataset: Dataset, weights: WeightsInfo
 ) -> MemoryInfo | None:
-    """How the memory stands, its build, and the button that takes all into use."""
+    """Render the gallery memory, its build, and the button that applies the draft to all pages."""
     try:
         check_cameras(dataset, weights.report.config)
-        found = resources.memory_info(places.memory, dataset, weights)
+        info = resources.memory_info(places.memory, dataset, weights)
     except (ValueError, OSError) as error:
         show_warning(str(error))
         return None
-    reports.memory_report(found, workspace_choice.display_name(places.memory, roots))
-    if found.status is not MemoryStatus.FITS:
-        build = resources.build_job(places, draft.device, dataset, found.done)
-        progress.poll_until_done(build, lambda: reports.build_report(build, found))
+    reports.memory_report(info, workspace_choice.display_name(places.memory, roots))
+    if info.status is not MemoryStatus.FITS:
+        build = resources.build_job(places, draft.device, dataset, info.done)
+        progress.poll_until_done(build, lambda: reports.build_report(build, info))
     elif workspace_choice.active_choice() != draft:
         st.button(
             "Use this dataset on all pages",
@@ -96,7 +96,7 @@ def memory_section(
         settings = QuerySettings(variant=draft.variant, neighbors=dataset.neighbors)
         view = View(query=st.session_state.get("last-query", ""), settings=settings)
         st.switch_page("app/pages/explore.py", query_params=view.to_params(draft.variant))
-    return found
+    return info
 
 
 def page() -> None:
@@ -109,16 +109,16 @@ def page() -> None:
     except ValueError as error:
         show_warning(str(error))
         return
-    sights = resources.discovered_paths(roots)
-    draft = forms.places_form(draft, sights, started, roots)
-    settings_place = st.container()
-    forms.roots_note(roots, sights)
+    discovered = resources.discovered_paths(roots)
+    draft = forms.places_form(draft, discovered, started, roots)
+    settings_container = st.container()
+    forms.roots_note(roots, discovered)
     in_use = st.container()
     st.subheader("Dataset and model summary")
     try:
         places = draft.places(roots, started)
     except ValueError as error:
-        workspace_choice.compose(draft)
+        workspace_choice.save_draft(draft)
         with in_use:
             in_use_line(draft)
         show_warning(str(error))
@@ -128,23 +128,23 @@ def page() -> None:
         dataset = data_section(places, roots if draft.data else ())
     with right:
         weights = weights_section(places)
-    with settings_place:
+    with settings_container:
         report = weights.report if weights else None
         is_open = report is not None and leaves_stride_open(report.source)
-        settled = forms.settings_form(draft, report.config.stride if report else None, is_open)
-    workspace_choice.compose(settled)
-    if settled.stride != draft.stride:
+        new_draft = forms.settings_form(draft, report.config.stride if report else None, is_open)
+    workspace_choice.save_draft(new_draft)
+    if new_draft.stride != draft.stride:
         st.rerun()
     with in_use:
-        in_use_line(settled)
+        in_use_line(new_draft)
     if dataset is None or weights is None:
         return
     st.subheader("Is the gallery memory up to date?")
-    found = memory_section(settled, places, roots, dataset, weights)
-    if found is not None and found.status is MemoryStatus.FITS:
+    info = memory_section(new_draft, places, roots, dataset, weights)
+    if info is not None and info.status is MemoryStatus.FITS:
         st.subheader("Gallery map")
-        workspace = resources.workspace(places, settled.device, roots if settled.data else ())
-        gallery_map.gallery(workspace, settled.variant)
+        workspace = resources.workspace(places, new_draft.device, roots if new_draft.data else ())
+        gallery_map.gallery(workspace, new_draft.variant)
 
 
 run_page(page)

@@ -1,4 +1,4 @@
-"""The Data page of a public app: what it was started with. There is nothing to choose, to build or to check."""
+"""The Data page in public mode: the startup data, with nothing to choose, build or check."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def page() -> None:
     with right:
         reports.weights_report(weights)
     st.subheader("Is the gallery memory up to date?")
-    found = resources.memory_info(places.memory, workspace.dataset, weights)
-    reports.memory_report(found, workspace_choice.display_name(places.memory, ()))
+    info = resources.memory_info(places.memory, workspace.dataset, weights)
+    reports.memory_report(info, workspace_choice.display_name(places.memory, ()))
     st.subheader("Gallery map")
     gallery_map.gallery(workspace, workspace_choice.default_variant())
 

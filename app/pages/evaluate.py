@@ -1,4 +1,4 @@
-"""The paper's tables and Fig. 4 on the data at hand, ours beside the paper's, computed in the background."""
+"""The Evaluate page: the paper's tables and Fig. 4 on this data, computed in the background."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ from app.ui.page_frame import load_workspace_or_stop, run_page
 from fpc_core.config import QuerySettings
 from fpc_core.evaluation.paper_tables.definitions import NAMES, Setting, tables_of
 
-PREFIX = "e_"  # of parameters that Explore binds as well
+PREFIX = "e_"  # of parameters that Explore binds too
 
 
 def chosen_tables() -> tuple[str, ...]:
     """Names of the tables to show, in the paper's order."""
-    words = {name: "Fig. 4" if name == "fig4" else f"Table {name}" for name in NAMES}
-    show_warnings(link_checks.unknown("tables", words.values()))
-    wanted = st.pills(
+    labels = {name: "Fig. 4" if name == "fig4" else f"Table {name}" for name in NAMES}
+    show_warnings(link_checks.check_choice("tables", labels.values()))
+    selected = st.pills(
         "Tables",
         NAMES,
         selection_mode="multi",
         default=NAMES,
         key="tables",
         bind="query-params",
-        format_func=words.__getitem__,
+        format_func=labels.__getitem__,
     )
-    return tuple(name for name in NAMES if name in wanted)
+    return tuple(name for name in NAMES if name in selected)
 
 
 def page() -> None:
@@ -51,7 +51,7 @@ def page() -> None:
     status.status_line(workspace, settings)
     progress.warn_without_query_split(workspace.dataset, "scores")
     names = chosen_tables()
-    tables.how_scored(workspace.dataset)
+    tables.render_scoring_help(workspace.dataset)
     if not names:
         st.info("Choose at least one table.", icon=":material/table:")
         return
@@ -64,10 +64,10 @@ def page() -> None:
         return
 
     def render(now: JobStatus) -> None:
-        found = task.filled(now.known)
+        results = task.filled(now.known)
         st.download_button(
             "All tables (ZIP)",
-            on_demand(("tables", found), lambda: tables.bundle(found)),
+            on_demand(("tables", results), lambda: tables.bundle(results)),
             "tables.zip",
             "application/zip",
             icon=":material/download:",
@@ -75,15 +75,15 @@ def page() -> None:
             disabled=not now.complete,
             help="Text, Markdown, LaTeX and CSV of every table, with the recipes.",
         )
-        for sentence in found[0].about:
+        for sentence in results[0].about:
             st.caption(escape_markdown(sentence, 1000))
-        tables.tables(found, pick)
+        tables.render_tables(results, pick)
         if "picked-score" in st.session_state:
-            st.rerun()  # the whole page: a dialog opened here would close with the next look
+            st.rerun()  # the whole page, because the next poll would close a dialog opened here
 
     picked = st.session_state.pop("picked-score", None)
     if picked is not None:
-        tables.recipe_of(picked, task.filled(run.status().known))
+        tables.render_recipe_dialog(picked, task.filled(run.status().known))
     progress.run_job(run, "evaluation", "steps", tables.evaluation_size(task), render)
 
 

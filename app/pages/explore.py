@@ -1,4 +1,4 @@
-"""One query, the whole way: what was dropped, who was found, and why."""
+"""The Explore page: one query, what was dropped, which images were found, and why."""
 
 from __future__ import annotations
 
@@ -44,76 +44,78 @@ def choose_rival(row: int) -> None:
 @st.fragment(key=HITS)
 @report_errors("-hits")
 def hits(
-    workspace: Workspace, query: Query, usual: QuerySettings, neighbor: int | None, show_junk: bool
+    workspace: Workspace, query: Query, settings: QuerySettings, neighbor: int | None, show_junk: bool
 ) -> tuple[SearchResult, int | None]:
-    """What a moved dial waits for: drawn by itself, before the page follows. Returns the chosen neighbour as well."""
-    asked, _ = view_from_url(workspace)
-    found = search.search(workspace, query, controls.with_slider_values(usual, asked.settings))
+    """Render the strips, which answer a released slider before the page; return the result and the chosen hit."""
+    view, _ = view_from_url(workspace)
+    result = search.search(workspace, query, controls.with_slider_values(settings, view.settings))
 
     def pick(row: str) -> None:
         choose_neighbor(row)
-        st.rerun()  # the whole page shows the neighbour, not this fragment alone
+        st.rerun()  # the whole page, because other sections show the hit too
 
-    chosen = ranking.ranked(workspace, query, found, neighbor, show_junk, pick)
+    chosen = ranking.render_ranking(workspace, query, result, neighbor, show_junk, pick)
     controls.rerun_page_after_paint()
-    return found, chosen
+    return result, chosen
 
 
-def answers(workspace: Workspace, query: Query, settings: QuerySettings, asked: View, show_junk: bool) -> None:
-    """Everything below the choice of a query. What a moved dial waits for is drawn first."""
-    short, masks, strips = st.container(key="summary"), st.container(), st.container()
-    with strips:
-        found, chosen = hits(workspace, query, settings, asked.neighbor, show_junk)
-    with masks:
-        left, clock = st.columns([3, 2], gap="medium")
+def render_results(workspace: Workspace, query: Query, settings: QuerySettings, view: View, show_junk: bool) -> None:
+    """Render everything below the choice of a query, the strips first."""
+    summary_container, masks_container, strips_container = st.container(key="summary"), st.container(), st.container()
+    with strips_container:
+        result, chosen = hits(workspace, query, settings, view.neighbor, show_junk)
+    with masks_container:
+        left, timing_container = st.columns([3, 2], gap="medium")
         with left:
-            ranking.dropped(workspace, query, settings)
-        patch_lifeline.patch_life(workspace, query, found, asked.pin, choose_pin)
+            ranking.render_masks(workspace, query, settings)
+        patch_lifeline.render_lifeline_switch(workspace, query, result, view.pin, choose_pin)
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        transport.transport(workspace, query, found, chosen, asked.pin, choose_pin)
+        transport.transport(workspace, query, result, chosen, view.pin, choose_pin)
     with right:
-        ranking.alpha_lines(chosen, show_junk)
+        ranking.render_alpha_chart(chosen, show_junk)
     if is_dataset_query(query):
         gallery = workspace.retriever.memory.records[chosen].path.as_posix() if chosen is not None else ""
         add_button(Item(query.name), settings, gallery=gallery)
-    transport.pairwise_comparison(workspace, query, found, chosen, asked.rival, show_junk, choose_rival)
-    decoder.decoder(workspace, query, found, chosen, choose_neighbor)
-    with clock:
-        ranking.timings(found)
-    with short:
-        summary.render_summary(workspace, query, found, chosen)
+    transport.pairwise_comparison(workspace, query, result, chosen, view.rival, show_junk, choose_rival)
+    decoder.decoder(workspace, query, result, chosen, choose_neighbor)
+    with timing_container:
+        ranking.render_timings(result)
+    with summary_container:
+        summary.render_summary(workspace, query, result, chosen)
     ranking.keep_rates(workspace, query, settings, chosen)
 
 
 def page() -> None:
     workspace = load_workspace_or_stop()
     apply_first_visit_defaults(workspace.dataset.neighbors)
-    asked, wrong = view_from_url(workspace)
+    view, problems = view_from_url(workspace)
     records = {record.path.as_posix(): record for record in workspace.dataset.query}
     with st.sidebar:
-        query, missing = pick_query(workspace, asked.query)
-        settings = controls.query_settings(asked.settings, workspace.dataset.shortlist, HITS)
+        query, missing = pick_query(workspace, view.query)
+        settings = controls.query_settings(view.settings, workspace.dataset.shortlist, HITS)
         show_junk = controls.junk_switch(workspace.dataset.uses_cameras)
 
     status.status_line(workspace, settings)
-    with st.container():  # always there, so that what stands below keeps its place when a message goes
+    with st.container():  # always there, so that what is below does not move when a message disappears
         show_warnings(
             (
-                *wrong,
+                *problems,
                 *missing,
-                *controls.map_problems("", workspace.weights.knows_identities),
-                *link_checks.no_switch("life"),
+                *controls.check_map_params("", workspace.weights.knows_identities),
+                *link_checks.check_switch("life"),
             )
         )
     st.subheader("Choose a query")
     with st.container(horizontal=True, vertical_alignment="center"):
         identity = controls.identity([record.identity for record in workspace.dataset.query])
         offered = [key for key in records if identity in (None, records[key].identity)]
-        places = controls.page_of(len(offered), PER_PAGE, offered.index(query.name) if query.name in offered else None)
-    status.query_strip(workspace, [records[offered[place]] for place in places], query.name, choose_query)
+        positions = controls.pagination(
+            len(offered), PER_PAGE, offered.index(query.name) if query.name in offered else None
+        )
+    status.query_strip(workspace, [records[offered[position]] for position in positions], query.name, choose_query)
 
-    answers(workspace, query, settings, asked, show_junk)
+    render_results(workspace, query, settings, view, show_junk)
 
 
 run_page(page)

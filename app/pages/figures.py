@@ -1,4 +1,4 @@
-"""Publication figures: choose, look at the real thing, take it home."""
+"""The Figures page: compose publication figures, preview and download them."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ from fpc_core.workspace import Workspace
 _OPENED = "opened-recipe"
 
 
-def opened_recipe() -> FigureRecipe | None:
-    """A recipe from the visitor's machine; a message where it is none."""
+def load_recipe() -> FigureRecipe | None:
+    """Render the uploader and return its recipe; show a message if the file is not one."""
     file = st.file_uploader(
         "Load settings", max_upload_size=1, key="recipe", help="A JSON file saved here earlier. Recreates the figure."
     )
     if file is None:
         return None
     name, recipe = st.session_state.get(_OPENED, ("", None))
-    if name == file.file_id:  # read before: not again at every run
+    if name == file.file_id:  # already read in an earlier run
         return recipe
     try:
         if file.size > MAX_BYTES:
             raise RecipeError(f"it is larger than {MAX_BYTES:,} bytes")
-        with PAGE_QUEUE.release_while():  # nobody waits while a visitor's file is read
+        with PAGE_QUEUE.release_while():  # so that nobody waits while a visitor's file is read
             recipe = FigureRecipe.from_json(file.getvalue().decode("utf-8"))
     except (RecipeError, UnicodeDecodeError) as error:
         show_warning(f"{file.name} cannot be used: {error}")
@@ -53,28 +53,28 @@ def opened_recipe() -> FigureRecipe | None:
     return recipe
 
 
-def scores(workspace: Workspace, recipe: FigureRecipe) -> tuple[ReportTable, ...] | None:
-    """What a figure of all queries is drawn from; None where it is not known yet, with what is done about it."""
-    from fpc_core.figures.score_figures import score_tables  # matplotlib takes a second to load
+def load_scores(workspace: Workspace, recipe: FigureRecipe) -> tuple[ReportTable, ...] | None:
+    """Return the tables for a figure of all queries; None while they are computed, with the progress shown."""
+    from fpc_core.figures.score_figures import score_tables  # takes a second to import, with matplotlib
 
     task, run = resources.evaluation_job(workspace, score_tables(recipe, workspace))
-    look = run.status()
-    if look.complete:
-        return task.filled(look.known)
+    job_status = run.status()
+    if job_status.complete:
+        return task.filled(job_status.known)
     st.markdown("This figure needs scores for all queries. Results are saved and shared with the Evaluate page.")
 
     progress.run_job(run, "figure", "steps", evaluation_size(task), lambda _: None)
     return None
 
 
-def show(workspace: Workspace, recipe: FigureRecipe) -> None:
-    """The figure itself, and its downloads."""
+def render_figure(workspace: Workspace, recipe: FigureRecipe) -> None:
+    """Render the figure and its downloads."""
     try:
-        tables = scores(workspace, recipe) if recipe.kind in OF_ALL_QUERIES else ()
+        tables = load_scores(workspace, recipe) if recipe.kind in OF_ALL_QUERIES else ()
         if tables is None:
             return
         with st.spinner("Drawing …"):
-            picture = resources.figure_preview(workspace, recipe, tables)
+            image = resources.figure_preview(workspace, recipe, tables)
     except (ValueError, OSError) as error:
         show_warning(str(error))
         return
@@ -82,7 +82,7 @@ def show(workspace: Workspace, recipe: FigureRecipe) -> None:
     preview, downloads = st.columns([3, 1], gap="medium")
     inches = WIDTHS[recipe.style.width]
     with preview:
-        st.image(picture, caption=f"Print size: {inches:g} in wide (preview is enlarged)")
+        st.image(image, caption=f"Print size: {inches:g} in wide (preview is enlarged)")
     with downloads:
         st.download_button(
             "Download all formats (ZIP)",
@@ -110,8 +110,8 @@ def show(workspace: Workspace, recipe: FigureRecipe) -> None:
         st.code(f"python -m fpc_core figure {recipe.kind}.json", language="bash", wrap_lines=True)
 
 
-def way_back(recipe: FigureRecipe) -> None:
-    """Where the first query, or the settings, can be looked at from every side."""
+def render_explore_link(recipe: FigureRecipe) -> None:
+    """Render a button that opens the first query, or the settings, in Explore or the Lab."""
     first = Item(recipe.queries[0], (*recipe.scenes, Scene())[0]) if recipe.queries else None
     params = View(query=first.query if first else "", settings=recipe.settings).to_params(default_variant())
     if first and first.scene.occluders:
@@ -119,28 +119,28 @@ def way_back(recipe: FigureRecipe) -> None:
             lab_scene.replace_scene(first.scene)
             st.switch_page("app/pages/lab.py", query_params={f"{LAB}{name}": value for name, value in params.items()})
         return
-    words = "See the first query in Explore" if first else "Open Explore"
-    if st.button(words, icon=":material/person_search:", key="explore"):
+    label = "See the first query in Explore" if first else "Open Explore"
+    if st.button(label, icon=":material/person_search:", key="explore"):
         st.switch_page("app/pages/explore.py", query_params=params)
 
 
 def page() -> None:
     workspace = load_workspace_or_stop()
-    held = basket()
-    usual = held.settings or QuerySettings(neighbors=workspace.dataset.neighbors, variant=default_variant())
+    collected = basket()
+    default = collected.settings or QuerySettings(neighbors=workspace.dataset.neighbors, variant=default_variant())
     with st.sidebar:
-        opened = opened_recipe()
-        if opened is None:
-            settings = compose.chosen_settings(usual, workspace.dataset.shortlist)
-    status.status_line(workspace, opened.settings if opened else settings)
-    if opened is not None:
+        loaded = load_recipe()
+        if loaded is None:
+            settings = compose.chosen_settings(default, workspace.dataset.shortlist)
+    status.status_line(workspace, loaded.settings if loaded else settings)
+    if loaded is not None:
         st.info("Showing the loaded figure. Remove it in the sidebar to edit your own.")
-        show(workspace, opened)
+        render_figure(workspace, loaded)
         return
-    recipe = compose.composed(workspace, held, settings)
+    recipe = compose.compose_recipe(workspace, collected, settings)
     if recipe is not None:
-        show(workspace, recipe)
-        way_back(recipe)
+        render_figure(workspace, recipe)
+        render_explore_link(recipe)
 
 
 run_page(page)

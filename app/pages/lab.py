@@ -1,4 +1,4 @@
-"""The occlusion lab: put something on a query and watch masks, ranks, shares and transport follow."""
+"""The Lab page: cover parts of a query and watch masks, ranks and transport follow."""
 
 from __future__ import annotations
 
@@ -29,30 +29,33 @@ from fpc_core.io.dataclass_json import RecipeError
 from fpc_core.workspace import Workspace
 
 
-def results(workspace: Workspace, query: Query, settings: QuerySettings) -> None:
-    """Everything that follows when the scene is let go."""
+def render_results(workspace: Workspace, query: Query, settings: QuerySettings) -> None:
+    """Render the editor and everything that follows a released scene."""
     scene = lab_scene.current_scene().scene
     occluded = editor.with_occluders(workspace, query, scene)
-    found = {CLEAN: search.search(workspace, query, settings), OCCLUDED: search.search(workspace, occluded, settings)}
-    traces = {side: each.trace for side, each in found.items()}
+    search_results = {
+        CLEAN: search.search(workspace, query, settings),
+        OCCLUDED: search.search(workspace, occluded, settings),
+    }
+    traces = {side: result.trace for side, result in search_results.items()}
     rule = MatchRule(workspace.retriever.memory.records, query.subject, workspace.dataset.uses_cameras)
-    nearest, who = editor.nearest_wrong(workspace, query, traces[CLEAN]), query.subject.identity
-    ranks = {} if who is None else editor.first_matches(traces[CLEAN], traces[OCCLUDED], rule)
+    nearest, identity = editor.nearest_wrong(workspace, query, traces[CLEAN]), query.subject.identity
+    ranks = {} if identity is None else editor.first_matches(traces[CLEAN], traces[OCCLUDED], rule)
     editor.editor(workspace, query, settings, nearest, ranks)
     editor.render_downloads(workspace, query, scene, settings, occluded.image)
-    asked, wrong = view_from_url(workspace, "neighbor", "pin")
-    show_warnings(wrong)
+    view, problems = view_from_url(workspace, "neighbor", "pin")
+    show_warnings(problems)
     chosen = comparison.hits(
-        workspace, query, traces, asked.neighbor, choose_neighbor, rankings=("by_distance", "final"), arrows=(OCCLUDED,)
+        workspace, query, traces, view.neighbor, choose_neighbor, rankings=("by_distance", "final"), arrows=(OCCLUDED,)
     )
-    transport.transport(workspace, occluded, found[OCCLUDED], chosen, asked.pin, choose_pin)
+    transport.transport(workspace, occluded, search_results[OCCLUDED], chosen, view.pin, choose_pin)
     comparison.parts(workspace, traces, rule, chosen)
     comparison.shares(traces, rule)
-    if who is None:
+    if identity is None:
         st.caption("These two tests need a query with a known correct match.")
         return
     try:
-        relevance = Relevance.of(who, query.subject.camera, rule.records)
+        relevance = Relevance.of(identity, query.subject.camera, rule.records)
     except ValueError as error:
         show_warning(f"No curves and no map: {error}.")
         return
@@ -62,7 +65,7 @@ def results(workspace: Workspace, query: Query, settings: QuerySettings) -> None
 
 def page() -> None:
     workspace = load_workspace_or_stop()
-    link = lab_scene.open_link()
+    link_problem = lab_scene.load_link()
     lab_scene.pop_released()
     with st.sidebar:
         query, _ = pick_query(workspace, "", f"{PREFIX}query")
@@ -71,10 +74,10 @@ def page() -> None:
         )
         editor.open_recipe(workspace)
     status.status_line(workspace, settings)
-    if link:
-        show_warning(link)
+    if link_problem:
+        show_warning(link_problem)
     try:
-        results(workspace, query, settings)
+        render_results(workspace, query, settings)
     except RecipeError as error:
         show_warning(str(error))
         st.button("Start with an empty scene", on_click=lab_scene.replace_scene, args=(Scene(),), key="empty-scene")

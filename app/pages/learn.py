@@ -1,4 +1,4 @@
-"""The method in nine short steps, with the numbers of one query."""
+"""The Learn page: the method in nine short steps, with the numbers of one query."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from fpc_core.lessons.course import STEPS
 from fpc_core.workspace import Workspace
 
 COUNT = len(STEPS)
-# The figure that belongs to each step.
+# Kind of figure per step.
 FIGURES = {
     "patches": FigureKind.DROP_PROCESS,
     "attention": FigureKind.DROP_STRATEGIES,
@@ -52,8 +52,8 @@ FIGURES = {
     "tokens": FigureKind.RANKED_LIST,
     "shares": FigureKind.DECODER_MAPS,
 }
-# Anchors of the Explore page.
-PLACES = {
+# Anchor of the Explore page per step.
+ANCHORS = {
     "dropping": "what-was-dropped",
     "attention": "what-was-dropped",
     "patches": "whom-are-we-looking-for",
@@ -66,94 +66,103 @@ PLACES = {
 }
 
 
-def asked_step() -> int:
-    """1 to COUNT, from the link; what is no step is the first."""
+def requested_step() -> int:
+    """Return the step in the link, 1 to COUNT; 1 for anything else."""
     text = st.query_params.get("step", "1")
     return int(text) if text in {str(step) for step in range(1, COUNT + 1)} else 1
 
 
-def go(step: int) -> None:
+def open_step(step: int) -> None:
     st.query_params["step"] = str(step)
 
 
-def switch(presenting: bool) -> None:
+def set_presenting(presenting: bool) -> None:
     if presenting:
         st.query_params["present"] = "1"
     else:
         st.query_params.pop("present", None)
 
 
-def bar(number: int) -> None:
-    """Where we are, and the way on; arrow keys turn the pages."""
+def render_navigation(number: int) -> None:
+    """Render progress and buttons; arrow keys turn the pages."""
     with st.container(horizontal=True, vertical_alignment="center", key="step-navigation"):
         st.progress(number / COUNT, text=f"Step {number} of {COUNT}")
-        st.button("Back", key="back", shortcut="Left", disabled=number == 1, on_click=go, args=(number - 1,))
+        st.button("Back", key="back", shortcut="Left", disabled=number == 1, on_click=open_step, args=(number - 1,))
         st.button(
             "Next",
             key="next",
             shortcut="Right",
             disabled=number == COUNT,
-            on_click=go,
+            on_click=open_step,
             args=(number + 1,),
             type="primary",
         )
         text = "Exit" if PRESENTING else "Present"
-        st.button(text, key="present", shortcut="Esc" if PRESENTING else None, on_click=switch, args=(not PRESENTING,))
+        st.button(
+            text, key="present", shortcut="Esc" if PRESENTING else None, on_click=set_presenting, args=(not PRESENTING,)
+        )
 
 
-def try_it(workspace: Workspace, query: Query, view: View, case: LessonContext, key: str) -> None:
-    """The same step on another query, or the same query on the Explore page."""
+def render_try_it(workspace: Workspace, query: Query, view: View, context: LessonContext, key: str) -> None:
+    """Offer the same step with another query, and the same query in Explore."""
     st.subheader("Try it on your query")
     if is_dataset_query(query):
         params = workspace_choice.active_choice().to_params() | view.to_params(default_variant())
-        place = PLACES[key]
+        anchor = ANCHORS[key]
         st.link_button(
-            f"Open in Explore: {place.replace('-', ' ')}",
-            f"./?{urlencode(params)}#{place}",
+            f"Open in Explore: {anchor.replace('-', ' ')}",
+            f"./?{urlencode(params)}#{anchor}",
             icon=":material/person_search:",
         )
     with st.container(horizontal=True):
-        lesson_step.download_button(workspace, query, case)
+        lesson_step.download_button(workspace, query, context)
         if is_dataset_query(query):
-            gallery = workspace.retriever.memory.records[case.hit].path.as_posix()
+            gallery = workspace.retriever.memory.records[context.hit].path.as_posix()
             add_button(Item(query.name), view.settings, FIGURES[key], gallery=gallery)
     names = [record.path.as_posix() for record in workspace.dataset.query]
-    places = controls.page_of(len(names), PER_PAGE, names.index(query.name) if query.name in names else None)
-    status.query_strip(workspace, [workspace.dataset.query[place] for place in places], query.name, choose_query)
+    positions = controls.pagination(len(names), PER_PAGE, names.index(query.name) if query.name in names else None)
+    status.query_strip(
+        workspace, [workspace.dataset.query[position] for position in positions], query.name, choose_query
+    )
 
 
 def page() -> None:
     workspace = load_workspace_or_stop()
     apply_first_visit_defaults(workspace.dataset.neighbors)
-    asked, wrong = view_from_url(workspace)
+    view, problems = view_from_url(workspace)
     with st.sidebar:
-        query, missing = pick_query(workspace, asked.query)
-        settings = controls.query_settings(asked.settings, workspace.dataset.shortlist)
-    number = asked_step()
+        query, missing = pick_query(workspace, view.query)
+        settings = controls.query_settings(view.settings, workspace.dataset.shortlist)
+    number = requested_step()
     key = list(STEPS)[number - 1]
     if not PRESENTING:
         status.status_line(workspace, settings)
     show_warnings(
-        (*wrong, *missing, *link_checks.unknown("step", range(1, COUNT + 1)), *link_checks.unknown("present", ("1",)))
+        (
+            *problems,
+            *missing,
+            *link_checks.check_choice("step", range(1, COUNT + 1)),
+            *link_checks.check_choice("present", ("1",)),
+        )
     )
-    found = search.search(workspace, query, settings)
-    case = summary.query_context(workspace, query, found, asked.neighbor)
-    step = STEPS[key](case)
+    result = search.search(workspace, query, settings)
+    context = summary.query_context(workspace, query, result, view.neighbor)
+    step = STEPS[key](context)
     left, right = st.columns([1, 1], gap="large")
     with left:
-        bar(number)
+        render_navigation(number)
         st.subheader(f"{number}. {step.question}")
         lesson_step.render_text(step)
-        lesson_step.render_quiz(step.quiz, f"{key} {query.digest} {hash(settings)} {case.hit}")
+        lesson_step.render_quiz(step.quiz, f"{key} {query.digest} {hash(settings)} {context.hit}")
     with right:
-        lesson_step.render_picture(workspace, query, found, case, step, asked.pin, choose_pin)
+        lesson_step.render_picture(workspace, query, result, context, step, view.pin, choose_pin)
     if PRESENTING:
         synthetic = ":orange-badge[SYNTHETIC] " if workspace.dataset.synthetic else ""
         st.caption(
             f"{synthetic}variant {settings.variant.value}, weights {escape_markdown(workspace.places.weights.stem)}"
         )
     else:
-        try_it(workspace, query, View(query.name, asked.neighbor, settings=settings), case, key)
+        render_try_it(workspace, query, View(query.name, view.neighbor, settings=settings), context, key)
 
 
 run_page(page)

@@ -1,4 +1,4 @@
-"""Keep rate x alpha x K over one query, a set or all: heat maps that fill in while a sweep runs in the background."""
+"""The Sweep page: keep rate x alpha x K over one query, some or all, computed in the background."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ from fpc_core.config import KEEP_RATES, QuerySettings
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.evaluation.sweep.task import SweepGrid
 
-PREFIX = "s_"  # of parameters that Explore binds as well: a page cannot set for another what it binds itself
+PREFIX = "s_"  # of parameters that Explore binds too, because a page cannot set for another what it binds itself
 SCOPES = ("all", "one", "a set")
 RATES = (*KEEP_RATES, 0.4, 0.3)
 ALPHA_STEPS = (0.05, 0.1, 0.2, 0.25, 0.5)
 COUNTS = (1, 2, 3, 5, 8, 10, 15, 20)
-AT_ONCE = 16  # a sweep of no more queries times keep rates starts by itself
+AUTO_START_LIMIT = 16  # queries times keep rates up to which a sweep starts by itself
 
 
-def chosen_queries(records: dict[str, ImageRecord], opening: str) -> tuple[str, ...]:
-    """Paths of the queries to sweep over; empty where a set holds none yet."""
-    show_warnings(link_checks.unknown("scope", SCOPES))
+def choose_queries(records: dict[str, ImageRecord], opening: str) -> tuple[str, ...]:
+    """Return the paths of the queries to sweep over; empty for an empty set."""
+    show_warnings(link_checks.check_choice("scope", SCOPES))
     scope = st.segmented_control("Queries", SCOPES, default=SCOPES[0], required=True, key="scope", bind="query-params")
     if scope == "one":
         return (controls.query_name(list(records), opening, f"{PREFIX}query"),)
     if scope == "all":
         return tuple(records)
     known = sorted({record.identity for record in records.values()})
-    show_warnings((*link_checks.unknown("ids", known), *link_checks.unknown("images", records)))
+    show_warnings((*link_checks.check_choice("ids", known), *link_checks.check_choice("images", records)))
     identities = st.multiselect(
         "Identities", known, key="ids", bind="query-params", filter_mode="prefix", select_all=False
     )
@@ -49,11 +49,11 @@ def chosen_queries(records: dict[str, ImageRecord], opening: str) -> tuple[str, 
     return tuple(name for name, record in records.items() if record.identity in identities or name in images)
 
 
-def axes(shortlist: int) -> SweepGrid | None:
-    """The grid; None with a word where an axis has no value."""
+def choose_grid(shortlist: int) -> SweepGrid | None:
+    """Return the grid; None if an axis has no value."""
     offered = [count for count in COUNTS if count <= shortlist]
     for name, values in (("gammas", RATES), ("step", ALPHA_STEPS), ("ks", offered)):
-        show_warnings(link_checks.unknown(name, map("{:g}".format, values)))
+        show_warnings(link_checks.check_choice(name, map("{:g}".format, values)))
     rates = st.pills(
         "Keep rates γ",
         RATES,
@@ -66,11 +66,11 @@ def axes(shortlist: int) -> SweepGrid | None:
     step = st.pills(
         "α step", ALPHA_STEPS, default=0.1, required=True, format_func="{:g}".format, key="step", bind="query-params"
     )
-    usual = [count for count in SweepGrid().neighbors if count in offered]
-    counts = st.pills("Neighbours K", offered, selection_mode="multi", default=usual, key="ks", bind="query-params")
+    default = [count for count in SweepGrid().neighbors if count in offered]
+    counts = st.pills("Neighbours K", offered, selection_mode="multi", default=default, key="ks", bind="query-params")
     if not rates or not counts:
         return None
-    alphas = tuple(round(step * place, 4) for place in range(round(1 / step) + 1))
+    alphas = tuple(round(step * index, 4) for index in range(round(1 / step) + 1))
     return SweepGrid(tuple(sorted(rates, reverse=True)), alphas, tuple(sorted(counts)))
 
 
@@ -79,12 +79,12 @@ def pick(cell: str) -> None:
 
 
 def open_cell(query: str, settings: QuerySettings) -> None:
-    """Leave for Explore where a cell was clicked."""
+    """Open Explore if a cell was clicked."""
     cell = st.session_state.pop("picked-cell", None)
     if cell is not None:
         rate, alpha, neighbors = parse_cell_id(cell)
-        asked = settings.with_keep_rate(rate)
-        view = View(query=query, settings=replace(asked, alpha=alpha, neighbors=neighbors))
+        cell_settings = settings.with_keep_rate(rate)
+        view = View(query=query, settings=replace(cell_settings, alpha=alpha, neighbors=neighbors))
         st.switch_page("app/pages/explore.py", query_params=view.to_params(default_variant()))
 
 
@@ -93,8 +93,8 @@ def page() -> None:
     dataset = workspace.dataset
     records = {record.path.as_posix(): record for record in dataset.query}
     with st.sidebar:
-        queries = chosen_queries(records, dataset.opening)
-        grid = axes(dataset.shortlist)
+        queries = choose_queries(records, dataset.opening)
+        grid = choose_grid(dataset.shortlist)
         settings = controls.method_settings(PREFIX)
     settings = replace(settings, neighbors=1, shortlist=dataset.shortlist)
     status.status_line(workspace, settings)
@@ -114,14 +114,17 @@ def page() -> None:
     query = queries[0] if len(queries) == 1 else ""
 
     show_warnings(
-        (*link_checks.unknown("measure", heatmap.MEASURE_NAMES), *link_checks.unknown("shown", grid.neighbors))
+        (
+            *link_checks.check_choice("measure", heatmap.MEASURE_NAMES),
+            *link_checks.check_choice("shown", grid.neighbors),
+        )
     )
 
     def render(now: JobStatus) -> None:
         open_cell(query, settings)
         heatmap.render_sweep(task, now.known, pick, whole=len(queries) == len(records))
 
-    progress.run_job(run, "sweep", "searches", heatmap.sweep_size(task), render, auto_start=AT_ONCE)
+    progress.run_job(run, "sweep", "searches", heatmap.sweep_size(task), render, auto_start=AUTO_START_LIMIT)
 
 
 run_page(page)

@@ -1,4 +1,4 @@
-"""Sections of the Compare page: masks, hits, numbers and attention of two sides, what differs marked."""
+"""Sections on two sides of a comparison: masks, hits, numbers and attention, with differences marked."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ import pandas as pd
 import streamlit as st
 
 from app.components.cards import cards
-from app.sections.comparison_data import Figure, figures, kept_patches, marked, neighbor_figures, neighbor_share
+from app.sections.comparison_data import (
+    ComparedValue,
+    kept_patches,
+    mark_differences,
+    neighbor_share,
+    neighbor_values,
+    query_values,
+)
 from app.server import resources
 from app.server.search import Query
 from app.session.view import plain_name
@@ -28,13 +35,13 @@ RANKINGS = {
     "by_distance": ("by D", "D"),
     "final": ("after consolidation", "final"),
 }
-"""Of a trace, with the words and the symbol of each."""
+"""Rankings of a trace, with the title and the symbol of each."""
 COLOURS = {"A": charts.BLUE, "B": charts.ORANGE}
 SHOWN = 10
 
 
-def described(settings: QuerySettings) -> str:
-    """A side's settings in one line."""
+def describe_settings(settings: QuerySettings) -> str:
+    """Return a side's settings in one line."""
     solver = settings.transport.solver
     parts = [
         f"γ {settings.prune.keep_rate:g}",
@@ -50,22 +57,22 @@ def described(settings: QuerySettings) -> str:
 def masks(workspace: Workspace, query: Query, traces: dict[str, QueryTrace]) -> None:
     st.subheader("Patches kept on one side only")
     config = workspace.retriever.model.config
-    pictures, strips = {"input": data_uri(query.image)}, []
+    images, strips = {"input": data_uri(query.image)}, []
     for name, other in (SIDES, SIDES[::-1]):
-        drawn = [Card("input", "input", "Input", (f"{config.patches} patches",), alt="the query image")]
+        strip_cards = [Card("input", "input", "Input", (f"{config.patches} patches",), alt="the query image")]
         for stage in kept_patches(traces[name].encoding, traces[other].encoding):
             key = f"{name}{stage.block}"
-            picture = stripes(query.image, stage.kept, stage.only, config, COLOURS[name], falling=name == "B")
-            pictures[key] = data_uri(picture, lossless=True)
-            kept, alone = int(stage.kept.sum()), int(stage.only.sum())
-            alt = f"side {name} after layer {stage.block}: {kept} patches kept, {alone} of them only here"
-            drawn.append(
-                Card(key, key, f"After layer {stage.block}", (f"{kept} kept", f"{alone} kept only in {name}"), alt=alt)
+            image = stripes(query.image, stage.kept, stage.only, config, COLOURS[name], falling=name == "B")
+            images[key] = data_uri(image, lossless=True)
+            kept, unique = int(stage.kept.sum()), int(stage.only.sum())
+            alt = f"side {name} after layer {stage.block}: {kept} patches kept, {unique} of them only here"
+            strip_cards.append(
+                Card(key, key, f"After layer {stage.block}", (f"{kept} kept", f"{unique} kept only in {name}"), alt=alt)
             )
-        strips.append(Strip(f"masks-{name}", name, tuple(drawn), described(traces[name].settings)))
+        strips.append(Strip(f"masks-{name}", name, tuple(strip_cards), describe_settings(traces[name].settings)))
     for strip, column in zip(strips, st.columns(2, gap="medium"), strict=True):
         with column:
-            cards([strip], pictures, key=strip.id, width=128)
+            cards([strip], images, key=strip.id, width=128)
     st.caption("Striped: kept only here · white: dropped here")
 
 
@@ -73,15 +80,19 @@ def hits(
     workspace: Workspace,
     query: Query,
     traces: dict[str, QueryTrace],
-    asked: int | None,
+    requested: int | None,
     on_pick: Callable[[str], None],
     rankings: Sequence[str] = tuple(RANKINGS),
     arrows: Sequence[str] = SIDES,
 ) -> int | None:
-    """Rankings of both sides, one above the other; returns the memory row of the chosen neighbour.
+    """Render rankings of both sides, one above the other, and return the gallery row of the chosen hit.
 
-    traces: of two sides by their names.  rankings: of RANKINGS, by_distance among them.  arrows: sides that show how
-    hits moved.
+    Args:
+        traces: Of both sides, by name.
+        requested: Gallery row in the link.
+        on_pick: Called with the gallery row of a clicked card.
+        rankings: Names from `RANKINGS`, "by_distance" among them.
+        arrows: Sides that show rank changes. The others are as in `search`.
     """
     st.subheader("How do the results differ?")
     records, both = workspace.retriever.memory.records, tuple(traces)
@@ -114,41 +125,41 @@ def hits(
         strips = []
         for kind in rankings:
             one, other = (side(name, there, kind, *RANKINGS[kind], chosen) for name, there in (both, both[::-1]))
-            strips += [marked(one, other), marked(other, one)]
+            strips += [mark_differences(one, other), mark_differences(other, one)]
         return strips
 
-    strips = build(asked)
+    strips = build(requested)
     by_distance = next(strip for strip in strips if strip.id.startswith("by_distance"))
     shown = [int(card.id) for strip in (by_distance, *strips) for card in strip.cards]
-    chosen = asked if asked in shown else next(iter(shown), None)
-    if chosen != asked:
+    chosen = requested if requested in shown else next(iter(shown), None)
+    if chosen != requested:
         strips = build(chosen)
-    pictures = {f"g{row}": resources.thumbnail(workspace, records[row]) for row in set(shown)}
-    cards(strips, pictures, key="compared-cards", on_pick=on_pick, width=100)
+    images = {f"g{row}": resources.thumbnail(workspace, records[row]) for row in set(shown)}
+    cards(strips, images, key="compared-cards", on_pick=on_pick, width=100)
     st.caption(
         "✓ same person · ✗ different person · K = used by the decoder · ↑↓ = rank change versus the other setting"
     )
     return chosen
 
 
-def _table(rows: list[Figure], traces: dict[str, QueryTrace]) -> None:
-    st.table(pd.DataFrame([figure.row(*traces) for figure in rows]).set_index(""))
+def _table(rows: list[ComparedValue], traces: dict[str, QueryTrace]) -> None:
+    st.table(pd.DataFrame([value.row(*traces) for value in rows]).set_index(""))
 
 
 def parts(workspace: Workspace, traces: dict[str, QueryTrace], rule: MatchRule, chosen: int | None) -> None:
-    """Numbers of the whole query and of the chosen neighbour."""
+    """Render the numbers of the query and of the chosen hit."""
     one, other = traces.values()
     left, right = st.columns(2, gap="large")
     with left:
         st.subheader("Changes in numbers")
-        _table(figures(one, other, rule, workspace.retriever.model.config), traces)
+        _table(query_values(one, other, rule, workspace.retriever.model.config), traces)
         figure = charts.attention_figure([(name, trace.consolidation) for name, trace in traces.items()])
         st.plotly_chart(figure, config={"displayModeBar": False}, key="attention", alt="Attention shares of both sides")
     with right:
         st.subheader("… for the selected image")
         if chosen is None:
             return
-        _table(neighbor_figures(one, other, rule, chosen), traces)
+        _table(neighbor_values(one, other, rule, chosen), traces)
         bars = [
             (name, trace.settings.alpha, *distances_of(trace.match, trace.settings.alpha)[chosen][1:])
             for name, trace in traces.items()
@@ -165,7 +176,7 @@ def parts(workspace: Workspace, traces: dict[str, QueryTrace], rule: MatchRule, 
 def shares(traces: dict[str, QueryTrace], rule: MatchRule) -> None:
     st.subheader("Decoder attention to each neighbour")
     rows = list(dict.fromkeys(row for trace in traces.values() for row in trace.consolidation.neighbors.tolist()))
-    names = [f"{place}. {identity_label(rule.records[row])}" for place, row in enumerate(rows, start=1)]
+    names = [f"{position}. {identity_label(rule.records[row])}" for position, row in enumerate(rows, start=1)]
     one, other = ([100 * (neighbor_share(traces[name], row) or 0.0) for row in rows] for name in traces)
     figure = charts.neighbor_shares_figure(names, dict(zip(traces, (one, other), strict=True)))
     st.plotly_chart(

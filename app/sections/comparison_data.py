@@ -1,4 +1,4 @@
-"""Two settings on one query: what differs in masks, hits and numbers. Pure functions of two traces."""
+"""Differences of two settings on one query, in masks, hits and numbers. Pure functions of two traces."""
 
 from __future__ import annotations
 
@@ -15,49 +15,49 @@ from fpc_core.explain.cards import Strip, distances_of
 from fpc_core.explain.masks import survivors
 from fpc_core.results import Encoding, QueryTrace, Ranking
 
-_USUAL = QuerySettings()
+_DEFAULT = QuerySettings()
 
 PRESETS = {
-    "γ 1.0 | 0.8": (_USUAL.with_keep_rate(1.0), _USUAL),
-    "γ 0.8 | 0.5": (_USUAL, _USUAL.with_keep_rate(0.5)),
-    "paper | released": (replace(_USUAL, variant=Variant.PAPER), _USUAL),
-    "sinkhorn | exact": (_USUAL, replace(_USUAL, transport=TransportSettings(Solver.EXACT))),
-    "α 0 | 0.4": (replace(_USUAL, alpha=0.0), _USUAL),
-    "K 5 | 10": (replace(_USUAL, neighbors=5), _USUAL),
+    "γ 1.0 | 0.8": (_DEFAULT.with_keep_rate(1.0), _DEFAULT),
+    "γ 0.8 | 0.5": (_DEFAULT, _DEFAULT.with_keep_rate(0.5)),
+    "paper | released": (replace(_DEFAULT, variant=Variant.PAPER), _DEFAULT),
+    "sinkhorn | exact": (_DEFAULT, replace(_DEFAULT, transport=TransportSettings(Solver.EXACT))),
+    "α 0 | 0.4": (replace(_DEFAULT, alpha=0.0), _DEFAULT),
+    "K 5 | 10": (replace(_DEFAULT, neighbors=5), _DEFAULT),
 }
 """Settings of the two sides, by name."""
 
 
 def preset_of(one: QuerySettings, other: QuerySettings) -> str | None:
-    """The preset that these settings are, whatever the shortlist the memory allows."""
+    """Return the preset that these settings are; the shortlist size does not count."""
     for name, preset in PRESETS.items():
-        if preset == tuple(replace(each, shortlist=_USUAL.shortlist) for each in (one, other)):
+        if preset == tuple(replace(each, shortlist=_DEFAULT.shortlist) for each in (one, other)):
             return name
     return None
 
 
 @dataclass(frozen=True, eq=False)
-class Kept:
-    """One dropping block of one side: boolean (rows, columns) grids. only: kept here and not on the other side."""
+class KeptPatches:
+    """One dropping block of one side: (rows, columns) bool grids. `only` marks patches kept on this side alone."""
 
     block: int
     kept: np.ndarray
     only: np.ndarray
 
 
-def kept_patches(here: Encoding, there: Encoding) -> tuple[Kept, ...]:
-    """What `here` keeps, block by block, and what of it `there` does not. Raises ValueError for other blocks."""
+def kept_patches(here: Encoding, there: Encoding) -> tuple[KeptPatches, ...]:
+    """Return the patches of `here`, block by block. Raises ValueError if `there` prunes in other blocks."""
     blocks = [stage.block for stage in here.stages]
     if blocks != [stage.block for stage in there.stages]:
         raise ValueError("these settings prune at different layers and cannot be compared")
     return tuple(
-        Kept(block, kept, kept & ~other)
+        KeptPatches(block, kept, kept & ~other)
         for block, kept, other in zip(blocks, survivors(here), survivors(there), strict=True)
     )
 
 
-def marked(here: Strip, there: Strip) -> Strip:
-    """The strip with a tag on every card that the other side does not show, and a note that counts them."""
+def mark_differences(here: Strip, there: Strip) -> Strip:
+    """Return the strip with a tag on every card that the other side lacks, and a note that counts them."""
     shown = {card.id for card in there.cards}
     cards = tuple(
         card if card.id in shown else replace(card, tag=" · ".join(filter(None, (card.tag, "only here"))))
@@ -69,8 +69,8 @@ def marked(here: Strip, there: Strip) -> Strip:
 
 
 @dataclass(frozen=True)
-class Figure:
-    """One number of both sides; None where a side has none. text: how a value is written."""
+class ComparedValue:
+    """One number of both sides, None where a side has none; `text` formats a value."""
 
     name: str
     one: float | None
@@ -79,35 +79,35 @@ class Figure:
 
     @property
     def difference(self) -> str:
-        """The other side minus the one, of the values as written, with its sign; "=" where they read the same."""
+        """Return the difference of the values as written, with its sign; "=" if they read the same."""
         if self.one is None or self.other is None:
             return "–" if self.one is self.other else "only one"
         change = float(self.text(self.other)) - float(self.text(self.one))
         return "=" if change == 0 else ("+" if change > 0 else "−") + self.text(abs(change))
 
     def row(self, one: str = "A", other: str = "B") -> dict[str, str]:
-        """Of a table. one, other: names of the sides."""
-        written = ["–" if value is None else self.text(value) for value in (self.one, self.other)]
-        return {"": self.name, one: written[0], other: written[1], f"{other} − {one}": self.difference}
+        """Return a table row; `one` and `other` are names of the sides."""
+        texts = ["–" if value is None else self.text(value) for value in (self.one, self.other)]
+        return {"": self.name, one: texts[0], other: texts[1], f"{other} − {one}": self.difference}
 
 
 def average_precision(rule: MatchRule, ranking: Ranking) -> float | None:
-    """Of a ranking of the whole gallery; None without a true match, and for a query of unknown identity."""
+    """Return AP over the whole gallery; None without a true match or for an unknown identity."""
     if rule.subject.identity is None or rule.first_match(ranking) is None:
         return None
     distance = np.empty((1, len(rule.records)))
     distance[0, ranking.indices] = ranking.distance
     identities = np.array([record.identity for record in rule.records])
     cameras = np.array([record.camera for record in rule.records]) if rule.uses_cameras else None
-    asked = None if cameras is None else np.array([rule.subject.camera])
-    return evaluate(distance, [rule.subject.identity], identities, asked, cameras).mean_ap
+    query_camera = None if cameras is None else np.array([rule.subject.camera])
+    return evaluate(distance, [rule.subject.identity], identities, query_camera, cameras).mean_ap
 
 
-def figures(one: QueryTrace, other: QueryTrace, rule: MatchRule, config: ModelConfig) -> list[Figure]:
-    """What can be said of a query in numbers, for both sides."""
+def query_values(one: QueryTrace, other: QueryTrace, rule: MatchRule, config: ModelConfig) -> list[ComparedValue]:
+    """Return the numbers of a query on both sides."""
 
-    def both(name: str, value: Callable[[QueryTrace], float | None], text: Callable[[float], str]) -> Figure:
-        return Figure(name, value(one), value(other), text)
+    def both(name: str, value: Callable[[QueryTrace], float | None], text: Callable[[float], str]) -> ComparedValue:
+        return ComparedValue(name, value(one), value(other), text)
 
     return [
         both("patches kept", lambda trace: trace.encoding.positions.shape[1], _whole),
@@ -126,17 +126,17 @@ def figures(one: QueryTrace, other: QueryTrace, rule: MatchRule, config: ModelCo
     ]
 
 
-def neighbor_figures(one: QueryTrace, other: QueryTrace, rule: MatchRule, row: int) -> list[Figure]:
-    """The same for one gallery image, memory row `row`."""
+def neighbor_values(one: QueryTrace, other: QueryTrace, rule: MatchRule, row: int) -> list[ComparedValue]:
+    """Return the numbers of one gallery row on both sides."""
 
     def rank(ranking: Ranking) -> int | None:
         return rule.ranks(ranking).get(row)
 
-    def part(place: int) -> Callable[[QueryTrace], float | None]:
-        return lambda trace: distances_of(trace.match, trace.settings.alpha).get(row, (None, None, None))[place]
+    def part(index: int) -> Callable[[QueryTrace], float | None]:
+        return lambda trace: distances_of(trace.match, trace.settings.alpha).get(row, (None, None, None))[index]
 
-    def both(name: str, value: Callable[[QueryTrace], float | None], text: Callable[[float], str]) -> Figure:
-        return Figure(name, value(one), value(other), text)
+    def both(name: str, value: Callable[[QueryTrace], float | None], text: Callable[[float], str]) -> ComparedValue:
+        return ComparedValue(name, value(one), value(other), text)
 
     return [
         both("rank by cosine", lambda trace: rank(trace.by_cosine), _whole),

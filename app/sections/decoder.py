@@ -1,4 +1,4 @@
-"""Section on the decoder: what it took from each neighbour, on one scale, and what the encoder saw in the query."""
+"""Section on the decoder: heat maps of its neighbours and of the query, and its attention shares."""
 
 from __future__ import annotations
 
@@ -24,39 +24,39 @@ from fpc_core.explain.heatmap_targets import decoder_target, explained_index
 from fpc_core.figures.recipe import FigureKind
 from fpc_core.workspace import Workspace
 
-MAPS = "maps"  # key of its fragment
+MAPS = "maps"  # key of the fragment
 
 
 @st.fragment
 def decoder(
-    workspace: Workspace, query: Query, found: SearchResult, chosen: int | None, on_pick: Callable[[str], None]
+    workspace: Workspace, query: Query, result: SearchResult, chosen: int | None, on_pick: Callable[[str], None]
 ) -> None:
-    """Another method or target runs this alone."""
+    """Render the section. Another method or target reruns this fragment alone."""
     st.subheader("What the decoder used from each neighbour")
-    trace, result = found.trace, found.trace.consolidation
+    trace, consolidation = result.trace, result.trace.consolidation
     config, records = workspace.retriever.model.config, workspace.retriever.memory.records
-    how = controls.map_settings("", chosen, workspace.weights.knows_identities)
-    view = prefetch.heat_key(query, trace.settings, how, chosen)
-    st.caption(f"{DESCRIPTIONS[how.method]} {_about_target(workspace, found, how)}")
+    maps = controls.map_settings("", chosen, workspace.weights.knows_identities)
+    view = prefetch.heat_key(query, trace.settings, maps, chosen)
+    st.caption(f"{DESCRIPTIONS[maps.method]} {_target_note(workspace, result, maps)}")
 
     def pick(row: str) -> None:
         on_pick(row)
         st.rerun()
 
-    target = map_target(how, config.identities)
-    if how.target is MapTarget.SIMILARITY and how.index is not None:
-        target = f"the cosine to {identity_label(records[how.index])}"
-    cards = decoder_cards(result, records, query.subject, workspace.dataset.uses_cameras, chosen)
-    strip = Strip("heat", "", cards, scale=Scale(colorbar_label(how, target), "0", ""))
+    target = map_target(maps, config.identities)
+    if maps.target is MapTarget.SIMILARITY and maps.index is not None:
+        target = f"the cosine to {identity_label(records[maps.index])}"
+    cards = decoder_cards(consolidation, records, query.subject, workspace.dataset.uses_cameras, chosen)
+    strip = Strip("heat", "", cards, scale=Scale(colorbar_label(maps, target), "0", ""))
     heat_strip(strip, config, view, "neighbors", key="heat", on_pick=pick)
 
-    pictures = {"query": data_uri(query.image)}
+    images = {"query": data_uri(query.image)}
     encoder, own, shares = st.columns([2, 2, 3], gap="medium")
     if chosen is not None:
         with encoder:
             st.markdown("**Which query patches make it similar to the selected image?**")
             label = colorbar_label(
-                prefetch.encoder_map_settings(how, chosen), f"1 − D_cos to {identity_label(records[chosen])}"
+                prefetch.encoder_map_settings(maps, chosen), f"1 − D_cos to {identity_label(records[chosen])}"
             )
             card = Card(
                 "encoder",
@@ -66,7 +66,7 @@ def decoder(
                 alt="the query, as the encoder sees it",
             )
             strip = Strip("encoder", "", (card,), scale=Scale(label, "0", ""))
-            heat_strip(strip, config, view, "encoder", key="heat-encoder", pictures=pictures)
+            heat_strip(strip, config, view, "encoder", key="heat-encoder", images=images)
     with own:
         st.markdown("**What the decoder used from the query**")
         if trace.settings.variant is Variant.RELEASED:
@@ -75,13 +75,13 @@ def decoder(
                 '"paper" to include it.'
             )
         else:
-            share = f"{result.query_share:.1%} of attention"
+            share = f"{consolidation.query_share:.1%} of attention"
             card = Card("own", "query", "Query", (share,), alt=f"the query in the decoder, {share}")
-            strip = Strip("own", "", (card,), scale=Scale(colorbar_label(how, target), "0", ""))
-            heat_strip(strip, config, view, "query", key="heat-query", pictures=pictures)
+            strip = Strip("own", "", (card,), scale=Scale(colorbar_label(maps, target), "0", ""))
+            heat_strip(strip, config, view, "query", key="heat-query", images=images)
     with shares:
         st.markdown("**Where the decoder's attention went**")
-        bars(share_bars(result), key="shares", about="Attention shares of Eq. 13")
+        bars(share_bars(consolidation), key="shares", about="Attention shares of Eq. 13")
     if is_dataset_query(query):
         path = records[chosen].path.as_posix() if chosen is not None else ""
         add_button(
@@ -91,28 +91,28 @@ def decoder(
             what="heat maps",
             key="-maps",
             gallery=path,
-            maps=how,
+            maps=maps,
         )
-    _maps(workspace, query, found, how, chosen, view)
+    _maps(workspace, query, result, maps, chosen, view)
 
 
 @st.fragment(key=MAPS)
 def _maps(
-    workspace: Workspace, query: Query, found: SearchResult, how: MapSettings, chosen: int | None, view: str
+    workspace: Workspace, query: Query, result: SearchResult, maps: MapSettings, chosen: int | None, view: str
 ) -> None:
-    """Has the maps computed in the background, so that no dial waits for them. The browser asks for this alone."""
-    job_result("heat", view, prefetch.heat(workspace, query, found, how, chosen, current_visitor()), MAPS)
+    """Compute the maps in the background, so that no slider waits for them; the browser polls this fragment."""
+    job_result("heat", view, prefetch.heat(workspace, query, result, maps, chosen, current_visitor()), MAPS)
 
 
-def _about_target(workspace: Workspace, found: SearchResult, how: MapSettings) -> str:
-    """An identity is one of those that the classifier was trained on: said wherever its logit is explained."""
-    if how.target is not MapTarget.IDENTITY or how.method not in TARGETED:
+def _target_note(workspace: Workspace, result: SearchResult, maps: MapSettings) -> str:
+    """Return a note on the explained identity, which is one of the classifier's training data."""
+    if maps.target is not MapTarget.IDENTITY or maps.method not in TARGETED:
         return ""
-    index = explained_index(workspace.retriever, found.trace, how)
-    feature = torch.from_numpy(found.trace.consolidation.feature).to(workspace.device)
-    logit = float(decoder_target(workspace.retriever, found.trace, how)(feature))
-    known = workspace.retriever.model.config.identities
+    index = explained_index(workspace.retriever, result.trace, maps)
+    feature = torch.from_numpy(result.trace.consolidation.feature).to(workspace.device)
+    logit = float(decoder_target(workspace.retriever, result.trace, maps)(feature))
+    count = workspace.retriever.model.config.identities
     return (
-        f"Training identity {index} of {known} has the largest logit, {logit:.2f}. It is a person of the "
+        f"Training identity {index} of {count} has the largest logit, {logit:.2f}. It is a person of the "
         "training data, who may not be in this gallery."
     )

@@ -1,4 +1,4 @@
-"""Section on single patches: their way through the blocks, computed only when it is asked for."""
+"""The lifeline section: a patch's way through the blocks, computed on demand."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from app.components.lifeline import life_data, lifeline
+from app.components.lifeline import lifeline, lifeline_data
 from app.server import search
 from app.server.search import Query, SearchResult
 from app.session.view import Pin, keep_rates
@@ -14,31 +14,31 @@ from fpc_core.data.browser_encoding import data_uri
 from fpc_core.workspace import Workspace
 
 
-def patch_life(
-    workspace: Workspace, query: Query, found: SearchResult, pin: Pin | None, on_pin: Callable[[Pin | None], None]
+def render_lifeline_switch(
+    workspace: Workspace, query: Query, result: SearchResult, pin: Pin | None, on_pin: Callable[[Pin | None], None]
 ) -> None:
     rates = keep_rates()
-    asked = st.toggle(
+    enabled = st.toggle(
         "Trace a patch through the layers",
         key="life",
         bind="query-params",
         help=f"Computes the encoder at {len(rates)} keep rates for this query (cached afterwards).",
     )
-    if not asked:
+    if not enabled:
         return
-    followed_patches(workspace, query, found, pin, on_pin)
+    render_lifelines(workspace, query, result, pin, on_pin)
 
 
-def followed_patches(
-    workspace: Workspace, query: Query, found: SearchResult, pin: Pin | None, on_pin: Callable[[Pin | None], None]
+def render_lifelines(
+    workspace: Workspace, query: Query, result: SearchResult, pin: Pin | None, on_pin: Callable[[Pin | None], None]
 ) -> None:
     rates = keep_rates()
-    prune = found.trace.settings.prune
+    prune = result.trace.settings.prune
     with st.spinner("Tracing every patch …"):
         blocks = search.attention_per_block(workspace, query, prune)
-        falls = search.drop_block_per_keep_rate(workspace, query, prune, rates)
+        drop_blocks = search.drop_block_per_keep_rate(workspace, query, prune, rates)
     lifeline(
-        life_data(found.trace.encoding, blocks, rates, falls),
+        lifeline_data(result.trace.encoding, blocks, rates, drop_blocks),
         data_uri(query.image),
         workspace.retriever.model.config,
         key="lifeline",

@@ -1,4 +1,4 @@
-"""What is computed in the background before anybody asks for it, into the caches that a question looks into."""
+"""Background jobs that compute what a visitor is likely to need next, into the caches of `search`."""
 
 from __future__ import annotations
 
@@ -17,84 +17,86 @@ from fpc_core.workspace import Workspace
 
 
 def keep_rate_grid(workspace: Workspace, query: Query, settings: QuerySettings, visitor: str, show: int) -> Job:
-    """The background job that ends in `live.grid_data` of this query at every keep rate of the dial.
+    """Start the job that searches at every keep rate of the slider; it returns `grid_data` with images.
 
-    What it computes lies in the caches of `search` as well: a keep rate of the grid is answered from there.
-    visitor: who asks; a visitor's next query ends this one.  show: see `live.match_data`.
+    Args:
+        visitor: The visitor's next query cancels this job.
+        show: As in `match_data`. The others are as in `search`.
     """
     key = view_key(query.digest, settings)
 
     def steps() -> Steps:
         matched = {}
-        for moved in _moved(settings):
-            found = search.matching(workspace, query, moved)
-            matched[moved.prune.keep_rate] = (found.encoded.encoding, found.match)
+        for settings_at_rate in _at_all_keep_rates(settings):
+            matching = search.matching(workspace, query, settings_at_rate)
+            matched[settings_at_rate.prune.keep_rate] = (matching.encoded.encoding, matching.match)
             yield
         records = workspace.retriever.memory.records
         data = grid_data(key, matched, records, query.subject, workspace.dataset.uses_cameras, show)
         rows = {row for _, match in data["matches"] for row in match["in_sight"]}
         return data | {"images": {f"g{row}": resources.thumbnail(workspace, records[row]) for row in sorted(rows)}}
 
-    return resources.ahead_worker().submit(f"{visitor} grid", f"{key} {show}", len(keep_rates()), steps)
+    return resources.prefetch_worker().submit(f"{visitor} grid", f"{key} {show}", len(keep_rates()), steps)
 
 
 def keep_rate_pairs(workspace: Workspace, query: Query, settings: QuerySettings, visitor: str, row: int) -> Job:
-    """The background job that ends in the transport to memory row `row` at every keep rate that shortlists it.
+    """Start the job that computes transport to a gallery row at every keep rate that shortlists it.
 
-    Its result: {key, pairs: [[keep rate, `pair_data` and its row], ...]}.
+    It returns {key, pairs: [[keep rate, `pair_data` with its row], ...]}.
     """
     key = view_key(query.digest, settings)
 
     def steps() -> Steps:
         pairs = []
-        for moved in _moved(settings):
-            found = search.matching(workspace, query, moved)
-            if row in found.match.shortlist:
-                place = found.match.shortlist.position(row)
-                plan = workspace.retriever.plan(found.encoded.encoding, found.match, place, moved)
-                pair = pair_data(plan, found.match.transport, place) | {"row": row}
-                pairs.append([moved.prune.keep_rate, pair])
+        for settings_at_rate in _at_all_keep_rates(settings):
+            matching = search.matching(workspace, query, settings_at_rate)
+            if row in matching.match.shortlist:
+                position = matching.match.shortlist.position(row)
+                plan = workspace.retriever.plan(matching.encoded.encoding, matching.match, position, settings_at_rate)
+                pair = pair_data(plan, matching.match.transport, position) | {"row": row}
+                pairs.append([settings_at_rate.prune.keep_rate, pair])
             yield
         return {"key": key, "pairs": pairs}
 
-    return resources.ahead_worker().submit(f"{visitor} pairs", f"{key} row {row}", len(keep_rates()), steps)
+    return resources.prefetch_worker().submit(f"{visitor} pairs", f"{key} row {row}", len(keep_rates()), steps)
 
 
-def heat_key(query: Query, settings: QuerySettings, how: MapSettings, chosen: int | None) -> str:
-    """What heat maps belong to: the query, all settings, and the neighbour that the query is compared with."""
-    return hashlib.sha256(f"{query.digest} {settings} {how} {chosen}".encode()).hexdigest()[:16]
+def heat_key(query: Query, settings: QuerySettings, maps: MapSettings, chosen: int | None) -> str:
+    """Return the key of heat maps: the query, all settings, and the chosen hit."""
+    return hashlib.sha256(f"{query.digest} {settings} {maps} {chosen}".encode()).hexdigest()[:16]
 
 
-def encoder_map_settings(how: MapSettings, chosen: int) -> MapSettings:
-    """The encoder's map beside a decoder's: the same method, for the similarity to memory row `chosen`."""
-    return MapSettings(how.method, index=chosen, relative=how.relative)
+def encoder_map_settings(maps: MapSettings, chosen: int) -> MapSettings:
+    """Return the encoder map's settings: the decoder map's method, and similarity to a gallery row as target."""
+    return MapSettings(maps.method, index=chosen, relative=maps.relative)
 
 
 def heat(
-    workspace: Workspace, query: Query, found: SearchResult, how: MapSettings, chosen: int | None, visitor: str
+    workspace: Workspace, query: Query, result: SearchResult, maps: MapSettings, chosen: int | None, visitor: str
 ) -> Job:
-    """The background job that ends in {key, parts: {name: `heat_data`}}, its key `heat_key`; a next view ends it.
+    """Start the job that computes heat maps; the visitor's next view cancels it.
 
-    neighbors, query: the decoder's map of both, on one scale.  encoder: by the same method, which query patches make
-    the query similar to the memory row `chosen`; not there without one.
+    It returns {key, parts: {name: `heat_data`}} with the `heat_key`. The parts "neighbors" and "query" are the
+    decoder's maps on one scale. The part "encoder" shows which query patches make it similar to the chosen hit, if
+    there is one.
     """
-    trace = found.trace
-    key = heat_key(query, trace.settings, how, chosen)
+    trace = result.trace
+    key = heat_key(query, trace.settings, maps, chosen)
 
     def steps() -> Steps:
         yield
-        decoder = search.decoder_map(workspace, query, trace, trace.settings, how)
+        decoder = search.decoder_map(workspace, query, trace, trace.settings, maps)
         parts = {
             "neighbors": heat_data(decoder.neighbor_grids, decoder.peak),
             "query": heat_data(decoder.query_grid, decoder.peak),
         }
         if chosen is not None:
-            encoder = search.encoder_map(workspace, query, trace.settings.prune, encoder_map_settings(how, chosen))
+            encoder = search.encoder_map(workspace, query, trace.settings.prune, encoder_map_settings(maps, chosen))
             parts["encoder"] = heat_data(encoder.query_grid, encoder.peak)
         return {"key": key, "parts": parts}
 
-    return resources.ahead_worker().submit(f"{visitor} heat", f"heat {key}", 1, steps)
+    return resources.prefetch_worker().submit(f"{visitor} heat", f"heat {key}", 1, steps)
 
 
-def _moved(settings: QuerySettings) -> Iterator[QuerySettings]:
+def _at_all_keep_rates(settings: QuerySettings) -> Iterator[QuerySettings]:
     return (settings.with_keep_rate(rate) for rate in keep_rates())

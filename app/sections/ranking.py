@@ -1,4 +1,4 @@
-"""The sections of a query's page. Each is titled with the one question it answers."""
+"""Sections on the results of a query: masks, ranked strips, alpha chart and timing."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from fpc_core.explain.cards import MatchLabel, Strip, distances_of, match_label,
 from fpc_core.workspace import Workspace
 
 SHOWN = 10  # hits per strip
-KEEP_RATES = "keep-rates"  # key of its fragment
+KEEP_RATES = "keep-rates"  # key of the fragment
 
 
-def dropped(workspace: Workspace, query: Query, settings: QuerySettings) -> None:
+def render_masks(workspace: Workspace, query: Query, settings: QuerySettings) -> None:
     st.subheader("Which patches were dropped?")
     view = view_key(query.digest, settings)
     masks(data_uri(query.image), workspace.retriever.model.config, settings.prune.blocks, view, key="masks")
@@ -35,7 +35,7 @@ def dropped(workspace: Workspace, query: Query, settings: QuerySettings) -> None
 
 @st.fragment(key=KEEP_RATES)
 def keep_rates(workspace: Workspace, query: Query, settings: QuerySettings, chosen: int | None) -> None:
-    """Has every keep rate computed in the background and hands it to the browser; call it when all else is drawn."""
+    """Compute every keep rate in the background and send it to the browser. Call it after all other sections."""
     visitor = current_visitor()
     view = view_key(query.digest, settings)
     grid = prefetch.keep_rate_grid(workspace, query, settings, visitor, SHOWN)
@@ -45,24 +45,24 @@ def keep_rates(workspace: Workspace, query: Query, settings: QuerySettings, chos
         job_result("pairs", f"{view} row {chosen}", pairs, KEEP_RATES)
 
 
-def timings(found: SearchResult) -> None:
+def render_timings(result: SearchResult) -> None:
     st.subheader("Timing")
-    bars(timing_bars(found.seconds, found.reused), key="timings", about="Milliseconds per stage of the search")
-    fresh = sum(value for name, value in found.seconds.items() if name not in found.reused)
+    bars(timing_bars(result.seconds, result.reused), key="timings", about="Milliseconds per stage of the search")
+    fresh = sum(value for name, value in result.seconds.items() if name not in result.reused)
     st.caption(f"{1000 * fresh:.0f} ms for this view; the rest was cached.")
 
 
-def ranked(
+def render_ranking(
     workspace: Workspace,
     query: Query,
-    found: SearchResult,
-    asked: int | None,
+    result: SearchResult,
+    requested: int | None,
     show_junk: bool,
     on_pick: Callable[[str], None],
 ) -> int | None:
-    """Three strips; returns the memory row of the chosen neighbour, None where there is nothing to choose."""
+    """Render three strips and return the gallery row of the chosen hit, or None if there is none."""
     st.subheader("Retrieved gallery images")
-    trace, records = found.trace, workspace.retriever.memory.records
+    trace, records = result.trace, workspace.retriever.memory.records
     uses_cameras = workspace.dataset.uses_cameras
 
     def consolidated(chosen: int | None) -> Strip:
@@ -84,10 +84,10 @@ def ranked(
             before=before,
         )
 
-    final = consolidated(asked)
+    final = consolidated(requested)
     by_distance = trace.by_distance.indices.tolist()
-    if asked in by_distance or str(asked) in {card.id for card in final.cards}:
-        chosen = asked
+    if requested in by_distance or str(requested) in {card.id for card in final.cards}:
+        chosen = requested
     else:
         tones = {row: match_label(records[row], query.subject, uses_cameras) for row in by_distance}
         chosen = next((row for row in by_distance if show_junk or tones[row] is not MatchLabel.JUNK), None)
@@ -95,7 +95,7 @@ def ranked(
     key = view_key(query.digest, trace.settings)
     answer = answer_data(trace, key, records, query.subject, uses_cameras, SHOWN)
     shown = (int(card.id) for card in final.cards)
-    in_sight = set(answer["match"]["in_sight"])  # of no alpha: the same pictures are not sent again
+    in_sight = set(answer["match"]["in_sight"])  # does not depend on alpha, so that the same images are not sent again
     others = {*shown, *trace.consolidation.neighbors.tolist()} - in_sight
     for name, rows in (("image-store", in_sight), ("image-store-final", others)):
         image_store({f"g{row}": resources.thumbnail(workspace, records[row]) for row in sorted(rows)}, key=name)
@@ -104,7 +104,7 @@ def ranked(
     return chosen
 
 
-def alpha_lines(chosen: int | None, show_junk: bool) -> None:
+def render_alpha_chart(chosen: int | None, show_junk: bool) -> None:
     st.subheader("How α changes the ranking")
     alpha_chart(key="alpha-chart", top=SHOWN, junk=show_junk, chosen=chosen)
     st.caption(

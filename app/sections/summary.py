@@ -1,4 +1,4 @@
-"""The three questions of a newcomer, each answered in a sentence with the query's numbers."""
+"""The summary of a query: three questions, each answered in a sentence with the query's numbers."""
 
 from __future__ import annotations
 
@@ -15,38 +15,38 @@ from fpc_core.lessons.context import LessonContext, lesson_context
 from fpc_core.workspace import Workspace
 
 
-def query_context(workspace: Workspace, query: Query, found: SearchResult, hit: int | None) -> LessonContext:
-    """What sentences and steps on this query are made from. hit: memory row to follow, None for the nearest."""
+def query_context(workspace: Workspace, query: Query, result: SearchResult, hit: int | None) -> LessonContext:
+    """Return the context of sentences and steps; `hit` is the gallery row to follow, None for the nearest."""
     mask = resources.masks(workspace).get(Path(query.name))
-    truth = (
-        drop_shares(found.trace.encoding, *patch_areas(mask, workspace.retriever.model.config))
+    shares = (
+        drop_shares(result.trace.encoding, *patch_areas(mask, workspace.retriever.model.config))
         if mask is not None
         else ()
     )
     return lesson_context(
         workspace.retriever,
-        found.trace,
+        result.trace,
         query.subject,
         workspace.dataset.uses_cameras,
         hit,
-        truth,
-        lambda row: search.plan(workspace, query, found.trace, row),
+        shares,
+        lambda row: search.plan(workspace, query, result.trace, row),
     )
 
 
-def render_summary(workspace: Workspace, query: Query, found: SearchResult, hit: int | None) -> None:
-    """The three questions of a newcomer, each answered in a sentence with this query's numbers."""
-    told = query_context(workspace, query, found, hit)
-    dropped = drop_sentence(found.trace.encoding, told.truth)
-    taken = decoder_sentence(found.trace.consolidation, told.ranks)
-    for head, story in (
+def render_summary(workspace: Workspace, query: Query, result: SearchResult, hit: int | None) -> None:
+    """Render what was dropped, why the hit ranks higher, and what the decoder used."""
+    context = query_context(workspace, query, result, hit)
+    dropped = drop_sentence(result.trace.encoding, context.truth)
+    taken = decoder_sentence(result.trace.consolidation, context.ranks)
+    for head, sentence in (
         ("Dropped", dropped),
-        ("Why it ranks higher", told.comparison_sentence()),
+        ("Why it ranks higher", context.comparison_sentence()),
         ("The decoder", taken),
     ):
-        st.markdown(f"**{head}:** {lesson_markdown(story)}")
+        st.markdown(f"**{head}:** {lesson_markdown(sentence)}")
 
 
 def lesson_markdown(text: str) -> str:
-    """Markdown of a lesson's text: ** stays, what else Markdown could read is escaped."""
+    """Return Markdown of a lesson's text: ** is kept, other markup is escaped."""
     return re.sub(r"([\[\]_`$~#:<>])", r"\\\1", text)

@@ -1,4 +1,4 @@
-"""Sections on the query and one chosen neighbour: how patches travel between the two, and why it won."""
+"""Sections on the query and one hit: the transport plan between them, and why it is ranked above another."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ from fpc_core.explain.cards import MARKS, comparison_candidates, identity_label,
 from fpc_core.explain.margin import margin
 from fpc_core.workspace import Workspace
 
-SHOWN = 10  # hits offered to compare with
+SHOWN = 10  # hits offered for comparison
 
 
 def transport(
     workspace: Workspace,
     query: Query,
-    found: SearchResult,
+    result: SearchResult,
     chosen: int | None,
     pin: Pin | None,
     on_pin: Callable[[Pin | None], None],
 ) -> None:
     st.subheader("Patch matching (optimal transport)")
-    shortlist = found.trace.match.shortlist
+    shortlist = result.trace.match.shortlist
     if chosen is None or chosen not in shortlist:
-        _outside(found)
+        _render_not_shortlisted(result)
         return
-    place = shortlist.position(chosen)
-    trace, record = found.trace, workspace.retriever.memory.records[chosen]
+    position = shortlist.position(chosen)
+    trace, record = result.trace, workspace.retriever.memory.records[chosen]
     plan = search.plan(workspace, query, trace, chosen)
-    d_cos, d_emd = (float(values[place]) for values in (trace.match.shortlist.d_cos, trace.match.transport.distance))
+    d_cos, d_emd = (float(values[position]) for values in (trace.match.shortlist.d_cos, trace.match.transport.distance))
     alpha = trace.settings.alpha
     st.markdown(
         f"Distance D = {1 - alpha:.2f} × {d_cos:.4f} (cosine) + {alpha:.2f} × {d_emd:.4f} (EMD) = "
@@ -50,7 +50,7 @@ def transport(
     transport_component(
         view_key(query.digest, trace.settings),
         chosen,
-        pair_data(plan, trace.match.transport, place),
+        pair_data(plan, trace.match.transport, position),
         (data_uri(query.image), resources.thumbnail(workspace, record)),
         ("query", f"gallery: {identity_label(record)}"),
         workspace.retriever.model.config,
@@ -58,41 +58,43 @@ def transport(
         pin=pin,
         on_pin=on_pin,
     )
-    _solver_note(found, place)
+    _solver_note(result, position)
 
 
 def pairwise_comparison(
     workspace: Workspace,
     query: Query,
-    found: SearchResult,
+    result: SearchResult,
     chosen: int | None,
-    asked: int | None,
+    requested: int | None,
     show_junk: bool,
     on_rival: Callable[[int], None],
 ) -> None:
-    """The chosen neighbour against another hit. asked: memory row of the rival that the link names."""
+    """Render the chosen hit against another; `requested` is the gallery row of the other in the link."""
     st.subheader("Why was this image ranked above another?")
-    if chosen is None or chosen not in found.trace.match.shortlist:
-        _outside(found)
+    if chosen is None or chosen not in result.trace.match.shortlist:
+        _render_not_shortlisted(result)
         return
-    trace, records, uses_cameras = found.trace, workspace.retriever.memory.records, workspace.dataset.uses_cameras
+    trace, records, uses_cameras = result.trace, workspace.retriever.memory.records, workspace.dataset.uses_cameras
     rows = trace.by_distance.indices.tolist()
     tones = [match_label(records[row], query.subject, uses_cameras) for row in rows]
-    offered, telling = comparison_candidates(rows, tones, chosen, SHOWN, show_junk)
-    if telling is None:
+    offered, default = comparison_candidates(rows, tones, chosen, SHOWN, show_junk)
+    if default is None:
         st.info("There is no other image to compare it with.")
         return
     ranks = MatchRule(records, query.subject, uses_cameras).ranks(trace.by_distance)
     names = {row: f"#{ranks[row]}" if row in ranks else "the same-camera image" for row in (chosen, *offered)}
     labels = {row: f"{names[row]} · {identity_label(records[row])} {MARKS[tones[rows.index(row)]]}" for row in offered}
-    rival = controls.comparison_hit(labels, asked if asked in offered else telling, chosen, on_rival)
+    rival = controls.comparison_hit(labels, requested if requested in offered else default, chosen, on_rival)
     config, alpha = workspace.retriever.model.config, trace.settings.alpha
     plans = search.plan(workspace, query, trace, chosen), search.plan(workspace, query, trace, rival)
-    won = margin(trace.match, plans, alpha, config.grid)
-    winner, loser = won.winner, won.loser
-    seen = dict(zip(trace.consolidation.neighbors.tolist(), trace.consolidation.neighbor_shares.tolist(), strict=True))
+    difference = margin(trace.match, plans, alpha, config.grid)
+    winner, loser = difference.winner, difference.loser
+    attention = dict(
+        zip(trace.consolidation.neighbors.tolist(), trace.consolidation.neighbor_shares.tolist(), strict=True)
+    )
     margin_component(
-        margin_data(won, (names[winner], names[loser]), (seen.get(winner), seen.get(loser)), alpha),
+        margin_data(difference, (names[winner], names[loser]), (attention.get(winner), attention.get(loser)), alpha),
         (
             resources.thumbnail(workspace, records[winner]),
             data_uri(query.image),
@@ -104,20 +106,21 @@ def pairwise_comparison(
     st.caption(f"The patch values sum to the difference in {alpha:g} × D_EMD. Ranks are by D.")
 
 
-def _outside(found: SearchResult) -> None:
-    size = len(found.trace.match.shortlist.indices)
+def _render_not_shortlisted(result: SearchResult) -> None:
+    size = len(result.trace.match.shortlist.indices)
     st.info(
         f"Patches are matched for the {size} shortlisted images only, and this image is not one of them. "
         "Choose another."
     )
 
 
-def _solver_note(found: SearchResult, place: int) -> None:
-    transport, settings = found.trace.match.transport, found.trace.settings.transport
-    error, rounds = float(transport.marginal_error[place]), int(transport.iterations[place])
+def _solver_note(result: SearchResult, position: int) -> None:
+    transport, settings = result.trace.match.transport, result.trace.settings.transport
+    error, iterations = float(transport.marginal_error[position]), int(transport.iterations[position])
     if settings.solver is Solver.SINKHORN and error > settings.tolerance:
         st.warning(
-            f"Sinkhorn did not converge in {rounds} iterations (residual {error:.1e}). Try a larger ε under Advanced."
+            f"Sinkhorn did not converge in {iterations} iterations (residual {error:.1e}). "
+            "Try a larger ε under Advanced."
         )
     else:
-        st.caption(f"{settings.solver.value.capitalize()}: {rounds} iterations, residual {error:.1e}")
+        st.caption(f"{settings.solver.value.capitalize()}: {iterations} iterations, residual {error:.1e}")

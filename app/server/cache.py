@@ -1,7 +1,7 @@
-"""What visitors share is kept here, within two bounds: entries and bytes. (Work done ahead: background.py, likewise.)
+"""Caches shared by all visitors, bounded by entries and bytes. The background worker bounds its results itself.
 
-Entries are known by content, so that two visitors with the same image and settings share a result and nothing of one
-visitor's view reaches another. Who asks for what is just being computed waits for it instead of computing it again.
+Keys depend on content alone: two visitors with the same image and settings share a result, and nothing of one visitor's
+view reaches another. A visitor who needs a result that is being computed waits for it.
 """
 
 from __future__ import annotations
@@ -27,62 +27,66 @@ from fpc_core.workspace import Workspace
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 MB = 2**20
-_LOOK = 0.1  # seconds between two looks whether a visitor who waits still wants it
-_SAMPLE = 4096  # elements by which a longer container is judged
+_CHECK_SECONDS = 0.1  # between two checks whether a waiting visitor still needs the result
+_SAMPLE_SIZE = 4096  # elements from which the size of a longer container is estimated
 
 
 @dataclass(frozen=True)
 class CacheStats:
-    """What a cache holds at one moment."""
+    """Size of a cache at one moment."""
 
     entries: int
     bytes: int
 
 
 class Cache:
-    """Results by key; the least recently used leave first. The latest one stays, however large it is."""
+    """Results by key. The least recently used are evicted first; the latest stays, however large it is."""
 
     def __init__(
-        self, most: int, most_bytes: int, weigh: Callable[[Any], int] | None = None, grows: bool = False
+        self, max_entries: int, max_bytes: int, measure: Callable[[Any], int] | None = None, mutable: bool = False
     ) -> None:
-        """most, most_bytes: what it may hold.  weigh: bytes of a result, `size_of` if not given.
+        """Create an empty cache.
 
-        grows: results grow while they are kept, and are weighed again whenever they are asked for.
+        Args:
+            max_entries: Largest number of entries.
+            max_bytes: Largest total size.
+            measure: Returns the bytes of a result; `size_of` by default.
+            mutable: Whether results grow while they are cached, so that every access measures them again.
         """
-        self.most, self.most_bytes = most, most_bytes
-        self._weigh, self._grows = weigh or size_of, grows
+        self.max_entries, self.max_bytes = max_entries, max_bytes
+        self._measure, self._mutable = measure or size_of, mutable
         self._entries: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
         self._bytes = 0
-        self._at_work: dict[Hashable, threading.Event] = {}
+        self._in_progress: dict[Hashable, threading.Event] = {}
         self._lock = threading.Lock()
 
     def get(self, key: Hashable, make: Callable[[], _T]) -> _T:
-        """The result of this key, made if it is not there. What `make` raises is raised and not kept."""
+        """Return the result for a key, computing it if needed. An exception from `make` is raised and not cached."""
         while True:
             with self._lock:
-                found = self._entries.get(key)
-                if found is not None:
+                entry = self._entries.get(key)
+                if entry is not None:
                     self._entries.move_to_end(key)
                     break
-                other = self._at_work.get(key)
+                other = self._in_progress.get(key)
                 if other is None:
-                    done = self._at_work[key] = threading.Event()
+                    done = self._in_progress[key] = threading.Event()
                     break
-            with PAGE_QUEUE.release_while(), MODEL_QUEUE.release_while():  # whoever makes it may have to come back
-                while not other.wait(_LOOK):
+            with PAGE_QUEUE.release_while(), MODEL_QUEUE.release_while():  # the thread that computes it may need a slot
+                while not other.wait(_CHECK_SECONDS):
                     stop_if_superseded()
-        if found is not None:
-            if self._grows:
-                self._keep(key, found[0])
-            return found[0]
+        if entry is not None:
+            if self._mutable:
+                self._store(key, entry[0])
+            return entry[0]
         try:
             value = make()
-            self._keep(key, value)
+            self._store(key, value)
             return value
         finally:
             with self._lock:
-                del self._at_work[key]
-            done.set()  # who waited finds the result, or makes it now
+                del self._in_progress[key]
+            done.set()  # waiting threads read the result or, after an error, compute it themselves
 
     def stats(self) -> CacheStats:
         with self._lock:
@@ -93,22 +97,22 @@ class Cache:
             self._entries.clear()
             self._bytes = 0
 
-    def _keep(self, key: Hashable, value: Any) -> None:
-        size = self._weigh(value) + size_of(key)
+    def _store(self, key: Hashable, value: Any) -> None:
+        size = self._measure(value) + size_of(key)
         with self._lock:
             self._bytes += size - self._entries.pop(key, (None, 0))[1]
             self._entries[key] = (value, size)
-            self._shrink()
+            self._evict()
 
-    def _shrink(self) -> None:
-        while len(self._entries) > 1 and (len(self._entries) > self.most or self._bytes > self.most_bytes):
+    def _evict(self) -> None:
+        while len(self._entries) > 1 and (len(self._entries) > self.max_entries or self._bytes > self.max_bytes):
             _, (_, size) = self._entries.popitem(last=False)
             self._bytes -= size
 
 
 @singledispatch
 def cache_key(argument: Any) -> Hashable:
-    """What a cache knows an argument by: itself, or its content where a type is registered for it."""
+    """Return an argument's part of a cache key: the argument, or its content for types registered here."""
     return argument
 
 
@@ -118,10 +122,14 @@ def _(argument: Workspace) -> Hashable:
 
 
 def cached(cache: Cache, show: str = "") -> Callable[[Callable[_P, _T]], Callable[_P, _T]]:
-    """Keep the results of a function, by what its arguments are `cache_key`.
+    """Cache the results of a function under its arguments (see `cache_key`).
 
-    Arguments whose name begins with an underscore do not tell results apart. Results are shared: treat them as frozen;
-    arrays are made so. show: said on the page while a result is made.
+    Arguments whose names begin with an underscore are not part of the key. Results are shared, so treat them as frozen;
+    arrays are made read-only.
+
+    Args:
+        cache: Stores the results.
+        show: Text of the spinner on the page while a result is computed.
     """
 
     def decorate(function: Callable[_P, _T]) -> Callable[_P, _T]:
@@ -129,10 +137,10 @@ def cached(cache: Cache, show: str = "") -> Callable[[Callable[_P, _T]], Callabl
         name = (function.__module__, function.__qualname__)
 
         @wraps(function)
-        def answer(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+        def cached_function(*args: _P.args, **kwargs: _P.kwargs) -> _T:
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()
-            told = tuple(cache_key(value) for key, value in bound.arguments.items() if not key.startswith("_"))
+            keys = tuple(cache_key(value) for key, value in bound.arguments.items() if not key.startswith("_"))
 
             def make() -> _T:
                 if show and in_page_run():
@@ -140,36 +148,36 @@ def cached(cache: Cache, show: str = "") -> Callable[[Callable[_P, _T]], Callabl
                         return _frozen(function(*args, **kwargs))
                 return _frozen(function(*args, **kwargs))
 
-            return cache.get((*name, *told), make)
+            return cache.get((*name, *keys), make)
 
-        return answer
+        return cached_function
 
     return decorate
 
 
 def size_of(result: Any) -> int:
-    """Bytes that a result keeps in memory, each part counted once.
+    """Return the bytes of RAM that a result takes, each part counted once.
 
-    A tensor or an array counts with the whole memory it looks into; one mapped from a file counts nothing, for the
-    system may take its pages back. A container of more than a few thousand elements is judged by the first of them.
+    A tensor or array counts with its whole storage. One mapped from a file counts nothing, because the system can
+    reclaim its pages. The size of a long container is estimated from its first elements.
     """
-    total, seen, todo = 0, set(), [(result, 1.0)]
-    while todo:
-        each, times = todo.pop()
+    total, seen, pending = 0, set(), [(result, 1.0)]
+    while pending:
+        value, factor = pending.pop()
         inner: Collection[Any] = ()
-        if isinstance(each, torch.Tensor):
-            storage = each.untyped_storage()
-            place, size = storage.data_ptr(), storage.nbytes()
-        elif isinstance(each, np.ndarray):
-            place, size, inner = _array(each)
+        if isinstance(value, torch.Tensor):
+            storage = value.untyped_storage()
+            address, size = storage.data_ptr(), storage.nbytes()
+        elif isinstance(value, np.ndarray):
+            address, size, inner = _array(value)
         else:
-            place, size, inner = id(each), sys.getsizeof(each), _parts(each)
-        if place in seen:
+            address, size, inner = id(value), sys.getsizeof(value), _parts(value)
+        if address in seen:
             continue
-        seen.add(place)
-        total += int(times * size)
-        share = max(1.0, len(inner) / _SAMPLE)
-        todo.extend((part, times * share) for part in islice(inner, _SAMPLE))
+        seen.add(address)
+        total += int(factor * size)
+        share = max(1.0, len(inner) / _SAMPLE_SIZE)
+        pending.extend((part, factor * share) for part in islice(inner, _SAMPLE_SIZE))
     return total
 
 
@@ -184,7 +192,7 @@ def _array(array: np.ndarray) -> tuple[int, int, Collection[Any]]:
 
 def _parts(value: Any) -> Collection[Any]:
     ours = type(value).__module__.startswith("fpc_core.")
-    if isinstance(value, Mapping) and not ours:  # one of ours makes its values when they are asked for
+    if isinstance(value, Mapping) and not ours:  # our mappings compute their values on access
         return [*value.keys(), *value.values()]
     if isinstance(value, torch.nn.Module):
         return [*value.parameters(), *value.buffers()]
@@ -200,18 +208,19 @@ def _frozen(result: _T) -> _T:
 
 
 def _size_of_workspace(workspace: Workspace) -> int:
-    """With the two arrays of unit vectors, which the first search makes."""
+    """Return the size including the two arrays of unit vectors that the first search creates."""
     return size_of(workspace) + 2 * workspace.retriever.memory.cls.nbytes
 
 
 def _size_of_job(result: Any) -> int:
-    """What they have found out so far; the workspace they belong to is weighed where it is kept."""
+    """Return the size of the results so far. The job's workspace counts in its own cache."""
     parts = result if isinstance(result, tuple) else (result,)
     return sum(size_of(part.status()) for part in parts if hasattr(part, "status"))
 
 
-# All caches there are.
-WORKSPACES = Cache(most=3, most_bytes=4096 * MB, weigh=_size_of_workspace)
-FILE_INFO = Cache(most=64, most_bytes=256 * MB)  # what the Data page read: file lists, weights, memories
-RESULTS = Cache(most=16_384, most_bytes=256 * MB)  # of searches; pictures
-JOBS = Cache(most=128, most_bytes=256 * MB, weigh=_size_of_job, grows=True)  # sweeps, tables, studies, builds
+WORKSPACES = Cache(max_entries=3, max_bytes=4096 * MB, measure=_size_of_workspace)
+FILE_INFO = Cache(max_entries=64, max_bytes=256 * MB)  # of the Data page: file lists, weights, gallery memories
+RESULTS = Cache(max_entries=16_384, max_bytes=256 * MB)  # of searches; images
+JOBS = Cache(
+    max_entries=128, max_bytes=256 * MB, measure=_size_of_job, mutable=True
+)  # sweeps, tables, occlusion studies, builds

@@ -1,8 +1,8 @@
-"""Files made when a visitor asks for them: one at a time each, in the queue of the model, shared where they are equal.
+"""Files made when a visitor downloads them: one at a time per visitor, in the model queue, shared if equal.
 
-Streamlit calls a download's function in a thread of a small pool that all visitors share, beside every queue. So a
-visitor's next request ends the last one, whoever asks for what is being made waits for it, and a few threads of the
-pool are always left for others.
+Streamlit calls the function of a download in a small thread pool shared by all visitors, outside every queue. Therefore
+a visitor's next request supersedes the last one, a request for a file that is being made waits for it, and some threads
+of the pool always stay free.
 """
 
 from __future__ import annotations
@@ -18,110 +18,114 @@ from app.session import visitor
 from app.session.visitor import current_visitor
 
 File = bytes | str
-_LOOK = 0.2  # seconds between two looks whether a visitor who waits still wants it
-_POOL = min(32, (os.cpu_count() or 1) + 4)  # threads of asyncio's default executor, in which Streamlit calls us
-AT_ONCE = max(2, _POOL - 2)  # requests of all visitors
-EACH = 3  # requests of one visitor whose thread has not ended yet
+_CHECK_SECONDS = 0.2  # between two checks whether a waiting visitor still needs the file
+_POOL_SIZE = min(32, (os.cpu_count() or 1) + 4)  # threads of asyncio's default executor, in which Streamlit calls us
+MAX_REQUESTS = max(2, _POOL_SIZE - 2)  # of all visitors
+MAX_PER_VISITOR = 3  # requests of one visitor whose threads are still running
 
 
 class SupersededError(RuntimeError):
-    """The visitor has asked for something else meanwhile, or has left."""
+    """Raised when the visitor has requested another file or has left."""
 
 
 @dataclass(eq=False)
 class _Request:
-    """What a visitor asked for last."""
+    """The latest request of a visitor."""
 
     key: Hashable
 
 
 @dataclass(eq=False)
-class _Making:
-    """A file that is being made. done: set at the end, with `file` or without, where it failed."""
+class _FileInProgress:
+    """A file that is being made. `done` is set at the end; `file` stays None after an error."""
 
     done: threading.Event = field(default_factory=threading.Event)
     file: File | None = None
 
 
 class Downloads:
-    """Makes files for visitors, each of whom has one seat."""
+    """Makes files for visitors, one per visitor at a time."""
 
-    def __init__(self, at_once: int = AT_ONCE, is_here: Callable[[str], bool] = visitor.is_connected) -> None:
-        """Args:
-        at_once: How many requests there may be, those that wait included.
-        is_here: Whether the visitor of this name is still connected.
+    def __init__(
+        self, max_requests: int = MAX_REQUESTS, is_connected: Callable[[str], bool] = visitor.is_connected
+    ) -> None:
+        """Create it without requests.
+
+        Args:
+            max_requests: Requests of all visitors, waiting ones included.
+            is_connected: Whether the visitor of a name is connected.
         """
-        self._most, self._is_here = at_once, is_here
+        self._max_requests, self._is_connected = max_requests, is_connected
         self._latest: dict[str, _Request] = {}
-        self._inside: list[str] = []  # the visitor of every request
-        self._making: dict[Hashable, _Making] = {}
+        self._active: list[str] = []  # visitor of every request
+        self._in_progress: dict[Hashable, _FileInProgress] = {}
         self._lock = threading.Lock()
 
     def get(self, visitor: str, key: Hashable, make: Callable[[], File]) -> File:
-        """Return the file, made here or by an equal request that came before.
+        """Return a file, made here or by an equal request that came before.
 
         Args:
-            visitor: Whose seat is taken.
-            key: What files are equal by, whoever asks.
+            visitor: Who requests the file.
+            key: Equal for equal files.
             make: Makes the file.
 
         Raises:
             BusyError: There are too many requests.
-            SupersededError: The visitor has asked for another file meanwhile, or for this one again.
+            SupersededError: The visitor has requested another file, or this one again.
         """
         request = _Request(key)
         with self._lock:
-            if len(self._inside) >= self._most or self._inside.count(visitor) >= EACH:
+            if len(self._active) >= self._max_requests or self._active.count(visitor) >= MAX_PER_VISITOR:
                 raise BusyError("The server is busy with other downloads. Try again in a minute.")
-            self._inside.append(visitor)
+            self._active.append(visitor)
             self._latest[visitor] = request
         try:
             while True:
                 with self._lock:
-                    making = self._making.get(key)
-                    mine = making is None
-                    if making is None:
-                        making = self._making[key] = _Making()
-                if mine:
-                    return self._make(key, making, make)
-                while not making.done.wait(_LOOK):
-                    if self._latest.get(visitor) is not request or not self._is_here(visitor):
-                        raise SupersededError("another file was asked for")
-                if making.file is not None:
-                    return making.file
+                    job = self._in_progress.get(key)
+                    is_new = job is None
+                    if job is None:
+                        job = self._in_progress[key] = _FileInProgress()
+                if is_new:
+                    return self._make(key, job, make)
+                while not job.done.wait(_CHECK_SECONDS):
+                    if self._latest.get(visitor) is not request or not self._is_connected(visitor):
+                        raise SupersededError("another file was requested")
+                if job.file is not None:
+                    return job.file
         finally:
             with self._lock:
-                self._inside.remove(visitor)
+                self._active.remove(visitor)
                 if self._latest.get(visitor) is request:
                     del self._latest[visitor]
 
-    def _make(self, key: Hashable, making: _Making, make: Callable[[], File]) -> File:
+    def _make(self, key: Hashable, job: _FileInProgress, make: Callable[[], File]) -> File:
         try:
-            with visitor.working_off_page(lambda: self._check_wanted(key)):
-                making.file = make()
-                return making.file
+            with visitor.working_for_visitor(lambda: self._check_requested(key)):
+                job.file = make()
+                return job.file
         finally:
             with self._lock:
-                del self._making[key]
-            making.done.set()  # who waited finds the file, or makes it now
+                del self._in_progress[key]
+            job.done.set()  # waiting requests read the file or, after an error, make it themselves
 
-    def _check_wanted(self, key: Hashable) -> None:
+    def _check_requested(self, key: Hashable) -> None:
         with self._lock:
             names = [visitor for visitor, request in self._latest.items() if request.key == key]
-        if not any(map(self._is_here, names)):
-            raise SupersededError("nobody waits for this file any more")
+        if not any(map(self._is_connected, names)):
+            raise SupersededError("no visitor waits for this file any more")
 
 
 DOWNLOADS = Downloads()
 
 
 def on_demand(key: Hashable, make: Callable[[], File], *, queued: bool = False) -> Callable[[], File]:
-    """Return what `st.download_button` takes to have a file made only when it is asked for. Call it on a page.
+    """Return a function for `st.download_button` that makes the file when it is requested. Call it on a page.
 
     Args:
-        key: What the file depends on, all of it: equal keys share one file.
+        key: Everything that the file depends on; equal keys share one file.
         make: Makes the file.
-        queued: Whether `make` enters the queue of the model itself, or what it calls does.
+        queued: Whether `make` enters the model queue itself.
     """
     visitor = current_visitor()
     return lambda: DOWNLOADS.get(visitor, key, make if queued else lambda: run_in_model_queue(make))

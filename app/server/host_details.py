@@ -1,9 +1,9 @@
-"""Keep details of the host from visitors that Streamlit itself would tell them.
+"""Hide details of the host that Streamlit itself would send to visitors.
 
-Asked for `load_git_info`, which any visitor can send, Streamlit answers with the repository, the branch and the names
-of untracked and changed files; every page begins with the full path of the main script. No setting of Streamlit 1.67
-turns either off, so two of its methods are replaced. Both are private: where a later version lacks one, starting the
-server fails, and tests/app/server/test_host_details.py says what to look at.
+Any visitor can send `load_git_info`, which Streamlit answers with the repository, the branch and the names of untracked
+and changed files. Every page also starts with the full path of the main script. Streamlit 1.67 has no setting for
+either, so two private methods are replaced. If a later version lacks one, the server does not start, and
+tests/app/server/test_host_details.py says what to check.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from streamlit.runtime.app_session import AppSession
 GIT, NEW_SESSION = "_handle_git_information_request", "_create_new_session_message"
 
 
-def hide() -> None:
+def hide_host_details() -> None:
     """Replace the two methods. Further calls do nothing.
 
     Raises:
-        RuntimeError: Where this version of Streamlit lacks one of them, which may then answer in another place.
+        RuntimeError: This version of Streamlit lacks one of them and may send the details elsewhere.
     """
     for name in (GIT, NEW_SESSION):
         if not callable(getattr(AppSession, name, None)):
@@ -29,16 +29,16 @@ def hide() -> None:
                 f"this version of Streamlit has no AppSession.{name}; install the one of requirements.txt, or see "
                 "app/server/host_details.py"
             )
-    if getattr(AppSession, GIT) is not _no_answer:
-        setattr(AppSession, NEW_SESSION, _without_folder(getattr(AppSession, NEW_SESSION)))
-        setattr(AppSession, GIT, _no_answer)
+    if getattr(AppSession, GIT) is not _ignore_request:
+        setattr(AppSession, NEW_SESSION, _hide_script_folder(getattr(AppSession, NEW_SESSION)))
+        setattr(AppSession, GIT, _ignore_request)
 
 
-def _no_answer(session: AppSession) -> None:
-    """In place of what asks Git; the browser asks for the menu of developers alone, which is not shown."""
+def _ignore_request(session: AppSession) -> None:
+    """Do not run Git. The browser sends this request only for the developer menu, which is hidden."""
 
 
-def _without_folder(create: Any) -> Any:
+def _hide_script_folder(create: Any) -> Any:
     @wraps(create)
     def create_without_folder(*args: Any, **kwargs: Any) -> Any:
         message = create(*args, **kwargs)

@@ -105,7 +105,7 @@ class BackgroundJob(ABC):
 
     def stop(self, visitor: str = "") -> None:
         """Stop after the current step, unless another visitor waits for the job."""
-        self._worker.leave(self._subscriber or visitor)
+        self._worker.cancel(self._subscriber or visitor)
 
     def _run(self) -> Steps:
         self._started, self._done_at_start = time.monotonic(), self._done(self.known)

@@ -1,10 +1,11 @@
-"""Queues in which visitors take turns: a few at a time, first come first served.
+"""Queues in which visitors take turns, first come, first served.
 
-Side by side on few cores every search would take longer and none would end sooner: what visitors have the model compute
-passes GATE; who computes for long lets the others have turns. What a cache holds never waits there, nor does background
-work, which has one thread of its own. And many pages drawn at once hold each other up, for they share one interpreter:
-they pass PAGES, so that a dial let go, whose strips wait in no queue of pages, is answered at once. A page that
-computes, or reads what a visitor sent, lets others draw meanwhile.
+On a few cores, searches that run side by side all take longer. Therefore computations of the model pass `MODEL_QUEUE`,
+and a long one lets others have turns. Cached results and background work, which has a thread of its own, do not wait
+there.
+
+All pages share one interpreter, so they are drawn in turn in `PAGE_QUEUE`. The fragment that answers a released slider
+is in no page queue and is drawn at once. A page that computes, or reads a visitor's input, releases its slot meanwhile.
 """
 
 from __future__ import annotations
@@ -19,25 +20,25 @@ from contextlib import ExitStack, contextmanager
 import streamlit as st
 import torch
 
-from app.session.visitor import in_page_run, stop_if_superseded, works_off_page
+from app.session.visitor import in_page_run, stop_if_superseded, works_for_visitor
 
-_CHECK_SECONDS = 0.25  # seconds between two looks whether a visitor who waits still wants it
-_SHOWN_SECONDS = 1.5  # seconds for which a place in the queue stays on screen at least
-TURN = 1.0  # seconds after which who computes lets those who wait have their turn
-MOST_SECONDS = 300.0  # that one visitor's request may compute, all its turns together
+_CHECK_SECONDS = 0.25  # between two checks whether a waiting visitor still needs the slot
+_SHOWN_SECONDS = 1.5  # for which a queue position stays on screen at least
+TURN_SECONDS = 1.0  # of computing, after which a thread lets waiting visitors in
+MAX_SECONDS = 300.0  # of computing for one request, all turns together
 MAX_WAITING = 64
 
 
 class BusyError(RuntimeError):
-    """More visitors wait than the app lets wait."""
+    """Raised when the queue is full."""
 
 
 class TooLongError(BusyError):
-    """One visitor's request takes longer than the app lets one compute."""
+    """Raised when a request computes longer than allowed."""
 
 
 class _ThreadState(threading.local):
-    """Of every thread: whether it has passed, since when, and how long it was inside in its earlier turns."""
+    """A thread's state: whether it has a slot, since when, and for how long it had slots before."""
 
     inside = False
     since = 0.0
@@ -45,14 +46,20 @@ class _ThreadState(threading.local):
 
 
 class FairQueue:
-    """Lets `at_once` in at a time; at most `most_waiting` wait, in the order in which they came."""
+    """A queue with a number of slots; waiting threads are admitted in the order in which they came."""
 
-    def __init__(self, at_once: int, most_waiting: int, *, told: bool = True) -> None:
-        """told: whether a visitor who waits reads how many come before."""
-        self._room, self._most, self._told = at_once, most_waiting, told
+    def __init__(self, slots: int, max_waiting: int, *, show_position: bool = True) -> None:
+        """Create an empty queue.
+
+        Args:
+            slots: Threads admitted at a time.
+            max_waiting: Longest queue.
+            show_position: Whether waiting visitors see how many are ahead of them.
+        """
+        self._free, self._max_waiting, self._show_position = slots, max_waiting, show_position
         self._waiting: list[threading.Event] = []
         self._lock = threading.Lock()
-        self._here = _ThreadState()
+        self._thread = _ThreadState()
 
     @property
     def waiting(self) -> int:
@@ -60,14 +67,15 @@ class FairQueue:
 
     @contextmanager
     def slot(self) -> Iterator[None]:
-        """Within, at most `at_once` visitors are; a thread that runs no page passes at once.
+        """Hold a slot. A thread that works for no visitor needs none; a visitor who moves on leaves the queue.
 
-        A visitor who moves on leaves the queue. Raises BusyError where the queue is full.
+        Raises:
+            BusyError: The queue is full.
         """
-        if not in_page_run() and not works_off_page():
+        if not in_page_run() and not works_for_visitor():
             yield
             return
-        self._here.earlier = 0.0
+        self._thread.earlier = 0.0
         self._enter()
         try:
             yield
@@ -76,8 +84,8 @@ class FairQueue:
 
     @contextmanager
     def release_while(self) -> Iterator[None]:
-        """Within, who has passed lets others in, and is the next to come back. Nothing for who has not passed."""
-        if not self._here.inside:
+        """Give the slot to others, and wait at the front of the queue to get it back. Does nothing without a slot."""
+        if not self._thread.inside:
             yield
             return
         self._leave()
@@ -85,74 +93,82 @@ class FairQueue:
         self._enter(first=True)
 
     def take_turns(self) -> None:
-        """Let others compute where this thread has done so for a while; call it again and again during long work.
+        """Let waiting visitors compute if this thread has computed for a while. Call it often during long work.
 
-        Who comes back does so behind all who wait, so that nobody waits for the whole of another one's work. Raises
-        TooLongError after `MOST_SECONDS` inside, and what ends a run whose visitor has moved on.
+        The thread goes to the end of the queue, so that nobody waits for all of its work. Whatever ends a superseded
+        run is raised here.
+
+        Raises:
+            TooLongError: The request has computed for more than `MAX_SECONDS`.
         """
-        if not self._here.inside:
+        if not self._thread.inside:
             return
         stop_if_superseded()
-        inside = time.monotonic() - self._here.since
-        if self._here.earlier + inside > MOST_SECONDS:
+        inside = time.monotonic() - self._thread.since
+        if self._thread.earlier + inside > MAX_SECONDS:
             raise TooLongError(
-                f"This would take the server more than {MOST_SECONDS / 60:g} minutes. Request less at once, or "
+                f"This would take the server more than {MAX_SECONDS / 60:g} minutes. Request less at once, or "
                 "use the command line on your own machine."
             )
-        if self._waiting and inside > TURN:
+        if self._waiting and inside > TURN_SECONDS:
             self._leave()
             self._enter(again=True)
 
     def _leave(self) -> None:
-        if self._here.inside:
-            self._here.inside = False
-            self._here.earlier += time.monotonic() - self._here.since
-            self._let_in(room=1)
+        if self._thread.inside:
+            self._thread.inside = False
+            self._thread.earlier += time.monotonic() - self._thread.since
+            self._admit(released=1)
 
     def _enter(self, first: bool = False, again: bool = False) -> None:
         turn = threading.Event()
         with self._lock:
-            if not first and not again and self._room == 0 and len(self._waiting) >= self._most:
+            if not first and not again and self._free == 0 and len(self._waiting) >= self._max_waiting:
                 raise BusyError(f"The server is busy ({len(self._waiting)} users waiting). Try again in a minute.")
             self._waiting.insert(0 if first else len(self._waiting), turn)
-        self._let_in()
+        self._admit()
         try:
             with ExitStack() as sign:
-                told, since = -1, 0.0
+                shown, since = -1, 0.0
                 while not turn.wait(_CHECK_SECONDS):
                     stop_if_superseded()
-                    before = self._before(turn)
-                    if self._told and in_page_run() and before != told and time.monotonic() - since > _SHOWN_SECONDS:
+                    before = self._ahead_of(turn)
+                    if (
+                        self._show_position
+                        and in_page_run()
+                        and before != shown
+                        and time.monotonic() - since > _SHOWN_SECONDS
+                    ):
                         sign.close()
                         sign.enter_context(st.spinner(f"In the queue: {before} ahead of you"))
-                        told, since = before, time.monotonic()
+                        shown, since = before, time.monotonic()
         except BaseException:
             with self._lock:
-                inside = turn not in self._waiting  # let in a moment before the visitor left
-                if not inside:
+                admitted = turn not in self._waiting  # admitted just before the visitor left
+                if not admitted:
                     self._waiting.remove(turn)
-            self._let_in(room=int(inside))
+            self._admit(released=int(admitted))
             raise
-        self._here.inside, self._here.since = True, time.monotonic()
+        self._thread.inside, self._thread.since = True, time.monotonic()
 
-    def _let_in(self, room: int = 0) -> None:
-        """Wakes those whose turn it is and nobody else: many threads that wake only to wait again hold up the one."""
+    def _admit(self, released: int = 0) -> None:
+        """Wake only the threads whose turn it is: waking all would delay the one that can run."""
         with self._lock:
-            self._room += room
-            while self._room and self._waiting:
-                self._room -= 1
+            self._free += released
+            while self._free and self._waiting:
+                self._free -= 1
                 self._waiting.pop(0).set()
 
-    def _before(self, turn: threading.Event) -> int:
-        """How many are before this visitor: who waits, and one who computes."""
+    def _ahead_of(self, turn: threading.Event) -> int:
+        """Return how many are ahead: those waiting and one that computes."""
         with self._lock:
             return 1 + (self._waiting.index(turn) if turn in self._waiting else 0)
 
 
-# A search gives up the interpreter at each of its many steps: among pages that draw it is to have it back soon.
+# A search releases the interpreter at each of its many steps. A short interval returns it soon while pages are drawn.
 sys.setswitchinterval(0.0005)
 # One search per GPU, else one per two cores.
 MODEL_QUEUE = FairQueue(1 if torch.cuda.is_available() else max(1, (os.cpu_count() or 1) // 2), MAX_WAITING)
-# Who waits sees what was drawn last, so no word of it. With two or three at once no page is ready sooner, and strips
-# wait two or three times as long (python -m tests.load.load).
-PAGE_QUEUE = FairQueue(1, 4 * MAX_WAITING, told=False)  # a page takes its tenth of a second, a search may take seconds
+# No position is shown: a waiting visitor still sees the last page. Two or three slots make no page ready sooner, and
+# strips wait two or three times as long (python -m tests.load.load).
+PAGE_QUEUE = FairQueue(1, 4 * MAX_WAITING, show_position=False)  # longer: a page takes 0.1 s, a search can take seconds

@@ -1,6 +1,6 @@
-"""What visitors share: workspaces, pictures, work in the background. The stages of a search are in stages.py.
+"""What visitors share: workspaces, images and background jobs. The stages of a search are in `search.py`.
 
-These two files alone use caches (see caches.py).
+Only these two modules use the caches of `cache.py`.
 """
 
 from __future__ import annotations
@@ -53,67 +53,84 @@ from fpc_core.workspace.inspect import MemoryInfo, WeightsInfo, inspect_memory, 
 
 
 def workspace(places: Places, device: str = "auto", roots: tuple[Root, ...] = ()) -> Workspace:
-    """The workspace of these places, shared by all visitors who chose the same and opened anew when they change.
+    """Return the workspace of these paths, shared by all visitors and reopened when a file changes.
 
-    roots: below which every image must lie; empty for data that no visitor chose. Raises as `open_workspace` and
-    OutsideRootsError.
+    Args:
+        places: Paths of data, weights and gallery memory.
+        device: To compute on.
+        roots: Folders that must contain every image; empty for data that no visitor chose.
+
+    Raises:
+        OutsideRootsError: An image lies outside the roots. Other errors are those of `open_workspace`.
     """
     return _workspace(places, str(choose_device(device)), roots, stamp(places))
 
 
 def discovered_paths(roots: tuple[Root, ...]) -> DiscoveredPaths:
-    """What lies below the roots, as of a minute ago at most."""
+    """Return the datasets, weights and gallery memories below the roots, at most a minute old."""
     return _discovered_paths(roots, int(time.time() // 60))
 
 
 def data_info(folder: Path, roots: tuple[Root, ...]) -> tuple[Dataset, Inventory]:
-    """A dataset and what it holds. roots: as for `workspace`. Raises DatasetError and OutsideRootsError."""
+    """Return a dataset and its inventory.
+
+    Args:
+        folder: Of the dataset.
+        roots: As for `workspace`.
+
+    Raises:
+        DatasetError: The dataset cannot be opened.
+        OutsideRootsError: An image lies outside the roots.
+    """
     return _data_info(folder, roots, data_stamp(folder))
 
 
 def weights_info(places: Places) -> WeightsInfo:
-    """What the checkpoint of these places holds. Raises CheckpointError."""
+    """Return the contents of a checkpoint. Raises CheckpointError if it cannot be read."""
     return _weights_info(replace(places, data=Path(), memory=Path()), file_stamp(places.weights))
 
 
 def memory_info(directory: Path, dataset: Dataset, weights: WeightsInfo) -> MemoryInfo:
-    """How a memory stands to data and weights, as `inspect_memory`."""
+    """Return whether a gallery memory matches dataset and weights; see `inspect_memory`."""
     partial = directory.with_name(directory.name + PARTIAL)
-    stamped = (*data_stamp(dataset.root), *(file_stamp(path) for path in (directory / "manifest.json", partial)))
-    return _memory_info(
-        directory, dataset, weights, (dataset.root, weights.fingerprint, weights.report.config), stamped
-    )
+    stamps = (*data_stamp(dataset.root), *(file_stamp(path) for path in (directory / "manifest.json", partial)))
+    return _memory_info(directory, dataset, weights, (dataset.root, weights.fingerprint, weights.report.config), stamps)
 
 
 def build_job(places: Places, device: str, dataset: Dataset, done: int) -> BuildJob:
-    """The build of this memory, the same one for every visitor. done: images of an interrupted one."""
+    """Return the build of a gallery memory, shared by all visitors; `done` counts images of an interrupted build."""
     return _build(places, device, dataset, done, (*data_stamp(places.data), file_stamp(places.weights)))
 
 
 def image_check(dataset: Dataset) -> ImageCheckJob:
-    """The check of these images, the same one for every visitor."""
+    """Return the check of a dataset's images, shared by all visitors."""
     return _image_check(dataset, dataset.root, data_stamp(dataset.root))
 
 
 def gallery_map(workspace: Workspace, rows: np.ndarray | None = None) -> tuple[FlatMap, np.ndarray]:
-    """The flat map of these rows of the gallery (None: all), and where every gallery image lies on it (G, 2)."""
+    """Return the projection fitted to these gallery rows (None: all), and (G, 2) coordinates of the whole gallery."""
     return _gallery_map(workspace, None if rows is None else tuple(rows.tolist()))
 
 
 def sweep_job(
     workspace: Workspace, queries: tuple[str, ...], grid: SweepGrid, settings: QuerySettings
 ) -> tuple[SweepTask, EvaluationJob]:
-    """The sweep over these queries of the data, by path; the same one for every visitor who asks for it.
+    """Return the sweep over these queries, given by path; equal requests share one job.
 
-    Raises ValueError where nothing can be swept (see `SweepTask`).
+    Raises:
+        ValueError: There is nothing to sweep (see `SweepTask`).
     """
     return _sweep(workspace, cache_folder() / "results", queries, grid, settings)
 
 
 def evaluation_job(workspace: Workspace, tables: tuple[ReportTable, ...]) -> tuple[EvaluationTask, EvaluationJob]:
-    """The evaluation of these tables without scores; the same one for every visitor who asks for it.
+    """Return the evaluation of these tables; equal requests share one job.
 
-    Raises ValueError where nothing can be scored (see `evaluation_task`).
+    Args:
+        tables: Without scores.
+
+    Raises:
+        ValueError: There is nothing to score (see `evaluation_task`).
     """
     task, run = _evaluation(workspace, cache_folder() / "results", tables)
     run.refresh()
@@ -121,9 +138,10 @@ def evaluation_job(workspace: Workspace, tables: tuple[ReportTable, ...]) -> tup
 
 
 def atlas_job(workspace: Workspace, settings: QuerySettings) -> tuple[AtlasTask, EvaluationJob]:
-    """The atlas of all queries under these settings; the same one for every visitor who asks for it.
+    """Return the failure analysis of all queries under these settings; equal requests share one job.
 
-    Raises ValueError where there is nothing to sort, or for records of the data that cannot be read.
+    Raises:
+        ValueError: There is nothing to analyse, or the dataset's ground truth cannot be read.
     """
     return _atlas(workspace, cache_folder() / "results", settings)
 
@@ -138,7 +156,7 @@ def _discovered_paths(roots: tuple[Root, ...], minute: int) -> DiscoveredPaths:
 
 
 @cached(WORKSPACES, "Opening weights and gallery memory …")
-def _workspace(places: Places, device: str, roots: tuple[Root, ...], stamped: tuple[int, ...]) -> Workspace:
+def _workspace(places: Places, device: str, roots: tuple[Root, ...], stamps: tuple[int, ...]) -> Workspace:
     workspace = open_workspace(places, device, read_only=is_public(), allowed=_folders(roots))
     if roots:
         confine(workspace.dataset, roots)
@@ -146,7 +164,7 @@ def _workspace(places: Places, device: str, roots: tuple[Root, ...], stamped: tu
 
 
 @cached(FILE_INFO, "Reading the file lists …")
-def _data_info(folder: Path, roots: tuple[Root, ...], stamped: tuple[int, ...]) -> tuple[Dataset, Inventory]:
+def _data_info(folder: Path, roots: tuple[Root, ...], stamps: tuple[int, ...]) -> tuple[Dataset, Inventory]:
     dataset = open_dataset(folder, _folders(roots))
     if roots:
         confine(dataset, roots)
@@ -154,37 +172,37 @@ def _data_info(folder: Path, roots: tuple[Root, ...], stamped: tuple[int, ...]) 
 
 
 @cached(FILE_INFO, "Reading the weights …")
-def _weights_info(places: Places, stamped: int) -> WeightsInfo:
+def _weights_info(places: Places, stamps: int) -> WeightsInfo:
     return inspect_weights(places)
 
 
 @cached(FILE_INFO, "Reading the gallery memory …")
 def _memory_info(
-    directory: Path, _dataset: Dataset, _weights: WeightsInfo, told: tuple[object, ...], stamped: tuple[int, ...]
+    directory: Path, _dataset: Dataset, _weights: WeightsInfo, keys: tuple[object, ...], stamps: tuple[int, ...]
 ) -> MemoryInfo:
     return inspect_memory(directory, _dataset, _weights)
 
 
 @cached(JOBS)
-def _build(places: Places, device: str, _dataset: Dataset, _done: int, stamped: tuple[int, ...]) -> BuildJob:
+def _build(places: Places, device: str, _dataset: Dataset, _done: int, stamps: tuple[int, ...]) -> BuildJob:
     return BuildJob(places, device, _dataset, _done, worker("memories", one_core=FEW_CORES))
 
 
 @cached(JOBS)
-def _image_check(_dataset: Dataset, root: Path, stamped: tuple[int, ...]) -> ImageCheckJob:
+def _image_check(_dataset: Dataset, root: Path, stamps: tuple[int, ...]) -> ImageCheckJob:
     return ImageCheckJob(_dataset, worker("images", one_core=True))
 
 
 @cached(RESULTS, "Drawing the map …")
 def _gallery_map(workspace: Workspace, rows: tuple[int, ...] | None) -> tuple[FlatMap, np.ndarray]:
     features = workspace.retriever.memory.unit_features
-    found = flat_map(features if rows is None else features[list(rows)])
-    return found, found.project(features)
+    projection = flat_map(features if rows is None else features[list(rows)])
+    return projection, projection.project(features)
 
 
 @cached(RESULTS)
-def picture(workspace: Workspace, record: ImageRecord) -> np.ndarray:
-    """An image of the dataset at the model's input size."""
+def image(workspace: Workspace, record: ImageRecord) -> np.ndarray:
+    """Return an image of the dataset at the model's input size."""
     image = workspace.image(record)
     image.flags.writeable = False  # shared by all sessions
     return image
@@ -192,7 +210,7 @@ def picture(workspace: Workspace, record: ImageRecord) -> np.ndarray:
 
 @cached(RESULTS)
 def thumbnail(workspace: Workspace, record: ImageRecord) -> str:
-    """The same as a data URI."""
+    """Return the same image as a data URI."""
     return data_uri(workspace.image(record))
 
 
@@ -202,21 +220,21 @@ def occlusion_job(digest: str, _task: Callable[[], OcclusionTask]) -> OcclusionJ
 
 
 @cached(RESULTS)
-def cut_out_of(workspace: Workspace, record: ImageRecord, outline: Outline) -> np.ndarray:
-    return cut_out(picture(workspace, record), outline, masks(workspace).get(record.path))
+def cut_out_image(workspace: Workspace, record: ImageRecord, outline: Outline) -> np.ndarray:
+    return cut_out(image(workspace, record), outline, masks(workspace).get(record.path))
 
 
 @cached(RESULTS)
 def figure_preview(workspace: Workspace, recipe: FigureRecipe, tables: tuple[ReportTable, ...] = ()) -> bytes:
-    """The figure of a recipe as PNG at 200 dpi. tables: as of `render.draw`, which says what is raised."""
-    from fpc_core.figures.render import render_png  # grad-cam and matplotlib take seconds to load
+    """Return the figure of a recipe as PNG at 200 dpi; tables and errors as in `render.draw`."""
+    from fpc_core.figures.render import render_png  # takes seconds to import, with grad-cam and matplotlib
 
     return run_in_model_queue(lambda: render_png(recipe, workspace, 200, tables))
 
 
 @cached(RESULTS)
 def figure_bundle(workspace: Workspace, recipe: FigureRecipe, tables: tuple[ReportTable, ...] = ()) -> bytes:
-    """The zip of `figures.render.bundle`."""
+    """Return the zip file of `figures.render.bundle`."""
     from fpc_core.figures.render import bundle
 
     return run_in_model_queue(lambda: bundle(recipe, workspace, str(recipe.kind), tables))
@@ -254,14 +272,14 @@ def _atlas(workspace: Workspace, folder: Path, settings: QuerySettings) -> tuple
 
 @cache
 def worker(name: str, one_core: bool) -> Worker:
-    """The background thread of this name, started when first asked for; on one core, the page keeps the others."""
+    """Return the worker of this name. With `one_core` it leaves the other cores to the pages."""
     return Worker(prepare=limit_thread_to_one_core if one_core else None)
 
 
 @cache
-def ahead_worker() -> Worker:
-    """The one that computes what a visitor has not asked for yet, while the visitor is there."""
-    return Worker(prepare=limit_thread_to_one_core, is_here=visitor.is_connected)
+def prefetch_worker() -> Worker:
+    """Return the worker that computes ahead for a visitor while the visitor is connected."""
+    return Worker(prepare=limit_thread_to_one_core, is_connected=visitor.is_connected)
 
 
 @cached(RESULTS, "Reading the ground-truth masks …")

@@ -1,7 +1,4 @@
-"""The stages of a search, each kept for the next move.
-
-An alpha or K move finds encoder and transport here and recomputes neither.
-"""
+"""The stages of a search, each cached: a new alpha or K reuses encoder and transport."""
 
 from __future__ import annotations
 
@@ -36,17 +33,23 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, eq=False)
 class Query:
-    """A query image at the model's input size and what is known about it. world: `Workspace.key`."""
+    """A query image at the model's input size.
+
+    Attributes:
+        name: Path in the dataset, or a name for an uploaded image.
+        subject: What is known about the person and the camera.
+        workspace_key: `Workspace.key` of the workspace to search in.
+    """
 
     name: str
     image: np.ndarray
     subject: QueryIdentity
-    world: str
+    workspace_key: str
 
     @cached_property
     def digest(self) -> str:
-        """What caches know it by: the workspace it is searched in, its pixels and its camera."""
-        return f"{self.world}-{content_hash(self.image.tobytes())}-{self.subject.camera}"
+        """Return the cache key: workspace, pixels and camera."""
+        return f"{self.workspace_key}-{content_hash(self.image.tobytes())}-{self.subject.camera}"
 
 
 @cache_key.register
@@ -56,7 +59,12 @@ def _(query: Query) -> Hashable:
 
 @dataclass(frozen=True, eq=False)
 class SearchResult:
-    """A trace, seconds per stage as first computed, and the stages this run took from the cache."""
+    """A completed search.
+
+    Attributes:
+        seconds: Per stage, as first computed.
+        reused: Stages that this run took from the cache.
+    """
 
     trace: QueryTrace
     seconds: dict[str, float]
@@ -64,7 +72,7 @@ class SearchResult:
 
 
 def search(workspace: Workspace, query: Query, settings: QuerySettings) -> SearchResult:
-    """Run one query, taking from the cache what did not change."""
+    """Search the gallery for one query, reusing cached stages."""
     began = time.perf_counter()
     with limit_threads_on_small_machines():
         matched = matching(workspace, query, settings)
@@ -73,21 +81,21 @@ def search(workspace: Workspace, query: Query, settings: QuerySettings) -> Searc
         )
     stages = (*matched.encoded.stages, matched.stage)
     seconds = {stage.name: stage.seconds for stage in stages} | dict(trace.timings)
-    return SearchResult(trace, seconds, frozenset(stage.name for stage in stages if stage.made_at < began))
+    return SearchResult(trace, seconds, frozenset(stage.name for stage in stages if stage.computed_at < began))
 
 
 def matching(workspace: Workspace, query: Query, settings: QuerySettings) -> MatchedQuery:
-    """Encoding, shortlist and transport of a query: what no alpha and no K changes."""
+    """Return encoding, shortlist and transport of a query, which depend on neither alpha nor K."""
     return _matched(workspace, query, _without_alpha_and_k(settings))
 
 
 def plan(workspace: Workspace, query: Query, trace: QueryTrace, row: int) -> TransportPlan:
-    """`Retriever.plan` of this query's trace to a shortlisted memory row: no alpha and no K changes it."""
+    """Return the transport plan between the query and a shortlisted gallery row; depends on neither alpha nor K."""
     return _planned(workspace, query, _without_alpha_and_k(trace.settings), row, trace)
 
 
 def _without_alpha_and_k(settings: QuerySettings) -> QuerySettings:
-    """The same with any alpha and any K, for what neither changes."""
+    """Return the settings with default alpha and K 1, as a cache key for what depends on neither."""
     return replace(settings, alpha=QuerySettings.alpha, neighbors=1)
 
 
@@ -95,7 +103,7 @@ def _without_alpha_and_k(settings: QuerySettings) -> QuerySettings:
 class _Stage:
     name: str
     seconds: float
-    made_at: float = field(default_factory=time.perf_counter)
+    computed_at: float = field(default_factory=time.perf_counter)
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +130,7 @@ def _state(workspace: Workspace, query: Query, block: int) -> tuple[EncoderState
 
 
 def model_input(workspace: Workspace, query: Query) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """The image as the model takes it, and its camera where that is known and means something."""
+    """Return the image tensor, and the camera if it is known and the dataset uses cameras."""
     camera = query.subject.camera
     cameras = None if camera is None or not workspace.dataset.uses_cameras else torch.tensor([camera])
     return to_tensor([query.image], workspace.retriever.model.config), cameras
@@ -148,13 +156,13 @@ def _matched(workspace: Workspace, query: Query, settings: QuerySettings) -> Mat
 def _planned(
     workspace: Workspace, query: Query, settings: QuerySettings, row: int, _trace: QueryTrace
 ) -> TransportPlan:
-    place = _trace.match.shortlist.position(row)
-    return run_in_model_queue(lambda: workspace.retriever.plan(_trace.encoding, _trace.match, place, settings))
+    position = _trace.match.shortlist.position(row)
+    return run_in_model_queue(lambda: workspace.retriever.plan(_trace.encoding, _trace.match, position, settings))
 
 
 @cached(RESULTS)
 def attention_per_block(workspace: Workspace, query: Query, prune: PruneSettings) -> tuple[DropStage, ...]:
-    """`[cls]` attention and survivors of all blocks."""
+    """Return `[cls]` attention and surviving patches of every block."""
     image, cameras = model_input(workspace, query)
     return run_in_model_queue(lambda: workspace.retriever.trace_blocks(image, cameras, prune))
 
@@ -162,7 +170,7 @@ def attention_per_block(workspace: Workspace, query: Query, prune: PruneSettings
 def drop_block_per_keep_rate(
     workspace: Workspace, query: Query, prune: PruneSettings, keep_rates: tuple[float, ...]
 ) -> np.ndarray:
-    """(R, N): the block in which every patch falls at each keep rate. Does not depend on the keep rate of `prune`."""
+    """Return (R, N): the block that drops each patch at each keep rate. The keep rate of `prune` is ignored."""
     return _drop_block_per_keep_rate(workspace, query, replace(prune, keep_rate=1.0), keep_rates)
 
 
@@ -178,34 +186,34 @@ def _drop_block_per_keep_rate(
 
 @cached(RESULTS)
 def decoder_map(
-    workspace: Workspace, query: Query, _trace: QueryTrace, settings: QuerySettings, how: MapSettings
+    workspace: Workspace, query: Query, _trace: QueryTrace, settings: QuerySettings, maps: MapSettings
 ) -> PatchMap:
-    """`cam.decoder_map` of the trace that this query has with these settings."""
-    from fpc_core.explain import cam  # its libraries take two seconds to import: not before the first ranking is seen
+    """Return `cam.decoder_map` for the trace of this query under these settings."""
+    from fpc_core.explain import cam  # takes two seconds, so not before the first ranking is shown
 
-    return run_in_model_queue(lambda: cam.decoder_map(workspace.retriever, _trace, how))
+    return run_in_model_queue(lambda: cam.decoder_map(workspace.retriever, _trace, maps))
 
 
 @cached(RESULTS)
-def encoder_map(workspace: Workspace, query: Query, prune: PruneSettings, how: MapSettings) -> PatchMap:
-    """`cam.encoder_map` of this query."""
+def encoder_map(workspace: Workspace, query: Query, prune: PruneSettings, maps: MapSettings) -> PatchMap:
+    """Return `cam.encoder_map` for this query."""
     from fpc_core.explain import cam
 
     state, _ = _state(workspace, query, prune.blocks[0])
-    return run_in_model_queue(lambda: cam.encoder_map(workspace.retriever, state, prune, how))
+    return run_in_model_queue(lambda: cam.encoder_map(workspace.retriever, state, prune, maps))
 
 
 def run_in_model_queue(work: Callable[[], _T]) -> _T:
-    """What the model computes for a visitor: in turns; said on the page where a device had no memory left for it."""
+    """Run a computation in the model queue, and show a toast if the device ran out of memory."""
     with (
         PAGE_QUEUE.release_while(),
         MODEL_QUEUE.slot(),
         interruptible(MODEL_QUEUE.take_turns),
-        collect_oom_events() as heard,
+        collect_oom_events() as messages,
     ):
         result = work()
     if in_page_run():
-        toast_memory_warnings(heard)
+        toast_memory_warnings(messages)
     return result
 
 

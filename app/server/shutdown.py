@@ -1,7 +1,7 @@
-"""Has the server end soon after it was told to, whatever its threads are busy with.
+"""End the process soon after the server stops, even if threads are busy.
 
-Python waits at its end for every thread that is not a daemon, and asyncio for every call in its pool. A visitor's long
-computation would hold both up, in compiled code that hears of nothing.
+At exit Python waits for every thread that is not a daemon, and asyncio for every call in its pool. A visitor's long
+computation in compiled code, which cannot be interrupted, would delay both.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ import time
 from streamlit import runtime
 from streamlit.runtime import Runtime, RuntimeState
 
-GRACE = 4.0  # seconds for threads to end by themselves
-_LOOK = 0.5
-_ENDING = (RuntimeState.STOPPING, RuntimeState.STOPPED)
-_turn, _watching = threading.Lock(), threading.Event()
+GRACE = 4.0  # seconds in which threads can end by themselves
+_CHECK_SECONDS = 0.5
+_STOP_STATES = (RuntimeState.STOPPING, RuntimeState.STOPPED)
+_lock, _watching = threading.Lock(), threading.Event()
 _LOG = logging.getLogger("fpc.shutdown")
 
 
-def end_in_time() -> None:
-    """Watch for the end of the server, from a thread of its own; once per process, and only where there is a server."""
+def exit_soon_after_stop() -> None:
+    """Watch for the end of the server in a daemon thread; once per process, and only if there is a server."""
     server = runtime.get_instance() if runtime.exists() else None
-    with _turn:
+    with _lock:
         if _watching.is_set() or not isinstance(server, Runtime):
             return
         _watching.set()
@@ -32,8 +32,8 @@ def end_in_time() -> None:
 
 
 def _watch(server: Runtime) -> None:
-    while server.state not in _ENDING and threading.main_thread().is_alive():
-        time.sleep(_LOOK)
-    time.sleep(GRACE)  # a process that ends meanwhile takes this thread along
-    _LOG.warning("ended with work at hand, %g s after the server was told to stop", GRACE)
+    while server.state not in _STOP_STATES and threading.main_thread().is_alive():
+        time.sleep(_CHECK_SECONDS)
+    time.sleep(GRACE)  # if the process ends meanwhile, this daemon thread ends with it
+    _LOG.warning("exited with unfinished work, %g s after the server stopped", GRACE)
     os._exit(0)

@@ -1,4 +1,4 @@
-"""Work that is done while nobody waits: one thread, in steps, and none of it for a visitor who has moved on or left."""
+"""Background work: one thread runs jobs step by step and drops those that no visitor needs any more."""
 
 from __future__ import annotations
 
@@ -15,18 +15,25 @@ from app.server.cache import MB, size_of
 from fpc_core.runtime.interruption import interruptible
 from fpc_core.runtime.out_of_memory import collect_oom_events
 
-LONG_STEP = 2.0  # seconds: a shorter step is done to its end, even when nobody waits for it any more
+LONG_STEP_SECONDS = 2.0  # shorter steps are completed even if no subscriber is left
 _LOG = logging.getLogger("fpc.background")
 Steps = Generator[None, None, Any]
 
 
 @dataclass(eq=False)
 class Job:
-    """One piece of work. done, total: steps.  result: what the steps returned, once `finished`.  size: bytes of it.
+    """One job of a worker.
 
-    error: what ended it instead.  subscribers: the visitors who wait for it.  cancelled: it ended because nobody did.
-    notes: out-of-memory notices (`fpc_core.runtime.out_of_memory`).  other_active_jobs: unfinished jobs beside this one
-    at the last `submit`.
+    Attributes:
+        done: Steps completed.
+        total: Steps of the whole job.
+        result: Return value of the steps once `finished`.
+        size: Bytes of the result.
+        error: What ended the job instead.
+        cancelled: Whether it ended because no subscriber was left.
+        notes: Out-of-memory notices (`fpc_core.runtime.out_of_memory`).
+        subscribers: Visitors who wait for the job.
+        other_active_jobs: Unfinished jobs besides this one at the last `submit`.
     """
 
     steps: Steps
@@ -42,40 +49,52 @@ class Job:
     other_active_jobs: int = 0
 
 
-class NobodyWaits(BaseException):
-    """Ends a step of a job at its next checkpoint. No error, so nothing on the way takes it for one."""
+class JobCancelled(BaseException):
+    """Ends a step at its next checkpoint. Not an Exception, so that no handler on the way takes it for an error."""
 
 
 class Worker:
-    """Does jobs step by step in turn, so that no visitor waits for another one's whole job.
+    """Runs jobs step by step in turn, so that no visitor waits for another one's whole job.
 
-    Visitors who want the same key share one job. A visitor wants one job at a time: asking for the next gives up the
-    last, and a job that nobody wants stops before its next step.
+    Visitors who need the same key share a job. A visitor has one job at a time: submitting the next cancels the last. A
+    job without subscribers stops before its next step.
     """
 
     def __init__(
         self,
-        kept: int = 160,
-        kept_bytes: int = 128 * MB,
+        max_results: int = 160,
+        max_result_bytes: int = 128 * MB,
         *,
         prepare: Callable[[], None] | None = None,
-        is_here: Callable[[str], bool] = bool,
+        is_connected: Callable[[str], bool] = bool,
     ) -> None:
-        """kept, kept_bytes: finished jobs whose results are kept, the latest asked for: three for each of fifty
-        visitors, or they would be computed again and again.  prepare: called once in the thread.  is_here: of a
-        visitor's name; who has left without a word wants nothing any more."""
-        self._kept, self._kept_bytes, self._is_here = kept, kept_bytes, is_here
+        """Create the worker; its thread starts with the first job.
+
+        Args:
+            max_results: Finished jobs to keep, the latest submitted. Below three for each of fifty visitors, results
+                would be computed again and again.
+            max_result_bytes: Largest total size of their results.
+            prepare: Called once in the thread.
+            is_connected: Whether the visitor of a name is connected; one who is not needs no job any more.
+        """
+        self._max_results, self._max_result_bytes, self._is_connected = max_results, max_result_bytes, is_connected
         self._jobs: OrderedDict[str, Job] = OrderedDict()
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="background", initializer=prepare)
 
     def submit(self, visitor: str, key: str, total: int, start: Callable[[], Steps]) -> Job:
-        """The job of this key, begun if it is new; one that ended early is begun anew for who has not seen it fail.
+        """Return the job for a key, starting it if it is new.
 
-        start: makes its steps, called once.  total: how many.
+        A failed job is started again for a visitor who has not seen it fail.
+
+        Args:
+            visitor: Subscribes to the job.
+            key: Names the job.
+            total: Number of steps.
+            start: Creates the steps; called once.
         """
         with self._lock:
-            self._leave(visitor, but=key)
+            self._unsubscribe(visitor, keep=key)
             job = self._jobs.get(key)
             if job is None or (job.error and visitor not in job.subscribers):
                 job = self._jobs[key] = Job(start(), total)
@@ -83,69 +102,69 @@ class Worker:
             job.subscribers.add(visitor)
             self._jobs.move_to_end(key)
             job.other_active_jobs = sum(not each.finished for each in self._jobs.values() if each is not job)
-            self._shrink(but=key)
+            self._evict(keep=key)
         return job
 
-    def _shrink(self, but: str) -> None:
+    def _evict(self, keep: str) -> None:
         done = {name: each.size for name, each in self._jobs.items() if each.finished}
         count, size = len(done), sum(done.values())
         for name, each in done.items():
-            if count <= self._kept and size <= self._kept_bytes:
+            if count <= self._max_results and size <= self._max_result_bytes:
                 return
-            if name != but:
+            if name != keep:
                 del self._jobs[name]
                 count, size = count - 1, size - each
 
-    def leave(self, visitor: str) -> None:
-        """The visitor wants nothing any more."""
+    def cancel(self, visitor: str) -> None:
+        """End the visitor's subscription to any job."""
         with self._lock:
-            self._leave(visitor)
+            self._unsubscribe(visitor)
 
-    def _leave(self, visitor: str, but: str | None = None) -> None:
+    def _unsubscribe(self, visitor: str, keep: str | None = None) -> None:
         for key, job in list(self._jobs.items()):
-            if key != but:
+            if key != keep:
                 job.subscribers.discard(visitor)
                 if job.finished and not job.subscribers:
                     del self._jobs[key]
 
-    def _check_wanted(self, job: Job, began: float) -> None:
-        """Raise NobodyWaits in the middle of a long step that nobody waits for any more."""
-        if time.monotonic() - began < LONG_STEP:
+    def _check_subscribed(self, job: Job, began: float) -> None:
+        """Raise JobCancelled in a long step if no subscriber is left."""
+        if time.monotonic() - began < LONG_STEP_SECONDS:
             return
         with self._lock:
-            wanted = any(self._is_here(each) for each in job.subscribers)
-        if not wanted:
-            raise NobodyWaits
+            subscribed = any(self._is_connected(each) for each in job.subscribers)
+        if not subscribed:
+            raise JobCancelled
 
     def _step(self, key: str, job: Job) -> None:
         with self._lock:
-            job.subscribers = {each for each in job.subscribers if self._is_here(each)}
+            job.subscribers = {each for each in job.subscribers if self._is_connected(each)}
             if not job.subscribers:
                 job.steps.close()
                 job.cancelled = True
                 del self._jobs[key]
                 return
-        end: Exception | None = None
+        error: Exception | None = None
         began = time.monotonic()
-        with collect_oom_events() as heard, interruptible(lambda: self._check_wanted(job, began)):
+        with collect_oom_events() as messages, interruptible(lambda: self._check_subscribed(job, began)):
             try:
                 next(job.steps)
-            except NobodyWaits:
+            except JobCancelled:
                 with self._lock:
                     job.cancelled = True
                     if self._jobs.get(key) is job:
                         del self._jobs[key]
                 return
-            except Exception as error:
-                end = error
-        job.notes = tuple(dict.fromkeys((*job.notes, *heard)))
-        if end is None:
+            except Exception as raised:
+                error = raised
+        job.notes = tuple(dict.fromkeys((*job.notes, *messages)))
+        if error is None:
             job.done += 1
             self._pool.submit(self._step, key, job)
             return
-        if isinstance(end, StopIteration):
-            job.result, job.size = end.value, size_of(end.value)
+        if isinstance(error, StopIteration):
+            job.result, job.size = error.value, size_of(error.value)
         else:
-            _LOG.error("a background job failed", exc_info=end)
-            job.error = end
+            _LOG.error("a background job failed", exc_info=error)
+            job.error = error
         job.finished = True

@@ -1,4 +1,4 @@
-"""What a visitor collected for a figure on the way: queries, the last settings, and which figure was in sight."""
+"""Queries and settings that a visitor has collected for the Figures page."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _KEY = "basket"
 
 @dataclass(frozen=True)
 class Item:
-    """A query of the data by its path, and what covers it."""
+    """A query, by its path in the dataset, and its occluders."""
 
     query: str
     scene: Scene = field(default_factory=Scene)
@@ -24,11 +24,16 @@ class Item:
 
 @dataclass(frozen=True)
 class Basket:
-    """items: in the order they were added.  The rest is of what was added last.
+    """What is collected. All fields but `items` belong to the latest addition.
 
-    settings: None before anything was.  kind: None where no figure in particular was in sight.  gallery: path of the
-    chosen gallery image, or empty.  maps: of heat maps.  alphas: of a sweep, keep_rates: of a sweep or a table; empty
-    for the usual ones.
+    Attributes:
+        items: Queries in the order of addition.
+        settings: None before the first addition.
+        kind: Figure that the page showed; None if none in particular.
+        gallery: Path of the selected gallery image, or empty.
+        maps: Settings of heat maps.
+        alphas: Of a sweep; empty for the defaults.
+        keep_rates: Of a sweep or a table; empty for the defaults.
     """
 
     items: tuple[Item, ...] = ()
@@ -56,16 +61,18 @@ def add_button(
     alphas: tuple[float, ...] = (),
     keep_rates: tuple[float, ...] = (),
 ) -> None:
-    """Offers to take this view into the figure; says so where it is in there already.
+    """Render a button that adds this view to the basket, or opens the Figures page if it is there already.
 
-    item: None for a figure of all queries.  what: is taken, in words.  key: tells several buttons of a page apart; the
-    rest as of Basket.
+    Args:
+        item: None for a figure of all queries.
+        what: Names in words what is added.
+        key: Distinguishes several buttons of a page. All others as in `Basket`.
     """
-    held = basket()
-    items = held.items if item is None else (*(each for each in held.items if each != item), item)
-    new = Basket(items, settings, kind or held.kind, gallery, maps, alphas, keep_rates)
-    if held == new:
-        count = "" if item is None else f" ({len(held.items)})"
+    stored = basket()
+    items = stored.items if item is None else (*(each for each in stored.items if each != item), item)
+    new = Basket(items, settings, kind or stored.kind, gallery, maps, alphas, keep_rates)
+    if stored == new:
+        count = "" if item is None else f" ({len(stored.items)})"
         label = f"{what} added ✓ — open Figures{count}".strip()
         if st.button(label[0].upper() + label[1:], key=f"open-figure{key}", icon=":material/check:"):
             st.switch_page("app/pages/figures.py", query_params={})
@@ -83,6 +90,6 @@ def add_button(
     )
 
 
-def store(**changes: Any) -> None:
-    """The basket with these fields changed."""
+def update_basket(**changes: Any) -> None:
+    """Replace these fields of the basket."""
     st.session_state[_KEY] = replace(basket(), **changes)

@@ -1,6 +1,6 @@
-"""What a link asks of widgets that are bound to its parameters, and what of it they cannot have, in sentences.
+"""Messages about link parameters that a bound widget cannot take.
 
-Such a widget falls back by itself, and in silence. Call these before it is drawn: then the link is as it came.
+Such a widget silently falls back to its default. Call these functions before it is drawn, while the link is unchanged.
 """
 
 from __future__ import annotations
@@ -9,34 +9,36 @@ from collections.abc import Iterable
 
 import streamlit as st
 
-MOST = 12  # options that a sentence names
-MOST_ASKED = 100  # values of one parameter that are looked at; a link by hand or by the app has a few
-MOST_TOLD = 5  # of them that a visitor is told about
+MAX_LISTED = 12  # options that a message lists
+MAX_VALUES = 100  # values of a parameter that are checked; usual links have a few
+MAX_MESSAGES = 5  # per parameter
 
 
-def unknown(key: str, offered: Iterable[object]) -> tuple[str, ...]:
-    """Of a choice among these, as they are written on screen."""
-    options = [str(each) for each in offered]
-    expected = f"it must be one of {', '.join(options)}" if len(options) <= MOST else "that is not among the choices"
+def check_choice(key: str, offered: Iterable[object]) -> tuple[str, ...]:
+    """Return messages about values that are not among these options, which are written as on screen."""
+    options = [str(option) for option in offered]
+    expected = (
+        f"it must be one of {', '.join(options)}" if len(options) <= MAX_LISTED else "that is not among the choices"
+    )
     return tuple(
         f"The link sets {key} to {text[:60]}, but {expected}. Ignoring it."
-        for text in st.query_params.get_all(key)[:MOST_ASKED]
+        for text in st.query_params.get_all(key)[:MAX_VALUES]
         if text and text not in options
-    )[:MOST_TOLD]
+    )[:MAX_MESSAGES]
 
 
-def beyond(key: str, low: float, high: float) -> tuple[str, ...]:
-    """Of a slider, or of both ends of one."""
+def check_range(key: str, low: float, high: float) -> tuple[str, ...]:
+    """Return messages about values outside a slider's range."""
     return tuple(
         f"The link sets {key} to {text[:60]}, but the allowed range is {low:g} to {high:g}. Ignoring it."
-        for text in st.query_params.get_all(key)[:MOST_ASKED]
+        for text in st.query_params.get_all(key)[:MAX_VALUES]
         if not _within(text, low, high)
-    )[:MOST_TOLD]
+    )[:MAX_MESSAGES]
 
 
-def no_switch(key: str) -> tuple[str, ...]:
-    """Of what is on or off."""
-    return unknown(key, ("true", "false"))
+def check_switch(key: str) -> tuple[str, ...]:
+    """Return messages about values other than true and false."""
+    return check_choice(key, ("true", "false"))
 
 
 def _within(text: str, low: float, high: float) -> bool:

@@ -1,8 +1,8 @@
-"""What a dial that was let go waits for, and what else may run meanwhile.
+"""The last slider release whose answer is not painted yet.
 
-Under load Streamlit makes one run of several messages, drops what an ended run had still to send, and takes the URL of
-whichever message came last. So a release counts until the browser says that its answer is painted: until then its
-values stand in the URL, and every other fragment runs with the one that answers.
+Under load Streamlit merges several messages into one run, drops what an ended run had still to send, and takes the URL
+of the last message. Therefore a release counts until the browser reports its answer as painted: its values replace
+those of the URL, and every other fragment that runs also reruns the one that answers.
 """
 
 from __future__ import annotations
@@ -16,24 +16,30 @@ from streamlit.errors import StreamlitAPIException
 
 from app.session import visitor
 
-_PENDING, _PAINTED, _NUMBERS = "awaited", "painted", "awaited-numbers"
-_DRAWN = "page-drawn"
+_PENDING, _PAINTED, _COUNT = "pending-release", "painted-release", "release-count"
+_DRAWN = "drawn-page"
 
 
 @dataclass(frozen=True)
 class PendingRelease:
-    """fragment: the key of the one that answers.  number: of the release.  values: of the dials, by name."""
+    """A release of sliders.
+
+    Attributes:
+        fragment: Key of the fragment that answers.
+        number: Counts the releases of the session.
+        values: Of the sliders, by name.
+    """
 
     fragment: str
     number: int
     values: Mapping[str, float]
 
 
-def note_page() -> None:
-    """Remember which page is drawn. Call it in every run of a whole page, before the page itself.
+def record_page() -> None:
+    """Remember which page is drawn. Call it in every run of a whole page, before the page.
 
-    Streamlit forgets the fragments of the last page only where the next page runs to its end. Until then a late message
-    would draw one of them into the next page, so they are forgotten before it.
+    Streamlit forgets the fragments of the last page only once the next page has run to its end. Until then a late
+    message would draw one of them into the next page, so they are forgotten first.
     """
     if _page_left():
         visitor.forget_fragments()
@@ -41,71 +47,71 @@ def note_page() -> None:
 
 
 def _page_left() -> bool:
-    """Return whether, in a callback, the visitor has gone to another page than the one that reports.
+    """Return whether, in a callback, the visitor has left the page that reports.
 
-    That page's fragments are known until the next one is drawn, and would be drawn into it.
+    Its fragments remain known until the next page is drawn, and would be drawn into that page.
     """
     drawn = st.session_state.get(_DRAWN)
     return drawn is not None and drawn != visitor.page_run()
 
 
 def pending() -> PendingRelease | None:
-    """The release whose answer is not painted yet."""
+    """Return the release whose answer is not painted yet."""
     return st.session_state.get(_PENDING)
 
 
 def rerun_fragment_for_release(key: str, values: Mapping[str, float]) -> None:
-    """In a callback: these values were let go; run this fragment at once."""
+    """Store a release and rerun this fragment at once. Call it in a callback."""
     if _page_left():
         return
-    st.session_state[_NUMBERS] = st.session_state.get(_NUMBERS, 0) + 1
-    st.session_state[_PENDING] = PendingRelease(key, st.session_state[_NUMBERS], dict(values))
-    with suppress(StreamlitAPIException):  # no such fragment: the page is still being drawn, and draws it
+    st.session_state[_COUNT] = st.session_state.get(_COUNT, 0) + 1
+    st.session_state[_PENDING] = PendingRelease(key, st.session_state[_COUNT], dict(values))
+    with suppress(StreamlitAPIException):  # no such fragment yet: the page is being drawn and will draw it
         st.rerun(key)
 
 
 def run_fragment(key: str) -> None:
-    """In a callback: run this fragment alone, and with it the one that is awaited.
+    """Run this fragment alone, together with the one that answers a pending release. Call it in a callback.
 
-    Where the page that has the fragment was left meanwhile there is no such fragment: then nothing but the page that
-    the visitor has gone to runs.
+    If the visitor has left the page of the fragment, only the new page runs.
     """
     if _page_left():
         return
-    first = pending()
-    if first is not None and first.fragment != key:
-        with suppress(StreamlitAPIException):  # of a page that was left
-            st.rerun([first.fragment, key])
+    release = pending()
+    if release is not None and release.fragment != key:
+        with suppress(StreamlitAPIException):  # the fragment of a page that was left
+            st.rerun([release.fragment, key])
     with suppress(StreamlitAPIException):
         st.rerun(key)
 
 
 def on_answer_painted(number: int) -> None:
-    """In a callback: the browser shows the answer to this release. The page follows, unless the next one is awaited.
+    """Rerun the whole page, unless a newer release is pending. Call it in a callback.
 
-    It follows at the values let go: where a dial was moved there and back at once, the browser may have heard last of
-    the way there, for the way back changed nothing in the URL that came with it.  number: 0 where the page has followed
-    before this was heard, so that it is not known any more.
+    The page is drawn with the released values. If a slider was moved away and back at once, the URL may hold an
+    intermediate value, because the way back changed nothing in the URL that came with it.
+
+    Args:
+        number: Release whose answer is painted; 0 if the page has been redrawn before this report arrived.
     """
     if _page_left():
         return
-    first = pending()
-    if first is not None and first.number != number:
-        run_fragment(first.fragment)
-        return  # the fragment is gone with its page, and what was awaited with it
-    if first is not None:
-        st.session_state[_PAINTED] = first
+    release = pending()
+    if release is not None and release.number != number:
+        run_fragment(release.fragment)
+        return
+    if release is not None:
+        st.session_state[_PAINTED] = release
     clear_pending()
     last = st.session_state.get(_PAINTED)
-    if last is not None and number in (0, last.number):  # the browser says it again where the page is slow to follow
-        from app.session.view import (
-            write_slider_params,  # not above: with it come libraries, and the title would wait for them
-        )
+    if last is not None and number in (0, last.number):  # the browser repeats it while the page is slow
+        # Not imported above: the title of a page would wait for its libraries.
+        from app.session.view import write_slider_params
 
         write_slider_params(st.query_params, last.values)
     st.rerun()
 
 
 def clear_pending() -> None:
-    """Nothing is awaited any more."""
+    """Forget the pending release."""
     st.session_state.pop(_PENDING, None)

@@ -1,8 +1,8 @@
-"""The view is the URL: one typed view state, read from and written to query parameters.
+"""The view of a visitor, read from and written to the query parameters of the URL.
 
-Dials write the parameters gamma, alpha and k when they are let go; widgets bind themselves to the parameters of the
-same name (`bind="query-params"`). This file says what they mean, what lies within bounds, and what to tell a visitor
-whose link does not.
+A released slider writes gamma, alpha or k; other widgets are bound to the parameter of their name
+(`bind="query-params"`). This module defines what the parameters mean, their ranges, and the messages for links with
+unusable values.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from fpc_core.config import DropStrategy, PruneSettings, QuerySettings, Solver, TransportSettings, Variant
 
-GAMMA = (0.3, 1.0, 0.05)  # least, most, step of the keep rate
+GAMMA = (0.3, 1.0, 0.05)  # minimum, maximum, step
 ALPHA = (0.0, 1.0, 0.01)
 NEIGHBORS = (1, 20, 1)
 EPSILON = (0.005, 0.2, 0.005)
@@ -25,7 +25,12 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class Pin:
-    """A pinned patch: of the query ("q") or of the gallery image ("g"), by its row-major grid position; as text q17."""
+    """A pinned patch; written as text, it is for example "q17".
+
+    Attributes:
+        side: "q" for the query, "g" for the gallery image.
+        patch: Row-major position in the grid.
+    """
 
     side: str
     patch: int
@@ -35,7 +40,7 @@ class Pin:
 
     @classmethod
     def parse(cls, text: str) -> Pin:
-        """Raises ValueError for anything but q or g and a position."""
+        """Return the pin for a text. Raises ValueError unless it is q or g and a number."""
         if not re.fullmatch(r"[qg]\d{1,6}", text, re.ASCII):
             raise ValueError(text)
         return cls(text[0], int(text[1:]))
@@ -43,9 +48,12 @@ class Pin:
 
 @dataclass(frozen=True)
 class View:
-    """What a visitor looks at. An empty `query` means the one the data opens with; no `neighbor` means the best ranked.
+    """What a visitor looks at.
 
-    rival: the hit that the neighbour is compared with, None for the one that says most.
+    Attributes:
+        query: Name of the query; empty for the first one that the dataset shows.
+        neighbor: Gallery row of the selected hit; None for the best ranked.
+        rival: Gallery row that the selected hit is compared with; None for the most informative.
     """
 
     query: str = ""
@@ -55,40 +63,37 @@ class View:
     settings: QuerySettings = field(default_factory=QuerySettings)
 
     def to_params(self, variant: Variant = _DEFAULT.variant) -> dict[str, str]:
-        """Query parameters of this view; what equals its default is left out, so links stay short.
-
-        variant: the visitor's usual one.
-        """
-        settings, usual = self.settings, _DEFAULT
+        """Return query parameters, without defaults to keep links short; `variant` is the visitor's default."""
+        settings, default = self.settings, _DEFAULT
         pairs: list[tuple[str, Any, Any]] = [
             ("query", self.query, ""),
             ("neighbor", self.neighbor, None),
             ("rival", self.rival, None),
             ("pin", self.pin, None),
-            ("gamma", settings.prune.keep_rate, usual.prune.keep_rate),
-            ("alpha", settings.alpha, usual.alpha),
-            ("k", settings.neighbors, usual.neighbors),
-            ("drop", plain_name(settings.prune.strategy), plain_name(usual.prune.strategy)),
+            ("gamma", settings.prune.keep_rate, default.prune.keep_rate),
+            ("alpha", settings.alpha, default.alpha),
+            ("k", settings.neighbors, default.neighbors),
+            ("drop", plain_name(settings.prune.strategy), plain_name(default.prune.strategy)),
             ("variant", settings.variant.value, variant.value),
-            ("solver", settings.transport.solver.value, usual.transport.solver.value),
-            ("epsilon", settings.transport.epsilon, usual.transport.epsilon),
+            ("solver", settings.transport.solver.value, default.transport.solver.value),
+            ("epsilon", settings.transport.epsilon, default.transport.epsilon),
         ]
-        return {name: str(value) for name, value, default in pairs if value != default}
+        return {name: str(value) for name, value, omitted in pairs if value != omitted}
 
 
 def keep_rates() -> tuple[float, ...]:
-    """Every step of the keep rate's dial."""
+    """Return every step of the keep-rate slider."""
     low, high, step = GAMMA
-    return tuple(round(low + at * step, 4) for at in range(round((high - low) / step) + 1))
+    return tuple(round(low + index * step, 4) for index in range(round((high - low) / step) + 1))
 
 
 def write_slider_params(params: MutableMapping[str, str], values: Mapping[str, float]) -> None:
-    """Write gamma, alpha and k, as far as given, into the query parameters; what equals its default leaves them."""
-    usual = {"gamma": _DEFAULT.prune.keep_rate, "alpha": _DEFAULT.alpha, "k": _DEFAULT.neighbors}
+    """Write those of gamma, alpha and k that are given; a default removes the parameter."""
+    default = {"gamma": _DEFAULT.prune.keep_rate, "alpha": _DEFAULT.alpha, "k": _DEFAULT.neighbors}
     for name, value in values.items():
-        if value == usual[name]:
+        if value == default[name]:
             params.pop(name, None)
-        elif params.get(name) != str(value):  # every write is told to the browser
+        elif params.get(name) != str(value):  # every write sends a message to the browser
             params[name] = str(value)
 
 
@@ -102,18 +107,21 @@ _LABELS = {
     "rival": "the image to compare with",
     "pin": "the pinned patch",
 }
-"""What messages call a query parameter; others go by their own name."""
+"""Names of query parameters in messages; others use their own name."""
 
 
 def plain_name(choice: StrEnum) -> str:
-    """How a choice is written on screen and in the URL: "non-salient", not "non_salient"."""
+    """Return a choice as shown on screen and in the URL: "non-salient", not "non_salient"."""
     return choice.value.replace("_", "-")
 
 
 def read_view(params: Mapping[str, str], patches: int, rows: int | None = None) -> tuple[View, tuple[str, ...]]:
-    """The view of these query parameters, and one sentence for each that could not be used (the default then holds).
+    """Return the view of query parameters, and one message for each that is ignored for its default.
 
-    patches: of the model's grid; a pin must lie among them.  rows: of the memory, None for any number.
+    Args:
+        params: Query parameters.
+        patches: Size of the model's grid, in which a pin must lie.
+        rows: Size of the gallery memory; None for no limit.
     """
     problems: list[str] = []
 
@@ -124,8 +132,8 @@ def read_view(params: Mapping[str, str], patches: int, rows: int | None = None) 
         try:
             return parse(text)
         except ValueError:
-            usual = plain_name(default) if isinstance(default, StrEnum) else default
-            instead = "Ignoring it." if usual is None else f"Using {usual}."
+            shown = plain_name(default) if isinstance(default, StrEnum) else default
+            instead = "Ignoring it." if shown is None else f"Using {shown}."
             problems.append(f"The link sets {_LABELS.get(name, name)} to {text[:60]}, but {expected}. {instead}")
             return default
 
@@ -189,8 +197,8 @@ def _pin(patches: int) -> Callable[[str], Pin | None]:
     return parse
 
 
-def _range_text(bounds: tuple[float, float, float], must: str = "the allowed range is") -> str:
-    return f"{must} {bounds[0]:g} to {bounds[1]:g}"
+def _range_text(bounds: tuple[float, float, float], prefix: str = "the allowed range is") -> str:
+    return f"{prefix} {bounds[0]:g} to {bounds[1]:g}"
 
 
 def _choice_text(choices: Iterable[StrEnum]) -> str:

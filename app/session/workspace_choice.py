@@ -1,8 +1,7 @@
-"""What a visitor works on: data, weights, memory, device, stride and usual variant.
+"""A visitor's choice of dataset, weights, gallery memory, device, stride and default variant.
 
-A choice belongs to one visitor. It is kept in the session and, by names below the roots, in the URL of every page, so
-that a link opens the same; what is left out is as the app was started. The Data page composes the next one as a draft,
-which touches no other page until it is taken into use.
+The choice is stored in the session and, by names below the roots, in the URL of every page, so that a link opens the
+same; defaults are left out. The Data page edits a draft, which affects no other page until it is applied.
 """
 
 from __future__ import annotations
@@ -19,15 +18,19 @@ from fpc_core.io.bounded_files import escape_name
 from fpc_core.workspace import Places, default_memory_folder, devices
 from fpc_core.workspace.allowed_roots import OutsideRootsError, Root, confine_memory, name_of, resolve
 
-DRAFT = "draft-"  # what keys of the Data page's widgets begin with
-STRIDES = (11, 12, 16)  # that TransReID and FPC are trained at
+DRAFT = "draft-"  # prefix of the keys of the Data page's widgets
+STRIDES = (11, 12, 16)  # at which TransReID and FPC are trained
 
 
 @dataclass(frozen=True)
 class WorkspaceChoice:
-    """Names as in `roots.resolve`; empty: as the app was started, a memory: the one that belongs to data and weights.
+    """A choice of what to load.
 
-    variant: whose way is followed where a page does not say it.
+    Attributes:
+        data: Name as in `roots.resolve`; empty for the startup setting.
+        weights: Likewise.
+        memory: Likewise; empty for the folder that belongs to data and weights.
+        variant: Used by pages without a variant of their own.
     """
 
     data: str = ""
@@ -38,13 +41,21 @@ class WorkspaceChoice:
     variant: Variant = QuerySettings().variant
 
     def to_params(self) -> dict[str, str]:
-        """Query parameters of this choice, without what is as usual."""
-        usual = WorkspaceChoice()
-        values = {each.name: getattr(self, each.name) for each in fields(self)}
-        return {PARAMS[name]: str(value) for name, value in values.items() if value != getattr(usual, name)}
+        """Return query parameters without defaults."""
+        default = WorkspaceChoice()
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {PARAMS[name]: str(value) for name, value in values.items() if value != getattr(default, name)}
 
     def places(self, roots: Sequence[Root], started: Places) -> Places:
-        """Where all of it lies. started: without any choice. Raises OutsideRootsError for a name outside the roots."""
+        """Return the paths of this choice.
+
+        Args:
+            roots: Allowed folders.
+            started: Paths set at startup.
+
+        Raises:
+            OutsideRootsError: A name lies outside the roots.
+        """
         places = replace(
             started,
             data=resolve(self.data, roots) if self.data else started.data,
@@ -72,9 +83,11 @@ PARAMS = {
 
 
 def read_choice(params: Mapping[str, str], *, public: bool = False) -> tuple[WorkspaceChoice, tuple[str, ...]]:
-    """The choice of these query parameters, and one sentence for each that could not be used.
+    """Return the choice of query parameters, and one message for each that is ignored.
 
-    public: nothing but the usual variant can be chosen.
+    Args:
+        params: Query parameters.
+        public: Whether only the default variant can be chosen.
     """
     problems = []
     if public:
@@ -97,7 +110,7 @@ def read_choice(params: Mapping[str, str], *, public: bool = False) -> tuple[Wor
     if variant and variant not in list(Variant):
         problems.append(f"The link sets usual to {variant[:40]}, but it must be one of {', '.join(Variant)}.")
         variant = ""
-    found = WorkspaceChoice(
+    choice = WorkspaceChoice(
         data=params.get(PARAMS["data"], ""),
         weights=params.get(PARAMS["weights"], ""),
         memory=params.get(PARAMS["memory"], ""),
@@ -105,48 +118,48 @@ def read_choice(params: Mapping[str, str], *, public: bool = False) -> tuple[Wor
         stride=int(stride) if stride else None,
         variant=Variant(variant) if variant else WorkspaceChoice().variant,
     )
-    return found, tuple(problems)
+    return choice, tuple(problems)
 
 
 def current() -> tuple[WorkspaceChoice, tuple[str, ...]]:
-    """What this visitor works on, and what to say of a link. The URL has it afterwards."""
+    """Return the visitor's choice and messages about the link, and write the choice to the URL."""
     return _stored_choice("choice", WorkspaceChoice())
 
 
 def draft() -> tuple[WorkspaceChoice, tuple[str, ...]]:
-    """What the Data page is composing: at first what is in use, or what its link says."""
+    """Return the draft of the Data page and messages about the link. It starts from the link or the active choice."""
     if "draft" not in st.session_state and _choice_from_url():
         return _stored_choice("draft", WorkspaceChoice())
     return st.session_state.setdefault("draft", active_choice()), ()
 
 
-def compose(choice: WorkspaceChoice) -> None:
-    """Keep this draft; the URL of the Data page has it afterwards."""
+def save_draft(choice: WorkspaceChoice) -> None:
+    """Store the draft and write it to the URL."""
     st.session_state["draft"] = choice
-    _write(choice)
+    _write_url(choice)
 
 
 def apply_choice(choice: WorkspaceChoice) -> None:
-    """All pages of this visitor show it from now on. Call it in a callback: the widgets of the draft begin anew."""
+    """Use a choice on all pages of this visitor. Call it in a callback, because it resets the draft's widgets."""
     for key in [key for key in st.session_state if str(key).startswith(DRAFT)]:
         del st.session_state[key]
     st.session_state["choice"] = st.session_state["draft"] = choice
-    _write(choice)
+    _write_url(choice)
 
 
 def active_choice() -> WorkspaceChoice:
-    """What this visitor's pages show."""
-    found: WorkspaceChoice = st.session_state.get("choice", WorkspaceChoice())
-    return found
+    """Return the choice that this visitor's pages show."""
+    choice: WorkspaceChoice = st.session_state.get("choice", WorkspaceChoice())
+    return choice
 
 
 def default_variant() -> Variant:
-    """Whose way this visitor's pages follow where nothing else is said."""
+    """Return the variant for pages without a variant of their own."""
     return active_choice().variant
 
 
 def display_name(path: Path, roots: Sequence[Root]) -> str:
-    """A place as it is shown: by its name below the roots, else as the machine calls it; in public by its last part."""
+    """Return a path as shown: its name below the roots, else in full; in public mode only its last part."""
     if is_public():
         return escape_name(path.name)
     try:
@@ -155,12 +168,12 @@ def display_name(path: Path, roots: Sequence[Root]) -> str:
         return escape_name(str(path))
 
 
-def _stored_choice(key: str, usual: WorkspaceChoice) -> tuple[WorkspaceChoice, tuple[str, ...]]:
+def _stored_choice(key: str, default: WorkspaceChoice) -> tuple[WorkspaceChoice, tuple[str, ...]]:
     problems: tuple[str, ...] = ()
     if _choice_from_url():
         st.session_state[key], problems = read_choice(st.query_params, public=is_public())
-    choice = st.session_state.setdefault(key, usual)
-    _write(choice)
+    choice = st.session_state.setdefault(key, default)
+    _write_url(choice)
     return choice, problems
 
 
@@ -168,10 +181,10 @@ def _choice_from_url() -> bool:
     return any(name in st.query_params for name in PARAMS.values())
 
 
-def _write(choice: WorkspaceChoice) -> None:
-    wanted = choice.to_params()
+def _write_url(choice: WorkspaceChoice) -> None:
+    params = choice.to_params()
     for name in PARAMS.values():
-        if name in wanted and st.query_params.get(name) != wanted[name]:
-            st.query_params[name] = wanted[name]
-        elif name not in wanted and name in st.query_params:
+        if name in params and st.query_params.get(name) != params[name]:
+            st.query_params[name] = params[name]
+        elif name not in params and name in st.query_params:
             del st.query_params[name]

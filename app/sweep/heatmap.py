@@ -1,4 +1,4 @@
-"""The heat map of a sweep and its table to download."""
+"""The heat map of a sweep and its table for download."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import replace
 import streamlit as st
 
 from app.components.sweep_heatmap import heatmap_table
-from app.components.sweep_heatmap.view import MEASURES, best_of, heatmap, summary
+from app.components.sweep_heatmap.view import MEASURES, best_cell, heatmap, summary
 from app.server.downloads import on_demand
 from app.session.figure_basket import add_button
 from fpc_core.evaluation.engine.passes import Known
@@ -21,15 +21,19 @@ MEASURE_NAMES = tuple(measure.name for measure in MEASURES)
 
 
 def sweep_size(task: SweepTask) -> str:
-    """What the searches of a sweep are."""
+    """Return in words what the searches of a sweep are."""
     queries, rates = len(task.queries), len(task.grid.keep_rates)
     return f"{queries} {'query' if queries == 1 else 'queries'} × {rates} keep rate{'' if rates == 1 else 's'}"
 
 
 def render_sweep(task: SweepTask, known: Known, on_pick: Callable[[str], None], whole: bool) -> None:
-    """The heat map of what is known, and the table to take home.
+    """Render the heat map of the results so far, and the table for download.
 
-    on_pick: called with the id of a clicked cell.  whole: the sweep goes over all queries, as its figure does.
+    Args:
+        task: The sweep.
+        known: Its results so far.
+        on_pick: Called with the id of a clicked cell.
+        whole: Whether the sweep covers all queries, as its figure does.
     """
     grid = task.grid
     cells = sweep_cells(task, known)
@@ -44,9 +48,9 @@ def render_sweep(task: SweepTask, known: Known, on_pick: Callable[[str], None], 
         measure = names[name]
         neighbors = grid.neighbors[0]
         if len(grid.neighbors) > 1:
-            usual = 10 if 10 in grid.neighbors else neighbors
+            default = 10 if 10 in grid.neighbors else neighbors
             neighbors = st.select_slider(
-                "Show results for K =", grid.neighbors, usual, key="shown", bind="query-params", width=260
+                "Show results for K =", grid.neighbors, default, key="shown", bind="query-params", width=260
             )
     config = task.retriever.model.config
     flops = [
@@ -55,7 +59,7 @@ def render_sweep(task: SweepTask, known: Known, on_pick: Callable[[str], None], 
     ]
 
     heatmap_table(heatmap(cells, grid, flops, neighbors, measure, len(task.queries)), key="heatmap", on_pick=on_pick)
-    best = best_of(cells, measure)
+    best = best_cell(cells, measure)
     if best is not None:
         st.markdown(
             f"**Best {measure.name}** of all K: keep rate {best.keep_rate:g}, α {best.alpha:g}, K {best.neighbors}: "

@@ -1,4 +1,4 @@
-"""Plotly figures from core results. Colours of text and background come from Streamlit's theme."""
+"""Plotly figures from core results. Streamlit's theme sets the colours of text and background."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import plotly.graph_objects as go
 from app.components.bars import BLUE, GREY, ORANGE
 from fpc_core.results import Consolidation
 
-INK = {GREY: "black", BLUE: "white", ORANGE: "black"}  # of text on them
+TEXT_COLOURS = {GREY: "black", BLUE: "white", ORANGE: "black"}  # of text on these colours
 
 
 def distance_parts_figure(parts: Sequence[tuple[str, float, float, float]], *, height: int = 150) -> go.Figure:
-    """D of Eq. 10 as one stacked bar per side. parts: name, alpha, D_cos and D_EMD of each."""
+    """Return D of Eq. 10 as one stacked bar per side; `parts` has name, alpha, D_cos and D_EMD of each."""
     names = [name for name, *_ in parts]
     cos = [(1 - alpha) * d_cos for _, alpha, d_cos, _ in parts]
     emd = [alpha * d_emd for _, alpha, _, d_emd in parts]
@@ -29,15 +29,15 @@ def distance_parts_figure(parts: Sequence[tuple[str, float, float, float]], *, h
             text=[f"{value:.3f}" for value in values],
             textposition="inside",
             insidetextanchor="middle",
-            insidetextfont={"color": INK[colour]},
+            insidetextfont={"color": TEXT_COLOURS[colour]},
             hovertemplate=f"%{{y}}: {label} = %{{x:.4f}}<extra></extra>",
         )
-    _sideways(figure, "stack", height, "D")
+    _layout_bars(figure, "stack", height, "D")
     return figure
 
 
 def attention_figure(sides: Sequence[tuple[str, Consolidation]], *, height: int = 150) -> go.Figure:
-    """The three attention shares of Eq. 13, one stacked bar per side."""
+    """Return the three attention shares of Eq. 13, one stacked bar per side."""
     figure = go.Figure()
     for label, share, colour in (
         ("[cls]", lambda each: each.cls_share, GREY),
@@ -54,15 +54,15 @@ def attention_figure(sides: Sequence[tuple[str, Consolidation]], *, height: int 
             text=[f"{value:.1f} %" if value >= 6 else "" for value in values],
             textposition="inside",
             insidetextanchor="middle",
-            insidetextfont={"color": INK[colour]},
+            insidetextfont={"color": TEXT_COLOURS[colour]},
             hovertemplate=f"%{{y}}: {label} %{{x:.2f}} %<extra></extra>",
         )
-    _sideways(figure, "stack", height, "attention of the decoder's [cls], %")
+    _layout_bars(figure, "stack", height, "attention of the decoder's [cls], %")
     return figure
 
 
 def neighbor_shares_figure(names: Sequence[str], shares: Mapping[str, Sequence[float]]) -> go.Figure:
-    """Attention on each neighbour as a pair of bars. names: of the neighbours; shares: percent, by side."""
+    """Return attention on each neighbour as a pair of bars; `shares` has percentages by side."""
     figure = go.Figure()
     stripes = {"fillmode": "overlay", "fgcolor": "white", "size": 7, "solidity": 0.15}
     for (label, values), colour, pattern in zip(shares.items(), (BLUE, ORANGE), "/\\", strict=True):
@@ -74,12 +74,12 @@ def neighbor_shares_figure(names: Sequence[str], shares: Mapping[str, Sequence[f
             marker={"color": colour, "pattern": {**stripes, "shape": pattern}},
             hovertemplate=f"{label}: %{{x:.1f}} %<extra></extra>",
         )
-    _sideways(figure, "group", 90 + 30 * len(names), "attention, %")
+    _layout_bars(figure, "group", 90 + 30 * len(names), "attention, %")
     return figure
 
 
-def _sideways(figure: go.Figure, mode: str, height: int, title: str) -> None:
-    """Lying bars, the first on top, the legend above."""
+def _layout_bars(figure: go.Figure, mode: str, height: int, title: str) -> None:
+    """Lay out horizontal bars, the first on top and the legend above."""
     figure.update_layout(
         barmode=mode,
         height=height,
@@ -94,9 +94,14 @@ def _sideways(figure: go.Figure, mode: str, height: int, title: str) -> None:
 def pairs_figure(
     edges: np.ndarray, same: np.ndarray, other: np.ndarray, threshold: float, title: str, *, height: int = 300
 ) -> go.Figure:
-    """Shares of the pairs of one person and of two in every bin, and the threshold as a line.
+    """Return histograms of same-person and different-person pairs, with the threshold as a line.
 
-    edges: (bins + 1,); same, other: (bins,) of `thresholds.histograms`.  title: of the distance.
+    Args:
+        edges: (bins + 1,) of `thresholds.histograms`.
+        same: (bins,) shares of same-person pairs.
+        other: (bins,) shares of different-person pairs.
+        threshold: Largest distance of an accepted pair.
+        title: Name of the distance.
     """
     figure = go.Figure()
     middles, widths = (edges[1:] + edges[:-1]) / 2, np.diff(edges)
@@ -126,19 +131,30 @@ def pairs_figure(
     return figure
 
 
-LINES = ("#2f8fd0", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe and Ito: told apart by everybody
+LINES = (
+    "#2f8fd0",
+    "#d55e00",
+    "#009e73",
+    "#cc79a7",
+    "#e69f00",
+    "#56b4e9",
+)  # Okabe and Ito: distinguishable by everybody
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
 
 
 def occlusion_rank_figure(
-    shares: np.ndarray, ranks: np.ndarray, lost: Sequence[float | None], keep_rates: Sequence[float]
+    shares: np.ndarray, ranks: np.ndarray, lost_shares: Sequence[float | None], keep_rates: Sequence[float]
 ) -> go.Figure:
-    """Rank of the first true match against the covered share, a line per keep rate.
+    """Return the rank of the first true match against the covered share, a line per keep rate.
 
-    shares: (S,).  ranks: (R, S), NaN where there is none.  lost: covered share where each keep rate loses rank 1.
+    Args:
+        shares: (S,) covered shares.
+        ranks: (R, S), NaN where unknown.
+        lost_shares: Covered share at which each keep rate loses rank 1.
+        keep_rates: (R,).
     """
     figure = go.Figure()
-    for rate, values, gone, colour, symbol in zip(keep_rates, ranks, lost, LINES, SYMBOLS, strict=False):
+    for rate, values, lost_at, colour, symbol in zip(keep_rates, ranks, lost_shares, LINES, SYMBOLS, strict=False):
         name = f"γ {rate:g}"
         figure.add_scatter(
             x=100 * shares,
@@ -149,11 +165,11 @@ def occlusion_rank_figure(
             marker={"symbol": symbol, "size": 6},
             hovertemplate=f"{name}: rank %{{y:.0f}}<extra></extra>",
         )
-        if gone is not None:
-            figure.add_vline(100 * gone, line={"color": colour, "width": 1.5, "dash": "dash"})
+        if lost_at is not None:
+            figure.add_vline(100 * lost_at, line={"color": colour, "width": 1.5, "dash": "dash"})
     top = float(np.nanmax(ranks, initial=1.0))
     ticks = [tick for tick in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000, 20_000) if tick <= max(2.0, 1.2 * top)]
-    _against_cover(figure)
+    _layout_cover_axis(figure)
     figure.update_yaxes(
         type="log",
         title="rank of the first correct match",
@@ -166,28 +182,33 @@ def occlusion_rank_figure(
 def occlusion_part_figure(
     shares: np.ndarray, match: np.ndarray, wrong: np.ndarray, keep_rates: Sequence[float], name: str
 ) -> go.Figure:
-    """One part of D against the covered share. match, wrong: (R, S), of the true match and the wrong hit nearest by D.
+    """Return one part of D against the covered share.
 
-    name: of the part.
+    Args:
+        shares: (S,) covered shares.
+        match: (R, S) values of the nearest true match by D.
+        wrong: (R, S) values of the nearest wrong hit by D.
+        keep_rates: (R,).
+        name: Of the part.
     """
     figure = go.Figure()
     for rate, one, other, colour, symbol in zip(keep_rates, match, wrong, LINES, SYMBOLS, strict=False):
-        for values, who, dash in ((one, "correct match", "solid"), (other, "wrong hit", "dot")):
+        for values, hit, dash in ((one, "correct match", "solid"), (other, "wrong hit", "dot")):
             figure.add_scatter(
                 x=100 * shares,
                 y=values,
-                name=f"γ {rate:g} {who}",
+                name=f"γ {rate:g} {hit}",
                 mode="lines+markers",
                 line={"color": colour, "width": 2, "dash": dash},
                 marker={"symbol": symbol, "size": 5},
-                hovertemplate=f"γ {rate:g}, {who}: {name} %{{y:.4f}}<extra></extra>",
+                hovertemplate=f"γ {rate:g}, {hit}: {name} %{{y:.4f}}<extra></extra>",
             )
-    _against_cover(figure)
+    _layout_cover_axis(figure)
     figure.update_yaxes(title=name)
     return figure
 
 
-def _against_cover(figure: go.Figure) -> None:
+def _layout_cover_axis(figure: go.Figure) -> None:
     figure.update_layout(
         height=360,
         margin={"l": 4, "r": 10, "t": 6, "b": 4},

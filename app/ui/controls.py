@@ -1,6 +1,6 @@
-"""The widgets that pages share; they return values.
+"""Widgets that pages share; they return values.
 
-Dials write the URL when they are let go, every other widget is bound to the query parameter of its key.
+Sliders write the URL when they are released; every other widget is bound to the query parameter of its key.
 """
 
 from __future__ import annotations
@@ -42,18 +42,21 @@ class Upload:
     data: bytes
 
 
-def query_settings(asked: QuerySettings, shortlist: int, first: str | None = None) -> QuerySettings:
-    """Dials and choices of one query. asked: what the URL says.  shortlist: candidates the memory can offer.
+def query_settings(requested: QuerySettings, shortlist: int, fragment: str | None = None) -> QuerySettings:
+    """Render sliders and choices of one query, and return its settings.
 
-    first: key of the fragment that a dial let go reruns at once; it ends with `rerun_page_after_paint`.
+    Args:
+        requested: Settings from the URL.
+        shortlist: Number of candidates that the gallery memory can offer.
+        fragment: Key of the fragment that a released slider reruns at once; it ends with `rerun_page_after_paint`.
     """
 
-    def released(values: Mapping[str, float]) -> None:
+    def on_release(values: Mapping[str, float]) -> None:
         write_slider_params(st.query_params, values)
-        if first:
-            pending_release.rerun_fragment_for_release(first, values)
+        if fragment:
+            pending_release.rerun_fragment_for_release(fragment, values)
 
-    most = max_neighbors(shortlist)
+    max_k = max_neighbors(shortlist)
     live_sliders(
         (
             Slider(
@@ -62,7 +65,7 @@ def query_settings(asked: QuerySettings, shortlist: int, first: str | None = Non
                 "Fraction of patches kept at each of the three pruning layers. 1.0 turns pruning off (plain "
                 "ViT). The paper uses 0.8.",
                 *GAMMA,
-                asked.prune.keep_rate,
+                requested.prune.keep_rate,
             ),
             Slider(
                 "alpha",
@@ -70,49 +73,55 @@ def query_settings(asked: QuerySettings, shortlist: int, first: str | None = Non
                 "How much patch matching (EMD) counts in the distance D. 0 uses the whole-image cosine only, 1 "
                 "EMD only. D = (1 − α) · D_cos + α · D_EMD (Eq. 10).",
                 *ALPHA,
-                asked.alpha,
+                requested.alpha,
             ),
             Slider(
                 "k",
                 "Neighbours K",
                 "Number of top-ranked gallery images passed to the decoder.",
                 NEIGHBORS[0],
-                most,
+                max_k,
                 NEIGHBORS[2],
-                min(asked.neighbors, most),
+                min(requested.neighbors, max_k),
             ),
         ),
         key="sliders",
-        on_release=released,
+        on_release=on_release,
     )
-    return with_slider_values(replace(method_settings(), shortlist=shortlist, neighbors=1), asked)
+    return with_slider_values(replace(method_settings(), shortlist=shortlist, neighbors=1), requested)
 
 
-def with_slider_values(settings: QuerySettings, asked: QuerySettings) -> QuerySettings:
-    """The same with keep rate, alpha and K as the URL says."""
-    at_rate = settings.with_keep_rate(asked.prune.keep_rate)
-    return replace(at_rate, alpha=asked.alpha, neighbors=min(asked.neighbors, settings.shortlist))
+def with_slider_values(settings: QuerySettings, requested: QuerySettings) -> QuerySettings:
+    """Return the settings with keep rate, alpha and K from the URL."""
+    at_rate = settings.with_keep_rate(requested.prune.keep_rate)
+    return replace(at_rate, alpha=requested.alpha, neighbors=min(requested.neighbors, settings.shortlist))
 
 
 def rerun_page_after_paint() -> None:
-    """Ends the fragment that a dial let go reruns: once the browser has painted it, the rest of the page follows.
+    """Rerun the whole page once the browser has painted this fragment; called at the end of the fragment.
 
-    Asked for at once, the page would take the fragment's place in what is still to be sent.
+    Started earlier, the page would replace the fragment's messages in Streamlit's queue.
     """
-    if (awaited := pending_release.pending()) is not None:
-        paint_ack(awaited.number, key="paint-ack", on_painted=pending_release.on_answer_painted)
+    if (release := pending_release.pending()) is not None:
+        paint_ack(release.number, key="paint-ack", on_painted=pending_release.on_answer_painted)
 
 
-def side_settings(prefix: str, usual: QuerySettings, shortlist: int) -> QuerySettings:
-    """All settings of one side of a comparison. prefix: of the query parameters; usual: what they are left out for."""
-    most = max_neighbors(shortlist)
-    for name, low, high in (("gamma", *GAMMA[:2]), ("alpha", *ALPHA[:2]), ("k", 1, most)):
-        show_warnings(link_checks.beyond(f"{prefix}{name}", low, high))
-    gamma = st.slider("Keep rate γ", *GAMMA[:2], usual.prune.keep_rate, GAMMA[2], key=f"{prefix}gamma", bind=_URL)
-    alpha = st.slider("Patch-matching weight α", *ALPHA[:2], usual.alpha, ALPHA[2], key=f"{prefix}alpha", bind=_URL)
-    neighbors = most
-    if most > 1:
-        neighbors = st.slider("Neighbours K", 1, most, min(usual.neighbors, most), key=f"{prefix}k", bind=_URL)
+def side_settings(prefix: str, default: QuerySettings, shortlist: int) -> QuerySettings:
+    """Render all settings of one side of a comparison, and return them.
+
+    Args:
+        prefix: Of the query parameters.
+        default: Initial settings, which the URL omits.
+        shortlist: Number of candidates.
+    """
+    max_k = max_neighbors(shortlist)
+    for name, low, high in (("gamma", *GAMMA[:2]), ("alpha", *ALPHA[:2]), ("k", 1, max_k)):
+        show_warnings(link_checks.check_range(f"{prefix}{name}", low, high))
+    gamma = st.slider("Keep rate γ", *GAMMA[:2], default.prune.keep_rate, GAMMA[2], key=f"{prefix}gamma", bind=_URL)
+    alpha = st.slider("Patch-matching weight α", *ALPHA[:2], default.alpha, ALPHA[2], key=f"{prefix}alpha", bind=_URL)
+    neighbors = max_k
+    if max_k > 1:
+        neighbors = st.slider("Neighbours K", 1, max_k, min(default.neighbors, max_k), key=f"{prefix}k", bind=_URL)
     return replace(
         method_settings(prefix).with_keep_rate(round(gamma, 4)),
         alpha=round(alpha, 4),
@@ -122,12 +131,12 @@ def side_settings(prefix: str, usual: QuerySettings, shortlist: int) -> QuerySet
 
 
 def max_neighbors(shortlist: int) -> int:
-    """The largest K that can be chosen among so many candidates."""
+    """Return the largest K for a number of candidates."""
     return min(int(NEIGHBORS[1]), shortlist)
 
 
-def choose_side(prefix: str, settings: QuerySettings, shortlist: int) -> None:
-    """Set the widgets of `side_settings`, of the same shortlist; call it in a callback."""
+def set_side_widgets(prefix: str, settings: QuerySettings, shortlist: int) -> None:
+    """Set the widgets of `side_settings` for the same shortlist. Call it in a callback."""
     neighbors = min(settings.neighbors, max_neighbors(shortlist))
     for name, value in {
         "gamma": settings.prune.keep_rate,
@@ -141,27 +150,28 @@ def choose_side(prefix: str, settings: QuerySettings, shortlist: int) -> None:
         st.session_state[f"{prefix}{name}"] = value
 
 
-def method_settings(prefix: str = "", usual: QuerySettings | None = None) -> QuerySettings:
-    """The choices that are no dials; keep rate, alpha and K are the defaults.
+def method_settings(prefix: str = "", default: QuerySettings | None = None) -> QuerySettings:
+    """Render the choices without sliders; keep rate, alpha and K of the result are the defaults.
 
-    prefix: of the query parameters; those without one are in `read_view`, which also says what is wrong with them.
-    usual: what is chosen to begin with.
+    Args:
+        prefix: Of the query parameters; `read_view` checks those without a prefix.
+        default: Initial settings.
     """
     if prefix:
         for name, kind in (("variant", Variant), ("drop", DropStrategy), ("solver", Solver)):
-            show_warnings(link_checks.unknown(f"{prefix}{name}", map(plain_name, kind)))
-        show_warnings(link_checks.beyond(f"{prefix}epsilon", *EPSILON[:2]))
-    usual = usual or replace(_DEFAULT, variant=default_variant())
+            show_warnings(link_checks.check_choice(f"{prefix}{name}", map(plain_name, kind)))
+        show_warnings(link_checks.check_range(f"{prefix}epsilon", *EPSILON[:2]))
+    default = default or replace(_DEFAULT, variant=default_variant())
     variant = _choice(
         "Variant",
         f"{prefix}variant",
-        usual.variant,
+        default.variant,
         "The paper and the authors' code differ in places. Choose which one to follow.",
     )
     strategy = _choice(
         "Patches dropped",
         f"{prefix}drop",
-        usual.prune.strategy,
+        default.prune.strategy,
         "Which patches are removed at each pruning layer (Table 5): non-salient (least attended, as in FPC), "
         "salient (most attended) or random.",
     )
@@ -169,7 +179,7 @@ def method_settings(prefix: str = "", usual: QuerySettings | None = None) -> Que
         solver = _choice(
             "Transport solver",
             f"{prefix}solver",
-            usual.transport.solver,
+            default.transport.solver,
             "Sinkhorn stops once the marginals are within 0.001 (L1). exact solves the linear programme. "
             "released follows the authors' code.",
         )
@@ -177,7 +187,7 @@ def method_settings(prefix: str = "", usual: QuerySettings | None = None) -> Que
             "Entropy ε",
             EPSILON[0],
             EPSILON[1],
-            usual.transport.epsilon,
+            default.transport.epsilon,
             EPSILON[2],
             format="%.3f",
             key=f"{prefix}epsilon",
@@ -193,25 +203,28 @@ def method_settings(prefix: str = "", usual: QuerySettings | None = None) -> Que
 
 
 def map_settings(
-    prefix: str, chosen: int | None, knows_identities: bool, usual: MapSettings | None = None
+    prefix: str, chosen: int | None, knows_identities: bool, default: MapSettings | None = None
 ) -> MapSettings:
-    """Method and target of the decoder's heat maps.
+    """Render method and target of the decoder's heat maps.
 
-    prefix: of the query parameters.  chosen: row of the memory that may be the target too.  knows_identities: whether
-    the weights have a classifier of training identities.  usual: what is chosen to begin with.
+    Args:
+        prefix: Of the query parameters.
+        chosen: Gallery row that is offered as a target; None for none.
+        knows_identities: Whether the weights have a classifier of training identities.
+        default: Initial settings.
     """
-    usual = usual or MapSettings(relative=True)
+    default = default or MapSettings(relative=True)
     targets = {RANKED_FIRST: MapSettings()}
     if chosen is not None:
         targets[CHOSEN] = MapSettings(index=chosen)
     if knows_identities:
         targets[IDENTITY] = MapSettings(target=MapTarget.IDENTITY)
-    first = next((name for name, each in targets.items() if _same_target(each, usual)), RANKED_FIRST)
+    initial = next((name for name, each in targets.items() if _same_target(each, default)), RANKED_FIRST)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         method = st.selectbox(
             "Heat map",
             DECODER_METHODS,
-            DECODER_METHODS.index(usual.method),
+            DECODER_METHODS.index(default.method),
             format_func=NAMES.__getitem__,
             key=f"{prefix}map",
             bind=_URL,
@@ -221,7 +234,7 @@ def map_settings(
         target = st.selectbox(
             "Target",
             list(targets),
-            list(targets).index(first),
+            list(targets).index(initial),
             key=f"{prefix}target",
             bind=_URL,
             width=240,
@@ -230,7 +243,7 @@ def map_settings(
         )
         relative = st.toggle(
             "Show difference from average patch",
-            usual.relative,
+            default.relative,
             key=f"{prefix}relative",
             bind=_URL,
             help="Subtracts the average over all patches, so that only differences between patches are shown.",
@@ -238,13 +251,13 @@ def map_settings(
     return replace(targets[target], method=method, relative=relative)
 
 
-def map_problems(prefix: str, knows_identities: bool) -> tuple[str, ...]:
-    """What a link asks of heat maps that `map_settings` cannot give."""
+def check_map_params(prefix: str, knows_identities: bool) -> tuple[str, ...]:
+    """Return messages about link parameters that `map_settings` cannot take."""
     targets = (RANKED_FIRST, CHOSEN, *([IDENTITY] if knows_identities else []))
     return (
-        *link_checks.unknown(f"{prefix}map", (NAMES[each] for each in DECODER_METHODS)),
-        *link_checks.unknown(f"{prefix}target", targets),
-        *link_checks.no_switch(f"{prefix}relative"),
+        *link_checks.check_choice(f"{prefix}map", (NAMES[each] for each in DECODER_METHODS)),
+        *link_checks.check_choice(f"{prefix}target", targets),
+        *link_checks.check_switch(f"{prefix}relative"),
     )
 
 
@@ -253,8 +266,8 @@ def _same_target(one: MapSettings, other: MapSettings) -> bool:
 
 
 def junk_switch(uses_cameras: bool) -> bool:
-    """Whether junk images are shown; a dataset without usable cameras has none."""
-    show_warnings(link_checks.no_switch("junk"))
+    """Render the switch that shows junk images; a dataset without usable cameras has none."""
+    show_warnings(link_checks.check_switch("junk"))
     return uses_cameras and st.toggle(
         "Show same-camera images",
         key="junk",
@@ -265,7 +278,7 @@ def junk_switch(uses_cameras: bool) -> bool:
 
 
 def uploaded(on_empty: Callable[[], None]) -> Upload | None:
-    """An image from the visitor's machine; nothing is decoded here. on_empty: called when the visitor removes it."""
+    """Render the uploader and return the undecoded file; `on_empty` is called when the visitor removes it."""
 
     def changed() -> None:
         if st.session_state.get("upload") is None:
@@ -282,15 +295,15 @@ def uploaded(on_empty: Callable[[], None]) -> Upload | None:
     return None if file is None else Upload(file.name, file.getvalue())
 
 
-def stored_upload(name: str, on_remove: Callable[[], None]) -> None:
-    """Says which image is kept from another page."""
+def render_stored_upload(name: str, on_remove: Callable[[], None]) -> None:
+    """Render the name of an image uploaded on another page, with a button that removes it."""
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(f"Your image: {escape_markdown(name, 40)}")
         st.button("Remove", key="forget-upload", on_click=on_remove)
 
 
 def camera(cameras: int) -> int | None:
-    """The camera an upload was taken by, counted from 0; None where it is unknown."""
+    """Return the camera of an upload, counted from 0; None if unknown."""
     return st.selectbox(
         "Camera (if known)",
         [None, *range(cameras)],
@@ -301,12 +314,17 @@ def camera(cameras: int) -> int | None:
 
 
 def query_name(names: Sequence[str], opening: str, key: str = "query") -> str:
-    """One query by name; typing searches. The thumbnails set the same choice; other pages open with it.
+    """Render the search box for queries, and return the name of the chosen one.
 
-    opening: the one of a first visit.
+    Thumbnails set the same choice, and other pages open with it.
+
+    Args:
+        names: Of all queries.
+        opening: Query of a first visit.
+        key: Of the widget.
     """
-    if key != "query":  # that one is told of where an upload is known
-        show_warnings(link_checks.unknown(key, names))
+    if key != "query":  # Explore checks its own link, because it knows the upload
+        show_warnings(link_checks.check_choice(key, names))
     if st.session_state.get(key) not in names:
         st.session_state.pop(key, None)
     last = st.session_state.get("last-query")
@@ -318,26 +336,25 @@ def query_name(names: Sequence[str], opening: str, key: str = "query") -> str:
 
 
 def comparison_hit(labels: Mapping[int, str], default: int, chosen: int, on_change: Callable[[int], None]) -> int:
-    """The hit to compare the chosen one with: a memory row. labels: of every row offered; default: one of them."""
+    """Return the gallery row to compare the chosen hit with; `labels` has all rows offered, `default` among them."""
     key = f"rival-of-{chosen}"
     rows = list(labels)
     if st.session_state.get(key) not in rows:
         st.session_state.pop(key, None)
 
-    def chosen_anew() -> None:
+    def changed() -> None:
         row = st.session_state.get(key)
-        if (
-            row is not None and row in labels and row != default
-        ):  # after a run cut short it is told without a choice, even as a label
+        # After an interrupted run Streamlit may report a change without a choice, or with a label.
+        if row is not None and row in labels and row != default:
             on_change(row)
 
     return st.selectbox(
-        "Compare with", rows, index=rows.index(default), format_func=labels.__getitem__, key=key, on_change=chosen_anew
+        "Compare with", rows, index=rows.index(default), format_func=labels.__getitem__, key=key, on_change=changed
     )
 
 
 def identity(values: Sequence[int]) -> int | None:
-    """One identity whose queries are offered, or None for all."""
+    """Return the identity whose queries are offered; None for all."""
     return st.selectbox(
         "Filter by person ID",
         sorted(set(values)),
@@ -348,15 +365,18 @@ def identity(values: Sequence[int]) -> int | None:
     )
 
 
-def page_of(count: int, size: int, current: int | None) -> range:
-    """Page buttons; returns the positions on the page shown.
+def pagination(count: int, size: int, current: int | None) -> range:
+    """Render page buttons, and return the positions on the page shown.
 
-    current: position of the chosen query; a new choice turns to its page.
+    Args:
+        count: Number of items.
+        size: Items per page.
+        current: Position of the chosen item; a new choice opens its page.
     """
     pages = max(1, -(-count // size))
-    first = 1 if current is None else current // size + 1
-    # The key names the page of the choice: a choice on another page makes a new widget, which opens there.
-    page = st.pagination(pages, default=first, key=f"page-{first}-of-{count}", max_visible_pages=5)
+    start = 1 if current is None else current // size + 1
+    # The key contains the page of the choice, so that a choice on another page creates a new widget, which opens there.
+    page = st.pagination(pages, default=start, key=f"page-{start}-of-{count}", max_visible_pages=5)
     return range((page - 1) * size, min(count, page * size))
 
 

@@ -1,4 +1,4 @@
-"""The first step of every page, and what is said where a file gives way later on."""
+"""The frame of every page: load the workspace, take a turn, and report expected errors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from fpc_core.runtime.out_of_memory import OutOfMemoryError
 from fpc_core.workspace import Places, Workspace, roots_in_use
 from fpc_core.workspace.allowed_roots import OutsideRootsError, Root
 
-_MISHAPS = (
+_EXPECTED_ERRORS = (
     ImageError,
     DatasetError,
     OutsideRootsError,
@@ -33,17 +33,17 @@ _MISHAPS = (
 
 
 def load_workspace_or_stop() -> Workspace:
-    """The visitor's workspace; where it cannot be opened, a page that says what is missing, and the run ends."""
-    chosen, problems = workspace_choice.current()
-    with st.container():  # always there, so that what stands below keeps its place when a message goes
+    """Return the visitor's workspace. If it cannot be opened, render what is missing and end the run."""
+    choice, problems = workspace_choice.current()
+    with st.container():  # always there, so that what is below does not move when a message disappears
         for text in problems:
             show_warning(text)
     places = started = Places.from_environment()
     roots: tuple[Root, ...] = ()
     try:
         roots = roots_in_use()
-        places = chosen.places(roots, started)
-        return resources.workspace(places, chosen.device, roots if chosen.data else ())
+        places = choice.places(roots, started)
+        return resources.workspace(places, choice.device, roots if choice.data else ())
     except (ValueError, OSError) as error:
         if is_public():
             render_unavailable_page(error)
@@ -51,31 +51,34 @@ def load_workspace_or_stop() -> Workspace:
         shown = {
             name: workspace_choice.display_name(getattr(places, name), roots) for name in ("data", "weights", "memory")
         }
-        back = (
+        reset = (
             None
-            if chosen == workspace_choice.WorkspaceChoice()
+            if choice == workspace_choice.WorkspaceChoice()
             else lambda: workspace_choice.apply_choice(workspace_choice.WorkspaceChoice())
         )
-        render_setup_error_page(error, shown, places.precision, back)
+        render_setup_error_page(error, shown, places.precision, reset)
         st.stop()
 
 
 @contextmanager
 def report_errors(key: str = "") -> Iterator[None]:
-    """Within it, a file of the data that is lost or damaged since it was opened is named, as are a shortlist that
-    cannot be asked and a server with too many visitors or without memory, and the page ends there.
+    """Show expected errors as a message with a retry button, and end the run.
 
-    What the visitor has set is kept. key: of the part of a page that runs alone, which needs it for itself.
+    These are lost or damaged files, a shortlist index that does not answer, a busy server and too little RAM. The
+    visitor's settings stay.
+
+    Args:
+        key: Identifies a fragment, which needs a button of its own.
     """
     try:
         yield
-    except _MISHAPS as error:
+    except _EXPECTED_ERRORS as error:
         show_error(error)
         st.button("Try again", icon=":material/refresh:", key=f"again{key}")
         st.stop()
 
 
 def run_page(page: Callable[[], None]) -> None:
-    """A whole page in its turn, its mishaps told."""
+    """Run a whole page in its turn and report its errors."""
     with report_errors(), PAGE_QUEUE.slot():
         page()

@@ -1,4 +1,4 @@
-"""Progress of a background job, with the one button that makes sense."""
+"""Progress of a background job, with the button that fits its state."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from app.server.jobs import BackgroundJob, JobState, JobStatus
 from app.session.visitor import current_visitor
 from fpc_core.data.datasets import Dataset
 
-POLL_SECONDS = 1.0  # seconds between looks at what runs
+POLL_SECONDS = 1.0  # between two polls of a running job
 
 
 def poll_until_done(job: BackgroundJob, show: Callable[[], None]) -> None:
-    """Draw it, and while it runs again every second; the whole page when it has ended."""
+    """Draw `show`, again every second while the job runs, and rerun the whole page when it has ended."""
     active = job.status().active
 
     @st.fragment(run_every=POLL_SECONDS if active else None)
@@ -62,11 +62,17 @@ def warn_without_query_split(dataset: Dataset, what: str) -> None:
 
 
 def render_progress(job: BackgroundJob, status: JobStatus, visitor: str, steps: str, of: str, key: str = "") -> None:
-    """Where a run stands, with the one button that makes sense. steps: what they are called; of: how many of what.
+    """Render the state of a job, with the button that fits it.
 
-    key: before the keys of the buttons, where a page has several runs.
+    Args:
+        job: Started and stopped by the button.
+        status: Of the job.
+        visitor: Who starts it.
+        steps: What its steps are called.
+        of: What they consist of.
+        key: Prefix of the button keys, for pages with several jobs.
     """
-    words = {
+    labels = {
         JobState.WAITING: "Waiting for another job to finish",
         JobState.RUNNING: "Running",
         JobState.STOPPED: "Stopped",
@@ -77,15 +83,15 @@ def render_progress(job: BackgroundJob, status: JobStatus, visitor: str, steps: 
     with st.container(horizontal=True, vertical_alignment="center"):
         if status.active:
             left = "" if status.seconds_left is None else f" · {format_duration(status.seconds_left)} left"
-            st.progress(status.done / status.total, f"{words[status.state]} · {known}{left}")
+            st.progress(status.done / status.total, f"{labels[status.state]} · {known}{left}")
             st.button("Stop", icon=":material/stop_circle:", on_click=job.stop, args=(visitor,), key=f"{key}stop")
         elif not status.complete:
             if st.button(
                 "Resume" if status.done else "Start", icon=":material/play_arrow:", type="primary", key=f"{key}start"
             ):
                 job.start(visitor)
-                st.rerun()  # the whole page, for only that sets off the polling
-            st.markdown(f"{words[status.state]} · {known}" if status.done else f"Not started · {known}")
+                st.rerun()  # the whole page, which starts the polling
+            st.markdown(f"{labels[status.state]} · {known}" if status.done else f"Not started · {known}")
         else:
             st.caption(f"Done: {known}")
     if status.error:
@@ -95,7 +101,7 @@ def render_progress(job: BackgroundJob, status: JobStatus, visitor: str, steps: 
 
 
 def format_duration(seconds: float) -> str:
-    """Hours and minutes, minutes and seconds, or seconds."""
+    """Return hours and minutes, minutes and seconds, or seconds."""
     minutes, rest = divmod(int(seconds) + 1, 60)
     if minutes >= 60:
         return f"{minutes // 60} h {minutes % 60} min"

@@ -17,7 +17,7 @@ from fpc_core.workspace import Workspace
 
 
 def status_line(workspace: Workspace, *settings: QuerySettings) -> None:
-    """Always says which weights, data, variants and device are at work."""
+    """Render which dataset, weights, variants and device are in use."""
     dataset, memory = workspace.dataset, workspace.retriever.memory
     config = workspace.retriever.model.config
     synthetic = ":orange-badge[SYNTHETIC] " if dataset.synthetic else ""
@@ -34,12 +34,12 @@ def status_line(workspace: Workspace, *settings: QuerySettings) -> None:
 
 
 def query_strip(workspace: Workspace, records: list[ImageRecord], chosen: str, on_pick: Callable[[str], None]) -> None:
-    """Thumbnails of some queries; a click chooses one."""
-    pictures, drawn = {}, []
+    """Render thumbnails of queries; a click chooses one."""
+    images, strip_cards = {}, []
     for record in records:
         key = record.path.as_posix()
-        pictures[key] = resources.thumbnail(workspace, record)
-        drawn.append(
+        images[key] = resources.thumbnail(workspace, record)
+        strip_cards.append(
             Card(
                 key,
                 key,
@@ -49,4 +49,4 @@ def query_strip(workspace: Workspace, records: list[ImageRecord], chosen: str, o
                 selected=key == chosen,
             )
         )
-    cards([Strip("queries", "", tuple(drawn))], pictures, key="query-cards", on_pick=on_pick, width=80)
+    cards([Strip("queries", "", tuple(strip_cards))], images, key="query-cards", on_pick=on_pick, width=80)

@@ -15,7 +15,7 @@ def after(code):
     return found.stdout.split()
 
 
-def test_what_a_title_needs_loads_nothing_of_the_engine():
+def test_the_title_of_a_page_does_not_import_the_engine():
     parsed = ast.parse((ROOT / "streamlit_app.py").read_text(encoding="utf-8"))
     used = {ast.unparse(each) for each in ast.walk(parsed) if isinstance(each, ast.ImportFrom)}
     assert "from app.layout import ICON, inject_page_css" in used
@@ -23,7 +23,7 @@ def test_what_a_title_needs_loads_nothing_of_the_engine():
     assert after(f"{loads}; print(*[name for name in {HEAVY} if name in sys.modules])") == []
 
 
-def test_the_engine_is_loaded_once_and_leaves_the_collector_at_work_beside_it():
+def test_the_engine_is_imported_once_and_collection_is_re_enabled():
     code = (
         "import gc, sys; from app.preload import load_engine; load_engine(); once = gc.get_freeze_count()\n"
         "load_engine(); print(gc.isenabled(), once > 100_000, gc.get_freeze_count() <= once, 'timm' in sys.modules)"
@@ -31,7 +31,7 @@ def test_the_engine_is_loaded_once_and_leaves_the_collector_at_work_beside_it():
     assert after(code) == ["True", "True", "True", "True"]
 
 
-def test_an_engine_that_cannot_be_loaded_leaves_the_collector_at_work():
+def test_a_failed_import_of_the_engine_re_enables_collection():
     code = (
         "import gc, sys; sys.modules['timm'] = None; from app.preload import load_engine\n"
         "try: load_engine()\n"

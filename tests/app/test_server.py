@@ -56,7 +56,7 @@ def test_no_file_of_the_project_is_served(ask, path):
     assert b"FPC Explorer" not in body
 
 
-def test_a_server_that_ends_before_it_answers_is_told(tmp_path):
+def test_a_server_that_ends_before_it_answers_is_reported(tmp_path):
     (tmp_path / "streamlit.py").write_text("raise SystemExit(3)")
     with (
         pytest.raises(RuntimeError, match="the server ended with 3 before it answered"),

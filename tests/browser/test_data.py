@@ -26,7 +26,7 @@ def choose(page, label, text):
     settle(page)
 
 
-def test_images_are_checked_the_map_is_pressed_and_a_place_outside_is_refused(data):
+def test_images_are_checked_and_a_path_outside_the_roots_is_refused(data):
     dataset = open_dataset(Places().data)
     count = len(dataset.query) + len(dataset.gallery)
     data.get_by_role("button", name="Check all images for errors").click()

@@ -71,7 +71,7 @@ def test_another_method_can_be_shown_in_place_of_grad_cam(page):
     assert "map=left+out" in page.url
 
 
-def test_a_bad_upload_gets_words_and_loses_nothing(page, tmp_path):
+def test_a_bad_upload_shows_a_message_and_loses_nothing(page, tmp_path):
     before = order(page, "distance")
     note = tmp_path / "note.txt"
     note.write_text("no image")
@@ -88,7 +88,7 @@ def test_a_phone_needs_no_sideways_scrolling_of_the_page(browser, url):
     page.close()
 
 
-def test_a_page_left_right_after_a_query_was_chosen_raises_nothing(page):
+def test_leaving_right_after_choosing_a_query_raises_nothing(page):
     """What Explore still computes asks again when the page is gone already."""
     for _ in range(3):
         page.locator("[data-card^='queries/'][aria-pressed='false']").first.click()

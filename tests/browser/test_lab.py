@@ -58,7 +58,7 @@ def told(page):
     return page.locator(".editor .description").inner_text()
 
 
-def test_masks_follow_a_drag_hits_the_release_and_undo_brings_both_back(lab):
+def test_masks_follow_a_drag_hits_a_release_and_undo_restores_both(lab):
     before, hits = drawn(lab), captions(lab, "final-occluded")
     x, y = middle(lab, "[data-shape='0']")
     lab.mouse.move(x, y)

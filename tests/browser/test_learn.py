@@ -14,7 +14,7 @@ HIDDEN = """() => Math.max(...[...document.querySelectorAll(".katex-display")].m
 
 
 @pytest.mark.parametrize("step", [1, 3])  # those with the longest formulas
-def test_a_long_formula_goes_on_in_the_next_line(browser, url, step):
+def test_a_long_formula_wraps(browser, url, step):
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     visit(page, f"{url}/learn?step={step}")
     page.locator(".katex-display").last.wait_for()
@@ -31,7 +31,7 @@ def alpha_step(browser, url, **kwargs):
     return page
 
 
-def test_a_strip_that_waited_for_its_answer_stands_clear_again(browser, url):
+def test_a_dimmed_strip_is_clear_again_after_its_answer(browser, url):
     page = alpha_step(browser, url, viewport={"width": 1280, "height": 900})
     move(page, "Keep rate", "ArrowLeft", 2)
     strip = page.locator("[data-strip='distance']")
@@ -53,7 +53,7 @@ def swipe(page, locator, share, down):
     return locator.bounding_box()["y"] - box["y"]
 
 
-def test_a_finger_that_scrolls_the_page_moves_neither_alpha_nor_a_dial(browser, url):
+def test_scrolling_by_touch_moves_neither_alpha_nor_a_slider(browser, url):
     page = alpha_step(browser, url, viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True)
     lines = page.locator(".alpha-chart svg")
     lines.evaluate("node => node.scrollIntoView({ block: 'center' })")

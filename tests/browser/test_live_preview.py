@@ -58,7 +58,7 @@ def visible_rows(retriever, record, indices, count):
     return [row for row in indices if row not in junk][:count]
 
 
-def test_a_dragged_alpha_reorders_the_cards_without_a_word_to_the_server(frames, url):
+def test_dragging_alpha_reorders_cards_without_a_server_message(frames, url):
     page = frames
     open_demo(page, url)
     fill(page)
@@ -77,7 +77,7 @@ def test_a_dragged_alpha_reorders_the_cards_without_a_word_to_the_server(frames,
     assert "let go" not in page.locator("[data-strip='final'] .head").inner_text()
 
 
-def test_the_browser_ranks_as_the_core_does_at_every_alpha_and_at_every_swap(page, matched):
+def test_the_browser_ranks_as_the_core_does_at_every_alpha_and_swap(page, matched):
     retriever, match, record = matched
     swaps = [swap.alpha for swap in swap_alphas(match.shortlist.d_cos, match.transport.distance, top=10)]
     assert len(swaps) > 5
@@ -101,7 +101,7 @@ def test_a_card_shows_its_rank_change_against_cosine_alone(page):
             assert " ↑" in title
 
 
-def test_a_dragged_k_moves_the_marks_of_the_decoder(page):
+def test_dragging_k_moves_the_decoder_marks(page):
     def tagged():
         return page.locator("[data-card^='distance/'] .tag").evaluate_all(
             "tags => tags.filter(tag => !tag.hidden).length"
@@ -113,7 +113,7 @@ def test_a_dragged_k_moves_the_marks_of_the_decoder(page):
     assert page.locator("[data-strip='final'] .head").inner_text().startswith("After consolidation, K = 1")
 
 
-def test_a_dial_is_moved_by_keyboard_and_explains_itself(page):
+def test_a_slider_is_moved_by_keyboard_and_has_help(page):
     move(page, "Patch-matching weight", "ArrowRight", 3)
     assert "alpha=0.43" in page.url
     assert dial(page, "Patch-matching weight").get_attribute("aria-valuetext") == "0.43"
@@ -121,7 +121,7 @@ def test_a_dial_is_moved_by_keyboard_and_explains_itself(page):
     assert page.get_by_text("Fraction of patches kept at each of the three pruning layers").is_visible()
 
 
-def test_an_answer_that_comes_while_keys_are_pressed_takes_none_of_them_back(page):
+def test_an_answer_during_key_presses_reverts_none_of_them(page):
     thumb = dial(page, "Patch-matching weight")
     thumb.press("Home")
     settle(page)
@@ -138,7 +138,7 @@ def test_an_answer_that_comes_while_keys_are_pressed_takes_none_of_them_back(pag
     assert "α = 0.61" in page.locator("[data-strip='distance'] .head").inner_text()
 
 
-def test_two_tabs_never_see_each_others_dials(browser, url):
+def test_two_tabs_never_see_each_others_sliders(browser, url):
     first, second = (browser.new_page(viewport={"width": 1280, "height": 1000}) for _ in range(2))
     for page in (first, second):
         open_demo(page, url)
@@ -156,7 +156,7 @@ def test_two_tabs_never_see_each_others_dials(browser, url):
     second.close()
 
 
-def test_a_dragged_keep_rate_moves_masks_ranks_and_transport_without_a_word_to_the_server(frames, url):
+def test_dragging_the_keep_rate_updates_views_without_a_server_message(frames, url):
     page = frames
     open_demo(page, url)
     fill(page)
@@ -187,7 +187,7 @@ def test_a_keep_rate_off_the_grid_is_answered_by_the_server(page):
     assert "43 kept" in captions(page, "masks")[1]  # ceil(0.33 * 128)
 
 
-def test_a_press_on_a_swap_sets_alpha_exactly_there(page):
+def test_a_click_on_a_swap_sets_alpha_exactly(page):
     ring = page.locator(".st-key-alpha-chart circle.ring").first
     ring.scroll_into_view_if_needed()
     alpha = float(ring.get_attribute("data-alpha"))
@@ -198,7 +198,7 @@ def test_a_press_on_a_swap_sets_alpha_exactly_there(page):
     assert page.evaluate("fpcLive.answer.alpha") == alpha
 
 
-def test_an_answer_that_comes_while_the_lines_are_held_does_not_let_them_go(page):
+def test_an_answer_during_a_chart_drag_does_not_end_the_drag(page):
     chart = page.locator(".st-key-alpha-chart svg")
     chart.scroll_into_view_if_needed()
     box = chart.bounding_box()
@@ -218,7 +218,7 @@ def test_an_answer_that_comes_while_the_lines_are_held_does_not_let_them_go(page
 
 
 @pytest.mark.parametrize("where", ["#slider-alpha", ".st-key-alpha-chart svg"])
-def test_a_press_of_another_button_takes_hold_of_nothing(page, where):
+def test_another_mouse_button_starts_no_drag(page, where):
     place = page.locator(where)
     place.scroll_into_view_if_needed()
     box = place.bounding_box()
@@ -229,7 +229,7 @@ def test_a_press_of_another_button_takes_hold_of_nothing(page, where):
     assert page.evaluate("fpcLive.view.alpha") == page.evaluate("fpcLive.answer.alpha")
 
 
-def test_the_lines_are_walked_by_keyboard_from_swap_to_swap(page):
+def test_the_keyboard_moves_alpha_from_swap_to_swap(page):
     swaps = page.evaluate("fpcLive.answer.match.swaps.map(([alpha]) => alpha)")
     chart = page.get_by_role("slider", name="along the lines of D")
     chart.focus()
@@ -239,7 +239,7 @@ def test_the_lines_are_walked_by_keyboard_from_swap_to_swap(page):
     assert chart.get_attribute("aria-valuetext").startswith("α ")
 
 
-def test_cards_that_may_not_move_stand_still(browser, url):
+def test_cards_do_not_animate_with_reduced_motion(browser, url):
     page = browser.new_page(viewport={"width": 1280, "height": 1000}, reduced_motion="reduce")
     open_demo(page, url)
     with dragging(page, "Patch-matching weight", 1.0):

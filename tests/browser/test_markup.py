@@ -37,7 +37,7 @@ def hostile(tmp_path_factory):
         yield address
 
 
-def test_no_page_makes_an_element_of_a_name(browser, hostile):
+def test_no_page_renders_a_name_as_an_element(browser, hostile):
     page = browser.new_page(viewport={"width": 1280, "height": 1000})
     fired = []
     page.on("dialog", lambda dialog: (fired.append(dialog.message), dialog.dismiss()))

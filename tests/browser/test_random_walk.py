@@ -7,7 +7,7 @@ from tests.load.random_walk import Walk, traceback_in, walk
 pytestmark = pytest.mark.browser
 
 
-def test_a_short_calm_walk_meets_no_error(browser, url):
+def test_a_short_random_walk_meets_no_error(browser, url):
     page = browser.new_page(viewport={"width": 1280, "height": 1000})
     taken, fault = walk(page, url, seed=3, actions=20, calm=True)
     page.close()
@@ -28,7 +28,7 @@ def test_a_short_calm_walk_meets_no_error(browser, url):
         ),
     ],
 )
-def test_a_walk_tells_errors_of_browser_and_page(browser, url, script, words):
+def test_a_walk_reports_errors_of_browser_and_page(browser, url, script, words):
     page = browser.new_page()
     taken = Walk(page, url, 1)
     assert taken.fault == ""
@@ -38,7 +38,7 @@ def test_a_walk_tells_errors_of_browser_and_page(browser, url, script, words):
     page.close()
 
 
-def test_a_walk_tells_a_traceback_in_the_log(tmp_path):
+def test_a_walk_reports_a_traceback_in_the_log(tmp_path):
     (tmp_path / "log").write_text("all is well\n")
     assert traceback_in(tmp_path / "log") == ""
     (tmp_path / "log").write_text("Traceback (most recent call last)\n  File\nValueError: boom\n")

@@ -46,7 +46,7 @@ def test_a_cell_opens_explore_with_its_settings(sweep):
     assert sidebar.get_by_role("combobox", name="Query").input_value() == query
 
 
-def test_hasty_clicks_on_a_cell_open_explore_once_and_raise_nothing(sweep):
+def test_repeated_clicks_on_a_cell_open_explore_once(sweep):
     """The second click comes when the page that has the cell was left already."""
     sweep.locator("[data-cell='0.8|0.7|10']").evaluate(
         "tile => [0, 30, 60].forEach((pause) => setTimeout(() => tile.click(), pause))"
@@ -57,7 +57,7 @@ def test_hasty_clicks_on_a_cell_open_explore_once_and_raise_nothing(sweep):
     assert "alpha=0.7" in sweep.url
 
 
-def test_arrow_keys_walk_over_the_cells(sweep):
+def test_arrow_keys_move_between_cells(sweep):
     sweep.locator("[data-position='3,0']").focus()
     sweep.keyboard.press("ArrowDown")
     sweep.keyboard.press("ArrowRight")

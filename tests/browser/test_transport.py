@@ -46,7 +46,7 @@ def follow_a_patch(page):
     settle(page)
 
 
-def test_hovering_a_patch_draws_its_flows_and_says_their_totals(page):
+def test_hovering_a_patch_draws_its_flows_and_their_totals(page):
     assert said(page).startswith(NOTHING)
     assert paint(page) == 0
     index = kept(page)
@@ -71,7 +71,7 @@ def test_the_contributions_of_all_patches_add_up_to_the_distance_shown(page):
     assert f"{distance} (EMD)" in page.get_by_text("(EMD)").inner_text()
 
 
-def test_arrow_keys_walk_and_enter_pins_into_the_url_until_escape(page):
+def test_arrow_keys_move_enter_pins_and_escape_unpins(page):
     query = grid(page, "query")
     query.focus()
     for key in ("ArrowDown", "ArrowDown", "ArrowRight", "ArrowLeft", "ArrowUp", "End", "ArrowRight"):
@@ -98,7 +98,7 @@ def test_a_pin_survives_a_reload_and_another_setting(page, url):
     assert said(page).startswith("Gallery patch, row 12, column 6 (pinned)")
 
 
-def test_a_pin_on_a_gallery_patch_goes_with_its_image(page):
+def test_a_gallery_pin_is_removed_with_its_image(page):
     page.mouse.click(*cell(page, "gallery", 93))
     page.wait_for_url("**pin=g93")
     settle(page)
@@ -117,7 +117,7 @@ def test_all_flows_follow_their_threshold(page):
     assert int(re.search(r"(\d+) flows", counted.inner_text())[1]) > few
 
 
-def test_a_tap_touches_and_pins(browser, url):
+def test_a_tap_pins_a_patch(browser, url):
     phone = browser.new_context(viewport={"width": 390, "height": 800}, has_touch=True)
     page = phone.new_page()
     open_demo(page, url)
@@ -127,7 +127,7 @@ def test_a_tap_touches_and_pins(browser, url):
     phone.close()
 
 
-def test_a_patch_pinned_in_the_life_line_is_pinned_in_the_transport_too(page):
+def test_a_pin_in_the_lifeline_is_a_pin_in_the_transport(page):
     follow_a_patch(page)
     life = grid(page, "life")
     page.mouse.click(*cell(page, "life", 44))
@@ -140,7 +140,7 @@ def test_a_patch_pinned_in_the_life_line_is_pinned_in_the_transport_too(page):
     assert life.locator("[aria-selected=true]").get_attribute("aria-label").endswith(story.split("\n")[1])
 
 
-def test_scrubbing_shows_who_enters_each_block(page):
+def test_scrubbing_shows_the_patches_that_enter_each_block(page):
     follow_a_patch(page)
     scrubber = page.get_by_role("slider", name="Block", exact=True)
     entered = []
@@ -155,7 +155,7 @@ def test_scrubbing_shows_who_enters_each_block(page):
     assert entered == [128] * 4 + [103] * 3 + [83] * 3 + [67] * 2
 
 
-def test_why_one_hit_won_is_told_and_each_patch_says_for_whom_it_speaks(page):
+def test_a_comparison_explains_itself_and_every_patch(page):
     story = page.locator(".margin .story").inner_text()
     gap = re.match(r"#\d+ is closer than #\d+ by (\d\.\d{4}) in D:", story)[1]
     table = [row.split() for row in page.locator(".margin tbody tr").all_inner_texts()]
@@ -167,7 +167,7 @@ def test_why_one_hit_won_is_told_and_each_patch_says_for_whom_it_speaks(page):
     assert re.search(r"favours #\d+ by 0\.\d{5}", page.locator(".margin .description").inner_text())
 
 
-def test_a_link_to_a_patch_that_is_not_there_is_answered_in_words(page, url):
+def test_a_link_to_a_missing_patch_shows_a_message(page, url):
     open_demo(page, f"{url}/?pin=q128")
     assert page.get_by_test_id("stAlert").get_by_text("q128").is_visible()
     assert said(page).startswith(NOTHING)

@@ -38,7 +38,7 @@ QUICK = {"images": 700, "checkpoints": 250, "recipes": 1000, "links": 1500, "lab
 
 
 @pytest.mark.parametrize("target", QUICK)
-def test_hostile_input_is_refused_in_words_or_makes_sense(target, tmp_path):
+def test_hostile_input_is_refused_with_a_message_or_valid(target, tmp_path):
     accepted = 0
     for number in range(QUICK[target]):
         value = fuzzing.made(target, 2, number)
@@ -49,7 +49,7 @@ def test_hostile_input_is_refused_in_words_or_makes_sense(target, tmp_path):
     assert 0 < accepted < QUICK[target]  # input of which all is refused, or nothing, tests little
 
 
-def test_the_same_number_makes_the_same_input():
+def test_the_same_seed_makes_the_same_input():
     for target in QUICK:
         first = [fuzzing.made(target, 0, number) for number in range(40)]
         for files in (hostile_weights.whole_files, hostile_weights.named_as, hostile_weights._state):
@@ -58,7 +58,7 @@ def test_the_same_number_makes_the_same_input():
         assert first[7] != first[8]
 
 
-def test_whatever_goes_wrong_is_found_and_the_run_goes_on():
+def test_any_failure_is_found_and_the_run_continues():
     """The planted target fails, hangs, dies and takes memory at numbers of its own (tests/support/fuzz_canary.py)."""
     told = fuzzing.fuzz("planted", 12, seconds=1.0, memory=fuzz_canary.MEMORY, module="tests.support.fuzz_canary")
     found = {each.number: each.what for each in told.findings}
@@ -80,7 +80,7 @@ def test_a_model_without_cameras_is_loaded_from_its_own_file(tmp_path):
     assert model.to("cpu").encoder.camera.shape == (0, 1, SMALL.width)
 
 
-def test_released_weights_without_cameras_are_no_shells(tmp_path):
+def test_released_weights_without_cameras_are_complete(tmp_path):
     """Their empty tensor stayed without memory, and the model could not be moved to a device."""
     config = replace(SMALL, cameras=0)
     tensors = named_as(Source.RELEASED, config)
@@ -89,7 +89,7 @@ def test_released_weights_without_cameras_are_no_shells(tmp_path):
     assert not any(tensor.is_meta for tensor in model.state_dict().values())
 
 
-def test_a_container_that_holds_itself_is_no_endless_search(tmp_path):
+def test_a_container_that_contains_itself_is_refused(tmp_path):
     content: OrderedDict[str, object] = OrderedDict()
     content["model"] = content
     torch.save(content, tmp_path / "ring.pth")
@@ -97,7 +97,7 @@ def test_a_container_that_holds_itself_is_no_endless_search(tmp_path):
         load_checkpoint(tmp_path / "ring.pth")
 
 
-def test_tuples_that_name_each_other_are_refused_before_anything_prints_them(tmp_path):
+def test_nested_tuple_references_are_refused_before_they_are_printed(tmp_path):
     """torch's reader printed a function that it refused: 2^40 tuples in some hundred bytes."""
     twice = b"(h\x01h\x01tq\x01"
     data = b"\x80\x02]q\x01" + 40 * twice + b"h\x01)R."
@@ -111,7 +111,7 @@ def test_tuples_that_name_each_other_are_refused_before_anything_prints_them(tmp
         load_checkpoint(tmp_path / "nested.zip")
 
 
-def test_a_long_number_that_tuples_name_again_and_again_is_refused_before_anything_prints_it(tmp_path):
+def test_a_long_number_repeated_in_tuples_is_refused_before_printing(tmp_path):
     """Number 7924 of the long run: 2^18 numbers of 600 digits in 400 bytes took three minutes."""
     data = b"\x80\x02\x8a\xff" + bytes(254) + b"\x01q\x01" + 18 * b"(h\x01h\x01tq\x01" + b"."
     (tmp_path / "long.pth").write_bytes(data)
@@ -136,7 +136,7 @@ def test_a_long_number_that_tuples_name_again_and_again_is_refused_before_anythi
     ],
     ids=["called", "made anew", "imported"],
 )
-def test_a_long_word_that_torch_would_print_and_search_is_refused(tmp_path, program, told):
+def test_a_long_text_that_torch_would_print_is_refused(tmp_path, program, told):
     """torch looks through its own message in the square of the time that the longest word takes."""
     (tmp_path / "word.pth").write_bytes(b"\x80\x02" + program)
     with pytest.raises(CheckpointError, match=rf"word\.pth {told}"):
@@ -155,7 +155,7 @@ def test_parts_are_counted_as_often_as_they_are_named_and_by_their_length():
         check_pickles(io.BytesIO(b"\x80\x02tt."))
 
 
-def test_what_is_imported_may_be_called_under_a_name_of_the_usual_length():
+def test_imports_may_have_names_of_normal_length():
     check_pickles(io.BytesIO(b"\x80\x02ccollections\nOrderedDict\nq\x01)R0h\x01)R."))
     check_pickles(io.BytesIO(b"\x80\x02ca\n" + (MAX_NAME - 2) * b"b" + b"\n)R."))
 
@@ -168,7 +168,7 @@ def test_a_number_in_place_of_a_classifier_is_refused(tmp_path):
         load_checkpoint(tmp_path / "odd.pth", config=SMALL)
 
 
-def test_a_pickle_that_claims_a_text_of_gigabytes_takes_no_memory_for_it(tmp_path):
+def test_a_pickle_that_claims_gigabytes_of_text_takes_no_ram(tmp_path):
     data = b"\x80\x02X\xff\xff\xff\x7fabc."
     (tmp_path / "long.pth").write_bytes(data)
     with _BoundedReader(tmp_path / "long.pth") as file:
@@ -233,7 +233,7 @@ def test_values_that_float32_cannot_hold_are_refused(tmp_path):
     ],
     ids=str,
 )
-def test_a_config_that_makes_no_model_is_refused(tmp_path, change):
+def test_an_invalid_model_config_is_refused(tmp_path, change):
     state = {name: tensor.contiguous() for name, tensor in FPC(SMALL).state_dict().items()}
     metadata = {"format": FORMAT, "config": json.dumps({**asdict(SMALL), **change})}
     save_file(state, tmp_path / "odd.safetensors", metadata=metadata)
@@ -259,7 +259,7 @@ def test_our_format_without_a_config_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("number", ["9" * 25, "٣", "9" * 200], ids=["25 digits", "Arabic", "200 digits"])
-def test_names_with_numbers_that_no_array_holds_are_skipped(tmp_path, number):
+def test_names_with_numbers_too_large_for_an_array_are_skipped(tmp_path, number):
     for folder in ("query", "bounding_box_test"):
         (tmp_path / folder).mkdir()
         for name in ("0001_c1_f1.png", f"{number}_c1_f2.png", f"0002_c{number}_f3.png"):
@@ -271,7 +271,7 @@ def test_names_with_numbers_that_no_array_holds_are_skipped(tmp_path, number):
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0, 0.0])
 @pytest.mark.parametrize("name", ["epsilon", "tolerance"])
-def test_a_solver_takes_no_number_that_is_none(name, value):
+def test_a_solver_refuses_values_that_are_not_numbers(name, value):
     with pytest.raises(ValueError, match=rf"{name} must be in \["):
         TransportSettings(**{name: value})
     content = json.loads(ScoreRecipe().to_json())
@@ -280,7 +280,7 @@ def test_a_solver_takes_no_number_that_is_none(name, value):
         ScoreRecipe.from_json(json.dumps(content))
 
 
-def test_a_row_of_thousands_of_digits_in_a_link_is_no_row():
+def test_a_row_of_thousands_of_digits_in_a_link_is_refused():
     view, problems = read_view({"neighbor": "9" * 5000, "rival": "²"}, 128, 32)
     assert (view.neighbor, view.rival, len(problems)) == (None, None, 2)
     assert view.settings == QuerySettings()

@@ -32,7 +32,7 @@ def tally(workspace, url):
     return alone(play(url, [honest, replace(misled, key="another", picture="")], SECONDS, 0.0, (0.05, 0.3)))
 
 
-def test_a_dial_moved_there_and_back_before_the_browser_hears_of_it_stays_back(workspace, url):
+def test_a_slider_moved_away_and_back_at_once_stays_back(workspace, url):
     """The browser hears last of the way there unless it is told of the way back, whose values its own URL has."""
     (plan,) = plans(workspace, 1)
     there = {**plan.dials, "alpha": (plan.dials["alpha"] + 0.5) % 1}
@@ -65,14 +65,14 @@ def test_every_move_is_answered_and_timed(tally):
     assert tally.received > 100_000
 
 
-def test_what_is_the_visitors_own_passes_and_what_is_anothers_is_told(tally):
+def test_only_another_visitors_data_is_reported(tally):
     assert not [each for each in tally.errors if each.startswith("visitor 0")]
     told = " ".join(tally.errors)
     assert "visitor 1: an answer to other settings or another query" in told
     assert "visitor 1: another visitor's query is shown" in told
 
 
-def test_answers_are_computed_again_and_a_wrong_one_is_told(workspace, tally):
+def test_answers_are_recomputed_and_a_wrong_one_is_reported(workspace, tally):
     right = next(each for each in tally.answers if each.plan.number == 0)
     assert wrong_answers(workspace, [right]) == []
     for wrong in (
@@ -83,12 +83,12 @@ def test_answers_are_computed_again_and_a_wrong_one_is_told(workspace, tally):
         assert "visitor 0" in wrong_answers(workspace, [wrong])[0]
 
 
-def test_a_server_that_is_not_there_is_an_error_and_no_traceback(workspace):
+def test_a_missing_server_is_an_error_without_traceback(workspace):
     found = alone(play("http://127.0.0.1:9", plans(workspace, 1), 1.0, 0.0))
     assert "connection lost" in found.errors[0]
 
 
-def test_the_table_counts_from_the_second_minute_and_tells_growth():
+def test_the_table_skips_the_first_minute_and_reports_growth():
     times = [(10.0, 9.0), *((60.0 + at, 0.1 * at) for at in range(1, 21))]
     assert row("it", times, 60.0) == "| it | 20 | 1.05 | 2.00 | 2.00 |"
     assert row("it", times, 100.0) == "| it | 0 | - | - | - |"

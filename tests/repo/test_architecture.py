@@ -89,7 +89,7 @@ def test_no_folder_of_the_product_holds_more_than_15_files():
             assert len(files) <= 15, f"{folder.relative_to(ROOT)} holds {len(files)} files"
 
 
-def test_caches_are_used_in_resources_and_in_the_stages_of_a_search_alone():
+def test_only_resources_and_search_use_caches():
     text = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "app").rglob("*.py")}
     assert {name for name in text if "@cached(" in text[name]} == {"resources.py", "search.py"}
     assert {name for name in text if "Cache(" in text[name]} == {"cache.py"}
@@ -128,7 +128,7 @@ def test_no_module_is_longer_than_400_lines():
     assert long == []
 
 
-def test_the_map_names_every_folder_and_module_of_app_and_core():
+def test_the_architecture_page_names_every_folder_and_module():
     named = set()
     for cell in re.findall(
         r"^\| (`[^|]+`) \|", (ROOT / "docs/architecture.md").read_text(encoding="utf-8"), re.MULTILINE

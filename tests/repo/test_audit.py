@@ -42,7 +42,7 @@ def test_clean_packages_pass(audit, capsys):
     assert "1 pinned packages, 0 known vulnerabilities" in capsys.readouterr().out
 
 
-def test_a_vulnerability_fails_and_is_named_with_its_cure(audit, capsys):
+def test_a_vulnerability_fails_and_is_named_with_its_fix(audit, capsys):
     assert audit(said(CLEAN, BROKEN, UNKNOWN), code=1) == 1
     out = capsys.readouterr()
     assert "jinja2 3.1.6: PYSEC-1, mended in 3.1.7" in out.err
@@ -57,7 +57,7 @@ def test_a_vulnerability_fails_and_is_named_with_its_cure(audit, capsys):
         {"stdout": said(UNKNOWN)},
     ],
 )
-def test_trouble_of_the_network_is_told_and_passes(audit, capsys, trouble):
+def test_a_network_error_is_reported_and_passes(audit, capsys, trouble):
     assert audit(**trouble) == 0
     assert "audit skipped: " in capsys.readouterr().out
 
@@ -71,6 +71,6 @@ def test_offline_nothing_is_started(audit, monkeypatch, capsys):
     assert "Name or service not known" in capsys.readouterr().out
 
 
-def test_an_audit_that_broke_by_itself_fails(audit, capsys):
+def test_a_broken_audit_fails(audit, capsys):
     assert audit(stderr="usage: pip-audit\nunrecognized arguments: --colour", code=2) == 1
     assert "unrecognized arguments" in capsys.readouterr().err

@@ -26,7 +26,7 @@ def records() -> list[dict]:
     return pq.read_table(ROOT / "records.parquet").to_pylist()
 
 
-def test_the_demo_set_opens_as_occluded_duke_and_says_that_it_is_synthetic(demo: Dataset) -> None:
+def test_the_demo_set_opens_as_synthetic_occluded_duke(demo: Dataset) -> None:
     label = json.loads((ROOT / "dataset.json").read_text())
     assert demo.layout == Layout.OCCLUDED_DUKE
     assert demo.synthetic
@@ -36,7 +36,7 @@ def test_the_demo_set_opens_as_occluded_duke_and_says_that_it_is_synthetic(demo:
     assert not demo.skipped
 
 
-def test_the_gallery_shows_every_queried_person_once_by_each_camera_that_took_no_query(demo: Dataset) -> None:
+def test_every_query_person_is_once_in_the_gallery_per_other_camera(demo: Dataset) -> None:
     taken: dict[int, list[int]] = {}
     for query in demo.query:
         taken.setdefault(query.identity, []).append(query.camera)
@@ -47,7 +47,7 @@ def test_the_gallery_shows_every_queried_person_once_by_each_camera_that_took_no
         assert sorted(cameras + gallery) == list(range(6)), identity
 
 
-def test_the_gallery_holds_twenty_people_whom_no_query_shows(demo: Dataset) -> None:
+def test_the_gallery_has_twenty_people_without_a_query(demo: Dataset) -> None:
     strangers = [g.identity for g in demo.gallery if g.identity not in {q.identity for q in demo.query}]
     assert len(strangers) == 40
     assert len(set(strangers)) == 20

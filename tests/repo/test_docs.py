@@ -52,7 +52,7 @@ def test_links_lead_to_files_and_headings_that_are_there(page):
 
 
 @pytest.mark.parametrize("page", [page for page, text in TEXTS.items() if commands(text)])
-def test_commands_are_ones_that_the_command_line_takes(page):
+def test_commands_in_the_docs_are_valid(page):
     parser = build_parser(COMMANDS)
     for command in commands(TEXTS[page]):
         module, *asked = shlex.split(command)

@@ -26,7 +26,7 @@ def tiny(monkeypatch):
 
 
 @pytest.mark.usefixtures("tiny")
-def test_every_table_is_printed_with_device_version_date_and_the_published_figure_apart(capsys):
+def test_tables_have_device_version_date_and_the_published_value(capsys):
     asked = ["--device", "cpu", "--models", "vit-tiny", "--evaluate", "vit-tiny", "--share", "0.006"]
     assert gpu.main([*asked, "--batches", "2", "--repeats", "1", "--queries", "1"]) == 0
     said = capsys.readouterr().out
@@ -74,7 +74,7 @@ def test_a_share_that_is_smaller_than_the_shortlist_is_refused(capsys):
 
 
 @pytest.mark.usefixtures("tiny")
-def test_a_solver_that_is_off_is_reported(monkeypatch, capsys):
+def test_an_inaccurate_solver_is_reported(monkeypatch, capsys):
     bench = gpu.prepare(TINY)
     assert gpu.matching_table(bench, CPU, 1) == []
     monkeypatch.setattr(gpu, "solver_apart", lambda found, *given: 0.01)

@@ -36,13 +36,13 @@ def test_the_package_takes_its_version_from_the_code():
     assert re.search(rf'^__version__ = "{re.escape(__version__)}"$', read("fpc_core/__init__.py"), re.MULTILINE)
 
 
-def test_the_command_line_tells_the_version(capsys):
+def test_the_command_line_prints_the_version(capsys):
     with pytest.raises(SystemExit):
         main(["--version"])
     assert capsys.readouterr().out == f"FPC Explorer {__version__}\n"
 
 
-def test_the_changelog_begins_with_what_is_to_come_and_then_this_version():
+def test_the_changelog_starts_with_unreleased_and_this_version():
     headings = re.findall(r"^## (.+)$", read("CHANGELOG.md"), re.MULTILINE)
     assert headings[0] == "[Unreleased]"
     assert releases()[0][0] == __version__
@@ -61,7 +61,7 @@ def test_the_citation_names_this_version_its_date_and_the_method():
     assert {"title", "authors", "year", "doi"} <= method.keys()
 
 
-def test_the_container_copies_what_is_there_and_leaves_out_nothing_the_app_opens():
+def test_the_container_copies_all_files_the_app_opens():
     ignored = read(".dockerignore").split()
     copied = [rest for word, rest in instructions() if word == "COPY"]
     for source in (each for rest in copied for each in rest.split()[:-1] if not each.startswith("--")):
@@ -77,7 +77,7 @@ def test_what_git_ignores_does_not_enter_the_container_either():
     assert set(folders) <= set(read(".dockerignore").split())
 
 
-def test_the_container_installs_the_pinned_torch_first_and_then_all_requirements():
+def test_the_container_installs_the_pinned_torch_first():
     (installing,) = [rest for word, rest in instructions() if word == "RUN" and "pip install" in rest]
     pattern = re.search(r"grep -oE '([^']+)' requirements\.txt", installing)
     assert pattern
@@ -86,7 +86,7 @@ def test_the_container_installs_the_pinned_torch_first_and_then_all_requirements
     assert installing.endswith("pip install --no-cache-dir -r requirements.txt")
 
 
-def test_the_container_runs_the_app_as_nobody_special_on_the_port_that_the_space_is_told():
+def test_the_container_runs_the_app_unprivileged_on_the_spaces_port():
     words = [word for word, _ in instructions()]
     assert words.index("USER") < words.index("CMD")
     (user,) = [rest for word, rest in instructions() if word == "USER"]

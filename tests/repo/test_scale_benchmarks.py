@@ -20,7 +20,7 @@ def places(tmp_path_factory):
     return Places(make_dataset(root / "noise", SHARE), make_weights(root / "model.safetensors"), root / "memory")
 
 
-def test_the_maker_keeps_layout_cameras_and_share_and_answers_every_query(places):
+def test_the_generator_keeps_layout_and_every_query_has_a_match(places):
     dataset = open_dataset(places.data)
     assert dataset.layout is Layout.OCCLUDED_DUKE
     assert dataset.synthetic
@@ -60,7 +60,7 @@ def test_a_built_memory_is_up_to_date(places):
     assert (places.memory / "manifest.json").stat().st_mtime_ns == before
 
 
-def test_the_half_million_is_market_1501_with_distractors_and_searched_in_parts(tmp_path):
+def test_the_half_million_set_is_market_1501_with_distractors(tmp_path):
     places = Places(
         half_million.make_gallery(tmp_path / "noise", 1038, 1), tmp_path / "model.safetensors", tmp_path / "memory"
     )

@@ -23,7 +23,7 @@ def where(pattern: str, paths: list[Path]) -> set[str]:
     return {path.name for path in paths if re.search(pattern, path.read_text(encoding="utf-8"), re.M)}
 
 
-def test_torch_load_stands_where_weights_are_read_and_never_runs_a_pickle():
+def test_torch_load_is_only_in_weight_files_and_runs_no_pickle():
     loads = {path.name: calls(path, "torch.load") for path in PYTHON}
     assert {name for name, found in loads.items() if found} == {
         "weight_files.py",
@@ -34,14 +34,14 @@ def test_torch_load_stands_where_weights_are_read_and_never_runs_a_pickle():
             assert [ast.unparse(each.value) for each in call.keywords if each.arg == "weights_only"] == ["True"]
 
 
-def test_nothing_else_reads_pickles_or_runs_text():
+def test_no_other_code_reads_pickles_or_runs_text():
     assert where(r"^\s*(import|from) (pickle|cPickle|dill|joblib|shelve|marshal)\b", PYTHON) == set()
     for path in PYTHON:
         assert not calls(path, "eval", "exec", "compile", "os.system", "os.popen", "yaml.load"), path
     assert where(r"allow_pickle\s*=\s*(?!False)", PYTHON) == set()  # numpy's default is False
 
 
-def test_a_process_is_started_for_the_decoder_alone_and_without_a_shell():
+def test_only_the_decoder_starts_a_process_and_without_a_shell():
     assert where(r"^\s*(import|from) subprocess\b", PYTHON) == {"sandboxed_decode.py"}
     assert where(r"shell\s*=", PYTHON) == set()
 
@@ -56,7 +56,7 @@ def test_bytes_become_pixels_in_one_place():
     assert where(r"cv2\.imread|imageio|skimage\.io|torchvision\.io|read_image\(", PYTHON) == set()
 
 
-def test_no_element_of_the_app_takes_markup_but_the_styles_of_layout():
+def test_only_the_styles_of_layout_are_given_as_markup():
     assert where(r"unsafe_allow_html|unsafe_allow_javascript|components\.v1", PYTHON) == set()
     assert where(r"st\.html\(|st\.iframe\(", PYTHON) == {"layout.py"}
     for call in calls(ROOT / "app" / "layout.py", "st.html"):
@@ -81,7 +81,7 @@ def test_components_are_given_their_markup_as_constants():
                     assert isinstance(each.value, ast.Constant) or ast.unparse(each.value).startswith("source("), path
 
 
-def test_pages_in_files_escape_all_text_but_what_this_project_wrote():
+def test_html_files_escape_all_text_from_outside():
     assert where(r"autoescape=True", [ROOT / "fpc_core" / "report" / "metadata.py"]) == {"metadata.py"}
     assert where(r"\|\s*safe\b|autoescape\s+false", TEMPLATES) == set()
     wrapped = {ast.unparse(call.args[0]) for path in PYTHON for call in calls(path, "Markup")}
@@ -109,7 +109,7 @@ def test_the_server_is_set_up_as_the_threat_model_says():
     assert {f"server.{name}" for name in server} <= known
 
 
-def test_every_test_that_the_threat_model_names_is_there():
+def test_every_test_in_the_threat_model_exists():
     named = set(re.findall(r"`(test_\w+|tests/[\w/]+\.py)`", (ROOT / "SECURITY.md").read_text(encoding="utf-8")))
     held = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
     there = set(re.findall(r"^def (test_\w+)\(", held, re.M)) | {

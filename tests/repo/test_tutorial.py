@@ -33,7 +33,7 @@ def clone(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_every_command_runs_in_its_order(clone, monkeypatch, capsys):
+def test_every_command_of_the_tutorial_runs(clone, monkeypatch, capsys):
     for name, recipe in re.findall(r"`(data/\w+\.json)`:\n\n```json\n(.*?)```", TUTORIAL, re.DOTALL):
         Path(name).write_text(recipe.replace("QUERY.jpg", QUERY))
     ran = []
@@ -61,13 +61,13 @@ def test_every_command_runs_in_its_order(clone, monkeypatch, capsys):
         assert f" {shown}: " in told
 
 
-def test_the_app_finds_what_the_tutorial_has_put_in_place(clone):
+def test_the_app_finds_the_files_of_the_tutorial(clone):
     sights = discover(named_roots(DEMO_ROOT, str(clone / "data")))
     assert "data/Occluded_Duke" in sights.datasets
     assert "data/weights/FPC_Occ_Duke_reconstruction.pth" in sights.checkpoints
 
 
-def test_every_message_that_is_explained_is_said(clone, capsys):
+def test_every_explained_message_exists(clone, capsys):
     weights = Path("data/weights/FPC_Occ_Duke_reconstruction.pth")
     usual = ["--data", "data/Occluded_Duke", "--weights", str(weights), "--memory", "data/memory"]
 

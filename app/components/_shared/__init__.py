@@ -1,1 +1,1 @@
-"""Scripts and styles that several components use."""
+"""Scripts, styles and Python code that several components use."""

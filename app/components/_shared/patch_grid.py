@@ -1,4 +1,4 @@
-"""What the components that show patches share: `patchgrid.js`, `patchgrid.css`, and how arrays reach the browser."""
+"""What components that show patches share: script, styles and the geometry of the grid."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fpc_core.config import ModelConfig
 
 
 def parts(name: str) -> dict[str, Any]:
-    """html, css and js of NAME.css and NAME.js of this folder, with what is shared before them."""
+    """Return html, css and js of a component, with what is shared before its own files."""
     return {
         "html": '<div data-root="" translate="no"></div>',
         "css": source("_shared/scale.css", "_shared/patch_grid.css", f"{name}/{name}.css"),
@@ -32,7 +32,7 @@ def component(name: str) -> Callable[..., Any]:
 
 
 def geometry(config: ModelConfig) -> dict[str, int]:
-    """The patch grid in pixels of the model's input: what `Geometry` of geometry.js is made from."""
+    """Return the patch grid in pixels of the model's input, for `Geometry` of patch_geometry.js."""
     (rows, columns), (height, width) = config.grid, config.image_size
     return {
         "rows": rows,

@@ -1,7 +1,7 @@
-"""What a component's browser side reported, read in one guarded way.
+"""Guarded reading of values that a component's browser side reports.
 
-Whatever arrives here may be forged, damaged or late: a page that was left has no state any more, and its components'
-callbacks still run. So nothing is raised: a report that cannot be used counts as none.
+A report may be forged, damaged or late: callbacks of a page's components still run after the page was left and its
+state is gone. Therefore nothing is raised; an unusable report counts as none.
 """
 
 from __future__ import annotations
@@ -15,28 +15,33 @@ import streamlit as st
 from app.session.view import Pin
 from fpc_core.bounds import Range
 
-MOST_PARTS = 100  # values in a report, all levels together
-MOST_LETTERS = 2_000  # of all its texts together
+MAX_VALUES = 100  # of a report, all levels together
+MAX_CHARACTERS = 2_000  # of all its texts
 _T = TypeVar("_T")
 _ROW = re.compile(r"\d{1,9}", re.ASCII)
 _COUNT = Range(0, 2**53, whole=True)  # whole numbers that JavaScript counts without gaps
 
 
 def received(
-    key: str, name: str, read: Callable[[Any], _T], *, parts: int = MOST_PARTS, letters: int = MOST_LETTERS
+    key: str,
+    name: str,
+    read: Callable[[Any], _T],
+    *,
+    max_values: int = MAX_VALUES,
+    max_characters: int = MAX_CHARACTERS,
 ) -> _T | None:
-    """Return what a component reported, or None where it reported nothing that can be used.
+    """Return what a component reported, or None for nothing usable.
 
     Args:
         key: The component's key.
         name: Of the state or trigger value.
-        read: Checks the value and returns it as it is used; raises ValueError, TypeError, KeyError or OverflowError.
-        parts: How many values it may hold, all levels together.
-        letters: How many characters its texts may have together.
+        read: Checks and converts the value; raises ValueError, TypeError, KeyError or OverflowError.
+        max_values: Largest number of values, all levels together.
+        max_characters: Largest number of characters of all texts.
     """
     state = st.session_state.get(key)
     value = state.get(name) if isinstance(state, Mapping) else None
-    if value is None or not is_small(value, parts, letters):
+    if value is None or not is_small(value, max_values, max_characters):
         return None
     try:
         return read(value)
@@ -44,27 +49,27 @@ def received(
         return None
 
 
-def is_small(value: Any, parts: int, letters: int) -> bool:
-    """Return whether a JSON value holds at most so many values and characters; takes no longer for larger ones."""
-    todo = [value]
-    while todo:
-        each = todo.pop()
-        if isinstance(each, str):
-            letters -= len(each)
-        elif isinstance(each, (Mapping, list)):
-            parts -= len(each)  # all of them, before the first is looked at
-            if parts < 0:
+def is_small(value: Any, max_values: int, max_characters: int) -> bool:
+    """Return whether a JSON value is within both limits, in a time that they bound."""
+    pending = [value]
+    while pending:
+        item = pending.pop()
+        if isinstance(item, str):
+            max_characters -= len(item)
+        elif isinstance(item, (Mapping, list)):
+            max_values -= len(item)  # counted before they are visited
+            if max_values < 0:
                 return False
-            if isinstance(each, Mapping):
-                letters -= sum(len(str(name)) for name in each)
-            todo.extend(each.values() if isinstance(each, Mapping) else each)
-        if letters < 0:
+            if isinstance(item, Mapping):
+                max_characters -= sum(len(str(name)) for name in item)
+            pending.extend(item.values() if isinstance(item, Mapping) else item)
+        if max_characters < 0:
             return False
     return True
 
 
 def one_of(offered: Collection[str]) -> Callable[[Any], str]:
-    """Return a reader of a choice among the ids that were drawn."""
+    """Return a reader for a choice among these ids."""
 
     def read(value: Any) -> str:
         if not isinstance(value, str) or value not in offered:
@@ -75,31 +80,33 @@ def one_of(offered: Collection[str]) -> Callable[[Any], str]:
 
 
 def row(value: Any) -> str:
-    """Return the row of a memory as text. Raises ValueError for anything else."""
+    """Return a gallery row as text. Raises ValueError for anything else."""
     if not isinstance(value, str) or not _ROW.fullmatch(value):
-        raise ValueError("no row")
+        raise ValueError("not a gallery row")
     return value
 
 
 def pin(value: Any) -> tuple[Pin | None]:
-    """Return the pinned patch, in a tuple: None in it where one was let go. Raises ValueError for anything else."""
+    """Return a 1-tuple of the pinned patch, None in it for no pin. Raises ValueError for anything else."""
     if not isinstance(value, str):
-        raise ValueError("no pin")
+        raise ValueError("not a pin")
     return (Pin.parse(value) if value else None,)
 
 
 def count(value: Any) -> int:
     """Return a whole number from 0. Raises ValueError for anything else."""
     if value not in _COUNT:
-        raise ValueError("no count")
+        raise ValueError("not a count")
     return int(value)
 
 
 def numbers(ranges: Mapping[str, tuple[float, float]]) -> Callable[[Any], dict[str, float]]:
-    """Return a reader of named numbers. Raises KeyError for one that is missing, ValueError for one out of its range.
+    """Return a reader for named numbers.
+
+    It raises KeyError for a missing number and ValueError for one outside its range.
 
     Args:
-        ranges: Smallest and largest of each, by name.
+        ranges: Minimum and maximum by name.
     """
 
     def read(value: Any) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""D against alpha for the whole shortlist, drawn in the browser: alpha can be set and dragged in it."""
+"""D against alpha for the whole shortlist, drawn in the browser; alpha can be set and dragged in it."""
 
 from __future__ import annotations
 
@@ -15,9 +15,12 @@ _mount = st.components.v2.component(
 
 
 def alpha_chart(*, key: str, top: int, junk: bool, chosen: int | None) -> None:
-    """Draws what the page's `ranking` was given.
+    """Draw the answer that the page's `ranking` received.
 
-    top: ranks whose lines stand out and whose swaps are marked.  junk: whether junk images are shown.  chosen: memory
-    row of the chosen neighbour.
+    Args:
+        key: The component's key.
+        top: Ranks whose lines are highlighted and whose swaps are marked.
+        junk: Whether junk images are shown.
+        chosen: Gallery row of the selected hit.
     """
     _mount(key=key, data={"top": top, "junk": junk, "chosen": chosen})

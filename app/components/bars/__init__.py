@@ -1,4 +1,4 @@
-"""A few horizontal bars with their numbers beside them: light enough for the page that answers while dials move."""
+"""A few horizontal bars with their numbers, light enough for pages that answer live sliders."""
 
 from __future__ import annotations
 
@@ -19,7 +19,13 @@ _mount = st.components.v2.component(
 
 @dataclass(frozen=True)
 class Part:
-    """share: of the whole width, 0 to 1.  text: its name and number.  hollow: an outline only."""
+    """A part of a bar.
+
+    Attributes:
+        share: Of the whole width, 0 to 1.
+        text: Name and number.
+        hollow: Whether only the outline is drawn.
+    """
 
     share: float
     text: str
@@ -29,19 +35,19 @@ class Part:
 
 @dataclass(frozen=True)
 class Bar:
-    """label: stands before the bar; without one the texts of its parts stand above it, each with its colour."""
+    """A bar with its label. Without a label the texts of its parts are above it, each with its colour."""
 
     label: str
     parts: tuple[Part, ...]
 
 
-def bars(shown: Sequence[Bar], *, key: str, about: str) -> None:
-    """about: what is shown, for who cannot see it; the numbers are text anyway."""
-    _mount(key=key, data={"about": about, "bars": [asdict(bar) for bar in shown]})
+def bars(all_bars: Sequence[Bar], *, key: str, about: str) -> None:
+    """Draw bars; `about` describes them to screen readers."""
+    _mount(key=key, data={"about": about, "bars": [asdict(bar) for bar in all_bars]})
 
 
 def timing_bars(seconds: Mapping[str, float], reused: frozenset[str]) -> tuple[Bar, ...]:
-    """Milliseconds per stage; stages whose result was reused from an earlier move stay, hollow."""
+    """Return milliseconds per stage; cached stages are hollow."""
     longest = max(seconds.values(), default=0.0) or 1.0
     return tuple(
         Bar(
@@ -60,7 +66,7 @@ def timing_bars(seconds: Mapping[str, float], reused: frozenset[str]) -> tuple[B
 
 
 def share_bars(consolidation: Consolidation) -> tuple[Bar, ...]:
-    """The three attention shares of Eq. 13 as one bar that sums to 100 %."""
+    """Return the three attention shares of Eq. 13 as one bar that sums to 100 %."""
     parts = (
         ("[cls]", consolidation.cls_share, GREY),
         ("query", consolidation.query_share, ORANGE),

@@ -1,6 +1,6 @@
 """Strips of image cards that can be clicked or reached by keyboard.
 
-All text and pictures travel as data and are set as text content or image source, never as markup.
+Texts and images are sent as data and set as text content or image source, never as markup.
 """
 
 from __future__ import annotations
@@ -25,35 +25,40 @@ _mount = st.components.v2.component(
 
 def cards(
     strips: Sequence[Strip],
-    pictures: Mapping[str, str],
+    images: Mapping[str, str],
     *,
     key: str,
     on_pick: Callable[[str], None] | None = None,
     width: int = 96,
 ) -> None:
-    """Draw strips. pictures: data URI by `Card.image`.  on_pick: called with the id of a clicked card before the rerun.
+    """Draw strips.
 
-    width: of a card in CSS pixels. Without `on_pick` cards are figures, not buttons.
+    Args:
+        strips: From top to bottom.
+        images: Data URIs by `Card.image`.
+        key: The component's key.
+        on_pick: Called with the id of a clicked card before the rerun; without it cards are not buttons.
+        width: Of a card in CSS pixels.
     """
 
-    def picked() -> None:
+    def on_change() -> None:
         choice = received(key, "picked", one_of({card.id for strip in strips for card in strip.cards}))
         if on_pick is not None and choice is not None:
             on_pick(choice)
 
     data: dict[str, Any] = {
         "strips": [plain_strip(strip) for strip in strips],
-        "pictures": dict(pictures),
+        "pictures": dict(images),
         "width": width,
         "clickable": on_pick is not None,
     }
-    _mount(key=key, data=data, on_picked_change=picked)
+    _mount(key=key, data=data, on_picked_change=on_change)
 
 
 def plain_strip(strip: Strip) -> dict[str, Any]:
-    """The strip as JSON values."""
+    """Return the strip as JSON values."""
     plain = asdict(strip)
-    for drawn, card in zip(plain["cards"], strip.cards, strict=True):
-        drawn["mark"] = card.mark
-        drawn["tone"] = card.tone.value
+    for data, card in zip(plain["cards"], strip.cards, strict=True):
+        data["mark"] = card.mark
+        data["tone"] = card.tone.value
     return plain

@@ -1,4 +1,4 @@
-"""A strip of neighbours under heat maps, drawn in the browser from numbers."""
+"""A strip of image cards with heat maps, drawn in the browser from numbers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _mount = st.components.v2.component(
 
 
 def heat_data(grids: np.ndarray, top: float) -> dict[str, Any]:
-    """Heat maps (..., rows, columns) on a common scale from 0 to `top`, NaN for a patch without a value."""
+    """Return heat maps (..., rows, columns) on a common scale from 0 to `top`; NaN marks a patch without a value."""
     return {"grids": encode_float32(grids), "top": top}
 
 
@@ -43,17 +43,24 @@ def heat_strip(
     part: str,
     *,
     key: str,
-    pictures: Mapping[str, str] | None = None,
+    images: Mapping[str, str] | None = None,
     on_pick: Callable[[str], None] | None = None,
     width: int = 112,
 ) -> None:
-    """Draw a strip under the heat maps that `job_result` brings once they are computed.
+    """Draw a strip with the heat maps that `job_result` sends once they are computed.
 
-    view: `ahead.heat_key`.  part: of what `ahead.heat` computes; a map per card.
-    pictures: data URI by `Card.image`; those that are not there come from `image_store`.
+    Args:
+        strip: One card per map.
+        config: Of the model.
+        view: `heat_key` of prefetch.
+        part: Name of the maps in the result of `prefetch.heat`.
+        key: The component's key.
+        images: Data URIs by `Card.image`; others come from `image_store`.
+        on_pick: Called with the id of a clicked card before the rerun; without it cards are not buttons.
+        width: Of a card in CSS pixels.
     """
 
-    def picked() -> None:
+    def on_change() -> None:
         choice = received(key, "picked", one_of({card.id for card in strip.cards}))
         if on_pick is not None and choice is not None:
             on_pick(choice)
@@ -64,7 +71,7 @@ def heat_strip(
         "key": view,
         "part": part,
         "width": width,
-        "pictures": dict(pictures or {}),
+        "pictures": dict(images or {}),
         "clickable": on_pick is not None,
     }
-    _mount(key=key, data=data, on_picked_change=picked)
+    _mount(key=key, data=data, on_picked_change=on_change)

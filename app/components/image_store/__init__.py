@@ -1,4 +1,4 @@
-"""Hands pictures to the live views of the page, which may have to show any image of the shortlist."""
+"""Send images to the live views of the page, which can show any image of the shortlist."""
 
 from __future__ import annotations
 
@@ -13,6 +13,6 @@ _mount = st.components.v2.component(
 )
 
 
-def image_store(pictures: Mapping[str, str], *, key: str) -> None:
-    """pictures: data URI by image key."""
-    _mount(key=key, data=dict(pictures), height=1)
+def image_store(images: Mapping[str, str], *, key: str) -> None:
+    """Send images, given as data URIs by image key."""
+    _mount(key=key, data=dict(images), height=1)

@@ -1,4 +1,4 @@
-"""One patch of the query through all blocks: its attention, where it fell, and at which keep rates it lives."""
+"""A query patch through all blocks: its attention, where it is dropped, and at which keep rates it survives."""
 
 from __future__ import annotations
 
@@ -21,19 +21,25 @@ from fpc_core.results import DropStage, Encoding
 _mount = component("lifeline")
 
 
-def life_data(
+def lifeline_data(
     encoding: Encoding, stages: Sequence[DropStage], keep_rates: Sequence[float], falls: np.ndarray
 ) -> dict[str, Any]:
-    """All patches of one image, as `LifeView.show` of lifeline.js takes them.
+    """Return the data of `LifeView.show` in lifeline.js, for all patches of one image.
 
-    stages: of every block, `Retriever.trace_blocks`.  falls: (R, N), see `explain.lifelines.falls`.  In the result a
-    block's attention is (N,) with NaN for patches that did not reach it, its cut-off null where nothing is dropped.
+    In the result a block's attention is (N,), NaN for patches dropped earlier, and its cut-off is null if it drops
+    nothing.
+
+    Args:
+        encoding: Of the image.
+        stages: Of every block, from `Retriever.trace_blocks`.
+        keep_rates: (R,).
+        falls: (R, N) dropping blocks, see `explain.lifelines.falls`.
     """
     dropping = {stage.block for stage in encoding.stages}
     strategy = encoding.prune.strategy
     patches = falls.shape[1]
-    lives = [life_line(encoding, position) for position in range(patches)]
-    cutoffs = {life.block: life.cutoff for line in lives for life in line}
+    life_lines = [life_line(encoding, position) for position in range(patches)]
+    cutoffs = {life.block: life.cutoff for line in life_lines for life in line}
     return {
         "blocks": [
             {
@@ -53,7 +59,7 @@ def life_data(
         "keepRate": encoding.prune.keep_rate,
         "falls": falls.tolist(),
         "stories": [
-            patch_sentence(lives[position], living_range(keep_rates, falls[:, position]), keep_rates, strategy)
+            patch_sentence(life_lines[position], living_range(keep_rates, falls[:, position]), keep_rates, strategy)
             for position in range(patches)
         ],
     }
@@ -61,20 +67,20 @@ def life_data(
 
 def lifeline(
     life: dict[str, Any],
-    picture: str,
+    image: str,
     config: ModelConfig,
     *,
     key: str,
     pin: Pin | None,
     on_pin: Callable[[Pin | None], None],
 ) -> None:
-    """Draw a `life_data` over the query's picture, a data URI. on_pin: as in `components.transport`."""
+    """Draw a `lifeline_data` over the query's image, a data URI. `on_pin` is as in `components.transport`."""
 
-    def pinned() -> None:
+    def on_change() -> None:
         chosen = received(key, "pinned", read_pin)
         if chosen is not None:
             on_pin(chosen[0])
 
     shown = str(pin) if pin and pin.side == "q" else ""
-    data = {"life": life, "picture": picture, "grid": geometry(config), "pin": shown}
-    _mount(key=key, data=data, on_pinned_change=pinned)
+    data = {"life": life, "picture": image, "grid": geometry(config), "pin": shown}
+    _mount(key=key, data=data, on_pinned_change=on_change)

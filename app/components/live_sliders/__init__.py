@@ -1,4 +1,4 @@
-"""Sliders of the sidebar that move the live views as they are dragged; the server hears of a value on release."""
+"""Sidebar sliders that move the live views while dragged; the server receives a value on release."""
 
 from __future__ import annotations
 
@@ -20,7 +20,12 @@ _mount = st.components.v2.component(
 
 @dataclass(frozen=True)
 class Slider:
-    """name: of the value in the store and in the URL.  step: what a drag and an arrow key snap to."""
+    """A slider.
+
+    Attributes:
+        name: Of the value in the live store and in the URL.
+        step: Of a drag and of an arrow key.
+    """
 
     name: str
     label: str
@@ -31,21 +36,23 @@ class Slider:
     value: float
 
 
-def live_sliders(shown: Sequence[Slider], *, key: str, on_release: Callable[[Mapping[str, float]], None]) -> None:
+def live_sliders(sliders: Sequence[Slider], *, key: str, on_release: Callable[[Mapping[str, float]], None]) -> None:
     """Draw the sliders.
 
     Args:
-        shown: The sliders, from top to bottom.
+        sliders: From top to bottom.
         key: The component's key.
-        on_release: Called with all values, by name, before the rerun that a release causes.
+        on_release: Called with all values, by name, before the rerun.
     """
 
-    def released() -> None:
-        values = received(key, "released", numbers({slider.name: (slider.low, slider.high) for slider in shown}))
+    def on_change() -> None:
+        values = received(key, "released", numbers({slider.name: (slider.low, slider.high) for slider in sliders}))
         if values is not None:
             on_release(values)
 
     serial = received(key, "released", lambda value: count(value["serial"])) or 0
     _mount(
-        key=key, data={"serial": serial, "sliders": [asdict(slider) for slider in shown]}, on_released_change=released
+        key=key,
+        data={"serial": serial, "sliders": [asdict(slider) for slider in sliders]},
+        on_released_change=on_change,
     )

@@ -1,4 +1,4 @@
-"""Why one hit beats another: a signed map over the query's patches between the two pictures, and the parts beneath."""
+"""Why one hit beats another: a signed map over the query's patches, and a table of the parts of D."""
 
 from __future__ import annotations
 
@@ -17,10 +17,15 @@ _mount = component("margin")
 def margin_data(
     margin: Margin, names: tuple[str, str], shares: tuple[float | None, float | None], alpha: float
 ) -> dict[str, Any]:
-    """A `Margin` as `MarginView.show` of margin.js takes it. names, shares: of winner and loser.
+    """Return the data of `MarginView.show` in margin.js.
 
-    shares: of the decoder's attention, None for an image that it did not look at.  rows: of the table, as text; every
-    column of the last row is the loser's minus the winner's, and every row adds up.
+    Every row of the table adds up; the last is the loser's row minus the winner's.
+
+    Args:
+        margin: Of the two hits.
+        names: Of winner and loser.
+        shares: Attention of the decoder to winner and loser; None for an image outside its K.
+        alpha: Weight of D_EMD in D.
     """
     winner, loser = (format_parts(*parts, alpha) for parts in zip(margin.d_cos, margin.d_emd, strict=True))
     difference = tuple(there - here for here, there in zip(winner, loser, strict=True))
@@ -31,13 +36,13 @@ def margin_data(
         "patches": encode_float32(margin.patches),
         "heads": ["", f"{1 - alpha:g} × D_cos", f"{alpha:g} × D_EMD", "D", "decoder's attention"],
         "rows": [
-            [name or who, *(format_units(part) for part in parts), seen]
-            for (name, parts), who, seen in zip(lines, (*names, ""), attention, strict=True)
+            [head or name, *(format_units(part) for part in parts), attention_share]
+            for (head, parts), name, attention_share in zip(lines, (*names, ""), attention, strict=True)
         ],
         "story": comparison_sentence(margin, names, alpha),
     }
 
 
-def margin(data: dict[str, Any], pictures: Sequence[str], config: ModelConfig, *, key: str) -> None:
-    """Draw a `margin_data`. pictures: data URIs of winner, query and loser."""
-    _mount(key=key, data={"margin": data, "pictures": list(pictures), "grid": geometry(config)})
+def margin(data: dict[str, Any], images: Sequence[str], config: ModelConfig, *, key: str) -> None:
+    """Draw a `margin_data`. `images` has data URIs of winner, query and loser."""
+    _mount(key=key, data={"margin": data, "pictures": list(images), "grid": geometry(config)})

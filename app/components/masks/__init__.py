@@ -1,4 +1,4 @@
-"""The query and what every dropping block left of it, drawn in the browser at any keep rate it holds."""
+"""The query and the patches left by every dropping block, drawn in the browser at any keep rate it has."""
 
 from __future__ import annotations
 
@@ -32,11 +32,17 @@ def masks(
     notes: Sequence[str] = (),
     width: int = 128,
 ) -> None:
-    """Draws what the page's `ranking` was given, or `survived`.
+    """Draw the answer that the page's `ranking` received, or `survived`.
 
-    image: data URI of the query at the model's input size.  blocks: indices of the dropping blocks.
-    view: `live.view_key`.  survived: per patch, how many dropping blocks it outlived (`live.survived`).
-    notes: one more line for the input and for every block.
+    Args:
+        image: Data URI of the query at the model's input size.
+        config: Of the model.
+        blocks: Indices of the dropping blocks.
+        view: `view_key` of live_payload.
+        key: The component's key.
+        survived: Per patch, the number of dropping blocks it survived.
+        notes: An extra line for the input and for every block.
+        width: Of a card in CSS pixels.
     """
     data = {
         "key": view,

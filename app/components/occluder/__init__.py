@@ -1,7 +1,7 @@
-"""The editor of a scene on a query image: shapes are added, dragged, turned, resized and painted in the browser.
+"""The editor of a scene on a query image; shapes are added, moved, resized and painted in the browser.
 
-The browser keeps the scene and its history. It tells the server on release, and some times a second while something is
-dragged, so that what the page computes from the scene can follow.
+The browser stores the scene and its undo history. It reports a scene on release, and a few times a second during a drag
+so that the page can follow.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from fpc_core.data.occluder_rendering import POLE_SHADE, TILE_WIDTH, tile
 from fpc_core.data.occluders import MAX_OCCLUDERS, MAX_POINTS, CutOut, Scene, Texture
 from fpc_core.io.dataclass_json import to_plain
 
-MOST_PARTS = MAX_OCCLUDERS * (4 * MAX_POINTS + 20)  # values of the largest scene there can be, and some more
-MOST_LETTERS = MAX_OCCLUDERS * 1000
+MAX_VALUES = MAX_OCCLUDERS * (4 * MAX_POINTS + 20)  # more values than the largest scene has
+MAX_CHARACTERS = MAX_OCCLUDERS * 1000
 _mount = st.components.v2.component(
     "fpc_occluder",
     html='<div data-root="" translate="no"></div>',
@@ -34,7 +34,7 @@ def occluder(
     size: tuple[int, int],
     scene: Scene,
     serial: int,
-    pictures: Mapping[str, str],
+    cut_outs: Mapping[str, str],
     person: CutOut,
     *,
     key: str,
@@ -42,16 +42,21 @@ def occluder(
 ) -> None:
     """Draw the editor.
 
-    image: data URI of the query.  size: its height and width in pixels.
-    scene, serial: the scene last released, or one that a serial above the browser's own brings in its place.
-    pictures: data URIs of cut-outs by `picture_key`; of the scene's and of `person`, which the Person button adds.
-    on_scene: called with {serial, held, occluders} before the rerun; held while something is dragged.
+    Args:
+        image: Data URI of the query.
+        size: Height and width of the image in pixels.
+        scene: Last released, or a replacement.
+        serial: Of the scene; one above the browser's own replaces the scene there.
+        cut_outs: Data URIs by `image_key`, of the scene's cut-outs and of `person`.
+        person: Cut-out that the Person button adds.
+        key: The component's key.
+        on_scene: Called with {serial, dragging, occluders} before the rerun.
     """
 
-    def sent() -> None:
-        told = received(key, "scene", _scene, parts=MOST_PARTS, letters=MOST_LETTERS)
-        if told is not None:
-            on_scene(told)
+    def on_change() -> None:
+        event = received(key, "scene", _scene, max_values=MAX_VALUES, max_characters=MAX_CHARACTERS)
+        if event is not None:
+            on_scene(event)
 
     data = {
         "image": image,
@@ -59,7 +64,7 @@ def occluder(
         "height": size[0],
         "occluders": to_plain(scene)["occluders"],
         "serial": serial,
-        "pictures": dict(pictures),
+        "pictures": dict(cut_outs),
         "person": to_plain(person),
         "shade": list(POLE_SHADE),
         "tileWidth": TILE_WIDTH,
@@ -67,18 +72,18 @@ def occluder(
         "maxOccluders": MAX_OCCLUDERS,
         "maxPoints": MAX_POINTS,
     }
-    _mount(key=key, data=data, on_scene_change=sent)
+    _mount(key=key, data=data, on_scene_change=on_change)
 
 
 def _scene(value: Any) -> dict[str, Any]:
-    """Return what the editor sends, by the names that `on_scene` reads. Raises for anything else."""
+    """Return a report of the editor by the names that `on_scene` reads. Raises for anything else."""
     if not isinstance(value["dragging"], bool) or not isinstance(value["occluders"], list):
-        raise ValueError("no scene")
+        raise ValueError("not a scene")
     return {"serial": count(value["serial"]), "dragging": value["dragging"], "occluders": value["occluders"]}
 
 
-def picture_key(occluder: CutOut) -> str:
-    """What the browser knows a cut-out's picture by."""
+def image_key(occluder: CutOut) -> str:
+    """Return the key of a cut-out's image in the browser."""
     return f"{occluder.path}|{occluder.outline}"
 
 

@@ -1,4 +1,4 @@
-"""Tells the server that what it sent last is painted; it shows nothing itself."""
+"""Report to the server that its last answer is painted; shows nothing."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ _mount = st.components.v2.component(
 
 
 def paint_ack(number: int, *, key: str, on_painted: Callable[[int], None]) -> None:
-    """Calls `on_painted` with the number when the browser has painted what was drawn before it, until this is no longer
-    drawn; with 0 where that is so already."""
+    """Call `on_painted` with the number once the browser has painted what was drawn before this component.
 
-    def painted() -> None:
-        on_painted(received(key, "painted", count) or 0)  # nothing where it came too late: the page has gone on
+    The browser repeats the report until the component is removed; a report after that calls `on_painted` with 0.
+    """
 
-    _mount(key=key, data=number, on_painted_change=painted)
+    def on_change() -> None:
+        on_painted(received(key, "painted", count) or 0)  # no value if the report is late and the page has been redrawn
+
+    _mount(key=key, data=number, on_painted_change=on_change)

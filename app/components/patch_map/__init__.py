@@ -1,4 +1,4 @@
-"""Images under their patch grids with one value per patch; touching a patch says what it is worth."""
+"""Images with one value per patch; the value is shown when a patch is pointed at or focused."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from fpc_core.lessons.step import PatchMaps, number, share
 _mount = component("patch_map")
 
 
-def patch_map(maps: PatchMaps, picture: Callable[[int | None], str], config: ModelConfig, *, key: str) -> None:
-    """Draw a `PatchMaps`. picture: data URI of the image of a memory row, of the query for None."""
+def patch_map(maps: PatchMaps, image_of: Callable[[int | None], str], config: ModelConfig, *, key: str) -> None:
+    """Draw a `PatchMaps`. `image_of` returns the data URI of a gallery row's image, or of the query for None."""
     low, high = maps.range
     data: dict[str, Any] = {
         "grid": geometry(config),
@@ -22,7 +22,7 @@ def patch_map(maps: PatchMaps, picture: Callable[[int | None], str], config: Mod
             {
                 "name": panel.name,
                 "side": "q" if panel.row is None else "g",
-                "picture": picture(panel.row),
+                "picture": image_of(panel.row),
                 "layers": [{"name": name, "values": encode_float32(grid)} for name, grid in panel.layers],
                 "descriptions": list(panel.descriptions),
             }

@@ -1,4 +1,4 @@
-"""The three strips of a query. Those by cosine and by D are ranked in the browser while a dial is dragged."""
+"""The three strips of a query. The browser ranks those by cosine and by D while a slider is dragged."""
 
 from __future__ import annotations
 
@@ -31,15 +31,20 @@ def ranking(
     on_pick: Callable[[str], None],
     width: int = 112,
 ) -> None:
-    """answer: `live.answer_data`; handed to every live view of the page.
+    """Draw the strips, with images from `image_store`.
 
-    final: the consolidated strip; None to draw the strip by D alone.
-
-    show: hits per strip.  junk: whether junk images are shown.  chosen: memory row of the chosen neighbour.
-    Pictures come from `image_store`.
+    Args:
+        answer: `answer_data` of live_payload, shared with every live view of the page.
+        final: The consolidated strip; None draws the strip by D alone.
+        key: The component's key.
+        show: Hits per strip.
+        junk: Whether junk images are shown.
+        chosen: Gallery row of the selected hit.
+        on_pick: Called with the gallery row of a clicked card before the rerun.
+        width: Of a card in CSS pixels.
     """
 
-    def picked() -> None:
+    def on_change() -> None:
         choice = received(key, "picked", row)
         if choice is not None:
             on_pick(choice)
@@ -52,4 +57,4 @@ def ranking(
         "chosen": chosen,
         "width": width,
     }
-    _mount(key=key, data=data, on_picked_change=picked)
+    _mount(key=key, data=data, on_picked_change=on_change)

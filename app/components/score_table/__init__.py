@@ -1,4 +1,4 @@
-"""A table of scores: ours with their intervals as bars, the paper's beside them, a recipe to press in every row."""
+"""A table of scores: ours with intervals as bars, the paper's beside them, and a recipe button in every row."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _mount = st.components.v2.component(
 
 
 def score_table(sheet: ScoreSheet, *, key: str, on_pick: Callable[[str], None]) -> None:
-    """Draw a table. on_pick: called with `ScoreRow.pick` of a pressed recipe before the rerun."""
+    """Draw a table. `on_pick` is called with `ScoreRow.pick` of a clicked recipe before the rerun."""
 
-    def picked() -> None:
+    def on_change() -> None:
         choice = received(key, "picked", one_of({row.pick for row in sheet.rows if row.pick}))
         if choice is not None:
             on_pick(choice)
 
-    _mount(key=key, data=asdict(sheet), on_picked_change=picked)
+    _mount(key=key, data=asdict(sheet), on_picked_change=on_change)

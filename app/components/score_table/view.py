@@ -1,4 +1,4 @@
-"""Tables of scores for the browser: what stands in every cell, and where its interval lies. Pure functions."""
+"""View model of score tables: the text and interval of every cell. Pure functions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fpc_core.evaluation.paper_tables.table import ReportTable, Source, columns
 
 @dataclass(frozen=True)
 class Group:
-    """Neighbouring columns of one source, as many as `span`."""
+    """Neighbouring columns of one source; `span` counts them."""
 
     text: str
     source: str
@@ -19,7 +19,12 @@ class Group:
 
 @dataclass(frozen=True)
 class ScoreCell:
-    """interval: as text, empty without one; bar: its low end, the score and its high end on the scale of the sheet."""
+    """One cell.
+
+    Attributes:
+        interval: As text, or empty.
+        bar: Low end, score and high end of the interval on the scale of the table.
+    """
 
     text: str
     source: str
@@ -30,7 +35,12 @@ class ScoreCell:
 
 @dataclass(frozen=True)
 class ScoreRow:
-    """labels: heads of the row.  pick: what a press on its recipe reports, empty where ours has none."""
+    """One row.
+
+    Attributes:
+        labels: Heads of the row.
+        pick: What a click on its recipe reports; empty without a recipe.
+    """
 
     labels: tuple[str, ...]
     cells: tuple[ScoreCell, ...]
@@ -40,7 +50,7 @@ class ScoreRow:
 
 @dataclass(frozen=True)
 class ScoreSheet:
-    """One table. scale: what the bars say, empty while there are none."""
+    """One table. `scale` explains the bars; empty without bars."""
 
     label: str
     groups: tuple[Group, ...]
@@ -54,25 +64,25 @@ MARKS = {"yes": "✓", "no": "–"}  # of S, M and C
 
 
 def score_sheet(table: ReportTable) -> ScoreSheet:
-    """The table as it is drawn. Bars of all scores share one scale, so that intervals can be compared by eye."""
-    found = columns(table, lambda score, settled: f"{100 * score.value:.1f}", nothing="–", pending="…")
-    labels = [each for each in found if each.source is Source.LABEL]
-    figures = [each for each in found if each.source is not Source.LABEL]
+    """Return the view model of a table. All bars share one scale, so that intervals can be compared."""
+    table_columns = columns(table, lambda score, settled: f"{100 * score.value:.1f}", nothing="–", pending="…")
+    labels = [each for each in table_columns if each.source is Source.LABEL]
+    figures = [each for each in table_columns if each.source is not Source.LABEL]
     shown = [row.ours[measure] for row in table.rows if row.ours and row.ours.settled for measure in table.measures]
     level = 100 * table.recipes[0].bootstrap.level if table.recipes else 0
     low, high = min((each.low for each in shown), default=0.0), max((each.high for each in shown), default=1.0)
 
-    def cell(row: int, place: int) -> ScoreCell:
-        column = figures[place]
+    def cell(row: int, index: int) -> ScoreCell:
+        column = figures[index]
         ours = table.rows[row].ours
-        # Our scores stand first; after them what is computed in closed form has no interval.
-        measured = column.source is Source.OURS and place < len(table.measures) and bool(table.recipes)
+        # Our scores are first. FLOPs and the like, which follow, have no interval.
+        measured = column.source is Source.OURS and index < len(table.measures) and bool(table.recipes)
         if ours is None or not measured:
             return ScoreCell(column.cells[row], column.source.value)
-        score = ours[table.measures[place]]
+        score = ours[table.measures[index]]
         if not ours.settled:
             return ScoreCell(column.cells[row], column.source.value, note=f"{ours.queries} queries so far")
-        bar = tuple(_on(value, low, high) for value in (score.low, score.value, score.high))
+        bar = tuple(_fraction(value, low, high) for value in (score.low, score.value, score.high))
         return ScoreCell(column.cells[row], column.source.value, _interval(score), bar)
 
     groups: list[Group] = []
@@ -89,7 +99,7 @@ def score_sheet(table: ReportTable) -> ScoreSheet:
         rows=tuple(
             ScoreRow(
                 tuple(MARKS.get(each.cells[row], each.cells[row]) for each in labels),
-                tuple(cell(row, place) for place in range(len(figures))),
+                tuple(cell(row, index) for index in range(len(figures))),
                 f"{table.name}|{row}" if table.rows[row].recipe else "",
                 row in table.rules,
             )
@@ -100,17 +110,17 @@ def score_sheet(table: ReportTable) -> ScoreSheet:
 
 
 def picked_row(pick: str, tables: tuple[ReportTable, ...]) -> tuple[ReportTable, int] | None:
-    """The table and row of a pressed recipe; None where it is not among these tables (any more)."""
+    """Return the table and row of a clicked recipe; None if it is no longer in these tables."""
     name, _, row = pick.rpartition("|")
-    found = [table for table in tables if table.name == name]
-    if not found or not row.isdigit() or int(row) >= len(found[0].rows) or not found[0].rows[int(row)].recipe:
+    named = [table for table in tables if table.name == name]
+    if not named or not row.isdigit() or int(row) >= len(named[0].rows) or not named[0].rows[int(row)].recipe:
         return None
-    return found[0], int(row)
+    return named[0], int(row)
 
 
 def _interval(score: Estimate) -> str:
     return f"{100 * score.low:.1f} – {100 * score.high:.1f}"
 
 
-def _on(value: float, low: float, high: float) -> float:
+def _fraction(value: float, low: float, high: float) -> float:
     return (value - low) / (high - low) if high > low else 0.5

@@ -1,4 +1,4 @@
-"""What an occluder does at every place of the query: a signed map over the picture, to be pointed at."""
+"""The effect of an occluder at every position of the query, as a signed map over the image."""
 
 from __future__ import annotations
 
@@ -13,15 +13,22 @@ _mount = component("sensitivity_map")
 
 
 def sensitivity_map(
-    values: np.ndarray, picture: str, sliding: Sliding, config: ModelConfig, name: str, *, whole: bool, key: str
+    values: np.ndarray, image: str, sliding: Sliding, config: ModelConfig, name: str, *, whole: bool, key: str
 ) -> None:
-    """Draw a map. values: (rows, columns) of `occlusion_paths.effects`, NaN where nothing is known.
+    """Draw a map.
 
-    picture: data URI of the query.  name: of the values.  whole: they are whole numbers.
+    Args:
+        values: (rows, columns) of `scenarios.effects`, NaN where unknown.
+        image: Data URI of the query.
+        sliding: Size and step of the occluder.
+        config: Of the model.
+        name: Of the values.
+        whole: Whether the values are whole numbers.
+        key: The component's key.
     """
     (rows, columns), (height, width) = values.shape, config.image_size
     side = config.patch_size + (sliding.size - 1) * config.stride
-    grid = {  # its cells are the places: what `Geometry` of geometry.js is made from
+    grid = {  # one cell per position, for `Geometry` of patch_geometry.js
         "rows": rows,
         "columns": columns,
         "stride": sliding.step * config.stride,
@@ -31,7 +38,7 @@ def sensitivity_map(
     }
     data = {
         "values": encode_float32(values),
-        "picture": picture,
+        "picture": image,
         "grid": grid,
         "side": side,
         "name": name,

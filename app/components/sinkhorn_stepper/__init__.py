@@ -1,4 +1,4 @@
-"""Sinkhorn to step through, drawn by the script that the exported lesson carries as well."""
+"""A step-by-step view of Sinkhorn, drawn by the same script as the exported lesson."""
 
 from __future__ import annotations
 

@@ -20,11 +20,11 @@ _mount = st.components.v2.component(
 
 
 def heatmap_table(heatmap: Heatmap, *, key: str, on_pick: Callable[[str], None]) -> None:
-    """Draw a heat map. on_pick: called with the id of a clicked cell before the rerun."""
+    """Draw a heat map. `on_pick` is called with the id of a clicked cell before the rerun."""
 
-    def picked() -> None:
+    def on_change() -> None:
         choice = received(key, "picked", one_of({tile.id for line in heatmap.tiles for tile in line if tile.id}))
         if choice is not None:
             on_pick(choice)
 
-    _mount(key=key, data=asdict(heatmap), on_picked_change=picked)
+    _mount(key=key, data=asdict(heatmap), on_picked_change=on_change)

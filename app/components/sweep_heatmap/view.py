@@ -1,4 +1,4 @@
-"""Heat maps of a sweep: which colour, which words, which cell is the best. Pure functions; the component draws them."""
+"""View model of the heat maps of a sweep: colours, texts and the best cell. Pure functions."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from fpc_core.evaluation.sweep.tables import SweepCell
 from fpc_core.evaluation.sweep.task import SweepGrid
 from fpc_core.explain.overlay import viridis
 
-DARK, LIGHT = "#000000", "#ffffff"  # of text on a colour, whichever stands out more
+DARK, LIGHT = "#000000", "#ffffff"  # of text; the one with more contrast is used
 
 
 @dataclass(frozen=True)
 class Measure:
-    """What a heat map shows. rises: whether more is better; the better end is the bright one."""
+    """A score that a heat map shows; its better end is bright."""
 
     name: str
     value: Callable[[SweepCell], float]
     text: Callable[[float], str]
-    rises: bool
+    higher_is_better: bool
     explanation: str
 
     def goodness(self, cell: SweepCell) -> float:
-        return self.value(cell) if self.rises else -self.value(cell)
+        return self.value(cell) if self.higher_is_better else -self.value(cell)
 
 
 def percent(value: float) -> str:
@@ -65,7 +65,7 @@ MEASURES = (
 
 @dataclass(frozen=True)
 class Tile:
-    """One cell: `id` is what a click reports, empty where nothing is known yet; colours are CSS."""
+    """One cell. `id` is what a click reports, empty where nothing is known yet; colours are CSS."""
 
     id: str
     text: str
@@ -77,7 +77,12 @@ class Tile:
 
 @dataclass(frozen=True)
 class KeepRate:
-    """A column's head and foot. note: queries known, where not all are; share: its FLOPs against the dearest."""
+    """Head and foot of a column.
+
+    Attributes:
+        note: Number of queries known, if not all are.
+        share: Its FLOPs relative to the most expensive column.
+    """
 
     name: str
     note: str
@@ -87,7 +92,7 @@ class KeepRate:
 
 @dataclass(frozen=True)
 class Heatmap:
-    """Alphas down, keep rates across. worst, best: texts at the dark and the bright end of the bar."""
+    """Alpha by row, keep rate by column. `worst` and `best` are texts at the dark and bright ends of the colour bar."""
 
     columns: tuple[KeepRate, ...]
     rows: tuple[str, ...]
@@ -100,21 +105,27 @@ class Heatmap:
 def heatmap(
     cells: Sequence[SweepCell], grid: SweepGrid, flops: Sequence[int], neighbors: int, measure: Measure, queries: int
 ) -> Heatmap:
-    """The cells of one K, at least one in `cells`. Colours span the cells of all Ks, so that maps can be compared.
+    """Return the heat map of one K. Colours span the cells of all K, so that maps can be compared.
 
-    flops: of every keep rate of the grid.  queries: of the whole sweep; where fewer are known, the column says so.
+    Args:
+        cells: Of all K, with at least one of this K.
+        grid: Of the sweep.
+        flops: Of every keep rate.
+        neighbors: K.
+        measure: What the cells show.
+        queries: Of the whole sweep; a column with fewer is marked.
     """
-    by_place = {(cell.keep_rate, cell.alpha): cell for cell in cells if cell.neighbors == neighbors}
+    by_setting = {(cell.keep_rate, cell.alpha): cell for cell in cells if cell.neighbors == neighbors}
     goodness = [measure.goodness(cell) for cell in cells]
     low, high = min(goodness), max(goodness)
-    best = best_of(list(by_place.values()), measure)
+    best = best_cell(list(by_setting.values()), measure)
     known = {cell.keep_rate: cell.queries for cell in cells}
     colours = dict(
-        zip(by_place, _colours([measure.goodness(cell) for cell in by_place.values()], low, high), strict=True)
+        zip(by_setting, _colours([measure.goodness(cell) for cell in by_setting.values()], low, high), strict=True)
     )
 
     def tile(rate: float, alpha: float) -> Tile:
-        cell = by_place.get((rate, alpha))
+        cell = by_setting.get((rate, alpha))
         where = f"keep rate {rate:g}, alpha {alpha:g}, K {neighbors}"
         if cell is None:
             return Tile("", "", f"{where}: not computed yet")
@@ -135,15 +146,15 @@ def heatmap(
         rows=tuple(f"{alpha:g}" for alpha in grid.alphas),
         tiles=tuple(tuple(tile(rate, alpha) for rate in grid.keep_rates) for alpha in grid.alphas),
         label=f"{measure.name}: {measure.explanation}",
-        worst=measure.text(low if measure.rises else -low),
-        best=measure.text(high if measure.rises else -high),
+        worst=measure.text(low if measure.higher_is_better else -low),
+        best=measure.text(high if measure.higher_is_better else -high),
     )
 
 
-def best_of(cells: Sequence[SweepCell], measure: Measure) -> SweepCell | None:
-    """The best by a measure; among equals by mAP, by Rank-1, then the cheapest. None for no cells.
+def best_cell(cells: Sequence[SweepCell], measure: Measure) -> SweepCell | None:
+    """Return the best cell by a measure, then by mAP, Rank-1 and low FLOPs; None for no cells.
 
-    Keep rates on their way, known for fewer queries than others, do not compete.
+    Keep rates with fewer queries than others are incomplete and do not compete.
     """
     known = max((cell.queries for cell in cells), default=0)
     return max(
@@ -154,7 +165,7 @@ def best_of(cells: Sequence[SweepCell], measure: Measure) -> SweepCell | None:
 
 
 def summary(cell: SweepCell) -> str:
-    """All measures of a cell in words."""
+    """Return all measures of a cell in words."""
     return (
         f"mAP {percent(cell.mean_ap)}, Rank-1 {percent(cell.rank1)}, first true match at rank "
         f"{cell.first_match_mean:.1f} on average and {cell.first_match_median:g} in the median, "
@@ -167,25 +178,25 @@ def cell_id(cell: SweepCell) -> str:
 
 
 def parse_cell_id(text: str) -> tuple[float, float, int]:
-    """Keep rate, alpha and K of a clicked cell. Raises ValueError for anything else."""
+    """Return keep rate, alpha and K of a clicked cell. Raises ValueError for anything else."""
     rate, alpha, neighbors = text.split("|")
     return float(rate), float(alpha), int(neighbors)
 
 
 def contrast(one: str, other: str) -> float:
-    """Contrast ratio of two hex colours (WCAG 2): 1 to 21, text needs 4.5."""
+    """Return the contrast ratio of two hex colours (WCAG 2): 1 to 21; text needs 4.5."""
     lighter, darker = sorted((_luminance(one), _luminance(other)), reverse=True)
     return (lighter + 0.05) / (darker + 0.05)
 
 
 def _colours(goodness: Sequence[float], low: float, high: float) -> list[tuple[str, str]]:
-    """Background of each value and the text colour that stands out more on it."""
-    at = (np.array(goodness) - low) / (high - low) if high > low else np.ones(len(goodness))
-    backgrounds = ["#" + "".join(f"{round(part):02x}" for part in colour) for colour in viridis(at).tolist()]
+    """Return the background of each value and the text colour with more contrast."""
+    fraction = (np.array(goodness) - low) / (high - low) if high > low else np.ones(len(goodness))
+    backgrounds = ["#" + "".join(f"{round(part):02x}" for part in colour) for colour in viridis(fraction).tolist()]
     return [(colour, max((DARK, LIGHT), key=lambda text: contrast(text, colour))) for colour in backgrounds]
 
 
 def _luminance(colour: str) -> float:
-    parts = np.array([int(colour[place : place + 2], 16) for place in (1, 3, 5)]) / 255
+    parts = np.array([int(colour[start : start + 2], 16) for start in (1, 3, 5)]) / 255
     linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
     return float(linear @ (0.2126, 0.7152, 0.0722))

@@ -1,6 +1,6 @@
-"""The transport plan between the query and one gallery image, to be touched: hover, arrow keys, click to pin.
+"""The transport plan between the query and one gallery image; patches can be pointed at, focused and pinned.
 
-Everything is sent once and drawn in the browser; the server hears only of a new pin.
+All data is sent once and drawn in the browser. The server receives only a new pin.
 """
 
 from __future__ import annotations
@@ -21,21 +21,26 @@ from fpc_core.results import Transport, TransportPlan
 _mount = component("transport")
 
 
-def pair_data(plan: TransportPlan, transport: Transport, place: int) -> dict[str, Any]:
-    """One query and one gallery image as `TransportView.show` of transport.js takes them.
+def pair_data(plan: TransportPlan, transport: Transport, position: int) -> dict[str, Any]:
+    """Return the data of `TransportView.show` in transport.js for one gallery image.
 
-    place: of the candidate in the shortlist.  kept: grid position of every row of plan and cost (M, N); queryMarginal
-    (M,), galleryMarginal (N,): the marginals; dEmd: D_EMD as the solver gave it, the sum of plan * cost.
+    In the result `kept` has the grid position of every row of plan and cost (M, N), `queryMarginal` is (M,),
+    `galleryMarginal` (N,), and `dEmd` is the solver's D_EMD, the sum of plan * cost.
+
+    Args:
+        plan: Of the gallery image.
+        transport: Of the whole shortlist.
+        position: Of the gallery image in the shortlist.
     """
-    if not 0 <= place < len(transport.distance):
-        raise ValueError(f"place {place} lies outside the shortlist of {len(transport.distance)}")
+    if not 0 <= position < len(transport.distance):
+        raise ValueError(f"position {position} is outside the shortlist of {len(transport.distance)}")
     return {
         "kept": np.asarray(plan.query_positions).tolist(),
         "plan": encode_float32(plan.plan),
         "cost": encode_float32(plan.cost),
-        "queryMarginal": encode_float32(transport.query_marginal[place]),
-        "galleryMarginal": encode_float32(transport.gallery_marginal[place]),
-        "dEmd": float(transport.distance[place]),
+        "queryMarginal": encode_float32(transport.query_marginal[position]),
+        "galleryMarginal": encode_float32(transport.gallery_marginal[position]),
+        "dEmd": float(transport.distance[position]),
     }
 
 
@@ -43,7 +48,7 @@ def transport(
     view: str,
     row: int,
     pair: dict[str, Any],
-    pictures: tuple[str, str],
+    images: tuple[str, str],
     names: tuple[str, str],
     config: ModelConfig,
     *,
@@ -51,14 +56,21 @@ def transport(
     pin: Pin | None,
     on_pin: Callable[[Pin | None], None],
 ) -> None:
-    """Draw a `pair_data`; while the keep rate is dragged, the one that the page's live state holds for it.
+    """Draw a `pair_data`; while the keep rate is dragged, draw the pair that the live store has for it.
 
-    view: `live.view_key`.  row: of the gallery image in the memory.
-    pictures, names: data URI and spoken name of query and gallery image.
-    on_pin: called with the patch pinned, or None when it is let go, before the rerun.
+    Args:
+        view: `view_key` of live_payload.
+        row: Gallery row of the image.
+        pair: Sent to the browser.
+        images: Data URIs of query and gallery image.
+        names: Of both images, for screen readers.
+        config: Of the model.
+        key: The component's key.
+        pin: The pinned patch.
+        on_pin: Called with the pinned patch, or None for no pin, before the rerun.
     """
 
-    def pinned() -> None:
+    def on_change() -> None:
         chosen = received(key, "pinned", read_pin)
         if chosen is not None:
             on_pin(chosen[0])
@@ -67,9 +79,9 @@ def transport(
         "key": view,
         "row": row,
         "pair": pair,
-        "pictures": pictures,
+        "pictures": images,
         "names": names,
         "grid": geometry(config),
         "pin": str(pin) if pin else "",
     }
-    _mount(key=key, data=data, on_pinned_change=pinned)
+    _mount(key=key, data=data, on_pinned_change=on_change)

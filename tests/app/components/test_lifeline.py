@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from app.components.lifeline import life_data
+from app.components.lifeline import lifeline_data
 from fpc_core.config import PruneSettings
 from fpc_core.data.images import resize_image, to_tensor
 from fpc_core.explain.lifelines import SURVIVED, falls
@@ -25,7 +25,7 @@ def sent(small_places):
     state = workspace.retriever.prepare(image, torch.tensor([0]))
     stages = workspace.retriever.trace_blocks(image, torch.tensor([0]), PRUNE)
     fell = falls(lambda prune: workspace.retriever.encode(state, prune), PRUNE, RATES)
-    return life_data(workspace.retriever.encode(state, PRUNE), stages, RATES, fell)
+    return lifeline_data(workspace.retriever.encode(state, PRUNE), stages, RATES, fell)
 
 
 def attention(block):
@@ -42,7 +42,7 @@ def test_every_block_has_attention_for_exactly_the_patches_that_reach_it(sent):
         assert block["kept"] == ((fell == SURVIVED) | (fell > block["block"])).sum()
 
 
-def test_cut_offs_stand_at_dropping_blocks_and_are_the_least_attention_that_survived(sent):
+def test_cutoffs_are_the_least_surviving_attention_of_dropping_blocks(sent):
     fell = np.array(sent["fell"])
     assert [block["block"] for block in sent["blocks"] if block["drops"]] == [3, 6, 9]
     for block in sent["blocks"]:
@@ -54,12 +54,12 @@ def test_cut_offs_stand_at_dropping_blocks_and_are_the_least_attention_that_surv
         assert block["cutoff"] >= attention(block)[fell == block["block"]].max() - 1e-6
 
 
-def test_the_fates_at_the_current_keep_rate_are_the_drops_shown(sent):
+def test_drops_at_the_current_keep_rate_match_the_trace(sent):
     assert sent["falls"][1] == sent["fell"]
     assert sent["keepRate"] == RATES[1]
 
 
-def test_every_patch_has_its_story_and_all_is_plain_json(sent):
+def test_every_patch_has_a_sentence_and_all_is_plain_json(sent):
     assert len(sent["stories"]) == 128
     for story, block in zip(sent["stories"], sent["fell"], strict=True):
         assert story.startswith("Never dropped" if block == SURVIVED else f"Dropped in layer {block}")

@@ -51,7 +51,7 @@ def sent(found, show, subject=SUBJECT):
     return match_data(encoding(), found, people, show)
 
 
-def test_distances_travel_bit_for_bit():
+def test_distances_are_sent_bit_for_bit():
     found = match([0.1, 0.2, 1 / 3], [0.3, 0.1, 2 / 3])
     data = sent(found, show=10)
     np.testing.assert_array_equal(floats(data["dCos"]), found.shortlist.d_cos)
@@ -67,17 +67,17 @@ def test_the_swaps_and_rows_sent_are_those_of_the_first_ranks():
     assert data["in_sight"] == [10, 11]
 
 
-def test_a_junk_image_takes_no_place_from_those_in_sight():
+def test_a_junk_image_takes_no_rank_from_the_images_shown():
     found = match([0.1, 0.2, 0.8], [0.1, 0.2, 0.7])
     assert sent(found, show=1)["in_sight"] == [10]
     assert sent(found, show=1, subject=QueryIdentity(identity=10, camera=0))["in_sight"] == [10, 11]
 
 
-def test_every_patch_says_how_many_dropping_blocks_it_outlived():
+def test_every_patch_counts_the_dropping_blocks_it_survived():
     assert sent(match([0.1], [0.2]), show=1)["survived"] == [1, 2, 2, 0]
 
 
-def test_the_grid_knows_everyone_shortlisted_at_any_keep_rate():
+def test_the_grid_has_all_rows_shortlisted_at_any_keep_rate():
     low, high = match([0.1, 0.2], [0.3, 0.1]), match([0.1, 0.2, 0.3], [0.3, 0.1, 0.2])
     grid = grid_data("key", {0.3: (encoding(), low), 1.0: (encoding(), high)}, RECORDS, SUBJECT, True, show=1)
     assert [rate for rate, _ in grid["matches"]] == [0.3, 1.0]
@@ -101,7 +101,7 @@ def test_people_are_marked_as_the_evaluation_sees_them():
     }
 
 
-def test_the_key_names_the_query_and_every_setting_but_the_dials():
+def test_the_key_depends_on_query_and_all_settings_but_live_sliders():
     usual = QuerySettings()
     key = view_key("digest", usual)
     assert view_key("digest", replace(usual, alpha=0.9, neighbors=3).with_keep_rate(0.5)) == key
@@ -127,7 +127,7 @@ def finished(job):
     raise TimeoutError
 
 
-def test_the_grid_holds_what_a_search_finds_at_every_keep_rate(asked):
+def test_the_grid_equals_a_search_at_every_keep_rate(asked):
     workspace, query, settings = asked
     grid = finished(keep_rate_grid(workspace, query, settings, "visitor", 5))
     assert [rate for rate, _ in grid["matches"]] == list(keep_rates())
@@ -138,7 +138,7 @@ def test_the_grid_holds_what_a_search_finds_at_every_keep_rate(asked):
     assert {f"g{row}" for _, match in grid["matches"] for row in match["in_sight"]} == set(grid["images"])
 
 
-def test_the_pairs_are_the_plans_to_one_neighbour_at_every_keep_rate_that_shortlists_it(asked):
+def test_pairs_have_the_plan_at_every_keep_rate_that_shortlists_the_image(asked):
     workspace, query, settings = asked
     found = {rate: search(workspace, query, settings.with_keep_rate(rate)).trace for rate in keep_rates()}
     row = int(found[0.8].match.shortlist.indices[0])

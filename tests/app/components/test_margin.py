@@ -48,13 +48,13 @@ def test_the_sentence_names_the_margin_of_the_table(sent):
     assert data["heads"][1:3] == [f"{1 - alpha:g} × D_cos", f"{alpha:g} × D_EMD"]
 
 
-def test_the_map_that_arrives_sums_to_the_transport_part(sent):
+def test_the_map_sums_to_the_transport_part(sent):
     won, _, data = sent
     values = np.frombuffer(base64.b64decode(data["patches"]), "<f4").astype(float)
     assert np.nansum(values) == pytest.approx(won.transport, abs=1e-6)
 
 
-def test_the_decoders_attention_is_told_for_those_it_looked_at(sent):
+def test_decoder_attention_is_shown_for_its_neighbours(sent):
     assert [row[4] for row in sent[2]["rows"]] == ["12.5%", "not among the K", ""]
     assert json.loads(json.dumps(sent[2])) == {**sent[2], "names": list(sent[2]["names"])}
 
@@ -76,5 +76,5 @@ def test_the_decoders_attention_is_told_for_those_it_looked_at(sent):
         ([MATCH, MATCH, MATCH, MATCH, OTHER], 10, False, ([11, 12], 11)),
     ],
 )
-def test_the_hit_that_says_most_is_the_default(tones, chosen, junk, expected):
+def test_the_most_informative_hit_is_the_default(tones, chosen, junk, expected):
     assert comparison_candidates([10, 11, 12, 13, 14], tones, chosen, 2, junk) == expected

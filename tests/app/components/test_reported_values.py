@@ -162,7 +162,7 @@ def test_a_forged_report_is_ignored(drawn, name, forged):
 
 
 @pytest.mark.parametrize("name", list(COMPONENTS))
-def test_a_right_report_is_told_as_it_is_used(drawn, name):
+def test_a_valid_report_is_converted(drawn, name):
     _, event, right, expected = COMPONENTS[name]
     drawn.state["it"] = {event: right}
     drawn.draw(name)
@@ -170,7 +170,7 @@ def test_a_right_report_is_told_as_it_is_used(drawn, name):
     assert drawn.told == [expected]
 
 
-def test_a_card_that_was_not_drawn_cannot_be_pressed(drawn):
+def test_a_card_that_was_not_drawn_cannot_be_picked(drawn):
     drawn.state["it"] = {"picked": "5"}
     drawn.draw("cards")
     drawn.report()
@@ -178,7 +178,7 @@ def test_a_card_that_was_not_drawn_cannot_be_pressed(drawn):
 
 
 @pytest.mark.parametrize("forged", list(FORGED))
-def test_a_forged_word_that_an_answer_is_painted_is_one_of_no_number(drawn, monkeypatch, forged):
+def test_a_forged_paint_report_counts_as_number_0(drawn, monkeypatch, forged):
     from app.components import paint_ack
 
     monkeypatch.setattr(paint_ack, "_mount", lambda **options: drawn.sent.update(options))
@@ -188,7 +188,7 @@ def test_a_forged_word_that_an_answer_is_painted_is_one_of_no_number(drawn, monk
     assert drawn.told == [0]
 
 
-def test_the_largest_scene_there_can_be_is_heard(drawn):
+def test_the_largest_possible_scene_is_accepted(drawn):
     points = tuple((round(each / 1000, 3), 0.123456789) for each in range(MAX_POINTS))
     scene = Scene(tuple(Stroke(points) for _ in range(MAX_OCCLUDERS)))
     drawn.state["it"] = {"scene": {"serial": 1, "dragging": False, "occluders": _listed(to_plain(scene)["occluders"])}}
@@ -204,7 +204,7 @@ def _listed(value):
     return [_listed(each) for each in value] if isinstance(value, (list, tuple)) else value
 
 
-def test_a_large_report_is_put_aside_faster_than_it_is_looked_through():
+def test_a_large_report_is_rejected_without_a_full_scan():
     small, large = [0] * 50, [[0] * 1000] * 100_000
 
     def seconds(value, times):
@@ -216,7 +216,7 @@ def test_a_large_report_is_put_aside_faster_than_it_is_looked_through():
     assert seconds(large, 100) < 20 * seconds(small, 100) + 1e-3
 
 
-def test_every_component_reads_its_state_in_the_guarded_way():
+def test_every_component_reads_its_state_with_received():
     from pathlib import Path
 
     folder = Path(reported_values.__file__).parent

@@ -34,13 +34,13 @@ FULL = table(
 )
 
 
-def test_every_group_of_columns_says_whose_it_is():
+def test_every_group_of_columns_names_its_source():
     sheet = score_sheet(FULL)
     assert sheet.groups == (Group("ours: A world", "ours", 2), Group("the paper's: Duke", "paper", 2))
     assert sheet.heads == (("Rank-1", "ours"), ("mAP", "ours"), ("Rank-1", "paper"), ("mAP", "paper"))
 
 
-def test_a_score_stands_with_its_interval_on_a_scale_of_the_whole_table():
+def test_scores_and_intervals_share_a_scale_per_table():
     sheet = score_sheet(FULL)
     first, second = sheet.rows[0].cells[0], sheet.rows[1].cells[0]
     assert (first.text, first.interval) == ("50.0", "40.0 – 60.0")
@@ -49,7 +49,7 @@ def test_a_score_stands_with_its_interval_on_a_scale_of_the_whole_table():
     assert sheet.scale == "Bars: 95 % intervals, from 40.0 to 80.0 %."
 
 
-def test_what_is_under_way_says_how_far_and_what_is_not_ours_has_no_bar():
+def test_unfinished_scores_show_progress_and_only_ours_have_bars():
     sheet = score_sheet(FULL)
     assert (sheet.rows[2].cells[0].text, sheet.rows[2].cells[0].note) == ("60.0", "7 queries so far")
     assert [cell.text for cell in sheet.rows[3].cells] == ["…", "…", "–", "–"]
@@ -58,14 +58,14 @@ def test_what_is_under_way_says_how_far_and_what_is_not_ours_has_no_bar():
     assert [row.ruled for row in sheet.rows] == [False, False, False, True, False]
 
 
-def test_closed_forms_stand_among_ours_without_an_interval():
+def test_closed_forms_are_among_ours_without_an_interval():
     flops = table(Row(("1.0",), RECIPE, (20.784,), ours=scores(0.5)), computed=("FLOPs (G)",))
     sheet = score_sheet(flops)
     assert sheet.groups[0] == Group("ours: ", "ours", 3)
     assert (sheet.rows[0].cells[2].text, sheet.rows[0].cells[2].bar) == ("20.78", ())
 
 
-def test_a_table_of_one_score_has_a_bar_and_one_without_scores_no_scale():
+def test_one_score_has_a_bar_and_no_score_has_no_scale():
     exact = OurScores(tuple(Estimate(1.0, 1.0, 1.0) for _ in MEASURES), 7, True)
     assert score_sheet(table(Row(("0.0",), RECIPE, ours=exact))).rows[0].cells[0].bar == (0.5, 0.5, 0.5)
     assert score_sheet(table(Row(("0.0",), RECIPE))).scale == ""
@@ -84,7 +84,7 @@ def test_components_of_the_ablation_are_marks():
     assert score_sheet(marked).rows[0].labels == ("1", "✓", "–")
 
 
-def test_curves_draw_what_is_settled_and_the_papers_point_as_its_own():
+def test_curves_draw_settled_scores_and_the_papers_points():
     figure = curve_figure(replace(FULL, rows=FULL.rows[:4]))
     lines = {trace.name: trace for trace in figure.data if trace.name}
     assert set(lines) == {"Rank-1", "mAP", "Rank-1, the paper's (Duke)", "mAP, the paper's (Duke)"}
@@ -95,7 +95,7 @@ def test_curves_draw_what_is_settled_and_the_papers_point_as_its_own():
     assert lines["Rank-1"].line.dash != lines["mAP"].line.dash
 
 
-def test_a_curve_not_begun_keeps_its_axis():
+def test_a_curve_without_scores_keeps_its_axis():
     figure = curve_figure(table(Row(("0.0",), RECIPE), Row(("1.0",), RECIPE)))
     assert [list(trace.x) for trace in figure.data if trace.name] == [[], []]
     assert figure.layout.xaxis.range == (-0.03, 1.03)

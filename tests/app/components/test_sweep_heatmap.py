@@ -7,7 +7,7 @@ from app.components.sweep_heatmap.view import (
     DARK,
     LIGHT,
     MEASURES,
-    best_of,
+    best_cell,
     cell_id,
     contrast,
     heatmap,
@@ -48,7 +48,7 @@ def test_rows_are_alphas_and_columns_keep_rates_with_their_flops():
     assert [[tile.text for tile in row] for row in found.tiles] == [["40.0", "90.0"], ["60.0", ""]]
 
 
-def test_a_keep_rate_on_its_way_says_so_and_its_unknown_cells_cannot_be_opened():
+def test_unknown_cells_of_an_unfinished_keep_rate_cannot_be_opened():
     found = shown("mAP")
     assert [each.note for each in found.columns] == ["", "1 of 4"]
     unknown = found.tiles[1][1]
@@ -56,15 +56,15 @@ def test_a_keep_rate_on_its_way_says_so_and_its_unknown_cells_cannot_be_opened()
     assert unknown.label == "keep rate 0.5, alpha 0.4, K 10: not computed yet"
 
 
-def test_the_best_is_marked_among_keep_rates_known_alike():
+def test_the_best_cell_is_among_equally_complete_keep_rates():
     marked = [tile.id for row in shown("mAP").tiles for tile in row if tile.best]
     assert marked == ["1|0.4|10"]  # 0.5 has a higher mAP, but of one query only
 
 
 def test_among_equals_the_cheaper_cell_is_the_best():
     equal = [cell(1.0, 0.0, 10), cell(0.5, 0.0, 10)]
-    assert best_of(equal, BY_NAME["Rank-1"]) is equal[1]
-    assert best_of([], BY_NAME["Rank-1"]) is None
+    assert best_cell(equal, BY_NAME["Rank-1"]) is equal[1]
+    assert best_cell([], BY_NAME["Rank-1"]) is None
 
 
 def test_colours_span_all_ks_and_brighter_is_better():
@@ -82,7 +82,7 @@ def test_a_map_of_equal_values_has_one_colour():
     assert {tile.background for row in shown("Median rank").tiles for tile in row if tile.id} == {"#fde724"}
 
 
-def test_text_stands_out_on_every_colour_of_the_map():
+def test_text_has_enough_contrast_on_every_colour():
     for red, green, blue in viridis(np.linspace(0, 1, 201)).round().astype(int).tolist():
         colour = f"#{red:02x}{green:02x}{blue:02x}"
         assert max(contrast(DARK, colour), contrast(LIGHT, colour)) >= 4.5
@@ -93,7 +93,7 @@ def test_contrast_is_that_of_wcag():
     assert contrast("#ffffff", "#777777") == pytest.approx(4.48, abs=0.01)
 
 
-def test_a_cell_speaks_of_all_measures():
+def test_a_cell_summary_has_all_measures():
     tile = shown("mAP").tiles[1][0]
     assert tile.label == (
         "keep rate 1, alpha 0.4, K 10: mAP 60.0, the best shown; mAP 60.0, Rank-1 50.0, first true match at rank 1.5 "
@@ -102,7 +102,7 @@ def test_a_cell_speaks_of_all_measures():
     assert summary(CELLS[2]) in tile.label
 
 
-def test_a_clicked_id_names_its_cell():
+def test_a_cell_id_is_parsed_back():
     assert parse_cell_id(cell_id(cell(0.5, 0.4, 10))) == (0.5, 0.4, 10)
     with pytest.raises(ValueError, match=r"."):
         parse_cell_id("0.5|0.4")

@@ -31,7 +31,7 @@ def sent(request, small_places):
     return trace, plan, pair_data(plan, trace.match.transport, 2)
 
 
-def test_the_contributions_that_arrive_sum_to_the_distance_shown(sent):
+def test_contributions_sum_to_the_distance_shown(sent):
     trace, _, pair = sent
     shape = (len(pair["kept"]), 128)
     contributions = unpacked(pair["plan"], shape).astype(float) * unpacked(pair["cost"], shape)
@@ -39,7 +39,7 @@ def test_the_contributions_that_arrive_sum_to_the_distance_shown(sent):
     assert contributions.sum() == pytest.approx(pair["dEmd"], abs=5e-6)  # four decimals are shown
 
 
-def test_rows_of_the_plan_belong_to_the_kept_patches_and_carry_their_weight(sent):
+def test_plan_rows_match_the_kept_patches_and_their_weights(sent):
     trace, plan, pair = sent
     assert pair["kept"] == trace.encoding.positions[0].tolist() == plan.query_positions.tolist()
     weights = unpacked(pair["queryMarginal"], len(pair["kept"]))
@@ -53,13 +53,13 @@ def test_a_pair_is_plain_json(sent):
     assert json.loads(json.dumps(sent[2])) == sent[2]
 
 
-def test_a_place_outside_the_shortlist_is_refused(sent):
+def test_a_position_outside_the_shortlist_is_refused(sent):
     trace, plan, _ = sent
-    with pytest.raises(ValueError, match="place 12 lies outside the shortlist of 12"):
+    with pytest.raises(ValueError, match="position 12 is outside the shortlist of 12"):
         pair_data(plan, trace.match.transport, 12)
 
 
-def test_packed_values_come_back_bit_for_bit_whatever_their_layout():
+def test_packed_values_are_bit_exact_in_any_layout():
     values = np.array([[1e-30, np.pi], [-0.0, np.inf]], np.float32)
     np.testing.assert_array_equal(unpacked(encode_float32(values.T), (2, 2)), values.T)
     assert np.isnan(unpacked(encode_float32(np.array([np.nan])), 1))[0]

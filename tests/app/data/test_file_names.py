@@ -56,7 +56,7 @@ def visited(name, **params):
     return run_page(page)
 
 
-def test_a_name_is_escaped_byte_by_byte_and_a_valid_one_is_left_alone():
+def test_invalid_names_are_escaped_by_byte_and_valid_ones_kept():
     assert not is_text(ODD)
     assert escape_name(ODD) == r"caf\xe9"
     assert escape_name("a\ud800b") == r"a\ud800b"
@@ -65,14 +65,14 @@ def test_a_name_is_escaped_byte_by_byte_and_a_valid_one_is_left_alone():
     assert escape_markdown(f"no {ODD}").encode()  # can be sent
 
 
-def test_names_that_are_not_text_are_not_offered_but_counted(house):
+def test_invalid_names_are_counted_but_not_offered(house):
     sights = discover((Root("house", house),))
     assert sights.skipped == 2
     assert sights.datasets == ("house/street",)
     assert sights.checkpoints == ("house/model.safetensors",)
 
 
-def test_images_whose_names_are_not_text_are_skipped_and_listed(house):
+def test_images_with_invalid_names_are_skipped_and_listed(house):
     dataset = open_dataset(house / "street")
     assert (len(dataset.query), len(dataset.gallery)) == (8, 32)
     assert [path.as_posix() for path in dataset.skipped] == [
@@ -81,7 +81,7 @@ def test_images_whose_names_are_not_text_are_skipped_and_listed(house):
     ]
 
 
-def test_folders_whose_names_are_not_text_are_skipped_and_listed(tmp_path):
+def test_folders_with_invalid_names_are_skipped_and_listed(tmp_path):
     for name in ("anna", ODD):
         (tmp_path / name).mkdir()
         paint(1, 1).save(tmp_path / name / "1.png")
@@ -98,12 +98,12 @@ def test_the_data_page_shows_what_it_skipped(house):
 
 
 @pytest.mark.parametrize("name", ["explore", "lab", "figures", "learn", "sweep", "evaluate", "atlas", "compare"])
-def test_every_page_shows_data_with_names_that_are_not_text(house, name):
+def test_every_page_shows_data_with_invalid_names(house, name):
     page = visited(name)
     assert not page.error
 
 
-def test_a_root_whose_own_name_is_not_text_is_offered_escaped(house, monkeypatch):
+def test_a_root_with_an_invalid_name_is_offered_escaped(house, monkeypatch):
     root = house / ODD
     (house / ODD / "inner").rename(house / ODD / "set")
     monkeypatch.setenv("FPC_ROOTS", str(root))
@@ -113,7 +113,7 @@ def test_a_root_whose_own_name_is_not_text_is_offered_escaped(house, monkeypatch
     assert any(r"caf\xe9" in option for option in page.selectbox(key="draft-data").options)
 
 
-def test_an_app_started_with_a_place_that_is_not_text_shows_it_escaped(house, monkeypatch):
+def test_a_startup_path_with_an_invalid_name_is_shown_escaped(house, monkeypatch):
     monkeypatch.setenv("FPC_DATA", str(house / ODD))
     for name in ("data", "explore"):
         run_page(open_page(PAGES / f"{name}.py"))
@@ -128,7 +128,7 @@ def test_a_label_with_a_lone_surrogate_is_shown_escaped(house, field):
         assert not visited(name).error
 
 
-def test_an_opening_with_a_lone_surrogate_is_refused_in_text(house):
+def test_an_opening_query_with_a_lone_surrogate_is_refused(house):
     (house / "street" / "dataset.json").write_text(json.dumps({"opening": "\ud83d.png"}))
     with pytest.raises(DatasetError, match=r"opening in dataset.json is \\ud83d\.png, which is not a query") as refused:
         open_dataset(house / "street")
@@ -137,7 +137,7 @@ def test_an_opening_with_a_lone_surrogate_is_refused_in_text(house):
 
 
 @pytest.mark.parametrize("where", ["query", "gallery", "unknown field"])
-def test_a_recipe_with_a_lone_surrogate_is_refused_in_text(where):
+def test_a_recipe_with_a_lone_surrogate_is_refused(where):
     recipe = FigureRecipe(FigureKind.RANKED_LIST, ("query/a.png",), settings=QuerySettings())
     content = json.loads(recipe.to_json())
     if where == "query":

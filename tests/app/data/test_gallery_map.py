@@ -29,7 +29,7 @@ def traces(figure):
     return {trace.name: trace for trace in figure.data}
 
 
-def test_every_image_is_drawn_once_by_what_it_is_to_the_query():
+def test_every_image_is_drawn_once_by_its_match_label():
     drawn = traces(gallery_map_figure(landscape([1, 1, 2, 3, 2, 4])))
     assert list(drawn) == [
         "person 2 (2)",
@@ -47,7 +47,7 @@ def test_every_image_is_drawn_once_by_what_it_is_to_the_query():
     assert (drawn["query, encoder"].x, drawn["query, consolidated"].y) == ((0.0,), (3.0,))
 
 
-def test_many_identities_keep_a_colour_each_and_share_a_line_of_the_legend():
+def test_many_identities_have_own_colours_and_one_legend_entry():
     figure = gallery_map_figure(landscape([*range(10, 40), *range(10, 40)], shortlist=np.array([0])))
     (others,) = (trace for trace in figure.data if trace.name.startswith("30 other people"))
     colours = dict(zip([row for (row,) in others.customdata], others.marker.color, strict=True))
@@ -57,13 +57,13 @@ def test_many_identities_keep_a_colour_each_and_share_a_line_of_the_legend():
     assert len(figure.data) <= 6
 
 
-def test_only_the_rows_asked_for_are_drawn():
+def test_only_requested_rows_are_drawn():
     figure = gallery_map_figure(landscape([1, 1, 2, 3, 2, 4], rows=np.array([1, 3])))
     drawn = [row for trace in figure.data if trace.customdata is not None for (row,) in trace.customdata]
     assert sorted(drawn) == [1, 3]
 
 
-def test_what_hovers_over_a_point_is_text_and_says_its_rank():
+def test_hover_text_is_escaped_and_has_the_rank():
     told = traces(gallery_map_figure(landscape([1, 1, 2, 3, 2, 4])))["✗ shortlisted (1)"].text[0]
     assert told == "person 3, camera 2<br>3_&lt;i&gt;.jpg<br>rank 1 by D"
 

@@ -53,7 +53,7 @@ def strips(page):
     return [data["strips"][0] for data in sent_to(page, "cards")]
 
 
-def test_a_small_atlas_starts_by_itself_and_counts_what_the_library_counts(atlas, told):
+def test_a_small_atlas_starts_by_itself_and_matches_the_library(atlas, told):
     page = wait_until_finished(atlas)
     expected = {NAMES[outcome]: len(several) for outcome, several in sorted_out(case for case, _ in told).items()}
     assert counts(page) == {"All queries": 8} | expected
@@ -64,7 +64,7 @@ def test_a_small_atlas_starts_by_itself_and_counts_what_the_library_counts(atlas
     assert not page.warning
 
 
-def test_cases_stand_worst_first_with_the_rule_named(atlas, told):
+def test_cases_are_sorted_worst_first_with_the_rule_named(atlas, told):
     page = wait_until_finished(atlas)
     ordered = by_precision(case for case, _ in told)
     assert [strip["id"] for strip in strips(page)] == [case.path.as_posix() for case in ordered]
@@ -76,7 +76,7 @@ def test_cases_stand_worst_first_with_the_rule_named(atlas, told):
     assert [strip["id"] for strip in strips(wait_until_finished(again))] == [case.path.as_posix() for case in best]
 
 
-def test_a_class_in_the_link_shows_its_cases_alone(atlas, told):
+def test_a_class_in_the_link_shows_only_its_cases(atlas, told):
     several = sorted_out(case for case, _ in told)
     outcome = max(several, key=lambda each: len(several[each]))
     atlas.query_params["class"] = outcome.value
@@ -85,7 +85,7 @@ def test_a_class_in_the_link_shows_its_cases_alone(atlas, told):
     assert f"**{NAMES[outcome]}.**" in texts(page)
 
 
-def test_pressing_a_class_writes_the_link_and_an_empty_one_says_so(atlas, told):
+def test_choosing_a_class_writes_the_link_and_an_empty_one_is_named(atlas, told):
     page = wait_until_finished(atlas)
     empty = next(outcome for outcome, cases in sorted_out(case for case, _ in told).items() if not cases)
     page.pills(key="class-pills").set_value(empty.value)
@@ -95,7 +95,7 @@ def test_pressing_a_class_writes_the_link_and_an_empty_one_says_so(atlas, told):
     assert strips(page) == []
 
 
-def test_a_class_that_is_none_is_named(atlas):
+def test_an_unknown_class_is_named(atlas):
     atlas.query_params["class"] = "<b>lost</b>"
     page = wait_until_finished(atlas)
     assert "it must be one of all, right, transport" in page.warning[0].value
@@ -114,7 +114,7 @@ def test_cameras_filter_cases_and_counts(atlas, small_places, tmp_path, monkeypa
     assert "visible" not in {each.key for each in atlas.slider}
 
 
-def test_the_threshold_moves_and_its_rates_with_it(atlas, told):
+def test_moving_the_threshold_updates_the_rates(atlas, told):
     page = wait_until_finished(atlas)
     pairs = Pairs.joined([each for _, each in told])
     curve = error_curve(pairs.same, pairs.distance[Stage.CONSOLIDATED])
@@ -153,7 +153,7 @@ def test_a_case_is_drawn_with_the_first_hit_of_every_stage(task):
     assert [card.id for card in strip.cards] == ["query -1", "cosine 0", "D 0", "consolidated 0"]
 
 
-def test_a_pressed_case_opens_explore_with_its_settings(atlas):
+def test_a_clicked_case_opens_explore_with_its_settings(atlas):
     app = open_page(ROOT / "streamlit_app.py")
     app.switch_page("app/pages/atlas.py")
     app.query_params.update({"at_gamma": "0.6", "at_alpha": "0.6", "at_k": "3"})
@@ -165,7 +165,7 @@ def test_a_pressed_case_opens_explore_with_its_settings(atlas):
     assert dict(app.query_params) == asked
 
 
-def test_a_second_visit_finds_it_known(atlas):
+def test_results_are_known_on_a_second_visit(atlas):
     wait_until_finished(atlas)
     clear_caches()
     again = open_page(PAGES / "atlas.py")

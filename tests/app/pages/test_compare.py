@@ -16,7 +16,7 @@ def numbers(page):
     return {name: tuple(row) for table in page.table for name, *row in table.value.itertuples()}
 
 
-def test_two_keep_rates_are_compared_at_first(compare):
+def test_two_keep_rates_are_compared_by_default(compare):
     shown = texts(run_page(compare))
     for question in ("Patches kept on one side only", "How do the results differ?", "numbers"):
         assert question in shown
@@ -35,7 +35,7 @@ def test_a_preset_sets_both_sides(compare):
     assert numbers(compare)["attention to the query (%)"][1] == "0.0"
 
 
-def test_sinkhorn_lies_above_the_exact_distance(compare):
+def test_sinkhorn_distance_exceeds_the_exact_distance(compare):
     run_page(compare).pills(key="preset").set_value("sinkhorn | exact")
     run_page(compare)
     sinkhorn, exact, difference = numbers(compare)["D_EMD"]
@@ -66,12 +66,12 @@ def test_equal_sides_have_no_difference(compare):
     assert {difference for *_, difference in numbers(run_page(compare)).values()} <= {"=", "–"}
 
 
-def test_a_neighbour_of_the_link_that_does_not_exist_gives_way_to_the_best(compare):
+def test_an_unknown_neighbour_in_the_link_falls_back_to_the_best(compare):
     compare.query_params["neighbor"] = "9999"
     assert "Chosen: identity" in texts(run_page(compare))
 
 
-def test_either_side_can_be_taken_into_a_figure(compare):
+def test_either_side_can_be_added_to_a_figure(compare):
     run_page(compare).button(key="add-to-figureB").click()
     run_page(compare)
     held = compare.session_state["basket"]

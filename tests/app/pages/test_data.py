@@ -76,7 +76,7 @@ def status(page):
     return next(each.value for each in page.markdown if each.value.startswith("**Data**"))
 
 
-def test_what_was_found_is_told(data):
+def test_the_data_page_reports_its_findings(data):
     shown = texts(run_page(data))
     assert ":orange-badge[SYNTHETIC] **Small world**" in shown
     assert data.table[0].value["images"].tolist() == ["0", "8", "32"]
@@ -89,7 +89,7 @@ def test_what_was_found_is_told(data):
     assert not data.warning
 
 
-def test_the_gallery_and_the_query_stand_on_the_map(data):
+def test_gallery_and_query_are_on_the_map(data):
     (chart,) = run_page(data).get("plotly_chart")
     figure = json.loads(chart.proto.spec)
     names = [trace["name"] for trace in figure["data"]]
@@ -98,7 +98,7 @@ def test_the_gallery_and_the_query_stand_on_the_map(data):
     assert {"query, encoder", "query, consolidated"} <= set(names)
 
 
-def test_other_data_and_weights_are_chosen_built_and_taken_into_use(data):
+def test_other_data_and_weights_are_chosen_built_and_applied(data):
     run_page(data).selectbox(key="draft-data").set_value("house/street")
     run_page(data).selectbox(key="draft-weights").set_value("house/other.safetensors")
     shown = texts(run_page(data))
@@ -131,7 +131,7 @@ def test_two_visitors_never_see_each_others_choice(linked):
     assert "data" not in second.query_params
 
 
-def test_a_choice_outlives_a_page_whose_url_does_not_carry_it(linked):
+def test_a_choice_survives_a_page_without_it_in_the_url(linked):
     built(linked)
     page = open_page(PAGES / "sweep.py")
     page.query_params.update(LINK)
@@ -142,7 +142,7 @@ def test_a_choice_outlives_a_page_whose_url_does_not_carry_it(linked):
     assert page.query_params["weights"] == LINK["weights"]
 
 
-def test_a_lesson_leads_to_explore_with_the_data_that_the_visitor_chose(linked):
+def test_a_lesson_opens_explore_with_the_chosen_data(linked):
     built(linked)
     page = open_page(PAGES / "learn.py")
     page.query_params.update(LINK)
@@ -151,16 +151,16 @@ def test_a_lesson_leads_to_explore_with_the_data_that_the_visitor_chose(linked):
     assert "weights=house%2Fother.safetensors" in link
 
 
-def test_a_dial_let_go_and_never_answered_does_not_overrule_a_later_link(small_world_in_use):
+def test_an_unanswered_slider_release_does_not_override_a_later_link(small_world_in_use):
     app = run_page(open_page(ROOT / "streamlit_app.py"))
-    app.session_state["awaited"] = PendingRelease("hits", 1, {"gamma": 0.5})
+    app.session_state["pending-release"] = PendingRelease("hits", 1, {"gamma": 0.5})
     app.switch_page("app/pages/compare.py")
     run_page(app)
-    assert "awaited" not in app.session_state
+    assert "pending-release" not in app.session_state
     assert "gamma" not in app.query_params
 
 
-def test_same_image_and_settings_in_another_workspace_are_another_search(in_house, small_places, tmp_path):
+def test_another_workspace_is_another_search(in_house, small_places, tmp_path):
     weights = in_house / "other.safetensors"
     model, _ = load_checkpoint(weights)
     dataset = open_dataset(small_places.data)
@@ -173,7 +173,7 @@ def test_same_image_and_settings_in_another_workspace_are_another_search(in_hous
     found = []
     for workspace in (*spaces, *spaces):
         query = Query(
-            "q", resources.picture(workspace, record), QueryIdentity(record.identity, record.camera), workspace.key
+            "q", resources.image(workspace, record), QueryIdentity(record.identity, record.camera), workspace.key
         )
         found.append(search(workspace, query, settings).trace.match.shortlist.d_cos)
     assert not np.allclose(found[0], found[1])
@@ -181,9 +181,9 @@ def test_same_image_and_settings_in_another_workspace_are_another_search(in_hous
     np.testing.assert_array_equal(found[1], found[3])
 
 
-def test_few_workspaces_are_kept_open_and_a_rebuilt_memory_is_opened_anew(small_places, tmp_path):
+def test_few_workspaces_stay_open_and_a_rebuilt_memory_is_reopened(small_places, tmp_path):
     copies = []
-    for number in range(WORKSPACES.most + 1):
+    for number in range(WORKSPACES.max_entries + 1):
         weights = tmp_path / f"{number}.safetensors"
         shutil.copy(small_places.weights, weights)
         copies.append(replace(small_places, weights=weights))
@@ -199,7 +199,7 @@ def test_few_workspaces_are_kept_open_and_a_rebuilt_memory_is_opened_anew(small_
 
 
 @pytest.mark.parametrize("name", ["/etc", "house/../..", "nowhere/else", "house/street/../../../etc"])
-def test_a_place_outside_the_roots_is_refused_and_nothing_is_lost(data, name):
+def test_a_path_outside_the_roots_is_refused_and_nothing_is_lost(data, name):
     typed(data, "data", name)
     assert "is not below a folder that this app may read" in data.warning[0].value
     assert "**Data** :orange-badge[SYNTHETIC] Small world" in status(run_page(open_page(PAGES / "sweep.py")))
@@ -232,7 +232,7 @@ class Payload:
         return Path.touch, (self.path,)
 
 
-def test_weights_that_would_run_code_are_refused_and_leave_no_trace(data, in_house, tmp_path):
+def test_weights_that_would_run_code_are_refused(data, in_house, tmp_path):
     torch.save({"cls_token": torch.zeros(1), "more": Payload(tmp_path / "ran")}, in_house / "evil.pth")
     try:
         typed(data, "weights", "house/evil.pth")
@@ -269,7 +269,7 @@ def test_broken_images_are_found_in_the_background_and_listed(linked, in_house):
     run_until(linked, lambda now: now.success)
 
 
-def test_a_memory_of_other_weights_is_told_and_built_into_a_named_place(data, in_house, small_places):
+def test_a_memory_of_other_weights_is_reported_and_rebuilt_by_name(data, in_house, small_places):
     data.query_params["weights"] = "house/other.safetensors"
     memory = shutil.copytree(small_places.memory, in_house / "memory")
     try:
@@ -281,7 +281,7 @@ def test_a_memory_of_other_weights_is_told_and_built_into_a_named_place(data, in
         shutil.rmtree(memory)
 
 
-def test_the_usual_variant_is_where_every_page_starts(data):
+def test_every_page_starts_with_the_default_variant(data):
     run_page(data).selectbox(key="draft-variant").set_value(Variant.PAPER)
     run_page(data).button(key="use").click()
     run_page(data)
@@ -293,7 +293,7 @@ def test_the_usual_variant_is_where_every_page_starts(data):
     assert "**Variant** released" in status(run_page(page))
 
 
-def test_what_a_link_asks_that_is_not_here_is_said(in_house):
+def test_unavailable_parts_of_a_link_are_named(in_house):
     page = open_page(PAGES / "sweep.py")
     page.query_params.update({"device": "cuda:77", "stride": "<b>", "usual": "mine"})
     run_page(page)
@@ -304,7 +304,7 @@ def test_what_a_link_asks_that_is_not_here_is_said(in_house):
     assert "Small world" in status(page)
 
 
-def test_a_stride_that_trained_weights_do_not_have_is_refused(in_house):
+def test_a_stride_other_than_the_trained_one_is_refused(in_house):
     page = open_page(PAGES / "sweep.py")
     page.query_params["stride"] = "11"
     run_page(page)
@@ -317,7 +317,7 @@ def test_roots_that_cannot_be_used_are_explained(small_world_in_use, monkeypatch
     assert "not an absolute path" in page.warning[0].value.replace("\\", "")
 
 
-def test_a_choice_comes_back_from_its_link():
+def test_a_choice_is_restored_from_its_link():
     choice = WorkspaceChoice("house/street", "house/other.safetensors", "house/memory", "cpu", 12, Variant.PAPER)
     assert read_choice(choice.to_params()) == (choice, ())
     assert WorkspaceChoice().to_params() == {}

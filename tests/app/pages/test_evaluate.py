@@ -53,7 +53,7 @@ def test_nothing_is_computed_until_it_is_started(evaluate):
     assert sheets(evaluate)["Table 4"]["rows"][3]["cells"][2]["text"] == "76.7"
 
 
-def test_page_command_line_and_library_say_the_same(evaluate, small_places, capsys):
+def test_page_command_line_and_library_agree(evaluate, small_places, capsys):
     run_page(evaluate).button(key="start").click()
     page = sheets(wait_until_finished(evaluate))
 
@@ -75,7 +75,7 @@ def test_page_command_line_and_library_say_the_same(evaluate, small_places, caps
         assert shown(page[f"Table {number}"]) == expected
 
 
-def test_a_second_visit_finds_it_done_and_can_take_everything_home(evaluate):
+def test_a_second_visit_shows_results_and_offers_all_downloads(evaluate):
     run_page(evaluate).button(key="start").click()
     first = sheets(wait_until_finished(evaluate))
     clear_caches()
@@ -98,7 +98,7 @@ def test_the_bundle_holds_every_table_in_every_format(small_places):
     assert bundle(tables) == bundle(tables)
 
 
-def test_a_pressed_recipe_is_shown_with_the_way_to_repeat_it(evaluate):
+def test_a_clicked_recipe_is_shown_with_its_command(evaluate):
     run_page(evaluate)
     evaluate.session_state["picked-score"] = "Table 7|9"
     said = texts(run_page(evaluate))
@@ -119,7 +119,7 @@ def test_curves_are_drawn_for_fig_4_alone(evaluate):
     assert set(sheets(page)) == {"Fig. 4a", "Fig. 4b"}
 
 
-def test_without_a_table_it_asks_for_one(evaluate):
+def test_without_a_table_the_page_requests_one(evaluate):
     run_page(evaluate)
     evaluate.button_group(key="tables").set_value([])
     assert "Choose at least one table" in texts(run_page(evaluate))
@@ -136,7 +136,7 @@ def test_what_is_missing_is_named(evaluate, monkeypatch, tmp_path, part):
     ("name", "slug", "kind"),
     [("Table 3", "table-3", FigureKind.TRADE_OFF), ("Fig. 4", "fig-4b", FigureKind.SCORE_CURVES)],
 )
-def test_tables_that_can_be_drawn_go_into_a_figure(evaluate, name, slug, kind):
+def test_drawable_tables_can_be_added_to_a_figure(evaluate, name, slug, kind):
     evaluate.query_params["tables"] = [name]
     run_page(evaluate).button(key=f"add-to-figure-{slug}").click()
     run_page(evaluate)

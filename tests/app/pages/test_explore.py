@@ -30,7 +30,7 @@ def png(size=(64, 128), mode="RGB", **options):
     return buffer.getvalue()
 
 
-def test_the_page_answers_its_questions_and_says_what_is_at_work(app):
+def test_the_page_shows_all_sections_and_the_status_line(app):
     shown = texts(run_page(app))
     for question in (
         "Choose a query",
@@ -47,13 +47,13 @@ def test_the_page_answers_its_questions_and_says_what_is_at_work(app):
     assert "**Device** CPU" in shown
 
 
-def test_a_moved_alpha_weighs_the_two_distances_anew(app):
+def test_moving_alpha_reweighs_the_two_distances(app):
     assert "0.60 ×" in texts(run_page(app))
     app.query_params["alpha"] = "0.9"
     assert "0.10 ×" in texts(run_page(app))
 
 
-def test_no_alpha_and_no_k_computes_anything_again_but_the_decoder(app, monkeypatch):
+def test_alpha_and_k_recompute_only_the_decoder(app, monkeypatch):
     names = ("prepare", "encode", "match", "plan", "finish")
     asked = dict.fromkeys(names, 0)
 
@@ -87,7 +87,7 @@ def test_a_link_opens_its_view(app):
     assert "0.25 ×" in texts(app)
 
 
-def test_a_pin_of_the_link_reaches_the_components_that_show_its_side(app):
+def test_a_pin_in_the_link_reaches_the_components_of_its_side(app):
     app.query_params["life"] = "true"
     for pin, life in (("q17", "q17"), ("g9", "")):
         app.query_params["pin"] = pin
@@ -96,7 +96,7 @@ def test_a_pin_of_the_link_reaches_the_components_that_show_its_side(app):
         assert [sent["pin"] for sent in sent_to(app, "lifeline")] == [life]
 
 
-def test_a_win_is_told_by_the_parts_of_both_hits_and_the_rival_can_be_changed(app):
+def test_a_comparison_shows_both_parts_and_the_rival_can_change(app):
     (sent,) = sent_to(run_page(app), "margin")
     assert " beats " in sent["margin"]["story"]
     (box,) = (each for each in app.selectbox if each.label == "Compare with")
@@ -107,7 +107,7 @@ def test_a_win_is_told_by_the_parts_of_both_hits_and_the_rival_can_be_changed(ap
     assert app.query_params["rival"] == str(box.value)
 
 
-def test_life_lines_are_computed_only_when_asked_for(app):
+def test_lifelines_are_computed_only_on_request(app):
     assert sent_to(run_page(app), "lifeline") == []
     app.toggle(key="life").set_value(True)
     (sent,) = sent_to(run_page(app), "lifeline")
@@ -116,7 +116,7 @@ def test_life_lines_are_computed_only_when_asked_for(app):
     assert len(sent["life"]["keepRates"]) == 15
 
 
-def test_a_link_that_asks_for_the_impossible_is_answered_in_words(app):
+def test_a_link_with_impossible_values_shows_messages(app):
     app.query_params["query"] = "query/<b>nobody</b>.png"
     app.query_params["neighbor"] = "-3"
     run_page(app)
@@ -144,7 +144,7 @@ def test_an_uploaded_image_becomes_the_query(app):
 
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P", "I;16", "1"])
-def test_other_kinds_of_picture_are_accepted(app, mode):
+def test_other_image_formats_are_accepted(app, mode):
     run_page(app)
     upload(app, "picture.png", png(mode=mode))
     assert app.selectbox(key="query").value.startswith("uploaded ")
@@ -185,7 +185,7 @@ def test_another_visitor_starts_from_the_defaults(app):
     assert "0.60 ×" in texts(other)
 
 
-def test_an_image_of_your_own_is_kept_from_page_to_page_until_it_is_removed(small_world_in_use):
+def test_an_upload_stays_across_pages_until_it_is_removed(small_world_in_use):
     app = run_page(open_page(ROOT / "streamlit_app.py"))
     app.file_uploader(key="upload").set_value(("me.png", png(), "image/png"))
     own = run_page(app).selectbox(key="query").value

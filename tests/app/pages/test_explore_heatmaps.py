@@ -46,7 +46,7 @@ def labels(app):
     return {sent["part"]: sent["strip"]["scale"]["label"] for sent in sent_to(app, "heat_strip")}
 
 
-def test_the_maps_are_those_of_method_target_and_chosen_neighbour(app, workspace):
+def test_maps_depend_on_method_target_and_chosen_neighbour(app, workspace):
     app.query_params["variant"] = "paper"
     app.query_params["neighbor"] = "5"
     run_page(app).selectbox(key="map").set_value(MapMethod.HIRES_CAM)
@@ -73,7 +73,7 @@ def test_the_maps_are_those_of_method_target_and_chosen_neighbour(app, workspace
     }
 
 
-def test_a_training_identity_is_called_one_with_its_logit(app, workspace):
+def test_a_training_identity_is_named_with_its_logit(app, workspace):
     run_page(app).selectbox(key="target").set_value("likeliest training identity")
     shown = texts(run_page(app))
     record, config = workspace.dataset.query[0], workspace.retriever.model.config
@@ -87,7 +87,7 @@ def test_a_training_identity_is_called_one_with_its_logit(app, workspace):
     assert app.selectbox(key="target").disabled
 
 
-def test_a_device_that_was_short_of_memory_for_maps_in_the_background_is_said_once(app, monkeypatch):
+def test_out_of_memory_for_background_maps_is_reported_once(app, monkeypatch):
     whole = cam.decoder_map
 
     def short(*args):
@@ -110,7 +110,7 @@ def test_maps_that_could_not_be_computed_say_why(app, monkeypatch):
     run_until(app, lambda page: [each.value for each in page.warning] == ["no map of it\\."])
 
 
-def test_the_released_decoder_is_said_to_take_nothing_from_the_query(app):
+def test_the_released_decoder_is_noted_to_ignore_the_query(app):
     assert "does not pass the query to the decoder" in texts(run_page(app))
     assert set(labels(app)) == {"neighbors", "encoder"}
 

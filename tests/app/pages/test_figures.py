@@ -19,13 +19,13 @@ def figures(small_world_in_use):
     return open_page(PAGES / "figures.py")
 
 
-def test_a_first_visit_shows_a_figure_and_how_to_make_it_again(figures):
+def test_a_first_visit_shows_a_figure_and_its_command(figures):
     run_page(figures)
     assert len(figures.get("image")) == 1
     assert "python -m fpc_core figure drop_process.json" in texts(figures)
 
 
-def test_what_was_collected_on_explore_is_drawn(figures):
+def test_items_collected_on_explore_are_drawn(figures):
     figures.session_state["basket"] = Basket((Item(QUERY),), QuerySettings(alpha=0.15, neighbors=3))
     run_page(figures)
     assert figures.multiselect[0].value == [QUERY]
@@ -45,12 +45,12 @@ def test_method_and_target_of_the_decoder_maps_are_chosen_on_the_page(figures):
     assert run_page(figures).selectbox(key="f_target").disabled
 
 
-def test_without_a_query_the_page_asks_for_one(figures):
+def test_without_a_query_the_page_requests_one(figures):
     run_page(figures).multiselect[0].set_value([])
     assert "Choose at least one query" in texts(run_page(figures))
 
 
-def test_an_opened_recipe_is_shown_as_it_says(figures):
+def test_a_loaded_recipe_is_drawn_as_specified(figures):
     recipe = FigureRecipe(FigureKind.TRANSPORT, (QUERY,))
     run_page(figures).file_uploader[0].set_value(("mine.json", recipe.to_json().encode(), "application/json"))
     run_page(figures)
@@ -66,7 +66,7 @@ def test_an_opened_recipe_is_shown_as_it_says(figures):
         (FigureRecipe(FigureKind.TRANSPORT, ("none.png",)).to_json().encode(), "is not in this data"),
     ],
 )
-def test_a_recipe_that_cannot_be_used_is_named_in_words(figures, content, message):
+def test_an_unusable_recipe_shows_a_message(figures, content, message):
     run_page(figures).file_uploader[0].set_value(("bad.json", content, "application/json"))
     assert message in texts(run_page(figures))
 
@@ -87,7 +87,7 @@ def shown(monkeypatch):
     return recipes
 
 
-def test_a_query_of_the_lab_keeps_what_covers_it_and_leads_back_there(figures, shown):
+def test_a_query_of_the_lab_keeps_its_occluders_and_links_back(figures, shown):
     figures.session_state["basket"] = Basket(
         (Item(QUERY), OCCLUDED), QuerySettings(neighbors=3), FigureKind.RANKED_LIST
     )
@@ -111,7 +111,7 @@ def test_the_lab_opens_with_the_settings_of_the_figure(small_world_in_use):
     assert app.selectbox(key="l_query").value == QUERY
 
 
-def test_labels_and_layout_are_in_the_recipe_and_layout_outlives_the_page(figures, shown):
+def test_labels_and_layout_are_in_the_recipe_and_layout_persists(figures, shown):
     run_page(figures).selectbox(key="font").set_value("STIXGeneral")
     figures.text_input[0].set_value("hidden by a hedge")
     run_page(figures)
@@ -122,7 +122,7 @@ def test_labels_and_layout_are_in_the_recipe_and_layout_outlives_the_page(figure
     assert run_page(again).selectbox(key="font").value == "STIXGeneral"
 
 
-def test_method_and_variant_of_the_view_are_taken_over(figures, shown):
+def test_method_and_variant_of_the_view_are_used(figures, shown):
     settings = QuerySettings(neighbors=3, shortlist=32, variant=Variant.PAPER)
     settings = replace(settings, prune=replace(settings.prune, strategy=DropStrategy.SALIENT))
     maps = MapSettings(MapMethod.HIRES_CAM, relative=False)

@@ -73,7 +73,7 @@ def said(page) -> str:
 
 
 @pytest.mark.parametrize("part", ["data", "weights", "memory"])
-def test_what_is_lost_under_a_running_app_is_named_and_its_return_brings_the_view_back(world, part):
+def test_a_lost_file_is_named_and_its_return_restores_the_view(world, part):
     page = visiting("explore")
     assert "0.25 ×" in texts(page)
     with lost(getattr(world, part)):
@@ -86,7 +86,7 @@ def test_what_is_lost_under_a_running_app_is_named_and_its_return_brings_the_vie
     assert "0.25 ×" in texts(page)
 
 
-def test_weights_replaced_under_a_running_app_are_told_from_those_of_the_memory(world):
+def test_weights_replaced_at_run_time_do_not_match_the_memory(world):
     page = visiting("explore")
     before = world.weights.read_bytes()
     torch.manual_seed(9)
@@ -99,7 +99,7 @@ def test_weights_replaced_under_a_running_app_are_told_from_those_of_the_memory(
     assert page.selectbox(key="query").value == QUERY
 
 
-def test_weights_damaged_under_a_running_app_are_told(world):
+def test_weights_damaged_at_run_time_are_reported(world):
     page = visiting("explore")
     whole = world.weights.read_bytes()
     for damage, message in (
@@ -113,7 +113,7 @@ def test_weights_damaged_under_a_running_app_are_told(world):
 
 
 @pytest.mark.parametrize("change", ["deleted", "added"])
-def test_a_gallery_that_changes_under_a_running_app_is_told_from_that_of_the_memory(world, change):
+def test_a_gallery_changed_at_run_time_does_not_match_the_memory(world, change):
     page = visiting("explore")
     image = world.data / "bounding_box_test" / "0005_c2_f0000001.png"
     new = image.with_name("0009_c2_f0000001.png")
@@ -132,7 +132,7 @@ def test_a_gallery_that_changes_under_a_running_app_is_told_from_that_of_the_mem
     assert "0.25 ×" in texts(page)
 
 
-def test_a_query_that_is_deleted_under_a_running_app_is_named_and_another_one_shown(world):
+def test_a_query_deleted_at_run_time_is_named_and_another_shown(world):
     page = visiting("explore")
     with lost(world.data / QUERY):
         run_page(page)
@@ -143,7 +143,7 @@ def test_a_query_that_is_deleted_under_a_running_app_is_named_and_another_one_sh
 
 
 @pytest.mark.parametrize("name", SHOWING)
-def test_damaged_images_are_named_on_every_page_and_mended_ones_shown(world, name):
+def test_damaged_images_are_named_and_repaired_ones_shown(world, name):
     images = sorted(world.data.rglob("*.png"))
     with damaged(*images):
         page = visiting(name)
@@ -163,7 +163,7 @@ def test_a_damaged_gallery_image_is_named_on_every_page(world, name):
     assert "is damaged" not in said(page)
 
 
-def test_images_damaged_since_the_atlas_was_computed_are_named_on_it(world):
+def test_images_damaged_after_the_atlas_was_computed_are_named(world):
     page = wait_until_finished(visiting("atlas"))
     RESULTS.clear()  # small pictures of them
     with damaged(*sorted((world.data / "bounding_box_test").iterdir())):
@@ -172,7 +172,7 @@ def test_images_damaged_since_the_atlas_was_computed_are_named_on_it(world):
     assert "is damaged" not in said(page)
 
 
-def test_a_shortlist_that_cannot_be_asked_any_more_is_told(world, monkeypatch):
+def test_a_failing_shortlist_index_is_reported(world, monkeypatch):
     def gone(*_):
         raise ShortlistError(
             "Qdrant at http://localhost:6333 cannot be used: connection refused; start it, or use torch"
@@ -185,7 +185,7 @@ def test_a_shortlist_that_cannot_be_asked_any_more_is_told(world, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["sweep", "evaluate", "atlas"])
-def test_without_a_cache_folder_that_can_be_written_a_page_works_and_says_so(world, name, monkeypatch, tmp_path):
+def test_a_page_works_without_a_writable_cache_folder_and_says_so(world, name, monkeypatch, tmp_path):
     (tmp_path / "file").touch()
     monkeypatch.setenv("FPC_CACHE", str(tmp_path / "file" / "cache"))
     page = visiting(name)

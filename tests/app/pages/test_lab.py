@@ -60,7 +60,7 @@ def search(workspace, scene):
     return workspace.retriever.search(to_tensor([image], config), QuerySettings(shortlist=32), camera)
 
 
-def test_the_page_asks_its_questions_and_says_what_is_at_work(lab):
+def test_the_page_shows_all_sections_and_the_status_line(lab):
     said = texts(run_page(lab))
     for question in (
         "Edit the occluders",
@@ -75,7 +75,7 @@ def test_the_page_asks_its_questions_and_says_what_is_at_work(lab):
     assert [each.delta for each in lab.metric] == ["0", "0", "0"]
 
 
-def test_an_occluder_outside_of_the_image_changes_nothing(lab):
+def test_an_occluder_outside_the_image_changes_nothing(lab):
     before = shown(run_page(lab))
     other = run_page(visit(OUTSIDE))
     assert shown(other) == before
@@ -99,7 +99,7 @@ def test_masks_and_ranks_are_those_of_the_painted_image(small_world_in_use, work
     assert lab.metric[2].value == str(first)
 
 
-def test_a_scene_file_brings_occluders_query_and_settings_and_the_same_result_every_time(lab, workspace):
+def test_a_scene_file_restores_occluders_query_settings_and_result(lab, workspace):
     settings = QuerySettings(variant=Variant.PAPER, alpha=0.25, neighbors=4, shortlist=32).with_keep_rate(0.6)
     recipe = SceneRecipe(HALF, "query/0005_c1_f0000002.png", settings, weights_fingerprint(workspace.retriever.model))
     seen = []
@@ -136,7 +136,7 @@ def test_a_person_is_pasted_from_the_gallery(small_world_in_use):
         (SceneRecipe(HALF, weights="0" * 64).to_json().encode(), "made with the weights 000000000000"),
     ],
 )
-def test_a_scene_file_that_does_not_fit_is_answered_in_words(lab, content, message):
+def test_an_unusable_scene_file_shows_a_message(lab, content, message):
     run_page(lab).file_uploader(key="lab-recipe").set_value(("mine.json", content, "application/json"))
     run_page(lab)
     said = lab.warning[0].value
@@ -145,7 +145,7 @@ def test_a_scene_file_that_does_not_fit_is_answered_in_words(lab, content, messa
     assert lab.selectbox(key="l_query").value == QUERY
 
 
-def test_a_link_that_cannot_be_used_is_answered_in_words(lab):
+def test_an_unusable_link_shows_a_message(lab):
     lab.query_params["scene"] = "<b>"
     run_page(lab)
     assert "link's scene cannot be used" in lab.warning[0].value
@@ -168,7 +168,7 @@ def test_curves_say_where_each_keep_rate_loses_the_match(small_world_in_use):
     assert "Covered: of the image’s pixels" in texts(lab)
 
 
-def test_the_map_knows_every_place_in_the_end(lab):
+def test_the_finished_map_has_every_position(lab):
     run_page(lab).segmented_control(key="spot-step").set_value(2)
     run_page(lab).button(key="map-start").click()
     wait_until_finished(lab, "Done: 33 of 33 searches (8 × 4 positions + the original)")
@@ -187,7 +187,7 @@ def test_a_query_without_a_true_match_has_no_curves(lab, monkeypatch):
     assert "No curves and no map" in lab.warning[0].value
 
 
-def test_masks_and_ranked_lists_go_into_a_figure_with_the_scene(small_world_in_use):
+def test_masks_and_ranked_lists_are_added_to_a_figure_with_the_scene(small_world_in_use):
     lab = visit(HALF)
     run_page(lab).button(key="add-to-figure-hits").click()
     run_page(lab)
@@ -199,7 +199,7 @@ def test_masks_and_ranked_lists_go_into_a_figure_with_the_scene(small_world_in_u
     assert lab.session_state["basket"].kind is FigureKind.DROP_PROCESS
 
 
-def test_an_image_of_your_own_is_covered_and_nothing_is_called_right_or_wrong(workspace, small_world_in_use):
+def test_hits_of_a_covered_upload_are_not_marked_right_or_wrong(workspace, small_world_in_use):
     buffer = io.BytesIO()
     own = workspace.dataset.read(workspace.dataset.query[5])
     Image.fromarray(own).save(buffer, "PNG")

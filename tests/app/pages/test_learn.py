@@ -32,7 +32,7 @@ PICTURES = (
 
 
 @pytest.mark.parametrize(("number", "component"), list(enumerate(PICTURES, start=1)))
-def test_every_step_has_words_an_equation_a_picture_and_hides_its_answer(learn, number, component):
+def test_every_step_has_text_equation_and_image_and_hides_its_answer(learn, number, component):
     learn.query_params["step"] = str(number)
     run_page(learn)
     shown = texts(learn)
@@ -61,13 +61,13 @@ def test_next_and_back_walk_through_the_steps_and_stop_at_the_ends(learn):
 
 
 @pytest.mark.parametrize("step", ["0", "99", "two", "-1", "1e9", "٣"])
-def test_a_link_to_no_step_opens_one_that_is_there(learn, step):
+def test_an_unknown_step_in_the_link_opens_the_first(learn, step):
     learn.query_params["step"] = step
     run_page(learn)
     assert learn.subheader[0].value.startswith("1. ")
 
 
-def test_presenter_mode_shows_the_step_alone(learn):
+def test_presenter_mode_shows_only_the_step(learn):
     learn.query_params["present"] = "1"
     run_page(learn)
     assert not learn.title
@@ -88,7 +88,7 @@ def test_the_query_and_settings_are_those_of_the_link(learn):
     assert "0.3 \\cdot" in " ".join(each.value for each in learn.latex)
 
 
-def test_the_way_to_explore_keeps_query_and_settings(learn):
+def test_the_link_to_explore_keeps_query_and_settings(learn):
     learn.query_params.update({"query": "query/0003_c1_f0000002.png", "alpha": "0.7", "step": "7"})
     (link,) = [each.proto.url for each in run_page(learn).get("link_button")]
     assert link == "./?query=query%2F0003_c1_f0000002.png&alpha=0.7#why-did-this-one-win"
@@ -100,7 +100,7 @@ def test_the_text_is_not_read_as_markup(learn):
 
 
 @pytest.mark.parametrize(("number", "kind"), [(3, FigureKind.DROP_PROCESS), (6, FigureKind.TRANSPORT)])
-def test_the_figure_of_the_step_can_be_taken_along(learn, number, kind):
+def test_the_figure_of_the_step_can_be_added(learn, number, kind):
     learn.query_params["step"] = str(number)
     run_page(learn).button(key="add-to-figure").click()
     run_page(learn)

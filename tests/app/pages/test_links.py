@@ -17,7 +17,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("name", list(WRONG))
-def test_what_a_link_cannot_have_is_named_and_the_page_stands(small_world_in_use, monkeypatch, tmp_path, name):
+def test_unusable_parts_of_a_link_are_named_and_the_page_is_shown(small_world_in_use, monkeypatch, tmp_path, name):
     monkeypatch.setenv("FPC_CACHE", str(tmp_path / "cache"))
     page = open_page(PAGES / name)
     page.query_params.update(WRONG[name])
@@ -27,7 +27,7 @@ def test_what_a_link_cannot_have_is_named_and_the_page_stands(small_world_in_use
         assert f"The link sets {called} to {text}" in said
 
 
-def test_a_link_that_can_be_had_is_met_without_a_word(small_world_in_use, monkeypatch, tmp_path):
+def test_a_valid_link_shows_no_message(small_world_in_use, monkeypatch, tmp_path):
     monkeypatch.setenv("FPC_CACHE", str(tmp_path / "cache"))
     right = {
         "explore.py": {"map": "HiResCAM", "target": "chosen neighbour", "relative": "false", "life": "true", "k": "3"},
@@ -41,7 +41,7 @@ def test_a_link_that_can_be_had_is_met_without_a_word(small_world_in_use, monkey
         assert "The link sets" not in texts(run_page(page))
 
 
-def test_wrong_parts_of_a_link_give_way_to_the_usual_and_the_right_ones_hold(small_world_in_use):
+def test_wrong_parts_of_a_link_fall_back_and_right_ones_hold(small_world_in_use):
     page = open_page(PAGES / "compare.py")
     page.query_params.update({"b_gamma": "0.1", "a_variant": "mine", "a_alpha": "0.25"})
     run_page(page)
@@ -51,7 +51,7 @@ def test_wrong_parts_of_a_link_give_way_to_the_usual_and_the_right_ones_hold(sma
     assert "The link sets" not in texts(run_page(page))  # it was corrected
 
 
-def test_a_link_of_thousands_of_wrong_values_is_answered_in_a_few_sentences(monkeypatch):
+def test_thousands_of_wrong_link_values_give_few_messages(monkeypatch):
     from app.session import link_checks
 
     class Params(dict):
@@ -59,6 +59,6 @@ def test_a_link_of_thousands_of_wrong_values_is_answered_in_a_few_sentences(monk
             return self[key]
 
     monkeypatch.setattr(link_checks.st, "query_params", Params(tables=["x"] * 100_000, step=["y" * 10_000] * 100_000))
-    assert len(link_checks.unknown("tables", ("a", "b"))) == link_checks.MOST_TOLD
-    assert len(link_checks.beyond("step", 0, 1)) == link_checks.MOST_TOLD
-    assert sum(map(len, link_checks.beyond("step", 0, 1))) < 1000
+    assert len(link_checks.check_choice("tables", ("a", "b"))) == link_checks.MAX_MESSAGES
+    assert len(link_checks.check_range("step", 0, 1)) == link_checks.MAX_MESSAGES
+    assert sum(map(len, link_checks.check_range("step", 0, 1))) < 1000

@@ -91,7 +91,7 @@ def test_no_page_reads_a_name_as_markup(in_use, name):
     assert "onerror" in texts(page)  # it is there, as text
 
 
-def test_the_presenter_and_the_figure_of_one_query_read_no_name_as_markup(in_use):
+def test_presenter_and_figure_of_one_query_escape_names(in_use):
     lesson, figure = open_page(PAGES / "learn.py"), open_page(PAGES / "figures.py")
     lesson.query_params["present"] = "1"
     figure.session_state["kind"] = FigureKind.TRANSPORT
@@ -113,7 +113,7 @@ def test_a_name_in_a_message_is_text(in_use):
     assert "onerror" in page.warning[0].value
 
 
-def test_a_scene_with_a_hostile_name_is_refused_in_text(in_use):
+def test_a_scene_with_a_hostile_name_is_refused_as_text(in_use):
     page = run_page(open_page(PAGES / "lab.py"))
     page.file_uploader(key="lab-recipe").set_value((f"{IMAGE}.json", b'{"format": 99}', "application/json"))
     run_page(page)
@@ -121,7 +121,7 @@ def test_a_scene_with_a_hostile_name_is_refused_in_text(in_use):
     assert not any(LIVE.search(each.value) for each in page.warning)
 
 
-def test_reports_and_lessons_have_the_names_as_text(places, tmp_path):
+def test_reports_and_lessons_show_names_as_text(places, tmp_path):
     where = [f"--{name}={getattr(places, name)}" for name in ("data", "weights", "memory")]
     query = next(iter(sorted((places.data / "query").iterdir()))).relative_to(places.data)
     report, lesson = tmp_path / "report.html", tmp_path / "lesson.html"
@@ -136,7 +136,7 @@ def test_reports_and_lessons_have_the_names_as_text(places, tmp_path):
     assert not [each for each in tree.iter() if any(key.startswith("on") for key in each.attrib)]
 
 
-def test_a_data_set_named_like_a_command_is_text_in_latex(places):
+def test_a_dataset_named_like_a_command_is_escaped_in_latex(places):
     workspace = open_workspace(places, "cpu")
     named = replace(workspace, dataset=replace(workspace.dataset, name=r"\input{/etc/passwd} 100% & _x_ $\LaTeX$"))
     recipe = FigureRecipe(FigureKind.DROP_PROCESS, (workspace.dataset.query[0].path.as_posix(),), QuerySettings())
@@ -155,6 +155,6 @@ def test_a_figure_draws_hostile_names_without_reading_them(places, kind):
     assert render_png(recipe, workspace, 60).startswith(b"\x89PNG")
 
 
-def test_every_hostile_name_is_one_that_a_disk_takes(places):
+def test_every_hostile_name_is_a_valid_file_name(places):
     held = " ".join(path.name for path in Path(places.data / "query").iterdir())
     assert all(name in held for name in NAMES)

@@ -109,7 +109,7 @@ def secrets(places, cache) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize("name", VISITED)
-def test_no_page_says_a_path_or_writes_a_file_or_opens_what_a_link_asks_for(public, small_places, name):
+def test_no_page_shows_paths_writes_files_or_opens_a_links_data(public, small_places, name):
     page = open_page(PAGES / name)
     page.query_params.update({"data": "demo", "weights": str(small_places.weights), "memory": "/etc", "device": "cpu"})
     with watched(public, small_places.data.parent) as written:
@@ -125,7 +125,7 @@ def test_no_page_says_a_path_or_writes_a_file_or_opens_what_a_link_asks_for(publ
         assert secret not in said, secret
 
 
-def test_what_ended_work_in_the_background_is_said_without_its_place(public, small_places, monkeypatch):
+def test_background_errors_are_shown_without_paths(public, small_places, monkeypatch):
     def damaged(*_):
         raise GalleryMemoryError(f"{small_places.memory / 'tokens.npy'} is damaged; build the memory again")
 
@@ -140,14 +140,14 @@ def test_what_ended_work_in_the_background_is_said_without_its_place(public, sma
     assert str(small_places.memory) not in everything(page)
 
 
-def test_whoever_runs_it_privately_is_told_the_paths(small_world_in_use, small_places):
+def test_a_private_app_shows_paths(small_world_in_use, small_places):
     page = open_page(PAGES / "data.py")
     run_page(page)
     assert small_places.weights.name in texts(page).replace("\\", "")
     assert "FPC_ROOTS" in texts(page)
 
 
-def test_the_data_page_shows_what_is_there_and_offers_nothing(public):
+def test_the_public_data_page_offers_no_choices(public):
     page = run_page(open_page(PAGES / "data_public.py"))
     said = texts(page)
     assert "This public app" in said
@@ -160,7 +160,7 @@ def test_the_data_page_shows_what_is_there_and_offers_nothing(public):
 
 
 @pytest.mark.parametrize("shown", ["data_public.py", "data.py"])
-def test_the_navigation_of_a_public_app_has_no_page_that_loads(public, monkeypatch, shown):
+def test_public_navigation_has_no_page_that_loads_data(public, monkeypatch, shown):
     monkeypatch.setenv("FPC_PUBLIC", "1" if shown == "data_public.py" else "0")
     offered, real = [], st.navigation
     monkeypatch.setattr(st, "navigation", lambda pages, **named: offered.extend(pages) or real(pages, **named))
@@ -170,7 +170,7 @@ def test_the_navigation_of_a_public_app_has_no_page_that_loads(public, monkeypat
     assert ("-draft-" in widgets) == (shown == "data.py")
 
 
-def test_of_a_link_only_the_usual_variant_is_taken():
+def test_a_public_link_sets_only_the_default_variant():
     link = {"data": "x", "weights": "y", "memory": "z", "device": "cpu", "stride": "12", "usual": "paper"}
     found, problems = read_choice(link, public=True)
     assert found == WorkspaceChoice(variant=Variant.PAPER)
@@ -179,7 +179,7 @@ def test_of_a_link_only_the_usual_variant_is_taken():
     assert read_choice(link)[0].data == "x"
 
 
-def test_a_sweep_is_shown_and_nothing_of_it_is_kept(public, small_places):
+def test_a_public_sweep_is_shown_but_not_stored(public, small_places):
     page = open_page(PAGES / "sweep.py")
     page.query_params.update({"scope": "one", "gammas": ["1.0"], "ks": ["1"], "step": "0.5"})
     with watched(public, small_places.data.parent) as written:
@@ -187,7 +187,7 @@ def test_a_sweep_is_shown_and_nothing_of_it_is_kept(public, small_places):
     assert [each for each in written if str(public) in each] == []
 
 
-def test_the_files_of_a_figure_are_packed_without_a_file(public, small_places):
+def test_figure_downloads_are_packed_in_ram(public, small_places):
     workspace = open_workspace(small_places, "cpu", read_only=True)
     query = workspace.dataset.query[0].path.as_posix()
     recipe = FigureRecipe(FigureKind.DROP_PROCESS, (query,), QuerySettings(shortlist=20))
@@ -198,7 +198,7 @@ def test_the_files_of_a_figure_are_packed_without_a_file(public, small_places):
         assert len(archive.namelist()) == 7
 
 
-def test_results_that_were_kept_before_are_shown(public, small_world_in_use, monkeypatch):
+def test_results_stored_earlier_are_shown(public, small_world_in_use, monkeypatch):
     params = {"scope": "one", "gammas": ["1.0"], "ks": ["1"], "step": "0.5"}
     monkeypatch.setenv("FPC_PUBLIC", "0")
     is_public.cache_clear()
@@ -215,7 +215,7 @@ def test_results_that_were_kept_before_are_shown(public, small_world_in_use, mon
     assert "Done: " in texts(run_page(page))
 
 
-def test_what_cannot_be_opened_is_said_without_its_place_and_logged_with_it(public, monkeypatch, tmp_path, caplog):
+def test_open_errors_are_shown_without_and_logged_with_the_path(public, monkeypatch, tmp_path, caplog):
     monkeypatch.setenv("FPC_WEIGHTS", str(tmp_path / "secret folder" / "gone.pth"))
     for name in VISITED:
         page = run_page(open_page(PAGES / name))
@@ -226,7 +226,7 @@ def test_what_cannot_be_opened_is_said_without_its_place_and_logged_with_it(publ
     assert str(tmp_path / "secret folder" / "gone.pth") in caplog.text
 
 
-def test_damaged_kept_results_are_told_without_their_place(public, caplog):
+def test_damaged_stored_results_are_reported_without_paths(public, caplog):
     from app.messages import _private_folders
 
     path = public / "results" / "a b" / "0f.npz"
@@ -247,7 +247,7 @@ def test_damaged_kept_results_are_told_without_their_place(public, caplog):
         ("in /", "in /"),
     ],
 )
-def test_a_public_message_keeps_the_name_and_loses_the_way_to_it(public, told, heard):
+def test_a_public_message_keeps_the_file_name_but_not_its_folder(public, told, heard):
     assert redact(told) == heard
 
 
@@ -259,14 +259,14 @@ _part = strategies.text(string.ascii_letters + string.digits + "._-é", min_size
 @given(
     strategies.lists(_part, min_size=2, max_size=6), strategies.sampled_from(["{}", "'{}'", "({})", "in {}: no", "{}."])
 )
-def test_no_absolute_path_gets_into_a_public_message(parts, words):
+def test_a_public_message_has_no_absolute_path(parts, words):
     with patch("app.public_mode.is_public", lambda: True):
         said = redact(f"cannot open {words.format('/' + '/'.join(parts))} now")
     assert "/" not in said
     assert parts[-1].rstrip(".") in said
 
 
-def test_a_private_message_is_left_as_it_is():
+def test_a_private_message_is_unchanged():
     is_public.cache_clear()
     assert redact("there is no folder /srv/data/duke") == "there is no folder /srv/data/duke"
     is_public.cache_clear()

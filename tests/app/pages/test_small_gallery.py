@@ -30,7 +30,7 @@ def test_every_page_works(images, name):
     assert not page.error
 
 
-def test_the_dial_of_k_ends_at_the_gallery_and_is_what_the_answer_was_made_with(images):
+def test_k_is_limited_by_a_small_gallery(images):
     page = open_page(PAGES / "explore.py")
     page.query_params["k"] = "20"
     run_page(page)

@@ -23,7 +23,7 @@ def test_nothing_is_computed_until_it_is_started(sweep):
     assert "Results appear here" in shown
 
 
-def test_a_started_sweep_ends_with_its_best_cell_and_a_table(sweep):
+def test_a_finished_sweep_shows_its_best_cell_and_a_table(sweep):
     run_page(sweep).button(key="start").click()
     shown = texts(wait_until_finished(sweep))
     assert "Done: 48 of 48 searches (8 queries × 6 keep rates)" in shown
@@ -32,7 +32,7 @@ def test_a_started_sweep_ends_with_its_best_cell_and_a_table(sweep):
     assert not sweep.warning
 
 
-def test_a_second_visit_finds_it_done(sweep):
+def test_a_finished_sweep_is_shown_on_a_second_visit(sweep):
     run_page(sweep).button(key="start").click()
     wait_until_finished(sweep)
     clear_caches()
@@ -49,7 +49,7 @@ def test_one_query_starts_by_itself(sweep):
     assert sweep.selectbox(key="s_query").value == "query/0003_c1_f0000002.png"
 
 
-def test_a_set_is_chosen_by_identity_and_by_image(sweep):
+def test_a_set_of_queries_is_chosen_by_identity_and_image(sweep):
     sweep.query_params["scope"] = "a set"
     assert "Choose at least one query" in texts(run_page(sweep))
     sweep.multiselect(key="ids").set_value([2, 3])
@@ -57,7 +57,7 @@ def test_a_set_is_chosen_by_identity_and_by_image(sweep):
     assert "3 queries × 6 keep rates" in texts(run_page(sweep))
 
 
-def test_settings_that_differ_are_another_sweep(sweep):
+def test_other_settings_are_another_sweep(sweep):
     run_page(sweep).button(key="start").click()
     wait_until_finished(sweep)
     sweep.query_params["s_variant"] = "paper"
@@ -73,7 +73,7 @@ def test_what_is_missing_is_named(sweep, monkeypatch, tmp_path, part):
     assert sweep.header[0].value == "No data loaded yet"
 
 
-def test_the_map_goes_into_a_figure_with_its_axes_unless_only_some_queries_are_in_it(sweep):
+def test_only_a_sweep_of_all_queries_can_be_added_to_a_figure(sweep):
     run_page(sweep).button(key="start").click()
     wait_until_finished(sweep).button(key="add-to-figure").click()
     run_page(sweep)

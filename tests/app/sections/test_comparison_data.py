@@ -8,13 +8,13 @@ import torch
 
 from app.sections.comparison_data import (
     PRESETS,
-    Figure,
+    ComparedValue,
     average_precision,
-    figures,
     kept_patches,
-    marked,
-    neighbor_figures,
+    mark_differences,
+    neighbor_values,
     preset_of,
+    query_values,
 )
 from fpc_core.config import ModelConfig, PruneSettings, QuerySettings, Variant
 from fpc_core.data.datasets import ImageRecord
@@ -56,7 +56,7 @@ def encoding(*kept, block=3):
     return Encoding(torch.zeros(1, 1 + len(kept), 3), (stage,), (2, 2), PruneSettings(blocks=(block,)))
 
 
-def test_patches_kept_on_one_side_only_are_told_apart():
+def test_patches_kept_on_one_side_only_are_distinguished():
     (here,) = kept_patches(encoding(0, 1), encoding(1, 3))
     (there,) = kept_patches(encoding(1, 3), encoding(0, 1))
     assert here.kept.tolist() == [[True, True], [False, False]]
@@ -64,12 +64,12 @@ def test_patches_kept_on_one_side_only_are_told_apart():
     assert there.only.tolist() == [[False, False], [False, True]]
 
 
-def test_encodings_that_drop_elsewhere_cannot_be_compared():
+def test_encodings_with_other_dropping_blocks_cannot_be_compared():
     with pytest.raises(ValueError, match="prune at different layers"):
         kept_patches(encoding(0, 1), encoding(0, 1, block=4))
 
 
-def test_stripes_lie_on_what_is_kept_here_only_and_white_on_what_is_dropped():
+def test_patches_kept_here_only_are_striped_and_dropped_ones_white():
     config = ModelConfig(image_size=(32, 32), stride=16)
     image = np.full((32, 32, 3), 100, np.uint8)
     kept, only = np.array([[True, True], [False, True]]), np.array([[True, False], [False, False]])
@@ -86,16 +86,16 @@ def strip(*ids, tag="", note="2 of 2 right"):
     return Strip("strip", "title", tuple(Card(each, f"g{each}", each, tag=tag) for each in ids), note)
 
 
-def test_cards_that_one_side_alone_shows_are_marked_and_counted():
-    here = marked(strip("1", "2", "3"), strip("3", "1", "4"))
+def test_cards_of_one_side_only_are_marked_and_counted():
+    here = mark_differences(strip("1", "2", "3"), strip("3", "1", "4"))
     assert [card.tag for card in here.cards] == ["", "only here", ""]
     assert here.note == "2 of 2 right · 1 not in the other list"
-    decoder = marked(strip("2", tag="K"), strip("4"))
+    decoder = mark_differences(strip("2", tag="K"), strip("4"))
     assert decoder.cards[0].tag == "K · only here"
 
 
-def test_the_same_images_in_any_order_are_said_to_be_the_same():
-    assert marked(strip("1", "2", note=""), strip("2", "1")).note == "same images as the other side"
+def test_the_same_images_in_any_order_count_as_the_same():
+    assert mark_differences(strip("1", "2", note=""), strip("2", "1")).note == "same images as the other side"
 
 
 @pytest.mark.parametrize(
@@ -103,13 +103,18 @@ def test_the_same_images_in_any_order_are_said_to_be_the_same():
     [(3.0, 5.0, "+2"), (5.0, 3.0, "−2"), (4.0, 4.3, "="), (None, None, "–"), (None, 1.0, "only one"), (2.4, 2.6, "+1")],
 )
 def test_a_difference_is_that_of_the_numbers_shown(one, other, difference):
-    assert Figure("rank", one, other, "{:.0f}".format).difference == difference
+    assert ComparedValue("rank", one, other, "{:.0f}".format).difference == difference
 
 
 def test_a_row_reads_as_it_is_shown():
-    figure = Figure("D", 0.14442, 0.14561, "{:.4f}".format)
+    figure = ComparedValue("D", 0.14442, 0.14561, "{:.4f}".format)
     assert figure.row() == {"": "D", "A": "0.1444", "B": "0.1456", "B − A": "+0.0012"}
-    assert Figure("rank", None, 2.0, "{:.0f}".format).row() == {"": "rank", "A": "–", "B": "2", "B − A": "only one"}
+    assert ComparedValue("rank", None, 2.0, "{:.0f}".format).row() == {
+        "": "rank",
+        "A": "–",
+        "B": "2",
+        "B − A": "only one",
+    }
 
 
 def test_the_first_true_match_leaves_junk_out():
@@ -132,8 +137,8 @@ def test_the_average_precision_of_a_trace_is_that_of_the_evaluation(workspace, t
         assert average_precision(labels, trace.final) == pytest.approx(expected, abs=1e-12)
 
 
-def test_figures_of_two_traces(workspace, traces, labels):
-    rows = {figure.name: figure for figure in figures(*traces, labels, workspace.retriever.model.config)}
+def test_values_of_two_traces(workspace, traces, labels):
+    rows = {figure.name: figure for figure in query_values(*traces, labels, workspace.retriever.model.config)}
     assert (rows["patches kept"].one, rows["patches kept"].other) == (128, 67)
     assert rows["FLOPs (G)"].other < rows["FLOPs (G)"].one
     attention = [
@@ -144,13 +149,13 @@ def test_figures_of_two_traces(workspace, traces, labels):
     assert rows["rank after consolidation"].one == labels.first_match(traces[0].final)
 
 
-def test_figures_of_a_neighbour_hold_equation_10_and_say_where_it_is_missing(traces, labels):
+def test_values_of_a_neighbour_follow_equation_10_or_are_missing(traces, labels):
     row = int(traces[0].consolidation.neighbors[0])
-    found = {figure.name: figure for figure in neighbor_figures(*traces, labels, row)}
+    found = {figure.name: figure for figure in neighbor_values(*traces, labels, row)}
     assert found["D"].one == pytest.approx(0.6 * found["D_cos"].one + 0.4 * found["D_EMD"].one, abs=1e-6)
     assert found["decoder attention (%)"].one == pytest.approx(100 * traces[0].consolidation.neighbor_shares[0])
     beyond = next(row for row in range(32) if all(row not in trace.match.shortlist.indices for trace in traces))
-    missing = {figure.name: figure for figure in neighbor_figures(*traces, labels, beyond)}
+    missing = {figure.name: figure for figure in neighbor_values(*traces, labels, beyond)}
     assert missing["D"].one is None
     assert missing["decoder attention (%)"].difference == "–"
     assert missing["rank after consolidation"].one is not None or labels.records[beyond].camera == 0

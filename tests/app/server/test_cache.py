@@ -29,12 +29,12 @@ def counting():
 
 
 @given(
-    most=st.integers(1, 6),
-    most_bytes=st.integers(0, 3000),
+    max_entries=st.integers(1, 6),
+    max_bytes=st.integers(0, 3000),
     asked=st.lists(st.tuples(st.integers(0, 9), st.integers(0, 1500)), max_size=60),
 )
-def test_neither_entries_nor_bytes_outgrow_their_bound_and_the_sum_is_that_of_what_is_there(most, most_bytes, asked):
-    cache = Cache(most, most_bytes, weigh)
+def test_entries_and_bytes_stay_within_bounds_and_the_sum_is_exact(max_entries, max_bytes, asked):
+    cache = Cache(max_entries, max_bytes, weigh)
     order: list[tuple[int, int]] = []  # what a plain model of it holds, the oldest first
     for key, size in asked:
         found = cache.get(key, lambda size=size: np.zeros(size, np.uint8))
@@ -42,14 +42,14 @@ def test_neither_entries_nor_bytes_outgrow_their_bound_and_the_sum_is_that_of_wh
         assert found.nbytes == held.get(key, size)
         order = [each for each in order if each[0] != key] + [(key, held.get(key, size))]
         cost = size_of(0)  # of a key
-        while len(order) > 1 and (len(order) > most or sum(each + cost for _, each in order) > most_bytes):
+        while len(order) > 1 and (len(order) > max_entries or sum(each + cost for _, each in order) > max_bytes):
             order.pop(0)
-        assert cache.stats().entries == len(order) <= most
+        assert cache.stats().entries == len(order) <= max_entries
         assert cache.stats().bytes == sum(each + size_of(key) for key, each in order)
-        assert cache.stats().bytes <= max(most_bytes, order[-1][1] + size_of(order[-1][0]))
+        assert cache.stats().bytes <= max(max_bytes, order[-1][1] + size_of(order[-1][0]))
 
 
-def test_the_least_recently_used_leaves_first():
+def test_the_least_recently_used_entry_is_evicted_first():
     made, make = counting()
     cache = Cache(2, 10**6)
     for name in ("a", "b", "a", "c", "a", "b"):
@@ -65,7 +65,7 @@ def test_a_result_larger_than_the_cache_is_kept_until_the_next_one():
     assert made == ["small", "huge", "small"]
 
 
-def test_who_asks_at_once_waits_for_the_one_who_makes_it():
+def test_concurrent_requests_share_one_computation():
     cache, made, begun, go = Cache(8, 10**6), [], threading.Event(), threading.Event()
 
     def slow():
@@ -87,7 +87,7 @@ def test_who_asks_at_once_waits_for_the_one_who_makes_it():
     assert made == [1]
 
 
-def test_who_waited_for_a_failure_makes_it_anew():
+def test_a_waiting_thread_recomputes_after_a_failure():
     cache, begun, go = Cache(8, 10**6), threading.Event(), threading.Event()
 
     def failing():
@@ -111,8 +111,8 @@ def test_who_waited_for_a_failure_makes_it_anew():
     assert found == ["mine"]
 
 
-def test_what_grows_is_weighed_again_when_it_is_asked_for():
-    cache = Cache(8, 1000, weigh=len, grows=True)
+def test_a_mutable_result_is_measured_on_every_access():
+    cache = Cache(8, 1000, measure=len, mutable=True)
     growing = cache.get("a", lambda: bytearray(10))
     cache.get("b", lambda: bytearray(10))
     growing.extend(bytes(5000))
@@ -121,13 +121,13 @@ def test_what_grows_is_weighed_again_when_it_is_asked_for():
 
 
 @given(shape=st.lists(st.integers(1, 8), min_size=1, max_size=3), parts=st.integers(1, 5))
-def test_tensors_and_arrays_weigh_what_they_take_whatever_is_looked_at(shape, parts):
+def test_views_of_tensors_and_arrays_count_the_whole_storage(shape, parts):
     tensor, array = torch.zeros(shape), np.zeros(shape)
     looked = tuple(each for _ in range(parts) for each in (tensor[:1], array[..., :1]))
     assert size_of(looked) == sys.getsizeof(looked) + 4 * tensor.numel() + array.nbytes
 
 
-def test_parts_of_results_are_weighed_and_mapped_files_are_not(tmp_path):
+def test_parts_of_results_count_but_mapped_files_do_not(tmp_path):
     @dataclass(frozen=True, eq=False)
     class Result:
         tokens: torch.Tensor
@@ -141,12 +141,12 @@ def test_parts_of_results_are_weighed_and_mapped_files_are_not(tmp_path):
     assert 40_400 <= size_of(module) < 41_500
 
 
-def test_a_long_container_is_judged_by_its_first_elements():
+def test_the_size_of_a_long_container_is_estimated():
     many = [bytes(100) for _ in range(20_000)]
     assert size_of(many) == pytest.approx(sum(size_of(each) for each in many) + size_of([]) + 8 * len(many), rel=0.01)
 
 
-def test_results_are_kept_by_what_arguments_are_known_by():
+def test_results_are_cached_by_the_cache_keys_of_arguments():
     class Named:
         def __init__(self, name):
             self.name = name

@@ -52,7 +52,7 @@ def until(met):
     raise TimeoutError
 
 
-def test_a_build_tells_its_progress_and_ends_with_a_memory_that_fits(places, dataset, small_places):
+def test_a_build_reports_progress_and_ends_with_a_matching_memory(places, dataset, small_places):
     build = BuildJob(places, "cpu", dataset, 0, Worker())
     assert build.status().state is JobState.IDLE
     build.start()
@@ -63,7 +63,7 @@ def test_a_build_tells_its_progress_and_ends_with_a_memory_that_fits(places, dat
     assert found.status is MemoryStatus.FITS
 
 
-def test_a_cancelled_build_goes_on_where_it_stopped_even_in_another_server(places, dataset, small_places, gate):
+def test_a_cancelled_build_resumes_even_in_another_server(places, dataset, small_places, gate):
     build = BuildJob(places, "cpu", dataset, 0, Worker())
     build.start()
     gate.release(2)  # 0 and 32 images
@@ -85,7 +85,7 @@ def test_a_cancelled_build_goes_on_where_it_stopped_even_in_another_server(place
     assert inspect_memory(places.memory, dataset, weights).status is MemoryStatus.FITS
 
 
-def test_two_who_start_the_same_build_share_it_and_two_builds_take_turns(places, dataset, tmp_path):
+def test_equal_builds_are_shared_and_others_take_turns(places, dataset, tmp_path):
     worker = Worker()
     one = BuildJob(places, "cpu", dataset, 0, worker)
     other = BuildJob(replace(places, memory=tmp_path / "other"), "cpu", dataset, 0, worker)

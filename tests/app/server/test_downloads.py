@@ -59,26 +59,26 @@ class Work:
 
 @pytest.fixture
 def seats():
-    return Downloads(at_once=6, is_here=lambda name: True)
+    return Downloads(max_requests=6, is_connected=lambda name: True)
 
 
 def test_eight_requests_for_one_file_are_one_computation(seats):
-    work, wide = Work(), Downloads(at_once=20, is_here=lambda name: True)
+    work, wide = Work(), Downloads(max_requests=20, is_connected=lambda name: True)
     asked = [Asked(wide, f"v{number}", "large", work) for number in range(8)]
-    until(lambda: len(wide._inside) == 8)
+    until(lambda: len(wide._active) == 8)
     work.let_go.set()
     assert [each.end().file for each in asked] == [b"file"] * 8
     assert work.times == 1
 
 
-def test_a_visitor_who_asks_again_and_again_leaves_room_for_another(seats):
+def test_repeated_requests_of_a_visitor_leave_slots_for_others(seats):
     work, small = Work(), Work()
     asked = []
     for _ in range(8):
         asked.append(Asked(seats, "hasty", "large", work))
         work.begun.wait(10)
-        until(lambda: len(seats._inside) <= 2 or asked[-1].ended)
-    assert len(seats._inside) <= 2 + 1
+        until(lambda: len(seats._active) <= 2 or asked[-1].ended)
+    assert len(seats._active) <= 2 + 1
     small.let_go.set()
     assert Asked(seats, "other", "small", small).end().file == b"file"
     work.let_go.set()
@@ -94,7 +94,7 @@ def test_the_next_request_of_a_visitor_ends_the_last_one(seats):
     assert isinstance(one.end().error, SupersededError)
     second.let_go.set()
     assert two.end().file == b"file"
-    assert seats._inside == []
+    assert seats._active == []
     assert seats._latest == {}
 
 
@@ -104,7 +104,7 @@ def test_a_file_that_another_visitor_waits_for_is_made_to_the_end(seats):
     one = Asked(seats, "a", "shared", shared)
     shared.begun.wait(10)
     other = Asked(seats, "b", "shared", shared)
-    until(lambda: len(seats._inside) == 2)
+    until(lambda: len(seats._active) == 2)
     assert Asked(seats, "a", "else", second).end().file == b"file"
     shared.let_go.set()
     assert other.end().file == b"file"
@@ -112,17 +112,17 @@ def test_a_file_that_another_visitor_waits_for_is_made_to_the_end(seats):
     assert shared.times == 1
 
 
-def test_more_requests_than_seats_are_refused_in_words():
-    seats, work = Downloads(at_once=2, is_here=lambda name: True), Work()
+def test_too_many_requests_are_refused_with_a_message():
+    seats, work = Downloads(max_requests=2, is_connected=lambda name: True), Work()
     asked = [Asked(seats, name, name, work) for name in "ab"]
-    until(lambda: len(seats._inside) == 2)
+    until(lambda: len(seats._active) == 2)
     with pytest.raises(BusyError, match="busy with other downloads"):
         seats.get("c", "c", work)
     work.let_go.set()
     assert [each.end().file for each in asked] == [b"file"] * 2
 
 
-def test_what_fails_is_made_anew_for_who_waited(seats):
+def test_a_waiting_request_makes_the_file_after_a_failure(seats):
     work = Work()
 
     def fails():
@@ -132,7 +132,7 @@ def test_what_fails_is_made_anew_for_who_waited(seats):
     one = Asked(seats, "a", "it", fails)
     work.begun.wait(10)
     other = Asked(seats, "b", "it", lambda: b"anew")
-    until(lambda: len(seats._inside) == 2)
+    until(lambda: len(seats._active) == 2)
     work.let_go.set()
     assert str(one.end().error) == "no"
     assert other.end().file == b"anew"
@@ -140,21 +140,21 @@ def test_what_fails_is_made_anew_for_who_waited(seats):
 
 def test_a_visitor_who_has_left_ends_the_work_for_the_file():
     gone = set()
-    seats, work = Downloads(at_once=6, is_here=lambda name: name not in gone), Work()
+    seats, work = Downloads(max_requests=6, is_connected=lambda name: name not in gone), Work()
     asked = Asked(seats, "a", "it", work)
     work.begun.wait(10)
     gone.add("a")
     assert isinstance(asked.end().error, SupersededError)
 
 
-def test_what_a_download_computes_waits_in_the_queue_of_the_model(monkeypatch):
+def test_a_download_waits_in_the_model_queue(monkeypatch):
     queue = FairQueue(1, 10)
     monkeypatch.setattr("app.server.search.MODEL_QUEUE", queue)
-    monkeypatch.setattr(downloads, "DOWNLOADS", Downloads(at_once=6, is_here=lambda name: True))
+    monkeypatch.setattr(downloads, "DOWNLOADS", Downloads(max_requests=6, is_connected=lambda name: True))
     monkeypatch.setattr(downloads, "current_visitor", lambda: "a")
     files = []
     make = downloads.on_demand("it", lambda: b"file")
-    with visitors.working_off_page(lambda: None), queue.slot():
+    with visitors.working_for_visitor(lambda: None), queue.slot():
         thread = threading.Thread(target=lambda: files.append(make()))
         thread.start()
         until(lambda: queue.waiting == 1)

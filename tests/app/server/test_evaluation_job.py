@@ -38,7 +38,7 @@ def ended(run, seconds=60):
     raise AssertionError(f"still {look.state} after {seconds} s")
 
 
-def test_a_run_runs_to_the_end_and_knows_what_a_run_knows(task, store):
+def test_a_job_has_the_results_of_a_direct_run(task, store):
     run = EvaluationJob(task, store, Worker())
     assert (run.status().state, run.status().done) == (JobState.IDLE, 0)
     run.start("a")
@@ -50,14 +50,14 @@ def test_a_run_runs_to_the_end_and_knows_what_a_run_knows(task, store):
             np.testing.assert_array_equal(look.known[asked].average_precision, result.average_precision)
 
 
-def test_a_new_run_starts_with_what_is_kept(task, store):
+def test_a_new_job_starts_with_stored_results(task, store):
     first = EvaluationJob(task, store, Worker())
     first.start("a")
     ended(first)
     assert EvaluationJob(task, store, Worker()).status().complete
 
 
-def test_a_run_takes_in_what_another_has_kept_since(task, store):
+def test_a_job_loads_results_stored_by_another(task, store):
     idle, other = EvaluationJob(task, store, Worker()), EvaluationJob(task, store, Worker())
     other.start("a")
     ended(other)
@@ -66,7 +66,7 @@ def test_a_run_takes_in_what_another_has_kept_since(task, store):
     assert idle.status().complete
 
 
-def test_a_stopped_run_keeps_what_it_has_and_goes_on(task, store, monkeypatch):
+def test_a_stopped_job_keeps_its_results_and_resumes(task, store, monkeypatch):
     run = EvaluationJob(task, store, Worker())
     original = task.retriever.match
 
@@ -85,7 +85,7 @@ def test_a_stopped_run_keeps_what_it_has_and_goes_on(task, store, monkeypatch):
     assert ended(run).complete
 
 
-def test_a_run_that_another_visitor_wants_goes_on(task, store, monkeypatch):
+def test_a_job_continues_for_another_subscriber(task, store, monkeypatch):
     run = EvaluationJob(task, store, Worker())
     original = task.retriever.match
 
@@ -100,7 +100,7 @@ def test_a_run_that_another_visitor_wants_goes_on(task, store, monkeypatch):
     assert ended(run).complete
 
 
-def test_a_visitors_next_run_stops_the_last(task, store, monkeypatch):
+def test_a_visitors_next_job_stops_the_last(task, store, monkeypatch):
     worker = Worker()
     first = EvaluationJob(task, store, worker)
     second = EvaluationJob(replace(task, passes=task.passes[1:]), store, worker)
@@ -119,7 +119,7 @@ def test_a_visitors_next_run_stops_the_last(task, store, monkeypatch):
     assert ended(second).complete
 
 
-def test_the_time_left_is_told_while_it_runs(task, store, monkeypatch):
+def test_the_time_left_is_estimated_while_it_runs(task, store, monkeypatch):
     run = EvaluationJob(task, store, Worker())
     original, told = task.retriever.match, []
     monkeypatch.setattr(task.retriever, "match", lambda *each: (told.append(run.status()), original(*each))[1])
@@ -130,7 +130,7 @@ def test_the_time_left_is_told_while_it_runs(task, store, monkeypatch):
     assert [look.done for look in told] == list(range(16))
 
 
-def test_an_error_ends_the_run_and_is_told_and_the_worker_lives(task, store, monkeypatch):
+def test_an_error_ends_the_job_but_not_the_worker(task, store, monkeypatch):
     worker = Worker()
     run = EvaluationJob(task, store, worker)
 
@@ -148,7 +148,7 @@ def test_an_error_ends_the_run_and_is_told_and_the_worker_lives(task, store, mon
     assert look.error == ""
 
 
-def test_results_that_cannot_be_kept_are_shown_with_one_note(task, tmp_path):
+def test_results_that_cannot_be_stored_are_shown_with_one_note(task, tmp_path):
     (tmp_path / "file").write_text("in the way")
     run = EvaluationJob(task, ResultStore(tmp_path / "file"), Worker())
     run.start("a")

@@ -58,28 +58,28 @@ def handled(script):
 
 
 @needs_git
-def test_streamlit_tells_names_of_files_and_this_app_does_not(clone, monkeypatch):
+def test_streamlit_sends_file_names_and_this_app_does_not(clone, monkeypatch):
     """If the first half fails, Streamlit has changed: look at app/server/host_details.py."""
     monkeypatch.setattr(AppSession, host_details.NEW_SESSION, getattr(AppSession, host_details.NEW_SESSION))
     monkeypatch.setattr(AppSession, host_details.GIT, getattr(AppSession, host_details.GIT))
     (told,) = handled(clone / "streamlit_app.py")
     assert SECRET in str(told)
     assert "secret-branch" in str(told)
-    host_details.hide()
-    host_details.hide()
+    host_details.hide_host_details()
+    host_details.hide_host_details()
     assert handled(clone / "streamlit_app.py") == []
 
 
 @pytest.mark.parametrize("name", [host_details.GIT, host_details.NEW_SESSION])
-def test_a_streamlit_that_answers_elsewhere_starts_no_server(monkeypatch, name):
+def test_a_streamlit_without_the_methods_starts_no_server(monkeypatch, name):
     monkeypatch.delattr(AppSession, name)
     with pytest.raises(RuntimeError, match=rf"no AppSession\.{name}; install the one of requirements\.txt"):
-        host_details.hide()
+        host_details.hide_host_details()
 
 
 @needs_git
 @pytest.mark.parametrize("public", ["0", "1"])
-def test_a_new_server_tells_no_visitor_of_its_repository_or_folder(clone, public):
+def test_a_server_sends_neither_repository_nor_folder(clone, public):
     """Asked before anybody has opened a page, and after."""
     with server(settings={"FPC_PUBLIC": public}, folder=clone) as (address, _, _), connected(address) as socket:
         socket.send(git_request().SerializeToString())

@@ -82,7 +82,7 @@ def seconds_of_a_page(address):
         ("rows", "waiting", "is not a regular file but a named pipe"),
     ],
 )
-def test_slow_data_slows_no_other_visitor_and_takes_little_memory(running, data, memory, words, page):
+def test_slow_data_delays_no_other_visitor_and_takes_little_ram(running, data, memory, words, page):
     address, process = running
     idle = max(seconds_of_a_page(address) for _ in range(2))
     before, peak, waits, took, alerts = resident(process), 0.0, [], [], []

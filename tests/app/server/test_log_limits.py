@@ -13,7 +13,15 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from app.server import log_limits
-from app.server.log_limits import AGAIN, BURST, MESSAGE, PER_SECOND, SUMMARY, TRACEBACK, LogLimiter
+from app.server.log_limits import (
+    MAX_BURST,
+    MAX_MESSAGE,
+    MAX_TRACEBACK,
+    PER_SECOND,
+    REPEAT_SECONDS,
+    SUMMARY_SECONDS,
+    LogLimiter,
+)
 from tests.support.server import ROOT, server
 from tests.support.stream_client import answer, ask, connected
 
@@ -51,19 +59,19 @@ def fail(logger, words, error=None):
         logger.exception("%s", words)
 
 
-def test_the_first_of_equal_errors_has_its_traceback_the_others_count(log, clock):
+def test_the_first_of_equal_errors_is_written_and_others_counted(log, clock):
     logger, written, _ = log
     for number in range(500):
         fail(logger, f"session {number} of 0x7f{number:06x} failed")
     assert written().count("Traceback (most recent call last)") == 1
     assert "ValueError: session 0 of" in written()
-    clock.now = SUMMARY + 1
+    clock.now = SUMMARY_SECONDS + 1
     fail(logger, "another thing failed")
     assert re.search(r"not written in the last 61 s: 499 more of: tested: session 0", written())
     assert written().count("Traceback (most recent call last)") == 2
 
 
-def test_errors_from_other_places_or_of_other_words_are_told_apart(log):
+def test_errors_of_other_lines_or_texts_are_distinguished(log):
     logger, written, _ = log
     fail(logger, "the disk is full")
     fail(logger, "the image is damaged")
@@ -79,7 +87,7 @@ def test_errors_from_other_places_or_of_other_words_are_told_apart(log):
 def test_an_error_is_written_in_full_again_after_a_while(log, clock):
     logger, written, _ = log
     fail(logger, "the disk is full")
-    clock.now = AGAIN + 1
+    clock.now = REPEAT_SECONDS + 1
     fail(logger, "the disk is full")
     assert written().count("Traceback (most recent call last)") == 2
 
@@ -88,7 +96,7 @@ def test_long_messages_and_tracebacks_keep_their_beginning_and_end(log):
     logger, written, _ = log
     logger.error("begins %s ends", "x" * 1_000_000)
     fail(logger, "deep", ValueError("y" * 1_000_000 + " the very end"))
-    assert len(written()) < 2 * (MESSAGE + TRACEBACK)
+    assert len(written()) < 2 * (MAX_MESSAGE + MAX_TRACEBACK)
     for word in ("begins", "ends", "the very end", "characters left out"):
         assert word in written()
 
@@ -100,25 +108,25 @@ def test_errors_that_are_all_different_stay_within_the_bound(log, clock):
     for number in range(20 * seconds):
         clock.now = number / 20
         logger.error("".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=500)))
-    assert len(written()) < 1.2 * (BURST + seconds * PER_SECOND)
+    assert len(written()) < 1.2 * (MAX_BURST + seconds * PER_SECOND)
     assert len(written()) < 1_500_000
     limiter.flush()
     assert re.search(r"[\d,]+ others", written())
 
 
-def test_messages_for_information_are_not_taken_for_errors(log):
+def test_info_messages_are_not_counted_as_errors(log):
     logger, written, _ = log
     for _ in range(3):
         logger.info("a visitor came")
     assert written().count("a visitor came") == 3
 
 
-def test_arguments_that_do_not_fit_are_left_to_the_handler(log, monkeypatch):
+def test_log_arguments_that_do_not_fit_are_left_to_the_handler(log, monkeypatch):
     logger, _, limiter = log
     assert limiter.filter(logger.makeRecord("tested", logging.ERROR, "file", 1, "%d", ("x",), None))
 
 
-def test_loggers_of_before_and_after_are_limited_and_so_are_threads():
+def test_existing_and_new_loggers_and_threads_are_limited():
     code = (
         "import logging, threading; before = logging.getLogger('before')\n"
         "from app.server import log_limits; log_limits.install(); log_limits.install()\n"

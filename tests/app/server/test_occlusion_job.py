@@ -36,7 +36,7 @@ def ended(study):
     raise AssertionError("the study did not end")
 
 
-def test_a_study_ends_with_what_the_core_finds(task):
+def test_a_study_has_the_results_of_the_core(task):
     study = OcclusionJob(task, Worker())
     assert (study.status().state, study.status().done) == (JobState.IDLE, 0)
     study.start("a")
@@ -47,7 +47,7 @@ def test_a_study_ends_with_what_the_core_finds(task):
     np.testing.assert_array_equal(look.known.margin, found.margin)
 
 
-def test_a_stopped_study_keeps_what_it_has_and_goes_on(task, monkeypatch):
+def test_a_stopped_study_keeps_its_results_and_resumes(task, monkeypatch):
     study = OcclusionJob(task, Worker())
     original = task.retriever.match
 

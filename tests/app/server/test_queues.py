@@ -14,11 +14,11 @@ class MovedOn(BaseException):
 
 @pytest.fixture
 def visitors(monkeypatch):
-    """Threads that count as pages. gone: names of those who move on.  told: what they read meanwhile."""
+    """Threads that count as pages. `gone` has names of those who move on, `messages` what they see."""
 
     class Visitors:
         def __init__(self):
-            self.gone, self.told, self.order, self.ended = set(), [], [], {}
+            self.gone, self.messages, self.order, self.ended = set(), [], [], {}
             self.threads = []
 
         def come(self, queue, name, stay):
@@ -48,7 +48,7 @@ def visitors(monkeypatch):
 
     found = Visitors()
 
-    def still_wanted():
+    def stop_if_superseded():
         if threading.current_thread().name in found.gone:
             raise MovedOn
 
@@ -57,13 +57,13 @@ def visitors(monkeypatch):
             self.text = text
 
         def __enter__(self):
-            found.told.append((threading.current_thread().name, self.text))
+            found.messages.append((threading.current_thread().name, self.text))
 
         def __exit__(self, *_):
             return None
 
     monkeypatch.setattr(queues, "in_page_run", lambda: True)
-    monkeypatch.setattr(queues, "stop_if_superseded", still_wanted)
+    monkeypatch.setattr(queues, "stop_if_superseded", stop_if_superseded)
     monkeypatch.setattr(queues.st, "spinner", Sign)
     return found
 
@@ -84,7 +84,7 @@ def assert_lets_the_next_in(queue, visitors):
     assert visitors.order == ["b"]
 
 
-def test_visitors_pass_one_at_a_time_in_the_order_they_came(visitors):
+def test_visitors_are_admitted_one_at_a_time_in_order(visitors):
     queue, stay = FairQueue(1, 10), threading.Event()
     for name in "abcd":
         visitors.come(queue, name, stay)
@@ -96,7 +96,7 @@ def test_visitors_pass_one_at_a_time_in_the_order_they_came(visitors):
     assert queue.waiting == 0
 
 
-def test_as_many_compute_at_once_as_the_machine_serves(visitors):
+def test_as_many_visitors_compute_as_there_are_slots(visitors):
     queue, stay = FairQueue(2, 10), threading.Event()
     for name in "abc":
         visitors.come(queue, name, stay)
@@ -106,25 +106,25 @@ def test_as_many_compute_at_once_as_the_machine_serves(visitors):
     assert len(visitors.order) == 3
 
 
-def test_who_waits_reads_how_many_come_before(visitors):
+def test_a_waiting_visitor_sees_how_many_are_ahead(visitors):
     queue, stay = FairQueue(1, 10), threading.Event()
     for name in "abc":
         visitors.come(queue, name, stay)
-    until(lambda: len(visitors.told) == 2)
+    until(lambda: len(visitors.messages) == 2)
     stay.set()
     visitors.leave()
-    assert set(visitors.told) == {("b", "In the queue: 1 ahead of you"), ("c", "In the queue: 2 ahead of you")}
+    assert set(visitors.messages) == {("b", "In the queue: 1 ahead of you"), ("c", "In the queue: 2 ahead of you")}
 
 
-def test_who_need_not_wait_reads_nothing(visitors):
+def test_a_visitor_who_need_not_wait_sees_no_message(visitors):
     queue, stay = FairQueue(1, 10), threading.Event()
     stay.set()
     visitors.come(queue, "a", stay)
     visitors.leave()
-    assert visitors.told == []
+    assert visitors.messages == []
 
 
-def test_who_moves_on_leaves_the_queue_and_the_next_moves_up(visitors):
+def test_a_visitor_who_moves_on_leaves_the_queue(visitors):
     queue, stay = FairQueue(1, 10), threading.Event()
     for name in "abc":
         visitors.come(queue, name, stay)
@@ -136,7 +136,7 @@ def test_who_moves_on_leaves_the_queue_and_the_next_moves_up(visitors):
     assert isinstance(visitors.ended["b"], MovedOn)
 
 
-def test_a_full_queue_says_so_and_is_open_again_later(visitors):
+def test_a_full_queue_refuses_until_there_is_space(visitors):
     queue, stay = FairQueue(1, 2), threading.Event()
     for name in "abcd":
         visitors.come(queue, name, stay)
@@ -148,15 +148,15 @@ def test_a_full_queue_says_so_and_is_open_again_later(visitors):
     assert visitors.order == ["a", "b", "c", "e"]
 
 
-def test_what_fails_within_lets_the_next_in(visitors):
+def test_an_error_inside_releases_the_slot(visitors):
     queue = FairQueue(1, 10)
     with pytest.raises(ValueError, match="damaged"), queue.slot():
         raise ValueError("damaged")
     assert_lets_the_next_in(queue, visitors)
 
 
-def test_who_leaves_for_a_while_lets_the_next_in_and_comes_back_before_all_others(visitors):
-    pages, stay, computed = FairQueue(1, 10, told=False), threading.Event(), threading.Event()
+def test_a_released_slot_is_regained_before_all_others(visitors):
+    pages, stay, computed = FairQueue(1, 10, show_position=False), threading.Event(), threading.Event()
     order = []
 
     def compute():
@@ -180,19 +180,19 @@ def test_who_leaves_for_a_while_lets_the_next_in_and_comes_back_before_all_other
     visitors.leave()
     assert order == ["draws", "goes on"]
     assert visitors.order == ["b", "c"]
-    assert visitors.told == []
+    assert visitors.messages == []
     with pages.slot():  # as many may enter as before
         assert pages.waiting == 0
 
 
-def test_who_ends_while_outside_does_not_come_back_and_leaves_room(visitors):
+def test_a_visitor_who_ends_while_released_frees_the_slot(visitors):
     pages = FairQueue(1, 10)
     with pytest.raises(MovedOn), pages.slot(), pages.release_while():
         raise MovedOn
     assert_lets_the_next_in(pages, visitors)
 
 
-def test_who_has_not_passed_has_nothing_to_leave(visitors):
+def test_release_without_a_slot_does_nothing(visitors):
     pages, stay = FairQueue(1, 10), threading.Event()
     visitors.come(pages, "a", stay)
     with pages.release_while():
@@ -210,8 +210,8 @@ def test_background_work_does_not_wait(monkeypatch):
         assert queue.waiting == 0
 
 
-def test_who_computes_for_long_lets_each_of_the_others_have_a_turn(visitors, monkeypatch):
-    monkeypatch.setattr(queues, "TURN", 0.0)
+def test_a_long_computation_gives_each_other_visitor_a_turn(visitors, monkeypatch):
+    monkeypatch.setattr(queues, "TURN_SECONDS", 0.0)
     queue, stay, order = FairQueue(1, 10), threading.Event(), []
     stay.set()
     begun = threading.Event()
@@ -237,7 +237,7 @@ def test_who_computes_for_long_lets_each_of_the_others_have_a_turn(visitors, mon
     assert queue.waiting == 0
 
 
-def test_who_computes_alone_or_briefly_keeps_the_turn(visitors):
+def test_a_brief_or_lone_computation_keeps_its_slot(visitors):
     queue, stay = FairQueue(1, 10), threading.Event()
     queue.take_turns()  # outside there is none to give
     with queue.slot():
@@ -250,8 +250,8 @@ def test_who_computes_alone_or_briefly_keeps_the_turn(visitors):
     assert visitors.order == ["b"]
 
 
-def test_a_request_that_computes_for_too_long_ends_in_words(visitors, monkeypatch):
-    monkeypatch.setattr(queues, "MOST_SECONDS", 0.0)
+def test_a_request_that_computes_too_long_ends_with_a_message(visitors, monkeypatch):
+    monkeypatch.setattr(queues, "MAX_SECONDS", 0.0)
     queue = FairQueue(1, 10)
     monkeypatch.setattr(queues.time, "monotonic", iter(range(100)).__next__)
     with pytest.raises(BusyError, match="This would take the server more than"), queue.slot():
@@ -261,7 +261,7 @@ def test_a_request_that_computes_for_too_long_ends_in_words(visitors, monkeypatc
     assert_lets_the_next_in(queue, visitors)
 
 
-def test_who_moves_on_while_computing_ends_at_the_next_turn(visitors):
+def test_a_visitor_who_moves_on_stops_computing_at_the_next_turn(visitors):
     queue = FairQueue(1, 10)
     visitors.gone.add(threading.current_thread().name)
     with pytest.raises(MovedOn), queue.slot():
@@ -269,7 +269,7 @@ def test_who_moves_on_while_computing_ends_at_the_next_turn(visitors):
     assert_lets_the_next_in(queue, visitors)
 
 
-def test_the_longest_search_lets_another_visitor_s_short_one_end_first(visitors, monkeypatch):
+def test_a_short_search_ends_before_another_visitors_long_one(visitors, monkeypatch):
     """The worst that settings allow: without turns the other would wait for all of it."""
     import numpy as np
 
@@ -280,7 +280,7 @@ def test_the_longest_search_lets_another_visitor_s_short_one_end_first(visitors,
     queue = FairQueue(1, 10)
     monkeypatch.setattr(search, "MODEL_QUEUE", queue)
     monkeypatch.setattr(search, "in_page_run", lambda: False)
-    monkeypatch.setattr(queues, "TURN", 0.1)
+    monkeypatch.setattr(queues, "TURN_SECONDS", 0.1)
     rng = np.random.default_rng(0)
     cost = rng.random((1000, 124, 242), dtype=np.float32)
     a, b = (rng.random((1000, size), dtype=np.float32) for size in (124, 242))

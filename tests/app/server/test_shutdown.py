@@ -23,9 +23,9 @@ import numba
 import numpy as np
 import streamlit as st
 
-from app.server.shutdown import end_in_time
+from app.server.shutdown import exit_soon_after_stop
 
-end_in_time()
+exit_soon_after_stop()
 
 
 @numba.njit(nogil=True)
@@ -49,7 +49,7 @@ WORK = {
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows ends a process without asking it")
 @pytest.mark.parametrize("work", list(WORK))
-def test_the_server_ends_in_time_whatever_it_computes(tmp_path, work):
+def test_the_process_exits_soon_after_the_server_stops(tmp_path, work):
     (tmp_path / "page.py").write_text(SCRIPT.format(work=WORK[work]), encoding="utf-8")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -39,7 +39,7 @@ def test_a_job_counts_its_steps_and_returns_its_result():
     assert (job.done, job.total, job.result, job.error) == (3, 3, 3, None)
 
 
-def test_a_job_keeps_what_was_said_of_memory_in_every_step_and_in_the_last():
+def test_a_job_collects_out_of_memory_notes_of_every_step():
     def steps():
         _report("the first step")
         yield
@@ -48,7 +48,7 @@ def test_a_job_keeps_what_was_said_of_memory_in_every_step_and_in_the_last():
     assert wait(Worker().submit("a", "key", 1, steps)).notes == ("the first step", "the last step")
 
 
-def test_visitors_who_want_the_same_share_one_job():
+def test_equal_keys_share_one_job():
     worker, log = Worker(), []
     first = worker.submit("a", "key", 2, counting(2, log=log))
     second = worker.submit("b", "key", 2, counting(2, log=log))
@@ -67,7 +67,7 @@ def test_a_superseded_job_stops_before_its_next_step():
     assert len(log) <= 1
 
 
-def test_a_job_that_another_visitor_still_wants_goes_on():
+def test_a_job_with_another_subscriber_continues():
     worker, gate = Worker(), threading.Event()
     shared = worker.submit("a", "shared", 3, counting(3, gate))
     worker.submit("b", "shared", 3, counting(3, gate))
@@ -95,7 +95,7 @@ def test_jobs_take_turns():
     assert log == ["a", "b", "a", "b", "a", "b"]
 
 
-def test_a_failing_job_ends_with_its_error_and_the_worker_goes_on():
+def test_a_failing_job_ends_with_its_error_but_not_the_worker():
     def failing():
         yield
         raise ValueError("no convergence")
@@ -105,7 +105,7 @@ def test_a_failing_job_ends_with_its_error_and_the_worker_goes_on():
     assert wait(worker.submit("a", "good", 1, counting(1))).result == 1
 
 
-def test_a_job_that_failed_is_begun_anew_for_who_has_not_seen_it_fail():
+def test_a_failed_job_restarts_for_a_new_subscriber():
     disk = {"gone": True}
 
     def reading():
@@ -122,20 +122,20 @@ def test_a_job_that_failed_is_begun_anew_for_who_has_not_seen_it_fail():
     assert worker.submit("a", "key", 1, reading).result == "read"
 
 
-def test_results_nobody_asks_for_again_are_let_go():
-    worker = Worker(kept=2)
+def test_old_results_are_evicted():
+    worker = Worker(max_results=2)
     jobs = [wait(worker.submit(f"visitor {at}", f"key {at}", 1, counting(1))) for at in range(4)]
     again = worker.submit("new visitor", "key 0", 1, counting(1))
     assert again is not jobs[0]
     assert worker.submit("new visitor too", "key 3", 1, counting(1)) is jobs[3]
 
 
-def test_large_results_are_let_go_before_there_are_many():
+def test_large_results_are_evicted_by_size():
     def large():
         yield
         return bytes(1000)
 
-    worker = Worker(kept_bytes=2500)
+    worker = Worker(max_result_bytes=2500)
     jobs = [wait(worker.submit(f"visitor {at}", f"key {at}", 1, large)) for at in range(4)]
     assert worker.submit("visitor 3", "key 3", 1, large) is jobs[3]
     assert worker.submit("new visitor", "key 2", 1, large) is jobs[2]
@@ -143,14 +143,14 @@ def test_large_results_are_let_go_before_there_are_many():
 
 
 def test_the_latest_result_stays_however_large_it_is():
-    worker = Worker(kept_bytes=10)
+    worker = Worker(max_result_bytes=10)
     job = wait(worker.submit("a", "key", 1, counting(1)))
     assert worker.submit("a", "key", 1, counting(1)) is job
 
 
-def test_a_visitor_who_left_without_a_word_wants_nothing_more():
+def test_a_disconnected_visitor_is_no_subscriber():
     gate, log, left = threading.Event(), [], set()
-    worker = Worker(is_here=lambda name: name not in left)
+    worker = Worker(is_connected=lambda name: name not in left)
     job = worker.submit("a", "key", 3, counting(3, gate, log))
     left.add("a")
     gate.set()
@@ -171,7 +171,7 @@ def test_what_ended_a_job_is_in_the_log_of_the_server(caplog):
     assert "no convergence" in caplog.text
 
 
-def test_a_thread_that_keeps_to_one_core_leaves_the_others_theirs():
+def test_a_thread_limited_to_one_core_leaves_others_unlimited():
     program = """
 import threading, numba, torch
 from fpc_core.runtime.threads import limit_thread_to_one_core
@@ -193,14 +193,14 @@ print(in_a_thread(limit_thread_to_one_core), in_a_thread(), (torch.get_num_threa
 @pytest.mark.parametrize(
     ("few", "before", "after"), [(True, None, "passive"), (True, "active", "active"), (False, None, None)]
 )
-def test_idle_threads_sleep_on_few_cores_unless_somebody_said_otherwise(monkeypatch, few, before, after):
+def test_idle_threads_sleep_on_few_cores_unless_configured(monkeypatch, few, before, after):
     monkeypatch.setattr(threads, "FEW_CORES", few)
     monkeypatch.setattr(os, "environ", {} if before is None else {"OMP_WAIT_POLICY": before})
     threads.set_passive_omp_wait()
     assert os.environ.get("OMP_WAIT_POLICY") == after
 
 
-def test_torch_is_loaded_after_that_was_said():
+def test_torch_is_imported_after_the_wait_policy_is_set():
     found = subprocess.run(
         [sys.executable, "-X", "importtime", "-c", "import fpc_core.retrieval"],
         capture_output=True,
@@ -211,10 +211,10 @@ def test_torch_is_loaded_after_that_was_said():
     assert order.index("fpc_core.runtime.threads") < order.index("torch")
 
 
-def test_a_visitor_may_leave_and_the_job_says_that_it_was_dropped():
+def test_a_job_without_subscribers_is_marked_as_cancelled():
     worker, gate, log = Worker(), threading.Event(), []
     job = worker.submit("a", "key", 5, counting(5, gate, log))
-    worker.leave("a")
+    worker.cancel("a")
     gate.set()
     wait(worker.submit("b", "other", 1, counting(1)))
     wait(worker.submit("b", "another", 1, counting(1)))
@@ -223,9 +223,9 @@ def test_a_visitor_may_leave_and_the_job_says_that_it_was_dropped():
     assert len(log) <= 1
 
 
-def test_a_long_step_that_nobody_waits_for_is_ended(monkeypatch):
+def test_a_long_step_without_subscribers_is_ended(monkeypatch):
     """And not one that is short, or that somebody still waits for: the next job of the worker has its turn."""
-    monkeypatch.setattr("app.server.worker.LONG_STEP", 0.05)
+    monkeypatch.setattr("app.server.worker.LONG_STEP_SECONDS", 0.05)
     worker, begun, ended = Worker(), threading.Event(), threading.Event()
 
     def endless():
@@ -241,9 +241,9 @@ def test_a_long_step_that_nobody_waits_for_is_ended(monkeypatch):
     job = worker.submit("a", "long", 1, endless)
     worker.submit("b", "long", 1, endless)
     assert begun.wait(10)
-    worker.leave("a")
+    worker.cancel("a")
     assert not ended.wait(0.3)
-    worker.leave("b")
+    worker.cancel("b")
     assert ended.wait(10)
     assert wait(worker.submit("c", "next", 2, counting(2))).result == 2
     assert job.cancelled

@@ -35,7 +35,7 @@ def told(scene, serial, held=False):
     lab_scene.on_editor_event({"serial": serial, "dragging": held, "occluders": to_plain(scene)["occluders"]})
 
 
-def test_a_scene_that_is_held_is_shown_and_the_released_one_stays():
+def test_a_dragged_scene_is_shown_and_the_released_one_stays():
     told(GREY, 1)
     assert lab_scene.pop_released()
     assert not lab_scene.pop_released()
@@ -49,30 +49,30 @@ def test_a_scene_that_is_held_is_shown_and_the_released_one_stays():
     assert lab_scene.pop_released()
 
 
-def test_a_scene_laid_on_the_desk_is_ahead_of_the_browser_s():
+def test_a_replaced_scene_has_a_higher_serial_than_the_browsers():
     told(GREY, 7)
     lab_scene.replace_scene(RED)
     assert (lab_scene.current_scene().scene, lab_scene.current_scene().serial) == (RED, 8)
 
 
-def test_what_is_no_scene_is_refused_and_the_desk_keeps_its_own():
+def test_an_invalid_scene_is_refused_and_the_last_one_stays():
     told(GREY, 1)
     with pytest.raises(RecipeError, match=r"occluders\.0\.kind"):
         lab_scene.on_editor_event({"serial": 2, "dragging": False, "occluders": [{"kind": "cloud"}]})
     assert lab_scene.current_scene().scene == GREY
 
 
-def test_the_link_brings_the_scene_back_at_the_next_visit(visitor):
+def test_the_link_restores_the_scene_at_the_next_visit(visitor):
     told(RED, 1)
     lab_scene.st.session_state.clear()
-    assert lab_scene.open_link() == ""
+    assert lab_scene.load_link() == ""
     assert lab_scene.current_scene().scene == RED
 
 
-def test_a_scene_of_this_visit_goes_before_the_link_and_back_into_it(visitor):
+def test_a_scene_of_this_visit_overrides_the_link_and_is_written_to_it(visitor):
     told(RED, 1)
     visitor.clear()  # as another page does
-    assert lab_scene.open_link() == ""
+    assert lab_scene.load_link() == ""
     assert lab_scene.from_link(visitor["scene"]) == RED
 
 
@@ -80,13 +80,13 @@ def test_an_empty_or_a_long_scene_is_not_in_the_link(visitor):
     told(GREY, 1)
     told(Scene(), 2)
     assert "scene" not in visitor
-    assert not lab_scene.in_link(LONG)
+    assert not lab_scene.fits_link(LONG)
     told(LONG, 3)
     assert "scene" not in visitor
 
 
 @given(st.lists(st.builds(Rectangle, x=st.floats(-2, 3), rotation=st.floats(-360, 360)), max_size=3))
-def test_a_link_holds_the_very_scene(occluders):
+def test_a_scene_survives_its_link(occluders):
     scene = Scene(tuple(occluders))
     assert lab_scene.from_link(lab_scene.to_link(scene)) == scene
 
@@ -107,11 +107,11 @@ def packed(data: bytes) -> str:
         (packed(b" " * (1 << 21)), "truncated or too large"),
     ],
 )
-def test_a_link_that_cannot_be_used_is_told_and_the_desk_is_empty(visitor, text, message):
+def test_an_unusable_link_is_reported_and_the_scene_is_empty(visitor, text, message):
     with pytest.raises(RecipeError, match=message):
         lab_scene.from_link(text)
     visitor["scene"] = text
-    assert lab_scene.open_link().startswith("The link's scene cannot be used: ")
+    assert lab_scene.load_link().startswith("The link's scene cannot be used: ")
     assert lab_scene.current_scene().scene == Scene()
 
 
@@ -128,7 +128,7 @@ def test_a_link_of_too_many_occluders_is_refused_before_one_is_made(monkeypatch,
     assert made == []
 
 
-def test_a_link_that_unpacks_to_much_takes_the_time_of_one_that_does_not():
+def test_a_compression_bomb_takes_no_longer_than_a_normal_link():
     """Bound on what others wait for: the longest refused link against the longest that is met."""
 
     def seconds(text):
@@ -152,13 +152,13 @@ def test_a_link_that_unpacks_to_much_takes_the_time_of_one_that_does_not():
         assert seconds(bomb) < 3 * seconds(longest) + 0.05
 
 
-def test_a_refused_link_takes_little_memory():
+def test_a_refused_link_takes_little_ram():
     bomb = packed(b'{"format":1,"occluders":[' + b'{"kind":"pole"},' * 4_000_000)
     tracemalloc.start()
     try:
         with pytest.raises(RecipeError):
             lab_scene.from_link(bomb)
-        assert tracemalloc.get_traced_memory()[1] < 4 * lab_scene.MOST_UNPACKED
+        assert tracemalloc.get_traced_memory()[1] < 4 * lab_scene.MAX_UNPACKED
     finally:
         tracemalloc.stop()
 
@@ -176,7 +176,7 @@ def test_nobody_waits_for_the_page_queue_while_a_link_is_read(visitor, monkeypat
     monkeypatch.setattr(lab_scene.PAGE_QUEUE, "release_while", left)
     monkeypatch.setattr(lab_scene, "from_link", lambda text: order.append("read") or Scene())
     visitor["scene"] = "it"
-    lab_scene.open_link()
+    lab_scene.load_link()
     assert order == ["left", "read", "back"]
 
 
@@ -189,7 +189,7 @@ def test_every_recipe_of_a_visitor_is_read_outside_of_the_page_queue():
                 assert "with PAGE_QUEUE.release_while()" in lines[at - 1], f"{path}:{at + 1}"
 
 
-def test_the_longest_scene_of_the_editor_is_met_by_a_link_or_left_out_of_it():
+def test_the_longest_scene_fits_in_a_link_or_is_left_out():
     stroke = Stroke(tuple((round(each / 7 % 1, 9), round(each / 3 % 1, 9)) for each in range(400)))
-    assert not lab_scene.in_link(Scene((stroke,) * 30))
+    assert not lab_scene.fits_link(Scene((stroke,) * 30))
     assert lab_scene.from_link(lab_scene.to_link(Scene((stroke,)))) == Scene((stroke,))

@@ -49,7 +49,7 @@ def test_a_release_runs_its_fragment_and_then_the_page(page):
     assert pending_release.pending() is None
 
 
-def test_a_question_of_another_fragment_takes_the_awaited_one_along(page):
+def test_another_fragment_also_reruns_the_one_with_a_pending_release(page):
     assert page.after(pending_release.run_fragment, "feed") == "feed"
     page.after(pending_release.rerun_fragment_for_release, "hits", MOVED)
     assert page.after(pending_release.run_fragment, "feed") == ["hits", "feed"]
@@ -57,7 +57,7 @@ def test_a_question_of_another_fragment_takes_the_awaited_one_along(page):
     assert page.after(pending_release.run_fragment, "feed") == "feed"
 
 
-def test_an_answer_to_the_last_release_does_not_end_the_wait_for_the_next(page):
+def test_an_earlier_answer_does_not_clear_the_next_release(page):
     page.after(pending_release.rerun_fragment_for_release, "hits", MOVED)
     first = pending_release.pending().number
     page.after(pending_release.rerun_fragment_for_release, "hits", {**MOVED, "alpha": 0.1})
@@ -65,7 +65,7 @@ def test_an_answer_to_the_last_release_does_not_end_the_wait_for_the_next(page):
     assert pending_release.pending().values["alpha"] == 0.1
 
 
-def test_the_page_follows_at_the_values_let_go_whatever_url_comes_with_the_news_that_they_are_painted(page):
+def test_the_page_is_drawn_with_released_values_whatever_the_url(page):
     page.after(pending_release.rerun_fragment_for_release, "hits", {**MOVED, "alpha": 0.1})
     page.after(pending_release.rerun_fragment_for_release, "hits", MOVED)
     number = pending_release.pending().number
@@ -81,7 +81,7 @@ def test_the_page_follows_at_the_values_let_go_whatever_url_comes_with_the_news_
     assert page.query_params == {"alpha": "0.2"}
 
 
-def test_a_url_that_the_browser_sent_before_it_knew_the_release_moves_no_dial_back(page, small_places):
+def test_a_url_older_than_the_release_moves_no_slider_back(page, small_places):
     from fpc_core.workspace import open_workspace
 
     workspace = open_workspace(small_places, "cpu")
@@ -110,7 +110,7 @@ def left_page(page, monkeypatch):
     return page
 
 
-def test_a_question_of_a_page_that_was_left_raises_nothing(left_page):
+def test_a_request_from_a_page_that_was_left_raises_nothing(left_page):
     pending_release.run_fragment("feed")
     assert left_page.runs == ["feed"]
     pending_release.rerun_fragment_for_release("hits", MOVED)
@@ -118,7 +118,7 @@ def test_a_question_of_a_page_that_was_left_raises_nothing(left_page):
     assert left_page.runs[1:] == ["hits", ["hits", "feed"], "feed"]
 
 
-def test_word_of_an_answer_on_a_page_that_was_left_raises_nothing(left_page):
+def test_a_paint_report_from_a_page_that_was_left_raises_nothing(left_page):
     pending_release.rerun_fragment_for_release("hits", MOVED)
     pending_release.on_answer_painted(pending_release.pending().number + 1)
     assert left_page.query_params == {}
@@ -134,16 +134,16 @@ def test_word_of_an_answer_on_a_page_that_was_left_raises_nothing(left_page):
     ],
     ids=["a release", "a question", "an answer painted late", "an answer painted"],
 )
-def test_a_report_heard_on_the_next_page_runs_no_fragment_of_the_last(page, monkeypatch, report):
+def test_a_late_report_runs_no_fragment_of_the_last_page(page, monkeypatch, report):
     """They are still known then, and drawn into another page they would break it."""
     monkeypatch.setattr(pending_release.visitor, "page_run", lambda: "explore")
-    pending_release.note_page()
+    pending_release.record_page()
     page.after(pending_release.run_fragment, "feed")
     monkeypatch.setattr(pending_release.visitor, "page_run", lambda: "compare")
     report()
     assert page.runs == ["feed"]
     assert pending_release.pending() is None
-    pending_release.note_page()
+    pending_release.record_page()
     assert page.after(pending_release.run_fragment, "cases") == "cases"
 
 
@@ -152,11 +152,11 @@ def test_the_fragments_of_a_page_are_forgotten_when_another_one_starts(page, mon
     monkeypatch.setattr(pending_release.visitor, "forget_fragments", lambda: forgotten.append(True))
     for name, expected in (("explore", 0), ("explore", 0), ("compare", 1), ("compare", 1), ("explore", 2)):
         monkeypatch.setattr(pending_release.visitor, "page_run", lambda name=name: name)
-        pending_release.note_page()
+        pending_release.record_page()
         assert len(forgotten) == expected
 
 
-def test_streamlit_lets_its_fragments_be_forgotten():
+def test_streamlit_can_forget_its_fragments():
     """If this fails, Streamlit has changed: look at `visitor.forget_fragments`."""
     storage = MemoryFragmentStorage()
     storage.register("it", lambda: None)

@@ -16,15 +16,15 @@ def page():
     """Shows what becomes of the upload in its session state."""
     import streamlit as st
 
-    from app.session.uploads import own_image
+    from app.session.uploads import uploaded_image
     from fpc_core.data.images import ImageError
 
     name, data = st.session_state["file"]
     try:
-        st.markdown(f"{own_image(name, data, (32, 16)).image.mean():.0f}")
+        st.markdown(f"{uploaded_image(name, data, (32, 16)).image.mean():.0f}")
     except ImageError as error:
         st.warning(str(error))
-    st.caption(str(len(st.session_state["own-images"])))
+    st.caption(str(len(st.session_state["uploaded-images"])))
 
 
 def flat(value):
@@ -51,7 +51,7 @@ def shown(visitor, name, data):
     return run_page(visitor)
 
 
-def test_a_visitor_s_images_are_decoded_once_and_few_are_held(decoded):
+def test_images_are_decoded_once_and_few_are_stored(decoded):
     visitor = AppTest.from_function(page)
     for at in range(MAX_STORED + 2):
         shown(visitor, f"{at}.png", bytes(at + 1))
@@ -64,7 +64,7 @@ def test_a_visitor_s_images_are_decoded_once_and_few_are_held(decoded):
     assert decoded[MAX_STORED + 2 :] == ["0.png"]
 
 
-def test_a_bad_image_is_told_again_without_decoding_it_again(decoded):
+def test_a_bad_image_is_reported_again_without_decoding_it_again(decoded):
     visitor = AppTest.from_function(page)
     for _ in range(3):
         shown(visitor, "it.png", b"bad")
@@ -72,7 +72,7 @@ def test_a_bad_image_is_told_again_without_decoding_it_again(decoded):
     assert decoded == ["it.png"]
 
 
-def test_too_many_uploads_have_to_wait(decoded):
+def test_too_many_uploads_a_minute_are_refused(decoded):
     visitor, other = AppTest.from_function(page), AppTest.from_function(page)
     for at in range(MAX_PER_MINUTE):
         shown(visitor, f"{at}.png", bytes(at + 1))
@@ -84,7 +84,7 @@ def test_too_many_uploads_have_to_wait(decoded):
     assert not shown(other, "mine.png", b"mine").warning  # another visitor need not wait
 
 
-def test_a_minute_later_images_are_taken_again_and_a_visit_ends_somewhere():
+def test_uploads_resume_after_a_minute_up_to_the_limit_of_a_visit():
     times = ()
     for at in range(MAX_PER_MINUTE):
         times = count_upload(times, float(at), "a.png")
@@ -95,6 +95,6 @@ def test_a_minute_later_images_are_taken_again_and_a_visit_ends_somewhere():
         count_upload([0.0] * MAX_PER_VISIT, 1e9, "a.png")
 
 
-def test_an_upload_is_decoded_apart():
+def test_an_upload_is_decoded_in_a_subprocess():
     visitor = AppTest.from_function(page, default_timeout=60)
     assert shown(visitor, "me.png", flat(77)).markdown[0].value == "77"

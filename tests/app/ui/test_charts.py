@@ -51,7 +51,7 @@ def strip(**changes):
 
 
 @pytest.mark.parametrize("config", [OVERLAPPING, TILED])
-def test_every_patch_shows_at_its_own_centre(config):
+def test_every_patch_is_drawn_at_its_centre(config):
     labels = np.arange(config.patches).reshape(config.grid)
     y, x = (np.arange(count) * config.stride + config.patch_size // 2 for count in config.grid)
     assert grid_to_pixels(labels, config)[np.ix_(y, x)].tolist() == labels.tolist()
@@ -62,7 +62,7 @@ def test_a_grid_of_another_size_is_refused():
         grid_to_pixels(np.ones((3, 3)), TILED)
 
 
-def test_heat_paints_values_and_veils_what_has_none():
+def test_a_heat_map_draws_values_and_veils_missing_ones():
     values = np.zeros(TILED.grid, np.float32)
     values[0, 0], values[1, 0] = 2.0, np.nan
     warm = heat(GREY_IMAGE, values, TILED, top=2.0).astype(int)
@@ -72,7 +72,7 @@ def test_heat_paints_values_and_veils_what_has_none():
     assert (unknown > 200).all()
 
 
-def test_heat_of_nothing_at_all_stays_cold():
+def test_a_heat_map_of_zeros_has_the_lowest_colour():
     assert (
         heat(GREY_IMAGE, np.zeros(TILED.grid), TILED, top=0.0) == heat(GREY_IMAGE, np.zeros(TILED.grid), TILED, 1)
     ).all()
@@ -84,7 +84,7 @@ def test_viridis_runs_from_violet_to_yellow_and_clips():
     assert ends[2].tolist() == ends[3].tolist() == [253, 231, 36]
 
 
-def test_a_lossless_picture_comes_back_pixel_for_pixel():
+def test_a_lossless_image_is_pixel_exact():
     noise = np.random.default_rng(0).integers(0, 256, (256, 128, 3)).astype(np.uint8)
     head, body = data_uri(noise, lossless=True).split(",", 1)
     assert head == "data:image/webp;base64"
@@ -113,7 +113,7 @@ def test_hidden_junk_takes_no_rank_and_is_counted():
     assert shown.note == "1 of the top 3 correct · 1 same-camera hidden"
 
 
-def test_junk_that_is_asked_for_stands_in_its_place_without_a_rank():
+def test_shown_junk_is_in_order_without_a_rank():
     shown = strip(show_junk=True)
     assert [(card.id, card.title) for card in shown.cards] == [("0", "junk"), ("1", "1"), ("2", "2"), ("3", "3")]
 
@@ -124,7 +124,7 @@ def test_an_upload_has_neutral_cards_and_no_score():
     assert shown.note == ""
 
 
-def test_a_caption_gives_the_distance_its_two_parts_identity_and_camera():
+def test_a_caption_has_distance_both_parts_identity_and_camera():
     parts = distances_of(match_of([0.1, 0.2, 0.3, 0.4, 0.5], [0.5, 0.4, 0.3, 0.2, 0.1]), alpha=0.25)
     first = strip(parts=parts).cards[0]
     assert parts[1] == pytest.approx((0.25, 0.2, 0.4))
@@ -135,14 +135,14 @@ def test_a_hit_from_outside_the_shortlist_says_so():
     assert strip().cards[0].lines[1:3] == ("beyond the", "shortlist")
 
 
-def test_arrows_tell_how_far_a_hit_moved():
+def test_arrows_show_rank_changes():
     before = MatchRule(RECORDS, SUBJECT, uses_cameras=True).ranks(Ranking(np.array([3, 1, 2]), np.zeros(3)))
     assert before == {3: 1, 1: 2, 2: 3}
     assert [card.title for card in strip(before=before).cards] == ["1 ↑1", "2 ↑1", "3 ↓2"]
     assert [card.title for card in strip(before={1: 1, 2: 2}).cards] == ["1", "2", "3 ↑"]
 
 
-def test_what_the_decoder_reads_is_tagged():
+def test_images_used_by_the_decoder_are_tagged():
     assert [card.tag for card in strip(decoder=frozenset({2})).cards] == ["", "K", ""]
 
 
@@ -167,7 +167,7 @@ def test_reused_stages_are_hollow_and_say_so():
 # The view and the URL
 
 
-def test_the_usual_view_has_an_empty_url():
+def test_the_default_view_has_an_empty_url():
     assert View().to_params() == {}
     assert read_view({}, 128) == (View(), ())
 
@@ -185,7 +185,7 @@ def test_a_view_survives_the_url():
     assert read_view(view.to_params(), 128) == (view, ())
 
 
-def test_dials_write_what_differs_from_the_usual_and_touch_nothing_else():
+def test_sliders_write_only_values_other_than_the_default():
     params = {"query": "a.jpg", "alpha": "0.9"}
     write_slider_params(params, {"gamma": 0.5, "alpha": 0.4, "k": 10})
     assert params == {"query": "a.jpg", "gamma": "0.5"}
@@ -237,7 +237,7 @@ def test_a_parameter_out_of_bounds_falls_back_and_says_so(name, text):
     assert problems[0].startswith(f"The link sets {CALLED.get(name, name)} to {text}, but ")
 
 
-def test_a_parameter_is_told_what_it_must_be_in_the_words_of_the_page():
+def test_a_parameter_message_uses_the_words_of_the_page():
     (halves,), (drops,) = (read_view(params, 128)[1] for params in ({"k": "5.5"}, {"drop": "all"}))
     assert "K to 5.5, but it must be a whole number from 1 to 20. Using 10." in halves
     assert drops.endswith("Using non-salient.")
