@@ -129,7 +129,7 @@ def test_background_errors_are_shown_without_paths(public, small_places, monkeyp
     def damaged(*_):
         raise GalleryMemoryError(f"{small_places.memory / 'tokens.npy'} is damaged; build the memory again")
 
-    monkeypatch.setattr(prefetch, "_moved", damaged)
+    monkeypatch.setattr(prefetch, "_at_all_keep_rates", damaged)
     page = open_page(PAGES / "explore.py")
     page.query_params["epsilon"] = "0.11"  # a grid that no other test has asked for
 
