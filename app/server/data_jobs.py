@@ -1,6 +1,6 @@
 """Jobs of the Data page: build a gallery memory, and decode every image once.
 
-They belong to no visitor: whoever sees them may stop them.
+They belong to no visitor: anyone who sees them may stop them.
 """
 
 from __future__ import annotations

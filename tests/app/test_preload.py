@@ -1,4 +1,4 @@
-"""What a new server loads, and when: a title stands before the engine's libraries are there."""
+"""What a new server imports and when: the title is shown before the engine's libraries are loaded."""
 
 import ast
 import subprocess
@@ -10,7 +10,7 @@ HEAVY = ("torch", "timm", "numba", "fpc_core")
 
 
 def after(code):
-    """What a new interpreter prints that runs this code."""
+    """Return what a new interpreter prints after running this code."""
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     return found.stdout.split()
 

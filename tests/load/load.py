@@ -49,7 +49,7 @@ CLOSE = 1e-4  # of distances computed again
 
 @dataclass(frozen=True)
 class Plan:
-    """What one visitor asks for, and by what its own answers are known: key and picture of the query."""
+    """What one visitor does, and what identifies its own answers: key and image of the query."""
 
     number: int
     query: Query
@@ -101,7 +101,7 @@ def some_dials(rng: random.Random) -> Dials:
 
 
 def plans(workspace: Workspace, count: int) -> list[Plan]:
-    """Visitors whose queries and settings are all different: one query each, as far as the data goes."""
+    """Return visitors with different queries and settings, one query each as far as the data allows."""
     made, records = [], workspace.dataset.query
     size = workspace.retriever.model.config.image_size
     for number in range(count):
@@ -117,7 +117,7 @@ def plans(workspace: Workspace, count: int) -> list[Plan]:
 
 
 class Visitor:
-    """One of them: what it asked, what came back."""
+    """One visitor: its requests and the answers to them."""
 
     def __init__(self, plan: Plan, tally: Tally, began: float) -> None:
         self.plan, self.tally, self.began = plan, tally, began
@@ -165,7 +165,7 @@ class Visitor:
             self.keep(page)
 
     def turned(self) -> Dials:
-        """The dials with another value for one of them."""
+        """Return the slider values with another value for one of them."""
         last, name = self.asked[-1], self.rng.choice(("gamma", "alpha", "k"))
         while (dials := {**last, name: some_dials(self.rng)[name]}) == last:
             pass
@@ -173,7 +173,7 @@ class Visitor:
         return dials
 
     def check(self, page: Visit) -> None:
-        """Of every answer: it belongs to this visitor's query and settings and to dials that it asked for."""
+        """Check that every answer belongs to this visitor's query, settings and requested slider values."""
         if page.answer["key"] != self.plan.key:
             self.wrong(f"an answer to other settings or another query: {page.answer['key']}, not {self.plan.key}")
         if page.dials not in self.asked:
@@ -217,7 +217,7 @@ async def watched(process: int, every: float, held: list[tuple[float, float]]) -
 
 
 def wrong_answers(workspace: Workspace, answers: Sequence[Answer]) -> list[str]:
-    """Computes every answer again, by the core alone, and says which differ."""
+    """Recompute every answer with the core alone, and return those that differ."""
     wrong = []
     for answer in answers:
         query, settings = answer.plan.query, at(answer.plan.settings, answer.dials)
@@ -239,7 +239,7 @@ def wrong_answers(workspace: Workspace, answers: Sequence[Answer]) -> list[str]:
 
 
 def row(what: str, times: Sequence[tuple[float, float]], since: float) -> str:
-    """A line of the table: times that ended after `since`."""
+    """Return a line of the table: times that ended after `since`."""
     taken = sorted(seconds for moment, seconds in times if moment >= since)
     if not taken:
         return f"| {what} | 0 | - | - | - |"

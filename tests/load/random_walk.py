@@ -64,7 +64,7 @@ class Walk:
         self.rest()
 
     def step(self) -> None:
-        """Do one thing at random, and look at the page."""
+        """Do one random action and check the page."""
         kinds: dict[Callable[[], str], int] = {
             self.click: 30,
             self.click_rapidly: 12,
@@ -90,7 +90,7 @@ class Walk:
         self.page.wait_for_timeout(self.rng.choice((0, 0, 30, 100, 400)))
 
     def rest(self) -> None:
-        """Wait until no script runs; an app that goes on for ever is told as a fault."""
+        """Wait until no script runs; report an app that never stops as a fault."""
         try:
             self.page.wait_for_function(
                 "() => document.querySelector('.stApp')?.dataset.testScriptState === 'notRunning'", timeout=REST
@@ -100,7 +100,7 @@ class Walk:
 
     @property
     def fault(self) -> str:
-        """What the page shows or the browser said that it must not, else empty."""
+        """Return what the page shows or the browser reports that it must not, or an empty text."""
         try:
             shown = self.page.get_by_test_id("stException")
             if shown.count():
@@ -117,7 +117,7 @@ class Walk:
         return words
 
     def click_rapidly(self) -> str:
-        """Click one place several times, faster than the app can answer."""
+        """Click one position several times, faster than the app can answer."""
         widget, times = self._any(WIDGETS), self.rng.randint(2, 8)
         words = _words(widget)
         x, y = self._inside(widget)
@@ -189,7 +189,7 @@ class Walk:
         return text[:20]
 
     def change_page(self) -> str:
-        """Go to another page by the navigation."""
+        """Go to another page with the navigation."""
         name = self.rng.choice(PAGES)
         self.page.get_by_role("link", name=name, exact=True).first.click(no_wait_after=True)
         return name
@@ -203,7 +203,7 @@ class Walk:
         return f"{'back' if back else 'forward'} {times} times"
 
     def reload(self) -> str:
-        """Load the page anew."""
+        """Reload the page."""
         self.page.reload(wait_until="commit")
         return ""
 
@@ -232,13 +232,13 @@ class Walk:
 
 
 def _words(locator: Locator) -> str:
-    """What a widget calls itself."""
+    """Return a widget's label."""
     text = locator.get_attribute("aria-label") or locator.inner_text() or locator.get_attribute("data-card") or ""
     return " ".join(text.split())[:50]
 
 
 def traceback_in(log: Path) -> str:
-    """The end of the first traceback of a server's log, else empty."""
+    """Return the end of the first traceback in a server's log, or an empty text."""
     _, found, rest = log.read_text(encoding="utf-8", errors="replace").partition("Traceback (most recent call last)")
     return rest[-1_500:] if found else ""
 
@@ -273,7 +273,7 @@ def walk(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Walk as the command line says; 0 where nothing went wrong."""
+    """Run the walk of the command line; return 0 if nothing went wrong."""
     parser = argparse.ArgumentParser(prog="tests.load.random_walk", description=__doc__.split("\n\n")[0])
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--actions", type=int, default=1_000)

@@ -1,4 +1,4 @@
-"""The benchmark of many visitors, with two of them for a moment: it sees what it is there to see."""
+"""The load benchmark with two visitors for a moment: it detects what it is meant to detect."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +14,7 @@ SECONDS = 5.0
 
 
 def alone(coroutine):
-    """Its result, in a thread of its own: in this one Playwright's loop may run."""
+    """Run it in a thread of its own, because this thread may have Playwright's event loop."""
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(asyncio.run, coroutine).result()
 
@@ -26,14 +26,14 @@ def workspace():
 
 @pytest.fixture(scope="module")
 def tally(workspace, url):
-    """Two visitors, the second of whom takes the answers to its own query for another's."""
+    """Two visitors, the second of whom mistakes the answers to its own query for another's."""
     honest, misled = plans(workspace, 2)
     alone(play(url, [honest], 0.0, 0.0, (0.0, 0.0)))  # the server imports what it needs
     return alone(play(url, [honest, replace(misled, key="another", picture="")], SECONDS, 0.0, (0.05, 0.3)))
 
 
 def test_a_slider_moved_away_and_back_at_once_stays_back(workspace, url):
-    """The browser hears last of the way there unless it is told of the way back, whose values its own URL has."""
+    """Without a report of the way back, the browser's URL would hold the value in between."""
     (plan,) = plans(workspace, 1)
     there = {**plan.dials, "alpha": (plan.dials["alpha"] + 0.5) % 1}
 

@@ -31,7 +31,7 @@ Dials = dict[str, float]
 
 
 class LeftError(Exception):
-    """The server ended the connection."""
+    """Raised when the server ends the connection."""
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""The layout that docs/architecture.md describes: folders, sizes, and who may import whom."""
+"""The layout that docs/architecture.md describes: folders, sizes and allowed imports."""
 
 import ast
 import re
@@ -66,7 +66,7 @@ def test_every_layer_of_the_app_imports_only_layers_below_it():
 
 
 def test_no_modules_import_each_other_in_a_circle():
-    """Imports at the top of a module alone: those within functions run later."""
+    """Only imports at the top of a module count; those inside functions run later."""
     modules = {
         ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
         for room in ("fpc_core", "app")

@@ -1,4 +1,4 @@
-"""The audit of pinned packages: fails on a vulnerability, and neither without a network nor on its trouble."""
+"""The audit of pinned packages: it fails on a vulnerability, but not on network trouble."""
 
 import json
 import runpy

@@ -1,4 +1,4 @@
-"""The shipped demo world: layout, records and labels agree. Nothing is rendered here."""
+"""The shipped demo data: layout, records and labels agree. Nothing is rendered here."""
 
 from __future__ import annotations
 

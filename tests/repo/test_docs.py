@@ -1,4 +1,4 @@
-"""What the pages say of files, commands, options and variables is so; the documentation builds without a warning."""
+"""Files, commands, options and variables in the docs exist, and the documentation builds without a warning."""
 
 import importlib
 import importlib.util
@@ -37,7 +37,7 @@ def commands(text):
 
 
 def headings(text):
-    """The anchors of a page, as GitHub and pdoc make them."""
+    """Return the anchors of a page, as GitHub and pdoc create them."""
     titles = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-") for title in titles}
 

@@ -1,4 +1,4 @@
-"""The GPU benchmark at a tiny size on the CPU: it tells what it measured, and finds a result that is wrong."""
+"""The GPU benchmark at a tiny size on the CPU: it reports measurements and finds wrong results."""
 
 from dataclasses import replace
 

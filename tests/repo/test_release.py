@@ -1,4 +1,4 @@
-"""The version is said in one place and agrees wherever it is told; the container installs what is pinned."""
+"""The version is defined once and agrees everywhere; the container installs the pinned packages."""
 
 import re
 import tomllib
@@ -19,12 +19,12 @@ def read(name):
 
 
 def releases():
-    """(version, date) of the changelog, the newest first."""
+    """Return (version, date) of the changelog, newest first."""
     return re.findall(r"^## \[(\d+\.\d+\.\d+)\] - (\S+)$", read("CHANGELOG.md"), re.MULTILINE)
 
 
 def instructions():
-    """(word, rest) of the Dockerfile, continued lines joined."""
+    """Return (instruction, argument) of the Dockerfile, with continued lines joined."""
     joined = re.sub(r"\\\n\s*", "", re.sub(r"^#.*\n", "", read("Dockerfile"), flags=re.MULTILINE))
     return [tuple(line.split(maxsplit=1)) for line in joined.splitlines() if line.strip()]
 

@@ -1,4 +1,4 @@
-"""The makers of the scale benchmarks at a fraction of the size: what they make loads, builds and is searched."""
+"""The generators of the scale benchmarks at a fraction of the size: their data loads, builds and is searched."""
 
 import pytest
 

@@ -14,7 +14,7 @@ TEMPLATES = sorted((ROOT / "fpc_core").rglob("*.jinja"))
 
 
 def calls(path: Path, *names: str) -> list[ast.Call]:
-    """Calls of these dotted names, as they are written."""
+    """Return calls of these dotted names, as written."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     return [node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) in names]
 
@@ -47,7 +47,7 @@ def test_only_the_decoder_starts_a_process_and_without_a_shell():
 
 
 def test_bytes_become_pixels_in_one_place():
-    """Image.open elsewhere takes what this program has drawn itself, from memory."""
+    """Image.open elsewhere reads only what this program has drawn itself, from RAM."""
     assert where(r"Image\.open\(", PYTHON) == {"images.py", "collect.py", "lesson.py"}
     for name in ("collect.py", "lesson.py"):
         (call,) = calls(ROOT / "fpc_core" / "report" / name, "Image.open")
@@ -73,7 +73,7 @@ def test_no_script_of_a_component_writes_markup_or_runs_text():
 
 
 def test_components_are_given_their_markup_as_constants():
-    """What `html=` of a component holds is written in the source: no name, no number is ever put into it."""
+    """A component's `html=` is a constant; no name or number is inserted."""
     for path in PYTHON:
         for call in calls(path, "st.components.v2.component"):
             for each in call.keywords:

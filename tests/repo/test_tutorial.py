@@ -1,4 +1,4 @@
-"""Every command of the tutorial runs, in its order, and every message it explains is one that is said."""
+"""Every command of the tutorial runs, in order, and every message it explains exists."""
 
 import json
 import re

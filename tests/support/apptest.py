@@ -14,18 +14,18 @@ PAGES = ROOT / "app" / "pages"
 
 
 def open_page(script):
-    """A visitor before the first run."""
+    """Return a page for a new visitor, before the first run."""
     return AppTest.from_file(script, default_timeout=120)
 
 
 def clear_caches():
-    """As after a restart of the server: what is left lies on disk."""
+    """Clear all caches, as a server restart does; files on disk stay."""
     for cache in (WORKSPACES, FILE_INFO, RESULTS, JOBS):
         cache.clear()
 
 
 def run_page(page):
-    """One run of the script, to its end; a page never shows a traceback."""
+    """Run the script once to its end, and check that the page shows no traceback."""
     with warnings.catch_warnings():
         warnings.simplefilter("default")  # of Streamlit's own threads
         page.run()
@@ -34,7 +34,7 @@ def run_page(page):
 
 
 def run_until(page, holds):
-    """The page run again and again until it holds, for a minute of pauses at most."""
+    """Run the page repeatedly until the condition holds, for at most a minute."""
     for _ in range(600):
         if holds(run_page(page)):
             return page
@@ -43,17 +43,17 @@ def run_until(page, holds):
 
 
 def wait_until_finished(page, words="Done: "):
-    """The page when it says so: what it computes in the background has ended."""
+    """Run the page until its background job has ended."""
     return run_until(page, lambda page: words in texts(page))
 
 
 def sent_to(app, component):
-    """What each mount of a component was sent."""
+    """Return the data of each mount of a component."""
     mounted = (each.proto for each in app.get("bidi_component"))
     return [json.loads(proto.json) for proto in mounted if proto.component_name == f"fpc_{component}"]
 
 
 def texts(page):
-    """All that the page says, as it is written (messages escape what Markdown would read)."""
+    """Return all text of the page as written; messages are escaped for Markdown."""
     kinds = (page.markdown, page.caption, page.subheader, page.title, page.warning, page.error, page.info, page.code)
     return " ".join(each.value for kind in kinds for each in kind)

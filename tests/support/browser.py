@@ -1,4 +1,4 @@
-"""Steps that browser tests take; the fixtures `browser`, `url` and `page` are in conftest.py."""
+"""Steps of browser tests; the fixtures `browser`, `url` and `page` are in conftest.py."""
 
 from contextlib import contextmanager
 
@@ -27,25 +27,25 @@ ANSWERED = "['gamma', 'alpha', 'k'].every((name) => fpcLive.view[name] === fpcLi
 
 
 def visit(page, address):
-    """Open an address of the app so that `settle` can tell later when it rests."""
+    """Open an address of the app so that `settle` can tell later when it is idle."""
     page.set_default_timeout(60_000)
     page.add_init_script(WATCH)
     page.goto(address)
 
 
 def settle(page):
-    """Until the script has run to its end."""
+    """Wait until the script has run to its end."""
     page.evaluate("() => { delete window.fpcCalm; }")
     page.wait_for_function(RESTS)
 
 
 def drawn_anew(page):
-    """Until what was just done to the page is drawn, which components do in the next frame."""
+    """Wait until the last change is drawn, which components do in the next frame."""
     page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
 def until(page, holds):
-    """Until it holds, for half a minute at most."""
+    """Wait until a condition holds, for at most half a minute."""
     for _ in range(600):
         if holds():
             return
@@ -53,7 +53,7 @@ def until(page, holds):
 
 
 def open_demo(page, url):
-    """Load the Explore page, to its last section."""
+    """Open the Explore page and wait for its last section."""
     visit(page, url)
     page.locator("[data-card^='heat/']").first.wait_for()
     settle(page)
@@ -72,7 +72,7 @@ def dial(page, name):
 
 
 def move(page, name, key, times):
-    """Move a dial of the sidebar by keyboard and wait for the server's answer."""
+    """Move a sidebar slider by keyboard and wait for the server's answer."""
     thumb = dial(page, name)
     thumb.focus()
     for _ in range(times):
@@ -84,7 +84,7 @@ def move(page, name, key, times):
 
 @contextmanager
 def dragging(page, name, share):
-    """Hold a dial's thumb dragged to `share` of its track; let go at the end."""
+    """Hold a slider's thumb dragged to `share` of its track; release it at the end."""
     box = dial(page, name).bounding_box()
     now, low, high = dial(page, name).evaluate("input => [input.valueAsNumber, +input.min, +input.max]")
     y, thumb = box["y"] + box["height"] / 2, 16  # the thumb's centre stays half its width inside the track

@@ -25,7 +25,7 @@ _waited: list[str] | None = None
 
 @contextmanager
 def counted_waits() -> Iterator[list[str]]:
-    """The operations within for whose result the CPU would wait: values brought over, and sizes that depend on them."""
+    """Count operations for whose result the CPU would wait: transfers, and sizes that depend on values."""
     global _waited  # noqa: PLW0603 - operations are dispatched without a place for it
     _waited = names = []
     try:
@@ -113,7 +113,7 @@ _made_here = torch.tensor
 
 
 def _no_grad(mode: torch.inference_mode) -> None:
-    """Inference mode cannot hold such tensors; what it forbids is the same on every device and seen on the CPU."""
+    """Replace inference mode, which cannot hold such tensors; what it forbids is checked on the CPU."""
     mode._before = torch.is_grad_enabled()
     torch.set_grad_enabled(mode._before and not mode.mode)
 
@@ -124,7 +124,7 @@ def _grad_again(mode: torch.inference_mode, *_: object) -> None:
 
 @contextmanager
 def pretended() -> Iterator[None]:
-    """Within, DEVICE is there."""
+    """Make DEVICE available inside the context."""
     _setup_privateuseone_for_python_backend("pretended")
     with (
         _Pretending(),

@@ -68,7 +68,7 @@ def searches(here: Workspace, there: Workspace, images: torch.Tensor, cameras: t
 
 
 def waits(there: Workspace, images: torch.Tensor, cameras: torch.Tensor) -> None:
-    """How often a match waits for the device. Every wait lets a GPU run dry."""
+    """Count how often a match waits for the device; every wait idles a GPU."""
     retriever = there.retriever
     encoding = retriever.encode(retriever.prepare(images[:1], cameras[:1]), SETTINGS.prune)
     retriever.match(encoding, SETTINGS)  # what is made once is made
@@ -100,7 +100,7 @@ def scores(here: Workspace, there: Workspace) -> None:
 
 
 def shortage(here: Workspace, there: Workspace, images: torch.Tensor, cameras: torch.Tensor, folder: Path) -> None:
-    """The device has memory for nothing: the CPU does it all, and it is said of each."""
+    """Simulate a device without free memory: the CPU does all the work and reports each fallback."""
 
     def nothing_left(*_: object, **__: object) -> None:
         raise torch.OutOfMemoryError("out of memory")

@@ -14,7 +14,7 @@ MEMORY = 64 << 20  # bytes, a bound that is passed in a moment
 
 
 def feed(number, folder):
-    """Two fails, four hangs, six dies, eight takes memory, ten is refused."""
+    """Fail on 2, hang on 4, exit on 6, allocate on 8, refuse 10."""
     if number == 2:
         raise KeyError(number)
     while number == 4:

@@ -1,4 +1,4 @@
-"""Loads what the released code computed (tests/golden/README.md)."""
+"""Load what the released code computed (tests/golden/README.md)."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -15,7 +15,7 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 
 @dataclass(frozen=True, eq=False)
 class Golden:
-    """Released-format weights, expected arrays by name, images as normalised float32 (n, 3, 256, 128)."""
+    """Released-format weights, expected arrays by name, and images as normalised float32 (n, 3, 256, 128)."""
 
     checkpoint_path: Path
     expected: dict[str, np.ndarray]
@@ -26,7 +26,7 @@ class Golden:
 
 @cache
 def load_golden(stride: int) -> Golden:
-    """stride: 11 or 16. Cached: do not write into what it returns."""
+    """Return the golden data for stride 11 or 16; cached, so do not modify it."""
     with np.load(GOLDEN / f"reference_stride{stride}_expected.npz") as arrays:
         expected = dict(arrays)
     return Golden(

@@ -1,4 +1,4 @@
-"""Files that cost little to make and would cost much to read."""
+"""Files that are cheap to create and would be expensive to read."""
 
 import io
 
@@ -8,20 +8,20 @@ from pyarrow import parquet
 
 
 def sparse(path, size):
-    """A file of so many zero bytes that takes no room on the disk."""
+    """Create a file of zero bytes that takes no space on disk."""
     with path.open("wb") as file:
         file.truncate(size)
 
 
 def flat_mask(side):
-    """A mask of side x side pixels, as a PNG of a few kilobytes."""
+    """Return a PNG of a few kilobytes with a mask of side x side pixels."""
     file = io.BytesIO()
     Image.new("L", (side, side)).save(file, "PNG")
     return file.getvalue()
 
 
 def write_rows(path, count=None, *, paths=("query/a.png",), mask=None, visible=0.5):
-    """`records.parquet` with a row for each of the paths, or with `count` rows of the first one."""
+    """Write `records.parquet` with a row per path, or `count` rows of the first path."""
     paths = list(paths)
     codes = pa.array([0] * count if count else range(len(paths)), pa.int32())
     rows = len(codes)

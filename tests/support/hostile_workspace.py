@@ -1,4 +1,4 @@
-"""A small world whose files, folders, labels and weights are named to be read as markup."""
+"""A small workspace whose files, folders, labels and weights have names that look like markup."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What sweeps and tables must agree with: every query searched by itself, and scored by the plain metric."""
+"""Reference for sweeps and tables: every query searched separately and scored by the plain metric."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from fpc_core.evaluation.engine.protocol import encoder_state, feature_distance,
 
 
 def features(retriever, dataset, settings, encoder=False):
-    """(Q, C) consolidated features of the queries, or the encoder's own."""
+    """Return (Q, C) consolidated features of the queries, or the encoder's own."""
     states = encoder_state(retriever, dataset, dataset.query, settings.prune.blocks[0])
     encodings = retriever.encode(states, settings.prune)
     found = []
@@ -21,6 +21,6 @@ def features(retriever, dataset, settings, encoder=False):
 
 
 def scores(retriever, dataset, settings, encoder=False):
-    """Scores of these settings, one query after another."""
+    """Return the scores of these settings, computed one query after another."""
     distance = feature_distance(features(retriever, dataset, settings, encoder), retriever.memory.unit_features)
     return score_distance(distance, dataset.query, dataset)

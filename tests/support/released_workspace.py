@@ -25,7 +25,7 @@ _THEIRS = {  # the authors' names, by ours
 
 
 def released_names(model: FPC) -> dict[str, Tensor]:
-    """The tensors of a model of 12 blocks under the names of the authors' released checkpoint."""
+    """Return a 12-block model's tensors under the names of the authors' released checkpoint."""
     weights = {}
     for name, tensor in model.state_dict().items():
         prefix = next((prefix for prefix in _THEIRS if name.startswith(prefix)), "")

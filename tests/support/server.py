@@ -1,4 +1,4 @@
-"""The app as its visitors meet it: a server of its own, as `make app` starts it, on a free port; and their browser."""
+"""The app in a server of its own, started as by `make app`, and a browser for it."""
 
 from __future__ import annotations
 
@@ -27,10 +27,15 @@ PATIENCE = 120  # seconds until a server answers
 def server(
     log: IO[bytes] | None = None, settings: Mapping[str, str] | None = None, folder: Path = ROOT
 ) -> Iterator[tuple[str, float, int]]:
-    """The app on a free port; yields its address, when it was started, and its process.
+    """Start the app on a free port; yield its address, start time and process.
 
-    log: takes what it says.  settings: environment variables of its own.  folder: that holds the app.  Raises
-    RuntimeError where it ends or does not answer.
+    Args:
+        log: Receives the output.
+        settings: Environment variables.
+        folder: Contains the app.
+
+    Raises:
+        RuntimeError: The server ends or does not answer.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -64,7 +69,7 @@ def server(
 
 
 def chromium(playwright: Playwright, *options: str) -> Browser:
-    """A Chromium without a window: the one on the path, else Playwright's own. Raises FileNotFoundError without any."""
+    """Return a headless Chromium, from the path or Playwright's own. Raises FileNotFoundError without any."""
     found = next((path for name in BROWSERS if (path := shutil.which(name))), playwright.chromium.executable_path)
     if not Path(found).is_file():
         raise FileNotFoundError(f"no Chromium: none of {', '.join(BROWSERS)} on the path, none got by Playwright")
@@ -73,12 +78,12 @@ def chromium(playwright: Playwright, *options: str) -> Browser:
 
 
 def resident(process: int) -> float:
-    """MB of memory that a process holds."""
+    """Return the RAM of a process in MB."""
     status = Path(f"/proc/{process}/status").read_text(encoding="ascii")
     return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")) / 1024
 
 
 def busy_seconds(process: int) -> float:
-    """Seconds of processor time that a process has used, all threads together."""
+    """Return the processor time of a process in seconds, all threads together."""
     fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

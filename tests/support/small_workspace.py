@@ -1,4 +1,4 @@
-"""A complete workspace in seconds: painted figures, a small model with random weights, and its memory."""
+"""A complete workspace, built in seconds: painted figures, a small random model, and its gallery memory."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,7 +19,7 @@ IDENTITIES, CAMERAS = 8, 4
 
 
 def build_world(root: Path, identities: int = IDENTITIES, cameras: Iterable[int] = range(1, CAMERAS + 1)) -> Places:
-    """Occluded-Duke layout under `root`: identities under each of the cameras, and an occluded query of each."""
+    """Build the Occluded-Duke layout under `root`: every identity under each camera, and one occluded query each."""
     places = Places(root / "small", root / "model.safetensors", root / "memory")
     for folder in ("query", "bounding_box_test", "bounding_box_train"):
         (places.data / folder).mkdir(parents=True)
@@ -40,7 +40,7 @@ def build_world(root: Path, identities: int = IDENTITIES, cameras: Iterable[int]
 
 
 def paint(identity: int, camera: int) -> Image.Image:
-    """A head, a shirt and trousers in colours of the identity, on a ground of the camera."""
+    """Return an image with head, shirt and trousers in colours of the identity, on the camera's background."""
     rng = np.random.default_rng(identity)
     shirt, trousers = (tuple(int(value) for value in rng.integers(0, 256, 3)) for _ in range(2))
     image = Image.new("RGB", (128, 256), (60 + 40 * camera, 150, 220 - 40 * camera))

@@ -1,4 +1,4 @@
-"""A visitor as the server sees one: a WebSocket that sends what it likes, without a browser."""
+"""A visitor as the server sees one: a WebSocket that can send anything, without a browser."""
 
 from contextlib import contextmanager
 
@@ -10,7 +10,7 @@ from websockets.typing import Origin, Subprotocol
 
 @contextmanager
 def connected(address):
-    """The socket of a new session of the server at this address."""
+    """Open the socket of a new session of the server."""
     with connect(
         f"{address.replace('http', 'ws', 1)}/_stcore/stream",
         origin=Origin(address),
@@ -24,7 +24,7 @@ def connected(address):
 
 
 def ask(socket, page="", query=""):
-    """Ask for a page; returns at once."""
+    """Request a page without waiting."""
     message = BackMsg()
     message.rerun_script.page_name = page
     message.rerun_script.query_string = query
@@ -32,7 +32,7 @@ def ask(socket, page="", query=""):
 
 
 def answer(socket, until="script_finished", patience=120):
-    """What the server sends up to a message of this kind. Raises TimeoutError."""
+    """Return what the server sends up to a message of this kind. Raises TimeoutError."""
     messages = []
     while not messages or messages[-1].WhichOneof("type") != until:
         messages.append(ForwardMsg.FromString(socket.recv(timeout=patience)))

@@ -1,4 +1,4 @@
-"""What the life-line component is sent, for one query of the small world."""
+"""The data of the lifeline component, for one query of the small workspace."""
 
 import base64
 import json

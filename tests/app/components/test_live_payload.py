@@ -1,4 +1,4 @@
-"""What the live views are sent: exact distances, who is who, and a key that names all but the dials."""
+"""The data of the live views: exact distances, match labels, and a key without live sliders."""
 
 import base64
 import threading

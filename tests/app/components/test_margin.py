@@ -1,4 +1,4 @@
-"""What the margin component is sent: a table and a sentence whose numbers add up, and the map beneath them."""
+"""The data of the margin component: a table and a sentence whose numbers add up, and the map."""
 
 import base64
 import json

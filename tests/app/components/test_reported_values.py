@@ -1,4 +1,4 @@
-"""What components report: forged, damaged and late reports count as none, whichever component they are of."""
+"""Reports of components: forged, damaged and late ones count as none."""
 
 import importlib
 import math
@@ -124,7 +124,7 @@ COMPONENTS = {  # module, how it is drawn, what it reports, a right report and w
 
 @pytest.fixture
 def drawn(monkeypatch):
-    """Draws a component without Streamlit; gives what was sent, the callback of the browser's report, and the state."""
+    """Draw a component without Streamlit; return the data sent, the callback of a report, and the state."""
 
     class Drawn:
         def __init__(self):
@@ -198,7 +198,7 @@ def test_the_largest_possible_scene_is_accepted(drawn):
 
 
 def _listed(value):
-    """As JSON has it: lists for tuples."""
+    """Return lists for tuples, as JSON does."""
     if isinstance(value, dict):
         return {name: _listed(each) for name, each in value.items()}
     return [_listed(each) for each in value] if isinstance(value, (list, tuple)) else value

@@ -1,4 +1,4 @@
-"""Tables and curves of scores as they are drawn, without a running app."""
+"""View models of score tables and curves, without a running app."""
 
 from dataclasses import replace
 

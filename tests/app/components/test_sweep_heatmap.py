@@ -1,4 +1,4 @@
-"""Heat maps of a sweep: colours that can be read on, words that can be heard, and the right cell marked."""
+"""Heat maps of a sweep: readable colours, spoken labels, and the right cell marked."""
 
 import numpy as np
 import pytest

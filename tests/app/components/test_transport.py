@@ -1,4 +1,4 @@
-"""What the transport component is sent: arrays that arrive as they left, and contributions that sum to D_EMD."""
+"""The data of the transport component: exact arrays, and contributions that sum to D_EMD."""
 
 import base64
 import json

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="nam
 
 @pytest.fixture
 def house(small_places, tmp_path, monkeypatch):
-    """A root with the small world and what belongs to it; every kind of name in it occurs once as it must not be."""
+    """A root with the small workspace; every kind of invalid name occurs once in it."""
     house = tmp_path / "house"
     shutil.copytree(small_places.data, house / "street")
     shutil.copy(small_places.weights, house / "model.safetensors")
@@ -48,7 +48,7 @@ def house(small_places, tmp_path, monkeypatch):
 
 
 def visited(name, **params):
-    """A page of data, weights and memory of the house."""
+    """Run a page with data, weights and memory of the house."""
     page = open_page(PAGES / f"{name}.py")
     page.query_params.update(
         {"data": "house/street", "weights": "house/model.safetensors", "memory": "house/memory", **params}

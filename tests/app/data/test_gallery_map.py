@@ -1,4 +1,4 @@
-"""The gallery's map: who is drawn how, and where."""
+"""The gallery map: which images are drawn, how and where."""
 
 from pathlib import Path
 

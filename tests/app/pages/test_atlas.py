@@ -1,4 +1,4 @@
-"""The Atlas page run without a browser: its counts, cases and table are those of the library."""
+"""The Atlas page without a browser: counts, cases and table match the library."""
 
 import csv
 import io
@@ -43,13 +43,13 @@ def told(task):
 
 
 def counts(page):
-    """What the pills say, by class."""
+    """Return the counts on the pills, by class."""
     said = [option.split("**")[:2] for option in page.pills(key="class-pills").options]
     return {label.split(": ")[-1].strip(): int(count) for label, count in said}
 
 
 def strips(page):
-    """The cases on the page, in order."""
+    """Return the cases on the page, in order."""
     return [data["strips"][0] for data in sent_to(page, "cards")]
 
 

@@ -12,7 +12,7 @@ def compare(small_world_in_use):
 
 
 def numbers(page):
-    """The two tables as one dict: name -> (A, B, difference)."""
+    """Return the two tables as one dict: name -> (A, B, difference)."""
     return {name: tuple(row) for table in page.table for name, *row in table.value.itertuples()}
 
 

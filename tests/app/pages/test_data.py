@@ -1,4 +1,4 @@
-"""The Data page run without a browser, and what its choice means to the other pages."""
+"""The Data page without a browser, and the effect of its choice on other pages."""
 
 import json
 import shutil
@@ -30,7 +30,7 @@ LINK = {"data": "house/street", "weights": "house/other.safetensors"}
 
 @pytest.fixture(scope="module")
 def house(small_places, tmp_path_factory):
-    """A root with a copy of the small world, in which eight names are other people's, and other weights."""
+    """A root with other weights and a copy of the small workspace in which eight names differ."""
     house = tmp_path_factory.mktemp("roots") / "house"
     shutil.copytree(small_places.data, house / "street")
     (house / "street" / "dataset.json").unlink()
@@ -67,7 +67,7 @@ def typed(page, field, text):
 
 
 def built(page):
-    """The memory of the page's draft, built by its button."""
+    """Build the memory of the page's draft with its button."""
     run_page(page).button(key="build").click()
     return run_until(page, lambda now: now.success)
 
@@ -223,7 +223,7 @@ def test_a_dataset_with_a_link_out_of_the_roots_is_refused(data, tmp_path, in_ho
 
 
 class Payload:
-    """Pickles as a call that would make a file."""
+    """Pickles as a call that would create a file."""
 
     def __init__(self, path):
         self.path = path

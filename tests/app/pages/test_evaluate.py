@@ -1,4 +1,4 @@
-"""The Evaluate page run without a browser: it says what the command line and the library say."""
+"""The Evaluate page without a browser: it agrees with the command line and the library."""
 
 import csv
 import io
@@ -29,12 +29,12 @@ def evaluate(small_world_in_use, monkeypatch, tmp_path):
 
 
 def sheets(page):
-    """What the tables of the page were sent, by name."""
+    """Return the data of the page's tables, by name."""
     return {sheet["label"].split(":")[0]: sheet for sheet in sent_to(page, "score_table")}
 
 
 def shown(sheet):
-    """Our Rank-1 and mAP and their intervals of every row that has them."""
+    """Return our Rank-1 and mAP with intervals, of every row that has them."""
     rows = [row["cells"][:2] for row in sheet["rows"] if row["pick"]]
     return [tuple((cell["text"], *cell["interval"].split(" – ")) for cell in cells) for cells in rows]
 

@@ -1,4 +1,4 @@
-"""The Explore page run without a browser: what it shows, what its widgets change, what it says to bad input."""
+"""The Explore page without a browser: its content, its widgets, and messages on bad input."""
 
 import io
 

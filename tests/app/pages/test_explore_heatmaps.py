@@ -1,4 +1,4 @@
-"""Heat maps of the Explore page run without a browser: what is computed for method and target, and what is said."""
+"""Heat maps of the Explore page without a browser, by method and target."""
 
 import base64
 import time
@@ -27,7 +27,7 @@ def workspace(small_places):
 
 
 def computed(app):
-    """The maps that the browser gets once the background has them."""
+    """Return the maps that the browser receives from the background job."""
     for _ in range(100):
         results = [
             sent["result"] for sent in sent_to(run_page(app), "job_result") if sent["name"] == "heat" and sent["result"]

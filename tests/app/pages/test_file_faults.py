@@ -1,4 +1,4 @@
-"""Data, weights and cache lost, damaged or changed under a running app: said in words, mended by the file's return."""
+"""Data, weights and cache lost, damaged or changed at run time: messages, and recovery once the file is back."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def world(small_places, tmp_path, monkeypatch):
 
 @contextmanager
 def lost(path: Path):
-    """The file or folder is away for a while."""
+    """Move a file or folder away for a while."""
     aside = path.with_name(path.name + " aside")
     path.rename(aside)
     try:
@@ -51,7 +51,7 @@ def lost(path: Path):
 
 @contextmanager
 def damaged(*paths: Path):
-    """The second half of every file is zeros for a while, as after a bad disk: path and size tell nothing."""
+    """Zero the second half of every file for a while, as a bad disk does; path and size stay the same."""
     whole = {path: path.read_bytes() for path in paths}
     for path, data in whole.items():
         path.write_bytes(data[: len(data) // 2] + bytes(len(data) - len(data) // 2))

@@ -1,4 +1,4 @@
-"""The Lab page run without a browser: scenes from links and files, what follows from them, curves and map."""
+"""The Lab page without a browser: scenes from links and files, results, curves and map."""
 
 import io
 
@@ -32,7 +32,7 @@ def lab(small_world_in_use):
 
 
 def visit(scene=None):
-    """A new visitor, before the first run."""
+    """Return the page of a new visitor before the first run."""
     page = open_page(PAGES / "lab.py")
     page.query_params["l_query"] = QUERY
     if scene is not None:

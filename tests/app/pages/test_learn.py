@@ -1,4 +1,4 @@
-"""The Learn page run without a browser: nine steps, answers that stay hidden, presenter mode, links that are wrong."""
+"""The Learn page without a browser: nine steps, hidden answers, presenter mode, wrong links."""
 
 import pytest
 

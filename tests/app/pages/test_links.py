@@ -1,4 +1,4 @@
-"""Links that ask for what cannot be had: said in words on every page, and the page stands all the same."""
+"""Links with unusable parameters: every page shows messages and is drawn all the same."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Names are text: a world of hostile names through every page and every file that leaves the app."""
+"""Names are text: a workspace of hostile names on every page and in every exported file."""
 
 import json
 import re
@@ -62,7 +62,7 @@ def in_use(places, monkeypatch, tmp_path):
 
 
 def markdown(block):
-    """Every string of a page that the browser may read as Markdown, with the path of its field."""
+    """Return every string of a page that the browser may read as Markdown, with the path of its field."""
     for child in block.children.values():
         proto = getattr(child, "proto", None)
         if proto is not None and type(proto).__name__ not in ("BidiComponent", "PlotlyChart", "Code", "Arrow"):

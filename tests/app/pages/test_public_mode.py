@@ -1,4 +1,4 @@
-"""Public mode: what strangers see of every page, what a link cannot do, and that nothing is written."""
+"""Public mode: what visitors see, what links cannot do, and that nothing is written."""
 
 import io
 import os
@@ -72,7 +72,7 @@ def watched(*folders: Path) -> Iterator[list[str]]:
 
 @pytest.fixture
 def public(small_world_in_use, monkeypatch, tmp_path):
-    """A public app on the small world; the folder of its cache."""
+    """Run a public app on the small workspace; the value is its cache folder."""
     cache = tmp_path / "kept-results"
     cache.mkdir()
     monkeypatch.setenv("FPC_PUBLIC", "1")
@@ -92,7 +92,7 @@ def by_the_page(written: list[str], cache: Path) -> list[str]:
 
 
 def everything(page) -> str:
-    """Every message the browser gets, whatever element it makes, but for pictures."""
+    """Return every message that the browser receives, except images."""
     return "\n".join(MessageToJson(each.proto) for each in _elements(page._tree)).replace("\\/", "/")
 
 
@@ -129,7 +129,7 @@ def test_background_errors_are_shown_without_paths(public, small_places, monkeyp
     def damaged(*_):
         raise GalleryMemoryError(f"{small_places.memory / 'tokens.npy'} is damaged; build the memory again")
 
-    monkeypatch.setattr(prefetch, "_moved", damaged)
+    monkeypatch.setattr(prefetch, "_at_all_keep_rates", damaged)
     page = open_page(PAGES / "explore.py")
     page.query_params["epsilon"] = "0.11"  # a grid that no other test has asked for
 

@@ -1,4 +1,4 @@
-"""Galleries of fewer images than the controls usually offer: every page works, and K ends where they do."""
+"""Galleries smaller than the controls' ranges: every page works, and K ends at the gallery's size."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What differs between two settings on one query, in values that can be checked by hand."""
+"""Differences of two settings on one query, with values that can be checked by hand."""
 
 from dataclasses import replace
 

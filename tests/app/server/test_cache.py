@@ -1,4 +1,4 @@
-"""What visitors share: kept within its bounds, made once, weighed honestly."""
+"""Caches stay within bounds, compute once, and measure sizes correctly."""
 
 import sys
 import threading
@@ -18,7 +18,7 @@ def weigh(value):
 
 
 def counting():
-    """A maker of results and the list of what it made."""
+    """Return a function that creates results, and the list of what it created."""
     made = []
 
     def make(name, size):

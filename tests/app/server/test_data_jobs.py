@@ -1,4 +1,4 @@
-"""Builds and checks in the background: progress, cancel, resume, and errors in words."""
+"""Builds and checks in the background: progress, cancel, resume and error messages."""
 
 import threading
 from dataclasses import replace

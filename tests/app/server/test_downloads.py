@@ -1,4 +1,4 @@
-"""Files made on demand: one seat per visitor, equal files made once, and room left for others."""
+"""Files on demand: one request per visitor, equal files made once, and threads left for others."""
 
 import threading
 import time
@@ -20,7 +20,7 @@ def until(holds):
 
 
 class Asked:
-    """A request in a thread of its own, as Streamlit has it. made: how often anything was made for it."""
+    """A request in a thread of its own, as in Streamlit. `made` counts the files made for it."""
 
     def __init__(self, seats, visitor, key, make):
         self.file = self.error = None
@@ -44,7 +44,7 @@ class Asked:
 
 
 class Work:
-    """Makes a file until it is let go, with a checkpoint every moment."""
+    """Makes a file until it is released, with frequent checkpoints."""
 
     def __init__(self):
         self.begun, self.let_go, self.times = threading.Event(), threading.Event(), 0

@@ -1,4 +1,4 @@
-"""Sweeps in the background: stoppable, shared, resumed, and honest about what went wrong."""
+"""Sweeps in the background: stopped, shared, resumed, and with errors reported."""
 
 import time
 from dataclasses import replace
@@ -30,7 +30,7 @@ def store(tmp_path):
 
 
 def ended(run, seconds=60):
-    """What the sweep looks like once it no longer runs."""
+    """Return the status of the job once it no longer runs."""
     for _ in range(seconds * 100):
         if not (look := run.status()).active:
             return look

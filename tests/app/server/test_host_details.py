@@ -1,4 +1,4 @@
-"""What Streamlit itself would tell any visitor of the host: its repository, its files, where the app lies."""
+"""Details of the host that Streamlit itself would send: repository, file names, folder."""
 
 import shutil
 import subprocess
@@ -24,7 +24,7 @@ def git(folder, *words):
 
 @pytest.fixture
 def clone(tmp_path):
-    """The app in a clone of a repository at GitHub, with a file that is not part of it."""
+    """The app in a clone of a GitHub repository, with an untracked file."""
     for name in ("app", "fpc_core", ".streamlit"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "streamlit_app.py", tmp_path)
@@ -47,7 +47,7 @@ def git_request():
 
 
 def handled(script):
-    """What a session of this script sends when it is asked for Git."""
+    """Return what a session of this script sends on a request for Git information."""
     sent = []
     methods = {name: getattr(AppSession, name) for name in ("handle_backmsg", host_details.GIT)}
     session = type("Session", (), methods)()
@@ -59,7 +59,7 @@ def handled(script):
 
 @needs_git
 def test_streamlit_sends_file_names_and_this_app_does_not(clone, monkeypatch):
-    """If the first half fails, Streamlit has changed: look at app/server/host_details.py."""
+    """If the first half fails, Streamlit has changed: check app/server/host_details.py."""
     monkeypatch.setattr(AppSession, host_details.NEW_SESSION, getattr(AppSession, host_details.NEW_SESSION))
     monkeypatch.setattr(AppSession, host_details.GIT, getattr(AppSession, host_details.GIT))
     (told,) = handled(clone / "streamlit_app.py")
@@ -80,7 +80,7 @@ def test_a_streamlit_without_the_methods_starts_no_server(monkeypatch, name):
 @needs_git
 @pytest.mark.parametrize("public", ["0", "1"])
 def test_a_server_sends_neither_repository_nor_folder(clone, public):
-    """Asked before anybody has opened a page, and after."""
+    """Requested before and after the first page is opened."""
     with server(settings={"FPC_PUBLIC": public}, folder=clone) as (address, _, _), connected(address) as socket:
         socket.send(git_request().SerializeToString())
         ask(socket, page="evaluate" if public == "1" else "data")

@@ -1,4 +1,4 @@
-"""What other visitors feel while one opens data made to be slow: a server of its own, measured against itself idle."""
+"""What other visitors notice while one opens slow data, measured against an idle server."""
 
 import json
 import os
@@ -23,7 +23,7 @@ VISITOR = 30.0  # seconds within which the visitor with the slow data is answere
 
 @pytest.fixture(scope="module")
 def house(small_places, tmp_path_factory):
-    """A root with copies of the small world, each with one side file that costs much to read."""
+    """A root with copies of the small workspace, each with a side file that is expensive to read."""
     house = tmp_path_factory.mktemp("hostile") / "house"
     house.mkdir()
     shutil.copy(small_places.weights, house / "model.safetensors")
@@ -46,7 +46,7 @@ def house(small_places, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def running(small_places, house, tmp_path_factory):
-    """Address and process of the server, its engine loaded."""
+    """Address and process of a server with the engine loaded."""
     settings = {
         "FPC_DATA": str(small_places.data),
         "FPC_WEIGHTS": str(small_places.weights),
@@ -63,7 +63,7 @@ def running(small_places, house, tmp_path_factory):
 
 
 def seconds_of_a_page(address):
-    """How long another visitor waits for the Explore page."""
+    """Return how long another visitor waits for the Explore page."""
     with connected(address) as socket:
         began = time.perf_counter()
         ask(socket)

@@ -1,4 +1,4 @@
-"""The server's log stays short, whatever visitors send: the first of each error in full, the others counted."""
+"""The server's log stays short: the first of equal errors in full, the others counted."""
 
 import io
 import logging
@@ -41,7 +41,7 @@ def clock():
 
 @pytest.fixture
 def log(clock):
-    """A logger of its own with the limits, what it has written, and the limits."""
+    """A logger with the limits, a reader of its output, and the limits."""
     limiter, stream = LogLimiter(clock), io.StringIO()
     handler = logging.StreamHandler(stream)
     logger = logging.Logger("tested")
@@ -141,7 +141,7 @@ def test_existing_and_new_loggers_and_threads_are_limited():
 
 
 def send(address, frame):
-    """One malformed message in a session of its own."""
+    """Send one malformed message in a session of its own."""
     with connected(address) as socket:
         socket.send(frame)
         try:
@@ -151,7 +151,7 @@ def send(address, frame):
 
 
 def test_a_server_that_is_sent_malformed_messages_writes_each_error_once(tmp_path):
-    """As `streamlit run` starts it, and before anybody has opened a page."""
+    """Started as by `streamlit run`, before any page is opened."""
     path = tmp_path / "log"
     with path.open("wb") as log, server(log) as (address, _, _):
         for number in range(60):

@@ -1,4 +1,4 @@
-"""Studies of occlusion in the background: what they know is what the core finds, and stopping loses nothing."""
+"""Occlusion studies in the background: results match the core, and stopping loses nothing."""
 
 import time
 from dataclasses import replace

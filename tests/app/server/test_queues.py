@@ -1,4 +1,4 @@
-"""The queue before the model: few at a time, first come first served, told on screen, left by who moves on."""
+"""The queues: few at a time, first come, first served, shown on screen, left by visitors who move on."""
 
 import threading
 
@@ -9,7 +9,7 @@ from app.server.queues import BusyError, FairQueue
 
 
 class MovedOn(BaseException):
-    """As Streamlit ends a run that is not wanted any more."""
+    """Ends a run as Streamlit does when it is superseded."""
 
 
 @pytest.fixture
@@ -270,7 +270,7 @@ def test_a_visitor_who_moves_on_stops_computing_at_the_next_turn(visitors):
 
 
 def test_a_short_search_ends_before_another_visitors_long_one(visitors, monkeypatch):
-    """The worst that settings allow: without turns the other would wait for all of it."""
+    """The long search is the worst that settings allow; without turns the other would wait for all of it."""
     import numpy as np
 
     from app.server import search

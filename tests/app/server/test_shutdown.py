@@ -1,4 +1,4 @@
-"""A server that is told to stop does so, whatever its visitors have it compute."""
+"""A stopped server exits soon, whatever it computes."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""Background work: shared by who wants the same, given up by who wants something else."""
+"""Background work: jobs are shared by key, and cancelled without subscribers."""
 
 import os
 import subprocess
@@ -224,7 +224,7 @@ def test_a_job_without_subscribers_is_marked_as_cancelled():
 
 
 def test_a_long_step_without_subscribers_is_ended(monkeypatch):
-    """And not one that is short, or that somebody still waits for: the next job of the worker has its turn."""
+    """Short steps and steps with a subscriber are not ended; the worker's next job has its turn."""
     monkeypatch.setattr("app.server.worker.LONG_STEP_SECONDS", 0.05)
     worker, begun, ended = Worker(), threading.Event(), threading.Event()
 

@@ -1,4 +1,4 @@
-"""The scene on a visitor's desk: what the editor, a link and a recipe do to it."""
+"""The Lab scene: changes by the editor, a link and a recipe."""
 
 import base64
 import json
@@ -25,7 +25,7 @@ LONG = Scene(
 
 @pytest.fixture(autouse=True)
 def visitor(monkeypatch):
-    """A session and an address of the visitor's own."""
+    """A session and a URL of the visitor's own."""
     monkeypatch.setattr(lab_scene.st, "session_state", {})
     monkeypatch.setattr(lab_scene.st, "query_params", {})
     return lab_scene.st.query_params
@@ -129,7 +129,7 @@ def test_a_link_of_too_many_occluders_is_refused_before_one_is_made(monkeypatch,
 
 
 def test_a_compression_bomb_takes_no_longer_than_a_normal_link():
-    """Bound on what others wait for: the longest refused link against the longest that is met."""
+    """Compares the longest refused link with the longest accepted one."""
 
     def seconds(text):
         start = time.perf_counter()
@@ -164,7 +164,7 @@ def test_a_refused_link_takes_little_ram():
 
 
 def test_nobody_waits_for_the_page_queue_while_a_link_is_read(visitor, monkeypatch):
-    """The queue is left while a visitor's text is unpacked and built, and entered again after it."""
+    """The slot is released while a visitor's text is unpacked and built, and regained after it."""
     order = []
 
     @contextmanager
@@ -181,7 +181,7 @@ def test_nobody_waits_for_the_page_queue_while_a_link_is_read(visitor, monkeypat
 
 
 def test_every_recipe_of_a_visitor_is_read_outside_of_the_page_queue():
-    """Wherever the app turns a visitor's text into objects, the lines around it leave the queue."""
+    """Wherever the app turns a visitor's text into objects, the lines around it release the slot."""
     for path in ("app/lab/editor.py", "app/pages/figures.py", "app/session/lab_scene.py"):
         lines = (ROOT / path).read_text(encoding="utf-8").splitlines()
         for at, line in enumerate(lines):

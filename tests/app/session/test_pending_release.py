@@ -1,4 +1,4 @@
-"""The release of a dial until its answer is painted, when other messages come with it."""
+"""A slider release until its answer is painted, with other messages meanwhile."""
 
 from dataclasses import fields
 
@@ -12,12 +12,12 @@ from app.ui.query_picker import view_from_url
 
 
 class Rerun(BaseException):
-    """As Streamlit ends a run."""
+    """Ends a run as Streamlit does."""
 
 
 @pytest.fixture
 def page(monkeypatch):
-    """A page's session and URL, and what was asked to run, without Streamlit."""
+    """A page's session and URL, and the requested reruns, without Streamlit."""
 
     class Page:
         def __init__(self):
@@ -28,7 +28,7 @@ def page(monkeypatch):
             raise Rerun
 
         def after(self, callback, *arguments):
-            """What a callback asks to run."""
+            """Return what a callback reruns."""
             with pytest.raises(Rerun):
                 callback(*arguments)
             return self.runs[-1]
@@ -98,7 +98,7 @@ def test_a_url_older_than_the_release_moves_no_slider_back(page, small_places):
 
 @pytest.fixture
 def left_page(page, monkeypatch):
-    """The page was left: it has no fragment any more, and Streamlit says so where one is asked for."""
+    """A page that was left: Streamlit no longer knows its fragments."""
 
     def rerun(scope="app"):
         page.runs.append(scope)
@@ -135,7 +135,7 @@ def test_a_paint_report_from_a_page_that_was_left_raises_nothing(left_page):
     ids=["a release", "a question", "an answer painted late", "an answer painted"],
 )
 def test_a_late_report_runs_no_fragment_of_the_last_page(page, monkeypatch, report):
-    """They are still known then, and drawn into another page they would break it."""
+    """Its fragments are still known, and would break another page if drawn into it."""
     monkeypatch.setattr(pending_release.visitor, "page_run", lambda: "explore")
     pending_release.record_page()
     page.after(pending_release.run_fragment, "feed")
@@ -157,7 +157,7 @@ def test_the_fragments_of_a_page_are_forgotten_when_another_one_starts(page, mon
 
 
 def test_streamlit_can_forget_its_fragments():
-    """If this fails, Streamlit has changed: look at `visitor.forget_fragments`."""
+    """If this fails, Streamlit has changed: check `visitor.forget_fragments`."""
     storage = MemoryFragmentStorage()
     storage.register("it", lambda: None)
     assert storage.contains("it")

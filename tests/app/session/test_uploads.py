@@ -1,4 +1,4 @@
-"""A visitor's own images: decoded once, few held, not too many taken."""
+"""A visitor's own images: decoded once, few stored, and limited in number."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from tests.support.apptest import run_page
 
 
 def page():
-    """Shows what becomes of the upload in its session state."""
+    """A page that shows the upload's effect on session state."""
     import streamlit as st
 
     from app.session.uploads import uploaded_image
@@ -33,7 +33,7 @@ def flat(value):
 
 @pytest.fixture
 def decoded(monkeypatch):
-    """The names of what was decoded; done at home, which is quicker."""
+    """Names of decoded images; decoded in this process, which is faster."""
     names = []
 
     def decode(data, name, size):
