@@ -28,7 +28,7 @@ def roots_note(roots: Sequence[Root], discovered: DiscoveredPaths) -> None:
         st.caption(f":material/warning: No such folder: {escape_markdown(', '.join(missing))}.")
     if discovered.skipped:
         counted = "1 name is" if discovered.skipped == 1 else f"{discovered.skipped:,} names are"
-        st.caption(f":material/warning: {counted} not listed because they are not valid UTF-8. Rename the files.")
+        st.caption(f":material/warning: {counted} not listed: invalid UTF-8. Rename to use them.")
     if not discovered.complete:
         st.caption(":material/more_horiz: Not all sub-folders are listed; type a path to use another one.")
 

@@ -123,4 +123,5 @@ def _solver_note(result: SearchResult, position: int) -> None:
             "Try a larger ε under Advanced."
         )
     else:
-        st.caption(f"{settings.solver.value.capitalize()}: {iterations} iterations, residual {error:.1e}")
+        steps = f"{iterations} iterations, " if settings.solver is Solver.SINKHORN else ""
+        st.caption(f"{settings.solver.value.capitalize()}: {steps}residual {error:.1e}")

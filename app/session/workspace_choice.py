@@ -94,7 +94,7 @@ def read_choice(params: Mapping[str, str], *, public: bool = False) -> tuple[Wor
         barred = [name for field, name in PARAMS.items() if field != "variant" and name in params]
         if barred:
             problems.append(
-                f"The link would change the {' and the '.join(barred)}. This public app uses fixed data. "
+                f"The link would change: {', '.join(barred)}. This public app uses fixed data. "
                 "Install the app to use your own."
             )
         params = {name: value for name, value in params.items() if name == PARAMS["variant"]}

@@ -68,7 +68,7 @@ def test_equal_sides_have_no_difference(compare):
 
 def test_an_unknown_neighbour_in_the_link_falls_back_to_the_best(compare):
     compare.query_params["neighbor"] = "9999"
-    assert "Chosen: identity" in texts(run_page(compare))
+    assert "Selected: person" in texts(run_page(compare))
 
 
 def test_either_side_can_be_added_to_a_figure(compare):

@@ -46,7 +46,7 @@ def percent(*values):
 def test_nothing_is_computed_until_it_is_started(evaluate):
     said = texts(run_page(evaluate))
     assert ":orange-badge[SYNTHETIC]" in said
-    assert "Not started · 0 of 17 steps (8 queries × 2 ways to prune)" in said
+    assert "Not started · 0 of 17 steps (8 queries × 2 pruning settings)" in said
     assert "This data is synthetic" in said
     assert "junk" in said
     assert [row["cells"][0]["text"] for row in sheets(evaluate)["Table 4"]["rows"]] == ["…"] * 4

@@ -98,7 +98,7 @@ def test_a_pin_in_the_link_reaches_the_components_of_its_side(app):
 
 def test_a_comparison_shows_both_parts_and_the_rival_can_change(app):
     (sent,) = sent_to(run_page(app), "margin")
-    assert " beats " in sent["margin"]["story"]
+    assert " is closer than " in sent["margin"]["story"]
     (box,) = (each for each in app.selectbox if each.label == "Compare with")
     box.select_index(5 if box.index != 5 else 4)
     (again,) = sent_to(run_page(app), "margin")
@@ -121,16 +121,16 @@ def test_a_link_with_impossible_values_shows_messages(app):
     app.query_params["neighbor"] = "-3"
     run_page(app)
     said = " ".join(each.value for each in app.warning)
-    assert "which is not in this data" in said
+    assert "is not in this dataset" in said
     assert "<b>" not in said
-    assert "neighbor" in said
+    assert "selected image" in said
 
 
 def test_the_random_strategy_and_the_exact_solver_run(app):
     run_page(app)
     app.button_group(key="drop").set_value(type(app.button_group(key="drop").value)("random"))
     app.button_group(key="solver").set_value(type(app.button_group(key="solver").value)("exact"))
-    assert "exact, 0 iterations" in texts(run_page(app))
+    assert "Exact: residual" in texts(run_page(app))
 
 
 def test_an_uploaded_image_becomes_the_query(app):

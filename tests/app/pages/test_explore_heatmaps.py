@@ -65,11 +65,11 @@ def test_maps_depend_on_method_target_and_chosen_neighbour(app, workspace):
     np.testing.assert_allclose(grids(parts["query"]), decoder.query_grid.ravel(), atol=1e-7)
     np.testing.assert_allclose(grids(parts["encoder"]), encoder.query_grid.ravel(), atol=1e-7)
     assert parts["neighbors"]["top"] == parts["query"]["top"] == pytest.approx(decoder.peak)
-    who = "identity 2, camera 2"
+    who = "person 2, camera 2"
     assert labels(app) == {
-        "neighbors": f"HiResCAM, for the cosine to {who}, from the mean patch",
-        "query": f"HiResCAM, for the cosine to {who}, from the mean patch",
-        "encoder": f"HiResCAM, for 1 − D_cos to {who}, from the mean patch",
+        "neighbors": f"HiResCAM, for the cosine to {who}, difference from the average patch",
+        "query": f"HiResCAM, for the cosine to {who}, difference from the average patch",
+        "encoder": f"HiResCAM, for 1 − D_cos to {who}, difference from the average patch",
     }
 
 

@@ -130,7 +130,7 @@ def test_a_person_is_pasted_from_the_gallery(small_world_in_use):
     [
         (b"{", "not valid JSON"),
         (b"\xff", "utf-8"),
-        (SceneRecipe(query="query/<b>.png").to_json().encode(), "query/<b>.png', which is not in this data"),
+        (SceneRecipe(query="query/<b>.png").to_json().encode(), "query/<b>.png' is not in this dataset"),
         (SceneRecipe(Scene((CutOut(path="../secret.png"),))).to_json().encode(), "not in this dataset's gallery"),
         (SceneRecipe(settings=QuerySettings().with_keep_rate(0.05)).to_json().encode(), "not supported here"),
         (SceneRecipe(HALF, weights="0" * 64).to_json().encode(), "made with the weights 000000000000"),
@@ -165,7 +165,7 @@ def test_curves_say_where_each_keep_rate_loses_the_match(small_world_in_use):
     table = lab.table[-1].value
     assert table.index.tolist() == ["1", "0.8", "0.5"]
     assert all("covered" in told or told in ("never", "from the start") for told in table["match lost"])
-    assert "Covered: of the image’s pixels" in texts(lab)
+    assert "Covered: share of the image’s pixels" in texts(lab)
 
 
 def test_the_finished_map_has_every_position(lab):

@@ -117,7 +117,7 @@ def test_no_page_shows_paths_writes_files_or_opens_a_links_data(public, small_pl
     assert by_the_page(written, public) == []
     assert not page.error
     asked = page.warning[0].value.replace("\\", "")
-    assert "would change the data and the weights and the memory and the device. This public app, which" in asked
+    assert "would change: data, weights, memory, device. This public app uses fixed data" in asked
     assert not page.query_params.keys() & {"data", "weights", "memory", "device"}
     said = everything(page)
     assert "Small world" in said
@@ -153,7 +153,7 @@ def test_the_public_data_page_offers_no_choices(public):
     assert "This public app" in said
     assert ":orange-badge[SYNTHETIC] **Small world**" in said
     assert "**model\\.safetensors** · own format" in said
-    assert "The memory `memory` belongs to these data and weights: 32 images" in page.success[0].value
+    assert "The gallery memory `memory` matches this dataset and these weights (32 images" in page.success[0].value
     assert "on two principal components" in said
     assert [button.key for button in page.button] == []
     assert {box.key for box in page.selectbox} == {"m_query"}
