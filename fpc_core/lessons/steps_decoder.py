@@ -148,7 +148,7 @@ def _quiz(shares_of: np.ndarray, tones: list[MatchLabel]) -> Quiz:
             ("more", "about the same", "less"),
             0 if ratio > 1 + LEVEL else (2 if ratio < 1 - LEVEL else 1),
             f"On average {share(float(right.mean()))} each for the {len(right)} right ones, "
-            f"{share(float(wrong.mean()))} for the {len(wrong)} wrong ones. The decoder isn't told who is "
+            f"{share(float(wrong.mean()))} for the {len(wrong)} wrong ones. The decoder doesn't know who is "
             "right.",
         )
     even = float(shares_of.sum()) / len(shares_of)

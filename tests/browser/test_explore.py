@@ -33,7 +33,7 @@ def test_alpha_changes_the_order_by_d_and_leaves_the_order_by_cosine(page):
     assert "alpha=1" in page.url
     assert order(page, "cosine") == by_cosine
     assert order(page, "distance") != by_distance
-    assert "reused" in page.locator(".st-key-timings .texts").first.inner_text()
+    assert "cached" in page.locator(".st-key-timings .texts").first.inner_text()
 
 
 def test_k_changes_the_consolidated_ranks_and_leaves_the_order_by_d(page):

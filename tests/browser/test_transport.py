@@ -68,7 +68,7 @@ def test_the_contributions_of_all_patches_add_up_to_the_distance_shown(page):
         together, distance = re.findall(r"\d\.\d{4}", page.locator(".transport .sum").inner_text())
         assert together == distance
         assert sum(parts) == pytest.approx(float(distance), abs=0.00005 * len(parts))
-    assert f"{distance} (EMD)" in page.get_by_text("(EMD)").inner_text()
+    assert f"{distance} (EMD)" in page.get_by_text("Distance D =").inner_text()
 
 
 def test_arrow_keys_move_enter_pins_and_escape_unpins(page):
@@ -142,21 +142,21 @@ def test_a_pin_in_the_lifeline_is_a_pin_in_the_transport(page):
 
 def test_scrubbing_shows_the_patches_that_enter_each_block(page):
     follow_a_patch(page)
-    scrubber = page.get_by_role("slider", name="Block", exact=True)
+    scrubber = page.get_by_role("slider", name="Layer", exact=True)
     entered = []
     for _ in range(12):
         scrubber.press("ArrowLeft")
     for block in range(12):
         drawn_anew(page)
         text = scrubber.get_attribute("aria-valuetext")
-        assert text.startswith(f"Block {block}:")
+        assert text.startswith(f"Layer {block}:")
         entered.append(int(re.search(r"(\d+) patches", text)[1]))
         scrubber.press("ArrowRight")
     assert entered == [128] * 4 + [103] * 3 + [83] * 3 + [67] * 2
 
 
 def test_a_comparison_explains_itself_and_every_patch(page):
-    story = page.locator(".margin .story").inner_text()
+    story = page.locator(".margin .summary").inner_text()
     gap = re.match(r"#\d+ is closer than #\d+ by (\d\.\d{4}) in D:", story)[1]
     table = [row.split() for row in page.locator(".margin tbody tr").all_inner_texts()]
     assert table[2][:1] == ["difference"]
