@@ -59,7 +59,7 @@ def cut_outs(workspace: Workspace, *scenes: Scene) -> dict[tuple[str, Outline], 
 
 
 def encode_once(workspace: Workspace, query: Query, prune: PruneSettings) -> Encoding:
-    """Encode an image without caching, for one that is hardly seen again, as during a drag."""
+    """Encode an image without caching it. Use this for images that rarely recur, as during a drag."""
     with limit_threads_on_small_machines():
         image, cameras = search.model_input(workspace, query)
         state = search.run_in_model_queue(lambda: workspace.retriever.prepare(image, cameras, prune.blocks[0]))

@@ -74,7 +74,7 @@ def page() -> None:
         with st.sidebar:
             below = pruned_share()
     if task.skipped:
-        show_warning(f"{task.skipped} of the queries have no correct match in the gallery. They are in no class.")
+        show_warning(f"{task.skipped} of the queries have no correct match in the gallery. They are not classified.")
 
     @report_errors("-cases")
     def render(now: JobStatus) -> None:

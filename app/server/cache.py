@@ -27,7 +27,7 @@ from fpc_core.workspace import Workspace
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 MB = 2**20
-_CHECK_SECONDS = 0.1  # between two checks whether a waiting visitor still needs the result
+_CHECK_SECONDS = 0.1  # between checks that someone still waits for the result
 _SAMPLE_SIZE = 4096  # elements from which the size of a longer container is estimated
 
 

@@ -18,7 +18,7 @@ from app.session import visitor
 from app.session.visitor import current_visitor
 
 File = bytes | str
-_CHECK_SECONDS = 0.2  # between two checks whether a waiting visitor still needs the file
+_CHECK_SECONDS = 0.2  # between checks that someone still waits for the file
 _POOL_SIZE = min(32, (os.cpu_count() or 1) + 4)  # threads of asyncio's default executor, in which Streamlit calls us
 MAX_REQUESTS = max(2, _POOL_SIZE - 2)  # of all visitors
 MAX_PER_VISITOR = 3  # requests of one visitor whose threads are still running

@@ -21,11 +21,11 @@ MAX_BURST = 256_000  # characters of a burst
 PER_SECOND = 400  # characters on average: 35 MB a day at most
 SUMMARY_SECONDS = 60.0  # between two summaries of what was left out
 REPEAT_SECONDS = 3_600.0  # after which an error is written in full again
-MAX_ERRORS = 1_000  # remembered at a time
+MAX_ERRORS = 1_000  # distinct errors remembered at once
 _MAX_LISTED = 10  # errors that one summary names
 _VARIABLE = re.compile(
     r"0x[0-9a-fA-F]+|\b[0-9a-f-]{8,}\b|\d+"
-)  # addresses, ids and numbers, in which equal errors differ
+)  # addresses, ids and numbers vary between occurrences of one error
 _LOG = logging.getLogger("fpc.log")
 _Key = tuple[str, int, str, str]
 

@@ -106,7 +106,7 @@ def from_link(text: str) -> Scene:
         unpacker = zlib.decompressobj()
         data = unpacker.decompress(packed, MAX_UNPACKED)
         if not unpacker.eof:
-            raise RecipeError("it is truncated or too large")
+            raise RecipeError("it is incomplete or too large; copy the whole link again")
         return dataclass_json.from_json(Scene, data.decode("utf-8"), FORMAT)
     except (binascii.Error, zlib.error, UnicodeError, ValueError) as error:
         if isinstance(error, RecipeError):

@@ -104,7 +104,7 @@ def on_answer_painted(number: int) -> None:
         st.session_state[_PAINTED] = release
     clear_pending()
     last = st.session_state.get(_PAINTED)
-    if last is not None and number in (0, last.number):  # the browser repeats it while the page is slow
+    if last is not None and number in (0, last.number):  # a browser repeats its report while the page is slow
         # Not imported above: the title of a page would wait for its libraries.
         from app.session.view import write_slider_params
 

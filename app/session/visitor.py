@@ -76,7 +76,7 @@ def works_for_visitor() -> bool:
 
 
 def stop_if_superseded() -> None:
-    """End this run if its visitor has moved on. In a page run Streamlit does so on any access to session state."""
+    """Stop this run if the visitor no longer needs it. Streamlit stops a page run on access to session state."""
     if _visitor_work.check is not None:
         _visitor_work.check()
     elif in_page_run():

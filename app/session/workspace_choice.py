@@ -19,7 +19,7 @@ from fpc_core.workspace import Places, default_memory_folder, devices
 from fpc_core.workspace.allowed_roots import OutsideRootsError, Root, confine_memory, name_of, resolve
 
 DRAFT = "draft-"  # prefix of the keys of the Data page's widgets
-STRIDES = (11, 12, 16)  # at which TransReID and FPC are trained
+STRIDES = (11, 12, 16)  # patch strides with which TransReID and FPC are trained
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class WorkspaceChoice:
     """A choice of what to load.
 
     Attributes:
-        data: Name as in `roots.resolve`; empty for the startup setting.
-        weights: Likewise.
-        memory: Likewise; empty for the folder that belongs to data and weights.
+        data: Name that `allowed_roots.resolve` accepts; empty for the startup setting.
+        weights: Name that `allowed_roots.resolve` accepts; empty for the startup setting.
+        memory: Name that `allowed_roots.resolve` accepts; empty for the folder that belongs to data and weights.
         variant: Used by pages without a variant of their own.
     """
 

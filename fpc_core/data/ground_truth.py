@@ -19,7 +19,7 @@ from fpc_core.io.bounded_files import UnusableFileError, open_regular
 
 RECORDS = "records.parquet"
 BACKGROUND, PERSON, OCCLUDER, OCCLUDER_BEFORE_PERSON = range(4)  # pixel values of a mask
-MAX_RECORDS_BYTES = 256_000_000  # of the file, and of its columns unpacked; the demo's has 245,000
+MAX_RECORDS_BYTES = 256_000_000  # limit of the file and of its uncompressed columns; the demo's file has 245,000
 MAX_MASK_PIXELS = 500_000  # of one mask; the model takes 32,768
 ROWS_PER_IMAGE = 4  # limit for a file of records, which normally has one row per image
 _MIN_ROW_LIMIT = 10_000  # rows that are allowed even for few images
@@ -147,7 +147,7 @@ def _check_size(records: parquet.ParquetFile, kinds: Mapping[str, str], max_rows
     metadata = records.metadata
     if metadata.num_rows > max_rows:
         raise DatasetError(
-            f"{file} has {metadata.num_rows:,} rows, the limit for these images is {max_rows:,}; write one row each"
+            f"{file} has {metadata.num_rows:,} rows, but {max_rows:,} are allowed; write one row per image"
         )
     size = 0
     for group in range(metadata.num_row_groups):
@@ -185,7 +185,7 @@ def _check_types(schema: pa.Schema, kinds: Mapping[str, str]) -> None:
         if pa.types.is_dictionary(kind):
             kind = kind.value_type
         if not is_kind[expected](kind):
-            raise ValueError(f"the column {name} has the type {kind}")
+            raise ValueError(f"column {name} must be of type {expected}, not {kind}")
 
 
 def _check_values(table: pa.Table, file: Path) -> None:

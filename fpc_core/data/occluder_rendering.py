@@ -184,7 +184,12 @@ def _own_axes(shape: Placed, image: tuple[int, int]) -> tuple[np.ndarray, np.nda
 
 
 def _within(distance: np.ndarray, size: float) -> np.ndarray:
-    """Return how much of every pixel is within size / 2 of a line, from the distance of its centre to that line."""
+    """Return the fraction of each pixel that a line of width `size` covers.
+
+    Args:
+        distance: From the centre of each pixel to the middle of the line, in pixels.
+        size: In pixels.
+    """
     return np.clip(size / 2 + 0.5 - np.abs(distance), 0.0, min(1.0, size)).astype(np.float32)
 
 

@@ -1,9 +1,9 @@
-"""Attribute a target to the tokens of one transformer block of which only the `[cls]` row is read.
+"""Attribute a target to the input tokens of a transformer block whose only used output is `[cls]`.
 
-Two blocks are read that way: the decoder, and the last block of the encoder. A pruned query and the grids of K
+These blocks are the decoder and the last block of the encoder. A pruned query and the grids of K
 neighbours do not form one image, so the grad-cam library gets the tokens as an image one pixel high; none of its
-methods used here mixes neighbouring pixels. Its own call clips at 0 and scales to [0, 1]. The map is taken before that:
-it keeps sign and unit, so that sums can be checked, and `PatchMap.scaled` clips all grids together.
+methods used here mixes neighbouring pixels. It clips maps at 0 and scales them to [0, 1]. Maps are read before that
+step, so that values keep their sign and unit and can be summed. `PatchMap.scaled` clips all grids together.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def relevance(block: Any, head: nn.Module, tokens: Tensor, target: Target, metho
         method: How values are computed.
     """
     with torch.inference_mode(False), torch.no_grad():
-        tokens = tokens.clone()  # tensors of a search belong to inference mode
+        tokens = tokens.clone()  # autograd cannot use the inference tensors of a search
         if method is MapMethod.ATTENTION:
             values = cls_row(block, tokens.unsqueeze(0))[1][0].mean(dim=0)[1:]
         elif method is MapMethod.VALUE_NORM:

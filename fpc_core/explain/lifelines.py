@@ -69,7 +69,7 @@ def life_line(encoding: Encoding, position: int) -> tuple[PatchLife, ...]:
                 rank=rank,
                 entered=len(entered),
                 kept=bool(alive[index[0]]),
-                # ceil(rate * n) > rank holds for every rate above rank / n.
+                # A patch is kept if rank < ceil(rate * n), so at every keep rate above rank / n.
                 needed_keep_rate=rank / len(entered),
             )
         )

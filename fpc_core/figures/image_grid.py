@@ -24,7 +24,7 @@ from fpc_core.figures.style import COLOURS, DASHES, new_figure
 
 _GAP = 0.04  # inches between cells
 _BLOCK_GAP = 0.12  # between blocks
-_LINE = 1.45  # of text, in font sizes
+_LINE = 1.45  # height of a line of text, as a multiple of the font size
 
 
 @dataclass(frozen=True, eq=False)

@@ -138,8 +138,7 @@ def map_settings(recipe: FigureRecipe, workspace: Workspace) -> MapSettings:
     if recipe.target is MapTarget.IDENTITY:
         if not workspace.weights.knows_identities:
             raise RecipeError(
-                f"{workspace.places.weights.name} has no classifier of training identities; "
-                "choose the target similarity"
+                f"{workspace.places.weights.name} has no identity classifier; choose the target similarity"
             )
         identities = workspace.retriever.model.config.identities
         if not -1 <= recipe.identity < identities:

@@ -110,7 +110,7 @@ class FigureRecipe:
             raise RecipeError(f"queries must name 1 to {MAX_QUERIES} images, not {len(self.queries)}")
         for name in ("scenes", "labels"):
             if len(getattr(self, name)) not in (0, len(self.queries)):
-                raise RecipeError(f"{name} must be one for each of the {len(self.queries)} queries, or empty")
+                raise RecipeError(f"{name} must be empty or have one entry per query ({len(self.queries)})")
         if any(len(label) > MAX_LETTERS or not label.isprintable() for label in self.labels):
             raise RecipeError(f"labels must be single lines of up to {MAX_LETTERS} characters")
         _check_axis("keep_rates", self.keep_rates, Range(0.0, 1.0, above=True))

@@ -294,7 +294,9 @@ class _Build:
                 try:
                     encoded = self.encoder(to_tensor(images, config), cameras)
                 except ValueError as error:
-                    raise GalleryMemoryError(f"tokens of {batch[0].path} ...: {error}") from error
+                    raise GalleryMemoryError(
+                        f"cannot encode the batch that begins with {batch[0].path}: {error}"
+                    ) from error
                 rows = np.empty(len(batch), row_type(config.width))
                 rows["cls"], rows["features"] = encoded.cls, encoded.features
                 rows["sums"] = row_checksums(encoded.patches)

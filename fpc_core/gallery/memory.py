@@ -332,7 +332,7 @@ def _check_sizes(manifest: Manifest) -> None:
         expected[token_file(number)] = row * min(manifest.shard_images, images - number * manifest.shard_images)
     for name, size in expected.items():
         if not size <= manifest.files[name][0] <= size + _MAX_HEADER:
-            raise ValueError(f"{name} must have {size:,} bytes and a header, got {manifest.files[name][0]:,}")
+            raise ValueError(f"{name} has {manifest.files[name][0]:,} bytes, expected {size:,} and a header")
     if not 0 <= manifest.files[RECORDS][0] <= _MAX_HEADER + images * _RECORD_BYTES:
         raise ValueError(f"{RECORDS} has {manifest.files[RECORDS][0]:,} bytes, too many for {images:,} images")
 

@@ -154,7 +154,7 @@ def _tuple(parts: tuple[Any, ...], value: Any, name: str) -> tuple[Any, ...]:
     """Return the value of a type tuple[X, ...], or of one that lists the type of every item."""
     if parts[-1] is not ...:
         if not isinstance(value, list) or len(value) != len(parts):
-            raise RecipeError(f"{name} must be a list of {len(parts)}")
+            raise RecipeError(f"{name} must be a list of {len(parts)} values")
         if all(part is float and type(each) is float for part, each in zip(parts, value, strict=True)):
             return tuple(value)  # a fast path for the points of strokes, of which there may be thousands
         return tuple(_value(part, each, name) for part, each in zip(parts, value, strict=True))

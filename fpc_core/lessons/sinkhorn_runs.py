@@ -74,7 +74,7 @@ class Problem:
 
 @dataclass(frozen=True, eq=False)
 class Runs:
-    """The toy and the pair; `rows` are the original grid positions (M,) of the pair's query patches."""
+    """Sinkhorn runs of a toy problem and of one pair; `rows` (M,) are the query patches' positions in the grid."""
 
     toy: Problem
     pair: Problem

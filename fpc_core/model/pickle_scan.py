@@ -20,7 +20,7 @@ _CALLS = {"REDUCE", "NEWOBJ"}  # torch does not read the others
 
 
 class HarmfulPickleError(ValueError):
-    """A pickle would create more than any reader should process; the message follows a file's name."""
+    """Raised for a pickle that would take too much memory. Put the file's name before the message."""
 
 
 class _Part:

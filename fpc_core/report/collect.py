@@ -109,7 +109,7 @@ def explain(
         ValueError: The weights do not have the target of the heat maps.
     """
     if how.target is MapTarget.IDENTITY and not workspace.weights.knows_identities:
-        raise ValueError(f"{workspace.places.weights.name} has no classifier of training identities; choose similarity")
+        raise ValueError(f"{workspace.places.weights.name} has no identity classifier; choose the target similarity")
     explainer, explained, refused = _Explainer(workspace, settings, how), [], list(sources.refused)
     for source in sources.images:
         try:

@@ -15,8 +15,8 @@ import streamlit as st
 from app.session.view import Pin
 from fpc_core.bounds import Range
 
-MAX_VALUES = 100  # of a report, all levels together
-MAX_CHARACTERS = 2_000  # of all its texts
+MAX_VALUES = 100  # in a report, all levels together
+MAX_CHARACTERS = 2_000  # in all strings of a report
 _T = TypeVar("_T")
 _ROW = re.compile(r"\d{1,9}", re.ASCII)
 _COUNT = Range(0, 2**53, whole=True)  # whole numbers that JavaScript counts without gaps

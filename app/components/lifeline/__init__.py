@@ -74,7 +74,7 @@ def lifeline(
     pin: Pin | None,
     on_pin: Callable[[Pin | None], None],
 ) -> None:
-    """Draw a `lifeline_data` over the query's image, a data URI. `on_pin` is as in `components.transport`."""
+    """Draw the result of `lifeline_data` over the query image, a data URI. `on_pin` is as in `components.transport`."""
 
     def on_change() -> None:
         chosen = received(key, "pinned", read_pin)

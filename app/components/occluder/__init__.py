@@ -78,7 +78,7 @@ def occluder(
 def _scene(value: Any) -> dict[str, Any]:
     """Return a report of the editor by the names that `on_scene` reads. Raises for anything else."""
     if not isinstance(value["dragging"], bool) or not isinstance(value["occluders"], list):
-        raise ValueError("not a scene")
+        raise ValueError("a scene needs a boolean `dragging` and a list `occluders`")
     return {"serial": count(value["serial"]), "dragging": value["dragging"], "occluders": value["occluders"]}
 
 

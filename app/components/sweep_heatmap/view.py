@@ -16,7 +16,7 @@ DARK, LIGHT = "#000000", "#ffffff"  # of text; the one with more contrast is use
 
 @dataclass(frozen=True)
 class Measure:
-    """A score that a heat map shows; its better end is bright."""
+    """A score drawn in a heat map. Better values are brighter."""
 
     name: str
     value: Callable[[SweepCell], float]

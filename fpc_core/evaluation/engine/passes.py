@@ -65,7 +65,7 @@ class Point:
         if self.neighbors == 0 and self.alpha != 0:
             raise ValueError(f"without neighbours nothing is matched: alpha must be 0, not {self.alpha}")
         if self.neighbors and self.then is PostProcessing.PRUNED_GALLERY:
-            raise ValueError("only the encoder's own feature can be compared with a pruned gallery")
+            raise ValueError("a pruned gallery works only with the encoder's own feature; set neighbors to 0")
 
     @property
     def feature(self) -> Point:
@@ -169,12 +169,12 @@ class PassResult:
 
     @classmethod
     def empty(cls, images: int, eval_pass: Pass, widths: Mapping[Point | Part, int]) -> PassResult:
-        """Return a result of which nothing is computed yet.
+        """Return an empty result, to be filled query by query.
 
         Args:
-            images: Q.
+            images: Number of queries, Q.
             eval_pass: The pass.
-            widths: Numbers per image of everything in `Pass.kept`.
+            widths: Number of float32 values per query of each part in `Pass.kept`.
         """
         shape = (images, len(eval_pass.points))
         features = {each: np.full((images, widths[each]), np.nan, np.float32) for each in eval_pass.kept}

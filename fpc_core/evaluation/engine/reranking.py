@@ -119,7 +119,7 @@ def _neighborhoods(nearest: np.ndarray, k1: int) -> sparse.csr_array:
 def _weighted(
     neighborhoods: sparse.csr_array, features: np.ndarray, farthest: np.ndarray, precision: FloatType
 ) -> sparse.csr_array:
-    """Return, in row i, exp(-distance) over its neighbourhood, summing to 1 (Eq. 7)."""
+    """Return weights (N, N): row i has exp(-distance) to the neighbours of i, with sum 1 (Eq. 7)."""
     starts, columns = neighborhoods.indptr, neighborhoods.indices
     weights = np.empty(len(columns), dtype=np.float32)
     for rows, distance in _distances(features, len(features)):

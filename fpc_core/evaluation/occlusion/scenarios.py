@@ -21,7 +21,7 @@ class GrowthDirection(StrEnum):
     """How the covered part grows along a curve."""
 
     OWN = "own"  # every occluder of the scene, to its own size
-    BELOW = "below"  # a grey rectangle over the person's box, from this side
+    BELOW = "below"  # a grey rectangle that grows over the person's box from this side
     ABOVE = "above"
     LEFT = "left"
     RIGHT = "right"

@@ -141,7 +141,7 @@ FORMATS: Mapping[str, tuple[str, Callable[[ReportTable], str]]] = {  # suffix of
 
 
 def latex(text: str) -> str:
-    """The text with everything escaped that LaTeX would read as a command."""
+    """Escape the special characters of LaTeX, and collapse whitespace."""
     return " ".join(text.split()).translate(_LATEX)
 
 

@@ -68,7 +68,7 @@ class ScoreRecipe:
 
     @property
     def point(self) -> Point:
-        """The point of the pass that is scored."""
+        """Return the feature to score: alpha, K and the post-processing."""
         if self.method is Method.ENCODER:
             return ENCODER if self.gallery_keep_rate == 1 else Point(then=PostProcessing.PRUNED_GALLERY)
         then = PostProcessing.RE_RANKED if self.method is Method.RE_RANKED else PostProcessing.NOTHING

@@ -101,10 +101,10 @@ def packed(data: bytes) -> str:
         ("<b>", "damaged"),
         ("abcd", "damaged"),
         ("é", "damaged"),
-        (lab_scene.to_link(GREY)[:-12], "damaged|truncated"),
+        (lab_scene.to_link(GREY)[:-12], "damaged|incomplete"),
         (packed(b"\xff\xfe"), "damaged"),
         (packed(b"[]"), "JSON object with format 1"),
-        (packed(b" " * (1 << 21)), "truncated or too large"),
+        (packed(b" " * (1 << 21)), "incomplete or too large"),
     ],
 )
 def test_an_unusable_link_is_reported_and_the_scene_is_empty(visitor, text, message):

@@ -216,7 +216,7 @@ def test_a_scene_cannot_be_scaled_beyond_its_size():
         ({"kind": "cut_out"}, "path of a cut-out must have 1 to 500 characters"),
         ({"kind": "stroke"}, r"scene\.occluders\.0: .*points"),
         ({"kind": "stroke", "points": []}, "points must be 1 to 400"),
-        ({"kind": "stroke", "points": [[0.5]]}, r"scene\.occluders\.0\.points\.0 must be a list of 2"),
+        ({"kind": "stroke", "points": [[0.5]]}, r"scene\.occluders\.0\.points\.0 must be a list of 2 values"),
         ({"kind": "stroke", "points": [[0.5, None]]}, r"points\.0 must be a number"),
         ({"kind": "stroke", "points": [[0, 0]] * (MAX_POINTS + 1)}, "points must be 1 to 400"),
     ],

@@ -378,7 +378,7 @@ def test_a_recipe_without_a_method_means_grad_cam():
 
 def test_without_a_trained_classifier_an_identity_is_no_target(workspace):
     untrained = replace(workspace, weights=replace(workspace.weights, fresh="rec_classifier: 1 key"))
-    with pytest.raises(RecipeError, match=r"model\.safetensors has no classifier"):
+    with pytest.raises(RecipeError, match=r"model\.safetensors has no identity classifier"):
         render(recipe(FigureKind.DECODER_MAPS, target=MapTarget.IDENTITY), untrained)
 
 
@@ -431,9 +431,9 @@ def test_a_ragged_block_is_refused():
         ({"method": "eigen_cam"}, "method must be one of grad_cam, "),
         ({"target": "fame"}, "target must be one of similarity, identity"),
         ({"identity": "me"}, "identity must be an integer"),
-        ({"scenes": [{}]}, "scenes must be one for each of the 2 queries"),
+        ({"scenes": [{}]}, "scenes must be empty or have one entry per query \\(2\\)"),
         ({"scenes": [{}, {"occluders": [{"kind": "cloud"}]}]}, r"scenes\.1\.occluders\.0\.kind must be one of"),
-        ({"labels": ["a"]}, "labels must be one for each of the 2 queries"),
+        ({"labels": ["a"]}, "labels must be empty or have one entry per query \\(2\\)"),
         ({"labels": ["a\nb", ""]}, "labels must be single lines"),
         ({"labels": ["a" * 41, ""]}, "labels must be single lines of up to 40"),
         ({"alphas": [0.5, 0.5]}, "alphas must be 1 to 21 different numbers"),

@@ -237,7 +237,7 @@ def test_a_target_identity_is_called_a_training_identity(workspace):
 
 def test_without_a_trained_classifier_an_identity_is_no_target(workspace):
     untrained = replace(workspace, weights=replace(workspace.weights, fresh="rec_classifier: 1 key"))
-    with pytest.raises(ValueError, match="has no classifier of training identities"):
+    with pytest.raises(ValueError, match="has no identity classifier"):
         explain(untrained, queries_of(workspace.dataset, 1), SETTINGS, MapSettings(target=MapTarget.IDENTITY))
 
 
