@@ -44,8 +44,8 @@ def test_images_are_checked_and_a_path_outside_the_roots_is_refused(data):
     data.mouse.move(*spot)
     data.wait_for_timeout(300)
     data.mouse.click(*spot)
-    data.get_by_text("Selected: identity").wait_for()
-    assert data.get_by_text("Selected: identity").inner_text() != before.replace("Nearest by D", "Selected")
+    data.get_by_text("Selected: person").wait_for()
+    assert data.get_by_text("Selected: person").inner_text() != before.replace("Nearest by D", "Selected")
 
     choose(data, "Dataset", "/etc")
     data.get_by_text("is not below a folder that this app may read").wait_for()

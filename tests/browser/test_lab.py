@@ -139,7 +139,7 @@ def test_on_a_phone_a_finger_drags_and_paints_and_the_link_keeps_the_scene(brows
     before = told(page)
     swipe(*middle(page, "[data-shape='0']"), 0, -80)
     assert told(page) != before
-    page.get_by_role("button", name="Paint", exact=True).tap()
+    page.get_by_role("button", name="Draw", exact=True).tap()
     page.locator("[data-act='stroke'][aria-pressed='true']").wait_for()
     page.locator("[data-shape='0']").scroll_into_view_if_needed()
     swipe(*middle(page, "[data-shape='0']"), 60, 90)

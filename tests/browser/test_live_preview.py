@@ -110,7 +110,8 @@ def test_dragging_k_moves_the_decoder_marks(page):
     with dragging(page, "Neighbours K", 0.0):
         assert tagged() == 1
     assert "k=1" in page.url
-    assert page.locator("[data-strip='final'] .head").inner_text().startswith("After consolidation, K = 1")
+    head = page.locator("[data-strip='final'] .head").inner_text()
+    assert head.startswith("3. Final ranking after feature consolidation (K = 1)")
 
 
 def test_a_slider_is_moved_by_keyboard_and_has_help(page):
