@@ -54,7 +54,7 @@ def drawn(page):
     return page.locator("[data-card^='masks/'] canvas").evaluate_all("all => all.map((mask) => mask.toDataURL())")
 
 
-def told(page):
+def description(page):
     return page.locator(".editor .description").inner_text()
 
 
@@ -82,8 +82,8 @@ def test_masks_follow_a_drag_hits_a_release_and_undo_restores_both(lab):
 
 def tells(lab, start, end=""):
     """The editor says so, if not now then soon."""
-    until(lab, lambda: told(lab).startswith(start) and told(lab).endswith(end))
-    assert (told(lab)[: len(start)], told(lab)[len(told(lab)) - len(end) :]) == (start, end)
+    until(lab, lambda: description(lab).startswith(start) and description(lab).endswith(end))
+    assert (description(lab)[: len(start)], description(lab)[len(description(lab)) - len(end) :]) == (start, end)
 
 
 def test_keys_and_handles_move_grow_turn_and_delete_shapes(lab):
@@ -103,15 +103,15 @@ def test_keys_and_handles_move_grow_turn_and_delete_shapes(lab):
         lab.keyboard.press("Control+z")
         lab.wait_for_timeout(200)
         lab.locator("[data-shape='0']").focus()
-        if told(lab) == at_first:
+        if description(lab) == at_first:
             break
-    assert told(lab) == at_first
+    assert description(lab) == at_first
     settle(lab)  # an answer may still move the page under the pointer
     width = lab.locator(".table > svg").bounding_box()["width"]
     drag(lab, "[data-handle=se]", 0.2 * width, 0.2 * width)
     tells(lab, "Rectangle", "centre 60 % across, 55 % down · 80 % × 40 %")
     drag(lab, "[data-handle=turn]", 100, 40)
-    assert "turned" in told(lab)
+    assert "turned" in description(lab)
 
 
 def test_on_a_phone_a_finger_drags_and_paints_and_the_link_keeps_the_scene(browser, url):
@@ -136,9 +136,9 @@ def test_on_a_phone_a_finger_drags_and_paints_and_the_link_keeps_the_scene(brows
     page.get_by_role("button", name="Rectangle", exact=True).tap()
     settle(page)
     page.locator("[data-shape='0']").scroll_into_view_if_needed()
-    before = told(page)
+    before = description(page)
     swipe(*middle(page, "[data-shape='0']"), 0, -80)
-    assert told(page) != before
+    assert description(page) != before
     page.get_by_role("button", name="Draw", exact=True).tap()
     page.locator("[data-act='stroke'][aria-pressed='true']").wait_for()
     page.locator("[data-shape='0']").scroll_into_view_if_needed()

@@ -208,14 +208,14 @@ def test_an_answer_during_a_chart_drag_does_not_end_the_drag(page):
     page.wait_for_timeout(200)  # long enough to be let go
     page.mouse.move(box["x"] + box["width"] * 0.8, box["y"] + box["height"] / 2)
     page.mouse.down()
-    held = page.evaluate("fpcLive.view.alpha")
+    dragged_alpha = page.evaluate("fpcLive.view.alpha")
     settle(page)
     assert page.evaluate("fpcLive.answer.gamma") != answered
-    assert held > 0.5
-    assert page.evaluate("fpcLive.view.alpha") == held
+    assert dragged_alpha > 0.5
+    assert page.evaluate("fpcLive.view.alpha") == dragged_alpha
     page.mouse.up()
     settle(page)
-    assert page.evaluate("fpcLive.answer.alpha") == held
+    assert page.evaluate("fpcLive.answer.alpha") == dragged_alpha
 
 
 @pytest.mark.parametrize("where", ["#slider-alpha", ".st-key-alpha-chart svg"])

@@ -1,4 +1,4 @@
-"""The Sweep and Compare pages driven in Chromium: a small sweep to its end, a cell opened, two sides told apart."""
+"""The Sweep and Compare pages driven in Chromium: a small sweep to its end, a cell opened, two sides compared."""
 
 import pytest
 

@@ -22,7 +22,7 @@ def cell(page, side, index):
     return box["x"] + box["width"] * (index % 8 + 0.5) / 8, box["y"] + box["height"] * (index // 8 + 0.5) / 16
 
 
-def said(page):
+def description(page):
     drawn_anew(page)
     return page.locator(".transport .description").inner_text()
 
@@ -47,18 +47,18 @@ def follow_a_patch(page):
 
 
 def test_hovering_a_patch_draws_its_flows_and_their_totals(page):
-    assert said(page).startswith(NOTHING)
+    assert description(page).startswith(NOTHING)
     assert paint(page) == 0
     index = kept(page)
     page.mouse.move(*cell(page, "query", index))
-    words = said(page)
+    words = description(page)
     assert f"row {index // 8 + 1}, column {index % 8 + 1}" in words
     assert re.search(r"mass \d+\.\d\d % · mean cost \d\.\d{3} · \d+\.\d\d % of D_EMD", words)
     assert paint(page) > 1000
     page.mouse.move(*cell(page, "gallery", 60))
-    assert said(page).startswith("Gallery patch, row 8, column 5")
+    assert description(page).startswith("Gallery patch, row 8, column 5")
     page.mouse.move(2, 2)
-    assert said(page).startswith(NOTHING)
+    assert description(page).startswith(NOTHING)
 
 
 def test_the_contributions_of_all_patches_add_up_to_the_distance_shown(page):
@@ -76,7 +76,7 @@ def test_arrow_keys_move_enter_pins_and_escape_unpins(page):
     query.focus()
     for key in ("ArrowDown", "ArrowDown", "ArrowRight", "ArrowLeft", "ArrowUp", "End", "ArrowRight"):
         query.press(key)
-    assert said(page).startswith("Query patch, row 2, column 8")
+    assert description(page).startswith("Query patch, row 2, column 8")
     assert query.get_attribute("aria-activedescendant") == "query-15"
     query.press("Enter")
     page.wait_for_url("**pin=q15")
@@ -89,13 +89,13 @@ def test_a_pin_survives_a_reload_and_another_setting(page, url):
     page.mouse.click(*cell(page, "gallery", 93))
     page.wait_for_url("**pin=g93")
     open_demo(page, page.url)
-    assert said(page).startswith("Gallery patch, row 12, column 6 (pinned)")
+    assert description(page).startswith("Gallery patch, row 12, column 6 (pinned)")
     page.mouse.move(*cell(page, "query", kept(page)))
-    assert said(page).startswith("Query patch")
+    assert description(page).startswith("Query patch")
     page.get_by_test_id("stSidebar").get_by_role("slider", name="Patch-matching weight").press("ArrowRight")
     settle(page)
     page.mouse.move(2, 2)
-    assert said(page).startswith("Gallery patch, row 12, column 6 (pinned)")
+    assert description(page).startswith("Gallery patch, row 12, column 6 (pinned)")
 
 
 def test_a_gallery_pin_is_removed_with_its_image(page):
@@ -105,7 +105,7 @@ def test_a_gallery_pin_is_removed_with_its_image(page):
     page.locator("[data-card^='distance/']").nth(2).click()
     page.wait_for_url(lambda address: "neighbor=" in address and "pin=" not in address)
     settle(page)
-    assert said(page).startswith(NOTHING)
+    assert description(page).startswith(NOTHING)
 
 
 def test_all_flows_follow_their_threshold(page):
@@ -123,7 +123,7 @@ def test_a_tap_pins_a_patch(browser, url):
     open_demo(page, url)
     page.touchscreen.tap(*cell(page, "query", kept(page)))
     page.wait_for_url("**pin=q*")
-    assert "(pinned)" in said(page)
+    assert "(pinned)" in description(page)
     phone.close()
 
 
@@ -133,7 +133,7 @@ def test_a_pin_in_the_lifeline_is_a_pin_in_the_transport(page):
     page.mouse.click(*cell(page, "life", 44))
     page.wait_for_url("**pin=q44")
     settle(page)
-    assert said(page).startswith("Query patch, row 6, column 5 (pinned)")
+    assert description(page).startswith("Query patch, row 6, column 5 (pinned)")
     story = page.locator(".life .description").inner_text()
     assert story.startswith("Patch, row 6, column 5 (pinned)")
     assert re.search(r"(Dropped in|Never dropped; in) layer \d", story)
@@ -170,4 +170,4 @@ def test_a_comparison_explains_itself_and_every_patch(page):
 def test_a_link_to_a_missing_patch_shows_a_message(page, url):
     open_demo(page, f"{url}/?pin=q128")
     assert page.get_by_test_id("stAlert").get_by_text("q128").is_visible()
-    assert said(page).startswith(NOTHING)
+    assert description(page).startswith(NOTHING)

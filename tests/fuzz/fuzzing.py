@@ -189,16 +189,16 @@ def _told(error: Exception) -> str:
 
 def _limit() -> None:
     """Have the system refuse what goes far beyond MEMORY, so that the machine does not suffer."""
-    held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (held + 2 * MEMORY, held + 2 * MEMORY))
+    used_bytes = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used_bytes + 2 * MEMORY, used_bytes + 2 * MEMORY))
 
 
 def _peak(reset: bool = False) -> int:
     """Bytes of resident memory at most since the last `reset`; with it, what is resident now."""
     if reset:
         Path("/proc/self/clear_refs").write_text("5")
-    told = Path("/proc/self/status").read_text()
-    return int(told.partition("VmHWM:")[2].split()[0]) * 1024
+    result = Path("/proc/self/status").read_text()
+    return int(result.partition("VmHWM:")[2].split()[0]) * 1024
 
 
 def _read(path: Path) -> bytes:
@@ -228,11 +228,12 @@ def main() -> int:
     for name, share in shares.items():
         start = time.monotonic()
         inputs = -(-arguments.inputs * share // sum(shares.values()))
-        told = fuzz(name, inputs, arguments.seed, arguments.findings)
-        found += told.findings
+        result = fuzz(name, inputs, arguments.seed, arguments.findings)
+        found += result.findings
         print(
-            f"| {name} | {told.inputs:,} | {told.accepted:,} | {len(told.findings)} | {1000 * told.slowest[0]:,.0f} ms "
-            f"(no. {told.slowest[1]}) | {told.peak[0] / 1e6:,.0f} MB (no. {told.peak[1]}) | "
+            f"| {name} | {result.inputs:,} | {result.accepted:,} | {len(result.findings)} | "
+            f"{1000 * result.slowest[0]:,.0f} ms "
+            f"(no. {result.slowest[1]}) | {result.peak[0] / 1e6:,.0f} MB (no. {result.peak[1]}) | "
             f"{(time.monotonic() - start) / 60:.1f} |",
             flush=True,
         )

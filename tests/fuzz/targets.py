@@ -72,9 +72,9 @@ def _checkpoint(file: File, folder: Path) -> None:
         assert tokens.shape == (1, 1 + model_config.patches, model_config.width)
 
 
-def _recipe(told: tuple[type, str], folder: Path) -> None:
+def _recipe(case: tuple[type, str], folder: Path) -> None:
     """What is read comes back from its own text, and a scene can be painted."""
-    kind, text = told
+    kind, text = case
     recipe: Any = from_json(kind, text, 1)
     assert from_json(kind, to_json(recipe, 1), 1) == recipe
     scene = recipe.scene if isinstance(recipe, SceneRecipe) else recipe
@@ -88,7 +88,7 @@ def _recipe(told: tuple[type, str], folder: Path) -> None:
 
 
 def _link(params: dict[str, str], folder: Path) -> None:
-    """Whatever cannot be used is said in a sentence, and what is left is a view that another link can hold."""
+    """Unusable parts get a message each, and the rest is a view that fits a link again."""
     view, problems = read_view(params, PATCHES)
     assert all(problems)
     again, none = read_view(view.to_params(), PATCHES)

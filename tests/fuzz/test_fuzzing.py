@@ -60,19 +60,19 @@ def test_the_same_seed_makes_the_same_input():
 
 def test_any_failure_is_found_and_the_run_continues():
     """The planted target fails, hangs, dies and takes memory at numbers of its own (tests/support/fuzz_canary.py)."""
-    told = fuzzing.fuzz("planted", 12, seconds=1.0, memory=fuzz_canary.MEMORY, module="tests.support.fuzz_canary")
-    found = {each.number: each.what for each in told.findings}
+    result = fuzzing.fuzz("planted", 12, seconds=1.0, memory=fuzz_canary.MEMORY, module="tests.support.fuzz_canary")
+    found = {each.number: each.what for each in result.findings}
     assert set(found) == {2, 4, 6, 8}
     assert found[2].startswith("KeyError in fuzz_canary.py")
     assert found[4] == "longer than 1 s"
     assert found[6] == "killed by SIGABRT"
     assert found[8] == "more than 64 MB"
-    assert told.peak[0] > fuzz_canary.MEMORY
-    assert told.accepted == 12 - 3 - 1  # three went wrong, one is refused
+    assert result.peak[0] > fuzz_canary.MEMORY
+    assert result.accepted == 12 - 3 - 1  # three went wrong, one is refused
 
 
 def test_a_model_without_cameras_is_loaded_from_its_own_file(tmp_path):
-    """It has a tensor of no element, of which the file was said to know nothing."""
+    """A tensor without elements is missing from the file's list of tensors."""
     config = replace(SMALL, cameras=0)
     save_checkpoint(FPC(config).eval(), tmp_path / "model.safetensors")
     model, report = load_checkpoint(tmp_path / "model.safetensors")
@@ -122,7 +122,7 @@ def test_a_long_number_repeated_in_tuples_is_refused_before_printing(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("program", "told"),
+    ("program", "result"),
     [
         (
             b"X" + (3_000_000).to_bytes(4, "little") + 3_000_000 * b"a" + b")R.",
@@ -136,10 +136,10 @@ def test_a_long_number_repeated_in_tuples_is_refused_before_printing(tmp_path):
     ],
     ids=["called", "made anew", "imported"],
 )
-def test_a_long_text_that_torch_would_print_is_refused(tmp_path, program, told):
+def test_a_long_text_that_torch_would_print_is_refused(tmp_path, program, result):
     """torch looks through its own message in the square of the time that the longest word takes."""
     (tmp_path / "word.pth").write_bytes(b"\x80\x02" + program)
-    with pytest.raises(CheckpointError, match=rf"word\.pth {told}"):
+    with pytest.raises(CheckpointError, match=rf"word\.pth {result}"):
         load_checkpoint(tmp_path / "word.pth")
 
 

@@ -4,9 +4,9 @@
 
 A small world is built in peace. Then the command `memory build` runs on it in a process that gets SIGKILL at a moment
 drawn evenly from its start to a tenth past the usual end; a process that has ended by then counts for nothing. What
-lies there afterwards must be no memory, with the remedy said, or a whole one. The next build goes on with it, and is
-killed in turn; one in three is let go to its end, whose folder must hold the very bytes of the undisturbed one. Every
-other folder holds a memory of other weights when it begins, which must open until the new one is whole.
+lies there afterwards must be no memory, with the remedy in the message, or a whole one. The next build
+continues it and is killed in turn; one in three runs to its end and must write the same bytes as an undisturbed build.
+Every other folder holds a memory of other weights when it begins, which must open until the new one is whole.
 
 Processes are forked from one that has torch loaded, so that most moments fall into the build; with --started each one
 is started as a user does, and most fall into its imports.

@@ -5,7 +5,7 @@ its own. They come within half a minute; each moves a dial, waits for the answer
 the next; one move in ten is made over before it is answered. Whatever comes back must be of the visitor's own query,
 picture, settings and dials; a few answers of everybody are computed again in this process afterwards and compared.
 
-The visitors run on the same cores as the server; what they took of them is told. Figures count from the second minute
+The visitors run on the same cores as the server; their CPU time is printed. Figures count from the second minute
 on, when all have arrived. Says "errors: 0" and ends with 0, or lists what went wrong and ends with 1.
 """
 
@@ -122,7 +122,7 @@ class Visitor:
     def __init__(self, plan: Plan, tally: Tally, began: float) -> None:
         self.plan, self.tally, self.began = plan, tally, began
         self.rng = random.Random(1000 + plan.number)
-        self.asked = [plan.dials]
+        self.requested = [plan.dials]
 
     async def stay(self, address: str, until: float, look: tuple[float, float]) -> None:
         """Move dials until then, a moment of `time.perf_counter`."""
@@ -141,7 +141,7 @@ class Visitor:
                     self.tally.errors += [f"visitor {self.plan.number}: {each}" for each in page.complaints]
                 self.keep(page)
         except TimeoutError:
-            self.wrong(f"no answer to {self.asked[-1]} within {PATIENCE:.0f} s")
+            self.wrong(f"no answer to {self.requested[-1]} within {PATIENCE:.0f} s")
         except (LeftError, OSError) as error:
             self.wrong(f"connection lost: {error}")
 
@@ -166,18 +166,18 @@ class Visitor:
 
     def turned(self) -> Dials:
         """Return the slider values with another value for one of them."""
-        last, name = self.asked[-1], self.rng.choice(("gamma", "alpha", "k"))
+        last, name = self.requested[-1], self.rng.choice(("gamma", "alpha", "k"))
         while (dials := {**last, name: some_dials(self.rng)[name]}) == last:
             pass
-        self.asked.append(dials)
+        self.requested.append(dials)
         return dials
 
     def check(self, page: Visit) -> None:
         """Check that every answer belongs to this visitor's query, settings and requested slider values."""
         if page.answer["key"] != self.plan.key:
             self.wrong(f"an answer to other settings or another query: {page.answer['key']}, not {self.plan.key}")
-        if page.dials not in self.asked:
-            self.wrong(f"an answer to dials that were not asked for: {page.dials}")
+        if page.dials not in self.requested:
+            self.wrong(f"an answer to dials that were not requested: {page.dials}")
 
     def keep(self, page: Visit) -> None:
         match = page.answer["match"]
@@ -208,11 +208,11 @@ async def play(
     return tally
 
 
-async def watched(process: int, every: float, held: list[tuple[float, float]]) -> None:
-    """MB of the server, again and again, into `held` with the seconds since the start."""
+async def watched(process: int, every: float, samples: list[tuple[float, float]]) -> None:
+    """MB of the server, again and again, into `samples` with the seconds since the start."""
     began = time.perf_counter()
     while True:
-        held.append((time.perf_counter() - began, resident(process)))
+        samples.append((time.perf_counter() - began, resident(process)))
         await asyncio.sleep(every)
 
 
@@ -247,13 +247,13 @@ def row(what: str, times: Sequence[tuple[float, float]], since: float) -> str:
     return f"| {what} | {len(taken)} | {np.median(taken):.2f} | {high:.2f} | {taken[-1]:.2f} |"
 
 
-def memory_line(held: Sequence[tuple[float, float]], warm: float) -> str:
+def memory_line(samples: Sequence[tuple[float, float]], warm: float) -> str:
     """The trend as well in the second half, when bounded caches have filled."""
-    after = np.array([(moment, mb) for moment, mb in held if moment >= warm])
+    after = np.array([(moment, mb) for moment, mb in samples if moment >= warm])
     if len(after) < 5:
-        return f"server memory: {held[-1][1]:.0f} MB at the end, too short to tell more"
+        return f"server memory: {samples[-1][1]:.0f} MB at the end, too short to tell more"
     slope, later = (np.polyfit(part[:, 0] / 60, part[:, 1], 1)[0] for part in (after, after[len(after) // 2 :]))
-    listed = ", ".join(f"{mb:.0f}" for _, mb in held)
+    listed = ", ".join(f"{mb:.0f}" for _, mb in samples)
     return (
         f"server memory after {warm:.0f} s: {after[0, 1]:.0f} to {after[-1, 1]:.0f} MB, most "
         f"{after[:, 1].max():.0f}, trend {slope:+.1f} MB a minute, in the second half {later:+.1f}\n"
@@ -271,12 +271,12 @@ def main() -> int:
     warm = min(WARM_UP, seconds / 2)
     workspace = open_workspace(Places.from_environment())
     who = plans(workspace, arguments.sessions)
-    held: list[tuple[float, float]] = []
+    samples: list[tuple[float, float]] = []
     with tempfile.TemporaryFile() as log, tempfile.TemporaryDirectory() as cache:
         with server(log, {"FPC_CACHE": cache}) as (address, _, process):
 
             async def both() -> Tally:
-                watching = asyncio.create_task(watched(process, 10.0, held))
+                watching = asyncio.create_task(watched(process, 10.0, samples))
                 tally = await play(address, who, seconds)
                 watching.cancel()
                 return tally
@@ -286,10 +286,10 @@ def main() -> int:
             lasted, own = time.perf_counter() - began, sum(os.times()[:2]) - own
             busy = busy_seconds(process)
         log.seek(0)
-        said = log.read().decode("utf-8", "replace")
+        log_text = log.read().decode("utf-8", "replace")
         if arguments.log:
-            arguments.log.write_text(said, encoding="utf-8")
-    errors = [*tally.errors, *(line for line in said.splitlines() if "Error" in line or "Traceback" in line)]
+            arguments.log.write_text(log_text, encoding="utf-8")
+    errors = [*tally.errors, *(line for line in log_text.splitlines() if "Error" in line or "Traceback" in line)]
     torch.set_num_threads(1)  # as the server computes
     errors += wrong_answers(workspace, tally.answers)
 
@@ -300,11 +300,11 @@ def main() -> int:
     print(row("dial let go to its strips", tally.strips, warm))
     print(row("dial let go to page at rest", tally.pages, warm))
     print(f"\n{tally.superseded} moves were made over before they were answered")
-    print(memory_line(held, warm))
+    print(memory_line(samples, warm))
     print(f"cores busy: server {busy / lasted:.2f}, visitors {own / lasted:.2f} of {cores}")
     print(f"sent to the visitors: {tally.received / 1e6:.0f} MB; {len(tally.answers)} answers computed again")
     for text, times in tally.notices.most_common(5):
-        print(f"said {times} times: {text}")
+        print(f"{times} times: {text}")
     print(f"errors: {len(errors)}")
     for each in errors[:20]:
         print(f"  {each[:300]}")

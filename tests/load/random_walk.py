@@ -176,7 +176,7 @@ class Walk:
         box, down = self._any("[data-testid='stSelectbox'] input, [data-testid='stMultiSelect'] input"), 0
         words = _words(box)
         box.click()
-        for down in range(1, self.rng.randint(2, 9)):  # noqa: B007  told below
+        for down in range(1, self.rng.randint(2, 9)):  # noqa: B007  used below
             self.page.keyboard.press("ArrowDown")
         self.page.keyboard.press("Enter")
         return f"{words} {down} down"
@@ -264,8 +264,8 @@ def walk(
         taken.step()
         if calm or number % REST_EVERY == 0 or number == actions:
             taken.rest()
-            if log is not None and (said := traceback_in(log)):
-                fault = f"the server's log: {said}"
+            if log is not None and (traceback := traceback_in(log)):
+                fault = f"the server's log: {traceback}"
         fault = fault or taken.fault
         if fault:
             return taken, f"after {number} actions, {fault}"
@@ -277,21 +277,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="tests.load.random_walk", description=__doc__.split("\n\n")[0])
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--actions", type=int, default=1_000)
-    told = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         path = Path(folder) / "log"
         with path.open("wb") as log, server(log, {"FPC_CACHE": str(Path(folder) / "cache")}) as (address, _, _):
             browser = chromium(playwright)
             page = browser.new_page(viewport={"width": 1280, "height": 1000}, accept_downloads=False)
-            taken, fault = walk(page, address, told.seed, told.actions, path)
+            taken, fault = walk(page, address, options.seed, options.actions, path)
             browser.close()
     done = ", ".join(f"{count} {name}" for name, count in taken.counts.most_common())
-    print(f"seed {told.seed}: {done}; {taken.missed} missed; {time.perf_counter() - began:.0f} s")
+    print(f"seed {options.seed}: {done}; {taken.missed} missed; {time.perf_counter() - began:.0f} s")
     if fault:
         print(f"FAULT {fault}\nthe last actions:")
         print("\n".join(f"  {each}" for each in taken.actions))
-        print(f"again: python -m tests.load.random_walk --seed {told.seed} --actions {told.actions}")
+        print(f"again: python -m tests.load.random_walk --seed {options.seed} --actions {options.actions}")
     return 1 if fault else 0
 
 

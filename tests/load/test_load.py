@@ -67,9 +67,9 @@ def test_every_move_is_answered_and_timed(tally):
 
 def test_only_another_visitors_data_is_reported(tally):
     assert not [each for each in tally.errors if each.startswith("visitor 0")]
-    told = " ".join(tally.errors)
-    assert "visitor 1: an answer to other settings or another query" in told
-    assert "visitor 1: another visitor's query is shown" in told
+    messages = " ".join(tally.errors)
+    assert "visitor 1: an answer to other settings or another query" in messages
+    assert "visitor 1: another visitor's query is shown" in messages
 
 
 def test_answers_are_recomputed_and_a_wrong_one_is_reported(workspace, tally):
@@ -92,6 +92,8 @@ def test_the_table_skips_the_first_minute_and_reports_growth():
     times = [(10.0, 9.0), *((60.0 + at, 0.1 * at) for at in range(1, 21))]
     assert row("it", times, 60.0) == "| it | 20 | 1.05 | 2.00 | 2.00 |"
     assert row("it", times, 100.0) == "| it | 0 | - | - | - |"
-    held = [(0, 1), *((60 + 30 * step, 600 + 10 * max(0, step - 2)) for step in range(6))]
-    assert "60 s: 600 to 630 MB, most 630, trend +12.6 MB a minute, in the second half +20.0" in memory_line(held, 60)
-    assert "630 MB at the end, too short to tell more" in memory_line(held, 120)
+    samples = [(0, 1), *((60 + 30 * step, 600 + 10 * max(0, step - 2)) for step in range(6))]
+    assert "60 s: 600 to 630 MB, most 630, trend +12.6 MB a minute, in the second half +20.0" in memory_line(
+        samples, 60
+    )
+    assert "630 MB at the end, too short to tell more" in memory_line(samples, 120)

@@ -55,7 +55,7 @@ class Visit:
         self._page = self._run = ""
         self._runs = self._serial = 0
         self._of_run: frozenset[str] = frozenset()
-        self._running, self._begun = True, False  # asked to run; heard that it does
+        self._running, self._begun = True, False  # requested to run; started to run
         self._released: Dials | None = None
         self._fed: dict[str, str] = {}
         self._timers: dict[str, asyncio.Task[None]] = {}
@@ -99,8 +99,8 @@ class Visit:
 
     async def _ask(self, fragment: str = "", trigger: tuple[str, str, Any] | None = None) -> None:
         """trigger: widget, event and value."""
-        asked = BackMsg()
-        state = asked.rerun_script
+        request = BackMsg()
+        state = request.rerun_script
         state.query_string, state.page_script_hash, state.fragment_id = self._params, self._page, fragment
         state.cached_message_hashes.extend(self._kept)
         if self._released and "sliders" in self._shown:
@@ -108,10 +108,10 @@ class Visit:
             state.widget_states.widgets.add(id=self._shown["sliders"].widget, json_value=json.dumps(released))
         if trigger:
             widget, event, value = trigger
-            told = json.dumps([{"event": event, "value": value}])
-            state.widget_states.widgets.add(id=f"$$STREAMLIT_INTERNAL_KEY_{widget}__events", json_trigger_value=told)
+            events = json.dumps([{"event": event, "value": value}])
+            state.widget_states.widgets.add(id=f"$$STREAMLIT_INTERNAL_KEY_{widget}__events", json_trigger_value=events)
         self._running = True
-        await self._socket.send(asked.SerializeToString())
+        await self._socket.send(request.SerializeToString())
 
     async def listen(self) -> None:
         """Takes what the server sends, until the connection ends."""
@@ -123,7 +123,7 @@ class Visit:
                     self._changed.notify_all()
             self._failure = ConnectionError("the connection was closed")
         except Exception as error:
-            self._failure = error  # told to whoever waits for an answer
+            self._failure = error  # raised for callers that wait for an answer
         finally:
             for timer in self._timers.values():
                 timer.cancel()

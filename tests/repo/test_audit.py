@@ -33,17 +33,17 @@ def audit(monkeypatch):
     return run
 
 
-def said(*packages):
+def audit_report(*packages):
     return json.dumps({"dependencies": list(packages), "fixes": []})
 
 
 def test_clean_packages_pass(audit, capsys):
-    assert audit(said(CLEAN)) == 0
+    assert audit(audit_report(CLEAN)) == 0
     assert "1 pinned packages, 0 known vulnerabilities" in capsys.readouterr().out
 
 
 def test_a_vulnerability_fails_and_is_named_with_its_fix(audit, capsys):
-    assert audit(said(CLEAN, BROKEN, UNKNOWN), code=1) == 1
+    assert audit(audit_report(CLEAN, BROKEN, UNKNOWN), code=1) == 1
     out = capsys.readouterr()
     assert "jinja2 3.1.6: PYSEC-1, mended in 3.1.7" in out.err
     assert "nothing is known there of torch" in out.out
@@ -54,7 +54,7 @@ def test_a_vulnerability_fails_and_is_named_with_its_fix(audit, capsys):
     [
         {"stderr": "Traceback\nrequests.exceptions.ConnectionError: no route", "code": 1},
         {"error": subprocess.TimeoutExpired("pip-audit", 1)},
-        {"stdout": said(UNKNOWN)},
+        {"stdout": audit_report(UNKNOWN)},
     ],
 )
 def test_a_network_error_is_reported_and_passes(audit, capsys, trouble):

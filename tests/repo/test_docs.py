@@ -55,10 +55,10 @@ def test_links_lead_to_files_and_headings_that_are_there(page):
 def test_commands_in_the_docs_are_valid(page):
     parser = build_parser(COMMANDS)
     for command in commands(TEXTS[page]):
-        module, *asked = shlex.split(command)
-        if module == "fpc_core" and asked:
+        module, *options = shlex.split(command)
+        if module == "fpc_core" and options:
             try:
-                parser.parse_args(asked)
+                parser.parse_args(options)
             except SystemExit:
                 pytest.fail(f"{page}: python -m {command}")
         else:

@@ -27,22 +27,22 @@ def tiny(monkeypatch):
 
 @pytest.mark.usefixtures("tiny")
 def test_tables_have_device_version_date_and_the_published_value(capsys):
-    asked = ["--device", "cpu", "--models", "vit-tiny", "--evaluate", "vit-tiny", "--share", "0.006"]
-    assert gpu.main([*asked, "--batches", "2", "--repeats", "1", "--queries", "1"]) == 0
-    said = capsys.readouterr().out
-    assert said.startswith("CPU (")
-    assert f"torch {torch.__version__}, 20" in said
+    options = ["--device", "cpu", "--models", "vit-tiny", "--evaluate", "vit-tiny", "--share", "0.006"]
+    assert gpu.main([*options, "--batches", "2", "--repeats", "1", "--queries", "1"]) == 0
+    output = capsys.readouterr().out
+    assert output.startswith("CPU (")
+    assert f"torch {torch.__version__}, 20" in output
     for part in ("Parity", "images a second", "matching, 17 x 32 patches", "decoder, 321 tokens", "a whole query"):
-        assert part in said
-    assert "13 queries, 106 gallery images (share 0.006)" in said
-    assert "**beyond**" not in said
-    table = said[said.index("| way | memory s") :]
+        assert part in output
+    assert "13 queries, 106 gallery images (share 0.006)" in output
+    assert "**beyond**" not in output
+    table = output[output.index("| way | memory s") :]
     ways = [line.split("|") for line in table.splitlines() if line.startswith(("| released", "| ours"))]
     assert [way[1].strip() for way in ways] == ["released, float32", "ours, float32", "ours, float16"]
     for way in ways:  # whole = memory + rest, and the ratio is of these
         memory, rest, whole = (float(cell) for cell in way[2:5])
         assert whole == pytest.approx(memory + rest, abs=0.11)
-    assert "128.8" in said
+    assert "128.8" in output
     assert all("128.8" not in cell for way in ways for cell in way)
 
 
@@ -78,8 +78,8 @@ def test_an_inaccurate_solver_is_reported(monkeypatch, capsys):
     bench = gpu.prepare(TINY)
     assert gpu.matching_table(bench, CPU, 1) == []
     monkeypatch.setattr(gpu, "solver_apart", lambda found, *given: 0.01)
-    told = gpu.matching_table(bench, CPU, 1)
-    assert [each[:16] for each in told] == ["solver, clustere", "solver, spread t"]
+    rows = gpu.matching_table(bench, CPU, 1)
+    assert [each[:16] for each in rows] == ["solver, clustere", "solver, spread t"]
     monkeypatch.undo()
     cost = torch.rand(3, 4, 5)
     a, b = torch.full((3, 4), 0.25), torch.full((3, 5), 0.2)

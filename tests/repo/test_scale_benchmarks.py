@@ -46,9 +46,9 @@ def test_it_loads_builds_and_evaluates_by_the_commands(places, capsys, monkeypat
     workspace = open_workspace(places, "cpu")
     assert workspace.retriever.memory.tokens.shape == (177, CONFIG.patches, CONFIG.width)
     assert main(["evaluate", "--device", "cpu"]) == 0
-    said = capsys.readouterr().out
-    assert "177 images" in said
-    assert "22 queries, 177 gallery images" in said
+    output = capsys.readouterr().out
+    assert "177 images" in output
+    assert "22 queries, 177 gallery images" in output
 
 
 def test_a_built_memory_is_up_to_date(places):

@@ -111,8 +111,8 @@ def test_the_server_is_set_up_as_the_threat_model_says():
 
 def test_every_test_in_the_threat_model_exists():
     named = set(re.findall(r"`(test_\w+|tests/[\w/]+\.py)`", (ROOT / "SECURITY.md").read_text(encoding="utf-8")))
-    held = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
-    there = set(re.findall(r"^def (test_\w+)\(", held, re.M)) | {
+    sources = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    there = set(re.findall(r"^def (test_\w+)\(", sources, re.M)) | {
         path.relative_to(ROOT).as_posix() for path in (ROOT / "tests").rglob("test_*.py")
     }
     assert len(named) > 40

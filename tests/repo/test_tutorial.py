@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
 LINES = [line for block in re.findall(r"```sh\n(.*?)```", TUTORIAL, re.DOTALL) for line in block.strip().splitlines()]
 CLI = "python -m fpc_core "
-SHORTER = {  # what would take long is asked for less of
+SHORTER = {  # smaller runs of commands that take long
     "evaluate": ["--resamples", "20"],
     "train": ["--holistic-steps", "1", "--fpc-steps", "1", "--identities", "2", "--images", "2"],
 }
@@ -44,21 +44,21 @@ def test_every_command_of_the_tutorial_runs(clone, monkeypatch, capsys):
         elif line.startswith("unset "):
             monkeypatch.delenv(words[1])
         elif line.startswith(CLI):
-            asked = words[3:]
-            arguments.build_parser(COMMANDS).parse_args(asked)
-            if "cuda" in asked and not torch.cuda.is_available():
+            command_line = words[3:]
+            arguments.build_parser(COMMANDS).parse_args(command_line)
+            if "cuda" in command_line and not torch.cuda.is_available():
                 continue
-            assert main([*asked, *SHORTER.get(asked[0], [])]) == 0, f"{line}: {capsys.readouterr().err}"
-            ran.append(asked[0])
+            assert main([*command_line, *SHORTER.get(command_line[0], [])]) == 0, f"{line}: {capsys.readouterr().err}"
+            ran.append(command_line[0])
         else:
             assert line == 'FPC_ROOTS="$PWD/data" make app', f"nothing runs {line}"
-    told = capsys.readouterr().out
+    output = capsys.readouterr().out
     assert set(ran) == {"memory", "doctor", "query", "evaluate", "sweep", "figure", "explain", "lesson", "train"}
-    assert "a gallery image finds itself at rank 1 of 16" in told
+    assert "a gallery image finds itself at rank 1 of 16" in output
     for written in ("tables/table-4.tex", "sweep.csv", "figures/dropping.pdf", "report.html", "lesson.html"):
         assert (clone / "data" / written).stat().st_size
     for shown in re.findall(r"^ok +(\w+): ", TUTORIAL, re.MULTILINE):
-        assert f" {shown}: " in told
+        assert f" {shown}: " in output
 
 
 def test_the_app_finds_the_files_of_the_tutorial(clone):
@@ -71,33 +71,35 @@ def test_every_explained_message_exists(clone, capsys):
     weights = Path("data/weights/FPC_Occ_Duke_reconstruction.pth")
     usual = ["--data", "data/Occluded_Duke", "--weights", str(weights), "--memory", "data/memory"]
 
-    def said(command, *instead):
+    def error_of(command, *instead):
         assert main([*command, *usual, *instead]) == 2
         return capsys.readouterr().err
 
-    heard = [said(["evaluate"])]
+    messages = [error_of(["evaluate"])]
     Path("data/half.partial").mkdir()
-    heard.append(said(["evaluate"], "--memory", "data/half"))
+    messages.append(error_of(["evaluate"], "--memory", "data/half"))
     assert main(["memory", "build", *usual]) == 0
-    heard.append(said(["evaluate"], "--weights", str(DEMO_ROOT / "model.safetensors"), "--precision", "bfloat16"))
+    messages.append(
+        error_of(["evaluate"], "--weights", str(DEMO_ROOT / "model.safetensors"), "--precision", "bfloat16")
+    )
     extra = Path("data/Occluded_Duke/bounding_box_test/0001_c4_f9999999.jpg")
     shutil.copy(f"data/Occluded_Duke/query/{QUERY}", extra)
-    heard.append(said(["evaluate"]))
+    messages.append(error_of(["evaluate"]))
     extra = extra.rename(extra.with_name("0001_c9_f9999999.jpg"))
-    heard.append(said(["evaluate"]))
+    messages.append(error_of(["evaluate"]))
     extra.unlink()
     Path("page.pth").write_text("<html>too large for a virus scan</html>")
-    heard.append(said(["evaluate"], "--weights", "page.pth"))
+    messages.append(error_of(["evaluate"], "--weights", "page.pth"))
     torch.save({"conv1.weight": torch.zeros(3)}, "resnet.pth")
-    heard.append(said(["evaluate"], "--weights", "resnet.pth"))
+    messages.append(error_of(["evaluate"], "--weights", "resnet.pth"))
     Path("data/Occluded_Duke/query").rename("data/Occluded_Duke/queries")
-    heard.append(said(["evaluate"]))
+    messages.append(error_of(["evaluate"]))
     if not torch.cuda.is_available():
         Path("data/Occluded_Duke/queries").rename("data/Occluded_Duke/query")
-        heard.append(said(["evaluate"], "--device", "cuda"))
+        messages.append(error_of(["evaluate"], "--device", "cuda"))
     with pytest.raises(OutsideRootsError) as refused:
         resolve("/elsewhere", named_roots(DEMO_ROOT, str(clone / "data")))
-    heard.append(str(refused.value))
+    messages.append(str(refused.value))
 
     _, table = TUTORIAL.split("## Troubleshooting")
     explained = [
@@ -107,7 +109,7 @@ def test_every_explained_message_exists(clone, capsys):
     for message in explained:
         if torch.cuda.is_available() and "CUDA" in message:
             continue
-        assert any(message in each for each in heard), message
+        assert any(message in each for each in messages), message
 
 
 def test_a_recipe_of_the_tutorial_is_json():

@@ -35,27 +35,27 @@ def counted_waits() -> Iterator[list[str]]:
 
 
 class Elsewhere(torch.Tensor):
-    """A tensor on the pretended device; `held` has its values."""
+    """A tensor on the pretended device; `cpu_tensor` has its values."""
 
-    held: torch.Tensor
+    cpu_tensor: torch.Tensor
 
     @staticmethod
-    def __new__(cls, held: torch.Tensor) -> "Elsewhere":
+    def __new__(cls, cpu_tensor: torch.Tensor) -> "Elsewhere":
         return torch.Tensor._make_wrapper_subclass(
             cls,
-            held.size(),
-            strides=held.stride(),
-            storage_offset=held.storage_offset(),
-            dtype=held.dtype,
+            cpu_tensor.size(),
+            strides=cpu_tensor.stride(),
+            storage_offset=cpu_tensor.storage_offset(),
+            dtype=cpu_tensor.dtype,
             device=DEVICE,
-            requires_grad=held.requires_grad,
+            requires_grad=cpu_tensor.requires_grad,
         )
 
-    def __init__(self, held: torch.Tensor) -> None:
-        self.held = held
+    def __init__(self, cpu_tensor: torch.Tensor) -> None:
+        self.cpu_tensor = cpu_tensor
 
     def __repr__(self) -> str:
-        return f"Elsewhere({self.held!r})"
+        return f"Elsewhere({self.cpu_tensor!r})"
 
     @classmethod
     def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
@@ -70,7 +70,7 @@ class _Pretending(TorchDispatchMode):
 
 
 def _run(func, args, kwargs):
-    name, asked = str(func), kwargs.get("device")
+    name, target_device = str(func), kwargs.get("device")
     tensors = [each for each in tree_leaves((args, kwargs)) if isinstance(each, torch.Tensor)]
     there = [each for each in tensors if isinstance(each, Elsewhere)]
     here = [each for each in tensors if not isinstance(each, Elsewhere) and each.ndim]  # a number may come from the CPU
@@ -78,18 +78,20 @@ def _run(func, args, kwargs):
     if there and here and not indexed and not name.startswith(MOVES):
         raise RuntimeError(f"{name}: tensors on {DEVICE} {_shapes(there)} and on the CPU {_shapes(here)}")
     masked = indexed and any(isinstance(each, Elsewhere) and each.dtype == torch.bool for each in args[1] or ())
-    brought = name.startswith(MOVES) and there and asked is not None and torch.device(asked).type == "cpu"
+    brought = (
+        name.startswith(MOVES) and there and target_device is not None and torch.device(target_device).type == "cpu"
+    )
     if _waited is not None and there and (name.startswith(WAITS) or masked or brought):
         _waited.append(name)
     if func is torch.ops.aten._fused_sdp_choice.default:
         return 0  # the plain form: the others ask the hardware
-    if asked is not None:
-        on_device = torch.device(asked).type != "cpu"
+    if target_device is not None:
+        on_device = torch.device(target_device).type != "cpu"
         kwargs = {**kwargs, "device": "cpu"}
     else:
         on_device = isinstance(args[0], Elsewhere) if name.startswith("aten.copy_") else bool(there)
-    held_args, held_kwargs = tree_map_only(Elsewhere, lambda each: each.held, (args, kwargs))
-    known = {id(each.held): each for each in there}  # what is written in place stays the same tensor
+    held_args, held_kwargs = tree_map_only(Elsewhere, lambda each: each.cpu_tensor, (args, kwargs))
+    known = {id(each.cpu_tensor): each for each in there}  # what is written in place stays the same tensor
 
     def placed(found):
         if not isinstance(found, torch.Tensor):

@@ -52,16 +52,16 @@ def searches(here: Workspace, there: Workspace, images: torch.Tensor, cameras: t
     bounds = BOUNDS[Precision.FLOAT32]
     solvers = [replace(SETTINGS, transport=TransportSettings(each)) for each in (Solver.SINKHORN, Solver.RELEASED)]
     exact = replace(SETTINGS, shortlist=1, neighbors=1, transport=TransportSettings(Solver.EXACT))
-    for asked in (*solvers, exact, replace(SETTINGS, variant=Variant.PAPER)):
-        found = parity(here.retriever, there.retriever, images, cameras, asked)
-        assert found.beyond(bounds) == [], (asked, str(found))
+    for search_settings in (*solvers, exact, replace(SETTINGS, variant=Variant.PAPER)):
+        found = parity(here.retriever, there.retriever, images, cameras, search_settings)
+        assert found.beyond(bounds) == [], (search_settings, str(found))
     found = parity(here.retriever, there.retriever, images[:1], None, SETTINGS.with_keep_rate(1.0))
     assert found.beyond(bounds) == [], str(found)
     with (
         mock.patch("fpc_core.gallery.device_tokens.available_bytes", return_value=1 << 40),
-        there.retriever.tokens.pinned() as held,
+        there.retriever.tokens.pinned() as pinned_tokens,
     ):
-        assert held
+        assert pinned_tokens
         assert isinstance(there.retriever.tokens.patches([0]), Elsewhere)
         found = parity(here.retriever, there.retriever, images, cameras, SETTINGS)
         assert found.beyond(bounds) == [], str(found)
@@ -121,12 +121,12 @@ def shortage(here: Workspace, there: Workspace, images: torch.Tensor, cameras: t
             stack.enter_context(mock.patch.object(owner, name, nothing_left))
         stack.enter_context(mock.patch.object(retrieval, "ground_cost", costs))
         stack.enter_context(mock.patch.object(TorchIndex, "_unit", units))
-        heard = stack.enter_context(collect_oom_events())
+        events = stack.enter_context(collect_oom_events())
         found = parity(here.retriever, there.retriever, images, cameras, SETTINGS)
         assert found.beyond(BOUNDS[Precision.FLOAT32]) == [], str(found)
-        assert {text.split(" memory in ")[1] for text in heard} == {
+        assert {text.split(" memory in ")[1] for text in events} == {
             f"the {each}: computed on the CPU" for each in ("encoder", "shortlist", "transport", "decoder")
-        }, heard
+        }, events
         memory(here, there, folder)
         scores(here, there)
         trace = there.retriever.search(images[:1], SETTINGS, cameras[:1])

@@ -34,7 +34,7 @@ def one_run(dataset: Dataset, config: ModelConfig, settings: TrainSettings, out:
         loss(normalise(images.pixels[distributed.local_shard(rows)], config), rows, 1, memory).backward()
         gradients = {name: each.grad for name, each in model.named_parameters() if each.grad is not None}
         losses: list[float] = []
-        trained = train(dataset, config, settings, out, report=lambda told: losses.append(told.loss))
+        trained = train(dataset, config, settings, out, report=lambda epoch: losses.append(epoch.loss))
         return {
             "gradients": gradients,
             "memory": memory.cls,

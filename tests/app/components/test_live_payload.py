@@ -111,7 +111,7 @@ def test_the_key_depends_on_query_and_all_settings_but_live_sliders():
 
 
 @pytest.fixture(scope="module")
-def asked(small_places):
+def search_inputs(small_places):
     workspace = open_workspace(small_places, "cpu")
     record = workspace.dataset.query[0]
     image = resize_image(workspace.dataset.read(record), workspace.retriever.model.config.image_size)
@@ -127,8 +127,8 @@ def finished(job):
     raise TimeoutError
 
 
-def test_the_grid_equals_a_search_at_every_keep_rate(asked):
-    workspace, query, settings = asked
+def test_the_grid_equals_a_search_at_every_keep_rate(search_inputs):
+    workspace, query, settings = search_inputs
     grid = finished(keep_rate_grid(workspace, query, settings, "visitor", 5))
     assert [rate for rate, _ in grid["matches"]] == list(keep_rates())
     for rate, match in grid["matches"]:
@@ -138,8 +138,8 @@ def test_the_grid_equals_a_search_at_every_keep_rate(asked):
     assert {f"g{row}" for _, match in grid["matches"] for row in match["in_sight"]} == set(grid["images"])
 
 
-def test_pairs_have_the_plan_at_every_keep_rate_that_shortlists_the_image(asked):
-    workspace, query, settings = asked
+def test_pairs_have_the_plan_at_every_keep_rate_that_shortlists_the_image(search_inputs):
+    workspace, query, settings = search_inputs
     found = {rate: search(workspace, query, settings.with_keep_rate(rate)).trace for rate in keep_rates()}
     row = int(found[0.8].match.shortlist.indices[0])
     pairs = dict(finished(keep_rate_pairs(workspace, query, settings, "visitor", row))["pairs"])

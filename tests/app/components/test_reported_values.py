@@ -99,7 +99,7 @@ def edited(called):
 
 
 RANGES = (("gamma", 0.3, 1.0), ("alpha", 0.0, 1.0), ("k", 1, 20))
-COMPONENTS = {  # module, how it is drawn, what it reports, a right report and what is then told
+COMPONENTS = {  # module, how it is drawn, what it reports, a valid report and what the callback gets
     "cards": (strip_cards, "picked", "4", "4"),
     "heat_strip": (heat_maps, "picked", "4", "4"),
     "sweep_heatmap": (heat_table, "picked", "1|0.4|5", "1|0.4|5"),
@@ -128,13 +128,13 @@ def drawn(monkeypatch):
 
     class Drawn:
         def __init__(self):
-            self.state, self.told, self.sent = {}, [], {}
+            self.state, self.reports, self.sent = {}, [], {}
 
         def draw(self, name):
             draw, event, _, _ = COMPONENTS[name]
             module = importlib.import_module(f"app.components.{name}")
             monkeypatch.setattr(module, "_mount", lambda **options: self.sent.update(options))
-            draw(self.told.append)
+            draw(self.reports.append)
             self.report = self.sent[f"on_{event}_change"]
 
     result = Drawn()
@@ -149,7 +149,7 @@ def test_a_report_to_a_page_that_was_left_is_ignored(drawn, name, lost):
     if LOST[lost] is not None:
         drawn.state["it"] = LOST[lost]
     drawn.report()
-    assert drawn.told == []
+    assert drawn.reports == []
 
 
 @pytest.mark.parametrize("name", list(COMPONENTS))
@@ -158,7 +158,7 @@ def test_a_forged_report_is_ignored(drawn, name, forged):
     drawn.state["it"] = {COMPONENTS[name][1]: FORGED[forged]}
     drawn.draw(name)  # with the state of the last run there
     drawn.report()
-    assert drawn.told == []
+    assert drawn.reports == []
 
 
 @pytest.mark.parametrize("name", list(COMPONENTS))
@@ -167,14 +167,14 @@ def test_a_valid_report_is_converted(drawn, name):
     drawn.state["it"] = {event: right}
     drawn.draw(name)
     drawn.report()
-    assert drawn.told == [expected]
+    assert drawn.reports == [expected]
 
 
 def test_a_card_that_was_not_drawn_cannot_be_picked(drawn):
     drawn.state["it"] = {"picked": "5"}
     drawn.draw("cards")
     drawn.report()
-    assert drawn.told == []
+    assert drawn.reports == []
 
 
 @pytest.mark.parametrize("forged", list(FORGED))
@@ -183,9 +183,9 @@ def test_a_forged_paint_report_counts_as_number_0(drawn, monkeypatch, forged):
 
     monkeypatch.setattr(paint_ack, "_mount", lambda **options: drawn.sent.update(options))
     drawn.state["it"] = {"painted": FORGED[forged]}
-    paint_ack.paint_ack(3, key="it", on_painted=drawn.told.append)
+    paint_ack.paint_ack(3, key="it", on_painted=drawn.reports.append)
     drawn.sent["on_painted_change"]()
-    assert drawn.told == [0]
+    assert drawn.reports == [0]
 
 
 def test_the_largest_possible_scene_is_accepted(drawn):
@@ -194,7 +194,7 @@ def test_the_largest_possible_scene_is_accepted(drawn):
     drawn.state["it"] = {"scene": {"serial": 1, "dragging": False, "occluders": _listed(to_plain(scene)["occluders"])}}
     drawn.draw("occluder")
     drawn.report()
-    assert len(drawn.told) == 1
+    assert len(drawn.reports) == 1
 
 
 def _listed(value):

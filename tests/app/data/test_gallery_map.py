@@ -14,7 +14,7 @@ def landscape(people, **changes):
     """One image per entry of `people`, by cameras 0, 1, 0, 1, ...; the query is identity 1 under camera 0."""
     records = [ImageRecord(Path(f"g/{at}_<i>.jpg"), person, at % 2, "gallery") for at, person in enumerate(people)]
     spots = np.arange(2.0 * len(people)).reshape(-1, 2)
-    told = {
+    fields = {
         "rows": np.arange(len(people)),
         "shortlist": np.array([3, 1]),
         "query": np.array([[0.0, 1.0], [2.0, 3.0]]),
@@ -22,7 +22,7 @@ def landscape(people, **changes):
         "uses_cameras": True,
         **changes,
     }
-    return GalleryMap(coordinates=spots, records=records, **told)
+    return GalleryMap(coordinates=spots, records=records, **fields)
 
 
 def traces(figure):
@@ -64,8 +64,8 @@ def test_only_requested_rows_are_drawn():
 
 
 def test_hover_text_is_escaped_and_has_the_rank():
-    told = traces(gallery_map_figure(landscape([1, 1, 2, 3, 2, 4])))["✗ shortlisted (1)"].text[0]
-    assert told == "person 3, camera 2<br>3_&lt;i&gt;.jpg<br>rank 1 by D"
+    hover_text = traces(gallery_map_figure(landscape([1, 1, 2, 3, 2, 4])))["✗ shortlisted (1)"].text[0]
+    assert hover_text == "person 3, camera 2<br>3_&lt;i&gt;.jpg<br>rank 1 by D"
 
 
 @pytest.mark.parametrize("uses_cameras", [True, False])

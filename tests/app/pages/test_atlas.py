@@ -38,14 +38,14 @@ def task(small_places):
 
 
 @pytest.fixture(scope="module")
-def told(task):
+def cases_with_pairs(task):
     return task.cases_with_pairs(dict(run_passes(task.work)))
 
 
 def counts(page):
     """Return the counts on the pills, by class."""
-    said = [option.split("**")[:2] for option in page.pills(key="class-pills").options]
-    return {label.split(": ")[-1].strip(): int(count) for label, count in said}
+    labels = [option.split("**")[:2] for option in page.pills(key="class-pills").options]
+    return {label.split(": ")[-1].strip(): int(count) for label, count in labels}
 
 
 def strips(page):
@@ -53,9 +53,11 @@ def strips(page):
     return [data["strips"][0] for data in sent_to(page, "cards")]
 
 
-def test_a_small_atlas_starts_by_itself_and_matches_the_library(atlas, told):
+def test_a_small_atlas_starts_by_itself_and_matches_the_library(atlas, cases_with_pairs):
     page = wait_until_finished(atlas)
-    expected = {NAMES[outcome]: len(several) for outcome, several in sorted_out(case for case, _ in told).items()}
+    expected = {
+        NAMES[outcome]: len(several) for outcome, several in sorted_out(case for case, _ in cases_with_pairs).items()
+    }
     assert counts(page) == {"All queries": 8} | expected
     shown = texts(page)
     assert "Done: 8 of 8 searches (one per query)" in shown
@@ -64,20 +66,20 @@ def test_a_small_atlas_starts_by_itself_and_matches_the_library(atlas, told):
     assert not page.warning
 
 
-def test_cases_are_sorted_worst_first_with_the_rule_named(atlas, told):
+def test_cases_are_sorted_worst_first_with_the_rule_named(atlas, cases_with_pairs):
     page = wait_until_finished(atlas)
-    ordered = by_precision(case for case, _ in told)
+    ordered = by_precision(case for case, _ in cases_with_pairs)
     assert [strip["id"] for strip in strips(page)] == [case.path.as_posix() for case in ordered]
     assert "Showing 1–8 of 8, lowest AP first" in texts(page)
     atlas.query_params["order"] = "Best first"
     again = open_page(PAGES / "atlas.py")
     again.query_params.update(atlas.query_params)
-    best = by_precision((case for case, _ in told), best_first=True)
+    best = by_precision((case for case, _ in cases_with_pairs), best_first=True)
     assert [strip["id"] for strip in strips(wait_until_finished(again))] == [case.path.as_posix() for case in best]
 
 
-def test_a_class_in_the_link_shows_only_its_cases(atlas, told):
-    several = sorted_out(case for case, _ in told)
+def test_a_class_in_the_link_shows_only_its_cases(atlas, cases_with_pairs):
+    several = sorted_out(case for case, _ in cases_with_pairs)
     outcome = max(several, key=lambda each: len(several[each]))
     atlas.query_params["class"] = outcome.value
     page = wait_until_finished(atlas)
@@ -85,9 +87,9 @@ def test_a_class_in_the_link_shows_only_its_cases(atlas, told):
     assert f"**{NAMES[outcome]}.**" in texts(page)
 
 
-def test_choosing_a_class_writes_the_link_and_an_empty_one_is_named(atlas, told):
+def test_choosing_a_class_writes_the_link_and_an_empty_one_is_named(atlas, cases_with_pairs):
     page = wait_until_finished(atlas)
-    empty = next(outcome for outcome, cases in sorted_out(case for case, _ in told).items() if not cases)
+    empty = next(outcome for outcome, cases in sorted_out(case for case, _ in cases_with_pairs).items() if not cases)
     page.pills(key="class-pills").set_value(empty.value)
     shown = texts(run_page(page))
     assert page.query_params["class"] in (empty.value, [empty.value])
@@ -114,9 +116,9 @@ def test_cameras_filter_cases_and_counts(atlas, small_places, tmp_path, monkeypa
     assert "visible" not in {each.key for each in atlas.slider}
 
 
-def test_moving_the_threshold_updates_the_rates(atlas, told):
+def test_moving_the_threshold_updates_the_rates(atlas, cases_with_pairs):
     page = wait_until_finished(atlas)
-    pairs = Pairs.joined([each for _, each in told])
+    pairs = Pairs.joined([each for _, each in cases_with_pairs])
     curve = error_curve(pairs.same, pairs.distance[Stage.CONSOLIDATED])
     assert page.metric[2].value == f"{100 * curve.equal_error:.1f} %"
     page.slider(key="threshold-consolidated").set_value(0.5)
@@ -132,9 +134,11 @@ def test_moving_the_threshold_updates_the_rates(atlas, told):
     assert page.slider(key="threshold-consolidated").value == pytest.approx(curve.equal.threshold, abs=0.0011)
 
 
-def test_the_table_has_every_case(task, told):
-    rows = list(csv.DictReader(io.StringIO(table(task, [case for case, _ in told], 0.25))))
-    assert [row["query"] for row in rows] == [case.path.as_posix() for case in by_precision(case for case, _ in told)]
+def test_the_table_has_every_case(task, cases_with_pairs):
+    rows = list(csv.DictReader(io.StringIO(table(task, [case for case, _ in cases_with_pairs], 0.25))))
+    assert [row["query"] for row in rows] == [
+        case.path.as_posix() for case in by_precision(case for case, _ in cases_with_pairs)
+    ]
     assert {row["class"] for row in rows} <= set(NAMES.values())
 
 
@@ -161,8 +165,8 @@ def test_a_clicked_case_opens_explore_with_its_settings(atlas):
     app.session_state["picked-case"] = ("query/0003_c1_f0000002.png", 5)
     run_page(app)
     assert app.title[0].value == "FPC Explorer"
-    asked = {"query": "query/0003_c1_f0000002.png", "neighbor": "5", "gamma": "0.6", "alpha": "0.6", "k": "3"}
-    assert dict(app.query_params) == asked
+    params = {"query": "query/0003_c1_f0000002.png", "neighbor": "5", "gamma": "0.6", "alpha": "0.6", "k": "3"}
+    assert dict(app.query_params) == params
 
 
 def test_results_are_known_on_a_second_visit(atlas):

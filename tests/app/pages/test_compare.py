@@ -74,7 +74,7 @@ def test_an_unknown_neighbour_in_the_link_falls_back_to_the_best(compare):
 def test_either_side_can_be_added_to_a_figure(compare):
     run_page(compare).button(key="add-to-figureB").click()
     run_page(compare)
-    held = compare.session_state["basket"]
-    assert held.items == (Item("query/0001_c1_f0000002.png"),)
-    assert held.settings.prune.keep_rate == 0.8
+    basket = compare.session_state["basket"]
+    assert basket.items == (Item("query/0001_c1_f0000002.png"),)
+    assert basket.settings.prune.keep_rate == 0.8
     assert compare.button(key="open-figureB").label == "B added ✓ — open Figures (1)"

@@ -116,9 +116,9 @@ def test_a_link_opens_its_choice_on_every_page(linked):
     for name in ("explore.py", "sweep.py", "compare.py", "figures.py"):
         page = open_page(PAGES / name)
         page.query_params.update(LINK)
-        said = status(run_page(page))
-        assert "**Data** DukeMTMC\\-reID" in said
-        assert "**Weights** other\\.safetensors" in said
+        messages = status(run_page(page))
+        assert "**Data** DukeMTMC\\-reID" in messages
+        assert "**Weights** other\\.safetensors" in messages
 
 
 def test_two_visitors_never_see_each_others_choice(linked):
@@ -297,10 +297,10 @@ def test_unavailable_parts_of_a_link_are_named(in_house):
     page = open_page(PAGES / "sweep.py")
     page.query_params.update({"device": "cuda:77", "stride": "<b>", "usual": "mine"})
     run_page(page)
-    said = " ".join(each.value for each in page.warning).replace("\\", "")
-    assert "device to cuda:77, but this machine has auto, cpu" in said
-    assert "stride to <b>, but it must be one of 11, 12, 16" in said
-    assert "it must be one of paper, released" in said
+    messages = " ".join(each.value for each in page.warning).replace("\\", "")
+    assert "device to cuda:77, but this machine has auto, cpu" in messages
+    assert "stride to <b>, but it must be one of 11, 12, 16" in messages
+    assert "it must be one of paper, released" in messages
     assert "Small world" in status(page)
 
 

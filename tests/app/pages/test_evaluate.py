@@ -44,11 +44,11 @@ def percent(*values):
 
 
 def test_nothing_is_computed_until_it_is_started(evaluate):
-    said = texts(run_page(evaluate))
-    assert ":orange-badge[SYNTHETIC]" in said
-    assert "Not started · 0 of 17 steps (8 queries × 2 pruning settings)" in said
-    assert "This data is synthetic" in said
-    assert "junk" in said
+    page_text = texts(run_page(evaluate))
+    assert ":orange-badge[SYNTHETIC]" in page_text
+    assert "Not started · 0 of 17 steps (8 queries × 2 pruning settings)" in page_text
+    assert "This data is synthetic" in page_text
+    assert "junk" in page_text
     assert [row["cells"][0]["text"] for row in sheets(evaluate)["Table 4"]["rows"]] == ["…"] * 4
     assert sheets(evaluate)["Table 4"]["rows"][3]["cells"][2]["text"] == "76.7"
 
@@ -66,9 +66,9 @@ def test_page_command_line_and_library_agree(evaluate, small_places, capsys):
         assert shown(page[table.name]) == expected
 
     where = ["--data", small_places.data, "--weights", small_places.weights, "--memory", small_places.memory]
-    asked = ["--alpha", "0.5", "-k", "3", "--format", "csv", "--no-cache"]
+    options = ["--alpha", "0.5", "-k", "3", "--format", "csv", "--no-cache"]
     for number in ("4", "7"):
-        assert main(["evaluate", "--tables", number, *map(str, where), *asked]) == 0
+        assert main(["evaluate", "--tables", number, *map(str, where), *options]) == 0
         rows = [row for row in csv.DictReader(io.StringIO(capsys.readouterr().out.strip())) if row["recipe"]]
         heads = [[f"ours {name}", f"ours {name} low", f"ours {name} high"] for name in ("Rank-1", "mAP")]
         expected = [tuple(percent(*(row[head] for head in each)) for each in heads) for row in rows]
@@ -101,9 +101,9 @@ def test_the_bundle_holds_every_table_in_every_format(small_places):
 def test_a_clicked_recipe_is_shown_with_its_command(evaluate):
     run_page(evaluate)
     evaluate.session_state["picked-score"] = "Table 7|9"
-    said = texts(run_page(evaluate))
-    assert "FPC, then k-reciprocal re-ranking" in said
-    assert "python -m fpc_core evaluate --recipe recipe.json" in said
+    page_text = texts(run_page(evaluate))
+    assert "FPC, then k-reciprocal re-ranking" in page_text
+    assert "python -m fpc_core evaluate --recipe recipe.json" in page_text
     recipe = next(json.loads(code.value) for code in evaluate.code if code.value.startswith("{"))
     assert (recipe["method"], recipe["settings"]["alpha"], recipe["data"]) == ("fpc+re-ranking", 0.5, "Small world")
     evaluate.session_state["picked-score"] = "Table 5|0"
@@ -140,6 +140,6 @@ def test_drawable_tables_can_be_added_to_a_figure(evaluate, name, slug, kind):
     evaluate.query_params["tables"] = [name]
     run_page(evaluate).button(key=f"add-to-figure-{slug}").click()
     run_page(evaluate)
-    held = evaluate.session_state["basket"]
-    assert (held.kind, held.items, held.settings) == (kind, (), SETTINGS)
-    assert held.keep_rates == ((1.0, 0.9, 0.8, 0.7, 0.6, 0.5) if name == "Table 3" else ())
+    basket = evaluate.session_state["basket"]
+    assert (basket.kind, basket.items, basket.settings) == (kind, (), SETTINGS)
+    assert basket.keep_rates == ((1.0, 0.9, 0.8, 0.7, 0.6, 0.5) if name == "Table 3" else ())

@@ -55,13 +55,13 @@ def test_moving_alpha_reweighs_the_two_distances(app):
 
 def test_alpha_and_k_recompute_only_the_decoder(app, monkeypatch):
     names = ("prepare", "encode", "match", "plan", "finish")
-    asked = dict.fromkeys(names, 0)
+    calls = dict.fromkeys(names, 0)
 
     def counted(name):
         whole = getattr(Retriever, name)
 
         def count(self, *args):
-            asked[name] += in_page_run()  # not what the background computes
+            calls[name] += in_page_run()  # not what the background computes
             return whole(self, *args)
 
         return count
@@ -71,12 +71,12 @@ def test_alpha_and_k_recompute_only_the_decoder(app, monkeypatch):
         monkeypatch.setattr(Retriever, name, counted(name))
     monkeypatch.setattr(ranking, "keep_rates", lambda *_: None)  # which would have the next keep rates computed first
     run_page(app)
-    first = dict(asked)
+    first = dict(calls)
     assert (first["plan"], first["finish"]) == (2, 1)  # of the hit and its rival
     app.query_params["alpha"], app.query_params["k"] = "0.61", "3"
     run_page(app)
-    assert asked == {**first, "finish": 2, "plan": asked["plan"]}
-    assert asked["plan"] <= 4  # another hit, or another rival, and no plan a second time
+    assert calls == {**first, "finish": 2, "plan": calls["plan"]}
+    assert calls["plan"] <= 4  # another hit, or another rival, and no plan a second time
 
 
 def test_a_link_opens_its_view(app):
@@ -120,10 +120,10 @@ def test_a_link_with_impossible_values_shows_messages(app):
     app.query_params["query"] = "query/<b>nobody</b>.png"
     app.query_params["neighbor"] = "-3"
     run_page(app)
-    said = " ".join(each.value for each in app.warning)
-    assert "is not in this dataset" in said
-    assert "<b>" not in said
-    assert "selected image" in said
+    messages = " ".join(each.value for each in app.warning)
+    assert "is not in this dataset" in messages
+    assert "<b>" not in messages
+    assert "selected image" in messages
 
 
 def test_the_random_strategy_and_the_exact_solver_run(app):

@@ -95,7 +95,7 @@ def test_out_of_memory_for_background_maps_is_reported_once(app, monkeypatch):
         return whole(*args)
 
     monkeypatch.setattr(cam, "decoder_map", short)
-    app.query_params["k"] = "7"  # maps that no other test has asked for
+    app.query_params["k"] = "7"  # maps that no other test computes
     computed(app)
     assert [each.value for each in app.toast] == ["CUDA:0 ran out of memory in the heat map: computed on the CPU."]
     assert not run_page(app).toast
@@ -106,7 +106,7 @@ def test_maps_that_could_not_be_computed_say_why(app, monkeypatch):
         raise ValueError("no map of it")
 
     monkeypatch.setattr(cam, "decoder_map", failing)
-    app.query_params["k"] = "6"  # maps that no other test has asked for
+    app.query_params["k"] = "6"  # maps that no other test computes
     run_until(app, lambda page: [each.value for each in page.warning] == ["no map of it\\."])
 
 

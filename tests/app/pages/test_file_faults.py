@@ -68,7 +68,7 @@ def visiting(name: str):
     return run_page(page)
 
 
-def said(page) -> str:
+def page_text(page) -> str:
     return texts(page).replace("\\", "")
 
 
@@ -136,7 +136,7 @@ def test_a_query_deleted_at_run_time_is_named_and_another_shown(world):
     page = visiting("explore")
     with lost(world.data / QUERY):
         run_page(page)
-        assert "query/0003_c1_f0000002.png" in said(page)
+        assert "query/0003_c1_f0000002.png" in page_text(page)
         assert page.selectbox(key="query").value != QUERY
     page.query_params.update(VIEW)
     run_page(page)
@@ -147,10 +147,10 @@ def test_damaged_images_are_named_and_repaired_ones_shown(world, name):
     images = sorted(world.data.rglob("*.png"))
     with damaged(*images):
         page = visiting(name)
-        assert ".png is damaged or truncated" in said(page)
-        assert "export or download it again" in said(page)
+        assert ".png is damaged or truncated" in page_text(page)
+        assert "export or download it again" in page_text(page)
     run_page(page)
-    assert "is damaged" not in said(page)
+    assert "is damaged" not in page_text(page)
     assert QUERY in [box.value for box in page.selectbox]
 
 
@@ -158,18 +158,18 @@ def test_damaged_images_are_named_and_repaired_ones_shown(world, name):
 def test_a_damaged_gallery_image_is_named_on_every_page(world, name):
     with damaged(*sorted((world.data / "bounding_box_test").iterdir())):
         page = visiting(name)
-        assert "is damaged or truncated" in said(page)
+        assert "is damaged or truncated" in page_text(page)
     run_page(page)
-    assert "is damaged" not in said(page)
+    assert "is damaged" not in page_text(page)
 
 
 def test_images_damaged_after_the_atlas_was_computed_are_named(world):
     page = wait_until_finished(visiting("atlas"))
     RESULTS.clear()  # small pictures of them
     with damaged(*sorted((world.data / "bounding_box_test").iterdir())):
-        assert "is damaged or truncated" in said(run_page(page))
+        assert "is damaged or truncated" in page_text(run_page(page))
     run_page(page)
-    assert "is damaged" not in said(page)
+    assert "is damaged" not in page_text(page)
 
 
 def test_a_failing_shortlist_index_is_reported(world, monkeypatch):
@@ -181,7 +181,7 @@ def test_a_failing_shortlist_index_is_reported(world, monkeypatch):
     visiting("explore")
     monkeypatch.setattr(TorchIndex, "search", gone)
     RESULTS.clear()
-    assert "Qdrant at http://localhost:6333 cannot be used" in said(visiting("explore"))
+    assert "Qdrant at http://localhost:6333 cannot be used" in page_text(visiting("explore"))
 
 
 @pytest.mark.parametrize("name", ["sweep", "evaluate", "atlas"])
@@ -192,5 +192,5 @@ def test_a_page_works_without_a_writable_cache_folder_and_says_so(world, name, m
     if name != "atlas":  # which starts by itself
         page.button(key="start").click()
     wait_until_finished(page)
-    assert "cannot store results" in said(page)
+    assert "cannot store results" in page_text(page)
     assert not page.error

@@ -61,7 +61,7 @@ def search(workspace, scene):
 
 
 def test_the_page_shows_all_sections_and_the_status_line(lab):
-    said = texts(run_page(lab))
+    page_text = texts(run_page(lab))
     for question in (
         "Edit the occluders",
         "Which patches are dropped now?",
@@ -70,8 +70,8 @@ def test_the_page_shows_all_sections_and_the_status_line(lab):
         "How much can be covered before the match is lost?",
         "Which image region matters most?",
     ):
-        assert question in said
-    assert ":orange-badge[SYNTHETIC]" in said
+        assert question in page_text
+    assert ":orange-badge[SYNTHETIC]" in page_text
     assert [each.delta for each in lab.metric] == ["0", "0", "0"]
 
 
@@ -139,9 +139,9 @@ def test_a_person_is_pasted_from_the_gallery(small_world_in_use):
 def test_an_unusable_scene_file_shows_a_message(lab, content, message):
     run_page(lab).file_uploader(key="lab-recipe").set_value(("mine.json", content, "application/json"))
     run_page(lab)
-    said = lab.warning[0].value
-    assert message in said.replace("\\", "")
-    assert "<b>" not in said
+    warning_text = lab.warning[0].value
+    assert message in warning_text.replace("\\", "")
+    assert "<b>" not in warning_text
     assert lab.selectbox(key="l_query").value == QUERY
 
 
@@ -164,7 +164,7 @@ def test_curves_say_where_each_keep_rate_loses_the_match(small_world_in_use):
     wait_until_finished(lab, "Done: 33 of 33 searches (11 steps × 3 keep rates)")
     table = lab.table[-1].value
     assert table.index.tolist() == ["1", "0.8", "0.5"]
-    assert all("covered" in told or told in ("never", "from the start") for told in table["match lost"])
+    assert all("covered" in answer or answer in ("never", "from the start") for answer in table["match lost"])
     assert "Covered: share of the image’s pixels" in texts(lab)
 
 
@@ -191,8 +191,8 @@ def test_masks_and_ranked_lists_are_added_to_a_figure_with_the_scene(small_world
     lab = visit(HALF)
     run_page(lab).button(key="add-to-figure-hits").click()
     run_page(lab)
-    held = lab.session_state["basket"]
-    assert (held.items, held.kind) == ((Item(QUERY, HALF),), FigureKind.RANKED_LIST)
+    basket = lab.session_state["basket"]
+    assert (basket.items, basket.kind) == ((Item(QUERY, HALF),), FigureKind.RANKED_LIST)
     assert lab.button(key="open-figure-hits").label == "Ranked lists added ✓ — open Figures (1)"
     lab.button(key="add-to-figure-masks").click()
     run_page(lab)

@@ -104,7 +104,7 @@ def test_the_figure_of_the_step_can_be_added(learn, number, kind):
     learn.query_params["step"] = str(number)
     run_page(learn).button(key="add-to-figure").click()
     run_page(learn)
-    held = learn.session_state["basket"]
-    assert held.kind is kind
-    assert len(held.items) == 1
-    assert held.gallery.startswith("bounding_box_test/")
+    basket = learn.session_state["basket"]
+    assert basket.kind is kind
+    assert len(basket.items) == 1
+    assert basket.gallery.startswith("bounding_box_test/")

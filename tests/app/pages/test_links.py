@@ -21,10 +21,10 @@ def test_unusable_parts_of_a_link_are_named_and_the_page_is_shown(small_world_in
     monkeypatch.setenv("FPC_CACHE", str(tmp_path / "cache"))
     page = open_page(PAGES / name)
     page.query_params.update(WRONG[name])
-    said = texts(run_page(page)).replace("\\", "")
+    page_text = texts(run_page(page)).replace("\\", "")
     for key, text in WRONG[name].items():
         called = {"class": "the class", "neighbor": "the selected image", "pin": "the pinned patch"}.get(key, key)
-        assert f"The link sets {called} to {text}" in said
+        assert f"The link sets {called} to {text}" in page_text
 
 
 def test_a_valid_link_shows_no_message(small_world_in_use, monkeypatch, tmp_path):
@@ -35,9 +35,9 @@ def test_a_valid_link_shows_no_message(small_world_in_use, monkeypatch, tmp_path
         "evaluate.py": {"tables": ["Table 3", "Fig. 4"], "e_gamma": "0.5", "e_solver": "exact"},
         "compare.py": {"a_k": "5", "b_alpha": "0.25", "neighbor": "3"},
     }
-    for name, asked in right.items():
+    for name, params in right.items():
         page = open_page(PAGES / name)
-        page.query_params.update(asked)
+        page.query_params.update(params)
         assert "The link sets" not in texts(run_page(page))
 
 

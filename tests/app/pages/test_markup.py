@@ -86,8 +86,8 @@ def _strings(value, path):
 @pytest.mark.parametrize("name", VISITED)
 def test_no_page_reads_a_name_as_markup(in_use, name):
     page = run_page(open_page(PAGES / name))
-    said = [each for block in page._tree.children.values() for each in markdown(block)]
-    assert [(where, text) for where, text in said if LIVE.search(text)] == []
+    page_texts = [each for block in page._tree.children.values() for each in markdown(block)]
+    assert [(where, text) for where, text in page_texts if LIVE.search(text)] == []
     assert "onerror" in texts(page)  # it is there, as text
 
 
@@ -95,11 +95,11 @@ def test_presenter_and_figure_of_one_query_escape_names(in_use):
     lesson, figure = open_page(PAGES / "learn.py"), open_page(PAGES / "figures.py")
     lesson.query_params["present"] = "1"
     figure.session_state["kind"] = FigureKind.TRANSPORT
-    for page, told in ((lesson, "weights "), (figure, "This figure shows one query: ")):
+    for page, expected in ((lesson, "weights "), (figure, "This figure shows one query: ")):
         run_page(page)
-        said = [text for block in page._tree.children.values() for _, text in markdown(block)]
-        assert any(told in text and "onerror" in text for text in said)
-        assert not [text for text in said if LIVE.search(text)]
+        page_texts = [text for block in page._tree.children.values() for _, text in markdown(block)]
+        assert any(expected in text and "onerror" in text for text in page_texts)
+        assert not [text for text in page_texts if LIVE.search(text)]
 
 
 def test_a_name_in_a_message_is_text(in_use):
@@ -156,5 +156,5 @@ def test_a_figure_draws_hostile_names_without_reading_them(places, kind):
 
 
 def test_every_hostile_name_is_a_valid_file_name(places):
-    held = " ".join(path.name for path in Path(places.data / "query").iterdir())
-    assert all(name in held for name in NAMES)
+    names = " ".join(path.name for path in Path(places.data / "query").iterdir())
+    assert all(name in names for name in NAMES)

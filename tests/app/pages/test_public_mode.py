@@ -116,13 +116,13 @@ def test_no_page_shows_paths_writes_files_or_opens_a_links_data(public, small_pl
         run_page(page)
     assert by_the_page(written, public) == []
     assert not page.error
-    asked = page.warning[0].value.replace("\\", "")
-    assert "would change: data, weights, memory, device. This public app uses fixed data" in asked
+    notice = page.warning[0].value.replace("\\", "")
+    assert "would change: data, weights, memory, device. This public app uses fixed data" in notice
     assert not page.query_params.keys() & {"data", "weights", "memory", "device"}
-    said = everything(page)
-    assert "Small world" in said
+    page_text = everything(page)
+    assert "Small world" in page_text
     for secret in secrets(small_places, public):
-        assert secret not in said, secret
+        assert secret not in page_text, secret
 
 
 def test_background_errors_are_shown_without_paths(public, small_places, monkeypatch):
@@ -131,7 +131,7 @@ def test_background_errors_are_shown_without_paths(public, small_places, monkeyp
 
     monkeypatch.setattr(prefetch, "_at_all_keep_rates", damaged)
     page = open_page(PAGES / "explore.py")
-    page.query_params["epsilon"] = "0.11"  # a grid that no other test has asked for
+    page.query_params["epsilon"] = "0.11"  # a grid that no other test computes
 
     def errors(page):
         return [sent["error"] for sent in sent_to(page, "job_result") if sent["error"]]
@@ -149,12 +149,12 @@ def test_a_private_app_shows_paths(small_world_in_use, small_places):
 
 def test_the_public_data_page_offers_no_choices(public):
     page = run_page(open_page(PAGES / "data_public.py"))
-    said = texts(page)
-    assert "This public app" in said
-    assert ":orange-badge[SYNTHETIC] **Small world**" in said
-    assert "**model\\.safetensors** · own format" in said
+    page_text = texts(page)
+    assert "This public app" in page_text
+    assert ":orange-badge[SYNTHETIC] **Small world**" in page_text
+    assert "**model\\.safetensors** · own format" in page_text
     assert "The gallery memory `memory` matches this dataset and these weights (32 images" in page.success[0].value
-    assert "on two principal components" in said
+    assert "on two principal components" in page_text
     assert [button.key for button in page.button] == []
     assert {box.key for box in page.selectbox} == {"m_query"}
 
@@ -230,13 +230,13 @@ def test_damaged_stored_results_are_reported_without_paths(public, caplog):
     from app.messages import _private_folders
 
     path = public / "results" / "a b" / "0f.npz"
-    said = redact(f"the kept results {path} are damaged (bad magic); they are computed again", _private_folders())
-    assert said == "the kept results results/a b/0f.npz are damaged (bad magic); they are computed again"
+    page_text = redact(f"the kept results {path} are damaged (bad magic); they are computed again", _private_folders())
+    assert page_text == "the kept results results/a b/0f.npz are damaged (bad magic); they are computed again"
     assert str(path) in caplog.text
 
 
 @pytest.mark.parametrize(
-    ("told", "heard"),
+    ("message", "expected"),
     [
         ("there is no folder /srv/data/duke; check it", "there is no folder duke; check it"),
         ("[Errno 13] Permission denied: '/cache/results'", "[Errno 13] Permission denied: 'results'"),
@@ -247,8 +247,8 @@ def test_damaged_stored_results_are_reported_without_paths(public, caplog):
         ("in /", "in /"),
     ],
 )
-def test_a_public_message_keeps_the_file_name_but_not_its_folder(public, told, heard):
-    assert redact(told) == heard
+def test_a_public_message_keeps_the_file_name_but_not_its_folder(public, message, expected):
+    assert redact(message) == expected
 
 
 _part = strategies.text(string.ascii_letters + string.digits + "._-é", min_size=1, max_size=12).filter(
@@ -261,9 +261,9 @@ _part = strategies.text(string.ascii_letters + string.digits + "._-é", min_size
 )
 def test_a_public_message_has_no_absolute_path(parts, words):
     with patch("app.public_mode.is_public", lambda: True):
-        said = redact(f"cannot open {words.format('/' + '/'.join(parts))} now")
-    assert "/" not in said
-    assert parts[-1].rstrip(".") in said
+        page_text = redact(f"cannot open {words.format('/' + '/'.join(parts))} now")
+    assert "/" not in page_text
+    assert parts[-1].rstrip(".") in page_text
 
 
 def test_a_private_message_is_unchanged():

@@ -77,8 +77,8 @@ def test_only_a_sweep_of_all_queries_can_be_added_to_a_figure(sweep):
     run_page(sweep).button(key="start").click()
     wait_until_finished(sweep).button(key="add-to-figure").click()
     run_page(sweep)
-    held = sweep.session_state["basket"]
-    assert (held.kind, held.alphas, held.settings.neighbors) == (FigureKind.SWEEP_MAP, (0.0, 0.5, 1.0), 1)
-    assert len(held.keep_rates) == 6
+    basket = sweep.session_state["basket"]
+    assert (basket.kind, basket.alphas, basket.settings.neighbors) == (FigureKind.SWEEP_MAP, (0.0, 0.5, 1.0), 1)
+    assert len(basket.keep_rates) == 6
     sweep.query_params["scope"] = "one"
     assert not any(button.key == "add-to-figure" for button in wait_until_finished(sweep).button)

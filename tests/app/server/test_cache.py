@@ -31,16 +31,16 @@ def counting():
 @given(
     max_entries=st.integers(1, 6),
     max_bytes=st.integers(0, 3000),
-    asked=st.lists(st.tuples(st.integers(0, 9), st.integers(0, 1500)), max_size=60),
+    requests=st.lists(st.tuples(st.integers(0, 9), st.integers(0, 1500)), max_size=60),
 )
-def test_entries_and_bytes_stay_within_bounds_and_the_sum_is_exact(max_entries, max_bytes, asked):
+def test_entries_and_bytes_stay_within_bounds_and_the_sum_is_exact(max_entries, max_bytes, requests):
     cache = Cache(max_entries, max_bytes, weigh)
     order: list[tuple[int, int]] = []  # what a plain model of it holds, the oldest first
-    for key, size in asked:
+    for key, size in requests:
         found = cache.get(key, lambda size=size: np.zeros(size, np.uint8))
-        held = dict(order)
-        assert found.nbytes == held.get(key, size)
-        order = [each for each in order if each[0] != key] + [(key, held.get(key, size))]
+        stored = dict(order)
+        assert found.nbytes == stored.get(key, size)
+        order = [each for each in order if each[0] != key] + [(key, stored.get(key, size))]
         cost = size_of(0)  # of a key
         while len(order) > 1 and (len(order) > max_entries or sum(each + cost for _, each in order) > max_bytes):
             order.pop(0)

@@ -19,7 +19,7 @@ def until(holds):
     raise TimeoutError
 
 
-class Asked:
+class Request:
     """A request in a thread of its own, as in Streamlit. `made` counts the files made for it."""
 
     def __init__(self, seats, visitor, key, make):
@@ -64,33 +64,33 @@ def seats():
 
 def test_eight_requests_for_one_file_are_one_computation(seats):
     work, wide = Work(), Downloads(max_requests=20, is_connected=lambda name: True)
-    asked = [Asked(wide, f"v{number}", "large", work) for number in range(8)]
+    requests = [Request(wide, f"v{number}", "large", work) for number in range(8)]
     until(lambda: len(wide._active) == 8)
     work.let_go.set()
-    assert [each.end().file for each in asked] == [b"file"] * 8
+    assert [each.end().file for each in requests] == [b"file"] * 8
     assert work.times == 1
 
 
 def test_repeated_requests_of_a_visitor_leave_slots_for_others(seats):
     work, small = Work(), Work()
-    asked = []
+    requests = []
     for _ in range(8):
-        asked.append(Asked(seats, "hasty", "large", work))
+        requests.append(Request(seats, "hasty", "large", work))
         work.begun.wait(10)
-        until(lambda: len(seats._active) <= 2 or asked[-1].ended)
+        until(lambda: len(seats._active) <= 2 or requests[-1].ended)
     assert len(seats._active) <= 2 + 1
     small.let_go.set()
-    assert Asked(seats, "other", "small", small).end().file == b"file"
+    assert Request(seats, "other", "small", small).end().file == b"file"
     work.let_go.set()
-    assert [each.end() for each in asked][-1].file == b"file"
+    assert [each.end() for each in requests][-1].file == b"file"
     assert work.times == 1
 
 
 def test_the_next_request_of_a_visitor_ends_the_last_one(seats):
     first, second = Work(), Work()
-    one = Asked(seats, "a", "one", first)
+    one = Request(seats, "a", "one", first)
     first.begun.wait(10)
-    two = Asked(seats, "a", "two", second)
+    two = Request(seats, "a", "two", second)
     assert isinstance(one.end().error, SupersededError)
     second.let_go.set()
     assert two.end().file == b"file"
@@ -101,11 +101,11 @@ def test_the_next_request_of_a_visitor_ends_the_last_one(seats):
 def test_a_file_that_another_visitor_waits_for_is_made_to_the_end(seats):
     shared, second = Work(), Work()
     second.let_go.set()
-    one = Asked(seats, "a", "shared", shared)
+    one = Request(seats, "a", "shared", shared)
     shared.begun.wait(10)
-    other = Asked(seats, "b", "shared", shared)
+    other = Request(seats, "b", "shared", shared)
     until(lambda: len(seats._active) == 2)
-    assert Asked(seats, "a", "else", second).end().file == b"file"
+    assert Request(seats, "a", "else", second).end().file == b"file"
     shared.let_go.set()
     assert other.end().file == b"file"
     one.end()
@@ -114,12 +114,12 @@ def test_a_file_that_another_visitor_waits_for_is_made_to_the_end(seats):
 
 def test_too_many_requests_are_refused_with_a_message():
     seats, work = Downloads(max_requests=2, is_connected=lambda name: True), Work()
-    asked = [Asked(seats, name, name, work) for name in "ab"]
+    requests = [Request(seats, name, name, work) for name in "ab"]
     until(lambda: len(seats._active) == 2)
     with pytest.raises(BusyError, match="busy with other downloads"):
         seats.get("c", "c", work)
     work.let_go.set()
-    assert [each.end().file for each in asked] == [b"file"] * 2
+    assert [each.end().file for each in requests] == [b"file"] * 2
 
 
 def test_a_waiting_request_makes_the_file_after_a_failure(seats):
@@ -129,9 +129,9 @@ def test_a_waiting_request_makes_the_file_after_a_failure(seats):
         work()
         raise BusyError("no")
 
-    one = Asked(seats, "a", "it", fails)
+    one = Request(seats, "a", "it", fails)
     work.begun.wait(10)
-    other = Asked(seats, "b", "it", lambda: b"anew")
+    other = Request(seats, "b", "it", lambda: b"anew")
     until(lambda: len(seats._active) == 2)
     work.let_go.set()
     assert str(one.end().error) == "no"
@@ -141,10 +141,10 @@ def test_a_waiting_request_makes_the_file_after_a_failure(seats):
 def test_a_visitor_who_has_left_ends_the_work_for_the_file():
     gone = set()
     seats, work = Downloads(max_requests=6, is_connected=lambda name: name not in gone), Work()
-    asked = Asked(seats, "a", "it", work)
+    requests = Request(seats, "a", "it", work)
     work.begun.wait(10)
     gone.add("a")
-    assert isinstance(asked.end().error, SupersededError)
+    assert isinstance(requests.end().error, SupersededError)
 
 
 def test_a_download_waits_in_the_model_queue(monkeypatch):

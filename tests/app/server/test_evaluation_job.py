@@ -45,9 +45,9 @@ def test_a_job_has_the_results_of_a_direct_run(task, store):
     look = ended(run)
     assert look.complete
     assert (look.state, look.done, look.total, look.error, look.notes) == (JobState.IDLE, 16, 16, "", ())
-    for asked, result in run_passes(task):
+    for eval_pass, result in run_passes(task):
         if result.complete:
-            np.testing.assert_array_equal(look.known[asked].average_precision, result.average_precision)
+            np.testing.assert_array_equal(look.known[eval_pass].average_precision, result.average_precision)
 
 
 def test_a_new_job_starts_with_stored_results(task, store):
@@ -121,13 +121,13 @@ def test_a_visitors_next_job_stops_the_last(task, store, monkeypatch):
 
 def test_the_time_left_is_estimated_while_it_runs(task, store, monkeypatch):
     run = EvaluationJob(task, store, Worker())
-    original, told = task.retriever.match, []
-    monkeypatch.setattr(task.retriever, "match", lambda *each: (told.append(run.status()), original(*each))[1])
+    original, statuses = task.retriever.match, []
+    monkeypatch.setattr(task.retriever, "match", lambda *each: (statuses.append(run.status()), original(*each))[1])
     run.start("a")
     ended(run)
-    assert told[0].seconds_left is None
-    assert all(look.seconds_left > 0 for look in told[1:])
-    assert [look.done for look in told] == list(range(16))
+    assert statuses[0].seconds_left is None
+    assert all(look.seconds_left > 0 for look in statuses[1:])
+    assert [look.done for look in statuses] == list(range(16))
 
 
 def test_an_error_ends_the_job_but_not_the_worker(task, store, monkeypatch):

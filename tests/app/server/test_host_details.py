@@ -62,9 +62,9 @@ def test_streamlit_sends_file_names_and_this_app_does_not(clone, monkeypatch):
     """If the first half fails, Streamlit has changed: check app/server/host_details.py."""
     monkeypatch.setattr(AppSession, host_details.NEW_SESSION, getattr(AppSession, host_details.NEW_SESSION))
     monkeypatch.setattr(AppSession, host_details.GIT, getattr(AppSession, host_details.GIT))
-    (told,) = handled(clone / "streamlit_app.py")
-    assert SECRET in str(told)
-    assert "secret-branch" in str(told)
+    (git_info,) = handled(clone / "streamlit_app.py")
+    assert SECRET in str(git_info)
+    assert "secret-branch" in str(git_info)
     host_details.hide_host_details()
     host_details.hide_host_details()
     assert handled(clone / "streamlit_app.py") == []

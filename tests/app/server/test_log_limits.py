@@ -158,11 +158,11 @@ def test_a_server_that_is_sent_malformed_messages_writes_each_error_once(tmp_pat
             send(address, bytes([255, number]) * 20)
             send(address, f"text {number}")
         time.sleep(0.2)
-    said = path.read_text(encoding="utf-8")
-    assert said.count("Error deserializing back message") - said.count("more of:") <= 2
-    assert 1 <= said.count("Traceback (most recent call last)") <= 4
-    assert re.search(r"not written in the last \d+ s: .*5\d more of: ", said)
-    assert len(said) < 20_000
+    log_text = path.read_text(encoding="utf-8")
+    assert log_text.count("Error deserializing back message") - log_text.count("more of:") <= 2
+    assert 1 <= log_text.count("Traceback (most recent call last)") <= 4
+    assert re.search(r"not written in the last \d+ s: .*5\d more of: ", log_text)
+    assert len(log_text) < 20_000
 
 
 def test_a_page_that_fails_again_and_again_writes_one_traceback(tmp_path):
@@ -176,7 +176,7 @@ def test_a_page_that_fails_again_and_again_writes_one_traceback(tmp_path):
         for _ in range(30):
             ask(socket)
             answer(socket)
-    said = path.read_text(encoding="utf-8")
-    assert said.count("ValueError: this page fails\n") == 1
-    assert said.count("Traceback (most recent call last)") == 1
-    assert "29 more of: streamlit.error_util: Uncaught app execution (ValueError: this page fails)" in said
+    log_text = path.read_text(encoding="utf-8")
+    assert log_text.count("ValueError: this page fails\n") == 1
+    assert log_text.count("Traceback (most recent call last)") == 1
+    assert "29 more of: streamlit.error_util: Uncaught app execution (ValueError: this page fails)" in log_text

@@ -31,57 +31,57 @@ def visitor(monkeypatch):
     return lab_scene.st.query_params
 
 
-def told(scene, serial, held=False):
-    lab_scene.on_editor_event({"serial": serial, "dragging": held, "occluders": to_plain(scene)["occluders"]})
+def report_scene(scene, serial, dragging=False):
+    lab_scene.on_editor_event({"serial": serial, "dragging": dragging, "occluders": to_plain(scene)["occluders"]})
 
 
 def test_a_dragged_scene_is_shown_and_the_released_one_stays():
-    told(GREY, 1)
+    report_scene(GREY, 1)
     assert lab_scene.pop_released()
     assert not lab_scene.pop_released()
-    told(RED, 1, held=True)
+    report_scene(RED, 1, dragging=True)
     now = lab_scene.current_scene()
     assert (now.shown, now.scene, now.serial) == (RED, GREY, 1)
     assert not lab_scene.pop_released()
-    told(RED, 2)
+    report_scene(RED, 2)
     now = lab_scene.current_scene()
     assert (now.shown, now.scene, now.serial, now.dragged_scene) == (RED, RED, 2, None)
     assert lab_scene.pop_released()
 
 
 def test_a_replaced_scene_has_a_higher_serial_than_the_browsers():
-    told(GREY, 7)
+    report_scene(GREY, 7)
     lab_scene.replace_scene(RED)
     assert (lab_scene.current_scene().scene, lab_scene.current_scene().serial) == (RED, 8)
 
 
 def test_an_invalid_scene_is_refused_and_the_last_one_stays():
-    told(GREY, 1)
+    report_scene(GREY, 1)
     with pytest.raises(RecipeError, match=r"occluders\.0\.kind"):
         lab_scene.on_editor_event({"serial": 2, "dragging": False, "occluders": [{"kind": "cloud"}]})
     assert lab_scene.current_scene().scene == GREY
 
 
 def test_the_link_restores_the_scene_at_the_next_visit(visitor):
-    told(RED, 1)
+    report_scene(RED, 1)
     lab_scene.st.session_state.clear()
     assert lab_scene.load_link() == ""
     assert lab_scene.current_scene().scene == RED
 
 
 def test_a_scene_of_this_visit_overrides_the_link_and_is_written_to_it(visitor):
-    told(RED, 1)
+    report_scene(RED, 1)
     visitor.clear()  # as another page does
     assert lab_scene.load_link() == ""
     assert lab_scene.from_link(visitor["scene"]) == RED
 
 
 def test_an_empty_or_a_long_scene_is_not_in_the_link(visitor):
-    told(GREY, 1)
-    told(Scene(), 2)
+    report_scene(GREY, 1)
+    report_scene(Scene(), 2)
     assert "scene" not in visitor
     assert not lab_scene.fits_link(LONG)
-    told(LONG, 3)
+    report_scene(LONG, 3)
     assert "scene" not in visitor
 
 

@@ -74,7 +74,7 @@ def test_the_page_is_drawn_with_released_values_whatever_the_url(page):
         assert page.after(pending_release.on_answer_painted, number) == "app"
         assert page.query_params == {"gamma": "0.5", "alpha": "0.9", "k": "3", "query": "it"}
     page.query_params = {"alpha": "0.2"}
-    page.after(pending_release.on_answer_painted, 0)  # said again, and heard when the page had followed
+    page.after(pending_release.on_answer_painted, 0)  # reported again after the page had followed
     assert page.query_params == {"gamma": "0.5", "alpha": "0.9", "k": "3"}
     page.query_params = {"alpha": "0.2"}
     page.after(pending_release.on_answer_painted, number - 1)  # of one that is long over
@@ -87,9 +87,9 @@ def test_a_url_older_than_the_release_moves_no_slider_back(page, small_places):
     workspace = open_workspace(small_places, "cpu")
     page.after(pending_release.rerun_fragment_for_release, "hits", MOVED)
     page.query_params = {"alpha": "0.2", "query": "it"}  # as it was before
-    asked, problems = view_from_url(workspace)
-    assert (asked.settings.prune.keep_rate, asked.settings.alpha, asked.settings.neighbors) == (0.5, 0.9, 3)
-    assert asked.query == "it"
+    view, problems = view_from_url(workspace)
+    assert (view.settings.prune.keep_rate, view.settings.alpha, view.settings.neighbors) == (0.5, 0.9, 3)
+    assert view.query == "it"
     assert problems == ()
     page.after(pending_release.on_answer_painted, pending_release.pending().number)
     page.query_params = {"alpha": "0.2"}  # the browser's way back

@@ -59,7 +59,7 @@ def test_images_are_decoded_once_and_few_are_stored(decoded):
         assert visitor.markdown[0].value == str(at + 1)
     assert decoded == [f"{at}.png" for at in range(MAX_STORED + 2)]
     assert visitor.caption[0].value == str(MAX_STORED)
-    shown(visitor, "2.png", bytes(3))  # still held
+    shown(visitor, "2.png", bytes(3))  # still stored
     shown(visitor, "0.png", bytes(1))  # not any more
     assert decoded[MAX_STORED + 2 :] == ["0.png"]
 
@@ -79,7 +79,7 @@ def test_too_many_uploads_a_minute_are_refused(decoded):
     shown(visitor, "more.png", b"more")
     assert visitor.warning[0].value.startswith("more.png was not added: the limit is 10 uploads per minute")
     assert len(decoded) == MAX_PER_MINUTE
-    shown(visitor, f"{MAX_PER_MINUTE - 1}.png", bytes(MAX_PER_MINUTE))  # what is held is shown all the same
+    shown(visitor, f"{MAX_PER_MINUTE - 1}.png", bytes(MAX_PER_MINUTE))  # a stored image is shown all the same
     assert not visitor.warning
     assert not shown(other, "mine.png", b"mine").warning  # another visitor need not wait
 

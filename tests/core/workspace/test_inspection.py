@@ -27,8 +27,8 @@ def weights(small_places):
 def test_a_memory_of_these_data_and_weights_fits(small_places, dataset, weights):
     result = inspect_memory(small_places.memory, dataset, weights)
     assert (result.status, result.images) == (MemoryStatus.FITS, 32)
-    held = sum(path.stat().st_size for path in small_places.memory.glob("*.npy"))
-    assert held - result.size == 4 * 128  # the headers of tokens, cls, features and checksums
+    total_bytes = sum(path.stat().st_size for path in small_places.memory.glob("*.npy"))
+    assert total_bytes - result.size == 4 * 128  # the headers of tokens, cls, features and checksums
     assert result.size == memory_bytes(CONFIG, 32)
 
 
