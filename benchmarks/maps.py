@@ -25,9 +25,9 @@ from scipy.stats import spearmanr
 
 from fpc_core.config import MapMethod, MapSettings, MapTarget, QuerySettings
 from fpc_core.data.images import resize_image, to_tensor
-from fpc_core.explain.cam import PatchMap, decoder_map, encoder_map
 from fpc_core.explain.heatmap_methods import DECODER_METHODS, NAMES, TARGETED
 from fpc_core.explain.heatmap_targets import explained_index
+from fpc_core.explain.heatmaps import PatchMap, decoder_map, encoder_map
 from fpc_core.model.fpc import FPC
 from fpc_core.retrieval import Retriever
 from fpc_core.workspace import Places, open_workspace

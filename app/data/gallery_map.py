@@ -15,9 +15,9 @@ from app.messages import escape_markdown
 from app.server import resources, search
 from app.server.search import Query
 from app.ui import controls
-from app.ui.charts import ORANGE
 from app.ui.page_frame import report_errors
 from app.ui.query_picker import query_of
+from fpc_core.colours import GREEN, GREY, ORANGE, RED
 from fpc_core.config import QuerySettings, Variant
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.data.match_label import MatchLabel, QueryIdentity, match_label
@@ -29,7 +29,6 @@ from fpc_core.workspace import Workspace
 MAX_IMAGES = 5_000  # images drawn; more would make the page slow
 MAX_NAMED_IDENTITIES = 10  # identities up to which each has an entry in the legend
 COLOURS = (*qualitative.Plotly, *qualitative.Vivid)  # of identities, visible on white and on black
-GREEN, RED, GREY = "#1a9850", "#d73027", "#8a8f98"
 
 
 @dataclass(frozen=True, eq=False)

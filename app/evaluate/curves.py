@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import plotly.graph_objects as go
 
-from app.ui.charts import BLUE, ORANGE
+from fpc_core.colours import BLUE, ORANGE
 from fpc_core.evaluation.paper_tables.table import ReportTable
 
 _STYLES = {  # colour, colour of the interval, dash, symbol

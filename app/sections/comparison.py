@@ -21,6 +21,7 @@ from app.server import resources
 from app.server.search import Query
 from app.session.view import plain_name
 from app.ui import charts
+from fpc_core.colours import BLUE, ORANGE
 from fpc_core.config import QuerySettings, Solver
 from fpc_core.data.browser_encoding import data_uri
 from fpc_core.data.match_rule import MatchRule
@@ -36,7 +37,7 @@ RANKINGS = {
     "final": ("after consolidation", "final"),
 }
 """Rankings of a trace, with the title and the symbol of each."""
-COLOURS = {"A": charts.BLUE, "B": charts.ORANGE}
+COLOURS = {"A": BLUE, "B": ORANGE}
 SHOWN = 10
 
 

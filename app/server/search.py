@@ -17,7 +17,7 @@ from app.server.queues import MODEL_QUEUE, PAGE_QUEUE
 from app.session.visitor import in_page_run
 from fpc_core.config import MapSettings, PruneSettings, QuerySettings
 from fpc_core.data.images import content_hash, to_tensor
-from fpc_core.explain import lifelines
+from fpc_core.explain import heatmaps, lifelines
 from fpc_core.explain.cards import QueryIdentity
 from fpc_core.results import DropStage, EncoderState, Encoding, Match, QueryTrace, TransportPlan
 from fpc_core.runtime.interruption import interruptible
@@ -26,7 +26,7 @@ from fpc_core.runtime.threads import limit_threads_on_small_machines
 from fpc_core.workspace import Workspace
 
 if TYPE_CHECKING:
-    from fpc_core.explain.cam import PatchMap
+    from fpc_core.explain.heatmaps import PatchMap
 
 _T = TypeVar("_T")
 
@@ -188,19 +188,17 @@ def _drop_block_per_keep_rate(
 def decoder_map(
     workspace: Workspace, query: Query, _trace: QueryTrace, settings: QuerySettings, maps: MapSettings
 ) -> PatchMap:
-    """Return `cam.decoder_map` for the trace of this query under these settings."""
-    from fpc_core.explain import cam  # takes two seconds, so not before the first ranking is shown
+    """Return `heatmaps.decoder_map` for the trace of this query under these settings."""
 
-    return run_in_model_queue(lambda: cam.decoder_map(workspace.retriever, _trace, maps))
+    return run_in_model_queue(lambda: heatmaps.decoder_map(workspace.retriever, _trace, maps))
 
 
 @cached(RESULTS)
 def encoder_map(workspace: Workspace, query: Query, prune: PruneSettings, maps: MapSettings) -> PatchMap:
-    """Return `cam.encoder_map` for this query."""
-    from fpc_core.explain import cam
+    """Return `heatmaps.encoder_map` for this query."""
 
     state, _ = _state(workspace, query, prune.blocks[0])
-    return run_in_model_queue(lambda: cam.encoder_map(workspace.retriever, state, prune, maps))
+    return run_in_model_queue(lambda: heatmaps.encoder_map(workspace.retriever, state, prune, maps))
 
 
 def run_in_model_queue(work: Callable[[], _T]) -> _T:

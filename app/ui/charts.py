@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import plotly.graph_objects as go
 
-from app.components.bars import BLUE, GREY, ORANGE
+from fpc_core.colours import BLUE, GREY, LINE_COLOURS, ORANGE
 from fpc_core.results import Consolidation
 
 TEXT_COLOURS = {GREY: "black", BLUE: "white", ORANGE: "black"}  # of text on these colours
@@ -131,14 +131,6 @@ def pairs_figure(
     return figure
 
 
-LINES = (
-    "#2f8fd0",
-    "#d55e00",
-    "#009e73",
-    "#cc79a7",
-    "#e69f00",
-    "#56b4e9",
-)  # Okabe and Ito: distinguishable by everybody
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
 
 
@@ -154,7 +146,9 @@ def occlusion_rank_figure(
         keep_rates: (R,).
     """
     figure = go.Figure()
-    for rate, values, lost_at, colour, symbol in zip(keep_rates, ranks, lost_shares, LINES, SYMBOLS, strict=False):
+    for rate, values, lost_at, colour, symbol in zip(
+        keep_rates, ranks, lost_shares, LINE_COLOURS, SYMBOLS, strict=False
+    ):
         name = f"γ {rate:g}"
         figure.add_scatter(
             x=100 * shares,
@@ -192,7 +186,7 @@ def occlusion_part_figure(
         name: Of the part.
     """
     figure = go.Figure()
-    for rate, one, other, colour, symbol in zip(keep_rates, match, wrong, LINES, SYMBOLS, strict=False):
+    for rate, one, other, colour, symbol in zip(keep_rates, match, wrong, LINE_COLOURS, SYMBOLS, strict=False):
         for values, hit, dash in ((one, "correct match", "solid"), (other, "wrong hit", "dot")):
             figure.add_scatter(
                 x=100 * shares,

@@ -9,12 +9,13 @@ import numpy as np
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
+from fpc_core.colours import BLUE, MATCH_COLOURS
 from fpc_core.config import ModelConfig
 from fpc_core.data.match_label import MatchLabel
 from fpc_core.explain.overlay import patch_centres, veil
 from fpc_core.figures.image_grid import colour_bar, image_axes
 from fpc_core.figures.recipe import WIDTHS, FigureStyle
-from fpc_core.figures.style import COLOURS, DASHES, WORDS, new_figure
+from fpc_core.figures.style import DASHES, WORDS, new_figure
 from fpc_core.matching.ranking import combined_distance, swap_alphas
 from fpc_core.results import Match, TransportPlan
 
@@ -119,7 +120,7 @@ def draw_alpha_lines(
         axes.plot(
             [0, 1],
             [cos[index], emd[index]],
-            color=COLOURS[tone],
+            color=MATCH_COLOURS[tone],
             linestyle=DASHES[tone],
             linewidth=1.3 if tone is MatchLabel.MATCH else 0.8,
         )
@@ -127,14 +128,14 @@ def draw_alpha_lines(
     first = [swap.first for swap in swaps]
     height = (1 - at) * cos[first] + at * emd[first]
     rings = axes.plot(at, height, "o", markersize=3, fillstyle="none", color="#333333", mew=0.6)
-    current = axes.axvline(alpha, color="#2f6fde", linewidth=1.0, zorder=0)
+    current = axes.axvline(alpha, color=BLUE, linewidth=1.0, zorder=0)
     axes.set(xlim=(0, 1), xlabel="α", ylabel="D")
     shown = [
         tone
         for tone in (MatchLabel.MATCH, MatchLabel.OTHER, MatchLabel.NEUTRAL)
         if tone in {tones[index] for index in reach}
     ]
-    tones_of = [axes.plot([], [], color=COLOURS[tone], linestyle=DASHES[tone])[0] for tone in shown]
+    tones_of = [axes.plot([], [], color=MATCH_COLOURS[tone], linestyle=DASHES[tone])[0] for tone in shown]
     axes.legend(
         [*tones_of, *rings, current],
         [*(WORDS[tone.value] for tone in shown), WORDS["swap"], f"α = {alpha:g}"],

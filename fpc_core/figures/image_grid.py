@@ -17,10 +17,11 @@ from matplotlib.patches import Rectangle
 from matplotlib.textpath import TextPath
 from matplotlib.ticker import MaxNLocator
 
+from fpc_core.colours import MATCH_COLOURS
 from fpc_core.data.match_label import MARKS, MatchLabel
 from fpc_core.explain.cards import Scale
 from fpc_core.figures.recipe import WIDTHS, FigureStyle
-from fpc_core.figures.style import COLOURS, DASHES, new_figure
+from fpc_core.figures.style import DASHES, new_figure
 
 _GAP = 0.04  # inches between cells
 _BLOCK_GAP = 0.12  # between blocks
@@ -177,7 +178,7 @@ def _cell(figure: Figure, cell: Cell, x: float, y: float, width: float, height: 
         transform=axes.transAxes,
         fill=False,
         clip_on=False,
-        edgecolor=COLOURS[cell.tone],
+        edgecolor=MATCH_COLOURS[cell.tone],
         linestyle=DASHES[cell.tone],
         linewidth=1.4,
     )
@@ -194,7 +195,7 @@ def _cell(figure: Figure, cell: Cell, x: float, y: float, width: float, height: 
             weight="bold",
             fontfamily="DejaVu Sans",
             fontsize=max(width * 8.0, 4.0),
-            bbox={"boxstyle": "circle,pad=0.15", "facecolor": COLOURS[cell.tone], "linewidth": 0},
+            bbox={"boxstyle": "circle,pad=0.15", "facecolor": MATCH_COLOURS[cell.tone], "linewidth": 0},
         )
 
 

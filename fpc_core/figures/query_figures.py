@@ -14,9 +14,9 @@ from dataclasses import replace
 import numpy as np
 
 from fpc_core.config import DropStrategy
-from fpc_core.explain.cam import decoder_map
 from fpc_core.explain.cards import Scale
 from fpc_core.explain.heatmap_methods import NAMES
+from fpc_core.explain.heatmaps import decoder_map
 from fpc_core.explain.masks import survivors
 from fpc_core.explain.overlay import heat, veil
 from fpc_core.figures.flow_and_alpha_plots import draw_alpha_lines, draw_transport, heaviest

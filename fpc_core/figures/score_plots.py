@@ -10,12 +10,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from fpc_core.colours import BLUE, ORANGE, RED
 from fpc_core.evaluation.paper_tables.table import ReportTable
 from fpc_core.figures.image_grid import letter_of
 from fpc_core.figures.recipe import WIDTHS, FigureStyle
 from fpc_core.figures.style import WORDS, new_figure
 
-_LOOKS = {"Rank-1": ("#2f6fde", "o", "-"), "mAP": ("#d9822b", "s", (0, (4, 1.5)))}  # colour, marker, dashes
+_LOOKS = {"Rank-1": (BLUE, "o", "-"), "mAP": (ORANGE, "s", (0, (4, 1.5)))}  # colour, marker, dashes
 _MIN_POINTS = 4.0  # smallest text that is legible in print
 _AXES = {"alpha": "alpha", "K": "neighbors"}  # words of the axis by the table's label
 
@@ -115,7 +116,7 @@ def _label_cells(axes: Axes, grid: np.ndarray, size: float) -> None:
         axes.text(column, row, f"{value:.1f}", ha="center", va="center", fontsize=size, color=colour)
     row, column = np.unravel_index(int(grid.argmax()), grid.shape)
     axes.add_patch(
-        Rectangle((column - 0.5, row - 0.5), 1.0, 1.0, fill=False, edgecolor="#d03b3b", linewidth=1.2, clip_on=False)
+        Rectangle((column - 0.5, row - 0.5), 1.0, 1.0, fill=False, edgecolor=RED, linewidth=1.2, clip_on=False)
     )
 
 

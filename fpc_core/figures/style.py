@@ -17,12 +17,6 @@ from fpc_core.figures.recipe import WIDTHS, FigureStyle
 from fpc_core.runtime.interruption import uninterrupted
 
 PNG_DPI = (300, 600)
-COLOURS = {
-    MatchLabel.MATCH: "#1a8f4c",
-    MatchLabel.OTHER: "#d03b3b",
-    MatchLabel.JUNK: "#8a8f98",
-    MatchLabel.NEUTRAL: "#5b6472",
-}
 DASHES = {MatchLabel.MATCH: "-", MatchLabel.OTHER: (0, (3, 1.5)), MatchLabel.JUNK: (0, (1, 1)), MatchLabel.NEUTRAL: "-"}
 
 WORDS = {

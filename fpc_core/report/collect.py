@@ -16,9 +16,9 @@ from fpc_core.data.browser_encoding import data_uri
 from fpc_core.data.images import ImageError, resize_image, to_tensor
 from fpc_core.data.match_label import MatchLabel, QueryIdentity, match_label
 from fpc_core.data.match_rule import MatchRule
-from fpc_core.explain.cam import PatchMap, decoder_map, encoder_map
 from fpc_core.explain.cards import Card, Scale, Strip, camera_name, decoder_cards, distances_of, ranked_strip
 from fpc_core.explain.heatmap_methods import colorbar_label, map_target
+from fpc_core.explain.heatmaps import PatchMap, decoder_map, encoder_map
 from fpc_core.explain.masks import survivors
 from fpc_core.explain.overlay import heat, veil
 from fpc_core.figures.flow_and_alpha_plots import draw_transport

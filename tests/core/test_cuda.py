@@ -26,8 +26,8 @@ from fpc_core.evaluation.metrics.retrieval import l2_normalize
 from fpc_core.evaluation.paper_tables.definitions import scores_table
 from fpc_core.evaluation.paper_tables.score_recipe import ScoreRecipe
 from fpc_core.evaluation.paper_tables.task import evaluation_task
-from fpc_core.explain.cam import decoder_map
 from fpc_core.explain.heatmap_methods import DECODER_METHODS
+from fpc_core.explain.heatmaps import decoder_map
 from fpc_core.gallery.builder import build_memory
 from fpc_core.matching.sinkhorn import sinkhorn_batch
 from fpc_core.matching.transport import ground_cost, marginals, solve

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { load, plain } from "./load.js";
 
-const FILES = ["_shared/dom.js", "_shared/live_store.js", "alpha_chart/alpha_chart.js"];
+const FILES = ["_shared/dom.js", "_shared/live_store.js", "_shared/rank_by_distance.js", "alpha_chart/alpha_chart.js"];
 const { ticks, distanceRange, distanceAt } = load(FILES, ["ticks", "distanceRange", "distanceAt"]);
 
 const MATCH = { dCos: Float32Array.of(0, 0.25, 1), dEmd: Float32Array.of(0.5, 0.25, 1) };

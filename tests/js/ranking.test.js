@@ -2,7 +2,13 @@ import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
 import { load, plain } from "./load.js";
 
-const FILES = ["_shared/dom.js", "_shared/live_store.js", "_shared/card.js", "ranking/ranking.js"];
+const FILES = [
+  "_shared/dom.js",
+  "_shared/live_store.js",
+  "_shared/rank_by_distance.js",
+  "_shared/card.js",
+  "ranking/ranking.js",
+];
 const { live, byDistance, combined, arrow, ranks, rankedStrip } = load(FILES, [
   "live",
   "byDistance",

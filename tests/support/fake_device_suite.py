@@ -33,8 +33,8 @@ from fpc_core.evaluation.metrics.retrieval import l2_normalize
 from fpc_core.evaluation.paper_tables.definitions import scores_table
 from fpc_core.evaluation.paper_tables.score_recipe import ScoreRecipe
 from fpc_core.evaluation.paper_tables.task import evaluation_task
-from fpc_core.explain.cam import decoder_map, encoder_map
 from fpc_core.explain.heatmap_methods import DECODER_METHODS
+from fpc_core.explain.heatmaps import decoder_map, encoder_map
 from fpc_core.explain.lifelines import fell_in, life_line
 from fpc_core.gallery.builder import build_memory
 from fpc_core.lessons.context import lesson_context

@@ -10,7 +10,7 @@ _mount = st.components.v2.component(
     "fpc_alpha_chart",
     html=source("alpha_chart/alpha_chart.html"),
     css=source("alpha_chart/alpha_chart.css"),
-    js=source("_shared/dom.js", "_shared/live_store.js", "alpha_chart/alpha_chart.js"),
+    js=source("_shared/dom.js", "_shared/live_store.js", "_shared/rank_by_distance.js", "alpha_chart/alpha_chart.js"),
 )
 
 

@@ -8,9 +8,8 @@ from dataclasses import asdict, dataclass
 import streamlit as st
 
 from app.components import source
+from fpc_core.colours import BLUE, GREY, ORANGE
 from fpc_core.results import Consolidation
-
-GREY, BLUE, ORANGE = "#8a8f98", "#2f6fde", "#d9822b"
 
 _mount = st.components.v2.component(
     "fpc_bars", html="<div data-bars></div>", css=source("bars/bars.css"), js=source("_shared/dom.js", "bars/bars.js")

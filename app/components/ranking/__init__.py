@@ -16,7 +16,13 @@ _mount = st.components.v2.component(
     "fpc_ranking",
     html='<div class="strips"></div>',
     css=source("_shared/cards.css", "ranking/ranking.css"),
-    js=source("_shared/dom.js", "_shared/live_store.js", "_shared/card.js", "ranking/ranking.js"),
+    js=source(
+        "_shared/dom.js",
+        "_shared/live_store.js",
+        "_shared/rank_by_distance.js",
+        "_shared/card.js",
+        "ranking/ranking.js",
+    ),
 )
 
 

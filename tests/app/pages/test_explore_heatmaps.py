@@ -9,8 +9,8 @@ import torch
 
 from fpc_core.config import MapMethod, MapSettings, QuerySettings, Variant
 from fpc_core.data.images import resize_image, to_tensor
-from fpc_core.explain import cam
-from fpc_core.explain.cam import decoder_map, encoder_map
+from fpc_core.explain import heatmaps
+from fpc_core.explain.heatmaps import decoder_map, encoder_map
 from fpc_core.runtime import out_of_memory
 from fpc_core.workspace import open_workspace
 from tests.support.apptest import ROOT, open_page, run_page, run_until, sent_to, texts
@@ -88,13 +88,13 @@ def test_a_training_identity_is_named_with_its_logit(app, workspace):
 
 
 def test_out_of_memory_for_background_maps_is_reported_once(app, monkeypatch):
-    whole = cam.decoder_map
+    whole = heatmaps.decoder_map
 
     def short(*args):
         out_of_memory._report("CUDA:0 ran out of memory in the heat map: computed on the CPU")
         return whole(*args)
 
-    monkeypatch.setattr(cam, "decoder_map", short)
+    monkeypatch.setattr(heatmaps, "decoder_map", short)
     app.query_params["k"] = "7"  # maps that no other test computes
     computed(app)
     assert [each.value for each in app.toast] == ["CUDA:0 ran out of memory in the heat map: computed on the CPU."]
@@ -105,7 +105,7 @@ def test_maps_that_could_not_be_computed_say_why(app, monkeypatch):
     def failing(*_):
         raise ValueError("no map of it")
 
-    monkeypatch.setattr(cam, "decoder_map", failing)
+    monkeypatch.setattr(heatmaps, "decoder_map", failing)
     app.query_params["k"] = "6"  # maps that no other test computes
     run_until(app, lambda page: [each.value for each in page.warning] == ["no map of it\\."])
 

@@ -15,7 +15,7 @@ from fpc_core.cli import main
 from fpc_core.config import MapMethod, MapSettings, MapTarget, PruneSettings, QuerySettings, Variant
 from fpc_core.data.images import resize_image, to_tensor
 from fpc_core.data.match_label import QueryIdentity
-from fpc_core.explain.cam import decoder_map
+from fpc_core.explain.heatmaps import decoder_map
 from fpc_core.report.collect import explain
 from fpc_core.report.render import about, render
 from fpc_core.report.sources import Source, Sources, images_of, queries_of, readable

@@ -8,9 +8,9 @@ import torch
 
 from fpc_core.config import MapMethod, MapSettings, MapTarget, ModelConfig, PruneSettings, QuerySettings, Variant
 from fpc_core.data.datasets import ImageRecord
-from fpc_core.explain.cam import PatchMap, decoder_map, encoder_map
 from fpc_core.explain.heatmap_methods import DECODER_METHODS
 from fpc_core.explain.heatmap_targets import decoder_target, explained_index, similarity_to
+from fpc_core.explain.heatmaps import PatchMap, decoder_map, encoder_map
 from fpc_core.explain.masks import to_grid
 from fpc_core.gallery.memory import GalleryMemory
 from fpc_core.model.fpc import FPC, decoder_input
