@@ -25,6 +25,8 @@ from places import CAMERAS
 from view import KINDS, take
 from wardrobe import Outfit, make_outfit, near_double
 
+VISIBLE = (0.20, 0.75)  # Share of the person that an occluder leaves visible.
+SLIGHT = (0.75, 0.92)  # The same in slightly occluded gallery images.
 CROWD = 900_000  # passers-by have seeds of their own in every split
 QUERY, GALLERY, TRAIN = "query", "bounding_box_test", "bounding_box_train"
 QUALITY = 88
@@ -41,11 +43,17 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Shot:
-    """One picture to take: folder, camera (0-based) and whether something stands in the way."""
+    """One image to render.
+
+    Attributes:
+        folder: Folder of the split.
+        camera: 0-based.
+        visible: Range of the share of the person that an occluder leaves visible; None for no occluder.
+    """
 
     folder: str
     camera: int
-    occluded: bool
+    visible: tuple[float, float] | None
 
 
 @dataclass(frozen=True)
@@ -59,36 +67,53 @@ class Person:
 
 
 def outfit_of(seed: int, index: int) -> Outfit:
-    """Every fourth identity wears nearly the same as the one before it."""
-    base = seed * 1_000_000
-    return near_double(make_outfit(base + index - 1), base + index) if index % 4 == 3 else make_outfit(base + index)
+    """Return what an identity wears: of every three, the second and third wear nearly the same as the first."""
+    base, first = seed * 1_000_000, index - index % 3
+    return make_outfit(base + index) if index == first else near_double(make_outfit(base + first), base + index)
+
+
+def visible_range(rng: np.random.Generator) -> tuple[float, float]:
+    """Draw how much of an occluded person stays visible: a share from 0.20 to 0.75, met to within 0.05."""
+    share = float(rng.uniform(*VISIBLE))
+    return share - 0.05, share + 0.05
 
 
 def test_person(number: int, index: int, seed: int) -> Person:
-    """A holistic gallery picture by each of four cameras, and two occluded queries by the other two."""
-    cameras = np.random.default_rng([seed, index, 1]).permutation(len(CAMERAS))
-    return Person(number, index, seed, (*(Shot(QUERY, int(c), True) for c in cameras[:2]), *(Shot(GALLERY, int(c), False) for c in cameras[2:])))
+    """Plan an identity of the test set, with the proportions of Occluded-Duke.
+
+    Three occluded queries by two cameras; 14 gallery images by the other four cameras, two of them slightly occluded;
+    one gallery image by each camera of the queries, which is junk for the queries of that camera.
+    """
+    rng = np.random.default_rng([seed, index, 1])
+    cameras = [int(c) for c in rng.permutation(len(CAMERAS))]
+    own, other = cameras[:2], cameras[2:]
+    queries = [Shot(QUERY, camera, visible_range(rng)) for camera in (*own, own[0])]
+    slight = set(rng.permutation(14)[:2].tolist())
+    gallery = [Shot(GALLERY, other[k % 4], SLIGHT if k in slight else None) for k in range(14)]
+    return Person(number, index, seed, (*queries, *gallery, *(Shot(GALLERY, camera, None) for camera in own)))
 
 
 def distractor(number: int, index: int, seed: int) -> Person:
-    """Two gallery pictures of somebody whom no query shows; one of them is occluded."""
-    cameras = np.random.default_rng([seed, index, 1]).permutation(len(CAMERAS))
-    return Person(number, index, seed, (Shot(GALLERY, int(cameras[0]), False), Shot(GALLERY, int(cameras[1]), True)))
+    """Plan a person without a query: two gallery images, one of them occluded."""
+    rng = np.random.default_rng([seed, index, 1])
+    cameras = rng.permutation(len(CAMERAS))
+    return Person(number, index, seed, (Shot(GALLERY, int(cameras[0]), None), Shot(GALLERY, int(cameras[1]), visible_range(rng))))
 
 
 def train_person(number: int, index: int, seed: int, images: int, occluded: float) -> Person:
-    """`images` pictures over all cameras, a share of them occluded."""
+    """Plan a training identity: images spread over all cameras, a share of them occluded."""
     rng = np.random.default_rng([seed, index, 1])
     cameras = np.concatenate([rng.permutation(len(CAMERAS)) for _ in range(-(-images // len(CAMERAS)))])[:images]
     covered = rng.permutation(images) < round(occluded * images)
-    return Person(number, index, seed, tuple(Shot(TRAIN, int(c), bool(o)) for c, o in zip(cameras, covered, strict=True)))
+    shots = (Shot(TRAIN, int(c), visible_range(rng) if o else None) for c, o in zip(cameras, covered, strict=True))
+    return Person(number, index, seed, tuple(shots))
 
 
 def shoot(person: Person, root: Path) -> list[dict]:
     """Take all pictures of a person, write them, and return their records."""
     outfit, records = outfit_of(person.seed, person.index), []
     for k, shot in enumerate(person.shots):
-        picture = take(outfit, shot.camera, [person.seed, person.index, k], shot.occluded, person.seed * 1_000_000 + CROWD)
+        picture = take(outfit, shot.camera, [person.seed, person.index, k], shot.visible, person.seed * 1_000_000 + CROWD)
         path = Path(shot.folder) / f"{person.number:04d}_c{shot.camera + 1}_f{person.index * 100 + k:07d}.jpg"
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         picture.image.save(root / path, "JPEG", quality=QUALITY, optimize=True)
@@ -139,7 +164,7 @@ def describe(root: Path, seed: int, text: str) -> None:
     note = "Every person is made up: rendered by assets/source/render.py; no real person is shown."
     label: dict[str, object] = {"name": "Demo world (synthetic)", "synthetic": True, "layout": "occluded_duke", "description": text, "note": note, "seed": seed}
     if (root / OPENING).exists():
-        label |= {"opening": OPENING, "neighbors": 4}  # as many gallery pictures as a person has
+        label |= {"opening": OPENING, "neighbors": 10}
     (root / "dataset.json").write_text(json.dumps(label, indent=2) + "\n")
 
 
@@ -175,14 +200,14 @@ def sheet(args: argparse.Namespace) -> None:
 
 def _tile(which: tuple[int, int, int, bool]) -> tuple[Image.Image, str]:
     seed, index, camera, covered = which
-    picture = take(outfit_of(seed, index), camera, [seed, index, 50 + camera + 6 * covered], covered, seed * 1_000_000 + CROWD)
+    picture = take(outfit_of(seed, index), camera, [seed, index, 50 + camera + 6 * covered], VISIBLE if covered else None, seed * 1_000_000 + CROWD)
     return picture.image, f"{picture.kind} {picture.visible:.2f}"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=f"Render the synthetic demo world. Occluders: {', '.join(KINDS)}.")
     commands = parser.add_subparsers(required=True)
-    for name, run, identities, seed in (("demo", demo, 100, 1), ("train", train, 1200, 2), ("sheet", sheet, 6, 1)):
+    for name, run, identities, seed in (("demo", demo, 70, 4), ("train", train, 400, 5), ("sheet", sheet, 6, 1)):
         command = commands.add_parser(name)
         command.set_defaults(run=run)
         command.add_argument("--out", type=Path, required=True, help="a folder; for sheet, an image file")
@@ -192,9 +217,9 @@ def main() -> None:
         if name == "demo":
             command.add_argument("--distractors", type=int, default=40, help="gallery pictures of people without a query, two of each")
         elif name == "train":
-            command.add_argument("--images", type=int, default=12, help="pictures of each identity")
+            command.add_argument("--images", type=int, default=16, help="pictures of each identity")
             command.add_argument("--occluded", type=float, default=0.4, help="share of occluded pictures")
-            command.add_argument("--validation", type=int, default=20, help="identities with query and gallery")
+            command.add_argument("--validation", type=int, default=30, help="identities with query and gallery")
         else:
             command.add_argument("--first", type=int, default=0, help="first identity")
             command.add_argument("--small", action="store_true", help="two thirds of the size")

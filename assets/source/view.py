@@ -22,8 +22,8 @@ from wardrobe import Outfit, make_outfit
 
 KINDS = ("car", "bollard", "pole", "board", "hedge", "bicycle", "railing", "umbrella", "pedestrian")
 KIND_WEIGHTS = np.array([18, 7, 10, 14, 12, 8, 8, 7, 16]) / 100
-VISIBLE = (0.30, 0.80)  # share of the person in the box that an occluder leaves
-VISIBLE_THIN = (0.30, 0.86)  # bicycles, railings and bollards are mostly air
+THIN = ("bicycle", "railing", "bollard")  # Mostly air: none of them hides half of a person.
+ATTEMPTS, PER_KIND = 28, 7  # Placements to try, and how many of them use one kind of occluder.
 MASK_SIZE = (128, 64)
 SAMPLES = 2
 
@@ -144,8 +144,16 @@ def _crowd(scene: Scene, camera: int, rng: np.random.Generator, spot: np.ndarray
         scene.solid(solid, (where[0], where[1], 0.0), float(rng.uniform(0, 2 * math.pi)), contact=0.3, height=outfit.height)
 
 
-def take(outfit: Outfit, camera: int, seed: list[int], occluded: bool, crowd: int) -> Picture:
-    """The view of an outfit's wearer by camera 0 to 5. crowd: first of the 36 seeds of passers-by. Same arguments, same pixels."""
+def take(outfit: Outfit, camera: int, seed: list[int], visible: tuple[float, float] | None, crowd: int) -> Picture:
+    """Render the wearer of an outfit. The same arguments give the same pixels.
+
+    Args:
+        outfit: What the person wears.
+        camera: 0 to 5.
+        seed: Seed of pose, light, box, passers-by and occluder.
+        visible: Smallest and largest share of the person that the occluder leaves visible; None for no occluder.
+        crowd: First of the 36 seeds of passers-by.
+    """
     rng = np.random.default_rng(seed)
     settings = CAMERAS[camera]
     eye = settings.position
@@ -161,16 +169,17 @@ def take(outfit: Outfit, camera: int, seed: list[int], occluded: bool, crowd: in
     whole = _labels(lens, box, small, alone.arrays(), PERSON) == PERSON
 
     kind, staged = "none", alone
-    if occluded:
+    if visible is not None:
         best = 1e9
-        for attempt in range(14):
-            if attempt % 7 == 0:
-                guess = str(rng.choice(KINDS, p=KIND_WEIGHTS))
+        kinds = [(k, w) for k, w in zip(KINDS, KIND_WEIGHTS, strict=True) if k not in THIN or visible[1] > 0.5]
+        names, weights = [k for k, _ in kinds], np.array([w for _, w in kinds])
+        for attempt in range(ATTEMPTS):
+            if attempt % PER_KIND == 0:
+                guess = str(rng.choice(names, p=weights / weights.sum()))
             trial = alone.copy()
             _obstacle(trial, guess, rng, spot, eye, crowd, heading)
             share = float((_labels(lens, box, small, trial.arrays(), -1)[whole] == PERSON).mean())
-            low, high = VISIBLE_THIN if guess in ("bicycle", "railing", "bollard") else VISIBLE
-            miss = max(low - share, share - high, 0.0)
+            miss = max(visible[0] - share, share - visible[1], 0.0)
             if miss < best:
                 best, kind, staged = miss, guess, trial
             if miss == 0:

@@ -177,10 +177,21 @@ def _training_options(training: argparse.ArgumentParser) -> None:
     )
     training.add_argument("--images", type=int, default=defaults.images, help="images of each identity in a batch")
     training.add_argument("--holistic-steps", type=int, default=defaults.holistic_steps)
+    training.add_argument(
+        "--whole-steps",
+        type=int,
+        default=defaults.whole_steps,
+        help="last steps of the holistic stage, with all patches instead of a random half",
+    )
     training.add_argument("--fpc-steps", type=int, default=defaults.fpc_steps)
     training.add_argument("--learning-rate", type=float, default=defaults.learning_rate)
     training.add_argument(
         "--refresh", type=int, default=defaults.refresh, help="steps between encodings of the training memory"
+    )
+    training.add_argument(
+        "--shared-space",
+        action="store_true",
+        help="one classifier and a triplet loss across plain and consolidated features (not in the paper)",
     )
     training.add_argument(
         "--guide",

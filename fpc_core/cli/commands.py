@@ -253,6 +253,7 @@ def _flops(args: argparse.Namespace) -> None:
 def _train(args: argparse.Namespace) -> None:
     settings = TrainSettings(
         holistic_steps=args.holistic_steps,
+        whole_steps=args.whole_steps,
         fpc_steps=args.fpc_steps,
         identities=args.identities,
         images=args.images,
@@ -260,6 +261,7 @@ def _train(args: argparse.Namespace) -> None:
         seed=args.seed,
         bfloat16=args.bfloat16,
         refresh=args.refresh,
+        shared_space=args.shared_space,
         guide=args.guide,
         max_minutes=args.max_minutes,
     )

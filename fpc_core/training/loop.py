@@ -83,6 +83,8 @@ def train(
         run = _Run(model.to(device).train(), images, person, settings, out, report)
         run.until(settings.steps if stop_after is None else min(stop_after, settings.steps))
         model.eval()
+        if settings.shared_space:
+            model.rec_classifier.load_state_dict(model.classifier.state_dict())
         if distributed.rank() == 0:
             save_checkpoint(model, out / WEIGHTS, torch.float16)
         distributed.barrier()
@@ -130,7 +132,8 @@ class _Run:
                 break
             rate = settings.learning_rate * _schedule(share, settings.warmup)
             holistic = share < settings.holistic_steps / settings.steps
-            loss = self._step(rate, holistic)
+            whole = share >= (settings.holistic_steps - settings.whole_steps) / settings.steps
+            loss = self._step(rate, holistic, whole)
             seconds = before + time.monotonic() - start
             self.state = replace(self.state, step=self.state.step + 1, seconds=seconds)
             if self.first and (self.state.step % _REPORT_EVERY == 0 or self.state.step == end):
@@ -140,7 +143,7 @@ class _Run:
                 saved = time.monotonic()
         self._save()
 
-    def _step(self, rate: float, holistic: bool) -> Tensor:
+    def _step(self, rate: float, holistic: bool, whole: bool) -> Tensor:
         settings, step = self.settings, self.state.step
         if holistic:
             memory = None
@@ -162,7 +165,7 @@ class _Run:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         with autocast(settings, self.device):
-            loss = self.loss(pixels, rows, step, memory, person)
+            loss = self.loss(pixels, rows, step, memory, person, whole)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)

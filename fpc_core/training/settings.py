@@ -24,10 +24,14 @@ class TrainSettings:
         weight_decay: Of matrices.
         warmup: Share of the schedule with a rising learning rate.
         patch_keep: Share of patches in the holistic stage (a random half trains twice as fast).
+        whole_steps: Last steps of the holistic stage, which see all patches. With random patches to the end, the model
+            learns that any patch can be missing, and salient dropping does no harm.
         keep_rate: Share of patches that each dropping block of the second stage keeps.
         blocks: Dropping blocks of the second stage.
         neighbors: K of the decoder.
         refresh: Steps between two encodings of the training memory.
+        shared_space: In the second stage, classify plain and consolidated features with one classifier and add a
+            triplet loss across both, because retrieval compares the one with the other (not in the paper).
         guide: Weight of `losses.guidance` in the second stage; needs data with true masks (not in the paper).
         erase: Probability of random erasing.
         drop_path: Stochastic depth of the last block.
@@ -45,10 +49,12 @@ class TrainSettings:
     weight_decay: float = bounded(0.05, 0.0, 10.0)
     warmup: float = bounded(0.08, 0.0, 1.0)
     patch_keep: float = bounded(0.5, 0.0, 1.0, above=True)
+    whole_steps: int = bounded(0, 0, 10**7)
     keep_rate: float = bounded(0.8, 0.0, 1.0, above=True)
     blocks: tuple[int, ...] = (3, 6, 9)
     neighbors: int = bounded(10, 1, MAX_SHORTLIST)
     refresh: int = bounded(150, 1, 10**7)
+    shared_space: bool = False
     guide: float = bounded(0.0, 0.0, 1e6)
     erase: float = bounded(0.5, 0.0, 1.0)
     drop_path: float = bounded(0.05, 0.0, 1.0, below=True)

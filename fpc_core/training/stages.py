@@ -20,7 +20,7 @@ from fpc_core.model.decoder import cls_row
 from fpc_core.model.fpc import FPC, decoder_input
 from fpc_core.runtime.distributed import gather, gather_with_gradient, local_shard, world_size
 from fpc_core.training.batches import TrainingImages, choose_neighbors
-from fpc_core.training.losses import at_least_float32, guidance, identity_and_triplet
+from fpc_core.training.losses import at_least_float32, guidance, identity_and_triplet, soft_triplet
 from fpc_core.training.settings import TrainSettings
 
 _CHUNK = 64  # images that a process encodes at a time for the training memory
@@ -52,7 +52,13 @@ class StageLoss(nn.Module):
         self._images = images
 
     def forward(
-        self, pixels: Tensor, rows: Tensor, step: int, memory: TrainingMemory | None, person: Tensor | None = None
+        self,
+        pixels: Tensor,
+        rows: Tensor,
+        step: int,
+        memory: TrainingMemory | None,
+        person: Tensor | None = None,
+        whole: bool = False,
     ) -> Tensor:
         """Compute the loss of one step.
 
@@ -62,18 +68,21 @@ class StageLoss(nn.Module):
             step: Number of the step, from 0.
             memory: The training memory; None in the holistic stage.
             person: (B / world size, 1, H, W), 1 where the person is visible; needed for `guide`.
+            whole: Whether the holistic stage sees all patches of this batch.
         """
         cameras = self._images.cameras[local_shard(rows)].to(pixels.device)
         labels = self._images.labels[rows].to(pixels.device)
         if memory is None:
-            return self._holistic_loss(pixels, cameras, labels, step)
+            return self._holistic_loss(pixels, cameras, labels, step, whole)
         return self._fpc_loss(pixels, cameras, labels, local_shard(rows), step, memory, person)
 
-    def _holistic_loss(self, pixels: Tensor, cameras: Tensor, labels: Tensor, step: int) -> Tensor:
-        """Compute L_S (Eq. 3) of the ViT without `[cls]`-guided dropping, on a random share of the patches."""
+    def _holistic_loss(self, pixels: Tensor, cameras: Tensor, labels: Tensor, step: int, whole: bool) -> Tensor:
+        """Compute L_S (Eq. 3) of the ViT without `[cls]`-guided dropping, on all or a random share of the patches."""
         settings = self._settings
-        prune = PruneSettings(settings.patch_keep, DropStrategy.RANDOM, blocks=(0,), seed=settings.seed + step)
-        return self._encoder_loss(self.model.encode(pixels, cameras, prune).tokens, labels)
+        keep_rate = 1.0 if whole else settings.patch_keep
+        prune = PruneSettings(keep_rate, DropStrategy.RANDOM, blocks=(0,), seed=settings.seed + step)
+        token = _gather_features(self.model.global_token(self.model.encode(pixels, cameras, prune).tokens))
+        return identity_and_triplet(self.model.classifier(self.model.bottleneck(token)), token, labels)
 
     def _fpc_loss(
         self,
@@ -102,19 +111,19 @@ class StageLoss(nn.Module):
             memory.tokens[neighbors].to(pixels.device, encoding.cls.dtype),
             Variant.PAPER if step % 2 else Variant.RELEASED,
         )
+        plain = _gather_features(model.global_token(encoding.tokens))
         consolidated = _gather_features(model.decoder.norm(cls_row(model.decoder.block, decoder_tokens)[0]))
-        decoder_loss = identity_and_triplet(
-            model.rec_classifier(model.rec_bottleneck(consolidated)), consolidated, labels
-        )
-        loss = self._encoder_loss(encoding.tokens, labels) + decoder_loss
+        # The features of both branches that retrieval compares.
+        plain_feature, feature = model.bottleneck(plain), model.rec_bottleneck(consolidated)
+        classifier = model.classifier if settings.shared_space else model.rec_classifier
+        loss = identity_and_triplet(model.classifier(plain_feature), plain, labels)
+        loss = loss + identity_and_triplet(classifier(feature), consolidated, labels)
+        if settings.shared_space:
+            loss = loss + soft_triplet(torch.cat([plain_feature, feature]), labels.repeat(2))
         if person is None:
             return loss
         shares = F.avg_pool2d(person.float(), model.config.patch_size, model.config.stride).flatten(1)
         return loss + settings.guide * guidance(encoding.stages, shares)
-
-    def _encoder_loss(self, tokens: Tensor, labels: Tensor) -> Tensor:
-        token = _gather_features(self.model.global_token(tokens))
-        return identity_and_triplet(self.model.classifier(self.model.bottleneck(token)), token, labels)
 
 
 @torch.no_grad()

@@ -95,7 +95,7 @@ def test_guidance_is_the_cross_entropy_of_attention_and_person():
     assert guidance([stage, stage], person) == pytest.approx(float(guidance([stage], person)))
 
 
-@pytest.mark.parametrize("stage", ["holistic", "fpc released", "fpc paper", "fpc guided"])
+@pytest.mark.parametrize("stage", ["holistic", "fpc released", "fpc paper", "fpc guided", "fpc shared"])
 def test_gradients_of_both_stages_are_those_of_finite_differences(dataset, stage):
     """The derivative of the whole loss along a random direction of all weights, in float64."""
     torch.manual_seed(0)
@@ -110,7 +110,8 @@ def test_gradients_of_both_stages_are_those_of_finite_differences(dataset, stage
     rows = torch.tensor([0, 1, 4, 5, 8, 9])
     pixels = normalise(images.pixels[rows], CONFIG).double()
     guided = stage == "fpc guided"
-    loss = StageLoss(model, replace(QUICK, guide=2.0 if guided else 0.0), images)
+    settings = replace(QUICK, guide=2.0 if guided else 0.0, shared_space=stage == "fpc shared")
+    loss = StageLoss(model, settings, images)
     person = (torch.rand(len(rows), 1, *CONFIG.image_size) > 0.7).byte() if guided else None
 
     def at(step: float) -> torch.Tensor:
@@ -192,10 +193,19 @@ def test_guide_needs_true_masks(dataset):
         load_person_masks(dataset, CONFIG)
 
 
-def test_both_stages_overfit_a_tiny_set(dataset, tmp_path):
+@pytest.mark.parametrize("shared_space", [False, True])
+def test_both_stages_overfit_a_tiny_set(dataset, tmp_path, shared_space):
     losses = {}
     settings = replace(
-        QUICK, holistic_steps=120, fpc_steps=80, identities=4, images=4, learning_rate=3e-3, erase=0.0, drop_path=0.0
+        QUICK,
+        holistic_steps=120,
+        fpc_steps=80,
+        identities=4,
+        images=4,
+        learning_rate=3e-3,
+        erase=0.0,
+        drop_path=0.0,
+        shared_space=shared_space,
     )
 
     def report(reports):
@@ -205,6 +215,7 @@ def test_both_stages_overfit_a_tiny_set(dataset, tmp_path):
     by_chance = math.log(4) + math.log(2)  # four identities guessed, positives as far away as negatives
     assert losses["holistic"][-1] < 0.2 * by_chance
     assert losses["fpc"][-1] < 0.2 * 2 * by_chance
+    assert torch.equal(model.rec_classifier.weight, model.classifier.weight) == shared_space
     images = load_training_images(dataset, CONFIG)
     memory = encode_memory(model, images, settings)
     model.eval()
@@ -218,6 +229,16 @@ def test_both_stages_overfit_a_tiny_set(dataset, tmp_path):
         consolidated = model.rec_classifier(model.rec_bottleneck(model.decoder(seen))).argmax(dim=1)
     assert torch.equal(result, images.labels)
     assert torch.equal(consolidated, images.labels)
+
+
+def test_whole_steps_see_all_patches(dataset, tmp_path):
+    def weights(folder, **changes):
+        return train(dataset, CONFIG, replace(QUICK, **changes), tmp_path / folder).encoder.cls_token
+
+    whole = weights("whole", whole_steps=QUICK.holistic_steps)
+    assert torch.equal(whole, weights("all", patch_keep=1.0))
+    assert not torch.equal(whole, weights("last", whole_steps=1))
+    assert not torch.equal(weights("none"), weights("one", whole_steps=1))
 
 
 def test_the_log_has_every_tenth_step(dataset, tmp_path):
