@@ -21,8 +21,8 @@ RUN pip install --no-cache-dir --index-url "$TORCH_INDEX" --extra-index-url http
 
 COPY --chown=fpc . .
 USER fpc
-# Compiles the transport kernel now instead of at the first visitor's search.
-RUN python -m fpc_core doctor
+# Encodes the demo's gallery and compiles the transport kernel now instead of at the first visitor's search.
+RUN python -m fpc_core memory build && python -m fpc_core doctor
 
 EXPOSE 8501
 # Fewer places from which threads take memory: 200 MB less with fifty visitors (benchmarks/README.md).

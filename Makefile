@@ -2,18 +2,20 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+DEMO := assets/demo
+DEMO_MEMORY := $(DEMO)/memory/manifest.json
 
 .PHONY: app test quick check check-js audit docs
 
 # Fewer places from which threads take memory: 200 MB less with fifty visitors (benchmarks/README.md).
-app: $(VENV)/installed
+app: $(VENV)/installed $(DEMO_MEMORY)
 	MALLOC_ARENA_MAX=2 $(BIN)/python -m streamlit run streamlit_app.py
 
-test: $(VENV)/installed-dev
+test: $(VENV)/installed-dev $(DEMO_MEMORY)
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 # The inner loop: no browser, nothing slow.
-quick: $(VENV)/installed-dev
+quick: $(VENV)/installed-dev $(DEMO_MEMORY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -43,6 +45,11 @@ audit: $(VENV)/installed-dev
 $(VENV)/installed: requirements.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -r requirements.txt
+	touch $@
+
+# The demo's gallery memory is not in the repository: it is built from the images and the weights, in under a minute.
+$(DEMO_MEMORY): $(VENV)/installed $(DEMO)/model.safetensors $(DEMO)/records.parquet
+	$(BIN)/python -m fpc_core memory build
 	-$(BIN)/python -m fpc_core doctor
 	touch $@
 

@@ -6,7 +6,8 @@ import hypothesis
 import pytest
 
 import fpc_core.model  # noqa: F401  declares torchvision's operators before torchmetrics or timm import it
-from fpc_core.workspace import Places
+from fpc_core.cli import main
+from fpc_core.workspace import Places, demo_memory_folder
 from tests.support.browser import open_demo, settle
 from tests.support.server import chromium, server
 
@@ -18,6 +19,12 @@ hypothesis.settings.load_profile("untimed")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--golden-figures", action="store_true", help="write tests/golden/figures anew; look at them")
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Build the demo's gallery memory if it is missing, before the worker processes start."""
+    if not hasattr(session.config, "workerinput") and not (demo_memory_folder() / "manifest.json").is_file():
+        main(["memory", "build"])
 
 
 SLOW = (

@@ -207,7 +207,7 @@ def _tile(which: tuple[int, int, int, bool]) -> tuple[Image.Image, str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=f"Render the synthetic demo world. Occluders: {', '.join(KINDS)}.")
     commands = parser.add_subparsers(required=True)
-    for name, run, identities, seed in (("demo", demo, 70, 4), ("train", train, 400, 5), ("sheet", sheet, 6, 1)):
+    for name, run, identities, seed in (("demo", demo, 70, 4), ("train", train, 320, 5), ("sheet", sheet, 6, 1)):
         command = commands.add_parser(name)
         command.set_defaults(run=run)
         command.add_argument("--out", type=Path, required=True, help="a folder; for sheet, an image file")

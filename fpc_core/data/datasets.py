@@ -10,7 +10,8 @@
 
 Records are sorted by file name, as in the released code. An optional file `dataset.json` in the root may contain
 `name`, `synthetic` and `note`, which label the dataset wherever it is shown; `layout`; `opening`, the path of the query
-shown at a first visit; and `neighbors`, the initial K for a dataset with few gallery images per person.
+shown at a first visit; `examples`, named queries to try first; and `neighbors`, the initial K for a dataset with few
+gallery images per person.
 """
 
 from __future__ import annotations
@@ -24,15 +25,12 @@ from pathlib import Path
 import numpy as np
 
 from fpc_core.config import QuerySettings
+from fpc_core.data.dataset_label import DatasetError, Example, examples_of, neighbors_of, opening_of, read_label
 from fpc_core.data.folder_listing import FolderListing
 from fpc_core.data.images import decode_image
-from fpc_core.io.bounded_files import OutsideRootsError, UnusableFileError, escape_name, read_json
+from fpc_core.io.bounded_files import escape_name
 
 NO_CAMERA = -1
-
-
-class DatasetError(ValueError):
-    """A dataset cannot be opened; the message names the folder and what was expected in it."""
 
 
 class Layout(StrEnum):
@@ -107,6 +105,7 @@ class Dataset:
         synthetic: Whether the images are synthetic and must be labelled so; from `dataset.json`.
         note: Note shown with the dataset, from `dataset.json`.
         opening: Path of the query shown at a first visit, from `dataset.json`; by default the first query.
+        examples: Named queries to try first, from `dataset.json`.
         neighbors: Initial K, from `dataset.json`, otherwise that of QuerySettings; at most the number of gallery
             images.
         skipped: Images, relative to the root, whose names do not follow the layout, and images and folders whose names
@@ -125,6 +124,7 @@ class Dataset:
     synthetic: bool = False
     note: str = ""
     opening: str = ""
+    examples: tuple[Example, ...] = ()
     neighbors: int = QuerySettings.neighbors
     skipped: tuple[Path, ...] = ()
     junk: int = 0
@@ -176,7 +176,7 @@ def open_dataset(root: Path | str, allowed: Sequence[Path] = ()) -> Dataset:
         raise DatasetError(f"the folder {root} does not exist; check the path of the dataset")
     listing = FolderListing(tuple(allowed))
     folder = _dataset_folder(root, listing)
-    label = {**_label(folder, listing.allowed), **_label(root, listing.allowed)}
+    label = {**read_label(folder, listing.allowed), **read_label(root, listing.allowed)}
     requested = str(label.get("layout", "auto"))
     if requested != "auto" and requested not in list(Layout):
         raise DatasetError(f"unknown layout {requested!r}; use auto, {', '.join(Layout)}")
@@ -211,8 +211,9 @@ def open_dataset(root: Path | str, allowed: Sequence[Path] = ()) -> Dataset:
         name=str(label.get("name", _TITLES.get(layout, escape_name(folder.resolve().name)))),
         synthetic=bool(label.get("synthetic", False)),
         note=str(label.get("note", "")),
-        opening=_opening(label, query),
-        neighbors=min(_neighbors(label), len(gallery)),
+        opening=opening_of(label, [record.path.as_posix() for record in query]),
+        examples=examples_of(label, {record.path.as_posix() for record in query}),
+        neighbors=min(neighbors_of(label), len(gallery)),
         skipped=tuple(skipped),
         junk=junk,
         allowed=listing.allowed,
@@ -313,36 +314,3 @@ def _plain(root: Path, listing: FolderListing) -> tuple[list[ImageRecord], list[
         for name in ("query", "gallery")
     )
     return query, gallery
-
-
-def _opening(label: dict[str, object], query: list[ImageRecord]) -> str:
-    paths = [record.path.as_posix() for record in query]
-    path = str(label.get("opening", paths[0]))
-    if path not in paths:
-        raise DatasetError(f"opening in dataset.json is {path}, which is not a query; use the path of a query")
-    return path
-
-
-def _neighbors(label: dict[str, object]) -> int:
-    neighbors = label.get("neighbors", QuerySettings.neighbors)
-    if type(neighbors) is not int or not 1 <= neighbors <= QuerySettings.shortlist:
-        raise DatasetError(f"neighbors in dataset.json must be in 1..{QuerySettings.shortlist}, got {neighbors}")
-    return neighbors
-
-
-def _label(folder: Path, allowed: Sequence[Path]) -> dict[str, object]:
-    """Return the content of `dataset.json`, with escapes for text that is not valid Unicode."""
-    path = folder / "dataset.json"
-    try:
-        label = read_json(path, allowed=allowed)
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-        return {}
-    except UnusableFileError as error:
-        raise DatasetError(str(error)) from error
-    except OutsideRootsError:  # It is a ValueError too.
-        raise
-    except ValueError as error:
-        raise DatasetError(f"{path} is not JSON ({error}); correct or delete it") from error
-    if not isinstance(label, dict):
-        raise DatasetError(f'{path} must contain an object such as {{"name": "...", "synthetic": true}}')
-    return {name: escape_name(value) if isinstance(value, str) else value for name, value in label.items()}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
 
@@ -44,7 +44,7 @@ class Places:
 
     data: Path = DEMO_ROOT
     weights: Path = DEMO_ROOT / "model.safetensors"
-    memory: Path = DEMO_ROOT / "memory"
+    memory: Path = field(default_factory=lambda: demo_memory_folder())  # noqa: PLW0108 - defined below
     stride: int | None = None
     precision: str = Precision.FLOAT32.value
 
@@ -54,7 +54,7 @@ class Places:
         return cls(
             Path(os.environ.get("FPC_DATA") or cls.data),
             Path(os.environ.get("FPC_WEIGHTS") or cls.weights),
-            Path(os.environ.get("FPC_MEMORY") or cls.memory),
+            Path(os.environ.get("FPC_MEMORY") or demo_memory_folder()),
             precision=os.environ.get("FPC_PRECISION") or cls.precision,
         )
 
@@ -115,6 +115,12 @@ def cache_folder() -> Path:
 def roots_in_use() -> tuple[Root, ...]:
     """Return the folders visitors may choose from: demo, FPC_ROOTS, and the gallery memories in the cache folder."""
     return (*named_roots(DEMO_ROOT), Root(CACHE, (cache_folder() / "memories").resolve()))
+
+
+def demo_memory_folder() -> Path:
+    """Return the folder of the demo's gallery memory: beside its images, or in the cache folder if it is read-only."""
+    beside = DEMO_ROOT / "memory"
+    return beside if beside.exists() or os.access(DEMO_ROOT, os.W_OK) else cache_folder() / "memories" / "demo"
 
 
 def default_memory_folder(places: Places) -> Path:

@@ -191,7 +191,7 @@ def label(chance: Random) -> bytes:
     roll = chance.random()
     if roll < 0.7:
         for _ in range(chance.randint(1, 3)):
-            whole[chance.choice((*whole, "opening", "more"))] = odd_value(chance)
+            whole[chance.choice((*whole, "opening", "examples", "more"))] = odd_value(chance)
         return json.dumps(whole).encode()
     if roll < 0.9:
         return chance.choice(BLIND)(chance, json.dumps(whole).encode())

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fpc_core.data.dataset_label import Example
 from fpc_core.data.datasets import Dataset, DatasetError, ImageRecord, Layout, open_dataset
 from fpc_core.data.images import ImageError
 
@@ -218,6 +219,33 @@ def test_the_label_can_set_the_initial_number_of_neighbours(tmp_path: Path) -> N
         assert open_dataset(tmp_path).neighbors == begins
     (tmp_path / "dataset.json").write_text('{"neighbors": 0}')
     with pytest.raises(DatasetError, match=r"neighbors in dataset.json must be in 1\.\.100, got 0"):
+        open_dataset(tmp_path)
+
+
+def test_the_label_can_name_examples(tmp_path: Path) -> None:
+    query = open_dataset(lay_out(tmp_path, DUKE)).query[0].path.as_posix()
+    entry = {"title": "Behind a hedge", "query": query, "story": "The hedge is dropped."}
+    (tmp_path / "dataset.json").write_text(json.dumps({"examples": [entry]}))
+    assert open_dataset(tmp_path).examples == (Example("Behind a hedge", query, "The hedge is dropped."),)
+
+
+@pytest.mark.parametrize(
+    ("examples", "message"),
+    [
+        ("hedge", "examples in dataset.json must be a list of at most 12 entries"),
+        ([{}] * 13, "must be a list of at most 12 entries"),
+        (["hedge"], "example 1 in dataset.json must be an object"),
+        ([{"title": 3, "query": "QUERY"}], "example 1 in dataset.json must be an object"),
+        ([{"title": "x" * 121, "query": "QUERY"}], "at most 120 characters"),
+        ([{"title": "A", "query": "query/none.jpg"}], "example 1 .* has the title 'A' and the query 'query/none.jpg'"),
+        ([{"title": "", "query": "QUERY"}], "example 1 .* has the title ''"),
+        ([{"title": "A", "query": "QUERY"}] * 2, "two examples in dataset.json have the same title"),
+    ],
+)
+def test_unusable_examples_are_refused_with_the_fix(tmp_path: Path, examples: object, message: str) -> None:
+    query = open_dataset(lay_out(tmp_path, DUKE)).query[0].path.as_posix()
+    (tmp_path / "dataset.json").write_text(json.dumps({"examples": examples}).replace("QUERY", query))
+    with pytest.raises(DatasetError, match=message):
         open_dataset(tmp_path)
 
 

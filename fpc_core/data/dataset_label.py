@@ -1,0 +1,113 @@
+"""Read `dataset.json`, the optional description of a dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fpc_core.config import QuerySettings
+from fpc_core.io.bounded_files import OutsideRootsError, UnusableFileError, escape_name, read_json
+
+MAX_EXAMPLES = 12
+MAX_EXAMPLE_TEXT = 120  # characters
+
+
+class DatasetError(ValueError):
+    """A dataset cannot be opened; the message names the folder and what was expected in it."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """A named query of a dataset.
+
+    Attributes:
+        title: Short name, such as "Behind a hedge".
+        query: Path of the query, relative to the dataset.
+        story: What the example shows, in a sentence; may be empty.
+    """
+
+    title: str
+    query: str
+    story: str = ""
+
+
+def read_label(folder: Path, allowed: Sequence[Path]) -> dict[str, object]:
+    """Return the content of `dataset.json`, with escapes for text that is not valid Unicode; empty if there is none.
+
+    Args:
+        folder: Folder with the file.
+        allowed: Real folders in which the file must be; empty for no restriction.
+
+    Raises:
+        DatasetError: The file cannot be read or is not a JSON object.
+        OutsideRootsError: It is a link out of `allowed`.
+    """
+    path = folder / "dataset.json"
+    try:
+        label = read_json(path, allowed=allowed)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return {}
+    except UnusableFileError as error:
+        raise DatasetError(str(error)) from error
+    except OutsideRootsError:  # It is a ValueError too.
+        raise
+    except ValueError as error:
+        raise DatasetError(f"{path} is not JSON ({error}); correct or delete it") from error
+    if not isinstance(label, dict):
+        raise DatasetError(f'{path} must contain an object such as {{"name": "...", "synthetic": true}}')
+    return {name: escape_name(value) if isinstance(value, str) else value for name, value in label.items()}
+
+
+def opening_of(label: dict[str, object], queries: Sequence[str]) -> str:
+    """Return the path of the query shown at a first visit: `opening`, otherwise the first query.
+
+    Raises:
+        DatasetError: `opening` is not a query.
+    """
+    path = str(label.get("opening", queries[0]))
+    if path not in queries:
+        raise DatasetError(f"opening in dataset.json is {path}, which is not a query; use the path of a query")
+    return path
+
+
+def neighbors_of(label: dict[str, object]) -> int:
+    """Return the initial K.
+
+    Raises:
+        DatasetError: It is not an integer in the allowed range.
+    """
+    neighbors = label.get("neighbors", QuerySettings.neighbors)
+    if type(neighbors) is not int or not 1 <= neighbors <= QuerySettings.shortlist:
+        raise DatasetError(f"neighbors in dataset.json must be in 1..{QuerySettings.shortlist}, got {neighbors}")
+    return neighbors
+
+
+def examples_of(label: dict[str, object], queries: Collection[str]) -> tuple[Example, ...]:
+    """Return the named queries.
+
+    Raises:
+        DatasetError: `examples` is not a list of objects with short texts, or names something that is not a query.
+    """
+    entries = label.get("examples", [])
+    if not isinstance(entries, list) or len(entries) > MAX_EXAMPLES:
+        raise DatasetError(f"examples in dataset.json must be a list of at most {MAX_EXAMPLES} entries")
+    examples = []
+    for number, entry in enumerate(entries, 1):
+        fields = [entry.get(name, "") for name in ("title", "query", "story")] if isinstance(entry, dict) else []
+        if not fields or not all(isinstance(each, str) and len(each) <= MAX_EXAMPLE_TEXT for each in fields):
+            raise DatasetError(
+                f'example {number} in dataset.json must be an object such as {{"title": "Behind a hedge", '
+                f'"query": "query/0001_c1_f0000002.jpg"}} with texts of at most {MAX_EXAMPLE_TEXT} characters'
+            )
+        example = Example(*(escape_name(each) for each in fields))
+        if not example.title or example.query not in queries:
+            raise DatasetError(
+                f"example {number} in dataset.json has the title {example.title!r} and the query {example.query!r}; "
+                "use a title and the path of a query"
+            )
+        examples.append(example)
+    titles = {example.title for example in examples}
+    if len(titles) < len(examples):
+        raise DatasetError("two examples in dataset.json have the same title; give each its own")
+    return tuple(examples)
