@@ -1,6 +1,7 @@
 // Types that several component scripts share and that no single script defines.
 
 interface Window {
+  fpcNavigation?: Navigation;
   fpcLive?: LiveStore;
 }
 

@@ -16,12 +16,23 @@ class FakeDom {
  */
 export function load(files, names) {
   const window = { innerHeight: 800 };
-  const context = vm.createContext({ window, EventTarget: FakeDom, Event, atob, requestAnimationFrame: () => 1 });
+  const context = vm.createContext({
+    window,
+    document: new FakeDom(),
+    location: { href: "http://app/", origin: "http://app", pathname: "/" },
+    performance: { now: () => 0 },
+    EventTarget: FakeDom,
+    Event,
+    URL,
+    atob,
+    requestAnimationFrame: () => 1,
+    setTimeout: () => 0,
+  });
   for (const file of files) {
     const text = readFileSync(new URL(file, COMPONENTS), "utf8");
     vm.runInContext(text.replace("export default function", "function component"), context, { filename: file });
   }
-  return vm.runInContext(`({ ${names.join(", ")} })`, context);
+  return vm.runInContext(`({ ${names.join(", ")} })`, context); // names may also be globals, to change them
 }
 
 /**

@@ -76,16 +76,52 @@ function colourBar(stops) {
 }
 
 const RETRY_DELAY = 2000; // ms
+const NAVIGATION_MS = 15_000; // Longest time that a clicked page link blocks automatic messages.
+
+/**
+ * The page that a clicked link leads to, until the browser shows its address.
+ *
+ * A message between the click and the start of the new page would undo the click: Streamlit sends the old page with it,
+ * and of two waiting requests the page of the newer one wins.
+ */
+class Navigation {
+  #target = "";
+  #since = -Infinity;
+
+  /** @param {MouseEvent} event a click anywhere on the page */
+  note(event) {
+    const link = /** @type {Element} */ (event.target)?.closest?.("a[href]");
+    const elsewhere = event.ctrlKey || event.metaKey || event.shiftKey || link?.getAttribute("target") === "_blank";
+    if (!link || elsewhere) return;
+    const { origin, pathname } = new URL(link.getAttribute("href"), location.href);
+    if (origin === location.origin) [this.#target, this.#since] = [pathname, performance.now()];
+  }
+
+  get pending() {
+    return performance.now() - this.#since < NAVIGATION_MS && location.pathname !== this.#target;
+  }
+}
+
+/** @returns {Navigation} the one of this browser tab, which the first component installs */
+function navigation() {
+  if (!window.fpcNavigation) {
+    window.fpcNavigation = new Navigation();
+    document.addEventListener("click", (event) => window.fpcNavigation.note(event), true);
+  }
+  return window.fpcNavigation;
+}
+navigation();
 
 /**
  * Send a message now, and again until `host.timer` is cleared: one that meets another run of the page may be lost. The
- * delay doubles every time, and nothing is sent while the page runs: it would run once more for what it is answering.
+ * delay doubles every time. Nothing is sent while the page runs, because it would run once more for what it is
+ * answering, nor while the visitor leaves for another page.
  * @param {Host} host
  * @param {() => void} send
  * @param {number} delay in ms
  */
 function repeatUntilAnswered(host, send, delay = RETRY_DELAY) {
-  send();
+  if (!navigation().pending) send();
   const again = () => {
     if (pageIsRunning()) host.timer = setTimeout(again, delay);
     else repeatUntilAnswered(host, send, 2 * delay);
