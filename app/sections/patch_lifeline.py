@@ -1,4 +1,4 @@
-"""The lifeline section: a patch's way through the blocks, computed on demand."""
+"""Lifeline section: shows in which encoder layer each patch is dropped. It is computed on demand."""
 
 from __future__ import annotations
 
