@@ -1,4 +1,4 @@
-"""One step of the lesson: text and equations, a question, and an interactive image."""
+"""A step of the lesson: text with equations, a question, and an interactive image."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ from fpc_core.lessons.stepper import stepper_data
 from fpc_core.lessons.steps_decoder import without
 from fpc_core.workspace import Workspace
 
-SHOWN = 5  # hits beside the alpha chart
-LEFT_OUT = "left-out"
+SHOWN = 5  # Number of hits in the strip next to the alpha chart.
+LEFT_OUT = "left-out"  # Session key of the neighbour that the visitor has excluded.
 
 
 def download_button(workspace: Workspace, query: Query, context: LessonContext) -> None:
-    """Offer the lesson as a file, made on demand."""
+    """Render a button that downloads the whole lesson as a file, which is made on request."""
 
     def file() -> str:
-        from fpc_core.report.lesson import render_lesson  # takes a second to import, with matplotlib
+        from fpc_core.report.lesson import render_lesson  # Imported here, because matplotlib takes a second.
 
         return render_lesson(workspace, query.image, query.name, context, datetime.now().astimezone())
 
@@ -66,7 +66,12 @@ def render_text(step: Step) -> None:
 
 
 def render_quiz(quiz: Quiz, about: str) -> None:
-    """Render a question, and its answer only after a choice; `about` identifies step, query and settings."""
+    """Render a question, and its answer once the visitor has chosen one.
+
+    Args:
+        quiz: Question with choices.
+        about: Text that identifies step, query and settings, so that a choice is not shown for others.
+    """
     key = f"answer-{about}"
     answer = st.session_state.get(key)
     st.markdown(f"**Predict:** {lesson_markdown(quiz.prompt)}")
@@ -95,7 +100,17 @@ def render_picture(
     pin: Pin | None,
     on_pin: Callable[[Pin | None], None],
 ) -> None:
-    """Render the interactive image of a step."""
+    """Render the interactive image of a step.
+
+    Args:
+        workspace: Workspace of the query.
+        query: Query image.
+        search_result: Result of the search.
+        context: Context of the lesson.
+        step: Step of the lesson.
+        pin: Pinned patch, or None.
+        on_pin: Callback that receives the newly pinned patch, or None for no pin.
+    """
     config, records = workspace.retriever.model.config, workspace.retriever.memory.records
 
     def image_of(row: int | None) -> str:
