@@ -1,4 +1,4 @@
-"""What an upload costs: decoded in a process of its own and at home, and what files cost that are made to be slow.
+"""Measure the CPU time of decoding uploads, in a separate process and in the same one, also for malicious files.
 
 python -m benchmarks.uploads
 """
@@ -22,17 +22,19 @@ MORE_SCANS = 50
 
 
 def encoded(image: Image.Image, file_format: str, **options: object) -> bytes:
+    """Return the image as a file of this format."""
     buffer = io.BytesIO()
     image.save(buffer, file_format, **options)
     return buffer.getvalue()
 
 
 def spent() -> float:
+    """Return the CPU seconds that this process and its finished children have used."""
     return sum(os.times()[:4])
 
 
 def seconds(work: Callable[[], object], runs: int) -> float:
-    """Median of some runs after one that is not counted."""
+    """Return the median CPU time of several runs in seconds, after one unmeasured run."""
     taken = []
     for _ in range(runs + 1):
         start = spent()
