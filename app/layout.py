@@ -51,10 +51,6 @@ def heading(title: str, sentence: str) -> None:
     """Render a page's title and caption, then load the engine.
 
     Call it before the page's other imports, which take seconds on a new server.
-
-    Args:
-        title: Title of the page.
-        sentence: Caption that says what the page is for.
     """
     st.title(title)
     st.caption(sentence)

@@ -60,9 +60,9 @@ def main() -> None:
     print(f"{torch.get_num_threads()} threads, {len(dataset.query)} queries, {len(dataset.gallery)} gallery images\n")
     print("| | steps | s | |\n|---|---|---|---|")
     for name, (seconds, _) in alone.items():
-        print(f"| {name} by itself | {task_of(name).work.total:,} | {seconds:.1f} | |")
+        print(f"| {name} alone | {task_of(name).work.total:,} | {seconds:.1f} | |")
     print(f"| all, one after another | | {apart:.1f} | 1 |")
-    print(f"| all in one run, kept on disk | {steps:,} | {whole:.1f} | {apart / whole:.1f}x cheaper |")
+    print(f"| all in one run, stored on disk | {steps:,} | {whole:.1f} | {apart / whole:.1f}x cheaper |")
     print(f"| a second visit, intervals included | 0 | {again:.2f} | |")
 
 

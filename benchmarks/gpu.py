@@ -84,14 +84,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
     if not LEAST_SHARE <= asked.share <= 1:
         parser.error(
-            f"--share must be in {LEAST_SHARE:.4f}..1, got {asked.share:g}: the released code needs more gallery images "
-            "than its shortlist has"
+            f"--share must be in {LEAST_SHARE:.4f}..1, got {asked.share:g}: the released code needs more gallery "
+            "images than its shortlist has"
         )
     start, device = time.perf_counter(), choose_device(asked.device)
     print(
         f"{named(device)}, torch {torch.__version__}, {datetime.now(UTC):%Y-%m-%d}, {torch.get_num_threads()} threads"
     )
-    print(f"Median of {asked.repeats}, the ways taking turns.", flush=True)
+    print(f"Median of {asked.repeats} runs; all implementations run in turn.", flush=True)
     beyond = parity_table(device, asked.queries)
     for name in asked.models:
         print(f"\n## {name}, {MODELS[name].patches} patches x {MODELS[name].width} channels", flush=True)
@@ -210,7 +210,7 @@ def matching_table(bench: Bench, device: torch.device, repeats: int) -> list[str
         ways: dict[str, Callable[[], object]] = {"released": theirs}
         ways["ours, tokens from main memory"] = partial(ours, sending)
         if held:
-            ways["ours, tokens held on the device"] = partial(ours, retriever)
+            ways["ours, tokens on the device"] = partial(ours, retriever)
         took = milliseconds(ways, repeats, device)
     print(f"\n| matching, {len(patches)} x {gallery.patches.shape[1]} patches, 100 candidates | ms | released / it |")
     print("|---|---|---|")
@@ -239,7 +239,7 @@ def matching_table(bench: Bench, device: torch.device, repeats: int) -> list[str
             print(
                 f"| solver alone, {kind} tokens: {name} | {taken:.1f} | {took['released loop, own stop'] / taken:.1f} |"
             )
-        print(f"| its distances from the CPU's / bound: {apart:.1e} / {most:g} | | |", flush=True)
+        print(f"| difference of its distances from the CPU / bound: {apart:.1e} / {most:g} | | |", flush=True)
         if not apart <= most:
             beyond.append(f"solver, {kind} tokens: {apart:.1e} > {most:g}")
     return beyond
@@ -277,7 +277,7 @@ def query_table(bench: Bench, device: torch.device, repeats: int) -> None:
     print("\n| a whole query | ms | released / it |\n|---|---|---|")
     for name, taken in took.items():
         print(f"| {name} | {taken:.1f} | {took['released path'] / taken:.1f} |")
-    print(f"\nThe features, with the released solver in both: {difference:.0e} apart at most.", flush=True)
+    print(f"\nLargest difference of the features, with the released solver in both: {difference:.0e}.", flush=True)
 
 
 @dataclass(eq=False)
@@ -341,7 +341,7 @@ def evaluation_table(name: str, device: torch.device, share: float, folder: Path
         ratios = f"{whole[theirs] / whole[each]:.1f} | {part[theirs] / part[each]:.1f}"
         print(f"| {each} | {way.seconds['memory']:.1f} | {part[each]:.1f} | {whole[each]:.1f} | {ratios} |")
     steps = ", ".join(f"{step} {taken:.1f} s" for step, taken in ways[theirs].seconds.items())
-    print(f"\nThe released steps: {steps}. Times are of this share; nothing is scaled.\n\n{LOG}", flush=True)
+    print(f"\nThe released steps: {steps}. Times are for this share and not extrapolated.\n\n{LOG}", flush=True)
 
 
 if __name__ == "__main__":

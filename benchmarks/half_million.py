@@ -59,13 +59,7 @@ _PART = 10_000  # Number of images that one call of `_make` writes.
 
 
 def make_gallery(root: Path, images: int, processes: int) -> Path:
-    """Make a dataset of noise images and return its folder.
-
-    Args:
-        root: Folder of the dataset.
-        images: Number of gallery images, most of which are distractors (identity 0).
-        processes: Number of processes that write images.
-    """
+    """Make a dataset of noise images, most of which are distractors (identity 0), and return its folder."""
     distractors = round(images * DISTRACTORS / GALLERY)
     parts = [("query", start, min(QUERIES, start + _PART), 0) for start in range(0, QUERIES, _PART)]
     for start in range(0, images, _PART):
@@ -162,14 +156,7 @@ def searching(places: Places, kind: str, share: float) -> dict[str, Any]:
 def first_shards(
     directory: Path, memory: GalleryMemory, share: float, shard_images: int = SHARD_IMAGES
 ) -> GalleryMemory:
-    """Return a gallery memory that consists only of the first shards.
-
-    Args:
-        directory: Folder of the gallery memory.
-        memory: Gallery memory with all shards.
-        share: Share of the shards to use.
-        shard_images: Number of images per shard.
-    """
+    """Return a gallery memory that consists only of the first `share` of the shards."""
     paths = sorted(directory.glob("tokens-*.npy"))
     paths = paths[: max(1, round(share * len(paths)))]
     images = min(len(paths) * shard_images, len(memory))

@@ -103,7 +103,7 @@ def main() -> None:
     print("| ms | goal | median | p95 | worst | note |\n|---|---|---|---|---|---|")
     print(row("one move to its masks", "p95 500", single, f"{len(single)} moves"))
     print(row("last move of a drag to its masks", "p95 500", dragged, f"{len(dragged)} drags"))
-    print(row("let go to the new hits", "-", released, f"{len(released)} releases that changed them"))
+    print(row("release to the new hits", "-", released, f"{len(released)} releases that changed them"))
 
 
 if __name__ == "__main__":

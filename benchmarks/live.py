@@ -155,11 +155,13 @@ def main() -> None:
             print(row(f"{name} dragged: frame", "16.7", frames, f"{len(frames)} frames, {messages} messages"))
             print(row(f"{name} dragged: script", "16", scripts))
         alphas = [{"alpha": round(0.05 + 0.9 * (at * 7 % moves) / moves, 4)} for at in range(moves)]
-        print(row("alpha let go to consolidated strip", "p95 250", release(page, alphas), f"{moves} moves"))
+        print(row("alpha released to consolidated strip", "p95 250", release(page, alphas), f"{moves} moves"))
         gammas = [{"gamma": round(0.3 + 0.05 * (at * 4 % 15), 4)} for at in range(min(moves, 15))]
-        print(row("keep rate let go, on the grid", "-", release(page, gammas), f"{len(gammas)} moves"))
+        print(row("keep rate released, on the grid", "-", release(page, gammas), f"{len(gammas)} moves"))
         odd = [{"gamma": round(0.33 + 0.65 * (at * 7 % moves) / moves, 3)} for at in range(moves)]
-        print(row("keep rate off the grid to masks and strip", "p95 400", release(page, odd), f"{moves} moves"))
+        print(
+            row("keep rate released, off the grid, to masks and strip", "p95 400", release(page, odd), f"{moves} moves")
+        )
         rng = random.Random(0)
         print("\n| memory, MB | server | page |\n|---|---|---|")
         for at in range(arguments.random + 1):

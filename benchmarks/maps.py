@@ -73,15 +73,7 @@ def main() -> None:
 def _compared(
     mapped: Mapped, retriever: Retriever, other: Retriever, named: MapSettings, methods: Iterable[MapMethod]
 ) -> Iterable[tuple[str, list[float]]]:
-    """Yield the name and the five values of each method for one query.
-
-    Args:
-        mapped: Function that computes a map.
-        retriever: Retriever with the trained model.
-        other: Retriever whose explained blocks have random weights.
-        named: Settings with the target to explain.
-        methods: Methods to compare.
-    """
+    """Yield the name and the five values of each method for one query; `other` has random weights."""
     lost = _flat(mapped(retriever, replace(named, method=MapMethod.LEFT_OUT)))
     for method in methods:
         how = replace(named, method=method)

@@ -69,17 +69,17 @@ def measure(directory: Path, repeats: int) -> None:
     start = time.perf_counter()
     _ = memory.unit_cls  # The first shortlist needs these unit vectors.
     ready = time.perf_counter() - start
-    print("| what | figure |\n|---|---|")
+    print("| what | value |\n|---|---|")
     print(f"| open | {1000 * opened:.0f} ms |")
     print(f"| normalise `[cls]` for the first shortlist | {1000 * ready:.0f} ms |")
-    print(f"| resident, grown by both | {(resident() - before) / 1e6:.0f} MB |")
+    print(f"| growth of resident memory by both | {(resident() - before) / 1e6:.0f} MB |")
     shards = sorted(directory.glob("tokens-*.npy"))
     maps = [np.load(path, mmap_mode="r") for path in shards]
     tokens = memory.tokens
     ways: dict[str, Callable[[np.ndarray], object]] = {
-        "by the memory": tokens.__getitem__,
-        "index of the map": lambda rows: np.stack([maps[row // SHARD_IMAGES][row % SHARD_IMAGES] for row in rows]),
-        "by the memory, to float32 on the CPU (what matching takes)": memory.patches,
+        "gallery memory": tokens.__getitem__,
+        "indexed memory map": lambda rows: np.stack([maps[row // SHARD_IMAGES][row % SHARD_IMAGES] for row in rows]),
+        "gallery memory, float32 on the CPU as for matching": memory.patches,
     }
     rng = np.random.default_rng(1)
     for name, read in ways.items():
@@ -95,7 +95,7 @@ def measure(directory: Path, repeats: int) -> None:
         print(f"| 100 candidates, {name}, cold | {median(cold):.0f} ms |")
         print(f"| 100 candidates, {name}, warm, read for the first time | {median(unchecked):.1f} ms |")
         print(f"| 100 candidates, {name}, warm | {median(warm):.1f} ms |")
-    print(f"| peak resident of the process, torch and all | {peak() / 1e6:.0f} MB |")
+    print(f"| peak resident memory of the process, including torch | {peak() / 1e6:.0f} MB |")
 
 
 def timed(read: Callable[[np.ndarray], object], rows: np.ndarray) -> float:

@@ -138,7 +138,7 @@ def moves(bench: Bench, repeats: int) -> None:
     took = milliseconds(
         {
             "whole query": lambda: retriever.search(bench.image, settings, bench.camera),
-            "keep rate moved, from the kept state": lambda: retriever.search(state, settings),
+            "keep rate moved, encoder state reused": lambda: retriever.search(state, settings),
             "alpha moved": lambda: retriever.finish(encoding, match, replace(settings, alpha=0.6)),
             "K moved": lambda: retriever.finish(encoding, match, replace(settings, neighbors=5)),
         },

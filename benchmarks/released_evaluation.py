@@ -1,8 +1,8 @@
 """The whole evaluation of the released code (`test.py` and `do_inference`), with its arithmetic and redundant work.
 
-    memory     Encode query and gallery images at keep rate 1, copy tokens to main memory, discard the queries.
-    queries    Copy the gallery memory to the device. Encode queries at keep rate 0.8 in batches of 16, match them one by
-               one, and run the whole decoder block for the batch.
+    memory     Encode query and gallery images at keep rate 1. Copy tokens to main memory; drop queries.
+    queries    Copy the gallery memory to the device. Encode queries at keep rate 0.8 in batches of 16, match them
+               one by one, and run the whole decoder block for the batch.
     gallery    Encode gallery images again at keep rate 1 for their features.
     scores     Compute distances and CMC with our functions, which are faster.
 

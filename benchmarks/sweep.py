@@ -76,8 +76,8 @@ def main() -> None:
     each, count = float(np.mean(cells)), len(task.work.passes) * len(task.work.passes[0].points)
     print(f"{torch.get_num_threads()} threads, {len(task.queries)} queries, {count} cells\n")
     print("| | s | |\n|---|---|---|")
-    print(f"| one cell by itself, mean of {len(samples)} ({min(cells):.1f} to {max(cells):.1f}) | {each:.2f} | |")
-    print(f"| all {count} cells by themselves, extrapolated | {each * count:.0f} | 1 |")
+    print(f"| one cell alone, mean of {len(samples)} ({min(cells):.1f} to {max(cells):.1f}) | {each:.2f} | |")
+    print(f"| all {count} cells separately, extrapolated | {each * count:.0f} | 1 |")
     print(f"| the whole sweep in one run | {whole:.1f} | {each * count / whole:.0f}x cheaper |")
     print(f"\nThe {len(samples)} sampled cells have exactly the scores that the sweep gives them.")
 

@@ -27,12 +27,7 @@ CONFIG = ModelConfig(stride=16, width=48, heads=4, cameras=CAMERAS, identities=7
 
 
 def make_dataset(root: Path, share: float = 1.0) -> Path:
-    """Make a dataset in which every query has true matches from other cameras, and return its folder.
-
-    Args:
-        root: Folder of the dataset.
-        share: Share of the size of Occluded-Duke, 0 to 1.
-    """
+    """Make a dataset in which every query has true matches from other cameras, and return its folder."""
     rng = np.random.default_rng(0)
     for folder, (images, identities) in SPLITS.items():
         (root / folder).mkdir(parents=True)

@@ -82,15 +82,7 @@ def filters(task: AtlasTask) -> Filter:
 
 
 def chosen_class(cases: Sequence[QueryOutcome], pruned_below: float) -> str:
-    """Render the classes with their counts, and return the selected one, which is also stored in the URL.
-
-    Args:
-        cases: Cases to count.
-        pruned_below: Share of the visible person below which the person counts as pruned.
-
-    Returns:
-        Value of an `Outcome`, or `ALL`.
-    """
+    """Render the classes with their counts, and return the selected one: the value of an `Outcome`, or `ALL`."""
     counts = {outcome.value: len(members) for outcome, members in sorted_out(cases, pruned_below).items()}
     labels = {ALL: f"All queries **{len(cases)}**"} | {
         outcome.value: f":material/{ICONS[outcome]}: {NAMES[outcome]} **{counts[outcome.value]}**"
@@ -124,14 +116,7 @@ def _write_class() -> None:
 
 
 def render_class_summary(chosen: str, cases: Sequence[QueryOutcome], task: AtlasTask, pruned_below: float) -> None:
-    """Render the meaning of a class, and in how many queries the person was pruned.
-
-    Args:
-        chosen: Value of an `Outcome`, or `ALL`.
-        cases: All cases that the filters select.
-        task: Task of the analysis.
-        pruned_below: Share of the visible person below which the person counts as pruned.
-    """
+    """Render the meaning of the selected class, and in how many of all cases the person was pruned."""
     if chosen != ALL:
         st.markdown(f"**{NAMES[Outcome(chosen)]}.** {DESCRIPTIONS[Outcome(chosen)]}")
     share = f"{100 * pruned_below:g} %"
@@ -156,15 +141,7 @@ def grid(
     pruned_below: float,
     on_pick: Callable[[str, int], None],
 ) -> None:
-    """Render a page of cases, with their order and a download.
-
-    Args:
-        workspace: Workspace of the queries.
-        task: Task of the analysis.
-        cases: Cases to show.
-        pruned_below: Share of the visible person below which the person counts as pruned.
-        on_pick: Callback that receives the path of a clicked query and the clicked gallery row, -1 for the query.
-    """
+    """Render a page of cases; `on_pick` receives the query's path and the clicked gallery row, -1 for the query."""
     if not cases:
         st.info("No matching queries. Choose another class or relax the filters.", icon=":material/filter_alt_off:")
         return
@@ -208,13 +185,7 @@ def grid(
 
 
 def table(task: AtlasTask, cases: Sequence[QueryOutcome], pruned_below: float) -> str:
-    """Return a CSV table of cases.
-
-    Args:
-        task: Task of the analysis.
-        cases: Cases to list.
-        pruned_below: Share of the visible person below which the person counts as pruned.
-    """
+    """Return a CSV table of the cases."""
     paths = {row: record.path.as_posix() for row, record in enumerate(task.retriever.memory.records)}
     return atlas_table(by_precision(cases), paths, pruned_below).to_csv(index=False)
 
@@ -240,12 +211,6 @@ def case_strip(case: QueryOutcome, record: ImageRecord, records: Sequence[ImageR
     """Return a strip with the query and the first hit of every stage.
 
     A card's id consists of a word and the gallery row, which is -1 for the query.
-
-    Args:
-        case: Case to show.
-        record: Record of the query.
-        records: Records of the gallery.
-        outcome: Name of the class, shown as a note.
     """
     visibility = [f"{100 * case.visible:.0f}% visible"] if case.visible is not None else []
     if case.survived is not None:
@@ -273,12 +238,7 @@ def case_strip(case: QueryOutcome, record: ImageRecord, records: Sequence[ImageR
 
 
 def distances(cases_with_pairs: CasesWithPairs, movable: bool) -> None:
-    """Render histograms of pair distances, and the error rates at a threshold.
-
-    Args:
-        cases_with_pairs: Cases with their pairs.
-        movable: Whether the visitor can move the threshold.
-    """
+    """Render histograms of pair distances and the error rates at a threshold, which can be moved if `movable`."""
     st.subheader("Would a single distance threshold work?")
     pairs = Pairs.joined([each for _, each in cases_with_pairs])
     if pairs.same.all() or not pairs.same.any():

@@ -38,11 +38,7 @@ def answer_data(
     """Return the server's answer for the current values of the sliders.
 
     Args:
-        trace: Trace of the search.
         key: Key of the view, from `view_key`.
-        records: Records of the gallery.
-        subject: Identity and camera of the query.
-        uses_cameras: Whether the dataset uses cameras.
         show: Number of ranked images per strip.
     """
     people = people_data(trace.match.shortlist.indices.tolist(), records, subject, uses_cameras)
@@ -69,9 +65,6 @@ def grid_data(
     Args:
         key: Key of the view, from `view_key`.
         matched: Encoding and match by keep rate.
-        records: Records of the gallery.
-        subject: Identity and camera of the query.
-        uses_cameras: Whether the dataset uses cameras.
         show: Number of ranked images per strip.
     """
     rows = sorted({row for _, match in matched.values() for row in match.shortlist.indices.tolist()})
@@ -116,14 +109,7 @@ def survived(encoding: Encoding) -> list[int]:
 def people_data(
     rows: Iterable[int], records: Sequence[ImageRecord], subject: QueryIdentity, uses_cameras: bool
 ) -> dict[str, Mapping[str, str]]:
-    """Return the texts of gallery images, by row: identity, camera, and whether they match the query.
-
-    Args:
-        rows: Gallery rows.
-        records: Records of the gallery.
-        subject: Identity and camera of the query.
-        uses_cameras: Whether the dataset uses cameras.
-    """
+    """Return texts about the images in gallery rows: identity, camera, and whether they match the query."""
     people: dict[str, Mapping[str, str]] = {}
     for row in rows:
         record = records[row]

@@ -36,14 +36,7 @@ def roots_note(roots: Sequence[Root], discovered: DiscoveredPaths) -> None:
 def places_form(
     draft: WorkspaceChoice, discovered: DiscoveredPaths, started: Places, roots: Sequence[Root]
 ) -> WorkspaceChoice:
-    """Render fields for dataset, weights and gallery memory, and return the changed draft.
-
-    Args:
-        draft: Current draft.
-        discovered: Datasets, weights and gallery memories that are offered.
-        started: Paths set at startup.
-        roots: Allowed folders.
-    """
+    """Render fields for dataset, weights and gallery memory, and return the changed draft."""
     data, weights, memory = st.columns(3, gap="medium")
     with data:
         data_name = _path_field(
@@ -82,10 +75,7 @@ def places_form(
 def settings_form(draft: WorkspaceChoice, stride: int | None, can_choose_stride: bool) -> WorkspaceChoice:
     """Render fields for device, stride and variant, and return the changed draft.
 
-    Args:
-        draft: Current draft.
-        stride: Stride of the weights; None if they cannot be read.
-        can_choose_stride: Whether the weights work with any stride.
+    `stride` is that of the weights, or None if they cannot be read.
     """
     device, patches, variant = st.columns(3, gap="medium")
     with device:

@@ -59,7 +59,7 @@ class GalleryMap:
 def gallery(workspace: Workspace, variant: Variant) -> None:
     """Render the gallery map. It is a fragment, so that clicking a point reruns nothing else."""
     if len(workspace.retriever.memory) < 2:
-        st.info("A gallery of one image has no map.", icon=":material/map:")
+        st.info("The gallery map needs at least two gallery images.", icon=":material/map:")
         return
     names = {record.path.as_posix(): record for record in workspace.dataset.query}
     left, right = st.columns([3, 1], gap="medium", vertical_alignment="bottom")
@@ -109,11 +109,7 @@ def project_query(
 ) -> tuple[GalleryMap, tuple[float, float]]:
     """Return the gallery map for a query, and the share of variance on each axis.
 
-    Args:
-        workspace: Workspace of the query.
-        query: Query image.
-        trace: Trace of the search.
-        of_shortlist: Whether the projection is fitted to the shortlist and the query's person, and shows only these.
+    If `of_shortlist`, the map is fitted to the shortlist and the query's person, and shows only their images.
     """
     memory, shortlist = workspace.retriever.memory, trace.by_distance.indices
     records, subject = memory.records, query.subject

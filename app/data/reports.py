@@ -124,12 +124,7 @@ def weights_report(info: WeightsInfo) -> None:
 
 
 def memory_report(info: MemoryInfo, name: str) -> None:
-    """Render whether a gallery memory matches dataset and weights.
-
-    Args:
-        info: State of the gallery memory.
-        name: Name of its folder, as shown to the visitor.
-    """
+    """Render whether the gallery memory in the folder `name` matches dataset and weights."""
     size = f"{info.images:,} images, {info.size / 1e6:,.1f} MB"
     where = f"`{name.replace('`', '')}`"
     if info.status is MemoryStatus.FITS:
@@ -154,12 +149,7 @@ def memory_report(info: MemoryInfo, name: str) -> None:
 
 
 def build_report(build: BuildJob, info: MemoryInfo) -> None:
-    """Render the progress of a build, with a button to start, resume or cancel it.
-
-    Args:
-        build: Job that builds the gallery memory.
-        info: State of the gallery memory on disk.
-    """
+    """Render the progress of a build, with a button to start, resume or cancel it."""
     status = build.status()
     with st.container(horizontal=True, vertical_alignment="center"):
         if status.active:

@@ -14,12 +14,7 @@ _STYLES = {  # Line colour, interval colour, dash and symbol by score.
 
 
 def curve_figure(table: ReportTable, *, height: int = 330) -> go.Figure:
-    """Return a chart of the completed Rank-1 and mAP in percent.
-
-    Args:
-        table: Table whose first label is a number, which is the x-axis.
-        height: Height of the figure in pixels.
-    """
+    """Return a chart of the completed Rank-1 and mAP in percent against the table's first label, a number."""
     figure = go.Figure()
     for measure, (colour, interval_colour, dash, symbol) in _STYLES.items():
         known = [(float(row.labels[0]), row.ours[measure]) for row in table.rows if row.ours and row.ours.settled]

@@ -80,12 +80,7 @@ def render_scoring_help(dataset: Dataset) -> None:
 
 
 def render_tables(all_tables: Sequence[ReportTable], on_pick: Callable[[str], None]) -> None:
-    """Render tables with their downloads, and those of Fig. 4 also as curves.
-
-    Args:
-        all_tables: Tables to render.
-        on_pick: Callback that receives the id of a clicked recipe.
-    """
+    """Render tables and the curves of Fig. 4; `on_pick` receives the id of a clicked recipe."""
     for table in all_tables:
         st.subheader(f"{table.name}: {table.title}")
         if table.name.startswith("Fig"):
@@ -131,12 +126,7 @@ def bundle(all_tables: Sequence[ReportTable]) -> bytes:
 
 @st.dialog("Recipe", width="large")
 def render_recipe_dialog(pick: str, all_tables: tuple[ReportTable, ...]) -> None:
-    """Render a dialog with the recipe and the scores of a row, and a button that opens the settings in Explore.
-
-    Args:
-        pick: Id of the clicked recipe.
-        all_tables: Tables on the page.
-    """
+    """Render a dialog with the recipe and the scores of a row, and a button that opens the settings in Explore."""
     chosen = picked_row(pick, all_tables)
     if chosen is None:
         st.info("This row is no longer in the table.")
@@ -171,7 +161,7 @@ def render_recipe_dialog(pick: str, all_tables: tuple[ReportTable, ...]) -> None
             key="recipe-json",
         )
     if recipe.settings.prune.strategy is DropStrategy.RANDOM:
-        st.caption("The table uses a new random draw per query; Explore uses one draw for all.")
+        st.caption("The table uses a new random sample for each query; Explore uses the same sample for all queries.")
     st.caption("Reproduce this score from the command line:")
     st.code("python -m fpc_core evaluate --recipe recipe.json", language="bash", wrap_lines=True)
     st.code(recipe.to_json(), language="json")

@@ -44,12 +44,7 @@ _STYLE, _QUERIES = "figure-style", "queries"
 
 
 def chosen_settings(default: QuerySettings, shortlist: int) -> QuerySettings:
-    """Render the query settings, and return them.
-
-    Args:
-        default: Initial settings.
-        shortlist: Size of the shortlist, which limits K.
-    """
+    """Render the query settings, initially `default`, and return them."""
     rate = st.slider("Keep rate γ", *GAMMA[:2], default.prune.keep_rate, GAMMA[2], key=f"{PREFIX}gamma")
     alpha = st.slider("Patch-matching weight α", *ALPHA[:2], default.alpha, ALPHA[2], key=f"{PREFIX}alpha")
     max_k = int(NEIGHBORS[1])
@@ -130,13 +125,7 @@ def chosen_items(workspace: Workspace, collected: Basket) -> list[Item]:
 
 
 def labels(items: Sequence[Item], workspace: Workspace, of_sheet: bool) -> tuple[str, ...]:
-    """Render labels of the queries and buttons that change their order, and return the labels.
-
-    Args:
-        items: Queries of the figure.
-        workspace: Workspace of the queries.
-        of_sheet: Whether the figure can have several queries, so that labels are needed.
-    """
+    """Render fields for labels and buttons that reorder the queries, and return the labels."""
     items_by_name = _named([record.path.as_posix() for record in workspace.dataset.query], items)
     names = {item: name for name, item in items_by_name.items()}
     texts = []
@@ -167,13 +156,7 @@ def labels(items: Sequence[Item], workspace: Workspace, of_sheet: bool) -> tuple
 
 
 def compose_recipe(workspace: Workspace, collected: Basket, settings: QuerySettings) -> FigureRecipe | None:
-    """Render the controls, and return the recipe of the figure, or None if no query is selected.
-
-    Args:
-        workspace: Workspace of the queries.
-        collected: Basket of the visitor.
-        settings: Query settings.
-    """
+    """Render the controls, and return the recipe of the figure, or None if no query is selected."""
     kind = chosen_kind(collected)
     with st.expander("Layout", icon=":material/dashboard_customize:"):
         style = chosen_style(kind)

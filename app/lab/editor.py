@@ -224,12 +224,9 @@ def editor(
 
 
 def _on_occluder(encoding: Encoding, covered: np.ndarray, workspace: Workspace) -> list[str]:
-    """Return notes for the masks: the covered share, then each block's share of dropped area on the occluders.
+    """Return the notes of the masks: the covered share, and the share of each block's dropped area on occluders.
 
-    Args:
-        encoding: Encoding of the occluded query.
-        covered: (H, W) bool, True for pixels that an occluder covers.
-        workspace: Workspace of the query.
+    `covered` is (H, W) bool, True for pixels that an occluder covers.
     """
     mask = np.where(covered, OCCLUDER, BACKGROUND).astype(np.uint8)
     person, occluder_area = patch_areas(mask, workspace.retriever.model.config)
@@ -262,13 +259,7 @@ def _cut_out_of(workspace: Workspace, query: Query, nearest: int) -> CutOut:
 
 
 def first_matches(clean: QueryTrace, occluded: QueryTrace, rule: MatchRule) -> dict[str, tuple[int | None, int | None]]:
-    """Return the ranks of the first true match without and with occluders, counted from 1, by name of the ranking.
-
-    Args:
-        clean: Trace of the query without occluders.
-        occluded: Trace of the query with occluders.
-        rule: Rule that decides which gallery images match the query.
-    """
+    """Return the ranks of the first true match without and with occluders, from 1, by name of the ranking."""
     kinds = {"by cosine": "by_cosine", "by D": "by_distance", "consolidated": "final"}
     return {
         name: (rule.first_match(getattr(clean, kind)), rule.first_match(getattr(occluded, kind)))
@@ -295,15 +286,7 @@ def _render_ranks(ranks: Mapping[str, tuple[int | None, int | None]], settings: 
 def render_downloads(
     workspace: Workspace, query: Query, scene: Scene, settings: QuerySettings, image: np.ndarray
 ) -> None:
-    """Render downloads of the scene and of the occluded image.
-
-    Args:
-        workspace: Workspace of the query.
-        query: Query without occluders.
-        scene: Current scene.
-        settings: Query settings.
-        image: (H, W, 3) uint8 image of the query with occluders.
-    """
+    """Render downloads of the scene and of `image`, the query with occluders."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "PNG")
     weights = workspace.weights_fingerprint

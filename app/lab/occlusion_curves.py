@@ -54,15 +54,7 @@ EFFECTS = {
 
 
 def curves(workspace: Workspace, query: Query, relevance: Relevance, scene: Scene, settings: QuerySettings) -> None:
-    """Render curves of the true match's rank and distances under growing occlusion, for several keep rates.
-
-    Args:
-        workspace: Workspace of the query.
-        query: Query without occluders.
-        relevance: Matches and junk images of the query in the gallery.
-        scene: Scene of the editor.
-        settings: Query settings; the keep rate is replaced.
-    """
+    """Render curves of the true match's rank and distances under growing occlusion, for several keep rates."""
     st.subheader("How much can be covered before the match is lost?")
     offered = [each for each in GROWTHS if scene.occluders or each is not GrowthDirection.OWN]
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
@@ -162,15 +154,7 @@ def _lost_row(rate: float, known: bool, share: float | None) -> dict[str, str]:
 def sliding_map(
     workspace: Workspace, query: Query, relevance: Relevance, scene: Scene, settings: QuerySettings
 ) -> None:
-    """Render a map that shows how a grey square at each position affects the true match.
-
-    Args:
-        workspace: Workspace of the query.
-        query: Query without occluders.
-        relevance: Matches and junk images of the query in the gallery.
-        scene: Scene of the editor, which the visitor can include.
-        settings: Query settings.
-    """
+    """Render a map that shows how a grey square at each position affects the true match."""
     st.subheader("Which image region matters most?")
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         size = st.segmented_control("Square size (patches)", (1, 2, 3, 4, 6), default=3, required=True, key="spot-size")

@@ -38,7 +38,7 @@ def download_button(workspace: Workspace, query: Query, context: LessonContext) 
     """Render a button that downloads the whole lesson as a file, which is made on request."""
 
     def file() -> str:
-        from fpc_core.report.lesson import render_lesson  # Imported here, because matplotlib takes a second.
+        from fpc_core.report.lesson import render_lesson  # Imported here, because matplotlib takes a second to import.
 
         return render_lesson(workspace, query.image, query.name, context, datetime.now().astimezone())
 
@@ -66,12 +66,7 @@ def render_text(step: Step) -> None:
 
 
 def render_quiz(quiz: Quiz, about: str) -> None:
-    """Render a question, and its answer once the visitor has chosen one.
-
-    Args:
-        quiz: Question with choices.
-        about: Text that identifies step, query and settings, so that a choice is not shown for others.
-    """
+    """Render a question, and its answer once the visitor has chosen. `about` identifies step, query and settings."""
     key = f"answer-{about}"
     answer = st.session_state.get(key)
     st.markdown(f"**Predict:** {lesson_markdown(quiz.prompt)}")
@@ -100,17 +95,7 @@ def render_picture(
     pin: Pin | None,
     on_pin: Callable[[Pin | None], None],
 ) -> None:
-    """Render the interactive image of a step.
-
-    Args:
-        workspace: Workspace of the query.
-        query: Query image.
-        search_result: Result of the search.
-        context: Context of the lesson.
-        step: Step of the lesson.
-        pin: Pinned patch, or None.
-        on_pin: Callback that receives the newly pinned patch, or None for no pin.
-    """
+    """Render the interactive image of a step."""
     config, records = workspace.retriever.model.config, workspace.retriever.memory.records
 
     def image_of(row: int | None) -> str:

@@ -74,15 +74,7 @@ def memory_section(
 ) -> MemoryInfo | None:
     """Render the gallery memory, its build, and the button that applies the draft to all pages.
 
-    Args:
-        draft: Draft of the Data page.
-        places: Paths of the draft.
-        roots: Allowed folders.
-        dataset: Dataset of the draft.
-        weights: Details of the weights of the draft.
-
-    Returns:
-        Details of the gallery memory, or None, after a message, if it does not fit the data.
+    Return None, after a message, if the gallery memory cannot be inspected.
     """
     try:
         check_cameras(dataset, weights.report.config)

@@ -47,14 +47,8 @@ def hits(
 ) -> tuple[SearchResult, int | None]:
     """Render the ranked strips, and return the search result and the gallery row of the selected hit.
 
-    When a slider is released, this fragment reruns before the whole page.
-
-    Args:
-        workspace: Workspace to search in.
-        query: Query image.
-        settings: Query settings; the values of the sliders are taken from the URL.
-        neighbor: Gallery row of the selected hit in the link, or None.
-        show_junk: Whether junk images are shown.
+    When a slider is released, this fragment reruns before the whole page. Therefore it takes the values of the sliders
+    from the URL.
     """
     view, _ = view_from_url(workspace)
     result = search.search(workspace, query, controls.with_slider_values(settings, view.settings))

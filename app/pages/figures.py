@@ -55,7 +55,9 @@ def load_recipe() -> FigureRecipe | None:
 
 def load_scores(workspace: Workspace, recipe: FigureRecipe) -> tuple[ReportTable, ...] | None:
     """Return the tables for a figure of all queries, or render the progress and return None until they are computed."""
-    from fpc_core.figures.score_figures import score_tables  # Imported here, because matplotlib takes a second.
+    from fpc_core.figures.score_figures import (
+        score_tables,
+    )  # Imported here, because matplotlib takes a second to import.
 
     task, run = resources.evaluation_job(workspace, score_tables(recipe, workspace))
     job_status = run.status()

@@ -104,15 +104,7 @@ def render_navigation(number: int) -> None:
 
 
 def render_try_it(workspace: Workspace, query: Query, view: View, context: LessonContext, key: str) -> None:
-    """Render a choice of other queries for this step, a link to Explore, and downloads.
-
-    Args:
-        workspace: Workspace of the query.
-        query: Query image.
-        view: View that the link opens in Explore.
-        context: Context of the lesson.
-        key: Key of the step.
-    """
+    """Render a choice of other queries for this step, a link to Explore, and downloads."""
     st.subheader("Try it on your query")
     if is_dataset_query(query):
         params = workspace_choice.active_choice().to_params() | view.to_params(default_variant())

@@ -150,14 +150,7 @@ def _table(rows: list[ComparedValue], traces: dict[str, QueryTrace]) -> None:
 
 
 def parts(workspace: Workspace, traces: dict[str, QueryTrace], rule: MatchRule, chosen: int | None) -> None:
-    """Render tables and charts that compare the values of the query and of the selected hit.
-
-    Args:
-        workspace: Workspace of the query.
-        traces: Traces of both sides, by name.
-        rule: Rule that decides which gallery images match the query.
-        chosen: Gallery row of the selected hit, or None.
-    """
+    """Render tables and charts that compare the values of the query and of the selected hit."""
     one, other = traces.values()
     left, right = st.columns(2, gap="large")
     with left:

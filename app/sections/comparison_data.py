@@ -52,11 +52,7 @@ class KeptPatches:
 
 
 def kept_patches(here: Encoding, there: Encoding) -> tuple[KeptPatches, ...]:
-    """Return the patches that one side keeps after each dropping block.
-
-    Args:
-        here: Encoding of this side.
-        there: Encoding of the other side.
+    """Return the patches that side `here` keeps after each dropping block.
 
     Raises:
         ValueError: The two sides prune in different blocks.
@@ -71,12 +67,7 @@ def kept_patches(here: Encoding, there: Encoding) -> tuple[KeptPatches, ...]:
 
 
 def mark_differences(here: Strip, there: Strip) -> Strip:
-    """Return the strip with a tag on every card that is missing on the other side, and a note that counts them.
-
-    Args:
-        here: Strip of this side.
-        there: Strip of the other side.
-    """
+    """Return the strip `here`, in which cards that are missing on the other side are tagged and counted."""
     shown = {card.id for card in there.cards}
     cards = tuple(
         card if card.id in shown else replace(card, tag=" · ".join(filter(None, (card.tag, "only here"))))
@@ -89,14 +80,7 @@ def mark_differences(here: Strip, there: Strip) -> Strip:
 
 @dataclass(frozen=True)
 class ComparedValue:
-    """A value of both sides.
-
-    Attributes:
-        name: Name of the value.
-        one: Value of the first side; None if it has none.
-        other: Value of the second side; None if it has none.
-        text: Function that formats a value.
-    """
+    """A named value of both sides, None for a side without it; `text` formats a value."""
 
     name: str
     one: float | None
@@ -130,14 +114,7 @@ def average_precision(rule: MatchRule, ranking: Ranking) -> float | None:
 
 
 def query_values(one: QueryTrace, other: QueryTrace, rule: MatchRule, config: ModelConfig) -> list[ComparedValue]:
-    """Return all values of a query for both sides.
-
-    Args:
-        one: Trace of the first side.
-        other: Trace of the second side.
-        rule: Rule that decides which gallery images match the query.
-        config: Configuration of the model.
-    """
+    """Return all values of a query for both sides."""
 
     def both(name: str, value: Callable[[QueryTrace], float | None], text: Callable[[float], str]) -> ComparedValue:
         return ComparedValue(name, value(one), value(other), text)
@@ -160,14 +137,7 @@ def query_values(one: QueryTrace, other: QueryTrace, rule: MatchRule, config: Mo
 
 
 def neighbor_values(one: QueryTrace, other: QueryTrace, rule: MatchRule, row: int) -> list[ComparedValue]:
-    """Return all values of a gallery image for both sides.
-
-    Args:
-        one: Trace of the first side.
-        other: Trace of the second side.
-        rule: Rule that decides which gallery images match the query.
-        row: Gallery row of the image.
-    """
+    """Return all values of a gallery image, given by its row, for both sides."""
 
     def rank(ranking: Ranking) -> int | None:
         return rule.ranks(ranking).get(row)

@@ -31,15 +31,7 @@ MAPS = "maps"  # Key of the fragment that computes heat maps.
 def decoder(
     workspace: Workspace, query: Query, result: SearchResult, chosen: int | None, on_pick: Callable[[str], None]
 ) -> None:
-    """Render the section. Changing the method or the target reruns only this fragment.
-
-    Args:
-        workspace: Workspace of the query.
-        query: Query image.
-        result: Result of the search.
-        chosen: Gallery row of the selected hit, or None.
-        on_pick: Callback that receives the gallery row of a clicked image.
-    """
+    """Render the section. Changing the method or the target reruns only this fragment."""
     st.subheader("What the decoder used from each neighbour")
     trace, consolidation = result.trace, result.trace.consolidation
     config, records = workspace.retriever.model.config, workspace.retriever.memory.records

@@ -22,7 +22,7 @@ def render_lifeline_switch(
         "Trace a patch through the layers",
         key="life",
         bind="query-params",
-        help=f"Computes the encoder at {len(rates)} keep rates for this query (cached afterwards).",
+        help=f"Runs the encoder at {len(rates)} keep rates for this query. The results are cached.",
     )
     if not enabled:
         return

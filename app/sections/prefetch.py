@@ -47,13 +47,6 @@ def keep_rate_pairs(workspace: Workspace, query: Query, settings: QuerySettings,
 
     Keep rates at which the image is not shortlisted are skipped. The result is
     {key, pairs: [[keep rate, `pair_data` with its row], ...]}.
-
-    Args:
-        workspace: Workspace of the query.
-        query: Query image.
-        settings: Query settings; the keep rate is replaced.
-        visitor: Name of the visitor, whose next selection cancels this job.
-        row: Gallery row of the image.
     """
     key = view_key(query.digest, settings)
 
@@ -78,12 +71,7 @@ def heat_key(query: Query, settings: QuerySettings, maps: MapSettings, chosen: i
 
 
 def encoder_map_settings(maps: MapSettings, chosen: int) -> MapSettings:
-    """Return settings for the encoder's heat map: the decoder map's method, and similarity to a hit as target.
-
-    Args:
-        maps: Settings of the decoder's heat maps.
-        chosen: Gallery row of the hit.
-    """
+    """Return settings for the encoder's heat map: the decoder map's method, and similarity to a hit as target."""
     return MapSettings(maps.method, index=chosen, relative=maps.relative)
 
 

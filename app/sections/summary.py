@@ -16,13 +16,9 @@ from fpc_core.workspace import Workspace
 
 
 def query_context(workspace: Workspace, query: Query, result: SearchResult, hit: int | None) -> LessonContext:
-    """Return the context from which the summary's sentences and the lesson's steps are made.
+    """Return the context from which the sentences of the summary and the steps of the lesson are made.
 
-    Args:
-        workspace: Workspace of the query.
-        query: Query image.
-        result: Result of the search.
-        hit: Gallery row of the hit to explain; None for the nearest.
+    `hit` is the gallery row of the hit to explain, or None for the nearest.
     """
     mask = resources.masks(workspace).get(Path(query.name))
     shares = (

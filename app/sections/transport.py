@@ -72,14 +72,7 @@ def pairwise_comparison(
 ) -> None:
     """Render a comparison of the selected hit with another one.
 
-    Args:
-        workspace: Workspace of the query.
-        query: Query image.
-        result: Result of the search.
-        chosen: Gallery row of the selected hit, or None.
-        requested: Gallery row of the other hit in the link; None to choose one automatically.
-        show_junk: Whether junk images are offered for comparison.
-        on_rival: Callback that receives the gallery row of a newly selected other hit.
+    `requested` is the gallery row of the other hit in the link, or None to choose one automatically.
     """
     st.subheader("Why was this image ranked above another?")
     if chosen is None or chosen not in result.trace.match.shortlist:

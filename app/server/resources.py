@@ -117,9 +117,7 @@ def image_check(dataset: Dataset) -> ImageCheckJob:
 def gallery_map(workspace: Workspace, rows: np.ndarray | None = None) -> tuple[FlatMap, np.ndarray]:
     """Return a 2-D projection of the gallery, and the (G, 2) coordinates of all gallery images.
 
-    Args:
-        workspace: Workspace whose gallery is projected.
-        rows: Gallery rows to which the projection is fitted; None for all.
+    The projection is fitted to the gallery rows `rows`, or to all if it is None.
     """
     return _gallery_map(workspace, None if rows is None else tuple(rows.tolist()))
 
@@ -248,7 +246,9 @@ def cut_out_image(workspace: Workspace, record: ImageRecord, outline: Outline) -
 @cached(RESULTS)
 def figure_preview(workspace: Workspace, recipe: FigureRecipe, tables: tuple[ReportTable, ...] = ()) -> bytes:
     """Return the figure of a recipe as a PNG at 200 dpi. See `figures.render.draw` for `tables` and for errors."""
-    from fpc_core.figures.render import render_png  # Imported here, because grad-cam and matplotlib take seconds.
+    from fpc_core.figures.render import (
+        render_png,
+    )  # Imported here, because grad-cam and matplotlib take seconds to import.
 
     return run_in_model_queue(lambda: render_png(recipe, workspace, 200, tables))
 

@@ -145,7 +145,9 @@ def model_input(workspace: Workspace, query: Query) -> tuple[torch.Tensor, torch
 @cached(RESULTS)
 def _encoded(workspace: Workspace, query: Query, prune: PruneSettings) -> EncodedQuery:
     state, first = _state(workspace, query, prune.blocks[0])
-    encoding, rest = _timed("Encoder from there on", workspace.device, lambda: workspace.retriever.encode(state, prune))
+    encoding, rest = _timed(
+        "Encoder from that layer on", workspace.device, lambda: workspace.retriever.encode(state, prune)
+    )
     return EncodedQuery(encoding, (first, rest))
 
 

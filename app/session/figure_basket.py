@@ -103,9 +103,5 @@ def add_button(
 
 
 def update_basket(**changes: Any) -> None:
-    """Replace fields of the visitor's basket.
-
-    Args:
-        **changes: New values by field name.
-    """
+    """Replace the given fields of the visitor's basket."""
     st.session_state[_KEY] = replace(basket(), **changes)

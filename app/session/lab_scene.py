@@ -52,10 +52,7 @@ def current_scene() -> LabScene:
 
 
 def on_editor_event(event: Mapping[str, Any]) -> None:
-    """Store the scene that the editor sends.
-
-    Args:
-        event: Event with the entries `serial`, `dragging` and `occluders`.
+    """Store the scene in an event of the editor: {serial, dragging, occluders}.
 
     Raises:
         RecipeError: The occluders are not a valid scene.

@@ -85,12 +85,7 @@ def _stored_images() -> dict[tuple[str, str, tuple[int, int]], np.ndarray | str]
 
 
 def count_upload(times: Sequence[float], now: float, name: str) -> tuple[float, ...]:
-    """Check the upload limits and return the times of a visitor's uploads, including this one.
-
-    Args:
-        times: Times of earlier uploads in seconds.
-        now: Time of this upload in seconds.
-        name: Name of the file, for the error message.
+    """Return the times of a visitor's uploads in seconds, including this one.
 
     Raises:
         ImageError: A limit is exceeded.

@@ -14,12 +14,7 @@ TEXT_COLOURS = {GREY: "black", BLUE: "white", ORANGE: "black"}  # Text colour by
 
 
 def distance_parts_figure(parts: Sequence[tuple[str, float, float, float]], *, height: int = 150) -> go.Figure:
-    """Return a chart of D (Eq. 10) with one stacked bar per side.
-
-    Args:
-        parts: Name, alpha, D_cos and D_EMD of each side.
-        height: Height of the figure in pixels.
-    """
+    """Return a chart of D (Eq. 10) with one stacked bar per side; `parts` has its name, alpha, D_cos and D_EMD."""
     names = [name for name, *_ in parts]
     cos = [(1 - alpha) * d_cos for _, alpha, d_cos, _ in parts]
     emd = [alpha * d_emd for _, alpha, _, d_emd in parts]
@@ -42,12 +37,7 @@ def distance_parts_figure(parts: Sequence[tuple[str, float, float, float]], *, h
 
 
 def attention_figure(sides: Sequence[tuple[str, Consolidation]], *, height: int = 150) -> go.Figure:
-    """Return a chart of the three attention shares (Eq. 13) with one stacked bar per side.
-
-    Args:
-        sides: Name and consolidation of each side.
-        height: Height of the figure in pixels.
-    """
+    """Return a chart of the three attention shares (Eq. 13) with one stacked bar per side."""
     figure = go.Figure()
     for label, share, colour in (
         ("[cls]", lambda each: each.cls_share, GREY),
@@ -72,12 +62,7 @@ def attention_figure(sides: Sequence[tuple[str, Consolidation]], *, height: int 
 
 
 def neighbor_shares_figure(names: Sequence[str], shares: Mapping[str, Sequence[float]]) -> go.Figure:
-    """Return a chart of the attention to each neighbour, with one bar per side.
-
-    Args:
-        names: Labels of the neighbours.
-        shares: Attention to each neighbour in percent, by name of the side; two sides.
-    """
+    """Return a chart of the attention to each neighbour in percent, with one bar per side."""
     figure = go.Figure()
     stripes = {"fillmode": "overlay", "fgcolor": "white", "size": 7, "solidity": 0.15}
     for (label, values), colour, pattern in zip(shares.items(), (BLUE, ORANGE), "/\\", strict=True):

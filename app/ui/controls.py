@@ -38,12 +38,7 @@ RANKED_FIRST, CHOSEN, IDENTITY = "image ranked first", "chosen neighbour", "like
 
 @dataclass(frozen=True)
 class Upload:
-    """An uploaded file.
-
-    Attributes:
-        name: Name of the visitor's file.
-        data: Undecoded content of the file.
-    """
+    """The name and the undecoded content of an uploaded file."""
 
     name: str
     data: bytes
@@ -100,12 +95,7 @@ def query_settings(requested: QuerySettings, shortlist: int, fragment: str | Non
 
 
 def with_slider_values(settings: QuerySettings, requested: QuerySettings) -> QuerySettings:
-    """Return the settings with the keep rate, alpha and K of other settings.
-
-    Args:
-        settings: Settings whose shortlist limits K.
-        requested: Settings from the URL, which provide keep rate, alpha and K.
-    """
+    """Return `settings` with the keep rate, alpha and K of `requested`, the settings in the URL."""
     at_rate = settings.with_keep_rate(requested.prune.keep_rate)
     return replace(at_rate, alpha=requested.alpha, neighbors=min(requested.neighbors, settings.shortlist))
 
@@ -149,13 +139,7 @@ def max_neighbors(shortlist: int) -> int:
 
 
 def set_side_widgets(prefix: str, settings: QuerySettings, shortlist: int) -> None:
-    """Set the widgets of `side_settings`. Call it in a callback.
-
-    Args:
-        prefix: Prefix of the query parameters of the side.
-        settings: Settings to show in the widgets.
-        shortlist: Size of the shortlist, as in `side_settings`.
-    """
+    """Set the widgets of `side_settings` to these settings. Call it in a callback."""
     neighbors = min(settings.neighbors, max_neighbors(shortlist))
     for name, value in {
         "gamma": settings.prune.keep_rate,
@@ -358,14 +342,7 @@ def query_name(names: Sequence[str], opening: str, key: str = "query") -> str:
 
 
 def comparison_hit(labels: Mapping[int, str], default: int, chosen: int, on_change: Callable[[int], None]) -> int:
-    """Render the choice of a second hit, and return its gallery row.
-
-    Args:
-        labels: Labels of the hits that are offered, by gallery row.
-        default: Gallery row that is selected at first; one of `labels`.
-        chosen: Gallery row of the hit that is compared with the second one.
-        on_change: Callback that receives the gallery row of a newly selected hit.
-    """
+    """Render the choice of a second hit to compare with the first, and return its gallery row."""
     key = f"rival-of-{chosen}"
     rows = list(labels)
     if st.session_state.get(key) not in rows:

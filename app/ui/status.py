@@ -34,14 +34,7 @@ def status_line(workspace: Workspace, *settings: QuerySettings) -> None:
 
 
 def query_strip(workspace: Workspace, records: list[ImageRecord], chosen: str, on_pick: Callable[[str], None]) -> None:
-    """Render a strip of query thumbnails.
-
-    Args:
-        workspace: Workspace that loads the images.
-        records: Queries to show.
-        chosen: Path of the selected query, which is highlighted.
-        on_pick: Callback that receives the path of a clicked query.
-    """
+    """Render a strip of query thumbnails; `on_pick` receives the path of a clicked query."""
     images, strip_cards = {}, []
     for record in records:
         key = record.path.as_posix()

@@ -42,13 +42,7 @@ class Bar:
 
 
 def bars(all_bars: Sequence[Bar], *, key: str, about: str) -> None:
-    """Draw bars below each other.
-
-    Args:
-        all_bars: Bars from top to bottom.
-        key: Key of the component.
-        about: Description of the bars for screen readers.
-    """
+    """Draw bars from top to bottom; `about` describes them for screen readers."""
     _mount(key=key, data={"about": about, "bars": [asdict(bar) for bar in all_bars]})
 
 

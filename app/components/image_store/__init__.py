@@ -14,10 +14,5 @@ _mount = st.components.v2.component(
 
 
 def image_store(images: Mapping[str, str], *, key: str) -> None:
-    """Send images to the browser.
-
-    Args:
-        images: Data URIs by image key.
-        key: Key of the component.
-    """
+    """Send images to the browser, as data URIs by image key."""
     _mount(key=key, data=dict(images), height=1)

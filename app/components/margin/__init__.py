@@ -44,12 +44,5 @@ def margin_data(
 
 
 def margin(data: dict[str, Any], images: Sequence[str], config: ModelConfig, *, key: str) -> None:
-    """Draw the comparison of two hits.
-
-    Args:
-        data: Result of `margin_data`.
-        images: Data URIs of winner, query and loser.
-        config: Configuration of the model.
-        key: Key of the component.
-    """
+    """Draw the result of `margin_data`. `images` has the data URIs of winner, query and loser."""
     _mount(key=key, data={"margin": data, "pictures": list(images), "grid": geometry(config)})

@@ -16,15 +16,7 @@ DARK, LIGHT = "#000000", "#ffffff"  # Text colours; each cell uses the one with 
 
 @dataclass(frozen=True)
 class Measure:
-    """A score that a heat map shows. Better values have brighter colours.
-
-    Attributes:
-        name: Name of the score.
-        value: Function that returns the score of a cell.
-        text: Function that formats a score.
-        higher_is_better: Whether higher scores are better.
-        explanation: Explanation of the score, shown in the label of the heat map.
-    """
+    """A score that a heat map shows. Better values have brighter colours."""
 
     name: str
     value: Callable[[SweepCell], float]
