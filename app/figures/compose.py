@@ -142,7 +142,7 @@ def labels(items: Sequence[Item], workspace: Workspace, of_sheet: bool) -> tuple
                     disabled=index == 0,
                     on_click=_replace_items,
                     args=(moved, items_by_name),
-                    help="Move before the query above",
+                    help="Moves this query before the one above.",
                 )
                 label = st.text_input(
                     f"{index + 1}. {escape_markdown(names[item])}",

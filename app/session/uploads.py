@@ -65,7 +65,7 @@ def uploaded_image(name: str, data: bytes, size: tuple[int, int]) -> UploadedIma
 
 
 def last_upload(size: tuple[int, int]) -> UploadedImage | None:
-    """Return the latest upload of any page, or None without one. Every page needs it, as its uploader starts empty."""
+    """Return the latest upload of any page, or None. Pages need it because their own uploaders start empty."""
     key: tuple[str, str, tuple[int, int]] | None = st.session_state.get(_LAST)
     if key is None or key[2] != size:
         return None

@@ -1,4 +1,4 @@
-"""The visitor for whom a thread works. A visitor is a browser tab, which may disconnect or no longer need the work."""
+"""The visitor for whom a thread works. A visitor is a browser tab, which can disconnect or make a newer request."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def current_visitor() -> str:
 
 
 def is_connected(name: str) -> bool:
-    """Return whether a visitor is connected, given by `current_visitor`; text after that name is ignored."""
+    """Return whether the visitor with this name is connected; text after the `current_visitor` name is ignored."""
     session = name.partition("/")[0]
     return not runtime.exists() or runtime.get_instance().is_active_session(session)
 

@@ -1,4 +1,4 @@
-"""Functions that every page runs in: they load the workspace, queue the page and report expected errors."""
+"""Functions that run a page: they load its workspace, wait in the queue and report expected errors."""
 
 from __future__ import annotations
 

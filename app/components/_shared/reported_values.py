@@ -74,7 +74,7 @@ def one_of(offered: Collection[str]) -> Callable[[Any], str]:
 
     def read(value: Any) -> str:
         if not isinstance(value, str) or value not in offered:
-            raise ValueError("not among the choices")
+            raise ValueError(f"{value!r:.60} is not among the choices")
         return value
 
     return read
@@ -83,21 +83,21 @@ def one_of(offered: Collection[str]) -> Callable[[Any], str]:
 def row(value: Any) -> str:
     """Return a reported gallery row as text. Raises ValueError if the value is not a row."""
     if not isinstance(value, str) or not _ROW.fullmatch(value):
-        raise ValueError("not a gallery row")
+        raise ValueError(f"{value!r:.60} is not a gallery row")
     return value
 
 
 def pin(value: Any) -> tuple[Pin | None]:
     """Return a 1-tuple with the reported pin, or with None for no pin. Raises ValueError if the value is not a pin."""
     if not isinstance(value, str):
-        raise ValueError("not a pin")
+        raise ValueError(f"{value!r:.60} is not a pin")
     return (Pin.parse(value) if value else None,)
 
 
 def count(value: Any) -> int:
     """Return a reported whole number. Raises ValueError if the value is not a whole number of at least 0."""
     if value not in _COUNT:
-        raise ValueError("not a count")
+        raise ValueError(f"{value!r:.60} is not a whole number of at least 0")
     return int(value)
 
 
@@ -114,7 +114,7 @@ def numbers(ranges: Mapping[str, tuple[float, float]]) -> Callable[[Any], dict[s
         result: dict[str, float] = {}
         for name, (low, high) in ranges.items():
             if value[name] not in Range(low, high):
-                raise ValueError(f"{name} out of range")
+                raise ValueError(f"{name} must be in {low:g}..{high:g}, got {value[name]!r:.60}")
             result[name] = value[name]
         return result
 

@@ -1,4 +1,4 @@
-"""Horizontal bars with numbers. They load faster than Plotly charts, which pages with live sliders need."""
+"""Horizontal bars with numbers, which load fast enough for pages with live sliders."""
 
 from __future__ import annotations
 

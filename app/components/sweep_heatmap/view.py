@@ -61,7 +61,7 @@ MEASURES = (
         lambda cell: cell.flops.without_attention_products / 1e9,
         giga,
         False,
-        "G multiply-adds of one image's linear layers, as the paper counts",
+        "10⁹ multiply-adds in the linear layers for one image, as the paper counts them",
     ),
 )
 

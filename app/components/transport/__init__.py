@@ -33,7 +33,7 @@ def pair_data(plan: TransportPlan, transport: Transport, position: int) -> dict[
         position: Position of the gallery image in the shortlist.
     """
     if not 0 <= position < len(transport.distance):
-        raise ValueError(f"position {position} is outside the shortlist of {len(transport.distance)}")
+        raise ValueError(f"position {position} is outside the shortlist of {len(transport.distance)} images")
     return {
         "kept": np.asarray(plan.query_positions).tolist(),
         "plan": encode_float32(plan.plan),
