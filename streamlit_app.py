@@ -1,4 +1,4 @@
-"""Page setup and navigation. Start the app with: streamlit run streamlit_app.py
+"""Entry point of the app: page setup and navigation. Start it with `streamlit run streamlit_app.py`.
 
 At startup `streamlit run` imports this file and uses its `server`. For every visitor it then runs the file as a script.
 """
@@ -7,7 +7,7 @@ import streamlit as st
 
 
 def show() -> None:
-    """Set up the page and run the one that the visitor requests."""
+    """Configure Streamlit and the navigation, then run the page that the visitor requests."""
     from app.layout import ICON, inject_page_css
     from app.public_mode import config_error, is_public
     from app.server.shutdown import exit_soon_after_stop
@@ -37,13 +37,13 @@ def show() -> None:
     )
     pending_release.record_page()
     if page != explore:
-        pending_release.clear_pending()  # only Explore answers a release of its sliders
+        pending_release.clear_pending()  # Only Explore responds to released sliders.
     page.run()
 
 
 if __name__ == "__main__":
     show()
-else:  # the server starts; no visitor is connected yet
+else:  # `streamlit run` imports the file to start the server; no visitor is connected yet.
     from app.server import host_details, log_limits
 
     log_limits.install()

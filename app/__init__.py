@@ -1,1 +1,1 @@
-"""The Streamlit app: pages read controls, make one core call and show the answer."""
+"""The Streamlit app: each page reads its controls, makes one call to the core and shows the result."""

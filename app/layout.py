@@ -9,7 +9,7 @@ from app.preload import load_engine
 
 _ICON_BYTES = (Path(__file__).resolve().parent.parent / "assets" / "icon.png").read_bytes()
 ICON = f"data:image/png;base64,{base64.b64encode(_ICON_BYTES).decode()}"
-"""A data URI, because Streamlit may drop a file between two runs before the browser requests it."""
+"""Page icon as a data URI. Streamlit might discard an image file before the browser requests it."""
 _PAGE_CSS = """
 <style>
 [data-testid="stMainBlockContainer"] { padding-top: 3.6rem; padding-bottom: 4rem; max-width: 1500px; }
@@ -18,10 +18,10 @@ _PAGE_CSS = """
   font-size: 0.9rem;
 }
 [class*="st-key-image-store"], [class*="st-key-job-result-"], .st-key-paint-ack { display: none; }
-.st-key-summary { min-height: 10.5rem; } /* its sentences are drawn last, and what is below must not move */
+.st-key-summary { min-height: 10.5rem; } /* The summary is drawn last; content below it must not move. */
 @media (max-width: 640px) { .st-key-summary { min-height: 19rem; } }
 h3 { padding-bottom: 0.3rem; }
-.katex-display > .katex { white-space: normal; } /* a long formula wraps */
+.katex-display > .katex { white-space: normal; } /* Long formulas wrap. */
 .katex-display .base { margin: 0.2em 0; }
 </style>
 """
@@ -43,17 +43,21 @@ html { font-size: 17px !important; }
 
 
 def inject_page_css() -> None:
+    """Inject the styles that every page uses."""
     st.html(_PAGE_CSS)
 
 
 def heading(title: str, sentence: str) -> None:
-    """Render the title of a page. Call it before the page's other imports, which take seconds on a new server."""
+    """Render a page's title and caption, then load the engine.
+
+    Call it before the page's other imports, which take seconds on a new server.
+    """
     st.title(title)
     st.caption(sentence)
     load_engine()
 
 
 def inject_presenter_css() -> None:
-    """Inject the styles of presenter mode: large type, full contrast, and only the step itself."""
+    """Inject the styles of presenter mode: large type, full contrast, and no header or sidebar."""
     st.html(_PRESENTER_CSS)
     load_engine()

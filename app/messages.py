@@ -1,4 +1,4 @@
-"""Messages for the visitor. Text from outside is shown as text, never as markup."""
+"""Messages for the visitor. Text from files, links or errors is escaped, so it is never read as markup."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _BUILD_MEMORY = "python -m fpc_core memory build"
 
 
 def escape_markdown(text: str, limit: int = 160) -> str:
-    """Return the text with all markup escaped, on one line and cut after `limit` characters.
+    """Return the text on one line, truncated to `limit` characters, with all Markdown escaped.
 
-    What is not valid Unicode, as in a file name that is not UTF-8, is written as escapes, because Streamlit could not
-    send it.
+    Characters that are not valid Unicode, as in a file name that is not UTF-8, are written as escape sequences,
+    because Streamlit cannot send them.
     """
     flat = " ".join(escape_name(text).split())
     if len(flat) > limit:
@@ -31,23 +31,23 @@ def escape_markdown(text: str, limit: int = 160) -> str:
 
 
 def show_warning(text: str) -> None:
-    """Show a message about the visitor's input."""
+    """Show a text as a warning, with Markdown escaped and, in public mode, paths removed."""
     st.warning(escape_markdown(redact_paths(text), 600), icon=":material/info:")
 
 
 def show_error(error: Exception) -> None:
-    """Show an error as a sentence."""
+    """Show the message of an error as a warning that ends with a full stop."""
     show_warning(f"{str(error).removesuffix('.')}.")
 
 
 def redact_paths(text: str) -> str:
-    """Return the text as a visitor may read it: in public mode without the machine's paths."""
+    """Return the text that a visitor may read: in public mode, paths of this machine are removed."""
     return redact(escape_name(text), _private_folders())
 
 
 def render_unavailable_page(error: Exception) -> None:
-    """Render the page of a public app that cannot load its data; the reason goes to the server log."""
-    log(f"cannot open what the app was started with: {error}")
+    """Render the page of a public app that cannot load its data, and write the reason to the server log."""
+    log(f"cannot load the startup data: {error}")
     st.header("The app can't load its data")
     st.error(
         "The app is temporarily unavailable. The administrator can find the cause in the server log.",
@@ -65,12 +65,13 @@ def _private_folders() -> tuple[str, ...]:
 
 
 def show_warnings(texts: Iterable[str]) -> None:
+    """Show each text as a warning of its own (see `show_warning`)."""
     for text in texts:
         show_warning(text)
 
 
 def toast_memory_warnings(texts: Iterable[str]) -> None:
-    """Show the messages of `fpc_core.runtime.out_of_memory.collect_oom_events` as toasts."""
+    """Show out-of-memory messages, collected by `fpc_core.runtime.out_of_memory.collect_oom_events`, as toasts."""
     for text in texts:
         st.toast(f"{text}.", icon=":material/memory_alt:", duration="long")
 
@@ -78,13 +79,13 @@ def toast_memory_warnings(texts: Iterable[str]) -> None:
 def render_setup_error_page(
     error: Exception, paths: dict[str, str], precision: str, on_return: Callable[[], None] | None
 ) -> None:
-    """Render the page that replaces all others if dataset, weights or gallery memory cannot be opened.
+    """Render the page that replaces all others if the dataset, weights or gallery memory cannot be opened.
 
     Args:
-        error: What failed.
-        paths: Of data, weights and memory, by these names.
-        precision: Of the gallery memory.
-        on_return: Returns to the startup settings; None if these fail.
+        error: Error that was raised while opening them.
+        paths: Path by name, with the names `data`, `weights` and `memory`.
+        precision: Precision in which the gallery memory is stored.
+        on_return: Callback that restores the startup settings; None if it is these that cannot be opened.
     """
     st.header("No data loaded yet")
     st.error(escape_markdown(str(error), 900), icon=":material/database_off:")

@@ -1,4 +1,4 @@
-"""Load the engine and its libraries after the title of the first page is shown."""
+"""Load the core and its libraries once the title of the first page is on screen."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _lock = threading.Lock()
 
 
 def load_engine() -> None:
-    """Import the engine once per server; other pages wait for the first one.
+    """Import the core once per server; threads that call this during the import wait for it.
 
-    torch, timm and numba create a million permanent objects. The garbage collector would scan them repeatedly during
-    the import, for a third of its time, and later in each full collection while visitors wait.
+    torch, timm and numba create a million permanent objects. Scanning them would take the garbage collector a third
+    of the import time, and it would repeat that later in every full collection, while visitors wait.
     """
     with _lock:
         if _ENGINE in sys.modules:

@@ -1,7 +1,7 @@
-"""Public mode: the app for anyone on the internet. The administrator sets FPC_PUBLIC; no visitor can.
+"""Public mode, for an app that anyone on the internet can open. The environment variable FPC_PUBLIC turns it on.
 
-A public app shows its startup data. It loads nothing else, whatever a link requests, starts no builds or checks, writes
-no files and shows no paths of the machine. Hidden reasons go to the server log.
+A public app shows only its startup data and ignores links that request other data. It starts no builds or checks,
+writes no files and shows no paths of the machine. Errors that it hides from visitors go to the server log.
 """
 
 from __future__ import annotations
@@ -13,24 +13,30 @@ from functools import cache
 
 _WORDS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False, "": False}
 _LOG = logging.getLogger("fpc.public")
-# An absolute path: from a slash, a drive or file:// that begins a word, to the next blank, quote or bracket.
+# Matches an absolute path: from a slash, drive or file:// at the start of a word to the next blank, quote or bracket.
 _PATH = re.compile(r"(?<![\w.…/\\])(?:file:/*|[A-Za-z]:(?=[\\/])|~(?=[\\/]))?[\\/][^\s'\"`<>()\[\]{}|,;]+")
 
 
 @cache
 def is_public() -> bool:
-    """Return whether this app is public; read once. Raises ValueError if FPC_PUBLIC is neither yes nor no."""
+    """Return whether FPC_PUBLIC makes this app public.
+
+    The variable is read once.
+
+    Raises:
+        ValueError: The value of FPC_PUBLIC means neither yes nor no.
+    """
     text = os.environ.get("FPC_PUBLIC", "")
     try:
         return _WORDS[text.strip().lower()]
     except KeyError:
         raise ValueError(
-            "FPC_PUBLIC is neither yes nor no; set it to 1, true or yes for a public app, else to 0, false or no"
+            f"FPC_PUBLIC must be 1, true or yes for a public app, or 0, false or no, got {text!r}"
         ) from None
 
 
 def config_error() -> str:
-    """Return why FPC_PUBLIC cannot be read, or an empty text. With an error no page is shown, to be safe."""
+    """Return why the value of FPC_PUBLIC is invalid, or an empty string. If it is invalid, no page may be shown."""
     try:
         is_public()
     except ValueError as error:
@@ -39,11 +45,13 @@ def config_error() -> str:
 
 
 def redact(text: str, folders: tuple[str, ...] = ()) -> str:
-    """Return a message as visitors may read it: in public mode absolute paths are cut to their last part.
+    """Return a message that visitors may read: in public mode, absolute paths are shortened to their last part.
+
+    A message that changes is written to the server log in full.
 
     Args:
-        text: The message.
-        folders: Removed first, also if they contain blanks, which end a path elsewhere.
+        text: Message to redact.
+        folders: Folders to remove first. Unlike other paths, these may contain blanks.
     """
     if not is_public():
         return text
@@ -57,12 +65,12 @@ def redact(text: str, folders: tuple[str, ...] = ()) -> str:
 
 
 def log(text: str) -> None:
-    """Write a message for the administrator to the log, on one line."""
+    """Write a message for the administrator to the server log, on one line."""
     _LOG.warning("%s", " ".join(text.split()))
 
 
 def _last_part(match: re.Match[str]) -> str:
-    """Return the name at the end of a path, with the punctuation that follows it."""
+    """Return the last part of a matched path, followed by the punctuation at the end of the match."""
     path = match.group()
     name = path.rstrip(".:!?\\/")
     last = re.split(r"[\\/]", name)[-1]

@@ -1,10 +1,10 @@
-"""The decoder: the released whole block against the absorbed `[cls]` row, for K = 10 neighbours.
+"""Compare the decoder block of the released code with our computation of only its `[cls]` row.
 
     python -m benchmarks.decoder [--repeats 15] [--neighbors 10]
 
-Prints a Markdown table. All ways see the same tokens and weights, each in an uninterrupted series. "Cold" is ours with
-its weights and tokens swept from the caches before every run, as when the rest of a query has just run. The tokens are
-the released variant's: mean `[cls]`, then the patches of the neighbours.
+The script prints a Markdown table. All implementations use the same tokens and weights, and each runs in an
+uninterrupted series. "Cold" means that weights and tokens are evicted from the CPU caches before every run, as in a
+whole query. The tokens are those of the released variant: the mean `[cls]`, then the patches of the neighbours.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from statistics import median
 import torch
 from torch import Tensor
 
-import fpc_core  # noqa: F401  before timm
+import fpc_core  # noqa: F401  must come before timm
 from benchmarks.released_path import block as released_block
 from fpc_core.config import VIT_BASE_STRIDE_11, VIT_TINY, ModelConfig
 from fpc_core.model.decoder import Decoder, consolidate
 
 MODELS = {"ViT-B, stride 11": VIT_BASE_STRIDE_11, "ViT-Tiny, stride 16": VIT_TINY}
-SWEEP_BYTES = 128 << 20  # more than the last-level cache
+SWEEP_BYTES = 128 << 20  # Size of an array that is larger than the last-level cache.
 
 
 def main() -> None:
@@ -43,7 +43,7 @@ def main() -> None:
 
 @torch.inference_mode()
 def row(name: str, config: ModelConfig, neighbors: int, repeats: int) -> str:
-    """One line of the table."""
+    """Return a row of the table."""
     released, fused, absorbed = ways(config, neighbors).values()
     difference = float((released() - absorbed()).abs().max())
     whole, quick, ours = (median_ms(way, repeats) for way in (released, fused, absorbed))
@@ -56,7 +56,7 @@ def row(name: str, config: ModelConfig, neighbors: int, repeats: int) -> str:
 
 
 def ways(config: ModelConfig, neighbors: int, device: torch.device | None = None) -> dict[str, Callable[[], Tensor]]:
-    """The same row (C,) of the same tokens by three ways; random weights, always the same."""
+    """Return three functions, by name, that compute the `[cls]` row (C,) from the same random tokens and weights."""
     torch.manual_seed(0)
     decoder = Decoder(config).eval().to(device)
     tokens = torch.randn(1 + neighbors * config.patches, config.width).to(device)
@@ -68,7 +68,13 @@ def ways(config: ModelConfig, neighbors: int, device: torch.device | None = None
 
 
 def median_ms(way: Callable[[], Tensor], repeats: int, sweep: Tensor | None = None) -> float:
-    """Median milliseconds, after one untimed run; `sweep` is written over before each run, outside the clock."""
+    """Return the median time of a function in milliseconds, after one untimed run.
+
+    Args:
+        way: Function to time.
+        repeats: Number of timed runs.
+        sweep: Large tensor that is overwritten before each run, to evict other data from the caches; None for none.
+    """
     seconds = []
     for _ in range(repeats + 1):
         if sweep is not None:

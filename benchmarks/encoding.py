@@ -1,16 +1,16 @@
-"""Images encoded by an evaluation, the released code's way and ours, and what that costs.
+"""Count the images that an evaluation encodes in the released code and in ours, and measure the time.
 
     python -m benchmarks.encoding [--queries 60 --gallery 130] [--rounds 3]
 
-The released `test.py` first encodes all of query + gallery at keep rate 1 for the memory (and throws the queries' part
-away), then `do_inference` encodes the queries again at the keep rate and the gallery again at keep rate 1 for its
-features. Every pass runs block 12 and the global head as well, for the memory and for the queries too, whose result is
-not used. Here the gallery is encoded once, by `build_memory`, which keeps tokens and features of the same pass, and the
-queries once at the keep rate, by the evaluation's own `encoder_state` and `Retriever.encode`.
+The released `test.py` first encodes all queries and gallery images at keep rate 1 for the gallery memory, and discards
+the tokens of the queries. Then `do_inference` encodes the queries at the keep rate, and the gallery again at keep rate
+1 for its features. Every pass also runs block 12 and the global head, even where their result is not used. Our code
+encodes the gallery once, in `build_memory`, which stores tokens and features of the same pass. It encodes the queries
+once at the keep rate, with `encoder_state` and `Retriever.encode` as in an evaluation.
 
-Counted are the images that enter the patch embedding. Both ways decode the same files and take turns. The released
-passes are run twice: with our encoder, so that nothing but the number of passes and the unused heads differs, and with
-the released arithmetic (`released_path.encode`: the full attention matrix in every block). Matching is left out of all.
+The script counts the images that enter the patch embedding. Both implementations decode the same files and run in turn.
+The released passes run twice: with our encoder, so that only the number of passes and the unused heads differ, and with
+the released arithmetic (`released_path.encode`, with the full attention matrix in every block). Matching is excluded.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from statistics import median
 import torch
 from torch import Tensor
 
-import fpc_core  # noqa: F401  before timm
+import fpc_core  # noqa: F401  must come before timm
 from benchmarks.released_path import encode, global_feature
 from fpc_core.config import PruneSettings, QuerySettings
 from fpc_core.data.datasets import Dataset, ImageRecord, open_dataset
@@ -39,11 +39,12 @@ from fpc_core.retrieval import Retriever
 from fpc_core.workspace import Places
 
 BATCH = 32
-Pass = Callable[[Tensor, Tensor, float], Tensor]  # images (B, 3, H, W), cameras (B,), keep rate -> features (B, C)
+# Maps images (B, 3, H, W), cameras (B,) and a keep rate to features (B, C).
+Pass = Callable[[Tensor, Tensor, float], Tensor]
 
 
 def ours(model: FPC, dataset: Dataset) -> None:
-    """What `memory build` and `evaluate` encode."""
+    """Encode the images that `memory build` and `evaluate` encode."""
     prune = QuerySettings().prune
     with tempfile.TemporaryDirectory() as folder:
         memory = build_memory(model, dataset.gallery, dataset.root, Path(folder) / "memory", batch_size=BATCH)
@@ -55,24 +56,25 @@ def ours(model: FPC, dataset: Dataset) -> None:
 
 @torch.inference_mode()
 def released(model: FPC, dataset: Dataset, run: Pass) -> None:
-    """The three loops of the released evaluation."""
+    """Run the three loops of the released evaluation with the pass `run`."""
     for records, keep_rate in (
-        ((*dataset.query, *dataset.gallery), 1.0),  # test.py: the memory
-        (dataset.query, QuerySettings().prune.keep_rate),  # do_inference: queries
-        (dataset.gallery, 1.0),  # do_inference: gallery features
+        ((*dataset.query, *dataset.gallery), 1.0),  # Gallery memory in test.py.
+        (dataset.query, QuerySettings().prune.keep_rate),  # Queries in do_inference.
+        (dataset.gallery, 1.0),  # Gallery features in do_inference.
     ):
         for start in range(0, len(records), BATCH):
             run(*batch(model, dataset, records[start : start + BATCH]), keep_rate)
 
 
 def batch(model: FPC, dataset: Dataset, records: tuple[ImageRecord, ...]) -> tuple[Tensor, Tensor]:
+    """Return the images (B, 3, H, W) and cameras (B,) of records."""
     config = model.config
     images = to_tensor([resize_image(dataset.read(record), config.image_size) for record in records], config)
     return images, torch.tensor([record.camera for record in records])
 
 
 def passes(model: FPC) -> dict[str, Pass]:
-    """One pass over a batch, by our encoder and by the released arithmetic, each with block 12 and head."""
+    """Return functions that pass a batch through our encoder and through the released one, with block 12 and head."""
 
     def fast(images: Tensor, cameras: Tensor, keep_rate: float) -> Tensor:
         return model(images, cameras, PruneSettings(keep_rate))
@@ -101,7 +103,8 @@ def main() -> None:
     images: dict[str, int] = {}
     wall: dict[str, list[float]] = {name: [] for name in ways}
     cpu: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(arguments.rounds + 1):  # the first warms up; they take turns, so that a slow minute slows all
+    # The first round is a warm-up. All run in turn, so that a slow phase of the machine affects all of them.
+    for _ in range(arguments.rounds + 1):
         for name, work in ways.items():
             counted.clear()
             start, spent = time.perf_counter(), time.process_time()

@@ -1,9 +1,9 @@
-"""All tables of the paper in one evaluation of the demo, against one evaluation per table, and a second visit.
+"""Compare one evaluation of all the paper's tables on the demo with one evaluation per table, and with stored results.
 
     python -m benchmarks.evaluate [--queries N] [--threads N]
 
-Prints a Markdown table. Each table by itself runs right before the whole, so that a slow minute of the machine slows
-both; every score of a table by itself must be that of the whole. Nothing is kept on disk but for the second visit.
+The script prints a Markdown table. The single tables run just before the joint evaluation, so that a slow phase of the
+machine affects both, and all scores must be equal. Only the joint evaluation stores results, for the second visit.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-import fpc_core  # noqa: F401  before timm
+import fpc_core  # noqa: F401  must come before timm
 from fpc_core.config import QuerySettings
 from fpc_core.evaluation.engine.result_store import ResultStore
 from fpc_core.evaluation.engine.runner import run_passes, run_with_store
@@ -27,7 +27,7 @@ from fpc_core.workspace import Places, open_workspace
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--queries", type=int, help="only the first N")
+    parser.add_argument("--queries", type=int, help="number of queries, the first of the demo (default: all)")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -53,16 +53,16 @@ def main() -> None:
     if [[row.ours for row in table.rows] for table in tables] != [
         [row.ours for row in table.rows] for _, found in alone.values() for table in found
     ]:
-        raise SystemExit("a table by itself differs from the same table among all")
+        raise SystemExit("the scores of a table differ between its own evaluation and the joint one")
 
     steps = task_of(*NAMES).work.total
     apart = sum(seconds for seconds, _ in alone.values())
     print(f"{torch.get_num_threads()} threads, {len(dataset.query)} queries, {len(dataset.gallery)} gallery images\n")
     print("| | steps | s | |\n|---|---|---|---|")
     for name, (seconds, _) in alone.items():
-        print(f"| {name} by itself | {task_of(name).work.total:,} | {seconds:.1f} | |")
+        print(f"| {name} alone | {task_of(name).work.total:,} | {seconds:.1f} | |")
     print(f"| all, one after another | | {apart:.1f} | 1 |")
-    print(f"| all in one run, kept on disk | {steps:,} | {whole:.1f} | {apart / whole:.1f}x cheaper |")
+    print(f"| all in one run, stored on disk | {steps:,} | {whole:.1f} | {apart / whole:.1f}x cheaper |")
     print(f"| a second visit, intervals included | 0 | {again:.2f} | |")
 
 

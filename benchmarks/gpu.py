@@ -1,16 +1,17 @@
-"""The whole path on a GPU beside the released code's, and how far it is from the CPU.
+"""Compare all stages on a GPU with the released code, and their results with those of the CPU.
 
     python -m benchmarks.gpu [--device cuda] [--models vit-b vit-tiny] [--share 1] [--evaluate vit-b]
 
-Needs no data: weights of chance and images of noise made on the fly in Occluded-Duke's layout and numbers (2,210
-queries, 17,661 gallery images); parity is measured on the demo, whose weights are trained. Prints Markdown tables:
-encoder in images a second, matching of one query with its shortlist of 100, decoder, a whole query, the whole
-evaluation. The ways take turns, in the evaluation step by step. `--share` evaluates that part of queries and gallery;
-nothing is scaled up. Ends with an error where a result is further from the CPU in float32 than
-`fpc_core.evaluation.device_parity.BOUNDS` allow.
+The script needs no data. It uses random weights and noise images with the layout and size of Occluded-Duke (2,210
+queries, 17,661 gallery images). Parity is measured on the demo, whose weights are trained. It prints Markdown tables of
+the encoder (images per second), the matching of a query with its shortlist of 100, the decoder, a whole query and a
+whole evaluation. The implementations run in turn, in the evaluation step by step. `--share` evaluates a part of queries
+and gallery; no time is extrapolated. The script fails if a result differs from that of the CPU in float32 by more than
+`fpc_core.evaluation.device_parity.BOUNDS`.
 
-The released code computes in float32; on today's torch its products are float32 as well, on the torch of its day TF32:
-the encoder's table has both. Its own log is quoted under the evaluation, with the hardware it does not name.
+The released code computes in float32. With a current version of torch its matrix products are float32 too, but with
+the version of its time they were TF32, so the table of the encoder has both. The released code's log is quoted below
+the evaluation; it does not name the hardware.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ from fpc_core.workspace import Places, choose_device, open_workspace
 MODELS = {"vit-b": VIT_BASE_STRIDE_11, "vit-tiny": VIT_TINY}
 LOG = (
     "The released code's own log (`logs/occ_duke/test_log.txt`, 2023-12-20, hardware not named) says 128.8 s for 2,210 "
-    "queries and 17,661 gallery images, the memory not counted: theirs, measured by them, and in no ratio here."
+    "queries and 17,661 gallery images, without the gallery memory. No ratio in this table uses that time."
 )
 BUILD_BATCH = 128
 SETTINGS = QuerySettings()
@@ -70,24 +71,27 @@ LEAST_SHARE = (SETTINGS.shortlist + 1) / SPLITS["bounding_box_test"][0]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """0, or 1 where something is beyond its bounds."""
+    """Run the benchmark and return its exit status, which is 1 if a difference exceeds its bound, else 0."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="auto")
     parser.add_argument("--models", nargs="+", default=list(MODELS), choices=list(MODELS))
-    parser.add_argument("--evaluate", default="vit-b", choices=[*MODELS, "none"], help="the model of the evaluation")
-    parser.add_argument("--share", type=float, default=1.0, help="of queries and gallery that are evaluated")
+    parser.add_argument("--evaluate", default="vit-b", choices=[*MODELS, "none"], help="model to evaluate")
+    parser.add_argument("--share", type=float, default=1.0, help="share of queries and gallery to evaluate, up to 1")
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 16, 64, 256])
     parser.add_argument("--repeats", type=int, default=9)
-    parser.add_argument("--queries", type=int, default=16, help="of the demo, for the parity")
-    parser.add_argument("--folder", type=Path, help="where the evaluation works (default: a temporary folder)")
+    parser.add_argument("--queries", type=int, default=16, help="number of demo queries for the parity table")
+    parser.add_argument("--folder", type=Path, help="folder for temporary files (default: the system's)")
     asked = parser.parse_args(arguments)
     if not LEAST_SHARE <= asked.share <= 1:
-        parser.error(f"--share must be in {LEAST_SHARE:.4f}..1: the released code needs a shortlist's gallery images")
+        parser.error(
+            f"--share must be in {LEAST_SHARE:.4f}..1, got {asked.share:g}: the released code needs more gallery "
+            "images than its shortlist has"
+        )
     start, device = time.perf_counter(), choose_device(asked.device)
     print(
         f"{named(device)}, torch {torch.__version__}, {datetime.now(UTC):%Y-%m-%d}, {torch.get_num_threads()} threads"
     )
-    print(f"Median of {asked.repeats}, the ways taking turns.", flush=True)
+    print(f"Median of {asked.repeats} runs; all implementations run in turn.", flush=True)
     beyond = parity_table(device, asked.queries)
     for name in asked.models:
         print(f"\n## {name}, {MODELS[name].patches} patches x {MODELS[name].width} channels", flush=True)
@@ -106,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def named(device: torch.device) -> str:
-    """The hardware behind a device."""
+    """Return the name of the hardware of a device."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     told = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
@@ -115,14 +119,17 @@ def named(device: torch.device) -> str:
 
 
 def at(model: FPC, precision: Precision) -> FPC:
-    """A copy that computes its encoder's products in this precision."""
+    """Return a copy of the model whose encoder computes matrix products in this precision."""
     copy = deepcopy(model)
     copy.encoder.precision = precision
     return copy
 
 
 def parity_table(device: torch.device, queries: int) -> list[str]:
-    """Differences from the CPU in float32 on the demo, in every precision and both variants; what is beyond."""
+    """Print differences from the CPU in float32 on the demo, for every precision and variant.
+
+    Return a text for each difference that exceeds its bound.
+    """
     here, there = open_workspace(Places(), "cpu"), open_workspace(Places(), str(device))
     config, records = here.retriever.model.config, here.dataset.query[:queries]
     images = to_tensor([resize_image(here.dataset.read(record), config.image_size) for record in records], config)
@@ -147,7 +154,7 @@ def parity_table(device: torch.device, queries: int) -> list[str]:
 
 @torch.inference_mode()
 def encoder_table(config: ModelConfig, device: torch.device, batches: Sequence[int], repeats: int) -> None:
-    """Images a second, at keep rates 1 (a gallery image) and 0.8 (a query)."""
+    """Print how many images the encoder processes per second, at keep rate 1 (gallery) and 0.8 (query)."""
     torch.manual_seed(0)
     model = FPC(config).eval().to(device)
     models = {precision: at(model, precision) for precision in Precision}
@@ -173,7 +180,7 @@ def encoder_table(config: ModelConfig, device: torch.device, batches: Sequence[i
 
 
 def _in_tf32(run: Callable[[], Tensor]) -> Tensor:
-    """As torch before 1.12 computed on such a GPU."""
+    """Run a function with TF32 matrix products, which were the default before torch 1.12."""
     before, torch.backends.cuda.matmul.allow_tf32 = torch.backends.cuda.matmul.allow_tf32, True
     try:
         return run()
@@ -183,7 +190,10 @@ def _in_tf32(run: Callable[[], Tensor]) -> Tensor:
 
 @torch.inference_mode()
 def matching_table(bench: Bench, device: torch.device, repeats: int) -> list[str]:
-    """One query with its shortlist, and the solver by itself; where the solver's distances are beyond their bound."""
+    """Print times of matching a query with its shortlist, and of the solver alone.
+
+    Return a text for each solver result whose distances exceed their bound.
+    """
     retriever, gallery = bench.retriever, bench.gallery
     encoding = retriever.encode(retriever.prepare(bench.image, bench.camera), SETTINGS.prune)
     cls, patches = encoding.cls[0], encoding.patches[0]
@@ -200,7 +210,7 @@ def matching_table(bench: Bench, device: torch.device, repeats: int) -> list[str
         ways: dict[str, Callable[[], object]] = {"released": theirs}
         ways["ours, tokens from main memory"] = partial(ours, sending)
         if held:
-            ways["ours, tokens held on the device"] = partial(ours, retriever)
+            ways["ours, tokens on the device"] = partial(ours, retriever)
         took = milliseconds(ways, repeats, device)
     print(f"\n| matching, {len(patches)} x {gallery.patches.shape[1]} patches, 100 candidates | ms | released / it |")
     print("|---|---|---|")
@@ -229,20 +239,20 @@ def matching_table(bench: Bench, device: torch.device, repeats: int) -> list[str
             print(
                 f"| solver alone, {kind} tokens: {name} | {taken:.1f} | {took['released loop, own stop'] / taken:.1f} |"
             )
-        print(f"| its distances from the CPU's / bound: {apart:.1e} / {most:g} | | |", flush=True)
+        print(f"| difference of its distances from the CPU / bound: {apart:.1e} / {most:g} | | |", flush=True)
         if not apart <= most:
             beyond.append(f"solver, {kind} tokens: {apart:.1e} > {most:g}")
     return beyond
 
 
 def solver_apart(found: Transport, cost: Tensor, a: Tensor, b: Tensor) -> float:
-    """The largest difference of D_EMD from what the CPU finds for the same ground cost and marginals."""
+    """Return the largest difference between D_EMD and that of the CPU for the same ground cost and marginals."""
     exact = solve(cost.cpu(), a.cpu(), b.cpu(), SETTINGS.transport)
     return float(abs(found.distance - exact.distance).max())
 
 
 def decoder_table(config: ModelConfig, device: torch.device, repeats: int) -> None:
-    """The `[cls]` row of the decoder by three ways."""
+    """Print times and differences of three implementations of the decoder's `[cls]` row."""
     with torch.inference_mode():
         ways = decoder.ways(config, SETTINGS.neighbors, device)
         took = milliseconds(ways, repeats, device)
@@ -257,7 +267,7 @@ def decoder_table(config: ModelConfig, device: torch.device, repeats: int) -> No
 
 
 def query_table(bench: Bench, device: torch.device, repeats: int) -> None:
-    """One image in, the gallery's ranking out."""
+    """Print times of a whole query, from the image to the ranking of the gallery."""
     ours = partial(bench.retriever.search, bench.image, SETTINGS, bench.camera)
     theirs = partial(released_query, bench.retriever.model, bench.gallery, bench.image, bench.camera)
     same = replace(SETTINGS, transport=TransportSettings(Solver.RELEASED))
@@ -267,12 +277,20 @@ def query_table(bench: Bench, device: torch.device, repeats: int) -> None:
     print("\n| a whole query | ms | released / it |\n|---|---|---|")
     for name, taken in took.items():
         print(f"| {name} | {taken:.1f} | {took['released path'] / taken:.1f} |")
-    print(f"\nThe features, with the released solver in both: {difference:.0e} apart at most.", flush=True)
+    print(f"\nLargest difference of the features, with the released solver in both: {difference:.0e}.", flush=True)
 
 
 @dataclass(eq=False)
 class OurEvaluation:
-    """`memory build` and `evaluate` of these images. seconds: by step."""
+    """Our evaluation of a dataset: `memory build`, then `evaluate`.
+
+    Attributes:
+        model: Model in eval mode.
+        dataset: Dataset to evaluate.
+        folder: Folder of the gallery memory.
+        seconds: Duration of each step.
+        memory: Gallery memory after `make_memory`.
+    """
 
     model: FPC
     dataset: Dataset
@@ -281,7 +299,7 @@ class OurEvaluation:
     memory: GalleryMemory | None = None
 
     def make_memory(self) -> None:
-        """Every gallery image encoded once, on the disk."""
+        """Encode every gallery image once and write the gallery memory to disk."""
         start = time.perf_counter()
         self.memory = build_memory(
             self.model, self.dataset.gallery, self.dataset.root, self.folder, batch_size=BUILD_BATCH
@@ -289,7 +307,7 @@ class OurEvaluation:
         self.seconds["memory"] = time.perf_counter() - start
 
     def infer(self) -> None:
-        """Every query encoded, matched, consolidated, ranked and scored."""
+        """Encode, match, consolidate, rank and score every query."""
         start = time.perf_counter()
         assert self.memory is not None
         asked = Pass(SETTINGS, (Point(SETTINGS.alpha, SETTINGS.neighbors),))
@@ -299,7 +317,7 @@ class OurEvaluation:
 
 
 def evaluation_table(name: str, device: torch.device, share: float, folder: Path) -> None:
-    """Retrieval of all queries, memory included."""
+    """Print the duration of an evaluation of all queries, including the gallery memory."""
     dataset = open_dataset(make_dataset(folder / "noise", share))
     torch.manual_seed(0)
     model = FPC(MODELS[name]).eval().to(device)
@@ -323,7 +341,7 @@ def evaluation_table(name: str, device: torch.device, share: float, folder: Path
         ratios = f"{whole[theirs] / whole[each]:.1f} | {part[theirs] / part[each]:.1f}"
         print(f"| {each} | {way.seconds['memory']:.1f} | {part[each]:.1f} | {whole[each]:.1f} | {ratios} |")
     steps = ", ".join(f"{step} {taken:.1f} s" for step, taken in ways[theirs].seconds.items())
-    print(f"\nThe released steps: {steps}. Times are of this share; nothing is scaled.\n\n{LOG}", flush=True)
+    print(f"\nThe released steps: {steps}. Times are for this share and not extrapolated.\n\n{LOG}", flush=True)
 
 
 if __name__ == "__main__":

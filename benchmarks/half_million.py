@@ -1,11 +1,11 @@
-"""A gallery of 519,000 images, Market-1501 with its 500,000 distractors in size: built, opened and searched.
+"""Measure building, opening and searching a gallery of 519,000 images, like Market-1501 with 500,000 distractors.
 
     python -m benchmarks.half_million [--images 519000] [--processes 2] [--folder DIRECTORY]
 
-Makes Market-1501's layout of noise and a narrow model of chance (32 patches x 32 channels; what is measured is how time
-and memory grow, the width only scales them), builds the memory by torchrun, and searches it, a quarter and a sixteenth
-of it with every shortlist that needs no server. Every step is a process of its own, so that time and peak are its own.
-In a folder that is named everything stays, and images that are there are not made again.
+The script makes noise images with the layout of Market-1501 and a narrow model with random weights (32 patches x 32
+channels), because only the growth of time and memory is of interest. It builds the gallery memory with torchrun, and
+searches a sixteenth, a quarter and all of it with every shortlist index that needs no server. Every step is a separate
+process, so that its time and peak memory can be measured. With --folder, all files are kept, and images are reused.
 """
 
 from __future__ import annotations
@@ -55,11 +55,11 @@ BATCH = 256
 SHARES = (1 / 16, 1 / 4, 1)
 WARM_UP = 5
 INDEXES = (IndexKind.TORCH, IndexKind.FAISS, IndexKind.FAISS_IVF)
-_PART = 10_000  # images that one call makes
+_PART = 10_000  # Number of images that one call of `_make` writes.
 
 
 def make_gallery(root: Path, images: int, processes: int) -> Path:
-    """`images` of noise, of which all but a few are distractors (identity 0), and queries of the others."""
+    """Make a dataset of noise images, most of which are distractors (identity 0), and return its folder."""
     distractors = round(images * DISTRACTORS / GALLERY)
     parts = [("query", start, min(QUERIES, start + _PART), 0) for start in range(0, QUERIES, _PART)]
     for start in range(0, images, _PART):
@@ -75,7 +75,10 @@ def make_gallery(root: Path, images: int, processes: int) -> Path:
 
 
 def _make(folder: Path, start: int, stop: int, people: int) -> None:
-    """Images `start` to `stop`; from `people` on they are distractors. A query has the next camera of its person's."""
+    """Write the images with numbers `start` to `stop` - 1.
+
+    Gallery images with numbers from `people` on are distractors. Queries have other cameras than their matches.
+    """
     rng = np.random.default_rng([start, people])
     query = folder.name == "query"
     written = io.BytesIO()
@@ -90,7 +93,7 @@ def _make(folder: Path, start: int, stop: int, people: int) -> None:
 
 
 def opening(places: Places) -> dict[str, float]:
-    """Seconds of what opens, one after the other."""
+    """Return how many seconds each step of opening a workspace takes."""
     took = {}
 
     def timed(name: str, work: Callable[[], Any]) -> Any:
@@ -108,10 +111,17 @@ def opening(places: Places) -> dict[str, float]:
 
 
 def searching(places: Places, kind: str, share: float) -> dict[str, Any]:
-    """Every query of the data by this shortlist in the first `share` of the shards.
+    """Search for every query with one kind of shortlist index.
 
-    Of a query milliseconds, 50th and 95th percentile: the whole, the process's own CPU time, the part of the shortlist
-    and that of ranking the whole gallery. found: share of the exact shortlist.  own, mapped: resident MB.
+    Args:
+        places: Paths of data, weights and gallery memory.
+        kind: Kind of the index.
+        share: Share of the token shards to use, from the first on.
+
+    Returns:
+        The 50th and 95th percentile in milliseconds per query of `whole` time, `cpu` time, `index` and `ranking`;
+        `found`, the share of the exact shortlist that the index found; `own` and `mapped` resident memory in MB;
+        `images`, their number; `ready`, the seconds until the first timed query.
     """
     workspace = open_workspace(places, "cpu")
     memory, settings = first_shards(places.memory, workspace.retriever.memory, share), QuerySettings()
@@ -126,7 +136,7 @@ def searching(places: Places, kind: str, share: float) -> dict[str, Any]:
         began, busy = time.perf_counter(), time.process_time()
         trace = retriever.search(image, settings, torch.tensor([record.camera]))
         whole, cpu = time.perf_counter() - began, time.process_time() - busy
-        if place < WARM_UP:  # the first ones compile kernels and make unit vectors
+        if place < WARM_UP:  # The first queries compile kernels and compute unit vectors.
             ready = time.perf_counter() - start
             continue
         query = trace.encoding.cls[0]
@@ -146,7 +156,7 @@ def searching(places: Places, kind: str, share: float) -> dict[str, Any]:
 def first_shards(
     directory: Path, memory: GalleryMemory, share: float, shard_images: int = SHARD_IMAGES
 ) -> GalleryMemory:
-    """The memory as if it ended after this share of its shards."""
+    """Return a gallery memory that consists only of the first `share` of the shards."""
     paths = sorted(directory.glob("tokens-*.npy"))
     paths = paths[: max(1, round(share * len(paths)))]
     images = min(len(paths) * shard_images, len(memory))
@@ -204,8 +214,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=GALLERY)
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--folder", type=Path, help="where to work and leave everything (default: a temporary folder)")
-    parser.add_argument("--task", nargs="+", help=argparse.SUPPRESS)  # what a process of this script does
+    parser.add_argument("--folder", type=Path, help="folder in which all files are kept (default: a temporary folder)")
+    parser.add_argument("--task", nargs="+", help=argparse.SUPPRESS)  # Step that a child process runs.
     arguments = parser.parse_args()
     folder = arguments.folder
     if arguments.task:

@@ -1,8 +1,8 @@
-"""Hover to paint of the transport component at 128 x 242 patches, in headless Chromium: `python -m benchmarks.hover`.
+"""Measure the delay of hovering in the transport component, in headless Chromium: `python -m benchmarks.hover`.
 
-The component's own files run in a bare page, without Streamlit: a hover never leaves the browser. Two times per hover:
-`work` is the time spent on it, from the pointer event to the last pixel of the flows; `paint` the time from the event
-until the browser has done that frame, which includes the wait for the next tick of a 60 Hz screen.
+The component has 128 x 242 patches. Its files run in an empty page without Streamlit, because a hover sends nothing to
+the server. Two times are measured for each hover: `work` is the computing time from the pointer event to the last pixel
+of the flows; `paint` is the time until the browser has finished the frame, including the wait for the next 60 Hz tick.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ MEASURE = """
     const place = { clientX: box.left + x * box.width, clientY: box.top + y * box.height, bubbles: true };
     cells[side].dispatchEvent(new PointerEvent("pointermove", { ...place, pointerType: "mouse" }));
     const spent = performance.now() - began;
-    // Asked for after the component asked: runs behind its drawing, in the same frame.
+    // Requested after the component's own request, so it runs after the drawing in the same frame.
     requestAnimationFrame(() => {
-      layer.getContext("2d").getImageData(0, 0, 1, 1);  // drawing is lazy: wait until the pixels are there
+      layer.getContext("2d").getImageData(0, 0, 1, 1);  // Drawing is lazy; reading a pixel completes it.
       work.push(spent + performance.now() - frameStart);
       channel.port2.postMessage(0);
     });
@@ -49,7 +49,7 @@ MEASURE = """
   channel.port1.onmessage = () => {
     paint.push(performance.now() - began);
     frameStart = 0;
-    setTimeout(next, 3 + 17 * Math.random());  // events come at any moment between two ticks
+    setTimeout(next, 3 + 17 * Math.random());  // Real events arrive at random times between two ticks.
   };
   next();
 })
@@ -57,7 +57,7 @@ MEASURE = """
 
 
 def pair() -> dict[str, Any]:
-    """A plan as diffuse as the entropic one: every kept patch sends to all patches."""
+    """Return the data of a diffuse transport plan, in which every kept patch has a flow to every gallery patch."""
     rng = np.random.default_rng(0)
     patches = ModelConfig(stride=11).patches
     cost = rng.uniform(0.1, 1.2, (KEPT, patches)).astype(np.float32)

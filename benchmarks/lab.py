@@ -1,8 +1,8 @@
-"""From a dragged occluder to the masks that show it, in headless Chromium on the demo: `python -m benchmarks.lab`.
+"""Measure the delay from moving an occluder to the updated masks, in headless Chromium: `python -m benchmarks.lab`.
 
-Single: the pointer moves once and rests. Drag: it moves for a third of a second and rests, still pressed; counted is
-the time from its last move to the masks of that very place, so the pause between two scenes sent is in it. Release:
-from letting go to the consolidated strip of the new scene.
+In a single move, the pointer moves once and stops. In a drag, it moves for a third of a second and stops while still
+pressed. The delay is the time from the last move to the masks for that position, so it includes the interval between
+two scenes that are sent. For a release, it ends with the consolidated strip of the new scene.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from playwright.sync_api import Page, sync_playwright
 from benchmarks.live import row, settle
 from tests.support.server import chromium, server
 
-# Notes when the pointer moved last and every moment at which new masks, or new hits, had been drawn.
+# Records the time of the last pointer move and release, and the times at which new masks or new hits were drawn.
 WATCH = """() => {
   const roots = () => [...document.querySelectorAll('*')].map((node) => node.shadowRoot).filter(Boolean);
   const masks = roots().map((root) => root.querySelector('.strips')).find((strips) => strips?.querySelector('canvas'));
@@ -37,7 +37,7 @@ WATCH = """() => {
 
 
 def open_lab(page: Page, address: str) -> tuple[float, float]:
-    """The Lab with one rectangle; returns the middle of it on the page."""
+    """Open the Lab, add a rectangle, and return the position of its centre on the page."""
     page.goto(f"{address}/lab")
     page.get_by_text("Which image region matters most?").wait_for()
     settle(page)
@@ -50,7 +50,7 @@ def open_lab(page: Page, address: str) -> tuple[float, float]:
 
 
 def last(page: Page, since: str, what: str) -> float:
-    """ms from `since` to the last of `what`, which ends when there was none for a second."""
+    """Return the milliseconds from event `since` to the last event `what`, once there was none for a second."""
     page.wait_for_function(f"watch.{what}.length && performance.now() - watch.{what}.at(-1) > 1000")
     values: dict[str, Any] = page.evaluate("watch")
     time = values[what][-1] - values[since]
@@ -60,7 +60,9 @@ def last(page: Page, since: str, what: str) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--moves", type=int, default=40, help="moves and drags each; a quarter as many releases")
+    parser.add_argument(
+        "--moves", type=int, default=40, help="number of moves and of drags; there are a quarter as many releases"
+    )
     moves = parser.parse_args().moves
     with sync_playwright() as playwright, server() as (address, _, _):
         browser = chromium(playwright)
@@ -101,7 +103,7 @@ def main() -> None:
     print("| ms | goal | median | p95 | worst | note |\n|---|---|---|---|---|---|")
     print(row("one move to its masks", "p95 500", single, f"{len(single)} moves"))
     print(row("last move of a drag to its masks", "p95 500", dragged, f"{len(dragged)} drags"))
-    print(row("let go to the new hits", "-", released, f"{len(released)} releases that changed them"))
+    print(row("release to the new hits", "-", released, f"{len(released)} releases that changed them"))
 
 
 if __name__ == "__main__":

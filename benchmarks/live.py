@@ -1,8 +1,9 @@
-"""What a visitor waits for, in headless Chromium on the demo: `python -m benchmarks.live [--moves N]`.
+"""Measure how long visitors wait, in headless Chromium on the demo: `python -m benchmarks.live [--moves N]`.
 
-Starts its own server, so its first page is a new server's first page. Frame: time between two animation frames while a
-dial is dragged; script: what the page's own code used of it (the rest is layout, painting and idling until the next
-refresh). Release to strip: from letting a dial go to the painted consolidated strip of the server's answer.
+The benchmark starts its own server, so that its first page is the first page of a new server. "Frame" is the time
+between two animation frames while a slider is dragged. "Script" is the part of it that the page's own code used; the
+rest is layout, painting and idle time. For releases, the time ends when the consolidated strip of the server's answer
+is painted.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from tests.support.server import chromium, resident, server
 READY = "[data-card^='heat/'] [data-heat='shown']"
 FILLED = "window.fpcLive?.pairs && fpcLive.grid?.key === fpcLive.answer.key && fpcLive.pairs.key === fpcLive.answer.key"
 
-# Counts frames, and the script time of each by wrapping the callbacks that the live views run in.
+# Records the duration of frames, and the script time of each by wrapping the callbacks in which live views run.
 WATCH = """() => {
   const watch = (window.watch = { frames: [], scripts: [], on: true });
   const paint = fpcLive.dispatchEvent.bind(fpcLive);
@@ -43,7 +44,7 @@ UNWATCH = """() => {
   delete fpcLive.dispatchEvent;
   return [watch.frames.slice(2), watch.scripts];
 }"""
-# Resolves when the consolidated strip shows the answer to `asked`, two frames later: then it is painted.
+# Resolves when the consolidated strip that answers `asked` is painted, which is two frames after it is updated.
 ANSWERED = """(asked) => new Promise((done) => {
   const start = performance.now();
   const look = () => {
@@ -60,7 +61,11 @@ ANSWERED = """(asked) => new Promise((done) => {
 
 
 def drag(page: Page, name: str, traffic: list[int]) -> tuple[list[float], list[float], int]:
-    """Drag a dial from end to end and back: ms per frame, ms of script per frame, websocket messages meanwhile."""
+    """Drag a slider from end to end and back.
+
+    Returns:
+        Milliseconds of each frame, milliseconds of script in each frame, and the number of websocket messages.
+    """
     thumb = page.get_by_test_id("stSidebar").get_by_role("slider", name=name)
     box = thumb.bounding_box()
     assert box is not None
@@ -80,7 +85,7 @@ def drag(page: Page, name: str, traffic: list[int]) -> tuple[list[float], list[f
 
 
 def rest(page: Page, traffic: list[int]) -> None:
-    """Until no background result has come for a second: what is sent from then on is the drag's."""
+    """Wait until no message has arrived for a second, so that later messages belong to the drag."""
     seen = -1
     while seen != len(traffic):
         seen = len(traffic)
@@ -93,7 +98,7 @@ def settle(page: Page) -> None:
 
 
 def release(page: Page, moves: list[dict[str, Any]]) -> list[float]:
-    """ms from letting go to the painted answer, for each move; the page comes to rest before the next."""
+    """Return the milliseconds from each release to its painted answer. The page is idle before each release."""
     times = []
     for move in moves:
         times.append(page.evaluate(ANSWERED, move))
@@ -102,7 +107,7 @@ def release(page: Page, moves: list[dict[str, Any]]) -> list[float]:
 
 
 def memory(page: Page, process: int) -> tuple[float, float]:
-    """MB held by the server and by the scripts of the page, garbage collected."""
+    """Return the memory in MB of the server and of the page's scripts, after garbage collection."""
     page.context.new_cdp_session(page).send("HeapProfiler.collectGarbage")
     return resident(process), page.evaluate("performance.memory.usedJSHeapSize") / 2**20
 
@@ -115,8 +120,8 @@ def row(what: str, goal: str, values: list[float], note: str = "") -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--moves", type=int, default=20, help="releases per kind")
-    parser.add_argument("--random", type=int, default=100, help="random moves after which memory is measured")
+    parser.add_argument("--moves", type=int, default=20, help="number of releases of each kind")
+    parser.add_argument("--random", type=int, default=100, help="number of random moves after which memory is measured")
     arguments = parser.parse_args()
     moves = arguments.moves
     with sync_playwright() as playwright, server() as (address, began, process):
@@ -150,11 +155,13 @@ def main() -> None:
             print(row(f"{name} dragged: frame", "16.7", frames, f"{len(frames)} frames, {messages} messages"))
             print(row(f"{name} dragged: script", "16", scripts))
         alphas = [{"alpha": round(0.05 + 0.9 * (at * 7 % moves) / moves, 4)} for at in range(moves)]
-        print(row("alpha let go to consolidated strip", "p95 250", release(page, alphas), f"{moves} moves"))
+        print(row("alpha released to consolidated strip", "p95 250", release(page, alphas), f"{moves} moves"))
         gammas = [{"gamma": round(0.3 + 0.05 * (at * 4 % 15), 4)} for at in range(min(moves, 15))]
-        print(row("keep rate let go, on the grid", "-", release(page, gammas), f"{len(gammas)} moves"))
+        print(row("keep rate released, on the grid", "-", release(page, gammas), f"{len(gammas)} moves"))
         odd = [{"gamma": round(0.33 + 0.65 * (at * 7 % moves) / moves, 3)} for at in range(moves)]
-        print(row("keep rate off the grid to masks and strip", "p95 400", release(page, odd), f"{moves} moves"))
+        print(
+            row("keep rate released, off the grid, to masks and strip", "p95 400", release(page, odd), f"{moves} moves")
+        )
         rng = random.Random(0)
         print("\n| memory, MB | server | page |\n|---|---|---|")
         for at in range(arguments.random + 1):

@@ -1,13 +1,13 @@
-"""The methods behind the heat maps on the demo: how near to leaving each patch out, and what random weights change.
+"""Compare heat-map methods on the demo with leaving out each patch, and with maps for random weights.
 
     python -m benchmarks.maps [--queries 20]
 
-Prints two Markdown tables, of the decoder and of the encoder. All figures are Spearman rank correlations between two
-maps of the same query over all its patches, means over queries.
+The script prints a Markdown table for the decoder and one for the encoder. All values are Spearman rank correlations
+between two maps of the same query over all patches, averaged over queries:
 
-order: of the whole map to the exact loss of leaving out each patch.  shown, relative: of what is drawn, the map clipped
-at 0 or at its mean patch, to the clipped loss.  random: to the map of the same block with fresh weights (the sanity
-check of Adebayo et al. 2018; near 0 is good).
+- order: the whole map and the exact loss from leaving out each patch.
+- shown, relative: the map as it is drawn, clipped at 0 or at its mean, and the clipped loss.
+- random: the map and that of the same block with random weights (sanity check of Adebayo et al. 2018; 0 is best).
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def main() -> None:
 def _compared(
     mapped: Mapped, retriever: Retriever, other: Retriever, named: MapSettings, methods: Iterable[MapMethod]
 ) -> Iterable[tuple[str, list[float]]]:
-    """One line per method: the five columns of one query."""
+    """Yield the name and the five values of each method for one query; `other` has random weights."""
     lost = _flat(mapped(retriever, replace(named, method=MapMethod.LEFT_OUT)))
     for method in methods:
         how = replace(named, method=method)
@@ -88,7 +88,7 @@ def _compared(
 
 
 def _with_fresh_blocks(retriever: Retriever) -> Retriever:
-    """The same model but for the decoder, its BNNeck and the encoder's last block, whose weights are drawn anew."""
+    """Return a copy in which decoder, its BNNeck and the last encoder block have new random weights."""
     torch.manual_seed(0)
     model, fresh = deepcopy(retriever.model), FPC(retriever.model.config).eval()
     model.decoder, model.rec_bottleneck = fresh.decoder, fresh.rec_bottleneck
@@ -106,7 +106,7 @@ def _clipped(values: np.ndarray) -> np.ndarray:
 
 
 def _rank(one: np.ndarray, other: np.ndarray) -> float:
-    """NaN where one of them is the same everywhere: there is no order then."""
+    """Return the rank correlation of two maps, or NaN if one of them is constant and therefore has no order."""
     return float(spearmanr(one, other)[0]) if np.ptp(one) > 0 and np.ptp(other) > 0 else float("nan")
 
 

@@ -1,11 +1,12 @@
-"""Opening and reading a gallery memory of Occluded-Duke's size: 17,661 images x 242 patches x 768, float16.
+"""Measure opening and reading a gallery memory of the size of Occluded-Duke.
 
     python -m benchmarks.memory DIRECTORY
 
-Writes sparse files of 6.6 GB (they take no room on the disk) into DIRECTORY, opens them in a fresh process, and reads
-the tokens of 100 scattered candidates: cold, after the pages were dropped (`posix_fadvise`), and warm; by the memory,
-first held against their checksums and then not, and by indexing a map. Reading holes of a sparse file costs page
-handling and copying but no disk. With --dense the tokens are written for real.
+The gallery memory has 17,661 images x 242 patches x 768 channels in float16. The script writes it to DIRECTORY as
+sparse files of 6.6 GB, which use no disk space, and opens them in a new process. It reads the tokens of 100 random
+candidates cold, after their pages were dropped (`posix_fadvise`), and warm. It reads them through `GalleryMemory`, with
+and without verifying checksums, and by indexing a memory map. Reading sparse files includes page handling and copying,
+but no disk access. With --dense, the tokens are actually written.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ IMAGES, GRID, CHANNELS, CANDIDATES = 17_661, (22, 11), 768, 100
 
 
 def write(directory: Path, dense: bool) -> None:
-    """A memory as `build_memory` leaves it, its tokens one large hole unless `dense`."""
+    """Write a gallery memory in the format of `build_memory`. Its token files are sparse unless `dense` is set."""
     directory.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
     for name in ("cls", "features"):
@@ -49,7 +50,8 @@ def write(directory: Path, dense: bool) -> None:
             tokens[start : start + len(block)] = block[: rows - start]
         tokens.flush()
         files[path.name] = path.stat().st_size, None
-    np.save(directory / "sums.npy", np.resize(row_checksums(block), IMAGES))  # a shard is a whole number of blocks
+    # Every shard contains a whole number of blocks, so the checksums of a block repeat.
+    np.save(directory / "sums.npy", np.resize(row_checksums(block), IMAGES))
     records = [[f"{row:05d}.jpg", row, 0, "gallery"] for row in range(IMAGES)]
     (directory / RECORDS).write_text(json.dumps(records), encoding="utf-8")
     for name in (*(f"{name}.npy" for name in ARRAYS), RECORDS):
@@ -59,25 +61,25 @@ def write(directory: Path, dense: bool) -> None:
 
 
 def measure(directory: Path, repeats: int) -> None:
-    """Prints one table; run in a process of its own, so that the resident size is the memory's."""
+    """Print a table of times and sizes. Run it in a new process, to measure the resident memory correctly."""
     before = resident()
     start = time.perf_counter()
     memory = open_memory(directory)
     opened = time.perf_counter() - start
     start = time.perf_counter()
-    _ = memory.unit_cls  # what the first shortlist needs
+    _ = memory.unit_cls  # The first shortlist needs these unit vectors.
     ready = time.perf_counter() - start
-    print("| what | figure |\n|---|---|")
+    print("| what | value |\n|---|---|")
     print(f"| open | {1000 * opened:.0f} ms |")
     print(f"| normalise `[cls]` for the first shortlist | {1000 * ready:.0f} ms |")
-    print(f"| resident, grown by both | {(resident() - before) / 1e6:.0f} MB |")
+    print(f"| growth of resident memory by both | {(resident() - before) / 1e6:.0f} MB |")
     shards = sorted(directory.glob("tokens-*.npy"))
     maps = [np.load(path, mmap_mode="r") for path in shards]
     tokens = memory.tokens
     ways: dict[str, Callable[[np.ndarray], object]] = {
-        "by the memory": tokens.__getitem__,
-        "index of the map": lambda rows: np.stack([maps[row // SHARD_IMAGES][row % SHARD_IMAGES] for row in rows]),
-        "by the memory, to float32 on the CPU (what matching takes)": memory.patches,
+        "gallery memory": tokens.__getitem__,
+        "indexed memory map": lambda rows: np.stack([maps[row // SHARD_IMAGES][row % SHARD_IMAGES] for row in rows]),
+        "gallery memory, float32 on the CPU as for matching": memory.patches,
     }
     rng = np.random.default_rng(1)
     for name, read in ways.items():
@@ -93,27 +95,30 @@ def measure(directory: Path, repeats: int) -> None:
         print(f"| 100 candidates, {name}, cold | {median(cold):.0f} ms |")
         print(f"| 100 candidates, {name}, warm, read for the first time | {median(unchecked):.1f} ms |")
         print(f"| 100 candidates, {name}, warm | {median(warm):.1f} ms |")
-    print(f"| peak resident of the process, torch and all | {peak() / 1e6:.0f} MB |")
+    print(f"| peak resident memory of the process, including torch | {peak() / 1e6:.0f} MB |")
 
 
 def timed(read: Callable[[np.ndarray], object], rows: np.ndarray) -> float:
+    """Return how many milliseconds `read` takes for these rows."""
     start = time.perf_counter()
     read(rows)
     return 1000 * (time.perf_counter() - start)
 
 
 def forget(path: Path) -> None:
-    """Drop the file's pages from the system's cache."""
+    """Drop the pages of a file from the system's page cache."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def resident() -> int:
+    """Return the resident memory of this process in bytes."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 def peak() -> int:
+    """Return the peak of resident memory of this process in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
@@ -122,7 +127,9 @@ def main() -> None:
     parser.add_argument("directory", type=Path)
     parser.add_argument("--dense", action="store_true")
     parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--measure", action="store_true", help="measure only; the memory is there")
+    parser.add_argument(
+        "--measure", action="store_true", help="measure an existing gallery memory, without writing one"
+    )
     arguments = parser.parse_args()
     if arguments.measure:
         measure(arguments.directory, arguments.repeats)

@@ -1,10 +1,11 @@
-"""A whole query against the released path, and every move of the app, on a gallery of random tokens.
+"""Compare a whole query with the released code, and time every change of a setting, on a gallery of random tokens.
 
     python -m benchmarks.query [--repeats 9]
 
-Prints Markdown tables. Both ways see the same weights, image and gallery (600 images, random float16 tokens around
-those of the model); the released path holds its gallery in float32, as the released code does. Its solver stops by
-its own loose rule. `difference` is the largest of the consolidated feature when both use the released solver.
+The script prints Markdown tables. Both implementations use the same weights, image and gallery (600 images with random
+float16 tokens around those of the model). The released code stores its gallery in float32, and its solver uses its own
+loose stopping rule. `difference` is the largest difference between the consolidated features if both implementations
+use the released solver.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from statistics import median
 
 import torch
 
-import fpc_core  # noqa: F401  before timm
+import fpc_core  # noqa: F401  must come before timm
 from benchmarks.released_path import Gallery, released_query
 from fpc_core.config import VIT_BASE_STRIDE_11, VIT_TINY, ModelConfig, PruneSettings, QuerySettings, Solver
 from fpc_core.config import TransportSettings as Transport
@@ -34,6 +35,15 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True, eq=False)
 class Bench:
+    """A model with its gallery and a query, for both implementations.
+
+    Attributes:
+        retriever: Our retriever with its gallery memory.
+        gallery: The same gallery for the released code.
+        image: (1, 3, H, W) query image.
+        camera: (1,) camera of the query.
+    """
+
     retriever: Retriever
     gallery: Gallery
     image: torch.Tensor
@@ -42,9 +52,9 @@ class Bench:
 
 @torch.inference_mode()
 def prepare(config: ModelConfig, device: torch.device = CPU) -> Bench:
-    """A random model and a gallery whose tokens scatter around what the model makes of noise images.
+    """Return a random model, a noise image, and a gallery whose tokens scatter around the tokens of that image.
 
-    All that the two ways are given lies on `device`, but for the memory, which ours brings there itself.
+    All tensors are on `device`, except the gallery memory, which our code copies there itself.
     """
     torch.manual_seed(0)
     model = FPC(config).eval()
@@ -65,9 +75,14 @@ def prepare(config: ModelConfig, device: torch.device = CPU) -> Bench:
 def milliseconds(
     ways: Mapping[str, Callable[[], object]], repeats: int, device: torch.device = CPU
 ) -> dict[str, float]:
-    """Median of each way; the ways take turns, so that a slow minute of the machine slows all of them.
+    """Return the median time of each function in milliseconds, after one untimed run.
 
-    A way ends when `device` has done all that it was given.
+    The functions are called in turn, so that a slow phase of the machine affects all of them.
+
+    Args:
+        ways: Functions to time, by name.
+        repeats: Number of timed runs.
+        device: Device whose work must be complete at the end of each run.
     """
     taken: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(repeats + 1):
@@ -80,7 +95,7 @@ def milliseconds(
 
 
 def wait_for(device: torch.device) -> None:
-    """Return when a GPU has nothing more to do."""
+    """Wait until all work on a GPU is complete. Do nothing for a CPU."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
@@ -123,7 +138,7 @@ def moves(bench: Bench, repeats: int) -> None:
     took = milliseconds(
         {
             "whole query": lambda: retriever.search(bench.image, settings, bench.camera),
-            "keep rate moved, from the kept state": lambda: retriever.search(state, settings),
+            "keep rate moved, encoder state reused": lambda: retriever.search(state, settings),
             "alpha moved": lambda: retriever.finish(encoding, match, replace(settings, alpha=0.6)),
             "K moved": lambda: retriever.finish(encoding, match, replace(settings, neighbors=5)),
         },

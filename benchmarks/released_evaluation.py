@@ -1,13 +1,14 @@
-"""The released code's whole evaluation, step by step: its `test.py` and `do_inference`, with its arithmetic and waste.
+"""The whole evaluation of the released code (`test.py` and `do_inference`), with its arithmetic and redundant work.
 
-    memory     query and gallery images encoded at keep rate 1, tokens brought to main memory, the queries' thrown away
-    queries    the memory sent to the device; queries encoded at 0.8 in batches of 16, matched one by one, the decoder's
-               whole block over the batch
-    gallery    gallery images encoded again at keep rate 1 for their features
-    scores     distances and CMC: by our functions, which are the faster ones
+    memory     Encode query and gallery images at keep rate 1. Copy tokens to main memory; drop queries.
+    queries    Copy the gallery memory to the device. Encode queries at keep rate 0.8 in batches of 16, match them
+               one by one, and run the whole decoder block for the batch.
+    gallery    Encode gallery images again at keep rate 1 for their features.
+    scores     Compute distances and CMC with our functions, which are faster.
 
-Its log times the last three ("Inference completed in 128.79 seconds") and not the memory. Every pass runs block 12 and
-head, needed or not. Images are decoded ahead by threads where it has the worker processes of a DataLoader.
+The time in the released code's log ("Inference completed in 128.79 seconds") covers the last three steps. Every pass
+runs block 12 and the head, even if their results are not used. Threads decode images ahead, instead of the worker
+processes of a DataLoader.
 """
 
 from __future__ import annotations
@@ -28,16 +29,21 @@ from fpc_core.evaluation.metrics.retrieval import l2_normalize
 from fpc_core.model.fpc import FPC
 from fpc_core.results import Scores
 
-BATCH = 16  # TEST.IMS_PER_BATCH of its log
-WORKERS = 8  # DATALOADER.NUM_WORKERS
+BATCH = 16  # TEST.IMS_PER_BATCH in the released code's log.
+WORKERS = 8  # DATALOADER.NUM_WORKERS in the released code's log.
 KEEP_RATE, ALPHA, NEIGHBORS, SHORTLIST = 0.8, 0.4, 10, 100
 
 
 @dataclass(eq=False)
 class ReleasedEvaluation:
-    """One run of it: `make_memory`, then `infer`. The model must be in eval mode.
+    """A run of the released evaluation: call `make_memory`, then `infer`.
 
-    seconds: by step.  queries: (Q, C) consolidated and features: (G, C), on the CPU, after `infer`.
+    Attributes:
+        model: Model in eval mode.
+        dataset: Dataset to evaluate.
+        seconds: Duration of each step.
+        queries: (Q, C) consolidated features of the queries on the CPU, after `infer`.
+        features: (G, C) features of the gallery on the CPU, after `infer`.
     """
 
     model: FPC
@@ -50,11 +56,12 @@ class ReleasedEvaluation:
 
     @property
     def device(self) -> torch.device:
+        """Return the device of the model."""
         return next(self.model.parameters()).device
 
     @torch.no_grad()
     def make_memory(self) -> None:
-        """Tokens of the gallery in float32 in main memory."""
+        """Encode all images and store the tokens of the gallery in float32 in main memory."""
         config, records = self.model.config, (*self.dataset.query, *self.dataset.gallery)
         with timed(self.seconds, "memory"):
             cls, patches = (
@@ -72,7 +79,7 @@ class ReleasedEvaluation:
 
     @torch.no_grad()
     def infer(self) -> Scores:
-        """What its log times."""
+        """Run the steps whose time is in the released code's log, and return the scores."""
         with timed(self.seconds, "queries"):
             gallery = Gallery(self._cls.to(self.device), self._patches.to(self.device), torch.empty(0))
             self.queries = torch.cat(
@@ -90,7 +97,7 @@ class ReleasedEvaluation:
             return score_distance(distance, self.dataset.query, self.dataset)
 
     def _consolidated(self, images: Tensor, cameras: Tensor, gallery: Gallery) -> Tensor:
-        """(B, C) features of queries (B, 3, H, W)."""
+        """Return the consolidated features (B, C) of queries (B, 3, H, W)."""
         model, tokens = self.model, encode(self.model, images, cameras, KEEP_RATE)
         global_feature(model, tokens)
         inputs = []
@@ -103,7 +110,7 @@ class ReleasedEvaluation:
         return model.rec_bottleneck(decoded[:, 0])
 
     def _batches(self, records: Sequence[ImageRecord]) -> Iterator[tuple[Tensor, Tensor]]:
-        """Images and cameras on the device; as many batches are decoded ahead as there are workers."""
+        """Yield images and cameras on the device. One batch per worker is decoded ahead."""
         parts = [tuple(records[start : start + BATCH]) for start in range(0, len(records), BATCH)]
         with ThreadPoolExecutor(WORKERS) as pool:
             ahead: list[Future[tuple[Tensor, Tensor]]] = []

@@ -1,9 +1,9 @@
-"""The released code's way through one query, step by step: the baseline of the whole-query benchmark.
+"""The steps of the released code for one query, as the baseline of the whole-query benchmark.
 
-It follows the released code's arithmetic, order and waste (what method papers do not tell): the full attention
-matrix in every block, the global head computed beside the decoder, the whole gallery normalised again at each of the
-two neighbour searches and before the final ranking, the whole decoder block of which one row is read. Weights are those
-of an `FPC`, so both ways can be held against each other; nothing else of the engine is used.
+It reproduces the released code's arithmetic, its order and its redundant work: the full attention matrix in every
+block, the global head that is computed besides the decoder, the gallery that is normalised again in both neighbour
+searches and before the final ranking, and the whole decoder block, of which only one row is used. It uses the weights
+of an `FPC`, so that both implementations can be compared, and no other code of fpc_core.
 """
 
 from __future__ import annotations
@@ -29,7 +29,13 @@ ITERATIONS = 100
 
 @dataclass(frozen=True, eq=False)
 class Gallery:
-    """Float32 in main memory, as the released code keeps it: cls (G, C), patches (G, N, C), features (G, C)."""
+    """Gallery in float32, as the released code stores it.
+
+    Attributes:
+        cls: (G, C) `[cls]` tokens.
+        patches: (G, N, C) patch tokens.
+        features: (G, C) features for the final ranking.
+    """
 
     cls: Tensor
     patches: Tensor
@@ -38,7 +44,14 @@ class Gallery:
 
 @dataclass(frozen=True, eq=False)
 class ReleasedQuery:
-    """feature: (C,) consolidated. neighbors: (K,) and ranking: (G,) rows of the gallery. seconds: per stage."""
+    """Result of the released code for one query.
+
+    Attributes:
+        feature: (C,) consolidated feature.
+        neighbors: (K,) gallery rows of the neighbours.
+        ranking: (G,) gallery rows, nearest first.
+        seconds: Duration of each stage.
+    """
 
     feature: Tensor
     neighbors: Tensor
@@ -58,11 +71,22 @@ def released_query(
     neighbors: int = 10,
     shortlist: int = 100,
 ) -> ReleasedQuery:
-    """image: (1, 3, H, W) normalised; camera: (1,) int64. The model must be in eval mode."""
+    """Search the gallery for one query as the released code does. The model must be in eval mode.
+
+    Args:
+        model: Model whose weights are used.
+        gallery: Gallery to search.
+        image: (1, 3, H, W) normalised query image.
+        camera: (1,) int64 camera of the query.
+        keep_rate: Share of patches that each dropping block keeps.
+        alpha: Weight of the transport similarity.
+        neighbors: Number of images that the decoder reads (K).
+        shortlist: Number of images for which transport is computed.
+    """
     seconds: dict[str, float] = {}
     with timed(seconds, "encode"):
         tokens = encode(model, image, camera, keep_rate)
-        global_feature(model, tokens)  # computed for every query, returned for gallery images only
+        global_feature(model, tokens)  # The released code computes this feature for queries too, but does not use it.
     cls, patches = tokens[0, 0], tokens[0, 1:]
     with timed(seconds, "match"):
         by_cosine = find_by_cosine(cls, gallery.cls, shortlist)
@@ -77,7 +101,7 @@ def released_query(
 
 
 def encode(model: FPC, images: Tensor, cameras: Tensor, keep_rate: float) -> Tensor:
-    """(B, 1 + M, C) tokens after the encoder's blocks."""
+    """Return the tokens after the encoder's blocks, (B, 1 + M, C)."""
     encoder = model.encoder
     patches = encoder.patch_embed(images).flatten(2).transpose(1, 2)
     tokens = torch.cat((encoder.cls_token.expand(len(images), -1, -1), patches), dim=1)
@@ -88,7 +112,16 @@ def encode(model: FPC, images: Tensor, cameras: Tensor, keep_rate: float) -> Ten
 
 
 def block(layer: Block, tokens: Tensor, keep_rate: float = 1.0) -> tuple[Tensor, Tensor]:
-    """One transformer block with its full attention matrix: (B, T, C) -> (B, T', C), (B, heads, T, T)."""
+    """Run a transformer block with its full attention matrix, dropping patches if the keep rate is below 1.
+
+    Args:
+        layer: Block whose weights are used.
+        tokens: (B, T, C) input tokens.
+        keep_rate: Share of patches to keep.
+
+    Returns:
+        Output tokens (B, T', C) and attention (B, heads, T, T).
+    """
     batch, count, width = tokens.shape
     attn = layer.attn
     qkv = attn.qkv(layer.norm1(tokens)).reshape(batch, count, 3, attn.num_heads, width // attn.num_heads)
@@ -103,14 +136,14 @@ def block(layer: Block, tokens: Tensor, keep_rate: float = 1.0) -> tuple[Tensor,
 
 
 def find_by_cosine(cls: Tensor, gallery_cls: Tensor, count: int) -> Tensor:
-    """(count,) rows nearest by the cosine of `[cls]`; the gallery is normalised at every call."""
+    """Return the `count` nearest gallery rows by the cosine of `[cls]`. Every call normalises the gallery again."""
     return (F.normalize(gallery_cls, dim=1) @ F.normalize(cls, dim=0)).topk(count).indices
 
 
 def find_by_both(cls: Tensor, patches: Tensor, gallery: Gallery, rows: Tensor, alpha: float, count: int) -> Tensor:
-    """(count,) of `rows` with the largest (1 - alpha) cosine + alpha transport similarity."""
+    """Return the `count` gallery rows among `rows` with the largest (1 - alpha) cosine + alpha transport similarity."""
     unit_cls, unit_gallery_cls = F.normalize(cls, dim=0), F.normalize(gallery.cls, dim=1)[rows]
-    unit_patches = F.normalize(patches.T, dim=0)  # channels first, as the released code lays them out
+    unit_patches = F.normalize(patches.T, dim=0)  # Channels come first, as in the released code.
     unit_gallery = F.normalize(gallery.patches[rows].transpose(1, 2), dim=1)
     similarity = torch.einsum("cm,scn->snm", unit_patches, unit_gallery).contiguous()
     on_gallery = F.relu(torch.einsum("c,scn->sn", unit_cls, unit_gallery))
@@ -124,7 +157,10 @@ def find_by_both(cls: Tensor, patches: Tensor, gallery: Gallery, rows: Tensor, a
 
 
 def transport(kernel: Tensor, on_gallery: Tensor, on_query: Tensor, stop: float = LOOSE_STOP) -> Tensor:
-    """(S, N, M) plans: at most 100 scalings, until the mean change of all row scalings falls below `stop`."""
+    """Return the transport plans (S, N, M) after at most 100 Sinkhorn iterations.
+
+    The iterations stop early when the mean change of all row scalings is below `stop`.
+    """
     rows, columns = torch.ones_like(on_gallery), torch.ones_like(on_query)
     for _ in range(ITERATIONS):
         before = rows
@@ -136,13 +172,13 @@ def transport(kernel: Tensor, on_gallery: Tensor, on_query: Tensor, stop: float 
 
 
 def distances(feature: Tensor, gallery_features: Tensor) -> Tensor:
-    """(G,) squared Euclidean distances of the normalised features; the gallery is normalised at every call."""
+    """Return squared Euclidean distances (G,) of normalised features. Every call normalises the gallery again."""
     query, gallery = F.normalize(feature, dim=0), F.normalize(gallery_features, dim=1)
     return query.square().sum() + gallery.square().sum(dim=1) - 2 * gallery @ query
 
 
 def global_feature(model: FPC, tokens: Tensor) -> Tensor:
-    """(B, T, C) -> (B, C) after the BNNeck, by the whole of every block."""
+    """Return the global features (B, C) of tokens (B, T, C), computing every block of the head for all tokens."""
     for layer in model.head.blocks:
         tokens = block(layer, tokens)[0]
     return model.bottleneck(model.head.norm(tokens)[:, 0])
@@ -150,7 +186,7 @@ def global_feature(model: FPC, tokens: Tensor) -> Tensor:
 
 @contextmanager
 def timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
-    """Notes what passes within."""
+    """Store the duration of the `with` block in seconds under the name of the stage."""
     start = time.perf_counter()
     yield
     seconds[stage] = time.perf_counter() - start

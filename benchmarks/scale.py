@@ -1,11 +1,11 @@
-"""Load, build and evaluate at Occluded-Duke's size, and how time and memory grow up to it.
+"""Measure how time and memory of loading, building and evaluating grow up to the size of Occluded-Duke.
 
     python -m benchmarks.scale [--shares 0.25 0.5 1] [--folder DIRECTORY]
 
-Makes a dataset of noise in Occluded-Duke's layout (2,210 queries, 17,661 gallery and 15,618 training images) in a
-temporary folder, gives it a small model with random weights, and runs the commands a user runs, each in a process of
-its own, so that the peak is its own: `doctor`'s way of opening (loads), `memory build`, `evaluate`. Of every process
-wall and CPU seconds and the peak of resident memory; the latter counts pages of the mapped memory that were touched.
+The script makes a dataset of noise with the layout of Occluded-Duke (2,210 queries, 17,661 gallery and 15,618 training
+images) in a temporary folder, and a small model with random weights. It then opens them and runs `memory build` and
+`evaluate`, each in a separate process. For every process it prints wall and CPU seconds and the peak of resident
+memory, which includes pages of the mapped gallery memory that were read.
 """
 
 from __future__ import annotations
@@ -26,7 +26,13 @@ NOTHING = "import fpc_core.workspace"
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one process, start included. wall, cpu: seconds; peak: resident MB."""
+    """Cost of a process, including its start.
+
+    Attributes:
+        wall: Wall time in seconds.
+        cpu: CPU time in seconds.
+        peak: Peak of resident memory in MB.
+    """
 
     wall: float
     cpu: float
@@ -34,7 +40,16 @@ class Cost:
 
 
 def cost(command: list[str], environment: dict[str, str], log: Path) -> Cost:
-    """Run a Python process to its end. Raises SystemExit with the tail of its output if it fails."""
+    """Run a Python process and return its cost.
+
+    Args:
+        command: Arguments of the Python interpreter.
+        environment: Environment variables.
+        log: File to which the output is written.
+
+    Raises:
+        SystemExit: The process failed. The message contains the end of its output.
+    """
     start = time.perf_counter()
     with log.open("wb") as out:
         actions = [(os.POSIX_SPAWN_DUP2, out.fileno(), 1), (os.POSIX_SPAWN_DUP2, out.fileno(), 2)]
@@ -46,7 +61,7 @@ def cost(command: list[str], environment: dict[str, str], log: Path) -> Cost:
 
 
 def measure(folder: Path, share: float) -> tuple[dict[str, Cost], float]:
-    """The cost of each step at this share of the size, and MB of the memory on disk."""
+    """Return the cost of each step at a share of the full size, and the size of the gallery memory on disk in MB."""
     start = time.perf_counter()
     data = make_dataset(folder / "noise", share)
     weights, memory = make_weights(folder / "model.safetensors"), folder / "memory"
@@ -70,7 +85,7 @@ def measure(folder: Path, share: float) -> tuple[dict[str, Cost], float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--shares", type=float, nargs="+", default=[0.25, 0.5, 1.0])
-    parser.add_argument("--folder", type=Path, help="where to work (default: a temporary folder)")
+    parser.add_argument("--folder", type=Path, help="folder for temporary files (default: the system's)")
     arguments = parser.parse_args()
     print(f"{CONFIG.patches} patches x {CONFIG.width} channels, {CONFIG.depth} blocks\n")
     print("| share | step | wall s | CPU s | peak resident MB | CPU grown by | peak grown by |")

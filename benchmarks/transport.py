@@ -1,10 +1,10 @@
-"""Sinkhorn for 100 candidates: ours, POT's batch and the released loop, side by side in one run.
+"""Compare Sinkhorn solvers on 100 candidates: ours, POT's batch solver and the loop of the released code.
 
     python -m benchmarks.transport [--repeat 7]
 
-Costs and marginals come from tokens of a random-weight encoder-like mixture (clustered) and from spread-out noise.
-Every solver gets the same ground cost; what it reached is measured on its plans, never assumed. That the tolerance is
-tight enough is checked on the demo's queries: the ten nearest by D against those of the converged solver.
+Costs and marginals come from random tokens that are clustered, as those of an encoder, or spread out. Every solver gets
+the same ground cost, and its error is measured on its plans. The script also checks that the tolerance is small enough:
+it compares the ten nearest images by D with those of the converged solver, for the queries of the demo.
 """
 
 from __future__ import annotations
@@ -29,7 +29,12 @@ EPSILON = 0.05
 
 
 def tokens(kind: str, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Query (M, C) and gallery (S, N, C): clustered around a dozen common parts, or spread."""
+    """Return random tokens of a query, (M, C), and of the gallery, (S, N, C).
+
+    Args:
+        kind: "clustered" for tokens around a dozen common centres, or "spread".
+        seed: Seed of the random generator.
+    """
     generator = torch.Generator().manual_seed(seed)
     parts = torch.randn(12, CHANNELS, generator=generator) + torch.randn(CHANNELS, generator=generator)
     noise = 0.7 if kind == "clustered" else 3.0
@@ -42,12 +47,13 @@ def tokens(kind: str, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def worst_error(plans: np.ndarray, a: torch.Tensor, b: torch.Tensor) -> float:
+    """Return the largest L1 error of the marginals `a` and `b` over all plans."""
     on_a, on_b = np.abs(plans.sum(2) - a.numpy()).sum(1), np.abs(plans.sum(1) - b.numpy()).sum(1)
     return float(np.maximum(on_a, on_b).max())
 
 
 def released_100(cost: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> None:
-    """The released loop with its stop taken out."""
+    """Run 100 iterations of the released loop, without its stopping rule."""
     kernel = torch.exp(-cost / EPSILON).transpose(1, 2)
     u, v = torch.ones_like(b).unsqueeze(2), torch.ones_like(a).unsqueeze(2)
     for _ in range(100):
@@ -67,7 +73,7 @@ def main() -> None:
         cost = ground_cost(query, gallery)
         a, b = marginals(query.mean(0), query, gallery.mean(1), gallery, Variant.RELEASED)
         ours = TransportSettings(epsilon=EPSILON)
-        # POT stops on its own measure: tighten its tolerance until its plans are as good as ours.
+        # POT has a different stopping criterion, so its tolerance is reduced until its plans are as accurate as ours.
         tolerance, reached = 1e-3, np.inf
         while reached > 1e-3:
             plans = ot.batch.solve_batch(cost, EPSILON, a, b, max_iter=1000, tol=tolerance).plan.numpy()
@@ -105,7 +111,7 @@ def main() -> None:
 
 
 def same_top_10() -> None:
-    """How often the ten nearest by D at tolerance 1e-3 are those of the converged solver, on the demo's queries."""
+    """Print for how many demo queries the ten nearest images by D are the same at tolerance 1e-3 and at convergence."""
     workspace = open_workspace(Places())
     retriever = workspace.retriever
     for variant in Variant:

@@ -1,4 +1,4 @@
-"""What an upload costs: decoded in a process of its own and at home, and what files cost that are made to be slow.
+"""Measure the CPU time of decoding uploads, in a separate process and in the same one, also for malicious files.
 
 python -m benchmarks.uploads
 """
@@ -22,17 +22,19 @@ MORE_SCANS = 50
 
 
 def encoded(image: Image.Image, file_format: str, **options: object) -> bytes:
+    """Return the image as a file of this format."""
     buffer = io.BytesIO()
     image.save(buffer, file_format, **options)
     return buffer.getvalue()
 
 
 def spent() -> float:
+    """Return the CPU seconds that this process and its finished children have used."""
     return sum(os.times()[:4])
 
 
 def seconds(work: Callable[[], object], runs: int) -> float:
-    """Median of some runs after one that is not counted."""
+    """Return the median CPU time of several runs in seconds, after one unmeasured run."""
     taken = []
     for _ in range(runs + 1):
         start = spent()
@@ -52,14 +54,14 @@ def main() -> None:
         runs = 9 if len(data) < 100_000 and "crop" in name else 3
         home = seconds(lambda: resize_image(decode_image(data), SIZE), runs)
         apart = seconds(lambda: decode_in_subprocess(data, "it", SIZE), runs)
-        print(f"{name}, {len(data) / 1000:,.0f} kB: at home {home:.3f} s, apart {apart:.3f} s", flush=True)
+        print(f"{name}, {len(data) / 1000:,.0f} kB: same process {home:.3f} s, subprocess {apart:.3f} s", flush=True)
 
     data = encoded(Image.new("RGB", (6000, 6000), (90, 120, 150)), "JPEG", progressive=True)
     last = data[data.rfind(b"\xff\xda") : -2]
     slow, least = data[:-2] + last * MORE_SCANS + data[-2:], seconds(lambda: decode_image(data), 1)
     images.MAX_SCANS = 1000
     each = (seconds(lambda: decode_image(slow), 1) - least) / MORE_SCANS
-    print(f"36 million pixels: {1000 * each:.0f} ms for every further scan of {len(last)} bytes", flush=True)
+    print(f"36 million pixels: {1000 * each:.0f} ms for each additional scan of {len(last)} bytes", flush=True)
 
     small = encoded(Image.new("RGB", (64, 64)), "JPEG")
     segments = small[:2] + b"\xff\xe5\x00\x02" * 4_900_000 + small[2:]
@@ -68,7 +70,7 @@ def main() -> None:
     try:
         decode_in_subprocess(segments, "it", SIZE)
     except ImageError as error:
-        print(f"4.9 million segments: at home {home:.1f} s, apart {spent() - start:.1f} s: {error}")
+        print(f"4.9 million segments: same process {home:.1f} s, subprocess {spent() - start:.1f} s: {error}")
 
 
 if __name__ == "__main__":

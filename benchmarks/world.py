@@ -1,4 +1,7 @@
-"""Makes a dataset in Occluded-Duke's layout at any share of its size: tiny JPEGs of noise, and weights of chance."""
+"""Make a synthetic dataset with the layout of Occluded-Duke, at any share of its size, and random weights.
+
+The images are small JPEGs of noise.
+"""
 
 from __future__ import annotations
 
@@ -13,18 +16,18 @@ from fpc_core.config import ModelConfig
 from fpc_core.model.checkpoint import save_checkpoint
 from fpc_core.model.fpc import FPC
 
-SPLITS = {  # of Occluded-Duke: images and identities
+SPLITS = {  # Numbers of images and identities in each split of Occluded-Duke.
     "query": (2_210, 519),
     "bounding_box_test": (17_661, 1_110),
     "bounding_box_train": (15_618, 702),
 }
 CAMERAS = 8
-SIZE = (16, 32)  # width and height in pixels: enough to be an image, and little to decode
+SIZE = (16, 32)  # Width and height of the images in pixels, small so that decoding takes little time.
 CONFIG = ModelConfig(stride=16, width=48, heads=4, cameras=CAMERAS, identities=702)
 
 
 def make_dataset(root: Path, share: float = 1.0) -> Path:
-    """A `share` of every split under `root`, every query answered by another camera; returns the folder."""
+    """Make a dataset in which every query has true matches from other cameras, and return its folder."""
     rng = np.random.default_rng(0)
     for folder, (images, identities) in SPLITS.items():
         (root / folder).mkdir(parents=True)
@@ -32,7 +35,7 @@ def make_dataset(root: Path, share: float = 1.0) -> Path:
         first = 5_001 if folder == "bounding_box_train" else 1
         for number in range(max(1, round(share * images))):
             person, shot = number % people, number // people
-            # Shots of a person go round the cameras; the query's are shifted, so that others of the gallery match.
+            # The images of a person cycle through the cameras. Queries are shifted by one camera to have matches.
             camera = (person + shot + (folder == "query")) % CAMERAS
             pixels = rng.integers(0, 256, (SIZE[1], SIZE[0], 3), dtype=np.uint8)
             name = f"{first + person:04d}_c{camera + 1}_f{number:07d}.jpg"
@@ -43,7 +46,7 @@ def make_dataset(root: Path, share: float = 1.0) -> Path:
 
 
 def make_weights(path: Path, config: ModelConfig = CONFIG) -> Path:
-    """Random weights, always the same."""
+    """Write reproducible random weights to `path`, and return the path."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         save_checkpoint(FPC(config).eval(), path)

@@ -1,1 +1,1 @@
-"""Sections of the Atlas page."""
+"""Sections of the Atlas page, used in `app/pages/atlas.py`."""

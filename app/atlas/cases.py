@@ -1,4 +1,4 @@
-"""Sections of the Atlas page: classes, filters, cases, and distances of pairs with a threshold."""
+"""Sections of the Atlas page: filters, classes, cases, and pair distances with a threshold."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ ICONS = {
     Outcome.PRUNED: "content_cut",
 }
 STAGES = {Stage.COSINE: "by cosine", Stage.DISTANCE: "by D", Stage.CONSOLIDATED: "final"}
-DISTANCES = {  # name and largest threshold
+DISTANCES = {  # Name of the distance and maximum of its threshold, by stage.
     Stage.COSINE: ("D_cos", 1.0),
     Stage.DISTANCE: ("D = (1 − α) · D_cos + α · D_EMD", 1.0),
     Stage.CONSOLIDATED: ("Euclidean distance after consolidation", 2.0),
@@ -82,7 +82,7 @@ def filters(task: AtlasTask) -> Filter:
 
 
 def chosen_class(cases: Sequence[QueryOutcome], pruned_below: float) -> str:
-    """Render the classes with their counts, and return the selected one: an `Outcome` or ALL. The link stores it."""
+    """Render the classes with their counts, and return the selected one: the value of an `Outcome`, or `ALL`."""
     counts = {outcome.value: len(members) for outcome, members in sorted_out(cases, pruned_below).items()}
     labels = {ALL: f"All queries **{len(cases)}**"} | {
         outcome.value: f":material/{ICONS[outcome]}: {NAMES[outcome]} **{counts[outcome.value]}**"
@@ -94,7 +94,7 @@ def chosen_class(cases: Sequence[QueryOutcome], pruned_below: float) -> str:
             f"The link sets the class to {requested[:60]}, but it must be one of {', '.join(labels)}. Showing all."
         )
         requested = ALL
-    if st.session_state.get("class-pills") is None:  # a first visit, or the selected class was deselected
+    if st.session_state.get("class-pills") is None:  # On a first visit, or if the visitor has deselected the class.
         st.session_state["class-pills"] = requested
     chosen = st.pills(
         "Classes",
@@ -116,7 +116,7 @@ def _write_class() -> None:
 
 
 def render_class_summary(chosen: str, cases: Sequence[QueryOutcome], task: AtlasTask, pruned_below: float) -> None:
-    """Render what the class means, and how many persons were pruned."""
+    """Render the meaning of the selected class, and in how many of all cases the person was pruned."""
     if chosen != ALL:
         st.markdown(f"**{NAMES[Outcome(chosen)]}.** {DESCRIPTIONS[Outcome(chosen)]}")
     share = f"{100 * pruned_below:g} %"
@@ -130,7 +130,7 @@ def render_class_summary(chosen: str, cases: Sequence[QueryOutcome], task: Atlas
     right = sum(case.consolidated.right for case in pruned)
     st.caption(
         f"In {len(pruned)} of {len(cases)} queries, less than {share} of the visible person survives pruning. "
-        f"{right} of them are still correct at the end; the class counts those that are correct at no stage."
+        f"{right} of them are still correct after consolidation. The class counts those that are correct at no stage."
     )
 
 
@@ -141,7 +141,7 @@ def grid(
     pruned_below: float,
     on_pick: Callable[[str, int], None],
 ) -> None:
-    """Render a page of cases; `on_pick` is called with a query's path and the clicked gallery row, -1 for none."""
+    """Render a page of cases; `on_pick` receives the query's path and the clicked gallery row, -1 for the query."""
     if not cases:
         st.info("No matching queries. Choose another class or relax the filters.", icon=":material/filter_alt_off:")
         return
@@ -185,7 +185,7 @@ def grid(
 
 
 def table(task: AtlasTask, cases: Sequence[QueryOutcome], pruned_below: float) -> str:
-    """Return the cases as CSV."""
+    """Return a CSV table of the cases."""
     paths = {row: record.path.as_posix() for row, record in enumerate(task.retriever.memory.records)}
     return atlas_table(by_precision(cases), paths, pruned_below).to_csv(index=False)
 
@@ -208,7 +208,10 @@ def _case(
 
 
 def case_strip(case: QueryOutcome, record: ImageRecord, records: Sequence[ImageRecord], outcome: str) -> Strip:
-    """Return the query and the first hit of every stage. Card ids are a word and the gallery row, -1 for the query."""
+    """Return a strip with the query and the first hit of every stage.
+
+    A card's id consists of a word and the gallery row, which is -1 for the query.
+    """
     visibility = [f"{100 * case.visible:.0f}% visible"] if case.visible is not None else []
     if case.survived is not None:
         visibility.append(f"{100 * case.survived:.0f}% kept")
@@ -235,7 +238,7 @@ def case_strip(case: QueryOutcome, record: ImageRecord, records: Sequence[ImageR
 
 
 def distances(cases_with_pairs: CasesWithPairs, movable: bool) -> None:
-    """Render histograms of pair distances and the error rates of a threshold, which moves if all queries are known."""
+    """Render histograms of pair distances and the error rates at a threshold, which can be moved if `movable`."""
     st.subheader("Would a single distance threshold work?")
     pairs = Pairs.joined([each for _, each in cases_with_pairs])
     if pairs.same.all() or not pairs.same.any():
@@ -300,7 +303,7 @@ def distances(cases_with_pairs: CasesWithPairs, movable: bool) -> None:
 
 
 def _on_slider(curve: ErrorCurve, maximum: float) -> float:
-    """Return the slider step next to the point of equal errors at which the two rates differ less."""
+    """Return the step of the slider, of the two around the equal error rate, at which both rates differ less."""
     low = min(math.floor(1000 * curve.equal.threshold) / 1000, maximum)
     steps = [curve.at(step) for step in (low, min(round(low + 0.001, 3), maximum))]
     return min(steps, key=lambda rates: abs(rates.false_accept - rates.false_reject)).threshold

@@ -1,14 +1,14 @@
-// Types that several component scripts share and that no single script defines.
+// Types that several component scripts share and no single script defines.
 
 interface Window {
   fpcNavigation?: Navigation;
   fpcLive?: LiveStore;
 }
 
-/** An element that keeps its view's state between two calls of a component. */
+/** An element on which a component stores the state of its view between two calls. */
 type Host = HTMLElement & Record<string, any>;
 
-/** What Streamlit passes to a component's default function. */
+/** Arguments that Streamlit passes to a component's default function. */
 interface ComponentArgs<Data> {
   data: Data;
   parentElement: HTMLElement;
@@ -26,7 +26,7 @@ interface Grid {
   height: number;
 }
 
-/** A transport plan between two images; arrays are base64 of float32 as sent, and decoded by `unpack`. */
+/** A transport plan between two images. Arrays are sent as float32 in base64 and decoded by `unpack`. */
 interface Pair {
   kept: number[];
   plan: string;
@@ -36,7 +36,7 @@ interface Pair {
   dEmd: number;
 }
 
-/** Heat maps of a strip: base64 of float32, one grid after the other, and the largest value. */
+/** Heat maps of a strip: all grids in a row as float32 in base64, and the largest value. */
 interface HeatPart {
   grids: string;
   top: number;
@@ -56,7 +56,7 @@ interface ImageCard {
   image?: string;
 }
 
-/** A row of cards under a heading. */
+/** A row of cards with a heading. */
 interface Strip {
   id: string;
   title: string;

@@ -1,4 +1,4 @@
-"""The data with which the browser redraws without the server: JSON values made from core results."""
+"""JSON data from core results, with which the browser can redraw live views without the server."""
 
 from __future__ import annotations
 
@@ -19,11 +19,13 @@ from fpc_core.results import Encoding, Match, QueryTrace
 
 
 def view_key(digest: str, settings: QuerySettings) -> str:
-    """Return a key for a query and all settings without a live slider; answers of one key can share a view.
+    """Return a key for a query and all settings except those of live sliders.
+
+    The browser combines only data with the same key in a view.
 
     Args:
-        digest: Of the query image and its camera.
-        settings: Keep rate, alpha and K do not count.
+        digest: Digest of the query image, its camera and the workspace.
+        settings: Query settings; keep rate, alpha and K are ignored.
     """
     default = QuerySettings()
     fixed = replace(settings, alpha=default.alpha, neighbors=1).with_keep_rate(default.prune.keep_rate)
@@ -33,7 +35,12 @@ def view_key(digest: str, settings: QuerySettings) -> str:
 def answer_data(
     trace: QueryTrace, key: str, records: Sequence[ImageRecord], subject: QueryIdentity, uses_cameras: bool, show: int
 ) -> dict[str, Any]:
-    """Return the answer to one setting of the sliders, with `view_key` as `key` and `show` as in `match_data`."""
+    """Return the server's answer for the current values of the sliders.
+
+    Args:
+        key: Key of the view, from `view_key`.
+        show: Number of ranked images per strip.
+    """
     people = people_data(trace.match.shortlist.indices.tolist(), records, subject, uses_cameras)
     return {
         "key": key,
@@ -53,7 +60,13 @@ def grid_data(
     uses_cameras: bool,
     show: int,
 ) -> dict[str, Any]:
-    """Return the answers for these keep rates: matches as [keep rate, `match_data`], and people of all their rows."""
+    """Return the results at several keep rates, as [keep rate, `match_data`] pairs and `people_data` of all rows.
+
+    Args:
+        key: Key of the view, from `view_key`.
+        matched: Encoding and match by keep rate.
+        show: Number of ranked images per strip.
+    """
     rows = sorted({row for _, match in matched.values() for row in match.shortlist.indices.tolist()})
     people = people_data(rows, records, subject, uses_cameras)
     matches = [[rate, match_data(*match, people, show)] for rate, match in matched.items()]
@@ -61,22 +74,22 @@ def grid_data(
 
 
 def match_data(encoding: Encoding, match: Match, people: Mapping[str, Mapping[str, str]], show: int) -> dict[str, Any]:
-    """Return what strips, masks and alpha lines draw at one keep rate.
+    """Return the data from which the browser draws strips, masks and the alpha chart at one keep rate.
 
-    In the result `swaps` is [alpha, position, position] of every swap among the shown hits, and `in_sight` lists the
-    gallery rows that are shown at some alpha.
+    In the result, `swaps` has [alpha, position, position] for every swap among the shown hits, and `in_sight` lists
+    the gallery rows that are shown at some alpha.
 
     Args:
-        encoding: Of the query.
-        match: Of the query.
-        people: `people_data` of the shortlist.
-        show: Ranked images per strip; junk images, which have no rank, can be between them.
+        encoding: Encoding of the query.
+        match: Shortlist and transport of the query.
+        people: Result of `people_data` for the shortlist.
+        show: Number of ranked images per strip. Junk images, which have no rank, can be shown between them.
     """
     rows = match.shortlist.indices.tolist()
     reach = show + sum(people[str(row)]["tone"] == MatchLabel.JUNK for row in rows)
     d_cos, d_emd = match.shortlist.d_cos, match.transport.distance
     swaps = swap_alphas(d_cos, d_emd, reach)
-    # At alpha 0 these are the first by cosine. At other alphas an image joins them only by one of the swaps.
+    # The first images at alpha 0 are the first by cosine. At other alphas, images join them only through these swaps.
     positions = {*range(min(reach, len(rows)))}.union(*((swap.first, swap.second) for swap in swaps))
     return {
         "indices": rows,
@@ -89,14 +102,14 @@ def match_data(encoding: Encoding, match: Match, people: Mapping[str, Mapping[st
 
 
 def survived(encoding: Encoding) -> list[int]:
-    """Return, per patch of the grid, how many dropping blocks it survived."""
+    """Return how many dropping blocks each patch of the grid survived."""
     return np.stack(survivors(encoding)).sum(axis=0).ravel().tolist()
 
 
 def people_data(
     rows: Iterable[int], records: Sequence[ImageRecord], subject: QueryIdentity, uses_cameras: bool
 ) -> dict[str, Mapping[str, str]]:
-    """Return the identity of gallery rows and how the evaluation of the query counts them."""
+    """Return texts about the images in gallery rows: identity, camera, and whether they match the query."""
     people: dict[str, Mapping[str, str]] = {}
     for row in rows:
         record = records[row]

@@ -1,1 +1,1 @@
-"""Sections of the Data page."""
+"""Sections of the Data page, used in `app/pages/data.py`."""

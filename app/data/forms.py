@@ -1,4 +1,4 @@
-"""Widgets of the Data page that edit the draft."""
+"""Widgets of the Data page that edit the draft (see `app/session/workspace_choice.py`)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fpc_core.workspace.allowed_roots import DiscoveredPaths, OutsideRootsError,
 
 
 def roots_note(roots: Sequence[Root], discovered: DiscoveredPaths) -> None:
-    """Render which folders are offered, and how to offer others."""
+    """Render which folders you can choose from, and how to add others."""
     labels = ", ".join(f"**{escape_markdown(root.label)}**" for root in roots if root.label not in discovered.absent)
     st.caption(
         f"You can choose from these folders: {labels}. To add your own, start the app with "
@@ -25,10 +25,10 @@ def roots_note(roots: Sequence[Root], discovered: DiscoveredPaths) -> None:
     )
     missing = [root.label for root in roots if root.label in discovered.absent and root.label != "cache"]
     if missing:
-        st.caption(f":material/warning: No such folder: {escape_markdown(', '.join(missing))}.")
+        st.caption(f":material/warning: These folders do not exist: {escape_markdown(', '.join(missing))}.")
     if discovered.skipped:
         counted = "1 name is" if discovered.skipped == 1 else f"{discovered.skipped:,} names are"
-        st.caption(f":material/warning: {counted} not listed: invalid UTF-8. Rename to use them.")
+        st.caption(f":material/warning: {counted} not listed (invalid UTF-8). Rename the files to use them.")
     if not discovered.complete:
         st.caption(":material/more_horiz: Not all sub-folders are listed; type a path to use another one.")
 
@@ -36,7 +36,7 @@ def roots_note(roots: Sequence[Root], discovered: DiscoveredPaths) -> None:
 def places_form(
     draft: WorkspaceChoice, discovered: DiscoveredPaths, started: Places, roots: Sequence[Root]
 ) -> WorkspaceChoice:
-    """Render data, weights and gallery memory, chosen from lists or typed, and return the draft."""
+    """Render fields for dataset, weights and gallery memory, and return the changed draft."""
     data, weights, memory = st.columns(3, gap="medium")
     with data:
         data_name = _path_field(
@@ -73,7 +73,10 @@ def places_form(
 
 
 def settings_form(draft: WorkspaceChoice, stride: int | None, can_choose_stride: bool) -> WorkspaceChoice:
-    """Render device, stride and variant; `stride` is that of the weights, None if they cannot be read."""
+    """Render fields for device, stride and variant, and return the changed draft.
+
+    `stride` is that of the weights, or None if they cannot be read.
+    """
     device, patches, variant = st.columns(3, gap="medium")
     with device:
         device_name = st.selectbox(
@@ -116,7 +119,7 @@ def settings_form(draft: WorkspaceChoice, stride: int | None, can_choose_stride:
 def _path_field(
     label: str, field: str, current: str, names: Sequence[str], default: str, roots: Sequence[Root], text: str
 ) -> str:
-    """Return one name, chosen or typed; `default` is shown for the empty choice."""
+    """Render a field in which a name can be chosen or typed, and return the name; `default` stands for no name."""
     typed = st.session_state.get(f"{DRAFT}{field}") or ""
     options = list(dict.fromkeys(["", *(name for name in names if default != _mark_default(name)), current, typed]))
     chosen = st.selectbox(
@@ -133,7 +136,7 @@ def _path_field(
 
 
 def _to_name(text: str, roots: Sequence[Root]) -> str:
-    """Return the name of a typed path, or the text itself, for the message, if it lies outside the roots."""
+    """Return the name of a typed path. A path outside the roots is returned as it is, for the error message."""
     try:
         return name_of(resolve(text, roots), roots) if text else ""
     except OutsideRootsError:

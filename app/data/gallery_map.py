@@ -1,4 +1,4 @@
-"""The Data page's gallery map: a projection of the gallery with one query before and after consolidation."""
+"""Gallery map of the Data page: a 2-D projection of the gallery, with a query before and after consolidation."""
 
 from __future__ import annotations
 
@@ -26,20 +26,23 @@ from fpc_core.explain.projection import map_rows
 from fpc_core.results import QueryTrace
 from fpc_core.workspace import Workspace
 
-MAX_IMAGES = 5_000  # images drawn; more would make the page slow
-MAX_NAMED_IDENTITIES = 10  # identities up to which each has an entry in the legend
-COLOURS = (*qualitative.Plotly, *qualitative.Vivid)  # of identities, visible on white and on black
+MAX_IMAGES = 5_000  # Maximum number of images drawn; more would slow the page down.
+MAX_NAMED_IDENTITIES = 10  # Maximum number of identities with separate entries in the legend.
+COLOURS = (*qualitative.Plotly, *qualitative.Vivid)  # Colours of identities, visible on white and on black.
 
 
 @dataclass(frozen=True, eq=False)
 class GalleryMap:
-    """Projected gallery and query.
+    """Projection of the gallery and a query.
 
     Attributes:
-        coordinates: (G, 2) of the gallery.
+        coordinates: (G, 2) coordinates of the gallery.
         rows: Gallery rows that are drawn.
-        shortlist: Gallery rows, nearest by D first.
-        query: (2, 2), by the encoder's feature and after consolidation.
+        shortlist: Gallery rows of the shortlist, nearest by D first.
+        query: (2, 2) coordinates of the query: encoder feature, then consolidated feature.
+        records: Records of the gallery.
+        subject: Identity and camera of the query.
+        uses_cameras: Whether the dataset uses cameras.
     """
 
     coordinates: np.ndarray
@@ -54,9 +57,9 @@ class GalleryMap:
 @st.fragment
 @report_errors("-map")
 def gallery(workspace: Workspace, variant: Variant) -> None:
-    """Render the section as a fragment, so that a clicked point reruns nothing else."""
+    """Render the gallery map. It is a fragment, so that clicking a point reruns nothing else."""
     if len(workspace.retriever.memory) < 2:
-        st.info("A gallery of one image has no map.", icon=":material/map:")
+        st.info("The gallery map needs at least two gallery images.", icon=":material/map:")
         return
     names = {record.path.as_posix(): record for record in workspace.dataset.query}
     left, right = st.columns([3, 1], gap="medium", vertical_alignment="bottom")
@@ -104,7 +107,10 @@ def gallery(workspace: Workspace, variant: Variant) -> None:
 def project_query(
     workspace: Workspace, query: Query, trace: QueryTrace, of_shortlist: bool
 ) -> tuple[GalleryMap, tuple[float, float]]:
-    """Return the map around one query, and the share of variance on each axis."""
+    """Return the gallery map for a query, and the share of variance on each axis.
+
+    If `of_shortlist`, the map is fitted to the shortlist and the query's person, and shows only their images.
+    """
     memory, shortlist = workspace.retriever.memory, trace.by_distance.indices
     records, subject = memory.records, query.subject
     same = np.flatnonzero([record.identity == subject.identity for record in records])
@@ -120,11 +126,11 @@ def project_query(
 
 
 def _legend(points: GalleryMap, explained: tuple[float, float], of_shortlist: bool) -> str:
-    """Return what the map shows and how far it can be trusted."""
+    """Return a text on what the map shows and how to interpret it."""
     whole = "of the shortlist" if of_shortlist else "of the gallery"
     text = (
         f"Global features (after the BNNeck, L2-normalised) on two principal components: {explained[0]:.1%} "
-        f"and {explained[1]:.1%} of the variance {whole}. Points far apart here really are different; points "
+        f"and {explained[1]:.1%} of the variance {whole}. Points that are far apart are different; points that are "
         "close together may not be similar. The arrow shows how consolidation moves the query."
     )
     drawn, total = len(points.rows), len(points.records)
@@ -134,7 +140,7 @@ def _legend(points: GalleryMap, explained: tuple[float, float], of_shortlist: bo
 
 
 def gallery_map_figure(points: GalleryMap, *, height: int = 560) -> go.Figure:
-    """Return the map with muted colours for most images, and strong ones with symbols for those near the query."""
+    """Return the map as a figure. Images near the query or of its person have symbols and strong colours."""
     tones = [match_label(points.records[row], points.subject, points.uses_cameras) for row in points.rows]
     listed = np.isin(points.rows, points.shortlist)
     figure = go.Figure()
@@ -195,7 +201,7 @@ def gallery_map_figure(points: GalleryMap, *, height: int = 560) -> go.Figure:
 
 
 def _draw_others(figure: go.Figure, points: GalleryMap, positions: np.ndarray) -> None:
-    """Draw images that are neither the query's identity nor shortlisted, a colour per identity."""
+    """Draw images that are not shortlisted and do not show the query's person, with a colour per identity."""
     people = sorted({points.records[row].identity for row in points.rows[positions]})
     colours = {person: COLOURS[index % len(COLOURS)] for index, person in enumerate(people)}
     identities = np.array([points.records[row].identity for row in points.rows[positions]], dtype=int)

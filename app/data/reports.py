@@ -1,4 +1,4 @@
-"""Sections of the Data page that report on dataset, weights and gallery memory."""
+"""Sections of the Data page with details of dataset, weights and gallery memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fpc_core.data.datasets import Dataset
 from fpc_core.data.inventory import Inventory
 from fpc_core.workspace.inspect import MemoryInfo, MemoryStatus, WeightsInfo
 
-MAX_LISTED = 8  # file names of a kind on the page; the download has all
+MAX_LISTED = 8  # Maximum number of rows of a list on the page; the download contains all.
 DIFFERS = {
     "weights": "other weights or another precision",
     "settings": "other model settings",
@@ -23,7 +23,7 @@ DIFFERS = {
 
 
 def data_report(dataset: Dataset, inventory: Inventory) -> None:
-    """Render the splits, and what the protocol excludes."""
+    """Render the splits of a dataset, and which images the evaluation protocol excludes."""
     label = ":orange-badge[SYNTHETIC] " if dataset.synthetic else ""
     cameras = "with camera labels" if dataset.uses_cameras else "no camera labels (nothing is excluded from scoring)"
     st.markdown(
@@ -51,7 +51,7 @@ def data_report(dataset: Dataset, inventory: Inventory) -> None:
     st.markdown("\n".join(f"- **{count:,}** {text}" for count, text in facts if count) or "- All images are used")
     if dataset.queries_are_gallery:
         show_warning(
-            "This folder has no separate query images. Each image will find itself first, so scores are not meaningful."
+            "This folder has no separate query images. Each image matches itself first, so scores are not meaningful."
         )
     for title, paths in (
         ("Queries without a correct match", inventory.without_match),
@@ -63,7 +63,7 @@ def data_report(dataset: Dataset, inventory: Inventory) -> None:
 
 
 def image_report(check: ImageCheckJob) -> None:
-    """Render the progress of the image check, and broken images."""
+    """Render the progress of the image check, and the broken images found so far."""
     status = check.status()
     with st.container(horizontal=True, vertical_alignment="center"):
         if status.active:
@@ -94,7 +94,7 @@ def image_report(check: ImageCheckJob) -> None:
 
 
 def weights_report(info: WeightsInfo) -> None:
-    """Render the contents of a checkpoint, and exceptions in loading."""
+    """Render the contents of a checkpoint, and the tensors that were not loaded unchanged."""
     report, config = info.report, info.report.config
     st.markdown(
         f"**{escape_markdown(report.path.name)}** · {report.source.value} format, {report.loaded} tensors in use"
@@ -124,7 +124,7 @@ def weights_report(info: WeightsInfo) -> None:
 
 
 def memory_report(info: MemoryInfo, name: str) -> None:
-    """Render whether the gallery memory matches dataset and weights."""
+    """Render whether the gallery memory in the folder `name` matches dataset and weights."""
     size = f"{info.images:,} images, {info.size / 1e6:,.1f} MB"
     where = f"`{name.replace('`', '')}`"
     if info.status is MemoryStatus.FITS:
@@ -135,7 +135,7 @@ def memory_report(info: MemoryInfo, name: str) -> None:
     elif info.status is MemoryStatus.OTHER:
         differs = " and ".join(DIFFERS[each] for each in info.differs)
         st.warning(
-            f"The gallery memory {where} was made from {differs}. Rebuilding replaces it.", icon=":material/sync:"
+            f"The gallery memory {where} was built with {differs}. Rebuilding replaces it.", icon=":material/sync:"
         )
     elif info.status is MemoryStatus.UNFINISHED:
         st.info(
@@ -149,7 +149,7 @@ def memory_report(info: MemoryInfo, name: str) -> None:
 
 
 def build_report(build: BuildJob, info: MemoryInfo) -> None:
-    """Render the state of the build, with the button that fits it."""
+    """Render the progress of a build, with a button to start, resume or cancel it."""
     status = build.status()
     with st.container(horizontal=True, vertical_alignment="center"):
         if status.active:
@@ -159,14 +159,14 @@ def build_report(build: BuildJob, info: MemoryInfo) -> None:
                 icon=":material/stop_circle:",
                 on_click=build.stop,
                 key="stop-build",
-                help="Progress is saved and can be resumed. This stops the job for all users waiting for it.",
+                help="Progress is saved and can be resumed. This stops the build for all users waiting for it.",
             )
         else:
             done = max(status.done, info.done)
             label = f"Resume from {done:,} of {status.total:,}" if done else "Build gallery memory"
             if st.button(label, icon=":material/play_arrow:", type="primary", key="build"):
                 build.start()
-                st.rerun()  # the whole page, which starts the polling
+                st.rerun()  # Polling starts with the next run of the whole page.
     if status.error:
         show_warning(f"Building stopped: {status.error}")
 
@@ -174,8 +174,8 @@ def build_report(build: BuildJob, info: MemoryInfo) -> None:
 def _build_text(status: JobStatus) -> str:
     if status.state is JobState.WAITING:
         return "Waiting for another job to finish"
-    if status.seconds_left is None:  # nothing is encoded yet
-        return "reading the weights"
+    if status.seconds_left is None:  # No image is encoded yet.
+        return "Reading the weights"
     return f"{status.done:,} of {status.total:,} images encoded{_time_left(status)}"
 
 
@@ -184,10 +184,10 @@ def _time_left(status: JobStatus) -> str:
 
 
 def _listing(table: pd.DataFrame, title: str) -> None:
-    """Render the first rows, and a download of all."""
+    """Render the first rows of a table, and a download of all rows."""
     st.dataframe(table.head(MAX_LISTED), hide_index=True, width="stretch")
     if len(table) > MAX_LISTED:
-        st.caption(f"{MAX_LISTED} of {len(table):,}")
+        st.caption(f"Showing {MAX_LISTED} of {len(table):,}")
     file = title.lower().replace(" ", "-") + ".csv"
     st.download_button(
         "All as CSV",

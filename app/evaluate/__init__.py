@@ -1,1 +1,1 @@
-"""Sections of the Evaluate page."""
+"""Sections of the Evaluate page, used in `app/pages/evaluate.py`."""

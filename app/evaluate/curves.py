@@ -1,4 +1,4 @@
-"""Curves of Fig. 4: our scores with intervals, and the paper's where it prints a number."""
+"""Curves of Fig. 4: measured scores with intervals, and the numbers that the paper prints."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import plotly.graph_objects as go
 from fpc_core.colours import BLUE, ORANGE
 from fpc_core.evaluation.paper_tables.table import ReportTable
 
-_STYLES = {  # colour, colour of the interval, dash, symbol
+_STYLES = {  # Line colour, interval colour, dash and symbol by score.
     "Rank-1": (BLUE, "rgba(47, 111, 222, 0.18)", "solid", "circle"),
     "mAP": (ORANGE, "rgba(217, 130, 43, 0.18)", "dash", "square"),
 }
 
 
 def curve_figure(table: ReportTable, *, height: int = 330) -> go.Figure:
-    """Return settled Rank-1 and mAP in percent against the table's first label, which is a number."""
+    """Return a chart of the completed Rank-1 and mAP in percent against the table's first label, a number."""
     figure = go.Figure()
     for measure, (colour, interval_colour, dash, symbol) in _STYLES.items():
         known = [(float(row.labels[0]), row.ours[measure]) for row in table.rows if row.ours and row.ours.settled]

@@ -1,4 +1,4 @@
-"""Sections of the Evaluate page: tables and curves, the recipe of a row, and downloads."""
+"""Sections of the Evaluate page: tables, curves, recipes of rows, and downloads."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ FIGURES = {
     FIG_4_ALPHA.name: FigureKind.SCORE_CURVES,
     FIG_4_NEIGHBORS.name: FigureKind.SCORE_CURVES,
 }
-"""Figures that tables can be drawn as."""
+"""Kind of figure that shows the same scores, by the name of the table."""
 
 
 def evaluation_size(task: EvaluationTask) -> str:
-    """Return in words what the steps of an evaluation are."""
+    """Return a description of the steps of an evaluation: the number of queries, settings and gallery images."""
     work = task.work
     queries, images = len(work.queries), len(work.dataset.gallery)
     count = sum(not eval_pass.gallery for eval_pass in work.passes)
@@ -53,17 +53,16 @@ def evaluation_size(task: EvaluationTask) -> str:
 
 
 def render_scoring_help(dataset: Dataset) -> None:
-    """Render an explanation of the scores."""
+    """Render an explanation of how the scores are computed."""
     cameras = (
-        "Gallery images of the query's person from the query's camera are \"junk\": they are ignored (removed "
-        "before ranking)."
+        "Gallery images of the query's person from the query's camera are junk images. They are removed before ranking."
         if dataset.uses_cameras
         else "This dataset has no usable camera labels, so no gallery image is ignored."
     )
     with st.expander("How are these scores computed?", icon=":material/help:"):
         st.markdown(
-            f"As in Market-1501's protocol and the released code. {cameras} Rank-1 is the share of queries whose first "
-            "hit is right; mAP the mean, over queries, of the precision at every right hit."
+            f"Scores follow the protocol of Market-1501 and the released code. {cameras} Rank-1 is the share of "
+            "queries whose first hit is correct. mAP is the mean of the average precision over all queries."
         )
         st.markdown(
             "Intervals come from 2,000 bootstrap resamples of the queries (middle 95%). Differences well "
@@ -81,7 +80,7 @@ def render_scoring_help(dataset: Dataset) -> None:
 
 
 def render_tables(all_tables: Sequence[ReportTable], on_pick: Callable[[str], None]) -> None:
-    """Render every table, and Fig. 4 as curves too; `on_pick` is called with the clicked row."""
+    """Render tables and the curves of Fig. 4; `on_pick` receives the id of a clicked recipe."""
     for table in all_tables:
         st.subheader(f"{table.name}: {table.title}")
         if table.name.startswith("Fig"):
@@ -89,7 +88,7 @@ def render_tables(all_tables: Sequence[ReportTable], on_pick: Callable[[str], No
                 curve_figure(table),
                 config={"displayModeBar": False},
                 key=f"curve-{table.slug}",
-                alt=f"{table.name}: Rank-1 and mAP against {table.labels[0]}; the table below holds the same figures",
+                alt=f"{table.name}: Rank-1 and mAP against {table.labels[0]}; the table below has the same numbers",
             )
         score_table(score_sheet(table), key=f"scores-{table.slug}", on_pick=on_pick)
         for note in table.notes:
@@ -116,7 +115,7 @@ def render_tables(all_tables: Sequence[ReportTable], on_pick: Callable[[str], No
 
 
 def bundle(all_tables: Sequence[ReportTable]) -> bytes:
-    """Return a zip file of every table in every format."""
+    """Return a ZIP file with every table in every format."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for table in all_tables:
@@ -127,7 +126,7 @@ def bundle(all_tables: Sequence[ReportTable]) -> bytes:
 
 @st.dialog("Recipe", width="large")
 def render_recipe_dialog(pick: str, all_tables: tuple[ReportTable, ...]) -> None:
-    """Render the recipe of a row with its scores, and a button that opens its settings in Explore."""
+    """Render a dialog with the recipe and the scores of a row, and a button that opens the settings in Explore."""
     chosen = picked_row(pick, all_tables)
     if chosen is None:
         st.info("This row is no longer in the table.")
@@ -135,7 +134,7 @@ def render_recipe_dialog(pick: str, all_tables: tuple[ReportTable, ...]) -> None
     table, index = chosen
     row = table.rows[index]
     recipe = row.recipe
-    if recipe is None:  # for mypy: picked_row returns only rows with a recipe
+    if recipe is None:  # Never true, because `picked_row` returns only rows with a recipe, but mypy needs the check.
         return
     st.markdown(f"**{table.name}, {escape_markdown(' · '.join(row.labels))}**: {METHOD_DESCRIPTIONS[recipe.method]}.")
     if row.ours is not None and row.ours.settled:
@@ -162,7 +161,7 @@ def render_recipe_dialog(pick: str, all_tables: tuple[ReportTable, ...]) -> None
             key="recipe-json",
         )
     if recipe.settings.prune.strategy is DropStrategy.RANDOM:
-        st.caption("The table uses a new random draw per query; Explore uses one draw for all.")
+        st.caption("The table uses a new random sample for each query; Explore uses the same sample for all queries.")
     st.caption("Reproduce this score from the command line:")
     st.code("python -m fpc_core evaluate --recipe recipe.json", language="bash", wrap_lines=True)
     st.code(recipe.to_json(), language="json")

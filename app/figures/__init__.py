@@ -1,1 +1,1 @@
-"""Sections of the Figures page."""
+"""Sections of the Figures page, used in `app/pages/figures.py`."""

@@ -1,4 +1,4 @@
-"""Controls of the Figures page: kind, queries and layout, which are stored for the session."""
+"""Controls of the Figures page for kind, queries and layout. Their values are stored in the session."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from fpc_core.figures.recipe import (
 )
 from fpc_core.workspace import Workspace
 
-PREFIX = "f_"  # of parameters that Explore binds too
+PREFIX = "f_"  # Prefix that distinguishes query parameters of this page from those of Explore.
 KINDS = {
     FigureKind.DROP_PROCESS: "What each layer drops (Figs. 6, 9)",
     FigureKind.DROP_STRATEGIES: "Drop strategies (Fig. 5)",
@@ -44,7 +44,7 @@ _STYLE, _QUERIES = "figure-style", "queries"
 
 
 def chosen_settings(default: QuerySettings, shortlist: int) -> QuerySettings:
-    """Return settings of the searches; the initial ones are those of the latest addition to the basket."""
+    """Render the query settings, initially `default`, and return them."""
     rate = st.slider("Keep rate γ", *GAMMA[:2], default.prune.keep_rate, GAMMA[2], key=f"{PREFIX}gamma")
     alpha = st.slider("Patch-matching weight α", *ALPHA[:2], default.alpha, ALPHA[2], key=f"{PREFIX}alpha")
     max_k = int(NEIGHBORS[1])
@@ -101,7 +101,7 @@ def chosen_style(kind: FigureKind) -> FigureStyle:
 
 
 def chosen_items(workspace: Workspace, collected: Basket) -> list[Item]:
-    """Return the queries of the figure in order; changes are written to the basket."""
+    """Render the choice of queries, and return them in order. Changes are written to the basket."""
     records = [record.path.as_posix() for record in workspace.dataset.query]
     items_by_name = _named(records, collected.items)
     names = {item: name for name, item in items_by_name.items()}
@@ -125,7 +125,7 @@ def chosen_items(workspace: Workspace, collected: Basket) -> list[Item]:
 
 
 def labels(items: Sequence[Item], workspace: Workspace, of_sheet: bool) -> tuple[str, ...]:
-    """Return a label per query, and render the buttons that change their order."""
+    """Render fields for labels and buttons that reorder the queries, and return the labels."""
     items_by_name = _named([record.path.as_posix() for record in workspace.dataset.query], items)
     names = {item: name for name, item in items_by_name.items()}
     texts = []
@@ -142,7 +142,7 @@ def labels(items: Sequence[Item], workspace: Workspace, of_sheet: bool) -> tuple
                     disabled=index == 0,
                     on_click=_replace_items,
                     args=(moved, items_by_name),
-                    help="Move before the query above",
+                    help="Moves this query before the one above.",
                 )
                 label = st.text_input(
                     f"{index + 1}. {escape_markdown(names[item])}",
@@ -156,7 +156,7 @@ def labels(items: Sequence[Item], workspace: Workspace, of_sheet: bool) -> tuple
 
 
 def compose_recipe(workspace: Workspace, collected: Basket, settings: QuerySettings) -> FigureRecipe | None:
-    """Return the recipe of the page's controls; None if no query is chosen."""
+    """Render the controls, and return the recipe of the figure, or None if no query is selected."""
     kind = chosen_kind(collected)
     with st.expander("Layout", icon=":material/dashboard_customize:"):
         style = chosen_style(kind)
@@ -169,7 +169,7 @@ def compose_recipe(workspace: Workspace, collected: Basket, settings: QuerySetti
         st.info("Choose at least one query.", icon=":material/person_search:")
         return None
     if kind in OF_ONE_QUERY and len(items) > 1:
-        st.caption(f"This figure shows one query: {escape_markdown(items[0].query)}.")
+        st.caption(f"This figure shows only the first query: {escape_markdown(items[0].query)}.")
         items = items[:1]
     shown = labels(items, workspace, of_sheet=kind not in OF_ONE_QUERY)
     return FigureRecipe(
@@ -185,7 +185,7 @@ def compose_recipe(workspace: Workspace, collected: Basket, settings: QuerySetti
 
 
 def _of_kind(kind: FigureKind, workspace: Workspace, collected: Basket, first: Item) -> dict[str, Any]:
-    """Return the fields of a recipe that only some kinds have."""
+    """Render the controls that only this kind of figure has, and return their recipe fields."""
     gallery = collected.gallery if collected.items[-1:] == (first,) else ""
     if kind in (FigureKind.RANKED_LIST, FigureKind.ALPHA_LINES):
         return {"hits": st.slider("Ranks", 1, 20, 5, key="hits")}
@@ -206,13 +206,13 @@ def _maps(maps: MapSettings) -> dict[str, Any]:
 
 
 def _replace_items(items: Sequence[Item], items_by_name: Mapping[str, Item]) -> None:
-    """Replace the queries in this order."""
+    """Replace the queries of the figure by `items`, in this order."""
     update_basket(items=tuple(items))
     st.session_state[_QUERIES] = [name for item in items for name, each in items_by_name.items() if each == item]
 
 
 def _named(records: Sequence[str], items: Sequence[Item]) -> dict[str, Item]:
-    """Return every query by name, and collected ones with occluders by a name of their own."""
+    """Return all queries by name. Collected queries with occluders have additional names."""
     items_by_name = {path: Item(path) for path in records}
     for item in items:
         count = len(item.scene.occluders)

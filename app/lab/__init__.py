@@ -1,1 +1,1 @@
-"""Sections of the Lab page."""
+"""Sections of the Lab page, used in `app/pages/lab.py`."""

@@ -1,4 +1,4 @@
-"""Sections of the Lab on the scene: the editor and its masks, the rank of the true match, downloads."""
+"""Sections of the Lab on the scene: editor, masks, rank of the first true match, and downloads."""
 
 from __future__ import annotations
 
@@ -39,18 +39,26 @@ from fpc_core.results import Encoding, QueryTrace
 from fpc_core.runtime.threads import limit_threads_on_small_machines
 from fpc_core.workspace import Workspace
 
-PREFIX = "l_"  # of parameters that Explore binds too
+PREFIX = "l_"  # Prefix that distinguishes query parameters of this page from those of Explore.
 _PROBLEM = "lab-problem"
 CLEAN, OCCLUDED = "clean", "occluded"
 
 
 def with_occluders(workspace: Workspace, query: Query, scene: Scene) -> Query:
-    """Return the query with the scene painted on it. Raises RecipeError for a cut-out that is not in the gallery."""
+    """Return the query with the scene painted on its image.
+
+    Raises:
+        RecipeError: A cut-out of the scene is not in the gallery.
+    """
     return replace(query, image=paint(query.image, scene, cut_outs(workspace, scene)))
 
 
 def cut_outs(workspace: Workspace, *scenes: Scene) -> dict[tuple[str, Outline], np.ndarray]:
-    """Return the gallery cut-outs that `paint` needs. Raises RecipeError for an image that is not in the gallery."""
+    """Return the cut-outs that `paint` needs for some scenes.
+
+    Raises:
+        RecipeError: A scene uses an image that is not in the gallery.
+    """
     return occluder_rendering.cut_outs(
         scenes,
         workspace.retriever.memory.records,
@@ -59,7 +67,7 @@ def cut_outs(workspace: Workspace, *scenes: Scene) -> dict[tuple[str, Outline], 
 
 
 def encode_once(workspace: Workspace, query: Query, prune: PruneSettings) -> Encoding:
-    """Encode an image without caching it. Use this for images that rarely recur, as during a drag."""
+    """Encode a query without caching the result, for images that rarely recur, such as those during a drag."""
     with limit_threads_on_small_machines():
         image, cameras = search.model_input(workspace, query)
         state = search.run_in_model_queue(lambda: workspace.retriever.prepare(image, cameras, prune.blocks[0]))
@@ -67,7 +75,7 @@ def encode_once(workspace: Workspace, query: Query, prune: PruneSettings) -> Enc
 
 
 def on_editor_event(event: Mapping[str, Any]) -> None:
-    """Store what the editor sends, or a message if it cannot be used."""
+    """Store the scene that the editor sends, or a message if it is invalid."""
     try:
         lab_scene.on_editor_event(event)
     except RecipeError as error:
@@ -75,14 +83,14 @@ def on_editor_event(event: Mapping[str, Any]) -> None:
 
 
 def show_pending_warning() -> None:
-    """Show the message stored since the last run."""
+    """Show and delete the message that a callback has stored since the last run."""
     text = st.session_state.pop(_PROBLEM, "")
     if text:
         show_warning(text)
 
 
 def open_recipe(workspace: Workspace) -> None:
-    """Render the uploader of a scene, which replaces the visitor's scene, query and settings."""
+    """Render the uploader of a recipe, which replaces the visitor's scene, query and settings."""
 
     def on_upload() -> None:
         file = st.session_state.get("lab-recipe")
@@ -90,7 +98,7 @@ def open_recipe(workspace: Workspace) -> None:
             return
         try:
             if file.size > MAX_BYTES:
-                raise RecipeError(f"it is larger than {MAX_BYTES:,} bytes")
+                raise RecipeError(f"it has {file.size:,} bytes, the maximum is {MAX_BYTES:,}")
             with PAGE_QUEUE.release_while():
                 recipe = SceneRecipe.from_json(file.getvalue().decode("utf-8"))
             _apply_recipe(workspace, recipe)
@@ -108,7 +116,11 @@ def open_recipe(workspace: Workspace) -> None:
 
 
 def _apply_recipe(workspace: Workspace, recipe: SceneRecipe) -> None:
-    """Apply a recipe. Raises RecipeError, before any change, if this dataset or this page does not support it."""
+    """Replace scene, query and settings by those of a recipe.
+
+    Raises:
+        RecipeError: The dataset or the page does not support the recipe. Nothing has been changed.
+    """
     names = [record.path.as_posix() for record in workspace.dataset.query]
     if recipe.query and recipe.query not in names:
         raise RecipeError(f"its query {recipe.query[:120]!r} is not in this dataset")
@@ -139,7 +151,8 @@ def _apply_recipe(workspace: Workspace, recipe: SceneRecipe) -> None:
     weights = workspace.weights_fingerprint
     if recipe.weights not in ("", weights):
         st.session_state[_PROBLEM] = (
-            f"The scene was made with the weights {recipe.weights[:12]}, these are {weights[:12]}: results will differ."
+            f"The scene was saved with the weights {recipe.weights[:12]}, but the app uses {weights[:12]}. "
+            "Results will differ."
         )
 
 
@@ -152,12 +165,14 @@ def editor(
     nearest: int,
     ranks: Mapping[str, tuple[int | None, int | None]],
 ) -> None:
-    """Render the editor and the masks; during a drag only this fragment runs.
+    """Render the editor and the masks. During a drag, only this fragment reruns.
 
     Args:
-        query: Without occluders.
-        nearest: Gallery row of the person offered for cutting out.
-        ranks: `first_matches`; empty for an unknown person. The others are as in `search`.
+        workspace: Workspace of the query.
+        query: Query without occluders.
+        settings: Query settings.
+        nearest: Gallery row of the image that the Person button pastes by default.
+        ranks: Result of `first_matches`; empty if the person is unknown.
     """
     if lab_scene.pop_released():
         st.rerun()
@@ -201,15 +216,18 @@ def editor(
             survived=survived(encoding),
             notes=_on_occluder(encoding, covered, workspace) if scene.occluders else (),
         )
-        st.caption('White = dropped. "On occluder" = share of the dropped area that lies on the occluder.')
+        st.caption('White = dropped. "On occluder" = share of the dropped area that is on the occluder.')
         if ranks:
             _render_ranks(ranks, settings)
         else:
-            st.caption("The app doesn't know who is on your image, so hits aren't marked right or wrong.")
+            st.caption("The person in your image is unknown, so hits aren't marked right or wrong.")
 
 
 def _on_occluder(encoding: Encoding, covered: np.ndarray, workspace: Workspace) -> list[str]:
-    """Return per block the share of the dropped area that an occluder covers; `covered` is (H, W) bool."""
+    """Return the notes of the masks: the covered share, and the share of each block's dropped area on occluders.
+
+    `covered` is (H, W) bool, True for pixels that an occluder covers.
+    """
     mask = np.where(covered, OCCLUDER, BACKGROUND).astype(np.uint8)
     person, occluder_area = patch_areas(mask, workspace.retriever.model.config)
     fell = [stage.of_dropped.occluder for stage in drop_shares(encoding, person, occluder_area)]
@@ -217,7 +235,7 @@ def _on_occluder(encoding: Encoding, covered: np.ndarray, workspace: Workspace) 
 
 
 def _cut_out_of(workspace: Workspace, query: Query, nearest: int) -> CutOut:
-    """Whom the Person button pastes."""
+    """Render the choice of the person that the Person button pastes, and return the cut-out."""
     records = workspace.retriever.memory.records
     default = records[nearest]
     with st.popover("Choose person to paste", icon=":material/person_add:"):
@@ -235,13 +253,13 @@ def _cut_out_of(workspace: Workspace, query: Query, nearest: int) -> CutOut:
             default=Outline.PERSON,
             required=True,
             key="paste-outline",
-            help="person: cut out along the ground-truth mask if the data has one, otherwise along a soft ellipse.",
+            help='"person" cuts along the ground-truth mask if there is one, otherwise along a soft ellipse.',
         )
     return CutOut(path=path, outline=outline)
 
 
 def first_matches(clean: QueryTrace, occluded: QueryTrace, rule: MatchRule) -> dict[str, tuple[int | None, int | None]]:
-    """Return the 1-based rank of the first true match without and with occluders, by ranking."""
+    """Return the ranks of the first true match without and with occluders, from 1, by name of the ranking."""
     kinds = {"by cosine": "by_cosine", "by D": "by_distance", "consolidated": "final"}
     return {
         name: (rule.first_match(getattr(clean, kind)), rule.first_match(getattr(occluded, kind)))
@@ -268,7 +286,7 @@ def _render_ranks(ranks: Mapping[str, tuple[int | None, int | None]], settings: 
 def render_downloads(
     workspace: Workspace, query: Query, scene: Scene, settings: QuerySettings, image: np.ndarray
 ) -> None:
-    """Render downloads of the scene and of `image`, the painted query."""
+    """Render downloads of the scene and of `image`, the query with occluders."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "PNG")
     weights = workspace.weights_fingerprint
@@ -300,7 +318,7 @@ def render_downloads(
 
 
 def nearest_wrong(workspace: Workspace, query: Query, trace: QueryTrace) -> int:
-    """Return the gallery row of the nearest wrong hit by D; row 0 if there is none."""
+    """Return the gallery row of the nearest wrong hit by D, or 0 if there is none."""
     records, uses_cameras = workspace.retriever.memory.records, workspace.dataset.uses_cameras
     wrong = (MatchLabel.OTHER, MatchLabel.NEUTRAL)
     rows = trace.by_distance.indices.tolist()

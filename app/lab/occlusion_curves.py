@@ -1,4 +1,4 @@
-"""Sections of the Lab that search many occluded images: curves against the covered share, and a sensitivity map."""
+"""Sections of the Lab with many occluded images: curves against the covered share, and a sensitivity map."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ EFFECTS = {
 
 
 def curves(workspace: Workspace, query: Query, relevance: Relevance, scene: Scene, settings: QuerySettings) -> None:
-    """Render rank and distances of the true match at growing occlusion, for several keep rates."""
+    """Render curves of the true match's rank and distances under growing occlusion, for several keep rates."""
     st.subheader("How much can be covered before the match is lost?")
     offered = [each for each in GROWTHS if scene.occluders or each is not GrowthDirection.OWN]
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
@@ -154,7 +154,7 @@ def _lost_row(rate: float, known: bool, share: float | None) -> dict[str, str]:
 def sliding_map(
     workspace: Workspace, query: Query, relevance: Relevance, scene: Scene, settings: QuerySettings
 ) -> None:
-    """Render the effect of a grey square on the true match at every position."""
+    """Render a map that shows how a grey square at each position affects the true match."""
     st.subheader("Which image region matters most?")
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         size = st.segmented_control("Square size (patches)", (1, 2, 3, 4, 6), default=3, required=True, key="spot-size")
@@ -205,7 +205,10 @@ def _occlusion_job(
     settings: QuerySettings,
     keep_rates: tuple[float, ...],
 ) -> OcclusionJob | None:
-    """Return the job of these scenes, shared by equal requests; None, with a message, if a scene does not fit."""
+    """Return the job that searches all scenes, or show a message and return None if a scene is invalid.
+
+    Equal requests share one job.
+    """
     key_parts = (query.digest, relevance.right.tobytes(), relevance.junk.tobytes(), scenes, settings, keep_rates)
     camera = query.subject.camera if workspace.dataset.uses_cameras else None
 

@@ -1,1 +1,1 @@
-"""Sections of the Learn page."""
+"""Sections of the Learn page, used in `app/pages/learn.py`."""

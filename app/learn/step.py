@@ -1,4 +1,4 @@
-"""One step of the lesson: text and equations, a question, and an interactive image."""
+"""A step of the lesson: text with equations, a question, and an interactive image."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ from fpc_core.lessons.stepper import stepper_data
 from fpc_core.lessons.steps_decoder import without
 from fpc_core.workspace import Workspace
 
-SHOWN = 5  # hits beside the alpha chart
-LEFT_OUT = "left-out"
+SHOWN = 5  # Number of hits in the strip next to the alpha chart.
+LEFT_OUT = "left-out"  # Session key of the neighbour that the visitor has excluded.
 
 
 def download_button(workspace: Workspace, query: Query, context: LessonContext) -> None:
-    """Offer the lesson as a file, made on demand."""
+    """Render a button that downloads the whole lesson as a file, which is made on request."""
 
     def file() -> str:
-        from fpc_core.report.lesson import render_lesson  # takes a second to import, with matplotlib
+        from fpc_core.report.lesson import render_lesson  # Imported here, because matplotlib takes a second to import.
 
         return render_lesson(workspace, query.image, query.name, context, datetime.now().astimezone())
 
@@ -66,7 +66,7 @@ def render_text(step: Step) -> None:
 
 
 def render_quiz(quiz: Quiz, about: str) -> None:
-    """Render a question, and its answer only after a choice; `about` identifies step, query and settings."""
+    """Render a question, and its answer once the visitor has chosen. `about` identifies step, query and settings."""
     key = f"answer-{about}"
     answer = st.session_state.get(key)
     st.markdown(f"**Predict:** {lesson_markdown(quiz.prompt)}")

@@ -1,1 +1,1 @@
-"""The pages, one file each, run by `st.navigation` in streamlit_app.py."""
+"""Pages of the app, one file each. `st.navigation` in streamlit_app.py runs them as scripts."""

@@ -1,4 +1,4 @@
-"""The Atlas page: every query, grouped by the stage that found or lost the right person; each opens in Explore."""
+"""Atlas page: all queries, grouped by the stage that found or lost the right person. A click opens one in Explore."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from app.ui.page_frame import load_workspace_or_stop, report_errors, run_page
 from fpc_core.config import QuerySettings
 from fpc_core.evaluation.failure_analysis.cases import PRUNED_BELOW, classify
 
-PREFIX = "at_"  # of parameters that Explore binds too
-AUTO_START_LIMIT = 256  # queries up to which the analysis starts by itself
+PREFIX = "at_"  # Prefix that distinguishes query parameters of this page from those of Explore.
+AUTO_START_LIMIT = 256  # Maximum number of queries with which the analysis starts by itself.
 
 
 def pick(query: str, row: int) -> None:
@@ -32,7 +32,7 @@ def pick(query: str, row: int) -> None:
 
 
 def open_case(settings: QuerySettings) -> None:
-    """Open Explore if a case was clicked, with its query, these settings and the clicked hit."""
+    """If a case was clicked, open Explore with its query, the clicked hit and these settings."""
     picked = st.session_state.pop("picked-case", None)
     if picked is not None:
         query, row = picked
@@ -41,7 +41,7 @@ def open_case(settings: QuerySettings) -> None:
 
 
 def pruned_share() -> float:
-    """Return the share of the visible person below which the person counts as pruned."""
+    """Render a slider for the share of the visible person below which the person counts as pruned, and return it."""
     show_warnings(link_checks.check_range("pruned", 0, 100))
     percent = st.slider(
         'Count as "pruned" below (% of person kept)',
@@ -74,7 +74,7 @@ def page() -> None:
         with st.sidebar:
             below = pruned_share()
     if task.skipped:
-        show_warning(f"{task.skipped} of the queries have no correct match in the gallery. They are not classified.")
+        show_warning(f"Queries without a correct match in the gallery: {task.skipped}. They are not classified.")
 
     @report_errors("-cases")
     def render(now: JobStatus) -> None:

@@ -1,4 +1,4 @@
-"""The Compare page: two settings side by side on one query."""
+"""Compare page: the results of two settings for the same query, side by side."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def choose_neighbor(row: str) -> None:
 
 
 def both_settings(shortlist: int) -> tuple[QuerySettings, QuerySettings]:
-    """Render presets and each side's settings in a popover, and return both settings."""
+    """Render the presets and a popover with the settings of each side, and return the settings of A and B."""
     presets = st.container()
     sides = []
     for name, default, column in zip(SIDES, DEFAULT, st.columns(2, gap="medium"), strict=True):

@@ -1,4 +1,4 @@
-"""The Data page: choose dataset, weights and gallery memory, inspect them, and build what is missing."""
+"""Data page: choose and inspect dataset, weights and gallery memory, and build a missing gallery memory."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from fpc_core.workspace.inspect import MemoryInfo, MemoryStatus, WeightsInfo
 
 
 def in_use_line(draft: WorkspaceChoice) -> None:
-    """Render what the other pages show, and a button that resets the draft."""
+    """Render a line that says which data the other pages use, with a button that resets the draft."""
     active = workspace_choice.active_choice()
     with st.container(horizontal=True, vertical_alignment="center"):
         if active == draft:
@@ -46,7 +46,7 @@ def in_use_line(draft: WorkspaceChoice) -> None:
 
 
 def weights_section(places: Places) -> WeightsInfo | None:
-    """Render the weights; return None if the checkpoint cannot be read."""
+    """Render and return details of the weights, or show a message and return None if they cannot be read."""
     try:
         info = resources.weights_info(places)
     except (ValueError, OSError) as error:
@@ -57,7 +57,7 @@ def weights_section(places: Places) -> WeightsInfo | None:
 
 
 def data_section(places: Places, roots: tuple[Root, ...]) -> Dataset | None:
-    """Render the dataset; return None if it cannot be opened."""
+    """Render and return the dataset, or show a message and return None if it cannot be opened."""
     try:
         dataset, inventory = resources.data_info(places.data, roots)
     except (ValueError, OSError) as error:
@@ -72,7 +72,10 @@ def data_section(places: Places, roots: tuple[Root, ...]) -> Dataset | None:
 def memory_section(
     draft: WorkspaceChoice, places: Places, roots: tuple[Root, ...], dataset: Dataset, weights: WeightsInfo
 ) -> MemoryInfo | None:
-    """Render the gallery memory, its build, and the button that applies the draft to all pages."""
+    """Render the gallery memory, its build, and the button that applies the draft to all pages.
+
+    Return None, after a message, if the gallery memory cannot be inspected.
+    """
     try:
         check_cameras(dataset, weights.report.config)
         info = resources.memory_info(places.memory, dataset, weights)

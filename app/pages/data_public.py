@@ -1,4 +1,4 @@
-"""The Data page in public mode: the startup data, with nothing to choose, build or check."""
+"""Data page in public mode. It shows the startup data and offers nothing to choose, build or check."""
 
 from __future__ import annotations
 

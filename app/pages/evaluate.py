@@ -1,4 +1,4 @@
-"""The Evaluate page: the paper's tables and Fig. 4 on this data, computed in the background."""
+"""Evaluate page: the paper's tables and Fig. 4 for the current data, computed in the background."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from app.layout import heading
 
 heading(
     "How accurate is it, and how certain are the scores?",
-    "The paper's tables and Fig. 4, recomputed on this data with bootstrap confidence intervals, next to the "
-    "published numbers.",
+    "The paper's tables and Fig. 4 for this data, with bootstrap confidence intervals and the published numbers.",
 )
 
 from app.evaluate import tables
@@ -23,11 +22,11 @@ from app.ui.page_frame import load_workspace_or_stop, run_page
 from fpc_core.config import QuerySettings
 from fpc_core.evaluation.paper_tables.definitions import NAMES, Setting, tables_of
 
-PREFIX = "e_"  # of parameters that Explore binds too
+PREFIX = "e_"  # Prefix that distinguishes query parameters of this page from those of Explore.
 
 
 def chosen_tables() -> tuple[str, ...]:
-    """Names of the tables to show, in the paper's order."""
+    """Render the choice of tables, and return the names of the chosen ones in the paper's order."""
     labels = {name: "Fig. 4" if name == "fig4" else f"Table {name}" for name in NAMES}
     show_warnings(link_checks.check_choice("tables", labels.values()))
     selected = st.pills(
@@ -79,7 +78,7 @@ def page() -> None:
             st.caption(escape_markdown(sentence, 1000))
         tables.render_tables(results, pick)
         if "picked-score" in st.session_state:
-            st.rerun()  # the whole page, because the next poll would close a dialog opened here
+            st.rerun()  # The whole page opens the dialog, because the next poll would close a dialog opened here.
 
     picked = st.session_state.pop("picked-score", None)
     if picked is not None:

@@ -1,4 +1,4 @@
-"""The Explore page: one query, what was dropped, which images were found, and why."""
+"""Explore page: which patches of a query are dropped, which gallery images are retrieved, and why."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from app.layout import heading
 
 heading(
     "FPC Explorer",
-    "Pick a partly hidden person and see which image patches the model drops, which gallery images it retrieves, "
-    "and why.",
+    "Pick a partly hidden person. See which patches the model drops, which gallery images it retrieves, and why.",
 )
 
 from app.messages import show_warnings
@@ -34,7 +33,7 @@ from app.ui.query_picker import (
 from fpc_core.config import QuerySettings
 from fpc_core.workspace import Workspace
 
-HITS = "hits"
+HITS = "hits"  # Key of the fragment that shows the ranked strips.
 
 
 def choose_rival(row: int) -> None:
@@ -46,13 +45,17 @@ def choose_rival(row: int) -> None:
 def hits(
     workspace: Workspace, query: Query, settings: QuerySettings, neighbor: int | None, show_junk: bool
 ) -> tuple[SearchResult, int | None]:
-    """Render the strips, which answer a released slider before the page; return the result and the chosen hit."""
+    """Render the ranked strips, and return the search result and the gallery row of the selected hit.
+
+    When a slider is released, this fragment reruns before the whole page. Therefore it takes the values of the sliders
+    from the URL.
+    """
     view, _ = view_from_url(workspace)
     result = search.search(workspace, query, controls.with_slider_values(settings, view.settings))
 
     def pick(row: str) -> None:
         choose_neighbor(row)
-        st.rerun()  # the whole page, because other sections show the hit too
+        st.rerun()  # The whole page reruns, because other sections show the hit too.
 
     chosen = ranking.render_ranking(workspace, query, result, neighbor, show_junk, pick)
     controls.rerun_page_after_paint()
@@ -60,7 +63,7 @@ def hits(
 
 
 def render_results(workspace: Workspace, query: Query, settings: QuerySettings, view: View, show_junk: bool) -> None:
-    """Render everything below the choice of a query, the strips first."""
+    """Render all sections below the choice of a query. The strips are computed first."""
     summary_container, masks_container, strips_container = st.container(key="summary"), st.container(), st.container()
     with strips_container:
         result, chosen = hits(workspace, query, settings, view.neighbor, show_junk)
@@ -97,7 +100,7 @@ def page() -> None:
         show_junk = controls.junk_switch(workspace.dataset.uses_cameras)
 
     status.status_line(workspace, settings)
-    with st.container():  # always there, so that what is below does not move when a message disappears
+    with st.container():  # Always present, so that the content below does not move when a message disappears.
         show_warnings(
             (
                 *problems,

@@ -1,4 +1,4 @@
-"""The Figures page: compose publication figures, preview and download them."""
+"""Figures page: compose, preview and download figures for publications."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ _OPENED = "opened-recipe"
 
 
 def load_recipe() -> FigureRecipe | None:
-    """Render the uploader and return its recipe; show a message if the file is not one."""
+    """Render the uploader and return the recipe in the file, or None without a valid file."""
     file = st.file_uploader(
         "Load settings", max_upload_size=1, key="recipe", help="A JSON file saved here earlier. Recreates the figure."
     )
     if file is None:
         return None
     name, recipe = st.session_state.get(_OPENED, ("", None))
-    if name == file.file_id:  # already read in an earlier run
+    if name == file.file_id:  # The file was already read in an earlier run.
         return recipe
     try:
         if file.size > MAX_BYTES:
-            raise RecipeError(f"it is larger than {MAX_BYTES:,} bytes")
-        with PAGE_QUEUE.release_while():  # so that nobody waits while a visitor's file is read
+            raise RecipeError(f"it has {file.size:,} bytes, the maximum is {MAX_BYTES:,}")
+        with PAGE_QUEUE.release_while():  # Other visitors must not wait while a file is read.
             recipe = FigureRecipe.from_json(file.getvalue().decode("utf-8"))
     except (RecipeError, UnicodeDecodeError) as error:
         show_warning(f"{file.name} cannot be used: {error}")
@@ -54,8 +54,10 @@ def load_recipe() -> FigureRecipe | None:
 
 
 def load_scores(workspace: Workspace, recipe: FigureRecipe) -> tuple[ReportTable, ...] | None:
-    """Return the tables for a figure of all queries; None while they are computed, with the progress shown."""
-    from fpc_core.figures.score_figures import score_tables  # takes a second to import, with matplotlib
+    """Return the tables for a figure of all queries, or render the progress and return None until they are computed."""
+    from fpc_core.figures.score_figures import (
+        score_tables,
+    )  # Imported here, because matplotlib takes a second to import.
 
     task, run = resources.evaluation_job(workspace, score_tables(recipe, workspace))
     job_status = run.status()
@@ -68,7 +70,7 @@ def load_scores(workspace: Workspace, recipe: FigureRecipe) -> tuple[ReportTable
 
 
 def render_figure(workspace: Workspace, recipe: FigureRecipe) -> None:
-    """Render the figure and its downloads."""
+    """Render the figure of a recipe and its downloads."""
     try:
         tables = load_scores(workspace, recipe) if recipe.kind in OF_ALL_QUERIES else ()
         if tables is None:
@@ -111,7 +113,7 @@ def render_figure(workspace: Workspace, recipe: FigureRecipe) -> None:
 
 
 def render_explore_link(recipe: FigureRecipe) -> None:
-    """Render a button that opens the first query, or the settings, in Explore or the Lab."""
+    """Render a button that opens the first query in the Lab if it has occluders, otherwise in Explore."""
     first = Item(recipe.queries[0], (*recipe.scenes, Scene())[0]) if recipe.queries else None
     params = View(query=first.query if first else "", settings=recipe.settings).to_params(default_variant())
     if first and first.scene.occluders:

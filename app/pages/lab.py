@@ -1,4 +1,4 @@
-"""The Lab page: cover parts of a query and watch masks, ranks and transport follow."""
+"""Lab page: cover parts of a query with occluders and see how masks, ranks and transport change."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from fpc_core.workspace import Workspace
 
 
 def render_results(workspace: Workspace, query: Query, settings: QuerySettings) -> None:
-    """Render the editor and everything that follows a released scene."""
+    """Render the editor and all sections that depend on the scene."""
     scene = lab_scene.current_scene().scene
     occluded = editor.with_occluders(workspace, query, scene)
     search_results = {
@@ -52,12 +52,12 @@ def render_results(workspace: Workspace, query: Query, settings: QuerySettings) 
     comparison.parts(workspace, traces, rule, chosen)
     comparison.shares(traces, rule)
     if identity is None:
-        st.caption("These two tests need a query with a known correct match.")
+        st.caption("The occlusion curves and the sensitivity map need a query whose person is known.")
         return
     try:
         relevance = Relevance.of(identity, query.subject.camera, rule.records)
     except ValueError as error:
-        show_warning(f"No curves and no map: {error}.")
+        show_warning(f"The curves and the map cannot be computed: {error}.")
         return
     occlusion_curves.curves(workspace, query, relevance, scene, settings)
     occlusion_curves.sliding_map(workspace, query, relevance, scene, settings)

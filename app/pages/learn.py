@@ -1,4 +1,4 @@
-"""The Learn page: the method in nine short steps, with the numbers of one query."""
+"""Learn page: the method in nine short steps, with the numbers of a query."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from fpc_core.lessons.course import STEPS
 from fpc_core.workspace import Workspace
 
 COUNT = len(STEPS)
-# Kind of figure per step.
+# Kind of figure that "Add to figure" creates, by step.
 FIGURES = {
     "patches": FigureKind.DROP_PROCESS,
     "attention": FigureKind.DROP_STRATEGIES,
@@ -52,7 +52,7 @@ FIGURES = {
     "tokens": FigureKind.RANKED_LIST,
     "shares": FigureKind.DECODER_MAPS,
 }
-# Anchor of the Explore page per step.
+# Anchor on the Explore page that a step links to.
 ANCHORS = {
     "dropping": "what-was-dropped",
     "attention": "what-was-dropped",
@@ -67,7 +67,7 @@ ANCHORS = {
 
 
 def requested_step() -> int:
-    """Return the step in the link, 1 to COUNT; 1 for anything else."""
+    """Return the number of the step in the link, from 1 to COUNT, or 1 if it is missing or invalid."""
     text = st.query_params.get("step", "1")
     return int(text) if text in {str(step) for step in range(1, COUNT + 1)} else 1
 
@@ -84,7 +84,7 @@ def set_presenting(presenting: bool) -> None:
 
 
 def render_navigation(number: int) -> None:
-    """Render progress and buttons; arrow keys turn the pages."""
+    """Render the progress and the buttons that change the step; the arrow keys change it too."""
     with st.container(horizontal=True, vertical_alignment="center", key="step-navigation"):
         st.progress(number / COUNT, text=f"Step {number} of {COUNT}")
         st.button("Back", key="back", shortcut="Left", disabled=number == 1, on_click=open_step, args=(number - 1,))
@@ -104,7 +104,7 @@ def render_navigation(number: int) -> None:
 
 
 def render_try_it(workspace: Workspace, query: Query, view: View, context: LessonContext, key: str) -> None:
-    """Offer the same step with another query, and the same query in Explore."""
+    """Render a choice of other queries for this step, a link to Explore, and downloads."""
     st.subheader("Try it on your query")
     if is_dataset_query(query):
         params = workspace_choice.active_choice().to_params() | view.to_params(default_variant())

@@ -1,4 +1,4 @@
-"""The Sweep page: keep rate x alpha x K over one query, some or all, computed in the background."""
+"""Sweep page: scores of all combinations of keep rate, alpha and K, for one, several or all queries."""
 
 from __future__ import annotations
 
@@ -24,16 +24,18 @@ from fpc_core.config import KEEP_RATES, QuerySettings
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.evaluation.sweep.task import SweepGrid
 
-PREFIX = "s_"  # of parameters that Explore binds too, because a page cannot set for another what it binds itself
+# Prefix that distinguishes query parameters of this page from those of Explore. A page cannot open another page with
+# parameters that are bound to its own widgets.
+PREFIX = "s_"
 SCOPES = ("all", "one", "a set")
 RATES = (*KEEP_RATES, 0.4, 0.3)
 ALPHA_STEPS = (0.05, 0.1, 0.2, 0.25, 0.5)
 COUNTS = (1, 2, 3, 5, 8, 10, 15, 20)
-AUTO_START_LIMIT = 16  # queries times keep rates up to which a sweep starts by itself
+AUTO_START_LIMIT = 16  # Maximum number of queries times keep rates with which a sweep starts by itself.
 
 
 def choose_queries(records: dict[str, ImageRecord], opening: str) -> tuple[str, ...]:
-    """Return the paths of the queries to sweep over; empty for an empty set."""
+    """Render the choice of queries, and return the paths of the chosen ones."""
     show_warnings(link_checks.check_choice("scope", SCOPES))
     scope = st.segmented_control("Queries", SCOPES, default=SCOPES[0], required=True, key="scope", bind="query-params")
     if scope == "one":
@@ -50,7 +52,7 @@ def choose_queries(records: dict[str, ImageRecord], opening: str) -> tuple[str, 
 
 
 def choose_grid(shortlist: int) -> SweepGrid | None:
-    """Return the grid; None if an axis has no value."""
+    """Render the choice of keep rates, alphas and K, and return the grid, or None if an axis has no value."""
     offered = [count for count in COUNTS if count <= shortlist]
     for name, values in (("gammas", RATES), ("step", ALPHA_STEPS), ("ks", offered)):
         show_warnings(link_checks.check_choice(name, map("{:g}".format, values)))
@@ -79,7 +81,7 @@ def pick(cell: str) -> None:
 
 
 def open_cell(query: str, settings: QuerySettings) -> None:
-    """Open Explore if a cell was clicked."""
+    """If a cell was clicked, open Explore with its settings."""
     cell = st.session_state.pop("picked-cell", None)
     if cell is not None:
         rate, alpha, neighbors = parse_cell_id(cell)
@@ -108,9 +110,7 @@ def page() -> None:
         show_warning(str(error))
         return
     if task.skipped:
-        show_warning(
-            f"{task.skipped} of the queries have no correct match in the gallery. They are excluded from scoring."
-        )
+        show_warning(f"Queries without a correct match in the gallery: {task.skipped}. They are excluded from scoring.")
     query = queries[0] if len(queries) == 1 else ""
 
     show_warnings(

@@ -1,1 +1,1 @@
-"""Sections of a query's view that several pages show."""
+"""Page sections about a query's results, shared by several pages."""

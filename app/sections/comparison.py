@@ -1,4 +1,4 @@
-"""Sections on two sides of a comparison: masks, hits, numbers and attention, with differences marked."""
+"""Sections that compare two sides: masks, hits, numbers and attention, with differences marked."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ RANKINGS = {
     "by_distance": ("by D", "D"),
     "final": ("after consolidation", "final"),
 }
-"""Rankings of a trace, with the title and the symbol of each."""
+"""Title and symbol of each ranking, by its attribute of a trace."""
 COLOURS = {"A": BLUE, "B": ORANGE}
-SHOWN = 10
+SHOWN = 10  # Number of hits per strip.
 
 
 def describe_settings(settings: QuerySettings) -> str:
-    """Return a side's settings in one line."""
+    """Return query settings as one line of text."""
     solver = settings.transport.solver
     parts = [
         f"γ {settings.prune.keep_rate:g}",
@@ -86,14 +86,16 @@ def hits(
     rankings: Sequence[str] = tuple(RANKINGS),
     arrows: Sequence[str] = SIDES,
 ) -> int | None:
-    """Render rankings of both sides, one above the other, and return the gallery row of the chosen hit.
+    """Render the rankings of both sides below each other, and return the gallery row of the selected hit.
 
     Args:
-        traces: Of both sides, by name.
-        requested: Gallery row in the link.
-        on_pick: Called with the gallery row of a clicked card.
-        rankings: Names from `RANKINGS`, "by_distance" among them.
-        arrows: Sides that show rank changes. The others are as in `search`.
+        workspace: Workspace of the query.
+        query: Query image.
+        traces: Traces of both sides, by name.
+        requested: Gallery row of the selected hit in the link, or None.
+        on_pick: Callback that receives the gallery row of a clicked card.
+        rankings: Keys of `RANKINGS` to show, including "by_distance".
+        arrows: Names of the sides whose cards show rank changes.
     """
     st.subheader("How do the results differ?")
     records, both = workspace.retriever.memory.records, tuple(traces)
@@ -148,7 +150,7 @@ def _table(rows: list[ComparedValue], traces: dict[str, QueryTrace]) -> None:
 
 
 def parts(workspace: Workspace, traces: dict[str, QueryTrace], rule: MatchRule, chosen: int | None) -> None:
-    """Render the numbers of the query and of the chosen hit."""
+    """Render tables and charts that compare the values of the query and of the selected hit."""
     one, other = traces.values()
     left, right = st.columns(2, gap="large")
     with left:

@@ -1,4 +1,4 @@
-"""Differences of two settings on one query, in masks, hits and numbers. Pure functions of two traces."""
+"""Differences between the results of two settings for one query: masks, hits and numbers. All functions are pure."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ PRESETS = {
     "α 0 | 0.4": (replace(_DEFAULT, alpha=0.0), _DEFAULT),
     "K 5 | 10": (replace(_DEFAULT, neighbors=5), _DEFAULT),
 }
-"""Settings of the two sides, by name."""
+"""Settings of side A and side B, by the name of the preset."""
 
 
 def preset_of(one: QuerySettings, other: QuerySettings) -> str | None:
-    """Return the preset that these settings are; the shortlist size does not count."""
+    """Return the name of the preset with these settings of A and B, or None. The shortlist size is ignored."""
     for name, preset in PRESETS.items():
         if preset == tuple(replace(each, shortlist=_DEFAULT.shortlist) for each in (one, other)):
             return name
@@ -38,7 +38,13 @@ def preset_of(one: QuerySettings, other: QuerySettings) -> str | None:
 
 @dataclass(frozen=True, eq=False)
 class KeptPatches:
-    """One dropping block of one side: (rows, columns) bool grids. `only` marks patches kept on this side alone."""
+    """Patches that one side keeps after a dropping block.
+
+    Attributes:
+        block: Index of the dropping block.
+        kept: (rows, columns) bool, True for patches that this side keeps.
+        only: (rows, columns) bool, True for patches that this side keeps and the other side drops.
+    """
 
     block: int
     kept: np.ndarray
@@ -46,10 +52,14 @@ class KeptPatches:
 
 
 def kept_patches(here: Encoding, there: Encoding) -> tuple[KeptPatches, ...]:
-    """Return the patches of `here`, block by block. Raises ValueError if `there` prunes in other blocks."""
+    """Return the patches that side `here` keeps after each dropping block.
+
+    Raises:
+        ValueError: The two sides prune in different blocks.
+    """
     blocks = [stage.block for stage in here.stages]
     if blocks != [stage.block for stage in there.stages]:
-        raise ValueError("these settings prune at different layers and cannot be compared")
+        raise ValueError("these settings prune in different layers, so their masks cannot be compared")
     return tuple(
         KeptPatches(block, kept, kept & ~other)
         for block, kept, other in zip(blocks, survivors(here), survivors(there), strict=True)
@@ -57,7 +67,7 @@ def kept_patches(here: Encoding, there: Encoding) -> tuple[KeptPatches, ...]:
 
 
 def mark_differences(here: Strip, there: Strip) -> Strip:
-    """Return the strip with a tag on every card that the other side lacks, and a note that counts them."""
+    """Return the strip `here`, in which cards that are missing on the other side are tagged and counted."""
     shown = {card.id for card in there.cards}
     cards = tuple(
         card if card.id in shown else replace(card, tag=" · ".join(filter(None, (card.tag, "only here"))))
@@ -70,7 +80,7 @@ def mark_differences(here: Strip, there: Strip) -> Strip:
 
 @dataclass(frozen=True)
 class ComparedValue:
-    """One number of both sides, None where a side has none; `text` formats a value."""
+    """A named value of both sides, None for a side without it; `text` formats a value."""
 
     name: str
     one: float | None
@@ -79,20 +89,20 @@ class ComparedValue:
 
     @property
     def difference(self) -> str:
-        """Return the difference of the values as written, with its sign; "=" if they read the same."""
+        """Return the signed difference of the formatted values, or "=" if these are equal."""
         if self.one is None or self.other is None:
             return "–" if self.one is self.other else "only one"
         change = float(self.text(self.other)) - float(self.text(self.one))
         return "=" if change == 0 else ("+" if change > 0 else "−") + self.text(abs(change))
 
     def row(self, one: str = "A", other: str = "B") -> dict[str, str]:
-        """Return a table row; `one` and `other` are names of the sides."""
+        """Return a table row of this value; `one` and `other` are the names of the sides."""
         texts = ["–" if value is None else self.text(value) for value in (self.one, self.other)]
         return {"": self.name, one: texts[0], other: texts[1], f"{other} − {one}": self.difference}
 
 
 def average_precision(rule: MatchRule, ranking: Ranking) -> float | None:
-    """Return AP over the whole gallery; None without a true match or for an unknown identity."""
+    """Return the average precision over the whole gallery, or None without a true match or a known identity."""
     if rule.subject.identity is None or rule.first_match(ranking) is None:
         return None
     distance = np.empty((1, len(rule.records)))
@@ -104,7 +114,7 @@ def average_precision(rule: MatchRule, ranking: Ranking) -> float | None:
 
 
 def query_values(one: QueryTrace, other: QueryTrace, rule: MatchRule, config: ModelConfig) -> list[ComparedValue]:
-    """Return the numbers of a query on both sides."""
+    """Return all values of a query for both sides."""
 
     def both(name: str, value: Callable[[QueryTrace], float | None], text: Callable[[float], str]) -> ComparedValue:
         return ComparedValue(name, value(one), value(other), text)
@@ -127,7 +137,7 @@ def query_values(one: QueryTrace, other: QueryTrace, rule: MatchRule, config: Mo
 
 
 def neighbor_values(one: QueryTrace, other: QueryTrace, rule: MatchRule, row: int) -> list[ComparedValue]:
-    """Return the numbers of one gallery row on both sides."""
+    """Return all values of a gallery image, given by its row, for both sides."""
 
     def rank(ranking: Ranking) -> int | None:
         return rule.ranks(ranking).get(row)
@@ -150,7 +160,7 @@ def neighbor_values(one: QueryTrace, other: QueryTrace, rule: MatchRule, row: in
 
 
 def neighbor_share(trace: QueryTrace, row: int) -> float | None:
-    """The decoder's attention on memory row `row` (Eq. 13); None where it is none of the K neighbours."""
+    """Return the decoder's attention to a gallery row (Eq. 13), or None if it is not among the K neighbours."""
     places = np.flatnonzero(trace.consolidation.neighbors == row)
     return float(trace.consolidation.neighbor_shares[places[0]]) if len(places) else None
 

@@ -1,4 +1,4 @@
-"""Section on the decoder: heat maps of its neighbours and of the query, and its attention shares."""
+"""Decoder section: heat maps of the neighbours and of the query, and the attention shares."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from fpc_core.explain.heatmap_targets import decoder_target, explained_index
 from fpc_core.figures.recipe import FigureKind
 from fpc_core.workspace import Workspace
 
-MAPS = "maps"  # key of the fragment
+MAPS = "maps"  # Key of the fragment that computes heat maps.
 
 
 @st.fragment
 def decoder(
     workspace: Workspace, query: Query, result: SearchResult, chosen: int | None, on_pick: Callable[[str], None]
 ) -> None:
-    """Render the section. Another method or target reruns this fragment alone."""
+    """Render the section. Changing the method or the target reruns only this fragment."""
     st.subheader("What the decoder used from each neighbour")
     trace, consolidation = result.trace, result.trace.consolidation
     config, records = workspace.retriever.model.config, workspace.retriever.memory.records
@@ -100,12 +100,12 @@ def decoder(
 def _maps(
     workspace: Workspace, query: Query, result: SearchResult, maps: MapSettings, chosen: int | None, view: str
 ) -> None:
-    """Compute the maps in the background, so that no slider waits for them; the browser polls this fragment."""
+    """Compute heat maps in the background, so that they do not delay sliders. The browser polls this fragment."""
     job_result("heat", view, prefetch.heat(workspace, query, result, maps, chosen, current_visitor()), MAPS)
 
 
 def _target_note(workspace: Workspace, result: SearchResult, maps: MapSettings) -> str:
-    """Return a note on the explained identity, which is one of the classifier's training data."""
+    """Return a sentence on the training identity that the map explains, or an empty string for other targets."""
     if maps.target is not MapTarget.IDENTITY or maps.method not in TARGETED:
         return ""
     index = explained_index(workspace.retriever, result.trace, maps)

@@ -1,4 +1,4 @@
-"""The lifeline section: a patch's way through the blocks, computed on demand."""
+"""Lifeline section: shows in which encoder layer each patch is dropped. It is computed on demand."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def render_lifeline_switch(
         "Trace a patch through the layers",
         key="life",
         bind="query-params",
-        help=f"Computes the encoder at {len(rates)} keep rates for this query (cached afterwards).",
+        help=f"Runs the encoder at {len(rates)} keep rates for this query. The results are cached.",
     )
     if not enabled:
         return

@@ -1,4 +1,4 @@
-"""Background jobs that compute what a visitor is likely to need next, into the caches of `search`."""
+"""Background jobs that compute what a visitor will probably need next, and fill the caches of `search`."""
 
 from __future__ import annotations
 
@@ -17,11 +17,14 @@ from fpc_core.workspace import Workspace
 
 
 def keep_rate_grid(workspace: Workspace, query: Query, settings: QuerySettings, visitor: str, show: int) -> Job:
-    """Start the job that searches at every keep rate of the slider; it returns `grid_data` with images.
+    """Start the job that searches at every keep rate of the slider. Its result is `grid_data` with images.
 
     Args:
-        visitor: The visitor's next query cancels this job.
-        show: As in `match_data`. The others are as in `search`.
+        workspace: Workspace of the query.
+        query: Query image.
+        settings: Query settings; the keep rate is replaced.
+        visitor: Name of the visitor, whose next query cancels this job.
+        show: Number of ranked images per strip.
     """
     key = view_key(query.digest, settings)
 
@@ -40,9 +43,10 @@ def keep_rate_grid(workspace: Workspace, query: Query, settings: QuerySettings, 
 
 
 def keep_rate_pairs(workspace: Workspace, query: Query, settings: QuerySettings, visitor: str, row: int) -> Job:
-    """Start the job that computes transport to a gallery row at every keep rate that shortlists it.
+    """Start the job that computes the transport plan to a gallery image at every keep rate of the slider.
 
-    It returns {key, pairs: [[keep rate, `pair_data` with its row], ...]}.
+    Keep rates at which the image is not shortlisted are skipped. The result is
+    {key, pairs: [[keep rate, `pair_data` with its row], ...]}.
     """
     key = view_key(query.digest, settings)
 
@@ -62,23 +66,23 @@ def keep_rate_pairs(workspace: Workspace, query: Query, settings: QuerySettings,
 
 
 def heat_key(query: Query, settings: QuerySettings, maps: MapSettings, chosen: int | None) -> str:
-    """Return the key of heat maps: the query, all settings, and the chosen hit."""
+    """Return a key for heat maps, which depends on the query, all settings and the selected hit."""
     return hashlib.sha256(f"{query.digest} {settings} {maps} {chosen}".encode()).hexdigest()[:16]
 
 
 def encoder_map_settings(maps: MapSettings, chosen: int) -> MapSettings:
-    """Return the encoder map's settings: the decoder map's method, and similarity to a gallery row as target."""
+    """Return settings for the encoder's heat map: the decoder map's method, and similarity to a hit as target."""
     return MapSettings(maps.method, index=chosen, relative=maps.relative)
 
 
 def heat(
     workspace: Workspace, query: Query, result: SearchResult, maps: MapSettings, chosen: int | None, visitor: str
 ) -> Job:
-    """Start the job that computes heat maps; the visitor's next view cancels it.
+    """Start the job that computes heat maps. The visitor's next view cancels it.
 
-    It returns {key, parts: {name: `heat_data`}} with the `heat_key`. The parts "neighbors" and "query" are the
-    decoder's maps on one scale. The part "encoder" shows which query patches make it similar to the chosen hit, if
-    there is one.
+    The result is {key, parts: {name: `heat_data`}} with the `heat_key`. The parts "neighbors" and "query" are the
+    decoder's maps on a common scale. If a hit is selected, the part "encoder" shows which query patches make the
+    query similar to it.
     """
     trace = result.trace
     key = heat_key(query, trace.settings, maps, chosen)

@@ -1,4 +1,4 @@
-"""Sections on the results of a query: masks, ranked strips, alpha chart and timing."""
+"""Sections on the results of a query: masks, ranked strips, alpha chart and timings."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from fpc_core.data.match_rule import MatchRule
 from fpc_core.explain.cards import MatchLabel, Strip, distances_of, match_label, ranked_strip
 from fpc_core.workspace import Workspace
 
-SHOWN = 10  # hits per strip
-KEEP_RATES = "keep-rates"  # key of the fragment
+SHOWN = 10  # Number of hits per strip.
+KEEP_RATES = "keep-rates"  # Key of the fragment that searches at every keep rate.
 
 
 def render_masks(workspace: Workspace, query: Query, settings: QuerySettings) -> None:
@@ -35,7 +35,10 @@ def render_masks(workspace: Workspace, query: Query, settings: QuerySettings) ->
 
 @st.fragment(key=KEEP_RATES)
 def keep_rates(workspace: Workspace, query: Query, settings: QuerySettings, chosen: int | None) -> None:
-    """Compute every keep rate in the background and send it to the browser. Call it after all other sections."""
+    """Search at every keep rate in the background and send the results to the browser.
+
+    Call it after all other sections, so that they are not delayed.
+    """
     visitor = current_visitor()
     view = view_key(query.digest, settings)
     grid = prefetch.keep_rate_grid(workspace, query, settings, visitor, SHOWN)
@@ -60,7 +63,10 @@ def render_ranking(
     show_junk: bool,
     on_pick: Callable[[str], None],
 ) -> int | None:
-    """Render three strips and return the gallery row of the chosen hit, or None if there is none."""
+    """Render the strips of the three rankings, and return the gallery row of the selected hit.
+
+    Return None if there is no hit to select.
+    """
     st.subheader("Retrieved gallery images")
     trace, records = result.trace, workspace.retriever.memory.records
     uses_cameras = workspace.dataset.uses_cameras
@@ -95,7 +101,8 @@ def render_ranking(
     key = view_key(query.digest, trace.settings)
     answer = answer_data(trace, key, records, query.subject, uses_cameras, SHOWN)
     shown = (int(card.id) for card in final.cards)
-    in_sight = set(answer["match"]["in_sight"])  # does not depend on alpha, so that the same images are not sent again
+    # These rows do not depend on alpha, so their images are sent only once while alpha changes.
+    in_sight = set(answer["match"]["in_sight"])
     others = {*shown, *trace.consolidation.neighbors.tolist()} - in_sight
     for name, rows in (("image-store", in_sight), ("image-store-final", others)):
         image_store({f"g{row}": resources.thumbnail(workspace, records[row]) for row in sorted(rows)}, key=name)

@@ -1,4 +1,4 @@
-"""The summary of a query: three questions, each answered in a sentence with the query's numbers."""
+"""Summary of a query: one sentence each on dropping, ranking and the decoder, with the query's numbers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from fpc_core.workspace import Workspace
 
 
 def query_context(workspace: Workspace, query: Query, result: SearchResult, hit: int | None) -> LessonContext:
-    """Return the context of sentences and steps; `hit` is the gallery row to follow, None for the nearest."""
+    """Return the context from which the sentences of the summary and the steps of the lesson are made.
+
+    `hit` is the gallery row of the hit to explain, or None for the nearest.
+    """
     mask = resources.masks(workspace).get(Path(query.name))
     shares = (
         drop_shares(result.trace.encoding, *patch_areas(mask, workspace.retriever.model.config))
@@ -35,7 +38,7 @@ def query_context(workspace: Workspace, query: Query, result: SearchResult, hit:
 
 
 def render_summary(workspace: Workspace, query: Query, result: SearchResult, hit: int | None) -> None:
-    """Render what was dropped, why the hit ranks higher, and what the decoder used."""
+    """Render three sentences: what was dropped, why the hit ranks higher, and what the decoder used."""
     context = query_context(workspace, query, result, hit)
     dropped = drop_sentence(result.trace.encoding, context.truth)
     taken = decoder_sentence(result.trace.consolidation, context.ranks)
@@ -48,5 +51,5 @@ def render_summary(workspace: Workspace, query: Query, result: SearchResult, hit
 
 
 def lesson_markdown(text: str) -> str:
-    """Return Markdown of a lesson's text: ** is kept, other markup is escaped."""
+    """Return the text with all Markdown escaped except emphasis by asterisks."""
     return re.sub(r"([\[\]_`$~#:<>])", r"\\\1", text)

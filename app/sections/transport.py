@@ -1,4 +1,4 @@
-"""Sections on the query and one hit: the transport plan between them, and why it is ranked above another."""
+"""Sections on a selected hit: its transport plan with the query, and why it is ranked above another hit."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from fpc_core.explain.cards import MARKS, comparison_candidates, identity_label,
 from fpc_core.explain.margin import margin
 from fpc_core.workspace import Workspace
 
-SHOWN = 10  # hits offered for comparison
+SHOWN = 10  # Number of hits offered for comparison.
 
 
 def transport(
@@ -70,7 +70,10 @@ def pairwise_comparison(
     show_junk: bool,
     on_rival: Callable[[int], None],
 ) -> None:
-    """Render the chosen hit against another; `requested` is the gallery row of the other in the link."""
+    """Render a comparison of the selected hit with another one.
+
+    `requested` is the gallery row of the other hit in the link, or None to choose one automatically.
+    """
     st.subheader("Why was this image ranked above another?")
     if chosen is None or chosen not in result.trace.match.shortlist:
         _render_not_shortlisted(result)

@@ -1,1 +1,1 @@
-"""What all visitors share: caches, queues, the background worker, jobs and searches."""
+"""State and services shared by all visitors: caches, queues, background workers, jobs and searches."""

@@ -1,7 +1,7 @@
-"""Caches shared by all visitors, bounded by entries and bytes. The background worker bounds its results itself.
+"""Caches shared by all visitors and limited in entries and bytes. Background workers limit their own results.
 
-Keys depend on content alone: two visitors with the same image and settings share a result, and nothing of one visitor's
-view reaches another. A visitor who needs a result that is being computed waits for it.
+Keys depend on content alone. Two visitors with the same image and settings therefore share a result, but see nothing
+of each other's views. A visitor who needs a result that is already being computed waits for it.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ from fpc_core.workspace import Workspace
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 MB = 2**20
-_CHECK_SECONDS = 0.1  # between checks that someone still waits for the result
-_SAMPLE_SIZE = 4096  # elements from which the size of a longer container is estimated
+_CHECK_SECONDS = 0.1  # Interval between checks that the visitor still waits for the result.
+_SAMPLE_SIZE = 4096  # Number of elements from which the size of a longer container is estimated.
 
 
 @dataclass(frozen=True)
 class CacheStats:
-    """Size of a cache at one moment."""
+    """Number of entries and bytes of a cache at one moment."""
 
     entries: int
     bytes: int
 
 
 class Cache:
-    """Results by key. The least recently used are evicted first; the latest stays, however large it is."""
+    """Results by key. The least recently used are evicted first; the latest one stays, whatever its size."""
 
     def __init__(
         self, max_entries: int, max_bytes: int, measure: Callable[[Any], int] | None = None, mutable: bool = False
@@ -48,10 +48,10 @@ class Cache:
         """Create an empty cache.
 
         Args:
-            max_entries: Largest number of entries.
-            max_bytes: Largest total size.
-            measure: Returns the bytes of a result; `size_of` by default.
-            mutable: Whether results grow while they are cached, so that every access measures them again.
+            max_entries: Maximum number of entries.
+            max_bytes: Maximum total size in bytes.
+            measure: Function that returns the size of a result in bytes; `size_of` by default.
+            mutable: Whether results can grow while they are cached, so that every access measures them again.
         """
         self.max_entries, self.max_bytes = max_entries, max_bytes
         self._measure, self._mutable = measure or size_of, mutable
@@ -61,7 +61,7 @@ class Cache:
         self._lock = threading.Lock()
 
     def get(self, key: Hashable, make: Callable[[], _T]) -> _T:
-        """Return the result for a key, computing it if needed. An exception from `make` is raised and not cached."""
+        """Return the result for a key, computing it with `make` if needed. Exceptions of `make` are not cached."""
         while True:
             with self._lock:
                 entry = self._entries.get(key)
@@ -72,7 +72,7 @@ class Cache:
                 if other is None:
                     done = self._in_progress[key] = threading.Event()
                     break
-            with PAGE_QUEUE.release_while(), MODEL_QUEUE.release_while():  # the thread that computes it may need a slot
+            with PAGE_QUEUE.release_while(), MODEL_QUEUE.release_while():  # The computing thread may need a slot.
                 while not other.wait(_CHECK_SECONDS):
                     stop_if_superseded()
         if entry is not None:
@@ -86,13 +86,15 @@ class Cache:
         finally:
             with self._lock:
                 del self._in_progress[key]
-            done.set()  # waiting threads read the result or, after an error, compute it themselves
+            done.set()  # Waiting threads now read the result or, after an error, compute it themselves.
 
     def stats(self) -> CacheStats:
+        """Return the current size of the cache."""
         with self._lock:
             return CacheStats(len(self._entries), self._bytes)
 
     def clear(self) -> None:
+        """Remove all entries."""
         with self._lock:
             self._entries.clear()
             self._bytes = 0
@@ -112,7 +114,7 @@ class Cache:
 
 @singledispatch
 def cache_key(argument: Any) -> Hashable:
-    """Return an argument's part of a cache key: the argument, or its content for types registered here."""
+    """Return the cache key of an argument: the argument itself, or what a function registered for its type returns."""
     return argument
 
 
@@ -122,14 +124,14 @@ def _(argument: Workspace) -> Hashable:
 
 
 def cached(cache: Cache, show: str = "") -> Callable[[Callable[_P, _T]], Callable[_P, _T]]:
-    """Cache the results of a function under its arguments (see `cache_key`).
+    """Return a decorator that caches the results of a function by its arguments (see `cache_key`).
 
-    Arguments whose names begin with an underscore are not part of the key. Results are shared, so treat them as frozen;
-    arrays are made read-only.
+    Arguments whose names begin with an underscore are not part of the key. Results are shared, so callers must not
+    modify them; arrays are made read-only.
 
     Args:
-        cache: Stores the results.
-        show: Text of the spinner on the page while a result is computed.
+        cache: Cache that stores the results.
+        show: Text of a spinner that is shown on the page while a result is computed; empty for no spinner.
     """
 
     def decorate(function: Callable[_P, _T]) -> Callable[_P, _T]:
@@ -156,10 +158,10 @@ def cached(cache: Cache, show: str = "") -> Callable[[Callable[_P, _T]], Callabl
 
 
 def size_of(result: Any) -> int:
-    """Return the bytes of RAM that a result takes, each part counted once.
+    """Return the memory that a result uses in bytes, counting each part once.
 
-    A tensor or array counts with its whole storage. One mapped from a file counts nothing, because the system can
-    reclaim its pages. The size of a long container is estimated from its first elements.
+    A tensor or array counts with its whole storage. An array mapped from a file counts as 0, because the operating
+    system can reclaim its pages. The size of a long container is estimated from its first elements.
     """
     total, seen, pending = 0, set(), [(result, 1.0)]
     while pending:
@@ -192,7 +194,7 @@ def _array(array: np.ndarray) -> tuple[int, int, Collection[Any]]:
 
 def _parts(value: Any) -> Collection[Any]:
     ours = type(value).__module__.startswith("fpc_core.")
-    if isinstance(value, Mapping) and not ours:  # our mappings compute their values on access
+    if isinstance(value, Mapping) and not ours:  # Mappings of fpc_core compute their values on access.
         return [*value.keys(), *value.values()]
     if isinstance(value, torch.nn.Module):
         return [*value.parameters(), *value.buffers()]
@@ -208,19 +210,20 @@ def _frozen(result: _T) -> _T:
 
 
 def _size_of_workspace(workspace: Workspace) -> int:
-    """Return the size including the two arrays of unit vectors that the first search creates."""
+    """Return the size in bytes, including the two arrays of unit vectors that the first search creates."""
     return size_of(workspace) + 2 * workspace.retriever.memory.cls.nbytes
 
 
 def _size_of_job(result: Any) -> int:
-    """Return the size of the results so far. The job's workspace counts in its own cache."""
+    """Return the size of the results so far in bytes. The job's workspace counts in the cache of workspaces."""
     parts = result if isinstance(result, tuple) else (result,)
     return sum(size_of(part.status()) for part in parts if hasattr(part, "status"))
 
 
 WORKSPACES = Cache(max_entries=3, max_bytes=4096 * MB, measure=_size_of_workspace)
-FILE_INFO = Cache(max_entries=64, max_bytes=256 * MB)  # of the Data page: file lists, weights, gallery memories
-RESULTS = Cache(max_entries=16_384, max_bytes=256 * MB)  # of searches; images
-JOBS = Cache(
-    max_entries=128, max_bytes=256 * MB, measure=_size_of_job, mutable=True
-)  # sweeps, tables, occlusion studies, builds
+# Details of datasets, weights and gallery memories for the Data page.
+FILE_INFO = Cache(max_entries=64, max_bytes=256 * MB)
+# Results of searches, images and figures.
+RESULTS = Cache(max_entries=16_384, max_bytes=256 * MB)
+# Sweeps, evaluations, failure analyses, occlusion studies, builds and image checks.
+JOBS = Cache(max_entries=128, max_bytes=256 * MB, measure=_size_of_job, mutable=True)

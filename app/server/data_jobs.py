@@ -1,6 +1,6 @@
-"""Jobs of the Data page: build a gallery memory, and decode every image once.
+"""Background jobs of the Data page: building a gallery memory and checking all images.
 
-They belong to no visitor: anyone who sees them may stop them.
+These jobs belong to no visitor, so anyone who sees them may stop them.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ class BuildJob(BackgroundJob):
 
         Args:
             places: Paths of data, weights and gallery memory.
-            device: To encode on.
-            dataset: Its gallery is encoded.
-            done: Images that an interrupted build has encoded.
-            worker: Runs the build.
+            device: Device to encode on, or "auto".
+            dataset: Dataset whose gallery is encoded.
+            done: Number of images that an interrupted build has already encoded.
+            worker: Worker that runs the build.
         """
         super().__init__(worker, len(dataset.gallery), f"build {places.memory}")
         self.places, self.known = places, done
         self._device, self._dataset = device, dataset
 
     def _steps(self) -> Steps:
-        yield  # so that the page shows the job as running while the weights are read
+        yield  # This first step makes the page show the job as running while the weights are read.
         model, _ = load_model(self.places)
         check_cameras(self._dataset, model.config)
         model = model.to(choose_device(self._device))
@@ -50,7 +50,7 @@ class BuildJob(BackgroundJob):
 
 
 class ImageCheckJob(BackgroundJob):
-    """Decodes every image of a dataset; `known` is the number of images, `broken` those that failed."""
+    """Decodes every image of a dataset; `known` is the number of images checked, `broken` lists those that failed."""
 
     known: int
 
@@ -61,7 +61,7 @@ class ImageCheckJob(BackgroundJob):
         self._dataset = dataset
 
     def start(self, visitor: str = "") -> None:
-        """Start at the first image."""
+        """Start again at the first image, unless the job is active."""
         if not self.status().active:
             self.known, self.broken = 0, ()
         super().start(visitor)

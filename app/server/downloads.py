@@ -1,8 +1,8 @@
-"""Files made when a visitor downloads them: one at a time per visitor, in the model queue, shared if equal.
+"""Files for download, made on request in the model queue: one at a time per visitor, and shared between visitors.
 
-Streamlit calls the function of a download in a small thread pool shared by all visitors, outside every queue. Therefore
-a visitor's next request supersedes the last one, a request for a file that is being made waits for it, and some threads
-of the pool always stay free.
+Streamlit calls the function of a download button in a small thread pool that all visitors share, outside every queue.
+Therefore a visitor's new request supersedes the previous one, a request for a file that is already being made waits
+for that file, and some threads of the pool always stay free.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from app.session import visitor
 from app.session.visitor import current_visitor
 
 File = bytes | str
-_CHECK_SECONDS = 0.2  # between checks that someone still waits for the file
-_POOL_SIZE = min(32, (os.cpu_count() or 1) + 4)  # threads of asyncio's default executor, in which Streamlit calls us
-MAX_REQUESTS = max(2, _POOL_SIZE - 2)  # of all visitors
-MAX_PER_VISITOR = 3  # requests of one visitor whose threads are still running
+_CHECK_SECONDS = 0.2  # Interval between checks that a visitor still waits for the file.
+_POOL_SIZE = min(32, (os.cpu_count() or 1) + 4)  # Size of asyncio's default executor, which Streamlit uses here.
+MAX_REQUESTS = max(2, _POOL_SIZE - 2)  # Maximum number of active requests of all visitors.
+MAX_PER_VISITOR = 3  # Maximum number of active requests per visitor, superseded ones included.
 
 
 class SupersededError(RuntimeError):
-    """Raised when the visitor has requested another file or has left."""
+    """Raised when the visitor has made another request or has left."""
 
 
 @dataclass(eq=False)
@@ -37,7 +37,12 @@ class _Request:
 
 @dataclass(eq=False)
 class _FileInProgress:
-    """A file that is being made. `done` is set at the end; `file` stays None after an error."""
+    """A file that is being made.
+
+    Attributes:
+        done: Event that is set once the file is made or has failed.
+        file: Content of the file; None until it is made and after an error.
+    """
 
     done: threading.Event = field(default_factory=threading.Event)
     file: File | None = None
@@ -49,29 +54,29 @@ class Downloads:
     def __init__(
         self, max_requests: int = MAX_REQUESTS, is_connected: Callable[[str], bool] = visitor.is_connected
     ) -> None:
-        """Create it without requests.
+        """Create the object with no active requests.
 
         Args:
-            max_requests: Requests of all visitors, waiting ones included.
-            is_connected: Whether the visitor of a name is connected.
+            max_requests: Maximum number of active requests of all visitors, including those that wait.
+            is_connected: Function that returns whether a visitor, given by name, is connected.
         """
         self._max_requests, self._is_connected = max_requests, is_connected
         self._latest: dict[str, _Request] = {}
-        self._active: list[str] = []  # visitor of every request
+        self._active: list[str] = []  # Name of the visitor, once per active request.
         self._in_progress: dict[Hashable, _FileInProgress] = {}
         self._lock = threading.Lock()
 
     def get(self, visitor: str, key: Hashable, make: Callable[[], File]) -> File:
-        """Return a file, made here or by an equal request that came before.
+        """Return a file, made by this call or by an equal request that is already running.
 
         Args:
-            visitor: Who requests the file.
-            key: Equal for equal files.
-            make: Makes the file.
+            visitor: Name of the visitor who requests the file.
+            key: Key that is the same for equal files.
+            make: Function that makes the file.
 
         Raises:
             BusyError: There are too many requests.
-            SupersededError: The visitor has requested another file, or this one again.
+            SupersededError: The visitor has made another request or has left.
         """
         request = _Request(key)
         with self._lock:
@@ -90,7 +95,7 @@ class Downloads:
                     return self._make(key, job, make)
                 while not job.done.wait(_CHECK_SECONDS):
                     if self._latest.get(visitor) is not request or not self._is_connected(visitor):
-                        raise SupersededError("another file was requested")
+                        raise SupersededError("the visitor has requested another file or has left")
                 if job.file is not None:
                     return job.file
         finally:
@@ -107,7 +112,7 @@ class Downloads:
         finally:
             with self._lock:
                 del self._in_progress[key]
-            job.done.set()  # waiting requests read the file or, after an error, make it themselves
+            job.done.set()  # Waiting requests now read the file or, after an error, make it themselves.
 
     def _check_requested(self, key: Hashable) -> None:
         with self._lock:
@@ -120,11 +125,13 @@ DOWNLOADS = Downloads()
 
 
 def on_demand(key: Hashable, make: Callable[[], File], *, queued: bool = False) -> Callable[[], File]:
-    """Return a function for `st.download_button` that makes the file when it is requested. Call it on a page.
+    """Return a function for `st.download_button` that makes the file when the visitor requests it.
+
+    Call it while a page runs.
 
     Args:
-        key: Everything that the file depends on; equal keys share one file.
-        make: Makes the file.
+        key: Everything that the file depends on; requests with equal keys share one file.
+        make: Function that makes the file.
         queued: Whether `make` enters the model queue itself.
     """
     visitor = current_visitor()

@@ -1,4 +1,4 @@
-"""A sweep or an evaluation in the background."""
+"""Background job of a sweep, an evaluation or a failure analysis."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fpc_core.evaluation.engine.runner import run_passes
 
 
 class EvaluationJob(BackgroundJob):
-    """Runs the passes of one task. It starts with the stored results, and new ones are stored."""
+    """Runs the passes of a task, starting from its stored results, and stores new ones."""
 
     known: Known
 
@@ -25,7 +25,7 @@ class EvaluationJob(BackgroundJob):
         self.known, self.notes = loaded.known, loaded.notes
 
     def refresh(self) -> None:
-        """Load what other jobs have stored since, unless this one is active or complete."""
+        """Load results that other jobs have stored meanwhile, unless this job is active or complete."""
         status = self.status()
         if not status.active and not status.complete:
             loaded = self._store.load(self.task)
@@ -42,7 +42,7 @@ class EvaluationJob(BackgroundJob):
         return self.task.done(known)
 
     def _save(self, task: PassTask, eval_pass: Pass, result: PassResult) -> None:
-        """Store a result. If that fails, say so once and continue, because the scores are still useful."""
+        """Store a result. If that fails, add one note and continue, because the scores are still useful."""
         if not self._can_store:
             return
         try:

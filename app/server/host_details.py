@@ -1,9 +1,9 @@
-"""Hide details of the host that Streamlit itself would send to visitors.
+"""Hide details of the host that Streamlit would otherwise send to visitors.
 
-Any visitor can send `load_git_info`, which Streamlit answers with the repository, the branch and the names of untracked
-and changed files. Every page also starts with the full path of the main script. Streamlit 1.67 has no setting for
-either, so two private methods are replaced. If a later version lacks one, the server does not start, and
-tests/app/server/test_host_details.py says what to check.
+Any visitor can send the request `load_git_info`, and Streamlit returns the repository, the branch and the names of
+untracked and changed files. Streamlit also sends the full path of the main script at the start of every page.
+Streamlit 1.67 has no setting for either, so this module replaces two private methods. If another version lacks one of
+them, the server does not start; tests/app/server/test_host_details.py then shows what to check.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ GIT, NEW_SESSION = "_handle_git_information_request", "_create_new_session_messa
 
 
 def hide_host_details() -> None:
-    """Replace the two methods. Further calls do nothing.
+    """Replace the two methods of Streamlit that send details of the host. Further calls do nothing.
 
     Raises:
-        RuntimeError: This version of Streamlit lacks one of them and may send the details elsewhere.
+        RuntimeError: This version of Streamlit lacks one of the methods and might send the details elsewhere.
     """
     for name in (GIT, NEW_SESSION):
         if not callable(getattr(AppSession, name, None)):
             raise RuntimeError(
-                f"this version of Streamlit has no AppSession.{name}; install the one of requirements.txt, or see "
-                "app/server/host_details.py"
+                f"this version of Streamlit has no AppSession.{name}; install the version listed in requirements.txt, "
+                "or see app/server/host_details.py"
             )
     if getattr(AppSession, GIT) is not _ignore_request:
         setattr(AppSession, NEW_SESSION, _hide_script_folder(getattr(AppSession, NEW_SESSION)))
@@ -35,7 +35,7 @@ def hide_host_details() -> None:
 
 
 def _ignore_request(session: AppSession) -> None:
-    """Do not run Git. The browser sends this request only for the developer menu, which is hidden."""
+    """Ignore the request for Git details. Browsers send it only for the developer menu, which the app hides."""
 
 
 def _hide_script_folder(create: Any) -> Any:

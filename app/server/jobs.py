@@ -1,4 +1,4 @@
-"""Background jobs that a page can start, stop and poll; visitors who ask for the same share one job."""
+"""Background jobs that a page can start, stop and poll; identical requests share one job."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from app.server.worker import Job, Steps, Worker
 
 
 class JobState(StrEnum):
-    """IDLE: complete, or not started since the server started."""
+    """State of a background job. IDLE means that it is complete, or was never started on this server."""
 
     IDLE = "idle"
     WAITING = "waiting"
@@ -25,16 +25,16 @@ class JobState(StrEnum):
 
 @dataclass(frozen=True)
 class JobStatus:
-    """A job at one moment.
+    """Snapshot of a job.
 
     Attributes:
-        state: Whether it runs.
-        done: Steps that are complete, also by earlier runs.
-        total: Steps of the whole job.
-        seconds_left: Estimate, or None if there is none yet.
-        error: What ended the job, or empty.
+        state: State of the job.
+        done: Number of completed steps, including those of earlier runs.
+        total: Number of steps of the whole job.
+        seconds_left: Estimate of the remaining time, or None if there is none yet.
+        error: Message of the error that ended the job, or empty.
         notes: Other messages for the visitor.
-        known: What is computed so far.
+        known: Results so far.
     """
 
     state: JobState
@@ -47,17 +47,20 @@ class JobStatus:
 
     @property
     def active(self) -> bool:
+        """Return whether the job is waiting or running."""
         return self.state in (JobState.WAITING, JobState.RUNNING)
 
     @property
     def complete(self) -> bool:
+        """Return whether all steps are done."""
         return self.done == self.total
 
 
 class BackgroundJob(ABC):
-    """Work in steps on a background worker. What is computed survives a stop; a restart resumes there.
+    """Base class of jobs that run step by step on a background worker.
 
-    Subclasses implement `_steps` and `_done`, and replace `known` as a whole so that a status never mixes two moments.
+    Results survive a stop, and a restart resumes from them. Subclasses implement `_steps` and `_done`. They replace
+    `known` as a whole, so that a status never mixes results of two moments.
     """
 
     known: Any = None
@@ -66,9 +69,10 @@ class BackgroundJob(ABC):
         """Create the job without starting it.
 
         Args:
-            worker: Runs the steps.
-            total: Steps of the whole job.
-            subscriber: Keeps the job running in place of visitors, for work that belongs to none of them.
+            worker: Worker that runs the steps.
+            total: Number of steps of the whole job.
+            subscriber: Name under which every visitor subscribes. Set it for a job that continues when visitors leave
+                and that any of them may stop.
         """
         self.notes: tuple[str, ...] = ()
         self._worker, self._total, self._subscriber = worker, total, subscriber
@@ -86,6 +90,7 @@ class BackgroundJob(ABC):
         """Return how many steps are complete."""
 
     def status(self) -> JobStatus:
+        """Return a snapshot of the job."""
         with self._lock:
             known = self.known
             state, done, seconds_left = self._state(), self._done(known), None
@@ -97,10 +102,10 @@ class BackgroundJob(ABC):
             return JobStatus(state, done, self._total, seconds_left, error, notes, known)
 
     def start(self, visitor: str = "") -> None:
-        """Start or resume the job for a visitor, whose other job on this worker stops."""
+        """Start or resume the job for a visitor; this cancels the visitor's other job on this worker."""
         with self._lock:
             if self._state() not in (JobState.WAITING, JobState.RUNNING):
-                self._key = uuid.uuid4().hex  # the worker still knows the job that ended under the old key
+                self._key = uuid.uuid4().hex  # Under the old key the worker would return the job that has ended.
             self._job = self._worker.submit(self._subscriber or visitor, self._key, self._total, self._run)
 
     def stop(self, visitor: str = "") -> None:

@@ -1,7 +1,7 @@
-"""Keep the server's log short: write the first of equal errors in full, count the others, and bound the total.
+"""Keep the server log short: write the first of equal errors in full, count the others, and limit the total size.
 
-Anyone who can reach the server can cause errors at will, and each one used to write a traceback. The limits hold for
-every logger of the process, including those of Streamlit and the web server.
+Anyone who can reach the server can cause errors at will, and without limits each error would write a traceback. The
+limits apply to every logger of the process, including those of Streamlit and the web server.
 """
 
 from __future__ import annotations
@@ -15,24 +15,30 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-MAX_MESSAGE = 4_000  # characters of one message
-MAX_TRACEBACK = 16_000  # characters of one traceback
-MAX_BURST = 256_000  # characters of a burst
-PER_SECOND = 400  # characters on average: 35 MB a day at most
-SUMMARY_SECONDS = 60.0  # between two summaries of what was left out
-REPEAT_SECONDS = 3_600.0  # after which an error is written in full again
-MAX_ERRORS = 1_000  # distinct errors remembered at once
-_MAX_LISTED = 10  # errors that one summary names
+MAX_MESSAGE = 4_000  # Maximum length of a message in characters.
+MAX_TRACEBACK = 16_000  # Maximum length of a traceback in characters.
+MAX_BURST = 256_000  # Maximum number of characters written in a burst.
+PER_SECOND = 400  # Maximum average number of characters per second, which is 35 MB a day.
+SUMMARY_SECONDS = 60.0  # Minimum interval between two summaries of omitted records.
+REPEAT_SECONDS = 3_600.0  # Time after which a repeated error is written in full again.
+MAX_ERRORS = 1_000  # Maximum number of distinct errors remembered.
+_MAX_LISTED = 10  # Maximum number of errors listed in one summary.
 _VARIABLE = re.compile(
     r"0x[0-9a-fA-F]+|\b[0-9a-f-]{8,}\b|\d+"
-)  # addresses, ids and numbers vary between occurrences of one error
+)  # Addresses, ids and numbers, which differ between occurrences of the same error.
 _LOG = logging.getLogger("fpc.log")
 _Key = tuple[str, int, str, str]
 
 
 @dataclass
 class _LoggedError:
-    """An error that was written: when, its first words, and its repeats since the last summary."""
+    """An error that was written to the log.
+
+    Attributes:
+        first: Time at which it was written, in seconds of the limiter's clock.
+        text: Beginning of its message.
+        repeats: Number of repeats since the last summary.
+    """
 
     first: float
     text: str
@@ -40,10 +46,10 @@ class _LoggedError:
 
 
 class LogLimiter(logging.Filter):
-    """Passes the first record of each error, shortened, counts the others, and bounds all records together."""
+    """Passes a shortened first record of each error, counts repeats, and limits the total size of all records."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """Create a limiter; `clock` returns seconds from any start."""
+        """Create a limiter; `clock` returns the time in seconds since an arbitrary moment."""
         super().__init__()
         self._clock = clock
         self._lock = threading.Lock()
@@ -53,12 +59,12 @@ class LogLimiter(logging.Filter):
         self._left_out = 0
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether to write the record, which is shortened in place. A summary that is due is written first."""
+        """Return whether to write the record, and shorten it in place. A summary that is due is written first."""
         if getattr(record, "from_limiter", False):
             return True
         try:
             message = record.getMessage()
-        except Exception:  # the arguments do not fit the format; the handler reports it
+        except Exception:  # The arguments do not match the format; the handler reports this.
             return True
         now = self._clock()
         with self._lock:
@@ -69,7 +75,7 @@ class LogLimiter(logging.Filter):
         return accepted
 
     def flush(self) -> None:
-        """Write the summary of what was left out, if there is any."""
+        """Write a summary of omitted records, if there are any."""
         with self._lock:
             summary = self._summary(self._clock())
         if summary:
@@ -121,10 +127,10 @@ class LogLimiter(logging.Filter):
 
 
 def install(limiter: LogLimiter | None = None) -> None:
-    """Limit all present and future loggers, and log exceptions that end a thread. Further calls do nothing.
+    """Limit all existing and future loggers, and log exceptions that end a thread. Further calls do nothing.
 
     Args:
-        limiter: Used by all loggers; a new one by default.
+        limiter: Limiter that all loggers use; a new one by default.
     """
     if issubclass(logging.getLoggerClass(), _LimitedLogger):
         return
@@ -138,14 +144,14 @@ def install(limiter: LogLimiter | None = None) -> None:
 
 @asynccontextmanager
 async def write_summary_at_shutdown(_server: object) -> AsyncIterator[None]:
-    """Write the last summary when the server ends; passed to the server as its lifespan."""
+    """Write the last summary when the server shuts down. The server uses this as its lifespan context manager."""
     yield
     if issubclass(logging.getLoggerClass(), _LimitedLogger):
         _LimitedLogger.limiter.flush()
 
 
 class _LimitedLogger(logging.Logger):
-    """The class that `logging.getLogger` instantiates after `install`."""
+    """Logger class that `logging.getLogger` instantiates after `install`."""
 
     limiter: LogLimiter
 
@@ -162,7 +168,7 @@ def _log_thread_error(ended: threading.ExceptHookArgs) -> None:
 
 
 def _key(record: logging.LogRecord, message: str) -> _Key:
-    """Return what equal errors share: logger, level, text without numbers, exception type and source line."""
+    """Return the key that equal errors share: logger, level, text without numbers, exception type and source line."""
     where = ""
     if record.exc_info and record.exc_info[1] is not None:
         kind, _, traceback = record.exc_info
@@ -190,7 +196,7 @@ def _shorten(record: logging.LogRecord, message: str) -> None:
 
 
 def _truncate(text: str, limit: int) -> str:
-    """Return the beginning and, for three quarters of the limit, the end of a long text."""
+    """Return the text without its middle part if it exceeds `limit` characters; three quarters are from its end."""
     if len(text) <= limit:
         return text
     head = limit // 4

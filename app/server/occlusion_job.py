@@ -1,4 +1,4 @@
-"""Searches of one query under many occluders in the background."""
+"""Background job of an occlusion study: searches for one query under many occluders."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fpc_core.evaluation.occlusion.study import OcclusionResults, OcclusionTask,
 
 
 class OcclusionJob(BackgroundJob):
-    """Runs the scenes of one task."""
+    """Runs the searches for all scenes of an occlusion task."""
 
     known: OcclusionResults
 

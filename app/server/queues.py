@@ -1,11 +1,11 @@
-"""Queues in which visitors take turns, first come, first served.
+"""First-come, first-served queues in which visitors take turns.
 
-On a few cores, searches that run side by side all take longer. Therefore computations of the model pass `MODEL_QUEUE`,
-and a long one lets others have turns. Cached results and background work, which has a thread of its own, do not wait
-there.
+On a few cores, parallel searches slow each other down. Therefore computations with the model wait in `MODEL_QUEUE`,
+and a long one pauses to let others run. Cached results do not wait there, nor does background work, which has its own
+threads.
 
-All pages share one interpreter, so they are drawn in turn in `PAGE_QUEUE`. The fragment that answers a released slider
-is in no page queue and is drawn at once. A page that computes, or reads a visitor's input, releases its slot meanwhile.
+All pages share one Python interpreter, so `PAGE_QUEUE` lets one page run at a time. The fragment that responds to a
+released slider skips that queue. A page releases its slot while it computes or reads a visitor's input.
 """
 
 from __future__ import annotations
@@ -22,23 +22,29 @@ import torch
 
 from app.session.visitor import in_page_run, stop_if_superseded, works_for_visitor
 
-_CHECK_SECONDS = 0.25  # between two checks whether a waiting visitor still needs the slot
-_SHOWN_SECONDS = 1.5  # for which a queue position stays on screen at least
-TURN_SECONDS = 1.0  # of computing, after which a thread lets waiting visitors in
-MAX_SECONDS = 300.0  # of computing for one request, all turns together
-MAX_WAITING = 64
+_CHECK_SECONDS = 0.25  # Interval between checks that a waiting visitor still needs the slot.
+_SHOWN_SECONDS = 1.5  # Minimum time for which a queue position stays on screen.
+TURN_SECONDS = 1.0  # Computing time after which a thread lets waiting visitors run.
+MAX_SECONDS = 300.0  # Maximum computing time of a request, all its turns together.
+MAX_WAITING = 64  # Maximum number of threads that wait for the model.
 
 
 class BusyError(RuntimeError):
-    """Raised when the queue is full."""
+    """Raised when too many visitors are waiting."""
 
 
 class TooLongError(BusyError):
-    """Raised when a request computes longer than allowed."""
+    """Raised when a request takes more computing time than `MAX_SECONDS`."""
 
 
 class _ThreadState(threading.local):
-    """A thread's state: whether it has a slot, since when, and for how long it had slots before."""
+    """State of a thread in a queue.
+
+    Attributes:
+        inside: Whether the thread has a slot.
+        since: Time at which it got the slot, in seconds of the monotonic clock.
+        earlier: Seconds for which it had slots before, in the same request.
+    """
 
     inside = False
     since = 0.0
@@ -46,14 +52,14 @@ class _ThreadState(threading.local):
 
 
 class FairQueue:
-    """A queue with a number of slots; waiting threads are admitted in the order in which they came."""
+    """Queue with a fixed number of slots, which admits waiting threads in the order of their arrival."""
 
     def __init__(self, slots: int, max_waiting: int, *, show_position: bool = True) -> None:
         """Create an empty queue.
 
         Args:
-            slots: Threads admitted at a time.
-            max_waiting: Longest queue.
+            slots: Number of threads that can have a slot at the same time.
+            max_waiting: Maximum number of waiting threads.
             show_position: Whether waiting visitors see how many are ahead of them.
         """
         self._free, self._max_waiting, self._show_position = slots, max_waiting, show_position
@@ -63,11 +69,15 @@ class FairQueue:
 
     @property
     def waiting(self) -> int:
+        """Return the number of waiting threads."""
         return len(self._waiting)
 
     @contextmanager
     def slot(self) -> Iterator[None]:
-        """Hold a slot. A thread that works for no visitor needs none; a visitor who moves on leaves the queue.
+        """Wait for a slot and occupy it inside the `with` block.
+
+        A thread that does not work for a visitor needs no slot. The wait ends with an exception if the visitor no
+        longer needs the slot.
 
         Raises:
             BusyError: The queue is full.
@@ -84,7 +94,10 @@ class FairQueue:
 
     @contextmanager
     def release_while(self) -> Iterator[None]:
-        """Give the slot to others, and wait at the front of the queue to get it back. Does nothing without a slot."""
+        """Release the slot inside the `with` block, then wait at the front of the queue to get it back.
+
+        Do nothing if the thread has no slot.
+        """
         if not self._thread.inside:
             yield
             return
@@ -93,13 +106,12 @@ class FairQueue:
         self._enter(first=True)
 
     def take_turns(self) -> None:
-        """Let waiting visitors compute if this thread has computed for a while. Call it often during long work.
+        """Let waiting visitors run if this thread has had its slot for `TURN_SECONDS`. Call it often in long work.
 
-        The thread goes to the end of the queue, so that nobody waits for all of its work. Whatever ends a superseded
-        run is raised here.
+        The thread then waits at the end of the queue. Exceptions of `stop_if_superseded` are raised here.
 
         Raises:
-            TooLongError: The request has computed for more than `MAX_SECONDS`.
+            TooLongError: The request has taken more computing time than `MAX_SECONDS`.
         """
         if not self._thread.inside:
             return
@@ -144,7 +156,7 @@ class FairQueue:
                         shown, since = before, time.monotonic()
         except BaseException:
             with self._lock:
-                admitted = turn not in self._waiting  # admitted just before the visitor left
+                admitted = turn not in self._waiting  # The slot may have been assigned just before the visitor left.
                 if not admitted:
                     self._waiting.remove(turn)
             self._admit(released=int(admitted))
@@ -152,7 +164,7 @@ class FairQueue:
         self._thread.inside, self._thread.since = True, time.monotonic()
 
     def _admit(self, released: int = 0) -> None:
-        """Wake only the threads whose turn it is: waking all would delay the one that can run."""
+        """Return released slots and wake the next threads. Waking all would delay those that can run."""
         with self._lock:
             self._free += released
             while self._free and self._waiting:
@@ -160,15 +172,17 @@ class FairQueue:
                 self._waiting.pop(0).set()
 
     def _ahead_of(self, turn: threading.Event) -> int:
-        """Return how many are ahead: those waiting and one that computes."""
+        """Return the number of threads ahead of this one: those waiting before it and the one that runs."""
         with self._lock:
             return 1 + (self._waiting.index(turn) if turn in self._waiting else 0)
 
 
-# A search releases the interpreter at each of its many steps. A short interval returns it soon while pages are drawn.
+# A search releases the interpreter lock at each of its many steps. With a short switch interval it gets the lock back
+# soon, even while pages run.
 sys.setswitchinterval(0.0005)
 # One search per GPU, else one per two cores.
 MODEL_QUEUE = FairQueue(1 if torch.cuda.is_available() else max(1, (os.cpu_count() or 1) // 2), MAX_WAITING)
-# No position is shown: a waiting visitor still sees the last page. Two or three slots make no page ready sooner, and
-# strips wait two or three times as long (python -m tests.load.load).
-PAGE_QUEUE = FairQueue(1, 4 * MAX_WAITING, show_position=False)  # longer: a page takes 0.1 s, a search can take seconds
+# No position is shown, because a waiting visitor still sees the previous page. With two or three slots no page is
+# ready sooner, and strips wait two or three times as long (python -m tests.load.load). The queue may be longer than
+# that of the model, because a page takes 0.1 s and a search can take seconds.
+PAGE_QUEUE = FairQueue(1, 4 * MAX_WAITING, show_position=False)

@@ -1,6 +1,6 @@
-"""What visitors share: workspaces, images and background jobs. The stages of a search are in `search.py`.
+"""Cached workspaces, images, figures and background jobs, shared by all visitors.
 
-Only these two modules use the caches of `cache.py`.
+The stages of a search are in `search.py`. Only these two modules use the caches of `cache.py`.
 """
 
 from __future__ import annotations
@@ -53,21 +53,21 @@ from fpc_core.workspace.inspect import MemoryInfo, WeightsInfo, inspect_memory, 
 
 
 def workspace(places: Places, device: str = "auto", roots: tuple[Root, ...] = ()) -> Workspace:
-    """Return the workspace of these paths, shared by all visitors and reopened when a file changes.
+    """Return the workspace for these paths, shared by all visitors and reopened when a file changes.
 
     Args:
         places: Paths of data, weights and gallery memory.
-        device: To compute on.
-        roots: Folders that must contain every image; empty for data that no visitor chose.
+        device: Device to compute on, or "auto".
+        roots: Folders that must contain every image. Empty disables this check, for data that no visitor chose.
 
     Raises:
-        OutsideRootsError: An image lies outside the roots. Other errors are those of `open_workspace`.
+        OutsideRootsError: An image is outside the roots. `open_workspace` can raise other errors.
     """
     return _workspace(places, str(choose_device(device)), roots, stamp(places))
 
 
 def discovered_paths(roots: tuple[Root, ...]) -> DiscoveredPaths:
-    """Return the datasets, weights and gallery memories below the roots, at most a minute old."""
+    """Return the datasets, weights and gallery memories below the roots, from a listing at most a minute old."""
     return _discovered_paths(roots, int(time.time() // 60))
 
 
@@ -75,12 +75,12 @@ def data_info(folder: Path, roots: tuple[Root, ...]) -> tuple[Dataset, Inventory
     """Return a dataset and its inventory.
 
     Args:
-        folder: Of the dataset.
-        roots: As for `workspace`.
+        folder: Folder of the dataset.
+        roots: Folders that must contain every image. Empty disables this check.
 
     Raises:
         DatasetError: The dataset cannot be opened.
-        OutsideRootsError: An image lies outside the roots.
+        OutsideRootsError: An image is outside the roots.
     """
     return _data_info(folder, roots, data_stamp(folder))
 
@@ -91,31 +91,47 @@ def weights_info(places: Places) -> WeightsInfo:
 
 
 def memory_info(directory: Path, dataset: Dataset, weights: WeightsInfo) -> MemoryInfo:
-    """Return whether a gallery memory matches dataset and weights; see `inspect_memory`."""
+    """Return the state of a gallery memory and whether it matches dataset and weights; see `inspect_memory`."""
     partial = directory.with_name(directory.name + PARTIAL)
     stamps = (*data_stamp(dataset.root), *(file_stamp(path) for path in (directory / "manifest.json", partial)))
     return _memory_info(directory, dataset, weights, (dataset.root, weights.fingerprint, weights.report.config), stamps)
 
 
 def build_job(places: Places, device: str, dataset: Dataset, done: int) -> BuildJob:
-    """Return the build of a gallery memory, shared by all visitors; `done` counts images of an interrupted build."""
+    """Return the job that builds a gallery memory, shared by all visitors.
+
+    Args:
+        places: Paths of data, weights and gallery memory.
+        device: Device to encode on, or "auto".
+        dataset: Dataset whose gallery is encoded.
+        done: Number of images that an interrupted build has already encoded.
+    """
     return _build(places, device, dataset, done, (*data_stamp(places.data), file_stamp(places.weights)))
 
 
 def image_check(dataset: Dataset) -> ImageCheckJob:
-    """Return the check of a dataset's images, shared by all visitors."""
+    """Return the job that decodes every image of a dataset to find broken ones, shared by all visitors."""
     return _image_check(dataset, dataset.root, data_stamp(dataset.root))
 
 
 def gallery_map(workspace: Workspace, rows: np.ndarray | None = None) -> tuple[FlatMap, np.ndarray]:
-    """Return the projection fitted to these gallery rows (None: all), and (G, 2) coordinates of the whole gallery."""
+    """Return a 2-D projection of the gallery, and the (G, 2) coordinates of all gallery images.
+
+    The projection is fitted to the gallery rows `rows`, or to all if it is None.
+    """
     return _gallery_map(workspace, None if rows is None else tuple(rows.tolist()))
 
 
 def sweep_job(
     workspace: Workspace, queries: tuple[str, ...], grid: SweepGrid, settings: QuerySettings
 ) -> tuple[SweepTask, EvaluationJob]:
-    """Return the sweep over these queries, given by path; equal requests share one job.
+    """Return the job of a sweep over these queries; equal requests share one job.
+
+    Args:
+        workspace: Workspace to search in.
+        queries: Paths of the query images in the dataset.
+        grid: Keep rates, alphas and values of K to combine.
+        settings: Query settings that are the same for the whole sweep.
 
     Raises:
         ValueError: There is nothing to sweep (see `SweepTask`).
@@ -124,10 +140,11 @@ def sweep_job(
 
 
 def evaluation_job(workspace: Workspace, tables: tuple[ReportTable, ...]) -> tuple[EvaluationTask, EvaluationJob]:
-    """Return the evaluation of these tables; equal requests share one job.
+    """Return the job that computes the scores of these tables; equal requests share one job.
 
     Args:
-        tables: Without scores.
+        workspace: Workspace to evaluate.
+        tables: Tables to fill, without scores.
 
     Raises:
         ValueError: There is nothing to score (see `evaluation_task`).
@@ -138,7 +155,7 @@ def evaluation_job(workspace: Workspace, tables: tuple[ReportTable, ...]) -> tup
 
 
 def atlas_job(workspace: Workspace, settings: QuerySettings) -> tuple[AtlasTask, EvaluationJob]:
-    """Return the failure analysis of all queries under these settings; equal requests share one job.
+    """Return the job that analyses the failures of all queries under these settings; equal requests share one job.
 
     Raises:
         ValueError: There is nothing to analyse, or the dataset's ground truth cannot be read.
@@ -204,37 +221,41 @@ def _gallery_map(workspace: Workspace, rows: tuple[int, ...] | None) -> tuple[Fl
 def image(workspace: Workspace, record: ImageRecord) -> np.ndarray:
     """Return an image of the dataset at the model's input size."""
     image = workspace.image(record)
-    image.flags.writeable = False  # shared by all sessions
+    image.flags.writeable = False  # All sessions share the cached array.
     return image
 
 
 @cached(RESULTS)
 def thumbnail(workspace: Workspace, record: ImageRecord) -> str:
-    """Return the same image as a data URI."""
+    """Return an image of the dataset, at the model's input size, as a data URI."""
     return data_uri(workspace.image(record))
 
 
 @cached(JOBS)
 def occlusion_job(digest: str, _task: Callable[[], OcclusionTask]) -> OcclusionJob:
+    """Return the occlusion study with this digest; the task is created only if there is no such job yet."""
     return OcclusionJob(_task(), worker("runs", one_core=FEW_CORES))
 
 
 @cached(RESULTS)
 def cut_out_image(workspace: Workspace, record: ImageRecord, outline: Outline) -> np.ndarray:
+    """Return the person of a dataset image, cut out along an outline, as (H, W, 4) uint8 (see `cut_out`)."""
     return cut_out(image(workspace, record), outline, masks(workspace).get(record.path))
 
 
 @cached(RESULTS)
 def figure_preview(workspace: Workspace, recipe: FigureRecipe, tables: tuple[ReportTable, ...] = ()) -> bytes:
-    """Return the figure of a recipe as PNG at 200 dpi; tables and errors as in `render.draw`."""
-    from fpc_core.figures.render import render_png  # takes seconds to import, with grad-cam and matplotlib
+    """Return the figure of a recipe as a PNG at 200 dpi. See `figures.render.draw` for `tables` and for errors."""
+    from fpc_core.figures.render import (
+        render_png,
+    )  # Imported here, because grad-cam and matplotlib take seconds to import.
 
     return run_in_model_queue(lambda: render_png(recipe, workspace, 200, tables))
 
 
 @cached(RESULTS)
 def figure_bundle(workspace: Workspace, recipe: FigureRecipe, tables: tuple[ReportTable, ...] = ()) -> bytes:
-    """Return the zip file of `figures.render.bundle`."""
+    """Return the zip file that `figures.render.bundle` makes for a recipe."""
     from fpc_core.figures.render import bundle
 
     return run_in_model_queue(lambda: bundle(recipe, workspace, str(recipe.kind), tables))
@@ -272,16 +293,17 @@ def _atlas(workspace: Workspace, folder: Path, settings: QuerySettings) -> tuple
 
 @cache
 def worker(name: str, one_core: bool) -> Worker:
-    """Return the worker of this name. With `one_core` it leaves the other cores to the pages."""
+    """Return the worker with this name. If `one_core` is set, it leaves the other cores to the pages."""
     return Worker(prepare=limit_thread_to_one_core if one_core else None)
 
 
 @cache
 def prefetch_worker() -> Worker:
-    """Return the worker that computes ahead for a visitor while the visitor is connected."""
+    """Return the worker that precomputes results for visitors as long as they are connected."""
     return Worker(prepare=limit_thread_to_one_core, is_connected=visitor.is_connected)
 
 
 @cached(RESULTS, "Reading the ground-truth masks …")
 def masks(workspace: Workspace) -> TrueMasks:
+    """Return the ground-truth masks of the dataset."""
     return true_masks(workspace.dataset)

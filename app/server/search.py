@@ -1,4 +1,4 @@
-"""The stages of a search, each cached: a new alpha or K reuses encoder and transport."""
+"""Stages of a search, each cached, so that a new alpha or K reuses the results of encoder and transport."""
 
 from __future__ import annotations
 
@@ -36,8 +36,9 @@ class Query:
     """A query image at the model's input size.
 
     Attributes:
-        name: Path in the dataset, or a name for an uploaded image.
-        subject: What is known about the person and the camera.
+        name: Path of the image in the dataset, or the name of an uploaded image.
+        image: (H, W, 3) uint8.
+        subject: Identity and camera of the person, as far as they are known.
         workspace_key: `Workspace.key` of the workspace to search in.
     """
 
@@ -48,7 +49,7 @@ class Query:
 
     @cached_property
     def digest(self) -> str:
-        """Return the cache key: workspace, pixels and camera."""
+        """Return the cache key, made of workspace, pixels and camera."""
         return f"{self.workspace_key}-{content_hash(self.image.tobytes())}-{self.subject.camera}"
 
 
@@ -59,11 +60,12 @@ def _(query: Query) -> Hashable:
 
 @dataclass(frozen=True, eq=False)
 class SearchResult:
-    """A completed search.
+    """Result of a search.
 
     Attributes:
-        seconds: Per stage, as first computed.
-        reused: Stages that this run took from the cache.
+        trace: Results of all stages.
+        seconds: Duration of each stage when it was computed, by name.
+        reused: Names of the stages whose results came from the cache.
     """
 
     trace: QueryTrace
@@ -72,7 +74,7 @@ class SearchResult:
 
 
 def search(workspace: Workspace, query: Query, settings: QuerySettings) -> SearchResult:
-    """Search the gallery for one query, reusing cached stages."""
+    """Search the gallery for a query, reusing cached stages."""
     began = time.perf_counter()
     with limit_threads_on_small_machines():
         matched = matching(workspace, query, settings)
@@ -85,17 +87,17 @@ def search(workspace: Workspace, query: Query, settings: QuerySettings) -> Searc
 
 
 def matching(workspace: Workspace, query: Query, settings: QuerySettings) -> MatchedQuery:
-    """Return encoding, shortlist and transport of a query, which depend on neither alpha nor K."""
+    """Return the encoding, shortlist and transport of a query. They depend on neither alpha nor K."""
     return _matched(workspace, query, _without_alpha_and_k(settings))
 
 
 def plan(workspace: Workspace, query: Query, trace: QueryTrace, row: int) -> TransportPlan:
-    """Return the transport plan between the query and a shortlisted gallery row; depends on neither alpha nor K."""
+    """Return the transport plan between the query and a shortlisted gallery row. It depends on neither alpha nor K."""
     return _planned(workspace, query, _without_alpha_and_k(trace.settings), row, trace)
 
 
 def _without_alpha_and_k(settings: QuerySettings) -> QuerySettings:
-    """Return the settings with default alpha and K 1, as a cache key for what depends on neither."""
+    """Return the settings with the default alpha and K = 1, as a cache key for results that depend on neither."""
     return replace(settings, alpha=QuerySettings.alpha, neighbors=1)
 
 
@@ -108,12 +110,16 @@ class _Stage:
 
 @dataclass(frozen=True, eq=False)
 class EncodedQuery:
+    """Encoding of a query and the two stages that computed it."""
+
     encoding: Encoding
     stages: tuple[_Stage, ...]
 
 
 @dataclass(frozen=True, eq=False)
 class MatchedQuery:
+    """Shortlist and transport of a query, its encoding, and the stage that matched it."""
+
     encoded: EncodedQuery
     match: Match
     stage: _Stage
@@ -130,7 +136,7 @@ def _state(workspace: Workspace, query: Query, block: int) -> tuple[EncoderState
 
 
 def model_input(workspace: Workspace, query: Query) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Return the image tensor, and the camera if it is known and the dataset uses cameras."""
+    """Return the model's inputs: the image tensor, and the camera or None if it is unknown or not used."""
     camera = query.subject.camera
     cameras = None if camera is None or not workspace.dataset.uses_cameras else torch.tensor([camera])
     return to_tensor([query.image], workspace.retriever.model.config), cameras
@@ -139,7 +145,9 @@ def model_input(workspace: Workspace, query: Query) -> tuple[torch.Tensor, torch
 @cached(RESULTS)
 def _encoded(workspace: Workspace, query: Query, prune: PruneSettings) -> EncodedQuery:
     state, first = _state(workspace, query, prune.blocks[0])
-    encoding, rest = _timed("Encoder from there on", workspace.device, lambda: workspace.retriever.encode(state, prune))
+    encoding, rest = _timed(
+        "Encoder from that layer on", workspace.device, lambda: workspace.retriever.encode(state, prune)
+    )
     return EncodedQuery(encoding, (first, rest))
 
 
@@ -162,7 +170,7 @@ def _planned(
 
 @cached(RESULTS)
 def attention_per_block(workspace: Workspace, query: Query, prune: PruneSettings) -> tuple[DropStage, ...]:
-    """Return `[cls]` attention and surviving patches of every block."""
+    """Return the `[cls]` attention and the surviving patches of every encoder block."""
     image, cameras = model_input(workspace, query)
     return run_in_model_queue(lambda: workspace.retriever.trace_blocks(image, cameras, prune))
 
@@ -170,7 +178,10 @@ def attention_per_block(workspace: Workspace, query: Query, prune: PruneSettings
 def drop_block_per_keep_rate(
     workspace: Workspace, query: Query, prune: PruneSettings, keep_rates: tuple[float, ...]
 ) -> np.ndarray:
-    """Return (R, N): the block that drops each patch at each keep rate. The keep rate of `prune` is ignored."""
+    """Return the block that drops each patch at each keep rate, with shape (keep rates, patches).
+
+    The keep rate in `prune` is ignored.
+    """
     return _drop_block_per_keep_rate(workspace, query, replace(prune, keep_rate=1.0), keep_rates)
 
 
@@ -188,21 +199,19 @@ def _drop_block_per_keep_rate(
 def decoder_map(
     workspace: Workspace, query: Query, _trace: QueryTrace, settings: QuerySettings, maps: MapSettings
 ) -> PatchMap:
-    """Return `heatmaps.decoder_map` for the trace of this query under these settings."""
-
+    """Return `heatmaps.decoder_map` for the trace of a query under these settings."""
     return run_in_model_queue(lambda: heatmaps.decoder_map(workspace.retriever, _trace, maps))
 
 
 @cached(RESULTS)
 def encoder_map(workspace: Workspace, query: Query, prune: PruneSettings, maps: MapSettings) -> PatchMap:
-    """Return `heatmaps.encoder_map` for this query."""
-
+    """Return `heatmaps.encoder_map` for a query."""
     state, _ = _state(workspace, query, prune.blocks[0])
     return run_in_model_queue(lambda: heatmaps.encoder_map(workspace.retriever, state, prune, maps))
 
 
 def run_in_model_queue(work: Callable[[], _T]) -> _T:
-    """Run a computation in the model queue, and show a toast if the device ran out of memory."""
+    """Run a computation in the model queue and return its result, with a toast if the device ran out of memory."""
     with (
         PAGE_QUEUE.release_while(),
         MODEL_QUEUE.slot(),

@@ -1,4 +1,4 @@
-"""Background work: one thread runs jobs step by step and drops those that no visitor needs any more."""
+"""Background worker: one thread runs jobs step by step and drops those that no visitor needs any more."""
 
 from __future__ import annotations
 
@@ -15,25 +15,27 @@ from app.server.cache import MB, size_of
 from fpc_core.runtime.interruption import interruptible
 from fpc_core.runtime.out_of_memory import collect_oom_events
 
-LONG_STEP_SECONDS = 2.0  # shorter steps are completed even if no subscriber is left
+LONG_STEP_SECONDS = 2.0  # Shorter steps run to their end even if no subscriber is left.
 _LOG = logging.getLogger("fpc.background")
 Steps = Generator[None, None, Any]
 
 
 @dataclass(eq=False)
 class Job:
-    """One job of a worker.
+    """A job of a worker.
 
     Attributes:
-        done: Steps completed.
-        total: Steps of the whole job.
-        result: Return value of the steps once `finished`.
-        size: Bytes of the result.
-        error: What ended the job instead.
-        cancelled: Whether it ended because no subscriber was left.
-        notes: Out-of-memory notices (`fpc_core.runtime.out_of_memory`).
+        steps: Generator that does one step at a time and returns the result.
+        total: Number of steps.
+        done: Number of completed steps.
+        result: Return value of `steps` once the job has finished.
+        size: Size of the result in bytes.
+        error: Exception that ended the job; None if there was none.
+        finished: Whether the job has ended with a result or an error.
+        cancelled: Whether the job was dropped because no subscriber was left.
+        notes: Out-of-memory messages (`fpc_core.runtime.out_of_memory`).
         subscribers: Visitors who wait for the job.
-        other_active_jobs: Unfinished jobs besides this one at the last `submit`.
+        other_active_jobs: Number of unfinished jobs besides this one at the last `submit`.
     """
 
     steps: Steps
@@ -50,14 +52,14 @@ class Job:
 
 
 class JobCancelled(BaseException):
-    """Ends a step at its next checkpoint. Not an Exception, so that no handler on the way takes it for an error."""
+    """Raised to end a step at its next checkpoint. It is not an Exception, so that no handler treats it as an error."""
 
 
 class Worker:
-    """Runs jobs step by step in turn, so that no visitor waits for another one's whole job.
+    """Runs jobs on one thread, one step of each in turn, so that no visitor waits for another visitor's whole job.
 
-    Visitors who need the same key share a job. A visitor has one job at a time: submitting the next cancels the last. A
-    job without subscribers stops before its next step.
+    Visitors who submit the same key share a job. A visitor has one job at a time: a new job cancels the previous
+    subscription. A job without subscribers stops before its next step.
     """
 
     def __init__(
@@ -71,11 +73,12 @@ class Worker:
         """Create the worker; its thread starts with the first job.
 
         Args:
-            max_results: Finished jobs to keep, the latest submitted. Below three for each of fifty visitors, results
-                would be computed again and again.
-            max_result_bytes: Largest total size of their results.
-            prepare: Called once in the thread.
-            is_connected: Whether the visitor of a name is connected; one who is not needs no job any more.
+            max_results: Number of finished jobs to keep, the latest submitted first. The default allows three for
+                each of fifty visitors; with fewer, results would be computed repeatedly.
+            max_result_bytes: Maximum total size of the results of these jobs.
+            prepare: Function called once in the thread, before the first job.
+            is_connected: Function that returns whether a visitor, given by name, is still connected. Jobs of
+                disconnected visitors are dropped.
         """
         self._max_results, self._max_result_bytes, self._is_connected = max_results, max_result_bytes, is_connected
         self._jobs: OrderedDict[str, Job] = OrderedDict()
@@ -85,13 +88,13 @@ class Worker:
     def submit(self, visitor: str, key: str, total: int, start: Callable[[], Steps]) -> Job:
         """Return the job for a key, starting it if it is new.
 
-        A failed job is started again for a visitor who has not seen it fail.
+        A failed job is started again for a visitor who was not subscribed when it failed.
 
         Args:
-            visitor: Subscribes to the job.
-            key: Names the job.
+            visitor: Name of the visitor who subscribes to the job.
+            key: Key that identifies the job.
             total: Number of steps.
-            start: Creates the steps; called once.
+            start: Function that creates the steps; called only for a new job.
         """
         with self._lock:
             self._unsubscribe(visitor, keep=key)
@@ -116,7 +119,7 @@ class Worker:
                 count, size = count - 1, size - each
 
     def cancel(self, visitor: str) -> None:
-        """End the visitor's subscription to any job."""
+        """Cancel the visitor's subscription to any job."""
         with self._lock:
             self._unsubscribe(visitor)
 

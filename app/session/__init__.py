@@ -1,1 +1,1 @@
-"""The state of one visitor: URL, selection, uploads, figure basket and Lab scene."""
+"""State of a single visitor: URL, data selection, uploads, figure basket and Lab scene."""

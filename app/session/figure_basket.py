@@ -16,7 +16,12 @@ _KEY = "basket"
 
 @dataclass(frozen=True)
 class Item:
-    """A query, by its path in the dataset, and its occluders."""
+    """A query with its occluders.
+
+    Attributes:
+        query: Path of the query image in the dataset.
+        scene: Occluders on the query image.
+    """
 
     query: str
     scene: Scene = field(default_factory=Scene)
@@ -24,16 +29,16 @@ class Item:
 
 @dataclass(frozen=True)
 class Basket:
-    """What is collected. All fields but `items` belong to the latest addition.
+    """Collected queries and settings. All fields except `items` are those of the latest addition.
 
     Attributes:
-        items: Queries in the order of addition.
-        settings: None before the first addition.
-        kind: Figure that the page showed; None if none in particular.
+        items: Queries in the order in which they were added.
+        settings: Query settings; None before the first addition.
+        kind: Kind of figure that matches the page; None if the visitor has not used such a page.
         gallery: Path of the selected gallery image, or empty.
-        maps: Settings of heat maps.
-        alphas: Of a sweep; empty for the defaults.
-        keep_rates: Of a sweep or a table; empty for the defaults.
+        maps: Settings of heat maps; None for the defaults.
+        alphas: Values of alpha in a sweep; empty for the defaults.
+        keep_rates: Keep rates of a sweep or a table; empty for the defaults.
     """
 
     items: tuple[Item, ...] = ()
@@ -46,6 +51,7 @@ class Basket:
 
 
 def basket() -> Basket:
+    """Return the visitor's basket."""
     return st.session_state.get(_KEY, Basket())
 
 
@@ -61,12 +67,18 @@ def add_button(
     alphas: tuple[float, ...] = (),
     keep_rates: tuple[float, ...] = (),
 ) -> None:
-    """Render a button that adds this view to the basket, or opens the Figures page if it is there already.
+    """Render a button that adds this view to the basket or, if it was just added, opens the Figures page.
 
     Args:
-        item: None for a figure of all queries.
-        what: Names in words what is added.
-        key: Distinguishes several buttons of a page. All others as in `Basket`.
+        item: Query to add; None for a figure of all queries.
+        settings: Query settings of the view.
+        kind: Kind of figure that matches the page; None to keep that of the basket.
+        what: Name of what is added, shown on the button.
+        key: Suffix of the widget key, needed if a page has several of these buttons.
+        gallery: Path of the selected gallery image, or empty.
+        maps: Settings of heat maps; None for the defaults.
+        alphas: Values of alpha in a sweep; empty for the defaults.
+        keep_rates: Keep rates of a sweep or a table; empty for the defaults.
     """
     stored = basket()
     items = stored.items if item is None else (*(each for each in stored.items if each != item), item)
@@ -84,12 +96,12 @@ def add_button(
         icon=":material/add_photo_alternate:",
         disabled=full,
         on_click=lambda: st.session_state.update({_KEY: new}),
-        help=f"A figure holds up to {MAX_QUERIES} queries."
+        help=f"A figure shows up to {MAX_QUERIES} queries. Remove one on the Figures page first."
         if full
         else "Adds this query and its settings to the Figures page.",
     )
 
 
 def update_basket(**changes: Any) -> None:
-    """Replace these fields of the basket."""
+    """Replace the given fields of the visitor's basket."""
     st.session_state[_KEY] = replace(basket(), **changes)

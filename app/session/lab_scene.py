@@ -1,4 +1,4 @@
-"""The scene that a visitor edits in the Lab, from the editor, a recipe or a link."""
+"""The scene of occluders that a visitor edits in the Lab. It comes from the editor, a recipe or a link."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from fpc_core.io.dataclass_json import RecipeError
 
 _KEY = "lab-scene"
 _PARAM = "scene"
-MAX_LINK_LENGTH = 1500  # characters; mails and chats truncate longer links
-MAX_LINK_READ = 8 * MAX_LINK_LENGTH  # characters; longer links are not unpacked
-MAX_UNPACKED = 1 << 18  # bytes of a link's JSON, enough for 30 drawn strokes of 400 points
+MAX_LINK_LENGTH = 1500  # Maximum number of characters written; e-mail and chat programs truncate longer links.
+MAX_LINK_READ = 8 * MAX_LINK_LENGTH  # Maximum number of characters read; longer links are rejected.
+MAX_UNPACKED = 1 << 18  # Maximum size of a link's JSON in bytes, enough for 30 strokes of 400 points.
 
 
 @dataclass(frozen=True)
 class LabScene:
-    """State of the editor.
+    """State of the Lab's editor.
 
     Attributes:
-        scene: As last released.
-        dragged_scene: As it is while something is dragged, else None.
-        serial: Counts scenes from the browser and from the server; the editor takes a scene with a higher serial than
-            its own.
-        released: Whether the scene was released since the last run of the whole page.
+        scene: Scene at the end of the last change.
+        dragged_scene: Scene during a drag; None if nothing is dragged.
+        serial: Number of the scene, counted by browser and server together. The editor accepts a scene from the
+            server only if its serial is higher than that of its own scene.
+        released: Whether the visitor has finished a change since the last call of `pop_released`.
     """
 
     scene: Scene = field(default_factory=Scene)
@@ -42,15 +42,21 @@ class LabScene:
 
     @property
     def shown(self) -> Scene:
+        """Return the scene on screen: the one being dragged, if any, else the last finished one."""
         return self.scene if self.dragged_scene is None else self.dragged_scene
 
 
 def current_scene() -> LabScene:
+    """Return the visitor's state of the editor."""
     return st.session_state.get(_KEY, LabScene())
 
 
 def on_editor_event(event: Mapping[str, Any]) -> None:
-    """Store what the editor sends: {serial, dragging, occluders}. Raises RecipeError if that is no scene."""
+    """Store the scene in an event of the editor: {serial, dragging, occluders}.
+
+    Raises:
+        RecipeError: The occluders are not a valid scene.
+    """
     scene = dataclass_json.build(Scene, {"occluders": event["occluders"]})
     current = current_scene()
     if event["dragging"]:
@@ -61,29 +67,29 @@ def on_editor_event(event: Mapping[str, Any]) -> None:
 
 
 def replace_scene(scene: Scene) -> None:
-    """Replace the visitor's scene; undo in the editor restores it."""
+    """Replace the visitor's scene. The editor's undo restores the previous one."""
     st.session_state[_KEY] = LabScene(scene, serial=current_scene().serial + 1)
     _write_link(scene)
 
 
 def pop_released() -> bool:
-    """Return whether the scene was released since the last call."""
+    """Return whether the visitor has finished a change since the last call."""
     current = current_scene()
     st.session_state[_KEY] = replace(current, released=False)
     return current.released
 
 
 def load_link() -> str:
-    """Load the scene of the link at a first visit. Returns a message if it cannot be used, else an empty text."""
+    """Load the scene of the link on the first visit. Return a message if the scene is invalid, else an empty string."""
     if _KEY in st.session_state:
-        _write_link(current_scene().scene)  # because another page has cleared it
+        _write_link(current_scene().scene)  # Other pages remove it from the URL.
         return ""
     text = st.query_params.get(_PARAM)
     st.session_state[_KEY] = LabScene()
     if text is None:
         return ""
     try:
-        with PAGE_QUEUE.release_while():  # so that nobody waits while a visitor's text is read
+        with PAGE_QUEUE.release_while():  # Other visitors must not wait while a long link is read.
             scene = from_link(text)
         replace_scene(scene)
     except RecipeError as error:
@@ -98,9 +104,9 @@ def to_link(scene: Scene) -> str:
 
 
 def from_link(text: str) -> Scene:
-    """Return the scene of a link. Raises RecipeError if `to_link` did not make it."""
+    """Return the scene of a link made by `to_link`. Raises RecipeError if the link is invalid."""
     if len(text) > MAX_LINK_READ:
-        raise RecipeError(f"it has more than {MAX_LINK_READ:,} characters")
+        raise RecipeError(f"it has {len(text):,} characters, the maximum is {MAX_LINK_READ:,}")
     try:
         packed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
         unpacker = zlib.decompressobj()
@@ -115,7 +121,7 @@ def from_link(text: str) -> Scene:
 
 
 def _write_link(scene: Scene) -> None:
-    """Write the scene to the URL. One that is too long is left out; a recipe can store it."""
+    """Write the scene to the URL, or remove it from the URL if it is empty or too long. A recipe has no such limit."""
     if scene.occluders and fits_link(scene):
         st.query_params[_PARAM] = to_link(scene)
     else:
@@ -123,6 +129,6 @@ def _write_link(scene: Scene) -> None:
 
 
 def fits_link(scene: Scene) -> bool:
-    """Return whether the scene fits in the link, so that a reload restores it."""
+    """Return whether the scene is small enough for the URL, so that reloading the page restores it."""
     fits = len(dataclass_json.to_json(scene, FORMAT, None)) <= MAX_UNPACKED
     return fits and len(to_link(scene)) <= MAX_LINK_LENGTH

@@ -1,6 +1,7 @@
-"""Messages about link parameters that a bound widget cannot take.
+"""Checks of link parameters that are bound to a widget.
 
-Such a widget silently falls back to its default. Call these functions before it is drawn, while the link is unchanged.
+A bound widget silently uses its default if its parameter is invalid, and removes the parameter. Therefore call these
+functions before the widget is drawn.
 """
 
 from __future__ import annotations
@@ -9,13 +10,13 @@ from collections.abc import Iterable
 
 import streamlit as st
 
-MAX_LISTED = 12  # options that a message lists
-MAX_VALUES = 100  # values of a parameter that are checked; usual links have a few
-MAX_MESSAGES = 5  # per parameter
+MAX_LISTED = 12  # Maximum number of options that a message lists.
+MAX_VALUES = 100  # Maximum number of values of a parameter that are checked; usual links have only a few.
+MAX_MESSAGES = 5  # Maximum number of messages per parameter.
 
 
 def check_choice(key: str, offered: Iterable[object]) -> tuple[str, ...]:
-    """Return messages about values that are not among these options, which are written as on screen."""
+    """Return messages about values of a query parameter that are not among the options, as written on screen."""
     options = [str(option) for option in offered]
     expected = (
         f"it must be one of {', '.join(options)}" if len(options) <= MAX_LISTED else "that is not among the choices"
@@ -28,7 +29,7 @@ def check_choice(key: str, offered: Iterable[object]) -> tuple[str, ...]:
 
 
 def check_range(key: str, low: float, high: float) -> tuple[str, ...]:
-    """Return messages about values outside a slider's range."""
+    """Return messages about values of a query parameter that are outside a slider's range."""
     return tuple(
         f"The link sets {key} to {text[:60]}, but the allowed range is {low:g} to {high:g}. Ignoring it."
         for text in st.query_params.get_all(key)[:MAX_VALUES]
@@ -37,7 +38,7 @@ def check_range(key: str, low: float, high: float) -> tuple[str, ...]:
 
 
 def check_switch(key: str) -> tuple[str, ...]:
-    """Return messages about values other than true and false."""
+    """Return messages about values of a switch's parameter other than true and false."""
     return check_choice(key, ("true", "false"))
 
 

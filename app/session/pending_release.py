@@ -1,8 +1,9 @@
-"""The last slider release whose answer is not painted yet.
+"""The last slider release for which the browser has not painted the result yet.
 
-Under load Streamlit merges several messages into one run, drops what an ended run had still to send, and takes the URL
-of the last message. Therefore a release counts until the browser reports its answer as painted: its values replace
-those of the URL, and every other fragment that runs also reruns the one that answers.
+Under load, Streamlit merges several messages into one run, discards the unsent output of a run that it ends, and uses
+the URL of the last message. Therefore a release stays pending until the browser reports that its result is painted.
+While it is pending, its values replace those of the URL, and every fragment that reruns also reruns the one that shows
+the result.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ _DRAWN = "drawn-page"
 
 @dataclass(frozen=True)
 class PendingRelease:
-    """A release of sliders.
+    """Values of the sliders when the visitor released one.
 
     Attributes:
-        fragment: Key of the fragment that answers.
-        number: Counts the releases of the session.
-        values: Of the sliders, by name.
+        fragment: Key of the fragment that shows the result.
+        number: Number of the release in this session, starting at 1.
+        values: Values of the sliders, by name.
     """
 
     fragment: str
@@ -36,10 +37,10 @@ class PendingRelease:
 
 
 def record_page() -> None:
-    """Remember which page is drawn. Call it in every run of a whole page, before the page.
+    """Store which page is drawn. Call it in every run of a whole page, before the page itself runs.
 
-    Streamlit forgets the fragments of the last page only once the next page has run to its end. Until then a late
-    message would draw one of them into the next page, so they are forgotten first.
+    Streamlit removes the fragments of the previous page only at the end of the next page's run. Until then, a late
+    message would draw such a fragment into the next page, so they are removed first.
     """
     if _page_left():
         visitor.forget_fragments()
@@ -47,16 +48,16 @@ def record_page() -> None:
 
 
 def _page_left() -> bool:
-    """Return whether, in a callback, the visitor has left the page that reports.
+    """Return, in a callback, whether the visitor has already left the page that sent the message.
 
-    Its fragments remain known until the next page is drawn, and would be drawn into that page.
+    Streamlit keeps the fragments of that page until the next page is drawn, and would draw them into the next page.
     """
     drawn = st.session_state.get(_DRAWN)
     return drawn is not None and drawn != visitor.page_run()
 
 
 def pending() -> PendingRelease | None:
-    """Return the release whose answer is not painted yet."""
+    """Return the release whose result is not painted yet, or None."""
     return st.session_state.get(_PENDING)
 
 
@@ -66,33 +67,33 @@ def rerun_fragment_for_release(key: str, values: Mapping[str, float]) -> None:
         return
     st.session_state[_COUNT] = st.session_state.get(_COUNT, 0) + 1
     st.session_state[_PENDING] = PendingRelease(key, st.session_state[_COUNT], dict(values))
-    with suppress(StreamlitAPIException):  # no such fragment yet: the page is being drawn and will draw it
+    with suppress(StreamlitAPIException):  # The fragment does not exist yet; the current run of the page will draw it.
         st.rerun(key)
 
 
 def run_fragment(key: str) -> None:
-    """Run this fragment alone, together with the one that answers a pending release. Call it in a callback.
+    """Rerun only this fragment and the one that shows the result of a pending release. Call it in a callback.
 
-    If the visitor has left the page of the fragment, only the new page runs.
+    Do nothing if the visitor has left the page of the fragment.
     """
     if _page_left():
         return
     release = pending()
     if release is not None and release.fragment != key:
-        with suppress(StreamlitAPIException):  # the fragment of a page that was left
+        with suppress(StreamlitAPIException):  # The release's fragment belongs to a page that the visitor has left.
             st.rerun([release.fragment, key])
     with suppress(StreamlitAPIException):
         st.rerun(key)
 
 
 def on_answer_painted(number: int) -> None:
-    """Rerun the whole page, unless a newer release is pending. Call it in a callback.
+    """Rerun the whole page with the released values, unless a newer release is pending. Call it in a callback.
 
-    The page is drawn with the released values. If a slider was moved away and back at once, the URL may hold an
-    intermediate value, because the way back changed nothing in the URL that came with it.
+    If a slider was moved away and back at once, the URL may contain an intermediate value, because the move back did
+    not change the URL that came with its message.
 
     Args:
-        number: Release whose answer is painted; 0 if the page has been redrawn before this report arrived.
+        number: Number of the release whose result is painted; 0 if the page was redrawn before this report arrived.
     """
     if _page_left():
         return
@@ -104,8 +105,8 @@ def on_answer_painted(number: int) -> None:
         st.session_state[_PAINTED] = release
     clear_pending()
     last = st.session_state.get(_PAINTED)
-    if last is not None and number in (0, last.number):  # a browser repeats its report while the page is slow
-        # Not imported above: the title of a page would wait for its libraries.
+    if last is not None and number in (0, last.number):  # Browsers repeat their report while the page is slow.
+        # Imported here, because its libraries would delay the title of a page.
         from app.session.view import write_slider_params
 
         write_slider_params(st.query_params, last.values)
@@ -113,5 +114,5 @@ def on_answer_painted(number: int) -> None:
 
 
 def clear_pending() -> None:
-    """Forget the pending release."""
+    """Delete the pending release, if there is one."""
     st.session_state.pop(_PENDING, None)

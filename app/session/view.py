@@ -1,8 +1,8 @@
-"""The view of a visitor, read from and written to the query parameters of the URL.
+"""A visitor's view, which is stored in the query parameters of the URL.
 
-A released slider writes gamma, alpha or k; other widgets are bound to the parameter of their name
-(`bind="query-params"`). This module defines what the parameters mean, their ranges, and the messages for links with
-unusable values.
+A released slider writes gamma, alpha or k. Other widgets are bound to the parameter named like their key
+(`bind="query-params"`). This module defines the meaning and range of each parameter, and the messages about invalid
+values in links.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from typing import Any, TypeVar
 
 from fpc_core.config import DropStrategy, PruneSettings, QuerySettings, Solver, TransportSettings, Variant
 
-GAMMA = (0.3, 1.0, 0.05)  # minimum, maximum, step
+# Minimum, maximum and step of each slider.
+GAMMA = (0.3, 1.0, 0.05)
 ALPHA = (0.0, 1.0, 0.01)
 NEIGHBORS = (1, 20, 1)
 EPSILON = (0.005, 0.2, 0.005)
@@ -25,11 +26,11 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class Pin:
-    """A pinned patch; written as text, it is for example "q17".
+    """A pinned patch. Its text form is, for example, "q17".
 
     Attributes:
         side: "q" for the query, "g" for the gallery image.
-        patch: Row-major position in the grid.
+        patch: Row-major position in the patch grid.
     """
 
     side: str
@@ -40,7 +41,7 @@ class Pin:
 
     @classmethod
     def parse(cls, text: str) -> Pin:
-        """Return the pin for a text. Raises ValueError unless it is q or g and a number."""
+        """Return the pin for a text. Raises ValueError unless the text is q or g followed by a number."""
         if not re.fullmatch(r"[qg]\d{1,6}", text, re.ASCII):
             raise ValueError(text)
         return cls(text[0], int(text[1:]))
@@ -48,12 +49,14 @@ class Pin:
 
 @dataclass(frozen=True)
 class View:
-    """What a visitor looks at.
+    """Query, selection and settings of a visitor.
 
     Attributes:
-        query: Name of the query; empty for the first one that the dataset shows.
-        neighbor: Gallery row of the selected hit; None for the best ranked.
-        rival: Gallery row that the selected hit is compared with; None for the most informative.
+        query: Name of the query; empty for the default query of the dataset.
+        neighbor: Gallery row of the selected hit; None for the best one.
+        rival: Gallery row of the hit that the selected one is compared with; None to choose it automatically.
+        pin: Pinned patch, or None.
+        settings: Query settings.
     """
 
     query: str = ""
@@ -63,7 +66,7 @@ class View:
     settings: QuerySettings = field(default_factory=QuerySettings)
 
     def to_params(self, variant: Variant = _DEFAULT.variant) -> dict[str, str]:
-        """Return query parameters, without defaults to keep links short; `variant` is the visitor's default."""
+        """Return the view as query parameters, without defaults; `variant` is the visitor's default variant."""
         settings, default = self.settings, _DEFAULT
         pairs: list[tuple[str, Any, Any]] = [
             ("query", self.query, ""),
@@ -82,18 +85,18 @@ class View:
 
 
 def keep_rates() -> tuple[float, ...]:
-    """Return every step of the keep-rate slider."""
+    """Return all values of the keep-rate slider."""
     low, high, step = GAMMA
     return tuple(round(low + index * step, 4) for index in range(round((high - low) / step) + 1))
 
 
 def write_slider_params(params: MutableMapping[str, str], values: Mapping[str, float]) -> None:
-    """Write those of gamma, alpha and k that are given; a default removes the parameter."""
+    """Write the values of gamma, alpha and k to the query parameters. A default value removes its parameter."""
     default = {"gamma": _DEFAULT.prune.keep_rate, "alpha": _DEFAULT.alpha, "k": _DEFAULT.neighbors}
     for name, value in values.items():
         if value == default[name]:
             params.pop(name, None)
-        elif params.get(name) != str(value):  # every write sends a message to the browser
+        elif params.get(name) != str(value):  # Every write sends a message to the browser.
             params[name] = str(value)
 
 
@@ -107,21 +110,21 @@ _LABELS = {
     "rival": "the image to compare with",
     "pin": "the pinned patch",
 }
-"""Names of query parameters in messages; others use their own name."""
+"""Names of query parameters in messages. All other parameters are named as in the URL."""
 
 
 def plain_name(choice: StrEnum) -> str:
-    """Return a choice as shown on screen and in the URL: "non-salient", not "non_salient"."""
+    """Return a choice as it is shown on screen and in the URL, for example "non-salient" for "non_salient"."""
     return choice.value.replace("_", "-")
 
 
 def read_view(params: Mapping[str, str], patches: int, rows: int | None = None) -> tuple[View, tuple[str, ...]]:
-    """Return the view of query parameters, and one message for each that is ignored for its default.
+    """Return the view in query parameters, and a message for each invalid parameter, which gets its default.
 
     Args:
-        params: Query parameters.
-        patches: Size of the model's grid, in which a pin must lie.
-        rows: Size of the gallery memory; None for no limit.
+        params: Query parameters of the link.
+        patches: Number of patches in the model's grid, which limits pins.
+        rows: Number of images in the gallery memory, which limits gallery rows; None for no limit.
     """
     problems: list[str] = []
 

@@ -1,4 +1,4 @@
-"""The visitor of a run: one browser tab, whether it is connected, and whether it still needs the run."""
+"""The visitor for whom a thread works. A visitor is a browser tab, which can disconnect or make a newer request."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ _KEY = "visitor"
 
 
 class _VisitorWork(threading.local):
-    """Of a thread that runs no page: checks whether the visitor still needs its work."""
+    """State of a thread that works for a visitor without running a page.
+
+    Attributes:
+        check: Function that raises if the visitor no longer needs the work; None for other threads.
+    """
 
     check: Callable[[], None] | None = None
 
@@ -24,32 +28,32 @@ _visitor_work = _VisitorWork()
 
 
 def in_page_run() -> bool:
-    """Return whether this thread runs a page."""
+    """Return whether this thread is running a page."""
     return get_script_run_ctx(suppress_warning=True) is not None
 
 
 def page_run() -> str:
-    """Return Streamlit's name of the page that this thread runs, or an empty text."""
+    """Return Streamlit's id of the page that this thread is running, or an empty string."""
     context = get_script_run_ctx(suppress_warning=True)
     return "" if context is None else context.page_script_hash
 
 
 def forget_fragments() -> None:
-    """Make Streamlit forget the fragments that this visitor's pages have drawn so far."""
+    """Remove from Streamlit all fragments that this visitor's pages have drawn so far."""
     context = get_script_run_ctx(suppress_warning=True)
     if context is not None:
         context.fragment_storage.clear()
 
 
 def current_visitor() -> str:
-    """Return a name for this browser tab, for queues and background jobs."""
+    """Return the name of this browser tab, by which queues and background jobs identify the visitor."""
     context = get_script_run_ctx(suppress_warning=True)
     session = "" if context is None else context.session_id
     return f"{session}/{st.session_state.setdefault(_KEY, uuid.uuid4().hex)}"
 
 
 def is_connected(name: str) -> bool:
-    """Return whether the tab is connected whose `current_visitor` name this one begins with."""
+    """Return whether the visitor with this name is connected; text after the `current_visitor` name is ignored."""
     session = name.partition("/")[0]
     return not runtime.exists() or runtime.get_instance().is_active_session(session)
 
@@ -58,10 +62,10 @@ def is_connected(name: str) -> bool:
 def working_for_visitor(check: Callable[[], None]) -> Iterator[None]:
     """Mark this thread as working for a visitor outside a page run, for example for a download.
 
-    Such a thread takes its turn in queues.
+    Such a thread waits in queues like a page.
 
     Args:
-        check: Raises if the visitor no longer needs the work.
+        check: Function that raises if the visitor no longer needs the work.
     """
     before, _visitor_work.check = _visitor_work.check, check
     try:
@@ -76,7 +80,10 @@ def works_for_visitor() -> bool:
 
 
 def stop_if_superseded() -> None:
-    """Stop this run if the visitor no longer needs it. Streamlit stops a page run on access to session state."""
+    """Raise an exception if the visitor no longer needs the work of this thread.
+
+    In a page run, an access to the session state is enough, because Streamlit then stops a superseded run.
+    """
     if _visitor_work.check is not None:
         _visitor_work.check()
     elif in_page_run():

@@ -1,7 +1,7 @@
 """A visitor's choice of dataset, weights, gallery memory, device, stride and default variant.
 
-The choice is stored in the session and, by names below the roots, in the URL of every page, so that a link opens the
-same; defaults are left out. The Data page edits a draft, which affects no other page until it is applied.
+The choice is stored in the session and in the URL of every page, so that a link opens the same data. The URL contains
+names relative to the roots, and no defaults. The Data page edits a draft, which affects no other page until applied.
 """
 
 from __future__ import annotations
@@ -18,19 +18,22 @@ from fpc_core.io.bounded_files import escape_name
 from fpc_core.workspace import Places, default_memory_folder, devices
 from fpc_core.workspace.allowed_roots import OutsideRootsError, Root, confine_memory, name_of, resolve
 
-DRAFT = "draft-"  # prefix of the keys of the Data page's widgets
-STRIDES = (11, 12, 16)  # patch strides with which TransReID and FPC are trained
+DRAFT = "draft-"  # Prefix of the keys of the Data page's widgets.
+STRIDES = (11, 12, 16)  # Patch strides with which TransReID and FPC are trained.
 
 
 @dataclass(frozen=True)
 class WorkspaceChoice:
-    """A choice of what to load.
+    """Data, weights and settings to load.
 
     Attributes:
-        data: Name that `allowed_roots.resolve` accepts; empty for the startup setting.
-        weights: Name that `allowed_roots.resolve` accepts; empty for the startup setting.
-        memory: Name that `allowed_roots.resolve` accepts; empty for the folder that belongs to data and weights.
-        variant: Used by pages without a variant of their own.
+        data: Name of the dataset for `allowed_roots.resolve`; empty for the startup dataset.
+        weights: Name of the checkpoint for `allowed_roots.resolve`; empty for the startup checkpoint.
+        memory: Name of the gallery memory for `allowed_roots.resolve`; empty for the default folder of these data and
+            weights.
+        device: Device to compute on, or "auto".
+        stride: Patch stride of the model; None to read it from the checkpoint.
+        variant: Variant for pages that have no control for it.
     """
 
     data: str = ""
@@ -41,7 +44,7 @@ class WorkspaceChoice:
     variant: Variant = QuerySettings().variant
 
     def to_params(self) -> dict[str, str]:
-        """Return query parameters without defaults."""
+        """Return the choice as query parameters, without defaults."""
         default = WorkspaceChoice()
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {PARAMS[name]: str(value) for name, value in values.items() if value != getattr(default, name)}
@@ -54,7 +57,7 @@ class WorkspaceChoice:
             started: Paths set at startup.
 
         Raises:
-            OutsideRootsError: A name lies outside the roots.
+            OutsideRootsError: A name refers to a path outside the roots.
         """
         places = replace(
             started,
@@ -79,22 +82,22 @@ PARAMS = {
     "stride": "stride",
     "variant": "usual",
 }
-"""Query parameter of every field; `variant` is that of the Explore page."""
+"""Query parameter of each field. The parameter `variant` belongs to the Explore page, so this one is named `usual`."""
 
 
 def read_choice(params: Mapping[str, str], *, public: bool = False) -> tuple[WorkspaceChoice, tuple[str, ...]]:
-    """Return the choice of query parameters, and one message for each that is ignored.
+    """Return the choice in query parameters, and messages about parameters that are ignored.
 
     Args:
-        params: Query parameters.
-        public: Whether only the default variant can be chosen.
+        params: Query parameters of the link.
+        public: Whether the app is public, so that only the default variant can be chosen.
     """
     problems = []
     if public:
         barred = [name for field, name in PARAMS.items() if field != "variant" and name in params]
         if barred:
             problems.append(
-                f"The link would change: {', '.join(barred)}. This public app uses fixed data. "
+                f"The link sets {', '.join(barred)}, which this public app ignores, because its data are fixed. "
                 "Install the app to use your own."
             )
         params = {name: value for name, value in params.items() if name == PARAMS["variant"]}
@@ -122,12 +125,15 @@ def read_choice(params: Mapping[str, str], *, public: bool = False) -> tuple[Wor
 
 
 def current() -> tuple[WorkspaceChoice, tuple[str, ...]]:
-    """Return the visitor's choice and messages about the link, and write the choice to the URL."""
+    """Write the visitor's choice to the URL and return it, with messages about the link."""
     return _stored_choice("choice", WorkspaceChoice())
 
 
 def draft() -> tuple[WorkspaceChoice, tuple[str, ...]]:
-    """Return the draft of the Data page and messages about the link. It starts from the link or the active choice."""
+    """Return the draft of the Data page, with messages about the link.
+
+    The first draft of a session is a copy of the link's choice or, without one, of the active choice.
+    """
     if "draft" not in st.session_state and _choice_from_url():
         return _stored_choice("draft", WorkspaceChoice())
     return st.session_state.setdefault("draft", active_choice()), ()
@@ -140,7 +146,7 @@ def save_draft(choice: WorkspaceChoice) -> None:
 
 
 def apply_choice(choice: WorkspaceChoice) -> None:
-    """Use a choice on all pages of this visitor. Call it in a callback, because it resets the draft's widgets."""
+    """Apply a choice to all pages of this visitor. Call it in a callback, because it resets the draft's widgets."""
     for key in [key for key in st.session_state if str(key).startswith(DRAFT)]:
         del st.session_state[key]
     st.session_state["choice"] = st.session_state["draft"] = choice
@@ -148,18 +154,18 @@ def apply_choice(choice: WorkspaceChoice) -> None:
 
 
 def active_choice() -> WorkspaceChoice:
-    """Return the choice that this visitor's pages show."""
+    """Return the choice that this visitor's pages use."""
     choice: WorkspaceChoice = st.session_state.get("choice", WorkspaceChoice())
     return choice
 
 
 def default_variant() -> Variant:
-    """Return the variant for pages without a variant of their own."""
+    """Return the variant for pages that have no control for it."""
     return active_choice().variant
 
 
 def display_name(path: Path, roots: Sequence[Root]) -> str:
-    """Return a path as shown: its name below the roots, else in full; in public mode only its last part."""
+    """Return a path for display: relative to its root, or in full outside the roots; only its name in public mode."""
     if is_public():
         return escape_name(path.name)
     try:

@@ -1,1 +1,1 @@
-"""Sections of the Sweep page."""
+"""Sections of the Sweep page, used in `app/pages/sweep.py`."""

@@ -1,4 +1,4 @@
-"""The heat map of a sweep and its table for download."""
+"""Heat map of a sweep, with its table for download."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MEASURE_NAMES = tuple(measure.name for measure in MEASURES)
 
 
 def sweep_size(task: SweepTask) -> str:
-    """Return in words what the searches of a sweep are."""
+    """Return a description of the searches in a sweep: the number of queries and keep rates."""
     queries, rates = len(task.queries), len(task.grid.keep_rates)
     return f"{queries} {'query' if queries == 1 else 'queries'} × {rates} keep rate{'' if rates == 1 else 's'}"
 
@@ -30,10 +30,10 @@ def render_sweep(task: SweepTask, known: Known, on_pick: Callable[[str], None], 
     """Render the heat map of the results so far, and the table for download.
 
     Args:
-        task: The sweep.
-        known: Its results so far.
-        on_pick: Called with the id of a clicked cell.
-        whole: Whether the sweep covers all queries, as its figure does.
+        task: Task of the sweep.
+        known: Results so far.
+        on_pick: Callback that receives the id of a clicked cell.
+        whole: Whether the sweep covers all queries. Only then can it be added to a figure, which shows all queries.
     """
     grid = task.grid
     cells = sweep_cells(task, known)
@@ -65,7 +65,7 @@ def render_sweep(task: SweepTask, known: Known, on_pick: Callable[[str], None], 
             f"**Best {measure.name}** of all K: keep rate {best.keep_rate:g}, α {best.alpha:g}, K {best.neighbors}: "
             f"{summary(best)}."
         )
-    st.caption("★ best shown · same colour scale for all K · click a cell to open it in Explore")
+    st.caption("★ best cell shown · same colour scale for all K · click a cell to open it in Explore")
     with st.container(horizontal=True):
         st.download_button(
             "All cells as CSV",

@@ -1,1 +1,1 @@
-"""Widgets, charts, progress and the frame of a page."""
+"""User interface shared by pages: widgets, charts, job progress and error handling."""

@@ -1,4 +1,4 @@
-"""Plotly figures from core results. Streamlit's theme sets the colours of text and background."""
+"""Plotly figures of core results. Streamlit's theme sets the colours of text and background."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import plotly.graph_objects as go
 from fpc_core.colours import BLUE, GREY, LINE_COLOURS, ORANGE
 from fpc_core.results import Consolidation
 
-TEXT_COLOURS = {GREY: "black", BLUE: "white", ORANGE: "black"}  # of text on these colours
+TEXT_COLOURS = {GREY: "black", BLUE: "white", ORANGE: "black"}  # Text colour by the colour of the bar below it.
 
 
 def distance_parts_figure(parts: Sequence[tuple[str, float, float, float]], *, height: int = 150) -> go.Figure:
-    """Return D of Eq. 10 as one stacked bar per side; `parts` has name, alpha, D_cos and D_EMD of each."""
+    """Return a chart of D (Eq. 10) with one stacked bar per side; `parts` has its name, alpha, D_cos and D_EMD."""
     names = [name for name, *_ in parts]
     cos = [(1 - alpha) * d_cos for _, alpha, d_cos, _ in parts]
     emd = [alpha * d_emd for _, alpha, _, d_emd in parts]
@@ -37,7 +37,7 @@ def distance_parts_figure(parts: Sequence[tuple[str, float, float, float]], *, h
 
 
 def attention_figure(sides: Sequence[tuple[str, Consolidation]], *, height: int = 150) -> go.Figure:
-    """Return the three attention shares of Eq. 13, one stacked bar per side."""
+    """Return a chart of the three attention shares (Eq. 13) with one stacked bar per side."""
     figure = go.Figure()
     for label, share, colour in (
         ("[cls]", lambda each: each.cls_share, GREY),
@@ -62,7 +62,7 @@ def attention_figure(sides: Sequence[tuple[str, Consolidation]], *, height: int 
 
 
 def neighbor_shares_figure(names: Sequence[str], shares: Mapping[str, Sequence[float]]) -> go.Figure:
-    """Return attention on each neighbour as a pair of bars; `shares` has percentages by side."""
+    """Return a chart of the attention to each neighbour in percent, with one bar per side."""
     figure = go.Figure()
     stripes = {"fillmode": "overlay", "fgcolor": "white", "size": 7, "solidity": 0.15}
     for (label, values), colour, pattern in zip(shares.items(), (BLUE, ORANGE), "/\\", strict=True):
@@ -79,7 +79,7 @@ def neighbor_shares_figure(names: Sequence[str], shares: Mapping[str, Sequence[f
 
 
 def _layout_bars(figure: go.Figure, mode: str, height: int, title: str) -> None:
-    """Lay out horizontal bars, the first on top and the legend above."""
+    """Set the layout of a chart of horizontal bars, with the first bar on top and the legend above."""
     figure.update_layout(
         barmode=mode,
         height=height,
@@ -97,11 +97,12 @@ def pairs_figure(
     """Return histograms of same-person and different-person pairs, with the threshold as a line.
 
     Args:
-        edges: (bins + 1,) of `thresholds.histograms`.
-        same: (bins,) shares of same-person pairs.
-        other: (bins,) shares of different-person pairs.
-        threshold: Largest distance of an accepted pair.
-        title: Name of the distance.
+        edges: (bins + 1,) edges of the bins, from `thresholds.histograms`.
+        same: (bins,) share of same-person pairs in each bin.
+        other: (bins,) share of different-person pairs in each bin.
+        threshold: Maximum distance at which a pair is accepted.
+        title: Name of the distance, shown on the x-axis.
+        height: Height of the figure in pixels.
     """
     figure = go.Figure()
     middles, widths = (edges[1:] + edges[:-1]) / 2, np.diff(edges)
@@ -137,13 +138,13 @@ SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
 def occlusion_rank_figure(
     shares: np.ndarray, ranks: np.ndarray, lost_shares: Sequence[float | None], keep_rates: Sequence[float]
 ) -> go.Figure:
-    """Return the rank of the first true match against the covered share, a line per keep rate.
+    """Return a chart of the first true match's rank against the covered share, with one line per keep rate.
 
     Args:
-        shares: (S,) covered shares.
-        ranks: (R, S), NaN where unknown.
-        lost_shares: Covered share at which each keep rate loses rank 1.
-        keep_rates: (R,).
+        shares: (S,) covered shares of the image, 0 to 1.
+        ranks: (R, S) rank of the first true match, NaN where unknown.
+        lost_shares: Covered share at which each keep rate loses rank 1; None if it never does.
+        keep_rates: (R,) keep rates.
     """
     figure = go.Figure()
     for rate, values, lost_at, colour, symbol in zip(
@@ -176,14 +177,14 @@ def occlusion_rank_figure(
 def occlusion_part_figure(
     shares: np.ndarray, match: np.ndarray, wrong: np.ndarray, keep_rates: Sequence[float], name: str
 ) -> go.Figure:
-    """Return one part of D against the covered share.
+    """Return a chart of one part of D against the covered share.
 
     Args:
-        shares: (S,) covered shares.
-        match: (R, S) values of the nearest true match by D.
-        wrong: (R, S) values of the nearest wrong hit by D.
-        keep_rates: (R,).
-        name: Of the part.
+        shares: (S,) covered shares of the image, 0 to 1.
+        match: (R, S) values for the nearest true match by D.
+        wrong: (R, S) values for the nearest wrong hit by D.
+        keep_rates: (R,) keep rates.
+        name: Name of the part, shown on the y-axis.
     """
     figure = go.Figure()
     for rate, one, other, colour, symbol in zip(keep_rates, match, wrong, LINE_COLOURS, SYMBOLS, strict=False):

@@ -1,6 +1,6 @@
-"""Widgets that pages share; they return values.
+"""Widgets that several pages share. Each function renders widgets and returns their values.
 
-Sliders write the URL when they are released; every other widget is bound to the query parameter of its key.
+Sliders write the URL when they are released. Every other widget is bound to the query parameter named like its key.
 """
 
 from __future__ import annotations
@@ -38,17 +38,20 @@ RANKED_FIRST, CHOSEN, IDENTITY = "image ranked first", "chosen neighbour", "like
 
 @dataclass(frozen=True)
 class Upload:
+    """The name and the undecoded content of an uploaded file."""
+
     name: str
     data: bytes
 
 
 def query_settings(requested: QuerySettings, shortlist: int, fragment: str | None = None) -> QuerySettings:
-    """Render sliders and choices of one query, and return its settings.
+    """Render the sliders and choices for the settings of a query, and return the settings.
 
     Args:
         requested: Settings from the URL.
-        shortlist: Number of candidates that the gallery memory can offer.
-        fragment: Key of the fragment that a released slider reruns at once; it ends with `rerun_page_after_paint`.
+        shortlist: Size of the shortlist.
+        fragment: Key of the fragment that reruns at once when a slider is released. It must end with
+            `rerun_page_after_paint`.
     """
 
     def on_release(values: Mapping[str, float]) -> None:
@@ -70,8 +73,8 @@ def query_settings(requested: QuerySettings, shortlist: int, fragment: str | Non
             Slider(
                 "alpha",
                 "Patch-matching weight α",
-                "How much patch matching (EMD) counts in the distance D. 0 uses the whole-image cosine only, 1 "
-                "EMD only. D = (1 − α) · D_cos + α · D_EMD (Eq. 10).",
+                "Weight of patch matching (EMD) in the distance D. 0 uses only the whole-image cosine, 1 only "
+                "EMD. D = (1 − α) · D_cos + α · D_EMD (Eq. 10).",
                 *ALPHA,
                 requested.alpha,
             ),
@@ -92,15 +95,15 @@ def query_settings(requested: QuerySettings, shortlist: int, fragment: str | Non
 
 
 def with_slider_values(settings: QuerySettings, requested: QuerySettings) -> QuerySettings:
-    """Return the settings with keep rate, alpha and K from the URL."""
+    """Return `settings` with the keep rate, alpha and K of `requested`, the settings in the URL."""
     at_rate = settings.with_keep_rate(requested.prune.keep_rate)
     return replace(at_rate, alpha=requested.alpha, neighbors=min(requested.neighbors, settings.shortlist))
 
 
 def rerun_page_after_paint() -> None:
-    """Rerun the whole page once the browser has painted this fragment; called at the end of the fragment.
+    """Rerun the whole page once the browser has painted this fragment. Call it at the end of the fragment.
 
-    Started earlier, the page would replace the fragment's messages in Streamlit's queue.
+    If the page were rerun earlier, its messages would replace those of the fragment in Streamlit's queue.
     """
     if (release := pending_release.pending()) is not None:
         paint_ack(release.number, key="paint-ack", on_painted=pending_release.on_answer_painted)
@@ -110,9 +113,9 @@ def side_settings(prefix: str, default: QuerySettings, shortlist: int) -> QueryS
     """Render all settings of one side of a comparison, and return them.
 
     Args:
-        prefix: Of the query parameters.
-        default: Initial settings, which the URL omits.
-        shortlist: Number of candidates.
+        prefix: Prefix of the query parameters of this side.
+        default: Initial settings, which are not written to the URL.
+        shortlist: Size of the shortlist.
     """
     max_k = max_neighbors(shortlist)
     for name, low, high in (("gamma", *GAMMA[:2]), ("alpha", *ALPHA[:2]), ("k", 1, max_k)):
@@ -131,12 +134,12 @@ def side_settings(prefix: str, default: QuerySettings, shortlist: int) -> QueryS
 
 
 def max_neighbors(shortlist: int) -> int:
-    """Return the largest K for a number of candidates."""
+    """Return the maximum K for a shortlist of this size."""
     return min(int(NEIGHBORS[1]), shortlist)
 
 
 def set_side_widgets(prefix: str, settings: QuerySettings, shortlist: int) -> None:
-    """Set the widgets of `side_settings` for the same shortlist. Call it in a callback."""
+    """Set the widgets of `side_settings` to these settings. Call it in a callback."""
     neighbors = min(settings.neighbors, max_neighbors(shortlist))
     for name, value in {
         "gamma": settings.prune.keep_rate,
@@ -151,11 +154,11 @@ def set_side_widgets(prefix: str, settings: QuerySettings, shortlist: int) -> No
 
 
 def method_settings(prefix: str = "", default: QuerySettings | None = None) -> QuerySettings:
-    """Render the choices without sliders; keep rate, alpha and K of the result are the defaults.
+    """Render the settings without keep rate, alpha and K, which have their defaults in the result.
 
     Args:
-        prefix: Of the query parameters; `read_view` checks those without a prefix.
-        default: Initial settings.
+        prefix: Prefix of the query parameters. Without one, `read_view` checks the parameters.
+        default: Initial settings; by default those of `QuerySettings` with the visitor's default variant.
     """
     if prefix:
         for name, kind in (("variant", Variant), ("drop", DropStrategy), ("solver", Solver)):
@@ -180,8 +183,8 @@ def method_settings(prefix: str = "", default: QuerySettings | None = None) -> Q
             "Transport solver",
             f"{prefix}solver",
             default.transport.solver,
-            "Sinkhorn stops once the marginals are within 0.001 (L1). exact solves the linear programme. "
-            "released follows the authors' code.",
+            '"sinkhorn" stops once the L1 error of the marginals is below 0.001. "exact" solves the linear programme. '
+            '"released" follows the authors\' code.',
         )
         epsilon = st.slider(
             "Entropy ε",
@@ -205,12 +208,12 @@ def method_settings(prefix: str = "", default: QuerySettings | None = None) -> Q
 def map_settings(
     prefix: str, chosen: int | None, knows_identities: bool, default: MapSettings | None = None
 ) -> MapSettings:
-    """Render method and target of the decoder's heat maps.
+    """Render the widgets for the decoder's heat maps, and return their settings.
 
     Args:
-        prefix: Of the query parameters.
-        chosen: Gallery row that is offered as a target; None for none.
-        knows_identities: Whether the weights have a classifier of training identities.
+        prefix: Prefix of the query parameters.
+        chosen: Gallery row that is offered as a target; None to offer none.
+        knows_identities: Whether the weights include a classifier of the training identities.
         default: Initial settings.
     """
     default = default or MapSettings(relative=True)
@@ -252,7 +255,7 @@ def map_settings(
 
 
 def check_map_params(prefix: str, knows_identities: bool) -> tuple[str, ...]:
-    """Return messages about link parameters that `map_settings` cannot take."""
+    """Return messages about link parameters that `map_settings` ignores because their values are invalid."""
     targets = (RANKED_FIRST, CHOSEN, *([IDENTITY] if knows_identities else []))
     return (
         *link_checks.check_choice(f"{prefix}map", (NAMES[each] for each in DECODER_METHODS)),
@@ -266,7 +269,10 @@ def _same_target(one: MapSettings, other: MapSettings) -> bool:
 
 
 def junk_switch(uses_cameras: bool) -> bool:
-    """Render the switch that shows junk images; a dataset without usable cameras has none."""
+    """Render the switch that shows junk images, and return its value.
+
+    Without usable cameras there are no junk images, so the switch is not rendered and the value is False.
+    """
     show_warnings(link_checks.check_switch("junk"))
     return uses_cameras and st.toggle(
         "Show same-camera images",
@@ -278,7 +284,7 @@ def junk_switch(uses_cameras: bool) -> bool:
 
 
 def uploaded(on_empty: Callable[[], None]) -> Upload | None:
-    """Render the uploader and return the undecoded file; `on_empty` is called when the visitor removes it."""
+    """Render the uploader and return the uploaded file, or None; `on_empty` is called when the visitor removes it."""
 
     def changed() -> None:
         if st.session_state.get("upload") is None:
@@ -296,14 +302,14 @@ def uploaded(on_empty: Callable[[], None]) -> Upload | None:
 
 
 def render_stored_upload(name: str, on_remove: Callable[[], None]) -> None:
-    """Render the name of an image uploaded on another page, with a button that removes it."""
+    """Render the name of an image that was uploaded on another page, with a button to remove it."""
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(f"Your image: {escape_markdown(name, 40)}")
         st.button("Remove", key="forget-upload", on_click=on_remove)
 
 
 def camera(cameras: int) -> int | None:
-    """Return the camera of an upload, counted from 0; None if unknown."""
+    """Render the choice of an upload's camera, and return its index from 0, or None if it is unknown."""
     return st.selectbox(
         "Camera (if known)",
         [None, *range(cameras)],
@@ -314,16 +320,16 @@ def camera(cameras: int) -> int | None:
 
 
 def query_name(names: Sequence[str], opening: str, key: str = "query") -> str:
-    """Render the search box for queries, and return the name of the chosen one.
+    """Render the search box for queries, and return the name of the selected one.
 
-    Thumbnails set the same choice, and other pages open with it.
+    The selection is shared with the thumbnails and with the search boxes of other pages.
 
     Args:
-        names: Of all queries.
-        opening: Query of a first visit.
-        key: Of the widget.
+        names: Names of all queries.
+        opening: Name of the query that is selected on a first visit.
+        key: Key of the widget.
     """
-    if key != "query":  # Explore checks its own link, because it knows the upload
+    if key != "query":  # `pick_query` checks the link of Explore, because it can recognise an upload.
         show_warnings(link_checks.check_choice(key, names))
     if st.session_state.get(key) not in names:
         st.session_state.pop(key, None)
@@ -336,7 +342,7 @@ def query_name(names: Sequence[str], opening: str, key: str = "query") -> str:
 
 
 def comparison_hit(labels: Mapping[int, str], default: int, chosen: int, on_change: Callable[[int], None]) -> int:
-    """Return the gallery row to compare the chosen hit with; `labels` has all rows offered, `default` among them."""
+    """Render the choice of a second hit to compare with the first, and return its gallery row."""
     key = f"rival-of-{chosen}"
     rows = list(labels)
     if st.session_state.get(key) not in rows:
@@ -344,7 +350,7 @@ def comparison_hit(labels: Mapping[int, str], default: int, chosen: int, on_chan
 
     def changed() -> None:
         row = st.session_state.get(key)
-        # After an interrupted run Streamlit may report a change without a choice, or with a label.
+        # After an interrupted run, Streamlit may report a change with no value, or with a label instead of a row.
         if row is not None and row in labels and row != default:
             on_change(row)
 
@@ -354,7 +360,7 @@ def comparison_hit(labels: Mapping[int, str], default: int, chosen: int, on_chan
 
 
 def identity(values: Sequence[int]) -> int | None:
-    """Return the identity whose queries are offered; None for all."""
+    """Render the filter by person, and return the selected identity, or None for all."""
     return st.selectbox(
         "Filter by person ID",
         sorted(set(values)),
@@ -366,16 +372,16 @@ def identity(values: Sequence[int]) -> int | None:
 
 
 def pagination(count: int, size: int, current: int | None) -> range:
-    """Render page buttons, and return the positions on the page shown.
+    """Render page buttons, and return the positions of the items on the current page.
 
     Args:
         count: Number of items.
-        size: Items per page.
-        current: Position of the chosen item; a new choice opens its page.
+        size: Number of items per page.
+        current: Position of the selected item, whose page opens when it changes; None without one.
     """
     pages = max(1, -(-count // size))
     start = 1 if current is None else current // size + 1
-    # The key contains the page of the choice, so that a choice on another page creates a new widget, which opens there.
+    # The key contains the page of the selected item. If this page changes, a new widget is created, which opens on it.
     page = st.pagination(pages, default=start, key=f"page-{start}-of-{count}", max_visible_pages=5)
     return range((page - 1) * size, min(count, page * size))
 

@@ -1,4 +1,4 @@
-"""The frame of every page: load the workspace, take a turn, and report expected errors."""
+"""Functions that run a page: they load its workspace, wait in the queue and report expected errors."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ _EXPECTED_ERRORS = (
 
 
 def load_workspace_or_stop() -> Workspace:
-    """Return the visitor's workspace. If it cannot be opened, render what is missing and end the run."""
+    """Return the visitor's workspace. If it cannot be opened, render an error page and end the run."""
     choice, problems = workspace_choice.current()
-    with st.container():  # always there, so that what is below does not move when a message disappears
+    with st.container():  # Always present, so that the content below does not move when a message disappears.
         for text in problems:
             show_warning(text)
     places = started = Places.from_environment()
@@ -64,11 +64,11 @@ def load_workspace_or_stop() -> Workspace:
 def report_errors(key: str = "") -> Iterator[None]:
     """Show expected errors as a message with a retry button, and end the run.
 
-    These are lost or damaged files, a shortlist index that does not answer, a busy server and too little RAM. The
-    visitor's settings stay.
+    Expected errors are missing or damaged files, a shortlist index that fails, a busy server and out of memory. The
+    visitor's settings are not lost.
 
     Args:
-        key: Identifies a fragment, which needs a button of its own.
+        key: Suffix of the button's key, different for each fragment of a page.
     """
     try:
         yield
@@ -79,6 +79,6 @@ def report_errors(key: str = "") -> Iterator[None]:
 
 
 def run_page(page: Callable[[], None]) -> None:
-    """Run a whole page in its turn and report its errors."""
+    """Wait in the page queue, then run a whole page and report its errors."""
     with report_errors(), PAGE_QUEUE.slot():
         page()

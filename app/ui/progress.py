@@ -1,4 +1,4 @@
-"""Progress of a background job, with the button that fits its state."""
+"""Progress of a background job, with a button to start, resume or stop it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from app.server.jobs import BackgroundJob, JobState, JobStatus
 from app.session.visitor import current_visitor
 from fpc_core.data.datasets import Dataset
 
-POLL_SECONDS = 1.0  # between two polls of a running job
+POLL_SECONDS = 1.0  # Interval between two polls of a running job.
 
 
 def poll_until_done(job: BackgroundJob, show: Callable[[], None]) -> None:
-    """Draw `show`, again every second while the job runs, and rerun the whole page when it has ended."""
+    """Call `show`, repeat it every second while the job is active, and rerun the whole page once it ends."""
     active = job.status().active
 
     @st.fragment(run_every=POLL_SECONDS if active else None)
@@ -30,15 +30,15 @@ def poll_until_done(job: BackgroundJob, show: Callable[[], None]) -> None:
 def run_job(
     job: BackgroundJob, name: str, steps: str, of: str, render: Callable[[JobStatus], None], *, auto_start: int = 0
 ) -> None:
-    """Render the progress of a page's job and what it has computed, until it ends.
+    """Render the progress and the results so far of a page's job, and update them until the job ends.
 
     Args:
-        job: What the page computes.
-        name: Kind of the job; a visitor's next job of this kind stops the last one.
-        steps: What a step is called.
-        of: What all steps are.
-        render: Renders the results so far.
-        auto_start: A job with at most so many steps left starts by itself.
+        job: Job of the page.
+        name: Kind of the job; a new job of this kind stops the visitor's previous one.
+        steps: Plural name of the steps.
+        of: Description of all steps.
+        render: Function that renders the results so far.
+        auto_start: Maximum number of remaining steps with which the job starts by itself.
     """
     visitor = f"{current_visitor()} {name}"
     status = job.status()
@@ -54,23 +54,23 @@ def run_job(
 
 
 def warn_without_query_split(dataset: Dataset, what: str) -> None:
-    """Warn that scores or classes (`what`) of a folder without a query split are not meaningful."""
+    """Warn if the dataset has no query split, because scores or failure classes (`what`) are then not meaningful."""
     if dataset.queries_are_gallery:
         show_warning(
-            f"This folder has no separate query images. Each image finds itself first, so {what} are not meaningful."
+            f"This folder has no separate query images. Each image matches itself first, so {what} are not meaningful."
         )
 
 
 def render_progress(job: BackgroundJob, status: JobStatus, visitor: str, steps: str, of: str, key: str = "") -> None:
-    """Render the state of a job, with the button that fits it.
+    """Render the state of a job, with a button to start, resume or stop it.
 
     Args:
-        job: Started and stopped by the button.
-        status: Of the job.
-        visitor: Who starts it.
-        steps: What its steps are called.
-        of: What they consist of.
-        key: Prefix of the button keys, for pages with several jobs.
+        job: Job that the button controls.
+        status: Current status of the job.
+        visitor: Name under which the visitor starts and stops the job.
+        steps: Plural name of the steps.
+        of: Description of all steps.
+        key: Prefix of the button's key, for pages with several jobs.
     """
     labels = {
         JobState.WAITING: "Waiting for another job to finish",
@@ -90,7 +90,7 @@ def render_progress(job: BackgroundJob, status: JobStatus, visitor: str, steps: 
                 "Resume" if status.done else "Start", icon=":material/play_arrow:", type="primary", key=f"{key}start"
             ):
                 job.start(visitor)
-                st.rerun()  # the whole page, which starts the polling
+                st.rerun()  # Polling starts with the next run of the whole page.
             st.markdown(f"{labels[status.state]} · {known}" if status.done else f"Not started · {known}")
         else:
             st.caption(f"Done: {known}")
@@ -101,7 +101,7 @@ def render_progress(job: BackgroundJob, status: JobStatus, visitor: str, steps: 
 
 
 def format_duration(seconds: float) -> str:
-    """Return hours and minutes, minutes and seconds, or seconds."""
+    """Return a duration as text in hours and minutes, minutes and seconds, or seconds."""
     minutes, rest = divmod(int(seconds) + 1, 60)
     if minutes >= 60:
         return f"{minutes // 60} h {minutes % 60} min"

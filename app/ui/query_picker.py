@@ -1,4 +1,4 @@
-"""The choice of a query that pages share: one of the dataset, or the visitor's own image."""
+"""Selection of a query, shared by pages: an image of the dataset, or one that the visitor uploads."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ from fpc_core.explain.cards import QueryIdentity
 from fpc_core.workspace import Workspace
 
 _UPLOADED = "uploaded "
-PER_PAGE = 10
+PER_PAGE = 10  # Number of query thumbnails per page.
 
 
 def choose_query(name: str, key: str = "query") -> None:
+    """Select a query in the search box with this key, and reset the hit, the comparison and the pin."""
     st.session_state[key] = name
     for stale in ("neighbor", "rival", "pin"):
         st.query_params.pop(stale, None)
@@ -36,13 +37,15 @@ def apply_first_visit_defaults(neighbors: int) -> None:
 
 
 def choose_neighbor(row: str) -> None:
+    """Select a hit, given by its gallery row, and reset the comparison and a pin on the previous hit."""
     st.query_params["neighbor"] = row
     st.query_params.pop("rival", None)
-    if st.query_params.get("pin", "").startswith("g"):  # the pin belongs to the previous image
+    if st.query_params.get("pin", "").startswith("g"):  # This pin is on a patch of the previous hit.
         del st.query_params["pin"]
 
 
 def choose_pin(pin: Pin | None) -> None:
+    """Pin a patch, or remove the pin if it is None."""
     if pin is None:
         st.query_params.pop("pin", None)
     else:
@@ -50,40 +53,40 @@ def choose_pin(pin: Pin | None) -> None:
 
 
 def is_dataset_query(query: Query) -> bool:
-    """Return whether a query belongs to the dataset. Recipes and links cannot name an upload."""
+    """Return whether a query is an image of the dataset. Recipes and links cannot refer to uploads."""
     return not query.name.startswith(_UPLOADED)
 
 
 def query_of(workspace: Workspace, record: ImageRecord) -> Query:
-    """Return a query of the dataset."""
+    """Return the query for an image of the dataset."""
     subject = QueryIdentity(record.identity, record.camera)
     return Query(record.path.as_posix(), resources.image(workspace, record), subject, workspace.key)
 
 
 def view_from_url(workspace: Workspace, *names: str) -> tuple[View, tuple[str, ...]]:
-    """Return the view that the URL requests, and messages about what is ignored.
+    """Return the view in the URL, and messages about parameters that are ignored.
 
-    Values of a pending release replace those of the URL, because the browser may not know its own URL yet.
+    Values of a pending release replace those of the URL, because the browser may not have updated its URL yet.
 
     Args:
-        workspace: Sets the ranges.
-        names: Parameters to read; all by default.
+        workspace: Workspace that determines the allowed patches and gallery rows.
+        names: Names of the parameters to read; all by default.
     """
     if (release := pending_release.pending()) is not None:
         write_slider_params(st.query_params, release.values)
-    params: Mapping[str, str] = st.query_params  # never iterated: a run that is just ending may still write to it
+    params: Mapping[str, str] = st.query_params  # Not iterated, because a run that is ending may still modify it.
     if names:
         params = {name: params[name] for name in names if name in params}
     return read_view(params, workspace.retriever.model.config.patches, len(workspace.retriever.memory))
 
 
 def pick_query(workspace: Workspace, requested: str, key: str = "query") -> tuple[Query, tuple[str, ...]]:
-    """Render the upload and the search box, and return the query.
+    """Render the uploader and the search box, and return the selected query.
 
     Args:
-        workspace: Holds the queries.
-        requested: Name of the query in the link.
-        key: Of the search box. With any key but Explore's, the search box itself checks the link.
+        workspace: Workspace with the queries to choose from.
+        requested: Name of the query in the link; empty if the link does not set one or the search box checks it.
+        key: Key of the search box. With any other key than Explore's "query", the search box itself checks the link.
 
     Returns:
         The query, and a message if the requested one does not exist.
@@ -110,7 +113,10 @@ def pick_query(workspace: Workspace, requested: str, key: str = "query") -> tupl
 
 
 def _pick_upload(workspace: Workspace) -> Query | None:
-    """Return the visitor's own image; None without one or, after a message, if it cannot be used."""
+    """Render the uploader and return the visitor's image as a query.
+
+    Return None if there is no image, or if it cannot be used, which a message explains.
+    """
     config, upload = workspace.retriever.model.config, controls.uploaded(forget_last_upload)
     try:
         own = uploaded_image(upload.name, upload.data, config.image_size) if upload else last_upload(config.image_size)

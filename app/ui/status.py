@@ -1,4 +1,4 @@
-"""The status line of every page, and the strip of queries to choose from."""
+"""Status line of a page, and a strip of query thumbnails to choose from."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fpc_core.workspace import Workspace
 
 
 def status_line(workspace: Workspace, *settings: QuerySettings) -> None:
-    """Render which dataset, weights, variants and device are in use."""
+    """Render a line with the dataset, weights, variants and device in use."""
     dataset, memory = workspace.dataset, workspace.retriever.memory
     config = workspace.retriever.model.config
     synthetic = ":orange-badge[SYNTHETIC] " if dataset.synthetic else ""
@@ -34,7 +34,7 @@ def status_line(workspace: Workspace, *settings: QuerySettings) -> None:
 
 
 def query_strip(workspace: Workspace, records: list[ImageRecord], chosen: str, on_pick: Callable[[str], None]) -> None:
-    """Render thumbnails of queries; a click chooses one."""
+    """Render a strip of query thumbnails; `on_pick` receives the path of a clicked query."""
     images, strip_cards = {}, []
     for record in records:
         key = record.path.as_posix()

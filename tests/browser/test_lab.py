@@ -94,7 +94,7 @@ def test_keys_and_handles_move_grow_turn_and_delete_shapes(lab):
     tells(lab, at_first)
     for key in ("ArrowRight", "ArrowRight", "+", "r"):
         lab.keyboard.press(key)
-    tells(lab, "Rectangle, 1 of 2 · centre 54 % across, 50 % down · 66 % × 33 % · turned 15°")
+    tells(lab, "Rectangle, 1 of 2 · centre 54 % across, 50 % down · 66 % × 33 % · rotated 15°")
     lab.keyboard.press("PageUp")
     tells(lab, "Rectangle, 2 of 2")
     lab.keyboard.press("Delete")
@@ -111,7 +111,7 @@ def test_keys_and_handles_move_grow_turn_and_delete_shapes(lab):
     drag(lab, "[data-handle=se]", 0.2 * width, 0.2 * width)
     tells(lab, "Rectangle", "centre 60 % across, 55 % down · 80 % × 40 %")
     drag(lab, "[data-handle=turn]", 100, 40)
-    assert "turned" in description(lab)
+    assert "rotated" in description(lab)
 
 
 def test_on_a_phone_a_finger_drags_and_paints_and_the_link_keeps_the_scene(browser, url):

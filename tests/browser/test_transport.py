@@ -109,7 +109,7 @@ def test_a_gallery_pin_is_removed_with_its_image(page):
 
 
 def test_all_flows_follow_their_threshold(page):
-    page.get_by_label("show all flows above a threshold").check()
+    page.get_by_label("Show all flows above a threshold").check()
     counted = page.locator(".threshold .faint", has_text="flows")
     few = int(re.search(r"(\d+) flows", counted.inner_text())[1])
     page.get_by_label("Threshold of all flows").press("End")

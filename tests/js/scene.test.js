@@ -112,6 +112,6 @@ test("a thinned line keeps its ends", () => {
 test("a label says what, where and how large", () => {
   assert.equal(
     scene.describeShape({ ...BOX, rotation: 15 }, 0, 2),
-    "Rectangle, 1 of 2 · centre 50 % across, 50 % down · 40 % × 20 % · turned 15°",
+    "Rectangle, 1 of 2 · centre 50 % across, 50 % down · 40 % × 20 % · rotated 15°",
   );
 });

@@ -1,1 +1,1 @@
-"""Scripts, styles and Python code that several components use."""
+"""Scripts, styles and Python code shared by several components."""

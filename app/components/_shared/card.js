@@ -1,12 +1,13 @@
-// Drawing of image cards, shared by the components that show strips.
+// Functions that draw image cards, shared by the components that show strips.
 
 /**
- * pick: called with the id of a clicked card; without it cards are figures.  makeImage: makes the element inside the
- * frame, an <img> by default.
+ * Options of a strip. `pick` is called with the id of a clicked card; without it, cards are not buttons. `makeImage`
+ * makes the element inside the frame of a card, by default an <img>.
  * @typedef {{pick?: ((id: string) => void) | null, makeImage?: () => HTMLElement}} StripOptions
  */
 
 /**
+ * Set the text of a node, unless it already has this text.
  * @param {Element} node
  * @param {string} text
  */
@@ -15,6 +16,7 @@ function setText(node, text) {
 }
 
 /**
+ * Create the elements of a card, which `fillCard` then fills.
  * @param {ImageCard} card
  * @param {((id: string) => void) | null} pick
  * @param {() => HTMLElement} makeImage
@@ -39,7 +41,7 @@ function drawCard(card, pick, makeImage) {
 }
 
 /**
- * Update a card and leave alone what did not change.
+ * Update the elements of a card that have changed.
  * @param {any} node
  * @param {ImageCard} card
  * @param {Strip} strip
@@ -75,8 +77,8 @@ function fillCard(node, card, strip) {
 }
 
 /**
- * Pixels from one card of a row to the next; all are equally wide. Measured again only where that may have changed,
- * for measuring makes the browser lay out the page.
+ * Return the distance in pixels between two adjacent cards of a row, which are all equally wide. It is measured only
+ * if it may have changed, because measuring forces the browser to lay out the page.
  * @param {any} row
  */
 function cardPitch(row) {
@@ -88,7 +90,8 @@ function cardPitch(row) {
 }
 
 /**
- * Put cards into a row in this order; those that stay glide to their new position, unless the visitor wants no motion.
+ * Put cards into a row in this order. Cards that were already in the row slide to their new position, unless the
+ * visitor prefers reduced motion.
  * @param {Host} row
  * @param {any[]} nodes
  */
@@ -105,7 +108,7 @@ function placeCards(row, nodes) {
   });
   if (keep.has(focused) && tree.activeElement !== focused) focused.focus({ preventScroll: true });
   if (!glide) return;
-  // Shifts add up: a card that is moved again while it glides continues from where it is.
+  // Animations are added up, so that a card that is moved again while it slides continues from its current position.
   const options = { duration: 220, easing: "ease-out", composite: "add" };
   nodes.forEach((node, index) => {
     const from = before.get(node);
@@ -119,7 +122,7 @@ function placeCards(row, nodes) {
 }
 
 /**
- * Draw one strip into `node`, or into a new section; cards are reused by their id, so what stays does not blink.
+ * Draw a strip into `node`, or into a new section. Cards with a known id are reused, so that they do not flicker.
  * @param {any} node
  * @param {Strip} strip
  * @param {StripOptions} options
@@ -149,11 +152,11 @@ function drawStrip(node, strip, { pick = null, makeImage = () => element("img") 
 }
 
 /**
- * Draw the strips of a component one below the other, reusing the sections that were there.
+ * Draw the strips of a component below each other, reusing existing sections.
  * @param {Host} root
  * @param {Strip[]} strips
  * @param {StripOptions} options
- * @returns {any[]} the sections
+ * @returns {any[]} one section per strip
  */
 function drawStrips(root, strips, options) {
   const old = new Map([...root.children].map((/** @type {HTMLElement} */ node) => [node.dataset.strip, node]));
@@ -165,7 +168,7 @@ function drawStrips(root, strips, options) {
 }
 
 /**
- * Move the focus along a strip by the left and right arrow keys, as in a toolbar.
+ * Move the focus along a strip with the left and right arrow keys, as in a toolbar.
  * @param {KeyboardEvent & {target: any}} event
  */
 function moveFocus(event) {

@@ -1,10 +1,11 @@
-// Helpers of most components. Text reaches the page as textContent; nothing here parses markup.
+// Helpers that most components use. Texts are set as textContent and never parsed as markup.
 
 /**
+ * Create an HTML element.
  * @param {string} tag
  * @param {string} [className]
  * @param {string} [text]
- * @returns {any} an element whose own state its component may keep on it
+ * @returns {any} an element on which the component may store properties of its own
  */
 function element(tag, className, text) {
   const node = document.createElement(tag);
@@ -14,6 +15,7 @@ function element(tag, className, text) {
 }
 
 /**
+ * Set several attributes of a node.
  * @param {Element} node
  * @param {Record<string, unknown>} attributes
  */
@@ -22,7 +24,7 @@ function setAttributes(node, attributes) {
 }
 
 /**
- * Make an element of an SVG.
+ * Create an SVG element.
  * @param {string} tag
  * @param {Record<string, unknown>} [attributes]
  * @param {string} [text]
@@ -36,7 +38,8 @@ function svgElement(tag, attributes = {}, text) {
 }
 
 /**
- * @param {string} base64 of float32, little-endian
+ * Decode numbers that the server has sent.
+ * @param {string} base64 little-endian float32 values in base64
  */
 function decodeFloats(base64) {
   const text = atob(base64);
@@ -59,8 +62,9 @@ const VIRIDIS = [
 ];
 
 /**
- * A colour bar between its ends, behind its label: a narrow screen breaks before the bar, never between it and them.
- * @param {string[]} stops CSS colours, left to right
+ * Create a colour bar with a label and the values of its two ends. On a narrow screen the line may break after the
+ * label, but not between the bar and its ends.
+ * @param {string[]} stops CSS colours from left to right
  */
 function colourBar(stops) {
   const [label, low, bar, high] = ["label", "low", "bar", "high"].map((name) => element("span", name));
@@ -75,7 +79,7 @@ function colourBar(stops) {
   };
 }
 
-const RETRY_DELAY = 2000; // ms
+const RETRY_DELAY = 2000; // Milliseconds before a message is sent again.
 const NAVIGATION_MS = 15_000; // Longest time that a clicked page link blocks automatic messages.
 
 /**
@@ -113,12 +117,12 @@ function navigation() {
 navigation();
 
 /**
- * Send a message now, and again until `host.timer` is cleared: one that meets another run of the page may be lost. The
- * delay doubles every time. Nothing is sent while the page runs, because it would run once more for what it is
- * answering, nor while the visitor leaves for another page.
+ * Send a message now and repeat it until `host.timer` is cleared, because a message that arrives during a run of the
+ * page may be lost. The delay doubles every time. Nothing is sent while the page runs, because the page may already be
+ * responding and would run again, nor while the visitor leaves for another page.
  * @param {Host} host
  * @param {() => void} send
- * @param {number} delay in ms
+ * @param {number} delay milliseconds until the first repetition
  */
 function repeatUntilAnswered(host, send, delay = RETRY_DELAY) {
   if (!navigation().pending) send();
@@ -129,6 +133,7 @@ function repeatUntilAnswered(host, send, delay = RETRY_DELAY) {
   host.timer = setTimeout(again, delay);
 }
 
+/** Return whether the server is running the script of the page. */
 function pageIsRunning() {
   return (
     /** @type {HTMLElement} */ (document.querySelector("[data-testid='stApp']"))?.dataset.testScriptState === "running"
@@ -136,7 +141,7 @@ function pageIsRunning() {
 }
 
 /**
- * Run `work` once before the next frame, however often the returned function is called.
+ * Return a function that runs `work` once before the next frame, however often it is called until then.
  * @param {() => void} work
  * @returns {() => void}
  */
@@ -154,7 +159,7 @@ function oncePerFrame(work) {
 
 const views = new WeakMap();
 /**
- * One view per mounted component: `make` runs at the first call only.
+ * Return the view of a mounted component, which `make` creates in the first call.
  * @template View
  * @param {HTMLElement} parentElement
  * @param {(host: Host) => View} make

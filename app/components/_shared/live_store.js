@@ -1,25 +1,26 @@
-// The state that the live views of one browser tab share, at window.fpcLive; docs/live_protocol.md tells its story. Each
-// component's script is a module of its own, so this file is put before each that needs it, and the first copy wins.
+// The state that all live views of a browser tab share, in window.fpcLive; docs/live_protocol.md describes it. The
+// script of each component is a separate module, so every module that needs this file contains a copy of it. The first
+// copy that runs creates the state.
 
 /**
- * Keep rate, alpha and K as the sliders show them, dragged or at rest.
+ * Keep rate, alpha and K that the sliders currently show.
  * @typedef {{gamma?: number, alpha?: number, k?: number}} LiveView
  */
 /**
- * What the strips, the masks and the alpha chart draw at one keep rate (`match_data` in live_payload.py).
+ * Data of strips, masks and alpha chart at one keep rate (`match_data` in live_payload.py).
  * @typedef {object} LiveMatch
  * @property {number[]} indices gallery rows of the shortlist, nearest by cosine first
- * @property {Float32Array} dCos D_cos of each
- * @property {Float32Array} dEmd D_EMD of each
- * @property {[number, number, number][]} swaps alpha, and the two shortlist positions that swap there
- * @property {number[]} survived per patch, how many dropping layers kept it
+ * @property {Float32Array} dCos D_cos of each shortlisted image
+ * @property {Float32Array} dEmd D_EMD of each shortlisted image
+ * @property {[number, number, number][]} swaps alpha and the two shortlist positions that swap ranks at this alpha
+ * @property {number[]} survived number of dropping layers that kept each patch
  */
 /**
- * Who a gallery row shows.
+ * Texts about the person in a gallery row.
  * @typedef {{image: string, tone: string, mark: string, line: string, about: string}} Person
  */
 /**
- * The server's last answer; `key` names the query and all settings but gamma, alpha and K.
+ * The server's last answer; `key` identifies the query and all settings except gamma, alpha and K.
  * @typedef {LiveView & {key: string, match: LiveMatch, people: Record<string, Person>}} LiveAnswer
  */
 /**
@@ -27,24 +28,24 @@
  * @typedef {{key: string, matches: Map<number, LiveMatch>, people: Record<string, Person>}} LiveGrid
  */
 
-const MAX_IMAGES = 1000;
-const KEY_PAUSE = 150; // ms after the last key press until the value counts as released
+const MAX_IMAGES = 1000; // Maximum number of images that the browser stores.
+const KEY_PAUSE = 150; // Milliseconds after the last key press until a value counts as released.
 
 class LiveStore extends EventTarget {
   /** @type {LiveView} */
   view = {};
-  isDragging = false; // by pointer or key; meanwhile no answer of the server moves a slider
+  isDragging = false; // Whether a slider is being changed by pointer or key. The server then must not move sliders.
   /** @type {LiveAnswer | null} */
   answer = null;
   /** @type {LiveGrid | null} */
   grid = null;
-  /** @type {{key: string, pairs: Map<number, Pair & {row: number}>} | null} the chosen hit at all keep rates */
+  /** @type {{key: string, pairs: Map<number, Pair & {row: number}>} | null} transport plans of the selected hit by keep rate */
   pairs = null;
-  /** @type {{key: string, parts: Record<string, HeatPart>} | null} the heat maps computed last */
+  /** @type {{key: string, parts: Record<string, HeatPart>} | null} the latest heat maps */
   heat = null;
-  /** @type {{key: string, done: number, total: number, error: string} | null} of the grid */
+  /** @type {{key: string, done: number, total: number, error: string} | null} progress of `grid` */
   progress = null;
-  /** @type {Record<string, string>} which background result was received last, by kind */
+  /** @type {Record<string, string>} key of the latest background result, by kind */
   received = {};
   /** @type {Map<string, string>} data URI by image key */
   images = new Map();
@@ -52,7 +53,7 @@ class LiveStore extends EventTarget {
   #keyPause = 0;
 
   /**
-   * Show other values; views repaint and nothing is sent.
+   * Change values and repaint the views, without informing the server.
    * @param {LiveView} values
    */
   preview(values) {
@@ -61,7 +62,7 @@ class LiveStore extends EventTarget {
   }
 
   /**
-   * Preview values set by a key; they are committed after a pause without another key.
+   * Preview values that were set by a key press. They are committed if no other key press follows soon.
    * @param {LiveView} values
    */
   setFromKeyboard(values) {
@@ -72,7 +73,7 @@ class LiveStore extends EventTarget {
   }
 
   /**
-   * Show other values, if given, and have the sliders send all of them to the server.
+   * Change the given values, if any, and make the sliders send all values to the server.
    * @param {LiveView} [values]
    */
   commit(values) {
@@ -91,7 +92,7 @@ class LiveStore extends EventTarget {
   }
 
   /**
-   * Store something the server sent.
+   * Store data that the server has sent, and repaint the views.
    * @param {Partial<Pick<LiveStore, "answer" | "grid" | "pairs" | "heat" | "progress">>} part
    */
   receive(part) {
@@ -99,11 +100,14 @@ class LiveStore extends EventTarget {
     this.changed();
   }
 
-  /** @param {Record<string, string>} images data URI by image key */
+  /**
+   * Store images, deleting the oldest if there are more than `MAX_IMAGES`.
+   * @param {Record<string, string>} images data URI by image key
+   */
   addImages(images) {
     for (const [key, source] of Object.entries(images)) {
       this.images.delete(key);
-      this.images.set(key, source); // to the end: the oldest go first
+      this.images.set(key, source); // Inserted last, because the first images are deleted first.
     }
     for (const key of this.images.keys()) {
       if (this.images.size <= MAX_IMAGES) break;
@@ -113,7 +117,8 @@ class LiveStore extends EventTarget {
   }
 
   /**
-   * What to draw at the keep rate shown, or null while only the server can know: a view then keeps what it shows.
+   * Return the data for the keep rate that the slider shows, or null if it must come from the server. In that case
+   * views do not change.
    * @returns {LiveMatch | null}
    */
   match() {
@@ -123,7 +128,8 @@ class LiveStore extends EventTarget {
   }
 
   /**
-   * @param {number} row of the gallery
+   * Return the texts about the person in a gallery row.
+   * @param {number} row
    * @returns {Person}
    */
   person(row) {
@@ -131,7 +137,8 @@ class LiveStore extends EventTarget {
   }
 
   /**
-   * The chosen hit at the keep rate shown, or null where it is not known (yet) or not shortlisted at that keep rate.
+   * Return the transport plan of the selected hit at the keep rate that the slider shows. It is null if it is not
+   * computed yet or if the hit is not shortlisted at this keep rate.
    * @returns {(Pair & {row: number}) | null}
    */
   pair() {
@@ -140,7 +147,7 @@ class LiveStore extends EventTarget {
   }
 
   /**
-   * Call paint() in an animation frame after any change, until unfollow(root).
+   * Call paint() in an animation frame after every change, until unfollow(root) is called.
    * @param {Host} root
    * @param {() => void} paint
    */
@@ -151,7 +158,10 @@ class LiveStore extends EventTarget {
     this.addEventListener("paint", root.following);
   }
 
-  /** @param {Host} root */
+  /**
+   * End the calls that follow(root) has started.
+   * @param {Host} root
+   */
   unfollow(root) {
     this.removeEventListener("paint", root.following);
     root.following = null;
@@ -163,7 +173,8 @@ const live = window.fpcLive ?? new LiveStore();
 window.fpcLive = live;
 
 /**
- * @param {any} match `match_data` as sent: both distances are base64
+ * Decode the distances of a match.
+ * @param {any} match `match_data` as sent by the server, with both distances in base64
  * @returns {LiveMatch}
  */
 function decodeMatch(match) {

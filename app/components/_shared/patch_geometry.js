@@ -1,4 +1,7 @@
-/** Where patches lie. They may overlap (stride below patch size), so a cell reaches half way to its neighbours' centres. */
+/**
+ * Positions of the patches in the image. Patches overlap if the stride is below the patch size. Therefore the cell of a
+ * patch ends midway between its centre and those of its neighbours.
+ */
 class Geometry {
   /** @param {Grid} grid */
   constructor({ rows, columns, stride, patch, width, height }) {
@@ -12,18 +15,18 @@ class Geometry {
     this.columnEdges = this.edges(columns, width);
     this.rowEdges = this.edges(rows, height);
   }
-  /** The centre of a patch, in pixels from the left. @param {number} index */
+  /** Return the horizontal centre of a patch in pixels. @param {number} index */
   x(index) {
     return (index % this.columns) * this.stride + this.patch / 2;
   }
-  /** The centre of a patch, in pixels from the top. @param {number} index */
+  /** Return the vertical centre of a patch in pixels. @param {number} index */
   y(index) {
     return Math.floor(index / this.columns) * this.stride + this.patch / 2;
   }
   /**
-   * Edges of the cells along one axis.
-   * @param {number} count of cells
-   * @param {number} length in pixels
+   * Return the edges of the cells along one axis in pixels.
+   * @param {number} count number of cells
+   * @param {number} length length of the axis in pixels
    */
   edges(count, length) {
     return Array.from({ length: count + 1 }, (_, at) =>
@@ -31,6 +34,7 @@ class Geometry {
     );
   }
   /**
+   * Return the cell of a patch.
    * @param {number} index
    * @returns {[number, number, number, number]} x, y, width and height in pixels
    */
@@ -45,7 +49,7 @@ class Geometry {
     ];
   }
   /**
-   * The patch whose cell holds a point; a point outside counts for the nearest cell.
+   * Return the patch whose cell contains a point in pixels, or the nearest cell for a point outside the image.
    * @param {number} x
    * @param {number} y
    */
@@ -54,7 +58,7 @@ class Geometry {
       Math.min(Math.max(Math.floor((value - (this.patch - this.stride) / 2) / this.stride), 0), count - 1);
     return cellAlong(y, this.rows) * this.columns + cellAlong(x, this.columns);
   }
-  /** @param {number} index */
+  /** Return the row and column of a patch as text. @param {number} index */
   name(index) {
     return `row ${Math.floor(index / this.columns) + 1}, column ${(index % this.columns) + 1}`;
   }

@@ -1,12 +1,12 @@
-// One image under its patch grid: pointer, keyboard and labels for screen readers. Put before the components that show
-// patches.
+// An image with its patch grid: pointer and keyboard control, and labels for screen readers. Components that show
+// patches include this file before their own script.
 
 const VEIL = "rgba(255, 255, 255, 0.82)";
-const HEAT = 0.62; // opacity of heat over the image, as in explain/overlay.py
+const HEAT = 0.62; // Opacity of a heat map over the image, the same as in explain/overlay.py.
 
 /**
- * 256 [r, g, b] between evenly spaced colours.
- * @param {string[]} colours as #rrggbb
+ * Return 256 [r, g, b] colours, interpolated between evenly spaced ones.
+ * @param {string[]} colours colours in the form #rrggbb
  * @returns {number[][]}
  */
 function ramp(colours) {
@@ -21,9 +21,9 @@ function ramp(colours) {
 const VIRIDIS_RAMP = ramp(VIRIDIS);
 
 /**
- * The colour at `share` of the way up a ramp, clipped.
- * @param {number[][]} colours of `ramp`
- * @param {number} share
+ * Return a colour of a ramp as CSS.
+ * @param {number[][]} colours result of `ramp`
+ * @param {number} share position in the ramp, clipped to 0..1
  * @param {number} [opacity]
  */
 function shade(colours, share, opacity = 1) {
@@ -32,18 +32,19 @@ function shade(colours, share, opacity = 1) {
 }
 
 /**
+ * Return a share as a percentage.
  * @param {number} share
  * @param {number} [digits]
  */
 const percent = (share, digits = 2) => `${(100 * share).toFixed(digits)} %`;
 
-/** An image whose patches can be pointed at, reached with the arrow keys, and picked by click, tap or Enter. */
+/** An image whose patches react to the pointer and the arrow keys, and can be picked by click, tap or Enter. */
 class PatchGrid {
   /**
-   * @param {string} name of its elements
+   * @param {string} name prefix of the ids of the cells
    * @param {object} on
-   * @param {(index: number | null) => void} on.hover pointer or keyboard focus is on a patch, or leaves
-   * @param {(index: number | null) => void} [on.pick] a patch was picked; null by Escape. Without it patches only hover.
+   * @param {(index: number | null) => void} on.hover called when pointer or focus enters a patch; null when it leaves
+   * @param {(index: number | null) => void} [on.pick] called when a patch is picked; null for Escape; default: hover
    */
   constructor(name, { hover, pick }) {
     this.hover = hover;
@@ -73,10 +74,11 @@ class PatchGrid {
   }
 
   /**
+   * Show an image.
    * @param {Geometry} geometry
-   * @param {string} source data URI
-   * @param {string} alt of the image
-   * @param {string[]} labels of each patch
+   * @param {string} source data URI of the image
+   * @param {string} alt alternative text of the image
+   * @param {string[]} labels label of each patch
    */
   show(geometry, source, alt, labels) {
     if (this.geometry?.rows !== geometry.rows || this.geometry?.columns !== geometry.columns) this.build(geometry);
@@ -142,10 +144,10 @@ class PatchGrid {
     else if (event.key === "Escape") this.pick(null);
     else return;
     event.preventDefault();
-    event.stopPropagation(); // on the Learn page an arrow key elsewhere turns to the next step
+    event.stopPropagation(); // On the Learn page, arrow keys outside the grid change the step.
   }
 
-  // A context that draws in pixels of the model's input, cleared.
+  // Clear the canvas and return a context that draws in pixels of the model's input.
   context() {
     return sharpContext(
       this.canvas,
@@ -161,8 +163,8 @@ class PatchGrid {
 }
 
 /**
- * Fill every patch with the colour that `colour(index)` gives it; null leaves it as it is. Cells end on whole pixels of
- * the screen: between neighbours with half a pixel each a seam would show.
+ * Fill every patch with the colour that `colour(index)` returns; null leaves a patch unchanged. Cells are rounded to
+ * whole pixels of the screen, because half-filled pixels would show as seams between neighbours.
  * @param {CanvasRenderingContext2D} context
  * @param {Geometry} geometry
  * @param {(index: number) => string | null} colour
@@ -183,11 +185,11 @@ function fillPatches(context, geometry, colour) {
 }
 
 /**
- * A cleared 2D context of a canvas of `width` x `height` CSS pixels at the screen's own resolution.
+ * Clear a canvas of `width` x `height` CSS pixels and return a 2D context with the resolution of the screen.
  * @param {HTMLCanvasElement} canvas
  * @param {number} width
  * @param {number} height
- * @param {number} scale of what is drawn, to CSS pixels
+ * @param {number} scale CSS pixels per unit of the drawing
  */
 function sharpContext(canvas, width, height, scale) {
   const ratio = window.devicePixelRatio || 1;
@@ -204,9 +206,9 @@ function sharpContext(canvas, width, height, scale) {
 }
 
 /**
- * Outline a box with a double line, which can be seen on any image and either theme.
+ * Outline a box with a dark and a coloured line, which are visible on any image and in both themes.
  * @param {CanvasRenderingContext2D} context
- * @param {number[]} box
+ * @param {number[]} box x, y, width and height
  * @param {string} colour
  * @param {number} thick
  */
@@ -219,13 +221,15 @@ function ring(context, [x, y, width, height], colour, thick) {
   context.strokeRect(x, y, width, height);
 }
 
-// A signed map: ORANGE above 0, PURPLE below (ColorBrewer PuOr, safe for colour-blind readers), the image at 0.
+// Colours of a signed map: orange above 0, purple below 0 (ColorBrewer PuOr, safe for colour-blind readers). At 0 only
+// the image is visible.
 const [ORANGE, PURPLE] = ["230, 97, 1", "94, 60, 153"];
-const STRONGEST = 0.88; // opacity
+const STRONGEST = 0.88; // Opacity of the strongest colour in a signed map.
 
 /**
+ * Return the colour of a value in a signed map.
  * @param {number} value
- * @param {number} top the largest absolute value
+ * @param {number} top largest absolute value of the map
  */
 const signedColour = (value, top) =>
   `rgba(${value < 0 ? PURPLE : ORANGE}, ${top ? (STRONGEST * Math.abs(value)) / top : 0})`;
@@ -235,10 +239,11 @@ function signedBar() {
 }
 
 /**
- * @param {string} text
+ * Create a checkbox with a label.
+ * @param {string} text text of the label
  * @param {string} name
  * @param {boolean} checked
- * @param {() => void} change
+ * @param {() => void} change called when the visitor changes the checkbox
  */
 function checkbox(text, name, checked, change) {
   const label = element("label", "check");

@@ -1,4 +1,4 @@
-"""What components that show patches share: script, styles and the geometry of the grid."""
+"""Scripts, styles and grid geometry of all components that show patches."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fpc_core.config import ModelConfig
 
 
 def parts(name: str) -> dict[str, Any]:
-    """Return html, css and js of a component, with what is shared before its own files."""
+    """Return the HTML, CSS and JavaScript of a component. The shared files come before its own."""
     return {
         "html": '<div data-root="" translate="no"></div>',
         "css": source("_shared/scale.css", "_shared/patch_grid.css", f"{name}/{name}.css"),
@@ -27,7 +27,7 @@ def parts(name: str) -> dict[str, Any]:
 
 
 def component(name: str) -> Callable[..., Any]:
-    """Register the component of these parts."""
+    """Register the component with this name, which uses the shared files, and return the function that mounts it."""
     return st.components.v2.component(f"fpc_{name}", **parts(name))
 
 

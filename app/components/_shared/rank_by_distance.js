@@ -1,6 +1,6 @@
 /**
- * Shortlist positions, nearest first. Both distances are float32 and D is computed in float64, as the core does
- * (matching/ranking.py); sort() is stable, so ties keep the order by cosine there and here.
+ * Return the shortlist positions ordered by D, nearest first. As in matching/ranking.py, both distances are float32, D
+ * is computed in float64, and the sort is stable, so that ties keep the order by cosine.
  * @param {Pick<LiveMatch, "dCos" | "dEmd">} match
  * @param {number} alpha
  * @returns {number[]}
@@ -11,7 +11,7 @@ function byDistance(match, alpha) {
 }
 
 /**
- * D of every shortlist position (Eq. 10).
+ * Return D of every shortlist position (Eq. 10).
  * @param {Pick<LiveMatch, "dCos" | "dEmd">} match
  * @param {number} alpha
  */

@@ -1,4 +1,4 @@
-"""D against alpha for the whole shortlist, drawn in the browser; alpha can be set and dragged in it."""
+"""Chart of D against alpha for the whole shortlist, drawn in the browser. Visitors can set alpha in it."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _mount = st.components.v2.component(
 
 
 def alpha_chart(*, key: str, top: int, junk: bool, chosen: int | None) -> None:
-    """Draw the answer that the page's `ranking` received.
+    """Draw the chart for the answer that the page's `ranking` component received.
 
     Args:
-        key: The component's key.
-        top: Ranks whose lines are highlighted and whose swaps are marked.
+        key: Key of the component.
+        top: Number of ranks whose lines are highlighted and whose swaps are marked.
         junk: Whether junk images are shown.
-        chosen: Gallery row of the selected hit.
+        chosen: Gallery row of the selected hit, or None.
     """
     _mount(key=key, data={"top": top, "junk": junk, "chosen": chosen})

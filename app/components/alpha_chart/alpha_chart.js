@@ -1,9 +1,10 @@
-// D of Eq. 10 of every shortlisted candidate against alpha: straight lines, with the exact swaps of the first ranks as
-// rings. A press moves alpha there (on a ring: exactly to the swap), a drag takes it along, arrow keys step it.
+// Chart of D (Eq. 10) against alpha: a straight line for every shortlisted image, and a ring at every exact swap of two
+// of the first ranks. A press sets alpha (on a ring exactly to the swap). Dragging and the arrow keys change alpha.
 const MARGIN = { left: 44, right: 12, top: 26, bottom: 40 };
-const HEIGHT = Math.max(260, Math.min(340, Math.round(0.42 * window.innerHeight))); // a lesson fits a projector
-const HIT_RADIUS = 9; // px within which a press counts as on a ring
-const STEP = 0.01;
+// Height of the chart in pixels, small enough for a step of the lesson on a projector.
+const HEIGHT = Math.max(260, Math.min(340, Math.round(0.42 * window.innerHeight)));
+const HIT_RADIUS = 9; // Maximum distance in pixels at which a press counts as on a ring or line.
+const STEP = 0.01; // Change of alpha by an arrow key.
 
 function append(parent, tag, attributes, text) {
   const node = svgElement(tag, attributes, text);
@@ -14,7 +15,8 @@ function append(parent, tag, attributes, text) {
 const distanceAt = (match, position, alpha) => (1 - alpha) * match.dCos[position] + alpha * match.dEmd[position];
 
 /**
- * The range of D that holds the first `top` ranks at any alpha. The lowest D is concave in alpha: least at an end.
+ * Return the range of D that covers the first `top` ranks at any alpha, with some padding. The lowest D is concave in
+ * alpha, so its minimum is at alpha 0 or 1.
  * @param {Pick<LiveMatch, "dCos" | "dEmd">} match
  * @param {number[]} positions
  * @param {number} top
@@ -29,7 +31,7 @@ function distanceRange(match, positions, top) {
 }
 
 /**
- * Round numbers between low and high, about four of them.
+ * Return about four round numbers between two values.
  * @param {number} low
  * @param {number} high
  */
@@ -106,7 +108,7 @@ function draw(root, match, data, width) {
   root.drawn = { match, data, width, x, y, right, lines, rings, cursor, label, dots };
 }
 
-// What follows alpha: the cursor, the lines of the present first ranks, and a dot for candidate of them.
+// Update everything that depends on alpha: the cursor, the classes of the lines, and a dot on each of the first ranks.
 function updateCursor(root, data) {
   const { match, x, y, right, lines, cursor, label, dots } = root.drawn;
   const { alpha } = live.view;
@@ -187,7 +189,7 @@ function addListeners(root) {
   });
   svg.addEventListener("pointercancel", () => {
     if (!root.dragStart) return;
-    live.preview(root.dragStart); // the finger scrolls the page: alpha stays what it was
+    live.preview(root.dragStart); // The touch scrolls the page instead, so alpha is restored.
     root.dragStart = null;
     live.isDragging = false;
   });
@@ -232,7 +234,7 @@ export default function ({ data, parentElement }) {
   }
   live.follow(root, () => {
     const match = live.match();
-    const { width } = root; // as observed: to ask for it here would make the browser lay out the page
+    const { width } = root; // Set by the observer, because measuring here would force the browser to lay out the page.
     root.classList.toggle("stale", !match);
     if (!match || !width) return;
     if (root.drawn?.match !== match || root.drawn.data !== data || root.drawn.width !== width)

@@ -1,4 +1,4 @@
-"""A few horizontal bars with their numbers, light enough for pages that answer live sliders."""
+"""Horizontal bars with numbers, which load fast enough for pages with live sliders."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ _mount = st.components.v2.component(
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a bar.
+    """A segment of a bar.
 
     Attributes:
-        share: Of the whole width, 0 to 1.
-        text: Name and number.
+        share: Share of the available width, 0 to 1.
+        text: Name and value of the segment.
+        colour: CSS colour of the segment.
         hollow: Whether only the outline is drawn.
     """
 
@@ -34,19 +35,19 @@ class Part:
 
 @dataclass(frozen=True)
 class Bar:
-    """A bar with its label. Without a label the texts of its parts are above it, each with its colour."""
+    """A bar with a label. Without a label, the texts of its parts are shown above it in the colours of the parts."""
 
     label: str
     parts: tuple[Part, ...]
 
 
 def bars(all_bars: Sequence[Bar], *, key: str, about: str) -> None:
-    """Draw bars; `about` describes them to screen readers."""
+    """Draw bars from top to bottom; `about` describes them for screen readers."""
     _mount(key=key, data={"about": about, "bars": [asdict(bar) for bar in all_bars]})
 
 
 def timing_bars(seconds: Mapping[str, float], reused: frozenset[str]) -> tuple[Bar, ...]:
-    """Return milliseconds per stage; cached stages are hollow."""
+    """Return one bar per stage of a search with its duration in milliseconds; bars of cached stages are hollow."""
     longest = max(seconds.values(), default=0.0) or 1.0
     return tuple(
         Bar(
@@ -65,7 +66,7 @@ def timing_bars(seconds: Mapping[str, float], reused: frozenset[str]) -> tuple[B
 
 
 def share_bars(consolidation: Consolidation) -> tuple[Bar, ...]:
-    """Return the three attention shares of Eq. 13 as one bar that sums to 100 %."""
+    """Return the three attention shares of Eq. 13 as one bar of 100 %."""
     parts = (
         ("[cls]", consolidation.cls_share, GREY),
         ("query", consolidation.query_share, ORANGE),

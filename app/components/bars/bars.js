@@ -1,4 +1,4 @@
-// Bars are drawn by widths alone. All texts of a labelled bar stand beside it, those of an unlabelled one above it.
+// Horizontal bars. The texts of a labelled bar are beside it, those of an unlabelled bar above it.
 function drawPart({ share, colour, hollow }) {
   const part = element("span", hollow ? "part hollow" : "part");
   part.style.setProperty("--share", share);

@@ -1,4 +1,4 @@
-"""Strips of image cards that can be clicked or reached by keyboard.
+"""Strips of image cards that can be clicked, also by keyboard.
 
 Texts and images are sent as data and set as text content or image source, never as markup.
 """
@@ -31,14 +31,14 @@ def cards(
     on_pick: Callable[[str], None] | None = None,
     width: int = 96,
 ) -> None:
-    """Draw strips.
+    """Draw strips of cards below each other.
 
     Args:
-        strips: From top to bottom.
+        strips: Strips from top to bottom.
         images: Data URIs by `Card.image`.
-        key: The component's key.
-        on_pick: Called with the id of a clicked card before the rerun; without it cards are not buttons.
-        width: Of a card in CSS pixels.
+        key: Key of the component.
+        on_pick: Callback that receives the id of a clicked card before the rerun. Without it, cards are not buttons.
+        width: Width of a card in CSS pixels.
     """
 
     def on_change() -> None:
@@ -56,7 +56,7 @@ def cards(
 
 
 def plain_strip(strip: Strip) -> dict[str, Any]:
-    """Return the strip as JSON values."""
+    """Return the data of a strip, with mark and tone of every card, as JSON values."""
     plain = asdict(strip)
     for data, card in zip(plain["cards"], strip.cards, strict=True):
         data["mark"] = card.mark

@@ -32,7 +32,12 @@ _mount = st.components.v2.component(
 
 
 def heat_data(grids: np.ndarray, top: float) -> dict[str, Any]:
-    """Return heat maps (..., rows, columns) on a common scale from 0 to `top`; NaN marks a patch without a value."""
+    """Return the data of heat maps with a common scale.
+
+    Args:
+        grids: (..., rows, columns) values, NaN for patches without a value.
+        top: Value at the bright end of the scale, which begins at 0.
+    """
     return {"grids": encode_float32(grids), "top": top}
 
 
@@ -47,17 +52,17 @@ def heat_strip(
     on_pick: Callable[[str], None] | None = None,
     width: int = 112,
 ) -> None:
-    """Draw a strip with the heat maps that `job_result` sends once they are computed.
+    """Draw a strip of images, with heat maps as soon as `job_result` has sent them.
 
     Args:
-        strip: One card per map.
-        config: Of the model.
-        view: `heat_key` of prefetch.
-        part: Name of the maps in the result of `prefetch.heat`.
-        key: The component's key.
-        images: Data URIs by `Card.image`; others come from `image_store`.
-        on_pick: Called with the id of a clicked card before the rerun; without it cards are not buttons.
-        width: Of a card in CSS pixels.
+        strip: Strip with one card per heat map.
+        config: Configuration of the model.
+        view: Key of the heat maps, from `prefetch.heat_key`.
+        part: Name of the heat maps in the result of `prefetch.heat`.
+        key: Key of the component.
+        images: Data URIs by `Card.image`; all other images come from `image_store`.
+        on_pick: Callback that receives the id of a clicked card before the rerun. Without it, cards are not buttons.
+        width: Width of a card in CSS pixels.
     """
 
     def on_change() -> None:

@@ -1,4 +1,4 @@
-// Cards of neighbours under heat maps that the server sends as bare numbers: a strip of pictures would be 50 times as much.
+// Image cards with heat maps. The server sends heat maps as numbers, because images would need 50 times as many bytes.
 
 class HeatImage {
   constructor() {
@@ -13,7 +13,7 @@ class HeatImage {
     new ResizeObserver(() => this.paint()).observe(this.element);
   }
 
-  // grid: value of every patch, NaN for none; null while it is being computed.
+  // Show an image with a heat map. `grid` has a value per patch, NaN for none, or is null while the map is computed.
   show(source, geometry, grid, top) {
     if (source && this.image.src !== source) this.image.src = source;
     Object.assign(this, { geometry, grid, top });
@@ -45,7 +45,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   live.follow(root, () => {
     const heat = live.heat?.key === data.key ? live.heat.parts[data.part] : null;
     const known = data.strip.cards.filter(source).length;
-    if (root.drawn?.data === data && root.drawn.heat === heat && root.drawn.known === known) return; // only a slider moved
+    if (root.drawn?.data === data && root.drawn.heat === heat && root.drawn.known === known) return;
     root.drawn = { data, heat, known };
     const values = heat && decodeFloats(heat.grids);
     const top = heat?.top > 0 ? Number(heat.top.toPrecision(2)).toString() : "nothing above 0";

@@ -1,4 +1,4 @@
-"""Send images to the live views of the page, which can show any image of the shortlist."""
+"""Invisible component that sends images to the live views of the page, which can show any shortlisted image."""
 
 from __future__ import annotations
 
@@ -14,5 +14,5 @@ _mount = st.components.v2.component(
 
 
 def image_store(images: Mapping[str, str], *, key: str) -> None:
-    """Send images, given as data URIs by image key."""
+    """Send images to the browser, as data URIs by image key."""
     _mount(key=key, data=dict(images), height=1)

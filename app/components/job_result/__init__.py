@@ -1,4 +1,4 @@
-"""Send the result of a background job to the live views of the page; shows only errors."""
+"""Component that sends the result of a background job to the live views of the page and shows only errors."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from app.messages import redact_paths, show_error, toast_memory_warnings
 from app.server.worker import Job
 from app.session.pending_release import run_fragment
 
-PAUSE = 300  # ms between an answer and the next request, per active job
-MAX_PAUSE = 8000
+PAUSE = 300  # Milliseconds between a response and the next request, for each active job.
+MAX_PAUSE = 8000  # Maximum number of milliseconds between a response and the next request.
 _mount = st.components.v2.component(
     "fpc_job_result",
     html="<div data-job-result></div>",
@@ -21,18 +21,17 @@ _mount = st.components.v2.component(
 
 
 def job_result(name: Literal["grid", "pairs", "heat"], about: str, job: Job, fragment: str) -> None:
-    """Mount this in a fragment. The browser requests the state of the job until it is finished.
+    """Send the result of a job to the browser once it is finished. Call this in a fragment.
 
-    With many active jobs the browser requests less often, so that the server has time for answers. A result has up to a
-    megabyte, so it is sent once; a browser that has lost it requests it again.
+    Until then, the browser polls the job, less often if many jobs are active. A result can have a megabyte, so it is
+    sent only once, and again if the browser requests it because it no longer has it.
 
     Args:
-        name: Of the result: of `prefetch.keep_rate_grid`, `keep_rate_pairs` or `heat`. The slider itself shows errors
-            of "grid".
-        about: Identifies the result.
-        job: Computes the result.
-        fragment: Key of the fragment. A request reruns it by name, so that a moved slider does not rerun the whole
-            page.
+        name: Kind of the result: "grid" for `prefetch.keep_rate_grid`, "pairs" for `keep_rate_pairs` or "heat" for
+            `heat`. Errors of "grid" are shown by the slider instead.
+        about: Key that identifies the result.
+        job: Job that computes the result.
+        fragment: Key of the fragment. Requests rerun only this fragment, even if a slider has been moved meanwhile.
     """
     sent = st.session_state.setdefault("job-result-sent", {})
     is_new = job.finished and sent.get(name) != about
@@ -50,7 +49,7 @@ def job_result(name: Literal["grid", "pairs", "heat"], about: str, job: Job, fra
         if is_new:
             toast_memory_warnings(job.notes)
         sent[name] = about
-    else:  # a counter, because the browser requests again only when an answer differs
+    else:  # The counter makes every response differ, because the browser ignores a response equal to the previous one.
         data["answer"] = st.session_state["job-result-answers"] = st.session_state.get("job-result-answers", 0) + 1
 
     def on_request() -> None:

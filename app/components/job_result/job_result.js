@@ -1,4 +1,4 @@
-// Asks the server for the result of a background job until it is there, then hands it to the live views.
+// Polls the server until it sends the result of a background job, and passes the result to the live views.
 const receivers = {
   grid(result) {
     live.addImages(result.images);

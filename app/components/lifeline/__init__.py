@@ -1,4 +1,4 @@
-"""A query patch through all blocks: its attention, where it is dropped, and at which keep rates it survives."""
+"""Lifeline of a query patch: its attention in every block, the block that drops it, and the keep rates it survives."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ _mount = component("lifeline")
 def lifeline_data(
     encoding: Encoding, stages: Sequence[DropStage], keep_rates: Sequence[float], falls: np.ndarray
 ) -> dict[str, Any]:
-    """Return the data of `LifeView.show` in lifeline.js, for all patches of one image.
+    """Return the data for `LifelineView.show` in lifeline.js, for all patches of an image.
 
-    In the result a block's attention is (N,), NaN for patches dropped earlier, and its cut-off is null if it drops
-    nothing.
+    In the result, the attention of a block is (N,), NaN for patches dropped earlier. The cut-off of a block that
+    drops nothing is None.
 
     Args:
-        encoding: Of the image.
-        stages: Of every block, from `Retriever.trace_blocks`.
-        keep_rates: (R,).
-        falls: (R, N) dropping blocks, see `explain.lifelines.falls`.
+        encoding: Encoding of the image.
+        stages: One stage per block, from `Retriever.trace_blocks`.
+        keep_rates: (R,) keep rates.
+        falls: (R, N) block that drops each patch at each keep rate, from `explain.lifelines.falls`.
     """
     dropping = {stage.block for stage in encoding.stages}
     strategy = encoding.prune.strategy
@@ -74,7 +74,16 @@ def lifeline(
     pin: Pin | None,
     on_pin: Callable[[Pin | None], None],
 ) -> None:
-    """Draw the result of `lifeline_data` over the query image, a data URI. `on_pin` is as in `components.transport`."""
+    """Draw the lifelines of all patches over the query image.
+
+    Args:
+        life: Result of `lifeline_data`.
+        image: Data URI of the query image.
+        config: Configuration of the model.
+        key: Key of the component.
+        pin: Pinned patch, or None.
+        on_pin: Callback that receives the newly pinned patch, or None for no pin, before the rerun.
+    """
 
     def on_change() -> None:
         chosen = received(key, "pinned", read_pin)

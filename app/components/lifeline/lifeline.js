@@ -1,12 +1,12 @@
-// How single patches pass through the blocks. The selected patch is the pinned one of the query, shared through the
-// URL with the transport; hovering shows another for the moment.
+// Lifelines of single patches through the blocks. The pinned query patch is shown, which the URL shares with the
+// transport view. While the pointer is on another patch, that patch is shown.
 
 const WIDTH = 460;
 
 class LifelineView {
-  /** @type {(pin: string) => void} reports the pinned patch, empty for none */
+  /** @type {(pin: string) => void} sends the pinned patch to the server, empty for none */
   onPin;
-  /** @type {any} what was drawn last */
+  /** @type {any} the data that was drawn last */
   shown = null;
 
   constructor(root) {
@@ -29,7 +29,7 @@ class LifelineView {
     const scrub = element("label", "scrub");
     scrub.append(this.block, this.scrubber);
     this.bar = colourBar(VIRIDIS);
-    const { label, box } = checkbox("show attention as a heat map", "heat", true, this.redraw);
+    const { label, box } = checkbox("Show attention as a heat map", "heat", true, this.redraw);
     this.heat = box;
     const left = element("div", "left");
     left.append(this.grid.element, scrub, label, this.bar.node);
@@ -44,10 +44,10 @@ class LifelineView {
   }
 
   /**
-   * Draw this lifeline instead of the last one.
-   * @param {any} life
+   * Replace the lifelines that are drawn.
+   * @param {any} life result of `lifeline_data` in Python
    * @param {Geometry} geometry
-   * @param {string} picture data URI
+   * @param {string} picture data URI of the query image
    */
   show(life, geometry, picture) {
     const first = !this.life;
@@ -146,7 +146,7 @@ class LifelineView {
   drawAttention(index) {
     const { blocks, fell } = this.life;
     const reached = blocks.filter((block) => !Number.isNaN(block.attention[index]));
-    // Attention and cut-offs lie decades apart: a logarithmic axis, from one power of ten to another.
+    // Attention and cut-offs differ by orders of magnitude, so the axis is logarithmic and ends at powers of ten.
     const log = (value) => Math.log10(Math.max(value, 1e-6));
     const logs = [
       ...reached.map((block) => block.attention[index]),
@@ -259,7 +259,7 @@ class LifelineView {
       svgElement(
         "text",
         { x: 0, y: 108 },
-        "keep rate (bold: yours) · full bars: kept, hollow bars: dropped in the layer above them",
+        "keep rate (bold: current) · full bars: kept · hollow bars: dropped in the layer shown above",
       ),
     );
     return svg;

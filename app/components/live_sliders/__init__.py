@@ -1,4 +1,4 @@
-"""Sidebar sliders that move the live views while dragged; the server receives a value on release."""
+"""Sliders that update the live views during a drag. The server receives a value only when it is released."""
 
 from __future__ import annotations
 
@@ -23,8 +23,13 @@ class Slider:
     """A slider.
 
     Attributes:
-        name: Of the value in the live store and in the URL.
-        step: Of a drag and of an arrow key.
+        name: Name of the value in the live store and in the URL.
+        label: Label above the slider.
+        help: Text that the help button shows.
+        low: Minimum.
+        high: Maximum.
+        step: Smallest change by pointer or arrow key.
+        value: Current value.
     """
 
     name: str
@@ -37,12 +42,12 @@ class Slider:
 
 
 def live_sliders(sliders: Sequence[Slider], *, key: str, on_release: Callable[[Mapping[str, float]], None]) -> None:
-    """Draw the sliders.
+    """Draw sliders below each other.
 
     Args:
-        sliders: From top to bottom.
-        key: The component's key.
-        on_release: Called with all values, by name, before the rerun.
+        sliders: Sliders from top to bottom.
+        key: Key of the component.
+        on_release: Callback that receives the values of all sliders, by name, before the rerun.
     """
 
     def on_change() -> None:

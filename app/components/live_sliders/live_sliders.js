@@ -1,10 +1,10 @@
-// Sliders that move the live views while they are dragged and inform the server on release only.
+// Sliders that update the live views during a drag and send their values to the server only on release.
 
 /** @typedef {{name: string, label: string, help: string, low: number, high: number, step: number, value: number}} Slider */
 const STEPS = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, PageUp: 5, PageDown: -5 };
 
 /**
- * The nearest value on a slider's steps, within its ends.
+ * Return the nearest value on the steps of a slider, within its range.
  * @param {number} value
  * @param {Pick<Slider, "low" | "high" | "step">} slider
  */
@@ -44,7 +44,7 @@ function drawSlider(root, slider) {
   input.addEventListener("change", () => live.commit());
   let valueBefore;
   input.addEventListener("pointerdown", (event) => {
-    if (event.button !== 0) return; // of a menu, which keeps the pointer's end to itself
+    if (event.button !== 0) return; // Other buttons open a menu, after which no pointerup event follows.
     root.dragging = slider.name;
     live.isDragging = true;
     valueBefore = live.view[slider.name];
@@ -57,7 +57,7 @@ function drawSlider(root, slider) {
   };
   input.addEventListener("pointerup", () => endDrag() && live.changed());
   input.addEventListener("pointercancel", () => {
-    // The finger scrolls the page instead.
+    // The touch scrolls the page instead, so the value is restored.
     if (endDrag() && live.view[slider.name] !== valueBefore) live.commit({ [slider.name]: valueBefore });
   });
   input.addEventListener("keydown", (event) => {
@@ -79,7 +79,7 @@ function drawSlider(root, slider) {
   root.sliders.set(slider.name, { slider, input, value, note });
 }
 
-// How far the grid of keep rates is: until it is filled a keep rate is answered on release only.
+// Return the progress of the background job as text. Until it is finished, a keep rate has an effect only on release.
 function gridNote() {
   const { progress, answer, grid } = live;
   if (!answer || progress?.key !== answer.key) return "";
@@ -110,10 +110,10 @@ export default function ({ data, parentElement, setStateValue }) {
     root.sliders = new Map();
     data.sliders.forEach((slider) => drawSlider(root, slider));
     root.sent = data.serial;
-    live.isDragging = false; // of a page that was left
+    live.isDragging = false; // A drag on a previous page may not have ended.
   }
-  // The server echoes the number of the release it answers: an answer to an earlier one must not move a slider back, nor
-  // must a second look at the same answer, nor one that comes while the next value is chosen.
+  // The server returns the number of the release that it responds to. A slider must not move back because of a response
+  // to an earlier release, a repeated response, or a response that arrives while the next value is being chosen.
   const signature = JSON.stringify(data);
   if (data.serial >= root.sent && signature !== root.signature && !live.isDragging) {
     root.signature = signature;

@@ -1,4 +1,4 @@
-"""Why one hit beats another: a signed map over the query's patches, and a table of the parts of D."""
+"""Comparison of two hits: a signed map over the query's patches, and a table of the parts of D."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _mount = component("margin")
 def margin_data(
     margin: Margin, names: tuple[str, str], shares: tuple[float | None, float | None], alpha: float
 ) -> dict[str, Any]:
-    """Return the data of `MarginView.show` in margin.js.
+    """Return the data for `MarginView.show` in margin.js.
 
-    Every row of the table adds up; the last is the loser's row minus the winner's.
+    In every row of the table the parts add up to D. The last row is the loser's row minus the winner's.
 
     Args:
-        margin: Of the two hits.
-        names: Of winner and loser.
-        shares: Attention of the decoder to winner and loser; None for an image outside its K.
+        margin: Margin between the two hits.
+        names: Names of winner and loser.
+        shares: Attention of the decoder to winner and loser; None for an image that is not among the K neighbours.
         alpha: Weight of D_EMD in D.
     """
     winner, loser = (format_parts(*parts, alpha) for parts in zip(margin.d_cos, margin.d_emd, strict=True))
@@ -44,5 +44,5 @@ def margin_data(
 
 
 def margin(data: dict[str, Any], images: Sequence[str], config: ModelConfig, *, key: str) -> None:
-    """Draw a `margin_data`. `images` has data URIs of winner, query and loser."""
+    """Draw the result of `margin_data`. `images` has the data URIs of winner, query and loser."""
     _mount(key=key, data={"margin": data, "pictures": list(images), "grid": geometry(config)})

@@ -1,7 +1,7 @@
-// A signed map over the query's patches: orange speaks for the winner, purple for the loser; the image shows through
-// where a patch says nothing.
+// A signed map over the query's patches: orange patches favour the winner, purple ones the loser. Patches that favour
+// neither have no colour.
 class MarginView {
-  /** @type {any} what was drawn last */
+  /** @type {any} the data that was drawn last */
   shown = null;
 
   constructor(root) {
@@ -40,8 +40,8 @@ class MarginView {
   }
 
   /**
-   * Draw this margin instead of the last one.
-   * @param {any} margin
+   * Replace the margin that is drawn.
+   * @param {any} margin result of `margin_data` in Python
    * @param {Geometry} geometry
    * @param {string[]} sources data URIs of winner, query and loser
    */

@@ -1,4 +1,4 @@
-"""The query and the patches left by every dropping block, drawn in the browser at any keep rate it has."""
+"""The query and the patches that remain after every dropping block, drawn in the browser."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ def masks(
     notes: Sequence[str] = (),
     width: int = 128,
 ) -> None:
-    """Draw the answer that the page's `ranking` received, or `survived`.
+    """Draw the masks of `survived` or, without it, of the answer that the page's `ranking` component received.
 
     Args:
         image: Data URI of the query at the model's input size.
-        config: Of the model.
+        config: Configuration of the model.
         blocks: Indices of the dropping blocks.
-        view: `view_key` of live_payload.
-        key: The component's key.
-        survived: Per patch, the number of dropping blocks it survived.
-        notes: An extra line for the input and for every block.
-        width: Of a card in CSS pixels.
+        view: Key of the answer to draw, from `live_payload.view_key`.
+        key: Key of the component.
+        survived: (N,) number of dropping blocks that each patch survived.
+        notes: Additional line for the input and for each block.
+        width: Width of a card in CSS pixels.
     """
     data = {
         "key": view,

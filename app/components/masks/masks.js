@@ -1,5 +1,5 @@
-// The query with the patches whitened that each dropping block discarded: of the masks sent, or else at the keep rate
-// that the slider shows.
+// The query after each dropping block, with dropped patches in white. The masks are those sent by the server, if any,
+// or those at the keep rate that the slider shows.
 function maskStrip(match, blocks, notes) {
   const countAlive = (stage) => match.survived.reduce((count, stages) => count + (stages >= stage), 0);
   const card = (id, title, lines, alt) => ({
@@ -38,7 +38,7 @@ function fadeDropped(canvas, image, geometry, survived, stage, opacity) {
   survived.forEach((stages, patch) => {
     if (stages >= stage) return;
     const [x, y, width, height] = geometry.cell(patch);
-    const [left, top] = [Math.round(x), Math.round(y)]; // no seams between cells that end within a pixel
+    const [left, top] = [Math.round(x), Math.round(y)]; // Whole pixels avoid seams between cells.
     context.fillRect(left, top, Math.round(x + width) - left, Math.round(y + height) - top);
   });
 }
@@ -63,7 +63,8 @@ export default function ({ data, parentElement }) {
   };
   root.drawn = null;
   live.follow(root, () => {
-    const match = data.survived ? data : live.answer?.key === data.key ? live.match() : null; // not the last query's
+    // The answer in the live store may belong to another query.
+    const match = data.survived ? data : live.answer?.key === data.key ? live.match() : null;
     root.classList.toggle("stale", !match);
     if (!match || !root.image.complete || root.drawn === match) return;
     root.drawn = match;

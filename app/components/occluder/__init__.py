@@ -1,7 +1,7 @@
-"""The editor of a scene on a query image; shapes are added, moved, resized and painted in the browser.
+"""Editor of the occluders on a query image. Shapes are added, moved, resized and painted in the browser.
 
-The browser stores the scene and its undo history. It reports a scene on release, and a few times a second during a drag
-so that the page can follow.
+The browser stores the scene and its undo history. It reports the scene after every change, and a few times a second
+during a drag, so that the page can update.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from fpc_core.data.occluder_rendering import POLE_SHADE, TILE_WIDTH, tile
 from fpc_core.data.occluders import MAX_OCCLUDERS, MAX_POINTS, CutOut, Scene, Texture
 from fpc_core.io.dataclass_json import to_plain
 
-MAX_VALUES = MAX_OCCLUDERS * (4 * MAX_POINTS + 20)  # more values than the largest scene has
-MAX_CHARACTERS = MAX_OCCLUDERS * 1000
+MAX_VALUES = MAX_OCCLUDERS * (4 * MAX_POINTS + 20)  # Limit that is above the number of values in the largest scene.
+MAX_CHARACTERS = MAX_OCCLUDERS * 1000  # Maximum number of characters in all texts of a scene.
 _mount = st.components.v2.component(
     "fpc_occluder",
     html='<div data-root="" translate="no"></div>',
@@ -44,13 +44,13 @@ def occluder(
 
     Args:
         image: Data URI of the query.
-        size: Height and width of the image in pixels.
-        scene: Last released, or a replacement.
-        serial: Of the scene; one above the browser's own replaces the scene there.
-        cut_outs: Data URIs by `image_key`, of the scene's cut-outs and of `person`.
+        size: (height, width) of the image in pixels.
+        scene: Current scene.
+        serial: Number of the scene. If it is higher than the browser's number, this scene replaces the browser's.
+        cut_outs: Data URIs by `image_key`, for the scene's cut-outs and for `person`.
         person: Cut-out that the Person button adds.
-        key: The component's key.
-        on_scene: Called with {serial, dragging, occluders} before the rerun.
+        key: Key of the component.
+        on_scene: Callback that receives {serial, dragging, occluders} before the rerun.
     """
 
     def on_change() -> None:
@@ -76,14 +76,18 @@ def occluder(
 
 
 def _scene(value: Any) -> dict[str, Any]:
-    """Return a report of the editor by the names that `on_scene` reads. Raises for anything else."""
+    """Check a report of the editor and return it as the event that `on_scene` receives.
+
+    Raises:
+        ValueError: A value has the wrong type. A missing value raises KeyError.
+    """
     if not isinstance(value["dragging"], bool) or not isinstance(value["occluders"], list):
         raise ValueError("a scene needs a boolean `dragging` and a list `occluders`")
     return {"serial": count(value["serial"]), "dragging": value["dragging"], "occluders": value["occluders"]}
 
 
 def image_key(occluder: CutOut) -> str:
-    """Return the key of a cut-out's image in the browser."""
+    """Return the key under which the browser stores the image of a cut-out."""
     return f"{occluder.path}|{occluder.outline}"
 
 

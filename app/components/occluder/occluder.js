@@ -1,12 +1,12 @@
-// The editor of a scene: SVG in pixels of the image, so that every shape can be focused, named and clipped. The browser
-// keeps the scene and its history; `setStateValue("scene", {serial, dragging, occluders})` tells the server.
-const DRAFT_INTERVAL = 200; // ms between two scenes sent while something is dragged
-const KEY_PAUSE = 250; // ms after the last key press until the scene counts as released
-const HISTORY = 100;
+// The editor of a scene. It is an SVG in pixels of the image, so that every shape can be focused, labelled and clipped.
+// The browser stores the scene and its history, and sends it by `setStateValue("scene", {serial, dragging, occluders})`.
+const DRAFT_INTERVAL = 200; // Minimum number of milliseconds between two scenes that are sent during a drag.
+const KEY_PAUSE = 250; // Milliseconds after the last key press until a change counts as finished.
+const HISTORY = 100; // Maximum number of undo steps.
 const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 class Editor {
-  /** @type {(scene: {serial: number, dragging: boolean, occluders: Shape[]}) => void} reports a scene to the server */
+  /** @type {(scene: {serial: number, dragging: boolean, occluders: Shape[]}) => void} sends a scene to the server */
   send;
   /** @type {[number, number]} width and height of the image in pixels */
   size;
@@ -17,7 +17,7 @@ class Editor {
     this.shapes = [];
     this.past = [];
     this.future = [];
-    this.selected = null; // index of the selected shape
+    this.selected = null; // Index of the selected shape, or null.
     this.painting = false;
     this.brush = { colour: "#808080", width: 0.12 };
     this.draw = oncePerFrame(() => this.drawAll());
@@ -79,7 +79,7 @@ class Editor {
     this.root.replaceChildren(addBar, this.table, this.description, changeBar);
   }
 
-  // What the server sends: taken whole the first time, later only where its serial is ahead of the last release here.
+  // Receive the server's data. The first scene is accepted as it is, later ones only if their serial is higher.
   receive(data) {
     const first = this.data === undefined;
     this.data = data;
@@ -105,7 +105,7 @@ class Editor {
     this.layer.setAttribute("clip-path", "url(#image)");
   }
 
-  // --- what is done to the scene -----------------------------------------------------------------------------------
+  // --- changes of the scene ----------------------------------------------------------------------------------------
 
   add(kind) {
     if (kind === "stroke") {
@@ -140,7 +140,7 @@ class Editor {
     this.draw();
   }
 
-  // The selected shape while it is dragged, or while a key is pressed again and again: history waits for the release.
+  // Change the selected shape during a drag or repeated key presses. `release` adds the whole change to the history.
   change(shape) {
     this.before ??= { shapes: this.shapes, selected: this.selected };
     this.shapes = this.shapes.map((old, index) => (index === this.selected ? shape : old));
@@ -194,7 +194,7 @@ class Editor {
     this.send({ serial: this.serial, dragging: false, occluders: this.shapes });
   }
 
-  // At once, then at most every DRAFT_INTERVAL ms, with the scene of that moment.
+  // Send the current scene at once, or when DRAFT_INTERVAL has passed since the last one.
   sendDraft() {
     this.draftPending = Boolean(this.draftTimer);
     if (this.draftPending) return;
@@ -208,7 +208,7 @@ class Editor {
   // --- pointer -----------------------------------------------------------------------------------------------------
 
   /**
-   * Where the pointer is, in pixels of the image.
+   * Return the position of the pointer in pixels of the image.
    * @param {PointerEvent} event
    * @returns {[number, number]}
    */
@@ -284,7 +284,7 @@ class Editor {
   // --- keyboard ----------------------------------------------------------------------------------------------------
 
   onEditorKey(event) {
-    event.stopPropagation(); // the page has shortcuts of its own
+    event.stopPropagation(); // The page has keyboard shortcuts, which must not react.
     const key = event.key.toLowerCase();
     if (!(event.ctrlKey || event.metaKey) || (key !== "z" && key !== "y")) return;
     event.preventDefault();

@@ -1,8 +1,8 @@
-// The shapes of a scene and pure functions on them. Values and their bounds are those of fpc_core/data/occluders.py.
+// Shapes of a scene and pure functions on them. Fields and bounds are the same as in fpc_core/data/occluders.py.
 
 /**
- * One occluder, in fractions of the image. A stroke has `points` and a brush `width`; every other shape has a centre, a
- * size and a rotation in degrees.
+ * An occluder, with lengths as fractions of the image. A stroke has `points` and a brush `width`. Every other shape has
+ * a centre, a size and a rotation in degrees.
  * @typedef {object} Shape
  * @property {string} kind
  * @property {number} [x]
@@ -19,10 +19,10 @@
  */
 const MIN_SIZE = 0.02;
 const MAX_SIZE = 3;
-const CENTRE_RANGE = [-0.5, 1.5]; // of centres: a shape cannot be lost from sight
+const CENTRE_RANGE = [-0.5, 1.5]; // Range of centres, so that no shape can be moved far outside the image.
 const NAMES = { rectangle: "Rectangle", pole: "Pole", texture: "Texture", cut_out: "Person", stroke: "Brush stroke" };
 
-/** What a new shape looks like, by kind. */
+/** Initial properties of a new shape, by kind. */
 const NEW_SHAPES = {
   rectangle: { x: 0.5, y: 0.5, width: 0.6, height: 0.3, rotation: 0, colour: "#808080" },
   pole: { x: 0.5, y: 0.5, width: 0.14, height: 1.04, rotation: 0, colour: "#9a9da1" },
@@ -34,7 +34,7 @@ const round4 = (value) => Number(value.toFixed(4));
 const radians = (degrees) => (degrees * Math.PI) / 180;
 
 /**
- * The upright box around a stroke, or the shape's own.
+ * Return the axis-aligned bounding box of a stroke; any other shape is its own box.
  * @param {Shape} shape
  * @returns {Shape | {x: number, y: number, width: number, height: number, rotation: number}}
  */
@@ -46,6 +46,7 @@ function boxOf(shape) {
 }
 
 /**
+ * Move a shape by fractions of the image.
  * @param {Shape} shape
  * @param {number} dx
  * @param {number} dy
@@ -61,8 +62,8 @@ function moveShape(shape, dx, dy) {
 /**
  * Scale a shape about its centre.
  * @param {Shape} shape
- * @param {number} across
- * @param {number} down
+ * @param {number} across horizontal factor
+ * @param {number} down vertical factor
  * @returns {Shape}
  */
 function scaleShape(shape, across, down) {
@@ -88,7 +89,7 @@ function scaleShape(shape, across, down) {
  * Rotate a shape about its centre.
  * @param {Shape} shape
  * @param {number} degrees
- * @param {number} ratio height of the image over its width: pixels are rotated, not fractions
+ * @param {number} ratio height of the image divided by its width, needed because fractions of both differ in length
  * @returns {Shape}
  */
 function rotateShape(shape, degrees, ratio) {
@@ -111,7 +112,7 @@ function rotateShape(shape, degrees, ratio) {
 }
 
 /**
- * Thin a line out evenly to at most `maxPoints`; its ends stay.
+ * Reduce a line to at most `maxPoints` evenly chosen points, including both ends.
  * @param {number[][]} points
  * @param {number} maxPoints
  */
@@ -123,19 +124,19 @@ function thinLine(points, maxPoints) {
 const isEqual = (one, other) => JSON.stringify(one) === JSON.stringify(other);
 
 /**
- * A point of a stroke, from pixels to fractions of the image.
+ * Convert a point of a stroke from pixels to fractions of the image.
  * @param {[number, number]} point
- * @param {[number, number]} size of the image in pixels
+ * @param {[number, number]} size width and height of the image in pixels
  */
 function toFractions([x, y], [imageWidth, imageHeight]) {
   return [round4(clamp(x / imageWidth, -2, 3)), round4(clamp(y / imageHeight, -2, 3))];
 }
 
 /**
- * Degrees from the centre of a shape to a point in pixels.
- * @param {[number, number]} point
+ * Return the direction from the centre of a shape to a point, in degrees.
+ * @param {[number, number]} point in pixels
  * @param {Shape} shape
- * @param {[number, number]} size of the image in pixels
+ * @param {[number, number]} size width and height of the image in pixels
  */
 function angleTo([x, y], shape, [imageWidth, imageHeight]) {
   const box = boxOf(shape);
@@ -143,12 +144,12 @@ function angleTo([x, y], shape, [imageWidth, imageHeight]) {
 }
 
 /**
- * Drag a corner of a shape to a point; the opposite corner stays.
+ * Drag a corner of a shape to a point, without moving the opposite corner.
  * @param {Shape} shape
  * @param {string} corner nw, ne, sw or se
  * @param {[number, number]} point in pixels
  * @param {boolean} even whether both sides change by the same factor
- * @param {[number, number]} size of the image in pixels
+ * @param {[number, number]} size width and height of the image in pixels
  * @returns {Shape}
  */
 function stretchShape(shape, corner, [x, y], even, [imageWidth, imageHeight]) {
@@ -175,15 +176,15 @@ function stretchShape(shape, corner, [x, y], even, [imageWidth, imageHeight]) {
 }
 
 /**
- * A label for screen readers.
+ * Return a text that describes a shape, also for screen readers.
  * @param {Shape} shape
- * @param {number} index of the shape in its scene
- * @param {number} count of shapes in the scene
+ * @param {number} index index of the shape in its scene
+ * @param {number} count number of shapes in the scene
  */
 function describeShape(shape, index, count) {
   const box = boxOf(shape);
   const whole = (share) => `${Math.round(100 * share)} %`;
   const size = shape.kind === "stroke" ? `brush ${whole(shape.width)}` : `${whole(box.width)} × ${whole(box.height)}`;
-  const turn = box.rotation ? ` · turned ${Math.round(box.rotation)}°` : "";
+  const turn = box.rotation ? ` · rotated ${Math.round(box.rotation)}°` : "";
   return `${NAMES[shape.kind]}, ${index + 1} of ${count} · centre ${whole(box.x)} across, ${whole(box.y)} down · ${size}${turn}`;
 }

@@ -1,6 +1,7 @@
-// How a scene is drawn as SVG, in pixels of the image; textures, shades and clipping are those of fpc_core/data/occluder_rendering.py.
-const HANDLE_RADIUS = 6; // radius of a handle, and
-const HANDLE_REACH = 16; // of where it can be taken, CSS pixels
+// Functions that draw a scene as SVG in pixels of the image. Textures, shading and clipping match
+// fpc_core/data/occluder_rendering.py.
+const HANDLE_RADIUS = 6; // Radius of a handle in CSS pixels.
+const HANDLE_REACH = 16; // Radius in CSS pixels within which the pointer can drag a handle.
 const ICONS = {
   rectangle: "M2 4h12v8H2z",
   pole: "M6 1h4v14H6z",
@@ -29,7 +30,8 @@ function button(name, text, click) {
 }
 
 /**
- * @param {string} name for screen readers
+ * Create a toolbar.
+ * @param {string} name label for screen readers
  * @param {Element[]} nodes
  */
 function makeToolbar(name, nodes) {
@@ -46,7 +48,7 @@ function labelInput(text, input) {
   return label;
 }
 
-// What shapes refer to: the image's outline and the tiles of the textures.
+// Create the SVG definitions that shapes use: a clipping path of the image and a pattern for each texture.
 function makeDefinitions([width, height], { tiles, tileWidth }) {
   const clip = svgElement("clipPath", { id: "image" });
   clip.append(svgElement("rect", { width, height }));
@@ -64,7 +66,7 @@ function makeDefinitions([width, height], { tiles, tileWidth }) {
   return [clip, ...patterns];
 }
 
-// Brings the group of one shape up to date; its upper left corner is the group's origin.
+// Update the group of a shape. The origin of the group is the upper left corner of the shape.
 function fillShape(node, shape, [across, down], { pictures, shade }) {
   const picture = shape.kind === "cut_out" ? pictures[`${shape.path}|${shape.outline}`] : undefined;
   const signature = `${node.dataset.shape} ${JSON.stringify(shape)} ${picture?.length}`;
@@ -91,7 +93,8 @@ function fillShape(node, shape, [across, down], { pictures, shade }) {
     return node.replaceChildren(poleGradient(`pole-${node.dataset.shape}`, shape.colour, shade), body);
   }
   if (shape.kind !== "cut_out") return node.replaceChildren(body);
-  body.setAttribute("fill", picture ? "transparent" : "rgba(128, 128, 128, 0.5)"); // the server sends it with its next answer
+  // The server sends a missing image with its next response.
+  body.setAttribute("fill", picture ? "transparent" : "rgba(128, 128, 128, 0.5)");
   const image = svgElement("image", {
     width,
     height,
@@ -112,7 +115,8 @@ function poleGradient(id, colour, shade) {
   return gradient;
 }
 
-// Frame, corners and the handle that turns; none without a shape. displayWidth: of the image on the screen, CSS pixels.
+// Draw the frame of the selected shape with handles at its corners and one for rotation. Without a shape, remove them.
+// `displayWidth` is the width of the image on the screen in CSS pixels.
 function drawHandles(over, shape, [across, down], displayWidth, focused) {
   if (!shape) return over.replaceChildren();
   const box = boxOf(shape);

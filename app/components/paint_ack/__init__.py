@@ -1,4 +1,4 @@
-"""Report to the server that its last answer is painted; shows nothing."""
+"""Invisible component that reports to the server when the browser has painted its last response."""
 
 from __future__ import annotations
 
@@ -15,12 +15,17 @@ _mount = st.components.v2.component(
 
 
 def paint_ack(number: int, *, key: str, on_painted: Callable[[int], None]) -> None:
-    """Call `on_painted` with the number once the browser has painted what was drawn before this component.
+    """Call back once the browser has painted what was drawn before this component.
 
-    The browser repeats the report until the component is removed; a report after that calls `on_painted` with 0.
+    The browser repeats its report until the component is removed.
+
+    Args:
+        number: Number to report.
+        key: Key of the component.
+        on_painted: Callback that receives the number, or 0 if the component has been removed meanwhile.
     """
 
     def on_change() -> None:
-        on_painted(received(key, "painted", count) or 0)  # no value if the report is late and the page has been redrawn
+        on_painted(received(key, "painted", count) or 0)  # A late report, after the page was redrawn, has no value.
 
     _mount(key=key, data=number, on_painted_change=on_change)

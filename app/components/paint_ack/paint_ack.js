@@ -1,4 +1,4 @@
-// Answers each number once it is painted: live views draw in the next frame, so that the one after shows them.
+// Report each number once the page is painted. Live views draw in the next frame, so the report waits one more frame.
 /** @param {ComponentArgs<number>} args */
 export default function ({ data, parentElement, setTriggerValue }) {
   /** @type {Host} */

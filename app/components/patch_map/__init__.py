@@ -1,4 +1,4 @@
-"""Images with one value per patch; the value is shown when a patch is pointed at or focused."""
+"""Images with one value per patch, which is shown when the visitor points at a patch or focuses it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _mount = component("patch_map")
 
 
 def patch_map(maps: PatchMaps, image_of: Callable[[int | None], str], config: ModelConfig, *, key: str) -> None:
-    """Draw a `PatchMaps`. `image_of` returns the data URI of a gallery row's image, or of the query for None."""
+    """Draw patch maps. `image_of` returns the data URI of the image in a gallery row, or of the query for None."""
     low, high = maps.range
     data: dict[str, Any] = {
         "grid": geometry(config),

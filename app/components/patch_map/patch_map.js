@@ -1,7 +1,7 @@
-// Panels on one colour scale. Without layers a panel shows its patches; with links, touching a patch of the query shows
-// on the other image what it has to do with each of its patches.
+// Images with patch values on a common colour scale. A panel without values shows only the patch grid. With links,
+// pointing at a query patch shows its values for all patches of the other image.
 class PatchMapView {
-  /** @type {any} what was drawn last */
+  /** @type {any} the data that was drawn last */
   shown = null;
 
   constructor(root) {

@@ -1,4 +1,4 @@
-"""The three strips of a query. The browser ranks those by cosine and by D while a slider is dragged."""
+"""Strips of the three rankings of a query. During a drag, the browser itself updates those by cosine and by D."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ def ranking(
     """Draw the strips, with images from `image_store`.
 
     Args:
-        answer: `answer_data` of live_payload, shared with every live view of the page.
-        final: The consolidated strip; None draws the strip by D alone.
-        key: The component's key.
-        show: Hits per strip.
+        answer: Result of `live_payload.answer_data`, which all live views of the page share.
+        final: Strip of the ranking after consolidation. If it is None, only the strip by D is drawn.
+        key: Key of the component.
+        show: Number of hits per strip.
         junk: Whether junk images are shown.
-        chosen: Gallery row of the selected hit.
-        on_pick: Called with the gallery row of a clicked card before the rerun.
-        width: Of a card in CSS pixels.
+        chosen: Gallery row of the selected hit, or None.
+        on_pick: Callback that receives the gallery row of a clicked card before the rerun.
+        width: Width of a card in CSS pixels.
     """
 
     def on_change() -> None:

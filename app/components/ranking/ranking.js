@@ -1,11 +1,11 @@
-// The strips by cosine and by D, ranked here for the values that the sliders show, and the consolidated strip of the
-// server's last answer. Rules of order, rank, mark and caption are those of fpc_core/explain/cards.py.
+// The strips by cosine and by D, which the browser ranks for the current values of the sliders, and the consolidated
+// strip of the server's last answer. Order, ranks, marks and captions follow the rules of fpc_core/explain/cards.py.
 
 /** @typedef {{show: number, junk: boolean, chosen: number}} StripSettings */
 const JUNK = "junk";
 
 /**
- * How a rank changed, for a card's title.
+ * Return the change of a rank for the title of a card.
  * @param {number} old
  * @param {number} rank
  */
@@ -15,7 +15,7 @@ function arrow(old, rank) {
 }
 
 /**
- * 1-based rank of every gallery row; junk images have none.
+ * Return the rank of every gallery row, counted from 1. Junk images have no rank.
  * @param {LiveMatch} match
  * @param {number[]} positions
  * @returns {Map<number, number>}
@@ -26,14 +26,15 @@ function ranks(match, positions) {
 }
 
 /**
+ * Return the strip of a ranking.
  * @param {{id: string, title: string, symbol: string}} head
  * @param {LiveMatch} match
- * @param {number[]} positions of the shortlist, nearest first
- * @param {ArrayLike<number>} distance by which they are ranked, by position
- * @param {[string, ArrayLike<number>][]} others further distances of a card, by name
+ * @param {number[]} positions shortlist positions, nearest first
+ * @param {ArrayLike<number>} distance distance of the ranking, by shortlist position
+ * @param {[string, ArrayLike<number>][]} others names and values of other distances to show
  * @param {StripSettings} settings
- * @param {Map<number, number>} [before] ranks in the strip above, for arrows
- * @param {Set<number>} [decoder] rows that the decoder reads
+ * @param {Map<number, number>} [before] ranks in the strip above, from which rank changes are computed
+ * @param {Set<number>} [decoder] gallery rows that the decoder reads
  * @returns {Strip}
  */
 function rankedStrip(head, match, positions, distance, others, { show, junk, chosen }, before, decoder) {
@@ -131,7 +132,8 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const paint = () => {
     const moving = strips(data);
     if (!moving) {
-      for (const section of root.children) section.classList.add("stale"); // until the server's next answer
+      // The server's next answer updates the strips.
+      for (const section of root.children) section.classList.add("stale");
       return;
     }
     if (!data.final) {

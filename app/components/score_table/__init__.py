@@ -1,4 +1,4 @@
-"""A table of scores: ours with intervals as bars, the paper's beside them, and a recipe button in every row."""
+"""Table of scores: measured scores with intervals as bars, the paper's scores, and a recipe button in every row."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _mount = st.components.v2.component(
 
 
 def score_table(sheet: ScoreSheet, *, key: str, on_pick: Callable[[str], None]) -> None:
-    """Draw a table. `on_pick` is called with `ScoreRow.pick` of a clicked recipe before the rerun."""
+    """Draw a table of scores. `on_pick` receives the `ScoreRow.pick` of a clicked recipe before the rerun."""
 
     def on_change() -> None:
         choice = received(key, "picked", one_of({row.pick for row in sheet.rows if row.pick}))

@@ -1,4 +1,4 @@
-// A table of scores. Text reaches the page as textContent; nothing here parses markup.
+// A table of scores. Texts are set as textContent and never parsed as markup.
 
 function drawHead(data) {
   const head = element("thead");

@@ -1,4 +1,4 @@
-"""View model of score tables: the text and interval of every cell. Pure functions."""
+"""View model of score tables: texts and intervals of all cells. All functions are pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,13 @@ from fpc_core.evaluation.paper_tables.table import ReportTable, Source, columns
 
 @dataclass(frozen=True)
 class Group:
-    """Neighbouring columns of one source; `span` counts them."""
+    """Header above adjacent columns.
+
+    Attributes:
+        text: Text of the header.
+        source: Source of the scores.
+        span: Number of columns.
+    """
 
     text: str
     source: str
@@ -19,11 +25,14 @@ class Group:
 
 @dataclass(frozen=True)
 class ScoreCell:
-    """One cell.
+    """A cell of a score table.
 
     Attributes:
-        interval: As text, or empty.
-        bar: Low end, score and high end of the interval on the scale of the table.
+        text: Formatted score.
+        source: Source of the score.
+        interval: Confidence interval as text, or empty.
+        bar: Lower end, score and upper end of the interval, from 0 to 1 on the scale of the table.
+        note: Remark on an incomplete score, or empty.
     """
 
     text: str
@@ -35,11 +44,13 @@ class ScoreCell:
 
 @dataclass(frozen=True)
 class ScoreRow:
-    """One row.
+    """A row of a score table.
 
     Attributes:
-        labels: Heads of the row.
-        pick: What a click on its recipe reports; empty without a recipe.
+        labels: Row headers.
+        cells: Cells with scores.
+        pick: Id that a click on the recipe button reports; empty without a recipe.
+        ruled: Whether a line is drawn above the row.
     """
 
     labels: tuple[str, ...]
@@ -50,7 +61,16 @@ class ScoreRow:
 
 @dataclass(frozen=True)
 class ScoreSheet:
-    """One table. `scale` explains the bars; empty without bars."""
+    """A score table.
+
+    Attributes:
+        label: Name and title of the table.
+        groups: Headers above adjacent columns.
+        labels: Headers of the columns with row headers.
+        heads: Header and source of each column with scores.
+        rows: Rows of the table.
+        scale: Explanation of the bars; empty without bars.
+    """
 
     label: str
     groups: tuple[Group, ...]
@@ -60,7 +80,7 @@ class ScoreSheet:
     scale: str
 
 
-MARKS = {"yes": "✓", "no": "–"}  # of S, M and C
+MARKS = {"yes": "✓", "no": "–"}  # Symbols in the columns S, M and C.
 
 
 def score_sheet(table: ReportTable) -> ScoreSheet:
@@ -75,7 +95,7 @@ def score_sheet(table: ReportTable) -> ScoreSheet:
     def cell(row: int, index: int) -> ScoreCell:
         column = figures[index]
         ours = table.rows[row].ours
-        # Our scores are first. FLOPs and the like, which follow, have no interval.
+        # Measured scores come first. Other values, such as FLOPs, follow and have no interval.
         measured = column.source is Source.OURS and index < len(table.measures) and bool(table.recipes)
         if ours is None or not measured:
             return ScoreCell(column.cells[row], column.source.value)
@@ -110,7 +130,7 @@ def score_sheet(table: ReportTable) -> ScoreSheet:
 
 
 def picked_row(pick: str, tables: tuple[ReportTable, ...]) -> tuple[ReportTable, int] | None:
-    """Return the table and row of a clicked recipe; None if it is no longer in these tables."""
+    """Return the table and row index of a clicked recipe, or None if these tables no longer contain it."""
     name, _, row = pick.rpartition("|")
     named = [table for table in tables if table.name == name]
     if not named or not row.isdigit() or int(row) >= len(named[0].rows) or not named[0].rows[int(row)].recipe:

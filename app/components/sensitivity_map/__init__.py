@@ -1,4 +1,4 @@
-"""The effect of an occluder at every position of the query, as a signed map over the image."""
+"""Signed map over the query that shows the effect of an occluder at every position."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ _mount = component("sensitivity_map")
 def sensitivity_map(
     values: np.ndarray, image: str, sliding: Sliding, config: ModelConfig, name: str, *, whole: bool, key: str
 ) -> None:
-    """Draw a map.
+    """Draw a sensitivity map.
 
     Args:
-        values: (rows, columns) of `scenarios.effects`, NaN where unknown.
+        values: (rows, columns) effects from `scenarios.effects`, NaN where unknown.
         image: Data URI of the query.
-        sliding: Size and step of the occluder.
-        config: Of the model.
-        name: Of the values.
+        sliding: Size and step of the occluder, in patches.
+        config: Configuration of the model.
+        name: Name of the values.
         whole: Whether the values are whole numbers.
-        key: The component's key.
+        key: Key of the component.
     """
     (rows, columns), (height, width) = values.shape, config.image_size
     side = config.patch_size + (sliding.size - 1) * config.stride
-    grid = {  # one cell per position, for `Geometry` of patch_geometry.js
+    grid = {  # `Geometry` of patch_geometry.js gets one cell per position of the occluder.
         "rows": rows,
         "columns": columns,
         "stride": sliding.step * config.stride,

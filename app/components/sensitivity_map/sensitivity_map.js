@@ -1,5 +1,5 @@
-// A signed map over the positions of a sliding occluder: orange where it makes things worse for the true match, purple where
-// better; the image shows through where it does nothing.
+// A signed map over the positions of a sliding occluder: orange where it makes the rank or distance of the true match
+// worse, purple where better. Positions without an effect have no colour.
 class SensitivityView {
   constructor(root) {
     root.className = "sensitivity";
@@ -40,7 +40,7 @@ class SensitivityView {
   describe(index) {
     const position = `Occluder at ${this.geometry.name(index)}`;
     const value = this.values[index];
-    if (Number.isNaN(value)) return [position, "not known"];
+    if (Number.isNaN(value)) return [position, "effect unknown"];
     if (value === 0) return [position, `${this.name} does not change`];
     const [sign, word] = value > 0 ? ["+", "worse for"] : ["−", "better for"];
     return [position, `${this.name} ${sign}${this.format(value)}, ${word} the correct match`];

@@ -1,4 +1,4 @@
-"""A step-by-step view of Sinkhorn, drawn by the same script as the exported lesson."""
+"""Step-by-step view of the Sinkhorn algorithm. The exported lesson uses the same script."""
 
 from __future__ import annotations
 
@@ -27,5 +27,5 @@ export default function ({ data, parentElement }) {
 
 
 def sinkhorn_stepper(data: dict[str, Any], *, key: str) -> None:
-    """Draw a `fpc_core.lessons.stepper.stepper_data`."""
+    """Draw the steps of the Sinkhorn algorithm; `data` comes from `fpc_core.lessons.stepper.stepper_data`."""
     _mount(key=key, data=data)

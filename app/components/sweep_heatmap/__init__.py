@@ -1,4 +1,4 @@
-"""A heat map as a table of buttons: cells can be clicked, reached by arrow keys and read aloud."""
+"""Heat map as a table of buttons, so that cells can be clicked, reached with arrow keys and read by screen readers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _mount = st.components.v2.component(
 
 
 def heatmap_table(heatmap: Heatmap, *, key: str, on_pick: Callable[[str], None]) -> None:
-    """Draw a heat map. `on_pick` is called with the id of a clicked cell before the rerun."""
+    """Draw a heat map. `on_pick` receives the id of a clicked cell before the rerun."""
 
     def on_change() -> None:
         choice = received(key, "picked", one_of({tile.id for line in heatmap.tiles for tile in line if tile.id}))

@@ -1,4 +1,4 @@
-// A heat map as a table of buttons. Text reaches the page as textContent; nothing here parses markup.
+// A heat map as a table of buttons. Texts are set as textContent and never parsed as markup.
 
 function drawHead(data) {
   const head = element("thead");
@@ -30,7 +30,7 @@ function drawTile(tile, position, pick) {
   button.setAttribute("aria-disabled", String(!tile.id));
   button.setAttribute("aria-label", tile.label);
   button.title = tile.label;
-  button.tabIndex = -1; // one stop of the tab key for the whole table; arrows walk inside it
+  button.tabIndex = -1; // The Tab key reaches only one button of the table. Arrow keys move between buttons.
   button.style.setProperty("--tone", tile.background || "transparent");
   button.style.setProperty("--ink", tile.foreground || "inherit");
   if (tile.id) button.addEventListener("click", () => pick(tile.id));

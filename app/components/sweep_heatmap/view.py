@@ -1,4 +1,4 @@
-"""View model of the heat maps of a sweep: colours, texts and the best cell. Pure functions."""
+"""View model of a sweep's heat maps: colours, texts and the best cell. All functions are pure."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from fpc_core.evaluation.sweep.tables import SweepCell
 from fpc_core.evaluation.sweep.task import SweepGrid
 from fpc_core.explain.overlay import viridis
 
-DARK, LIGHT = "#000000", "#ffffff"  # of text; the one with more contrast is used
+DARK, LIGHT = "#000000", "#ffffff"  # Text colours; each cell uses the one with more contrast.
 
 
 @dataclass(frozen=True)
 class Measure:
-    """A score drawn in a heat map. Better values are brighter."""
+    """A score that a heat map shows. Better values have brighter colours."""
 
     name: str
     value: Callable[[SweepCell], float]
@@ -25,14 +25,17 @@ class Measure:
     explanation: str
 
     def goodness(self, cell: SweepCell) -> float:
+        """Return the score of a cell, negated if lower is better."""
         return self.value(cell) if self.higher_is_better else -self.value(cell)
 
 
 def percent(value: float) -> str:
+    """Return a share from 0 to 1 as a percentage without its sign."""
     return f"{100 * value:.1f}"
 
 
 def giga(value: float) -> str:
+    """Return a number of 10^9 operations as text."""
     return f"{value:.2f}"
 
 
@@ -58,14 +61,23 @@ MEASURES = (
         lambda cell: cell.flops.without_attention_products / 1e9,
         giga,
         False,
-        "G multiply-adds of one image's linear layers, as the paper counts",
+        "10⁹ multiply-adds in the linear layers for one image, as the paper counts them",
     ),
 )
 
 
 @dataclass(frozen=True)
 class Tile:
-    """One cell. `id` is what a click reports, empty where nothing is known yet; colours are CSS."""
+    """A cell of a heat map.
+
+    Attributes:
+        id: Id that a click reports; empty for a cell that is not computed yet.
+        text: Formatted score.
+        label: Description for screen readers and the tooltip.
+        background: CSS colour of the cell.
+        foreground: CSS colour of the text.
+        best: Whether the cell is the best one of its heat map.
+    """
 
     id: str
     text: str
@@ -77,11 +89,13 @@ class Tile:
 
 @dataclass(frozen=True)
 class KeepRate:
-    """Head and foot of a column.
+    """Header and footer of a column.
 
     Attributes:
-        note: Number of queries known, if not all are.
-        share: Its FLOPs relative to the most expensive column.
+        name: Formatted keep rate.
+        note: Number of completed queries, or empty if all are complete.
+        flops: Formatted number of 10^9 FLOPs.
+        share: FLOPs relative to the most expensive column, 0 to 1.
     """
 
     name: str
@@ -92,7 +106,16 @@ class KeepRate:
 
 @dataclass(frozen=True)
 class Heatmap:
-    """Alpha by row, keep rate by column. `worst` and `best` are texts at the dark and bright ends of the colour bar."""
+    """A heat map with a row per alpha and a column per keep rate.
+
+    Attributes:
+        columns: Header and footer of each column.
+        rows: Header of each row.
+        tiles: Cells by row and column.
+        label: Name and explanation of the score.
+        worst: Text at the dark end of the colour bar.
+        best: Text at the bright end of the colour bar.
+    """
 
     columns: tuple[KeepRate, ...]
     rows: tuple[str, ...]
@@ -105,15 +128,15 @@ class Heatmap:
 def heatmap(
     cells: Sequence[SweepCell], grid: SweepGrid, flops: Sequence[int], neighbors: int, measure: Measure, queries: int
 ) -> Heatmap:
-    """Return the heat map of one K. Colours span the cells of all K, so that maps can be compared.
+    """Return the heat map for one K. The colour scale is that of all K, so that heat maps can be compared.
 
     Args:
-        cells: Of all K, with at least one of this K.
-        grid: Of the sweep.
-        flops: Of every keep rate.
-        neighbors: K.
-        measure: What the cells show.
-        queries: Of the whole sweep; a column with fewer is marked.
+        cells: Cells of all K, including at least one of this K.
+        grid: Grid of the sweep.
+        flops: FLOPs of each keep rate.
+        neighbors: K of this heat map.
+        measure: Score to show.
+        queries: Number of queries in the sweep; columns with fewer are marked.
     """
     by_setting = {(cell.keep_rate, cell.alpha): cell for cell in cells if cell.neighbors == neighbors}
     goodness = [measure.goodness(cell) for cell in cells]
@@ -152,9 +175,9 @@ def heatmap(
 
 
 def best_cell(cells: Sequence[SweepCell], measure: Measure) -> SweepCell | None:
-    """Return the best cell by a measure, then by mAP, Rank-1 and low FLOPs; None for no cells.
+    """Return the best cell by a measure, with ties broken by mAP, Rank-1 and low FLOPs, or None without cells.
 
-    Keep rates with fewer queries than others are incomplete and do not compete.
+    Only keep rates with the most completed queries are considered.
     """
     known = max((cell.queries for cell in cells), default=0)
     return max(
@@ -165,7 +188,7 @@ def best_cell(cells: Sequence[SweepCell], measure: Measure) -> SweepCell | None:
 
 
 def summary(cell: SweepCell) -> str:
-    """Return all measures of a cell in words."""
+    """Return a text with all scores of a cell."""
     return (
         f"mAP {percent(cell.mean_ap)}, Rank-1 {percent(cell.rank1)}, first true match at rank "
         f"{cell.first_match_mean:.1f} on average and {cell.first_match_median:g} in the median, "
@@ -174,23 +197,24 @@ def summary(cell: SweepCell) -> str:
 
 
 def cell_id(cell: SweepCell) -> str:
+    """Return the id of a cell, made of keep rate, alpha and K."""
     return f"{cell.keep_rate:g}|{cell.alpha:g}|{cell.neighbors}"
 
 
 def parse_cell_id(text: str) -> tuple[float, float, int]:
-    """Return keep rate, alpha and K of a clicked cell. Raises ValueError for anything else."""
+    """Return keep rate, alpha and K of the cell with this id. Raises ValueError if the text is not an id."""
     rate, alpha, neighbors = text.split("|")
     return float(rate), float(alpha), int(neighbors)
 
 
 def contrast(one: str, other: str) -> float:
-    """Return the contrast ratio of two hex colours (WCAG 2): 1 to 21; text needs 4.5."""
+    """Return the contrast ratio of two hex colours by WCAG 2, from 1 to 21. Text needs at least 4.5."""
     lighter, darker = sorted((_luminance(one), _luminance(other)), reverse=True)
     return (lighter + 0.05) / (darker + 0.05)
 
 
 def _colours(goodness: Sequence[float], low: float, high: float) -> list[tuple[str, str]]:
-    """Return the background of each value and the text colour with more contrast."""
+    """Return the background colour of each value, and the text colour that has more contrast with it."""
     fraction = (np.array(goodness) - low) / (high - low) if high > low else np.ones(len(goodness))
     backgrounds = ["#" + "".join(f"{round(part):02x}" for part in colour) for colour in viridis(fraction).tolist()]
     return [(colour, max((DARK, LIGHT), key=lambda text: contrast(text, colour))) for colour in backgrounds]

@@ -1,6 +1,6 @@
-"""The transport plan between the query and one gallery image; patches can be pointed at, focused and pinned.
+"""Transport plan between the query and a gallery image. Visitors can point at patches, focus them and pin them.
 
-All data is sent once and drawn in the browser. The server receives only a new pin.
+The browser gets all data at once and draws it. It sends only new pins to the server.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ _mount = component("transport")
 
 
 def pair_data(plan: TransportPlan, transport: Transport, position: int) -> dict[str, Any]:
-    """Return the data of `TransportView.show` in transport.js for one gallery image.
+    """Return the data for `TransportView.show` in transport.js, for one gallery image.
 
-    In the result `kept` has the grid position of every row of plan and cost (M, N), `queryMarginal` is (M,),
-    `galleryMarginal` (N,), and `dEmd` is the solver's D_EMD, the sum of plan * cost.
+    In the result, `plan` and `cost` are (M, N), and `kept` is (M,), the grid positions of the query patches. The
+    marginals `queryMarginal` and `galleryMarginal` are (M,) and (N,). `dEmd` is D_EMD, the sum of plan * cost.
 
     Args:
-        plan: Of the gallery image.
-        transport: Of the whole shortlist.
-        position: Of the gallery image in the shortlist.
+        plan: Transport plan to the gallery image.
+        transport: Transport of the whole shortlist.
+        position: Position of the gallery image in the shortlist.
     """
     if not 0 <= position < len(transport.distance):
-        raise ValueError(f"position {position} is outside the shortlist of {len(transport.distance)}")
+        raise ValueError(f"position {position} is outside the shortlist of {len(transport.distance)} images")
     return {
         "kept": np.asarray(plan.query_positions).tolist(),
         "plan": encode_float32(plan.plan),
@@ -56,18 +56,18 @@ def transport(
     pin: Pin | None,
     on_pin: Callable[[Pin | None], None],
 ) -> None:
-    """Draw a `pair_data`; while the keep rate is dragged, draw the pair that the live store has for it.
+    """Draw a transport plan. While the keep rate is dragged, the browser draws the plan in the live store instead.
 
     Args:
-        view: `view_key` of live_payload.
+        view: Key of the view, from `live_payload.view_key`.
         row: Gallery row of the image.
-        pair: Sent to the browser.
+        pair: Result of `pair_data`.
         images: Data URIs of query and gallery image.
-        names: Of both images, for screen readers.
-        config: Of the model.
-        key: The component's key.
-        pin: The pinned patch.
-        on_pin: Called with the pinned patch, or None for no pin, before the rerun.
+        names: Names of both images, shown above them.
+        config: Configuration of the model.
+        key: Key of the component.
+        pin: Pinned patch, or None.
+        on_pin: Callback that receives the newly pinned patch, or None for no pin, before the rerun.
     """
 
     def on_change() -> None:

@@ -1,11 +1,12 @@
-// A transport plan between two patch grids. `TransportView.show` draws a pair, and may be given another at any time:
-// pair = {kept, plan, cost, queryMarginal, galleryMarginal, dEmd}; plan and cost are Float32Array, kept.length x patches.
+// A transport plan between two patch grids. `TransportView.show` draws a pair and can be called again with another one.
+// A pair is {kept, plan, cost, queryMarginal, galleryMarginal, dEmd}; plan and cost are Float32Array of size
+// kept.length x patches.
 
-const MIN_FLOW_SHARE = 0.02; // flows lighter than this share of the heaviest shown cannot be seen
-const MAX_FLOWS = 3000;
+const MIN_FLOW_SHARE = 0.02; // Flows below this share of the heaviest one are not drawn, as they would be invisible.
+const MAX_FLOWS = 3000; // Maximum number of flows drawn at the same time.
 const PIN_COLOUR = "#ffb000";
 
-// Sums that every hover needs, computed once per pair.
+// Compute sums over patches once per pair, because every hover needs them.
 function totals(pair, geometry) {
   const { plan, cost, kept } = pair;
   const count = geometry.count;
@@ -31,9 +32,9 @@ function totals(pair, geometry) {
   return { query, gallery, rowOf, targets, mass: sum(query.mass), emd: sum(query.emd) };
 }
 
-// Ground cost from the least to that below which 99 % of the mass travels: one colour scale for the whole pair.
+// Return the range of the pair's colour scale: from the minimum ground cost to the 99th percentile by mass.
 function costRange({ plan, cost }, mass) {
-  const bins = new Float64Array(400); // 1 - cosine lies in 0..2
+  const bins = new Float64Array(400); // Bins over the range of 1 - cosine, which is 0..2.
   let low = 2;
   for (let at = 0; at < plan.length; at += 1) {
     if (plan[at] <= 0) continue;
@@ -45,7 +46,8 @@ function costRange({ plan, cost }, mass) {
   return [Math.min(low, 2), Math.max((high + 1) / 200, low + 0.005)];
 }
 
-// Places of the heaviest flows, heaviest first. Numbers sort natively, which a drag of the keep rate can afford.
+// Return the indices of the heaviest flows, heaviest first. Sorting a typed array first finds the threshold quickly,
+// which matters while the keep rate is dragged.
 function heaviestFlows(plan) {
   const least = Float32Array.from(plan).sort()[Math.max(0, plan.length - MAX_FLOWS)];
   const indices = [];
@@ -54,9 +56,9 @@ function heaviestFlows(plan) {
 }
 
 class TransportView {
-  /** @type {(pin: string) => void} reports the pinned patch, empty for none */
+  /** @type {(pin: string) => void} sends the pinned patch to the server, empty for none */
   onPin;
-  /** @type {any} what was drawn last */
+  /** @type {any} the pair that was drawn last */
   shown = null;
 
   constructor(root) {
@@ -105,10 +107,10 @@ class TransportView {
     const tools = element("div", "tools");
     /** @type {[string, string, boolean][]} */
     const switches = [
-      ["dimmed", "fade dropped patches", true],
-      ["all", "show all flows above a threshold", true],
-      ["targets", "show average target of each patch", false],
-      ["weights", "show patch weights", false],
+      ["dimmed", "Fade dropped patches", true],
+      ["all", "Show all flows above a threshold", true],
+      ["targets", "Show average target of each patch", false],
+      ["weights", "Show patch weights", false],
     ];
     this.on = {};
     for (const [name, text, checked] of switches) {
@@ -134,7 +136,7 @@ class TransportView {
   }
 
   /**
-   * Draw this pair instead of the last one.
+   * Replace the pair that is drawn.
    * @param {any} pair as returned by `unpack`
    */
   show(pair) {
@@ -172,7 +174,7 @@ class TransportView {
     this.onPin(this.sent);
   }
 
-  // The server's pin counts, unless the server has not yet received the last one set here.
+  // Apply the server's pin, unless the server has not received the last pin set in the browser yet.
   receivePin(text) {
     if (this.sent !== undefined && this.sent !== text) return;
     this.sent = undefined;
@@ -183,7 +185,7 @@ class TransportView {
   describe({ side, index }) {
     const name = `${side === "q" ? "Query" : "Gallery"} patch, ${this.geometry.name(index)}`;
     const { mass, emd } = this.totals[side === "q" ? "query" : "gallery"];
-    if (side === "q" && this.totals.rowOf[index] < 0) return [name, "dropped, carries no weight"];
+    if (side === "q" && this.totals.rowOf[index] < 0) return [name, "dropped, so it has no weight"];
     if (mass[index] <= 0) return [name, "no weight, so no flow"];
     const share = percent(emd[index] / this.totals.emd);
     const cost = (emd[index] / mass[index]).toFixed(3);
@@ -191,7 +193,7 @@ class TransportView {
   }
 
   /**
-   * Flows of one patch, lightest first: [from, to, mass, cost].
+   * Return the flows of a patch as [from, to, mass, cost], lightest first.
    * @param {{side: string, index: number}} patch
    * @returns {[number, number, number, number][]}
    */
@@ -214,7 +216,7 @@ class TransportView {
     return shade(VIRIDIS_RAMP, (cost - this.range[0]) / (this.range[1] - this.range[0]), opacity);
   }
 
-  // Where a patch's centre lies on the stage, in CSS pixels.
+  // Return the position of a patch's centre on the stage in CSS pixels.
   point(side, index) {
     const scale = this.scale;
     return [scale * this.geometry.x(index) + (side === "g" ? this.offset : 0), scale * this.geometry.y(index)];
@@ -258,6 +260,7 @@ class TransportView {
   }
 
   /**
+   * Return the cell of a patch on the stage: x, y, width and height in CSS pixels.
    * @param {string} side
    * @param {number} index
    * @returns {[number, number, number, number]}
@@ -300,7 +303,7 @@ class TransportView {
     }
     if (side === "q" && this.on.dimmed.checked) grid.fill(context, (index) => (rowOf[index] < 0 ? VEIL : null));
     if (!this.on.targets.checked) return;
-    // Where each kept patch is expected to land, in the colour of the height it comes from.
+    // Draw the average target of each kept patch. Its colour encodes the vertical position of the query patch.
     this.pair.kept.forEach((position, row) => {
       const from = [this.geometry.x(position), this.geometry.y(position)];
       const at = side === "q" ? from : [targets[2 * row], targets[2 * row + 1]];
@@ -367,7 +370,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     view.setImages(new Geometry(grid), pictures, names);
     view.shown = null;
   }
-  // While the keep rate is dragged the pair of that keep rate stands in, once the background has computed it.
+  // While the keep rate is dragged, the pair of that keep rate is drawn as soon as the background job has sent it.
   const paint = () => {
     const dragged = live.answer?.key === key && live.answer.gamma !== live.view.gamma;
     const other = dragged ? live.pair() : null;

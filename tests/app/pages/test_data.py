@@ -274,7 +274,7 @@ def test_a_memory_of_other_weights_is_reported_and_rebuilt_by_name(data, in_hous
     memory = shutil.copytree(small_places.memory, in_house / "memory")
     try:
         typed(data, "memory", "house/memory")
-        assert "`house/memory` was made from other weights" in data.warning[0].value
+        assert "`house/memory` was built with other weights" in data.warning[0].value
         built(data)
         assert "house/memory" in data.success[0].value
     finally:

@@ -133,7 +133,7 @@ def test_a_person_is_pasted_from_the_gallery(small_world_in_use):
         (SceneRecipe(query="query/<b>.png").to_json().encode(), "query/<b>.png' is not in this dataset"),
         (SceneRecipe(Scene((CutOut(path="../secret.png"),))).to_json().encode(), "not in this dataset's gallery"),
         (SceneRecipe(settings=QuerySettings().with_keep_rate(0.05)).to_json().encode(), "not supported here"),
-        (SceneRecipe(HALF, weights="0" * 64).to_json().encode(), "made with the weights 000000000000"),
+        (SceneRecipe(HALF, weights="0" * 64).to_json().encode(), "saved with the weights 000000000000"),
     ],
 )
 def test_an_unusable_scene_file_shows_a_message(lab, content, message):
@@ -184,7 +184,7 @@ def test_the_finished_map_has_every_position(lab):
 def test_a_query_without_a_true_match_has_no_curves(lab, monkeypatch):
     monkeypatch.setattr(study, "match_mask", lambda *_: np.zeros(32, bool))
     run_page(lab)
-    assert "No curves and no map" in lab.warning[0].value
+    assert "The curves and the map cannot be computed" in lab.warning[0].value
 
 
 def test_masks_and_ranked_lists_are_added_to_a_figure_with_the_scene(small_world_in_use):

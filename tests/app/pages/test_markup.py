@@ -95,7 +95,7 @@ def test_presenter_and_figure_of_one_query_escape_names(in_use):
     lesson, figure = open_page(PAGES / "learn.py"), open_page(PAGES / "figures.py")
     lesson.query_params["present"] = "1"
     figure.session_state["kind"] = FigureKind.TRANSPORT
-    for page, expected in ((lesson, "weights "), (figure, "This figure shows one query: ")):
+    for page, expected in ((lesson, "weights "), (figure, "This figure shows only the first query: ")):
         run_page(page)
         page_texts = [text for block in page._tree.children.values() for _, text in markdown(block)]
         assert any(expected in text and "onerror" in text for text in page_texts)

@@ -298,11 +298,11 @@ def test_the_setting_is_read_once(monkeypatch, text, public):
 def test_a_setting_that_is_neither_yes_nor_no_shows_no_page(small_world_in_use, monkeypatch, text):
     monkeypatch.setenv("FPC_PUBLIC", text)
     is_public.cache_clear()
-    with pytest.raises(ValueError, match="FPC_PUBLIC is neither yes nor no; set it to 1"):
+    with pytest.raises(ValueError, match="FPC_PUBLIC must be 1, true or yes"):
         is_public()
     assert "FPC_PUBLIC" in config_error()
     app = run_page(open_page(ROOT / "streamlit_app.py"))
-    assert "FPC_PUBLIC is neither yes nor no" in app.error[0].value
+    assert "FPC_PUBLIC must be 1, true or yes" in app.error[0].value
     assert not app.subheader
     assert not app.title
     is_public.cache_clear()

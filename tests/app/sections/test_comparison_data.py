@@ -65,7 +65,7 @@ def test_patches_kept_on_one_side_only_are_distinguished():
 
 
 def test_encodings_with_other_dropping_blocks_cannot_be_compared():
-    with pytest.raises(ValueError, match="prune at different layers"):
+    with pytest.raises(ValueError, match="prune in different layers"):
         kept_patches(encoding(0, 1), encoding(0, 1, block=4))
 
 

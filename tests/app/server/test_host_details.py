@@ -73,7 +73,7 @@ def test_streamlit_sends_file_names_and_this_app_does_not(clone, monkeypatch):
 @pytest.mark.parametrize("name", [host_details.GIT, host_details.NEW_SESSION])
 def test_a_streamlit_without_the_methods_starts_no_server(monkeypatch, name):
     monkeypatch.delattr(AppSession, name)
-    with pytest.raises(RuntimeError, match=rf"no AppSession\.{name}; install the one of requirements\.txt"):
+    with pytest.raises(RuntimeError, match=rf"no AppSession\.{name}; install the version listed in requirements\.txt"):
         host_details.hide_host_details()
 
 
