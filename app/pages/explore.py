@@ -110,6 +110,7 @@ def page() -> None:
             )
         )
     st.subheader("Choose a query")
+    status.render_examples(workspace, query.name, choose_query)
     with st.container(horizontal=True, vertical_alignment="center"):
         identity = controls.identity([record.identity for record in workspace.dataset.query])
         offered = [key for key in records if identity in (None, records[key].identity)]

@@ -119,6 +119,7 @@ def render_try_it(workspace: Workspace, query: Query, view: View, context: Lesso
         if is_dataset_query(query):
             gallery = workspace.retriever.memory.records[context.hit].path.as_posix()
             add_button(Item(query.name), view.settings, FIGURES[key], gallery=gallery)
+    status.render_examples(workspace, query.name, choose_query)
     names = [record.path.as_posix() for record in workspace.dataset.query]
     positions = controls.pagination(len(names), PER_PAGE, names.index(query.name) if query.name in names else None)
     status.query_strip(

@@ -12,6 +12,7 @@ from app.public_mode import is_public
 from app.server import resources
 from app.server.queues import PAGE_QUEUE, BusyError
 from app.session import workspace_choice
+from app.ui.demo_build import demo_places, render_demo_build
 from fpc_core.data.datasets import DatasetError
 from fpc_core.data.images import ImageError
 from fpc_core.gallery.memory import GalleryMemoryError
@@ -45,6 +46,8 @@ def load_workspace_or_stop() -> Workspace:
         places = choice.places(roots, started)
         return resources.workspace(places, choice.device, roots if choice.data else ())
     except (ValueError, OSError) as error:
+        if isinstance(error, GalleryMemoryError) and places == demo_places() and render_demo_build(choice.device):
+            st.stop()
         if is_public():
             render_unavailable_page(error)
             st.stop()

@@ -33,6 +33,30 @@ def status_line(workspace: Workspace, *settings: QuerySettings) -> None:
         )
 
 
+def render_examples(workspace: Workspace, chosen: str, on_pick: Callable[[str], None]) -> None:
+    """Render the named queries of the dataset, if it has any; `on_pick` receives the path of the one that is clicked.
+
+    Args:
+        workspace: Workspace with the dataset.
+        chosen: Path of the selected query.
+        on_pick: Selects a query.
+    """
+    examples = {example.title: example for example in workspace.dataset.examples}
+    if not examples:
+        return
+    current = next((title for title, example in examples.items() if example.query == chosen), None)
+    # The pills follow the query, which other widgets select too.
+    st.session_state["example"] = current
+
+    def pick() -> None:
+        if title := st.session_state["example"]:
+            on_pick(examples[title].query)
+
+    st.pills("Examples", list(examples), key="example", format_func=escape_markdown, on_change=pick)
+    if current and examples[current].story:
+        st.caption(escape_markdown(examples[current].story))
+
+
 def query_strip(workspace: Workspace, records: list[ImageRecord], chosen: str, on_pick: Callable[[str], None]) -> None:
     """Render a strip of query thumbnails; `on_pick` receives the path of a clicked query."""
     images, strip_cards = {}, []

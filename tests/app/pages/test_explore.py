@@ -1,6 +1,8 @@
 """The Explore page without a browser: its content, its widgets, and messages on bad input."""
 
 import io
+import json
+import shutil
 
 import numpy as np
 import pytest
@@ -45,6 +47,36 @@ def test_the_page_shows_all_sections_and_the_status_line(app):
     assert "**Weights** model\\.safetensors" in shown
     assert "**Variant** released" in shown
     assert "**Device** CPU" in shown
+
+
+@pytest.fixture
+def small_world_with_examples(small_places, tmp_path, monkeypatch):
+    data = shutil.copytree(small_places.data, tmp_path / "small")
+    queries = sorted(path.relative_to(data).as_posix() for path in (data / "query").iterdir())
+    examples = [
+        {"title": "Behind a *hedge*", "query": queries[2], "story": "The hedge is dropped."},
+        {"title": "Two people", "query": queries[1]},
+    ]
+    (data / "dataset.json").write_text(json.dumps({"examples": examples}))
+    for name, path in (("DATA", data), ("WEIGHTS", small_places.weights), ("MEMORY", small_places.memory)):
+        monkeypatch.setenv(f"FPC_{name}", str(path))
+    return examples
+
+
+def test_an_example_selects_its_query_and_follows_the_search_box(small_world_with_examples):
+    hedge, people = small_world_with_examples
+    app = run_page(open_page(SCRIPT))
+    pills = app.button_group(key="example")
+    assert pills.value is None
+    assert [option.content for option in pills.proto.options] == ["Behind a \\*hedge\\*", "Two people"]
+    pills.set_value(hedge["title"])
+    run_page(app)
+    assert app.selectbox(key="query").value == hedge["query"]
+    assert "The hedge is dropped." in texts(app)
+    app.selectbox(key="query").set_value(people["query"])
+    run_page(app)
+    assert app.button_group(key="example").value == people["title"]
+    assert "The hedge is dropped." not in texts(app)
 
 
 def test_moving_alpha_reweighs_the_two_distances(app):
