@@ -97,7 +97,7 @@ def read_choice(params: Mapping[str, str], *, public: bool = False) -> tuple[Wor
         barred = [name for field, name in PARAMS.items() if field != "variant" and name in params]
         if barred:
             problems.append(
-                f"The link sets {', '.join(barred)}, which this public app ignores, because its data are fixed. "
+                f"The link sets {', '.join(barred)}. This public app uses fixed data and ignores these settings. "
                 "Install the app to use your own."
             )
         params = {name: value for name, value in params.items() if name == PARAMS["variant"]}

@@ -117,7 +117,7 @@ def test_no_page_shows_paths_writes_files_or_opens_a_links_data(public, small_pl
     assert by_the_page(written, public) == []
     assert not page.error
     notice = page.warning[0].value.replace("\\", "")
-    assert "would change: data, weights, memory, device. This public app uses fixed data" in notice
+    assert "The link sets data, weights, memory, device. This public app uses fixed data" in notice
     assert not page.query_params.keys() & {"data", "weights", "memory", "device"}
     page_text = everything(page)
     assert "Small world" in page_text
