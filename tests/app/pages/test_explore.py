@@ -72,11 +72,11 @@ def test_an_example_selects_its_query_and_follows_the_search_box(small_world_wit
     pills.set_value(hedge["title"])
     run_page(app)
     assert app.selectbox(key="query").value == hedge["query"]
-    assert "The hedge is dropped." in texts(app)
+    assert "The hedge is dropped" in texts(app)
     app.selectbox(key="query").set_value(people["query"])
     run_page(app)
     assert app.button_group(key="example").value == people["title"]
-    assert "The hedge is dropped." not in texts(app)
+    assert "The hedge is dropped" not in texts(app)
 
 
 def test_moving_alpha_reweighs_the_two_distances(app):
