@@ -109,7 +109,7 @@ def page() -> None:
                 *link_checks.check_switch("life"),
             )
         )
-    st.subheader("Choose a query")
+    st.subheader("Choose a query", anchor="query")
     with st.container(horizontal=True, vertical_alignment="center"):
         identity = controls.identity([record.identity for record in workspace.dataset.query])
         offered = [key for key in records if identity in (None, records[key].identity)]
