@@ -11,7 +11,7 @@ from fpc_core.lessons.context import LessonContext
 from fpc_core.lessons.step import Equation, Layers, Panel, PatchMaps, Quiz, Step, choose_near, number, patch_name, share
 from fpc_core.matching.transport import ground_cost
 
-TIMES = (1.1, 1.5, 2.5, 5.0)  # choices: of an equal share
+TIMES = (1.1, 1.5, 2.5, 5.0)  # Choices of the quiz, as multiples of an equal share.
 
 
 def cost(case: LessonContext) -> Step:
@@ -115,17 +115,17 @@ def weights(case: LessonContext) -> Step:
 
 
 def _clearest_row(cost: np.ndarray) -> int:
-    """Return the query patch whose nearest partner is furthest below its average cost, the clearest example."""
+    """Return the row whose smallest cost is furthest below its average cost, which is the clearest example."""
     return int((cost.mean(axis=1) - cost.min(axis=1)).argmax())
 
 
 def _gallery(case: LessonContext) -> torch.Tensor:
-    """Return the patch tokens (N, C) float32 of the hit."""
+    """Return the patch tokens of the hit, (N, C) float32."""
     return case.retriever.memory.patches([case.hit])[0]
 
 
 def _agreement(case: LessonContext) -> np.ndarray:
-    """Return the similarity (M,) of every query patch to the hit, without the max(0, .) of the marginals."""
+    """Return the similarity of every query patch to the hit, (M,), without the max(0, .) of the marginals."""
     query = case.trace.encoding.patches[0].float().cpu()
     if case.trace.settings.variant is Variant.PAPER:
         return (query @ _gallery(case).mean(dim=0)).numpy()
@@ -176,7 +176,7 @@ def _describe_weights(values: np.ndarray, positions: np.ndarray, grid: tuple[int
 
 
 def _weightless(zeros: int, patches: int) -> str:
-    """Say how many of the remaining patches have no weight."""
+    """Describe how many of the remaining patches have no weight."""
     if not zeros:
         return f"all {patches} remaining patches carry some weight"
     return f"{zeros} of the {patches} remaining patches {'carries' if zeros == 1 else 'carry'} no weight"

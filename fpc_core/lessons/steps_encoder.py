@@ -26,9 +26,9 @@ from fpc_core.lessons.step import (
 )
 from fpc_core.results import DropStage
 
-OTHER_STRIDES = {16: 11, 11: 16}  # stride 11 is the paper's, 16 has no overlap
+OTHER_STRIDES = {16: 11, 11: 16}  # The paper uses stride 11; patches do not overlap at stride 16.
 SHARES = (0.1, 0.25, 0.5, 0.75, 0.95)
-TOP = 10  # patches whose attention is added up
+TOP = 10  # Number of patches whose attention is added up.
 
 
 def patches(case: LessonContext) -> Step:
@@ -176,12 +176,12 @@ _KEPT_PATCHES = {
 
 
 def _grid(stage: DropStage, grid: tuple[int, int]) -> np.ndarray:
-    """Return the (rows, columns) attention that decided in this block, NaN for patches dropped earlier."""
+    """Return the attention in a dropping block as a (rows, columns) grid, NaN for patches dropped earlier."""
     return to_grid(stage.attention[0].cpu().numpy(), stage.entered[0].cpu().numpy(), grid)
 
 
 def _patch_counts(patches: int, prune: PruneSettings) -> tuple[int, ...]:
-    """Return the patches left after each dropping block, counted as the encoder does."""
+    """Return the number of patches left after each dropping block."""
     counts = []
     for _ in prune.blocks:
         patches = prune.kept(patches)
