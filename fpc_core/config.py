@@ -104,9 +104,10 @@ class ModelConfig:
         if self.cameras < 0:
             raise ValueError(f"cameras must not be negative, got {self.cameras}")
         if not all(map(math.isfinite, (self.mlp_ratio, self.camera_factor, *self.mean, *self.std))):
-            raise ValueError("mlp_ratio, camera_factor, mean and std must be finite")
+            values = f"{self.mlp_ratio}, {self.camera_factor}, {self.mean} and {self.std}"
+            raise ValueError(f"mlp_ratio, camera_factor, mean and std must be finite, got {values}")
         if self.mlp_ratio <= 0 or min(self.std) <= 0:
-            raise ValueError("mlp_ratio and std must be positive")
+            raise ValueError(f"mlp_ratio and std must be positive, got {self.mlp_ratio} and {self.std}")
         height, width = self.image_size
         if max(height, width) > MAX_SIDE:
             raise ValueError(f"image_size {self.image_size} has more than {MAX_SIDE} pixels on a side")

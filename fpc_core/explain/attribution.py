@@ -53,7 +53,7 @@ def relevance(block: Any, head: nn.Module, tokens: Tensor, target: Target, metho
             image = _as_row(block.norm1(tokens).unsqueeze(0)).cpu().numpy()
             from pytorch_grad_cam.utils.svd_on_activations import get_2d_projection_with_sign_correction
 
-            # The sign of a singular vector is arbitrary, hence the correction.
+            # The function corrects the sign, because that of a singular vector is arbitrary.
             return get_2d_projection_with_sign_correction(image).ravel()
         else:
             return _by_gradient(block, head, tokens, target, method)

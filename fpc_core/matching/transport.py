@@ -185,7 +185,7 @@ def _released(cost: Tensor, a: Tensor, b: Tensor, epsilon: float) -> Transport:
     `marginal_error` is the remaining error. Raise ValueError on overflow, where the released code returns a similarity
     of 0.
     """
-    kernel = torch.exp(-cost.float() / epsilon).transpose(1, 2)  # (S, N, M): gallery x query, as in the released code.
+    kernel = torch.exp(-cost.float() / epsilon).transpose(1, 2)  # Shape (S, N, M), gallery x query, as released.
     query, gallery = a.float().unsqueeze(2), b.float().unsqueeze(2)
     u, v = torch.ones_like(gallery), torch.ones_like(query)
     done = 0

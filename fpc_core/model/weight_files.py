@@ -90,7 +90,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             f"such as {unsupported[0][:80]}; save plain tensors"
         )
     if sum(tensor.numel() * tensor.element_size() for tensor in content.values()) > max_bytes:
-        raise CheckpointError(f"the tensors of {path} claim {too_large}")
+        raise CheckpointError(f"the tensors of {path} have {too_large}")
     while prefix := next((p for p in _PREFIXES if all(name.startswith(p) for name in content)), None):
         content = {name.removeprefix(prefix): tensor for name, tensor in content.items()}
     return dict(content), metadata

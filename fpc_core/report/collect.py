@@ -42,9 +42,9 @@ class Pair:
     """The query and its nearest hit by D that is not junk.
 
     Attributes:
-        d: Their distance D (Eq. 10).
-        d_cos: Their D_cos (Eq. 4).
-        d_emd: Their D_EMD (Eq. 5).
+        d: Distance D between query and hit (Eq. 10).
+        d_cos: D_cos between query and hit (Eq. 4).
+        d_emd: D_EMD between query and hit (Eq. 5).
         why: Heat map of the query patches that make the two `[cls]` tokens similar.
         flows: Data URI of the transport figure.
         story: Explanation why the hit beats the most instructive other hit; empty without one.

@@ -316,7 +316,7 @@ class PassTask:
 
         Args:
             features: (B, C) features.
-            record: The query.
+            record: Record of the query.
 
         Returns:
             Average precision (B,) and first match (B,), which are NaN and -1 without a true match.

@@ -41,7 +41,7 @@ class FaissIndex:
         if size < 1:
             raise ValueError("a shortlist needs at least one gallery image")
         query, limit = _unit_query(query_cls), size
-        # The loop ends when rounding cannot explain why any other image is farther than the last candidate.
+        # The number of candidates grows until all other images are farther by more than a rounding error.
         while True:
             limit = min(2 * limit, len(self._cls))
             cosines, rows = self._index.search(query, limit)
