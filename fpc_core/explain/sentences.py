@@ -158,12 +158,12 @@ def comparison_sentence(margin: Margin, names: tuple[str, str], alpha: float) ->
         )
     elif cosine < 0:
         reason = (
-            f"patch matching favours it by {format_units(transport)} {weights[1]}, the global feature speaks "
+            f"patch matching favours it by {format_units(transport)} {weights[1]}, the global feature counts "
             f"against it by {format_units(-cosine)} {weights[0]}"
         )
     else:
         reason = (
-            f"the global feature favours it by {format_units(cosine)} {weights[0]}, patch matching speaks "
+            f"the global feature favours it by {format_units(cosine)} {weights[0]}, patch matching counts "
             f"against it by {format_units(-transport)} {weights[1]}"
         )
     head = (
@@ -184,4 +184,4 @@ def _region_clause(thirds: np.ndarray, gain: bool) -> str:
     largest = int(contributions.argmax())
     if contributions[largest] <= contributions.sum() / 2:
         return "; no single image region is responsible"
-    return f"; most of the patch-matching {name} lies in the {('upper', 'middle', 'lower')[largest]} third of the image"
+    return f"; most of the patch-matching {name} is in the {('upper', 'middle', 'lower')[largest]} third of the image"

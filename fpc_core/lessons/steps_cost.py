@@ -29,9 +29,9 @@ def cost(case: LessonContext) -> Step:
         key="cost",
         title="Ground cost",
         question="When do two patches look alike?",
-        text="The **gallery** is the set of images being searched. They were turned into tokens beforehand, with "
-        "nothing dropped. The **ground cost** compares a query patch with a gallery patch: 0 if their tokens "
-        "point the same way, 1 if they have nothing in common.",
+        text="The **gallery** is the set of images being searched. They were encoded in advance, without dropping "
+        "patches. The **ground cost** compares a query patch with a gallery patch: 0 if their tokens have the same "
+        "direction, 1 if they are orthogonal.",
         today=f"The query's patch at {patch_name(start_patch, columns)} is most like the patch at "
         f"{patch_name(column, columns)} of hit {case.name(case.hit)}: cost {number(plan.cost[row, column])}. "
         f"Its average over that image is {number(plan.cost[row].mean())}.",
@@ -49,7 +49,7 @@ def cost(case: LessonContext) -> Step:
             f"If all {case.config.width} numbers of that gallery token were doubled, its cost would be …",
             ("half as large", "the same", "twice as large"),
             answer,
-            f"It is {number(doubled)}: only the direction of a token counts, its length is divided away.",
+            f"It is {number(doubled)}: only the direction of a token counts, not its length.",
         ),
         maps=PatchMaps(
             _panels(case, ((), ()), (_describe_query(case), _describe_gallery(case))),
@@ -82,7 +82,7 @@ def weights(case: LessonContext) -> Step:
         question="How much does each patch count?",
         text=f"A patch counts more the better it agrees with the other image as a whole ({whole}); one that "
         "disagrees gets no weight. Divided by their sum, the weights of each side add up to 1: these are the "
-        "two **marginals**. They say how much has to travel from and to each patch.",
+        "two **marginals**. They determine how much weight moves from and to each patch.",
         today=f"The heaviest patch of the query, at {patch_name(int(plan.query_positions[heaviest]), grid[1])}, "
         f"carries {carries}; {none}.",
         equations=(

@@ -41,10 +41,10 @@ def tokens(case: LessonContext) -> Step:
     given = "the patches left of the query and all of the neighbours'" if paper else "all patches of the neighbours"
     mean = "the query and its neighbours" if paper else "the neighbours"
     own = r",\ f_q" if paper else ""
-    note = "" if paper else " (The paper gives it the query's patches, f_q, as well; the released code does not.)"
+    note = "" if paper else " (In the paper, it also reads the query's patches, f_q.)"
     return Step(
         key="tokens",
-        title="What the decoder is given",
+        title="Input of the decoder",
         question="What goes into the decoder?",
         text="The K nearest images by D (the **neighbours**) may show parts that are hidden in the query. The "
         f"**decoder**, one more block, reads {given}. Its [cls] starts as the mean [cls] of {mean}.{note}",
@@ -84,7 +84,7 @@ def without(case: LessonContext, row: int) -> str:
         return f"{head} the image now at rank {ranks_with[first]} would be first."
     rows = [each for each in ranks_with if case.records[each].identity == case.subject.identity]
     if not rows:
-        return f"{head}: the gallery has no other image of this person either way."
+        return f"{head}, nothing changes: the gallery has no other image of this person."
     now, then = (min(ranks[each] for each in rows) for ranks in (ranks_with, ranks_without))
     return f"{head} the closest image of the right person would be at rank {then}; with it, it is at rank {now}."
 
@@ -149,8 +149,7 @@ def _quiz(shares_of: np.ndarray, tones: list[MatchLabel]) -> Quiz:
             ("more", "about the same", "less"),
             0 if ratio > 1 + LEVEL else (2 if ratio < 1 - LEVEL else 1),
             f"On average {share(float(right.mean()))} each for the {len(right)} right ones, "
-            f"{share(float(wrong.mean()))} for the {len(wrong)} wrong ones. The decoder doesn't know who is "
-            "right.",
+            f"{share(float(wrong.mean()))} for the {len(wrong)} wrong ones. The decoder does not know the identities.",
         )
     even = float(shares_of.sum()) / len(shares_of)
     times = float(shares_of.max()) / even

@@ -101,9 +101,9 @@ def attention(case: LessonContext) -> Step:
         key="attention",
         title="Where [cls] looks",
         question="Where does the model look?",
-        text=f"The model is {config.depth} **blocks** deep. In each block every token looks at all others; how much "
-        "it draws from each one is called **attention**, and its attentions add up to 1. What [cls] attends "
-        "to goes into the summary of the image.",
+        text=f"The model has {config.depth} **blocks**. In each block, every token reads all tokens. How much it "
+        "takes from each one is called **attention**; these shares add up to 1. What [cls] attends to goes into the "
+        "summary of the image.",
         today=f"In block {stage.block} the patch at {patch_name(int(entered[top]), columns)} gets the most: "
         f"{share(values[top])}. An equal share would be {share(1 / (len(values) + 1))}.",
         equations=(
@@ -143,8 +143,8 @@ def dropping(case: LessonContext) -> Step:
         title="Dropping patches",
         question="Which patches were dropped?",
         text=f"In blocks {blocks or prune.blocks[0]} only a fraction γ of the patches (the **keep rate**) "
-        f"continues: {_KEPT_PATCHES[prune.strategy]}. The rest are removed for good. Occluders should get "
-        "little attention and therefore be dropped.",
+        f"remains: {_KEPT_PATCHES[prune.strategy]}. All others are removed permanently. Occluders should get little "
+        "attention and therefore be dropped.",
         today=drop_sentence(encoding, case.truth),
         equations=(
             Equation(
