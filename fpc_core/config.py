@@ -104,8 +104,10 @@ class ModelConfig:
         if self.cameras < 0:
             raise ValueError(f"cameras must not be negative, got {self.cameras}")
         if not all(map(math.isfinite, (self.mlp_ratio, self.camera_factor, *self.mean, *self.std))):
-            values = f"{self.mlp_ratio}, {self.camera_factor}, {self.mean} and {self.std}"
-            raise ValueError(f"mlp_ratio, camera_factor, mean and std must be finite, got {values}")
+            raise ValueError(
+                "mlp_ratio, camera_factor, mean and std must be finite, got "
+                f"{self.mlp_ratio}, {self.camera_factor}, {self.mean} and {self.std}"
+            )
         if self.mlp_ratio <= 0 or min(self.std) <= 0:
             raise ValueError(f"mlp_ratio and std must be positive, got {self.mlp_ratio} and {self.std}")
         height, width = self.image_size
