@@ -1,6 +1,7 @@
-"""FPC: feature pruning and consolidation for occluded person re-identification. The engine, without a user interface.
+"""FPC (feature pruning and consolidation for occluded person re-identification) as a library without a user interface.
 
-What a notebook needs can be imported from here; it is loaded when it is first used, so that `import fpc_core` is quick.
+The names that a notebook needs can be imported from here. Each is loaded on first use, which keeps `import fpc_core`
+fast.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from fpc_core.retrieval import Retriever
     from fpc_core.workspace import Places, Workspace, open_workspace
 
-set_passive_omp_wait()  # before torch is loaded
+set_passive_omp_wait()  # OpenMP reads this setting when torch is loaded.
 
 __version__ = "0.1.0"
 

@@ -1,4 +1,4 @@
-"""`python -m fpc_core`."""
+"""Run the command line as `python -m fpc_core`."""
 
 import sys
 

@@ -11,8 +11,8 @@ from numbers import Integral, Real
 from typing import Any
 
 _RANGE, _MIN_ITEMS, _MAX_ITEMS = "range", "min_items", "max_items"
-_MAX_SHOWN = 60  # characters of a refused value that a message repeats
-MAX_ITEMS = 1000  # of a list in a recipe whose field sets no limit of its own
+_MAX_SHOWN = 60  # Maximum number of characters of a refused value that a message quotes.
+MAX_ITEMS = 1000  # Maximum length of a list in a recipe whose field sets no limit of its own.
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Range:
     Attributes:
         low: The smallest number.
         high: The largest number.
-        whole: Whether only whole numbers are allowed.
+        whole: Whether only integers are allowed.
         above: Whether `low` itself is excluded.
         below: Whether `high` itself is excluded.
         label: Name of the field in messages; its own name if empty.
@@ -55,7 +55,7 @@ class Range:
 def bounded(
     default: float, low: float, high: float, *, above: bool = False, below: bool = False, label: str = ""
 ) -> Any:
-    """Declare a number of a frozen dataclass with its range; a whole number if `default` is an int.
+    """Declare a numeric field of a frozen dataclass with its range; it accepts only integers if `default` is an int.
 
     Args:
         default: Default value of the field.
@@ -70,18 +70,18 @@ def bounded(
 
 
 def limited(max_items: int, min_items: int = 0, **options: Any) -> Any:
-    """Declare a tuple of a frozen dataclass with a maximum length.
+    """Declare a tuple field of a frozen dataclass with a maximum length.
 
     Args:
         max_items: Maximum length.
-        min_items: Minimum length; used in messages only, the dataclass has to check it.
-        options: Arguments of `dataclasses.field`, such as `default`.
+        min_items: Minimum length. It appears in messages only, so the dataclass itself has to check it.
+        options: Further arguments for `dataclasses.field`, such as `default`.
     """
     return field(metadata={_MIN_ITEMS: min_items, _MAX_ITEMS: max_items}, **options)
 
 
 def range_of(declared: Field[Any]) -> Range | None:
-    """Return the range a field was declared with, or None."""
+    """Return the range that a field was declared with, or None if it has no range."""
     return declared.metadata.get(_RANGE)
 
 
@@ -89,9 +89,9 @@ def check_count(declared: Field[Any], name: str, items: list[Any], error: type[V
     """Check the length of a tuple field before any of its items is built.
 
     Args:
-        declared: The field, preferably declared with `limited`.
+        declared: The field. `MAX_ITEMS` applies if it was not declared with `limited`.
         name: Name of the field in the message.
-        items: Items in the recipe.
+        items: Items that the recipe lists for the field.
         error: Type of the exception to raise.
 
     Raises:
@@ -106,7 +106,7 @@ def check_bounds(settings: Any, error: type[ValueError] = ValueError) -> None:
     """Check all fields declared with `bounded`.
 
     Args:
-        settings: A frozen dataclass, in its `__post_init__`.
+        settings: Instance of a frozen dataclass that calls this function in its `__post_init__`.
         error: Type of the exception to raise.
 
     Raises:
@@ -126,8 +126,8 @@ def check_bounds(settings: Any, error: type[ValueError] = ValueError) -> None:
 
 
 def format_value(value: object) -> str:
-    """Return a refused value for a message: on one line and short."""
+    """Format a refused value for a message, on one line and at most 60 characters long."""
     if isinstance(value, int) and abs(value) >= 10**_MAX_SHOWN:
-        return "a whole number of more than 60 digits"  # Python refuses to print very long ones.
+        return "a whole number of more than 60 digits"  # Python refuses to print very long integers.
     text = value if isinstance(value, str) else repr(value) if isinstance(value, (int, float)) else type(value).__name__
     return repr(text[:_MAX_SHOWN]) if isinstance(value, str) else text[:_MAX_SHOWN]

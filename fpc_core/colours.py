@@ -1,4 +1,4 @@
-"""Colours of charts and figures, named once; the stylesheets of the components repeat those of matches."""
+"""Colours of charts and figures; the stylesheets of the app's components repeat those in `MATCH_COLOURS`."""
 
 from fpc_core.data.match_label import MatchLabel
 
@@ -7,5 +7,5 @@ GREY, BLUE, ORANGE, GREEN, RED = "#8a8f98", "#2f6fde", "#d9822b", "#1a8f4c", "#d
 # No hit is marked by colour alone: the same labels also have a border style and a symbol.
 MATCH_COLOURS = {MatchLabel.MATCH: GREEN, MatchLabel.OTHER: RED, MatchLabel.JUNK: GREY, MatchLabel.NEUTRAL: "#5b6472"}
 
-# The palette of Okabe and Ito, which people with colour blindness can tell apart.
+# The palette of Okabe and Ito, whose colours people with colour blindness can tell apart.
 LINE_COLOURS = ("#2f8fd0", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")

@@ -12,20 +12,20 @@ from enum import StrEnum
 
 from fpc_core.bounds import Range, bounded, check_bounds, format_value, limited
 
-MAX_ITERATIONS = 50_000  # of Sinkhorn, enforced by the solver itself
-MAX_SHORTLIST = 1_000  # candidates of one search: their ground costs use a quarter of a gigabyte
-MAX_BLOCKS = 64  # number of dropping blocks, and the limit of their indices
+MAX_ITERATIONS = 50_000  # Maximum number of Sinkhorn iterations, which the solver itself enforces.
+MAX_SHORTLIST = 1_000  # Maximum size of a shortlist; the ground costs of so many candidates use 250 MB.
+MAX_BLOCKS = 64  # Maximum number of dropping blocks; their indices are smaller than this.
 MAX_SEED = 2**63 - 1
-MAX_ROW = 2**31 - 1  # row of a gallery memory, training identity
-MAX_SIDE = 4096  # pixels of a model's input: no model is trained on larger ones
+MAX_ROW = 2**31 - 1  # Largest row of a gallery memory, and largest training identity.
+MAX_SIDE = 4096  # Maximum height and width of a model's input in pixels; no model is trained on larger images.
 
 
 class DropStrategy(StrEnum):
     """Which patches a dropping block discards (Table 5 of the paper)."""
 
-    NON_SALIENT = "non_salient"  # the paper's: those with the least [cls] attention
+    NON_SALIENT = "non_salient"  # Discards the patches with the least [cls] attention, as the paper proposes.
     RANDOM = "random"
-    SALIENT = "salient"  # those with the most [cls] attention
+    SALIENT = "salient"  # Discards the patches with the most [cls] attention.
 
 
 class Variant(StrEnum):
@@ -38,25 +38,25 @@ class Variant(StrEnum):
 class Solver(StrEnum):
     """How the transport problem of Eq. 5 is solved."""
 
-    SINKHORN = "sinkhorn"  # stabilised; stops per candidate on the L1 marginal error
-    EXACT = "exact"  # linear programme, through POT
-    RELEASED = "released"  # the released code's own loop, for parity
+    SINKHORN = "sinkhorn"  # Stabilised Sinkhorn, which stops for each candidate on the L1 error of its marginals.
+    EXACT = "exact"  # Exact solution of the linear programme, computed by POT.
+    RELEASED = "released"  # The released code's own loop, for comparison with its results.
 
 
 class Precision(StrEnum):
     """Precision of the encoder's matrix products; block outputs, decoder, transport and features are always float32.
 
-    The two half precisions are for the tensor cores of CUDA. `fpc_core.evaluation.device_parity.BOUNDS` limits how far
-    each may differ from float32 on the CPU, and `python -m fpc_core doctor` checks a device against it.
+    The two half precisions are meant for the tensor cores of CUDA devices. `fpc_core.evaluation.device_parity.BOUNDS`
+    limits how far each may differ from float32 on the CPU, and `python -m fpc_core doctor` checks a device against it.
     """
 
     FLOAT32 = "float32"
-    BFLOAT16 = "bfloat16"  # the range of float32, 8 bits of precision
-    FLOAT16 = "float16"  # 11 bits of precision; refused if tokens exceed its range
+    BFLOAT16 = "bfloat16"  # Has the range of float32 and 8 bits of precision.
+    FLOAT16 = "float16"  # Has 11 bits of precision; the encoder raises an error if tokens exceed its range.
 
 
 class MapMethod(StrEnum):
-    """How a heat map attributes a target to the patch tokens; described in `fpc_core.explain.heatmap_methods`."""
+    """How a heat map attributes a target to the patch tokens; see `fpc_core.explain.heatmap_methods`."""
 
     GRAD_CAM = "grad_cam"
     GRAD_CAM_PLUS_PLUS = "grad_cam_plus_plus"
@@ -71,8 +71,8 @@ class MapMethod(StrEnum):
 class MapTarget(StrEnum):
     """What a heat map of the decoder explains."""
 
-    SIMILARITY = "similarity"  # cosine of the consolidated feature to the feature of a gallery image
-    IDENTITY = "identity"  # logit of a training identity in `rec_classifier`
+    SIMILARITY = "similarity"  # Cosine between the consolidated feature and the feature of a gallery image.
+    IDENTITY = "identity"  # Logit of a training identity in `rec_classifier`.
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class ModelConfig:
     released code). The remaining blocks and the final norm form the global head.
     """
 
-    image_size: tuple[int, int] = (256, 128)  # height, width in pixels
+    image_size: tuple[int, int] = (256, 128)  # Height and width in pixels.
     patch_size: int = 16
     stride: int = 11
     width: int = 768
@@ -104,9 +104,12 @@ class ModelConfig:
         if self.cameras < 0:
             raise ValueError(f"cameras must not be negative, got {self.cameras}")
         if not all(map(math.isfinite, (self.mlp_ratio, self.camera_factor, *self.mean, *self.std))):
-            raise ValueError("mlp_ratio, camera_factor, mean and std must be finite")
+            raise ValueError(
+                "mlp_ratio, camera_factor, mean and std must be finite, got "
+                f"{self.mlp_ratio}, {self.camera_factor}, {self.mean} and {self.std}"
+            )
         if self.mlp_ratio <= 0 or min(self.std) <= 0:
-            raise ValueError("mlp_ratio and std must be positive")
+            raise ValueError(f"mlp_ratio and std must be positive, got {self.mlp_ratio} and {self.std}")
         height, width = self.image_size
         if max(height, width) > MAX_SIDE:
             raise ValueError(f"image_size {self.image_size} has more than {MAX_SIDE} pixels on a side")
@@ -119,25 +122,26 @@ class ModelConfig:
 
     @property
     def grid(self) -> tuple[int, int]:
-        """Rows and columns of the patch grid: 22 x 11 at stride 11."""
+        """Rows and columns of the patch grid; 22 x 11 for images of 256 x 128 at stride 11."""
         height, width = self.image_size
         return (height - self.patch_size) // self.stride + 1, (width - self.patch_size) // self.stride + 1
 
     @property
     def patches(self) -> int:
-        """N, the number of patches of the full grid."""
+        """Number of patches in the full grid (N)."""
         rows, columns = self.grid
         return rows * columns
 
 
 @dataclass(frozen=True)
 class PruneSettings:
-    """Token sparsification (Sec. 3.1): where, how many and which patches are dropped."""
+    """Settings of token sparsification (Sec. 3.1): which patches are dropped, how many and in which blocks."""
 
-    keep_rate: float = bounded(0.8, 0.0, 1.0, above=True, label="keep rate")  # gamma
+    keep_rate: float = bounded(0.8, 0.0, 1.0, above=True, label="keep rate")  # Gamma in the paper.
     strategy: DropStrategy = DropStrategy.NON_SALIENT
-    blocks: tuple[int, ...] = limited(MAX_BLOCKS, default=(3, 6, 9))  # 0-based; after the attention, before the MLP
-    seed: int = bounded(0, 0, MAX_SEED)  # of the random strategy
+    # The indices are 0-based. A dropping block drops patches after its attention and before its MLP.
+    blocks: tuple[int, ...] = limited(MAX_BLOCKS, default=(3, 6, 9))
+    seed: int = bounded(0, 0, MAX_SEED)  # Used by the random strategy only.
 
     def __post_init__(self) -> None:
         check_bounds(self)
@@ -150,20 +154,20 @@ class PruneSettings:
     def kept(self, patches: int) -> int:
         """Return how many of `patches` patches remain after a dropping block.
 
-        ceil(gamma n), computed in floating point as in the released code.
+        This is ceil(gamma n), computed in floating point as in the released code.
         """
         return math.ceil(self.keep_rate * patches)
 
 
 @dataclass(frozen=True)
 class TransportSettings:
-    """How Eq. 5 is solved.
+    """Settings of the solver of the transport problem (Eq. 5).
 
     Attributes:
-        solver: The solver.
-        epsilon: Weight of the entropy.
-        tolerance: L1 error of the marginals, which sum to 1, at which the solver stops.
-        max_iterations: Iterations after which it stops anyway.
+        solver: The algorithm to use.
+        epsilon: Weight of the entropy term.
+        tolerance: The solver stops when the L1 error of the marginals, which sum to 1, falls below this value.
+        max_iterations: Maximum number of iterations, even if the tolerance is not reached.
     """
 
     solver: Solver = Solver.SINKHORN
@@ -198,13 +202,13 @@ class QuerySettings:
 
 @dataclass(frozen=True)
 class MapSettings:
-    """A heat map over patch tokens.
+    """Settings of a heat map over patch tokens.
 
     Attributes:
         method: How the target is attributed to the patches.
         target: What the map explains.
-        index: With SIMILARITY a row of the gallery memory, None for the image that the consolidated feature ranks
-            first; with IDENTITY a training identity, None for the one with the largest logit.
+        index: For SIMILARITY a row of the gallery memory, or None for the image that the consolidated feature ranks
+            first. For IDENTITY a training identity, or None for the one with the largest logit.
         relative: Whether values are relative to the mean patch. The attention that mixes the tokens sums to 1, so a
             value common to all patches carries no information, but would otherwise tint the whole map.
     """
@@ -225,5 +229,5 @@ VIT_BASE_STRIDE_16 = ModelConfig(stride=16)
 VIT_SMALL = ModelConfig(stride=16, width=384, heads=6)
 VIT_TINY = ModelConfig(stride=16, width=192, heads=3)
 
-KEEP_RATES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)  # of Table 3
-ALPHAS = tuple(round(0.1 * step, 1) for step in range(11))  # of Fig. 4a
+KEEP_RATES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)  # The keep rates of Table 3.
+ALPHAS = tuple(round(0.1 * step, 1) for step in range(11))  # The values of alpha in Fig. 4a.

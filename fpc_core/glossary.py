@@ -1,4 +1,4 @@
-"""The terms of the field, each explained once: for the app's tooltips and for docs/glossary.md."""
+"""Explanations of the terms of the field, used for the app's tooltips and for docs/glossary.md."""
 
 from __future__ import annotations
 
@@ -27,4 +27,4 @@ GLOSSARY = {
     "Transport plan": "How much of each query patch is matched with each gallery patch.",
     "Variant": "Whether to follow the paper or the released code where the two differ.",
 }
-"""Explanation by term, in alphabetical order. Each is short enough for a tooltip."""
+"""Explanation of each term, in alphabetical order and short enough for a tooltip."""

@@ -1,8 +1,8 @@
-"""Frozen results: every arrow of the data flow, with shapes.
+"""Frozen dataclasses for the results of every stage of a search, with the shapes of their arrays.
 
 Symbols: B images, N patches of the full grid, M patches kept, C channels, S shortlisted candidates, K neighbours, G
-gallery images. Patch positions are always original positions in the row-major patch grid, plans are always query x
-gallery, and gallery indices are always rows of the gallery memory.
+gallery images. Patch positions are always original positions in the row-major patch grid. Plans have one row per query
+patch and one column per gallery patch. Gallery indices are always rows of the gallery memory.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ class EncoderState:
     """The encoder's state before the first drop, which does not depend on the keep rate.
 
     Attributes:
-        tokens: (B, 1 + N, C) after the attention residual of the first dropping block, before its MLP.
-        attention: (B, N) head-averaged softmax attention of `[cls]` to every patch in that block (not to itself).
+        tokens: (B, 1 + N, C) tokens after the attention residual of the first dropping block, before its MLP.
+        attention: (B, N) head-averaged softmax attention of `[cls]` to every patch in that block, without `[cls]`.
         block: Index of that block.
     """
 
@@ -34,7 +34,9 @@ class EncoderState:
     def __post_init__(self) -> None:
         batch, tokens, _ = self.tokens.shape
         if self.attention.shape != (batch, tokens - 1):
-            raise ValueError(f"attention {tuple(self.attention.shape)} does not fit tokens {tuple(self.tokens.shape)}")
+            raise ValueError(
+                f"attention must have shape {(batch, tokens - 1)} to match tokens, got {tuple(self.attention.shape)}"
+            )
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -43,7 +45,7 @@ class EncoderState:
         return EncoderState(self.tokens[rows], self.attention[rows], self.block)
 
     def to(self, device: torch.device) -> EncoderState:
-        """Return a copy on `device`."""
+        """Return the state on `device`."""
         return EncoderState(self.tokens.to(device), self.attention.to(device), self.block)
 
     @staticmethod
@@ -55,13 +57,13 @@ class EncoderState:
 
 @dataclass(frozen=True, eq=False)
 class DropStage:
-    """One dropping block.
+    """Patches that entered one dropping block and those that it kept.
 
     Attributes:
         block: Index of the block.
-        entered: (B, n) int64 original positions of the patches that entered, in token order.
-        attention: (B, n) head-averaged attention of `[cls]` to them, which decides what is dropped.
-        kept: (B, k) int64 original positions of the kept patches, in the token order after the block (descending score
+        entered: (B, n) int64 original positions of the patches that entered the block, in token order.
+        attention: (B, n) head-averaged attention of `[cls]` to these patches, which decides what is dropped.
+        kept: (B, k) int64 original positions of the kept patches, in token order after the block (descending attention
             for the paper's strategy; at keep rate 1 `kept` equals `entered`).
     """
 
@@ -72,12 +74,15 @@ class DropStage:
 
     def __post_init__(self) -> None:
         if self.entered.shape != self.attention.shape:
-            raise ValueError("every patch that entered a block needs one attention value")
+            raise ValueError(
+                f"attention must have the shape of entered, {tuple(self.entered.shape)}, got "
+                f"{tuple(self.attention.shape)}"
+            )
         if self.kept.shape[1] > self.entered.shape[1]:
-            raise ValueError("a block cannot keep more patches than entered it")
+            raise ValueError(f"a block cannot keep {self.kept.shape[1]} of {self.entered.shape[1]} patches")
 
     def to(self, device: torch.device) -> DropStage:
-        """Return a copy on `device`."""
+        """Return the stage on `device`."""
         return DropStage(self.block, *(each.to(device) for each in (self.entered, self.attention, self.kept)))
 
     @staticmethod
@@ -89,13 +94,13 @@ class DropStage:
 
 @dataclass(frozen=True, eq=False)
 class Encoding:
-    """Tokens of B images, and which patches were dropped on the way (Sec. 3.1).
+    """Encoder output for B images, with the patches that were dropped (Sec. 3.1).
 
     Attributes:
-        tokens: (B, 1 + M, C), `[cls]` first, after `ModelConfig.token_blocks` blocks.
-        stages: One per dropping block, in order.
+        tokens: (B, 1 + M, C) tokens after `ModelConfig.token_blocks` blocks, `[cls]` first.
+        stages: Stages of the dropping blocks, in order.
         grid: Rows and columns of the patch grid.
-        prune: The settings used.
+        prune: Settings with which the images were encoded.
     """
 
     tokens: Tensor
@@ -105,7 +110,10 @@ class Encoding:
 
     def __post_init__(self) -> None:
         if self.stages and self.stages[-1].kept.shape[1] != self.tokens.shape[1] - 1:
-            raise ValueError("the last stage must keep exactly the patch tokens of the encoding")
+            raise ValueError(
+                f"the last stage keeps {self.stages[-1].kept.shape[1]} patches, but the encoding has "
+                f"{self.tokens.shape[1] - 1} patch tokens"
+            )
 
     @property
     def cls(self) -> Tensor:
@@ -130,7 +138,7 @@ class Encoding:
         return Encoding(self.tokens[rows], stages, self.grid, self.prune)
 
     def to(self, device: torch.device) -> Encoding:
-        """Return a copy on `device`."""
+        """Return the encoding on `device`."""
         return Encoding(self.tokens.to(device), tuple(s.to(device) for s in self.stages), self.grid, self.prune)
 
     @staticmethod
@@ -155,7 +163,9 @@ class Shortlist:
 
     def __post_init__(self) -> None:
         if self.indices.shape != self.d_cos.shape or self.indices.ndim != 1:
-            raise ValueError("a shortlist needs one cosine distance per index")
+            raise ValueError(
+                f"indices and d_cos must have one shape (S,), got {self.indices.shape} and {self.d_cos.shape}"
+            )
 
     def __contains__(self, row: int) -> bool:
         return bool((self.indices == row).any())
@@ -168,7 +178,7 @@ class Shortlist:
         """
         positions = np.flatnonzero(self.indices == row)
         if not len(positions):
-            raise ValueError(f"gallery row {row} is not on the shortlist, so it has no transport")
+            raise ValueError(f"gallery row {row} is not on the shortlist, so no transport was computed for it")
         return int(positions[0])
 
 
@@ -178,10 +188,10 @@ class Transport:
 
     Attributes:
         distance: (S,) float32, D_EMD = sum of plan * ground cost.
-        iterations: (S,) int; 0 for the exact solver.
-        marginal_error: (S,) float32, L1 error of the worse marginal, as measured.
-        query_marginal: (S, M) float32; each row sums to 1.
-        gallery_marginal: (S, N) float32; each row sums to 1.
+        iterations: (S,) int number of solver iterations; 0 for the exact solver.
+        marginal_error: (S,) float32 measured L1 error of the worse of the two marginals.
+        query_marginal: (S, M) float32 weights of the query's patches; each row sums to 1.
+        gallery_marginal: (S, N) float32 weights of the candidates' patches; each row sums to 1.
         query_potential: (S, M) dual potential f. For the Sinkhorn solvers plan = exp((f + g - cost) / epsilon), and the
             potentials are -inf where the marginal is zero; for the exact solver they are the dual variables of the
             linear programme.
@@ -198,21 +208,21 @@ class Transport:
 
     @staticmethod
     def join(parts: Sequence[Transport]) -> Transport:
-        """Concatenate the transports to consecutive candidates."""
+        """Concatenate the transports from one query to consecutive candidates."""
         sides = ([getattr(part, each.name) for part in parts] for each in fields(Transport))
         return Transport(*map(np.concatenate, sides))
 
 
 @dataclass(frozen=True, eq=False)
 class TransportPlan:
-    """The plan between the query and one gallery image.
+    """Transport plan between the query and one gallery image.
 
     Attributes:
-        gallery_index: Row of the gallery memory.
-        plan: (M, N) float32, query x gallery; sums to 1 within the solver's tolerance, for the released solver within
-            `Transport.marginal_error`.
+        gallery_index: Row of the image in the gallery memory.
+        plan: (M, N) float32, query x gallery. It sums to 1 within the solver's tolerance, or within
+            `Transport.marginal_error` for the released solver.
         cost: (M, N) float32 ground cost 1 - cosine; the sum of plan * cost is D_EMD.
-        query_positions: (M,) original grid positions of the rows; the columns are the full grid in order.
+        query_positions: (M,) original grid positions of the rows. The columns follow the full grid in order.
     """
 
     gallery_index: int
@@ -222,12 +232,15 @@ class TransportPlan:
 
     def __post_init__(self) -> None:
         if self.plan.shape != self.cost.shape or len(self.query_positions) != len(self.plan):
-            raise ValueError("plan, cost and positions do not fit each other")
+            raise ValueError(
+                f"plan, cost and query_positions must have shapes (M, N), (M, N) and (M,), got {self.plan.shape}, "
+                f"{self.cost.shape} and {self.query_positions.shape}"
+            )
 
 
 @dataclass(frozen=True, eq=False)
 class Match:
-    """The part of the matching that depends on neither alpha nor K: changing these takes a weighted sum and a sort."""
+    """Shortlist and transport of one query; neither depends on alpha or K, so changing those needs no new match."""
 
     shortlist: Shortlist
     transport: Transport
@@ -235,14 +248,16 @@ class Match:
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """Gallery rows, nearest first, with the distance they are ranked by."""
+    """Gallery rows, nearest first, with the distances by which they are ranked."""
 
     indices: np.ndarray
     distance: np.ndarray
 
     def __post_init__(self) -> None:
         if self.indices.shape != self.distance.shape:
-            raise ValueError("a ranking needs one distance per index")
+            raise ValueError(
+                f"indices and distance must have one shape, got {self.indices.shape} and {self.distance.shape}"
+            )
 
 
 @dataclass(frozen=True)
@@ -250,9 +265,9 @@ class Swap:
     """An alpha at which two shortlisted candidates have equal D.
 
     Attributes:
-        alpha: Below it `first` ranks before `second`, above it after.
-        first: Position on the shortlist.
-        second: Position on the shortlist.
+        alpha: Weight of D_EMD at which the two swap; below it `first` ranks before `second`, above it after.
+        first: Position of one candidate on the shortlist.
+        second: Position of the other candidate on the shortlist.
     """
 
     alpha: float
@@ -265,14 +280,14 @@ class Consolidation:
     """Output of the decoder for one query (Eq. 11 to 13).
 
     Attributes:
-        feature: (C,) after the BNNeck, compared in the final ranking.
+        feature: (C,) consolidated feature after the BNNeck, by which the final ranking is computed.
         neighbors: (K,) rows of the gallery memory that the decoder read.
-        cls_share: Attention to `[cls]`, head-averaged; the three parts of Eq. 13 sum to 1.
-        query_share: Attention to the query's patches.
-        neighbor_shares: (K,) attention to each neighbour's patches.
-        query_grid: (rows, columns), NaN where the patch was dropped; all NaN in the released variant, whose decoder
-            does not read the query.
-        neighbor_grids: (K, rows, columns) attention to every neighbour patch.
+        cls_share: Head-averaged attention to `[cls]`; the three parts of Eq. 13 sum to 1.
+        query_share: Total attention to the query's patches.
+        neighbor_shares: (K,) total attention to each neighbour's patches.
+        query_grid: (rows, columns) attention to each query patch; NaN where the patch was dropped, and all NaN in the
+            released variant, whose decoder does not read the query.
+        neighbor_grids: (K, rows, columns) attention to each patch of the neighbours.
     """
 
     feature: np.ndarray
@@ -291,17 +306,17 @@ class Consolidation:
 
 @dataclass(frozen=True, eq=False)
 class QueryTrace:
-    """All results of one query, which the app, the command line and the figures show.
+    """Results of all stages of one search.
 
     Attributes:
         settings: Settings of the search.
         encoding: The query's encoding.
         match: Shortlist and transport.
-        by_cosine: The shortlist by D_cos.
-        by_distance: The shortlist by D (Eq. 10).
+        by_cosine: The shortlist ranked by D_cos.
+        by_distance: The shortlist ranked by D (Eq. 10).
         consolidation: Output of the decoder.
-        final: The whole gallery by the consolidated feature.
-        timings: Seconds per stage that was computed.
+        final: The whole gallery ranked by the consolidated feature.
+        timings: Seconds that each computed stage took, by name of the stage.
     """
 
     settings: QuerySettings
@@ -319,8 +334,8 @@ class Scores:
     """Retrieval scores over the queries that have at least one true match.
 
     Attributes:
-        cmc: (R,) share of queries with a true match within the first r + 1 ranks.
-        average_precision: (Q,) NaN for a query without a true match.
+        cmc: (R,) share of queries with a true match within the first r + 1 ranks, at index r.
+        average_precision: (Q,) average precision; NaN for a query without a true match.
         first_match: (Q,) 0-based rank of the first true match among non-junk images, -1 if there is none.
     """
 
@@ -330,12 +345,12 @@ class Scores:
 
     @property
     def mean_ap(self) -> float:
-        """Mean average precision (mAP) as a fraction."""
+        """Mean average precision (mAP), in [0, 1]."""
         return float(np.nanmean(self.average_precision))
 
     @property
     def rank1(self) -> float:
-        """Rank-1 as a fraction."""
+        """Rank-1, in [0, 1]."""
         return float(self.cmc[0])
 
     @property

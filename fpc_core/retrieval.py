@@ -1,13 +1,14 @@
-"""One query from image to ranking: what the app, the command line, the evaluation and the figures call.
+"""Search: from a query image to the ranked gallery.
 
-`Retriever` keeps no state besides the model, the gallery memory and the shortlist index. Each stage takes the result of
-the one before it, so a caller can keep what a slider did not change:
+The state of a `Retriever` is the model, the gallery memory, its tokens cached on the device, and the shortlist index.
+Each stage takes the result of the previous one, so a caller can reuse the results that a changed setting does not
+affect:
 
     prepare      image -> EncoderState                    independent of the keep rate
     encode       EncoderState, prune -> Encoding
     match        Encoding, settings -> Match              independent of alpha and K
     consolidate  Encoding, neighbours -> Consolidation    depends on the set of neighbours
-    search       all of it -> QueryTrace
+    search       image or EncoderState -> QueryTrace      runs all stages
 
 A stage that runs out of memory is computed in smaller parts, then on the CPU (`runtime/out_of_memory.py`).
 """
@@ -46,18 +47,18 @@ from fpc_core.runtime.out_of_memory import out_of_memory_fallback
 
 
 class Retriever:
-    """A model joined with the gallery memory that was built with it."""
+    """Searches a gallery memory with the model that it was built with."""
 
     def __init__(self, model: FPC, memory: GalleryMemory, index: ShortlistIndex | None = None) -> None:
-        """Join a model and a gallery memory.
+        """Set up searches with a model and a gallery memory.
 
         Args:
-            model: In eval mode, on the device to compute on.
-            memory: Built with the same weights.
-            index: Finds the shortlist among the gallery's `[cls]` tokens; plain torch by default.
+            model: Model in eval mode, on the device to compute on.
+            memory: Gallery memory built with the same weights.
+            index: Index of the gallery's `[cls]` tokens that finds shortlists; a `TorchIndex` by default.
 
         Raises:
-            ValueError: Channels or patch grid of the two differ.
+            ValueError: Model and gallery memory have different channels or patch grids.
         """
         stored = (memory.cls.shape[1], *memory.grid)
         expected = (model.config.width, *model.config.grid)
@@ -74,11 +75,11 @@ class Retriever:
 
     @cached_property
     def on_cpu(self) -> Retriever:
-        """The same retriever on the CPU; itself if it is there already."""
+        """The same retriever on the CPU, or this one if it is on the CPU already."""
         return self if self.device.type == "cpu" else Retriever(self.model.copy_on_cpu(), self.memory, self.index)
 
     def free_memory(self) -> str:
-        """Release the gallery tokens cached on the device; returns what was released, "" for nothing."""
+        """Release the gallery tokens cached on the device, and return what was released ("" for nothing)."""
         return self.tokens.release()
 
     @torch.inference_mode()
@@ -87,8 +88,8 @@ class Retriever:
         """Run the encoder up to the attention of its first dropping block.
 
         Args:
-            images: (B, 3, H, W), normalised.
-            cameras: (B,) int64, or None for the mean camera embedding.
+            images: (B, 3, H, W) normalised images.
+            cameras: (B,) int64 cameras of the images, or None for the mean camera embedding.
             block: Index of the first dropping block.
         """
         cameras = None if cameras is None else cameras.to(self.device)
@@ -103,7 +104,7 @@ class Retriever:
     @torch.inference_mode()
     @out_of_memory_fallback("the encoder")
     def trace_blocks(self, images: Tensor, cameras: Tensor | None, prune: PruneSettings) -> tuple[DropStage, ...]:
-        """Return `[cls]` attention and survivors of every block, for the arguments of `prepare`."""
+        """Return the `[cls]` attention and the kept patches of every block; `images` and `cameras` as in `prepare`."""
         cameras = None if cameras is None else cameras.to(self.device)
         return self.model.trace_blocks(images.to(self.device), cameras, prune)
 
@@ -111,11 +112,11 @@ class Retriever:
         """Find the shortlist by cosine (Eq. 4) and solve the transport to each of its images (Eq. 5).
 
         Args:
-            encoding: Of one image.
-            settings: Only `shortlist`, `variant` and `transport` matter here.
+            encoding: Encoding of one image.
+            settings: Settings of the search, of which only `shortlist`, `variant` and `transport` are used.
         """
         shortlist = self._shortlist(encoding, settings.shortlist)
-        # A distance of the released solver depends on which candidates share the call.
+        # With the released solver, a distance depends on the other candidates in the same call.
         undivided = settings.transport.solver is Solver.RELEASED
         transport = self._transport_undivided if undivided else self._transport
         return Match(shortlist, transport(encoding, shortlist.indices, settings))
@@ -147,10 +148,10 @@ class Retriever:
         """Return the transport plan to one candidate.
 
         Args:
-            encoding: Of the query.
-            match: Its shortlist and transport.
-            place: Position of the candidate in the shortlist.
-            settings: The settings of the match.
+            encoding: Encoding of the query.
+            match: Shortlist and transport of the query.
+            place: Position of the candidate on the shortlist.
+            settings: Settings with which the match was computed.
         """
         index = int(match.shortlist.indices[place])
         query_patches = _only(encoding.to(self.device))[1]
@@ -168,9 +169,9 @@ class Retriever:
         """Consolidate a query with its neighbours (Eq. 11 to 13).
 
         Args:
-            encoding: Of the query.
-            neighbors: (K,) rows of the gallery memory.
-            variant: Whether the decoder sees the query as well.
+            encoding: Encoding of the query.
+            neighbors: (K,) rows of the neighbours in the gallery memory.
+            variant: Whether the decoder also reads the query (PAPER) or only its neighbours (RELEASED).
         """
         encoding = encoding.to(self.device)
         query_cls, query_patches = _only(encoding)
@@ -187,15 +188,17 @@ class Retriever:
     @torch.inference_mode()
     @out_of_memory_fallback("the decoder", split=("sets",), join=np.concatenate)
     def consolidate_sets(self, encoding: Encoding, sets: Sequence[np.ndarray], variant: Variant) -> np.ndarray:
-        """Return the features of `consolidate` for many sets of neighbours at once, equal up to rounding.
+        """Return the consolidated features for many sets of neighbours at once.
+
+        They equal those of `consolidate` up to rounding.
 
         Args:
-            encoding: Of the query.
+            encoding: Encoding of the query.
             sets: B arrays of rows of the gallery memory.
-            variant: Whether the decoder sees the query as well.
+            variant: Whether the decoder also reads the query (PAPER) or only its neighbours (RELEASED).
 
         Returns:
-            (B, C) float32.
+            (B, C) float32 features.
         """
         query_cls, query_patches = _only(encoding.to(self.device))
         rows = np.unique(np.concatenate(sets))
@@ -208,7 +211,7 @@ class Retriever:
         return features.float().cpu().numpy()
 
     def by_feature(self, feature: np.ndarray) -> Ranking:
-        """Rank the whole gallery by the Euclidean distance to a feature (C,) after the BNNeck, both L2-normalised."""
+        """Rank the whole gallery by Euclidean distance to `feature`, (C,) after the BNNeck, all L2-normalised."""
         return rank_by_feature(feature, self.memory.unit_features)
 
     @torch.inference_mode()
@@ -223,9 +226,9 @@ class Retriever:
         """Run every stage on one query.
 
         Args:
-            query: (1, 3, H, W) normalised image, or the state that `prepare` made of it.
-            settings: Of every stage.
-            cameras: (1,) int64, or None for the mean camera embedding; ignored for a prepared query.
+            query: (1, 3, H, W) normalised image, or the state that `prepare` returns for it.
+            settings: Settings of all stages.
+            cameras: (1,) int64 camera, or None for the mean camera embedding; ignored for a prepared query.
         """
         watch = _Stopwatch(self.device)
         state = query
@@ -241,13 +244,13 @@ class Retriever:
     def finish(
         self, encoding: Encoding, match: Match, settings: QuerySettings, watch: _Stopwatch | None = None
     ) -> QueryTrace:
-        """Run what follows the matching, which is all that a new alpha or K changes.
+        """Run the stages after the matching, the only ones that depend on alpha and K.
 
         Args:
-            encoding: Of the query.
-            match: Its shortlist and transport.
-            settings: Of every stage.
-            watch: Holds the timings of earlier stages.
+            encoding: Encoding of the query.
+            match: Shortlist and transport of the query.
+            settings: Settings of all stages.
+            watch: Stopwatch with the timings of the earlier stages.
         """
         watch = watch or _Stopwatch(self.device)
         with watch("rank"):
@@ -274,7 +277,7 @@ class Retriever:
 def _only(encoding: Encoding) -> tuple[Tensor, Tensor]:
     """Return the `[cls]` token (C,) and the patches (M, C) of an encoding of one image."""
     if len(encoding.tokens) != 1:
-        raise ValueError(f"matching takes one query at a time, not {len(encoding.tokens)}; slice the encoding first")
+        raise ValueError(f"pass one query at a time, not {len(encoding.tokens)}; slice the encoding first")
     return encoding.cls[0], encoding.patches[0]
 
 

@@ -109,7 +109,7 @@ def page() -> None:
                 *link_checks.check_switch("life"),
             )
         )
-    st.subheader("Choose a query")
+    st.subheader("Choose a query", anchor="query")
     status.render_examples(workspace, query.name, choose_query)
     with st.container(horizontal=True, vertical_alignment="center"):
         identity = controls.identity([record.identity for record in workspace.dataset.query])

@@ -52,17 +52,17 @@ FIGURES = {
     "tokens": FigureKind.RANKED_LIST,
     "shares": FigureKind.DECODER_MAPS,
 }
-# Anchor on the Explore page that a step links to.
+# Anchor of the section of the Explore page that a step links to.
 ANCHORS = {
-    "dropping": "what-was-dropped",
-    "attention": "what-was-dropped",
-    "patches": "whom-are-we-looking-for",
-    "cost": "which-patch-goes-where",
-    "weights": "which-patch-goes-where",
-    "transport": "which-patch-goes-where",
-    "distance": "why-did-this-one-win",
-    "tokens": "who-was-found",
-    "shares": "what-did-the-decoder-take-from-each-neighbour",
+    "dropping": "masks",
+    "attention": "masks",
+    "patches": "query",
+    "cost": "transport",
+    "weights": "transport",
+    "transport": "transport",
+    "distance": "comparison",
+    "tokens": "ranking",
+    "shares": "decoder",
 }
 
 
@@ -108,12 +108,7 @@ def render_try_it(workspace: Workspace, query: Query, view: View, context: Lesso
     st.subheader("Try it on your query")
     if is_dataset_query(query):
         params = workspace_choice.active_choice().to_params() | view.to_params(default_variant())
-        anchor = ANCHORS[key]
-        st.link_button(
-            f"Open in Explore: {anchor.replace('-', ' ')}",
-            f"./?{urlencode(params)}#{anchor}",
-            icon=":material/person_search:",
-        )
+        st.link_button("Open in Explore", f"./?{urlencode(params)}#{ANCHORS[key]}", icon=":material/person_search:")
     with st.container(horizontal=True):
         lesson_step.download_button(workspace, query, context)
         if is_dataset_query(query):

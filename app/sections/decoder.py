@@ -32,7 +32,7 @@ def decoder(
     workspace: Workspace, query: Query, result: SearchResult, chosen: int | None, on_pick: Callable[[str], None]
 ) -> None:
     """Render the section. Changing the method or the target reruns only this fragment."""
-    st.subheader("What the decoder used from each neighbour")
+    st.subheader("What the decoder used from each neighbour", anchor="decoder")
     trace, consolidation = result.trace, result.trace.consolidation
     config, records = workspace.retriever.model.config, workspace.retriever.memory.records
     maps = controls.map_settings("", chosen, workspace.weights.knows_identities)

@@ -28,7 +28,7 @@ KEEP_RATES = "keep-rates"  # Key of the fragment that searches at every keep rat
 
 
 def render_masks(workspace: Workspace, query: Query, settings: QuerySettings) -> None:
-    st.subheader("Which patches were dropped?")
+    st.subheader("Which patches were dropped?", anchor="masks")
     view = view_key(query.digest, settings)
     masks(data_uri(query.image), workspace.retriever.model.config, settings.prune.blocks, view, key="masks")
 
@@ -67,7 +67,7 @@ def render_ranking(
 
     Return None if there is no hit to select.
     """
-    st.subheader("Retrieved gallery images")
+    st.subheader("Retrieved gallery images", anchor="ranking")
     trace, records = result.trace, workspace.retriever.memory.records
     uses_cameras = workspace.dataset.uses_cameras
 
@@ -112,7 +112,7 @@ def render_ranking(
 
 
 def render_alpha_chart(chosen: int | None, show_junk: bool) -> None:
-    st.subheader("How α changes the ranking")
+    st.subheader("How α changes the ranking", anchor="alpha")
     alpha_chart(key="alpha-chart", top=SHOWN, junk=show_junk, chosen=chosen)
     st.caption(
         f"Distance D of every shortlisted image as α varies. The top {SHOWN} are highlighted, the thick line "

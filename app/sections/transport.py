@@ -33,7 +33,7 @@ def transport(
     pin: Pin | None,
     on_pin: Callable[[Pin | None], None],
 ) -> None:
-    st.subheader("Patch matching (optimal transport)")
+    st.subheader("Patch matching (optimal transport)", anchor="transport")
     shortlist = result.trace.match.shortlist
     if chosen is None or chosen not in shortlist:
         _render_not_shortlisted(result)
@@ -74,7 +74,7 @@ def pairwise_comparison(
 
     `requested` is the gallery row of the other hit in the link, or None to choose one automatically.
     """
-    st.subheader("Why was this image ranked above another?")
+    st.subheader("Why was this image ranked above another?", anchor="comparison")
     if chosen is None or chosen not in result.trace.match.shortlist:
         _render_not_shortlisted(result)
         return

@@ -1,4 +1,4 @@
-"""The command line: `python -m fpc_core COMMAND`."""
+"""Command line, called as `python -m fpc_core COMMAND`."""
 
 from fpc_core.cli.commands import COMMANDS, main
 

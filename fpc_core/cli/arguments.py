@@ -1,4 +1,4 @@
-"""Options of the command line; their defaults come from the settings."""
+"""Define the options of the command line; defaults come from the settings classes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ MODELS = {"tiny": VIT_TINY, "small": VIT_SMALL, "base-16": VIT_BASE_STRIDE_16, "
 
 
 def build_parser(commands: Mapping[str, Callable[..., int | None]]) -> argparse.ArgumentParser:
-    """Build the parser; the `run` of a parsed command is its function in `commands`."""
+    """Build the parser; the attribute `run` of parsed arguments is the command's function in `commands`."""
     defaults = QuerySettings()
     device = argparse.ArgumentParser(add_help=False)
     device.add_argument("--device", default="auto", help="auto (CUDA if available), cpu or cuda")
@@ -52,7 +52,9 @@ def build_parser(commands: Mapping[str, Callable[..., int | None]]) -> argparse.
     search = argparse.ArgumentParser(add_help=False, parents=[matching])
     search.add_argument("--keep-rate", type=float, default=defaults.prune.keep_rate)
     search.add_argument("--alpha", type=float, default=defaults.alpha, help="weight of D_EMD in D (Eq. 10)")
-    search.add_argument("--neighbors", "-k", type=int, help="K of the decoder (default: the dataset's, otherwise 10)")
+    search.add_argument(
+        "--neighbors", "-k", type=int, help="number of neighbours K (default: from the dataset, otherwise 10)"
+    )
 
     parser = argparse.ArgumentParser(prog="python -m fpc_core", description="Run FPC from the command line")
     parser.add_argument("--version", action="version", version=f"FPC Explorer {__version__}")
@@ -67,15 +69,17 @@ def build_parser(commands: Mapping[str, Callable[..., int | None]]) -> argparse.
     query.add_argument("image", type=Path)
     query.add_argument("--camera", type=int, help="camera of the image, 1-based (default: unknown)")
     query.add_argument("--top", type=int, default=10, help="number of ranks to print")
-    memory = subcommands.add_parser("memory", help="the gallery memory").add_subparsers(required=True, metavar="ACTION")
+    memory = subcommands.add_parser("memory", help="manage the gallery memory").add_subparsers(
+        required=True, metavar="ACTION"
+    )
     _build_options(memory.add_parser("build", help="encode the gallery; resumes an interrupted build", parents=[paths]))
     memory.choices["build"].set_defaults(run=commands["memory build"])
-    lesson = add("lesson", "nine steps on one query, for teaching, as one self-contained HTML file", search)
+    lesson = add("lesson", "write a lesson in nine steps on one query as a self-contained HTML file", search)
     lesson.add_argument(
         "--query", type=Path, help="image file, or path of a query in the data (default: the dataset's opening query)"
     )
     lesson.add_argument("--out", type=Path, default=Path("lesson.html"))
-    explain = add("explain", "report on many queries, as one self-contained HTML file", search)
+    explain = add("explain", "write a report on many queries as a self-contained HTML file", search)
     explain.add_argument("folder", type=Path, nargs="?", help="folder of images (default: the queries of the data)")
     explain.add_argument("--out", type=Path, default=Path("report.html"))
     explain.add_argument(
@@ -91,47 +95,51 @@ def build_parser(commands: Mapping[str, Callable[..., int | None]]) -> argparse.
         "--target",
         choices=[each.value for each in MapTarget],
         default=MapSettings().target.value,
-        help="what heat maps explain: the cosine to the image ranked first, or the likeliest training identity",
+        help="what heat maps explain: the cosine to the image ranked first, or the most likely training identity",
     )
     explain.add_argument("--relative", action="store_true", help="show heat maps relative to the mean patch")
-    _evaluate_options(add("evaluate", "CMC and mAP of all queries, or tables compared with the paper's", search))
-    _sweep_axes(add("sweep", "keep rate x alpha x K over all queries; resumes a stopped sweep", matching))
-    figure = add("figure", "publication figure from a recipe: PDF, SVG, PNG, data and LaTeX", workspace)
+    _evaluate_options(add("evaluate", "compute CMC and mAP over all queries, or the paper's tables", search))
+    _sweep_axes(add("sweep", "score all queries over keep rate x alpha x K; resumes a stopped sweep", matching))
+    figure = add("figure", "draw a publication figure from a recipe: PDF, SVG, PNG, data and LaTeX", workspace)
     figure.add_argument("recipe", type=Path, help="JSON file exported by the Figures page")
     figure.add_argument("--out", type=Path, default=Path("figures"))
-    flops = add("flops", "FLOPs of Table 3, counted in two ways and compared with the paper's")
+    flops = add("flops", "compute the FLOPs of Table 3 in two ways, next to the paper's")
     flops.add_argument("--model", choices=list(MODELS), default="base-11")
     summary = (
-        "train both stages; run again to resume; on several GPUs: torchrun --nproc-per-node N -m fpc_core train ..."
+        "train both stages; run it again to resume; on several GPUs: torchrun --nproc-per-node N -m fpc_core train ..."
     )
     _training_options(add("train", summary, device))
-    add("doctor", "check installation and device, and whether data, weights and gallery memory fit", workspace)
+    add("doctor", "check installation, device, and whether data, weights and gallery memory match", workspace)
     return parser
 
 
 def _build_options(build: argparse.ArgumentParser) -> None:
     build.add_argument("--batch-size", type=int, default=BATCH_SIZE)
-    build.add_argument("--shard-images", type=int, default=SHARD_IMAGES, help="images in a file of tokens")
+    build.add_argument("--shard-images", type=int, default=SHARD_IMAGES, help="number of images in each file of tokens")
 
 
 def _path_options(device: argparse.ArgumentParser) -> argparse.ArgumentParser:
     paths = argparse.ArgumentParser(add_help=False, parents=[device])
-    paths.add_argument("--data", type=Path, help="dataset folder (default: FPC_DATA, otherwise the demo's)")
-    paths.add_argument("--weights", type=Path, help="checkpoint (default: FPC_WEIGHTS, otherwise the demo's)")
-    paths.add_argument("--memory", type=Path, help="gallery memory (default: FPC_MEMORY, otherwise the demo's)")
+    paths.add_argument("--data", type=Path, help="dataset folder (default: FPC_DATA, otherwise the demo)")
+    paths.add_argument("--weights", type=Path, help="checkpoint (default: FPC_WEIGHTS, otherwise the demo)")
+    paths.add_argument("--memory", type=Path, help="gallery memory (default: FPC_MEMORY, otherwise the demo)")
     paths.add_argument(
         "--precision",
         choices=[each.value for each in Precision],
-        help="of the encoder (default: FPC_PRECISION, otherwise float32); must be that of the gallery memory",
+        help="precision of the encoder (default: FPC_PRECISION, otherwise float32); must match the gallery memory",
     )
     return paths
 
 
 def _evaluate_options(evaluate: argparse.ArgumentParser) -> None:
     evaluate.add_argument(
-        "--tables", nargs="+", choices=[*NAMES, "all"], metavar="TABLE", help=f"of the paper: {', '.join(NAMES)}, all"
+        "--tables",
+        nargs="+",
+        choices=[*NAMES, "all"],
+        metavar="TABLE",
+        help=f"tables of the paper: {', '.join(NAMES)}, all",
     )
-    evaluate.add_argument("--recipe", type=Path, help="score of a JSON file exported by the Evaluate page")
+    evaluate.add_argument("--recipe", type=Path, help="compute the score of a JSON file exported by the Evaluate page")
     evaluate.add_argument(
         "--format", nargs="+", choices=list(FORMATS), help="output formats (default: text, with --out all of them)"
     )
@@ -140,10 +148,12 @@ def _evaluate_options(evaluate: argparse.ArgumentParser) -> None:
         "--resamples", type=int, default=Bootstrap().resamples, help="number of resamples of the bootstrap over queries"
     )
     evaluate.add_argument(
-        "--ablation", action="store_true", help="Tables 4 and 5 and, if the data has true masks, what was dropped"
+        "--ablation",
+        action="store_true",
+        help="compute Tables 4 and 5 and, if the data has true masks, print what was dropped",
     )
     evaluate.add_argument(
-        "--dropped", action="store_true", help="also print what was dropped; needs true masks, as the demo has"
+        "--dropped", action="store_true", help="also print what was dropped; needs true masks, which the demo has"
     )
     _cache_option(evaluate)
 
@@ -173,9 +183,14 @@ def _training_options(training: argparse.ArgumentParser) -> None:
     )
     training.add_argument("--stride", type=int, help="stride of the patches in pixels (default: the model's)")
     training.add_argument(
-        "--identities", type=int, default=defaults.identities, help="identities in a batch, over all processes"
+        "--identities",
+        type=int,
+        default=defaults.identities,
+        help="number of identities in a batch, over all processes",
     )
-    training.add_argument("--images", type=int, default=defaults.images, help="images of each identity in a batch")
+    training.add_argument(
+        "--images", type=int, default=defaults.images, help="number of images of each identity in a batch"
+    )
     training.add_argument("--holistic-steps", type=int, default=defaults.holistic_steps)
     training.add_argument(
         "--whole-steps",
@@ -186,7 +201,7 @@ def _training_options(training: argparse.ArgumentParser) -> None:
     training.add_argument("--fpc-steps", type=int, default=defaults.fpc_steps)
     training.add_argument("--learning-rate", type=float, default=defaults.learning_rate)
     training.add_argument(
-        "--refresh", type=int, default=defaults.refresh, help="steps between encodings of the training memory"
+        "--refresh", type=int, default=defaults.refresh, help="number of steps between encodings of the training memory"
     )
     training.add_argument(
         "--shared-space",

@@ -1,4 +1,4 @@
-"""Commands of `python -m fpc_core`: each calls the core once and prints the result (options: `arguments.py`)."""
+"""Commands of `python -m fpc_core`, each of which calls the library and prints the result (options: `arguments.py`)."""
 
 from __future__ import annotations
 
@@ -63,12 +63,12 @@ from fpc_core.workspace import Places, Workspace, cache_folder, choose_device, l
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit status.
+    """Run one command, and return its exit status.
 
-    User errors are printed as one line on stderr, with status 2.
+    Errors that users can fix are printed as one line on stderr; the status is then 2.
 
     Args:
-        arguments: Arguments of the command line; those of the process by default.
+        arguments: Arguments of the command line; by default those of the process.
     """
     args = build_parser(COMMANDS).parse_args(arguments)
     try:
@@ -83,7 +83,7 @@ def _query(args: argparse.Namespace) -> None:
     model, memory = workspace.retriever.model, workspace.retriever.memory
     cameras = model.config.cameras
     if args.camera is not None and cameras and not 1 <= args.camera <= cameras:
-        raise ValueError(f"--camera must be in 1..{cameras}, got {args.camera}; leave it out if the camera is unknown")
+        raise ValueError(f"--camera must be in 1..{cameras}, got {args.camera}; omit it if the camera is unknown")
     image = to_tensor([resize_image(decode_image(args.image), model.config.image_size)], model.config)
     camera = None if args.camera is None else torch.tensor([args.camera - 1])
     trace = workspace.retriever.search(image, _settings(args, workspace), camera)
@@ -114,7 +114,7 @@ def _build(args: argparse.Namespace) -> None:
     dataset = open_dataset(places.data)
     model, report = load_model(places)
     device = distributed.local_device(choose_device(args.device))
-    is_first = distributed.rank() == 0  # Only this process prints.
+    is_first = distributed.rank() == 0  # Only the first process prints.
     if is_first:
         print(report)
     with (
@@ -168,7 +168,7 @@ def _evaluate(args: argparse.Namespace) -> None:
 def _dropped(workspace: Workspace, prune: PruneSettings) -> str:
     masks = true_masks(workspace.dataset)
     if not masks:
-        raise ValueError(f"{workspace.dataset.name} has no true masks, which --dropped needs; leave out --dropped")
+        raise ValueError(f"{workspace.dataset.name} has no true masks, which --dropped needs; omit --dropped")
     with tqdm(total=len(workspace.dataset.query), unit="query", disable=None) as bar:
         dropped = dropped_by_strategy(workspace.retriever, workspace.dataset, prune, masks, _progress_callback(bar))
     return dropped_text(dropped, prune.keep_rate)
@@ -193,7 +193,7 @@ def _sweep(args: argparse.Namespace) -> None:
 
 
 def _run_passes(task: PassTask, keep: bool) -> Known:
-    """Run the passes of a task. With `keep`, stored results are reused and new ones are stored."""
+    """Run the passes of a task; if `keep`, reuse stored results and store new ones."""
     store = ResultStore(cache_folder() / "results") if keep else None
     with tqdm(total=task.total, unit="step", disable=None) as bar:
         result = run_with_store(task, store, _progress_callback(bar))
@@ -291,14 +291,14 @@ def _train(args: argparse.Namespace) -> None:
 
 
 def _architecture(args: argparse.Namespace) -> ModelConfig:
-    """Return the config of --model, otherwise that of --init, otherwise ViT-Tiny."""
+    """Return the architecture of --model, otherwise that of --init, otherwise ViT-Tiny."""
     name = args.model or (None if args.init else "tiny")
     config = MODELS[name] if name else load_checkpoint(args.init)[1].config
     return replace(config, stride=args.stride or config.stride)
 
 
 def _doctor(args: argparse.Namespace) -> int:
-    """Print what is installed and whether everything fits together; return status 1 if there is a problem."""
+    """Print installed versions and the result of each check; return status 1 if there is a problem."""
     print(f"python {sys.version.split()[0]}, {os.cpu_count()} CPU cores, {torch.get_num_threads()} torch threads")
     status = 0
     for name in (
@@ -323,7 +323,7 @@ def _doctor(args: argparse.Namespace) -> int:
     checks: list[tuple[str, Callable[[], object]]] = [
         ("data", lambda: _split_counts(open_dataset(places.data))),
         ("weights", lambda: load_checkpoint(places.weights)[1]),
-        ("workspace", lambda: f"gallery memory of {len(_open(args).retriever.memory)} images fits data and weights"),
+        ("workspace", lambda: f"gallery memory of {len(_open(args).retriever.memory)} images matches data and weights"),
         ("search", lambda: _check_self_retrieval(_open(args))),
     ]
     if choose_device(args.device).type != "cpu" or places.precision != Precision.FLOAT32:
@@ -338,7 +338,7 @@ def _doctor(args: argparse.Namespace) -> int:
 
 
 def _check_self_retrieval(workspace: Workspace) -> str:
-    """Search for the first gallery image; the first search on a machine also compiles the transport kernel."""
+    """Search for the first gallery image, which should find itself at rank 1."""
     retriever, record = workspace.retriever, workspace.retriever.memory.records[0]
     image = workspace.image(record)
     camera = torch.tensor([record.camera]) if workspace.dataset.uses_cameras else None

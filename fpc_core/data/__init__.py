@@ -1,1 +1,1 @@
-"""Images and datasets: the only rooms that read a user's files."""
+"""Read datasets, images and ground truth, and render occluders."""

@@ -13,9 +13,9 @@ def data_uri(image: np.ndarray, *, lossless: bool = False, height: int | None = 
     """Encode an image as a WebP data URI.
 
     Args:
-        image: uint8 image, as `PIL.Image.fromarray` takes it.
-        lossless: For images with hard cell edges.
-        height: Shrink the image to this height in pixels, if it is higher.
+        image: uint8 image that `PIL.Image.fromarray` accepts.
+        lossless: Whether to compress without loss, for images with sharp edges.
+        height: Maximum height in pixels, to which higher images are shrunk; None for no limit.
     """
     pil_image = Image.fromarray(image)
     if height is not None and height < pil_image.height:
@@ -28,9 +28,9 @@ def data_uri(image: np.ndarray, *, lossless: bool = False, height: int | None = 
 
 
 def encode_float32(values: np.ndarray) -> str:
-    """Encode an array as base64 of its little-endian float32 values, row by row; the browser reads a Float32Array.
+    """Encode an array as base64 of its little-endian float32 values in row-major order.
 
-    float16 would not do: most flows of a plan are below 6e-5, where it loses precision, and the browser would have to
-    convert it. A plan and its cost at 128 x 242 patches are 2 x 165 kB of text.
+    The browser can read this as a Float32Array. float16 is not precise enough, because most flows of a plan are below
+    6e-5. A plan of 128 x 242 patches takes 165 kB of text, and so does its cost.
     """
     return base64.b64encode(np.ascontiguousarray(values, dtype="<f4").tobytes()).decode("ascii")

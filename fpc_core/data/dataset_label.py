@@ -50,10 +50,10 @@ def read_label(folder: Path, allowed: Sequence[Path]) -> dict[str, object]:
         return {}
     except UnusableFileError as error:
         raise DatasetError(str(error)) from error
-    except OutsideRootsError:  # It is a ValueError too.
+    except OutsideRootsError:  # This is also a ValueError, which the next clause would catch.
         raise
     except ValueError as error:
-        raise DatasetError(f"{path} is not JSON ({error}); correct or delete it") from error
+        raise DatasetError(f"{path} is not valid JSON ({error}); correct or delete it") from error
     if not isinstance(label, dict):
         raise DatasetError(f'{path} must contain an object such as {{"name": "...", "synthetic": true}}')
     return {name: escape_name(value) if isinstance(value, str) else value for name, value in label.items()}

@@ -3,15 +3,14 @@
 | layout | folders | names |
 |---|---|---|
 | Market-1501 | bounding_box_train, query, bounding_box_test | `0002_c1s1_000451_03.jpg` |
-| DukeMTMC-reID, Occluded-Duke | the same | `0001_c2_f0046182.jpg` |
+| DukeMTMC-reID, Occluded-Duke | bounding_box_train, query, bounding_box_test | `0001_c2_f0046182.jpg` |
 | Occluded-ReID | occluded_body_images, whole_body_images | `001/001_01.tif` |
 | Partial-ReID | partial_body_images (or occluded_body_images), whole_body_images | `001_001.jpg` |
-| plain folder | any; optionally query and gallery | any; a sub-folder is one identity |
+| plain folder | any; optionally query and gallery | any; a subfolder is one identity |
 
-Records are sorted by file name, as in the released code. An optional file `dataset.json` in the root may contain
-`name`, `synthetic` and `note`, which label the dataset wherever it is shown; `layout`; `opening`, the path of the query
-shown at a first visit; `examples`, named queries to try first; and `neighbors`, the initial K for a dataset with few
-gallery images per person.
+Records are sorted by file name, as in the released code. The root may contain a file `dataset.json` with `name`,
+`synthetic` and `note`, which label the dataset wherever it is shown; `layout`; `opening`, the path of the query that
+the app shows first; `examples`, named queries to try first; and `neighbors`, the initial K for a dataset with few gallery images per person.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ _TITLES = {
 }
 _EXPECTED = (
     "query and bounding_box_test (Market-1501, DukeMTMC-reID, Occluded-Duke), whole_body_images with "
-    "occluded_body_images or partial_body_images (Occluded-ReID, Partial-ReID), or images, there or in sub-folders"
+    "occluded_body_images or partial_body_images (Occluded-ReID, Partial-ReID), or images, there or in subfolders"
 )
 LAYOUT_FOLDERS = frozenset(
     {
@@ -66,22 +65,23 @@ LAYOUT_FOLDERS = frozenset(
         "partial_body_images",
     }
 )
-"""Sub-folders that contain a split of a dataset."""
-_STREET_NAME = re.compile(r"(-?\d{1,9})_c(\d{1,4})(s\d+)?[_.]", re.ASCII)  # the optional part: Market-1501's sequence
-_BODY_NAME = re.compile(r"(\d{1,9})_", re.ASCII)  # longer numbers would overflow an array
+"""Subfolders that contain a split of a dataset."""
+# Only names in Market-1501 have the optional part, the number of a sequence.
+_STREET_NAME = re.compile(r"(-?\d{1,9})_c(\d{1,4})(s\d+)?[_.]", re.ASCII)
+_BODY_NAME = re.compile(r"(\d{1,9})_", re.ASCII)  # Longer numbers would overflow an array.
 _STREET_SPLITS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
-_JUNK = -1  # identity of detections that the protocols exclude
+_JUNK = -1  # Identity of detections that the protocols exclude.
 
 
 @dataclass(frozen=True)
 class ImageRecord:
-    """One image.
+    """One image of a dataset.
 
     Attributes:
-        path: Relative to the dataset's root.
-        identity: As in the file name.
-        camera: 0-based, -1 if unknown.
-        split: train, query or gallery.
+        path: Path relative to the dataset's root.
+        identity: Number of the person, from the file name or, in a plain folder, from the subfolder.
+        camera: 0-based camera, -1 if unknown.
+        split: Split of the dataset: train, query or gallery.
     """
 
     path: Path
@@ -96,20 +96,19 @@ class Dataset:
 
     Attributes:
         root: Folder of the dataset.
-        layout: Its layout.
+        layout: Layout of the dataset.
         train: Records of the training split.
         query: Records of the queries.
         gallery: Records of the gallery.
         uses_cameras: False if there are no camera numbers; then no image is junk and the model gets no camera.
         name: Name shown to users.
-        synthetic: Whether the images are synthetic and must be labelled so; from `dataset.json`.
+        synthetic: Whether the images are synthetic and must be labelled as such, from `dataset.json`.
         note: Note shown with the dataset, from `dataset.json`.
-        opening: Path of the query shown at a first visit, from `dataset.json`; by default the first query.
+        opening: Path of the query that the app shows first, from `dataset.json`; by default the first query.
         examples: Named queries to try first, from `dataset.json`.
-        neighbors: Initial K, from `dataset.json`, otherwise that of QuerySettings; at most the number of gallery
-            images.
-        skipped: Images, relative to the root, whose names do not follow the layout, and images and folders whose names
-            are not valid text (UTF-8), escaped.
+        neighbors: Initial K from `dataset.json`, or the default of QuerySettings; at most the number of gallery images.
+        skipped: Paths relative to the root of images whose names do not follow the layout, and, with escapes, of images
+            and folders whose names are not valid UTF-8.
         junk: Number of images of identity -1, which the protocols exclude; they are in no split.
         allowed: Real folders in which every file must be, links resolved; empty for no restriction.
     """
@@ -131,45 +130,46 @@ class Dataset:
     allowed: tuple[Path, ...] = ()
 
     def read(self, record: ImageRecord) -> np.ndarray:
-        """Decode an image as uint8 (H, W, 3).
+        """Decode the image of a record as uint8 (H, W, 3).
 
         Raises:
             ImageError: The image cannot be decoded; the message names the file.
-            OutsideRootsError: It is a link out of `allowed`.
+            OutsideRootsError: The file is a link that leads out of the folders in `allowed`.
         """
         return decode_image(self.root / record.path, str(record.path), allowed=self.allowed)
 
     @property
     def label(self) -> str:
-        """The name, marked as synthetic where the name does not say so itself."""
+        """Name of the dataset, with "(synthetic)" added if the name does not contain that word."""
         return f"{self.name} (synthetic)" if self.synthetic and "synthetic" not in self.name else self.name
 
     @property
     def shortlist(self) -> int:
-        """Number of candidates whose patches a search matches: the default, or the size of a smaller gallery."""
+        """Size of the shortlist: the default, or the size of the gallery if that is smaller."""
         return min(QuerySettings.shortlist, len(self.gallery))
 
     @property
     def queries_are_gallery(self) -> bool:
-        """Whether this is a plain folder without a split, where every query finds itself and scores are meaningless."""
+        """Whether this is a plain folder without splits, in which every query finds itself and scores mean nothing."""
         return bool(self.query) and self.query[0].path == self.gallery[0].path
 
 
 def open_dataset(root: Path | str, allowed: Sequence[Path] = ()) -> Dataset:
-    """Read the records of a dataset; no image is opened.
+    """Read the records of a dataset without opening any image.
 
-    The layout is `layout` in `dataset.json`, or is detected from the folders and names in `root`, or in its only
-    sub-folder that contains a dataset. DukeMTMC and Occluded-Duke look alike: "occluded" in the folder's name decides.
+    The dataset is in `root` or in its only subfolder that contains a dataset. Its layout is `layout` in `dataset.json`,
+    or is detected from folders and file names. DukeMTMC-reID and Occluded-Duke have the same names; "occluded" in the
+    name of the folder distinguishes them.
 
     Args:
         root: Folder of the dataset.
-        allowed: Real folders in which everything that is listed or read must be, links resolved; empty for no
+        allowed: Real folders in which everything that is listed or read must be after links are resolved; empty for no
             restriction.
 
     Raises:
         DatasetError: The folder is missing or empty, the layout is unknown or does not match, or no name of a split can
             be parsed.
-        OutsideRootsError: There is a link out of the allowed folders; it is not followed.
+        OutsideRootsError: A link leads out of the allowed folders; it is not followed.
     """
     root = Path(root)
     if not root.is_dir():
@@ -221,7 +221,7 @@ def open_dataset(root: Path | str, allowed: Sequence[Path] = ()) -> Dataset:
 
 
 def _dataset_folder(root: Path, listing: FolderListing) -> Path:
-    """Return `root`, or its only sub-folder with one of the five layouts: archives often add a folder."""
+    """Return `root`, or its only subfolder with one of the five layouts, because archives often add a folder."""
     if _has_layout(root, listing):
         return root
     nested = [folder for folder in listing.folders(root) if _has_layout(folder, listing)]
@@ -231,7 +231,7 @@ def _dataset_folder(root: Path, listing: FolderListing) -> Path:
 
 
 def is_layout(names: Collection[str]) -> bool:
-    """Whether a folder with sub-folders of these names has one of the five published layouts."""
+    """Return whether a folder with subfolders of these names has one of the five published layouts."""
     return {"query", "bounding_box_test"} <= set(names) or (
         "whole_body_images" in names and bool({"occluded_body_images", "partial_body_images"} & set(names))
     )
@@ -261,7 +261,7 @@ def _detect(folder: Path, listing: FolderListing) -> Layout:
 
 
 def _street(root: Path, folder: str, split: str, skipped: list[Path], listing: FolderListing) -> list[ImageRecord]:
-    """Parse names such as `0002_c1s1_000451_03.jpg`: identity 2, camera 0. Junk has identity -1, distractors 0."""
+    """Parse names such as `0002_c1s1_000451_03.jpg` (identity 2, camera 0); junk has identity -1, distractors 0."""
     records, inside = [], Path(folder)
     for path in listing.images(root / folder):
         match = _STREET_NAME.match(path.name)
@@ -273,7 +273,7 @@ def _street(root: Path, folder: str, split: str, skipped: list[Path], listing: F
 
 
 def _body(root: Path, folder: str, split: str, skipped: list[Path], listing: FolderListing) -> list[ImageRecord]:
-    """Parse names such as `001_01.tif`, in the folder itself or in one sub-folder per identity."""
+    """Parse names such as `001_01.tif`, in the folder itself or in one subfolder per identity."""
     records = []
     for path in listing.images_below(root / folder):
         match = _BODY_NAME.match(path.name)
@@ -285,16 +285,16 @@ def _body(root: Path, folder: str, split: str, skipped: list[Path], listing: Fol
 
 
 def _body_queries(root: Path, layout: Layout) -> str:
-    """Return the folder of queries: Partial-ReID may have both, and its protocol uses the cropped images."""
+    """Return the name of the folder with the queries; Partial-ReID may have both, and its protocol uses the partial."""
     partial = layout is Layout.PARTIAL_REID and (root / "partial_body_images").is_dir()
     return "partial_body_images" if partial else "occluded_body_images"
 
 
 def _plain(root: Path, listing: FolderListing) -> tuple[list[ImageRecord], list[ImageRecord]]:
-    """Return query and gallery of a plain folder: its two sub-folders of these names, or every image as both.
+    """Return query and gallery of a plain folder: its subfolders of these names, or every image in both.
 
-    A sub-folder is one identity, the same in query and gallery; an image outside of sub-folders is an identity of its
-    own.
+    A subfolder is one identity, the same in query and gallery. Every image outside of subfolders is a separate
+    identity.
     """
     split = (root / "query").is_dir() and (root / "gallery").is_dir()
     homes = {name: root / name if split else root for name in ("query", "gallery")}

@@ -1,4 +1,4 @@
-"""Ground truth that only rendered datasets have: true masks and occlusions, from `records.parquet`."""
+"""Read ground truth, which only rendered datasets have: true masks and occlusions from `records.parquet`."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from fpc_core.data.images import decode_image
 from fpc_core.io.bounded_files import UnusableFileError, open_regular
 
 RECORDS = "records.parquet"
-BACKGROUND, PERSON, OCCLUDER, OCCLUDER_BEFORE_PERSON = range(4)  # pixel values of a mask
-MAX_RECORDS_BYTES = 256_000_000  # limit of the file and of its uncompressed columns; the demo's file has 245,000
-MAX_MASK_PIXELS = 500_000  # of one mask; the model takes 32,768
-ROWS_PER_IMAGE = 4  # limit for a file of records, which normally has one row per image
-_MIN_ROW_LIMIT = 10_000  # rows that are allowed even for few images
-_MAX_FOOTER = 4 << 20  # bytes of the file's footer; the demo's has 3,000
+BACKGROUND, PERSON, OCCLUDER, OCCLUDER_BEFORE_PERSON = range(4)  # Pixel values of a mask.
+MAX_RECORDS_BYTES = 256_000_000  # Maximum size of the file and of its uncompressed columns; the demo's has 245,000.
+MAX_MASK_PIXELS = 500_000  # Maximum number of pixels in one mask; the model's input has 32,768.
+ROWS_PER_IMAGE = 4  # Maximum number of rows per image; a file of records normally has one.
+_MIN_ROW_LIMIT = 10_000  # Number of rows that are always allowed, even for a few images.
+_MAX_FOOTER = 4 << 20  # Maximum size of the file's footer in bytes; the demo's has 3,000.
 _ENCODINGS = frozenset({"PLAIN", "RLE", "BIT_PACKED", "PLAIN_DICTIONARY", "RLE_DICTIONARY"})
-"""What pyarrow writes. Others can repeat a long value in a few bytes, and are unpacked one value at a time."""
+"""Encodings that pyarrow writes. Others are refused, because they can expand a few bytes to many long values."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ class Occlusion:
     """How the person of an image is occluded.
 
     Attributes:
-        kind: Kind of the occluder, "none" without one.
-        visible: Share of the person inside the box that is not covered, 0 to 1.
+        kind: Kind of the occluder, "none" if there is no occluder.
+        visible: Share of the person inside the box that is not occluded, in [0, 1].
     """
 
     kind: str
@@ -42,16 +42,16 @@ class Occlusion:
 
 
 class TrueMasks(Mapping[Path, np.ndarray]):
-    """Masks by image path relative to the dataset's root: uint8 (h, w) with the four values above.
+    """Masks by image path relative to the dataset's root; (h, w) uint8 with the pixel values defined above.
 
-    A mask is decoded each time it is requested: all of them together would take gigabytes.
+    Masks are decoded on each access, because all decoded masks together would take gigabytes.
     """
 
     def __init__(self, encoded: Mapping[Path, bytes]) -> None:
-        """Store the masks as image files.
+        """Store the encoded masks.
 
         Args:
-            encoded: Bytes by image path relative to the dataset's root.
+            encoded: Bytes of the mask's image file by image path relative to the dataset's root.
         """
         self._encoded = dict(encoded)
 
@@ -60,7 +60,7 @@ class TrueMasks(Mapping[Path, np.ndarray]):
 
         Raises:
             KeyError: The image has no mask.
-            ImageError: The mask is not an image, or has more than MAX_MASK_PIXELS pixels; then it is not decoded.
+            ImageError: The mask is not an image, or has more than MAX_MASK_PIXELS pixels.
         """
         pixels = decode_image(self._encoded[path], f"the mask of {path.as_posix()}", max_pixels=MAX_MASK_PIXELS)
         return np.ascontiguousarray(pixels[..., 0])
@@ -76,22 +76,21 @@ class TrueMasks(Mapping[Path, np.ndarray]):
 
 
 def true_masks(dataset: Dataset) -> TrueMasks:
-    """Read the masks of a dataset's images without decoding them; empty for a dataset without records.
+    """Read the masks of a dataset's images without decoding them; empty if the dataset has no file of records.
 
     Raises:
-        DatasetError: The file of records has no masks, is damaged, or has more rows or bytes than the dataset's images
-            explain.
-        OutsideRootsError: The file is a link out of the allowed folders.
+        DatasetError: The file of records has no masks, is damaged, or has too many rows or bytes.
+        OutsideRootsError: The file of records is a link that leads out of the allowed folders.
     """
     return TrueMasks({path: mask for path, (mask,) in _records(dataset, {"mask": "bytes"}).items()})
 
 
 def occlusions(dataset: Dataset) -> dict[Path, Occlusion]:
-    """Read the occlusion of a dataset's images by path relative to the root; empty for a dataset without records.
+    """Read the occlusions of a dataset's images by path relative to the root; empty if it has no file of records.
 
     Raises:
-        DatasetError: The file of records has no occlusions; otherwise as `true_masks`.
-        OutsideRootsError: As `true_masks`.
+        DatasetError: The file of records has no occlusions, is damaged, or has too many rows or bytes.
+        OutsideRootsError: The file of records is a link that leads out of the allowed folders.
     """
     records = _records(dataset, {"occluder": "text", "visible": "number"})
     for path, (_, visible) in records.items():
@@ -105,11 +104,11 @@ def occlusions(dataset: Dataset) -> dict[Path, Occlusion]:
 def _records(dataset: Dataset, columns: Mapping[str, str]) -> dict[Path, list[Any]]:
     """Return the values of some columns by path, for the dataset's images only; empty if there is no file of records.
 
-    Texts and bytes are read as codes and a list of distinct values, so that a repeated value uses memory once.
+    Texts and bytes are read as indices into a list of distinct values, so that repeated values use memory only once.
 
     Args:
-        dataset: The dataset.
-        columns: Kind of value by column name.
+        dataset: Dataset whose file of records is read.
+        columns: Kind of the values (text, bytes or number) of each column.
     """
     file = dataset.root / RECORDS
     kinds = {"path": "text", **columns}
@@ -146,9 +145,7 @@ def _check_size(records: parquet.ParquetFile, kinds: Mapping[str, str], max_rows
     """Check the sizes in the file's metadata against the limits, before any row is read."""
     metadata = records.metadata
     if metadata.num_rows > max_rows:
-        raise DatasetError(
-            f"{file} has {metadata.num_rows:,} rows, but {max_rows:,} are allowed; write one row per image"
-        )
+        raise DatasetError(f"{file} has {metadata.num_rows:,} rows, the limit is {max_rows:,}; write one row per image")
     size = 0
     for group in range(metadata.num_row_groups):
         for index in range(metadata.num_columns):
@@ -160,12 +157,12 @@ def _check_size(records: parquet.ParquetFile, kinds: Mapping[str, str], max_rows
                 raise DatasetError(f"{file} is encoded with {', '.join(unsupported)}; use plain or dictionary encoding")
     if size > MAX_RECORDS_BYTES:
         raise DatasetError(
-            f"{file} unpacks to {size:,} bytes, the limit is {MAX_RECORDS_BYTES:,}; write smaller masks, as PNG"
+            f"{file} unpacks to {size:,} bytes, the limit is {MAX_RECORDS_BYTES:,}; write smaller masks as PNG"
         )
 
 
 def _check_footer(opened: IO[bytes], file: Path) -> None:
-    """Raise DatasetError for a footer, at the end of the file, that is too long to be unpacked."""
+    """Raise DatasetError if the footer at the end of the file is too long to be unpacked."""
     opened.seek(max(0, opened.seek(0, os.SEEK_END) - 8))
     size = int.from_bytes(opened.read(4), "little")
     if size > _MAX_FOOTER and opened.read(4) == b"PAR1":
@@ -174,7 +171,7 @@ def _check_footer(opened: IO[bytes], file: Path) -> None:
 
 
 def _check_types(schema: pa.Schema, kinds: Mapping[str, str]) -> None:
-    """Raise ValueError or KeyError for a column that is missing or of another type, before any row is read."""
+    """Raise KeyError if a column is missing, or ValueError if it has another type."""
     is_kind = {
         "text": lambda kind: pa.types.is_string(kind) or pa.types.is_large_string(kind),
         "bytes": lambda kind: pa.types.is_binary(kind) or pa.types.is_large_binary(kind),
@@ -189,15 +186,15 @@ def _check_types(schema: pa.Schema, kinds: Mapping[str, str]) -> None:
 
 
 def _check_values(table: pa.Table, file: Path) -> None:
-    """Raise DatasetError for a missing value."""
+    """Raise DatasetError if a value is missing."""
     for name, column in zip(table.column_names, table.columns, strict=True):
         if column.null_count:
             row = int(column.is_null().to_numpy().argmax())
-            raise DatasetError(f"{file} has no {name} in row {row + 1}; fill it in, or remove the row")
+            raise DatasetError(f"{file} has no {name} in row {row + 1}; add the value or remove the row")
 
 
 def _rows(column: pa.ChunkedArray) -> list[Any]:
-    """Return the value of every row; equal values of a chunk are the same object."""
+    """Return the value of every row; equal values in a dictionary-encoded chunk share one object."""
     rows: list[Any] = []
     for chunk in column.chunks:
         if pa.types.is_dictionary(chunk.type):

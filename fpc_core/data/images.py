@@ -1,9 +1,9 @@
-"""Decode images into pixels, and turn pixels into the model's input; the only module that decodes image files.
+"""Decode image files, and convert their pixels to the model's input; no other module decodes image files.
 
-It handles everything that can be wrong with an image file: the size is checked against the header before anything is
-decoded, every colour mode becomes 8-bit RGB, and what cannot be shown faithfully is refused with an `ImageError` that
-names the file and the fix. Uploads go through `sandboxed_decode.decode_in_subprocess`, which runs this file as a
-separate program: that is why torch is imported only where it is needed.
+The size in the header is checked before anything is decoded. Every colour mode is converted to 8-bit RGB, and files for
+which that is impossible are refused with an `ImageError` that names the file and the fix. Uploads are decoded by
+`sandboxed_decode.decode_in_subprocess`, which runs this file as a separate program. Torch is imported only inside
+functions, so that this program starts fast.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 20_000_000
 MAX_PIXELS = 40_000_000
-MIN_SIDE = 16  # pixels: one patch
-MAX_SCANS = 100  # of a JPEG: cameras and editors write 1 to 20, and each one visits all pixels
+MIN_SIDE = 16  # Minimum height and width in pixels: one patch.
+MAX_SCANS = 100  # Maximum number of scans in a JPEG, each of which visits all pixels; normal files have 1 to 20.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
-NAMELESS = "\x1a"  # placeholder for the name of an upload in messages of the subprocess
-BACKGROUND = (128, 128, 128)  # neutral grey, near 0 after normalisation
+NAMELESS = "\x1a"  # Placeholder for the name of an upload in messages of the subprocess.
+BACKGROUND = (128, 128, 128)  # Neutral grey, which is near 0 after normalisation.
 
-_BAND = 1 << 20  # pixels converted at a time
+_BAND = 1 << 20  # Number of pixels that are converted at a time.
 _EXIF_ORIENTATION = 0x0112
-_UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {  # turns (H, W, 3) into an upright view
+_UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {  # Functions that return an upright view of (H, W, 3).
     2: lambda pixels: pixels[:, ::-1],
     3: lambda pixels: pixels[::-1, ::-1],
     4: lambda pixels: pixels[::-1],
@@ -62,21 +62,21 @@ def decode_image(
 ) -> np.ndarray:
     """Decode an image file into upright RGB: uint8 (H, W, 3).
 
-    The EXIF rotation is applied; the first frame of an animation is used; 16-bit grey keeps its upper 8 bits (scaled,
-    not clipped); CMYK and palettes become RGB; transparency is composited on neutral grey (128).
+    The EXIF rotation is applied. The first frame of an animation is used. 16-bit grey keeps its upper 8 bits. CMYK and
+    palettes are converted to RGB. Transparent images are composited on neutral grey (128).
 
     Args:
-        source: A file, or its bytes.
+        source: Path of the file, or its bytes.
         name: Name of the image in messages; the file name by default.
-        max_bytes: Limit of the file size.
-        max_pixels: Limit of the number of pixels.
-        allowed: Real folders in which a file must be, links resolved; empty for no restriction.
+        max_bytes: Maximum file size in bytes.
+        max_pixels: Maximum number of pixels.
+        allowed: Real folders in which a file must be after links are resolved; empty for no restriction.
 
     Raises:
         ImageError: The file is missing, not a regular file, empty, larger than `max_bytes`, not an image, truncated,
             smaller than 16 pixels on a side, larger than `max_pixels`, or a JPEG of more than 100 scans. The last three
-            are found before any pixel is decoded.
-        OutsideRootsError: The file is outside `allowed`.
+            are detected before any pixel is decoded.
+        OutsideRootsError: The file is not in any of the folders in `allowed`.
     """
     name = name or (source.name if isinstance(source, Path) else "the image")
     data = _read(source, name, max_bytes, allowed)
@@ -94,16 +94,16 @@ def decode_image(
 
 
 def content_hash(data: bytes) -> str:
-    """Return a short name for an upload: the first 16 hex digits of the SHA-256 of its bytes."""
+    """Return a short name for an uploaded file: the first 16 hex digits of the SHA-256 of its bytes."""
     return hashlib.sha256(data).hexdigest()[:16]
 
 
 def resize_image(image: np.ndarray, size: tuple[int, int] = (256, 128)) -> np.ndarray:
-    """Resize an image, bicubic with antialiasing, as TransReID does.
+    """Resize an image by bicubic interpolation with antialiasing, as TransReID does.
 
     Args:
-        image: (H, W, 3) uint8.
-        size: Height and width in pixels.
+        image: (H, W, 3) uint8 image.
+        size: Height and width of the result in pixels.
 
     Raises:
         ValueError: The image has another shape or type.
@@ -118,11 +118,11 @@ def to_tensor(images: Sequence[np.ndarray], config: ModelConfig) -> Tensor:
     """Stack B images into the model's input, normalised by mean and std.
 
     Args:
-        images: B images of `config.image_size`, (H, W, 3) uint8.
+        images: B images of size `config.image_size`, (H, W, 3) uint8.
         config: Architecture of the model.
 
     Returns:
-        (B, 3, H, W) float32.
+        (B, 3, H, W) float32 tensor.
 
     Raises:
         ValueError: The sequence is empty, or an image has another shape or type.
@@ -141,14 +141,14 @@ def to_tensor(images: Sequence[np.ndarray], config: ModelConfig) -> Tensor:
 
 
 def normalise(pixels: Tensor, config: ModelConfig) -> Tensor:
-    """Normalise pixels by the model's mean and std.
+    """Scale pixels to [0, 1], and normalise them by the model's mean and std.
 
     Args:
-        pixels: (..., 3, H, W) uint8.
+        pixels: (..., 3, H, W) uint8 pixels.
         config: Architecture of the model.
 
     Returns:
-        The same shape as contiguous float32.
+        Contiguous float32 tensor of the same shape.
     """
     import torch
 
@@ -168,7 +168,7 @@ def _read(source: Path | bytes, name: str, max_bytes: int, allowed: Sequence[Pat
         ) from error
     if size > max_bytes:
         raise ImageError(
-            f"{name} has {size / 1e6:.1f} MB, the limit is {max_bytes / 1e6:.0f} MB; save it smaller, or as JPEG"
+            f"{name} has {size / 1e6:.1f} MB, the limit is {max_bytes / 1e6:.0f} MB; shrink it or save it as JPEG"
         )
     if not data:
         raise ImageError(f"{name} is empty; export or download it again")
@@ -176,8 +176,8 @@ def _read(source: Path | bytes, name: str, max_bytes: int, allowed: Sequence[Pat
 
 
 def _read_file(path: Path, name: str, max_bytes: int, allowed: Sequence[Path]) -> tuple[int, bytes]:
-    """Return the size and the bytes of a file; no bytes if it is too large."""
-    # Imported here because the program of `sandboxed_decode` cannot import the package.
+    """Return the size and the bytes of a file; the bytes are empty if the file is too large."""
+    # The import is local because the program that `sandboxed_decode` runs cannot import the package.
     from fpc_core.io.bounded_files import UnusableFileError, open_regular
 
     try:
@@ -191,7 +191,7 @@ def _read_file(path: Path, name: str, max_bytes: int, allowed: Sequence[Path]) -
 
 
 def _open(data: bytes, name: str, max_pixels: int) -> Image.Image:
-    """Read the header, and refuse what is too large or too small."""
+    """Read the header, and raise ImageError if the image is too large or too small."""
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
         width, height = image.size
@@ -217,7 +217,7 @@ def _too_large(name: str, size: str, max_pixels: int) -> str:
 
 
 def _to_rgb(image: Image.Image, name: str) -> np.ndarray:
-    """Convert to uint8 (H, W, 3) in bands: complete copies would take a gigabyte for the largest images."""
+    """Convert to uint8 (H, W, 3) in bands, because whole copies of the largest images would take a gigabyte."""
     width, height = image.size
     pixels = np.empty((height, width, 3), np.uint8)
     rows = max(1, _BAND // width)
@@ -247,10 +247,10 @@ def _upper_bits(image: Image.Image, name: str) -> np.ndarray:
 
 
 class _IgnoreWarnings:
-    """Context that hides Pillow's warnings (size, odd metadata); anything that matters is raised as ImageError.
+    """Context that hides Pillow's warnings about size and metadata; serious problems raise ImageError anyway.
 
-    Warning filters are global to the process: the first thread that enters replaces them, the last that leaves restores
-    them.
+    Warning filters are global to the process, so the first thread that enters replaces them and the last thread that
+    leaves restores them.
     """
 
     def __init__(self) -> None:
@@ -276,9 +276,9 @@ _pillow_warnings_ignored = _IgnoreWarnings()
 def _main() -> None:
     """Decode the image on stdin, and write its pixels or an error message to stdout.
 
-    `sandboxed_decode.decode_in_subprocess` starts this as a program. Its arguments are seconds of processor time, bytes
-    of address space, and height and width to resize to. The upload's name is not passed on: messages contain NAMELESS
-    instead.
+    `sandboxed_decode.decode_in_subprocess` starts this as a program. Its arguments are the limits of processor time in
+    seconds and of address space in bytes, and the height and width of the result. It does not receive the upload's
+    name; messages contain NAMELESS instead.
     """
     seconds, address_bytes, height, width = map(int, sys.argv[1:])
     _limit_resources(seconds, address_bytes)
@@ -290,7 +290,7 @@ def _main() -> None:
 
 
 def _limit_resources(seconds: int, address_bytes: int) -> None:
-    """Limit processor time and memory of this process where the system can, and forbid writing files."""
+    """Limit processor time and memory of this process and forbid writing files, except on Windows."""
     if sys.platform == "win32":
         return
     import resource
@@ -302,7 +302,7 @@ def _limit_resources(seconds: int, address_bytes: int) -> None:
         resource.RLIMIT_CORE: 0,
     }
     for resource_id, limit in limits.items():
-        with contextlib.suppress(ValueError, OSError):  # The system may have a lower limit, which is as good.
+        with contextlib.suppress(ValueError, OSError):  # The system may already enforce a lower limit.
             resource.setrlimit(resource_id, (limit, limit))
 
 

@@ -22,7 +22,7 @@ class SplitCount:
         split: Name of the split.
         images: Number of images.
         identities: Number of identities.
-        cameras: Cameras in use, numbered from 1 as in the file names; empty if there are none.
+        cameras: Cameras in use, 1-based as in the file names; empty if they are unknown.
     """
 
     split: str
@@ -37,12 +37,12 @@ class Inventory:
 
     Attributes:
         splits: Counts of each split.
-        distractors: Gallery images of identity 0, which the street layouts give to people without a query.
-        strangers: Other gallery images of identities without a query.
-        unanswered: Queries without a true match.
-        junk: Gallery images that some query excludes because they have its identity and camera.
-        left_out: Images of identity -1.
-        skipped: Images whose names do not follow the layout.
+        distractors: Number of gallery images of identity 0, which Market-1501 and DukeMTMC use for distractors.
+        without_query: Number of other gallery images whose identity has no query.
+        without_match: Paths of the queries without a true match.
+        junk: Number of gallery images that at least one query excludes because they have its identity and camera.
+        left_out: Number of images of identity -1.
+        skipped: Paths of the images whose names do not follow the layout.
     """
 
     splits: tuple[SplitCount, ...]
@@ -59,8 +59,8 @@ class BrokenImage:
     """An image that cannot be decoded.
 
     Attributes:
-        path: Its path in the dataset.
-        why: The reason.
+        path: Path of the image relative to the dataset's root.
+        why: Reason why it cannot be decoded.
     """
 
     path: Path
@@ -68,8 +68,8 @@ class BrokenImage:
 
 
 def take_inventory(dataset: Dataset) -> Inventory:
-    """Count the records of a dataset; no image is opened."""
-    cameras_of: dict[int, set[int]] = defaultdict(set)  # cameras by gallery identity
+    """Count the records of a dataset without opening any image."""
+    cameras_of: dict[int, set[int]] = defaultdict(set)  # The cameras of each gallery identity.
     for record in dataset.gallery:
         cameras_of[record.identity].add(record.camera)
     query_identities = {record.identity for record in dataset.query}
@@ -95,7 +95,7 @@ def take_inventory(dataset: Dataset) -> Inventory:
 
 
 def decode_all(dataset: Dataset) -> Iterator[BrokenImage | None]:
-    """Decode every image of a dataset once, and yield None or what is wrong with it."""
+    """Decode every image of a dataset once, and yield None or a description of the problem for each."""
     for record in images_of(dataset):
         try:
             decode_image(dataset.root / record.path, "the file", allowed=dataset.allowed)
@@ -106,7 +106,7 @@ def decode_all(dataset: Dataset) -> Iterator[BrokenImage | None]:
 
 
 def images_of(dataset: Dataset) -> tuple[ImageRecord, ...]:
-    """Return every image once, in the order query, gallery, train; in a plain folder queries are gallery images too."""
+    """Return every image once, in the order query, gallery, train; an image may be in more than one split."""
     records = (*dataset.query, *dataset.gallery, *dataset.train)
     return tuple({record.path: record for record in records}.values())
 

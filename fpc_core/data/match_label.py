@@ -1,4 +1,4 @@
-"""What a gallery image is to a query: a true match, another person, or junk."""
+"""Label gallery images for a query as true match, other person or junk."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from fpc_core.data.datasets import ImageRecord
 
 
 class MatchLabel(StrEnum):
-    """Label of a gallery image. Every label but NEUTRAL also has a mark, so that colour is never the only cue."""
+    """Label of a gallery image; NEUTRAL means that the query's identity is unknown.
+
+    All labels except NEUTRAL also have a mark (see `MARKS`), so that colour is never the only cue.
+    """
 
     MATCH = "match"
     OTHER = "other"
@@ -22,17 +25,17 @@ MARKS = {MatchLabel.MATCH: "✓", MatchLabel.OTHER: "✗", MatchLabel.JUNK: "–
 
 @dataclass(frozen=True)
 class QueryIdentity:
-    """Identity and camera of a query, where they are known; an upload has neither."""
+    """Identity and camera of a query; None if unknown, as for an uploaded image."""
 
     identity: int | None = None
     camera: int | None = None
 
 
 def match_label(record: ImageRecord, subject: QueryIdentity, uses_cameras: bool) -> MatchLabel:
-    """Return the label of a gallery image by the junk rule: the same identity seen by the same camera does not count.
+    """Return the label of a gallery image; an image with the query's identity and camera is junk.
 
     Args:
-        record: The gallery image.
+        record: Record of the gallery image.
         subject: Identity and camera of the query.
         uses_cameras: Whether the dataset has camera numbers.
     """

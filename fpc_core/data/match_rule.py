@@ -1,4 +1,4 @@
-"""Which gallery images are matches, other people or junk for one query, by row of the gallery memory."""
+"""Determine which rows of the gallery memory are matches, other people or junk for one query."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class MatchRule:
     """The junk rule of the evaluation for one query.
 
     Attributes:
-        records: Of the gallery memory.
+        records: Records of the gallery memory.
         subject: Identity and camera of the query.
         uses_cameras: Whether cameras decide what is junk.
     """
@@ -29,7 +29,7 @@ class MatchRule:
         return match_label(self.records[row], self.subject, self.uses_cameras)
 
     def ranks(self, ranking: Ranking) -> dict[int, int]:
-        """Return the 1-based rank of every row in a ranking; junk images have none."""
+        """Return the 1-based rank of every row in a ranking, without junk images."""
         ranked = (row for row in ranking.indices.tolist() if self.label(row) is not MatchLabel.JUNK)
         return {row: rank for rank, row in enumerate(ranked, start=1)}
 
@@ -39,5 +39,5 @@ class MatchRule:
         return next(matches, None)
 
     def nearest(self, rows: Iterable[int]) -> int | None:
-        """Return the first row that is not junk, or None if all are."""
+        """Return the first of `rows` that is not junk, or None if all are junk."""
         return next((row for row in rows if self.label(row) is not MatchLabel.JUNK), None)

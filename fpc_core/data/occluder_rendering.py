@@ -1,4 +1,4 @@
-"""Paint a scene of occluders on an image: anti-aliased edges, opaque everywhere else, the same bytes every time."""
+"""Paint a scene of occluders on an image. Occluders are opaque with anti-aliased edges; results are deterministic."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ from fpc_core.io.dataclass_json import RecipeError
 CutOutImages = Mapping[tuple[str, Outline], np.ndarray]
 """Results of `cut_out` by path and outline."""
 
-TILE = 32  # pixels of a texture's tile
-TILE_WIDTH = 0.25  # of the image's width
-POLE_SHADE = (0.45, 0.9, 1.25, 1.1, 0.85, 0.65, 0.4)  # factors of the colour, from a pole's left edge to its right
-_SOFT_EDGE = 0.15  # of an ellipse's radius
-_OVERSAMPLING = 4  # of strokes
+TILE = 32  # Height and width of a texture's tile in its own pixels.
+TILE_WIDTH = 0.25  # Width of a tile on the image, as a fraction of the image's width.
+POLE_SHADE = (0.45, 0.9, 1.25, 1.1, 0.85, 0.65, 0.4)  # Factors for a pole's colour from its left to its right edge.
+_SOFT_EDGE = 0.15  # Width of an ellipse's soft edge, as a fraction of its radius.
+_OVERSAMPLING = 4  # Factor by which strokes are drawn larger and then shrunk, for smooth edges.
 
 
 @dataclass(frozen=True, eq=False)
 class _Layer:
-    """One painted occluder.
+    """One rendered occluder.
 
     Attributes:
-        colour: (H, W, 3) or (3,) float32, 0 to 255.
-        opacity: (H, W) float32, 0 to 1.
+        colour: (H, W, 3) or (3,) float32 colour in 0..255.
+        opacity: (H, W) float32 opacity in 0..1.
     """
 
     colour: np.ndarray
@@ -52,15 +52,15 @@ class _Layer:
 
 
 def paint(image: np.ndarray, scene: Scene, pictures: CutOutImages | None = None) -> np.ndarray:
-    """Paint a scene on an image; pixels that no occluder touches stay the same.
+    """Paint a scene on an image; pixels that no occluder touches do not change.
 
     Args:
-        image: (H, W, 3) uint8.
-        scene: The occluders.
-        pictures: Images of the scene's cut-outs, see `cut_outs`.
+        image: (H, W, 3) uint8 image.
+        scene: Occluders to paint.
+        pictures: Images of the scene's cut-outs, from `cut_outs`.
 
     Returns:
-        (H, W, 3) uint8.
+        (H, W, 3) uint8 image.
 
     Raises:
         ValueError: The image has another shape or type, or a cut-out is missing.
@@ -78,12 +78,12 @@ def coverage(scene: Scene, shape: tuple[int, int], pictures: CutOutImages | None
     """Return which pixels are at least half covered by a scene.
 
     Args:
-        scene: The occluders.
+        scene: Occluders of the scene.
         shape: Height and width of the image.
-        pictures: Images of the scene's cut-outs.
+        pictures: Images of the scene's cut-outs, from `cut_outs`.
 
     Returns:
-        (H, W) bool.
+        (H, W) bool mask.
 
     Raises:
         ValueError: A cut-out is missing.
@@ -98,12 +98,12 @@ def cut_out(image: np.ndarray, outline: Outline, mask: np.ndarray | None = None)
     """Cut a person out of an image.
 
     Args:
-        image: (H, W, 3) uint8.
-        outline: How to cut.
-        mask: (h, w) uint8 of `fpc_core.data.ground_truth`, None if there is none.
+        image: (H, W, 3) uint8 image.
+        outline: How to cut out the person.
+        mask: (h, w) uint8 mask of `fpc_core.data.ground_truth`, or None if the dataset has no masks.
 
     Returns:
-        (H, W, 4) uint8, the last channel is the opacity.
+        (H, W, 4) uint8 image, whose last channel is the opacity.
     """
     height, width = image.shape[:2]
     if outline is Outline.BOX:
@@ -120,12 +120,12 @@ def cut_out(image: np.ndarray, outline: Outline, mask: np.ndarray | None = None)
 def cut_outs(
     scenes: Iterable[Scene], records: Iterable[ImageRecord], cut: Callable[[ImageRecord, Outline], np.ndarray]
 ) -> dict[tuple[str, Outline], np.ndarray]:
-    """Cut out everything that `paint` needs for some scenes.
+    """Make all cut-outs that `paint` needs for some scenes.
 
     Args:
-        scenes: The scenes.
-        records: Images that may be cut from.
-        cut: Makes one cut-out, as `cut_out` does; called once for each.
+        scenes: Scenes that will be painted.
+        records: Records of the images that persons may be cut out of.
+        cut: Function that makes one cut-out, as `cut_out` does; it is called once for each.
 
     Raises:
         RecipeError: A scene uses an image that is not in `records`.
@@ -136,14 +136,14 @@ def cut_outs(
     for path, _ in sorted(needed):
         if Path(path) not in by_path:
             raise RecipeError(
-                f"the scene uses a person from {path[:120]!r}, which is not in this dataset's gallery; choose another"
+                f"the scene uses a person from {path[:120]!r}, which is not in this gallery; choose another image"
             )
     return {(path, kind): cut(by_path[Path(path)], kind) for path, kind in needed}
 
 
 @cache
 def tile(texture: Texture) -> np.ndarray:
-    """Return the repeated tile of a texture: (TILE, TILE, 3) uint8, read-only."""
+    """Return the tile that a texture repeats, a read-only (TILE, TILE, 3) uint8 array."""
     pixels = _TILES[texture]()
     pixels.flags.writeable = False
     return pixels
@@ -174,7 +174,10 @@ def _layer(occluder: Occluder, shape: tuple[int, int], pictures: CutOutImages) -
 
 
 def _own_axes(shape: Placed, image: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, tuple[float, float]]:
-    """Return pixel centres (H, W) along a shape's width and height, relative to its centre, and its size in pixels."""
+    """Return the coordinates of all pixels along a shape's width and height, (H, W) each, and its size in pixels.
+
+    The coordinates are those of the pixel centres relative to the centre of the shape.
+    """
     height, width = image
     down, across = np.mgrid[:height, :width].astype(np.float32) + 0.5
     across, down = across - shape.x * width, down - shape.y * height
@@ -187,8 +190,8 @@ def _within(distance: np.ndarray, size: float) -> np.ndarray:
     """Return the fraction of each pixel that a line of width `size` covers.
 
     Args:
-        distance: From the centre of each pixel to the middle of the line, in pixels.
-        size: In pixels.
+        distance: Distance from the centre of each pixel to the middle of the line, in pixels.
+        size: Width of the line in pixels.
     """
     return np.clip(size / 2 + 0.5 - np.abs(distance), 0.0, min(1.0, size)).astype(np.float32)
 
@@ -196,7 +199,7 @@ def _within(distance: np.ndarray, size: float) -> np.ndarray:
 def _tiled(
     occluder: TexturedRectangle, across: np.ndarray, down: np.ndarray, size: tuple[float, float], width: int
 ) -> np.ndarray:
-    """Repeat the tile of a texture, starting at the upper left corner of the shape."""
+    """Return the colours of a texture whose tiles repeat from the upper left corner of the shape."""
     step = TILE_WIDTH * width / TILE
     column, row = (
         np.floor((axis + length / 2) / step).astype(np.int64) % TILE
@@ -212,7 +215,7 @@ def _pasted(occluder: CutOut, cut_out_image: np.ndarray, shape: tuple[int, int])
     opacity = cut_out_image[..., 3:].astype(np.float32) / 255.0
     layers = np.concatenate(
         [cut_out_image[..., :3] * opacity, opacity], axis=2
-    )  # premultiplied, so that no colour bleeds over an edge
+    )  # Premultiplied alpha prevents colours from bleeding over edges.
     if occluder.mirrored:
         layers = np.ascontiguousarray(layers[:, ::-1])
     if layers.shape[:2] != (rows, columns):

@@ -1,8 +1,8 @@
-"""Occluders that can be put on an image, and scenes of them, which are stored as recipes.
+"""Occluders that can be painted on an image, and scenes of occluders, which are stored as recipes.
 
-Lengths are fractions of the image: x and width of its width, y and height of its height, so that a scene fits images of
-any size. x and y are the centre. Rotations are in degrees, clockwise, and are applied in pixels: a square of pixels
-stays square. `occluder_rendering.py` paints them.
+Lengths are fractions of the image, so that a scene can be painted on images of any size: x and width are fractions of
+the image's width, y and height of its height. x and y are the centre of a shape. Rotations are in degrees, clockwise,
+and are applied in pixels, so that squares stay square. `occluder_rendering.py` paints scenes.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from fpc_core.io.dataclass_json import RecipeError
 
 FORMAT = 1
 MAX_OCCLUDERS = 30
-MAX_POINTS = 400  # of one stroke
-POSITIONS = (-2.0, 3.0)  # of centres and points: an occluder may be outside the image
-SIZES = (0.005, 3.0)
+MAX_POINTS = 400  # Maximum number of points in one stroke.
+POSITIONS = (-2.0, 3.0)  # Range of centres and points; an occluder may be outside the image.
+SIZES = (0.005, 3.0)  # Range of widths and heights.
 _POSITION_RANGE = Range(*POSITIONS)
-GREY = "#808080"  # near 0 after normalisation
+GREY = "#808080"  # This colour is near 0 after normalisation.
 _COLOUR = re.compile(r"#[0-9a-f]{6}", re.ASCII)
 
 
@@ -43,9 +43,9 @@ class Texture(StrEnum):
 class Outline(StrEnum):
     """How a person is cut out of an image."""
 
-    PERSON = "person"  # along the true mask; like ELLIPSE if there is none
-    ELLIPSE = "ellipse"  # with a soft edge
-    BOX = "box"  # the whole image
+    PERSON = "person"  # Cuts along the true mask, or like ELLIPSE if there is no mask.
+    ELLIPSE = "ellipse"  # Cuts an ellipse with a soft edge.
+    BOX = "box"  # Uses the whole image.
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Rectangle(Placed):
 
 @dataclass(frozen=True)
 class Pole(Placed):
-    """A cylinder: a rectangle that is lit from the left and darker towards its edges."""
+    """A cylinder, drawn as a rectangle that is lit from the left and darker towards its edges."""
 
     KIND: ClassVar[str] = "pole"
     width: float = 0.14
@@ -98,7 +98,7 @@ class Pole(Placed):
 
 @dataclass(frozen=True)
 class TexturedRectangle(Placed):
-    """A rectangle with a pattern. Tiles have a fixed size on the image, so a larger rectangle shows more of them."""
+    """A rectangle with a pattern of tiles; tiles have a fixed size, so a larger rectangle shows more of them."""
 
     KIND: ClassVar[str] = "texture"
     texture: Texture = Texture.BRICKS
@@ -106,12 +106,12 @@ class TexturedRectangle(Placed):
 
 @dataclass(frozen=True)
 class CutOut(Placed):
-    """A person of another image.
+    """A person cut out of another image.
 
     Attributes:
-        path: Image in the dataset, as `ImageRecord.path.as_posix()`.
+        path: Path of that image as in `ImageRecord.path.as_posix()`.
         outline: How the person is cut out.
-        mirrored: Whether left and right are exchanged.
+        mirrored: Whether left and right are swapped.
     """
 
     KIND: ClassVar[str] = "cut_out"
@@ -129,12 +129,12 @@ class CutOut(Placed):
 
 @dataclass(frozen=True)
 class Stroke:
-    """A line painted by hand.
+    """A freehand line.
 
     Attributes:
         points: x and y of the points of the line.
-        width: Width of the brush, as a fraction of the image's width.
-        colour: Written as #rrggbb.
+        width: Width of the brush as a fraction of the image's width.
+        colour: Colour as #rrggbb.
     """
 
     KIND: ClassVar[str] = "stroke"
@@ -158,7 +158,7 @@ Occluder = Rectangle | Pole | TexturedRectangle | CutOut | Stroke
 
 @dataclass(frozen=True)
 class Scene:
-    """Occluders on an image; the first is at the bottom."""
+    """Occluders on an image, from bottom to top."""
 
     occluders: tuple[Occluder, ...] = limited(MAX_OCCLUDERS, default=())
 
@@ -177,10 +177,10 @@ class SceneRecipe:
     """A scene on a query, and the settings of the search.
 
     Attributes:
-        scene: The occluders.
-        query: Path of the query in the dataset, empty for any image.
+        scene: Occluders on the query.
+        query: Path of the query in the dataset; empty for any image.
         settings: Settings of the search.
-        weights: SHA-256 of the weights the scene was made with, empty for any.
+        weights: SHA-256 of the weights that the scene was made with; empty for any weights.
     """
 
     scene: Scene = field(default_factory=Scene)
@@ -189,25 +189,25 @@ class SceneRecipe:
     weights: str = ""
 
     def to_json(self, indent: int | None = 2) -> str:
-        """Return the recipe as JSON with sorted keys; `from_json` returns an equal recipe."""
+        """Return the recipe as JSON with sorted keys, on one line if `indent` is None; `from_json` reverses this."""
         return dataclass_json.to_json(self, FORMAT, indent)
 
     @classmethod
     def from_json(cls, text: str) -> SceneRecipe:
-        """Read a recipe from JSON.
+        """Parse a recipe from JSON.
 
         Raises:
-            RecipeError: It is not a valid recipe; the message names the field.
+            RecipeError: The text is not a valid recipe; the message names the field.
         """
         return dataclass_json.from_json(cls, text, FORMAT)
 
 
 def scale_occluders(scene: Scene, share: float) -> Scene:
-    """Scale every occluder to a share of its area about its centre, and shorten strokes to that share of their length.
+    """Scale every occluder about its centre to a share of its area; strokes are cut to that share of their length.
 
     Args:
-        scene: The occluders.
-        share: 0 to 1; at 0 the scene is empty.
+        scene: Scene to scale.
+        share: Share in [0, 1]; at 0 the scene is empty.
 
     Raises:
         ValueError: `share` is out of range.
@@ -234,7 +234,7 @@ def _scale_shape(shape: _Shape, factor: float) -> _Shape:
 
 
 def _first_part(points: Sequence[tuple[float, float]], share: float) -> tuple[tuple[float, float], ...]:
-    """Return the first part of a line, `share` of its length measured in fractions of the image."""
+    """Return the first part of a line whose length, in fractions of the image, is `share` of the whole."""
     lengths = [math.dist(start, end) for start, end in pairwise(points)]
     remaining = share * sum(lengths)
     line = [points[0]]
@@ -248,13 +248,13 @@ def _first_part(points: Sequence[tuple[float, float]], share: float) -> tuple[tu
 
 
 def _between(start: float, end: float, part: float) -> float:
-    """Interpolate linearly without leaving the interval by rounding; `part` is 0 to 1."""
+    """Interpolate linearly by `part` in [0, 1]; rounding cannot leave the interval from `start` to `end`."""
     low, high = sorted((start, end))
     return end if part == 1.0 else min(max(start + part * (end - start), low), high)
 
 
 def _check(name: str, value: float, bounds: tuple[float, float]) -> None:
-    if value not in Range(*bounds):  # This refuses NaN and non-numbers too.
+    if value not in Range(*bounds):  # A Range contains neither NaN nor anything that is not a number.
         raise RecipeError(f"{name} must be in {bounds[0]:g}..{bounds[1]:g}, got {format_value(value)}")
 
 

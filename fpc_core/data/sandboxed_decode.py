@@ -1,7 +1,7 @@
 """Decode untrusted images in a separate process that can be stopped.
 
-Decoders are large C programs, and a thread that runs one cannot be stopped. Here a file that takes too much time or
-memory, or crashes its decoder, costs one short-lived process: no page waits for it and nothing else is lost.
+Decoders are large C libraries, and a thread that runs one cannot be stopped. A file that takes too much time or memory,
+or crashes its decoder, ends only the short-lived process that decodes it.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ import numpy as np
 from fpc_core.data import images
 from fpc_core.data.images import MAX_BYTES, NAMELESS, ImageError
 
-MAX_CPU_SECONDS = 6  # of processor time; 40 million pixels take one or two
-MAX_WAIT_SECONDS = 30  # of wall-clock time, on a busy machine
-MAX_ADDRESS_BYTES = 2 << 30  # of address space; 40 million pixels with transparency take 0.6 GB
-MAX_PROCESSES = 2  # that run at the same time
+MAX_CPU_SECONDS = 6  # Maximum processor time in seconds; an image of 40 million pixels takes one or two.
+MAX_WAIT_SECONDS = 30  # Maximum wall-clock time in seconds; it is longer because the machine may be busy.
+MAX_ADDRESS_BYTES = 2 << 30  # Maximum address space in bytes; 40 million pixels with transparency take 0.6 GB.
+MAX_PROCESSES = 2  # Maximum number of processes that decode at the same time.
 _LOG = logging.getLogger("fpc.apart")
 _process_slots = threading.BoundedSemaphore(MAX_PROCESSES)
 
@@ -31,23 +31,23 @@ _process_slots = threading.BoundedSemaphore(MAX_PROCESSES)
 def decode_in_subprocess(
     data: bytes, name: str, size: tuple[int, int], *, seconds: int = MAX_CPU_SECONDS, timeout: float = MAX_WAIT_SECONDS
 ) -> np.ndarray:
-    """Return `resize_image(decode_image(data, name), size)`, with limits on time and memory.
+    """Decode and resize an image in a separate process with limits on time and memory.
 
     Args:
         data: Bytes of the image file.
         name: Name of the image in messages.
-        size: Height and width in pixels.
-        seconds: Limit of processor time, not enforced on Windows.
-        timeout: Limit of wall-clock seconds, including the wait for a free process.
+        size: Height and width of the result in pixels.
+        seconds: Maximum processor time in seconds; not enforced on Windows.
+        timeout: Maximum wall-clock time in seconds, including the wait for a free process.
 
     Returns:
-        (height, width, 3) uint8.
+        (height, width, 3) uint8 image.
 
     Raises:
-        ImageError: As `decode_image`, and if a limit is reached.
+        ImageError: `decode_image` cannot decode the file, or a limit is reached.
     """
-    if len(data) > MAX_BYTES:  # Checked before the data is sent to the process.
-        raise ImageError(f"{name} has {len(data) / 1e6:.1f} MB, the limit is {MAX_BYTES / 1e6:.0f} MB; save it smaller")
+    if len(data) > MAX_BYTES:  # Data that is too large need not be sent to the process.
+        raise ImageError(f"{name} has {len(data) / 1e6:.1f} MB, the limit is {MAX_BYTES / 1e6:.0f} MB; shrink it")
     deadline = time.monotonic() + timeout
     if not _process_slots.acquire(timeout=timeout):
         raise ImageError(f"{name} cannot be decoded now: the server is busy with other images; try again in a minute")
@@ -79,7 +79,7 @@ def _run(data: bytes, size: tuple[int, int], seconds: int, timeout: float) -> su
         str(MAX_ADDRESS_BYTES),
         *map(str, size),
     ]
-    # -P keeps the folder of that file off the module path. One thread, because pools would use up address space.
+    # -P keeps the folder of that file off the module path. Thread pools would use up the address space.
     variables = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     return subprocess.run(
         command, input=data, capture_output=True, timeout=timeout, check=False, env={**os.environ, **variables}
@@ -87,4 +87,4 @@ def _run(data: bytes, size: tuple[int, int], seconds: int, timeout: float) -> su
 
 
 def _too_long(name: str) -> str:
-    return f"{name} takes too long to decode; save it again from an editor, or smaller"
+    return f"{name} takes too long to decode; save it again from an editor, or shrink it"

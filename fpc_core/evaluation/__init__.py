@@ -1,1 +1,1 @@
-"""Scores of a ranking: CMC and mAP with the junk rule, k-reciprocal re-ranking, FLOPs, the paper's own tables."""
+"""Evaluation: CMC and mAP, re-ranking, FLOPs, sweeps, failure analysis, occlusion studies and the paper's tables."""

@@ -1,6 +1,6 @@
 """Compare another device or precision with the CPU in float32, and limit how far it may differ.
 
-Both search the same images in the same gallery memory. Every number that a page shows is compared.
+Both search the same images in the same gallery memory, and every number that the app's pages show is compared.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from fpc_core.workspace import Workspace
 
 @dataclass(frozen=True)
 class Parity:
-    """The largest differences over some queries, or bounds on them.
+    """Largest differences between two retrievers over some queries, or bounds on them.
 
     Attributes:
-        tokens: Of tokens that both keep, relative to the spread of the reference's tokens.
-        dropped: Share of the reference's surviving patches that the other one dropped.
-        d_cos: Of candidates that both shortlist.
-        d_emd: Of candidates that both shortlist.
-        plan: L1 difference of the plans to the same candidate, at most 2; 0 where the two keep different patches.
-        feature: 1 - cosine of the consolidated features; 0 where the two consolidate different neighbours.
-        hits: Share of the ten nearest by D that the other one lacks.
+        tokens: Difference of the tokens that both keep, relative to the standard deviation of the reference's tokens.
+        dropped: Share of the patches kept by the reference that the other retriever dropped.
+        d_cos: Difference in D_cos of the candidates that both shortlist.
+        d_emd: Difference in D_EMD of the candidates that both shortlist.
+        plan: L1 difference of the plans to the same candidate, at most 2; 0 if the two keep different patches.
+        feature: 1 - cosine of the consolidated features; 0 if the two consolidate different neighbours.
+        hits: Share of the reference's ten nearest images by D that the other retriever does not have among its ten.
     """
 
     tokens: float
@@ -42,7 +42,7 @@ class Parity:
     hits: float
 
     def beyond(self, bounds: Parity) -> list[str]:
-        """Return a few words for every difference that exceeds its bound."""
+        """Return a short description of every difference that exceeds its bound."""
         return [
             f"{each.name} {getattr(self, each.name):.1g} > {getattr(bounds, each.name):g}"
             for each in fields(self)
@@ -53,7 +53,8 @@ class Parity:
         return ", ".join(f"{each.name} {getattr(self, each.name):.1g}" for each in fields(self))
 
 
-# For trained weights. A near tie may be decided differently in float32, and the solver may differ by its tolerance.
+# The bounds hold for trained weights. Even float32 may break a near tie differently, and the solver's result may differ
+# by its tolerance.
 BOUNDS: Mapping[Precision, Parity] = {
     Precision.FLOAT32: Parity(tokens=1e-3, dropped=0.02, d_cos=1e-5, d_emd=2e-3, plan=4e-3, feature=1e-6, hits=0.1),
     Precision.FLOAT16: Parity(tokens=0.02, dropped=0.03, d_cos=2e-3, d_emd=4e-3, plan=1e-2, feature=1e-5, hits=0.2),
@@ -62,7 +63,7 @@ BOUNDS: Mapping[Precision, Parity] = {
 
 
 def on_cpu(retriever: Retriever) -> Retriever:
-    """Return the reference: the same weights and gallery memory on the CPU in float32."""
+    """Return the reference for a comparison: the same weights and gallery memory on the CPU in float32."""
     model = retriever.model.copy_on_cpu()
     model.encoder.precision = Precision.FLOAT32
     return Retriever(model, retriever.memory, retriever.index)
@@ -74,11 +75,11 @@ def parity(
     """Compare two retrievers on some queries.
 
     Args:
-        reference: Usually from `on_cpu`.
-        other: The device or precision to check.
-        images: (B, 3, H, W), normalised; each is a query.
-        cameras: (B,), or None.
-        settings: Of the searches.
+        reference: Retriever to compare with, usually from `on_cpu`.
+        other: Retriever with the device or precision to check.
+        images: (B, 3, H, W) normalised query images.
+        cameras: (B,) cameras of the queries, or None.
+        settings: Settings of the searches.
     """
     differences = []
     for row in range(len(images)):
@@ -92,8 +93,8 @@ def checked_parity(workspace: Workspace, queries: int = 4) -> Parity:
     """Compare a workspace with the CPU in float32.
 
     Args:
-        workspace: The one to check.
-        queries: How many of its queries to search.
+        workspace: Workspace whose device and precision to check.
+        queries: Number of its queries to search for.
 
     Raises:
         ValueError: A difference exceeds `BOUNDS`.
@@ -134,7 +135,7 @@ def _differences(a: QueryTrace, b: QueryTrace, retrievers: tuple[Retriever, Retr
 
 
 def _on_grid(encoding: Encoding) -> tuple[np.ndarray, np.ndarray]:
-    """Return `[cls]` and patch tokens by grid position (1 + N, C), and which of them exist (1 + N,)."""
+    """Return `[cls]` and patch tokens by grid position, (1 + N, C), and which of them were kept, (1 + N,) bool."""
     tokens = encoding.tokens[0].float().cpu().numpy()
     rows = np.concatenate([[0], 1 + encoding.positions[0].cpu().numpy()])
     whole = np.zeros((1 + encoding.grid[0] * encoding.grid[1], tokens.shape[1]), np.float32)

@@ -1,1 +1,1 @@
-"""Data for the views: which patches survive, and what the decoder attends to. Nothing here draws."""
+"""Explanations of a search: surviving patches, heat maps, image cards and sentences."""

@@ -1,6 +1,6 @@
-"""Strips of image cards from core results: which images were found, and whether that is right.
+"""Strips of image cards made from search results: which images were found, and whether they are correct.
 
-This module decides order, marks and captions; the app and the report only draw them.
+This module decides order, marks and captions; the app and the report only render them.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ class Card:
     """One image with its caption.
 
     Attributes:
-        id: Returned when the card is clicked.
-        image: Key of the image in the table sent along.
+        id: Id that the app receives when the card is clicked.
+        image: Key of the image in the mapping of images that accompanies the card.
         title: First line of the caption.
-        lines: Further lines.
+        lines: Further lines of the caption.
         tone: Whether the image is a match.
-        tag: A short badge, or empty.
+        tag: Short text of a badge, or empty.
         alt: Text for screen readers.
         selected: Whether the card is highlighted.
     """
@@ -47,7 +47,7 @@ class Card:
 
     @property
     def mark(self) -> str:
-        """The sign beside the colour, so that nothing is shown by colour alone."""
+        """Symbol shown in addition to the colour, so that colour alone conveys nothing."""
         return MARKS[self.tone]
 
 
@@ -72,17 +72,17 @@ class Strip:
 
 
 def camera_name(camera: int) -> str:
-    """Format a camera counted from 1, as in the datasets' file names."""
+    """Format a 0-based camera as 1-based text, as in the datasets' file names; "–" if it is unknown (negative)."""
     return "–" if camera < 0 else str(camera + 1)
 
 
 def identity_label(record: ImageRecord) -> str:
-    """Return identity and camera in words."""
+    """Describe the identity and camera of a record in words."""
     return f"person {record.identity}, camera {camera_name(record.camera)}"
 
 
 def distances_of(match: Match, alpha: float) -> Mapping[int, tuple[float, float, float]]:
-    """Return D, D_cos and D_EMD (Eq. 10) of every shortlisted row of the gallery memory."""
+    """Return D, D_cos and D_EMD (Eq. 10) for every shortlisted row of the gallery memory."""
     d_cos, d_emd = match.shortlist.d_cos, match.transport.distance
     combined = combined_distance(d_cos, d_emd, alpha)
     return {
@@ -109,22 +109,22 @@ def ranked_strip(
 ) -> Strip:
     """Return the first hits of a ranking as cards, nearest first.
 
-    Junk images take no rank: the evaluation removes them, so the next image takes their place.
+    Junk images have no rank, because the evaluation removes them.
 
     Args:
         name: Id of the strip.
-        title: Its heading.
+        title: Title of the strip.
         ranking: Rows of the gallery memory with their distances.
-        records: Of the gallery memory.
+        records: Records of the gallery memory.
         subject: Identity and camera of the query.
-        symbol: Name of the distance that the ranking is sorted by.
-        parts: From `distances_of`; rows outside the shortlist have none.
+        symbol: Symbol of the distance by which the ranking is sorted.
+        parts: D, D_cos and D_EMD of the shortlisted rows, from `distances_of`.
         uses_cameras: Whether cameras decide what is junk.
-        show: Number of hits.
+        show: Number of hits to show.
         show_junk: Whether junk images are shown.
-        decoder: Rows that the decoder reads, tagged "K".
-        chosen: The selected row.
-        before: `MatchRule.ranks` of the strip above, for the arrows.
+        decoder: Rows that the decoder reads, whose cards get the tag "K".
+        chosen: Row whose card is highlighted.
+        before: Ranks in the strip above, from `MatchRule.ranks`; arrows show the changes.
     """
     cards: list[Card] = []
     rank = hidden = 0
@@ -176,11 +176,11 @@ def decoder_cards(
     """Return the decoder's neighbours, nearest first, with their shares of its attention (Eq. 13).
 
     Args:
-        consolidation: Of a search.
-        records: Of the gallery memory.
+        consolidation: Output of the decoder.
+        records: Records of the gallery memory.
         subject: Identity and camera of the query.
         uses_cameras: Whether cameras decide what is junk.
-        chosen: The selected row.
+        chosen: Row whose card is highlighted.
     """
     cards = []
     pairs = zip(consolidation.neighbors.tolist(), consolidation.neighbor_shares.tolist(), strict=True)
@@ -196,19 +196,20 @@ def decoder_cards(
 def comparison_candidates(
     rows: Sequence[int], tones: Sequence[MatchLabel], chosen: int, show: int, show_junk: bool
 ) -> tuple[list[int], int | None]:
-    """Return hits to compare the chosen one with, nearest first, and the most instructive of them.
+    """Return hits to compare the chosen hit with, nearest first, and the most instructive one.
 
-    That is the first true match for a wrong hit, the first wrong hit for a true match, else the nearest.
+    The most instructive hit is the first true match if the chosen hit is wrong, and the first wrong hit if it is a true
+    match. If there is no such hit, it is the nearest.
 
     Args:
-        rows: The shortlist by D.
+        rows: Rows of the shortlist, ranked by D.
         tones: Whether each row is a match.
-        chosen: The row to compare.
-        show: How many to offer; the first true match is offered at any rank.
-        show_junk: Whether junk images are offered.
+        chosen: Row of the chosen hit.
+        show: Number of hits to return; the first true match is added if it is not among them.
+        show_junk: Whether to include junk images.
 
     Returns:
-        ([], None) if there are none.
+        Rows of the hits and the row of the most instructive one, or ([], None) if there are none.
     """
     tone_by = dict(zip(rows, tones, strict=True))
     others = [row for row in rows if row != chosen and (show_junk or tone_by[row] is not MatchLabel.JUNK)]
@@ -222,7 +223,7 @@ def comparison_candidates(
 
 
 def correct_in(cards: Sequence[Card]) -> str:
-    """Return how many of the ranked cards are right, as a caption; empty if the identity is unknown."""
+    """Return a caption with the number of correct cards; empty if the query's identity is unknown."""
     ranked = [card.tone for card in cards if card.tone in (MatchLabel.MATCH, MatchLabel.OTHER)]
     return f"{ranked.count(MatchLabel.MATCH)} of the top {len(ranked)} correct" if ranked else ""
 

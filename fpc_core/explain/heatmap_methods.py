@@ -1,4 +1,4 @@
-"""Names of the heat-map methods, and what each shows in one line."""
+"""Names and one-line descriptions of the heat-map methods."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DESCRIPTIONS: Mapping[MapMethod, str] = {
 
 
 def map_target(how: MapSettings, identities: int) -> str:
-    """Return the target of a decoder map in words; `identities` is the number of training identities."""
+    """Describe the target of a decoder map in words; `identities` is the number of training identities."""
     if how.target is MapTarget.SIMILARITY:
         return "the cosine to the top-ranked image"
     if how.index is None:
@@ -38,7 +38,7 @@ def map_target(how: MapSettings, identities: int) -> str:
 
 
 def colorbar_label(how: MapSettings, target: str) -> str:
-    """Return the label of a map's colour bar; `target` is in words, such as "the image ranked first"."""
+    """Return the label of a map's colour bar; `target` describes the target, such as "the image ranked first"."""
     name = NAMES[how.method] if how.method in TARGETED else f"{NAMES[how.method]} of [cls]"
     if how.method is MapMethod.LEFT_OUT:
         name = "drop without the patch"
@@ -47,8 +47,8 @@ def colorbar_label(how: MapSettings, target: str) -> str:
 
 
 TARGETED = frozenset({*MapMethod} - {MapMethod.EIGEN_CAM, MapMethod.ATTENTION, MapMethod.VALUE_NORM})
-"""Methods that explain a target; the others' maps are the same for every target."""
+"""Methods whose maps depend on the target."""
 
 DECODER_METHODS = tuple(method for method in MapMethod if method is not MapMethod.EIGEN_CAM)
-"""EigenCAM sees only the normalised input of the decoder's block. A decoder with random weights after its first norm
-would give the same map, which fails the sanity check of Adebayo et al. (2018)."""
+"""Methods that can explain the decoder. EigenCAM uses only the normalised input of the decoder's block. A decoder with
+random weights after its first norm would give the same map, which fails the sanity check of Adebayo et al. (2018)."""

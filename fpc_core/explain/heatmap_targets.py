@@ -1,4 +1,4 @@
-"""What a heat map explains, as a function of a feature."""
+"""Targets of heat maps as functions of a feature."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from fpc_core.model.fpc import FPC
 from fpc_core.results import QueryTrace
 from fpc_core.retrieval import Retriever
 
-Target = Callable[[Tensor], Tensor]  # features (..., C) -> the numbers to explain (...)
+Target = Callable[[Tensor], Tensor]  # Maps features (..., C) to the numbers to explain (...).
 
 
 def similarity_to(feature: np.ndarray) -> Target:
-    """Return the target that is the cosine to a feature (C,)."""
+    """Return a target: the cosine to a feature, (C,)."""
     reference = torch.from_numpy(np.array(feature, dtype=np.float32))
     return lambda features: torch.cosine_similarity(features, reference.to(features), dim=-1)
 
 
 def identity_logit(model: FPC, identity: int) -> Target:
-    """Return the target that is the logit of a training identity in `rec_classifier`.
+    """Return a target: the logit of a training identity in `rec_classifier`.
 
     Raises:
-        ValueError: The identity is unknown.
+        ValueError: The classifier has no such identity.
     """
     classes = model.rec_classifier.out_features
     if not 0 <= identity < classes:
@@ -36,7 +36,7 @@ def identity_logit(model: FPC, identity: int) -> Target:
 
 
 def explained_index(retriever: Retriever, trace: QueryTrace, how: MapSettings) -> int:
-    """Return the gallery row or training identity that `how` names, or its default."""
+    """Return the gallery row or training identity in `how.index`, or the default if it is None."""
     if how.index is not None:
         return how.index
     if how.target is MapTarget.SIMILARITY:
@@ -46,15 +46,15 @@ def explained_index(retriever: Retriever, trace: QueryTrace, how: MapSettings) -
 
 
 def decoder_target(retriever: Retriever, trace: QueryTrace, how: MapSettings) -> Target:
-    """Return what `decoder_map` explains, as a function of the consolidated feature (C,) after the BNNeck.
+    """Return the target of `decoder_map` as a function of the consolidated feature, (C,) after the BNNeck.
 
     Args:
         retriever: Model and gallery memory.
-        trace: A search.
-        how: Target and index.
+        trace: Results of a search.
+        how: Settings of the heat map, of which target and index are used.
 
     Raises:
-        ValueError: The index is no row of the gallery memory, or no training identity.
+        ValueError: The index is not a row of the gallery memory, or not a training identity.
     """
     index = explained_index(retriever, trace, how)
     if how.target is MapTarget.IDENTITY:
@@ -63,7 +63,7 @@ def decoder_target(retriever: Retriever, trace: QueryTrace, how: MapSettings) ->
 
 
 def known_row(retriever: Retriever, row: int) -> int:
-    """Return the row unchanged.
+    """Check that the gallery memory has a row, and return it.
 
     Raises:
         ValueError: The gallery memory has no such row.

@@ -1,6 +1,6 @@
-"""Heat maps over the patch grids: of the decoder over query and neighbours (Fig. 7), of the encoder over the query.
+"""Heat maps of the decoder over query and neighbours (Fig. 7), and of the encoder over the query.
 
-`attribution.py` computes one value per token. This module chooses block, tokens and target, and puts the values on the
+`attribution.py` computes one value per token. This module chooses block, tokens and target, and arranges the values in
 patch grids.
 """
 
@@ -28,9 +28,9 @@ class PatchMap:
     """One value per patch, comparable across all grids.
 
     Attributes:
-        query_grid: (rows, columns), NaN where the patch was dropped; all NaN for the decoder of the released variant,
-            which does not read the query.
-        neighbor_grids: (K, rows, columns); K is 0 for the encoder.
+        query_grid: (rows, columns) values of the query's patches. NaN where the patch was dropped; all NaN for the
+            decoder of the released variant, which does not read the query.
+        neighbor_grids: (K, rows, columns) values of the neighbours' patches; K is 0 for the encoder.
     """
 
     query_grid: np.ndarray
@@ -38,30 +38,32 @@ class PatchMap:
 
     @property
     def peak(self) -> float:
-        """The largest value, or 0 if none is positive."""
+        """Largest value of all grids, or 0 if none is positive."""
         values = np.concatenate([self.query_grid.ravel(), self.neighbor_grids.ravel()])
         return max(float(np.nanmax(values)), 0.0)
 
     def scaled(self) -> PatchMap:
-        """Return the positive part, scaled to 1 at the peak of all grids."""
+        """Return the map with negative values set to 0, scaled so that the peak of all grids is 1."""
         peak = self.peak or 1.0
         grids = (np.maximum(grid, 0.0) / peak for grid in (self.query_grid, self.neighbor_grids))
         return PatchMap(*grids)
 
 
 def decoder_map(retriever: Retriever, trace: QueryTrace, how: MapSettings) -> PatchMap:
-    """Attribute a target to the decoder's input tokens, at the first norm of its block (Fig. 7).
+    """Attribute a target to the decoder's input tokens at the first norm of its block (Fig. 7).
 
     Args:
-        retriever: The one that made the trace.
-        trace: A search.
-        how: Method, target and its index.
+        retriever: Retriever that computed the trace.
+        trace: Results of a search.
+        how: Method, target and index of the map.
 
     Raises:
-        ValueError: The method does not depend on the decoder (see `DECODER_METHODS`), or the index is unknown.
+        ValueError: The method does not depend on the decoder (see `DECODER_METHODS`), or the index does not exist.
     """
     if how.method not in DECODER_METHODS:
-        raise ValueError(f"{how.method} does not depend on the decoder's weights and cannot explain it; choose another")
+        raise ValueError(
+            f"{how.method} does not depend on the decoder's weights and cannot explain it; choose another method"
+        )
     return _decoder_map(retriever, trace, how)
 
 
@@ -91,23 +93,23 @@ def _decoder_map(retriever: Retriever, trace: QueryTrace, how: MapSettings) -> P
 
 
 def encoder_map(retriever: Retriever, state: EncoderState, prune: PruneSettings, how: MapSettings) -> PatchMap:
-    """Attribute the similarity to gallery image `how.index` (1 - D_cos, Eq. 4) to the query's patches.
+    """Attribute the similarity to the gallery image `how.index` (1 - D_cos, Eq. 4) to the query's patches.
 
-    Only the last block of the encoder is explained: tokens of earlier blocks have mixed and belong to no single patch.
+    The map explains only the last block of the encoder, at its input tokens.
 
     Args:
         retriever: Model and gallery memory.
-        state: Of one image, from `Retriever.prepare`.
-        prune: Which patches are dropped.
-        how: Method and index; the target must be SIMILARITY.
+        state: State of one image, from `Retriever.prepare`.
+        prune: Settings of dropping patches.
+        how: Method and index of the map; the target must be SIMILARITY.
 
     Raises:
-        ValueError: Unknown image, another target, or a last block that drops patches.
+        ValueError: The image does not exist, the target is not SIMILARITY, or the last block drops patches.
     """
     if how.target is not MapTarget.SIMILARITY or how.index is None:
-        raise ValueError("a map of the encoder explains the similarity to one gallery image; name it by its row")
+        raise ValueError("a map of the encoder needs the target similarity and the row of a gallery image as index")
     if len(state.tokens) != 1:
-        raise ValueError(f"a map takes one query at a time, not {len(state.tokens)}; slice the state first")
+        raise ValueError(f"pass one query at a time, not {len(state.tokens)}; slice the state first")
     target = similarity_to(retriever.memory.cls[known_row(retriever, how.index)])
     return _encoder_map(retriever, state, prune, how, target)
 

@@ -1,4 +1,4 @@
-"""The life of single patches: what happened to each at the dropping blocks, and at which keep rates it survives."""
+"""History of single patches: what happened to each at the dropping blocks, and at which keep rates it survives."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ SURVIVED = -1
 
 @dataclass(frozen=True)
 class PatchLife:
-    """One patch at one dropping block.
+    """State of one patch at one dropping block.
 
     Attributes:
         block: Index of the block.
         attention: Head-averaged attention of `[cls]` to the patch.
-        cutoff: Smallest attention that survived, which the paper's strategy requires.
+        cutoff: Smallest attention of the kept patches; the paper's strategy keeps a patch if it reaches this value.
         rank: 0-based rank by attention among the `entered` patches.
-        entered: Patches that entered the block.
-        kept: Whether it survived.
-        needed_keep_rate: Above this keep rate the paper's strategy keeps it in this block, given the same entrants. At
-            another keep rate earlier blocks pass other patches, so `falls` has the actual result.
+        entered: Number of patches that entered the block.
+        kept: Whether the block kept the patch.
+        needed_keep_rate: The paper's strategy keeps the patch at higher keep rates if the same patches enter the block.
+            At another keep rate, other patches may enter; `falls` computes the actual result.
     """
 
     block: int
@@ -38,18 +38,18 @@ class PatchLife:
 
 
 def life_line(encoding: Encoding, position: int) -> tuple[PatchLife, ...]:
-    """Return the dropping blocks that a patch reached.
+    """Return the state of a patch at each dropping block that it reached.
 
     Args:
-        encoding: Of the query.
-        position: Original row-major grid position.
+        encoding: Encoding of the query.
+        position: Original row-major grid position of the patch.
 
     Raises:
         ValueError: The position is outside the grid.
     """
     rows, columns = encoding.grid
     if not 0 <= position < rows * columns:
-        raise ValueError(f"patch {position} lies outside the {rows} x {columns} grid")
+        raise ValueError(f"patch {position} is outside the {rows} x {columns} grid")
     lives = []
     for stage in encoding.stages:
         entered = stage.entered[0].cpu().numpy()
@@ -77,7 +77,7 @@ def life_line(encoding: Encoding, position: int) -> tuple[PatchLife, ...]:
 
 
 def fell_in(encoding: Encoding) -> np.ndarray:
-    """Return the block that dropped each patch of the grid, (N,) int64, SURVIVED for those that are left."""
+    """Return the block that dropped each patch of the grid, (N,) int64; SURVIVED for patches that were kept."""
     fell = np.full(encoding.grid[0] * encoding.grid[1], SURVIVED, dtype=np.int64)
     for stage in encoding.stages:
         entered, kept = (each[0].cpu().numpy() for each in (stage.entered, stage.kept))
@@ -86,14 +86,13 @@ def fell_in(encoding: Encoding) -> np.ndarray:
 
 
 def falls(encode: Callable[[PruneSettings], Encoding], prune: PruneSettings, keep_rates: Sequence[float]) -> np.ndarray:
-    """Run the encoder at every keep rate and return `fell_in` of each, (R, N) int64.
+    """Run the encoder at every keep rate, and return `fell_in` of each encoding, (R, N) int64.
 
-    Nothing is inferred from one keep rate: another rate changes which patches the later blocks see, and so all
-    attention.
+    Every keep rate needs its own run, because it changes which patches the later blocks see and so their attention.
 
     Args:
-        encode: Encodes one image with given settings.
-        prune: All settings but the keep rate.
+        encode: Function that encodes one image with given settings.
+        prune: Prune settings, whose keep rate is replaced.
         keep_rates: R keep rates.
     """
     return np.stack([fell_in(encode(replace(prune, keep_rate=rate))) for rate in keep_rates])
@@ -101,12 +100,12 @@ def falls(encode: Callable[[PruneSettings], Encoding], prune: PruneSettings, kee
 
 @dataclass(frozen=True)
 class LivingRange:
-    """The keep rates at which a patch survives.
+    """Keep rates at which a patch survives.
 
     Attributes:
-        dropped_at: The highest rate at which it is dropped; None if it always survives.
-        lives_from: The next higher rate, from which on it survives; None if it is dropped even at the highest.
-        exceptions: Rates below `dropped_at` at which it survives because fewer survivors change the attention.
+        dropped_at: Highest keep rate at which the patch is dropped; None if it always survives.
+        lives_from: Next higher keep rate, from which on the patch survives; None if it is dropped at the highest rate.
+        exceptions: Keep rates below `dropped_at` at which the patch survives, because fewer patches change attention.
     """
 
     dropped_at: float | None
@@ -118,11 +117,11 @@ def living_range(keep_rates: Sequence[float], fell: np.ndarray) -> LivingRange:
     """Summarise at which keep rates one patch survives.
 
     Args:
-        keep_rates: (R,), ascending.
-        fell: (R,), a column of `falls`.
+        keep_rates: (R,) ascending keep rates.
+        fell: (R,) column of `falls` for the patch.
 
     Raises:
-        ValueError: The rates are not ascending, or the lengths differ.
+        ValueError: The keep rates are empty or not ascending, or the lengths differ.
     """
     if list(keep_rates) != sorted(keep_rates) or len(keep_rates) != len(fell) or not len(fell):
         raise ValueError(

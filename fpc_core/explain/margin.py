@@ -1,4 +1,4 @@
-"""Why one shortlisted image is nearer than another: the difference of their D (Eq. 10), part by part."""
+"""Explain why one shortlisted image is nearer than another by splitting the difference of their D (Eq. 10)."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from fpc_core.results import Match, TransportPlan
 
 @dataclass(frozen=True, eq=False)
 class Margin:
-    """D of the loser minus D of the winner, and its parts. Positive parts favour the winner.
+    """D of the loser minus D of the winner, and its parts; positive parts favour the winner.
 
     Attributes:
-        winner: Row of the gallery memory.
-        loser: Row of the gallery memory.
-        d_cos: Of winner and loser.
-        d_emd: Of winner and loser.
-        cosine: (1 - alpha) times the difference of D_cos.
-        transport: alpha times the difference of D_EMD.
+        winner: Row of the nearer image in the gallery memory.
+        loser: Row of the farther image in the gallery memory.
+        d_cos: D_cos of winner and loser.
+        d_emd: D_EMD of winner and loser.
+        cosine: Difference of D_cos, times 1 - alpha.
+        transport: Difference of D_EMD, times alpha.
         patches: (rows, columns) float64, contribution of each query patch to `transport`, NaN where it was dropped.
     """
 
@@ -33,35 +33,35 @@ class Margin:
 
     @property
     def total(self) -> float:
-        """By how much the winner is nearer."""
+        """D of the loser minus D of the winner."""
         return self.cosine + self.transport
 
     @property
     def thirds(self) -> np.ndarray:
-        """Sums of `patches` over the upper, middle and lower third of the image, (3,)."""
+        """Sums of `patches` over the upper, middle and lower thirds of the image, (3,)."""
         rows = len(self.patches)
         third = ((np.arange(rows) + 0.5) * 3 / rows).astype(int)
         return np.bincount(third, weights=np.nansum(self.patches, axis=1), minlength=3)
 
 
 def margin(match: Match, plans: tuple[TransportPlan, TransportPlan], alpha: float, grid: tuple[int, int]) -> Margin:
-    """Compare two candidates. The one with the smaller D wins, or the first if they are equal.
+    """Compare two candidates; the one with the smaller D is the winner, or the first if D is equal.
 
     Args:
         match: Shortlist and transport of the query.
-        plans: Of the two candidates.
-        alpha: Weight of the transport.
+        plans: Transport plans of the two candidates.
+        alpha: Weight of D_EMD in D.
         grid: Rows and columns of patches.
 
     Raises:
-        ValueError: A plan is of an image outside the shortlist.
+        ValueError: A plan belongs to an image outside the shortlist.
     """
     measured = []
     for plan in plans:
         index = match.shortlist.position(plan.gallery_index)
         d_cos, d_emd = (float(each[index]) for each in (match.shortlist.d_cos, match.transport.distance))
         measured.append((d_cos, d_emd, plan))
-    measured.sort(key=lambda each: (1 - alpha) * each[0] + alpha * each[1])  # stable
+    measured.sort(key=lambda each: (1 - alpha) * each[0] + alpha * each[1])
     (cos, emd, nearer), (other_cos, other_emd, farther) = measured
     difference = _per_patch(farther, other_emd, grid) - _per_patch(nearer, emd, grid)
     return Margin(

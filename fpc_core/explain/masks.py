@@ -1,6 +1,6 @@
 """Patch grids of an `Encoding`: survivors of each dropping block, and what the dropped patches show.
 
-All grids are (rows, columns) arrays; of an encoding of several images, those of the first.
+All grids are (rows, columns) arrays. For an encoding of several images, they describe the first.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ def to_grid(values: np.ndarray, positions: np.ndarray, grid: tuple[int, int]) ->
     """Scatter values per token into a (rows, columns) float32 grid; positions without a token are NaN.
 
     Args:
-        values: (n,).
-        positions: (n,) original positions.
-        grid: Rows and columns.
+        values: (n,) values of the tokens.
+        positions: (n,) original grid positions of the tokens.
+        grid: Rows and columns of the grid.
     """
     flat = np.full(grid[0] * grid[1], np.nan, dtype=np.float32)
     flat[positions] = values
@@ -36,7 +36,7 @@ def survivors(encoding: Encoding) -> tuple[np.ndarray, ...]:
 
 @dataclass(frozen=True)
 class Shares:
-    """What a set of patches shows: mean area fractions that sum to 1, NaN for no patches."""
+    """Mean area fractions of what a set of patches shows; they sum to 1, or are NaN for an empty set."""
 
     person: float
     occluder: float
@@ -45,14 +45,14 @@ class Shares:
 
 @dataclass(frozen=True)
 class DropShares:
-    """One dropping block compared with the ground-truth masks.
+    """What the patches of one dropping block show according to ground-truth masks.
 
     Attributes:
         block: Index of the block.
-        entered: Patches that entered.
-        dropped: Patches that were dropped.
-        of_entered: What the entering patches show, which random dropping would match on average.
-        of_dropped: What the dropped patches show.
+        entered: Number of patches that entered the block.
+        dropped: Number of patches that the block dropped.
+        of_entered: Shares of the patches that entered; random dropping has the same shares on average.
+        of_dropped: Shares of the dropped patches.
     """
 
     block: int
@@ -63,13 +63,13 @@ class DropShares:
 
 
 def patch_areas(mask: np.ndarray, config: ModelConfig) -> tuple[np.ndarray, np.ndarray]:
-    """Return the share of every patch that shows the person, and that shows an occluder: (rows, columns) each.
+    """Return the shares of every patch that show the person and an occluder, (rows, columns) each.
 
-    Covered pixels of a person count as occluder. Patches overlap if the stride is smaller than the patch.
+    Occluded pixels of a person count as occluder. Patches overlap if the stride is smaller than the patch.
 
     Args:
-        mask: (h, w) uint8 of `fpc_core.data.ground_truth`, enlarged to the model's image size by repeating pixels.
-        config: The model.
+        mask: (h, w) uint8 mask of `fpc_core.data.ground_truth`, which is resized to the model's image size.
+        config: Architecture of the model.
     """
     classes = np.stack([mask == PERSON, (mask == OCCLUDER) | (mask == OCCLUDER_BEFORE_PERSON)])
     pixels = torch.from_numpy(classes.astype(np.float32)).unsqueeze(0)
@@ -82,9 +82,9 @@ def drop_shares(encoding: Encoding, person: np.ndarray, occluder: np.ndarray) ->
     """Compare every dropping block with the ground truth.
 
     Args:
-        encoding: Of one image.
-        person: (rows, columns) of `patch_areas`.
-        occluder: (rows, columns) of `patch_areas`.
+        encoding: Encoding of one image.
+        person: (rows, columns) share of every patch that shows the person, from `patch_areas`.
+        occluder: (rows, columns) share of every patch that shows an occluder, from `patch_areas`.
     """
     shares = []
     alive = np.ones(encoding.grid, dtype=bool)

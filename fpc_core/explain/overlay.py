@@ -1,7 +1,7 @@
-"""Overlays on an image: white over dropped patches, colour over attended ones.
+"""Overlays on an image: dropped patches are whitened, heat maps are coloured.
 
-Images are (H, W, 3) uint8 at the model's input size, grids are (rows, columns). If patches overlap, a pixel shows the
-patch with the nearest centre.
+Images are (H, W, 3) uint8 at the model's input size, grids are (rows, columns). Where patches overlap, a pixel shows
+the patch with the nearest centre.
 """
 
 from __future__ import annotations
@@ -11,25 +11,25 @@ from PIL import ImageColor
 
 from fpc_core.config import ModelConfig
 
-VEIL = 0.82  # opacity of white over a dropped patch; 1 would hide it completely
-STRIPE, STRIPE_WIDTH = 10, 3  # period and width in pixels
-HEAT = 0.62  # opacity of attention over the image
+VEIL = 0.82  # Opacity of the white over a dropped patch; 1 would hide the patch completely.
+STRIPE, STRIPE_WIDTH = 10, 3  # Period and width of the stripes in pixels.
+HEAT = 0.62  # Opacity of a heat map over the image.
 
 
 def grid_to_pixels(grid: np.ndarray, config: ModelConfig) -> np.ndarray:
-    """Spread a (rows, columns) grid over the pixels of the input, (H, W).
+    """Return the value of the patch at each pixel of the model's input, (H, W), from a (rows, columns) grid.
 
     Raises:
-        ValueError: The grid has another shape.
+        ValueError: The grid does not have the shape of the model's patch grid.
     """
     if grid.shape != config.grid:
-        raise ValueError(f"a grid of {grid.shape} does not fit the model's {config.grid} patches")
+        raise ValueError(f"the grid must have the shape of the model's patch grid, {config.grid}, got {grid.shape}")
     height, width = config.image_size
     return grid[np.ix_(_nearest(height, config.grid[0], config), _nearest(width, config.grid[1], config))]
 
 
 def patch_centres(config: ModelConfig) -> np.ndarray:
-    """Return x and y in pixels of every patch centre, (N, 2), row-major."""
+    """Return x and y of every patch centre in pixels, (N, 2), in row-major order."""
     rows, columns = config.grid
     y, x = np.mgrid[:rows, :columns]
     middle = (config.patch_size - 1) / 2
@@ -37,22 +37,22 @@ def patch_centres(config: ModelConfig) -> np.ndarray:
 
 
 def veil(image: np.ndarray, alive: np.ndarray, config: ModelConfig) -> np.ndarray:
-    """Whiten the dropped patches; alive: boolean (rows, columns)."""
+    """Whiten the dropped patches; `alive` is a (rows, columns) bool grid of the kept patches."""
     return _blend(image, np.array([255.0] * 3), np.where(grid_to_pixels(alive, config), 0.0, VEIL))
 
 
 def stripes(
     image: np.ndarray, alive: np.ndarray, only: np.ndarray, config: ModelConfig, colour: str, falling: bool
 ) -> np.ndarray:
-    """Whiten the dropped patches, and draw stripes over patches that are alive here only.
+    """Whiten the dropped patches, and draw stripes over patches that are kept on this side of a comparison only.
 
     Args:
-        image: (H, W, 3) uint8.
-        alive: (rows, columns) bool.
-        only: (rows, columns) bool, patches that the other side dropped.
-        config: The model.
-        colour: Hex colour of the stripes, which alternate with white so that they show on any image.
-        falling: Whether they fall to the right, so that two sides differ without colour.
+        image: (H, W, 3) uint8 image.
+        alive: (rows, columns) bool, patches that are kept.
+        only: (rows, columns) bool, patches that are kept here and dropped on the other side.
+        config: Architecture of the model.
+        colour: Hex colour of the stripes; white lines next to them make them visible on any image.
+        falling: Whether the stripes fall to the right, so that the two sides differ in more than colour.
     """
     alone = grid_to_pixels(only, config)
     y, x = np.indices(alone.shape)
@@ -63,12 +63,12 @@ def stripes(
 
 
 def heat(image: np.ndarray, values: np.ndarray, config: ModelConfig, top: float, bottom: float = 0.0) -> np.ndarray:
-    """Draw a viridis map over the image; patches without a value (NaN) are whitened.
+    """Draw a viridis heat map over the image; patches without a value (NaN) are whitened.
 
     Args:
-        image: (H, W, 3) uint8.
-        values: (rows, columns).
-        config: The model.
+        image: (H, W, 3) uint8 image.
+        values: (rows, columns) values of the patches.
+        config: Architecture of the model.
         top: Value of the last colour.
         bottom: Value of the first colour.
     """
@@ -81,7 +81,7 @@ def heat(image: np.ndarray, values: np.ndarray, config: ModelConfig, top: float,
 
 
 def mesh(image: np.ndarray, config: ModelConfig) -> np.ndarray:
-    """Draw white lines between the patches."""
+    """Draw white lines between the patches of an image."""
     index = grid_to_pixels(np.arange(config.patches).reshape(config.grid), config)
     edge = np.zeros(index.shape, bool)
     edge[1:] |= index[1:] != index[:-1]
@@ -90,7 +90,7 @@ def mesh(image: np.ndarray, config: ModelConfig) -> np.ndarray:
 
 
 def framed(image: np.ndarray, position: int, config: ModelConfig) -> np.ndarray:
-    """Draw an orange frame around one patch."""
+    """Draw an orange frame around the patch at a row-major grid position."""
     inside = grid_to_pixels(np.arange(config.patches).reshape(config.grid), config) == position
     rows, columns = (np.flatnonzero(inside.any(axis=axis)) for axis in (1, 0))
     core = np.zeros_like(inside)
@@ -99,8 +99,8 @@ def framed(image: np.ndarray, position: int, config: ModelConfig) -> np.ndarray:
 
 
 def viridis(values: np.ndarray) -> np.ndarray:
-    """Map values in [0, 1] to RGB (..., 3) in 0..255; values outside are clipped."""
-    import matplotlib  # takes a quarter of a second, so only when heat is drawn
+    """Map values, clipped to [0, 1], to RGB colours (..., 3) in 0..255."""
+    import matplotlib  # The import takes 0.25 s, so it is deferred until a heat map is drawn.
 
     return matplotlib.colormaps["viridis"](np.clip(values, 0.0, 1.0), bytes=True)[..., :3].astype(float)
 

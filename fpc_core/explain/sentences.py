@@ -1,4 +1,4 @@
-"""Sentences made from numbers. They choose words and compute nothing new."""
+"""Turn results into sentences for the app and the reports."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from fpc_core.explain.margin import Margin
 from fpc_core.explain.masks import DropShares
 from fpc_core.results import Consolidation, Encoding
 
-UNITS = 10_000  # distances have four decimals
+UNITS = 10_000  # Distances are shown with four decimals.
 
 
 def drop_sentence(encoding: Encoding, truth: Sequence[DropShares] = ()) -> str:
-    """Describe how many patches were dropped, and what they show if `truth` (`masks.drop_shares`) is given."""
+    """Describe how many patches were dropped, and what they show if `truth` (from `masks.drop_shares`) is given."""
     patches = encoding.grid[0] * encoding.grid[1]
     lost = patches - encoding.patches.shape[1]
     if not lost:
@@ -42,7 +42,7 @@ def drop_sentence(encoding: Encoding, truth: Sequence[DropShares] = ()) -> str:
 
 
 def decoder_sentence(consolidation: Consolidation, ranks: Mapping[int, int]) -> str:
-    """Describe what the decoder attended to; `ranks` are 1-based, by D, of the rows that have one."""
+    """Describe what the decoder attended to; `ranks` has the 1-based rank by D of every ranked gallery row."""
     shares = consolidation.neighbor_shares
     largest = int(shares.argmax())
     row = int(consolidation.neighbors[largest])
@@ -56,12 +56,12 @@ def decoder_sentence(consolidation: Consolidation, ranks: Mapping[int, int]) -> 
 
 
 def final_sentence(by_distance: Mapping[int, int], final: Mapping[int, int], matches: Sequence[int] | None) -> str:
-    """Describe what consolidation did to the ranking.
+    """Describe how consolidation changed the ranking.
 
     Args:
-        by_distance: 1-based rank by D of every row that has one.
-        final: 1-based rank after consolidation.
-        matches: Rows of the query's identity; None if it is unknown.
+        by_distance: 1-based rank by D of every shortlisted gallery row that has a rank.
+        final: 1-based rank after consolidation of every gallery row that has a rank.
+        matches: Rows of the true matches; None if the query's identity is unknown.
     """
     if matches is None:
         first = min(final, key=final.__getitem__)
@@ -86,10 +86,10 @@ def patch_sentence(
     """Describe what happened to one patch, and at which keep rates it survives.
 
     Args:
-        lives: Its `life_line`.
-        living: Its `living_range`.
-        keep_rates: Those that were tried, ascending.
-        strategy: The drop strategy.
+        lives: States of the patch at the dropping blocks, from `life_line`.
+        living: Keep rates at which the patch survives, from `living_range`.
+        keep_rates: Keep rates that were tried, ascending.
+        strategy: Drop strategy of the search.
     """
     last = lives[-1]
     outcome = f"{'Dropped in' if not last.kept else 'Never dropped; in'} layer {last.block}"
@@ -117,26 +117,26 @@ def _living(living: LivingRange, keep_rates: Sequence[float]) -> str:
 
 
 def format_parts(d_cos: float, d_emd: float, alpha: float) -> tuple[int, int, int]:
-    """Return (1 - alpha) D_cos, alpha D_EMD and D in units of the last decimal; the first two sum to the third.
+    """Return (1 - alpha) D_cos, alpha D_EMD and D as integers in units of the last decimal.
 
-    If rounding breaks the sum, the transport part absorbs the difference.
+    The first two sum to the third; the second absorbs rounding differences.
     """
     total, cosine = round(UNITS * ((1 - alpha) * d_cos + alpha * d_emd)), round(UNITS * (1 - alpha) * d_cos)
     return cosine, total - cosine, total
 
 
 def format_units(units: int) -> str:
-    """Format units of the last decimal: 310 -> 0.0310, -90 -> −0.0090."""
+    """Format a number in units of the last decimal, such as 310 as 0.0310 and -90 as −0.0090."""
     return f"{'−' if units < 0 else ''}{abs(units) / UNITS:.4f}"
 
 
 def comparison_sentence(margin: Margin, names: tuple[str, str], alpha: float) -> str:
-    """Explain in one sentence why the winner of two hits won. Its numbers add up.
+    """Explain in one sentence why one of two hits is nearer; the rounded numbers add up.
 
     Args:
-        margin: Of the two hits.
-        names: Of winner and loser.
-        alpha: Weight of the transport.
+        margin: Difference of the two hits.
+        names: Names of winner and loser.
+        alpha: Weight of D_EMD in D.
     """
     winner, loser = names
     cosine, transport, total = (
@@ -158,12 +158,12 @@ def comparison_sentence(margin: Margin, names: tuple[str, str], alpha: float) ->
         )
     elif cosine < 0:
         reason = (
-            f"patch matching favours it by {format_units(transport)} {weights[1]}, the global feature speaks "
+            f"patch matching favours it by {format_units(transport)} {weights[1]}, the global feature counts "
             f"against it by {format_units(-cosine)} {weights[0]}"
         )
     else:
         reason = (
-            f"the global feature favours it by {format_units(cosine)} {weights[0]}, patch matching speaks "
+            f"the global feature favours it by {format_units(cosine)} {weights[0]}, patch matching counts "
             f"against it by {format_units(-transport)} {weights[1]}"
         )
     head = (
@@ -176,7 +176,7 @@ def comparison_sentence(margin: Margin, names: tuple[str, str], alpha: float) ->
 
 
 def _region_clause(thirds: np.ndarray, gain: bool) -> str:
-    """Name the third of the image that has more than half of the transport gain or loss."""
+    """Return a clause that names the third of the image with more than half of the transport gain or loss."""
     contributions = np.maximum(thirds if gain else -thirds, 0.0)
     name = "gain" if gain else "loss"
     if not contributions.any():
@@ -184,4 +184,4 @@ def _region_clause(thirds: np.ndarray, gain: bool) -> str:
     largest = int(contributions.argmax())
     if contributions[largest] <= contributions.sum() / 2:
         return "; no single image region is responsible"
-    return f"; most of the patch-matching {name} lies in the {('upper', 'middle', 'lower')[largest]} third of the image"
+    return f"; most of the patch-matching {name} is in the {('upper', 'middle', 'lower')[largest]} third of the image"

@@ -1,1 +1,1 @@
-"""Publication figures: a recipe in, a matplotlib figure out."""
+"""Draw publication figures from recipes with matplotlib."""

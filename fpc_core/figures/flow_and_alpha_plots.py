@@ -1,4 +1,4 @@
-"""Line figures: a transport plan between two images, and D against alpha."""
+"""Figures made of lines: a transport plan between two images, and D against alpha."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def draw_transport(
     Width and opacity show mass relative to the heaviest flow, colour shows ground cost.
 
     Args:
-        query: (H, W, 3) uint8.
-        gallery: (H, W, 3) uint8.
-        plan: Between the two.
+        query: (H, W, 3) uint8 query image.
+        gallery: (H, W, 3) uint8 gallery image.
+        plan: Transport plan between the two images.
         alive: (rows, columns) bool, patches of the query that were kept.
-        config: The model.
+        config: Architecture of the model.
         style: Size and fonts.
-        flows: How many to draw.
+        flows: Number of flows to draw.
         tone: Whether the gallery image is a match.
     """
     width = WIDTHS[style.width]
@@ -63,7 +63,7 @@ def draw_transport(
     mass, cost = plan.plan[rows, columns], plan.cost[rows, columns]
     low, high = (float(cost.min()), float(cost.max())) if len(cost) else (0.0, 1.0)
     high = max(high, low + 1e-3)
-    scale = image_width / width_px  # inches per pixel
+    scale = image_width / width_px  # Inches per pixel.
     centres = patch_centres(config)
     start = centres[plan.query_positions[rows]] * scale
     end = centres[columns] * scale
@@ -74,7 +74,7 @@ def draw_transport(
     weight = mass / mass.max() if len(mass) else mass
     colours = matplotlib.colormaps["viridis"]((cost - low) / (high - low))
     colours[:, 3] = 0.25 + 0.7 * weight
-    order = np.argsort(weight, kind="stable")  # the heaviest on top
+    order = np.argsort(weight, kind="stable")  # The heaviest flows are drawn last, so that they are on top.
     total = figure.get_size_inches()
     over = figure.add_axes((0, 0, 1, 1), xlim=(0, total[0]), ylim=(0, total[1]))
     over.set_axis_off()
@@ -90,7 +90,7 @@ def draw_transport(
 
 
 def heaviest(plan: TransportPlan, flows: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return rows and columns of the heaviest flows of a plan, heaviest first, without empty ones."""
+    """Return the rows and columns of the heaviest non-zero flows of a plan, heaviest first."""
     flat = plan.plan.ravel()
     first = np.argsort(-flat, kind="stable")[:flows]
     rows, columns = np.unravel_index(first[flat[first] > 0], plan.plan.shape)
@@ -105,9 +105,9 @@ def draw_alpha_lines(
     Args:
         match: Shortlist and transport.
         tones: Whether each shortlisted candidate is a match, in shortlist order.
-        alpha: Marked by a vertical line.
+        alpha: Value of alpha to mark with a vertical line.
         style: Size and fonts.
-        hits: Number of ranks.
+        hits: Number of top ranks to show.
     """
     cos, emd = match.shortlist.d_cos, match.transport.distance
     swaps = swap_alphas(cos, emd, hits)

@@ -1,4 +1,4 @@
-"""Fonts that figures can use on this machine: TrueType only, because only that is embedded as Type 42."""
+"""Fonts that figures can use on this machine; only TrueType fonts, because only these can be embedded as Type 42."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fpc_core.io.dataclass_json import RecipeError
 
 SANS = ("DejaVu Sans", "Arial", "Helvetica", "Liberation Sans", "Noto Sans")
 SERIF = ("DejaVu Serif", "STIXGeneral", "Times New Roman", "Liberation Serif", "Noto Serif")
-"""DejaVu and STIX (Times-like) come with matplotlib, so recipes that use them give the same bytes everywhere."""
+"""Matplotlib includes DejaVu and STIX (Times-like), so recipes that use them give the same bytes on every machine."""
 
 
 @cache
@@ -20,14 +20,14 @@ def fonts() -> tuple[str, ...]:
 
 
 def check_font(name: str) -> None:
-    """Check that a font is installed; another one in its place would give other bytes.
+    """Check that a font is installed, because a substitute would change the figure's bytes.
 
     Raises:
-        RecipeError: It is not.
+        RecipeError: The font is not installed.
     """
     if name not in fonts() and not _has(name):
         raise RecipeError(
-            f"style.font {name[:60]!r} is not among the TrueType fonts of this machine; install it, or choose one of "
+            f"style.font {name[:60]!r} is not an installed TrueType font; install it, or choose one of "
             f"{', '.join(fonts())}"
         )
 

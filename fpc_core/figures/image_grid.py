@@ -1,4 +1,4 @@
-"""Grids of images: blocks of cells in inches, one block per query."""
+"""Draw grids of images, with one block of cells per query. Positions and sizes are in inches."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from fpc_core.explain.cards import Scale
 from fpc_core.figures.recipe import WIDTHS, FigureStyle
 from fpc_core.figures.style import DASHES, new_figure
 
-_GAP = 0.04  # inches between cells
-_BLOCK_GAP = 0.12  # between blocks
-_LINE = 1.45  # height of a line of text, as a multiple of the font size
+_GAP = 0.04  # Gap between cells in inches.
+_BLOCK_GAP = 0.12  # Gap between blocks in inches.
+_LINE = 1.45  # Height of a line of text as a multiple of the font size.
 
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """An image (H, W, 3) uint8 with a line of text below; `tone` is the border of a hit."""
+    """A (H, W, 3) uint8 image with a line of text below it; `tone` selects the border of a hit."""
 
     image: np.ndarray
     below: str = ""
@@ -39,12 +39,12 @@ class Cell:
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """Rows of cells of one length; None leaves a cell empty.
+    """Rows of cells for one query.
 
     Attributes:
-        rows: The cells.
-        names: Of the rows, at their left.
-        label: A line above them.
+        rows: Rows of equal length; None is an empty cell.
+        names: Names of the rows, drawn to their left.
+        label: Line of text above the rows.
     """
 
     rows: tuple[tuple[Cell | None, ...], ...]
@@ -53,7 +53,7 @@ class Block:
 
     def __post_init__(self) -> None:
         if len({len(row) for row in self.rows}) != 1:
-            raise ValueError("a block needs rows of one length")
+            raise ValueError(f"rows of a block must have the same length, got {[len(row) for row in self.rows]}")
 
 
 def draw_sheet(
@@ -62,11 +62,11 @@ def draw_sheet(
     """Draw blocks in `style.columns` columns.
 
     Args:
-        blocks: One per query.
-        heads: Above the columns of every block in the first row.
+        blocks: Blocks to draw, one per query.
+        heads: Heads of the columns, drawn above each block in the first row.
         style: Size and fonts.
-        aspect: Height over width of an image.
-        scale: A colour bar below.
+        aspect: Height of an image divided by its width.
+        scale: Colour bar to draw below the blocks.
     """
     across = min(style.columns, len(blocks))
     length = len(blocks[0].rows[0])
@@ -98,7 +98,7 @@ def draw_sheet(
                 sign = letter_of(number * across + position)
                 _text(figure, at, top - letter * 0.5, sign, ha="left", weight="bold")
                 at += text * (0.25 + 0.35 * len(sign))
-            if block.label:  # may contain $, which must not start a formula
+            if block.label:  # A label may contain $, which must not start a formula.
                 _text(figure, at, top - letter * 0.5, block.label, ha="left", parse_math=False)
             for row, cells in enumerate(block.rows):
                 bottom = top - letter - row * row_height - cell_height
@@ -119,20 +119,20 @@ def draw_sheet(
 
 
 def fitting(words: Iterable[str], room: float, style: FigureStyle) -> float:
-    """Return the style's font size in points, or a smaller one at which every word fits `room` inches."""
+    """Return the style's font size in points, or a smaller one if a word would be wider than `room` inches."""
     font = FontProperties(family=matplotlib.rcParams["font.family"])
     wide = [TextPath((0, 0), word, size=style.font_size, prop=font).get_extents().width for word in set(words) if word]
     return style.font_size * min(1.0, 72 * room / max(wide, default=1.0))
 
 
 def letter_of(position: int) -> str:
-    """Return (a), (b), ... (z), (aa), (ab), ..."""
+    """Return the letter at a 0-based position of (a), (b), ..., (z), (aa), (ab), ..."""
     several, one = divmod(position, 26)
     return f"({string.ascii_lowercase[several - 1] if several else ''}{string.ascii_lowercase[one]})"
 
 
 def image_axes(figure: Figure, image: np.ndarray, x: float, y: float, width: float, height: float) -> Axes:
-    """Return axes at a position in inches that show the image in its own pixel coordinates."""
+    """Draw an image at a position in inches, and return its axes in pixel coordinates."""
     total_width, total_height = figure.get_size_inches()
     axes = figure.add_axes((x / total_width, y / total_height, width / total_width, height / total_height))
     axes.imshow(image, aspect="auto")
@@ -141,7 +141,7 @@ def image_axes(figure: Figure, image: np.ndarray, x: float, y: float, width: flo
 
 
 def colour_bar(figure: Figure, box: tuple[float, float, float, float], low: float, high: float, label: str) -> None:
-    """Draw a viridis bar with ticks; `box` is x, y, width and height in inches."""
+    """Draw a viridis colour bar with ticks; `box` is x, y, width and height in inches."""
     total_width, total_height = figure.get_size_inches()
     x, y, width, height = box
     axes = figure.add_axes((x / total_width, y / total_height, width / total_width, height / total_height))
@@ -157,7 +157,7 @@ def colour_bar(figure: Figure, box: tuple[float, float, float, float], low: floa
 
 def _cell(figure: Figure, cell: Cell, x: float, y: float, width: float, height: float) -> None:
     axes = image_axes(figure, cell.image, x, y, width, height)
-    if cell.tone is None:  # a hairline separates whitened patches from the paper
+    if cell.tone is None:  # A hairline separates whitened patches from the white background.
         axes.add_patch(
             Rectangle(
                 (0.0, 0.0),

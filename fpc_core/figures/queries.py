@@ -1,4 +1,4 @@
-"""The queries that a recipe names, with their occluders and searches."""
+"""Load the queries that a recipe names, with their occluders and searches."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from fpc_core.workspace import Workspace
 
 @dataclass(frozen=True, eq=False)
 class FigureQuery:
-    """A query with its occluders, searched with the settings of the recipe when first needed.
+    """A query with its occluders; it is searched with the settings of the recipe when results are first needed.
 
-    `image` is (H, W, 3) uint8 at the model's input size, occluders included.
+    `image` is (H, W, 3) uint8 at the model's input size and includes the occluders.
     """
 
     recipe: FigureRecipe
@@ -39,26 +39,26 @@ class FigureQuery:
 
     @lazy_property
     def trace(self) -> QueryTrace:
-        """The search."""
+        """Results of the search for the query."""
         return self.workspace.retriever.search(self._pixels, self.recipe.settings, self._cameras)
 
     def encode(self, prune: PruneSettings) -> Encoding:
-        """Encode the query; `prune` has the blocks of the recipe."""
+        """Encode the query with `prune`, whose dropping blocks must be those of the recipe."""
         return self.workspace.retriever.encode(self._state, prune)
 
     @property
     def name(self) -> str:
-        """Its name in tables: the path, and the number of occluders."""
+        """Name of the query in tables: its path and the number of occluders."""
         count = len(self.scene.occluders)
         return self.record.path.as_posix() + (f" under {count} occluder{'s' * (count > 1)}" if count else "")
 
     def tone(self, row: int) -> MatchLabel:
-        """Return whether a gallery image is a match, another person or junk."""
+        """Return whether a gallery image, given by its row, is a match, another person or junk."""
         subject = QueryIdentity(self.record.identity, self.record.camera)
         return match_label(self.workspace.retriever.memory.records[row], subject, self.workspace.dataset.uses_cameras)
 
     def hits(self, ranking: Ranking, count: int) -> list[tuple[int, float]]:
-        """Return row and distance of the nearest `count` images that are not junk."""
+        """Return the row and distance of the `count` nearest images that are not junk."""
         ranked = zip(ranking.indices.tolist(), ranking.distance.tolist(), strict=True)
         return list(islice((each for each in ranked if self.tone(each[0]) is not MatchLabel.JUNK), count))
 
@@ -99,29 +99,29 @@ def load_queries(recipe: FigureRecipe, workspace: Workspace) -> list[FigureQuery
 
 
 def check_weights(recipe: FigureRecipe, workspace: Workspace) -> None:
-    """Check that the weights are those of the recipe.
+    """Check that a recipe was made with the weights of a workspace.
 
     Raises:
-        RecipeError: They are not.
+        RecipeError: The recipe names other weights.
     """
     actual = workspace.weights_fingerprint
     if recipe.weights and recipe.weights != actual:
         raise RecipeError(
-            f"the recipe was made with the weights {recipe.weights[:12]}, these are {actual[:12]}; open the checkpoint "
-            "it was made with, or empty its field weights"
+            f"the recipe was made with the weights {recipe.weights[:12]}, not {actual[:12]}; open that checkpoint, or "
+            "clear the recipe's weights field"
         )
 
 
 def find(records: Sequence[ImageRecord], path: str, split: str) -> ImageRecord:
-    """Return the record with this path.
+    """Return the record with a given path.
 
     Args:
-        records: Where to look.
-        path: As `ImageRecord.path.as_posix()`.
-        split: Named in the message.
+        records: Records to search.
+        path: Path as in `ImageRecord.path.as_posix()`.
+        split: Name of the split for the error message.
 
     Raises:
-        RecipeError: There is none.
+        RecipeError: No record has this path.
     """
     for record in records:
         if record.path.as_posix() == path:
@@ -137,12 +137,13 @@ def map_settings(recipe: FigureRecipe, workspace: Workspace) -> MapSettings:
     """
     if recipe.target is MapTarget.IDENTITY:
         if not workspace.weights.knows_identities:
-            raise RecipeError(
-                f"{workspace.places.weights.name} has no identity classifier; choose the target similarity"
-            )
+            raise RecipeError(f"{workspace.places.weights.name} has no identity classifier; use the target similarity")
         identities = workspace.retriever.model.config.identities
         if not -1 <= recipe.identity < identities:
-            raise RecipeError(f"identity must be one of the {identities} the weights were trained on, or -1")
+            raise RecipeError(
+                f"identity must be a training identity in 0..{identities - 1}, or -1 for the most likely one, got "
+                f"{recipe.identity}"
+            )
         index = recipe.identity if recipe.identity >= 0 else None
     else:
         records = workspace.retriever.memory.records

@@ -1,7 +1,7 @@
-"""Figures of single queries; each kind is drawn and tabulated from the same numbers.
+"""Figures of single queries; the image and the CSV data of a figure come from the same numbers.
 
-Everything is computed first, and a function that draws is returned: drawing needs matplotlib's settings, which only one
-thread may hold at a time.
+Each function computes everything and returns a function that draws, because only one thread at a time may draw with
+matplotlib's global settings.
 """
 
 from __future__ import annotations
@@ -31,16 +31,19 @@ DrawFn = Callable[[], FigureWithData]
 
 
 def computed_of_queries(recipe: FigureRecipe, workspace: Workspace) -> DrawFn:
-    """Compute the figure of a recipe that names queries; the result draws it within `style.style_context`.
+    """Compute the figure of a recipe that names queries.
+
+    Returns:
+        A function that draws the figure; call it within `style.style_context`.
 
     Raises:
-        RecipeError: The recipe does not fit the data or the weights.
+        RecipeError: The recipe does not match the data or the weights.
     """
     return _COMPUTE[recipe.kind](recipe, workspace, load_queries(recipe, workspace))
 
 
 def _drop_strategies(recipe: FigureRecipe, workspace: Workspace, queries: Sequence[FigureQuery]) -> DrawFn:
-    """Fig. 5: what remains after the last dropping block, by strategy at the same keep rate."""
+    """Compute Fig. 5: the patches left after the last dropping block, for each drop strategy at one keep rate."""
     order = (DropStrategy.RANDOM, DropStrategy.SALIENT, DropStrategy.NON_SALIENT)
 
     def masks(query: FigureQuery) -> list[np.ndarray]:
@@ -50,14 +53,14 @@ def _drop_strategies(recipe: FigureRecipe, workspace: Workspace, queries: Sequen
 
 
 def _drop_process(recipe: FigureRecipe, workspace: Workspace, queries: Sequence[FigureQuery]) -> DrawFn:
-    """Figs. 6 and 9: what remains after each dropping block."""
+    """Compute Figs. 6 and 9: the patches left after each dropping block."""
     heads = [WORDS["block"].format(block) for block in recipe.settings.prune.blocks]
     masks = {query: survivors(query.encode(recipe.settings.prune)) for query in queries}
     return _veiled(recipe, workspace, masks, heads)
 
 
 def _keep_rates(recipe: FigureRecipe, workspace: Workspace, queries: Sequence[FigureQuery]) -> DrawFn:
-    """Fig. 8: what remains at the end, by keep rate; the state before the first drop is shared."""
+    """Compute Fig. 8: the patches left after the last dropping block, for each keep rate."""
 
     def masks(query: FigureQuery) -> list[np.ndarray]:
         prunes = (replace(recipe.settings.prune, keep_rate=rate) for rate in recipe.keep_rates)
@@ -70,7 +73,7 @@ def _keep_rates(recipe: FigureRecipe, workspace: Workspace, queries: Sequence[Fi
 def _veiled(
     recipe: FigureRecipe, workspace: Workspace, masks: Mapping[FigureQuery, Sequence[np.ndarray]], heads: Sequence[str]
 ) -> DrawFn:
-    """Draw every query with its masks, bool (rows, columns), under `heads`; dropped patches are whitened."""
+    """Compute a sheet of every query with its masks of kept patches, bool (rows, columns); the others are whitened."""
     config = workspace.retriever.model.config
     blocks, rows = [], []
     for query, label in zip(masks, _labels(recipe), strict=True):
@@ -85,7 +88,7 @@ def _veiled(
 
 
 def _decoder_maps(recipe: FigureRecipe, workspace: Workspace, queries: Sequence[FigureQuery]) -> DrawFn:
-    """Fig. 7: a heat map of the decoder over the neighbours it reads, with one scale per query."""
+    """Compute Fig. 7: heat maps of the decoder over the neighbours that it reads, with one scale per query."""
     config = workspace.retriever.model.config
     how = map_settings(recipe, workspace)
     blocks, rows = [], []
@@ -109,7 +112,7 @@ def _decoder_maps(recipe: FigureRecipe, workspace: Workspace, queries: Sequence[
 
 
 def _ranked_list(recipe: FigureRecipe, workspace: Workspace, queries: Sequence[FigureQuery]) -> DrawFn:
-    """The nearest gallery images by cosine, by D and after consolidation, without junk."""
+    """Compute the nearest gallery images by cosine, by D and after consolidation, without junk."""
     blocks, rows = [], []
     for query, label in zip(queries, _labels(recipe), strict=True):
         trace = query.trace
@@ -131,7 +134,7 @@ def _ranked_list(recipe: FigureRecipe, workspace: Workspace, queries: Sequence[F
 
 
 def _transport(recipe: FigureRecipe, workspace: Workspace, queries: Sequence[FigureQuery]) -> DrawFn:
-    """The heaviest flows of the plan to one gallery image."""
+    """Compute the heaviest flows of the transport plan to one gallery image."""
     query, records = queries[0], workspace.retriever.memory.records
     trace = query.trace
     shortlist = trace.match.shortlist
@@ -140,7 +143,7 @@ def _transport(recipe: FigureRecipe, workspace: Workspace, queries: Sequence[Fig
         target = records.index(find(records, recipe.gallery, "gallery"))
     if target not in shortlist:
         raise RecipeError(
-            f"{recipe.gallery} is not among the {len(shortlist.indices)} shortlisted; name another gallery image"
+            f"{recipe.gallery} is not among the {len(shortlist.indices)} shortlisted images; name another gallery image"
         )
     plan = workspace.retriever.plan(trace.encoding, trace.match, shortlist.position(target), recipe.settings)
     rows = [
@@ -174,7 +177,7 @@ def _transport(recipe: FigureRecipe, workspace: Workspace, queries: Sequence[Fig
 
 
 def _alpha_lines(recipe: FigureRecipe, workspace: Workspace, queries: Sequence[FigureQuery]) -> DrawFn:
-    """D of the nearest candidates against alpha, and the exact swaps."""
+    """Compute D of the nearest candidates against alpha, and the values of alpha at which ranks swap."""
     query = queries[0]
     match = query.trace.match
     shortlist = match.shortlist

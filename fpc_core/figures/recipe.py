@@ -1,4 +1,4 @@
-"""A recipe holds everything that a figure depends on, as JSON: the same recipe gives the same bytes on the CPU."""
+"""Recipes of figures: everything that a figure depends on, as JSON. Equal recipes give equal bytes on the CPU."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from fpc_core.io.dataclass_json import RecipeError, from_json, read_text, to_jso
 
 FORMAT = 1
 MAX_QUERIES = 40
-MAX_VALUES = 21  # keep rates or alphas
-MAX_LETTERS = 40  # characters of a label
+MAX_VALUES = 21  # Maximum number of keep rates or alphas.
+MAX_LETTERS = 40  # Maximum number of characters in a label.
 
 
 class FigureKind(StrEnum):
-    """What is drawn, and the figure of the paper it follows."""
+    """Kind of a figure; comments name the figure of the paper that it follows."""
 
-    DROP_STRATEGIES = "drop_strategies"  # Fig. 5
-    DROP_PROCESS = "drop_process"  # Figs. 6 and 9
-    DECODER_MAPS = "decoder_maps"  # Fig. 7
-    KEEP_RATES = "keep_rates"  # Fig. 8
+    DROP_STRATEGIES = "drop_strategies"  # Fig. 5.
+    DROP_PROCESS = "drop_process"  # Figs. 6 and 9.
+    DECODER_MAPS = "decoder_maps"  # Fig. 7.
+    KEEP_RATES = "keep_rates"  # Fig. 8.
     TRANSPORT = "transport"
     RANKED_LIST = "ranked_list"
     ALPHA_LINES = "alpha_lines"
-    SCORE_CURVES = "score_curves"  # Fig. 4
-    TRADE_OFF = "trade_off"  # Table 3 as a plot: scores of all queries against the encoder's work
-    SWEEP_MAP = "sweep_map"  # keep rate x alpha at one K
+    SCORE_CURVES = "score_curves"  # Fig. 4.
+    TRADE_OFF = "trade_off"  # Table 3 as a plot: scores over all queries against the FLOPs of the encoder.
+    SWEEP_MAP = "sweep_map"  # Scores for each keep rate and alpha at one K.
 
 
 OF_ALL_QUERIES = frozenset({FigureKind.SCORE_CURVES, FigureKind.TRADE_OFF, FigureKind.SWEEP_MAP})
-"""Kinds that score every query of the data and name none."""
+"""Kinds of figures that score all queries of the data, so their recipes name none."""
 OF_ONE_QUERY = frozenset({FigureKind.TRANSPORT, FigureKind.ALPHA_LINES})
-WIDTHS = {"cvpr-column": 3.25, "cvpr-page": 6.875, "ieee-column": 3.5, "ieee-page": 7.16}  # inches
-LANGUAGES = ("en", "de", "fr")  # of 0.1.0 recipes; labels are in English since
+WIDTHS = {"cvpr-column": 3.25, "cvpr-page": 6.875, "ieee-column": 3.5, "ieee-page": 7.16}  # Widths in inches.
+LANGUAGES = ("en", "de", "fr")  # Languages that recipes of version 0.1.0 may name; labels are now always in English.
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,12 @@ class FigureStyle:
     """Size, fonts and labels of a figure.
 
     Attributes:
-        width: A key of WIDTHS.
-        columns: Queries, or panels of scores, side by side.
-        font: One of `fonts.fonts()`.
-        font_size: In points.
+        width: Width of the figure, a key of WIDTHS.
+        columns: Number of queries, or of panels with scores, side by side.
+        font: Name of the font, one of `fonts.fonts()`.
+        font_size: Font size in points.
         letters: Whether (a), (b), ... precede queries or panels.
-        language: Kept so that recipes of 0.1.0 can be read; see `FigureRecipe.notes`.
+        language: Has no effect; it allows recipes of version 0.1.0 to be read (see `FigureRecipe.notes`).
     """
 
     width: str = "cvpr-column"
@@ -70,18 +70,26 @@ class FigureStyle:
 
 @dataclass(frozen=True)
 class FigureRecipe:
-    """One figure.
+    """Recipe of one figure.
 
-    queries: their paths in the dataset, as `ImageRecord.path.as_posix()`, in the order shown; none where all queries
-    are scored.  scenes: what covers each of them, empty for nothing on any.  labels: a line over each of them, of a
-    sheet; empty for none.
-    gallery: path of the gallery image of TRANSPORT, empty for the nearest by D; and of the SIMILARITY that DECODER_MAPS
-    explains, empty for the image ranked first in the end.
-    method, target, relative: of DECODER_MAPS, see `MapSettings`.  identity: the training identity of the target
-    IDENTITY, -1 for the one with the largest logit.
-    hits: ranks shown (RANKED_LIST, ALPHA_LINES).  flows: lines drawn (TRANSPORT), heaviest first.
-    keep_rates: columns of KEEP_RATES, points of TRADE_OFF, rows of SWEEP_MAP.  alphas: columns of SWEEP_MAP.
-    weights: SHA-256 of the weights it was made with; empty for any.
+    Attributes:
+        kind: Kind of the figure.
+        queries: Paths of the queries as in `ImageRecord.path.as_posix()`, in order; empty if all queries are scored.
+        settings: Settings of the searches.
+        gallery: For TRANSPORT, the path of the gallery image, or empty for the nearest by D. For DECODER_MAPS with the
+            target SIMILARITY, the path of the gallery image, or empty for the image that is ranked first in the end.
+        hits: Number of ranks in RANKED_LIST and ALPHA_LINES.
+        flows: Number of flows in TRANSPORT, heaviest first.
+        keep_rates: Columns of KEEP_RATES, points of TRADE_OFF, or rows of SWEEP_MAP.
+        method: Method of DECODER_MAPS, see `MapSettings`.
+        target: Target of DECODER_MAPS, see `MapSettings`.
+        identity: Training identity for the target IDENTITY, or -1 for the one with the largest logit.
+        relative: Whether DECODER_MAPS shows values relative to the mean patch.
+        style: Size, fonts and labels.
+        weights: SHA-256 of the weights; empty if any weights are allowed.
+        scenes: Occluders of each query; empty for none on any query.
+        labels: Line of text above each query; empty for none.
+        alphas: Columns of SWEEP_MAP.
     """
 
     kind: FigureKind
@@ -120,21 +128,21 @@ class FigureRecipe:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What of the recipe has no effect, in sentences."""
+        """Notes on fields of the recipe that have no effect."""
         if self.style.language == "en":
             return ()
-        return (f"Labels are in English; the recipe asks for {self.style.language!r}, which 0.1.0 could draw.",)
+        return (f"Labels are in English; the recipe's language {self.style.language!r} is supported only in 0.1.0.",)
 
     def to_json(self) -> str:
-        """Return JSON with sorted keys, from which `from_json` makes an equal recipe."""
+        """Return the recipe as JSON with sorted keys; `from_json` reverses this."""
         return to_json(self, FORMAT)
 
     @classmethod
     def from_json(cls, text: str) -> FigureRecipe:
-        """Parse a recipe.
+        """Parse a recipe from JSON.
 
         Raises:
-            RecipeError: The text is not a recipe; names the field.
+            RecipeError: The text is not a valid recipe; the message names the field.
         """
         return from_json(cls, text, FORMAT)
 
@@ -143,7 +151,7 @@ def read_recipe(path: Path) -> FigureRecipe:
     """Read a recipe from a file.
 
     Raises:
-        RecipeError: The file is not a recipe; names the file.
+        RecipeError: The file cannot be read or is not a valid recipe.
     """
     return FigureRecipe.from_json(read_text(path))
 

@@ -1,4 +1,4 @@
-"""From a recipe and a workspace to a figure, and to the files that an author needs."""
+"""Draw the figure of a recipe, and write the files that an author needs."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ CAPTIONS = {
 
 
 def draw(recipe: FigureRecipe, workspace: Workspace, tables: Sequence[ReportTable] = ()) -> FigureWithData:
-    """Draw the figure of a recipe, with its data from the same computation.
+    """Draw the figure of a recipe, and return it with its data.
 
     Args:
-        recipe: What to draw.
+        recipe: Recipe of the figure.
         workspace: Data and weights.
-        tables: For a figure of all queries, `score_figures.score_tables` with their scores; computed if empty.
+        tables: For a figure of all queries, the tables of `score_figures.scored`; they are computed if empty.
 
     Raises:
-        RecipeError: The recipe does not fit the data, the weights or the fonts of this machine.
+        RecipeError: The recipe does not match the data, the weights or the fonts of this machine.
         ValueError: No query has a true match.
         OSError: Results cannot be stored.
     """
@@ -52,7 +52,7 @@ def draw(recipe: FigureRecipe, workspace: Workspace, tables: Sequence[ReportTabl
 
 
 def render_png(recipe: FigureRecipe, workspace: Workspace, dpi: int, tables: Sequence[ReportTable] = ()) -> bytes:
-    """Return the figure as PNG bytes for the screen; the arguments are those of `draw`."""
+    """Return the figure as PNG bytes at `dpi`; the other arguments are those of `draw`."""
     file = io.BytesIO()
     with _draw_in_style(recipe, workspace, tables) as figure:
         figure.figure.savefig(file, dpi=dpi)
@@ -62,7 +62,7 @@ def render_png(recipe: FigureRecipe, workspace: Workspace, dpi: int, tables: Seq
 def write_figure(
     recipe: FigureRecipe, workspace: Workspace, stem: Path, tables: Sequence[ReportTable] = ()
 ) -> list[Path]:
-    """Write the files of `files` beside each other, and return their paths."""
+    """Write the files of a figure (see `files`) next to each other, and return their paths."""
     paths = []
     for name, content in files(recipe, workspace, stem.name, tables).items():
         paths.append(stem.with_name(name))
@@ -73,7 +73,7 @@ def write_figure(
 def bundle(
     recipe: FigureRecipe, workspace: Workspace, name: str = "figure", tables: Sequence[ReportTable] = ()
 ) -> bytes:
-    """Return the files of `files` as a zip, without touching the disk; equal recipes give equal bytes on the CPU."""
+    """Return the files of a figure (see `files`) as a zip archive; equal recipes give equal bytes on the CPU."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for file, content in files(recipe, workspace, name, tables).items():
@@ -86,7 +86,7 @@ def files(
 ) -> dict[str, bytes]:
     """Return the files of a figure by name: PDF, SVG, PNG at 300 and 600 dpi, recipe, data as CSV, and LaTeX.
 
-    The arguments are those of `draw`; `name` is the common stem.
+    `name` is the common stem of the file names; the other arguments are those of `draw`.
     """
     with _draw_in_style(recipe, workspace, tables) as figure:
         images = save_all_formats(figure.figure, name)
@@ -98,19 +98,19 @@ def files(
 def _draw_in_style(
     recipe: FigureRecipe, workspace: Workspace, tables: Sequence[ReportTable]
 ) -> Iterator[FigureWithData]:
-    """Draw like `draw`, and keep matplotlib's settings within the block so that the figure can be saved."""
+    """Draw a figure as `draw` does, in a context with matplotlib's settings, so that it can be saved there."""
     check_font(recipe.style.font)
     draw_figure: DrawFn
     if recipe.kind in OF_ALL_QUERIES:
         draw_figure = partial(draw_of_scores, recipe, tables or scored(recipe, workspace))
     else:
         draw_figure = computed_of_queries(recipe, workspace)
-    with style_context(recipe.style):  # last, because the computation may take minutes in which others can draw
+    with style_context(recipe.style):  # The computation above may take minutes, in which other threads can draw.
         yield draw_figure()
 
 
 def latex(recipe: FigureRecipe, workspace: Workspace, name: str) -> str:
-    """Return a figure environment whose caption names data, weights and settings."""
+    """Return a LaTeX figure environment whose caption names data, weights and settings."""
     star = "*" if recipe.style.width.endswith("page") else ""
     settings, dataset = recipe.settings, workspace.dataset
     occluded = sum(bool(scene.occluders) for scene in recipe.scenes)

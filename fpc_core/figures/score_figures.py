@@ -1,4 +1,4 @@
-"""Figures of scores over all queries. Results are stored on disk, where evaluations find them as well."""
+"""Figures of scores over all queries; their results are stored on disk and shared with evaluations."""
 
 from __future__ import annotations
 
@@ -67,6 +67,6 @@ def scored(recipe: FigureRecipe, workspace: Workspace) -> tuple[ReportTable, ...
 def draw_of_scores(recipe: FigureRecipe, tables: Sequence[ReportTable]) -> FigureWithData:
     """Draw a figure of all queries from the tables of `scored`.
 
-    It shows our scores only, because the paper's are of other models and data.
+    It shows only our scores, because the paper's scores are for other models and data.
     """
     return FigureWithData(_DRAW[recipe.kind](tables, recipe.style), "\n".join(map(to_csv, tables)))

@@ -1,4 +1,4 @@
-"""Figures of scores: curves (Fig. 4), scores against work (Table 3), and the map of a sweep."""
+"""Plots of scores: curves (Fig. 4), scores against FLOPs (Table 3), and the map of a sweep."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from fpc_core.figures.image_grid import letter_of
 from fpc_core.figures.recipe import WIDTHS, FigureStyle
 from fpc_core.figures.style import WORDS, new_figure
 
-_LOOKS = {"Rank-1": (BLUE, "o", "-"), "mAP": (ORANGE, "s", (0, (4, 1.5)))}  # colour, marker, dashes
-_MIN_POINTS = 4.0  # smallest text that is legible in print
-_AXES = {"alpha": "alpha", "K": "neighbors"}  # words of the axis by the table's label
+_LOOKS = {"Rank-1": (BLUE, "o", "-"), "mAP": (ORANGE, "s", (0, (4, 1.5)))}  # Colour, marker and dashes.
+_MIN_POINTS = 4.0  # Smallest font size in points that is legible in print.
+_AXES = {"alpha": "alpha", "K": "neighbors"}  # Key of the axis label in WORDS for each label column of a table.
 
 
 def draw_trade_off(tables: Sequence[ReportTable], style: FigureStyle) -> Figure:
-    """Draw a point per keep rate: scores with intervals over the encoder's work."""
+    """Draw scores with intervals against the encoder's FLOPs, with one point per keep rate."""
     (table,) = tables
     figure, (axes,) = _panels(1, style)
     work = [row.computed[0] for row in table.rows]
     _plot_scores(axes, work, table)
-    axes.margins(x=0.1)  # room for the labels of the outermost points
+    axes.margins(x=0.1)  # The labels of the outermost points need some space.
     low, high = axes.get_ylim()
     axes.set(xlabel=WORDS["flops"], ylabel=WORDS["percent"], ylim=(low, high + 0.12 * (high - low)))
     top = axes.get_xaxis_transform()
@@ -42,7 +42,7 @@ def draw_trade_off(tables: Sequence[ReportTable], style: FigureStyle) -> Figure:
 
 
 def draw_curves(tables: Sequence[ReportTable], style: FigureStyle) -> Figure:
-    """Draw a panel per table: scores with intervals over its label; a dotted line marks the current setting."""
+    """Draw one panel per table with scores and intervals against its label; a dotted line marks the current setting."""
     figure, panels = _panels(len(tables), style)
     for index, (axes, table) in enumerate(zip(panels, tables, strict=True)):
         values = [float(row.labels[0]) for row in table.rows]
@@ -61,7 +61,7 @@ def draw_curves(tables: Sequence[ReportTable], style: FigureStyle) -> Figure:
 
 
 def draw_sweep_map(tables: Sequence[ReportTable], style: FigureStyle) -> Figure:
-    """Draw a panel per measure: a cell per keep rate and alpha with its score in percent; the best is framed."""
+    """Draw one panel per measure with the score in percent for each keep rate and alpha; the best is framed."""
     (table,) = tables
     rates, alphas = (list(dict.fromkeys(row.labels[axis] for row in table.rows)) for axis in (0, 1))
     figure, panels = _panels(len(table.measures), style)
@@ -69,7 +69,8 @@ def draw_sweep_map(tables: Sequence[ReportTable], style: FigureStyle) -> Figure:
         values = np.array([100 * row.ours[measure].value for row in table.rows if row.ours])
         grid = values.reshape(len(rates), len(alphas))
         image = axes.imshow(grid, aspect="auto", cmap="viridis")
-        column = 0.65 * 72 * WIDTHS[style.width] / min(style.columns, len(panels)) / len(alphas)  # points, nearly
+        # The width of a column in points, approximately.
+        column = 0.65 * 72 * WIDTHS[style.width] / min(style.columns, len(panels)) / len(alphas)
         _label_cells(axes, grid, min(style.font_size - 1, column / 2.2))
         every = math.ceil(2 * style.font_size / column)
         axes.set_xticks(range(0, len(alphas), every), alphas[::every])
@@ -97,7 +98,7 @@ def _plot_scores(axes: Axes, at: Sequence[float], table: ReportTable) -> None:
 
 
 def _legend(figure: Figure, axes: Axes, style: FigureStyle) -> None:
-    """Draw the legend of all panels in a line above them."""
+    """Draw one legend for all panels in a line above them."""
     width, height = figure.get_size_inches()
     line = style.font_size / 72 * 1.6
     figure.set_size_inches(width, height + line)
@@ -108,7 +109,7 @@ def _legend(figure: Figure, axes: Axes, style: FigureStyle) -> None:
 
 
 def _label_cells(axes: Axes, grid: np.ndarray, size: float) -> None:
-    """Frame the best cell, and write the value of every cell in black or white, whichever contrasts."""
+    """Frame the best cell, and write the value of every cell in black or white, depending on its brightness."""
     low, high = float(grid.min()), float(grid.max())
     for (row, column), value in np.ndenumerate(grid) if size >= _MIN_POINTS else ():
         bright = high > low and (value - low) / (high - low) > 0.55
@@ -121,7 +122,7 @@ def _label_cells(axes: Axes, grid: np.ndarray, size: float) -> None:
 
 
 def _panels(count: int, style: FigureStyle) -> tuple[Figure, list[Axes]]:
-    """Return a figure with axes for some panels, `style.columns` side by side."""
+    """Return a figure with axes for `count` panels, up to `style.columns` side by side."""
     across = min(style.columns, count)
     down = -(-count // across)
     each = max(WIDTHS[style.width] / across * 0.62, 1.4)

@@ -1,4 +1,4 @@
-"""How publication figures look and are saved: editable fonts, no dates, the same bytes every time."""
+"""Style of publication figures, and saving them with editable fonts and reproducible bytes."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ WORDS = {
 }
 
 
-_style_lock = threading.RLock()  # matplotlib's settings are global to the process
+_style_lock = threading.RLock()  # Matplotlib's settings are global to the process.
 
 
 @dataclass(frozen=True, eq=False)
 class FigureWithData:
-    """A figure, and the numbers behind it as CSV."""
+    """A figure, and the numbers that it shows as CSV."""
 
     figure: Figure
     data: str
@@ -62,7 +62,7 @@ class FigureWithData:
 
 @contextmanager
 def style_context(style: FigureStyle) -> Iterator[None]:
-    """Apply matplotlib's settings while a figure is drawn and saved, by one thread at a time.
+    """Apply matplotlib settings while a figure is drawn and saved; only one thread at a time can do so.
 
     Fonts are embedded as Type 42, as IEEE and CVPR require.
     """
@@ -88,12 +88,12 @@ def style_context(style: FigureStyle) -> Iterator[None]:
 
 
 def new_figure(style: FigureStyle, height: float) -> Figure:
-    """Return an empty figure of the style's width; height in inches."""
+    """Return an empty figure with the width of the style and a height in inches."""
     return Figure(figsize=(WIDTHS[style.width], height), facecolor="white")
 
 
 def save_all_formats(figure: Figure, name: str) -> dict[str, bytes]:
-    """Return name.pdf, name.svg, name-300dpi.png and name-600dpi.png by name; the bytes contain no date."""
+    """Return name.pdf, name.svg, name-300dpi.png and name-600dpi.png as bytes without dates, by file name."""
     formats: dict[str, dict[str, Any]] = {
         f"{name}.pdf": {"format": "pdf", "metadata": {"CreationDate": None}, "dpi": 600},
         f"{name}.svg": {"format": "svg", "metadata": {"Date": None}, "dpi": 600},

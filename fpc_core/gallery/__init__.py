@@ -1,1 +1,1 @@
-"""The gallery memory (Sec. 3.2): build it, store it on disk and read it back."""
+"""The gallery memory (Sec. 3.2): build it, store it on disk and read it."""

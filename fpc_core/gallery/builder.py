@@ -1,13 +1,14 @@
-"""Build a gallery memory (Sec. 3.2): every gallery image encoded once at keep rate 1; a build resumes at any batch.
+"""Build a gallery memory (Sec. 3.2), which encodes every gallery image once at keep rate 1.
 
-The build works in `<directory>.partial`, which is renamed at the end, so that a gallery memory is either complete or
-absent. In it, every shard of images has three files, written by a single process:
+A build works in `<directory>.partial`, which is renamed at the end, so that a gallery memory is either complete or
+absent. An interrupted build resumes after its last complete batch. Every shard of images has three files there, which
+only one process writes:
 
-    tokens-00000.npy  the final file
+    tokens-00000.npy  the final file of tokens
     rows-00000.npy    cls, features and the tokens' CRC-32 of every image; merged at the end
     done-00000.json   how many images of the shard are stored on disk, and the CRC-32 of their rows
 
-Batches start afresh with every shard, so its bytes depend neither on the number of processes nor on where a build
+No batch spans two shards, so the bytes of a shard depend neither on the number of processes nor on where a build
 stopped.
 """
 
@@ -71,7 +72,9 @@ from fpc_core.runtime import distributed
 
 BATCH_SIZE = 32
 SHARD_IMAGES = 4096
-MAX_NEW_SHARDS = 512  # all stay open while the gallery memory is in use; a process may open about a thousand files
+# Maximum number of files of tokens. All stay open while the gallery memory is in use, and a process may open about a
+# thousand files.
+MAX_NEW_SHARDS = 512
 PLAN = "plan.json"
 
 
@@ -85,16 +88,16 @@ def build_memory(
     shard_images: int = SHARD_IMAGES,
     progress: Callable[[int, int], None] | None = None,
 ) -> GalleryMemory:
-    """Run `build_steps` to the end.
+    """Build a gallery memory without interruption; see `build_steps`.
 
     Args:
-        model: See `build_steps`; so are the arguments not listed here.
-        records: Images of the gallery.
+        model: Model that encodes the images.
+        records: Records of the gallery images.
         root: Folder that the paths of `records` are relative to.
-        directory: Where the gallery memory is stored.
-        batch_size: Images encoded at a time.
-        shard_images: Images in a file of tokens.
-        progress: Called with the number of images done and their total.
+        directory: Folder in which the gallery memory is stored.
+        batch_size: Number of images that are encoded together.
+        shard_images: Number of images in each file of tokens.
+        progress: Function that is called with the number of images done and their total.
     """
     build = build_steps(model, records, root, directory, batch_size=batch_size, shard_images=shard_images)
     with closing(build) as steps:
@@ -118,24 +121,24 @@ def build_steps(
     shard_images: int = SHARD_IMAGES,
     allowed: Sequence[Path] = (),
 ) -> Generator[int, None, GalleryMemory]:
-    """Encode a gallery at keep rate 1, and return the gallery memory, opened.
+    """Encode a gallery at keep rate 1 step by step, and return the opened gallery memory.
 
-    An interrupted build resumes after its last complete batch and ends with the same bytes as an uninterrupted one. A
-    gallery memory that is up to date and undamaged is opened as it is. Cameras are passed to the model if every record
-    has one. Under torchrun every process calls this and encodes its share of the shards; with several machines
-    `directory` must be shared.
+    An interrupted build resumes after its last complete batch and gives the same bytes as an uninterrupted one. A
+    gallery memory that is up to date and undamaged is not built again. The model gets cameras if every record has one.
+    Under torchrun, every process calls this function and encodes its share of the shards; several machines must share
+    `directory`.
 
     Args:
-        model: The model.
-        records: Images of the gallery.
+        model: Model that encodes the images.
+        records: Records of the gallery images.
         root: Folder that the paths of `records` are relative to.
-        directory: Where the gallery memory is stored.
-        batch_size: Images encoded at a time.
-        shard_images: Images in a file of tokens.
-        allowed: Real folders in which every image must be, links resolved; empty for no restriction.
+        directory: Folder in which the gallery memory is stored.
+        batch_size: Number of images that are encoded together.
+        shard_images: Number of images in each file of tokens.
+        allowed: Real folders in which every image must be after links are resolved; empty for no restriction.
 
     Yields:
-        The number of images done, starting with those of the interrupted build.
+        Number of images done, starting with those of the interrupted build.
 
     Raises:
         GalleryMemoryError: The arguments are invalid, or the disk is full or not writable.
@@ -202,16 +205,16 @@ def build_steps(
 def images_done(
     directory: Path | str, provenance: Fingerprint, batch_size: int = BATCH_SIZE, shard_images: int = SHARD_IMAGES
 ) -> int:
-    """Return how many images an interrupted build of this gallery memory has encoded; 0 if there is none to resume.
+    """Return how many images an interrupted build has encoded; 0 if there is no build that can be resumed.
 
     Args:
-        directory: Where the gallery memory would be stored.
-        provenance: What it would be built from.
-        batch_size: As for `build_steps`.
-        shard_images: As for `build_steps`.
+        directory: Folder in which the gallery memory would be stored.
+        provenance: Fingerprint of the gallery memory that would be built.
+        batch_size: Number of images that are encoded together.
+        shard_images: Number of images in each file of tokens.
     """
     partial = Path(directory).with_name(Path(directory).name + PARTIAL)
-    complete = read_json(partial / MANIFEST)  # finished, but not moved to its folder yet
+    complete = read_json(partial / MANIFEST)  # The manifest exists if the build is finished but not moved yet.
     stored = complete or read_json(partial / PLAN) or {}
     requested = {"fingerprint": asdict(provenance), "batch_size": batch_size, "shard_images": shard_images}
     if {**stored, **requested} != stored:
@@ -237,7 +240,7 @@ def memory_bytes(config: ModelConfig, images: int) -> int:
 
 @dataclass(frozen=True, eq=False)
 class _Build:
-    """One build. `plan` is the manifest without the files."""
+    """One build of a gallery memory; `plan` is the manifest without the files."""
 
     partial: Path
     model: FPC
@@ -253,7 +256,7 @@ class _Build:
     def begin(self) -> list[int]:
         """Return the numbers of the shards to fill.
 
-        What an earlier build of the same gallery memory has done is kept, everything else is deleted.
+        Files of an interrupted build with the same plan are reused; all other files are deleted.
         """
         plan = json.loads(json.dumps(self.plan.to_json()))
         stored = read_json(self.partial / PLAN) or read_json(self.partial / MANIFEST) or {}
@@ -262,9 +265,9 @@ class _Build:
                 if leftover.name != LOCK:
                     leftover.unlink()
             needed, free = memory_bytes(self.model.config, len(self.records)), shutil.disk_usage(self.partial).free
-            needed += len(self.records) * row_type(self.plan.channels).itemsize  # stored twice while they are merged
+            needed += len(self.records) * row_type(self.plan.channels).itemsize  # Merging stores the rows twice.
             if needed > free:
-                text = f"it needs {needed / 1e6:,.1f} MB and the disk has {free / 1e6:,.1f} MB left"
+                text = f"it needs {needed / 1e6:,.1f} MB, but the disk has only {free / 1e6:,.1f} MB free"
                 raise OSError(errno.ENOSPC, text, str(self.partial))
             write_json(self.partial / PLAN, plan)
         if (self.partial / MANIFEST).is_file():
@@ -272,7 +275,7 @@ class _Build:
         return [number for number in range(self.plan.shards) if not self._is_full(number)]
 
     def done(self) -> int:
-        """Return the number of images stored by all processes."""
+        """Return the number of images that all processes have stored."""
         if (self.partial / MANIFEST).is_file():
             return len(self.records)
         return sum(shard_progress(self.partial, number)[0] for number in range(self.plan.shards))
@@ -307,7 +310,7 @@ class _Build:
                 yield
 
     def finish(self) -> None:
-        """Merge the rows and write the manifest: the folder is then complete and only has to be moved."""
+        """Merge the rows and write the manifest, after which the folder only has to be moved."""
         numbers = range(self.plan.shards)
         if not (self.partial / MANIFEST).is_file():
             for number in numbers:
@@ -338,7 +341,7 @@ class _Build:
         return shard_progress(self.partial, number)[0] == len(self._shard(number))
 
     def _check(self, number: int) -> None:
-        """Raise GalleryMemoryError if the files of a shard are damaged, after marking it to be encoded again."""
+        """Raise GalleryMemoryError if the files of a shard are damaged; the next build encodes this shard again."""
         try:
             tokens, rows = (map_array(self.partial / name) for name in (token_file(number), row_file(number)))
             as_written = len(tokens) == len(rows) == len(self._shard(number))
@@ -352,7 +355,7 @@ class _Build:
             )
 
     def _decoded(self, batches: Sequence[Sequence[ImageRecord]]) -> Generator[list[np.ndarray], None, None]:
-        """Yield the images of every batch at the model's size; the next batch is decoded while this one is encoded."""
+        """Yield the resized images of every batch; the next batch is decoded while the current one is encoded."""
 
         def read(record: ImageRecord) -> np.ndarray:
             pixels = decode_image(self.root / record.path, allowed=self.allowed)
@@ -371,9 +374,10 @@ class _Build:
 
 
 def _is_up_to_date(directory: Path, provenance: Fingerprint) -> bool:
-    """Whether `directory` is a gallery memory of this provenance without damage.
+    """Return whether `directory` is an undamaged gallery memory with this fingerprint.
 
-    A stale or damaged one stays in use until the new one is complete. Raises GalleryMemoryError for any other content.
+    Raise GalleryMemoryError if it has any other content. An outdated gallery memory stays in use until the new one is
+    complete.
     """
     if (directory / MANIFEST).is_file():
         try:

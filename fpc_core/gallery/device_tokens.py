@@ -1,7 +1,8 @@
-"""Patch tokens of a gallery memory kept on the device during a run over many queries.
+"""Cache the patch tokens of a gallery memory on the device during a run over many queries.
 
 A search reads the tokens of its candidates from disk and copies them to the device: 37 MB for 100 images of 242 x 768.
-A run of thousands of queries would copy the same images again and again; if all of them fit, each is copied once.
+A run over thousands of queries would copy the same images repeatedly. If all tokens fit on the device, they are copied
+only once.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from torch import Tensor
 
 from fpc_core.gallery.memory import GalleryMemory
 
-MAX_SHARE = 0.5  # of the device's free memory that tokens may use
-_BLOCK = 256  # images copied at a time
+MAX_SHARE = 0.5  # Maximum share of the device's free memory that tokens may use.
+_BLOCK = 256  # Number of images that are copied at a time.
 
 
 class DeviceTokenCache:
-    """Patch tokens on `device`: from its own memory while they are pinned there, otherwise from the gallery memory."""
+    """Provides patch tokens on `device`: from the device while they are pinned, otherwise from the gallery memory."""
 
     def __init__(self, memory: GalleryMemory, device: torch.device) -> None:
         self._memory, self._device = memory, device
@@ -30,17 +31,17 @@ class DeviceTokenCache:
         self._tokens: Tensor | None = None
 
     def patches(self, rows: np.ndarray | Sequence[int]) -> Tensor:
-        """Return `GalleryMemory.patches` on the device; the numbers do not depend on where they are read from."""
-        tokens = self._tokens  # Read once: another thread may release them.
+        """Return the patch tokens of some rows on the device, with the same values as `GalleryMemory.patches`."""
+        tokens = self._tokens  # The attribute is read once, because another thread may release the tokens.
         if tokens is None:
             return self._memory.patches(rows, self._device)
         return tokens[torch.as_tensor(self._memory.checked_rows(rows)).to(self._device)].float()
 
     @contextmanager
     def pinned(self) -> Iterator[bool]:
-        """Keep all tokens on the device within the context, if they fit; yields whether they do.
+        """Keep all tokens on the device within the context, if they fit; yield whether they do.
 
-        It may be nested, also by several threads.
+        Contexts may be nested and used by several threads.
 
         Raises:
             GalleryMemoryError: The stored tokens are damaged.
@@ -58,24 +59,24 @@ class DeviceTokenCache:
                     self._tokens = None
 
     def release(self) -> str:
-        """Free the tokens on the device even while pinned; from then on they are read from the gallery memory.
+        """Free the tokens on the device, even if they are pinned; later reads use the gallery memory.
 
         Returns:
-            A notice for the user, empty if no tokens were on the device.
+            Notice for the user; empty if no tokens were on the device.
         """
         with self._lock:
             tokens, self._tokens = self._tokens, None
         return "" if tokens is None else "the gallery's tokens were released"
 
     def _copy_to_device(self) -> Tensor | None:
-        """Return (G, N, C) on the device in the stored type; None if they do not fit."""
+        """Return all tokens on the device, (G, N, C) in the stored type, or None if they do not fit."""
         source = self._memory.tokens
         if source.nbytes > available_bytes(self._device):
             return None
         kind = torch.from_numpy(np.empty(0, source.dtype)).dtype
         try:
             tokens = torch.empty(source.shape, dtype=kind, device=self._device)
-        except torch.OutOfMemoryError:  # It was free a moment ago.
+        except torch.OutOfMemoryError:  # Another process may have used the memory since it was checked.
             return None
         for start in range(0, len(source), _BLOCK):
             rows = np.arange(start, min(start + _BLOCK, len(source)))
@@ -84,7 +85,7 @@ class DeviceTokenCache:
 
 
 def available_bytes(device: torch.device) -> int:
-    """Return how many bytes tokens may use on this device: none on the CPU, where the system caches them."""
+    """Return how many bytes tokens may use on a device; 0 on the CPU, where the operating system caches files."""
     if device.type != "cuda":
         return 0
     free, _ = torch.cuda.mem_get_info(device)

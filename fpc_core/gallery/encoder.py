@@ -1,4 +1,4 @@
-"""Encode gallery images: their tokens at keep rate 1 and their features (Sec. 3.2)."""
+"""Encode gallery images at keep rate 1 into tokens and features (Sec. 3.2)."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ NO_PRUNING = PruneSettings(keep_rate=1.0)
 
 @dataclass(frozen=True, eq=False)
 class GalleryFeatures:
-    """What a gallery memory stores of B images.
+    """Tokens and features that a gallery memory stores for B images.
 
     Attributes:
-        cls: (B, C) float32.
-        patches: (B, N, C) float16.
-        features: (B, C) float32, after the BNNeck.
+        cls: (B, C) float32 `[cls]` tokens.
+        patches: (B, N, C) float16 patch tokens.
+        features: (B, C) float32 global features after the BNNeck.
     """
 
     cls: np.ndarray
@@ -33,13 +33,13 @@ class GalleryFeatures:
 
     @staticmethod
     def join(parts: Sequence[GalleryFeatures]) -> GalleryFeatures:
-        """Concatenate those of consecutive images."""
+        """Concatenate the tokens and features of consecutive images."""
         sides = zip(*((part.cls, part.patches, part.features) for part in parts), strict=True)
         return GalleryFeatures(*map(np.concatenate, sides))
 
 
 class GalleryEncoder:
-    """Encodes batches on the model's device: when out of memory in smaller parts, then on the CPU until the end."""
+    """Encodes batches on the model's device; if memory runs out, in smaller parts, and finally on the CPU."""
 
     def __init__(self, model: FPC) -> None:
         self._model = model
@@ -51,12 +51,12 @@ class GalleryEncoder:
         """Encode a batch.
 
         Args:
-            images: (B, 3, H, W), normalised, on the CPU.
-            cameras: (B,) int64 on the CPU, or None.
+            images: (B, 3, H, W) normalised images on the CPU.
+            cameras: (B,) int64 cameras on the CPU, or None for the mean camera embedding.
 
         Raises:
             ValueError: Tokens exceed the range of float16.
-            OutOfMemoryError: Out of memory on the CPU too.
+            OutOfMemoryError: The CPU runs out of memory, too.
         """
 
         def encode(model: FPC, device: torch.device, rows: slice) -> GalleryFeatures:
@@ -64,7 +64,7 @@ class GalleryEncoder:
             tokens = model.encode(images[rows].to(device), own_cameras, NO_PRUNING).tokens
             patches = tokens[:, 1:].to(torch.float16)
             if not bool(torch.isfinite(patches).all()):
-                raise ValueError("they exceed the range of float16; check the weights")
+                raise ValueError("tokens exceed the range of float16; check the weights")
             features = model.global_feature(tokens)
             return GalleryFeatures(*(each.cpu().numpy() for each in (tokens[:, 0].float(), patches, features.float())))
 

@@ -1,6 +1,6 @@
-"""The gallery memory (Sec. 3.2): every gallery image encoded once, without dropping, and stored on disk.
+"""The gallery memory (Sec. 3.2): tokens and features of every gallery image, encoded without dropping, on disk.
 
-A gallery memory is a directory. G images, N patches of the full grid, C channels:
+A gallery memory is a directory with these files (G images, N patches of the full grid, C channels):
 
     tokens-00000.npy ...  (<= shard_images, N, C) float16  patch tokens in shards, never read whole
     cls.npy               (G, C) float32                   [cls] tokens
@@ -9,8 +9,8 @@ A gallery memory is a directory. G images, N patches of the full grid, C channel
     records.json          the image of every row
     manifest.json         written last: format, shapes, fingerprint, sizes of all files, CRC-32 of all but the tokens
 
-It is bound to the weights, the settings and the image files it was built from. Image files are identified by path, size
-and camera: hashing their content as well would read the whole gallery at every start.
+Its fingerprint identifies the weights, the settings and the image files it was built from. Image files are identified
+by path, size, identity and camera, because hashing their content would read the whole gallery at every start.
 """
 
 from __future__ import annotations
@@ -47,23 +47,23 @@ from fpc_core.model.checkpoint import weights_fingerprint
 from fpc_core.model.fpc import FPC
 
 FORMAT = 2
-PARTIAL = ".partial"  # suffix of the folder in which a gallery memory is being built
+PARTIAL = ".partial"  # Suffix of the folder in which a gallery memory is built.
 ARRAYS = ("cls", "features", "sums")
 RECORDS = "records.json"
 MANIFEST = "manifest.json"
 MAX_IMAGES = 100_000_000
-MAX_CHANNELS = 8_192  # a ViT-G has 1,664
-MAX_GRID = 1_024  # rows or columns of patches
-MAX_SHARDS = 4_096  # a build makes 512 at most
-_MAX_HEADER = 4_096  # bytes before the numbers of an .npy file; ours has 128
-_RECORD_BYTES = 32_768  # of one image in records.json: the longest path, escaped
+MAX_CHANNELS = 8_192  # Maximum number of channels; a ViT-G has 1,664.
+MAX_GRID = 1_024  # Maximum number of rows or columns of patches.
+MAX_SHARDS = 4_096  # Maximum number of files of tokens; a build makes at most 512.
+_MAX_HEADER = 4_096  # Maximum size of an .npy header in bytes; our files have 128.
+_RECORD_BYTES = 32_768  # Maximum size of one image's record in records.json, for the longest path with escapes.
 _TYPES = {"cls": np.dtype("<f4"), "features": np.dtype("<f4"), "sums": np.dtype("<u4")}
-_BLOCK = 65_536  # rows normalised at a time
+_BLOCK = 65_536  # Number of rows that are normalised at a time.
 
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """What a gallery memory was built from, each part a SHA-256 in hex."""
+    """SHA-256 digests, in hex, of the weights, settings and files that a gallery memory was built from."""
 
     weights: str
     settings: str
@@ -75,23 +75,23 @@ class Fingerprint:
 
 
 def fingerprint(model: FPC, records: Sequence[ImageRecord], root: Path) -> Fingerprint:
-    """Return `fingerprint_of` the weights and config of a model.
+    """Return the fingerprint of the gallery memory that a model would build from these images.
 
     Args:
-        model: The model.
-        records: Images of the gallery.
+        model: Model that would encode the images.
+        records: Records of the gallery images.
         root: Folder that the paths of `records` are relative to.
     """
     return fingerprint_of(weights_fingerprint(model), model.config, records, root)
 
 
 def fingerprint_of(weights: str, config: ModelConfig, records: Sequence[ImageRecord], root: Path) -> Fingerprint:
-    """Return the fingerprint of the gallery memory that a model would build from these images. No image is opened.
+    """Return the fingerprint of the gallery memory that a model would build, without opening any image.
 
     Args:
         weights: `weights_fingerprint` of the model.
         config: Architecture of the model.
-        records: Images of the gallery.
+        records: Records of the gallery images.
         root: Folder that the paths of `records` are relative to.
 
     Raises:
@@ -100,7 +100,8 @@ def fingerprint_of(weights: str, config: ModelConfig, records: Sequence[ImageRec
     listing = []
     for record in records:
         try:
-            size = os.stat(os.path.join(root, record.path)).st_size  # pathlib takes seconds for half a million files
+            # os.path is used because pathlib takes seconds for half a million files.
+            size = os.stat(os.path.join(root, record.path)).st_size
         except OSError as error:
             raise GalleryMemoryError(f"{root / record.path} does not exist; restore it or its dataset") from error
         listing.append([record.path.as_posix(), size, record.identity, record.camera])
@@ -110,15 +111,15 @@ def fingerprint_of(weights: str, config: ModelConfig, records: Sequence[ImageRec
 
 @dataclass(frozen=True, eq=False)
 class GalleryMemory:
-    """The encoded gallery. Row g of every array and `records[g]` belong to the same image.
+    """The encoded gallery; row g of every array and `records[g]` belong to the same image.
 
     Attributes:
         cls: (G, C) float32 `[cls]` tokens.
-        tokens: (G, N, C) patch tokens; `TokenShards` reads them from disk, any float array in RAM works too.
-        features: (G, C) float32, after the BNNeck.
-        records: The G images.
+        tokens: (G, N, C) patch tokens: `TokenShards`, which reads them from disk, or a float array in RAM.
+        features: (G, C) float32 global features after the BNNeck.
+        records: Records of the G images.
         grid: Rows and columns of the patch grid; N = rows * columns.
-        fingerprint: What it was built from, if known.
+        fingerprint: Fingerprint of what it was built from; None if unknown.
     """
 
     cls: np.ndarray
@@ -135,27 +136,27 @@ class GalleryMemory:
             if getattr(self, name).shape != shape:
                 raise ValueError(f"{name} must have shape {shape}, got {getattr(self, name).shape}")
         if len(self.records) != images:
-            raise ValueError(f"{images} images need as many records, got {len(self.records)}")
+            raise ValueError(f"records must have one entry per image, {images}, got {len(self.records)}")
 
     def __len__(self) -> int:
         return len(self.cls)
 
     @cached_property
     def unit_cls(self) -> np.ndarray:
-        """`cls`, L2-normalised, in RAM."""
+        """L2-normalised `[cls]` tokens in RAM, (G, C) float32."""
         return _unit_rows(self.cls)
 
     @cached_property
     def unit_features(self) -> np.ndarray:
-        """`features`, L2-normalised, in RAM."""
+        """L2-normalised features in RAM, (G, C) float32."""
         return _unit_rows(self.features)
 
     def patches(self, rows: np.ndarray | Sequence[int], device: torch.device | str | None = None) -> Tensor:
         """Return the patch tokens of S images.
 
         Args:
-            rows: (S,) rows, in any order.
-            device: Where the tensor is placed; the CPU by default.
+            rows: (S,) rows of the images, in any order.
+            device: Device of the result; the CPU by default.
 
         Returns:
             (S, N, C) contiguous float32, in the order of `rows`.
@@ -164,17 +165,18 @@ class GalleryMemory:
             GalleryMemoryError: The stored tokens are damaged.
         """
         tokens = torch.from_numpy(np.ascontiguousarray(self.tokens[self.checked_rows(rows)]))
-        return (tokens if device is None else tokens.to(device)).float()  # converted on the device: half the transfer
+        # The conversion to float32 runs on the device, which halves the transfer.
+        return (tokens if device is None else tokens.to(device)).float()
 
     def checked_rows(self, rows: np.ndarray | Sequence[int]) -> np.ndarray:
-        """Return `rows` as (S,) int64.
+        """Return `rows` as (S,) int64 after checking their range.
 
         Raises:
             ValueError: A row is out of range.
         """
         indices = np.asarray(rows, dtype=np.int64)
         if indices.ndim != 1 or (indices.size and not 0 <= indices.min() <= indices.max() < len(self)):
-            raise ValueError(f"rows must be a list of numbers in 0..{len(self) - 1}, got {rows}")
+            raise ValueError(f"rows must be a list of integers in 0..{len(self) - 1}, got {rows}")
         return indices
 
 
@@ -183,13 +185,13 @@ class Manifest:
     """Content of manifest.json.
 
     Attributes:
-        fingerprint: What the gallery memory was built from.
+        fingerprint: Fingerprint of what the gallery memory was built from.
         images: Number of images.
         grid: Rows and columns of the patch grid.
-        channels: C.
-        shard_images: Images in each file of tokens but the last.
-        batch_size: Batch size of the encoder; another one may round differently.
-        files: Size in bytes of every other file, and its CRC-32 (None for tokens).
+        channels: Number of channels (C).
+        shard_images: Number of images in each file of tokens except the last.
+        batch_size: Batch size of the encoder; another batch size may round differently.
+        files: Size in bytes of every other file, and its CRC-32 (None for files of tokens).
     """
 
     fingerprint: Fingerprint
@@ -213,13 +215,13 @@ class Manifest:
 def open_memory(
     directory: Path | str, *, expect: Fingerprint | None = None, records: Sequence[ImageRecord] | None = None
 ) -> GalleryMemory:
-    """Open a gallery memory. Everything but the tokens is read and checked against its checksum.
+    """Open a gallery memory, and check all files except the tokens against their checksums.
 
     Args:
-        directory: Its folder.
-        expect: What it must have been built from (see `fingerprint`).
-        records: The images that `expect` describes. They equal the stored list then, and not reading it saves seconds
-            for half a million images.
+        directory: Folder of the gallery memory.
+        expect: Fingerprint that the gallery memory must have (see `fingerprint`).
+        records: Records of the images that `expect` describes. They replace the stored list, which takes seconds to
+            read for half a million images.
 
     Raises:
         GalleryMemoryError: It is missing, unfinished, truncated, damaged, of another format, or was built from
@@ -247,7 +249,7 @@ def open_memory(
                     raise _unusable(directory, f"is damaged: {name} has changed since it was written")
         arrays = {name: map_array(directory / f"{name}.npy") for name in ARRAYS}
         if {name: array.dtype for name, array in arrays.items()} != _TYPES:
-            raise _unusable(directory, f"is damaged: {', '.join(ARRAYS)} have other dtypes than were written")
+            raise _unusable(directory, f"is damaged: {', '.join(ARRAYS)} do not have the expected dtypes")
         shape = (manifest.images, manifest.grid[0] * manifest.grid[1], manifest.channels)
         paths = [directory / token_file(number) for number in range(manifest.shards)]
         return GalleryMemory(
@@ -265,7 +267,7 @@ def open_memory(
 
 
 def read_fingerprint(directory: Path) -> Fingerprint:
-    """Return what a gallery memory was built from; only its manifest is read.
+    """Return the fingerprint of a gallery memory, of which only the manifest is read.
 
     Raises:
         GalleryMemoryError: It is missing, unfinished, of another format, or its manifest is damaged.
@@ -289,7 +291,7 @@ def _read_manifest(directory: Path) -> Manifest:
             f"{directory} is not a gallery memory; choose another folder or build one: {BUILD_COMMAND}"
         )
     if content.pop("format") != FORMAT:
-        raise _unusable(directory, f"has another format than {FORMAT}, which this program reads")
+        raise _unusable(directory, f"does not have format {FORMAT}, the only one that this program reads")
     try:
         content["fingerprint"] = Fingerprint(**content["fingerprint"])
         rows, columns = content["grid"]
@@ -300,7 +302,7 @@ def _read_manifest(directory: Path) -> Manifest:
         others = {*(f"{name}.npy" for name in ARRAYS), RECORDS}
         tokens = set(map(token_file, range(len(manifest.files) - len(others))))
         if len(tokens) != manifest.shards or set(manifest.files) != others | tokens:
-            raise ValueError("it lists other files than expected")
+            raise ValueError("it does not list the expected files")
         _check_sizes(manifest)
     except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise _unusable(directory, f"is damaged: {MANIFEST} cannot be read ({error})") from error
@@ -308,7 +310,7 @@ def _read_manifest(directory: Path) -> Manifest:
 
 
 def _check_numbers(manifest: Manifest) -> None:
-    """Raise ValueError for numbers that no gallery memory has."""
+    """Raise ValueError if a number in the manifest is out of range."""
     limits = {
         "images": (manifest.images, MAX_IMAGES),
         "channels": (manifest.channels, MAX_CHANNELS),
@@ -320,11 +322,11 @@ def _check_numbers(manifest: Manifest) -> None:
         if type(value) is not int or not 1 <= value <= limit:
             raise ValueError(f"{name} must be in 1..{limit:,}, got {str(value)[:40]}")
     if manifest.shards > MAX_SHARDS:
-        raise ValueError(f"it has {manifest.shards:,} files of tokens, the limit is {MAX_SHARDS:,}")
+        raise ValueError(f"it lists {manifest.shards:,} files of tokens, the limit is {MAX_SHARDS:,}")
 
 
 def _check_sizes(manifest: Manifest) -> None:
-    """Raise ValueError for file sizes that do not fit the images; the checksum of a giant file would take too long."""
+    """Raise ValueError if file sizes do not match the images, before the checksum of a huge file is computed."""
     images, row = manifest.images, manifest.grid[0] * manifest.grid[1] * manifest.channels * TOKEN_TYPE.itemsize
     vectors = images * manifest.channels * _TYPES["cls"].itemsize
     expected = {"cls.npy": vectors, "features.npy": vectors, "sums.npy": images * _TYPES["sums"].itemsize}
@@ -332,7 +334,7 @@ def _check_sizes(manifest: Manifest) -> None:
         expected[token_file(number)] = row * min(manifest.shard_images, images - number * manifest.shard_images)
     for name, size in expected.items():
         if not size <= manifest.files[name][0] <= size + _MAX_HEADER:
-            raise ValueError(f"{name} has {manifest.files[name][0]:,} bytes, expected {size:,} and a header")
+            raise ValueError(f"{name} must have {size:,} bytes and a header, got {manifest.files[name][0]:,}")
     if not 0 <= manifest.files[RECORDS][0] <= _MAX_HEADER + images * _RECORD_BYTES:
         raise ValueError(f"{RECORDS} has {manifest.files[RECORDS][0]:,} bytes, too many for {images:,} images")
 
@@ -356,11 +358,11 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 
 def write_json(path: Path, content: object) -> None:
-    """Write a JSON file atomically; only one process may write it.
+    """Write a JSON file atomically; only one process at a time may write it.
 
     Args:
-        path: The file.
-        content: JSON values.
+        path: Path of the file.
+        content: Value to write, which JSON must support.
     """
     with atomic_write(path, exclusive=True) as partial:
         partial.write_text(json.dumps(content), encoding="utf-8")
@@ -372,7 +374,7 @@ def _digest(content: object) -> str:
 
 def _unit_rows(rows: np.ndarray) -> np.ndarray:
     values = np.array(rows, dtype=np.float32)
-    for start in range(0, len(values), _BLOCK):  # The norm needs a copy of its rows.
+    for start in range(0, len(values), _BLOCK):  # Blocks limit memory, because computing norms copies the rows.
         block = values[start : start + _BLOCK]
         block /= np.maximum(np.linalg.norm(block, axis=1, keepdims=True), 1e-12)
     return values

@@ -22,16 +22,16 @@ LOCK = ".lock"
 
 
 class RowWriter:
-    """Writes the rows of an .npy file batch by batch; they are on disk when `write` returns."""
+    """Writes the rows of an .npy file in batches; rows are on disk when `write` returns."""
 
     def __init__(self, path: Path, kind: np.dtype, shape: tuple[int, ...], done: int) -> None:
         """Open the file.
 
         Args:
-            path: The file.
-            kind: Type of a row's values.
+            path: Path of the file.
+            kind: Data type of the array.
             shape: Shape of the array.
-            done: Number of rows that are kept; what follows them is overwritten.
+            done: Number of rows that are already stored; later rows are overwritten.
         """
         self._file = open_for_writing(path, keep=bool(done))
         self._kind = kind
@@ -56,7 +56,7 @@ class RowWriter:
 
 
 def row_type(channels: int) -> np.dtype:
-    """Return the type of the values that are merged at the end, for one image."""
+    """Return the structured type of one image's row: cls, features and the CRC-32 of its tokens."""
     return np.dtype([("cls", "<f4", (channels,)), ("features", "<f4", (channels,)), ("sums", "<u4")])
 
 
@@ -74,7 +74,7 @@ def shard_progress(partial: Path, number: int) -> tuple[int, int]:
     """Return how many images of a shard are stored, and the CRC-32 of their rows.
 
     Args:
-        partial: Folder of the build.
+        partial: Folder of the unfinished build.
         number: Number of the shard.
     """
     marker = read_json(partial / done_file(number)) or {}
@@ -83,13 +83,13 @@ def shard_progress(partial: Path, number: int) -> tuple[int, int]:
 
 
 def move_into_place(partial: Path, directory: Path) -> None:
-    """Replace `directory` by the finished build. If interrupted, the next build only repeats the move.
+    """Replace `directory` by the finished build; if this is interrupted, the next build only repeats the move.
 
     Args:
-        partial: Folder of the build.
-        directory: Where the gallery memory is stored.
+        partial: Folder of the finished build.
+        directory: Folder in which the gallery memory is stored.
     """
-    (partial / LOCK).unlink(missing_ok=True)  # A build killed after the move must not leave it.
+    (partial / LOCK).unlink(missing_ok=True)  # The lock file must not become a part of the gallery memory.
     sync_folder(partial)
     remove_replaced(directory)
     if directory.exists():
@@ -100,7 +100,7 @@ def move_into_place(partial: Path, directory: Path) -> None:
 
 
 def remove_replaced(directory: Path) -> None:
-    """Delete the gallery memory that was replaced, which a build killed right after its move leaves behind."""
+    """Delete a replaced gallery memory, which remains if a build is killed right after its move."""
     shutil.rmtree(_replaced(directory), ignore_errors=True)
 
 
@@ -110,7 +110,7 @@ def _replaced(directory: Path) -> Path:
 
 @contextmanager
 def build_lock(partial: Path) -> Iterator[None]:
-    """Keep a second build out until the gallery memory is moved.
+    """Prevent a second build of the same gallery memory within the context (no effect on Windows).
 
     Raises:
         GalleryMemoryError: Another build is running.
@@ -127,7 +127,7 @@ def build_lock(partial: Path) -> Iterator[None]:
 
 
 def sync_folder(folder: Path) -> None:
-    """Flush the names in a folder to disk, on systems that can (Windows cannot)."""
+    """Flush a folder's directory entries to disk (no effect on Windows)."""
     if sys.platform != "win32":
         descriptor = os.open(folder, os.O_RDONLY)
         try:

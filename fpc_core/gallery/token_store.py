@@ -1,8 +1,8 @@
-"""Tokens of a gallery memory on disk: files of a fixed number of images, read row by row and checked.
+"""Read the tokens of a gallery memory from files with a fixed number of images, row by row and with checksums.
 
-No file is ever read whole. A row is the tokens of one image, N x C float16; rows follow each other at the end of
-`tokens-*.npy`. Each has a CRC-32, which is checked the first time the row is read: it detects flipped bits, rows of
-another file and rows that were never written, and costs less than the read (benchmarks/memory.py).
+No file is ever read whole. A row has the tokens of one image, N x C float16. Rows are contiguous at the end of
+`tokens-*.npy`. Each has a CRC-32, which is checked when the row is first read: it detects flipped bits, rows of another
+file and rows that were never written, and takes less time than the read (benchmarks/memory.py).
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from fpc_core.io.bounded_files import open_descriptor, open_regular
 
 BUILD_COMMAND = "python -m fpc_core memory build --data DATASET --weights CHECKPOINT --memory MEMORY"
 TOKEN_TYPE = np.dtype("<f2")
-_READERS = 8  # threads that keep enough reads in flight for a cold solid-state disk
-_NO_WAIT = getattr(os, "RWF_NOWAIT", 0)  # Linux only
-_CHUNK = 1 << 22  # bytes read at a time where all rows of a file are read
+_READERS = 8  # Number of threads that read rows; a solid-state disk needs several reads at a time.
+_NO_WAIT = getattr(os, "RWF_NOWAIT", 0)  # This flag exists on Linux only.
+_CHUNK = 1 << 22  # Number of bytes that are read at a time where whole files are read.
 _seek_lock = threading.Lock()
 
 
@@ -50,30 +50,30 @@ def file_checksum(path: Path) -> int:
 
 
 def row_checksums(rows: np.ndarray) -> np.ndarray:
-    """Return the CRC-32 of each of S rows (S, ...) as (S,) uint32."""
+    """Return the CRC-32 of each row of an (S, ...) array as (S,) uint32."""
     return np.array([zlib.crc32(np.ascontiguousarray(row).data) for row in rows], dtype="<u4")
 
 
 class TokenShards:
-    """(G, N, C) float16 tokens in files; indexing with an int or a list of ints reads those rows only.
+    """(G, N, C) float16 tokens in files; indexing with an int or a list of ints reads only those rows.
 
-    Rows in the system's cache are read at once, the others by a few threads. Rows are large and scattered: indexing a
-    mapped file would fault them in page by page, and whole-row reads from several threads are many times faster from a
-    cold disk (benchmarks/memory.py). Cached rows gain nothing from threads, which compete for the GIL. Files stay open,
-    so a gallery memory that is replaced while in use can still be read.
+    Rows in the system's cache are read directly, the others by several threads. Because rows are large and scattered,
+    this is many times faster from a cold disk than indexing a memory-mapped file, which reads page by page
+    (benchmarks/memory.py). Threads would not speed up cached rows, because they compete for the GIL. Files stay open,
+    so that a gallery memory that is replaced while in use can still be read.
 
     Attributes:
-        shape: (G, N, C).
-        dtype: float16.
+        shape: Shape of the tokens, (G, N, C).
+        dtype: Data type of the tokens, float16.
     """
 
     def __init__(self, paths: Sequence[Path], shape: tuple[int, int, int], shard_images: int, sums: np.ndarray) -> None:
         """Open the files.
 
         Args:
-            paths: The files in order, each of `shard_images` rows but the last.
-            shape: (G, N, C).
-            shard_images: Rows in a file.
+            paths: Paths of the files in order; each has `shard_images` rows except the last, which may have fewer.
+            shape: Shape of the tokens, (G, N, C).
+            shard_images: Number of rows in a file.
             sums: (G,) CRC-32 of every row.
 
         Raises:
@@ -84,7 +84,7 @@ class TokenShards:
         self._paths, self._shard = tuple(paths), shard_images
         self._row = TOKEN_TYPE.itemsize * shape[1] * shape[2]
         self._sums = np.asarray(sums)
-        self._seen = np.zeros(shape[0], dtype=bool)  # rows whose checksum was verified
+        self._seen = np.zeros(shape[0], dtype=bool)  # Whether the checksum of each row was verified.
         self._files: list[int] = []
         self._starts: list[int] = []
         self._pool = ThreadPoolExecutor(_READERS, thread_name_prefix="gallery-memory")
@@ -110,7 +110,7 @@ class TokenShards:
         return self.shape[0] * self._row
 
     def __getitem__(self, rows: int | np.ndarray | Sequence[int]) -> np.ndarray:
-        """Return (S, N, C) in the order of `rows` (S,), or (N, C) for one row.
+        """Return the tokens of some rows, (S, N, C) in the order of `rows`, or (N, C) for one row.
 
         Raises:
             GalleryMemoryError: A file is truncated or a row is damaged.
@@ -120,10 +120,10 @@ class TokenShards:
         return tokens if indices.ndim else tokens[0]
 
     def verify(self) -> None:
-        """Read every row once.
+        """Check the checksum of every row.
 
         Raises:
-            GalleryMemoryError: A row is damaged; the message names the first.
+            GalleryMemoryError: A row is damaged; the message names the first one.
         """
         step = max(1, _CHUNK // self._row)
         for start in range(0, len(self), step):
@@ -134,7 +134,7 @@ class TokenShards:
         raw = out.reshape(len(rows), -1).view(np.uint8)
         order = np.argsort(rows, kind="stable")
         missing = [position for position in order.tolist() if not self._read_cached(int(rows[position]), raw[position])]
-        if missing:  # Submitting rows one by one would cost more than reading them.
+        if missing:  # Each thread gets a part of the rows, because submitting them one by one costs more than reading.
 
             def fill(positions: Sequence[int]) -> None:
                 for position in positions:
@@ -150,13 +150,13 @@ class TokenShards:
         return self._files[number], self._starts[number] + inside * self._row
 
     def _read_cached(self, row: int, raw: np.ndarray) -> bool:
-        """Read a row without waiting for the disk; return False if that is not possible."""
+        """Read a row without waiting for the disk, and return whether that was possible."""
         if not _NO_WAIT:
             return False
         file, start = self._location(row)
         try:
             complete = os.preadv(file, [raw.data], start, _NO_WAIT) == self._row
-        except OSError:  # The row is not cached, or the file system cannot tell.
+        except OSError:  # The row is not cached, or the file system does not support such reads.
             return False
         if complete:
             self._check(row, raw)
@@ -186,10 +186,10 @@ class TokenShards:
 
 
 def _read_at(file: int, view: memoryview, start: int) -> int:
-    """Read bytes from offset `start` into `view`; return their number."""
+    """Read bytes from offset `start` into `view`, and return their number."""
     if hasattr(os, "preadv"):
         return os.preadv(file, [view], start)
-    with _seek_lock:  # A file has one position only.
+    with _seek_lock:  # All threads share the position of the file.
         os.lseek(file, start, os.SEEK_SET)
         data = os.read(file, len(view))
     view[: len(data)] = data

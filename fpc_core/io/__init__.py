@@ -1,1 +1,1 @@
-"""Read and write files: atomic writes, bounded reads, and frozen dataclasses as JSON."""
+"""Read and write files: atomic writes, reads with size limits, and frozen dataclasses as JSON."""

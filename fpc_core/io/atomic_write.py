@@ -1,4 +1,4 @@
-"""Write files atomically: a file is either complete or unchanged."""
+"""Write files atomically, so that a file is either completely written or unchanged."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from pathlib import Path
 
 @contextmanager
 def atomic_write(path: Path, *, exclusive: bool = False) -> Iterator[Path]:
-    """Yield a temporary path beside `path` to write to; at the end it replaces `path`.
+    """Yield the path of a temporary file to write to, which replaces `path` at the end of the context.
 
-    The content is flushed to disk before the replacement, in case of a power failure. If writing fails, the temporary
+    The content is flushed to disk before the replacement, to survive a power failure. If writing fails, the temporary
     file is deleted and `path` stays unchanged.
 
     Args:
-        path: The file.
-        exclusive: Whether no other process writes this file. The temporary file then has a fixed name, so that
-            leftovers of a killed process are overwritten.
+        path: Path of the file to write.
+        exclusive: Whether no other process writes this file. The temporary file then has a fixed name, so that files of
+            a killed process are overwritten.
     """
     suffix = "tmp" if exclusive else f"{os.getpid()}-{threading.get_ident()}"
     temporary = path.with_name(f".{path.name}.{suffix}")
-    temporary.unlink(missing_ok=True)  # Opening a pipe of that name would block, and a link would be followed.
+    temporary.unlink(missing_ok=True)  # Writing to an existing pipe would block, and a link would be followed.
     try:
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
     finally:
-        with suppress(OSError):  # It was moved, or never created.
+        with suppress(OSError):  # The temporary file was moved or never created.
             temporary.unlink()

@@ -1,8 +1,8 @@
-"""Open files that others may have written: regular files only, within size limits, inside the allowed folders.
+"""Open untrusted files: regular files only, within size limits and inside the allowed folders.
 
-Every file below a root (`fpc_core.workspace.allowed_roots`) is opened here. Opening never waits for a named pipe, a
-file that is too large is refused before it is read, and a link out of the allowed folders is refused before it is
-opened.
+All files below a root (`fpc_core.workspace.allowed_roots`) are opened by this module. Opening never waits for a named
+pipe, files that are too large are refused before they are read, and links that lead out of the allowed folders are
+refused before they are opened.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from typing import IO, Any, cast
 
 import numpy as np
 
-MAX_JSON_BYTES = 1 << 20  # of dataset.json, manifest.json and similar files; ours have at most 40 kB
-MAX_JSON_PARTS = 200_000  # objects, lists and values in such a file: each takes up to 100 bytes of memory
-MAX_ARRAYS = 1_000  # in one archive
+MAX_JSON_BYTES = 1 << 20  # Maximum size of dataset.json, manifest.json and similar files; ours have at most 40 kB.
+MAX_JSON_PARTS = 200_000  # Maximum number of objects, lists and values in such a file; each takes up to 100 bytes.
+MAX_ARRAYS = 1_000  # Maximum number of arrays in one archive.
 _READ = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOCTTY", 0)
-_NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # otherwise opening a pipe waits for a writer
+_NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # Without this flag, opening a pipe waits for a writer.
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_BYTE_RANGE = range(0xDC80, 0xDD00)  # how Python represents bytes of a file name that are not UTF-8
+_BYTE_RANGE = range(0xDC80, 0xDD00)  # Surrogates by which Python represents bytes of a file name that are not UTF-8.
 
 
 class UnusableFileError(ValueError):
@@ -35,16 +35,16 @@ class UnusableFileError(ValueError):
 
 
 class OutsideRootsError(ValueError):
-    """A path is not below any root. The message does not reveal whether the path exists."""
+    """A path is not below any root; the message does not reveal whether the path exists."""
 
 
 def is_text(name: str) -> bool:
-    """Return whether a file name can be shown and sent: valid Unicode without lone surrogates."""
+    """Return whether a file name is valid Unicode without lone surrogates, so that it can be shown and sent."""
     return _SURROGATE.search(name) is None
 
 
 def escape_name(name: str) -> str:
-    r"""Return a name with invalid text as escapes: `\\xff` for a byte, `\\ud800` for a surrogate."""
+    r"""Return a name in which escapes replace invalid text, such as `\\xff` for a byte or `\\ud800` for a surrogate."""
     return _SURROGATE.sub(_escape, name)
 
 
@@ -57,8 +57,8 @@ def check_inside(path: Path, allowed: Sequence[Path], description: str) -> Path:
     """Check that a path is in an allowed folder, and return it with all links resolved.
 
     Args:
-        path: Path to be opened or listed.
-        allowed: Real folders; empty for no restriction.
+        path: Path that will be opened or listed.
+        allowed: Real folders in which the path must be; empty for no restriction.
         description: Name of the path in messages.
 
     Raises:
@@ -87,21 +87,21 @@ def open_regular(
     description: str = "",
     remedy: str = "restore or delete it",
 ) -> io.BufferedReader:
-    """Open a file for reading bytes without ever blocking; the caller closes it.
+    """Open a file for reading bytes without ever blocking; the caller must close it.
 
-    Kind and size are read from the open file, not by its name, which could refer to another file by then.
+    Type and size are those of the open file, because its name could refer to another file in the meantime.
 
     Args:
-        path: The file.
-        max_bytes: Size limit; None for any size.
-        allowed: Real folders in which it must be, links resolved; empty for no restriction.
-        description: Name of the file in messages; its path if empty.
-        remedy: The fix that messages suggest.
+        path: Path of the file.
+        max_bytes: Maximum size in bytes; None for any size.
+        allowed: Real folders in which the file must be after links are resolved; empty for no restriction.
+        description: Name of the file in messages; by default its path.
+        remedy: Fix that messages suggest.
 
     Raises:
-        OutsideRootsError: It is a link out of the allowed folders.
-        UnusableFileError: It is a pipe, a device or too large.
-        OSError: It is a folder, missing or not readable.
+        OutsideRootsError: The file is a link that leads out of the allowed folders.
+        UnusableFileError: The file is a pipe or a device, or is too large.
+        OSError: The file is a folder, missing or not readable.
     """
     descriptor = open_descriptor(path, allowed=allowed, description=description, remedy=remedy)
     file = os.fdopen(descriptor, "rb")
@@ -116,7 +116,7 @@ def open_regular(
 def open_descriptor(
     path: Path, *, allowed: Sequence[Path] = (), description: str = "", remedy: str = "restore or delete it"
 ) -> int:
-    """Open a regular file of any size as a file descriptor, for functions such as `os.preadv`; see `open_regular`."""
+    """Open a regular file of any size as a file descriptor for functions such as `os.preadv`; see `open_regular`."""
     real = check_inside(path, allowed, description or path.name)
     descriptor = os.open(real, _READ | _NO_WAIT | (_NO_LINK if allowed else 0))
     mode = os.fstat(descriptor).st_mode
@@ -137,17 +137,17 @@ def read_bytes(
     description: str = "",
     remedy: str = "restore or delete it",
 ) -> bytes:
-    """Return the bytes of a file; the limit also holds for a file that grows while it is read.
+    """Return the bytes of a file; the limit also applies to a file that grows while it is read.
 
     Args:
-        path: The file.
-        max_bytes: Size limit.
-        allowed: As in `open_regular`.
-        description: As in `open_regular`.
-        remedy: As in `open_regular`.
+        path: Path of the file.
+        max_bytes: Maximum size in bytes.
+        allowed: Real folders in which the file must be after links are resolved; empty for no restriction.
+        description: Name of the file in messages; by default its path.
+        remedy: Fix that messages suggest.
 
     Raises:
-        OutsideRootsError, UnusableFileError, OSError: As `open_regular`.
+        OutsideRootsError, UnusableFileError, OSError: The file cannot be opened (see `open_regular`).
     """
     with open_regular(path, max_bytes=max_bytes, allowed=allowed, description=description, remedy=remedy) as file:
         data = file.read(max_bytes + 1)
@@ -162,16 +162,16 @@ def read_json(path: Path, *, allowed: Sequence[Path] = (), max_bytes: int = MAX_
     """Return the content of a JSON file.
 
     Args:
-        path: The file.
-        allowed: As in `open_regular`.
-        max_bytes: Size limit.
+        path: Path of the file.
+        allowed: Real folders in which the file must be after links are resolved; empty for no restriction.
+        max_bytes: Maximum size in bytes.
 
     Raises:
-        OutsideRootsError, UnusableFileError, OSError: As `open_regular`.
-        ValueError: It is not JSON in UTF-8, is nested too deeply or has too many parts.
+        OutsideRootsError, UnusableFileError, OSError: The file cannot be opened (see `open_regular`).
+        ValueError: The file is not JSON in UTF-8, is nested too deeply or has too many parts.
     """
     text = read_bytes(path, max_bytes, allowed=allowed).decode("utf-8")
-    parts = text.count(",") + text.count("[") + text.count("{")  # an upper bound: commas in texts count too
+    parts = text.count(",") + text.count("[") + text.count("{")  # An upper bound, because commas in texts count, too.
     if max_bytes <= MAX_JSON_BYTES and parts > MAX_JSON_PARTS:
         raise UnusableFileError(
             f"{escape_name(str(path))} has {parts:,} parts, the limit is {MAX_JSON_PARTS:,}; restore or delete it"
@@ -179,19 +179,19 @@ def read_json(path: Path, *, allowed: Sequence[Path] = (), max_bytes: int = MAX_
     try:
         return json.loads(text)
     except RecursionError as error:
-        raise ValueError("it is nested too deeply") from error
+        raise ValueError("the JSON is nested too deeply") from error
 
 
 def map_array(path: Path, *, allowed: Sequence[Path] = ()) -> np.ndarray:
-    """Return the array of an .npy file, mapped read-only; only its header is read.
+    """Return a read-only memory map of the array in an .npy file, of which only the header is read.
 
     Args:
-        path: The file.
-        allowed: As in `open_regular`.
+        path: Path of the file.
+        allowed: Real folders in which the file must be after links are resolved; empty for no restriction.
 
     Raises:
-        OutsideRootsError, UnusableFileError, OSError: As `open_regular`.
-        ValueError: It is not an .npy file, contains Python objects, or is shorter than its header states.
+        OutsideRootsError, UnusableFileError, OSError: The file cannot be opened (see `open_regular`).
+        ValueError: The file is not an .npy file, contains Python objects, or is shorter than its header states.
     """
     with open_regular(path, allowed=allowed) as file:
         shape, fortran, kind = _array_header(file)
@@ -199,29 +199,29 @@ def map_array(path: Path, *, allowed: Sequence[Path] = ()) -> np.ndarray:
 
 
 def read_archive(path: Path, max_bytes: int) -> dict[str, np.ndarray]:
-    """Return the arrays of an uncompressed .npz file, as `numpy.savez` writes it.
+    """Return the arrays in an uncompressed .npz file that `numpy.savez` wrote.
 
     The sizes in its headers are compared with the file before memory is allocated, and all checksums are verified.
 
     Args:
-        path: The file.
-        max_bytes: Size limit.
+        path: Path of the file.
+        max_bytes: Maximum size in bytes.
 
     Raises:
-        UnusableFileError, OSError: As `open_regular`.
-        ValueError, KeyError, EOFError, zipfile.BadZipFile, struct.error: It is damaged.
+        UnusableFileError, OSError: The file cannot be opened (see `open_regular`).
+        ValueError, KeyError, EOFError, zipfile.BadZipFile, struct.error: The file is damaged.
     """
     with open_regular(path, max_bytes=max_bytes) as file, zipfile.ZipFile(file) as archive:
         entries = archive.infolist()
         if len(entries) > MAX_ARRAYS:
-            raise ValueError(f"it contains {len(entries):,} arrays, the limit is {MAX_ARRAYS:,}")
+            raise ValueError(f"the archive contains {len(entries):,} arrays, the limit is {MAX_ARRAYS:,}")
         for entry in entries:
             if entry.compress_type != zipfile.ZIP_STORED or entry.file_size > max_bytes:
-                raise ValueError(f"{entry.filename[:80]!r} in it is compressed or too large")
+                raise ValueError(f"{entry.filename[:80]!r} in the archive is compressed or too large")
             with archive.open(entry) as inner:
                 shape, _, kind = _array_header(inner)
             if kind.itemsize * int(np.prod(shape, dtype=object)) > entry.file_size:
-                raise ValueError(f"{entry.filename[:80]!r} in it is shorter than its header states")
+                raise ValueError(f"{entry.filename[:80]!r} in the archive is shorter than its header states")
         file.seek(0)
         with np.load(file, allow_pickle=False) as arrays:
             by_name = cast(Mapping[str, np.ndarray], arrays)
@@ -229,15 +229,15 @@ def read_archive(path: Path, max_bytes: int) -> dict[str, np.ndarray]:
 
 
 def open_for_writing(path: Path, *, keep: bool = False) -> IO[bytes]:
-    """Open a file for writing in a folder where others can write: never a link, a pipe or a device.
+    """Open a regular file for writing, but never a link, a pipe or a device that others may have put there.
 
     Args:
-        path: The file; created if it does not exist.
-        keep: Keep the content, to be read and overwritten; otherwise the file is emptied.
+        path: Path of the file, which is created if it does not exist.
+        keep: Whether to keep the content, which can then be read and overwritten; otherwise the file is emptied.
 
     Raises:
-        UnusableFileError: It is not a regular file.
-        OSError: It is a link or a pipe without a reader, or cannot be written.
+        UnusableFileError: The file is not a regular file.
+        OSError: The file is a link or a pipe without a reader, or cannot be written.
     """
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0) | _NO_WAIT | _NO_LINK
     descriptor = os.open(path, flags, 0o666)
@@ -259,7 +259,7 @@ def _array_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, fortran, kind = read(file)
     if kind.hasobject:
-        raise ValueError("it contains Python objects")
+        raise ValueError("the array contains Python objects")
     return shape, fortran, kind
 
 

@@ -1,6 +1,7 @@
-"""Recipes: frozen dataclasses as JSON and back, with everything that a figure or a score depends on.
+"""Convert recipes, which are frozen dataclasses, to JSON and back.
 
-Recipes are untrusted input: unknown fields, wrong types and values out of range are refused by name.
+Recipes are untrusted input. Unknown fields, wrong types and values out of range are refused with a message that names
+the field.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 from fpc_core.bounds import check_count, format_value, range_of
 from fpc_core.io.bounded_files import UnusableFileError, escape_name, is_text, read_bytes
 
-MAX_BYTES = 1 << 20  # of a recipe file
+MAX_BYTES = 1 << 20  # Maximum size of a recipe file.
 _Recipe = TypeVar("_Recipe")
 
 
@@ -25,18 +26,18 @@ class RecipeError(ValueError):
 
 
 def to_json(recipe: Any, version: int, indent: int | None = 2) -> str:
-    """Return a frozen dataclass as JSON with sorted keys; `from_json` returns an equal one.
+    """Return a frozen dataclass as JSON with sorted keys; `from_json` reverses this.
 
     Args:
-        recipe: The dataclass.
+        recipe: Instance of a frozen dataclass.
         version: Format number of this kind of recipe.
-        indent: Spaces per level; None for a single line.
+        indent: Number of spaces per level; None for a single line.
     """
     return json.dumps({"format": version, **to_plain(recipe)}, indent=indent, sort_keys=True) + "\n"
 
 
 def to_plain(value: Any) -> Any:
-    """Return a frozen dataclass as JSON values, as `build` takes them."""
+    """Return a frozen dataclass as JSON values; `build` reverses this."""
     if is_dataclass(value):
         named = {"kind": value.KIND} if hasattr(value, "KIND") else {}
         return named | {each.name: to_plain(getattr(value, each.name)) for each in fields(value)}
@@ -44,13 +45,14 @@ def to_plain(value: Any) -> Any:
 
 
 def from_json(kind: type[_Recipe], text: str, version: int) -> _Recipe:
-    """Read a frozen dataclass of strings, numbers, StrEnums, dataclasses of the same sort, and tuples of these.
+    """Build a frozen dataclass from JSON.
 
-    In a union of dataclasses, the key `kind` selects one by its class variable KIND.
+    Its fields may be strings, numbers, booleans, StrEnums, such dataclasses, and tuples of these. In a union of
+    dataclasses, the key `kind` selects one by its class variable KIND.
 
     Args:
-        kind: The dataclass.
-        text: JSON.
+        kind: Class of the result.
+        text: Recipe as JSON.
         version: Format number of this kind of recipe.
 
     Raises:
@@ -59,7 +61,7 @@ def from_json(kind: type[_Recipe], text: str, version: int) -> _Recipe:
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise RecipeError(f"the recipe is not valid JSON ({error}); export one from the app or see docs") from error
+        raise RecipeError(f"the recipe is not valid JSON ({error}); export a recipe from the app") from error
     if not isinstance(content, dict) or content.pop("format", None) != version:
         raise RecipeError(f"the recipe must be a JSON object with format {version}")
     if (invalid := _not_text(content)) is not None:
@@ -68,7 +70,7 @@ def from_json(kind: type[_Recipe], text: str, version: int) -> _Recipe:
 
 
 def _not_text(content: Any) -> str | None:
-    """Return the first name or text with a lone surrogate, which cannot be shown or stored; None if there is none."""
+    """Return a name or text with a lone surrogate, which cannot be shown or stored, or None if there is none."""
     pending = [content]
     while pending:
         value = pending.pop()
@@ -85,10 +87,10 @@ def read_text(path: Path) -> str:
     """Return the text of a recipe file.
 
     Raises:
-        RecipeError: The file cannot be read; the message names it.
+        RecipeError: The file cannot be read; the message names the file.
     """
     try:
-        return read_bytes(path, MAX_BYTES, remedy="give the path of a recipe").decode("utf-8")
+        return read_bytes(path, MAX_BYTES, remedy="pass the path of a recipe").decode("utf-8")
     except UnusableFileError as error:
         raise RecipeError(str(error)) from error
     except (OSError, UnicodeDecodeError) as error:
@@ -99,9 +101,9 @@ def build(kind: Any, content: Any, prefix: str = "") -> Any:
     """Build a frozen dataclass from JSON values, field by field.
 
     Args:
-        kind: The dataclass.
-        content: JSON values, as `to_plain` returns them.
-        prefix: Dotted name of the object in the recipe, with a final dot; empty for the recipe itself.
+        kind: Class of the result.
+        content: JSON values as `to_plain` returns them.
+        prefix: Dotted name of the object in the recipe with a final dot; empty for the recipe itself.
 
     Raises:
         RecipeError: A field is invalid; the message names it.
@@ -111,7 +113,7 @@ def build(kind: Any, content: Any, prefix: str = "") -> Any:
     known = _fields(kind)
     if unknown := sorted(set(content) - set(known)):
         raise RecipeError(f"unknown {', '.join(f'{prefix}{name}'[:80] for name in unknown[:5])} in the recipe")
-    for name, value in content.items():  # sizes of all fields before the first part of one is made
+    for name, value in content.items():  # All lengths are checked before any part is built.
         if isinstance(value, list):
             check_count(known[name][1], prefix + name, value, RecipeError)
     values = {name: _value(known[name][0], value, prefix + name, known[name][1]) for name, value in content.items()}
@@ -125,13 +127,13 @@ def build(kind: Any, content: Any, prefix: str = "") -> Any:
 
 @cache
 def _fields(kind: Any) -> dict[str, tuple[Any, Field[Any]]]:
-    """Return type and declaration of every field by name, cached because resolving the types is slow."""
+    """Return the type and the declaration of every field by name, cached because resolving the types is slow."""
     hints = get_type_hints(kind)
     return {each.name: (hints[each.name], each) for each in fields(kind)}
 
 
 def _value(kind: Any, value: Any, name: str, declared: Field[Any] | None = None) -> Any:
-    """Return the value of a field of this type; `declared` is the field, None for an item of a tuple."""
+    """Convert a JSON value to the type `kind`; `declared` is the field, or None for an item of a tuple."""
     if is_dataclass(kind):
         return build(kind, value, f"{name}.")
     if isinstance(kind, UnionType):
@@ -151,12 +153,12 @@ def _value(kind: Any, value: Any, name: str, declared: Field[Any] | None = None)
 
 
 def _tuple(parts: tuple[Any, ...], value: Any, name: str) -> tuple[Any, ...]:
-    """Return the value of a type tuple[X, ...], or of one that lists the type of every item."""
+    """Convert a JSON list to a tuple of type tuple[X, ...], or of a type that lists the type of every item."""
     if parts[-1] is not ...:
         if not isinstance(value, list) or len(value) != len(parts):
             raise RecipeError(f"{name} must be a list of {len(parts)} values")
         if all(part is float and type(each) is float for part, each in zip(parts, value, strict=True)):
-            return tuple(value)  # a fast path for the points of strokes, of which there may be thousands
+            return tuple(value)  # This path is faster for strokes, which may have thousands of points.
         return tuple(_value(part, each, name) for part, each in zip(parts, value, strict=True))
     simple = parts[0] in (str, int, float, bool)
     if not isinstance(value, list) or (simple and not all(_is(each, parts[0]) for each in value)):

@@ -1,1 +1,1 @@
-"""The method in nine short steps, with the numbers of one query."""
+"""Lesson that explains the method in nine short steps with the numbers of one query."""

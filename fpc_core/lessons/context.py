@@ -1,4 +1,4 @@
-"""What a lesson is about: one search, and the hit that it follows."""
+"""Context of a lesson: one search, and the hit that the lesson follows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fpc_core.results import QueryTrace, TransportPlan
 from fpc_core.retrieval import Retriever
 from fpc_core.runtime.interruption import lazy_property
 
-SHOWN = 10  # hits to compare with, as on the Explore page
+SHOWN = 10  # Number of hits to compare with, as on the Explore page.
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,12 +27,12 @@ class LessonContext:
 
     Attributes:
         retriever: Model and gallery memory.
-        trace: The search.
+        trace: Results of the search.
         subject: Identity and camera of the query.
         uses_cameras: Whether cameras decide what is junk.
         hit: Row of the hit in the gallery memory.
-        truth: What was dropped at every block, where ground-truth masks exist; else empty.
-        planned: Returns a cached transport plan by row; without it plans are computed.
+        truth: What was dropped at every block according to ground-truth masks; empty if there are none.
+        planned: Function that returns a cached transport plan by row; if None, plans are computed.
     """
 
     retriever: Retriever
@@ -45,7 +45,7 @@ class LessonContext:
 
     @property
     def config(self) -> ModelConfig:
-        """The model's configuration."""
+        """Architecture of the model."""
         return self.retriever.model.config
 
     @property
@@ -55,40 +55,40 @@ class LessonContext:
 
     @property
     def rule(self) -> MatchRule:
-        """Which rows are matches and junk."""
+        """Rule that decides which rows are matches or junk."""
         return MatchRule(self.records, self.subject, self.uses_cameras)
 
     @cached_property
     def position(self) -> int:
-        """Position of the hit in the shortlist."""
+        """Position of the hit on the shortlist."""
         return self.trace.match.shortlist.position(self.hit)
 
     @lazy_property
     def plan(self) -> TransportPlan:
-        """The transport plan to the hit."""
+        """Transport plan to the hit."""
         return self.plan_to(self.hit)
 
     @cached_property
     def match_labels(self) -> dict[int, MatchLabel]:
-        """Whether each shortlisted row is a match, nearest by D first."""
+        """Label of each shortlisted row, nearest by D first."""
         rows = self.trace.by_distance.indices.tolist()
         return {row: self.rule.label(row) for row in rows}
 
     @cached_property
     def ranks(self) -> dict[int, int]:
-        """1-based ranks by D."""
+        """1-based rank by D of each shortlisted row that is not junk."""
         return self.rule.ranks(self.trace.by_distance)
 
     @cached_property
     def rival(self) -> int | None:
-        """The most instructive hit to compare with, or None."""
+        """Row of the most instructive hit to compare with, or None if there is no other hit."""
         rows = list(self.match_labels)
         return comparison_candidates(rows, list(self.match_labels.values()), self.hit, SHOWN, show_junk=False)[1]
 
     def comparison_sentence(self) -> str:
         """Compare the hit with its rival in one sentence."""
         if self.rival is None:
-            return "There is no other image to compare it with."
+            return "There is no other image to compare this hit with."
         alpha = self.trace.settings.alpha
         difference = margin(self.trace.match, (self.plan, self.plan_to(self.rival)), alpha, self.config.grid)
         return comparison_sentence(difference, (self.name(difference.winner), self.name(difference.loser)), alpha)
@@ -101,7 +101,7 @@ class LessonContext:
         return self.retriever.plan(self.trace.encoding, self.trace.match, position, self.trace.settings)
 
     def name(self, row: int) -> str:
-        """Return the name of a hit in sentences."""
+        """Return the name of a hit for sentences, such as "#1"."""
         return f"#{self.ranks[row]}" if row in self.ranks else "the same-camera image"
 
 
@@ -114,16 +114,16 @@ def lesson_context(
     truth: tuple[DropShares, ...] = (),
     planned: Callable[[int], TransportPlan] | None = None,
 ) -> LessonContext:
-    """Choose the hit to follow and bundle what a lesson needs.
+    """Create the context of a lesson, and choose the hit that it follows.
 
     Args:
         retriever: Model and gallery memory.
-        trace: The search.
+        trace: Results of the search.
         subject: Identity and camera of the query.
         uses_cameras: Whether cameras decide what is junk.
-        requested: Row of the hit; by default, or if it is not shortlisted, the nearest by D that is not junk.
-        truth: See `LessonContext`.
-        planned: See `LessonContext`.
+        requested: Row of the hit; if None or not shortlisted, the hit is the nearest by D that is not junk.
+        truth: What was dropped at every block according to ground-truth masks; empty if there are none.
+        planned: Function that returns a cached transport plan by row; if None, plans are computed.
     """
     rows = trace.by_distance.indices.tolist()
     hit = requested

@@ -1,4 +1,4 @@
-"""The nine steps in order."""
+"""The nine steps of the lesson in order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sinkhorn iterations to step through: a toy to check by hand and the pair of the lesson, at falling epsilon."""
+"""Sinkhorn iterations to step through at decreasing epsilon, for a toy problem and for the images of the lesson."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from fpc_core.matching.sinkhorn_trace import FittedSide, Scaling, scalings
 from fpc_core.matching.transport import solve_exact
 
 TOY_NAMES = ("head", "chest", "legs", "feet")
-TOY_QUERY = (0.4, 0.3, 0.2, 0.1)  # a query whose lower half is hidden
+TOY_QUERY = (0.4, 0.3, 0.2, 0.1)  # Weights of a query whose lower half is occluded.
 TOY_GALLERY = (0.25, 0.25, 0.25, 0.25)
-TOY_STEP = 0.1  # ground cost of neighbouring parts; it grows with the squared distance
+TOY_STEP = 0.1  # Ground cost between neighbouring body parts; costs grow with the squared distance.
 TOY_EPSILONS = (0.5, 0.2, 0.1, 0.05, 0.02, 0.01)
 PAIR_EPSILONS = (0.2, 0.1, 0.05, 0.02, 0.01, 0.005)
-SETTLED = 1e-4  # L1 error at which a run ends
-LONGEST = 600  # iterations after which a run ends without having converged
+SETTLED = 1e-4  # A run has converged when its L1 error is at most this value.
+LONGEST = 600  # Maximum number of iterations of a run.
 
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """A `Scaling` without its plan, which f and g determine; `cost` is the sum of plan * ground cost."""
+    """A `Scaling` without the plan, which f and g determine; `cost` is the sum of plan * ground cost."""
 
     iteration: int
     fitted: FittedSide
@@ -35,28 +35,28 @@ class Snapshot:
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """Sinkhorn at one epsilon, starting from the kernel. Only some of the later iterations are stored."""
+    """Snapshots of Sinkhorn at one epsilon, starting with the kernel; not all later iterations are included."""
 
     epsilon: float
     snapshots: tuple[Snapshot, ...]
 
     @property
     def settled(self) -> bool:
-        """Whether the last iteration met the tolerance."""
+        """Whether the run converged."""
         return self.snapshots[-1].error <= SETTLED
 
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """One transport problem at falling epsilon, and its exact plan.
+    """A transport problem with its Sinkhorn runs at decreasing epsilon and its exact plan.
 
     Attributes:
         cost: (M, N) ground cost.
-        a: (M,) marginal.
-        b: (N,) marginal.
-        runs: One per epsilon.
-        exact: (M, N) plan of POT's solver.
-        start: Indices of the run and the snapshot shown first.
+        a: (M,) query marginal.
+        b: (N,) gallery marginal.
+        runs: One run per epsilon.
+        exact: (M, N) exact plan, computed by POT.
+        start: Indices of the run and the snapshot that are shown first.
     """
 
     cost: np.ndarray
@@ -74,7 +74,7 @@ class Problem:
 
 @dataclass(frozen=True, eq=False)
 class Runs:
-    """Sinkhorn runs of a toy problem and of one pair; `rows` (M,) are the query patches' positions in the grid."""
+    """Sinkhorn runs for a toy problem and a pair of images; `rows` are grid positions of the query patches, (M,)."""
 
     toy: Problem
     pair: Problem
@@ -83,10 +83,11 @@ class Runs:
 
 @cache
 def toy() -> Problem:
-    """Return four body parts with cost 0.1 (m - n)^2, so that the cheapest plan moves nothing past anything else.
+    """Return a toy problem with four body parts and the cost 0.1 (m - n)^2.
 
-    By hand, from the top: of the head 0.25 stays and 0.15 moves down by one; chest 0.1 stays, 0.2 moves; legs 0.05
-    stay, 0.15 move; feet 0.1 stay. D_EMD = 0.1 (0.15 + 0.2 + 0.15) = 0.05.
+    The cheapest plan can be found from the top down. Of the head's weight, 0.25 stays and 0.15 moves down by one part.
+    Of the chest's, 0.1 stays and 0.2 moves; of the legs', 0.05 stays and 0.15 moves; of the feet's, 0.1 stays.
+    D_EMD = 0.1 (0.15 + 0.2 + 0.15) = 0.05.
     """
     parts = np.arange(len(TOY_NAMES))
     cost = TOY_STEP * (parts[:, None] - parts[None, :]) ** 2.0
@@ -94,14 +95,15 @@ def toy() -> Problem:
 
 
 def pair(cost: np.ndarray, a: np.ndarray, b: np.ndarray, epsilon: float, iterations: int | None) -> Problem:
-    """Return the pair of a search.
+    """Return the transport problem between the query and a hit of a search.
 
     Args:
         cost: (M, N) ground cost.
-        a: (M,) marginal.
-        b: (N,) marginal.
-        epsilon: Of the search, included among the runs.
-        iterations: After which its solver stopped, shown first; None for a solver that does not iterate this way.
+        a: (M,) query marginal.
+        b: (N,) gallery marginal.
+        epsilon: Epsilon of the search, for which a run is included.
+        iterations: Number of iterations after which the solver stopped, which are shown first; None for solvers other
+            than SINKHORN.
     """
     epsilons = tuple(sorted({*PAIR_EPSILONS, epsilon}, reverse=True))
     return _problem(cost, a, b, epsilons, halves=False, shown=(epsilons.index(epsilon), iterations))
@@ -117,7 +119,7 @@ def _problem(
     shown: tuple[int, int | None],
 ) -> Problem:
     cost, a, b = (np.asarray(each, dtype=np.float64) for each in (cost, a, b))
-    a, b = a / a.sum(), b / b.sum()  # float32 marginals sum to 1 only up to rounding
+    a, b = a / a.sum(), b / b.sum()  # Float32 marginals sum to 1 only up to rounding.
     shown_run, iterations = shown
     runs = tuple(
         Run(
@@ -134,13 +136,13 @@ def _problem(
 
 
 def _snapshots(states: Iterator[Scaling], cost: np.ndarray, halves: bool, required: int | None) -> Iterator[Snapshot]:
-    """Yield the kernel, every row scaling of the first iterations, ever fewer later ones, and the last.
+    """Yield the kernel, the row scalings of the first iterations, increasingly few of the later ones, and the last.
 
     Args:
         states: Iterations of Sinkhorn.
         cost: (M, N) ground cost.
-        halves: Whether to include column scalings of the first iterations.
-        required: An iteration to include in any case.
+        halves: Whether to include the column scalings of the first iterations.
+        required: Iteration that is always included; None for no such iteration.
     """
     moments = _moments()
     for state in states:
@@ -158,7 +160,7 @@ def _snapshots(states: Iterator[Scaling], cost: np.ndarray, halves: bool, requir
 
 @cache
 def _moments() -> frozenset[int]:
-    """Return 0 to 6, then iterations that grow by about a quarter."""
+    """Return the iterations to show: 0 to 6, then iterations that grow by about a quarter each."""
     moments = [*range(7)]
     while moments[-1] < LONGEST:
         moments.append(max(moments[-1] + 1, round(1.25 * moments[-1])))

@@ -1,4 +1,4 @@
-"""The parts of a lesson step, as plain values that the app and the exported file draw alike."""
+"""Parts of a lesson step as plain values, which the app and the exported file render."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fpc_core.lessons.sinkhorn_runs import Runs
 
 @dataclass(frozen=True)
 class Equation:
-    """An equation in LaTeX, once with symbols and once with numbers, and its source, such as "Eq. 10"."""
+    """An equation in LaTeX, with symbols and with numbers, and its source, such as "Eq. 10"."""
 
     source: str
     symbols: str
@@ -30,9 +30,9 @@ class Quiz:
 
     def __post_init__(self) -> None:
         if len(set(self.choices)) < 2 or len(set(self.choices)) != len(self.choices):
-            raise ValueError(f"a question needs two or more different choices, not {self.choices}")
+            raise ValueError(f"choices must be at least 2 different texts, got {self.choices}")
         if not 0 <= self.answer < len(self.choices):
-            raise ValueError(f"the answer must be one of the {len(self.choices)} choices, not {self.answer}")
+            raise ValueError(f"answer must be the index of a choice in 0..{len(self.choices) - 1}, got {self.answer}")
 
 
 Layers = tuple[tuple[str, np.ndarray], ...]
@@ -40,13 +40,13 @@ Layers = tuple[tuple[str, np.ndarray], ...]
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """One image under its patch grid.
+    """One image with values on its patch grid.
 
     Attributes:
-        name: Its heading.
-        row: Row of the gallery image, None for the query.
-        layers: Name and (rows, columns) grid of values, NaN for missing patches; none to show the patches themselves.
-        descriptions: One sentence per patch.
+        name: Heading of the panel.
+        row: Row of the gallery image, or None for the query.
+        layers: Names and (rows, columns) grids of values, NaN for missing patches; empty to show only the patch grid.
+        descriptions: One description per patch.
     """
 
     name: str
@@ -57,16 +57,16 @@ class Panel:
 
 @dataclass(frozen=True, eq=False)
 class PatchMaps:
-    """Panels on one colour scale.
+    """Panels that share one colour scale.
 
     Attributes:
-        panels: The images.
-        label: Of the scale.
-        percent: Whether values are shares.
-        links: (M, N) values between the query's patches `kept` and all gallery patches, shown while a query patch is
-            selected.
-        kept: (M,) patches of the query.
-        start: Query patch shown first, -1 for none.
+        panels: Panels to show.
+        label: Label of the colour scale.
+        percent: Whether values are shown in percent.
+        links: (M, N) values between the query's patches in `kept` and all gallery patches, shown for the selected query
+            patch; None if there are none.
+        kept: (M,) grid positions of the query's patches.
+        start: Grid position of the query patch that is selected first, -1 for none.
     """
 
     panels: tuple[Panel, ...]
@@ -78,7 +78,7 @@ class PatchMaps:
 
     @property
     def range(self) -> tuple[float, float]:
-        """Ends of the colour scale: from 0 for shares, from the least value for links, to the largest."""
+        """Ends of the colour scale: the smallest and the largest value for links, otherwise 0 and the largest value."""
         if self.links is not None:
             return float(self.links.min()), float(self.links.max())
         values = [float(np.nanmax(grid)) for panel in self.panels for _, grid in panel.layers]
@@ -90,13 +90,13 @@ class Step:
     """One step of the lesson.
 
     Attributes:
-        key: Its name in links.
-        title: Its heading.
-        question: What it answers.
-        text: Plain sentences; a term is between ** where it is introduced.
-        today: What happened to this query.
-        equations: With this query's numbers.
-        quiz: Its question.
+        key: Name of the step in links.
+        title: Heading of the step.
+        question: Question that the step answers.
+        text: Explanation, in which ** encloses terms where they are introduced.
+        today: Sentences about this query.
+        equations: Equations with this query's numbers.
+        quiz: Quiz of the step.
         maps: Patch maps to show, if any.
         runs: Sinkhorn iterations to show, if any.
     """
@@ -113,12 +113,12 @@ class Step:
 
 
 def choose_near(value: float, scale: Sequence[float]) -> int:
-    """Return the index of the number on an ascending positive scale that is nearest to `value` by ratio."""
+    """Return the index of the number in `scale`, all positive, whose ratio to `value` is nearest to 1."""
     return int(np.abs(np.log(np.asarray(scale)) - np.log(max(value, 1e-12))).argmin())
 
 
 def count_choices(right: int, others: Sequence[int], max_choices: int = 4) -> tuple[tuple[str, ...], int]:
-    """Return different counts as ascending choices, and the index of the right one; `others` are best first."""
+    """Return different counts as ascending choices, and the index of the right one; the first of `others` are used."""
     picked = [right]
     for other in others:
         if other not in picked and len(picked) < max_choices:
@@ -128,7 +128,7 @@ def count_choices(right: int, others: Sequence[int], max_choices: int = 4) -> tu
 
 
 def number(value: float, digits: int = 4) -> str:
-    """Format a number; zero has no sign."""
+    """Format a number with a fixed number of decimals and without a sign for zero."""
     text = f"{value:.{digits}f}"
     return text.lstrip("-") if float(text) == 0 else text
 
@@ -139,5 +139,5 @@ def share(value: float, digits: int = 1) -> str:
 
 
 def patch_name(position: int, columns: int) -> str:
-    """Return the name of a patch, as in the browser's grids."""
+    """Return the name of the patch at a row-major grid position, as shown in the app, such as "row 1, column 2"."""
     return f"row {position // columns + 1}, column {position % columns + 1}"

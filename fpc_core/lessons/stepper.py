@@ -1,7 +1,4 @@
-"""Data of the Sinkhorn stepper. Every number is computed here; `stepper.js` only shows it.
-
-The app and the exported lesson run the same script.
-"""
+"""Data of the Sinkhorn stepper, which `stepper.js` shows in the app and in the exported lesson."""
 
 from __future__ import annotations
 
@@ -25,14 +22,14 @@ STYLE = (_HERE / "stepper.css").read_text(encoding="utf-8")
 def stepper_data(runs: Runs, config: ModelConfig, pictures: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
     """Return plain values for `new SinkhornStepper(root).show(data)`.
 
-    Arrays are base64 of float32 (`packed`): of a run the potentials (snapshots, M + N), f before g. The plan of a
-    snapshot is exp((f + g - cost) / epsilon).
+    Large arrays are encoded by `encode_float32`: the ground costs, and for each run the potentials (snapshots, M + N),
+    f before g. The plan of a snapshot is exp((f + g - cost) / epsilon).
 
     Args:
-        runs: The toy and the pair.
-        config: The model.
+        runs: Sinkhorn runs of the toy problem and of the pair of images.
+        config: Architecture of the model.
         pictures: Data URIs of query and hit.
-        names: Of query and hit.
+        names: Names of query and hit.
     """
     (rows, columns), (height, width) = config.grid, config.image_size
     return {

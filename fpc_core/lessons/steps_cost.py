@@ -11,7 +11,7 @@ from fpc_core.lessons.context import LessonContext
 from fpc_core.lessons.step import Equation, Layers, Panel, PatchMaps, Quiz, Step, choose_near, number, patch_name, share
 from fpc_core.matching.transport import ground_cost
 
-TIMES = (1.1, 1.5, 2.5, 5.0)  # choices: of an equal share
+TIMES = (1.1, 1.5, 2.5, 5.0)  # Choices of the quiz, as multiples of an equal share.
 
 
 def cost(case: LessonContext) -> Step:
@@ -29,9 +29,9 @@ def cost(case: LessonContext) -> Step:
         key="cost",
         title="Ground cost",
         question="When do two patches look alike?",
-        text="The **gallery** is the set of images being searched. They were turned into tokens beforehand, with "
-        "nothing dropped. The **ground cost** compares a query patch with a gallery patch: 0 if their tokens "
-        "point the same way, 1 if they have nothing in common.",
+        text="The **gallery** is the set of images being searched. They were encoded in advance, without dropping "
+        "patches. The **ground cost** compares a query patch with a gallery patch: 0 if their tokens have the same "
+        "direction, 1 if they are orthogonal.",
         today=f"The query's patch at {patch_name(start_patch, columns)} is most like the patch at "
         f"{patch_name(column, columns)} of hit {case.name(case.hit)}: cost {number(plan.cost[row, column])}. "
         f"Its average over that image is {number(plan.cost[row].mean())}.",
@@ -49,7 +49,7 @@ def cost(case: LessonContext) -> Step:
             f"If all {case.config.width} numbers of that gallery token were doubled, its cost would be …",
             ("half as large", "the same", "twice as large"),
             answer,
-            f"It is {number(doubled)}: only the direction of a token counts, its length is divided away.",
+            f"It is {number(doubled)}: only the direction of a token counts, not its length.",
         ),
         maps=PatchMaps(
             _panels(case, ((), ()), (_describe_query(case), _describe_gallery(case))),
@@ -82,7 +82,7 @@ def weights(case: LessonContext) -> Step:
         question="How much does each patch count?",
         text=f"A patch counts more the better it agrees with the other image as a whole ({whole}); one that "
         "disagrees gets no weight. Divided by their sum, the weights of each side add up to 1: these are the "
-        "two **marginals**. They say how much has to travel from and to each patch.",
+        "two **marginals**. They determine how much weight moves from and to each patch.",
         today=f"The heaviest patch of the query, at {patch_name(int(plan.query_positions[heaviest]), grid[1])}, "
         f"carries {carries}; {none}.",
         equations=(
@@ -115,17 +115,17 @@ def weights(case: LessonContext) -> Step:
 
 
 def _clearest_row(cost: np.ndarray) -> int:
-    """Return the query patch whose nearest partner is furthest below its average cost, the clearest example."""
+    """Return the row whose smallest cost is furthest below its average cost, which is the clearest example."""
     return int((cost.mean(axis=1) - cost.min(axis=1)).argmax())
 
 
 def _gallery(case: LessonContext) -> torch.Tensor:
-    """Return the patch tokens (N, C) float32 of the hit."""
+    """Return the patch tokens of the hit, (N, C) float32."""
     return case.retriever.memory.patches([case.hit])[0]
 
 
 def _agreement(case: LessonContext) -> np.ndarray:
-    """Return the similarity (M,) of every query patch to the hit, without the max(0, .) of the marginals."""
+    """Return the similarity of every query patch to the hit, (M,), without the max(0, .) of the marginals."""
     query = case.trace.encoding.patches[0].float().cpu()
     if case.trace.settings.variant is Variant.PAPER:
         return (query @ _gallery(case).mean(dim=0)).numpy()
@@ -176,7 +176,7 @@ def _describe_weights(values: np.ndarray, positions: np.ndarray, grid: tuple[int
 
 
 def _weightless(zeros: int, patches: int) -> str:
-    """Say how many of the remaining patches have no weight."""
+    """Describe how many of the remaining patches have no weight."""
     if not zeros:
         return f"all {patches} remaining patches carry some weight"
     return f"{zeros} of the {patches} remaining patches {'carries' if zeros == 1 else 'carry'} no weight"

@@ -1,4 +1,4 @@
-"""Steps 8 and 9: what the decoder is given, and what it attends to (Sec. 3.3)."""
+"""Steps 8 and 9: the input of the decoder, and its attention (Sec. 3.3)."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from fpc_core.lessons.step import (
     share,
 )
 
-TIMES = (1.2, 2.0, 4.0, 8.0)  # choices: of an even split
-LEVEL = 0.05  # mean shares with a smaller relative difference count as equal
+TIMES = (1.2, 2.0, 4.0, 8.0)  # Choices of the quiz, as multiples of an even split.
+LEVEL = 0.05  # Mean shares whose relative difference is smaller count as equal.
 
 
 def tokens(case: LessonContext) -> Step:
@@ -41,13 +41,13 @@ def tokens(case: LessonContext) -> Step:
     given = "the patches left of the query and all of the neighbours'" if paper else "all patches of the neighbours"
     mean = "the query and its neighbours" if paper else "the neighbours"
     own = r",\ f_q" if paper else ""
-    note = "" if paper else " (The paper gives it the query's patches, f_q, as well; the released code does not.)"
+    note = "" if paper else " (In the paper, it also reads the query's patches, f_q.)"
     return Step(
         key="tokens",
-        title="What the decoder is given",
+        title="Input of the decoder",
         question="What goes into the decoder?",
         text="The K nearest images by D (the **neighbours**) may show parts that are hidden in the query. The "
-        f"**decoder**, one more block, is given {given}. Its [cls] starts as the mean [cls] of {mean}.{note}",
+        f"**decoder**, one more block, reads {given}. Its [cls] starts as the mean [cls] of {mean}.{note}",
         today=_neighbor_summary(case, neighbors),
         equations=(
             Equation(
@@ -57,7 +57,7 @@ def tokens(case: LessonContext) -> Step:
             ),
         ),
         quiz=Quiz(
-            f"With K = {2 * count} instead of {count}, how many tokens would the decoder be given?",
+            f"With K = {2 * count} instead of {count}, how many tokens would the decoder read?",
             choices,
             answer,
             f"One [cls]{f', {of_query} of the query' if paper else ''} and {2 * count} × {patches} of the neighbours. "
@@ -67,10 +67,10 @@ def tokens(case: LessonContext) -> Step:
 
 
 def without(case: LessonContext, row: int) -> str:
-    """Describe the ranking without one of the decoder's neighbours.
+    """Describe the ranking without one of the decoder's neighbours, given by its row.
 
     Raises:
-        ValueError: It is the only neighbour.
+        ValueError: The decoder has no other neighbour.
     """
     trace, retriever = case.trace, case.retriever
     others = trace.consolidation.neighbors[trace.consolidation.neighbors != row]
@@ -84,7 +84,7 @@ def without(case: LessonContext, row: int) -> str:
         return f"{head} the image now at rank {ranks_with[first]} would be first."
     rows = [each for each in ranks_with if case.records[each].identity == case.subject.identity]
     if not rows:
-        return f"{head}: the gallery has no other image of this person either way."
+        return f"{head}, nothing changes: the gallery has no other image of this person."
     now, then = (min(ranks[each] for each in rows) for ranks in (ranks_with, ranks_without))
     return f"{head} the closest image of the right person would be at rank {then}; with it, it is at rank {now}."
 
@@ -92,7 +92,8 @@ def without(case: LessonContext, row: int) -> str:
 def shares(case: LessonContext) -> Step:
     """Build the step on the decoder's attention (Eq. 13)."""
     result = case.trace.consolidation
-    rest = 1 - float(number(result.cls_share)) - float(number(result.query_share))  # so that the printed numbers add up
+    # This share is computed from the rounded ones, so that the printed numbers add up.
+    rest = 1 - float(number(result.cls_share)) - float(number(result.query_share))
     parts = " + ".join(number(each) for each in (result.cls_share, result.query_share, rest))
     final = case.rule.ranks(case.trace.final)
     identity = case.subject.identity
@@ -101,9 +102,9 @@ def shares(case: LessonContext) -> Step:
         key="shares",
         title="What the decoder used",
         question="What did the decoder use from each neighbour?",
-        text="The decoder's [cls] attends to all it was given. Its attentions add up to 1 and can be summed for "
-        "itself, the query and every neighbour. What comes out, the **consolidated** feature, replaces the query's own "
-        "and is compared with the whole gallery once more.",
+        text="The decoder's [cls] attends to all its input tokens. Its attentions add up to 1 and can be summed for "
+        "itself, the query and every neighbour. The output, the **consolidated** feature, replaces the query's own "
+        "feature and is compared with the whole gallery.",
         today=f"{decoder_sentence(result, case.ranks)} {final_sentence(case.ranks, final, matches)}",
         equations=(
             Equation("Eq. 13", r"z_{\text{cls}} = A_c V_c + A_q V_q + A_g V_g", (rf"A_c + A_q + A_g = {parts} = 1",)),
@@ -116,7 +117,7 @@ def shares(case: LessonContext) -> Step:
 def _neighbor_summary(case: LessonContext, neighbors: list[int]) -> str:
     tones = [case.match_labels[row] for row in neighbors]
     if MatchLabel.NEUTRAL in tones:
-        return "Whether they show the right person is not known for this image."
+        return "The identity in this image is unknown, so neighbours cannot be marked right or wrong."
     right, junk = tones.count(MatchLabel.MATCH), tones.count(MatchLabel.JUNK)
     more = f" {junk} more show the same person under the same camera (junk)." if junk else ""
     return f"{right} of the {len(neighbors)} neighbours {'shows' if right == 1 else 'show'} the right person.{more}"
@@ -148,8 +149,7 @@ def _quiz(shares_of: np.ndarray, tones: list[MatchLabel]) -> Quiz:
             ("more", "about the same", "less"),
             0 if ratio > 1 + LEVEL else (2 if ratio < 1 - LEVEL else 1),
             f"On average {share(float(right.mean()))} each for the {len(right)} right ones, "
-            f"{share(float(wrong.mean()))} for the {len(wrong)} wrong ones. The decoder doesn't know who is "
-            "right.",
+            f"{share(float(wrong.mean()))} for the {len(wrong)} wrong ones. The decoder does not know the identities.",
         )
     even = float(shares_of.sum()) / len(shares_of)
     times = float(shares_of.max()) / even

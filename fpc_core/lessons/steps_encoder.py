@@ -26,9 +26,9 @@ from fpc_core.lessons.step import (
 )
 from fpc_core.results import DropStage
 
-OTHER_STRIDES = {16: 11, 11: 16}  # stride 11 is the paper's, 16 has no overlap
+OTHER_STRIDES = {16: 11, 11: 16}  # The paper uses stride 11; patches do not overlap at stride 16.
 SHARES = (0.1, 0.25, 0.5, 0.75, 0.95)
-TOP = 10  # patches whose attention is added up
+TOP = 10  # Number of patches whose attention is added up.
 
 
 def patches(case: LessonContext) -> Step:
@@ -101,9 +101,9 @@ def attention(case: LessonContext) -> Step:
         key="attention",
         title="Where [cls] looks",
         question="Where does the model look?",
-        text=f"The model is {config.depth} **blocks** deep. In each block every token looks at all others; how much "
-        "it draws from each one is called **attention**, and its attentions add up to 1. What [cls] attends "
-        "to goes into the summary of the image.",
+        text=f"The model has {config.depth} **blocks**. In each block, every token reads all tokens. How much it "
+        "takes from each one is called **attention**; these shares add up to 1. What [cls] attends to goes into the "
+        "summary of the image.",
         today=f"In block {stage.block} the patch at {patch_name(int(entered[top]), columns)} gets the most: "
         f"{share(values[top])}. An equal share would be {share(1 / (len(values) + 1))}.",
         equations=(
@@ -143,8 +143,8 @@ def dropping(case: LessonContext) -> Step:
         title="Dropping patches",
         question="Which patches were dropped?",
         text=f"In blocks {blocks or prune.blocks[0]} only a fraction γ of the patches (the **keep rate**) "
-        f"continues: {_KEPT_PATCHES[prune.strategy]}. The rest are removed for good. Occluders should get "
-        "little attention and therefore be dropped.",
+        f"remains: {_KEPT_PATCHES[prune.strategy]}. All others are removed permanently. Occluders should get little "
+        "attention and therefore be dropped.",
         today=drop_sentence(encoding, case.truth),
         equations=(
             Equation(
@@ -176,12 +176,12 @@ _KEPT_PATCHES = {
 
 
 def _grid(stage: DropStage, grid: tuple[int, int]) -> np.ndarray:
-    """Return the (rows, columns) attention that decided in this block, NaN for patches dropped earlier."""
+    """Return the attention in a dropping block as a (rows, columns) grid, NaN for patches dropped earlier."""
     return to_grid(stage.attention[0].cpu().numpy(), stage.entered[0].cpu().numpy(), grid)
 
 
 def _patch_counts(patches: int, prune: PruneSettings) -> tuple[int, ...]:
-    """Return the patches left after each dropping block, counted as the encoder does."""
+    """Return the number of patches left after each dropping block."""
     counts = []
     for _ in prune.blocks:
         patches = prune.kept(patches)

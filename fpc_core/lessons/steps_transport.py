@@ -8,7 +8,7 @@ from fpc_core.lessons.context import LessonContext
 from fpc_core.lessons.sinkhorn_runs import Runs, pair, toy
 from fpc_core.lessons.step import Equation, Quiz, Step, number
 
-_SAME = 5e-5  # a difference that four decimals do not show
+_SAME = 5e-5  # Differences up to this value are not visible with four decimals.
 
 
 def transport(case: LessonContext) -> Step:
@@ -89,7 +89,7 @@ def distance(case: LessonContext) -> Step:
 
 
 def _first_by_cosine(case: LessonContext) -> Quiz:
-    """Ask which hit is first by cosine only, compared with D. Junk takes no rank."""
+    """Build the quiz on which hit, without junk, cosine alone ranks first."""
     rows = case.trace.by_cosine.indices.tolist()
     nearest = case.rule.nearest(case.trace.by_distance.indices.tolist()), case.rule.nearest(rows)
     by_d, by_cos = (first if row is None else row for row, first in zip(nearest, (case.hit, rows[0]), strict=True))

@@ -1,1 +1,1 @@
-"""Matching (Sec. 3.2): ground cost, marginals and transport; the shortlist and its ranking by D."""
+"""Matching (Sec. 3.2): shortlist, ground cost, marginals, transport, and the ranking of the shortlist by D."""

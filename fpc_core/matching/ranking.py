@@ -1,4 +1,4 @@
-"""Rank a shortlist by D (Eq. 10), find every alpha at which that ranking changes, and rank a gallery by feature."""
+"""Rank a shortlist by D (Eq. 10) or a gallery by feature, and find every alpha at which a shortlist's order changes."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ from fpc_core.results import Ranking, Swap
 def combined_distance(d_cos: np.ndarray, d_emd: np.ndarray, alpha: float) -> np.ndarray:
     """Return D = (1 - alpha) D_cos + alpha D_EMD (Eq. 10).
 
-    It is computed in float64, so that the swap points of `swap_alphas` agree with the order at them to the last digit
-    shown.
+    It is computed in float64, so that the ranking changes exactly at the values that `swap_alphas` returns.
 
     Args:
         d_cos: (S,) cosine distances.
         d_emd: (S,) transport distances.
-        alpha: Weight of D_EMD, 0 to 1.
+        alpha: Weight of D_EMD, in [0, 1].
 
     Returns:
-        (S,) float64.
+        (S,) float64 distances.
     """
     return (1.0 - alpha) * d_cos.astype(np.float64) + alpha * d_emd.astype(np.float64)
 
@@ -29,7 +28,7 @@ def rank(indices: np.ndarray, distance: np.ndarray) -> Ranking:
 
     Args:
         indices: (S,) gallery rows.
-        distance: (S,) their distances.
+        distance: (S,) distances of these rows.
     """
     order = np.argsort(distance, kind="stable")
     return Ranking(np.asarray(indices)[order], np.asarray(distance)[order])
@@ -39,8 +38,8 @@ def rank_by_feature(query_feature: np.ndarray, gallery_unit_features: np.ndarray
     """Rank the whole gallery by the Euclidean distance of L2-normalised features, as the released evaluation does.
 
     Args:
-        query_feature: (C,).
-        gallery_unit_features: (G, C), L2-normalised.
+        query_feature: (C,) feature of the query, which need not be normalised.
+        gallery_unit_features: (G, C) L2-normalised features of the gallery.
 
     Raises:
         ValueError: The query feature is zero or not finite.
@@ -48,13 +47,13 @@ def rank_by_feature(query_feature: np.ndarray, gallery_unit_features: np.ndarray
     length = np.linalg.norm(query_feature)
     if not np.isfinite(length) or length == 0:
         raise ValueError(
-            "the query feature is zero or not finite, so it cannot be ranked by; check the model's weights"
+            "the query feature is zero or not finite and cannot be used for ranking; check the model's weights"
         )
     unit = (query_feature / length).astype(np.float32)
     squared = 2.0 - 2.0 * (np.asarray(gallery_unit_features, np.float32) @ unit)
-    distance = np.sqrt(np.maximum(squared, 0.0)) + np.float32(0.0)  # no -0.0, whose bits are the largest
-    # A stable sort of half a million rows takes as long as the matrix product. The bits of non-negative floats are in
-    # the order of the floats; with the row number in the lower half all keys differ, so that any sort is stable.
+    distance = np.sqrt(np.maximum(squared, 0.0)) + np.float32(0.0)  # Adding 0 turns -0.0, whose bits are large, into 0.
+    # A stable sort of half a million rows takes as long as the matrix product. The bits of non-negative floats sort
+    # like the floats. With the row number in the lower half, all keys differ, so that an unstable sort is sufficient.
     keys = distance.view(np.uint32).astype(np.uint64) << np.uint64(32) | np.arange(len(distance), dtype=np.uint64)
     keys.sort()
     order = (keys & np.uint64(0xFFFFFFFF)).astype(np.int64)
@@ -81,12 +80,13 @@ def swap_alphas(d_cos: np.ndarray, d_emd: np.ndarray, top: int | None = None) ->
     order = np.argsort(alphas, kind="stable")
     if top is not None:
         alpha = alphas[order, None]
-        distance = (1 - alpha) * cos + alpha * emd  # (swaps, S)
+        distance = (1 - alpha) * cos + alpha * emd  # Shape (swaps, S).
         rows = np.arange(len(order))
         pair = first[order], second[order]
         meeting = np.minimum(distance[rows, pair[0]], distance[rows, pair[1]])
         nearer = distance < meeting[:, None]
         nearer[rows, pair[0]] = nearer[rows, pair[1]] = False
         order = order[nearer.sum(axis=1) < top]
-    ahead, behind = np.where(c < 0, first, second), np.where(c < 0, second, first)  # D equals D_cos at alpha 0
+    # D equals D_cos at alpha 0, so the candidate with the smaller D_cos is ahead below the swap.
+    ahead, behind = np.where(c < 0, first, second), np.where(c < 0, second, first)
     return [Swap(float(alphas[each]), int(ahead[each]), int(behind[each])) for each in order]

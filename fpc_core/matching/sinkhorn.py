@@ -1,6 +1,7 @@
-"""Sinkhorn in scaling form with absorbed potentials: a fused pass per candidate (numba, CPU), a batch in torch (CUDA).
+"""Sinkhorn in scaling form with absorbed potentials, in numba for the CPU and in torch for CUDA.
 
-Both minimise <P, cost> - epsilon H(P) subject to P 1 = a, P^T 1 = b, P >= 0 (Eq. 5 to 9; Cuturi 2013) and maintain
+The CPU version solves each candidate in fused passes, the CUDA version solves all candidates as a batch. Both minimise
+<P, cost> - epsilon H(P) subject to P 1 = a, P^T 1 = b, P >= 0 (Eq. 5 to 9; Cuturi 2013) and maintain
 
     P = diag(u) K diag(v),   K = exp((f + g - cost) / epsilon)
 
@@ -23,11 +24,11 @@ from torch import Tensor
 from fpc_core.config import MAX_ITERATIONS
 from fpc_core.runtime.interruption import checkpoint
 
-_LANE = 16  # float32 values per AVX-512 register: kernel rows are padded to it
-_FAR = 1e30  # larger than any potential
-_SAFE = 1e12  # largest scaling, and inverse of the smallest, that is safe in float32 products
-_CHECK_EVERY = 5  # iterations of the batch between two convergence checks
-_MAX_CELLS = 2**32  # kernel cells that one call of compiled code processes: half a second on two cores
+_LANE = 16  # Number of float32 values in an AVX-512 register; kernel rows are padded to a multiple of it.
+_FAR = 1e30  # This is larger than any potential.
+_SAFE = 1e12  # Largest scaling, and inverse of the smallest scaling, that is safe in float32 products.
+_CHECK_EVERY = 5  # Number of iterations of the batch between two convergence checks.
+_MAX_CELLS = 2**32  # Maximum number of kernel cells per call of compiled code: half a second on two cores.
 # Without OpenMP and TBB, numba's own threads end the process if two threads call at once.
 _numba_lock = threading.Lock()
 
@@ -35,20 +36,20 @@ _numba_lock = threading.Lock()
 def sinkhorn_cpu(
     cost: np.ndarray, a: np.ndarray, b: np.ndarray, epsilon: float, tolerance: float, max_iterations: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Solve all candidates with `sinkhorn_rows`, in parts where they might take long, so that it can be interrupted.
+    """Solve all candidates with `sinkhorn_rows`, split into several calls if one would take too long to interrupt.
 
-    No result depends on which candidates share a call, so splitting them changes no bit.
+    Splitting does not change results, because the candidates of a call do not affect each other.
 
     Args:
-        cost: (S, M, N) float32, contiguous.
-        a: (S, M) float32, contiguous; rows sum to 1.
-        b: (S, N) float32, contiguous; rows sum to 1.
-        epsilon: Weight of the entropy.
-        tolerance: L1 error of the gallery marginal at which a candidate stops.
-        max_iterations: Iterations after which it stops anyway, 1 to `MAX_ITERATIONS`.
+        cost: (S, M, N) ground cost, contiguous float32.
+        a: (S, M) query marginals, contiguous float32; rows sum to 1.
+        b: (S, N) gallery marginals, contiguous float32; rows sum to 1.
+        epsilon: Weight of the entropy term.
+        tolerance: A candidate stops when the L1 error of its gallery marginal is at most this value.
+        max_iterations: Maximum number of iterations, in 1..MAX_ITERATIONS.
 
     Returns:
-        What `sinkhorn_rows` returns.
+        The results of `sinkhorn_rows`.
 
     Raises:
         ValueError: `max_iterations` is outside its range.
@@ -70,14 +71,14 @@ def sinkhorn_cpu(
 
 
 @njit(cache=True, fastmath=True, parallel=True, nogil=True)
-def sinkhorn_rows(  # noqa: PLR0912 - one fused pass; numba would not inline its halves
+def sinkhorn_rows(  # noqa: PLR0912 - The pass is one function because numba would not inline its parts.
     cost: np.ndarray, a: np.ndarray, b: np.ndarray, epsilon: float, tolerance: float, max_iterations: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Solve each candidate in one fused pass per iteration; arguments as in `sinkhorn_cpu`.
+    """Solve each candidate in one fused pass per iteration; the arguments are those of `sinkhorn_cpu`.
 
     Returns:
-        Distance (S,), iterations (S,), L1 error of the gallery marginal (S,), f (S, M) and g (S, N). f and g are finite
-        everywhere; the caller marks zero marginals.
+        Distances (S,), iterations (S,), L1 errors of the gallery marginals (S,), f (S, M) and g (S, N). f and g are
+        finite everywhere; the caller sets them to -inf where the marginal is zero.
     """
     count, rows, columns = cost.shape
     padded = (columns + _LANE - 1) // _LANE * _LANE
@@ -100,7 +101,7 @@ def sinkhorn_rows(  # noqa: PLR0912 - one fused pass; numba would not inline its
             column[:] = 0
             large = np.float32(0.0)
             small = np.float32(_SAFE)
-            for i in range(rows):  # One pass over the kernel gives row sums, u, and the column sums of the new u.
+            for i in range(rows):  # One pass over the kernel computes row sums, u, and the column sums with the new u.
                 if a[s, i] <= 0:
                     continue
                 total = np.float32(0.0)
@@ -141,12 +142,12 @@ def sinkhorn_rows(  # noqa: PLR0912 - one fused pass; numba would not inline its
 def _rebuild(
     kernel: np.ndarray, cost: np.ndarray, f: np.ndarray, g: np.ndarray, a: np.ndarray, b: np.ndarray, epsilon: float
 ) -> None:
-    """Write the kernel of the potential g into `kernel` (M, padded), and into f the potential that gives it row sums a.
+    """Compute f such that the kernel has row sums a, and write the kernel of f and g into `kernel`, (M, padded).
 
-    This is the update of u in the log domain: no entry exceeds its row's marginal, whatever epsilon is.
+    This is the update of u in the log domain. For any epsilon, no entry exceeds the marginal of its row.
     """
     scale = np.float32(1.0 / epsilon)
-    allowed = np.where(b > 0, g, np.float32(-_FAR))  # keeps the loops below free of branches
+    allowed = np.where(b > 0, g, np.float32(-_FAR))  # This avoids branches in the loops below.
     for i in range(cost.shape[0]):
         if a[i] <= 0:
             continue
@@ -164,10 +165,10 @@ def _rebuild(
 
 @njit(cache=True, inline="always")
 def _exp(x: np.float32) -> np.float32:
-    """Return e^x for x <= 0 in float32, within 2e-7 of the value; e^-87 below -87.
+    """Return e^x for x <= 0 in float32, with an error of at most 2e-7; x is clipped to at least -87.
 
-    The polynomial and the split of x into n log 2 + r are those of Cephes expf. numba's np.exp calls libm for every
-    number; this one is pure arithmetic, so that the compiler vectorises it: ten times faster.
+    The polynomial and the split of x into n log 2 + r are those of expf in Cephes. This function is ten times faster
+    than np.exp in numba, which calls libm for every number, because the compiler vectorises pure arithmetic.
     """
     x = max(x, np.float32(-87.0))
     n = np.floor(x * np.float32(1.44269504) + np.float32(0.5))
@@ -178,7 +179,9 @@ def _exp(x: np.float32) -> np.float32:
     p = p * r + np.float32(4.1665795894e-2)
     p = p * r + np.float32(1.6666665459e-1)
     p = p * r + np.float32(5.0000001201e-1)
-    power = np.int32((np.int32(n) + np.int32(127)) << np.int32(23)).view(np.float32)  # 2^n, by its exponent bits
+    power = np.int32((np.int32(n) + np.int32(127)) << np.int32(23)).view(
+        np.float32
+    )  # 2^n, made from its exponent bits.
     return (p * r * r + r + np.float32(1.0)) * power
 
 
@@ -199,9 +202,10 @@ def _absorb(
 def sinkhorn_batch(
     cost: Tensor, a: Tensor, b: Tensor, epsilon: float, tolerance: float, max_iterations: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Solve all candidates at once, for CUDA; arguments and results as in `sinkhorn_rows`.
+    """Solve all candidates as a batch, for CUDA; arguments and results are those of `sinkhorn_rows`.
 
-    Converged candidates leave the batch. The check costs a synchronisation, so it is made every few iterations only.
+    Converged candidates leave the batch. Convergence is checked only every few iterations, because each check requires
+    a synchronisation with the device.
     """
     count = len(cost)
     on_a, on_b = a > 0, b > 0
@@ -210,7 +214,7 @@ def sinkhorn_batch(
     errors = torch.full((count,), torch.inf, device=cost.device)
     iterations = torch.zeros(count, dtype=torch.int64, device=cost.device)
     active = torch.arange(count, device=cost.device)
-    done = 0  # iterations of every active candidate
+    done = 0  # Number of iterations, which is the same for all active candidates.
     while len(active):
         checkpoint()
         c, pa, pb, ma, mb = cost[active], a[active], b[active], on_a[active], on_b[active]
@@ -224,8 +228,8 @@ def sinkhorn_batch(
             column = (u.unsqueeze(1) @ kernel).squeeze(1)
             error = (v * column - pb).abs().sum(dim=1)
             settled = error <= tolerance
-            v = torch.where(settled[:, None], v, pb / column.clamp_min(1e-30))  # keep the converged pair
-        # End with u, so that the query marginal is exact; the error belongs to this pair (u, v).
+            v = torch.where(settled[:, None], v, pb / column.clamp_min(1e-30))  # Converged candidates do not change.
+        # The last update is that of u, so that the query marginal is exact. The error belongs to this pair (u, v).
         u = pa / (kernel @ v.unsqueeze(2)).squeeze(2).clamp_min(1e-30)
         error = (v * (u.unsqueeze(1) @ kernel).squeeze(1) - pb).abs().sum(dim=1)
         f[active] = fo + epsilon * torch.where(ma, u.clamp_min(1e-37).log(), 0.0)
@@ -241,7 +245,7 @@ def sinkhorn_batch(
 
 
 def _row_potential(cost: Tensor, g: Tensor, a: Tensor, on_b: Tensor, epsilon: float) -> Tensor:
-    """Return the f (S, M) that gives the kernel of g the row sums a, computed in the log domain; 0 where a is 0."""
+    """Return f, (S, M), such that the kernel of f and g has row sums a, computed in the log domain; 0 where a is 0."""
     exponent = ((g.unsqueeze(1) - cost) / epsilon).masked_fill(~on_b.unsqueeze(1), -torch.inf)
     return torch.where(a > 0, epsilon * (a.clamp_min(1e-37).log() - exponent.logsumexp(dim=2)), 0.0)
 

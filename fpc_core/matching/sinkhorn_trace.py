@@ -1,7 +1,7 @@
-"""Sinkhorn one scaling at a time, for display; a search uses `sinkhorn.py`.
+"""Sinkhorn one scaling at a time, for display; searches use `sinkhorn.py`.
 
-The iterates are the solver's: both start from g = 0 and fit the rows first. This version works in the log domain and in
-float64, so that epsilon may be very small; it is a few hundred times slower.
+The iterates are those of the solver: both start from g = 0 and fit the rows first. This version works in the log domain
+and in float64, so that epsilon may be very small. It is a few hundred times slower.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 
 class FittedSide(StrEnum):
-    """The side of the plan whose marginal was just fitted."""
+    """Side of the plan whose marginal was fitted last."""
 
     NONE = "none"
     ROWS = "rows"
@@ -23,16 +23,16 @@ class FittedSide(StrEnum):
 
 @dataclass(frozen=True, eq=False)
 class Scaling:
-    """The state after one scaling; P = exp((f + g - cost) / epsilon) = diag(u) K diag(v), K = exp(-cost / epsilon).
+    """State after one scaling; P = exp((f + g - cost) / epsilon) = diag(u) K diag(v), K = exp(-cost / epsilon).
 
     Attributes:
-        iteration: 0 for the kernel K itself, then one for every pair of a row and a column scaling.
-        fitted: The side that was just fitted.
-        epsilon: Weight of the entropy.
+        iteration: 0 for the kernel K itself; each later iteration has a row scaling and a column scaling.
+        fitted: Side whose marginal was fitted last.
+        epsilon: Weight of the entropy term.
         f: (M,) potential, -inf where the marginal is zero.
         g: (N,) potential, -inf where the marginal is zero.
-        plan: (M, N) float64.
-        error: L1 error of the marginal that was not just fitted; at the start, of both marginals together.
+        plan: (M, N) float64 plan P.
+        error: L1 error of the marginal that was not fitted last; at iteration 0, the sum of both L1 errors.
     """
 
     iteration: int
@@ -45,23 +45,23 @@ class Scaling:
 
     @property
     def u(self) -> np.ndarray:
-        """Return the (M,) scaling of the rows; may overflow to inf where epsilon is tiny."""
+        """Scaling of the rows, (M,); it may overflow to inf if epsilon is very small."""
         return np.exp(self.f / self.epsilon)
 
     @property
     def v(self) -> np.ndarray:
-        """Return the (N,) scaling of the columns."""
+        """Scaling of the columns, (N,); it may overflow to inf if epsilon is very small."""
         return np.exp(self.g / self.epsilon)
 
 
 def scalings(cost: np.ndarray, a: np.ndarray, b: np.ndarray, epsilon: float) -> Iterator[Scaling]:
-    """Yield the kernel, then row and column scalings in turn, without end (Cuturi 2013).
+    """Yield the kernel, then alternating row and column scalings without end (Cuturi 2013).
 
     Args:
-        cost: (M, N).
+        cost: (M, N) ground cost.
         a: (M,) query marginal, non-negative, with a sum of 1.
-        b: (N,) gallery marginal, likewise.
-        epsilon: Weight of the entropy, positive.
+        b: (N,) gallery marginal, non-negative, with a sum of 1.
+        epsilon: Weight of the entropy term, positive.
 
     Raises:
         ValueError: Shapes or values do not meet these conditions.
@@ -73,7 +73,7 @@ def scalings(cost: np.ndarray, a: np.ndarray, b: np.ndarray, epsilon: float) -> 
             f"epsilon must be positive, got {epsilon}"
         )
     for name, each in (("a", a), ("b", b)):
-        if not (each.min() >= 0 and abs(each.sum() - 1) <= 1e-3):  # so that NaN does not pass
+        if not (each.min() >= 0 and abs(each.sum() - 1) <= 1e-3):  # The condition is negated so that NaN is refused.
             raise ValueError(f"the marginal {name} must be non-negative and sum to 1; divide it by its sum")
     with np.errstate(divide="ignore"):
         log_a, log_b = np.log(a), np.log(b)
@@ -98,6 +98,6 @@ def scalings(cost: np.ndarray, a: np.ndarray, b: np.ndarray, epsilon: float) -> 
 
 
 def _log_sum_exp(exponent: np.ndarray, axis: int) -> np.ndarray:
-    """Return the log of the sum of e^exponent along an axis; scipy's takes ten times as long on arrays this small."""
-    peak = exponent.max(axis=axis, keepdims=True)  # finite: every row and column has a patch of positive weight
+    """Return the log of the sum of e^exponent along an axis, ten times faster than scipy on such small arrays."""
+    peak = exponent.max(axis=axis, keepdims=True)  # It is finite, as each row and column has a positive weight.
     return peak.squeeze(axis) + np.log(np.exp(exponent - peak).sum(axis=axis))

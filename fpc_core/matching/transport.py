@@ -19,8 +19,8 @@ from fpc_core.results import Transport
 from fpc_core.runtime.interruption import checkpoint
 
 _RELEASED_ITERATIONS = 100
-_RELEASED_STOP = 0.1  # mean absolute change of the row scaling, over the whole call
-MAX_PIVOTS = 1_000_000  # of the network simplex; POT's default of 100,000 is too small for 242 x 242
+_RELEASED_STOP = 0.1  # The loop stops when the mean absolute change of the row scaling in a call is below this value.
+MAX_PIVOTS = 1_000_000  # Maximum number of simplex pivots; POT's default of 100,000 is too small for 242 x 242.
 
 
 def ground_cost(query: Tensor, gallery: Tensor) -> Tensor:
@@ -31,10 +31,10 @@ def ground_cost(query: Tensor, gallery: Tensor) -> Tensor:
         gallery: (S, N, C) patches of the candidates.
 
     Returns:
-        (S, M, N) in [0, 2].
+        (S, M, N) ground cost in [0, 2].
 
     Raises:
-        ValueError: The shapes do not fit.
+        ValueError: The shapes are not as described.
     """
     if query.ndim != 2 or gallery.ndim != 3 or query.shape[1] != gallery.shape[2]:
         raise ValueError(
@@ -50,18 +50,18 @@ def ground_cost(query: Tensor, gallery: Tensor) -> Tensor:
 def marginals(
     query_cls: Tensor, query_patches: Tensor, gallery_cls: Tensor, gallery_patches: Tensor, variant: Variant
 ) -> tuple[Tensor, Tensor]:
-    """Return the weights of the patches on both sides.
+    """Return the marginals: the weights of the patches on both sides.
 
-    Paper: max(0, <patch, mean patch of the other image>). Released: max(0, cosine of patch and `[cls]` of the other
-    image), because the released code L2-normalises every token first. Each side is then divided by its sum. A side
-    where no patch agrees with the other image gets equal weights.
+    In the paper, the weight of a patch is max(0, <patch, mean patch of the other image>). In the released code it is
+    max(0, cosine of the patch and the `[cls]` token of the other image). Each side is then divided by its sum. If no
+    patch of a side has a positive weight, all its patches get equal weights.
 
     Args:
-        query_cls: (C,).
-        query_patches: (M, C).
-        gallery_cls: (S, C).
-        gallery_patches: (S, N, C).
-        variant: Paper or released code.
+        query_cls: (C,) `[cls]` token of the query.
+        query_patches: (M, C) patch tokens of the query.
+        gallery_cls: (S, C) `[cls]` tokens of the candidates.
+        gallery_patches: (S, N, C) patch tokens of the candidates.
+        variant: Whether to follow the paper or the released code.
 
     Returns:
         Query marginals (S, M) and gallery marginals (S, N); each row sums to 1.
@@ -69,7 +69,7 @@ def marginals(
     if variant is Variant.PAPER:
         gallery_mean, query_mean = gallery_patches.mean(dim=1), query_patches.mean(dim=0)
         return _weights(gallery_mean @ query_patches.T), _weights(gallery_patches @ query_mean)
-    # The length of a [cls] token is a common factor of its row and cancels in the weights.
+    # The length of a [cls] token is a common factor of all weights in its row and cancels out.
     query_agreement = gallery_cls @ query_patches.T / torch.linalg.vector_norm(query_patches, dim=1)
     gallery_agreement = gallery_patches @ query_cls / torch.linalg.vector_norm(gallery_patches, dim=2)
     return _weights(query_agreement), _weights(gallery_agreement)
@@ -78,8 +78,9 @@ def marginals(
 def solve(cost: Tensor, a: Tensor, b: Tensor, settings: TransportSettings) -> Transport:
     """Solve the transport from one query to S candidates.
 
-    SINKHORN: the query marginal of every plan is exact to rounding, the gallery marginal to `settings.tolerance` unless
-    `max_iterations` is reached first. EXACT: the linear programme (POT). RELEASED: see `_released`.
+    With SINKHORN, the query marginal of every plan is exact up to rounding, and the gallery marginal up to
+    `settings.tolerance` unless `max_iterations` is reached first. EXACT solves the linear programme with POT. RELEASED
+    runs the loop of the released code (see `_released`).
 
     Args:
         cost: (S, M, N) ground cost.
@@ -88,7 +89,7 @@ def solve(cost: Tensor, a: Tensor, b: Tensor, settings: TransportSettings) -> Tr
         settings: Solver and its parameters.
 
     Raises:
-        ValueError: Shapes do not fit, values are not finite or not a distribution, or the solver fails.
+        ValueError: Shapes do not match, costs are not finite, marginals do not sum to 1, or the solver fails.
     """
     _check(cost, a, b)
     if settings.solver is Solver.EXACT:
@@ -113,16 +114,16 @@ def solve(cost: Tensor, a: Tensor, b: Tensor, settings: TransportSettings) -> Tr
 
 
 def plan(cost: Tensor, transport: Transport, row: int, settings: TransportSettings) -> np.ndarray:
-    """Return the plan of one candidate from its potentials; the exact solver solves again.
+    """Return the plan of one candidate, computed from its potentials or, for the exact solver, by solving again.
 
     Args:
-        cost: (M, N) ground cost of that candidate.
+        cost: (M, N) ground cost of the candidate.
         transport: Result of `solve`.
         row: Row of the candidate in `transport`.
-        settings: The settings that `transport` was computed with.
+        settings: Settings with which `transport` was computed.
 
     Returns:
-        (M, N) float32.
+        (M, N) float32 plan.
     """
     a, b = transport.query_marginal[row], transport.gallery_marginal[row]
     values = cost.detach().double().cpu().numpy()
@@ -136,9 +137,9 @@ def solve_exact(cost: np.ndarray, a: np.ndarray, b: np.ndarray) -> tuple[np.ndar
     """Solve one problem with POT's network simplex in float64.
 
     Args:
-        cost: (M, N).
-        a: (M,) query marginal, divided by its sum here.
-        b: (N,) gallery marginal, likewise.
+        cost: (M, N) ground cost.
+        a: (M,) query marginal, which is divided by its sum.
+        b: (N,) gallery marginal, which is divided by its sum.
 
     Returns:
         Plan (M, N), distance, and dual variables (M,) and (N,).
@@ -146,17 +147,17 @@ def solve_exact(cost: np.ndarray, a: np.ndarray, b: np.ndarray) -> tuple[np.ndar
     Raises:
         ValueError: The solver does not finish within `MAX_PIVOTS`.
     """
-    import ot  # Imported here because it takes a second (it imports scikit-learn).
+    import ot  # The import is local because it takes a second (POT imports scikit-learn).
 
     a, b = a.astype(np.float64), b.astype(np.float64)
     flow, log = ot.emd(a / a.sum(), b / b.sum(), cost, numItermax=MAX_PIVOTS, log=True)
-    if log["warning"]:  # The value of an unfinished solution is not the distance.
+    if log["warning"]:  # The solver did not finish, so its cost is not the distance.
         raise ValueError(f"the exact solver did not finish ({log['warning']}); use solver=sinkhorn")
     return flow, float(log["cost"]), log["u"], log["v"]
 
 
 def _weights(agreement: Tensor) -> Tensor:
-    """Turn inner products (S, n) into non-negative weights (S, n) that sum to 1."""
+    """Turn inner products (S, n) into non-negative weights (S, n) whose rows sum to 1."""
     positive = agreement.float().clamp_min(0.0)
     total = positive.sum(dim=1, keepdim=True)
     return torch.where(total > 0, positive / total.clamp_min(1e-30), 1.0 / positive.shape[1])
@@ -177,13 +178,14 @@ def _exact(cost: Tensor, a: Tensor, b: Tensor) -> Transport:
 
 
 def _released(cost: Tensor, a: Tensor, b: Tensor, epsilon: float) -> Transport:
-    """Run the released code's loop, for parity: at most 100 plain iterations on exp(-cost / epsilon).
+    """Run the loop of the released code, for comparison: at most 100 plain iterations on exp(-cost / epsilon).
 
-    It stops when the row scaling changes by less than 0.1 on average over the whole call, so a distance depends on
-    which candidates share the call. Its plans are not normalised and its marginals hold only roughly: `marginal_error`
-    is the error reached. Raises ValueError on overflow, where the released code returns a similarity of 0.
+    The loop stops when the row scaling changes by less than 0.1 on average over all candidates, so a distance depends
+    on the other candidates in the same call. Plans are not normalised and match their marginals only roughly;
+    `marginal_error` is the remaining error. Raise ValueError on overflow, where the released code returns a similarity
+    of 0.
     """
-    kernel = torch.exp(-cost.float() / epsilon).transpose(1, 2)  # (S, N, M): gallery x query, as released
+    kernel = torch.exp(-cost.float() / epsilon).transpose(1, 2)  # Shape (S, N, M), gallery x query, as released.
     query, gallery = a.float().unsqueeze(2), b.float().unsqueeze(2)
     u, v = torch.ones_like(gallery), torch.ones_like(query)
     done = 0
@@ -208,7 +210,7 @@ def _check(cost: Tensor, a: Tensor, b: Tensor) -> None:
     if cost.ndim != 3 or a.shape != cost.shape[:2] or b.shape != (cost.shape[0], cost.shape[2]) or not cost.numel():
         shapes = ", ".join(str(tuple(each.shape)) for each in (cost, a, b))
         raise ValueError(f"cost must be (S, M, N), a (S, M) and b (S, N), none of them empty, got {shapes}")
-    # Check reductions instead of full masks, with a single device-to-host transfer.
+    # Only reductions are checked, so that a single transfer from the device is sufficient.
     sides = (part for each in (a, b) for part in (each.min(), (each.sum(dim=1) - 1).abs().max()))
     reductions = torch.stack([each.double() for each in (cost.sum(), *sides)]).cpu().tolist()
     total_cost, low_a, off_a, low_b, off_b = reductions

@@ -1,7 +1,7 @@
-"""Load checkpoints of every known format, and save safetensors.
+"""Load checkpoints of all supported formats, and save checkpoints as safetensors.
 
-Loading is strict: every tensor is assigned by exact name and shape. The deliberate exceptions (a resized position
-embedding, a decoder copied from the last block, heads that a source does not have) are listed in the `LoadReport`.
+Loading is strict: every tensor is assigned by exact name and shape. The `LoadReport` lists the deliberate exceptions: a
+resized position embedding, a decoder copied from the last block, and heads that a format does not have.
 """
 
 from __future__ import annotations
@@ -45,15 +45,15 @@ class LoadReport:
     """What was loaded from a checkpoint.
 
     Attributes:
-        path: The file.
-        source: The format it is in.
+        path: Path of the file.
+        source: Format of the file.
         config: Architecture of the model.
-        loaded: Number of tensors of the file that are used.
-        resized: Grid of position embeddings in the file and in the model, where they differ.
-        copied: Groups of the model that are copies of other tensors, as a released FPC starts training: the decoder,
-            from the last block and norm.
-        fresh: Groups of the model that are randomly initialised and have to be trained.
-        ignored: Groups of the file that are not used.
+        loaded: Number of tensors in the file that are used.
+        resized: Grids of the position embeddings in the file and in the model; None if they are equal.
+        copied: Tensors of the model that are copies of other tensors, by group: the decoder, which is copied from the
+            last block and norm, as at the start of training in the released code.
+        fresh: Tensors of the model that are randomly initialised and must be trained, by group.
+        ignored: Tensors of the file that are not used, by group.
     """
 
     path: Path
@@ -67,7 +67,7 @@ class LoadReport:
 
     @property
     def knows_identities(self) -> bool:
-        """Whether `rec_classifier` was loaded, so that its logits are those of trained identities."""
+        """Whether `rec_classifier` was loaded, so that its logits belong to training identities."""
         return "rec_classifier" not in self.fresh
 
     def __str__(self) -> str:
@@ -88,22 +88,22 @@ def load_checkpoint(
     stride: int | None = None,
     to_train: bool = False,
 ) -> tuple[FPC, LoadReport]:
-    """Load a released FPC, TransReID, timm or own checkpoint as an FPC in eval mode, float32, on the CPU.
+    """Load a checkpoint of FPC Explorer, released FPC, TransReID or timm as a float32 model in eval mode on the CPU.
 
     Args:
-        path: The file.
-        config: Architecture of the model; positions are resized to its grid, and a classifier for another number of
-            identities is left fresh. By default own files contain it, and for others it is inferred from the weights.
-        stride: Replaces the inferred stride, for a checkpoint that leaves it open (see `leaves_stride_open`).
-        to_train: Load as the start of a training on other data: camera embeddings for another number of cameras are
-            left fresh too. Do not search with such a model: fresh means random, although every load gives the same
-            numbers.
+        path: Path of the file.
+        config: Architecture of the model. Position embeddings are resized to its grid, and a classifier for another
+            number of identities is randomly initialised. By default, it is read from files that `save_checkpoint` wrote
+            and inferred from the weights of other files.
+        stride: Stride that replaces the inferred one, for checkpoints that allow it (see `leaves_stride_open`).
+        to_train: Whether to load the model to train it on other data. Camera embeddings for another number of cameras
+            are then randomly initialised, too, so the model is not suitable for searching.
 
     Returns:
-        The model and what was loaded.
+        The model and a report of what was loaded.
 
     Raises:
-        CheckpointError: The file cannot be used; missing, unexpected and misshapen tensors are listed by group.
+        CheckpointError: The file cannot be used. The message lists missing, unexpected and misshapen tensors by group.
     """
     path = Path(path)
     tensors, metadata = read_tensors(path)
@@ -125,7 +125,7 @@ def load_checkpoint(
         if not leaves_stride_open(source):
             raise CheckpointError(f"{path} was trained with stride {config.stride}; it cannot be used with {stride}")
         config = replace(config, stride=stride)
-    if config.depth > len(tensors):  # Checked before a model of that depth is built.
+    if config.depth > len(tensors):  # This check prevents building a model of an absurd depth.
         raise CheckpointError(
             f"{path} contains {len(tensors)} tensors, too few for {config.depth} blocks; use another config"
         )
@@ -133,7 +133,7 @@ def load_checkpoint(
     try:
         with torch.device("meta"):
             model = FPC(config)
-    except (RuntimeError, OverflowError, TypeError, ValueError) as error:  # sizes that no tensor can have
+    except (RuntimeError, OverflowError, TypeError, ValueError) as error:  # The config has impossible tensor sizes.
         raise CheckpointError(f"the model of {path} cannot be built ({error}); use another config") from error
     template = model.state_dict()
     expected = {name: tensor for name, tensor in template.items() if tensor.numel()}
@@ -144,7 +144,7 @@ def load_checkpoint(
     missing = [key for key in dict.fromkeys(layout.names.values()) if key not in tensors]
     if missing or unexpected:
         raise CheckpointError(
-            f"{path} (kind {source.value}) does not fit a model of {config.depth} blocks. "
+            f"{path} (kind {source.value}) does not match a model of {config.depth} blocks. "
             f"Missing: {count_by_group(missing) or 'nothing'}. "
             f"Unexpected: {count_by_group(sorted(unexpected)) or 'nothing'}. "
             "Use the original file, or pass the config it was trained with"
@@ -164,7 +164,7 @@ def load_checkpoint(
     fresh = expected.keys() - state.keys()
     if fresh:
         with torch.random.fork_rng(devices=[]):
-            # The weights identify their gallery memory, so two loads of a file must give the same model.
+            # Loading a file twice must give the same model, because its weights identify the gallery memory.
             torch.manual_seed(0)
             model = FPC(config)
     model.load_state_dict({**model.state_dict(), **empty, **state}, strict=True, assign=True)
@@ -182,13 +182,13 @@ def load_checkpoint(
 
 
 def save_checkpoint(model: FPC, path: str | os.PathLike[str], dtype: torch.dtype = torch.float32) -> None:
-    """Write a model as safetensors with its config as JSON in the metadata; an interrupted write leaves the old file.
+    """Write a model atomically as safetensors, with its config as JSON in the metadata.
 
     Args:
-        model: The model.
-        path: The file; missing folders are created.
-        dtype: Type of matrices and embeddings. Vectors (biases, norms, BNNeck statistics) are always stored as they
-            are: they are small, and running variances may not fit half precision.
+        model: Model to save.
+        path: Path of the file; missing folders are created.
+        dtype: Data type of matrices and embeddings. Vectors (biases, norms, BNNeck statistics) keep their type, because
+            they are small and running variances may exceed the range of half precision.
 
     Raises:
         OSError: The file cannot be written.
@@ -210,10 +210,10 @@ def save_checkpoint(model: FPC, path: str | os.PathLike[str], dtype: torch.dtype
 
 
 def weights_fingerprint(model: FPC) -> str:
-    """Return the SHA-256 in hex of names, shapes and values of all tensors; it is the same on every device.
+    """Return the SHA-256, in hex, of the names, shapes and values of all tensors; it is the same on every device.
 
-    A precision other than float32 is part of it: the same weights then give another encoding of the same image, so
-    their gallery memories, results and recipes must not be mixed up.
+    A precision other than float32 is also included, because it changes encodings, so that gallery memories, results and
+    recipes of different precisions must not be mixed.
     """
     digest = hashlib.sha256()
     if model.encoder.precision is not Precision.FLOAT32:
@@ -242,9 +242,10 @@ def _fit_positions(
     own_config: ModelConfig | None,
     path: Path,
 ) -> tuple[tuple[int, int], tuple[int, int]] | None:
-    """Resize the position embedding in `state` to the config's grid; return both grids if they differ.
+    """Resize the position embedding in `state` to the config's grid, and return both grids if they differ.
 
-    Bicubic with antialiasing, as in timm's `resample_abs_pos_embed`; TransReID's own code resizes bilinearly.
+    Interpolation is bicubic with antialiasing, as in timm's `resample_abs_pos_embed`; TransReID's code resizes
+    bilinearly.
     """
     position = state[_POSITION]
     if (
@@ -255,9 +256,9 @@ def _fit_positions(
     ):
         raise CheckpointError(
             f"the position embedding of {path} must be (1, 1 + N, {config.width}), got {tuple(position.shape)}. "
-            "Pass the config it was trained with; in training, leave out --model"
+            "Pass the config it was trained with; for training, omit --model"
         )
-    if "dist_token" in tensors:  # DeiT: [cls], distillation token, patches
+    if "dist_token" in tensors:  # A DeiT has positions for [cls], a distillation token, and the patches.
         position = torch.cat((position[:, :1], position[:, 2:]), dim=1)
     grid = own_config.grid if own_config else grid_of(position.shape[1] - 1, source, config.patch_size)
     if grid is None and position.shape[1] - 1 == config.patches:
@@ -279,7 +280,7 @@ def _check_shapes(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], p
         examples = "; ".join(f"{n} is {tuple(state[n].shape)}, not {tuple(expected[n].shape)}" for n in wrong[:3])
         raise CheckpointError(
             f"{path} does not have the shapes of the config: {count_by_group(wrong)} ({examples}). "
-            "Pass a config with its width, patch_size, mlp_ratio and cameras; in training, leave out --model"
+            "Pass a config with its width, patch_size, mlp_ratio and cameras; for training, omit --model"
         )
     mismatched = [
         name for name, each in state.items() if each.is_floating_point() != expected[name].is_floating_point()
@@ -298,5 +299,5 @@ def _check_values(state: Mapping[str, Tensor], path: Path) -> None:
 
 
 def _copy_as_float32(tensor: Tensor) -> Tensor:
-    """Return a copy with its own storage: a decoder copied from the last block must not be trained along with it."""
+    """Return a copy with separate storage, because training must not change copied tensors together."""
     return tensor.to(torch.float32 if tensor.is_floating_point() else tensor.dtype, copy=True).contiguous()

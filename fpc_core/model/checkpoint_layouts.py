@@ -1,8 +1,9 @@
-"""Tensor names of the checkpoint formats, and what their weights reveal about the architecture.
+"""Tensor names of the checkpoint formats, and the architecture inferred from their weights.
 
-Released FPC: `base` is the Vision Transformer of TransReID, whose last block and norm were copied to `b1` (global head)
-and `rec_b` (decoder) before training; only the copies are used after that. TransReID: the same `base`, with `b1` and
-the parts of its jigsaw branch, or with neither. timm: a plain Vision Transformer without heads.
+In a released FPC checkpoint, `base` is the Vision Transformer of TransReID, whose last block and norm were copied to
+`b1` (global head) and `rec_b` (decoder) before training; only the copies are used. A TransReID checkpoint has the same
+`base`, either with `b1` and the parts of its jigsaw branch or without them. A timm checkpoint is a plain Vision
+Transformer without heads.
 """
 
 from __future__ import annotations
@@ -19,22 +20,22 @@ from fpc_core.config import ModelConfig
 
 
 class Source(StrEnum):
-    """Origin of a checkpoint."""
+    """Format of a checkpoint, named after the code that wrote it."""
 
-    OWN = "own"  # safetensors written by save_checkpoint
-    RELEASED = "released"  # the authors' released FPC code
+    OWN = "own"  # Safetensors written by `save_checkpoint`.
+    RELEASED = "released"  # The released code of the FPC authors.
     TRANSREID = "transreid"
     TIMM = "timm"
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Which tensor of a file belongs to which tensor of an FPC, by name.
+    """Mapping from the tensors of an FPC to the tensors of a file.
 
     Attributes:
-        names: FPC name -> file name.
-        copied: FPC names whose tensor is also assigned to another name.
-        ignored: Pattern that matches the whole name of tensors which are known to be in the file and are not used.
+        names: Name of the tensor in the file for each tensor name of the FPC.
+        copied: FPC names whose tensor in the file is also assigned to another name.
+        ignored: Pattern for the full names of tensors that the file may contain but that are not used.
     """
 
     names: Mapping[str, str]
@@ -42,8 +43,8 @@ class Layout:
     ignored: str = r"(?!)"
 
 
-_DEPTH_AND_HEADS = {192: (12, 3), 384: (12, 6), 768: (12, 12), 1024: (24, 16)}  # ViT family, by width
-_IMAGE_SIZES = ((256, 128), (384, 128), (256, 256))  # image sizes TransReID is trained with
+_DEPTH_AND_HEADS = {192: (12, 3), 384: (12, 6), 768: (12, 12), 1024: (24, 16)}  # Of each ViT width.
+_IMAGE_SIZES = ((256, 128), (384, 128), (256, 256))  # Image sizes that TransReID is trained with.
 _HEADS = ("bottleneck.", "rec_bottleneck.", "classifier.", "rec_classifier.")
 _EMBEDDINGS = {
     "encoder.cls_token": "cls_token",
@@ -57,7 +58,7 @@ _IMAGENET = r"(head|head_dist|fc|pre_logits)\..*|dist_token"
 
 
 def recognise(names: Collection[str]) -> Source | None:
-    """Return the format of a checkpoint without our metadata from its tensor names; None if it is unknown."""
+    """Recognise the format of a checkpoint without metadata by its tensor names; return None if it is unknown."""
     if any(name.startswith("rec_b.") for name in names):
         return Source.RELEASED
     if any(name.startswith("base.blocks.") for name in names):
@@ -73,8 +74,8 @@ def layout_of(source: Source, config: ModelConfig, expected: Iterable[str], pres
     Args:
         source: Format of the file.
         config: Architecture of the model.
-        expected: Tensor names of an FPC of this config. A name that this source never contains gets no entry.
-        present: Tensor names in the file, which decide on optional parts.
+        expected: Tensor names of an FPC with this config. Names that the format never contains get no entry.
+        present: Tensor names in the file, which determine its optional parts.
     """
     if source is Source.OWN:
         return Layout({name: name for name in expected})
@@ -99,7 +100,7 @@ def layout_of(source: Source, config: ModelConfig, expected: Iterable[str], pres
             names[name] = base + _EMBEDDINGS[name] if name in _EMBEDDINGS else name
     if source is Source.TIMM:
         names = {name: key for name, key in names.items() if not name.startswith(_HEADS)}
-    if source is Source.TRANSREID:  # It has a single BNNeck and a single classifier.
+    if source is Source.TRANSREID:  # TransReID has only one BNNeck and one classifier.
         names = {name: key for name, key in names.items() if not name.startswith("rec_")}
     ignored = rf"{re.escape(base)}({_IMAGENET})"
     if base:
@@ -110,19 +111,19 @@ def layout_of(source: Source, config: ModelConfig, expected: Iterable[str], pres
 
 
 def leaves_stride_open(source: Source) -> bool:
-    """Whether the stride can be chosen freely: positions of a square ImageNet grid are resized to any grid."""
+    """Return whether the stride may be chosen, because positions of a square ImageNet grid are resized anyway."""
     return source is Source.TIMM
 
 
 def infer_config(source: Source, tensors: Mapping[str, Tensor]) -> ModelConfig:
     """Infer the architecture from tensor shapes, for a checkpoint without a config.
 
-    Depth and heads follow from the width, for the ViT family; the stride from the number of positions. timm's square
-    position grid defines no stride on a pedestrian image: stride = patch size is used.
+    Depth and heads follow from the width, and the stride follows from the number of positions. The square position grid
+    of a timm checkpoint determines no stride on a pedestrian image, so the stride is the patch size.
 
     Args:
         source: Format of the file.
-        tensors: Its tensors by name.
+        tensors: Tensors of the file by name.
 
     Raises:
         ValueError: The shapes are ambiguous.
@@ -157,12 +158,12 @@ def infer_config(source: Source, tensors: Mapping[str, Tensor]) -> ModelConfig:
 
 
 def grid_of(positions: int, source: Source, patch_size: int) -> tuple[int, int] | None:
-    """Return rows and columns of a file's position grid; None if the number of positions does not determine them.
+    """Return rows and columns of a file's position grid, or None if the number of positions does not determine them.
 
     Args:
-        positions: Number of positions, without `[cls]`.
+        positions: Number of positions without `[cls]`.
         source: Format of the file.
-        patch_size: Side of a patch, in pixels.
+        patch_size: Height and width of a patch in pixels.
     """
     side = math.isqrt(positions)
     if source is Source.TIMM and side * side == positions:
@@ -174,7 +175,7 @@ def grid_of(positions: int, source: Source, patch_size: int) -> tuple[int, int] 
 
 
 def count_by_group(names: Iterable[str]) -> str:
-    """Count names by module, with block numbers as ranges: "blocks.3-11: 108 keys, b1.1: 2 keys"."""
+    """Count names by module, with ranges of blocks, such as "blocks.3-11: 108 keys, b1.1: 2 keys"."""
     blocks: dict[str, dict[int, int]] = {}
     counts: dict[str, int] = {}
     for name in names:
@@ -183,7 +184,8 @@ def count_by_group(names: Iterable[str]) -> str:
             numbers[int(match[2])] = numbers.get(int(match[2]), 0) + 1
             continue
         parts = name.split(".")
-        nested = len(parts) > 2 and (parts[1].isdigit() or parts[0] == "decoder")  # b1.0, rec_b.1, decoder.block
+        # Such names begin with b1.0, rec_b.1 or decoder.block, for example.
+        nested = len(parts) > 2 and (parts[1].isdigit() or parts[0] == "decoder")
         group = ".".join(parts[:2]) if nested else name.rpartition(".")[0]
         group = name if group in ("", "base", "encoder") else group
         counts[group] = counts.get(group, 0) + 1
@@ -195,7 +197,7 @@ def count_by_group(names: Iterable[str]) -> str:
 
 
 def _runs(numbers: list[int]) -> list[tuple[int, int]]:
-    """Group consecutive numbers: [0, 3, 4, 5] -> [(0, 0), (3, 5)]."""
+    """Return runs of consecutive numbers as (first, last), such as [(0, 0), (3, 5)] for [0, 3, 4, 5]."""
     runs: list[tuple[int, int]] = []
     for number in numbers:
         if runs and number == runs[-1][1] + 1:

@@ -1,6 +1,6 @@
-"""Sparse encoder S (Sec. 3.1): a Vision Transformer that drops patch tokens between its blocks.
+"""Sparse encoder S (Sec. 3.1): a Vision Transformer that drops patch tokens in some of its blocks.
 
-In a dropping block the tokens are dropped after the attention residual and before the MLP, as in the released code.
+A dropping block drops tokens after the attention residual and before the MLP, as in the released code.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from fpc_core.config import DropStrategy, ModelConfig, Precision, PruneSettings
 from fpc_core.results import DropStage, EncoderState, Encoding
 
-LAYER_NORM_EPS = 1e-6  # of ViT and TransReID; torch's default is 1e-5
+LAYER_NORM_EPS = 1e-6  # The value in ViT and TransReID; the default of torch is 1e-5.
 
 
 def transformer_block(config: ModelConfig, drop_path: float = 0.0) -> Block:
@@ -26,7 +26,7 @@ def transformer_block(config: ModelConfig, drop_path: float = 0.0) -> Block:
 
     Args:
         config: Architecture of the model.
-        drop_path: Stochastic depth, 0 to 1.
+        drop_path: Stochastic depth rate, in [0, 1].
     """
     return Block(config.width, config.heads, config.mlp_ratio, qkv_bias=True, drop_path=drop_path)
 
@@ -36,8 +36,8 @@ class SparseEncoder(nn.Module):
 
     Args:
         config: Architecture of the model.
-        drop_path: Stochastic depth of the last of all `config.depth` blocks, growing linearly from 0 at the first; used
-            in training mode only.
+        drop_path: Stochastic depth rate of the last of all `config.depth` blocks; it grows linearly from 0 at the first
+            block and is used in training mode only.
 
     Attributes:
         precision: Precision of the matrix products; set it before anything is encoded. Tokens and attention are always
@@ -61,9 +61,9 @@ class SparseEncoder(nn.Module):
         """Encode images; see `prefix` and `finish`.
 
         Args:
-            images: (B, 3, H, W), normalised.
-            cameras: (B,) int64, or None.
-            prune: Which patches to drop.
+            images: (B, 3, H, W) normalised images.
+            cameras: (B,) int64 cameras, or None for the mean camera embedding.
+            prune: Settings of dropping patches.
         """
         return self.finish(self.prefix(images, cameras, prune.blocks[0]), prune)
 
@@ -71,8 +71,8 @@ class SparseEncoder(nn.Module):
         """Compute everything that does not depend on the keep rate, up to the attention of the first dropping block.
 
         Args:
-            images: (B, 3, H, W), normalised; H x W = config.image_size.
-            cameras: (B,) int64, or None for the mean of the camera embeddings (an upload has no camera).
+            images: (B, 3, H, W) normalised images of size `config.image_size`.
+            cameras: (B,) int64 cameras, or None for the mean camera embedding.
             block: Index of the first dropping block.
 
         Raises:
@@ -91,11 +91,11 @@ class SparseEncoder(nn.Module):
 
         Args:
             state: Result of `prefix`.
-            prune: Which patches to drop.
-            until: Block to stop before; its tokens are then the input of that block. By default all blocks are run.
+            prune: Settings of dropping patches.
+            until: Index of the block to stop before, so that the result is the input of that block; None to run all.
 
         Raises:
-            ValueError: The state was computed for another first dropping block, or `until` is not after the last one.
+            ValueError: The state belongs to another first dropping block, or `until` is not after the last one.
         """
         if state.block != prune.blocks[0]:
             raise ValueError(
@@ -127,11 +127,11 @@ class SparseEncoder(nn.Module):
         """Embed images (Eq. 1).
 
         Args:
-            images: (B, 3, H, W), normalised.
-            cameras: (B,) int64 or None; ignored by a model without camera embeddings.
+            images: (B, 3, H, W) normalised images.
+            cameras: (B,) int64 cameras, or None for the mean embedding; ignored by a model without camera embeddings.
 
         Returns:
-            (B, 1 + N, C), `[cls]` first.
+            (B, 1 + N, C) tokens, `[cls]` first.
 
         Raises:
             ValueError: The shape or a camera is invalid.
@@ -148,14 +148,14 @@ class SparseEncoder(nn.Module):
     def casting(self, device: torch.device) -> AbstractContextManager[object]:
         """Return a context in which matrix products use `precision`.
 
-        At float32 the caller's own autocast stays in effect.
+        For float32, it does not change the autocast settings of the caller.
         """
         if self.precision is Precision.FLOAT32:
             return nullcontext()
         return torch.autocast(device.type, getattr(torch, self.precision.value))
 
     def _camera(self, cameras: Tensor | None, images: int) -> Tensor:
-        """Return the camera embeddings (B, 1, C), or their mean (1, 1, C) if `cameras` is None."""
+        """Return the camera embedding of each image, (B, 1, C), or the mean, (1, 1, C), if `cameras` is None."""
         if cameras is None:
             return self.camera.mean(dim=0, keepdim=True)
         if cameras.shape != (images,):
@@ -179,15 +179,15 @@ class SparseEncoder(nn.Module):
 def trace_blocks(blocks: Iterable[Any], tokens: Tensor, prune: PruneSettings) -> tuple[DropStage, ...]:
     """Run timm Blocks as `SparseEncoder` and `GlobalHead` do, and record the `[cls]` attention of every block.
 
-    For inspection only: `finish` computes these attention rows at the dropping blocks only.
+    A search records attention at the dropping blocks only (`SparseEncoder.finish`).
 
     Args:
         blocks: All blocks, in order.
-        tokens: (B, 1 + N, C) from `SparseEncoder.embed`.
-        prune: Which patches to drop.
+        tokens: (B, 1 + N, C) tokens from `SparseEncoder.embed`.
+        prune: Settings of dropping patches.
 
     Returns:
-        One stage per block; in a block that drops nothing, `kept` equals `entered`.
+        One stage per block; `kept` equals `entered` in blocks that drop nothing.
     """
     patches = tokens.shape[1] - 1
     positions = torch.arange(patches, device=tokens.device).expand(len(tokens), -1)
@@ -203,10 +203,10 @@ def trace_blocks(blocks: Iterable[Any], tokens: Tensor, prune: PruneSettings) ->
 
 
 def _patch_rows(embed: nn.Conv2d, images: Tensor) -> Tensor:
-    """Compute the patch embedding in row-major order: (B, 3, H, W) -> (B, N, C).
+    """Compute the patch embeddings of (B, 3, H, W) images in row-major order, (B, N, C).
 
-    The convolution is used on the CPU, where it is faster. Other devices use a matrix product: cuDNN computes float32
-    convolutions in TF32 (11 bits) unless a process-wide switch forbids it, and matrix products in float32.
+    The CPU uses a convolution, which is faster there. Other devices use a matrix product, which stays in float32,
+    whereas cuDNN computes float32 convolutions in TF32 (11 bits) unless a process-wide switch forbids it.
     """
     if images.device.type == "cpu":
         return embed(images).flatten(2).transpose(1, 2)
@@ -217,11 +217,11 @@ def _patch_rows(embed: nn.Conv2d, images: Tensor) -> Tensor:
 def _attend(block: Any, tokens: Tensor) -> tuple[Tensor, Tensor]:
     """Run the attention half of a timm Block, and compute the attention that decides which patches are dropped (Eq. 2).
 
-    Only the `[cls]` row of the attention matrix is formed.
+    Of the attention matrix, only the `[cls]` row is computed explicitly.
 
     Args:
-        block: timm Block.
-        tokens: (B, 1 + n, C).
+        block: A timm Block.
+        tokens: (B, 1 + n, C) tokens, `[cls]` first.
 
     Returns:
         The tokens after the attention residual, and the (B, n) head-averaged attention of `[cls]` to the patches.
@@ -243,19 +243,19 @@ def _mlp(block: Any, tokens: Tensor) -> Tensor:
 def _drop(
     tokens: Tensor, positions: Tensor, attention: Tensor, prune: PruneSettings, patches: int
 ) -> tuple[Tensor, Tensor]:
-    """Keep `prune.kept(n)` of n patch tokens, in descending order of score; equal scores keep their token order.
+    """Keep `prune.kept(n)` of n patch tokens in descending order of score; equal scores keep their token order.
 
-    At keep rate 1 the order does not change either.
+    At keep rate 1, the tokens and their order do not change.
 
     Args:
-        tokens: (B, 1 + n, C).
-        positions: (B, n) grid positions.
-        attention: (B, n).
-        prune: Which patches to drop.
-        patches: Patches of the full grid.
+        tokens: (B, 1 + n, C) tokens, `[cls]` first.
+        positions: (B, n) grid positions of the patch tokens.
+        attention: (B, n) attention of `[cls]` to the patch tokens.
+        prune: Settings of dropping patches.
+        patches: Number of patches in the full grid.
 
     Returns:
-        Tokens (B, 1 + k, C) and positions (B, k).
+        The remaining tokens, (B, 1 + k, C), and their grid positions, (B, k).
     """
     if prune.keep_rate == 1.0:
         return tokens, positions
@@ -266,10 +266,10 @@ def _drop(
 
 
 def _score(positions: Tensor, attention: Tensor, prune: PruneSettings, patches: int) -> Tensor:
-    """Return (B, n) scores, of which the highest are kept (Table 5).
+    """Return a score for each patch, (B, n); the patches with the highest scores are kept (Table 5).
 
-    The random score belongs to the grid position and comes from a CPU generator: a seed selects the same positions on
-    every device, for every image and in every batch, and the k best of the k' best are a uniform random choice again.
+    Random scores belong to grid positions and come from a CPU generator, so that a seed selects the same positions on
+    every device, for every image and in every batch. Every later block also keeps a uniform random sample.
     """
     if prune.strategy is DropStrategy.NON_SALIENT:
         return attention

@@ -1,4 +1,4 @@
-"""FPC: encoder, global head and decoder, each head with its BNNeck and classifier."""
+"""The FPC network: encoder, global head and decoder, with a BNNeck and a classifier for each of the last two."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from fpc_core.results import Consolidation, DropStage, Encoding
 class FPC(nn.Module):
     """The network of the paper with the heads of the released code.
 
-    The triplet loss takes features before a BNNeck (`global_token`, output of `decoder`); classifiers and rankings take
-    those after it.
+    The triplet loss uses features before a BNNeck (`global_token`, output of `decoder`); classifiers and rankings use
+    features after it.
 
     Args:
         config: Architecture of the model.
-        drop_path: Stochastic depth in training; see `SparseEncoder`.
+        drop_path: Stochastic depth rate in training; see `SparseEncoder`.
     """
 
     def __init__(self, config: ModelConfig, drop_path: float = 0.0) -> None:
@@ -38,7 +38,7 @@ class FPC(nn.Module):
             nn.init.normal_(classifier.weight, std=0.001)
 
     def copy_on_cpu(self) -> FPC:
-        """Return a copy of the network on the CPU in eval mode, without using memory of the device."""
+        """Return a copy of the network on the CPU in eval mode without allocating memory on the device."""
         with torch.inference_mode(False), torch.device("meta"):
             copy = FPC(self.config)
         with torch.inference_mode(False):
@@ -52,9 +52,9 @@ class FPC(nn.Module):
         """Encode images.
 
         Args:
-            images: (B, 3, H, W), normalised.
-            cameras: (B,) int64, or None.
-            prune: Which patches to drop.
+            images: (B, 3, H, W) normalised images.
+            cameras: (B,) int64 cameras, or None for the mean camera embedding.
+            prune: Settings of dropping patches.
 
         Returns:
             An encoding with tokens (B, 1 + M, C).
@@ -62,12 +62,12 @@ class FPC(nn.Module):
         return self.encoder(images, cameras, prune)
 
     def trace_blocks(self, images: Tensor, cameras: Tensor | None, prune: PruneSettings) -> tuple[DropStage, ...]:
-        """Run images through all `config.depth` blocks, those of the global head included; see `encoder.trace_blocks`.
+        """Record the `[cls]` attention of all `config.depth` blocks; see `encoder.trace_blocks`.
 
         Args:
-            images: (B, 3, H, W), normalised.
-            cameras: (B,) int64, or None.
-            prune: Which patches to drop.
+            images: (B, 3, H, W) normalised images.
+            cameras: (B,) int64 cameras, or None for the mean camera embedding.
+            prune: Settings of dropping patches.
 
         Returns:
             One stage per block.
@@ -79,21 +79,21 @@ class FPC(nn.Module):
         """Return the encoder's own feature after the BNNeck.
 
         Args:
-            images: (B, 3, H, W), normalised.
-            cameras: (B,) int64, or None.
-            prune: Which patches to drop.
+            images: (B, 3, H, W) normalised images.
+            cameras: (B,) int64 cameras, or None for the mean camera embedding.
+            prune: Settings of dropping patches.
 
         Returns:
-            (B, C).
+            (B, C) features.
         """
         return self.global_feature(self.encode(images, cameras, prune).tokens)
 
     def global_token(self, tokens: Tensor) -> Tensor:
-        """Return the global token before the BNNeck: encoder tokens (B, T, C) -> (B, C)."""
+        """Return the global token before the BNNeck, (B, C), from (B, T, C) encoder tokens."""
         return self.head(tokens)
 
     def global_feature(self, tokens: Tensor) -> Tensor:
-        """Return the feature that the gallery is ranked by, after the BNNeck: encoder tokens (B, T, C) -> (B, C)."""
+        """Return the global feature after the BNNeck, (B, C), from (B, T, C) encoder tokens."""
         return self.bottleneck(self.global_token(tokens))
 
     def consolidate(
@@ -106,28 +106,33 @@ class FPC(nn.Module):
         neighbor_rows: np.ndarray,
         variant: Variant,
     ) -> Consolidation:
-        """Consolidate one query with its K neighbours (Eq. 11 to 13). The model must be in eval mode.
+        """Consolidate one query with its K neighbours (Eq. 11 to 13); the model must be in eval mode.
 
         Args:
-            query_cls: (C,).
-            query_patches: (M, C).
+            query_cls: (C,) `[cls]` token of the query.
+            query_patches: (M, C) patch tokens of the query.
             query_positions: (M,) int64 grid positions of `query_patches`.
-            neighbor_cls: (K, C).
-            neighbor_patches: (K, N, C), the full grid.
-            neighbor_rows: (K,) rows of the gallery memory.
-            variant: Paper or released code.
+            neighbor_cls: (K, C) `[cls]` tokens of the neighbours.
+            neighbor_patches: (K, N, C) patch tokens of the neighbours, full grid.
+            neighbor_rows: (K,) rows of the neighbours in the gallery memory.
+            variant: Whether to follow the paper or the released code.
 
         Raises:
-            ValueError: The shapes do not fit each other or the model's grid.
+            ValueError: The shapes do not match each other or the model's grid.
         """
         rows, columns = self.config.grid
         count, patches, _ = neighbor_patches.shape
         if patches != rows * columns:
             raise ValueError(f"neighbours must have {rows} x {columns} patches, the model's grid, got {patches}")
         if len(neighbor_rows) != count or len(neighbor_cls) != count or count == 0:
-            raise ValueError("neighbor_cls, neighbor_patches and neighbor_rows must be of the same K >= 1 neighbours")
+            raise ValueError(
+                "neighbor_cls, neighbor_patches and neighbor_rows must have the same length of at least 1, got "
+                f"{len(neighbor_cls)}, {count} and {len(neighbor_rows)}"
+            )
         if len(query_positions) != len(query_patches):
-            raise ValueError(f"{len(query_patches)} query patches need as many positions, got {len(query_positions)}")
+            raise ValueError(
+                f"query_positions must have one entry per query patch, {len(query_patches)}, got {len(query_positions)}"
+            )
 
         tokens = decoder_input(query_cls, query_patches, neighbor_cls, neighbor_patches, variant)
         cls, attention = consolidate(self.decoder.block, self.decoder.norm, tokens)
@@ -158,20 +163,20 @@ class FPC(nn.Module):
         member: Tensor,
         variant: Variant,
     ) -> Tensor:
-        """Compute the features of `consolidate` for B sets of neighbours of one query at once, without the shares.
+        """Compute the consolidated features for B sets of neighbours of one query at once, without attention shares.
 
-        The decoder has no positions, so the order within a set is irrelevant.
+        The order within a set does not matter, because the decoder has no position embeddings.
 
         Args:
-            query_cls: (C,).
-            query_patches: (M, C).
-            gallery_cls: (U, C) of all neighbours of all sets.
-            gallery_patches: (U, N, C) likewise.
-            member: (B, U) bool, at least one True in every row.
-            variant: Paper or released code.
+            query_cls: (C,) `[cls]` token of the query.
+            query_patches: (M, C) patch tokens of the query.
+            gallery_cls: (U, C) `[cls]` tokens of all neighbours in any set.
+            gallery_patches: (U, N, C) patch tokens of all neighbours in any set.
+            member: (B, U) bool, whether a neighbour belongs to a set; every row needs at least one True.
+            variant: Whether to follow the paper or the released code.
 
         Returns:
-            (B, C).
+            (B, C) features.
 
         Raises:
             ValueError: A set is empty.
@@ -194,15 +199,15 @@ def decoder_input(
     """Return the tokens that the decoder attends to (Eq. 11).
 
     Args:
-        query_cls: (..., C).
-        query_patches: (..., M, C).
-        neighbor_cls: (..., K, C).
-        neighbor_patches: (..., K, N, C).
-        variant: Paper or released code.
+        query_cls: (..., C) `[cls]` token of the query.
+        query_patches: (..., M, C) patch tokens of the query.
+        neighbor_cls: (..., K, C) `[cls]` tokens of the neighbours.
+        neighbor_patches: (..., K, N, C) patch tokens of the neighbours.
+        variant: Whether to follow the paper or the released code.
 
     Returns:
-        Paper: mean `[cls]` of the query and its neighbours, query patches, neighbours' patches: (..., 1 + M + K N, C).
-        Released: mean `[cls]` of the neighbours alone, their patches alone: (..., 1 + K N, C).
+        Paper: mean `[cls]` of query and neighbours, query patches and neighbours' patches, (..., 1 + M + K N, C).
+        Released code: mean `[cls]` and patches of the neighbours only, (..., 1 + K N, C).
     """
     flat = neighbor_patches.flatten(-3, -2)
     if variant is Variant.RELEASED:
@@ -212,7 +217,7 @@ def decoder_input(
 
 
 def _bnneck(width: int) -> nn.BatchNorm1d:
-    """Build a BatchNorm whose bias stays zero in training (Luo et al. 2019)."""
+    """Build a batch normalisation whose bias is not trained and stays 0 (Luo et al. 2019)."""
     neck = nn.BatchNorm1d(width)
     neck.bias.requires_grad_(False)
     return neck

@@ -1,8 +1,8 @@
-"""Estimate what a pickle would create, without running it, so that no reader gets a pickle it would never finish.
+"""Estimate, without running a pickle, how large its objects would be when printed, and refuse harmful pickles.
 
-A pickle may refer to an object again instead of storing it twice, so that 300 bytes describe 2^40 nested tuples. They
-need no memory, but no reader that prints or compares them would finish. torch prints what it refuses to call or to
-import, and searches that text with a pattern whose time is quadratic in the longest word.
+A pickle can refer to an object repeatedly, so that 300 bytes can describe 2^40 nested tuples. They need little memory,
+but printing or comparing them would never finish. Torch prints objects that it refuses to call or to import, and
+searches the text with a pattern whose time is quadratic in the longest word.
 """
 
 from __future__ import annotations
@@ -10,25 +10,25 @@ from __future__ import annotations
 import pickletools
 from typing import IO, Any
 
-MAX_WRITTEN = 10_000_000  # characters of all objects of a pickle when printed; 500 tensors have 200,000
-MAX_NAME = 200  # characters of a name that a pickle imports
+MAX_WRITTEN = 10_000_000  # Maximum number of characters of an object when printed; 500 tensors have 200,000.
+MAX_NAME = 200  # Maximum number of characters in a name that a pickle imports.
 _GET = {"GET", "BINGET", "LONG_BINGET"}
 _PUT = {"PUT", "BINPUT", "LONG_BINPUT"}
 _GROWS = {"APPEND", "APPENDS", "SETITEM", "SETITEMS", "ADDITEMS", "BUILD"}
 _IMPORTS = {"GLOBAL", "STACK_GLOBAL"}
-_CALLS = {"REDUCE", "NEWOBJ"}  # torch does not read the others
+_CALLS = {"REDUCE", "NEWOBJ"}  # Torch does not support other opcodes that call something.
 
 
 class HarmfulPickleError(ValueError):
-    """Raised for a pickle that would take too much memory. Put the file's name before the message."""
+    """A pickle would create objects that are too large; the message must be preceded by the file's name."""
 
 
 class _Part:
     """An object on the stack.
 
     Attributes:
-        size: Characters when printed.
-        imported: Whether it was imported by name.
+        size: Number of characters when printed.
+        imported: Whether the object was imported by name.
     """
 
     __slots__ = ("imported", "size")
@@ -38,16 +38,16 @@ class _Part:
 
 
 def check_pickles(file: IO[bytes], pickles: int = 1, max_size: int = MAX_WRITTEN) -> None:
-    """Scan the next pickles of a file. Objects put into a list after it was referred to count once.
+    """Scan the next pickles in a file.
 
     Args:
-        file: Positioned at the first pickle.
+        file: File whose position is at the first pickle.
         pickles: Number of pickles.
-        max_size: Characters that one object may have when printed.
+        max_size: Maximum number of characters of one object when printed.
 
     Raises:
         HarmfulPickleError: An object is larger than `max_size`, or the name of an import is too long.
-        ValueError: Something is called that was not imported. An invalid program raises this too, or IndexError,
+        ValueError: The pickle calls something that it did not import. Invalid pickles may also raise IndexError,
             KeyError, OverflowError or MemoryError.
     """
     for _ in range(pickles):
@@ -55,7 +55,7 @@ def check_pickles(file: IO[bytes], pickles: int = 1, max_size: int = MAX_WRITTEN
 
 
 def _check_pickle(file: IO[bytes], max_size: int) -> None:
-    stack: list[_Part | None] = []  # None: a mark
+    stack: list[_Part | None] = []  # None represents a mark.
     memo: dict[object, _Part | None] = {}
     for step, argument, _ in pickletools.genops(file):
         if step.name in _GET:
@@ -71,7 +71,7 @@ def _check_pickle(file: IO[bytes], max_size: int) -> None:
 
 
 def _apply(step: pickletools.OpcodeInfo, argument: Any, stack: list[_Part | None]) -> None:
-    """Pop what the opcode takes from the stack, and push what it leaves."""
+    """Pop the arguments of an opcode from the stack, and push its results."""
     taken: list[_Part | None] = []
     below = len(step.stack_before)
     if pickletools.markobject in step.stack_before:
@@ -94,7 +94,7 @@ def _apply(step: pickletools.OpcodeInfo, argument: Any, stack: list[_Part | None
 
 
 def _characters(argument: Any) -> int:
-    """Return the printed length of a text or an integer; other arguments are short and count 0."""
+    """Return the printed length of a text or an integer; other arguments are short and count as 0."""
     if isinstance(argument, (str, bytes, bytearray)):
         return len(argument)
     return argument.bit_length() // 3 if isinstance(argument, int) else 0

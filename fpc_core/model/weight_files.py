@@ -1,7 +1,7 @@
-"""Read weight files as named tensors, within bounds: nothing in a file is run, and every size it states is checked.
+"""Read weight files as named tensors without running code from the file.
 
-Before memory is allocated, these are checked against bounds: the size of the file, the length of a safetensors header,
-the entries of an archive and their unpacked size, the program of a pickle, the number and the size of tensors.
+Before memory is allocated, limits are checked on the size of the file, the length of a safetensors header, the entries
+of an archive and their unpacked size, the program of a pickle, and the number and size of tensors.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from torch import Tensor
 from fpc_core.io.bounded_files import open_descriptor, open_regular
 from fpc_core.model.pickle_scan import HarmfulPickleError, check_pickles
 
-DEFAULT_MAX_GB = 8.0  # a ViT-L FPC with its training heads takes 1.5 GB in float32
-MAX_TENSORS = 10_000  # a ViT-L FPC has 500
-MAX_HEADER = 4 << 20  # bytes of a safetensors header; one of 500 tensors has 50 kB
-MAX_PROGRAM = 16 << 20  # bytes of the pickle in an archive, which Python reads step by step; 500 tensors have 80 kB
-_LEGACY_PICKLES = 5  # pickles at the start of a file of the format before archives
+DEFAULT_MAX_GB = 8.0  # Maximum size of a file; a ViT-L FPC with its training heads takes 1.5 GB in float32.
+MAX_TENSORS = 10_000  # Maximum number of tensors; a ViT-L FPC has 500.
+MAX_HEADER = 4 << 20  # Maximum size of a safetensors header in bytes; that of 500 tensors has 50 kB.
+MAX_PROGRAM = 16 << 20  # Maximum size of a pickle in an archive in bytes; that of 500 tensors has 80 kB.
+_LEGACY_PICKLES = 5  # Number of pickles at the start of a file in torch's format before archives.
 _CONTAINERS = ("state_dict", "model")
-_MAX_DEPTH = 4  # nested containers; a pickle can contain one that contains itself
+_MAX_DEPTH = 4  # Maximum depth of nested containers; a container in a pickle can contain itself.
 _PREFIXES = ("module.", "model.", "state_dict.")
 _ARCHIVE = b"PK\x03\x04"
 
@@ -36,10 +36,10 @@ class CheckpointError(ValueError):
 
 
 def max_weight_bytes() -> int:
-    """Return the size limit of weight files in bytes: FPC_MAX_WEIGHTS_GB, by default 8 GB.
+    """Return the maximum size of weight files in bytes: FPC_MAX_WEIGHTS_GB, by default 8 GB.
 
     Raises:
-        CheckpointError: The variable is not a valid size.
+        CheckpointError: FPC_MAX_WEIGHTS_GB is not a valid size.
     """
     text = os.environ.get("FPC_MAX_WEIGHTS_GB") or str(DEFAULT_MAX_GB)
     try:
@@ -52,13 +52,13 @@ def max_weight_bytes() -> int:
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Return the tensors by name, without wrappers and prefixes, on the CPU, and the metadata of safetensors.
+    """Return the tensors of a file by name, without wrappers and common prefixes, and the metadata of safetensors.
 
     Raises:
-        CheckpointError: The file is missing, too large, not a weight file, or contains anything but plain tensors.
+        CheckpointError: The file is missing, too large, not a weight file, or contains more than plain tensors.
     """
     if not path.is_file():
-        raise CheckpointError(f"there is no checkpoint at {path}; give the path of a .safetensors or .pth file")
+        raise CheckpointError(f"there is no checkpoint at {path}; pass the path of a .safetensors or .pth file")
     max_bytes = max_weight_bytes()
     too_large = f"more than {max_bytes / 1e9:g} GB, too large for an FPC; use another file, or raise FPC_MAX_WEIGHTS_GB"
     if path.stat().st_size > max_bytes:
@@ -90,14 +90,14 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             f"such as {unsupported[0][:80]}; save plain tensors"
         )
     if sum(tensor.numel() * tensor.element_size() for tensor in content.values()) > max_bytes:
-        raise CheckpointError(f"the tensors of {path} claim {too_large}")
+        raise CheckpointError(f"the tensors of {path} have {too_large}")
     while prefix := next((p for p in _PREFIXES if all(name.startswith(p) for name in content)), None):
         content = {name.removeprefix(prefix): tensor for name, tensor in content.items()}
     return dict(content), metadata
 
 
 def _is_plain(tensor: Tensor) -> bool:
-    """Whether a tensor has real numbers in RAM, as many as its shape requires."""
+    """Return whether a tensor has real numbers in RAM, as many as its shape requires."""
     plain = tensor.layout is torch.strided and not tensor.is_quantized and not tensor.is_complex()
     if not plain or tensor.device.type != "cpu" or tensor.is_nested:
         return False
@@ -110,7 +110,7 @@ def _check_count(count: int, path: Path) -> None:
 
 
 def _is_safetensors(path: Path) -> bool:
-    """Recognise the format by content: eight bytes of header length, then the header, a JSON object."""
+    """Recognise safetensors by suffix or content, which starts with 8 bytes of header length and a JSON object."""
     with open_regular(path) as file:
         return path.suffix == ".safetensors" or file.read(9)[8:] == b"{"
 
@@ -118,7 +118,7 @@ def _is_safetensors(path: Path) -> bool:
 def _read_safetensors(path: Path) -> tuple[Mapping[str, Any], dict[str, str]]:
     with open_regular(path) as file:
         header = int.from_bytes(file.read(8), "little")
-    if MAX_HEADER < header < path.stat().st_size:  # A longer one is damage, which the reader reports.
+    if MAX_HEADER < header < path.stat().st_size:  # The reader reports a header that is longer than the file.
         raise CheckpointError(
             f"{path} has a header of {header:,} bytes, the limit is {MAX_HEADER:,}; use an FPC checkpoint"
         )
@@ -129,7 +129,7 @@ def _read_safetensors(path: Path) -> tuple[Mapping[str, Any], dict[str, str]]:
 
 
 class _BoundedReader(io.BufferedReader):
-    """A file that never reads beyond its size: a pickle may claim a text of 4 GB, which would be allocated at once."""
+    """File that limits reads to its size, because a pickle may claim a 4 GB text, which would then be allocated."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(io.FileIO(open_descriptor(path)))
@@ -150,7 +150,7 @@ def _read_torch(path: Path, max_bytes: int) -> Mapping[str, Any]:
     with open_regular(path) as file:
         is_archive = file.read(4) == _ARCHIVE
     if is_archive or zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:  # Raises if only torch would take it for an archive.
+        with zipfile.ZipFile(path) as archive:  # This raises an error if only torch would accept the archive.
             entries = archive.infolist()
             programs = [entry for entry in entries if entry.filename.endswith(".pkl")]
             _check_count(len(entries), path)

@@ -1,1 +1,1 @@
-"""HTML files that need no server: a report on many queries, and the lesson."""
+"""Self-contained HTML files: a report on many queries, and the lesson."""

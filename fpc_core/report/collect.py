@@ -1,4 +1,4 @@
-"""Everything that a report shows of one query, from one search; images are small enough for a page of many queries."""
+"""Collect everything that a report shows about a query, with images small enough for a page with many queries."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from fpc_core.report.sources import Refused, Source, Sources
 from fpc_core.results import EncoderState, Encoding, QueryTrace
 from fpc_core.workspace import Workspace
 
-SHOWN = 10  # hits of a strip
-FLOWS = 80  # lines of the transport figure at most
-HIT, QUERY = 144, 192  # height of images in pixels
-DPI = 130  # of the transport figure
+SHOWN = 10  # Number of hits in a strip.
+FLOWS = 80  # Maximum number of lines in the transport figure.
+HIT, QUERY = 144, 192  # Height of the images in pixels.
+DPI = 130  # Resolution of the transport figure.
 RANKINGS = {"by_cosine": "cosine", "by_distance": "D", "final": "consolidated"}
 _STYLE = FigureStyle()
 
@@ -42,12 +42,12 @@ class Pair:
     """The query and its nearest hit by D that is not junk.
 
     Attributes:
-        d: Eq. 10.
-        d_cos: Eq. 4.
-        d_emd: Eq. 5.
-        why: Query patches that make the two `[cls]` tokens similar.
+        d: Distance D between query and hit (Eq. 10).
+        d_cos: D_cos between query and hit (Eq. 4).
+        d_emd: D_EMD between query and hit (Eq. 5).
+        why: Heat map of the query patches that make the two `[cls]` tokens similar.
         flows: Data URI of the transport figure.
-        story: Why it beats the most instructive other hit; empty without one.
+        story: Explanation why the hit beats the most instructive other hit; empty without one.
     """
 
     d: float
@@ -60,19 +60,19 @@ class Pair:
 
 @dataclass(frozen=True)
 class Explained:
-    """One query of a report.
+    """Content of a report for one query.
 
     Attributes:
-        name: Of the query.
-        description: Identity and camera.
-        pictures: Data URIs by `Card.image`.
-        dropped: What every dropping block left.
+        name: Name of the query.
+        description: Identity and camera as text.
+        pictures: Data URIs of the images by `Card.image`.
+        dropped: The query after each dropping block.
         rankings: Nearest hits before and after consolidation.
-        pair: None if every shortlisted image is junk.
+        pair: The query and its nearest hit; None if every shortlisted image is junk.
         shares: Attention to `[cls]`, query and neighbours (Eq. 13).
         decoder: Heat maps of the decoder.
-        first_match: Rank of the first true match by RANKINGS, None if it is not ranked; empty if the identity is
-            unknown.
+        first_match: Rank of the first true match in each of RANKINGS, None if it is not ranked; empty if the identity
+            is unknown.
     """
 
     name: str
@@ -93,14 +93,14 @@ def explain(
     how: MapSettings,
     progress: Callable[[], object] = lambda: None,
 ) -> tuple[list[Explained], list[Refused]]:
-    """Explain images one after the other.
+    """Search for all images of a report, and collect what it shows about them.
 
     Args:
         workspace: Data and weights.
-        sources: The images.
-        settings: Of the searches.
-        how: Of the decoder's heat maps.
-        progress: Called after each image.
+        sources: Images of the report.
+        settings: Settings of the searches.
+        how: Settings of the decoder's heat maps.
+        progress: Function that is called after each image.
 
     Returns:
         Every image that could be read, in order, and every file that could not, with the reason.
@@ -109,7 +109,7 @@ def explain(
         ValueError: The weights do not have the target of the heat maps.
     """
     if how.target is MapTarget.IDENTITY and not workspace.weights.knows_identities:
-        raise ValueError(f"{workspace.places.weights.name} has no identity classifier; choose the target similarity")
+        raise ValueError(f"{workspace.places.weights.name} has no identity classifier; use the target similarity")
     explainer, explained, refused = _Explainer(workspace, settings, how), [], list(sources.refused)
     for source in sources.images:
         try:
@@ -130,10 +130,10 @@ class _Explainer:
         self.gallery_image = lru_cache(maxsize=512)(self._gallery_image)
 
     def __call__(self, source: Source) -> Explained:
-        """Explain one image.
+        """Search for one image, and collect what the report shows about it.
 
         Raises:
-            ImageError: It cannot be read.
+            ImageError: The image cannot be read.
         """
         image, subject = resize_image(source.read(), self.config.image_size), source.subject
         with_camera = self.uses_cameras and subject.camera is not None
@@ -196,7 +196,7 @@ class _Explainer:
     ) -> Pair | None:
         case = lesson_context(self.workspace.retriever, trace, subject, self.uses_cameras)
         hit, tone = case.hit, case.match_labels[case.hit]
-        if tone is MatchLabel.JUNK:  # then all of the shortlist is
+        if tone is MatchLabel.JUNK:  # The hit is junk only if the whole shortlist is junk.
             return None
         alive, other = survivors(trace.encoding)[-1], self.gallery_image(hit)
         file = io.BytesIO()
@@ -246,7 +246,7 @@ class _Explainer:
 
 
 def dropped_strip(image: np.ndarray, encoding: Encoding, config: ModelConfig, pictures: dict[str, str]) -> Strip:
-    """Return the query and what every dropping block left of it; images are added to `pictures`."""
+    """Return a strip of the query and its kept patches after each dropping block, and add the images to `pictures`."""
     cards = [Card("query", "query", "Input", (f"{config.patches} patches",), alt="the query image")]
     for stage, alive in zip(encoding.stages, survivors(encoding), strict=True):
         key, count = f"block{stage.block}", int(alive.sum())

@@ -1,7 +1,7 @@
-"""The lesson as one HTML file for a class: nine steps to page through, without network or server.
+"""Render the lesson as one HTML file for a class: nine steps that need neither network nor server.
 
-Equations are MathML, which browsers draw natively. Apart from paging and answers the only script is the Sinkhorn
-stepper, the same as on the Learn page.
+Equations are MathML, which browsers render natively. The scripts are those for paging and answers, and the Sinkhorn
+stepper of the Learn page.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ _STYLE = FigureStyle()
 
 @dataclass(frozen=True)
 class StepContent:
-    """What is shown beside the text of a step.
+    """Content that is shown next to the text of a step.
 
     Attributes:
         strips: Rows of images.
-        pictures: Data URIs by `Card.image`.
+        pictures: Data URIs of the images by `Card.image`.
         figure: Data URI of a figure, or empty.
-        stepper: From `stepper_data`.
-        shares: For the bar of Eq. 13.
+        stepper: Data of the Sinkhorn stepper, from `stepper_data`; None without a stepper.
+        shares: Attention to `[cls]`, query and neighbours (Eq. 13) for a bar chart; empty without it.
     """
 
     strips: tuple[Strip, ...] = ()
@@ -61,14 +61,14 @@ class StepContent:
 
 
 def render_lesson(workspace: Workspace, image: np.ndarray, name: str, case: LessonContext, made: datetime) -> str:
-    """Return the whole file.
+    """Render the lesson for one query as an HTML document.
 
     Args:
         workspace: Data and weights.
-        image: (H, W, 3) uint8 of the model's input size.
-        name: Of the query.
-        case: The search and the hit to follow.
-        made: Time with its zone.
+        image: (H, W, 3) uint8 query image at the model's input size.
+        name: Name of the query.
+        case: Search of the query and the hit that the lesson follows.
+        made: Time of creation, with time zone.
     """
     settings, dataset = case.trace.settings, workspace.dataset
     facts = {"Query": readable(name)} | searched(workspace, settings) | made_by(workspace, made)
@@ -85,12 +85,12 @@ def render_lesson(workspace: Workspace, image: np.ndarray, name: str, case: Less
 
 
 def _mathml(latex: str) -> Markup:
-    """Convert LaTeX that this project wrote to block MathML."""
+    """Convert trusted LaTeX to a MathML block."""
     return Markup(convert(latex, display="block"))
 
 
 def _marked(text: str) -> Markup:
-    """Escape text, and make it bold between pairs of **."""
+    """Escape text for HTML, and convert **bold** to <b> elements."""
     return Markup(re.sub(r"\*\*(.+?)\*\*", r"<b>\1</b>", str(escape(text))))
 
 
@@ -143,7 +143,7 @@ def _step_content(workspace: Workspace, image: np.ndarray, case: LessonContext, 
 
 
 def _panel(image: np.ndarray, row: int | None, grid: np.ndarray, maps: PatchMaps, config: ModelConfig) -> np.ndarray:
-    """Return one panel as the Learn page first shows it."""
+    """Return the image of one panel in its initial state on the Learn page."""
     low, high = maps.range
     if maps.links is not None and maps.kept is not None:
         if row is None:
@@ -164,7 +164,7 @@ def _alpha_lines(case: LessonContext) -> str:
 
 
 def as_json(data: Mapping[str, Any]) -> Markup:
-    """Return JSON that is safe inside a script element: no text in it can end the element."""
+    """Return JSON that is safe inside a script element, because no text in it can end the element."""
     return Markup(json.dumps(data).replace("<", "\\u003c"))
 
 

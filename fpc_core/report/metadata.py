@@ -1,4 +1,4 @@
-"""What the HTML files share: their templates, and the facts in their head."""
+"""Templates of the HTML files, and the facts that their header lists."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ RAMP = ", ".join(matplotlib.colors.to_hex(colour / 255) for colour in viridis(np
 
 @dataclass(frozen=True)
 class About:
-    """The head of a report; `facts` are name and value of everything that the results depend on."""
+    """Header of a report; `facts` are names and values of everything that the results depend on."""
 
     title: str
     synthetic: bool
@@ -38,7 +38,7 @@ class About:
 
 
 def searched(workspace: Workspace, settings: QuerySettings) -> dict[str, str]:
-    """Return what a search depends on."""
+    """Return the facts that a search depends on: data, weights and settings."""
     dataset, config = workspace.dataset, workspace.retriever.model.config
     prune, transport = settings.prune, settings.transport
     solver = transport.solver.value
@@ -56,7 +56,7 @@ def searched(workspace: Workspace, settings: QuerySettings) -> dict[str, str]:
 
 
 def made_by(workspace: Workspace, made: datetime) -> dict[str, str]:
-    """Return what made a file; `made` has a time zone."""
+    """Return the facts about the creation of a file: device, time and version; `made` must have a time zone."""
     name = torch.cuda.get_device_name(workspace.device) if workspace.device.type == "cuda" else "CPU"
     device = workspace.device_label.replace(str(workspace.device), name)
     return {"Device": device, "Made": f"{made:%Y-%m-%d %H:%M %Z} by FPC Explorer {fpc_core.__version__}"}

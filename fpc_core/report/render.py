@@ -1,4 +1,4 @@
-"""The report as one HTML file without external resources."""
+"""Render the report as one HTML file without external resources."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from fpc_core.workspace import Workspace
 
 
 def about(workspace: Workspace, sources: Sources, settings: QuerySettings, how: MapSettings, made: datetime) -> About:
-    """Return the head of a report.
+    """Return the header of a report.
 
     Args:
         workspace: Data and weights.
-        sources: The images.
-        settings: Of the searches.
-        how: Of the heat maps.
-        made: Time with its zone.
+        sources: Images of the report.
+        settings: Settings of the searches.
+        how: Settings of the heat maps.
+        made: Time of creation, with time zone.
     """
     dataset, method = (
         workspace.dataset,
@@ -36,7 +36,7 @@ def about(workspace: Workspace, sources: Sources, settings: QuerySettings, how: 
 
 
 def render(head: About, queries: Sequence[Explained], refused: Sequence[Refused]) -> str:
-    """Return the page as well-formed XML that is also HTML, with every name escaped."""
+    """Render the report as HTML that is also well-formed XML, with all names escaped."""
     known = [query.first_match for query in queries if query.first_match]
     return PAGES.get_template("page.html.jinja").render(
         about=head,

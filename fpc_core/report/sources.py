@@ -1,4 +1,4 @@
-"""The images that a report explains: those of a folder, or the queries of the data."""
+"""Find the images that a report explains: the images in a folder, or the queries of a dataset."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from fpc_core.data.datasets import Dataset
 from fpc_core.data.images import SUFFIXES, decode_image
 from fpc_core.data.match_label import QueryIdentity
 
-MAX_IMAGES = 500  # queries of one report, all of which are in RAM at once
+MAX_IMAGES = 500  # Maximum number of queries in one report, because all of them are in RAM at once.
 
 
 @dataclass(frozen=True)
 class Source:
-    """One image to explain; `read` returns (H, W, 3) uint8 or raises ImageError."""
+    """An image to explain; `read` returns it as (H, W, 3) uint8 or raises ImageError."""
 
     name: str
     subject: QueryIdentity
@@ -29,7 +29,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Refused:
-    """A file that is not explained, and the reason."""
+    """A file that cannot be explained, and the reason."""
 
     name: str
     reason: str
@@ -37,13 +37,13 @@ class Refused:
 
 @dataclass(frozen=True)
 class Sources:
-    """The images of a report.
+    """Images of a report.
 
     Attributes:
-        title: What they are.
-        images: In order.
+        title: Title that describes the images.
+        images: Images in the order of the report.
         refused: Files that cannot be explained.
-        more: How many images the limit left out.
+        more: Number of further images that exceed the limit.
     """
 
     title: str
@@ -53,7 +53,7 @@ class Sources:
 
 
 def queries_of(dataset: Dataset, limit: int) -> Sources:
-    """Return the first queries of a dataset, by path."""
+    """Return the first `limit` queries of a dataset."""
     images = [
         Source(
             readable(record.path.as_posix()),
@@ -66,7 +66,7 @@ def queries_of(dataset: Dataset, limit: int) -> Sources:
 
 
 def query_of(path: Path, dataset: Dataset) -> Source:
-    """Return one image: a query of the dataset by its path there, or any file; a missing file fails when it is read."""
+    """Return a query of the dataset by its path, or any other image file; its existence is not checked."""
     for record in dataset.query:
         if record.path == path or (dataset.root / record.path).resolve() == path.resolve():
             name = readable(record.path.as_posix())
@@ -76,30 +76,30 @@ def query_of(path: Path, dataset: Dataset) -> Source:
 
 
 def images_of(folder: Path, dataset: Dataset, limit: int) -> Sources:
-    """Return the first images of a folder and its sub-folders, by path, without hidden files.
+    """Return the first images of a folder and its subfolders, sorted by path, without hidden files.
 
-    An image that is a query of the dataset keeps its identity and camera. Those of any other image are unknown.
+    Identity and camera are known for images that are queries of the dataset, and unknown for all others.
 
     Args:
-        folder: Of images.
-        dataset: Where known queries are looked up.
+        folder: Folder of images.
+        dataset: Dataset whose queries are recognised.
         limit: Maximum number of images.
 
     Raises:
         ValueError: The path is not a folder, or the folder has no files.
     """
     if not folder.is_dir():
-        raise ValueError(f"{folder} is not a folder; give a folder of images, or none for the queries of the dataset")
+        raise ValueError(f"{folder} is not a folder; pass a folder of images, or none for the queries of the dataset")
     files = sorted(path for home in (folder, *_visible(folder)) for path in _visible(home) if not path.is_dir())
     if not files:
-        raise ValueError(f"{folder} contains no files; give a folder of images")
+        raise ValueError(f"{folder} contains no files; pass a folder of images")
     known = {(dataset.root / record.path).resolve(): record for record in dataset.query}
     images: list[Source] = []
     refused: list[Refused] = []
     for path in files:
         name = readable(str(path.relative_to(folder)))
         if path.suffix.lower() not in SUFFIXES:
-            refused.append(Refused(name, f"has none of the suffixes {', '.join(sorted(SUFFIXES))}"))
+            refused.append(Refused(name, f"does not have one of the suffixes {', '.join(sorted(SUFFIXES))}"))
         elif not path.is_file():
             refused.append(Refused(name, "is not a regular file"))
         else:
@@ -112,7 +112,7 @@ def images_of(folder: Path, dataset: Dataset, limit: int) -> Sources:
 
 
 def readable(name: str) -> str:
-    """Return a file name as printable text: control characters and invalid UTF-8 are replaced."""
+    """Return a file name as printable text, with control characters and invalid UTF-8 replaced."""
     text = os.fsencode(name).decode("utf-8", "replace")
     return "".join("\ufffd" if unicodedata.category(letter) == "Cc" else letter for letter in text)
 

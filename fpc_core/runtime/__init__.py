@@ -1,1 +1,1 @@
-"""The machine underneath: threads, processes, out-of-memory fallbacks and torchvision's operators."""
+"""Runtime support: threads, processes, interruption, out-of-memory fallbacks and torchvision's operators."""

@@ -1,6 +1,6 @@
-"""Distributed processes of one training or one build of a gallery memory, started by `torchrun`.
+"""Collective functions for processes that `torchrun` starts for training or for building a gallery memory.
 
-Without torchrun there is one process, rank 0 of 1, and the collective functions return their argument.
+Without torchrun there is only one process, with rank 0, and the collective functions return their argument.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ T = TypeVar("T")
 
 @contextmanager
 def process_group(device: torch.device, timeout: timedelta | None = None) -> Iterator[None]:
-    """Join the process group of a torchrun, if there is one, and leave it at the end.
+    """Join torchrun's process group within the context; without torchrun, do nothing.
 
     Args:
-        device: Selects the backend: NCCL for CUDA, otherwise Gloo.
-        timeout: How long a process waits for another one; None for torch's default of some minutes.
+        device: Device that selects the backend: NCCL for CUDA, otherwise Gloo.
+        timeout: Maximum time that a process waits for others; None for torch's default of some minutes.
     """
     if "RANK" not in os.environ or dist.is_initialized():
         yield
@@ -37,7 +37,7 @@ def process_group(device: torch.device, timeout: timedelta | None = None) -> Ite
 
 
 def local_device(device: torch.device) -> torch.device:
-    """Return this process's own GPU: `cuda` becomes `cuda:LOCAL_RANK` under torchrun."""
+    """Return the device of this process: under torchrun, `cuda` becomes `cuda:LOCAL_RANK`."""
     if device.type != "cuda" or "LOCAL_RANK" not in os.environ:
         return device
     own = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
@@ -46,7 +46,7 @@ def local_device(device: torch.device) -> torch.device:
 
 
 def rank() -> int:
-    """Return the rank of this process, from 0."""
+    """Return the 0-based rank of this process."""
     return dist.get_rank() if dist.is_initialized() else int(os.environ.get("RANK", "0"))
 
 
@@ -56,7 +56,7 @@ def world_size() -> int:
 
 
 def local_shard(rows: Tensor) -> Tensor:
-    """Return this process's share of the rows: (n,) -> (n / world size,), one of equal consecutive parts.
+    """Return this process's share of (n,) rows, (n / world size,), one of equal consecutive parts.
 
     Raises:
         ValueError: The number of rows is not a multiple of the world size.
@@ -67,7 +67,7 @@ def local_shard(rows: Tensor) -> Tensor:
 
 
 def gather(values: Tensor) -> Tensor:
-    """Concatenate the values of all processes in the order of `local_shard`: (n / world size, ...) -> (n, ...).
+    """Concatenate the values of all processes, (n / world size, ...), in the order of `local_shard`, to (n, ...).
 
     Gradients do not flow back; see `gather_with_gradient`.
     """
@@ -79,7 +79,7 @@ def gather(values: Tensor) -> Tensor:
 
 
 def gather_with_gradient(values: Tensor) -> Tensor:
-    """Like `gather`, and give each process the sum of all processes' gradients of its values."""
+    """Concatenate the values of all processes as `gather` does, and sum up gradients over all processes."""
     return _Gather.apply(values) if world_size() > 1 else values
 
 
@@ -96,7 +96,7 @@ class _Gather(torch.autograd.Function):
 
 
 def broadcast_from_rank0(value: T) -> T:
-    """Broadcast rank 0's (picklable) value to all ranks."""
+    """Broadcast the value of rank 0, which must be picklable, to all ranks."""
     if world_size() == 1:
         return value
     values = [value]
@@ -105,6 +105,6 @@ def broadcast_from_rank0(value: T) -> T:
 
 
 def barrier() -> None:
-    """Wait until every process has called this."""
+    """Wait until every process has called this function."""
     if world_size() > 1:
         dist.barrier()

@@ -1,6 +1,6 @@
-"""Interrupt long computations: the computation passes checkpoints, and its caller decides what happens at each.
+"""Interrupt long computations at checkpoints, where the caller can stop or pause them.
 
-The cost of a checkpoint is negligible. Between two of them compiled code runs for at most some tenths of a second.
+The cost of a checkpoint is negligible. Compiled code runs for at most some tenths of a second between two checkpoints.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def interruptible(check: Callable[[], None]) -> Iterator[None]:
     """Call `check` at every checkpoint within the context, in this thread, after the checks of outer contexts.
 
     Args:
-        check: Raises to stop the computation, blocks to pause it, or returns to continue.
+        check: Function that raises an exception to stop the computation, blocks to pause it, or returns to continue.
     """
     outer = _check.get()
 
@@ -39,7 +39,7 @@ def checkpoint() -> None:
     """Let the caller of this computation interrupt it here.
 
     Raises:
-        Exception: Whatever the caller's check raises.
+        Exception: The caller's check raises it to stop the computation.
     """
     check = _check.get()
     if check is not None:
@@ -48,7 +48,7 @@ def checkpoint() -> None:
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Pass no checkpoint within the context: for work that holds a process-wide lock and must not pause."""
+    """Ignore checkpoints within the context, for work that must not pause because it has a process-wide lock."""
     before = _check.set(None)
     try:
         yield
@@ -56,11 +56,11 @@ def uninterrupted() -> Iterator[None]:
         _check.reset(before)
 
 
-class lazy_property(Generic[_T]):  # noqa: N801 - used as a decorator, like property
-    """A property computed at first use, like `functools.cached_property` but without a lock.
+class lazy_property(Generic[_T]):  # noqa: N801 - The name is lower case because it is used as a decorator.
+    """A property that is computed at first use, like `functools.cached_property` but without a lock.
 
-    Until Python 3.12 `cached_property` holds a lock for all instances during the computation. If the computation pauses
-    at a checkpoint, the thread it waits for could need the same lock, and both would wait forever.
+    Before Python 3.12, `cached_property` locks all instances during the computation. If the computation pauses at a
+    checkpoint, the thread it waits for may need the same lock, and both would wait forever.
     """
 
     def __init__(self, make: Callable[[Any], _T]) -> None:
@@ -80,5 +80,5 @@ class lazy_property(Generic[_T]):  # noqa: N801 - used as a decorator, like prop
         if instance is None:
             return self
         value = self._make(instance)
-        instance.__dict__[self._name] = value  # The instance attribute hides this descriptor from now on.
+        instance.__dict__[self._name] = value  # The instance attribute hides this descriptor in later accesses.
         return value

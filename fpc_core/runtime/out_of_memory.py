@@ -1,7 +1,8 @@
-"""Fallbacks for when memory runs out: release what is only cached, compute smaller parts, then compute on the CPU.
+"""Fallbacks if memory runs out: release caches, compute smaller parts, and finally compute on the CPU.
 
-How many rows are computed at once changes no result beyond rounding; how many fit is found by halving. Every step down
-is written to the log `fpc.shortage`, which the command line shows on stderr, and collected by `collect_oom_events`.
+The number of rows that are computed together is halved until they fit; it changes results only by rounding. Every
+fallback is written to the log `fpc.shortage`, which the command line shows on stderr, and collected by
+`collect_oom_events`.
 """
 
 from __future__ import annotations
@@ -23,26 +24,26 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 _LOG = logging.getLogger("fpc.shortage")
 _listeners: ContextVar[tuple[list[str], ...]] = ContextVar("listeners", default=())
-# How torch, CUDA's libraries and the operating system report it where they have no exception type for it.
+# These texts occur in out-of-memory errors of torch, CUDA's libraries and the operating system that have no own type.
 _MESSAGES = ("out of memory", "can't allocate memory", "not enough memory", "_ALLOC_FAILED")
 
 
 class OutOfMemoryError(RuntimeError):
-    """Neither smaller parts nor the CPU were enough."""
+    """Memory ran out although the work was split into smaller parts and moved to the CPU."""
 
 
 class OomFallback:
-    """Computes rows on a device, as many at once as fit. What was found to fit applies to later calls as well."""
+    """Computes rows on a device, as many at a time as fit; later calls start with the number that fitted before."""
 
     def __init__(self, what: str, device: torch.device) -> None:
         """Create the fallback for one kind of work.
 
         Args:
             what: Name of the work in messages, such as "the encoder".
-            device: Where the work runs first.
+            device: Device that the work runs on first.
         """
         self._what, self._device = what, device
-        self._max_rows: int | None = None  # rows at once; None: all, 0: none on this device
+        self._max_rows: int | None = None  # Maximum number of rows at a time; None for all, 0 to use only the CPU.
 
     def __call__(
         self,
@@ -52,19 +53,19 @@ class OomFallback:
         on_cpu: Callable[[], _T],
         free_memory: Callable[[], str] = str,
     ) -> _T:
-        """Run `work` on all rows and join its parts.
+        """Run `work` on all rows, and join the results of its parts.
 
-        Parts that were computed before the memory ran out are kept, as long as the device has memory for one row.
+        Results computed before memory ran out are reused, unless the device has no memory even for one row.
 
         Args:
-            rows: How many rows there are.
-            work: Computes the rows of a slice.
-            join: Makes one result of the results of consecutive slices.
-            on_cpu: Computes all rows on the CPU. Not called where the device is the CPU.
-            free_memory: Releases memory of the device that is only cached; returns what was released, "" for nothing.
+            rows: Number of rows.
+            work: Function that computes the rows of a slice.
+            join: Function that joins the results of consecutive slices.
+            on_cpu: Function that computes all rows on the CPU; it is not called if the device is the CPU.
+            free_memory: Function that releases caches on the device and returns what was released, "" for nothing.
 
         Raises:
-            OutOfMemoryError: The CPU has no memory for a single row.
+            OutOfMemoryError: The CPU does not have enough memory for one row.
         """
         parts: list[_T] = []
         start, before = 0, self._max_rows
@@ -74,7 +75,7 @@ class OomFallback:
                 parts.append(work(slice(start, start + count)))
                 start += count
                 continue
-            except Exception as error:  # handled below: in here, its traceback would keep the allocated tensors alive
+            except Exception as error:  # Recovery starts below, because in here the traceback keeps tensors allocated.
                 if not is_out_of_memory(error):
                     raise
             freed = free_memory()
@@ -99,18 +100,18 @@ class OomFallback:
 
 
 class Movable(Protocol):
-    """What `out_of_memory_fallback` needs of the object whose method it decorates."""
+    """Interface of objects whose methods `out_of_memory_fallback` can decorate."""
 
     @property
     def device(self) -> torch.device:
-        """Where it computes."""
+        """Device on which the object computes."""
 
     @property
     def on_cpu(self) -> Self:
         """The same object on the CPU."""
 
     def free_memory(self) -> str:
-        """Release memory of the device that is only cached, and return what was released."""
+        """Release caches on the device, and return what was released ("" for nothing)."""
 
 
 _M = TypeVar("_M", bound=Movable)
@@ -119,16 +120,16 @@ _M = TypeVar("_M", bound=Movable)
 def out_of_memory_fallback(
     what: str, *, split: Sequence[str] = (), join: Callable[[Sequence[Any]], Any] = itemgetter(0)
 ) -> Callable[[Callable[Concatenate[_M, _P], _T]], Callable[Concatenate[_M, _P], _T]]:
-    """Decorate a method so that it falls back to smaller parts, then to `self.on_cpu`, when memory runs out.
+    """Decorate a method so that it falls back to smaller parts, then to `self.on_cpu`, if memory runs out.
 
-    The method moves its arguments to `self.device` and returns results whose parts `join` can put together. It can be
-    interrupted before every part (`fpc_core.runtime.interruption`).
+    The method must move its arguments to `self.device` and return results that `join` can join. It can be interrupted
+    before every part (`fpc_core.runtime.interruption`).
 
     Args:
         what: Name of the work in messages, such as "the encoder".
-        split: Names of the arguments that are sliced together, the first of which gives the number of rows; None stays
-            None. Empty for work that cannot be divided.
-        join: Makes one result of the results of consecutive rows.
+        split: Names of the arguments that are sliced together; the first one determines the number of rows. Arguments
+            that are None are not sliced. Empty for work that cannot be split.
+        join: Function that joins the results of consecutive slices.
     """
 
     def decorate(method: Callable[Concatenate[_M, _P], _T]) -> Callable[Concatenate[_M, _P], _T]:
@@ -163,7 +164,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 @contextmanager
 def collect_oom_events() -> Iterator[list[str]]:
-    """Collect one sentence for every fallback of this thread within the block."""
+    """Collect a message for every fallback in this thread within the context."""
     events: list[str] = []
     before = _listeners.get()
     _listeners.set((*before, events))

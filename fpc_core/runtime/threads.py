@@ -1,6 +1,6 @@
 """Limit threads on machines with few cores.
 
-This module must not import torch at the top: some variables have to be set before torch loads.
+This module must not import torch at the top level, because some variables must be set before torch is loaded.
 """
 
 from __future__ import annotations
@@ -12,29 +12,29 @@ from functools import cache
 
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
-FEW_CORES = (os.cpu_count() or 1) <= 2  # background work then uses one core, so that pages stay responsive
+FEW_CORES = (os.cpu_count() or 1) <= 2  # If True, background work uses only one core, so that pages stay responsive.
 
 
 def set_passive_omp_wait() -> None:
     """Let OpenMP's idle threads sleep on machines with few cores.
 
-    They would otherwise spin on a core that other threads need: a sweep by two threads takes twice as long
-    (benchmarks/README.md). It has no effect once torch is loaded or if OMP_WAIT_POLICY is set.
+    Otherwise they keep a core busy that other threads need, and a sweep with two threads takes twice as long
+    (benchmarks/README.md). This has no effect if torch is already loaded or OMP_WAIT_POLICY is set.
     """
     if FEW_CORES:
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def limit_thread_to_one_core() -> None:
-    """Limit torch and numba to one core in this thread; other threads keep theirs.
+    """Limit torch and numba to one core in this thread only.
 
-    `torch.set_num_threads` would also limit every thread that is created later.
+    In contrast, `torch.set_num_threads` would also limit every thread that is created later.
     """
     import numba
     import torch
 
     numba.set_num_threads(1)
-    torch.get_num_threads()  # The first call initialises this thread; a later one would undo the next line.
+    torch.get_num_threads()  # The first call initialises this thread, which would undo the next line if it came later.
     threadpool_limits(1, user_api="openmp")
 
 
@@ -42,20 +42,20 @@ def limit_thread_to_one_core() -> None:
 def limit_threads_on_small_machines() -> Iterator[None]:
     """Limit torch to one core in this thread within the context, on machines with at most two cores.
 
-    For work that has to be steady rather than fast: if another process, such as the browser, uses one of few cores, two
-    threads wait for each other many times longer than one thread needs.
+    This is for work whose duration should be predictable. If another process, such as the browser, uses one of two
+    cores, two threads wait for each other many times longer than one thread takes.
     """
     if not FEW_CORES:
         yield
         return
     import torch
 
-    torch.get_num_threads()  # The first call initialises this thread; a later one would undo the next line.
+    torch.get_num_threads()  # The first call initialises this thread, which would undo the next line if it came later.
     with _pools().limit(limits=1, user_api="openmp"):
         yield
 
 
 @cache
 def _pools() -> ThreadpoolController:
-    """Return the thread pools, cached: finding them takes longer than the work they are limited for."""
+    """Return the thread pools of this process, cached because finding them is slow."""
     return ThreadpoolController()

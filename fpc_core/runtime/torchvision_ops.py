@@ -1,8 +1,8 @@
 """Let timm and grad-cam import torchvision with a CPU-only torch.
 
-The package index has only a torchvision built for CUDA. Its compiled operators cannot load into a CPU-only torch, and
-`import torchvision` then fails with "operator torchvision::nms does not exist". This project never calls these
-operators, so declaring their schemas is enough. If the compiled operators load (a CUDA torch), nothing is declared.
+The package index has only a torchvision built for CUDA. A CPU-only torch cannot load its compiled operators, and
+`import torchvision` fails with "operator torchvision::nms does not exist". This project never calls these operators, so
+declaring their schemas is enough. Nothing is declared if the compiled operators can be loaded, as with a CUDA torch.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _declared: list[torch.library.Library] = []  # A garbage-collected Library would
 
 
 def ensure_torchvision_imports() -> bool:
-    """Declare `nms` and `qnms` if torchvision's own operators cannot load; return whether they were declared.
+    """Declare `nms` and `qnms` if torchvision's own operators cannot be loaded, and return whether they are declared.
 
     Raises:
         ImportError: torchvision is not installed.

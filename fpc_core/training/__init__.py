@@ -1,1 +1,1 @@
-"""Training (Sec. 3.4): losses, identity sampling, and the loop over both stages."""
+"""Training (Sec. 3.4): batches, losses and the loop over both stages."""

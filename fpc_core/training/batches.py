@@ -1,4 +1,4 @@
-"""Batches of training images: P identities x K images, decoded once and augmented for every step."""
+"""Batches of training images: P identities with K images each, which are decoded once and augmented at every step."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from fpc_core.data.datasets import Dataset, DatasetError
 from fpc_core.data.ground_truth import PERSON, true_masks
 from fpc_core.data.images import normalise, resize_image
 
-_PAD = 10  # pixels, as in the paper
+_PAD = 10  # Padding in pixels, as in the paper.
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingImages:
-    """The training split in memory.
+    """The images of the training split in RAM.
 
     Attributes:
-        pixels: (n, 3, H, W) uint8.
-        labels: (n,) 0-based classes.
-        cameras: (n,) 0-based cameras.
+        pixels: (n, 3, H, W) uint8 images.
+        labels: (n,) 0-based classes (identities) of the images.
+        cameras: (n,) 0-based cameras of the images.
     """
 
     pixels: Tensor
@@ -34,15 +34,15 @@ class TrainingImages:
 
     @property
     def classes(self) -> int:
-        """Number of identities."""
+        """Number of training identities."""
         return int(self.labels.max()) + 1
 
 
 def training_config(dataset: Dataset, config: ModelConfig) -> ModelConfig:
-    """Return `config` with the number of identities and cameras of the training split.
+    """Return `config` with the numbers of identities and cameras of the training split.
 
     Args:
-        dataset: The dataset.
+        dataset: Dataset to train on.
         config: Architecture of the model.
     """
     cameras = 1 + max((record.camera for record in dataset.train), default=0)
@@ -52,11 +52,11 @@ def training_config(dataset: Dataset, config: ModelConfig) -> ModelConfig:
 def load_training_images(dataset: Dataset, config: ModelConfig) -> TrainingImages:
     """Decode and resize the training split.
 
-    Every process stores all images as bytes: 98 kB per image, 1.3 GB for the 12,936 of Market-1501. Decoding them for
-    every step would cost the CPU more time than a step of a small model.
+    Every process stores all images uncompressed: 98 kB per image, 1.3 GB for the 12,936 images of Market-1501. Decoding
+    images at every step would take longer than a training step of a small model.
 
     Args:
-        dataset: The dataset.
+        dataset: Dataset to train on.
         config: Architecture of the model.
 
     Raises:
@@ -79,10 +79,10 @@ def load_training_images(dataset: Dataset, config: ModelConfig) -> TrainingImage
 
 
 def load_person_masks(dataset: Dataset, config: ModelConfig) -> Tensor:
-    """Return where the person of every training image is visible: (n, 1, H, W) uint8, 1 on the person.
+    """Return masks of the visible person in every training image, (n, 1, H, W) uint8, 1 on the person.
 
     Args:
-        dataset: The dataset; the masks are in the order of its training records.
+        dataset: Dataset to train on; the masks are in the order of its training records.
         config: Architecture of the model.
 
     Raises:
@@ -99,16 +99,16 @@ def load_person_masks(dataset: Dataset, config: ModelConfig) -> Tensor:
 
 
 def sample_identities(labels: Tensor, identities: int, images: int, generator: torch.Generator) -> Tensor:
-    """Draw the rows of one batch: classes without repetition, and a number of images of each.
+    """Sample the rows of one batch: P classes without repetition, and K images of each class.
 
     Args:
-        labels: (n,) classes.
-        identities: P, the number of classes.
-        images: K, the number of images of each class; a class with fewer images repeats some.
-        generator: Source of randomness.
+        labels: (n,) classes of the images.
+        identities: Number of classes (P).
+        images: Number of images of each class (K); images are repeated in a class that has fewer.
+        generator: Generator of random numbers.
 
     Returns:
-        (P * K,) int64 rows.
+        (P * K,) int64 rows of images.
     """
     classes = torch.unique(labels)
     drawn = classes[torch.randperm(len(classes), generator=generator)[:identities]]
@@ -121,16 +121,16 @@ def sample_identities(labels: Tensor, identities: int, images: int, generator: t
 
 
 def augment(pixels: Tensor, config: ModelConfig, erase: float, seeds: Tensor) -> Tensor:
-    """Augment images: flip, pad and crop, mild exposure, random erasing.
+    """Augment images by flipping, padding and cropping, small changes of exposure, and random erasing.
 
     Args:
-        pixels: (B, 3, H, W) uint8.
+        pixels: (B, 3, H, W) uint8 images.
         config: Architecture of the model.
         erase: Probability that a random rectangle (2 to 40 % of the area) becomes noise (Zhong et al. 2020).
-        seeds: (B,) int64; the augmentation of an image depends on its seed only, not on other images or processes.
+        seeds: (B,) int64 seeds; the augmentation of an image depends on its seed only.
 
     Returns:
-        (B, 3, H, W) float32, normalised.
+        (B, 3, H, W) normalised float32 images.
     """
     out = torch.empty(pixels.shape, dtype=torch.float32)
     for index, seed in enumerate(seeds.tolist()):
@@ -142,15 +142,15 @@ def augment(pixels: Tensor, config: ModelConfig, erase: float, seeds: Tensor) ->
 
 
 def augment_masks(masks: Tensor, erase: float, seeds: Tensor) -> Tensor:
-    """Apply `augment` to masks; erased pixels become 0.
+    """Augment masks like the images that `augment` returns for the same seeds; erased pixels become 0.
 
     Args:
-        masks: (B, 1, H, W) uint8.
-        erase: As in `augment`.
-        seeds: As in `augment`.
+        masks: (B, 1, H, W) uint8 masks.
+        erase: Probability that a random rectangle is erased.
+        seeds: (B,) int64 seeds of the images.
 
     Returns:
-        (B, 1, H, W) uint8.
+        (B, 1, H, W) uint8 masks.
     """
     out = torch.empty_like(masks)
     for index, seed in enumerate(seeds.tolist()):
@@ -168,9 +168,9 @@ class _Augmentation:
         y: Top row of the crop in the padded image.
         x: Left column of the crop in the padded image.
         flip: Whether to mirror the image.
-        gain: Factor of the normalised pixels.
-        erased: Rows and columns to erase; empty slices for none.
-        noise: (3, h, w) of the erased rectangle.
+        gain: Factor by which normalised pixels are multiplied.
+        erased: Rows and columns to erase; the slices are empty if nothing is erased.
+        noise: (3, h, w) noise for the erased rectangle.
     """
 
     y: int
@@ -194,7 +194,7 @@ class _Augmentation:
         return cls(y, x, flip < 0.5, 0.85 + 0.3 * gain, erased, torch.randn(3, h, w, generator=generator))
 
     def crop_and_flip(self, image: Tensor) -> Tensor:
-        """Crop from the image padded with zeros, and flip: (..., H, W) -> the same shape."""
+        """Pad an image (..., H, W) with zeros, crop it to its original size, and flip it."""
         height, width = image.shape[-2:]
         padded = functional.pad(image, (_PAD, _PAD, _PAD, _PAD))
         cropped = padded[..., self.y : self.y + height, self.x : self.x + width]
@@ -204,21 +204,21 @@ class _Augmentation:
 def choose_neighbors(
     cls: Tensor, labels: Tensor, cameras: Tensor, rows: Sequence[int] | Tensor, count: int, own_cls: Tensor
 ) -> Tensor:
-    """Return the nearest images of the training memory by cosine (Eq. 4).
+    """Return the nearest images in the training memory by cosine (Eq. 4).
 
-    The image itself, and images of the same person by the same camera, are excluded, because neither is in the gallery
-    as a match at test time.
+    The image itself and images of the same person by the same camera are excluded, because they are not true matches at
+    test time.
 
     Args:
         cls: (n, C) `[cls]` tokens of the training memory.
-        labels: (n,) classes.
-        cameras: (n,) cameras.
-        rows: (B,) rows of the images of the batch.
-        count: K, the number of neighbours.
+        labels: (n,) classes of its images.
+        cameras: (n,) cameras of its images.
+        rows: (B,) rows of the images in the batch.
+        count: Number of neighbours (K).
         own_cls: (B, C) `[cls]` tokens of the batch.
 
     Returns:
-        (B, K) rows.
+        (B, K) rows of the neighbours.
 
     Raises:
         ValueError: An image has fewer than K possible neighbours.

@@ -1,4 +1,4 @@
-"""The loop over both stages: the holistic ViT that encodes the memory, then FPC with L = L_S + L_C (Eq. 15)."""
+"""Training loop over both stages: first the holistic ViT with L_S (Eq. 3), then FPC with L = L_S + L_C (Eq. 15)."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ from fpc_core.training.settings import Progress, TrainSettings
 from fpc_core.training.stages import StageLoss, TrainingMemory, autocast, encode_memory
 from fpc_core.training.state import WEIGHTS, append_log, copy_weights, cut_log, restore_state, save_state
 
-_REPORT_EVERY = 10  # steps between two reports
-_PACE_REPORTS = 20  # reports over which the pace is averaged
+_REPORT_EVERY = 10  # Number of steps between two reports.
+_PACE_REPORTS = 20  # Number of reports over which the pace is averaged.
 
 
 def train(
@@ -48,24 +48,24 @@ def train(
     report: Callable[[Progress], None] | None = None,
     stop_after: int | None = None,
 ) -> FPC:
-    """Train on the training split of a dataset; write model.safetensors and log.csv into `out`.
+    """Train on the training split of a dataset, and write model.safetensors and log.csv to `out`.
 
-    A stopped run resumes from its last checkpoint. Under torchrun every process calls this, computes its share of each
-    batch and returns the same weights.
+    A stopped run resumes from its last checkpoint. Under torchrun, every process calls this function, computes its
+    share of each batch and returns the same weights.
 
     Args:
-        dataset: The dataset.
+        dataset: Dataset to train on.
         config: Architecture of the model; its `identities` is replaced by the number of training identities.
         settings: Settings of the run.
         out: Output folder.
-        init: A model of that config to start from.
+        init: Model with the same config to start from.
         device: Device to train on.
-        report: Called with the progress every 10 steps.
-        stop_after: Stop after this many steps, with a checkpoint.
+        report: Function that is called with the progress every 10 steps.
+        stop_after: Number of the step after which the run stops with a checkpoint; None to run to the end.
 
     Raises:
-        DatasetError: The dataset cannot be trained on.
-        ValueError: The settings, or a state in `out`, do not fit.
+        DatasetError: The dataset is not suitable for training.
+        ValueError: The settings do not match the number of processes, or the state in `out` belongs to another run.
     """
     device = distributed.local_device(torch.device(device))
     with distributed.process_group(device), _reproducible(device):
@@ -74,7 +74,8 @@ def train(
         batch = min(settings.identities, images.classes)
         if batch % distributed.world_size():
             raise ValueError(
-                f"{batch} identities of a batch cannot be split evenly across {distributed.world_size()} processes"
+                f"{batch} identities in a batch cannot be split evenly across {distributed.world_size()} processes; "
+                "change --identities or the number of processes"
             )
         torch.manual_seed(settings.seed)
         model = FPC(replace(config, identities=images.classes), settings.drop_path)
@@ -112,14 +113,14 @@ class _Run:
         self.memory = self._encode_memory_with(self.state.memory_weights)
         self.loss: nn.Module = StageLoss(model, settings, images)
         if distributed.world_size() > 1:
-            # The first stage does not use the decoder. BNNeck statistics are those of the whole batch on every rank.
+            # The first stage does not use the decoder. Every rank computes BNNeck statistics over the whole batch.
             self.loss = DistributedDataParallel(self.loss, find_unused_parameters=True, forward_sync_buffers=False)
         if self.first:
             out.mkdir(parents=True, exist_ok=True)
             cut_log(out, self.state.step)
 
     def until(self, end: int) -> None:
-        """Train up to step `end`, or until `max_minutes` are over, and write a checkpoint."""
+        """Train until step `end` or until `max_minutes` have passed, and write a checkpoint."""
         settings, before = self.settings, self.state.seconds
         start = saved = time.monotonic()
         pace = deque([(self.state.step, before)], _PACE_REPORTS)
@@ -152,7 +153,7 @@ class _Run:
                 self.state = replace(self.state, memory_weights=copy_weights(self.model))
                 self.memory = encode_memory(self.model, self.images, settings)
             memory = self.memory
-        # All ranks draw the same batch; randomness within the model may differ between them.
+        # All ranks sample the same batch, but random numbers within the model may differ between ranks.
         generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + step)
         torch.manual_seed(settings.seed * 1_000_003 + step * distributed.world_size() + distributed.rank())
         rows = sample_identities(self.images.labels, settings.identities, settings.images, generator)
@@ -173,7 +174,7 @@ class _Run:
         return loss.detach()
 
     def _report_progress(self, loss: Tensor, stage: str, rate: float, pace: deque[tuple[int, float]]) -> None:
-        """Log and report a step. Raises ValueError if the loss is not finite."""
+        """Log and report a step; raise ValueError if the loss is not finite."""
         state, settings = self.state, self.settings
         if not math.isfinite(loss):
             raise ValueError(f"the loss is {float(loss)} at step {state.step}; use a lower learning rate")
@@ -192,7 +193,7 @@ class _Run:
             save_state(self.out, self.state, self.model, self.optimizer, self.settings, distributed.world_size())
 
     def _encode_memory_with(self, weights: dict[str, Tensor] | None) -> TrainingMemory | None:
-        """Encode the training memory with earlier weights, which gives the same bits."""
+        """Encode the training memory with the weights that encoded it before the run stopped."""
         if weights is None:
             return None
         current = copy_weights(self.model)
@@ -203,9 +204,9 @@ class _Run:
 
 
 def _schedule(share: float, warmup: float) -> float:
-    """Return the factor of the learning rate: linear warm-up, then a cosine down to 1 %.
+    """Return the factor of the learning rate when a share of the run, in [0, 1], is done.
 
-    `share` is the part of the run that is done, 0 to 1.
+    The schedule is a linear warm-up, followed by a cosine that decreases to 1 %.
     """
     if share < warmup:
         return max(share / warmup, 0.02)
@@ -213,7 +214,7 @@ def _schedule(share: float, warmup: float) -> float:
 
 
 def _groups(model: FPC, weight_decay: float) -> list[dict[str, Any]]:
-    """Return the parameter groups: weight decay for matrices, none for vectors and embeddings."""
+    """Return the optimizer's parameter groups, with weight decay for matrices but not for vectors and embeddings."""
     embeddings = {"encoder.cls_token", "encoder.position", "encoder.camera"}
     decayed: list[nn.Parameter] = []
     undecayed: list[nn.Parameter] = []
@@ -225,11 +226,11 @@ def _groups(model: FPC, weight_decay: float) -> list[dict[str, Any]]:
 
 @contextmanager
 def _reproducible(device: torch.device) -> Iterator[None]:
-    """Ask torch for deterministic kernels on CUDA; where it has none, it only warns."""
+    """Use deterministic kernels on CUDA within the context; torch only warns where it has none."""
     if device.type != "cuda":
         yield
         return
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads this when its first handle is created
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # CuBLAS reads this when its first handle is created.
     before = torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(True, warn_only=True)
     try:

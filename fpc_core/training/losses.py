@@ -1,7 +1,7 @@
-"""Losses of Eq. 3 and 14, and an optional one that is not in the paper.
+"""Losses of Eq. 3 and 14, and an optional loss that is not in the paper.
 
-Identity cross-entropy, and batch-hard triplet with a soft margin. The optional loss guides the `[cls]` attention to the
-person, for data with true masks.
+The paper's losses are the cross-entropy of identities and the batch-hard triplet loss with a soft margin. The optional
+loss guides the `[cls]` attention to the person and needs data with true masks.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from fpc_core.results import DropStage
 def soft_triplet(features: Tensor, identities: Tensor) -> Tensor:
     """Compute the batch-hard triplet loss with a soft margin (Hermans et al. 2017).
 
-    log(1 + exp(d_ap - d_an)), averaged over anchors.
+    This is log(1 + exp(d_ap - d_an)), averaged over anchors.
 
     Args:
-        features: (B, C) before the BNNeck.
-        identities: (B,) classes; at least two, each at least twice.
+        features: (B, C) features before the BNNeck.
+        identities: (B,) classes of the images; at least two different classes, each at least twice.
 
     Raises:
-        ValueError: The batch does not have these identities.
+        ValueError: There is only one class, or a class occurs only once.
     """
     features = at_least_float32(features)
     distance = torch.cdist(features, features, compute_mode="donot_use_mm_for_euclid_dist")
@@ -38,12 +38,12 @@ def soft_triplet(features: Tensor, identities: Tensor) -> Tensor:
 
 
 def identity_and_triplet(logits: Tensor, features: Tensor, identities: Tensor) -> Tensor:
-    """Compute L_ID + L_T of one branch.
+    """Compute L_ID + L_T, the sum of identity and triplet loss, for the encoder or the decoder.
 
     Args:
-        logits: (B, identities).
-        features: (B, C) before the BNNeck.
-        identities: (B,) classes.
+        logits: (B, identities) output of the classifier.
+        features: (B, C) features before the BNNeck.
+        identities: (B,) classes of the images.
     """
     return F.cross_entropy(logits.to(torch.promote_types(logits.dtype, torch.float32)), identities) + soft_triplet(
         features, identities
@@ -51,13 +51,13 @@ def identity_and_triplet(logits: Tensor, features: Tensor, identities: Tensor) -
 
 
 def guidance(stages: Sequence[DropStage], person: Tensor) -> Tensor:
-    """Compute the cross-entropy of the `[cls]` attention against the visible person, averaged over dropping blocks.
+    """Compute the cross-entropy between the visible person and the `[cls]` attention, averaged over dropping blocks.
 
-    Not in the paper, whose encoder starts from ImageNet weights that attend to objects already. An image counts 0 at a
-    block where no visible patch of the person is left.
+    This loss is not in the paper, whose encoder starts from ImageNet weights that already attend to objects. The loss
+    of an image is 0 at a block where no visible patch of the person is left.
 
     Args:
-        stages: The dropping blocks.
+        stages: Stages of the dropping blocks.
         person: (B, N) share of every patch of the full grid that shows the person.
     """
     losses = []
@@ -70,5 +70,5 @@ def guidance(stages: Sequence[DropStage], person: Tensor) -> Tensor:
 
 
 def at_least_float32(values: Tensor) -> Tensor:
-    """Convert half precision, which is too coarse for a loss, to float32; float64 stays, for gradient checks."""
+    """Convert half precision, which is too coarse for a loss, to float32; float64 is not changed."""
     return values.to(torch.promote_types(values.dtype, torch.float32))

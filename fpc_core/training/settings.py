@@ -12,33 +12,33 @@ from fpc_core.config import MAX_SHORTLIST
 class TrainSettings:
     """Settings of a training run.
 
-    With equal settings, initial weights, data, device and number of processes, the weights are equal, bit by bit on the
-    CPU, unless `max_minutes` ends a run early.
+    Runs with equal settings, initial weights, data, device and number of processes give equal weights (bit by bit on
+    the CPU), unless `max_minutes` ends a run early.
 
     Attributes:
-        holistic_steps: Steps of the first stage.
-        fpc_steps: Steps of the second stage.
-        identities: P of a batch, over all processes.
-        images: K of a batch: images of each identity.
-        learning_rate: Peak of the schedule.
-        weight_decay: Of matrices.
-        warmup: Share of the schedule with a rising learning rate.
-        patch_keep: Share of patches in the holistic stage (a random half trains twice as fast).
-        whole_steps: Last steps of the holistic stage, which see all patches. With random patches to the end, the model
-            learns that any patch can be missing, and salient dropping does no harm.
-        keep_rate: Share of patches that each dropping block of the second stage keeps.
-        blocks: Dropping blocks of the second stage.
-        neighbors: K of the decoder.
-        refresh: Steps between two encodings of the training memory.
-        shared_space: In the second stage, classify plain and consolidated features with one classifier and add a
-            triplet loss across both, because retrieval compares the one with the other (not in the paper).
-        guide: Weight of `losses.guidance` in the second stage; needs data with true masks (not in the paper).
+        holistic_steps: Number of steps of the first stage.
+        fpc_steps: Number of steps of the second stage.
+        identities: Number of identities in a batch (P), over all processes.
+        images: Number of images of each identity in a batch (K).
+        learning_rate: Peak learning rate of the schedule.
+        weight_decay: Weight decay of matrices.
+        warmup: Share of the schedule in which the learning rate rises.
+        patch_keep: Share of the patches used in the holistic stage; a random half makes training twice as fast.
+        whole_steps: Number of steps at the end of the holistic stage that use all patches. With random patches to the
+            end, the model learns that any patch can be missing, and dropping salient patches does no harm.
+        keep_rate: Share of the patches that each dropping block of the second stage keeps.
+        blocks: Indices of the dropping blocks in the second stage.
+        neighbors: Number of neighbours that the decoder reads (K).
+        refresh: Number of steps between two encodings of the training memory.
+        shared_space: Whether the second stage classifies plain and consolidated features with one classifier and adds
+            a triplet loss across both, because retrieval compares them with each other (not in the paper).
+        guide: Weight of `losses.guidance` in the second stage; it needs data with true masks (not in the paper).
         erase: Probability of random erasing.
-        drop_path: Stochastic depth of the last block.
+        drop_path: Stochastic depth rate of the last block.
         seed: Seed of all random numbers.
-        bfloat16: Mixed precision on the CPU; on CUDA it is used if the hardware supports it.
+        bfloat16: Whether to use mixed precision on the CPU; CUDA always uses it if the hardware supports it.
         checkpoint_minutes: Minutes between two checkpoints.
-        max_minutes: The schedule is shortened to end within this time.
+        max_minutes: Maximum time of the run in minutes, to which the schedule is shortened; None for no limit.
     """
 
     holistic_steps: int = bounded(2400, 0, 10**7)
@@ -75,21 +75,21 @@ class TrainSettings:
 
     @property
     def steps(self) -> int:
-        """Number of steps of both stages."""
+        """Total number of steps of both stages."""
         return self.holistic_steps + self.fpc_steps
 
 
 @dataclass(frozen=True)
 class Progress:
-    """One step, as logged.
+    """Progress of a run after one step.
 
     Attributes:
-        step: Number of the step, from 1.
-        stage: holistic or fpc.
+        step: 1-based number of the step.
+        stage: Stage of the step, "holistic" or "fpc".
         loss: Loss of the step.
         learning_rate: Learning rate of the step.
-        seconds: Training time so far, over all sessions of the run.
-        eta: Seconds to the end at the current pace.
+        seconds: Training time so far in seconds, over all sessions of the run.
+        eta: Remaining time in seconds at the current pace.
     """
 
     step: int

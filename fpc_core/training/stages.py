@@ -1,8 +1,8 @@
-"""Losses of the two stages, and the training memory from which the second stage takes neighbours.
+"""Losses of the two stages, and the training memory, in which the second stage finds neighbours.
 
-With several processes each encodes its share of the batch; the features before the BNNecks are then gathered, so that
-BNNeck, classifier and triplet mining see the whole batch. A step is thus the same on any number of processes, up to
-rounding and stochastic depth.
+With several processes, each process encodes its share of the batch. The features before the BNNecks are then gathered,
+so that BNNeck, classifier and triplet loss use the whole batch. A step is thus the same for any number of processes,
+except for rounding and stochastic depth.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from fpc_core.training.batches import TrainingImages, choose_neighbors
 from fpc_core.training.losses import at_least_float32, guidance, identity_and_triplet, soft_triplet
 from fpc_core.training.settings import TrainSettings
 
-_CHUNK = 64  # images that a process encodes at a time for the training memory
+_CHUNK = 64  # Number of images that a process encodes at a time for the training memory.
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingMemory:
-    """Every training image at keep rate 1, on the CPU.
+    """Tokens of every training image, encoded at keep rate 1, on the CPU.
 
-    For the 12,936 images of Market-1501 it uses 0.6 GB with ViT-Tiny, 2.5 GB with ViT-B at stride 16, 4.8 GB at stride
-    11.
+    For the 12,936 images of Market-1501 it uses 0.6 GB with ViT-Tiny, 2.5 GB with ViT-B at stride 16, and 4.8 GB with
+    ViT-B at stride 11.
 
     Attributes:
-        cls: (n, C) float32.
-        tokens: (n, N, C) float16.
+        cls: (n, C) float32 `[cls]` tokens.
+        tokens: (n, N, C) float16 patch tokens.
     """
 
     cls: Tensor
@@ -43,7 +43,7 @@ class TrainingMemory:
 
 
 class StageLoss(nn.Module):
-    """The loss of one step, as a module because DistributedDataParallel wraps `forward` only."""
+    """Loss of one step; it is a module because DistributedDataParallel wraps only `forward`."""
 
     def __init__(self, model: FPC, settings: TrainSettings, images: TrainingImages) -> None:
         super().__init__()
@@ -63,11 +63,11 @@ class StageLoss(nn.Module):
         """Compute the loss of one step.
 
         Args:
-            pixels: (B / world size, 3, H, W), this process's share of the batch.
-            rows: (B,) rows of the whole batch.
-            step: Number of the step, from 0.
-            memory: The training memory; None in the holistic stage.
-            person: (B / world size, 1, H, W), 1 where the person is visible; needed for `guide`.
+            pixels: (B / world size, 3, H, W) images of this process's share of the batch.
+            rows: (B,) rows of the images in the whole batch.
+            step: 0-based number of the step.
+            memory: Training memory; None in the holistic stage.
+            person: (B / world size, 1, H, W) masks of the visible person; None without `guide`.
             whole: Whether the holistic stage sees all patches of this batch.
         """
         cameras = self._images.cameras[local_shard(rows)].to(pixels.device)
@@ -77,7 +77,7 @@ class StageLoss(nn.Module):
         return self._fpc_loss(pixels, cameras, labels, local_shard(rows), step, memory, person)
 
     def _holistic_loss(self, pixels: Tensor, cameras: Tensor, labels: Tensor, step: int, whole: bool) -> Tensor:
-        """Compute L_S (Eq. 3) of the ViT without `[cls]`-guided dropping, on all or a random share of the patches."""
+        """Compute L_S (Eq. 3) of the ViT on all or a random share of the patches instead of `[cls]`-guided dropping."""
         settings = self._settings
         keep_rate = 1.0 if whole else settings.patch_keep
         prune = PruneSettings(keep_rate, DropStrategy.RANDOM, blocks=(0,), seed=settings.seed + step)
@@ -94,9 +94,10 @@ class StageLoss(nn.Module):
         memory: TrainingMemory,
         person: Tensor | None,
     ) -> Tensor:
-        """Compute L = L_S + L_C (Eq. 15): the pruned query, and its consolidation with neighbours from the memory.
+        """Compute L = L_S + L_C (Eq. 15) of pruned queries and their consolidation with neighbours from the memory.
 
-        Steps alternate between the decoder inputs of the paper and of the released code, so that the weights suit both.
+        Steps alternate between the decoder inputs of the paper and the released code, so that the weights work with
+        both variants.
         """
         settings, model = self._settings, self.model
         encoding = model.encode(pixels, cameras, PruneSettings(settings.keep_rate, blocks=settings.blocks))
@@ -128,11 +129,11 @@ class StageLoss(nn.Module):
 
 @torch.no_grad()
 def encode_memory(model: FPC, images: TrainingImages, settings: TrainSettings) -> TrainingMemory:
-    """Encode the training memory without augmentation; every process encodes its share and returns the whole.
+    """Encode the training memory without augmentation; every process encodes a share and returns the whole memory.
 
     Args:
-        model: The model.
-        images: The training images.
+        model: Model that encodes the images.
+        images: Training images.
         settings: Settings of the run.
     """
     device = next(model.parameters()).device
@@ -157,8 +158,8 @@ def encode_memory(model: FPC, images: TrainingImages, settings: TrainSettings) -
 def autocast(settings: TrainSettings, device: torch.device) -> AbstractContextManager[None]:
     """Return a context for mixed precision in bfloat16.
 
-    bfloat16 has the range of float32, so gradients neither overflow nor vanish, and no gradient scaler (with a state to
-    save) is needed as for float16. GPUs without it train in float32.
+    bfloat16 has the range of float32, so gradients neither overflow nor vanish, and no gradient scaler is needed as
+    with float16. GPUs without bfloat16 train in float32.
 
     Args:
         settings: Settings of the run.

@@ -1,7 +1,7 @@
-"""Files of a training run: its state, for resuming, and its log. Only rank 0 writes them.
+"""Files of a training run, which only rank 0 writes: the state, from which the run can resume, and the log.
 
-No random state is saved, because the randomness of a step is a function of seed and step. Nor is the training memory,
-which can take gigabytes: the weights that encoded it are saved, and it is encoded again from them.
+The state has no random state, because the random numbers of a step depend only on seed and step. Instead of the
+training memory, which can take gigabytes, it has the weights that encoded it.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class RunState:
 
     Attributes:
         step: Number of steps done.
-        seconds: Training time so far.
-        memory_weights: Weights that encoded the training memory; None before it was first encoded.
+        seconds: Training time so far in seconds.
+        memory_weights: Weights that encoded the training memory; None if it was not encoded yet.
     """
 
     step: int = 0
@@ -46,8 +46,8 @@ def save_state(
     Args:
         folder: Output folder of the run.
         state: Progress of the run.
-        model: The model.
-        optimizer: Its optimizer.
+        model: Model of the run.
+        optimizer: Optimizer of the model.
         settings: Settings of the run.
         processes: Number of processes.
     """
@@ -67,12 +67,12 @@ def save_state(
 def restore_state(
     folder: Path, model: FPC, optimizer: torch.optim.Optimizer, settings: TrainSettings, processes: int
 ) -> RunState:
-    """Load model and optimizer from the state in `folder`; return a fresh RunState if there is none.
+    """Load model and optimizer from the state in `folder`, if there is one, and return the progress of the run.
 
     Args:
         folder: Output folder of the run.
-        model: The model.
-        optimizer: Its optimizer.
+        model: Model to load the weights into.
+        optimizer: Optimizer to load the state into.
         settings: Settings of the run.
         processes: Number of processes.
 
@@ -85,7 +85,7 @@ def restore_state(
     try:
         content = torch.load(path, weights_only=True, map_location="cpu")
         stored_settings, count = content["settings"], content["processes"]
-    except Exception as error:  # torch raises almost any exception type on damaged files.
+    except Exception as error:  # Torch raises almost any exception type on damaged files.
         raise ValueError(
             f"{path} is damaged or not the state of a training run; choose another output folder or delete it"
         ) from error
@@ -94,7 +94,7 @@ def restore_state(
     if count != processes:
         raise ValueError(
             f"{path} belongs to a run of {count} processes, not {processes}; "
-            "start as many, choose another output folder or delete it"
+            f"start {count} processes, choose another output folder or delete it"
         )
     try:
         model.load_state_dict(content["model"])
@@ -107,7 +107,7 @@ def restore_state(
 
 
 def copy_weights(model: FPC) -> Weights:
-    """Copy all tensors to the CPU, by name."""
+    """Return copies of all tensors of a model on the CPU, by name."""
     return {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
 
 
@@ -116,7 +116,7 @@ def append_log(folder: Path, progress: Progress) -> None:
 
     Args:
         folder: Output folder of the run.
-        progress: The step to log.
+        progress: Progress to log.
     """
     with (folder / LOG).open("a", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -134,11 +134,11 @@ def append_log(folder: Path, progress: Progress) -> None:
 
 
 def cut_log(folder: Path, step: int) -> None:
-    """Delete the log lines after `step`, and an incomplete last line; these steps will be repeated.
+    """Delete the lines of the log after `step`, and an incomplete last line, because these steps will be repeated.
 
     Args:
         folder: Output folder of the run.
-        step: Last step that is kept.
+        step: Last step whose line is not deleted.
     """
     path = folder / LOG
     if path.is_file():

@@ -1,7 +1,7 @@
-"""Folders that visitors of the app may choose from: those that the administrator has configured, and nothing else.
+"""Roots: the folders, configured by the administrator, below which visitors of the app may choose paths.
 
 A path below a root has a name, `LABEL/relative/path`, which starts with the root's label. Links and lists use names, so
-that they do not reveal absolute paths of the host. The demo is always a root; the environment variable FPC_ROOTS adds
+that they do not reveal absolute paths of the host. The demo is always a root. The environment variable FPC_ROOTS adds
 others, separated as in PATH.
 """
 
@@ -18,20 +18,20 @@ from fpc_core.data.images import SUFFIXES
 from fpc_core.gallery.memory import PARTIAL
 from fpc_core.io.bounded_files import OutsideRootsError, check_inside, escape_name, is_text
 
-CACHE = "cache"  # label of the folder of gallery memories built for visitors; no root of FPC_ROOTS has it
+CACHE = "cache"  # Label of the folder with gallery memories built for visitors; no root in FPC_ROOTS gets it.
 CHECKPOINTS = frozenset({".safetensors", ".pth", ".pt", ".bin", ".ckpt"})
-MAX_DEPTH = 5  # levels of folders below a root that are scanned
-MAX_ENTRIES = 20_000  # files and folders that one scan visits
-_MAX_PATH = 4096  # characters of a path on common systems
-_MAX_FOLDER_ENTRIES = 2_000  # that a scan visits in one folder
+MAX_DEPTH = 5  # Maximum depth of the folders below a root that a scan visits.
+MAX_ENTRIES = 20_000  # Maximum number of files and folders that one scan visits.
+_MAX_PATH = 4096  # Maximum number of characters in a path on common systems.
+_MAX_FOLDER_ENTRIES = 2_000  # Maximum number of entries that a scan visits in one folder.
 
 
 @dataclass(frozen=True)
 class Root:
-    """A folder below which visitors may choose.
+    """A folder below which visitors may choose paths.
 
     Attributes:
-        label: Name shown to visitors.
+        label: Name that visitors see.
         path: Absolute path with all links resolved; the folder need not exist.
     """
 
@@ -41,15 +41,15 @@ class Root:
 
 @dataclass(frozen=True)
 class DiscoveredPaths:
-    """Names of what was found below the roots, sorted.
+    """Sorted names of the paths that a scan found below the roots.
 
     Attributes:
-        datasets: Dataset folders.
-        checkpoints: Weight files.
-        memories: Folders of gallery memories, including those with an unfinished build.
+        datasets: Names of dataset folders.
+        checkpoints: Names of weight files.
+        memories: Names of gallery memory folders, including those with an unfinished build.
         absent: Labels of roots that are not folders.
-        complete: False if the scan ended at its limit of depth or entries.
-        skipped: Number of files and folders left out because their names are not valid text (UTF-8).
+        complete: Whether the scan ended without reaching its limit of depth or entries.
+        skipped: Number of files and folders that were left out because their names are not valid UTF-8.
     """
 
     datasets: tuple[str, ...]
@@ -61,16 +61,16 @@ class DiscoveredPaths:
 
 
 def named_roots(demo: Path, text: str | None = None) -> tuple[Root, ...]:
-    """Return the demo and the folders of `text` as roots, labelled by folder name.
+    """Return the demo and the folders in `text` as roots, labelled by folder name.
 
-    A label that is in use, or equals CACHE, gets "-2".
+    A label that is already in use, or equals CACHE, gets the suffix "-2", "-3" and so on.
 
     Args:
         demo: Folder of the demo.
         text: Folders, separated as in PATH; by default the value of FPC_ROOTS.
 
     Raises:
-        ValueError: A path is relative: its meaning would depend on the working directory.
+        ValueError: A path is relative, so that its meaning would depend on the working directory.
     """
     listed = os.environ.get("FPC_ROOTS", "") if text is None else text
     roots = [Root("demo", demo.resolve())]
@@ -87,11 +87,11 @@ def named_roots(demo: Path, text: str | None = None) -> tuple[Root, ...]:
 
 
 def resolve(name: str, roots: Sequence[Root]) -> Path:
-    """Return the path of a name, or of an absolute path that a visitor typed, with all links resolved.
+    """Return the path of a name or of an absolute path that a visitor entered, with all links resolved.
 
     Args:
-        name: A name such as `demo/query`, or an absolute path. It need not exist.
-        roots: The configured roots.
+        name: Name such as `demo/query`, or absolute path; the path need not exist.
+        roots: Configured roots.
 
     Raises:
         OutsideRootsError: The label is unknown, the name contains `..`, or the resolved path is not a root or below
@@ -114,7 +114,7 @@ def resolve(name: str, roots: Sequence[Root]) -> Path:
         raise refusal
     try:
         real = path.resolve()
-    except (OSError, RuntimeError, ValueError) as error:  # a loop of links, or an invalid name
+    except (OSError, RuntimeError, ValueError) as error:  # The links form a loop, or the name is invalid.
         raise refusal from error
     if root_of(real, roots) is None:
         raise refusal
@@ -125,8 +125,8 @@ def name_of(path: Path, roots: Sequence[Root]) -> str:
     """Return the name of a path below a root.
 
     Args:
-        path: The path.
-        roots: The configured roots.
+        path: Path to name.
+        roots: Configured roots.
 
     Raises:
         OutsideRootsError: The path is not below a root.
@@ -143,25 +143,24 @@ def root_of(real: Path, roots: Sequence[Root]) -> Root | None:
     """Return the innermost root that contains a path, or None.
 
     Args:
-        real: The path, with all links resolved.
-        roots: The configured roots.
+        real: Path with all links resolved.
+        roots: Configured roots.
     """
     above = [root for root in roots if real == root.path or root.path in real.parents]
     return max(above, key=lambda root: len(root.path.parts), default=None)
 
 
 def confine(dataset: Dataset, roots: Sequence[Root]) -> None:
-    """Check that no folder, image or other file of a dataset is a link out of the roots.
+    """Check that no folder, image or other file of a dataset is a link that leads out of the roots.
 
-    Links are resolved at the time of the check: users who may write below a root could change one later, and are
-    trusted in that.
+    Links are resolved at the time of the check. Users who may write below a root are trusted not to change them later.
 
     Args:
-        dataset: The dataset.
-        roots: The configured roots.
+        dataset: Dataset to check.
+        roots: Configured roots.
 
     Raises:
-        OutsideRootsError: There is such a link.
+        OutsideRootsError: A link leads out of the roots.
     """
     records = (*dataset.train, *dataset.query, *dataset.gallery)
     folders = {record.path.parent for record in records}
@@ -172,14 +171,14 @@ def confine(dataset: Dataset, roots: Sequence[Root]) -> None:
 
 
 def confine_memory(directory: Path, roots: Sequence[Root]) -> None:
-    """Check that no file of a gallery memory is a link out of the roots.
+    """Check that no file of a gallery memory is a link that leads out of the roots.
 
     Args:
         directory: Folder of the gallery memory; it need not exist.
-        roots: The configured roots.
+        roots: Configured roots.
 
     Raises:
-        OutsideRootsError: There is such a link.
+        OutsideRootsError: A link leads out of the roots.
     """
     for folder in (directory, directory.with_name(directory.name + PARTIAL)):
         for child in sorted(folder.iterdir()) if folder.is_dir() else ():
@@ -193,14 +192,14 @@ def _check_inside_roots(path: Path, description: str, roots: Sequence[Root]) -> 
 def discover(roots: Sequence[Root], depth: int = MAX_DEPTH, max_entries: int = MAX_ENTRIES) -> DiscoveredPaths:
     """Find datasets, checkpoints and gallery memories below the roots, top-level folders first.
 
-    Links are not followed, and folders of images are not listed completely. A folder with several sub-folders of images
-    is one dataset, with a sub-folder per identity; if only one sub-folder has images, that sub-folder is the dataset.
-    Paths that are not found can still be entered by name.
+    Links are not followed, and folders of images are not listed completely. A folder with several subfolders of images
+    is one dataset, with a subfolder per identity. If only one subfolder has images, that subfolder is the dataset.
+    Visitors can still enter the names of paths that are not found.
 
     Args:
-        roots: The configured roots.
-        depth: Levels of folders below a root to scan.
-        max_entries: Files and folders to visit.
+        roots: Configured roots.
+        depth: Maximum depth of folders below a root.
+        max_entries: Maximum number of files and folders to visit.
     """
     scanner = _Scanner(roots, max_entries)
     absent = tuple(root.label for root in roots if not root.path.is_dir())
@@ -218,7 +217,7 @@ def discover(roots: Sequence[Root], depth: int = MAX_DEPTH, max_entries: int = M
 
 
 class _Scanner:
-    """One scan below the roots, and what it has found so far."""
+    """A scan below the roots, with the names that it has found so far."""
 
     def __init__(self, roots: Sequence[Root], max_entries: int) -> None:
         self.left = max_entries
@@ -229,7 +228,7 @@ class _Scanner:
         self._roots = roots
 
     def scan(self, folder: Path) -> list[Path]:
-        """Record what `folder` contains, and return the sub-folders to scan next."""
+        """Record what `folder` contains, and return the subfolders to scan next."""
         subfolders, files = [], []
         for entry in self._entries(folder):
             if entry.is_dir(follow_symlinks=False):
@@ -255,14 +254,14 @@ class _Scanner:
         return [path for path in subfolders if path not in identities]
 
     def _has_image(self, folder: Path) -> bool:
-        """Whether there is an image among the first entries."""
+        """Return whether there is an image among the first 100 entries of a folder."""
         return any(
             Path(entry.name).suffix.lower() in SUFFIXES and entry.is_file(follow_symlinks=False)
             for entry in self._entries(folder, 100)
         )
 
     def _entries(self, folder: Path, max_entries: int = _MAX_FOLDER_ENTRIES) -> Iterator[os.DirEntry[str]]:
-        """Yield the first readable entries of a folder, without hidden ones, until the limit of the scan is reached."""
+        """Yield the first entries of a folder, without hidden or unreadable names, up to the limit of the scan."""
         try:
             with os.scandir(folder) as entries:
                 for entry in islice(entries, max_entries):

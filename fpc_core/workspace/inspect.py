@@ -1,4 +1,4 @@
-"""Check chosen paths before they are opened: what the weights are, and whether the gallery memory belongs to them."""
+"""Inspect chosen weights and gallery memories before a workspace is opened with them."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ class MemoryStatus(StrEnum):
     """Whether a gallery memory belongs to the chosen dataset and weights."""
 
     FITS = "fits"
-    OTHER = "other"  # a complete gallery memory of something else
-    UNFINISHED = "unfinished"  # the build of this gallery memory was interrupted
+    OTHER = "other"  # It was built from another dataset, other weights or other settings.
+    UNFINISHED = "unfinished"  # Its build was interrupted.
     MISSING = "missing"
-    UNUSABLE = "unusable"  # the folder cannot be opened as a gallery memory
+    UNUSABLE = "unusable"  # The folder cannot be opened as a gallery memory.
 
 
 @dataclass(frozen=True)
 class WeightsInfo:
-    """A checkpoint.
+    """Description of a checkpoint.
 
     Attributes:
-        report: What was loaded from it.
-        fingerprint: `weights_fingerprint` of its tensors.
+        report: Report of what was loaded from the checkpoint.
+        fingerprint: `weights_fingerprint` of the model.
     """
 
     report: LoadReport
@@ -38,15 +38,15 @@ class WeightsInfo:
 
 @dataclass(frozen=True)
 class MemoryInfo:
-    """The state of a gallery memory.
+    """State of a gallery memory.
 
     Attributes:
-        standing: Whether it belongs to the chosen dataset and weights.
-        images: Number of images that the matching gallery memory has.
-        size: Its size in bytes.
-        differs: Which of weights, settings and files differ.
-        done: Images already encoded by an unfinished build.
-        why: Why it is unusable.
+        status: Whether it belongs to the chosen dataset and weights.
+        images: Number of images that a matching gallery memory has.
+        size: Size of a matching gallery memory in bytes.
+        differs: Names of the fingerprint parts (weights, settings, files) that differ.
+        done: Number of images that an unfinished build has encoded.
+        why: Reason why it is unusable.
     """
 
     status: MemoryStatus
@@ -58,10 +58,10 @@ class MemoryInfo:
 
 
 def inspect_weights(places: Places) -> WeightsInfo:
-    """Load a checkpoint to find out what it is.
+    """Load a checkpoint, and return its description.
 
     Raises:
-        CheckpointError: It cannot be used.
+        CheckpointError: The checkpoint cannot be used.
     """
     model, report = load_model(places)
     return WeightsInfo(report, weights_fingerprint(model))
@@ -72,8 +72,8 @@ def inspect_memory(directory: Path, dataset: Dataset, weights: WeightsInfo) -> M
 
     Args:
         directory: Folder of the gallery memory.
-        dataset: The chosen dataset.
-        weights: The chosen weights.
+        dataset: Chosen dataset.
+        weights: Description of the chosen weights.
 
     Raises:
         GalleryMemoryError: An image of the dataset does not exist.
@@ -89,7 +89,7 @@ def inspect_memory(directory: Path, dataset: Dataset, weights: WeightsInfo) -> M
     try:
         differs = read_fingerprint(directory).differences(expected)
         if not differs:
-            open_memory(directory, expect=expected, records=dataset.gallery)  # raises if it is damaged
+            open_memory(directory, expect=expected, records=dataset.gallery)  # This raises an error for damaged files.
     except GalleryMemoryError as error:
         return MemoryInfo(MemoryStatus.UNUSABLE, images, size, why=str(error))
     return MemoryInfo(MemoryStatus.OTHER if differs else MemoryStatus.FITS, images, size, differs=tuple(differs))

@@ -1,7 +1,4 @@
-"""Open a workspace: a dataset, a checkpoint and the gallery memory that belongs to both.
-
-App and command line open these three in the same order, with the same checks.
-"""
+"""Open a workspace: a dataset, a checkpoint and the gallery memory that was built from both."""
 
 from __future__ import annotations
 
@@ -26,20 +23,20 @@ from fpc_core.model.fpc import FPC
 from fpc_core.retrieval import Retriever
 from fpc_core.workspace.allowed_roots import CACHE, Root, named_roots
 
-_DEPTH = 3  # levels of folders below a dataset that images are read from: archive/query/0001
+_DEPTH = 3  # Maximum depth of folders with images below a dataset's folder, as in archive/query/0001.
 DEMO_ROOT = Path(__file__).resolve().parents[2] / "assets" / "demo"
 
 
 @dataclass(frozen=True)
 class Places:
-    """Paths of a workspace; by default the demo's.
+    """Paths of a workspace and options of its encoder; by default those of the demo.
 
     Attributes:
         data: Folder of the dataset.
-        weights: Checkpoint.
+        weights: Path of the checkpoint.
         memory: Folder of the gallery memory.
-        stride: Stride of the patches, for weights that leave it open; None for their own.
-        precision: Name of the encoder's `Precision`; a gallery memory built at another one does not fit.
+        stride: Stride of the patches in pixels, for weights that work with any stride; None for the default stride.
+        precision: Name of the encoder's `Precision`, which must be that of the gallery memory.
     """
 
     data: Path = DEMO_ROOT
@@ -50,7 +47,7 @@ class Places:
 
     @classmethod
     def from_environment(cls) -> Places:
-        """Read FPC_DATA, FPC_WEIGHTS, FPC_MEMORY and FPC_PRECISION; unset or empty variables mean the demo."""
+        """Read FPC_DATA, FPC_WEIGHTS, FPC_MEMORY and FPC_PRECISION; the demo replaces unset or empty variables."""
         return cls(
             Path(os.environ.get("FPC_DATA") or cls.data),
             Path(os.environ.get("FPC_WEIGHTS") or cls.weights),
@@ -64,10 +61,10 @@ class Workspace:
     """A dataset, its weights and its gallery memory, checked against each other.
 
     Attributes:
-        places: The paths it was opened from.
-        dataset: The dataset.
-        weights: What was loaded from the checkpoint.
-        retriever: Runs searches.
+        places: Paths from which the workspace was opened.
+        dataset: Dataset of the workspace.
+        weights: Report of what was loaded from the checkpoint.
+        retriever: Retriever that runs searches.
         device: Device of the model.
         read_only: Whether results stay in RAM instead of being stored on disk.
     """
@@ -81,7 +78,7 @@ class Workspace:
 
     @cached_property
     def key(self) -> str:
-        """Key for caches: workspaces with the same key give the same results."""
+        """Key for caches; workspaces with the same key give the same results."""
         content = (
             self.retriever.memory.fingerprint,
             self.dataset.root.resolve(),
@@ -92,28 +89,28 @@ class Workspace:
 
     @property
     def weights_fingerprint(self) -> str:
-        """Fingerprint of weights and precision, as the gallery memory was checked against it."""
+        """Fingerprint of the weights and the precision, which the gallery memory shares."""
         provenance = self.retriever.memory.fingerprint
         return provenance.weights if provenance else weights_fingerprint(self.retriever.model)
 
     def image(self, record: ImageRecord) -> np.ndarray:
-        """Return an image of the dataset at the model's input size, (H, W, 3) uint8."""
+        """Read an image of the dataset, and resize it to the model's input size, (H, W, 3) uint8."""
         return resize_image(self.dataset.read(record), self.retriever.model.config.image_size)
 
     @property
     def device_label(self) -> str:
-        """The device and, if it is not float32, the precision: "cuda:0 in bfloat16"."""
+        """Name of the device and, if it is not float32, the precision, such as "cuda:0 in bfloat16"."""
         precision = self.retriever.model.encoder.precision
         return str(self.device) if precision is Precision.FLOAT32 else f"{self.device} in {precision.value}"
 
 
 def cache_folder() -> Path:
-    """Return the folder for stored results: FPC_CACHE, otherwise the user's cache folder. It need not exist."""
+    """Return the folder for stored results, which need not exist: FPC_CACHE or the user's cache folder."""
     return Path(os.environ.get("FPC_CACHE") or platformdirs.user_cache_path("fpc-explorer"))
 
 
 def roots_in_use() -> tuple[Root, ...]:
-    """Return the folders visitors may choose from: demo, FPC_ROOTS, and the gallery memories in the cache folder."""
+    """Return the roots: the demo, those in FPC_ROOTS, and the folder of gallery memories in the cache folder."""
     return (*named_roots(DEMO_ROOT), Root(CACHE, (cache_folder() / "memories").resolve()))
 
 
@@ -124,7 +121,7 @@ def demo_memory_folder() -> Path:
 
 
 def default_memory_folder(places: Places) -> Path:
-    """Return the folder in the cache folder for the gallery memory of these data and weights."""
+    """Return the default folder, below the cache folder, for the gallery memory of a dataset and weights."""
     key = f"{places.data.resolve()} {places.weights.resolve()} {places.stride}"
     if places.precision != Precision.FLOAT32:
         key += f" {places.precision}"
@@ -133,12 +130,12 @@ def default_memory_folder(places: Places) -> Path:
 
 
 def stamp(places: Places) -> tuple[int, ...]:
-    """Return a value that changes when images are added or removed, or weights or gallery memory are replaced."""
+    """Return a value that changes when images are added or removed, or when weights or gallery memory are replaced."""
     return (*data_stamp(places.data), *(file_stamp(path) for path in (places.weights, places.memory / "manifest.json")))
 
 
 def data_stamp(folder: Path) -> tuple[int, ...]:
-    """Return modification times of a dataset: of its folders, as deep as images are read from, and of its labels."""
+    """Return the modification times of a dataset's folders, as deep as images are read, and of its `dataset.json`."""
     stamps = [file_stamp(folder / "dataset.json")]
     level = [folder]
     for depth in range(_DEPTH + 1):
@@ -153,16 +150,16 @@ def data_stamp(folder: Path) -> tuple[int, ...]:
 
 @lru_cache(maxsize=20_000)
 def _folders_in(folder: Path, changed: int) -> tuple[Path, ...]:
-    """Return the sub-folders. `changed` is only a cache key: a large folder is listed once until it changes."""
+    """Return the subfolders of a folder; `changed` is only a cache key, so that folders are listed when they change."""
     try:
         with os.scandir(folder) as entries:
             return tuple(sorted(Path(each.path) for each in entries if each.is_dir() and not each.name.startswith(".")))
-    except OSError:  # The folder is missing or not readable, which opening the dataset reports.
+    except OSError:  # The folder is missing or not readable; `open_dataset` reports that.
         return ()
 
 
 def file_stamp(path: Path) -> int:
-    """Return the time of the last change in nanoseconds, 0 if the path does not exist."""
+    """Return the modification time of a path in nanoseconds, or 0 if the path does not exist."""
     return path.stat().st_mtime_ns if path.exists() else 0
 
 
@@ -175,7 +172,7 @@ def choose_device(name: str = "auto") -> torch.device:
     """Return a device by name.
 
     Args:
-        name: One of `devices()`; "auto" means CUDA if available, otherwise the CPU.
+        name: Name of the device, one of `devices()`; "auto" means CUDA if available, otherwise the CPU.
 
     Raises:
         ValueError: The device does not exist.
@@ -222,21 +219,21 @@ def open_workspace(
     read_only: bool = False,
     allowed: Sequence[Path] = (),
 ) -> Workspace:
-    """Open dataset, weights and gallery memory, which must have been built from these two.
+    """Open a dataset, weights and a gallery memory that was built from both.
 
     Args:
-        places: Their paths.
-        device: One of `devices()`.
-        shortlist: Kind of shortlist index, see `IndexKind`; by default FPC_SHORTLIST, otherwise torch.
-        read_only: Store nothing on disk.
-        allowed: Real folders in which every file of the dataset must be, see `open_dataset`.
+        places: Paths of the workspace.
+        device: Name of the device, one of `devices()`.
+        shortlist: Kind of shortlist index (see `IndexKind`); by default FPC_SHORTLIST, otherwise torch.
+        read_only: Whether to store nothing on disk.
+        allowed: Real folders in which every file of the dataset must be (see `open_dataset`).
 
     Raises:
         DatasetError: The dataset cannot be opened.
         CheckpointError: The weights cannot be used.
-        GalleryMemoryError: The gallery memory cannot be used or does not fit.
+        GalleryMemoryError: The gallery memory cannot be used, or was not built from this dataset and weights.
         ShortlistError: The shortlist index is not available.
-        ValueError: The precision or device does not exist, or the weights do not know the cameras.
+        ValueError: The precision or device does not exist, or the weights have too few camera embeddings.
     """
     dataset = open_dataset(places.data, allowed)
     model, report = load_model(places)
@@ -255,15 +252,15 @@ def check_cameras(dataset: Dataset, config: ModelConfig) -> None:
     """Check that the weights have an embedding for every camera of the data.
 
     Args:
-        dataset: The dataset.
+        dataset: Dataset to check.
         config: Architecture of the model.
 
     Raises:
-        ValueError: The data has more cameras.
+        ValueError: The dataset has more cameras than the weights.
     """
     cameras = max(record.camera for record in (*dataset.query, *dataset.gallery)) + 1
     if dataset.uses_cameras and config.cameras and cameras > config.cameras:
         raise ValueError(
-            f"{dataset.name} has images of camera {cameras} but the weights know {config.cameras} cameras; choose "
-            "weights trained with at least as many cameras, or with none"
+            f"{dataset.name} has images of camera {cameras}, but the weights have embeddings for {config.cameras} "
+            "cameras; choose weights trained with at least as many cameras, or without cameras"
         )

@@ -134,7 +134,7 @@ def test_train_starts_from_weights_and_reports_fresh_parts(world, capsys, tmp_pa
     assert main(command) == 0
     assert "state.pt; " in capsys.readouterr().out
     assert main([*command, "--model", "small", "--out", str(tmp_path / "other")]) == 2
-    assert "leave out --model" in capsys.readouterr().err
+    assert "omit --model" in capsys.readouterr().err
 
 
 def test_sweep_prints_tables_writes_csv_and_reuses_results(world, capsys, tmp_path, monkeypatch):
@@ -174,7 +174,7 @@ def test_memory_build_keeps_an_up_to_date_memory(world, capsys):
 def test_doctor_reports_what_works(world, capsys):
     assert main(["doctor", *world[1]]) == 0
     text = capsys.readouterr().out
-    assert "ok       workspace: gallery memory of 32 images fits data and weights" in text
+    assert "ok       workspace: gallery memory of 32 images matches data and weights" in text
     assert "ok       search: a gallery image finds itself at rank 1 of 32" in text
 
 

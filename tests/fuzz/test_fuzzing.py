@@ -248,7 +248,7 @@ def test_descriptions_nested_deeper_than_any_stack_are_refused(tmp_path, text):
     with pytest.raises(CheckpointError, match=r"config in .* is invalid"):
         load_checkpoint(tmp_path / "deep.safetensors")
     (tmp_path / "dataset.json").write_text(text)
-    with pytest.raises(DatasetError, match="is not JSON"):
+    with pytest.raises(DatasetError, match="is not valid JSON"):
         open_dataset(tmp_path)
 
 

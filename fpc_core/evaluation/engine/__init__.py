@@ -1,1 +1,1 @@
-"""Runs queries through every setting an evaluation needs, and stores the results."""
+"""Run queries with all settings that an evaluation needs, and store the results."""

@@ -1,7 +1,7 @@
-"""What sweeps and tables compute: passes over the queries, and their results.
+"""Passes over the queries, which sweeps and tables are computed from, and their results.
 
-A pass is one way of pruning. Its encodings and its transport serve every point of it: every alpha, every K, and the
-encoder's own feature. `runner.py` computes passes, `result_store.py` stores them.
+A pass encodes and matches the queries with one setting of pruning. Its points reuse these encodings and transports:
+they score each alpha, each K and the encoder's own feature. `runner.py` computes passes, `result_store.py` stores them.
 """
 
 from __future__ import annotations
@@ -23,38 +23,38 @@ from fpc_core.evaluation.metrics.retrieval import evaluate, match_mask, summaris
 from fpc_core.results import Scores
 from fpc_core.retrieval import Retriever
 
-UNKNOWN = -2  # first match that is not computed yet; -1 stands for a query without a true match
+UNKNOWN = -2  # Marks a first match that is not computed yet; -1 marks a query without a true match.
 
 
 class PostProcessing(StrEnum):
-    """What is done with the features of all queries once they are complete."""
+    """How the features of all queries are processed once they are complete."""
 
     NOTHING = ""
-    RE_RANKED = "re-ranked"  # k-reciprocal re-ranking
-    PRUNED_GALLERY = "pruned gallery"  # compared with a gallery pruned like the queries
+    RE_RANKED = "re-ranked"  # Applies k-reciprocal re-ranking.
+    PRUNED_GALLERY = "pruned gallery"  # Compares the features with a gallery that is pruned like the queries.
 
 
 class Part(StrEnum):
-    """What else is stored of a query: everything that its shortlist was ranked by, n float32 numbers per image.
+    """Further data stored for each query, as float32 numbers: everything by which its shortlist was ranked.
 
-    A row of the gallery memory is a whole number below 2**24, which float32 represents exactly.
+    Rows of the gallery memory are integers below 2**24, which float32 represents exactly.
     """
 
-    CLS = "[cls]"  # n = C: the token that D_cos compares
-    SHORTLIST = "shortlist"  # n = S: rows of the gallery memory, nearest by D_cos first
-    D_COS = "D_cos"  # n = S
-    D_EMD = "D_EMD"  # n = S
-    PATCHES = "patches"  # n = N: 1 where the patch survives the last dropping block, else 0
+    CLS = "[cls]"  # C numbers: the token that D_cos compares.
+    SHORTLIST = "shortlist"  # S numbers: rows of the gallery memory, nearest by D_cos first.
+    D_COS = "D_cos"  # S numbers.
+    D_EMD = "D_EMD"  # S numbers.
+    PATCHES = "patches"  # N numbers: 1 where the patch survives the last dropping block, else 0.
 
 
 @dataclass(frozen=True)
 class Point:
-    """One feature of a pass that is scored: the one consolidated from the K nearest by D at alpha.
+    """One feature of a pass that is scored: the feature consolidated from the K nearest images by D at alpha.
 
     Attributes:
-        alpha: Weight of the transport in D.
-        neighbors: K; 0 for the encoder's own feature, without matching and consolidation.
-        then: What is done with the features of all queries.
+        alpha: Weight of D_EMD in D.
+        neighbors: K, or 0 for the encoder's own feature, without matching and consolidation.
+        then: How the features of all queries are processed.
     """
 
     alpha: float = 0.0
@@ -63,13 +63,15 @@ class Point:
 
     def __post_init__(self) -> None:
         if self.neighbors == 0 and self.alpha != 0:
-            raise ValueError(f"without neighbours nothing is matched: alpha must be 0, not {self.alpha}")
+            raise ValueError(f"alpha must be 0 if neighbors is 0 (no matching), got {self.alpha}")
         if self.neighbors and self.then is PostProcessing.PRUNED_GALLERY:
-            raise ValueError("a pruned gallery works only with the encoder's own feature; set neighbors to 0")
+            raise ValueError(
+                f"a pruned gallery works only with the encoder's own feature; set neighbors to 0, not {self.neighbors}"
+            )
 
     @property
     def feature(self) -> Point:
-        """The point whose feature this one scores."""
+        """The point without post-processing that has the same feature."""
         return replace(self, then=PostProcessing.NOTHING)
 
 
@@ -78,14 +80,14 @@ ENCODER = Point()
 
 @dataclass(frozen=True)
 class Pass:
-    """Points that share one way of pruning.
+    """Points whose queries are pruned, encoded and matched with the same settings.
 
     Attributes:
-        settings: Alpha and K of these are replaced by those of the points.
-        points: What is scored.
-        resample_per_query: Whether the random strategy draws for every query, from the seed and the path; otherwise one
-            draw serves all.
-        gallery: Whether the gallery images are encoded in place of the queries, for their features only.
+        settings: Settings of the searches; each point replaces their alpha and K by its own.
+        points: Features to score.
+        resample_per_query: Whether the random strategy samples separately for each query, from the seed and the path of
+            the image; otherwise all queries share one sample.
+        gallery: Whether gallery images are encoded instead of queries, only to compute their features.
         matched: Whether the features of all points and every `Part` are stored.
     """
 
@@ -99,20 +101,20 @@ class Pass:
         for point in self.points:
             replace(
                 self.settings, alpha=point.alpha, neighbors=max(1, point.neighbors)
-            )  # raises ValueError for invalid values
+            )  # The constructor raises ValueError for invalid values.
         if not self.points or len(set(self.points)) != len(self.points):
-            raise ValueError(f"a pass needs at least one point, and each only once, not {self.points}")
+            raise ValueError(f"a pass needs at least one point, without repeats, got {self.points}")
         if self.gallery and (self.points != (ENCODER,) or self.matched):
             raise ValueError("a pass over the gallery computes encoder features only")
 
     @property
     def immediate_points(self) -> tuple[Point, ...]:
-        """Points that are scored query by query."""
+        """Points that can be scored query by query."""
         return tuple(point for point in self.points if point.then is PostProcessing.NOTHING)
 
     @property
     def deferred_points(self) -> tuple[Point, ...]:
-        """Points that are scored once all queries are encoded."""
+        """Points that can be scored only when all queries are encoded."""
         return tuple(point for point in self.points if point.then is not PostProcessing.NOTHING)
 
     @property
@@ -122,7 +124,7 @@ class Pass:
 
     @property
     def kept(self) -> tuple[Point | Part, ...]:
-        """What is stored of every image: features by their point, and parts."""
+        """Points whose features are stored for every image, and parts that are stored with them."""
         if self.gallery:
             return (ENCODER,)
         if self.matched:
@@ -130,12 +132,12 @@ class Pass:
         return tuple(dict.fromkeys(point.feature for point in self.deferred_points))
 
     def prune_of(self, record: ImageRecord) -> PruneSettings:
-        """Return how this image is pruned."""
+        """Return the settings with which an image is pruned."""
         return resampled_per_query(self.settings.prune, record) if self.resample_per_query else self.settings.prune
 
 
 def resampled_per_query(prune: PruneSettings, record: ImageRecord) -> PruneSettings:
-    """Give the random strategy a seed made from its own and the image's path; return other strategies unchanged."""
+    """Return settings whose seed also depends on the image's path; other strategies than random are unchanged."""
     if prune.strategy is not DropStrategy.RANDOM:
         return prune
     return replace(prune, seed=(prune.seed + zlib.crc32(record.path.as_posix().encode())) % (MAX_SEED + 1))
@@ -148,14 +150,14 @@ def gallery_pass(prune: PruneSettings) -> Pass:
 
 @dataclass(frozen=True, eq=False)
 class PassResult:
-    """The results of a pass over Q images with P points, as far as they are computed.
+    """Results of a pass over Q images with P points, which may be incomplete.
 
     Attributes:
         average_precision: (Q, P) float64, NaN where not computed yet and for queries without a true match.
         first_match: (Q, P) int64, 0-based rank of the first true match, -1 without one, UNKNOWN where not computed yet.
-        known: (Q,) bool, images whose immediate points and features are computed.
-        features: By point (Q, C) or part (Q, n) of `Pass.kept`, float32. A run fills them in place; only rows in
-            `known` are valid.
+        known: (Q,) bool, whether immediate points and features of the image are computed.
+        features: Float32 array of each point, (Q, C), or part, (Q, n), of `Pass.kept`. A run fills them in place; only
+            rows where `known` is True are valid.
     """
 
     average_precision: np.ndarray
@@ -165,16 +167,19 @@ class PassResult:
 
     def __post_init__(self) -> None:
         if self.average_precision.shape != self.first_match.shape or len(self.known) != len(self.first_match):
-            raise ValueError("a pass needs one first match per average precision, (images, points)")
+            raise ValueError(
+                "average_precision, first_match and known must have shapes (Q, P), (Q, P) and (Q,), got "
+                f"{self.average_precision.shape}, {self.first_match.shape} and {self.known.shape}"
+            )
 
     @classmethod
     def empty(cls, images: int, eval_pass: Pass, widths: Mapping[Point | Part, int]) -> PassResult:
-        """Return an empty result, to be filled query by query.
+        """Return an empty result, to be filled image by image.
 
         Args:
-            images: Number of queries, Q.
-            eval_pass: The pass.
-            widths: Number of float32 values per query of each part in `Pass.kept`.
+            images: Number of images (Q).
+            eval_pass: Pass that the result belongs to.
+            widths: Number of float32 values per image for each point and part in `Pass.kept`.
         """
         shape = (images, len(eval_pass.points))
         features = {each: np.full((images, widths[each]), np.nan, np.float32) for each in eval_pass.kept}
@@ -193,30 +198,30 @@ class PassResult:
         """Return the scores of a point over the images computed so far.
 
         Args:
-            index: Of the point.
+            index: Index of the point in `Pass.points`.
             ranks: Length of the CMC.
 
         Raises:
-            ValueError: None of them has a true match.
+            ValueError: None of these images has a true match.
         """
         rows = self.first_match[:, index] != UNKNOWN
         return summarise(self.average_precision[rows, index], self.first_match[rows, index], ranks)
 
     def with_row(self, row: int, indices: list[int], precision: np.ndarray, first: np.ndarray) -> PassResult:
-        """Return a copy in which an image is computed.
+        """Return a copy with the scores of one image filled in.
 
         Args:
-            row: Of the image.
-            indices: Of the immediate points.
-            precision: AP at each of them.
-            first: First match at each of them.
+            row: Row of the image.
+            indices: Indices of the immediate points.
+            precision: Average precision at each of these points.
+            first: First match at each of these points.
         """
         known = self.known.copy()
         known[row] = True
         return replace(self._with((row, indices), precision, first), known=known)
 
     def with_point(self, index: int, scores: Scores) -> PassResult:
-        """Return a copy in which the point at this index is scored for all images."""
+        """Return a copy with the scores of the point at `index` filled in for all images."""
         return self._with((slice(None), index), scores.average_precision, scores.first_match)
 
     def _with(self, where: tuple, precision: np.ndarray, first: np.ndarray) -> PassResult:
@@ -230,7 +235,7 @@ Known = Mapping[Pass, PassResult]
 
 @dataclass(frozen=True, eq=False)
 class PassTask:
-    """Passes over some queries of a dataset, in this order.
+    """Passes over some queries of a dataset, to be computed in the given order.
 
     Raises:
         ValueError: A point needs a pass over the pruned gallery that is missing.
@@ -246,10 +251,10 @@ class PassTask:
             each for each in self.passes if any(p.then is PostProcessing.PRUNED_GALLERY for p in each.deferred_points)
         ]
         if any(gallery_pass(each.settings.prune) not in self.passes for each in waiting):
-            raise ValueError("a pruned gallery needs its pass: add gallery_pass(settings.prune)")
+            raise ValueError("the pass over the pruned gallery is missing; add gallery_pass(settings.prune) to passes")
 
     def records(self, eval_pass: Pass) -> tuple[ImageRecord, ...]:
-        """Return the images that this pass goes over."""
+        """Return the images that a pass encodes."""
         return self.dataset.gallery if eval_pass.gallery else self.queries
 
     def known(self, stored: Known | None = None) -> dict[Pass, PassResult]:
@@ -258,7 +263,7 @@ class PassTask:
         return results | {each: result for each, result in (stored or {}).items() if each in results}
 
     def widths(self, eval_pass: Pass) -> dict[Point | Part, int]:
-        """Return how many numbers per image a pass stores of each kind."""
+        """Return how many numbers per image a pass stores for each point and part."""
         memory, shortlist = self.retriever.memory, min(eval_pass.settings.shortlist, len(self.dataset.gallery))
         parts = {
             Part.CLS: memory.cls.shape[1],
@@ -292,12 +297,12 @@ class PassTask:
 
     @cached_property
     def gallery(self) -> tuple[np.ndarray, np.ndarray | None]:
-        """Identities (G,) and cameras (G,) of the gallery; cameras are None for a dataset without."""
+        """Identities (G,) and cameras (G,) of the gallery; cameras are None for a dataset without cameras."""
         records = self.dataset.gallery
         return identities_of(records), cameras_of(records) if self.dataset.uses_cameras else None
 
     def has_match(self, record: ImageRecord) -> bool:
-        """Return whether the gallery has a true match of a query; a query without one is left out of every mean."""
+        """Return whether the gallery has a true match for a query; means exclude queries without one."""
         identities, cameras = self.gallery
         camera = record.camera if self.dataset.uses_cameras else None
         return bool(match_mask(record.identity, identities, camera, cameras).any())
@@ -310,11 +315,11 @@ class PassTask:
         """Score several features of one query.
 
         Args:
-            features: (B, C).
-            record: The query.
+            features: (B, C) features.
+            record: Record of the query.
 
         Returns:
-            AP (B,) and first match (B,); NaN and -1 without a true match.
+            Average precision (B,) and first match (B,), which are NaN and -1 without a true match.
         """
         if not self.has_match(record):
             return np.full(len(features), np.nan), np.full(len(features), -1)

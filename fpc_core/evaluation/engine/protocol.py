@@ -1,4 +1,4 @@
-"""From records to encoder states, and from features and distances to scores under the dataset's junk rule."""
+"""Encode records of a dataset, and score features and distances under the dataset's junk rule."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fpc_core.evaluation.metrics.retrieval import evaluate
 from fpc_core.results import EncoderState, Scores
 from fpc_core.retrieval import Retriever
 
-BATCH = 16  # images encoded together
+BATCH = 16  # Number of images that are encoded together.
 
 
 def encoder_state(retriever: Retriever, dataset: Dataset, records: Sequence[ImageRecord], block: int) -> EncoderState:
@@ -21,8 +21,8 @@ def encoder_state(retriever: Retriever, dataset: Dataset, records: Sequence[Imag
 
     Args:
         retriever: Model and gallery memory.
-        dataset: The images and whether their cameras are known.
-        records: B images.
+        dataset: Dataset that the records belong to.
+        records: Records of the B images.
         block: Index of the first dropping block.
     """
     config = retriever.model.config
@@ -35,11 +35,11 @@ def feature_distance(features: np.ndarray, unit_gallery: np.ndarray) -> np.ndarr
     """Return Euclidean distances of L2-normalised features.
 
     Args:
-        features: (Q, C), of any length.
-        unit_gallery: (G, C), normalised already.
+        features: (Q, C) query features, which need not be normalised.
+        unit_gallery: (G, C) normalised gallery features.
 
     Returns:
-        (Q, G).
+        (Q, G) distances.
     """
     unit = features / np.linalg.norm(features, axis=1, keepdims=True)
     return np.sqrt(np.maximum(2.0 - 2.0 * (unit @ unit_gallery.T), 0.0))
@@ -49,9 +49,9 @@ def score_distance(distance: np.ndarray, queries: Sequence[ImageRecord], dataset
     """Score distances under the dataset's junk rule.
 
     Args:
-        distance: (Q, G).
-        queries: Q records.
-        dataset: Its gallery has G images.
+        distance: (Q, G) distances.
+        queries: Records of the Q queries.
+        dataset: Dataset whose gallery has G images.
     """
     cameras = dataset.uses_cameras
     return evaluate(
@@ -64,10 +64,10 @@ def score_distance(distance: np.ndarray, queries: Sequence[ImageRecord], dataset
 
 
 def identities_of(records: Sequence[ImageRecord]) -> np.ndarray:
-    """Return the identities (n,) of n records."""
+    """Return the identities of n records, (n,)."""
     return np.array([record.identity for record in records])
 
 
 def cameras_of(records: Sequence[ImageRecord]) -> np.ndarray:
-    """Return the 0-based cameras (n,) of n records."""
+    """Return the 0-based cameras of n records, (n,)."""
     return np.array([record.camera for record in records])

@@ -1,16 +1,17 @@
 """k-reciprocal re-ranking (Zhong et al., CVPR 2017) with the released code's k1, k2 and lambda.
 
-All N = Q + G images vote. Each image is described by a sparse vector over the others: those among its k1 nearest that
-have it among theirs (Eq. 2 to 5 of that paper), weighted by distance. Two images are near if these vectors overlap: the
-Jaccard distance (Eq. 10), blended with the original one (Eq. 12).
+All N = Q + G images are compared with each other. A sparse vector describes each image: it weights, by distance, those
+of its k1 nearest neighbours that also have it among their k1 nearest (Eq. 2 to 5 of that paper). Two images are near
+if their vectors overlap. This Jaccard distance (Eq. 10) is blended with the original distance (Eq. 12).
 
-The released code stores memberships and adds them up in float16, one after the other. The sum over voters then drifts
-by up to 0.003, enough to swap neighbours. Here it is float32; `released_rounding` reproduces the drift for parity.
+The released code stores these vectors in float16 and adds up their overlaps one by one. The sums are then off by up to
+0.003, enough to swap neighbours. This module uses float32; `released_rounding` reproduces the rounding of the released
+code.
 
-No N x N array is ever made, where the released form has several. Distances are computed in blocks of rows, membership
-is a sparse matrix of at most some hundred entries a row, and set algebra is sparse matrix algebra: with rows as sets,
-`A.multiply(A.T)` keeps the mutual pairs and `A @ B.T` counts intersections. At Q 2,210, G 17,661 and 768 channels the
-process peaks at 1.2 GiB and takes about 20 s on one core (measured).
+Unlike the released code, this module never allocates an N x N array. Distances are computed in blocks of rows,
+membership is a sparse matrix of at most some hundred entries a row, and set algebra is sparse matrix algebra: with rows
+as sets, `A.multiply(A.T)` keeps the mutual pairs and `A @ B.T` counts intersections. For Q = 2,210, G = 17,661 and 768
+channels, the process needs up to 1.2 GiB and about 20 s on one core (measured).
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from fpc_core.evaluation.metrics.retrieval import l2_normalize
 
 FloatType = type[np.float16] | type[np.float32]
 
-_BLOCK = 512  # rows of distances computed at a time: 39 MiB at N = 19,871
+_BLOCK = 512  # Number of rows of distances computed at a time; they use 39 MiB at N = 19,871.
 
 
 def k_reciprocal(
@@ -40,10 +41,10 @@ def k_reciprocal(
     """Re-rank a gallery for all queries.
 
     Args:
-        query_features: (Q, C), of any length: L2-normalised here, as in the released evaluation.
-        gallery_features: (G, C), likewise.
-        k1: Size of the neighbourhoods.
-        k2: Neighbours averaged in the local query expansion.
+        query_features: (Q, C) features. They are L2-normalised here, as in the released evaluation.
+        gallery_features: (G, C) features. They are L2-normalised here, too.
+        k1: Number of neighbours in each neighbourhood.
+        k2: Number of neighbours that are averaged in the local query expansion.
         weight: Lambda, the share of the original distance (squared Euclidean, each row divided by its maximum over all
             N).
         released_rounding: Whether to round as the released code does.
@@ -55,27 +56,27 @@ def k_reciprocal(
         ValueError: A setting is out of range, channels differ, or features cannot be normalised.
     """
     if k1 < 1 or k2 < 1 or not 0 <= weight <= 1:
-        raise ValueError(f"re-ranking needs k1 >= 1, k2 >= 1 and weight in [0, 1], not {k1}, {k2} and {weight}")
+        raise ValueError(f"k1 and k2 must be at least 1 and weight in [0, 1], got {k1}, {k2} and {weight}")
     if np.shape(query_features)[1:] != np.shape(gallery_features)[1:]:
         raise ValueError(
             f"query features {np.shape(query_features)} and gallery features {np.shape(gallery_features)} "
-            "must have the same channels"
+            "must have the same number of channels"
         )
     features = np.concatenate([l2_normalize(query_features), l2_normalize(gallery_features)])
     queries = len(query_features)
     precision = np.float16 if released_rounding else np.float32
     nearest, farthest = _nearest(features, max(k1 + 1, k2))
     encoding = _weighted(_neighborhoods(nearest, k1), features, farthest, precision)
-    encoding = _memberships(nearest[:, :k2]) @ encoding  # local query expansion, Eq. 11
+    encoding = _memberships(nearest[:, :k2]) @ encoding  # Local query expansion (Eq. 11).
     encoding.data = _rounded(encoding.data / min(k2, len(features)), precision)
     result = (_jaccard(encoding, queries, precision) * precision(1 - weight)).astype(np.float32)
-    for rows, distance in _distances(features, queries):  # Eq. 12
+    for rows, distance in _distances(features, queries):  # Blend with the original distance (Eq. 12).
         result[rows] += weight * distance[:, queries:] / farthest[rows, None]
     return result
 
 
 def _distances(features: np.ndarray, stop: int) -> Iterator[tuple[slice, np.ndarray]]:
-    """Yield squared Euclidean distances of rows [0, stop) to all, block by block: (rows, (n, N) float32)."""
+    """Yield blocks (rows, distances) for rows [0, stop); distances: (n, N) float32 squared Euclidean to all images."""
     everything = torch.from_numpy(features)
     for start in range(0, stop, _BLOCK):
         rows = slice(start, min(start + _BLOCK, stop))
@@ -83,35 +84,36 @@ def _distances(features: np.ndarray, stop: int) -> Iterator[tuple[slice, np.ndar
 
 
 def _nearest(features: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the nearest images of each, itself included (N, count), and its largest distance (N,)."""
+    """Return the nearest images of each image, including itself, (N, count), and its largest distance, (N,)."""
     count = min(count, len(features))
     nearest = np.empty((len(features), count), dtype=np.int64)
     farthest = np.empty(len(features), dtype=np.float32)
     for rows, distance in _distances(features, len(features)):
         nearest[rows] = torch.from_numpy(distance).topk(count, largest=False).indices
         farthest[rows] = distance.max(axis=1)
-    return nearest, np.maximum(farthest, np.finfo(np.float32).tiny)  # all images alike: 0 / tiny = 0, not NaN
+    # If all images are alike, dividing by the smallest positive number gives 0 and not NaN.
+    return nearest, np.maximum(farthest, np.finfo(np.float32).tiny)
 
 
 def _memberships(sets: np.ndarray) -> sparse.csr_array:
-    """Return an (N, N) 0/1 matrix whose row i contains the set sets[i]; sets: (N, k) distinct indices."""
+    """Return an (N, N) 0/1 matrix with ones at the columns sets[i] of row i; sets: (N, k) distinct indices."""
     count, size = sets.shape
     starts = np.arange(0, count * size + 1, size)
     return sparse.csr_array((np.ones(count * size, np.float32), sets.ravel(), starts), shape=(count, count))
 
 
 def _mutual(nearest: np.ndarray) -> sparse.csr_array:
-    """Return, in row i, the neighbours of i that have i as a neighbour (Eq. 3)."""
+    """Return an (N, N) 0/1 matrix; row i marks the neighbours of i that also have i as a neighbour (Eq. 3)."""
     neighbors = _memberships(nearest)
     return neighbors.multiply(neighbors.T).tocsr()
 
 
 def _neighborhoods(nearest: np.ndarray, k1: int) -> sparse.csr_array:
-    """Return, in row i, its k1-reciprocal neighbours and their own where the two overlap enough (Eq. 5)."""
+    """Return an (N, N) matrix; row i marks its k1-reciprocal neighbours, extended by theirs if they overlap (Eq. 5)."""
     mutual = _mutual(nearest[:, : k1 + 1])
     half = _mutual(nearest[:, : round(k1 / 2) + 1])
-    shared = mutual.multiply(mutual @ half.T).tocoo()  # |mutual(i) and half(j)| for each j in mutual(i)
-    accepted = 3 * shared.data > 2 * half.sum(axis=1)[shared.col]  # more than 2/3, in whole numbers
+    shared = mutual.multiply(mutual @ half.T).tocoo()  # Size of mutual(i) ∩ half(j) for each j in mutual(i).
+    accepted = 3 * shared.data > 2 * half.sum(axis=1)[shared.col]  # More than 2/3 of half(j), in integer arithmetic.
     voters = sparse.csr_array((shared.data[accepted], (shared.row[accepted], shared.col[accepted])), shape=mutual.shape)
     return (mutual + voters @ half).tocsr()
 
@@ -119,7 +121,7 @@ def _neighborhoods(nearest: np.ndarray, k1: int) -> sparse.csr_array:
 def _weighted(
     neighborhoods: sparse.csr_array, features: np.ndarray, farthest: np.ndarray, precision: FloatType
 ) -> sparse.csr_array:
-    """Return weights (N, N): row i has exp(-distance) to the neighbours of i, with sum 1 (Eq. 7)."""
+    """Return (N, N) weights; row i has exp(-distance) for the neighbours of i, scaled to sum to 1 (Eq. 7)."""
     starts, columns = neighborhoods.indptr, neighborhoods.indices
     weights = np.empty(len(columns), dtype=np.float32)
     for rows, distance in _distances(features, len(features)):
@@ -131,10 +133,10 @@ def _weighted(
 
 
 def _jaccard(encoding: sparse.csr_array, queries: int, precision: FloatType) -> np.ndarray:
-    """Return (Q, G) 1 - sum of minima / sum of maxima (Eq. 10); every row of `encoding` sums to 1."""
+    """Return (Q, G) Jaccard distances, 1 - sum of minima / sum of maxima (Eq. 10); rows of `encoding` sum to 1."""
     gallery = encoding.shape[0] - queries
     encoding.sort_indices()
-    lists = encoding[queries:].T.tocsr()  # for each voter, the gallery images it describes
+    lists = encoding[queries:].T.tocsr()  # Row i lists the gallery images whose vectors include image i.
     overlap = np.zeros((queries, gallery), precision)
     for row in range(queries):
         for entry in range(encoding.indptr[row], encoding.indptr[row + 1]):

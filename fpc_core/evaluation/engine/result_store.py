@@ -1,8 +1,8 @@
-"""Results of passes on disk, so that nothing is computed twice.
+"""Store the results of passes on disk, so that nothing is computed twice.
 
-There is one .npz file per pass and per everything else that can change a result: weights, gallery memory, settings
-other than alpha and K. Its rows are images, known by path, size, identity and camera; its columns are points. Deferred
-points also depend on the list of all queries.
+There is one .npz file for each combination of pass, weights, gallery memory and settings other than alpha and K. Its
+rows are images, identified by path, size, identity and camera; its columns are points. Deferred points also depend on
+the list of all queries.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from fpc_core.evaluation.engine.passes import UNKNOWN, Part, Pass, PassResult, P
 from fpc_core.io.atomic_write import atomic_write
 from fpc_core.io.bounded_files import read_archive
 
-MAX_BYTES = 2 << 30  # of one file; the features of 3,368 queries under 30 settings take 0.6 GB
-FORMAT = 3  # increase it when a change to the core changes results
+MAX_BYTES = 2 << 30  # Maximum size of one file; the features of 3,368 queries under 30 settings take 0.6 GB.
+FORMAT = 3  # Version of the results; increase it when a change to the core changes results.
 
 
 @dataclass(frozen=True, eq=False)
 class LoadResult:
-    """Results by pass, and one sentence for every file that could not be used."""
+    """Stored results of each pass, and one message for every file that could not be used."""
 
     known: dict[Pass, PassResult]
     notes: tuple[str, ...]
@@ -36,9 +36,9 @@ class LoadResult:
 
 @dataclass(eq=False)
 class _ResultTable:
-    """Content of a file: AP and first match (n, P) by name of the image and of the point.
+    """Content of a file: average precision and first match, (n, P), of the named images and points.
 
-    `features` are (n, width) by the name of a point or part.
+    `features` has an (n, width) array for each name of a point or part.
     """
 
     images: list[str] = field(default_factory=list)
@@ -48,12 +48,12 @@ class _ResultTable:
     features: dict[str, np.ndarray] = field(default_factory=dict)
 
     def extended(self, images: Sequence[str], points: Sequence[str], widths: Mapping[str, int]) -> _ResultTable:
-        """Return a copy with room for more.
+        """Return a copy with empty rows and columns for new images, points and features.
 
         Args:
             images: Names of images.
             points: Names of points.
-            widths: Numbers per image by name of a feature.
+            widths: Number of values per image for each name of a feature.
         """
         all_images = list(dict.fromkeys((*self.images, *images)))
         all_points = list(dict.fromkeys((*self.points, *points)))
@@ -72,17 +72,17 @@ class ResultStore:
     """Stores results in a folder, usually `workspace.cache_folder() / "results"`."""
 
     def __init__(self, folder: Path, *, read_only: bool = False) -> None:
-        """Use a folder, which is created when first needed.
+        """Open a store in a folder, which is created when results are first saved.
 
         Args:
-            folder: Of the files.
+            folder: Folder of the result files.
             read_only: Whether to load results without storing new ones.
         """
         self.folder = folder
         self.read_only = read_only
 
     def load(self, task: PassTask) -> LoadResult:
-        """Return what is stored for a task. Damaged files and files of other data count as absent.
+        """Return the stored results of a task, ignoring files that are damaged or belong to other data.
 
         Raises:
             OSError: An image is missing.
@@ -99,12 +99,12 @@ class ResultStore:
         return LoadResult(known, tuple(notes))
 
     def save(self, task: PassTask, eval_pass: Pass, result: PassResult) -> None:
-        """Add results to the file of a pass, atomically.
+        """Add results to the file of a pass atomically.
 
         Args:
-            task: The task.
-            eval_pass: One of its passes.
-            result: What is computed of it.
+            task: Task that the pass belongs to.
+            eval_pass: One of the task's passes.
+            result: Results of the pass, which may be incomplete.
 
         Raises:
             OSError: The folder is not writable.
@@ -137,7 +137,7 @@ class ResultStore:
         """Return the content of a pass's file, and a note if there is a file that cannot be used."""
         path = self._path(task, eval_pass)
         try:
-            stored = read_archive(path, MAX_BYTES)  # reads everything, so that every checksum is verified
+            stored = read_archive(path, MAX_BYTES)  # Reading everything verifies every checksum.
             if str(stored["made_from"]) != _provenance(task, eval_pass):
                 return (
                     _ResultTable(),
@@ -197,12 +197,12 @@ def _checked(stored: dict[str, np.ndarray], widths: Mapping[str, int]) -> _Resul
     features = {str(name): stored[f"features_{index}"] for index, name in enumerate(stored["kept"])}
     shape = (len(images), len(points))
     if precision.shape != shape or first.shape != shape:
-        raise ValueError("its arrays have different shapes")
+        raise ValueError(f"average_precision and first_match must have shape {shape}")
     if any(each.shape != (len(images), widths.get(name, each.shape[-1])) for name, each in features.items()):
-        raise ValueError("it has a different number of features and images")
+        raise ValueError("the features do not match the images or the model")
     scored = first >= 0
     if not ((precision[scored] > 0) & (precision[scored] <= 1)).all() or (first < UNKNOWN).any():
-        raise ValueError("it contains values out of range")
+        raise ValueError("an average precision or a rank is out of range")
     return _ResultTable(images, points, precision, first, features)
 
 
@@ -224,7 +224,7 @@ def _points(task: PassTask, eval_pass: Pass) -> list[str]:
 
 
 def _name(task: PassTask, point: Point | Part) -> str:
-    """Return the name of a point or part; that of a deferred point includes all queries."""
+    """Return the name under which a point or part is stored; for a deferred point it identifies all queries."""
     if isinstance(point, Part):
         return point.value
     name = f"alpha {point.alpha!r} K {point.neighbors}"
@@ -234,10 +234,10 @@ def _name(task: PassTask, point: Point | Part) -> str:
 
 
 def _provenance(task: PassTask, eval_pass: Pass) -> str:
-    """Return everything but images and points that a result depends on, as JSON."""
+    """Return everything that a result depends on except images and points, as JSON."""
     fingerprint = task.retriever.memory.fingerprint
     if fingerprint is None:
-        raise ValueError("this gallery memory has no fingerprint, so its results cannot be stored; open it from disk")
+        raise ValueError("results need a gallery memory with a fingerprint; open the gallery memory from disk")
     settings = eval_pass.settings
     content: dict[str, Any] = {
         "format": FORMAT,

@@ -1,9 +1,9 @@
-"""Compute passes, each shared part once.
+"""Compute passes without repeating the work that they share.
 
-The encoder's state before the first drop serves all passes, the transport of a pass serves all its alphas and Ks, and a
-set of neighbours that several points share is decoded and scored once.
+All passes share the encoder's state before the first drop, all points of a pass share its transport, and a set of
+neighbours that several points share is decoded and scored once.
 
-A run is a generator. To cancel it, stop iterating; with a `ResultStore` the next run resumes there.
+A run is a generator. To cancel it, stop iterating; with a `ResultStore` the next run resumes where it stopped.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ from fpc_core.evaluation.engine.result_store import LoadResult, ResultStore
 from fpc_core.evaluation.metrics.retrieval import l2_normalize
 from fpc_core.results import EncoderState, Encoding, Match
 
-STATE_BYTES = 256 << 20  # encoder states in RAM while all passes use them
+STATE_BYTES = 256 << 20  # Maximum size of the encoder states in RAM that the passes share.
 
 Save = Callable[[PassTask, Pass, PassResult], None]
 Step = tuple[Pass, PassResult]
 
 
 def run_passes(task: PassTask, known: Known | None = None, save: Save | None = None) -> Generator[Step, None, None]:
-    """Compute what `known` lacks, and yield a pass with its result after every step.
+    """Compute the results that are missing in `known`, and yield a pass with its result after every step.
 
     Large query sets are processed in several rounds, each over all passes, so that encoder states stay within
     STATE_BYTES.
 
     Args:
         task: Passes and queries.
-        known: Results so far.
-        save: Called after every batch, after every deferred point, and when the caller stops iterating.
+        known: Results that are already computed.
+        save: Function that is called after every batch, after every deferred point, and when iteration stops.
     """
     results = task.known(known)
     with _tokens_on_device(task, results):
@@ -55,7 +55,7 @@ def run_passes(task: PassTask, known: Known | None = None, save: Save | None = N
 
 
 def _tokens_on_device(task: PassTask, results: dict[Pass, PassResult]) -> AbstractContextManager[object]:
-    """Keep the gallery tokens on the device if the run would read more of them than there are."""
+    """Load all gallery tokens onto the device if the run would read more of them than the gallery has."""
     reads = sum(int((~results[each].known).sum()) * each.settings.shortlist for each in task.passes if each.needs_match)
     return task.retriever.tokens.pinned() if reads > len(task.retriever.memory) else nullcontext()
 
@@ -81,8 +81,8 @@ def run_with_store(
 
     Args:
         task: Passes and queries.
-        store: Where results are loaded from and saved to; None computes everything.
-        progress: Called with the steps done and their total, first before the first step.
+        store: Store to load results from and save them to; None computes everything.
+        progress: Function that is called with the number of steps done and their total, first at the start.
 
     Raises:
         OSError: Results cannot be stored.
@@ -142,7 +142,7 @@ def _run_batch(
 def _encodings(task: PassTask, eval_pass: Pass, records: Sequence[ImageRecord], states: EncoderState) -> list[Encoding]:
     """Return one encoding per image.
 
-    The whole batch is encoded even if a stopped run completed half of it, because another batch may round differently.
+    The whole batch is encoded even if some of its images have results, because a smaller batch may round differently.
     """
     prunes = [eval_pass.prune_of(record) for record in records]
     if len(set(prunes)) > 1:
@@ -152,7 +152,7 @@ def _encodings(task: PassTask, eval_pass: Pass, records: Sequence[ImageRecord], 
 
 
 def _parts(encoding: Encoding, match: Match) -> dict[Part, np.ndarray]:
-    """Return what is stored of one image besides features."""
+    """Return the values of every `Part` for one image."""
     survives = np.zeros(encoding.grid[0] * encoding.grid[1], np.float32)
     survives[encoding.positions[0].cpu().numpy()] = 1
     return {
@@ -167,7 +167,7 @@ def _parts(encoding: Encoding, match: Match) -> dict[Part, np.ndarray]:
 def _features(
     task: PassTask, eval_pass: Pass, encoding: Encoding, match: Match | None
 ) -> tuple[np.ndarray, dict[Point, int]]:
-    """Return the distinct features (B, C) of one image, and which of them each point scores or stores."""
+    """Return the distinct features of one image, (B, C), and the index of the feature of each point."""
     points = dict.fromkeys(point.feature for point in eval_pass.points)
     features, feature_of = [], {}
     if ENCODER in points:
@@ -209,6 +209,6 @@ def _run_deferred(task: PassTask, results: dict[Pass, PassResult], save: Save | 
 
 
 def _round_size(config: ModelConfig) -> int:
-    """Images whose states fit into STATE_BYTES, in whole batches."""
+    """Return the number of images whose states fit into STATE_BYTES, as a multiple of BATCH."""
     state = 4 * (1 + config.patches) * (1 + config.width)
     return max(1, STATE_BYTES // state // BATCH) * BATCH

@@ -1,1 +1,1 @@
-"""Classify every query by the stage that found or lost the right person."""
+"""Classify every query by the stage of its search that found or lost the right person."""

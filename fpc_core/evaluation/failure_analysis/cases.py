@@ -1,7 +1,7 @@
 """Classify every query by the stage of its search that found or lost the right person.
 
 The stages are the three rankings: by `[cls]` cosine, by D (Eq. 10) within the shortlist, and by the consolidated
-feature. A run of passes (`engine/runner.py`) computes them; this module only reads its results.
+feature. A run of passes (`engine/runner.py`) computes them; this module only classifies its results.
 """
 
 from __future__ import annotations
@@ -14,19 +14,20 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-PRUNED_BELOW = 0.5  # a person counts as pruned away if less of its visible area survives the last dropping block
+# A person counts as pruned away if a smaller share of their visible area survives the last dropping block.
+PRUNED_BELOW = 0.5
 
 
 class Stage(StrEnum):
-    """What the gallery is ranked by."""
+    """The distance by which a stage of the search ranks the gallery."""
 
-    COSINE = "cosine"  # D_cos of Eq. 4
-    DISTANCE = "D"  # Eq. 10 within the shortlist, then the rest of the gallery by D_cos
-    CONSOLIDATED = "consolidated"  # Euclidean distance between the query's consolidated feature and the gallery's
+    COSINE = "cosine"  # D_cos (Eq. 4).
+    DISTANCE = "D"  # D (Eq. 10) within the shortlist, followed by the rest of the gallery by D_cos.
+    CONSOLIDATED = "consolidated"  # Euclidean distance between the query's consolidated feature and the gallery's.
 
 
 class Outcome(StrEnum):
-    """How a query ended; `DESCRIPTIONS` has the definitions."""
+    """Class of a query; `DESCRIPTIONS` has the definitions."""
 
     RIGHT = "right"
     TRANSPORT = "transport"
@@ -44,8 +45,7 @@ NAMES = {
     Outcome.WRONG: "Wrong throughout",
     Outcome.PRUNED: "Person was pruned",
 }
-# A stage is right if its first hit, without junk, is the person in the query. "EMD" means D of Eq. 10, which includes
-# D_EMD, because D chooses the neighbours.
+# A stage is right if its first hit, without junk, shows the person in the query.
 DESCRIPTIONS = {
     Outcome.RIGHT: "The first hit is right by cosine, by D and after consolidation.",
     Outcome.TRANSPORT: "The first hit is wrong by cosine, right by D, and stays right after consolidation.",
@@ -67,14 +67,14 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class Answer:
-    """The result of one stage for a query, without junk images.
+    """Result of one stage for a query, without junk images.
 
     Attributes:
-        average_precision: Over the whole gallery.
+        average_precision: Average precision over the whole gallery.
         first_match: 1-based rank of the first true match.
         hit: Row of the first hit in the gallery memory.
-        match: Distance of the nearest true match; None by D if none is shortlisted.
-        other: Distance of the nearest other image; None likewise.
+        match: Distance of the nearest true match; None for stage D if no true match is shortlisted.
+        other: Distance of the nearest image of another person; None for stage D if no such image is shortlisted.
     """
 
     average_precision: float
@@ -86,7 +86,8 @@ class Answer:
     def __post_init__(self) -> None:
         if not 0 < self.average_precision <= 1 or self.first_match < 1:
             raise ValueError(
-                f"AP lies in (0, 1] and ranks count from 1, not {self.average_precision}, {self.first_match}"
+                "average_precision must be in (0, 1] and first_match at least 1, got "
+                f"{self.average_precision} and {self.first_match}"
             )
 
     @property
@@ -97,19 +98,19 @@ class Answer:
 
 @dataclass(frozen=True)
 class QueryOutcome:
-    """One query with a true match.
+    """Results of all stages for one query that has a true match.
 
     Attributes:
-        path: Of the query.
-        identity: Of the query.
-        camera: Counted from 0.
-        cosine: Result by D_cos.
-        distance: Result by D.
+        path: Path of the query image.
+        identity: Identity of the person in the query.
+        camera: 0-based camera of the query.
+        cosine: Result of the ranking by D_cos.
+        distance: Result of the ranking by D.
         consolidated: Result after consolidation.
         survived: Share of the visible person's area in the patches that survive the last dropping block; None without a
             ground-truth mask.
-        occluder: Kind of occluder in rendered data, else empty.
-        visible: Share of the person that is not covered in rendered data, else None.
+        occluder: Kind of occluder in rendered data, otherwise empty.
+        visible: Share of the person that is not occluded in rendered data, otherwise None.
     """
 
     path: Path
@@ -124,15 +125,14 @@ class QueryOutcome:
 
     @property
     def answers(self) -> dict[Stage, Answer]:
-        """The result of every stage."""
+        """Result of every stage."""
         return {Stage.COSINE: self.cosine, Stage.DISTANCE: self.distance, Stage.CONSOLIDATED: self.consolidated}
 
 
 def classify(case: QueryOutcome, pruned_below: float = PRUNED_BELOW) -> Outcome:
     """Return the class of a query.
 
-    The final result counts first, then where it was decided, then why. A person counts as pruned away only where no
-    stage was right, because a right answer shows that enough was left.
+    A person counts as pruned away only if no stage is right, because a right first hit shows that enough was left.
     """
     cosine, distance = case.cosine.right, case.distance.right
     if case.consolidated.right:
@@ -145,12 +145,12 @@ def classify(case: QueryOutcome, pruned_below: float = PRUNED_BELOW) -> Outcome:
 
 
 def pruned_away(case: QueryOutcome, below: float = PRUNED_BELOW) -> bool:
-    """Return whether less than this share of the visible person survives, as far as that is known."""
+    """Return whether less than a share `below` of the visible person survives; False without a ground-truth mask."""
     return case.survived is not None and case.survived < below
 
 
 def sorted_out(cases: Iterable[QueryOutcome], pruned_below: float = PRUNED_BELOW) -> dict[Outcome, list[QueryOutcome]]:
-    """Return the queries of every class, in the order of `Outcome`; each query is in exactly one."""
+    """Group queries by class, in the order of `Outcome`; each query is in exactly one class."""
     result: dict[Outcome, list[QueryOutcome]] = {outcome: [] for outcome in Outcome}
     for case in cases:
         result[classify(case, pruned_below)].append(case)
@@ -158,21 +158,21 @@ def sorted_out(cases: Iterable[QueryOutcome], pruned_below: float = PRUNED_BELOW
 
 
 def by_precision(cases: Iterable[QueryOutcome], best_first: bool = False) -> list[QueryOutcome]:
-    """Sort by AP after consolidation, then by path."""
+    """Sort queries by average precision after consolidation, then by path."""
     sign = -1 if best_first else 1
     return sorted(cases, key=lambda case: (sign * case.consolidated.average_precision, case.path.as_posix()))
 
 
 @dataclass(frozen=True)
 class Filter:
-    """Which queries to show; an empty set allows all.
+    """Criteria for the queries to show; an empty set allows all.
 
     A query whose occluder or visible share is unknown passes only if that criterion is not used.
 
     Attributes:
-        occluders: Kinds.
-        cameras: Counted from 0.
-        visible: Smallest and largest visible share, both included.
+        occluders: Kinds of occluders.
+        cameras: 0-based cameras.
+        visible: Smallest and largest visible share, both inclusive.
     """
 
     occluders: frozenset[str] = frozenset()
@@ -190,13 +190,13 @@ class Filter:
 
 
 def survived_share(person: np.ndarray, alive: np.ndarray) -> float | None:
-    """Return the share of the visible person's area that survives; None where no patch shows the person.
+    """Return the share of the visible person's area that survives; None if no patch shows the person.
 
-    Overlapping patches count their common pixels as often as they cover them.
+    A pixel counts once for each of the overlapping patches that contain it.
 
     Args:
         person: (rows, columns) share of every patch that shows the person (`explain.masks.patch_areas`).
-        alive: (rows, columns) bool.
+        alive: (rows, columns) bool, whether the patch survives.
     """
     total = float(person.sum())
     return float(person[alive].sum()) / total if total > 0 else None
@@ -205,12 +205,12 @@ def survived_share(person: np.ndarray, alive: np.ndarray) -> float | None:
 def atlas_table(
     cases: Iterable[QueryOutcome], gallery: Mapping[int, str], pruned_below: float = PRUNED_BELOW
 ) -> pd.DataFrame:
-    """Return one row per query, ready for CSV. Cameras count from 1.
+    """Return a table with one row per query, ready for CSV, in which cameras count from 1.
 
     Args:
-        cases: The queries.
-        gallery: Path of every row of the gallery memory that is a first hit.
-        pruned_below: Passed to `classify`.
+        cases: Queries to list.
+        gallery: Path for every row of the gallery memory that is a first hit.
+        pruned_below: Smallest surviving share of a person that does not count as pruned away.
     """
     rows = []
     for case in cases:

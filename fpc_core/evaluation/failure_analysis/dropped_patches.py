@@ -1,4 +1,4 @@
-"""What the dropped patches of each strategy show, where ground-truth masks exist."""
+"""Measure how much of the person, the occluder and the background each drop strategy discards."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ def dropped_by_strategy(
     masks: Mapping[Path, np.ndarray],
     progress: Callable[[int, int], None] | None = None,
 ) -> Dropped:
-    """Measure what every strategy drops at every dropping block, averaged over queries with a mask.
+    """Measure what every strategy drops at every dropping block, averaged over queries with a ground-truth mask.
 
     The random strategy is sampled for each query, as in Table 5.
 
     Args:
         retriever: Model and gallery memory.
-        dataset: The queries.
-        prune: Keep rate, blocks and seed.
-        masks: By image path, of some or all queries (`data.ground_truth.true_masks`).
-        progress: Called with the queries done and their total.
+        dataset: Dataset with the queries.
+        prune: Keep rate, blocks and seed; the strategy is ignored.
+        masks: Ground-truth masks of some or all queries by image path (`data.ground_truth.true_masks`).
+        progress: Function that is called with the number of queries done and their total.
     """
     records = [record for record in dataset.query if record.path in masks]
     shares_by_strategy: dict[DropStrategy, list[tuple[DropShares, ...]]] = {strategy: [] for strategy in DropStrategy}
@@ -52,9 +52,9 @@ def dropped_by_strategy(
 
 
 def average_shares(images: Sequence[tuple[DropShares, ...]]) -> tuple[DropShares, ...]:
-    """Average over images, block by block.
+    """Average the shares over images, block by block.
 
-    All images lose equally many patches, so this is the mean over patches as well.
+    All images lose equally many patches, so this is also the mean over patches.
     """
     return tuple(
         replace(
@@ -67,7 +67,7 @@ def average_shares(images: Sequence[tuple[DropShares, ...]]) -> tuple[DropShares
 
 
 def dropped_text(dropped: Dropped, keep_rate: float) -> str:
-    """Format what each strategy dropped at each block, beside everything that entered the block."""
+    """Format what each strategy dropped at each block, next to everything that entered the block."""
     lines = [
         f"What the dropped patches show at keep rate {keep_rate:g}: percent of their area, by the true masks",
         f"{'':14}block  dropped    person  occluder  background    (all that entered: person  occluder  background)",

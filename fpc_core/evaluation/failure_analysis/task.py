@@ -1,4 +1,4 @@
-"""Turn the stored results of a run into classified queries and pairs. No search happens here."""
+"""Turn the stored results of a run into classified queries and pairs, without searching again."""
 
 from __future__ import annotations
 
@@ -20,17 +20,18 @@ from fpc_core.explain.masks import patch_areas
 from fpc_core.matching.ranking import combined_distance
 from fpc_core.retrieval import Retriever
 
-BATCH = 64  # queries compared with the gallery at a time
-NOT_RANKED = 4.0  # added to D_cos outside the shortlist: larger than any D or D_cos, which are at most 2
+BATCH = 64  # Number of queries that are compared with the gallery at a time.
+# This is added to D_cos outside the shortlist, to rank these images last: D and D_cos are at most 2.
+NOT_RANKED = 4.0
 
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """A query paired with every shortlisted image that is not junk: n pairs, the same for all three distances.
+    """Pairs of a query and a shortlisted image that is not junk; all three distances have the same n pairs.
 
     Attributes:
-        same: (n,) bool, whether the pair shows one person.
-        distance: (n,) float64 by stage.
+        same: (n,) bool, whether the two images show the same person.
+        distance: (n,) float64 distances of each stage.
     """
 
     same: np.ndarray
@@ -47,16 +48,17 @@ class Pairs:
 
 @dataclass(frozen=True, eq=False)
 class AtlasTask:
-    """All queries with a true match under these settings, each as a single search would find it.
+    """Classification of all queries with a true match, with the same results as single searches.
 
-    A random strategy uses one draw for all queries, as `Retriever.search` does, so that Explore shows the same.
+    The random strategy uses one sample for all queries, as `Retriever.search` does, so that the Explore page shows the
+    same results.
 
     Attributes:
         retriever: Model and gallery memory.
-        dataset: The queries.
-        settings: Of the searches.
-        masks: Of `fpc_core.data.ground_truth`, empty for data without.
-        occlusions: Of `fpc_core.data.ground_truth`, empty for data without.
+        dataset: Dataset with the queries.
+        settings: Settings of the searches.
+        masks: Ground-truth masks by image path (`fpc_core.data.ground_truth`); empty if the data have none.
+        occlusions: Occlusions by image path (`fpc_core.data.ground_truth`); empty if the data have none.
 
     Raises:
         ValueError: No query has a true match.
@@ -70,17 +72,17 @@ class AtlasTask:
 
     def __post_init__(self) -> None:
         if not self.queries:
-            raise ValueError("none of the queries has a true match in the gallery, so there is nothing to classify")
+            raise ValueError("no query has a true match in the gallery, so there is nothing to classify")
 
     @cached_property
     def eval_pass(self) -> Pass:
-        """The pass from which everything is read."""
+        """The pass whose results are classified."""
         point = Point(self.settings.alpha, self.settings.neighbors)
         return Pass(replace(self.settings, alpha=0.0, neighbors=1), (point,), matched=True)
 
     @cached_property
     def work(self) -> PassTask:
-        """The passes that a run computes."""
+        """The task that computes the pass."""
         return PassTask(self.retriever, self.dataset, self.dataset.query, (self.eval_pass,)).with_true_matches()
 
     @property
@@ -94,7 +96,7 @@ class AtlasTask:
         return len(self.dataset.query) - len(self.queries)
 
     def cases_with_pairs(self, known: Known) -> list[tuple[QueryOutcome, Pairs]]:
-        """Return result and pairs of the queries computed so far, in the order of the dataset; cached."""
+        """Return class and pairs of the queries computed so far, in the order of the dataset, and cache them."""
         result = known.get(self.eval_pass)
         if result is None:
             return []
@@ -166,7 +168,7 @@ class AtlasTask:
 
 
 def _answer(distance: np.ndarray, match: np.ndarray, junk: np.ndarray, precision: float, first: int) -> Answer:
-    """Return the result of one stage; distances (G,) from NOT_RANKED on mean none, and ties rank in gallery order."""
+    """Return the result of one stage from its (G,) distances; those of unranked images are at least NOT_RANKED."""
     hit = int(np.argmin(np.where(junk, np.inf, distance)))
     return Answer(precision, first + 1, hit, _nearest(distance[match]), _nearest(distance[~match & ~junk]))
 

@@ -1,7 +1,7 @@
 """Percentile bootstrap over queries: how much a score depends on the choice of queries.
 
-A score is a mean over Q queries. Q queries are drawn with replacement many times; the interval covers the middle share
-of the means (Efron & Tibshirani 1993, chapter 13). Every score of one evaluation uses the same draws.
+A score is a mean over Q queries. Q queries are sampled with replacement many times, and the interval covers the middle
+share of the means (Efron & Tibshirani 1993, chapter 13). All scores of one evaluation use the same samples.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ class Bootstrap:
     """Settings of the bootstrap.
 
     Attributes:
-        resamples: How often Q queries are drawn.
+        resamples: Number of samples of Q queries.
         level: Share of the means that the interval covers.
-        seed: Of the draws.
+        seed: Seed of the sampling.
     """
 
     resamples: int = bounded(2000, 1, 100_000)
@@ -35,7 +35,7 @@ class Bootstrap:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A score in [0, 1] with its interval."""
+    """A score in [0, 1] with its bootstrap interval."""
 
     value: float
     low: float
@@ -43,17 +43,19 @@ class Estimate:
 
 
 def estimates(values: np.ndarray, bootstrap: Bootstrap) -> list[Estimate]:
-    """Return mean and interval of each column.
+    """Return the mean of each column with its bootstrap interval.
 
     Args:
-        values: (Q, M), one row per query and one column per score.
-        bootstrap: Settings.
+        values: (Q, M) array with one row per query and one column per score.
+        bootstrap: Settings of the bootstrap.
 
     Raises:
         ValueError: There are no queries, or a value is not finite.
     """
     if values.ndim != 2 or not len(values) or not np.isfinite(values).all():
-        raise ValueError(f"the bootstrap needs finite values (queries, scores), not an array of shape {values.shape}")
+        raise ValueError(
+            f"values must be finite, with one row per query and one column per score, got shape {values.shape}"
+        )
     means = _resample_counts(len(values), bootstrap.resamples, bootstrap.seed) @ values / len(values)
     outside = (1 - bootstrap.level) / 2
     low, high = np.quantile(means, (outside, 1 - outside), axis=0)
@@ -62,11 +64,11 @@ def estimates(values: np.ndarray, bootstrap: Bootstrap) -> list[Estimate]:
 
 @lru_cache(maxsize=2)
 def _resample_counts(queries: int, resamples: int, seed: int) -> np.ndarray:
-    """Return how often each query was drawn, (R, Q) float64."""
+    """Return how often each sample contains each query, (R, Q) float64."""
     samples = np.random.default_rng(seed).integers(queries, size=(resamples, queries))
     positions = samples + queries * np.arange(resamples)[:, None]
     counts = (
         np.bincount(positions.ravel(), minlength=resamples * queries).reshape(resamples, queries).astype(np.float64)
     )
-    counts.flags.writeable = False  # cached and shared
+    counts.flags.writeable = False  # All callers share the cached array.
     return counts

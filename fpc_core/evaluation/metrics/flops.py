@@ -1,9 +1,9 @@
-"""Multiply-adds of the sparse encoder in closed form, and Table 3 beside the paper's.
+"""Multiply-adds of the sparse encoder in closed form, and the FLOPs of Table 3 next to the paper's.
 
-Counted as the common counters of 2022 did: the patch embedding and every linear layer of all blocks (including the
-global head's), one multiply-add as one operation. These counters leave out the two products of attention, queries by
-keys and weights by values, because they are no layers; both totals are given here. Norms, softmax, biases and
-activations are below one per cent and are left out of both.
+As in the common FLOP counters of 2022, one multiply-add is one operation, and the patch embedding and all linear layers
+of all blocks count, including those of the global head. These counters ignore the two products of attention, queries by
+keys and weights by values, because they are not layers; this module computes the totals with and without them. Norms,
+softmax, biases and activations make up less than one per cent and are ignored.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from fpc_core.evaluation.paper_tables.published import TABLE_3
 
 @dataclass(frozen=True)
 class Flops:
-    """Multiply-adds of one image, without the two attention products (as in the paper) and with them."""
+    """Multiply-adds for one image, without the two attention products (as in the paper) and with them."""
 
     without_attention_products: int
     with_attention_products: int
@@ -25,11 +25,11 @@ class Flops:
 
 @dataclass(frozen=True)
 class Table3Row:
-    """One keep rate of Table 3.
+    """FLOPs at one keep rate of Table 3.
 
     Attributes:
         keep_rate: Share of the patches that a dropping block keeps.
-        flops: Computed here.
+        flops: Multiply-adds computed by `encoder_flops`.
         paper: The paper's number in G; None for keep rates and models that the paper does not list.
     """
 
@@ -39,17 +39,17 @@ class Table3Row:
 
 
 def encoder_flops(config: ModelConfig, prune: PruneSettings) -> Flops:
-    """Count the multiply-adds of one image through all blocks.
+    """Count the multiply-adds of all blocks for one image.
 
     Args:
-        config: The model.
-        prune: Which blocks drop how many patches.
+        config: Architecture of the model.
+        prune: Settings that define which blocks drop how many patches.
 
     Raises:
-        ValueError: A dropping block lies outside the model.
+        ValueError: The model does not have one of the dropping blocks.
     """
     if prune.blocks[-1] >= config.depth:
-        raise ValueError(f"dropping block {prune.blocks[-1]} lies outside the {config.depth} blocks of the model")
+        raise ValueError(f"dropping blocks must be in 0..{config.depth - 1} for this model, got {prune.blocks[-1]}")
     width = config.width
     hidden = int(width * config.mlp_ratio)
     patches = config.patches
@@ -57,20 +57,20 @@ def encoder_flops(config: ModelConfig, prune: PruneSettings) -> Flops:
     products = 0
     for block in range(config.depth):
         tokens = 1 + patches
-        linear += tokens * 4 * width * width  # queries, keys, values and the output projection
+        linear += tokens * 4 * width * width  # Projections to queries, keys and values, and output projection.
         products += 2 * tokens * tokens * width
-        if block in prune.blocks:  # after the attention, before the MLP
+        if block in prune.blocks:  # Patches are dropped after the attention and before the MLP.
             patches = prune.kept(patches)
         linear += (1 + patches) * 2 * width * hidden
     return Flops(linear, linear + products)
 
 
 def table3(config: ModelConfig = VIT_BASE_STRIDE_11, keep_rates: Sequence[float] = KEEP_RATES) -> list[Table3Row]:
-    """Return the FLOPs row of Table 3, with the paper's numbers where the model is the paper's.
+    """Return the FLOPs of Table 3, with the paper's numbers if `config` is the paper's model.
 
     Args:
-        config: The model, by default the paper's.
-        keep_rates: One row each.
+        config: Architecture of the model, by default the paper's.
+        keep_rates: Keep rates to list.
     """
     size = (config.image_size, config.patch_size, config.stride, config.width, config.depth, config.mlp_ratio)
     base = VIT_BASE_STRIDE_11
@@ -83,9 +83,9 @@ def table3(config: ModelConfig = VIT_BASE_STRIDE_11, keep_rates: Sequence[float]
 
 
 def format_table(rows: Sequence[Table3Row]) -> str:
-    """Format the rows as fixed-width text without a final newline; G is 10^9 multiply-adds.
+    """Format the rows as fixed-width text without a final newline.
 
-    The column "saved" is relative to the first row.
+    One G is 10^9 multiply-adds. The column "saved" is relative to the first row.
 
     Raises:
         ValueError: There are no rows.

@@ -1,11 +1,10 @@
-"""CMC and mAP under the Market-1501 protocol, as TransReID's and FPC's released evaluation compute them.
+"""CMC and mAP under the Market-1501 protocol, as in the released evaluations of TransReID and FPC.
 
 Gallery images of the query's identity taken by the query's camera are *junk*: they are removed before ranking, because
-finding the next frame of the same video proves nothing. Datasets without usable cameras (Occluded-ReID) pass None for
-the cameras and have no such junk. Identity -1 marks the badly detected boxes of Market-1501 and is junk for every
-query, as in the readers that leave these files out. Every other identity counts. Market's distractors (identity 0) stay
-in the gallery as wrong answers because no query has identity 0, and datasets that number people from 0 need no
-exception.
+finding the next frame of the same video proves nothing. Pass None for the cameras of datasets without usable cameras
+(Occluded-ReID), which have no such junk. Identity -1 marks the badly detected boxes of Market-1501 and is junk for
+every query. All other identities count. Market's distractors (identity 0) stay in the gallery as wrong answers, because
+no query has identity 0.
 """
 
 from __future__ import annotations
@@ -26,21 +25,21 @@ def evaluate(
     gallery_cameras: ArrayLike | None = None,
     max_rank: int = 50,
 ) -> Scores:
-    """Compute CMC and average precision of every query.
+    """Compute the CMC and the average precision of every query.
 
-    AP is the mean, over the true matches, of the precision at the rank of each. A query without a true match has NaN as
-    AP and is left out of the CMC; `Scores.skipped` counts these.
+    The average precision of a query is the mean precision at the ranks of its true matches. It is NaN for a query
+    without a true match, which the CMC excludes; `Scores.skipped` counts such queries.
 
     Args:
-        distance: (Q, G), smaller is nearer; equal distances rank in gallery order.
-        query_ids: (Q,) integers.
-        gallery_ids: (G,) integers.
-        query_cameras: (Q,) integers, or None for a dataset without cameras.
-        gallery_cameras: (G,) integers, or None.
-        max_rank: The CMC has min(max_rank, G) ranks.
+        distance: (Q, G) distances; equal distances rank in gallery order.
+        query_ids: (Q,) integer identities of the queries.
+        gallery_ids: (G,) integer identities of the gallery images.
+        query_cameras: (Q,) integer cameras of the queries, or None for a dataset without cameras.
+        gallery_cameras: (G,) integer cameras of the gallery images, or None for a dataset without cameras.
+        max_rank: Maximum number of ranks in the CMC, which has min(max_rank, G).
 
     Raises:
-        ValueError: Shapes do not fit, a distance is NaN, cameras are given for one side only, or no query has a true
+        ValueError: Shapes do not match, a distance is NaN, cameras are given for one side only, or no query has a true
             match.
     """
     distance = np.asarray(distance)
@@ -57,7 +56,7 @@ def evaluate(
             continue
         kept = ~junk_mask(identities[row], gallery_identities, camera, gallery_cameras)
         if np.isnan(distance[row]).any():
-            raise ValueError(f"the distances of query {row} contain NaN: they cannot be ranked")
+            raise ValueError(f"the distances of query {row} contain NaN and cannot be ranked")
         ranks = _ranks(distance[row][kept], matches[kept])
         average_precision[row] = np.mean(np.arange(1, len(ranks) + 1) / (ranks + 1))
         first_match[row] = ranks[0]
@@ -66,10 +65,10 @@ def evaluate(
 
 
 def summarise(average_precision: np.ndarray, first_match: np.ndarray, ranks: int) -> Scores:
-    """Combine queries that were evaluated one by one.
+    """Combine the results of single queries into scores.
 
     Args:
-        average_precision: (Q,), NaN without a true match.
+        average_precision: (Q,) average precision, NaN without a true match.
         first_match: (Q,) 0-based rank of the first true match, -1 without one.
         ranks: Length of the CMC.
 
@@ -79,8 +78,8 @@ def summarise(average_precision: np.ndarray, first_match: np.ndarray, ranks: int
     valid = first_match[first_match >= 0]
     if not len(valid):
         raise ValueError(
-            "no query has a true match in the gallery: check that both sides number identities alike and, "
-            "where cameras are given, that people were seen by more than one"
+            "no query has a true match in the gallery; check that queries and gallery use the same identities and, "
+            "if cameras are given, that people appear in more than one camera"
         )
     cmc = (valid[:, None] <= np.arange(ranks)).mean(axis=0)
     return Scores(cmc=cmc, average_precision=average_precision, first_match=first_match)
@@ -89,16 +88,16 @@ def summarise(average_precision: np.ndarray, first_match: np.ndarray, ranks: int
 def match_mask(
     query_id: int, gallery_ids: np.ndarray, query_camera: int | None = None, gallery_cameras: np.ndarray | None = None
 ) -> np.ndarray:
-    """Return which gallery images are true matches: the query's identity, and not junk.
+    """Return which gallery images are true matches, that is, have the query's identity and are not junk.
 
     Args:
         query_id: Identity of the query.
-        gallery_ids: (G,) integers.
-        query_camera: Camera of the query, or None if unknown; then no image is junk by its camera.
-        gallery_cameras: (G,) integers, or None.
+        gallery_ids: (G,) integer identities of the gallery images.
+        query_camera: Camera of the query, or None if unknown; then no image is junk because of its camera.
+        gallery_cameras: (G,) integer cameras of the gallery images, or None if unknown.
 
     Returns:
-        (G,) bool. An image that is neither a match nor junk is a wrong answer.
+        (G,) bool. An image that is neither a true match nor junk is a wrong answer.
     """
     same = gallery_ids == query_id
     return same & ~junk_mask(query_id, gallery_ids, query_camera, gallery_cameras)
@@ -107,9 +106,10 @@ def match_mask(
 def junk_mask(
     query_id: int, gallery_ids: np.ndarray, query_camera: int | None = None, gallery_cameras: np.ndarray | None = None
 ) -> np.ndarray:
-    """Return which gallery images are left out of the query's ranking.
+    """Return which gallery images are excluded from the query's ranking.
 
-    These are images of its identity by its own camera, and identity -1. The arguments are those of `match_mask`.
+    These are images of the query's identity by the query's camera, and images of identity -1. The arguments are those
+    of `match_mask`.
     """
     junk = gallery_ids == JUNK_IDENTITY
     if query_camera is not None and gallery_cameras is not None:
@@ -118,10 +118,10 @@ def junk_mask(
 
 
 def l2_normalize(features: np.ndarray) -> np.ndarray:
-    """Scale every row to length 1, as float32.
+    """Scale every row of `features`, (n, C), to length 1, as float32.
 
     Raises:
-        ValueError: A row (of (n, C)) has length zero or is not finite.
+        ValueError: A row has length zero or is not finite.
     """
     features = np.asarray(features, dtype=np.float32)
     length = np.linalg.norm(features, axis=1, keepdims=True)
@@ -134,8 +134,9 @@ def l2_normalize(features: np.ndarray) -> np.ndarray:
 def _ranks(distance: np.ndarray, matches: np.ndarray) -> np.ndarray:
     """Return the ascending 0-based ranks (m,) of the true matches in a stable sort of `distance`.
 
-    The rank of a match is the number of images before it, so nothing is sorted. One vectorised comparison per match
-    takes half the time of numpy's fastest sort of 17,661 distances and a thirteenth of its stable sort.
+    The rank of a match is counted as the number of images before it, without sorting all distances. For 17,661
+    distances, one vectorised comparison per match is twice as fast as numpy's fastest sort and 13 times as fast as its
+    stable sort.
     """
     positions = np.flatnonzero(matches)
     ranks = [
@@ -147,11 +148,13 @@ def _ranks(distance: np.ndarray, matches: np.ndarray) -> np.ndarray:
 def _check(distance: np.ndarray, identities: np.ndarray, gallery_identities: np.ndarray, max_rank: int) -> None:
     if distance.ndim != 2 or distance.shape != (identities.size, gallery_identities.size):
         raise ValueError(
-            f"distances of shape {distance.shape} do not fit {identities.size} queries and {gallery_identities.size} "
-            "gallery images: one row per query, one column per gallery image"
+            f"distances must have one row per query and one column per gallery image, "
+            f"({identities.size}, {gallery_identities.size}), got {distance.shape}"
         )
     if not distance.size:
-        raise ValueError("nothing to evaluate: there are no queries or no gallery images")
+        raise ValueError(
+            f"at least one query and one gallery image are needed, got distances of shape {distance.shape}"
+        )
     if max_rank < 1:
         raise ValueError(f"max_rank must be at least 1, not {max_rank}")
 
@@ -165,5 +168,8 @@ def _cameras(
         raise ValueError("cameras are needed for both queries and gallery, or for neither")
     query, gallery = np.asarray(query), np.asarray(gallery)
     if (query.size, gallery.size) != shape:
-        raise ValueError(f"{query.size} query and {gallery.size} gallery cameras do not fit distances of shape {shape}")
+        raise ValueError(
+            f"the numbers of query and gallery cameras must be the shape of the distances, {shape}, got "
+            f"({query.size}, {gallery.size})"
+        )
     return query, gallery

@@ -1,4 +1,4 @@
-"""Verification by a threshold on the distance: how often pairs are wrongly accepted or rejected."""
+"""Error rates of verification by a threshold on the distance."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ class ErrorRates:
 
     Attributes:
         threshold: Largest accepted distance.
-        false_accept: Share of the pairs of two persons that are accepted.
-        false_reject: Share of the pairs of one person that are rejected.
+        false_accept: Share of the pairs of different persons that are accepted.
+        false_reject: Share of the pairs of the same person that are rejected.
     """
 
     threshold: float
@@ -24,9 +24,9 @@ class ErrorRates:
 
 @dataclass(frozen=True, eq=False)
 class ErrorCurve:
-    """Both error rates at every threshold where one of them changes, (t,) each, thresholds ascending.
+    """Both error rates at every threshold where one of them changes; each array is (t,), thresholds are ascending.
 
-    The first threshold lies just below all distances and accepts nothing.
+    The first threshold is just below all distances and accepts nothing.
     """
 
     thresholds: np.ndarray
@@ -34,19 +34,19 @@ class ErrorCurve:
     false_reject: np.ndarray
 
     def at(self, threshold: float) -> ErrorRates:
-        """Return the rates at any threshold."""
+        """Return the error rates at a threshold."""
         index = max(0, int(np.searchsorted(self.thresholds, threshold, side="right")) - 1)
         return ErrorRates(threshold, float(self.false_accept[index]), float(self.false_reject[index]))
 
     @property
     def equal(self) -> ErrorRates:
-        """The rates where they are nearest to each other, at the lowest such threshold."""
+        """Error rates at the lowest threshold where their difference is smallest."""
         index = int(np.argmin(np.abs(self.false_accept - self.false_reject)))
         return self.at(float(self.thresholds[index]))
 
     @property
     def equal_error(self) -> float:
-        """The mean of the two rates at `equal`."""
+        """Equal error rate: the mean of the two rates at `equal`."""
         return (self.equal.false_accept + self.equal.false_reject) / 2
 
 
@@ -54,8 +54,8 @@ def error_curve(same: np.ndarray, distance: np.ndarray) -> ErrorCurve:
     """Compute the error rates at every threshold.
 
     Args:
-        same: (n,) bool, whether the pair shows one person.
-        distance: (n,) finite.
+        same: (n,) bool, whether the pair shows the same person.
+        distance: (n,) finite distances.
 
     Raises:
         ValueError: One kind of pair is missing, or a distance is not finite.
@@ -64,7 +64,7 @@ def error_curve(same: np.ndarray, distance: np.ndarray) -> ErrorCurve:
     if same.shape != distance.shape or not np.isfinite(distance).all():
         raise ValueError("every pair needs one finite distance")
     if same.all() or not same.any():
-        raise ValueError("error rates need at least one pair of one person and one pair of two")
+        raise ValueError("error rates need at least one pair of the same person and one pair of different persons")
     values = np.unique(distance)
     accepted = np.searchsorted(np.sort(distance[~same]), values, side="right") / np.count_nonzero(~same)
     recalled = np.searchsorted(np.sort(distance[same]), values, side="right") / np.count_nonzero(same)
@@ -79,13 +79,13 @@ def histograms(same: np.ndarray, distance: np.ndarray, bins: int = 50) -> tuple[
     """Count the distances of both kinds of pairs in common bins.
 
     Args:
-        same: (n,) bool, whether the pair shows one person.
-        distance: (n,) finite.
+        same: (n,) bool, whether the pair shows the same person.
+        distance: (n,) finite distances.
         bins: Number of bins.
 
     Returns:
-        Edges (bins + 1,), then the shares (bins,) of pairs of one person and of two persons. Each kind sums to 1, or is
-        all zero without pairs.
+        Edges (bins + 1,), then the shares (bins,) of pairs of the same person and of different persons. The shares of
+        each kind sum to 1, or are all zero if there are no such pairs.
 
     Raises:
         ValueError: There are no pairs.

@@ -1,1 +1,1 @@
-"""Search one query under many occluders."""
+"""Search for one query under many occluders."""

@@ -1,4 +1,4 @@
-"""The scenes that make a curve or a map, and what the results under them show."""
+"""Make the scenes of occlusion curves and maps, and evaluate their results."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from fpc_core.evaluation.occlusion.study import DISTANCE, FINAL, NOT_RANKED, RAN
 
 
 class GrowthDirection(StrEnum):
-    """How the covered part grows along a curve."""
+    """How the occluded area grows along a curve."""
 
-    OWN = "own"  # every occluder of the scene, to its own size
-    BELOW = "below"  # a grey rectangle that grows over the person's box from this side
+    OWN = "own"  # Every occluder of the scene grows to its own size.
+    BELOW = "below"  # For this and the other sides, a grey rectangle grows over the person's box from that side.
     ABOVE = "above"
     LEFT = "left"
     RIGHT = "right"
@@ -29,7 +29,7 @@ class GrowthDirection(StrEnum):
 
 @dataclass(frozen=True)
 class Box:
-    """A box in fractions of the image."""
+    """A box whose coordinates are fractions of the image's width and height."""
 
     left: float = 0.0
     top: float = 0.0
@@ -41,8 +41,8 @@ def person_pixels(mask: np.ndarray | None, shape: tuple[int, int]) -> np.ndarray
     """Return which pixels show the visible person, bool (H, W).
 
     Args:
-        mask: Ground truth (`fpc_core.data.ground_truth`); None or one without a person selects every pixel.
-        shape: (H, W).
+        mask: Ground-truth mask (`fpc_core.data.ground_truth`); None or a mask without a person selects every pixel.
+        shape: Height and width of the result.
     """
     if mask is None or not (mask == PERSON).any():
         return np.ones(shape, bool)
@@ -51,14 +51,14 @@ def person_pixels(mask: np.ndarray | None, shape: tuple[int, int]) -> np.ndarray
 
 
 def box_of(person: np.ndarray) -> Box:
-    """Return the box around the selected pixels, bool (H, W) with at least one."""
+    """Return the box around the pixels selected by `person`, bool (H, W) with at least one True."""
     rows, columns = (np.flatnonzero(person.any(axis=axis)) for axis in (1, 0))
     height, width = person.shape
     return Box(columns[0] / width, rows[0] / height, (columns[-1] + 1) / width, (rows[-1] + 1) / height)
 
 
 def growing(scene: Scene, steps: int) -> tuple[Scene, ...]:
-    """Return scenes from nothing to the given one, in `steps` steps of equal area."""
+    """Return `steps + 1` scenes from no occluder to the given scene, whose area grows in equal steps."""
     return tuple(scale_occluders(scene, step / steps) for step in range(steps + 1))
 
 
@@ -66,10 +66,10 @@ def edge_occluders(side: GrowthDirection, box: Box, steps: int, colour: str = GR
     """Return scenes in which a rectangle covers the box from one side, from nothing to all of it.
 
     Args:
-        side: Any direction but OWN.
-        box: What is covered at the end.
-        steps: Number of scenes after the first.
-        colour: Of the rectangle, as #rrggbb.
+        side: Side from which the rectangle grows; any direction except OWN.
+        box: Box that the last scene covers.
+        steps: Number of scenes after the first, which has no occluder.
+        colour: Colour of the rectangle as #rrggbb.
 
     Raises:
         ValueError: The direction is OWN.
@@ -91,19 +91,20 @@ def edge_occluders(side: GrowthDirection, box: Box, steps: int, colour: str = GR
 
 
 def covered_shares(scenes: Sequence[Scene], person: np.ndarray, pictures: CutOutImages | None = None) -> np.ndarray:
-    """Return how much of the person every scene hides, (S,); person: bool (H, W)."""
+    """Return the share of the person that every scene covers, (S,); person: bool (H, W)."""
     return np.array([coverage(scene, person.shape, pictures)[person].mean() for scene in scenes])
 
 
 def breakdown_share(shares: np.ndarray, margin: np.ndarray) -> float | None:
-    """Return the covered share at which the match first loses rank 1, interpolated between two steps.
+    """Return the covered share at which the true match first loses rank 1, interpolated between two steps.
 
     Args:
         shares: (S,) covered shares.
-        margin: (S,) of `OcclusionResults`, complete.
+        margin: (S,) margins of complete `OcclusionResults`.
 
     Returns:
-        None if the match is never lost; the first share if it never was first. The match may return further on.
+        None if the match never loses rank 1; the first share if it does not have rank 1 there. The match may regain
+        rank 1 at larger shares.
     """
     lost = np.flatnonzero(margin <= 0)
     if not len(lost):
@@ -120,9 +121,9 @@ class Sliding:
     """An occluder that visits every position of the patch grid.
 
     Attributes:
-        size: Patches that it covers along each side.
-        step: Patches between two positions; it is centred on `step` x `step` patches.
-        colour: As #rrggbb.
+        size: Number of patches that the occluder covers along each side.
+        step: Number of patches between two positions; the occluder is centred on `step` x `step` patches.
+        colour: Colour of the occluder as #rrggbb.
     """
 
     size: int = 3
@@ -131,15 +132,15 @@ class Sliding:
 
     def __post_init__(self) -> None:
         if self.size < 1 or self.step < 1:
-            raise ValueError(f"size and step must be at least one patch, not {self.size} and {self.step}")
+            raise ValueError(f"size and step must be at least 1 patch, got {self.size} and {self.step}")
 
     def grid(self, config: ModelConfig) -> tuple[int, int]:
-        """Return the rows and columns of positions."""
+        """Return the numbers of rows and columns of positions."""
         rows, columns = config.grid
         return rows // self.step, columns // self.step
 
     def scenes(self, config: ModelConfig, below: Scene) -> tuple[Scene, ...]:
-        """Return `below` alone, then with the occluder on top at every position, row by row."""
+        """Return `below` without the occluder, then with the occluder on top at every position, row by row."""
         height, width = config.image_size
         side = config.patch_size + (self.size - 1) * config.stride
         middle = (config.patch_size + (self.step - 1) * config.stride) / 2
@@ -159,7 +160,7 @@ class Sliding:
 
 
 class Effect(StrEnum):
-    """What a map shows at every position; more is worse for the match."""
+    """Quantity whose change a map shows at every position; an increase is worse for the true match."""
 
     FINAL_DISTANCE = "final distance"
     DISTANCE = "D"
@@ -167,15 +168,15 @@ class Effect(StrEnum):
 
 
 def effects(results: OcclusionResults, grid: tuple[int, int], effect: Effect) -> np.ndarray:
-    """Return the change of the first true match relative to no occluder, at a map's first keep rate.
+    """Return the change of the first true match relative to the scene without the occluder, at the first keep rate.
 
     Args:
-        results: Of the scenes of `Sliding.scenes`.
+        results: Results for the scenes of `Sliding.scenes`.
         grid: Rows and columns of positions.
-        effect: What changes.
+        effect: Quantity whose change to return.
 
     Returns:
-        (rows, columns); NaN where it is not computed yet, and by D where no true match is shortlisted.
+        (rows, columns) changes; NaN where not computed yet, and for D where no true match is shortlisted.
     """
     if effect is Effect.RANK:
         values = np.where(results.known[0] & (results.rank[0, :, FINAL] != NOT_RANKED), results.rank[0, :, FINAL], 0)
@@ -186,7 +187,7 @@ def effects(results: OcclusionResults, grid: tuple[int, int], effect: Effect) ->
 
 
 def occlusion_table(task: OcclusionTask, results: OcclusionResults, shares: np.ndarray) -> pd.DataFrame:
-    """Return one row per keep rate and scene computed so far; shares: (S,) of `covered_shares`."""
+    """Return a table with one row per keep rate and scene computed so far; shares: (S,) from `covered_shares`."""
     rows = []
     for rate, scene in np.argwhere(results.known).tolist():
         row: dict[str, float | int | None] = {"keep rate": task.keep_rates[rate], "covered": shares[scene]}

@@ -1,8 +1,8 @@
-"""Search one query under many scenes of occluders at several keep rates, and rank its true matches.
+"""Search for one query under many scenes of occluders at several keep rates, and rank its true matches.
 
-Images are encoded in batches up to the first drop, which serves all keep rates; transport runs image by image. A run is
-a generator: stop iterating to cancel it, and pass its last result to the next run to resume. `scenarios.py` makes the
-scenes of curves and maps and reads the results.
+Images are encoded in batches up to the first drop, once for all keep rates; transport is computed image by image. A run
+is a generator: stop iterating to cancel it, and pass its last result to the next run to resume. `scenarios.py` makes
+the scenes of curves and maps and evaluates the results.
 """
 
 from __future__ import annotations
@@ -23,34 +23,34 @@ from fpc_core.evaluation.metrics.retrieval import junk_mask, match_mask
 from fpc_core.results import QueryTrace, Ranking
 from fpc_core.retrieval import Retriever
 
-BATCH = 16  # images encoded at a time
+BATCH = 16  # Number of images that are encoded together.
 RANKINGS = ("cosine", "D", "consolidated")
 COSINE, DISTANCE, FINAL = range(3)
-NOT_RANKED = -1  # rank if the ranking has no true match; by cosine and D it is the shortlist
-_UNKNOWN = 0  # rank that is not computed yet
+NOT_RANKED = -1  # Rank if a ranking has no true match; those by cosine and D contain only the shortlist.
+_UNKNOWN = 0  # Rank that is not computed yet.
 
 
 @dataclass(frozen=True, eq=False)
 class Relevance:
-    """Which gallery images are true matches (`right`) and which are junk: (G,) bool each."""
+    """Masks of the gallery images that are true matches (`right`) or junk, (G,) bool each."""
 
     right: np.ndarray
     junk: np.ndarray
 
     def __post_init__(self) -> None:
         if self.right.shape != self.junk.shape or (self.right & self.junk).any():
-            raise ValueError("right and junk must have the same length, and no image can be both")
+            raise ValueError("right and junk must have the same length, and no image may be in both")
         if not self.right.any():
             raise ValueError("the gallery has no true match of this query")
 
     @classmethod
     def of(cls, identity: int, camera: int | None, records: Sequence[ImageRecord]) -> Relevance:
-        """Apply the rules of the evaluation.
+        """Determine true matches and junk as the evaluation does.
 
         Args:
-            identity: Of the query.
-            camera: Of the query, or None if cameras are unknown; then no image is junk.
-            records: The gallery.
+            identity: Identity of the query.
+            camera: Camera of the query, or None if cameras are unknown; then no image is junk because of its camera.
+            records: Records of the gallery.
         """
         rule = identity, identities_of(records), camera, cameras_of(records)
         return cls(match_mask(*rule), junk_mask(*rule))
@@ -58,20 +58,20 @@ class Relevance:
 
 @dataclass(frozen=True, eq=False)
 class OcclusionTask:
-    """Every scene on one image, at every keep rate.
+    """Searches for one image under every scene at every keep rate.
 
     Attributes:
         retriever: Model and gallery memory.
-        image: (H, W, 3) uint8 at the model's input size.
-        camera: Counted from 0, or None if unknown.
-        relevance: Which gallery images are matches and junk.
-        scenes: The occluders.
-        settings: Everything but the keep rate.
-        keep_rates: To search at.
-        pictures: Images of the scenes' cut-outs.
+        image: (H, W, 3) uint8 image at the model's input size.
+        camera: 0-based camera of the image, or None if unknown.
+        relevance: Masks of the gallery images that are true matches or junk.
+        scenes: Scenes of occluders to paint on the image.
+        settings: Settings of the searches, whose keep rate is replaced.
+        keep_rates: Keep rates of the searches.
+        pictures: Images of the cut-outs in the scenes.
 
     Raises:
-        ValueError: There are no scenes or keep rates, or `relevance` is of another gallery.
+        ValueError: There are no scenes or keep rates, or `relevance` belongs to another gallery.
     """
 
     retriever: Retriever
@@ -87,11 +87,14 @@ class OcclusionTask:
         if not self.scenes or not self.keep_rates:
             raise ValueError("at least one scene and one keep rate are needed")
         if len(self.relevance.right) != len(self.retriever.memory):
-            raise ValueError("right and junk need one entry per gallery image")
+            raise ValueError(
+                f"relevance must have one entry per gallery image, {len(self.retriever.memory)}, got "
+                f"{len(self.relevance.right)}"
+            )
 
     @property
     def total(self) -> int:
-        """Number of steps."""
+        """Number of searches."""
         return len(self.keep_rates) * len(self.scenes)
 
 
@@ -100,12 +103,12 @@ class OcclusionResults:
     """Ranks of the true matches at R keep rates under S scenes. Rank 0 and NaN mean not computed yet.
 
     Attributes:
-        rank: (R, S, 3) int64, 1-based, of the first true match in the three RANKINGS without junk, or NOT_RANKED.
-        distance: (R, S, 3) float64, of that match; NaN where it is not ranked.
+        rank: (R, S, 3) int64, 1-based rank of the first true match in the three RANKINGS without junk, or NOT_RANKED.
+        distance: (R, S, 3) float64, distance of the first true match; NaN where it is not ranked.
         margin: (R, S, 3) float64, distance of the first wrong hit minus that of the first true match; positive if the
             match is first. -inf without a true match, inf without a wrong hit.
         match_parts: (R, S, 2) float64, D_cos and D_EMD of the true match nearest by D.
-        wrong_parts: (R, S, 2) float64, likewise of the nearest wrong hit.
+        wrong_parts: (R, S, 2) float64, D_cos and D_EMD of the wrong hit nearest by D.
     """
 
     rank: np.ndarray
@@ -116,27 +119,27 @@ class OcclusionResults:
 
     @classmethod
     def empty(cls, rates: int, scenes: int) -> OcclusionResults:
-        """Return results of which nothing is computed."""
+        """Return results in which nothing is computed yet."""
         three, two = (np.full((rates, scenes, parts), np.nan) for parts in (3, 2))
         return cls(np.full((rates, scenes, 3), _UNKNOWN), three, three, two, two)
 
     @property
     def known(self) -> np.ndarray:
-        """Which are computed, (R, S) bool."""
+        """Whether each search is computed, (R, S) bool."""
         return self.rank[..., FINAL] != _UNKNOWN
 
     @property
     def done(self) -> int:
-        """How many are computed."""
+        """Number of searches that are computed."""
         return int(self.known.sum())
 
     @property
     def complete(self) -> bool:
-        """Whether all are computed."""
+        """Whether all searches are computed."""
         return bool(self.known.all())
 
     def with_one(self, rate: int, scene: int, one: OcclusionResults) -> OcclusionResults:
-        """Return a copy with the result (1, 1) of one keep rate and scene filled in."""
+        """Return a copy with the (1, 1) results `one` filled in at one keep rate and scene."""
         values = []
         for each in fields(self):
             array = getattr(self, each.name).copy()
@@ -148,11 +151,11 @@ class OcclusionResults:
 def run_occlusion(
     task: OcclusionTask, known: OcclusionResults | None = None
 ) -> Generator[OcclusionResults, None, None]:
-    """Compute what `known` lacks, and yield all results after every scene and keep rate.
+    """Compute the results that are missing in `known`, and yield all results after every search.
 
     Args:
-        task: Scenes and keep rates.
-        known: Results so far.
+        task: Image, scenes and keep rates.
+        known: Results that are already computed.
 
     Raises:
         ValueError: The image of a cut-out is missing.
@@ -163,7 +166,7 @@ def run_occlusion(
         batch = range(start, min(start + BATCH, len(task.scenes)))
         if results.known[:, batch.start : batch.stop].all():
             continue
-        # The whole batch is encoded even if a stopped run completed half of it: another batch may round differently.
+        # The whole batch is encoded even if some results are known, because a smaller batch may round differently.
         images = [paint(task.image, task.scenes[scene], task.pictures) for scene in batch]
         cameras = None if task.camera is None else torch.full((len(batch),), task.camera)
         state = retriever.prepare(to_tensor(images, retriever.model.config), cameras, settings.prune.blocks[0])
@@ -181,7 +184,7 @@ def run_occlusion(
 
 
 def match_ranks(trace: QueryTrace, relevance: Relevance) -> OcclusionResults:
-    """Return the results of one search, (1, 1)."""
+    """Return the results of one search, with R = S = 1."""
     rankings = (trace.by_cosine, trace.by_distance, trace.final)
     rank, distance, margin = (np.empty(3) for _ in range(3))
     for index, ranking in enumerate(rankings):
@@ -199,7 +202,7 @@ def match_ranks(trace: QueryTrace, relevance: Relevance) -> OcclusionResults:
 
 
 def _rank_match(ranking: Ranking, relevance: Relevance) -> tuple[int, float, float]:
-    """Return rank and distance of the first true match, and its margin."""
+    """Return the rank, distance and margin of the first true match."""
     counted = ~relevance.junk[ranking.indices]
     right, distance = relevance.right[ranking.indices][counted], ranking.distance[counted].astype(np.float64)
     wrong = np.flatnonzero(~right)

@@ -1,1 +1,1 @@
-"""The paper's tables: published numbers, the rows to compute, and their export."""
+"""The paper's tables: published numbers, rows to compute, and export."""

@@ -1,6 +1,6 @@
-"""The rows of each table, with the recipes of our scores and the paper's numbers. Nothing is computed here.
+"""Define the rows of each table: recipes of our scores, and the paper's numbers.
 
-`task.py` computes the recipes and fills in the scores.
+`task.py` computes the scores and fills them in.
 """
 
 from __future__ import annotations
@@ -27,36 +27,36 @@ from fpc_core.evaluation.paper_tables.published import (
 from fpc_core.evaluation.paper_tables.score_recipe import Method, ScoreRecipe
 from fpc_core.evaluation.paper_tables.table import MEASURES, ReportTable, Row
 
-NEIGHBORS = (1, 2, 3, 5, 8, 10, 15, 20)  # of Fig. 4b
-TABLE_6_KEEP_RATE = 0.9  # as its caption says
+NEIGHBORS = (1, 2, 3, 5, 8, 10, 15, 20)  # The values of K in Fig. 4b.
+TABLE_6_KEEP_RATE = 0.9  # The keep rate in the caption of Table 6.
 DUKE = "Occluded-Duke"
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What the tables are made for: the settings that they vary, the model, and how intervals are computed."""
+    """What tables are made from: the settings that they vary, the model, and how intervals are computed."""
 
     settings: QuerySettings
     config: ModelConfig
     bootstrap: Bootstrap = field(default_factory=Bootstrap)
 
     def fpc(self, method: Method = Method.FPC, **changes: Any) -> ScoreRecipe:
-        """Return FPC at these settings, with some of them changed."""
+        """Return the recipe of FPC with these settings, except for `changes`."""
         return ScoreRecipe(method, replace(self.settings, **changes), bootstrap=self.bootstrap)
 
     def at(self, keep_rate: float, strategy: DropStrategy | None = None) -> ScoreRecipe:
-        """Return FPC at another keep rate, and with another drop strategy if given."""
+        """Return the recipe of FPC with another keep rate, and with another drop strategy if given."""
         prune = replace(self.settings.prune, keep_rate=keep_rate)
         return self.fpc(prune=prune if strategy is None else replace(prune, strategy=strategy))
 
     def encoder(self, keep_rate: float, gallery_keep_rate: float = 1.0) -> ScoreRecipe:
-        """Return the encoder without matching and consolidation."""
+        """Return the recipe of the encoder without matching and consolidation."""
         settings = self.settings.with_keep_rate(keep_rate)
         return ScoreRecipe(Method.ENCODER, settings, gallery_keep_rate, self.bootstrap)
 
     @property
     def keep_rates(self) -> tuple[float, ...]:
-        """The paper's keep rates and that of the settings, descending."""
+        """The paper's keep rates and the keep rate of the settings, descending."""
         return tuple(sorted({*KEEP_RATES, self.settings.prune.keep_rate}, reverse=True))
 
 
@@ -64,8 +64,8 @@ def tables_of(names: Iterable[str], setting: Setting) -> tuple[ReportTable, ...]
     """Return tables without scores.
 
     Args:
-        names: Some of NAMES.
-        setting: What they are made for.
+        names: Names of tables, from NAMES.
+        setting: Settings and model of the tables.
 
     Raises:
         ValueError: A name is unknown.
@@ -113,7 +113,7 @@ def _table_4(setting: Setting) -> tuple[ReportTable, ...]:
     recipes = (
         setting.encoder(1.0),
         setting.encoder(setting.settings.prune.keep_rate),
-        setting.fpc(alpha=0.0),  # without M: neighbours by the cosine of [cls] only
+        setting.fpc(alpha=0.0),  # Without matching (M), neighbours are chosen by the cosine of [cls] only.
         setting.fpc(),
     )
     rows = tuple(
@@ -198,7 +198,7 @@ def _table(
 
 
 def _step(value: float) -> str:
-    """Format a keep rate or an alpha with one decimal or as many as it has, and K as it is."""
+    """Format a keep rate or an alpha with at least one decimal, and K as an integer."""
     return f"{value:.1f}" if isinstance(value, float) and round(value, 1) == value else f"{value:g}"
 
 

@@ -1,4 +1,4 @@
-"""A table of scores as text, Markdown, LaTeX (booktabs) and CSV. Equal tables give equal bytes."""
+"""Format a table of scores as text, Markdown, LaTeX (booktabs) or CSV; equal tables give equal bytes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _LATEX = str.maketrans(
     }
 )
 _MARKDOWN = str.maketrans({letter: f"\\{letter}" for letter in "\\`*_{}[]<>#|~$"})
-_HEADS = {"alpha": r"$\alpha$", "K": "$K$", "keep rate": r"keep rate $\gamma$"}  # in LaTeX
+_HEADS = {"alpha": r"$\alpha$", "K": "$K$", "keep rate": r"keep rate $\gamma$"}  # Column heads in LaTeX.
 _MARKS = {"yes": r"$\checkmark$", "no": r"$\times$"}
 
 
@@ -53,7 +53,7 @@ def to_text(table: ReportTable) -> str:
 
 
 def to_markdown(table: ReportTable) -> str:
-    """Format a table as a heading, a pipe table whose heads name the source, and the notes."""
+    """Format a table as Markdown: a heading, a pipe table whose column heads name the source, and notes."""
     table_columns = columns(table, _percent)
     heads = [f"{each.group}, {each.head}" if each.group else each.head for each in table_columns]
     lines = [
@@ -68,9 +68,9 @@ def to_markdown(table: ReportTable) -> str:
 
 
 def to_latex(table: ReportTable) -> str:
-    """Format a table environment for booktabs, amssymb and adjustbox, no wider than the text.
+    """Format a table as a LaTeX environment that needs booktabs, amssymb and adjustbox.
 
-    Intervals are small and follow their score.
+    The table is at most as wide as the text. Intervals follow their score in smaller type.
     """
     table_columns = columns(table, _latex_estimate, nothing="--", pending=r"\ldots")
     groups = _column_groups(table_columns)
@@ -107,7 +107,7 @@ def to_latex(table: ReportTable) -> str:
 
 
 def to_csv(table: ReportTable) -> str:
-    """Format one line per row: scores and intervals in percent, their number of queries, the recipe as JSON."""
+    """Format a table as CSV: scores and intervals in percent, number of queries, and recipe as JSON."""
     output = io.StringIO()
     writer = csv.writer(output, lineterminator="\n")
     heads = [*table.labels]
@@ -132,7 +132,7 @@ def to_csv(table: ReportTable) -> str:
     return output.getvalue()
 
 
-FORMATS: Mapping[str, tuple[str, Callable[[ReportTable], str]]] = {  # suffix of a file, and what writes it
+FORMATS: Mapping[str, tuple[str, Callable[[ReportTable], str]]] = {  # File suffix and formatter of each format.
     "text": (".txt", to_text),
     "markdown": (".md", to_markdown),
     "latex": (".tex", to_latex),
@@ -162,7 +162,7 @@ def _latex_estimate(score: Estimate, settled: bool) -> str:
 
 
 def _column_groups(table_columns: Sequence[Column]) -> list[tuple[str, list[int]]]:
-    """Return the name of each group of adjacent columns, and the indices of its columns."""
+    """Return the groups of adjacent columns, each with its name and the indices of its columns."""
     return [
         (group, [index for index, _ in members])
         for group, members in groupby(enumerate(table_columns), key=lambda each: each[1].group)

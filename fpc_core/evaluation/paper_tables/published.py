@@ -1,8 +1,8 @@
-"""The paper's own tables as data, to be shown beside our results. Nothing in this file was measured by this project.
+"""The tables published in the paper, to be shown next to our results. This project measured none of these numbers.
 
-Rank-1 and mAP are in percent, FLOPs in G, None where the paper prints a dash; FPC is the paper's own row. Where no
-dataset is named it is Occluded-Duke. One oddity is kept as printed: HOReID has the same two numbers on Occluded-Duke
-and Occluded-ReID (Table 1).
+Rank-1 and mAP are in percent, FLOPs in G. None means that the paper prints a dash. Tables that name no dataset are for
+Occluded-Duke. Table 1 is copied as printed, although HOReID has the same two numbers on Occluded-Duke and
+Occluded-ReID.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Cell = str | float | bool | None
 
 @dataclass(frozen=True)
 class PublishedTable:
-    """A table of the paper, or the numbers that its text gives of a figure; rows are as long as `columns`."""
+    """A table of the paper, or the numbers of a figure that the paper's text states; rows are as long as `columns`."""
 
     name: str
     title: str
@@ -26,7 +26,7 @@ class PublishedTable:
     def __post_init__(self) -> None:
         for row in self.rows:
             if len(row) != len(self.columns):
-                raise ValueError(f"{self.name}: row {row} does not have the {len(self.columns)} columns")
+                raise ValueError(f"{self.name}: row {row} must have {len(self.columns)} columns, got {len(row)}")
 
     def column(self, name: str) -> tuple[Cell, ...]:
         """Return a column by its name.
@@ -89,7 +89,8 @@ TABLE_2 = PublishedTable(
     ),
 )
 
-_RANK_1 = (76.0, 76.6, 76.7, 75.9, 74.5, 72.1)  # of FPC at KEEP_RATES, Tables 3 and 5
+# Tables 3 and 5 both print the scores of FPC at KEEP_RATES.
+_RANK_1 = (76.0, 76.6, 76.7, 75.9, 74.5, 72.1)
 _MEAN_AP = (72.3, 72.7, 72.8, 72.4, 71.3, 69.3)
 
 TABLE_3 = PublishedTable(
@@ -152,7 +153,7 @@ TABLE_7 = PublishedTable(
     ),
 )
 
-# Fig. 4 shows only curves; the text (Sec. 4.3) prints only their best points.
+# Fig. 4 shows curves without numbers, and the text (Sec. 4.3) states only their best points.
 FIG_4_ALPHA = PublishedTable("Fig. 4a", "Distance weight alpha", ("alpha", "Rank-1", "mAP"), ((0.4, 76.7, 72.8),))
 FIG_4_NEIGHBORS = PublishedTable(
     "Fig. 4b", "Number K of nearest gallery neighbours", ("K", "Rank-1", "mAP"), ((10, 76.7, 72.8),)

@@ -1,4 +1,4 @@
-"""The recipe of a score: which feature is compared with what, under which settings, on which data and weights."""
+"""The recipe of a score: the method, settings, data and weights that reproduce it."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ FORMAT = 1
 
 
 class Method(StrEnum):
-    """What of a query the gallery is ranked by."""
+    """The feature of a query by which the gallery is ranked."""
 
-    ENCODER = "encoder"  # the sparse encoder's own global feature: TransReID where nothing is dropped
-    FPC = "fpc"  # the consolidated feature
-    RE_RANKED = "fpc+re-ranking"  # the same, then k-reciprocal re-ranking
+    ENCODER = "encoder"  # The sparse encoder's own global feature, which is TransReID if nothing is dropped.
+    FPC = "fpc"  # The consolidated feature.
+    RE_RANKED = "fpc+re-ranking"  # The consolidated feature, followed by k-reciprocal re-ranking.
 
 
 @dataclass(frozen=True)
 class ScoreRecipe:
-    """One row of scores over all queries. The random strategy is sampled for each query.
+    """Recipe of one row of scores over all queries; the random strategy is sampled for each query.
 
     Attributes:
-        method: What is scored.
-        settings: Of the searches.
-        gallery_keep_rate: 1 for the gallery memory, or the keep rate of the settings for a gallery pruned like the
-            queries, which only the encoder's own features allow.
+        method: Method to score.
+        settings: Settings of the searches.
+        gallery_keep_rate: 1 for the gallery memory, which is not pruned. With the method ENCODER it may be the keep
+            rate of the settings, for a gallery that is pruned like the queries.
         bootstrap: How intervals are computed.
         data: Name of the dataset.
-        weights: SHA-256 of the weights; empty for any.
-        gallery: SHA-256 of the gallery files; empty for any.
-        queries: SHA-256 of the list of queries; empty for any.
+        weights: SHA-256 of the weights; empty if any weights are allowed.
+        gallery: SHA-256 of the gallery files; empty if any gallery is allowed.
+        queries: SHA-256 of the list of queries; empty if any queries are allowed.
     """
 
     method: Method = Method.FPC
@@ -54,13 +54,13 @@ class ScoreRecipe:
             self.method is not Method.ENCODER or self.gallery_keep_rate != self.settings.prune.keep_rate
         ):
             raise RecipeError(
-                "gallery_keep_rate must be 1, the gallery memory, or with the method encoder the keep rate of the "
-                f"settings, not {self.gallery_keep_rate}"
+                "gallery_keep_rate must be 1, or the keep rate of the settings if the method is encoder, got "
+                f"{self.gallery_keep_rate}"
             )
 
     @property
     def prune(self) -> PruneSettings:
-        """How queries are pruned, in a normal form: no strategy without drops, no seed without sampling."""
+        """Prune settings of the queries, with defaults for a strategy or seed that has no effect."""
         prune = self.settings.prune
         if prune.keep_rate == 1:
             return replace(prune, strategy=DropStrategy.NON_SALIENT, seed=0)
@@ -75,7 +75,7 @@ class ScoreRecipe:
         return Point(self.settings.alpha, self.settings.neighbors, then)
 
     def made_on(self, task: PassTask) -> ScoreRecipe:
-        """Return the recipe with data and weights filled in.
+        """Return the recipe with the data and weights of a task filled in.
 
         Raises:
             RecipeError: The recipe names other data or weights.
@@ -98,15 +98,15 @@ class ScoreRecipe:
         return recipe
 
     def to_json(self, indent: int | None = 2) -> str:
-        """Return JSON with sorted keys, from which `from_json` makes an equal recipe; on one line if indent is None."""
+        """Return the recipe as JSON with sorted keys, on one line if `indent` is None; `from_json` reverses this."""
         return to_json(self, FORMAT, indent)
 
     @classmethod
     def from_json(cls, text: str) -> ScoreRecipe:
-        """Parse a recipe.
+        """Parse a recipe from JSON.
 
         Raises:
-            RecipeError: The text is not a recipe; names the field.
+            RecipeError: The text is not a valid recipe; the message names the field.
         """
         return from_json(cls, text, FORMAT)
 
@@ -115,6 +115,6 @@ def read_score_recipe(path: Path) -> ScoreRecipe:
     """Read a recipe from a file.
 
     Raises:
-        RecipeError: The file is not a recipe; names the file.
+        RecipeError: The file cannot be read or is not a valid recipe.
     """
     return ScoreRecipe.from_json(read_text(path))

@@ -1,4 +1,4 @@
-"""A table of scores as data: ours with interval and recipe, and the paper's marked as such. `export.py` writes it."""
+"""A table of scores as data: our scores with intervals and recipes, and the paper's. `export.py` formats it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MEASURES = (*(f"Rank-{rank}" for rank in RANKS), "mAP")
 
 
 class Source(StrEnum):
-    """Whose numbers a column has."""
+    """Source of the values in a column."""
 
     LABEL = "label"
     OURS = "ours"
@@ -24,12 +24,12 @@ class Source(StrEnum):
 
 @dataclass(frozen=True)
 class OurScores:
-    """Scores of one row.
+    """Our scores in one row.
 
     Attributes:
-        estimates: In the order of MEASURES.
-        queries: How many were scored.
-        settled: Whether all queries with a true match are scored; before that an estimate has no interval (low = high).
+        estimates: Scores with intervals, in the order of MEASURES.
+        queries: Number of queries that were scored.
+        settled: Whether all queries with a true match are scored; otherwise estimates have no interval (low = high).
     """
 
     estimates: tuple[Estimate, ...]
@@ -45,11 +45,11 @@ class Row:
     """One row of a table.
 
     Attributes:
-        labels: Under `ReportTable.labels`.
-        recipe: Of our scores; None where we have none.
-        computed: Our numbers in closed form.
+        labels: Values of the label columns, in the order of `ReportTable.labels`.
+        recipe: Recipe of our scores; None if the row has none.
+        computed: Our numbers that are computed in closed form, such as FLOPs.
         paper: The paper's numbers; None where it prints nothing.
-        ours: Our scores; None while they are not computed.
+        ours: Our scores; None if they are not computed yet.
     """
 
     labels: tuple[str, ...]
@@ -61,21 +61,21 @@ class Row:
 
 @dataclass(frozen=True)
 class ReportTable:
-    """One table.
+    """A table of scores.
 
     Attributes:
-        name: Such as "Table 3".
-        title: Its caption without the name.
-        settings: Of every row, except where labels or recipe differ.
-        labels: Heads of the row labels.
-        rows: The rows.
+        name: Name of the table, such as "Table 3".
+        title: Caption without the name.
+        settings: Settings of all rows, unless labels or recipe of a row differ.
+        labels: Heads of the label columns.
+        rows: Rows of the table.
         measures: Heads of our score columns.
-        computed: Heads of our columns in closed form.
-        paper: Dataset and head of each of the paper's columns.
+        computed: Heads of our columns that are computed in closed form.
+        paper: Dataset and head of each column with the paper's numbers.
         data: Name of the dataset of our scores.
-        notes: Sentences on this table.
-        about: Sentences on the whole evaluation.
-        rules: Rows above which a rule is drawn.
+        notes: Notes on this table.
+        about: Notes on the whole evaluation.
+        rules: Indices of rows above which a rule is drawn.
     """
 
     name: str
@@ -99,7 +99,7 @@ class ReportTable:
                 and len(row.paper) in (0, len(self.paper))
             )
             if not fits:
-                raise ValueError(f"{self.name}: the row {row.labels} does not fit the columns")
+                raise ValueError(f"{self.name}: the row {row.labels} does not match the number of columns")
 
     @property
     def recipes(self) -> tuple[ScoreRecipe, ...]:
@@ -118,13 +118,13 @@ class ReportTable:
 
     @property
     def slug(self) -> str:
-        """The name for files, such as "table-3"."""
+        """Name for files, such as "table-3"."""
         return self.name.lower().replace(". ", "-").replace(" ", "-")
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column as text; `group` is the head above its head, "" for labels."""
+    """One column as text; `group` is the head of its group of columns, empty for labels."""
 
     source: Source
     group: str
@@ -135,13 +135,13 @@ class Column:
 def columns(
     table: ReportTable, format_estimate: Callable[[Estimate, bool], str], *, nothing: str = "-", pending: str = "..."
 ) -> list[Column]:
-    """Return the table column by column: labels, ours, the paper's.
+    """Return the columns of a table: labels, our scores, then the paper's.
 
     Args:
-        table: The table.
-        format_estimate: Formats an estimate, given whether it is settled.
-        nothing: Text where there is no number.
-        pending: Text where a number is not computed yet.
+        table: Table to convert.
+        format_estimate: Function that formats an estimate, given whether it is settled.
+        nothing: Text for a cell without a number.
+        pending: Text for a number that is not computed yet.
     """
     result = [
         Column(Source.LABEL, "", head, tuple(row.labels[index] for row in table.rows))

@@ -1,7 +1,9 @@
-"""An evaluation: tables of recipes in, passes to run, tables of scores out. Used by the command line and the app.
+"""Find the passes that compute the recipes of some tables, and fill in the scores.
 
-task = evaluation_task(retriever, dataset, tables_of(["3", "4"], Setting(settings, config)))
-task.filled(run_with_store(task.work, ResultStore(cache_folder() / "results")).known)
+The command line and the app use it like this:
+
+    task = evaluation_task(retriever, dataset, tables_of(["3", "4"], Setting(settings, config)))
+    task.filled(run_with_store(task.work, ResultStore(cache_folder() / "results")).known)
 """
 
 from __future__ import annotations
@@ -23,12 +25,12 @@ from fpc_core.retrieval import Retriever
 
 @dataclass(frozen=True, eq=False)
 class EvaluationTask:
-    """Tables and the passes that fill them. Made by `evaluation_task`.
+    """Tables and the passes that compute their scores; `evaluation_task` creates it.
 
     Attributes:
-        tables: Their recipes name these data and weights.
-        work: The passes to run.
-        where: Pass and index of the point of every recipe.
+        tables: Tables without scores, whose recipes name the data and weights.
+        work: Passes to run.
+        where: Pass and index of the point for every recipe.
     """
 
     tables: tuple[ReportTable, ...]
@@ -36,7 +38,7 @@ class EvaluationTask:
     where: Mapping[ScoreRecipe, tuple[Pass, int]]
 
     def filled(self, known: Known) -> tuple[ReportTable, ...]:
-        """Return the tables with the scores known so far, and notes on their origin."""
+        """Return the tables with the scores in `known` and notes on their origin."""
         tables = []
         for table in self.tables:
             rows = tuple(
@@ -48,12 +50,12 @@ class EvaluationTask:
 
     @cached_property
     def skipped(self) -> int:
-        """Number of queries without a true match, which are left out of every mean."""
+        """Number of queries without a true match, which all means exclude."""
         return sum(not self.work.has_match(record) for record in self.work.queries)
 
     @cached_property
     def _settled(self) -> dict[ScoreRecipe, OurScores]:
-        """Final scores, so that their intervals are computed once."""
+        """Cache of final scores, so that their intervals are computed once."""
         return {}
 
     def _scores(self, recipe: ScoreRecipe, known: Known) -> OurScores | None:
@@ -101,12 +103,12 @@ class EvaluationTask:
 
 
 def evaluation_task(retriever: Retriever, dataset: Dataset, tables: Iterable[ReportTable]) -> EvaluationTask:
-    """Find the passes that fill some tables; recipes that share encodings and transport share a pass.
+    """Find the passes that compute some tables; recipes with the same encodings and transport share a pass.
 
     Args:
         retriever: Model and gallery memory.
-        dataset: Queries and gallery.
-        tables: Without scores.
+        dataset: Dataset with the queries and the gallery.
+        tables: Tables without scores.
 
     Raises:
         RecipeError: A recipe names other data or weights.
@@ -114,7 +116,7 @@ def evaluation_task(retriever: Retriever, dataset: Dataset, tables: Iterable[Rep
     """
     bare = PassTask(retriever, dataset, dataset.query, ())
     if not any(bare.has_match(record) for record in dataset.query):
-        raise ValueError("none of the queries has a true match in the gallery, so there is nothing to score")
+        raise ValueError("no query has a true match in the gallery, so there is nothing to score")
     bound_tables = []
     for table in tables:
         rows = tuple(replace(row, recipe=row.recipe.made_on(bare)) if row.recipe else row for row in table.rows)
@@ -142,5 +144,5 @@ def evaluation_task(retriever: Retriever, dataset: Dataset, tables: Iterable[Rep
 
 
 def _shared(recipe: ScoreRecipe) -> QuerySettings:
-    """Return what recipes of one pass have in common: everything but method, alpha and K."""
+    """Return the settings that recipes of one pass share: everything except method, alpha and K."""
     return replace(recipe.settings, prune=recipe.prune, alpha=0.0, neighbors=1)

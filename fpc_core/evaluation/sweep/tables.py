@@ -1,4 +1,4 @@
-"""The results of a sweep: one row per cell, as numbers, as a data frame and as text."""
+"""Results of a sweep, one per cell of the grid, as numbers, as a data frame and as text."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from fpc_core.evaluation.sweep.task import SweepTask
 
 @dataclass(frozen=True)
 class SweepCell:
-    """One cell over the queries computed so far.
+    """Scores of one cell of the grid over the queries computed so far.
 
-    `first_match_*` are 1-based ranks of the first true match; `flops` are of one image.
+    `first_match_mean` and `first_match_median` are 1-based ranks of the first true match; `flops` is for one image.
     """
 
     keep_rate: float
@@ -32,7 +32,7 @@ class SweepCell:
 
 
 def sweep_cells(task: SweepTask, known: Known) -> list[SweepCell]:
-    """Return every cell for which at least one query is computed, in the order of the grid."""
+    """Return the cells with at least one computed query, in the order of the grid."""
     cells = []
     for rate in task.grid.keep_rates:
         result = known.get(task.pass_of(rate))
@@ -59,7 +59,7 @@ def best_cell(cells: list[SweepCell]) -> SweepCell:
 
 
 def sweep_table(task: SweepTask, known: Known) -> pd.DataFrame:
-    """Return one row per cell: scores in percent, FLOPs in G multiply-adds."""
+    """Return a table with one row per cell, with scores in percent and FLOPs in G multiply-adds."""
     return pd.DataFrame(
         [
             {
@@ -80,7 +80,7 @@ def sweep_table(task: SweepTask, known: Known) -> pd.DataFrame:
 
 
 def format_sweep(task: SweepTask, known: Known) -> str:
-    """Format Rank-1 / mAP in percent: one table per K, a row per alpha, a column per keep rate.
+    """Format Rank-1 and mAP in percent as text, with one table per K, one row per alpha and one column per keep rate.
 
     Raises:
         ValueError: No query is computed yet.

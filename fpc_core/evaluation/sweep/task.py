@@ -1,6 +1,6 @@
-"""Sweeps over keep rate, alpha and K; every cell equals a search with its settings over all queries.
+"""Sweeps over keep rate, alpha and K; every cell has the scores of searches for all queries with its settings.
 
-A keep rate is a pass (`engine/passes.py`); its alphas and Ks are the points.
+Each keep rate is a pass (`engine/passes.py`), whose points are the combinations of alpha and K.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from fpc_core.retrieval import Retriever
 
 @dataclass(frozen=True)
 class SweepGrid:
-    """The three axes, each ascending or descending without repeats.
+    """Values of the three axes, each ascending or descending without repeats.
 
     Raises:
-        ValueError: An axis is neither.
+        ValueError: An axis is empty, unsorted or has repeats.
     """
 
     keep_rates: tuple[float, ...] = KEEP_RATES
@@ -42,7 +42,7 @@ class SweepGrid:
 
 @dataclass(frozen=True, eq=False)
 class SweepTask:
-    """A sweep. The grid replaces keep rate, alpha and K of the settings; the rest applies to every cell.
+    """A sweep, whose grid replaces keep rate, alpha and K of the settings; all other settings apply to every cell.
 
     Raises:
         ValueError: The settings do not allow a value of the grid, or no query has a true match.
@@ -57,20 +57,20 @@ class SweepTask:
         for keep_rate in self.grid.keep_rates:
             self.pass_of(keep_rate)
         if not self.queries:
-            raise ValueError("none of the queries has a true match in the gallery, so there is nothing to score")
+            raise ValueError("no query has a true match in the gallery, so there is nothing to score")
 
     def pass_of(self, keep_rate: float) -> Pass:
-        """Return the pass of a keep rate, with alphas outermost."""
+        """Return the pass of a keep rate; its points iterate over K within alpha."""
         points = tuple(Point(alpha, neighbors) for alpha, neighbors in product(self.grid.alphas, self.grid.neighbors))
         return Pass(self.settings.with_keep_rate(keep_rate), points)
 
     def point_index(self, alpha: float, neighbors: int) -> int:
-        """Return the index of a cell in its pass."""
+        """Return the index of a cell's point in its pass."""
         return self.grid.alphas.index(alpha) * len(self.grid.neighbors) + self.grid.neighbors.index(neighbors)
 
     @cached_property
     def work(self) -> PassTask:
-        """The passes over all queries with a true match; the protocol leaves the others out of every mean."""
+        """The passes over all queries with a true match; the protocol excludes other queries from all means."""
         passes = tuple(self.pass_of(rate) for rate in self.grid.keep_rates)
         return PassTask(self.retriever, self.dataset, self.dataset.query, passes).with_true_matches()
 

@@ -1,4 +1,4 @@
-"""Find the shortlist (Eq. 4) by plain torch, faiss or a Qdrant server, behind one small interface."""
+"""Find the shortlist (Eq. 4) with plain torch, faiss or a Qdrant server, all with the same interface."""
 
 from fpc_core.matching.shortlist.base import MARGIN, IndexKind, ShortlistError, ShortlistIndex, nearest
 from fpc_core.matching.shortlist.open_index import open_index

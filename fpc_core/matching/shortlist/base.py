@@ -1,8 +1,7 @@
 """Interface of the shortlist indexes (Eq. 4): plain torch, faiss or a Qdrant server.
 
 An index only proposes candidates. `nearest` computes their D_cos from the stored `[cls]` tokens, so all exact indexes
-return the same shortlist to the last bit, and an approximate one may miss a candidate but never reports a wrong
-distance.
+return the same shortlist to the last bit. An approximate index may miss a candidate but never returns a wrong distance.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from torch import Tensor
 
 from fpc_core.results import Shortlist
 
-MARGIN = 1e-5  # larger than the rounding error of a cosine in float32
+MARGIN = 1e-5  # This is larger than the rounding error of a cosine in float32.
 
 
 class ShortlistError(ValueError):
@@ -35,7 +34,7 @@ class ShortlistIndex(Protocol):
     """An index that finds the gallery images nearest to a query.
 
     Attributes:
-        exactness: "exact", or a description that distinguishes results of an approximate index from others.
+        exactness: "exact", or a description of an approximate index; stored results of different values are not mixed.
     """
 
     exactness: str
@@ -44,8 +43,8 @@ class ShortlistIndex(Protocol):
         """Return the nearest gallery images, nearest first.
 
         Args:
-            query_cls: (C,).
-            size: Number of images; a smaller gallery is returned whole.
+            query_cls: (C,) `[cls]` token of the query.
+            size: Number of images, or the size of the gallery if that is smaller.
         """
         ...
 
@@ -53,10 +52,10 @@ class ShortlistIndex(Protocol):
 def nearest(query_cls: Tensor, cls: np.ndarray, rows: np.ndarray, size: int) -> Shortlist:
     """Return the `size` nearest of the given rows, nearest first; ties are in gallery order.
 
-    D_cos is computed in float64, row by row, so that it depends on the two tokens only.
+    D_cos is computed in float64, row by row, so that it does not depend on the other rows.
 
     Args:
-        query_cls: (C,).
+        query_cls: (C,) `[cls]` token of the query.
         cls: (G, C) `[cls]` tokens of the gallery.
         rows: (S,) rows of `cls` to consider.
         size: Length of the shortlist, at most S.

@@ -1,4 +1,4 @@
-"""Shortlist indexes of faiss (optional, requirements-scale.txt): exact, or inverted lists for large galleries."""
+"""Shortlist indexes of the optional library faiss: exact, or with inverted lists for large galleries."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from fpc_core.io.bounded_files import UnusableFileError, open_regular
 from fpc_core.matching.shortlist.base import MARGIN, nearest
 from fpc_core.results import Shortlist
 
-_MAX_HEADER = 1 << 16  # bytes of an index file besides its vectors
-_BLOCK = 65_536  # rows added at once
+_MAX_HEADER = 1 << 16  # Maximum number of bytes in an index file besides its vectors.
+_BLOCK = 65_536  # Number of rows that are added at a time.
 
 
 class FaissIndex:
@@ -25,11 +25,11 @@ class FaissIndex:
     exactness = "exact"
 
     def __init__(self, cls: np.ndarray, unit_cls: np.ndarray) -> None:
-        """Build the index, which holds a copy of `unit_cls`.
+        """Build the index, which stores a copy of `unit_cls`.
 
         Args:
             cls: (G, C) `[cls]` tokens of the gallery.
-            unit_cls: (G, C) the same tokens, L2-normalised.
+            unit_cls: (G, C) L2-normalised `[cls]` tokens.
         """
         self._cls = cls
         self._index = faiss.IndexFlatIP(cls.shape[1])
@@ -41,7 +41,8 @@ class FaissIndex:
         if size < 1:
             raise ValueError("a shortlist needs at least one gallery image")
         query, limit = _unit_query(query_cls), size
-        while True:  # Until every image left out is farther than the last candidate by more than rounding can explain.
+        # The number of candidates grows until all other images are farther by more than a rounding error.
+        while True:
             limit = min(2 * limit, len(self._cls))
             cosines, rows = self._index.search(query, limit)
             if limit == len(self._cls) or cosines[0, -1] < cosines[0, size - 1] - MARGIN:
@@ -51,8 +52,8 @@ class FaissIndex:
 class IvfIndex:
     """Approximate index that searches the inverted lists with the nearest centres (`IndexIVFFlat`).
 
-    It searches `probe_fraction` of the lists, and more where they hold too few images for a shortlist. The index holds
-    a copy of the unit tokens; it is built once and stored in a file.
+    It searches `probe_fraction` of the lists, and more if they have too few images for a shortlist. The index stores a
+    copy of the normalised tokens; it is built once and saved to a file.
     """
 
     def __init__(
@@ -62,12 +63,12 @@ class IvfIndex:
 
         Args:
             cls: (G, C) `[cls]` tokens of the gallery.
-            unit_cls: Returns the same tokens L2-normalised; called only if the index has to be built.
-            path: File of the index; None stores none.
+            unit_cls: Function that returns the L2-normalised tokens; it is called only if the index must be built.
+            path: Path of the index file; None to store no file.
             probe_fraction: Share of the lists that are searched for a query, in (0, 1].
         """
         self._cls = cls
-        lists = max(1, min(round(4 * len(cls) ** 0.5), len(cls) // 40))  # faiss wants at least 39 rows per centre
+        lists = max(1, min(round(4 * len(cls) ** 0.5), len(cls) // 40))  # Faiss requires at least 39 rows per centre.
         index = _read(path, len(cls), lists, cls.shape[1]) if path else None
         if index is None:
             index = _build(unit_cls(), lists)
@@ -96,8 +97,9 @@ def _unit_query(query_cls: Tensor) -> np.ndarray:
 
 
 def _read(path: Path, images: int, lists: int, channels: int) -> Any | None:
-    """Read a stored index; return None if the file is missing, damaged or of another gallery."""
-    max_bytes = (2 * images + lists) * (4 * channels + 16) + _MAX_HEADER  # vectors with their ids, and the centres
+    """Read a stored index; return None if the file is missing, damaged or belongs to another gallery."""
+    # The file has all vectors with their ids, and the centres.
+    max_bytes = (2 * images + lists) * (4 * channels + 16) + _MAX_HEADER
     try:
         open_regular(path, max_bytes=max_bytes).close()
         index: Any = faiss.read_index(str(path))

@@ -17,15 +17,15 @@ def open_index(
 ) -> ShortlistIndex:
     """Open an index of the given kind over the gallery's `[cls]` tokens.
 
-    Qdrant reads FPC_QDRANT: a server address (with FPC_QDRANT_KEY if the server requires a key), a folder, or
+    For Qdrant, FPC_QDRANT is a server address (with FPC_QDRANT_KEY if the server requires a key), a folder, or
     `:memory:` for an index that only this process sees.
 
     Args:
         kind: Kind of index.
         cls: (G, C) `[cls]` tokens.
-        unit_cls: Returns the same tokens L2-normalised.
-        name: Name of the gallery memory; the same content has the same name.
-        folder: Where an index that takes long to build is stored; None stores none.
+        unit_cls: Function that returns the L2-normalised tokens.
+        name: Name of the gallery memory; gallery memories with the same content have the same name.
+        folder: Folder to store indexes that take long to build; None to store none.
 
     Raises:
         ShortlistError: The kind is unknown, its library is not installed, or the server does not answer.
@@ -36,7 +36,7 @@ def open_index(
         return TorchIndex(cls, unit_cls)
     try:
         if kind == IndexKind.QDRANT:
-            # Imported here because these libraries are optional.
+            # The imports are local because these libraries are optional.
             from fpc_core.matching.shortlist.qdrant_index import QdrantIndex
 
             return QdrantIndex(cls, name, os.environ.get("FPC_QDRANT", ""), os.environ.get("FPC_QDRANT_KEY") or None)

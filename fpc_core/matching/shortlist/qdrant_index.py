@@ -1,4 +1,4 @@
-"""Shortlist index of the vector database Qdrant (optional, requirements-scale.txt), for very large galleries."""
+"""Shortlist index in the optional vector database Qdrant, for very large galleries."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from torch import Tensor
 from fpc_core.matching.shortlist.base import ShortlistError, nearest
 from fpc_core.results import Shortlist
 
-_BLOCK = 1_000  # points uploaded at once
-_TIMEOUT = 60  # seconds for an answer
+_BLOCK = 1_000  # Number of points that are uploaded at a time.
+_TIMEOUT = 60  # Maximum time in seconds for a response.
 
 
 class QdrantIndex:
-    """Index in a Qdrant collection named after the gallery memory; it is uploaded on first use.
+    """Index in a Qdrant collection that is named after the gallery memory and uploaded on first use.
 
-    A server answers from its graph and may miss a candidate; the embedded mode computes every cosine. This process
-    holds no `[cls]` tokens: those of the candidates are read from the gallery memory.
+    A server searches approximately and may miss a candidate; the embedded mode computes every cosine. This process
+    keeps no `[cls]` tokens in RAM: those of the candidates are read from the gallery memory.
     """
 
     def __init__(self, cls: np.ndarray, name: str, location: str, key: str | None = None) -> None:
@@ -30,11 +30,11 @@ class QdrantIndex:
         Args:
             cls: (G, C) `[cls]` tokens of the gallery.
             name: Name of the gallery memory.
-            location: A server address, a folder, or `:memory:`.
+            location: Server address, folder, or `:memory:`.
             key: API key of the server, if it requires one.
 
         Raises:
-            ShortlistError: The location is empty, or no server answers there.
+            ShortlistError: The location is empty or cannot be used.
         """
         if not location:
             raise ShortlistError(

@@ -11,7 +11,7 @@ from torch import Tensor
 from fpc_core.matching.shortlist.base import MARGIN, nearest
 from fpc_core.results import Shortlist
 
-_MAX_DEVICE_BYTES = 1 << 30  # of `[cls]` tokens copied to a GPU
+_MAX_DEVICE_BYTES = 1 << 30  # Maximum size of the `[cls]` tokens that are copied to a GPU.
 
 
 class TorchIndex:
@@ -20,11 +20,11 @@ class TorchIndex:
     exactness = "exact"
 
     def __init__(self, cls: np.ndarray, unit_cls: Callable[[], np.ndarray]) -> None:
-        """Store the tokens; nothing is computed yet.
+        """Create the index without computing anything yet.
 
         Args:
             cls: (G, C) `[cls]` tokens of the gallery.
-            unit_cls: Returns the same tokens L2-normalised; called at the first search.
+            unit_cls: Function that returns the L2-normalised tokens; it is called at the first search.
         """
         self._cls, self._unit_cls = cls, unit_cls
         self._units: dict[torch.device, Tensor] = {}
@@ -38,7 +38,7 @@ class TorchIndex:
         if 4 * self._cls.size > _MAX_DEVICE_BYTES:
             query = query.cpu()
         distance = 1.0 - self._unit(query.device) @ torch.nn.functional.normalize(query, dim=0)
-        if distance.device.type == "cpu":  # np.partition is 30x faster than torch.topk (500k rows)
+        if distance.device.type == "cpu":  # On the CPU, np.partition is 30 times faster than torch.topk (500k rows).
             values = distance.numpy()
             rows = np.flatnonzero(values <= np.partition(values, size - 1)[size - 1] + MARGIN)
         else:

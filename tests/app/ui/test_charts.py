@@ -58,7 +58,7 @@ def test_every_patch_is_drawn_at_its_centre(config):
 
 
 def test_a_grid_of_another_size_is_refused():
-    with pytest.raises(ValueError, match="does not fit"):
+    with pytest.raises(ValueError, match="must have the shape of the model's patch grid"):
         grid_to_pixels(np.ones((3, 3)), TILED)
 
 

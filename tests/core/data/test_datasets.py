@@ -256,7 +256,7 @@ def test_the_label_sets_name_and_synthetic_flag(tmp_path: Path) -> None:
     assert (dataset.name, dataset.synthetic, dataset.note) == tuple(label.values())
     assert dataset.label == "Demo world (synthetic)"
     (tmp_path / "dataset.json").write_text("{")
-    with pytest.raises(DatasetError, match=r"dataset\.json is not JSON"):
+    with pytest.raises(DatasetError, match=r"dataset\.json is not valid JSON"):
         open_dataset(tmp_path)
     (tmp_path / "dataset.json").write_text(json.dumps({"opening": "query/none.jpg"}))
     with pytest.raises(DatasetError, match=r"opening in dataset.json is query/none\.jpg, which is not a query"):

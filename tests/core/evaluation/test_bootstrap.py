@@ -79,7 +79,7 @@ def test_equal_seeds_give_equal_intervals():
 
 @pytest.mark.parametrize("values", [np.empty((0, 2)), np.array([[np.nan]]), np.zeros(3)])
 def test_values_without_a_mean_are_refused(values):
-    with pytest.raises(ValueError, match="finite values"):
+    with pytest.raises(ValueError, match="values must be finite"):
         estimates(values, Bootstrap())
 
 

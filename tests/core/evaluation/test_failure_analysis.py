@@ -108,7 +108,7 @@ def test_every_class_has_a_name_and_a_definition():
 
 @pytest.mark.parametrize(("precision", "first"), [(0.0, 1), (1.1, 1), (0.5, 0)])
 def test_an_outcome_without_a_true_match_is_refused(precision, first):
-    with pytest.raises(ValueError, match="ranks count from 1"):
+    with pytest.raises(ValueError, match="first_match at least 1"):
         Answer(precision, first, 0, None, None)
 
 

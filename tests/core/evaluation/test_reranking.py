@@ -118,10 +118,10 @@ def test_identical_images_give_finite_distances():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((np.ones((2, 4)), np.ones((3, 5))), "same channels"),
+        ((np.ones((2, 4)), np.ones((3, 5))), "same number of channels"),
         ((np.zeros((1, 4)), np.ones((3, 4))), "feature 0 of 1 is zero"),
-        ((np.ones((1, 4)), np.ones((3, 4)), 0), "k1 >= 1"),
-        ((np.ones((1, 4)), np.ones((3, 4)), 5, 0), "k2 >= 1"),
+        ((np.ones((1, 4)), np.ones((3, 4)), 0), "k1 and k2 must be at least 1"),
+        ((np.ones((1, 4)), np.ones((3, 4)), 5, 0), "k1 and k2 must be at least 1"),
         ((np.ones((1, 4)), np.ones((3, 4)), 5, 2, 1.5), "weight in"),
     ],
 )

@@ -203,13 +203,13 @@ def test_feature_distance_is_never_negative_and_ignores_length():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((np.zeros((2, 3)), [1], [1, 2, 3]), "do not fit 1 queries"),
+        ((np.zeros((2, 3)), [1], [1, 2, 3]), "one row per query and one column per gallery image"),
         ((np.zeros(3), [1], [1, 2, 3]), "one row per query"),
-        ((np.zeros((0, 3)), [], [1, 2, 3]), "nothing to evaluate"),
+        ((np.zeros((0, 3)), [], [1, 2, 3]), "at least one query and one gallery image"),
         ((np.array([[np.nan, 0.0]]), [1], [1, 2]), "query 0 contain NaN"),
         ((np.zeros((1, 2)), [1], [2, 3]), "no query has a true match"),
         ((np.zeros((1, 2)), [1], [1, 3], [0]), "for both"),
-        ((np.zeros((1, 2)), [1], [1, 3], [0], [0, 1, 2]), "3 gallery cameras"),
+        ((np.zeros((1, 2)), [1], [1, 3], [0], [0, 1, 2]), r"numbers of query and gallery cameras .* got \(1, 3\)"),
         ((np.zeros((1, 2)), [1], [1, 3], None, None, 0), "max_rank"),
     ],
 )

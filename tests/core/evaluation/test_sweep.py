@@ -89,7 +89,7 @@ def test_a_query_without_a_true_match_is_skipped_as_in_the_metric(workspace):
 
 def test_a_sweep_without_true_matches_is_refused(workspace):
     dataset = replace(workspace.dataset, query=(replace(workspace.dataset.query[0], identity=999),))
-    with pytest.raises(ValueError, match="none of the queries has a true match"):
+    with pytest.raises(ValueError, match="no query has a true match"):
         SweepTask(workspace.retriever, dataset, GRID, BASE)
 
 
@@ -304,7 +304,7 @@ def test_a_memory_without_fingerprint_cannot_store_results(workspace, whole, sto
     bare = replace(workspace.retriever.memory, fingerprint=None)
     retriever = type(workspace.retriever)(workspace.retriever.model, bare)
     work = SweepTask(retriever, workspace.dataset, GRID, BASE).work
-    with pytest.raises(ValueError, match="no fingerprint"):
+    with pytest.raises(ValueError, match="gallery memory with a fingerprint"):
         store.save(work, work.passes[0], whole[work.passes[0]])
 
 

@@ -137,5 +137,5 @@ def test_names_are_escaped_in_latex(text):
 
 
 def test_a_row_that_does_not_fit_is_refused():
-    with pytest.raises(ValueError, match=r"Table 9: the row \('a',\) does not fit"):
+    with pytest.raises(ValueError, match=r"Table 9: the row \('a',\) does not match"):
         ReportTable("Table 9", "T", QuerySettings(), ("x", "y"), (Row(("a",)),))

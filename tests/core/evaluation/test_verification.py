@@ -66,7 +66,7 @@ def test_the_curve_is_the_roc_of_scikit_learn(pairs):
 
 @pytest.mark.parametrize("same", [[True, True], [False, False]])
 def test_pairs_of_one_kind_have_no_error_rates(same):
-    with pytest.raises(ValueError, match="one pair of one person and one pair of two"):
+    with pytest.raises(ValueError, match="one pair of the same person and one pair of different persons"):
         error_curve(np.array(same), np.array([0.1, 0.2]))
 
 

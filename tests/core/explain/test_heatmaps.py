@@ -185,8 +185,8 @@ def test_invalid_decoder_maps_are_refused(retriever, how, message):
 @pytest.mark.parametrize(
     ("how", "blocks", "message"),
     [
-        (explained(None), (3, 6, 9), "name it by its row"),
-        (explained(0, MapTarget.IDENTITY), (3, 6, 9), "similarity to one gallery image"),
+        (explained(None), (3, 6, 9), "row of a gallery image as index"),
+        (explained(0, MapTarget.IDENTITY), (3, 6, 9), "needs the target similarity"),
         (explained(6), (3, 6, 9), r"row of the gallery memory in 0\.\.5, not 6"),
         (explained(0), (3, 10), r"after the last dropping block"),
     ],

@@ -30,7 +30,7 @@ def test_a_life_line_ends_at_the_block_that_drops_the_patch(encoding):
 
 
 def test_a_patch_outside_the_grid_is_refused(encoding):
-    with pytest.raises(ValueError, match="patch 6 lies outside the 2 x 3 grid"):
+    with pytest.raises(ValueError, match="patch 6 is outside the 2 x 3 grid"):
         life_line(encoding, 6)
 
 

@@ -39,7 +39,7 @@ def test_a_single_feature_is_projected_as_in_a_batch():
 
 def test_equal_features_explain_nothing_and_too_few_are_refused():
     assert flat_map(np.ones((3, 4)) / 2).explained == (0.0, 0.0)
-    with pytest.raises(ValueError, match="two features"):
+    with pytest.raises(ValueError, match="at least 2 rows and 2 columns"):
         flat_map(features(1))
 
 

@@ -78,7 +78,7 @@ def won(d_cos, d_emd, alpha, thirds=(1.0, 0.0, 0.0)):
             (0.7, 0.2, 0.1),
             "#1 is closer than #4 by 0.0310 in D: 0.0200 from the global feature (weight 0.6), 0.0110 from patch "
             "matching (weight 0.4); "
-            "most of the patch-matching gain lies in the upper third of the image.",
+            "most of the patch-matching gain is in the upper third of the image.",
         ),
         (
             (0.30, 0.40),
@@ -86,8 +86,8 @@ def won(d_cos, d_emd, alpha, thirds=(1.0, 0.0, 0.0)):
             0.4,
             (0.1, 0.1, 0.8),
             "#1 is closer than #4 by 0.0400 in D: the global feature favours it by 0.0600 (weight 0.6), patch matching "
-            "speaks against it by 0.0200 (weight 0.4); "
-            "most of the patch-matching loss lies in the lower third of the image.",
+            "counts against it by 0.0200 (weight 0.4); "
+            "most of the patch-matching loss is in the lower third of the image.",
         ),
         (
             (0.40, 0.30),
@@ -95,8 +95,8 @@ def won(d_cos, d_emd, alpha, thirds=(1.0, 0.0, 0.0)):
             0.5,
             (-0.5, 1.2, 0.3),
             "#1 is closer than #4 by 0.1000 in D: patch matching favours it by 0.1500 (weight 0.5), the global feature "
-            "speaks against it by 0.0500 (weight 0.5); "
-            "most of the patch-matching gain lies in the middle third of the image.",
+            "counts against it by 0.0500 (weight 0.5); "
+            "most of the patch-matching gain is in the middle third of the image.",
         ),
         (
             (0.30, 0.30),
@@ -122,7 +122,7 @@ def won(d_cos, d_emd, alpha, thirds=(1.0, 0.0, 0.0)):
             (0, 0, 1),
             "#1 is closer than #4 by 0.1000 in D: all of it from patch matching, because the global feature has "
             "no weight at α = 1; "
-            "most of the patch-matching gain lies in the lower third of the image.",
+            "most of the patch-matching gain is in the lower third of the image.",
         ),
         (
             (0.30, 0.30),

@@ -60,7 +60,7 @@ def test_pinned_tokens_equal_those_of_the_gallery_memory(workspace, no_reads):
         assert is_pinned
         assert tokens.patches(rows).equal(read)
         assert tokens.patches(rows).dtype == torch.float32
-        with pytest.raises(ValueError, match=r"rows must be a list of numbers in 0\.\.31"):
+        with pytest.raises(ValueError, match=r"rows must be a list of integers in 0\.\.31"):
             tokens.patches([-1])
     assert len(no_reads) == 1
     tokens.patches(rows)

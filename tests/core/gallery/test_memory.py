@@ -147,7 +147,7 @@ def test_another_or_empty_folder_is_not_a_memory(places, dataset, model, tmp_pat
 def test_a_memory_of_another_format_is_refused(copy):
     manifest = json.loads((copy / "manifest.json").read_text())
     (copy / "manifest.json").write_text(json.dumps(manifest | {"format": 99}))
-    with pytest.raises(GalleryMemoryError, match="has another format than 2"):
+    with pytest.raises(GalleryMemoryError, match="does not have format 2"):
         open_memory(copy)
 
 
@@ -165,7 +165,7 @@ def test_a_full_disk_is_reported_before_encoding(dataset, model, tmp_path, monke
     monkeypatch.setattr(shutil, "disk_usage", lambda path: free)
     with pytest.raises(
         GalleryMemoryError,
-        match=r"cannot write .*memory: it needs 0\.3 MB and the disk has 0\.0 MB left; free disk space",
+        match=r"cannot write .*memory: it needs 0\.3 MB, but the disk has only 0\.0 MB free; free disk space",
     ):
         build_memory(
             model, dataset.gallery, dataset.root, tmp_path / "memory", progress=lambda *_: pytest.fail("began")

@@ -68,7 +68,7 @@ def test_the_command_writes_it_for_a_query_or_any_image(small_places, tmp_path, 
     other = tmp_path / "any.png"
     other.write_bytes((small_places.data / "bounding_box_test" / "0002_c2_f0000001.png").read_bytes())
     assert main(["lesson", "--query", str(other), "--out", str(out), *where]) == 0
-    assert "is not known for this image" in out.read_text(encoding="utf-8")
+    assert "The identity in this image is unknown" in out.read_text(encoding="utf-8")
     assert main(["lesson", "--query", str(tmp_path / "none.png"), "--out", str(out), *where]) == 2
     assert "none.png" in capsys.readouterr().err
 

@@ -296,9 +296,9 @@ def test_another_hit_can_be_selected(workspace):
 
 
 def test_questions_have_one_right_answer():
-    with pytest.raises(ValueError, match="two or more different"):
+    with pytest.raises(ValueError, match="at least 2 different"):
         Quiz("?", ("a", "a"), 0, "")
-    with pytest.raises(ValueError, match="one of the 2"):
+    with pytest.raises(ValueError, match=r"index of a choice in 0\.\.1"):
         Quiz("?", ("a", "b"), 2, "")
     assert count_choices(5, (5, 5, 7, 1, 9, 11)) == (("1", "5", "7", "9"), 1)
     assert choose_near(math.sqrt(2 * 4) - 0.01, (1, 2, 4)) == 1

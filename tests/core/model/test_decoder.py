@@ -210,8 +210,8 @@ def test_decoder_input_is_the_mean_cls_then_the_patches(scene):
     ("change", "message"),
     [
         ({"neighbor_patches": torch.zeros(K, 7, 48)}, "neighbours must have 16 x 8 patches, the model's grid, got 7"),
-        ({"neighbor_cls": torch.zeros(K + 1, 48)}, "the same K >= 1 neighbours"),
-        ({"query_positions": torch.zeros(2, dtype=torch.long)}, "20 query patches need as many positions, got 2"),
+        ({"neighbor_cls": torch.zeros(K + 1, 48)}, "must have the same length of at least 1"),
+        ({"query_positions": torch.zeros(2, dtype=torch.long)}, "one entry per query patch, 20, got 2"),
     ],
 )
 def test_tokens_that_do_not_fit_are_refused(model, scene, change, message):

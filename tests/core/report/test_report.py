@@ -177,7 +177,7 @@ def test_a_hostile_name_is_text_and_bad_files_are_listed_with_the_reason(workspa
     assert "<img src=x" not in page
     rows = {words(row[0]): words(row[1]) for row in tree.find(".//article[@id='refused']").iter("tr")}
     assert set(rows) == {"file", "<b>notes.txt", "empty.jpg", "cut.png"}
-    assert "has none of the suffixes .bmp," in rows["<b>notes.txt"]
+    assert "does not have one of the suffixes .bmp," in rows["<b>notes.txt"]
     assert "is empty" in rows["empty.jpg"]
     assert "damaged" in rows["cut.png"]
     assert "Not explained 3 files" in words(tree.find(".//header"))

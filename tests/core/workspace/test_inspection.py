@@ -74,7 +74,7 @@ def test_unknown_cameras_are_named_before_encoding(dataset, small_places, tmp_pa
     check_cameras(dataset, CONFIG)
     check_cameras(dataset, replace(CONFIG, cameras=0))
     check_cameras(replace(dataset, uses_cameras=False), replace(CONFIG, cameras=2))
-    with pytest.raises(ValueError, match="has images of camera 4 but the weights know 2 cameras"):
+    with pytest.raises(ValueError, match="has images of camera 4, but the weights have embeddings for 2 cameras"):
         check_cameras(dataset, replace(CONFIG, cameras=2))
     torch.manual_seed(0)
     save_checkpoint(FPC(replace(CONFIG, cameras=2)).eval(), tmp_path / "two.safetensors")
