@@ -10,7 +10,8 @@
 
 Records are sorted by file name, as in the released code. The root may contain a file `dataset.json` with `name`,
 `synthetic` and `note`, which label the dataset wherever it is shown; `layout`; `opening`, the path of the query that
-the app shows first; `examples`, named queries to try first; and `neighbors`, the initial K for a dataset with few gallery images per person.
+the app shows first; `examples`, named queries to try first; and `neighbors`, the initial K for a dataset with few
+gallery images per person.
 """
 
 from __future__ import annotations
