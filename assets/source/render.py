@@ -30,7 +30,6 @@ SLIGHT = (0.75, 0.92)  # The same in slightly occluded gallery images.
 CROWD = 900_000  # passers-by have seeds of their own in every split
 QUERY, GALLERY, TRAIN = "query", "bounding_box_test", "bounding_box_train"
 QUALITY = 88
-OPENING = "query/0088_c3_f0008700.jpg"  # of the shipped set: cosine finds two of four, D three, consolidation all
 SCHEMA = pa.schema(
     [("path", pa.string()), ("identity", pa.int32()), ("camera", pa.int32()), ("occluder", pa.string()), ("visible", pa.float32()), ("mask", pa.binary())],
     metadata={
@@ -58,7 +57,7 @@ class Shot:
 
 @dataclass(frozen=True)
 class Person:
-    """An identity with its pictures. number: in the file names; seed: of the split."""
+    """An identity with its images. number: in the file names; seed: of the split."""
 
     number: int
     index: int
@@ -110,7 +109,7 @@ def train_person(number: int, index: int, seed: int, images: int, occluded: floa
 
 
 def shoot(person: Person, root: Path) -> list[dict]:
-    """Take all pictures of a person, write them, and return their records."""
+    """Take all images of a person, write them, and return their records."""
     outfit, records = outfit_of(person.seed, person.index), []
     for k, shot in enumerate(person.shots):
         picture = take(outfit, shot.camera, [person.seed, person.index, k], shot.visible, person.seed * 1_000_000 + CROWD)
@@ -141,30 +140,28 @@ def _part(person: Person, root: Path) -> int:
 
 
 def render(people: list[Person], root: Path, jobs: int, report: Callable[[str], None] = print) -> int:
-    """Render all people into `root` and merge their records into records.parquet; returns the number of pictures."""
+    """Render all people into `root` and merge their records into records.parquet; returns the number of images."""
     parts = root / "records.partial"
     parts.mkdir(parents=True, exist_ok=True)
-    start, pictures, total = time.monotonic(), 0, sum(len(p.shots) for p in people)
+    start, images, total = time.monotonic(), 0, sum(len(p.shots) for p in people)
     with ProcessPoolExecutor(jobs) as pool:
         for n, job in enumerate(as_completed([pool.submit(_part, person, root) for person in people]), 1):
-            pictures += job.result()
+            images += job.result()
             if n % 20 == 0 or n == len(people):
-                report(f"{pictures}/{total} pictures, {time.monotonic() - start:.0f} s")
+                report(f"{images}/{total} images, {time.monotonic() - start:.0f} s")
     files = [parts / f"{p.number:04d}.parquet" for p in people]
     table = pa.concat_tables([pq.read_table(f) for f in files]).replace_schema_metadata(SCHEMA.metadata)
     pq.write_table(table.sort_by("path"), root / "records.parquet", compression="zstd")
     for file in parts.iterdir():
         file.unlink()
     parts.rmdir()
-    return pictures
+    return images
 
 
 def describe(root: Path, seed: int, text: str) -> None:
     """Write dataset.json, which labels the set wherever it is shown."""
     note = "Every person is made up: rendered by assets/source/render.py; no real person is shown."
     label: dict[str, object] = {"name": "Demo world (synthetic)", "synthetic": True, "layout": "occluded_duke", "description": text, "note": note, "seed": seed}
-    if (root / OPENING).exists():
-        label |= {"opening": OPENING, "neighbors": 10}
     (root / "dataset.json").write_text(json.dumps(label, indent=2) + "\n")
 
 
@@ -173,7 +170,7 @@ def demo(args: argparse.Namespace) -> None:
     people = [test_person(1 + k, k, args.seed) for k in range(n)]
     people += [distractor(1 + n + k, n + k, args.seed) for k in range(extra // 2)]
     count = render(people, args.out, args.jobs)
-    describe(args.out, args.seed, f"{n} test identities, six cameras: occluded queries, holistic gallery, {extra} distractors; {count} rendered pictures.")
+    describe(args.out, args.seed, f"{n} test identities, six cameras: occluded queries, 16 gallery images of each, {extra} distractors; {count} rendered images.")
 
 
 def train(args: argparse.Namespace) -> None:
@@ -181,7 +178,7 @@ def train(args: argparse.Namespace) -> None:
     people = [train_person(first + k, k, args.seed, args.images, args.occluded) for k in range(n)]
     people += [test_person(first + n + k, n + k, args.seed) for k in range(args.validation)]
     count = render(people, args.out, args.jobs)
-    describe(args.out, args.seed, f"{n} training identities x {args.images} pictures and {args.validation} identities to watch the training; {count} rendered pictures.")
+    describe(args.out, args.seed, f"{n} training identities x {args.images} images and {args.validation} identities to watch the training; {count} rendered images.")
     (args.out / "DONE").write_text(f"{count}\n")
 
 
@@ -215,10 +212,10 @@ def main() -> None:
         command.add_argument("--seed", type=int, default=seed, help="of the split: splits with different seeds share nobody")
         command.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
         if name == "demo":
-            command.add_argument("--distractors", type=int, default=40, help="gallery pictures of people without a query, two of each")
+            command.add_argument("--distractors", type=int, default=40, help="gallery images of people without a query, two of each")
         elif name == "train":
-            command.add_argument("--images", type=int, default=16, help="pictures of each identity")
-            command.add_argument("--occluded", type=float, default=0.4, help="share of occluded pictures")
+            command.add_argument("--images", type=int, default=16, help="images of each identity")
+            command.add_argument("--occluded", type=float, default=0.4, help="share of occluded images")
             command.add_argument("--validation", type=int, default=30, help="identities with query and gallery")
         else:
             command.add_argument("--first", type=int, default=0, help="first identity")
