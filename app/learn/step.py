@@ -61,7 +61,7 @@ def render_text(step: Step) -> None:
         for line in equation.numbers:
             st.latex(line)
     sources = ", ".join(dict.fromkeys(equation.source for equation in step.equations if equation.source))
-    st.caption(f"{sources}, with the numbers for this query below")
+    st.caption(f"{sources}, with the numbers of this query")
     st.markdown(f":material/today: {lesson_markdown(step.today)}")
 
 
@@ -95,7 +95,7 @@ def render_picture(
     pin: Pin | None,
     on_pin: Callable[[Pin | None], None],
 ) -> None:
-    """Render the interactive image of a step."""
+    """Render the interactive figures of a step, such as patch maps, charts or the Sinkhorn stepper."""
     config, records = workspace.retriever.model.config, workspace.retriever.memory.records
 
     def image_of(row: int | None) -> str:

@@ -27,7 +27,7 @@ from fpc_core.workspace.inspect import MemoryInfo, MemoryStatus, WeightsInfo
 
 
 def in_use_line(draft: WorkspaceChoice) -> None:
-    """Render a line that says which data the other pages use, with a button that resets the draft."""
+    """Render which data the other pages use, and a button that resets all pages to the startup data."""
     active = workspace_choice.active_choice()
     with st.container(horizontal=True, vertical_alignment="center"):
         if active == draft:

@@ -51,5 +51,5 @@ def render_summary(workspace: Workspace, query: Query, result: SearchResult, hit
 
 
 def lesson_markdown(text: str) -> str:
-    """Return the text with all Markdown escaped except emphasis by asterisks."""
+    """Escape the Markdown that a sentence could contain; asterisks still mark emphasis."""
     return re.sub(r"([\[\]_`$~#:<>])", r"\\\1", text)

@@ -122,9 +122,9 @@ def _solver_note(result: SearchResult, position: int) -> None:
     error, iterations = float(transport.marginal_error[position]), int(transport.iterations[position])
     if settings.solver is Solver.SINKHORN and error > settings.tolerance:
         st.warning(
-            f"Sinkhorn did not converge in {iterations} iterations (residual {error:.1e}). "
+            f"Sinkhorn did not converge in {iterations} iterations (L1 error of the marginals {error:.1e}). "
             "Try a larger ε under Advanced."
         )
     else:
         steps = f"{iterations} iterations, " if settings.solver is Solver.SINKHORN else ""
-        st.caption(f"{settings.solver.value.capitalize()}: {steps}residual {error:.1e}")
+        st.caption(f"Solver {settings.solver.value}: {steps}L1 error of the marginals {error:.1e}")

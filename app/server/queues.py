@@ -182,7 +182,7 @@ class FairQueue:
 sys.setswitchinterval(0.0005)
 # One search per GPU, else one per two cores.
 MODEL_QUEUE = FairQueue(1 if torch.cuda.is_available() else max(1, (os.cpu_count() or 1) // 2), MAX_WAITING)
-# No position is shown, because a waiting visitor still sees the previous page. With two or three slots no page is
-# ready sooner, and strips wait two or three times as long (python -m tests.load.load). The queue may be longer than
-# that of the model, because a page takes 0.1 s and a search can take seconds.
+# No position is shown, because a waiting visitor still sees the previous page. With two or three slots, no
+# page is ready sooner, and ranked images appear two or three times as late (measured by python -m tests.load.load). The
+# queue may be longer than that of the model, because a page takes 0.1 s and a search can take seconds.
 PAGE_QUEUE = FairQueue(1, 4 * MAX_WAITING, show_position=False)

@@ -80,7 +80,11 @@ def pop_released() -> bool:
 
 
 def load_link() -> str:
-    """Load the scene of the link on the first visit. Return a message if the scene is invalid, else an empty string."""
+    """Load the scene of the link on the first visit; later, write the current scene to the link again.
+
+    Returns:
+        A message if the scene of the link is invalid, else an empty string.
+    """
     if _KEY in st.session_state:
         _write_link(current_scene().scene)  # Other pages remove it from the URL.
         return ""
@@ -106,7 +110,9 @@ def to_link(scene: Scene) -> str:
 def from_link(text: str) -> Scene:
     """Return the scene of a link made by `to_link`. Raises RecipeError if the link is invalid."""
     if len(text) > MAX_LINK_READ:
-        raise RecipeError(f"it has {len(text):,} characters, the maximum is {MAX_LINK_READ:,}")
+        raise RecipeError(
+            f"it has {len(text):,} characters, the maximum is {MAX_LINK_READ:,}; hide less with fewer occluders"
+        )
     try:
         packed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
         unpacker = zlib.decompressobj()
@@ -117,7 +123,7 @@ def from_link(text: str) -> Scene:
     except (binascii.Error, zlib.error, UnicodeError, ValueError) as error:
         if isinstance(error, RecipeError):
             raise
-        raise RecipeError(f"it is damaged ({error})") from error
+        raise RecipeError(f"it is damaged ({error}); copy the whole link again") from error
 
 
 def _write_link(scene: Scene) -> None:

@@ -150,10 +150,12 @@ def _evaluate_options(evaluate: argparse.ArgumentParser) -> None:
     evaluate.add_argument(
         "--ablation",
         action="store_true",
-        help="compute Tables 4 and 5 and, if the data has true masks, print what was dropped",
+        help="compute Tables 4 and 5 and, if the data has ground-truth masks, print what was dropped",
     )
     evaluate.add_argument(
-        "--dropped", action="store_true", help="also print what was dropped; needs true masks, which the demo has"
+        "--dropped",
+        action="store_true",
+        help="also print what was dropped; needs ground-truth masks, which the demo has",
     )
     _cache_option(evaluate)
 
@@ -201,7 +203,10 @@ def _training_options(training: argparse.ArgumentParser) -> None:
     training.add_argument("--fpc-steps", type=int, default=defaults.fpc_steps)
     training.add_argument("--learning-rate", type=float, default=defaults.learning_rate)
     training.add_argument(
-        "--refresh", type=int, default=defaults.refresh, help="number of steps between encodings of the training memory"
+        "--refresh",
+        type=int,
+        default=defaults.refresh,
+        help="number of steps after which the training images, among which neighbours are found, are encoded again",
     )
     training.add_argument(
         "--shared-space",
@@ -212,7 +217,7 @@ def _training_options(training: argparse.ArgumentParser) -> None:
         "--guide",
         type=float,
         default=defaults.guide,
-        help="weight of a loss that guides [cls] attention to the person; needs true masks (not in the paper)",
+        help="weight of a loss, not in the paper, that guides [cls] attention to the person; needs ground-truth masks",
     )
     training.add_argument("--seed", type=int, default=defaults.seed)
     training.add_argument("--bfloat16", action="store_true", help="mixed precision on the CPU (fast only with AMX)")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -15,12 +13,13 @@ import torch
 from tqdm import tqdm
 
 from fpc_core.cli.arguments import MODELS, build_parser
+from fpc_core.cli.doctor import run_doctor
+from fpc_core.cli.workspace_args import places_from, settings_from, workspace_from
 from fpc_core.config import (
     MapMethod,
     MapSettings,
     MapTarget,
     ModelConfig,
-    Precision,
     PruneSettings,
     QuerySettings,
     Solver,
@@ -30,7 +29,6 @@ from fpc_core.config import (
 from fpc_core.data.datasets import open_dataset
 from fpc_core.data.ground_truth import true_masks
 from fpc_core.data.images import decode_image, resize_image, to_tensor
-from fpc_core.evaluation.device_parity import checked_parity
 from fpc_core.evaluation.engine.passes import Known, PassTask
 from fpc_core.evaluation.engine.result_store import ResultStore
 from fpc_core.evaluation.engine.runner import run_with_store
@@ -59,7 +57,7 @@ from fpc_core.training.batches import training_config
 from fpc_core.training.loop import train
 from fpc_core.training.settings import Progress, TrainSettings
 from fpc_core.training.state import STATE, WEIGHTS
-from fpc_core.workspace import Places, Workspace, cache_folder, choose_device, load_model, open_workspace
+from fpc_core.workspace import Workspace, cache_folder, choose_device, load_model
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -79,14 +77,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _query(args: argparse.Namespace) -> None:
-    workspace = _open(args)
+    workspace = workspace_from(args)
     model, memory = workspace.retriever.model, workspace.retriever.memory
     cameras = model.config.cameras
     if args.camera is not None and cameras and not 1 <= args.camera <= cameras:
         raise ValueError(f"--camera must be in 1..{cameras}, got {args.camera}; omit it if the camera is unknown")
     image = to_tensor([resize_image(decode_image(args.image), model.config.image_size)], model.config)
     camera = None if args.camera is None else torch.tensor([args.camera - 1])
-    trace = workspace.retriever.search(image, _settings(args, workspace), camera)
+    trace = workspace.retriever.search(image, settings_from(args, workspace), camera)
     print(_summary(workspace))
     kept_counts = " ".join(f"block {stage.block}: {stage.kept.shape[1]}" for stage in trace.encoding.stages)
     print(f"patches {model.config.patches}, kept after {kept_counts}\n")
@@ -110,7 +108,7 @@ def _query(args: argparse.Namespace) -> None:
 
 
 def _build(args: argparse.Namespace) -> None:
-    places = _places(args)
+    places = places_from(args)
     dataset = open_dataset(places.data)
     model, report = load_model(places)
     device = distributed.local_device(choose_device(args.device))
@@ -138,9 +136,9 @@ def _evaluate(args: argparse.Namespace) -> None:
     table_names = [*(args.tables or []), *(("4", "5") if args.ablation else ())]
     if table_names and args.recipe:
         raise ValueError("--recipe cannot be combined with --tables or --ablation; use one of them")
-    workspace = _open(args)
+    workspace = workspace_from(args)
     retriever, dataset = workspace.retriever, workspace.dataset
-    settings = replace(_settings(args, workspace), shortlist=dataset.shortlist)
+    settings = replace(settings_from(args, workspace), shortlist=dataset.shortlist)
     bootstrap = Bootstrap(args.resamples)
     if args.recipe:
         tables: Sequence[ReportTable] = [scores_table(read_score_recipe(args.recipe))]
@@ -168,14 +166,14 @@ def _evaluate(args: argparse.Namespace) -> None:
 def _dropped(workspace: Workspace, prune: PruneSettings) -> str:
     masks = true_masks(workspace.dataset)
     if not masks:
-        raise ValueError(f"{workspace.dataset.name} has no true masks, which --dropped needs; omit --dropped")
+        raise ValueError(f"{workspace.dataset.name} has no ground-truth masks, which --dropped needs; omit --dropped")
     with tqdm(total=len(workspace.dataset.query), unit="query", disable=None) as bar:
         dropped = dropped_by_strategy(workspace.retriever, workspace.dataset, prune, masks, _progress_callback(bar))
     return dropped_text(dropped, prune.keep_rate)
 
 
 def _sweep(args: argparse.Namespace) -> None:
-    workspace = _open(args)
+    workspace = workspace_from(args)
     settings = QuerySettings(
         transport=TransportSettings(Solver(args.solver)),
         variant=Variant(args.variant),
@@ -204,7 +202,7 @@ def _run_passes(task: PassTask, keep: bool) -> Known:
 
 def _figure(args: argparse.Namespace) -> None:
     recipe = read_recipe(args.recipe)
-    workspace = _open(args)
+    workspace = workspace_from(args)
     print(_summary(workspace), *recipe.notes, sep="\n")
     args.out.mkdir(parents=True, exist_ok=True)
     for path in write_figure(recipe, workspace, args.out / args.recipe.stem):
@@ -214,8 +212,8 @@ def _figure(args: argparse.Namespace) -> None:
 def _explain(args: argparse.Namespace) -> None:
     if args.out.is_dir():
         raise ValueError(f"--out is the folder {args.out}; use a file name such as {args.out / 'report.html'}")
-    workspace = _open(args)
-    settings = _settings(args, workspace)
+    workspace = workspace_from(args)
+    settings = settings_from(args, workspace)
     map_settings = MapSettings(MapMethod(args.method), MapTarget(args.target), relative=args.relative)
     dataset = workspace.dataset
     sources = images_of(args.folder, dataset, args.queries) if args.folder else queries_of(dataset, args.queries)
@@ -232,8 +230,8 @@ def _explain(args: argparse.Namespace) -> None:
 
 
 def _lesson(args: argparse.Namespace) -> None:
-    workspace = _open(args)
-    settings, config = _settings(args, workspace), workspace.retriever.model.config
+    workspace = workspace_from(args)
+    settings, config = settings_from(args, workspace), workspace.retriever.model.config
     source = query_of(args.query or Path(workspace.dataset.opening), workspace.dataset)
     image = resize_image(source.read(), config.image_size)
     has_camera = workspace.dataset.uses_cameras and source.subject.camera is not None
@@ -297,59 +295,6 @@ def _architecture(args: argparse.Namespace) -> ModelConfig:
     return replace(config, stride=args.stride or config.stride)
 
 
-def _doctor(args: argparse.Namespace) -> int:
-    """Print installed versions and the result of each check; return status 1 if there is a problem."""
-    print(f"python {sys.version.split()[0]}, {os.cpu_count()} CPU cores, {torch.get_num_threads()} torch threads")
-    status = 0
-    for name in (
-        "torch",
-        "timm",
-        "streamlit",
-        "plotly",
-        "grad-cam",
-        "opencv-python-headless",
-        "POT",
-        "numba",
-        "pandas",
-    ):
-        try:
-            print(f"  {name} {importlib.metadata.version(name)}")
-        except importlib.metadata.PackageNotFoundError:
-            print(f"problem  {name} is not installed; run pip install -r requirements.txt")
-            status = 1
-    cuda = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
-    print(f"CUDA device: {cuda}; in use: {choose_device(args.device)}")
-    places = _places(args)
-    checks: list[tuple[str, Callable[[], object]]] = [
-        ("data", lambda: _split_counts(open_dataset(places.data))),
-        ("weights", lambda: load_checkpoint(places.weights)[1]),
-        ("workspace", lambda: f"gallery memory of {len(_open(args).retriever.memory)} images matches data and weights"),
-        ("search", lambda: _check_self_retrieval(_open(args))),
-    ]
-    if choose_device(args.device).type != "cpu" or places.precision != Precision.FLOAT32:
-        checks.append(("parity with the CPU in float32", lambda: checked_parity(_open(args))))
-    for name, check in checks:
-        try:
-            print(f"ok       {name}: {check()}")
-        except (ValueError, OSError, OutOfMemoryError) as error:
-            print(f"problem  {name}: {error}")
-            status = 1
-    return status
-
-
-def _check_self_retrieval(workspace: Workspace) -> str:
-    """Search for the first gallery image, which should find itself at rank 1."""
-    retriever, record = workspace.retriever, workspace.retriever.memory.records[0]
-    image = workspace.image(record)
-    camera = torch.tensor([record.camera]) if workspace.dataset.uses_cameras else None
-    trace = retriever.search(to_tensor([image], retriever.model.config), QuerySettings().with_keep_rate(1.0), camera)
-    return f"a gallery image finds itself at rank {trace.match.shortlist.position(0) + 1} of {len(retriever.memory)}"
-
-
-def _split_counts(dataset: object) -> str:
-    return " ".join(f"{len(getattr(dataset, split))} {split}" for split in ("train", "query", "gallery")) + " images"
-
-
 def _summary(workspace: Workspace) -> str:
     return f"data {workspace.dataset.label}, weights {workspace.places.weights.name}, device {workspace.device_label}"
 
@@ -363,30 +308,6 @@ def _progress_callback(bar: tqdm) -> Callable[[int, int], None]:
     return show
 
 
-def _places(args: argparse.Namespace) -> Places:
-    defaults = Places.from_environment()
-    return Places(
-        args.data or defaults.data,
-        args.weights or defaults.weights,
-        args.memory or defaults.memory,
-        precision=args.precision or defaults.precision,
-    )
-
-
-def _open(args: argparse.Namespace) -> Workspace:
-    return open_workspace(_places(args), args.device, shortlist=args.shortlist)
-
-
-def _settings(args: argparse.Namespace, workspace: Workspace) -> QuerySettings:
-    return QuerySettings(
-        prune=PruneSettings(args.keep_rate),
-        transport=TransportSettings(Solver(args.solver)),
-        variant=Variant(args.variant),
-        alpha=args.alpha,
-        neighbors=args.neighbors or workspace.dataset.neighbors,
-    )
-
-
 COMMANDS: Mapping[str, Callable[..., int | None]] = {
     "query": _query,
     "memory build": _build,
@@ -397,5 +318,5 @@ COMMANDS: Mapping[str, Callable[..., int | None]] = {
     "lesson": _lesson,
     "flops": _flops,
     "train": _train,
-    "doctor": _doctor,
+    "doctor": run_doctor,
 }

@@ -79,7 +79,9 @@ def neighbors_of(label: dict[str, object]) -> int:
     """
     neighbors = label.get("neighbors", QuerySettings.neighbors)
     if type(neighbors) is not int or not 1 <= neighbors <= QuerySettings.shortlist:
-        raise DatasetError(f"neighbors in dataset.json must be in 1..{QuerySettings.shortlist}, got {neighbors}")
+        raise DatasetError(
+            f"neighbors in dataset.json must be a whole number in 1..{QuerySettings.shortlist}, got {neighbors!r}"
+        )
     return neighbors
 
 

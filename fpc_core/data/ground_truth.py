@@ -1,4 +1,4 @@
-"""Read ground truth, which only rendered datasets have: true masks and occlusions from `records.parquet`."""
+"""Read ground truth, which only rendered datasets have: ground-truth masks and occlusions from `records.parquet`."""
 
 from __future__ import annotations
 

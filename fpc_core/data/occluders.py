@@ -43,7 +43,7 @@ class Texture(StrEnum):
 class Outline(StrEnum):
     """How a person is cut out of an image."""
 
-    PERSON = "person"  # Cuts along the true mask, or like ELLIPSE if there is no mask.
+    PERSON = "person"  # Cuts along the ground-truth mask, or like ELLIPSE if there is no mask.
     ELLIPSE = "ellipse"  # Cuts an ellipse with a soft edge.
     BOX = "box"  # Uses the whole image.
 

@@ -17,7 +17,7 @@ from fpc_core.explain.attribution import relevance
 from fpc_core.explain.heatmap_methods import DECODER_METHODS
 from fpc_core.explain.heatmap_targets import Target, decoder_target, known_row, similarity_to
 from fpc_core.explain.masks import to_grid
-from fpc_core.model.fpc import decoder_input
+from fpc_core.model.decoder import decoder_input
 from fpc_core.results import EncoderState, QueryTrace
 from fpc_core.retrieval import Retriever
 from fpc_core.runtime.out_of_memory import out_of_memory_fallback

@@ -8,6 +8,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
 
 from fpc_core.evaluation.paper_tables.export import latex as escaped
 from fpc_core.evaluation.paper_tables.table import ReportTable
@@ -15,7 +18,7 @@ from fpc_core.figures.fonts import check_font
 from fpc_core.figures.query_figures import DrawFn, computed_of_queries
 from fpc_core.figures.recipe import OF_ALL_QUERIES, FigureKind, FigureRecipe
 from fpc_core.figures.score_figures import draw_of_scores, scored
-from fpc_core.figures.style import FigureWithData, save_all_formats, style_context
+from fpc_core.figures.style import PNG_DPI, FigureWithData, style_context
 from fpc_core.workspace import Workspace
 
 CAPTIONS = {
@@ -89,7 +92,7 @@ def files(
     `name` is the common stem of the file names; the other arguments are those of `draw`.
     """
     with _draw_in_style(recipe, workspace, tables) as figure:
-        images = save_all_formats(figure.figure, name)
+        images = _save_all_formats(figure.figure, name)
     texts = {".json": recipe.to_json(), ".csv": figure.data, ".tex": latex(recipe, workspace, name)}
     return images | {name + suffix: text.encode("utf-8") for suffix, text in texts.items()}
 
@@ -124,3 +127,19 @@ def latex(recipe: FigureRecipe, workspace: Workspace, name: str) -> str:
         f"\\begin{{figure{star}}}[t]\n  \\centering\n  \\includegraphics[width=\\linewidth]{{{name}.pdf}}\n"
         f"  \\caption{{{caption}}}\n  \\label{{fig:{name}}}\n\\end{{figure{star}}}\n"
     )
+
+
+def _save_all_formats(figure: Figure, name: str) -> dict[str, bytes]:
+    """Return name.pdf, name.svg, name-300dpi.png and name-600dpi.png as bytes without dates, by file name."""
+    formats: dict[str, dict[str, Any]] = {
+        f"{name}.pdf": {"format": "pdf", "metadata": {"CreationDate": None}, "dpi": 600},
+        f"{name}.svg": {"format": "svg", "metadata": {"Date": None}, "dpi": 600},
+    }
+    for dpi in PNG_DPI:
+        formats[f"{name}-{dpi}dpi.png"] = {"format": "png", "metadata": {"Software": None}, "dpi": dpi}
+    files = {}
+    for file, options in formats.items():
+        buffer = io.BytesIO()
+        figure.savefig(buffer, **options)
+        files[file] = buffer.getvalue()
+    return files

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -90,19 +89,3 @@ def style_context(style: FigureStyle) -> Iterator[None]:
 def new_figure(style: FigureStyle, height: float) -> Figure:
     """Return an empty figure with the width of the style and a height in inches."""
     return Figure(figsize=(WIDTHS[style.width], height), facecolor="white")
-
-
-def save_all_formats(figure: Figure, name: str) -> dict[str, bytes]:
-    """Return name.pdf, name.svg, name-300dpi.png and name-600dpi.png as bytes without dates, by file name."""
-    formats: dict[str, dict[str, Any]] = {
-        f"{name}.pdf": {"format": "pdf", "metadata": {"CreationDate": None}, "dpi": 600},
-        f"{name}.svg": {"format": "svg", "metadata": {"Date": None}, "dpi": 600},
-    }
-    for dpi in PNG_DPI:
-        formats[f"{name}-{dpi}dpi.png"] = {"format": "png", "metadata": {"Software": None}, "dpi": dpi}
-    files = {}
-    for file, options in formats.items():
-        buffer = io.BytesIO()
-        figure.savefig(buffer, **options)
-        files[file] = buffer.getvalue()
-    return files

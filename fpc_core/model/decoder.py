@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fpc_core.config import ModelConfig
+from fpc_core.config import ModelConfig, Variant
 from fpc_core.model.encoder import LAYER_NORM_EPS, transformer_block
 
 
@@ -42,6 +42,29 @@ class GlobalHead(nn.Module):
             tokens = block(tokens)
         cls = cls_row(self.blocks[-1], tokens)[0] if len(self.blocks) else tokens[:, 0]
         return self.norm(cls)
+
+
+def decoder_input(
+    query_cls: Tensor, query_patches: Tensor, neighbor_cls: Tensor, neighbor_patches: Tensor, variant: Variant
+) -> Tensor:
+    """Return the tokens that the decoder attends to (Eq. 11).
+
+    Args:
+        query_cls: (..., C) `[cls]` token of the query.
+        query_patches: (..., M, C) patch tokens of the query.
+        neighbor_cls: (..., K, C) `[cls]` tokens of the neighbours.
+        neighbor_patches: (..., K, N, C) patch tokens of the neighbours.
+        variant: Whether to follow the paper or the released code.
+
+    Returns:
+        Paper: mean `[cls]` of query and neighbours, query patches and neighbours' patches, (..., 1 + M + K N, C).
+        Released code: mean `[cls]` and patches of the neighbours only, (..., 1 + K N, C).
+    """
+    flat = neighbor_patches.flatten(-3, -2)
+    if variant is Variant.RELEASED:
+        return torch.cat((neighbor_cls.mean(dim=-2, keepdim=True), flat), dim=-2)
+    all_cls = torch.cat((query_cls.unsqueeze(-2), neighbor_cls), dim=-2)
+    return torch.cat((all_cls.mean(dim=-2, keepdim=True), query_patches, flat), dim=-2)
 
 
 def consolidate(block: Any, norm: nn.Module, tokens: Tensor) -> tuple[Tensor, Tensor]:

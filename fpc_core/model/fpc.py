@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from fpc_core.config import ModelConfig, PruneSettings, Variant
-from fpc_core.model.decoder import Decoder, GlobalHead, cls_rows, consolidate
+from fpc_core.model.decoder import Decoder, GlobalHead, cls_rows, consolidate, decoder_input
 from fpc_core.model.encoder import SparseEncoder, trace_blocks
 from fpc_core.results import Consolidation, DropStage, Encoding
 
@@ -191,29 +191,6 @@ class FPC(nn.Module):
             tokens = torch.cat((query_patches, tokens))
             mask = torch.cat((mask.new_ones(len(mask), len(query_patches)), mask), dim=1)
         return self.rec_bottleneck(self.decoder.norm(cls_rows(self.decoder.block, total / count, tokens, mask)))
-
-
-def decoder_input(
-    query_cls: Tensor, query_patches: Tensor, neighbor_cls: Tensor, neighbor_patches: Tensor, variant: Variant
-) -> Tensor:
-    """Return the tokens that the decoder attends to (Eq. 11).
-
-    Args:
-        query_cls: (..., C) `[cls]` token of the query.
-        query_patches: (..., M, C) patch tokens of the query.
-        neighbor_cls: (..., K, C) `[cls]` tokens of the neighbours.
-        neighbor_patches: (..., K, N, C) patch tokens of the neighbours.
-        variant: Whether to follow the paper or the released code.
-
-    Returns:
-        Paper: mean `[cls]` of query and neighbours, query patches and neighbours' patches, (..., 1 + M + K N, C).
-        Released code: mean `[cls]` and patches of the neighbours only, (..., 1 + K N, C).
-    """
-    flat = neighbor_patches.flatten(-3, -2)
-    if variant is Variant.RELEASED:
-        return torch.cat((neighbor_cls.mean(dim=-2, keepdim=True), flat), dim=-2)
-    all_cls = torch.cat((query_cls.unsqueeze(-2), neighbor_cls), dim=-2)
-    return torch.cat((all_cls.mean(dim=-2, keepdim=True), query_patches, flat), dim=-2)
 
 
 def _bnneck(width: int) -> nn.BatchNorm1d:

@@ -37,7 +37,7 @@ def process_group(device: torch.device, timeout: timedelta | None = None) -> Ite
 
 
 def local_device(device: torch.device) -> torch.device:
-    """Return the device of this process: under torchrun, `cuda` becomes `cuda:LOCAL_RANK`."""
+    """Return the device of this process. Under torchrun, `cuda` becomes `cuda:LOCAL_RANK`, which is made current."""
     if device.type != "cuda" or "LOCAL_RANK" not in os.environ:
         return device
     own = torch.device("cuda", int(os.environ["LOCAL_RANK"]))

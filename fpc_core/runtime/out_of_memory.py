@@ -33,7 +33,10 @@ class OutOfMemoryError(RuntimeError):
 
 
 class OomFallback:
-    """Computes rows on a device, as many at a time as fit; later calls start with the number that fitted before."""
+    """Computes rows on a device in parts that fit its memory, or on the CPU if not even one row fits.
+
+    Later calls start with the size that fitted before.
+    """
 
     def __init__(self, what: str, device: torch.device) -> None:
         """Create the fallback for one kind of work.

@@ -86,12 +86,14 @@ def load_person_masks(dataset: Dataset, config: ModelConfig) -> Tensor:
         config: Architecture of the model.
 
     Raises:
-        DatasetError: An image has no true mask (`fpc_core.data.ground_truth`).
+        DatasetError: An image has no ground-truth mask (`fpc_core.data.ground_truth`).
     """
     masks = true_masks(dataset)
     missing = next((record.path for record in dataset.train if record.path not in masks), None)
     if missing is not None:
-        raise DatasetError(f"{dataset.root} has no true mask of {missing}; train without --guide, or on rendered data")
+        raise DatasetError(
+            f"{dataset.root} has no ground-truth mask of {missing}; train without --guide, or on rendered data"
+        )
     visible = np.stack([masks[record.path] == PERSON for record in dataset.train])
     return functional.interpolate(
         torch.from_numpy(visible[:, None].astype(np.uint8)), config.image_size, mode="nearest"

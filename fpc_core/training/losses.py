@@ -1,7 +1,7 @@
 """Losses of Eq. 3 and 14, and an optional loss that is not in the paper.
 
 The paper's losses are the cross-entropy of identities and the batch-hard triplet loss with a soft margin. The optional
-loss guides the `[cls]` attention to the person and needs data with true masks.
+loss guides the `[cls]` attention to the person and needs data with ground-truth masks.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ class TrainSettings:
         refresh: Number of steps between two encodings of the training memory.
         shared_space: Whether the second stage classifies plain and consolidated features with one classifier and adds
             a triplet loss across both, because retrieval compares them with each other (not in the paper).
-        guide: Weight of `losses.guidance` in the second stage; it needs data with true masks (not in the paper).
+        guide: Weight of `losses.guidance`, not in the paper, in the second stage; it needs ground-truth masks.
         erase: Probability of random erasing.
         drop_path: Stochastic depth rate of the last block.
         seed: Seed of all random numbers.

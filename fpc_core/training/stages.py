@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from fpc_core.config import DropStrategy, PruneSettings, Variant
 from fpc_core.data.images import normalise
-from fpc_core.model.decoder import cls_row
-from fpc_core.model.fpc import FPC, decoder_input
+from fpc_core.model.decoder import cls_row, decoder_input
+from fpc_core.model.fpc import FPC
 from fpc_core.runtime.distributed import gather, gather_with_gradient, local_shard, world_size
 from fpc_core.training.batches import TrainingImages, choose_neighbors
 from fpc_core.training.losses import at_least_float32, guidance, identity_and_triplet, soft_triplet

@@ -107,7 +107,7 @@ def test_evaluate_refuses_invalid_combinations(world, capsys, tmp_path):
     for extra, message in (
         ([*recipe], "the recipe was made with the weights 000000000000"),
         ([*recipe, "--tables", "3"], "use one of them"),
-        (["--dropped", "--no-cache"], "Small world has no true masks"),
+        (["--dropped", "--no-cache"], "Small world has no ground-truth masks"),
         (["--resamples", "0"], "resamples must be in"),
     ):
         assert main(["evaluate", *world[1], *extra]) == 2

@@ -45,7 +45,7 @@ NAMES = {
     Outcome.WRONG: "Wrong throughout",
     Outcome.PRUNED: "Person was pruned",
 }
-# A stage is right if its first hit, without junk, shows the person in the query.
+# A hit is right if it shows the person in the query. Junk images do not count as hits.
 DESCRIPTIONS = {
     Outcome.RIGHT: "The first hit is right by cosine, by D and after consolidation.",
     Outcome.TRANSPORT: "The first hit is wrong by cosine, right by D, and stays right after consolidation.",

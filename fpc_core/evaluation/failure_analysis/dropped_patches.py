@@ -69,7 +69,7 @@ def average_shares(images: Sequence[tuple[DropShares, ...]]) -> tuple[DropShares
 def dropped_text(dropped: Dropped, keep_rate: float) -> str:
     """Format what each strategy dropped at each block, next to everything that entered the block."""
     lines = [
-        f"What the dropped patches show at keep rate {keep_rate:g}: percent of their area, by the true masks",
+        f"What the dropped patches show at keep rate {keep_rate:g}: percent of their area, by the ground-truth masks",
         f"{'':14}block  dropped    person  occluder  background    (all that entered: person  occluder  background)",
     ]
     for strategy, blocks in dropped.items():

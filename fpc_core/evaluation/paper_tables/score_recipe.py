@@ -18,7 +18,7 @@ FORMAT = 1
 class Method(StrEnum):
     """The feature of a query by which the gallery is ranked."""
 
-    ENCODER = "encoder"  # The sparse encoder's own global feature, which is TransReID if nothing is dropped.
+    ENCODER = "encoder"  # The sparse encoder's own global feature, which is that of TransReID if nothing is dropped.
     FPC = "fpc"  # The consolidated feature.
     RE_RANKED = "fpc+re-ranking"  # The consolidated feature, followed by k-reciprocal re-ranking.
 

@@ -36,7 +36,7 @@ class SweepGrid:
                 or list(values) not in (sorted(values), sorted(values)[::-1])
             ):
                 raise ValueError(
-                    f"an axis of a sweep must be ascending or descending without repeats; {name} is {values}"
+                    f"{name} must have at least one value and be ascending or descending without repeats, got {values}"
                 )
 
 

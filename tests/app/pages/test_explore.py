@@ -162,7 +162,7 @@ def test_the_random_strategy_and_the_exact_solver_run(app):
     run_page(app)
     app.button_group(key="drop").set_value(type(app.button_group(key="drop").value)("random"))
     app.button_group(key="solver").set_value(type(app.button_group(key="solver").value)("exact"))
-    assert "Exact: residual" in texts(run_page(app))
+    assert "Solver exact: L1 error of the marginals" in texts(run_page(app))
 
 
 def test_an_uploaded_image_becomes_the_query(app):

@@ -218,7 +218,7 @@ def test_the_label_can_set_the_initial_number_of_neighbours(tmp_path: Path) -> N
         (tmp_path / "dataset.json").write_text(label)
         assert open_dataset(tmp_path).neighbors == begins
     (tmp_path / "dataset.json").write_text('{"neighbors": 0}')
-    with pytest.raises(DatasetError, match=r"neighbors in dataset.json must be in 1\.\.100, got 0"):
+    with pytest.raises(DatasetError, match=r"neighbors in dataset.json must be a whole number in 1\.\.100, got 0"):
         open_dataset(tmp_path)
 
 

@@ -13,7 +13,8 @@ from fpc_core.explain.heatmap_targets import decoder_target, explained_index, si
 from fpc_core.explain.heatmaps import PatchMap, decoder_map, encoder_map
 from fpc_core.explain.masks import to_grid
 from fpc_core.gallery.memory import GalleryMemory
-from fpc_core.model.fpc import FPC, decoder_input
+from fpc_core.model.decoder import decoder_input
+from fpc_core.model.fpc import FPC
 from fpc_core.retrieval import Retriever
 
 CONFIG = ModelConfig(stride=32, width=32, heads=4, cameras=2, identities=5)

@@ -19,7 +19,7 @@ from fpc_core.lessons.sinkhorn_runs import toy
 from fpc_core.lessons.step import Quiz, choose_near, count_choices
 from fpc_core.lessons.steps_decoder import without
 from fpc_core.matching.transport import plan
-from fpc_core.model.fpc import decoder_input
+from fpc_core.model.decoder import decoder_input
 from fpc_core.workspace import open_workspace
 
 DEFAULT = QuerySettings(PruneSettings(0.8), neighbors=4, shortlist=32)

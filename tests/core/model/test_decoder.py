@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from fpc_core.config import ModelConfig, Variant
-from fpc_core.model.decoder import Decoder, GlobalHead, cls_row, cls_rows, cls_rows_without, consolidate
+from fpc_core.model.decoder import Decoder, GlobalHead, cls_row, cls_rows, cls_rows_without, consolidate, decoder_input
 from fpc_core.model.encoder import transformer_block
-from fpc_core.model.fpc import FPC, decoder_input
+from fpc_core.model.fpc import FPC
 
 CONFIG = ModelConfig(width=48, depth=4, heads=4, token_blocks=3, stride=16, identities=5, cameras=2)
 ROWS, COLUMNS = CONFIG.grid

@@ -12,7 +12,8 @@ from fpc_core.config import ModelConfig, PruneSettings, Variant
 from fpc_core.data.datasets import DatasetError, open_dataset
 from fpc_core.data.images import normalise, resize_image, to_tensor
 from fpc_core.model.checkpoint import load_checkpoint, save_checkpoint
-from fpc_core.model.fpc import FPC, decoder_input
+from fpc_core.model.decoder import decoder_input
+from fpc_core.model.fpc import FPC
 from fpc_core.results import DropStage
 from fpc_core.training.batches import (
     augment,
@@ -189,7 +190,7 @@ def test_masks_are_augmented_like_their_images():
 
 
 def test_guide_needs_true_masks(dataset):
-    with pytest.raises(DatasetError, match=r"no true mask of bounding_box_train.*without --guide"):
+    with pytest.raises(DatasetError, match=r"no ground-truth mask of bounding_box_train.*without --guide"):
         load_person_masks(dataset, CONFIG)
 
 

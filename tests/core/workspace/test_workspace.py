@@ -44,8 +44,8 @@ def test_matching_data_weights_and_memory_open(small_places):
 def test_the_shipped_demo_opens_with_its_weights_and_memory():
     workspace = open_workspace(Places(), "cpu")
     assert workspace.dataset.synthetic
-    assert len(workspace.dataset.query) == 200
-    assert len(workspace.retriever.memory) == 440
+    assert len(workspace.dataset.query) == 210
+    assert len(workspace.retriever.memory) == 1160
 
 
 def test_other_weights_than_those_of_the_memory_are_named(small_places, tmp_path):

@@ -1,0 +1,76 @@
+"""The command `doctor`: check the installation, data, weights and gallery memory."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import os
+import sys
+from collections.abc import Callable
+
+import torch
+
+from fpc_core.cli.workspace_args import places_from, workspace_from
+from fpc_core.config import Precision, QuerySettings
+from fpc_core.data.datasets import open_dataset
+from fpc_core.data.images import to_tensor
+from fpc_core.evaluation.device_parity import checked_parity
+from fpc_core.model.checkpoint import load_checkpoint
+from fpc_core.runtime.out_of_memory import OutOfMemoryError
+from fpc_core.workspace import Workspace, choose_device
+
+
+def run_doctor(args: argparse.Namespace) -> int:
+    """Print installed versions and the result of each check; return status 1 if there is a problem."""
+    print(f"python {sys.version.split()[0]}, {os.cpu_count()} CPU cores, {torch.get_num_threads()} torch threads")
+    status = 0
+    for name in (
+        "torch",
+        "timm",
+        "streamlit",
+        "plotly",
+        "grad-cam",
+        "opencv-python-headless",
+        "POT",
+        "numba",
+        "pandas",
+    ):
+        try:
+            print(f"  {name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            print(f"problem  {name} is not installed; run pip install -r requirements.txt")
+            status = 1
+    cuda = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
+    print(f"CUDA device: {cuda}; in use: {choose_device(args.device)}")
+    places = places_from(args)
+    checks: list[tuple[str, Callable[[], object]]] = [
+        ("data", lambda: _split_counts(open_dataset(places.data))),
+        ("weights", lambda: load_checkpoint(places.weights)[1]),
+        (
+            "workspace",
+            lambda: f"gallery memory of {len(workspace_from(args).retriever.memory)} images matches data and weights",
+        ),
+        ("search", lambda: _check_self_retrieval(workspace_from(args))),
+    ]
+    if choose_device(args.device).type != "cpu" or places.precision != Precision.FLOAT32:
+        checks.append(("parity with the CPU in float32", lambda: checked_parity(workspace_from(args))))
+    for name, check in checks:
+        try:
+            print(f"ok       {name}: {check()}")
+        except (ValueError, OSError, OutOfMemoryError) as error:
+            print(f"problem  {name}: {error}")
+            status = 1
+    return status
+
+
+def _check_self_retrieval(workspace: Workspace) -> str:
+    """Search for the first gallery image, which should find itself at rank 1."""
+    retriever, record = workspace.retriever, workspace.retriever.memory.records[0]
+    image = workspace.image(record)
+    camera = torch.tensor([record.camera]) if workspace.dataset.uses_cameras else None
+    trace = retriever.search(to_tensor([image], retriever.model.config), QuerySettings().with_keep_rate(1.0), camera)
+    return f"a gallery image finds itself at rank {trace.match.shortlist.position(0) + 1} of {len(retriever.memory)}"
+
+
+def _split_counts(dataset: object) -> str:
+    return " ".join(f"{len(getattr(dataset, split))} {split}" for split in ("train", "query", "gallery")) + " images"

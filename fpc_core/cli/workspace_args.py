@@ -1,0 +1,35 @@
+"""Turn the common options of the command line into paths, a workspace and query settings."""
+
+from __future__ import annotations
+
+import argparse
+
+from fpc_core.config import PruneSettings, QuerySettings, Solver, TransportSettings, Variant
+from fpc_core.workspace import Places, Workspace, open_workspace
+
+
+def places_from(args: argparse.Namespace) -> Places:
+    """Return the paths of the options, completed by those of the environment and the demo."""
+    defaults = Places.from_environment()
+    return Places(
+        args.data or defaults.data,
+        args.weights or defaults.weights,
+        args.memory or defaults.memory,
+        precision=args.precision or defaults.precision,
+    )
+
+
+def workspace_from(args: argparse.Namespace) -> Workspace:
+    """Open the workspace of the options; errors as in `open_workspace`."""
+    return open_workspace(places_from(args), args.device, shortlist=args.shortlist)
+
+
+def settings_from(args: argparse.Namespace, workspace: Workspace) -> QuerySettings:
+    """Return the query settings of the options; K is that of the dataset unless it is given."""
+    return QuerySettings(
+        prune=PruneSettings(args.keep_rate),
+        transport=TransportSettings(Solver(args.solver)),
+        variant=Variant(args.variant),
+        alpha=args.alpha,
+        neighbors=args.neighbors or workspace.dataset.neighbors,
+    )
