@@ -12,6 +12,7 @@ def show() -> None:
     from app.public_mode import config_error, is_public
     from app.server.shutdown import exit_soon_after_stop
     from app.session import pending_release
+    from app.ui.navigation import render_navigation
 
     st.set_page_config(page_title="FPC Explorer", page_icon=ICON, layout="wide")
     inject_page_css()
@@ -21,20 +22,19 @@ def show() -> None:
         st.stop()
     data = "app/pages/data_public.py" if is_public() else "app/pages/data.py"
     explore = st.Page("app/pages/explore.py", title="Explore", icon=":material/person_search:")
-    page = st.navigation(
-        [
-            explore,
-            st.Page("app/pages/learn.py", title="Learn", icon=":material/school:"),
-            st.Page("app/pages/sweep.py", title="Sweep", icon=":material/grid_on:"),
-            st.Page("app/pages/evaluate.py", title="Evaluate", icon=":material/leaderboard:"),
-            st.Page("app/pages/atlas.py", title="Atlas", icon=":material/travel_explore:"),
-            st.Page("app/pages/lab.py", title="Lab", icon=":material/science:"),
-            st.Page("app/pages/compare.py", title="Compare", icon=":material/compare:"),
-            st.Page("app/pages/figures.py", title="Figures", icon=":material/image:"),
-            st.Page(data, title="Data", url_path="data", icon=":material/database:"),
-        ],
-        position="top",
-    )
+    pages = [
+        explore,
+        st.Page("app/pages/learn.py", title="Learn", icon=":material/school:"),
+        st.Page("app/pages/sweep.py", title="Sweep", icon=":material/grid_on:"),
+        st.Page("app/pages/evaluate.py", title="Evaluate", icon=":material/leaderboard:"),
+        st.Page("app/pages/atlas.py", title="Atlas", icon=":material/travel_explore:"),
+        st.Page("app/pages/lab.py", title="Lab", icon=":material/science:"),
+        st.Page("app/pages/compare.py", title="Compare", icon=":material/compare:"),
+        st.Page("app/pages/figures.py", title="Figures", icon=":material/image:"),
+        st.Page(data, title="Data", url_path="data", icon=":material/database:"),
+    ]
+    page = st.navigation(pages, position="hidden")
+    render_navigation(pages, page)
     pending_release.record_page()
     if page != explore:
         pending_release.clear_pending()  # Only Explore responds to released sliders.

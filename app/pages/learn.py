@@ -6,8 +6,7 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from app.layout import heading
-from app.learn.presenter import inject_presenter_css
+from app.layout import heading, inject_presenter_css
 
 PRESENTING = st.query_params.get("present") == "1"
 if PRESENTING:

@@ -13,6 +13,7 @@ from pathlib import Path
 import streamlit as st
 
 from app.public_mode import is_public
+from app.session.shared_view import forget_params
 from fpc_core.config import QuerySettings, Variant
 from fpc_core.io.bounded_files import escape_name
 from fpc_core.workspace import Places, default_memory_folder, devices
@@ -149,6 +150,8 @@ def apply_choice(choice: WorkspaceChoice) -> None:
     """Apply a choice to all pages of this visitor. Call it in a callback, because it resets the draft's widgets."""
     for key in [key for key in st.session_state if str(key).startswith(DRAFT)]:
         del st.session_state[key]
+    if choice != active_choice():
+        forget_params()
     st.session_state["choice"] = st.session_state["draft"] = choice
     _write_url(choice)
 

@@ -40,7 +40,7 @@ def test_query_prints_three_rankings_shares_and_timings(world, capsys):
 
 def test_query_leaves_ended_columns_blank(world, capsys, monkeypatch):
     places, where = world
-    monkeypatch.setattr(commands, "_settings", lambda *_: QuerySettings(neighbors=2, shortlist=3))
+    monkeypatch.setattr(commands, "settings_from", lambda *_: QuerySettings(neighbors=2, shortlist=3))
     assert main(["query", str(places.data / "query" / "0001_c1_f0000002.png"), "--top", "5", *where]) == 0
     lines = capsys.readouterr().out.splitlines()
     start = next(index for index, line in enumerate(lines) if line.startswith("rank "))

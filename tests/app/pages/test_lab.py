@@ -131,7 +131,7 @@ def test_a_person_is_pasted_from_the_gallery(small_world_in_use):
         (b"{", "not valid JSON"),
         (b"\xff", "utf-8"),
         (SceneRecipe(query="query/<b>.png").to_json().encode(), "query/<b>.png' is not in this dataset"),
-        (SceneRecipe(Scene((CutOut(path="../secret.png"),))).to_json().encode(), "not in this dataset's gallery"),
+        (SceneRecipe(Scene((CutOut(path="../secret.png"),))).to_json().encode(), "not in this gallery"),
         (SceneRecipe(settings=QuerySettings().with_keep_rate(0.05)).to_json().encode(), "not supported here"),
         (SceneRecipe(HALF, weights="0" * 64).to_json().encode(), "saved with the weights 000000000000"),
     ],
@@ -150,7 +150,7 @@ def test_an_unusable_link_shows_a_message(lab):
     run_page(lab)
     assert "link's scene cannot be used" in lab.warning[0].value
     missing = run_page(visit(Scene((CutOut(path="gone.png"),))))
-    assert "not in this dataset's gallery" in missing.warning[0].value.replace("\\", "")
+    assert "not in this gallery" in missing.warning[0].value.replace("\\", "")
     missing.button(key="empty-scene").click()
     assert "Edit the occluders" in texts(run_page(missing))
 

@@ -96,8 +96,8 @@ def test_a_sweep_without_true_matches_is_refused(workspace):
 @pytest.mark.parametrize(
     ("grid", "message"),
     [
-        ({"alphas": ()}, "must be ascending or descending"),
-        ({"alphas": (0.4, 0.0, 1.0)}, "must be ascending or descending"),
+        ({"alphas": ()}, "must have at least one value and be ascending or descending"),
+        ({"alphas": (0.4, 0.0, 1.0)}, "must have at least one value and be ascending or descending"),
         ({"keep_rates": (0.8, 0.8)}, "without repeats"),
         ({"alphas": (0.4, 1.2)}, "alpha must be in"),
         ({"neighbors": (1, 11)}, r"K must be in 1\.\.10 \(the shortlist\), got 11"),
