@@ -12,7 +12,7 @@ def show() -> None:
     from app.public_mode import config_error, is_public
     from app.server.shutdown import exit_soon_after_stop
     from app.session import pending_release
-    from app.ui.navigation import render_navigation
+    from app.ui.navigation import run_with_navigation
 
     st.set_page_config(page_title="FPC Explorer", page_icon=ICON, layout="wide")
     inject_page_css()
@@ -34,11 +34,10 @@ def show() -> None:
         st.Page(data, title="Data", url_path="data", icon=":material/database:"),
     ]
     page = st.navigation(pages, position="hidden")
-    render_navigation(pages, page)
     pending_release.record_page()
     if page != explore:
         pending_release.clear_pending()  # Only Explore responds to released sliders.
-    page.run()
+    run_with_navigation(pages, page)
 
 
 if __name__ == "__main__":

@@ -51,23 +51,19 @@ _NO_STATE = _PageState("", ())
 _NOT_STORED = ("data", "weights", "memory", "device", "stride", "usual", "present")
 
 
-def links_of_pages(pages: Sequence[str], current: str, params: Params) -> dict[str, Params]:
-    """Store the parameters of the current page in the session, and return those of a link to each page.
-
-    A link has the parameters that its page had last, with the newest value of everything that pages share.
+def read_params(current: str, params: Params) -> None:
+    """Store the shared values in the parameters of the current page.
 
     Args:
-        pages: URL paths of all pages.
         current: URL path of the page that is shown.
         params: Its query parameters.
     """
-    stored: dict[str, Params] = st.session_state.setdefault(_STORED, {})
-    shared: Params = st.session_state.setdefault(f"{_STORED}-shared", {})
+    shared = _shared()
     state = _STATES.get(current, _NO_STATE)
     before = shared.get("query")
     for name in state.names:
         if values := params.get(state.param(name)):
-            shared[name] = values
+            shared[name] = values[-1:]  # A parameter is there twice while the browser changes the page.
         else:
             shared.pop(name, None)
     if shared.get("query", [""])[0].startswith("uploaded "):  # The pages share an upload without a link.
@@ -76,8 +72,22 @@ def links_of_pages(pages: Sequence[str], current: str, params: Params) -> dict[s
         for name in _SELECTION:  # It belongs to the hits of the previous query.
             if name not in state.names:
                 shared.pop(name, None)
-    stored[current] = {name: values for name, values in params.items() if name not in _NOT_STORED}
-    return {page: _link(_STATES.get(page, _NO_STATE), stored.get(page, {}), shared) for page in pages}
+
+
+def store_page(current: str, params: Params) -> None:
+    """Store the parameters that only the current page has, once it is drawn; arguments as in `read_params`."""
+    shared_params = {state.param(name) for state in _STATES.values() for name in state.names}
+    own = {name: values for name, values in params.items() if name not in (*_NOT_STORED, *shared_params)}
+    st.session_state.setdefault(_STORED, {})[current] = own
+
+
+def links_of_pages(pages: Sequence[str]) -> dict[str, Params]:
+    """Return the query parameters of a link to each page, by its URL path.
+
+    They are those that the page had last, with the newest value of everything that pages share.
+    """
+    stored, shared = st.session_state.get(_STORED, {}), _shared()
+    return {page: stored.get(page, {}) | _shared_params(page, shared) for page in pages}
 
 
 def forget_params() -> None:
@@ -86,6 +96,11 @@ def forget_params() -> None:
         st.session_state.pop(key, None)
 
 
-def _link(state: _PageState, own: Params, shared: Mapping[str, list[str]]) -> Params:
-    params = {name: values for name, values in own.items() if name not in map(state.param, state.names)}
-    return params | {state.param(name): shared[name] for name in state.names if name in shared}
+def _shared() -> Params:
+    shared: Params = st.session_state.setdefault(f"{_STORED}-shared", {})
+    return shared
+
+
+def _shared_params(page: str, shared: Mapping[str, list[str]]) -> Params:
+    state = _STATES.get(page, _NO_STATE)
+    return {state.param(name): shared[name] for name in state.names if name in shared}

@@ -6,6 +6,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from urllib.parse import parse_qs
 
 import streamlit as st
 from streamlit import runtime
@@ -36,6 +37,15 @@ def page_run() -> str:
     """Return Streamlit's id of the page that this thread is running, or an empty string."""
     context = get_script_run_ctx(suppress_warning=True)
     return "" if context is None else context.page_script_hash
+
+
+def url_params() -> dict[str, list[str]]:
+    """Return the query parameters of the browser's URL.
+
+    Until a widget that is bound to a parameter is drawn, `st.query_params` may lack the parameter.
+    """
+    context = get_script_run_ctx(suppress_warning=True)
+    return {} if context is None else parse_qs(context.query_string, keep_blank_values=True)
 
 
 def forget_fragments() -> None:

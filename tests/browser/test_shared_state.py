@@ -1,0 +1,94 @@
+"""Query, settings and selection follow the visitor over all pages, Back, Forward, a reload and a shared link."""
+
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from tests.support.browser import move, open_demo, settle, visit
+
+pytestmark = pytest.mark.browser
+
+STATE = {"gamma": ["0.7"], "alpha": ["0.5"], "k": ["7"], "drop": ["random"], "variant": ["paper"]}
+PAGES = {
+    "Learn": ("", STATE.keys()),
+    "Sweep": ("s_", ("drop", "variant")),
+    "Evaluate": ("e_", STATE.keys()),
+    "Atlas": ("at_", STATE.keys()),
+    "Lab": ("l_", STATE.keys()),
+}
+
+
+def params(page):
+    return parse_qs(urlsplit(page.url).query)
+
+
+def expected(name):
+    prefix, names = PAGES[name]
+    return {f"{prefix}{each}": STATE[each] for each in names}
+
+
+def go(page, name):
+    page.get_by_role("link", name=name, exact=True).click()
+    page.wait_for_url(lambda address: urlsplit(address).path == ("/" if name == "Explore" else f"/{name.lower()}"))
+    settle(page)
+
+
+@pytest.fixture
+def changed(page):
+    """Explore with other settings than the defaults."""
+    move(page, "Keep rate γ", "ArrowLeft", 2)
+    settle(page)
+    move(page, "Patch-matching weight α", "ArrowRight", 10)
+    settle(page)
+    move(page, "Neighbours K", "ArrowLeft", 3)
+    settle(page)
+    page.get_by_role("radio", name="random").click()
+    settle(page)
+    page.get_by_role("radio", name="paper").click()
+    settle(page)
+    assert params(page).items() >= STATE.items()
+    return page
+
+
+def test_settings_survive_every_page_back_forward_and_reload(changed):
+    page = changed
+    for name in PAGES:
+        go(page, name)
+        assert params(page).items() >= expected(name).items(), name
+    go(page, "Figures")
+    go(page, "Explore")
+    assert params(page).items() >= STATE.items()
+    for name in ("Figures", "Lab"):
+        page.go_back()
+        page.wait_for_url(lambda address, name=name: urlsplit(address).path == f"/{name.lower()}")
+        settle(page)
+    assert params(page).items() >= expected("Lab").items()
+    page.go_forward()
+    page.go_forward()
+    page.wait_for_url(lambda address: urlsplit(address).path == "/")
+    settle(page)
+    page.reload()
+    settle(page)
+    assert params(page).items() >= STATE.items()
+    assert page.get_by_role("slider", name="Keep rate γ").get_attribute("aria-valuenow") == "0.7"
+
+
+def test_a_link_opens_the_same_state_in_another_browser(changed, browser):
+    go(changed, "Lab")
+    other = browser.new_context().new_page()
+    visit(other, changed.url)
+    settle(other)
+    assert params(other).items() >= expected("Lab").items()
+    go(other, "Explore")
+    assert params(other).items() >= STATE.items()
+    other.close()
+
+
+def test_a_change_on_the_lab_reaches_explore(page, url):
+    open_demo(page, url)
+    go(page, "Lab")
+    page.get_by_role("radio", name="salient", exact=True).click()
+    settle(page)
+    go(page, "Explore")
+    assert params(page)["drop"] == ["salient"]
+    assert page.get_by_role("radio", name="salient", exact=True).is_checked()
