@@ -22,7 +22,7 @@ _PAGE_CSS = """
   position: sticky; top: 0; z-index: 50; padding: 0.35rem 0; background: var(--st-background-color, inherit);
   font-size: 0.9rem;
 }
-[class*="st-key-image-store"], [class*="st-key-job-result-"], .st-key-paint-ack { display: none; }
+[class*="st-key-image-store"], [class*="st-key-job-result-"], .st-key-paint-ack, .st-key-page-history { display: none; }
 .st-key-summary { min-height: 10.5rem; } /* The summary is drawn last; content below it must not move. */
 @media (max-width: 640px) { .st-key-summary { min-height: 19rem; } }
 h3 { padding-bottom: 0.3rem; }

@@ -8,6 +8,7 @@ import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 from streamlit.runtime.scriptrunner import StopException
 
+from app.components.page_history import page_history
 from app.session.shared_view import Params, links_of_pages, read_params, store_page
 from app.session.visitor import url_params
 
@@ -25,6 +26,7 @@ def run_with_navigation(pages: Sequence[StreamlitPage], current: StreamlitPage) 
     read_params(current.url_path, url_params())
     links = _links(pages)
     _render(slot, pages, links)
+    page_history()
     try:
         current.run()
     except StopException:

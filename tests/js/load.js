@@ -11,13 +11,20 @@ class FakeDom {
 /**
  * Run scripts of app/components one after another, as `source()` concatenates them, and return some of their names.
  * @param {string[]} files relative to app/components
- * @param {string[]} names of functions, classes and constants at the top level
+ * @param {string[]} names of functions, classes and constants at the top level, or of globals
  * @returns {Record<string, any>}
  */
 export function load(files, names) {
   const window = { innerHeight: 800 };
+  const entries = ["/"];
+  const history = {
+    entries,
+    pushState: (_state, _unused, address) => entries.push(address),
+    replaceState: (_state, _unused, address) => entries.splice(-1, 1, address),
+  };
   const context = vm.createContext({
     window,
+    history,
     document: new FakeDom(),
     location: { href: "http://app/", origin: "http://app", pathname: "/" },
     performance: { now: () => 0 },
@@ -32,7 +39,7 @@ export function load(files, names) {
     const text = readFileSync(new URL(file, COMPONENTS), "utf8");
     vm.runInContext(text.replace("export default function", "function component"), context, { filename: file });
   }
-  return vm.runInContext(`({ ${names.join(", ")} })`, context); // names may also be globals, to change them
+  return vm.runInContext(`({ ${names.join(", ")} })`, context);
 }
 
 /**

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { load } from "./load.js";
 
-const NAMES = ["navigation", "repeatUntilAnswered", "location", "performance"];
+const FILES = ["_shared/dom.js", "page_history/page_history.js"];
+const NAMES = ["window", "history", "repeatUntilAnswered", "location", "performance"];
 
 /** @param {string} href @param {object} keys held during the click */
 const click = (href, keys = {}) => ({
@@ -11,10 +12,10 @@ const click = (href, keys = {}) => ({
 });
 
 test("nothing is sent between the click on a page link and that page", () => {
-  const { navigation, repeatUntilAnswered, location } = load(["_shared/dom.js"], NAMES);
+  const { window, repeatUntilAnswered, location } = load(FILES, NAMES);
   let sent = 0;
   const send = () => (sent += 1);
-  navigation().note(click("/data"));
+  window.fpcNavigation.note(click("/data"));
   repeatUntilAnswered({}, send);
   assert.equal(sent, 0);
   location.pathname = "/data";
@@ -23,18 +24,29 @@ test("nothing is sent between the click on a page link and that page", () => {
 });
 
 test("a navigation that never arrives blocks messages for 15 seconds only", () => {
-  const { navigation, performance } = load(["_shared/dom.js"], NAMES);
-  navigation().note(click("/data"));
+  const { window, performance } = load(FILES, NAMES);
+  window.fpcNavigation.note(click("/data"));
   performance.now = () => 14_999;
-  assert.equal(navigation().pending, true);
+  assert.equal(window.fpcNavigation.pending, true);
   performance.now = () => 15_000;
-  assert.equal(navigation().pending, false);
+  assert.equal(window.fpcNavigation.pending, false);
 });
 
 test("links to the current page, other sites and new tabs block nothing", () => {
-  const { navigation } = load(["_shared/dom.js"], NAMES);
+  const { window } = load(FILES, NAMES);
   for (const event of [click("/?query=1"), click("https://elsewhere/data"), click("/data", { ctrlKey: true })]) {
-    navigation().note(event);
-    assert.equal(navigation().pending, false);
+    window.fpcNavigation.note(event);
+    assert.equal(window.fpcNavigation.pending, false);
   }
+});
+
+test("a click on a page link adds one entry to the history", () => {
+  const { window, history, location } = load(FILES, NAMES);
+  window.fpcNavigation.note(click("/lab?l_gamma=0.7"));
+  history.pushState(null, "", "/?l_gamma=0.7");
+  history.pushState(null, "", "/lab?l_gamma=0.7");
+  assert.deepEqual(history.entries, ["/", "/lab?l_gamma=0.7"]);
+  location.pathname = "/lab";
+  history.pushState(null, "", "/lab?l_gamma=0.6");
+  assert.deepEqual(history.entries, ["/", "/lab?l_gamma=0.7", "/lab?l_gamma=0.6"]);
 });

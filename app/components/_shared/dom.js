@@ -80,41 +80,6 @@ function colourBar(stops) {
 }
 
 const RETRY_DELAY = 2000; // Milliseconds before a message is sent again.
-const NAVIGATION_MS = 15_000; // Longest time that a clicked page link blocks automatic messages.
-
-/**
- * The page that a clicked link leads to, until the browser shows its address.
- *
- * A message between the click and the start of the new page would undo the click: Streamlit sends the old page with it,
- * and of two waiting requests the page of the newer one wins.
- */
-class Navigation {
-  #target = "";
-  #since = -Infinity;
-
-  /** @param {MouseEvent} event a click anywhere on the page */
-  note(event) {
-    const link = /** @type {Element} */ (event.target)?.closest?.("a[href]");
-    const elsewhere = event.ctrlKey || event.metaKey || event.shiftKey || link?.getAttribute("target") === "_blank";
-    if (!link || elsewhere) return;
-    const { origin, pathname } = new URL(link.getAttribute("href"), location.href);
-    if (origin === location.origin) [this.#target, this.#since] = [pathname, performance.now()];
-  }
-
-  get pending() {
-    return performance.now() - this.#since < NAVIGATION_MS && location.pathname !== this.#target;
-  }
-}
-
-/** @returns {Navigation} the one of this browser tab, which the first component installs */
-function navigation() {
-  if (!window.fpcNavigation) {
-    window.fpcNavigation = new Navigation();
-    document.addEventListener("click", (event) => window.fpcNavigation.note(event), true);
-  }
-  return window.fpcNavigation;
-}
-navigation();
 
 /**
  * Send a message now and repeat it until `host.timer` is cleared, because a message that arrives during a run of the
@@ -125,7 +90,7 @@ navigation();
  * @param {number} delay milliseconds until the first repetition
  */
 function repeatUntilAnswered(host, send, delay = RETRY_DELAY) {
-  if (!navigation().pending) send();
+  if (!window.fpcNavigation?.pending) send();
   const again = () => {
     if (pageIsRunning()) host.timer = setTimeout(again, delay);
     else repeatUntilAnswered(host, send, 2 * delay);
