@@ -16,6 +16,7 @@ _PAGE_CSS = """
 [data-testid="stHeader"] { background: transparent; pointer-events: none; } /* It lies above the navigation. */
 [data-testid="stHeader"] button { pointer-events: auto; }
 .st-key-navigation { padding-right: 3rem; gap: 0.4rem; }
+.st-key-navigation [data-stale="true"] { opacity: 1 !important; } /* It is drawn last. */
 .stApp:has([data-testid="stExpandSidebarButton"]) .st-key-navigation { padding-left: 2.4rem; }
 @media (max-width: 900px) { .st-key-navigation { flex-wrap: nowrap !important; overflow-x: auto; } }
 .st-key-status {

@@ -6,7 +6,9 @@ import streamlit as st
 
 from app.components import source
 
-_mount = st.components.v2.component("fpc_page_history", html="<div></div>", js=source("page_history/page_history.js"))
+_mount = st.components.v2.component(
+    "fpc_page_history", html="<div></div>", js=source("_shared/navigation.js", "page_history/page_history.js")
+)
 
 
 def page_history() -> None:
