@@ -18,7 +18,7 @@ from app.server.search import Query, SearchResult
 from app.session import link_checks
 from app.session.figure_basket import Item, add_button
 from app.session.view import View
-from app.ui import controls, status
+from app.ui import controls, heatmap_controls, status
 from app.ui.page_frame import load_workspace_or_stop, report_errors, run_page
 from app.ui.query_picker import (
     PER_PAGE,
@@ -105,7 +105,7 @@ def page() -> None:
             (
                 *problems,
                 *missing,
-                *controls.check_map_params("", workspace.weights.knows_identities),
+                *heatmap_controls.check_map_params("", workspace.weights.knows_identities),
                 *link_checks.check_switch("life"),
             )
         )

@@ -14,7 +14,7 @@ from app.sections import prefetch
 from app.server.search import Query, SearchResult
 from app.session.figure_basket import Item, add_button
 from app.session.visitor import current_visitor
-from app.ui import controls
+from app.ui import heatmap_controls
 from app.ui.query_picker import is_dataset_query
 from fpc_core.config import MapSettings, MapTarget, Variant
 from fpc_core.data.browser_encoding import data_uri
@@ -35,7 +35,7 @@ def decoder(
     st.subheader("What the decoder used from each neighbour", anchor="decoder")
     trace, consolidation = result.trace, result.trace.consolidation
     config, records = workspace.retriever.model.config, workspace.retriever.memory.records
-    maps = controls.map_settings("", chosen, workspace.weights.knows_identities)
+    maps = heatmap_controls.map_settings("", chosen, workspace.weights.knows_identities)
     view = prefetch.heat_key(query, trace.settings, maps, chosen)
     st.caption(f"{DESCRIPTIONS[maps.method]} {_target_note(workspace, result, maps)}")
 

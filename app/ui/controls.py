@@ -5,7 +5,7 @@ Sliders write the URL when they are released. Every other widget is bound to the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
@@ -17,23 +17,12 @@ from app.messages import escape_markdown, show_warnings
 from app.session import link_checks, pending_release
 from app.session.view import ALPHA, EPSILON, GAMMA, NEIGHBORS, plain_name, write_slider_params
 from app.session.workspace_choice import default_variant
-from fpc_core.config import (
-    DropStrategy,
-    MapSettings,
-    MapTarget,
-    PruneSettings,
-    QuerySettings,
-    Solver,
-    TransportSettings,
-    Variant,
-)
-from fpc_core.explain.heatmap_methods import DECODER_METHODS, DESCRIPTIONS, NAMES, TARGETED
+from fpc_core.config import DropStrategy, PruneSettings, QuerySettings, Solver, TransportSettings, Variant
 
 _DEFAULT = QuerySettings()
 _URL: Literal["query-params"] = "query-params"
 _Choice = TypeVar("_Choice", Variant, DropStrategy, Solver)
 UPLOAD_MB = 20
-RANKED_FIRST, CHOSEN, IDENTITY = "image ranked first", "chosen neighbour", "likeliest training identity"
 
 
 @dataclass(frozen=True)
@@ -69,29 +58,50 @@ def query_settings(requested: QuerySettings, shortlist: int, fragment: str | Non
                 "ViT). The paper uses 0.8.",
                 *GAMMA,
                 requested.prune.keep_rate,
+                _DEFAULT.prune.keep_rate,
             ),
             Slider(
                 "alpha",
                 "Patch-matching weight α",
                 "Weight of patch matching (EMD) in the distance D. 0 uses only the whole-image cosine, 1 only "
-                "EMD. D = (1 − α) · D_cos + α · D_EMD (Eq. 10).",
+                "EMD. D = (1 − α) · D_cos + α · D_EMD (Eq. 10). The paper uses 0.4.",
                 *ALPHA,
                 requested.alpha,
+                _DEFAULT.alpha,
             ),
             Slider(
                 "k",
                 "Neighbours K",
-                "Number of top-ranked gallery images passed to the decoder.",
+                "Number of top-ranked gallery images passed to the decoder. The paper uses 10.",
                 NEIGHBORS[0],
                 max_k,
                 NEIGHBORS[2],
                 min(requested.neighbors, max_k),
+                min(_DEFAULT.neighbors, max_k),
             ),
         ),
         key="sliders",
         on_release=on_release,
     )
-    return with_slider_values(replace(method_settings(), shortlist=shortlist, neighbors=1), requested)
+    settings = with_slider_values(replace(method_settings(), shortlist=shortlist, neighbors=1), requested)
+    default = replace(
+        _DEFAULT, variant=default_variant(), shortlist=shortlist, neighbors=min(_DEFAULT.neighbors, max_k)
+    )
+
+    def reset() -> None:
+        set_side_widgets("", default, shortlist, ("variant", "drop", "solver", "epsilon"))
+        pending_release.clear_pending()
+        values = {"gamma": default.prune.keep_rate, "alpha": default.alpha, "k": default.neighbors}
+        write_slider_params(st.query_params, values)
+
+    st.button(
+        "Reset to the paper's values",
+        icon=":material/restart_alt:",
+        key="reset",
+        on_click=reset,
+        disabled=settings == default,
+    )
+    return settings
 
 
 def with_slider_values(settings: QuerySettings, requested: QuerySettings) -> QuerySettings:
@@ -138,8 +148,10 @@ def max_neighbors(shortlist: int) -> int:
     return min(int(NEIGHBORS[1]), shortlist)
 
 
-def set_side_widgets(prefix: str, settings: QuerySettings, shortlist: int) -> None:
-    """Set the widgets of `side_settings` to these settings. Call it in a callback."""
+def set_side_widgets(
+    prefix: str, settings: QuerySettings, shortlist: int, names: Collection[str] | None = None
+) -> None:
+    """Set the widgets of `side_settings` to these settings, or only those of `names`. Call it in a callback."""
     neighbors = min(settings.neighbors, max_neighbors(shortlist))
     for name, value in {
         "gamma": settings.prune.keep_rate,
@@ -150,7 +162,8 @@ def set_side_widgets(prefix: str, settings: QuerySettings, shortlist: int) -> No
         "solver": settings.transport.solver,
         "epsilon": settings.transport.epsilon,
     }.items():
-        st.session_state[f"{prefix}{name}"] = value
+        if names is None or name in names:
+            st.session_state[f"{prefix}{name}"] = value
 
 
 def method_settings(prefix: str = "", default: QuerySettings | None = None) -> QuerySettings:
@@ -203,69 +216,6 @@ def method_settings(prefix: str = "", default: QuerySettings | None = None) -> Q
         transport=TransportSettings(solver=solver, epsilon=round(epsilon, 4)),
         variant=variant,
     )
-
-
-def map_settings(
-    prefix: str, chosen: int | None, knows_identities: bool, default: MapSettings | None = None
-) -> MapSettings:
-    """Render the widgets for the decoder's heat maps, and return their settings.
-
-    Args:
-        prefix: Prefix of the query parameters.
-        chosen: Gallery row that is offered as a target; None to offer none.
-        knows_identities: Whether the weights include a classifier of the training identities.
-        default: Initial settings.
-    """
-    default = default or MapSettings(relative=True)
-    targets = {RANKED_FIRST: MapSettings()}
-    if chosen is not None:
-        targets[CHOSEN] = MapSettings(index=chosen)
-    if knows_identities:
-        targets[IDENTITY] = MapSettings(target=MapTarget.IDENTITY)
-    initial = next((name for name, each in targets.items() if _same_target(each, default)), RANKED_FIRST)
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        method = st.selectbox(
-            "Heat map",
-            DECODER_METHODS,
-            DECODER_METHODS.index(default.method),
-            format_func=NAMES.__getitem__,
-            key=f"{prefix}map",
-            bind=_URL,
-            width=240,
-            help="\n".join(f"- **{NAMES[each]}**: {DESCRIPTIONS[each]}" for each in DECODER_METHODS),
-        )
-        target = st.selectbox(
-            "Target",
-            list(targets),
-            list(targets).index(initial),
-            key=f"{prefix}target",
-            bind=_URL,
-            width=240,
-            disabled=method not in TARGETED,
-            help="What the map explains: the cosine of the consolidated feature to an image, or a classifier's logit.",
-        )
-        relative = st.toggle(
-            "Show difference from average patch",
-            default.relative,
-            key=f"{prefix}relative",
-            bind=_URL,
-            help="Subtracts the average over all patches, so that only differences between patches are shown.",
-        )
-    return replace(targets[target], method=method, relative=relative)
-
-
-def check_map_params(prefix: str, knows_identities: bool) -> tuple[str, ...]:
-    """Return messages about link parameters that `map_settings` ignores because their values are invalid."""
-    targets = (RANKED_FIRST, CHOSEN, *([IDENTITY] if knows_identities else []))
-    return (
-        *link_checks.check_choice(f"{prefix}map", (NAMES[each] for each in DECODER_METHODS)),
-        *link_checks.check_choice(f"{prefix}target", targets),
-        *link_checks.check_switch(f"{prefix}relative"),
-    )
-
-
-def _same_target(one: MapSettings, other: MapSettings) -> bool:
-    return one.target == other.target and one.index == other.index
 
 
 def junk_switch(uses_cameras: bool) -> bool:

@@ -4,7 +4,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from tests.support.browser import move, open_demo, settle, visit
+from tests.support.browser import dial, move, open_demo, settle, visit
 
 pytestmark = pytest.mark.browser
 
@@ -92,3 +92,21 @@ def test_a_change_on_the_lab_reaches_explore(page, url):
     go(page, "Explore")
     assert params(page)["drop"] == ["salient"]
     assert page.get_by_role("radio", name="salient", exact=True).is_checked()
+
+
+def test_reset_restores_the_values_of_the_paper(changed):
+    page = changed
+    page.get_by_role("button", name="Reset to the paper's values").click()
+    page.wait_for_function("location.search === '' || !/gamma|alpha|k=|drop|variant/.test(location.search)")
+    settle(page)
+    values = [dial(page, name).input_value() for name in ("Keep rate γ", "Patch-matching weight α", "Neighbours K")]
+    assert values == ["0.8", "0.4", "10"]
+    assert page.get_by_role("radio", name="non-salient").is_checked()
+    assert page.get_by_role("radio", name="released", exact=True).first.is_checked()
+    assert page.get_by_role("button", name="Reset to the paper's values").is_disabled()
+
+
+def test_a_tick_marks_the_value_of_the_paper(page):
+    slider, tick = dial(page, "Keep rate γ").bounding_box(), page.locator(".tick").first.bounding_box()
+    share = (tick["x"] + tick["width"] / 2 - slider["x"] - 8) / (slider["width"] - 16)
+    assert share == pytest.approx((0.8 - 0.3) / 0.7, abs=0.01)

@@ -30,6 +30,7 @@ class Slider:
         high: Maximum.
         step: Smallest change by pointer or arrow key.
         value: Current value.
+        paper: Value in the paper, which a tick below the slider marks.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Slider:
     high: float
     step: float
     value: float
+    paper: float
 
 
 def live_sliders(sliders: Sequence[Slider], *, key: str, on_release: Callable[[Mapping[str, float]], None]) -> None:

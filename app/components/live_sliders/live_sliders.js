@@ -1,6 +1,6 @@
 // Sliders that update the live views during a drag and send their values to the server only on release.
 
-/** @typedef {{name: string, label: string, help: string, low: number, high: number, step: number, value: number}} Slider */
+/** @typedef {{name: string, label: string, help: string, low: number, high: number, step: number, value: number, paper: number}} Slider */
 const STEPS = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, PageUp: 5, PageDown: -5 };
 
 /**
@@ -68,13 +68,22 @@ function drawSlider(root, slider) {
     event.preventDefault();
     live.setFromKeyboard({ [slider.name]: next });
   });
+  // The thumb's centre stays half its width, 8 px, inside the track.
+  const tick = document.createElement("span");
+  tick.className = "tick";
+  tick.title = `Paper: ${slider.paper}`;
+  const share = (slider.paper - slider.low) / (slider.high - slider.low);
+  tick.style.left = `calc(8px + ${share} * (100% - 16px))`;
+  const track = document.createElement("div");
+  track.className = "track";
+  track.append(input, tick);
   const head = document.createElement("div");
   head.className = "head";
   head.append(label, helpButton, value);
   const note = document.createElement("div");
   note.className = "note";
   note.setAttribute("role", "status");
-  node.append(head, input, ...(slider.name === "gamma" ? [note] : []), help);
+  node.append(head, track, ...(slider.name === "gamma" ? [note] : []), help);
   root.append(node);
   root.sliders.set(slider.name, { slider, input, value, note });
 }

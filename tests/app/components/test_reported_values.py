@@ -88,7 +88,7 @@ def lived(called):
 def dialled(called):
     from app.components.live_sliders import Slider, live_sliders
 
-    shown = [Slider(name, name, "", low, high, 0.1, low) for name, low, high in RANGES]
+    shown = [Slider(name, name, "", low, high, 0.1, low, low) for name, low, high in RANGES]
     live_sliders(shown, key="it", on_release=called)
 
 
