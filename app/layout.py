@@ -39,7 +39,7 @@ html { font-size: 17px !important; }
 [data-testid="stHeader"], [data-testid="stSidebar"], [data-testid="stExpandSidebarButton"], .st-key-navigation {
   display: none !important;
 }
-[data-testid="stMainBlockContainer"] { padding: 0.8rem 2rem 0.5rem; max-width: none; }
+[data-testid="stMainBlockContainer"] { padding: 0.4rem 2rem 0.3rem; max-width: none; }
 [data-testid="stMainBlockContainer"] p { font-size: 1.12rem; line-height: 1.4; }
 [data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] p {
   color: inherit !important; opacity: 1 !important; font-size: 0.85rem !important;

@@ -30,7 +30,7 @@ def test_images_are_checked_and_a_path_outside_the_roots_is_refused(data):
     dataset = open_dataset(Places().data)
     count = len(dataset.query) + len(dataset.gallery)
     data.get_by_role("button", name="Check all images for errors").click()
-    data.get_by_text(f"{count} of {count} images checked, no errors").wait_for()
+    data.get_by_text(f"{count:,} of {count:,} images checked, no errors").wait_for()
     before = data.get_by_text("Nearest by D: person").inner_text()
     plot = data.locator(".js-plotly-plot")
     plot.scroll_into_view_if_needed()

@@ -54,7 +54,7 @@ def swipe(page, locator, share, down):
 
 
 def test_scrolling_by_touch_moves_neither_alpha_nor_a_slider(browser, url):
-    page = alpha_step(browser, url, viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True)
+    page = alpha_step(browser, url, viewport={"width": 390, "height": 700}, has_touch=True, is_mobile=True)
     lines = page.locator(".alpha-chart svg")
     lines.evaluate("node => node.scrollIntoView({ block: 'center' })")
     assert swipe(page, lines, 0.85, 150) > 50
