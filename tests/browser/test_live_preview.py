@@ -232,7 +232,7 @@ def test_another_mouse_button_starts_no_drag(page, where):
 
 def test_the_keyboard_moves_alpha_from_swap_to_swap(page):
     swaps = page.evaluate("fpcLive.answer.match.swaps.map(([alpha]) => alpha)")
-    chart = page.get_by_role("slider", name="along the lines of D")
+    chart = page.get_by_role("slider", name="in a chart of D")
     chart.focus()
     chart.press("PageUp")
     settle(page)
