@@ -164,11 +164,6 @@ def layout_of(source: Source, config: ModelConfig, expected: Iterable[str], pres
     return Layout(names, copied, ignored)
 
 
-def leaves_stride_open(source: Source) -> bool:
-    """Return whether the stride may be chosen, because positions of a square ImageNet grid are resized anyway."""
-    return source is Source.TIMM
-
-
 def infer_config(
     source: Source,
     tensors: Mapping[str, Tensor],

@@ -85,7 +85,7 @@ class LoadReport:
         if self.copied:
             lines.append(f"copied: {self.copied} (from the last block and norm)")
         if self.fresh:
-            lines.append(f"untrained: {self.fresh}")
+            lines.append(f"fresh: {self.fresh} (randomly initialised, so untrained)")
         for what in ("ignored", "aside"):
             if groups := getattr(self, what):
                 lines.append(f"{'left aside' if what == 'aside' else what}: {groups}")

@@ -7,8 +7,11 @@ scrambles the grid without any error; therefore only sizes that published code u
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+from fpc_core.config import MAX_SIDE
 
 Size = tuple[int, int]
 
@@ -113,6 +116,20 @@ def trained_grid(positions: int, patch_size: int, is_plain: bool) -> tuple[int, 
         return place(positions, patch_size, None, None, is_plain=is_plain).grid
     except ValueError:
         return None
+
+
+def parse_size(text: str) -> Size:
+    """Return an image size from text such as "256x128", height first.
+
+    Raises:
+        ValueError: The text is not a size of at most `MAX_SIDE` pixels a side.
+    """
+    match = re.fullmatch(r"(\d{1,5})\s*[x×]\s*(\d{1,5})", text.strip().lower())
+    if not match or not all(1 <= int(side) <= MAX_SIDE for side in match.groups()):
+        raise ValueError(
+            f"an image size must be HEIGHTxWIDTH in pixels, up to {MAX_SIDE}, such as 256x128, got {text[:40]!r}"
+        )
+    return int(match[1]), int(match[2])
 
 
 def format_size(size: Size) -> str:

@@ -40,7 +40,7 @@ def test_query_prints_three_rankings_shares_and_timings(world, capsys):
 
 def test_query_leaves_ended_columns_blank(world, capsys, monkeypatch):
     places, where = world
-    monkeypatch.setattr(commands, "_settings", lambda *_: QuerySettings(neighbors=2, shortlist=3))
+    monkeypatch.setattr(commands, "settings_from", lambda *_: QuerySettings(neighbors=2, shortlist=3))
     assert main(["query", str(places.data / "query" / "0001_c1_f0000002.png"), "--top", "5", *where]) == 0
     lines = capsys.readouterr().out.splitlines()
     start = next(index for index, line in enumerate(lines) if line.startswith("rank "))
@@ -230,10 +230,10 @@ def test_a_query_file_that_is_not_an_image_is_named(world, capsys, tmp_path):
 def test_a_second_round_resets_the_progress_bar():
     from tqdm import tqdm
 
-    from fpc_core.cli.commands import _progress_callback
+    from fpc_core.cli.output import progress_callback
 
     bar = tqdm(total=5, file=io.StringIO())
-    show = _progress_callback(bar)
+    show = progress_callback(bar)
     show(3, 5)
     show(1, 4)
     assert (bar.n, bar.total) == (1, 4)
