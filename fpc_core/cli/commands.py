@@ -82,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as stop:
-        print(f"\ninterrupted: {stop or 'run the same command again; stored results are reused'}", file=sys.stderr)
+        print(f"\ninterrupted: {str(stop) or 'run the same command again; stored results are reused'}", file=sys.stderr)
         return INTERRUPTED
 
 

@@ -30,7 +30,7 @@ class Source(StrEnum):
 
 @dataclass(frozen=True)
 class Family:
-    """Description of a format for users; the docs list all of them (`python -m docs.make_tables`).
+    """Description of a format for users; the docs list all of them (`python -m docs.make_checkpoints`).
 
     Attributes:
         title: Name of the format.
