@@ -118,7 +118,8 @@ def weights_form(draft: WorkspaceChoice, report: LoadReport | None) -> Workspace
     size, stride, heads, camera = st.columns(4, gap="medium", vertical_alignment="bottom")
     why_fixed = " This checkpoint states it." if fixed else ""
     with size:
-        sizes = list(dict.fromkeys(["", *map(format_size, IMAGE_SIZES), draft.image_size]))
+        typed = st.session_state.get(f"{DRAFT}size") or ""
+        sizes = list(dict.fromkeys(["", *map(format_size, IMAGE_SIZES), draft.image_size, typed]))
         chosen_size = st.selectbox(
             "Image size",
             sizes,
