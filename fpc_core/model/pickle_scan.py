@@ -23,7 +23,9 @@ _GET = {"GET", "BINGET", "LONG_BINGET"}
 _PUT = {"PUT", "BINPUT", "LONG_BINPUT"}
 _GROWS = {"APPEND", "APPENDS", "SETITEM", "SETITEMS", "ADDITEMS", "BUILD"}
 _CALLS = {"REDUCE", "NEWOBJ"}  # Torch does not support other opcodes that call something.
-_RENAMED = {"__builtin__": "builtins", "copy_reg": "copyreg"}  # Names of modules in Python 2, which pickles still use.
+# Names of Python 2, which pickles still use and torch translates.
+_MODULES = {"__builtin__": "builtins", "copy_reg": "copyreg"}
+_BUILTINS = {"long": "int", "xrange": "range", "unicode": "str"}
 # Names that `torch.load(weights_only=True)` imports by itself.
 _TORCH = re.compile(
     r"torch\.(\w+\.)*\w*(Storage|Tensor)|torch\._(utils|tensor)\._rebuild_\w+|torch\.(Size|device|nn\.parameter\.Parameter)"
@@ -159,7 +161,8 @@ def _apply(step: pickletools.OpcodeInfo, argument: Any, stack: list[_Part | None
 
 def _import(module: str, attribute: str, unknown: dict[str, Use]) -> str:
     """Return the full name of an import, and add it to `unknown` if torch does not know it."""
-    name = f"{_RENAMED.get(module, module)}.{attribute}"
+    attribute = _BUILTINS.get(attribute, attribute) if module == "__builtin__" else attribute
+    name = f"{_MODULES.get(module, module)}.{attribute}"
     if len(name) > MAX_NAME:
         raise HarmfulPickleError(f"imports a name of {len(name):,} characters")
     if not _TORCH.fullmatch(name):

@@ -8,7 +8,10 @@ import sys
 import types
 import zipfile
 from collections import defaultdict, deque
+from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
+from uuid import uuid4
 
 import fpc_core  # noqa: F401  isort: skip  before timm
 import numpy as np
@@ -74,7 +77,7 @@ class Touch:
         pathlib.PurePosixPath("/data/weights"),
         pathlib.PureWindowsPath("C:/data"),
         {"log": [np.float64(1.0), {"deep": np.int64(3)}]},
-        deque([1, 2], maxlen=5),
+        [deque([1, 2], maxlen=5), slice(1, 2), range(3), int, 2**80, b"bytes", datetime.now(), Decimal("1.5"), uuid4()],
         defaultdict(list, {"a": [1]}),
         {1: {"a": complex(1, 2), "b": {3, 4}, "c": frozenset({5})}},
     ],
