@@ -10,7 +10,6 @@ from pathlib import Path
 import streamlit as st
 
 from app.public_mode import log, redact
-from fpc_core.config import Precision
 from fpc_core.io.bounded_files import escape_name
 from fpc_core.workspace import Places, cache_folder
 
@@ -77,25 +76,24 @@ def toast_memory_warnings(texts: Iterable[str]) -> None:
 
 
 def render_setup_error_page(
-    error: Exception, paths: dict[str, str], precision: str, on_return: Callable[[], None] | None
+    error: Exception, paths: dict[str, str], options: str, on_return: Callable[[], None] | None
 ) -> None:
     """Render the page that replaces all others if the dataset, weights or gallery memory cannot be opened.
 
     Args:
         error: Error that was raised while opening them.
         paths: Path by name, with the names `data`, `weights` and `memory`.
-        precision: Precision in which the gallery memory is stored.
+        options: Other options of the command that builds the gallery memory (`build_options`).
         on_return: Callback that restores the startup settings; None if it is these that cannot be opened.
     """
     st.header("No data loaded yet")
     st.error(escape_markdown(str(error), 900), icon=":material/database_off:")
     st.markdown("Looked for:")
     st.table({"what": list(paths), "where": [escape_markdown(path) for path in paths.values()]})
-    option = "" if precision == Precision.FLOAT32 else f" --precision {shlex.quote(precision)}"
     st.markdown("If only the gallery memory is missing or out of date, build it again:")
     st.code(
         f"{_BUILD_MEMORY} --data {shlex.quote(paths['data'])} --weights {shlex.quote(paths['weights'])} "
-        f"--memory {shlex.quote(paths['memory'])}" + option,
+        f"--memory {shlex.quote(paths['memory'])}{options}",
         language="bash",
     )
     st.markdown(

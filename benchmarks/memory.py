@@ -25,7 +25,8 @@ from statistics import median
 import numpy as np
 
 from fpc_core.gallery.builder import SHARD_IMAGES
-from fpc_core.gallery.memory import ARRAYS, MANIFEST, RECORDS, Fingerprint, Manifest, open_memory
+from fpc_core.gallery.manifest import ARRAYS, MANIFEST, RECORDS, Fingerprint, Manifest
+from fpc_core.gallery.memory import open_memory
 from fpc_core.gallery.token_store import file_checksum, row_checksums, token_file
 
 IMAGES, GRID, CHANNELS, CANDIDATES = 17_661, (22, 11), 768, 100

@@ -26,6 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = {  # file name without .html: title, and what it is made from
     "index": ("Overview", "docs/index.md"),
     "tutorial": ("Tutorial: real data", "docs/tutorial.md"),
+    "checkpoints": ("Checkpoints", "docs/checkpoints.md"),
     "architecture": ("Architecture", "docs/architecture.md"),
     "live": ("Live protocol", "docs/live_protocol.md"),
     "glossary": ("Glossary", "docs/glossary.md"),

@@ -8,12 +8,17 @@ from pathlib import Path
 
 import streamlit as st
 
-from app.messages import escape_markdown
+from app.messages import escape_markdown, show_error
 from app.session.view import plain_name
 from app.session.workspace_choice import DRAFT, STRIDES, WorkspaceChoice, display_name
 from fpc_core.config import Variant
+from fpc_core.model.checkpoint_layouts import Source
+from fpc_core.model.load_report import LoadReport
+from fpc_core.model.positions import IMAGE_SIZES, format_size, parse_size
 from fpc_core.workspace import Places, devices
 from fpc_core.workspace.allowed_roots import DiscoveredPaths, OutsideRootsError, Root, name_of, resolve
+
+HEADS = (3, 4, 6, 8, 12, 16)  # Usual numbers of attention heads.
 
 
 def roots_note(roots: Sequence[Root], discovered: DiscoveredPaths) -> None:
@@ -72,12 +77,9 @@ def places_form(
     return replace(draft, data=data_name, weights=weights_name, memory=memory_name)
 
 
-def settings_form(draft: WorkspaceChoice, stride: int | None, can_choose_stride: bool) -> WorkspaceChoice:
-    """Render fields for device, stride and variant, and return the changed draft.
-
-    `stride` is that of the weights, or None if they cannot be read.
-    """
-    device, patches, variant = st.columns(3, gap="medium")
+def settings_form(draft: WorkspaceChoice) -> WorkspaceChoice:
+    """Render fields for device and variant, and return the changed draft."""
+    device, variant = st.columns(2, gap="medium")
     with device:
         device_name = st.selectbox(
             "Device",
@@ -86,24 +88,6 @@ def settings_form(draft: WorkspaceChoice, stride: int | None, can_choose_stride:
             key=f"{DRAFT}device",
             help='"auto" uses the GPU if available.',
         )
-    with patches:
-        if can_choose_stride:
-            chosen = st.selectbox(
-                "Patch stride",
-                STRIDES,
-                STRIDES.index(draft.stride or 16),
-                key=f"{DRAFT}stride",
-                help="This checkpoint allows any stride: its position embeddings are resized.",
-            )
-            chosen_stride = None if chosen == 16 else chosen
-        else:
-            st.selectbox(
-                "Patch stride",
-                ["–" if stride is None else f"{stride}, as trained"],
-                disabled=True,
-                help="Fixed by this checkpoint (can be changed only for a plain ViT).",
-            )
-            chosen_stride = None
     with variant:
         variant_choice = st.selectbox(
             "Default variant",
@@ -113,7 +97,74 @@ def settings_form(draft: WorkspaceChoice, stride: int | None, can_choose_stride:
             key=f"{DRAFT}variant",
             help="Follow the paper or the released code where they differ.",
         )
-    return replace(draft, device=device_name, stride=chosen_stride, variant=variant_choice or draft.variant)
+    return replace(draft, device=device_name, variant=variant_choice or draft.variant)
+
+
+def weights_form(draft: WorkspaceChoice, report: LoadReport | None) -> WorkspaceChoice:
+    """Render fields for what a checkpoint may not determine, and return the changed draft.
+
+    Args:
+        draft: Draft to change.
+        report: Report on the weights, or None if they cannot be read with the settings of the draft.
+    """
+    fixed = report is not None and report.source is Source.OWN and draft.image_size == "" and draft.heads is None
+    fixed = fixed and draft.stride is None
+    config = report.config if report else None
+    read = {
+        "size": f"from the checkpoint ({format_size(config.image_size)})" if config else "from the checkpoint",
+        "stride": f"from the checkpoint ({config.stride})" if config else "from the checkpoint",
+        "heads": f"from the checkpoint ({config.heads})" if config else "from the checkpoint",
+    }
+    size, stride, heads, camera = st.columns(4, gap="medium", vertical_alignment="bottom")
+    why_fixed = " This checkpoint states it." if fixed else ""
+    with size:
+        typed = st.session_state.get(f"{DRAFT}size") or ""
+        sizes = list(dict.fromkeys(["", *map(format_size, IMAGE_SIZES), draft.image_size, typed]))
+        chosen_size = st.selectbox(
+            "Image size",
+            sizes,
+            sizes.index(draft.image_size),
+            format_func=lambda name: name or read["size"],
+            key=f"{DRAFT}size",
+            accept_new_options=True,
+            disabled=fixed,
+            help=f"Height x width in pixels that the weights were trained with, if several fit.{why_fixed}",
+        )
+    with stride:
+        strides = list(dict.fromkeys([None, *sorted(STRIDES), draft.stride]))
+        chosen_stride = st.selectbox(
+            "Patch stride",
+            strides,
+            strides.index(draft.stride),
+            format_func=lambda each: read["stride"] if each is None else str(each),
+            key=f"{DRAFT}stride",
+            disabled=fixed,
+            help=f"Stride of the patches in pixels. A plain ViT allows any; its positions are resized.{why_fixed}",
+        )
+    with heads:
+        counts = list(dict.fromkeys([None, *HEADS, draft.heads]))
+        chosen_heads = st.selectbox(
+            "Attention heads",
+            counts,
+            counts.index(draft.heads),
+            format_func=lambda each: read["heads"] if each is None else str(each),
+            key=f"{DRAFT}heads",
+            disabled=fixed,
+            help=f"Needed for weights of an unusual width.{why_fixed}",
+        )
+    with camera:
+        mean_camera = st.checkbox(
+            "Mean camera embedding",
+            draft.mean_camera,
+            key=f"{DRAFT}camera",
+            help="Give every image the mean camera embedding, for data with other cameras than the weights.",
+        )
+    try:
+        image_size = format_size(parse_size(chosen_size)) if chosen_size else ""
+    except ValueError as error:
+        show_error(error)
+        image_size = draft.image_size
+    return replace(draft, image_size=image_size, stride=chosen_stride, heads=chosen_heads, mean_camera=mean_camera)
 
 
 def _path_field(

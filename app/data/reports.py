@@ -95,36 +95,24 @@ def image_report(check: ImageCheckJob) -> None:
 
 def weights_report(info: WeightsInfo) -> None:
     """Render the contents of a checkpoint, and the tensors that were not loaded unchanged."""
-    report, config = info.report, info.report.config
-    st.markdown(
-        f"**{escape_markdown(report.path.name)}** · {report.source.value} format, {report.loaded} tensors in use"
-    )
-    rows, columns = config.grid
-    properties = {
-        "input": f"{config.image_size[0]} × {config.image_size[1]} pixels",
-        "patches": f"{rows} × {columns} = {config.patches}, stride {config.stride}",
-        "blocks": f"{config.depth} layers, {config.heads} heads, {config.width} channels",
-        "cameras": str(config.cameras or "none"),
-        "trained on": "–" if "classifier" in report.fresh else f"{config.identities:,} identities",
-        "fingerprint": info.fingerprint[:16],
-    }
+    report = info.report
+    stored = f" of {report.stored}" if report.stored else ""
+    tensors = f"{report.loaded}{stored} tensors in use"
+    st.markdown(f"**{escape_markdown(report.path.name)}** · {report.source.value} format, {tensors}")
+    properties = {**report.architecture, "fingerprint": info.fingerprint[:16]}
     st.table({"what": list(properties), "is": list(properties.values())})
-    if report.fresh:
-        st.warning(
-            f"Missing from the checkpoint and randomly initialised: {escape_markdown(report.fresh, 400)}. "
-            "Train before relying on results.",
-            icon=":material/casino:",
-        )
-    exceptions = []
-    if report.resized:
-        (high, wide), (new_high, new_wide) = report.resized
-        exceptions.append(f"position embedding resized from {high} × {wide} to {new_high} × {new_wide}")
-    exceptions += [f"{name}: {text}" for name, text in (("copied", report.copied), ("ignored", report.ignored)) if text]
-    st.markdown("\n".join(f"- {escape_markdown(text, 400)}" for text in exceptions) or "- All tensors loaded")
+    for note in report.notes:
+        st.warning(escape_markdown(note, 600), icon=":material/casino:")
+    exceptions = "\n".join(f"- {escape_markdown(text, 400)}" for text in report.exceptions)
+    st.markdown(exceptions or "- All tensors loaded")
 
 
 def memory_report(info: MemoryInfo, name: str) -> None:
     """Render whether the gallery memory in the folder `name` matches dataset and weights."""
+    if info.left_out:
+        with st.expander(f"Images left out of the gallery memory ({len(info.left_out):,})"):
+            listed = {"file": [each.path for each in info.left_out], "why": [each.why for each in info.left_out]}
+            _listing(pd.DataFrame(listed), "Left out images")
     size = f"{info.images:,} images, {info.size / 1e6:,.1f} MB"
     where = f"`{name.replace('`', '')}`"
     if info.status is MemoryStatus.FITS:
@@ -169,6 +157,14 @@ def build_report(build: BuildJob, info: MemoryInfo) -> None:
                 st.rerun()  # Polling starts with the next run of the whole page.
     if status.error:
         show_warning(f"Building stopped: {status.error}")
+        if build.unreadable and st.button(
+            "Build without unreadable images",
+            icon=":material/playlist_remove:",
+            key="build-readable",
+            help="Checks every image and leaves out those that cannot be read. The gallery memory lists them.",
+        ):
+            build.start_without_unreadable()
+            st.rerun()
 
 
 def _build_text(status: JobStatus) -> str:

@@ -20,7 +20,6 @@ from app.ui import progress
 from app.ui.page_frame import run_page
 from fpc_core.config import QuerySettings
 from fpc_core.data.datasets import Dataset
-from fpc_core.model.checkpoint_layouts import leaves_stride_open
 from fpc_core.workspace import Places, check_cameras, roots_in_use
 from fpc_core.workspace.allowed_roots import Root
 from fpc_core.workspace.inspect import MemoryInfo, MemoryStatus, WeightsInfo
@@ -102,6 +101,10 @@ def memory_section(
     return info
 
 
+def _weights_settings(draft: WorkspaceChoice) -> tuple[object, ...]:
+    return draft.image_size, draft.stride, draft.heads, draft.mean_camera
+
+
 def page() -> None:
     draft, problems = workspace_choice.draft()
     for text in problems:
@@ -132,11 +135,9 @@ def page() -> None:
     with right:
         weights = weights_section(places)
     with settings_container:
-        report = weights.report if weights else None
-        is_open = report is not None and leaves_stride_open(report.source)
-        new_draft = forms.settings_form(draft, report.config.stride if report else None, is_open)
+        new_draft = forms.settings_form(forms.weights_form(draft, weights.report if weights else None))
     workspace_choice.save_draft(new_draft)
-    if new_draft.stride != draft.stride:
+    if _weights_settings(new_draft) != _weights_settings(draft):
         st.rerun()
     with in_use:
         in_use_line(new_draft)

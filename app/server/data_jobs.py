@@ -10,13 +10,19 @@ from contextlib import closing
 from app.server.jobs import BackgroundJob
 from app.server.worker import Steps, Worker
 from fpc_core.data.datasets import Dataset
+from fpc_core.data.images import ImageError
 from fpc_core.data.inventory import BrokenImage, decode_all, images_of
 from fpc_core.gallery.builder import build_steps
+from fpc_core.gallery.readable import readable_dataset
 from fpc_core.workspace import Places, check_cameras, choose_device, load_model
 
 
 class BuildJob(BackgroundJob):
-    """Builds one gallery memory; `known` is the number of images encoded."""
+    """Builds one gallery memory; `known` is the number of images encoded.
+
+    Attributes:
+        unreadable: Whether the last build stopped at an image that cannot be read.
+    """
 
     known: int
 
@@ -32,18 +38,36 @@ class BuildJob(BackgroundJob):
         """
         super().__init__(worker, len(dataset.gallery), f"build {places.memory}")
         self.places, self.known = places, done
-        self._device, self._dataset = device, dataset
+        self.unreadable = False
+        self._device, self._dataset, self._skip = device, dataset, False
+
+    def start_without_unreadable(self, visitor: str = "") -> None:
+        """Start the job again, and leave out the images that cannot be read."""
+        self._skip = True
+        self.start(visitor)
 
     def _steps(self) -> Steps:
         yield  # This first step makes the page show the job as running while the weights are read.
+        skip, self._skip, self.unreadable = self._skip, False, False
         model, _ = load_model(self.places)
         check_cameras(self._dataset, model.config)
-        model = model.to(choose_device(self._device))
-        dataset = self._dataset
-        steps = build_steps(model, dataset.gallery, dataset.root, self.places.memory, allowed=dataset.allowed)
-        with closing(steps):
-            for self.known in steps:
-                yield
+        try:
+            dataset, left_out = readable_dataset(self._dataset, skip)
+            self._total = len(dataset.gallery)
+            steps = build_steps(
+                model.to(choose_device(self._device)),
+                dataset.gallery,
+                dataset.root,
+                self.places.memory,
+                allowed=dataset.allowed,
+                left_out=left_out,
+            )
+            with closing(steps):
+                for self.known in steps:
+                    yield
+        except ImageError:
+            self.unreadable = True
+            raise
 
     def _done(self, known: int) -> int:
         return known

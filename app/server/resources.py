@@ -36,7 +36,7 @@ from fpc_core.evaluation.paper_tables.task import EvaluationTask, evaluation_tas
 from fpc_core.evaluation.sweep.task import SweepGrid, SweepTask
 from fpc_core.explain.projection import FlatMap, flat_map
 from fpc_core.figures.recipe import FigureRecipe
-from fpc_core.gallery.memory import PARTIAL
+from fpc_core.gallery.manifest import PARTIAL
 from fpc_core.runtime.threads import FEW_CORES, limit_thread_to_one_core
 from fpc_core.workspace import (
     Places,
@@ -277,7 +277,7 @@ def _sweep(
 def _evaluation(
     workspace: Workspace, folder: Path, tables: tuple[ReportTable, ...]
 ) -> tuple[EvaluationTask, EvaluationJob]:
-    task = evaluation_task(workspace.retriever, workspace.dataset, tables)
+    task = evaluation_task(workspace.retriever, workspace.dataset, tables, workspace.notes)
     return task, EvaluationJob(
         task.work, ResultStore(folder, read_only=workspace.read_only), worker("runs", one_core=FEW_CORES)
     )

@@ -1,4 +1,4 @@
-"""A visitor's choice of dataset, weights, gallery memory, device, stride and default variant.
+"""A visitor's choice of dataset, weights, gallery memory, device, default variant and settings of the weights.
 
 The choice is stored in the session and in the URL of every page, so that a link opens the same data. The URL contains
 names relative to the roots, and no defaults. The Data page edits a draft, which affects no other page until applied.
@@ -16,11 +16,13 @@ from app.public_mode import is_public
 from app.session.shared_view import forget_params
 from fpc_core.config import QuerySettings, Variant
 from fpc_core.io.bounded_files import escape_name
+from fpc_core.model.positions import format_size, parse_size
 from fpc_core.workspace import Places, default_memory_folder, devices
 from fpc_core.workspace.allowed_roots import OutsideRootsError, Root, confine_memory, name_of, resolve
 
 DRAFT = "draft-"  # Prefix of the keys of the Data page's widgets.
-STRIDES = (11, 12, 16)  # Patch strides with which TransReID and FPC are trained.
+STRIDES = (11, 12, 16, 8, 10, 14)  # Patch strides in use, those of TransReID and FPC first.
+MAX_HEADS = 64  # Maximum number of attention heads in a link; a ViT-H has 16.
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,9 @@ class WorkspaceChoice:
         device: Device to compute on, or "auto".
         stride: Patch stride of the model; None to read it from the checkpoint.
         variant: Variant for pages that have no control for it.
+        image_size: Input size of the model, such as "256x128"; empty to read it from the checkpoint.
+        heads: Number of attention heads of the model; None to read it from the checkpoint.
+        mean_camera: Whether every image gets the mean of the camera embeddings.
     """
 
     data: str = ""
@@ -43,6 +48,9 @@ class WorkspaceChoice:
     device: str = "auto"
     stride: int | None = None
     variant: Variant = QuerySettings().variant
+    image_size: str = ""
+    heads: int | None = None
+    mean_camera: bool = False
 
     def to_params(self) -> dict[str, str]:
         """Return the choice as query parameters, without defaults."""
@@ -65,6 +73,9 @@ class WorkspaceChoice:
             data=resolve(self.data, roots) if self.data else started.data,
             weights=resolve(self.weights, roots) if self.weights else started.weights,
             stride=self.stride,
+            image_size=parse_size(self.image_size) if self.image_size else None,
+            heads=self.heads,
+            mean_camera=self.mean_camera,
         )
         if self.memory:
             memory = resolve(self.memory, roots)
@@ -82,6 +93,9 @@ PARAMS = {
     "device": "device",
     "stride": "stride",
     "variant": "usual",
+    "image_size": "size",
+    "heads": "heads",
+    "mean_camera": "meancamera",
 }
 """Query parameter of each field. The parameter `variant` belongs to the Explore page, so this one is named `usual`."""
 
@@ -114,6 +128,19 @@ def read_choice(params: Mapping[str, str], *, public: bool = False) -> tuple[Wor
     if variant and variant not in list(Variant):
         problems.append(f"The link sets usual to {variant[:40]}, but it must be one of {', '.join(Variant)}.")
         variant = ""
+    size, heads, mean_camera = (params.get(PARAMS[name], "") for name in ("image_size", "heads", "mean_camera"))
+    if size:
+        try:
+            size = format_size(parse_size(size))
+        except ValueError as error:
+            problems.append(f"The link sets the image size to {size[:40]}: {error}.")
+            size = ""
+    if heads and not (heads.isascii() and heads.isdigit() and len(heads) < 4 and 1 <= int(heads) <= MAX_HEADS):
+        problems.append(f"The link sets heads to {heads[:40]}, but it must be a number from 1 to {MAX_HEADS}.")
+        heads = ""
+    if mean_camera not in ("", "True"):
+        problems.append(f"The link sets meancamera to {mean_camera[:40]}, but it must be True.")
+        mean_camera = ""
     choice = WorkspaceChoice(
         data=params.get(PARAMS["data"], ""),
         weights=params.get(PARAMS["weights"], ""),
@@ -121,6 +148,9 @@ def read_choice(params: Mapping[str, str], *, public: bool = False) -> tuple[Wor
         device=device or WorkspaceChoice().device,
         stride=int(stride) if stride else None,
         variant=Variant(variant) if variant else WorkspaceChoice().variant,
+        image_size=size,
+        heads=int(heads) if heads else None,
+        mean_camera=bool(mean_camera),
     )
     return choice, tuple(problems)
 

@@ -9,7 +9,7 @@ from app.server import resources
 from app.server.jobs import JobState
 from app.ui.progress import format_duration, poll_until_done
 from fpc_core.data.datasets import open_dataset
-from fpc_core.gallery.memory import MANIFEST
+from fpc_core.gallery.manifest import MANIFEST
 from fpc_core.workspace import Places
 
 

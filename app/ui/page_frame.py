@@ -18,7 +18,7 @@ from fpc_core.data.images import ImageError
 from fpc_core.gallery.memory import GalleryMemoryError
 from fpc_core.matching.shortlist import ShortlistError
 from fpc_core.runtime.out_of_memory import OutOfMemoryError
-from fpc_core.workspace import Places, Workspace, roots_in_use
+from fpc_core.workspace import Places, Workspace, build_options, roots_in_use
 from fpc_core.workspace.allowed_roots import OutsideRootsError, Root
 
 _EXPECTED_ERRORS = (
@@ -59,7 +59,7 @@ def load_workspace_or_stop() -> Workspace:
             if choice == workspace_choice.WorkspaceChoice()
             else lambda: workspace_choice.apply_choice(workspace_choice.WorkspaceChoice())
         )
-        render_setup_error_page(error, shown, places.precision, reset)
+        render_setup_error_page(error, shown, build_options(places), reset)
         st.stop()
 
 

@@ -31,6 +31,8 @@ def status_line(workspace: Workspace, *settings: QuerySettings) -> None:
             f"**Data** {data} · **Weights** {weights} · **Variant** {' and '.join(variants)} · "
             f"**Device** {workspace.device_label.replace(workspace.device.type, workspace.device.type.upper())}"
         )
+        for note in workspace.notes:
+            st.caption(f":material/warning: {escape_markdown(note, 600)}")
 
 
 def render_examples(workspace: Workspace, chosen: str, on_pick: Callable[[str], None]) -> None:

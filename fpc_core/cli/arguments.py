@@ -27,6 +27,7 @@ from fpc_core.evaluation.sweep.task import SweepGrid
 from fpc_core.explain.heatmap_methods import DECODER_METHODS
 from fpc_core.gallery.builder import BATCH_SIZE, SHARD_IMAGES
 from fpc_core.matching.shortlist import IndexKind
+from fpc_core.model.positions import Size, parse_size
 from fpc_core.report.sources import MAX_IMAGES
 from fpc_core.training.settings import TrainSettings
 
@@ -116,6 +117,11 @@ def build_parser(commands: Mapping[str, Callable[..., int | None]]) -> argparse.
 def _build_options(build: argparse.ArgumentParser) -> None:
     build.add_argument("--batch-size", type=int, default=BATCH_SIZE)
     build.add_argument("--shard-images", type=int, default=SHARD_IMAGES, help="number of images in each file of tokens")
+    build.add_argument(
+        "--skip-unreadable",
+        action="store_true",
+        help="leave out queries and gallery images that cannot be read; the gallery memory records them",
+    )
 
 
 def _path_options(device: argparse.ArgumentParser) -> argparse.ArgumentParser:
@@ -128,7 +134,36 @@ def _path_options(device: argparse.ArgumentParser) -> argparse.ArgumentParser:
         choices=[each.value for each in Precision],
         help="precision of the encoder (default: FPC_PRECISION, otherwise float32); must match the gallery memory",
     )
+    _geometry_options(paths)
+    paths.add_argument(
+        "--stride", type=int, metavar="PIXELS", help="stride of the patches, if the weights leave it open"
+    )
+    paths.add_argument(
+        "--mean-camera",
+        action="store_true",
+        help="give every image the mean camera embedding, for data with more or other cameras than the weights",
+    )
     return paths
+
+
+def _geometry_options(command: argparse.ArgumentParser) -> None:
+    """Add the options for what a checkpoint may not determine."""
+    command.add_argument(
+        "--image-size",
+        type=_image_size,
+        metavar="HEIGHTxWIDTH",
+        help="input size of the weights in pixels, such as 384x192, if the weights leave it open",
+    )
+    command.add_argument(
+        "--heads", type=int, metavar="N", help="number of attention heads, if the width of the weights leaves it open"
+    )
+
+
+def _image_size(text: str) -> Size:
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _evaluate_options(evaluate: argparse.ArgumentParser) -> None:
@@ -184,6 +219,7 @@ def _training_options(training: argparse.ArgumentParser) -> None:
         "--model", choices=list(MODELS), help="architecture (default: that of --init, otherwise tiny)"
     )
     training.add_argument("--stride", type=int, help="stride of the patches in pixels (default: the model's)")
+    _geometry_options(training)
     training.add_argument(
         "--identities",
         type=int,

@@ -6,15 +6,17 @@ import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
 from fpc_core.cli.arguments import MODELS, build_parser
+from fpc_core.cli.build import run_build
 from fpc_core.cli.doctor import run_doctor
-from fpc_core.cli.workspace_args import places_from, settings_from, workspace_from
+from fpc_core.cli.output import print_notes, progress_callback
+from fpc_core.cli.workspace_args import settings_from, workspace_from
 from fpc_core.config import (
     MapMethod,
     MapSettings,
@@ -44,7 +46,6 @@ from fpc_core.evaluation.sweep.tables import format_sweep, sweep_table
 from fpc_core.evaluation.sweep.task import SweepGrid, SweepTask
 from fpc_core.figures.recipe import read_recipe
 from fpc_core.figures.render import write_figure
-from fpc_core.gallery.builder import build_memory
 from fpc_core.lessons.context import lesson_context
 from fpc_core.model.checkpoint import load_checkpoint
 from fpc_core.report.collect import explain
@@ -57,13 +58,16 @@ from fpc_core.training.batches import training_config
 from fpc_core.training.loop import train
 from fpc_core.training.settings import Progress, TrainSettings
 from fpc_core.training.state import STATE, WEIGHTS
-from fpc_core.workspace import Workspace, cache_folder, choose_device, load_model
+from fpc_core.workspace import Workspace, cache_folder, choose_device
+
+INTERRUPTED = 130  # Exit status after Ctrl-C, as shells report it.
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command, and return its exit status.
 
-    Errors that users can fix are printed as one line on stderr; the status is then 2.
+    Errors that users can fix are printed as one line on stderr; the status is then 2. After Ctrl-C, one line says
+    how to resume; the status is then 130.
 
     Args:
         arguments: Arguments of the command line; by default those of the process.
@@ -71,9 +75,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = build_parser(COMMANDS).parse_args(arguments)
     try:
         return args.run(args) or 0
+    except PermissionError as error:
+        print(f"error: no permission to use {error.filename or 'a file'}; change its permissions", file=sys.stderr)
+        return 2
     except (ValueError, OSError, OutOfMemoryError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt as stop:
+        print(f"\ninterrupted: {str(stop) or 'run the same command again; stored results are reused'}", file=sys.stderr)
+        return INTERRUPTED
 
 
 def _query(args: argparse.Namespace) -> None:
@@ -82,7 +92,7 @@ def _query(args: argparse.Namespace) -> None:
     cameras = model.config.cameras
     if args.camera is not None and cameras and not 1 <= args.camera <= cameras:
         raise ValueError(f"--camera must be in 1..{cameras}, got {args.camera}; omit it if the camera is unknown")
-    image = to_tensor([resize_image(decode_image(args.image), model.config.image_size)], model.config)
+    image = to_tensor([resize_image(decode_image(args.image, str(args.image)), model.config.image_size)], model.config)
     camera = None if args.camera is None else torch.tensor([args.camera - 1])
     trace = workspace.retriever.search(image, settings_from(args, workspace), camera)
     print(_summary(workspace))
@@ -105,31 +115,7 @@ def _query(args: argparse.Namespace) -> None:
         f"neighbours {shares.neighbor_shares.sum():.1%}"
     )
     print("milliseconds: " + ", ".join(f"{name} {1000 * value:.1f}" for name, value in trace.timings.items()))
-
-
-def _build(args: argparse.Namespace) -> None:
-    places = places_from(args)
-    dataset = open_dataset(places.data)
-    model, report = load_model(places)
-    device = distributed.local_device(choose_device(args.device))
-    is_first = distributed.rank() == 0  # Only the first process prints.
-    if is_first:
-        print(report)
-    with (
-        distributed.process_group(torch.device("cpu"), timeout=timedelta(days=7)),
-        tqdm(total=len(dataset.gallery), unit="image", disable=None if is_first else True) as bar,
-    ):
-        memory = build_memory(
-            model.to(device),
-            dataset.gallery,
-            dataset.root,
-            places.memory,
-            batch_size=args.batch_size,
-            shard_images=args.shard_images,
-            progress=_progress_callback(bar),
-        )
-    if is_first:
-        print(f"{places.memory}: {len(memory)} images, {memory.tokens.nbytes / 1e6:.1f} MB of tokens")
+    print_notes(workspace)
 
 
 def _evaluate(args: argparse.Namespace) -> None:
@@ -147,7 +133,7 @@ def _evaluate(args: argparse.Namespace) -> None:
         tables = tables_of(names, Setting(settings, retriever.model.config, bootstrap))
     else:
         tables = [scores_table(ScoreRecipe(settings=settings, bootstrap=bootstrap))]
-    task = evaluation_task(retriever, dataset, tables)
+    task = evaluation_task(retriever, dataset, tables, workspace.notes)
     print(_summary(workspace), file=sys.stderr)
     results = task.filled(_run_passes(task.work, keep=not args.no_cache))
     for name in args.format or (FORMATS if args.out else ["text"]):
@@ -159,6 +145,8 @@ def _evaluate(args: argparse.Namespace) -> None:
                 print(f"wrote {args.out / f'{table.slug}{suffix}'}")
             else:
                 print(write(table))
+    if set(args.format or ()) == {"csv"}:  # The other formats have the notes below the table.
+        print_notes(workspace, sys.stderr)
     if args.dropped or (args.ablation and true_masks(dataset)):
         print(_dropped(workspace, settings.prune))
 
@@ -168,7 +156,7 @@ def _dropped(workspace: Workspace, prune: PruneSettings) -> str:
     if not masks:
         raise ValueError(f"{workspace.dataset.name} has no ground-truth masks, which --dropped needs; omit --dropped")
     with tqdm(total=len(workspace.dataset.query), unit="query", disable=None) as bar:
-        dropped = dropped_by_strategy(workspace.retriever, workspace.dataset, prune, masks, _progress_callback(bar))
+        dropped = dropped_by_strategy(workspace.retriever, workspace.dataset, prune, masks, progress_callback(bar))
     return dropped_text(dropped, prune.keep_rate)
 
 
@@ -185,6 +173,7 @@ def _sweep(args: argparse.Namespace) -> None:
     print(_summary(workspace))
     known = _run_passes(task.work, keep=not args.no_cache)
     print(format_sweep(task, known))
+    print_notes(workspace)
     if args.csv:
         sweep_table(task, known).to_csv(args.csv, index=False)
         print(f"wrote {args.csv}")
@@ -194,7 +183,7 @@ def _run_passes(task: PassTask, keep: bool) -> Known:
     """Run the passes of a task; if `keep`, reuse stored results and store new ones."""
     store = ResultStore(cache_folder() / "results") if keep else None
     with tqdm(total=task.total, unit="step", disable=None) as bar:
-        result = run_with_store(task, store, _progress_callback(bar))
+        result = run_with_store(task, store, progress_callback(bar))
     for note in result.notes:
         print(f"note: {note}", file=sys.stderr)
     return result.known
@@ -204,6 +193,7 @@ def _figure(args: argparse.Namespace) -> None:
     recipe = read_recipe(args.recipe)
     workspace = workspace_from(args)
     print(_summary(workspace), *recipe.notes, sep="\n")
+    print_notes(workspace)
     args.out.mkdir(parents=True, exist_ok=True)
     for path in write_figure(recipe, workspace, args.out / args.recipe.stem):
         print(f"wrote {path}")
@@ -224,6 +214,7 @@ def _explain(args: argparse.Namespace) -> None:
         explained, refused = explain(workspace, sources, settings, map_settings, progress=bar.update)
     page = render(about(workspace, sources, settings, map_settings, now), explained, refused)
     args.out.write_text(page, encoding="utf-8", newline="\n")
+    print_notes(workspace)
     left_out = f", {sources.more} more left out (--queries)" if sources.more else ""
     unreadable = f", {len(refused)} files not explained" if refused else ""
     print(f"wrote {args.out}: {len(explained)} queries{left_out}{unreadable}, {args.out.stat().st_size / 1e6:.1f} MB")
@@ -241,6 +232,7 @@ def _lesson(args: argparse.Namespace) -> None:
     page = render_lesson(workspace, image, source.name, case, datetime.now().astimezone())
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(page, encoding="utf-8", newline="\n")
+    print_notes(workspace)
     print(f"wrote {args.out}: nine steps on {source.name}, {args.out.stat().st_size / 1e6:.1f} MB")
 
 
@@ -291,26 +283,18 @@ def _train(args: argparse.Namespace) -> None:
 def _architecture(args: argparse.Namespace) -> ModelConfig:
     """Return the architecture of --model, otherwise that of --init, otherwise ViT-Tiny."""
     name = args.model or (None if args.init else "tiny")
-    config = MODELS[name] if name else load_checkpoint(args.init)[1].config
-    return replace(config, stride=args.stride or config.stride)
+    stated = {"image_size": args.image_size, "heads": args.heads}
+    config = MODELS[name] if name else load_checkpoint(args.init, **stated)[1].config
+    return replace(config, stride=args.stride or config.stride, image_size=args.image_size or config.image_size)
 
 
 def _summary(workspace: Workspace) -> str:
     return f"data {workspace.dataset.label}, weights {workspace.places.weights.name}, device {workspace.device_label}"
 
 
-def _progress_callback(bar: tqdm) -> Callable[[int, int], None]:
-    def show(done: int, total: int) -> None:
-        if done < bar.n or total != bar.total:
-            bar.reset(total)
-        bar.update(done - bar.n)
-
-    return show
-
-
 COMMANDS: Mapping[str, Callable[..., int | None]] = {
     "query": _query,
-    "memory build": _build,
+    "memory build": run_build,
     "evaluate": _evaluate,
     "sweep": _sweep,
     "figure": _figure,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import os
+import shlex
 import sys
 from collections.abc import Callable
 
@@ -15,9 +16,15 @@ from fpc_core.config import Precision, QuerySettings
 from fpc_core.data.datasets import open_dataset
 from fpc_core.data.images import to_tensor
 from fpc_core.evaluation.device_parity import checked_parity
-from fpc_core.model.checkpoint import load_checkpoint
+from fpc_core.gallery.manifest import read_left_out
+from fpc_core.gallery.readable import left_out_note, readable_dataset, without
+from fpc_core.gallery.token_store import GalleryMemoryError
+from fpc_core.model.load_report import LoadReport
 from fpc_core.runtime.out_of_memory import OutOfMemoryError
-from fpc_core.workspace import Workspace, choose_device
+from fpc_core.workspace import Places, Workspace, build_options, choose_device, load_model
+
+_NEEDED: dict[str, set[str]] = {"data": set(), "weights": set(), "images": {"data"}, "workspace": {"data", "weights"}}
+_NEEDED_BY_SEARCH = {"data", "weights", "workspace"}  # What all other checks need.
 
 
 def run_doctor(args: argparse.Namespace) -> int:
@@ -45,7 +52,8 @@ def run_doctor(args: argparse.Namespace) -> int:
     places = places_from(args)
     checks: list[tuple[str, Callable[[], object]]] = [
         ("data", lambda: _split_counts(open_dataset(places.data))),
-        ("weights", lambda: load_checkpoint(places.weights)[1]),
+        ("weights", lambda: _described(load_model(places)[1])),
+        ("images", lambda: _check_images(places)),
         (
             "workspace",
             lambda: f"gallery memory of {len(workspace_from(args).retriever.memory)} images matches data and weights",
@@ -54,11 +62,18 @@ def run_doctor(args: argparse.Namespace) -> int:
     ]
     if choose_device(args.device).type != "cpu" or places.precision != Precision.FLOAT32:
         checks.append(("parity with the CPU in float32", lambda: checked_parity(workspace_from(args))))
+    failed: set[str] = set()
     for name, check in checks:
+        if blocking := failed & _NEEDED.get(name, _NEEDED_BY_SEARCH):
+            print(f"skipped  {name}: solve the problem of the {' and the '.join(sorted(blocking))} first")
+            continue
         try:
             print(f"ok       {name}: {check()}")
         except (ValueError, OSError, OutOfMemoryError) as error:
             print(f"problem  {name}: {error}")
+            if isinstance(error, GalleryMemoryError):
+                print(f"         build it with: {_build_command(places)}")
+            failed.add(name)
             status = 1
     return status
 
@@ -70,6 +85,25 @@ def _check_self_retrieval(workspace: Workspace) -> str:
     camera = torch.tensor([record.camera]) if workspace.dataset.uses_cameras else None
     trace = retriever.search(to_tensor([image], retriever.model.config), QuerySettings().with_keep_rate(1.0), camera)
     return f"a gallery image finds itself at rank {trace.match.shortlist.position(0) + 1} of {len(retriever.memory)}"
+
+
+def _check_images(places: Places) -> str:
+    """Check that all images can be opened, except those that the gallery memory leaves out."""
+    left_out = read_left_out(places.memory)
+    dataset, _ = readable_dataset(without(open_dataset(places.data), left_out))
+    note = f"; {left_out_note(left_out)}" if left_out else ""
+    return f"{len(dataset.query)} queries and {len(dataset.gallery)} gallery images can be opened{note}"
+
+
+def _build_command(places: Places) -> str:
+    paths = {"data": places.data, "weights": places.weights, "memory": places.memory}
+    options = "".join(f" --{name} {shlex.quote(str(path))}" for name, path in paths.items())
+    return f"python -m fpc_core memory build{options}{build_options(places)}"
+
+
+def _described(report: LoadReport) -> str:
+    """Return what a checkpoint contains and which parts of the results depend on untrained weights."""
+    return "\n".join((str(report), *(f"  note: {note}" for note in report.notes)))
 
 
 def _split_counts(dataset: object) -> str:

@@ -15,7 +15,11 @@ def places_from(args: argparse.Namespace) -> Places:
         args.data or defaults.data,
         args.weights or defaults.weights,
         args.memory or defaults.memory,
+        stride=args.stride,
         precision=args.precision or defaults.precision,
+        image_size=args.image_size,
+        heads=args.heads,
+        mean_camera=args.mean_camera,
     )
 
 

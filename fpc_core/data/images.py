@@ -16,7 +16,7 @@ import threading
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 20_000_000
 MAX_PIXELS = 40_000_000
-MIN_SIDE = 16  # Minimum height and width in pixels: one patch.
+MIN_SIDE = 8  # Minimum height and width in pixels; detectors crop distant people from so few.
 MAX_SCANS = 100  # Maximum number of scans in a JPEG, each of which visits all pixels; normal files have 1 to 20.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
@@ -74,14 +74,18 @@ def decode_image(
 
     Raises:
         ImageError: The file is missing, not a regular file, empty, larger than `max_bytes`, not an image, truncated,
-            smaller than 16 pixels on a side, larger than `max_pixels`, or a JPEG of more than 100 scans. The last three
+            smaller than 8 pixels on a side, larger than `max_pixels`, or a JPEG of more than 100 scans. The last three
             are detected before any pixel is decoded.
         OutsideRootsError: The file is not in any of the folders in `allowed`.
     """
     name = name or (source.name if isinstance(source, Path) else "the image")
     data = _read(source, name, max_bytes, allowed)
     with _pillow_warnings_ignored:
-        image = _open(data, name, max_pixels)
+        image = _open(io.BytesIO(data), name, max_pixels)
+        if image.format in ("JPEG", "MPO") and (scans := data.count(b"\xff\xda")) > MAX_SCANS:
+            raise ImageError(
+                f"{name} is a JPEG of {scans} scans, the limit is {MAX_SCANS}; save it again from an editor"
+            )
         try:
             image.load()
             upright = _UPRIGHT.get(image.getexif().get(_EXIF_ORIENTATION, 1))
@@ -91,6 +95,34 @@ def decode_image(
         except Exception as error:  # Decoders raise almost any exception type on damaged input.
             raise ImageError(f"{name} is damaged or truncated ({error}); export or download it again") from error
     return pixels if upright is None else np.ascontiguousarray(upright(pixels))
+
+
+def check_header(source: Path, name: str, *, allowed: Sequence[Path] = ()) -> None:
+    """Check that a file can be opened and has the header of an image of suitable size, without decoding its pixels.
+
+    Args:
+        source: Path of the file.
+        name: Name of the image in messages.
+        allowed: Real folders in which the file must be after links are resolved; empty for no restriction.
+
+    Raises:
+        ImageError: The file is missing, not readable, not a regular file, empty, too large or not an image, or its
+            image is too small or too large.
+        OutsideRootsError: The file is not in any of the folders in `allowed`.
+    """
+    # The import is local because the program that `sandboxed_decode` runs cannot import the package.
+    from fpc_core.io.bounded_files import UnusableFileError, open_regular
+
+    try:
+        with open_regular(source, allowed=allowed, description=name, remedy="replace it by an image file") as file:
+            _check_size(file.seek(0, io.SEEK_END), name, MAX_BYTES)
+            file.seek(0)
+            with _pillow_warnings_ignored:
+                _open(file, name, MAX_PIXELS)
+    except UnusableFileError as error:
+        raise ImageError(str(error)) from error
+    except OSError as error:
+        raise _not_readable(name, error) from error
 
 
 def content_hash(data: bytes) -> str:
@@ -163,16 +195,22 @@ def _read(source: Path | bytes, name: str, max_bytes: int, allowed: Sequence[Pat
         else:
             size, data = _read_file(source, name, max_bytes, allowed)
     except OSError as error:
-        raise ImageError(
-            f"{name} cannot be read ({error.strerror or error}); check the path and its permissions"
-        ) from error
+        raise _not_readable(name, error) from error
+    _check_size(size, name, max_bytes)
+    return data
+
+
+def _check_size(size: int, name: str, max_bytes: int) -> None:
     if size > max_bytes:
         raise ImageError(
             f"{name} has {size / 1e6:.1f} MB, the limit is {max_bytes / 1e6:.0f} MB; shrink it or save it as JPEG"
         )
-    if not data:
+    if not size:
         raise ImageError(f"{name} is empty; export or download it again")
-    return data
+
+
+def _not_readable(name: str, error: OSError) -> ImageError:
+    return ImageError(f"{name} cannot be read ({error.strerror or error}); check the path and its permissions")
 
 
 def _read_file(path: Path, name: str, max_bytes: int, allowed: Sequence[Path]) -> tuple[int, bytes]:
@@ -190,10 +228,10 @@ def _read_file(path: Path, name: str, max_bytes: int, allowed: Sequence[Path]) -
     return max(size, len(data)), data
 
 
-def _open(data: bytes, name: str, max_pixels: int) -> Image.Image:
+def _open(file: IO[bytes], name: str, max_pixels: int) -> Image.Image:
     """Read the header, and raise ImageError if the image is too large or too small."""
     try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        image = Image.open(file, formats=FORMATS)
         width, height = image.size
     except Image.DecompressionBombError as error:
         raise ImageError(_too_large(name, "too many", max_pixels)) from error
@@ -207,8 +245,6 @@ def _open(data: bytes, name: str, max_pixels: int) -> Image.Image:
         raise ImageError(
             f"{name} must have at least {MIN_SIDE} x {MIN_SIDE} pixels, got {width} x {height}; use a larger crop"
         )
-    if image.format in ("JPEG", "MPO") and (scans := data.count(b"\xff\xda")) > MAX_SCANS:
-        raise ImageError(f"{name} is a JPEG of {scans} scans, the limit is {MAX_SCANS}; save it again from an editor")
     return image
 
 

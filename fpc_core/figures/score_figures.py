@@ -58,7 +58,7 @@ def scored(recipe: FigureRecipe, workspace: Workspace) -> tuple[ReportTable, ...
         OSError: Results cannot be stored.
         RecipeError: The recipe names other weights.
     """
-    task = evaluation_task(workspace.retriever, workspace.dataset, score_tables(recipe, workspace))
+    task = evaluation_task(workspace.retriever, workspace.dataset, score_tables(recipe, workspace), workspace.notes)
     return task.filled(
         run_with_store(task.work, ResultStore(cache_folder() / "results", read_only=workspace.read_only)).known
     )

@@ -31,37 +31,37 @@ import torch
 
 from fpc_core.config import ModelConfig
 from fpc_core.data.datasets import NO_CAMERA, ImageRecord
-from fpc_core.data.images import decode_image, resize_image, to_tensor
+from fpc_core.data.images import ImageError, decode_image, resize_image, to_tensor
 from fpc_core.gallery.encoder import GalleryEncoder
-from fpc_core.gallery.memory import (
+from fpc_core.gallery.manifest import (
     ARRAYS,
     MANIFEST,
     PARTIAL,
+    PLAN,
     RECORDS,
     Fingerprint,
-    GalleryMemory,
-    GalleryMemoryError,
     Manifest,
-    fingerprint,
-    open_memory,
     read_json,
     write_json,
 )
+from fpc_core.gallery.memory import GalleryMemory, fingerprint, open_memory
 from fpc_core.gallery.partial_files import (
     LOCK,
     RowWriter,
     build_lock,
     done_file,
+    is_up_to_date,
     move_into_place,
     remove_replaced,
     row_file,
     row_type,
     shard_progress,
 )
+from fpc_core.gallery.readable import LeftOut, image_name
 from fpc_core.gallery.token_store import (
     BUILD_COMMAND,
     TOKEN_TYPE,
-    TokenShards,
+    GalleryMemoryError,
     file_checksum,
     row_checksums,
     token_file,
@@ -75,7 +75,6 @@ SHARD_IMAGES = 4096
 # Maximum number of files of tokens. All stay open while the gallery memory is in use, and a process may open about a
 # thousand files.
 MAX_NEW_SHARDS = 512
-PLAN = "plan.json"
 
 
 def build_memory(
@@ -86,6 +85,7 @@ def build_memory(
     *,
     batch_size: int = BATCH_SIZE,
     shard_images: int = SHARD_IMAGES,
+    left_out: Sequence[LeftOut] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> GalleryMemory:
     """Build a gallery memory without interruption; see `build_steps`.
@@ -97,9 +97,12 @@ def build_memory(
         directory: Folder in which the gallery memory is stored.
         batch_size: Number of images that are encoded together.
         shard_images: Number of images in each file of tokens.
+        left_out: Images of the dataset that are not among `records` because they cannot be read.
         progress: Function that is called with the number of images done and their total.
     """
-    build = build_steps(model, records, root, directory, batch_size=batch_size, shard_images=shard_images)
+    build = build_steps(
+        model, records, root, directory, batch_size=batch_size, shard_images=shard_images, left_out=left_out
+    )
     with closing(build) as steps:
         while True:
             try:
@@ -120,6 +123,7 @@ def build_steps(
     batch_size: int = BATCH_SIZE,
     shard_images: int = SHARD_IMAGES,
     allowed: Sequence[Path] = (),
+    left_out: Sequence[LeftOut] = (),
 ) -> Generator[int, None, GalleryMemory]:
     """Encode a gallery at keep rate 1 step by step, and return the opened gallery memory.
 
@@ -136,6 +140,7 @@ def build_steps(
         batch_size: Number of images that are encoded together.
         shard_images: Number of images in each file of tokens.
         allowed: Real folders in which every image must be after links are resolved; empty for no restriction.
+        left_out: Images of the dataset that are not among `records` because they cannot be read.
 
     Yields:
         Number of images done, starting with those of the interrupted build.
@@ -168,13 +173,14 @@ def build_steps(
             shard_images,
             batch_size,
             {},
+            tuple(left_out),
         ),
         tuple(allowed),
     )
     is_first, training = distributed.rank() == 0, model.training
     model.eval()
     try:
-        if distributed.broadcast_from_rank0(is_first and not _is_up_to_date(directory, build.plan.fingerprint)):
+        if distributed.broadcast_from_rank0(is_first and not is_up_to_date(directory, build.plan.fingerprint)):
             build.partial.mkdir(parents=True, exist_ok=True)
             with build_lock(build.partial) if is_first else nullcontext():
                 shards = distributed.broadcast_from_rank0(build.begin() if is_first else [])
@@ -192,6 +198,11 @@ def build_steps(
             remove_replaced(directory)
     except UnusableFileError as error:
         raise GalleryMemoryError(str(error)) from error
+    except PermissionError as error:
+        raise GalleryMemoryError(
+            f"no permission to write {error.filename or directory}; choose another folder with --memory, or change its "
+            "permissions"
+        ) from error
     except OSError as error:
         raise GalleryMemoryError(
             f"cannot write the gallery memory {directory}: {error.strerror or error}; free disk space or choose "
@@ -358,7 +369,10 @@ class _Build:
         """Yield the resized images of every batch; the next batch is decoded while the current one is encoded."""
 
         def read(record: ImageRecord) -> np.ndarray:
-            pixels = decode_image(self.root / record.path, allowed=self.allowed)
+            try:
+                pixels = decode_image(self.root / record.path, image_name(record, self.root), allowed=self.allowed)
+            except ImageError as error:
+                raise ImageError(f"{error}; --skip-unreadable leaves out such images") from error
             return resize_image(pixels, self.model.config.image_size)
 
         with ThreadPoolExecutor(max(1, (os.cpu_count() or 1) // 2), thread_name_prefix="decode") as pool:
@@ -371,22 +385,3 @@ class _Build:
                 yield [future.result() for future in following]
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _is_up_to_date(directory: Path, provenance: Fingerprint) -> bool:
-    """Return whether `directory` is an undamaged gallery memory with this fingerprint.
-
-    Raise GalleryMemoryError if it has any other content. An outdated gallery memory stays in use until the new one is
-    complete.
-    """
-    if (directory / MANIFEST).is_file():
-        try:
-            tokens = open_memory(directory, expect=provenance).tokens
-            if isinstance(tokens, TokenShards):
-                tokens.verify()
-        except GalleryMemoryError:
-            return False
-        return True
-    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-        raise GalleryMemoryError(f"{directory} is not empty and is not a gallery memory; choose another directory")
-    return False

@@ -20,10 +20,9 @@ import json
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -32,46 +31,15 @@ from torch import Tensor
 from fpc_core.config import ModelConfig
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.gallery.encoder import NO_PRUNING
-from fpc_core.gallery.token_store import (
-    BUILD_COMMAND,
-    TOKEN_TYPE,
-    GalleryMemoryError,
-    TokenShards,
-    file_checksum,
-    token_file,
-)
-from fpc_core.io.atomic_write import atomic_write
-from fpc_core.io.bounded_files import UnusableFileError, map_array
+from fpc_core.gallery.manifest import ARRAYS, FORMAT, RECORDS, TYPES, Fingerprint, read_manifest, unusable
+from fpc_core.gallery.readable import LeftOut
+from fpc_core.gallery.token_store import GalleryMemoryError, TokenShards, file_checksum, token_file
+from fpc_core.io.bounded_files import map_array
 from fpc_core.io.bounded_files import read_json as read_bounded_json
 from fpc_core.model.checkpoint import weights_fingerprint
 from fpc_core.model.fpc import FPC
 
-FORMAT = 2
-PARTIAL = ".partial"  # Suffix of the folder in which a gallery memory is built.
-ARRAYS = ("cls", "features", "sums")
-RECORDS = "records.json"
-MANIFEST = "manifest.json"
-MAX_IMAGES = 100_000_000
-MAX_CHANNELS = 8_192  # Maximum number of channels; a ViT-G has 1,664.
-MAX_GRID = 1_024  # Maximum number of rows or columns of patches.
-MAX_SHARDS = 4_096  # Maximum number of files of tokens; a build makes at most 512.
-_MAX_HEADER = 4_096  # Maximum size of an .npy header in bytes; our files have 128.
-_RECORD_BYTES = 32_768  # Maximum size of one image's record in records.json, for the longest path with escapes.
-_TYPES = {"cls": np.dtype("<f4"), "features": np.dtype("<f4"), "sums": np.dtype("<u4")}
 _BLOCK = 65_536  # Number of rows that are normalised at a time.
-
-
-@dataclass(frozen=True)
-class Fingerprint:
-    """SHA-256 digests, in hex, of the weights, settings and files that a gallery memory was built from."""
-
-    weights: str
-    settings: str
-    files: str
-
-    def differences(self, other: Fingerprint) -> list[str]:
-        """Return the names of the parts that differ."""
-        return [each.name for each in fields(self) if getattr(self, each.name) != getattr(other, each.name)]
 
 
 def fingerprint(model: FPC, records: Sequence[ImageRecord], root: Path) -> Fingerprint:
@@ -102,6 +70,8 @@ def fingerprint_of(weights: str, config: ModelConfig, records: Sequence[ImageRec
         try:
             # os.path is used because pathlib takes seconds for half a million files.
             size = os.stat(os.path.join(root, record.path)).st_size
+        except PermissionError as error:
+            raise GalleryMemoryError(f"no permission to read {root / record.path}; change its permissions") from error
         except OSError as error:
             raise GalleryMemoryError(f"{root / record.path} does not exist; restore it or its dataset") from error
         listing.append([record.path.as_posix(), size, record.identity, record.camera])
@@ -120,6 +90,7 @@ class GalleryMemory:
         records: Records of the G images.
         grid: Rows and columns of the patch grid; N = rows * columns.
         fingerprint: Fingerprint of what it was built from; None if unknown.
+        left_out: Images of the dataset that were left out because they could not be read.
     """
 
     cls: np.ndarray
@@ -128,6 +99,7 @@ class GalleryMemory:
     records: tuple[ImageRecord, ...]
     grid: tuple[int, int]
     fingerprint: Fingerprint | None = None
+    left_out: tuple[LeftOut, ...] = ()
 
     def __post_init__(self) -> None:
         images, channels = self.cls.shape
@@ -180,38 +152,6 @@ class GalleryMemory:
         return indices
 
 
-@dataclass(frozen=True)
-class Manifest:
-    """Content of manifest.json.
-
-    Attributes:
-        fingerprint: Fingerprint of what the gallery memory was built from.
-        images: Number of images.
-        grid: Rows and columns of the patch grid.
-        channels: Number of channels (C).
-        shard_images: Number of images in each file of tokens except the last.
-        batch_size: Batch size of the encoder; another batch size may round differently.
-        files: Size in bytes of every other file, and its CRC-32 (None for files of tokens).
-    """
-
-    fingerprint: Fingerprint
-    images: int
-    grid: tuple[int, int]
-    channels: int
-    shard_images: int
-    batch_size: int
-    files: dict[str, tuple[int, int | None]]
-
-    @property
-    def shards(self) -> int:
-        """Number of files of tokens."""
-        return -(-self.images // self.shard_images)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the content of manifest.json."""
-        return {"format": FORMAT, **asdict(self)}
-
-
 def open_memory(
     directory: Path | str, *, expect: Fingerprint | None = None, records: Sequence[ImageRecord] | None = None
 ) -> GalleryMemory:
@@ -228,28 +168,28 @@ def open_memory(
             something else; the message says how to fix it.
     """
     directory = Path(directory)
-    manifest = _read_manifest(directory)
+    manifest = read_manifest(directory)
     if expect and records and manifest.images != len(records) and manifest.fingerprint == expect:
-        raise _unusable(directory, f"is damaged: it has {manifest.images:,} images instead of {len(records):,}")
+        raise unusable(directory, f"is damaged: it has {manifest.images:,} images instead of {len(records):,}")
     if expect and (differences := manifest.fingerprint.differences(expect)):
         names = {"weights": "weights or precision", "settings": "model settings", "files": "image files"}
         others = " and ".join(f"other {names[each]}" for each in differences)
-        raise _unusable(directory, f"was built from {others} than those in use")
+        raise unusable(directory, f"was built from {others} than those in use")
     for name, (size, _) in manifest.files.items():
         path = directory / name
         if not path.is_file():
-            raise _unusable(directory, f"lacks {name}")
+            raise unusable(directory, f"lacks {name}")
         if (actual := path.stat().st_size) != size:
-            raise _unusable(directory, f"is damaged: {name} has {actual:,} bytes instead of {size:,}")
+            raise unusable(directory, f"is damaged: {name} has {actual:,} bytes instead of {size:,}")
     try:
         with ThreadPoolExecutor() as pool:  # Checksums release the GIL.
             sums = {name: checksum for name, (_, checksum) in manifest.files.items() if checksum is not None}
             for name, actual in zip(sums, pool.map(lambda name: file_checksum(directory / name), sums), strict=True):
                 if actual != sums[name]:
-                    raise _unusable(directory, f"is damaged: {name} has changed since it was written")
+                    raise unusable(directory, f"is damaged: {name} has changed since it was written")
         arrays = {name: map_array(directory / f"{name}.npy") for name in ARRAYS}
-        if {name: array.dtype for name, array in arrays.items()} != _TYPES:
-            raise _unusable(directory, f"is damaged: {', '.join(ARRAYS)} do not have the expected dtypes")
+        if {name: array.dtype for name, array in arrays.items()} != TYPES:
+            raise unusable(directory, f"is damaged: {', '.join(ARRAYS)} do not have the expected dtypes")
         shape = (manifest.images, manifest.grid[0] * manifest.grid[1], manifest.channels)
         paths = [directory / token_file(number) for number in range(manifest.shards)]
         return GalleryMemory(
@@ -259,113 +199,17 @@ def open_memory(
             records=tuple(records) if records and expect else _read_records(directory / RECORDS),
             grid=manifest.grid,
             fingerprint=manifest.fingerprint,
+            left_out=manifest.left_out,
         )
     except GalleryMemoryError:
         raise
     except (OSError, ValueError, TypeError) as error:
-        raise _unusable(directory, f"is damaged ({error})") from error
-
-
-def read_fingerprint(directory: Path) -> Fingerprint:
-    """Return the fingerprint of a gallery memory, of which only the manifest is read.
-
-    Raises:
-        GalleryMemoryError: It is missing, unfinished, of another format, or its manifest is damaged.
-    """
-    return _read_manifest(directory).fingerprint
-
-
-def _read_manifest(directory: Path) -> Manifest:
-    if not directory.is_dir():
-        unfinished = directory.with_name(directory.name + PARTIAL).is_dir()
-        why = "is unfinished; resume its build with" if unfinished else "does not exist; build it with"
-        raise GalleryMemoryError(f"the gallery memory {directory} {why}: {BUILD_COMMAND}")
-    try:
-        content = read_bounded_json(directory / MANIFEST)
-    except UnusableFileError as error:
-        raise _unusable(directory, f"cannot be read: {error}") from error
-    except (OSError, ValueError):
-        content = None
-    if not isinstance(content, dict) or not content or "format" not in content:
-        raise GalleryMemoryError(
-            f"{directory} is not a gallery memory; choose another folder or build one: {BUILD_COMMAND}"
-        )
-    if content.pop("format") != FORMAT:
-        raise _unusable(directory, f"does not have format {FORMAT}, the only one that this program reads")
-    try:
-        content["fingerprint"] = Fingerprint(**content["fingerprint"])
-        rows, columns = content["grid"]
-        content["grid"] = (int(rows), int(columns))
-        content["files"] = {str(name): (int(size), checksum) for name, (size, checksum) in content["files"].items()}
-        manifest = Manifest(**content)
-        _check_numbers(manifest)
-        others = {*(f"{name}.npy" for name in ARRAYS), RECORDS}
-        tokens = set(map(token_file, range(len(manifest.files) - len(others))))
-        if len(tokens) != manifest.shards or set(manifest.files) != others | tokens:
-            raise ValueError("it does not list the expected files")
-        _check_sizes(manifest)
-    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
-        raise _unusable(directory, f"is damaged: {MANIFEST} cannot be read ({error})") from error
-    return manifest
-
-
-def _check_numbers(manifest: Manifest) -> None:
-    """Raise ValueError if a number in the manifest is out of range."""
-    limits = {
-        "images": (manifest.images, MAX_IMAGES),
-        "channels": (manifest.channels, MAX_CHANNELS),
-        "rows of its grid": (manifest.grid[0], MAX_GRID),
-        "columns of its grid": (manifest.grid[1], MAX_GRID),
-        "shard_images": (manifest.shard_images, MAX_IMAGES),
-    }
-    for name, (value, limit) in limits.items():
-        if type(value) is not int or not 1 <= value <= limit:
-            raise ValueError(f"{name} must be in 1..{limit:,}, got {str(value)[:40]}")
-    if manifest.shards > MAX_SHARDS:
-        raise ValueError(f"it lists {manifest.shards:,} files of tokens, the limit is {MAX_SHARDS:,}")
-
-
-def _check_sizes(manifest: Manifest) -> None:
-    """Raise ValueError if file sizes do not match the images, before the checksum of a huge file is computed."""
-    images, row = manifest.images, manifest.grid[0] * manifest.grid[1] * manifest.channels * TOKEN_TYPE.itemsize
-    vectors = images * manifest.channels * _TYPES["cls"].itemsize
-    expected = {"cls.npy": vectors, "features.npy": vectors, "sums.npy": images * _TYPES["sums"].itemsize}
-    for number in range(manifest.shards):
-        expected[token_file(number)] = row * min(manifest.shard_images, images - number * manifest.shard_images)
-    for name, size in expected.items():
-        if not size <= manifest.files[name][0] <= size + _MAX_HEADER:
-            raise ValueError(f"{name} must have {size:,} bytes and a header, got {manifest.files[name][0]:,}")
-    if not 0 <= manifest.files[RECORDS][0] <= _MAX_HEADER + images * _RECORD_BYTES:
-        raise ValueError(f"{RECORDS} has {manifest.files[RECORDS][0]:,} bytes, too many for {images:,} images")
+        raise unusable(directory, f"is damaged ({error})") from error
 
 
 def _read_records(path: Path) -> tuple[ImageRecord, ...]:
     listing = read_bounded_json(path, max_bytes=max(path.stat().st_size, 1))
     return tuple(ImageRecord(Path(image), *rest) for image, *rest in listing)
-
-
-def _unusable(directory: Path, why: str) -> GalleryMemoryError:
-    return GalleryMemoryError(f"the gallery memory {directory} {why}; build it again: {BUILD_COMMAND}")
-
-
-def read_json(path: Path) -> dict[str, Any] | None:
-    """Return the object in a JSON file; None if it is missing, invalid, too large or not an object."""
-    try:
-        content = read_bounded_json(path)
-    except (OSError, ValueError):
-        return None
-    return content if isinstance(content, dict) else None
-
-
-def write_json(path: Path, content: object) -> None:
-    """Write a JSON file atomically; only one process at a time may write it.
-
-    Args:
-        path: Path of the file.
-        content: Value to write, which JSON must support.
-    """
-    with atomic_write(path, exclusive=True) as partial:
-        partial.write_text(json.dumps(content), encoding="utf-8")
 
 
 def _digest(content: object) -> str:

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from fpc_core.gallery.memory import MAX_IMAGES, read_json
-from fpc_core.gallery.token_store import GalleryMemoryError
+from fpc_core.gallery.manifest import MANIFEST, MAX_IMAGES, Fingerprint, read_json
+from fpc_core.gallery.memory import open_memory
+from fpc_core.gallery.token_store import GalleryMemoryError, TokenShards
 from fpc_core.io.bounded_files import open_for_writing
 
 if sys.platform != "win32":
@@ -106,6 +107,31 @@ def remove_replaced(directory: Path) -> None:
 
 def _replaced(directory: Path) -> Path:
     return directory.with_name(directory.name + ".old")
+
+
+def is_up_to_date(directory: Path, provenance: Fingerprint) -> bool:
+    """Return whether a folder is an undamaged gallery memory with a certain fingerprint.
+
+    An outdated gallery memory stays in use until the new one is complete.
+
+    Args:
+        directory: Folder of the gallery memory.
+        provenance: Fingerprint that it must have.
+
+    Raises:
+        GalleryMemoryError: The folder has any other content.
+    """
+    if (directory / MANIFEST).is_file():
+        try:
+            tokens = open_memory(directory, expect=provenance).tokens
+            if isinstance(tokens, TokenShards):
+                tokens.verify()
+        except GalleryMemoryError:
+            return False
+        return True
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise GalleryMemoryError(f"{directory} is not empty and is not a gallery memory; choose another directory")
+    return False
 
 
 @contextmanager

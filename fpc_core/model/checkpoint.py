@@ -10,9 +10,10 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,68 +25,26 @@ from torch import Tensor
 from fpc_core.config import ModelConfig, Precision
 from fpc_core.io.atomic_write import atomic_write
 from fpc_core.io.dataclass_json import build
-from fpc_core.model.checkpoint_layouts import (
-    Source,
-    count_by_group,
-    grid_of,
-    infer_config,
-    layout_of,
-    leaves_stride_open,
-    recognise,
-)
+from fpc_core.model.adapt import COUNTER, adapt, add_mean_camera, convert_counters
+from fpc_core.model.checkpoint_layouts import Source, brief, count_by_group, infer_config, layout_of, recognise
 from fpc_core.model.fpc import FPC
-from fpc_core.model.weight_files import CheckpointError, read_tensors
+from fpc_core.model.load_report import LoadReport
+from fpc_core.model.positions import Size, format_size, trained_grid
+from fpc_core.model.tensor_names import find_model
+from fpc_core.model.weight_files import CheckpointError, WeightFile, label, read_tensors
 
 FORMAT = "fpc 1"
 _POSITION = "encoder.position"
-
-
-@dataclass(frozen=True)
-class LoadReport:
-    """What was loaded from a checkpoint.
-
-    Attributes:
-        path: Path of the file.
-        source: Format of the file.
-        config: Architecture of the model.
-        loaded: Number of tensors in the file that are used.
-        resized: Grids of the position embeddings in the file and in the model; None if they are equal.
-        copied: Tensors of the model that are copies of other tensors, by group: the decoder, which is copied from the
-            last block and norm, as at the start of training in the released code.
-        fresh: Tensors of the model that are randomly initialised and must be trained, by group.
-        ignored: Tensors of the file that are not used, by group.
-    """
-
-    path: Path
-    source: Source
-    config: ModelConfig
-    loaded: int
-    resized: tuple[tuple[int, int], tuple[int, int]] | None
-    copied: str
-    fresh: str
-    ignored: str
-
-    @property
-    def knows_identities(self) -> bool:
-        """Whether `rec_classifier` was loaded, so that its logits belong to training identities."""
-        return "rec_classifier" not in self.fresh
-
-    def __str__(self) -> str:
-        lines = [f"{self.path.name}: {self.loaded} tensors of a checkpoint of kind {self.source.value}"]
-        if self.resized:
-            (rows, columns), (new_rows, new_columns) = self.resized
-            lines.append(f"position embedding resized from {rows} x {columns} to {new_rows} x {new_columns}")
-        for what in ("copied", "fresh", "ignored"):
-            if groups := getattr(self, what):
-                lines.append(f"{what}: {groups}")
-        return "\n".join(lines)
 
 
 def load_checkpoint(
     path: str | os.PathLike[str],
     *,
     config: ModelConfig | None = None,
+    image_size: Size | None = None,
     stride: int | None = None,
+    heads: int | None = None,
+    mean_camera: bool = False,
     to_train: bool = False,
 ) -> tuple[FPC, LoadReport]:
     """Load a checkpoint of FPC Explorer, released FPC, TransReID or timm as a float32 model in eval mode on the CPU.
@@ -95,7 +54,11 @@ def load_checkpoint(
         config: Architecture of the model. Position embeddings are resized to its grid, and a classifier for another
             number of identities is randomly initialised. By default, it is read from files that `save_checkpoint` wrote
             and inferred from the weights of other files.
-        stride: Stride that replaces the inferred one, for checkpoints that allow it (see `leaves_stride_open`).
+        image_size: Height and width of the input in pixels, if the file does not determine them.
+        stride: Stride of the patches in pixels, if the file does not determine it (see `positions.place`).
+        heads: Number of attention heads, if the width does not determine it.
+        mean_camera: Whether to give every image the mean of the camera embeddings, for data with more cameras than the
+            weights or with others.
         to_train: Whether to load the model to train it on other data. Camera embeddings for another number of cameras
             are then randomly initialised, too, so the model is not suitable for searching.
 
@@ -103,54 +66,32 @@ def load_checkpoint(
         The model and a report of what was loaded.
 
     Raises:
-        CheckpointError: The file cannot be used. The message lists missing, unexpected and misshapen tensors by group.
+        CheckpointError: The file cannot be used. The message starts with the cause: a layer, a size or an object.
     """
     path = Path(path)
-    tensors, metadata = read_tensors(path)
-    own_config = _parse_config(metadata.get("config", ""), path) if metadata.get("format") == FORMAT else None
-    source = Source.OWN if own_config else recognise(tensors)
-    if source is None:
-        raise CheckpointError(
-            f"{path} is not an FPC, TransReID or timm Vision Transformer checkpoint; it contains "
-            f"{count_by_group(tensors)}"
-        )
+    file = read_tensors(path)
+    own_config = _parse_config(file.metadata.get("config", ""), path) if file.metadata.get("format") == FORMAT else None
     chosen = config is not None
-    try:
-        config = config or own_config or infer_config(source, tensors)
-    except (KeyError, ValueError, IndexError) as error:
-        raise CheckpointError(
-            f"the architecture cannot be inferred from {path}: {error}; pass the config, or save the complete model"
-        ) from error
-    if stride not in (None, config.stride):
-        if not leaves_stride_open(source):
-            raise CheckpointError(f"{path} was trained with stride {config.stride}; it cannot be used with {stride}")
-        config = replace(config, stride=stride)
-    if config.depth > len(tensors):  # This check prevents building a model of an absurd depth.
-        raise CheckpointError(
-            f"{path} contains {len(tensors)} tensors, too few for {config.depth} blocks; use another config"
-        )
+    source, original, tensors, notes, aside = _recognise(file, own_config, path)
+    made = tensors.keys() - original
+    stated = {"image_size": image_size, "stride": stride, "heads": heads}
+    config, assumed, trained = _architecture(source, tensors, config, own_config, stated, path)
+    if mean_camera and config.cameras:
+        tensors, config, note = _without_cameras(tensors, config, own_config, path)
+        notes = (*notes, note)
 
-    try:
-        with torch.device("meta"):
-            model = FPC(config)
-    except (RuntimeError, OverflowError, TypeError, ValueError) as error:  # The config has impossible tensor sizes.
-        raise CheckpointError(f"the model of {path} cannot be built ({error}); use another config") from error
-    template = model.state_dict()
-    expected = {name: tensor for name, tensor in template.items() if tensor.numel()}
-    empty = {name: torch.zeros(each.shape, dtype=each.dtype) for name, each in template.items() if not each.numel()}
+    expected, empty = _template(config, path)
     layout = layout_of(source, config, expected, tensors)
-    unknown = [key for key in tensors.keys() - set(layout.names.values()) if tensors[key].numel()]
-    unexpected = [key for key in unknown if not re.fullmatch(layout.ignored, key)]
-    missing = [key for key in dict.fromkeys(layout.names.values()) if key not in tensors]
+    optional = {name for name, key in layout.names.items() if key not in tensors and _is_optional(name, source)}
+    names = {name: key for name, key in layout.names.items() if name not in optional}
+    unknown = [key for key in tensors.keys() - set(names.values()) if tensors[key].numel()]
+    unexpected = sorted(key for key in unknown if not re.fullmatch(layout.ignored, key))
+    missing = [key for key in dict.fromkeys(names.values()) if key not in tensors]
     if missing or unexpected:
-        raise CheckpointError(
-            f"{path} (kind {source.value}) does not match a model of {config.depth} blocks. "
-            f"Missing: {count_by_group(missing) or 'nothing'}. "
-            f"Unexpected: {count_by_group(sorted(unexpected)) or 'nothing'}. "
-            "Use the original file, or pass the config it was trained with"
-        )
-    state = {name: tensors[key] for name, key in layout.names.items()}
-    resized = _fit_positions(state, tensors, source, config, own_config, path)
+        raise CheckpointError(_mismatch(path, source, config, missing, unexpected))
+    state, counted = convert_counters({name: tensors[key] for name, key in names.items()}, expected)
+    notes += ("counters of batch normalisation converted to integers or set to 0",) * counted
+    resized = _fit_positions(state, tensors, source, config, own_config, trained, path)
     dataset_sizes = {"classifier.weight": config.identities, "rec_classifier.weight": config.identities}
     if to_train:
         dataset_sizes["encoder.camera"] = config.cameras
@@ -162,21 +103,25 @@ def load_checkpoint(
     _check_values(state, path)
 
     fresh = expected.keys() - state.keys()
-    if fresh:
-        with torch.random.fork_rng(devices=[]):
-            # Loading a file twice must give the same model, because its weights identify the gallery memory.
-            torch.manual_seed(0)
+    with torch.random.fork_rng(devices=[]):
+        # Loading a file twice must give the same model, because its weights identify the gallery memory.
+        torch.manual_seed(0)
+        with torch.device("cpu" if fresh else "meta"):
             model = FPC(config)
     model.load_state_dict({**model.state_dict(), **empty, **state}, strict=True, assign=True)
     report = LoadReport(
         path=path,
         source=source,
         config=config,
-        loaded=len({layout.names[name] for name in state}),
+        loaded=len({names[name] for name in state if name in names} - made),
         resized=resized,
         copied=count_by_group(sorted(layout.copied)),
         fresh=count_by_group(name for name in expected if name in fresh),
         ignored=count_by_group(sorted(key for key in tensors if re.fullmatch(layout.ignored, key))),
+        stored=len(file.tensors),
+        assumed=assumed,
+        adapted=notes,
+        aside=aside,
     )
     return model.eval(), report
 
@@ -230,8 +175,121 @@ def _parse_config(text: str, path: Path) -> ModelConfig:
         return config
     except (ValueError, RecursionError) as error:
         raise CheckpointError(
-            f"the config in {path} is invalid: {error}; write the file again with save_checkpoint"
+            f"the config in {label(path)} is invalid: {error}; write the file again with save_checkpoint"
         ) from error
+
+
+def _recognise(
+    file: WeightFile, own_config: ModelConfig | None, path: Path
+) -> tuple[Source, Set[str], dict[str, Tensor], tuple[str, ...], str]:
+    """Return format, original names, converted tensors, sentences on their conversion, and what is left aside."""
+    beside = ", ".join(file.others)
+    beside += f"{'; ' * bool(beside)}objects of {', '.join(file.passed_over)}" if file.passed_over else ""
+    if own_config:
+        return Source.OWN, file.tensors.keys(), file.tensors, (), brief(beside)
+    try:
+        found = find_model(file.tensors)
+        tensors, notes = adapt({name: file.tensors[key] for name, key in found.keys.items()})
+    except ValueError as error:
+        raise CheckpointError(f"{label(path)} cannot be used: {error}") from error
+    source = recognise(tensors)
+    if source is None:
+        contains = f"it contains {brief(count_by_group(file.tensors))}"
+        if file.others and len(file.tensors) < len(file.others) + 2:
+            contains = f"and does not contain a dictionary of tensors ({brief(', '.join(file.others))})"
+        raise CheckpointError(
+            f"{label(path)} is not an FPC, TransReID or timm Vision Transformer checkpoint; {contains}"
+        )
+    base = "" if source is Source.TIMM else "base."
+    projection = tensors.get(f"{base}patch_embed.proj.weight")
+    stem = [
+        name for name in tensors if re.fullmatch(rf"{re.escape(base)}patch_embed\.(?!proj\.(weight|bias)$).+", name)
+    ]
+    if stem or (projection is not None and projection.ndim == 4 and projection.shape[1] != 3):
+        raise CheckpointError(
+            f"{brief(stem[0] if stem else base + 'patch_embed.proj.weight', 80)} in {label(path)} belongs to a "
+            "convolutional stem, which is not supported: the patch embedding must be one convolution of the image; use "
+            "weights without such a stem"
+        )
+    groups = count_by_group(found.aside)
+    return source, found.keys.keys(), tensors, notes, brief("; ".join(filter(None, (groups, beside))))
+
+
+def _architecture(
+    source: Source,
+    tensors: Mapping[str, Tensor],
+    config: ModelConfig | None,
+    own_config: ModelConfig | None,
+    stated: Mapping[str, Any],
+    path: Path,
+) -> tuple[ModelConfig, tuple[str, ...], tuple[int, int] | None]:
+    """Return the architecture, sentences on what was assumed, and, if inferred, the grid of the file's positions."""
+    assumed: tuple[str, ...] = ()
+    trained: tuple[int, int] | None = None
+    config = config or own_config
+    if config is None:
+        try:
+            inferred = infer_config(source, tensors, **stated)
+        except (KeyError, ValueError, IndexError, ZeroDivisionError) as error:
+            cause = f"the tensor {error} is missing" if isinstance(error, KeyError) else str(error)
+            raise CheckpointError(f"{cause} (the architecture cannot be inferred from {label(path)})") from error
+        config, assumed, trained = inferred.config, inferred.assumed, inferred.placement.grid
+    for name, value in stated.items():
+        if value is not None and value != (fixed := getattr(config, name)):
+            shown = [format_size(each) if isinstance(each, tuple) else each for each in (fixed, value)]
+            raise CheckpointError(
+                f"{label(path)} was trained with {name.replace('_', ' ')} {shown[0]}; it cannot be used with {shown[1]}"
+            )
+    if config.depth > len(tensors):  # This check prevents building a model of an absurd depth.
+        raise CheckpointError(
+            f"{label(path)} contains {len(tensors)} tensors, too few for {config.depth} blocks; use another config"
+        )
+    return config, assumed, trained
+
+
+def _without_cameras(
+    tensors: dict[str, Tensor], config: ModelConfig, own_config: ModelConfig | None, path: Path
+) -> tuple[dict[str, Tensor], ModelConfig, str]:
+    """Replace the camera embeddings by their mean; return tensors, config and a sentence on this."""
+    position, camera = ("encoder.position", "encoder.camera") if own_config else ("base.pos_embed", "base.sie_embed")
+    if camera in tensors and position in tensors:
+        try:
+            tensors = add_mean_camera(tensors, position, camera, config.camera_factor)
+        except ValueError as error:
+            raise CheckpointError(f"{label(path)}: {error}; use the original file") from error
+    note = f"every image gets the mean of the {config.cameras} camera embeddings"
+    return tensors, replace(config, cameras=0), note
+
+
+def _template(config: ModelConfig, path: Path) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Return the model's tensors without data, and the empty ones."""
+    try:
+        with torch.device("meta"):
+            template = FPC(config).state_dict()
+    except (RuntimeError, OverflowError, TypeError, ValueError) as error:  # The config has impossible tensor sizes.
+        raise CheckpointError(f"the model of {label(path)} cannot be built ({error}); use another config") from error
+    expected = {name: tensor for name, tensor in template.items() if tensor.numel()}
+    return expected, {name: torch.zeros(t.shape, dtype=t.dtype) for name, t in template.items() if not t.numel()}
+
+
+def _is_optional(name: str, source: Source) -> bool:
+    """Return whether a file may lack a tensor that it usually has, because no query needs it."""
+    heads = () if source is Source.OWN else ("classifier.weight", "rec_classifier.weight")
+    return name in heads or name.endswith(COUNTER)
+
+
+def _mismatch(
+    path: Path, source: Source, config: ModelConfig, missing: Sequence[str], unexpected: Sequence[str]
+) -> str:
+    """Return a message on tensors that are missing or unexpected, which begins with one of them."""
+    cause = [f"{brief(key, 80)} is not part of this model" for key in unexpected[:1]]
+    cause += [f"{brief(key, 80)} is missing" for key in missing[:1]]
+    return (
+        f"{label(path)}: {' and '.join(cause)} (kind {source.value}, {config.depth} blocks). "
+        f"Missing: {brief(count_by_group(missing)) or 'nothing'}. "
+        f"Unexpected: {brief(count_by_group(unexpected)) or 'nothing'}. "
+        "Use the original file, or pass the config it was trained with"
+    )
 
 
 def _fit_positions(
@@ -240,12 +298,13 @@ def _fit_positions(
     source: Source,
     config: ModelConfig,
     own_config: ModelConfig | None,
+    trained: tuple[int, int] | None,
     path: Path,
 ) -> tuple[tuple[int, int], tuple[int, int]] | None:
     """Resize the position embedding in `state` to the config's grid, and return both grids if they differ.
 
     Interpolation is bicubic with antialiasing, as in timm's `resample_abs_pos_embed`; TransReID's code resizes
-    bilinearly.
+    bilinearly. `trained` is the grid of the file if it was inferred.
     """
     position = state[_POSITION]
     if (
@@ -255,17 +314,19 @@ def _fit_positions(
         or position.shape[2] != config.width
     ):
         raise CheckpointError(
-            f"the position embedding of {path} must be (1, 1 + N, {config.width}), got {tuple(position.shape)}. "
+            f"the position embedding of {label(path)} must be (1, 1 + N, {config.width}), got {tuple(position.shape)}. "
             "Pass the config it was trained with; for training, omit --model"
         )
     if "dist_token" in tensors:  # A DeiT has positions for [cls], a distillation token, and the patches.
         position = torch.cat((position[:, :1], position[:, 2:]), dim=1)
-    grid = own_config.grid if own_config else grid_of(position.shape[1] - 1, source, config.patch_size)
+    grid = own_config.grid if own_config else trained
     if grid is None and position.shape[1] - 1 == config.patches:
         grid = config.grid
+    if grid is None:
+        grid = trained_grid(position.shape[1] - 1, config.patch_size, is_plain=source is Source.TIMM)
     if grid is None or grid[0] * grid[1] != position.shape[1] - 1:
         raise CheckpointError(
-            f"{path} has {position.shape[1] - 1} positions whose grid is unknown; "
+            f"{label(path)} has {position.shape[1] - 1} positions whose grid is unknown; "
             "pass the config it was trained with (image_size, stride)"
         )
     if grid != config.grid:
@@ -279,7 +340,8 @@ def _check_shapes(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], p
     if wrong:
         examples = "; ".join(f"{n} is {tuple(state[n].shape)}, not {tuple(expected[n].shape)}" for n in wrong[:3])
         raise CheckpointError(
-            f"{path} does not have the shapes of the config: {count_by_group(wrong)} ({examples}). "
+            f"{label(path)} does not have the shapes of the config: {brief(count_by_group(wrong))} "
+            f"({brief(examples)}). "
             "Pass a config with its width, patch_size, mlp_ratio and cameras; for training, omit --model"
         )
     mismatched = [
@@ -287,7 +349,7 @@ def _check_shapes(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], p
     ]
     if mismatched:
         raise CheckpointError(
-            f"{path} has a dtype mismatch (integer vs. floating point) in {count_by_group(mismatched)}; "
+            f"{label(path)} has a dtype mismatch (integer vs. floating point) in {brief(count_by_group(mismatched))}; "
             "use the original file"
         )
 
@@ -295,7 +357,9 @@ def _check_shapes(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], p
 def _check_values(state: Mapping[str, Tensor], path: Path) -> None:
     broken = [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]
     if broken:
-        raise CheckpointError(f"{path} contains NaN or Inf in {count_by_group(broken)}; use an earlier checkpoint")
+        raise CheckpointError(
+            f"{label(path)} contains NaN or Inf in {brief(count_by_group(broken))}; use an earlier checkpoint"
+        )
 
 
 def _copy_as_float32(tensor: Tensor) -> Tensor:

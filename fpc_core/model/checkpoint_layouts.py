@@ -8,7 +8,6 @@ Transformer without heads.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from enum import StrEnum
 from torch import Tensor
 
 from fpc_core.config import ModelConfig
+from fpc_core.model.positions import Placement, Size, format_size, place
 
 
 class Source(StrEnum):
@@ -26,6 +26,46 @@ class Source(StrEnum):
     RELEASED = "released"  # The released code of the FPC authors.
     TRANSREID = "transreid"
     TIMM = "timm"
+
+
+@dataclass(frozen=True)
+class Family:
+    """Description of a format for users; the docs list all of them (`python -m docs.make_checkpoints`).
+
+    Attributes:
+        title: Name of the format.
+        recognised_by: What distinguishes its files.
+        size: How image size and stride are found.
+        copied: Parts of the model that are copied from other tensors.
+        untrained: Parts of the model that the format does not have.
+    """
+
+    title: str
+    recognised_by: str
+    size: str
+    copied: str = "none"
+    untrained: str = "none"
+
+
+_FROM_POSITIONS = "from the number of position embeddings; `--image-size` and `--stride` where several sizes fit"
+FAMILIES: Mapping[Source, Family] = {
+    Source.OWN: Family("FPC Explorer", "safetensors with a config in the metadata", "stored in the file"),
+    Source.RELEASED: Family("released FPC", "`rec_b.*`", _FROM_POSITIONS),
+    Source.TRANSREID: Family(
+        "TransReID",
+        "`base.blocks.*` without `rec_b.*`, with or without the jigsaw branch",
+        _FROM_POSITIONS,
+        "decoder",
+        "`rec_bottleneck`, `rec_classifier`",
+    ),
+    Source.TIMM: Family(
+        "plain ViT",
+        "`blocks.*` and `pos_embed`, as in timm, DeiT and DINO",
+        "any: position embeddings are resized to `--image-size` and `--stride`, by default 256x128 and the patch size",
+        "decoder",
+        "`bottleneck`, `rec_bottleneck`, both classifiers",
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -43,8 +83,22 @@ class Layout:
     ignored: str = r"(?!)"
 
 
+@dataclass(frozen=True)
+class Inferred:
+    """Architecture of a checkpoint without a config.
+
+    Attributes:
+        config: Architecture of the model.
+        placement: Image size, stride and position grid.
+        assumed: Sentences on what the file does not state.
+    """
+
+    config: ModelConfig
+    placement: Placement
+    assumed: tuple[str, ...]
+
+
 _DEPTH_AND_HEADS = {192: (12, 3), 384: (12, 6), 768: (12, 12), 1024: (24, 16)}  # Of each ViT width.
-_IMAGE_SIZES = ((256, 128), (384, 128), (256, 256))  # Image sizes that TransReID is trained with.
 _HEADS = ("bottleneck.", "rec_bottleneck.", "classifier.", "rec_classifier.")
 _EMBEDDINGS = {
     "encoder.cls_token": "cls_token",
@@ -110,68 +164,68 @@ def layout_of(source: Source, config: ModelConfig, expected: Iterable[str], pres
     return Layout(names, copied, ignored)
 
 
-def leaves_stride_open(source: Source) -> bool:
-    """Return whether the stride may be chosen, because positions of a square ImageNet grid are resized anyway."""
-    return source is Source.TIMM
-
-
-def infer_config(source: Source, tensors: Mapping[str, Tensor]) -> ModelConfig:
+def infer_config(
+    source: Source,
+    tensors: Mapping[str, Tensor],
+    image_size: Size | None = None,
+    stride: int | None = None,
+    heads: int | None = None,
+) -> Inferred:
     """Infer the architecture from tensor shapes, for a checkpoint without a config.
 
-    Depth and heads follow from the width, and the stride follows from the number of positions. The square position grid
-    of a timm checkpoint determines no stride on a pedestrian image, so the stride is the patch size.
+    Image size and stride follow from the number of positions (see `positions.place`), and heads from the width.
 
     Args:
         source: Format of the file.
         tensors: Tensors of the file by name.
+        image_size: Height and width of the input in pixels, if the user stated them.
+        stride: Stride of the patches in pixels, if the user stated it.
+        heads: Number of attention heads, if the user stated it.
 
     Raises:
-        ValueError: The shapes are ambiguous.
+        ValueError: The shapes are ambiguous; the message names the options that resolve this.
         KeyError: A required tensor is missing.
     """
     base = "" if source is Source.TIMM else "base."
     width = tensors[base + "cls_token"].shape[-1]
-    if width not in _DEPTH_AND_HEADS:
-        raise ValueError(f"the width must be one of {sorted(_DEPTH_AND_HEADS)} to infer the heads, got {width}")
-    depth, heads = _DEPTH_AND_HEADS[width]
+    usual_depth, usual_heads = _DEPTH_AND_HEADS.get(width, (0, 0))
+    if not (heads or usual_heads):
+        raise ValueError(
+            f"the width must be one of {sorted(_DEPTH_AND_HEADS)} to infer the heads, got {width}; pass the config, "
+            "or state the number of heads with --heads"
+        )
+    numbers = {
+        int(match[1]) for name in tensors if (match := re.match(rf"{re.escape(base)}blocks\.(\d{{1,4}})\.", name))
+    }
+    depth = max(numbers) + 1
+    if depth == usual_depth - 1 and any(name.startswith("b1.") for name in tensors):
+        depth = usual_depth  # `b1` replaces the last block, which the file then need not contain.
     patch_size = tensors[base + "patch_embed.proj.weight"].shape[-1]
-    image_size, stride = _IMAGE_SIZES[0], patch_size
-    if source is not Source.TIMM:
-        size_and_stride = _size_and_stride(tensors[base + "pos_embed"].shape[1] - 1, patch_size)
-        if size_and_stride is None:
-            raise ValueError("no known image size and stride gives this number of positions")
-        image_size, stride = size_and_stride
+    positions = tensors[base + "pos_embed"].shape[1] - 1 - (base + "dist_token" in tensors)
+    placement = place(positions, patch_size, image_size, stride, is_plain=source is Source.TIMM)
     cameras = tensors.get(base + "sie_embed")
-    classifier = tensors.get("classifier.weight")
-    return ModelConfig(
-        image_size=image_size,
+    classifier = tensors.get("classifier.weight", tensors.get("rec_classifier.weight"))
+    config = ModelConfig(
+        image_size=placement.image_size,
         patch_size=patch_size,
-        stride=stride,
+        stride=placement.stride,
         width=width,
         depth=depth,
-        heads=heads,
+        heads=heads or usual_heads,
         mlp_ratio=tensors[base + "blocks.0.mlp.fc1.weight"].shape[0] / width,
-        token_blocks=depth - 1,
+        token_blocks=max(1, depth - 1),
         cameras=0 if cameras is None else cameras.shape[0],
         identities=ModelConfig.identities if classifier is None else classifier.shape[0],
     )
-
-
-def grid_of(positions: int, source: Source, patch_size: int) -> tuple[int, int] | None:
-    """Return rows and columns of a file's position grid, or None if the number of positions does not determine them.
-
-    Args:
-        positions: Number of positions without `[cls]`.
-        source: Format of the file.
-        patch_size: Height and width of a patch in pixels.
-    """
-    side = math.isqrt(positions)
-    if source is Source.TIMM and side * side == positions:
-        return side, side
-    size_and_stride = _size_and_stride(positions, patch_size)
-    if size_and_stride is None:
-        return None
-    return ModelConfig(image_size=size_and_stride[0], patch_size=patch_size, stride=size_and_stride[1]).grid
+    assumed = []
+    if placement.assumed:
+        assumed.append(
+            f"image size {format_size(placement.image_size)} and stride {placement.stride} ({placement.assumed}, "
+            f"{positions})"
+        )
+    if not heads:
+        assumed.append(f"{usual_heads} heads (the usual number for width {width})")
+    return Inferred(config, placement, tuple(assumed))
 
 
 def count_by_group(names: Iterable[str]) -> str:
@@ -196,6 +250,11 @@ def count_by_group(names: Iterable[str]) -> str:
     return ", ".join(f"{group}: {count} key{'s' * (count > 1)}" for group, count in counts.items())
 
 
+def brief(text: str, limit: int = 110) -> str:
+    """Return a list as text, without its end if it is longer than `limit` characters."""
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
 def _runs(numbers: list[int]) -> list[tuple[int, int]]:
     """Return runs of consecutive numbers as (first, last), such as [(0, 0), (3, 5)] for [0, 3, 4, 5]."""
     runs: list[tuple[int, int]] = []
@@ -205,11 +264,3 @@ def _runs(numbers: list[int]) -> list[tuple[int, int]]:
         else:
             runs.append((number, number))
     return runs
-
-
-def _size_and_stride(positions: int, patch_size: int) -> tuple[tuple[int, int], int] | None:
-    for size in _IMAGE_SIZES:
-        for stride in range(patch_size, 0, -1):
-            if ModelConfig(image_size=size, patch_size=patch_size, stride=stride).patches == positions:
-                return size, stride
-    return None

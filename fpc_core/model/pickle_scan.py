@@ -1,4 +1,8 @@
-"""Estimate, without running a pickle, how large its objects would be when printed, and refuse harmful pickles.
+"""Scan a pickle without running it: which names it imports, and how large its objects would be when printed.
+
+Checkpoints often contain other objects beside the tensors, such as numpy scalars and config nodes. The scan lists those
+that may be passed over (`PASSED_OVER`), for which the reader creates empty stand-ins instead of importing them. Any
+other name that torch does not know is refused.
 
 A pickle can refer to an object repeatedly, so that 300 bytes can describe 2^40 nested tuples. They need little memory,
 but printing or comparing them would never finish. Torch prints objects that it refuses to call or to import, and
@@ -8,6 +12,9 @@ searches the text with a pattern whose time is quadratic in the longest word.
 from __future__ import annotations
 
 import pickletools
+import re
+from collections.abc import Container
+from enum import StrEnum
 from typing import IO, Any
 
 MAX_WRITTEN = 10_000_000  # Maximum number of characters of an object when printed; 500 tensors have 200,000.
@@ -15,8 +22,41 @@ MAX_NAME = 200  # Maximum number of characters in a name that a pickle imports.
 _GET = {"GET", "BINGET", "LONG_BINGET"}
 _PUT = {"PUT", "BINPUT", "LONG_BINPUT"}
 _GROWS = {"APPEND", "APPENDS", "SETITEM", "SETITEMS", "ADDITEMS", "BUILD"}
-_IMPORTS = {"GLOBAL", "STACK_GLOBAL"}
 _CALLS = {"REDUCE", "NEWOBJ"}  # Torch does not support other opcodes that call something.
+# Names of Python 2, which pickles still use and torch translates.
+_MODULES = {"__builtin__": "builtins", "copy_reg": "copyreg"}
+_BUILTINS = {"long": "int", "xrange": "range", "unicode": "str"}
+# Names that `torch.load(weights_only=True)` imports by itself.
+_TORCH = re.compile(
+    r"torch\.(\w+\.)*\w*(Storage|Tensor)|torch\._(utils|tensor)\._rebuild_\w+|torch\.(Size|device|nn\.parameter\.Parameter)"
+    r"|torch\.serialization\._get_layout|torch\.(b?float|complex|double|half|u?int|long|short|bool|q\w+|per_)\w*"
+    r"|collections\.(OrderedDict|Counter)|_codecs\.encode|builtins\.(bytearray|set|complex)"
+)
+# Names whose objects carry settings or logs, never weights, by the library that defines them.
+PASSED_OVER = {
+    "numpy scalars and arrays": r"numpy\.(_?core\.(multiarray|numeric|_internal)\.\w+|dtypes\.\w+|dtype|ndarray|\w+_)"
+    r"|numpy\.(float|u?int|complex|str|bytes|datetime|timedelta)\d+",
+    "namespaces": r"argparse\.Namespace|types\.SimpleNamespace",
+    "paths": r"pathlib(\._local)?\.(Pure)?(Posix|Windows)?Path",
+    "yacs and its descendants": r"(\w+\.)*config(\.\w+)*\.(CfgNode|Config|ConfigDict|ConfigNode)",
+    "OmegaConf": r"omegaconf(\.\w+)+",
+    "EasyDict and similar": r"(easydict|addict|munch|box|attrdict|attridict|dotmap|ml_collections)(\.\w+)+",
+    "mmengine and mmcv": r"(mmengine|mmcv)(\.\w+)+",
+    "Lightning": r"(pytorch_lightning|lightning|lightning_fabric|lightning_utilities)(\.\w+)+",
+    "Python's containers and numbers": r"collections\.(defaultdict|deque)|decimal\.Decimal|fractions\.Fraction"
+    r"|uuid\.UUID"
+    r"|datetime\.(datetime|date|time|timedelta|timezone)|enum\.\w+|typing\.\w+|_?operator\.getitem|copyreg\._reconstructor"
+    r"|builtins\.(int|float|str|bool|bytes|list|tuple|dict|frozenset|slice|range|object)|torch\.torch_version\.TorchVersion",
+}
+_PASSED_OVER = re.compile("|".join(PASSED_OVER.values()))
+
+
+class Use(StrEnum):
+    """How a pickle uses the objects of a name, which determines what their stand-in must support."""
+
+    OBJECT = "object"  # Created, and given a state.
+    MAPPING = "mapping"  # Items are set.
+    LIST = "list"  # Items are appended.
 
 
 class HarmfulPickleError(ValueError):
@@ -28,16 +68,22 @@ class _Part:
 
     Attributes:
         size: Number of characters when printed.
-        imported: Whether the object was imported by name.
+        name: Name by which the object was imported, or empty.
+        made_by: Name of the import that created the object, or empty.
+        text: The object itself if it is a short text, otherwise empty.
     """
 
-    __slots__ = ("imported", "size")
+    __slots__ = ("made_by", "name", "size", "text")
 
-    def __init__(self, size: int, imported: bool = False) -> None:
-        self.size, self.imported = size, imported
+    def __init__(self, size: int, name: str = "", made_by: str = "", text: str = "") -> None:
+        self.size, self.name, self.made_by, self.text = size, name, made_by, text
+
+    def is_refused(self, unknown: Container[str]) -> bool:
+        """Return whether the object comes from an import that will be refused, so that calling it need not be."""
+        return self.made_by in unknown and not is_passed_over(self.made_by)
 
 
-def check_pickles(file: IO[bytes], pickles: int = 1, max_size: int = MAX_WRITTEN) -> None:
+def check_pickles(file: IO[bytes], pickles: int = 1, max_size: int = MAX_WRITTEN) -> dict[str, Use]:
     """Scan the next pickles in a file.
 
     Args:
@@ -45,16 +91,27 @@ def check_pickles(file: IO[bytes], pickles: int = 1, max_size: int = MAX_WRITTEN
         pickles: Number of pickles.
         max_size: Maximum number of characters of one object when printed.
 
+    Returns:
+        The imported names that torch does not know, and how their objects are used. Names for which
+        `is_passed_over` is false must be refused.
+
     Raises:
         HarmfulPickleError: An object is larger than `max_size`, or the name of an import is too long.
         ValueError: The pickle calls something that it did not import. Invalid pickles may also raise IndexError,
             KeyError, OverflowError or MemoryError.
     """
+    unknown: dict[str, Use] = {}
     for _ in range(pickles):
-        _check_pickle(file, max_size)
+        _check_pickle(file, max_size, unknown)
+    return unknown
 
 
-def _check_pickle(file: IO[bytes], max_size: int) -> None:
+def is_passed_over(name: str) -> bool:
+    """Return whether objects of this name may be replaced by stand-ins, because they are settings or logs."""
+    return _PASSED_OVER.fullmatch(name) is not None
+
+
+def _check_pickle(file: IO[bytes], max_size: int, unknown: dict[str, Use]) -> None:
     stack: list[_Part | None] = []  # None represents a mark.
     memo: dict[object, _Part | None] = {}
     for step, argument, _ in pickletools.genops(file):
@@ -65,12 +122,12 @@ def _check_pickle(file: IO[bytes], max_size: int) -> None:
         elif step.name == "MARK":
             stack.append(None)
         else:
-            _apply(step, argument, stack)
+            _apply(step, argument, stack, unknown)
         if stack and (top := stack[-1]) is not None and top.size > max_size:
             raise HarmfulPickleError(f"contains nested objects that would expand to more than {max_size:,} characters")
 
 
-def _apply(step: pickletools.OpcodeInfo, argument: Any, stack: list[_Part | None]) -> None:
+def _apply(step: pickletools.OpcodeInfo, argument: Any, stack: list[_Part | None], unknown: dict[str, Use]) -> None:
     """Pop the arguments of an opcode from the stack, and push its results."""
     taken: list[_Part | None] = []
     below = len(step.stack_before)
@@ -81,16 +138,36 @@ def _apply(step: pickletools.OpcodeInfo, argument: Any, stack: list[_Part | None
     for _ in range(below):
         taken.append(stack.pop())
     first = taken[-1] if taken else None
-    if step.name in _CALLS and not (first and first.imported):
+    if step.name in _CALLS and not (first and (first.name or first.is_refused(unknown))):
         raise ValueError("calls something that was not imported")
-    if step.name == "GLOBAL" and len(argument) > MAX_NAME:
-        raise HarmfulPickleError(f"imports a name of {len(argument):,} characters")
+    name = ""
+    if step.name == "GLOBAL":
+        module, attribute = argument.split(" ", 1)
+        name = _import(module, attribute, unknown)
+    elif step.name == "STACK_GLOBAL":
+        attribute, module = (part.text if part else "" for part in taken)
+        name = _import(module, attribute, unknown)
     size = sum(part.size for part in taken if part is not None)
     if step.name in _GROWS and first is not None:
         first.size = size
+        if first.made_by in unknown and step.name != "BUILD":
+            unknown[first.made_by] = Use.MAPPING if step.name.startswith("SETITEM") else Use.LIST
         stack.append(first)
     else:
-        stack.extend(_Part(1 + size + _characters(argument), step.name in _IMPORTS) for _ in step.stack_after)
+        made_by = first.name if step.name in _CALLS and first else ""
+        text = argument if isinstance(argument, str) and len(argument) <= MAX_NAME else ""
+        stack.extend(_Part(1 + size + _characters(argument), name, made_by, text) for _ in step.stack_after)
+
+
+def _import(module: str, attribute: str, unknown: dict[str, Use]) -> str:
+    """Return the full name of an import, and add it to `unknown` if torch does not know it."""
+    attribute = _BUILTINS.get(attribute, attribute) if module == "__builtin__" else attribute
+    name = f"{_MODULES.get(module, module)}.{attribute}"
+    if len(name) > MAX_NAME:
+        raise HarmfulPickleError(f"imports a name of {len(name):,} characters")
+    if not _TORCH.fullmatch(name):
+        unknown.setdefault(name, Use.OBJECT)
+    return name
 
 
 def _characters(argument: Any) -> int:

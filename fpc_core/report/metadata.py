@@ -52,7 +52,7 @@ def searched(workspace: Workspace, settings: QuerySettings) -> dict[str, str]:
         f"{prune.strategy.value.replace('_', '-')} patches dropped",
         "Distance": f"α {settings.alpha:g}, {solver}{entropy}, shortlist {settings.shortlist}",
         "Neighbours K": str(settings.neighbors),
-    }
+    } | ({"Notes": readable("; ".join(workspace.notes))} if workspace.notes else {})
 
 
 def made_by(workspace: Workspace, made: datetime) -> dict[str, str]:

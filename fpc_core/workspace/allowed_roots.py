@@ -15,7 +15,7 @@ from pathlib import Path, PurePath
 
 from fpc_core.data.datasets import LAYOUT_FOLDERS, Dataset, is_layout
 from fpc_core.data.images import SUFFIXES
-from fpc_core.gallery.memory import PARTIAL
+from fpc_core.gallery.manifest import PARTIAL
 from fpc_core.io.bounded_files import OutsideRootsError, check_inside, escape_name, is_text
 
 CACHE = "cache"  # Label of the folder with gallery memories built for visitors; no root in FPC_ROOTS gets it.

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from fpc_core.data.datasets import Dataset
 from fpc_core.gallery.builder import images_done, memory_bytes
-from fpc_core.gallery.memory import GalleryMemoryError, fingerprint_of, open_memory, read_fingerprint
+from fpc_core.gallery.manifest import read_fingerprint, read_left_out
+from fpc_core.gallery.memory import GalleryMemoryError, fingerprint_of, open_memory
+from fpc_core.gallery.readable import LeftOut, without
 from fpc_core.model.checkpoint import LoadReport, weights_fingerprint
 from fpc_core.workspace.workspace import Places, load_model
 
@@ -47,6 +49,7 @@ class MemoryInfo:
         differs: Names of the fingerprint parts (weights, settings, files) that differ.
         done: Number of images that an unfinished build has encoded.
         why: Reason why it is unusable.
+        left_out: Images that a matching gallery memory leaves out because they could not be read.
     """
 
     status: MemoryStatus
@@ -55,6 +58,7 @@ class MemoryInfo:
     differs: tuple[str, ...] = ()
     done: int = 0
     why: str = ""
+    left_out: tuple[LeftOut, ...] = ()
 
 
 def inspect_weights(places: Places) -> WeightsInfo:
@@ -78,12 +82,14 @@ def inspect_memory(directory: Path, dataset: Dataset, weights: WeightsInfo) -> M
     Raises:
         GalleryMemoryError: An image of the dataset does not exist.
     """
+    left_out = read_left_out(directory)
+    dataset = without(dataset, left_out)
     config, images = weights.report.config, len(dataset.gallery)
     expected = fingerprint_of(weights.fingerprint, config, dataset.gallery, dataset.root)
     size = memory_bytes(config, images)
     done = images_done(directory, expected)
     if done:
-        return MemoryInfo(MemoryStatus.UNFINISHED, images, size, done=done)
+        return MemoryInfo(MemoryStatus.UNFINISHED, images, size, done=done, left_out=left_out)
     if not directory.exists():
         return MemoryInfo(MemoryStatus.MISSING, images, size)
     try:
@@ -92,4 +98,5 @@ def inspect_memory(directory: Path, dataset: Dataset, weights: WeightsInfo) -> M
             open_memory(directory, expect=expected, records=dataset.gallery)  # This raises an error for damaged files.
     except GalleryMemoryError as error:
         return MemoryInfo(MemoryStatus.UNUSABLE, images, size, why=str(error))
-    return MemoryInfo(MemoryStatus.OTHER if differs else MemoryStatus.FITS, images, size, differs=tuple(differs))
+    status = MemoryStatus.OTHER if differs else MemoryStatus.FITS
+    return MemoryInfo(status, images, size, differs=tuple(differs), left_out=left_out)

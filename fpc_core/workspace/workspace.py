@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -16,10 +17,13 @@ import torch
 from fpc_core.config import ModelConfig, Precision
 from fpc_core.data.datasets import Dataset, ImageRecord, open_dataset
 from fpc_core.data.images import resize_image
+from fpc_core.gallery.manifest import read_left_out
 from fpc_core.gallery.memory import fingerprint, open_memory
+from fpc_core.gallery.readable import left_out_note, without
 from fpc_core.matching.shortlist import IndexKind, open_index
 from fpc_core.model.checkpoint import LoadReport, load_checkpoint, weights_fingerprint
 from fpc_core.model.fpc import FPC
+from fpc_core.model.positions import Size, format_size
 from fpc_core.retrieval import Retriever
 from fpc_core.workspace.allowed_roots import CACHE, Root, named_roots
 
@@ -37,6 +41,9 @@ class Places:
         memory: Folder of the gallery memory.
         stride: Stride of the patches in pixels, for weights that work with any stride; None for the default stride.
         precision: Name of the encoder's `Precision`, which must be that of the gallery memory.
+        image_size: Height and width of the input in pixels, for weights that do not determine them; otherwise None.
+        heads: Number of attention heads, for weights whose width does not determine it; otherwise None.
+        mean_camera: Whether every image gets the mean of the weights' camera embeddings.
     """
 
     data: Path = DEMO_ROOT
@@ -44,6 +51,9 @@ class Places:
     memory: Path = field(default_factory=lambda: demo_memory_folder())  # noqa: PLW0108 - defined below
     stride: int | None = None
     precision: str = Precision.FLOAT32.value
+    image_size: Size | None = None
+    heads: int | None = None
+    mean_camera: bool = False
 
     @classmethod
     def from_environment(cls) -> Places:
@@ -98,6 +108,12 @@ class Workspace:
         return resize_image(self.dataset.read(record), self.retriever.model.config.image_size)
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences to show under every ranking and score: parts of the weights and images that are missing."""
+        left_out = self.retriever.memory.left_out
+        return (*self.weights.notes, *((left_out_note(left_out),) if left_out else ()))
+
+    @property
     def device_label(self) -> str:
         """Name of the device and, if it is not float32, the precision, such as "cuda:0 in bfloat16"."""
         precision = self.retriever.model.encoder.precision
@@ -125,6 +141,9 @@ def default_memory_folder(places: Places) -> Path:
     key = f"{places.data.resolve()} {places.weights.resolve()} {places.stride}"
     if places.precision != Precision.FLOAT32:
         key += f" {places.precision}"
+    # Options that are not set are left out, so that folders of earlier versions are still found.
+    options = {"image size": places.image_size, "heads": places.heads, "mean camera": places.mean_camera or None}
+    key += "".join(f" {name} {value}" for name, value in options.items() if value is not None)
     digest = hashlib.sha256(key.encode()).hexdigest()[:8]
     return cache_folder() / "memories" / f"{places.data.resolve().name[:60]}-{places.weights.stem[:60]}-{digest}"
 
@@ -186,6 +205,18 @@ def choose_device(name: str = "auto") -> torch.device:
     return torch.device(name)
 
 
+def build_options(places: Places) -> str:
+    """Return the options of the command line that differ from the defaults, such as " --stride 12"."""
+    values = {
+        "precision": None if places.precision == Precision.FLOAT32 else places.precision,
+        "image-size": format_size(places.image_size) if places.image_size else None,
+        "stride": places.stride,
+        "heads": places.heads,
+    }
+    options = "".join(f" --{name} {shlex.quote(str(value))}" for name, value in values.items() if value is not None)
+    return f"{options} --mean-camera" if places.mean_camera else options
+
+
 def precision_of(name: str) -> Precision:
     """Return a precision by name.
 
@@ -206,7 +237,13 @@ def load_model(places: Places) -> tuple[FPC, LoadReport]:
         ValueError: The precision is unknown.
     """
     precision = precision_of(places.precision)
-    model, report = load_checkpoint(places.weights, stride=places.stride)
+    model, report = load_checkpoint(
+        places.weights,
+        image_size=places.image_size,
+        stride=places.stride,
+        heads=places.heads,
+        mean_camera=places.mean_camera,
+    )
     model.encoder.precision = precision
     return model, report
 
@@ -235,7 +272,7 @@ def open_workspace(
         ShortlistError: The shortlist index is not available.
         ValueError: The precision or device does not exist, or the weights have too few camera embeddings.
     """
-    dataset = open_dataset(places.data, allowed)
+    dataset = without(open_dataset(places.data, allowed), read_left_out(places.memory))
     model, report = load_model(places)
     check_cameras(dataset, model.config)
     provenance = fingerprint(model, dataset.gallery, dataset.root)
@@ -258,9 +295,12 @@ def check_cameras(dataset: Dataset, config: ModelConfig) -> None:
     Raises:
         ValueError: The dataset has more cameras than the weights.
     """
-    cameras = max(record.camera for record in (*dataset.query, *dataset.gallery)) + 1
+    last = max((*dataset.query, *dataset.gallery), key=lambda record: record.camera)
+    cameras = last.camera + 1
     if dataset.uses_cameras and config.cameras and cameras > config.cameras:
         raise ValueError(
-            f"{dataset.name} has images of camera {cameras}, but the weights have embeddings for {config.cameras} "
-            "cameras; choose weights trained with at least as many cameras, or without cameras"
+            f"{dataset.name} has images of camera {cameras}, such as {last.path.as_posix()}, "
+            f"but the weights have embeddings for {config.cameras} "
+            "cameras; use --mean-camera (Data page: Mean camera embedding), choose weights trained with at least as "
+            "many cameras, or without cameras"
         )

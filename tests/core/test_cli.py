@@ -230,10 +230,10 @@ def test_a_query_file_that_is_not_an_image_is_named(world, capsys, tmp_path):
 def test_a_second_round_resets_the_progress_bar():
     from tqdm import tqdm
 
-    from fpc_core.cli.commands import _progress_callback
+    from fpc_core.cli.output import progress_callback
 
     bar = tqdm(total=5, file=io.StringIO())
-    show = _progress_callback(bar)
+    show = progress_callback(bar)
     show(3, 5)
     show(1, 4)
     assert (bar.n, bar.total) == (1, 4)

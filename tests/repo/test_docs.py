@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from docs.make_checkpoints import checkpoints_page
 from docs.make_glossary import glossary_page
 from fpc_core.cli import COMMANDS
 from fpc_core.cli.arguments import build_parser
 from fpc_core.glossary import GLOSSARY
+from fpc_core.model.checkpoint_layouts import FAMILIES
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(
@@ -100,6 +102,11 @@ def test_the_documentation_builds_without_a_warning(site, tmp_path):
 def test_the_glossary_page_is_made_from_the_glossary():
     assert TEXTS["docs/glossary.md"] == glossary_page()
     assert list(GLOSSARY) == sorted(GLOSSARY, key=str.lower)
+
+
+def test_the_checkpoints_page_is_made_from_the_registries():
+    assert TEXTS["docs/checkpoints.md"] == checkpoints_page()
+    assert all(family.title in TEXTS["docs/checkpoints.md"] for family in FAMILIES.values())
 
 
 def test_a_page_that_links_to_nothing_is_named(site, tmp_path, monkeypatch):

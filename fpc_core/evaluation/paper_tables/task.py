@@ -31,11 +31,13 @@ class EvaluationTask:
         tables: Tables without scores, whose recipes name the data and weights.
         work: Passes to run.
         where: Pass and index of the point for every recipe.
+        notes: Sentences to show under every table, on the weights and the data.
     """
 
     tables: tuple[ReportTable, ...]
     work: PassTask
     where: Mapping[ScoreRecipe, tuple[Pass, int]]
+    notes: tuple[str, ...] = ()
 
     def filled(self, known: Known) -> tuple[ReportTable, ...]:
         """Return the tables with the scores in `known` and notes on their origin."""
@@ -99,16 +101,19 @@ class EvaluationTask:
             notes.append("Incomplete: scores without an interval are means over the queries scored so far.")
         if table.paper:
             notes.append("Columns of the paper hold its published numbers; none were measured here.")
-        return tuple(notes)
+        return (*notes, *(f"Note: {note}." for note in self.notes))
 
 
-def evaluation_task(retriever: Retriever, dataset: Dataset, tables: Iterable[ReportTable]) -> EvaluationTask:
+def evaluation_task(
+    retriever: Retriever, dataset: Dataset, tables: Iterable[ReportTable], notes: tuple[str, ...] = ()
+) -> EvaluationTask:
     """Find the passes that compute some tables; recipes with the same encodings and transport share a pass.
 
     Args:
         retriever: Model and gallery memory.
         dataset: Dataset with the queries and the gallery.
         tables: Tables without scores.
+        notes: Sentences to show under every table (`Workspace.notes`).
 
     Raises:
         RecipeError: A recipe names other data or weights.
@@ -140,6 +145,7 @@ def evaluation_task(retriever: Retriever, dataset: Dataset, tables: Iterable[Rep
         tuple(bound_tables),
         replace(bare, passes=(*passes.values(), *dict.fromkeys(pruned))),
         {recipe: (eval_pass, eval_pass.points.index(recipe.point)) for recipe, eval_pass in where.items()},
+        notes,
     )
 
 

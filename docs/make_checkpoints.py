@@ -1,0 +1,54 @@
+"""Write docs/checkpoints.md from the registries of `fpc_core.model`: `python -m docs.make_checkpoints`."""
+
+from pathlib import Path
+
+from fpc_core.model.checkpoint_layouts import FAMILIES
+from fpc_core.model.pickle_scan import PASSED_OVER
+from fpc_core.model.positions import IMAGE_SIZES, PUBLISHED, format_size
+from fpc_core.model.weight_files import CONTAINERS
+
+PAGE = Path(__file__).parent / "checkpoints.md"
+
+
+def checkpoints_page() -> str:
+    """Return the page as Markdown, one row per family of checkpoints."""
+    rows = "\n".join(
+        f"| {each.title} | {each.recognised_by} | {each.size} | {each.copied} | {each.untrained} |"
+        for each in FAMILIES.values()
+    )
+    strides = ", ".join(map(str, PUBLISHED[1]))
+    return f"""# Checkpoints
+
+Made from the registries in `fpc_core/model` by `python -m docs.make_checkpoints`.
+
+| family | recognised by | image size and stride | copied from the last block | untrained |
+|---|---|---|---|---|
+{rows}
+
+`python -m fpc_core doctor`, `python -m fpc_core memory build` and the Data page print what a file contains, what was
+assumed, copied or left untrained, and what was left aside. Copied and untrained parts are also named under every
+ranking and score.
+
+**Size, stride and heads.** Position embeddings are stored as a list. Where their number fits
+{format_size(PUBLISHED[0])} at stride {strides}, as in the published code, this is assumed. Otherwise these are tried:
+{", ".join(map(format_size, IMAGE_SIZES))}.
+If none or several fit, loading asks for `--image-size` and `--stride`. The number of heads follows from the widths
+192, 384, 768 and 1024; other widths need `--heads`. The Data page has the same fields.
+
+**Cameras.** `--mean-camera` gives every image the mean camera embedding, for data with more or other cameras than the
+weights.
+
+**Wrappers.** The prefixes of DataParallel, torch.compile, FSDP and Lightning are removed in any order. These containers
+are opened: {", ".join(f"`{name}`" for name in CONTAINERS)}, or the only one with tensors.
+
+**Other layers.** Layer scale is multiplied into the layers before it, and an absent bias of queries, keys and values is
+0; both compute the same. Losses and centres beside the model are left aside and listed. Convolutional stems, registers
+and normalised queries are refused by name.
+
+**Other objects.** No class is imported and no code is run. Objects of these kinds beside the tensors are passed over:
+{", ".join(PASSED_OVER)}. Any other object is refused by name.
+"""
+
+
+if __name__ == "__main__":
+    PAGE.write_text(checkpoints_page(), encoding="utf-8")

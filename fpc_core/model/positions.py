@@ -1,0 +1,198 @@
+"""Infer image size and stride from the number of position embeddings, or ask for them if several answers fit.
+
+Position embeddings are stored as a list, so a file does not say how many rows and columns they have. A wrong guess
+scrambles the grid without any error; therefore only sizes that published code uses are assumed.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from fpc_core.config import MAX_SIDE
+
+Size = tuple[int, int]
+
+# Image sizes, height and width in pixels, with which models for person re-identification are trained.
+IMAGE_SIZES: tuple[Size, ...] = (
+    (256, 128),
+    (384, 128),
+    (256, 256),
+    (384, 192),
+    (288, 144),
+    (256, 192),
+    (224, 112),
+    (320, 160),
+    (224, 224),
+    (384, 384),
+    (128, 64),
+)
+STRIDES = (16, 14, 12, 11, 10, 8)  # Strides in use; that of a plain Vision Transformer is its patch size.
+PUBLISHED = ((256, 128), (16, 12, 11))  # Size and strides of FPC and TransReID, which are assumed where they fit.
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Image size, stride and grid of a model.
+
+    Attributes:
+        image_size: Height and width of the input in pixels.
+        stride: Stride of the patches in pixels.
+        grid: Rows and columns of the position embeddings in the file.
+        assumed: Why the size and the stride were chosen; empty if the user gave both.
+    """
+
+    image_size: Size
+    stride: int
+    grid: tuple[int, int]
+    assumed: str = ""
+
+
+def grid_size(size: Size, patch_size: int, stride: int) -> tuple[int, int]:
+    """Return rows and columns of the patches of an image.
+
+    Args:
+        size: Height and width of the image in pixels.
+        patch_size: Height and width of a patch in pixels.
+        stride: Stride of the patches in pixels.
+    """
+    return (size[0] - patch_size) // stride + 1, (size[1] - patch_size) // stride + 1
+
+
+def place(positions: int, patch_size: int, image_size: Size | None, stride: int | None, *, is_plain: bool) -> Placement:
+    """Return image size, stride and grid for a number of positions.
+
+    Args:
+        positions: Number of position embeddings without `[cls]`.
+        patch_size: Height and width of a patch in pixels.
+        image_size: Height and width that the user gave, or None.
+        stride: Stride that the user gave, or None.
+        is_plain: Whether the file is a plain Vision Transformer, whose positions are resized to any size and stride.
+
+    Raises:
+        ValueError: No answer or more than one fits; the message lists the answers and the options.
+    """
+    if patch_size < 1:
+        raise ValueError(f"the patch size must be at least 1, got {patch_size}")
+    if image_size is not None and min(image_size) < patch_size:
+        raise ValueError(f"image size {format_size(image_size)} is smaller than one patch of {patch_size} pixels")
+    if stride is not None and stride < 1:
+        raise ValueError(f"the stride must be at least 1, got {stride}")
+    if is_plain:
+        return _place_plain(positions, patch_size, image_size, stride)
+    if image_size is not None and stride is not None:
+        grid = grid_size(image_size, patch_size, stride)
+        if grid[0] * grid[1] != positions:
+            raise ValueError(
+                f"{format_size(image_size)} pixels at stride {stride} make {grid[0]} x {grid[1]} = "
+                f"{grid[0] * grid[1]} positions, but the file has {positions}; {_advice(positions, patch_size)}"
+            )
+        return Placement(image_size, stride, grid)
+    if image_size is None and stride in (None, *PUBLISHED[1]):
+        published = _fitting(positions, patch_size, [PUBLISHED[0]], PUBLISHED[1] if stride is None else [stride])
+        if published:
+            return Placement(*published[0], grid_size(PUBLISHED[0], patch_size, published[0][1]), _REASON_PUBLISHED)
+    strides = _usual_strides(patch_size) if stride is None else (stride,)
+    answers = _fitting(positions, patch_size, IMAGE_SIZES if image_size is None else (image_size,), strides)
+    if not answers and image_size is not None:
+        answers = _fitting(positions, patch_size, (image_size,), range(patch_size, 0, -1))
+    if len(answers) != 1:
+        raise ValueError(_question(positions, answers, image_size, stride))
+    size, stride = answers[0]
+    return Placement(size, stride, grid_size(size, patch_size, stride), _REASON_ONLY)
+
+
+def trained_grid(positions: int, patch_size: int, is_plain: bool) -> tuple[int, int] | None:
+    """Return rows and columns of a file's position grid, or None if the number of positions does not determine them.
+
+    Args:
+        positions: Number of position embeddings without `[cls]`.
+        patch_size: Height and width of a patch in pixels.
+        is_plain: Whether the file is a plain Vision Transformer.
+    """
+    try:
+        return place(positions, patch_size, None, None, is_plain=is_plain).grid
+    except ValueError:
+        return None
+
+
+def parse_size(text: str) -> Size:
+    """Return an image size from text such as "256x128", height first.
+
+    Raises:
+        ValueError: The text is not a size of at most `MAX_SIDE` pixels a side.
+    """
+    match = re.fullmatch(r"(\d{1,5})\s*[x×]\s*(\d{1,5})", text.strip().lower())
+    if not match or not all(1 <= int(side) <= MAX_SIDE for side in match.groups()):
+        raise ValueError(
+            f"an image size must be HEIGHTxWIDTH in pixels, up to {MAX_SIDE}, such as 256x128, got {text[:40]!r}"
+        )
+    return int(match[1]), int(match[2])
+
+
+def format_size(size: Size) -> str:
+    """Return an image size as text, such as "256x128"."""
+    return f"{size[0]}x{size[1]}"
+
+
+_REASON_PUBLISHED = "the usual size of FPC and TransReID with this number of positions"
+_REASON_ONLY = "the only usual pair with this number of positions"
+
+
+def _place_plain(positions: int, patch_size: int, image_size: Size | None, stride: int | None) -> Placement:
+    """Place the positions of a plain Vision Transformer, whose patches do not overlap."""
+    if image_size is not None:
+        rows, columns = grid_size(image_size, patch_size, patch_size)
+        if rows * columns == positions:
+            reason = "" if stride is not None else "the stride is the patch size"
+            return Placement(image_size, stride or patch_size, (rows, columns), reason)
+    side = math.isqrt(positions)
+    size, reason = image_size or PUBLISHED[0], "position embeddings of a square grid fit any size and stride"
+    if side * side == positions:
+        return Placement(size, stride or patch_size, (side, side), "" if image_size and stride else reason)
+    answers = _fitting(positions, patch_size, IMAGE_SIZES, (patch_size,))
+    if len(answers) != 1:
+        raise ValueError(_question(positions, answers, image_size, stride))
+    trained = answers[0][0]
+    return Placement(
+        image_size or trained,
+        stride or patch_size,
+        grid_size(trained, patch_size, patch_size),
+        f"trained at {format_size(trained)}, {_REASON_ONLY}",
+    )
+
+
+def _usual_strides(patch_size: int) -> tuple[int, ...]:
+    return tuple(sorted({patch_size, *(stride for stride in STRIDES if stride < patch_size)}, reverse=True))
+
+
+def _fitting(positions: int, patch_size: int, sizes: Sequence[Size], strides: Iterable[int]) -> list[tuple[Size, int]]:
+    """Return the pairs of size and stride that give a number of positions."""
+    tried = [(size, stride) for stride in strides for size in sizes if min(size) >= patch_size]
+    return [(size, stride) for size, stride in tried if math.prod(grid_size(size, patch_size, stride)) == positions]
+
+
+def _question(positions: int, answers: Sequence[tuple[Size, int]], size: Size | None, stride: int | None) -> str:
+    """Return a message that asks for the image size and the stride."""
+    if not answers:
+        given = "" if size is None else f" at image size {format_size(size)}"
+        given += "" if stride is None else f" at stride {stride}"
+        return (
+            f"the {positions} position embeddings fit no usual image size and stride{given}; state those of the "
+            "training with --image-size HEIGHTxWIDTH --stride PIXELS"
+        )
+    listed = ", ".join(f"{format_size(each)} at stride {step}" for each, step in answers[:6])
+    chosen, step = answers[0]
+    return (
+        f"the {positions} position embeddings fit {listed}; state which is right, such as "
+        f"--image-size {format_size(chosen)} --stride {step}"
+    )
+
+
+def _advice(positions: int, patch_size: int) -> str:
+    answers = _fitting(positions, patch_size, IMAGE_SIZES, _usual_strides(patch_size))
+    if not answers:
+        return "state the size and the stride of the training"
+    return "possible are " + ", ".join(f"{format_size(size)} at stride {stride}" for size, stride in answers[:6])
