@@ -26,9 +26,7 @@ def data_report(dataset: Dataset, inventory: Inventory) -> None:
     """Render the splits of a dataset, and which images the evaluation protocol excludes."""
     label = ":orange-badge[SYNTHETIC] " if dataset.synthetic else ""
     cameras = "with camera labels" if dataset.uses_cameras else "no camera labels (nothing is excluded from scoring)"
-    st.markdown(
-        f"{label}**{escape_markdown(dataset.name)}** · layout {escape_markdown(dataset.layout.value)}, {cameras}"
-    )
+    st.markdown(f"{label}**{escape_markdown(dataset.name)}** · layout {escape_markdown(dataset.layout)}, {cameras}")
     if dataset.note:
         st.caption(escape_markdown(dataset.note, 300))
     st.table(
