@@ -60,7 +60,7 @@ def page() -> None:
     settings = both_settings(workspace.dataset.shortlist)
     status.status_line(workspace, *settings)
     traces = {side: search.search(workspace, query, each).trace for side, each in zip(SIDES, settings, strict=True)}
-    rule = MatchRule(workspace.retriever.memory.records, query.subject, workspace.dataset.uses_cameras)
+    rule = MatchRule(workspace.retriever.memory.records, query.subject, workspace.dataset.excludes_own_camera)
     view, problems = view_from_url(workspace, "neighbor")
     show_warnings(problems)
     comparison.masks(workspace, query, traces)

@@ -48,7 +48,7 @@ def page() -> None:
             PREFIX, QuerySettings(neighbors=workspace.dataset.neighbors), workspace.dataset.shortlist
         )
     status.status_line(workspace, settings)
-    progress.warn_without_query_split(workspace.dataset, "scores")
+    progress.protocol_notes(workspace.dataset)
     names = chosen_tables()
     tables.render_scoring_help(workspace.dataset)
     if not names:

@@ -100,7 +100,7 @@ def page() -> None:
         settings = controls.method_settings(PREFIX)
     settings = replace(settings, neighbors=1, shortlist=dataset.shortlist)
     status.status_line(workspace, settings)
-    progress.warn_without_query_split(dataset, "scores")
+    progress.protocol_notes(dataset)
     if not queries or grid is None:
         st.info("Choose at least one query, one keep rate and one K in the sidebar.", icon=":material/tune:")
         return

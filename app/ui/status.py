@@ -67,7 +67,7 @@ def query_strip(workspace: Workspace, records: list[ImageRecord], chosen: str, o
             Card(
                 key,
                 key,
-                f"Person {record.identity}",
+                f"Person {record.person or record.identity}",
                 (f"camera {camera_name(record.camera)}",),
                 alt=f"query, {identity_label(record)}",
                 selected=key == chosen,

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from fpc_core.cli.arguments import MODELS, build_parser
 from fpc_core.cli.doctor import run_doctor
-from fpc_core.cli.workspace_args import places_from, settings_from, workspace_from
+from fpc_core.cli.workspace_args import places_from, print_notes, settings_from, workspace_from
 from fpc_core.config import (
     MapMethod,
     MapSettings,
@@ -84,7 +84,8 @@ def _query(args: argparse.Namespace) -> None:
         raise ValueError(f"--camera must be in 1..{cameras}, got {args.camera}; omit it if the camera is unknown")
     image = to_tensor([resize_image(decode_image(args.image), model.config.image_size)], model.config)
     camera = None if args.camera is None else torch.tensor([args.camera - 1])
-    trace = workspace.retriever.search(image, settings_from(args, workspace), camera)
+    subject = query_of(args.image, workspace.dataset).subject
+    trace = workspace.retriever_for(subject.path).search(image, settings_from(args, workspace), camera)
     print(_summary(workspace))
     kept_counts = " ".join(f"block {stage.block}: {stage.kept.shape[1]}" for stage in trace.encoding.stages)
     print(f"patches {model.config.patches}, kept after {kept_counts}\n")
@@ -109,11 +110,12 @@ def _query(args: argparse.Namespace) -> None:
 
 def _build(args: argparse.Namespace) -> None:
     places = places_from(args)
-    dataset = open_dataset(places.data)
+    dataset = places.open_dataset()
     model, report = load_model(places)
     device = distributed.local_device(choose_device(args.device))
     is_first = distributed.rank() == 0  # Only the first process prints.
     if is_first:
+        print_notes(dataset)
         print(report)
     with (
         distributed.process_group(torch.device("cpu"), timeout=timedelta(days=7)),
@@ -236,8 +238,9 @@ def _lesson(args: argparse.Namespace) -> None:
     image = resize_image(source.read(), config.image_size)
     has_camera = workspace.dataset.uses_cameras and source.subject.camera is not None
     cameras = torch.tensor([source.subject.camera]) if has_camera else None
-    trace = workspace.retriever.search(to_tensor([image], config), settings, cameras)
-    case = lesson_context(workspace.retriever, trace, source.subject, workspace.dataset.uses_cameras)
+    retriever = workspace.retriever_for(source.subject.path)
+    trace = retriever.search(to_tensor([image], config), settings, cameras)
+    case = lesson_context(retriever, trace, source.subject, workspace.dataset.excludes_own_camera)
     page = render_lesson(workspace, image, source.name, case, datetime.now().astimezone())
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(page, encoding="utf-8", newline="\n")

@@ -29,7 +29,8 @@ class Cameras(StrEnum):
 PROTOCOL_TEXT: Mapping[Protocol, str] = {
     Protocol.CAMERAS: "with cameras: gallery images of the query's person from the query's camera do not count "
     "(Market-1501's junk rule)",
-    Protocol.NO_CAMERAS: "without cameras: every gallery image counts",
+    Protocol.NO_CAMERAS: "without cameras: every gallery image counts, also images from the query's own "
+    "camera if there are any",
     Protocol.LEAVE_ONE_OUT: "leave-one-out: every image is a query and is compared with all other images; not "
     "comparable with published scores, which need a separate query and gallery folder",
 }

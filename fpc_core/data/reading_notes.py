@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +44,37 @@ def notes_on(dataset: Dataset, spec: LayoutSpec, remarks: Sequence[str] = ()) ->
         )
     if len({record.identity for record in dataset.gallery}) == 1:
         notes.append(Note("All gallery images show one person, so every hit is right and scores mean nothing.", True))
+    if not _has_matches(dataset):
+        notes.append(Note(f"No query has a true match: {no_match_reason(dataset)}.", True))
     return tuple(sorted([*_left_out_notes(dataset), *notes], key=lambda note: not note.warning))
+
+
+def no_match_reason(dataset: Dataset) -> str:
+    """Return why no query of a dataset has a true match, and how to change that."""
+    identities = {record.identity for record in dataset.gallery}
+    if dataset.excludes_own_camera and any(record.identity in identities for record in dataset.query):
+        return (
+            "gallery images from the query's own camera do not count, and nobody was seen by two cameras; use the "
+            "protocol no-cameras (--protocol, or Protocol on the Data page) to count them"
+        )
+    if dataset.queries_are_gallery:
+        return "nobody is on two images; put all images of a person into one folder"
+    return "queries and gallery have no identity in common; check the names of their files or folders"
+
+
+def _has_matches(dataset: Dataset) -> bool:
+    """Return whether at least one query has a true match."""
+    images = Counter((record.identity, record.camera) for record in dataset.gallery)
+    total = Counter(record.identity for record in dataset.gallery)
+    return any(
+        total[record.identity]
+        > (
+            images[record.identity, record.camera]
+            if dataset.excludes_own_camera
+            else int(record.path in dataset.own_rows)
+        )
+        for record in dataset.query
+    )
 
 
 def _camera_notes(dataset: Dataset, spec: LayoutSpec) -> list[str]:

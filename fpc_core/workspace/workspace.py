@@ -13,9 +13,10 @@ import numpy as np
 import platformdirs
 import torch
 
-from fpc_core.config import ModelConfig, Precision
+from fpc_core.config import ModelConfig, Precision, QuerySettings, Variant
 from fpc_core.data.datasets import Dataset, ImageRecord, open_dataset
 from fpc_core.data.images import resize_image
+from fpc_core.data.protocols import AUTO
 from fpc_core.gallery.memory import fingerprint, open_memory
 from fpc_core.matching.shortlist import IndexKind, open_index
 from fpc_core.model.checkpoint import LoadReport, load_checkpoint, weights_fingerprint
@@ -23,7 +24,7 @@ from fpc_core.model.fpc import FPC
 from fpc_core.retrieval import Retriever
 from fpc_core.workspace.allowed_roots import CACHE, Root, named_roots
 
-_DEPTH = 3  # Maximum depth of folders with images below a dataset's folder, as in archive/query/0001.
+_DEPTH = 5  # Maximum depth of folders with images below a dataset's folder, as in archive/query/0001.
 DEMO_ROOT = Path(__file__).resolve().parents[2] / "assets" / "demo"
 
 
@@ -37,6 +38,9 @@ class Places:
         memory: Folder of the gallery memory.
         stride: Stride of the patches in pixels, for weights that work with any stride; None for the default stride.
         precision: Name of the encoder's `Precision`, which must be that of the gallery memory.
+        protocol: Name of the evaluation `Protocol`, or "auto".
+        cameras: Name of the `Cameras` of the dataset, or "auto".
+        variant: Name of the `Variant` that "auto" follows for the cameras of a dataset without camera numbers.
     """
 
     data: Path = DEMO_ROOT
@@ -44,6 +48,14 @@ class Places:
     memory: Path = field(default_factory=lambda: demo_memory_folder())  # noqa: PLW0108 - defined below
     stride: int | None = None
     precision: str = Precision.FLOAT32.value
+    protocol: str = AUTO
+    cameras: str = AUTO
+    variant: str = QuerySettings.variant.value
+
+    def open_dataset(self, allowed: Sequence[Path] = ()) -> Dataset:
+        """Open the dataset with these options; see `datasets.open_dataset` for `allowed` and errors."""
+        variant = Variant(self.variant)
+        return open_dataset(self.data, allowed, protocol=self.protocol, cameras=self.cameras, variant=variant)
 
     @classmethod
     def from_environment(cls) -> Places:
@@ -84,6 +96,7 @@ class Workspace:
             self.dataset.root.resolve(),
             self.device,
             self.retriever.index.exactness,
+            self.dataset.protocol,
         )
         return hashlib.sha256(repr(content).encode()).hexdigest()[:16]
 
@@ -92,6 +105,10 @@ class Workspace:
         """Fingerprint of the weights and the precision, which the gallery memory shares."""
         provenance = self.retriever.memory.fingerprint
         return provenance.weights if provenance else weights_fingerprint(self.retriever.model)
+
+    def retriever_for(self, query: Path | None) -> Retriever:
+        """Return the retriever for a query by its path in the dataset: a query never finds its own file."""
+        return self.retriever.without(None if query is None else self.dataset.own_rows.get(query))
 
     def image(self, record: ImageRecord) -> np.ndarray:
         """Read an image of the dataset, and resize it to the model's input size, (H, W, 3) uint8."""
@@ -125,6 +142,8 @@ def default_memory_folder(places: Places) -> Path:
     key = f"{places.data.resolve()} {places.weights.resolve()} {places.stride}"
     if places.precision != Precision.FLOAT32:
         key += f" {places.precision}"
+    if places.cameras != AUTO:
+        key += f" cameras {places.cameras}"
     digest = hashlib.sha256(key.encode()).hexdigest()[:8]
     return cache_folder() / "memories" / f"{places.data.resolve().name[:60]}-{places.weights.stem[:60]}-{digest}"
 
@@ -235,7 +254,7 @@ def open_workspace(
         ShortlistError: The shortlist index is not available.
         ValueError: The precision or device does not exist, or the weights have too few camera embeddings.
     """
-    dataset = open_dataset(places.data, allowed)
+    dataset = places.open_dataset(allowed)
     model, report = load_model(places)
     check_cameras(dataset, model.config)
     provenance = fingerprint(model, dataset.gallery, dataset.root)
