@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import streamlit as st
 
 from app.layout import heading
@@ -59,7 +61,7 @@ def weights_section(places: Places) -> WeightsInfo | None:
 def data_section(places: Places, roots: tuple[Root, ...]) -> Dataset | None:
     """Render and return the dataset, or show a message and return None if it cannot be opened."""
     try:
-        dataset, inventory = resources.data_info(places.data, roots)
+        dataset, inventory = resources.data_info(places, roots)
     except (ValueError, OSError) as error:
         show_warning(str(error))
         return None
@@ -136,7 +138,7 @@ def page() -> None:
         is_open = report is not None and leaves_stride_open(report.source)
         new_draft = forms.settings_form(draft, report.config.stride if report else None, is_open)
     workspace_choice.save_draft(new_draft)
-    if new_draft.stride != draft.stride:
+    if replace(new_draft, device=draft.device) != draft:
         st.rerun()
     with in_use:
         in_use_line(new_draft)

@@ -14,6 +14,7 @@ import streamlit as st
 
 from app.public_mode import is_public
 from fpc_core.config import QuerySettings, Variant
+from fpc_core.data.protocols import AUTO, Cameras, Protocol
 from fpc_core.io.bounded_files import escape_name
 from fpc_core.workspace import Places, default_memory_folder, devices
 from fpc_core.workspace.allowed_roots import OutsideRootsError, Root, confine_memory, name_of, resolve
@@ -34,6 +35,8 @@ class WorkspaceChoice:
         device: Device to compute on, or "auto".
         stride: Patch stride of the model; None to read it from the checkpoint.
         variant: Variant for pages that have no control for it.
+        protocol: Name of the evaluation `Protocol`, or "auto".
+        cameras: Name of the `Cameras` of the dataset, or "auto".
     """
 
     data: str = ""
@@ -42,6 +45,8 @@ class WorkspaceChoice:
     device: str = "auto"
     stride: int | None = None
     variant: Variant = QuerySettings().variant
+    protocol: str = AUTO
+    cameras: str = AUTO
 
     def to_params(self) -> dict[str, str]:
         """Return the choice as query parameters, without defaults."""
@@ -64,14 +69,14 @@ class WorkspaceChoice:
             data=resolve(self.data, roots) if self.data else started.data,
             weights=resolve(self.weights, roots) if self.weights else started.weights,
             stride=self.stride,
+            cameras=self.cameras,
         )
         if self.memory:
             memory = resolve(self.memory, roots)
             confine_memory(memory, roots)
-            return replace(places, memory=memory)
-        if places == started:
-            return started
-        return replace(places, memory=default_memory_folder(places))
+        else:
+            memory = started.memory if places == started else default_memory_folder(places)
+        return replace(places, memory=memory, protocol=self.protocol, variant=self.variant.value)
 
 
 PARAMS = {
@@ -81,8 +86,11 @@ PARAMS = {
     "device": "device",
     "stride": "stride",
     "variant": "usual",
+    "protocol": "protocol",
+    "cameras": "numbering",
 }
-"""Query parameter of each field. The parameter `variant` belongs to the Explore page, so this one is named `usual`."""
+"""Query parameter of each field. The parameter `variant` belongs to the Explore page, so this one is named `usual`; and
+`cameras` belongs to the Atlas page."""
 
 
 def read_choice(params: Mapping[str, str], *, public: bool = False) -> tuple[WorkspaceChoice, tuple[str, ...]]:
@@ -113,6 +121,14 @@ def read_choice(params: Mapping[str, str], *, public: bool = False) -> tuple[Wor
     if variant and variant not in list(Variant):
         problems.append(f"The link sets usual to {variant[:40]}, but it must be one of {', '.join(Variant)}.")
         variant = ""
+    options = {}
+    for name, values in (("protocol", list(Protocol)), ("cameras", list(Cameras))):
+        options[name] = params.get(PARAMS[name], AUTO)
+        if options[name] not in (AUTO, *values):
+            problems.append(
+                f"The link sets {PARAMS[name]} to {options[name][:40]}, but it must be one of {', '.join(values)}."
+            )
+            options[name] = AUTO
     choice = WorkspaceChoice(
         data=params.get(PARAMS["data"], ""),
         weights=params.get(PARAMS["weights"], ""),
@@ -120,6 +136,7 @@ def read_choice(params: Mapping[str, str], *, public: bool = False) -> tuple[Wor
         device=device or WorkspaceChoice().device,
         stride=int(stride) if stride else None,
         variant=Variant(variant) if variant else WorkspaceChoice().variant,
+        **options,
     )
     return choice, tuple(problems)
 

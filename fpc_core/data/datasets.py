@@ -41,7 +41,7 @@ from fpc_core.io.bounded_files import check_inside
 
 __all__ = ["NO_CAMERA", "Dataset", "DatasetError", "ImageRecord", "Layout", "open_dataset"]
 
-_UNREADABLE = "names that are not valid UTF-8"
+_UNREADABLE = "the name is not valid UTF-8"
 _EXPECTED = (
     "query and bounding_box_test (Market-1501, DukeMTMC-reID, Occluded-Duke), whole_body_images with "
     "occluded_body_images or partial_body_images (Occluded-ReID, Partial-ReID), or images, there or in subfolders"

@@ -38,7 +38,7 @@ class LeftOut:
 
     Attributes:
         path: Path relative to the dataset's root, with escapes for invalid text.
-        reason: Reason in a few words that fit after a number, such as "names that do not follow the layout".
+        reason: Reason as a clause, such as "the name does not follow the layout".
     """
 
     path: Path

@@ -8,8 +8,8 @@ from fpc_core.data.layouts.spec import JUNK, Entry, Reading
 from fpc_core.data.protocols import Cameras
 from fpc_core.data.records import NO_CAMERA, ImageRecord, LeftOut
 
-CAMERA_0 = "camera 0 in names that otherwise count cameras from 1"
-NO_NUMBER = "names without a camera"
+CAMERA_0 = "the name says camera 0, but cameras count from 1"
+NO_NUMBER = "the name holds no camera"
 _FROM_0 = 0.01  # Minimum share of images of camera 0 by which cameras are taken to be counted from 0.
 
 

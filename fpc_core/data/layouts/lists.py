@@ -13,8 +13,8 @@ from fpc_core.data.protocols import Cameras, Protocol
 from fpc_core.data.records import LeftOut
 from fpc_core.io.bounded_files import OutsideRootsError, read_bytes, read_json
 
-MISSING = "images that a list names but that are missing"
-UNLISTED = "images that no list names"
+MISSING = "a list names the image, but it is missing"
+UNLISTED = "no list names the image"
 _MAX_LIST = 64 << 20  # Maximum size of a list in bytes.
 
 

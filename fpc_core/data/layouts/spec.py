@@ -13,7 +13,7 @@ from fpc_core.data.folder_listing import FolderListing
 from fpc_core.data.protocols import Cameras, Protocol
 from fpc_core.data.records import LeftOut
 
-BAD_NAME = "names that do not follow the layout"
+BAD_NAME = "the name does not follow the layout"
 JUNK = -1  # Identity of detections that the protocols exclude.
 _SAMPLE = 500  # Maximum number of names of a split by which a layout is recognised.
 
@@ -211,7 +211,7 @@ def read_names(spec: LayoutSpec, root: Path, folders: Folders, listing: FolderLi
 
 def left_out_below(root: Path, home: Path, depth: int, listing: FolderListing) -> Sequence[LeftOut]:
     """Return the images one level below those that a layout reads, which are left out."""
-    reason = f"images more than {depth} folders below their split"
+    reason = f"the image is more than {depth} folders below its split"
     return [LeftOut(path.relative_to(root), reason) for path in listing.images_at(home, depth + 1)]
 
 
