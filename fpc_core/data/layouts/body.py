@@ -1,28 +1,14 @@
-"""Layouts with folders of occluded or partial and of whole bodies: Occluded-ReID, Partial-ReID, P-DukeMTMC-reID."""
+"""Layouts with folders of occluded or partial and of whole bodies and without cameras: Occluded-ReID, Partial-ReID."""
 
 from __future__ import annotations
 
 from fpc_core.data.layouts.spec import Layout, LayoutSpec
-from fpc_core.data.layouts.street import NAME as STREET_NAME
 from fpc_core.data.protocols import Cameras
 
 OWN_FOLDERS = ("whole_body_images",)
 _NUMBERED = r"(?P<identity>\d{1,9})_"
 
 LAYOUTS = (
-    LayoutSpec(
-        key="p_dukemtmc",
-        title="P-DukeMTMC-reID",
-        titled=r"\bp ?duke",
-        folders={
-            "train": ("train",),
-            "query": ("test/occluded_body_images", "occluded_body_images"),
-            "gallery": ("test/whole_body_images", "whole_body_images"),
-        },
-        name=STREET_NAME,
-        example="0005/0005_c2_f0046985.jpg",
-        own_folders=OWN_FOLDERS,
-    ),
     LayoutSpec(
         key=Layout.PARTIAL_REID,
         title="Partial-ReID",

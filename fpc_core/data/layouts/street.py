@@ -73,4 +73,17 @@ LAYOUTS = (
         example="0001_c2_f0046182.jpg",
         own_folders=OWN_FOLDERS,
     ),
+    LayoutSpec(
+        key="p_dukemtmc",
+        title="P-DukeMTMC-reID",
+        titled=r"\bp ?duke",
+        folders={
+            "train": ("train",),
+            "query": ("test/occluded_body_images", "occluded_body_images"),
+            "gallery": ("test/whole_body_images", "whole_body_images"),
+        },
+        name=NAME,
+        example="0005/0005_c2_f0046985.jpg",
+        own_folders=("whole_body_images",),
+    ),
 )
