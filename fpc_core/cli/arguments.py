@@ -67,7 +67,11 @@ def build_parser(commands: Mapping[str, Callable[..., int | None]]) -> argparse.
 
     query = add("query", "search the gallery for one image", search)
     query.add_argument("image", type=Path)
-    query.add_argument("--camera", type=int, help="camera of the image, 1-based (default: unknown)")
+    query.add_argument(
+        "--camera",
+        type=int,
+        help="camera of the image, 1-based (default: that of a query of the data, otherwise unknown)",
+    )
     query.add_argument("--top", type=int, default=10, help="number of ranks to print")
     memory = subcommands.add_parser("memory", help="manage the gallery memory").add_subparsers(
         required=True, metavar="ACTION"

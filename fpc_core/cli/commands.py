@@ -83,8 +83,9 @@ def _query(args: argparse.Namespace) -> None:
     if args.camera is not None and cameras and not 1 <= args.camera <= cameras:
         raise ValueError(f"--camera must be in 1..{cameras}, got {args.camera}; omit it if the camera is unknown")
     image = to_tensor([resize_image(decode_image(args.image), model.config.image_size)], model.config)
-    camera = None if args.camera is None else torch.tensor([args.camera - 1])
     subject = query_of(args.image, workspace.dataset).subject
+    number = subject.camera if args.camera is None else args.camera - 1
+    camera = None if number is None or not workspace.dataset.uses_cameras else torch.tensor([number])
     trace = workspace.retriever_for(subject.path).search(image, settings_from(args, workspace), camera)
     print(_summary(workspace))
     kept_counts = " ".join(f"block {stage.block}: {stage.kept.shape[1]}" for stage in trace.encoding.stages)

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fpc_core.data.images import MAX_BYTES
 from fpc_core.data.layouts.spec import LayoutSpec
 from fpc_core.data.protocols import Cameras
+from fpc_core.io.bounded_files import read_bytes
 
 if TYPE_CHECKING:
     from fpc_core.data.datasets import Dataset
@@ -44,9 +46,43 @@ def notes_on(dataset: Dataset, spec: LayoutSpec, remarks: Sequence[str] = ()) ->
         )
     if len({record.identity for record in dataset.gallery}) == 1:
         notes.append(Note("All gallery images show one person, so every hit is right and scores mean nothing.", True))
+    if not dataset.excludes_own_camera and (copies := _copies(dataset)):
+        notes.append(
+            Note(
+                f"{copies:,} of {len(dataset.query):,} queries are also in the gallery (same name and content) and "
+                "find themselves, so scores mean little. Delete these images from the gallery.",
+                True,
+            )
+        )
     if not _has_matches(dataset):
         notes.append(Note(f"No query has a true match: {no_match_reason(dataset)}.", True))
     return tuple(sorted([*_left_out_notes(dataset), *notes], key=lambda note: not note.warning))
+
+
+def _copies(dataset: Dataset) -> int:
+    """Return how many queries have a copy of the same name and content in the gallery; a query itself is no copy."""
+    gallery: dict[tuple[str, int], list[Path]] = defaultdict(list)
+    for record in dataset.gallery:
+        gallery[record.path.name, record.identity].append(record.path)
+    return sum(
+        any(
+            path != record.path and _same_content(dataset, path, record.path)
+            for path in gallery.get((record.path.name, record.identity), ())
+        )
+        for record in dataset.query
+    )
+
+
+def _same_content(dataset: Dataset, one: Path, other: Path) -> bool:
+    paths = [dataset.root / one, dataset.root / other]
+    try:
+        sizes = {path.stat().st_size for path in paths}
+        if len(sizes) > 1 or not 0 < max(sizes) <= MAX_BYTES:
+            return False
+        contents = [read_bytes(path, MAX_BYTES, allowed=dataset.allowed) for path in paths]
+    except (OSError, ValueError):  # Encoding or the image check reports files that cannot be read.
+        return False
+    return contents[0] == contents[1]
 
 
 def no_match_reason(dataset: Dataset) -> str:

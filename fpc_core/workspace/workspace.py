@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 
@@ -14,10 +14,11 @@ import platformdirs
 import torch
 
 from fpc_core.config import ModelConfig, Precision, QuerySettings, Variant
-from fpc_core.data.datasets import Dataset, ImageRecord, open_dataset
+from fpc_core.data.datasets import Dataset, DatasetError, ImageRecord, open_dataset
 from fpc_core.data.images import resize_image
-from fpc_core.data.protocols import AUTO
-from fpc_core.gallery.memory import fingerprint, open_memory
+from fpc_core.data.protocols import AUTO, Cameras
+from fpc_core.gallery.memory import Fingerprint, fingerprint, fingerprint_of, open_memory, read_fingerprint
+from fpc_core.gallery.token_store import BUILD_COMMAND, GalleryMemoryError
 from fpc_core.matching.shortlist import IndexKind, open_index
 from fpc_core.model.checkpoint import LoadReport, load_checkpoint, weights_fingerprint
 from fpc_core.model.fpc import FPC
@@ -258,6 +259,7 @@ def open_workspace(
     model, report = load_model(places)
     check_cameras(dataset, model.config)
     provenance = fingerprint(model, dataset.gallery, dataset.root)
+    _check_memory_cameras(places, dataset, model.config, provenance, allowed)
     memory = open_memory(places.memory, expect=provenance, records=dataset.gallery)
     kind = shortlist or os.environ.get("FPC_SHORTLIST") or IndexKind.TORCH
     name = hashlib.sha256(repr(provenance).encode()).hexdigest()[:16]
@@ -265,6 +267,40 @@ def open_workspace(
     index = open_index(kind, memory.cls, lambda: memory.unit_cls, name, folder)
     target = choose_device(device)
     return Workspace(places, dataset, report, Retriever(model.to(target).eval(), memory, index), target, read_only)
+
+
+def _check_memory_cameras(
+    places: Places, dataset: Dataset, config: ModelConfig, expected: Fingerprint, allowed: Sequence[Path]
+) -> None:
+    """Check that the gallery memory was not built from the same images with other cameras.
+
+    Args:
+        places: Paths and options in use.
+        dataset: Dataset that was opened with them.
+        config: Architecture of the model.
+        expected: Fingerprint that the gallery memory must have.
+        allowed: Real folders in which every file of the dataset must be (see `open_dataset`).
+
+    Raises:
+        GalleryMemoryError: It was; the message names the option that fits.
+    """
+    try:
+        stored = read_fingerprint(places.memory)
+    except GalleryMemoryError:  # `open_memory` reports it with more detail.
+        return
+    if stored.differences(expected) != ["files"]:
+        return
+    for cameras in Cameras:
+        try:
+            other = replace(places, cameras=cameras.value, protocol=AUTO).open_dataset(allowed)
+        except DatasetError:
+            continue
+        if stored == fingerprint_of(stored.weights, config, other.gallery, other.root):
+            raise GalleryMemoryError(
+                f"the gallery memory {places.memory} was built with cameras {other.cameras}, but cameras "
+                f"{dataset.cameras} are in use; use --cameras {other.cameras} (on the Data page: Cameras) or build it "
+                f"again: {BUILD_COMMAND}"
+            )
 
 
 def check_cameras(dataset: Dataset, config: ModelConfig) -> None:
