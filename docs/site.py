@@ -27,6 +27,7 @@ PAGES = {  # file name without .html: title, and what it is made from
     "index": ("Overview", "docs/index.md"),
     "tutorial": ("Tutorial: real data", "docs/tutorial.md"),
     "architecture": ("Architecture", "docs/architecture.md"),
+    "layouts": ("Dataset layouts", "docs/layouts.md"),
     "live": ("Live protocol", "docs/live_protocol.md"),
     "glossary": ("Glossary", "docs/glossary.md"),
     "deploy": ("Deployment", "docs/deploy.md"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from fpc_core.data.dataset_label import DatasetError
@@ -38,7 +39,7 @@ def read_msmt17(spec: LayoutSpec, root: Path, folders: Folders, listing: FolderL
             elif entry is None or not number.isdecimal():
                 reading.left_out.append(LeftOut(inside, BAD_NAME))
             else:
-                reading.entries.append(entry._replace(identity=int(number)))
+                reading.entries.append(replace(entry, identity=int(number)))
             named.add(inside)
     for home in dict.fromkeys(folders[split][0] for split in ("query", "gallery")):
         images = (image.relative_to(root) for image in listing.images_below(home, spec.depth))

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import NamedTuple
 
 from fpc_core.data.folder_listing import FolderListing
 from fpc_core.data.protocols import Cameras, Protocol
@@ -31,7 +30,8 @@ class Layout(StrEnum):
     FOLDER = "folder"
 
 
-class Entry(NamedTuple):
+@dataclass(frozen=True)
+class Entry:
     """One image as its layout describes it.
 
     Attributes:
