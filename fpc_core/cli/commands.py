@@ -269,6 +269,8 @@ def _train(args: argparse.Namespace) -> None:
     )
     print_once = print if distributed.rank() == 0 else (lambda *_, **__: None)
     dataset = open_dataset(args.data)
+    if distributed.rank() == 0:
+        print_notes(dataset)
     config = training_config(dataset, _architecture(args))
     initial_model = None
     if args.init and (args.out / STATE).is_file():

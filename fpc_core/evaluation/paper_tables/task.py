@@ -122,7 +122,7 @@ def evaluation_task(retriever: Retriever, dataset: Dataset, tables: Iterable[Rep
     bound_tables = []
     for table in tables:
         rows = tuple(replace(row, recipe=row.recipe.made_on(bare)) if row.recipe else row for row in table.rows)
-        bound_tables.append(replace(table, rows=rows, data=dataset.label))
+        bound_tables.append(replace(table, rows=rows, data=dataset.label, protocol=dataset.protocol.value))
     recipes = dict.fromkeys(recipe for table in bound_tables for recipe in table.recipes)
     points: dict[QuerySettings, list[Point]] = {}
     for recipe in recipes:
