@@ -63,7 +63,7 @@ def page() -> None:
             PREFIX, QuerySettings(neighbors=workspace.dataset.neighbors), workspace.dataset.shortlist
         )
     status.status_line(workspace, settings)
-    progress.protocol_notes(workspace.dataset)
+    progress.protocol_caption(workspace.dataset)
     try:
         task, run = resources.atlas_job(workspace, settings)
     except (ValueError, OSError) as error:

@@ -49,7 +49,7 @@ def page() -> None:
             PREFIX, QuerySettings(neighbors=workspace.dataset.neighbors), workspace.dataset.shortlist
         )
     status.status_line(workspace, settings)
-    progress.protocol_notes(workspace.dataset)
+    progress.protocol_caption(workspace.dataset)
     names = chosen_tables()
     tables.render_scoring_help(workspace.dataset)
     if not names:

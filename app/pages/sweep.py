@@ -107,7 +107,7 @@ def page() -> None:
         settings = controls.method_settings(PREFIX)
     settings = replace(settings, neighbors=1, shortlist=dataset.shortlist)
     status.status_line(workspace, settings)
-    progress.protocol_notes(dataset)
+    progress.protocol_caption(dataset)
     if not queries or grid is None:
         st.info("Choose at least one query, one keep rate and one K in the sidebar.", icon=":material/tune:")
         return

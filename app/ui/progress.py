@@ -10,7 +10,7 @@ from app.messages import escape_markdown, show_warning
 from app.server.jobs import BackgroundJob, JobState, JobStatus
 from app.session.visitor import current_visitor
 from fpc_core.data.datasets import Dataset
-from fpc_core.evaluation.engine.protocol import protocol_notes as protocol_sentences
+from fpc_core.data.protocols import PROTOCOL_TEXT
 
 POLL_SECONDS = 1.0  # Interval between two polls of a running job.
 
@@ -54,12 +54,9 @@ def run_job(
     poll_until_done(job, show)
 
 
-def protocol_notes(dataset: Dataset) -> None:
-    """Render the evaluation protocol, and warnings about how the dataset was read."""
-    protocol, *warnings = protocol_sentences(dataset)
-    st.caption(escape_markdown(protocol, 300))
-    for text in warnings:
-        show_warning(text)
+def protocol_caption(dataset: Dataset) -> None:
+    """Render the evaluation protocol of the scores on the page."""
+    st.caption(f"Protocol {escape_markdown(PROTOCOL_TEXT[dataset.protocol], 300)}.")
 
 
 def render_progress(job: BackgroundJob, status: JobStatus, visitor: str, steps: str, of: str, key: str = "") -> None:
