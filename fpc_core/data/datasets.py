@@ -178,7 +178,10 @@ def open_dataset(
     left_out = sorted({*reading.left_out, *numbered.left_out, *unreadable}, key=lambda each: each.path)
     for records, split in ((query, "query"), (gallery, "gallery")):
         if not records:
-            examples = f"; {len(left_out)} names could not be parsed, such as {left_out[0].path}" if left_out else ""
+            examples = ""
+            if left_out:
+                first = left_out[0]
+                examples = f"; {len(left_out)} names could not be parsed, such as {first.path} ({first.reason})"
             raise DatasetError(f"no {split} images in {folder} ({spec.key} layout){examples}; expected {_EXPECTED}")
     queries = [record.path.as_posix() for record in query]
     dataset = Dataset(
@@ -206,7 +209,7 @@ def open_dataset(
 
 
 def _dataset_folder(root: Path, listing: FolderListing) -> Path:
-    """Return `root`, or its only subfolder with a layout at most two levels below, because archives often add one."""
+    """Return `root`, or its only subfolder with a dataset at most two levels below, because archives often add one."""
     level = [root]
     for _ in range(3):
         found = [folder for folder in level if has_layout(folder, listing)]
@@ -215,7 +218,18 @@ def _dataset_folder(root: Path, listing: FolderListing) -> Path:
         if found:
             return found[0]
         level = [child for folder in level for child in listing.folders(folder)]
-    return root
+    return _unwrapped(root, listing)
+
+
+def _unwrapped(root: Path, listing: FolderListing) -> Path:
+    """Return the folder with images or people in it, below a chain of folders that hold nothing but one folder."""
+    folder = root
+    for _ in range(2):
+        inner = listing.folders(folder)
+        if len(inner) != 1 or listing.images_below(folder):
+            break
+        folder = inner[0]
+    return folder if listing.images_below(folder) else root
 
 
 def _layout(folder: Path, label: Mapping[str, object], listing: FolderListing) -> tuple[LayoutSpec, Folders]:

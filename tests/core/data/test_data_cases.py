@@ -174,6 +174,14 @@ def test_a_folder_without_a_split_is_read_by_its_names(tmp_path):
     assert facts(dataset.query) == facts(dataset.gallery) == [(p, c) for p in PEOPLE for c in (0, 1)]
 
 
+@pytest.mark.parametrize("wrapper", ["people", "archive/people"])
+def test_people_inside_other_folders_are_found(tmp_path, wrapper):
+    lay_out(tmp_path / wrapper, persons())
+    dataset = open_dataset(tmp_path)
+    assert (dataset.name, len(dataset.gallery)) == ("people", 12)
+    assert dataset.protocol is Protocol.LEAVE_ONE_OUT
+
+
 def test_one_person_in_the_gallery_is_a_warning(tmp_path):
     lay_out(tmp_path, {"query/anna": ["1.png"], "gallery/anna": ["2.png", "3.png"]})
     assert "All gallery images show one person" in texts(open_dataset(tmp_path), warning=True)
