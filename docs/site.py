@@ -28,6 +28,7 @@ PAGES = {  # file name without .html: title, and what it is made from
     "tutorial": ("Tutorial: real data", "docs/tutorial.md"),
     "checkpoints": ("Checkpoints", "docs/checkpoints.md"),
     "architecture": ("Architecture", "docs/architecture.md"),
+    "layouts": ("Dataset layouts", "docs/layouts.md"),
     "live": ("Live protocol", "docs/live_protocol.md"),
     "glossary": ("Glossary", "docs/glossary.md"),
     "deploy": ("Deployment", "docs/deploy.md"),

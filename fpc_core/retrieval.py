@@ -15,6 +15,7 @@ A stage that runs out of memory is computed in smaller parts, then on the CPU (`
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -72,10 +73,27 @@ class Retriever:
         self.index = index or TorchIndex(memory.cls, lambda: memory.unit_cls)
         self.device = next(model.parameters()).device
         self.tokens = DeviceTokenCache(memory, self.device)
+        self._whole = self
+        self._left_out: int | None = None
+
+    def without(self, row: int | None) -> Retriever:
+        """Return a retriever that never finds one gallery image, for a query that is itself in the gallery.
+
+        Args:
+            row: Row of the gallery image; None to leave out none.
+        """
+        if row == self._left_out:
+            return self
+        other = copy.copy(self._whole)
+        other.__dict__.pop("on_cpu", None)
+        other._left_out = row
+        return other
 
     @cached_property
     def on_cpu(self) -> Retriever:
         """The same retriever on the CPU, or this one if it is on the CPU already."""
+        if self._left_out is not None:
+            return self._whole.on_cpu.without(self._left_out)
         return self if self.device.type == "cpu" else Retriever(self.model.copy_on_cpu(), self.memory, self.index)
 
     def free_memory(self) -> str:
@@ -124,7 +142,12 @@ class Retriever:
     @torch.inference_mode()
     @out_of_memory_fallback("the shortlist")
     def _shortlist(self, encoding: Encoding, size: int) -> Shortlist:
-        return self.index.search(_only(encoding.to(self.device))[0], size)
+        query = _only(encoding.to(self.device))[0]
+        if self._left_out is None:
+            return self.index.search(query, size)
+        found = self.index.search(query, size + 1)
+        others = found.indices != self._left_out
+        return Shortlist(found.indices[others][:size], found.d_cos[others][:size])
 
     def _solve(self, encoding: Encoding, indices: np.ndarray, settings: QuerySettings) -> Transport:
         query_cls, query_patches = _only(encoding.to(self.device))
@@ -212,7 +235,11 @@ class Retriever:
 
     def by_feature(self, feature: np.ndarray) -> Ranking:
         """Rank the whole gallery by Euclidean distance to `feature`, (C,) after the BNNeck, all L2-normalised."""
-        return rank_by_feature(feature, self.memory.unit_features)
+        ranking = rank_by_feature(feature, self.memory.unit_features)
+        if self._left_out is None:
+            return ranking
+        others = ranking.indices != self._left_out
+        return Ranking(ranking.indices[others], ranking.distance[others])
 
     @torch.inference_mode()
     @out_of_memory_fallback("the global head")

@@ -216,7 +216,7 @@ def case_strip(case: QueryOutcome, record: ImageRecord, records: Sequence[ImageR
     if case.survived is not None:
         visibility.append(f"{100 * case.survived:.0f}% kept")
     lines = (
-        f"person {case.identity}",
+        f"person {record.person or record.identity}",
         f"camera {camera_name(case.camera)}",
         *([case.occluder] if case.occluder else []),
         *visibility,
@@ -229,7 +229,7 @@ def case_strip(case: QueryOutcome, record: ImageRecord, records: Sequence[ImageR
         lines = (
             rank_text,
             f"AP {100 * answer.average_precision:.1f}",
-            f"person {hit.identity}",
+            f"person {hit.person or hit.identity}",
             f"camera {camera_name(hit.camera)}",
         )
         alt = f"first hit {STAGES[stage]}: {'right' if answer.right else 'wrong'}, {identity_label(hit)}, {rank_text}"

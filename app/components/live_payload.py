@@ -118,7 +118,7 @@ def people_data(
             "image": f"g{row}",
             "tone": tone.value,
             "mark": MARKS[tone],
-            "line": f"id {record.identity} · cam {camera_name(record.camera)}",
+            "line": f"{record.who} · cam {camera_name(record.camera)}",
             "about": f"{ALT_TEXT[tone]}, {identity_label(record)}",
         }
     return people

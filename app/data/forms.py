@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from app.messages import escape_markdown, show_error
 from app.session.view import plain_name
 from app.session.workspace_choice import DRAFT, STRIDES, WorkspaceChoice, display_name
 from fpc_core.config import Variant
+from fpc_core.data.protocols import AUTO, Cameras, Protocol
 from fpc_core.model.checkpoint_layouts import Source
 from fpc_core.model.load_report import LoadReport
 from fpc_core.model.positions import IMAGE_SIZES, format_size, parse_size
@@ -19,6 +20,20 @@ from fpc_core.workspace import Places, devices
 from fpc_core.workspace.allowed_roots import DiscoveredPaths, OutsideRootsError, Root, name_of, resolve
 
 HEADS = (3, 4, 6, 8, 12, 16)  # Usual numbers of attention heads.
+PROTOCOL_NAMES = {
+    AUTO: "automatic",
+    Protocol.CAMERAS: "with cameras (junk rule)",
+    Protocol.NO_CAMERAS: "without cameras",
+    Protocol.LEAVE_ONE_OUT: "leave-one-out (no split)",
+}
+CAMERA_NAMES = {
+    AUTO: "automatic",
+    Cameras.NAMES: "from file names",
+    Cameras.FROM_0: "from file names, counted from 0",
+    Cameras.FROM_1: "from file names, counted from 1",
+    Cameras.RELEASED: "query 1, gallery 2 (released readers)",
+    Cameras.NONE: "none (mean camera embedding)",
+}
 
 
 def roots_note(roots: Sequence[Root], discovered: DiscoveredPaths) -> None:
@@ -51,7 +66,7 @@ def places_form(
             discovered.datasets,
             _startup_name(started.data, roots),
             roots,
-            "A dataset folder (Market-1501, DukeMTMC, …) or a plain folder with one sub-folder per person.",
+            "A dataset folder (Market-1501, DukeMTMC, …) or a folder with one sub-folder per person.",
         )
     with weights:
         weights_name = _path_field(
@@ -97,7 +112,30 @@ def settings_form(draft: WorkspaceChoice) -> WorkspaceChoice:
             key=f"{DRAFT}variant",
             help="Follow the paper or the released code where they differ.",
         )
-    return replace(draft, device=device_name, variant=variant_choice or draft.variant)
+    protocol, cameras, _ = st.columns(3, gap="medium")
+    with protocol:
+        protocol_choice = _option_field(
+            "Protocol",
+            "protocol",
+            draft.protocol,
+            PROTOCOL_NAMES,
+            "Which gallery images count for a query. Automatic: as the data allow.",
+        )
+    with cameras:
+        camera_choice = _option_field(
+            "Cameras",
+            "cameras",
+            draft.cameras,
+            CAMERA_NAMES,
+            "Where camera numbers come from. The gallery memory must be built with the same choice.",
+        )
+    return replace(
+        draft,
+        device=device_name,
+        variant=variant_choice or draft.variant,
+        protocol=protocol_choice,
+        cameras=camera_choice,
+    )
 
 
 def weights_form(draft: WorkspaceChoice, report: LoadReport | None) -> WorkspaceChoice:
@@ -165,6 +203,15 @@ def weights_form(draft: WorkspaceChoice, report: LoadReport | None) -> Workspace
         show_error(error)
         image_size = draft.image_size
     return replace(draft, image_size=image_size, stride=chosen_stride, heads=chosen_heads, mean_camera=mean_camera)
+
+
+def _option_field(label: str, field: str, current: str, names: Mapping[str, str], text: str) -> str:
+    """Render a field with fixed options, and return the key of the chosen one."""
+    options = list(names)
+    chosen = st.selectbox(
+        label, options, options.index(current), key=f"{DRAFT}{field}", format_func=names.__getitem__, help=text
+    )
+    return chosen or current
 
 
 def _path_field(

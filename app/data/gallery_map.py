@@ -120,7 +120,9 @@ def project_query(
     own = own / np.linalg.norm(own, axis=1, keepdims=True)
     rows = near if of_shortlist else map_rows(len(records), near, MAX_IMAGES)
     return (
-        GalleryMap(coordinates, rows, shortlist, flat.project(own), records, subject, workspace.dataset.uses_cameras),
+        GalleryMap(
+            coordinates, rows, shortlist, flat.project(own), records, subject, workspace.dataset.excludes_own_camera
+        ),
         flat.explained,
     )
 
@@ -220,7 +222,7 @@ def _draw_points(figure: go.Figure, points: GalleryMap, positions: np.ndarray, n
     rows = points.rows[positions]
     rank = {int(row): index for index, row in enumerate(points.shortlist, start=1)}
     texts = [
-        f"{identity_label(points.records[row])}<br>{html.escape(points.records[row].path.name)}"
+        f"{html.escape(identity_label(points.records[row]))}<br>{html.escape(points.records[row].path.name)}"
         + (f"<br>rank {rank[row]} by D" if row in rank else "")
         for row in rows.tolist()
     ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pandas as pd
 import streamlit as st
 
@@ -12,6 +14,7 @@ from app.server.jobs import JobState, JobStatus
 from app.ui.progress import format_duration
 from fpc_core.data.datasets import Dataset
 from fpc_core.data.inventory import Inventory
+from fpc_core.data.protocols import PROTOCOL_TEXT
 from fpc_core.workspace.inspect import MemoryInfo, MemoryStatus, WeightsInfo
 
 MAX_LISTED = 8  # Maximum number of rows of a list on the page; the download contains all.
@@ -25,10 +28,11 @@ DIFFERS = {
 def data_report(dataset: Dataset, inventory: Inventory) -> None:
     """Render the splits of a dataset, and which images the evaluation protocol excludes."""
     label = ":orange-badge[SYNTHETIC] " if dataset.synthetic else ""
-    cameras = "with camera labels" if dataset.uses_cameras else "no camera labels (nothing is excluded from scoring)"
     st.markdown(
-        f"{label}**{escape_markdown(dataset.name)}** · layout {escape_markdown(dataset.layout.value)}, {cameras}"
+        f"{label}**{escape_markdown(dataset.name)}** · layout {escape_markdown(dataset.layout)}, "
+        f"{'with' if dataset.uses_cameras else 'no'} camera labels"
     )
+    st.caption(f"Protocol {escape_markdown(PROTOCOL_TEXT[dataset.protocol], 300)}.")
     if dataset.note:
         st.caption(escape_markdown(dataset.note, 300))
     st.table(
@@ -39,6 +43,7 @@ def data_report(dataset: Dataset, inventory: Inventory) -> None:
             "cameras": [", ".join(map(str, count.cameras)) or "–" for count in inventory.splits],
         }
     )
+    skipped = Counter(each.reason for each in dataset.left_out)
     without_match = len(inventory.without_match)
     facts = [
         (inventory.distractors, "distractors in the gallery (identity 0)"),
@@ -46,13 +51,14 @@ def data_report(dataset: Dataset, inventory: Inventory) -> None:
         (inventory.junk, "gallery images are excluded for some query (same person, same camera)"),
         (inventory.left_out, "images with identity −1 are ignored, as in the protocols"),
         (without_match, "queries without a correct match, excluded from scoring"),
-        (len(inventory.skipped), "files skipped: the name does not follow the layout or is not valid UTF-8"),
+        *((count, f"files skipped: {reason}") for reason, count in skipped.items()),
     ]
     st.markdown("\n".join(f"- **{count:,}** {text}" for count, text in facts if count) or "- All images are used")
-    if dataset.queries_are_gallery:
-        show_warning(
-            "This folder has no separate query images. Each image matches itself first, so scores are not meaningful."
-        )
+    for note in dataset.notes:
+        if note.warning:
+            show_warning(note.text)
+        else:
+            st.caption(f":material/info: {escape_markdown(note.text, 400)}")
     for title, paths in (
         ("Queries without a correct match", inventory.without_match),
         ("Skipped names", inventory.skipped),

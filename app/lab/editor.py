@@ -242,7 +242,10 @@ def _cut_out_of(workspace: Workspace, query: Query, nearest: int) -> CutOut:
         everyone = {record.identity for record in records}
         identities = sorted(everyone - {query.subject.identity} or everyone)
         first = identities.index(default.identity) if default.identity in identities else 0
-        identity = st.selectbox("Person ID", identities, index=first, key=f"paste-identity-{query.name}")
+        names = {record.identity: record.person or str(record.identity) for record in records}
+        identity = st.selectbox(
+            "Person ID", identities, index=first, key=f"paste-identity-{query.name}", format_func=names.__getitem__
+        )
         images = [record.path.as_posix() for record in records if record.identity == identity]
         named = default.path.as_posix()
         first = images.index(named) if named in images else 0
@@ -319,7 +322,7 @@ def render_downloads(
 
 def nearest_wrong(workspace: Workspace, query: Query, trace: QueryTrace) -> int:
     """Return the gallery row of the nearest wrong hit by D, or 0 if there is none."""
-    records, uses_cameras = workspace.retriever.memory.records, workspace.dataset.uses_cameras
+    records, uses_cameras = workspace.retriever.memory.records, workspace.dataset.excludes_own_camera
     wrong = (MatchLabel.OTHER, MatchLabel.NEUTRAL)
     rows = trace.by_distance.indices.tolist()
     return next((row for row in rows if match_label(records[row], query.subject, uses_cameras) in wrong), 0)

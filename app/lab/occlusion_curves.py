@@ -214,7 +214,8 @@ def _occlusion_job(
 
     def task() -> OcclusionTask:
         images = cut_outs(workspace, *scenes)
-        return OcclusionTask(workspace.retriever, query.image, camera, relevance, scenes, settings, keep_rates, images)
+        retriever = workspace.retriever_for(query.subject.path)
+        return OcclusionTask(retriever, query.image, camera, relevance, scenes, settings, keep_rates, images)
 
     try:
         return resources.occlusion_job(hashlib.sha256(repr(key_parts).encode()).hexdigest(), task)

@@ -119,7 +119,7 @@ def render_picture(
 def _alpha(workspace: Workspace, query: Query, search_result: SearchResult, context: LessonContext) -> None:
     records = workspace.retriever.memory.records
     key = view_key(query.digest, search_result.trace.settings)
-    answer = answer_data(search_result.trace, key, records, query.subject, workspace.dataset.uses_cameras, SHOWN)
+    answer = answer_data(search_result.trace, key, records, query.subject, workspace.dataset.excludes_own_camera, SHOWN)
     image_store(
         {f"g{row}": resources.thumbnail(workspace, records[row]) for row in answer["match"]["in_sight"]},
         key="image-store",
@@ -131,7 +131,7 @@ def _alpha(workspace: Workspace, query: Query, search_result: SearchResult, cont
 def _neighbors(workspace: Workspace, query: Query, context: LessonContext) -> None:
     result, records = context.trace.consolidation, workspace.retriever.memory.records
     left_out: int = st.session_state.get(LEFT_OUT, -1)
-    neighbor_cards = decoder_cards(result, records, query.subject, workspace.dataset.uses_cameras, left_out)
+    neighbor_cards = decoder_cards(result, records, query.subject, workspace.dataset.excludes_own_camera, left_out)
     images = {f"g{row}": resources.thumbnail(workspace, records[row]) for row in result.neighbors.tolist()}
     several = len(result.neighbors) > 1
 

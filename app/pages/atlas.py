@@ -63,7 +63,7 @@ def page() -> None:
             PREFIX, QuerySettings(neighbors=workspace.dataset.neighbors), workspace.dataset.shortlist
         )
     status.status_line(workspace, settings)
-    progress.warn_without_query_split(workspace.dataset, "classes")
+    progress.protocol_caption(workspace.dataset)
     try:
         task, run = resources.atlas_job(workspace, settings)
     except (ValueError, OSError) as error:

@@ -14,7 +14,7 @@ from app.sections.comparison import SIDES
 from app.sections.comparison_data import PRESETS, preset_of
 from app.server import resources, search
 from app.session.figure_basket import Item, add_button
-from app.ui import controls, status
+from app.ui import controls, progress, status
 from app.ui.page_frame import load_workspace_or_stop, run_page
 from app.ui.query_picker import query_of, view_from_url
 from fpc_core.config import QuerySettings
@@ -59,8 +59,9 @@ def page() -> None:
     query = query_of(workspace, records[name])
     settings = both_settings(workspace.dataset.shortlist)
     status.status_line(workspace, *settings)
+    progress.protocol_caption(workspace.dataset)
     traces = {side: search.search(workspace, query, each).trace for side, each in zip(SIDES, settings, strict=True)}
-    rule = MatchRule(workspace.retriever.memory.records, query.subject, workspace.dataset.uses_cameras)
+    rule = MatchRule(workspace.retriever.memory.records, query.subject, workspace.dataset.excludes_own_camera)
     view, problems = view_from_url(workspace, "neighbor")
     show_warnings(problems)
     comparison.masks(workspace, query, traces)

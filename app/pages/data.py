@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import streamlit as st
 
 from app.layout import heading
@@ -58,7 +60,7 @@ def weights_section(places: Places) -> WeightsInfo | None:
 def data_section(places: Places, roots: tuple[Root, ...]) -> Dataset | None:
     """Render and return the dataset, or show a message and return None if it cannot be opened."""
     try:
-        dataset, inventory = resources.data_info(places.data, roots)
+        dataset, inventory = resources.data_info(places, roots)
     except (ValueError, OSError) as error:
         show_warning(str(error))
         return None
@@ -137,7 +139,7 @@ def page() -> None:
     with settings_container:
         new_draft = forms.settings_form(forms.weights_form(draft, weights.report if weights else None))
     workspace_choice.save_draft(new_draft)
-    if _weights_settings(new_draft) != _weights_settings(draft):
+    if replace(new_draft, device=draft.device) != draft:
         st.rerun()
     with in_use:
         in_use_line(new_draft)

@@ -21,7 +21,7 @@ def page() -> None:
     st.subheader("Dataset and model summary")
     left, right = st.columns([3, 2], gap="large")
     with left:
-        reports.data_report(*resources.data_info(places.data, ()))
+        reports.data_report(*resources.data_info(places, ()))
     weights = resources.weights_info(places)
     with right:
         reports.weights_report(weights)

@@ -20,6 +20,7 @@ from app.session import link_checks
 from app.ui import controls, progress, status
 from app.ui.page_frame import load_workspace_or_stop, run_page
 from fpc_core.config import QuerySettings
+from fpc_core.evaluation.engine.protocol import protocol_notes
 from fpc_core.evaluation.paper_tables.definitions import NAMES, Setting, tables_of
 
 PREFIX = "e_"  # Prefix that distinguishes query parameters of this page from those of Explore.
@@ -48,7 +49,7 @@ def page() -> None:
             PREFIX, QuerySettings(neighbors=workspace.dataset.neighbors), workspace.dataset.shortlist
         )
     status.status_line(workspace, settings)
-    progress.warn_without_query_split(workspace.dataset, "scores")
+    progress.protocol_caption(workspace.dataset)
     names = chosen_tables()
     tables.render_scoring_help(workspace.dataset)
     if not names:
@@ -74,7 +75,8 @@ def page() -> None:
             disabled=not now.complete,
             help="Text, Markdown, LaTeX and CSV of every table, with the recipes.",
         )
-        for sentence in results[0].about:
+        shown_above = protocol_notes(workspace.dataset)
+        for sentence in (each for each in results[0].about if each not in shown_above):
             st.caption(escape_markdown(sentence, 1000))
         tables.render_tables(results, pick)
         if "picked-score" in st.session_state:

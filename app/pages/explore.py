@@ -97,7 +97,7 @@ def page() -> None:
     with st.sidebar:
         query, missing = pick_query(workspace, view.query)
         settings = controls.query_settings(view.settings, workspace.dataset.shortlist, HITS)
-        show_junk = controls.junk_switch(workspace.dataset.uses_cameras)
+        show_junk = controls.junk_switch(workspace.dataset.excludes_own_camera)
 
     status.status_line(workspace, settings)
     with st.container():  # Always present, so that the content below does not move when a message disappears.

@@ -38,7 +38,7 @@ def render_results(workspace: Workspace, query: Query, settings: QuerySettings) 
         OCCLUDED: search.search(workspace, occluded, settings),
     }
     traces = {side: result.trace for side, result in search_results.items()}
-    rule = MatchRule(workspace.retriever.memory.records, query.subject, workspace.dataset.uses_cameras)
+    rule = MatchRule(workspace.retriever.memory.records, query.subject, workspace.dataset.excludes_own_camera)
     nearest, identity = editor.nearest_wrong(workspace, query, traces[CLEAN]), query.subject.identity
     ranks = {} if identity is None else editor.first_matches(traces[CLEAN], traces[OCCLUDED], rule)
     editor.editor(workspace, query, settings, nearest, ranks)
@@ -55,7 +55,9 @@ def render_results(workspace: Workspace, query: Query, settings: QuerySettings) 
         st.caption("The occlusion curves and the sensitivity map need a query whose person is known.")
         return
     try:
-        relevance = Relevance.of(identity, query.subject.camera, rule.records)
+        camera = query.subject.camera if rule.uses_cameras else None
+        own = -1 if query.subject.path is None else workspace.dataset.own_rows[query.subject.path]
+        relevance = Relevance.of(identity, camera, rule.records, own)
     except ValueError as error:
         show_warning(f"The curves and the map cannot be computed: {error}.")
         return

@@ -42,10 +42,17 @@ def choose_queries(records: dict[str, ImageRecord], opening: str) -> tuple[str, 
         return (controls.query_name(list(records), opening, f"{PREFIX}query"),)
     if scope == "all":
         return tuple(records)
-    known = sorted({record.identity for record in records.values()})
+    names = {record.identity: record.person or str(record.identity) for record in records.values()}
+    known = sorted(names)
     show_warnings((*link_checks.check_choice("ids", known), *link_checks.check_choice("images", records)))
     identities = st.multiselect(
-        "Identities", known, key="ids", bind="query-params", filter_mode="prefix", select_all=False
+        "Identities",
+        known,
+        key="ids",
+        bind="query-params",
+        filter_mode="prefix",
+        select_all=False,
+        format_func=names.__getitem__,
     )
     images = st.multiselect("Images", list(records), key="images", bind="query-params")
     return tuple(name for name, record in records.items() if record.identity in identities or name in images)
@@ -100,7 +107,7 @@ def page() -> None:
         settings = controls.method_settings(PREFIX)
     settings = replace(settings, neighbors=1, shortlist=dataset.shortlist)
     status.status_line(workspace, settings)
-    progress.warn_without_query_split(dataset, "scores")
+    progress.protocol_caption(dataset)
     if not queries or grid is None:
         st.info("Choose at least one query, one keep rate and one K in the sidebar.", icon=":material/tune:")
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from app.components.cards import cards
+from app.messages import escape_markdown
 from app.sections.comparison_data import (
     ComparedValue,
     kept_patches,
@@ -102,7 +104,7 @@ def hits(
     common: dict[str, Any] = {
         "records": records,
         "subject": query.subject,
-        "uses_cameras": workspace.dataset.uses_cameras,
+        "uses_cameras": workspace.dataset.excludes_own_camera,
         "show": SHOWN,
     }
 
@@ -118,7 +120,7 @@ def hits(
             chosen=chosen,
             decoder=frozenset(decoder),
             parts=distances_of(trace.match, trace.settings.alpha),
-            before=MatchRule(records, query.subject, workspace.dataset.uses_cameras).ranks(there)
+            before=MatchRule(records, query.subject, workspace.dataset.excludes_own_camera).ranks(there)
             if name in arrows
             else None,
             **common,
@@ -173,13 +175,17 @@ def parts(workspace: Workspace, traces: dict[str, QueryTrace], rule: MatchRule, 
             st.plotly_chart(
                 figure, config={"displayModeBar": False}, key="parts", alt="The two parts of D of each side"
             )
-        st.caption(f"Selected: {identity_label(rule.records[chosen])}. Click a card above to change it.")
+        st.caption(
+            f"Selected: {escape_markdown(identity_label(rule.records[chosen]))}. Click a card above to change it."
+        )
 
 
 def shares(traces: dict[str, QueryTrace], rule: MatchRule) -> None:
     st.subheader("Decoder attention to each neighbour")
     rows = list(dict.fromkeys(row for trace in traces.values() for row in trace.consolidation.neighbors.tolist()))
-    names = [f"{position}. {identity_label(rule.records[row])}" for position, row in enumerate(rows, start=1)]
+    names = [
+        f"{position}. {html.escape(identity_label(rule.records[row]))}" for position, row in enumerate(rows, start=1)
+    ]
     one, other = ([100 * (neighbor_share(traces[name], row) or 0.0) for row in rows] for name in traces)
     figure = charts.neighbor_shares_figure(names, dict(zip(traces, (one, other), strict=True)))
     st.plotly_chart(

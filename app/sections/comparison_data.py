@@ -105,12 +105,14 @@ def average_precision(rule: MatchRule, ranking: Ranking) -> float | None:
     """Return the average precision over the whole gallery, or None without a true match or a known identity."""
     if rule.subject.identity is None or rule.first_match(ranking) is None:
         return None
-    distance = np.empty((1, len(rule.records)))
+    distance = np.full((1, len(rule.records)), np.inf)  # The query itself is not ranked.
     distance[0, ranking.indices] = ranking.distance
     identities = np.array([record.identity for record in rule.records])
     cameras = np.array([record.camera for record in rule.records]) if rule.uses_cameras else None
     query_camera = None if cameras is None else np.array([rule.subject.camera])
-    return evaluate(distance, [rule.subject.identity], identities, query_camera, cameras).mean_ap
+    own = [next((row for row, record in enumerate(rule.records) if record.path == rule.subject.path), -1)]
+    own_rows = None if rule.subject.path is None else own
+    return evaluate(distance, [rule.subject.identity], identities, query_camera, cameras, own_rows=own_rows).mean_ap
 
 
 def query_values(one: QueryTrace, other: QueryTrace, rule: MatchRule, config: ModelConfig) -> list[ComparedValue]:

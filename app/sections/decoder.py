@@ -46,7 +46,7 @@ def decoder(
     target = map_target(maps, config.identities)
     if maps.target is MapTarget.SIMILARITY and maps.index is not None:
         target = f"the cosine to {identity_label(records[maps.index])}"
-    cards = decoder_cards(consolidation, records, query.subject, workspace.dataset.uses_cameras, chosen)
+    cards = decoder_cards(consolidation, records, query.subject, workspace.dataset.excludes_own_camera, chosen)
     strip = Strip("heat", "", cards, scale=Scale(colorbar_label(maps, target), "0", ""))
     heat_strip(strip, config, view, "neighbors", key="heat", on_pick=pick)
 

@@ -35,7 +35,7 @@ def keep_rate_grid(workspace: Workspace, query: Query, settings: QuerySettings, 
             matched[settings_at_rate.prune.keep_rate] = (matching.encoded.encoding, matching.match)
             yield
         records = workspace.retriever.memory.records
-        data = grid_data(key, matched, records, query.subject, workspace.dataset.uses_cameras, show)
+        data = grid_data(key, matched, records, query.subject, workspace.dataset.excludes_own_camera, show)
         rows = {row for _, match in data["matches"] for row in match["in_sight"]}
         return data | {"images": {f"g{row}": resources.thumbnail(workspace, records[row]) for row in sorted(rows)}}
 

@@ -69,7 +69,7 @@ def render_ranking(
     """
     st.subheader("Retrieved gallery images", anchor="ranking")
     trace, records = result.trace, workspace.retriever.memory.records
-    uses_cameras = workspace.dataset.uses_cameras
+    uses_cameras = workspace.dataset.excludes_own_camera
 
     def consolidated(chosen: int | None) -> Strip:
         decoder = frozenset(trace.consolidation.neighbors.tolist())

@@ -27,10 +27,10 @@ def query_context(workspace: Workspace, query: Query, result: SearchResult, hit:
         else ()
     )
     return lesson_context(
-        workspace.retriever,
+        workspace.retriever_for(query.subject.path),
         result.trace,
         query.subject,
-        workspace.dataset.uses_cameras,
+        workspace.dataset.excludes_own_camera,
         hit,
         shares,
         lambda row: search.plan(workspace, query, result.trace, row),

@@ -78,7 +78,11 @@ def pairwise_comparison(
     if chosen is None or chosen not in result.trace.match.shortlist:
         _render_not_shortlisted(result)
         return
-    trace, records, uses_cameras = result.trace, workspace.retriever.memory.records, workspace.dataset.uses_cameras
+    trace, records, uses_cameras = (
+        result.trace,
+        workspace.retriever.memory.records,
+        workspace.dataset.excludes_own_camera,
+    )
     rows = trace.by_distance.indices.tolist()
     tones = [match_label(records[row], query.subject, uses_cameras) for row in rows]
     offered, default = comparison_candidates(rows, tones, chosen, SHOWN, show_junk)

@@ -23,7 +23,7 @@ from app.server.worker import Worker
 from app.session import visitor
 from fpc_core.config import QuerySettings
 from fpc_core.data.browser_encoding import data_uri
-from fpc_core.data.datasets import Dataset, ImageRecord, open_dataset
+from fpc_core.data.datasets import Dataset, ImageRecord
 from fpc_core.data.ground_truth import TrueMasks, occlusions, true_masks
 from fpc_core.data.inventory import Inventory, take_inventory
 from fpc_core.data.occluder_rendering import cut_out
@@ -71,30 +71,33 @@ def discovered_paths(roots: tuple[Root, ...]) -> DiscoveredPaths:
     return _discovered_paths(roots, int(time.time() // 60))
 
 
-def data_info(folder: Path, roots: tuple[Root, ...]) -> tuple[Dataset, Inventory]:
+def data_info(places: Places, roots: tuple[Root, ...]) -> tuple[Dataset, Inventory]:
     """Return a dataset and its inventory.
 
     Args:
-        folder: Folder of the dataset.
+        places: Paths and options, of which only those of the dataset are used.
         roots: Folders that must contain every image. Empty disables this check.
 
     Raises:
         DatasetError: The dataset cannot be opened.
         OutsideRootsError: An image is outside the roots.
     """
-    return _data_info(folder, roots, data_stamp(folder))
+    return _data_info(replace(places, weights=Path(), memory=Path()), roots, data_stamp(places.data))
 
 
 def weights_info(places: Places) -> WeightsInfo:
     """Return the contents of a checkpoint. Raises CheckpointError if it cannot be read."""
-    return _weights_info(replace(places, data=Path(), memory=Path()), file_stamp(places.weights))
+    neutral = Places()
+    others = replace(places, data=Path(), memory=Path(), protocol=neutral.protocol, cameras=neutral.cameras)
+    return _weights_info(replace(others, variant=neutral.variant), file_stamp(places.weights))
 
 
 def memory_info(directory: Path, dataset: Dataset, weights: WeightsInfo) -> MemoryInfo:
     """Return the state of a gallery memory and whether it matches dataset and weights; see `inspect_memory`."""
     partial = directory.with_name(directory.name + PARTIAL)
     stamps = (*data_stamp(dataset.root), *(file_stamp(path) for path in (directory / "manifest.json", partial)))
-    return _memory_info(directory, dataset, weights, (dataset.root, weights.fingerprint, weights.report.config), stamps)
+    keys = (dataset.root, dataset.cameras, weights.fingerprint, weights.report.config)
+    return _memory_info(directory, dataset, weights, keys, stamps)
 
 
 def build_job(places: Places, device: str, dataset: Dataset, done: int) -> BuildJob:
@@ -181,8 +184,8 @@ def _workspace(places: Places, device: str, roots: tuple[Root, ...], stamps: tup
 
 
 @cached(FILE_INFO, "Reading the file lists …")
-def _data_info(folder: Path, roots: tuple[Root, ...], stamps: tuple[int, ...]) -> tuple[Dataset, Inventory]:
-    dataset = open_dataset(folder, _folders(roots))
+def _data_info(places: Places, roots: tuple[Root, ...], stamps: tuple[int, ...]) -> tuple[Dataset, Inventory]:
+    dataset = places.open_dataset(_folders(roots))
     if roots:
         confine(dataset, roots)
     return dataset, take_inventory(dataset)

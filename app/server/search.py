@@ -50,7 +50,8 @@ class Query:
     @cached_property
     def digest(self) -> str:
         """Return the cache key, made of workspace, pixels and camera."""
-        return f"{self.workspace_key}-{content_hash(self.image.tobytes())}-{self.subject.camera}"
+        own = self.subject.path.as_posix() if self.subject.path else ""
+        return f"{self.workspace_key}-{content_hash(self.image.tobytes())}-{self.subject.camera}{own}"
 
 
 @cache_key.register
@@ -79,7 +80,9 @@ def search(workspace: Workspace, query: Query, settings: QuerySettings) -> Searc
     with limit_threads_on_small_machines():
         matched = matching(workspace, query, settings)
         trace = run_in_model_queue(
-            lambda: workspace.retriever.finish(matched.encoded.encoding, matched.match, settings)
+            lambda: workspace.retriever_for(query.subject.path).finish(
+                matched.encoded.encoding, matched.match, settings
+            )
         )
     stages = (*matched.encoded.stages, matched.stage)
     seconds = {stage.name: stage.seconds for stage in stages} | dict(trace.timings)
@@ -155,7 +158,9 @@ def _encoded(workspace: Workspace, query: Query, prune: PruneSettings) -> Encode
 def _matched(workspace: Workspace, query: Query, settings: QuerySettings) -> MatchedQuery:
     encoded = _encoded(workspace, query, settings.prune)
     match, stage = _timed(
-        "Shortlist + EMD", workspace.device, lambda: workspace.retriever.match(encoded.encoding, settings)
+        "Shortlist + EMD",
+        workspace.device,
+        lambda: workspace.retriever_for(query.subject.path).match(encoded.encoding, settings),
     )
     return MatchedQuery(encoded, match, stage)
 

@@ -15,6 +15,7 @@ import streamlit as st
 from app.public_mode import is_public
 from app.session.shared_view import forget_params
 from fpc_core.config import QuerySettings, Variant
+from fpc_core.data.protocols import AUTO, Cameras, Protocol
 from fpc_core.io.bounded_files import escape_name
 from fpc_core.model.positions import format_size, parse_size
 from fpc_core.workspace import Places, default_memory_folder, devices
@@ -40,6 +41,8 @@ class WorkspaceChoice:
         image_size: Input size of the model, such as "256x128"; empty to read it from the checkpoint.
         heads: Number of attention heads of the model; None to read it from the checkpoint.
         mean_camera: Whether every image gets the mean of the camera embeddings.
+        protocol: Name of the evaluation `Protocol`, or "auto".
+        cameras: Name of the `Cameras` of the dataset, or "auto".
     """
 
     data: str = ""
@@ -51,6 +54,8 @@ class WorkspaceChoice:
     image_size: str = ""
     heads: int | None = None
     mean_camera: bool = False
+    protocol: str = AUTO
+    cameras: str = AUTO
 
     def to_params(self) -> dict[str, str]:
         """Return the choice as query parameters, without defaults."""
@@ -76,14 +81,14 @@ class WorkspaceChoice:
             image_size=parse_size(self.image_size) if self.image_size else None,
             heads=self.heads,
             mean_camera=self.mean_camera,
+            cameras=self.cameras,
         )
         if self.memory:
             memory = resolve(self.memory, roots)
             confine_memory(memory, roots)
-            return replace(places, memory=memory)
-        if places == started:
-            return started
-        return replace(places, memory=default_memory_folder(places))
+        else:
+            memory = started.memory if places == started else default_memory_folder(places)
+        return replace(places, memory=memory, protocol=self.protocol, variant=self.variant.value)
 
 
 PARAMS = {
@@ -96,8 +101,11 @@ PARAMS = {
     "image_size": "size",
     "heads": "heads",
     "mean_camera": "meancamera",
+    "protocol": "protocol",
+    "cameras": "numbering",
 }
-"""Query parameter of each field. The parameter `variant` belongs to the Explore page, so this one is named `usual`."""
+"""Query parameter of each field. The parameter `variant` belongs to the Explore page, so this one is named `usual`; and
+`cameras` belongs to the Atlas page."""
 
 
 def read_choice(params: Mapping[str, str], *, public: bool = False) -> tuple[WorkspaceChoice, tuple[str, ...]]:
@@ -141,6 +149,14 @@ def read_choice(params: Mapping[str, str], *, public: bool = False) -> tuple[Wor
     if mean_camera not in ("", "True"):
         problems.append(f"The link sets meancamera to {mean_camera[:40]}, but it must be True.")
         mean_camera = ""
+    options = {}
+    for name, values in (("protocol", list(Protocol)), ("cameras", list(Cameras))):
+        options[name] = params.get(PARAMS[name], AUTO)
+        if options[name] not in (AUTO, *values):
+            problems.append(
+                f"The link sets {PARAMS[name]} to {options[name][:40]}, but it must be one of {', '.join(values)}."
+            )
+            options[name] = AUTO
     choice = WorkspaceChoice(
         data=params.get(PARAMS["data"], ""),
         weights=params.get(PARAMS["weights"], ""),
@@ -151,6 +167,7 @@ def read_choice(params: Mapping[str, str], *, public: bool = False) -> tuple[Wor
         image_size=size,
         heads=int(heads) if heads else None,
         mean_camera=bool(mean_camera),
+        **options,
     )
     return choice, tuple(problems)
 

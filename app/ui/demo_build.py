@@ -8,7 +8,6 @@ from app.messages import escape_markdown
 from app.server import resources
 from app.server.jobs import JobState
 from app.ui.progress import format_duration, poll_until_done
-from fpc_core.data.datasets import open_dataset
 from fpc_core.gallery.manifest import MANIFEST
 from fpc_core.workspace import Places
 
@@ -28,7 +27,7 @@ def render_demo_build(device: str) -> bool:
         False if a complete build did not help, so that the cause has to be shown instead.
     """
     places = demo_places()
-    dataset = open_dataset(places.data)
+    dataset = places.open_dataset()
     job = resources.build_job(places, device, dataset, 0)
     status = job.status()
     if status.state is JobState.IDLE:

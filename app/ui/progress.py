@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from app.messages import show_warning
+from app.messages import escape_markdown, show_warning
 from app.server.jobs import BackgroundJob, JobState, JobStatus
 from app.session.visitor import current_visitor
 from fpc_core.data.datasets import Dataset
+from fpc_core.data.protocols import PROTOCOL_TEXT
 
 POLL_SECONDS = 1.0  # Interval between two polls of a running job.
 
@@ -53,12 +54,9 @@ def run_job(
     poll_until_done(job, show)
 
 
-def warn_without_query_split(dataset: Dataset, what: str) -> None:
-    """Warn if the dataset has no query split, because scores or failure classes (`what`) are then not meaningful."""
-    if dataset.queries_are_gallery:
-        show_warning(
-            f"This folder has no separate query images. Each image matches itself first, so {what} are not meaningful."
-        )
+def protocol_caption(dataset: Dataset) -> None:
+    """Render the evaluation protocol of the scores on the page."""
+    st.caption(f"Protocol {escape_markdown(PROTOCOL_TEXT[dataset.protocol], 300)}.")
 
 
 def render_progress(job: BackgroundJob, status: JobStatus, visitor: str, steps: str, of: str, key: str = "") -> None:

@@ -15,7 +15,7 @@ from app.session.view import NEIGHBORS, Pin, View, read_view, write_slider_param
 from app.ui import controls
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.data.images import ImageError
-from fpc_core.explain.cards import QueryIdentity
+from fpc_core.data.match_label import QueryIdentity, subject_of
 from fpc_core.workspace import Workspace
 
 _UPLOADED = "uploaded "
@@ -59,7 +59,7 @@ def is_dataset_query(query: Query) -> bool:
 
 def query_of(workspace: Workspace, record: ImageRecord) -> Query:
     """Return the query for an image of the dataset."""
-    subject = QueryIdentity(record.identity, record.camera)
+    subject = subject_of(record, workspace.dataset)
     return Query(record.path.as_posix(), resources.image(workspace, record), subject, workspace.key)
 
 

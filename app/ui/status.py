@@ -7,17 +7,19 @@ from collections.abc import Callable
 import streamlit as st
 
 from app.components.cards import cards
-from app.messages import escape_markdown
+from app.messages import escape_markdown, show_warning
 from app.server import resources
 from app.session.view import plain_name
-from fpc_core.config import QuerySettings
+from fpc_core.config import QuerySettings, Variant
 from fpc_core.data.datasets import ImageRecord
+from fpc_core.data.layouts.registry import spec_of
+from fpc_core.data.protocols import Cameras
 from fpc_core.explain.cards import Card, Strip, camera_name, identity_label
 from fpc_core.workspace import Workspace
 
 
 def status_line(workspace: Workspace, *settings: QuerySettings) -> None:
-    """Render a line with the dataset, weights, variants and device in use."""
+    """Render a line with the dataset, weights, variants and device in use, and warnings about the dataset."""
     dataset, memory = workspace.dataset, workspace.retriever.memory
     config = workspace.retriever.model.config
     synthetic = ":orange-badge[SYNTHETIC] " if dataset.synthetic else ""
@@ -25,7 +27,8 @@ def status_line(workspace: Workspace, *settings: QuerySettings) -> None:
     data = f"{synthetic}{escape_markdown(dataset.name)} ({counts})"
     made_by = memory.fingerprint.weights[:8] if memory.fingerprint else ""
     weights = f"{escape_markdown(workspace.places.weights.name)} {made_by} ({config.width} channels)"
-    variants = dict.fromkeys(plain_name(each.variant) for each in settings)
+    variants_in_use = dict.fromkeys(each.variant for each in settings)
+    variants = [plain_name(each) for each in variants_in_use]
     with st.container(key="status"):
         st.markdown(
             f"**Data** {data} · **Weights** {weights} · **Variant** {' and '.join(variants)} · "
@@ -33,6 +36,15 @@ def status_line(workspace: Workspace, *settings: QuerySettings) -> None:
         )
         for note in workspace.notes:
             st.caption(f":material/warning: {escape_markdown(note, 600)}")
+    for remark in dataset.notes:
+        if remark.warning:
+            show_warning(remark.text)
+    spec = spec_of(dataset.layout)
+    if spec and spec.released_cameras and dataset.cameras is Cameras.NONE and Variant.RELEASED in variants_in_use:
+        st.caption(
+            "The model gets no cameras here. The released readers number queries camera 1 and the gallery camera 2; "
+            "see Cameras on the Data page."
+        )
 
 
 def render_examples(workspace: Workspace, chosen: str, on_pick: Callable[[str], None]) -> None:
@@ -69,7 +81,7 @@ def query_strip(workspace: Workspace, records: list[ImageRecord], chosen: str, o
             Card(
                 key,
                 key,
-                f"Person {record.identity}",
+                f"Person {record.person or record.identity}",
                 (f"camera {camera_name(record.camera)}",),
                 alt=f"query, {identity_label(record)}",
                 selected=key == chosen,

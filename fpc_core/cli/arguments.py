@@ -20,6 +20,7 @@ from fpc_core.config import (
     Solver,
     Variant,
 )
+from fpc_core.data.protocols import AUTO, Cameras, Protocol
 from fpc_core.evaluation.metrics.bootstrap import Bootstrap
 from fpc_core.evaluation.paper_tables.definitions import NAMES
 from fpc_core.evaluation.paper_tables.export import FORMATS
@@ -48,7 +49,6 @@ def build_parser(commands: Mapping[str, Callable[..., int | None]]) -> argparse.
         help=f"shortlist index: {', '.join(IndexKind)} (default: FPC_SHORTLIST, otherwise torch)",
     )
     matching = argparse.ArgumentParser(add_help=False, parents=[workspace])
-    matching.add_argument("--variant", choices=[each.value for each in Variant], default=defaults.variant.value)
     matching.add_argument("--solver", choices=[each.value for each in Solver], default=defaults.transport.solver.value)
     search = argparse.ArgumentParser(add_help=False, parents=[matching])
     search.add_argument("--keep-rate", type=float, default=defaults.prune.keep_rate)
@@ -68,7 +68,11 @@ def build_parser(commands: Mapping[str, Callable[..., int | None]]) -> argparse.
 
     query = add("query", "search the gallery for one image", search)
     query.add_argument("image", type=Path)
-    query.add_argument("--camera", type=int, help="camera of the image, 1-based (default: unknown)")
+    query.add_argument(
+        "--camera",
+        type=int,
+        help="camera of the image, 1-based (default: that of a query of the data, otherwise unknown)",
+    )
     query.add_argument("--top", type=int, default=10, help="number of ranks to print")
     memory = subcommands.add_parser("memory", help="manage the gallery memory").add_subparsers(
         required=True, metavar="ACTION"
@@ -129,6 +133,28 @@ def _path_options(device: argparse.ArgumentParser) -> argparse.ArgumentParser:
     paths.add_argument("--data", type=Path, help="dataset folder (default: FPC_DATA, otherwise the demo)")
     paths.add_argument("--weights", type=Path, help="checkpoint (default: FPC_WEIGHTS, otherwise the demo)")
     paths.add_argument("--memory", type=Path, help="gallery memory (default: FPC_MEMORY, otherwise the demo)")
+    paths.add_argument(
+        "--variant",
+        choices=[each.value for each in Variant],
+        default=QuerySettings.variant.value,
+        help="implementation to follow where the paper and the released code differ, also in the cameras of sets "
+        "without camera numbers",
+    )
+    paths.add_argument(
+        "--protocol",
+        choices=[AUTO, *Protocol],
+        metavar="PROTOCOL",
+        default=AUTO,
+        help=f"which gallery images count: {', '.join(Protocol)} (default: from dataset.json, otherwise from the data)",
+    )
+    paths.add_argument(
+        "--cameras",
+        choices=[AUTO, *Cameras],
+        metavar="CAMERAS",
+        default=AUTO,
+        help=f"where cameras come from: {', '.join(Cameras)} (default: from dataset.json, otherwise from the layout); "
+        "the gallery memory must be built with the same",
+    )
     paths.add_argument(
         "--precision",
         choices=[each.value for each in Precision],

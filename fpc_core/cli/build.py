@@ -10,8 +10,8 @@ import torch
 from tqdm import tqdm
 
 from fpc_core.cli.output import progress_callback
-from fpc_core.cli.workspace_args import places_from
-from fpc_core.data.datasets import Dataset, open_dataset
+from fpc_core.cli.workspace_args import places_from, print_dataset_notes
+from fpc_core.data.datasets import Dataset
 from fpc_core.gallery.builder import build_memory
 from fpc_core.gallery.manifest import PARTIAL
 from fpc_core.gallery.readable import LeftOut, left_out_note, readable_dataset
@@ -29,11 +29,12 @@ def run_build(args: argparse.Namespace) -> None:
         KeyboardInterrupt: The user stopped the build; the message says how to resume it.
     """
     places = places_from(args)
-    dataset = open_dataset(places.data)
+    dataset = places.open_dataset()
     model, report = load_model(places)
     device = distributed.local_device(choose_device(args.device))
     is_first = distributed.rank() == 0  # Only the first process prints.
     if is_first:
+        print_dataset_notes(dataset)
         print(report)
         for note in report.notes:
             print(f"note: {note}")

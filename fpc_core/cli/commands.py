@@ -16,7 +16,7 @@ from fpc_core.cli.arguments import MODELS, build_parser
 from fpc_core.cli.build import run_build
 from fpc_core.cli.doctor import run_doctor
 from fpc_core.cli.output import print_notes, progress_callback
-from fpc_core.cli.workspace_args import settings_from, workspace_from
+from fpc_core.cli.workspace_args import print_dataset_notes, settings_from, workspace_from
 from fpc_core.config import (
     MapMethod,
     MapSettings,
@@ -93,8 +93,10 @@ def _query(args: argparse.Namespace) -> None:
     if args.camera is not None and cameras and not 1 <= args.camera <= cameras:
         raise ValueError(f"--camera must be in 1..{cameras}, got {args.camera}; omit it if the camera is unknown")
     image = to_tensor([resize_image(decode_image(args.image, str(args.image)), model.config.image_size)], model.config)
-    camera = None if args.camera is None else torch.tensor([args.camera - 1])
-    trace = workspace.retriever.search(image, settings_from(args, workspace), camera)
+    subject = query_of(args.image, workspace.dataset).subject
+    number = subject.camera if args.camera is None else args.camera - 1
+    camera = None if number is None or not workspace.dataset.uses_cameras else torch.tensor([number])
+    trace = workspace.retriever_for(subject.path).search(image, settings_from(args, workspace), camera)
     print(_summary(workspace))
     kept_counts = " ".join(f"block {stage.block}: {stage.kept.shape[1]}" for stage in trace.encoding.stages)
     print(f"patches {model.config.patches}, kept after {kept_counts}\n")
@@ -227,8 +229,9 @@ def _lesson(args: argparse.Namespace) -> None:
     image = resize_image(source.read(), config.image_size)
     has_camera = workspace.dataset.uses_cameras and source.subject.camera is not None
     cameras = torch.tensor([source.subject.camera]) if has_camera else None
-    trace = workspace.retriever.search(to_tensor([image], config), settings, cameras)
-    case = lesson_context(workspace.retriever, trace, source.subject, workspace.dataset.uses_cameras)
+    retriever = workspace.retriever_for(source.subject.path)
+    trace = retriever.search(to_tensor([image], config), settings, cameras)
+    case = lesson_context(retriever, trace, source.subject, workspace.dataset.excludes_own_camera)
     page = render_lesson(workspace, image, source.name, case, datetime.now().astimezone())
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(page, encoding="utf-8", newline="\n")
@@ -257,6 +260,8 @@ def _train(args: argparse.Namespace) -> None:
     )
     print_once = print if distributed.rank() == 0 else (lambda *_, **__: None)
     dataset = open_dataset(args.data)
+    if distributed.rank() == 0:
+        print_dataset_notes(dataset)
     config = training_config(dataset, _architecture(args))
     initial_model = None
     if args.init and (args.out / STATE).is_file():

@@ -11,17 +11,19 @@ from collections.abc import Callable
 
 import torch
 
-from fpc_core.cli.workspace_args import places_from, workspace_from
+from fpc_core.cli.workspace_args import places_from
 from fpc_core.config import Precision, QuerySettings
-from fpc_core.data.datasets import open_dataset
+from fpc_core.data.datasets import Dataset
 from fpc_core.data.images import to_tensor
+from fpc_core.data.layouts.registry import spec_of
+from fpc_core.data.protocols import PROTOCOL_TEXT
 from fpc_core.evaluation.device_parity import checked_parity
 from fpc_core.gallery.manifest import read_left_out
 from fpc_core.gallery.readable import left_out_note, readable_dataset, without
 from fpc_core.gallery.token_store import GalleryMemoryError
 from fpc_core.model.load_report import LoadReport
 from fpc_core.runtime.out_of_memory import OutOfMemoryError
-from fpc_core.workspace import Places, Workspace, build_options, choose_device, load_model
+from fpc_core.workspace import Places, Workspace, build_options, choose_device, load_model, open_workspace
 
 _NEEDED: dict[str, set[str]] = {"data": set(), "weights": set(), "images": {"data"}, "workspace": {"data", "weights"}}
 _NEEDED_BY_SEARCH = {"data", "weights", "workspace"}  # What all other checks need.
@@ -50,18 +52,19 @@ def run_doctor(args: argparse.Namespace) -> int:
     cuda = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
     print(f"CUDA device: {cuda}; in use: {choose_device(args.device)}")
     places = places_from(args)
+
+    def workspace() -> Workspace:
+        return open_workspace(places, args.device, shortlist=args.shortlist)
+
     checks: list[tuple[str, Callable[[], object]]] = [
-        ("data", lambda: _split_counts(open_dataset(places.data))),
+        ("data", lambda: _describe(places.open_dataset())),
         ("weights", lambda: _described(load_model(places)[1])),
         ("images", lambda: _check_images(places)),
-        (
-            "workspace",
-            lambda: f"gallery memory of {len(workspace_from(args).retriever.memory)} images matches data and weights",
-        ),
-        ("search", lambda: _check_self_retrieval(workspace_from(args))),
+        ("workspace", lambda: f"gallery memory of {len(workspace().retriever.memory)} images matches data and weights"),
+        ("search", lambda: _check_self_retrieval(workspace())),
     ]
     if choose_device(args.device).type != "cpu" or places.precision != Precision.FLOAT32:
-        checks.append(("parity with the CPU in float32", lambda: checked_parity(workspace_from(args))))
+        checks.append(("parity with the CPU in float32", lambda: checked_parity(workspace())))
     failed: set[str] = set()
     for name, check in checks:
         if blocking := failed & _NEEDED.get(name, _NEEDED_BY_SEARCH):
@@ -90,7 +93,7 @@ def _check_self_retrieval(workspace: Workspace) -> str:
 def _check_images(places: Places) -> str:
     """Check that all images can be opened, except those that the gallery memory leaves out."""
     left_out = read_left_out(places.memory)
-    dataset, _ = readable_dataset(without(open_dataset(places.data), left_out))
+    dataset, _ = readable_dataset(without(places.open_dataset(), left_out))
     note = f"; {left_out_note(left_out)}" if left_out else ""
     return f"{len(dataset.query)} queries and {len(dataset.gallery)} gallery images can be opened{note}"
 
@@ -106,5 +109,16 @@ def _described(report: LoadReport) -> str:
     return "\n".join((str(report), *(f"  note: {note}" for note in report.notes)))
 
 
-def _split_counts(dataset: object) -> str:
-    return " ".join(f"{len(getattr(dataset, split))} {split}" for split in ("train", "query", "gallery")) + " images"
+def _describe(dataset: Dataset) -> str:
+    """Return what a dataset is read as, one line per fact."""
+    counts = " ".join(f"{len(getattr(dataset, split))} {split}" for split in ("train", "query", "gallery"))
+    people = len({record.identity for record in dataset.gallery})
+    cameras = len({record.camera for record in (*dataset.query, *dataset.gallery)}) if dataset.uses_cameras else 0
+    spec = spec_of(dataset.layout)
+    lines = [
+        f"{dataset.label}, {counts} images of {people} gallery identities and {cameras or 'no'} cameras",
+        f"read as {spec.title if spec else dataset.layout} (layout {dataset.layout}), cameras {dataset.cameras}",
+        f"protocol {PROTOCOL_TEXT[dataset.protocol]}",
+        *(f"{'warning' if note.warning else 'note'}: {note.text}" for note in dataset.notes),
+    ]
+    return "\n           ".join(lines)

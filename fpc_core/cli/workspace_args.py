@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 from fpc_core.config import PruneSettings, QuerySettings, Solver, TransportSettings, Variant
+from fpc_core.data.datasets import Dataset
 from fpc_core.workspace import Places, Workspace, open_workspace
 
 
@@ -20,12 +22,23 @@ def places_from(args: argparse.Namespace) -> Places:
         image_size=args.image_size,
         heads=args.heads,
         mean_camera=args.mean_camera,
+        protocol=args.protocol,
+        cameras=args.cameras,
+        variant=args.variant,
     )
 
 
 def workspace_from(args: argparse.Namespace) -> Workspace:
-    """Open the workspace of the options; errors as in `open_workspace`."""
-    return open_workspace(places_from(args), args.device, shortlist=args.shortlist)
+    """Open the workspace of the options, and print the notes on its dataset; errors as in `open_workspace`."""
+    workspace = open_workspace(places_from(args), args.device, shortlist=args.shortlist)
+    print_dataset_notes(workspace.dataset)
+    return workspace
+
+
+def print_dataset_notes(dataset: Dataset) -> None:
+    """Print how a dataset was read to stderr, one line per note."""
+    for note in dataset.notes:
+        print(f"{'warning' if note.warning else 'note'}: {note.text}", file=sys.stderr)
 
 
 def settings_from(args: argparse.Namespace, workspace: Workspace) -> QuerySettings:

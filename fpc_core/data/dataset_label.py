@@ -59,6 +59,52 @@ def read_label(folder: Path, allowed: Sequence[Path]) -> dict[str, object]:
     return {name: escape_name(value) if isinstance(value, str) else value for name, value in label.items()}
 
 
+def title_in(label: dict[str, object], default: str) -> str:
+    """Return the title of the dataset: `title` or `name`, otherwise `default`."""
+    return str(label.get("title", label.get("name", default)))
+
+
+def choice_in(label: dict[str, object], field: str, values: Collection[str]) -> str:
+    """Return a field of which only some values are allowed; "auto" if it is missing.
+
+    Args:
+        label: Content of `dataset.json`.
+        field: Name of the field.
+        values: Allowed values besides "auto".
+
+    Raises:
+        DatasetError: The value is not allowed.
+    """
+    value = str(label.get(field, "auto"))
+    if value != "auto" and value not in values:
+        raise DatasetError(f"{field} in dataset.json is {value[:60]!r}; use auto, {', '.join(values)}")
+    return value
+
+
+def folders_in(label: dict[str, object]) -> dict[str, tuple[str, ...]]:
+    """Return the folders of the splits that `folders` sets, relative to the dataset.
+
+    Raises:
+        DatasetError: `folders` is not an object with paths, or a path leads out of the dataset.
+    """
+    folders = label.get("folders", {})
+    example = '{"query": "probe", "gallery": ["day", "night"]}'
+    if not isinstance(folders, dict) or not set(folders) <= {"train", "query", "gallery"}:
+        raise DatasetError(f"folders in dataset.json must be an object such as {example}, got {str(folders)[:100]}")
+    found = {}
+    for split, value in folders.items():
+        paths = [value] if isinstance(value, str) else value
+        if not isinstance(paths, list) or not paths or not all(isinstance(path, str) and path for path in paths):
+            raise DatasetError(f"folders in dataset.json must be an object such as {example}, got {str(folders)[:100]}")
+        if any(Path(path).is_absolute() or ".." in Path(path).parts for path in paths):
+            raise DatasetError(
+                f"folders in dataset.json must be inside the dataset, got {', '.join(paths)[:100]}; use relative paths "
+                "without .."
+            )
+        found[split] = tuple(paths)
+    return found
+
+
 def opening_of(label: dict[str, object], queries: Sequence[str]) -> str:
     """Return the path of the query shown at a first visit: `opening`, otherwise the first query.
 

@@ -1,94 +1,51 @@
 """Read person re-identification datasets from disk into records.
 
-| layout | folders | names |
-|---|---|---|
-| Market-1501 | bounding_box_train, query, bounding_box_test | `0002_c1s1_000451_03.jpg` |
-| DukeMTMC-reID, Occluded-Duke | bounding_box_train, query, bounding_box_test | `0001_c2_f0046182.jpg` |
-| Occluded-ReID | occluded_body_images, whole_body_images | `001/001_01.tif` |
-| Partial-ReID | partial_body_images (or occluded_body_images), whole_body_images | `001_001.jpg` |
-| plain folder | any; optionally query and gallery | any; a subfolder is one identity |
-
-Records are sorted by file name, as in the released code. The root may contain a file `dataset.json` with `name`,
-`synthetic` and `note`, which label the dataset wherever it is shown; `layout`; `opening`, the path of the query that
-the app shows first; `examples`, named queries to try first; and `neighbors`, the initial K for a dataset with few
-gallery images per person.
+Every layout is described in `fpc_core/data/layouts`; `docs/layouts.md` lists them. Records are sorted by file name, as
+in the released code. The root may contain a file `dataset.json`, which is also described there: `title` (or `name`),
+`synthetic` and `note` label the dataset wherever it is shown; `layout`, `folders`, `cameras` and `protocol` replace
+what is recognised; `opening` is the path of the query that the app shows first, `examples` are named queries to try
+first, and `neighbors` is the initial K for a dataset with few gallery images per person.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from fpc_core.config import QuerySettings
-from fpc_core.data.dataset_label import DatasetError, Example, examples_of, neighbors_of, opening_of, read_label
+from fpc_core.config import QuerySettings, Variant
+from fpc_core.data.dataset_label import (
+    DatasetError,
+    Example,
+    choice_in,
+    examples_of,
+    folders_in,
+    neighbors_of,
+    opening_of,
+    read_label,
+    title_in,
+)
 from fpc_core.data.folder_listing import FolderListing
 from fpc_core.data.images import decode_image
-from fpc_core.io.bounded_files import escape_name
+from fpc_core.data.layouts.cameras import with_cameras
+from fpc_core.data.layouts.people import FOLDER, UNSPLIT
+from fpc_core.data.layouts.registry import FEW, LAYOUTS, has_layout, recognise, spec_of, title_of
+from fpc_core.data.layouts.spec import Folders, Layout, LayoutSpec, read_names
+from fpc_core.data.protocols import AUTO, Cameras, Protocol
+from fpc_core.data.reading_notes import Note, notes_on
+from fpc_core.data.records import NO_CAMERA, ImageRecord, LeftOut
+from fpc_core.io.bounded_files import check_inside
 
-NO_CAMERA = -1
+__all__ = ["NO_CAMERA", "Dataset", "DatasetError", "ImageRecord", "Layout", "open_dataset"]
 
-
-class Layout(StrEnum):
-    """Dataset layouts that `open_dataset` can read."""
-
-    MARKET_1501 = "market1501"
-    DUKE = "dukemtmc"
-    OCCLUDED_DUKE = "occluded_duke"
-    OCCLUDED_REID = "occluded_reid"
-    PARTIAL_REID = "partial_reid"
-    FOLDER = "folder"
-
-
-_TITLES = {
-    Layout.MARKET_1501: "Market-1501",
-    Layout.DUKE: "DukeMTMC-reID",
-    Layout.OCCLUDED_DUKE: "Occluded-Duke",
-    Layout.OCCLUDED_REID: "Occluded-ReID",
-    Layout.PARTIAL_REID: "Partial-ReID",
-}
+_UNREADABLE = "the name is not valid UTF-8"
 _EXPECTED = (
     "query and bounding_box_test (Market-1501, DukeMTMC-reID, Occluded-Duke), whole_body_images with "
     "occluded_body_images or partial_body_images (Occluded-ReID, Partial-ReID), or images, there or in subfolders"
 )
-LAYOUT_FOLDERS = frozenset(
-    {
-        "query",
-        "gallery",
-        "bounding_box_test",
-        "bounding_box_train",
-        "whole_body_images",
-        "occluded_body_images",
-        "partial_body_images",
-    }
-)
-"""Subfolders that contain a split of a dataset."""
-# Only names in Market-1501 have the optional part, the number of a sequence.
-_STREET_NAME = re.compile(r"(-?\d{1,9})_c(\d{1,4})(s\d+)?[_.]", re.ASCII)
-_BODY_NAME = re.compile(r"(\d{1,9})_", re.ASCII)  # Longer numbers would overflow an array.
-_STREET_SPLITS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
-_JUNK = -1  # Identity of detections that the protocols exclude.
-
-
-@dataclass(frozen=True)
-class ImageRecord:
-    """One image of a dataset.
-
-    Attributes:
-        path: Path relative to the dataset's root.
-        identity: Number of the person, from the file name or, in a plain folder, from the subfolder.
-        camera: 0-based camera, -1 if unknown.
-        split: Split of the dataset: train, query or gallery.
-    """
-
-    path: Path
-    identity: int
-    camera: int
-    split: str
 
 
 @dataclass(frozen=True)
@@ -97,25 +54,27 @@ class Dataset:
 
     Attributes:
         root: Folder of the dataset.
-        layout: Layout of the dataset.
+        layout: Key of the layout of the dataset.
         train: Records of the training split.
         query: Records of the queries.
         gallery: Records of the gallery.
-        uses_cameras: False if there are no camera numbers; then no image is junk and the model gets no camera.
+        uses_cameras: Whether every record has a camera, which the model then gets.
         name: Name shown to users.
         synthetic: Whether the images are synthetic and must be labelled as such, from `dataset.json`.
         note: Note shown with the dataset, from `dataset.json`.
         opening: Path of the query that the app shows first, from `dataset.json`; by default the first query.
         examples: Named queries to try first, from `dataset.json`.
-        neighbors: Initial K from `dataset.json`, or the default of QuerySettings; at most the number of gallery images.
-        skipped: Paths relative to the root of images whose names do not follow the layout, and, with escapes, of images
-            and folders whose names are not valid UTF-8.
+        neighbors: Initial K from `dataset.json`, or the default of QuerySettings; at most the size of the shortlist.
+        left_out: Files that are not part of the dataset, with the reason.
         junk: Number of images of identity -1, which the protocols exclude; they are in no split.
         allowed: Real folders in which every file must be, links resolved; empty for no restriction.
+        protocol: Which gallery images count for a query.
+        cameras: Where the cameras come from.
+        notes: Sentences on how the files were read, to be shown wherever the dataset is used.
     """
 
     root: Path
-    layout: Layout
+    layout: str
     train: tuple[ImageRecord, ...]
     query: tuple[ImageRecord, ...]
     gallery: tuple[ImageRecord, ...]
@@ -126,9 +85,12 @@ class Dataset:
     opening: str = ""
     examples: tuple[Example, ...] = ()
     neighbors: int = QuerySettings.neighbors
-    skipped: tuple[Path, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
     junk: int = 0
     allowed: tuple[Path, ...] = ()
+    protocol: Protocol = Protocol.CAMERAS
+    cameras: Cameras = Cameras.FROM_1
+    notes: tuple[Note, ...] = ()
 
     def read(self, record: ImageRecord) -> np.ndarray:
         """Decode the image of a record as uint8 (H, W, 3).
@@ -146,30 +108,56 @@ class Dataset:
 
     @property
     def shortlist(self) -> int:
-        """Size of the shortlist: the default, or the size of the gallery if that is smaller."""
-        return min(QuerySettings.shortlist, len(self.gallery))
+        """Size of the shortlist: the default, or the number of images other than the query if that is smaller."""
+        return max(1, min(QuerySettings.shortlist, len(self.gallery) - self.queries_are_gallery))
+
+    @property
+    def skipped(self) -> tuple[Path, ...]:
+        """Paths of the files that are not part of the dataset."""
+        return tuple(each.path for each in self.left_out)
+
+    @property
+    def excludes_own_camera(self) -> bool:
+        """Whether gallery images of the query's person from the query's camera are junk."""
+        return self.uses_cameras and self.protocol is Protocol.CAMERAS
+
+    @cached_property
+    def own_rows(self) -> Mapping[Path, int]:
+        """Rows in `gallery` of the images that are also queries, by path; a query never finds its own file."""
+        queries = {record.path for record in self.query}
+        return {record.path: row for row, record in enumerate(self.gallery) if record.path in queries}
 
     @property
     def queries_are_gallery(self) -> bool:
-        """Whether this is a plain folder without splits, in which every query finds itself and scores mean nothing."""
-        return bool(self.query) and self.query[0].path == self.gallery[0].path
+        """Whether queries are also gallery images, as in a folder without a split."""
+        return bool(self.own_rows)
 
 
-def open_dataset(root: Path | str, allowed: Sequence[Path] = ()) -> Dataset:
+def open_dataset(
+    root: Path | str,
+    allowed: Sequence[Path] = (),
+    *,
+    protocol: str = AUTO,
+    cameras: str = AUTO,
+    variant: Variant = Variant.PAPER,
+) -> Dataset:
     """Read the records of a dataset without opening any image.
 
-    The dataset is in `root` or in its only subfolder that contains a dataset. Its layout is `layout` in `dataset.json`,
-    or is detected from folders and file names. DukeMTMC-reID and Occluded-Duke have the same names; "occluded" in the
-    name of the folder distinguishes them.
+    The dataset is in `root` or in its only subfolder, at most two levels below, that contains a dataset. Layout,
+    folders, cameras and protocol are those in `dataset.json`, or are recognised from folders and file names.
 
     Args:
         root: Folder of the dataset.
         allowed: Real folders in which everything that is listed or read must be after links are resolved; empty for no
             restriction.
+        protocol: Name of the `Protocol`; "auto" for that of `dataset.json` or, without one, of the data.
+        cameras: Name of the `Cameras`; "auto" for that of `dataset.json` or, without one, of the layout.
+        variant: Variant to follow where "auto" leaves cameras open: the released readers number cameras of sets that
+            have none.
 
     Raises:
-        DatasetError: The folder is missing or empty, the layout is unknown or does not match, or no name of a split can
-            be parsed.
+        DatasetError: The folder is missing or empty, the layout is unknown or does not match, no name of a split can be
+            parsed, or the data do not allow the protocol.
         OutsideRootsError: A link leads out of the allowed folders; it is not followed.
     """
     root = Path(root)
@@ -178,140 +166,134 @@ def open_dataset(root: Path | str, allowed: Sequence[Path] = ()) -> Dataset:
     listing = FolderListing(tuple(allowed))
     folder = _dataset_folder(root, listing)
     label = {**read_label(folder, listing.allowed), **read_label(root, listing.allowed)}
-    requested = str(label.get("layout", "auto"))
-    if requested != "auto" and requested not in list(Layout):
-        raise DatasetError(f"unknown layout {requested!r}; use auto, {', '.join(Layout)}")
-    layout = _detect(folder, listing) if requested == "auto" else Layout(requested)
-
-    skipped: list[Path] = []
-    junk = 0
-    if layout in (Layout.MARKET_1501, Layout.DUKE, Layout.OCCLUDED_DUKE):
-        named = {split: _street(folder, name, split, skipped, listing) for split, name in _STREET_SPLITS.items()}
-        train, query, gallery = (
-            [record for record in records if record.identity != _JUNK] for records in named.values()
-        )
-        junk = sum(map(len, named.values())) - len(train) - len(query) - len(gallery)
-    elif layout in (Layout.OCCLUDED_REID, Layout.PARTIAL_REID):
-        train = []
-        query = _body(folder, _body_queries(folder, layout), "query", skipped, listing)
-        gallery = _body(folder, "whole_body_images", "gallery", skipped, listing)
-    else:
-        train, (query, gallery) = [], _plain(folder, listing)
-    skipped += listing.left_out_below(folder)
+    spec, folders = _layout(folder, label, listing)
+    reading = (spec.read or read_names)(spec, folder, folders, listing)
+    for origin, value, names in (("cameras", cameras, Cameras), ("protocol", protocol, Protocol)):
+        if value != AUTO and value not in list(names):
+            raise DatasetError(f"unknown {origin} {value[:60]!r}; use auto, {', '.join(names)}")
+    requested = cameras if cameras != AUTO else choice_in(label, "cameras", list(Cameras))
+    numbered = with_cameras(reading, _cameras(spec, requested, variant))
+    train, query, gallery = (numbered.records[split] for split in ("train", "query", "gallery"))
+    unreadable = [LeftOut(path, _UNREADABLE) for path in listing.left_out_below(folder)]
+    left_out = sorted({*reading.left_out, *numbered.left_out, *unreadable}, key=lambda each: each.path)
     for records, split in ((query, "query"), (gallery, "gallery")):
         if not records:
-            examples = f"; {len(skipped)} names could not be parsed, such as {skipped[0]}" if skipped else ""
-            raise DatasetError(f"no {split} images in {folder} ({layout} layout){examples}; expected {_EXPECTED}")
-    return Dataset(
+            examples = ""
+            if left_out:
+                first = left_out[0]
+                examples = f"; {len(left_out)} names could not be parsed, such as {first.path} ({first.reason})"
+            raise DatasetError(f"no {split} images in {folder} ({spec.key} layout){examples}; expected {_EXPECTED}")
+    queries = [record.path.as_posix() for record in query]
+    dataset = Dataset(
         root=folder,
-        layout=layout,
+        layout=spec.key,
         train=tuple(train),
         query=tuple(query),
         gallery=tuple(gallery),
         uses_cameras=gallery[0].camera != NO_CAMERA,
-        name=str(label.get("name", _TITLES.get(layout, escape_name(folder.resolve().name)))),
+        name=title_in(label, title_of(folder)),
         synthetic=bool(label.get("synthetic", False)),
         note=str(label.get("note", "")),
-        opening=opening_of(label, [record.path.as_posix() for record in query]),
-        examples=examples_of(label, {record.path.as_posix() for record in query}),
-        neighbors=min(neighbors_of(label), len(gallery)),
-        skipped=tuple(skipped),
-        junk=junk,
+        opening=opening_of(label, queries),
+        examples=examples_of(label, set(queries)),
+        left_out=tuple(left_out),
+        junk=numbered.junk,
         allowed=listing.allowed,
+        cameras=numbered.cameras,
     )
+    requested = protocol if protocol != AUTO else choice_in(label, "protocol", list(Protocol))
+    dataset = replace(
+        dataset, protocol=_protocol(dataset, spec, requested), neighbors=min(neighbors_of(label), dataset.shortlist)
+    )
+    return replace(dataset, notes=notes_on(dataset, spec, reading.notes))
 
 
 def _dataset_folder(root: Path, listing: FolderListing) -> Path:
-    """Return `root`, or its only subfolder with one of the five layouts, because archives often add a folder."""
-    if _has_layout(root, listing):
-        return root
-    nested = [folder for folder in listing.folders(root) if _has_layout(folder, listing)]
-    if len(nested) > 1:
-        raise DatasetError(f"{root} contains several datasets; choose one of {', '.join(f.name for f in nested)}")
-    return nested[0] if nested else root
+    """Return `root`, or its only subfolder with a dataset at most two levels below, because archives often add one."""
+    level = [root]
+    for _ in range(3):
+        found = [folder for folder in level if has_layout(folder, listing)]
+        if len(found) > 1:
+            raise DatasetError(f"{root} contains several datasets; choose one of {', '.join(f.name for f in found)}")
+        if found:
+            return found[0]
+        level = [child for folder in level for child in listing.folders(folder)]
+    return _unwrapped(root, listing)
 
 
-def is_layout(names: Collection[str]) -> bool:
-    """Return whether a folder with subfolders of these names has one of the five published layouts."""
-    return {"query", "bounding_box_test"} <= set(names) or (
-        "whole_body_images" in names and bool({"occluded_body_images", "partial_body_images"} & set(names))
-    )
+def _unwrapped(root: Path, listing: FolderListing) -> Path:
+    """Return the folder with images or people in it, below a chain of folders that hold nothing but one folder."""
+    folder = root
+    for _ in range(2):
+        inner = listing.folders(folder)
+        if len(inner) != 1 or listing.images_below(folder):
+            break
+        folder = inner[0]
+    return folder if listing.images_below(folder) else root
 
 
-def _has_layout(folder: Path, listing: FolderListing) -> bool:
-    return is_layout({child.name for child in listing.folders(folder)})
+def _layout(folder: Path, label: Mapping[str, object], listing: FolderListing) -> tuple[LayoutSpec, Folders]:
+    """Return the layout of a dataset and the folders of its splits.
 
-
-def _detect(folder: Path, listing: FolderListing) -> Layout:
-    if not _has_layout(folder, listing):
-        names = {child.name for child in listing.folders(folder)}
-        if incomplete := sorted(names & {"bounding_box_train", "bounding_box_test", "whole_body_images"}):
-            raise DatasetError(
-                f"{folder} has {', '.join(incomplete)} but lacks other folders of that layout: expected {_EXPECTED}"
-            )
-        return Layout.FOLDER
-    name = folder.resolve().name.lower()
-    if (folder / "whole_body_images").is_dir():
-        partial = (folder / "partial_body_images").is_dir() or "partial" in name
-        return Layout.PARTIAL_REID if partial else Layout.OCCLUDED_REID
-    matches = (_STREET_NAME.match(path.name) for path in listing.images(folder / "query"))
-    first = next((match for match in matches if match), None)
-    if first and first[3]:
-        return Layout.MARKET_1501
-    return Layout.OCCLUDED_DUKE if "occluded" in name else Layout.DUKE
-
-
-def _street(root: Path, folder: str, split: str, skipped: list[Path], listing: FolderListing) -> list[ImageRecord]:
-    """Parse names such as `0002_c1s1_000451_03.jpg` (identity 2, camera 0); junk has identity -1, distractors 0."""
-    records, inside = [], Path(folder)
-    for path in listing.images(root / folder):
-        match = _STREET_NAME.match(path.name)
-        if not match or int(match[2]) < 1 or int(match[1]) < _JUNK:
-            skipped.append(inside / path.name)
-        else:
-            records.append(ImageRecord(inside / path.name, int(match[1]), int(match[2]) - 1, split))
-    return records
-
-
-def _body(root: Path, folder: str, split: str, skipped: list[Path], listing: FolderListing) -> list[ImageRecord]:
-    """Parse names such as `001_01.tif`, in the folder itself or in one subfolder per identity."""
-    records = []
-    for path in listing.images_below(root / folder):
-        match = _BODY_NAME.match(path.name)
-        if match:
-            records.append(ImageRecord(path.relative_to(root), int(match[1]), NO_CAMERA, split))
-        else:
-            skipped.append(path.relative_to(root))
-    return records
-
-
-def _body_queries(root: Path, layout: Layout) -> str:
-    """Return the name of the folder with the queries; Partial-ReID may have both, and its protocol uses the partial."""
-    partial = layout is Layout.PARTIAL_REID and (root / "partial_body_images").is_dir()
-    return "partial_body_images" if partial else "occluded_body_images"
-
-
-def _plain(root: Path, listing: FolderListing) -> tuple[list[ImageRecord], list[ImageRecord]]:
-    """Return query and gallery of a plain folder: its subfolders of these names, or every image in both.
-
-    A subfolder is one identity, the same in query and gallery. Every image outside of subfolders is a separate
-    identity.
+    Raises:
+        DatasetError: The layout in `dataset.json` is unknown or does not match, or a layout is incomplete.
     """
-    split = (root / "query").is_dir() and (root / "gallery").is_dir()
-    homes = {name: root / name if split else root for name in ("query", "gallery")}
-    images = {name: listing.images_below(home) for name, home in homes.items()}
+    chosen, requested = folders_in(dict(label)), str(label.get("layout", AUTO))
+    for path in (path for paths in chosen.values() for path in paths):
+        check_inside(folder / path, listing.allowed, f"{path} of the dataset")
+        if not (folder / path).is_dir():
+            raise DatasetError(f"folders in dataset.json names {path}, which is not a folder in {folder}")
+    whole: Folders = {"query": (folder,), "gallery": (folder,)}
+    if requested != AUTO:
+        spec = spec_of(requested)
+        if spec is None:
+            keys = dict.fromkeys([*Layout, *(each.key for each in LAYOUTS)])
+            raise DatasetError(f"unknown layout {requested!r}; use auto, {', '.join(keys)}")
+        folders = spec.located(folder, listing, chosen)
+        if folders is None and spec in (FOLDER, UNSPLIT):
+            return spec, whole
+        if folders is None:
+            raise DatasetError(f"no query images in {folder} ({spec.key} layout); expected {_EXPECTED}")
+        return spec, folders
+    if recognised := recognise(folder, listing, chosen):
+        return recognised
+    names = {child.name for child in listing.folders(folder)}
+    incomplete = sorted(names & {"bounding_box_train", "bounding_box_test", "whole_body_images"})
+    if incomplete and not chosen:
+        raise DatasetError(
+            f"{folder} has {', '.join(incomplete)} but lacks other folders of that layout: expected {_EXPECTED}"
+        )
+    if folders := FOLDER.located(folder, listing, chosen):
+        return FOLDER, folders
+    return (UNSPLIT if UNSPLIT.share(folder, whole, listing) >= FEW else FOLDER), whole
 
-    def key(path: Path, home: Path) -> tuple[bool, str]:
-        inside = path.parent != home
-        return (not inside, path.parent.name if inside else path.relative_to(root).as_posix())
 
-    keys = sorted({key(path, homes[name]) for name, paths in images.items() for path in paths})
-    identities = {each: number for number, each in enumerate(keys)}
-    query, gallery = (
-        [
-            ImageRecord(path.relative_to(root), identities[key(path, homes[name])], NO_CAMERA, name)
-            for path in images[name]
-        ]
-        for name in ("query", "gallery")
-    )
-    return query, gallery
+def _cameras(spec: LayoutSpec, requested: str, variant: Variant) -> Cameras:
+    """Return where cameras come from: as requested or, for "auto", as the layout and the variant say."""
+    if requested != AUTO:
+        return Cameras(requested)
+    return Cameras.RELEASED if spec.released_cameras and variant is Variant.RELEASED else spec.cameras
+
+
+def _protocol(dataset: Dataset, spec: LayoutSpec, requested: str) -> Protocol:
+    """Return the protocol: as requested or, for "auto", as the layout and the data say.
+
+    Raises:
+        DatasetError: The data do not allow the requested protocol.
+    """
+    if requested == Protocol.CAMERAS and not dataset.uses_cameras:
+        raise DatasetError(
+            f"the protocol cameras needs camera numbers, which {dataset.name} has not; use --protocol no-cameras"
+        )
+    if requested == Protocol.LEAVE_ONE_OUT and not dataset.queries_are_gallery:
+        raise DatasetError(
+            f"the protocol leave-one-out is for a folder without a split, but {dataset.name} has queries and a "
+            "gallery; use --protocol cameras or no-cameras"
+        )
+    if requested != AUTO:
+        return Protocol(requested)
+    if spec.protocol:
+        return spec.protocol
+    if dataset.cameras in (Cameras.FROM_0, Cameras.FROM_1):
+        return Protocol.CAMERAS
+    return Protocol.LEAVE_ONE_OUT if dataset.queries_are_gallery else Protocol.NO_CAMERAS

@@ -21,14 +21,26 @@ class FolderListing:
 
     allowed: tuple[Path, ...]
     unreadable: set[Path] = field(default_factory=set)
+    _folders: dict[Path, list[Path]] = field(default_factory=dict)
+    _images: dict[Path, list[Path]] = field(default_factory=dict)
 
     def folders(self, folder: Path) -> list[Path]:
-        """Return the subfolders of a folder sorted by name, without hidden ones."""
+        """Return the subfolders of a folder sorted by name, without hidden ones; a folder is listed only once."""
+        if folder not in self._folders:
+            self._folders[folder] = self._list_folders(folder)
+        return self._folders[folder]
+
+    def _list_folders(self, folder: Path) -> list[Path]:
         children = [child for child in folder.iterdir() if child.is_dir() and not child.name.startswith(".")]
         return sorted(child for child in children if self._is_usable(child))
 
     def images(self, folder: Path) -> list[Path]:
         """Return the image files in a folder sorted by name, without hidden ones; empty if the folder is missing."""
+        if folder not in self._images:
+            self._images[folder] = self._list_images(folder)
+        return self._images[folder]
+
+    def _list_images(self, folder: Path) -> list[Path]:
         if not folder.is_dir():
             return []
         check_inside(folder, self.allowed, f"{folder.name} of the dataset")
@@ -36,12 +48,20 @@ class FolderListing:
         images = [folder / name for name in sorted(names) if os.path.splitext(name)[1].lower() in SUFFIXES]
         return [image for image in images if is_text(image.name) or self._leave_out(image)]
 
-    def images_below(self, folder: Path) -> list[Path]:
-        """Return the image files in a folder and its direct subfolders, sorted by path."""
-        below = self.images(folder)
-        if folder.is_dir():
-            below += [image for child in self.folders(folder) for image in self.images(child)]
-        return sorted(below)
+    def images_below(self, folder: Path, depth: int = 1) -> list[Path]:
+        """Return the image files in a folder and its subfolders, sorted by path.
+
+        Args:
+            folder: Folder to list; it may be missing.
+            depth: Number of levels of subfolders; 0 for the folder alone.
+        """
+        return sorted(image for level in range(depth + 1) for image in self.images_at(folder, level))
+
+    def images_at(self, folder: Path, level: int) -> list[Path]:
+        """Return the image files exactly `level` folders below a folder, which may be missing."""
+        if level == 0 or not folder.is_dir():
+            return self.images(folder) if level == 0 else []
+        return [image for child in self.folders(folder) for image in self.images_at(child, level - 1)]
 
     def left_out_below(self, folder: Path) -> list[Path]:
         """Return the paths that were left out below `folder`, relative to it, with invalid text escaped."""

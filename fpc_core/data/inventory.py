@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from fpc_core.data.datasets import NO_CAMERA, Dataset, ImageRecord, Layout
+from fpc_core.data.datasets import NO_CAMERA, Dataset, ImageRecord
 from fpc_core.data.images import ImageError, decode_image
+from fpc_core.data.protocols import Cameras
 from fpc_core.io.bounded_files import OutsideRootsError
-
-_WITH_DISTRACTORS = (Layout.MARKET_1501, Layout.DUKE, Layout.OCCLUDED_DUKE)
 
 
 @dataclass(frozen=True)
@@ -72,9 +71,10 @@ def take_inventory(dataset: Dataset) -> Inventory:
     cameras_of: dict[int, set[int]] = defaultdict(set)  # The cameras of each gallery identity.
     for record in dataset.gallery:
         cameras_of[record.identity].add(record.camera)
+    images_of_identity = Counter(record.identity for record in dataset.gallery)
     query_identities = {record.identity for record in dataset.query}
     query_pairs = {(record.identity, record.camera) for record in dataset.query}
-    has_distractors = dataset.layout in _WITH_DISTRACTORS and 0 not in query_identities
+    has_distractors = dataset.cameras in (Cameras.FROM_0, Cameras.FROM_1) and 0 not in query_identities
     distractors = sum(has_distractors and record.identity == 0 for record in dataset.gallery)
     return Inventory(
         splits=tuple(
@@ -84,11 +84,10 @@ def take_inventory(dataset: Dataset) -> Inventory:
         distractors=distractors,
         without_query=sum(record.identity not in query_identities for record in dataset.gallery) - distractors,
         without_match=tuple(
-            record.path
-            for record in dataset.query
-            if not cameras_of.get(record.identity, set()) - ({record.camera} if dataset.uses_cameras else set())
+            record.path for record in dataset.query if not _has_match(record, dataset, cameras_of, images_of_identity)
         ),
-        junk=sum((record.identity, record.camera) in query_pairs for record in dataset.gallery) * dataset.uses_cameras,
+        junk=sum((record.identity, record.camera) in query_pairs for record in dataset.gallery)
+        * dataset.excludes_own_camera,
         left_out=dataset.junk,
         skipped=dataset.skipped,
     )
@@ -109,6 +108,15 @@ def images_of(dataset: Dataset) -> tuple[ImageRecord, ...]:
     """Return every image once, in the order query, gallery, train; an image may be in more than one split."""
     records = (*dataset.query, *dataset.gallery, *dataset.train)
     return tuple({record.path: record for record in records}.values())
+
+
+def _has_match(
+    record: ImageRecord, dataset: Dataset, cameras_of: Mapping[int, set[int]], images_of_identity: Mapping[int, int]
+) -> bool:
+    """Return whether a gallery image of the query's identity counts for it, other than the query itself."""
+    if dataset.excludes_own_camera:  # This excludes the query itself, too.
+        return bool(cameras_of.get(record.identity, set()) - {record.camera})
+    return images_of_identity.get(record.identity, 0) > (record.path in dataset.own_rows)
 
 
 def _count(split: str, records: tuple[ImageRecord, ...]) -> SplitCount:

@@ -78,7 +78,7 @@ def camera_name(camera: int) -> str:
 
 def identity_label(record: ImageRecord) -> str:
     """Describe the identity and camera of a record in words."""
-    return f"person {record.identity}, camera {camera_name(record.camera)}"
+    return f"person {record.person or record.identity}, camera {camera_name(record.camera)}"
 
 
 def distances_of(match: Match, alpha: float) -> Mapping[int, tuple[float, float, float]]:
@@ -144,7 +144,7 @@ def ranked_strip(
             lines += [f"{part} {value:.3f}" for part, value in (("D_cos", cos), ("D_EMD", emd)) if part != symbol]
         else:
             lines += ["beyond the", "shortlist"]
-        lines.append(f"id {record.identity} · cam {camera_name(record.camera)}")
+        lines.append(f"{record.who} · cam {camera_name(record.camera)}")
         old_rank = (before or {}).get(row)
         if before is not None and tone is not MatchLabel.JUNK and old_rank != rank:
             head += _arrow(old_rank, rank)
@@ -156,7 +156,7 @@ def ranked_strip(
                 lines=tuple(lines),
                 tone=tone,
                 tag="K" if row in decoder else "",
-                alt=f"rank {head}, {ALT_TEXT[tone]}, person {record.identity}, camera {camera_name(record.camera)}",
+                alt=f"rank {head}, {ALT_TEXT[tone]}, {identity_label(record)}",
                 selected=row == chosen,
             )
         )
@@ -187,7 +187,7 @@ def decoder_cards(
     for rank, (row, share) in enumerate(pairs, start=1):
         record = records[row]
         tone = match_label(record, subject, uses_cameras)
-        lines = (f"{share:.1%} of attention", f"id {record.identity} · cam {camera_name(record.camera)}")
+        lines = (f"{share:.1%} of attention", f"{record.who} · cam {camera_name(record.camera)}")
         about = f"neighbour {rank}, {ALT_TEXT[tone]}, {share:.1%} of the attention"
         cards.append(Card(str(row), f"g{row}", str(rank), lines, tone, alt=about, selected=row == chosen))
     return tuple(cards)

@@ -14,7 +14,7 @@ from fpc_core.config import MapSettings, MapTarget, PruneSettings
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.data.ground_truth import true_masks
 from fpc_core.data.images import to_tensor
-from fpc_core.data.match_label import MatchLabel, QueryIdentity, match_label
+from fpc_core.data.match_label import MatchLabel, match_label, subject_of
 from fpc_core.data.occluder_rendering import cut_out, cut_outs, paint
 from fpc_core.data.occluders import Outline, Scene
 from fpc_core.figures.recipe import FigureRecipe
@@ -40,7 +40,8 @@ class FigureQuery:
     @lazy_property
     def trace(self) -> QueryTrace:
         """Results of the search for the query."""
-        return self.workspace.retriever.search(self._pixels, self.recipe.settings, self._cameras)
+        retriever = self.workspace.retriever_for(self.record.path)
+        return retriever.search(self._pixels, self.recipe.settings, self._cameras)
 
     def encode(self, prune: PruneSettings) -> Encoding:
         """Encode the query with `prune`, whose dropping blocks must be those of the recipe."""
@@ -54,8 +55,9 @@ class FigureQuery:
 
     def tone(self, row: int) -> MatchLabel:
         """Return whether a gallery image, given by its row, is a match, another person or junk."""
-        subject = QueryIdentity(self.record.identity, self.record.camera)
-        return match_label(self.workspace.retriever.memory.records[row], subject, self.workspace.dataset.uses_cameras)
+        dataset = self.workspace.dataset
+        record = self.workspace.retriever.memory.records[row]
+        return match_label(record, subject_of(self.record, dataset), dataset.excludes_own_camera)
 
     def hits(self, ranking: Ranking, count: int) -> list[tuple[int, float]]:
         """Return the row and distance of the `count` nearest images that are not junk."""

@@ -126,7 +126,8 @@ class _Explainer:
     def __init__(self, workspace: Workspace, settings: QuerySettings, how: MapSettings) -> None:
         self.workspace, self.settings, self.how = workspace, settings, how
         self.config = workspace.retriever.model.config
-        self.records, self.uses_cameras = workspace.retriever.memory.records, workspace.dataset.uses_cameras
+        self.records, self.uses_cameras = workspace.retriever.memory.records, workspace.dataset.excludes_own_camera
+        self.people = {record.identity: record.person for record in self.records if record.person}
         self.gallery_image = lru_cache(maxsize=512)(self._gallery_image)
 
     def __call__(self, source: Source) -> Explained:
@@ -136,13 +137,13 @@ class _Explainer:
             ImageError: The image cannot be read.
         """
         image, subject = resize_image(source.read(), self.config.image_size), source.subject
-        with_camera = self.uses_cameras and subject.camera is not None
+        with_camera = self.workspace.dataset.uses_cameras and subject.camera is not None
         state = self.workspace.retriever.prepare(
             to_tensor([image], self.config),
             torch.tensor([subject.camera]) if with_camera else None,
             self.settings.prune.blocks[0],
         )
-        trace = self.workspace.retriever.search(state, self.settings)
+        trace = self.workspace.retriever_for(subject.path).search(state, self.settings)
         pictures = {"query": data_uri(image, height=QUERY)}
         rankings = (
             self._hits(trace, subject, "by_distance", "D", "by_cosine", "Before consolidation, by D"),
@@ -153,7 +154,7 @@ class _Explainer:
         result = trace.consolidation
         return Explained(
             name=source.name,
-            description=_describe(subject),
+            description=_describe(subject, self.people),
             pictures=pictures,
             dropped=dropped_strip(image, trace.encoding, self.config, pictures),
             rankings=rankings,
@@ -194,7 +195,7 @@ class _Explainer:
         state: EncoderState,
         pictures: dict[str, str],
     ) -> Pair | None:
-        case = lesson_context(self.workspace.retriever, trace, subject, self.uses_cameras)
+        case = lesson_context(self.workspace.retriever_for(subject.path), trace, subject, self.uses_cameras)
         hit, tone = case.hit, case.match_labels[case.hit]
         if tone is MatchLabel.JUNK:  # The hit is junk only if the whole shortlist is junk.
             return None
@@ -260,7 +261,8 @@ def _scale(label: str, patch_map: PatchMap) -> Scale:
     return Scale(label, "0", f"{patch_map.peak:.2g}")
 
 
-def _describe(subject: QueryIdentity) -> str:
+def _describe(subject: QueryIdentity, people: Mapping[int, str]) -> str:
     if subject.identity is None:
         return "identity unknown"
-    return f"identity {subject.identity}, camera {camera_name(-1 if subject.camera is None else subject.camera)}"
+    camera = camera_name(-1 if subject.camera is None else subject.camera)
+    return f"identity {people.get(subject.identity, subject.identity)}, camera {camera}"

@@ -13,7 +13,7 @@ import numpy as np
 
 from fpc_core.data.datasets import Dataset
 from fpc_core.data.images import SUFFIXES, decode_image
-from fpc_core.data.match_label import QueryIdentity
+from fpc_core.data.match_label import QueryIdentity, subject_of
 
 MAX_IMAGES = 500  # Maximum number of queries in one report, because all of them are in RAM at once.
 
@@ -55,11 +55,7 @@ class Sources:
 def queries_of(dataset: Dataset, limit: int) -> Sources:
     """Return the first `limit` queries of a dataset."""
     images = [
-        Source(
-            readable(record.path.as_posix()),
-            QueryIdentity(record.identity, record.camera),
-            partial(dataset.read, record),
-        )
+        Source(readable(record.path.as_posix()), subject_of(record, dataset), partial(dataset.read, record))
         for record in dataset.query[: _checked(limit)]
     ]
     return Sources(readable(f"queries of {dataset.name}"), tuple(images), more=len(dataset.query) - len(images))
@@ -70,7 +66,7 @@ def query_of(path: Path, dataset: Dataset) -> Source:
     for record in dataset.query:
         if record.path == path or (dataset.root / record.path).resolve() == path.resolve():
             name = readable(record.path.as_posix())
-            return Source(name, QueryIdentity(record.identity, record.camera), partial(dataset.read, record))
+            return Source(name, subject_of(record, dataset), partial(dataset.read, record))
     name = readable(path.name)
     return Source(name, QueryIdentity(), partial(decode_image, path, name))
 
@@ -104,7 +100,7 @@ def images_of(folder: Path, dataset: Dataset, limit: int) -> Sources:
             refused.append(Refused(name, "is not a regular file"))
         else:
             record = known.get(path.resolve())
-            subject = QueryIdentity(record.identity, record.camera) if record else QueryIdentity()
+            subject = subject_of(record, dataset) if record else QueryIdentity()
             images.append(Source(name, subject, partial(decode_image, path, name)))
     shown = images[: _checked(limit)]
     title = readable(f"images of {folder.resolve().name}")

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path, PurePath
 
-from fpc_core.data.datasets import LAYOUT_FOLDERS, Dataset, is_layout
+from fpc_core.data.datasets import Dataset
 from fpc_core.data.images import SUFFIXES
+from fpc_core.data.layouts.registry import TOP_FOLDERS, is_layout
 from fpc_core.gallery.manifest import PARTIAL
 from fpc_core.io.bounded_files import OutsideRootsError, check_inside, escape_name, is_text
 
@@ -242,10 +243,9 @@ class _Scanner:
         unfinished = [path for path in subfolders if path.name.endswith(PARTIAL)]
         self.memories |= {self._name(path.with_name(path.name.removesuffix(PARTIAL))) for path in unfinished}
         subfolders = [path for path in subfolders if path not in unfinished]
-        names = {path.name for path in subfolders}
-        if is_layout(names) or {"query", "gallery"} <= names:
+        if is_layout({path.name for path in (*subfolders, *files)}):
             self.datasets.add(self._name(folder))
-            return [path for path in subfolders if path.name not in LAYOUT_FOLDERS]
+            return [path for path in subfolders if path.name.lower() not in TOP_FOLDERS]
         identities = [path for path in subfolders if self._has_image(path)]
         if any(path.suffix.lower() in SUFFIXES for path in files) or len(identities) > 1:
             self.datasets.add(self._name(folder))

@@ -6,7 +6,7 @@ import hashlib
 import os
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 
@@ -14,12 +14,14 @@ import numpy as np
 import platformdirs
 import torch
 
-from fpc_core.config import ModelConfig, Precision
-from fpc_core.data.datasets import Dataset, ImageRecord, open_dataset
+from fpc_core.config import ModelConfig, Precision, QuerySettings, Variant
+from fpc_core.data.datasets import Dataset, DatasetError, ImageRecord, open_dataset
 from fpc_core.data.images import resize_image
-from fpc_core.gallery.manifest import read_left_out
-from fpc_core.gallery.memory import fingerprint, open_memory
+from fpc_core.data.protocols import AUTO, Cameras
+from fpc_core.gallery.manifest import read_fingerprint, read_left_out
+from fpc_core.gallery.memory import Fingerprint, fingerprint, fingerprint_of, open_memory
 from fpc_core.gallery.readable import left_out_note, without
+from fpc_core.gallery.token_store import BUILD_COMMAND, GalleryMemoryError
 from fpc_core.matching.shortlist import IndexKind, open_index
 from fpc_core.model.checkpoint import LoadReport, load_checkpoint, weights_fingerprint
 from fpc_core.model.fpc import FPC
@@ -27,7 +29,7 @@ from fpc_core.model.positions import Size, format_size
 from fpc_core.retrieval import Retriever
 from fpc_core.workspace.allowed_roots import CACHE, Root, named_roots
 
-_DEPTH = 3  # Maximum depth of folders with images below a dataset's folder, as in archive/query/0001.
+_DEPTH = 5  # Maximum depth of folders with images below a dataset's folder, as in archive/query/0001.
 DEMO_ROOT = Path(__file__).resolve().parents[2] / "assets" / "demo"
 
 
@@ -44,6 +46,9 @@ class Places:
         image_size: Height and width of the input in pixels, for weights that do not determine them; otherwise None.
         heads: Number of attention heads, for weights whose width does not determine it; otherwise None.
         mean_camera: Whether every image gets the mean of the weights' camera embeddings.
+        protocol: Name of the evaluation `Protocol`, or "auto".
+        cameras: Name of the `Cameras` of the dataset, or "auto".
+        variant: Name of the `Variant` that "auto" follows for the cameras of a dataset without camera numbers.
     """
 
     data: Path = DEMO_ROOT
@@ -54,6 +59,14 @@ class Places:
     image_size: Size | None = None
     heads: int | None = None
     mean_camera: bool = False
+    protocol: str = AUTO
+    cameras: str = AUTO
+    variant: str = QuerySettings.variant.value
+
+    def open_dataset(self, allowed: Sequence[Path] = ()) -> Dataset:
+        """Open the dataset with these options; see `datasets.open_dataset` for `allowed` and errors."""
+        variant = Variant(self.variant)
+        return open_dataset(self.data, allowed, protocol=self.protocol, cameras=self.cameras, variant=variant)
 
     @classmethod
     def from_environment(cls) -> Places:
@@ -94,6 +107,7 @@ class Workspace:
             self.dataset.root.resolve(),
             self.device,
             self.retriever.index.exactness,
+            self.dataset.protocol,
         )
         return hashlib.sha256(repr(content).encode()).hexdigest()[:16]
 
@@ -102,6 +116,10 @@ class Workspace:
         """Fingerprint of the weights and the precision, which the gallery memory shares."""
         provenance = self.retriever.memory.fingerprint
         return provenance.weights if provenance else weights_fingerprint(self.retriever.model)
+
+    def retriever_for(self, query: Path | None) -> Retriever:
+        """Return the retriever for a query by its path in the dataset: a query never finds its own file."""
+        return self.retriever.without(None if query is None else self.dataset.own_rows.get(query))
 
     def image(self, record: ImageRecord) -> np.ndarray:
         """Read an image of the dataset, and resize it to the model's input size, (H, W, 3) uint8."""
@@ -144,6 +162,8 @@ def default_memory_folder(places: Places) -> Path:
     # Options that are not set are left out, so that folders of earlier versions are still found.
     options = {"image size": places.image_size, "heads": places.heads, "mean camera": places.mean_camera or None}
     key += "".join(f" {name} {value}" for name, value in options.items() if value is not None)
+    if places.cameras != AUTO:
+        key += f" cameras {places.cameras}"
     digest = hashlib.sha256(key.encode()).hexdigest()[:8]
     return cache_folder() / "memories" / f"{places.data.resolve().name[:60]}-{places.weights.stem[:60]}-{digest}"
 
@@ -272,10 +292,11 @@ def open_workspace(
         ShortlistError: The shortlist index is not available.
         ValueError: The precision or device does not exist, or the weights have too few camera embeddings.
     """
-    dataset = without(open_dataset(places.data, allowed), read_left_out(places.memory))
+    dataset = without(places.open_dataset(allowed), read_left_out(places.memory))
     model, report = load_model(places)
     check_cameras(dataset, model.config)
     provenance = fingerprint(model, dataset.gallery, dataset.root)
+    _check_memory_cameras(places, dataset, model.config, provenance, allowed)
     memory = open_memory(places.memory, expect=provenance, records=dataset.gallery)
     kind = shortlist or os.environ.get("FPC_SHORTLIST") or IndexKind.TORCH
     name = hashlib.sha256(repr(provenance).encode()).hexdigest()[:16]
@@ -283,6 +304,40 @@ def open_workspace(
     index = open_index(kind, memory.cls, lambda: memory.unit_cls, name, folder)
     target = choose_device(device)
     return Workspace(places, dataset, report, Retriever(model.to(target).eval(), memory, index), target, read_only)
+
+
+def _check_memory_cameras(
+    places: Places, dataset: Dataset, config: ModelConfig, expected: Fingerprint, allowed: Sequence[Path]
+) -> None:
+    """Check that the gallery memory was not built from the same images with other cameras.
+
+    Args:
+        places: Paths and options in use.
+        dataset: Dataset that was opened with them.
+        config: Architecture of the model.
+        expected: Fingerprint that the gallery memory must have.
+        allowed: Real folders in which every file of the dataset must be (see `open_dataset`).
+
+    Raises:
+        GalleryMemoryError: It was; the message names the option that fits.
+    """
+    try:
+        stored = read_fingerprint(places.memory)
+    except GalleryMemoryError:  # `open_memory` reports it with more detail.
+        return
+    if stored.differences(expected) != ["files"]:
+        return
+    for cameras in Cameras:
+        try:
+            other = replace(places, cameras=cameras.value, protocol=AUTO).open_dataset(allowed)
+        except DatasetError:
+            continue
+        if stored == fingerprint_of(stored.weights, config, other.gallery, other.root):
+            raise GalleryMemoryError(
+                f"the gallery memory {places.memory} was built with cameras {other.cameras}, but cameras "
+                f"{dataset.cameras} are in use; use --cameras {other.cameras} (on the Data page: Cameras) or build it "
+                f"again: {BUILD_COMMAND}"
+            )
 
 
 def check_cameras(dataset: Dataset, config: ModelConfig) -> None:

@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import json
 import re
 import shlex
 from pathlib import Path
@@ -10,10 +11,13 @@ import pytest
 
 from docs.make_checkpoints import checkpoints_page
 from docs.make_glossary import glossary_page
+from docs.make_layouts import LABELS, layouts_page
 from fpc_core.cli import COMMANDS
 from fpc_core.cli.arguments import build_parser
+from fpc_core.data.datasets import open_dataset
 from fpc_core.glossary import GLOSSARY
 from fpc_core.model.checkpoint_layouts import FAMILIES
+from tests.support.data_cases import lay_out
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(
@@ -107,6 +111,24 @@ def test_the_glossary_page_is_made_from_the_glossary():
 def test_the_checkpoints_page_is_made_from_the_registries():
     assert TEXTS["docs/checkpoints.md"] == checkpoints_page()
     assert all(family.title in TEXTS["docs/checkpoints.md"] for family in FAMILIES.values())
+
+
+def test_the_layouts_page_is_made_from_the_registry():
+    assert TEXTS["docs/layouts.md"] == layouts_page()
+
+
+@pytest.mark.parametrize(("what", "text"), LABELS)
+def test_examples_of_dataset_json_can_be_opened(tmp_path, what, text):
+    body = {"occluded_body_images": ["001_01.png"], "whole_body_images": ["001_02.png"]}
+    market = {"query": ["0001_c1_f1.png"], "bounding_box_test": ["0001_c2_f1.png"] * 5}
+    own = {"seen": ["0001_c0_f1.png"], "day": ["0001_c1_f1.png"], "night": ["0001_c2_f1.png"]}
+    lay_out(tmp_path, own if "folders" in text else body if "layout" in text else market)
+    (tmp_path / "dataset.json").write_text(text)
+    dataset, label = open_dataset(tmp_path), json.loads(text)
+    assert label.get("title", tmp_path.name) == dataset.name
+    assert label.get("protocol", dataset.protocol) == dataset.protocol
+    assert label.get("cameras", dataset.cameras) == dataset.cameras
+    assert label.get("layout", dataset.layout) == dataset.layout
 
 
 def test_a_page_that_links_to_nothing_is_named(site, tmp_path, monkeypatch):

@@ -82,6 +82,7 @@ def test_every_explained_message_exists(clone, capsys):
     messages.append(
         error_of(["evaluate"], "--weights", str(DEMO_ROOT / "model.safetensors"), "--precision", "bfloat16")
     )
+    messages.append(error_of(["evaluate"], "--cameras", "none"))
     extra = Path("data/Occluded_Duke/bounding_box_test/0001_c4_f9999999.jpg")
     shutil.copy(f"data/Occluded_Duke/query/{QUERY}", extra)
     messages.append(error_of(["evaluate"]))

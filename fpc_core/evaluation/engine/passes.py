@@ -297,15 +297,19 @@ class PassTask:
 
     @cached_property
     def gallery(self) -> tuple[np.ndarray, np.ndarray | None]:
-        """Identities (G,) and cameras (G,) of the gallery; cameras are None for a dataset without cameras."""
+        """Identities (G,) and cameras (G,) of the gallery; cameras are None if the protocol ignores them."""
         records = self.dataset.gallery
-        return identities_of(records), cameras_of(records) if self.dataset.uses_cameras else None
+        return identities_of(records), cameras_of(records) if self.dataset.excludes_own_camera else None
+
+    def own_row(self, record: ImageRecord) -> int:
+        """Return the gallery row of a query that is itself a gallery image, or -1."""
+        return self.dataset.own_rows.get(record.path, -1)
 
     def has_match(self, record: ImageRecord) -> bool:
         """Return whether the gallery has a true match for a query; means exclude queries without one."""
         identities, cameras = self.gallery
-        camera = record.camera if self.dataset.uses_cameras else None
-        return bool(match_mask(record.identity, identities, camera, cameras).any())
+        camera = record.camera if self.dataset.excludes_own_camera else None
+        return bool(match_mask(record.identity, identities, camera, cameras, self.own_row(record)).any())
 
     def with_true_matches(self) -> PassTask:
         """Return the task without queries that have no true match."""
@@ -330,5 +334,6 @@ class PassTask:
             identities,
             None if cameras is None else np.full(len(features), record.camera),
             cameras,
+            own_rows=np.full(len(features), self.own_row(record)),
         )
         return scores.average_precision, scores.first_match

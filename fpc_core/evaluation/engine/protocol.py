@@ -9,6 +9,8 @@ import torch
 
 from fpc_core.data.datasets import Dataset, ImageRecord
 from fpc_core.data.images import resize_image, to_tensor
+from fpc_core.data.protocols import PROTOCOL_TEXT
+from fpc_core.data.reading_notes import no_match_reason
 from fpc_core.evaluation.metrics.retrieval import evaluate
 from fpc_core.results import EncoderState, Scores
 from fpc_core.retrieval import Retriever
@@ -53,14 +55,36 @@ def score_distance(distance: np.ndarray, queries: Sequence[ImageRecord], dataset
         queries: Records of the Q queries.
         dataset: Dataset whose gallery has G images.
     """
-    cameras = dataset.uses_cameras
+    cameras = dataset.excludes_own_camera
     return evaluate(
         distance,
         identities_of(queries),
         identities_of(dataset.gallery),
         cameras_of(queries) if cameras else None,
         cameras_of(dataset.gallery) if cameras else None,
+        own_rows=own_rows_of(queries, dataset),
     )
+
+
+def own_rows_of(queries: Sequence[ImageRecord], dataset: Dataset) -> np.ndarray:
+    """Return the gallery row of each query that is itself a gallery image, -1 for others, (Q,)."""
+    return np.array([dataset.own_rows.get(record.path, -1) for record in queries], np.int64)
+
+
+def protocol_notes(dataset: Dataset) -> tuple[str, ...]:
+    """Return the sentences that stand next to every score: the protocol, and what makes scores meaningless."""
+    warnings = (note.text for note in dataset.notes if note.warning)
+    return (f"Protocol {PROTOCOL_TEXT[dataset.protocol]}.", *warnings)
+
+
+def nothing_to(do: str, dataset: Dataset) -> str:
+    """Return the message for a dataset in which no query has a true match.
+
+    Args:
+        do: What cannot be done, such as "score".
+        dataset: Dataset without true matches, from which reason and fix follow.
+    """
+    return f"no query has a true match in the gallery, so there is nothing to {do}: {no_match_reason(dataset)}"
 
 
 def identities_of(records: Sequence[ImageRecord]) -> np.ndarray:

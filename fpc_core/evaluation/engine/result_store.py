@@ -243,6 +243,7 @@ def _provenance(task: PassTask, eval_pass: Pass) -> str:
         "format": FORMAT,
         "memory": asdict(fingerprint),
         "uses_cameras": task.dataset.uses_cameras,
+        "protocol": task.dataset.protocol,
         "device": task.retriever.device.type,
         "gallery": eval_pass.gallery,
         "anew": eval_pass.resample_per_query,

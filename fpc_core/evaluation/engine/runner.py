@@ -119,7 +119,8 @@ def _run_batch(
     try:
         for row in missing:
             record, encoding = records[row - batch.start], encodings[row - batch.start]
-            match = task.retriever.match(encoding, eval_pass.settings) if eval_pass.needs_match else None
+            retriever = task.retriever.without(task.dataset.own_rows.get(record.path))
+            match = retriever.match(encoding, eval_pass.settings) if eval_pass.needs_match else None
             features, feature_of = _features(task, eval_pass, encoding, match)
             if eval_pass.gallery:
                 precision, first = np.array([np.nan]), np.array([-1])

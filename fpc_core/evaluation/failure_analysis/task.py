@@ -13,7 +13,7 @@ from fpc_core.config import QuerySettings
 from fpc_core.data.datasets import Dataset, ImageRecord
 from fpc_core.data.ground_truth import Occlusion
 from fpc_core.evaluation.engine.passes import Known, Part, Pass, PassTask, Point
-from fpc_core.evaluation.engine.protocol import feature_distance
+from fpc_core.evaluation.engine.protocol import feature_distance, nothing_to
 from fpc_core.evaluation.failure_analysis.cases import Answer, QueryOutcome, Stage, survived_share
 from fpc_core.evaluation.metrics.retrieval import evaluate, junk_mask, match_mask
 from fpc_core.explain.masks import patch_areas
@@ -72,7 +72,7 @@ class AtlasTask:
 
     def __post_init__(self) -> None:
         if not self.queries:
-            raise ValueError("no query has a true match in the gallery, so there is nothing to classify")
+            raise ValueError(nothing_to("classify", self.dataset))
 
     @cached_property
     def eval_pass(self) -> Pass:
@@ -123,8 +123,9 @@ class AtlasTask:
         """Classify one query from what its pass stored; `d_cos_all` and `final` are (G,) distances."""
         identities, cameras = self.work.gallery
         camera = record.camera if cameras is not None else None
-        match = match_mask(record.identity, identities, camera, cameras)
-        junk = junk_mask(record.identity, identities, camera, cameras)
+        own = self.work.own_row(record)
+        match = match_mask(record.identity, identities, camera, cameras, own)
+        junk = junk_mask(record.identity, identities, camera, cameras, own)
         rows, d_cos = parts[Part.SHORTLIST].astype(np.int64), parts[Part.D_COS]
         d = combined_distance(d_cos, parts[Part.D_EMD], self.settings.alpha)
         by_cosine = d_cos_all.astype(np.float64)
@@ -138,6 +139,7 @@ class AtlasTask:
             identities,
             None if cameras is None else np.full(len(distances), record.camera),
             cameras,
+            own_rows=np.full(len(distances), own),
         )
         cosine, by_d, consolidated = (
             _answer(distance, match, junk, float(precision), int(first))

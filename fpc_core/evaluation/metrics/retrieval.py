@@ -24,6 +24,7 @@ def evaluate(
     query_cameras: ArrayLike | None = None,
     gallery_cameras: ArrayLike | None = None,
     max_rank: int = 50,
+    own_rows: ArrayLike | None = None,
 ) -> Scores:
     """Compute the CMC and the average precision of every query.
 
@@ -37,6 +38,8 @@ def evaluate(
         query_cameras: (Q,) integer cameras of the queries, or None for a dataset without cameras.
         gallery_cameras: (G,) integer cameras of the gallery images, or None for a dataset without cameras.
         max_rank: Maximum number of ranks in the CMC, which has min(max_rank, G).
+        own_rows: (Q,) rows of the gallery images that are the queries themselves and never count, -1 for none; None if
+            no query is in the gallery.
 
     Raises:
         ValueError: Shapes do not match, a distance is NaN, cameras are given for one side only, or no query has a true
@@ -47,14 +50,15 @@ def evaluate(
     _check(distance, identities, gallery_identities, max_rank)
     cameras, gallery_cameras = _cameras(query_cameras, gallery_cameras, distance.shape)
 
+    own = np.full(len(identities), -1) if own_rows is None else np.asarray(own_rows)
     average_precision = np.full(len(identities), np.nan)
     first_match = np.full(len(identities), -1)
     for row in range(len(identities)):
         camera = None if cameras is None else int(cameras[row])
-        matches = match_mask(identities[row], gallery_identities, camera, gallery_cameras)
+        matches = match_mask(identities[row], gallery_identities, camera, gallery_cameras, int(own[row]))
         if not matches.any():
             continue
-        kept = ~junk_mask(identities[row], gallery_identities, camera, gallery_cameras)
+        kept = ~junk_mask(identities[row], gallery_identities, camera, gallery_cameras, int(own[row]))
         if np.isnan(distance[row]).any():
             raise ValueError(f"the distances of query {row} contain NaN and cannot be ranked")
         ranks = _ranks(distance[row][kept], matches[kept])
@@ -86,7 +90,11 @@ def summarise(average_precision: np.ndarray, first_match: np.ndarray, ranks: int
 
 
 def match_mask(
-    query_id: int, gallery_ids: np.ndarray, query_camera: int | None = None, gallery_cameras: np.ndarray | None = None
+    query_id: int,
+    gallery_ids: np.ndarray,
+    query_camera: int | None = None,
+    gallery_cameras: np.ndarray | None = None,
+    own: int = -1,
 ) -> np.ndarray:
     """Return which gallery images are true matches, that is, have the query's identity and are not junk.
 
@@ -95,25 +103,32 @@ def match_mask(
         gallery_ids: (G,) integer identities of the gallery images.
         query_camera: Camera of the query, or None if unknown; then no image is junk because of its camera.
         gallery_cameras: (G,) integer cameras of the gallery images, or None if unknown.
+        own: Row of the gallery image that is the query itself, -1 for none.
 
     Returns:
         (G,) bool. An image that is neither a true match nor junk is a wrong answer.
     """
     same = gallery_ids == query_id
-    return same & ~junk_mask(query_id, gallery_ids, query_camera, gallery_cameras)
+    return same & ~junk_mask(query_id, gallery_ids, query_camera, gallery_cameras, own)
 
 
 def junk_mask(
-    query_id: int, gallery_ids: np.ndarray, query_camera: int | None = None, gallery_cameras: np.ndarray | None = None
+    query_id: int,
+    gallery_ids: np.ndarray,
+    query_camera: int | None = None,
+    gallery_cameras: np.ndarray | None = None,
+    own: int = -1,
 ) -> np.ndarray:
     """Return which gallery images are excluded from the query's ranking.
 
-    These are images of the query's identity by the query's camera, and images of identity -1. The arguments are those
-    of `match_mask`.
+    These are images of the query's identity by the query's camera, images of identity -1, and the query itself. The
+    arguments are those of `match_mask`.
     """
     junk = gallery_ids == JUNK_IDENTITY
     if query_camera is not None and gallery_cameras is not None:
         junk = junk | ((gallery_ids == query_id) & (gallery_cameras == query_camera))
+    if own >= 0:
+        junk[own] = True
     return junk
 
 

@@ -44,15 +44,16 @@ class Relevance:
             raise ValueError("the gallery has no true match of this query")
 
     @classmethod
-    def of(cls, identity: int, camera: int | None, records: Sequence[ImageRecord]) -> Relevance:
+    def of(cls, identity: int, camera: int | None, records: Sequence[ImageRecord], own: int = -1) -> Relevance:
         """Determine true matches and junk as the evaluation does.
 
         Args:
             identity: Identity of the query.
             camera: Camera of the query, or None if cameras are unknown; then no image is junk because of its camera.
             records: Records of the gallery.
+            own: Row of the gallery image that is the query itself, -1 for none.
         """
-        rule = identity, identities_of(records), camera, cameras_of(records)
+        rule = identity, identities_of(records), camera, cameras_of(records), own
         return cls(match_mask(*rule), junk_mask(*rule))
 
 

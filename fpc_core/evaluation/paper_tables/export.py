@@ -113,7 +113,7 @@ def to_csv(table: ReportTable) -> str:
     heads = [*table.labels]
     if table.recipes:
         heads += [f"ours {measure}{part}" for measure in table.measures for part in ("", " low", " high")]
-        heads.append("ours queries")
+        heads += ["ours queries", "ours protocol"]
     heads += [f"ours {head}" for head in table.computed]
     heads += [f"paper {data} {head}" for data, head in table.paper]
     writer.writerow([*heads, "recipe"])
@@ -125,7 +125,7 @@ def to_csv(table: ReportTable) -> str:
                 settled = row.ours is not None and row.ours.settled
                 cells.append("" if score is None else _number(100 * score.value))
                 cells += [_number(100 * end) if score and settled else "" for end in _ends(score)]
-            cells.append(row.ours.queries if row.ours else "")
+            cells += [row.ours.queries, table.protocol] if row.ours else ["", ""]
         cells += [_number(value) for value in row.computed] or [""] * len(table.computed)
         cells += ["" if value is None else value for value in row.paper] or [""] * len(table.paper)
         writer.writerow([*cells, row.recipe.to_json(None).strip() if row.recipe else ""])

@@ -73,6 +73,7 @@ class ReportTable:
         computed: Heads of our columns that are computed in closed form.
         paper: Dataset and head of each column with the paper's numbers.
         data: Name of the dataset of our scores.
+        protocol: Name of the protocol of our scores.
         notes: Notes on this table.
         about: Notes on the whole evaluation.
         rules: Indices of rows above which a rule is drawn.
@@ -87,6 +88,7 @@ class ReportTable:
     computed: tuple[str, ...] = ()
     paper: tuple[tuple[str, str], ...] = ()
     data: str = ""
+    protocol: str = ""
     notes: tuple[str, ...] = ()
     about: tuple[str, ...] = ()
     rules: tuple[int, ...] = ()

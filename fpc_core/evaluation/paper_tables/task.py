@@ -17,6 +17,7 @@ import numpy as np
 from fpc_core.config import DropStrategy, QuerySettings
 from fpc_core.data.datasets import Dataset
 from fpc_core.evaluation.engine.passes import Known, Pass, PassTask, Point, gallery_pass
+from fpc_core.evaluation.engine.protocol import nothing_to, protocol_notes
 from fpc_core.evaluation.metrics.bootstrap import Estimate, estimates
 from fpc_core.evaluation.paper_tables.score_recipe import ScoreRecipe
 from fpc_core.evaluation.paper_tables.table import RANKS, OurScores, ReportTable
@@ -91,6 +92,7 @@ class EvaluationTask:
             f"pruned. Each score is shown with its {100 * recipe.bootstrap.level:g} % bootstrap interval over queries "
             f"({recipe.bootstrap.resamples:,} resamples, seed {recipe.bootstrap.seed})."
         ]
+        notes += protocol_notes(dataset)
         if self.skipped:
             several = self.skipped != 1
             notes.append(
@@ -121,11 +123,11 @@ def evaluation_task(
     """
     bare = PassTask(retriever, dataset, dataset.query, ())
     if not any(bare.has_match(record) for record in dataset.query):
-        raise ValueError("no query has a true match in the gallery, so there is nothing to score")
+        raise ValueError(nothing_to("score", dataset))
     bound_tables = []
     for table in tables:
         rows = tuple(replace(row, recipe=row.recipe.made_on(bare)) if row.recipe else row for row in table.rows)
-        bound_tables.append(replace(table, rows=rows, data=dataset.label))
+        bound_tables.append(replace(table, rows=rows, data=dataset.label, protocol=dataset.protocol.value))
     recipes = dict.fromkeys(recipe for table in bound_tables for recipe in table.recipes)
     points: dict[QuerySettings, list[Point]] = {}
     for recipe in recipes:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from fpc_core.evaluation.engine.passes import Known
+from fpc_core.evaluation.engine.protocol import protocol_notes
 from fpc_core.evaluation.metrics.flops import Flops, encoder_flops
 from fpc_core.evaluation.sweep.task import SweepTask
 
@@ -73,6 +74,7 @@ def sweep_table(task: SweepTask, known: Known) -> pd.DataFrame:
                 "FLOPs (G)": cell.flops.without_attention_products / 1e9,
                 "FLOPs with attention products (G)": cell.flops.with_attention_products / 1e9,
                 "queries": cell.queries,
+                "protocol": task.dataset.protocol.value,
             }
             for cell in sweep_cells(task, known)
         ]
@@ -106,5 +108,6 @@ def format_sweep(task: SweepTask, known: Known) -> str:
             f"best mAP: {100 * best.mean_ap:.1f} (Rank-1 {100 * best.rank1:.1f}) at keep rate {best.keep_rate:g}, "
             f"alpha {best.alpha:g}, K = {best.neighbors}; the first true match has rank {best.first_match_mean:.2f} on "
             f"average, {best.first_match_median:g} in the median",
+            *protocol_notes(task.dataset),
         ]
     )

@@ -12,6 +12,7 @@ from itertools import product
 from fpc_core.config import ALPHAS, KEEP_RATES, QuerySettings
 from fpc_core.data.datasets import Dataset, ImageRecord
 from fpc_core.evaluation.engine.passes import Pass, PassTask, Point
+from fpc_core.evaluation.engine.protocol import nothing_to
 from fpc_core.retrieval import Retriever
 
 
@@ -57,7 +58,7 @@ class SweepTask:
         for keep_rate in self.grid.keep_rates:
             self.pass_of(keep_rate)
         if not self.queries:
-            raise ValueError("no query has a true match in the gallery, so there is nothing to score")
+            raise ValueError(nothing_to("score", self.dataset))
 
     def pass_of(self, keep_rate: float) -> Pass:
         """Return the pass of a keep rate; its points iterate over K within alpha."""

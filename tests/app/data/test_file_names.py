@@ -94,7 +94,7 @@ def test_the_data_page_shows_what_it_skipped(house):
     page = run_page(open_page(PAGES / "data.py"))
     assert "2 names are not listed (invalid UTF-8)" in texts(page)
     shown = texts(visited("data"))
-    assert "**2** files skipped: the name does not follow the layout or is not valid" in shown
+    assert "**2** files skipped: the name is not valid UTF-8" in shown
 
 
 @pytest.mark.parametrize("name", ["explore", "lab", "figures", "learn", "sweep", "evaluate", "atlas", "compare"])

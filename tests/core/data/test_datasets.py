@@ -50,7 +50,7 @@ def triples(records: Iterable[ImageRecord]) -> list[tuple[str, int, int]]:
 
 
 def test_market_drops_junk_and_keeps_distractors(tmp_path: Path) -> None:
-    dataset = open_dataset(lay_out(tmp_path, MARKET))
+    dataset = open_dataset(lay_out(tmp_path / "Market-1501-v15.09.15", MARKET))
     assert (dataset.layout, dataset.name, dataset.uses_cameras) == (Layout.MARKET_1501, "Market-1501", True)
     assert triples(dataset.train) == [
         ("bounding_box_train/0002_c1s1_000451_03.jpg", 2, 0),

@@ -1,0 +1,36 @@
+"""Evaluation protocols: which gallery images count for a query, and which scores mean something."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+AUTO = "auto"  # Setting by which protocol and cameras are chosen from the data.
+
+
+class Protocol(StrEnum):
+    """Which gallery images a query ignores; its own file is always among them."""
+
+    CAMERAS = "cameras"  # Images of the query's person from the query's camera, as in Market-1501.
+    NO_CAMERAS = "no-cameras"  # None.
+    LEAVE_ONE_OUT = "leave-one-out"  # None; every image is a query, and all other images are the gallery.
+
+
+class Cameras(StrEnum):
+    """Where the cameras of a dataset come from."""
+
+    NAMES = "names"  # From the file names; counted from 0 if many images are of camera 0, otherwise from 1.
+    FROM_0 = "from-0"  # From the file names, counted from 0.
+    FROM_1 = "from-1"  # From the file names, counted from 1.
+    RELEASED = "released"  # Queries are of camera 1 and gallery images of camera 2, as in the released readers.
+    NONE = "none"  # Unknown: the model uses the mean camera embedding, and no image is ignored for its camera.
+
+
+PROTOCOL_TEXT: Mapping[Protocol, str] = {
+    Protocol.CAMERAS: "with cameras: gallery images of the query's person from the query's camera do not count "
+    "(Market-1501's junk rule)",
+    Protocol.NO_CAMERAS: "without cameras: every gallery image counts, also images from the query's own "
+    "camera if there are any",
+    Protocol.LEAVE_ONE_OUT: "leave-one-out: every image is a query and is compared with all other images; not "
+    "comparable with published scores, which need a separate query and gallery folder",
+}

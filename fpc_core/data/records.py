@@ -1,0 +1,45 @@
+"""Records of images, and of files that were left out of a dataset."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+NO_CAMERA = -1
+
+
+@dataclass(frozen=True)
+class ImageRecord:
+    """One image of a dataset.
+
+    Attributes:
+        path: Path relative to the dataset's root.
+        identity: Number of the person, from the file name or, in a plain folder, from the subfolder.
+        camera: 0-based camera, -1 if unknown.
+        split: Split of the dataset: train, query or gallery.
+        person: Name of the person where a folder gives one, such as "anna"; otherwise empty.
+    """
+
+    path: Path
+    identity: int
+    camera: int
+    split: str
+    person: str = field(default="", compare=False)
+
+    @property
+    def who(self) -> str:
+        """The person's name, or the number of the identity, such as "id 7"."""
+        return self.person or f"id {self.identity}"
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A file or folder that is not part of the dataset.
+
+    Attributes:
+        path: Path relative to the dataset's root, with escapes for invalid text.
+        reason: Reason as a clause, such as "the name does not follow the layout".
+    """
+
+    path: Path
+    reason: str
