@@ -124,7 +124,7 @@ def parse_size(text: str) -> Size:
     Raises:
         ValueError: The text is not a size of at most `MAX_SIDE` pixels a side.
     """
-    match = re.fullmatch(r"(\d{1,5})\s*[x×]\s*(\d{1,5})", text.strip().lower())
+    match = re.fullmatch(r"(\d{1,5})\s*[x×,]\s*(\d{1,5})", text.strip().lower())
     if not match or not all(1 <= int(side) <= MAX_SIDE for side in match.groups()):
         raise ValueError(
             f"an image size must be HEIGHTxWIDTH in pixels, up to {MAX_SIDE}, such as 256x128, got {text[:40]!r}"

@@ -354,8 +354,7 @@ def check_cameras(dataset: Dataset, config: ModelConfig) -> None:
     cameras = last.camera + 1
     if dataset.uses_cameras and config.cameras and cameras > config.cameras:
         raise ValueError(
-            f"{dataset.name} has images of camera {cameras}, such as {last.path.as_posix()}, "
-            f"but the weights have embeddings for {config.cameras} "
-            "cameras; use --mean-camera (Data page: Mean camera embedding), choose weights trained with at least as "
-            "many cameras, or without cameras"
+            f"{dataset.name} has images of camera {cameras}, but the weights have embeddings for {config.cameras} "
+            f"cameras (see {last.path.as_posix()}); use --mean-camera (Data page: Mean camera embedding), or choose "
+            "weights trained with at least as many cameras, or without cameras"
         )

@@ -141,7 +141,8 @@ def test_too_many_cameras_are_reported_before_anything_is_encoded(small_places, 
     places = replace(small_places, data=data, memory=tmp_path / "memory")
     assert main(["memory", "build", *options(places)]) == 2
     message = capsys.readouterr().err.splitlines()[-1]
-    assert "images of camera 7, such as bounding_box_test/9999_c7_f9999907.png, but the weights have" in message
+    assert "images of camera 7, but the weights have embeddings for 4 cameras" in message
+    assert "(see bounding_box_test/9999_c7_f9999907.png)" in message
     assert "--mean-camera" in message
     assert not places.memory.with_name("memory.partial").exists()
     assert main(["memory", "build", "--mean-camera", *options(places)]) == 0
