@@ -117,7 +117,8 @@ def _describe(dataset: Dataset) -> str:
     spec = spec_of(dataset.layout)
     lines = [
         f"{dataset.label}, {counts} images of {people} gallery identities and {cameras or 'no'} cameras",
-        f"read as {spec.title if spec else dataset.layout} (layout {dataset.layout}), cameras {dataset.cameras}",
+        f"folders and names as in {spec.title if spec else dataset.layout} (layout {dataset.layout}), cameras "
+        f"{dataset.cameras}",
         f"protocol {PROTOCOL_TEXT[dataset.protocol]}",
         *(f"{'warning' if note.warning else 'note'}: {note.text}" for note in dataset.notes),
     ]

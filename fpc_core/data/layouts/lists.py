@@ -32,11 +32,12 @@ def read_msmt17(spec: LayoutSpec, root: Path, folders: Folders, listing: FolderL
     for split, (home, *_) in folders.items():
         there = {image.relative_to(home).as_posix() for image in listing.images_below(home, spec.depth)}
         for path, number in _lines(root / f"list_{split}.txt", listing):
+            if path not in there:  # This also holds for paths that lead elsewhere.
+                reading.left_out.append(LeftOut(Path(split) / Path(path).name, MISSING))
+                continue
             inside = (home / path).relative_to(root)
             entry = entry_of(pattern, inside, split)
-            if path not in there or ".." in Path(path).parts:
-                reading.left_out.append(LeftOut(Path(split) / Path(path).name, MISSING))
-            elif entry is None or not number.isdecimal():
+            if entry is None or not number.isdecimal():
                 reading.left_out.append(LeftOut(inside, BAD_NAME))
             else:
                 reading.entries.append(replace(entry, identity=int(number)))
@@ -87,11 +88,12 @@ def read_posetrack(spec: LayoutSpec, root: Path, folders: Folders, listing: Fold
             path = crops.get(number)
             if split == "none" or not isinstance(path, str):
                 continue
-            entry = entry_of(pattern, Path("images") / part / path, str(split))
+            inside = Path("images") / part / path
+            entry = entry_of(pattern, inside, str(split))
             if path not in there:
                 reading.left_out.append(LeftOut(Path("images") / part / Path(path).name, MISSING))
             elif entry is None or split not in ("train", "query", "gallery"):
-                reading.left_out.append(LeftOut(Path("images") / part / path, BAD_NAME))
+                reading.left_out.append(LeftOut(inside, BAD_NAME))
             else:
                 reading.entries.append(entry)
     reading.entries.sort(key=lambda entry: entry.path)

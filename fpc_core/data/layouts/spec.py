@@ -197,7 +197,7 @@ def read_names(spec: LayoutSpec, root: Path, folders: Folders, listing: FolderLi
     reading = Reading()
     for split, homes in folders.items():
         images = [image for home in homes for image in listing.images_below(home, spec.depth)]
-        for path in sorted(images, key=lambda each: (each.name, each)):
+        for path in sorted(images, key=lambda each: each.name):
             inside = path.relative_to(root)
             entry = entry_of(pattern, inside, split)
             if entry is None:

@@ -231,3 +231,27 @@ def test_images_of_msmt17_that_no_list_names_are_reported(tmp_path):
     assert facts(dataset.query)[0] == (2, 0)
     assert "1 file is left out: a list names the image, but it is missing" in texts(dataset, warning=True)
     assert "1 file is left out: no list names the image" in texts(dataset, warning=True)
+
+
+def test_lists_cannot_name_files_outside_their_folder(tmp_path):
+    root = lay_out(tmp_path / "MSMT17", {"test/0001": ["0001_000_01_0303morning_0008_0.png"]})
+    inside, outside = "0001/0001_000_01_0303morning_0008_0.png", "../../0002_000_01_0303morning_0008_0.png"
+    (tmp_path / "0002_000_01_0303morning_0008_0.png").touch()
+    (root / "list_query.txt").write_text(f"{inside} 1\n{outside} 2\n{tmp_path / outside[6:]} 2\n")
+    (root / "list_gallery.txt").write_text(f"{inside} 1\n")
+    dataset = open_dataset(root)
+    assert [record.path.name for record in dataset.query] == [inside[5:]]
+    assert len(dataset.left_out) == 1  # The two lines name the same missing file.
+
+
+def test_lists_of_posetrack_with_other_content_are_refused(tmp_path):
+    root = lay_out(tmp_path, {"images/val/1": ["1_1_1.png"], "images/anns": []})
+    (root / "val_dataset_sampling.json").write_text("{}")
+    with pytest.raises(DatasetError, match=r"val_reid_crops_anns\.json is missing; download the lists"):
+        open_dataset(root)
+    (root / "images/anns/val_reid_crops_anns.json").write_text("[]")
+    with pytest.raises(DatasetError, match="must contain the columns id and reid_crop_path"):
+        open_dataset(root)
+    (root / "images/anns/val_reid_crops_anns.json").write_text("{")
+    with pytest.raises(DatasetError, match=r"cannot be read .*; download it again"):
+        open_dataset(root)
