@@ -18,7 +18,7 @@ PAGES = {  # path, what stands there last, heights at 1280 and at 390 px
     "evaluate": ("evaluate", "The paper draws this curve", 5720, 6150),
     "atlas": ("atlas?class=broken", "Matches outside the shortlist", 2800, 5000),
     "lab": ("lab", "Which image region matters most", 3300, 5000),
-    "compare": ("compare?c_query=query/0088_c3_f0008700.jpg", "Decoder attention to each", 3000, 4600),
+    "compare": ("compare", "Decoder attention to each", 3000, 4600),
     "figures": ("figures", "See the first query in Explore", 1300, 1400),
     "data": ("data", "The arrow shows how", 1720, 3000),
 }
