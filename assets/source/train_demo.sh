@@ -15,7 +15,7 @@ git show 762845f:assets/demo/model.safetensors >"$run/start.safetensors"
 export GLIBC_TUNABLES=glibc.malloc.mmap_threshold=17179869184:glibc.malloc.trim_threshold=17179869184:glibc.malloc.hugetlb=1
 
 "$python" -m fpc_core train "$data" --out "$run" --init "$run/start.safetensors" --device cpu --bfloat16 \
-    --holistic-steps 100 --whole-steps 100 --fpc-steps 700 --refresh 150 --learning-rate 3e-4 \
+    --holistic-steps 100 --whole-steps 100 --fpc-steps 900 --refresh 150 --learning-rate 3e-4 \
     --shared-space --guide 1
 
 "$python" -m fpc_core memory build --data "$data" --weights "$run/model.safetensors" --memory "$run/memory"
