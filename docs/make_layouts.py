@@ -43,7 +43,7 @@ too deep are counted by reason in `memory build`, `query`, `evaluate`, `sweep`, 
 Cameras in names are counted from 0 if at least two images, and 1 % of all, are of camera 0; otherwise from 1.
 `--cameras`, the field on the Data page, or `cameras` in `dataset.json` sets another source: {cameras}.
 
-The released readers of Occluded-ReID, Partial-ReID and Partial-iLIDS number queries camera 1 and gallery images
+The released code for Occluded-ReID, Partial-ReID and Partial-iLIDS gives queries camera 1 and gallery images
 camera 2, and the model gets these numbers. Variant `released` follows them (`--cameras released`); with variant
 `paper` Occluded-ReID and Partial-ReID have no cameras, and the model uses the mean camera embedding (`--cameras
 none`). The gallery memory must be built with the same choice; notes say which one is in use.

@@ -31,7 +31,7 @@ CAMERA_NAMES = {
     Cameras.NAMES: "from file names",
     Cameras.FROM_0: "from file names, counted from 0",
     Cameras.FROM_1: "from file names, counted from 1",
-    Cameras.RELEASED: "query 1, gallery 2 (released readers)",
+    Cameras.RELEASED: "query 1, gallery 2 (released code)",
     Cameras.NONE: "none (mean camera embedding)",
 }
 

@@ -52,7 +52,10 @@ class Job:
 
 
 class JobCancelled(BaseException):
-    """Raised to end a step at its next checkpoint. It is not an Exception, so that no handler treats it as an error."""
+    """Raised to end a long step whose job has no subscriber left, when it next calls `interruption.checkpoint`.
+
+    It is not an Exception, so that no handler treats it as an error.
+    """
 
 
 class Worker:

@@ -111,9 +111,10 @@ def with_slider_values(settings: QuerySettings, requested: QuerySettings) -> Que
 
 
 def rerun_page_after_paint() -> None:
-    """Rerun the whole page once the browser has painted this fragment. Call it at the end of the fragment.
+    """Rerun the whole page once the browser has painted the result of a pending slider release in this fragment.
 
-    If the page were rerun earlier, its messages would replace those of the fragment in Streamlit's queue.
+    Do nothing without a pending release. Call it at the end of the fragment: if the page were rerun earlier, its
+    messages would replace those of the fragment in Streamlit's queue.
     """
     if (release := pending_release.pending()) is not None:
         paint_ack(release.number, key="paint-ack", on_painted=pending_release.on_answer_painted)
@@ -279,7 +280,7 @@ def query_name(names: Sequence[str], opening: str, key: str = "query") -> str:
         opening: Name of the query that is selected on a first visit.
         key: Key of the widget.
     """
-    if key != "query":  # `pick_query` checks the link of Explore, because it can recognise an upload.
+    if key != "query":  # For Explore, `pick_query` checks the link, because only it can recognise uploads.
         show_warnings(link_checks.check_choice(key, names))
     if st.session_state.get(key) not in names:
         st.session_state.pop(key, None)

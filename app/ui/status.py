@@ -42,8 +42,8 @@ def status_line(workspace: Workspace, *settings: QuerySettings) -> None:
     spec = spec_of(dataset.layout)
     if spec and spec.released_cameras and dataset.cameras is Cameras.NONE and Variant.RELEASED in variants_in_use:
         st.caption(
-            "The model gets no cameras here. The released readers number queries camera 1 and the gallery camera 2; "
-            "see Cameras on the Data page."
+            "The model receives no camera numbers for this dataset. The released code assigns camera 1 to queries and "
+            "camera 2 to gallery images. To follow it, see Cameras on the Data page."
         )
 
 

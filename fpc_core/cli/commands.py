@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from fpc_core.cli.arguments import MODELS, build_parser
+from fpc_core.cli.arguments import MODELS
 from fpc_core.cli.build import run_build
 from fpc_core.cli.doctor import run_doctor
 from fpc_core.cli.output import print_notes, progress_callback
@@ -53,37 +53,11 @@ from fpc_core.report.lesson import render_lesson
 from fpc_core.report.render import about, render
 from fpc_core.report.sources import images_of, queries_of, query_of
 from fpc_core.runtime import distributed
-from fpc_core.runtime.out_of_memory import OutOfMemoryError
 from fpc_core.training.batches import training_config
 from fpc_core.training.loop import train
 from fpc_core.training.settings import Progress, TrainSettings
 from fpc_core.training.state import STATE, WEIGHTS
 from fpc_core.workspace import Workspace, cache_folder, choose_device
-
-INTERRUPTED = 130  # Exit status after Ctrl-C, as shells report it.
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command, and return its exit status.
-
-    Errors that users can fix are printed as one line on stderr; the status is then 2. After Ctrl-C, one line says
-    how to resume; the status is then 130.
-
-    Args:
-        arguments: Arguments of the command line; by default those of the process.
-    """
-    args = build_parser(COMMANDS).parse_args(arguments)
-    try:
-        return args.run(args) or 0
-    except PermissionError as error:
-        print(f"error: no permission to use {error.filename or 'a file'}; change its permissions", file=sys.stderr)
-        return 2
-    except (ValueError, OSError, OutOfMemoryError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt as stop:
-        print(f"\ninterrupted: {str(stop) or 'run the same command again; stored results are reused'}", file=sys.stderr)
-        return INTERRUPTED
 
 
 def _query(args: argparse.Namespace) -> None:

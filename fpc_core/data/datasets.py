@@ -152,7 +152,7 @@ def open_dataset(
             restriction.
         protocol: Name of the `Protocol`; "auto" for that of `dataset.json` or, without one, of the data.
         cameras: Name of the `Cameras`; "auto" for that of `dataset.json` or, without one, of the layout.
-        variant: Variant to follow where "auto" leaves cameras open: the released readers number cameras of sets that
+        variant: Variant to follow where "auto" leaves cameras open: the released code numbers cameras of sets that
             have none.
 
     Raises:

@@ -22,7 +22,7 @@ class Cameras(StrEnum):
     NAMES = "names"  # From the file names; counted from 0 if many images are of camera 0, otherwise from 1.
     FROM_0 = "from-0"  # From the file names, counted from 0.
     FROM_1 = "from-1"  # From the file names, counted from 1.
-    RELEASED = "released"  # Queries are of camera 1 and gallery images of camera 2, as in the released readers.
+    RELEASED = "released"  # Queries are of camera 1 and gallery images of camera 2, as in the released code.
     NONE = "none"  # Unknown: the model uses the mean camera embedding, and no image is ignored for its camera.
 
 

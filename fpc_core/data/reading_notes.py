@@ -118,12 +118,12 @@ def _camera_notes(dataset: Dataset, spec: LayoutSpec) -> list[str]:
         return ["The names count cameras from 0; camera 0 is shown as camera 1, and so on."]
     if dataset.cameras is Cameras.RELEASED:
         return [
-            "Cameras are numbered as in the released readers: queries camera 1, gallery camera 2. "
+            "Cameras are numbered as in the released code: camera 1 for queries, camera 2 for gallery images. "
             "Use --cameras none for the mean camera embedding."
         ]
     if spec.released_cameras:
         return [
-            "The names hold no cameras, so the mean camera embedding is used. The released readers number queries "
+            "The names hold no cameras, so the mean camera embedding is used. The released code gives queries "
             "camera 1 and the gallery camera 2; use --variant released or --cameras released to follow them."
         ]
     return []

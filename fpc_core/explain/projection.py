@@ -31,13 +31,13 @@ class FlatMap:
 
 
 def flat_map(features: np.ndarray) -> FlatMap:
-    """Fit the projection; equal features give equal maps.
+    """Fit the projection to features. The same features always give the same map.
 
     Args:
         features: (n, C) L2-normalised features; n and C must be at least 2.
 
     Raises:
-        ValueError: There are fewer features or channels.
+        ValueError: There are fewer than 2 features or channels.
     """
     if features.ndim != 2 or min(features.shape) < 2:
         raise ValueError(f"features must have at least 2 rows and 2 columns, got shape {features.shape}")

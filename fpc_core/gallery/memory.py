@@ -189,7 +189,7 @@ def open_memory(
                     raise unusable(directory, f"is damaged: {name} has changed since it was written")
         arrays = {name: map_array(directory / f"{name}.npy") for name in ARRAYS}
         if {name: array.dtype for name, array in arrays.items()} != TYPES:
-            raise unusable(directory, f"is damaged: {', '.join(ARRAYS)} do not have the expected dtypes")
+            raise unusable(directory, f"is damaged: not all of {', '.join(ARRAYS)} have the expected dtype")
         shape = (manifest.images, manifest.grid[0] * manifest.grid[1], manifest.channels)
         paths = [directory / token_file(number) for number in range(manifest.shards)]
         return GalleryMemory(

@@ -19,7 +19,6 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
-from timm.layers import resample_abs_pos_embed
 from torch import Tensor
 
 from fpc_core.config import ModelConfig, Precision
@@ -29,12 +28,11 @@ from fpc_core.model.adapt import COUNTER, adapt, add_mean_camera, convert_counte
 from fpc_core.model.checkpoint_layouts import Source, brief, count_by_group, infer_config, layout_of, recognise
 from fpc_core.model.fpc import FPC
 from fpc_core.model.load_report import LoadReport
-from fpc_core.model.positions import Size, format_size, trained_grid
+from fpc_core.model.positions import Size, fit_positions, format_size
 from fpc_core.model.tensor_names import find_model
 from fpc_core.model.weight_files import CheckpointError, WeightFile, label, read_tensors
 
 FORMAT = "fpc 1"
-_POSITION = "encoder.position"
 
 
 def load_checkpoint(
@@ -91,7 +89,7 @@ def load_checkpoint(
         raise CheckpointError(_mismatch(path, source, config, missing, unexpected))
     state, counted = convert_counters({name: tensors[key] for name, key in names.items()}, expected)
     notes += ("counters of batch normalisation converted to integers or set to 0",) * counted
-    resized = _fit_positions(state, tensors, source, config, own_config, trained, path)
+    resized = fit_positions(state, tensors, source is Source.TIMM, config, own_config, trained, path)
     dataset_sizes = {"classifier.weight": config.identities, "rec_classifier.weight": config.identities}
     if to_train:
         dataset_sizes["encoder.camera"] = config.cameras
@@ -290,49 +288,6 @@ def _mismatch(
         f"Unexpected: {brief(count_by_group(unexpected)) or 'nothing'}. "
         "Use the original file, or pass the config it was trained with"
     )
-
-
-def _fit_positions(
-    state: dict[str, Tensor],
-    tensors: Mapping[str, Tensor],
-    source: Source,
-    config: ModelConfig,
-    own_config: ModelConfig | None,
-    trained: tuple[int, int] | None,
-    path: Path,
-) -> tuple[tuple[int, int], tuple[int, int]] | None:
-    """Resize the position embedding in `state` to the config's grid, and return both grids if they differ.
-
-    Interpolation is bicubic with antialiasing, as in timm's `resample_abs_pos_embed`; TransReID's code resizes
-    bilinearly. `trained` is the grid of the file if it was inferred.
-    """
-    position = state[_POSITION]
-    if (
-        position.ndim != 3
-        or position.shape[0] != 1
-        or position.shape[1] < 2 + ("dist_token" in tensors)
-        or position.shape[2] != config.width
-    ):
-        raise CheckpointError(
-            f"the position embedding of {label(path)} must be (1, 1 + N, {config.width}), got {tuple(position.shape)}. "
-            "Pass the config it was trained with; for training, omit --model"
-        )
-    if "dist_token" in tensors:  # A DeiT has positions for [cls], a distillation token, and the patches.
-        position = torch.cat((position[:, :1], position[:, 2:]), dim=1)
-    grid = own_config.grid if own_config else trained
-    if grid is None and position.shape[1] - 1 == config.patches:
-        grid = config.grid
-    if grid is None:
-        grid = trained_grid(position.shape[1] - 1, config.patch_size, is_plain=source is Source.TIMM)
-    if grid is None or grid[0] * grid[1] != position.shape[1] - 1:
-        raise CheckpointError(
-            f"{label(path)} has {position.shape[1] - 1} positions whose grid is unknown; "
-            "pass the config it was trained with (image_size, stride)"
-        )
-    if grid != config.grid:
-        position = resample_abs_pos_embed(position, config.grid, grid, interpolation="bicubic")
-    state[_POSITION] = position
-    return None if grid == config.grid else (grid, config.grid)
 
 
 def _check_shapes(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], path: Path) -> None:

@@ -28,7 +28,7 @@ class LoadReport:
         stored: Number of tensors in the file.
         assumed: Sentences on settings that the file does not state.
         adapted: Sentences on tensors that were converted without changing what the model computes.
-        aside: Entries and tensors beside the model, and classes of objects that were passed over.
+        aside: Entries and tensors that do not belong to the model, and classes of objects that were passed over.
     """
 
     path: Path

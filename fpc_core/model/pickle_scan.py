@@ -52,7 +52,7 @@ _PASSED_OVER = re.compile("|".join(PASSED_OVER.values()))
 
 
 class Use(StrEnum):
-    """How a pickle uses the objects of a name, which determines what their stand-in must support."""
+    """How a pickle uses the objects of an imported name, which determines what their stand-in must support."""
 
     OBJECT = "object"  # Created, and given a state.
     MAPPING = "mapping"  # Items are set.

@@ -8,10 +8,16 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from fpc_core.config import MAX_SIDE
+import torch
+from timm.layers import resample_abs_pos_embed
+from torch import Tensor
+
+from fpc_core.config import MAX_SIDE, ModelConfig
+from fpc_core.model.weight_files import CheckpointError, label
 
 Size = tuple[int, int]
 
@@ -31,6 +37,9 @@ IMAGE_SIZES: tuple[Size, ...] = (
 )
 STRIDES = (16, 14, 12, 11, 10, 8)  # Strides in use; that of a plain Vision Transformer is its patch size.
 PUBLISHED = ((256, 128), (16, 12, 11))  # Size and strides of FPC and TransReID, which are assumed where they fit.
+
+
+POSITION = "encoder.position"  # Our name of the position embedding.
 
 
 @dataclass(frozen=True)
@@ -116,6 +125,61 @@ def trained_grid(positions: int, patch_size: int, is_plain: bool) -> tuple[int, 
         return place(positions, patch_size, None, None, is_plain=is_plain).grid
     except ValueError:
         return None
+
+
+def fit_positions(
+    state: dict[str, Tensor],
+    tensors: Mapping[str, Tensor],
+    is_plain: bool,
+    config: ModelConfig,
+    own_config: ModelConfig | None,
+    trained: tuple[int, int] | None,
+    path: Path,
+) -> tuple[tuple[int, int], tuple[int, int]] | None:
+    """Resize the position embedding in `state` to the config's grid, and return both grids if they differ.
+
+    Interpolation is bicubic with antialiasing, as in timm's `resample_abs_pos_embed`; TransReID's code resizes
+    bilinearly.
+
+    Args:
+        state: Tensors by our names; its position embedding is replaced.
+        tensors: Tensors by the names of the file.
+        is_plain: Whether the file is a plain ViT.
+        config: Architecture of the model.
+        own_config: Architecture that the file states, if it does.
+        trained: Grid of the file if it was inferred.
+        path: Path of the file, for messages.
+
+    Raises:
+        CheckpointError: The embedding has another shape, or its grid is unknown.
+    """
+    position = state[POSITION]
+    if (
+        position.ndim != 3
+        or position.shape[0] != 1
+        or position.shape[1] < 2 + ("dist_token" in tensors)
+        or position.shape[2] != config.width
+    ):
+        raise CheckpointError(
+            f"the position embedding of {label(path)} must be (1, 1 + N, {config.width}), got {tuple(position.shape)}. "
+            "Pass the config it was trained with; for training, omit --model"
+        )
+    if "dist_token" in tensors:  # A DeiT has positions for [cls], a distillation token, and the patches.
+        position = torch.cat((position[:, :1], position[:, 2:]), dim=1)
+    grid = own_config.grid if own_config else trained
+    if grid is None and position.shape[1] - 1 == config.patches:
+        grid = config.grid
+    if grid is None:
+        grid = trained_grid(position.shape[1] - 1, config.patch_size, is_plain=is_plain)
+    if grid is None or grid[0] * grid[1] != position.shape[1] - 1:
+        raise CheckpointError(
+            f"{label(path)} has {position.shape[1] - 1} positions whose grid is unknown; "
+            "pass the config it was trained with (image_size, stride)"
+        )
+    if grid != config.grid:
+        position = resample_abs_pos_embed(position, config.grid, grid, interpolation="bicubic")
+    state[POSITION] = position
+    return None if grid == config.grid else (grid, config.grid)
 
 
 def parse_size(text: str) -> Size:

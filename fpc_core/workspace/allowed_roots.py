@@ -152,7 +152,7 @@ def root_of(real: Path, roots: Sequence[Root]) -> Root | None:
 
 
 def confine(dataset: Dataset, roots: Sequence[Root]) -> None:
-    """Check that no folder, image or other file of a dataset is a link that leads out of the roots.
+    """Check that no image, image folder or entry of a dataset's top folder is a link that leads out of the roots.
 
     Links are resolved at the time of the check. Users who may write below a root are trusted not to change them later.
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { load } from "./load.js";
 
-const FILES = ["_shared/dom.js", "_shared/navigation.js"];
+const FILES = ["_shared/dom.js", "page_history/navigation.js"];
 const NAMES = ["window", "history", "repeatUntilAnswered", "location", "performance"];
 
 /** @param {string} href @param {object} keys held during the click */

@@ -284,7 +284,7 @@ class Editor {
   // --- keyboard ----------------------------------------------------------------------------------------------------
 
   onEditorKey(event) {
-    event.stopPropagation(); // The page has keyboard shortcuts, which must not react.
+    event.stopPropagation(); // Otherwise the page's keyboard shortcuts would react too.
     const key = event.key.toLowerCase();
     if (!(event.ctrlKey || event.metaKey) || (key !== "z" && key !== "y")) return;
     event.preventDefault();

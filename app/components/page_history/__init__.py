@@ -7,7 +7,7 @@ import streamlit as st
 from app.components import source
 
 _mount = st.components.v2.component(
-    "fpc_page_history", html="<div></div>", js=source("_shared/navigation.js", "page_history/page_history.js")
+    "fpc_page_history", html="<div></div>", js=source("page_history/navigation.js", "page_history/page_history.js")
 )
 
 

@@ -1,2 +1,2 @@
-// Invisible: installs `_shared/navigation.js`.
+// Invisible: installs `page_history/navigation.js`.
 export default function () {}

@@ -78,7 +78,7 @@ class LayoutSpec:
         example: Example of a file name.
         typical: Regular expression by which the layout is recognised; by default `name`.
         cameras: Where cameras come from.
-        released_cameras: Whether the released readers number cameras (query 1, gallery 2) although there are none.
+        released_cameras: Whether the released code numbers cameras (query 1, gallery 2) although the dataset has none.
         protocol: Evaluation protocol; None to choose it from the data.
         depth: Number of folder levels below a split's folder in which images are read.
         own_folders: Folder names that no other kind of data uses, so that foreign file names are an error.

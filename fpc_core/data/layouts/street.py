@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from fpc_core.data.layouts.spec import Layout, LayoutSpec
 
-NAME = r"(?P<identity>-?\d{1,9})_c(?P<camera>\d{1,4})(s\d+)?[_.]"  # Longer numbers would overflow an array.
+NAME = r"(?P<identity>-?\d{1,9})_c(?P<camera>\d{1,4})(s\d+)?[_.]"  # Without a limit, long numbers could overflow int64.
 FOLDERS = {
     "train": ("bounding_box_train", "image_train", "train_all", "train"),
     "query": ("query", "image_query", "probe"),

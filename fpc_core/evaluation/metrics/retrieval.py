@@ -142,7 +142,10 @@ def l2_normalize(features: np.ndarray) -> np.ndarray:
     length = np.linalg.norm(features, axis=1, keepdims=True)
     bad = np.flatnonzero(~(np.isfinite(length) & (length > 0)))
     if len(bad):
-        raise ValueError(f"feature {bad[0]} of {len(features)} is zero or not finite and cannot be normalised")
+        raise ValueError(
+            f"feature {bad[0]} of {len(features)} is zero or not finite and cannot be normalised; "
+            "check the model's weights"
+        )
     return features / length
 
 

@@ -41,7 +41,7 @@ class Relevance:
         if self.right.shape != self.junk.shape or (self.right & self.junk).any():
             raise ValueError("right and junk must have the same length, and no image may be in both")
         if not self.right.any():
-            raise ValueError("the gallery has no true match of this query")
+            raise ValueError("the gallery has no true match of this query; choose another query")
 
     @classmethod
     def of(cls, identity: int, camera: int | None, records: Sequence[ImageRecord], own: int = -1) -> Relevance:

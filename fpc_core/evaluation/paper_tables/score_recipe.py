@@ -16,7 +16,7 @@ FORMAT = 1
 
 
 class Method(StrEnum):
-    """The feature of a query by which the gallery is ranked."""
+    """How the gallery is ranked for a query: by which feature, and whether re-ranking follows."""
 
     ENCODER = "encoder"  # The sparse encoder's own global feature, which is that of TransReID if nothing is dropped.
     FPC = "fpc"  # The consolidated feature.

@@ -98,7 +98,7 @@ def _unit_query(query_cls: Tensor) -> np.ndarray:
 
 def _read(path: Path, images: int, lists: int, channels: int) -> Any | None:
     """Read a stored index; return None if the file is missing, damaged or belongs to another gallery."""
-    # The file has all vectors with their ids, and the centres.
+    # The file has all vectors with their ids, and the centres. The limit allows twice as many vectors.
     max_bytes = (2 * images + lists) * (4 * channels + 16) + _MAX_HEADER
     try:
         open_regular(path, max_bytes=max_bytes).close()

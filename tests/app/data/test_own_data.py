@@ -89,9 +89,9 @@ def test_a_link_sets_protocol_and_cameras_or_says_why_not():
 
 def test_the_released_variant_without_cameras_is_pointed_out(use):
     use(body(), "Occluded_REID", variant="paper")
-    said = "The model gets no cameras here. The released readers number queries camera 1"
-    assert said not in plain(shown("explore", usual="paper"))
-    assert said in plain(shown("explore", usual="paper", variant="released"))
+    note = "The model receives no camera numbers for this dataset. The released code assigns camera 1 to queries"
+    assert note not in plain(shown("explore", usual="paper"))
+    assert note in plain(shown("explore", usual="paper", variant="released"))
     refused = plain(shown("explore"))
     assert "was built with cameras none, but cameras released are in use; use --cameras none" in refused
 

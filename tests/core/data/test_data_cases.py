@@ -143,7 +143,7 @@ def test_released_readers_number_the_cameras_of_sets_without(tmp_path, folder):
     assert facts(paper.query) == facts(paper.gallery) == [(p, -1) for p in PEOPLE]
     assert released.protocol is paper.protocol is Protocol.NO_CAMERAS
     assert "queries camera 1, gallery camera 2. Use --cameras none for the mean" in texts(released)
-    assert "mean camera embedding is used. The released readers number queries camera 1" in texts(paper)
+    assert "mean camera embedding is used. The released code gives queries camera 1" in texts(paper)
     assert open_dataset(root, cameras="none", variant=Variant.RELEASED).gallery == paper.gallery
     assert open_dataset(root, cameras="released", variant=Variant.PAPER).gallery == released.gallery
 
