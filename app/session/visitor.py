@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from urllib.parse import parse_qs
 
 import streamlit as st
@@ -46,6 +46,17 @@ def url_params() -> dict[str, list[str]]:
     """
     context = get_script_run_ctx(suppress_warning=True)
     return {} if context is None else parse_qs(context.query_string, keep_blank_values=True)
+
+
+def page_params() -> dict[str, list[str]]:
+    """Return the query parameters of a page that has been drawn.
+
+    A previous run that is ending may change them during the iteration, which is then repeated.
+    """
+    for _ in range(9):
+        with suppress(RuntimeError):
+            return {name: st.query_params.get_all(name) for name in st.query_params}
+    return {name: st.query_params.get_all(name) for name in st.query_params}
 
 
 def forget_fragments() -> None:

@@ -11,7 +11,7 @@ from streamlit.runtime.scriptrunner import StopException
 
 from app.components.page_history import page_history
 from app.session.shared_view import links_of_pages, read_params, store_page
-from app.session.visitor import url_params
+from app.session.visitor import page_params, url_params
 
 _RENDERED = "navigation-rendered"
 
@@ -46,7 +46,7 @@ def run_with_navigation(pages: Sequence[StreamlitPage], current: StreamlitPage) 
 
 
 def _store(current: StreamlitPage) -> None:
-    params = {name: st.query_params.get_all(name) for name in st.query_params}
+    params = page_params()
     read_params(current.url_path, params)
     store_page(current.url_path, params)
 

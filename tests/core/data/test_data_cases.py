@@ -103,7 +103,7 @@ def test_partial_ilids_has_one_person_per_number_and_two_cameras(tmp_path, folde
     assert facts(dataset.query) == [(p, 0) for p in PEOPLE]
     assert facts(dataset.gallery) == [(p, 1) for p in PEOPLE]
     assert take_inventory(dataset).without_match == ()
-    assert "queries camera 1, gallery camera 2" in texts(dataset)
+    assert "camera 1 for queries, camera 2 for gallery images" in texts(dataset)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_released_readers_number_the_cameras_of_sets_without(tmp_path, folder):
     paper = open_dataset(root, variant=Variant.PAPER)
     assert facts(paper.query) == facts(paper.gallery) == [(p, -1) for p in PEOPLE]
     assert released.protocol is paper.protocol is Protocol.NO_CAMERAS
-    assert "queries camera 1, gallery camera 2. Use --cameras none for the mean" in texts(released)
+    assert "camera 1 for queries, camera 2 for gallery images. Use --cameras none for the mean" in texts(released)
     assert "mean camera embedding is used. The released code gives queries camera 1" in texts(paper)
     assert open_dataset(root, cameras="none", variant=Variant.RELEASED).gallery == paper.gallery
     assert open_dataset(root, cameras="released", variant=Variant.PAPER).gallery == released.gallery
