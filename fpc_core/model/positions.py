@@ -245,13 +245,13 @@ def _question(positions: int, answers: Sequence[tuple[Size, int]], size: Size | 
         given += "" if stride is None else f" at stride {stride}"
         return (
             f"the {positions} position embeddings fit no usual image size and stride{given}; state those of the "
-            "training with --image-size HEIGHTxWIDTH --stride PIXELS"
+            "training with --image-size HEIGHTxWIDTH --stride PIXELS (Data page: Image size and Patch stride)"
         )
     listed = ", ".join(f"{format_size(each)} at stride {step}" for each, step in answers[:6])
     chosen, step = answers[0]
     return (
         f"the {positions} position embeddings fit {listed}; state which is right, such as "
-        f"--image-size {format_size(chosen)} --stride {step}"
+        f"--image-size {format_size(chosen)} --stride {step} (Data page: Image size and Patch stride)"
     )
 
 
