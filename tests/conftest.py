@@ -27,12 +27,33 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         main(["memory", "build"])
 
 
+# Whole pages, servers and processes, and files of tests that take more than 6 s together. `make quick` leaves them out.
 SLOW = (
+    "tests/app/data/test_file_names",
     "tests/app/pages",
+    "tests/app/server/test_costly_requests",
     "tests/app/server/test_hostile",
+    "tests/app/server/test_host_details",
+    "tests/app/server/test_log_limits",
+    "tests/app/server/test_shutdown",
+    "tests/app/server/test_worker",
+    "tests/core/data/test_arranged_layouts",
+    "tests/core/evaluation/test_dataset_protocols",
+    "tests/core/evaluation/test_device_parity",
+    "tests/core/figures/test_figures",
+    "tests/core/gallery/test_damaged_memory",
+    "tests/core/gallery/test_disk_faults",
+    "tests/core/gallery/test_token_store",
+    "tests/core/io/test_bounded_files",
+    "tests/core/model/test_checkpoint_kinds",
+    "tests/core/test_cli",
+    "tests/core/training",
     "tests/fuzz",
     "tests/load",
-)  # whole pages, servers, processes
+    "tests/repo/test_docs",
+    "tests/repo/test_gpu_benchmark",
+    "tests/repo/test_tutorial",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
