@@ -17,7 +17,7 @@ from statistics import median
 import torch
 from torch import Tensor
 
-import fpc_core  # noqa: F401  must come before timm
+import fpc_core.model  # noqa: F401  must come before timm
 from benchmarks.released_path import block as released_block
 from fpc_core.config import VIT_BASE_STRIDE_11, VIT_TINY, ModelConfig
 from fpc_core.model.decoder import Decoder, consolidate

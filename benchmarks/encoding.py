@@ -26,7 +26,7 @@ from statistics import median
 import torch
 from torch import Tensor
 
-import fpc_core  # noqa: F401  must come before timm
+import fpc_core.model  # noqa: F401  must come before timm
 from benchmarks.released_path import encode, global_feature
 from fpc_core.config import PruneSettings, QuerySettings
 from fpc_core.data.datasets import Dataset, ImageRecord, open_dataset

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-import fpc_core  # noqa: F401  must come before timm
+import fpc_core.model  # noqa: F401  must come before timm
 from fpc_core.config import QuerySettings
 from fpc_core.evaluation.engine.result_store import ResultStore
 from fpc_core.evaluation.engine.runner import run_passes, run_with_store

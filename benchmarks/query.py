@@ -19,7 +19,7 @@ from statistics import median
 
 import torch
 
-import fpc_core  # noqa: F401  must come before timm
+import fpc_core.model  # noqa: F401  must come before timm
 from benchmarks.released_path import Gallery, released_query
 from fpc_core.config import VIT_BASE_STRIDE_11, VIT_TINY, ModelConfig, PruneSettings, QuerySettings, Solver
 from fpc_core.config import TransportSettings as Transport

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
+import fpc_core.model  # noqa: F401  must come before timm
 from timm.models.vision_transformer import Block
 from torch import Tensor
 

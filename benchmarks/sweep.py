@@ -17,7 +17,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-import fpc_core  # noqa: F401  must come before timm
+import fpc_core.model  # noqa: F401  must come before timm
 from fpc_core.config import QuerySettings
 from fpc_core.evaluation.engine.runner import run_passes
 from fpc_core.evaluation.sweep.task import SweepGrid, SweepTask
