@@ -19,7 +19,6 @@ import torch.nn.functional as F
 from timm.models.vision_transformer import Block
 from torch import Tensor
 
-import fpc_core.model  # noqa: F401  must come before timm
 from fpc_core.model.fpc import FPC
 
 DROPPING_BLOCKS = (3, 6, 9)
