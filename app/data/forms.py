@@ -169,26 +169,24 @@ def weights_form(draft: WorkspaceChoice, report: LoadReport | None) -> Workspace
             help=f"Height x width in pixels that the weights were trained with, if several fit.{why_fixed}",
         )
     with stride:
-        strides = list(dict.fromkeys([None, *sorted(STRIDES), draft.stride]))
-        chosen_stride = st.selectbox(
+        chosen_stride = _number_field(
             "Patch stride",
-            strides,
-            strides.index(draft.stride),
-            format_func=lambda each: read["stride"] if each is None else str(each),
-            key=f"{DRAFT}stride",
-            disabled=fixed,
-            help=f"Stride of the patches in pixels. A plain ViT allows any; its positions are resized.{why_fixed}",
+            "stride",
+            [*sorted(STRIDES), draft.stride],
+            draft.stride,
+            read["stride"],
+            fixed,
+            f"Stride of the patches in pixels. A plain ViT allows any; its positions are resized.{why_fixed}",
         )
     with heads:
-        counts = list(dict.fromkeys([None, *HEADS, draft.heads]))
-        chosen_heads = st.selectbox(
+        chosen_heads = _number_field(
             "Attention heads",
-            counts,
-            counts.index(draft.heads),
-            format_func=lambda each: read["heads"] if each is None else str(each),
-            key=f"{DRAFT}heads",
-            disabled=fixed,
-            help=f"Needed for weights of an unusual width.{why_fixed}",
+            "heads",
+            [*HEADS, draft.heads],
+            draft.heads,
+            read["heads"],
+            fixed,
+            f"Needed for weights of an unusual width.{why_fixed}",
         )
     with camera:
         mean_camera = st.checkbox(
@@ -203,6 +201,22 @@ def weights_form(draft: WorkspaceChoice, report: LoadReport | None) -> Workspace
         show_error(error)
         image_size = draft.image_size
     return replace(draft, image_size=image_size, stride=chosen_stride, heads=chosen_heads, mean_camera=mean_camera)
+
+
+def _number_field(
+    label: str, field: str, numbers: Sequence[int | None], current: int | None, unset: str, fixed: bool, text: str
+) -> int | None:
+    """Render a field with numbers, or `unset` for the number in the checkpoint, and return the choice."""
+    options = list(dict.fromkeys([None, *numbers]))
+    return st.selectbox(
+        label,
+        options,
+        options.index(current),
+        format_func=lambda each: unset if each is None else str(each),
+        key=f"{DRAFT}{field}",
+        disabled=fixed,
+        help=text,
+    )
 
 
 def _option_field(label: str, field: str, current: str, names: Mapping[str, str], text: str) -> str:

@@ -47,8 +47,24 @@ _STATES = {
     "compare": _PageState("c_", ("query", "neighbor")),
 }
 _NO_STATE = _PageState("", ())
-# Parameters that do not belong to a page: the choice of the data has its own store, and presenting ends with the page.
-_NOT_STORED = ("data", "weights", "memory", "device", "stride", "usual", "present")
+# Query parameter of each field of `workspace_choice.WorkspaceChoice`. This module has them because it loads without the
+# engine. `variant` belongs to the Explore page and `cameras` to the Atlas page, so these two have other names here.
+CHOICE_PARAMS = {
+    "data": "data",
+    "weights": "weights",
+    "memory": "memory",
+    "device": "device",
+    "stride": "stride",
+    "variant": "usual",
+    "image_size": "size",
+    "heads": "heads",
+    "mean_camera": "meancamera",
+    "protocol": "protocol",
+    "cameras": "numbering",
+}
+# Parameters that do not belong to a page: the choice has its own store, and presenting ends with the page.
+_NOT_STORED = (*CHOICE_PARAMS.values(), "present")
+UPLOADED = "uploaded "  # Start of the name of a query that the visitor uploaded, which no link can open.
 
 
 def read_params(current: str, params: Params) -> None:
@@ -66,7 +82,7 @@ def read_params(current: str, params: Params) -> None:
             shared[name] = values[-1:]  # A parameter is there twice while the browser changes the page.
         else:
             shared.pop(name, None)
-    if shared.get("query", [""])[0].startswith("uploaded "):  # The pages share an upload without a link.
+    if shared.get("query", [""])[0].startswith(UPLOADED):  # The pages share an upload without a link.
         del shared["query"]
     if shared.get("query") != before:
         for name in _SELECTION:  # It belongs to the hits of the previous query.

@@ -13,7 +13,7 @@ from pathlib import Path
 import streamlit as st
 
 from app.public_mode import is_public
-from app.session.shared_view import forget_params
+from app.session.shared_view import CHOICE_PARAMS, forget_params
 from fpc_core.config import QuerySettings, Variant
 from fpc_core.data.protocols import AUTO, Cameras, Protocol
 from fpc_core.io.bounded_files import escape_name
@@ -61,7 +61,7 @@ class WorkspaceChoice:
         """Return the choice as query parameters, without defaults."""
         default = WorkspaceChoice()
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {PARAMS[name]: str(value) for name, value in values.items() if value != getattr(default, name)}
+        return {CHOICE_PARAMS[name]: str(value) for name, value in values.items() if value != getattr(default, name)}
 
     def places(self, roots: Sequence[Root], started: Places) -> Places:
         """Return the paths of this choice.
@@ -91,23 +91,6 @@ class WorkspaceChoice:
         return replace(places, memory=memory, protocol=self.protocol, variant=self.variant.value)
 
 
-PARAMS = {
-    "data": "data",
-    "weights": "weights",
-    "memory": "memory",
-    "device": "device",
-    "stride": "stride",
-    "variant": "usual",
-    "image_size": "size",
-    "heads": "heads",
-    "mean_camera": "meancamera",
-    "protocol": "protocol",
-    "cameras": "numbering",
-}
-"""Query parameter of each field. The parameter `variant` belongs to the Explore page, so this one is named `usual`; and
-`cameras` belongs to the Atlas page."""
-
-
 def read_choice(params: Mapping[str, str], *, public: bool = False) -> tuple[WorkspaceChoice, tuple[str, ...]]:
     """Return the choice in query parameters, and messages about parameters that are ignored.
 
@@ -117,14 +100,14 @@ def read_choice(params: Mapping[str, str], *, public: bool = False) -> tuple[Wor
     """
     problems = []
     if public:
-        barred = [name for field, name in PARAMS.items() if field != "variant" and name in params]
+        barred = [name for field, name in CHOICE_PARAMS.items() if field != "variant" and name in params]
         if barred:
             problems.append(
                 f"The link sets {', '.join(barred)}. This public app uses fixed data and ignores these settings. "
                 "Install the app to use your own."
             )
-        params = {name: value for name, value in params.items() if name == PARAMS["variant"]}
-    device, stride, variant = (params.get(PARAMS[name], "") for name in ("device", "stride", "variant"))
+        params = {name: value for name, value in params.items() if name == CHOICE_PARAMS["variant"]}
+    device, stride, variant = (params.get(CHOICE_PARAMS[name], "") for name in ("device", "stride", "variant"))
     if device and device not in devices():
         problems.append(f"The link sets the device to {device[:40]}, but this machine has {', '.join(devices())}.")
         device = ""
@@ -136,7 +119,7 @@ def read_choice(params: Mapping[str, str], *, public: bool = False) -> tuple[Wor
     if variant and variant not in list(Variant):
         problems.append(f"The link sets usual to {variant[:40]}, but it must be one of {', '.join(Variant)}.")
         variant = ""
-    size, heads, mean_camera = (params.get(PARAMS[name], "") for name in ("image_size", "heads", "mean_camera"))
+    size, heads, mean_camera = (params.get(CHOICE_PARAMS[name], "") for name in ("image_size", "heads", "mean_camera"))
     if size:
         try:
             size = format_size(parse_size(size))
@@ -151,16 +134,17 @@ def read_choice(params: Mapping[str, str], *, public: bool = False) -> tuple[Wor
         mean_camera = ""
     options = {}
     for name, values in (("protocol", list(Protocol)), ("cameras", list(Cameras))):
-        options[name] = params.get(PARAMS[name], AUTO)
+        options[name] = params.get(CHOICE_PARAMS[name], AUTO)
         if options[name] not in (AUTO, *values):
             problems.append(
-                f"The link sets {PARAMS[name]} to {options[name][:40]}, but it must be one of {', '.join(values)}."
+                f"The link sets {CHOICE_PARAMS[name]} to {options[name][:40]}, "
+                f"but it must be one of {', '.join(values)}."
             )
             options[name] = AUTO
     choice = WorkspaceChoice(
-        data=params.get(PARAMS["data"], ""),
-        weights=params.get(PARAMS["weights"], ""),
-        memory=params.get(PARAMS["memory"], ""),
+        data=params.get(CHOICE_PARAMS["data"], ""),
+        weights=params.get(CHOICE_PARAMS["weights"], ""),
+        memory=params.get(CHOICE_PARAMS["memory"], ""),
         device=device or WorkspaceChoice().device,
         stride=int(stride) if stride else None,
         variant=Variant(variant) if variant else WorkspaceChoice().variant,
@@ -234,12 +218,12 @@ def _stored_choice(key: str, default: WorkspaceChoice) -> tuple[WorkspaceChoice,
 
 
 def _choice_from_url() -> bool:
-    return any(name in st.query_params for name in PARAMS.values())
+    return any(name in st.query_params for name in CHOICE_PARAMS.values())
 
 
 def _write_url(choice: WorkspaceChoice) -> None:
     params = choice.to_params()
-    for name in PARAMS.values():
+    for name in CHOICE_PARAMS.values():
         if name in params and st.query_params.get(name) != params[name]:
             st.query_params[name] = params[name]
         elif name not in params and name in st.query_params:

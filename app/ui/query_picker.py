@@ -10,6 +10,7 @@ from app.messages import show_warning
 from app.server import resources
 from app.server.search import Query
 from app.session import pending_release
+from app.session.shared_view import UPLOADED
 from app.session.uploads import forget_last_upload, last_upload, uploaded_image
 from app.session.view import NEIGHBORS, Pin, View, read_view, write_slider_params
 from app.ui import controls
@@ -18,7 +19,6 @@ from fpc_core.data.images import ImageError
 from fpc_core.data.match_label import QueryIdentity, subject_of
 from fpc_core.workspace import Workspace
 
-_UPLOADED = "uploaded "
 PER_PAGE = 10  # Number of query thumbnails per page.
 
 
@@ -54,7 +54,7 @@ def choose_pin(pin: Pin | None) -> None:
 
 def is_dataset_query(query: Query) -> bool:
     """Return whether a query is an image of the dataset. Recipes and links cannot refer to uploads."""
-    return not query.name.startswith(_UPLOADED)
+    return not query.name.startswith(UPLOADED)
 
 
 def query_of(workspace: Workspace, record: ImageRecord) -> Query:
@@ -102,7 +102,7 @@ def pick_query(workspace: Workspace, requested: str, key: str = "query") -> tupl
     if requested and requested not in names:
         missing = (
             "This link points to an uploaded image, which isn't stored on the server."
-            if requested.startswith(_UPLOADED)
+            if requested.startswith(UPLOADED)
             else f"The link's query {requested[:120]} is not in this dataset."
         )
         problems = (f"{missing} Showing {workspace.dataset.opening}.",)
@@ -128,4 +128,4 @@ def _pick_upload(workspace: Workspace) -> Query | None:
     if not upload:
         controls.render_stored_upload(own.name, forget_last_upload)
     camera = controls.camera(config.cameras) if workspace.dataset.uses_cameras else None
-    return Query(_UPLOADED + own.digest, own.image, QueryIdentity(camera=camera), workspace.key)
+    return Query(UPLOADED + own.digest, own.image, QueryIdentity(camera=camera), workspace.key)

@@ -60,7 +60,7 @@ def notes_on(dataset: Dataset, spec: LayoutSpec, remarks: Sequence[str] = ()) ->
 
 
 def _copies(dataset: Dataset) -> int:
-    """Return how many queries have a copy of the same name and content in the gallery; a query itself is no copy."""
+    """Return how many queries have a copy of the same name and content in the gallery, other than the query."""
     gallery: dict[tuple[str, int], list[Path]] = defaultdict(list)
     for record in dataset.gallery:
         gallery[record.path.name, record.identity].append(record.path)

@@ -216,7 +216,7 @@ def build_steps(
 def images_done(
     directory: Path | str, provenance: Fingerprint, batch_size: int = BATCH_SIZE, shard_images: int = SHARD_IMAGES
 ) -> int:
-    """Return how many images an interrupted build has encoded; 0 if there is no build that can be resumed.
+    """Return how many images an interrupted build has encoded; 0 if no build can be resumed.
 
     Args:
         directory: Folder in which the gallery memory would be stored.

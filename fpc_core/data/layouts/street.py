@@ -9,6 +9,9 @@ from __future__ import annotations
 from fpc_core.data.layouts.spec import Layout, LayoutSpec
 
 NAME = r"(?P<identity>-?\d{1,9})_c(?P<camera>\d{1,4})(s\d+)?[_.]"  # Without a limit, long numbers could overflow int64.
+_WITHOUT_SEQUENCE = (
+    r"(?P<identity>-?\d{1,9})_c(?P<camera>\d{1,4})[_.]"  # Only Market-1501 has a sequence after the camera.
+)
 FOLDERS = {
     "train": ("bounding_box_train", "image_train", "train_all", "train"),
     "query": ("query", "image_query", "probe"),
@@ -34,7 +37,7 @@ LAYOUTS = (
         titled=r"\bocc(luded)? ?duke",
         folders=FOLDERS,
         name=NAME,
-        typical=r"(?P<identity>-?\d{1,9})_c(?P<camera>\d{1,4})[_.]",
+        typical=_WITHOUT_SEQUENCE,
         example="0001_c2_f0046182.jpg",
         own_folders=OWN_FOLDERS,
         needs_title=True,
@@ -45,7 +48,7 @@ LAYOUTS = (
         titled=r"\bcuhk ?03",
         folders=FOLDERS,
         name=NAME,
-        typical=r"(?P<identity>-?\d{1,9})_c(?P<camera>\d{1,4})[_.]",
+        typical=_WITHOUT_SEQUENCE,
         example="0003_c1_21.png",
         own_folders=OWN_FOLDERS,
         needs_title=True,
@@ -57,7 +60,7 @@ LAYOUTS = (
         titled=r"\bmsmt ?17",
         folders=FOLDERS,
         name=NAME,
-        typical=r"(?P<identity>-?\d{1,9})_c(?P<camera>\d{1,4})[_.]",
+        typical=_WITHOUT_SEQUENCE,
         example="0000_c14_0030.jpg",
         own_folders=OWN_FOLDERS,
         needs_title=True,
@@ -69,7 +72,7 @@ LAYOUTS = (
         titled=r"(?<!p )(?<!occluded )(?<!occ )(?<!partial )\bduke ?mtmc(?! ?video)|^duke$",
         folders=FOLDERS,
         name=NAME,
-        typical=r"(?P<identity>-?\d{1,9})_c(?P<camera>\d{1,4})[_.]",
+        typical=_WITHOUT_SEQUENCE,
         example="0001_c2_f0046182.jpg",
         own_folders=OWN_FOLDERS,
     ),

@@ -1,4 +1,4 @@
-"""Datasets as people have them are read as they mean them, and what is left out or assumed is said."""
+"""Datasets in the forms that people export: how each is read, and which notes report what was left out or assumed."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Protocols: what counts for a query, said next to every score, and scores that mean nothing."""
+"""Protocols: what counts for a query, how it is stated next to every score, and warnings about meaningless scores."""
 
 from dataclasses import replace
 
