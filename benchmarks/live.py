@@ -18,7 +18,7 @@ from playwright.sync_api import Page, sync_playwright
 
 from tests.support.server import chromium, resident, server
 
-READY = "[data-card^='heat/'] [data-heat='shown']"
+READY = ".st-key-transport .sum"
 FILLED = "window.fpcLive?.pairs && fpcLive.grid?.key === fpcLive.answer.key && fpcLive.pairs.key === fpcLive.answer.key"
 
 # Records the duration of frames, and the script time of each by wrapping the callbacks in which live views run.
@@ -66,7 +66,7 @@ def drag(page: Page, name: str, traffic: list[int]) -> tuple[list[float], list[f
     Returns:
         Milliseconds of each frame, milliseconds of script in each frame, and the number of websocket messages.
     """
-    thumb = page.get_by_test_id("stSidebar").get_by_role("slider", name=name)
+    thumb = page.locator(".st-key-sliders").get_by_role("slider", name=name)
     box = thumb.bounding_box()
     assert box is not None
     rest(page, traffic)

@@ -202,7 +202,7 @@ def _case(
     hits = {f"g{answer.hit}": resources.thumbnail(workspace, records[answer.hit]) for answer in case.answers.values()}
     pictures = hits | {"query": resources.thumbnail(workspace, record)}
     strip = case_strip(case, record, records, NAMES[classify(case, pruned_below)])
-    cards([strip], pictures, key=f"case-{name}", width=84, on_pick=lambda card: on_pick(name, int(card.split()[1])))
+    cards([strip], pictures, key=f"case-{name}", width="84px", on_pick=lambda card: on_pick(name, int(card.split()[1])))
     gallery = records[case.consolidated.hit].path.as_posix()
     add_button(Item(name), task.settings, gallery=gallery, key=f"-{name}")
 

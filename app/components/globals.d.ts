@@ -54,6 +54,7 @@ interface ImageCard {
   selected: boolean;
   source?: string;
   image?: string;
+  hint?: string;
 }
 
 /** A row of cards with a heading. */

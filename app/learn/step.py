@@ -125,7 +125,9 @@ def _alpha(workspace: Workspace, query: Query, search_result: SearchResult, cont
         key="image-store",
     )
     alpha_chart(key="alpha-chart", top=SHOWN, junk=False, chosen=context.hit)
-    ranking(answer, None, key="ranking", show=SHOWN, junk=False, chosen=context.hit, on_pick=choose_neighbor, width=84)
+    ranking(
+        answer, None, key="ranking", show=SHOWN, junk=False, chosen=context.hit, on_pick=choose_neighbor, width="84px"
+    )
 
 
 def _neighbors(workspace: Workspace, query: Query, context: LessonContext) -> None:
@@ -140,7 +142,7 @@ def _neighbors(workspace: Workspace, query: Query, context: LessonContext) -> No
 
     for start in range(0, len(neighbor_cards), 5):
         strip = Strip(f"given{start}", "", tuple(neighbor_cards[start : start + 5]))
-        cards([strip], images, key=f"given-{start}", on_pick=leave_out if several else None, width=92)
+        cards([strip], images, key=f"given-{start}", on_pick=leave_out if several else None, width="92px")
     if several:
         text = without(context, left_out) if left_out in result.neighbors else "Click a neighbour to exclude it."
         st.markdown(f"**{text}**")

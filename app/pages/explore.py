@@ -1,43 +1,35 @@
-"""Explore page: which patches of a query are dropped, which gallery images are retrieved, and why."""
+"""Explore page: which patches of a query are dropped, which gallery images are retrieved, and why.
+
+The page fits on one screen: the queries at the top, masks, sliders and rankings on the left, and the details of the
+selected hit on the right.
+"""
 
 from __future__ import annotations
 
 import streamlit as st
 
-from app.layout import heading
+from app.layout import heading, inject_explore_css
 
-heading(
-    "FPC Explorer",
-    "Pick a partly hidden person. See which patches the model drops, which gallery images it retrieves, and why.",
-)
+inject_explore_css()
+header = st.container(key="explore-header", horizontal=True, vertical_alignment="center")
+with header:
+    heading("FPC Explorer")
 
 from app.messages import show_warnings
-from app.sections import decoder, patch_lifeline, ranking, summary, transport
+from app.sections import details, ranking
 from app.server import search
 from app.server.search import Query, SearchResult
 from app.session import link_checks
-from app.session.figure_basket import Item, add_button
-from app.session.view import View
 from app.ui import controls, heatmap_controls, status
 from app.ui.page_frame import load_workspace_or_stop, report_errors, run_page
-from app.ui.query_picker import (
-    PER_PAGE,
-    apply_first_visit_defaults,
-    choose_neighbor,
-    choose_pin,
-    choose_query,
-    is_dataset_query,
-    pick_query,
-    view_from_url,
-)
+from app.ui.query_picker import apply_first_visit_defaults, choose_neighbor, choose_query, pick_query, view_from_url
 from fpc_core.config import QuerySettings
 from fpc_core.workspace import Workspace
 
 HITS = "hits"  # Key of the fragment that shows the ranked strips.
-
-
-def choose_rival(row: int) -> None:
-    st.query_params["rival"] = str(row)
+PER_PAGE = 18  # Number of query thumbnails per page.
+# Widths of thumbnails, masks and hits. The unit depends on the size of the window; it is set in explore.css.
+QUERY_WIDTH, MASK_WIDTH, HIT_WIDTH = "calc(0.8 * var(--unit))", "calc(1.8 * var(--unit))", "var(--unit)"
 
 
 @st.fragment(key=HITS)
@@ -57,69 +49,62 @@ def hits(
         choose_neighbor(row)
         st.rerun()  # The whole page reruns, because other sections show the hit too.
 
-    chosen = ranking.render_ranking(workspace, query, result, neighbor, show_junk, pick)
+    chosen = ranking.render_ranking(workspace, query, result, neighbor, show_junk, pick, HIT_WIDTH)
     controls.rerun_page_after_paint()
     return result, chosen
 
 
-def render_results(workspace: Workspace, query: Query, settings: QuerySettings, view: View, show_junk: bool) -> None:
-    """Render all sections below the choice of a query. The strips are computed first."""
-    summary_container, masks_container, strips_container = st.container(key="summary"), st.container(), st.container()
-    with strips_container:
-        result, chosen = hits(workspace, query, settings, view.neighbor, show_junk)
-    with masks_container:
-        left, timing_container = st.columns([3, 2], gap="medium")
-        with left:
-            ranking.render_masks(workspace, query, settings)
-        patch_lifeline.render_lifeline_switch(workspace, query, result, view.pin, choose_pin)
-    left, right = st.columns([3, 2], gap="medium")
-    with left:
-        transport.transport(workspace, query, result, chosen, view.pin, choose_pin)
-    with right:
-        ranking.render_alpha_chart(chosen, show_junk)
-    if is_dataset_query(query):
-        gallery = workspace.retriever.memory.records[chosen].path.as_posix() if chosen is not None else ""
-        add_button(Item(query.name), settings, gallery=gallery)
-    transport.pairwise_comparison(workspace, query, result, chosen, view.rival, show_junk, choose_rival)
-    decoder.decoder(workspace, query, result, chosen, choose_neighbor)
-    with timing_container:
-        ranking.render_timings(result)
-    with summary_container:
-        summary.render_summary(workspace, query, result, chosen)
-    ranking.keep_rates(workspace, query, settings, chosen)
+def render_queries(workspace: Workspace, chosen: str, identity: int | None) -> None:
+    """Render the strip of queries, or of those of one person, with buttons for its pages."""
+    records = [record for record in workspace.dataset.query if identity in (None, record.identity)]
+    names = [record.path.as_posix() for record in records]
+    with st.container(key="queries", horizontal=True, vertical_alignment="center"):
+        strip = st.container()
+        positions = controls.pagination(len(names), PER_PAGE, names.index(chosen) if chosen in names else None, 3)
+        with strip:
+            shown = [records[position] for position in positions]
+            status.query_strip(workspace, shown, chosen, choose_query, compact=True, width=QUERY_WIDTH)
 
 
 def page() -> None:
     workspace = load_workspace_or_stop()
     apply_first_visit_defaults(workspace.dataset.neighbors)
     view, problems = view_from_url(workspace)
-    records = {record.path.as_posix(): record for record in workspace.dataset.query}
+    with st.container(key="explore", gap="xxsmall"):
+        warnings = st.container()  # Always present, so that the content below does not move when a message disappears.
+        queries = st.container()
+        left, right = st.columns([3, 2], gap="small")
+        with left, st.container(gap="xxsmall"):
+            with st.container(key="instrument", horizontal=True, gap="small"):
+                masks, sliders = st.container(key="masks-panel"), st.container(key="slider-panel")
+            strips = st.container()
     with st.sidebar:
         query, missing = pick_query(workspace, view.query)
-        settings = controls.query_settings(view.settings, workspace.dataset.shortlist, HITS)
-        show_junk = controls.junk_switch(workspace.dataset.excludes_own_camera)
-
-    status.status_line(workspace, settings)
-    with st.container():  # Always present, so that the content below does not move when a message disappears.
-        show_warnings(
-            (
-                *problems,
-                *missing,
-                *heatmap_controls.check_map_params("", workspace.weights.knows_identities),
-                *link_checks.check_switch("life"),
-            )
-        )
-    st.subheader("Choose a query", anchor="query")
-    status.render_examples(workspace, query.name, choose_query)
-    with st.container(horizontal=True, vertical_alignment="center"):
+        status.render_examples(workspace, query.name, choose_query)
         identity = controls.identity([record.identity for record in workspace.dataset.query])
-        offered = [key for key in records if identity in (None, records[key].identity)]
-        positions = controls.pagination(
-            len(offered), PER_PAGE, offered.index(query.name) if query.name in offered else None
-        )
-    status.query_strip(workspace, [records[offered[position]] for position in positions], query.name, choose_query)
-
-    render_results(workspace, query, settings, view, show_junk)
+        settings = controls.query_settings(view.settings, workspace.dataset.shortlist, HITS, sliders)
+        show_junk = controls.junk_switch(workspace.dataset.excludes_own_camera)
+        with st.container(key="help", horizontal=True):
+            with st.popover("Legend", icon=":material/help:"):
+                ranking.render_legend()
+            timings = st.popover("Timing", icon=":material/timer:")
+    with header:
+        status.status_line(workspace, settings)
+    with warnings:
+        map_problems = heatmap_controls.check_map_params("", workspace.weights.knows_identities)
+        tab_problems = link_checks.check_choice(details.PARAM, details.TABS)
+        show_warnings((*problems, *missing, *map_problems, *tab_problems))
+    with queries:
+        render_queries(workspace, query.name, identity)
+    with strips:  # They are computed first.
+        result, chosen = hits(workspace, query, settings, view.neighbor, show_junk)
+    with masks:
+        ranking.render_masks(workspace, query, settings, MASK_WIDTH)
+    with right, st.container(key="details-panel"):
+        details.render_details(details.Shown(workspace, query, result, chosen, view, show_junk))
+    with timings:
+        ranking.render_timings(result)
+    ranking.keep_rates(workspace, query, settings, chosen)
 
 
 run_page(page)

@@ -48,6 +48,7 @@ def render_results(workspace: Workspace, query: Query, settings: QuerySettings) 
     chosen = comparison.hits(
         workspace, query, traces, view.neighbor, choose_neighbor, rankings=("by_distance", "final"), arrows=(OCCLUDED,)
     )
+    st.subheader("Patch matching (optimal transport)", anchor="transport")
     transport.transport(workspace, occluded, search_results[OCCLUDED], chosen, view.pin, choose_pin)
     comparison.parts(workspace, traces, rule, chosen)
     comparison.shares(traces, rule)

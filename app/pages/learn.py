@@ -52,18 +52,8 @@ FIGURES = {
     "tokens": FigureKind.RANKED_LIST,
     "shares": FigureKind.DECODER_MAPS,
 }
-# Anchor of the section of the Explore page that a step links to.
-ANCHORS = {
-    "dropping": "masks",
-    "attention": "masks",
-    "patches": "query",
-    "cost": "transport",
-    "weights": "transport",
-    "transport": "transport",
-    "distance": "comparison",
-    "tokens": "ranking",
-    "shares": "decoder",
-}
+# Tab of the Explore page that a step links to; the first one if a step is not listed.
+EXPLORE_TABS = {"dropping": "Patch", "distance": "Why", "tokens": "Decoder", "shares": "Decoder"}
 
 
 def requested_step() -> int:
@@ -108,7 +98,9 @@ def render_try_it(workspace: Workspace, query: Query, view: View, context: Lesso
     st.subheader("Try it on your query")
     if is_dataset_query(query):
         params = workspace_choice.active_choice().to_params() | view.to_params(default_variant())
-        st.link_button("Open in Explore", f"./?{urlencode(params)}#{ANCHORS[key]}", icon=":material/person_search:")
+        if key in EXPLORE_TABS:
+            params["tab"] = EXPLORE_TABS[key]
+        st.link_button("Open in Explore", f"./?{urlencode(params)}", icon=":material/person_search:")
     with st.container(horizontal=True):
         lesson_step.download_button(workspace, query, context)
         if is_dataset_query(query):

@@ -75,7 +75,7 @@ def masks(workspace: Workspace, query: Query, traces: dict[str, QueryTrace]) -> 
         strips.append(Strip(f"masks-{name}", name, tuple(strip_cards), describe_settings(traces[name].settings)))
     for strip, column in zip(strips, st.columns(2, gap="medium"), strict=True):
         with column:
-            cards([strip], images, key=strip.id, width=128)
+            cards([strip], images, key=strip.id, width="128px")
     st.caption("Striped: kept only here · white: dropped here")
 
 
@@ -140,7 +140,7 @@ def hits(
     if chosen != requested:
         strips = build(chosen)
     images = {f"g{row}": resources.thumbnail(workspace, records[row]) for row in set(shown)}
-    cards(strips, images, key="compared-cards", on_pick=on_pick, width=100)
+    cards(strips, images, key="compared-cards", on_pick=on_pick, width="100px")
     st.caption(
         "✓ same person · ✗ different person · K = used by the decoder · ↑↓ = rank change versus the other setting"
     )

@@ -1,8 +1,9 @@
-"""Decoder section: heat maps of the neighbours and of the query, and the attention shares."""
+"""Heat maps of the decoder's neighbours and of the query, and the decoder's attention shares."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import streamlit as st
 import torch
@@ -11,6 +12,7 @@ from app.components.bars import bars, share_bars
 from app.components.heat_strip import heat_strip
 from app.components.job_result import job_result
 from app.sections import prefetch
+from app.sections.summary import lesson_markdown
 from app.server.search import Query, SearchResult
 from app.session.figure_basket import Item, add_button
 from app.session.visitor import current_visitor
@@ -18,57 +20,72 @@ from app.ui import heatmap_controls
 from app.ui.query_picker import is_dataset_query
 from fpc_core.config import MapSettings, MapTarget, Variant
 from fpc_core.data.browser_encoding import data_uri
+from fpc_core.data.match_rule import MatchRule
 from fpc_core.explain.cards import Card, Scale, Strip, decoder_cards, identity_label
 from fpc_core.explain.heatmap_methods import DESCRIPTIONS, TARGETED, colorbar_label, map_target
 from fpc_core.explain.heatmap_targets import decoder_target, explained_index
+from fpc_core.explain.sentences import decoder_sentence
 from fpc_core.figures.recipe import FigureKind
 from fpc_core.workspace import Workspace
 
 MAPS = "maps"  # Key of the fragment that computes heat maps.
 
 
-@st.fragment
-def decoder(
+@dataclass(frozen=True, eq=False)
+class _Maps:
+    """Heat maps to show: their settings, the key of their data in the browser, and the name of what they explain."""
+
+    settings: MapSettings
+    view: str
+    target: str
+
+
+def render_neighbor_maps(
     workspace: Workspace, query: Query, result: SearchResult, chosen: int | None, on_pick: Callable[[str], None]
 ) -> None:
-    """Render the section. Changing the method or the target reruns only this fragment."""
-    st.subheader("What the decoder used from each neighbour", anchor="decoder")
+    """Render what the decoder used from each neighbour, and its attention shares."""
     trace, consolidation = result.trace, result.trace.consolidation
     config, records = workspace.retriever.model.config, workspace.retriever.memory.records
-    maps = heatmap_controls.map_settings("", chosen, workspace.weights.knows_identities)
-    view = prefetch.heat_key(query, trace.settings, maps, chosen)
-    st.caption(f"{DESCRIPTIONS[maps.method]} {_target_note(workspace, result, maps)}")
+    ranks = MatchRule(records, query.subject, workspace.dataset.excludes_own_camera).ranks(trace.by_distance)
+    st.markdown(lesson_markdown(decoder_sentence(consolidation, ranks)))
+    bars(share_bars(consolidation), key="shares", about="Attention shares of Eq. 13")
+    maps = _choose_maps(workspace, query, result, chosen)
 
     def pick(row: str) -> None:
         on_pick(row)
         st.rerun()
 
-    target = map_target(maps, config.identities)
-    if maps.target is MapTarget.SIMILARITY and maps.index is not None:
-        target = f"the cosine to {identity_label(records[maps.index])}"
     cards = decoder_cards(consolidation, records, query.subject, workspace.dataset.excludes_own_camera, chosen)
-    strip = Strip("heat", "", cards, scale=Scale(colorbar_label(maps, target), "0", ""))
-    heat_strip(strip, config, view, "neighbors", key="heat", on_pick=pick)
+    strip = Strip("heat", "", cards, scale=Scale(colorbar_label(maps.settings, maps.target), "0", ""))
+    heat_strip(strip, config, maps.view, "neighbors", key="heat", on_pick=pick, columns=5, width="70px")
+    st.caption(f"{DESCRIPTIONS[maps.settings.method]} {_target_note(workspace, result, maps.settings)}")
+    if is_dataset_query(query):
+        path = records[chosen].path.as_posix() if chosen is not None else ""
+        kind = FigureKind.DECODER_MAPS
+        add_button(
+            Item(query.name), trace.settings, kind, what="heat maps", key="-maps", gallery=path, maps=maps.settings
+        )
+    _maps(workspace, query, result, maps.settings, chosen, maps.view)
 
+
+def render_query_maps(workspace: Workspace, query: Query, result: SearchResult, chosen: int | None) -> None:
+    """Render the query with a heat map of the encoder, and one of the decoder."""
+    trace, consolidation = result.trace, result.trace.consolidation
+    config, records = workspace.retriever.model.config, workspace.retriever.memory.records
+    maps = _choose_maps(workspace, query, result, chosen)
     images = {"query": data_uri(query.image)}
-    encoder, own, shares = st.columns([2, 2, 3], gap="medium")
+    encoder, own = st.columns(2, gap="small")
     if chosen is not None:
         with encoder:
-            st.markdown("**Which query patches make it similar to the selected image?**")
-            label = colorbar_label(
-                prefetch.encoder_map_settings(maps, chosen), f"1 − D_cos to {identity_label(records[chosen])}"
-            )
-            card = Card(
-                "encoder",
-                "query",
-                "Query",
-                ("from the encoder's", "last layer"),
-                alt="the query, as the encoder sees it",
-            )
+            st.markdown("**Which patches make the query similar to the selected image?**")
+            encoder_maps = prefetch.encoder_map_settings(maps.settings, chosen)
+            label = colorbar_label(encoder_maps, f"1 − D_cos to {identity_label(records[chosen])}")
+            lines = ("from the encoder's", "last layer")
+            card = Card("encoder", "query", "Query", lines, alt="the query, as the encoder sees it")
             strip = Strip("encoder", "", (card,), scale=Scale(label, "0", ""))
-            heat_strip(strip, config, view, "encoder", key="heat-encoder", images=images)
+            heat_strip(strip, config, maps.view, "encoder", key="heat-encoder", images=images, width="150px")
     with own:
-        st.markdown("**What the decoder used from the query**")
+        st.markdown("**What did the decoder use from the query?**")
         if trace.settings.variant is Variant.RELEASED:
             st.caption(
                 "Nothing: the authors' released code does not pass the query to the decoder. Switch Variant to "
@@ -77,23 +94,18 @@ def decoder(
         else:
             share = f"{consolidation.query_share:.1%} of attention"
             card = Card("own", "query", "Query", (share,), alt=f"the query in the decoder, {share}")
-            strip = Strip("own", "", (card,), scale=Scale(colorbar_label(maps, target), "0", ""))
-            heat_strip(strip, config, view, "query", key="heat-query", images=images)
-    with shares:
-        st.markdown("**Where the decoder's attention went**")
-        bars(share_bars(consolidation), key="shares", about="Attention shares of Eq. 13")
-    if is_dataset_query(query):
-        path = records[chosen].path.as_posix() if chosen is not None else ""
-        add_button(
-            Item(query.name),
-            trace.settings,
-            FigureKind.DECODER_MAPS,
-            what="heat maps",
-            key="-maps",
-            gallery=path,
-            maps=maps,
-        )
-    _maps(workspace, query, result, maps, chosen, view)
+            strip = Strip("own", "", (card,), scale=Scale(colorbar_label(maps.settings, maps.target), "0", ""))
+            heat_strip(strip, config, maps.view, "query", key="heat-query", images=images, width="150px")
+    _maps(workspace, query, result, maps.settings, chosen, maps.view)
+
+
+def _choose_maps(workspace: Workspace, query: Query, result: SearchResult, chosen: int | None) -> _Maps:
+    """Render the widgets for the heat maps."""
+    settings = heatmap_controls.map_settings("", chosen, workspace.weights.knows_identities)
+    target = map_target(settings, workspace.retriever.model.config.identities)
+    if settings.target is MapTarget.SIMILARITY and settings.index is not None:
+        target = f"the cosine to {identity_label(workspace.retriever.memory.records[settings.index])}"
+    return _Maps(settings, prefetch.heat_key(query, result.trace.settings, settings, chosen), target)
 
 
 @st.fragment(key=MAPS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import streamlit as st
 
@@ -11,7 +12,7 @@ from app.components.bars import bars, timing_bars
 from app.components.image_store import image_store
 from app.components.job_result import job_result
 from app.components.live_payload import answer_data, view_key
-from app.components.masks import masks
+from app.components.masks import drop_story, masks
 from app.components.ranking import ranking
 from app.sections import prefetch
 from app.server import resources
@@ -21,16 +22,28 @@ from fpc_core.config import QuerySettings
 from fpc_core.data.browser_encoding import data_uri
 from fpc_core.data.match_rule import MatchRule
 from fpc_core.explain.cards import MatchLabel, Strip, distances_of, match_label, ranked_strip
+from fpc_core.explain.masks import patch_areas
 from fpc_core.workspace import Workspace
 
 SHOWN = 10  # Number of hits per strip.
 KEEP_RATES = "keep-rates"  # Key of the fragment that searches at every keep rate.
 
 
-def render_masks(workspace: Workspace, query: Query, settings: QuerySettings) -> None:
-    st.subheader("Which patches were dropped?", anchor="masks")
-    view = view_key(query.digest, settings)
-    masks(data_uri(query.image), workspace.retriever.model.config, settings.prune.blocks, view, key="masks")
+def render_masks(workspace: Workspace, query: Query, settings: QuerySettings, width: str) -> None:
+    """Render the query after every pruning layer, and a sentence on the dropped patches."""
+    config = workspace.retriever.model.config
+    truth = resources.masks(workspace).get(Path(query.name))
+    areas = None if truth is None else patch_areas(truth, config)
+    masks(
+        data_uri(query.image),
+        config,
+        settings.prune.blocks,
+        view_key(query.digest, settings),
+        key="masks",
+        story=drop_story(settings.prune.strategy, areas),
+        compact=True,
+        width=width,
+    )
 
 
 @st.fragment(key=KEEP_RATES)
@@ -49,7 +62,6 @@ def keep_rates(workspace: Workspace, query: Query, settings: QuerySettings, chos
 
 
 def render_timings(result: SearchResult) -> None:
-    st.subheader("Timing")
     bars(timing_bars(result.seconds, result.reused), key="timings", about="Milliseconds per stage of the search")
     fresh = sum(value for name, value in result.seconds.items() if name not in result.reused)
     st.caption(f"{1000 * fresh:.0f} ms for this view; the rest was cached.")
@@ -62,12 +74,12 @@ def render_ranking(
     requested: int | None,
     show_junk: bool,
     on_pick: Callable[[str], None],
+    width: str,
 ) -> int | None:
     """Render the strips of the three rankings, and return the gallery row of the selected hit.
 
     Return None if there is no hit to select.
     """
-    st.subheader("Retrieved gallery images", anchor="ranking")
     trace, records = result.trace, workspace.retriever.memory.records
     uses_cameras = workspace.dataset.excludes_own_camera
 
@@ -106,13 +118,29 @@ def render_ranking(
     others = {*shown, *trace.consolidation.neighbors.tolist()} - in_sight
     for name, rows in (("image-store", in_sight), ("image-store-final", others)):
         image_store({f"g{row}": resources.thumbnail(workspace, records[row]) for row in sorted(rows)}, key=name)
-    ranking(answer, final, key="ranking", show=SHOWN, junk=show_junk, chosen=chosen, on_pick=on_pick)
-    st.caption("✓ same person · ✗ different person · K = used by the decoder · ↑↓ = rank change from the row above")
+    ranking(
+        answer,
+        final,
+        key="ranking",
+        show=SHOWN,
+        junk=show_junk,
+        chosen=chosen,
+        on_pick=on_pick,
+        compact=True,
+        width=width,
+    )
     return chosen
 
 
+def render_legend() -> None:
+    """Render what marks, frames and arrows of the ranked strips mean."""
+    st.markdown(
+        "- ✓ same person, ✗ different person\n- K: used by the decoder\n- ↑ and ↓: rank change from the row above\n"
+        "- Number below the rank: the distance of that row\n- Pale patches: dropped"
+    )
+
+
 def render_alpha_chart(chosen: int | None, show_junk: bool) -> None:
-    st.subheader("How α changes the ranking", anchor="alpha")
     alpha_chart(key="alpha-chart", top=SHOWN, junk=show_junk, chosen=chosen)
     st.caption(
         f"Distance D of every shortlisted image as α varies. The top {SHOWN} are highlighted, the thick line "

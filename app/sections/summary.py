@@ -1,16 +1,13 @@
-"""Summary of a query: one sentence each on dropping, ranking and the decoder, with the query's numbers."""
+"""The context of a query, from which sentences and steps of the lesson are made, and their Markdown."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-import streamlit as st
-
 from app.server import resources, search
 from app.server.search import Query, SearchResult
 from fpc_core.explain.masks import drop_shares, patch_areas
-from fpc_core.explain.sentences import decoder_sentence, drop_sentence
 from fpc_core.lessons.context import LessonContext, lesson_context
 from fpc_core.workspace import Workspace
 
@@ -35,19 +32,6 @@ def query_context(workspace: Workspace, query: Query, result: SearchResult, hit:
         shares,
         lambda row: search.plan(workspace, query, result.trace, row),
     )
-
-
-def render_summary(workspace: Workspace, query: Query, result: SearchResult, hit: int | None) -> None:
-    """Render three sentences: what was dropped, why the hit ranks higher, and what the decoder used."""
-    context = query_context(workspace, query, result, hit)
-    dropped = drop_sentence(result.trace.encoding, context.truth)
-    taken = decoder_sentence(result.trace.consolidation, context.ranks)
-    for head, sentence in (
-        ("Dropped", dropped),
-        ("Why it ranks higher", context.comparison_sentence()),
-        ("The decoder", taken),
-    ):
-        st.markdown(f"**{head}:** {lesson_markdown(sentence)}")
 
 
 def lesson_markdown(text: str) -> str:

@@ -33,7 +33,7 @@ def transport(
     pin: Pin | None,
     on_pin: Callable[[Pin | None], None],
 ) -> None:
-    st.subheader("Patch matching (optimal transport)", anchor="transport")
+    """Render the transport plan between the query and the selected hit."""
     shortlist = result.trace.match.shortlist
     if chosen is None or chosen not in shortlist:
         _render_not_shortlisted(result)
@@ -41,12 +41,6 @@ def transport(
     position = shortlist.position(chosen)
     trace, record = result.trace, workspace.retriever.memory.records[chosen]
     plan = search.plan(workspace, query, trace, chosen)
-    d_cos, d_emd = (float(values[position]) for values in (trace.match.shortlist.d_cos, trace.match.transport.distance))
-    alpha = trace.settings.alpha
-    st.markdown(
-        f"Distance D = {1 - alpha:.2f} × {d_cos:.4f} (cosine) + {alpha:.2f} × {d_emd:.4f} (EMD) = "
-        f"**{(1 - alpha) * d_cos + alpha * d_emd:.4f}**"
-    )
     transport_component(
         view_key(query.digest, trace.settings),
         chosen,
@@ -55,6 +49,7 @@ def transport(
         ("query", f"gallery: {identity_label(record)}"),
         workspace.retriever.model.config,
         key="transport",
+        distance=(float(trace.match.shortlist.d_cos[position]), trace.settings.alpha),
         pin=pin,
         on_pin=on_pin,
     )
@@ -74,7 +69,6 @@ def pairwise_comparison(
 
     `requested` is the gallery row of the other hit in the link, or None to choose one automatically.
     """
-    st.subheader("Why was this image ranked above another?", anchor="comparison")
     if chosen is None or chosen not in result.trace.match.shortlist:
         _render_not_shortlisted(result)
         return

@@ -6,10 +6,12 @@ Sliders write the URL when they are released. Every other widget is bound to the
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from app.components.live_sliders import Slider, live_sliders
 from app.components.paint_ack import paint_ack
@@ -33,7 +35,9 @@ class Upload:
     data: bytes
 
 
-def query_settings(requested: QuerySettings, shortlist: int, fragment: str | None = None) -> QuerySettings:
+def query_settings(
+    requested: QuerySettings, shortlist: int, fragment: str | None = None, panel: DeltaGenerator | None = None
+) -> QuerySettings:
     """Render the sliders and choices for the settings of a query, and return the settings.
 
     Args:
@@ -41,6 +45,7 @@ def query_settings(requested: QuerySettings, shortlist: int, fragment: str | Non
         shortlist: Size of the shortlist.
         fragment: Key of the fragment that reruns at once when a slider is released. It must end with
             `rerun_page_after_paint`.
+        panel: Container for the sliders; by default they are above the choices.
     """
 
     def on_release(values: Mapping[str, float]) -> None:
@@ -49,6 +54,30 @@ def query_settings(requested: QuerySettings, shortlist: int, fragment: str | Non
             pending_release.rerun_fragment_for_release(fragment, values)
 
     max_k = max_neighbors(shortlist)
+    with panel or nullcontext():
+        _render_sliders(requested, max_k, on_release)
+    settings = with_slider_values(replace(method_settings(), shortlist=shortlist, neighbors=1), requested)
+    default = replace(
+        _DEFAULT, variant=default_variant(), shortlist=shortlist, neighbors=min(_DEFAULT.neighbors, max_k)
+    )
+
+    def reset() -> None:
+        set_side_widgets("", default, shortlist, ("variant", "drop", "solver", "epsilon"))
+        pending_release.clear_pending()
+        values = {"gamma": default.prune.keep_rate, "alpha": default.alpha, "k": default.neighbors}
+        write_slider_params(st.query_params, values)
+
+    st.button(
+        "Reset to the paper's values",
+        icon=":material/restart_alt:",
+        key="reset",
+        on_click=reset,
+        disabled=settings == default,
+    )
+    return settings
+
+
+def _render_sliders(requested: QuerySettings, max_k: int, on_release: Callable[[Mapping[str, float]], None]) -> None:
     live_sliders(
         (
             Slider(
@@ -83,25 +112,6 @@ def query_settings(requested: QuerySettings, shortlist: int, fragment: str | Non
         key="sliders",
         on_release=on_release,
     )
-    settings = with_slider_values(replace(method_settings(), shortlist=shortlist, neighbors=1), requested)
-    default = replace(
-        _DEFAULT, variant=default_variant(), shortlist=shortlist, neighbors=min(_DEFAULT.neighbors, max_k)
-    )
-
-    def reset() -> None:
-        set_side_widgets("", default, shortlist, ("variant", "drop", "solver", "epsilon"))
-        pending_release.clear_pending()
-        values = {"gamma": default.prune.keep_rate, "alpha": default.alpha, "k": default.neighbors}
-        write_slider_params(st.query_params, values)
-
-    st.button(
-        "Reset to the paper's values",
-        icon=":material/restart_alt:",
-        key="reset",
-        on_click=reset,
-        disabled=settings == default,
-    )
-    return settings
 
 
 def with_slider_values(settings: QuerySettings, requested: QuerySettings) -> QuerySettings:
@@ -322,18 +332,19 @@ def identity(values: Sequence[int]) -> int | None:
     )
 
 
-def pagination(count: int, size: int, current: int | None) -> range:
+def pagination(count: int, size: int, current: int | None, buttons: int = 5) -> range:
     """Render page buttons, and return the positions of the items on the current page.
 
     Args:
         count: Number of items.
         size: Number of items per page.
         current: Position of the selected item, whose page opens when it changes; None without one.
+        buttons: Number of pages that can be opened directly.
     """
     pages = max(1, -(-count // size))
     start = 1 if current is None else current // size + 1
     # The key contains the page of the selected item. If this page changes, a new widget is created, which opens on it.
-    page = st.pagination(pages, default=start, key=f"page-{start}-of-{count}", max_visible_pages=5)
+    page = st.pagination(pages, default=start, key=f"page-{start}-of-{count}", max_visible_pages=buttons)
     return range((page - 1) * size, min(count, page * size))
 
 

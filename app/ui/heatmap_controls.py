@@ -41,7 +41,6 @@ def map_settings(
             format_func=NAMES.__getitem__,
             key=f"{prefix}map",
             bind=_URL,
-            width=240,
             help="\n".join(f"- **{NAMES[each]}**: {DESCRIPTIONS[each]}" for each in DECODER_METHODS),
         )
         target = st.selectbox(
@@ -50,7 +49,6 @@ def map_settings(
             list(targets).index(initial),
             key=f"{prefix}target",
             bind=_URL,
-            width=240,
             disabled=method not in TARGETED,
             help="What the map explains: the cosine of the consolidated feature to an image, or a classifier's logit.",
         )

@@ -71,8 +71,25 @@ def render_examples(workspace: Workspace, chosen: str, on_pick: Callable[[str], 
         st.caption(escape_markdown(examples[current].story))
 
 
-def query_strip(workspace: Workspace, records: list[ImageRecord], chosen: str, on_pick: Callable[[str], None]) -> None:
-    """Render a strip of query thumbnails; `on_pick` receives the path of a clicked query."""
+def query_strip(
+    workspace: Workspace,
+    records: list[ImageRecord],
+    chosen: str,
+    on_pick: Callable[[str], None],
+    *,
+    compact: bool = False,
+    width: str = "80px",
+) -> None:
+    """Render a strip of query thumbnails.
+
+    Args:
+        workspace: Workspace with the dataset.
+        records: Queries to show.
+        chosen: Path of the selected query.
+        on_pick: Callback that receives the path of a clicked query.
+        compact: Whether only the number of the person stands below a thumbnail.
+        width: Width of a thumbnail, as a CSS length.
+    """
     images, strip_cards = {}, []
     for record in records:
         key = record.path.as_posix()
@@ -81,10 +98,10 @@ def query_strip(workspace: Workspace, records: list[ImageRecord], chosen: str, o
             Card(
                 key,
                 key,
-                f"Person {record.person or record.identity}",
-                (f"camera {camera_name(record.camera)}",),
+                f"{record.person or record.identity}" if compact else f"Person {record.person or record.identity}",
+                () if compact else (f"camera {camera_name(record.camera)}",),
                 alt=f"query, {identity_label(record)}",
                 selected=key == chosen,
             )
         )
-    cards([Strip("queries", "", tuple(strip_cards))], images, key="query-cards", on_pick=on_pick, width=80)
+    cards([Strip("queries", "", tuple(strip_cards))], images, key="query-cards", on_pick=on_pick, width=width)

@@ -25,7 +25,7 @@ def test_a_figure_fills_in_and_a_recipe_leads_to_explore(page):
     dialog = page.get_by_role("dialog")
     dialog.get_by_text("python -m fpc_core evaluate --recipe recipe.json").wait_for()
     dialog.get_by_role("button", name="Open in Explore").click()
-    page.locator("[data-card^='heat/']").first.wait_for()
+    page.locator("[data-card^='final/']").first.wait_for()
     settle(page)
     assert "alpha=0.7" in page.url
     assert "/evaluate" not in page.url

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.browser import captions, move, open_demo, order, settle
+from tests.support.browser import captions, move, open_demo, open_tab, order, settle
 
 pytestmark = pytest.mark.browser
 
@@ -33,6 +33,7 @@ def test_alpha_changes_the_order_by_d_and_leaves_the_order_by_cosine(page):
     assert "alpha=1" in page.url
     assert order(page, "cosine") == by_cosine
     assert order(page, "distance") != by_distance
+    page.get_by_role("button", name="Timing").click()
     assert "cached" in page.locator(".st-key-timings .texts").first.inner_text()
 
 
@@ -42,6 +43,7 @@ def test_k_changes_the_consolidated_ranks_and_leaves_the_order_by_d(page):
     assert "k=1" in page.url
     assert order(page, "distance") == by_distance
     assert captions(page, "final") != final
+    open_tab(page, "Decoder")
     assert len(order(page, "heat")) == 1
 
 
@@ -59,6 +61,7 @@ def test_another_method_can_be_shown_in_place_of_grad_cam(page):
         page.locator("[data-card^='heat/'] [data-heat='shown']").last.wait_for()
         return page.locator("[data-card^='heat/'] canvas").evaluate_all("maps => maps.map(map => map.toDataURL())")
 
+    open_tab(page, "Decoder")
     before = pictures()
     choice = page.get_by_role("combobox", name="Heat map")
     choice.scroll_into_view_if_needed()
@@ -97,5 +100,5 @@ def test_leaving_right_after_choosing_a_query_raises_nothing(page):
         settle(page)
         assert page.get_by_test_id("stException").count() == 0
         page.get_by_role("link", name="Explore").click()
-        page.locator("[data-card^='heat/']").first.wait_for()
+        page.locator("[data-card^='final/']").first.wait_for()
         settle(page)

@@ -6,7 +6,7 @@ from fpc_core.config import QuerySettings
 from fpc_core.data.images import resize_image, to_tensor
 from fpc_core.matching.ranking import swap_alphas
 from fpc_core.workspace import Places, open_workspace
-from tests.support.browser import captions, dial, dragging, drawn_anew, move, open_demo, order, settle
+from tests.support.browser import captions, dial, dragging, drawn_anew, move, open_demo, open_tab, order, settle
 
 pytestmark = pytest.mark.browser
 
@@ -189,6 +189,7 @@ def test_a_keep_rate_off_the_grid_is_answered_by_the_server(page):
 
 
 def test_a_click_on_a_swap_sets_alpha_exactly(page):
+    open_tab(page, "Alpha")
     ring = page.locator(".st-key-alpha-chart circle.ring").first
     ring.scroll_into_view_if_needed()
     alpha = float(ring.get_attribute("data-alpha"))
@@ -200,6 +201,7 @@ def test_a_click_on_a_swap_sets_alpha_exactly(page):
 
 
 def test_an_answer_during_a_chart_drag_does_not_end_the_drag(page):
+    open_tab(page, "Alpha")
     chart = page.locator(".st-key-alpha-chart svg")
     chart.scroll_into_view_if_needed()
     box = chart.bounding_box()
@@ -220,6 +222,7 @@ def test_an_answer_during_a_chart_drag_does_not_end_the_drag(page):
 
 @pytest.mark.parametrize("where", ["#slider-alpha", ".st-key-alpha-chart svg"])
 def test_another_mouse_button_starts_no_drag(page, where):
+    open_tab(page, "Alpha")
     place = page.locator(where)
     place.scroll_into_view_if_needed()
     box = place.bounding_box()
@@ -231,6 +234,7 @@ def test_another_mouse_button_starts_no_drag(page, where):
 
 
 def test_the_keyboard_moves_alpha_from_swap_to_swap(page):
+    open_tab(page, "Alpha")
     swaps = page.evaluate("fpcLive.answer.match.swaps.map(([alpha]) => alpha)")
     chart = page.get_by_role("slider", name="in a chart of D")
     chart.focus()

@@ -4,7 +4,7 @@ import pytest
 
 from fpc_core.data.datasets import open_dataset
 from fpc_core.workspace import Places
-from tests.support.browser import settle
+from tests.support.browser import dial, settle
 
 pytestmark = pytest.mark.browser
 
@@ -36,14 +36,13 @@ def test_a_cell_opens_explore_with_its_settings(sweep):
     cell = sweep.locator("[data-cell='0.8|0.7|10']")
     assert cell.get_attribute("aria-label").startswith("keep rate 0.8, alpha 0.7, K 10: mAP")
     cell.click()
-    sweep.locator("[data-card^='heat/']").first.wait_for()
+    sweep.locator("[data-card^='final/']").first.wait_for()
     settle(sweep)
     assert "alpha=0.7" in sweep.url
     assert "/sweep" not in sweep.url
-    sidebar = sweep.get_by_test_id("stSidebar")
-    assert sidebar.get_by_role("slider", name="Patch-matching weight").input_value() == "0.7"
-    assert sidebar.get_by_role("slider", name="Keep rate").input_value() == "0.8"
-    assert sidebar.get_by_role("combobox", name="Query").input_value() == query
+    assert dial(sweep, "Patch-matching weight").input_value() == "0.7"
+    assert dial(sweep, "Keep rate").input_value() == "0.8"
+    assert sweep.get_by_test_id("stSidebar").get_by_role("combobox", name="Query").input_value() == query
 
 
 def test_repeated_clicks_on_a_cell_open_explore_once(sweep):
@@ -51,7 +50,7 @@ def test_repeated_clicks_on_a_cell_open_explore_once(sweep):
     sweep.locator("[data-cell='0.8|0.7|10']").evaluate(
         "tile => [0, 30, 60].forEach((pause) => setTimeout(() => tile.click(), pause))"
     )
-    sweep.locator("[data-card^='heat/']").first.wait_for()
+    sweep.locator("[data-card^='final/']").first.wait_for()
     settle(sweep)
     assert sweep.get_by_test_id("stException").count() == 0
     assert "alpha=0.7" in sweep.url

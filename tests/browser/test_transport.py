@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.support.browser import drawn_anew, open_demo, settle
+from tests.support.browser import dial, drawn_anew, open_demo, open_tab, settle
 
 pytestmark = pytest.mark.browser
 NOTHING = "Hover over a patch"
@@ -41,7 +41,7 @@ def paint(page):
 
 
 def follow_a_patch(page):
-    page.get_by_text("Trace a patch through the layers").click()
+    open_tab(page, "Patch")
     page.locator("[data-grid=life]").wait_for(timeout=180_000)  # the encoder runs at 15 keep rates
     settle(page)
 
@@ -68,7 +68,7 @@ def test_the_contributions_of_all_patches_add_up_to_the_distance_shown(page):
         together, distance = re.findall(r"\d\.\d{4}", page.locator(".transport .sum").inner_text())
         assert together == distance
         assert sum(parts) == pytest.approx(float(distance), abs=0.00005 * len(parts))
-    assert f"{distance} (EMD)" in page.get_by_text("Distance D =").inner_text()
+    assert f"{distance} (EMD)" in page.locator(".transport .distance").inner_text()
 
 
 def test_arrow_keys_move_enter_pins_and_escape_unpins(page):
@@ -92,7 +92,7 @@ def test_a_pin_survives_a_reload_and_another_setting(page, url):
     assert description(page).startswith("Gallery patch, row 12, column 6 (pinned)")
     page.mouse.move(*cell(page, "query", kept(page)))
     assert description(page).startswith("Query patch")
-    page.get_by_test_id("stSidebar").get_by_role("slider", name="Patch-matching weight").press("ArrowRight")
+    dial(page, "Patch-matching weight").press("ArrowRight")
     settle(page)
     page.mouse.move(2, 2)
     assert description(page).startswith("Gallery patch, row 12, column 6 (pinned)")
@@ -133,11 +133,12 @@ def test_a_pin_in_the_lifeline_is_a_pin_in_the_transport(page):
     page.mouse.click(*cell(page, "life", 44))
     page.wait_for_url("**pin=q44")
     settle(page)
-    assert description(page).startswith("Query patch, row 6, column 5 (pinned)")
     story = page.locator(".life .description").inner_text()
     assert story.startswith("Patch, row 6, column 5 (pinned)")
     assert re.search(r"(Dropped in|Never dropped; in) layer \d", story)
     assert life.locator("[aria-selected=true]").get_attribute("aria-label").endswith(story.split("\n")[1])
+    open_tab(page, "Match")
+    assert description(page).startswith("Query patch, row 6, column 5 (pinned)")
 
 
 def test_scrubbing_shows_the_patches_that_enter_each_block(page):
@@ -156,13 +157,15 @@ def test_scrubbing_shows_the_patches_that_enter_each_block(page):
 
 
 def test_a_comparison_explains_itself_and_every_patch(page):
+    index = kept(page)
+    open_tab(page, "Why")
     story = page.locator(".margin .summary").inner_text()
     gap = re.match(r"#\d+ is closer than #\d+ by (\d\.\d{4}) in D:", story)[1]
     table = [row.split() for row in page.locator(".margin tbody tr").all_inner_texts()]
     assert table[2][:1] == ["difference"]
     assert table[2][3] == gap
     assert round(float(table[1][3]) - float(table[0][3]), 4) == float(gap)
-    page.mouse.move(*cell(page, "margin", kept(page)))
+    page.mouse.move(*cell(page, "margin", index))
     drawn_anew(page)
     assert re.search(r"favours #\d+ by 0\.\d{5}", page.locator(".margin .description").inner_text())
 

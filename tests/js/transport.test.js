@@ -4,7 +4,7 @@ import { load, plain } from "./load.js";
 
 const FILES = ["dom", "live_store", "patch_geometry", "patch_grid"].map((name) => `_shared/${name}.js`);
 const { Geometry, totals, costRange, heaviestFlows } = load(
-  [...FILES, "transport/transport.js"],
+  [...FILES, "transport/flows.js", "transport/transport.js"],
   ["Geometry", "totals", "costRange", "heaviestFlows"],
 );
 

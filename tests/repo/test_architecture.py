@@ -61,7 +61,7 @@ def test_every_layer_of_the_app_imports_only_layers_below_it():
             )
             forbidden = tuple(each for each in (*above, *beside[name]) if each not in allowed)
             assert offenders(f"app/{name}", forbidden) == []
-    folders = {path.name for path in (ROOT / "app").iterdir() if path.is_dir() and path.name != "__pycache__"}
+    folders = {path.parent.name for path in (ROOT / "app").glob("*/__init__.py")}
     assert folders == {name for names in APP_LAYERS[:-1] for name in names}
 
 

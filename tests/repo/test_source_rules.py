@@ -60,7 +60,7 @@ def test_only_the_styles_of_layout_are_given_as_markup():
     assert where(r"unsafe_allow_html|unsafe_allow_javascript|components\.v1", PYTHON) == set()
     assert where(r"st\.html\(|st\.iframe\(", PYTHON) == {"layout.py"}
     for call in calls(ROOT / "app" / "layout.py", "st.html"):
-        assert ast.unparse(call.args[0]) in ("_PAGE_CSS", "_PRESENTER_CSS")  # constants of that file
+        assert ast.unparse(call.args[0]) in {f"_STYLES / '{name}.css'" for name in ("page", "presenter", "explore")}
 
 
 def test_no_script_of_a_component_writes_markup_or_runs_text():

@@ -53,6 +53,12 @@ def sent_to(app, component):
     return [json.loads(proto.json) for proto in mounted if proto.component_name == f"fpc_{component}"]
 
 
+def alpha_shown(app):
+    """Return the alpha with which Explore computes D of the selected hit."""
+    ((_, alpha),) = (sent["distance"] for sent in sent_to(app, "transport"))
+    return alpha
+
+
 def texts(page):
     """Return all text of the page as written; messages are escaped for Markdown."""
     kinds = (page.markdown, page.caption, page.subheader, page.title, page.warning, page.error, page.info, page.code)

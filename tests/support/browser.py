@@ -44,6 +44,12 @@ def drawn_anew(page):
     page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
+def open_tab(page, name):
+    """Open a tab of the details on Explore."""
+    page.get_by_role("tab", name=name, exact=True).click()
+    settle(page)
+
+
 def until(page, holds):
     """Wait until a condition holds, for at most half a minute."""
     for _ in range(600):
@@ -53,9 +59,9 @@ def until(page, holds):
 
 
 def open_demo(page, url):
-    """Open the Explore page and wait for its last section."""
+    """Open the Explore page and wait for its rankings."""
     visit(page, url)
-    page.locator("[data-card^='heat/']").first.wait_for()
+    page.locator("[data-card^='final/']").first.wait_for()
     settle(page)
 
 
@@ -68,7 +74,7 @@ def captions(page, strip):
 
 
 def dial(page, name):
-    return page.get_by_test_id("stSidebar").get_by_role("slider", name=name)
+    return page.locator(".st-key-sliders").get_by_role("slider", name=name)
 
 
 def move(page, name, key, times):

@@ -72,8 +72,9 @@ function fillCard(node, card, strip) {
     const line = node.lines[index];
     if (!line.isConnected) node.head.parentElement.append(line);
     setText(line, text);
-    line.title = text;
   });
+  const hint = card.hint ?? card.lines.join("\n");
+  if (node.title !== hint) node.title = hint;
 }
 
 /**

@@ -11,8 +11,13 @@ from app.components import source
 from fpc_core.config import ModelConfig
 
 
-def parts(name: str) -> dict[str, Any]:
-    """Return the HTML, CSS and JavaScript of a component. The shared files come before its own."""
+def parts(name: str, *scripts: str) -> dict[str, Any]:
+    """Return the HTML, CSS and JavaScript of a component. The shared files come before its own.
+
+    Args:
+        name: Name of the component and of its folder.
+        scripts: Further scripts in its folder, which its main script uses.
+    """
     return {
         "html": '<div data-root="" translate="no"></div>',
         "css": source("_shared/scale.css", "_shared/patch_grid.css", f"{name}/{name}.css"),
@@ -21,14 +26,20 @@ def parts(name: str) -> dict[str, Any]:
             "_shared/live_store.js",
             "_shared/patch_geometry.js",
             "_shared/patch_grid.js",
+            *(f"{name}/{script}.js" for script in scripts),
             f"{name}/{name}.js",
         ),
     }
 
 
-def component(name: str) -> Callable[..., Any]:
-    """Register the component with this name, which uses the shared files, and return the function that mounts it."""
-    return st.components.v2.component(f"fpc_{name}", **parts(name))
+def component(name: str, *scripts: str) -> Callable[..., Any]:
+    """Register a component, which uses the shared files, and return the function that mounts it.
+
+    Args:
+        name: Name of the component and of its folder.
+        scripts: Further scripts in its folder, which its main script uses.
+    """
+    return st.components.v2.component(f"fpc_{name}", **parts(name, *scripts))
 
 
 def geometry(config: ModelConfig) -> dict[str, int]:

@@ -29,7 +29,7 @@ def cards(
     *,
     key: str,
     on_pick: Callable[[str], None] | None = None,
-    width: int = 96,
+    width: str = "96px",
 ) -> None:
     """Draw strips of cards below each other.
 
@@ -38,7 +38,7 @@ def cards(
         images: Data URIs by `Card.image`.
         key: Key of the component.
         on_pick: Callback that receives the id of a clicked card before the rerun. Without it, cards are not buttons.
-        width: Width of a card in CSS pixels.
+        width: Width of a card, as a CSS length.
     """
 
     def on_change() -> None:

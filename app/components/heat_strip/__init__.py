@@ -50,7 +50,8 @@ def heat_strip(
     key: str,
     images: Mapping[str, str] | None = None,
     on_pick: Callable[[str], None] | None = None,
-    width: int = 112,
+    columns: int = 0,
+    width: str = "112px",
 ) -> None:
     """Draw a strip of images, with heat maps as soon as `job_result` has sent them.
 
@@ -62,7 +63,8 @@ def heat_strip(
         key: Key of the component.
         images: Data URIs by `Card.image`; all other images come from `image_store`.
         on_pick: Callback that receives the id of a clicked card before the rerun. Without it, cards are not buttons.
-        width: Width of a card in CSS pixels.
+        columns: Number of cards in a row; 0 for one row that scrolls.
+        width: Width of a card, as a CSS length.
     """
 
     def on_change() -> None:
@@ -76,6 +78,7 @@ def heat_strip(
         "key": view,
         "part": part,
         "width": width,
+        "columns": columns,
         "pictures": dict(images or {}),
         "clickable": on_pick is not None,
     }

@@ -33,11 +33,13 @@ class HeatImage {
   }
 }
 
-/** @param {ComponentArgs<{key: string, part: string, strip: any, pictures: Record<string, string>, grid: Grid, width: number, clickable: boolean}>} args */
+/** @param {ComponentArgs<{key: string, part: string, strip: any, pictures: Record<string, string>, grid: Grid, width: string, columns: number, clickable: boolean}>} args */
 export default function ({ data, parentElement, setTriggerValue }) {
   /** @type {Host} */
   const root = parentElement.querySelector(".strips");
-  root.style.setProperty("--card", `${data.width}px`);
+  root.style.setProperty("--card", data.width);
+  root.style.setProperty("--columns", String(data.columns));
+  root.classList.toggle("grid", data.columns > 0);
   root.onkeydown = moveFocus;
   const geometry = new Geometry(data.grid);
   const pick = data.clickable ? (id) => setTriggerValue("picked", id) : null;

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import numpy as np
 import streamlit as st
 
 from app.components import source
 from app.components._shared.patch_grid import geometry
-from fpc_core.config import ModelConfig
+from fpc_core.config import DropStrategy, ModelConfig
+from fpc_core.data.browser_encoding import encode_float32
 from fpc_core.explain.overlay import VEIL
 
+_HOW = {
+    DropStrategy.NON_SALIENT: ", those with the least attention from [cls]",
+    DropStrategy.SALIENT: ", those with the most attention from [cls]",
+    DropStrategy.RANDOM: " at random",
+}
 _mount = st.components.v2.component(
     "fpc_masks",
-    html='<div class="strips"></div>',
+    html='<div class="masks"><div class="strips"></div><p class="story" role="status"></p></div>',
     css=source("_shared/cards.css", "masks/masks.css"),
     js=source(
         "_shared/dom.js", "_shared/patch_geometry.js", "_shared/live_store.js", "_shared/card.js", "masks/masks.js"
@@ -30,7 +38,9 @@ def masks(
     key: str,
     survived: Sequence[int] | None = None,
     notes: Sequence[str] = (),
-    width: int = 128,
+    story: Mapping[str, Any] | None = None,
+    compact: bool = False,
+    width: str = "128px",
 ) -> None:
     """Draw the masks of `survived` or, without it, of the answer that the page's `ranking` component received.
 
@@ -42,7 +52,9 @@ def masks(
         key: Key of the component.
         survived: (N,) number of dropping blocks that each patch survived.
         notes: Additional line for the input and for each block.
-        width: Width of a card in CSS pixels.
+        story: Result of `drop_story`, from which the browser writes a sentence below the masks; None for no sentence.
+        compact: Whether the cards have only one line of text each.
+        width: Width of a card, as a CSS length.
     """
     data = {
         "key": view,
@@ -53,5 +65,20 @@ def masks(
         "width": width,
         "survived": None if survived is None else list(survived),
         "notes": list(notes),
+        "story": story,
+        "compact": compact,
     }
     _mount(key=key, data=data)
+
+
+def drop_story(strategy: DropStrategy, areas: tuple[np.ndarray, np.ndarray] | None) -> dict[str, Any]:
+    """Return the parts of the sentence below the masks that do not depend on the keep rate.
+
+    Args:
+        strategy: Drop strategy of the search.
+        areas: (rows, columns) shares of every patch that show the person and an occluder, from `masks.patch_areas`;
+            None without ground truth.
+    """
+    names = ("person", "occluder")
+    shown = {} if areas is None else {name: encode_float32(area) for name, area in zip(names, areas, strict=True)}
+    return {"how": _HOW[strategy], "areas": shown}

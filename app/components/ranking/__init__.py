@@ -14,7 +14,8 @@ from fpc_core.explain.cards import Strip
 
 _mount = st.components.v2.component(
     "fpc_ranking",
-    html='<div class="strips"></div>',
+    html='<div class="ranking"><div class="choice" role="group" aria-label="Ranking"></div>'
+    '<div class="strips"></div></div>',
     css=source("_shared/cards.css", "ranking/ranking.css"),
     js=source(
         "_shared/dom.js",
@@ -35,7 +36,8 @@ def ranking(
     junk: bool,
     chosen: int | None,
     on_pick: Callable[[str], None],
-    width: int = 112,
+    compact: bool = False,
+    width: str = "112px",
 ) -> None:
     """Draw the strips, with images from `image_store`.
 
@@ -47,7 +49,8 @@ def ranking(
         junk: Whether junk images are shown.
         chosen: Gallery row of the selected hit, or None.
         on_pick: Callback that receives the gallery row of a clicked card before the rerun.
-        width: Width of a card in CSS pixels.
+        compact: Whether the cards have only one line of text each, and a narrow screen shows one strip at a time.
+        width: Width of a card, as a CSS length.
     """
 
     def on_change() -> None:
@@ -62,5 +65,6 @@ def ranking(
         "junk": junk,
         "chosen": chosen,
         "width": width,
+        "compact": compact,
     }
     _mount(key=key, data=data, on_picked_change=on_change)

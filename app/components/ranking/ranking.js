@@ -121,11 +121,53 @@ function finalStrip(data) {
   return { strip: { ...data.final, cards, note }, stale };
 }
 
-/** @param {ComponentArgs<StripSettings & {answer: any, final: any, width: number}>} args */
+/**
+ * Shorten the cards of a strip to one number; the rest is in the tooltip.
+ * @param {Strip} strip
+ * @returns {Strip}
+ */
+function shortened(strip) {
+  const cards = strip.cards.map((card) => ({
+    ...card,
+    lines: [card.lines[0].split(" ").at(-1)],
+    hint: [card.alt, ...card.lines].join("\n"),
+  }));
+  return { ...strip, cards };
+}
+
+/**
+ * Draw the buttons that choose the strip of a narrow screen. Wide screens show all strips and hide the buttons.
+ * @param {Host} choice
+ * @param {any[]} sections
+ */
+function drawChoice(choice, sections) {
+  choice.shown ??= "final";
+  const names = { cosine: "Cosine", distance: "By D", final: "Final" };
+  if (!choice.children.length) {
+    for (const [id, name] of Object.entries(names)) {
+      const button = element("button", "", name);
+      button.type = "button";
+      button.dataset.shows = id;
+      button.addEventListener("click", () => {
+        choice.shown = id;
+        live.changed();
+      });
+      choice.append(button);
+    }
+  }
+  for (const button of /** @type {Iterable<HTMLElement>} */ (/** @type {unknown} */ (choice.children)))
+    button.setAttribute("aria-pressed", String(button.dataset.shows === choice.shown));
+  for (const section of sections) section.classList.toggle("shown", section.dataset.strip === choice.shown);
+}
+
+/** @param {ComponentArgs<StripSettings & {answer: any, final: any, width: string, compact: boolean}>} args */
 export default function ({ data, parentElement, setTriggerValue }) {
   /** @type {Host} */
   const root = parentElement.querySelector(".strips");
-  root.style.setProperty("--card", `${data.width}px`);
+  /** @type {Host} */
+  const choice = parentElement.querySelector(".choice");
+  parentElement.querySelector(".ranking").classList.toggle("compact", data.compact);
+  root.style.setProperty("--card", data.width);
   root.onkeydown = moveFocus;
   const pick = (id) => setTriggerValue("picked", id);
   live.receive({ answer: { ...data.answer, match: decodeMatch(data.answer.match) } });
@@ -141,9 +183,10 @@ export default function ({ data, parentElement, setTriggerValue }) {
       return;
     }
     const { strip, stale } = finalStrip(data);
-    drawStrips(root, [...moving, strip], { pick }).forEach((section, index) =>
-      section.classList.toggle("stale", stale && index === 2),
-    );
+    const all = [...moving, strip];
+    const sections = drawStrips(root, data.compact ? all.map(shortened) : all, { pick });
+    sections.forEach((section, index) => section.classList.toggle("stale", stale && index === 2));
+    drawChoice(choice, sections);
   };
   live.follow(root, paint);
   live.changed();

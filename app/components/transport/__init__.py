@@ -18,7 +18,7 @@ from fpc_core.config import ModelConfig
 from fpc_core.data.browser_encoding import encode_float32
 from fpc_core.results import Transport, TransportPlan
 
-_mount = component("transport")
+_mount = component("transport", "flows")
 
 
 def pair_data(plan: TransportPlan, transport: Transport, position: int) -> dict[str, Any]:
@@ -53,6 +53,7 @@ def transport(
     config: ModelConfig,
     *,
     key: str,
+    distance: tuple[float, float],
     pin: Pin | None,
     on_pin: Callable[[Pin | None], None],
 ) -> None:
@@ -66,6 +67,7 @@ def transport(
         names: Names of both images, shown above them.
         config: Configuration of the model.
         key: Key of the component.
+        distance: D_cos and alpha, from which D is computed (Eq. 10).
         pin: Pinned patch, or None.
         on_pin: Callback that receives the newly pinned patch, or None for no pin, before the rerun.
     """
@@ -82,6 +84,7 @@ def transport(
         "pictures": images,
         "names": names,
         "grid": geometry(config),
+        "distance": list(distance),
         "pin": str(pin) if pin else "",
     }
     _mount(key=key, data=data, on_pinned_change=on_change)

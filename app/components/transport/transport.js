@@ -3,57 +3,7 @@
 // kept.length x patches.
 
 const MIN_FLOW_SHARE = 0.02; // Flows below this share of the heaviest one are not drawn, as they would be invisible.
-const MAX_FLOWS = 3000; // Maximum number of flows drawn at the same time.
 const PIN_COLOUR = "#ffb000";
-
-// Compute sums over patches once per pair, because every hover needs them.
-function totals(pair, geometry) {
-  const { plan, cost, kept } = pair;
-  const count = geometry.count;
-  const query = { mass: new Float64Array(count), emd: new Float64Array(count) };
-  const gallery = { mass: new Float64Array(count), emd: new Float64Array(count) };
-  const rowOf = new Int32Array(count).fill(-1);
-  const targets = new Float32Array(2 * kept.length);
-  kept.forEach((position, row) => {
-    rowOf[position] = row;
-    for (let column = 0, at = row * count; column < count; column += 1, at += 1) {
-      const mass = plan[at];
-      query.mass[position] += mass;
-      query.emd[position] += mass * cost[at];
-      gallery.mass[column] += mass;
-      gallery.emd[column] += mass * cost[at];
-      targets[2 * row] += mass * geometry.x(column);
-      targets[2 * row + 1] += mass * geometry.y(column);
-    }
-    targets[2 * row] /= query.mass[position];
-    targets[2 * row + 1] /= query.mass[position];
-  });
-  const sum = (values) => values.reduce((total, value) => total + value, 0);
-  return { query, gallery, rowOf, targets, mass: sum(query.mass), emd: sum(query.emd) };
-}
-
-// Return the range of the pair's colour scale: from the minimum ground cost to the 99th percentile by mass.
-function costRange({ plan, cost }, mass) {
-  const bins = new Float64Array(400); // Bins over the range of 1 - cosine, which is 0..2.
-  let low = 2;
-  for (let at = 0; at < plan.length; at += 1) {
-    if (plan[at] <= 0) continue;
-    low = Math.min(low, cost[at]);
-    bins[Math.min(Math.floor(cost[at] * 200), 399)] += plan[at];
-  }
-  let [high, reached] = [0, 0];
-  while (high < 399 && reached + bins[high] < 0.99 * mass) reached += bins[high++];
-  return [Math.min(low, 2), Math.max((high + 1) / 200, low + 0.005)];
-}
-
-// Return the indices of the heaviest flows, heaviest first. Sorting a typed array first finds the threshold quickly,
-// which matters while the keep rate is dragged.
-function heaviestFlows(plan) {
-  const least = Float32Array.from(plan).sort()[Math.max(0, plan.length - MAX_FLOWS)];
-  const indices = [];
-  for (let at = 0; at < plan.length; at += 1) if (plan[at] >= least) indices.push(at);
-  return indices.sort((a, b) => plan[b] - plan[a]).slice(0, MAX_FLOWS);
-}
 
 class TransportView {
   /** @type {(pin: string) => void} sends the pinned patch to the server, empty for none */
@@ -72,6 +22,7 @@ class TransportView {
     this.flows = element("canvas");
     this.over = element("canvas");
     this.stage.append(this.grids.q.element, this.grids.g.element, this.flows, this.over);
+    this.distance = element("p", "distance");
     this.names = [element("span"), element("span")];
     const names = element("div", "names");
     names.append(...this.names);
@@ -81,6 +32,7 @@ class TransportView {
     this.costBar = colourBar(VIRIDIS);
     this.weightBar = colourBar(VIRIDIS);
     root.replaceChildren(
+      this.distance,
       names,
       this.stage,
       this.description,
@@ -159,6 +111,19 @@ class TransportView {
       this.grids[side].show(this.geometry, this.imageSources[at], this.labels[at], labels);
     });
     this.redraw();
+  }
+
+  /**
+   * Write D as the sum of its two parts (Eq. 10).
+   * @param {number} dCos
+   * @param {number} dEmd
+   * @param {number} alpha
+   */
+  setDistance(dCos, dEmd, alpha) {
+    const [cosine, emd] = [(1 - alpha) * dCos, alpha * dEmd];
+    const parts = `${(1 - alpha).toFixed(2)} × ${dCos.toFixed(4)} (cosine) + ${alpha.toFixed(2)} × ${dEmd.toFixed(4)} (EMD)`;
+    const text = `D = ${parts} = ${(cosine + emd).toFixed(4)}`;
+    if (this.distance.textContent !== text) this.distance.textContent = text;
   }
 
   isPinned(side, index) {
@@ -361,11 +326,11 @@ function unpack(pair) {
   return unpacked.get(pair);
 }
 
-/** @param {ComponentArgs<{key: string, row: number, pair: Pair, pictures: string[], names: string[], grid: Grid, pin: string}>} args */
+/** @param {ComponentArgs<{key: string, row: number, pair: Pair, pictures: string[], names: string[], grid: Grid, distance: [number, number], pin: string}>} args */
 export default function ({ data, parentElement, setTriggerValue }) {
   const view = viewOf(parentElement, (root) => new TransportView(root));
   view.onPin = (text) => setTriggerValue("pinned", text);
-  const { key, row, pair, pictures, names, grid } = data;
+  const { key, row, pair, pictures, names, grid, distance } = data;
   if (view.imageSources?.[0] !== pictures[0] || view.imageSources[1] !== pictures[1]) {
     view.setImages(new Geometry(grid), pictures, names);
     view.shown = null;
@@ -378,6 +343,10 @@ export default function ({ data, parentElement, setTriggerValue }) {
     view.root.classList.toggle("stale", dragged && now === pair);
     if (view.shown?.plan !== now.plan || view.shown.cost !== now.cost) view.show(unpack(now));
     view.shown = now;
+    const match = live.answer?.key === key ? live.match() : null;
+    const at = match?.indices.indexOf(row) ?? -1;
+    if (match && at >= 0) view.setDistance(match.dCos[at], match.dEmd[at], live.view.alpha);
+    else view.setDistance(distance[0], pair.dEmd, distance[1]);
   };
   paint();
   view.receivePin(data.pin);

@@ -11,7 +11,7 @@ from PIL import Image
 from app.sections import ranking
 from app.session.visitor import in_page_run
 from fpc_core.retrieval import Retriever
-from tests.support.apptest import ROOT, clear_caches, open_page, run_page, sent_to, texts
+from tests.support.apptest import ROOT, alpha_shown, clear_caches, open_page, run_page, sent_to, texts
 
 SCRIPT = ROOT / "streamlit_app.py"
 
@@ -34,14 +34,9 @@ def png(size=(64, 128), mode="RGB", **options):
 
 def test_the_page_shows_all_sections_and_the_status_line(app):
     shown = texts(run_page(app))
-    for question in (
-        "Choose a query",
-        "Which patches were dropped?",
-        "Retrieved gallery images",
-        "Patch matching (optimal transport)",
-        "Why was this image ranked above another?",
-    ):
-        assert question in shown
+    for component in ("cards", "masks", "live_sliders", "ranking", "transport"):
+        assert len(sent_to(app, component)) == 1, component
+    assert [tab.label for tab in app.tabs] == ["Match", "Why", "Decoder", "Query map", "Alpha", "Patch"]
     assert ":orange-badge[SYNTHETIC]" in shown
     assert "Small world" in shown
     assert "**Weights** model\\.safetensors" in shown
@@ -80,9 +75,11 @@ def test_an_example_selects_its_query_and_follows_the_search_box(small_world_wit
 
 
 def test_moving_alpha_reweighs_the_two_distances(app):
-    assert "0.60 ×" in texts(run_page(app))
-    app.query_params["alpha"] = "0.9"
-    assert "0.10 ×" in texts(run_page(app))
+    (before,) = sent_to(run_page(app), "transport")
+    assert before["distance"][1] == 0.4
+    app.query_params.update({"alpha": "0.9", "neighbor": str(before["row"])})
+    (after,) = sent_to(run_page(app), "transport")
+    assert after["distance"] == [before["distance"][0], 0.9]
 
 
 def test_alpha_and_k_recompute_only_the_decoder(app, monkeypatch):
@@ -116,19 +113,20 @@ def test_a_link_opens_its_view(app):
     app.query_params["query"] = "query/0003_c1_f0000002.png"
     run_page(app)
     assert app.selectbox(key="query").value == "query/0003_c1_f0000002.png"
-    assert "0.25 ×" in texts(app)
+    assert alpha_shown(app) == 0.75
 
 
 def test_a_pin_in_the_link_reaches_the_components_of_its_side(app):
-    app.query_params["life"] = "true"
     for pin, life in (("q17", "q17"), ("g9", "")):
         app.query_params["pin"] = pin
-        run_page(app)
-        assert [sent["pin"] for sent in sent_to(app, "transport")] == [pin]
-        assert [sent["pin"] for sent in sent_to(app, "lifeline")] == [life]
+        app.session_state["tab"] = "Match"
+        assert [sent["pin"] for sent in sent_to(run_page(app), "transport")] == [pin]
+        app.session_state["tab"] = "Patch"
+        assert [sent["pin"] for sent in sent_to(run_page(app), "lifeline")] == [life]
 
 
 def test_a_comparison_shows_both_parts_and_the_rival_can_change(app):
+    app.query_params["tab"] = "Why"
     (sent,) = sent_to(run_page(app), "margin")
     assert " is closer than " in sent["margin"]["story"]
     (box,) = (each for each in app.selectbox if each.label == "Compare with")
@@ -139,9 +137,11 @@ def test_a_comparison_shows_both_parts_and_the_rival_can_change(app):
     assert app.query_params["rival"] == str(box.value)
 
 
-def test_lifelines_are_computed_only_on_request(app):
+@pytest.mark.parametrize("link", [{"tab": "Patch"}, {"life": "true"}])  # The second is a link of release 0.1.
+def test_lifelines_are_computed_only_in_their_tab(app, link):
     assert sent_to(run_page(app), "lifeline") == []
-    app.toggle(key="life").set_value(True)
+    app = open_page(SCRIPT)
+    app.query_params.update(link)
     (sent,) = sent_to(run_page(app), "lifeline")
     assert sent["life"]["keepRates"][0] == 0.3
     assert sent["life"]["keepRates"][-1] == 1.0
@@ -212,9 +212,8 @@ def test_what_is_missing_is_named_with_the_command_that_helps(app, monkeypatch, 
 def test_another_visitor_starts_from_the_defaults(app):
     run_page(app)
     app.query_params["alpha"] = "0.9"
-    assert "0.10 ×" in texts(run_page(app))
-    other = run_page(open_page(SCRIPT))
-    assert "0.60 ×" in texts(other)
+    assert alpha_shown(run_page(app)) == 0.9
+    assert alpha_shown(run_page(open_page(SCRIPT))) == 0.4
 
 
 def test_an_upload_stays_across_pages_until_it_is_removed(small_world_in_use):

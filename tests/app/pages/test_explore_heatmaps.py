@@ -18,7 +18,9 @@ from tests.support.apptest import ROOT, open_page, run_page, run_until, sent_to,
 
 @pytest.fixture
 def app(small_world_in_use):
-    return open_page(ROOT / "streamlit_app.py")
+    page = open_page(ROOT / "streamlit_app.py")
+    page.query_params["tab"] = "Decoder"
+    return page
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +45,13 @@ def grids(part):
 
 
 def labels(app):
-    return {sent["part"]: sent["strip"]["scale"]["label"] for sent in sent_to(app, "heat_strip")}
+    """Return the label of every heat map in the two tabs that have some."""
+    found = {}
+    for tab in ("Query map", "Decoder"):
+        app.session_state["tab"] = tab
+        shown = sent_to(run_page(app), "heat_strip")
+        found |= {sent["part"]: sent["strip"]["scale"]["label"] for sent in shown}
+    return found
 
 
 def test_maps_depend_on_method_target_and_chosen_neighbour(app, workspace):
@@ -111,6 +119,7 @@ def test_maps_that_could_not_be_computed_say_why(app, monkeypatch):
 
 
 def test_the_released_decoder_is_noted_to_ignore_the_query(app):
+    app.query_params["tab"] = "Query map"
     assert "does not pass the query to the decoder" in texts(run_page(app))
     assert set(labels(app)) == {"neighbors", "encoder"}
 

@@ -1,5 +1,7 @@
 """The Learn page without a browser: nine steps, hidden answers, presenter mode, wrong links."""
 
+from urllib.parse import parse_qs, urlsplit
+
 import pytest
 
 from fpc_core.figures.recipe import FigureKind
@@ -91,7 +93,7 @@ def test_the_query_and_settings_are_those_of_the_link(learn):
 def test_the_link_to_explore_keeps_query_and_settings(learn):
     learn.query_params.update({"query": "query/0003_c1_f0000002.png", "alpha": "0.7", "step": "7"})
     (link,) = [each.proto.url for each in run_page(learn).get("link_button")]
-    assert link == "./?query=query%2F0003_c1_f0000002.png&alpha=0.7#comparison"
+    assert link == "./?query=query%2F0003_c1_f0000002.png&alpha=0.7&tab=Why"
 
 
 def test_the_text_is_not_read_as_markup(learn):
@@ -111,8 +113,9 @@ def test_the_figure_of_the_step_can_be_added(learn, number, kind):
 
 
 @pytest.mark.parametrize("step", range(1, len(STEPS) + 1))
-def test_every_step_links_to_a_section_of_explore(learn, step):
+def test_every_step_links_to_a_tab_of_explore(learn, step):
     explore = run_page(open_page(PAGE.with_name("explore.py")))
     learn.query_params["step"] = str(step)
     (link,) = [each.proto.url for each in run_page(learn).get("link_button")]
-    assert link.partition("#")[2] in {each.proto.anchor for each in explore.subheader}
+    tab = parse_qs(urlsplit(link).query).get("tab", ["Match"])
+    assert tab[0] in {each.label for each in explore.tabs}

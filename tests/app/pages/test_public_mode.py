@@ -164,7 +164,7 @@ def test_public_navigation_has_no_page_that_loads_data(public, monkeypatch, show
     monkeypatch.setenv("FPC_PUBLIC", "1" if shown == "data_public.py" else "0")
     offered, real = [], st.navigation
     monkeypatch.setattr(st, "navigation", lambda pages, **named: offered.extend(pages) or real(pages, **named))
-    assert run_page(open_page(ROOT / "streamlit_app.py")).subheader
+    assert run_page(open_page(ROOT / "streamlit_app.py")).tabs
     assert sorted(page._page.name for page in offered) == sorted({*VISITED} - {"data_public.py"} | {shown})
     widgets = everything(run_page(open_page(PAGES / shown)))  # with their keys
     assert ("-draft-" in widgets) == (shown == "data.py")

@@ -1,0 +1,90 @@
+"""Details on the selected hit in tabs: transport plan, comparison, decoder, alpha and single patches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import streamlit as st
+
+from app.sections import decoder, patch_lifeline, ranking, transport
+from app.sections.summary import lesson_markdown, query_context
+from app.server.search import Query, SearchResult
+from app.session.figure_basket import Item, add_button
+from app.session.view import View
+from app.ui.page_frame import report_errors
+from app.ui.query_picker import choose_neighbor, choose_pin, is_dataset_query
+from fpc_core.workspace import Workspace
+
+TABS = ("Match", "Why", "Decoder", "Query map", "Alpha", "Patch")
+PARAM = "tab"  # Query parameter of the open tab.
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """What the tabs show.
+
+    Attributes:
+        workspace: Workspace of the query.
+        query: Query image.
+        result: Result of the search.
+        chosen: Gallery row of the selected hit, or None.
+        view: View in the URL, with the comparison hit and the pin.
+        show_junk: Whether junk images are shown.
+    """
+
+    workspace: Workspace
+    query: Query
+    result: SearchResult
+    chosen: int | None
+    view: View
+    show_junk: bool
+
+
+@st.fragment(key="details")
+@report_errors("-details")
+def render_details(shown: Shown) -> None:
+    """Render the tabs. Only the open tab is computed; opening another one reruns only this fragment."""
+    traced = st.query_params.get("life") == "true"  # A link of release 0.1, where a switch showed the lifelines.
+    default = "Patch" if traced else TABS[0]
+    tabs = st.tabs(TABS, default=default, key=PARAM, on_change="rerun", bind="query-params")
+    for tab, render in zip(tabs, (_match, _why, _decoder, _query_map, _alpha, _patch), strict=True):
+        if tab.open:
+            with tab:
+                render(shown)
+
+
+def choose_rival(row: int) -> None:
+    """Select the hit with which the selected hit is compared."""
+    st.query_params["rival"] = str(row)
+
+
+def _match(shown: Shown) -> None:
+    workspace, query, result, chosen = shown.workspace, shown.query, shown.result, shown.chosen
+    if chosen is not None and chosen in result.trace.match.shortlist:
+        st.markdown(lesson_markdown(query_context(workspace, query, result, chosen).comparison_sentence()))
+    transport.transport(workspace, query, result, chosen, shown.view.pin, choose_pin)
+    if is_dataset_query(query):
+        gallery = workspace.retriever.memory.records[chosen].path.as_posix() if chosen is not None else ""
+        add_button(Item(query.name), result.trace.settings, gallery=gallery)
+
+
+def _why(shown: Shown) -> None:
+    transport.pairwise_comparison(
+        shown.workspace, shown.query, shown.result, shown.chosen, shown.view.rival, shown.show_junk, choose_rival
+    )
+
+
+def _decoder(shown: Shown) -> None:
+    decoder.render_neighbor_maps(shown.workspace, shown.query, shown.result, shown.chosen, choose_neighbor)
+
+
+def _query_map(shown: Shown) -> None:
+    decoder.render_query_maps(shown.workspace, shown.query, shown.result, shown.chosen)
+
+
+def _alpha(shown: Shown) -> None:
+    ranking.render_alpha_chart(shown.chosen, shown.show_junk)
+
+
+def _patch(shown: Shown) -> None:
+    patch_lifeline.render_lifelines(shown.workspace, shown.query, shown.result, shown.view.pin, choose_pin)
