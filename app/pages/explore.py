@@ -101,7 +101,7 @@ def page() -> None:
     with masks:
         ranking.render_masks(workspace, query, settings, MASK_WIDTH)
     with right, st.container(key="details-panel"):
-        details.render_details(details.Shown(workspace, query, result, chosen, view, show_junk))
+        details.render_details(details.Shown(workspace, query, result, chosen, show_junk))
     with timings:
         ranking.render_timings(result)
     ranking.keep_rates(workspace, query, settings, chosen)

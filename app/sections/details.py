@@ -12,7 +12,7 @@ from app.server.search import Query, SearchResult
 from app.session.figure_basket import Item, add_button
 from app.session.view import View
 from app.ui.page_frame import report_errors
-from app.ui.query_picker import choose_neighbor, choose_pin, is_dataset_query
+from app.ui.query_picker import choose_neighbor, choose_pin, is_dataset_query, view_from_url
 from fpc_core.workspace import Workspace
 
 TABS = ("Match", "Why", "Decoder", "Query map", "Alpha", "Patch")
@@ -28,7 +28,6 @@ class Shown:
         query: Query image.
         result: Result of the search.
         chosen: Gallery row of the selected hit, or None.
-        view: View in the URL, with the comparison hit and the pin.
         show_junk: Whether junk images are shown.
     """
 
@@ -36,21 +35,24 @@ class Shown:
     query: Query
     result: SearchResult
     chosen: int | None
-    view: View
     show_junk: bool
 
 
 @st.fragment(key="details")
 @report_errors("-details")
 def render_details(shown: Shown) -> None:
-    """Render the tabs. Only the open tab is computed; opening another one reruns only this fragment."""
+    """Render the tabs. Only the open tab is computed; opening another one reruns only this fragment.
+
+    The comparison hit and the pin are read from the URL, because this fragment changes them without the page.
+    """
+    view, _ = view_from_url(shown.workspace)
     traced = st.query_params.get("life") == "true"  # A link of release 0.1, where a switch showed the lifelines.
     default = "Patch" if traced else TABS[0]
     tabs = st.tabs(TABS, default=default, key=PARAM, on_change="rerun", bind="query-params")
     for tab, render in zip(tabs, (_match, _why, _decoder, _query_map, _alpha, _patch), strict=True):
         if tab.open:
             with tab:
-                render(shown)
+                render(shown, view)
 
 
 def choose_rival(row: int) -> None:
@@ -58,33 +60,33 @@ def choose_rival(row: int) -> None:
     st.query_params["rival"] = str(row)
 
 
-def _match(shown: Shown) -> None:
+def _match(shown: Shown, view: View) -> None:
     workspace, query, result, chosen = shown.workspace, shown.query, shown.result, shown.chosen
     if chosen is not None and chosen in result.trace.match.shortlist:
         st.markdown(lesson_markdown(query_context(workspace, query, result, chosen).comparison_sentence()))
-    transport.transport(workspace, query, result, chosen, shown.view.pin, choose_pin)
+    transport.transport(workspace, query, result, chosen, view.pin, choose_pin)
     if is_dataset_query(query):
         gallery = workspace.retriever.memory.records[chosen].path.as_posix() if chosen is not None else ""
         add_button(Item(query.name), result.trace.settings, gallery=gallery)
 
 
-def _why(shown: Shown) -> None:
+def _why(shown: Shown, view: View) -> None:
     transport.pairwise_comparison(
-        shown.workspace, shown.query, shown.result, shown.chosen, shown.view.rival, shown.show_junk, choose_rival
+        shown.workspace, shown.query, shown.result, shown.chosen, view.rival, shown.show_junk, choose_rival
     )
 
 
-def _decoder(shown: Shown) -> None:
+def _decoder(shown: Shown, _view: View) -> None:
     decoder.render_neighbor_maps(shown.workspace, shown.query, shown.result, shown.chosen, choose_neighbor)
 
 
-def _query_map(shown: Shown) -> None:
+def _query_map(shown: Shown, _view: View) -> None:
     decoder.render_query_maps(shown.workspace, shown.query, shown.result, shown.chosen)
 
 
-def _alpha(shown: Shown) -> None:
+def _alpha(shown: Shown, _view: View) -> None:
     ranking.render_alpha_chart(shown.chosen, shown.show_junk)
 
 
-def _patch(shown: Shown) -> None:
-    patch_lifeline.render_lifelines(shown.workspace, shown.query, shown.result, shown.view.pin, choose_pin)
+def _patch(shown: Shown, view: View) -> None:
+    patch_lifeline.render_lifelines(shown.workspace, shown.query, shown.result, view.pin, choose_pin)

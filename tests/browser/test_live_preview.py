@@ -2,28 +2,10 @@
 
 import pytest
 
-from fpc_core.config import QuerySettings
-from fpc_core.data.images import resize_image, to_tensor
 from fpc_core.matching.ranking import swap_alphas
-from fpc_core.workspace import Places, open_workspace
 from tests.support.browser import captions, dial, dragging, drawn_anew, move, open_demo, open_tab, order, settle
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture(scope="module")
-def matched():
-    """The retriever of the demo and the match of its opening query at the usual settings."""
-    import torch
-
-    workspace = open_workspace(Places())
-    record = next(each for each in workspace.dataset.query if each.path.as_posix() == workspace.dataset.opening)
-    config = workspace.retriever.model.config
-    image = to_tensor([resize_image(workspace.dataset.read(record), config.image_size)], config)
-    encoding = workspace.retriever.encode(
-        workspace.retriever.prepare(image, torch.tensor([record.camera])), QuerySettings().prune
-    )
-    return workspace.retriever, workspace.retriever.match(encoding, QuerySettings()), record
 
 
 @pytest.fixture
@@ -78,7 +60,7 @@ def test_dragging_alpha_reorders_cards_without_a_server_message(frames, url):
 
 
 def test_the_browser_ranks_as_the_core_does_at_every_alpha_and_swap(page, matched):
-    retriever, match, record = matched
+    retriever, _, match, record = matched
     swaps = [swap.alpha for swap in swap_alphas(match.shortlist.d_cos, match.transport.distance, top=10)]
     assert len(swaps) > 5
     for alpha in [*(step / 20 for step in range(21)), *swaps]:

@@ -53,6 +53,12 @@ def sent_to(app, component):
     return [json.loads(proto.json) for proto in mounted if proto.component_name == f"fpc_{component}"]
 
 
+def open_tab(app, name):
+    """Open a tab of the details on Explore, and return the page."""
+    app.session_state["tab"] = app.query_params["tab"] = name
+    return run_page(app)
+
+
 def alpha_shown(app):
     """Return the alpha with which Explore computes D of the selected hit."""
     ((_, alpha),) = (sent["distance"] for sent in sent_to(app, "transport"))

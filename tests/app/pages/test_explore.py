@@ -11,7 +11,7 @@ from PIL import Image
 from app.sections import ranking
 from app.session.visitor import in_page_run
 from fpc_core.retrieval import Retriever
-from tests.support.apptest import ROOT, alpha_shown, clear_caches, open_page, run_page, sent_to, texts
+from tests.support.apptest import ROOT, alpha_shown, clear_caches, open_page, open_tab, run_page, sent_to, texts
 
 SCRIPT = ROOT / "streamlit_app.py"
 
@@ -119,10 +119,8 @@ def test_a_link_opens_its_view(app):
 def test_a_pin_in_the_link_reaches_the_components_of_its_side(app):
     for pin, life in (("q17", "q17"), ("g9", "")):
         app.query_params["pin"] = pin
-        app.session_state["tab"] = "Match"
-        assert [sent["pin"] for sent in sent_to(run_page(app), "transport")] == [pin]
-        app.session_state["tab"] = "Patch"
-        assert [sent["pin"] for sent in sent_to(run_page(app), "lifeline")] == [life]
+        assert [sent["pin"] for sent in sent_to(open_tab(app, "Match"), "transport")] == [pin]
+        assert [sent["pin"] for sent in sent_to(open_tab(app, "Patch"), "lifeline")] == [life]
 
 
 def test_a_comparison_shows_both_parts_and_the_rival_can_change(app):

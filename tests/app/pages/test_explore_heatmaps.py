@@ -13,7 +13,7 @@ from fpc_core.explain import heatmaps
 from fpc_core.explain.heatmaps import decoder_map, encoder_map
 from fpc_core.runtime import out_of_memory
 from fpc_core.workspace import open_workspace
-from tests.support.apptest import ROOT, open_page, run_page, run_until, sent_to, texts
+from tests.support.apptest import ROOT, open_page, open_tab, run_page, run_until, sent_to, texts
 
 
 @pytest.fixture
@@ -48,8 +48,7 @@ def labels(app):
     """Return the label of every heat map in the two tabs that have some."""
     found = {}
     for tab in ("Query map", "Decoder"):
-        app.session_state["tab"] = tab
-        shown = sent_to(run_page(app), "heat_strip")
+        shown = sent_to(open_tab(app, tab), "heat_strip")
         found |= {sent["part"]: sent["strip"]["scale"]["label"] for sent in shown}
     return found
 
@@ -119,8 +118,7 @@ def test_maps_that_could_not_be_computed_say_why(app, monkeypatch):
 
 
 def test_the_released_decoder_is_noted_to_ignore_the_query(app):
-    app.query_params["tab"] = "Query map"
-    assert "does not pass the query to the decoder" in texts(run_page(app))
+    assert "does not pass the query to the decoder" in texts(open_tab(app, "Query map"))
     assert set(labels(app)) == {"neighbors", "encoder"}
 
 
