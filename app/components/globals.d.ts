@@ -20,6 +20,7 @@ interface ComponentArgs<Data> {
 interface Grid {
   rows: number;
   columns: number;
+  pruned: "dim" | "hatch" | "outline";
   stride: number;
   patch: number;
   width: number;

@@ -9,10 +9,12 @@ from typing import Any
 import streamlit as st
 
 from app.messages import escape_markdown, show_warnings
+from app.session.display import pruned_style
 from app.session.figure_basket import Basket, Item, update_basket
 from app.session.view import ALPHA, GAMMA, NEIGHBORS
 from app.ui import controls, heatmap_controls
 from fpc_core.config import ALPHAS, KEEP_RATES, MapSettings, MapTarget, QuerySettings
+from fpc_core.explain.overlay import PrunedStyle
 from fpc_core.figures.fonts import fonts
 from fpc_core.figures.recipe import (
     MAX_LETTERS,
@@ -71,7 +73,7 @@ def chosen_kind(collected: Basket) -> FigureKind:
 
 
 def chosen_style(kind: FigureKind) -> FigureStyle:
-    default: FigureStyle = st.session_state.get(_STYLE, FigureStyle())
+    default: FigureStyle = st.session_state.get(_STYLE, FigureStyle(pruned=pruned_style()))
     offered = fonts()
     left, middle, right = st.columns(3)
     with left:
@@ -95,7 +97,10 @@ def chosen_style(kind: FigureKind) -> FigureStyle:
         size = st.number_input("Font size in pt", 4.0, 16.0, default.font_size, 0.5, key="font-size")
     with right:
         letters = st.toggle("Label panels (a), (b), …", default.letters, key="letters", disabled=kind in OF_ONE_QUERY)
-    style = FigureStyle(width, int(columns), font, float(size), letters)
+        pruned = st.segmented_control(
+            "Dropped patches", list(PrunedStyle), default=default.pruned, required=True, key="figure-pruned"
+        )
+    style = FigureStyle(width, int(columns), font, float(size), letters, pruned=pruned)
     st.session_state[_STYLE] = style
     return style
 

@@ -20,10 +20,12 @@ from app.sections import details, ranking
 from app.server import search
 from app.server.search import Query, SearchResult
 from app.session import link_checks
+from app.session.display import PRUNED
 from app.ui import controls, heatmap_controls, status
 from app.ui.page_frame import load_workspace_or_stop, report_errors, run_page
 from app.ui.query_picker import apply_first_visit_defaults, choose_neighbor, choose_query, pick_query, view_from_url
 from fpc_core.config import QuerySettings
+from fpc_core.explain.overlay import PrunedStyle
 from fpc_core.workspace import Workspace
 
 HITS = "hits"  # Key of the fragment that shows the ranked strips.
@@ -85,15 +87,19 @@ def page() -> None:
         settings = controls.query_settings(view.settings, workspace.dataset.shortlist, HITS, sliders)
         show_junk = controls.junk_switch(workspace.dataset.excludes_own_camera)
         with st.container(key="help", horizontal=True):
-            with st.popover("Legend", icon=":material/help:"):
+            with st.popover("Legend", icon=":material/help:", key="legend"):
                 ranking.render_legend()
+                controls.pruned_style_choice()
             timings = st.popover("Timing", icon=":material/timer:")
     with header:
         status.status_line(workspace, settings)
     with warnings:
         map_problems = heatmap_controls.check_map_params("", workspace.weights.knows_identities)
-        tab_problems = link_checks.check_choice(details.PARAM, details.TABS)
-        show_warnings((*problems, *missing, *map_problems, *tab_problems))
+        choice_problems = (
+            *link_checks.check_choice(details.PARAM, details.TABS),
+            *link_checks.check_choice(PRUNED, PrunedStyle),
+        )
+        show_warnings((*problems, *missing, *map_problems, *choice_problems))
     with queries:
         render_queries(workspace, query.name, identity)
     with strips:  # They are computed first.

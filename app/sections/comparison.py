@@ -21,6 +21,7 @@ from app.sections.comparison_data import (
 )
 from app.server import resources
 from app.server.search import Query
+from app.session.display import pruned_style
 from app.session.view import plain_name
 from app.ui import charts
 from fpc_core.colours import BLUE, ORANGE
@@ -65,7 +66,7 @@ def masks(workspace: Workspace, query: Query, traces: dict[str, QueryTrace]) -> 
         strip_cards = [Card("input", "input", "Input", (f"{config.patches} patches",), alt="the query image")]
         for stage in kept_patches(traces[name].encoding, traces[other].encoding):
             key = f"{name}{stage.block}"
-            image = stripes(query.image, stage.kept, stage.only, config, COLOURS[name], falling=name == "B")
+            image = stripes(query.image, stage.kept, stage.only, config, COLOURS[name], name == "B", pruned_style())
             images[key] = data_uri(image, lossless=True)
             kept, unique = int(stage.kept.sum()), int(stage.only.sum())
             alt = f"side {name} after layer {stage.block}: {kept} patches kept, {unique} of them only here"
@@ -76,7 +77,7 @@ def masks(workspace: Workspace, query: Query, traces: dict[str, QueryTrace]) -> 
     for strip, column in zip(strips, st.columns(2, gap="medium"), strict=True):
         with column:
             cards([strip], images, key=strip.id, width="128px")
-    st.caption("Striped: kept only here · white: dropped here")
+    st.caption("Coloured stripes: kept only here · marked as on Explore: dropped here")
 
 
 def hits(

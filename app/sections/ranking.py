@@ -136,7 +136,7 @@ def render_legend() -> None:
     """Render what marks, frames and arrows of the ranked strips mean."""
     st.markdown(
         "- ✓ same person, ✗ different person\n- K: used by the decoder\n- ↑ and ↓: rank change from the row above\n"
-        "- Number below the rank: the distance of that row\n- Pale patches: dropped"
+        "- Number below the rank: the distance of that row\n- Marked patches: dropped"
     )
 
 

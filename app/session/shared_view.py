@@ -15,7 +15,8 @@ import streamlit as st
 _STORED = "page-params"
 _SETTINGS = ("gamma", "alpha", "k", "drop", "variant", "solver", "epsilon")
 _METHOD = ("drop", "variant", "solver", "epsilon")
-_SELECTION = ("neighbor", "rival", "pin")  # These have the same parameter on all pages.
+_SELECTION = ("neighbor", "rival", "pin")  # These have the same parameter on all pages, as has _DISPLAY.
+_DISPLAY = ("pruned",)
 
 Params = dict[str, list[str]]
 
@@ -25,7 +26,7 @@ class _PageState:
     """The shared values that a page has in its URL.
 
     Attributes:
-        prefix: Prefix of their query parameters, except for those of the selection.
+        prefix: Prefix of their query parameters, except for those of selection and display.
         names: Names of the values.
     """
 
@@ -34,17 +35,18 @@ class _PageState:
 
     def param(self, name: str) -> str:
         """Return the query parameter of a value."""
-        return name if name in _SELECTION else self.prefix + name
+        return name if name in (*_SELECTION, *_DISPLAY) else self.prefix + name
 
 
 _STATES = {
-    "": _PageState("", ("query", *_SETTINGS, *_SELECTION)),
-    "learn": _PageState("", ("query", *_SETTINGS, "neighbor", "pin")),
+    "": _PageState("", ("query", *_SETTINGS, *_SELECTION, *_DISPLAY)),
+    "learn": _PageState("", ("query", *_SETTINGS, "neighbor", "pin", *_DISPLAY)),
     "sweep": _PageState("s_", ("query", *_METHOD)),
     "evaluate": _PageState("e_", _SETTINGS),
     "atlas": _PageState("at_", _SETTINGS),
-    "lab": _PageState("l_", ("query", *_SETTINGS, "neighbor", "pin")),
-    "compare": _PageState("c_", ("query", "neighbor")),
+    "lab": _PageState("l_", ("query", *_SETTINGS, "neighbor", "pin", *_DISPLAY)),
+    "compare": _PageState("c_", ("query", "neighbor", *_DISPLAY)),
+    "figures": _PageState("", _DISPLAY),
 }
 _NO_STATE = _PageState("", ())
 # Query parameter of each field of `workspace_choice.WorkspaceChoice`. This module has them because it loads without the

@@ -17,9 +17,11 @@ from app.components.live_sliders import Slider, live_sliders
 from app.components.paint_ack import paint_ack
 from app.messages import escape_markdown, show_warnings
 from app.session import link_checks, pending_release
+from app.session.display import PRUNED, pruned_style
 from app.session.view import ALPHA, EPSILON, GAMMA, NEIGHBORS, plain_name, write_slider_params
 from app.session.workspace_choice import default_variant
 from fpc_core.config import DropStrategy, PruneSettings, QuerySettings, Solver, TransportSettings, Variant
+from fpc_core.explain.overlay import PrunedStyle
 
 _DEFAULT = QuerySettings()
 _URL: Literal["query-params"] = "query-params"
@@ -241,6 +243,27 @@ def junk_switch(uses_cameras: bool) -> bool:
         bind=_URL,
         help='Images of the same person from the query\'s camera ("junk" in re-identification). They are excluded '
         "from scoring.",
+    )
+
+
+def pruned_style_choice() -> None:
+    """Render the choice of how dropped patches are marked on all pages; `pruned_style` returns its value.
+
+    The widget is not bound to the URL, because Streamlit would remove the parameter on pages without the widget.
+    """
+    key = "pruned-style"
+    st.session_state[key] = pruned_style()
+
+    def changed() -> None:
+        st.query_params[PRUNED] = st.session_state[key].value
+
+    st.segmented_control(
+        "Dropped patches",
+        list(PrunedStyle),
+        required=True,
+        key=key,
+        on_change=changed,
+        help="How dropped patches are marked on all pages and in new figures.",
     )
 
 

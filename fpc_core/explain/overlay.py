@@ -1,4 +1,4 @@
-"""Overlays on an image: dropped patches are whitened, heat maps are coloured.
+"""Overlays on an image: dropped patches are marked, heat maps are coloured.
 
 Images are (H, W, 3) uint8 at the model's input size, grids are (rows, columns). Where patches overlap, a pixel shows
 the patch with the nearest centre.
@@ -6,12 +6,16 @@ the patch with the nearest centre.
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 import numpy as np
 from PIL import ImageColor
 
 from fpc_core.config import ModelConfig
 
 VEIL = 0.82  # Opacity of the white over a dropped patch; 1 would hide the patch completely.
+_HATCH_PERIOD = 6  # Distance of the lines of a hatch along an axis in pixels.
+_LINE, _AMBER = np.array([35.0, 40.0, 50.0]), np.array([255.0, 176.0, 0.0])
 STRIPE, STRIPE_WIDTH = 10, 3  # Period and width of the stripes in pixels.
 HEAT = 0.62  # Opacity of a heat map over the image.
 
@@ -36,15 +40,51 @@ def patch_centres(config: ModelConfig) -> np.ndarray:
     return np.stack([x.ravel() * config.stride + middle, y.ravel() * config.stride + middle], axis=1)
 
 
-def veil(image: np.ndarray, alive: np.ndarray, config: ModelConfig) -> np.ndarray:
-    """Whiten the dropped patches; `alive` is a (rows, columns) bool grid of the kept patches."""
-    return _blend(image, np.array([255.0] * 3), np.where(grid_to_pixels(alive, config), 0.0, VEIL))
+class PrunedStyle(StrEnum):
+    """How dropped patches are marked: pale, pale with diagonal lines, or slightly pale with an outline."""
+
+    DIM = "dim"
+    HATCH = "hatch"
+    OUTLINE = "outline"
+
+
+_PALE = {PrunedStyle.DIM: VEIL, PrunedStyle.HATCH: 0.62, PrunedStyle.OUTLINE: 0.35}  # Opacity of the white.
+
+
+def mark_dropped(
+    image: np.ndarray, alive: np.ndarray, config: ModelConfig, style: PrunedStyle = PrunedStyle.DIM
+) -> np.ndarray:
+    """Mark the dropped patches of an image; dropped_patches.js draws the same in the browser.
+
+    Args:
+        image: (H, W, 3) uint8 image.
+        alive: (rows, columns) bool, patches that are kept.
+        config: Architecture of the model.
+        style: How the patches are marked. DIM cannot be told from white content; the others can.
+    """
+    dropped = ~grid_to_pixels(alive, config)
+    pale = _blend(image, np.array([255.0] * 3), np.where(dropped, _PALE[style], 0.0))
+    if style is PrunedStyle.HATCH:
+        y, x = np.indices(dropped.shape)
+        return _blend(pale, _LINE, np.where(dropped & ((x + y) % _HATCH_PERIOD == 0), 0.85, 0.0))
+    if style is PrunedStyle.OUTLINE:
+        beyond = np.pad(dropped, 1)
+        inner = dropped & ~(beyond[:-2, 1:-1] & beyond[2:, 1:-1] & beyond[1:-1, :-2] & beyond[1:-1, 2:])
+        outer = ~dropped & (beyond[:-2, 1:-1] | beyond[2:, 1:-1] | beyond[1:-1, :-2] | beyond[1:-1, 2:])
+        return _blend(_blend(pale, _LINE, np.where(outer, 0.85, 0.0)), _AMBER, np.where(inner, 1.0, 0.0))
+    return pale
 
 
 def stripes(
-    image: np.ndarray, alive: np.ndarray, only: np.ndarray, config: ModelConfig, colour: str, falling: bool
+    image: np.ndarray,
+    alive: np.ndarray,
+    only: np.ndarray,
+    config: ModelConfig,
+    colour: str,
+    falling: bool,
+    style: PrunedStyle = PrunedStyle.DIM,
 ) -> np.ndarray:
-    """Whiten the dropped patches, and draw stripes over patches that are kept on this side of a comparison only.
+    """Mark the dropped patches, and draw stripes over patches that are kept on this side of a comparison only.
 
     Args:
         image: (H, W, 3) uint8 image.
@@ -53,13 +93,14 @@ def stripes(
         config: Architecture of the model.
         colour: Hex colour of the stripes; white lines next to them make them visible on any image.
         falling: Whether the stripes fall to the right, so that the two sides differ in more than colour.
+        style: How dropped patches are marked.
     """
     alone = grid_to_pixels(only, config)
     y, x = np.indices(alone.shape)
     phase = (x - y if falling else x + y) % STRIPE
     tone = np.array(ImageColor.getrgb(colour), dtype=float)
     striped = _blend(image, tone, alone & (phase < STRIPE_WIDTH))
-    return veil(_blend(striped, np.array([255.0] * 3), alone & (phase == STRIPE_WIDTH)), alive, config)
+    return mark_dropped(_blend(striped, np.array([255.0] * 3), alone & (phase == STRIPE_WIDTH)), alive, config, style)
 
 
 def heat(image: np.ndarray, values: np.ndarray, config: ModelConfig, top: float, bottom: float = 0.0) -> np.ndarray:

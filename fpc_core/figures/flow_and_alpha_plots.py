@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from fpc_core.colours import BLUE, MATCH_COLOURS
 from fpc_core.config import ModelConfig
 from fpc_core.data.match_label import MatchLabel
-from fpc_core.explain.overlay import patch_centres, veil
+from fpc_core.explain.overlay import mark_dropped, patch_centres
 from fpc_core.figures.image_grid import colour_bar, image_axes
 from fpc_core.figures.recipe import WIDTHS, FigureStyle
 from fpc_core.figures.style import DASHES, WORDS, new_figure
@@ -54,7 +54,10 @@ def draw_transport(
     figure = new_figure(style, image_height + text + bar)
     left, right = (width - image_width * 2.6) / 2, (width + image_width * 0.6) / 2
     names = (WORDS["query"], f"{WORDS['gallery']}, {WORDS[tone.value if tone is not MatchLabel.JUNK else 'match']}")
-    for x, image, name in ((left, veil(query, alive, config), names[0]), (right, gallery, names[1])):
+    for x, image, name in (
+        (left, mark_dropped(query, alive, config, style.pruned), names[0]),
+        (right, gallery, names[1]),
+    ):
         image_axes(figure, image, x, bar, image_width, image_height)
         total = figure.get_size_inches()
         figure.text((x + image_width / 2) / total[0], 1 - text * 0.5 / total[1], name, ha="center", va="center")

@@ -18,7 +18,7 @@ from fpc_core.explain.cards import Scale
 from fpc_core.explain.heatmap_methods import NAMES
 from fpc_core.explain.heatmaps import decoder_map
 from fpc_core.explain.masks import survivors
-from fpc_core.explain.overlay import heat, veil
+from fpc_core.explain.overlay import heat, mark_dropped
 from fpc_core.figures.flow_and_alpha_plots import draw_alpha_lines, draw_transport, heaviest
 from fpc_core.figures.image_grid import Block, Cell, draw_sheet
 from fpc_core.figures.queries import FigureQuery, find, load_queries, map_settings
@@ -73,11 +73,14 @@ def _keep_rates(recipe: FigureRecipe, workspace: Workspace, queries: Sequence[Fi
 def _veiled(
     recipe: FigureRecipe, workspace: Workspace, masks: Mapping[FigureQuery, Sequence[np.ndarray]], heads: Sequence[str]
 ) -> DrawFn:
-    """Compute a sheet of every query with its masks of kept patches, bool (rows, columns); the others are whitened."""
+    """Compute a sheet of every query with its masks of kept patches, bool (rows, columns); the others are marked."""
     config = workspace.retriever.model.config
     blocks, rows = [], []
     for query, label in zip(masks, _labels(recipe), strict=True):
-        cells = [Cell(query.image), *(Cell(veil(query.image, mask, config)) for mask in masks[query])]
+        cells = [
+            Cell(query.image),
+            *(Cell(mark_dropped(query.image, mask, config, recipe.style.pruned)) for mask in masks[query]),
+        ]
         blocks.append(Block((tuple(cells),), label=label))
         for head, mask in zip(heads, masks[query], strict=True):
             kept = np.flatnonzero(mask)

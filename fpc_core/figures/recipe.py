@@ -10,6 +10,7 @@ from fpc_core.bounds import Range, bounded, check_bounds, format_value, limited
 from fpc_core.config import ALPHAS, KEEP_RATES, MAX_ROW, MapMethod, MapTarget, QuerySettings
 from fpc_core.data.occluders import Scene
 from fpc_core.explain.heatmap_methods import DECODER_METHODS
+from fpc_core.explain.overlay import PrunedStyle
 from fpc_core.io.dataclass_json import RecipeError, from_json, read_text, to_json
 
 FORMAT = 1
@@ -51,6 +52,7 @@ class FigureStyle:
         font_size: Font size in points.
         letters: Whether (a), (b), ... precede queries or panels.
         language: Has no effect; it allows recipes of version 0.1.0 to be read (see `FigureRecipe.notes`).
+        pruned: How dropped patches are marked.
     """
 
     width: str = "cvpr-column"
@@ -59,6 +61,7 @@ class FigureStyle:
     font_size: float = bounded(7.0, 4.0, 16.0, label="style.font_size")
     letters: bool = False
     language: str = "en"
+    pruned: PrunedStyle = PrunedStyle.DIM
 
     def __post_init__(self) -> None:
         if self.width not in WIDTHS:

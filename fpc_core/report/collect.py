@@ -20,7 +20,7 @@ from fpc_core.explain.cards import Card, Scale, Strip, camera_name, decoder_card
 from fpc_core.explain.heatmap_methods import colorbar_label, map_target
 from fpc_core.explain.heatmaps import PatchMap, decoder_map, encoder_map
 from fpc_core.explain.masks import survivors
-from fpc_core.explain.overlay import heat, veil
+from fpc_core.explain.overlay import heat, mark_dropped
 from fpc_core.figures.flow_and_alpha_plots import draw_transport
 from fpc_core.figures.recipe import FigureStyle
 from fpc_core.figures.style import style_context
@@ -251,7 +251,7 @@ def dropped_strip(image: np.ndarray, encoding: Encoding, config: ModelConfig, pi
     cards = [Card("query", "query", "Input", (f"{config.patches} patches",), alt="the query image")]
     for stage, alive in zip(encoding.stages, survivors(encoding), strict=True):
         key, count = f"block{stage.block}", int(alive.sum())
-        pictures[key] = data_uri(veil(image, alive, config), height=QUERY)
+        pictures[key] = data_uri(mark_dropped(image, alive, config), height=QUERY)
         alt = f"the query after block {stage.block}: {count} patches kept, the others white"
         cards.append(Card(key, key, f"Block {stage.block}", (f"{count} kept",), alt=alt))
     return Strip("dropped", "Which patches were dropped?", tuple(cards))

@@ -23,7 +23,7 @@ from PIL import Image
 from fpc_core.config import ModelConfig
 from fpc_core.data.browser_encoding import data_uri
 from fpc_core.explain.cards import Card, Scale, Strip, decoder_cards, distances_of, ranked_strip
-from fpc_core.explain.overlay import framed, heat, mesh, veil
+from fpc_core.explain.overlay import framed, heat, mark_dropped, mesh
 from fpc_core.figures.flow_and_alpha_plots import draw_alpha_lines
 from fpc_core.figures.recipe import FigureStyle
 from fpc_core.figures.style import style_context
@@ -148,7 +148,7 @@ def _panel(image: np.ndarray, row: int | None, grid: np.ndarray, maps: PatchMaps
     if maps.links is not None and maps.kept is not None:
         if row is None:
             alive = np.isin(np.arange(config.patches), maps.kept).reshape(config.grid)
-            return framed(veil(image, alive, config), maps.start, config)
+            return framed(mark_dropped(image, alive, config), maps.start, config)
         costs = maps.links[int(np.flatnonzero(maps.kept == maps.start)[0])]
         return framed(heat(image, costs.reshape(config.grid), config, high, low), int(costs.argmin()), config)
     return mesh(image, config) if not grid.size else heat(image, grid, config, high, low)

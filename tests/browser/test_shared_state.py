@@ -110,3 +110,21 @@ def test_a_tick_marks_the_value_of_the_paper(page):
     slider, tick = dial(page, "Keep rate γ").bounding_box(), page.locator(".tick").first.bounding_box()
     share = (tick["x"] + tick["width"] / 2 - slider["x"] - 8) / (slider["width"] - 16)
     assert share == pytest.approx((0.8 - 0.3) / 0.7, abs=0.01)
+
+
+def test_the_style_of_dropped_patches_holds_on_all_pages(page, url):
+    def masks(strip):
+        return page.locator(f"[data-card^='{strip}/'] canvas").last.evaluate("canvas => canvas.toDataURL()")
+
+    open_demo(page, url)
+    hatched = masks("masks")
+    page.get_by_role("button", name="Legend").click()
+    page.get_by_role("radio", name="outline").click()
+    settle(page)
+    outlined = masks("masks")
+    assert outlined != hatched
+    for name in ("Learn", "Lab", "Compare", "Figures"):
+        go(page, name)
+        assert params(page)["pruned"] == ["outline"], name
+    go(page, "Explore")
+    assert masks("masks") == outlined

@@ -4,7 +4,7 @@
  */
 class Geometry {
   /** @param {Grid} grid */
-  constructor({ rows, columns, stride, patch, width, height }) {
+  constructor({ rows, columns, stride, patch, width, height, pruned }) {
     this.rows = rows;
     this.columns = columns;
     this.count = rows * columns;
@@ -12,6 +12,7 @@ class Geometry {
     this.patch = patch;
     this.width = width;
     this.height = height;
+    this.pruned = pruned;
     this.columnEdges = this.edges(columns, width);
     this.rowEdges = this.edges(rows, height);
   }

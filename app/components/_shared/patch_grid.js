@@ -1,7 +1,6 @@
 // An image with its patch grid: pointer and keyboard control, and labels for screen readers. Components that show
 // patches include this file before their own script.
 
-const VEIL = "rgba(255, 255, 255, 0.82)";
 const HEAT = 0.62; // Opacity of a heat map over the image, the same as in explain/overlay.py.
 
 /**
@@ -159,6 +158,10 @@ class PatchGrid {
 
   fill(context, colour) {
     fillPatches(context, this.geometry, colour);
+  }
+
+  markDropped(context, isDropped) {
+    markDropped(context, this.geometry, isDropped);
   }
 }
 

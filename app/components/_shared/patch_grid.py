@@ -8,6 +8,7 @@ from typing import Any
 import streamlit as st
 
 from app.components import source
+from app.session.display import pruned_style
 from fpc_core.config import ModelConfig
 
 
@@ -25,6 +26,7 @@ def parts(name: str, *scripts: str) -> dict[str, Any]:
             "_shared/dom.js",
             "_shared/live_store.js",
             "_shared/patch_geometry.js",
+            "_shared/dropped_patches.js",
             "_shared/patch_grid.js",
             *(f"{name}/{script}.js" for script in scripts),
             f"{name}/{name}.js",
@@ -42,8 +44,11 @@ def component(name: str, *scripts: str) -> Callable[..., Any]:
     return st.components.v2.component(f"fpc_{name}", **parts(name, *scripts))
 
 
-def geometry(config: ModelConfig) -> dict[str, int]:
-    """Return the patch grid in pixels of the model's input, for `Geometry` of patch_geometry.js."""
+def geometry(config: ModelConfig) -> dict[str, int | str]:
+    """Return the patch grid in pixels of the model's input, and the visitor's style of dropped patches.
+
+    The result is for `Geometry` of patch_geometry.js.
+    """
     (rows, columns), (height, width) = config.grid, config.image_size
     return {
         "rows": rows,
@@ -52,4 +57,5 @@ def geometry(config: ModelConfig) -> dict[str, int]:
         "patch": config.patch_size,
         "width": width,
         "height": height,
+        "pruned": pruned_style().value,
     }

@@ -24,6 +24,7 @@ _mount = st.components.v2.component(
         "_shared/dom.js",
         "_shared/live_store.js",
         "_shared/patch_geometry.js",
+        "_shared/dropped_patches.js",
         "_shared/patch_grid.js",
         "_shared/card.js",
         "heat_strip/heat_strip.js",

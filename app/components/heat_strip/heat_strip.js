@@ -28,8 +28,9 @@ class HeatImage {
     const context = sharpContext(this.canvas, width, height, width / geometry.width);
     if (!grid) return;
     fillPatches(context, geometry, (index) =>
-      Number.isNaN(grid[index]) ? VEIL : shade(VIRIDIS_RAMP, top > 0 ? grid[index] / top : 0, HEAT),
+      Number.isNaN(grid[index]) ? null : shade(VIRIDIS_RAMP, top > 0 ? grid[index] / top : 0, HEAT),
     );
+    markDropped(context, geometry, (index) => Number.isNaN(grid[index]));
   }
 }
 

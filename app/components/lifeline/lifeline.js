@@ -88,10 +88,11 @@ class LifelineView {
     const now = blocks[this.scrubber.value];
     const top = now.attention.reduce((max, value) => Math.max(max, value || 0), 0);
     const context = this.grid.context();
-    this.grid.fill(context, (index) => {
-      if (Number.isNaN(now.attention[index])) return VEIL;
-      return this.heat.checked ? shade(VIRIDIS_RAMP, now.attention[index] / top, HEAT) : null;
-    });
+    const isDropped = (index) => Number.isNaN(now.attention[index]);
+    this.grid.fill(context, (index) =>
+      this.heat.checked && !isDropped(index) ? shade(VIRIDIS_RAMP, now.attention[index] / top, HEAT) : null,
+    );
+    this.grid.markDropped(context, isDropped);
     fell.forEach((block, index) => block === now.block && this.cross(context, index));
     if (this.pinned !== null) ring(context, this.geometry.cell(this.pinned), "#ffb000", 2);
     const dropped = now.drops ? `, ${now.entered - now.kept} dropped here (crossed)` : ", none dropped";
@@ -270,7 +271,7 @@ class LifelineView {
 export default function ({ data, parentElement, setTriggerValue }) {
   const view = viewOf(parentElement, (root) => new LifelineView(root));
   view.onPin = (text) => setTriggerValue("pinned", text);
-  const sent = JSON.stringify([data.life, data.picture]);
+  const sent = JSON.stringify([data.life, data.picture, data.grid]);
   if (view.shown !== sent) {
     view.show(data.life, new Geometry(data.grid), data.picture);
     view.shown = sent;

@@ -91,7 +91,8 @@ class MarginView {
     if (!this.margin || !this.grid.element.clientWidth) return;
     const context = this.grid.context();
     const { patches } = this.margin;
-    this.grid.fill(context, (index) => (Number.isNaN(patches[index]) ? VEIL : signedColour(patches[index], this.top)));
+    this.grid.fill(context, (index) => (Number.isNaN(patches[index]) ? null : signedColour(patches[index], this.top)));
+    this.grid.markDropped(context, (index) => Number.isNaN(patches[index]));
     if (this.hovered !== null) ring(context, this.geometry.cell(this.hovered), "#ffffff", 1.8);
     const [title, text] =
       this.hovered === null

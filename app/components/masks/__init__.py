@@ -12,7 +12,6 @@ from app.components import source
 from app.components._shared.patch_grid import geometry
 from fpc_core.config import DropStrategy, ModelConfig
 from fpc_core.data.browser_encoding import encode_float32
-from fpc_core.explain.overlay import VEIL
 
 _HOW = {
     DropStrategy.NON_SALIENT: ", those with the least attention from [cls]",
@@ -24,7 +23,12 @@ _mount = st.components.v2.component(
     html='<div class="masks"><div class="strips"></div><p class="story" role="status"></p></div>',
     css=source("_shared/cards.css", "masks/masks.css"),
     js=source(
-        "_shared/dom.js", "_shared/patch_geometry.js", "_shared/live_store.js", "_shared/card.js", "masks/masks.js"
+        "_shared/dom.js",
+        "_shared/patch_geometry.js",
+        "_shared/dropped_patches.js",
+        "_shared/live_store.js",
+        "_shared/card.js",
+        "masks/masks.js",
     ),
 )
 
@@ -61,7 +65,6 @@ def masks(
         "image": image,
         "grid": geometry(config),
         "blocks": list(blocks),
-        "opacity": VEIL,
         "width": width,
         "survived": None if survived is None else list(survived),
         "notes": list(notes),

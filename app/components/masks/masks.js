@@ -1,4 +1,4 @@
-// The query after each dropping block, with dropped patches in white. The masks are those sent by the server, if any,
+// The query after each dropping block, with dropped patches marked. The masks are those sent by the server, if any,
 // or those at the keep rate that the slider shows.
 function maskStrip(match, { blocks, notes, compact }) {
   const countAlive = (stage) => match.survived.reduce((count, stages) => count + (stages >= stage), 0);
@@ -52,19 +52,13 @@ function dropSentence({ survived }, { blocks, story }, gamma) {
   return `${sentence} By the ground-truth mask, they show ${shares.join(", ")}.`;
 }
 
-function fadeDropped(canvas, image, geometry, survived, stage, opacity) {
+function drawMask(canvas, image, geometry, survived, stage) {
   const context = canvas.getContext("2d");
   context.drawImage(image, 0, 0, canvas.width, canvas.height);
-  context.fillStyle = `rgb(255 255 255 / ${opacity})`;
-  survived.forEach((stages, patch) => {
-    if (stages >= stage) return;
-    const [x, y, width, height] = geometry.cell(patch);
-    const [left, top] = [Math.round(x), Math.round(y)]; // Whole pixels avoid seams between cells.
-    context.fillRect(left, top, Math.round(x + width) - left, Math.round(y + height) - top);
-  });
+  markDropped(context, geometry, (patch) => survived[patch] < stage);
 }
 
-/** @param {ComponentArgs<{key: string, image: string, grid: Grid, survived: number[] | null, blocks: number[], notes: string[], story: any, compact: boolean, width: string, opacity: number}>} args */
+/** @param {ComponentArgs<{key: string, image: string, grid: Grid, survived: number[] | null, blocks: number[], notes: string[], story: any, compact: boolean, width: string}>} args */
 export default function ({ data, parentElement }) {
   /** @type {Host} */
   const root = parentElement.querySelector(".strips");
@@ -93,7 +87,7 @@ export default function ({ data, parentElement }) {
     root.drawn = match;
     const [section] = drawStrips(root, [maskStrip(match, data)], { makeImage });
     [...section.cards.values()].forEach((card, stage) =>
-      fadeDropped(card.image, root.image, geometry, match.survived, stage, data.opacity),
+      drawMask(card.image, root.image, geometry, match.survived, stage),
     );
     setText(story, dropSentence(match, data, live.view.gamma));
   });

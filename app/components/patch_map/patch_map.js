@@ -75,7 +75,7 @@ class PatchMapView {
     this.panels.forEach(({ grid, layers, panel }, panelIndex) => {
       const context = grid.context();
       if (this.links) {
-        if (panel.side === "q") grid.fill(context, (index) => (data.kept.includes(index) ? null : VEIL));
+        if (panel.side === "q") grid.markDropped(context, (index) => !data.kept.includes(index));
         else if (row >= 0) {
           const costs = this.links.subarray(row * geometry.count, (row + 1) * geometry.count);
           grid.fill(context, (index) => colour(costs[index]));
@@ -84,7 +84,8 @@ class PatchMapView {
         if (panel.side === "q" && row >= 0) ring(context, geometry.cell(queryPatch), "#ffb000", 2);
       } else if (layers.length) {
         const values = layers[Math.min(this.layer, layers.length - 1)];
-        grid.fill(context, (index) => (Number.isNaN(values[index]) ? VEIL : colour(values[index])));
+        grid.fill(context, (index) => (Number.isNaN(values[index]) ? null : colour(values[index])));
+        grid.markDropped(context, (index) => Number.isNaN(values[index]));
       } else {
         context.lineWidth = 0.9;
         for (let index = 0; index < geometry.count; index += 1) {

@@ -59,7 +59,7 @@ class TransportView {
     const tools = element("div", "tools");
     /** @type {[string, string, boolean][]} */
     const switches = [
-      ["dimmed", "Fade dropped patches", true],
+      ["dimmed", "Mark dropped patches", true],
       ["all", "Show all flows above a threshold", true],
       ["targets", "Show average target of each patch", false],
       ["weights", "Show patch weights", false],
@@ -266,7 +266,7 @@ class TransportView {
         weight[index] >= 0 ? shade(VIRIDIS_RAMP, weight[index] / this.weightTop, HEAT) : null,
       );
     }
-    if (side === "q" && this.on.dimmed.checked) grid.fill(context, (index) => (rowOf[index] < 0 ? VEIL : null));
+    if (side === "q" && this.on.dimmed.checked) grid.markDropped(context, (index) => rowOf[index] < 0);
     if (!this.on.targets.checked) return;
     // Draw the average target of each kept patch. Its colour encodes the vertical position of the query patch.
     this.pair.kept.forEach((position, row) => {
@@ -331,7 +331,8 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const view = viewOf(parentElement, (root) => new TransportView(root));
   view.onPin = (text) => setTriggerValue("pinned", text);
   const { key, row, pair, pictures, names, grid, distance } = data;
-  if (view.imageSources?.[0] !== pictures[0] || view.imageSources[1] !== pictures[1]) {
+  const images = view.imageSources;
+  if (images?.[0] !== pictures[0] || images[1] !== pictures[1] || view.geometry.pruned !== grid.pruned) {
     view.setImages(new Geometry(grid), pictures, names);
     view.shown = null;
   }

@@ -5,7 +5,14 @@ import pytest
 from tests.support.apptest import PAGES, open_page, run_page, texts
 
 WRONG = {
-    "explore.py": {"map": "crystal ball", "target": "fame", "relative": "maybe", "tab": "Wonder", "junk": "some"},
+    "explore.py": {
+        "map": "crystal ball",
+        "target": "fame",
+        "relative": "maybe",
+        "tab": "Wonder",
+        "pruned": "red",
+        "junk": "some",
+    },
     "learn.py": {"step": "99", "present": "now", "neighbor": "9999", "pin": "q999"},
     "sweep.py": {"gammas": "2", "step": "7", "ks": "99", "s_variant": "mine", "scope": "none", "measure": "luck"},
     "evaluate.py": {"tables": "Table 9", "e_gamma": "7", "e_solver": "oracle"},
