@@ -17,6 +17,7 @@ with header:
 
 from app.messages import show_warnings
 from app.sections import details, ranking
+from app.sections.save_panel import render_save
 from app.server import search
 from app.server.search import Query, SearchResult
 from app.session import link_checks
@@ -26,6 +27,7 @@ from app.ui.page_frame import load_workspace_or_stop, report_errors, run_page
 from app.ui.query_picker import apply_first_visit_defaults, choose_neighbor, choose_query, pick_query, view_from_url
 from fpc_core.config import QuerySettings
 from fpc_core.explain.overlay import PrunedStyle
+from fpc_core.figures.recipe import FigureKind
 from fpc_core.workspace import Workspace
 
 HITS = "hits"  # Key of the fragment that shows the ranked strips.
@@ -90,6 +92,7 @@ def page() -> None:
             with st.popover("Legend", icon=":material/help:", key="legend"):
                 ranking.render_legend()
                 controls.pruned_style_choice()
+            save = st.popover("Save", icon=":material/download:")
             timings = st.popover("Timing", icon=":material/timer:")
     with header:
         status.status_line(workspace, settings)
@@ -108,6 +111,11 @@ def page() -> None:
         ranking.render_masks(workspace, query, settings, MASK_WIDTH)
     with right, st.container(key="details-panel"):
         details.render_details(details.Shown(workspace, query, result, chosen, show_junk))
+    with save:
+        for title, kind in (("Masks", FigureKind.DROP_PROCESS), ("Rankings", FigureKind.RANKED_LIST)):
+            st.markdown(f"**{title}**")
+            render_save(workspace, query, settings, kind)
+        st.caption("The tabs on the right save their own panels.")
     with timings:
         ranking.render_timings(result)
     ranking.keep_rates(workspace, query, settings, chosen)

@@ -12,12 +12,11 @@ from app.components.bars import bars, share_bars
 from app.components.heat_strip import heat_strip
 from app.components.job_result import job_result
 from app.sections import prefetch
+from app.sections.save_panel import render_save
 from app.sections.summary import lesson_markdown
 from app.server.search import Query, SearchResult
-from app.session.figure_basket import Item, add_button
 from app.session.visitor import current_visitor
 from app.ui import heatmap_controls
-from app.ui.query_picker import is_dataset_query
 from fpc_core.config import MapSettings, MapTarget, Variant
 from fpc_core.data.browser_encoding import data_uri
 from fpc_core.data.match_rule import MatchRule
@@ -59,12 +58,7 @@ def render_neighbor_maps(
     strip = Strip("heat", "", cards, scale=Scale(colorbar_label(maps.settings, maps.target), "0", ""))
     heat_strip(strip, config, maps.view, "neighbors", key="heat", on_pick=pick, columns=5, width="70px")
     st.caption(f"{DESCRIPTIONS[maps.settings.method]} {_target_note(workspace, result, maps.settings)}")
-    if is_dataset_query(query):
-        path = records[chosen].path.as_posix() if chosen is not None else ""
-        kind = FigureKind.DECODER_MAPS
-        add_button(
-            Item(query.name), trace.settings, kind, what="heat maps", key="-maps", gallery=path, maps=maps.settings
-        )
+    render_save(workspace, query, trace.settings, FigureKind.DECODER_MAPS, chosen=chosen, maps=maps.settings)
     _maps(workspace, query, result, maps.settings, chosen, maps.view)
 
 

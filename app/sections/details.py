@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import streamlit as st
 
 from app.sections import decoder, patch_lifeline, ranking, transport
+from app.sections.save_panel import render_save
 from app.sections.summary import lesson_markdown, query_context
 from app.server.search import Query, SearchResult
-from app.session.figure_basket import Item, add_button
 from app.session.view import View
 from app.ui.page_frame import report_errors
-from app.ui.query_picker import choose_neighbor, choose_pin, is_dataset_query, view_from_url
+from app.ui.query_picker import choose_neighbor, choose_pin, view_from_url
+from fpc_core.figures.recipe import FigureKind
 from fpc_core.workspace import Workspace
 
 TABS = ("Match", "Why", "Decoder", "Query map", "Alpha", "Patch")
@@ -62,12 +63,12 @@ def choose_rival(row: int) -> None:
 
 def _match(shown: Shown, view: View) -> None:
     workspace, query, result, chosen = shown.workspace, shown.query, shown.result, shown.chosen
-    if chosen is not None and chosen in result.trace.match.shortlist:
+    matched = chosen is not None and chosen in result.trace.match.shortlist
+    if matched:
         st.markdown(lesson_markdown(query_context(workspace, query, result, chosen).comparison_sentence()))
     transport.transport(workspace, query, result, chosen, view.pin, choose_pin)
-    if is_dataset_query(query):
-        gallery = workspace.retriever.memory.records[chosen].path.as_posix() if chosen is not None else ""
-        add_button(Item(query.name), result.trace.settings, gallery=gallery)
+    if matched:
+        render_save(workspace, query, result.trace.settings, FigureKind.TRANSPORT, chosen=chosen)
 
 
 def _why(shown: Shown, view: View) -> None:
@@ -86,6 +87,7 @@ def _query_map(shown: Shown, _view: View) -> None:
 
 def _alpha(shown: Shown, _view: View) -> None:
     ranking.render_alpha_chart(shown.chosen, shown.show_junk)
+    render_save(shown.workspace, shown.query, shown.result.trace.settings, FigureKind.ALPHA_LINES)
 
 
 def _patch(shown: Shown, view: View) -> None:

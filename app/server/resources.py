@@ -5,7 +5,9 @@ The stages of a search are in `search.py`. Only these two modules use the caches
 
 from __future__ import annotations
 
+import io
 import time
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -262,6 +264,13 @@ def figure_bundle(workspace: Workspace, recipe: FigureRecipe, tables: tuple[Repo
     from fpc_core.figures.render import bundle
 
     return run_in_model_queue(lambda: bundle(recipe, workspace, str(recipe.kind), tables))
+
+
+def figure_file(workspace: Workspace, recipe: FigureRecipe, suffix: str) -> bytes:
+    """Return one file of `figure_bundle`: "png" at 300 dpi, "svg", or the data as "csv"."""
+    name = f"{recipe.kind}-300dpi.png" if suffix == "png" else f"{recipe.kind}.{suffix}"
+    with zipfile.ZipFile(io.BytesIO(figure_bundle(workspace, recipe))) as archive:
+        return archive.read(name)
 
 
 @cached(JOBS)

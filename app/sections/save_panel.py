@@ -1,0 +1,82 @@
+"""Saving of a panel of Explore: as an image, as data, or as part of a figure."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import streamlit as st
+
+from app.server import resources
+from app.server.downloads import on_demand
+from app.server.search import Query
+from app.session.display import pruned_style
+from app.session.figure_basket import Item, add_button
+from app.ui.query_picker import is_dataset_query
+from fpc_core.config import MapSettings, MapTarget, QuerySettings
+from fpc_core.figures.recipe import FigureKind, FigureRecipe, FigureStyle
+from fpc_core.workspace import Workspace
+
+HITS = 10  # Number of ranks in saved rankings.
+_MIME_TYPES = {"png": "image/png", "svg": "image/svg+xml", "csv": "text/csv"}
+
+
+def render_save(
+    workspace: Workspace,
+    query: Query,
+    settings: QuerySettings,
+    kind: FigureKind,
+    *,
+    chosen: int | None = None,
+    maps: MapSettings | None = None,
+) -> None:
+    """Render buttons that save a panel as PNG, SVG and CSV, and one that adds it to the figure.
+
+    Args:
+        workspace: Workspace of the query.
+        query: Query image.
+        settings: Query settings of the panel.
+        kind: Kind of figure that shows what the panel shows.
+        chosen: Gallery row of the selected hit, or None.
+        maps: Settings of heat maps; None for the defaults.
+    """
+    if not is_dataset_query(query):
+        st.caption("Figures refer to images of the dataset, so panels of your own image cannot be saved.")
+        return
+    gallery = "" if chosen is None else workspace.retriever.memory.records[chosen].path.as_posix()
+    recipe = panel_recipe(workspace, query.name, settings, kind, gallery, maps)
+    with st.container(horizontal=True, gap="xsmall", key=f"save-{kind}"):
+        add_button(Item(query.name), settings, kind, key=f"-{kind}", gallery=gallery, maps=maps)
+        for suffix, mime_type in _MIME_TYPES.items():
+            st.download_button(
+                suffix.upper(),
+                on_demand(
+                    ("panel", workspace.key, recipe, suffix),
+                    partial(resources.figure_file, workspace, recipe, suffix),
+                    queued=True,
+                ),
+                f"{kind}.{suffix}",
+                mime_type,
+                key=f"save-{kind}-{suffix}",
+                on_click="ignore",
+                help="Numbers of this panel." if suffix == "csv" else "Image of this panel.",
+            )
+
+
+def panel_recipe(
+    workspace: Workspace, query: str, settings: QuerySettings, kind: FigureKind, gallery: str, maps: MapSettings | None
+) -> FigureRecipe:
+    """Return the recipe of a figure that shows one panel; the arguments are those of `render_save`."""
+    maps = maps or MapSettings(relative=True)
+    explained = kind is FigureKind.DECODER_MAPS and maps.target is MapTarget.SIMILARITY and maps.index is not None
+    return FigureRecipe(
+        kind,
+        (query,),
+        settings,
+        gallery=gallery if kind is FigureKind.TRANSPORT or explained else "",
+        hits=HITS,
+        method=maps.method,
+        target=maps.target,
+        relative=maps.relative,
+        style=FigureStyle(width="cvpr-page", pruned=pruned_style()),
+        weights=workspace.weights_fingerprint,
+    )

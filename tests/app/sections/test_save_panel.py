@@ -1,0 +1,79 @@
+"""A panel of Explore is saved as image and data, or added to the figure, exactly as it is shown."""
+
+import csv
+import io
+
+import pytest
+
+from app.sections.save_panel import panel_recipe
+from app.server import resources
+from fpc_core.config import MapMethod, MapSettings, QuerySettings
+from fpc_core.explain.overlay import PrunedStyle
+from fpc_core.figures.recipe import FigureKind
+from fpc_core.workspace import open_workspace
+from tests.support.apptest import ROOT, open_page, open_tab, run_page, sent_to
+
+SCRIPT = ROOT / "streamlit_app.py"
+SETTINGS = QuerySettings(neighbors=3, shortlist=32)
+QUERY = "query/0003_c1_f0000002.png"
+
+
+@pytest.fixture(scope="module")
+def workspace(small_places):
+    return open_workspace(small_places, "cpu")
+
+
+@pytest.fixture
+def app(small_world_in_use):
+    return open_page(SCRIPT)
+
+
+def recipe(workspace, kind, **options):
+    return panel_recipe(workspace, QUERY, SETTINGS, kind, options.get("gallery", ""), options.get("maps"))
+
+
+def test_rankings_are_saved_as_csv_with_ten_ranks_each(workspace):
+    text = resources.figure_file(workspace, recipe(workspace, FigureKind.RANKED_LIST), "csv").decode()
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [(row["ranking"], int(row["rank"])) for row in rows] == [
+        (name, rank) for name in ("cosine", "D", "consolidated") for rank in range(1, 11)
+    ]
+    assert all(float(row["distance"]) >= 0 for row in rows)
+
+
+@pytest.mark.parametrize("kind", [FigureKind.DROP_PROCESS, FigureKind.RANKED_LIST, FigureKind.TRANSPORT])
+def test_panels_are_saved_as_png_and_svg(workspace, kind):
+    image = resources.figure_file(workspace, recipe(workspace, kind), "png")
+    assert image.startswith(b"\x89PNG")
+    assert b"<svg" in resources.figure_file(workspace, recipe(workspace, kind), "svg")
+
+
+def test_the_transport_panel_saves_the_plan_of_the_selected_hit(workspace):
+    gallery = workspace.retriever.memory.records[5].path.as_posix()
+    of_hit = recipe(workspace, FigureKind.TRANSPORT, gallery=gallery)
+    text = resources.figure_file(workspace, of_hit, "csv").decode()
+    assert {row["gallery"] for row in csv.DictReader(io.StringIO(text))} == {gallery}
+
+
+def test_maps_of_an_image_name_it_and_others_do_not(workspace):
+    explained = MapSettings(MapMethod.HIRES_CAM, index=5, relative=False)
+    of_image = recipe(workspace, FigureKind.DECODER_MAPS, gallery="a.png", maps=explained)
+    assert (of_image.gallery, of_image.method, of_image.relative) == ("a.png", MapMethod.HIRES_CAM, False)
+    assert recipe(workspace, FigureKind.DECODER_MAPS, gallery="a.png", maps=MapSettings()).gallery == ""
+
+
+def test_add_to_figure_adds_the_panel_it_stands_below(app, workspace):
+    app.query_params.update({"query": QUERY, "alpha": "0.3"})
+    row = sent_to(run_page(app), "transport")[0]["row"]
+    app.button(key="add-to-figure-transport").click()
+    run_page(app)
+    basket = app.session_state["basket"]
+    assert basket.kind is FigureKind.TRANSPORT
+    assert basket.settings.alpha == 0.3
+    assert basket.gallery == workspace.retriever.memory.records[row].path.as_posix()
+    open_tab(app, "Alpha").button(key="add-to-figure-alpha_lines").click()
+    assert run_page(app).session_state["basket"].kind is FigureKind.ALPHA_LINES
+
+
+def test_a_panel_is_saved_in_the_visitors_style(workspace):
+    assert recipe(workspace, FigureKind.DROP_PROCESS).style.pruned is PrunedStyle.HATCH
