@@ -57,7 +57,7 @@ def query_settings(
 
     max_k = max_neighbors(shortlist)
     with panel or nullcontext():
-        _render_sliders(requested, max_k, on_release)
+        _render_sliders(requested, max_k, on_release, compact=panel is not None)
     settings = with_slider_values(replace(method_settings(), shortlist=shortlist, neighbors=1), requested)
     default = replace(
         _DEFAULT, variant=default_variant(), shortlist=shortlist, neighbors=min(_DEFAULT.neighbors, max_k)
@@ -79,7 +79,9 @@ def query_settings(
     return settings
 
 
-def _render_sliders(requested: QuerySettings, max_k: int, on_release: Callable[[Mapping[str, float]], None]) -> None:
+def _render_sliders(
+    requested: QuerySettings, max_k: int, on_release: Callable[[Mapping[str, float]], None], *, compact: bool
+) -> None:
     live_sliders(
         (
             Slider(
@@ -113,6 +115,7 @@ def _render_sliders(requested: QuerySettings, max_k: int, on_release: Callable[[
         ),
         key="sliders",
         on_release=on_release,
+        compact=compact,
     )
 
 

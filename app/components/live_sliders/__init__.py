@@ -43,13 +43,16 @@ class Slider:
     paper: float
 
 
-def live_sliders(sliders: Sequence[Slider], *, key: str, on_release: Callable[[Mapping[str, float]], None]) -> None:
+def live_sliders(
+    sliders: Sequence[Slider], *, key: str, on_release: Callable[[Mapping[str, float]], None], compact: bool = False
+) -> None:
     """Draw sliders below each other.
 
     Args:
         sliders: Sliders from top to bottom.
         key: Key of the component.
         on_release: Callback that receives the values of all sliders, by name, before the rerun.
+        compact: Whether each slider takes one line on a narrow screen.
     """
 
     def on_change() -> None:
@@ -60,6 +63,6 @@ def live_sliders(sliders: Sequence[Slider], *, key: str, on_release: Callable[[M
     serial = received(key, "released", lambda value: count(value["serial"])) or 0
     _mount(
         key=key,
-        data={"serial": serial, "sliders": [asdict(slider) for slider in sliders]},
+        data={"serial": serial, "sliders": [asdict(slider) for slider in sliders], "compact": compact},
         on_released_change=on_change,
     )

@@ -111,10 +111,11 @@ function paint(root) {
   }
 }
 
-/** @param {ComponentArgs<{serial: number, sliders: Slider[]}>} args */
+/** @param {ComponentArgs<{serial: number, sliders: Slider[], compact: boolean}>} args */
 export default function ({ data, parentElement, setStateValue }) {
   /** @type {Host} */
   const root = parentElement.querySelector(".sliders");
+  root.classList.toggle("compact", data.compact);
   if (!root.sliders) {
     root.sliders = new Map();
     data.sliders.forEach((slider) => drawSlider(root, slider));
