@@ -84,7 +84,7 @@ def render_figure(workspace: Workspace, recipe: FigureRecipe) -> None:
     preview, downloads = st.columns([3, 1], gap="medium")
     inches = WIDTHS[recipe.style.width]
     with preview:
-        st.image(image, caption=f"Print size: {inches:g} in wide (preview is enlarged)")
+        st.image(image, alt="Preview of the figure", caption=f"Print size: {inches:g} in wide (preview is enlarged)")
     with downloads:
         st.download_button(
             "Download all formats (ZIP)",
@@ -109,7 +109,7 @@ def render_figure(workspace: Workspace, recipe: FigureRecipe) -> None:
             key="json",
         )
         st.caption("Reproduce this figure exactly from the command line (CPU):")
-        st.code(f"python -m fpc_core figure {recipe.kind}.json", language="bash", wrap_lines=True)
+        st.code(f"python -m fpc_core figure {recipe.kind}.json", language=None, wrap_lines=True)
 
 
 def render_explore_link(recipe: FigureRecipe) -> None:
