@@ -21,6 +21,7 @@ from app.session.view import View
 from app.session.workspace_choice import default_variant
 from app.ui import progress, status
 from app.ui.page_frame import load_workspace_or_stop, run_page
+from app.ui.refused_file import forget_refusal, refuse, render_refusal, uploader_key
 from fpc_core.config import QuerySettings
 from fpc_core.data.occluders import Scene
 from fpc_core.evaluation.paper_tables.table import ReportTable
@@ -34,8 +35,14 @@ _OPENED = "opened-recipe"
 def load_recipe() -> FigureRecipe | None:
     """Render the uploader and return the recipe in the file, or None without a valid file."""
     file = st.file_uploader(
-        "Load settings", max_upload_size=1, key="recipe", help="A JSON file saved here earlier. Recreates the figure."
+        "Load settings",
+        max_upload_size=1,
+        key=uploader_key("recipe"),
+        on_change=forget_refusal,
+        args=("recipe",),
+        help="A JSON file saved here earlier. Recreates the figure.",
     )
+    render_refusal("recipe")
     if file is None:
         return None
     name, recipe = st.session_state.get(_OPENED, ("", None))
@@ -47,8 +54,8 @@ def load_recipe() -> FigureRecipe | None:
         with PAGE_QUEUE.release_while():  # Other visitors must not wait while a file is read.
             recipe = FigureRecipe.from_json(file.getvalue().decode("utf-8"))
     except (RecipeError, UnicodeDecodeError) as error:
-        show_warning(f"{file.name} cannot be used: {error}")
-        return None
+        refuse("recipe", f"{file.name} cannot be used: {error}")
+        st.rerun()
     st.session_state[_OPENED] = (file.file_id, recipe)
     return recipe
 
