@@ -11,7 +11,7 @@ pytestmark = pytest.mark.browser
 HEIGHT = 6000  # px, so that no element has to be scrolled into view: axe does not check the contrast of those.
 SEVERE = ("serious", "critical")
 PAGES = {  # Address, and a text that is shown once the page is complete.
-    "Explore": ("", "Where the decoder's attention went"),
+    "Explore": ("", "Final ranking"),
     "Learn": ("learn?step=3", "Try it on your query"),
     "Lab": ("lab", "Which image region matters most"),
     "Sweep": ("sweep?scope=one", "Done: "),
