@@ -94,7 +94,7 @@ def render_setup_error_page(
     st.code(
         f"{_BUILD_MEMORY} --data {shlex.quote(paths['data'])} --weights {shlex.quote(paths['weights'])} "
         f"--memory {shlex.quote(paths['memory'])}{options}",
-        language="bash",
+        language=None,
     )
     st.markdown(
         "You can also build it on the Data page, or choose other data there. Set the start-up data with "

@@ -18,6 +18,7 @@ from fpc_core.data.datasets import ImageRecord
 from fpc_core.evaluation.failure_analysis.cases import (
     DESCRIPTIONS,
     NAMES,
+    Answer,
     Filter,
     Outcome,
     QueryOutcome,
@@ -169,7 +170,8 @@ def grid(
     ordered = by_precision(cases, best_first=order == LAST)
     st.caption(
         f"Showing {positions.start + 1}–{positions.stop} of {len(cases)}, "
-        f"{'lowest' if order == FIRST else 'highest'} AP first. ✓ / ✗: top hit is / isn't the right person. "
+        f"{'lowest' if order == FIRST else 'highest'} AP first. ✓ / ✗: right / wrong person. "
+        "A wrong first hit is followed by the best-ranked image of the right person. "
         "Click a card to open it in Explore."
         + (
             ' "visible" = share of the person not occluded; "kept" = share of that left after pruning.'
@@ -199,7 +201,8 @@ def _case(
     on_pick: Callable[[str, int], None],
 ) -> None:
     name, records = case.path.as_posix(), task.retriever.memory.records
-    hits = {f"g{answer.hit}": resources.thumbnail(workspace, records[answer.hit]) for answer in case.answers.values()}
+    rows = {row for answer in case.answers.values() for row in (answer.hit, answer.right_hit)}
+    hits = {f"g{row}": resources.thumbnail(workspace, records[row]) for row in rows}
     pictures = hits | {"query": resources.thumbnail(workspace, record)}
     strip = case_strip(case, record, records, NAMES[classify(case, pruned_below)])
     cards([strip], pictures, key=f"case-{name}", width="84px", on_pick=lambda card: on_pick(name, int(card.split()[1])))
@@ -208,7 +211,7 @@ def _case(
 
 
 def case_strip(case: QueryOutcome, record: ImageRecord, records: Sequence[ImageRecord], outcome: str) -> Strip:
-    """Return a strip with the query and the first hit of every stage.
+    """Return a strip with the query and the first hit of every stage, followed by the first true match if it is wrong.
 
     A card's id consists of a word and the gallery row, which is -1 for the query.
     """
@@ -223,18 +226,26 @@ def case_strip(case: QueryOutcome, record: ImageRecord, records: Sequence[ImageR
     )
     strip_cards = [Card("query -1", "query", "query", lines, alt=f"query, {identity_label(record)}")]
     for stage, answer in case.answers.items():
-        hit = records[answer.hit]
-        tone = MatchLabel.MATCH if answer.right else MatchLabel.OTHER
-        rank_text = "first" if answer.right else f"right person at rank {answer.first_match:,}"
-        lines = (
-            rank_text,
-            f"AP {100 * answer.average_precision:.1f}",
-            f"person {hit.person or hit.identity}",
-            f"camera {camera_name(hit.camera)}",
-        )
-        alt = f"first hit {STAGES[stage]}: {'right' if answer.right else 'wrong'}, {identity_label(hit)}, {rank_text}"
-        strip_cards.append(Card(f"{stage.value} {answer.hit}", f"g{answer.hit}", STAGES[stage], lines, tone, alt=alt))
+        strip_cards.append(_hit_card(stage, answer.hit, records[answer.hit], answer, answer.right, 1))
+        if not answer.right:
+            strip_cards.append(
+                _hit_card(stage, answer.right_hit, records[answer.right_hit], answer, True, answer.first_match)
+            )
     return Strip(case.path.as_posix(), case.path.stem, tuple(strip_cards), outcome)
+
+
+def _hit_card(stage: Stage, row: int, image: ImageRecord, answer: Answer, right: bool, rank: int) -> Card:
+    """Return the card of the first hit of a stage, or of its first true match."""
+    title, word = (STAGES[stage], stage.value) if rank == 1 else ("right person", f"{stage.value}-match")
+    lines = (
+        f"rank {rank:,}",
+        f"AP {100 * answer.average_precision:.1f}" if rank == 1 else STAGES[stage],
+        f"person {image.person or image.identity}",
+        f"camera {camera_name(image.camera)}",
+    )
+    tone = MatchLabel.MATCH if right else MatchLabel.OTHER
+    alt = f"{'right' if right else 'wrong'} person at rank {rank:,} {STAGES[stage]}, {identity_label(image)}"
+    return Card(f"{word} {row}", f"g{row}", title, lines, tone, alt=alt)
 
 
 def distances(cases_with_pairs: CasesWithPairs, movable: bool) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import streamlit as st
 
@@ -64,7 +63,7 @@ def places_form(
             "data",
             draft.data,
             discovered.datasets,
-            _startup_name(started.data, roots),
+            display_name(started.data, roots),
             roots,
             "A dataset folder (Market-1501, DukeMTMC, …) or a folder with one sub-folder per person.",
         )
@@ -74,7 +73,7 @@ def places_form(
             "weights",
             draft.weights,
             discovered.checkpoints,
-            _startup_name(started.weights, roots),
+            display_name(started.weights, roots),
             roots,
             "FPC, TransReID or timm checkpoint, or a safetensors file. Loading is safe: no code in the file is run.",
         )
@@ -232,16 +231,24 @@ def _path_field(
     label: str, field: str, current: str, names: Sequence[str], default: str, roots: Sequence[Root], text: str
 ) -> str:
     """Render a field in which a name can be chosen or typed, and return the name; `default` stands for no name."""
-    typed = st.session_state.get(f"{DRAFT}{field}") or ""
-    options = list(dict.fromkeys(["", *(name for name in names if default != _mark_default(name)), current, typed]))
+    key = f"{DRAFT}{field}"
+    options = list(dict.fromkeys(["", *(name for name in names if name != default), current]))
+
+    def select_existing() -> None:
+        """Select the existing option if the visitor typed its name or path, so that the list has it only once."""
+        name = _to_name(st.session_state.get(key) or "", roots)
+        st.session_state[key] = "" if name == default else name
+
+    typed = st.session_state.get(key) or ""
     chosen = st.selectbox(
         label,
-        options,
+        list(dict.fromkeys([*options, typed])),
         options.index(current),
         format_func=lambda name: name or default,
-        key=f"{DRAFT}{field}",
+        key=key,
         accept_new_options=True,
-        help=text,
+        on_change=select_existing,
+        help=f"{text} Default: {default}.",
         placeholder="choose or type",
     )
     return _to_name(chosen or "", roots)
@@ -253,11 +260,3 @@ def _to_name(text: str, roots: Sequence[Root]) -> str:
         return name_of(resolve(text, roots), roots) if text else ""
     except OutsideRootsError:
         return text
-
-
-def _startup_name(path: Path, roots: Sequence[Root]) -> str:
-    return _mark_default(display_name(path, roots))
-
-
-def _mark_default(name: str) -> str:
-    return f"{name} (default)"

@@ -91,7 +91,12 @@ def gallery(workspace: Workspace, variant: Variant) -> None:
             alt="The gallery on two principal components, with the query",
         )
     with side:
-        st.image(query.image, width=110, caption=f"Query: {escape_markdown(identity_label(record))}")
+        st.image(
+            query.image,
+            width=110,
+            caption=f"Query: {escape_markdown(identity_label(record))}",
+            alt=f"query, {identity_label(record)}",
+        )
         picked = [point["customdata"][0] for point in event.selection.points if point.get("customdata")]
         row = int(picked[0]) if picked else int(points.shortlist[0])
         image = workspace.retriever.memory.records[row]
@@ -99,6 +104,7 @@ def gallery(workspace: Workspace, variant: Variant) -> None:
             resources.image(workspace, image),
             width=110,
             caption=f"{'Selected' if picked else 'Nearest by D'}: {escape_markdown(identity_label(image))}",
+            alt=f"gallery image, {identity_label(image)}",
         )
         st.caption("Click a point to see its image.")
     st.caption(_legend(points, explained, fit == "shortlist"))

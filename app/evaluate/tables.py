@@ -163,5 +163,5 @@ def render_recipe_dialog(pick: str, all_tables: tuple[ReportTable, ...]) -> None
     if recipe.settings.prune.strategy is DropStrategy.RANDOM:
         st.caption("The table uses a new random sample for each query; Explore uses the same sample for all queries.")
     st.caption("Reproduce this score from the command line:")
-    st.code("python -m fpc_core evaluate --recipe recipe.json", language="bash", wrap_lines=True)
-    st.code(recipe.to_json(), language="json")
+    st.code("python -m fpc_core evaluate --recipe recipe.json", language=None, wrap_lines=True)
+    st.code(recipe.to_json(), language=None)

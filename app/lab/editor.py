@@ -24,6 +24,7 @@ from app.session.view import EPSILON, GAMMA, NEIGHBORS
 from app.ui import controls
 from app.ui.page_frame import report_errors
 from app.ui.query_picker import is_dataset_query
+from app.ui.refused_file import forget_refusal, refuse, render_refusal, uploader_key
 from fpc_core.config import PruneSettings, QuerySettings, TransportSettings
 from fpc_core.data import occluder_rendering
 from fpc_core.data.browser_encoding import data_uri
@@ -92,8 +93,11 @@ def show_pending_warning() -> None:
 def open_recipe(workspace: Workspace) -> None:
     """Render the uploader of a recipe, which replaces the visitor's scene, query and settings."""
 
+    key = uploader_key("lab-recipe")
+
     def on_upload() -> None:
-        file = st.session_state.get("lab-recipe")
+        forget_refusal("lab-recipe")
+        file = st.session_state.get(key)
         if file is None:
             return
         try:
@@ -103,16 +107,17 @@ def open_recipe(workspace: Workspace) -> None:
                 recipe = SceneRecipe.from_json(file.getvalue().decode("utf-8"))
             _apply_recipe(workspace, recipe)
         except (RecipeError, UnicodeDecodeError) as error:
-            st.session_state[_PROBLEM] = f"{file.name} cannot be used: {error}"
+            refuse("lab-recipe", f"{file.name} cannot be used: {error}")
 
     st.file_uploader(
         "Load scene",
         type="json",
         max_upload_size=1,
-        key="lab-recipe",
+        key=key,
         on_change=on_upload,
         help="A JSON file saved here earlier. Restores occluders, query and settings.",
     )
+    render_refusal("lab-recipe")
 
 
 def _apply_recipe(workspace: Workspace, recipe: SceneRecipe) -> None:

@@ -19,6 +19,7 @@ from app.ui.page_frame import load_workspace_or_stop, run_page
 from app.ui.query_picker import query_of, view_from_url
 from fpc_core.config import QuerySettings
 from fpc_core.data.match_rule import MatchRule
+from fpc_core.explain.cards import identity_label
 
 DEFAULT = PRESETS["γ 1.0 | 0.8"]
 
@@ -55,7 +56,7 @@ def page() -> None:
     records = {record.path.as_posix(): record for record in workspace.dataset.query}
     with st.sidebar:
         name = controls.query_name(list(records), workspace.dataset.opening, "c_query")
-        st.image(resources.image(workspace, records[name]), width=150)
+        st.image(resources.image(workspace, records[name]), width=150, alt=f"query, {identity_label(records[name])}")
     query = query_of(workspace, records[name])
     settings = both_settings(workspace.dataset.shortlist)
     status.status_line(workspace, *settings)

@@ -85,7 +85,8 @@ def page() -> None:
     with st.sidebar:
         query, missing = pick_query(workspace, view.query)
         status.render_examples(workspace, query.name, choose_query)
-        identity = controls.identity([record.identity for record in workspace.dataset.query])
+        first = {record.identity: record.path.as_posix() for record in reversed(workspace.dataset.query)}
+        identity = controls.identity(list(first), query.subject.identity, lambda person: choose_query(first[person]))
         settings = controls.query_settings(view.settings, workspace.dataset.shortlist, HITS, sliders)
         show_junk = controls.junk_switch(workspace.dataset.excludes_own_camera)
         with st.container(key="help", horizontal=True):

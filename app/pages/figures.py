@@ -21,6 +21,7 @@ from app.session.view import View
 from app.session.workspace_choice import default_variant
 from app.ui import progress, status
 from app.ui.page_frame import load_workspace_or_stop, run_page
+from app.ui.refused_file import forget_refusal, refuse, render_refusal, uploader_key
 from fpc_core.config import QuerySettings
 from fpc_core.data.occluders import Scene
 from fpc_core.evaluation.paper_tables.table import ReportTable
@@ -34,8 +35,14 @@ _OPENED = "opened-recipe"
 def load_recipe() -> FigureRecipe | None:
     """Render the uploader and return the recipe in the file, or None without a valid file."""
     file = st.file_uploader(
-        "Load settings", max_upload_size=1, key="recipe", help="A JSON file saved here earlier. Recreates the figure."
+        "Load settings",
+        max_upload_size=1,
+        key=uploader_key("recipe"),
+        on_change=forget_refusal,
+        args=("recipe",),
+        help="A JSON file saved here earlier. Recreates the figure.",
     )
+    render_refusal("recipe")
     if file is None:
         return None
     name, recipe = st.session_state.get(_OPENED, ("", None))
@@ -47,8 +54,8 @@ def load_recipe() -> FigureRecipe | None:
         with PAGE_QUEUE.release_while():  # Other visitors must not wait while a file is read.
             recipe = FigureRecipe.from_json(file.getvalue().decode("utf-8"))
     except (RecipeError, UnicodeDecodeError) as error:
-        show_warning(f"{file.name} cannot be used: {error}")
-        return None
+        refuse("recipe", f"{file.name} cannot be used: {error}")
+        st.rerun()
     st.session_state[_OPENED] = (file.file_id, recipe)
     return recipe
 
@@ -84,7 +91,7 @@ def render_figure(workspace: Workspace, recipe: FigureRecipe) -> None:
     preview, downloads = st.columns([3, 1], gap="medium")
     inches = WIDTHS[recipe.style.width]
     with preview:
-        st.image(image, caption=f"Print size: {inches:g} in wide (preview is enlarged)")
+        st.image(image, alt="Preview of the figure", caption=f"Print size: {inches:g} in wide (preview is enlarged)")
     with downloads:
         st.download_button(
             "Download all formats (ZIP)",
@@ -109,7 +116,7 @@ def render_figure(workspace: Workspace, recipe: FigureRecipe) -> None:
             key="json",
         )
         st.caption("Reproduce this figure exactly from the command line (CPU):")
-        st.code(f"python -m fpc_core figure {recipe.kind}.json", language="bash", wrap_lines=True)
+        st.code(f"python -m fpc_core figure {recipe.kind}.json", language=None, wrap_lines=True)
 
 
 def render_explore_link(recipe: FigureRecipe) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlencode
+from pathlib import Path
 
 import streamlit as st
 
@@ -19,7 +19,7 @@ from app.messages import escape_markdown, show_warnings
 from app.sections import summary
 from app.server import search
 from app.server.search import Query
-from app.session import link_checks, workspace_choice
+from app.session import link_checks
 from app.session.figure_basket import Item, add_button
 from app.session.view import View
 from app.session.workspace_choice import default_variant
@@ -97,10 +97,11 @@ def render_try_it(workspace: Workspace, query: Query, view: View, context: Lesso
     """Render a choice of other queries for this step, a link to Explore, and downloads."""
     st.subheader("Try it on your query")
     if is_dataset_query(query):
-        params = workspace_choice.active_choice().to_params() | view.to_params(default_variant())
+        explore = st.Page(Path(__file__).with_name("explore.py"), default=True)
+        params = view.to_params(default_variant())
         if key in EXPLORE_TABS:
             params["tab"] = EXPLORE_TABS[key]
-        st.link_button("Open in Explore", f"./?{urlencode(params)}", icon=":material/person_search:")
+        st.page_link(explore, label="Open in Explore", icon=":material/person_search:", query_params=params)
     with st.container(horizontal=True):
         lesson_step.download_button(workspace, query, context)
         if is_dataset_query(query):

@@ -6,6 +6,7 @@ import threading
 import time
 import uuid
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -111,6 +112,19 @@ class BackgroundJob(ABC):
     def stop(self, visitor: str = "") -> None:
         """Stop after the current step, unless another visitor waits for the job."""
         self._worker.cancel(self._subscriber or visitor)
+
+    def belongs_to(self, visitor: str, is_connected: Callable[[str], bool]) -> bool:
+        """Return whether this visitor runs the job, so that `stop` stops it.
+
+        A job whose visitors have all left, for example by reloading the page, belongs to the next one who asks.
+
+        Args:
+            visitor: Name of the visitor, as in `start`.
+            is_connected: Function that returns whether a visitor, given by name, is still connected.
+        """
+        if self._subscriber or self._job is None:
+            return True
+        return self._worker.belongs_to(visitor, self._job, is_connected)
 
     def _run(self) -> Steps:
         self._started, self._done_at_start = time.monotonic(), self._done(self.known)

@@ -23,6 +23,9 @@ SUMMARY_SECONDS = 60.0  # Minimum interval between two summaries of omitted reco
 REPEAT_SECONDS = 3_600.0  # Time after which a repeated error is written in full again.
 MAX_ERRORS = 1_000  # Maximum number of distinct errors remembered.
 _MAX_LISTED = 10  # Maximum number of errors listed in one summary.
+# Streamlit writes this when a message for a fragment arrives after the visitor has left the fragment's page, as Back
+# causes. `session/pending_release.record_page` removes these fragments on purpose, so nothing is wrong.
+_LEFT_PAGE = ("streamlit.runtime.scriptrunner.script_runner", "Couldn't find fragment with id %s.")
 _VARIABLE = re.compile(
     r"0x[0-9a-fA-F]+|\b[0-9a-f-]{8,}\b|\d+"
 )  # Addresses, ids and numbers, which differ between occurrences of the same error.
@@ -62,6 +65,8 @@ class LogLimiter(logging.Filter):
         """Return whether to write the record, and shorten it in place. A summary that is due is written first."""
         if getattr(record, "from_limiter", False):
             return True
+        if record.name == _LEFT_PAGE[0] and str(record.msg).startswith(_LEFT_PAGE[1]):
+            return False
         try:
             message = record.getMessage()
         except Exception:  # The arguments do not match the format; the handler reports this.

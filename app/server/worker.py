@@ -126,6 +126,20 @@ class Worker:
         with self._lock:
             self._unsubscribe(visitor)
 
+    def belongs_to(self, visitor: str, job: Job, is_connected: Callable[[str], bool]) -> bool:
+        """Return whether the visitor has subscribed to the job, and subscribe the visitor if all others have left.
+
+        Args:
+            visitor: Name of the visitor.
+            job: Unfinished job.
+            is_connected: Function that returns whether a visitor, given by name, is still connected.
+        """
+        with self._lock:
+            # Without subscribers, the job was stopped and is about to end.
+            if job.subscribers and not any(each == visitor or is_connected(each) for each in job.subscribers):
+                job.subscribers = {visitor}
+            return visitor in job.subscribers
+
     def _unsubscribe(self, visitor: str, keep: str | None = None) -> None:
         for key, job in list(self._jobs.items()):
             if key != keep:

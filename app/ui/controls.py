@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal, TypeVar
 
 import streamlit as st
@@ -15,7 +15,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from app.components.live_sliders import Slider, live_sliders
 from app.components.paint_ack import paint_ack
-from app.messages import escape_markdown, show_warnings
+from app.messages import show_warnings
 from app.session import link_checks, pending_release
 from app.session.display import PRUNED, pruned_style
 from app.session.view import ALPHA, EPSILON, GAMMA, NEIGHBORS, plain_name, write_slider_params
@@ -26,15 +26,6 @@ from fpc_core.explain.overlay import PrunedStyle
 _DEFAULT = QuerySettings()
 _URL: Literal["query-params"] = "query-params"
 _Choice = TypeVar("_Choice", Variant, DropStrategy, Solver)
-UPLOAD_MB = 20
-
-
-@dataclass(frozen=True)
-class Upload:
-    """The name and the undecoded content of an uploaded file."""
-
-    name: str
-    data: bytes
 
 
 def query_settings(
@@ -270,42 +261,6 @@ def pruned_style_choice() -> None:
     )
 
 
-def uploaded(on_empty: Callable[[], None]) -> Upload | None:
-    """Render the uploader and return the uploaded file, or None; `on_empty` is called when the visitor removes it."""
-
-    def changed() -> None:
-        if st.session_state.get("upload") is None:
-            on_empty()
-
-    file = st.file_uploader(
-        "Your own image",
-        max_upload_size=UPLOAD_MB,
-        key="upload",
-        on_change=changed,
-        help=f"Upload an image of one person, cropped tightly (max. {UPLOAD_MB} MB). It stays in memory and is "
-        "never saved.",
-    )
-    return None if file is None else Upload(file.name, file.getvalue())
-
-
-def render_stored_upload(name: str, on_remove: Callable[[], None]) -> None:
-    """Render the name of an image that was uploaded on another page, with a button to remove it."""
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.caption(f"Your image: {escape_markdown(name, 40)}")
-        st.button("Remove", key="forget-upload", on_click=on_remove)
-
-
-def camera(cameras: int) -> int | None:
-    """Render the choice of an upload's camera, and return its index from 0, or None if it is unknown."""
-    return st.selectbox(
-        "Camera (if known)",
-        [None, *range(cameras)],
-        format_func=lambda value: "unknown" if value is None else str(value + 1),
-        key="camera",
-        help='If you leave this at "unknown", the average of all camera embeddings is used.',
-    )
-
-
 def query_name(names: Sequence[str], opening: str, key: str = "query") -> str:
     """Render the search box for queries, and return the name of the selected one.
 
@@ -346,14 +301,30 @@ def comparison_hit(labels: Mapping[int, str], default: int, chosen: int, on_chan
     )
 
 
-def identity(values: Sequence[int]) -> int | None:
-    """Render the filter by person, and return the selected identity, or None for all."""
+def identity(values: Sequence[int], current: int | None, on_change: Callable[[int], None]) -> int | None:
+    """Render the filter by person, and return the selected identity, or None for all.
+
+    The filter is removed when the visitor selects a query of another person.
+
+    Args:
+        values: Identities of the queries.
+        current: Identity of the selected query, or None if it is unknown.
+        on_change: Called with the identity that the visitor selects.
+    """
+    if st.session_state.get("identity") not in (None, current):
+        st.session_state["identity"] = None
+
+    def changed() -> None:
+        if (chosen := st.session_state.get("identity")) is not None:
+            on_change(chosen)
+
     return st.selectbox(
         "Filter by person ID",
         sorted(set(values)),
         index=None,
         placeholder="all persons",
         key="identity",
+        on_change=changed,
         label_visibility="collapsed",
     )
 

@@ -8,7 +8,7 @@ import streamlit as st
 
 from app.messages import escape_markdown, show_warning
 from app.server.jobs import BackgroundJob, JobState, JobStatus
-from app.session.visitor import current_visitor
+from app.session.visitor import current_visitor, is_connected
 from fpc_core.data.datasets import Dataset
 from fpc_core.data.protocols import PROTOCOL_TEXT
 
@@ -60,7 +60,7 @@ def protocol_caption(dataset: Dataset) -> None:
 
 
 def render_progress(job: BackgroundJob, status: JobStatus, visitor: str, steps: str, of: str, key: str = "") -> None:
-    """Render the state of a job, with a button to start, resume or stop it.
+    """Render the state of a job, with a button to start, resume or stop it. Nobody can stop another visitor's job.
 
     Args:
         job: Job that the button controls.
@@ -82,7 +82,10 @@ def render_progress(job: BackgroundJob, status: JobStatus, visitor: str, steps: 
         if status.active:
             left = "" if status.seconds_left is None else f" · {format_duration(status.seconds_left)} left"
             st.progress(status.done / status.total, f"{labels[status.state]} · {known}{left}")
-            st.button("Stop", icon=":material/stop_circle:", on_click=job.stop, args=(visitor,), key=f"{key}stop")
+            if job.belongs_to(visitor, is_connected):
+                st.button("Stop", icon=":material/stop_circle:", on_click=job.stop, args=(visitor,), key=f"{key}stop")
+            else:
+                st.caption("Another visitor is running this. The results are shared.")
         elif not status.complete:
             if st.button(
                 "Resume" if status.done else "Start", icon=":material/play_arrow:", type="primary", key=f"{key}start"

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 
 import streamlit as st
 
-from app.messages import show_warning
 from app.server import resources
 from app.server.search import Query
 from app.session import pending_release
 from app.session.shared_view import UPLOADED
 from app.session.uploads import forget_last_upload, last_upload, uploaded_image
 from app.session.view import NEIGHBORS, Pin, View, read_view, write_slider_params
-from app.ui import controls
+from app.ui import controls, upload_controls
+from app.ui.refused_file import refuse
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.data.images import ImageError
 from fpc_core.data.match_label import QueryIdentity, subject_of
@@ -115,17 +115,17 @@ def pick_query(workspace: Workspace, requested: str, key: str = "query") -> tupl
 def _pick_upload(workspace: Workspace) -> Query | None:
     """Render the uploader and return the visitor's image as a query.
 
-    Return None if there is no image, or if it cannot be used, which a message explains.
+    Return None if there is no image. One that cannot be used is refused with a message.
     """
-    config, upload = workspace.retriever.model.config, controls.uploaded(forget_last_upload)
+    config, upload = workspace.retriever.model.config, upload_controls.uploaded(forget_last_upload)
     try:
         own = uploaded_image(upload.name, upload.data, config.image_size) if upload else last_upload(config.image_size)
     except ImageError as error:
-        show_warning(str(error))
-        return None
+        refuse(upload_controls.UPLOADER, str(error))
+        st.rerun()
     if own is None:
         return None
     if not upload:
-        controls.render_stored_upload(own.name, forget_last_upload)
-    camera = controls.camera(config.cameras) if workspace.dataset.uses_cameras else None
+        upload_controls.render_stored_upload(own.name, forget_last_upload)
+    camera = upload_controls.camera(config.cameras, own.digest) if workspace.dataset.uses_cameras else None
     return Query(UPLOADED + own.digest, own.image, QueryIdentity(camera=camera), workspace.key)

@@ -58,3 +58,20 @@ def test_images_are_checked_and_a_path_outside_the_roots_is_refused(data):
     data.get_by_text("matches this dataset and these weights").wait_for()
     settle(data)
     assert "data=" not in data.url
+
+
+def test_an_existing_folder_that_is_typed_is_selected_not_added(data):
+    box = data.get_by_role("combobox", name="Dataset")
+    box.click()
+    box.fill("demo")
+    assert data.get_by_role("option").all_inner_texts() == ["demo"]
+    data.keyboard.press("Enter")
+    settle(data)
+    box.click()
+    box.press_sequentially(str(Places().data.resolve()))
+    data.keyboard.press("Enter")
+    settle(data)
+    assert box.input_value() == "demo"
+    assert "data=" not in data.url
+    box.click()
+    assert data.get_by_role("option").all_inner_texts() == ["demo"]

@@ -60,6 +60,7 @@ COLUMNS = {
     "average_precision": "AP",
     "first_match": "rank of the first true match",
     "hit": "first hit",
+    "right_hit": "first true match",
     "match": "distance of the nearest true match",
     "other": "distance of the nearest other",
 }
@@ -73,6 +74,7 @@ class Answer:
         average_precision: Average precision over the whole gallery.
         first_match: 1-based rank of the first true match.
         hit: Row of the first hit in the gallery memory.
+        right_hit: Row of the first true match in the gallery memory; equal to `hit` if the first hit is right.
         match: Distance of the nearest true match; None for stage D if no true match is shortlisted.
         other: Distance of the nearest image of another person; None for stage D if no such image is shortlisted.
     """
@@ -80,6 +82,7 @@ class Answer:
     average_precision: float
     first_match: int
     hit: int
+    right_hit: int
     match: float | None
     other: float | None
 
@@ -209,7 +212,7 @@ def atlas_table(
 
     Args:
         cases: Queries to list.
-        gallery: Path for every row of the gallery memory that is a first hit.
+        gallery: Path for every row of the gallery memory that is a first hit or a first true match.
         pruned_below: Smallest surviving share of a person that does not count as pruned away.
     """
     rows = []
@@ -224,7 +227,7 @@ def atlas_table(
             "visible share": case.visible,
         }
         for stage, answer in case.answers.items():
-            values = asdict(answer) | {"hit": gallery[answer.hit]}
+            values = asdict(answer) | {"hit": gallery[answer.hit], "right_hit": gallery[answer.right_hit]}
             row |= {f"{stage.value}: {COLUMNS[name]}": value for name, value in values.items()}
         rows.append(row)
     return pd.DataFrame(rows)

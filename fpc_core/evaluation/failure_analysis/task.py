@@ -172,7 +172,8 @@ class AtlasTask:
 def _answer(distance: np.ndarray, match: np.ndarray, junk: np.ndarray, precision: float, first: int) -> Answer:
     """Return the result of one stage from its (G,) distances; those of unranked images are at least NOT_RANKED."""
     hit = int(np.argmin(np.where(junk, np.inf, distance)))
-    return Answer(precision, first + 1, hit, _nearest(distance[match]), _nearest(distance[~match & ~junk]))
+    right_hit = int(np.argmin(np.where(match, distance, np.inf)))
+    return Answer(precision, first + 1, hit, right_hit, _nearest(distance[match]), _nearest(distance[~match & ~junk]))
 
 
 def _nearest(distance: np.ndarray) -> float | None:

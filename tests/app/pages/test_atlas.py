@@ -142,19 +142,25 @@ def test_the_table_has_every_case(task, cases_with_pairs):
     assert {row["class"] for row in rows} <= set(NAMES.values())
 
 
-def test_a_case_is_drawn_with_the_first_hit_of_every_stage(task):
+def test_a_case_has_first_hits_and_the_right_person_after_wrong_ones(task):
     record = task.queries[0]
     case = QueryOutcome(
         record.path, record.identity, 0, answer(False), answer(True), answer(True), 0.3, occluder="car", visible=0.5
     )
     strip = case_strip(case, record, task.retriever.memory.records, NAMES[Outcome.TRANSPORT])
     assert strip.note == "Fixed by patch matching"
-    assert [card.title for card in strip.cards] == ["query", "by cosine", "by D", "final"]
+    assert [card.title for card in strip.cards] == ["query", "by cosine", "right person", "by D", "final"]
     assert strip.cards[0].lines == ("person 1", "camera 1", "car", "50% visible", "30% kept")
-    assert [card.tone for card in strip.cards[1:]] == [MatchLabel.OTHER, MatchLabel.MATCH, MatchLabel.MATCH]
-    assert strip.cards[1].lines[:2] == ("right person at rank 2", "AP 50.0")
-    assert strip.cards[2].lines[0] == "first"
-    assert [card.id for card in strip.cards] == ["query -1", "cosine 0", "D 0", "consolidated 0"]
+    assert [card.tone for card in strip.cards[1:]] == [
+        MatchLabel.OTHER,
+        MatchLabel.MATCH,
+        MatchLabel.MATCH,
+        MatchLabel.MATCH,
+    ]
+    assert strip.cards[1].lines[:2] == ("rank 1", "AP 50.0")
+    assert strip.cards[2].lines[:2] == ("rank 2", "by cosine")
+    assert strip.cards[2].image == "g1"
+    assert [card.id for card in strip.cards] == ["query -1", "cosine 0", "cosine-match 1", "D 0", "consolidated 0"]
 
 
 def test_a_clicked_case_opens_explore_with_its_settings(atlas):

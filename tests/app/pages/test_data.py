@@ -142,15 +142,6 @@ def test_a_choice_survives_a_page_without_it_in_the_url(linked):
     assert page.query_params["weights"] == LINK["weights"]
 
 
-def test_a_lesson_opens_explore_with_the_chosen_data(linked):
-    built(linked)
-    page = open_page(PAGES / "learn.py")
-    page.query_params.update(LINK)
-    (link,) = [each.proto.url for each in run_page(page).get("link_button")]
-    assert "data=house%2Fstreet" in link
-    assert "weights=house%2Fother.safetensors" in link
-
-
 def test_an_unanswered_slider_release_does_not_override_a_later_link(small_world_in_use):
     app = run_page(open_page(ROOT / "streamlit_app.py"))
     app.session_state["pending-release"] = PendingRelease("hits", 1, {"gamma": 0.5})

@@ -227,3 +227,12 @@ def test_an_upload_stays_across_pages_until_it_is_removed(small_world_in_use):
     app.button(key="forget-upload").click()
     assert not run_page(app).selectbox(key="query").value.startswith("uploaded ")
     assert "Your image:" not in texts(app)
+
+
+def test_filtering_by_person_selects_the_first_image_of_that_person(app):
+    run_page(app).selectbox(key="identity").set_value(3)
+    assert run_page(app).selectbox(key="query").value == "query/0003_c1_f0000002.png"
+    assert app.selectbox(key="identity").value == 3
+    app.selectbox(key="query").set_value("query/0005_c1_f0000002.png")
+    assert run_page(app).selectbox(key="identity").value is None
+    assert app.selectbox(key="query").value == "query/0005_c1_f0000002.png"

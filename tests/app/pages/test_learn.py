@@ -1,6 +1,6 @@
 """The Learn page without a browser: nine steps, hidden answers, presenter mode, wrong links."""
 
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 import pytest
 
@@ -90,10 +90,12 @@ def test_the_query_and_settings_are_those_of_the_link(learn):
     assert "0.3 \\cdot" in " ".join(each.value for each in learn.latex)
 
 
-def test_the_link_to_explore_keeps_query_and_settings(learn):
+def test_explore_opens_in_the_same_tab_with_query_and_settings(learn):
     learn.query_params.update({"query": "query/0003_c1_f0000002.png", "alpha": "0.7", "step": "7"})
-    (link,) = [each.proto.url for each in run_page(learn).get("link_button")]
-    assert link == "./?query=query%2F0003_c1_f0000002.png&alpha=0.7&tab=Why"
+    assert not run_page(learn).get("link_button")  # Streamlit opens these in a new tab.
+    (link,) = [each.proto for each in learn.get("page_link")]
+    assert (link.page, link.external) == ("", False)
+    assert link.query_string == "query=query%2F0003_c1_f0000002.png&alpha=0.7&tab=Why"
 
 
 def test_the_text_is_not_read_as_markup(learn):
@@ -116,6 +118,6 @@ def test_the_figure_of_the_step_can_be_added(learn, number, kind):
 def test_every_step_links_to_a_tab_of_explore(learn, step):
     explore = run_page(open_page(PAGE.with_name("explore.py")))
     learn.query_params["step"] = str(step)
-    (link,) = [each.proto.url for each in run_page(learn).get("link_button")]
-    tab = parse_qs(urlsplit(link).query).get("tab", ["Match"])
+    (link,) = [each.proto for each in run_page(learn).get("page_link")]
+    tab = parse_qs(link.query_string).get("tab", ["Match"])
     assert tab[0] in {each.label for each in explore.tabs}

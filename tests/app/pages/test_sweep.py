@@ -1,8 +1,11 @@
 """The Sweep page run without a browser."""
 
+import threading
+
 import pytest
 
 from fpc_core.figures.recipe import FigureKind
+from fpc_core.retrieval import Retriever
 from tests.support.apptest import PAGES, clear_caches, open_page, run_page, texts, wait_until_finished
 
 
@@ -39,6 +42,19 @@ def test_a_finished_sweep_is_shown_on_a_second_visit(sweep):
     again = open_page(PAGES / "sweep.py")
     again.query_params.update(sweep.query_params)
     assert "Done: " in texts(run_page(again))
+
+
+def test_nobody_can_stop_the_sweep_of_another_visitor(sweep, monkeypatch):
+    gate, original = threading.Event(), Retriever.match
+    monkeypatch.setattr(Retriever, "match", lambda *args, **options: gate.wait(60) and original(*args, **options))
+    run_page(sweep).button(key="start").click()
+    assert run_page(sweep).button(key="stop").label == "Stop"
+    other = open_page(PAGES / "sweep.py")
+    other.query_params.update(sweep.query_params)
+    assert "Another visitor is running this" in texts(run_page(other))
+    assert not [button for button in other.button if button.key == "stop"]
+    gate.set()
+    assert "Done: 48 of 48" in texts(wait_until_finished(other))
 
 
 def test_one_query_starts_by_itself(sweep):

@@ -1,5 +1,6 @@
 """Sweeps in the background: stopped, shared, resumed, and with errors reported."""
 
+import threading
 import time
 from dataclasses import replace
 
@@ -98,6 +99,20 @@ def test_a_job_continues_for_another_subscriber(task, store, monkeypatch):
     run.start("a")
     run.start("b")
     assert ended(run).complete
+
+
+def test_a_job_belongs_to_its_visitor_until_that_visitor_leaves(task, store, monkeypatch):
+    run, original, gate = EvaluationJob(task, store, Worker()), task.retriever.match, threading.Event()
+    monkeypatch.setattr(task.retriever, "match", lambda *arguments: gate.wait(30) and original(*arguments))
+    run.start("a")
+    assert run.belongs_to("a", lambda visitor: True)
+    assert not run.belongs_to("b", lambda visitor: True)
+    assert run.belongs_to("b", lambda visitor: visitor != "a")
+    assert not run.belongs_to("a", lambda visitor: True)
+    run.stop("b")
+    assert not run.belongs_to("b", lambda visitor: True)  # It ends after its step.
+    gate.set()
+    assert ended(run).state is JobState.STOPPED
 
 
 def test_a_visitors_next_job_stops_the_last(task, store, monkeypatch):

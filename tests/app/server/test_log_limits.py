@@ -1,5 +1,6 @@
 """The server's log stays short: the first of equal errors in full, the others counted."""
 
+import inspect
 import io
 import logging
 import random
@@ -10,6 +11,7 @@ import sys
 import time
 
 import pytest
+from streamlit.runtime.scriptrunner import script_runner
 from websockets.exceptions import ConnectionClosed
 
 from app.server import log_limits
@@ -69,6 +71,18 @@ def test_the_first_of_equal_errors_is_written_and_others_counted(log, clock):
     fail(logger, "another thing failed")
     assert re.search(r"not written in the last 61 s: 499 more of: tested: session 0", written())
     assert written().count("Traceback (most recent call last)") == 2
+
+
+def test_a_late_message_for_a_page_that_was_left_is_not_written(log):
+    source = inspect.getsource(script_runner)
+    assert script_runner._LOGGER.name == log_limits._LEFT_PAGE[0]
+    assert f'"{log_limits._LEFT_PAGE[1]}"' in source  # Else the text has changed with a new Streamlit.
+    logger, written, _ = log
+    logger.name = log_limits._LEFT_PAGE[0]
+    logger.warning(f"{log_limits._LEFT_PAGE[1]} This can happen.", "b3481d80")
+    assert written() == ""
+    logger.warning("another warning of %s", "b3481d80")
+    assert "another warning of b3481d80" in written()
 
 
 def test_errors_of_other_lines_or_texts_are_distinguished(log):

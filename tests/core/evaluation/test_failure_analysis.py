@@ -40,7 +40,7 @@ SETTINGS = QuerySettings(neighbors=3, shortlist=10)
 
 
 def answer(right):
-    return Answer(1 / 1 if right else 1 / 2, 1 if right else 2, 0, 0.1 if right else 0.3, 0.2)
+    return Answer(1 / 1 if right else 1 / 2, 1 if right else 2, 0, 0 if right else 1, 0.1 if right else 0.3, 0.2)
 
 
 def case(cosine, distance, consolidated, survived=None, path="query/a.png", **more):
@@ -109,7 +109,7 @@ def test_every_class_has_a_name_and_a_definition():
 @pytest.mark.parametrize(("precision", "first"), [(0.0, 1), (1.1, 1), (0.5, 0)])
 def test_an_outcome_without_a_true_match_is_refused(precision, first):
     with pytest.raises(ValueError, match="first_match at least 1"):
-        Answer(precision, first, 0, None, None)
+        Answer(precision, first, 0, 0, None, None)
 
 
 def test_the_worst_cases_come_first_and_ties_by_path():
@@ -190,8 +190,10 @@ def test_each_case_equals_a_search_of_its_query(task, case_pairs, traces):
             others = [row for row in ranks if records[row].identity != record.identity]
             assert ranks[actual.hit] == 1
             assert actual.right == (actual.hit in same)
+            assert records[actual.right_hit].identity == record.identity
             if same:  # else the first true match is outside the shortlist
                 assert actual.first_match == ranks[same[0]]
+                assert actual.right_hit == same[0]
                 assert actual.match == pytest.approx(distance[same[0]], abs=1e-6)
             assert actual.other == pytest.approx(distance[others[0]], abs=1e-6)
 

@@ -1,0 +1,85 @@
+"""axe-core finds nothing serious on any page, in light or in dark."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from tests.support.browser import settle, visit
+
+pytestmark = pytest.mark.browser
+
+HEIGHT = 6000  # px, so that no element has to be scrolled into view: axe does not check the contrast of those.
+SEVERE = ("serious", "critical")
+PAGES = {  # Address, and a text that is shown once the page is complete.
+    "Explore": ("", "Final ranking"),
+    "Learn": ("learn?step=3", "Try it on your query"),
+    "Lab": ("lab", "Which image region matters most"),
+    "Sweep": ("sweep?scope=one", "Done: "),
+    "Atlas": ("atlas", "Matches outside the shortlist"),
+    "Compare": ("compare", "Decoder attention to each neighbour"),
+    "Evaluate": ("evaluate", "The paper draws this curve"),
+    "Data": ("data", "The arrow shows how"),
+    "Figures": ("figures", "See the first query in Explore"),
+}
+
+
+@dataclass(frozen=True)
+class Exclusion:
+    """A problem in the elements of Streamlit itself, which the app cannot change.
+
+    Attributes:
+        rule: Name of the rule of axe.
+        selector: CSS selector of the element, which must match the element itself.
+        reason: Why the app cannot change it.
+    """
+
+    rule: str
+    selector: str
+    reason: str
+
+
+EXCLUSIONS = (
+    Exclusion(
+        "color-contrast",
+        '[data-testid="stWidgetLabel"][disabled] p',
+        "Label of a disabled field, which WCAG exempts. Streamlit does not tie it to the field, so axe cannot know.",
+    ),
+)
+
+
+def excluded(page, rule, node):
+    """Return whether an exclusion covers this element of a violation."""
+    path = [each if isinstance(each, str) else each[-1] for each in node["target"]]  # One selector per shadow tree.
+    element = page.locator(" >> ".join(path)).first
+    selectors = [each.selector for each in EXCLUSIONS if each.rule == rule]
+    return any(element.evaluate("(element, selector) => element.matches(selector)", each) for each in selectors)
+
+
+def severe_problems(page):
+    """Run axe and return a text for each element with a serious problem: rule, element and reason."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
+    return [
+        f"{violation['id']} ({violation['impact']}): {node['html']}\n  {node['failureSummary']}"
+        for violation in axe.Axe().run(page).response["violations"]
+        if violation["impact"] in SEVERE
+        for node in violation["nodes"]
+        if not excluded(page, violation["id"], node)
+    ]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_axe_finds_nothing_serious_in_light_and_dark(name, browser, url):
+    page = browser.new_page(viewport={"width": 1440, "height": HEIGHT})
+    path, last = PAGES[name]
+    visit(page, f"{url}/{path}")
+    page.get_by_text(last).first.wait_for(timeout=240_000)
+    problems = []
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        page.wait_for_function(
+            "scheme => getComputedStyle(document.querySelector('.stApp')).colorScheme === scheme", arg=scheme
+        )
+        settle(page)
+        problems += [f"{name}, {scheme}: {each}" for each in severe_problems(page)]
+    page.close()
+    assert not problems, "\n".join(problems)
