@@ -6,6 +6,8 @@ selected hit on the right.
 
 from __future__ import annotations
 
+from functools import partial
+
 import streamlit as st
 
 from app.layout import heading, inject_explore_css
@@ -24,7 +26,15 @@ from app.session import link_checks
 from app.session.display import PRUNED
 from app.ui import controls, heatmap_controls, status
 from app.ui.page_frame import load_workspace_or_stop, report_errors, run_page
-from app.ui.query_picker import apply_first_visit_defaults, choose_neighbor, choose_query, pick_query, view_from_url
+from app.ui.page_shortcuts import explore_shortcuts
+from app.ui.query_picker import (
+    apply_first_visit_defaults,
+    choose_neighbor,
+    choose_query,
+    pick_query,
+    step_query,
+    view_from_url,
+)
 from fpc_core.config import QuerySettings
 from fpc_core.explain.overlay import PrunedStyle
 from fpc_core.figures.recipe import FigureKind
@@ -90,11 +100,11 @@ def page() -> None:
         settings = controls.query_settings(view.settings, workspace.dataset.shortlist, HITS, sliders)
         show_junk = controls.junk_switch(workspace.dataset.excludes_own_camera)
         with st.container(key="help", horizontal=True):
-            with st.popover("Legend", icon=":material/help:", key="legend"):
+            with st.popover("Legend", type="tertiary", key="legend"):
                 ranking.render_legend()
                 controls.pruned_style_choice()
-            save = st.popover("Save", icon=":material/download:")
-            timings = st.popover("Timing", icon=":material/timer:")
+            save = st.popover("Save", type="tertiary")
+            timings = st.popover("Timing", type="tertiary")
     with header:
         status.status_line(workspace, settings)
     with warnings:
@@ -119,6 +129,7 @@ def page() -> None:
         st.caption("The tabs on the right save their own panels.")
     with timings:
         ranking.render_timings(result)
+    explore_shortcuts(details.TABS, partial(step_query, workspace, query.name))
     ranking.keep_rates(workspace, query, settings, chosen)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import streamlit as st
@@ -25,6 +26,7 @@ from app.session.view import View
 from app.session.workspace_choice import default_variant
 from app.ui import controls, status
 from app.ui.page_frame import load_workspace_or_stop, run_page
+from app.ui.page_shortcuts import lesson_shortcuts
 from app.ui.query_picker import (
     PER_PAGE,
     apply_first_visit_defaults,
@@ -32,6 +34,7 @@ from app.ui.query_picker import (
     choose_query,
     is_dataset_query,
     pick_query,
+    step_query,
     view_from_url,
 )
 from fpc_core.figures.recipe import FigureKind
@@ -119,7 +122,8 @@ def page() -> None:
     workspace = load_workspace_or_stop()
     apply_first_visit_defaults(workspace.dataset.neighbors)
     view, problems = view_from_url(workspace)
-    with st.sidebar:
+    # A speaker changes query and settings in a popover, because presenter mode hides the sidebar.
+    with st.popover("Query and settings", key="presenter-settings") if PRESENTING else st.sidebar:
         query, missing = pick_query(workspace, view.query)
         settings = controls.query_settings(view.settings, workspace.dataset.shortlist)
     number = requested_step()
@@ -145,6 +149,7 @@ def page() -> None:
         lesson_step.render_quiz(step.quiz, f"{key} {query.digest} {hash(settings)} {context.hit}")
     with right:
         lesson_step.render_picture(workspace, query, result, context, step, view.pin, choose_pin)
+    lesson_shortcuts(partial(step_query, workspace, query.name))
     if PRESENTING:
         synthetic = ":orange-badge[SYNTHETIC] " if workspace.dataset.synthetic else ""
         st.caption(

@@ -29,6 +29,13 @@ def choose_query(name: str, key: str = "query") -> None:
         st.query_params.pop(stale, None)
 
 
+def step_query(workspace: Workspace, chosen: str, steps: int) -> None:
+    """Select the query that is `steps` after the chosen one, from the last one on to the first and back."""
+    names = [record.path.as_posix() for record in workspace.dataset.query]
+    position = names.index(chosen) + steps if chosen in names else 0
+    choose_query(names[position % len(names)])
+
+
 def apply_first_visit_defaults(neighbors: int) -> None:
     """Set K on a first visit, unless the link sets a query or K."""
     if st.session_state.setdefault("first-visit", not st.query_params.keys() & {"query", "k"}):

@@ -149,7 +149,21 @@ function drawStrip(node, strip, { pick = null, makeImage = () => element("img") 
   strip.cards.forEach((card) => fillCard(node.cards.get(card.id), card, strip));
   const nodes = [...node.cards.values()];
   placeCards(node.row, nodes.length ? nodes : [element("div", "empty", strip.note || "Nothing to show.")]);
+  if (pick) {
+    const tree = /** @type {Document | ShadowRoot} */ (node.getRootNode());
+    const selected = strip.cards.findIndex((card) => card.selected);
+    setTabStop(nodes, nodes.find((card) => card === tree.activeElement) ?? nodes[Math.max(selected, 0)]);
+  }
   return node;
+}
+
+/**
+ * Make one card of a strip the only one that Tab reaches; arrow keys move on from it.
+ * @param {Iterable<any>} cards
+ * @param {any} stop
+ */
+function setTabStop(cards, stop) {
+  for (const card of cards) card.tabIndex = card === stop ? 0 : -1;
 }
 
 /**
@@ -169,14 +183,19 @@ function drawStrips(root, strips, options) {
 }
 
 /**
- * Move the focus along a strip with the left and right arrow keys, as in a toolbar.
+ * Move the focus along a strip with the arrow keys, Home and End, as in a toolbar.
  * @param {KeyboardEvent & {target: any}} event
  */
 function moveFocus(event) {
-  if (event.key !== "ArrowRight" && event.key !== "ArrowLeft") return;
   const card = event.target.closest?.("button.card");
-  const next = event.key === "ArrowRight" ? card?.nextElementSibling : card?.previousElementSibling;
+  const next = {
+    ArrowRight: card?.nextElementSibling,
+    ArrowLeft: card?.previousElementSibling,
+    Home: card?.parentElement.firstElementChild,
+    End: card?.parentElement.lastElementChild,
+  }[event.key];
   if (!next) return;
+  setTabStop(next.parentElement.children, next);
   next.focus();
   event.preventDefault();
   event.stopPropagation();

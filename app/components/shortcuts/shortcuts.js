@@ -1,0 +1,92 @@
+// Keyboard shortcuts of a page. Keys are handled on the document, unless a text field or an open menu has the focus.
+
+/** @typedef {{keys: string[], about: string, selector: string, action: "click" | "focus" | "fullscreen" | "previous" | "next"}} Shortcut */
+
+const NAMES = { " ": "Space", PageDown: "Page Down", PageUp: "Page Up" };
+
+/**
+ * Return whether a key press belongs to the element that has the focus.
+ * @param {KeyboardEvent} event
+ */
+function isTyping(event) {
+  const target = /** @type {HTMLElement} */ (event.composedPath()[0]);
+  if (["TEXTAREA", "SELECT"].includes(target.tagName) || target.isContentEditable) return true;
+  if (target.tagName === "INPUT")
+    return !["range", "checkbox", "radio"].includes(/** @type {HTMLInputElement} */ (target).type);
+  // Space and Enter press a button that has the focus.
+  return event.key === " " && target.tagName === "BUTTON";
+}
+
+/**
+ * Return the element of a selector, whose part after " >>> " is searched inside components.
+ * @param {string} selector
+ * @returns {HTMLElement | null}
+ */
+function find(selector) {
+  const [outer, inner] = selector.split(" >>> ");
+  if (!inner) return document.querySelector(outer);
+  for (const node of document.querySelectorAll(`${outer} *`)) {
+    const found = node.shadowRoot?.querySelector(inner) ?? null;
+    if (found) return /** @type {HTMLElement} */ (found);
+  }
+  return document.querySelector(`${outer} ${inner}`);
+}
+
+/**
+ * Return the shortcut of a key press, or undefined.
+ * @param {Shortcut[]} shortcuts
+ * @param {KeyboardEvent} event
+ */
+function shortcutOf(shortcuts, event) {
+  if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event)) return undefined;
+  return shortcuts.find(({ keys }) => keys.includes(event.key) || keys.includes(event.key.toLowerCase()));
+}
+
+/**
+ * Fill the dialog with all shortcuts.
+ * @param {any} dialog
+ * @param {Shortcut[]} shortcuts
+ */
+function fillDialog(dialog, shortcuts) {
+  const list = element("dl");
+  for (const { keys, about } of [...shortcuts, { keys: ["?"], about: "Show these shortcuts" }]) {
+    const term = element("dt");
+    keys.forEach((key, at) => {
+      if (at) term.append(" or ");
+      term.append(element("kbd", "", NAMES[key] ?? key.toUpperCase()));
+    });
+    list.append(term, element("dd", "", about));
+  }
+  const close = element("button", "", "Close");
+  close.type = "button";
+  close.addEventListener("click", () => dialog.close());
+  dialog.replaceChildren(element("h2", "", "Keyboard shortcuts"), list, close);
+}
+
+function toggleFullscreen() {
+  if (document.fullscreenElement) document.exitFullscreen();
+  else document.documentElement.requestFullscreen();
+}
+
+/** @param {ComponentArgs<{shortcuts: Shortcut[]}>} args */
+export default function ({ data, parentElement, setTriggerValue }) {
+  /** @type {any} */
+  const dialog = parentElement.querySelector("dialog");
+  fillDialog(dialog, data.shortcuts);
+  const onKey = (/** @type {KeyboardEvent} */ event) => {
+    if (event.key === "?" && !isTyping(event)) {
+      event.preventDefault();
+      if (!dialog.open) dialog.showModal();
+      return;
+    }
+    const shortcut = dialog.open ? undefined : shortcutOf(data.shortcuts, event);
+    if (!shortcut) return;
+    event.preventDefault();
+    const { action, selector } = shortcut;
+    if (action === "click" || action === "focus") find(selector)?.[action]();
+    else if (action === "fullscreen") toggleFullscreen();
+    else setTriggerValue("stepped", action);
+  };
+  document.addEventListener("keydown", onKey);
+  return () => document.removeEventListener("keydown", onKey);
+}
