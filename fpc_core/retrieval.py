@@ -152,7 +152,8 @@ class Retriever:
     def _solve(self, encoding: Encoding, indices: np.ndarray, settings: QuerySettings) -> Transport:
         query_cls, query_patches = _only(encoding.to(self.device))
         gallery = self.tokens.patches(indices)
-        sides = marginals(query_cls, query_patches, self._cls(indices), gallery, settings.variant)
+        solver = settings.transport.solver
+        sides = marginals(query_cls, query_patches, self._cls(indices), gallery, settings.variant, solver)
         return solve(ground_cost(query_patches, gallery), *sides, settings.transport)
 
     _transport = torch.inference_mode()(

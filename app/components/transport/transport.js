@@ -100,8 +100,7 @@ class TransportView {
     const top = Math.max(...pair.queryMarginal, ...pair.galleryMarginal);
     this.weightTop = top;
     this.weightBar.set("patch weight", "0", percent(top));
-    const { emd } = this.totals;
-    this.sum.textContent = `Sum of all patch contributions ${emd.toFixed(4)} = D_EMD ${pair.dEmd.toFixed(4)}`;
+    this.sum.textContent = sumText(this.totals, pair.dEmd);
     this.weightOf = { q: new Float32Array(this.geometry.count).fill(NaN), g: pair.galleryMarginal };
     pair.kept.forEach((position, row) => (this.weightOf.q[position] = pair.queryMarginal[row]));
     ["q", "g"].forEach((side, at) => {

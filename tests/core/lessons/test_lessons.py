@@ -10,15 +10,17 @@ import ot
 import pytest
 import torch
 
+from fpc_core import retrieval
 from fpc_core.config import DropStrategy, PruneSettings, QuerySettings, Solver, TransportSettings, Variant
 from fpc_core.data.images import resize_image, to_tensor
 from fpc_core.data.match_label import QueryIdentity
+from fpc_core.lessons import steps_cost
 from fpc_core.lessons.context import lesson_context
 from fpc_core.lessons.course import STEPS, lesson
 from fpc_core.lessons.sinkhorn_runs import toy
 from fpc_core.lessons.step import Quiz, choose_near, count_choices
 from fpc_core.lessons.steps_decoder import without
-from fpc_core.matching.transport import plan
+from fpc_core.matching.transport import marginals, plan
 from fpc_core.model.decoder import decoder_input
 from fpc_core.workspace import open_workspace
 
@@ -273,6 +275,26 @@ def test_every_setting_gives_nine_complete_steps(workspace, name):
         assert "nan" not in shown.lower().split()
         assert "None" not in shown
         assert "-0.0000" not in shown
+
+
+@pytest.mark.parametrize("side", ["query", "gallery"])
+def test_a_hit_that_agrees_with_nothing_is_explained(workspace, monkeypatch, side):
+    settings = replace(DEFAULT, transport=TransportSettings(Solver.RELEASED))
+
+    def without_agreement(*arguments):
+        a, b = marginals(*arguments)
+        return (torch.zeros_like(a), b) if side == "query" else (a, torch.zeros_like(b))
+
+    monkeypatch.setattr(retrieval, "marginals", without_agreement)
+    context = context_of(workspace, settings)
+    if side == "query":
+        monkeypatch.setattr(steps_cost, "_agreement", lambda case: np.full(len(case.plan.plan), -0.1))
+    steps = {step.key: step for step in lesson(context)}
+    assert "D_EMD = 1.0000, because no patch of one image agrees" in steps["transport"].today
+    expected = "with equal weights" if side == "query" else "gives the hit no weight"
+    assert expected in numbers(steps["weights"]) + steps["weights"].today
+    shown = " ".join(step.today + numbers(step) + step.quiz.reveal for step in steps.values())
+    assert "nan" not in shown.lower().split()
 
 
 def test_the_text_is_short_and_every_term_is_introduced_once(case):
