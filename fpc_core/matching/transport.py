@@ -92,6 +92,9 @@ def solve(cost: Tensor, a: Tensor, b: Tensor, settings: TransportSettings) -> Tr
     `settings.tolerance` unless `max_iterations` is reached first. EXACT solves the linear programme with POT. RELEASED
     runs the loop of the released code (see `_released`).
 
+    The result consists of numpy arrays, so no gradients flow through any solver; tensors that require grad are
+    detached.
+
     Args:
         cost: (S, M, N) ground cost.
         a: (S, M) query marginals; rows sum to 1, or to 0 with RELEASED.
@@ -101,6 +104,7 @@ def solve(cost: Tensor, a: Tensor, b: Tensor, settings: TransportSettings) -> Tr
     Raises:
         ValueError: Shapes do not match, costs are not finite, marginals do not sum to 1, or the solver fails.
     """
+    cost, a, b = (each.detach() for each in (cost, a, b))
     _check(cost, a, b, settings.solver)
     if settings.solver is Solver.EXACT:
         return _exact(cost, a, b)
@@ -109,7 +113,7 @@ def solve(cost: Tensor, a: Tensor, b: Tensor, settings: TransportSettings) -> Tr
     a, b = a.float(), b.float()
     arguments = (settings.epsilon, settings.tolerance, settings.max_iterations)
     if cost.device.type == "cpu":
-        values, query, gallery = (each.detach().float().contiguous().numpy() for each in (cost, a, b))
+        values, query, gallery = (each.float().contiguous().numpy() for each in (cost, a, b))
         distance, iterations, error, f, g = sinkhorn_cpu(values, query, gallery, *arguments)
     else:
         results = sinkhorn_batch(cost.float(), a, b, *arguments)
@@ -174,9 +178,9 @@ def _weights(agreement: Tensor, fallback: float) -> Tensor:
 
 
 def _exact(cost: Tensor, a: Tensor, b: Tensor) -> Transport:
-    query, gallery = a.detach().float().cpu().numpy(), b.detach().float().cpu().numpy()
+    query, gallery = a.float().cpu().numpy(), b.float().cpu().numpy()
     distances, errors, potentials = [], [], []
-    for values, weights_a, weights_b in zip(cost.detach().double().cpu().numpy(), query, gallery, strict=True):
+    for values, weights_a, weights_b in zip(cost.double().cpu().numpy(), query, gallery, strict=True):
         checkpoint()
         flow, distance, dual_a, dual_b = solve_exact(values, weights_a, weights_b)
         distances.append(distance)

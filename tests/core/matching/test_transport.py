@@ -196,6 +196,15 @@ def test_invalid_input_is_named(solver):
         solve(cost, a, 2 * b, solver_settings)
 
 
+@pytest.mark.parametrize("solver", list(Solver))
+def test_tensors_that_require_grad_are_detached(solver):
+    solver_settings = TransportSettings(solver=solver)
+    plain = solve(*problem(9), solver_settings)
+    tracked = solve(*(each.requires_grad_() for each in problem(9)), solver_settings)
+    for name in ("distance", "marginal_error", "query_marginal", "gallery_potential"):
+        np.testing.assert_array_equal(getattr(tracked, name), getattr(plain, name))
+
+
 def test_the_released_loop_refuses_overflow():
     cost, a, b = problem(8)
     with pytest.raises(ValueError, match="released solver overflows"):
