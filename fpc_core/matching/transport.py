@@ -200,8 +200,9 @@ def _released(cost: Tensor, a: Tensor, b: Tensor, epsilon: float) -> Transport:
     code, which then sets the similarity to 0: the plan is 0 and the distance 1. These NaN also enter the average that
     stops the loop. Raise ValueError on overflow, where the released code returns a similarity of 0, too.
     """
-    kernel = torch.exp(-cost.float() / epsilon).transpose(1, 2)  # Shape (S, N, M), gallery x query, as released.
-    query, gallery = a.float().unsqueeze(2), b.float().unsqueeze(2)
+    cost, a, b = cost.float(), a.float(), b.float()
+    kernel = torch.exp(-cost / epsilon).transpose(1, 2)  # Shape (S, N, M), gallery x query, as released.
+    query, gallery = a.unsqueeze(2), b.unsqueeze(2)
     u, v = torch.ones_like(gallery), torch.ones_like(query)
     done = 0
     while done < _RELEASED_ITERATIONS:
@@ -219,7 +220,7 @@ def _released(cost: Tensor, a: Tensor, b: Tensor, epsilon: float) -> Transport:
     distance = torch.where(empty, 1.0, (flow * cost.transpose(1, 2)).sum(dim=(1, 2)))
     errors = torch.maximum((flow.sum(2) - b).abs().sum(1), (flow.sum(1) - a).abs().sum(1))
     f, g = (epsilon * each.squeeze(2).log().masked_fill(empty[:, None], -torch.inf) for each in (v, u))
-    numbers = (each.cpu().numpy() for each in (errors, a.float(), b.float(), f, g))
+    numbers = (each.cpu().numpy() for each in (errors, a, b, f, g))
     return Transport(distance.cpu().numpy(), np.full(len(cost), done), *numbers)
 
 
