@@ -184,7 +184,7 @@ class Shortlist:
 
 @dataclass(frozen=True, eq=False)
 class Transport:
-    """Solved transport from one query to S candidates (Eq. 5 to 9).
+    """Solved transport from one query to S candidates (Eq. 5 to 9, with normalised weights).
 
     Attributes:
         distance: (S,) float32, D_EMD = sum of plan * ground cost; 1 for the released solver if a side has no weight.

@@ -86,8 +86,8 @@ def weights(case: LessonContext) -> Step:
         title="Marginals",
         question="How much does each patch count?",
         text=f"A patch counts more the better it agrees with the other image as a whole ({whole}); one that "
-        "disagrees gets no weight. Divided by their sum, the weights of each side add up to 1: these are the "
-        "two **marginals**. They determine how much weight moves from and to each patch.",
+        "disagrees gets no weight. Divided by their sum (the paper omits this), the weights of each side add up to 1: "
+        "these are the two **marginals**. They determine how much weight moves from and to each patch.",
         today=f"The heaviest patch of the query, at {patch_name(int(plan.query_positions[heaviest]), grid[1])}, "
         f"carries {carries}; {none}.",
         equations=(

@@ -12,7 +12,7 @@ _SAME = 5e-5  # Differences up to this value are not visible with four decimals.
 
 
 def transport(case: LessonContext) -> Step:
-    """Build the step on the transport plan (Eq. 5), with Sinkhorn to step through."""
+    """Build the step on the transport plan (Eq. 5 to 9), with Sinkhorn to step through."""
     solution, settings = case.trace.match.transport, case.trace.settings.transport
     a, b = case.marginals
     distance, rounds = float(solution.distance[case.position]), int(solution.iterations[case.position])
@@ -39,9 +39,12 @@ def transport(case: LessonContext) -> Step:
         f"would give {number(exact)}.",
         equations=(
             Equation(
-                "Eq. 5",
-                r"D_{\text{EMD}} = \min_P \sum_{mn} P_{mn} d_{mn}",
-                (rf"D_{{\text{{EMD}}}} = {number(distance)}", solver),
+                "Eq. 5 to 9",
+                r"D_{\text{EMD}} = \min_{P \ge 0} \sum_{mn} P_{mn} d_{mn}, \quad P 1 = a, \quad P^\top 1 = b",
+                (
+                    r"\text{(the paper: } \le \text{, and only the smaller total moves)}",
+                    rf"D_{{\text{{EMD}}}} = {number(distance)} \quad {solver}",
+                ),
             ),
             Equation(
                 "Sinkhorn",

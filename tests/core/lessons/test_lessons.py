@@ -162,6 +162,26 @@ def test_transport_equals_the_search_and_the_exact_plan_equals_pot(case):
     assert run_costs[-1] > problem.exact_cost - 1e-4
 
 
+def test_every_formula_cites_its_number_in_the_paper(case):
+    """Weights and ground distance have no number; Eq. 6 is P >= 0, Eq. 7 and 8 are the marginals, Eq. 9 the total."""
+    cited = {step.key: [each.source for each in step.equations if each.source] for step in lesson(case)}
+    assert cited == {
+        "patches": ["Eq. 1"],
+        "attention": ["Eq. 2"],
+        "dropping": ["Sec. 3.1"],
+        "cost": ["Sec. 3.2"],
+        "weights": ["Sec. 3.2"],
+        "transport": ["Eq. 5 to 9", "Sinkhorn"],
+        "distance": ["Eq. 10"],
+        "tokens": ["Eq. 11"],
+        "shares": ["Eq. 13"],
+    }
+    (formula, *_) = STEPS["transport"](case).equations
+    assert all(part in formula.symbols for part in (r"P \ge 0", "P 1 = a", r"P^\top 1 = b"))
+    assert r"the paper: } \le" in formula.numbers[0]
+    assert "the paper omits this" in STEPS["weights"](case).text
+
+
 def test_the_toy_plan_matches_the_solution_by_hand():
     problem = toy()
     by_hand = np.array([[0.25, 0.15, 0, 0], [0, 0.1, 0.2, 0], [0, 0, 0.05, 0.15], [0, 0, 0, 0.1]])
