@@ -6,6 +6,8 @@ import numpy as np
 
 from fpc_core.results import Ranking, Swap
 
+_ROUNDING = 16 * np.finfo(np.float64).eps  # Bound on the relative error of D at a swap, with room to spare.
+
 
 def combined_distance(d_cos: np.ndarray, d_emd: np.ndarray, alpha: float) -> np.ndarray:
     """Return D = (1 - alpha) D_cos + alpha D_EMD (Eq. 10).
@@ -84,6 +86,8 @@ def swap_alphas(d_cos: np.ndarray, d_emd: np.ndarray, top: int | None = None) ->
         rows = np.arange(len(order))
         pair = first[order], second[order]
         meeting = np.minimum(distance[rows, pair[0]], distance[rows, pair[1]])
+        # Where three lines meet in one point, rounding must not put the third line ahead of the other two.
+        meeting -= _ROUNDING * max(np.abs(cos).max(), np.abs(emd).max())
         nearer = distance < meeting[:, None]
         nearer[rows, pair[0]] = nearer[rows, pair[1]] = False
         order = order[nearer.sum(axis=1) < top]

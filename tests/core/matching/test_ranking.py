@@ -1,6 +1,9 @@
+from fractions import Fraction
+from itertools import combinations
+
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -72,3 +75,24 @@ def test_top_swaps_are_exactly_those_that_change_the_top_ranks(seed, top):
     for before, alpha, after in zip(edges, every, edges[2:], strict=False):
         changed = leaders((before + alpha) / 2) != leaders((alpha + after) / 2)
         assert changed == (alpha in kept)
+
+
+GRID = arrays(np.int64, 14, elements=st.integers(0, 24))
+
+
+@settings(max_examples=200, deadline=None)
+@given(cos=GRID, emd=GRID, top=st.integers(1, 10))
+@example(cos=np.array([5, 6, 7, 9, 6]), emd=np.array([6, 8, 2, 8, 4]), top=1)  # Three lines meet at 1/3.
+def test_top_swaps_at_points_of_many_lines_equal_exact_fractions(cos, emd, top):
+    """On a coarse grid, three or more lines often meet in one point, at an alpha that floats round."""
+    expected = set()
+    for i, j in combinations(range(len(cos)), 2):
+        c, e = int(cos[i] - cos[j]), int(emd[i] - emd[j])
+        if c * e < 0:
+            alpha = Fraction(c, c - e)
+            distances = [(1 - alpha) * int(one) + alpha * int(other) for one, other in zip(cos, emd, strict=True)]
+            if sum(each < distances[i] for each in distances) < top:
+                expected.add(frozenset((i, j)))
+    swaps = swap_alphas((cos / 32).astype(np.float32), (emd / 32).astype(np.float32), top=top)
+    assert {frozenset((swap.first, swap.second)) for swap in swaps} == expected
+    assert len(swaps) == len(expected)
