@@ -7,7 +7,7 @@ patch and one column per gallery patch. Gallery indices are always rows of the g
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 
 import numpy as np
@@ -259,6 +259,21 @@ class Ranking:
             raise ValueError(
                 f"indices and distance must have one shape, got {self.indices.shape} and {self.distance.shape}"
             )
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def first(self, count: int) -> Ranking:
+        """Return the first `count` ranks."""
+        return Ranking(self.indices[:count], self.distance[:count])
+
+    def pairs(self) -> Iterator[tuple[int, float]]:
+        """Yield rows with their distances, nearest first; whoever stops early spares sorting the rest."""
+        done, count = 0, 64
+        while done < len(self):
+            part = self.first(count)
+            yield from zip(part.indices[done:].tolist(), part.distance[done:].tolist(), strict=True)
+            done, count = count, 64 * count
 
 
 @dataclass(frozen=True)

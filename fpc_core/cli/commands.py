@@ -74,7 +74,8 @@ def _query(args: argparse.Namespace) -> None:
     print(_summary(workspace))
     kept_counts = " ".join(f"block {stage.block}: {stage.kept.shape[1]}" for stage in trace.encoding.stages)
     print(f"patches {model.config.patches}, kept after {kept_counts}\n")
-    columns = {"cosine": trace.by_cosine, "D": trace.by_distance, "consolidated": trace.final}
+    rankings = {"cosine": trace.by_cosine, "D": trace.by_distance, "consolidated": trace.final}
+    columns = {name: ranking.first(args.top) for name, ranking in rankings.items()}
     print("rank  " + "  ".join(f"{name:>34}" for name in columns))
     for index in range(min(args.top, len(memory))):
         hits = []
