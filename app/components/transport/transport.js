@@ -308,7 +308,7 @@ class TransportView {
         false,
       );
     }
-    const mass = shown.reduce((sum, at) => sum + plan[at], 0) / this.totals.mass;
+    const mass = shown.reduce((sum, at) => sum + plan[at], 0) / (this.totals.mass || 1);
     const least = shown.length ? plan[shown.at(-1)] / this.totals.mass : 0;
     const text = `Showing ${shown.length} flows of at least ${percent(least, 3)} each (${percent(mass, 1)} of the total)`;
     this.flowCount.textContent = text;
