@@ -290,7 +290,7 @@ def test_what_was_assumed_is_always_printed(tmp_path):
     assert "assumed: exact GELU and an epsilon of 1e-06 in the norms" in text
 
 
-def test_assumed_functions_are_those_of_the_model_and_stated_for_foreign_files(tmp_path):
+def test_assumed_functions_are_those_of_the_model_and_are_stated(tmp_path):
     model, report = load(PLAIN, tmp_path)
     assert ASSUMED_FUNCTIONS in report.assumed
     block = model.encoder.blocks[0]
