@@ -33,7 +33,11 @@ ranking and score.
 {format_size(PUBLISHED[0])} at stride {strides}, as in the published code, this is assumed. Otherwise these are tried:
 {", ".join(map(format_size, IMAGE_SIZES))}.
 If none or several fit, loading asks for `--image-size` and `--stride`. The number of heads follows from the widths
-192, 384, 768 and 1024; other widths need `--heads`. The Data page has the same fields.
+192, 384, 768 and 1024; other widths need `--heads`, and so does a model with an unusual number, such as 6 at width 192,
+because no tensor reveals it. The Data page has the same fields.
+
+**Activation.** No tensor reveals it either. Exact GELU and norms with epsilon 1e-6 are assumed, as in ViT; weights
+trained with quick GELU (as in CLIP) load, but are computed wrongly. The report says so.
 
 **Cameras.** `--mean-camera` gives every image the mean camera embedding, for data with more or other cameras than the
 weights.

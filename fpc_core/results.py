@@ -7,7 +7,7 @@ patch and one column per gallery patch. Gallery indices are always rows of the g
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 
 import numpy as np
@@ -184,14 +184,15 @@ class Shortlist:
 
 @dataclass(frozen=True, eq=False)
 class Transport:
-    """Solved transport from one query to S candidates (Eq. 5 to 9).
+    """Solved transport from one query to S candidates (Eq. 5 to 9, with normalised weights).
 
     Attributes:
-        distance: (S,) float32, D_EMD = sum of plan * ground cost.
+        distance: (S,) float32, D_EMD = sum of plan * ground cost; 1 for the released solver if a side has no weight.
         iterations: (S,) int number of solver iterations; 0 for the exact solver.
         marginal_error: (S,) float32 measured L1 error of the worse of the two marginals.
-        query_marginal: (S, M) float32 weights of the query's patches; each row sums to 1.
-        gallery_marginal: (S, N) float32 weights of the candidates' patches; each row sums to 1.
+        query_marginal: (S, M) float32 weights of the query's patches; each row sums to 1. For the released solver it is
+            all 0 if no patch agrees with the other image.
+        gallery_marginal: (S, N) float32 weights of the candidates' patches; as `query_marginal`.
         query_potential: (S, M) dual potential f. For the Sinkhorn solvers plan = exp((f + g - cost) / epsilon), and the
             potentials are -inf where the marginal is zero; for the exact solver they are the dual variables of the
             linear programme.
@@ -220,8 +221,8 @@ class TransportPlan:
     Attributes:
         gallery_index: Row of the image in the gallery memory.
         plan: (M, N) float32, query x gallery. It sums to 1 within the solver's tolerance, or within
-            `Transport.marginal_error` for the released solver.
-        cost: (M, N) float32 ground cost 1 - cosine; the sum of plan * cost is D_EMD.
+            `Transport.marginal_error` for the released solver, whose plan is all 0 if a side has no weight.
+        cost: (M, N) float32 ground cost 1 - cosine; the sum of plan * cost is D_EMD if any weight moves.
         query_positions: (M,) original grid positions of the rows. The columns follow the full grid in order.
     """
 
@@ -258,6 +259,21 @@ class Ranking:
             raise ValueError(
                 f"indices and distance must have one shape, got {self.indices.shape} and {self.distance.shape}"
             )
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def first(self, count: int) -> Ranking:
+        """Return the first `count` ranks."""
+        return Ranking(self.indices[:count], self.distance[:count])
+
+    def pairs(self) -> Iterator[tuple[int, float]]:
+        """Yield rows with their distances, nearest first; whoever stops early spares sorting the rest."""
+        done, count = 0, 64
+        while done < len(self):
+            part = self.first(count)
+            yield from zip(part.indices[done:].tolist(), part.distance[done:].tolist(), strict=True)
+            done, count = count, 64 * count
 
 
 @dataclass(frozen=True)

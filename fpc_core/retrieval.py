@@ -152,7 +152,8 @@ class Retriever:
     def _solve(self, encoding: Encoding, indices: np.ndarray, settings: QuerySettings) -> Transport:
         query_cls, query_patches = _only(encoding.to(self.device))
         gallery = self.tokens.patches(indices)
-        sides = marginals(query_cls, query_patches, self._cls(indices), gallery, settings.variant)
+        solver = settings.transport.solver
+        sides = marginals(query_cls, query_patches, self._cls(indices), gallery, settings.variant, solver)
         return solve(ground_cost(query_patches, gallery), *sides, settings.transport)
 
     _transport = torch.inference_mode()(
@@ -234,12 +235,11 @@ class Retriever:
         return features.float().cpu().numpy()
 
     def by_feature(self, feature: np.ndarray) -> Ranking:
-        """Rank the whole gallery by Euclidean distance to `feature`, (C,) after the BNNeck, all L2-normalised."""
-        ranking = rank_by_feature(feature, self.memory.unit_features)
-        if self._left_out is None:
-            return ranking
-        others = ranking.indices != self._left_out
-        return Ranking(ranking.indices[others], ranking.distance[others])
+        """Rank the whole gallery by Euclidean distance to `feature`, (C,) after the BNNeck, all L2-normalised.
+
+        The ranking is sorted when it is read; `Ranking.first` and `Ranking.pairs` sort no more than needed.
+        """
+        return rank_by_feature(feature, self.memory.unit_features, self._left_out)
 
     @torch.inference_mode()
     @out_of_memory_fallback("the global head")

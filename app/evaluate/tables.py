@@ -65,8 +65,8 @@ def render_scoring_help(dataset: Dataset) -> None:
             "queries whose first hit is correct. mAP is the mean of the average precision over all queries."
         )
         st.markdown(
-            "Intervals come from 2,000 bootstrap resamples of the queries (middle 95%). Differences well "
-            "within an interval are not meaningful."
+            "Intervals come from 2,000 bootstrap resamples of the people in the queries, each with all their "
+            "queries, which resemble each other (middle 95%). Differences well within an interval are not meaningful."
         )
         st.markdown(
             "The paper's numbers are for its ViT-B on the data named above them. Our numbers are comparable "

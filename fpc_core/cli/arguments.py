@@ -21,7 +21,7 @@ from fpc_core.config import (
     Variant,
 )
 from fpc_core.data.protocols import AUTO, Cameras, Protocol
-from fpc_core.evaluation.metrics.bootstrap import Bootstrap
+from fpc_core.evaluation.metrics.bootstrap import Bootstrap, Unit
 from fpc_core.evaluation.paper_tables.definitions import NAMES
 from fpc_core.evaluation.paper_tables.export import FORMATS
 from fpc_core.evaluation.sweep.task import SweepGrid
@@ -206,7 +206,13 @@ def _evaluate_options(evaluate: argparse.ArgumentParser) -> None:
     )
     evaluate.add_argument("--out", type=Path, help="write a file per table and format into this folder")
     evaluate.add_argument(
-        "--resamples", type=int, default=Bootstrap().resamples, help="number of resamples of the bootstrap over queries"
+        "--resamples", type=int, default=Bootstrap().resamples, help="number of resamples of the bootstrap"
+    )
+    evaluate.add_argument(
+        "--intervals",
+        choices=[each.value for each in Unit],
+        default=Bootstrap().unit.value,
+        help="resample people with all their queries (default), or queries as if they were independent",
     )
     evaluate.add_argument(
         "--ablation",

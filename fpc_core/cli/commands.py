@@ -35,7 +35,7 @@ from fpc_core.evaluation.engine.passes import Known, PassTask
 from fpc_core.evaluation.engine.result_store import ResultStore
 from fpc_core.evaluation.engine.runner import run_with_store
 from fpc_core.evaluation.failure_analysis.dropped_patches import dropped_by_strategy, dropped_text
-from fpc_core.evaluation.metrics.bootstrap import Bootstrap
+from fpc_core.evaluation.metrics.bootstrap import Bootstrap, Unit
 from fpc_core.evaluation.metrics.flops import format_table, table3
 from fpc_core.evaluation.paper_tables.definitions import NAMES, Setting, scores_table, tables_of
 from fpc_core.evaluation.paper_tables.export import FORMATS
@@ -74,7 +74,8 @@ def _query(args: argparse.Namespace) -> None:
     print(_summary(workspace))
     kept_counts = " ".join(f"block {stage.block}: {stage.kept.shape[1]}" for stage in trace.encoding.stages)
     print(f"patches {model.config.patches}, kept after {kept_counts}\n")
-    columns = {"cosine": trace.by_cosine, "D": trace.by_distance, "consolidated": trace.final}
+    rankings = {"cosine": trace.by_cosine, "D": trace.by_distance, "consolidated": trace.final}
+    columns = {name: ranking.first(args.top) for name, ranking in rankings.items()}
     print("rank  " + "  ".join(f"{name:>34}" for name in columns))
     for index in range(min(args.top, len(memory))):
         hits = []
@@ -101,7 +102,7 @@ def _evaluate(args: argparse.Namespace) -> None:
     workspace = workspace_from(args)
     retriever, dataset = workspace.retriever, workspace.dataset
     settings = replace(settings_from(args, workspace), shortlist=dataset.shortlist)
-    bootstrap = Bootstrap(args.resamples)
+    bootstrap = Bootstrap(args.resamples, unit=Unit(args.intervals))
     if args.recipe:
         tables: Sequence[ReportTable] = [scores_table(read_score_recipe(args.recipe))]
     elif table_names:

@@ -92,10 +92,10 @@ def _by_gradient(block: Any, head: nn.Module, tokens: Tensor, target: Target, me
         recorded = cam.activations_and_grads
         target(recorded(tokens.unsqueeze(0))[0]).backward()
     values, gradients = recorded.activations[0].numpy(), recorded.gradients[0].numpy()
-    # Grad-CAM++ adds an absolute 1e-6 to a denominator, which exceeds the squared gradients of thousands of tokens.
-    # Gradients are therefore scaled so that the largest is at least 1. The constant then changes a map by up to 1 % of
-    # its peak. Scaling by a power of two does not change the results of the other methods.
-    unit = 2.0 ** np.floor(np.log2(np.abs(gradients).max())) if gradients.any() else 1.0
+    # Grad-CAM++ adds an absolute 1e-6 to a sum of squared and cubed gradients, which are far smaller for thousands of
+    # tokens. Gradients are therefore scaled so that the largest is at least 2^20; this constant is then below 1e-18 of
+    # its square. Scaling by a power of two does not change the results of the other methods.
+    unit = 2.0 ** (np.floor(np.log2(np.abs(gradients).max())) - 20) if gradients.any() else 1.0
     return cam.get_cam_image(None, None, None, values * unit, gradients / unit, False).ravel()
 
 

@@ -128,7 +128,7 @@ def ranked_strip(
     """
     cards: list[Card] = []
     rank = hidden = 0
-    for row, distance in zip(ranking.indices.tolist(), ranking.distance.tolist(), strict=True):
+    for row, distance in ranking.pairs():
         record = records[row]
         tone = match_label(record, subject, uses_cameras)
         if tone is MatchLabel.JUNK:

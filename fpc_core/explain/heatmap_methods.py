@@ -21,7 +21,7 @@ DESCRIPTIONS: Mapping[MapMethod, str] = {
     MapMethod.GRAD_CAM_PLUS_PLUS: "Like Grad-CAM, but weights each channel by its positive gradients only.",
     MapMethod.HIRES_CAM: "Gradient × activation for each patch; exact if the layers above are linear.",
     MapMethod.LAYER_CAM: "Like HiResCAM, but counts only channels that raise the target.",
-    MapMethod.EIGEN_CAM: "Where the tokens differ most. It depends neither on the target nor on attention.",
+    MapMethod.EIGEN_CAM: "Where the tokens differ most after the first norm, whatever the target and later weights.",
     MapMethod.ATTENTION: "Attention from [cls] to each patch, averaged over heads: where it looks, not its effect.",
     MapMethod.VALUE_NORM: "Size of each patch's contribution (attention × value norm), regardless of its direction.",
     MapMethod.LEFT_OUT: "Drop in the target score when a patch is removed (computed exactly).",
@@ -50,5 +50,6 @@ TARGETED = frozenset({*MapMethod} - {MapMethod.EIGEN_CAM, MapMethod.ATTENTION, M
 """Methods whose maps depend on the target."""
 
 DECODER_METHODS = tuple(method for method in MapMethod if method is not MapMethod.EIGEN_CAM)
-"""Methods that can explain the decoder. EigenCAM uses only the normalised input of the decoder's block. A decoder with
-random weights after its first norm would give the same map, which fails the sanity check of Adebayo et al. (2018)."""
+"""Methods that can explain the decoder. Of its weights, EigenCAM sees only those of the block's first norm, which can
+even flip the map. A decoder with random weights after that norm would give the same map, which fails the sanity check
+of Adebayo et al. (2018)."""

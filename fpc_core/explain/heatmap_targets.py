@@ -40,7 +40,7 @@ def explained_index(retriever: Retriever, trace: QueryTrace, how: MapSettings) -
     if how.index is not None:
         return how.index
     if how.target is MapTarget.SIMILARITY:
-        return int(trace.final.indices[0])
+        return int(trace.final.first(1).indices[0])
     weight = retriever.model.rec_classifier.weight.detach().float().cpu().numpy()
     return int((weight @ trace.consolidation.feature).argmax())
 

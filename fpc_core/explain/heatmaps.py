@@ -62,7 +62,8 @@ def decoder_map(retriever: Retriever, trace: QueryTrace, how: MapSettings) -> Pa
     """
     if how.method not in DECODER_METHODS:
         raise ValueError(
-            f"{how.method} does not depend on the decoder's weights and cannot explain it; choose another method"
+            f"{how.method} does not depend on the decoder's attention, MLP and target and cannot explain it; choose "
+            "another method"
         )
     return _decoder_map(retriever, trace, how)
 

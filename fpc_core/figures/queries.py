@@ -61,8 +61,7 @@ class FigureQuery:
 
     def hits(self, ranking: Ranking, count: int) -> list[tuple[int, float]]:
         """Return the row and distance of the `count` nearest images that are not junk."""
-        ranked = zip(ranking.indices.tolist(), ranking.distance.tolist(), strict=True)
-        return list(islice((each for each in ranked if self.tone(each[0]) is not MatchLabel.JUNK), count))
+        return list(islice((each for each in ranking.pairs() if self.tone(each[0]) is not MatchLabel.JUNK), count))
 
     @property
     def _pixels(self) -> torch.Tensor:

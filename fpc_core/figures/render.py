@@ -29,9 +29,9 @@ CAPTIONS = {
     FigureKind.TRANSPORT: "Heaviest flows of the transport plan from a query to a gallery image",
     FigureKind.RANKED_LIST: "Nearest gallery images of a query, with distances: by cosine, by $D$, after consolidation",
     FigureKind.ALPHA_LINES: r"$D$ of the shortlisted gallery images against $\alpha$, with the swaps of ranks",
-    FigureKind.SCORE_CURVES: r"Rank-1 and mAP against $\alpha$ and against $K$, with bootstrap intervals over queries",
+    FigureKind.SCORE_CURVES: r"Rank-1 and mAP against $\alpha$ and against $K$, with bootstrap intervals over people",
     FigureKind.TRADE_OFF: (
-        r"Rank-1 and mAP against the work of the encoder, by keep rate $\gamma$, with bootstrap intervals over queries"
+        r"Rank-1 and mAP against the work of the encoder, by keep rate $\gamma$, with bootstrap intervals over people"
     ),
     FigureKind.SWEEP_MAP: r"Rank-1 and mAP by keep rate $\gamma$ and $\alpha$",
 }

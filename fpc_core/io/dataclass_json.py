@@ -7,6 +7,7 @@ the field.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import Field, fields, is_dataclass
 from enum import StrEnum
 from functools import cache
@@ -44,7 +45,9 @@ def to_plain(value: Any) -> Any:
     return [to_plain(each) for each in value] if isinstance(value, tuple) else value
 
 
-def from_json(kind: type[_Recipe], text: str, version: int) -> _Recipe:
+def from_json(
+    kind: type[_Recipe], text: str, version: int, defaults: Mapping[str, Mapping[str, Any]] | None = None
+) -> _Recipe:
     """Build a frozen dataclass from JSON.
 
     Its fields may be strings, numbers, booleans, StrEnums, such dataclasses, and tuples of these. In a union of
@@ -54,6 +57,7 @@ def from_json(kind: type[_Recipe], text: str, version: int) -> _Recipe:
         kind: Class of the result.
         text: Recipe as JSON.
         version: Format number of this kind of recipe.
+        defaults: Values, by field and its own field, that recipes of earlier releases stand for by leaving them out.
 
     Raises:
         RecipeError: The text is not a valid recipe; the message names the field.
@@ -66,6 +70,9 @@ def from_json(kind: type[_Recipe], text: str, version: int) -> _Recipe:
         raise RecipeError(f"the recipe must be a JSON object with format {version}")
     if (invalid := _not_text(content)) is not None:
         raise RecipeError(f"the recipe contains {escape_name(invalid)[:80]!r}, which is not valid text; correct it")
+    for name, values in (defaults or {}).items():
+        if isinstance(content.get(name), dict):
+            content[name] = {**values, **content[name]}
     return build(kind, content)
 
 

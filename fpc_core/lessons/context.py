@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+
 from fpc_core.config import ModelConfig
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.data.match_label import MatchLabel, QueryIdentity
@@ -67,6 +69,23 @@ class LessonContext:
     def plan(self) -> TransportPlan:
         """Transport plan to the hit."""
         return self.plan_to(self.hit)
+
+    @cached_property
+    def marginals(self) -> tuple[np.ndarray, np.ndarray]:
+        """Marginals of the query, (M,), and the hit, (N,).
+
+        A side without weight, which only the released solver allows, gets equal weights, so that there is a plan.
+        """
+        transport = self.trace.match.transport
+        a, b = transport.query_marginal[self.position], transport.gallery_marginal[self.position]
+        return a if a.any() else np.full_like(a, 1 / len(a)), b if b.any() else np.full_like(b, 1 / len(b))
+
+    @cached_property
+    def disagrees(self) -> bool:
+        """Whether a side has no weight, because no patch of it agrees with the other image."""
+        transport = self.trace.match.transport
+        sides = transport.query_marginal[self.position], transport.gallery_marginal[self.position]
+        return not all(side.any() for side in sides)
 
     @cached_property
     def match_labels(self) -> dict[int, MatchLabel]:

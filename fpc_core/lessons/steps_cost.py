@@ -63,8 +63,7 @@ def cost(case: LessonContext) -> Step:
 
 def weights(case: LessonContext) -> Step:
     """Build the step on the marginals."""
-    plan, transport, grid = case.plan, case.trace.match.transport, case.config.grid
-    a, b = transport.query_marginal[case.position], transport.gallery_marginal[case.position]
+    plan, grid, (a, b) = case.plan, case.config.grid, case.marginals
     heaviest = int(a.argmax())
     times, carries = float(a[heaviest]) * len(a), share(float(a[heaviest]), 2)
     agreement = _agreement(case)
@@ -72,6 +71,12 @@ def weights(case: LessonContext) -> Step:
     whole = "the mean of its patches" if paper else "its [cls]"
     zeros = int((a == 0).sum())
     none = _weightless(zeros, len(a))
+    agreeing = float(agreement.clip(0).sum())
+    fraction = rf"\frac{{\max(0, {number(agreement[heaviest], 3)})}}{{{number(agreeing, 2)}}}"
+    if agreeing == 0:
+        fraction = rf"\text{{no patch agrees; with equal weights: }} \frac{{1}}{{{len(a)}}}"
+    elif case.disagrees:
+        none = "no patch of the hit agrees with the query, so the released solver gives the hit no weight"
     inner = r"\langle q_{#}, \bar{g} \rangle" if paper else r"\cos(q_{#}, x_{\text{cls}}^g)"
     one, each = (rf"\max(0, {inner.replace('#', index)})" for index in "mi")
     positions, layers = (plan.query_positions, np.arange(len(b))), ("share", "share")
@@ -81,18 +86,13 @@ def weights(case: LessonContext) -> Step:
         title="Marginals",
         question="How much does each patch count?",
         text=f"A patch counts more the better it agrees with the other image as a whole ({whole}); one that "
-        "disagrees gets no weight. Divided by their sum, the weights of each side add up to 1: these are the "
-        "two **marginals**. They determine how much weight moves from and to each patch.",
+        "disagrees gets no weight. Divided by their sum (the paper omits this), the weights of each side add up to 1: "
+        "these are the two **marginals**. They determine how much weight moves from and to each patch.",
         today=f"The heaviest patch of the query, at {patch_name(int(plan.query_positions[heaviest]), grid[1])}, "
         f"carries {carries}; {none}.",
         equations=(
             Equation(
-                "Sec. 3.2",
-                rf"a_m = \frac{{{one}}}{{\sum_i {each}}}",
-                (
-                    rf"\frac{{\max(0, {number(agreement[heaviest], 3)})}}{{{number(agreement.clip(0).sum(), 2)}}}"
-                    rf" = {number(float(a[heaviest]))}",
-                ),
+                "Sec. 3.2", rf"a_m = \frac{{{one}}}{{\sum_i {each}}}", (rf"{fraction} = {number(float(a[heaviest]))}",)
             ),
         ),
         quiz=Quiz(

@@ -12,9 +12,9 @@ _SAME = 5e-5  # Differences up to this value are not visible with four decimals.
 
 
 def transport(case: LessonContext) -> Step:
-    """Build the step on the transport plan (Eq. 5), with Sinkhorn to step through."""
+    """Build the step on the transport plan (Eq. 5 to 9), with Sinkhorn to step through."""
     solution, settings = case.trace.match.transport, case.trace.settings.transport
-    a, b = solution.query_marginal[case.position], solution.gallery_marginal[case.position]
+    a, b = case.marginals
     distance, rounds = float(solution.distance[case.position]), int(solution.iterations[case.position])
     scaled = rounds if settings.solver is Solver.SINKHORN else None
     runs = Runs(toy(), pair(case.plan.cost, a, b, settings.epsilon, scaled), case.plan.query_positions)
@@ -26,6 +26,7 @@ def transport(case: LessonContext) -> Step:
         if settings.solver is Solver.EXACT
         else rf"\text{{{rounds} iterations, marginals off by }} {number(error)}"
     )
+    reason = ", because no patch of one image agrees with the other; here all get equal weights" * case.disagrees
     return Step(
         key="transport",
         title="Transport by Sinkhorn",
@@ -34,13 +35,16 @@ def transport(case: LessonContext) -> Step:
         "costs the ground cost; the cheapest total is **D_EMD**. The **Sinkhorn** algorithm finds it by "
         "alternately rescaling rows and columns until they match the weights. A larger ε blurs the plan; a "
         "smaller ε needs more iterations.",
-        today=f"For hit {case.name(case.hit)} the app used D_EMD = {number(distance)}. Exact optimal transport would "
-        f"give {number(exact)}.",
+        today=f"For hit {case.name(case.hit)} the app used D_EMD = {number(distance)}{reason}. Exact optimal transport "
+        f"would give {number(exact)}.",
         equations=(
             Equation(
-                "Eq. 5",
-                r"D_{\text{EMD}} = \min_P \sum_{mn} P_{mn} d_{mn}",
-                (rf"D_{{\text{{EMD}}}} = {number(distance)}", solver),
+                "Eq. 5 to 9",
+                r"D_{\text{EMD}} = \min_{P \ge 0} \sum_{mn} P_{mn} d_{mn}, \quad P 1 = a, \quad P^\top 1 = b",
+                (
+                    r"\text{(the paper: } \le \text{, and only the smaller total moves)}",
+                    rf"D_{{\text{{EMD}}}} = {number(distance)} \quad {solver}",
+                ),
             ),
             Equation(
                 "Sinkhorn",

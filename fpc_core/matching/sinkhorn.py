@@ -6,9 +6,10 @@ The CPU version solves each candidate in fused passes, the CUDA version solves a
     P = diag(u) K diag(v),   K = exp((f + g - cost) / epsilon)
 
 where u and v are folded into the potentials f and g whenever they leave a safe range (Schmitzer 2019, "stabilized
-sparse scaling"). Both marginals sum to 1, so the inequalities of Eq. 7 and 8 hold with equality. Every pass ends with
-the update of u, so the query marginal is exact to rounding and the L1 error of the gallery marginal decides when a
-candidate stops. Patches of zero weight are excluded: their scaling is 0, their potential -inf.
+sparse scaling"). Both marginals sum to 1, so the total flow is 1 (Eq. 9) and the inequalities of Eq. 7 and 8 hold with
+equality. Every pass ends with the update of u, so the query marginal is exact to rounding and the L1 error of the
+gallery marginal decides when a candidate stops. Patches of zero weight are excluded: their scaling is 0, their
+potential -inf.
 """
 
 from __future__ import annotations

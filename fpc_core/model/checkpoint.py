@@ -26,6 +26,7 @@ from fpc_core.io.atomic_write import atomic_write
 from fpc_core.io.dataclass_json import build
 from fpc_core.model.adapt import COUNTER, adapt, add_mean_camera, convert_counters
 from fpc_core.model.checkpoint_layouts import Source, brief, count_by_group, infer_config, layout_of, recognise
+from fpc_core.model.encoder import LAYER_NORM_EPS
 from fpc_core.model.fpc import FPC
 from fpc_core.model.load_report import LoadReport
 from fpc_core.model.positions import Size, fit_positions, format_size
@@ -33,6 +34,10 @@ from fpc_core.model.tensor_names import find_model
 from fpc_core.model.weight_files import CheckpointError, WeightFile, label, read_tensors
 
 FORMAT = "fpc 1"
+# No tensor depends on these two, so weights of a model with others load without an error and run wrong.
+ASSUMED_FUNCTIONS = (
+    f"exact GELU and an epsilon of {LAYER_NORM_EPS:g} in the norms, as in ViT (not quick GELU as in CLIP)"
+)
 
 
 def load_checkpoint(
@@ -238,6 +243,8 @@ def _architecture(
             raise CheckpointError(
                 f"{label(path)} was trained with {name.replace('_', ' ')} {shown[0]}; it cannot be used with {shown[1]}"
             )
+    if source is not Source.OWN:
+        assumed += (ASSUMED_FUNCTIONS,)
     if config.depth > len(tensors):  # This check prevents building a model of an absurd depth.
         raise CheckpointError(
             f"{label(path)} contains {len(tensors)} tensors, too few for {config.depth} blocks; use another config"

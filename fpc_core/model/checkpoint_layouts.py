@@ -224,7 +224,7 @@ def infer_config(
             f"{positions})"
         )
     if not heads:
-        assumed.append(f"{usual_heads} heads (the usual number for width {width})")
+        assumed.append(f"{usual_heads} heads (the usual number for width {width}); --heads states another number")
     return Inferred(config, placement, tuple(assumed))
 
 

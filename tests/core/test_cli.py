@@ -60,6 +60,9 @@ def test_evaluate_prints_cmc_and_map_with_their_intervals(world, capsys, own_cac
     assert "Small world (synthetic)" in output.err
     assert re.search(r"fpc +(\d+\.\d \[\d+\.\d, \d+\.\d\] *){4}\n", output.out)
     assert "Ours: Small world (synthetic), 8 queries, 32 gallery images" in output.out
+    assert "interval over the 8 people of the queries" in " ".join(output.out.split())
+    assert main(["evaluate", "-k", "3", "--intervals", "queries", *world[1]]) == 0
+    assert "over the 8 queries as if they were independent" in " ".join(capsys.readouterr().out.split())
 
 
 def test_evaluate_prints_tables_with_the_paper_s_numbers(world, capsys, own_cache):

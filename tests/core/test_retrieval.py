@@ -8,8 +8,12 @@ import torch
 
 from fpc_core.config import ModelConfig, QuerySettings, Solver, TransportSettings, Variant
 from fpc_core.data.images import resize_image, to_tensor
+from fpc_core.data.match_label import QueryIdentity
+from fpc_core.explain.cards import ranked_strip
+from fpc_core.matching.ranking import GalleryRanking
 from fpc_core.model.decoder import cls_row
 from fpc_core.model.fpc import FPC
+from fpc_core.results import Ranking
 from fpc_core.retrieval import Retriever
 from fpc_core.workspace import open_workspace
 
@@ -65,6 +69,19 @@ def test_the_decoder_reads_the_k_nearest_by_d(workspace, trace):
     assert (trace.consolidation.neighbors == trace.by_distance.indices[:4]).all()
     assert sorted(trace.final.indices.tolist()) == list(range(len(workspace.retriever.memory)))
     assert (np.diff(trace.final.distance) >= 0).all()
+
+
+def test_a_search_and_its_strip_do_not_sort_the_whole_gallery(workspace, images):
+    trace = workspace.retriever.search(images[:1], SETTINGS)
+    ranking = GalleryRanking(np.tile(trace.final._by_row, 50))
+    assert "_sorted" not in trace.final.__dict__
+    records = workspace.retriever.memory.records * 50
+    options = {"symbol": "final", "parts": {}, "uses_cameras": True, "show": 10}
+    strip = ranked_strip("final", "", ranking, records, QueryIdentity(1, 0), **options)
+    assert len(strip.cards) == 10
+    assert "_sorted" not in ranking.__dict__
+    whole = Ranking(ranking.indices, ranking.distance)
+    assert strip == ranked_strip("final", "", whole, records, QueryIdentity(1, 0), **options)
 
 
 def test_a_plan_has_the_distance_it_was_ranked_by(workspace, trace):

@@ -3,9 +3,9 @@ import { test } from "node:test";
 import { load, plain } from "./load.js";
 
 const FILES = ["dom", "live_store", "patch_geometry", "patch_grid"].map((name) => `_shared/${name}.js`);
-const { Geometry, totals, costRange, heaviestFlows } = load(
+const { Geometry, totals, costRange, heaviestFlows, sumText } = load(
   [...FILES, "transport/flows.js", "transport/transport.js"],
-  ["Geometry", "totals", "costRange", "heaviestFlows"],
+  ["Geometry", "totals", "costRange", "heaviestFlows", "sumText"],
 );
 
 // 1 row of 2 patches; of the query only patch 1 was kept. It sends 0.25 to patch 0 and 0.75 to patch 1.
@@ -33,4 +33,10 @@ test("the colour scale spans the costs at which mass travels", () => {
 
 test("flows come heaviest first", () => {
   assert.deepEqual(plain(heaviestFlows(Float32Array.of(0.1, 0.4, 0.2))), [1, 2, 0]);
+});
+
+test("the sum of all contributions is D_EMD, and a plan that moves nothing is explained", () => {
+  assert.equal(sumText(totals(PAIR, GEOMETRY), 0.3125), "Sum of all patch contributions 0.3125 = D_EMD 0.3125");
+  const empty = { ...PAIR, plan: Float32Array.of(0, 0) };
+  assert.match(sumText(totals(empty, GEOMETRY), 1), /nothing moves, and D_EMD is set to 1.0000$/);
 });

@@ -28,6 +28,13 @@ function totals(pair, geometry) {
   return { query, gallery, rowOf, targets, mass: sum(query.mass), emd: sum(query.emd) };
 }
 
+// Return the line below the images. The released solver moves nothing if no patch agrees with the other image.
+function sumText({ mass, emd }, dEmd) {
+  if (mass === 0)
+    return `No patch of one image agrees with the other: nothing moves, and D_EMD is set to ${dEmd.toFixed(4)}`;
+  return `Sum of all patch contributions ${emd.toFixed(4)} = D_EMD ${dEmd.toFixed(4)}`;
+}
+
 // Return the range of the pair's colour scale: from the minimum ground cost to the 99th percentile by mass.
 function costRange({ plan, cost }, mass) {
   const bins = new Float64Array(400); // Bins over the range of 1 - cosine, which is 0..2.

@@ -100,8 +100,7 @@ class TransportView {
     const top = Math.max(...pair.queryMarginal, ...pair.galleryMarginal);
     this.weightTop = top;
     this.weightBar.set("patch weight", "0", percent(top));
-    const { emd } = this.totals;
-    this.sum.textContent = `Sum of all patch contributions ${emd.toFixed(4)} = D_EMD ${pair.dEmd.toFixed(4)}`;
+    this.sum.textContent = sumText(this.totals, pair.dEmd);
     this.weightOf = { q: new Float32Array(this.geometry.count).fill(NaN), g: pair.galleryMarginal };
     pair.kept.forEach((position, row) => (this.weightOf.q[position] = pair.queryMarginal[row]));
     ["q", "g"].forEach((side, at) => {
@@ -309,7 +308,7 @@ class TransportView {
         false,
       );
     }
-    const mass = shown.reduce((sum, at) => sum + plan[at], 0) / this.totals.mass;
+    const mass = shown.reduce((sum, at) => sum + plan[at], 0) / (this.totals.mass || 1);
     const least = shown.length ? plan[shown.at(-1)] / this.totals.mass : 0;
     const text = `Showing ${shown.length} flows of at least ${percent(least, 3)} each (${percent(mass, 1)} of the total)`;
     this.flowCount.textContent = text;

@@ -18,12 +18,14 @@ from typing import Any
 
 import numpy as np
 
+from fpc_core.config import Solver
 from fpc_core.evaluation.engine.passes import UNKNOWN, Part, Pass, PassResult, PassTask, Point, PostProcessing
 from fpc_core.io.atomic_write import atomic_write
 from fpc_core.io.bounded_files import read_archive
 
 MAX_BYTES = 2 << 30  # Maximum size of one file; the features of 3,368 queries under 30 settings take 0.6 GB.
 FORMAT = 3  # Version of the results; increase it when a change to the core changes results.
+RELEASED_FORMAT = 4  # The same for the released solver, since patches that do not agree have no weight there.
 
 
 @dataclass(frozen=True, eq=False)
@@ -240,7 +242,7 @@ def _provenance(task: PassTask, eval_pass: Pass) -> str:
         raise ValueError("results need a gallery memory with a fingerprint; open the gallery memory from disk")
     settings = eval_pass.settings
     content: dict[str, Any] = {
-        "format": FORMAT,
+        "format": RELEASED_FORMAT if settings.transport.solver is Solver.RELEASED else FORMAT,
         "memory": asdict(fingerprint),
         "uses_cameras": task.dataset.uses_cameras,
         "protocol": task.dataset.protocol,

@@ -9,7 +9,7 @@ from pathlib import Path
 from fpc_core.bounds import bounded, check_bounds
 from fpc_core.config import DropStrategy, PruneSettings, QuerySettings
 from fpc_core.evaluation.engine.passes import ENCODER, PassTask, Point, PostProcessing
-from fpc_core.evaluation.metrics.bootstrap import Bootstrap
+from fpc_core.evaluation.metrics.bootstrap import Bootstrap, Unit
 from fpc_core.io.dataclass_json import RecipeError, from_json, read_text, to_json
 
 FORMAT = 1
@@ -103,12 +103,12 @@ class ScoreRecipe:
 
     @classmethod
     def from_json(cls, text: str) -> ScoreRecipe:
-        """Parse a recipe from JSON.
+        """Parse a recipe from JSON. A bootstrap without a unit is of release 0.1.0, which resampled queries.
 
         Raises:
             RecipeError: The text is not a valid recipe; the message names the field.
         """
-        return from_json(cls, text, FORMAT)
+        return from_json(cls, text, FORMAT, defaults={"bootstrap": {"unit": Unit.QUERIES.value}})
 
 
 def read_score_recipe(path: Path) -> ScoreRecipe:

@@ -18,7 +18,7 @@ from fpc_core.config import DropStrategy, QuerySettings
 from fpc_core.data.datasets import Dataset
 from fpc_core.evaluation.engine.passes import Known, Pass, PassTask, Point, gallery_pass
 from fpc_core.evaluation.engine.protocol import nothing_to, protocol_notes
-from fpc_core.evaluation.metrics.bootstrap import Estimate, estimates
+from fpc_core.evaluation.metrics.bootstrap import Bootstrap, Estimate, Unit, estimates
 from fpc_core.evaluation.paper_tables.score_recipe import ScoreRecipe
 from fpc_core.evaluation.paper_tables.table import RANKS, OurScores, ReportTable
 from fpc_core.retrieval import Retriever
@@ -77,9 +77,18 @@ class EvaluationTask:
         if not settled:
             means = values.mean(axis=0).tolist()
             return OurScores(tuple(Estimate(mean, mean, mean) for mean in means), len(values), settled=False)
-        scores = OurScores(tuple(estimates(values, recipe.bootstrap)), len(values), settled=True)
+        people = np.array([record.identity for record in self.work.records(eval_pass)])[scored]
+        scores = OurScores(tuple(estimates(values, recipe.bootstrap, people)), len(values), settled=True)
         self._settled[recipe] = scores
         return scores
+
+    def _resampled(self, bootstrap: Bootstrap) -> str:
+        """Describe what intervals are over, such as "the 70 people of the queries"."""
+        scored = [record.identity for record in self.work.queries if self.work.has_match(record)]
+        if bootstrap.unit is Unit.QUERIES:
+            return f"the {len(scored)} queries as if they were independent"
+        count = len({*scored})
+        return f"the {count} people of the queries" if count != 1 else "the one person of the queries"
 
     def _about(self, table: ReportTable) -> tuple[str, ...]:
         recipe, settings, dataset = table.recipes[0], table.settings, self.work.dataset
@@ -89,8 +98,9 @@ class EvaluationTask:
             f"{settings.prune.keep_rate:g}, alpha {settings.alpha:g}, K = {settings.neighbors}, "
             f"{settings.prune.strategy.replace('_', '-')} patches dropped, {settings.variant} variant, "
             f"{settings.transport.solver} transport with epsilon {settings.transport.epsilon:g}. The gallery is not "
-            f"pruned. Each score is shown with its {100 * recipe.bootstrap.level:g} % bootstrap interval over queries "
-            f"({recipe.bootstrap.resamples:,} resamples, seed {recipe.bootstrap.seed})."
+            f"pruned. Each score is shown with its {100 * recipe.bootstrap.level:g} % bootstrap interval over "
+            f"{self._resampled(recipe.bootstrap)} ({recipe.bootstrap.resamples:,} resamples, seed "
+            f"{recipe.bootstrap.seed})."
         ]
         notes += protocol_notes(dataset)
         if self.skipped:

@@ -1,4 +1,4 @@
-"""The bootstrap over queries: closed forms, scipy as oracle, and properties."""
+"""The bootstrap over people and over queries: closed forms, scipy as oracle, coverage, and properties."""
 
 import numpy as np
 import pytest
@@ -8,19 +8,25 @@ from hypothesis.extra import numpy as hnp
 from scipy.stats import binom
 from scipy.stats import bootstrap as scipy_bootstrap
 
-from fpc_core.evaluation.metrics.bootstrap import Bootstrap, estimates
+from fpc_core.evaluation.metrics.bootstrap import Bootstrap, Unit, estimates
 
 VALUES = hnp.arrays(np.float64, st.tuples(st.integers(1, 40), st.integers(1, 3)), elements=st.floats(0, 1, width=32))
 
 
-def one(values, **how):
-    (estimate,) = estimates(np.array(values, float)[:, None], Bootstrap(**how))
+def one(values, people=None, **how):
+    """Return the estimate of one score; without `people`, every query is of another person."""
+    people = np.arange(len(values)) if people is None else np.asarray(people)
+    (estimate,) = estimates(np.array(values, float)[:, None], Bootstrap(**how), people)
     return estimate
+
+
+def singletons(values):
+    return np.arange(len(values))
 
 
 @given(VALUES)
 def test_the_interval_contains_the_mean(values):
-    for column, estimate in zip(values.T, estimates(values, Bootstrap(500)), strict=True):
+    for column, estimate in zip(values.T, estimates(values, Bootstrap(500), singletons(values)), strict=True):
         assert estimate.value == pytest.approx(column.mean())
         assert estimate.low - 1e-12 <= estimate.value <= estimate.high + 1e-12
         assert column.min() - 1e-12 <= estimate.low
@@ -66,9 +72,56 @@ def test_the_width_falls_with_the_root_of_the_query_count():
 def test_all_scores_use_the_same_resamples(values, factor, shift):
     """A score that is a linear function of another has the same function of its interval."""
     both = np.concatenate([values, factor * values + shift], axis=1)
-    intervals = estimates(both, Bootstrap(200))
+    intervals = estimates(both, Bootstrap(200), np.arange(len(both)) // 3)
     for first, second in zip(intervals[: values.shape[1]], intervals[values.shape[1] :], strict=True):
         assert (second.low, second.high) == pytest.approx((factor * first.low + shift, factor * first.high + shift))
+
+
+def test_people_with_one_query_each_are_resampled_as_queries():
+    values, names = np.random.default_rng(8).random(30), np.random.default_rng(9).permutation(30) - 5
+    assert one(values, names) == one(values, unit=Unit.QUERIES)
+
+
+def test_repeated_queries_of_a_person_add_no_certainty():
+    values = np.random.default_rng(10).random(25)
+    single, repeated = one(values), one(np.repeat(values, 4), np.repeat(np.arange(25), 4))
+    assert (repeated.low, repeated.high) == pytest.approx((single.low, single.high))
+    as_independent = one(np.repeat(values, 4), np.repeat(np.arange(25), 4), unit=Unit.QUERIES)
+    assert (repeated.high - repeated.low) / (as_independent.high - as_independent.low) == pytest.approx(2, rel=0.1)
+
+
+def test_a_sample_of_people_is_scored_by_the_mean_over_its_queries():
+    """Two people: one with 3 queries of score 1, one with 1 of score 0: means 1, 3/4 (half of the samples) and 0."""
+    estimate = one([1, 1, 0, 1], [7, 7, 3, 7])
+    assert (estimate.value, estimate.low, estimate.high) == (3 / 4, 0, 1)
+    middle = one([1, 1, 0, 1], [7, 7, 3, 7], level=0.4)
+    assert (middle.low, middle.high) == (3 / 4, 3 / 4)
+
+
+def test_the_order_of_queries_within_people_changes_nothing():
+    rng = np.random.default_rng(11)
+    values, people = rng.random(40), np.repeat(np.arange(10), 4)
+    shuffled = np.concatenate([start + rng.permutation(4) for start in range(0, 40, 4)])
+    one_way, other = one(values, people), one(values[shuffled], people)
+    assert (one_way.low, one_way.high) == pytest.approx((other.low, other.high))
+
+
+def test_intervals_over_people_cover_the_score_on_new_people():
+    """60 people with 5 queries each; a person's queries are right with a probability that varies between people."""
+    rng, hits = np.random.default_rng(12), dict.fromkeys(Unit, 0)
+    for _ in range(400):
+        ability = rng.beta(0.75, 0.75, 60)  # Correlation between two queries of a person: 1 / (0.75 + 0.75 + 1) = 0.4.
+        right = rng.random((60, 5)) < ability[:, None]
+        for unit in Unit:
+            estimate = one(right.ravel(), np.repeat(np.arange(60), 5), resamples=400, unit=unit)
+            hits[unit] += estimate.low <= 0.5 <= estimate.high
+    assert hits[Unit.PEOPLE] / 400 > 0.92
+    assert hits[Unit.QUERIES] / 400 < 0.86
+
+
+def test_every_query_needs_an_identity():
+    with pytest.raises(ValueError, match=r"one identity per query, \(3,\), got shape \(2,\)"):
+        estimates(np.zeros((3, 1)), Bootstrap(), np.arange(2))
 
 
 def test_equal_seeds_give_equal_intervals():
@@ -80,7 +133,7 @@ def test_equal_seeds_give_equal_intervals():
 @pytest.mark.parametrize("values", [np.empty((0, 2)), np.array([[np.nan]]), np.zeros(3)])
 def test_values_without_a_mean_are_refused(values):
     with pytest.raises(ValueError, match="values must be finite"):
-        estimates(values, Bootstrap())
+        estimates(values, Bootstrap(), singletons(values))
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Tables of scores: equal to single searches and to torchmetrics, computed once, resumed, bound to data and weights."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -21,7 +22,7 @@ from fpc_core.evaluation.engine.protocol import encoder_state, feature_distance,
 from fpc_core.evaluation.engine.reranking import k_reciprocal
 from fpc_core.evaluation.engine.result_store import ResultStore
 from fpc_core.evaluation.engine.runner import run_passes, run_with_store
-from fpc_core.evaluation.metrics.bootstrap import Bootstrap, estimates
+from fpc_core.evaluation.metrics.bootstrap import Bootstrap, Unit, estimates
 from fpc_core.evaluation.metrics.retrieval import junk_mask, match_mask
 from fpc_core.evaluation.paper_tables.definitions import NAMES, Setting, scores_table, tables_of
 from fpc_core.evaluation.paper_tables.published import TABLE_5
@@ -158,10 +159,47 @@ def test_torchmetrics_agrees(workspace, tables):
 def test_intervals_are_those_of_the_scores_per_query(workspace, tables):
     expected = reference_scores.scores(workspace.retriever, workspace.dataset, pruned(0.7))
     values = np.stack([expected.first_match < 1, expected.average_precision], axis=1).astype(float)
-    rank_1, mean_ap = estimates(values, Bootstrap(200))
+    people = np.array([record.identity for record in workspace.dataset.query])
+    rank_1, mean_ap = estimates(values, Bootstrap(200), people)
     (row,) = [row for row in tables["Table 3"].rows if row.labels == ("0.7",)]
     assert (row.ours["Rank-1"], row.ours["mAP"]) == (rank_1, mean_ap)
     assert row.ours.queries == 8
+
+
+@pytest.mark.parametrize(
+    ("unit", "text"),
+    [
+        (Unit.PEOPLE, "95 % bootstrap interval over the 8 people of the queries (50 resamples, seed 0)"),
+        (Unit.QUERIES, "interval over the 8 queries as if they were independent (50 resamples, seed 0)"),
+    ],
+)
+def test_tables_say_what_their_intervals_are_over(workspace, unit, text):
+    recipe = ScoreRecipe(settings=SETTINGS, bootstrap=Bootstrap(50, unit=unit))
+    task = evaluation_task(workspace.retriever, workspace.dataset, [scores_table(recipe)])
+    (table,) = task.filled({})
+    assert text in table.about[0]
+
+
+def test_two_queries_of_a_person_are_resampled_together(workspace):
+    recipe = ScoreRecipe(settings=SETTINGS, bootstrap=Bootstrap(50))
+    scores = []
+    for queries in (workspace.dataset.query, tuple(each for each in workspace.dataset.query for _ in range(2))):
+        dataset = replace(workspace.dataset, query=queries)
+        task = evaluation_task(workspace.retriever, dataset, [scores_table(recipe)])
+        (table,) = task.filled(dict(run_passes(task.work)))
+        scores.append(table.rows[0].ours)
+    assert (scores[0].queries, scores[1].queries) == (8, 16)
+    single, double = (each["mAP"] for each in scores)
+    assert (double.low, double.high) == pytest.approx((single.low, single.high))
+    assert single.low < single.high
+
+
+def test_a_recipe_of_an_earlier_release_keeps_its_interval_over_queries():
+    text = ScoreRecipe(bootstrap=Bootstrap(50, seed=3)).to_json()
+    assert ScoreRecipe.from_json(text).bootstrap == Bootstrap(50, seed=3, unit=Unit.PEOPLE)
+    earlier = json.loads(text)
+    del earlier["bootstrap"]["unit"]
+    assert ScoreRecipe.from_json(json.dumps(earlier)).bootstrap == Bootstrap(50, seed=3, unit=Unit.QUERIES)
 
 
 def test_shared_results_of_tables_are_computed_once(task, monkeypatch):

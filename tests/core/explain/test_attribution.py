@@ -118,7 +118,7 @@ def test_layer_cam_and_grad_cam_plus_plus_equal_their_formulas(decoder, tokens):
     alpha = g**2 / (2 * g**2 + x.sum(0) * g**3)  # Eq. 19 of Chattopadhay et al. (2018)
     written = x @ (np.maximum(g, 0) * alpha).sum(0)
     result = measured(decoder, tokens, MapMethod.GRAD_CAM_PLUS_PLUS)
-    assert spearmanr(result, written)[0] > 0.999
+    np.testing.assert_allclose(result, written, rtol=0, atol=1e-4 * np.abs(written).max())
 
 
 @pytest.mark.parametrize("method", sorted(BY_GRADIENT))
@@ -127,7 +127,7 @@ def test_the_unit_of_the_target_changes_no_map(decoder, tokens, method):
     plain = linear(decoder)
     small = measured(plain, tokens, method, lambda features: 1e-5 * towards()(features))
     smaller = measured(plain, tokens, method, lambda features: 1e-8 * towards()(features))
-    np.testing.assert_allclose(small / np.abs(small).max(), smaller / np.abs(smaller).max(), atol=1e-3)
+    np.testing.assert_allclose(small / np.abs(small).max(), smaller / np.abs(smaller).max(), atol=1e-5)
 
 
 def test_eigen_cam_is_the_main_direction_with_the_larger_side_positive(decoder):
@@ -152,15 +152,20 @@ CASCADE = ("norm", "block.mlp", "block.norm2", "block.attn.proj", "block.attn.qk
 
 def alike(method, stages):
     """Return the mean rank correlation of maps before and after randomising the first `stages` modules."""
-    correlations = []
+    return float(np.mean(correlations(method, stages)))
+
+
+def correlations(method, stages):
+    """Return the rank correlation of maps of six decoders before and after randomising the first `stages` modules."""
+    results = []
     for seed in range(6):
         tokens = torch.randn(201, CONFIG.width, generator=torch.Generator().manual_seed(100 + seed))
         before, randomised = lively(seed), lively(50 + seed)
         after = deepcopy(before)
         for name in CASCADE[:stages]:
             after.get_submodule(name).load_state_dict(randomised.get_submodule(name).state_dict())
-        correlations.append(spearmanr(measured(before, tokens, method), measured(after, tokens, method))[0])
-    return float(np.mean(correlations))
+        results.append(spearmanr(measured(before, tokens, method), measured(after, tokens, method))[0])
+    return results
 
 
 @pytest.mark.parametrize("method", DECODER_METHODS)
@@ -182,8 +187,11 @@ def test_attention_ignores_weights_above_and_value_norm_sees_projection():
     assert alike(MapMethod.VALUE_NORM, projection) < 1
 
 
-def test_eigen_cam_ignores_decoder_weights_and_is_not_offered():
+def test_eigen_cam_sees_of_all_weights_the_first_norm_alone():
     assert alike(MapMethod.EIGEN_CAM, CASCADE.index("block.norm1")) == pytest.approx(1)
+    with_another_norm = correlations(MapMethod.EIGEN_CAM, len(CASCADE))
+    assert max(with_another_norm) < 0.99
+    assert min(with_another_norm) < 0  # It can even flip the map.
     assert MapMethod.EIGEN_CAM not in DECODER_METHODS
 
 

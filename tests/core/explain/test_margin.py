@@ -56,6 +56,13 @@ def test_winner_and_loser_change_at_the_swap_alpha():
     assert margin(result, plans, 0.75, GRID).winner == 9
 
 
+def test_d_emd_of_a_plan_that_moves_nothing_is_shared_equally():
+    """The released solver sets D_EMD to 1 where no patch agrees."""
+    won = margin(match([0.25, 0.5], [0.5, 1.0]), (KNOWN[1][0], plan(9, 0, 0, 0, 0, 0)), 0.5, GRID)
+    assert won.transport == pytest.approx(np.nansum(won.patches)) == 0.25
+    np.testing.assert_allclose(won.patches, [[0.0375, 0.1], [0.0375, 0.0375], [np.nan, 0.0375]])
+
+
 def test_the_first_of_two_equal_hits_is_the_winner():
     won = margin(match([0.5, 0.5], [0.5, 0.5]), KNOWN[1], 0.4, GRID)
     assert (won.winner, won.total) == (7, 0.0)

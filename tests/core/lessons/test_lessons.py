@@ -10,15 +10,17 @@ import ot
 import pytest
 import torch
 
+from fpc_core import retrieval
 from fpc_core.config import DropStrategy, PruneSettings, QuerySettings, Solver, TransportSettings, Variant
 from fpc_core.data.images import resize_image, to_tensor
 from fpc_core.data.match_label import QueryIdentity
+from fpc_core.lessons import steps_cost
 from fpc_core.lessons.context import lesson_context
 from fpc_core.lessons.course import STEPS, lesson
 from fpc_core.lessons.sinkhorn_runs import toy
 from fpc_core.lessons.step import Quiz, choose_near, count_choices
 from fpc_core.lessons.steps_decoder import without
-from fpc_core.matching.transport import plan
+from fpc_core.matching.transport import marginals, plan
 from fpc_core.model.decoder import decoder_input
 from fpc_core.workspace import open_workspace
 
@@ -160,6 +162,26 @@ def test_transport_equals_the_search_and_the_exact_plan_equals_pot(case):
     assert run_costs[-1] > problem.exact_cost - 1e-4
 
 
+def test_every_formula_cites_its_number_in_the_paper(case):
+    """Weights and ground distance have no number; Eq. 6 is P >= 0, Eq. 7 and 8 are the marginals, Eq. 9 the total."""
+    cited = {step.key: [each.source for each in step.equations if each.source] for step in lesson(case)}
+    assert cited == {
+        "patches": ["Eq. 1"],
+        "attention": ["Eq. 2"],
+        "dropping": ["Sec. 3.1"],
+        "cost": ["Sec. 3.2"],
+        "weights": ["Sec. 3.2"],
+        "transport": ["Eq. 5 to 9", "Sinkhorn"],
+        "distance": ["Eq. 10"],
+        "tokens": ["Eq. 11"],
+        "shares": ["Eq. 13"],
+    }
+    (formula, *_) = STEPS["transport"](case).equations
+    assert all(part in formula.symbols for part in (r"P \ge 0", "P 1 = a", r"P^\top 1 = b"))
+    assert r"the paper: } \le" in formula.numbers[0]
+    assert "the paper omits this" in STEPS["weights"](case).text
+
+
 def test_the_toy_plan_matches_the_solution_by_hand():
     problem = toy()
     by_hand = np.array([[0.25, 0.15, 0, 0], [0, 0.1, 0.2, 0], [0, 0, 0.05, 0.15], [0, 0, 0, 0.1]])
@@ -273,6 +295,26 @@ def test_every_setting_gives_nine_complete_steps(workspace, name):
         assert "nan" not in shown.lower().split()
         assert "None" not in shown
         assert "-0.0000" not in shown
+
+
+@pytest.mark.parametrize("side", ["query", "gallery"])
+def test_a_hit_that_agrees_with_nothing_is_explained(workspace, monkeypatch, side):
+    settings = replace(DEFAULT, transport=TransportSettings(Solver.RELEASED))
+
+    def without_agreement(*arguments):
+        a, b = marginals(*arguments)
+        return (torch.zeros_like(a), b) if side == "query" else (a, torch.zeros_like(b))
+
+    monkeypatch.setattr(retrieval, "marginals", without_agreement)
+    context = context_of(workspace, settings)
+    if side == "query":
+        monkeypatch.setattr(steps_cost, "_agreement", lambda case: np.full(len(case.plan.plan), -0.1))
+    steps = {step.key: step for step in lesson(context)}
+    assert "D_EMD = 1.0000, because no patch of one image agrees" in steps["transport"].today
+    expected = "with equal weights" if side == "query" else "gives the hit no weight"
+    assert expected in numbers(steps["weights"]) + steps["weights"].today
+    shown = " ".join(step.today + numbers(step) + step.quiz.reveal for step in steps.values())
+    assert "nan" not in shown.lower().split()
 
 
 def test_the_text_is_short_and_every_term_is_introduced_once(case):

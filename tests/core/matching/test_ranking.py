@@ -1,10 +1,14 @@
+import sys
+from fractions import Fraction
+from itertools import combinations
+
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from fpc_core.matching.ranking import combined_distance, rank, rank_by_feature, swap_alphas
+from fpc_core.matching.ranking import GalleryRanking, combined_distance, rank, rank_by_feature, swap_alphas
 
 
 def test_combined_distance_is_eq_10_by_hand():
@@ -32,6 +36,39 @@ def test_the_whole_gallery_is_ranked_with_ties_in_gallery_order():
     assert np.array_equal(result.indices, np.argsort(expected, kind="stable"))
     np.testing.assert_allclose(result.distance, np.sort(expected), atol=1e-3)
     assert result.distance.dtype == np.float32
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    distance=arrays(np.float32, st.integers(1, 200), elements=st.sampled_from([0.0, 0.25, 0.5, 1.0, 1.5, 2.0])),
+    count=st.integers(0, 210),
+    left_out=st.integers(0, 199) | st.none(),
+)
+def test_the_first_ranks_equal_those_of_a_full_stable_sort(distance, count, left_out):
+    if left_out is not None:
+        left_out %= len(distance)
+    order = np.argsort(distance, kind="stable")
+    order = order[order != left_out]
+    ranking = GalleryRanking(distance, left_out)
+    before, whole = ranking.first(count), (ranking.indices, ranking.distance)
+    for result in (before, ranking.first(count)):
+        assert result.indices.tolist() == order[:count].tolist()
+        assert result.distance.tolist() == distance[order[:count]].tolist()
+    assert whole[0].tolist() == order.tolist()
+    assert whole[1].tolist() == distance[order].tolist()
+    assert len(ranking) == len(order)
+    assert [row for row, _ in GalleryRanking(distance, left_out).pairs()] == order.tolist()
+    assert before.indices.dtype == whole[0].dtype
+
+
+def test_reading_the_first_ranks_sorts_nothing_else():
+    ranking = GalleryRanking(np.random.default_rng(1).random(10_000).astype(np.float32))
+    pairs = ranking.pairs()
+    assert [next(pairs)[0] for _ in range(10)] == ranking.first(10).indices.tolist()
+    assert "_sorted" not in ranking.__dict__
+    assert sys.getsizeof(ranking) >= ranking.indices.nbytes + ranking.distance.nbytes
+    assert ranking.indices[:10].tolist() == ranking.first(10).indices.tolist()
+    assert "_sorted" in ranking.__dict__
 
 
 values = st.floats(0, 2, width=16)
@@ -72,3 +109,24 @@ def test_top_swaps_are_exactly_those_that_change_the_top_ranks(seed, top):
     for before, alpha, after in zip(edges, every, edges[2:], strict=False):
         changed = leaders((before + alpha) / 2) != leaders((alpha + after) / 2)
         assert changed == (alpha in kept)
+
+
+GRID = arrays(np.int64, 14, elements=st.integers(0, 24))
+
+
+@settings(max_examples=200, deadline=None)
+@given(cos=GRID, emd=GRID, top=st.integers(1, 10))
+@example(cos=np.array([5, 6, 7, 9, 6]), emd=np.array([6, 8, 2, 8, 4]), top=1)  # Three lines meet at 1/3.
+def test_top_swaps_at_points_of_many_lines_equal_exact_fractions(cos, emd, top):
+    """On a coarse grid, three or more lines often meet in one point, at an alpha that floats round."""
+    expected = set()
+    for i, j in combinations(range(len(cos)), 2):
+        c, e = int(cos[i] - cos[j]), int(emd[i] - emd[j])
+        if c * e < 0:
+            alpha = Fraction(c, c - e)
+            distances = [(1 - alpha) * int(one) + alpha * int(other) for one, other in zip(cos, emd, strict=True)]
+            if sum(each < distances[i] for each in distances) < top:
+                expected.add(frozenset((i, j)))
+    swaps = swap_alphas((cos / 32).astype(np.float32), (emd / 32).astype(np.float32), top=top)
+    assert {frozenset((swap.first, swap.second)) for swap in swaps} == expected
+    assert len(swaps) == len(expected)

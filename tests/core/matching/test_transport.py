@@ -4,6 +4,7 @@ import sys
 import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields
 
 import numpy as np
 import ot
@@ -194,6 +195,24 @@ def test_invalid_input_is_named(solver):
         solve(cost * float("nan"), a, b, solver_settings)
     with pytest.raises(ValueError, match="gallery marginal must be non-negative and sum to 1"):
         solve(cost, a, 2 * b, solver_settings)
+
+
+@pytest.mark.parametrize("solver", list(Solver))
+def test_tensors_that_require_grad_are_detached(solver):
+    solver_settings = TransportSettings(solver=solver)
+    plain = solve(*problem(9), solver_settings)
+    tracked = solve(*(each.requires_grad_() for each in problem(9)), solver_settings)
+    for name in ("distance", "marginal_error", "query_marginal", "gallery_potential"):
+        np.testing.assert_array_equal(getattr(tracked, name), getattr(plain, name))
+
+
+@pytest.mark.parametrize("solver", list(Solver))
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+def test_results_have_the_documented_type_for_any_input(solver, dtype):
+    result = solve(*(each.to(dtype) for each in problem(10)), TransportSettings(solver=solver))
+    types = {each.name: getattr(result, each.name).dtype for each in fields(result)}
+    assert types.pop("iterations") == np.int64
+    assert set(types.values()) == {np.dtype(np.float32)}
 
 
 def test_the_released_loop_refuses_overflow():

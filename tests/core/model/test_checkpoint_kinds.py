@@ -20,7 +20,13 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 
 from fpc_core.config import PruneSettings
-from fpc_core.model.checkpoint import CheckpointError, load_checkpoint, save_checkpoint, weights_fingerprint
+from fpc_core.model.checkpoint import (
+    ASSUMED_FUNCTIONS,
+    CheckpointError,
+    load_checkpoint,
+    save_checkpoint,
+    weights_fingerprint,
+)
 from fpc_core.model.checkpoint_layouts import Source
 from fpc_core.model.load_report import LoadReport
 from tests.support.transreid import BLOCKS, WIDTH, conv_stem_weights, plain_weights, transreid_weights
@@ -280,7 +286,22 @@ def test_what_was_assumed_is_always_printed(tmp_path):
     for part in ("image size 256 x 128", "patch size 16", "stride 16", "width 192", "heads 3", "cameras 6"):
         assert part in text
     assert "assumed: image size 256x128 and stride 16" in text
-    assert "assumed: 3 heads (the usual number for width 192)" in text
+    assert "assumed: 3 heads (the usual number for width 192); --heads states another number" in text
+    assert "assumed: exact GELU and an epsilon of 1e-06 in the norms" in text
+
+
+def test_assumed_functions_are_those_of_the_model_and_are_stated(tmp_path):
+    model, report = load(PLAIN, tmp_path)
+    assert ASSUMED_FUNCTIONS in report.assumed
+    block = model.encoder.blocks[0]
+    assert isinstance(block.mlp.act, torch.nn.GELU)
+    assert block.mlp.act.approximate == "none"
+    assert {each.eps for each in model.encoder.modules() if isinstance(each, torch.nn.LayerNorm)} == {1e-6}
+    save_checkpoint(model, tmp_path / "own.safetensors")
+    own = load_checkpoint(tmp_path / "own.safetensors")[1]
+    assert own.assumed == ()
+    with_config = load_checkpoint(report.path, config=report.config)[1]
+    assert with_config.assumed == (ASSUMED_FUNCTIONS,)
 
 
 def test_heads_can_be_stated(tmp_path):
