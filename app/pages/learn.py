@@ -122,8 +122,10 @@ def page() -> None:
     workspace = load_workspace_or_stop()
     apply_first_visit_defaults(workspace.dataset.neighbors)
     view, problems = view_from_url(workspace)
-    # A speaker changes query and settings in a popover, because presenter mode hides the sidebar.
-    with st.popover("Query and settings", key="presenter-settings") if PRESENTING else st.sidebar:
+    # Presenter mode hides the sidebar, so the speaker has a panel that opens when it is pointed at or has the focus.
+    with st.container(key="presenter-settings") if PRESENTING else st.sidebar:
+        if PRESENTING:
+            st.markdown("**Query and settings**")
         query, missing = pick_query(workspace, view.query)
         settings = controls.query_settings(view.settings, workspace.dataset.shortlist)
     number = requested_step()

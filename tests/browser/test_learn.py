@@ -81,3 +81,21 @@ def test_a_presented_lesson_fits_a_projector_at_every_step(browser, url):
         assert page.get_by_test_id("stMain").evaluate("all => all.scrollHeight - all.clientHeight") == 0, step
         page.keyboard.press("ArrowRight")
     page.close()
+
+
+def test_a_clicker_changes_the_step_and_keys_change_query_and_alpha(browser, url):
+    page = browser.new_page(viewport={"width": 1280, "height": 720})
+    visit(page, f"{url}/learn?present=1")
+    page.get_by_text(f"Step 1 of {len(STEPS)}").wait_for()
+    settle(page)
+    for key, step in (("PageDown", 2), (" ", 3), ("PageUp", 2)):
+        page.keyboard.press(key)
+        page.get_by_text(f"Step {step} of {len(STEPS)}").wait_for()
+        settle(page)
+    page.keyboard.press("n")
+    page.wait_for_url("**query=*")
+    settle(page)
+    page.keyboard.press("a")
+    page.keyboard.press("End")
+    page.wait_for_url("**alpha=1*")
+    page.close()

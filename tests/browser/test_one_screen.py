@@ -99,3 +99,64 @@ def test_a_phone_shows_masks_one_ranking_and_sliders_at_once(browser, url):
     assert masks["y"] + masks["height"] <= sliders["y"]
     assert sliders["y"] + sliders["height"] <= 844
     phone.close()
+
+
+def test_keys_select_queries_sliders_and_tabs(page):
+    before = page.locator("[data-card^='queries/'][aria-pressed='true']").get_attribute("data-card")
+    page.keyboard.press("n")
+    page.wait_for_function(
+        "before => "
+        "![...document.querySelectorAll('.st-key-query-cards *')].some((node) => "
+        "node.shadowRoot?.querySelector(`[data-card='${before}'][aria-pressed='true']`))",
+        arg=before,
+    )
+    settle(page)
+    page.keyboard.press("p")
+    page.locator(f"[data-card='{before}'][aria-pressed='true']").wait_for()
+    settle(page)
+    page.keyboard.press("a")
+    page.keyboard.press("End")
+    page.wait_for_timeout(200)
+    settle(page)
+    assert "alpha=1" in page.url
+    page.keyboard.press("3")
+    settle(page)
+    assert page.get_by_role("tab", name="Decoder").get_attribute("aria-selected") == "true"
+
+
+def test_a_question_mark_lists_the_shortcuts_and_escape_closes_them(page):
+    page.keyboard.press("?")
+    dialog = page.get_by_role("dialog", name="Keyboard shortcuts")
+    dialog.wait_for()
+    for text in ("Next query", "Move α with the arrow keys", "Open Decoder"):
+        assert dialog.get_by_text(text).is_visible()
+    page.keyboard.press("n")  # The page behind the dialog does not move.
+    page.keyboard.press("Escape")
+    dialog.wait_for(state="hidden")
+    assert "query=" not in page.url
+
+
+def test_letters_in_a_text_field_are_no_shortcuts(page):
+    page.get_by_role("combobox", name="Query").click()
+    page.keyboard.type("n1")
+    settle(page)
+    assert "query=" not in page.url
+    page.keyboard.press("Escape")
+
+
+def test_each_strip_has_one_tab_stop_with_arrow_keys_inside(page):
+    for strip in ("queries", "cosine", "distance", "final"):
+        cards = page.locator(f"[data-card^='{strip}/']")
+        stops = cards.evaluate_all(
+            "cards => cards.filter((card) => card.tabIndex === 0).map((card) => card.ariaPressed)"
+        )
+        assert len(stops) == 1, strip
+    first = page.locator("[data-card^='distance/'][tabindex='0']")
+    first.focus()
+    page.keyboard.press("End")
+    last = page.locator("[data-card^='distance/']").last
+    assert last.get_attribute("tabindex") == "0"
+    assert last.evaluate("card => card.getRootNode().activeElement === card")
+    page.keyboard.press("Enter")
+    settle(page)
+    assert f"neighbor={last.get_attribute('data-card').removeprefix('distance/')}" in page.url

@@ -76,7 +76,7 @@ def scored(called):
 def transported(called):
     from app.components.transport import transport
 
-    transport("view", 0, {}, ("", ""), ("", ""), VIT_TINY, key="it", pin=None, on_pin=called)
+    transport("view", 0, {}, ("", ""), ("", ""), VIT_TINY, key="it", distance=(0.1, 0.4), pin=None, on_pin=called)
 
 
 def lived(called):

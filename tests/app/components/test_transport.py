@@ -73,4 +73,5 @@ def test_overlapping_patches_have_their_own_grid():
         "patch": 16,
         "width": 128,
         "height": 256,
+        "pruned": "hatch",
     }
