@@ -12,11 +12,17 @@ import streamlit as st
 
 from app.layout import heading, inject_explore_css
 
+FIRST_VISIT = "explore-visited"  # Key of the state that is set once the page has been shown.
 inject_explore_css()
+skeleton = st.empty()  # What a first visit shows until the rankings are there.
 header = st.container(key="explore-header", horizontal=True, vertical_alignment="center")
 with header:
+    if FIRST_VISIT not in st.session_state:
+        with skeleton.container(key="skeleton"):
+            st.caption("Loading the model and the data. The first visit after a start takes about ten seconds.")
     heading("FPC Explorer")
 
+from app.components.tour import TourStep, tour
 from app.messages import show_warnings
 from app.sections import details, ranking
 from app.sections.save_panel import render_save
@@ -40,6 +46,24 @@ from fpc_core.explain.overlay import PrunedStyle
 from fpc_core.figures.recipe import FigureKind
 from fpc_core.workspace import Workspace
 
+TOUR = (
+    TourStep(
+        "1. Pick a partly hidden person",
+        "Click a query, press N and P, or upload your own image in the sidebar.",
+        ".st-key-queries",
+    ),
+    TourStep(
+        "2. Move the sliders",
+        "The masks show which patches the model drops. Masks and rankings follow while you drag.",
+        ".st-key-instrument",
+    ),
+    TourStep(
+        "3. Select a hit",
+        "The panel on the right shows how its patches match those of the query, why it ranks where it does, and what "
+        "the decoder used.",
+        ".st-key-details-panel",
+    ),
+)
 HITS = "hits"  # Key of the fragment that shows the ranked strips.
 PER_PAGE = 18  # Number of query thumbnails per page.
 # Widths of thumbnails, masks and hits. The unit depends on the size of the window; it is set in explore.css.
@@ -100,6 +124,7 @@ def page() -> None:
         settings = controls.query_settings(view.settings, workspace.dataset.shortlist, HITS, sliders)
         show_junk = controls.junk_switch(workspace.dataset.excludes_own_camera)
         with st.container(key="help", horizontal=True):
+            tour(TOUR)
             with st.popover("Legend", type="tertiary", key="legend"):
                 ranking.render_legend()
                 controls.pruned_style_choice()
@@ -118,6 +143,8 @@ def page() -> None:
         render_queries(workspace, query.name, identity)
     with strips:  # They are computed first.
         result, chosen = hits(workspace, query, settings, view.neighbor, show_junk)
+    skeleton.empty()
+    st.session_state[FIRST_VISIT] = True
     with masks:
         ranking.render_masks(workspace, query, settings, MASK_WIDTH)
     with right, st.container(key="details-panel"):

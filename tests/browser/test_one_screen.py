@@ -160,3 +160,20 @@ def test_each_strip_has_one_tab_stop_with_arrow_keys_inside(page):
     page.keyboard.press("Enter")
     settle(page)
     assert f"neighbor={last.get_attribute('data-card').removeprefix('distance/')}" in page.url
+
+
+def test_the_tour_has_three_steps_and_can_be_left(page):
+    card = page.get_by_role("dialog", name="Tour")
+    page.get_by_role("button", name="Tour").click()
+    for step in ("1 of 3", "2 of 3", "3 of 3"):
+        assert card.get_by_text(step).is_visible()
+        box = card.bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= page.viewport_size["width"]
+        card.get_by_role("button", name="Done" if step == "3 of 3" else "Next").click()
+    card.wait_for(state="hidden")
+    page.get_by_role("button", name="Tour").click()
+    page.keyboard.press("n")
+    page.keyboard.press("Escape")
+    card.wait_for(state="hidden")
+    assert "query=" not in page.url
