@@ -12,7 +12,7 @@ from tests.support.server import chromium
 
 OUT = Path(__file__).parent / "screenshots"
 PAGES = {  # path, what stands there last, heights at 1280 and at 390 px
-    "explore": ("", "Where the decoder's attention went", 4300, 5600),
+    "explore": ("", "Sum of all patch contributions", 720, 1700),
     "learn": ("learn?step=3", "Try it on your query", 1250, 2100),
     "sweep": ("sweep", "All cells as CSV", 900, 1300),
     "evaluate": ("evaluate", "The paper draws this curve", 5720, 6150),
