@@ -177,3 +177,23 @@ def test_the_tour_has_three_steps_and_can_be_left(page):
     page.keyboard.press("Escape")
     card.wait_for(state="hidden")
     assert "query=" not in page.url
+
+
+def test_slider_moves_and_another_hit_barely_shift_the_layout(page):
+    page.evaluate(
+        """() => {
+          window.shifts = 0;
+          const add = (list) => list.getEntries().forEach((entry) => { window.shifts += entry.value; });
+          new PerformanceObserver(add).observe({ type: "layout-shift" });
+        }"""
+    )
+    for action in (
+        lambda: page.evaluate("fpcLive.commit({ gamma: 0.5 })"),
+        lambda: page.evaluate("fpcLive.commit({ alpha: 0.7 })"),
+        lambda: page.locator("[data-card^='distance/'][aria-pressed='false']").first.click(),
+    ):
+        page.evaluate("window.shifts = 0")
+        action()
+        page.wait_for_timeout(300)
+        settle(page)
+        assert page.evaluate("window.shifts") < 0.1

@@ -51,11 +51,11 @@ export default function ({ data, parentElement, setTriggerValue }) {
     if (root.drawn?.data === data && root.drawn.heat === heat && root.drawn.known === known) return;
     root.drawn = { data, heat, known };
     const values = heat && decodeFloats(heat.grids);
-    const top = heat?.top > 0 ? Number(heat.top.toPrecision(2)).toString() : "nothing above 0";
-    const high = heat ? top : "…";
+    const high = heat ? (heat.top > 0 ? "high" : "nothing above 0") : "…";
     const [section] = drawStrips(root, [data.strip], { pick, makeImage: () => new HeatImage().element });
     root.bar ??= colourBar(VIRIDIS);
-    root.bar.set(data.strip.scale.label, data.strip.scale.low, high);
+    root.bar.set(data.strip.scale.label, "low", high);
+    root.bar.node.title = heat?.top > 0 ? `from ${data.strip.scale.low} to ${Number(heat.top.toPrecision(2))}` : "";
     section.append(root.bar.node);
     root.dataset.heat = heat ? data.key : "";
     data.strip.cards.forEach((card, index) => {
