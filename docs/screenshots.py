@@ -36,6 +36,7 @@ def main() -> None:
         for (name, (path, last, high, higher)), (suffix, (width, scheme)) in product(wanted.items(), SHAPES.items()):
             height = high if width == 1280 else higher
             page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
+            page.set_default_timeout(PATIENCE)
             page.goto(f"{url}/{path}")
             start = page.get_by_role("button", name="Start")  # of a sweep that was never run; it takes its time
             start.or_(page.get_by_text(last)).first.wait_for(timeout=PATIENCE)
