@@ -55,7 +55,7 @@ interface ImageCard {
   selected: boolean;
   source?: string;
   image?: string;
-  hint?: string;
+  hint?: string | null;
 }
 
 /** A row of cards with a heading. */
