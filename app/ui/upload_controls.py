@@ -9,7 +9,7 @@ import streamlit as st
 from app.messages import escape_markdown
 from app.session import visitor
 from app.ui.refused_file import empty_uploader, forget_refusal, refuse, render_refusal, uploader_key
-from fpc_core.data.images import ImageError
+from fpc_core.data.images import UPLOAD_FORMATS, ImageError
 
 UPLOAD_MB = 20
 UPLOADER = "upload"
@@ -41,8 +41,8 @@ def render_uploader(on_upload: Callable[[str, bytes], None]) -> None:
         max_upload_size=UPLOAD_MB,
         key=key,
         on_change=changed,
-        help=f"Upload an image of one person, cropped tightly (max. {UPLOAD_MB} MB). It stays in memory and is "
-        "never saved.",
+        help=f"Upload, drop or paste an image of one person, cropped tightly ({', '.join(UPLOAD_FORMATS)}, "
+        f"max. {UPLOAD_MB} MB). It stays in memory and is never saved.",
     )
     render_refusal(UPLOADER)
 
