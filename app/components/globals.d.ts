@@ -3,6 +3,7 @@
 interface Window {
   fpcNavigation?: Navigation;
   fpcLive?: LiveStore;
+  fpcFileDrop?: FileDrop;
 }
 
 /** An element on which a component stores the state of its view between two calls. */

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
+from app.components.file_drop import file_drop
 from app.messages import escape_markdown
 from app.session import visitor
 from app.ui.refused_file import empty_uploader, forget_refusal, refuse, render_refusal, uploader_key
@@ -44,13 +45,14 @@ def render_uploader(on_upload: Callable[[str, bytes], None]) -> None:
         help=f"Upload, drop or paste an image of one person, cropped tightly ({', '.join(UPLOAD_FORMATS)}, "
         f"max. {UPLOAD_MB} MB). It stays in memory and is never saved.",
     )
+    file_drop(UPLOADER)
     render_refusal(UPLOADER)
 
 
 def render_removal(name: str, on_remove: Callable[[], None]) -> None:
     """Render the name of the selected upload, with a button to remove it."""
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.caption(f"Your image: {escape_markdown(name, 40)}")
+        st.caption(escape_markdown(name, 18))
         st.button("Remove", key="forget-upload", on_click=on_remove)
 
 
