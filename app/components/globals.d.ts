@@ -3,6 +3,7 @@
 interface Window {
   fpcNavigation?: Navigation;
   fpcLive?: LiveStore;
+  fpcFileDrop?: FileDrop;
 }
 
 /** An element on which a component stores the state of its view between two calls. */
@@ -55,7 +56,7 @@ interface ImageCard {
   selected: boolean;
   source?: string;
   image?: string;
-  hint?: string;
+  hint?: string | null;
 }
 
 /** A row of cards with a heading. */

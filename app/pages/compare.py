@@ -12,11 +12,11 @@ from app.messages import show_warnings
 from app.sections import comparison
 from app.sections.comparison import SIDES
 from app.sections.comparison_data import PRESETS, preset_of
-from app.server import resources, search
+from app.server import search
 from app.session.figure_basket import Item, add_button
 from app.ui import controls, progress, status
 from app.ui.page_frame import load_workspace_or_stop, run_page
-from app.ui.query_picker import query_of, view_from_url
+from app.ui.query_picker import is_dataset_query, pick_query, view_from_url
 from fpc_core.config import QuerySettings
 from fpc_core.data.match_rule import MatchRule
 from fpc_core.explain.cards import identity_label
@@ -55,22 +55,23 @@ def page() -> None:
     workspace = load_workspace_or_stop()
     records = {record.path.as_posix(): record for record in workspace.dataset.query}
     with st.sidebar:
-        name = controls.query_name(list(records), workspace.dataset.opening, "c_query")
-        st.image(resources.image(workspace, records[name]), width=150, alt=f"query, {identity_label(records[name])}")
-    query = query_of(workspace, records[name])
+        query, missing = pick_query(workspace, st.query_params.get("c_query", ""), "c_query")
+        alt = identity_label(records[query.name]) if query.name in records else query.name
+        st.image(query.image, width=150, alt=f"query, {alt}")
     settings = both_settings(workspace.dataset.shortlist)
     status.status_line(workspace, *settings)
     progress.protocol_caption(workspace.dataset)
     traces = {side: search.search(workspace, query, each).trace for side, each in zip(SIDES, settings, strict=True)}
     rule = MatchRule(workspace.retriever.memory.records, query.subject, workspace.dataset.excludes_own_camera)
     view, problems = view_from_url(workspace, "neighbor")
-    show_warnings(problems)
+    show_warnings((*missing, *problems))
     comparison.masks(workspace, query, traces)
     chosen = comparison.hits(workspace, query, traces, view.neighbor, choose_neighbor)
     gallery = workspace.retriever.memory.records[chosen].path.as_posix() if chosen is not None else ""
-    with st.container(horizontal=True):
-        for side, each in zip(SIDES, settings, strict=True):
-            add_button(Item(name), each, what=side, key=side, gallery=gallery)
+    if is_dataset_query(query):
+        with st.container(horizontal=True):
+            for side, each in zip(SIDES, settings, strict=True):
+                add_button(Item(query.name), each, what=side, key=side, gallery=gallery)
     comparison.parts(workspace, traces, rule, chosen)
     comparison.shares(traces, rule)
 

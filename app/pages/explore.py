@@ -30,6 +30,7 @@ from app.server import search
 from app.server.search import Query, SearchResult
 from app.session import link_checks
 from app.session.display import PRUNED
+from app.session.uploads import stored_uploads
 from app.ui import controls, heatmap_controls, status
 from app.ui.page_frame import load_workspace_or_stop, report_errors, run_page
 from app.ui.page_shortcuts import explore_shortcuts
@@ -65,7 +66,7 @@ TOUR = (
     ),
 )
 HITS = "hits"  # Key of the fragment that shows the ranked strips.
-PER_PAGE = 18  # Number of query thumbnails per page.
+PER_PAGE = 18  # Number of query thumbnails per page, with the visitor's own images.
 # Widths of thumbnails, masks and hits. The unit depends on the size of the window; it is set in explore.css.
 QUERY_WIDTH, MASK_WIDTH, HIT_WIDTH = "calc(0.8 * var(--unit))", "calc(1.8 * var(--unit))", "var(--unit)"
 
@@ -98,7 +99,8 @@ def render_queries(workspace: Workspace, chosen: str, identity: int | None) -> N
     names = [record.path.as_posix() for record in records]
     with st.container(key="queries", horizontal=True, vertical_alignment="center"):
         strip = st.container()
-        positions = controls.pagination(len(names), PER_PAGE, names.index(chosen) if chosen in names else None, 3)
+        per_page = PER_PAGE - len(stored_uploads(workspace.retriever.model.config.image_size))
+        positions = controls.pagination(len(names), per_page, names.index(chosen) if chosen in names else None, 3)
         with strip:
             shown = [records[position] for position in positions]
             status.query_strip(workspace, shown, chosen, choose_query, compact=True, width=QUERY_WIDTH)

@@ -71,12 +71,13 @@ def page() -> None:
     link_problem = lab_scene.load_link()
     lab_scene.pop_released()
     with st.sidebar:
-        query, _ = pick_query(workspace, "", f"{PREFIX}query")
+        query, missing = pick_query(workspace, st.query_params.get(f"{PREFIX}query", ""), f"{PREFIX}query")
         settings = controls.side_settings(
             PREFIX, QuerySettings(neighbors=workspace.dataset.neighbors), workspace.dataset.shortlist
         )
         editor.open_recipe(workspace)
     status.status_line(workspace, settings)
+    show_warnings(missing)
     if link_problem:
         show_warning(link_problem)
     try:

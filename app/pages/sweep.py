@@ -39,6 +39,7 @@ def choose_queries(records: dict[str, ImageRecord], opening: str) -> tuple[str, 
     show_warnings(link_checks.check_choice("scope", SCOPES))
     scope = st.segmented_control("Queries", SCOPES, default=SCOPES[0], required=True, key="scope", bind="query-params")
     if scope == "one":
+        show_warnings(link_checks.check_choice(f"{PREFIX}query", records))
         return (controls.query_name(list(records), opening, f"{PREFIX}query"),)
     if scope == "all":
         return tuple(records)

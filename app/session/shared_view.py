@@ -66,7 +66,12 @@ CHOICE_PARAMS = {
 }
 # Parameters that do not belong to a page: the choice has its own store, and presenting ends with the page.
 _NOT_STORED = (*CHOICE_PARAMS.values(), "present")
-UPLOADED = "uploaded "  # Start of the name of a query that the visitor uploaded, which no link can open.
+UPLOAD_SUFFIX = " (your image)"  # End of the name of a query that the visitor uploaded; dataset paths end otherwise.
+
+
+def is_upload(query: str) -> bool:
+    """Return whether a query is an image that a visitor uploaded, which no link or recipe can open."""
+    return query.endswith(UPLOAD_SUFFIX)
 
 
 def read_params(current: str, params: Params) -> None:
@@ -84,7 +89,7 @@ def read_params(current: str, params: Params) -> None:
             shared[name] = values[-1:]  # A parameter is there twice while the browser changes the page.
         else:
             shared.pop(name, None)
-    if shared.get("query", [""])[0].startswith(UPLOADED):  # The pages share an upload without a link.
+    if is_upload(shared.get("query", [""])[0]):  # The pages share an upload without a link.
         del shared["query"]
     if shared.get("query") != before:
         for name in _SELECTION:  # It belongs to the hits of the previous query.

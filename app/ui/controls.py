@@ -271,8 +271,6 @@ def query_name(names: Sequence[str], opening: str, key: str = "query") -> str:
         opening: Name of the query that is selected on a first visit.
         key: Key of the widget.
     """
-    if key != "query":  # For Explore, `pick_query` checks the link, because only it can recognise uploads.
-        show_warnings(link_checks.check_choice(key, names))
     if st.session_state.get(key) not in names:
         st.session_state.pop(key, None)
     last = st.session_state.get("last-query")
@@ -341,7 +339,7 @@ def pagination(count: int, size: int, current: int | None, buttons: int = 5) -> 
     pages = max(1, -(-count // size))
     start = 1 if current is None else current // size + 1
     # The key contains the page of the selected item. If this page changes, a new widget is created, which opens on it.
-    page = st.pagination(pages, default=start, key=f"page-{start}-of-{count}", max_visible_pages=buttons)
+    page = st.pagination(pages, default=start, key=f"page-{start}-of-{count}-by-{size}", max_visible_pages=buttons)
     return range((page - 1) * size, min(count, page * size))
 
 

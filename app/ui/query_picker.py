@@ -9,13 +9,11 @@ import streamlit as st
 from app.server import resources
 from app.server.search import Query
 from app.session import pending_release
-from app.session.shared_view import UPLOADED
-from app.session.uploads import forget_last_upload, last_upload, uploaded_image
+from app.session.shared_view import is_upload
+from app.session.uploads import UploadedImage, add_upload, remove_upload, stored_uploads, was_uploaded
 from app.session.view import NEIGHBORS, Pin, View, read_view, write_slider_params
 from app.ui import controls, upload_controls
-from app.ui.refused_file import refuse
 from fpc_core.data.datasets import ImageRecord
-from fpc_core.data.images import ImageError
 from fpc_core.data.match_label import QueryIdentity, subject_of
 from fpc_core.workspace import Workspace
 
@@ -61,7 +59,7 @@ def choose_pin(pin: Pin | None) -> None:
 
 def is_dataset_query(query: Query) -> bool:
     """Return whether a query is an image of the dataset. Recipes and links cannot refer to uploads."""
-    return not query.name.startswith(UPLOADED)
+    return not is_upload(query.name)
 
 
 def query_of(workspace: Workspace, record: ImageRecord) -> Query:
@@ -92,47 +90,42 @@ def pick_query(workspace: Workspace, requested: str, key: str = "query") -> tupl
 
     Args:
         workspace: Workspace with the queries to choose from.
-        requested: Name of the query in the link; empty if the link does not set one or the search box checks it.
-        key: Key of the search box. With any other key than Explore's "query", the search box itself checks the link.
+        requested: Name of the query in the link; empty if the link does not set one.
+        key: Key of the search box.
 
     Returns:
         The query, and a message if the requested one does not exist.
     """
+    size, opening = workspace.retriever.model.config.image_size, workspace.dataset.opening
     records = {record.path.as_posix(): record for record in workspace.dataset.query}
+    upload_controls.render_uploader(lambda name, data: choose_query(add_upload(name, data, size).query, key))
+    below_uploader = st.container()
+    uploads = {upload.query: upload for upload in stored_uploads(size)}
+    names = [*uploads, *records]
     problems: tuple[str, ...] = ()
-    own = _pick_upload(workspace)
-    own_name = own.name if own else None
-    if own_name and st.session_state.get("seen-upload") != own_name:
-        choose_query(own_name, key)
-    st.session_state["seen-upload"] = own_name
-    names = [own_name, *records] if own_name else list(records)
-    if requested and requested not in names:
+    if requested and requested not in names and not was_uploaded(requested):
         missing = (
             "This link points to an uploaded image, which isn't stored on the server."
-            if requested.startswith(UPLOADED)
+            if is_upload(requested)
             else f"The link's query {requested[:120]} is not in this dataset."
         )
-        problems = (f"{missing} Showing {workspace.dataset.opening}.",)
-    name = controls.query_name(names, workspace.dataset.opening, key)
-    if own is not None and name == own_name:
-        return own, problems
-    return query_of(workspace, records[name]), problems
+        problems = (f"{missing} Showing {opening}.",)
+    name = controls.query_name(names, opening, key)
+    if name in records:
+        return query_of(workspace, records[name]), problems
+    with below_uploader:
+        return _render_upload(workspace, uploads[name], key), problems
 
 
-def _pick_upload(workspace: Workspace) -> Query | None:
-    """Render the uploader and return the visitor's image as a query.
+def _render_upload(workspace: Workspace, upload: UploadedImage, key: str) -> Query:
+    """Render what the visitor can change about the selected upload, and return it as a query."""
 
-    Return None if there is no image. One that cannot be used is refused with a message.
-    """
-    config, upload = workspace.retriever.model.config, upload_controls.uploaded(forget_last_upload)
-    try:
-        own = uploaded_image(upload.name, upload.data, config.image_size) if upload else last_upload(config.image_size)
-    except ImageError as error:
-        refuse(upload_controls.UPLOADER, str(error))
-        st.rerun()
-    if own is None:
-        return None
-    if not upload:
-        upload_controls.render_stored_upload(own.name, forget_last_upload)
-    camera = upload_controls.camera(config.cameras, own.digest) if workspace.dataset.uses_cameras else None
-    return Query(UPLOADED + own.digest, own.image, QueryIdentity(camera=camera), workspace.key)
+    def remove() -> None:
+        remove_upload(upload.digest)
+        left = stored_uploads(workspace.retriever.model.config.image_size)
+        choose_query(left[0].query if left else workspace.dataset.opening, key)
+
+    upload_controls.render_removal(upload.name, remove)
+    cameras = workspace.retriever.model.config.cameras
+    camera = upload_controls.camera(cameras, upload.digest) if workspace.dataset.uses_cameras else None
+    return Query(upload.query, upload.image, QueryIdentity(camera=camera), workspace.key)

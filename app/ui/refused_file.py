@@ -1,4 +1,4 @@
-"""Refused files of an uploader: the reason is shown below the uploader, which no longer lists the file."""
+"""Uploaders that do not list a file once it is used or refused; the reason of a refusal is shown below them."""
 
 from __future__ import annotations
 
@@ -8,14 +8,19 @@ from app.messages import show_warning
 
 
 def uploader_key(name: str) -> str:
-    """Return the key of the uploader with this name. It changes with every refusal, which empties the uploader."""
-    count = st.session_state.get(f"{name}-refusals", 0)
+    """Return the key of the uploader with this name. It changes when the uploader is emptied."""
+    count = st.session_state.get(f"{name}-emptied", 0)
     return f"{name}-{count}" if count else name
+
+
+def empty_uploader(name: str) -> None:
+    """Empty the uploader. Outside a callback, call `st.rerun` afterwards."""
+    st.session_state[f"{name}-emptied"] = st.session_state.get(f"{name}-emptied", 0) + 1
 
 
 def refuse(name: str, reason: str) -> None:
     """Empty the uploader and store the reason. Outside a callback, call `st.rerun` afterwards."""
-    st.session_state[f"{name}-refusals"] = st.session_state.get(f"{name}-refusals", 0) + 1
+    empty_uploader(name)
     st.session_state[f"{name}-reason"] = reason
 
 

@@ -9,8 +9,10 @@ import streamlit as st
 from app.components.cards import cards
 from app.messages import escape_markdown, show_warning
 from app.server import resources
+from app.session.uploads import stored_uploads
 from app.session.view import plain_name
 from fpc_core.config import QuerySettings, Variant
+from fpc_core.data.browser_encoding import data_uri
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.data.layouts.registry import spec_of
 from fpc_core.data.protocols import Cameras
@@ -80,17 +82,23 @@ def query_strip(
     compact: bool = False,
     width: str = "80px",
 ) -> None:
-    """Render a strip of query thumbnails.
+    """Render a strip of query thumbnails. The visitor's own images are the first ones.
 
     Args:
         workspace: Workspace with the dataset.
-        records: Queries to show.
+        records: Queries of the dataset to show.
         chosen: Path of the selected query.
         on_pick: Callback that receives the path of a clicked query.
-        compact: Whether only the number of the person stands below a thumbnail.
+        compact: Whether only the number of the person, or the name of an own image, stands below a thumbnail.
         width: Width of a thumbnail, as a CSS length.
     """
     images, strip_cards = {}, []
+    for upload in stored_uploads(workspace.retriever.model.config.image_size):
+        key = upload.query
+        images[key] = data_uri(upload.image)
+        lines = () if compact else ("your image",)
+        selected = key == chosen
+        strip_cards.append(Card(key, key, upload.name, lines, alt=f"query, {key}", selected=selected, hint=upload.name))
     for record in records:
         key = record.path.as_posix()
         images[key] = resources.thumbnail(workspace, record)

@@ -3,52 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import streamlit as st
 
+from app.components.file_drop import file_drop
 from app.messages import escape_markdown
 from app.session import visitor
-from app.ui.refused_file import forget_refusal, render_refusal, uploader_key
+from app.ui.refused_file import empty_uploader, forget_refusal, refuse, render_refusal, uploader_key
+from fpc_core.data.images import UPLOAD_FORMATS, ImageError
 
 UPLOAD_MB = 20
 UPLOADER = "upload"
 
 
-@dataclass(frozen=True)
-class Upload:
-    """The name and the undecoded content of an uploaded file."""
+def render_uploader(on_upload: Callable[[str, bytes], None]) -> None:
+    """Render the uploader, which is emptied after every file.
 
-    name: str
-    data: bytes
-
-
-def uploaded(on_empty: Callable[[], None]) -> Upload | None:
-    """Render the uploader and return the uploaded file, or None; `on_empty` is called when the visitor removes it."""
-
+    Args:
+        on_upload: Callback that receives the name and the undecoded content of a file. If it raises an `ImageError`,
+            the message is shown below the uploader.
+    """
     key = uploader_key(UPLOADER)
 
     def changed() -> None:
         forget_refusal(UPLOADER)
-        if st.session_state.get(key) is None:
-            on_empty()
+        file = st.session_state.get(key)
+        if file is None:
+            return
+        try:
+            on_upload(file.name, file.getvalue())
+        except ImageError as error:
+            refuse(UPLOADER, str(error))
+        else:
+            empty_uploader(UPLOADER)
 
-    file = st.file_uploader(
+    st.file_uploader(
         "Your own image",
         max_upload_size=UPLOAD_MB,
         key=key,
         on_change=changed,
-        help=f"Upload an image of one person, cropped tightly (max. {UPLOAD_MB} MB). It stays in memory and is "
-        "never saved.",
+        help=f"Upload, drop or paste an image of one person, cropped tightly ({', '.join(UPLOAD_FORMATS)}, "
+        f"max. {UPLOAD_MB} MB). It stays in memory and is never saved.",
     )
+    file_drop(UPLOADER)
     render_refusal(UPLOADER)
-    return None if file is None else Upload(file.name, file.getvalue())
 
 
-def render_stored_upload(name: str, on_remove: Callable[[], None]) -> None:
-    """Render the name of an image that was uploaded on another page, with a button to remove it."""
+def render_removal(name: str, on_remove: Callable[[], None]) -> None:
+    """Render the name of the selected upload, with a button to remove it."""
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.caption(f"Your image: {escape_markdown(name, 40)}")
+        st.caption(escape_markdown(name, 18))
         st.button("Remove", key="forget-upload", on_click=on_remove)
 
 

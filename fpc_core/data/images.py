@@ -31,6 +31,7 @@ MAX_PIXELS = 40_000_000
 MIN_SIDE = 8  # Minimum height and width in pixels; detectors crop distant people from so few.
 MAX_SCANS = 100  # Maximum number of scans in a JPEG, each of which visits all pixels; normal files have 1 to 20.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
+UPLOAD_FORMATS = (*FORMATS, "HEIC")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
 NAMELESS = "\x1a"  # Placeholder for the name of an upload in messages of the subprocess.
 BACKGROUND = (128, 128, 128)  # Neutral grey, which is near 0 after normalisation.
@@ -59,11 +60,12 @@ def decode_image(
     max_bytes: int = MAX_BYTES,
     max_pixels: int = MAX_PIXELS,
     allowed: Sequence[Path] = (),
+    heic: bool = False,
 ) -> np.ndarray:
     """Decode an image file into upright RGB: uint8 (H, W, 3).
 
-    The EXIF rotation is applied. The first frame of an animation is used. 16-bit grey keeps its upper 8 bits. CMYK and
-    palettes are converted to RGB. Transparent images are composited on neutral grey (128).
+    The rotation by EXIF, or of a HEIC file, is applied. The first frame of an animation is used. 16-bit grey keeps its
+    upper 8 bits. CMYK and palettes are converted to RGB. Transparent images are composited on neutral grey (128).
 
     Args:
         source: Path of the file, or its bytes.
@@ -71,6 +73,7 @@ def decode_image(
         max_bytes: Maximum file size in bytes.
         max_pixels: Maximum number of pixels.
         allowed: Real folders in which a file must be after links are resolved; empty for no restriction.
+        heic: Whether HEIC is accepted, whose decoder is for uploads only: it runs in a separate process.
 
     Raises:
         ImageError: The file is missing, not a regular file, empty, larger than `max_bytes`, not an image, truncated,
@@ -81,13 +84,14 @@ def decode_image(
     name = name or (source.name if isinstance(source, Path) else "the image")
     data = _read(source, name, max_bytes, allowed)
     with _pillow_warnings_ignored:
-        image = _open(io.BytesIO(data), name, max_pixels)
+        image = _open(io.BytesIO(data), name, max_pixels, heic)
         if image.format in ("JPEG", "MPO") and (scans := data.count(b"\xff\xda")) > MAX_SCANS:
             raise ImageError(
                 f"{name} is a JPEG of {scans} scans, the limit is {MAX_SCANS}; save it again from an editor"
             )
         try:
             image.load()
+            _check_pixels(image.size, name, max_pixels)  # A HEIC file can have another size than its header states.
             upright = _UPRIGHT.get(image.getexif().get(_EXIF_ORIENTATION, 1))
             pixels = _to_rgb(image, name)
         except ImageError:
@@ -228,24 +232,40 @@ def _read_file(path: Path, name: str, max_bytes: int, allowed: Sequence[Path]) -
     return max(size, len(data)), data
 
 
-def _open(file: IO[bytes], name: str, max_pixels: int) -> Image.Image:
+def _open(file: IO[bytes], name: str, max_pixels: int, heic: bool = False) -> Image.Image:
     """Read the header, and raise ImageError if the image is too large or too small."""
     try:
-        image = Image.open(file, formats=FORMATS)
-        width, height = image.size
+        is_heic = heic and file.read(8)[4:] == b"ftyp"
+        file.seek(0)
+        image = Image.open(file, formats=(*FORMATS, _register_heic()) if is_heic else FORMATS)
     except Image.DecompressionBombError as error:
         raise ImageError(_too_large(name, "too many", max_pixels)) from error
     except Image.UnidentifiedImageError as error:
-        raise ImageError(f"{name} is not an image in a supported format; use {', '.join(FORMATS)}") from error
+        raise ImageError(
+            f"{name} is not an image in a supported format; use {', '.join(UPLOAD_FORMATS if heic else FORMATS)}"
+        ) from error
     except Exception as error:  # Damaged headers raise almost any exception type.
         raise ImageError(f"the header of {name} is damaged ({error}); export or download it again") from error
+    _check_pixels(image.size, name, max_pixels)
+    return image
+
+
+def _register_heic() -> str:
+    """Let Pillow open HEIC files, and return its name for the format."""
+    import pillow_heif  # Imported here, so that the app itself never loads this decoder.
+
+    pillow_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False, decode_threads=1)
+    return "HEIF"
+
+
+def _check_pixels(size: tuple[int, int], name: str, max_pixels: int) -> None:
+    width, height = size
     if width * height > max_pixels:
         raise ImageError(_too_large(name, f"{width} x {height}", max_pixels))
     if min(width, height) < MIN_SIDE:
         raise ImageError(
             f"{name} must have at least {MIN_SIDE} x {MIN_SIDE} pixels, got {width} x {height}; use a larger crop"
         )
-    return image
 
 
 def _too_large(name: str, size: str, max_pixels: int) -> str:
@@ -319,7 +339,7 @@ def _main() -> None:
     seconds, address_bytes, height, width = map(int, sys.argv[1:])
     _limit_resources(seconds, address_bytes)
     try:
-        image = resize_image(decode_image(sys.stdin.buffer.read(), NAMELESS), (height, width))
+        image = resize_image(decode_image(sys.stdin.buffer.read(), NAMELESS, heic=True), (height, width))
         sys.stdout.buffer.write(b"P" + image.tobytes())
     except ImageError as error:
         sys.stdout.buffer.write(b"E" + str(error).encode("utf-8", "replace"))

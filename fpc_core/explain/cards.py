@@ -34,6 +34,7 @@ class Card:
         tag: Short text of a badge, or empty.
         alt: Text for screen readers.
         selected: Whether the card is highlighted.
+        hint: Text shown when the mouse rests on the card; `lines` if None.
     """
 
     id: str
@@ -44,6 +45,7 @@ class Card:
     tag: str = ""
     alt: str = ""
     selected: bool = False
+    hint: str | None = None
 
     @property
     def mark(self) -> str:

@@ -149,4 +149,5 @@ def test_every_library_that_is_imported_is_pinned():
         paths = [path for room in rooms for path in (ROOT / room).rglob("*.py")]
         libraries = {name.split(".")[0] for path in paths for name in imports(path)} - ours - sys.stdlib_module_names
         from_where = packages_distributions()
-        assert {each for each in libraries if pinned.isdisjoint(map(str.lower, from_where[each]))} == set()
+        names = {each: {name.lower().replace("_", "-") for name in from_where[each]} for each in libraries}
+        assert {each for each in libraries if pinned.isdisjoint(names[each])} == set()

@@ -206,7 +206,7 @@ def test_hits_of_a_covered_upload_are_not_marked_right_or_wrong(workspace, small
     lab = visit(HALF)
     run_page(lab).file_uploader(key="upload").set_value(("me.png", buffer.getvalue(), "image/png"))
     run_page(lab)
-    assert lab.selectbox(key="l_query").value.startswith("uploaded ")
+    assert lab.selectbox(key="l_query").value == "me.png (your image)"
     survived, strips, _, metrics = shown(lab)
     image = paint(resize_image(own, workspace.retriever.model.config.image_size), HALF, {})
     trace = workspace.retriever.search(

@@ -31,7 +31,8 @@ def test_unusable_parts_of_a_link_are_named_and_the_page_is_shown(small_world_in
     page_text = texts(run_page(page)).replace("\\", "")
     for key, text in WRONG[name].items():
         called = {"class": "the class", "neighbor": "the selected image", "pin": "the pinned patch"}.get(key, key)
-        assert f"The link sets {called} to {text}" in page_text
+        expected = "The link's query" if key in ("l_query", "c_query") else f"The link sets {called} to"
+        assert f"{expected} {text}" in page_text
 
 
 def test_a_valid_link_shows_no_message(small_world_in_use, monkeypatch, tmp_path):

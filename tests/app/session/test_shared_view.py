@@ -58,7 +58,7 @@ def test_a_page_gets_back_its_own_parameters():
 
 
 def test_an_upload_is_not_part_of_a_link():
-    assert links_after("", {"query": ["uploaded 12ab"]})["lab"] == {}
+    assert links_after("", {"query": ["me.png (your image)"]})["lab"] == {}
 
 
 def test_other_data_forget_everything():

@@ -6,7 +6,7 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from app.session import uploads
-from app.session.uploads import MAX_PER_MINUTE, MAX_PER_VISIT, MAX_STORED, count_upload
+from app.session.uploads import MAX_PER_MINUTE, MAX_PER_VISIT, MAX_STORED, count_upload, unique_name
 from fpc_core.data.images import ImageError
 from tests.core.data.test_images import encoded
 from tests.support.apptest import run_page
@@ -16,15 +16,15 @@ def page():
     """A page that shows the upload's effect on session state."""
     import streamlit as st
 
-    from app.session.uploads import uploaded_image
+    from app.session.uploads import add_upload, stored_uploads
     from fpc_core.data.images import ImageError
 
     name, data = st.session_state["file"]
     try:
-        st.markdown(f"{uploaded_image(name, data, (32, 16)).image.mean():.0f}")
+        st.markdown(f"{add_upload(name, data, (32, 16)).image.mean():.0f}")
     except ImageError as error:
         st.warning(str(error))
-    st.caption(str(len(st.session_state["uploaded-images"])))
+    st.caption(", ".join(upload.name for upload in stored_uploads((32, 16))))
 
 
 def flat(value):
@@ -58,18 +58,44 @@ def test_images_are_decoded_once_and_few_are_stored(decoded):
         run_page(visitor)  # as when a dial is moved
         assert visitor.markdown[0].value == str(at + 1)
     assert decoded == [f"{at}.png" for at in range(MAX_STORED + 2)]
-    assert visitor.caption[0].value == str(MAX_STORED)
+    assert visitor.caption[0].value == "5.png, 4.png, 3.png, 2.png"
     shown(visitor, "2.png", bytes(3))  # still stored
+    assert visitor.caption[0].value == "2.png, 5.png, 4.png, 3.png"
     shown(visitor, "0.png", bytes(1))  # not any more
     assert decoded[MAX_STORED + 2 :] == ["0.png"]
 
 
-def test_a_bad_image_is_reported_again_without_decoding_it_again(decoded):
+def test_a_bad_image_is_reported_and_not_stored(decoded):
     visitor = AppTest.from_function(page)
-    for _ in range(3):
-        shown(visitor, "it.png", b"bad")
-        assert visitor.warning[0].value == "it.png is bad"
-    assert decoded == ["it.png"]
+    shown(visitor, "good.png", b"good")
+    shown(visitor, "it.png", b"bad")
+    assert visitor.warning[0].value == "it.png is bad"
+    assert visitor.caption[0].value == "good.png"
+
+
+def test_images_of_the_same_file_name_are_numbered(decoded):
+    visitor = AppTest.from_function(page)
+    for at in range(3):
+        shown(visitor, "image.png", bytes(at + 1))
+    assert visitor.caption[0].value == "image (3).png, image (2).png, image.png"
+    for at in range(5):
+        shown(visitor, "other.png", bytes(at + 10))
+    assert shown(visitor, "image.png", bytes(2)).caption[0].value.startswith("image (2).png, ")  # It keeps its name.
+
+
+@pytest.mark.parametrize(
+    ("name", "known_as"),
+    [
+        ("../a\\b.png", ".. a b.png"),
+        ("a\n\u202eb\ud800.png", "a b .png"),
+        ("", "image"),
+        ("x" * 200 + ".png", "x" * 56 + ".png"),
+        (".png", ".png"),
+    ],
+)
+def test_file_names_are_printable_and_short(name, known_as):
+    assert unique_name(name, ()) == known_as
+    assert unique_name(name, [known_as]) != known_as
 
 
 def test_too_many_uploads_a_minute_are_refused(decoded):

@@ -42,5 +42,5 @@ def test_an_upload_keeps_its_camera_on_all_pages(small_world_in_use):
     for name in ("lab", "learn", "explore"):
         app.switch_page(f"app/pages/{name}.py")
         assert run_page(app).selectbox(key="camera").value == 2, name
-    app.file_uploader(key="upload").set_value(("other.png", png()[:-1] + b"\x00", "image/png"))
+    app.file_uploader(key="upload-1").set_value(("other.png", png()[:-1] + b"\x00", "image/png"))
     assert run_page(app).selectbox(key="camera").value == 0

@@ -9,6 +9,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import pillow_heif
 import pytest
 from PIL import Image
 
@@ -57,8 +58,46 @@ def test_the_subprocess_refuses_with_the_same_messages(data, message):
     with pytest.raises(ImageError, match=message) as apart_said:
         decode_in_subprocess(data, "<b>.png", SIZE)
     with pytest.raises(ImageError) as home_said:
-        decode_image(data, "<b>.png")
+        decode_image(data, "<b>.png", heic=True)
     assert str(apart_said.value) == str(home_said.value)
+
+
+def heic(image, orientation=1):
+    """A HEIC file as phones write it: EXIF states the rotation, and the container repeats it."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    buffer = io.BytesIO()
+    pillow_heif.from_pillow(image).save(buffer, exif=exif.tobytes(), quality=95)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_heic_file_is_decoded_upright_like_a_jpeg(orientation):
+    image = Image.fromarray(np.repeat(np.repeat(np.arange(8, dtype=np.uint8).reshape(4, 2) * 32, 16, 0), 16, 1))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    jpeg = encoded(image.convert("RGB"), "JPEG", exif=exif, quality=95)
+    expected = decode_in_subprocess(jpeg, "me.jpg", SIZE)
+    result = decode_in_subprocess(heic(image.convert("RGB"), orientation), "IMG_1.HEIC", SIZE)
+    np.testing.assert_allclose(result.astype(int), expected.astype(int), atol=24)
+
+
+def test_heic_is_decoded_in_the_subprocess_only():
+    data = heic(Image.fromarray(picture()))
+    assert decode_in_subprocess(data, "me.heic", SIZE).shape == (*SIZE, 3)
+    with pytest.raises(ImageError, match=r"me\.heic is not an image in a supported format; use JPEG, .*GIF$"):
+        decode_image(data, "me.heic")
+    program = "import sys, app.session.uploads, fpc_core.data.images; sys.exit('pillow_heif' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_a_truncated_or_tiny_heic_file_is_refused():
+    data = heic(Image.fromarray(picture(640, 320)))
+    for part in (0.2, 0.6, 0.95):
+        with pytest.raises(ImageError, match=r"me\.heic|header of me\.heic"):
+            decode_in_subprocess(data[: int(len(data) * part)], "me.heic", SIZE)
+    with pytest.raises(ImageError, match=r"me\.heic must have at least 8 x 8 pixels, got 4 x 4"):
+        decode_in_subprocess(heic(Image.new("RGB", (4, 4))), "me.heic", SIZE)
 
 
 def test_too_many_bytes_are_not_sent_to_the_subprocess(monkeypatch):

@@ -1,0 +1,6 @@
+// Invisible: installs `file_drop/dropped_files.js`, and tells it which uploader receives the files.
+/** @param {ComponentArgs<{uploader: string}>} args */
+export default function ({ data }) {
+  window.fpcFileDrop ??= new FileDrop();
+  window.fpcFileDrop.uploader = data.uploader;
+}
