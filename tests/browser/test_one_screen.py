@@ -190,7 +190,7 @@ def test_slider_moves_and_another_hit_barely_shift_the_layout(page):
     for action in (
         lambda: page.evaluate("fpcLive.commit({ gamma: 0.5 })"),
         lambda: page.evaluate("fpcLive.commit({ alpha: 0.7 })"),
-        lambda: page.locator("[data-card^='distance/'][aria-pressed='false']").first.click(),
+        page.locator("[data-card^='distance/'][aria-pressed='false']").first.click,
     ):
         page.evaluate("window.shifts = 0")
         action()
