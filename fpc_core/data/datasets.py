@@ -242,7 +242,7 @@ def _layout(folder: Path, label: Mapping[str, object], listing: FolderListing) -
     for path in (path for paths in chosen.values() for path in paths):
         check_inside(folder / path, listing.allowed, f"{path} of the dataset")
         if not (folder / path).is_dir():
-            raise DatasetError(f"folders in dataset.json names {path}, which is not a folder in {folder}")
+            raise DatasetError(f"folders in dataset.json must be folders in {folder}, got {path}; correct its path")
     whole: Folders = {"query": (folder,), "gallery": (folder,)}
     if requested != AUTO:
         spec = spec_of(requested)
@@ -269,7 +269,7 @@ def _layout(folder: Path, label: Mapping[str, object], listing: FolderListing) -
 
 
 def _cameras(spec: LayoutSpec, requested: str, variant: Variant) -> Cameras:
-    """Return where cameras come from: as requested or, for "auto", as the layout and the variant say."""
+    """Return the source of camera labels: the requested one or, for "auto", that of the layout and the variant."""
     if requested != AUTO:
         return Cameras(requested)
     return Cameras.RELEASED if spec.released_cameras and variant is Variant.RELEASED else spec.cameras

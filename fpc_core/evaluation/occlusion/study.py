@@ -26,7 +26,7 @@ from fpc_core.retrieval import Retriever
 BATCH = 16  # Number of images that are encoded together.
 RANKINGS = ("cosine", "D", "consolidated")
 COSINE, DISTANCE, FINAL = range(3)
-NOT_RANKED = -1  # Rank if a ranking has no true match; those by cosine and D contain only the shortlist.
+NOT_RANKED = -1  # Rank if a ranking has no true match: rankings by cosine and D contain only the shortlist.
 _UNKNOWN = 0  # Rank that is not computed yet.
 
 
