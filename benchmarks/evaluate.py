@@ -51,7 +51,7 @@ def main() -> None:
         whole, tables = timed(task_of(*NAMES), store)
         again, _ = timed(task_of(*NAMES), store)
     if [[row.ours for row in table.rows] for table in tables] != [
-        [row.ours for row in table.rows] for _, found in alone.values() for table in found
+        [row.ours for row in table.rows] for _, separate in alone.values() for table in separate
     ]:
         raise SystemExit("the scores of a table differ between its own evaluation and the joint one")
 

@@ -81,28 +81,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--queries", type=int, default=16, help="number of demo queries for the parity table")
     parser.add_argument("--folder", type=Path, help="folder for temporary files (default: the system's)")
-    asked = parser.parse_args(arguments)
-    if not LEAST_SHARE <= asked.share <= 1:
+    args = parser.parse_args(arguments)
+    if not LEAST_SHARE <= args.share <= 1:
         parser.error(
-            f"--share must be in {LEAST_SHARE:.4f}..1, got {asked.share:g}: the released code needs more gallery "
+            f"--share must be in {LEAST_SHARE:.4f}..1, got {args.share:g}: the released code needs more gallery "
             "images than its shortlist has"
         )
-    start, device = time.perf_counter(), choose_device(asked.device)
+    start, device = time.perf_counter(), choose_device(args.device)
     print(
         f"{named(device)}, torch {torch.__version__}, {datetime.now(UTC):%Y-%m-%d}, {torch.get_num_threads()} threads"
     )
-    print(f"Median of {asked.repeats} runs; all implementations run in turn.", flush=True)
-    beyond = parity_table(device, asked.queries)
-    for name in asked.models:
+    print(f"Median of {args.repeats} runs; all implementations run in turn.", flush=True)
+    beyond = parity_table(device, args.queries)
+    for name in args.models:
         print(f"\n## {name}, {MODELS[name].patches} patches x {MODELS[name].width} channels", flush=True)
-        encoder_table(MODELS[name], device, asked.batches, asked.repeats)
+        encoder_table(MODELS[name], device, args.batches, args.repeats)
         bench = prepare(MODELS[name], device)
-        beyond += matching_table(bench, device, asked.repeats)
-        decoder_table(MODELS[name], device, asked.repeats)
-        query_table(bench, device, asked.repeats)
-    if asked.evaluate != "none":
-        with tempfile.TemporaryDirectory(dir=asked.folder) as folder:
-            evaluation_table(asked.evaluate, device, asked.share, Path(folder))
+        beyond += matching_table(bench, device, args.repeats)
+        decoder_table(MODELS[name], device, args.repeats)
+        query_table(bench, device, args.repeats)
+    if args.evaluate != "none":
+        with tempfile.TemporaryDirectory(dir=args.folder) as folder:
+            evaluation_table(args.evaluate, device, args.share, Path(folder))
     print(f"\nThe whole run took {time.perf_counter() - start:.0f} s.")
     for each in beyond:
         print(f"Beyond its bound: {each}", file=sys.stderr)
@@ -113,8 +113,8 @@ def named(device: torch.device) -> str:
     """Return the name of the hardware of a device."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    told = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
-    names = [line.split(":", 1)[1].strip() for line in told if line.startswith("model name")]
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return f"CPU ({names[0] if names else platform.machine()})"
 
 
@@ -142,13 +142,13 @@ def parity_table(device: torch.device, queries: int) -> list[str]:
         other = Retriever(at(there.retriever.model, precision), there.retriever.memory, there.retriever.index)
         for variant in Variant:
             settings = replace(SETTINGS, variant=variant, neighbors=here.dataset.neighbors)
-            found, bound = parity(here.retriever, other, images, cameras, settings), BOUNDS[precision]
-            pairs = [(getattr(found, each.name), getattr(bound, each.name)) for each in fields(Parity)]
+            difference, bound = parity(here.retriever, other, images, cameras, settings), BOUNDS[precision]
+            pairs = [(getattr(difference, each.name), getattr(bound, each.name)) for each in fields(Parity)]
             cells = " | ".join(
                 f"{value:.1e} / {most:g}{'' if value <= most else ' **beyond**'}" for value, most in pairs
             )
             print(f"| {precision.value} | {variant.value} | {cells} |", flush=True)
-            beyond += [f"{precision.value}, {variant.value}: {each}" for each in found.beyond(bound)]
+            beyond += [f"{precision.value}, {variant.value}: {each}" for each in difference.beyond(bound)]
     return beyond
 
 
@@ -206,10 +206,10 @@ def matching_table(bench: Bench, device: torch.device, repeats: int) -> list[str
         way.by_distance(way.match(encoding, SETTINGS), SETTINGS.alpha)
 
     sending = Retriever(retriever.model, retriever.memory, retriever.index)
-    with retriever.tokens.pinned() as held:
+    with retriever.tokens.pinned() as on_device:
         ways: dict[str, Callable[[], object]] = {"released": theirs}
         ways["ours, tokens from main memory"] = partial(ours, sending)
-        if held:
+        if on_device:
             ways["ours, tokens on the device"] = partial(ours, retriever)
         took = milliseconds(ways, repeats, device)
     print(f"\n| matching, {len(patches)} x {gallery.patches.shape[1]} patches, 100 candidates | ms | released / it |")
@@ -233,8 +233,8 @@ def matching_table(bench: Bench, device: torch.device, repeats: int) -> list[str
             repeats,
             device,
         )
-        found = solve(cost, a, b, SETTINGS.transport)
-        apart, most = solver_apart(found, cost, a, b), BOUNDS[Precision.FLOAT32].d_emd
+        result = solve(cost, a, b, SETTINGS.transport)
+        apart, most = solver_apart(result, cost, a, b), BOUNDS[Precision.FLOAT32].d_emd
         for name, taken in took.items():
             print(
                 f"| solver alone, {kind} tokens: {name} | {taken:.1f} | {took['released loop, own stop'] / taken:.1f} |"
@@ -245,10 +245,10 @@ def matching_table(bench: Bench, device: torch.device, repeats: int) -> list[str
     return beyond
 
 
-def solver_apart(found: Transport, cost: Tensor, a: Tensor, b: Tensor) -> float:
+def solver_apart(result: Transport, cost: Tensor, a: Tensor, b: Tensor) -> float:
     """Return the largest difference between D_EMD and that of the CPU for the same ground cost and marginals."""
     exact = solve(cost.cpu(), a.cpu(), b.cpu(), SETTINGS.transport)
-    return float(abs(found.distance - exact.distance).max())
+    return float(abs(result.distance - exact.distance).max())
 
 
 def decoder_table(config: ModelConfig, device: torch.device, repeats: int) -> None:
@@ -310,9 +310,9 @@ class OurEvaluation:
         """Encode, match, consolidate, rank and score every query."""
         start = time.perf_counter()
         assert self.memory is not None
-        asked = Pass(SETTINGS, (Point(SETTINGS.alpha, SETTINGS.neighbors),))
-        task = PassTask(Retriever(self.model, self.memory), self.dataset, self.dataset.query, (asked,))
-        run_with_store(task).known[asked].scores(0)
+        eval_pass = Pass(SETTINGS, (Point(SETTINGS.alpha, SETTINGS.neighbors),))
+        task = PassTask(Retriever(self.model, self.memory), self.dataset, self.dataset.query, (eval_pass,))
+        run_with_store(task).known[eval_pass].scores(0)
         self.seconds["queries"] = time.perf_counter() - start
 
 

@@ -130,7 +130,7 @@ def searching(places: Places, kind: str, share: float) -> dict[str, Any]:
     retriever = Retriever(workspace.retriever.model, memory, index)
     exact = TorchIndex(memory.cls, lambda: memory.unit_cls)
     taken: dict[str, list[float]] = {name: [] for name in ("whole", "cpu", "index", "ranking")}
-    found, ready = [], 0.0
+    recalls, ready = [], 0.0
     for place, record in enumerate(workspace.dataset.query):
         image = to_tensor([resize_image(workspace.dataset.read(record), CONFIG.image_size)], CONFIG)
         began, busy = time.perf_counter(), time.process_time()
@@ -146,11 +146,17 @@ def searching(places: Places, kind: str, share: float) -> dict[str, Any]:
         for name, value in zip(taken, (whole, cpu, spent, trace.timings["rank the gallery"]), strict=True):
             taken[name].append(1000 * value)
         if kind == IndexKind.FAISS_IVF:
-            found.append(np.isin(exact.search(query, settings.shortlist).indices, short.indices).mean())
+            recalls.append(np.isin(exact.search(query, settings.shortlist).indices, short.indices).mean())
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    held = {name: int(status[key].split()[0]) / 1000 for name, key in (("own", "RssAnon"), ("mapped", "RssFile"))}
+    resident = {name: int(status[key].split()[0]) / 1000 for name, key in (("own", "RssAnon"), ("mapped", "RssFile"))}
     percentiles = {name: np.percentile(values, [50, 95]).tolist() for name, values in taken.items()}
-    return {**percentiles, **held, "images": len(memory), "ready": ready, "found": np.mean(found) if found else 1.0}
+    return {
+        **percentiles,
+        **resident,
+        "images": len(memory),
+        "ready": ready,
+        "found": np.mean(recalls) if recalls else 1.0,
+    }
 
 
 def first_shards(
@@ -191,23 +197,23 @@ def measure(folder: Path, images: int, processes: int) -> None:
     tokens = [size for name, size in sizes.items() if name.startswith("tokens")]
     print(f"on disk: {sum(sizes.values()):.0f} MB, of which tokens {sum(tokens):.0f} MB in {len(tokens)} files")
 
-    def told(*task: str) -> dict[str, Any]:
+    def run_task(*task: str) -> dict[str, Any]:
         command = ["-m", "benchmarks.half_million", "--folder", str(folder), "--task", *task]
         cost(command, environment, folder / "log")
         return json.loads((folder / "log").read_text().splitlines()[-1])
 
-    print("seconds to open: " + ", ".join(f"{name} {value:.2f}" for name, value in told("opening").items()))
+    print("seconds to open: " + ", ".join(f"{name} {value:.2f}" for name, value in run_task("opening").items()))
     print(
         "\n| images | shortlist | query p50 | p95 | CPU | of it index | ranking | found | ready s | MB own | mapped |"
     )
     print("|---|---|---|---|---|---|---|---|---|---|---|", flush=True)
     for share in SHARES:
         for kind in INDEXES:
-            got = told(kind, str(share))
-            figures = (*got["whole"], got["cpu"][0], got["index"][0], got["ranking"][0])
+            result = run_task(kind, str(share))
+            figures = (*result["whole"], result["cpu"][0], result["index"][0], result["ranking"][0])
             times = " | ".join(f"{value:.1f}" for value in figures)
-            held = f"{got['ready']:.1f} | {got['own']:.0f} | {got['mapped']:.0f}"
-            print(f"| {got['images']:,} | {kind} | {times} | {got['found']:.1%} | {held} |", flush=True)
+            resources = f"{result['ready']:.1f} | {result['own']:.0f} | {result['mapped']:.0f}"
+            print(f"| {result['images']:,} | {kind} | {times} | {result['found']:.1%} | {resources} |", flush=True)
 
 
 def main() -> None:

@@ -44,18 +44,18 @@ UNWATCH = """() => {
   delete fpcLive.dispatchEvent;
   return [watch.frames.slice(2), watch.scripts];
 }"""
-# Resolves when the consolidated strip that answers `asked` is painted, which is two frames after it is updated.
-ANSWERED = """(asked) => new Promise((done) => {
+# Resolves when the consolidated strip that answers `requested` is painted, which is two frames after it is updated.
+ANSWERED = """(requested) => new Promise((done) => {
   const start = performance.now();
   const look = () => {
     const { answer } = fpcLive;
     const final = [...document.querySelectorAll('.st-key-ranking *')].map((node) => node.shadowRoot).find(Boolean);
     const stale = final.querySelector("[data-strip='final']").classList.contains("stale");
-    if (Object.entries(asked).every(([name, value]) => answer[name] === value) && !stale)
+    if (Object.entries(requested).every(([name, value]) => answer[name] === value) && !stale)
       return requestAnimationFrame(() => done(performance.now() - start));
     requestAnimationFrame(look);
   };
-  fpcLive.commit(asked);
+  fpcLive.commit(requested);
   requestAnimationFrame(look);
 })"""
 
@@ -166,8 +166,8 @@ def main() -> None:
         print("\n| memory, MB | server | page |\n|---|---|---|")
         for at in range(arguments.random + 1):
             if at in (0, arguments.random // 2, arguments.random):
-                held = memory(page, process)
-                print(f"| after {at} random moves | {held[0]:.0f} | {held[1]:.0f} |")
+                server_size, page_size = memory(page, process)
+                print(f"| after {at} random moves | {server_size:.0f} | {page_size:.0f} |")
             gamma = round(0.3 + 0.05 * rng.randrange(15), 4)
             release(page, [{"gamma": gamma, "alpha": round(rng.random(), 2), "k": rng.randint(1, 20)}])
         browser.close()

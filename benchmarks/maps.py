@@ -96,8 +96,8 @@ def _with_fresh_blocks(retriever: Retriever) -> Retriever:
     return Retriever(model, retriever.memory)
 
 
-def _flat(found: PatchMap) -> np.ndarray:
-    values = np.concatenate([found.query_grid.ravel(), found.neighbor_grids.ravel()])
+def _flat(patch_map: PatchMap) -> np.ndarray:
+    values = np.concatenate([patch_map.query_grid.ravel(), patch_map.neighbor_grids.ravel()])
     return values[np.isfinite(values)]
 
 

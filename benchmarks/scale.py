@@ -94,11 +94,11 @@ def main() -> None:
     for share in arguments.shares:
         with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
             costs, size = measure(Path(folder), share)
-        for name, found in costs.items():
+        for name, step_cost in costs.items():
             grown = ("", "")
             if name in before:
-                grown = (f"{found.cpu / before[name].cpu:.2f}", f"{found.peak / before[name].peak:.2f}")
-            took = f"{found.wall:.1f} | {found.cpu:.1f} | {found.peak:.0f}"
+                grown = (f"{step_cost.cpu / before[name].cpu:.2f}", f"{step_cost.peak / before[name].peak:.2f}")
+            took = f"{step_cost.wall:.1f} | {step_cost.cpu:.1f} | {step_cost.peak:.0f}"
             print(f"| {share:g} | {name} | {took} | {grown[0]} | {grown[1]} |")
         print(f"| {share:g} | memory on disk: {size:.0f} MB | | | | | |", flush=True)
         before = costs

@@ -58,16 +58,16 @@ def main() -> None:
     steps = len(task.queries) * len(grid.keep_rates)
     turns = [round(steps * (place + 1) / (len(samples) + 1)) for place in range(len(samples))]
     run, known = run_passes(task.work), {}
-    whole, cells, found = 0.0, [], []
+    whole, cells, separate = 0.0, [], []
     for step in range(steps):
         start = time.perf_counter()
-        asked, known[asked] = next(run)
+        eval_pass, known[eval_pass] = next(run)
         whole += time.perf_counter() - start
         if step + 1 in turns:  # Both run in turn, so that a slow phase of the machine affects both.
             start = time.perf_counter()
-            found.append(alone(task, samples[turns.index(step + 1)]))
+            separate.append(alone(task, samples[turns.index(step + 1)]))
             cells.append(time.perf_counter() - start)
-    for cell, scores in zip(samples, found, strict=True):
+    for cell, scores in zip(samples, separate, strict=True):
         rate, alpha, neighbors = cell
         ours = known[task.pass_of(rate)].scores(task.point_index(alpha, neighbors))
         if not np.array_equal(ours.average_precision, scores.average_precision):

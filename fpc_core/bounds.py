@@ -99,7 +99,7 @@ def check_count(declared: Field[Any], name: str, items: list[Any], error: type[V
     """
     high, low = declared.metadata.get(_MAX_ITEMS, MAX_ITEMS), declared.metadata.get(_MIN_ITEMS, 0)
     if len(items) > high:
-        raise error(f"{name} must be {f'{low} to' if low else 'at most'} {high}, got {len(items)}")
+        raise error(f"{name} must have {f'{low} to' if low else 'at most'} {high} items, got {len(items)}")
 
 
 def check_bounds(settings: Any, error: type[ValueError] = ValueError) -> None:

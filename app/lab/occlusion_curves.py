@@ -23,18 +23,16 @@ from fpc_core.config import KEEP_RATES, QuerySettings
 from fpc_core.data.browser_encoding import data_uri
 from fpc_core.data.occluders import Scene
 from fpc_core.evaluation.occlusion.scenarios import (
-    Effect,
     GrowthDirection,
-    Sliding,
     box_of,
     breakdown_share,
     covered_shares,
     edge_occluders,
-    effects,
     growing,
     occlusion_table,
     person_pixels,
 )
+from fpc_core.evaluation.occlusion.sensitivity_map import Effect, Sliding, effects
 from fpc_core.evaluation.occlusion.study import NOT_RANKED, RANKINGS, OcclusionTask, Relevance
 from fpc_core.io.dataclass_json import RecipeError
 from fpc_core.workspace import Workspace

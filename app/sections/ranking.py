@@ -28,7 +28,7 @@ from fpc_core.glossary import GLOSSARY
 from fpc_core.workspace import Workspace
 
 SHOWN = 10  # Number of hits per strip.
-EXPLAINED = ("[cls]", "D_cos", "D_EMD", "D", "K", "Junk image")  # Terms of the glossary that the legend has.
+EXPLAINED = ("[cls]", "D_cos", "D_EMD", "D", "K", "Junk image")  # Glossary terms in the legend.
 KEEP_RATES = "keep-rates"  # Key of the fragment that searches at every keep rate.
 
 

@@ -180,7 +180,7 @@ class FairQueue:
 # A search releases the interpreter lock at each of its many steps. With a short switch interval it gets the lock back
 # soon, even while pages run.
 sys.setswitchinterval(0.0005)
-# One search per GPU, else one per two cores.
+# With a GPU, one search runs at a time, else one for every two CPU cores.
 MODEL_QUEUE = FairQueue(1 if torch.cuda.is_available() else max(1, (os.cpu_count() or 1) // 2), MAX_WAITING)
 # No position is shown, because a waiting visitor still sees the previous page. With two or three slots, no
 # page is ready sooner, and ranked images appear two or three times as late (measured by python -m tests.load.load). The

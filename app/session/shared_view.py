@@ -15,7 +15,7 @@ import streamlit as st
 _STORED = "page-params"
 _SETTINGS = ("gamma", "alpha", "k", "drop", "variant", "solver", "epsilon")
 _METHOD = ("drop", "variant", "solver", "epsilon")
-_SELECTION = ("neighbor", "rival", "pin")  # These have the same parameter on all pages, as has _DISPLAY.
+_SELECTION = ("neighbor", "rival", "pin")  # As for _DISPLAY, parameter names are the same on all pages.
 _DISPLAY = ("pruned",)
 
 Params = dict[str, list[str]]

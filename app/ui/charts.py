@@ -62,7 +62,7 @@ def attention_figure(sides: Sequence[tuple[str, Consolidation]], *, height: int 
 
 
 def neighbor_shares_figure(names: Sequence[str], shares: Mapping[str, Sequence[float]]) -> go.Figure:
-    """Return a chart of the attention to each neighbour in percent, with one bar per side."""
+    """Return a chart of the attention to each neighbour in percent, with a bar for each compared side."""
     figure = go.Figure()
     stripes = {"fillmode": "overlay", "fgcolor": "white", "size": 7, "solidity": 0.15}
     for (label, values), colour, pattern in zip(shares.items(), (BLUE, ORANGE), "/\\", strict=True):

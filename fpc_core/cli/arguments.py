@@ -167,7 +167,7 @@ def _path_options(device: argparse.ArgumentParser) -> argparse.ArgumentParser:
     paths.add_argument(
         "--mean-camera",
         action="store_true",
-        help="give every image the mean camera embedding, for data with more or other cameras than the weights",
+        help="use the mean camera embedding for every image, for data with cameras that the weights do not have",
     )
     return paths
 

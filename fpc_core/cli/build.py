@@ -14,7 +14,7 @@ from fpc_core.cli.workspace_args import places_from, print_dataset_notes
 from fpc_core.data.datasets import Dataset
 from fpc_core.gallery.builder import build_memory
 from fpc_core.gallery.manifest import PARTIAL
-from fpc_core.gallery.readable import LeftOut, left_out_note, readable_dataset
+from fpc_core.gallery.readable import UnreadableImage, left_out_note, readable_dataset
 from fpc_core.runtime import distributed
 from fpc_core.workspace import check_cameras, choose_device, load_model
 
@@ -72,7 +72,7 @@ def run_build(args: argparse.Namespace) -> None:
         print(f"{places.memory}: {len(memory)} images, {memory.tokens.nbytes / 1e6:.1f} MB of tokens")
 
 
-def _check_images(dataset: Dataset, skip: bool, is_first: bool) -> tuple[Dataset, tuple[LeftOut, ...]]:
+def _check_images(dataset: Dataset, skip: bool, is_first: bool) -> tuple[Dataset, tuple[UnreadableImage, ...]]:
     """Return the dataset without unreadable images, and list these on stderr."""
     with tqdm(unit="image", desc="checking images", leave=False, disable=None if is_first else True) as bar:
         readable, left_out = readable_dataset(dataset, skip, progress_callback(bar))

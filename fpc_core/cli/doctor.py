@@ -20,7 +20,7 @@ from fpc_core.data.protocols import PROTOCOL_TEXT
 from fpc_core.evaluation.device_parity import checked_parity
 from fpc_core.gallery.manifest import read_left_out
 from fpc_core.gallery.readable import left_out_note, readable_dataset, without
-from fpc_core.gallery.token_store import GalleryMemoryError
+from fpc_core.gallery.token_store import BUILD_COMMAND
 from fpc_core.model.load_report import LoadReport
 from fpc_core.runtime.out_of_memory import OutOfMemoryError
 from fpc_core.workspace import Places, Workspace, build_options, choose_device, load_model, open_workspace
@@ -73,9 +73,7 @@ def run_doctor(args: argparse.Namespace) -> int:
         try:
             print(f"ok       {name}: {check()}")
         except (ValueError, OSError, OutOfMemoryError) as error:
-            print(f"problem  {name}: {error}")
-            if isinstance(error, GalleryMemoryError):
-                print(f"         build it with: {_build_command(places)}")
+            print(f"problem  {name}: {str(error).replace(BUILD_COMMAND, _build_command(places))}")
             failed.add(name)
             status = 1
     return status
@@ -99,6 +97,7 @@ def _check_images(places: Places) -> str:
 
 
 def _build_command(places: Places) -> str:
+    """Return the build command with the paths and options in use, in place of the general one in errors."""
     paths = {"data": places.data, "weights": places.weights, "memory": places.memory}
     options = "".join(f" --{name} {shlex.quote(str(path))}" for name, path in paths.items())
     return f"python -m fpc_core memory build{options}{build_options(places)}"

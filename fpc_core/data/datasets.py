@@ -36,7 +36,7 @@ from fpc_core.data.layouts.registry import FEW, LAYOUTS, has_layout, recognise, 
 from fpc_core.data.layouts.spec import Folders, Layout, LayoutSpec, read_names
 from fpc_core.data.protocols import AUTO, Cameras, Protocol
 from fpc_core.data.reading_notes import Note, notes_on
-from fpc_core.data.records import NO_CAMERA, ImageRecord, LeftOut
+from fpc_core.data.records import NO_CAMERA, ImageRecord, LeftOutFile
 from fpc_core.io.bounded_files import check_inside
 
 __all__ = ["NO_CAMERA", "Dataset", "DatasetError", "ImageRecord", "Layout", "open_dataset"]
@@ -85,7 +85,7 @@ class Dataset:
     opening: str = ""
     examples: tuple[Example, ...] = ()
     neighbors: int = QuerySettings.neighbors
-    left_out: tuple[LeftOut, ...] = ()
+    left_out: tuple[LeftOutFile, ...] = ()
     junk: int = 0
     allowed: tuple[Path, ...] = ()
     protocol: Protocol = Protocol.CAMERAS
@@ -174,7 +174,7 @@ def open_dataset(
     requested = cameras if cameras != AUTO else choice_in(label, "cameras", list(Cameras))
     numbered = with_cameras(reading, _cameras(spec, requested, variant))
     train, query, gallery = (numbered.records[split] for split in ("train", "query", "gallery"))
-    unreadable = [LeftOut(path, _UNREADABLE) for path in listing.left_out_below(folder)]
+    unreadable = [LeftOutFile(path, _UNREADABLE) for path in listing.left_out_below(folder)]
     left_out = sorted({*reading.left_out, *numbered.left_out, *unreadable}, key=lambda each: each.path)
     for records, split in ((query, "query"), (gallery, "gallery")):
         if not records:
@@ -242,7 +242,7 @@ def _layout(folder: Path, label: Mapping[str, object], listing: FolderListing) -
     for path in (path for paths in chosen.values() for path in paths):
         check_inside(folder / path, listing.allowed, f"{path} of the dataset")
         if not (folder / path).is_dir():
-            raise DatasetError(f"folders in dataset.json names {path}, which is not a folder in {folder}")
+            raise DatasetError(f"folders in dataset.json must be folders in {folder}, got {path}; correct its path")
     whole: Folders = {"query": (folder,), "gallery": (folder,)}
     if requested != AUTO:
         spec = spec_of(requested)
@@ -269,7 +269,7 @@ def _layout(folder: Path, label: Mapping[str, object], listing: FolderListing) -
 
 
 def _cameras(spec: LayoutSpec, requested: str, variant: Variant) -> Cameras:
-    """Return where cameras come from: as requested or, for "auto", as the layout and the variant say."""
+    """Return the source of camera labels: the requested one or, for "auto", that of the layout and the variant."""
     if requested != AUTO:
         return Cameras(requested)
     return Cameras.RELEASED if spec.released_cameras and variant is Variant.RELEASED else spec.cameras

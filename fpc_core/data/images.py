@@ -38,7 +38,7 @@ BACKGROUND = (128, 128, 128)  # Neutral grey, which is near 0 after normalisatio
 
 _BAND = 1 << 20  # Number of pixels that are converted at a time.
 _EXIF_ORIENTATION = 0x0112
-_UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {  # Functions that return an upright view of (H, W, 3).
+_UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {  # Return an upright view of (H, W, 3) pixels.
     2: lambda pixels: pixels[:, ::-1],
     3: lambda pixels: pixels[::-1, ::-1],
     4: lambda pixels: pixels[::-1],

@@ -144,7 +144,7 @@ class Stroke:
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.points) <= MAX_POINTS:
-            raise RecipeError(f"points must be 1 to {MAX_POINTS} pairs, got {len(self.points)}")
+            raise RecipeError(f"points must have 1 to {MAX_POINTS} items, got {len(self.points)}")
         for point in self.points:
             for value in point:
                 if value not in _POSITION_RANGE:
@@ -164,7 +164,7 @@ class Scene:
 
     def __post_init__(self) -> None:
         if len(self.occluders) > MAX_OCCLUDERS:
-            raise RecipeError(f"occluders must be at most {MAX_OCCLUDERS}, got {len(self.occluders)}")
+            raise RecipeError(f"occluders must have at most {MAX_OCCLUDERS} items, got {len(self.occluders)}")
 
     @property
     def cut_outs(self) -> tuple[CutOut, ...]:

@@ -33,7 +33,7 @@ class ImageRecord:
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class LeftOutFile:
     """A file or folder that is not part of the dataset.
 
     Attributes:

@@ -53,7 +53,7 @@ _style_lock = threading.RLock()  # Matplotlib's settings are global to the proce
 
 @dataclass(frozen=True, eq=False)
 class FigureWithData:
-    """A figure, and the numbers that it shows as CSV."""
+    """A figure, and its numbers as CSV."""
 
     figure: Figure
     data: str

@@ -57,7 +57,7 @@ from fpc_core.gallery.partial_files import (
     row_type,
     shard_progress,
 )
-from fpc_core.gallery.readable import LeftOut, image_name
+from fpc_core.gallery.readable import UnreadableImage, image_name
 from fpc_core.gallery.token_store import (
     BUILD_COMMAND,
     TOKEN_TYPE,
@@ -85,7 +85,7 @@ def build_memory(
     *,
     batch_size: int = BATCH_SIZE,
     shard_images: int = SHARD_IMAGES,
-    left_out: Sequence[LeftOut] = (),
+    left_out: Sequence[UnreadableImage] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> GalleryMemory:
     """Build a gallery memory without interruption; see `build_steps`.
@@ -123,7 +123,7 @@ def build_steps(
     batch_size: int = BATCH_SIZE,
     shard_images: int = SHARD_IMAGES,
     allowed: Sequence[Path] = (),
-    left_out: Sequence[LeftOut] = (),
+    left_out: Sequence[UnreadableImage] = (),
 ) -> Generator[int, None, GalleryMemory]:
     """Encode a gallery at keep rate 1 step by step, and return the opened gallery memory.
 

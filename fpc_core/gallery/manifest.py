@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fpc_core.gallery.readable import MAX_LEFT_OUT, LeftOut
+from fpc_core.gallery.readable import MAX_LEFT_OUT, UnreadableImage
 from fpc_core.gallery.token_store import BUILD_COMMAND, TOKEN_TYPE, GalleryMemoryError, token_file
 from fpc_core.io.atomic_write import atomic_write
 from fpc_core.io.bounded_files import UnusableFileError
@@ -65,7 +65,7 @@ class Manifest:
     shard_images: int
     batch_size: int
     files: dict[str, tuple[int, int | None]]
-    left_out: tuple[LeftOut, ...] = ()
+    left_out: tuple[UnreadableImage, ...] = ()
 
     @property
     def shards(self) -> int:
@@ -90,7 +90,7 @@ def read_fingerprint(directory: Path) -> Fingerprint:
     return read_manifest(directory).fingerprint
 
 
-def read_left_out(directory: Path) -> tuple[LeftOut, ...]:
+def read_left_out(directory: Path) -> tuple[UnreadableImage, ...]:
     """Return the images that a gallery memory, or its unfinished build, leaves out; none if it cannot be read.
 
     Args:
@@ -107,12 +107,12 @@ def read_left_out(directory: Path) -> tuple[LeftOut, ...]:
     return ()
 
 
-def _left_out(content: dict[str, Any]) -> tuple[LeftOut, ...]:
+def _left_out(content: dict[str, Any]) -> tuple[UnreadableImage, ...]:
     """Return the images that a manifest leaves out, and raise ValueError or TypeError if it is damaged."""
     listed = content.get("left_out", [])
     if not isinstance(listed, list) or len(listed) > MAX_LEFT_OUT:
         raise ValueError("the list of images that are left out is too long")
-    images = tuple(LeftOut(*each) for each in listed)
+    images = tuple(UnreadableImage(*each) for each in listed)
     if not all(type(each.path) is type(each.why) is str for each in images):
         raise TypeError("an image that is left out has no name")
     return images

@@ -32,7 +32,7 @@ from fpc_core.config import ModelConfig
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.gallery.encoder import NO_PRUNING
 from fpc_core.gallery.manifest import ARRAYS, FORMAT, RECORDS, TYPES, Fingerprint, read_manifest, unusable
-from fpc_core.gallery.readable import LeftOut
+from fpc_core.gallery.readable import UnreadableImage
 from fpc_core.gallery.token_store import GalleryMemoryError, TokenShards, file_checksum, token_file
 from fpc_core.io.bounded_files import map_array
 from fpc_core.io.bounded_files import read_json as read_bounded_json
@@ -99,7 +99,7 @@ class GalleryMemory:
     records: tuple[ImageRecord, ...]
     grid: tuple[int, int]
     fingerprint: Fingerprint | None = None
-    left_out: tuple[LeftOut, ...] = ()
+    left_out: tuple[UnreadableImage, ...] = ()
 
     def __post_init__(self) -> None:
         images, channels = self.cls.shape

@@ -24,7 +24,7 @@ _BATCH = 256  # Number of images after which progress is reported.
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class UnreadableImage:
     """An image that a gallery memory leaves out.
 
     Attributes:
@@ -39,14 +39,14 @@ class LeftOut:
 class UnreadableImagesError(ImageError):
     """Images of a dataset cannot be read; the message names some of them, and `images` lists all."""
 
-    def __init__(self, message: str, images: tuple[LeftOut, ...]) -> None:
+    def __init__(self, message: str, images: tuple[UnreadableImage, ...]) -> None:
         super().__init__(message)
         self.images = images
 
 
 def readable_dataset(
     dataset: Dataset, skip: bool = False, progress: Callable[[int, int], None] | None = None
-) -> tuple[Dataset, tuple[LeftOut, ...]]:
+) -> tuple[Dataset, tuple[UnreadableImage, ...]]:
     """Check the queries and the gallery of a dataset.
 
     Args:
@@ -79,7 +79,7 @@ def readable_dataset(
     return without(dataset, unreadable), unreadable
 
 
-def without(dataset: Dataset, left_out: Iterable[LeftOut]) -> Dataset:
+def without(dataset: Dataset, left_out: Iterable[UnreadableImage]) -> Dataset:
     """Return a dataset without the images that a gallery memory leaves out.
 
     Args:
@@ -110,7 +110,7 @@ def without(dataset: Dataset, left_out: Iterable[LeftOut]) -> Dataset:
     )
 
 
-def left_out_note(left_out: Sequence[LeftOut]) -> str:
+def left_out_note(left_out: Sequence[UnreadableImage]) -> str:
     """Return a sentence on the images that a gallery memory leaves out."""
     several = len(left_out) != 1
     examples = ", ".join(escape_name(each.path) for each in left_out[:_EXAMPLES])
@@ -137,16 +137,16 @@ def _unreadable(
     allowed: Sequence[Path],
     decode: bool,
     progress: Callable[[int, int], None] | None,
-) -> tuple[LeftOut, ...]:
-    def check(record: ImageRecord) -> LeftOut | None:
+) -> tuple[UnreadableImage, ...]:
+    def check(record: ImageRecord) -> UnreadableImage | None:
         read = decode_image if decode else check_header
         try:
             read(root / record.path, image_name(record, root), allowed=allowed)
         except (ImageError, OutsideRootsError) as error:
-            return LeftOut(record.path.as_posix(), str(error)[:_MAX_REASON])
+            return UnreadableImage(record.path.as_posix(), str(error)[:_MAX_REASON])
         return None
 
-    found: list[LeftOut | None] = []
+    found: list[UnreadableImage | None] = []
     with ThreadPoolExecutor(max(1, (os.cpu_count() or 1) // 2), thread_name_prefix="check") as pool:
         for start in range(0, len(records), _BATCH):
             found += pool.map(check, records[start : start + _BATCH])

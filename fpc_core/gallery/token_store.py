@@ -94,11 +94,13 @@ class TokenShards:
             rows = min(shard_images, shape[0] - number * shard_images)
             self._starts.append(os.fstat(self._files[-1]).st_size - rows * self._row)
             if rows < 1 or self._starts[-1] < 0:
-                raise GalleryMemoryError(f"{path} is too short for {rows} images; build it again: {BUILD_COMMAND}")
+                raise GalleryMemoryError(
+                    f"{path} is too short for {rows} images; build the gallery memory again: {BUILD_COMMAND}"
+                )
         if len(self._paths) * shard_images < shape[0]:
             raise GalleryMemoryError(
-                f"{len(paths)} files of {shard_images} images are too few for {shape[0]} images; build it again: "
-                f"{BUILD_COMMAND}"
+                f"{len(paths)} files of {shard_images} images are too few for {shape[0]} images; "
+                f"build the gallery memory again: {BUILD_COMMAND}"
             )
 
     def __len__(self) -> int:
@@ -156,7 +158,7 @@ class TokenShards:
         file, start = self._location(row)
         try:
             complete = os.preadv(file, [raw.data], start, _NO_WAIT) == self._row
-        except OSError:  # The row is not cached, or the file system does not support such reads.
+        except OSError:  # The row is not cached, or the file system cannot read without waiting.
             return False
         if complete:
             self._check(row, raw)
@@ -169,7 +171,8 @@ class TokenShards:
             count = _read_at(file, view, start)
             if count == 0:
                 raise GalleryMemoryError(
-                    f"{self._paths[row // self._shard]} was truncated while in use; build it again: {BUILD_COMMAND}"
+                    f"{self._paths[row // self._shard]} was truncated while in use; "
+                    f"build the gallery memory again: {BUILD_COMMAND}"
                 )
             view, start = view[count:], start + count
         self._check(row, raw)
@@ -180,7 +183,7 @@ class TokenShards:
         if zlib.crc32(raw.data) != self._sums[row]:
             raise GalleryMemoryError(
                 f"{self._paths[row // self._shard]} is damaged: the tokens of image {row} have changed since they were "
-                f"written; build it again: {BUILD_COMMAND}"
+                f"written; build the gallery memory again: {BUILD_COMMAND}"
             )
         self._seen[row] = True
 

@@ -82,7 +82,7 @@ def max_weight_bytes() -> int:
 
 
 def label(path: Path) -> str:
-    """Return a path for messages; only the end of a long one, so that the cause remains readable."""
+    """Return a path for use in messages. Long paths are cut at the start, so that the cause remains readable."""
     text = str(path)
     return text if len(text) <= _MAX_LABEL else f"…{text[-_MAX_LABEL:]}"
 
@@ -285,7 +285,8 @@ def _read_torch(path: Path, max_bytes: int) -> tuple[Mapping[str, Any], tuple[st
                 raise CheckpointError(f"{name} is a compressed archive, which torch never writes; use torch.save")
             if any(entry.filename.endswith("/constants.pkl") for entry in entries):
                 raise CheckpointError(
-                    f"{name} is a TorchScript archive, which contains code; save torch.save(model.state_dict(), path)"
+                    f"{name} is a TorchScript archive, which contains code; "
+                    "save the weights with torch.save(model.state_dict(), path)"
                 )
             for entry in programs:
                 with archive.open(entry) as program:

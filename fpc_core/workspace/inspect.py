@@ -10,7 +10,7 @@ from fpc_core.data.datasets import Dataset
 from fpc_core.gallery.builder import images_done, memory_bytes
 from fpc_core.gallery.manifest import read_fingerprint, read_left_out
 from fpc_core.gallery.memory import GalleryMemoryError, fingerprint_of, open_memory
-from fpc_core.gallery.readable import LeftOut, without
+from fpc_core.gallery.readable import UnreadableImage, without
 from fpc_core.model.checkpoint import LoadReport, weights_fingerprint
 from fpc_core.workspace.workspace import Places, load_model
 
@@ -58,7 +58,7 @@ class MemoryInfo:
     differs: tuple[str, ...] = ()
     done: int = 0
     why: str = ""
-    left_out: tuple[LeftOut, ...] = ()
+    left_out: tuple[UnreadableImage, ...] = ()
 
 
 def inspect_weights(places: Places) -> WeightsInfo:

@@ -182,8 +182,12 @@ def test_doctor_reports_what_works(world, capsys):
 
 
 def test_doctor_reports_what_is_missing(world, capsys, tmp_path):
-    assert main(["doctor", *world[1], "--memory", str(tmp_path / "gone")]) == 1
-    assert "problem  workspace" in capsys.readouterr().out
+    memory = str(tmp_path / "gone")
+    assert main(["doctor", *world[1], "--memory", memory]) == 1
+    text = capsys.readouterr().out
+    assert f"problem  workspace: the gallery memory {memory} does not exist; build it with: python -m fpc_core" in text
+    assert text.count("memory build") == 1
+    assert f" --memory {memory}" in text
 
 
 def test_doctor_continues_after_any_problem(world, capsys, monkeypatch):

@@ -79,7 +79,7 @@ class Killer:
         self.compared = 0
         self._old = folder / "of other weights"
         self._run(self.others, self._old)
-        self.usual = min(self._timed(folder / f"undisturbed{each}") for each in range(3))
+        self.undisturbed = min(self._timed(folder / f"undisturbed{each}") for each in range(3))
         self._whole = contents(folder / "undisturbed0")
 
     def kill(self, kills: int) -> None:
@@ -97,9 +97,9 @@ class Killer:
                 if stage in ("", WHOLE) or self._chance.random() < LET_GO:
                     break
             self._run(self.weights, memory)
-            found = contents(memory)
-            assert found.keys() == self._whole.keys(), sorted(found.keys() ^ self._whole.keys())
-            differ = [name for name, data in self._whole.items() if found[name] != data]
+            written = contents(memory)
+            assert written.keys() == self._whole.keys(), sorted(written.keys() ^ self._whole.keys())
+            differ = [name for name, data in self._whole.items() if written[name] != data]
             assert not differ, f"{memory} differs in {differ}"
             left = [path.name for path in self._folder.glob(f"{memory.name}*") if path != memory]
             assert not left, f"left over: {left}"
@@ -114,7 +114,7 @@ class Killer:
     def _killed(self, memory: Path, had_old: bool) -> str:
         """Kill one build; what it had done by then, empty where it had ended."""
         process = self._begun(self.weights, memory)
-        time.sleep(self._chance.uniform(0, PAST_THE_END * self.usual))
+        time.sleep(self._chance.uniform(0, PAST_THE_END * self.undisturbed))
         os.kill(process, signal.SIGKILL)
         _, status = os.waitpid(process, 0)
         if not os.WIFSIGNALED(status):
@@ -171,7 +171,7 @@ def main() -> None:
     if arguments.json:
         print(json.dumps({"seen": killer.seen, "compared": killer.compared}))
         return
-    print(f"{arguments.images} images in batches of {BATCH}, {killer.usual:.2f} s undisturbed\n")
+    print(f"{arguments.images} images in batches of {BATCH}, {killer.undisturbed:.2f} s undisturbed\n")
     print("| killed with | builds |\n|---|---|")
     for stage, count in sorted(killer.seen.items()):
         print(f"| {stage} | {count} |")

@@ -209,11 +209,11 @@ class Walk:
 
     def _any(self, selector: str) -> Locator:
         """One that is seen. Raises Error where there is none."""
-        found = self.page.locator(selector).locator("visible=true")
-        count = found.count()
+        matches = self.page.locator(selector).locator("visible=true")
+        count = matches.count()
         if not count:
             raise Error(f"nothing to be seen of {selector[:40]}")
-        return found.nth(self.rng.randrange(count))
+        return matches.nth(self.rng.randrange(count))
 
     def _inside(self, locator: Locator) -> tuple[float, float]:
         locator.scroll_into_view_if_needed()
@@ -239,8 +239,10 @@ def _words(locator: Locator) -> str:
 
 def traceback_in(log: Path) -> str:
     """Return the end of the first traceback in a server's log, or an empty text."""
-    _, found, rest = log.read_text(encoding="utf-8", errors="replace").partition("Traceback (most recent call last)")
-    return rest[-1_500:] if found else ""
+    _, traceback, rest = log.read_text(encoding="utf-8", errors="replace").partition(
+        "Traceback (most recent call last)"
+    )
+    return rest[-1_500:] if traceback else ""
 
 
 def walk(

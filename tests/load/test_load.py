@@ -84,8 +84,8 @@ def test_answers_are_recomputed_and_a_wrong_one_is_reported(workspace, tally):
 
 
 def test_a_missing_server_is_an_error_without_traceback(workspace):
-    found = alone(play("http://127.0.0.1:9", plans(workspace, 1), 1.0, 0.0))
-    assert "connection lost" in found.errors[0]
+    result = alone(play("http://127.0.0.1:9", plans(workspace, 1), 1.0, 0.0))
+    assert "connection lost" in result.errors[0]
 
 
 def test_the_table_skips_the_first_minute_and_reports_growth():

@@ -1,10 +1,21 @@
-"""Files that are cheap to create and would be expensive to read."""
+"""Files that would be expensive or harmful to read: large images and tables that are cheap to create, and pickles."""
 
 import io
+from pathlib import Path
 
 import pyarrow as pa
 from PIL import Image
 from pyarrow import parquet
+
+
+class TouchOnLoad:
+    """An object whose pickle calls a function that would create a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
 
 
 def sparse(path, size):

@@ -7,7 +7,7 @@ import numpy as np
 from app.components._shared.patch_grid import component
 from fpc_core.config import ModelConfig
 from fpc_core.data.browser_encoding import encode_float32
-from fpc_core.evaluation.occlusion.scenarios import Sliding
+from fpc_core.evaluation.occlusion.sensitivity_map import Sliding
 
 _mount = component("sensitivity_map")
 
@@ -18,7 +18,7 @@ def sensitivity_map(
     """Draw a sensitivity map.
 
     Args:
-        values: (rows, columns) effects from `scenarios.effects`, NaN where unknown.
+        values: (rows, columns) effects from `fpc_core.evaluation.occlusion.sensitivity_map.effects`, NaN where unknown.
         image: Data URI of the query.
         sliding: Size and step of the occluder, in patches.
         config: Configuration of the model.

@@ -89,7 +89,7 @@ class Tile:
 
 @dataclass(frozen=True)
 class KeepRate:
-    """Header and footer of a column.
+    """What the header and the footer of the column of a keep rate show.
 
     Attributes:
         name: Formatted keep rate.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from fpc_core.data.layouts.spec import JUNK, Entry, Reading
 from fpc_core.data.protocols import Cameras
-from fpc_core.data.records import NO_CAMERA, ImageRecord, LeftOut
+from fpc_core.data.records import NO_CAMERA, ImageRecord, LeftOutFile
 
 CAMERA_0 = "the name says camera 0, but cameras count from 1"
 NO_NUMBER = "the name holds no camera"
@@ -26,7 +26,7 @@ class Numbered:
 
     records: dict[str, list[ImageRecord]]
     junk: int
-    left_out: list[LeftOut]
+    left_out: list[LeftOutFile]
     cameras: Cameras
 
 
@@ -52,7 +52,7 @@ def with_cameras(reading: Reading, cameras: Cameras) -> Numbered:
     for entry in reading.entries:
         camera = _camera(entry, cameras)
         if camera is None:
-            left_out.append(LeftOut(entry.path, NO_NUMBER if entry.camera is None else CAMERA_0))
+            left_out.append(LeftOutFile(entry.path, NO_NUMBER if entry.camera is None else CAMERA_0))
         elif entry.identity == JUNK:
             junk += 1
         else:

@@ -11,7 +11,7 @@ from fpc_core.data.dataset_label import DatasetError
 from fpc_core.data.folder_listing import FolderListing
 from fpc_core.data.layouts.spec import BAD_NAME, Folders, LayoutSpec, Reading, entry_of
 from fpc_core.data.protocols import Cameras, Protocol
-from fpc_core.data.records import LeftOut
+from fpc_core.data.records import LeftOutFile
 from fpc_core.io.bounded_files import OutsideRootsError, read_bytes, read_json
 
 MISSING = "a list names the image, but it is missing"
@@ -33,18 +33,18 @@ def read_msmt17(spec: LayoutSpec, root: Path, folders: Folders, listing: FolderL
         there = {image.relative_to(home).as_posix() for image in listing.images_below(home, spec.depth)}
         for path, number in _lines(root / f"list_{split}.txt", listing):
             if path not in there:  # This also holds for paths that lead elsewhere.
-                reading.left_out.append(LeftOut(Path(split) / Path(path).name, MISSING))
+                reading.left_out.append(LeftOutFile(Path(split) / Path(path).name, MISSING))
                 continue
             inside = (home / path).relative_to(root)
             entry = entry_of(pattern, inside, split)
             if entry is None or not number.isdecimal():
-                reading.left_out.append(LeftOut(inside, BAD_NAME))
+                reading.left_out.append(LeftOutFile(inside, BAD_NAME))
             else:
                 reading.entries.append(replace(entry, identity=int(number)))
             named.add(inside)
     for home in dict.fromkeys(folders[split][0] for split in ("query", "gallery")):
         images = (image.relative_to(root) for image in listing.images_below(home, spec.depth))
-        reading.left_out += [LeftOut(image, UNLISTED) for image in images if image not in named]
+        reading.left_out += [LeftOutFile(image, UNLISTED) for image in images if image not in named]
     return reading
 
 
@@ -91,9 +91,9 @@ def read_posetrack(spec: LayoutSpec, root: Path, folders: Folders, listing: Fold
             inside = Path("images") / part / path
             entry = entry_of(pattern, inside, str(split))
             if path not in there:
-                reading.left_out.append(LeftOut(Path("images") / part / Path(path).name, MISSING))
+                reading.left_out.append(LeftOutFile(Path("images") / part / Path(path).name, MISSING))
             elif entry is None or split not in ("train", "query", "gallery"):
-                reading.left_out.append(LeftOut(inside, BAD_NAME))
+                reading.left_out.append(LeftOutFile(inside, BAD_NAME))
             else:
                 reading.entries.append(entry)
     reading.entries.sort(key=lambda entry: entry.path)

@@ -101,7 +101,7 @@ def dataset_names(folder: Path) -> str:
 
 
 def normalised(name: str) -> str:
-    """Return a name in lower case, with one space for all other characters than letters and digits."""
+    """Return a name in lower case, with one space for each run of characters other than letters and digits."""
     return re.sub(r"[^a-z0-9]+", " ", name.lower()).strip()
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fpc_core.data.folder_listing import FolderListing
 from fpc_core.data.protocols import Cameras, Protocol
-from fpc_core.data.records import LeftOut
+from fpc_core.data.records import LeftOutFile
 
 BAD_NAME = "the name does not follow the layout"
 JUNK = -1  # Identity of detections that the protocols exclude.
@@ -60,7 +60,7 @@ class Reading:
     """
 
     entries: list[Entry] = field(default_factory=list)
-    left_out: list[LeftOut] = field(default_factory=list)
+    left_out: list[LeftOutFile] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
@@ -201,7 +201,7 @@ def read_names(spec: LayoutSpec, root: Path, folders: Folders, listing: FolderLi
             inside = path.relative_to(root)
             entry = entry_of(pattern, inside, split)
             if entry is None:
-                reading.left_out.append(LeftOut(inside, BAD_NAME))
+                reading.left_out.append(LeftOutFile(inside, BAD_NAME))
             else:
                 reading.entries.append(entry)
         for home in homes:
@@ -209,10 +209,10 @@ def read_names(spec: LayoutSpec, root: Path, folders: Folders, listing: FolderLi
     return reading
 
 
-def left_out_below(root: Path, home: Path, depth: int, listing: FolderListing) -> Sequence[LeftOut]:
+def left_out_below(root: Path, home: Path, depth: int, listing: FolderListing) -> Sequence[LeftOutFile]:
     """Return the images one level below those that a layout reads, which are left out."""
     reason = f"the image is more than {depth} folders below its split"
-    return [LeftOut(path.relative_to(root), reason) for path in listing.images_at(home, depth + 1)]
+    return [LeftOutFile(path.relative_to(root), reason) for path in listing.images_at(home, depth + 1)]
 
 
 def entry_of(pattern: re.Pattern[str], path: Path, split: str) -> Entry | None:

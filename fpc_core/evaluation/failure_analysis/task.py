@@ -27,11 +27,11 @@ NOT_RANKED = 4.0
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """Pairs of a query and a shortlisted image that is not junk; all three distances have the same n pairs.
+    """Pairs of a query and a shortlisted image that is not junk, with their distance at each stage.
 
     Attributes:
         same: (n,) bool, whether the two images show the same person.
-        distance: (n,) float64 distances of each stage.
+        distance: (n,) float64 distances of the pairs at each stage.
     """
 
     same: np.ndarray

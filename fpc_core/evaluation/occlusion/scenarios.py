@@ -1,4 +1,4 @@
-"""Make the scenes of occlusion curves and maps, and evaluate their results."""
+"""Make the scenes of occlusion curves, and evaluate their results."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from fpc_core.config import ModelConfig
 from fpc_core.data.ground_truth import PERSON
 from fpc_core.data.occluder_rendering import CutOutImages, coverage
 from fpc_core.data.occluders import GREY, Rectangle, Scene, scale_occluders
-from fpc_core.evaluation.occlusion.study import DISTANCE, FINAL, NOT_RANKED, RANKINGS, OcclusionResults, OcclusionTask
+from fpc_core.evaluation.occlusion.study import NOT_RANKED, RANKINGS, OcclusionResults, OcclusionTask
 
 
 class GrowthDirection(StrEnum):
@@ -114,76 +113,6 @@ def breakdown_share(shares: np.ndarray, margin: np.ndarray) -> float | None:
         return float(shares[step])
     before, after = margin[step - 1], margin[step]
     return float(shares[step - 1] + before / (before - after) * (shares[step] - shares[step - 1]))
-
-
-@dataclass(frozen=True)
-class Sliding:
-    """An occluder that visits every position of the patch grid.
-
-    Attributes:
-        size: Number of patches that the occluder covers along each side.
-        step: Number of patches between two positions; the occluder is centred on `step` x `step` patches.
-        colour: Colour of the occluder as #rrggbb.
-    """
-
-    size: int = 3
-    step: int = 1
-    colour: str = GREY
-
-    def __post_init__(self) -> None:
-        if self.size < 1 or self.step < 1:
-            raise ValueError(f"size and step must be at least 1 patch, got {self.size} and {self.step}")
-
-    def grid(self, config: ModelConfig) -> tuple[int, int]:
-        """Return the numbers of rows and columns of positions."""
-        rows, columns = config.grid
-        return rows // self.step, columns // self.step
-
-    def scenes(self, config: ModelConfig, below: Scene) -> tuple[Scene, ...]:
-        """Return `below` without the occluder, then with the occluder on top at every position, row by row."""
-        height, width = config.image_size
-        side = config.patch_size + (self.size - 1) * config.stride
-        middle = (config.patch_size + (self.step - 1) * config.stride) / 2
-        rows, columns = self.grid(config)
-        positions = [
-            Rectangle(
-                (column * self.step * config.stride + middle) / width,
-                (row * self.step * config.stride + middle) / height,
-                side / width,
-                side / height,
-                colour=self.colour,
-            )
-            for row in range(rows)
-            for column in range(columns)
-        ]
-        return below, *(Scene((*below.occluders, position)) for position in positions)
-
-
-class Effect(StrEnum):
-    """Quantity whose change a map shows at every position; an increase is worse for the true match."""
-
-    FINAL_DISTANCE = "final distance"
-    DISTANCE = "D"
-    RANK = "rank"
-
-
-def effects(results: OcclusionResults, grid: tuple[int, int], effect: Effect) -> np.ndarray:
-    """Return the change of the first true match relative to the scene without the occluder, at the first keep rate.
-
-    Args:
-        results: Results for the scenes of `Sliding.scenes`.
-        grid: Rows and columns of positions.
-        effect: Quantity whose change to return.
-
-    Returns:
-        (rows, columns) changes; NaN where not computed yet, and for D where no true match is shortlisted.
-    """
-    if effect is Effect.RANK:
-        values = np.where(results.known[0] & (results.rank[0, :, FINAL] != NOT_RANKED), results.rank[0, :, FINAL], 0)
-        values = np.where(values > 0, values, np.nan)
-    else:
-        values = results.distance[0, :, FINAL if effect is Effect.FINAL_DISTANCE else DISTANCE]
-    return (values[1:] - values[0]).reshape(grid)
 
 
 def occlusion_table(task: OcclusionTask, results: OcclusionResults, shares: np.ndarray) -> pd.DataFrame:

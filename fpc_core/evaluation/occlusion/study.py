@@ -1,8 +1,8 @@
 """Search for one query under many scenes of occluders at several keep rates, and rank its true matches.
 
 Images are encoded in batches up to the first drop, once for all keep rates; transport is computed image by image. A run
-is a generator: stop iterating to cancel it, and pass its last result to the next run to resume. `scenarios.py` makes
-the scenes of curves and maps and evaluates the results.
+is a generator: stop iterating to cancel it, and pass its last result to the next run to resume. `scenarios.py` and
+`sensitivity_map.py` make the scenes of curves and maps and evaluate the results.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from fpc_core.retrieval import Retriever
 BATCH = 16  # Number of images that are encoded together.
 RANKINGS = ("cosine", "D", "consolidated")
 COSINE, DISTANCE, FINAL = range(3)
-NOT_RANKED = -1  # Rank if a ranking has no true match; those by cosine and D contain only the shortlist.
+NOT_RANKED = -1  # Rank if a ranking has no true match: rankings by cosine and D contain only the shortlist.
 _UNKNOWN = 0  # Rank that is not computed yet.
 
 

@@ -3,7 +3,6 @@
 import json
 import shutil
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,6 +22,7 @@ from fpc_core.model.fpc import FPC
 from fpc_core.workspace import Places, roots_in_use
 from fpc_core.workspace.allowed_roots import OutsideRootsError, named_roots
 from tests.support.apptest import PAGES, ROOT, open_page, run_page, run_until, texts
+from tests.support.hostile_files import TouchOnLoad
 from tests.support.small_workspace import CONFIG
 
 LINK = {"data": "house/street", "weights": "house/other.safetensors"}
@@ -213,18 +213,8 @@ def test_a_dataset_with_a_link_out_of_the_roots_is_refused(data, tmp_path, in_ho
         shutil.rmtree(in_house / "trap")
 
 
-class Payload:
-    """Pickles as a call that would create a file."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return Path.touch, (self.path,)
-
-
 def test_weights_that_would_run_code_are_refused(data, in_house, tmp_path):
-    torch.save({"cls_token": torch.zeros(1), "more": Payload(tmp_path / "ran")}, in_house / "evil.pth")
+    torch.save({"cls_token": torch.zeros(1), "more": TouchOnLoad(tmp_path / "ran")}, in_house / "evil.pth")
     try:
         typed(data, "weights", "house/evil.pth")
         assert "contains Python objects besides tensors (never executed)" in data.warning[0].value.replace("\\", "")

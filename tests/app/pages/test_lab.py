@@ -14,7 +14,7 @@ from fpc_core.data.images import resize_image, to_tensor
 from fpc_core.data.occluder_rendering import paint
 from fpc_core.data.occluders import CutOut, Outline, Rectangle, Scene, SceneRecipe
 from fpc_core.evaluation.occlusion import study
-from fpc_core.evaluation.occlusion.scenarios import Effect
+from fpc_core.evaluation.occlusion.sensitivity_map import Effect
 from fpc_core.explain.masks import survivors
 from fpc_core.figures.recipe import FigureKind
 from fpc_core.model.checkpoint import weights_fingerprint

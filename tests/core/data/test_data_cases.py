@@ -204,7 +204,7 @@ def test_dataset_json_sets_folders_cameras_title_and_protocol(tmp_path):
     [
         ({"folders": ["a"]}, "folders in dataset.json must be an object such as"),
         ({"folders": {"query": "../x"}}, r"folders in dataset.json must be inside the dataset, got \.\./x"),
-        ({"folders": {"query": "none"}}, "folders in dataset.json names none, which is not a folder"),
+        ({"folders": {"query": "none"}}, "folders in dataset.json must be folders in .*, got none"),
         ({"cameras": "two"}, "cameras in dataset.json is 'two'; use auto, names, from-0"),
         ({"protocol": "best"}, "protocol in dataset.json is 'best'; use auto, cameras, no-cameras"),
         ({"protocol": "leave-one-out"}, "leave-one-out is for a folder without a split"),

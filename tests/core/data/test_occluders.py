@@ -215,10 +215,10 @@ def test_a_scene_cannot_be_scaled_beyond_its_size():
         ({"kind": "texture", "texture": "silk"}, r"scene\.occluders\.0\.texture must be one of bricks"),
         ({"kind": "cut_out"}, "path of a cut-out must have 1 to 500 characters"),
         ({"kind": "stroke"}, r"scene\.occluders\.0: .*points"),
-        ({"kind": "stroke", "points": []}, "points must be 1 to 400"),
+        ({"kind": "stroke", "points": []}, "points must have 1 to 400 items"),
         ({"kind": "stroke", "points": [[0.5]]}, r"scene\.occluders\.0\.points\.0 must be a list of 2 values"),
         ({"kind": "stroke", "points": [[0.5, None]]}, r"points\.0 must be a number"),
-        ({"kind": "stroke", "points": [[0, 0]] * (MAX_POINTS + 1)}, "points must be 1 to 400"),
+        ({"kind": "stroke", "points": [[0, 0]] * (MAX_POINTS + 1)}, "points must have 1 to 400 items"),
     ],
 )
 def test_an_invalid_recipe_names_the_field(occluder, message):
@@ -229,5 +229,5 @@ def test_an_invalid_recipe_names_the_field(occluder, message):
 
 def test_a_scene_has_a_bounded_number_of_occluders():
     content = {"format": 1, "scene": {"occluders": [{"kind": "rectangle"}] * (MAX_OCCLUDERS + 1)}}
-    with pytest.raises(RecipeError, match="at most 30, got 31"):
+    with pytest.raises(RecipeError, match="at most 30 items, got 31"):
         SceneRecipe.from_json(json.dumps(content))

@@ -16,18 +16,16 @@ from fpc_core.data.occluders import CutOut, Outline, Rectangle, Scene
 from fpc_core.evaluation.metrics.retrieval import evaluate
 from fpc_core.evaluation.occlusion.scenarios import (
     Box,
-    Effect,
     GrowthDirection,
-    Sliding,
     box_of,
     breakdown_share,
     covered_shares,
     edge_occluders,
-    effects,
     growing,
     occlusion_table,
     person_pixels,
 )
+from fpc_core.evaluation.occlusion.sensitivity_map import Effect, Sliding, effects
 from fpc_core.evaluation.occlusion.study import (
     COSINE,
     DISTANCE,

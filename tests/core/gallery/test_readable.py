@@ -197,7 +197,7 @@ def test_an_image_without_permission_is_reported_as_such(small_places, monkeypat
 
 
 def test_notes_on_left_out_images_name_three(places):
-    listed = [readable.LeftOut(f"query/{number}.png", "is empty") for number in range(5)]
+    listed = [readable.UnreadableImage(f"query/{number}.png", "is empty") for number in range(5)]
     assert left_out_note(listed) == (
         "5 images that could not be read are left out: query/0.png, query/1.png, query/2.png and others"
     )

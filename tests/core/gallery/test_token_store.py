@@ -163,7 +163,9 @@ def test_swapped_shards_are_found_when_a_row_is_read(copy):
 def test_a_shard_truncated_while_in_use_is_reported(copy):
     memory = open_memory(copy)
     os.truncate(copy / "tokens-00000.npy", 1000)
-    with pytest.raises(GalleryMemoryError, match=r"tokens-00000\.npy was truncated while in use; build it again"):
+    with pytest.raises(
+        GalleryMemoryError, match=r"tokens-00000\.npy was truncated while in use; build the gallery memory again"
+    ):
         memory.patches([4])
 
 

@@ -21,6 +21,7 @@ from fpc_core.model.checkpoint import CheckpointError, load_checkpoint, save_che
 from fpc_core.model.checkpoint_layouts import Source, count_by_group
 from fpc_core.model.fpc import FPC
 from tests.support.golden_data import load_golden
+from tests.support.hostile_files import TouchOnLoad
 from tests.support.released_workspace import released_names
 
 CONFIG = ModelConfig(width=32, depth=4, heads=4, token_blocks=3, stride=16, identities=5, cameras=3)
@@ -301,19 +302,9 @@ def test_nan_and_inf_are_refused(tmp_path):
         load_checkpoint(saved(weights, tmp_path), config=load_golden(16).config)
 
 
-class Malicious:
-    """Its pickle is a call that would create a file."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self):
-        return Path.touch, (self.path,)
-
-
 @pytest.mark.parametrize("write", [torch.save, lambda content, path: path.write_bytes(pickle.dumps(content))])
 def test_a_pickle_with_code_is_refused_and_not_run(tmp_path, write):
-    write({"cls_token": torch.zeros(1), "payload": Malicious(tmp_path / "ran")}, tmp_path / "evil.pth")
+    write({"cls_token": torch.zeros(1), "payload": TouchOnLoad(tmp_path / "ran")}, tmp_path / "evil.pth")
     with pytest.raises(CheckpointError, match=r"evil\.pth .*Python objects besides tensors"):
         load_checkpoint(tmp_path / "evil.pth")
     assert not (tmp_path / "ran").exists()

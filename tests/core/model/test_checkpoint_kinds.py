@@ -29,6 +29,7 @@ from fpc_core.model.checkpoint import (
 )
 from fpc_core.model.checkpoint_layouts import Source
 from fpc_core.model.load_report import LoadReport
+from tests.support.hostile_files import TouchOnLoad
 from tests.support.transreid import BLOCKS, WIDTH, conv_stem_weights, plain_weights, transreid_weights
 
 PLAIN = transreid_weights()
@@ -59,16 +60,6 @@ def foreign_class(monkeypatch, module: str, name: str, base: type) -> type:
         monkeypatch.setitem(sys.modules, ".".join(parts[:end]), types.ModuleType(".".join(parts[:end])))
     setattr(sys.modules[module], name, made)
     return made
-
-
-class Touch:
-    """Its pickle calls a function that would create a file."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self):
-        return Path.touch, (self.path,)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +122,7 @@ def test_config_nodes_beside_the_tensors_are_passed_over(tmp_path, monkeypatch, 
 
 
 def test_settings_beside_the_tensors_run_nothing(tmp_path):
-    hidden = argparse.Namespace(path=Touch(tmp_path / "ran"))
+    hidden = argparse.Namespace(path=TouchOnLoad(tmp_path / "ran"))
     message = refusal({"model": PLAIN, "args": hidden}, tmp_path)
     assert "Python objects besides tensors (never executed): builtins.getattr" in message
     assert not (tmp_path / "ran").exists()
