@@ -1,6 +1,6 @@
 """Compare sorting a whole gallery by distance with selecting the first ranks, at 519,000 images, in CPU time.
 
-python -m benchmarks.gallery_ranking [--images 519000] [--channels 768] [--repeat 30]
+python -m benchmarks.gallery_ranking [--images 519000] [--channels 32] [--repeat 30]
 """
 
 from __future__ import annotations

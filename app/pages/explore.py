@@ -146,7 +146,6 @@ def page() -> None:
     with strips:  # They are computed first.
         result, chosen = hits(workspace, query, settings, view.neighbor, show_junk)
     skeleton.empty()
-    st.session_state[FIRST_VISIT] = True
     with masks:
         ranking.render_masks(workspace, query, settings, MASK_WIDTH)
     with right, st.container(key="details-panel"):
@@ -158,8 +157,12 @@ def page() -> None:
         st.caption("The tabs on the right save their own panels.")
     with timings:
         ranking.render_timings(result)
-    explore_shortcuts(details.TABS, partial(step_query, workspace, query.name))
+    explore_shortcuts(details.TABS, partial(step_query, workspace, query.name, identity))
     ranking.keep_rates(workspace, query, settings, chosen)
 
 
-run_page(page)
+try:
+    run_page(page)
+finally:  # A page that shows an error instead of results needs no skeleton either.
+    skeleton.empty()
+    st.session_state[FIRST_VISIT] = True

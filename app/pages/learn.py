@@ -23,7 +23,7 @@ from app.server.search import Query
 from app.session import link_checks
 from app.session.figure_basket import Item, add_button
 from app.session.view import View
-from app.session.workspace_choice import default_variant
+from app.session.workspace_choice import active_choice, default_variant
 from app.ui import controls, status
 from app.ui.page_frame import load_workspace_or_stop, run_page
 from app.ui.page_shortcuts import lesson_shortcuts
@@ -101,7 +101,7 @@ def render_try_it(workspace: Workspace, query: Query, view: View, context: Lesso
     st.subheader("Try it on your query")
     if is_dataset_query(query):
         explore = st.Page(Path(__file__).with_name("explore.py"), default=True)
-        params = view.to_params(default_variant())
+        params = active_choice().to_params() | view.to_params(default_variant())
         if key in EXPLORE_TABS:
             params["tab"] = EXPLORE_TABS[key]
         st.page_link(explore, label="Open in Explore", icon=":material/person_search:", query_params=params)
@@ -151,7 +151,7 @@ def page() -> None:
         lesson_step.render_quiz(step.quiz, f"{key} {query.digest} {hash(settings)} {context.hit}")
     with right:
         lesson_step.render_picture(workspace, query, result, context, step, view.pin, choose_pin)
-    lesson_shortcuts(partial(step_query, workspace, query.name))
+    lesson_shortcuts(partial(step_query, workspace, query.name, None), PRESENTING)
     if PRESENTING:
         synthetic = ":orange-badge[SYNTHETIC] " if workspace.dataset.synthetic else ""
         st.caption(

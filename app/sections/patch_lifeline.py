@@ -1,4 +1,4 @@
-"""Lifeline section: shows in which encoder layer each patch is dropped. It is computed on demand."""
+"""Lifeline section: shows in which encoder layer each patch is dropped. It is computed when it is shown."""
 
 from __future__ import annotations
 
@@ -14,24 +14,10 @@ from fpc_core.data.browser_encoding import data_uri
 from fpc_core.workspace import Workspace
 
 
-def render_lifeline_switch(
-    workspace: Workspace, query: Query, result: SearchResult, pin: Pin | None, on_pin: Callable[[Pin | None], None]
-) -> None:
-    rates = keep_rates()
-    enabled = st.toggle(
-        "Trace a patch through the layers",
-        key="life",
-        bind="query-params",
-        help=f"Runs the encoder at {len(rates)} keep rates for this query. The results are cached.",
-    )
-    if not enabled:
-        return
-    render_lifelines(workspace, query, result, pin, on_pin)
-
-
 def render_lifelines(
     workspace: Workspace, query: Query, result: SearchResult, pin: Pin | None, on_pin: Callable[[Pin | None], None]
 ) -> None:
+    """Render the layers in which patches are dropped, and the keep rates that they survive."""
     rates = keep_rates()
     prune = result.trace.settings.prune
     with st.spinner("Tracing every patch …"):

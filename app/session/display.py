@@ -7,9 +7,11 @@ import streamlit as st
 from fpc_core.explain.overlay import PrunedStyle
 
 PRUNED = "pruned"  # Query parameter of the style of dropped patches.
+_CHOSEN = "pruned-chosen"  # Key of the style that the visitor chose last.
 
 
 def pruned_style() -> PrunedStyle:
-    """Return how dropped patches are marked. Explore offers the choice; other pages have it in their URL, too."""
-    chosen = st.query_params.get(PRUNED)
-    return PrunedStyle(chosen) if chosen in list(PrunedStyle) else PrunedStyle.HATCH
+    """Return how dropped patches are marked: as the URL says or, without it, as the visitor chose last."""
+    if (chosen := st.query_params.get(PRUNED)) in list(PrunedStyle):
+        st.session_state[_CHOSEN] = chosen
+    return PrunedStyle(st.session_state.get(_CHOSEN, PrunedStyle.HATCH))

@@ -22,11 +22,11 @@ def explore_shortcuts(tabs: tuple[str, ...], on_step: Callable[[int], None]) -> 
     shortcuts((*_QUERIES, *_SLIDERS, *numbered), on_step)
 
 
-def lesson_shortcuts(on_step: Callable[[int], None]) -> None:
-    """Mount the shortcuts of the lesson, with the keys that clickers send."""
-    steps = (
+def lesson_shortcuts(on_step: Callable[[int], None], presenting: bool) -> None:
+    """Mount the shortcuts of the lesson; while presenting, with the keys that clickers send."""
+    clicker = (
         Shortcut(("PageDown", " "), "Next step", ".st-key-next button"),
         Shortcut(("PageUp",), "Previous step", ".st-key-back button"),
-        Shortcut(("f",), "Fill the screen, while presenting", action="fullscreen"),
+        Shortcut(("f",), "Fill the screen", action="fullscreen"),
     )
-    shortcuts((*steps, *_QUERIES, *_SLIDERS), on_step)
+    shortcuts((*(clicker if presenting else ()), *_QUERIES, *_SLIDERS), on_step)

@@ -27,9 +27,14 @@ def choose_query(name: str, key: str = "query") -> None:
         st.query_params.pop(stale, None)
 
 
-def step_query(workspace: Workspace, chosen: str, steps: int) -> None:
-    """Select the query that is `steps` after the chosen one, from the last one on to the first and back."""
-    names = [record.path.as_posix() for record in workspace.dataset.query]
+def step_query(workspace: Workspace, chosen: str, identity: int | None, steps: int) -> None:
+    """Select the query that is `steps` after the chosen one, from the last one on to the first and back.
+
+    The queries are the visitor's own images and then those of the dataset, or of one person, as in the strip.
+    """
+    uploads = [upload.query for upload in stored_uploads(workspace.retriever.model.config.image_size)]
+    records = [record for record in workspace.dataset.query if identity in (None, record.identity)]
+    names = [*uploads, *(record.path.as_posix() for record in records)]
     position = names.index(chosen) + steps if chosen in names else 0
     choose_query(names[position % len(names)])
 

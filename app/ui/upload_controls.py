@@ -43,7 +43,8 @@ def render_uploader(on_upload: Callable[[str, bytes], None]) -> None:
         key=key,
         on_change=changed,
         help=f"Upload, drop or paste an image of one person, cropped tightly ({', '.join(UPLOAD_FORMATS)}, "
-        f"max. {UPLOAD_MB} MB). It stays in memory and is never saved.",
+        f"max. {UPLOAD_MB} MB). It stays in memory and is never saved; its file name becomes "
+        "part of the page's address.",
     )
     file_drop(UPLOADER)
     render_refusal(UPLOADER)

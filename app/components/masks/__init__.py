@@ -20,7 +20,7 @@ _HOW = {
 }
 _mount = st.components.v2.component(
     "fpc_masks",
-    html='<div class="masks"><div class="strips"></div><p class="story" role="status"></p></div>',
+    html='<div class="masks"><div class="strips"></div><p class="story"></p></div>',
     css=source("_shared/cards.css", "masks/masks.css"),
     js=source(
         "_shared/dom.js",

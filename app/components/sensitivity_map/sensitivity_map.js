@@ -1,5 +1,7 @@
 // A signed map over the positions of a sliding occluder: orange where it makes the rank or distance of the true match
 // worse, purple where better. Positions without an effect have no colour.
+const UNKNOWN = "rgba(255, 255, 255, 0.82)"; // Colour of a position whose effect is unknown.
+
 class SensitivityView {
   constructor(root) {
     root.className = "sensitivity";
@@ -50,7 +52,7 @@ class SensitivityView {
     if (!this.values) return;
     const context = this.grid.context();
     const { values } = this;
-    this.grid.fill(context, (index) => (Number.isNaN(values[index]) ? VEIL : signedColour(values[index], this.top)));
+    this.grid.fill(context, (index) => (Number.isNaN(values[index]) ? UNKNOWN : signedColour(values[index], this.top)));
     if (this.hovered === null) {
       this.description.textContent = "Hover (or use the arrow keys) to see the effect at a position.";
       return;

@@ -1,4 +1,4 @@
-// Keyboard shortcuts of a page. Keys are handled on the document, unless a text field or an open menu has the focus.
+// Keyboard shortcuts of a page. Keys are handled on the document, unless they belong to the element with the focus.
 
 /** @typedef {{keys: string[], about: string, selector: string, action: "click" | "focus" | "fullscreen" | "previous" | "next"}} Shortcut */
 
@@ -11,10 +11,12 @@ const NAMES = { " ": "Space", PageDown: "Page Down", PageUp: "Page Up" };
 function isTyping(event) {
   const target = /** @type {HTMLElement} */ (event.composedPath()[0]);
   if (["TEXTAREA", "SELECT"].includes(target.tagName) || target.isContentEditable) return true;
+  // Space presses buttons and switches, and the page keys move sliders.
+  if (event.key === " " && target.closest?.("button, input, summary, a, [role]:not([role=tabpanel])")) return true;
+  if (event.key.startsWith("Page") && target.tagName === "INPUT") return true;
   if (target.tagName === "INPUT")
     return !["range", "checkbox", "radio"].includes(/** @type {HTMLInputElement} */ (target).type);
-  // Space and Enter press a button that has the focus.
-  return event.key === " " && target.tagName === "BUTTON";
+  return false;
 }
 
 /**
@@ -38,7 +40,8 @@ function find(selector) {
  * @param {KeyboardEvent} event
  */
 function shortcutOf(shortcuts, event) {
-  if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event)) return undefined;
+  if (event.repeat || event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return undefined;
+  if (isTyping(event)) return undefined;
   return shortcuts.find(({ keys }) => keys.includes(event.key) || keys.includes(event.key.toLowerCase()));
 }
 

@@ -35,10 +35,11 @@ class Tour {
     /** @type {HTMLElement} */
     this.card = parent.querySelector(".step");
     this.start.addEventListener("click", () => this.show(0));
-    this.card.addEventListener("keydown", (event) => {
+    // Shortcuts of the page do not apply during the tour, wherever the focus is.
+    this.onKey = (/** @type {KeyboardEvent} */ event) => {
       if (event.key === "Escape") this.end();
-      event.stopPropagation(); // Shortcuts of the page do not apply to the card.
-    });
+      else if (event.key.length === 1) event.stopPropagation();
+    };
     this.follow = oncePerFrame(() => this.place());
   }
 
@@ -63,6 +64,7 @@ class Tour {
     document.querySelector(step.selector)?.scrollIntoView({ block: "nearest" });
     this.place();
     next.focus();
+    window.addEventListener("keydown", this.onKey, true);
     window.addEventListener("resize", this.follow);
     window.addEventListener("scroll", this.follow, true);
   }
@@ -82,9 +84,14 @@ class Tour {
   end() {
     this.at = -1;
     for (const part of [this.ring, this.card]) part.hidePopover();
+    this.stopFollowing();
+    this.start.focus();
+  }
+
+  stopFollowing() {
+    window.removeEventListener("keydown", this.onKey, true);
     window.removeEventListener("resize", this.follow);
     window.removeEventListener("scroll", this.follow, true);
-    this.start.focus();
   }
 }
 
@@ -95,4 +102,5 @@ export default function ({ data, parentElement }) {
   const start = parentElement.querySelector(".start");
   if (!tours.has(start)) tours.set(start, new Tour(parentElement));
   tours.get(start).steps = data.steps;
+  return () => tours.get(start).stopFollowing();
 }

@@ -45,6 +45,14 @@ def test_method_and_target_of_the_decoder_maps_are_chosen_on_the_page(figures):
     assert run_page(figures).selectbox(key="f_target").disabled
 
 
+def test_a_new_figure_marks_dropped_patches_as_chosen_on_explore(figures):
+    figures.session_state["basket"] = Basket((Item(QUERY),), QuerySettings(neighbors=3))
+    figures.query_params["pruned"] = "outline"
+    run_page(figures)
+    del figures.query_params["pruned"]  # as a button that opens another page does
+    assert run_page(figures).button_group(key="figure-pruned").value == "outline"
+
+
 def test_without_a_query_the_page_requests_one(figures):
     run_page(figures).multiselect[0].set_value([])
     assert "Choose at least one query" in texts(run_page(figures))
