@@ -11,13 +11,13 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
+from benchmarks.live import FILLED
 from tests.support.server import chromium
 
 OUT = Path(__file__).parent / "screenshots" / "explore.webp"
 SIZE = (1280, 720)
 WIDTH = 800  # Width of the animation in pixels.
 FRAME = 450  # Milliseconds per frame.
-FILLED = "fpcLive?.grid && fpcLive.grid.key === fpcLive.answer.key && fpcLive.pairs?.key === fpcLive.answer.key"
 
 
 def frame(page: Page) -> Image.Image:

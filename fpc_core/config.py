@@ -223,6 +223,11 @@ class MapSettings:
         if self.index is not None and self.index not in rows:
             raise ValueError(f"index must be a whole number in {rows} or none, got {format_value(self.index)}")
 
+    @property
+    def explains_gallery_image(self) -> bool:
+        """Whether the map explains the similarity to one given gallery image."""
+        return self.target is MapTarget.SIMILARITY and self.index is not None
+
 
 VIT_BASE_STRIDE_11 = ModelConfig()
 VIT_BASE_STRIDE_16 = ModelConfig(stride=16)

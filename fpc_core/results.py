@@ -268,7 +268,7 @@ class Ranking:
         return Ranking(self.indices[:count], self.distance[:count])
 
     def pairs(self) -> Iterator[tuple[int, float]]:
-        """Yield rows with their distances, nearest first; whoever stops early spares sorting the rest."""
+        """Yield rows with their distances, nearest first. The rest is not sorted if the caller stops early."""
         done, count = 0, 64
         while done < len(self):
             part = self.first(count)

@@ -248,7 +248,7 @@ def _path_field(
         key=key,
         accept_new_options=True,
         on_change=select_existing,
-        help=f"{text} Default: {escape_markdown(str(default))}.",
+        help=f"{text} Default: {escape_markdown(default)}.",
         placeholder="choose or type",
     )
     return _to_name(chosen or "", roots)

@@ -13,7 +13,7 @@ from app.session.display import pruned_style
 from app.session.figure_basket import Basket, Item, update_basket
 from app.session.view import ALPHA, GAMMA, NEIGHBORS
 from app.ui import controls, heatmap_controls
-from fpc_core.config import ALPHAS, KEEP_RATES, MapSettings, MapTarget, QuerySettings
+from fpc_core.config import ALPHAS, KEEP_RATES, MapSettings, QuerySettings
 from fpc_core.explain.overlay import PrunedStyle
 from fpc_core.figures.fonts import fonts
 from fpc_core.figures.recipe import (
@@ -201,8 +201,7 @@ def _of_kind(kind: FigureKind, workspace: Workspace, collected: Basket, first: I
         row = next((row for row, each in enumerate(records) if each.path.as_posix() == gallery), None)
         show_warnings(heatmap_controls.check_map_params(PREFIX, workspace.weights.knows_identities))
         maps = heatmap_controls.map_settings(PREFIX, row, workspace.weights.knows_identities, collected.maps)
-        explains_gallery_image = maps.target is MapTarget.SIMILARITY and maps.index is not None
-        return _maps(maps) | {"gallery": gallery if explains_gallery_image else ""}
+        return _maps(maps) | {"gallery": gallery if maps.explains_gallery_image else ""}
     return {}
 
 

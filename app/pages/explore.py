@@ -149,7 +149,7 @@ def page() -> None:
     with masks:
         ranking.render_masks(workspace, query, settings, MASK_WIDTH)
     with right, st.container(key="details-panel"):
-        details.render_details(details.Shown(workspace, query, result, chosen, show_junk))
+        details.render_details(details.DetailsInput(workspace, query, result, chosen, show_junk))
     with save:
         for title, kind in (("Masks", FigureKind.DROP_PROCESS), ("Rankings", FigureKind.RANKED_LIST)):
             st.markdown(f"**{title}**")

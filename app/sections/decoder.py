@@ -31,7 +31,7 @@ MAPS = "maps"  # Key of the fragment that computes heat maps.
 
 
 @dataclass(frozen=True, eq=False)
-class _Maps:
+class _MapView:
     """Heat maps to show: their settings, the key of their data in the browser, and the name of what they explain."""
 
     settings: MapSettings
@@ -59,7 +59,7 @@ def render_neighbor_maps(
     heat_strip(strip, config, maps.view, "neighbors", key="heat", on_pick=pick, columns=5, width="70px")
     st.caption(f"{DESCRIPTIONS[maps.settings.method]} {_target_note(workspace, result, maps.settings)}")
     render_save(workspace, query, trace.settings, FigureKind.DECODER_MAPS, chosen=chosen, maps=maps.settings)
-    _maps(workspace, query, result, maps.settings, chosen, maps.view)
+    _compute_maps(workspace, query, result, maps.settings, chosen, maps.view)
 
 
 def render_query_maps(workspace: Workspace, query: Query, result: SearchResult, chosen: int | None) -> None:
@@ -90,20 +90,20 @@ def render_query_maps(workspace: Workspace, query: Query, result: SearchResult, 
             card = Card("own", "query", "Query", (share,), alt=f"the query in the decoder, {share}")
             strip = Strip("own", "", (card,), scale=Scale(colorbar_label(maps.settings, maps.target), "0", ""))
             heat_strip(strip, config, maps.view, "query", key="heat-query", images=images, width="150px")
-    _maps(workspace, query, result, maps.settings, chosen, maps.view)
+    _compute_maps(workspace, query, result, maps.settings, chosen, maps.view)
 
 
-def _choose_maps(workspace: Workspace, query: Query, result: SearchResult, chosen: int | None) -> _Maps:
+def _choose_maps(workspace: Workspace, query: Query, result: SearchResult, chosen: int | None) -> _MapView:
     """Render the widgets for the heat maps."""
     settings = heatmap_controls.map_settings("", chosen, workspace.weights.knows_identities)
     target = map_target(settings, workspace.retriever.model.config.identities)
     if settings.target is MapTarget.SIMILARITY and settings.index is not None:
         target = f"the cosine to {identity_label(workspace.retriever.memory.records[settings.index])}"
-    return _Maps(settings, prefetch.heat_key(query, result.trace.settings, settings, chosen), target)
+    return _MapView(settings, prefetch.heat_key(query, result.trace.settings, settings, chosen), target)
 
 
 @st.fragment(key=MAPS)
-def _maps(
+def _compute_maps(
     workspace: Workspace, query: Query, result: SearchResult, maps: MapSettings, chosen: int | None, view: str
 ) -> None:
     """Compute heat maps in the background, so that they do not delay sliders. The browser polls this fragment."""

@@ -21,7 +21,7 @@ PARAM = "tab"  # Query parameter of the open tab.
 
 
 @dataclass(frozen=True, eq=False)
-class Shown:
+class DetailsInput:
     """What the tabs show.
 
     Attributes:
@@ -41,19 +41,19 @@ class Shown:
 
 @st.fragment(key="details")
 @report_errors("-details")
-def render_details(shown: Shown) -> None:
+def render_details(inputs: DetailsInput) -> None:
     """Render the tabs. Only the open tab is computed; opening another one reruns only this fragment.
 
     The comparison hit and the pin are read from the URL, because this fragment changes them without the page.
     """
-    view, _ = view_from_url(shown.workspace)
+    view, _ = view_from_url(inputs.workspace)
     traced = st.query_params.get("life") == "true"  # A link of release 0.1, where a switch showed the lifelines.
     default = "Patch" if traced else TABS[0]
     tabs = st.tabs(TABS, default=default, key=PARAM, on_change="rerun", bind="query-params")
     for tab, render in zip(tabs, (_match, _why, _decoder, _query_map, _alpha, _patch), strict=True):
         if tab.open:
             with tab:
-                render(shown, view)
+                render(inputs, view)
 
 
 def choose_rival(row: int) -> None:
@@ -61,8 +61,8 @@ def choose_rival(row: int) -> None:
     st.query_params["rival"] = str(row)
 
 
-def _match(shown: Shown, view: View) -> None:
-    workspace, query, result, chosen = shown.workspace, shown.query, shown.result, shown.chosen
+def _match(inputs: DetailsInput, view: View) -> None:
+    workspace, query, result, chosen = inputs.workspace, inputs.query, inputs.result, inputs.chosen
     matched = chosen is not None and chosen in result.trace.match.shortlist
     if matched:
         st.markdown(lesson_markdown(query_context(workspace, query, result, chosen).comparison_sentence()))
@@ -71,24 +71,24 @@ def _match(shown: Shown, view: View) -> None:
         render_save(workspace, query, result.trace.settings, FigureKind.TRANSPORT, chosen=chosen)
 
 
-def _why(shown: Shown, view: View) -> None:
+def _why(inputs: DetailsInput, view: View) -> None:
     transport.pairwise_comparison(
-        shown.workspace, shown.query, shown.result, shown.chosen, view.rival, shown.show_junk, choose_rival
+        inputs.workspace, inputs.query, inputs.result, inputs.chosen, view.rival, inputs.show_junk, choose_rival
     )
 
 
-def _decoder(shown: Shown, _view: View) -> None:
-    decoder.render_neighbor_maps(shown.workspace, shown.query, shown.result, shown.chosen, choose_neighbor)
+def _decoder(inputs: DetailsInput, _view: View) -> None:
+    decoder.render_neighbor_maps(inputs.workspace, inputs.query, inputs.result, inputs.chosen, choose_neighbor)
 
 
-def _query_map(shown: Shown, _view: View) -> None:
-    decoder.render_query_maps(shown.workspace, shown.query, shown.result, shown.chosen)
+def _query_map(inputs: DetailsInput, _view: View) -> None:
+    decoder.render_query_maps(inputs.workspace, inputs.query, inputs.result, inputs.chosen)
 
 
-def _alpha(shown: Shown, _view: View) -> None:
-    ranking.render_alpha_chart(shown.chosen, shown.show_junk)
-    render_save(shown.workspace, shown.query, shown.result.trace.settings, FigureKind.ALPHA_LINES)
+def _alpha(inputs: DetailsInput, _view: View) -> None:
+    ranking.render_alpha_chart(inputs.chosen, inputs.show_junk)
+    render_save(inputs.workspace, inputs.query, inputs.result.trace.settings, FigureKind.ALPHA_LINES)
 
 
-def _patch(shown: Shown, view: View) -> None:
-    patch_lifeline.render_lifelines(shown.workspace, shown.query, shown.result, view.pin, choose_pin)
+def _patch(inputs: DetailsInput, view: View) -> None:
+    patch_lifeline.render_lifelines(inputs.workspace, inputs.query, inputs.result, view.pin, choose_pin)

@@ -12,7 +12,7 @@ from app.server.search import Query
 from app.session.display import pruned_style
 from app.session.figure_basket import Item, add_button
 from app.ui.query_picker import is_dataset_query
-from fpc_core.config import MapSettings, MapTarget, QuerySettings
+from fpc_core.config import MapSettings, QuerySettings
 from fpc_core.figures.recipe import FigureKind, FigureRecipe, FigureStyle
 from fpc_core.workspace import Workspace
 
@@ -67,7 +67,7 @@ def panel_recipe(
 ) -> FigureRecipe:
     """Return the recipe of a figure that shows one panel; the arguments are those of `render_save`."""
     maps = maps or MapSettings(relative=True)
-    explained = kind is FigureKind.DECODER_MAPS and maps.target is MapTarget.SIMILARITY and maps.index is not None
+    explained = kind is FigureKind.DECODER_MAPS and maps.explains_gallery_image
     return FigureRecipe(
         kind,
         (query,),

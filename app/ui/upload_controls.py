@@ -67,7 +67,7 @@ def camera(cameras: int, digest: str) -> int | None:
         digest: Hash of the upload.
     """
     chosen = st.session_state.setdefault("upload-cameras", {})
-    shown = (digest, visitor.page_run())  # The widget starts anew on every page.
+    shown = (digest, visitor.page_run())  # The widget is created again on every page.
     if "camera" not in st.session_state or st.session_state.get("camera-of") != shown:
         st.session_state["camera"], st.session_state["camera-of"] = chosen.get(digest, 0), shown
     number = st.selectbox(

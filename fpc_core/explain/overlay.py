@@ -60,7 +60,7 @@ def mark_dropped(
         image: (H, W, 3) uint8 image.
         alive: (rows, columns) bool, patches that are kept.
         config: Architecture of the model.
-        style: How the patches are marked. DIM cannot be told from white content; the others can.
+        style: How the patches are marked. DIM is invisible on white content, the others are not.
     """
     dropped = ~grid_to_pixels(alive, config)
     pale = _blend(image, np.array([255.0] * 3), np.where(dropped, _PALE[style], 0.0))
@@ -136,7 +136,7 @@ def framed(image: np.ndarray, position: int, config: ModelConfig) -> np.ndarray:
     rows, columns = (np.flatnonzero(inside.any(axis=axis)) for axis in (1, 0))
     core = np.zeros_like(inside)
     core[rows[0] + 3 : rows[-1] - 2, columns[0] + 3 : columns[-1] - 2] = True
-    return _blend(image, np.array([255.0, 176.0, 0.0]), np.where(inside & ~core, 1.0, 0.0))
+    return _blend(image, _AMBER, np.where(inside & ~core, 1.0, 0.0))
 
 
 def viridis(values: np.ndarray) -> np.ndarray:

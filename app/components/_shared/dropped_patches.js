@@ -1,4 +1,4 @@
-// How dropped patches look: pale, hatched or outlined. fpc_core/explain/overlay.py draws the same in figures.
+// How dropped patches look: pale, hatched or outlined. fpc_core/explain/overlay.py draws them in figures.
 const PALE = { dim: 0.82, hatch: 0.62, outline: 0.35 }; // Opacity of the white over a dropped patch.
 const HATCH_PERIOD = 6; // Distance of the lines of a hatch along an axis, in pixels of the model's input.
 const LINE = "rgba(35, 40, 50, 0.85)";
