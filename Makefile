@@ -42,8 +42,10 @@ docs: $(VENV)/installed-dev
 audit: $(VENV)/installed-dev
 	$(BIN)/python .ci/audit.py
 
+# A .venv of an older Python, or one whose Python is gone, is replaced.
 $(VENV)/installed: requirements.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python .ci/python_version.py 2>/dev/null \
+		|| { $(PYTHON) .ci/python_version.py && $(PYTHON) -m venv --clear $(VENV); }
 	$(BIN)/python -m pip install --quiet -r requirements.txt
 	touch $@
 

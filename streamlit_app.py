@@ -43,8 +43,17 @@ def show() -> None:
 if __name__ == "__main__":
     show()
 else:  # `streamlit run` imports the file to start the server; no visitor is connected yet.
+    from contextlib import asynccontextmanager
+
+    from app.preload import start_preloading
     from app.server import host_details, log_limits
+
+    @asynccontextmanager
+    async def lifespan(app):
+        start_preloading()
+        async with log_limits.write_summary_at_shutdown(app):
+            yield
 
     log_limits.install()
     host_details.hide_host_details()
-    server = st.App(__file__, lifespan=log_limits.write_summary_at_shutdown)
+    server = st.App(__file__, lifespan=lifespan)

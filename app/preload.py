@@ -1,14 +1,17 @@
-"""Load the core and its libraries once the title of the first page is on screen."""
+"""Load the core, open the workspace and search once in the background, so that the first visitor waits less."""
 
 from __future__ import annotations
 
 import gc
+import logging
 import sys
 import threading
 from importlib import import_module
 
 _ENGINE = "fpc_core.workspace"
+_PAGES = ("app.sections.details", "app.sections.ranking", "app.ui.page_frame", "app.ui.query_picker")
 _lock = threading.Lock()
+_LOG = logging.getLogger("fpc.preload")
 
 
 def load_engine() -> None:
@@ -26,3 +29,35 @@ def load_engine() -> None:
             gc.freeze()
         finally:
             gc.enable()
+
+
+def start_preloading() -> threading.Thread:
+    """Start `preload` in a daemon thread and return it, so that the server answers in the meantime."""
+    thread = threading.Thread(target=preload, name="preload", daemon=True)
+    thread.start()
+    return thread
+
+
+def preload() -> None:
+    """Do what every first visit needs: import the core and Explore, open the workspace, search for its opening query.
+
+    The results stay in the caches that the pages use. If the workspace cannot be opened, the log says why; the first
+    visitor then gets the page's own message, or its offer to build a missing gallery memory.
+    """
+    load_engine()
+    for name in _PAGES:
+        import_module(name)
+    from app.server import resources, search
+    from app.session.view import NEIGHBORS
+    from app.ui.query_picker import query_of
+    from fpc_core.config import QuerySettings
+    from fpc_core.workspace import Places
+
+    try:
+        workspace = resources.workspace(Places.from_environment())
+        dataset = workspace.dataset
+        opening = next(record for record in dataset.query if record.path.as_posix() == dataset.opening)
+        settings = QuerySettings(neighbors=min(dataset.neighbors, NEIGHBORS[1]))
+        search.search(workspace, query_of(workspace, opening), settings)
+    except (ValueError, OSError) as error:
+        _LOG.info("the workspace was not opened before the first visit: %s", error)

@@ -268,6 +268,12 @@ class Retriever:
             match = self.match(encoding, settings)
         return self.finish(encoding, match, settings, watch)
 
+    def warm_up(self) -> None:
+        """Search for a blank image once, so that no later timing includes compilation and first use of the device."""
+        size = min(QuerySettings.shortlist, len(self.memory))
+        settings = QuerySettings(shortlist=size, neighbors=min(QuerySettings.neighbors, size))
+        self.search(torch.zeros(1, 3, *self.model.config.image_size), settings)
+
     def finish(
         self, encoding: Encoding, match: Match, settings: QuerySettings, watch: _Stopwatch | None = None
     ) -> QueryTrace:

@@ -1,6 +1,7 @@
 """What every test module needs."""
 
 import os
+from collections.abc import Generator
 
 import hypothesis
 import pytest
@@ -52,6 +53,7 @@ SLOW = (
     "tests/load",
     "tests/repo/test_docs",
     "tests/repo/test_gpu_benchmark",
+    "tests/repo/test_python_version",
     "tests/repo/test_tutorial",
 )
 
@@ -108,6 +110,17 @@ def browser():
 def url(tmp_path_factory):
     with server(settings={"FPC_CACHE": str(tmp_path_factory.mktemp("cache"))}) as (address, _, _):
         yield address
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Add what the page shows to the report of a browser test that fails."""
+    report = yield
+    page = getattr(item, "funcargs", {}).get("page")
+    if report.failed and page is not None and not page.is_closed():
+        state = page.evaluate("() => [window.fpcUnanswered, document.querySelector('.stApp')?.dataset.testScriptState]")
+        report.sections.append(("page", f"{page.url}\nunanswered, script: {state}\n{page.inner_text('body')}"))
+    return report
 
 
 @pytest.fixture

@@ -182,6 +182,7 @@ def _workspace(places: Places, device: str, roots: tuple[Root, ...], stamps: tup
     workspace = open_workspace(places, device, read_only=is_public(), allowed=_folders(roots))
     if roots:
         confine(workspace.dataset, roots)
+    workspace.retriever.warm_up()
     return workspace
 
 

@@ -1,0 +1,12 @@
+"""Exit with a message if this Python is too old for the app."""
+
+import sys
+
+NEEDED = (3, 11)
+
+if sys.version_info < NEEDED:
+    found, needed = (".".join(map(str, version)) for version in (sys.version_info[:3], NEEDED))
+    sys.exit(
+        f"FPC Explorer needs Python {needed} or newer, and {sys.executable} is Python {found}. "
+        "Install a newer one and name it: make PYTHON=python3.13 app"
+    )
