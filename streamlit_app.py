@@ -43,13 +43,15 @@ def show() -> None:
 if __name__ == "__main__":
     show()
 else:  # `streamlit run` imports the file to start the server; no visitor is connected yet.
+    from collections.abc import AsyncIterator
     from contextlib import asynccontextmanager
 
     from app.preload import start_preloading
     from app.server import host_details, log_limits
 
     @asynccontextmanager
-    async def lifespan(app):
+    async def lifespan(app: object) -> AsyncIterator[None]:
+        """Preload what the first visitor needs, and write the log's summary at shutdown."""
         start_preloading()
         async with log_limits.write_summary_at_shutdown(app):
             yield

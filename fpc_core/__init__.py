@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from fpc_core.glossary import GLOSSARY
     from fpc_core.results import QueryTrace, Ranking, TransportPlan
     from fpc_core.retrieval import Retriever
+    from fpc_core.search import SearchResult
     from fpc_core.workspace import Places, Workspace, open_workspace
 
 set_passive_omp_wait()  # OpenMP reads this setting when torch is loaded.
@@ -45,6 +46,7 @@ _EXPORTS = {
     "fpc_core.glossary": ("GLOSSARY",),
     "fpc_core.results": ("QueryTrace", "Ranking", "TransportPlan"),
     "fpc_core.retrieval": ("Retriever",),
+    "fpc_core.search": ("SearchResult",),
     "fpc_core.workspace": ("Places", "Workspace", "open_workspace"),
 }
 _MODULE_OF = {name: module for module, names in _EXPORTS.items() for name in names}
@@ -58,6 +60,7 @@ __all__ = [
     "QueryTrace",
     "Ranking",
     "Retriever",
+    "SearchResult",
     "Solver",
     "TransportPlan",
     "TransportSettings",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -57,7 +58,8 @@ def build_parser(commands: Mapping[str, Callable[..., int | None]]) -> argparse.
         "--neighbors", "-k", type=int, help="number of neighbours K (default: from the dataset, otherwise 10)"
     )
 
-    parser = argparse.ArgumentParser(prog="python -m fpc_core", description="Run FPC from the command line")
+    name = "fpc" if Path(sys.argv[0]).stem == "fpc" else "python -m fpc_core"
+    parser = argparse.ArgumentParser(prog=name, description="Run FPC from the command line")
     parser.add_argument("--version", action="version", version=f"FPC Explorer {__version__}")
     subcommands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -66,6 +68,9 @@ def build_parser(commands: Mapping[str, Callable[..., int | None]]) -> argparse.
         command.set_defaults(run=commands[name])
         return command
 
+    app = add("app", "open the app in the browser; FPC_DATA, FPC_WEIGHTS and FPC_MEMORY set what it opens first")
+    app.add_argument("--port", type=int, default=8501)
+    app.add_argument("--address", help="address to listen on, such as 127.0.0.1 (default: all network interfaces)")
     query = add("query", "search the gallery for one image", search)
     query.add_argument("image", type=Path)
     query.add_argument(

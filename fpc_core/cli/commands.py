@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from fpc_core.cli.app import run_app
 from fpc_core.cli.arguments import MODELS
 from fpc_core.cli.build import run_build
 from fpc_core.cli.doctor import run_doctor
@@ -273,6 +274,7 @@ def _summary(workspace: Workspace) -> str:
 
 
 COMMANDS: Mapping[str, Callable[..., int | None]] = {
+    "app": run_app,
     "query": _query,
     "memory build": run_build,
     "evaluate": _evaluate,

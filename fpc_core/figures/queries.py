@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from fpc_core.config import MapSettings, MapTarget, PruneSettings
+from fpc_core.config import MapSettings, MapTarget, PruneSettings, QuerySettings
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.data.ground_truth import true_masks
 from fpc_core.data.images import to_tensor
-from fpc_core.data.match_label import MatchLabel, match_label, subject_of
+from fpc_core.data.match_label import MatchLabel, QueryIdentity, match_label, subject_of
 from fpc_core.data.occluder_rendering import cut_out, cut_outs, paint
 from fpc_core.data.occluders import Outline, Scene
 from fpc_core.figures.recipe import FigureRecipe
@@ -26,38 +26,43 @@ from fpc_core.workspace import Workspace
 
 @dataclass(frozen=True, eq=False)
 class FigureQuery:
-    """A query with its occluders; it is searched with the settings of the recipe when results are first needed.
+    """A query with its occluders; it is searched when results are first needed.
 
-    `image` is (H, W, 3) uint8 at the model's input size and includes the occluders.
+    Attributes:
+        workspace: Data and weights to search with.
+        settings: Settings of the search.
+        path: Path of the query in the dataset, or the name of another image.
+        subject: Identity and camera of the person, as far as they are known.
+        image: (H, W, 3) uint8 at the model's input size, including the occluders.
+        scene: Occluders in the image.
     """
 
-    recipe: FigureRecipe
     workspace: Workspace
-    record: ImageRecord
-    scene: Scene
+    settings: QuerySettings
+    path: str
+    subject: QueryIdentity
     image: np.ndarray
+    scene: Scene = field(default_factory=Scene)
 
     @lazy_property
     def trace(self) -> QueryTrace:
         """Results of the search for the query."""
-        retriever = self.workspace.retriever_for(self.record.path)
-        return retriever.search(self._pixels, self.recipe.settings, self._cameras)
+        return self.workspace.retriever_for(self.subject.path).search(self._pixels, self.settings, self._cameras)
 
     def encode(self, prune: PruneSettings) -> Encoding:
-        """Encode the query with `prune`, whose dropping blocks must be those of the recipe."""
+        """Encode the query with `prune`, whose dropping blocks must be those of the settings."""
         return self.workspace.retriever.encode(self._state, prune)
 
     @property
     def name(self) -> str:
         """Name of the query in tables: its path and the number of occluders."""
         count = len(self.scene.occluders)
-        return self.record.path.as_posix() + (f" under {count} occluder{'s' * (count > 1)}" if count else "")
+        return self.path + (f" under {count} occluder{'s' * (count > 1)}" if count else "")
 
     def tone(self, row: int) -> MatchLabel:
         """Return whether a gallery image, given by its row, is a match, another person or junk."""
-        dataset = self.workspace.dataset
         record = self.workspace.retriever.memory.records[row]
-        return match_label(record, subject_of(self.record, dataset), dataset.excludes_own_camera)
+        return match_label(record, self.subject, self.workspace.dataset.excludes_own_camera)
 
     def hits(self, ranking: Ranking, count: int) -> list[tuple[int, float]]:
         """Return the row and distance of the `count` nearest images that are not junk."""
@@ -69,11 +74,12 @@ class FigureQuery:
 
     @property
     def _cameras(self) -> torch.Tensor | None:
-        return torch.tensor([self.record.camera]) if self.workspace.dataset.uses_cameras else None
+        known = self.subject.camera is not None and self.workspace.dataset.uses_cameras
+        return torch.tensor([self.subject.camera]) if known else None
 
     @lazy_property
     def _state(self) -> EncoderState:
-        return self.workspace.retriever.prepare(self._pixels, self._cameras, self.recipe.settings.prune.blocks[0])
+        return self.workspace.retriever.prepare(self._pixels, self._cameras, self.settings.prune.blocks[0])
 
 
 def load_queries(recipe: FigureRecipe, workspace: Workspace) -> list[FigureQuery]:
@@ -94,7 +100,14 @@ def load_queries(recipe: FigureRecipe, workspace: Workspace) -> list[FigureQuery
 
     pictures = cut_outs(scenes, workspace.retriever.memory.records, cut)
     return [
-        FigureQuery(recipe, workspace, record, scene, paint(workspace.image(record), scene, pictures))
+        FigureQuery(
+            workspace,
+            recipe.settings,
+            record.path.as_posix(),
+            subject_of(record, workspace.dataset),
+            paint(workspace.image(record), scene, pictures),
+            scene,
+        )
         for record, scene in zip(records, scenes, strict=True)
     ]
 

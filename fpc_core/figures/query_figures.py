@@ -39,7 +39,12 @@ def computed_of_queries(recipe: FigureRecipe, workspace: Workspace) -> DrawFn:
     Raises:
         RecipeError: The recipe does not match the data or the weights.
     """
-    return _COMPUTE[recipe.kind](recipe, workspace, load_queries(recipe, workspace))
+    return computed(recipe, workspace, load_queries(recipe, workspace))
+
+
+def computed(recipe: FigureRecipe, workspace: Workspace, queries: Sequence[FigureQuery]) -> DrawFn:
+    """Compute the figure of a recipe as `computed_of_queries` does, on queries that are loaded already."""
+    return _COMPUTE[recipe.kind](recipe, workspace, queries)
 
 
 def _drop_strategies(recipe: FigureRecipe, workspace: Workspace, queries: Sequence[FigureQuery]) -> DrawFn:

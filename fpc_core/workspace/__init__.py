@@ -1,6 +1,7 @@
 """Open a dataset, its weights and its gallery memory together, and check that they belong to each other."""
 
 from fpc_core.workspace.workspace import (
+    APP_ROOT,
     DEMO_ROOT,
     Places,
     Workspace,
@@ -20,6 +21,7 @@ from fpc_core.workspace.workspace import (
 )
 
 __all__ = [
+    "APP_ROOT",
     "DEMO_ROOT",
     "Places",
     "Workspace",

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import platformdirs
@@ -29,8 +30,14 @@ from fpc_core.model.positions import Size, format_size
 from fpc_core.retrieval import Retriever
 from fpc_core.workspace.allowed_roots import CACHE, Root, named_roots
 
+if TYPE_CHECKING:
+    from fpc_core.search import ImageLike, SearchResult
+
 _DEPTH = 5  # Maximum depth of folders with images below a dataset's folder, as in archive/query/0001.
-DEMO_ROOT = Path(__file__).resolve().parents[2] / "assets" / "demo"
+_ABOVE = Path(__file__).resolve().parents[2]
+APP_ROOT = _ABOVE if (_ABOVE / "streamlit_app.py").is_file() else _ABOVE / "fpc_explorer"
+"""Folder with the app and the demo: the clone, or a folder beside the installed package (see pyproject.toml)."""
+DEMO_ROOT = APP_ROOT / "assets" / "demo"
 
 
 @dataclass(frozen=True)
@@ -120,6 +127,35 @@ class Workspace:
     def retriever_for(self, query: Path | None) -> Retriever:
         """Return the retriever for a query by its path in the dataset: a query never finds its own file."""
         return self.retriever.without(None if query is None else self.dataset.own_rows.get(query))
+
+    def search(
+        self,
+        image: ImageLike,
+        settings: QuerySettings | None = None,
+        *,
+        keep_rate: float | None = None,
+        alpha: float | None = None,
+        k: int | None = None,
+        camera: int | None = None,
+    ) -> SearchResult:
+        """Search the gallery for one image.
+
+        Args:
+            image: Path of an image file or of a query in the dataset, PIL image, (H, W, 3) array or (3, H, W) tensor;
+                pixels are uint8, or floating point in [0, 1].
+            settings: Settings to start from; by default those of the paper, with the dataset's shortlist and K.
+            keep_rate: Keep rate in (0, 1], if it differs from that of the settings.
+            alpha: Weight of D_EMD in [0, 1], if it differs from that of the settings.
+            k: Number of neighbours K, if it differs from that of the settings.
+            camera: Camera of the image, from 1; by default that of a query of the dataset, otherwise unknown.
+
+        Raises:
+            ImageError: The image cannot be read or used.
+            ValueError: A setting or the camera is out of range.
+        """
+        from fpc_core.search import search_image  # Imported here, because it imports this module's users.
+
+        return search_image(self, image, settings, keep_rate=keep_rate, alpha=alpha, k=k, camera=camera)
 
     def image(self, record: ImageRecord) -> np.ndarray:
         """Read an image of the dataset, and resize it to the model's input size, (H, W, 3) uint8."""
@@ -269,7 +305,7 @@ def load_model(places: Places) -> tuple[FPC, LoadReport]:
 
 
 def open_workspace(
-    places: Places,
+    places: Places | None = None,
     device: str = "auto",
     *,
     shortlist: str | None = None,
@@ -279,7 +315,7 @@ def open_workspace(
     """Open a dataset, weights and a gallery memory that was built from both.
 
     Args:
-        places: Paths of the workspace.
+        places: Paths of the workspace; by default those of `Places.from_environment`, which are those of the app.
         device: Name of the device, one of `devices()`.
         shortlist: Kind of shortlist index (see `IndexKind`); by default FPC_SHORTLIST, otherwise torch.
         read_only: Whether to store nothing on disk.
@@ -292,6 +328,7 @@ def open_workspace(
         ShortlistError: The shortlist index is not available.
         ValueError: The precision or device does not exist, or the weights have too few camera embeddings.
     """
+    places = places or Places.from_environment()
     dataset = without(places.open_dataset(allowed), read_left_out(places.memory))
     model, report = load_model(places)
     check_cameras(dataset, model.config)

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from fpc_core.lessons.course import STEPS
-from tests.support.browser import move, settle, visit
+from tests.support.browser import move, settle, until, visit
 
 pytestmark = pytest.mark.browser
 HIDDEN = """() => Math.max(...[...document.querySelectorAll(".katex-display")].map((formula) =>
@@ -19,6 +19,8 @@ def test_a_long_formula_wraps(browser, url, step):
     visit(page, f"{url}/learn?step={step}")
     page.locator(".katex-display").last.wait_for()
     settle(page)
+    page.evaluate("() => document.fonts.ready")  # The fonts of formulas are loaded when they are first used.
+    until(page, lambda: page.evaluate(HIDDEN) <= 1)
     assert page.evaluate(HIDDEN) <= 1  # pixel
     page.close()
 

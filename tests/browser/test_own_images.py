@@ -111,6 +111,7 @@ def test_uploads_in_a_row_stay_in_the_strip_and_give_no_message(page):
 def test_an_image_follows_the_visitor_to_other_pages(page):
     drop(page, "me.png", png("maroon"))
     wait_for_selected(page, "me.png")
+    settle(page)
     for name in ("Learn", "Lab", "Compare"):
         page.get_by_role("link", name=name, exact=True).click()
         page.wait_for_url(f"**/{name.lower()}*")

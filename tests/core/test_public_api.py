@@ -17,6 +17,7 @@ NAMES = {
     "QueryTrace",
     "Ranking",
     "Retriever",
+    "SearchResult",
     "Solver",
     "TransportPlan",
     "TransportSettings",

@@ -32,7 +32,7 @@ def instructions():
 def test_the_package_takes_its_version_from_the_code():
     project = tomllib.loads(read("pyproject.toml"))
     assert "version" in project["project"]["dynamic"]
-    assert project["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "fpc_core.__version__"}
+    assert project["tool"]["hatch"]["version"] == {"path": "fpc_core/__init__.py"}
     assert re.search(rf'^__version__ = "{re.escape(__version__)}"$', read("fpc_core/__init__.py"), re.MULTILINE)
 
 

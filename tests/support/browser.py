@@ -4,12 +4,14 @@ from contextlib import contextmanager
 
 QUIET = 350  # ms; longer than any pause of ours after a pressed key, when a script begins only then
 CALM = 12  # frames; a page with much to draw has few of them in that time
+UNHEARD = 10_000  # ms without an answer, after which Streamlit has dropped a message for a fragment that is gone
 WATCH = """if (!("fpcUnanswered" in window)) {
-  window.fpcUnanswered = false;
+  window.fpcUnanswered = 0;  // Time of the last message to the server since which nothing came back.
   const send = WebSocket.prototype.send;
   WebSocket.prototype.send = function (message) {
-    if (!this.fpcHeard) this.addEventListener("message", () => { window.fpcUnanswered = false; });
-    this.fpcHeard = window.fpcUnanswered = true;
+    if (!this.fpcHeard) this.addEventListener("message", () => { window.fpcUnanswered = 0; });
+    this.fpcHeard = true;
+    window.fpcUnanswered = performance.now();
     return send.call(this, message);
   };
 }"""
@@ -17,7 +19,8 @@ WATCH = """if (!("fpcUnanswered" in window)) {
 # and so it was for a while.
 RESTS = f"""() => {{
   const now = performance.now(), app = document.querySelector(".stApp");
-  const pending = fpcUnanswered || document.querySelector(".st-key-paint-ack");
+  const unanswered = fpcUnanswered && now - fpcUnanswered < {UNHEARD};
+  const pending = unanswered || document.querySelector(".st-key-paint-ack");
   const busy = pending || app.dataset.testScriptState !== "notRunning";
   if (busy || window.fpcCalm === undefined) window.fpcCalm = {{ since: now, frames: 0 }};
   fpcCalm.frames += 1;

@@ -25,14 +25,18 @@ PATIENCE = 120  # seconds until a server answers
 
 @contextmanager
 def server(
-    log: IO[bytes] | None = None, settings: Mapping[str, str] | None = None, folder: Path = ROOT
+    log: IO[bytes] | None = None,
+    settings: Mapping[str, str] | None = None,
+    folder: Path = ROOT,
+    script: Path = Path("streamlit_app.py"),
 ) -> Iterator[tuple[str, float, int]]:
     """Start the app on a free port; yield its address, start time and process.
 
     Args:
         log: Receives the output.
         settings: Environment variables.
-        folder: Contains the app.
+        folder: Folder in which the process runs.
+        script: The app, relative to the folder.
 
     Raises:
         RuntimeError: The server ends or does not answer.
@@ -40,7 +44,7 @@ def server(
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py", "--server.port", str(port)]
+    command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.port", str(port)]
     began = time.perf_counter()
     says = subprocess.DEVNULL if log is None else log
     process = subprocess.Popen(

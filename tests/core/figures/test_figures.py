@@ -153,12 +153,15 @@ def test_occluders_are_painted_and_searched_as_in_the_lab(workspace):
     clean, occluded = load_queries(figure_recipe, workspace)
     record = next(each for each in workspace.dataset.gallery if each.path.as_posix().endswith("0002_c2_f0000001.png"))
     person = cut_out(workspace.dataset.read(record), Outline.PERSON)
-    image = workspace.dataset.read(occluded.record)
+    queries = {each.path.as_posix(): each for each in workspace.dataset.query}
+    image = workspace.dataset.read(queries[occluded.path])
     painted = paint(image, OCCLUDED[1], {(record.path.as_posix(), Outline.PERSON): person})
-    assert (clean.image == workspace.dataset.read(clean.record)).all()
+    assert (clean.image == workspace.dataset.read(queries[clean.path])).all()
     assert (occluded.image == painted).all()
     config = workspace.retriever.model.config
-    trace = workspace.retriever.search(to_tensor([painted], config), SETTINGS, torch.tensor([occluded.record.camera]))
+    trace = workspace.retriever.search(
+        to_tensor([painted], config), SETTINGS, torch.tensor([queries[occluded.path].camera])
+    )
     np.testing.assert_array_equal(occluded.trace.final.distance, trace.final.distance)
     assert occluded.name == "query/0003_c1_f0000002.png under 2 occluders"
     assert "Occluders were added to 1 of the queries" in latex(figure_recipe, workspace, "lists")
