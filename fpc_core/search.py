@@ -172,7 +172,7 @@ def search_image(
     chosen = replace(
         chosen, alpha=chosen.alpha if alpha is None else alpha, neighbors=chosen.neighbors if k is None else k
     )
-    if camera is not None and not (config.cameras and 1 <= camera <= config.cameras):
+    if camera is not None and config.cameras and not 1 <= camera <= config.cameras:
         raise ValueError(f"camera must be in 1..{config.cameras}, got {camera}; omit it if the camera is unknown")
     name, subject = "image", QueryIdentity()
     if isinstance(image, (str, PathLike)):

@@ -25,7 +25,7 @@ with header:
 from app.components.tour import TourStep, tour
 from app.messages import show_warnings
 from app.sections import details, ranking
-from app.sections.save_panel import render_save
+from app.sections.save_panel import render_code, render_save
 from app.server import search
 from app.server.search import Query, SearchResult
 from app.session import link_checks
@@ -155,6 +155,7 @@ def page() -> None:
             st.markdown(f"**{title}**")
             render_save(workspace, query, settings, kind)
         st.caption("The tabs on the right save their own panels.")
+        render_code(workspace, query, settings)
     with timings:
         ranking.render_timings(result)
     explore_shortcuts(details.TABS, partial(step_query, workspace, query.name, identity))

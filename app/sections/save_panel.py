@@ -6,15 +6,18 @@ from functools import partial
 
 import streamlit as st
 
+from app.public_mode import is_public
 from app.server import resources
 from app.server.downloads import on_demand
 from app.server.search import Query
 from app.session.display import pruned_style
 from app.session.figure_basket import Item, add_button
+from app.session.shared_view import UPLOAD_SUFFIX
 from app.ui.query_picker import is_dataset_query
 from fpc_core.config import MapSettings, QuerySettings
+from fpc_core.explain.code import python_lines, shell_line
 from fpc_core.figures.recipe import FigureKind, FigureRecipe, FigureStyle
-from fpc_core.workspace import Workspace
+from fpc_core.workspace import Places, Workspace
 
 HITS = 10  # Number of ranks in saved rankings.
 _MIME_TYPES = {"png": "image/png", "svg": "image/svg+xml", "csv": "text/csv"}
@@ -60,6 +63,15 @@ def render_save(
                 on_click="ignore",
                 help="Numbers of this panel." if suffix == "csv" else "Image of this panel.",
             )
+
+
+def render_code(workspace: Workspace, query: Query, settings: QuerySettings) -> None:
+    """Render the Python and shell lines that repeat the search, each with a button that copies it."""
+    places = Places.from_environment() if is_public() else workspace.places  # A public app shows no paths.
+    name = query.name if is_dataset_query(query) else query.name.removesuffix(UPLOAD_SUFFIX)
+    st.markdown("**Code**")
+    st.code(python_lines(name, settings, places), language="python")
+    st.code(shell_line(name, settings, places), language="bash")
 
 
 def panel_recipe(

@@ -13,6 +13,7 @@ from fpc_core.config import (
     VIT_BASE_STRIDE_16,
     VIT_SMALL,
     VIT_TINY,
+    DropStrategy,
     MapMethod,
     MapSettings,
     MapTarget,
@@ -51,13 +52,7 @@ def build_parser(commands: Mapping[str, Callable[..., int | None]]) -> argparse.
     )
     matching = argparse.ArgumentParser(add_help=False, parents=[workspace])
     matching.add_argument("--solver", choices=[each.value for each in Solver], default=defaults.transport.solver.value)
-    search = argparse.ArgumentParser(add_help=False, parents=[matching])
-    search.add_argument("--keep-rate", type=float, default=defaults.prune.keep_rate)
-    search.add_argument("--alpha", type=float, default=defaults.alpha, help="weight of D_EMD in D (Eq. 10)")
-    search.add_argument(
-        "--neighbors", "-k", type=int, help="number of neighbours K (default: from the dataset, otherwise 10)"
-    )
-
+    search = _search_options(matching)
     name = "fpc" if Path(sys.argv[0]).stem == "fpc" else "python -m fpc_core"
     parser = argparse.ArgumentParser(prog=name, description="Run FPC from the command line")
     parser.add_argument("--version", action="version", version=f"FPC Explorer {__version__}")
@@ -131,6 +126,21 @@ def _build_options(build: argparse.ArgumentParser) -> None:
         action="store_true",
         help="leave out queries and gallery images that cannot be read; the gallery memory records them",
     )
+
+
+def _search_options(matching: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """Return the options of commands that search: those of `matching`, keep rate, drop strategy, alpha and K."""
+    defaults = QuerySettings()
+    search = argparse.ArgumentParser(add_help=False, parents=[matching])
+    search.add_argument("--keep-rate", type=float, default=defaults.prune.keep_rate)
+    search.add_argument(
+        "--drop", choices=list(DropStrategy), default=defaults.prune.strategy.value, help="which patches are dropped"
+    )
+    search.add_argument("--alpha", type=float, default=defaults.alpha, help="weight of D_EMD in D (Eq. 10)")
+    search.add_argument(
+        "--neighbors", "-k", type=int, help="number of neighbours K (default: from the dataset, otherwise 10)"
+    )
+    return search
 
 
 def _path_options(device: argparse.ArgumentParser) -> argparse.ArgumentParser:

@@ -31,7 +31,7 @@ from fpc_core.config import (
 )
 from fpc_core.data.datasets import open_dataset
 from fpc_core.data.ground_truth import true_masks
-from fpc_core.data.images import decode_image, resize_image, to_tensor
+from fpc_core.data.images import resize_image, to_tensor
 from fpc_core.evaluation.engine.passes import Known, PassTask
 from fpc_core.evaluation.engine.result_store import ResultStore
 from fpc_core.evaluation.engine.runner import run_with_store
@@ -64,14 +64,7 @@ from fpc_core.workspace import Workspace, cache_folder, choose_device
 def _query(args: argparse.Namespace) -> None:
     workspace = workspace_from(args)
     model, memory = workspace.retriever.model, workspace.retriever.memory
-    cameras = model.config.cameras
-    if args.camera is not None and cameras and not 1 <= args.camera <= cameras:
-        raise ValueError(f"--camera must be in 1..{cameras}, got {args.camera}; omit it if the camera is unknown")
-    image = to_tensor([resize_image(decode_image(args.image, str(args.image)), model.config.image_size)], model.config)
-    subject = query_of(args.image, workspace.dataset).subject
-    number = subject.camera if args.camera is None else args.camera - 1
-    camera = None if number is None or not workspace.dataset.uses_cameras else torch.tensor([number])
-    trace = workspace.retriever_for(subject.path).search(image, settings_from(args, workspace), camera)
+    trace = workspace.search(args.image, settings_from(args, workspace), camera=args.camera).trace
     print(_summary(workspace))
     kept_counts = " ".join(f"block {stage.block}: {stage.kept.shape[1]}" for stage in trace.encoding.stages)
     print(f"patches {model.config.patches}, kept after {kept_counts}\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from fpc_core.config import PruneSettings, QuerySettings, Solver, TransportSettings, Variant
+from fpc_core.config import DropStrategy, PruneSettings, QuerySettings, Solver, TransportSettings, Variant
 from fpc_core.data.datasets import Dataset
 from fpc_core.workspace import Places, Workspace, open_workspace
 
@@ -44,7 +44,7 @@ def print_dataset_notes(dataset: Dataset) -> None:
 def settings_from(args: argparse.Namespace, workspace: Workspace) -> QuerySettings:
     """Return the query settings of the options; K is that of the dataset unless it is given."""
     return QuerySettings(
-        prune=PruneSettings(args.keep_rate),
+        prune=PruneSettings(args.keep_rate, DropStrategy(args.drop)),
         transport=TransportSettings(Solver(args.solver)),
         variant=Variant(args.variant),
         alpha=args.alpha,

@@ -215,7 +215,7 @@ def test_doctor_continues_after_any_problem(world, capsys, monkeypatch):
         (["--keep-rate", "0"], "keep rate must be in"),
         (["--alpha", "2"], "alpha must be in"),
         (["--device", "toaster"], "unknown device 'toaster'"),
-        (["--camera", "99"], "--camera must be in 1..4, got 99"),
+        (["--camera", "99"], "camera must be in 1..4, got 99"),
     ],
 )
 def test_invalid_settings_are_one_line_without_a_traceback(world, capsys, extra, message):

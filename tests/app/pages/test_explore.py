@@ -98,6 +98,7 @@ def test_alpha_and_k_recompute_only_the_decoder(app, monkeypatch):
     clear_caches()
     for name in names:
         monkeypatch.setattr(Retriever, name, counted(name))
+    monkeypatch.setattr(Retriever, "warm_up", lambda _: None)  # which searches once when the workspace is opened
     monkeypatch.setattr(ranking, "keep_rates", lambda *_: None)  # which would have the next keep rates computed first
     run_page(app)
     first = dict(calls)
