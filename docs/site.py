@@ -38,7 +38,7 @@ PAGES = {  # file name without .html: title, and what it is made from
     "security": ("Security", "SECURITY.md"),
     "changelog": ("Changelog", "CHANGELOG.md"),
 }
-PICTURES = (".png", ".svg", ".jpg")
+COPIED = (".png", ".svg", ".jpg", ".webp", ".ipynb")  # Files that pages show or link to, beside other pages.
 LINK = re.compile(r"(?<=\]\()(?!https?://|#)([^)#\s]+)(#[^)\s]*)?(?=\))")
 
 
@@ -73,7 +73,7 @@ def build(folder: Path) -> list[Path]:
 
 
 def _page(name: str, folder: Path) -> pdoc.doc.Module:
-    """A Markdown file as pdoc's module of that docstring. Pictures it shows are copied beside it."""
+    """A Markdown file as pdoc's module of that docstring. Pictures it shows and notebooks are copied beside it."""
     source = ROOT / PAGES[name][1]
     page = ModuleType(name)
     page.__doc__ = LINK.sub(lambda link: _target(source, link, folder), source.read_text(encoding="utf-8"))
@@ -88,7 +88,7 @@ def _target(source: Path, link: re.Match[str], folder: Path) -> str:
     for name, (_, made_from) in PAGES.items():
         if inside == made_from:
             return f"{name}.html{link[2] or ''}"
-    if there.suffix in PICTURES:
+    if there.suffix in COPIED:
         (folder / inside).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(there, folder / inside)
         return inside
