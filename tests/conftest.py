@@ -41,6 +41,7 @@ SLOW = (
     "tests/core/data/test_arranged_layouts",
     "tests/core/evaluation/test_dataset_protocols",
     "tests/core/evaluation/test_device_parity",
+    "tests/core/evaluation/test_processes",
     "tests/core/figures/test_figures",
     "tests/core/gallery/test_damaged_memory",
     "tests/core/gallery/test_disk_faults",

@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import torch
@@ -105,8 +105,12 @@ def _evaluate(args: argparse.Namespace) -> None:
     else:
         tables = [scores_table(ScoreRecipe(settings=settings, bootstrap=bootstrap))]
     task = evaluation_task(retriever, dataset, tables, workspace.notes)
-    print(_summary(workspace), file=sys.stderr)
-    results = task.filled(_run_passes(task.work, keep=not args.no_cache))
+    if not distributed.rank():
+        print(_summary(workspace), file=sys.stderr)
+    known = _run_passes(task.work, keep=not args.no_cache)
+    if distributed.rank():
+        return  # The first process writes the tables.
+    results = task.filled(known)
     for name in args.format or (FORMATS if args.out else ["text"]):
         suffix, write = FORMATS[name]
         for table in results:
@@ -141,8 +145,11 @@ def _sweep(args: argparse.Namespace) -> None:
     )
     grid = SweepGrid(tuple(args.keep_rates), tuple(args.alphas), tuple(args.neighbors))
     task = SweepTask(workspace.retriever, workspace.dataset, grid, settings)
-    print(_summary(workspace))
+    if not distributed.rank():
+        print(_summary(workspace))
     known = _run_passes(task.work, keep=not args.no_cache)
+    if distributed.rank():
+        return  # The first process writes the table.
     print(format_sweep(task, known))
     print_notes(workspace)
     if args.csv:
@@ -151,11 +158,14 @@ def _sweep(args: argparse.Namespace) -> None:
 
 
 def _run_passes(task: PassTask, keep: bool) -> Known:
-    """Run the passes of a task; if `keep`, reuse stored results and store new ones."""
-    store = ResultStore(cache_folder() / "results") if keep else None
-    with tqdm(total=task.total, unit="step", disable=None) as bar:
+    """Run the passes of a task, under torchrun in all processes; if `keep`, reuse stored results and store new ones."""
+    store, is_first = ResultStore(cache_folder() / "results") if keep else None, not distributed.rank()
+    with (
+        distributed.process_group(torch.device("cpu"), timeout=timedelta(days=7)),
+        tqdm(total=task.total, unit="step", disable=None if is_first else True) as bar,
+    ):
         result = run_with_store(task, store, progress_callback(bar))
-    for note in result.notes:
+    for note in result.notes if is_first else ():
         print(f"note: {note}", file=sys.stderr)
     return result.known
 

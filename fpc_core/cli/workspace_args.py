@@ -7,7 +7,8 @@ import sys
 
 from fpc_core.config import DropStrategy, PruneSettings, QuerySettings, Solver, TransportSettings, Variant
 from fpc_core.data.datasets import Dataset
-from fpc_core.workspace import Places, Workspace, open_workspace
+from fpc_core.runtime import distributed
+from fpc_core.workspace import Places, Workspace, choose_device, open_workspace
 
 
 def places_from(args: argparse.Namespace) -> Places:
@@ -30,13 +31,16 @@ def places_from(args: argparse.Namespace) -> Places:
 
 def workspace_from(args: argparse.Namespace) -> Workspace:
     """Open the workspace of the options, and print the notes on its dataset; errors as in `open_workspace`."""
-    workspace = open_workspace(places_from(args), args.device, shortlist=args.shortlist)
+    device = distributed.local_device(choose_device(args.device))
+    workspace = open_workspace(places_from(args), str(device), shortlist=args.shortlist)
     print_dataset_notes(workspace.dataset)
     return workspace
 
 
 def print_dataset_notes(dataset: Dataset) -> None:
-    """Print how a dataset was read to stderr, one line per note."""
+    """Print how a dataset was read to stderr, one line per note; under torchrun only in the first process."""
+    if distributed.rank():
+        return
     for note in dataset.notes:
         print(f"{'warning' if note.warning else 'note'}: {note.text}", file=sys.stderr)
 

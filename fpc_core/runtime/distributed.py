@@ -1,4 +1,4 @@
-"""Collective functions for processes that `torchrun` starts for training or for building a gallery memory.
+"""Collective functions for processes that `torchrun` starts to train, build a gallery memory or evaluate.
 
 Without torchrun there is only one process, with rank 0, and the collective functions return their argument.
 """
@@ -93,6 +93,15 @@ class _Gather(torch.autograd.Function):
         total = gradients[0].clone(memory_format=torch.contiguous_format)
         dist.all_reduce(total)
         return local_shard(total)
+
+
+def gather_objects(value: T) -> list[T]:
+    """Return the values of all processes in the order of their ranks; the values must be picklable."""
+    if world_size() == 1:
+        return [value]
+    values: list[Any] = [None] * world_size()
+    dist.all_gather_object(values, value)
+    return values
 
 
 def broadcast_from_rank0(value: T) -> T:

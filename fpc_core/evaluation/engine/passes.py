@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -224,7 +225,14 @@ class PassResult:
         """Return a copy with the scores of the point at `index` filled in for all images."""
         return self._with((slice(None), index), scores.average_precision, scores.first_match)
 
-    def _with(self, where: tuple, precision: np.ndarray, first: np.ndarray) -> PassResult:
+    def merge(self, other: PassResult) -> PassResult:
+        """Return a copy with the images of another result of the same pass, except those that this one knows."""
+        rows = other.known & ~self.known
+        features = {each: np.where(rows[:, None], other.features[each], mine) for each, mine in self.features.items()}
+        merged = self._with(rows, other.average_precision[rows], other.first_match[rows])
+        return replace(merged, known=self.known | rows, features=features)
+
+    def _with(self, where: Any, precision: np.ndarray, first: np.ndarray) -> PassResult:
         average_precision, first_match = self.average_precision.copy(), self.first_match.copy()
         average_precision[where], first_match[where] = precision, first
         return replace(self, average_precision=average_precision, first_match=first_match)

@@ -4,6 +4,9 @@ All passes share the encoder's state before the first drop, all points of a pass
 neighbours that several points share is decoded and scored once.
 
 A run is a generator. To cancel it, stop iterating; with a `ResultStore` the next run resumes where it stopped.
+
+Under torchrun, the processes take the batches of every pass in turn and exchange their results after it. No batch is
+split, so the results are those of one process.
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ from fpc_core.evaluation.engine.reranking import k_reciprocal
 from fpc_core.evaluation.engine.result_store import LoadResult, ResultStore
 from fpc_core.evaluation.metrics.retrieval import l2_normalize
 from fpc_core.results import EncoderState, Encoding, Match
+from fpc_core.runtime import distributed
 
 STATE_BYTES = 256 << 20  # Maximum size of the encoder states in RAM that the passes share.
 
@@ -69,9 +73,24 @@ def _run_all(task: PassTask, results: dict[Pass, PassResult], save: Save | None)
             states: dict[tuple[int, int], EncoderState] = {}
             for eval_pass in passes:
                 for start in range(first, min(first + size, images), BATCH):
-                    batch = range(start, min(start + BATCH, first + size, images))
-                    yield from _run_batch(task, eval_pass, batch, states, results, save)
+                    if start // BATCH % distributed.world_size() == distributed.rank():
+                        batch = range(start, min(start + BATCH, first + size, images))
+                        yield from _run_batch(task, eval_pass, batch, states, results, save)
+                yield from _exchange(task, eval_pass, results, save)
                 yield from _run_deferred(task, results, save)
+
+
+def _exchange(
+    task: PassTask, eval_pass: Pass, results: dict[Pass, PassResult], save: Save | None
+) -> Generator[Step, None, None]:
+    """Merge what all processes know of a pass."""
+    if distributed.world_size() == 1:
+        return
+    for other in distributed.gather_objects(results[eval_pass]):
+        results[eval_pass] = results[eval_pass].merge(other)
+    if save is not None:
+        save(task, eval_pass, results[eval_pass])
+    yield eval_pass, results[eval_pass]
 
 
 def run_with_store(
@@ -81,20 +100,23 @@ def run_with_store(
 
     Args:
         task: Passes and queries.
-        store: Store to load results from and save them to; None computes everything.
+        store: Store to load results from and save them to; None computes everything. Under torchrun, only the store of
+            the first process is used.
         progress: Function that is called with the number of steps done and their total, first at the start.
 
     Raises:
         OSError: Results cannot be stored.
     """
-    stored = store.load(task) if store else LoadResult({}, ())
+    if distributed.rank() > 0:
+        store = None
+    stored = distributed.broadcast_from_rank0(store.load(task) if store else LoadResult({}, ()))
     known = dict(stored.known)
     done = task.done(known)
     for eval_pass, result in run_passes(task, known, store.save if store else None):
         if progress:
             progress(done, task.total)
         known[eval_pass] = result
-        done += 1
+        done = done + 1 if distributed.world_size() == 1 else task.done(known)
     if progress:
         progress(done, task.total)
     return LoadResult(known, stored.notes)
