@@ -250,7 +250,7 @@ def _hit_card(stage: Stage, row: int, image: ImageRecord, answer: Answer, right:
 
 def distances(cases_with_pairs: CasesWithPairs, movable: bool) -> None:
     """Render histograms of pair distances and the error rates at a threshold, which can be moved if `movable`."""
-    st.subheader("Would a single distance threshold work?")
+    st.header("Would a single distance threshold work?")
     pairs = Pairs.joined([each for _, each in cases_with_pairs])
     if pairs.same.all() or not pairs.same.any():
         st.info(

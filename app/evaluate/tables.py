@@ -82,7 +82,7 @@ def render_scoring_help(dataset: Dataset) -> None:
 def render_tables(all_tables: Sequence[ReportTable], on_pick: Callable[[str], None]) -> None:
     """Render tables and the curves of Fig. 4; `on_pick` receives the id of a clicked recipe."""
     for table in all_tables:
-        st.subheader(f"{table.name}: {table.title}")
+        st.header(f"{table.name}: {table.title}")
         if table.name.startswith("Fig"):
             st.plotly_chart(
                 curve_figure(table),

@@ -186,7 +186,7 @@ def editor(
     current = lab_scene.current_scene()
     scene, config = current.shown, workspace.retriever.model.config
     with left:
-        st.subheader("Edit the occluders")
+        st.header("Edit the occluders")
         editor_container = st.container()
         person = _cut_out_of(workspace, query, nearest)
         shown_cut_outs = (*scene.cut_outs, *current.scene.cut_outs, person)
@@ -206,7 +206,7 @@ def editor(
                 on_scene=on_editor_event,
             )
     with right:
-        st.subheader("Which patches are dropped now?")
+        st.header("Which patches are dropped now?")
         shown = replace(query, image=paint(query.image, scene, cut_out_images))
         if current.dragged_scene is None:
             encoding = search.search(workspace, shown, settings).trace.encoding

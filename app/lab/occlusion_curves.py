@@ -53,7 +53,7 @@ EFFECTS = {
 
 def curves(workspace: Workspace, query: Query, relevance: Relevance, scene: Scene, settings: QuerySettings) -> None:
     """Render curves of the true match's rank and distances under growing occlusion, for several keep rates."""
-    st.subheader("How much can be covered before the match is lost?")
+    st.header("How much can be covered before the match is lost?")
     offered = [each for each in GROWTHS if scene.occluders or each is not GrowthDirection.OWN]
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         growth = st.selectbox("Occlusion", offered, format_func=GROWTHS.__getitem__, key="growth", width=220)
@@ -153,7 +153,7 @@ def sliding_map(
     workspace: Workspace, query: Query, relevance: Relevance, scene: Scene, settings: QuerySettings
 ) -> None:
     """Render a map that shows how a grey square at each position affects the true match."""
-    st.subheader("Which image region matters most?")
+    st.header("Which image region matters most?")
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         size = st.segmented_control("Square size (patches)", (1, 2, 3, 4, 6), default=3, required=True, key="spot-size")
         step = st.segmented_control("Step (patches)", (1, 2), default=1, required=True, key="spot-step")

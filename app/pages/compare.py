@@ -14,12 +14,15 @@ from app.sections.comparison import SIDES
 from app.sections.comparison_data import PRESETS, preset_of
 from app.server import search
 from app.session.figure_basket import Item, add_button
+from app.session.shared_view import shared_settings
+from app.session.view import read_view
 from app.ui import controls, progress, status
 from app.ui.page_frame import load_workspace_or_stop, run_page
 from app.ui.query_picker import is_dataset_query, pick_query, view_from_url
 from fpc_core.config import QuerySettings
 from fpc_core.data.match_rule import MatchRule
 from fpc_core.explain.cards import identity_label
+from fpc_core.workspace import Workspace
 
 DEFAULT = PRESETS["γ 1.0 | 0.8"]
 
@@ -31,12 +34,19 @@ def choose_preset(shortlist: int) -> None:
             controls.set_side_widgets(f"{name.lower()}_", settings, shortlist)
 
 
+def use_shared_settings(workspace: Workspace) -> None:
+    """Set side A to the settings that the other pages share."""
+    view, _ = read_view(shared_settings(), workspace.retriever.model.config.patches)
+    controls.set_side_widgets("a_", view.settings, workspace.dataset.shortlist)
+
+
 def choose_neighbor(row: str) -> None:
     st.query_params["neighbor"] = row
 
 
-def both_settings(shortlist: int) -> tuple[QuerySettings, QuerySettings]:
+def both_settings(workspace: Workspace) -> tuple[QuerySettings, QuerySettings]:
     """Render the presets and a popover with the settings of each side, and return the settings of A and B."""
+    shortlist = workspace.dataset.shortlist
     presets = st.container()
     sides = []
     for name, default, column in zip(SIDES, DEFAULT, st.columns(2, gap="medium"), strict=True):
@@ -46,8 +56,14 @@ def both_settings(shortlist: int) -> tuple[QuerySettings, QuerySettings]:
                 sides.append(controls.side_settings(f"{name.lower()}_", default, shortlist))
             headline.markdown(f"**{name}** {comparison.describe_settings(sides[-1])}")
     st.session_state["preset"] = preset_of(sides[0], sides[1])
-    with presets:
+    with presets, st.container(horizontal=True, vertical_alignment="bottom"):
         st.pills("Presets", list(PRESETS), key="preset", on_change=choose_preset, args=(shortlist,))
+        st.button(
+            "Use Explore's settings in A",
+            on_click=use_shared_settings,
+            args=(workspace,),
+            help="Keep rate, α, K, variant and drop strategy that you chose on Explore, Learn or the Lab.",
+        )
     return sides[0], sides[1]
 
 
@@ -58,7 +74,7 @@ def page() -> None:
         query, missing = pick_query(workspace, st.query_params.get("c_query", ""), "c_query")
         alt = identity_label(records[query.name]) if query.name in records else query.name
         st.image(query.image, width=150, alt=f"query, {alt}")
-    settings = both_settings(workspace.dataset.shortlist)
+    settings = both_settings(workspace)
     status.status_line(workspace, *settings)
     progress.protocol_caption(workspace.dataset)
     traces = {side: search.search(workspace, query, each).trace for side, each in zip(SIDES, settings, strict=True)}

@@ -122,7 +122,7 @@ def page() -> None:
     settings_container = st.container()
     forms.roots_note(roots, discovered)
     in_use = st.container()
-    st.subheader("Dataset and model summary")
+    st.header("Dataset and model summary")
     try:
         places = draft.places(roots, started)
     except ValueError as error:
@@ -145,10 +145,10 @@ def page() -> None:
         in_use_line(new_draft)
     if dataset is None or weights is None:
         return
-    st.subheader("Is the gallery memory up to date?")
+    st.header("Is the gallery memory up to date?")
     info = memory_section(new_draft, places, roots, dataset, weights)
     if info is not None and info.status is MemoryStatus.FITS:
-        st.subheader("Gallery map")
+        st.header("Gallery map")
         workspace = resources.workspace(places, new_draft.device, roots if new_draft.data else ())
         gallery_map.gallery(workspace, new_draft.variant)
 

@@ -18,17 +18,17 @@ def page() -> None:
     workspace = load_workspace_or_stop()
     places = workspace.places
     st.info("This public app uses fixed data. Install the app to use your own.", icon=":material/public:")
-    st.subheader("Dataset and model summary")
+    st.header("Dataset and model summary")
     left, right = st.columns([3, 2], gap="large")
     with left:
         reports.data_report(*resources.data_info(places, ()))
     weights = resources.weights_info(places)
     with right:
         reports.weights_report(weights)
-    st.subheader("Is the gallery memory up to date?")
+    st.header("Is the gallery memory up to date?")
     info = resources.memory_info(places.memory, workspace.dataset, weights)
     reports.memory_report(info, workspace_choice.display_name(places.memory, ()))
-    st.subheader("Gallery map")
+    st.header("Gallery map")
     gallery_map.gallery(workspace, workspace_choice.default_variant())
 
 

@@ -46,9 +46,15 @@ def render_results(workspace: Workspace, query: Query, settings: QuerySettings) 
     view, problems = view_from_url(workspace, "neighbor", "pin")
     show_warnings(problems)
     chosen = comparison.hits(
-        workspace, query, traces, view.neighbor, choose_neighbor, rankings=("by_distance", "final"), arrows=(OCCLUDED,)
+        workspace,
+        query,
+        traces,
+        view.neighbor,
+        choose_neighbor,
+        rankings=("by_distance", "final"),
+        with_other_rank=(OCCLUDED,),
     )
-    st.subheader("Patch matching (optimal transport)", anchor="transport")
+    st.header("Patch matching (optimal transport)", anchor="transport")
     transport.transport(workspace, occluded, search_results[OCCLUDED], chosen, view.pin, choose_pin)
     comparison.parts(workspace, traces, rule, chosen)
     comparison.shares(traces, rule)

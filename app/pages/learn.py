@@ -98,7 +98,7 @@ def render_navigation(number: int) -> None:
 
 def render_try_it(workspace: Workspace, query: Query, view: View, context: LessonContext, key: str) -> None:
     """Render a choice of other queries for this step, a link to Explore, and downloads."""
-    st.subheader("Try it on your query")
+    st.header("Try it on your query")
     if is_dataset_query(query):
         explore = st.Page(Path(__file__).with_name("explore.py"), default=True)
         params = active_choice().to_params() | view.to_params(default_variant())
@@ -146,7 +146,7 @@ def page() -> None:
     left, right = st.columns([1, 1], gap="large")
     with left:
         render_navigation(number)
-        st.subheader(f"{number}. {step.question}")
+        st.header(f"{number}. {step.question}")
         lesson_step.render_text(step)
         lesson_step.render_quiz(step.quiz, f"{key} {query.digest} {hash(settings)} {context.hit}")
     with right:

@@ -59,7 +59,7 @@ def describe_settings(settings: QuerySettings) -> str:
 
 
 def masks(workspace: Workspace, query: Query, traces: dict[str, QueryTrace]) -> None:
-    st.subheader("Patches kept on one side only")
+    st.header("Patches kept on one side only")
     config = workspace.retriever.model.config
     images, strips = {"input": data_uri(query.image)}, []
     for name, other in (SIDES, SIDES[::-1]):
@@ -87,7 +87,7 @@ def hits(
     requested: int | None,
     on_pick: Callable[[str], None],
     rankings: Sequence[str] = tuple(RANKINGS),
-    arrows: Sequence[str] = SIDES,
+    with_other_rank: Sequence[str] = SIDES,
 ) -> int | None:
     """Render the rankings of both sides below each other, and return the gallery row of the selected hit.
 
@@ -98,9 +98,9 @@ def hits(
         requested: Gallery row of the selected hit in the link, or None.
         on_pick: Callback that receives the gallery row of a clicked card.
         rankings: Keys of `RANKINGS` to show, including "by_distance".
-        arrows: Names of the sides whose cards show rank changes.
+        with_other_rank: Names of the sides whose cards show the rank on the other side where it differs.
     """
-    st.subheader("How do the results differ?")
+    st.header("How do the results differ?")
     records, both = workspace.retriever.memory.records, tuple(traces)
     common: dict[str, Any] = {
         "records": records,
@@ -122,8 +122,9 @@ def hits(
             decoder=frozenset(decoder),
             parts=distances_of(trace.match, trace.settings.alpha),
             before=MatchRule(records, query.subject, workspace.dataset.excludes_own_camera).ranks(there)
-            if name in arrows
+            if name in with_other_rank
             else None,
+            other=other,
             **common,
         )
 
@@ -143,7 +144,8 @@ def hits(
     images = {f"g{row}": resources.thumbnail(workspace, records[row]) for row in set(shown)}
     cards(strips, images, key="compared-cards", on_pick=on_pick, width="100px")
     st.caption(
-        "✓ same person · ✗ different person · K = used by the decoder · ↑↓ = rank change versus the other setting"
+        "✓ same person · ✗ different person · K = used by the decoder · in brackets: the rank on the other side, if it "
+        "differs"
     )
     return chosen
 
@@ -157,12 +159,12 @@ def parts(workspace: Workspace, traces: dict[str, QueryTrace], rule: MatchRule, 
     one, other = traces.values()
     left, right = st.columns(2, gap="large")
     with left:
-        st.subheader("Changes in numbers")
+        st.header("Changes in numbers")
         _table(query_values(one, other, rule, workspace.retriever.model.config), traces)
         figure = charts.attention_figure([(name, trace.consolidation) for name, trace in traces.items()])
         st.plotly_chart(figure, config={"displayModeBar": False}, key="attention", alt="Attention shares of both sides")
     with right:
-        st.subheader("… for the selected image")
+        st.header("… for the selected image")
         if chosen is None:
             return
         _table(neighbor_values(one, other, rule, chosen), traces)
@@ -182,7 +184,7 @@ def parts(workspace: Workspace, traces: dict[str, QueryTrace], rule: MatchRule, 
 
 
 def shares(traces: dict[str, QueryTrace], rule: MatchRule) -> None:
-    st.subheader("Decoder attention to each neighbour")
+    st.header("Decoder attention to each neighbour")
     rows = list(dict.fromkeys(row for trace in traces.values() for row in trace.consolidation.neighbors.tolist()))
     names = [
         f"{position}. {html.escape(identity_label(rule.records[row]))}" for position, row in enumerate(rows, start=1)

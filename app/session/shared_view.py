@@ -113,6 +113,12 @@ def links_of_pages(pages: Sequence[str]) -> dict[str, Params]:
     return {page: stored.get(page, {}) | _shared_params(page, shared) for page in pages}
 
 
+def shared_settings() -> dict[str, str]:
+    """Return the settings that pages share, as query parameters of Explore."""
+    shared = _shared()
+    return {name: shared[name][-1] for name in _SETTINGS if name in shared}
+
+
 def forget_params() -> None:
     """Delete what the links carry, because it belongs to another dataset. Call it when the data are changed."""
     for key in (_STORED, f"{_STORED}-shared"):

@@ -108,6 +108,7 @@ def ranked_strip(
     decoder: frozenset[int] = frozenset(),
     chosen: int | None = None,
     before: Mapping[int, int] | None = None,
+    other: str = "",
 ) -> Strip:
     """Return the first hits of a ranking as cards, nearest first.
 
@@ -126,7 +127,9 @@ def ranked_strip(
         show_junk: Whether junk images are shown.
         decoder: Rows that the decoder reads, whose cards get the tag "K".
         chosen: Row whose card is highlighted.
-        before: Ranks in the strip above, from `MatchRule.ranks`; arrows show the changes.
+        before: Ranks to compare with, from `MatchRule.ranks`: those in the strip above, from which arrows show the
+            change, or those of `other`.
+        other: Name of another search that `before` belongs to; its rank is shown in brackets in place of an arrow.
     """
     cards: list[Card] = []
     rank = hidden = 0
@@ -149,7 +152,7 @@ def ranked_strip(
         lines.append(f"{record.who} · cam {camera_name(record.camera)}")
         old_rank = (before or {}).get(row)
         if before is not None and tone is not MatchLabel.JUNK and old_rank != rank:
-            head += _arrow(old_rank, rank)
+            head += f" ({other} {old_rank or '–'})" if other else _arrow(old_rank, rank)
         cards.append(
             Card(
                 id=str(row),

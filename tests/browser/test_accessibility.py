@@ -1,4 +1,4 @@
-"""axe-core finds nothing serious on any page, in light or in dark."""
+"""axe-core finds nothing serious on any page, in light or in dark, and the Tab key reaches every control."""
 
 from dataclasses import dataclass
 
@@ -10,6 +10,31 @@ pytestmark = pytest.mark.browser
 
 HEIGHT = 6000  # px, so that no element has to be scrolled into view: axe does not check the contrast of those.
 SEVERE = ("serious", "critical")
+ALSO = ("heading-order",)  # Rules of lower impact whose violations count too.
+# Elements that Tab should reach, in all shadow trees.
+CONTROLS = """() => {
+  const found = [];
+  const collect = (root) => {
+    for (const element of root.querySelectorAll("*")) {
+      if (element.shadowRoot) collect(element.shadowRoot);
+      if (element.tabIndex < 0 || element.disabled || element.closest("[inert]")) continue;
+      if (!element.checkVisibility({ visibilityProperty: true })) continue;
+      if (element.matches("a[href], button, input, select, textarea, summary, [tabindex]")) found.push(element);
+    }
+  };
+  collect(document);
+  window.controls = found;
+  return found.length;
+}"""
+# What has the focus: the positions, in `controls`, of the element and of the others of its group of radio buttons or
+# pills, in which the arrow keys move.
+FOCUSED = """() => {
+  let element = document.activeElement;
+  while (element?.shadowRoot?.activeElement) element = element.shadowRoot.activeElement;
+  const groupOf = (each) => (each?.type === "radio" ? each.name : each?.closest("[data-testid=stButtonGroup]"));
+  const group = groupOf(element);
+  return controls.flatMap((each, at) => (each === element || (group && groupOf(each) === group) ? [at] : []));
+}"""
 PAGES = {  # Address, and a text that is shown once the page is complete.
     "Explore": ("", "Final ranking"),
     "Learn": ("learn?step=3", "Try it on your query"),
@@ -61,18 +86,37 @@ def severe_problems(page, **options):
     return [
         f"{violation['id']} ({violation['impact']}): {node['html']}\n  {node['failureSummary']}"
         for violation in axe.Axe().run(page, options=options).response["violations"]
-        if violation["impact"] in SEVERE
+        if violation["impact"] in SEVERE or violation["id"] in ALSO
         for node in violation["nodes"]
         if not excluded(page, violation["id"], node)
     ]
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_axe_finds_nothing_serious_in_light_and_dark(name, browser, url):
+@pytest.fixture(scope="module", params=PAGES)
+def whole(request, browser, url):
+    """A page that is high enough to show everything at once, and its name."""
     page = browser.new_page(viewport={"width": 1440, "height": HEIGHT})
-    path, last = PAGES[name]
+    path, last = PAGES[request.param]
     visit(page, f"{url}/{path}")
     page.get_by_text(last).first.wait_for(timeout=240_000)
+    settle(page)
+    yield request.param, page
+    page.close()
+
+
+def test_tab_reaches_every_control(whole):
+    name, page = whole
+    count, reached = page.evaluate(CONTROLS), set()
+    assert count > 15
+    for _ in range(2 * count):
+        page.keyboard.press("Tab")
+        reached |= set(page.evaluate(FOCUSED))
+    missed = page.evaluate("at => at.map((each) => controls[each].outerHTML)", sorted(set(range(count)) - reached))
+    assert missed == [], name
+
+
+def test_axe_finds_nothing_serious_in_light_and_dark(whole):
+    name, page = whole
     problems = []
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
@@ -82,5 +126,4 @@ def test_axe_finds_nothing_serious_in_light_and_dark(name, browser, url):
         settle(page)
         options = {"runOnly": ["color-contrast"]} if scheme == "dark" else {}  # Only colours depend on the scheme.
         problems += [f"{name}, {scheme}: {each}" for each in severe_problems(page, **options)]
-    page.close()
     assert not problems, "\n".join(problems)

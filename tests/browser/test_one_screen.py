@@ -136,6 +136,19 @@ def test_a_question_mark_lists_the_shortcuts_and_escape_closes_them(page):
     assert "query=" not in page.url
 
 
+def test_letters_can_be_switched_off_as_shortcuts(page):
+    for works in (False, True):
+        page.keyboard.press("?")
+        page.get_by_role("checkbox", name="Letters and digits work as shortcuts").set_checked(works)
+        page.keyboard.press("Escape")
+        page.reload()
+        page.locator("[data-card^='final/']").first.wait_for()
+        settle(page)
+        page.keyboard.press("3")
+        settle(page)
+        assert (page.get_by_role("tab", name="Decoder").get_attribute("aria-selected") == "true") is works
+
+
 def test_letters_in_a_text_field_are_no_shortcuts(page):
     page.get_by_role("combobox", name="Query").click()
     page.keyboard.type("n1")

@@ -67,5 +67,15 @@ def alpha_shown(app):
 
 def texts(page):
     """Return all text of the page as written; messages are escaped for Markdown."""
-    kinds = (page.markdown, page.caption, page.subheader, page.title, page.warning, page.error, page.info, page.code)
+    kinds = (
+        page.markdown,
+        page.caption,
+        page.header,
+        page.subheader,
+        page.title,
+        page.warning,
+        page.error,
+        page.info,
+        page.code,
+    )
     return " ".join(each.value for kind in kinds for each in kind)

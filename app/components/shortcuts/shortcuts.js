@@ -45,6 +45,42 @@ function shortcutOf(shortcuts, event) {
   return shortcuts.find(({ keys }) => keys.includes(event.key) || keys.includes(event.key.toLowerCase()));
 }
 
+const SWITCH = "fpc-letter-keys"; // Speech input and shaky hands press letters by accident, so they can be switched off.
+let lettersWork = storage((store) => store.getItem(SWITCH)) !== "off";
+
+/**
+ * Use the browser's storage, or return null if the visitor has blocked it; the switch then lasts until a reload.
+ * @param {(store: Storage) => any} use
+ */
+function storage(use) {
+  try {
+    return use(localStorage);
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * Return whether a shortcut is a letter or a digit.
+ * @param {Shortcut} shortcut
+ */
+function isLetter({ keys }) {
+  return /^[a-z0-9]$/.test(keys[0]);
+}
+
+/** Create the switch for letters and digits. */
+function letterSwitch() {
+  const [label, input] = [element("label"), element("input")];
+  input.type = "checkbox";
+  input.checked = lettersWork;
+  input.addEventListener("change", () => {
+    lettersWork = input.checked;
+    storage((store) => store.setItem(SWITCH, lettersWork ? "on" : "off"));
+  });
+  label.append(input, " Letters and digits work as shortcuts");
+  return label;
+}
+
 /**
  * Fill the dialog with all shortcuts.
  * @param {any} dialog
@@ -63,7 +99,7 @@ function fillDialog(dialog, shortcuts) {
   const close = element("button", "", "Close");
   close.type = "button";
   close.addEventListener("click", () => dialog.close());
-  dialog.replaceChildren(element("h2", "", "Keyboard shortcuts"), list, close);
+  dialog.replaceChildren(element("h2", "", "Keyboard shortcuts"), list, letterSwitch(), close);
 }
 
 function toggleFullscreen() {
@@ -83,7 +119,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
       return;
     }
     const shortcut = dialog.open ? undefined : shortcutOf(data.shortcuts, event);
-    if (!shortcut) return;
+    if (!shortcut || (isLetter(shortcut) && !lettersWork)) return;
     event.preventDefault();
     const { action, selector } = shortcut;
     if (action === "click" || action === "focus") find(selector)?.[action]();

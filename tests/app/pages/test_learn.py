@@ -38,7 +38,7 @@ def test_every_step_has_text_equation_and_image_and_hides_its_answer(learn, numb
     learn.query_params["step"] = str(number)
     run_page(learn)
     shown = texts(learn)
-    assert f"{number}. " in learn.subheader[0].value
+    assert f"{number}. " in learn.header[0].value
     assert len(learn.latex) >= 2
     assert sent_to(learn, component)
     assert "**Predict:**" in shown
@@ -66,7 +66,7 @@ def test_next_and_back_walk_through_the_steps_and_stop_at_the_ends(learn):
 def test_an_unknown_step_in_the_link_opens_the_first(learn, step):
     learn.query_params["step"] = step
     run_page(learn)
-    assert learn.subheader[0].value.startswith("1. ")
+    assert learn.header[0].value.startswith("1. ")
 
 
 def test_presenter_mode_shows_only_the_step(learn):

@@ -303,6 +303,6 @@ def test_a_setting_that_is_neither_yes_nor_no_shows_no_page(small_world_in_use, 
     assert "FPC_PUBLIC" in config_error()
     app = run_page(open_page(ROOT / "streamlit_app.py"))
     assert "FPC_PUBLIC must be 1, true or yes" in app.error[0].value
-    assert not app.subheader
+    assert not app.header
     assert not app.title
     is_public.cache_clear()

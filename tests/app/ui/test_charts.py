@@ -142,6 +142,12 @@ def test_arrows_show_rank_changes():
     assert [card.title for card in strip(before={1: 1, 2: 2}).cards] == ["1", "2", "3 ↑"]
 
 
+def test_a_card_shows_its_rank_in_another_search_in_brackets():
+    titles = [card.title for card in strip(before={3: 1, 1: 2, 2: 3}, other="B").cards]
+    assert titles == ["1 (B 2)", "2 (B 3)", "3 (B 1)"]
+    assert [card.title for card in strip(before={1: 1}, other="B").cards] == ["1", "2 (B –)", "3 (B –)"]
+
+
 def test_images_used_by_the_decoder_are_tagged():
     assert [card.tag for card in strip(decoder=frozenset({2})).cards] == ["", "K", ""]
 
