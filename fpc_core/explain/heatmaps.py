@@ -123,6 +123,7 @@ def _encoder_map(
     with torch.inference_mode():
         entering = encoder.finish(state.to(retriever.device), prune, until=len(encoder.blocks) - 1)
     values = _values(encoder.blocks[-1], nn.Identity(), entering.tokens[0], target, how)
+    values = values[entering.extra :]  # Extra tokens have no place in the image.
     grid = to_grid(values, entering.positions[0].cpu().numpy(), memory.grid)
     return PatchMap(grid, np.empty((0, *memory.grid), np.float32))
 

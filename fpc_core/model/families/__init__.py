@@ -1,0 +1,33 @@
+"""Registry of the families of checkpoints, one adapter per family."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from fpc_core.model.families.family import Converted, Family, Settings, Source, Tensors
+from fpc_core.model.families.hugging_face import HUGGING_FACE
+from fpc_core.model.families.plain import DEIT, DINO, MAE, TIMM
+from fpc_core.model.families.reid import OWN, RELEASED, TRANSREID
+
+__all__ = ["FAMILIES", "Converted", "Family", "Settings", "Source", "recognise"]
+
+# The first family that detects a file is used, so that special ones come before general ones.
+FAMILIES: Mapping[Source, Family] = {
+    Source.OWN: OWN,
+    Source.RELEASED: RELEASED,
+    Source.TRANSREID: TRANSREID,
+    Source.DEIT: DEIT,
+    Source.DINO: DINO,
+    Source.MAE: MAE,
+    Source.TIMM: TIMM,
+    Source.HUGGING_FACE: HUGGING_FACE,
+}
+
+
+def recognise(tensors: Tensors) -> Source | None:
+    """Recognise the family of a checkpoint without metadata; return None if it is unknown.
+
+    Args:
+        tensors: Tensors by name, without prefixes of wrappers.
+    """
+    return next((source for source, family in FAMILIES.items() if family.detect(tensors)), None)

@@ -1,0 +1,65 @@
+"""Random tiny weights of other families of Vision Transformers, by the tensor names of their code.
+
+The values depend on names, shapes and the seed alone, so the same weights can be given to the public code of a family,
+and its outputs can be stored as expected values (tests/golden/families).
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+WIDTH, HEADS, DEPTH = 32, 4, 4
+
+
+def random_tensors(shapes: Mapping[str, tuple[int, ...]], seed: int = 0) -> dict[str, Tensor]:
+    """Tensors that make every part of a model matter: norms near 1, positive variances, factors and biases not 0."""
+    generator, tensors = np.random.default_rng(seed), {}
+    for name in sorted(shapes):
+        values = 0.2 * generator.standard_normal(shapes[name])
+        if name.endswith("running_var"):
+            values = 0.5 + np.abs(values)
+        elif name.endswith(("weight", "gamma", "lambda1", "gamma_1", "gamma_2")) and len(shapes[name]) == 1:
+            values = 1 + values
+        elif name.endswith("num_batches_tracked"):
+            values = np.zeros((), np.int64)
+        tensors[name] = torch.from_numpy(np.asarray(values, np.int64 if values.dtype == np.int64 else np.float32))
+    return tensors
+
+
+def random_images(size: tuple[int, int], count: int = 2) -> Tensor:
+    """Normalised images, (count, 3, height, width)."""
+    return random_tensors({"images": (count, 3, *size)}, seed=1)["images"] * 5
+
+
+def hugging_face_shapes(kind: str) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of ViTModel ("vit"), DeiTModel ("deit") and Dinov2WithRegistersModel ("dinov2")."""
+    hidden, patch, patches = 2 * WIDTH, 14 if kind == "dinov2" else 16, 49 if kind == "dinov2" else 8
+    extra = {"vit": 0, "deit": 1, "dinov2": 0}[kind]
+    shapes: dict[str, tuple[int, ...]] = {
+        "embeddings.cls_token": (1, 1, WIDTH),
+        "embeddings.position_embeddings": (1, 1 + extra + patches, WIDTH),
+        "embeddings.patch_embeddings.projection.weight": (WIDTH, 3, patch, patch),
+        "embeddings.patch_embeddings.projection.bias": (WIDTH,),
+        "layernorm.weight": (WIDTH,),
+        "layernorm.bias": (WIDTH,),
+    }
+    if kind == "deit":
+        shapes["embeddings.distillation_token"] = (1, 1, WIDTH)
+    if kind == "dinov2":
+        shapes |= {"embeddings.mask_token": (1, WIDTH), "embeddings.register_tokens": (1, 4, WIDTH)}
+    mlp = ("mlp.fc1", "mlp.fc2") if kind == "dinov2" else ("intermediate.dense", "output.dense")
+    norms = ("norm1", "norm2") if kind == "dinov2" else ("layernorm_before", "layernorm_after")
+    for block in range(DEPTH):
+        layer = f"encoder.layer.{block}."
+        square = [f"attention.attention.{name}" for name in ("query", "key", "value")] + ["attention.output.dense"]
+        for name, shape in ((each, (WIDTH, WIDTH)) for each in square):
+            shapes |= {f"{layer}{name}.weight": shape, f"{layer}{name}.bias": shape[:1]}
+        shapes |= {f"{layer}{mlp[0]}.weight": (hidden, WIDTH), f"{layer}{mlp[0]}.bias": (hidden,)}
+        shapes |= {f"{layer}{mlp[1]}.weight": (WIDTH, hidden), f"{layer}{mlp[1]}.bias": (WIDTH,)}
+        for name in norms:
+            shapes |= {f"{layer}{name}.weight": (WIDTH,), f"{layer}{name}.bias": (WIDTH,)}
+        if kind == "dinov2":
+            shapes |= {f"{layer}layer_scale{number}.lambda1": (WIDTH,) for number in (1, 2)}
+    return shapes
