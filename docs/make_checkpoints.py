@@ -38,8 +38,11 @@ because no tensor reveals it. The Data page has the same fields.
 
 **Activation, epsilon and pixels.** No tensor reveals them either, so they follow from the family: exact GELU and norms
 with epsilon 1e-6 as in ViT, unless the family has others; weights trained with others load, but are computed wrongly.
-Pixels are normalised with mean and standard deviation 0.5, or with those of ImageNet for DeiT, DINO and MAE. The report
-states all of this.
+Pixels are normalised with mean and standard deviation 0.5, or with those of ImageNet for most families trained on it.
+The report states all of this.
+
+**Resized positions.** Position embeddings are resized by bicubic interpolation with antialiasing, as in timm and in
+DINOv2 with registers. TransReID resizes bilinearly, and DINOv2 without registers has no antialiasing.
 
 **Extra tokens.** Tokens beside `[cls]`, such as a distillation token or registers, take part in the attention of every
 block and are never dropped. Patches are ranked by the attention of `[cls]` to patches alone, and only patches are

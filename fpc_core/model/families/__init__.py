@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from fpc_core.model.families.family import Converted, Family, Settings, Source, Tensors
 from fpc_core.model.families.hugging_face import HUGGING_FACE
-from fpc_core.model.families.plain import DEIT, DINO, MAE, TIMM
+from fpc_core.model.families.plain import DEIT, DEIT3, DINO, DINOV2, MAE, TIMM
 from fpc_core.model.families.reid import OWN, RELEASED, TRANSREID
 
 __all__ = ["FAMILIES", "Converted", "Family", "Settings", "Source", "recognise"]
@@ -17,6 +17,8 @@ FAMILIES: Mapping[Source, Family] = {
     Source.RELEASED: RELEASED,
     Source.TRANSREID: TRANSREID,
     Source.DEIT: DEIT,
+    Source.DINOV2: DINOV2,
+    Source.DEIT3: DEIT3,
     Source.DINO: DINO,
     Source.MAE: MAE,
     Source.TIMM: TIMM,

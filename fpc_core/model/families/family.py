@@ -28,7 +28,9 @@ class Source(StrEnum):
     TRANSREID = "transreid"
     TIMM = "timm"
     DEIT = "deit"
+    DEIT3 = "deit3"
     DINO = "dino"
+    DINOV2 = "dinov2"
     MAE = "mae"
     HUGGING_FACE = "hugging_face"
 

@@ -17,6 +17,7 @@ from fpc_core.model.positions import IMAGE_SIZES, grid_size
 
 _REGISTERS = ("reg_token", "register_tokens")  # In timm and in DINOv2.
 _DINO_HEAD = re.compile(r"(^|\.)head\.(last_layer|mlp)\.")
+_DINOV2_PATCH = 14
 _MIN_SIDE = 7  # Square grids of fewer rows are not used; taking their numbers for grids would lead to wrong guesses.
 
 
@@ -75,10 +76,15 @@ def _tokens_with_position(tensors: Tensors, extra: int) -> int:
         return 1 + extra
     if not extra and not has_layer_scale(tensors):
         return 1
-    count = tensors["pos_embed"].shape[1]
-    weight = tensors.get("patch_embed.proj.weight")
-    patch_size = 0 if weight is None or weight.ndim != 4 else weight.shape[-1]
+    position, patch_size = tensors["pos_embed"], _patch_size(tensors)
+    count = position.shape[1] if position.ndim == 3 else 0
     return next((each for each in (1 + extra, 1, 0) if _is_grid(count - each, patch_size)), 1)
+
+
+def _patch_size(tensors: Tensors) -> int:
+    """Return the patch size in pixels, or 0 if the file has no such convolution."""
+    weight = tensors.get("patch_embed.proj.weight")
+    return 0 if weight is None or weight.ndim != 4 else weight.shape[-1]
 
 
 def _is_grid(positions: int, patch_size: int) -> bool:
@@ -92,6 +98,17 @@ def _is_grid(positions: int, patch_size: int) -> bool:
 def has_layer_scale(tensors: Tensors) -> bool:
     """Return whether the blocks have factors after attention and MLP."""
     return "blocks.0.ls1.gamma" in tensors or "blocks.0.gamma_1" in tensors
+
+
+def _is_dinov2(tensors: Tensors) -> bool:
+    if not (is_plain_vit(tensors) and has_layer_scale(tensors)):
+        return False
+    has_token = any(name in tensors for name in ("mask_token", *_REGISTERS))
+    return has_token or _patch_size(tensors) == _DINOV2_PATCH
+
+
+def _is_deit3(tensors: Tensors) -> bool:
+    return is_plain_vit(tensors) and has_layer_scale(tensors) and _tokens_with_position(tensors, 0) == 0
 
 
 def imagenet_settings(_: Tensors) -> Settings:
@@ -122,6 +139,15 @@ DEIT = plain_family(
     "DeiT with distillation token",
     "`dist_token` beside the names of a plain ViT",
     detect=lambda tensors: is_plain_vit(tensors) and "dist_token" in tensors,
+)
+DEIT3 = plain_family(
+    "DeiT-III", "layer scale (`gamma_1` or `ls1.gamma`) and no position embedding for `[cls]`", detect=_is_deit3
+)
+DINOV2 = plain_family(
+    "DINOv2",
+    "layer scale, and registers, `mask_token` or patches of 14 pixels",
+    detect=_is_dinov2,
+    ignored="mask_token",
 )
 DINO = plain_family(
     "DINO",

@@ -122,6 +122,68 @@ def test_the_teacher_of_a_dino_checkpoint_computes_the_same_as_timm(tmp_path):
     assert "head" in report.aside
 
 
+def deit3_names(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The names in the code of DeiT-III."""
+    return {
+        name.replace("ls1.gamma", "gamma_1").replace("ls2.gamma", "gamma_2"): each for name, each in tensors.items()
+    }
+
+
+@pytest.mark.parametrize("names", [dict, deit3_names], ids=["timm", "DeiT-III"])
+def test_deit3_computes_the_same_as_timm(tmp_path, names):
+    size = (112, 112)
+    vit, images = random_vit(img_size=size, init_values=1.0, no_embed_class=True), random_images(size)
+    model, report = load(names(vit.state_dict()), tmp_path, size)
+    assert report.source is Source.DEIT3
+    assert_parity(model, images, *by_timm(vit, images))
+    assert "[cls] has no position embedding of its own, so it is 0" in report.adapted
+    assert "layer scale: 8 tensors multiplied into the layers before them" in report.adapted
+    assert report.config.mean == (0.485, 0.456, 0.406)
+
+
+def dinov2_names(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The names in the code of DINOv2, where `[cls]` has a position: timm adds it to the token."""
+    renamed = {name.replace("reg_token", "register_tokens"): each for name, each in tensors.items()}
+    own = torch.full((1, 1, WIDTH), 0.25)
+    renamed["pos_embed"] = torch.cat((own, tensors["pos_embed"]), dim=1)
+    return renamed | {"cls_token": tensors["cls_token"] - own, "mask_token": torch.zeros(1, WIDTH)}
+
+
+@pytest.mark.parametrize("names", [dict, dinov2_names], ids=["timm", "DINOv2"])
+@pytest.mark.parametrize("size", [(98, 98), (252, 126)], ids=["own size", "resized positions"])
+def test_dinov2_with_registers_computes_the_same_as_timm(tmp_path, names, size):
+    options = {"patch_size": 14, "init_values": 1.0, "reg_tokens": 4, "no_embed_class": True}
+    vit, images = random_vit(img_size=98, dynamic_img_size=True, **options), random_images(size)
+    model, report = load(names(vit.state_dict()), tmp_path, size, stride=14)
+    assert (report.source, report.config.vit.extra_tokens) == (Source.DINOV2, 4)
+    assert_parity(model, images, *by_timm(vit, images))
+    assert report.resized == (None if size == (98, 98) else ((7, 7), (18, 9)))
+    assert any("4 tokens beside [cls] that are never dropped" in text for text in report.adapted)
+
+
+def test_dinov2_without_registers_computes_the_same_as_timm(tmp_path):
+    vit = random_vit(img_size=98, patch_size=14, init_values=1.0)
+    images = random_images((98, 98))
+    model, report = load(vit.state_dict(), tmp_path, (98, 98), stride=14)
+    assert (report.source, report.config.vit.extra_tokens) == (Source.DINOV2, 0)
+    assert_parity(model, images, *by_timm(vit, images))
+
+
+def test_registers_may_have_positions_as_well(tmp_path):
+    size = (112, 112)
+    vit, images = random_vit(img_size=size, reg_tokens=3), random_images(size)
+    model, report = load(vit.state_dict(), tmp_path, size)
+    assert (report.source, report.config.vit.extra_tokens) == (Source.TIMM, 3)
+    assert_parity(model, images, *by_timm(vit, images))
+
+
+def test_patches_of_14_pixels_use_whole_patches_by_default(tmp_path):
+    vit = random_vit(img_size=98, patch_size=14, init_values=1.0)
+    torch.save(vit.state_dict(), tmp_path / "weights.pth")
+    config = load_checkpoint(tmp_path / "weights.pth", heads=HEADS)[1].config
+    assert (config.image_size, config.patch_size, config.stride, config.grid) == ((252, 126), 14, 14, (18, 9))
+
+
 @pytest.mark.parametrize(
     ("kind", "prefix", "size", "stride"),
     [("vit", "", SIZE, 16), ("vit", "vit.", SIZE, 16), ("deit", "deit.", SIZE, 16), ("dinov2", "", (98, 98), 14)],
