@@ -294,7 +294,7 @@ def _without_cameras(
     position, camera = ("encoder.position", "encoder.camera") if own_config else ("base.pos_embed", "base.sie_embed")
     if camera in tensors and position in tensors:
         try:
-            tensors = add_mean_camera(tensors, position, camera, config.camera_factor)
+            tensors = add_mean_camera(tensors, position, camera, config.camera_factor, on_cls=config.vit.camera_on_cls)
         except ValueError as error:
             raise CheckpointError(f"{label(path)}: {error}; use the original file") from error
     note = f"every image gets the mean of the {config.cameras} camera embeddings"

@@ -11,6 +11,7 @@ _WRAPPERS = frozenset({"_orig_mod", "module", "_fsdp_wrapped_module", "_checkpoi
 # Names of the [cls] token, of which group 1 is the prefix of the whole model, and the names of its blocks.
 _ANCHORS = (
     (re.compile(r"((?:[^.]+\.)*?)(?:base\.)?cls_token"), ("blocks.", "base.blocks.")),
+    (re.compile(r"((?:[^.]+\.)*?)image_encoder\.class_embedding"), ("image_encoder.transformer.resblocks.",)),
     (re.compile(r"((?:[^.]+\.)*?)embeddings\.cls_token"), ("encoder.layer.",)),
 )
 _LOSSES = re.compile(r"(\w+_)?(loss|losses|criterion|criteria|cent(er|re)s?|triplet|metric)(_\w+)?(\..*)?")

@@ -63,3 +63,33 @@ def hugging_face_shapes(kind: str) -> dict[str, tuple[int, ...]]:
         if kind == "dinov2":
             shapes |= {f"{layer}layer_scale{number}.lambda1": (WIDTH,) for number in (1, 2)}
     return shapes
+
+
+def clip_reid_shapes(depth: int = 12, cameras: int = 3) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of CLIP-ReID with the image encoder in small; its forward code needs 12 blocks."""
+    shapes: dict[str, tuple[int, ...]] = {
+        "image_encoder.class_embedding": (WIDTH,),
+        "image_encoder.positional_embedding": (9, WIDTH),
+        "image_encoder.conv1.weight": (WIDTH, 3, 16, 16),
+        "image_encoder.proj": (WIDTH, 24),
+        "cv_embed": (cameras, WIDTH),
+        "classifier.weight": (7, WIDTH),
+        "classifier_proj.weight": (7, 24),
+    }
+    for norm in ("ln_pre", "ln_post"):
+        shapes |= {f"image_encoder.{norm}.{part}": (WIDTH,) for part in ("weight", "bias")}
+    for neck, width in (("bottleneck", WIDTH), ("bottleneck_proj", 24)):
+        shapes |= {f"{neck}.{part}": (width,) for part in ("weight", "bias", "running_mean", "running_var")}
+        shapes[f"{neck}.num_batches_tracked"] = ()
+    for block in range(depth):
+        layer = f"image_encoder.transformer.resblocks.{block}."
+        shapes |= {f"{layer}attn.in_proj_weight": (3 * WIDTH, WIDTH), f"{layer}attn.in_proj_bias": (3 * WIDTH,)}
+        for name, outputs, inputs in (
+            ("attn.out_proj", WIDTH, WIDTH),
+            ("mlp.c_fc", 4 * WIDTH, WIDTH),
+            ("mlp.c_proj", WIDTH, 4 * WIDTH),
+        ):
+            shapes |= {f"{layer}{name}.weight": (outputs, inputs), f"{layer}{name}.bias": (outputs,)}
+        for name in ("ln_1", "ln_2"):
+            shapes |= {f"{layer}{name}.weight": (WIDTH,), f"{layer}{name}.bias": (WIDTH,)}
+    return shapes

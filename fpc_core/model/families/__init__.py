@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from fpc_core.model.families.clip_reid import CLIP_REID
 from fpc_core.model.families.family import Converted, Family, Settings, Source, Tensors
 from fpc_core.model.families.hugging_face import HUGGING_FACE
 from fpc_core.model.families.plain import DEIT, DEIT3, DINO, DINOV2, MAE, TIMM
@@ -16,6 +17,7 @@ FAMILIES: Mapping[Source, Family] = {
     Source.OWN: OWN,
     Source.RELEASED: RELEASED,
     Source.TRANSREID: TRANSREID,
+    Source.CLIP_REID: CLIP_REID,
     Source.DEIT: DEIT,
     Source.DINOV2: DINOV2,
     Source.DEIT3: DEIT3,

@@ -32,6 +32,7 @@ class Source(StrEnum):
     DINO = "dino"
     DINOV2 = "dinov2"
     MAE = "mae"
+    CLIP_REID = "clip_reid"
     HUGGING_FACE = "hugging_face"
 
 
@@ -110,6 +111,23 @@ class Family:
     size: str = FROM_POSITIONS
     copied: str = "decoder"
     untrained: str = "`rec_bottleneck`, `rec_classifier`"
+
+
+def check_dimensions(tensors: Tensors, dimensions: Mapping[str, int]) -> None:
+    """Check the number of dimensions of the tensors that are in a file.
+
+    Args:
+        tensors: Tensors of the file by name.
+        dimensions: Expected number of dimensions by name.
+
+    Raises:
+        ValueError: A tensor has another number; the message names it.
+    """
+    for name, expected in dimensions.items():
+        if name in tensors and tensors[name].ndim != expected:
+            raise ValueError(
+                f"{name} must have {expected} dimensions, got {tuple(tensors[name].shape)}; use the original file"
+            )
 
 
 def starts_with(tensors: Tensors, prefix: str | tuple[str, ...]) -> bool:

@@ -21,12 +21,9 @@ from fpc_core.gallery.encoder import GalleryEncoder
 from fpc_core.model.checkpoint import CheckpointError, load_checkpoint, save_checkpoint, weights_fingerprint
 from fpc_core.model.families import FAMILIES, Source
 from fpc_core.model.fpc import FPC
-from fpc_core.model.load_report import LoadReport
+from tests.support.family_checks import SIZE, assert_parity, expected_values, load, with_prefix
 from tests.support.family_weights import DEPTH, HEADS, WIDTH, hugging_face_shapes, random_images, random_tensors
 
-GOLDEN = Path(__file__).parents[2] / "golden" / "families"
-SIZE = (64, 32)
-ALL = PruneSettings(1.0, blocks=(1,))
 SHAPE = {"embed_dim": WIDTH, "depth": DEPTH, "num_heads": HEADS, "mlp_ratio": 2, "num_classes": 7}
 
 
@@ -37,11 +34,6 @@ def random_vit(kind: type[VisionTransformer] = VisionTransformer, **options) -> 
     return vit
 
 
-def load(content: object, folder: Path, size: tuple[int, int] = SIZE, stride: int = 16) -> tuple[FPC, LoadReport]:
-    torch.save(content, folder / "weights.pth")
-    return load_checkpoint(folder / "weights.pth", image_size=size, stride=stride, heads=HEADS)
-
-
 def by_timm(vit: VisionTransformer, images: Tensor) -> tuple[Tensor, Tensor]:
     """All tokens after all blocks but the last, and the final `[cls]` token."""
     with torch.inference_mode():
@@ -49,19 +41,6 @@ def by_timm(vit: VisionTransformer, images: Tensor) -> tuple[Tensor, Tensor]:
             images, indices=[DEPTH - 2], return_prefix_tokens=True, output_fmt="NLC", intermediates_only=True
         )[0]
         return torch.cat((extra, patches), dim=1), vit.forward_features(images)[:, 0]
-
-
-def assert_parity(model: FPC, images: Tensor, tokens: Tensor, cls: Tensor, cameras: Tensor | None = None) -> None:
-    """The encoder has these tokens, and the head has this `[cls]` token, within 1e-4."""
-    with torch.inference_mode():
-        encoding = model.encode(images, cameras, ALL)
-        torch.testing.assert_close(encoding.tokens, tokens, atol=1e-4, rtol=0)
-        torch.testing.assert_close(model.global_token(encoding.tokens), cls, atol=1e-4, rtol=0)
-    assert encoding.patches.shape[1] == model.config.patches
-
-
-def with_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {prefix + name: each for name, each in tensors.items()}
 
 
 def test_every_family_has_its_own_title_and_description():
@@ -193,8 +172,7 @@ def test_hugging_face_names_compute_the_same_as_transformers(tmp_path, kind, pre
     if prefix:
         weights["classifier.weight"] = torch.zeros(7, WIDTH)
     model, report = load(weights, tmp_path, size, stride)
-    with np.load(GOLDEN / f"hugging_face_{kind}.npz") as expected:
-        assert_parity(model, random_images(size), *(torch.from_numpy(expected[each]) for each in ("tokens", "cls")))
+    assert_parity(model, random_images(size), *expected_values(f"hugging_face_{kind}"))
     assert report.source is Source.HUGGING_FACE
     assert report.config.vit.extra_tokens == {"vit": 0, "deit": 1, "dinov2": 4}[kind]
     assert report.loaded == len(hugging_face_shapes(kind)) - (kind == "dinov2")  # Its mask token is not used.
