@@ -22,6 +22,8 @@ def random_tensors(shapes: Mapping[str, tuple[int, ...]], seed: int = 0) -> dict
             values = 0.5 + np.abs(values)
         elif name.endswith(("weight", "gamma", "lambda1", "gamma_1", "gamma_2")) and len(shapes[name]) == 1:
             values = 1 + values
+        elif len(shapes[name]) == 4 and name.endswith("weight"):  # A convolution, which keeps the scale of its input.
+            values *= 5 / np.sqrt(np.prod(shapes[name][1:]))
         elif name.endswith("num_batches_tracked"):
             values = np.zeros((), np.int64)
         tensors[name] = torch.from_numpy(np.asarray(values, np.int64 if values.dtype == np.int64 else np.float32))
@@ -78,9 +80,7 @@ def clip_reid_shapes(depth: int = 12, cameras: int = 3) -> dict[str, tuple[int, 
     }
     for norm in ("ln_pre", "ln_post"):
         shapes |= {f"image_encoder.{norm}.{part}": (WIDTH,) for part in ("weight", "bias")}
-    for neck, width in (("bottleneck", WIDTH), ("bottleneck_proj", 24)):
-        shapes |= {f"{neck}.{part}": (width,) for part in ("weight", "bias", "running_mean", "running_var")}
-        shapes[f"{neck}.num_batches_tracked"] = ()
+    shapes |= neck_shapes() | neck_shapes(24, "bottleneck_proj")
     for block in range(depth):
         layer = f"image_encoder.transformer.resblocks.{block}."
         shapes |= {f"{layer}attn.in_proj_weight": (3 * WIDTH, WIDTH), f"{layer}attn.in_proj_bias": (3 * WIDTH,)}
@@ -93,3 +93,52 @@ def clip_reid_shapes(depth: int = 12, cameras: int = 3) -> dict[str, tuple[int, 
         for name in ("ln_1", "ln_2"):
             shapes |= {f"{layer}{name}.weight": (WIDTH,), f"{layer}{name}.bias": (WIDTH,)}
     return shapes
+
+
+def transreid_shapes(*, stem: bool, cameras: int = 0, parts: int = 0) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of TransReID-SSL with its ICS stem, and of PASS with part tokens, without heads."""
+    hidden, patch = 2 * WIDTH, 8 if stem else 16
+    shapes: dict[str, tuple[int, ...]] = {
+        "cls_token": (1, 1, WIDTH),
+        "pos_embed": (1, 8 + (not parts), WIDTH),
+        "patch_embed.proj.weight": (WIDTH, 64 if stem else 3, patch, patch),
+        "patch_embed.proj.bias": (WIDTH,),
+        "norm.weight": (WIDTH,),
+        "norm.bias": (WIDTH,),
+    }
+    if cameras:
+        shapes["sie_embed"] = (cameras, 1, WIDTH)
+    if parts:
+        shapes["cls_pos"] = (1, 1, WIDTH)
+    for part in range(1, parts + 1):
+        shapes |= {f"part_token{part}": (1, 1, WIDTH), f"part{part}_pos": (1, 1, WIDTH)}
+    if stem:
+        shapes |= _stem_shapes()
+    for block in range(DEPTH):
+        layer = f"blocks.{block}."
+        for name, outputs, inputs in (
+            ("attn.qkv", 3 * WIDTH, WIDTH),
+            ("attn.proj", WIDTH, WIDTH),
+            ("mlp.fc1", hidden, WIDTH),
+            ("mlp.fc2", WIDTH, hidden),
+        ):
+            shapes |= {f"{layer}{name}.weight": (outputs, inputs), f"{layer}{name}.bias": (outputs,)}
+        for name in ("norm1", "norm2"):
+            shapes |= {f"{layer}{name}.weight": (WIDTH,), f"{layer}{name}.bias": (WIDTH,)}
+    return shapes
+
+
+def neck_shapes(width: int = WIDTH, name: str = "bottleneck") -> dict[str, tuple[int, ...]]:
+    """Names and shapes of a BNNeck."""
+    shapes: dict[str, tuple[int, ...]] = {f"{name}.num_batches_tracked": ()}
+    return shapes | {f"{name}.{part}": (width,) for part in ("weight", "bias", "running_mean", "running_var")}
+
+
+def _stem_shapes() -> dict[str, tuple[int, ...]]:
+    shapes: dict[str, tuple[int, ...]] = {}
+    for number, (inputs, kernel) in ((0, (3, 7)), (3, (64, 3)), (6, (64, 3))):
+        shapes[f"patch_embed.conv.{number}.weight"] = (64, inputs, kernel, kernel)
+    for number in (1, 4):
+        shapes |= {f"patch_embed.conv.{number}.IN.{part}": (32,) for part in ("weight", "bias")}
+        shapes |= neck_shapes(32, f"patch_embed.conv.{number}.BN")
+    return shapes | neck_shapes(64, "patch_embed.conv.7")

@@ -9,6 +9,7 @@ from fpc_core.model.families.family import Converted, Family, Settings, Source, 
 from fpc_core.model.families.hugging_face import HUGGING_FACE
 from fpc_core.model.families.plain import DEIT, DEIT3, DINO, DINOV2, MAE, TIMM
 from fpc_core.model.families.reid import OWN, RELEASED, TRANSREID
+from fpc_core.model.families.transreid_ssl import PASS, TRANSREID_SSL
 
 __all__ = ["FAMILIES", "Converted", "Family", "Settings", "Source", "recognise"]
 
@@ -16,6 +17,8 @@ __all__ = ["FAMILIES", "Converted", "Family", "Settings", "Source", "recognise"]
 FAMILIES: Mapping[Source, Family] = {
     Source.OWN: OWN,
     Source.RELEASED: RELEASED,
+    Source.PASS: PASS,
+    Source.TRANSREID_SSL: TRANSREID_SSL,
     Source.TRANSREID: TRANSREID,
     Source.CLIP_REID: CLIP_REID,
     Source.DEIT: DEIT,

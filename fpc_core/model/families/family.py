@@ -26,6 +26,8 @@ class Source(StrEnum):
     OWN = "own"  # Safetensors written by `save_checkpoint`.
     RELEASED = "released"  # The released code of the FPC authors.
     TRANSREID = "transreid"
+    TRANSREID_SSL = "transreid_ssl"
+    PASS = "pass"
     TIMM = "timm"
     DEIT = "deit"
     DEIT3 = "deit3"
