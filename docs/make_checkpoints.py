@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from fpc_core.model.families import FAMILIES
+from fpc_core.model.families import FAMILIES, UNSUPPORTED
 from fpc_core.model.pickle_scan import PASSED_OVER
 from fpc_core.model.positions import IMAGE_SIZES, PUBLISHED, format_size
 from fpc_core.model.weight_files import CONTAINERS
@@ -57,6 +57,10 @@ are opened: {", ".join(f"`{name}`" for name in CONTAINERS)}, or the only one wit
 **Other layers.** Layer scale is multiplied into the layers before it, and an absent bias of queries, keys and values is
 0; both compute the same. Losses and centres beside the model are left aside and listed. Other convolutional stems and
 normalised queries are refused by name.
+
+**Other networks.** FPC drops patches by the attention of one `[cls]` token, and needs the same patches in every block.
+These are refused by name:
+{"; ".join(each.title for each in UNSUPPORTED)}.
 
 **Other objects.** No class is imported and no code is run. Objects of these kinds beside the tensors are passed over:
 {", ".join(PASSED_OVER)}. Any other object is refused by name.

@@ -26,7 +26,7 @@ from fpc_core.io.atomic_write import atomic_write
 from fpc_core.io.dataclass_json import build
 from fpc_core.model.adapt import COUNTER, adapt, add_mean_camera, convert_counters
 from fpc_core.model.checkpoint_layouts import brief, count_by_group, infer_config, layout_of, vit_options
-from fpc_core.model.families import FAMILIES, Settings, Source, recognise
+from fpc_core.model.families import FAMILIES, Settings, Source, find_unsupported, recognise
 from fpc_core.model.fpc import FPC
 from fpc_core.model.load_report import LoadReport
 from fpc_core.model.positions import Size, fit_positions, format_size
@@ -207,6 +207,8 @@ def _recognise(file: WeightFile, own_config: ModelConfig | None, path: Path) -> 
         named = {name: file.tensors[key] for name, key in found.keys.items()}
         everything = {**{key: file.tensors[key] for key in found.aside}, **named}
         source = recognise(everything)
+        if refusal := find_unsupported(everything, is_vit=source is not None):
+            raise CheckpointError(f"{label(path)} {refusal}")
         if source is None:
             raise CheckpointError(_unknown(file, path))
         converted = FAMILIES[source].convert(named)

@@ -10,8 +10,9 @@ from fpc_core.model.families.hugging_face import HUGGING_FACE
 from fpc_core.model.families.plain import DEIT, DEIT3, DINO, DINOV2, MAE, TIMM
 from fpc_core.model.families.reid import OWN, RELEASED, TRANSREID
 from fpc_core.model.families.transreid_ssl import PASS, TRANSREID_SSL
+from fpc_core.model.families.unsupported import UNSUPPORTED, find_unsupported
 
-__all__ = ["FAMILIES", "Converted", "Family", "Settings", "Source", "recognise"]
+__all__ = ["FAMILIES", "UNSUPPORTED", "Converted", "Family", "Settings", "Source", "find_unsupported", "recognise"]
 
 # The first family that detects a file is used, so that special ones come before general ones.
 FAMILIES: Mapping[Source, Family] = {

@@ -6,6 +6,7 @@ the weights of `family_weights` were loaded with `load_state_dict(strict=True)` 
 Dinov2WithRegistersModel in eval mode; "tokens" is `hidden_states[3]`, and "cls" is `last_hidden_state[:, 0]`.
 """
 
+import re
 from pathlib import Path
 
 import fpc_core  # noqa: F401  isort: skip  before timm
@@ -250,3 +251,42 @@ def test_tokens_that_do_not_fit_the_positions_are_named(tmp_path, name, shape):
     weights = random_vit(VisionTransformerDistilled).state_dict() | {name: torch.zeros(shape)}
     with pytest.raises(CheckpointError, match=name if len(shape) == 2 or 31 in shape else "too few for 1 extra tokens"):
         load(weights, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("names", "title"),
+    [
+        (["layers.0.blocks.0.attn.relative_position_bias_table", "patch_embed.proj.weight"], "a Swin Transformer"),
+        (["base.layers.1.blocks.0.attn.cpb_mlp.0.weight"], "a Swin Transformer"),
+        (["swin.encoder.layers.0.blocks.1.attention.self.relative_position_index"], "a Swin Transformer"),
+        (["base.stages.0.blocks.0.attn.w_msa.relative_position_bias_table"], "a Swin Transformer"),
+        (["base.conv1.weight", "base.layer1.0.conv1.weight", "classifier.weight"], "a ResNet (a CNN)"),
+        (["image_encoder.layer1.0.conv1.weight", "image_encoder.attnpool.k_proj.weight"], "a ResNet (a CNN)"),
+        (["module.base.layer4.2.bn1.IN.weight"], "a ResNet (a CNN)"),
+        (["conv1.conv.weight", "conv2.0.conv2a.conv1.weight"], "an OSNet (a CNN)"),
+        (["stages.0.0.dwconv.weight"], "a ConvNeXt (a CNN)"),
+        (["stages.0.blocks.0.conv_dw.weight"], "a ConvNeXt (a CNN)"),
+        (["conv_stem.weight", "blocks.1.0.conv_pw.weight"], "an EfficientNet or MobileNet (a CNN)"),
+        (["features.0.weight", "classifier.0.weight"], "a VGG, DenseNet, EfficientNet or MobileNet of torchvision"),
+        (["block1.0.attn.sr.weight"], "a Pyramid Vision Transformer"),
+        (["cls_token", "blocks.0.attn.qkv.weight", "rel_pos_bias.relative_position_bias_table"], "a BEiT"),
+    ],
+)
+def test_other_networks_are_refused_by_name(tmp_path, names, title):
+    with pytest.raises(CheckpointError, match=re.escape(f"weights.pth contains {title}")) as caught:
+        load({name: torch.zeros(2, 2) for name in names}, tmp_path)
+    assert "which is not supported" in str(caught.value)
+    assert "use weights of a plain ViT" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [
+        ("blocks.0.mlp.w12.weight", "a ViT with SwiGLU MLPs"),
+        ("blocks.0.attn.relative_position_bias_table", "a BEiT"),
+        ("storage_tokens", "a DINOv3"),
+    ],
+)
+def test_a_vit_with_other_blocks_is_refused_by_name(tmp_path, name, title):
+    with pytest.raises(CheckpointError, match=re.escape(f"contains {title}")):
+        load(random_vit().state_dict() | {name: torch.zeros(2, 2)}, tmp_path)
