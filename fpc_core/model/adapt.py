@@ -38,6 +38,8 @@ def adapt(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], tuple[str, 
         weight, bias, factor = (converted.get(f"{layer}.weight"), converted.get(f"{layer}.bias"), tensors[name])
         if weight is None or weight.ndim != 2 or factor.shape != weight.shape[:1]:
             raise ValueError(f"the layer scale {name} of shape {tuple(factor.shape)} does not match {layer}.weight")
+        if bias is not None and bias.shape != factor.shape:
+            raise ValueError(f"{layer}.bias of shape {tuple(bias.shape)} does not match {layer}.weight")
         converted[f"{layer}.weight"] = weight.float() * factor.float().unsqueeze(1)
         if bias is not None:
             converted[f"{layer}.bias"] = bias.float() * factor.float()

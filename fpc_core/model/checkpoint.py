@@ -264,7 +264,10 @@ def _architecture(
     trained: tuple[int, int] | None = None
     source, tensors = content.source, content.tensors
     if source is not Source.OWN and config is not None:
-        config = replace(config, vit=vit_options(source, tensors, content.settings))
+        try:
+            config = replace(config, vit=vit_options(source, tensors, content.settings))
+        except ValueError as error:
+            raise CheckpointError(f"{label(path)} does not fit the config: {error}; use another config") from error
     config = config or own_config
     if config is None:
         try:

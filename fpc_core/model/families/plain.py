@@ -12,7 +12,16 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from fpc_core.model.families.family import ANY_SIZE, IMAGENET, Converted, Family, Settings, Tensors, starts_with
+from fpc_core.model.families.family import (
+    ANY_SIZE,
+    IMAGENET,
+    Converted,
+    Family,
+    Settings,
+    Tensors,
+    check_dimensions,
+    starts_with,
+)
 from fpc_core.model.positions import IMAGE_SIZES, grid_size
 
 _REGISTERS = ("reg_token", "register_tokens")  # In timm and in DINOv2.
@@ -37,12 +46,15 @@ def convert_plain(tensors: Tensors) -> Converted:
     """
     converted, notes = dict(tensors), []
     extra = [(name, tensors[name]) for name in ("dist_token", *_REGISTERS) if name in tensors]
+    if "pos_embed" not in tensors:
+        raise ValueError("the position embedding is missing; use the original file")
     position = tensors["pos_embed"]
     if extra or has_layer_scale(tensors):
+        check_dimensions(tensors, {"pos_embed": 3, **{name: 3 for name, _ in extra}})
         for name, each in (("pos_embed", position), *extra):
-            if each.ndim != 3 or len(each) != 1 or each.shape[2] != position.shape[2]:
+            if len(each) != 1 or each.shape[2] != position.shape[2]:
                 raise ValueError(
-                    f"{name} must be (1, tokens, {position.shape[-1]}), got {tuple(each.shape)}; use the original file"
+                    f"{name} must be (1, tokens, {position.shape[2]}), got {tuple(each.shape)}; use the original file"
                 )
     count = sum(each.shape[1] for _, each in extra)
     with_position = _tokens_with_position(tensors, count)

@@ -23,7 +23,15 @@ from fpc_core.model.checkpoint import CheckpointError, load_checkpoint, save_che
 from fpc_core.model.families import FAMILIES, Source
 from fpc_core.model.fpc import FPC
 from tests.support.family_checks import SIZE, assert_parity, expected_values, load, with_prefix
-from tests.support.family_weights import DEPTH, HEADS, WIDTH, hugging_face_shapes, random_images, random_tensors
+from tests.support.family_weights import (
+    DEPTH,
+    HEADS,
+    WIDTH,
+    hugging_face_shapes,
+    random_images,
+    random_tensors,
+    transreid_shapes,
+)
 
 SHAPE = {"embed_dim": WIDTH, "depth": DEPTH, "num_heads": HEADS, "mlp_ratio": 2, "num_classes": 7}
 
@@ -245,12 +253,34 @@ def test_fingerprints_of_plain_models_are_those_of_earlier_versions():
 
 
 @pytest.mark.parametrize(
-    ("name", "shape"), [("dist_token", (1, 32)), ("dist_token", (1, 1, 31)), ("pos_embed", (1, 1, 32))]
+    ("name", "shape", "message"),
+    [
+        ("dist_token", (1, 32), "dist_token must have 3 dimensions"),
+        ("dist_token", (1, 1, 31), "dist_token must be"),
+        ("pos_embed", (1, 1, 32), "too few for 1 extra tokens"),
+        ("pos_embed", (), "pos_embed must have 3 dimensions"),
+        ("blocks.1.ls1.gamma", (31,), "does not match blocks.1.attn.proj.weight"),
+        ("blocks.1.attn.proj.bias", (31,), "blocks.1.attn.proj.bias of shape"),
+    ],
 )
-def test_tokens_that_do_not_fit_the_positions_are_named(tmp_path, name, shape):
-    weights = random_vit(VisionTransformerDistilled).state_dict() | {name: torch.zeros(shape)}
-    with pytest.raises(CheckpointError, match=name if len(shape) == 2 or 31 in shape else "too few for 1 extra tokens"):
+def test_tensors_that_do_not_match_each_other_are_named(tmp_path, name, shape, message):
+    weights = random_vit(VisionTransformerDistilled, init_values=1.0).state_dict() | {name: torch.zeros(shape)}
+    with pytest.raises(CheckpointError, match=re.escape(message)):
         load(weights, tmp_path)
+
+
+def test_missing_positions_are_named(tmp_path):
+    weights = random_tensors(hugging_face_shapes("vit"))
+    del weights["embeddings.position_embeddings"]
+    with pytest.raises(CheckpointError, match="the position embedding is missing"):
+        load(weights, tmp_path)
+
+
+def test_a_config_that_does_not_fit_the_stem_is_refused(tmp_path):
+    torch.save(random_tensors(transreid_shapes(stem=True)), tmp_path / "weights.pth")
+    config = ModelConfig(SIZE, 16, 15, WIDTH, DEPTH, HEADS, 2.0, DEPTH - 1, cameras=0)
+    with pytest.raises(CheckpointError, match=r"does not fit the config: patch_size and stride must be even"):
+        load_checkpoint(tmp_path / "weights.pth", config=config)
 
 
 @pytest.mark.parametrize(
