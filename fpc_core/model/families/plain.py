@@ -68,7 +68,8 @@ def convert_plain(tensors: Tensors) -> Converted:
         for name, _ in extra:
             del converted[name]
         converted["extra_tokens"] = tokens
-        notes.append(f"{', '.join(name for name, _ in extra)}: {count} tokens beside [cls] that are never dropped")
+        kept = "1 token beside [cls] that is" if count == 1 else f"{count} tokens beside [cls] that are"
+        notes.append(f"{', '.join(name for name, _ in extra)}: {kept} never dropped")
     if with_position == 0:
         position = torch.cat((torch.zeros_like(position[:, :1]), position), dim=1)
         notes.append("[cls] has no position embedding of its own, so it is 0")

@@ -72,7 +72,7 @@ def test_deit_with_a_distillation_token_computes_the_same_as_timm(tmp_path):
     assert (report.source, report.config.vit.extra_tokens) == (Source.DEIT, 1)
     assert_parity(model, images, *by_timm(vit, images))
     assert report.config.mean == (0.485, 0.456, 0.406)
-    assert "dist_token: 1 tokens beside [cls] that are never dropped" in report.adapted
+    assert "dist_token: 1 token beside [cls] that is never dropped" in report.adapted
     assert report.ignored == "head: 2 keys, head_dist: 2 keys"
     assert report.loaded == len(vit.state_dict()) - 4
 
