@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from fpc_core.model.checkpoint_layouts import FAMILIES
+from fpc_core.model.families import FAMILIES, UNSUPPORTED
 from fpc_core.model.pickle_scan import PASSED_OVER
 from fpc_core.model.positions import IMAGE_SIZES, PUBLISHED, format_size
 from fpc_core.model.weight_files import CONTAINERS
@@ -19,7 +19,7 @@ def checkpoints_page() -> str:
     strides = ", ".join(map(str, PUBLISHED[1]))
     return f"""# Checkpoints
 
-Made from the registries in `fpc_core/model` by `python -m docs.make_checkpoints`.
+Made from the registries in `fpc_core/model/families` and `fpc_core/model` by `python -m docs.make_checkpoints`.
 
 | family | recognised by | image size and stride | copied from the last block | untrained |
 |---|---|---|---|---|
@@ -36,8 +36,17 @@ If none or several fit, loading asks for `--image-size` and `--stride`. The numb
 192, 384, 768 and 1024; other widths need `--heads`, and so does a model with an unusual number, such as 6 at width 192,
 because no tensor reveals it. The Data page has the same fields.
 
-**Activation.** No tensor reveals it either. Exact GELU and norms with epsilon 1e-6 are assumed, as in ViT; weights
-trained with quick GELU (as in CLIP) load, but are computed wrongly. The report says so.
+**Activation, epsilon and pixels.** No tensor reveals them either, so they follow from the family: exact GELU and norms
+with epsilon 1e-6 as in ViT, unless the family has others; weights trained with others load, but are computed wrongly.
+Pixels are normalised with mean and standard deviation 0.5, or with those of ImageNet for most families trained on it.
+The report states all of this.
+
+**Resized positions.** Position embeddings are resized by bicubic interpolation with antialiasing, as in timm and in
+DINOv2 with registers. TransReID resizes bilinearly, and DINOv2 without registers has no antialiasing.
+
+**Extra tokens.** Tokens beside `[cls]`, such as a distillation token or registers, take part in the attention of every
+block and are never dropped. Patches are ranked by the attention of `[cls]` to patches alone, and only patches are
+matched and stored in the gallery memory.
 
 **Cameras.** `--mean-camera` gives every image the mean camera embedding, for data with more or other cameras than the
 weights.
@@ -46,8 +55,12 @@ weights.
 are opened: {", ".join(f"`{name}`" for name in CONTAINERS)}, or the only one with tensors.
 
 **Other layers.** Layer scale is multiplied into the layers before it, and an absent bias of queries, keys and values is
-0; both compute the same. Losses and centres beside the model are left aside and listed. Convolutional stems, registers
-and normalised queries are refused by name.
+0; both compute the same. Losses and centres beside the model are left aside and listed. Other convolutional stems and
+normalised queries are refused by name.
+
+**Other networks.** FPC drops patches by the attention of one `[cls]` token, and needs the same patches in every block.
+These are refused by name:
+{"; ".join(each.title for each in UNSUPPORTED)}.
 
 **Other objects.** No class is imported and no code is run. Objects of these kinds beside the tensors are passed over:
 {", ".join(PASSED_OVER)}. Any other object is refused by name.

@@ -1,14 +1,15 @@
 """Frozen settings of the model, a search and its heat maps, with their defaults.
 
 Settings are plain values: equal settings give the same result, so they serve as cache keys and are written to recipes
-and fingerprints unchanged (`dataclasses.asdict`).
+and fingerprints unchanged (`dataclasses.asdict`, `ModelConfig.as_dict`).
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
+from typing import Any
 
 from fpc_core.bounds import Range, bounded, check_bounds, format_value, limited
 
@@ -75,6 +76,51 @@ class MapTarget(StrEnum):
     IDENTITY = "identity"  # Logit of a training identity in `rec_classifier`.
 
 
+class Activation(StrEnum):
+    """Activation between the two layers of an MLP."""
+
+    GELU = "gelu"  # The exact GELU of ViT.
+    QUICK_GELU = "quick_gelu"  # x * sigmoid(1.702 x), as in CLIP.
+
+
+STEM_CHANNELS = 64  # Channels of the convolutions in a stem.
+
+
+class Stem(StrEnum):
+    """Layers between the image and the convolution that embeds patches."""
+
+    NONE = "none"
+    ICS = "ics"  # Three convolutions with instance and batch normalisation, as in TransReID-SSL.
+
+
+@dataclass(frozen=True)
+class VitOptions:
+    """How the Vision Transformer of another family differs from that of TransReID, which has the defaults.
+
+    Attributes:
+        extra_tokens: Number of tokens between `[cls]` and the patches (registers, a distillation token, part tokens).
+            They are never dropped.
+        activation: Activation of the MLPs.
+        norm_eps: Epsilon of the layer norms.
+        norm_before_blocks: Whether the tokens are normalised before the first block.
+        stem: Layers before the patch embedding. A stem halves the image, so that patch size and stride must be even.
+        camera_on_cls: Whether the camera embedding is added to `[cls]` alone instead of to every token.
+    """
+
+    extra_tokens: int = 0
+    activation: Activation = Activation.GELU
+    norm_eps: float = 1e-6
+    norm_before_blocks: bool = False
+    stem: Stem = Stem.NONE
+    camera_on_cls: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.extra_tokens <= 64:
+            raise ValueError(f"extra_tokens must be in 0..64, got {self.extra_tokens}")
+        if not 0 < self.norm_eps <= 1e-2:
+            raise ValueError(f"norm_eps must be in (0, 0.01], got {self.norm_eps}")
+
+
 @dataclass(frozen=True)
 class ModelConfig:
     """Architecture of one FPC model; a checkpoint must match it.
@@ -96,6 +142,7 @@ class ModelConfig:
     identities: int = 702
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    vit: VitOptions = VitOptions()
 
     def __post_init__(self) -> None:
         for name in ("patch_size", "stride", "width", "depth", "heads", "identities"):
@@ -119,6 +166,20 @@ class ModelConfig:
             raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
         if not 1 <= self.token_blocks <= self.depth:
             raise ValueError(f"token_blocks must be in 1..{self.depth}, got {self.token_blocks}")
+        if self.vit.stem is not Stem.NONE and (self.patch_size % 2 or self.stride % 2):
+            raise ValueError(
+                f"patch_size and stride must be even for a convolutional stem, got {self.patch_size} and {self.stride}"
+            )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields by name, without `vit` if it has the defaults.
+
+        Files of earlier versions have no `vit`, and fingerprints of their gallery memories must stay valid.
+        """
+        content = asdict(self)
+        if self.vit == VitOptions():
+            del content["vit"]
+        return content
 
     @property
     def grid(self) -> tuple[int, int]:

@@ -8,7 +8,7 @@ patch and one column per gallery patch. Gallery indices are always rows of the g
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 import torch
@@ -22,37 +22,37 @@ class EncoderState:
     """The encoder's state before the first drop, which does not depend on the keep rate.
 
     Attributes:
-        tokens: (B, 1 + N, C) tokens after the attention residual of the first dropping block, before its MLP.
+        tokens: (B, 1 + E + N, C) tokens after the attention residual of the first dropping block, before its MLP.
         attention: (B, N) head-averaged softmax attention of `[cls]` to every patch in that block, without `[cls]`.
         block: Index of that block.
+        extra: Number E of extra tokens between `[cls]` and the patches (`VitOptions.extra_tokens`).
     """
 
     tokens: Tensor
     attention: Tensor
     block: int
+    extra: int = 0
 
     def __post_init__(self) -> None:
-        batch, tokens, _ = self.tokens.shape
-        if self.attention.shape != (batch, tokens - 1):
-            raise ValueError(
-                f"attention must have shape {(batch, tokens - 1)} to match tokens, got {tuple(self.attention.shape)}"
-            )
+        expected = (len(self.tokens), self.tokens.shape[1] - 1 - self.extra)
+        if self.attention.shape != expected:
+            raise ValueError(f"attention must have shape {expected} to match tokens, got {tuple(self.attention.shape)}")
 
     def __len__(self) -> int:
         return len(self.tokens)
 
     def __getitem__(self, rows: slice) -> EncoderState:
-        return EncoderState(self.tokens[rows], self.attention[rows], self.block)
+        return replace(self, tokens=self.tokens[rows], attention=self.attention[rows])
 
     def to(self, device: torch.device) -> EncoderState:
         """Return the state on `device`."""
-        return EncoderState(self.tokens.to(device), self.attention.to(device), self.block)
+        return replace(self, tokens=self.tokens.to(device), attention=self.attention.to(device))
 
     @staticmethod
     def join(parts: Sequence[EncoderState]) -> EncoderState:
         """Concatenate the states of consecutive images."""
         tokens, attention = (torch.cat(side) for side in zip(*((p.tokens, p.attention) for p in parts), strict=True))
-        return EncoderState(tokens, attention, parts[0].block)
+        return replace(parts[0], tokens=tokens, attention=attention)
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,22 +97,25 @@ class Encoding:
     """Encoder output for B images, with the patches that were dropped (Sec. 3.1).
 
     Attributes:
-        tokens: (B, 1 + M, C) tokens after `ModelConfig.token_blocks` blocks, `[cls]` first.
+        tokens: (B, 1 + E + M, C) tokens after `ModelConfig.token_blocks` blocks: `[cls]`, extra tokens, patches.
         stages: Stages of the dropping blocks, in order.
         grid: Rows and columns of the patch grid.
         prune: Settings with which the images were encoded.
+        extra: Number E of extra tokens (`VitOptions.extra_tokens`), which only the head reads.
     """
 
     tokens: Tensor
     stages: tuple[DropStage, ...]
     grid: tuple[int, int]
     prune: PruneSettings
+    extra: int = 0
 
     def __post_init__(self) -> None:
-        if self.stages and self.stages[-1].kept.shape[1] != self.tokens.shape[1] - 1:
+        patches = self.tokens.shape[1] - 1 - self.extra
+        if self.stages and self.stages[-1].kept.shape[1] != patches:
             raise ValueError(
-                f"the last stage keeps {self.stages[-1].kept.shape[1]} patches, but the encoding has "
-                f"{self.tokens.shape[1] - 1} patch tokens"
+                f"the last stage keeps {self.stages[-1].kept.shape[1]} patches, but the encoding has {patches} patch "
+                "tokens"
             )
 
     @property
@@ -123,30 +126,30 @@ class Encoding:
     @property
     def patches(self) -> Tensor:
         """The patch tokens, (B, M, C)."""
-        return self.tokens[:, 1:]
+        return self.tokens[:, 1 + self.extra :]
 
     @property
     def positions(self) -> Tensor:
         """Original grid position of every patch token, (B, M) int64."""
         if self.stages:
             return self.stages[-1].kept
-        batch, tokens, _ = self.tokens.shape
-        return torch.arange(tokens - 1, device=self.tokens.device).expand(batch, -1)
+        batch, patches, _ = self.patches.shape
+        return torch.arange(patches, device=self.tokens.device).expand(batch, -1)
 
     def __getitem__(self, rows: slice) -> Encoding:
         stages = tuple(DropStage(s.block, s.entered[rows], s.attention[rows], s.kept[rows]) for s in self.stages)
-        return Encoding(self.tokens[rows], stages, self.grid, self.prune)
+        return replace(self, tokens=self.tokens[rows], stages=stages)
 
     def to(self, device: torch.device) -> Encoding:
         """Return the encoding on `device`."""
-        return Encoding(self.tokens.to(device), tuple(s.to(device) for s in self.stages), self.grid, self.prune)
+        return replace(self, tokens=self.tokens.to(device), stages=tuple(s.to(device) for s in self.stages))
 
     @staticmethod
     def join(parts: Sequence[Encoding]) -> Encoding:
         """Concatenate the encodings of consecutive images with the same prune settings."""
         tokens = torch.cat([part.tokens for part in parts])
         stages = tuple(map(DropStage.join, zip(*(part.stages for part in parts), strict=True)))
-        return Encoding(tokens, stages, parts[0].grid, parts[0].prune)
+        return replace(parts[0], tokens=tokens, stages=stages)
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ from app.session.view import plain_name
 from app.session.workspace_choice import DRAFT, STRIDES, WorkspaceChoice, display_name
 from fpc_core.config import Variant
 from fpc_core.data.protocols import AUTO, Cameras, Protocol
-from fpc_core.model.checkpoint_layouts import Source
+from fpc_core.model.families import Source
 from fpc_core.model.load_report import LoadReport
 from fpc_core.model.positions import IMAGE_SIZES, format_size, parse_size
 from fpc_core.workspace import Places, devices

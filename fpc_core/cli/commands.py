@@ -265,10 +265,15 @@ def _train(args: argparse.Namespace) -> None:
 
 
 def _architecture(args: argparse.Namespace) -> ModelConfig:
-    """Return the architecture of --model, otherwise that of --init, otherwise ViT-Tiny."""
-    name = args.model or (None if args.init else "tiny")
-    stated = {"image_size": args.image_size, "heads": args.heads}
-    config = MODELS[name] if name else load_checkpoint(args.init, **stated)[1].config
+    """Return the architecture of --model, otherwise that of --init, otherwise ViT-Tiny.
+
+    What distinguishes the Vision Transformer of another family, such as registers, always follows --init.
+    """
+    config = MODELS[args.model or "tiny"]
+    if args.init and args.model:
+        config = load_checkpoint(args.init, config=config, to_train=True)[1].config
+    elif args.init:
+        config = load_checkpoint(args.init, image_size=args.image_size, heads=args.heads)[1].config
     return replace(config, stride=args.stride or config.stride, image_size=args.image_size or config.image_size)
 
 

@@ -136,7 +136,7 @@ def _differences(a: QueryTrace, b: QueryTrace, retrievers: tuple[Retriever, Retr
 
 def _on_grid(encoding: Encoding) -> tuple[np.ndarray, np.ndarray]:
     """Return `[cls]` and patch tokens by grid position, (1 + N, C), and which of them were kept, (1 + N,) bool."""
-    tokens = encoding.tokens[0].float().cpu().numpy()
+    tokens = torch.cat((encoding.cls, encoding.patches[0])).float().cpu().numpy()
     rows = np.concatenate([[0], 1 + encoding.positions[0].cpu().numpy()])
     whole = np.zeros((1 + encoding.grid[0] * encoding.grid[1], tokens.shape[1]), np.float32)
     present = np.zeros(len(whole), bool)

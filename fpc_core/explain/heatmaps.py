@@ -122,11 +122,14 @@ def _encoder_map(
     encoder, memory = retriever.model.encoder, retriever.memory
     with torch.inference_mode():
         entering = encoder.finish(state.to(retriever.device), prune, until=len(encoder.blocks) - 1)
-    values = _values(encoder.blocks[-1], nn.Identity(), entering.tokens[0], target, how)
+    values = _values(encoder.blocks[-1], nn.Identity(), entering.tokens[0], target, how, extra=entering.extra)
     grid = to_grid(values, entering.positions[0].cpu().numpy(), memory.grid)
     return PatchMap(grid, np.empty((0, *memory.grid), np.float32))
 
 
-def _values(block: nn.Module, head: nn.Module, tokens: Tensor, target: Target, how: MapSettings) -> np.ndarray:
-    values = relevance(block, head, tokens, target, how.method)
+def _values(
+    block: nn.Module, head: nn.Module, tokens: Tensor, target: Target, how: MapSettings, extra: int = 0
+) -> np.ndarray:
+    """Return one value per patch; the `extra` tokens after `[cls]` have no position in the image."""
+    values = relevance(block, head, tokens, target, how.method)[extra:]
     return values - values.mean() if how.relative else values

@@ -61,12 +61,12 @@ class GalleryEncoder:
 
         def encode(model: FPC, device: torch.device, rows: slice) -> GalleryFeatures:
             own_cameras = None if cameras is None else cameras[rows].to(device)
-            tokens = model.encode(images[rows].to(device), own_cameras, NO_PRUNING).tokens
-            patches = tokens[:, 1:].to(torch.float16)
+            encoding = model.encode(images[rows].to(device), own_cameras, NO_PRUNING)
+            patches = encoding.patches.to(torch.float16)
             if not bool(torch.isfinite(patches).all()):
                 raise ValueError("tokens exceed the range of float16; check the weights")
-            features = model.global_feature(tokens)
-            return GalleryFeatures(*(each.cpu().numpy() for each in (tokens[:, 0].float(), patches, features.float())))
+            features = model.global_feature(encoding.tokens)
+            return GalleryFeatures(*(each.cpu().numpy() for each in (encoding.cls.float(), patches, features.float())))
 
         cpu = torch.device("cpu")
         return self._oom_fallback(

@@ -75,7 +75,7 @@ def fingerprint_of(weights: str, config: ModelConfig, records: Sequence[ImageRec
         except OSError as error:
             raise GalleryMemoryError(f"{root / record.path} does not exist; restore it or its dataset") from error
         listing.append([record.path.as_posix(), size, record.identity, record.camera])
-    settings = {"format": FORMAT, "model": asdict(config), "prune": asdict(NO_PRUNING)}
+    settings = {"format": FORMAT, "model": config.as_dict(), "prune": asdict(NO_PRUNING)}
     return Fingerprint(weights, _digest(settings), _digest(listing))
 
 

@@ -38,6 +38,8 @@ def adapt(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], tuple[str, 
         weight, bias, factor = (converted.get(f"{layer}.weight"), converted.get(f"{layer}.bias"), tensors[name])
         if weight is None or weight.ndim != 2 or factor.shape != weight.shape[:1]:
             raise ValueError(f"the layer scale {name} of shape {tuple(factor.shape)} does not match {layer}.weight")
+        if bias is not None and bias.shape != factor.shape:
+            raise ValueError(f"{layer}.bias of shape {tuple(bias.shape)} does not match {layer}.weight")
         converted[f"{layer}.weight"] = weight.float() * factor.float().unsqueeze(1)
         if bias is not None:
             converted[f"{layer}.bias"] = bias.float() * factor.float()
@@ -52,7 +54,9 @@ def adapt(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], tuple[str, 
     return converted, tuple(notes)
 
 
-def add_mean_camera(tensors: Mapping[str, Tensor], position: str, camera: str, factor: float) -> dict[str, Tensor]:
+def add_mean_camera(
+    tensors: Mapping[str, Tensor], position: str, camera: str, factor: float, *, on_cls: bool
+) -> dict[str, Tensor]:
     """Return tensors without camera embeddings, whose mean is added to the position embeddings.
 
     Args:
@@ -60,6 +64,7 @@ def add_mean_camera(tensors: Mapping[str, Tensor], position: str, camera: str, f
         position: Name of the position embeddings, (1, 1 + N, C).
         camera: Name of the camera embeddings, (cameras, 1, C).
         factor: Factor of the camera embeddings (`ModelConfig.camera_factor`).
+        on_cls: Whether the embedding belongs to `[cls]` alone (`VitOptions.camera_on_cls`).
 
     Raises:
         ValueError: The shapes do not match.
@@ -68,7 +73,10 @@ def add_mean_camera(tensors: Mapping[str, Tensor], position: str, camera: str, f
     if at.ndim != 3 or by_camera.ndim != 3 or by_camera.shape[1] != 1 or by_camera.shape[2] != at.shape[2]:
         raise ValueError(f"{camera} of shape {tuple(by_camera.shape)} does not match {position} of {tuple(at.shape)}")
     rest = {name: tensor for name, tensor in tensors.items() if name != camera}
-    return rest | {position: at.float() + factor * by_camera.float().mean(dim=0)}
+    mean = factor * by_camera.float().mean(dim=0)
+    if on_cls:
+        return rest | {position: torch.cat((at[:, :1].float() + mean, at[:, 1:].float()), dim=1)}
+    return rest | {position: at.float() + mean}
 
 
 def convert_counters(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], bool]:

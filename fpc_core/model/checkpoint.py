@@ -10,8 +10,8 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence, Set
-from dataclasses import asdict, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,12 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from fpc_core.config import ModelConfig, Precision
+from fpc_core.config import Activation, ModelConfig, Precision, Stem, VitOptions
 from fpc_core.io.atomic_write import atomic_write
 from fpc_core.io.dataclass_json import build
 from fpc_core.model.adapt import COUNTER, adapt, add_mean_camera, convert_counters
-from fpc_core.model.checkpoint_layouts import Source, brief, count_by_group, infer_config, layout_of, recognise
-from fpc_core.model.encoder import LAYER_NORM_EPS
+from fpc_core.model.checkpoint_layouts import brief, count_by_group, infer_config, layout_of, vit_options
+from fpc_core.model.families import FAMILIES, Settings, Source, find_unsupported, recognise
 from fpc_core.model.fpc import FPC
 from fpc_core.model.load_report import LoadReport
 from fpc_core.model.positions import Size, fit_positions, format_size
@@ -34,10 +34,6 @@ from fpc_core.model.tensor_names import find_model
 from fpc_core.model.weight_files import CheckpointError, WeightFile, label, read_tensors
 
 FORMAT = "fpc 1"
-# No tensor depends on these two, so weights of a model with others load without an error and run wrong.
-ASSUMED_FUNCTIONS = (
-    f"exact GELU and an epsilon of {LAYER_NORM_EPS:g} in the norms, as in ViT (not quick GELU as in CLIP)"
-)
 
 
 def load_checkpoint(
@@ -50,7 +46,7 @@ def load_checkpoint(
     mean_camera: bool = False,
     to_train: bool = False,
 ) -> tuple[FPC, LoadReport]:
-    """Load a checkpoint of FPC Explorer, released FPC, TransReID or timm as a float32 model in eval mode on the CPU.
+    """Load a checkpoint of one of the supported families (`families`) as a float32 model in eval mode on the CPU.
 
     Args:
         path: Path of the file.
@@ -75,10 +71,10 @@ def load_checkpoint(
     file = read_tensors(path)
     own_config = _parse_config(file.metadata.get("config", ""), path) if file.metadata.get("format") == FORMAT else None
     chosen = config is not None
-    source, original, tensors, notes, aside = _recognise(file, own_config, path)
-    made = tensors.keys() - original
+    content = _recognise(file, own_config, path)
+    source, tensors, notes = content.source, content.tensors, content.notes
     stated = {"image_size": image_size, "stride": stride, "heads": heads}
-    config, assumed, trained = _architecture(source, tensors, config, own_config, stated, path)
+    config, assumed, trained = _architecture(content, config, own_config, stated, path)
     if mean_camera and config.cameras:
         tensors, config, note = _without_cameras(tensors, config, own_config, path)
         notes = (*notes, note)
@@ -94,13 +90,15 @@ def load_checkpoint(
         raise CheckpointError(_mismatch(path, source, config, missing, unexpected))
     state, counted = convert_counters({name: tensors[key] for name, key in names.items()}, expected)
     notes += ("counters of batch normalisation converted to integers or set to 0",) * counted
-    resized = fit_positions(state, tensors, source is Source.TIMM, config, own_config, trained, path)
+    resized = fit_positions(state, FAMILIES[source].is_plain, config, own_config, trained, path)
     dataset_sizes = {"classifier.weight": config.identities, "rec_classifier.weight": config.identities}
     if to_train:
         dataset_sizes["encoder.camera"] = config.cameras
+    removed = 0
     for name, count in dataset_sizes.items():
         if chosen and name in state and state[name].ndim and len(state[name]) != count:
             del state[name]
+            removed += 1
     _check_shapes(state, expected, path)
     state = {name: _copy_as_float32(tensor) for name, tensor in state.items()}
     _check_values(state, path)
@@ -112,19 +110,21 @@ def load_checkpoint(
         with torch.device("cpu" if fresh else "meta"):
             model = FPC(config)
     model.load_state_dict({**model.state_dict(), **empty, **state}, strict=True, assign=True)
+    ignored = sorted(key for key in tensors if re.fullmatch(layout.ignored, key))
+    empty_in_file = len(tensors.keys() - set(names.values()) - set(ignored))
     report = LoadReport(
         path=path,
         source=source,
         config=config,
-        loaded=len({names[name] for name in state if name in names} - made),
+        loaded=content.stored - len(ignored) - empty_in_file - removed,
         resized=resized,
         copied=count_by_group(sorted(layout.copied)),
         fresh=count_by_group(name for name in expected if name in fresh),
-        ignored=count_by_group(sorted(key for key in tensors if re.fullmatch(layout.ignored, key))),
+        ignored=count_by_group(ignored),
         stored=len(file.tensors),
         assumed=assumed,
         adapted=notes,
-        aside=aside,
+        aside=content.aside,
     )
     return model.eval(), report
 
@@ -152,7 +152,7 @@ def save_checkpoint(model: FPC, path: str | os.PathLike[str], dtype: torch.dtype
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with atomic_write(path) as partial:
-            save_file(state, partial, metadata={"format": FORMAT, "config": json.dumps(asdict(model.config))})
+            save_file(state, partial, metadata={"format": FORMAT, "config": json.dumps(model.config.as_dict())})
     except (OSError, SafetensorError) as error:
         raise OSError(f"cannot write {path} ({error}); free disk space or choose another folder") from error
 
@@ -182,28 +182,58 @@ def _parse_config(text: str, path: Path) -> ModelConfig:
         ) from error
 
 
-def _recognise(
-    file: WeightFile, own_config: ModelConfig | None, path: Path
-) -> tuple[Source, Set[str], dict[str, Tensor], tuple[str, ...], str]:
-    """Return format, original names, converted tensors, sentences on their conversion, and what is left aside."""
+@dataclass(frozen=True)
+class _Content:
+    """What a file contains: its family, its tensors under the common names, and what is not part of the model.
+
+    `stored` is the number of the model's tensors in the file, before they were converted.
+    """
+
+    source: Source
+    tensors: dict[str, Tensor]
+    settings: Settings
+    notes: tuple[str, ...]
+    aside: str
+    stored: int
+
+
+def _recognise(file: WeightFile, own_config: ModelConfig | None, path: Path) -> _Content:
     beside = ", ".join(file.others)
     beside += f"{'; ' * bool(beside)}objects of {', '.join(file.passed_over)}" if file.passed_over else ""
     if own_config:
-        return Source.OWN, file.tensors.keys(), file.tensors, (), brief(beside)
+        return _Content(Source.OWN, file.tensors, Settings(), (), brief(beside), len(file.tensors))
     try:
         found = find_model(file.tensors)
-        tensors, notes = adapt({name: file.tensors[key] for name, key in found.keys.items()})
+        named = {name: file.tensors[key] for name, key in found.keys.items()}
+        everything = {**{key: file.tensors[key] for key in found.aside}, **named}
+        source = recognise(everything)
+        if refusal := find_unsupported(everything, is_vit=source is not None):
+            raise CheckpointError(f"{label(path)} {refusal}")
+        if source is None:
+            raise CheckpointError(_unknown(file, path))
+        converted = FAMILIES[source].convert(named)
+        tensors, notes = adapt(converted.tensors)
+        settings = FAMILIES[source].configure(everything)
+    except CheckpointError:
+        raise
     except ValueError as error:
         raise CheckpointError(f"{label(path)} cannot be used: {error}") from error
-    source = recognise(tensors)
-    if source is None:
-        contains = f"it contains {brief(count_by_group(file.tensors))}"
-        if file.others and len(file.tensors) < len(file.others) + 2:
-            contains = f"and does not contain a dictionary of tensors ({brief(', '.join(file.others))})"
-        raise CheckpointError(
-            f"{label(path)} is not an FPC, TransReID or timm Vision Transformer checkpoint; {contains}"
-        )
-    base = "" if source is Source.TIMM else "base."
+    _check_patch_embedding(tensors, FAMILIES[source].base, settings, path)
+    aside = brief("; ".join(filter(None, (count_by_group(found.aside), beside))))
+    return _Content(source, tensors, settings, (*converted.notes, *notes), aside, len(named))
+
+
+def _unknown(file: WeightFile, path: Path) -> str:
+    """Return a message on a file of no known family."""
+    contains = f"it contains {brief(count_by_group(file.tensors))}"
+    if file.others and len(file.tensors) < len(file.others) + 2:
+        contains = f"and does not contain a dictionary of tensors ({brief(', '.join(file.others))})"
+    return f"{label(path)} is not an FPC, TransReID or timm Vision Transformer checkpoint; {contains}"
+
+
+def _check_patch_embedding(tensors: Mapping[str, Tensor], base: str, settings: Settings, path: Path) -> None:
+    if settings.vit.stem is not Stem.NONE:
+        return
     projection = tensors.get(f"{base}patch_embed.proj.weight")
     stem = [
         name for name in tensors if re.fullmatch(rf"{re.escape(base)}patch_embed\.(?!proj\.(weight|bias)$).+", name)
@@ -214,29 +244,39 @@ def _recognise(
             "convolutional stem, which is not supported: the patch embedding must be one convolution of the image; use "
             "weights without such a stem"
         )
-    groups = count_by_group(found.aside)
-    return source, found.keys.keys(), tensors, notes, brief("; ".join(filter(None, (groups, beside))))
+
+
+def assumed_functions(vit: VitOptions) -> str:
+    """Return a sentence on the functions of a model on which no tensor depends.
+
+    Weights of a model with others load without an error and run wrong.
+    """
+    activation = "quick GELU" if vit.activation is Activation.QUICK_GELU else "exact GELU"
+    source = "as in CLIP" if vit.activation is Activation.QUICK_GELU else "as in ViT (not quick GELU as in CLIP)"
+    return f"{activation} and an epsilon of {vit.norm_eps:g} in the norms, {source}"
 
 
 def _architecture(
-    source: Source,
-    tensors: Mapping[str, Tensor],
-    config: ModelConfig | None,
-    own_config: ModelConfig | None,
-    stated: Mapping[str, Any],
-    path: Path,
+    content: _Content, config: ModelConfig | None, own_config: ModelConfig | None, stated: Mapping[str, Any], path: Path
 ) -> tuple[ModelConfig, tuple[str, ...], tuple[int, int] | None]:
     """Return the architecture, sentences on what was assumed, and, if inferred, the grid of the file's positions."""
     assumed: tuple[str, ...] = ()
     trained: tuple[int, int] | None = None
+    source, tensors = content.source, content.tensors
+    if source is not Source.OWN and config is not None:
+        try:
+            config = replace(config, vit=vit_options(source, tensors, content.settings))
+        except ValueError as error:
+            raise CheckpointError(f"{label(path)} does not fit the config: {error}; use another config") from error
     config = config or own_config
     if config is None:
         try:
-            inferred = infer_config(source, tensors, **stated)
+            inferred = infer_config(source, tensors, content.settings, **stated)
         except (KeyError, ValueError, IndexError, ZeroDivisionError) as error:
             cause = f"the tensor {error} is missing" if isinstance(error, KeyError) else str(error)
             raise CheckpointError(f"{cause} (the architecture cannot be inferred from {label(path)})") from error
-        config, assumed, trained = inferred.config, inferred.assumed, inferred.placement.grid
+        config, trained = inferred.config, inferred.placement.grid
+        assumed = (*inferred.assumed, *content.settings.assumed)
     for name, value in stated.items():
         if value is not None and value != (fixed := getattr(config, name)):
             shown = [format_size(each) if isinstance(each, tuple) else each for each in (fixed, value)]
@@ -244,7 +284,7 @@ def _architecture(
                 f"{label(path)} was trained with {name.replace('_', ' ')} {shown[0]}; it cannot be used with {shown[1]}"
             )
     if source is not Source.OWN:
-        assumed += (ASSUMED_FUNCTIONS,)
+        assumed += (assumed_functions(config.vit),)
     if config.depth > len(tensors):  # This check prevents building a model of an absurd depth.
         raise CheckpointError(
             f"{label(path)} contains {len(tensors)} tensors, too few for {config.depth} blocks; use another config"
@@ -259,7 +299,7 @@ def _without_cameras(
     position, camera = ("encoder.position", "encoder.camera") if own_config else ("base.pos_embed", "base.sie_embed")
     if camera in tensors and position in tensors:
         try:
-            tensors = add_mean_camera(tensors, position, camera, config.camera_factor)
+            tensors = add_mean_camera(tensors, position, camera, config.camera_factor, on_cls=config.vit.camera_on_cls)
         except ValueError as error:
             raise CheckpointError(f"{label(path)}: {error}; use the original file") from error
     note = f"every image gets the mean of the {config.cameras} camera embeddings"

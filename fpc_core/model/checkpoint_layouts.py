@@ -1,71 +1,19 @@
-"""Tensor names of the checkpoint formats, and the architecture inferred from their weights.
+"""Which tensor of a checkpoint is which tensor of an FPC, and the architecture inferred from their shapes.
 
-In a released FPC checkpoint, `base` is the Vision Transformer of TransReID, whose last block and norm were copied to
-`b1` (global head) and `rec_b` (decoder) before training; only the copies are used. A TransReID checkpoint has the same
-`base`, either with `b1` and the parts of its jigsaw branch or without them. A timm checkpoint is a plain Vision
-Transformer without heads.
+Both work on the names that the adapters of all families share (`families.Converted`).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
-from enum import StrEnum
+from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
-from fpc_core.config import ModelConfig
+from fpc_core.config import ModelConfig, Stem, VitOptions
+from fpc_core.model.families import FAMILIES, Settings, Source
 from fpc_core.model.positions import Placement, Size, format_size, place
-
-
-class Source(StrEnum):
-    """Format of a checkpoint, named after the code that wrote it."""
-
-    OWN = "own"  # Safetensors written by `save_checkpoint`.
-    RELEASED = "released"  # The released code of the FPC authors.
-    TRANSREID = "transreid"
-    TIMM = "timm"
-
-
-@dataclass(frozen=True)
-class Family:
-    """Description of a format for users; the docs list all of them (`python -m docs.make_checkpoints`).
-
-    Attributes:
-        title: Name of the format.
-        recognised_by: What distinguishes its files.
-        size: How image size and stride are found.
-        copied: Parts of the model that are copied from other tensors.
-        untrained: Parts of the model that the format does not have.
-    """
-
-    title: str
-    recognised_by: str
-    size: str
-    copied: str = "none"
-    untrained: str = "none"
-
-
-_FROM_POSITIONS = "from the number of position embeddings; `--image-size` and `--stride` where several sizes fit"
-FAMILIES: Mapping[Source, Family] = {
-    Source.OWN: Family("FPC Explorer", "safetensors with a config in the metadata", "stored in the file"),
-    Source.RELEASED: Family("released FPC", "`rec_b.*`", _FROM_POSITIONS),
-    Source.TRANSREID: Family(
-        "TransReID",
-        "`base.blocks.*` without `rec_b.*`, with or without the jigsaw branch",
-        _FROM_POSITIONS,
-        "decoder",
-        "`rec_bottleneck`, `rec_classifier`",
-    ),
-    Source.TIMM: Family(
-        "plain ViT",
-        "`blocks.*` and `pos_embed`, as in timm, DeiT and DINO",
-        "any: position embeddings are resized to `--image-size` and `--stride`, by default 256x128 and the patch size",
-        "decoder",
-        "`bottleneck`, `rec_bottleneck`, both classifiers",
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -90,7 +38,7 @@ class Inferred:
     Attributes:
         config: Architecture of the model.
         placement: Image size, stride and position grid.
-        assumed: Sentences on what the file does not state.
+        assumed: Sentences on what the file does not state, beside those of its family.
     """
 
     config: ModelConfig
@@ -99,27 +47,17 @@ class Inferred:
 
 
 _DEPTH_AND_HEADS = {192: (12, 3), 384: (12, 6), 768: (12, 12), 1024: (24, 16)}  # Of each ViT width.
-_HEADS = ("bottleneck.", "rec_bottleneck.", "classifier.", "rec_classifier.")
 _EMBEDDINGS = {
     "encoder.cls_token": "cls_token",
     "encoder.position": "pos_embed",
     "encoder.camera": "sie_embed",
+    "encoder.extra": "extra_tokens",
     "encoder.patch_embed.weight": "patch_embed.proj.weight",
     "encoder.patch_embed.bias": "patch_embed.proj.bias",
 }
-_JIGSAW = r"b2\..*|classifier_\d\..*|bottleneck_\d\..*"
+_LAYERS = {"encoder.norm_pre.": "norm_pre.", "encoder.stem.": "patch_embed.conv."}
+_HEADS = ("bottleneck.", "rec_bottleneck.", "classifier.", "rec_classifier.")
 _IMAGENET = r"(head|head_dist|fc|pre_logits)\..*|dist_token"
-
-
-def recognise(names: Collection[str]) -> Source | None:
-    """Recognise the format of a checkpoint without metadata by its tensor names; return None if it is unknown."""
-    if any(name.startswith("rec_b.") for name in names):
-        return Source.RELEASED
-    if any(name.startswith("base.blocks.") for name in names):
-        return Source.TRANSREID
-    if any(name.startswith("blocks.") for name in names) and "pos_embed" in names:
-        return Source.TIMM
-    return None
 
 
 def layout_of(source: Source, config: ModelConfig, expected: Iterable[str], present: Collection[str]) -> Layout:
@@ -133,7 +71,8 @@ def layout_of(source: Source, config: ModelConfig, expected: Iterable[str], pres
     """
     if source is Source.OWN:
         return Layout({name: name for name in expected})
-    base = "" if source is Source.TIMM else "base."
+    family = FAMILIES[source]
+    base = family.base
     has_head = any(name.startswith("b1.") for name in present)
     last = "b1.0." if has_head or source is Source.RELEASED else f"{base}blocks.{config.depth - 1}."
     norm = "b1.1." if has_head or source is Source.RELEASED else f"{base}norm."
@@ -142,8 +81,8 @@ def layout_of(source: Source, config: ModelConfig, expected: Iterable[str], pres
     for i in range(config.token_blocks, config.depth):
         prefixes[f"head.blocks.{i - config.token_blocks}."] = last if i == config.depth - 1 else f"{base}blocks.{i}."
     prefixes |= {"head.norm.": norm, "decoder.block.": decoder[0], "decoder.norm.": decoder[1]}
-    if source is not Source.TIMM:
-        prefixes |= {head: head for head in _HEADS}
+    prefixes |= {ours: base + theirs for ours, theirs in _LAYERS.items()}
+    heads = () if family.heads_optional and not any(name.startswith(family.heads) for name in present) else family.heads
 
     names: dict[str, str] = {}
     for name in expected:
@@ -152,14 +91,11 @@ def layout_of(source: Source, config: ModelConfig, expected: Iterable[str], pres
             names[name] = prefixes[prefix] + name.removeprefix(prefix)
         elif name != "encoder.camera" or base + "sie_embed" in present:
             names[name] = base + _EMBEDDINGS[name] if name in _EMBEDDINGS else name
-    if source is Source.TIMM:
-        names = {name: key for name, key in names.items() if not name.startswith(_HEADS)}
-    if source is Source.TRANSREID:  # TransReID has only one BNNeck and one classifier.
-        names = {name: key for name, key in names.items() if not name.startswith("rec_")}
-    ignored = rf"{re.escape(base)}({_IMAGENET})"
-    if base:
-        unused = rf"|{re.escape(base)}(norm|blocks\.{config.depth - 1})\..*" if last == "b1.0." else ""
-        ignored += unused + (rf"|{_JIGSAW}" if source is Source.TRANSREID else "")
+    absent = tuple(head for head in _HEADS if head not in heads)
+    names = {name: key for name, key in names.items() if not name.startswith(absent)}
+    ignored = rf"{re.escape(base)}({_IMAGENET})|{family.ignored}"
+    if last == "b1.0.":
+        ignored += rf"|{re.escape(base)}(norm|blocks\.{config.depth - 1})\..*"
     copied = frozenset() if source is Source.RELEASED else frozenset(n for n in names if n.startswith("decoder."))
     return Layout(names, copied, ignored)
 
@@ -167,6 +103,7 @@ def layout_of(source: Source, config: ModelConfig, expected: Iterable[str], pres
 def infer_config(
     source: Source,
     tensors: Mapping[str, Tensor],
+    settings: Settings,
     image_size: Size | None = None,
     stride: int | None = None,
     heads: int | None = None,
@@ -177,7 +114,8 @@ def infer_config(
 
     Args:
         source: Format of the file.
-        tensors: Tensors of the file by name.
+        tensors: Tensors of the file under the common names.
+        settings: Settings that the family determines.
         image_size: Height and width of the input in pixels, if the user stated them.
         stride: Stride of the patches in pixels, if the user stated it.
         heads: Number of attention heads, if the user stated it.
@@ -186,7 +124,8 @@ def infer_config(
         ValueError: The shapes are ambiguous; the message names the options that resolve this.
         KeyError: A required tensor is missing.
     """
-    base = "" if source is Source.TIMM else "base."
+    family = FAMILIES[source]
+    base = family.base
     width = tensors[base + "cls_token"].shape[-1]
     usual_depth, usual_heads = _DEPTH_AND_HEADS.get(width, (0, 0))
     if not (heads or usual_heads):
@@ -200,9 +139,10 @@ def infer_config(
     depth = max(numbers) + 1
     if depth == usual_depth - 1 and any(name.startswith("b1.") for name in tensors):
         depth = usual_depth  # `b1` replaces the last block, which the file then need not contain.
-    patch_size = tensors[base + "patch_embed.proj.weight"].shape[-1]
-    positions = tensors[base + "pos_embed"].shape[1] - 1 - (base + "dist_token" in tensors)
-    placement = place(positions, patch_size, image_size, stride, is_plain=source is Source.TIMM)
+    vit = vit_options(source, tensors, settings)
+    patch_size = tensors[base + "patch_embed.proj.weight"].shape[-1] * (1 if vit.stem is Stem.NONE else 2)
+    positions = tensors[base + "pos_embed"].shape[1] - 1
+    placement = place(positions, patch_size, image_size, stride, is_plain=family.is_plain)
     cameras = tensors.get(base + "sie_embed")
     classifier = tensors.get("classifier.weight", tensors.get("rec_classifier.weight"))
     config = ModelConfig(
@@ -216,6 +156,8 @@ def infer_config(
         token_blocks=max(1, depth - 1),
         cameras=0 if cameras is None else cameras.shape[0],
         identities=ModelConfig.identities if classifier is None else classifier.shape[0],
+        vit=vit,
+        **settings.fields,
     )
     assumed = []
     if placement.assumed:
@@ -226,6 +168,18 @@ def infer_config(
     if not heads:
         assumed.append(f"{usual_heads} heads (the usual number for width {width}); --heads states another number")
     return Inferred(config, placement, tuple(assumed))
+
+
+def vit_options(source: Source, tensors: Mapping[str, Tensor], settings: Settings) -> VitOptions:
+    """Return how the Vision Transformer of a file differs from that of TransReID.
+
+    Args:
+        source: Format of the file.
+        tensors: Tensors of the file under the common names.
+        settings: Settings that the family determines.
+    """
+    extra = tensors.get(f"{FAMILIES[source].base}extra_tokens")
+    return replace(settings.vit, extra_tokens=0 if extra is None else extra.shape[1])
 
 
 def count_by_group(names: Iterable[str]) -> str:

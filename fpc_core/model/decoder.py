@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from fpc_core.config import ModelConfig, Variant
-from fpc_core.model.encoder import LAYER_NORM_EPS, transformer_block
+from fpc_core.model.encoder import layer_norm, transformer_block
 
 
 class Decoder(nn.Module):
@@ -17,7 +17,7 @@ class Decoder(nn.Module):
     def __init__(self, config: ModelConfig, drop_path: float = 0.0) -> None:
         super().__init__()
         self.block = transformer_block(config, drop_path)
-        self.norm = nn.LayerNorm(config.width, eps=LAYER_NORM_EPS)
+        self.norm = layer_norm(config)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Run the whole block on (B, T, C) tokens, `[cls]` first, and return the `[cls]` row after the norm, (B, C)."""
@@ -31,7 +31,7 @@ class GlobalHead(nn.Module):
         super().__init__()
         rest = config.depth - config.token_blocks
         self.blocks = nn.ModuleList(transformer_block(config, drop_path) for _ in range(rest))
-        self.norm = nn.LayerNorm(config.width, eps=LAYER_NORM_EPS)
+        self.norm = layer_norm(config)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Return the global token, (B, C), from (B, T, C) tokens, `[cls]` first.

@@ -5,34 +5,53 @@ A dropping block drops tokens after the attention residual and before the MLP, a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+from timm.layers import LayerNorm, QuickGELU
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
-from fpc_core.config import DropStrategy, ModelConfig, Precision, PruneSettings
+from fpc_core.config import STEM_CHANNELS, Activation, DropStrategy, ModelConfig, Precision, PruneSettings, Stem
+from fpc_core.model.stem import IcsStem, conv_rows
 from fpc_core.results import DropStage, EncoderState, Encoding
 
-LAYER_NORM_EPS = 1e-6  # The value in ViT and TransReID; the default of torch is 1e-5.
+_ACTIVATIONS: Mapping[Activation, type[nn.Module]] = {Activation.GELU: nn.GELU, Activation.QUICK_GELU: QuickGELU}
+
+
+def layer_norm(config: ModelConfig) -> nn.LayerNorm:
+    """Build a layer norm over the channels; its epsilon is 1e-6 in ViT and TransReID, whereas torch has 1e-5."""
+    return nn.LayerNorm(config.width, eps=config.vit.norm_eps)
 
 
 def transformer_block(config: ModelConfig, drop_path: float = 0.0) -> Block:
-    """Build one pre-norm timm block as in ViT, TransReID and FPC.
+    """Build one pre-norm timm block as in ViT, TransReID, CLIP and FPC.
 
     Args:
         config: Architecture of the model.
         drop_path: Stochastic depth rate, in [0, 1].
     """
-    return Block(config.width, config.heads, config.mlp_ratio, qkv_bias=True, drop_path=drop_path)
+    return Block(
+        config.width,
+        config.heads,
+        config.mlp_ratio,
+        qkv_bias=True,
+        drop_path=drop_path,
+        act_layer=_ACTIVATIONS[config.vit.activation],
+        norm_layer=partial(LayerNorm, eps=config.vit.norm_eps),  # type: ignore[arg-type]
+    )
 
 
 class SparseEncoder(nn.Module):
     """Patch embedding, position and camera embeddings (Eq. 1), and the first `config.token_blocks` blocks.
+
+    Models of other families may have more (`VitOptions`): extra tokens between `[cls]` and the patches, whose positions
+    are part of them; a stem before the patch embedding; and a norm before the blocks.
 
     Args:
         config: Architecture of the model.
@@ -48,10 +67,19 @@ class SparseEncoder(nn.Module):
         super().__init__()
         self.config = config
         self.precision = Precision.FLOAT32
+        self.stem: nn.Module = nn.Identity()
         self.patch_embed = nn.Conv2d(3, config.width, config.patch_size, config.stride)
+        if config.vit.stem is Stem.ICS:
+            self.stem = IcsStem()
+            self.patch_embed = nn.Conv2d(STEM_CHANNELS, config.width, config.patch_size // 2, config.stride // 2)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, config.width))
         self.position = nn.Parameter(torch.zeros(1, 1 + config.patches, config.width))
         self.camera = nn.Parameter(torch.zeros(config.cameras, 1, config.width))
+        self.first_patch = 1 + config.vit.extra_tokens  # Index of the first patch token.
+        if config.vit.extra_tokens:
+            self.extra = nn.Parameter(torch.zeros(1, config.vit.extra_tokens, config.width))
+            nn.init.trunc_normal_(self.extra, std=0.02)
+        self.norm_pre: nn.Module = layer_norm(config) if config.vit.norm_before_blocks else nn.Identity()
         step = drop_path / max(config.depth - 1, 1)
         self.blocks = nn.ModuleList(transformer_block(config, step * i) for i in range(config.token_blocks))
         for embedding in (self.cls_token, self.position, self.camera):
@@ -83,8 +111,8 @@ class SparseEncoder(nn.Module):
             tokens = self.embed(images, cameras)
             for before in self.blocks[:block]:
                 tokens = before(tokens)
-            tokens, attention = _attend(self.blocks[block], tokens)
-        return EncoderState(tokens, attention, block)
+            tokens, attention = _attend(self.blocks[block], tokens, self.first_patch)
+        return EncoderState(tokens, attention, block, self.config.vit.extra_tokens)
 
     def finish(self, state: EncoderState, prune: PruneSettings, until: int | None = None) -> Encoding:
         """Drop patches at `state.block` and at the later dropping blocks, and run the remaining blocks.
@@ -114,14 +142,14 @@ class SparseEncoder(nn.Module):
         with self.casting(tokens.device):
             for block, end in pairwise((state.block, *ends)):
                 if stages:
-                    tokens, attention = _attend(self.blocks[block], tokens)
+                    tokens, attention = _attend(self.blocks[block], tokens, self.first_patch)
                 tokens, kept = _drop(tokens, positions, attention, prune, self.config.patches)
                 stages.append(DropStage(block, positions, attention, kept))
                 positions = kept
                 tokens = _mlp(self.blocks[block], tokens)
                 for between in self.blocks[block + 1 : end]:
                     tokens = between(tokens)
-        return Encoding(tokens, tuple(stages), self.config.grid, prune)
+        return Encoding(tokens, tuple(stages), self.config.grid, prune, self.config.vit.extra_tokens)
 
     def embed(self, images: Tensor, cameras: Tensor | None) -> Tensor:
         """Embed images (Eq. 1).
@@ -131,7 +159,7 @@ class SparseEncoder(nn.Module):
             cameras: (B,) int64 cameras, or None for the mean embedding; ignored by a model without camera embeddings.
 
         Returns:
-            (B, 1 + N, C) tokens, `[cls]` first.
+            (B, 1 + E + N, C) tokens: `[cls]`, extra tokens, patches.
 
         Raises:
             ValueError: The shape or a camera is invalid.
@@ -139,11 +167,17 @@ class SparseEncoder(nn.Module):
         if images.ndim != 4 or images.shape[1:] != (3, *self.config.image_size):
             height, width = self.config.image_size
             raise ValueError(f"images must be (B, 3, {height}, {width}), got {tuple(images.shape)}; resize them first")
-        patches = _patch_rows(self.patch_embed, images)
+        patches = conv_rows(self.patch_embed, self.stem(images))
         tokens = torch.cat((self.cls_token.expand(len(images), -1, -1), patches), dim=1) + self.position
-        if not self.config.cameras:
-            return tokens
-        return tokens + self.config.camera_factor * self._camera(cameras, len(images))
+        if self.config.vit.extra_tokens:
+            tokens = torch.cat((tokens[:, :1], self.extra.expand(len(images), -1, -1), tokens[:, 1:]), dim=1)
+        if self.config.cameras:
+            camera = self.config.camera_factor * self._camera(cameras, len(images))
+            if self.config.vit.camera_on_cls:
+                tokens = torch.cat((tokens[:, :1] + camera, tokens[:, 1:]), dim=1)
+            else:
+                tokens = tokens + camera
+        return self.norm_pre(tokens)
 
     def casting(self, device: torch.device) -> AbstractContextManager[object]:
         """Return a context in which matrix products use `precision`.
@@ -176,24 +210,27 @@ class SparseEncoder(nn.Module):
             )
 
 
-def trace_blocks(blocks: Iterable[Any], tokens: Tensor, prune: PruneSettings) -> tuple[DropStage, ...]:
+def trace_blocks(
+    blocks: Iterable[Any], tokens: Tensor, prune: PruneSettings, first_patch: int = 1
+) -> tuple[DropStage, ...]:
     """Run timm Blocks as `SparseEncoder` and `GlobalHead` do, and record the `[cls]` attention of every block.
 
     A search records attention at the dropping blocks only (`SparseEncoder.finish`).
 
     Args:
         blocks: All blocks, in order.
-        tokens: (B, 1 + N, C) tokens from `SparseEncoder.embed`.
+        tokens: (B, 1 + E + N, C) tokens from `SparseEncoder.embed`.
         prune: Settings of dropping patches.
+        first_patch: Index 1 + E of the first patch token.
 
     Returns:
         One stage per block; `kept` equals `entered` in blocks that drop nothing.
     """
-    patches = tokens.shape[1] - 1
+    patches = tokens.shape[1] - first_patch
     positions = torch.arange(patches, device=tokens.device).expand(len(tokens), -1)
     stages: list[DropStage] = []
     for index, block in enumerate(blocks):
-        tokens, attention = _attend(block, tokens)
+        tokens, attention = _attend(block, tokens, first_patch)
         entered = positions
         if index in prune.blocks:
             tokens, positions = _drop(tokens, positions, attention, prune, patches)
@@ -202,26 +239,15 @@ def trace_blocks(blocks: Iterable[Any], tokens: Tensor, prune: PruneSettings) ->
     return tuple(stages)
 
 
-def _patch_rows(embed: nn.Conv2d, images: Tensor) -> Tensor:
-    """Compute the patch embeddings of (B, 3, H, W) images in row-major order, (B, N, C).
-
-    The CPU uses a convolution, which is faster there. Other devices use a matrix product, which stays in float32,
-    whereas cuDNN computes float32 convolutions in TF32 (11 bits) unless a process-wide switch forbids it.
-    """
-    if images.device.type == "cpu":
-        return embed(images).flatten(2).transpose(1, 2)
-    pixels = F.unfold(images, embed.kernel_size, stride=embed.stride).transpose(1, 2)
-    return F.linear(pixels, embed.weight.flatten(1), embed.bias)
-
-
-def _attend(block: Any, tokens: Tensor) -> tuple[Tensor, Tensor]:
+def _attend(block: Any, tokens: Tensor, first_patch: int = 1) -> tuple[Tensor, Tensor]:
     """Run the attention half of a timm Block, and compute the attention that decides which patches are dropped (Eq. 2).
 
     Of the attention matrix, only the `[cls]` row is computed explicitly.
 
     Args:
         block: A timm Block.
-        tokens: (B, 1 + n, C) tokens, `[cls]` first.
+        tokens: (B, 1 + E + n, C) tokens: `[cls]`, extra tokens, patches.
+        first_patch: Index 1 + E of the first patch token.
 
     Returns:
         The tokens after the attention residual, and the (B, n) head-averaged attention of `[cls]` to the patches.
@@ -232,8 +258,8 @@ def _attend(block: Any, tokens: Tensor) -> tuple[Tensor, Tensor]:
     mixed = F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
     tokens = tokens + block.drop_path1(attn.proj(mixed))
     logits = (query[:, :, :1] * attn.scale) @ key.transpose(-2, -1)
-    attention = logits.softmax(dim=-1, dtype=torch.promote_types(logits.dtype, torch.float32)).mean(dim=1)[:, 0, 1:]
-    return tokens, attention
+    attention = logits.softmax(dim=-1, dtype=torch.promote_types(logits.dtype, torch.float32)).mean(dim=1)
+    return tokens, attention[:, 0, first_patch:]
 
 
 def _mlp(block: Any, tokens: Tensor) -> Tensor:
@@ -248,21 +274,22 @@ def _drop(
     At keep rate 1, the tokens and their order do not change.
 
     Args:
-        tokens: (B, 1 + n, C) tokens, `[cls]` first.
+        tokens: (B, 1 + E + n, C) tokens: `[cls]`, extra tokens, patches. Extra tokens are never dropped.
         positions: (B, n) grid positions of the patch tokens.
         attention: (B, n) attention of `[cls]` to the patch tokens.
         prune: Settings of dropping patches.
         patches: Number of patches in the full grid.
 
     Returns:
-        The remaining tokens, (B, 1 + k, C), and their grid positions, (B, k).
+        The remaining tokens, (B, 1 + E + k, C), and their grid positions, (B, k).
     """
     if prune.keep_rate == 1.0:
         return tokens, positions
     score = _score(positions, attention, prune, patches)
     order = score.argsort(dim=1, descending=True, stable=True)[:, : prune.kept(attention.shape[1])]
-    survivors = tokens[:, 1:].gather(1, order.unsqueeze(-1).expand(-1, -1, tokens.shape[2]))
-    return torch.cat((tokens[:, :1], survivors), dim=1), positions.gather(1, order)
+    first_patch = tokens.shape[1] - attention.shape[1]
+    survivors = tokens[:, first_patch:].gather(1, order.unsqueeze(-1).expand(-1, -1, tokens.shape[2]))
+    return torch.cat((tokens[:, :first_patch], survivors), dim=1), positions.gather(1, order)
 
 
 def _score(positions: Tensor, attention: Tensor, prune: PruneSettings, patches: int) -> Tensor:

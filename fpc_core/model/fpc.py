@@ -73,7 +73,8 @@ class FPC(nn.Module):
             One stage per block.
         """
         with self.encoder.casting(images.device):
-            return trace_blocks((*self.encoder.blocks, *self.head.blocks), self.encoder.embed(images, cameras), prune)
+            blocks, tokens = (*self.encoder.blocks, *self.head.blocks), self.encoder.embed(images, cameras)
+            return trace_blocks(blocks, tokens, prune, self.encoder.first_patch)
 
     def forward(self, images: Tensor, cameras: Tensor | None, prune: PruneSettings) -> Tensor:
         """Return the encoder's own feature after the BNNeck.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fpc_core.config import ModelConfig
-from fpc_core.model.checkpoint_layouts import FAMILIES, Source
+from fpc_core.model.families import FAMILIES, Source
 
 _RANKED = ("encoder", "head", "decoder", "bottleneck", "rec_bottleneck")  # Parts on which rankings depend.
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from timm.layers import resample_abs_pos_embed
 from torch import Tensor
 
@@ -129,7 +128,6 @@ def trained_grid(positions: int, patch_size: int, is_plain: bool) -> tuple[int, 
 
 def fit_positions(
     state: dict[str, Tensor],
-    tensors: Mapping[str, Tensor],
     is_plain: bool,
     config: ModelConfig,
     own_config: ModelConfig | None,
@@ -143,7 +141,6 @@ def fit_positions(
 
     Args:
         state: Tensors by our names; its position embedding is replaced.
-        tensors: Tensors by the names of the file.
         is_plain: Whether the file is a plain ViT.
         config: Architecture of the model.
         own_config: Architecture that the file states, if it does.
@@ -154,18 +151,11 @@ def fit_positions(
         CheckpointError: The embedding has another shape, or its grid is unknown.
     """
     position = state[POSITION]
-    if (
-        position.ndim != 3
-        or position.shape[0] != 1
-        or position.shape[1] < 2 + ("dist_token" in tensors)
-        or position.shape[2] != config.width
-    ):
+    if position.ndim != 3 or position.shape[0] != 1 or position.shape[1] < 2 or position.shape[2] != config.width:
         raise CheckpointError(
             f"the position embedding of {label(path)} must be (1, 1 + N, {config.width}), got {tuple(position.shape)}. "
             "Pass the config it was trained with; for training, omit --model"
         )
-    if "dist_token" in tensors:  # A DeiT has positions for [cls], a distillation token, and the patches.
-        position = torch.cat((position[:, :1], position[:, 2:]), dim=1)
     grid = own_config.grid if own_config else trained
     if grid is None and position.shape[1] - 1 == config.patches:
         grid = config.grid
@@ -213,7 +203,10 @@ def _place_plain(positions: int, patch_size: int, image_size: Size | None, strid
             reason = "" if stride is not None else "the stride is the patch size"
             return Placement(image_size, stride or patch_size, (rows, columns), reason)
     side = math.isqrt(positions)
-    size, reason = image_size or PUBLISHED[0], "position embeddings of a square grid fit any size and stride"
+    # Pixels beyond the last whole patch would be lost, such as 4 rows of 256 with patches of 14 pixels.
+    rows, columns = grid_size(PUBLISHED[0], patch_size, patch_size)
+    default = (max(1, rows) * patch_size, max(1, columns) * patch_size)
+    size, reason = image_size or default, "position embeddings of a square grid fit any size and stride"
     if side * side == positions:
         return Placement(size, stride or patch_size, (side, side), "" if image_size and stride else reason)
     answers = _fitting(positions, patch_size, IMAGE_SIZES, (patch_size,))

@@ -8,7 +8,12 @@ from dataclasses import dataclass
 
 # Names of wrappers (torch.compile, DataParallel, FSDP, activation checkpointing), which may occur anywhere in a name.
 _WRAPPERS = frozenset({"_orig_mod", "module", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"})
-_ANCHOR = re.compile(r"((?:[^.]+\.)*?)(?:base\.)?cls_token")  # Group 1 is the prefix of the whole model.
+# Names of the [cls] token, of which group 1 is the prefix of the whole model, and the names of its blocks.
+_ANCHORS = (
+    (re.compile(r"((?:[^.]+\.)*?)(?:base\.)?cls_token"), ("blocks.", "base.blocks.")),
+    (re.compile(r"((?:[^.]+\.)*?)image_encoder\.class_embedding"), ("image_encoder.transformer.resblocks.",)),
+    (re.compile(r"((?:[^.]+\.)*?)embeddings\.cls_token"), ("encoder.layer.",)),
+)
 _LOSSES = re.compile(r"(\w+_)?(loss|losses|criterion|criteria|cent(er|re)s?|triplet|metric)(_\w+)?(\..*)?")
 
 
@@ -36,7 +41,12 @@ def find_model(names: Collection[str]) -> ModelNames:
     """
     short = {name: ".".join(part for part in name.split(".") if part not in _WRAPPERS) for name in names}
     prefixes = sorted(
-        {match[1] for each in short.values() if (match := _ANCHOR.fullmatch(each)) and _has_block(match[1], short)}
+        {
+            match[1]
+            for each in short.values()
+            for anchor, blocks in _ANCHORS
+            if (match := anchor.fullmatch(each)) and _has_block(match[1], blocks, short)
+        }
     )
     if len(prefixes) > 1:
         shown = ", ".join(repr(each[:40]) for each in prefixes[:4])
@@ -55,8 +65,8 @@ def find_model(names: Collection[str]) -> ModelNames:
     return ModelNames(keys, tuple(aside))
 
 
-def _has_block(prefix: str, short: dict[str, str]) -> bool:
-    starts = (f"{prefix}blocks.", f"{prefix}base.blocks.")
+def _has_block(prefix: str, blocks: tuple[str, ...], short: dict[str, str]) -> bool:
+    starts = tuple(prefix + each for each in blocks)
     return any(name.startswith(starts) for name in short.values())
 
 

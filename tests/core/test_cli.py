@@ -3,9 +3,13 @@ import importlib.metadata
 import io
 import re
 import shutil
+from pathlib import Path
 
+import fpc_core  # noqa: F401  isort: skip  before timm
 import numpy as np
 import pytest
+import torch
+from timm.models.deit import VisionTransformerDistilled
 
 from fpc_core.cli import commands, main
 from fpc_core.config import QuerySettings
@@ -117,17 +121,21 @@ def test_evaluate_refuses_invalid_combinations(world, capsys, tmp_path):
         assert message in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_train_starts_from_weights_and_reports_fresh_parts(world, capsys, tmp_path):
-    places = world[0]
+def training_command(places, folder: Path, *recipe: str) -> list[str]:
+    """Return a command that trains for one holistic step on two images each of two identities."""
     for identity in (1, 2):
         for camera in (1, 2):
             path = places.data / "bounding_box_test" / f"{identity:04d}_c{camera}_f0000001.png"
-            (tmp_path / "data" / "bounding_box_train").mkdir(parents=True, exist_ok=True)
-            shutil.copy(path, tmp_path / "data" / "bounding_box_train")
+            (folder / "data" / "bounding_box_train").mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, folder / "data" / "bounding_box_train")
     for split in ("query", "bounding_box_test"):
-        shutil.copytree(places.data / split, tmp_path / "data" / split)
-    recipe = ["--holistic-steps", "1", "--fpc-steps", "0", "--identities", "2", "--images", "2"]
-    command = ["train", str(tmp_path / "data"), "--out", str(tmp_path / "run"), "--init", str(places.weights), *recipe]
+        shutil.copytree(places.data / split, folder / "data" / split)
+    size = ["--holistic-steps", "1", "--identities", "2", "--images", "2"]
+    return ["train", str(folder / "data"), "--out", str(folder / "run"), *size, *recipe]
+
+
+def test_train_starts_from_weights_and_reports_fresh_parts(world, capsys, tmp_path):
+    command = training_command(world[0], tmp_path, "--fpc-steps", "0", "--init", str(world[0].weights))
     assert main(command) == 0
     text = capsys.readouterr().out
     assert "fresh: encoder.camera: 1 key, classifier: 1 key, rec_classifier: 1 key" in text
@@ -138,6 +146,17 @@ def test_train_starts_from_weights_and_reports_fresh_parts(world, capsys, tmp_pa
     assert "state.pt; " in capsys.readouterr().out
     assert main([*command, "--model", "small", "--out", str(tmp_path / "other")]) == 2
     assert "omit --model" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("model", [(), ("--model", "tiny")], ids=["architecture of --init", "--model tiny"])
+def test_train_keeps_the_extra_tokens_of_its_first_weights(world, tmp_path, model):
+    vit = VisionTransformerDistilled(img_size=(256, 128), embed_dim=192, depth=12, num_heads=3, num_classes=0)
+    torch.save(vit.state_dict(), tmp_path / "deit.pth")
+    init = ("--init", str(tmp_path / "deit.pth"), *model)
+    assert main(training_command(world[0], tmp_path, "--fpc-steps", "0", *init)) == 0
+    trained = load_checkpoint(tmp_path / "run" / WEIGHTS)[0]
+    assert trained.config.vit.extra_tokens == 1
+    assert not torch.equal(trained.encoder.extra, vit.dist_token + vit.pos_embed[:, 1:2])
 
 
 def test_sweep_prints_tables_writes_csv_and_reuses_results(world, capsys, tmp_path, monkeypatch):

@@ -26,7 +26,8 @@ from torch import Tensor
 
 from fpc_core.config import ModelConfig
 from fpc_core.model.checkpoint import FORMAT
-from fpc_core.model.checkpoint_layouts import Source, layout_of
+from fpc_core.model.checkpoint_layouts import layout_of
+from fpc_core.model.families import Source
 from fpc_core.model.fpc import FPC
 from tests.fuzz.damage import BLIND, ODD_NUMBERS
 from tests.fuzz.hostile_text import odd_value

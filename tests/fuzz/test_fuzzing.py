@@ -25,7 +25,7 @@ from fpc_core.data.images import decode_image
 from fpc_core.evaluation.paper_tables.score_recipe import ScoreRecipe
 from fpc_core.io.dataclass_json import RecipeError
 from fpc_core.model.checkpoint import FORMAT, CheckpointError, load_checkpoint, save_checkpoint
-from fpc_core.model.checkpoint_layouts import Source
+from fpc_core.model.families import Source
 from fpc_core.model.fpc import FPC
 from fpc_core.model.pickle_scan import MAX_NAME, HarmfulPickleError, check_pickles
 from fpc_core.model.weight_files import _BoundedReader

@@ -233,5 +233,5 @@ def _run_deferred(task: PassTask, results: dict[Pass, PassResult], save: Save | 
 
 def _round_size(config: ModelConfig) -> int:
     """Return the number of images whose states fit into STATE_BYTES, as a multiple of BATCH."""
-    state = 4 * (1 + config.patches) * (1 + config.width)
+    state = 4 * (1 + config.vit.extra_tokens + config.patches) * (1 + config.width)
     return max(1, STATE_BYTES // state // BATCH) * BATCH

@@ -8,10 +8,11 @@ softmax, biases and activations make up less than one per cent and are ignored.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fpc_core.config import KEEP_RATES, VIT_BASE_STRIDE_11, ModelConfig, PruneSettings
+from fpc_core.config import KEEP_RATES, STEM_CHANNELS, VIT_BASE_STRIDE_11, ModelConfig, PruneSettings, Stem
 from fpc_core.evaluation.paper_tables.published import TABLE_3
 
 
@@ -52,17 +53,25 @@ def encoder_flops(config: ModelConfig, prune: PruneSettings) -> Flops:
         raise ValueError(f"dropping blocks must be in 0..{config.depth - 1} for this model, got {prune.blocks[-1]}")
     width = config.width
     hidden = int(width * config.mlp_ratio)
-    patches = config.patches
+    patches, others = config.patches, 1 + config.vit.extra_tokens
     linear = patches * width * 3 * config.patch_size**2
+    if config.vit.stem is not Stem.NONE:
+        linear = patches * width * STEM_CHANNELS * (config.patch_size // 2) ** 2 + _stem(config)
     products = 0
     for block in range(config.depth):
-        tokens = 1 + patches
+        tokens = others + patches
         linear += tokens * 4 * width * width  # Projections to queries, keys and values, and output projection.
         products += 2 * tokens * tokens * width
         if block in prune.blocks:  # Patches are dropped after the attention and before the MLP.
             patches = prune.kept(patches)
-        linear += (1 + patches) * 2 * width * hidden
+        linear += (others + patches) * 2 * width * hidden
     return Flops(linear, linear + products)
+
+
+def _stem(config: ModelConfig) -> int:
+    """Return the multiply-adds of the stem's three convolutions, whose maps have half the height and width."""
+    pixels = math.prod((side + 1) // 2 for side in config.image_size)
+    return pixels * STEM_CHANNELS * (3 * 7**2 + 2 * STEM_CHANNELS * 3**2)
 
 
 def table3(config: ModelConfig = VIT_BASE_STRIDE_11, keep_rates: Sequence[float] = KEEP_RATES) -> list[Table3Row]:
@@ -72,14 +81,18 @@ def table3(config: ModelConfig = VIT_BASE_STRIDE_11, keep_rates: Sequence[float]
         config: Architecture of the model, by default the paper's.
         keep_rates: Keep rates to list.
     """
-    size = (config.image_size, config.patch_size, config.stride, config.width, config.depth, config.mlp_ratio)
-    base = VIT_BASE_STRIDE_11
-    published = (base.image_size, base.patch_size, base.stride, base.width, base.depth, base.mlp_ratio) == size
+    published = _sizes(VIT_BASE_STRIDE_11) == _sizes(config)
     paper = dict(zip(TABLE_3.column("keep rate"), TABLE_3.column("FLOPs (G)"), strict=True)) if published else {}
     return [
         Table3Row(rate, encoder_flops(config, PruneSettings(keep_rate=rate)), paper.get(rate))  # type: ignore[arg-type]
         for rate in keep_rates
     ]
+
+
+def _sizes(config: ModelConfig) -> tuple[object, ...]:
+    """Return the settings on which the multiply-adds depend."""
+    size = (config.image_size, config.patch_size, config.stride, config.width, config.depth, config.mlp_ratio)
+    return (*size, config.vit.extra_tokens, config.vit.stem)
 
 
 def format_table(rows: Sequence[Table3Row]) -> str:

@@ -16,8 +16,9 @@ from fpc_core.evaluation.device_parity import BOUNDS, Parity, checked_parity, on
 from fpc_core.gallery.builder import build_memory
 from fpc_core.gallery.memory import GalleryMemoryError
 from fpc_core.model.checkpoint import weights_fingerprint
-from fpc_core.model.encoder import SparseEncoder, _patch_rows
+from fpc_core.model.encoder import SparseEncoder
 from fpc_core.model.fpc import FPC
+from fpc_core.model.stem import conv_rows
 from fpc_core.retrieval import Retriever
 from fpc_core.workspace import Places, default_memory_folder, load_model, open_workspace
 
@@ -84,8 +85,8 @@ def test_the_patch_embedding_of_other_devices_is_the_convolution():
     for stride in (11, 16):
         embed = torch.nn.Conv2d(3, 24, 16, stride)
         images = torch.rand(2, 3, 64, 48)
-        elsewhere = _patch_rows(_on_meta(embed), images.to("meta"))
-        here = _patch_rows(embed, images)
+        elsewhere = conv_rows(_on_meta(embed), images.to("meta"))
+        here = conv_rows(embed, images)
         assert elsewhere.shape == here.shape
         product = torch.nn.functional.unfold(images, 16, stride=stride).transpose(1, 2) @ embed.weight.flatten(1).T
         torch.testing.assert_close(product + embed.bias, here, atol=1e-5, rtol=1e-5)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from fpc_core.config import KEEP_RATES, VIT_TINY, ModelConfig, PruneSettings
+from fpc_core.config import KEEP_RATES, VIT_TINY, ModelConfig, PruneSettings, Stem, VitOptions
 from fpc_core.evaluation.metrics.flops import encoder_flops, format_table, table3
 from fpc_core.model.encoder import SparseEncoder
 
@@ -55,10 +57,11 @@ def test_a_plain_timm_model_has_the_same_count():
 
 @pytest.mark.parametrize("keep_rate", [1.0, 0.9, 0.55, 0.1])
 @pytest.mark.parametrize("blocks", [(3, 6, 9), (0, 11), (5,)])
-def test_the_encoder_runs_as_many_multiply_adds_as_counted(keep_rate, blocks):
-    prune = PruneSettings(keep_rate=keep_rate, blocks=blocks)
-    layers, _ = counted(SparseEncoder(TINY), torch.zeros(1, 3, 96, 48), None, prune)
-    assert layers == encoder_flops(TINY, prune).without_attention_products
+@pytest.mark.parametrize("vit", [VitOptions(), VitOptions(extra_tokens=4), VitOptions(stem=Stem.ICS)])
+def test_the_encoder_runs_as_many_multiply_adds_as_counted(keep_rate, blocks, vit):
+    prune, config = PruneSettings(keep_rate=keep_rate, blocks=blocks), replace(TINY, vit=vit)
+    layers, _ = counted(SparseEncoder(config), torch.zeros(1, 3, 96, 48), None, prune)
+    assert layers == encoder_flops(config, prune).without_attention_products
 
 
 def test_dropping_saves_more_the_earlier_it_happens():

@@ -18,7 +18,8 @@ from timm.models.vision_transformer import VisionTransformer
 from fpc_core.config import ModelConfig, PruneSettings
 from fpc_core.model import weight_files
 from fpc_core.model.checkpoint import CheckpointError, load_checkpoint, save_checkpoint, weights_fingerprint
-from fpc_core.model.checkpoint_layouts import Source, count_by_group
+from fpc_core.model.checkpoint_layouts import count_by_group
+from fpc_core.model.families import Source
 from fpc_core.model.fpc import FPC
 from tests.support.golden_data import load_golden
 from tests.support.hostile_files import TouchOnLoad
@@ -229,13 +230,15 @@ def test_resizing_positions_keeps_a_constant(tmp_path):
     torch.testing.assert_close(model.encoder.position, torch.full((1, 243, 32), 0.25))
 
 
-def test_the_distillation_token_of_deit_is_ignored(tmp_path):
+def test_the_distillation_token_of_deit_has_its_own_position(tmp_path):
     weights = timm_weights(img_size=(256, 128))
     position = weights["pos_embed"]
     deit = {**weights, "pos_embed": torch.cat((position[:, :1], torch.full((1, 1, 32), 9.0), position[:, 1:]), dim=1)}
-    deit["dist_token"] = torch.zeros(1, 1, 32)
-    model, _ = load_checkpoint(saved(deit, tmp_path), config=CONFIG)
+    deit["dist_token"] = torch.ones(1, 1, 32)
+    model, report = load_checkpoint(saved(deit, tmp_path), config=CONFIG)
     assert torch.equal(model.encoder.position, position)
+    assert torch.equal(model.encoder.extra, torch.full((1, 1, 32), 10.0))
+    assert report.config.vit.extra_tokens == 1
 
 
 @pytest.mark.parametrize(("stride", "size"), [(11, (256, 128)), (12, (256, 128)), (16, (384, 128))])

@@ -21,13 +21,13 @@ from timm.models.vision_transformer import VisionTransformer
 
 from fpc_core.config import PruneSettings
 from fpc_core.model.checkpoint import (
-    ASSUMED_FUNCTIONS,
     CheckpointError,
+    assumed_functions,
     load_checkpoint,
     save_checkpoint,
     weights_fingerprint,
 )
-from fpc_core.model.checkpoint_layouts import Source
+from fpc_core.model.families import Source
 from fpc_core.model.load_report import LoadReport
 from tests.support.hostile_files import TouchOnLoad
 from tests.support.transreid import BLOCKS, WIDTH, conv_stem_weights, plain_weights, transreid_weights
@@ -283,7 +283,7 @@ def test_what_was_assumed_is_always_printed(tmp_path):
 
 def test_assumed_functions_are_those_of_the_model_and_are_stated(tmp_path):
     model, report = load(PLAIN, tmp_path)
-    assert ASSUMED_FUNCTIONS in report.assumed
+    assert assumed_functions(report.config.vit) in report.assumed
     block = model.encoder.blocks[0]
     assert isinstance(block.mlp.act, torch.nn.GELU)
     assert block.mlp.act.approximate == "none"
@@ -292,7 +292,7 @@ def test_assumed_functions_are_those_of_the_model_and_are_stated(tmp_path):
     own = load_checkpoint(tmp_path / "own.safetensors")[1]
     assert own.assumed == ()
     with_config = load_checkpoint(report.path, config=report.config)[1]
-    assert with_config.assumed == (ASSUMED_FUNCTIONS,)
+    assert with_config.assumed == (assumed_functions(report.config.vit),)
 
 
 def test_heads_can_be_stated(tmp_path):
