@@ -46,21 +46,22 @@ def encoder_flops(config: ModelConfig, prune: PruneSettings) -> Flops:
         prune: Settings that define which blocks drop how many patches.
 
     Raises:
-        ValueError: The model does not have one of the dropping blocks.
+        ValueError: The model does not have one of the dropping blocks or of the given patches.
     """
     if prune.blocks[-1] >= config.depth:
         raise ValueError(f"dropping blocks must be in 0..{config.depth - 1} for this model, got {prune.blocks[-1]}")
     width = config.width
     hidden = int(width * config.mlp_ratio)
     patches = config.patches
+    prune.check_grid(patches)
+    after = dict(zip(prune.blocks, prune.remaining(patches), strict=True))
     linear = patches * width * 3 * config.patch_size**2
     products = 0
     for block in range(config.depth):
         tokens = 1 + patches
         linear += tokens * 4 * width * width  # Projections to queries, keys and values, and output projection.
         products += 2 * tokens * tokens * width
-        if block in prune.blocks:  # Patches are dropped after the attention and before the MLP.
-            patches = prune.kept(patches)
+        patches = after.get(block, patches)  # Patches are dropped after the attention and before the MLP.
         linear += (1 + patches) * 2 * width * hidden
     return Flops(linear, linear + products)
 
