@@ -28,12 +28,12 @@ class PendingRelease:
     Attributes:
         fragment: Key of the fragment that shows the result.
         number: Number of the release in this session, starting at 1.
-        values: Values of the sliders, by name.
+        values: Values of the sliders and patches dropped by hand, by the name of their query parameter.
     """
 
     fragment: str
     number: int
-    values: Mapping[str, float]
+    values: Mapping[str, float | str]
 
 
 def record_page() -> None:
@@ -61,12 +61,17 @@ def pending() -> PendingRelease | None:
     return st.session_state.get(_PENDING)
 
 
-def rerun_fragment_for_release(key: str, values: Mapping[str, float]) -> None:
-    """Store a release and rerun this fragment at once. Call it in a callback."""
+def rerun_fragment_for_release(key: str, values: Mapping[str, float | str]) -> None:
+    """Store a release and rerun this fragment at once. Call it in a callback.
+
+    Values of the previous release that this one does not have stay pending.
+    """
     if _page_left():
         return
     st.session_state[_COUNT] = st.session_state.get(_COUNT, 0) + 1
-    st.session_state[_PENDING] = PendingRelease(key, st.session_state[_COUNT], dict(values))
+    earlier = pending()
+    still_pending = {} if earlier is None or earlier.fragment != key else earlier.values
+    st.session_state[_PENDING] = PendingRelease(key, st.session_state[_COUNT], {**still_pending, **values})
     with suppress(StreamlitAPIException):  # The fragment does not exist yet; the current run of the page will draw it.
         st.rerun(key)
 
