@@ -157,7 +157,7 @@ def page() -> None:
     with masks:
         ranking.render_masks(workspace, query, settings, MASK_WIDTH, on_paint)
     with right, st.container(key="details-panel"):
-        details.render_details(details.DetailsInput(workspace, query, result, chosen, show_junk))
+        details.render_details(details.DetailsInput(workspace, query, result, chosen, show_junk, on_paint))
     with save:
         for title, kind in (("Masks", FigureKind.DROP_PROCESS), ("Rankings", FigureKind.RANKED_LIST)):
             st.markdown(f"**{title}**")

@@ -1,16 +1,56 @@
-"""Patches that the visitor drops by hand."""
+"""Patches that the visitor drops by hand, and what they lead to beside the model's choice and the ground truth."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
 
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from app.components.cards import cards
 from app.components.live_payload import survived
 from app.components.masks import Painter
-from app.server import search
+from app.sections.summary import lesson_markdown
+from app.server import resources, search
 from app.server.search import Query
 from app.session import given_patches
-from fpc_core.config import DropStrategy, QuerySettings
+from app.session.display import pruned_style
+from fpc_core.config import DropStrategy, PruneSettings, QuerySettings
+from fpc_core.data.browser_encoding import data_uri
+from fpc_core.data.match_label import MatchLabel
+from fpc_core.data.match_rule import MatchRule
+from fpc_core.explain.cards import Card, Strip
+from fpc_core.explain.mask_comparison import (
+    MODEL,
+    TRUTH,
+    YOURS,
+    MaskOutcome,
+    best_mask_sentence,
+    mask_outcome,
+    overlap,
+    truth_settings,
+)
+from fpc_core.explain.masks import dropped_patches, patch_areas
+from fpc_core.explain.overlay import mark_dropped
 from fpc_core.workspace import Workspace
+
+_HEADS = {MODEL: "Model", YOURS: "You", TRUTH: "Ground truth"}
+
+
+@dataclass(frozen=True)
+class ComparedMasks:
+    """Masks of one query and where they lead.
+
+    Attributes:
+        outcomes: The model's mask, then the visitor's and that of the ground truth if they exist.
+        sentence: Which mask does best.
+    """
+
+    outcomes: tuple[MaskOutcome, ...]
+    sentence: str
 
 
 def painter(workspace: Workspace, query: Query, settings: QuerySettings, on_paint: Callable[[str], None]) -> Painter:
@@ -32,3 +72,97 @@ def painter(workspace: Workspace, query: Query, settings: QuerySettings, on_pain
         return Painter(None, None, painted)
     mine, model = (survived(search.encoding(workspace, query, each)) for each in (prune, prune.of_model))
     return Painter(mine, model, painted)
+
+
+def compare_masks(workspace: Workspace, query: Query, settings: QuerySettings, hit: int | None) -> ComparedMasks:
+    """Search with every mask of a query, and compare the results.
+
+    Args:
+        workspace: Workspace of the query.
+        query: Query image.
+        settings: Query settings, with the visitor's mask if there is one.
+        hit: Gallery row of the selected hit, or None.
+    """
+    prune = settings.prune
+    masks: dict[str, PruneSettings | None] = {
+        MODEL: prune.of_model,
+        YOURS: prune if prune.strategy is DropStrategy.GIVEN else None,
+        TRUTH: _truth(workspace, query, prune),
+    }
+    rule = MatchRule(workspace.retriever.memory.records, query.subject, workspace.dataset.excludes_own_camera)
+    outcomes = tuple(
+        mask_outcome(name, search.search(workspace, query, replace(settings, prune=each)).trace, rule, hit)
+        for name, each in masks.items()
+        if each is not None
+    )
+    label = None if hit is None else rule.label(hit)
+    is_match = {MatchLabel.MATCH: True, MatchLabel.OTHER: False}.get(label) if label is not None else None
+    sentence = best_mask_sentence(outcomes, is_match) if len(outcomes) > 1 else ""
+    return ComparedMasks(outcomes, sentence)
+
+
+def render_comparison(
+    workspace: Workspace, query: Query, settings: QuerySettings, hit: int | None, on_start: Callable[[str], None]
+) -> None:
+    """Render the masks of a query beside each other, with their ranks, D and overlap.
+
+    Args:
+        workspace: Workspace of the query.
+        query: Query image.
+        settings: Query settings, with the visitor's mask if there is one.
+        hit: Gallery row of the selected hit, or None.
+        on_start: Callback that receives the query parameter of the mask with which the visitor starts.
+    """
+    if settings.prune.strategy is not DropStrategy.GIVEN:
+        st.markdown("Which patches would you drop? Start from the model's choice and draw on the masks to change it.")
+        model = dropped_patches(search.encoding(workspace, query, settings.prune))
+        start = given_patches.to_param(settings.prune.with_given(model))
+        st.button("Prune by hand", key="start-by-hand", icon=":material/draw:", on_click=on_start, args=(start,))
+    compared = compare_masks(workspace, query, settings, hit)
+    if compared.sentence:
+        st.markdown(lesson_markdown(compared.sentence))
+    _render_images(workspace, query, compared.outcomes)
+    st.table(_table(compared.outcomes))
+    st.caption(
+        "IoU: overlap of the dropped patches. Ground truth: drop what is mostly occluder."
+        if len(compared.outcomes) > 1
+        else "This image has no ground truth, so there is nothing to compare the model's mask with yet."
+    )
+
+
+def _truth(workspace: Workspace, query: Query, prune: PruneSettings) -> PruneSettings | None:
+    """Return settings that drop what the ground truth drops, or None without ground truth."""
+    mask = resources.masks(workspace).get(Path(query.name))
+    if mask is None:
+        return None
+    _, occluder = patch_areas(mask, workspace.retriever.model.config)
+    return truth_settings(prune, occluder)
+
+
+def _render_images(workspace: Workspace, query: Query, outcomes: tuple[MaskOutcome, ...]) -> None:
+    config, images, strip_cards = workspace.retriever.model.config, {}, []
+    for each in outcomes:
+        alive = np.ones(config.patches, dtype=bool)
+        alive[list(each.dropped)] = False
+        marked = mark_dropped(query.image, alive.reshape(config.grid), config, pruned_style())
+        images[each.name] = data_uri(marked, lossless=True)
+        lines = (f"{len(each.dropped)} dropped",)
+        alt = f"{_HEADS[each.name]}: {len(each.dropped)} of {config.patches} patches are dropped"
+        strip_cards.append(Card(each.name, each.name, _HEADS[each.name], lines, alt=alt))
+    cards([Strip("compared-masks", "", tuple(strip_cards))], images, key="compared-masks", width="74px")
+
+
+def _table(outcomes: tuple[MaskOutcome, ...]) -> pd.DataFrame:
+    def whole(value: int | None, otherwise: str) -> str:
+        return otherwise if value is None else str(value)
+
+    rows = {
+        "First correct image, final rank": [whole(each.final_rank, "–") for each in outcomes],
+        "First correct image, rank by D": [whole(each.rank_by_distance, "not shortlisted") for each in outcomes],
+        "D of the selected image": ["–" if each.distance is None else f"{each.distance:.4f}" for each in outcomes],
+    }
+    if len(outcomes) > 1:
+        for other in outcomes:
+            overlaps = (overlap(each.dropped, other.dropped) for each in outcomes)
+            rows[f"IoU with {other.name}"] = [f"{value:.0%}" for value in overlaps]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=[_HEADS[each.name] for each in outcomes])

@@ -28,6 +28,7 @@ def render_save(
     *,
     chosen: int | None = None,
     maps: MapSettings | None = None,
+    key: str = "",
 ) -> None:
     """Render buttons that save a panel as PNG, SVG and CSV, and one that adds it to the figure.
 
@@ -38,14 +39,15 @@ def render_save(
         kind: Kind of figure that shows what the panel shows.
         chosen: Gallery row of the selected hit, or None.
         maps: Settings of heat maps; None for the defaults.
+        key: Suffix of the widget keys, needed if a page saves two panels of one kind.
     """
     if not is_dataset_query(query):
         st.caption("Figures refer to images of the dataset, so panels of your own image cannot be saved.")
         return
     gallery = "" if chosen is None else workspace.retriever.memory.records[chosen].path.as_posix()
     recipe = panel_recipe(workspace, query.name, settings, kind, gallery, maps)
-    with st.container(horizontal=True, gap="xsmall", key=f"save-{kind}"):
-        add_button(Item(query.name), settings, kind, key=f"-{kind}", gallery=gallery, maps=maps)
+    with st.container(horizontal=True, gap="xsmall", key=f"save-{kind}{key}"):
+        add_button(Item(query.name), settings, kind, key=f"-{kind}{key}", gallery=gallery, maps=maps)
         for suffix, mime_type in _MIME_TYPES.items():
             st.download_button(
                 suffix.upper(),
@@ -56,7 +58,7 @@ def render_save(
                 ),
                 f"{kind}.{suffix}",
                 mime_type,
-                key=f"save-{kind}-{suffix}",
+                key=f"save-{kind}-{suffix}{key}",
                 on_click="ignore",
                 help="Numbers of this panel." if suffix == "csv" else "Image of this panel.",
             )
