@@ -74,7 +74,9 @@ def painter(workspace: Workspace, query: Query, settings: QuerySettings, on_pain
     return Painter(mine, model, painted)
 
 
-def compare_masks(workspace: Workspace, query: Query, settings: QuerySettings, hit: int | None) -> ComparedMasks:
+def compare_masks(
+    workspace: Workspace, query: Query, settings: QuerySettings, hit: int | None, *, truth: bool = True
+) -> ComparedMasks:
     """Search with every mask of a query, and compare the results.
 
     Args:
@@ -82,12 +84,13 @@ def compare_masks(workspace: Workspace, query: Query, settings: QuerySettings, h
         query: Query image.
         settings: Query settings, with the visitor's mask if there is one.
         hit: Gallery row of the selected hit, or None.
+        truth: Whether the ground truth describes the image; it does not if occluders were added.
     """
     prune = settings.prune
     masks: dict[str, PruneSettings | None] = {
         MODEL: prune.of_model,
         YOURS: prune if prune.strategy is DropStrategy.GIVEN else None,
-        TRUTH: _truth(workspace, query, prune),
+        TRUTH: _truth(workspace, query, prune) if truth else None,
     }
     rule = MatchRule(workspace.retriever.memory.records, query.subject, workspace.dataset.excludes_own_camera)
     outcomes = tuple(
@@ -101,33 +104,41 @@ def compare_masks(workspace: Workspace, query: Query, settings: QuerySettings, h
     return ComparedMasks(outcomes, sentence)
 
 
-def render_comparison(
-    workspace: Workspace, query: Query, settings: QuerySettings, hit: int | None, on_start: Callable[[str], None]
-) -> None:
-    """Render the masks of a query beside each other, with their ranks, D and overlap.
+def render_start(workspace: Workspace, query: Query, prune: PruneSettings, on_start: Callable[[str], None]) -> None:
+    """Render a button with which the visitor starts to prune by hand, unless that has happened already.
 
     Args:
         workspace: Workspace of the query.
         query: Query image.
-        settings: Query settings, with the visitor's mask if there is one.
-        hit: Gallery row of the selected hit, or None.
+        prune: Settings of dropping patches.
         on_start: Callback that receives the query parameter of the mask with which the visitor starts.
     """
-    if settings.prune.strategy is not DropStrategy.GIVEN:
-        st.markdown("Which patches would you drop? Start from the model's choice and draw on the masks to change it.")
-        model = dropped_patches(search.encoding(workspace, query, settings.prune))
-        start = given_patches.to_param(settings.prune.with_given(model))
-        st.button("Prune by hand", key="start-by-hand", icon=":material/draw:", on_click=on_start, args=(start,))
-    compared = compare_masks(workspace, query, settings, hit)
+    if prune.strategy is DropStrategy.GIVEN:
+        return
+    st.markdown("Which patches would you drop? Start from the model's choice and draw on the masks to change it.")
+    start = given_patches.to_param(prune.with_given(dropped_patches(search.encoding(workspace, query, prune))))
+    st.button("Prune by hand", key="start-by-hand", icon=":material/draw:", on_click=on_start, args=(start,))
+
+
+def render_comparison(
+    workspace: Workspace, query: Query, settings: QuerySettings, hit: int | None, *, truth: bool = True
+) -> None:
+    """Render the masks of a query beside each other, with their ranks, D and overlap.
+
+    The arguments are those of `compare_masks`.
+    """
+    compared = compare_masks(workspace, query, settings, hit, truth=truth)
     if compared.sentence:
         st.markdown(lesson_markdown(compared.sentence))
     _render_images(workspace, query, compared.outcomes)
     st.table(_table(compared.outcomes))
-    st.caption(
-        "IoU: overlap of the dropped patches. Ground truth: drop what is mostly occluder."
-        if len(compared.outcomes) > 1
-        else "This image has no ground truth, so there is nothing to compare the model's mask with yet."
-    )
+    notes = [
+        "IoU: overlap of the dropped patches." if len(compared.outcomes) > 1 else "",
+        "Ground truth: drop what is mostly occluder."
+        if any(each.name == TRUTH for each in compared.outcomes)
+        else "There is no ground truth for this image.",
+    ]
+    st.caption(" ".join(filter(None, notes)))
 
 
 def _truth(workspace: Workspace, query: Query, prune: PruneSettings) -> PruneSettings | None:

@@ -99,5 +99,6 @@ def _patch(inputs: DetailsInput, view: View) -> None:
 
 def _by_hand(inputs: DetailsInput, _view: View) -> None:
     settings = inputs.result.trace.settings
-    by_hand.render_comparison(inputs.workspace, inputs.query, settings, inputs.chosen, inputs.on_paint)
+    by_hand.render_start(inputs.workspace, inputs.query, settings.prune, inputs.on_paint)
+    by_hand.render_comparison(inputs.workspace, inputs.query, settings, inputs.chosen)
     render_save(inputs.workspace, inputs.query, settings, FigureKind.DROP_PROCESS, key="-by-hand")
