@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,28 +29,15 @@ from fpc_core.explain.mask_comparison import (
     YOURS,
     MaskOutcome,
     best_mask_sentence,
-    mask_outcome,
+    mask_outcomes,
     overlap,
-    truth_settings,
 )
 from fpc_core.explain.masks import dropped_patches, patch_areas
 from fpc_core.explain.overlay import mark_dropped
 from fpc_core.workspace import Workspace
 
+_IS_MATCH = {MatchLabel.MATCH: True, MatchLabel.OTHER: False}
 _HEADS = {MODEL: "Model", YOURS: "You", TRUTH: "Ground truth"}
-
-
-@dataclass(frozen=True)
-class ComparedMasks:
-    """Masks of one query and where they lead.
-
-    Attributes:
-        outcomes: The model's mask, then the visitor's and that of the ground truth if they exist.
-        sentence: Which mask does best.
-    """
-
-    outcomes: tuple[MaskOutcome, ...]
-    sentence: str
 
 
 def painter(workspace: Workspace, query: Query, settings: QuerySettings, on_paint: Callable[[str], None]) -> Painter:
@@ -76,8 +63,8 @@ def painter(workspace: Workspace, query: Query, settings: QuerySettings, on_pain
 
 def compare_masks(
     workspace: Workspace, query: Query, settings: QuerySettings, hit: int | None, *, truth: bool = True
-) -> ComparedMasks:
-    """Search with every mask of a query, and compare the results.
+) -> tuple[MaskOutcome, ...]:
+    """Search with every mask of a query: the model's, the visitor's and that of the ground truth, if they exist.
 
     Args:
         workspace: Workspace of the query.
@@ -86,22 +73,14 @@ def compare_masks(
         hit: Gallery row of the selected hit, or None.
         truth: Whether the ground truth describes the image; it does not if occluders were added.
     """
-    prune = settings.prune
-    masks: dict[str, PruneSettings | None] = {
-        MODEL: prune.of_model,
-        YOURS: prune if prune.strategy is DropStrategy.GIVEN else None,
-        TRUTH: _truth(workspace, query, prune) if truth else None,
-    }
-    rule = MatchRule(workspace.retriever.memory.records, query.subject, workspace.dataset.excludes_own_camera)
-    outcomes = tuple(
-        mask_outcome(name, search.search(workspace, query, replace(settings, prune=each)).trace, rule, hit)
-        for name, each in masks.items()
-        if each is not None
+    mask = resources.masks(workspace).get(Path(query.name)) if truth else None
+    return mask_outcomes(
+        lambda prune: search.search(workspace, query, replace(settings, prune=prune)).trace,
+        settings.prune,
+        None if mask is None else patch_areas(mask, workspace.retriever.model.config)[1],
+        _rule(workspace, query),
+        hit,
     )
-    label = None if hit is None else rule.label(hit)
-    is_match = {MatchLabel.MATCH: True, MatchLabel.OTHER: False}.get(label) if label is not None else None
-    sentence = best_mask_sentence(outcomes, is_match) if len(outcomes) > 1 else ""
-    return ComparedMasks(outcomes, sentence)
 
 
 def render_start(workspace: Workspace, query: Query, prune: PruneSettings, on_start: Callable[[str], None]) -> None:
@@ -121,33 +100,35 @@ def render_start(workspace: Workspace, query: Query, prune: PruneSettings, on_st
 
 
 def render_comparison(
-    workspace: Workspace, query: Query, settings: QuerySettings, hit: int | None, *, truth: bool = True
+    workspace: Workspace,
+    query: Query,
+    settings: QuerySettings,
+    hit: int | None,
+    *,
+    truth: bool = True,
+    sentence: bool = True,
 ) -> None:
     """Render the masks of a query beside each other, with their ranks, D and overlap.
 
-    The arguments are those of `compare_masks`.
+    The arguments are those of `compare_masks`; `sentence` is whether to name the best mask in a sentence.
     """
-    compared = compare_masks(workspace, query, settings, hit, truth=truth)
-    if compared.sentence:
-        st.markdown(lesson_markdown(compared.sentence))
-    _render_images(workspace, query, compared.outcomes)
-    st.table(_table(compared.outcomes))
+    outcomes = compare_masks(workspace, query, settings, hit, truth=truth)
+    if sentence and len(outcomes) > 1:
+        is_match = None if hit is None else _IS_MATCH.get(_rule(workspace, query).label(hit))
+        st.markdown(lesson_markdown(best_mask_sentence(outcomes, is_match)))
+    _render_images(workspace, query, outcomes)
+    st.table(_table(outcomes))
     notes = [
-        "IoU: overlap of the dropped patches." if len(compared.outcomes) > 1 else "",
+        "IoU: overlap of the dropped patches." if len(outcomes) > 1 else "",
         "Ground truth: drop what is mostly occluder."
-        if any(each.name == TRUTH for each in compared.outcomes)
+        if any(each.name == TRUTH for each in outcomes)
         else "There is no ground truth for this image.",
     ]
     st.caption(" ".join(filter(None, notes)))
 
 
-def _truth(workspace: Workspace, query: Query, prune: PruneSettings) -> PruneSettings | None:
-    """Return settings that drop what the ground truth drops, or None without ground truth."""
-    mask = resources.masks(workspace).get(Path(query.name))
-    if mask is None:
-        return None
-    _, occluder = patch_areas(mask, workspace.retriever.model.config)
-    return truth_settings(prune, occluder)
+def _rule(workspace: Workspace, query: Query) -> MatchRule:
+    return MatchRule(workspace.retriever.memory.records, query.subject, workspace.dataset.excludes_own_camera)
 
 
 def _render_images(workspace: Workspace, query: Query, outcomes: tuple[MaskOutcome, ...]) -> None:

@@ -79,7 +79,7 @@ def build_parser(commands: Mapping[str, Callable[..., int | None]]) -> argparse.
     )
     _build_options(memory.add_parser("build", help="encode the gallery; resumes an interrupted build", parents=[paths]))
     memory.choices["build"].set_defaults(run=commands["memory build"])
-    lesson = add("lesson", "write a lesson in nine steps on one query as a self-contained HTML file", search)
+    lesson = add("lesson", "write a lesson in ten steps on one query as a self-contained HTML file", search)
     lesson.add_argument(
         "--query", type=Path, help="image file, or path of a query in the data (default: the dataset's opening query)"
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fpc_core.config import PruneSettings
+from fpc_core.config import DropStrategy, PruneSettings
 from fpc_core.data.match_rule import MatchRule
 from fpc_core.explain.cards import distances_of
 from fpc_core.explain.masks import dropped_patches
@@ -49,6 +49,30 @@ def mask_outcome(name: str, trace: QueryTrace, rule: MatchRule, hit: int | None)
     distance = None if hit is None else distances_of(trace.match, trace.settings.alpha).get(hit, (None,))[0]
     dropped = frozenset(patch for block in dropped_patches(trace.encoding) for patch in block)
     return MaskOutcome(name, dropped, rule.first_match(trace.final), rule.first_match(trace.by_distance), distance)
+
+
+def mask_outcomes(
+    search: Callable[[PruneSettings], QueryTrace],
+    prune: PruneSettings,
+    occluder: np.ndarray | None,
+    rule: MatchRule,
+    hit: int | None,
+) -> tuple[MaskOutcome, ...]:
+    """Search with the model's mask, then with the given one and with that of the ground truth if they exist.
+
+    Args:
+        search: Function that searches for the query with given settings of dropping patches.
+        prune: Settings of dropping patches, with the given mask if there is one.
+        occluder: (rows, columns) share of every patch that shows an occluder; None without ground truth.
+        rule: Rule that decides which gallery rows are true matches.
+        hit: Gallery row of the selected hit, or None.
+    """
+    masks = {
+        MODEL: prune.of_model,
+        YOURS: prune if prune.strategy is DropStrategy.GIVEN else None,
+        TRUTH: None if occluder is None else truth_settings(prune, occluder),
+    }
+    return tuple(mask_outcome(name, search(each), rule, hit) for name, each in masks.items() if each is not None)
 
 
 def truth_settings(prune: PruneSettings, occluder: np.ndarray) -> PruneSettings | None:
