@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
+from app.session import pending_release
 from fpc_core.config import DropStrategy, PruneSettings
 from fpc_core.io.packed_patches import pack, unpack
 
@@ -38,8 +39,9 @@ def reader(prune: PruneSettings, patches: int) -> Callable[[str], PruneSettings 
 
 
 def forget() -> None:
-    """Let the model choose again what it drops. Call it in a callback."""
+    """Let the model choose again what it drops, for example for another query. Call it in a callback."""
     st.query_params.pop(PARAM, None)
+    pending_release.forget_value(PARAM)
 
 
 def expected(patches: int) -> str:

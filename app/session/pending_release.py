@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import streamlit as st
 from streamlit.errors import StreamlitAPIException
@@ -116,6 +116,15 @@ def on_answer_painted(number: int) -> None:
 
         write_slider_params(st.query_params, last.values)
     st.rerun()
+
+
+def forget_value(name: str) -> None:
+    """Remove a value from the last releases, so that a late report does not write it to the URL again."""
+    for key in (_PENDING, _PAINTED):
+        release = st.session_state.get(key)
+        if release is not None and name in release.values:
+            values = {other: value for other, value in release.values.items() if other != name}
+            st.session_state[key] = replace(release, values=values)
 
 
 def clear_pending() -> None:

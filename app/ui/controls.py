@@ -66,7 +66,8 @@ def query_settings(
         set_side_widgets("", default, shortlist, ("variant", "drop", "solver", "epsilon"))
         pending_release.clear_pending()
         values = {"gamma": default.prune.keep_rate, "alpha": default.alpha, "k": default.neighbors}
-        write_slider_params(st.query_params, {**values, given_patches.PARAM: ""})
+        write_slider_params(st.query_params, values)
+        given_patches.forget()
 
     st.button(
         "Reset to the paper's values",

@@ -23,8 +23,9 @@ PER_PAGE = 10  # Number of query thumbnails per page.
 def choose_query(name: str, key: str = "query") -> None:
     """Select a query in the search box with this key, and reset the hit, the comparison, the pin and given patches."""
     st.session_state[key] = name
-    for stale in ("neighbor", "rival", "pin", given_patches.PARAM):
+    for stale in ("neighbor", "rival", "pin"):
         st.query_params.pop(stale, None)
+    given_patches.forget()
 
 
 def step_query(workspace: Workspace, chosen: str, identity: int | None, steps: int) -> None:
