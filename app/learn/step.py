@@ -132,10 +132,10 @@ def _masks(workspace: Workspace, query: Query, search_result: SearchResult, cont
         settings.prune.blocks,
         key="lesson-masks",
         survived=survived(search_result.trace.encoding),
-        width="128px",
+        width="120px",
         painter=by_hand.painter(workspace, query, settings, on_paint),
     )
-    by_hand.render_comparison(workspace, query, settings, context.hit, sentence=False)
+    by_hand.render_comparison(workspace, query, settings, context.hit, compact=True)
 
 
 def _alpha(workspace: Workspace, query: Query, search_result: SearchResult, context: LessonContext) -> None:

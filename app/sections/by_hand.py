@@ -106,17 +106,18 @@ def render_comparison(
     hit: int | None,
     *,
     truth: bool = True,
-    sentence: bool = True,
+    compact: bool = False,
 ) -> None:
     """Render the masks of a query beside each other, with their ranks, D and overlap.
 
-    The arguments are those of `compare_masks`; `sentence` is whether to name the best mask in a sentence.
+    The arguments are those of `compare_masks`; if `compact` is true, only the table is rendered.
     """
     outcomes = compare_masks(workspace, query, settings, hit, truth=truth)
-    if sentence and len(outcomes) > 1:
+    if len(outcomes) > 1 and not compact:
         is_match = None if hit is None else _IS_MATCH.get(_rule(workspace, query).label(hit))
         st.markdown(lesson_markdown(best_mask_sentence(outcomes, is_match)))
-    _render_images(workspace, query, outcomes)
+    if not compact:
+        _render_images(workspace, query, outcomes)
     st.table(_table(outcomes))
     notes = [
         "IoU: overlap of the dropped patches." if len(outcomes) > 1 else "",

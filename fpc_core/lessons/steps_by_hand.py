@@ -8,7 +8,7 @@ from fpc_core.explain.masks import dropped_patches
 from fpc_core.lessons.context import LessonContext
 from fpc_core.lessons.step import Equation, Quiz, Step, share
 
-RANGES = ("less than 50 %", "50 % to 75 %", "75 % to 99 %", "more than 99 %")
+RANGES = ("0–50 %", "50–75 %", "75–99 %", "99–100 %")
 RANGE_ENDS = (0.5, 0.75, 0.99)  # Ends of the first three ranges.
 
 
