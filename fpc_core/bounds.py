@@ -11,7 +11,11 @@ from numbers import Integral, Real
 from typing import Any
 
 _RANGE, _MIN_ITEMS, _MAX_ITEMS = "range", "min_items", "max_items"
+_PACKED, _OMITTED = "packed", "omitted"
+OMITTED = {_OMITTED: True}
+"""Metadata of a field that recipes and fingerprints leave out at its default, so that they equal earlier ones."""
 _MAX_SHOWN = 60  # Maximum number of characters of a refused value that a message quotes.
+MAX_PATCHES = 1 << 14  # Maximum number of patches in a grid; the paper's model has 242.
 MAX_ITEMS = 1000  # Maximum length of a list in a recipe whose field sets no limit of its own.
 
 
@@ -78,6 +82,26 @@ def limited(max_items: int, min_items: int = 0, **options: Any) -> Any:
         options: Further arguments for `dataclasses.field`, such as `default`.
     """
     return field(metadata={_MIN_ITEMS: min_items, _MAX_ITEMS: max_items}, **options)
+
+
+def patch_sets(max_items: int) -> Any:
+    """Declare a tuple of sets of patches, by default empty; recipes write every set as a short text.
+
+    Args:
+        max_items: Maximum number of sets.
+    """
+    metadata = {_MIN_ITEMS: 0, _MAX_ITEMS: max_items, _PACKED: True}
+    return field(default=(), metadata=metadata | OMITTED)
+
+
+def is_packed(declared: Field[Any]) -> bool:
+    """Return whether a field was declared with `patch_sets`."""
+    return _PACKED in declared.metadata
+
+
+def is_omitted(declared: Field[Any], value: Any) -> bool:
+    """Return whether recipes leave out a field with this value."""
+    return _OMITTED in declared.metadata and value == declared.default
 
 
 def range_of(declared: Field[Any]) -> Range | None:

@@ -1,7 +1,7 @@
 """Frozen settings of the model, a search and its heat maps, with their defaults.
 
 Settings are plain values: equal settings give the same result, so they serve as cache keys and are written to recipes
-and fingerprints unchanged (`dataclasses.asdict`, `ModelConfig.as_dict`).
+and fingerprints (`fpc_core.io.dataclass_json.to_plain`, `ModelConfig.as_dict`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-from fpc_core.bounds import Range, bounded, check_bounds, format_value, limited
+from fpc_core.bounds import MAX_PATCHES, OMITTED, Range, bounded, check_bounds, format_value, limited, patch_sets
 
 MAX_ITERATIONS = 50_000  # Maximum number of Sinkhorn iterations, which the solver itself enforces.
 MAX_SHORTLIST = 1_000  # Maximum size of a shortlist; the ground costs of so many candidates use 250 MB.
@@ -22,11 +22,16 @@ MAX_SIDE = 4096  # Maximum height and width of a model's input in pixels; no mod
 
 
 class DropStrategy(StrEnum):
-    """Which patches a dropping block discards (Table 5 of the paper)."""
+    """Which patches a dropping block discards: by attention or at random (Table 5 of the paper), or given ones."""
 
     NON_SALIENT = "non_salient"  # Discards the patches with the least [cls] attention, as the paper proposes.
     RANDOM = "random"
     SALIENT = "salient"  # Discards the patches with the most [cls] attention.
+    GIVEN = "given"  # Discards the patches in `PruneSettings.given`, whatever their attention.
+
+
+MODEL_STRATEGIES = (DropStrategy.NON_SALIENT, DropStrategy.RANDOM, DropStrategy.SALIENT)
+"""Strategies of Table 5, with which the model itself decides what it drops."""
 
 
 class Variant(StrEnum):
@@ -196,13 +201,25 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class PruneSettings:
-    """Settings of token sparsification (Sec. 3.1): which patches are dropped, how many and in which blocks."""
+    """Settings of token sparsification (Sec. 3.1): which patches are dropped, how many and in which blocks.
 
-    keep_rate: float = bounded(0.8, 0.0, 1.0, above=True, label="keep rate")  # Gamma in the paper.
+    Attributes:
+        keep_rate: Share of the patches that a dropping block keeps, gamma in the paper. GIVEN ignores it.
+        strategy: Which patches a dropping block discards.
+        blocks: 0-based indices of the dropping blocks, which drop patches after their attention and before their MLP.
+        seed: Seed of RANDOM.
+        given: For GIVEN, the grid positions of the patches that each dropping block discards, ascending. Every patch is
+            named once at most, because a dropped patch does not come back.
+        base: For GIVEN, the strategy whose choice was replaced. It decides the order of the kept tokens, so that the
+            same patches as those of `base` give the same result, bit for bit.
+    """
+
+    keep_rate: float = bounded(0.8, 0.0, 1.0, above=True, label="keep rate")
     strategy: DropStrategy = DropStrategy.NON_SALIENT
-    # The indices are 0-based. A dropping block drops patches after its attention and before its MLP.
     blocks: tuple[int, ...] = limited(MAX_BLOCKS, default=(3, 6, 9))
-    seed: int = bounded(0, 0, MAX_SEED)  # Used by the random strategy only.
+    seed: int = bounded(0, 0, MAX_SEED)
+    given: tuple[tuple[int, ...], ...] = patch_sets(MAX_BLOCKS)
+    base: DropStrategy = field(default=DropStrategy.NON_SALIENT, metadata=OMITTED)
 
     def __post_init__(self) -> None:
         check_bounds(self)
@@ -211,13 +228,77 @@ class PruneSettings:
             raise ValueError(f"dropping blocks must be increasing block indices in {indices}")
         if not self.blocks or len(self.blocks) > MAX_BLOCKS or list(self.blocks) != sorted(set(self.blocks)):
             raise ValueError(f"dropping blocks must be increasing block indices, got {self.blocks[:MAX_BLOCKS]}")
+        if self.base is DropStrategy.GIVEN:
+            raise ValueError(f"base must be one of {', '.join(MODEL_STRATEGIES)}, which order the kept patches")
+        if self.strategy is DropStrategy.GIVEN:
+            self._check_given()
+        elif self.given:
+            raise ValueError(f"given lists patches, but the strategy is {self.strategy}; set the strategy to given")
+
+    def _check_given(self) -> None:
+        """Check the given patches as far as that is possible without the size of the grid."""
+        if not isinstance(self.given, tuple) or len(self.given) != len(self.blocks):
+            raise ValueError(
+                f"given must list the patches to drop in each of the {len(self.blocks)} dropping blocks "
+                f"{self.blocks}; use () for a block that drops none"
+            )
+        positions, blocks_of = Range(0, MAX_PATCHES - 1, whole=True), dict[int, int]()
+        for block, patches in zip(self.blocks, self.given, strict=True):
+            if not isinstance(patches, tuple):
+                raise ValueError(f"the patches given for block {block} must be a tuple of positions")
+            for patch in patches[: MAX_PATCHES + 1]:
+                if patch not in positions:
+                    raise ValueError(f"patches given for block {block} must be positions in {positions}")
+                if patch in blocks_of:
+                    raise ValueError(f"patch {patch} is dropped twice, in blocks {blocks_of[patch]} and {block}")
+                blocks_of[patch] = block
+            if list(patches) != sorted(patches):
+                raise ValueError(f"the patches given for block {block} must be in ascending order")
+
+    def check_grid(self, patches: int) -> None:
+        """Check that a grid of this many patches has all given patches, and that not all of them are dropped.
+
+        Raises:
+            ValueError: A given patch is outside the grid, or no patch would be left.
+        """
+        dropped = [patch for block in self.given for patch in block]
+        if dropped and max(dropped) >= patches:
+            raise ValueError(f"patch {max(dropped)} is not in the grid, whose patches are 0..{patches - 1}")
+        if len(dropped) >= patches:
+            raise ValueError(f"all {patches} patches are dropped; keep at least one")
+
+    def with_given(self, given: tuple[tuple[int, ...], ...]) -> PruneSettings:
+        """Return settings that drop these patches instead of those that the model would choose."""
+        base = self.base if self.strategy is DropStrategy.GIVEN else self.strategy
+        return replace(self, strategy=DropStrategy.GIVEN, given=given, base=base)
+
+    @property
+    def of_model(self) -> PruneSettings:
+        """The settings with which the model itself chooses what it drops."""
+        if self.strategy is not DropStrategy.GIVEN:
+            return self
+        return replace(self, strategy=self.base, given=(), base=DropStrategy.NON_SALIENT)
+
+    @property
+    def drops_nothing(self) -> bool:
+        """Whether no block drops a patch or changes the order of the tokens."""
+        return not any(self.given) if self.strategy is DropStrategy.GIVEN else self.keep_rate == 1.0
 
     def kept(self, patches: int) -> int:
-        """Return how many of `patches` patches remain after a dropping block.
+        """Return how many of `patches` patches remain after a dropping block, if the strategy is not GIVEN.
 
         This is ceil(gamma n), computed in floating point as in the released code.
         """
         return math.ceil(self.keep_rate * patches)
+
+    def remaining(self, patches: int) -> tuple[int, ...]:
+        """Return how many of `patches` patches remain after each dropping block."""
+        counts = []
+        for index in range(len(self.blocks)):
+            is_given = self.strategy is DropStrategy.GIVEN
+            patches = patches - len(self.given[index]) if is_given else self.kept(patches)
+            counts.append(patches)
+        return tuple(counts)
 
 
 @dataclass(frozen=True)

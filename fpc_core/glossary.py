@@ -11,7 +11,7 @@ GLOSSARY = {
     "D": "Distance by which the shortlist is ranked: D_cos and D_EMD, weighted by alpha (Eq. 10).",
     "D_cos": "One minus the cosine between the [cls] tokens of two images (Eq. 4).",
     "D_EMD": "Cost of the cheapest transport of the patches of one image onto those of the other (Eq. 5).",
-    "Drop strategy": "Which patches a dropping layer discards: non-salient (the method), salient or random.",
+    "Drop strategy": "Which patches a layer discards: non-salient (the method), salient, random, or given by hand.",
     "Final distance": "Euclidean distance between the consolidated feature of the query and a gallery feature.",
     "Gallery": "The images that are searched for the person in the query.",
     "Gallery memory": "The tokens and features of all gallery images, encoded once without dropping.",

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fpc_core.config import QuerySettings
+from fpc_core.config import DropStrategy, QuerySettings
 from fpc_core.data.browser_encoding import encode_float32
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.explain.cards import ALT_TEXT, MARKS, MatchLabel, QueryIdentity, camera_name, identity_label, match_label
@@ -44,6 +44,7 @@ def answer_data(
     people = people_data(trace.match.shortlist.indices.tolist(), records, subject, uses_cameras)
     return {
         "key": key,
+        "byHand": trace.settings.prune.strategy is DropStrategy.GIVEN,
         "gamma": trace.settings.prune.keep_rate,
         "alpha": trace.settings.alpha,
         "k": trace.settings.neighbors,

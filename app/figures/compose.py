@@ -20,6 +20,7 @@ from fpc_core.figures.recipe import (
     MAX_LETTERS,
     MAX_QUERIES,
     OF_ALL_QUERIES,
+    OF_MODEL,
     OF_ONE_QUERY,
     WIDTHS,
     FigureKind,
@@ -176,6 +177,7 @@ def compose_recipe(workspace: Workspace, collected: Basket, settings: QuerySetti
     if kind in OF_ONE_QUERY and len(items) > 1:
         st.caption(f"This figure shows only the first query: {escape_markdown(items[0].query)}.")
         items = items[:1]
+    settings = _with_given(kind, items, settings)
     shown = labels(items, workspace, of_sheet=kind not in OF_ONE_QUERY)
     return FigureRecipe(
         kind,
@@ -187,6 +189,17 @@ def compose_recipe(workspace: Workspace, collected: Basket, settings: QuerySetti
         scenes=tuple(item.scene for item in items) if any(item.scene.occluders for item in items) else (),
         **_of_kind(kind, workspace, collected, items[0]),
     )
+
+
+def _with_given(kind: FigureKind, items: Sequence[Item], settings: QuerySettings) -> QuerySettings:
+    """Return the settings with the patches that are dropped by hand, which only figures of one query can show."""
+    given = [item.given for item in items if item.given is not None]
+    if not given:
+        return settings
+    if kind in OF_MODEL or len(items) > 1:
+        st.caption("Patches dropped by hand need a figure of a single query. This one shows the model's choice.")
+        return settings
+    return replace(settings, prune=settings.prune.with_given(given[0]))
 
 
 def _of_kind(kind: FigureKind, workspace: Workspace, collected: Basket, first: Item) -> dict[str, Any]:
@@ -216,13 +229,15 @@ def _replace_items(items: Sequence[Item], items_by_name: Mapping[str, Item]) -> 
 
 
 def _named(records: Sequence[str], items: Sequence[Item]) -> dict[str, Item]:
-    """Return all queries by name. Collected queries with occluders have additional names."""
+    """Return all queries by name. Collected queries with occluders or given patches have additional names."""
     items_by_name = {path: Item(path) for path in records}
     for item in items:
         count = len(item.scene.occluders)
-        if not count or item.query not in items_by_name:
+        if (not count and item.given is None) or item.query not in items_by_name:
             continue
-        name = f"{item.query} under {count} occluder{'s' * (count > 1)}"
+        name = f"{item.query} under {count} occluder{'s' * (count > 1)}" if count else item.query
+        if item.given is not None:
+            name += " pruned by hand"
         count_before = sum(each.startswith(name) for each in items_by_name)
         items_by_name[f"{name} ({count_before + 1})" if count_before else name] = item
     return items_by_name

@@ -15,17 +15,18 @@ from app.components.live_payload import survived
 from app.components.masks import masks
 from app.components.occluder import image_key, occluder
 from app.messages import show_warning
+from app.sections import by_hand
 from app.server import resources, search
 from app.server.queues import PAGE_QUEUE
 from app.server.search import Query
-from app.session import lab_scene
+from app.session import given_patches, lab_scene
 from app.session.figure_basket import Item, add_button
-from app.session.view import EPSILON, GAMMA, NEIGHBORS
+from app.session.view import EPSILON, GAMMA, NEIGHBORS, write_slider_params
 from app.ui import controls
 from app.ui.page_frame import report_errors
 from app.ui.query_picker import is_dataset_query
 from app.ui.refused_file import forget_refusal, refuse, render_refusal, uploader_key
-from fpc_core.config import PruneSettings, QuerySettings, TransportSettings
+from fpc_core.config import DropStrategy, PruneSettings, QuerySettings, TransportSettings
 from fpc_core.data import occluder_rendering
 from fpc_core.data.browser_encoding import data_uri
 from fpc_core.data.ground_truth import BACKGROUND, OCCLUDER
@@ -42,6 +43,7 @@ from fpc_core.workspace import Workspace
 
 PREFIX = "l_"  # Prefix that distinguishes query parameters of this page from those of Explore.
 _PROBLEM = "lab-problem"
+_PAINTED = "lab-painted"  # Key of the state that is set when the visitor has dropped other patches by hand.
 CLEAN, OCCLUDED = "clean", "occluded"
 
 
@@ -81,6 +83,12 @@ def on_editor_event(event: Mapping[str, Any]) -> None:
         lab_scene.on_editor_event(event)
     except RecipeError as error:
         st.session_state[_PROBLEM] = str(error)
+
+
+def _on_paint(given: str) -> None:
+    """Store the patches that the visitor drops by hand, and rerun the whole page."""
+    write_slider_params(st.query_params, {given_patches.PARAM: given})
+    st.session_state[_PAINTED] = True
 
 
 def show_pending_warning() -> None:
@@ -131,8 +139,18 @@ def _apply_recipe(workspace: Workspace, recipe: SceneRecipe) -> None:
         raise RecipeError(f"its query {recipe.query[:120]!r} is not in this dataset")
     cut_outs(workspace, recipe.scene)
     settings = recipe.settings
+    model = settings.prune.of_model
+    prune = PruneSettings(model.keep_rate, model.strategy)
+    if settings.prune.strategy is DropStrategy.GIVEN:
+        if len(settings.prune.given) != len(prune.blocks):
+            raise RecipeError("its patches are dropped in other layers than those of this page")
+        prune = prune.with_given(settings.prune.given)
+        try:
+            prune.check_grid(workspace.retriever.model.config.patches)
+        except ValueError as error:
+            raise RecipeError(f"its patches do not fit this model: {error}") from error
     supported = QuerySettings(
-        PruneSettings(settings.prune.keep_rate, settings.prune.strategy),
+        prune,
         TransportSettings(settings.transport.solver, settings.transport.epsilon),
         settings.variant,
         settings.alpha,
@@ -152,6 +170,7 @@ def _apply_recipe(workspace: Workspace, recipe: SceneRecipe) -> None:
     if recipe.query:
         st.session_state[f"{PREFIX}query"] = recipe.query
     controls.set_side_widgets(PREFIX, settings, workspace.dataset.shortlist)
+    write_slider_params(st.query_params, {given_patches.PARAM: given_patches.to_param(settings.prune)})
     lab_scene.replace_scene(recipe.scene)
     weights = workspace.weights_fingerprint
     if recipe.weights not in ("", weights):
@@ -179,7 +198,7 @@ def editor(
         nearest: Gallery row of the image that the Person button pastes by default.
         ranks: Result of `first_matches`; empty if the person is unknown.
     """
-    if lab_scene.pop_released():
+    if lab_scene.pop_released() or st.session_state.pop(_PAINTED, False):
         st.rerun()
     show_pending_warning()
     left, right = st.columns([2, 3], gap="large")
@@ -220,8 +239,9 @@ def editor(
             key="lab-masks",
             survived=survived(encoding),
             notes=_on_occluder(encoding, covered, workspace) if scene.occluders else (),
+            painter=by_hand.painter(workspace, shown, settings, _on_paint),
         )
-        st.caption('White = dropped. "On occluder" = share of the dropped area that is on the occluder.')
+        st.caption('Marked = dropped. "On occluder" = share of the dropped area that is on the occluder.')
         if ranks:
             _render_ranks(ranks, settings)
         else:

@@ -11,16 +11,18 @@ from app.components.alpha_chart import alpha_chart
 from app.components.bars import bars, share_bars
 from app.components.cards import cards
 from app.components.image_store import image_store
-from app.components.live_payload import answer_data, view_key
+from app.components.live_payload import answer_data, survived, view_key
+from app.components.masks import masks
 from app.components.patch_map import patch_map
 from app.components.ranking import ranking
 from app.components.sinkhorn_stepper import sinkhorn_stepper
-from app.sections import patch_lifeline
+from app.sections import by_hand, patch_lifeline
 from app.sections.summary import lesson_markdown
 from app.server import resources
 from app.server.downloads import on_demand
 from app.server.search import Query, SearchResult
-from app.session.view import Pin
+from app.session import given_patches
+from app.session.view import Pin, write_slider_params
 from app.ui.query_picker import choose_neighbor
 from fpc_core.data.browser_encoding import data_uri
 from fpc_core.explain.cards import Strip, decoder_cards
@@ -50,7 +52,7 @@ def download_button(workspace: Workspace, query: Query, context: LessonContext) 
         key="lesson-file",
         icon=":material/download:",
         on_click="ignore",
-        help="All nine steps with this query in one HTML file that works offline.",
+        help="All ten steps with this query in one HTML file that works offline.",
     )
 
 
@@ -112,8 +114,28 @@ def render_picture(
         _alpha(workspace, query, search_result, context)
     if step.key == "tokens":
         _neighbors(workspace, query, context)
+    if step.key == "masks":
+        _masks(workspace, query, search_result, context)
     if step.key == "shares":
         bars(share_bars(context.trace.consolidation), key="shares", about="Attention shares of Eq. 13")
+
+
+def _masks(workspace: Workspace, query: Query, search_result: SearchResult, context: LessonContext) -> None:
+    settings, config = search_result.trace.settings, workspace.retriever.model.config
+
+    def on_paint(given: str) -> None:
+        write_slider_params(st.query_params, {given_patches.PARAM: given})
+
+    masks(
+        data_uri(query.image),
+        config,
+        settings.prune.blocks,
+        key="lesson-masks",
+        survived=survived(search_result.trace.encoding),
+        width="120px",
+        painter=by_hand.painter(workspace, query, settings, on_paint),
+    )
+    by_hand.render_comparison(workspace, query, settings, context.hit, compact=True)
 
 
 def _alpha(workspace: Workspace, query: Query, search_result: SearchResult, context: LessonContext) -> None:

@@ -28,9 +28,10 @@ from app.sections import details, ranking
 from app.sections.save_panel import render_code, render_save
 from app.server import search
 from app.server.search import Query, SearchResult
-from app.session import link_checks
+from app.session import given_patches, link_checks, pending_release
 from app.session.display import PRUNED
 from app.session.uploads import stored_uploads
+from app.session.view import write_slider_params
 from app.ui import controls, heatmap_controls, status
 from app.ui.page_frame import load_workspace_or_stop, report_errors, run_page
 from app.ui.page_shortcuts import explore_shortcuts
@@ -93,6 +94,13 @@ def hits(
     return result, chosen
 
 
+def on_paint(given: str) -> None:
+    """Show the results for other patches that are dropped by hand, given as a query parameter."""
+    values = {given_patches.PARAM: given}
+    write_slider_params(st.query_params, values)
+    pending_release.rerun_fragment_for_release(HITS, values)
+
+
 def render_queries(workspace: Workspace, chosen: str, identity: int | None) -> None:
     """Render the strip of queries, or of those of one person, with buttons for its pages."""
     records = [record for record in workspace.dataset.query if identity in (None, record.identity)]
@@ -147,9 +155,9 @@ def page() -> None:
         result, chosen = hits(workspace, query, settings, view.neighbor, show_junk)
     skeleton.empty()
     with masks:
-        ranking.render_masks(workspace, query, settings, MASK_WIDTH)
+        ranking.render_masks(workspace, query, settings, MASK_WIDTH, on_paint)
     with right, st.container(key="details-panel"):
-        details.render_details(details.DetailsInput(workspace, query, result, chosen, show_junk))
+        details.render_details(details.DetailsInput(workspace, query, result, chosen, show_junk, on_paint))
     with save:
         for title, kind in (("Masks", FigureKind.DROP_PROCESS), ("Rankings", FigureKind.RANKED_LIST)):
             st.markdown(f"**{title}**")

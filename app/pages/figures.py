@@ -15,7 +15,7 @@ from app.messages import show_warning, show_warnings
 from app.server import resources
 from app.server.downloads import on_demand
 from app.server.queues import PAGE_QUEUE
-from app.session import lab_scene
+from app.session import given_patches, lab_scene
 from app.session.figure_basket import Item, basket
 from app.session.view import View
 from app.session.workspace_choice import default_variant
@@ -126,7 +126,9 @@ def render_explore_link(recipe: FigureRecipe) -> None:
     if first and first.scene.occluders:
         if st.button("See the first query in the Lab", icon=":material/science:", key="lab"):
             lab_scene.replace_scene(first.scene)
-            st.switch_page("app/pages/lab.py", query_params={f"{LAB}{name}": value for name, value in params.items()})
+            shared = (given_patches.PARAM,)  # Parameters that have the same name on all pages.
+            prefixed = {name if name in shared else f"{LAB}{name}": value for name, value in params.items()}
+            st.switch_page("app/pages/lab.py", query_params=prefixed)
         return
     label = "See the first query in Explore" if first else "Open Explore"
     if st.button(label, icon=":material/person_search:", key="explore"):

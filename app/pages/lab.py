@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import streamlit as st
 
 from app.layout import heading
@@ -14,14 +16,14 @@ heading(
 from app.lab import editor, occlusion_curves
 from app.lab.editor import CLEAN, OCCLUDED, PREFIX
 from app.messages import show_warning, show_warnings
-from app.sections import comparison, transport
+from app.sections import by_hand, comparison, transport
 from app.server import search
 from app.server.search import Query
-from app.session import lab_scene
+from app.session import given_patches, lab_scene
 from app.ui import controls, status
 from app.ui.page_frame import load_workspace_or_stop, run_page
 from app.ui.query_picker import choose_neighbor, choose_pin, pick_query, view_from_url
-from fpc_core.config import QuerySettings
+from fpc_core.config import DropStrategy, QuerySettings
 from fpc_core.data.match_rule import MatchRule
 from fpc_core.data.occluders import Scene
 from fpc_core.evaluation.occlusion.study import Relevance
@@ -54,6 +56,9 @@ def render_results(workspace: Workspace, query: Query, settings: QuerySettings) 
         rankings=("by_distance", "final"),
         with_other_rank=(OCCLUDED,),
     )
+    if settings.prune.strategy is DropStrategy.GIVEN:
+        st.header("Did you prune better than the model?", anchor="by-hand")
+        by_hand.render_comparison(workspace, occluded, settings, chosen, truth=False)
     st.header("Patch matching (optimal transport)", anchor="transport")
     transport.transport(workspace, occluded, search_results[OCCLUDED], chosen, view.pin, choose_pin)
     comparison.parts(workspace, traces, rule, chosen)
@@ -68,8 +73,11 @@ def render_results(workspace: Workspace, query: Query, settings: QuerySettings) 
     except ValueError as error:
         show_warning(f"The curves and the map cannot be computed: {error}.")
         return
-    occlusion_curves.curves(workspace, query, relevance, scene, settings)
-    occlusion_curves.sliding_map(workspace, query, relevance, scene, settings)
+    model = replace(settings, prune=settings.prune.of_model)  # Patches chosen for one scene suit no other.
+    if model != settings:
+        st.caption("You prune by hand. Curves and map show other scenes, so the model chooses the patches there.")
+    occlusion_curves.curves(workspace, query, relevance, scene, model)
+    occlusion_curves.sliding_map(workspace, query, relevance, scene, model)
 
 
 def page() -> None:
@@ -82,8 +90,10 @@ def page() -> None:
             PREFIX, QuerySettings(neighbors=workspace.dataset.neighbors), workspace.dataset.shortlist
         )
         editor.open_recipe(workspace)
+    view, problems = view_from_url(workspace, given_patches.PARAM)
+    settings = controls.with_given_patches(settings, view.settings)
     status.status_line(workspace, settings)
-    show_warnings(missing)
+    show_warnings((*missing, *problems))
     if link_problem:
         show_warning(link_problem)
     try:

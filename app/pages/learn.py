@@ -1,7 +1,8 @@
-"""Learn page: the method in nine short steps, with the numbers of a query."""
+"""Learn page: the method in ten short steps, with the numbers of a query."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -13,11 +14,11 @@ PRESENTING = st.query_params.get("present") == "1"
 if PRESENTING:
     inject_presenter_css()
 else:
-    heading("How does FPC work?", "Nine short steps with one example: make a guess, then see what the model did.")
+    heading("How does FPC work?", "Ten short steps with one example: make a guess, then see what the model did.")
 
 from app.learn import step as lesson_step
 from app.messages import escape_markdown, show_warnings
-from app.sections import summary
+from app.sections import by_hand, summary
 from app.server import search
 from app.server.search import Query
 from app.session import link_checks
@@ -54,9 +55,10 @@ FIGURES = {
     "distance": FigureKind.ALPHA_LINES,
     "tokens": FigureKind.RANKED_LIST,
     "shares": FigureKind.DECODER_MAPS,
+    "masks": FigureKind.DROP_PROCESS,
 }
 # Tab of the Explore page that a step links to; the first one if a step is not listed.
-EXPLORE_TABS = {"dropping": "Patch", "distance": "Why", "tokens": "Decoder", "shares": "Decoder"}
+EXPLORE_TABS = {"dropping": "Patch", "distance": "Why", "tokens": "Decoder", "shares": "Decoder", "masks": "By hand"}
 
 
 def requested_step() -> int:
@@ -142,6 +144,8 @@ def page() -> None:
     )
     result = search.search(workspace, query, settings)
     context = summary.query_context(workspace, query, result, view.neighbor)
+    if key == "masks":
+        context = replace(context, masks=by_hand.compare_masks(workspace, query, settings, context.hit))
     step = STEPS[key](context)
     left, right = st.columns([1, 1], gap="large")
     with left:

@@ -1,12 +1,13 @@
-"""Details on the selected hit in tabs: transport plan, comparison, decoder, alpha and single patches."""
+"""Details on the selected hit in tabs: transport plan, comparison, decoder, alpha, single patches and masks."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import streamlit as st
 
-from app.sections import decoder, patch_lifeline, ranking, transport
+from app.sections import by_hand, decoder, patch_lifeline, ranking, transport
 from app.sections.save_panel import render_save
 from app.sections.summary import lesson_markdown, query_context
 from app.server.search import Query, SearchResult
@@ -16,7 +17,7 @@ from app.ui.query_picker import choose_neighbor, choose_pin, view_from_url
 from fpc_core.figures.recipe import FigureKind
 from fpc_core.workspace import Workspace
 
-TABS = ("Match", "Why", "Decoder", "Query map", "Alpha", "Patch")
+TABS = ("Match", "Why", "Decoder", "Query map", "Alpha", "Patch", "By hand")
 PARAM = "tab"  # Query parameter of the open tab.
 
 
@@ -30,6 +31,7 @@ class DetailsInput:
         result: Result of the search.
         chosen: Gallery row of the selected hit, or None.
         show_junk: Whether junk images are shown.
+        on_paint: Callback that receives the query parameter of the patches that the visitor drops by hand.
     """
 
     workspace: Workspace
@@ -37,6 +39,7 @@ class DetailsInput:
     result: SearchResult
     chosen: int | None
     show_junk: bool
+    on_paint: Callable[[str], None]
 
 
 @st.fragment(key="details")
@@ -50,7 +53,7 @@ def render_details(inputs: DetailsInput) -> None:
     traced = st.query_params.get("life") == "true"  # A link of release 0.1, where a switch showed the lifelines.
     default = "Patch" if traced else TABS[0]
     tabs = st.tabs(TABS, default=default, key=PARAM, on_change="rerun", bind="query-params")
-    for tab, render in zip(tabs, (_match, _why, _decoder, _query_map, _alpha, _patch), strict=True):
+    for tab, render in zip(tabs, (_match, _why, _decoder, _query_map, _alpha, _patch, _by_hand), strict=True):
         if tab.open:
             with tab:
                 render(inputs, view)
@@ -92,3 +95,10 @@ def _alpha(inputs: DetailsInput, _view: View) -> None:
 
 def _patch(inputs: DetailsInput, view: View) -> None:
     patch_lifeline.render_lifelines(inputs.workspace, inputs.query, inputs.result, view.pin, choose_pin)
+
+
+def _by_hand(inputs: DetailsInput, _view: View) -> None:
+    settings = inputs.result.trace.settings
+    by_hand.render_start(inputs.workspace, inputs.query, settings.prune, inputs.on_paint)
+    by_hand.render_comparison(inputs.workspace, inputs.query, settings, inputs.chosen)
+    render_save(inputs.workspace, inputs.query, settings, FigureKind.DROP_PROCESS, key="-by-hand")

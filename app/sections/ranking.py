@@ -15,11 +15,11 @@ from app.components.live_payload import answer_data, view_key
 from app.components.masks import drop_story, masks
 from app.components.ranking import ranking
 from app.messages import escape_markdown
-from app.sections import prefetch
+from app.sections import by_hand, prefetch
 from app.server import resources
 from app.server.search import Query, SearchResult
 from app.session.visitor import current_visitor
-from fpc_core.config import QuerySettings
+from fpc_core.config import DropStrategy, QuerySettings
 from fpc_core.data.browser_encoding import data_uri
 from fpc_core.data.match_rule import MatchRule
 from fpc_core.explain.cards import MatchLabel, Strip, distances_of, match_label, ranked_strip
@@ -32,8 +32,18 @@ EXPLAINED = ("[cls]", "D_cos", "D_EMD", "D", "K", "Junk image")  # Glossary term
 KEEP_RATES = "keep-rates"  # Key of the fragment that searches at every keep rate.
 
 
-def render_masks(workspace: Workspace, query: Query, settings: QuerySettings, width: str) -> None:
-    """Render the query after every pruning layer, and a sentence on the dropped patches."""
+def render_masks(
+    workspace: Workspace, query: Query, settings: QuerySettings, width: str, on_paint: Callable[[str], None]
+) -> None:
+    """Render the query after every pruning layer, and a sentence on the dropped patches.
+
+    Args:
+        workspace: Workspace of the query.
+        query: Query image.
+        settings: Query settings.
+        width: Width of a mask, as a CSS length.
+        on_paint: Callback that receives the query parameter of the patches that the visitor drops by hand.
+    """
     config = workspace.retriever.model.config
     truth = resources.masks(workspace).get(Path(query.name))
     areas = None if truth is None else patch_areas(truth, config)
@@ -46,6 +56,7 @@ def render_masks(workspace: Workspace, query: Query, settings: QuerySettings, wi
         story=drop_story(settings.prune.strategy, areas),
         compact=True,
         width=width,
+        painter=by_hand.painter(workspace, query, settings, on_paint),
     )
 
 
@@ -55,6 +66,8 @@ def keep_rates(workspace: Workspace, query: Query, settings: QuerySettings, chos
 
     Call it after all other sections, so that they are not delayed.
     """
+    if settings.prune.strategy is DropStrategy.GIVEN:
+        return  # The keep rate has no effect.
     visitor = current_visitor()
     view = view_key(query.digest, settings)
     grid = prefetch.keep_rate_grid(workspace, query, settings, visitor, SHOWN)

@@ -14,7 +14,7 @@ from app.session.display import pruned_style
 from app.session.figure_basket import Item, add_button
 from app.session.shared_view import UPLOAD_SUFFIX
 from app.ui.query_picker import is_dataset_query
-from fpc_core.config import MapSettings, QuerySettings
+from fpc_core.config import DropStrategy, MapSettings, QuerySettings
 from fpc_core.explain.code import python_lines, shell_line
 from fpc_core.figures.recipe import FigureKind, FigureRecipe, FigureStyle
 from fpc_core.workspace import Places, Workspace
@@ -31,6 +31,7 @@ def render_save(
     *,
     chosen: int | None = None,
     maps: MapSettings | None = None,
+    key: str = "",
 ) -> None:
     """Render buttons that save a panel as PNG, SVG and CSV, and one that adds it to the figure.
 
@@ -41,14 +42,15 @@ def render_save(
         kind: Kind of figure that shows what the panel shows.
         chosen: Gallery row of the selected hit, or None.
         maps: Settings of heat maps; None for the defaults.
+        key: Suffix of the widget keys, needed if a page saves two panels of one kind.
     """
     if not is_dataset_query(query):
         st.caption("Figures refer to images of the dataset, so panels of your own image cannot be saved.")
         return
     gallery = "" if chosen is None else workspace.retriever.memory.records[chosen].path.as_posix()
     recipe = panel_recipe(workspace, query.name, settings, kind, gallery, maps)
-    with st.container(horizontal=True, gap="xsmall", key=f"save-{kind}"):
-        add_button(Item(query.name), settings, kind, key=f"-{kind}", gallery=gallery, maps=maps)
+    with st.container(horizontal=True, gap="xsmall", key=f"save-{kind}{key}"):
+        add_button(Item(query.name), settings, kind, key=f"-{kind}{key}", gallery=gallery, maps=maps)
         for suffix, mime_type in _MIME_TYPES.items():
             st.download_button(
                 suffix.upper(),
@@ -59,7 +61,7 @@ def render_save(
                 ),
                 f"{kind}.{suffix}",
                 mime_type,
-                key=f"save-{kind}-{suffix}",
+                key=f"save-{kind}-{suffix}{key}",
                 on_click="ignore",
                 help="Numbers of this panel." if suffix == "csv" else "Image of this panel.",
             )
@@ -71,7 +73,10 @@ def render_code(workspace: Workspace, query: Query, settings: QuerySettings) -> 
     name = query.name if is_dataset_query(query) else query.name.removesuffix(UPLOAD_SUFFIX)
     st.markdown("**Code**")
     st.code(python_lines(name, settings, places), language="python")
-    st.code(shell_line(name, settings, places), language="bash")
+    if settings.prune.strategy is DropStrategy.GIVEN:
+        st.caption("Patches that you drop by hand can be given in Python, but not on the command line.")
+    else:
+        st.code(shell_line(name, settings, places), language="bash")
 
 
 def panel_recipe(

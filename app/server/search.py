@@ -94,6 +94,12 @@ def matching(workspace: Workspace, query: Query, settings: QuerySettings) -> Mat
     return _matched(workspace, query, _without_alpha_and_k(settings))
 
 
+def encoding(workspace: Workspace, query: Query, prune: PruneSettings) -> Encoding:
+    """Return the encoding of a query."""
+    with limit_threads_on_small_machines():
+        return _encoded(workspace, query, prune).encoding
+
+
 def plan(workspace: Workspace, query: Query, trace: QueryTrace, row: int) -> TransportPlan:
     """Return the transport plan between the query and a shortlisted gallery row. It depends on neither alpha nor K."""
     return _planned(workspace, query, _without_alpha_and_k(trace.settings), row, trace)

@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from fpc_core.config import MapSettings, QuerySettings
+from fpc_core.config import DropStrategy, MapSettings, QuerySettings
 from fpc_core.data.occluders import Scene
 from fpc_core.figures.recipe import MAX_QUERIES, FigureKind
 
@@ -16,15 +16,17 @@ _KEY = "basket"
 
 @dataclass(frozen=True)
 class Item:
-    """A query with its occluders.
+    """A query with its occluders and the patches that are dropped by hand.
 
     Attributes:
         query: Path of the query image in the dataset.
         scene: Occluders on the query image.
+        given: Patches that each pruning layer drops; None if the model chooses.
     """
 
     query: str
     scene: Scene = field(default_factory=Scene)
+    given: tuple[tuple[int, ...], ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,9 @@ def add_button(
         keep_rates: Keep rates of a sweep or a table; empty for the defaults.
     """
     stored = basket()
+    if settings.prune.strategy is DropStrategy.GIVEN:  # The patches belong to this query, not to others in the figure.
+        item = None if item is None else replace(item, given=settings.prune.given)
+        settings = replace(settings, prune=settings.prune.of_model)
     items = stored.items if item is None else (*(each for each in stored.items if each != item), item)
     new = Basket(items, settings, kind or stored.kind, gallery, maps, alphas, keep_rates)
     if stored == new:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import streamlit as st
 from streamlit.errors import StreamlitAPIException
@@ -28,12 +28,12 @@ class PendingRelease:
     Attributes:
         fragment: Key of the fragment that shows the result.
         number: Number of the release in this session, starting at 1.
-        values: Values of the sliders, by name.
+        values: Values of the sliders and patches dropped by hand, by the name of their query parameter.
     """
 
     fragment: str
     number: int
-    values: Mapping[str, float]
+    values: Mapping[str, float | str]
 
 
 def record_page() -> None:
@@ -61,12 +61,17 @@ def pending() -> PendingRelease | None:
     return st.session_state.get(_PENDING)
 
 
-def rerun_fragment_for_release(key: str, values: Mapping[str, float]) -> None:
-    """Store a release and rerun this fragment at once. Call it in a callback."""
+def rerun_fragment_for_release(key: str, values: Mapping[str, float | str]) -> None:
+    """Store a release and rerun this fragment at once. Call it in a callback.
+
+    Values of the previous release that this one does not have stay pending.
+    """
     if _page_left():
         return
     st.session_state[_COUNT] = st.session_state.get(_COUNT, 0) + 1
-    st.session_state[_PENDING] = PendingRelease(key, st.session_state[_COUNT], dict(values))
+    earlier = pending()
+    still_pending = {} if earlier is None or earlier.fragment != key else earlier.values
+    st.session_state[_PENDING] = PendingRelease(key, st.session_state[_COUNT], {**still_pending, **values})
     with suppress(StreamlitAPIException):  # The fragment does not exist yet; the current run of the page will draw it.
         st.rerun(key)
 
@@ -111,6 +116,15 @@ def on_answer_painted(number: int) -> None:
 
         write_slider_params(st.query_params, last.values)
     st.rerun()
+
+
+def forget_value(name: str) -> None:
+    """Remove a value from the last releases, so that a late report does not write it to the URL again."""
+    for key in (_PENDING, _PAINTED):
+        release = st.session_state.get(key)
+        if release is not None and name in release.values:
+            values = {other: value for other, value in release.values.items() if other != name}
+            st.session_state[key] = replace(release, values=values)
 
 
 def clear_pending() -> None:

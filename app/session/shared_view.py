@@ -15,7 +15,7 @@ import streamlit as st
 _STORED = "page-params"
 _SETTINGS = ("gamma", "alpha", "k", "drop", "variant", "solver", "epsilon")
 _METHOD = ("drop", "variant", "solver", "epsilon")
-_SELECTION = ("neighbor", "rival", "pin")  # As for _DISPLAY, parameter names are the same on all pages.
+_SELECTION = ("neighbor", "rival", "pin", "given")  # As for _DISPLAY, parameter names are the same on all pages.
 _DISPLAY = ("pruned",)
 
 Params = dict[str, list[str]]
@@ -40,11 +40,11 @@ class _PageState:
 
 _STATES = {
     "": _PageState("", ("query", *_SETTINGS, *_SELECTION, *_DISPLAY)),
-    "learn": _PageState("", ("query", *_SETTINGS, "neighbor", "pin", *_DISPLAY)),
+    "learn": _PageState("", ("query", *_SETTINGS, "neighbor", "pin", "given", *_DISPLAY)),
     "sweep": _PageState("s_", ("query", *_METHOD)),
     "evaluate": _PageState("e_", _SETTINGS),
     "atlas": _PageState("at_", _SETTINGS),
-    "lab": _PageState("l_", ("query", *_SETTINGS, "neighbor", "pin", *_DISPLAY)),
+    "lab": _PageState("l_", ("query", *_SETTINGS, "neighbor", "pin", "given", *_DISPLAY)),
     "compare": _PageState("c_", ("query", "neighbor", *_DISPLAY)),
     "figures": _PageState("", _DISPLAY),
 }

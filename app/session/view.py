@@ -13,7 +13,16 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from fpc_core.config import DropStrategy, PruneSettings, QuerySettings, Solver, TransportSettings, Variant
+from app.session import given_patches
+from fpc_core.config import (
+    MODEL_STRATEGIES,
+    DropStrategy,
+    PruneSettings,
+    QuerySettings,
+    Solver,
+    TransportSettings,
+    Variant,
+)
 
 # Minimum, maximum and step of each slider.
 GAMMA = (0.3, 1.0, 0.05)
@@ -67,7 +76,7 @@ class View:
 
     def to_params(self, variant: Variant = _DEFAULT.variant) -> dict[str, str]:
         """Return the view as query parameters, without defaults; `variant` is the visitor's default variant."""
-        settings, default = self.settings, _DEFAULT
+        settings, default, model = self.settings, _DEFAULT, self.settings.prune.of_model
         pairs: list[tuple[str, Any, Any]] = [
             ("query", self.query, ""),
             ("neighbor", self.neighbor, None),
@@ -76,7 +85,8 @@ class View:
             ("gamma", settings.prune.keep_rate, default.prune.keep_rate),
             ("alpha", settings.alpha, default.alpha),
             ("k", settings.neighbors, default.neighbors),
-            ("drop", plain_name(settings.prune.strategy), plain_name(default.prune.strategy)),
+            ("drop", plain_name(model.strategy), plain_name(default.prune.strategy)),
+            ("given", given_patches.to_param(settings.prune), ""),
             ("variant", settings.variant.value, variant.value),
             ("solver", settings.transport.solver.value, default.transport.solver.value),
             ("epsilon", settings.transport.epsilon, default.transport.epsilon),
@@ -90,9 +100,9 @@ def keep_rates() -> tuple[float, ...]:
     return tuple(round(low + index * step, 4) for index in range(round((high - low) / step) + 1))
 
 
-def write_slider_params(params: MutableMapping[str, str], values: Mapping[str, float]) -> None:
-    """Write the values of gamma, alpha and k to the query parameters. A default value removes its parameter."""
-    default = {"gamma": _DEFAULT.prune.keep_rate, "alpha": _DEFAULT.alpha, "k": _DEFAULT.neighbors}
+def write_slider_params(params: MutableMapping[str, str], values: Mapping[str, float | str]) -> None:
+    """Write the values of gamma, alpha, k and given to the query parameters. A default value removes its parameter."""
+    default = {"gamma": _DEFAULT.prune.keep_rate, "alpha": _DEFAULT.alpha, "k": _DEFAULT.neighbors, "given": ""}
     for name, value in values.items():
         if value == default[name]:
             params.pop(name, None)
@@ -104,6 +114,7 @@ _LABELS = {
     "gamma": "the keep rate",
     "k": "K",
     "drop": "the drop strategy",
+    "given": "the patches dropped by hand",
     "solver": "the transport solver",
     "variant": "the variant",
     "neighbor": "the selected image",
@@ -142,8 +153,9 @@ def read_view(params: Mapping[str, str], patches: int, rows: int | None = None) 
 
     prune = PruneSettings(
         keep_rate=take("gamma", _between(GAMMA), _DEFAULT.prune.keep_rate, _range_text(GAMMA)),
-        strategy=take("drop", _strategy, _DEFAULT.prune.strategy, _choice_text(DropStrategy)),
+        strategy=take("drop", _strategy, _DEFAULT.prune.strategy, _choice_text(MODEL_STRATEGIES)),
     )
+    prune = take("given", given_patches.reader(prune, patches), None, given_patches.expected(patches)) or prune
     transport = TransportSettings(
         solver=take("solver", Solver, _DEFAULT.transport.solver, _choice_text(Solver)),
         epsilon=take("epsilon", _between(EPSILON), _DEFAULT.transport.epsilon, _range_text(EPSILON)),
@@ -177,7 +189,10 @@ def _neighbors(text: str) -> int:
 
 
 def _strategy(text: str) -> DropStrategy:
-    return DropStrategy(text.replace("-", "_"))
+    strategy = DropStrategy(text.replace("-", "_"))
+    if strategy not in MODEL_STRATEGIES:
+        raise ValueError(text)
+    return strategy
 
 
 def _row(rows: int | None) -> Callable[[str], int | None]:

@@ -16,11 +16,19 @@ from streamlit.delta_generator import DeltaGenerator
 from app.components.live_sliders import Slider, live_sliders
 from app.components.paint_ack import paint_ack
 from app.messages import show_warnings
-from app.session import link_checks, pending_release
+from app.session import given_patches, link_checks, pending_release
 from app.session.display import PRUNED, pruned_style
 from app.session.view import ALPHA, EPSILON, GAMMA, NEIGHBORS, plain_name, write_slider_params
 from app.session.workspace_choice import default_variant
-from fpc_core.config import DropStrategy, PruneSettings, QuerySettings, Solver, TransportSettings, Variant
+from fpc_core.config import (
+    MODEL_STRATEGIES,
+    DropStrategy,
+    PruneSettings,
+    QuerySettings,
+    Solver,
+    TransportSettings,
+    Variant,
+)
 from fpc_core.explain.overlay import PrunedStyle
 
 _DEFAULT = QuerySettings()
@@ -59,6 +67,7 @@ def query_settings(
         pending_release.clear_pending()
         values = {"gamma": default.prune.keep_rate, "alpha": default.alpha, "k": default.neighbors}
         write_slider_params(st.query_params, values)
+        given_patches.forget()
 
     st.button(
         "Reset to the paper's values",
@@ -111,9 +120,17 @@ def _render_sliders(
 
 
 def with_slider_values(settings: QuerySettings, requested: QuerySettings) -> QuerySettings:
-    """Return `settings` with the keep rate, alpha and K of `requested`, the settings in the URL."""
-    at_rate = settings.with_keep_rate(requested.prune.keep_rate)
+    """Return `settings` with keep rate, alpha, K and given patches of `requested`, the settings in the URL."""
+    at_rate = with_given_patches(settings.with_keep_rate(requested.prune.keep_rate), requested)
     return replace(at_rate, alpha=requested.alpha, neighbors=min(requested.neighbors, settings.shortlist))
+
+
+def with_given_patches(settings: QuerySettings, requested: QuerySettings) -> QuerySettings:
+    """Return `settings` with the patches that the visitor drops by hand, if `requested`, from the URL, has any."""
+    model = settings.prune.of_model
+    if requested.prune.strategy is not DropStrategy.GIVEN:
+        return replace(settings, prune=model)
+    return replace(settings, prune=model.with_given(requested.prune.given))
 
 
 def rerun_page_after_paint() -> None:
@@ -165,7 +182,7 @@ def set_side_widgets(
         "alpha": settings.alpha,
         "k": neighbors,
         "variant": settings.variant,
-        "drop": settings.prune.strategy,
+        "drop": settings.prune.of_model.strategy,
         "solver": settings.transport.solver,
         "epsilon": settings.transport.epsilon,
     }.items():
@@ -181,7 +198,7 @@ def method_settings(prefix: str = "", default: QuerySettings | None = None) -> Q
         default: Initial settings; by default those of `QuerySettings` with the visitor's default variant.
     """
     if prefix:
-        for name, kind in (("variant", Variant), ("drop", DropStrategy), ("solver", Solver)):
+        for name, kind in (("variant", Variant), ("drop", MODEL_STRATEGIES), ("solver", Solver)):
             show_warnings(link_checks.check_choice(f"{prefix}{name}", map(plain_name, kind)))
         show_warnings(link_checks.check_range(f"{prefix}epsilon", *EPSILON[:2]))
     default = default or replace(_DEFAULT, variant=default_variant())
@@ -194,7 +211,7 @@ def method_settings(prefix: str = "", default: QuerySettings | None = None) -> Q
     strategy = _choice(
         "Patches dropped",
         f"{prefix}drop",
-        default.prune.strategy,
+        default.prune.of_model.strategy,
         "Which patches are removed at each pruning layer (Table 5): non-salient (least attended, as in FPC), "
         "salient (most attended) or random.",
     )
@@ -276,7 +293,14 @@ def query_name(names: Sequence[str], opening: str, key: str = "query") -> str:
     last = st.session_state.get("last-query")
     if key not in st.session_state and key not in st.query_params and last in names:
         st.session_state[key] = last
-    name = st.selectbox("Query", names, index=names.index(opening), key=key, bind=_URL)
+    name = st.selectbox(
+        "Query",
+        names,
+        index=names.index(opening),
+        key=key,
+        bind=_URL,
+        on_change=given_patches.forget,  # They belong to the previous query.
+    )
     st.session_state["last-query"] = name
     return name
 
@@ -346,7 +370,7 @@ def pagination(count: int, size: int, current: int | None, buttons: int = 5) -> 
 def _choice(label: str, key: str, default: _Choice, explanation: str) -> _Choice:
     return st.pills(
         label,
-        list(type(default)),
+        [choice for choice in type(default) if choice is not DropStrategy.GIVEN],  # Those are chosen on the masks.
         default=default,
         required=True,
         format_func=plain_name,

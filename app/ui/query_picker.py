@@ -8,7 +8,7 @@ import streamlit as st
 
 from app.server import resources
 from app.server.search import Query
-from app.session import pending_release
+from app.session import given_patches, pending_release
 from app.session.shared_view import is_upload
 from app.session.uploads import UploadedImage, add_upload, remove_upload, stored_uploads, was_uploaded
 from app.session.view import NEIGHBORS, Pin, View, read_view, write_slider_params
@@ -21,10 +21,11 @@ PER_PAGE = 10  # Number of query thumbnails per page.
 
 
 def choose_query(name: str, key: str = "query") -> None:
-    """Select a query in the search box with this key, and reset the hit, the comparison and the pin."""
+    """Select a query in the search box with this key, and reset the hit, the comparison, the pin and given patches."""
     st.session_state[key] = name
     for stale in ("neighbor", "rival", "pin"):
         st.query_params.pop(stale, None)
+    given_patches.forget()
 
 
 def step_query(workspace: Workspace, chosen: str, identity: int | None, steps: int) -> None:

@@ -79,7 +79,7 @@ def build_parser(commands: Mapping[str, Callable[..., int | None]]) -> argparse.
     )
     _build_options(memory.add_parser("build", help="encode the gallery; resumes an interrupted build", parents=[paths]))
     memory.choices["build"].set_defaults(run=commands["memory build"])
-    lesson = add("lesson", "write a lesson in nine steps on one query as a self-contained HTML file", search)
+    lesson = add("lesson", "write a lesson in ten steps on one query as a self-contained HTML file", search)
     lesson.add_argument(
         "--query", type=Path, help="image file, or path of a query in the data (default: the dataset's opening query)"
     )
@@ -133,8 +133,9 @@ def _search_options(matching: argparse.ArgumentParser) -> argparse.ArgumentParse
     defaults = QuerySettings()
     search = argparse.ArgumentParser(add_help=False, parents=[matching])
     search.add_argument("--keep-rate", type=float, default=defaults.prune.keep_rate)
+    strategies = [each.value for each in DropStrategy if each is not DropStrategy.GIVEN]  # Python can give patches.
     search.add_argument(
-        "--drop", choices=list(DropStrategy), default=defaults.prune.strategy.value, help="which patches are dropped"
+        "--drop", choices=strategies, default=defaults.prune.strategy.value, help="which patches are dropped"
     )
     search.add_argument("--alpha", type=float, default=defaults.alpha, help="weight of D_EMD in D (Eq. 10)")
     search.add_argument(

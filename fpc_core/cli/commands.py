@@ -45,6 +45,8 @@ from fpc_core.evaluation.paper_tables.table import ReportTable
 from fpc_core.evaluation.paper_tables.task import evaluation_task
 from fpc_core.evaluation.sweep.tables import format_sweep, sweep_table
 from fpc_core.evaluation.sweep.task import SweepGrid, SweepTask
+from fpc_core.explain.mask_comparison import mask_outcomes
+from fpc_core.explain.masks import patch_areas
 from fpc_core.figures.recipe import read_recipe
 from fpc_core.figures.render import write_figure
 from fpc_core.lessons.context import lesson_context
@@ -209,13 +211,23 @@ def _lesson(args: argparse.Namespace) -> None:
     has_camera = workspace.dataset.uses_cameras and source.subject.camera is not None
     cameras = torch.tensor([source.subject.camera]) if has_camera else None
     retriever = workspace.retriever_for(source.subject.path)
-    trace = retriever.search(to_tensor([image], config), settings, cameras)
+    state = retriever.prepare(to_tensor([image], config), cameras, settings.prune.blocks[0])
+    trace = retriever.search(state, settings)
     case = lesson_context(retriever, trace, source.subject, workspace.dataset.excludes_own_camera)
+    mask = true_masks(workspace.dataset).get(source.subject.path) if source.subject.path else None
+    masks = mask_outcomes(
+        lambda prune: retriever.search(state, replace(settings, prune=prune)),
+        settings.prune,
+        None if mask is None else patch_areas(mask, config)[1],
+        case.rule,
+        case.hit,
+    )
+    case = replace(case, masks=masks)
     page = render_lesson(workspace, image, source.name, case, datetime.now().astimezone())
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(page, encoding="utf-8", newline="\n")
     print_notes(workspace)
-    print(f"wrote {args.out}: nine steps on {source.name}, {args.out.stat().st_size / 1e6:.1f} MB")
+    print(f"wrote {args.out}: ten steps on {source.name}, {args.out.stat().st_size / 1e6:.1f} MB")
 
 
 def _flops(args: argparse.Namespace) -> None:

@@ -7,7 +7,7 @@ from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum
 from pathlib import Path
 
-from fpc_core.config import QuerySettings
+from fpc_core.config import DropStrategy, QuerySettings
 from fpc_core.workspace import Places, build_options
 
 
@@ -40,7 +40,12 @@ def shell_line(query: str, settings: QuerySettings, places: Places) -> str:
     """Return the command that prints the rankings of a query; arguments as in `python_lines`.
 
     The command has no options for epsilon and the dropping blocks, which have their default values there.
+
+    Raises:
+        ValueError: The settings drop given patches, which the command cannot take.
     """
+    if settings.prune.strategy is DropStrategy.GIVEN:
+        raise ValueError("the command line cannot take given patches; use Python")
     default, started = QuerySettings(), Places.from_environment()
     options = {
         "keep-rate": (settings.prune.keep_rate, default.prune.keep_rate),

@@ -34,6 +34,16 @@ def survivors(encoding: Encoding) -> tuple[np.ndarray, ...]:
     return tuple(_mask(stage, encoding.grid) for stage in encoding.stages)
 
 
+def dropped_patches(encoding: Encoding) -> tuple[tuple[int, ...], ...]:
+    """Return the grid positions that each dropping block drops, ascending, as `PruneSettings.given` takes them."""
+    before = np.ones(encoding.grid, dtype=bool)
+    dropped = []
+    for mask in survivors(encoding):
+        dropped.append(tuple(np.flatnonzero(before & ~mask).tolist()))
+        before = mask
+    return tuple(dropped)
+
+
 @dataclass(frozen=True)
 class Shares:
     """Mean area fractions of what a set of patches shows; they sum to 1, or are NaN for an empty set."""

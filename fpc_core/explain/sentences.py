@@ -20,11 +20,14 @@ def drop_sentence(encoding: Encoding, truth: Sequence[DropShares] = ()) -> str:
     patches = encoding.grid[0] * encoding.grid[1]
     lost = patches - encoding.patches.shape[1]
     if not lost:
-        return f"Nothing was dropped: at a keep rate of {encoding.prune.keep_rate:g} all {patches} patches are kept."
+        is_given = encoding.prune.strategy is DropStrategy.GIVEN
+        reason = "by your choice" if is_given else f"at a keep rate of {encoding.prune.keep_rate:g}"
+        return f"Nothing was dropped: {reason} all {patches} patches are kept."
     which = {
         DropStrategy.NON_SALIENT: "Each layer drops those with the least attention from [cls], the image's summary.",
         DropStrategy.SALIENT: "Each layer drops those with the most attention from [cls], the image's summary.",
         DropStrategy.RANDOM: "They were chosen at random.",
+        DropStrategy.GIVEN: "You chose them.",
     }[encoding.prune.strategy]
     layers = f"{len(encoding.stages)} layer{'' if len(encoding.stages) == 1 else 's'}"
     sentence = f"{lost} of {patches} patches were dropped over {layers}. {which}"
@@ -87,7 +90,7 @@ def patch_sentence(
 
     Args:
         lives: States of the patch at the dropping blocks, from `life_line`.
-        living: Keep rates at which the patch survives, from `living_range`.
+        living: Keep rates at which the patch survives, from `living_range`; they do not matter for given patches.
         keep_rates: Keep rates that were tried, ascending.
         strategy: Drop strategy of the search.
     """
@@ -98,8 +101,10 @@ def patch_sentence(
         sentence = f"{outcome}: attention {last.attention:.2%} against the cut-off {last.cutoff:.2%}, {rank}."
     elif strategy is DropStrategy.SALIENT:
         sentence = f"{outcome}: attention {last.attention:.2%}, {rank}; the most attended patches are dropped here."
-    else:
+    elif strategy is DropStrategy.RANDOM:
         sentence = f"{outcome}: attention {last.attention:.2%}, {rank}; patches are dropped at random here."
+    else:
+        return f"{outcome}: attention {last.attention:.2%}, {rank}; you chose which patches are dropped here."
     return f"{sentence} {_living(living, keep_rates)}"
 
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from fpc_core.bounds import Range, bounded, check_bounds, format_value, limited
-from fpc_core.config import ALPHAS, KEEP_RATES, MAX_ROW, MapMethod, MapTarget, QuerySettings
+from fpc_core.config import ALPHAS, KEEP_RATES, MAX_ROW, DropStrategy, MapMethod, MapTarget, QuerySettings
 from fpc_core.data.occluders import Scene
 from fpc_core.explain.heatmap_methods import DECODER_METHODS
 from fpc_core.explain.overlay import PrunedStyle
@@ -37,6 +37,8 @@ class FigureKind(StrEnum):
 OF_ALL_QUERIES = frozenset({FigureKind.SCORE_CURVES, FigureKind.TRADE_OFF, FigureKind.SWEEP_MAP})
 """Kinds of figures that score all queries of the data, so their recipes name none."""
 OF_ONE_QUERY = frozenset({FigureKind.TRANSPORT, FigureKind.ALPHA_LINES})
+OF_MODEL = OF_ALL_QUERIES | {FigureKind.DROP_STRATEGIES, FigureKind.KEEP_RATES}
+"""Kinds of figures that show what the model drops, so their settings give no patches."""
 WIDTHS = {"cvpr-column": 3.25, "cvpr-page": 6.875, "ieee-column": 3.5, "ieee-page": 7.16}  # Widths in inches.
 LANGUAGES = ("en", "de", "fr")  # Languages that recipes of version 0.1.0 may name; labels are now always in English.
 
@@ -124,6 +126,11 @@ class FigureRecipe:
                 raise RecipeError(f"{name} must be empty or have one entry per query ({len(self.queries)})")
         if any(len(label) > MAX_LETTERS or not label.isprintable() for label in self.labels):
             raise RecipeError(f"labels must be single lines of up to {MAX_LETTERS} characters")
+        if self.settings.prune.strategy is DropStrategy.GIVEN and (self.kind in OF_MODEL or len(self.queries) != 1):
+            raise RecipeError(
+                "settings.prune.strategy given names the patches of one query, so it allows a single query and no "
+                f"{', '.join(sorted(OF_MODEL))}"
+            )
         _check_axis("keep_rates", self.keep_rates, Range(0.0, 1.0, above=True))
         _check_axis("alphas", self.alphas, Range(0.0, 1.0))
         if self.method not in DECODER_METHODS:

@@ -12,6 +12,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from fpc_core.config import DropStrategy
 from fpc_core.evaluation.paper_tables.export import latex as escaped
 from fpc_core.evaluation.paper_tables.table import ReportTable
 from fpc_core.figures.fonts import check_font
@@ -116,11 +117,15 @@ def latex(recipe: FigureRecipe, workspace: Workspace, name: str) -> str:
     """Return a LaTeX figure environment whose caption names data, weights and settings."""
     star = "*" if recipe.style.width.endswith("page") else ""
     settings, dataset = recipe.settings, workspace.dataset
+    rate = f"$\\gamma = {settings.prune.keep_rate:g}$, "
+    dropped = f"{escaped(settings.prune.strategy.replace('_', '-'))} patches"
+    if settings.prune.strategy is DropStrategy.GIVEN:
+        rate, dropped = "", f"{sum(map(len, settings.prune.given))} patches chosen by hand"
     occluded = sum(bool(scene.occluders) for scene in recipe.scenes)
     caption = (
-        f"{CAPTIONS[recipe.kind]}. {escaped(dataset.label)}; $\\gamma = {settings.prune.keep_rate:g}$, "
+        f"{CAPTIONS[recipe.kind]}. {escaped(dataset.label)}; {rate}"
         f"$\\alpha = {settings.alpha:g}$, $K = {settings.neighbors}$ where not varied; "
-        f"{escaped(settings.prune.strategy.replace('_', '-'))} patches dropped, {settings.variant.value} variant, "
+        f"{dropped} dropped, {settings.variant.value} variant, "
         f"weights {workspace.weights_fingerprint[:12]}."
     ) + (f" Occluders were added to {occluded} of the queries." if occluded else "")
     return (

@@ -20,7 +20,7 @@ import json
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -36,6 +36,7 @@ from fpc_core.gallery.readable import UnreadableImage
 from fpc_core.gallery.token_store import GalleryMemoryError, TokenShards, file_checksum, token_file
 from fpc_core.io.bounded_files import map_array
 from fpc_core.io.bounded_files import read_json as read_bounded_json
+from fpc_core.io.dataclass_json import to_plain
 from fpc_core.model.checkpoint import weights_fingerprint
 from fpc_core.model.fpc import FPC
 
@@ -75,7 +76,7 @@ def fingerprint_of(weights: str, config: ModelConfig, records: Sequence[ImageRec
         except OSError as error:
             raise GalleryMemoryError(f"{root / record.path} does not exist; restore it or its dataset") from error
         listing.append([record.path.as_posix(), size, record.identity, record.camera])
-    settings = {"format": FORMAT, "model": config.as_dict(), "prune": asdict(NO_PRUNING)}
+    settings = {"format": FORMAT, "model": config.as_dict(), "prune": to_plain(NO_PRUNING)}
     return Fingerprint(weights, _digest(settings), _digest(listing))
 
 

@@ -15,8 +15,9 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from fpc_core.bounds import check_count, format_value, range_of
+from fpc_core.bounds import check_count, format_value, is_omitted, is_packed, range_of
 from fpc_core.io.bounded_files import UnusableFileError, escape_name, is_text, read_bytes
+from fpc_core.io.packed_patches import pack, unpack
 
 MAX_BYTES = 1 << 20  # Maximum size of a recipe file.
 _Recipe = TypeVar("_Recipe")
@@ -41,7 +42,12 @@ def to_plain(value: Any) -> Any:
     """Return a frozen dataclass as JSON values; `build` reverses this."""
     if is_dataclass(value):
         named = {"kind": value.KIND} if hasattr(value, "KIND") else {}
-        return named | {each.name: to_plain(getattr(value, each.name)) for each in fields(value)}
+        values = ((each, getattr(value, each.name)) for each in fields(value))
+        return named | {
+            each.name: [pack(patches) for patches in content] if is_packed(each) else to_plain(content)
+            for each, content in values
+            if not is_omitted(each, content)
+        }
     return [to_plain(each) for each in value] if isinstance(value, tuple) else value
 
 
@@ -50,8 +56,8 @@ def from_json(
 ) -> _Recipe:
     """Build a frozen dataclass from JSON.
 
-    Its fields may be strings, numbers, booleans, StrEnums, such dataclasses, and tuples of these. In a union of
-    dataclasses, the key `kind` selects one by its class variable KIND.
+    Its fields may be strings, numbers, booleans, StrEnums, such dataclasses, and tuples of these, and sets of patches
+    (`bounds.patch_sets`). In a union of dataclasses, the key `kind` selects one by its class variable KIND.
 
     Args:
         kind: Class of the result.
@@ -143,6 +149,8 @@ def _value(kind: Any, value: Any, name: str, declared: Field[Any] | None = None)
     """Convert a JSON value to the type `kind`; `declared` is the field, or None for an item of a tuple."""
     if is_dataclass(kind):
         return build(kind, value, f"{name}.")
+    if declared is not None and is_packed(declared):
+        return _patch_sets(value, name)
     if isinstance(kind, UnionType):
         return _one_of(get_args(kind), value, name)
     if get_origin(kind) is tuple:
@@ -173,6 +181,16 @@ def _tuple(parts: tuple[Any, ...], value: Any, name: str) -> tuple[Any, ...]:
     if simple:
         return tuple(map(parts[0], value))
     return tuple(_value(parts[0], each, f"{name}.{index}") for index, each in enumerate(value))
+
+
+def _patch_sets(value: Any, name: str) -> tuple[tuple[int, ...], ...]:
+    """Convert a list of texts that `pack` has made."""
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise RecipeError(f"{name} must be a list of texts, one for each dropping block")
+    try:
+        return tuple(map(unpack, value))
+    except ValueError as error:
+        raise RecipeError(f"{name}: {error}") from error
 
 
 def _one_of(kinds: tuple[Any, ...], value: Any, name: str) -> Any:

@@ -1,1 +1,1 @@
-"""Lesson that explains the method in nine short steps with the numbers of one query."""
+"""Lesson that explains the method in ten short steps with the numbers of one query."""

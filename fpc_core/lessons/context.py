@@ -14,6 +14,7 @@ from fpc_core.data.match_label import MatchLabel, QueryIdentity
 from fpc_core.data.match_rule import MatchRule
 from fpc_core.explain.cards import comparison_candidates
 from fpc_core.explain.margin import margin
+from fpc_core.explain.mask_comparison import MaskOutcome
 from fpc_core.explain.masks import DropShares
 from fpc_core.explain.sentences import comparison_sentence
 from fpc_core.results import QueryTrace, TransportPlan
@@ -35,6 +36,7 @@ class LessonContext:
         hit: Row of the hit in the gallery memory.
         truth: What was dropped at every block according to ground-truth masks; empty if there are none.
         planned: Function that returns a cached transport plan by row; if None, plans are computed.
+        masks: Where the model's mask and others lead, from `mask_comparison.mask_outcomes`; empty if unknown.
     """
 
     retriever: Retriever
@@ -44,6 +46,7 @@ class LessonContext:
     hit: int
     truth: tuple[DropShares, ...] = ()
     planned: Callable[[int], TransportPlan] | None = None
+    masks: tuple[MaskOutcome, ...] = ()
 
     @property
     def config(self) -> ModelConfig:

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from fpc_core.config import DropStrategy, PruneSettings
+from fpc_core.config import DropStrategy
 from fpc_core.explain.masks import to_grid
 from fpc_core.explain.sentences import drop_sentence
 from fpc_core.lessons.context import LessonContext
@@ -132,10 +132,10 @@ def attention(case: LessonContext) -> Step:
 def dropping(case: LessonContext) -> Step:
     """Build the step on dropping (Sec. 3.1)."""
     encoding, config = case.trace.encoding, case.config
-    prune = encoding.prune
+    prune, is_given = encoding.prune, encoding.prune.strategy is DropStrategy.GIVEN
     counts = (config.patches, *(stage.kept.shape[1] for stage in encoding.stages))
     rate = 0.5 if prune.keep_rate > 0.65 else 0.8
-    other = _patch_counts(config.patches, replace(prune, keep_rate=rate))
+    other = replace(prune.of_model, keep_rate=rate).remaining(config.patches)
     choices, answer = count_choices(other[-1], (other[0], math.ceil((1 - rate) * config.patches), *other, counts[-1]))
     blocks = ", ".join(map(str, prune.blocks[:-1])) + f" and {prune.blocks[-1]}" if len(prune.blocks) > 1 else ""
     return Step(
@@ -149,10 +149,12 @@ def dropping(case: LessonContext) -> Step:
         equations=(
             Equation(
                 "Sec. 3.1",
-                r"L = \lceil \gamma N \rceil",
+                r"L = N - D" if is_given else r"L = \lceil \gamma N \rceil",
                 (
                     r",\quad ".join(
-                        rf"{{\lceil {prune.keep_rate:g} \cdot {before} \rceil}} = {after}"
+                        f"{before} - {before - after} = {after}"
+                        if is_given
+                        else rf"{{\lceil {prune.keep_rate:g} \cdot {before} \rceil}} = {after}"
                         for before, after in pairwise(counts)
                     ),
                 ),
@@ -172,21 +174,13 @@ _KEPT_PATCHES = {
     DropStrategy.NON_SALIENT: "those with the most [cls] attention",
     DropStrategy.SALIENT: "here, to try the opposite, those with the least [cls] attention",
     DropStrategy.RANDOM: "here, for comparison, chosen at random",
+    DropStrategy.GIVEN: "here, for comparison, those that you keep",
 }
 
 
 def _grid(stage: DropStage, grid: tuple[int, int]) -> np.ndarray:
     """Return the attention in a dropping block as a (rows, columns) grid, NaN for patches dropped earlier."""
     return to_grid(stage.attention[0].cpu().numpy(), stage.entered[0].cpu().numpy(), grid)
-
-
-def _patch_counts(patches: int, prune: PruneSettings) -> tuple[int, ...]:
-    """Return the number of patches left after each dropping block."""
-    counts = []
-    for _ in prune.blocks:
-        patches = prune.kept(patches)
-        counts.append(patches)
-    return tuple(counts)
 
 
 def _describe_attention(layers: tuple[tuple[str, np.ndarray], ...], columns: int) -> tuple[str, ...]:

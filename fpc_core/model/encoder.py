@@ -123,7 +123,8 @@ class SparseEncoder(nn.Module):
             until: Index of the block to stop before, so that the result is the input of that block; None to run all.
 
         Raises:
-            ValueError: The state belongs to another first dropping block, or `until` is not after the last one.
+            ValueError: The state belongs to another first dropping block, `until` is not after the last one, or the
+                given patches do not fit the grid.
         """
         if state.block != prune.blocks[0]:
             raise ValueError(
@@ -131,6 +132,7 @@ class SparseEncoder(nn.Module):
                 f"{prune.blocks[0]}; compute it with prefix(images, cameras, block={prune.blocks[0]})"
             )
         self._check_block(prune.blocks[-1])
+        prune.check_grid(self.config.patches)
         until = len(self.blocks) if until is None else until
         if not prune.blocks[-1] < until <= len(self.blocks):
             possible = f"{prune.blocks[-1] + 1}..{len(self.blocks)}"
@@ -143,7 +145,7 @@ class SparseEncoder(nn.Module):
             for block, end in pairwise((state.block, *ends)):
                 if stages:
                     tokens, attention = _attend(self.blocks[block], tokens, self.first_patch)
-                tokens, kept = _drop(tokens, positions, attention, prune, self.config.patches)
+                tokens, kept = _drop(tokens, positions, attention, prune, block, self.config.patches)
                 stages.append(DropStage(block, positions, attention, kept))
                 positions = kept
                 tokens = _mlp(self.blocks[block], tokens)
@@ -227,13 +229,14 @@ def trace_blocks(
         One stage per block; `kept` equals `entered` in blocks that drop nothing.
     """
     patches = tokens.shape[1] - first_patch
+    prune.check_grid(patches)
     positions = torch.arange(patches, device=tokens.device).expand(len(tokens), -1)
     stages: list[DropStage] = []
     for index, block in enumerate(blocks):
         tokens, attention = _attend(block, tokens, first_patch)
         entered = positions
         if index in prune.blocks:
-            tokens, positions = _drop(tokens, positions, attention, prune, patches)
+            tokens, positions = _drop(tokens, positions, attention, prune, index, patches)
         stages.append(DropStage(index, entered, attention, positions))
         tokens = _mlp(block, tokens)
     return tuple(stages)
@@ -267,29 +270,47 @@ def _mlp(block: Any, tokens: Tensor) -> Tensor:
 
 
 def _drop(
-    tokens: Tensor, positions: Tensor, attention: Tensor, prune: PruneSettings, patches: int
+    tokens: Tensor, positions: Tensor, attention: Tensor, prune: PruneSettings, block: int, patches: int
 ) -> tuple[Tensor, Tensor]:
-    """Keep `prune.kept(n)` of n patch tokens in descending order of score; equal scores keep their token order.
+    """Keep `prune.kept(n)` of n patch tokens, or those that are not given, in descending order of score.
 
-    At keep rate 1, the tokens and their order do not change.
+    Equal scores keep their token order. If nothing is dropped in any block, the tokens and their order do not change.
 
     Args:
         tokens: (B, 1 + E + n, C) tokens: `[cls]`, extra tokens, patches. Extra tokens are never dropped.
         positions: (B, n) grid positions of the patch tokens.
         attention: (B, n) attention of `[cls]` to the patch tokens.
         prune: Settings of dropping patches.
+        block: Index of the dropping block.
         patches: Number of patches in the full grid.
 
     Returns:
         The remaining tokens, (B, 1 + E + k, C), and their grid positions, (B, k).
     """
-    if prune.keep_rate == 1.0:
+    if prune.drops_nothing:
         return tokens, positions
-    score = _score(positions, attention, prune, patches)
-    order = score.argsort(dim=1, descending=True, stable=True)[:, : prune.kept(attention.shape[1])]
+    order = _score(positions, attention, prune.of_model, patches).argsort(dim=1, descending=True, stable=True)
+    if prune.strategy is DropStrategy.GIVEN:
+        order = _without_given(order, positions, prune.given[prune.blocks.index(block)], patches)
+    else:
+        order = order[:, : prune.kept(attention.shape[1])]
     first_patch = tokens.shape[1] - attention.shape[1]
     survivors = tokens[:, first_patch:].gather(1, order.unsqueeze(-1).expand(-1, -1, tokens.shape[2]))
     return torch.cat((tokens[:, :first_patch], survivors), dim=1), positions.gather(1, order)
+
+
+def _without_given(order: Tensor, positions: Tensor, given: tuple[int, ...], patches: int) -> Tensor:
+    """Remove given patches from an order of tokens; every image loses the same patches, so the rest is a matrix.
+
+    Args:
+        order: (B, n) indices of the patch tokens, in the order in which they are kept.
+        positions: (B, n) grid positions of the patch tokens.
+        given: Grid positions of the patches to drop.
+        patches: Number of patches in the full grid.
+    """
+    is_kept = torch.ones(patches, dtype=torch.bool, device=order.device)
+    is_kept[torch.tensor(given, dtype=torch.int64, device=order.device)] = False
+    return order[is_kept[positions.gather(1, order)]].view(len(order), -1)
 
 
 def _score(positions: Tensor, attention: Tensor, prune: PruneSettings, patches: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Render the lesson as one HTML file for a class: nine steps that need neither network nor server.
+"""Render the lesson as one HTML file for a class: ten steps that need neither network nor server.
 
 Equations are MathML, which browsers render natively. The scripts are those for paging and answers, and the Sinkhorn
 stepper of the Learn page.
@@ -23,6 +23,7 @@ from PIL import Image
 from fpc_core.config import ModelConfig
 from fpc_core.data.browser_encoding import data_uri
 from fpc_core.explain.cards import Card, Scale, Strip, decoder_cards, distances_of, ranked_strip
+from fpc_core.explain.masks import dropped_patches
 from fpc_core.explain.overlay import framed, heat, mark_dropped, mesh
 from fpc_core.figures.flow_and_alpha_plots import draw_alpha_lines
 from fpc_core.figures.recipe import FigureStyle
@@ -109,6 +110,8 @@ def _step_content(workspace: Workspace, image: np.ndarray, case: LessonContext, 
     if step.key == "dropping":
         pictures = {"query": uri(None)}
         return StepContent((dropped_strip(image, trace.encoding, config, pictures),), pictures)
+    if step.key == "masks":
+        return _masks(image, case)
     if step.key == "distance":
         ranked = ranked_strip(
             "by_distance",
@@ -140,6 +143,20 @@ def _step_content(workspace: Workspace, image: np.ndarray, case: LessonContext, 
     shares = (result.cls_share, result.query_share, float(result.neighbor_shares.sum()))
     strip = Strip(step.key, "", tuple(panels), scale=scale)
     return StepContent((strip,), pictures, shares=shares if step.key == "shares" else ())
+
+
+def _masks(image: np.ndarray, case: LessonContext) -> StepContent:
+    """Return the query with every mask of the case, or with that of the search if there are no others."""
+    dropped = {each.name: each.dropped for each in case.masks}
+    if not dropped:
+        dropped = {"this mask": frozenset(each for block in dropped_patches(case.trace.encoding) for each in block)}
+    pictures, cards = {}, []
+    for name, patches in dropped.items():
+        alive = ~np.isin(np.arange(case.config.patches), list(patches)).reshape(case.config.grid)
+        pictures[name] = data_uri(mark_dropped(image, alive, case.config), height=HEIGHT)
+        title, lines = name[0].upper() + name[1:], (f"{len(patches)} dropped",)
+        cards.append(Card(name, name, title, lines, alt=f"{title}: {len(patches)} patches dropped, white"))
+    return StepContent((Strip("masks", "", tuple(cards)),), pictures)
 
 
 def _panel(image: np.ndarray, row: int | None, grid: np.ndarray, maps: PatchMaps, config: ModelConfig) -> np.ndarray:

@@ -12,7 +12,7 @@ import torch
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 import fpc_core
-from fpc_core.config import QuerySettings, Solver
+from fpc_core.config import DropStrategy, PruneSettings, QuerySettings, Solver
 from fpc_core.explain.overlay import viridis
 from fpc_core.report.sources import readable
 from fpc_core.workspace import Workspace
@@ -48,11 +48,17 @@ def searched(workspace: Workspace, settings: QuerySettings) -> dict[str, str]:
         "Weights": f"{readable(workspace.places.weights.name)}, SHA-256 {workspace.weights_fingerprint[:16]}",
         "Model": f"{config.width} channels, {config.depth} blocks, {config.grid[0]} x {config.grid[1]} patches",
         "Variant": settings.variant.value,
-        "Keep rate γ": f"{prune.keep_rate:g} in blocks {', '.join(map(str, prune.blocks))}, "
-        f"{prune.strategy.value.replace('_', '-')} patches dropped",
+        "Keep rate γ": _pruning(prune),
         "Distance": f"α {settings.alpha:g}, {solver}{entropy}, shortlist {settings.shortlist}",
         "Neighbours K": str(settings.neighbors),
     } | ({"Notes": readable("; ".join(workspace.notes))} if workspace.notes else {})
+
+
+def _pruning(prune: PruneSettings) -> str:
+    blocks = f"in blocks {', '.join(map(str, prune.blocks))}"
+    if prune.strategy is DropStrategy.GIVEN:
+        return f"not used, {sum(map(len, prune.given))} patches chosen by hand dropped {blocks}"
+    return f"{prune.keep_rate:g} {blocks}, {prune.strategy.value.replace('_', '-')} patches dropped"
 
 
 def made_by(workspace: Workspace, made: datetime) -> dict[str, str]:

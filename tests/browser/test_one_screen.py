@@ -36,7 +36,7 @@ def test_everything_is_visible_without_scrolling(browser, url, size):
     page.close()
 
 
-@pytest.mark.parametrize("tab", ["Match", "Why", "Decoder", "Query map", "Alpha", "Patch"])
+@pytest.mark.parametrize("tab", ["Match", "Why", "Decoder", "Query map", "Alpha", "Patch", "By hand"])
 def test_no_tab_makes_the_page_taller_than_1000_px(browser, url, tab):
     page = browser.new_page(viewport={"width": 1440, "height": 900})
     open_demo(page, f"{url}/?tab={tab.replace(' ', '+')}")

@@ -21,7 +21,8 @@
  */
 /**
  * The server's last answer; `key` identifies the query and all settings except gamma, alpha and K.
- * @typedef {LiveView & {key: string, match: LiveMatch, people: Record<string, Person>}} LiveAnswer
+ * If `byHand` is true, the visitor has chosen the dropped patches, so the keep rate does not change the result.
+ * @typedef {LiveView & {key: string, byHand?: boolean, match: LiveMatch, people: Record<string, Person>}} LiveAnswer
  */
 /**
  * The results at all keep rates, computed in the background.
@@ -123,7 +124,7 @@ class LiveStore extends EventTarget {
    */
   match() {
     if (!this.answer) return null;
-    if (this.answer.gamma === this.view.gamma) return this.answer.match;
+    if (this.answer.byHand || this.answer.gamma === this.view.gamma) return this.answer.match;
     return this.grid?.key === this.answer.key ? (this.grid.matches.get(this.view.gamma) ?? null) : null;
   }
 

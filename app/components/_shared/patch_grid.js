@@ -37,6 +37,12 @@ function shade(colours, share, opacity = 1) {
  */
 const percent = (share, digits = 2) => `${(100 * share).toFixed(digits)} %`;
 
+/**
+ * What a grid does while the pointer draws a line over patches: `start` and `extend` are called with a patch, `end` when
+ * the pointer is released, and `cancel` when the browser takes the pointer away.
+ * @typedef {{start: (index: number) => void, extend: (index: number) => void, end: () => void, cancel: () => void}} Strokes
+ */
+
 /** An image whose patches react to the pointer and the arrow keys, and can be picked by click, tap or Enter. */
 class PatchGrid {
   /**
@@ -44,8 +50,9 @@ class PatchGrid {
    * @param {object} on
    * @param {(index: number | null) => void} on.hover called when pointer or focus enters a patch; null when it leaves
    * @param {(index: number | null) => void} [on.pick] called when a patch is picked; null for Escape; default: hover
+   * @param {Strokes} [on.strokes] if given, the pointer draws strokes, and only keys pick patches
    */
-  constructor(name, { hover, pick }) {
+  constructor(name, { hover, pick, strokes }) {
     this.hover = hover;
     this.pick = pick ?? hover;
     this.keys = `Arrow keys move${pick ? ", Enter pins, Escape unpins" : ""}.`;
@@ -63,10 +70,12 @@ class PatchGrid {
       (event) => event.pointerType !== "touch" && this.move(this.under(event)),
     );
     this.cells.addEventListener("pointerleave", (event) => event.pointerType !== "touch" && this.hover(null));
-    this.cells.addEventListener("click", (event) => {
-      this.move(this.under(event));
-      this.pick(this.active);
-    });
+    if (strokes) this.followStrokes(strokes);
+    else
+      this.cells.addEventListener("click", (event) => {
+        this.move(this.under(event));
+        this.pick(this.active);
+      });
     this.cells.addEventListener("keydown", (event) => this.key(event));
     this.cells.addEventListener("focus", () => this.cells.matches(":focus-visible") && this.move(this.active ?? 0));
     this.cells.addEventListener("blur", () => this.hover(null));
@@ -105,6 +114,32 @@ class PatchGrid {
         return line;
       }),
     );
+  }
+
+  followStrokes({ start, extend, end, cancel }) {
+    let pointer = null;
+    const finish = (event, done) => {
+      if (event.pointerId !== pointer) return;
+      pointer = null;
+      done();
+    };
+    this.cells.addEventListener("pointerdown", (event) => {
+      if (event.button !== 0 || pointer !== null) return;
+      pointer = event.pointerId;
+      this.cells.setPointerCapture(pointer);
+      this.move(this.under(event));
+      start(this.active);
+    });
+    this.cells.addEventListener("pointermove", (event) => {
+      if (event.pointerId === pointer && this.contains(event)) extend(this.under(event));
+    });
+    this.cells.addEventListener("pointerup", (event) => finish(event, end));
+    this.cells.addEventListener("pointercancel", (event) => finish(event, cancel));
+  }
+
+  contains({ clientX, clientY }) {
+    const { left, right, top, bottom } = this.cells.getBoundingClientRect();
+    return clientX >= left && clientX <= right && clientY >= top && clientY <= bottom;
   }
 
   under(event) {

@@ -91,6 +91,7 @@ function drawSlider(root, slider) {
 // Return the progress of the background job as text. Until it is finished, a keep rate has an effect only on release.
 function gridNote() {
   const { progress, answer, grid } = live;
+  if (answer?.byHand) return "Only for the model's choice: you prune by hand";
   if (!answer || progress?.key !== answer.key) return "";
   if (progress.error) return `Updates on release: ${progress.error}`;
   return grid?.key === answer.key

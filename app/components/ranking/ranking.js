@@ -111,9 +111,9 @@ function strips(data) {
 }
 
 function finalStrip(data) {
-  const { gamma, alpha, k } = live.answer ?? {};
+  const { gamma, alpha, k, byHand } = live.answer ?? {};
   const { view } = live;
-  const stale = gamma !== view.gamma || alpha !== view.alpha || k !== view.k;
+  const stale = (gamma !== view.gamma && !byHand) || alpha !== view.alpha || k !== view.k;
   const cards = data.final.cards.map((card) => ({ ...card, source: live.images.get(card.image) }));
   const note = stale
     ? `Release the slider to update this row (still showing γ = ${gamma}, α = ${Number(alpha.toFixed(3))}, K = ${k})`

@@ -22,6 +22,7 @@ from fpc_core.config import Solver
 from fpc_core.evaluation.engine.passes import UNKNOWN, Part, Pass, PassResult, PassTask, Point, PostProcessing
 from fpc_core.io.atomic_write import atomic_write
 from fpc_core.io.bounded_files import read_archive
+from fpc_core.io.dataclass_json import to_plain
 
 MAX_BYTES = 2 << 30  # Maximum size of one file; the features of 3,368 queries under 30 settings take 0.6 GB.
 FORMAT = 3  # Version of the results; increase it when a change to the core changes results.
@@ -249,7 +250,7 @@ def _provenance(task: PassTask, eval_pass: Pass) -> str:
         "device": task.retriever.device.type,
         "gallery": eval_pass.gallery,
         "anew": eval_pass.resample_per_query,
-        "prune": asdict(settings.prune),
+        "prune": to_plain(settings.prune),
         "transport": asdict(settings.transport),
         "variant": settings.variant,
         "shortlist": settings.shortlist,

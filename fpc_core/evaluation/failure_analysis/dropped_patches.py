@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fpc_core.config import DropStrategy, PruneSettings
+from fpc_core.config import MODEL_STRATEGIES, DropStrategy, PruneSettings
 from fpc_core.data.datasets import Dataset
 from fpc_core.evaluation.engine.passes import resampled_per_query
 from fpc_core.evaluation.engine.protocol import BATCH, encoder_state
@@ -25,7 +25,7 @@ def dropped_by_strategy(
     masks: Mapping[Path, np.ndarray],
     progress: Callable[[int, int], None] | None = None,
 ) -> Dropped:
-    """Measure what every strategy drops at every dropping block, averaged over queries with a ground-truth mask.
+    """Measure what the model's strategies drop at every dropping block, averaged over queries with a true mask.
 
     The random strategy is sampled for each query, as in Table 5.
 
@@ -37,14 +37,14 @@ def dropped_by_strategy(
         progress: Function that is called with the number of queries done and their total.
     """
     records = [record for record in dataset.query if record.path in masks]
-    shares_by_strategy: dict[DropStrategy, list[tuple[DropShares, ...]]] = {strategy: [] for strategy in DropStrategy}
+    shares_by_strategy: dict[DropStrategy, list[tuple[DropShares, ...]]] = {each: [] for each in MODEL_STRATEGIES}
     for start in range(0, len(records), BATCH):
         batch = records[start : start + BATCH]
         states = encoder_state(retriever, dataset, batch, prune.blocks[0])
         for row, record in enumerate(batch):
             areas = patch_areas(masks[record.path], retriever.model.config)
             for strategy, shares in shares_by_strategy.items():
-                chosen = resampled_per_query(replace(prune, strategy=strategy), record)
+                chosen = resampled_per_query(replace(prune.of_model, strategy=strategy), record)
                 shares.append(drop_shares(retriever.encode(states[row : row + 1], chosen), *areas))
         if progress:
             progress(start + len(batch), len(records))

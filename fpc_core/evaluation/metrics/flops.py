@@ -47,13 +47,15 @@ def encoder_flops(config: ModelConfig, prune: PruneSettings) -> Flops:
         prune: Settings that define which blocks drop how many patches.
 
     Raises:
-        ValueError: The model does not have one of the dropping blocks.
+        ValueError: The model does not have one of the dropping blocks or of the given patches.
     """
     if prune.blocks[-1] >= config.depth:
         raise ValueError(f"dropping blocks must be in 0..{config.depth - 1} for this model, got {prune.blocks[-1]}")
     width = config.width
     hidden = int(width * config.mlp_ratio)
     patches, others = config.patches, 1 + config.vit.extra_tokens
+    prune.check_grid(patches)
+    after = dict(zip(prune.blocks, prune.remaining(patches), strict=True))
     linear = patches * width * 3 * config.patch_size**2
     if config.vit.stem is not Stem.NONE:
         linear = patches * width * STEM_CHANNELS * (config.patch_size // 2) ** 2 + _stem(config)
@@ -62,8 +64,7 @@ def encoder_flops(config: ModelConfig, prune: PruneSettings) -> Flops:
         tokens = others + patches
         linear += tokens * 4 * width * width  # Projections to queries, keys and values, and output projection.
         products += 2 * tokens * tokens * width
-        if block in prune.blocks:  # Patches are dropped after the attention and before the MLP.
-            patches = prune.kept(patches)
+        patches = after.get(block, patches)  # Patches are dropped after the attention and before the MLP.
         linear += (others + patches) * 2 * width * hidden
     return Flops(linear, linear + products)
 

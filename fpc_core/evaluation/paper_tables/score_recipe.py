@@ -50,6 +50,8 @@ class ScoreRecipe:
 
     def __post_init__(self) -> None:
         check_bounds(self, RecipeError)
+        if self.settings.prune.strategy is DropStrategy.GIVEN:
+            raise RecipeError("settings.prune.strategy must not be given, whose patches belong to one query only")
         if self.gallery_keep_rate != 1 and (
             self.method is not Method.ENCODER or self.gallery_keep_rate != self.settings.prune.keep_rate
         ):

@@ -36,7 +36,7 @@ def test_the_page_shows_all_sections_and_the_status_line(app):
     shown = texts(run_page(app))
     for component in ("cards", "masks", "live_sliders", "ranking", "transport"):
         assert len(sent_to(app, component)) == 1, component
-    assert [tab.label for tab in app.tabs] == ["Match", "Why", "Decoder", "Query map", "Alpha", "Patch"]
+    assert [tab.label for tab in app.tabs] == ["Match", "Why", "Decoder", "Query map", "Alpha", "Patch", "By hand"]
     assert ":orange-badge[SYNTHETIC]" in shown
     assert "Small world" in shown
     assert "**Weights** model\\.safetensors" in shown

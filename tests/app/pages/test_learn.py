@@ -1,4 +1,4 @@
-"""The Learn page without a browser: nine steps, hidden answers, presenter mode, wrong links."""
+"""The Learn page without a browser: ten steps, hidden answers, presenter mode, wrong links."""
 
 from urllib.parse import parse_qs
 
@@ -30,6 +30,7 @@ PICTURES = (
     "alpha_chart",
     "cards",
     "patch_map",
+    "masks",
 )
 
 

@@ -57,6 +57,25 @@ def test_another_fragment_also_reruns_the_one_with_a_pending_release(page):
     assert page.after(pending_release.run_fragment, "feed") == "feed"
 
 
+def test_a_slider_moved_right_after_a_stroke_keeps_the_stroke(page):
+    page.after(pending_release.rerun_fragment_for_release, "hits", {"given": "AQ.0.0"})
+    page.after(pending_release.rerun_fragment_for_release, "hits", MOVED)
+    assert pending_release.pending().values == {"given": "AQ.0.0", **MOVED}
+    page.after(pending_release.on_answer_painted, pending_release.pending().number)
+    assert page.query_params["given"] == "AQ.0.0"
+
+
+@pytest.mark.parametrize("painted", [False, True])
+def test_patches_of_the_previous_query_do_not_come_back(page, painted):
+    page.after(pending_release.rerun_fragment_for_release, "hits", {"given": "AQ.0.0"})
+    if painted:
+        page.after(pending_release.on_answer_painted, pending_release.pending().number)
+    page.query_params.pop("given", None)
+    pending_release.forget_value("given")
+    page.after(pending_release.on_answer_painted, 0)
+    assert "given" not in page.query_params
+
+
 def test_an_earlier_answer_does_not_clear_the_next_release(page):
     page.after(pending_release.rerun_fragment_for_release, "hits", MOVED)
     first = pending_release.pending().number

@@ -25,9 +25,10 @@ SETTINGS = [
         shortlist=5,
     ),
 ]
+BY_HAND = QuerySettings(PruneSettings().with_given(((0, 3), (), (7,))), neighbors=2)
 
 
-@pytest.mark.parametrize("settings", SETTINGS)
+@pytest.mark.parametrize("settings", [*SETTINGS, BY_HAND])
 @pytest.mark.parametrize("named", [False, True])
 def test_the_python_lines_repeat_the_search(settings, named, small_places, monkeypatch):
     if not named:
@@ -59,3 +60,8 @@ def test_the_usual_settings_need_no_options():
     assert "fpc_core.open_workspace()\nsettings = fpc_core.QuerySettings()" in python_lines(
         "a.jpg", QuerySettings(), Places()
     )
+
+
+def test_the_shell_cannot_repeat_a_search_with_given_patches():
+    with pytest.raises(ValueError, match="the command line cannot take given patches; use Python"):
+        shell_line("a.jpg", BY_HAND, Places())

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from fpc_core.config import DropStrategy, PruneSettings
+from fpc_core.config import MODEL_STRATEGIES, PruneSettings
 from fpc_core.data.images import resize_image, to_tensor
 from fpc_core.explain.lifelines import SURVIVED, LivingRange, falls, fell_in, life_line, living_range
 from fpc_core.explain.masks import survivors
@@ -48,7 +48,7 @@ def encode(small_places):
     return lambda prune: workspace.retriever.encode(state, prune)
 
 
-@pytest.mark.parametrize("strategy", list(DropStrategy))
+@pytest.mark.parametrize("strategy", MODEL_STRATEGIES)
 def test_falls_are_what_the_encoder_drops_at_each_keep_rate(encode, strategy):
     prune = PruneSettings(0.8, strategy)
     fell = falls(encode, prune, RATES)

@@ -63,7 +63,7 @@ def test_the_command_writes_it_for_a_query_or_any_image(small_places, tmp_path, 
     where = [f"--{name}={getattr(small_places, name)}" for name in ("data", "weights", "memory")]
     out = tmp_path / "class" / "lesson.html"
     assert main(["lesson", "--query", "query/0003_c1_f0000002.png", "--out", str(out), "-k", "3", *where]) == 0
-    assert "nine steps on query/0003_c1_f0000002.png" in capsys.readouterr().out
+    assert "ten steps on query/0003_c1_f0000002.png" in capsys.readouterr().out
     assert "right person" in out.read_text(encoding="utf-8")
     other = tmp_path / "any.png"
     other.write_bytes((small_places.data / "bounding_box_test" / "0002_c2_f0000001.png").read_bytes())

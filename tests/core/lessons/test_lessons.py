@@ -1,4 +1,4 @@
-"""The nine steps of the lesson: every number compared with an independent computation."""
+"""The ten steps of the lesson: every number compared with an independent computation."""
 
 import math
 import re
@@ -14,11 +14,13 @@ from fpc_core import retrieval
 from fpc_core.config import DropStrategy, PruneSettings, QuerySettings, Solver, TransportSettings, Variant
 from fpc_core.data.images import resize_image, to_tensor
 from fpc_core.data.match_label import QueryIdentity
+from fpc_core.explain.mask_comparison import MODEL, YOURS, MaskOutcome
 from fpc_core.lessons import steps_cost
 from fpc_core.lessons.context import lesson_context
 from fpc_core.lessons.course import STEPS, lesson
 from fpc_core.lessons.sinkhorn_runs import toy
 from fpc_core.lessons.step import Quiz, choose_near, count_choices
+from fpc_core.lessons.steps_by_hand import RANGE_ENDS
 from fpc_core.lessons.steps_decoder import without
 from fpc_core.matching.transport import marginals, plan
 from fpc_core.model.decoder import decoder_input
@@ -175,6 +177,7 @@ def test_every_formula_cites_its_number_in_the_paper(case):
         "distance": ["Eq. 10"],
         "tokens": ["Eq. 11"],
         "shares": ["Eq. 13"],
+        "masks": ["Intersection over union"],  # Not in the paper.
     }
     (formula, *_) = STEPS["transport"](case).equations
     assert all(part in formula.symbols for part in (r"P \ge 0", "P 1 = a", r"P^\top 1 = b"))
@@ -279,12 +282,30 @@ CORNERS = {
     "small epsilon": (replace(DEFAULT, transport=TransportSettings(epsilon=0.005)), True),
     "random": (replace(DEFAULT, prune=PruneSettings(0.7, DropStrategy.RANDOM)), True),
     "salient": (replace(DEFAULT, prune=PruneSettings(0.7, DropStrategy.SALIENT)), True),
+    "given": (replace(DEFAULT, prune=PruneSettings().with_given(((3, 4), (), (90,)))), True),
+    "nothing given": (replace(DEFAULT, prune=PruneSettings().with_given(((), (), ()))), False),
     "shortlist of one": (replace(DEFAULT, neighbors=1, shortlist=1), True),
 }
 
 
+def test_the_step_on_masks_compares_with_dropping_all_patches_at_once(case):
+    step, encoding = STEPS["masks"](case), case.trace.encoding
+    dropped = set(range(case.config.patches)) - set(encoding.positions[0].tolist())
+    attention = encoding.stages[0].attention[0].numpy()
+    least = set(np.argsort(-attention, kind="stable")[len(attention) - len(dropped) :].tolist())
+    both, either = len(dropped & least), len(dropped | least)
+    first = case.config.patches - encoding.stages[0].kept.shape[1]
+    assert rf"\frac{{{first}}}{{{len(dropped)}}} = {first / len(dropped):.2f}" in numbers(step)
+    assert step.quiz.reveal.startswith(f"{both} patches belong to both sets and {either} to at least one")
+    low, high = (0, *RANGE_ENDS)[step.quiz.answer], (*RANGE_ENDS, 1)[step.quiz.answer]
+    assert low <= both / either <= high
+    assert f"{len(dropped)} of {case.config.patches} patches are dropped" in step.today
+    masks = (MaskOutcome(MODEL, frozenset(dropped), 2, 2, 0.2), MaskOutcome(YOURS, frozenset(), 1, 1, 0.1))
+    assert "Your mask does best" in STEPS["masks"](replace(case, masks=masks)).today
+
+
 @pytest.mark.parametrize("name", CORNERS)
-def test_every_setting_gives_nine_complete_steps(workspace, name):
+def test_every_setting_gives_ten_complete_steps(workspace, name):
     settings, known = CORNERS[name]
     steps = lesson(context_of(workspace, settings, known))
     assert [step.key for step in steps] == list(STEPS)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from timm.models.vision_transformer import VisionTransformer
 
-from fpc_core.config import DropStrategy, ModelConfig, PruneSettings
+from fpc_core.config import MODEL_STRATEGIES, DropStrategy, ModelConfig, PruneSettings
 from fpc_core.model.encoder import SparseEncoder, _attend, trace_blocks
 
 CONFIG = ModelConfig(width=32, depth=8, heads=4, token_blocks=7, stride=16, cameras=3)
@@ -69,7 +69,7 @@ def test_keep_rate_one_equals_the_plain_vision_transformer(images):
     assert torch.equal(encoding.positions, torch.arange(CONFIG.patches).expand(3, -1))
 
 
-@pytest.mark.parametrize("strategy", DropStrategy)
+@pytest.mark.parametrize("strategy", MODEL_STRATEGIES)
 def test_keep_rate_one_is_the_same_for_every_strategy_and_any_block(encoder, images, strategy):
     plain = encoder(images, None, PruneSettings(1.0, blocks=(0,)))
     other = encoder(images, None, PruneSettings(1.0, strategy, blocks=(1, 5)))
@@ -131,7 +131,7 @@ def test_the_random_strategy_depends_on_its_seed_only(encoder, images):
     assert not torch.equal(kept(7).sort(dim=1).values, kept(8).sort(dim=1).values)
 
 
-@pytest.mark.parametrize("strategy", DropStrategy)
+@pytest.mark.parametrize("strategy", MODEL_STRATEGIES)
 def test_a_reused_state_gives_bit_equal_results(encoder, images, strategy):
     state = encoder.prefix(images, torch.tensor([0, 1, 2]), block=2)
     before = state.tokens.clone()
