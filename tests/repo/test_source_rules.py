@@ -41,8 +41,8 @@ def test_no_other_code_reads_pickles_or_runs_text():
     assert where(r"allow_pickle\s*=\s*(?!False)", PYTHON) == set()  # numpy's default is False
 
 
-def test_only_the_decoder_starts_a_process_and_without_a_shell():
-    assert where(r"^\s*(import|from) subprocess\b", PYTHON) == {"sandboxed_decode.py"}
+def test_only_decoder_and_app_command_start_processes_without_shell():
+    assert where(r"^\s*(import|from) subprocess\b", PYTHON) == {"sandboxed_decode.py", "app.py"}
     assert where(r"shell\s*=", PYTHON) == set()
 
 
