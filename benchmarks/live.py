@@ -122,6 +122,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--moves", type=int, default=20, help="number of releases of each kind")
     parser.add_argument("--random", type=int, default=100, help="number of random moves after which memory is measured")
+    parser.add_argument("--wait", type=float, default=0, help="seconds between the start of the server and the visit")
     arguments = parser.parse_args()
     moves = arguments.moves
     with sync_playwright() as playwright, server() as (address, began, process):
@@ -135,6 +136,9 @@ def main() -> None:
             websocket.on("framereceived", lambda frame: traffic.append(len(frame)))
 
         page.on("websocket", listen)
+        if arguments.wait:
+            time.sleep(arguments.wait)
+            began = time.perf_counter()
         page.goto(address)
         page.get_by_role("heading", name="FPC Explorer").wait_for()
         painted = time.perf_counter() - began
@@ -146,8 +150,11 @@ def main() -> None:
         filled = time.perf_counter() - began
         settle(page)
 
-        print("| from the start of the server | goal, s | s |\n|---|---|---|")
-        print(f"| first paint (title) | 4 | {painted:.1f} |\n| consolidated strip | 8 | {ranked:.1f} |")
+        since = (
+            f"the first visit, {arguments.wait:g} s after the start" if arguments.wait else "the start of the server"
+        )
+        print(f"| from {since} | goal, s | s |\n|---|---|---|")
+        print(f"| first paint (title) | 2 | {painted:.1f} |\n| consolidated strip | 8 | {ranked:.1f} |")
         print(f"| whole page, with Grad-CAM | 8 | {complete:.1f} |\n| keep-rate grid filled | - | {filled:.1f} |\n")
         print("| ms | goal | median | p95 | worst | note |\n|---|---|---|---|---|---|")
         for name in ("Patch-matching weight", "Keep rate"):
