@@ -125,7 +125,7 @@ def main() -> None:
     parser.add_argument("--wait", type=float, default=0, help="seconds between the start of the server and the visit")
     arguments = parser.parse_args()
     moves = arguments.moves
-    with sync_playwright() as playwright, server() as (address, began, process):
+    with sync_playwright() as playwright, server() as (address, started, process):
         browser = chromium(playwright, "--enable-precise-memory-info")
         page = browser.new_page(viewport={"width": 1280, "height": 1000})
         page.set_default_timeout(300_000)
@@ -136,9 +136,8 @@ def main() -> None:
             websocket.on("framereceived", lambda frame: traffic.append(len(frame)))
 
         page.on("websocket", listen)
-        if arguments.wait:
-            time.sleep(arguments.wait)
-            began = time.perf_counter()
+        time.sleep(arguments.wait)
+        began = time.perf_counter() if arguments.wait else started
         page.goto(address)
         page.get_by_role("heading", name="FPC Explorer").wait_for()
         painted = time.perf_counter() - began
