@@ -62,6 +62,7 @@ SLOW = (
 )
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook.
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run browser tests first and in one process, beside another one for the rest; mark whole folders as slow."""
     for item in items:
