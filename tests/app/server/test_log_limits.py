@@ -183,6 +183,8 @@ def test_a_page_that_fails_again_and_again_writes_one_traceback(tmp_path):
     """Uncaught errors of a page go the same way, with `logger.enableRich` off."""
     for name in ("app", ".streamlit"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("assets", "fpc_core"):  # The server preloads them.
+        (tmp_path / name).symlink_to(ROOT / name)
     script = (ROOT / "streamlit_app.py").read_text(encoding="utf-8")
     (tmp_path / "streamlit_app.py").write_text(script.replace("    show()", "    raise ValueError('this page fails')"))
     path = tmp_path / "log"
