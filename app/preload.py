@@ -56,8 +56,9 @@ def preload() -> None:
     try:
         workspace = resources.workspace(Places.from_environment())
         dataset = workspace.dataset
-        opening = next(record for record in dataset.query if record.path.as_posix() == dataset.opening)
-        settings = QuerySettings(neighbors=min(dataset.neighbors, NEIGHBORS[1]))
-        search.search(workspace, query_of(workspace, opening), settings)
+        settings = QuerySettings(shortlist=dataset.shortlist, neighbors=min(dataset.neighbors, NEIGHBORS[1]))
+        for record in dataset.query:
+            if record.path.as_posix() == dataset.opening:
+                search.search(workspace, query_of(workspace, record), settings)
     except (ValueError, OSError) as error:
         _LOG.info("the workspace was not opened before the first visit: %s", error)

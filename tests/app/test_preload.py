@@ -1,9 +1,20 @@
 """What a new server imports and when: the title is shown before the engine's libraries are loaded."""
 
 import ast
+import logging
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
+
+from app import preload
+from app.server import resources, search
+from app.ui.query_picker import query_of
+from fpc_core.config import QuerySettings
+from fpc_core.retrieval import Retriever
+from fpc_core.workspace import Places
+from tests.support.apptest import clear_caches
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("torch", "timm", "numba", "fpc_core")
@@ -38,3 +49,29 @@ def test_a_failed_import_of_the_engine_re_enables_collection():
         "except ImportError: print(gc.isenabled())"
     )
     assert after(code) == ["True"]
+
+
+def test_preloading_opens_the_workspace_and_searches_for_the_opening_query(small_world_in_use, monkeypatch):
+    clear_caches()
+    preload.preload()
+    workspace = resources.workspace(Places.from_environment())
+    dataset = workspace.dataset
+    opening = next(each for each in dataset.query if each.path.as_posix() == dataset.opening)
+    for name in ("prepare", "encode", "match"):
+        monkeypatch.setattr(Retriever, name, lambda *_: pytest.fail("computed again"))
+    settings = QuerySettings(shortlist=dataset.shortlist, neighbors=dataset.neighbors)
+    found = search.search(workspace, query_of(workspace, opening), settings)
+    assert len(found.reused) >= 3
+
+
+def test_a_workspace_that_cannot_be_opened_is_left_to_the_page(monkeypatch, tmp_path, caplog):
+    monkeypatch.setenv("FPC_DATA", str(tmp_path / "nowhere"))
+    with caplog.at_level(logging.INFO, "fpc.preload"):
+        preload.preload()
+    assert "the workspace was not opened before the first visit" in caplog.text
+
+
+def test_a_server_preloads_when_it_starts():
+    source = (ROOT / "streamlit_app.py").read_text(encoding="utf-8")
+    assert "start_preloading()" in source.partition("async def lifespan")[2].partition("yield")[0]
+    assert "st.App(__file__, lifespan=lifespan)" in source
