@@ -154,7 +154,7 @@ def pictures(here: Workspace, there: Workspace, images: torch.Tensor, cameras: t
             np.array([each.attention for each in life_line(trace.encoding, 5)]),
         ]
         source = query_of(workspace.dataset.query[0].path, workspace.dataset)
-        assert len(lesson(lesson_context(retriever, trace, source.subject, workspace.dataset.uses_cameras))) == 9
+        assert len(lesson(lesson_context(retriever, trace, source.subject, workspace.dataset.uses_cameras))) == 10
         drawn.append(maps)
     for ours, theirs in zip(*drawn, strict=True):
         np.testing.assert_allclose(theirs, ours, atol=1e-3 * float(np.nanmax(np.abs(ours))))
