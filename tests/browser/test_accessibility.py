@@ -99,6 +99,7 @@ def whole(request, browser, url):
     path, last = PAGES[request.param]
     visit(page, f"{url}/{path}")
     page.get_by_text(last).first.wait_for(timeout=240_000)
+    page.get_by_test_id("stProgress").wait_for(state="detached", timeout=240_000)  # Of a job whose results are shown.
     settle(page)
     yield request.param, page
     page.close()

@@ -1,5 +1,6 @@
 """`make` refuses a Python that is too old in one line, and replaces a .venv that cannot be used."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -22,7 +23,8 @@ def clone(tmp_path):
 
 def make(folder, python):
     command = ["make", "--silent", f"PYTHON={python}", ".venv/installed"]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    env = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}  # Of `make test` itself.
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
 
 
 def old_python(folder):

@@ -364,7 +364,7 @@ def test_a_dataset_without_training_identities_is_named(dataset, tmp_path):
 def test_two_processes_train_like_one(dataset, tmp_path):
     """Both ranks have equal weights, and gradients, losses and memory of a single process up to rounding."""
     settings = replace(QUICK, holistic_steps=12, fpc_steps=8, identities=4, drop_path=0.0)
-    torch.save({"config": asdict(CONFIG), "settings": asdict(settings)}, tmp_path / "job.pt")
+    torch.save({"config": CONFIG.as_dict(), "settings": asdict(settings)}, tmp_path / "job.pt")
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     run_two = [*command, "-m", "tests.support.two_processes", str(dataset.root), str(tmp_path)]
     done = subprocess.run(
