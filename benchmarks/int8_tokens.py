@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from fpc_core.config import QuerySettings
+from fpc_core.data.images import to_tensor
 from fpc_core.matching.transport import ground_cost
 from fpc_core.retrieval import Retriever
 from fpc_core.workspace import Places, open_workspace
@@ -55,10 +56,8 @@ def parity() -> None:
     changed.tokens.patches = lambda rows: restored[torch.as_tensor(np.asarray(rows))]
     differences, by_d, final, first = [], 0, 0, 0
     for record in workspace.dataset.query[:QUERIES]:
-        traces = [
-            each.search(workspace_image(workspace, record), QuerySettings(), torch.tensor([record.camera]))
-            for each in (retriever, changed)
-        ]
+        image = to_tensor([workspace.image(record)], retriever.model.config)
+        traces = [each.search(image, QuerySettings(), torch.tensor([record.camera])) for each in (retriever, changed)]
         distances = [trace.match.transport.distance for trace in traces]
         differences.append(np.abs(distances[0] - distances[1]).max())
         by_d += np.array_equal(*(trace.by_distance.indices[:10] for trace in traces))
@@ -71,12 +70,6 @@ def parity() -> None:
     print(f"| equal first image after consolidation | {first} of {QUERIES} |")
     saved = stored.numel() + 4 * scale.numel()
     print(f"| size of the tokens | {saved / 1e6:.1f} MB instead of {2 * stored.numel() / 1e6:.1f} MB |\n")
-
-
-def workspace_image(workspace, record) -> torch.Tensor:
-    from fpc_core.data.images import to_tensor
-
-    return to_tensor([workspace.image(record)], workspace.retriever.model.config)
 
 
 def timings(repeat: int) -> None:

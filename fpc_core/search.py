@@ -18,6 +18,7 @@ from PIL import Image, ImageOps
 from fpc_core.config import QuerySettings
 from fpc_core.data.images import ImageError, decode_image, resize_image
 from fpc_core.data.match_label import QueryIdentity
+from fpc_core.figures.recipe import FigureKind, FigureRecipe, FigureStyle
 from fpc_core.report.sources import query_of
 from fpc_core.results import QueryTrace
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from fpc_core.figures.queries import FigureQuery
-    from fpc_core.figures.recipe import FigureKind
     from fpc_core.workspace import Workspace
 
 ImageLike = str | PathLike[str] | Image.Image | np.ndarray | torch.Tensor
@@ -39,15 +39,12 @@ class SearchResult:
     Attributes:
         workspace: Data and weights that were searched with.
         query: The query, and what is known about the person.
+        trace: Results of all stages.
     """
 
     workspace: Workspace
     query: FigureQuery
-
-    @property
-    def trace(self) -> QueryTrace:
-        """Results of all stages."""
-        return self.query.trace
+    trace: QueryTrace
 
     @property
     def settings(self) -> QuerySettings:
@@ -88,14 +85,10 @@ class SearchResult:
 
     def plot_masks(self) -> Figure:
         """Plot what is left of the query after each dropping block."""
-        from fpc_core.figures.recipe import FigureKind
-
         return self._plot(FigureKind.DROP_PROCESS)
 
     def plot_ranking(self, hits: int = 10) -> Figure:
         """Plot the nearest `hits` gallery images, up to 20, by cosine, by D and after consolidation, without junk."""
-        from fpc_core.figures.recipe import FigureKind
-
         return self._plot(FigureKind.RANKED_LIST, hits=hits)
 
     def plot_transport(self, rank: int = 1, flows: int = 80) -> Figure:
@@ -108,8 +101,6 @@ class SearchResult:
         Raises:
             ValueError: The shortlist has no such rank.
         """
-        from fpc_core.figures.recipe import FigureKind
-
         by_distance = self.trace.by_distance
         if not 1 <= rank <= len(by_distance):
             raise ValueError(f"rank must be in 1..{len(by_distance)} (the shortlist), got {rank}")
@@ -118,7 +109,6 @@ class SearchResult:
 
     def _plot(self, kind: FigureKind, **options: object) -> Figure:
         from fpc_core.figures.query_figures import computed  # matplotlib and grad-cam take seconds to import.
-        from fpc_core.figures.recipe import FigureRecipe, FigureStyle
         from fpc_core.figures.style import style_context
 
         style = FigureStyle(width="ieee-page")
@@ -183,9 +173,7 @@ def search_image(
     if camera is not None:
         subject = replace(subject, camera=camera - 1)
     query = FigureQuery(workspace, chosen, name, subject, resize_image(pixels, config.image_size))
-    result = SearchResult(workspace, query)
-    assert result.trace  # Searches now, so that a problem is reported here and not by the first plot.
-    return result
+    return SearchResult(workspace, query, query.trace)
 
 
 def to_pixels(image: Image.Image | np.ndarray | torch.Tensor) -> np.ndarray:

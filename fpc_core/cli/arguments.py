@@ -9,11 +9,11 @@ from pathlib import Path
 
 from fpc_core import __version__
 from fpc_core.config import (
+    MODEL_STRATEGIES,
     VIT_BASE_STRIDE_11,
     VIT_BASE_STRIDE_16,
     VIT_SMALL,
     VIT_TINY,
-    DropStrategy,
     MapMethod,
     MapSettings,
     MapTarget,
@@ -133,7 +133,7 @@ def _search_options(matching: argparse.ArgumentParser) -> argparse.ArgumentParse
     defaults = QuerySettings()
     search = argparse.ArgumentParser(add_help=False, parents=[matching])
     search.add_argument("--keep-rate", type=float, default=defaults.prune.keep_rate)
-    strategies = [each.value for each in DropStrategy if each is not DropStrategy.GIVEN]  # Python can give patches.
+    strategies = [each.value for each in MODEL_STRATEGIES]
     search.add_argument(
         "--drop", choices=strategies, default=defaults.prune.strategy.value, help="which patches are dropped"
     )

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import platformdirs
@@ -28,10 +27,8 @@ from fpc_core.model.checkpoint import LoadReport, load_checkpoint, weights_finge
 from fpc_core.model.fpc import FPC
 from fpc_core.model.positions import Size, format_size
 from fpc_core.retrieval import Retriever
+from fpc_core.search import ImageLike, SearchResult, search_image
 from fpc_core.workspace.allowed_roots import CACHE, Root, named_roots
-
-if TYPE_CHECKING:
-    from fpc_core.search import ImageLike, SearchResult
 
 _DEPTH = 5  # Maximum depth of folders with images below a dataset's folder, as in archive/query/0001.
 _ABOVE = Path(__file__).resolve().parents[2]
@@ -153,8 +150,6 @@ class Workspace:
             ImageError: The image cannot be read or used.
             ValueError: A setting or the camera is out of range.
         """
-        from fpc_core.search import search_image  # Imported here, because it imports this module's users.
-
         return search_image(self, image, settings, keep_rate=keep_rate, alpha=alpha, k=k, camera=camera)
 
     def image(self, record: ImageRecord) -> np.ndarray:

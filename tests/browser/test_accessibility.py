@@ -113,7 +113,7 @@ def test_tab_reaches_every_control(whole):
         for _ in range(2 * count):
             page.keyboard.press("Tab")
             reached |= set(page.evaluate(FOCUSED))
-        if page.evaluate("controls.every((each) => each.isConnected)"):  # Else the page was drawn anew meanwhile.
+        if page.evaluate("controls.every((each) => each.isConnected)"):  # Otherwise the page was redrawn.
             break
     missed = page.evaluate("at => at.map((each) => controls[each].outerHTML)", sorted(set(range(count)) - reached))
     assert missed == [], name

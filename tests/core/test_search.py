@@ -34,7 +34,7 @@ def test_every_kind_of_image_gives_the_same_result(workspace, pixels, tmp_path):
         np.testing.assert_array_equal(workspace.search(image, k=3).trace.final.indices, expected.indices)
 
 
-def test_a_search_equals_that_of_the_retriever(workspace):
+def test_a_search_equals_that_of_the_retriever(workspace, pixels):
     record, config = workspace.dataset.query[0], workspace.retriever.model.config
     result = workspace.search(workspace.dataset.root / record.path, keep_rate=0.7, alpha=0.3, k=2)
     settings = replace(QuerySettings(shortlist=workspace.dataset.shortlist, neighbors=2, alpha=0.3)).with_keep_rate(0.7)
@@ -43,16 +43,10 @@ def test_a_search_equals_that_of_the_retriever(workspace):
     camera = torch.tensor([record.camera])
     trace = workspace.retriever_for(record.path).search(image, settings, camera)
     np.testing.assert_array_equal(result.trace.final.distance, trace.final.distance)
-    without_camera = workspace.search(pixels_of(workspace, record), keep_rate=0.7, alpha=0.3, k=2)
-    with_camera = workspace.search(
-        pixels_of(workspace, record), keep_rate=0.7, alpha=0.3, k=2, camera=record.camera + 1
-    )
+    without_camera = workspace.search(pixels, keep_rate=0.7, alpha=0.3, k=2)
+    with_camera = workspace.search(pixels, keep_rate=0.7, alpha=0.3, k=2, camera=record.camera + 1)
     assert (with_camera.trace.final.distance == trace.final.distance).all()
     assert not (without_camera.trace.final.distance == trace.final.distance).all()
-
-
-def pixels_of(workspace, record):
-    return workspace.dataset.read(record)
 
 
 def test_a_table_has_all_three_rankings_with_labels(workspace):
