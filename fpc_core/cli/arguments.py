@@ -298,6 +298,23 @@ def _training_options(training: argparse.ArgumentParser) -> None:
         help="one classifier and a triplet loss across plain and consolidated features (not in the paper)",
     )
     training.add_argument(
+        "--frozen-blocks",
+        type=int,
+        default=defaults.frozen_blocks,
+        help="number of first encoder blocks that keep the weights of --init",
+    )
+    training.add_argument(
+        "--class-means",
+        action="store_true",
+        help="start the classifiers from the mean feature of each identity instead of random values",
+    )
+    training.add_argument(
+        "--patch-loss",
+        type=float,
+        default=defaults.patch_loss,
+        help="weight of a triplet loss, not in the paper, on the distance of the patches of two images",
+    )
+    training.add_argument(
         "--guide",
         type=float,
         default=defaults.guide,

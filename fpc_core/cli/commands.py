@@ -246,6 +246,9 @@ def _train(args: argparse.Namespace) -> None:
         bfloat16=args.bfloat16,
         refresh=args.refresh,
         shared_space=args.shared_space,
+        frozen_blocks=args.frozen_blocks,
+        class_means=args.class_means,
+        patch_loss=args.patch_loss,
         guide=args.guide,
         max_minutes=args.max_minutes,
     )

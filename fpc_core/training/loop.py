@@ -30,7 +30,7 @@ from fpc_core.training.batches import (
     sample_identities,
 )
 from fpc_core.training.settings import Progress, TrainSettings
-from fpc_core.training.stages import StageLoss, TrainingMemory, autocast, encode_memory
+from fpc_core.training.stages import StageLoss, TrainingMemory, autocast, encode_memory, start_from_class_means
 from fpc_core.training.state import WEIGHTS, append_log, copy_weights, cut_log, restore_state, save_state
 
 _REPORT_EVERY = 10  # Number of steps between two reports.
@@ -65,7 +65,8 @@ def train(
 
     Raises:
         DatasetError: The dataset is not suitable for training.
-        ValueError: The settings do not match the number of processes, or the state in `out` belongs to another run.
+        ValueError: The settings do not match the model or the number of processes, or the state in `out` belongs to
+            another run.
     """
     device = distributed.local_device(torch.device(device))
     with distributed.process_group(device), _reproducible(device):
@@ -81,6 +82,7 @@ def train(
         model = FPC(replace(config, identities=images.classes), settings.drop_path)
         if init is not None:
             model.load_state_dict(init.state_dict())
+        freeze(model, settings.frozen_blocks)
         run = _Run(model.to(device).train(), images, person, settings, out, report)
         run.until(settings.steps if stop_after is None else min(stop_after, settings.steps))
         model.eval()
@@ -90,6 +92,26 @@ def train(
             save_checkpoint(model, out / WEIGHTS, torch.float16)
         distributed.barrier()
         return model
+
+
+def freeze(model: FPC, blocks: int) -> None:
+    """Exclude the first blocks of the encoder, and the embeddings before them, from training.
+
+    Args:
+        model: Model to train.
+        blocks: Number of blocks; 0 excludes nothing.
+
+    Raises:
+        ValueError: The encoder has fewer blocks.
+    """
+    encoder = model.encoder
+    if blocks > len(encoder.blocks):
+        raise ValueError(f"frozen_blocks is {blocks}, but the encoder has only {len(encoder.blocks)} blocks")
+    if not blocks:
+        return
+    kept = {id(parameter) for block in encoder.blocks[blocks:] for parameter in block.parameters()}
+    for parameter in encoder.parameters():
+        parameter.requires_grad_(id(parameter) in kept)
 
 
 class _Run:
@@ -111,6 +133,8 @@ class _Run:
         self.optimizer = torch.optim.AdamW(_groups(model, settings.weight_decay), lr=settings.learning_rate)
         self.state = restore_state(out, model, self.optimizer, settings, distributed.world_size())
         self.memory = self._encode_memory_with(self.state.memory_weights)
+        if settings.class_means and self.state.step == 0:
+            start_from_class_means(model, encode_memory(model, images, settings), images.labels)
         self.loss: nn.Module = StageLoss(model, settings, images)
         if distributed.world_size() > 1:
             # The first stage does not use the decoder. Every rank computes BNNeck statistics over the whole batch.

@@ -1,7 +1,8 @@
-"""Losses of Eq. 3 and 14, and an optional loss that is not in the paper.
+"""Losses of Eq. 3 and 14, and two optional losses that are not in the paper.
 
-The paper's losses are the cross-entropy of identities and the batch-hard triplet loss with a soft margin. The optional
-loss guides the `[cls]` attention to the person and needs data with ground-truth masks.
+The paper's losses are the cross-entropy of identities and the batch-hard triplet loss with a soft margin. One optional
+loss guides the `[cls]` attention to the person and needs data with ground-truth masks; the other one trains the patch
+tokens for the distance by which patch matching ranks.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fpc_core.results import DropStage
+
+PATCH_SCALE = 20.0  # Distances of patches differ by a few hundredths, where the soft margin would hardly change.
 
 
 def soft_triplet(features: Tensor, identities: Tensor) -> Tensor:
@@ -29,6 +32,49 @@ def soft_triplet(features: Tensor, identities: Tensor) -> Tensor:
     """
     features = at_least_float32(features)
     distance = torch.cdist(features, features, compute_mode="donot_use_mm_for_euclid_dist")
+    return _batch_hard(distance, identities)
+
+
+def patch_triplet(cls: Tensor, patches: Tensor, identities: Tensor) -> Tensor:
+    """Compute the batch-hard triplet loss of `relaxed_transport`, which is multiplied by `PATCH_SCALE`.
+
+    This loss is not in the paper. It trains patch tokens for the distance by which patch matching ranks.
+
+    Args:
+        cls: (B, C) `[cls]` tokens of the images.
+        patches: (B, N, C) patch tokens of the images.
+        identities: (B,) classes of the images, as for `soft_triplet`.
+
+    Raises:
+        ValueError: There is only one class, or a class occurs only once.
+    """
+    return _batch_hard(PATCH_SCALE * relaxed_transport(cls, patches), identities)
+
+
+def relaxed_transport(cls: Tensor, patches: Tensor) -> Tensor:
+    """Compute a lower bound of the transport distance (Eq. 5) between all pairs of images, without a solver.
+
+    Every patch moves to the nearest patch of the other image, whatever weight that one has (the relaxed word mover's
+    distance of Kusner et al. 2015). The weights are the marginals of the released code. Both directions are averaged.
+
+    Args:
+        cls: (B, C) `[cls]` tokens of the images.
+        patches: (B, N, C) patch tokens of the images.
+
+    Returns:
+        (B, B) distances in [0, 2].
+    """
+    images, count, channels = patches.shape
+    unit = F.normalize(at_least_float32(patches), dim=2).reshape(-1, channels)
+    tokens = F.normalize(at_least_float32(cls), dim=1)
+    nearest = (unit @ unit.T).view(images, count, images, count).amax(dim=3)  # Shape (B, N, B).
+    weight = (unit @ tokens.T).view(images, count, images).clamp_min(0.0)
+    weight = weight / weight.sum(dim=1, keepdim=True).clamp_min(torch.finfo(weight.dtype).tiny)
+    distance = (weight * (1.0 - nearest)).sum(dim=1)
+    return (distance + distance.T) / 2
+
+
+def _batch_hard(distance: Tensor, identities: Tensor) -> Tensor:
     same = identities[:, None] == identities[None, :]
     if bool((same.sum(dim=1) < 2).any()) or bool(same.all()):
         raise ValueError("a batch needs at least two identities and two images of each for the triplet loss")

@@ -32,6 +32,11 @@ class TrainSettings:
         refresh: Number of steps between two encodings of the training memory.
         shared_space: Whether the second stage classifies plain and consolidated features with one classifier and adds
             a triplet loss across both, because retrieval compares them with each other (not in the paper).
+        frozen_blocks: Number of first blocks of the encoder that keep their initial weights, with the embeddings before
+            them; 0 trains everything.
+        class_means: Whether the classifiers start from the mean feature of each identity instead of random values, so
+            that a model that already recognises people is not disturbed by new classifiers.
+        patch_loss: Weight of `losses.patch_triplet`, not in the paper, in the second stage.
         guide: Weight of `losses.guidance`, not in the paper, in the second stage; it needs ground-truth masks.
         erase: Probability of random erasing.
         drop_path: Stochastic depth rate of the last block.
@@ -55,6 +60,9 @@ class TrainSettings:
     neighbors: int = bounded(10, 1, MAX_SHORTLIST)
     refresh: int = bounded(150, 1, 10**7)
     shared_space: bool = False
+    frozen_blocks: int = bounded(0, 0, 1_000)
+    class_means: bool = False
+    patch_loss: float = bounded(0.0, 0.0, 1e6)
     guide: float = bounded(0.0, 0.0, 1e6)
     erase: float = bounded(0.5, 0.0, 1.0)
     drop_path: float = bounded(0.05, 0.0, 1.0, below=True)

@@ -20,9 +20,10 @@ from fpc_core.model.decoder import cls_row, decoder_input
 from fpc_core.model.fpc import FPC
 from fpc_core.runtime.distributed import gather, gather_with_gradient, local_shard, world_size
 from fpc_core.training.batches import TrainingImages, choose_neighbors
-from fpc_core.training.losses import at_least_float32, guidance, identity_and_triplet, soft_triplet
+from fpc_core.training.losses import at_least_float32, guidance, identity_and_triplet, patch_triplet, soft_triplet
 from fpc_core.training.settings import TrainSettings
 
+_OWN_LOGIT = 15.0  # Logit of an image for its own identity; softmax is then close to 1 for a clear image.
 _CHUNK = 64  # Number of images that a process encodes at a time for the training memory.
 
 
@@ -121,6 +122,9 @@ class StageLoss(nn.Module):
         loss = loss + identity_and_triplet(classifier(feature), consolidated, labels)
         if settings.shared_space:
             loss = loss + soft_triplet(torch.cat([plain_feature, feature]), labels.repeat(2))
+        if settings.patch_loss:
+            cls, patches = _gather_features(encoding.cls), _gather_features(encoding.patches)
+            loss = loss + settings.patch_loss * patch_triplet(cls, patches, labels)
         if person is None:
             return loss
         shares = F.avg_pool2d(person.float(), model.config.patch_size, model.config.stride).flatten(1)
@@ -153,6 +157,33 @@ def encode_memory(model: FPC, images: TrainingImages, settings: TrainSettings) -
         tokens.append(gather(encoding.patches.to(torch.float16))[: len(rows)].cpu())
     model.train()
     return TrainingMemory(torch.cat(cls), torch.cat(tokens))
+
+
+@torch.no_grad()
+def start_from_class_means(model: FPC, memory: TrainingMemory, labels: Tensor) -> None:
+    """Set the weights of both classifiers to the mean feature of each identity.
+
+    The mean is scaled such that a feature like it has the logit `_OWN_LOGIT` for its own identity.
+
+    Args:
+        model: Model whose classifiers have a row for each identity.
+        memory: Training memory that the model has encoded.
+        labels: (n,) classes of its images.
+    """
+    model.eval()
+    device = model.classifier.weight.device
+    feature = torch.cat(
+        [
+            model.global_feature(torch.cat([cls[:, None], tokens.float()], dim=1).to(device)).float()
+            for cls, tokens in zip(memory.cls.split(_CHUNK), memory.tokens.split(_CHUNK), strict=True)
+        ]
+    )
+    model.train()
+    means = torch.zeros_like(model.classifier.weight).index_add_(0, labels.to(device), feature)
+    means = F.normalize(means, dim=1)
+    scale = _OWN_LOGIT / (feature * means[labels.to(device)]).sum(dim=1).mean().clamp_min(1e-6)
+    for classifier in (model.classifier, model.rec_classifier):
+        classifier.weight.copy_(scale * means)
 
 
 def autocast(settings: TrainSettings, device: torch.device) -> AbstractContextManager[None]:

@@ -4,13 +4,15 @@ import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from fpc_core.config import ModelConfig, PruneSettings, Variant
+from fpc_core.config import ModelConfig, PruneSettings, Solver, TransportSettings, Variant
 from fpc_core.data.datasets import DatasetError, open_dataset
 from fpc_core.data.images import normalise, resize_image, to_tensor
+from fpc_core.matching.transport import ground_cost, marginals, solve
 from fpc_core.model.checkpoint import load_checkpoint, save_checkpoint
 from fpc_core.model.decoder import decoder_input
 from fpc_core.model.fpc import FPC
@@ -24,10 +26,17 @@ from fpc_core.training.batches import (
     sample_identities,
     training_config,
 )
-from fpc_core.training.loop import _schedule, train
-from fpc_core.training.losses import guidance, identity_and_triplet, soft_triplet
+from fpc_core.training.loop import _schedule, freeze, train
+from fpc_core.training.losses import (
+    PATCH_SCALE,
+    guidance,
+    identity_and_triplet,
+    patch_triplet,
+    relaxed_transport,
+    soft_triplet,
+)
 from fpc_core.training.settings import Progress, TrainSettings
-from fpc_core.training.stages import StageLoss, TrainingMemory, encode_memory
+from fpc_core.training.stages import StageLoss, TrainingMemory, encode_memory, start_from_class_means
 from fpc_core.training.state import LOG, STATE, WEIGHTS, append_log, cut_log
 from tests.support.small_workspace import paint
 from tests.support.two_processes import one_run
@@ -87,6 +96,63 @@ def test_gradients_of_the_losses_are_those_of_finite_differences():
     assert torch.autograd.gradcheck(identity_and_triplet, (logits, features, identities))
 
 
+def test_relaxed_transport_is_below_the_exact_distance_and_zero_to_itself():
+    generator = torch.Generator().manual_seed(0)
+    cls, patches = torch.randn(4, 8, generator=generator), torch.randn(4, 5, 8, generator=generator)
+    cls += 2  # Most patches agree with the [cls] tokens, as in a trained model.
+    patches += 2
+    relaxed = relaxed_transport(cls, patches)
+    for row in range(4):
+        sides = marginals(cls[row], patches[row], cls, patches, Variant.RELEASED)
+        exact = solve(ground_cost(patches[row], patches), *sides, TransportSettings(Solver.EXACT)).distance
+        assert (relaxed[row].numpy() <= exact + 1e-6).all()
+        assert float(relaxed[row].max()) > 0.5 * float(exact.max())
+    assert relaxed.diagonal().numpy() == pytest.approx(np.zeros(4), abs=1e-6)
+    assert torch.equal(relaxed, relaxed.T)
+
+
+def test_patch_triplet_takes_the_hardest_pairs_of_relaxed_distances():
+    generator = torch.Generator().manual_seed(1)
+    cls, patches = torch.randn(4, 8, generator=generator), torch.randn(4, 5, 8, generator=generator)
+    distance = PATCH_SCALE * relaxed_transport(cls, patches)
+    hardest = [distance[row, row ^ 1] - distance[row, [2, 3] if row < 2 else [0, 1]].min() for row in range(4)]
+    expected = torch.nn.functional.softplus(torch.stack(hardest)).mean()
+    assert float(patch_triplet(cls, patches, torch.tensor([0, 0, 1, 1]))) == pytest.approx(float(expected))
+
+
+def test_frozen_blocks_keep_the_initial_weights(dataset, tmp_path):
+    config = training_config(dataset, CONFIG)
+    torch.manual_seed(5)
+    init = FPC(config)
+    trained = train(dataset, config, replace(QUICK, frozen_blocks=2), tmp_path, init=init)
+    before, after = init.encoder.state_dict(), trained.encoder.state_dict()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed
+    assert all(name.startswith("blocks.2.") for name in changed)
+
+
+def test_more_frozen_blocks_than_the_encoder_has_are_refused():
+    with pytest.raises(ValueError, match="frozen_blocks is 4, but the encoder has only 3 blocks"):
+        freeze(FPC(CONFIG), 4)
+
+
+def test_class_means_classify_most_training_images(dataset):
+    torch.manual_seed(0)
+    images = load_training_images(dataset, CONFIG)
+    model = FPC(training_config(dataset, CONFIG)).train()
+    memory = encode_memory(model, images, QUICK)
+    start_from_class_means(model, memory, images.labels)
+    model.eval()
+    tokens = torch.cat([memory.cls[:, None], memory.tokens.float()], dim=1)
+    with torch.no_grad():
+        logits = model.classifier(model.global_feature(tokens))
+    own = logits[torch.arange(len(logits)), images.labels]
+    assert float(own.mean()) == pytest.approx(15.0, rel=1e-3)
+    assert torch.equal(model.classifier.weight, model.rec_classifier.weight)
+    norms = model.classifier.weight.detach().norm(dim=1)
+    assert float(norms.max()) == pytest.approx(float(norms.min()), rel=1e-5)
+
+
 def test_guidance_is_the_cross_entropy_of_attention_and_person():
     entered = torch.tensor([[2, 0], [1, 0]])
     stage = DropStage(3, entered, torch.tensor([[0.2, 0.6], [0.1, 0.1]]), entered[:, :1])
@@ -96,7 +162,7 @@ def test_guidance_is_the_cross_entropy_of_attention_and_person():
     assert guidance([stage, stage], person) == pytest.approx(float(guidance([stage], person)))
 
 
-@pytest.mark.parametrize("stage", ["holistic", "fpc released", "fpc paper", "fpc guided", "fpc shared"])
+@pytest.mark.parametrize("stage", ["holistic", "fpc released", "fpc paper", "fpc guided", "fpc shared", "fpc patches"])
 def test_gradients_of_both_stages_are_those_of_finite_differences(dataset, stage):
     """The derivative of the whole loss along a random direction of all weights, in float64."""
     torch.manual_seed(0)
@@ -111,7 +177,12 @@ def test_gradients_of_both_stages_are_those_of_finite_differences(dataset, stage
     rows = torch.tensor([0, 1, 4, 5, 8, 9])
     pixels = normalise(images.pixels[rows], CONFIG).double()
     guided = stage == "fpc guided"
-    settings = replace(QUICK, guide=2.0 if guided else 0.0, shared_space=stage == "fpc shared")
+    settings = replace(
+        QUICK,
+        guide=2.0 if guided else 0.0,
+        shared_space=stage == "fpc shared",
+        patch_loss=2.0 if stage == "fpc patches" else 0.0,
+    )
     loss = StageLoss(model, settings, images)
     person = (torch.rand(len(rows), 1, *CONFIG.image_size) > 0.7).byte() if guided else None
 
