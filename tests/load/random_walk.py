@@ -1,9 +1,10 @@
-"""Walk through the app at random, as hasty visitors do: `python -m tests.load.random_walk --seed 1 --actions 1000`.
+"""Perform random actions in the app, as impatient visitors do: `python -m tests.load.random_walk --actions 2000`.
 
-Starts a server of its own and drives it in Chromium through all pages: clicks on widgets and components, several clicks
-30 ms apart, sliders, keys, text, page changes, Back and Forward, reloads. It stops at the first exception element,
-error in the browser's console, traceback in the server's log, or end of the server, prints the seed and the last twenty
-actions, and ends with 1. The same seed takes the same decisions as far as the pages are equally fast.
+The script starts its own server and drives it in Chromium over all pages: clicks on widgets and components, several
+clicks 30 ms apart, sliders, keys, text, page changes, Back, Forward and reloads. It stops at the first exception on the
+page, error in the browser's console, traceback in the server's log, lost setting, or end of the server. Then it prints
+the seed and the last twenty actions, and exits with 1. With the same seed it makes the same choices as long as pages
+load equally fast. The memory of server and page is printed for each tenth of the actions.
 """
 
 from __future__ import annotations
@@ -17,17 +18,23 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 from playwright.sync_api import ConsoleMessage, Error, Locator, Page, sync_playwright
 
-from tests.support.server import chromium, server
+from tests.support.browser import WATCH, settle
+from tests.support.server import chromium, resident, server
 
 PAGES = ("Explore", "Learn", "Sweep", "Evaluate", "Atlas", "Lab", "Compare", "Figures", "Data")
-RAPID = 30  # ms between rapid clicks
-PATIENCE = 2_000  # ms that one action may take before it counts as missed
-REST = 90_000  # ms until a page has come to rest; more is an error of its own
-REST_EVERY = 10  # actions between two rests, which also look at the server's log
-SHOWN = 20  # actions that are printed where something went wrong
+# Pages that share their settings, with the prefix of the query parameters.
+PREFIXES = {"Explore": "", "Learn": "", "Lab": "l_", "Evaluate": "e_", "Atlas": "at_"}
+SETTINGS = ("gamma", "alpha", "k", "drop", "variant", "solver", "epsilon")
+RAPID = 30  # Milliseconds between rapid clicks.
+ACTION_TIMEOUT = 2_000  # Milliseconds after which an action counts as missed.
+SETTLE_TIMEOUT = 90_000  # Milliseconds until a page must be idle.
+SETTLE_EVERY = 10  # Number of actions between two waits for an idle page, after which the server's log is checked.
+STATE_EVERY = 50  # Number of actions between two checks that settings survive a page change, Back and a reload.
+PRINTED = 20  # Number of actions that are printed after an error.
 KEYS = ("Tab", "Enter", "Escape", "Space", "ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Home", "End", "p", "/")
 TEXTS = ("", "0001", "query", "0.5", "-1", "1e999", "日本", "<b>x</b>", "' OR 1", "../..", "x" * 300)
 WIDGETS = (
@@ -36,35 +43,43 @@ WIDGETS = (
     "[data-testid='stPopover'] button, [data-testid='stToggle'] label, [data-card], [role='tab']"
 )
 COMPONENTS = "[data-testid='stBidiComponentRegular'], [data-testid^='stBidi'], canvas, svg"
-# Of a page that was left while it loaded; and what Streamlit first asks of a page's folder, then of the app's.
-FOREIGN = re.compile(r"WebSocket|net::ERR_|/_stcore/(health|host-config)$")
+# Messages about a page that was left while it loaded, and two requests that Streamlit first sends relative to the page.
+IGNORED = re.compile(r"WebSocket|net::ERR_|/_stcore/(health|host-config)$")
 
 
 class Walk:
-    """One walk. fault: what went wrong, empty so far.  actions: the last ones, in words."""
+    """Random actions on one browser page.
+
+    Attributes:
+        actions: Descriptions of the last actions.
+        counts: Number of actions of each kind.
+        missed: Number of actions whose element was gone, hidden or covered.
+        errors: Errors that the browser reported.
+    """
 
     def __init__(self, page: Page, address: str, seed: int) -> None:
-        """Begin on the first page.
+        """Open the first page.
 
         Args:
-            page: A fresh page of the browser.
-            address: Of the app.
-            seed: Of all decisions.
+            page: New page of the browser.
+            address: Address of the app.
+            seed: Seed of all random choices.
         """
         self.page, self.address, self.rng = page, address, random.Random(seed)
-        self.actions: deque[str] = deque(maxlen=SHOWN)
+        self.actions: deque[str] = deque(maxlen=PRINTED)
         self.counts: Counter[str] = Counter()
         self.missed = 0
-        self.complaints: list[str] = []
-        page.set_default_timeout(PATIENCE)
-        page.on("console", self._hear_console)
-        page.on("pageerror", lambda error: self._hear(f"uncaught: {error}"))
+        self.errors: list[str] = []
+        page.set_default_timeout(ACTION_TIMEOUT)
+        page.add_init_script(WATCH)
+        page.on("console", self._on_console)
+        page.on("pageerror", lambda error: self._report(f"uncaught: {error}"))
         page.on("dialog", lambda dialog: dialog.dismiss())
-        page.goto(address, timeout=REST)
-        self.rest()
+        page.goto(address, timeout=SETTLE_TIMEOUT)
+        self.settle()
 
     def step(self) -> None:
-        """Do one random action and check the page."""
+        """Perform one random action."""
         kinds: dict[Callable[[], str], int] = {
             self.click: 30,
             self.click_rapidly: 12,
@@ -79,63 +94,106 @@ class Walk:
         }
         act = self.rng.choices(list(kinds), weights=list(kinds.values()))[0]
         self.counts[act.__name__] += 1
-        self.actions.append(f"{act.__name__} …")
+        self.actions.append(act.__name__)
         try:
             self.actions[-1] = f"{act.__name__} {act()}"
-        except Error as error:  # what it was about to use is gone, hidden or covered
+        except Error as error:  # The element is gone, hidden or covered.
             self.missed += 1
             self.actions[-1] += f" missed: {str(error).splitlines()[0][:100]}"
-        if not self.page.url.startswith(self.address):  # Back led out of the app
-            self.page.goto(self.address, timeout=REST)
+        if not self.page.url.startswith(self.address):  # Back has left the app.
+            self.page.goto(self.address, timeout=SETTLE_TIMEOUT)
         self.page.wait_for_timeout(self.rng.choice((0, 0, 30, 100, 400)))
 
-    def rest(self) -> None:
-        """Wait until no script runs; report an app that never stops as a fault."""
+    def settle(self) -> None:
+        """Wait until no script runs, and report a page that is never idle."""
+        self.page.set_default_timeout(SETTLE_TIMEOUT)
         try:
-            self.page.wait_for_function(
-                "() => document.querySelector('.stApp')?.dataset.testScriptState === 'notRunning'", timeout=REST
-            )
+            self.page.wait_for_selector(".stApp")
+            settle(self.page)
         except Error:
-            self._hear(f"the page did not come to rest within {REST // 1000} s")
+            self._report(f"the page was not idle within {SETTLE_TIMEOUT // 1000} s")
+        finally:
+            self.page.set_default_timeout(ACTION_TIMEOUT)
+
+    def check_state(self) -> None:
+        """Report settings that are lost on the way to another page, by Back, or by a reload.
+
+        The page must be idle. Pages without the shared settings are left as they are.
+        """
+        here = next((name for name in PREFIXES if self._is_at(name)), None)
+        if here is None:
+            return
+        expected = self._settings(here)
+        there = self.rng.choice([name for name in PREFIXES if name != here])
+        self.actions.append(f"check_state from {here} to {there}")
+        try:
+            self._open(there)
+            self._expect(expected, there, f"on {there}, opened from {here}")
+            self.page.go_back(wait_until="commit", timeout=SETTLE_TIMEOUT)
+            self.page.wait_for_url(lambda _: self._is_at(here), timeout=SETTLE_TIMEOUT)
+            self.settle()
+            self._expect(expected, here, f"on {here}, after Back from {there}")
+            self.page.reload(wait_until="commit", timeout=SETTLE_TIMEOUT)
+            self.settle()
+            self._expect(expected, here, f"on {here}, after a reload")
+        except Error as error:  # A dialog covers the navigation.
+            self.missed += 1
+            self.actions[-1] += f" missed: {str(error).splitlines()[0][:100]}"
 
     @property
-    def fault(self) -> str:
-        """Return what the page shows or the browser reports that it must not, or an empty text."""
+    def error(self) -> str:
+        """The first error on the page or in the browser's console, or an empty text."""
         try:
             shown = self.page.get_by_test_id("stException")
             if shown.count():
                 return f"an exception on the page: {shown.first.inner_text()[:300]}"
-        except Error:  # the page is being loaded
-            return self.complaints[0] if self.complaints else ""
-        return self.complaints[0] if self.complaints else ""
+        except Error:  # The page is being loaded.
+            return self.errors[0] if self.errors else ""
+        return self.errors[0] if self.errors else ""
+
+    def _open(self, name: str) -> None:
+        self.page.get_by_role("link", name=name, exact=True).first.click()
+        self.page.wait_for_url(lambda _: self._is_at(name), timeout=SETTLE_TIMEOUT)
+        self.settle()
+
+    def _is_at(self, name: str) -> bool:
+        return urlsplit(self.page.url).path.strip("/") == ("" if name == "Explore" else name.lower())
+
+    def _settings(self, name: str) -> dict[str, list[str]]:
+        params = parse_qs(urlsplit(self.page.url).query)
+        return {each: params[PREFIXES[name] + each] for each in SETTINGS if PREFIXES[name] + each in params}
+
+    def _expect(self, expected: dict[str, list[str]], name: str, where: str) -> None:
+        if (found := self._settings(name)) != expected:
+            self._report(f"settings are {found} {where}, but were {expected}")
 
     def click(self) -> str:
         """Click a widget."""
         widget = self._any(WIDGETS)
-        words = _words(widget)
+        label = _label(widget)
         widget.click(no_wait_after=True)
-        return words
+        return label
 
     def click_rapidly(self) -> str:
         """Click one position several times, faster than the app can answer."""
         widget, times = self._any(WIDGETS), self.rng.randint(2, 8)
-        words = _words(widget)
+        label = _label(widget)
         x, y = self._inside(widget)
         for _ in range(times):
             self.page.mouse.click(x, y)
             self.page.wait_for_timeout(RAPID)
-        return f"{times} times {words}"
+        return f"{times} times {label}"
 
     def slide(self) -> str:
-        """Move a slider by keys or by dragging it."""
+        """Move a slider with keys or the pointer."""
         slider = self._any("input[type='range'], [role='slider']")
-        words = _words(slider)
+        label = _label(slider)
         if self.rng.random() < 0.5:
             key, times = self.rng.choice(("ArrowLeft", "ArrowRight", "Home", "End", "PageUp")), self.rng.randint(1, 12)
             slider.focus()
             for _ in range(times):
                 self.page.keyboard.press(key)
-            return f"{words} {times} times {key}"
+            return f"{label} {times} times {key}"
         x, y = self._inside(slider)
         self.page.mouse.move(x, y)
         self.page.mouse.down()
@@ -144,10 +202,10 @@ class Walk:
         if self.rng.random() < 0.1:
             self.page.keyboard.press("Escape")
         self.page.mouse.up()
-        return f"{words} dragged"
+        return f"{label} dragged"
 
     def point(self) -> str:
-        """Move over, click or drag anywhere in a component."""
+        """Hover, click or drag at a random position in a component."""
         x, y = self._inside(self._any(COMPONENTS))
         self.page.mouse.move(x, y)
         how = self.rng.choice(("hover", "click", "double click", "right click", "drag"))
@@ -165,7 +223,7 @@ class Walk:
         return f"{how} at {x:.0f}, {y:.0f}"
 
     def press(self) -> str:
-        """Press some keys wherever the focus is."""
+        """Press random keys."""
         keys = self.rng.choices(KEYS, k=self.rng.randint(1, 6))
         for key in keys:
             self.page.keyboard.press(key)
@@ -174,28 +232,28 @@ class Walk:
     def choose(self) -> str:
         """Choose another option of a list."""
         box, down = self._any("[data-testid='stSelectbox'] input, [data-testid='stMultiSelect'] input"), 0
-        words = _words(box)
+        label = _label(box)
         box.click()
-        for down in range(1, self.rng.randint(2, 9)):  # noqa: B007  used below
+        for down in range(1, self.rng.randint(2, 9)):  # noqa: B007  It is used below.
             self.page.keyboard.press("ArrowDown")
         self.page.keyboard.press("Enter")
-        return f"{words} {down} down"
+        return f"{label} {down} down"
 
     def type(self) -> str:
-        """Type something into a field."""
+        """Type a text into a field."""
         field, text = self._any("input[type='text'], input[type='number'], textarea"), self.rng.choice(TEXTS)
         field.fill(text)
         self.page.keyboard.press(self.rng.choice(("Enter", "Tab")))
         return text[:20]
 
     def change_page(self) -> str:
-        """Go to another page with the navigation."""
+        """Open another page with the navigation."""
         name = self.rng.choice(PAGES)
         self.page.get_by_role("link", name=name, exact=True).first.click(no_wait_after=True)
         return name
 
     def go_back_or_forward(self) -> str:
-        """Go through the browser's history."""
+        """Go back or forward in the browser's history."""
         back, times = self.rng.random() < 0.7, self.rng.choice((1, 1, 1, 2, 3))
         for _ in range(times):
             go = self.page.go_back if back else self.page.go_forward
@@ -208,30 +266,29 @@ class Walk:
         return ""
 
     def _any(self, selector: str) -> Locator:
-        """One that is seen. Raises Error where there is none."""
+        """Return a random visible element. Raises Error if there is none."""
         matches = self.page.locator(selector).locator("visible=true")
         count = matches.count()
         if not count:
-            raise Error(f"nothing to be seen of {selector[:40]}")
+            raise Error(f"no visible element {selector[:40]}")
         return matches.nth(self.rng.randrange(count))
 
     def _inside(self, locator: Locator) -> tuple[float, float]:
         locator.scroll_into_view_if_needed()
         box = locator.bounding_box()
         if box is None:
-            raise Error("it is gone")
+            raise Error("the element is gone")
         return box["x"] + self.rng.random() * box["width"], box["y"] + self.rng.random() * box["height"]
 
-    def _hear_console(self, message: ConsoleMessage) -> None:
-        if message.type == "error":
-            self._hear(f"{message.text} {message.location.get('url', '')}")
+    def _on_console(self, message: ConsoleMessage) -> None:
+        if message.type == "error" and not IGNORED.search(error := f"{message.text} {message.location.get('url', '')}"):
+            self._report(f"the browser's console: {error}")
 
-    def _hear(self, text: str) -> None:
-        if not FOREIGN.search(text):
-            self.complaints.append(f"the browser's console: {text[:500]}")
+    def _report(self, error: str) -> None:
+        self.errors.append(error[:500])
 
 
-def _words(locator: Locator) -> str:
+def _label(locator: Locator) -> str:
     """Return a widget's label."""
     text = locator.get_attribute("aria-label") or locator.inner_text() or locator.get_attribute("data-card") or ""
     return " ".join(text.split())[:50]
@@ -246,55 +303,72 @@ def traceback_in(log: Path) -> str:
 
 
 def walk(
-    page: Page, address: str, seed: int, actions: int, log: Path | None = None, *, calm: bool = False
+    page: Page,
+    address: str,
+    seed: int,
+    actions: int,
+    log: Path | None = None,
+    *,
+    calm: bool = False,
+    progress: Callable[[int], None] = lambda number: None,
 ) -> tuple[Walk, str]:
-    """Take so many actions, or as many as go well.
+    """Perform random actions until one causes an error.
 
     Args:
-        page: A fresh page of the browser.
-        address: Of the app.
-        seed: Of all decisions.
-        actions: How many.
-        log: The server's, looked at now and then.
-        calm: Let the page come to rest after every action.
+        page: New page of the browser.
+        address: Address of the app.
+        seed: Seed of all random choices.
+        actions: Number of actions.
+        log: The server's log, which is searched for tracebacks.
+        calm: Whether to wait for an idle page after every action.
+        progress: Callback that receives the number of actions, whenever the page is idle.
 
     Returns:
-        The walk, and what went wrong, else an empty text.
+        The walk, and a description of the error, or an empty text.
     """
-    taken, fault = Walk(page, address, seed), ""
+    taken, error = Walk(page, address, seed), ""
     for number in range(1, actions + 1):
         taken.step()
-        if calm or number % REST_EVERY == 0 or number == actions:
-            taken.rest()
+        if calm or number % SETTLE_EVERY == 0 or number == actions:
+            taken.settle()
+            if number % STATE_EVERY == 0:
+                taken.check_state()
+            progress(number)
             if log is not None and (traceback := traceback_in(log)):
-                fault = f"the server's log: {traceback}"
-        fault = fault or taken.fault
-        if fault:
-            return taken, f"after {number} actions, {fault}"
+                error = f"the server's log: {traceback}"
+        error = error or taken.error
+        if error:
+            return taken, f"after {number} actions, {error}"
     return taken, ""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the walk of the command line; return 0 if nothing went wrong."""
+    """Run the command line; return 0 if no error was found."""
     parser = argparse.ArgumentParser(prog="tests.load.random_walk", description=__doc__.split("\n\n")[0])
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--actions", type=int, default=1_000)
     options = parser.parse_args(arguments)
-    began = time.perf_counter()
+    start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         path = Path(folder) / "log"
-        with path.open("wb") as log, server(log, {"FPC_CACHE": str(Path(folder) / "cache")}) as (address, _, _):
-            browser = chromium(playwright)
+        with path.open("wb") as log, server(log, {"FPC_CACHE": str(Path(folder) / "cache")}) as (address, _, process):
+            browser = chromium(playwright, "--enable-precise-memory-info")
             page = browser.new_page(viewport={"width": 1280, "height": 1000}, accept_downloads=False)
-            taken, fault = walk(page, address, options.seed, options.actions, path)
+
+            def progress(number: int) -> None:
+                if number % max(SETTLE_EVERY, options.actions // 10) == 0:
+                    heap = page.evaluate("performance.memory.usedJSHeapSize") / 2**20
+                    print(f"{number} actions: server {resident(process):.0f} MB, page {heap:.0f} MB", flush=True)
+
+            taken, error = walk(page, address, options.seed, options.actions, path, progress=progress)
             browser.close()
-    done = ", ".join(f"{count} {name}" for name, count in taken.counts.most_common())
-    print(f"seed {options.seed}: {done}; {taken.missed} missed; {time.perf_counter() - began:.0f} s")
-    if fault:
-        print(f"FAULT {fault}\nthe last actions:")
+    counts = ", ".join(f"{count} {name}" for name, count in taken.counts.most_common())
+    print(f"seed {options.seed}: {counts}; {taken.missed} missed; {time.perf_counter() - start:.0f} s")
+    if error:
+        print(f"ERROR {error}\nThe last actions:")
         print("\n".join(f"  {each}" for each in taken.actions))
-        print(f"again: python -m tests.load.random_walk --seed {options.seed} --actions {options.actions}")
-    return 1 if fault else 0
+        print(f"To repeat it: python -m tests.load.random_walk --seed {options.seed} --actions {options.actions}")
+    return 1 if error else 0
 
 
 if __name__ == "__main__":
