@@ -9,6 +9,7 @@ import threading
 from importlib import import_module
 
 _ENGINE = "fpc_core.workspace"
+_DELAY = 2.0  # Seconds before preloading. A visitor who is already waiting then sees the title of the page first.
 _PAGES = ("app.sections.details", "app.sections.ranking", "app.ui.page_frame", "app.ui.query_picker")
 _lock = threading.Lock()
 _LOG = logging.getLogger("fpc.preload")
@@ -31,11 +32,11 @@ def load_engine() -> None:
             gc.enable()
 
 
-def start_preloading() -> threading.Thread:
-    """Start `preload` in a daemon thread and return it, so that the server answers in the meantime."""
-    thread = threading.Thread(target=preload, name="preload", daemon=True)
-    thread.start()
-    return thread
+def start_preloading() -> None:
+    """Start `preload` in a daemon thread after a moment, so that the server answers in the meantime."""
+    timer = threading.Timer(_DELAY, preload)
+    timer.name, timer.daemon = "preload", True
+    timer.start()
 
 
 def preload() -> None:

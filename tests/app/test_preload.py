@@ -4,6 +4,7 @@ import ast
 import logging
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -75,3 +76,12 @@ def test_a_server_preloads_when_it_starts():
     source = (ROOT / "streamlit_app.py").read_text(encoding="utf-8")
     assert "start_preloading()" in source.partition("async def lifespan")[2].partition("yield")[0]
     assert "st.App(__file__, lifespan=lifespan)" in source
+
+
+def test_preloading_starts_in_the_background_after_its_delay(monkeypatch):
+    started = threading.Event()
+    monkeypatch.setattr(preload, "_DELAY", 0.05)
+    monkeypatch.setattr(preload, "preload", started.set)
+    preload.start_preloading()
+    assert not started.is_set()
+    assert started.wait(5)
