@@ -119,9 +119,10 @@ def timings(repeat: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeat", type=int, default=9)
+    repeat = parser.parse_args().repeat
     torch.set_grad_enabled(False)
     parity()
-    timings(parser.parse_args().repeat)
+    timings(repeat)
 
 
 if __name__ == "__main__":
