@@ -26,6 +26,8 @@ from view import KINDS, take
 from wardrobe import Outfit, make_outfit, near_double
 
 VISIBLE = (0.20, 0.75)  # Share of the person that an occluder leaves visible.
+QUERY_VISIBLE = (0.20, 0.55)  # The same in queries, which hide about as much as those of Occluded-Duke.
+TEST_GROUP, TRAIN_GROUP = 2, 3  # Numbers of people who look nearly alike.
 SLIGHT = (0.75, 0.92)  # The same in slightly occluded gallery images.
 CROWD = 900_000  # passers-by have seeds of their own in every split
 QUERY, GALLERY, TRAIN = "query", "bounding_box_test", "bounding_box_train"
@@ -57,23 +59,32 @@ class Shot:
 
 @dataclass(frozen=True)
 class Person:
-    """An identity with its images. number: in the file names; seed: of the split."""
+    """An identity with its images.
+
+    Attributes:
+        number: Number in the file names.
+        index: Number within the split.
+        seed: Seed of the split.
+        shots: Images to render.
+        group: Number of people who look nearly alike.
+    """
 
     number: int
     index: int
     seed: int
     shots: tuple[Shot, ...]
+    group: int = TEST_GROUP
 
 
-def outfit_of(seed: int, index: int) -> Outfit:
-    """Return what an identity wears: of every three, the second and third wear nearly the same as the first."""
-    base, first = seed * 1_000_000, index - index % 3
+def outfit_of(seed: int, index: int, group: int) -> Outfit:
+    """Return what an identity wears: the others of a group wear nearly the same as its first."""
+    base, first = seed * 1_000_000, index - index % group
     return make_outfit(base + index) if index == first else near_double(make_outfit(base + first), base + index)
 
 
-def visible_range(rng: np.random.Generator) -> tuple[float, float]:
-    """Draw how much of an occluded person stays visible: a share from 0.20 to 0.75, met to within 0.05."""
-    share = float(rng.uniform(*VISIBLE))
+def visible_range(rng: np.random.Generator, limits: tuple[float, float] = VISIBLE) -> tuple[float, float]:
+    """Draw how much of an occluded person stays visible: a share within `limits`, met to within 0.05."""
+    share = float(rng.uniform(*limits))
     return share - 0.05, share + 0.05
 
 
@@ -86,7 +97,7 @@ def test_person(number: int, index: int, seed: int) -> Person:
     rng = np.random.default_rng([seed, index, 1])
     cameras = [int(c) for c in rng.permutation(len(CAMERAS))]
     own, other = cameras[:2], cameras[2:]
-    queries = [Shot(QUERY, camera, visible_range(rng)) for camera in (*own, own[0])]
+    queries = [Shot(QUERY, camera, visible_range(rng, QUERY_VISIBLE)) for camera in (*own, own[0])]
     slight = set(rng.permutation(14)[:2].tolist())
     gallery = [Shot(GALLERY, other[k % 4], SLIGHT if k in slight else None) for k in range(14)]
     return Person(number, index, seed, (*queries, *gallery, *(Shot(GALLERY, camera, None) for camera in own)))
@@ -105,12 +116,12 @@ def train_person(number: int, index: int, seed: int, images: int, occluded: floa
     cameras = np.concatenate([rng.permutation(len(CAMERAS)) for _ in range(-(-images // len(CAMERAS)))])[:images]
     covered = rng.permutation(images) < round(occluded * images)
     shots = (Shot(TRAIN, int(c), visible_range(rng) if o else None) for c, o in zip(cameras, covered, strict=True))
-    return Person(number, index, seed, tuple(shots))
+    return Person(number, index, seed, tuple(shots), TRAIN_GROUP)
 
 
 def shoot(person: Person, root: Path) -> list[dict]:
     """Take all images of a person, write them, and return their records."""
-    outfit, records = outfit_of(person.seed, person.index), []
+    outfit, records = outfit_of(person.seed, person.index, person.group), []
     for k, shot in enumerate(person.shots):
         picture = take(outfit, shot.camera, [person.seed, person.index, k], shot.visible, person.seed * 1_000_000 + CROWD)
         path = Path(shot.folder) / f"{person.number:04d}_c{shot.camera + 1}_f{person.index * 100 + k:07d}.jpg"
@@ -197,14 +208,14 @@ def sheet(args: argparse.Namespace) -> None:
 
 def _tile(which: tuple[int, int, int, bool]) -> tuple[Image.Image, str]:
     seed, index, camera, covered = which
-    picture = take(outfit_of(seed, index), camera, [seed, index, 50 + camera + 6 * covered], VISIBLE if covered else None, seed * 1_000_000 + CROWD)
+    picture = take(outfit_of(seed, index, TEST_GROUP), camera, [seed, index, 50 + camera + 6 * covered], VISIBLE if covered else None, seed * 1_000_000 + CROWD)
     return picture.image, f"{picture.kind} {picture.visible:.2f}"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=f"Render the synthetic demo world. Occluders: {', '.join(KINDS)}.")
     commands = parser.add_subparsers(required=True)
-    for name, run, identities, seed in (("demo", demo, 70, 4), ("train", train, 320, 5), ("sheet", sheet, 6, 1)):
+    for name, run, identities, seed in (("demo", demo, 70, 6), ("train", train, 320, 5), ("sheet", sheet, 6, 1)):
         command = commands.add_parser(name)
         command.set_defaults(run=run)
         command.add_argument("--out", type=Path, required=True, help="a folder; for sheet, an image file")

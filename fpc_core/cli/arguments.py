@@ -301,7 +301,7 @@ def _training_options(training: argparse.ArgumentParser) -> None:
         "--frozen-blocks",
         type=int,
         default=defaults.frozen_blocks,
-        help="number of first encoder blocks that keep the weights of --init",
+        help="number of first blocks of encoder and global head that keep the weights of --init",
     )
     training.add_argument(
         "--class-means",

@@ -95,23 +95,22 @@ def train(
 
 
 def freeze(model: FPC, blocks: int) -> None:
-    """Exclude the first blocks of the encoder, and the embeddings before them, from training.
+    """Exclude the first blocks of the Vision Transformer, and the embeddings before them, from training.
 
     Args:
         model: Model to train.
-        blocks: Number of blocks; 0 excludes nothing.
+        blocks: Number of blocks, counted over encoder and global head; 0 excludes nothing.
 
     Raises:
-        ValueError: The encoder has fewer blocks.
+        ValueError: The model has fewer blocks.
     """
-    encoder = model.encoder
-    if blocks > len(encoder.blocks):
-        raise ValueError(f"frozen_blocks is {blocks}, but the encoder has only {len(encoder.blocks)} blocks")
-    if not blocks:
-        return
-    kept = {id(parameter) for block in encoder.blocks[blocks:] for parameter in block.parameters()}
-    for parameter in encoder.parameters():
-        parameter.requires_grad_(id(parameter) in kept)
+    every = [*model.encoder.blocks, *model.head.blocks]
+    if blocks > len(every):
+        raise ValueError(f"frozen_blocks is {blocks}, but the model has only {len(every)} blocks")
+    if blocks:
+        model.encoder.requires_grad_(False)
+    for number, block in enumerate(every):
+        block.requires_grad_(number >= blocks)
 
 
 class _Run:

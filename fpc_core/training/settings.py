@@ -32,8 +32,8 @@ class TrainSettings:
         refresh: Number of steps between two encodings of the training memory.
         shared_space: Whether the second stage classifies plain and consolidated features with one classifier and adds
             a triplet loss across both, because retrieval compares them with each other (not in the paper).
-        frozen_blocks: Number of first blocks of the encoder that keep their initial weights, with the embeddings before
-            them; 0 trains everything.
+        frozen_blocks: Number of first blocks of encoder and global head that keep their initial weights, with the
+            embeddings before them; 0 trains everything.
         class_means: Whether the classifiers start from the mean feature of each identity instead of random values, so
             that a model that already recognises people is not disturbed by new classifiers.
         patch_loss: Weight of `losses.patch_triplet`, not in the paper, in the second stage.

@@ -131,9 +131,12 @@ def test_frozen_blocks_keep_the_initial_weights(dataset, tmp_path):
     assert all(name.startswith("blocks.2.") for name in changed)
 
 
-def test_more_frozen_blocks_than_the_encoder_has_are_refused():
-    with pytest.raises(ValueError, match="frozen_blocks is 4, but the encoder has only 3 blocks"):
-        freeze(FPC(CONFIG), 4)
+def test_more_frozen_blocks_than_the_model_has_are_refused():
+    model = FPC(CONFIG)
+    freeze(model, 4)
+    assert not any(each.requires_grad for part in (model.encoder, model.head.blocks) for each in part.parameters())
+    with pytest.raises(ValueError, match="frozen_blocks is 5, but the model has only 4 blocks"):
+        freeze(model, 5)
 
 
 def test_class_means_classify_most_training_images(dataset):
