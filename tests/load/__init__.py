@@ -1,1 +1,1 @@
-"""Many visitors at once, and builds that are killed: `python -m tests.load.load`, `python -m tests.load.killing`."""
+"""Load tests with many visitors, and kills during builds: `tests.load.load`, `killing` and `random_walk`."""

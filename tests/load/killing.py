@@ -1,15 +1,16 @@
-"""Kills a memory build again and again, at random moments, and compares what comes of it with an undisturbed build.
+"""Kill builds of a gallery memory at random moments, and compare the result with that of an undisturbed build.
 
     python -m tests.load.killing [--kills 100] [--seed 0] [--images 24] [--started]
 
-A small world is built in peace. Then the command `memory build` runs on it in a process that gets SIGKILL at a moment
-drawn evenly from its start to a tenth past the usual end; a process that has ended by then counts for nothing. What
-lies there afterwards must be no memory, with the remedy in the message, or a whole one. The next build
-continues it and is killed in turn; one in three runs to its end and must write the same bytes as an undisturbed build.
-Every other folder holds a memory of other weights when it begins, which must open until the new one is whole.
+First a small dataset is built without interruption. Then `memory build` runs in a process that receives SIGKILL at a
+random moment between its start and 1.1 times the usual duration; processes that have ended by then do not count.
+Afterwards the folder must contain either a complete gallery memory or none, with a message that says how to build it.
+The next build continues the folder and is killed as well; one in three runs to its end and must write the same bytes
+as the undisturbed build. Every second folder contains a gallery memory of other weights at first, which must remain
+readable until the new one is complete.
 
-Processes are forked from one that has torch loaded, so that most moments fall into the build; with --started each one
-is started as a user does, and most fall into its imports.
+Processes are forked from one that has imported torch, so that most kills happen during the build. With --started, every
+process is started as a user does, and most kills happen during its imports.
 """
 
 from __future__ import annotations
@@ -39,13 +40,13 @@ from fpc_core.model.fpc import FPC
 
 CONFIG = ModelConfig(stride=16, width=16, heads=2, cameras=0, identities=4)
 BATCH = 2
-PAST_THE_END = 1.1  # of the time that an undisturbed build takes, up to which it is killed
-LET_GO = 1 / 3  # of the builds
-WHOLE = "whole memory in place"
+LATEST_KILL = 1.1  # Latest moment of a kill, relative to the duration of an undisturbed build.
+UNDISTURBED = 1 / 3  # Share of the builds that run to their end.
+COMPLETE = "complete gallery memory in place"
 
 
 def make_world(folder: Path, images: int) -> tuple[Path, Path, Path]:
-    """A plain dataset of noise and two checkpoints."""
+    """Write a dataset of noise images and two checkpoints, and return their paths."""
     import numpy as np
     from PIL import Image
 
@@ -61,12 +62,18 @@ def make_world(folder: Path, images: int) -> tuple[Path, Path, Path]:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """The bytes of every file below, by path."""
+    """Return the bytes of every file in a folder, by relative path."""
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 class Killer:
-    """Builds of one world, and what was seen. seen: how many builds were killed at which stage."""
+    """Kills builds of one dataset.
+
+    Attributes:
+        killed: Number of builds that were killed at each stage.
+        compared: Number of folders whose final bytes were compared.
+        undisturbed: Duration of an undisturbed build in seconds.
+    """
 
     def __init__(self, folder: Path, images: int, seed: int, started: bool) -> None:
         self._folder, self._started = folder, started
@@ -75,34 +82,38 @@ class Killer:
         model, _ = load_checkpoint(self.weights)
         dataset = open_dataset(self.data)
         self._wanted = fingerprint(model, dataset.gallery, dataset.root)
-        self.seen: Counter[str] = Counter()
+        self.killed: Counter[str] = Counter()
         self.compared = 0
-        self._old = folder / "of other weights"
+        self._old = folder / "other weights"
         self._run(self.others, self._old)
         self.undisturbed = min(self._timed(folder / f"undisturbed{each}") for each in range(3))
-        self._whole = contents(folder / "undisturbed0")
+        self._expected = contents(folder / "undisturbed0")
 
     def kill(self, kills: int) -> None:
-        """Kill so many builds. Raises AssertionError where one cannot be recovered or ends with other bytes."""
+        """Kill this number of builds.
+
+        Raises:
+            AssertionError: A build cannot be continued or ends with other bytes.
+        """
         number = 0
-        while sum(self.seen.values()) < kills:
+        while sum(self.killed.values()) < kills:
             number += 1
             memory, had_old = self._folder / f"memory{number}", number % 2 == 0
             if had_old:
                 shutil.copytree(self._old, memory)
-            while sum(self.seen.values()) < kills:
-                stage = self._killed(memory, had_old)
+            while sum(self.killed.values()) < kills:
+                stage = self._kill_one(memory, had_old)
                 if stage:
-                    self.seen[stage] += 1
-                if stage in ("", WHOLE) or self._chance.random() < LET_GO:
+                    self.killed[stage] += 1
+                if stage in ("", COMPLETE) or self._chance.random() < UNDISTURBED:
                     break
             self._run(self.weights, memory)
             written = contents(memory)
-            assert written.keys() == self._whole.keys(), sorted(written.keys() ^ self._whole.keys())
-            differ = [name for name, data in self._whole.items() if written[name] != data]
+            assert written.keys() == self._expected.keys(), sorted(written.keys() ^ self._expected.keys())
+            differ = [name for name, data in self._expected.items() if written[name] != data]
             assert not differ, f"{memory} differs in {differ}"
             left = [path.name for path in self._folder.glob(f"{memory.name}*") if path != memory]
-            assert not left, f"left over: {left}"
+            assert not left, f"files left behind: {left}"
             self.compared += 1
             shutil.rmtree(memory)
 
@@ -111,15 +122,15 @@ class Killer:
         self._run(self.weights, memory)
         return time.monotonic() - start
 
-    def _killed(self, memory: Path, had_old: bool) -> str:
-        """Kill one build; what it had done by then, empty where it had ended."""
-        process = self._begun(self.weights, memory)
-        time.sleep(self._chance.uniform(0, PAST_THE_END * self.undisturbed))
+    def _kill_one(self, memory: Path, had_old: bool) -> str:
+        """Kill one build, and return its stage, or an empty text if it had ended."""
+        process = self._start(self.weights, memory)
+        time.sleep(self._chance.uniform(0, LATEST_KILL * self.undisturbed))
         os.kill(process, signal.SIGKILL)
         _, status = os.waitpid(process, 0)
         if not os.WIFSIGNALED(status):
             assert os.waitstatus_to_exitcode(status) == 0
-            assert contents(memory) == self._whole
+            assert contents(memory) == self._expected
             return ""
         done = images_done(memory, self._wanted, BATCH)
         try:
@@ -128,15 +139,15 @@ class Killer:
             if "memory build" not in str(error):
                 raise
         else:
-            assert contents(memory) == self._whole
-            return WHOLE
+            assert contents(memory) == self._expected
+            return COMPLETE
         if had_old and memory.exists():
             assert contents(memory) == contents(self._old)
             open_memory(memory)
         return f"{done:3} images done" if done else "nothing done"
 
-    def _begun(self, weights: Path, memory: Path) -> int:
-        """The process of a build that has begun."""
+    def _start(self, weights: Path, memory: Path) -> int:
+        """Start a build and return the id of its process."""
         places = ["--data", str(self.data), "--weights", str(weights), "--memory", str(memory)]
         command = ["memory", "build", *places, "--batch-size", str(BATCH), "--device", "cpu"]
         if self._started:
@@ -153,7 +164,7 @@ class Killer:
             os._exit(3)
 
     def _run(self, weights: Path, memory: Path) -> None:
-        _, status = os.waitpid(self._begun(weights, memory), 0)
+        _, status = os.waitpid(self._start(weights, memory), 0)
         assert os.waitstatus_to_exitcode(status) == 0, f"the build of {memory} failed"
 
 
@@ -162,21 +173,22 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--images", type=int, default=24)
-    parser.add_argument("--started", action="store_true", help="start every process anew")
-    parser.add_argument("--json", action="store_true", help="say it as JSON")
+    parser.add_argument("--started", action="store_true", help="start every process as a user does")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         killer = Killer(Path(folder), arguments.images, arguments.seed, arguments.started)
         killer.kill(arguments.kills)
     if arguments.json:
-        print(json.dumps({"seen": killer.seen, "compared": killer.compared}))
+        print(json.dumps({"killed": killer.killed, "compared": killer.compared}))
         return
     print(f"{arguments.images} images in batches of {BATCH}, {killer.undisturbed:.2f} s undisturbed\n")
     print("| killed with | builds |\n|---|---|")
-    for stage, count in sorted(killer.seen.items()):
+    for stage, count in sorted(killer.killed.items()):
         print(f"| {stage} | {count} |")
     print(
-        f"\n{sum(killer.seen.values())} kills, {killer.compared} folders compared: the bytes of the undisturbed build"
+        f"\n{sum(killer.killed.values())} kills; {killer.compared} folders compared, all with the bytes of the "
+        "undisturbed build"
     )
 
 

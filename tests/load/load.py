@@ -1,12 +1,12 @@
-"""Many visitors at once move dials on the demo: `python -m tests.load.load [--sessions 50] [--minutes 5] [--log FILE]`.
+"""Let many visitors move sliders on the demo: `python -m tests.load.load [--sessions 50] [--minutes 5] [--log FILE]`.
 
-Starts its own server; every visitor is a WebSocket of Streamlit's own protocol (visit.py) with a query and settings of
-its own. They come within half a minute; each moves a dial, waits for the answer, looks at it for 2 to 10 s and moves
-the next; one move in ten is made over before it is answered. Whatever comes back must be of the visitor's own query,
-picture, settings and dials; a few answers of everybody are computed again in this process afterwards and compared.
+The script starts its own server. Every visitor is a WebSocket with Streamlit's protocol (visit.py) and has its own
+query and settings. They arrive within half a minute. Each moves a slider, waits for the answer, pauses for 2 to 10 s
+and moves the next one; one move in ten is replaced by another before it is answered. Every answer must belong to the
+visitor's own query, image, settings and slider values. Some answers of every visitor are recomputed afterwards.
 
-The visitors run on the same cores as the server; their CPU time is printed. Figures count from the second minute
-on, when all have arrived. Says "errors: 0" and ends with 0, or lists what went wrong and ends with 1.
+The visitors run on the same cores as the server; their CPU time is printed. Times count from the second minute on,
+when all have arrived. The exit status is 1 if there was any error.
 """
 
 from __future__ import annotations
@@ -35,40 +35,58 @@ from fpc_core.data.browser_encoding import data_uri
 from fpc_core.data.images import resize_image
 from fpc_core.explain.cards import QueryIdentity
 from fpc_core.workspace import Places, Workspace, open_workspace
-from tests.load.visit import Dials, LeftError, Visit, visit
+from tests.load.visit import ConnectionLostError, SliderValues, Visit, visit
 from tests.support.server import busy_seconds, resident, server
 
-ARRIVE = 30.0  # seconds within which all visitors come
-LOOK = (2.0, 10.0)  # seconds a visitor looks at an answer
-PATIENCE = 120.0  # seconds after which a move counts as unanswered
-HASTY = 0.1  # share of moves made over before they are answered
-WARM_UP = 60.0
-CHECKED = 3  # answers of every visitor that are computed again
-CLOSE = 1e-4  # of distances computed again
+ARRIVAL = 30.0  # Seconds within which all visitors arrive.
+PAUSE = (2.0, 10.0)  # Shortest and longest pause of a visitor between two moves, in seconds.
+TIMEOUT = 120.0  # Seconds after which a move counts as unanswered.
+REPLACED = 0.1  # Share of the moves that are replaced by another before they are answered.
+WARM_UP = 60.0  # Seconds from the start that are not counted.
+RECOMPUTED = 3  # Approximate number of answers of every visitor that are recomputed.
+TOLERANCE = 1e-4  # Tolerance of recomputed distances.
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What one visitor does, and what identifies its own answers: key and image of the query."""
+    """What one visitor requests, and what identifies its own answers.
+
+    Attributes:
+        number: Number of the visitor.
+        query: Its query.
+        settings: Its settings; the slider values in them are replaced by `values`.
+        values: Its first slider values.
+        key: Key of its answers (`live_payload.view_key`).
+        picture: Image of its query as a data URI.
+    """
 
     number: int
     query: Query
     settings: QuerySettings
-    dials: Dials
+    values: SliderValues
     key: str
     picture: str
 
     @property
     def params(self) -> dict[str, str]:
-        return View(self.query.name, settings=at(self.settings, self.dials)).to_params()
+        return View(self.query.name, settings=with_values(self.settings, self.values)).to_params()
 
 
 @dataclass(frozen=True)
 class Answer:
-    """dials, and of the strips: rows of the shortlist, both distances, what the consolidated strip shows."""
+    """An answer to recompute.
+
+    Attributes:
+        plan: Plan of the visitor.
+        values: Slider values of the answer.
+        rows: Gallery rows of the shortlist.
+        d_cos: Cosine distances of these rows.
+        d_emd: Transport distances of these rows.
+        final: Gallery rows in the consolidated strip.
+    """
 
     plan: Plan
-    dials: Dials
+    values: SliderValues
     rows: tuple[int, ...]
     d_cos: np.ndarray
     d_emd: np.ndarray
@@ -77,31 +95,44 @@ class Answer:
 
 @dataclass
 class Tally:
-    """opened, strips, pages: (seconds since the start, seconds it took) from opening to a page at rest, and from a move
-    to its strips and to the page at rest.  answers: to compute again.
+    """Results of all visitors.
+
+    A time is a pair: seconds since the start at its end, and its duration in seconds.
+
+    Attributes:
+        opened: Times from opening the page until it was idle.
+        strips: Times from a move until the strips showed its answer.
+        pages: Times from a move until the page was idle.
+        replaced: Number of moves that were replaced before they were answered.
+        received: Number of bytes received.
+        notices: Number of times that each warning was shown.
+        errors: Descriptions of all errors.
+        answers: Answers to recompute.
     """
 
     opened: list[tuple[float, float]] = field(default_factory=list)
     strips: list[tuple[float, float]] = field(default_factory=list)
     pages: list[tuple[float, float]] = field(default_factory=list)
-    superseded: int = 0
+    replaced: int = 0
     received: int = 0
     notices: Counter[str] = field(default_factory=Counter)
     errors: list[str] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
 
 
-def at(settings: QuerySettings, dials: Dials) -> QuerySettings:
-    moved = settings.with_keep_rate(dials["gamma"])
-    return replace(moved, alpha=dials["alpha"], neighbors=int(dials["k"]))
+def with_values(settings: QuerySettings, values: SliderValues) -> QuerySettings:
+    """Return the settings with these slider values."""
+    moved = settings.with_keep_rate(values["gamma"])
+    return replace(moved, alpha=values["alpha"], neighbors=int(values["k"]))
 
 
-def some_dials(rng: random.Random) -> Dials:
+def random_values(rng: random.Random) -> SliderValues:
+    """Return random slider values."""
     return {"gamma": rng.choice(keep_rates()), "alpha": rng.randint(0, 100) / 100, "k": rng.randint(1, 20)}
 
 
 def plans(workspace: Workspace, count: int) -> list[Plan]:
-    """Return visitors with different queries and settings, one query each as far as the data allows."""
+    """Return the plans of visitors with different queries and settings; queries repeat if the data has too few."""
     made, records = [], workspace.dataset.query
     size = workspace.retriever.model.config.image_size
     for number in range(count):
@@ -112,104 +143,117 @@ def plans(workspace: Workspace, count: int) -> list[Plan]:
         epsilon = round(settings.transport.epsilon + 0.005 * (number // len(records)), 3)
         settings = replace(settings, transport=replace(settings.transport, epsilon=epsilon))
         key = view_key(query.digest, settings)
-        made.append(Plan(number, query, settings, some_dials(random.Random(number)), key, data_uri(image)))
+        made.append(Plan(number, query, settings, random_values(random.Random(number)), key, data_uri(image)))
     return made
 
 
 class Visitor:
-    """One visitor: its requests and the answers to them."""
+    """A visitor that moves sliders and checks the answers."""
 
     def __init__(self, plan: Plan, tally: Tally, began: float) -> None:
         self.plan, self.tally, self.began = plan, tally, began
         self.rng = random.Random(1000 + plan.number)
-        self.requested = [plan.dials]
+        self.requested = [plan.values]
 
-    async def stay(self, address: str, until: float, look: tuple[float, float]) -> None:
-        """Move dials until then, a moment of `time.perf_counter`."""
+    async def stay(self, address: str, until: float, pause: tuple[float, float]) -> None:
+        """Move sliders until `time.perf_counter()` reaches `until`, with random pauses from this range in seconds."""
         start = time.perf_counter()
         try:
             async with visit(address, self.plan.params, self.check) as page:
                 try:
-                    await page.rests(PATIENCE)
+                    await page.wait_until_idle(TIMEOUT)
                     self.note(self.tally.opened, start)
                     while time.perf_counter() < until:
-                        await asyncio.sleep(self.rng.uniform(*look))
+                        await asyncio.sleep(self.rng.uniform(*pause))
                         await self.move(page)
                 finally:
                     self.tally.received += page.received
                     self.tally.notices.update(page.notices)
-                    self.tally.errors += [f"visitor {self.plan.number}: {each}" for each in page.complaints]
+                    self.tally.errors += [f"visitor {self.plan.number}: {each}" for each in page.errors]
                 self.keep(page)
         except TimeoutError:
-            self.wrong(f"no answer to {self.requested[-1]} within {PATIENCE:.0f} s")
-        except (LeftError, OSError) as error:
+            self.wrong(f"no answer to {self.requested[-1]} within {TIMEOUT:.0f} s")
+        except (ConnectionLostError, OSError) as error:
             self.wrong(f"connection lost: {error}")
 
     async def move(self, page: Visit) -> None:
-        """One dial to another place, waited for; now and then the visitor thinks better of it."""
-        if self.rng.random() < HASTY:
-            await page.move(self.turned())
+        """Move one slider and wait for the answer; some moves are replaced by another before they are answered."""
+        if self.rng.random() < REPLACED:
+            await page.move(self.next_values())
             await asyncio.sleep(self.rng.uniform(0.05, 0.5))
-            self.tally.superseded += 1
-        wanted, start = self.turned(), time.perf_counter()
+            self.tally.replaced += 1
+        wanted, start = self.next_values(), time.perf_counter()
         await page.move(wanted)
-        await page.answered(wanted, PATIENCE)
+        await page.wait_for_answer(wanted, TIMEOUT)
         self.note(self.tally.strips, start)
-        await page.rests(PATIENCE)
+        await page.wait_until_idle(TIMEOUT)
         self.note(self.tally.pages, start)
-        if page.dials != wanted:
-            self.wrong(f"at rest the page shows {page.dials}, not {wanted}")
+        if page.slider_values != wanted:
+            self.wrong(f"the idle page shows {page.slider_values}, not {wanted}")
         if page.picture != self.plan.picture:
             self.wrong("another visitor's query is shown")
-        if self.rng.random() < CHECKED / 30:  # of some 40 moves in 5 minutes
+        if self.rng.random() < RECOMPUTED / 30:  # A visitor makes about 40 moves in 5 minutes.
             self.keep(page)
 
-    def turned(self) -> Dials:
-        """Return the slider values with another value for one of them."""
+    def next_values(self) -> SliderValues:
+        """Return the last slider values with another value for one of them."""
         last, name = self.requested[-1], self.rng.choice(("gamma", "alpha", "k"))
-        while (dials := {**last, name: some_dials(self.rng)[name]}) == last:
+        while (values := {**last, name: random_values(self.rng)[name]}) == last:
             pass
-        self.requested.append(dials)
-        return dials
+        self.requested.append(values)
+        return values
 
     def check(self, page: Visit) -> None:
         """Check that every answer belongs to this visitor's query, settings and requested slider values."""
         if page.answer["key"] != self.plan.key:
             self.wrong(f"an answer to other settings or another query: {page.answer['key']}, not {self.plan.key}")
-        if page.dials not in self.requested:
-            self.wrong(f"an answer to dials that were not requested: {page.dials}")
+        if page.slider_values not in self.requested:
+            self.wrong(f"an answer to slider values that were not requested: {page.slider_values}")
 
     def keep(self, page: Visit) -> None:
+        """Store the page's answer, so that it is recomputed later."""
         match = page.answer["match"]
         distances = (np.frombuffer(base64.b64decode(match[name]), "<f4") for name in ("dCos", "dEmd"))
-        self.tally.answers.append(Answer(self.plan, page.dials, tuple(match["indices"]), *distances, page.final))
+        self.tally.answers.append(
+            Answer(self.plan, page.slider_values, tuple(match["indices"]), *distances, page.final)
+        )
 
     def note(self, times: list[tuple[float, float]], start: float) -> None:
+        """Append a time that ends now."""
         now = time.perf_counter()
         times.append((now - self.began, now - start))
 
-    def wrong(self, what: str) -> None:
-        self.tally.errors.append(f"visitor {self.plan.number}: {what}")
+    def wrong(self, error: str) -> None:
+        """Record an error."""
+        self.tally.errors.append(f"visitor {self.plan.number}: {error}")
 
 
 async def play(
-    address: str, who: Sequence[Plan], seconds: float, arrive: float = ARRIVE, look: tuple[float, float] = LOOK
+    address: str, who: Sequence[Plan], seconds: float, arrival: float = ARRIVAL, pause: tuple[float, float] = PAUSE
 ) -> Tally:
-    """All of them at once. arrive: seconds within which they come.  look: least and most between two moves."""
+    """Run all visitors at once.
+
+    Args:
+        address: Address of the app.
+        who: Plans of the visitors.
+        seconds: Time after which no visitor makes another move.
+        arrival: Seconds within which the visitors arrive.
+        pause: Shortest and longest pause between two moves, in seconds.
+    """
     tally, began = Tally(), time.perf_counter()
 
-    async def come(plan: Plan) -> None:
-        await asyncio.sleep(arrive * plan.number / len(who))
-        await Visitor(plan, tally, began).stay(address, began + seconds, look)
+    async def arrive(plan: Plan) -> None:
+        await asyncio.sleep(arrival * plan.number / len(who))
+        await Visitor(plan, tally, began).stay(address, began + seconds, pause)
 
     async with asyncio.TaskGroup() as group:
         for plan in who:
-            group.create_task(come(plan))
+            group.create_task(arrive(plan))
     return tally
 
 
-async def watched(process: int, every: float, samples: list[tuple[float, float]]) -> None:
-    """MB of the server, again and again, into `samples` with the seconds since the start."""
+async def sample_memory(process: int, every: float, samples: list[tuple[float, float]]) -> None:
+    """Append pairs of seconds since the start and resident MB of a process to `samples` at this interval, forever."""
     began = time.perf_counter()
     while True:
         samples.append((time.perf_counter() - began, resident(process)))
@@ -220,26 +264,26 @@ def wrong_answers(workspace: Workspace, answers: Sequence[Answer]) -> list[str]:
     """Recompute every answer with the core alone, and return those that differ."""
     wrong = []
     for answer in answers:
-        query, settings = answer.plan.query, at(answer.plan.settings, answer.dials)
+        query, settings = answer.plan.query, with_values(answer.plan.settings, answer.values)
         image, cameras = model_input(workspace, query)
         trace = workspace.retriever.search(image, settings, cameras)
         match = trace.match
         records, uses_cameras = workspace.retriever.memory.records, workspace.dataset.uses_cameras
         data = answer_data(trace, answer.plan.key, records, query.subject, uses_cameras, 10)
         same = answer.rows == tuple(data["match"]["indices"]) and all(
-            np.allclose(got, expected, atol=CLOSE)
+            np.allclose(got, expected, atol=TOLERANCE)
             for got, expected in ((answer.d_cos, match.shortlist.d_cos), (answer.d_emd, match.transport.distance))
         )
         ranked = [str(row) for row in trace.final.indices.tolist()]
-        # Junk is not shown; what is shown must stand in the order of the ranking.
+        # Junk is not shown; the other images must be in the order of the ranking.
         places = [ranked.index(row) for row in answer.final]
         if not same or places != sorted(places) or len(places) != 10:
-            wrong.append(f"visitor {answer.plan.number}: at {answer.dials} the core ranks otherwise")
+            wrong.append(f"visitor {answer.plan.number}: the core ranks differently at {answer.values}")
     return wrong
 
 
 def row(what: str, times: Sequence[tuple[float, float]], since: float) -> str:
-    """Return a line of the table: times that ended after `since`."""
+    """Return a line of the table, from the times that ended after `since`."""
     taken = sorted(seconds for moment, seconds in times if moment >= since)
     if not taken:
         return f"| {what} | 0 | - | - | - |"
@@ -248,10 +292,10 @@ def row(what: str, times: Sequence[tuple[float, float]], since: float) -> str:
 
 
 def memory_line(samples: Sequence[tuple[float, float]], warm: float) -> str:
-    """The trend as well in the second half, when bounded caches have filled."""
+    """Return a line on the server's memory, with the trend also of the second half, when bounded caches are full."""
     after = np.array([(moment, mb) for moment, mb in samples if moment >= warm])
     if len(after) < 5:
-        return f"server memory: {samples[-1][1]:.0f} MB at the end, too short to tell more"
+        return f"server memory: {samples[-1][1]:.0f} MB at the end, too short for a trend"
     slope, later = (np.polyfit(part[:, 0] / 60, part[:, 1], 1)[0] for part in (after, after[len(after) // 2 :]))
     listed = ", ".join(f"{mb:.0f}" for _, mb in samples)
     return (
@@ -265,7 +309,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sessions", type=int, default=50)
     parser.add_argument("--minutes", type=float, default=5.0)
-    parser.add_argument("--log", type=Path, help="keeps what the server says, with the tracebacks of its errors")
+    parser.add_argument(
+        "--log", type=Path, help="write the server's output, with the tracebacks of its errors, to this file"
+    )
     arguments = parser.parse_args()
     seconds = 60 * arguments.minutes
     warm = min(WARM_UP, seconds / 2)
@@ -275,14 +321,14 @@ def main() -> int:
     with tempfile.TemporaryFile() as log, tempfile.TemporaryDirectory() as cache:
         with server(log, {"FPC_CACHE": cache}) as (address, _, process):
 
-            async def both() -> Tally:
-                watching = asyncio.create_task(watched(process, 10.0, samples))
+            async def play_and_sample() -> Tally:
+                sampling = asyncio.create_task(sample_memory(process, 10.0, samples))
                 tally = await play(address, who, seconds)
-                watching.cancel()
+                sampling.cancel()
                 return tally
 
             began, own = time.perf_counter(), sum(os.times()[:2])
-            tally = asyncio.run(both())
+            tally = asyncio.run(play_and_sample())
             lasted, own = time.perf_counter() - began, sum(os.times()[:2]) - own
             busy = busy_seconds(process)
         log.seek(0)
@@ -290,19 +336,19 @@ def main() -> int:
         if arguments.log:
             arguments.log.write_text(log_text, encoding="utf-8")
     errors = [*tally.errors, *(line for line in log_text.splitlines() if "Error" in line or "Traceback" in line)]
-    torch.set_num_threads(1)  # as the server computes
+    torch.set_num_threads(1)  # The server uses one thread as well.
     errors += wrong_answers(workspace, tally.answers)
 
     cores = os.cpu_count()
     print(f"{len(who)} sessions, {lasted:.0f} s, {cores} cores, {time.strftime('%Y-%m-%d')}\n")
     print("| seconds | times | median | p95 | worst |\n|---|---|---|---|---|")
-    print(row("page opened to page at rest", tally.opened, 0))
-    print(row("dial let go to its strips", tally.strips, warm))
-    print(row("dial let go to page at rest", tally.pages, warm))
-    print(f"\n{tally.superseded} moves were made over before they were answered")
+    print(row("page opened to page idle", tally.opened, 0))
+    print(row("slider released to its strips", tally.strips, warm))
+    print(row("slider released to page idle", tally.pages, warm))
+    print(f"\n{tally.replaced} moves were replaced before they were answered")
     print(memory_line(samples, warm))
     print(f"cores busy: server {busy / lasted:.2f}, visitors {own / lasted:.2f} of {cores}")
-    print(f"sent to the visitors: {tally.received / 1e6:.0f} MB; {len(tally.answers)} answers computed again")
+    print(f"sent to the visitors: {tally.received / 1e6:.0f} MB; {len(tally.answers)} answers recomputed")
     for text, times in tally.notices.most_common(5):
         print(f"{times} times: {text}")
     print(f"errors: {len(errors)}")

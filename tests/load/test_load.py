@@ -1,4 +1,4 @@
-"""The load benchmark with two visitors for a moment: it detects what it is meant to detect."""
+"""A short load test with two visitors: it detects wrong answers."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +14,7 @@ SECONDS = 5.0
 
 
 def alone(coroutine):
-    """Run it in a thread of its own, because this thread may have Playwright's event loop."""
+    """Run a coroutine in another thread, because this one may have Playwright's event loop."""
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(asyncio.run, coroutine).result()
 
@@ -28,28 +28,28 @@ def workspace():
 def tally(workspace, url):
     """Two visitors, the second of whom mistakes the answers to its own query for another's."""
     honest, misled = plans(workspace, 2)
-    alone(play(url, [honest], 0.0, 0.0, (0.0, 0.0)))  # the server imports what it needs
+    alone(play(url, [honest], 0.0, 0.0, (0.0, 0.0)))  # The server imports what it needs.
     return alone(play(url, [honest, replace(misled, key="another", picture="")], SECONDS, 0.0, (0.05, 0.3)))
 
 
 def test_a_slider_moved_away_and_back_at_once_stays_back(workspace, url):
     """Without a report of the way back, the browser's URL would hold the value in between."""
     (plan,) = plans(workspace, 1)
-    there = {**plan.dials, "alpha": (plan.dials["alpha"] + 0.5) % 1}
+    there = {**plan.values, "alpha": (plan.values["alpha"] + 0.5) % 1}
 
     async def there_and_back():
         shown = []
         async with visit(url, plan.params) as page:
-            await page.rests(60)
+            await page.wait_until_idle(60)
             for _ in range(12):
                 await page.move(there)
-                await page.move(plan.dials)
-                await page.answered(plan.dials, 60)
-                await page.rests(60)
-                shown.append(page.dials)
+                await page.move(plan.values)
+                await page.wait_for_answer(plan.values, 60)
+                await page.wait_until_idle(60)
+                shown.append(page.slider_values)
         return shown
 
-    assert alone(there_and_back()) == 12 * [plan.dials]
+    assert alone(there_and_back()) == 12 * [plan.values]
 
 
 def test_visitors_are_all_different(workspace):
@@ -96,4 +96,4 @@ def test_the_table_skips_the_first_minute_and_reports_growth():
     assert "60 s: 600 to 630 MB, most 630, trend +12.6 MB a minute, in the second half +20.0" in memory_line(
         samples, 60
     )
-    assert "630 MB at the end, too short to tell more" in memory_line(samples, 120)
+    assert "630 MB at the end, too short for a trend" in memory_line(samples, 120)

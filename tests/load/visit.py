@@ -1,8 +1,9 @@
-"""One visitor of the Explore page without a browser: Streamlit's WebSocket, and what the page's own scripts would send.
+"""A visitor of Explore without a browser: Streamlit's WebSocket, and the messages that the page's scripts would send.
 
-It does what the browser does: large messages are kept and then only named by the server; a fragment's components are
-answered within it; `paint_ack.js` reports when an answer is painted, and `job_result.js` polls for background results.
-Nothing is drawn, so 50 visitors leave the processor to the server. Follows the client of Streamlit 1.67.
+It does what the browser does: it stores large messages, which the server then sends by hash only; it reruns a fragment
+for the fragment's components; it reports painted answers as `paint_ack.js` does, and polls for background results as
+`job_result.js` does. Nothing is drawn, so that 50 visitors leave the CPU to the server. The protocol is that of the
+client of Streamlit 1.67.
 """
 
 from __future__ import annotations
@@ -21,21 +22,21 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
 
-PAINTED = 2 / 60  # seconds until a browser has drawn an answer: paint_ack.js waits two frames
-PATIENCE = 2.0  # of job_result.js and paint_ack.js, in seconds
-KEPT_RUNS = 32  # of the page, for which a browser keeps a large message (global.maxCachedMessageAge)
-_FINISHED, _OF_FRAGMENT = ForwardMsg.FINISHED_SUCCESSFULLY, ForwardMsg.FINISHED_FRAGMENT_RUN_SUCCESSFULLY
-_WATCHED = {"fpc_live_sliders", "fpc_ranking", "fpc_masks", "fpc_job_result", "fpc_paint_ack"}
+PAINT_SECONDS = 2 / 60  # Time until a browser has drawn an answer: paint_ack.js waits for two frames.
+RETRY_SECONDS = 2.0  # Time after which job_result.js and paint_ack.js repeat a request.
+STORED_RUNS = 32  # Number of runs for which a browser stores a large message (global.maxCachedMessageAge).
+_FINISHED, _FRAGMENT_FINISHED = ForwardMsg.FINISHED_SUCCESSFULLY, ForwardMsg.FINISHED_FRAGMENT_RUN_SUCCESSFULLY
+_COMPONENTS = {"fpc_live_sliders", "fpc_ranking", "fpc_masks", "fpc_job_result", "fpc_paint_ack"}
 
-Dials = dict[str, float]
+SliderValues = dict[str, float]
 
 
-class LeftError(Exception):
+class ConnectionLostError(Exception):
     """Raised when the server ends the connection."""
 
 
 @dataclass
-class _Shown:
+class _Component:
     widget: str
     fragment: str
     data: Any
@@ -43,21 +44,34 @@ class _Shown:
 
 
 class Visit:
-    """An open page. answer, final, picture: what it shows last: `live.answer_data`, ids of the consolidated strip,
-    the query. complaints: exceptions and failed scripts. notices: messages in words, by their text.
+    """An open page.
+
+    Attributes:
+        answer: Latest result that the page shows, as `live_payload.answer_data` builds it.
+        final: Ids of the cards in the consolidated strip.
+        picture: Image of the query as a data URI.
+        received: Number of bytes received.
+        errors: Exceptions on the page and failed scripts.
+        notices: Number of times that each warning was shown, by its text.
     """
 
     def __init__(self, socket: ClientConnection, params: Mapping[str, str], on_answer: Callable[[Visit], None]) -> None:
-        """on_answer: called at every answer, to the visitor's own move or not."""
+        """Prepare a page, which `open` requests.
+
+        Args:
+            socket: Connection to the server.
+            params: Query parameters.
+            on_answer: Function that is called with every answer, whether or not this visitor has requested it.
+        """
         self._socket, self._params, self._on_answer = socket, urlencode(params), on_answer
-        self._shown: dict[str, _Shown] = {}
-        self._kept: dict[str, tuple[ForwardMsg, int]] = {}
+        self._shown: dict[str, _Component] = {}
+        self._stored: dict[str, tuple[ForwardMsg, int]] = {}
         self._page = self._run = ""
         self._runs = self._serial = 0
-        self._of_run: frozenset[str] = frozenset()
-        self._running, self._begun = True, False  # requested to run; started to run
-        self._released: Dials | None = None
-        self._fed: dict[str, str] = {}
+        self._fragments: frozenset[str] = frozenset()
+        self._running, self._started = True, False  # The script was requested; it has started.
+        self._released: SliderValues | None = None
+        self._delivered: dict[str, str] = {}
         self._timers: dict[str, asyncio.Task[None]] = {}
         self._changed = asyncio.Condition()
         self._failure: Exception | None = None
@@ -65,44 +79,49 @@ class Visit:
         self.final: tuple[str, ...] = ()
         self.picture = ""
         self.received = 0
-        self.complaints: list[str] = []
+        self.errors: list[str] = []
         self.notices: dict[str, int] = {}
 
     @property
-    def dials(self) -> Dials:
-        """As the last answer has them."""
+    def slider_values(self) -> SliderValues:
+        """Slider values of the last answer."""
         return {name: self.answer[name] for name in ("gamma", "alpha", "k")}
 
     async def open(self) -> None:
-        """Ask for the page."""
-        await self._ask()
+        """Request the page."""
+        await self._request_run()
 
-    async def move(self, dials: Dials) -> None:
-        """Let the dials go at these values; returns at once."""
+    async def move(self, values: SliderValues) -> None:
+        """Release the sliders at these values, without waiting for an answer."""
         self._serial += 1
-        self._released = dials
-        await self._ask()
+        self._released = values
+        await self._request_run()
 
-    async def answered(self, dials: Dials, patience: float) -> None:
-        """Until the strips show these values. Raises TimeoutError, and LeftError when the server hangs up."""
-        await self._until(lambda: bool(self.answer) and self.dials == dials, patience)
+    async def wait_for_answer(self, values: SliderValues, timeout: float) -> None:
+        """Wait until the strips show these slider values.
 
-    async def rests(self, patience: float) -> None:
-        """Until the whole page has followed: no script runs, and no answer waits to be painted. Raises as above."""
-        await self._until(lambda: bool(self.answer) and not self._running and "paint-ack" not in self._shown, patience)
+        Raises:
+            TimeoutError: It took more than `timeout` seconds.
+            ConnectionLostError: The server ended the connection.
+        """
+        await self._until(lambda: bool(self.answer) and self.slider_values == values, timeout)
 
-    async def _until(self, holds: Callable[[], bool], patience: float) -> None:
-        async with asyncio.timeout(patience), self._changed:
+    async def wait_until_idle(self, timeout: float) -> None:
+        """Wait until no script runs and no answer is about to be painted; raises as `wait_for_answer`."""
+        await self._until(lambda: bool(self.answer) and not self._running and "paint-ack" not in self._shown, timeout)
+
+    async def _until(self, holds: Callable[[], bool], timeout: float) -> None:
+        async with asyncio.timeout(timeout), self._changed:
             await self._changed.wait_for(lambda: holds() or self._failure is not None)
         if self._failure is not None:
-            raise LeftError(str(self._failure)) from self._failure
+            raise ConnectionLostError(str(self._failure)) from self._failure
 
-    async def _ask(self, fragment: str = "", trigger: tuple[str, str, Any] | None = None) -> None:
-        """trigger: widget, event and value."""
+    async def _request_run(self, fragment: str = "", trigger: tuple[str, str, Any] | None = None) -> None:
+        """Request a run of the page or of a fragment. A trigger is a widget, an event and its value."""
         request = BackMsg()
         state = request.rerun_script
         state.query_string, state.page_script_hash, state.fragment_id = self._params, self._page, fragment
-        state.cached_message_hashes.extend(self._kept)
+        state.cached_message_hashes.extend(self._stored)
         if self._released and "sliders" in self._shown:
             released = {"released": {**self._released, "serial": self._serial}}
             state.widget_states.widgets.add(id=self._shown["sliders"].widget, json_value=json.dumps(released))
@@ -114,36 +133,36 @@ class Visit:
         await self._socket.send(request.SerializeToString())
 
     async def listen(self) -> None:
-        """Takes what the server sends, until the connection ends."""
+        """Process the messages of the server until the connection ends."""
         try:
             async for raw in self._socket:
                 self.received += len(raw)
-                self._take(ForwardMsg.FromString(raw))
+                self._process(ForwardMsg.FromString(raw))
                 async with self._changed:
                     self._changed.notify_all()
             self._failure = ConnectionError("the connection was closed")
         except Exception as error:
-            self._failure = error  # raised for callers that wait for an answer
+            self._failure = error  # It is raised where a caller waits for an answer.
         finally:
             for timer in self._timers.values():
                 timer.cancel()
             async with self._changed:
                 self._changed.notify_all()
 
-    def _take(self, message: ForwardMsg) -> None:
+    def _process(self, message: ForwardMsg) -> None:
         if message.WhichOneof("type") == "ref_hash":
             full = ForwardMsg()
-            full.CopyFrom(self._kept[message.ref_hash][0])
+            full.CopyFrom(self._stored[message.ref_hash][0])
             full.metadata.CopyFrom(message.metadata)
-            self._kept[message.ref_hash] = (self._kept[message.ref_hash][0], self._runs)
+            self._stored[message.ref_hash] = (self._stored[message.ref_hash][0], self._runs)
             message = full
         elif message.metadata.cacheable:
-            self._kept[message.hash] = (message, self._runs)
+            self._stored[message.hash] = (message, self._runs)
         match message.WhichOneof("type"):
             case "new_session":
-                self._run, self._of_run = time.monotonic().hex(), frozenset(message.metadata.run.fragment_ids)
+                self._run, self._fragments = time.monotonic().hex(), frozenset(message.metadata.run.fragment_ids)
                 self._page = message.new_session.page_script_hash
-                self._running = self._begun = True
+                self._running = self._started = True
             case "navigation":
                 self._page = message.navigation.page_script_hash
             case "page_info_changed":
@@ -154,16 +173,20 @@ class Visit:
                 self._draw(message)
 
     def _finish(self, how: int) -> None:
-        self._running = self._begun = False
+        self._running = self._started = False
         if how == _FINISHED:
             self._runs += 1
-            self._kept = {name: (each, at) for name, (each, at) in self._kept.items() if self._runs - at <= KEPT_RUNS}
+            self._stored = {
+                name: (each, at) for name, (each, at) in self._stored.items() if self._runs - at <= STORED_RUNS
+            }
             gone = [key for key, each in self._shown.items() if each.run != self._run]
-        elif how == _OF_FRAGMENT:
-            gone = [key for key, each in self._shown.items() if each.run != self._run and each.fragment in self._of_run]
+        elif how == _FRAGMENT_FINISHED:
+            gone = [
+                key for key, each in self._shown.items() if each.run != self._run and each.fragment in self._fragments
+            ]
         else:
             if how == ForwardMsg.FINISHED_WITH_COMPILE_ERROR:
-                self.complaints.append("a page with a syntax error")
+                self.errors.append("the page has a syntax error")
             gone = []
         for key in gone:
             del self._shown[key]
@@ -174,13 +197,13 @@ class Visit:
         element = message.delta.new_element
         kind = element.WhichOneof("type")
         if kind == "exception":
-            self.complaints.append(f"{element.exception.type}: {element.exception.message}")
+            self.errors.append(f"{element.exception.type}: {element.exception.message}")
         elif kind == "alert":
             self.notices[element.alert.body] = self.notices.get(element.alert.body, 0) + 1
-        elif kind == "bidi_component" and element.bidi_component.component_name in _WATCHED:
+        elif kind == "bidi_component" and element.bidi_component.component_name in _COMPONENTS:
             component = element.bidi_component
             key = component.id.split("-", 2)[2]
-            shown = _Shown(component.id, message.delta.fragment_id, json.loads(component.json), self._run)
+            shown = _Component(component.id, message.delta.fragment_id, json.loads(component.json), self._run)
             self._shown[key] = shown
             if timer := self._timers.pop(key, None):
                 timer.cancel()
@@ -192,44 +215,48 @@ class Visit:
                 case "fpc_masks":
                     self.picture = shown.data["image"]
                 case "fpc_paint_ack":
-                    self._ask_in(PAINTED, PATIENCE, key, shown, ("painted", shown.data))
+                    self._request_later(PAINT_SECONDS, RETRY_SECONDS, key, shown, ("painted", shown.data))
                 case "fpc_job_result":
                     self._poll_job(key, shown)
 
-    def _poll_job(self, key: str, shown: _Shown) -> None:
+    def _poll_job(self, key: str, shown: _Component) -> None:
         name, about = shown.data["name"], shown.data["about"]
         if shown.data["error"]:
-            self.complaints.append(f"in the background: {shown.data['error']}")
+            self.errors.append(f"background job: {shown.data['error']}")
         if shown.data["result"]:
-            self._fed[name] = about
-        question, pause = ("requested", shown.data.get("answer", 0)), shown.data["pause"] / 1000
+            self._delivered[name] = about
+        event, pause = ("requested", shown.data.get("answer", 0)), shown.data["pause"] / 1000
         if not shown.data["finished"]:
-            self._ask_in(pause, max(PATIENCE, pause), key, shown, question)
-        elif self._fed.get(name) != about and not shown.data["error"]:
-            self._ask_in(0, PATIENCE, key, shown, question)
+            self._request_later(pause, max(RETRY_SECONDS, pause), key, shown, event)
+        elif self._delivered.get(name) != about and not shown.data["error"]:
+            self._request_later(0, RETRY_SECONDS, key, shown, event)
 
-    def _ask_in(self, seconds: float, patience: float, key: str, shown: _Shown, question: tuple[str, Any]) -> None:
-        """Ask from a component, and ever less often again until something else is drawn in its place; never while the
-        page runs. As dom.js does."""
+    def _request_later(
+        self, seconds: float, retry: float, key: str, component: _Component, event: tuple[str, Any]
+    ) -> None:
+        """Send an event of a component after a delay, and repeat it at growing intervals until the component changes.
 
-        async def ask() -> None:
+        As in dom.js, nothing is sent while the page runs.
+        """
+
+        async def request() -> None:
             await asyncio.sleep(seconds)
-            wait = patience
+            wait = retry
             while True:
-                await self._ask(shown.fragment, (shown.widget, *question))
+                await self._request_run(component.fragment, (component.widget, *event))
                 await asyncio.sleep(wait)
-                while self._begun:
+                while self._started:
                     await asyncio.sleep(wait)
                 wait *= 2
 
-        self._timers[key] = asyncio.create_task(ask())
+        self._timers[key] = asyncio.create_task(request())
 
 
 @asynccontextmanager
 async def visit(
     address: str, params: Mapping[str, str], on_answer: Callable[[Visit], None] = lambda page: None
 ) -> AsyncIterator[Visit]:
-    """The page opened at these query parameters, and left in the end."""
+    """Open the page with these query parameters, and close it at the end."""
     stream = f"{address.replace('http', 'ws', 1)}/_stcore/stream"
     async with connect(
         stream,

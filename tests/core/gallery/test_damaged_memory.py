@@ -261,7 +261,7 @@ def test_killed_builds_resume_and_end_with_the_same_bytes():
     process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
     assert process.returncode == 0, process.stderr
     result = json.loads(process.stdout)
-    assert sum(result["seen"].values()) == 6
+    assert sum(result["killed"].values()) == 6
     assert result["compared"] >= 1
 
 
